@@ -1,0 +1,6 @@
+//! Agents that learn what to remember, over HTTP.
+//!
+//! Start reading at `train`: it is the main path.
+
+pub mod monitor;
+pub mod nn;

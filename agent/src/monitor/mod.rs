@@ -1,0 +1,1 @@
+//! What a person and a file see of a training run.
