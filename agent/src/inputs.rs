@@ -102,7 +102,7 @@ impl InputEncoder {
 /// Numbers in a flattened observation.
 fn observation_size(space: &Space) -> Result<usize, EnvError> {
     match space {
-        Space::Box(space) => Ok(space.shape.iter().product()),
+        Space::Box { shape, .. } => Ok(shape.iter().product()),
         other => Err(EnvError::UnsupportedSpace {
             what: "observation",
             detail: format!("{other:?}; the agents take Box observations"),

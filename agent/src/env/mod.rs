@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value};
 
+pub mod remote;
+
 pub use env_protocol::Space;
 
 /// What a vector environment shows after a reset.
