@@ -47,7 +47,7 @@ impl Graph<'_> {
             "keys, values and bias need one row for each of {entries} entries"
         );
         assert!(
-            rows == 0 || index.len() % rows == 0,
+            rows == 0 || index.len().is_multiple_of(rows),
             "{} slots cannot be shared out evenly to {rows} rows",
             index.len()
         );

@@ -59,7 +59,7 @@ impl Graph<'_> {
         assert_eq!(columns, 1, "one score per entry");
         assert_eq!(target.len(), index.len(), "a target for every slot");
         assert!(
-            weights.is_empty() || index.len() % weights.len() == 0,
+            weights.is_empty() || index.len().is_multiple_of(weights.len()),
             "{} slots cannot be shared out evenly to {} rows",
             index.len(),
             weights.len()
