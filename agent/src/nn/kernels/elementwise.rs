@@ -2,6 +2,8 @@
 
 use multiversion::multiversion;
 
+use super::math::dot;
+
 /// `y += x`.
 #[multiversion(targets = "simd")]
 pub(crate) fn add_to(y: &mut [f32], x: &[f32]) {
@@ -53,6 +55,30 @@ pub(crate) fn sum_of_squares(x: &[f32]) -> f64 {
         }
     }
     partial.iter().sum::<f64>() + tail
+}
+
+/// `Σ factor · w_row · (p - t)²` over a matrix with `weights.len()` rows, and its gradient with
+/// respect to `p`.
+#[multiversion(targets = "simd")]
+pub(crate) fn weighted_squares(
+    gradient: &mut [f32],
+    p: &[f32],
+    t: &[f32],
+    weights: &[f32],
+    factor: f32,
+) -> f64 {
+    let columns = p.len().checked_div(weights.len()).unwrap_or(0).max(1);
+    let rows = p.chunks_exact(columns).zip(t.chunks_exact(columns));
+    let mut total = 0.0;
+    for (((p, t), gradient), weight) in rows.zip(gradient.chunks_exact_mut(columns)).zip(weights) {
+        for ((d, p), t) in gradient.iter_mut().zip(p).zip(t) {
+            *d = p - t;
+        }
+        let weight = factor * weight;
+        total += f64::from(weight) * f64::from(dot(gradient, gradient));
+        gradient.iter_mut().for_each(|d| *d *= 2.0 * weight);
+    }
+    total
 }
 
 #[cfg(test)]

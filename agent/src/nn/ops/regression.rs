@@ -2,6 +2,7 @@
 
 use crate::nn::categorical;
 use crate::nn::graph::Graph;
+use crate::nn::kernels::elementwise::weighted_squares;
 use crate::nn::tensor::{Tensor, shape, values};
 
 impl Graph<'_> {
@@ -16,13 +17,8 @@ impl Graph<'_> {
         );
         assert_eq!(weights.len(), rows, "a weight for every row");
         let factor = inverse_or_zero(weights.iter().sum::<f32>() * columns as f32);
-        let mut loss = 0.0;
         let mut gradient = vec![0.0; rows * columns];
-        for (i, (p, t)) in values(prediction).iter().zip(target).enumerate() {
-            let weight = factor * weights[i / columns];
-            loss += f64::from(weight * (p - t) * (p - t));
-            gradient[i] = 2.0 * weight * (p - t);
-        }
+        let loss = weighted_squares(&mut gradient, values(prediction), target, weights, factor);
         self.loss(loss, prediction, gradient)
     }
 
