@@ -201,21 +201,12 @@ impl GradStore<'_> {
         }
     }
 
-    /// Lets `write(gradient, accumulate)` add a contribution in place; with `accumulate` false it
-    /// must overwrite all of it instead. Not called when nobody wants the gradient.
-    pub(crate) fn write(
-        &mut self,
-        key: &GradKey,
-        len: usize,
-        write: impl FnOnce(&mut [f32], bool),
-    ) {
-        let Some(key) = &key.0 else { return };
-        let slot = self.slot(key);
-        let accumulate = !slot.is_empty();
-        if !accumulate {
-            *slot = vec![0.0; len];
+    /// Lets `add` add a contribution to a gradient, which is empty when it is the first one. Not
+    /// called when nobody wants the gradient.
+    pub(crate) fn update(&mut self, key: &GradKey, add: impl FnOnce(&mut Vec<f32>)) {
+        if let Some(key) = &key.0 {
+            add(self.slot(key));
         }
-        write(slot, accumulate);
     }
 }
 

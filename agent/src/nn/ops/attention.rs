@@ -1,6 +1,6 @@
 //! Reading a memory by soft attention.
 
-use crate::nn::graph::Graph;
+use crate::nn::graph::{GradKey, Graph};
 use crate::nn::kernels::attention::{
     OperandGradients, Operands, Slots, attention_read, attention_read_gradient,
 };
@@ -47,7 +47,7 @@ impl Graph<'_> {
             "keys, values and bias need one row for each of {entries} entries"
         );
         assert!(
-            rows == 0 || index.len() % rows == 0,
+            rows == 0 || index.len().is_multiple_of(rows),
             "{} slots cannot be shared out evenly to {rows} rows",
             index.len()
         );
@@ -80,10 +80,10 @@ impl Graph<'_> {
         weights: &[f32],
         sizes: Sizes,
     ) {
-        let keys = [Some(q), Some(k), Some(v), bias].map(|t| t.map(|t| self.key(t)));
-        let wanted = keys
-            .each_ref()
-            .map(|key| key.as_ref().is_some_and(|key| key.wanted()));
+        let (q_key, k_key, v_key) = (self.key(q), self.key(k), self.key(v));
+        let bias_key = bias.map(|bias| self.key(bias));
+        let wanted = [Some(&q_key), Some(&k_key), Some(&v_key), bias_key.as_ref()]
+            .map(|key| key.is_some_and(GradKey::wanted));
         if sizes.slots == 0 || !wanted.contains(&true) {
             return;
         }
@@ -91,15 +91,18 @@ impl Graph<'_> {
         let (index, weights) = (index.to_vec(), weights.to_vec());
         self.record(readout, move |d_readout, grads| {
             let operands = sizes.operands(&q, &k, &v, bias.as_ref());
-            let lens = [operands.q, operands.k, operands.v, operands.bias].map(<[f32]>::len);
-            let mut d: [Vec<f32>; 4] =
-                std::array::from_fn(|i| vec![0.0; if wanted[i] { lens[i] } else { 0 }]);
-            let [dq, dk, dv, d_bias] = &mut d;
+            let shared = !operands.k.is_empty() && operands.k.as_ptr() == operands.v.as_ptr();
+            let zeros = |wanted: bool, len: usize| vec![0.0; if wanted { len } else { 0 }];
+            let mut dq = zeros(wanted[0], operands.q.len());
+            let mut dk = zeros(wanted[1], operands.k.len());
+            let mut dv = zeros(wanted[2] && !shared, operands.v.len());
+            let mut d_bias = zeros(wanted[3], operands.bias.len());
             let gradients = OperandGradients {
-                q: dq,
-                k: dk,
-                v: dv,
-                bias: d_bias,
+                q: &mut dq,
+                k: &mut dk,
+                v: &mut dv,
+                bias: &mut d_bias,
+                shared,
             };
             attention_read_gradient(
                 gradients,
@@ -108,10 +111,13 @@ impl Graph<'_> {
                 operands,
                 sizes.slots(&index),
             );
-            for (key, d) in keys.iter().zip(d) {
-                if let Some(key) = key {
-                    grads.give(key, d);
-                }
+            grads.give(&q_key, dq);
+            grads.give(&k_key, dk);
+            if !shared {
+                grads.give(&v_key, dv);
+            }
+            if let Some(bias_key) = &bias_key {
+                grads.give(bias_key, d_bias);
             }
         });
     }

@@ -2,6 +2,7 @@
 
 use crate::nn::categorical;
 use crate::nn::graph::Graph;
+use crate::nn::kernels::elementwise::weighted_squares;
 use crate::nn::tensor::{Tensor, shape, values};
 
 impl Graph<'_> {
@@ -16,13 +17,8 @@ impl Graph<'_> {
         );
         assert_eq!(weights.len(), rows, "a weight for every row");
         let factor = inverse_or_zero(weights.iter().sum::<f32>() * columns as f32);
-        let mut loss = 0.0;
         let mut gradient = vec![0.0; rows * columns];
-        for (i, (p, t)) in values(prediction).iter().zip(target).enumerate() {
-            let weight = factor * weights[i / columns];
-            loss += f64::from(weight * (p - t) * (p - t));
-            gradient[i] = 2.0 * weight * (p - t);
-        }
+        let loss = weighted_squares(&mut gradient, values(prediction), target, weights, factor);
         self.loss(loss, prediction, gradient)
     }
 
@@ -59,7 +55,7 @@ impl Graph<'_> {
         assert_eq!(columns, 1, "one score per entry");
         assert_eq!(target.len(), index.len(), "a target for every slot");
         assert!(
-            weights.is_empty() || index.len() % weights.len() == 0,
+            weights.is_empty() || index.len().is_multiple_of(weights.len()),
             "{} slots cannot be shared out evenly to {} rows",
             index.len(),
             weights.len()

@@ -87,10 +87,8 @@ impl Graph<'_> {
         if x_key.wanted() {
             let (rows, len) = (rows.to_vec(), values(x).len());
             self.record(&picked, move |d_picked, grads| {
-                grads.write(&x_key, len, |dx, accumulate| {
-                    if !accumulate {
-                        dx.fill(0.0);
-                    }
+                grads.update(&x_key, |dx| {
+                    dx.resize(len, 0.0);
                     for (&row, d) in rows.iter().zip(d_picked.chunks_exact(columns)) {
                         add_to(&mut dx[row as usize * columns..][..columns], d);
                     }
@@ -117,10 +115,8 @@ impl Graph<'_> {
         if x_key.wanted() {
             let (segments, len) = (segments.to_vec(), values(x).len());
             self.record(&means, move |mut d_means, grads| {
-                grads.write(&x_key, len, |dx, accumulate| {
-                    if !accumulate {
-                        dx.fill(0.0);
-                    }
+                grads.update(&x_key, |dx| {
+                    dx.resize(len, 0.0);
                     for (d, segment) in d_means.chunks_exact_mut(columns).zip(&segments) {
                         d.iter_mut().for_each(|d| *d /= segment.len().max(1) as f32);
                         let rows = &mut dx[segment.start * columns..segment.end * columns];
