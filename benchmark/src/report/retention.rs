@@ -12,7 +12,7 @@ const WIDTH: f64 = 560.0;
 const LEFT: f64 = 34.0;
 const RIGHT: f64 = 10.0;
 /// Above each of the three maps, for its heading.
-const HEADING: f64 = 20.0;
+const HEADING: f64 = 26.0;
 /// Below the last map, for the axis.
 const AXIS: f64 = 36.0;
 /// Shades told apart; equal neighbours are drawn as one, so few shades make a small page.
@@ -48,7 +48,7 @@ pub fn figure(view: &MemoryView) -> String {
     ];
     let mut top = 0.0;
     for (heading, cells) in &maps {
-        svg.text("label", (LEFT, top + 14.0), Anchor::Start, heading);
+        svg.text("label", (LEFT, top + 20.0), Anchor::Start, heading);
         draw_map(&mut svg, view, cells, top + HEADING, row);
         top += HEADING + map_height;
     }

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use crate::format::{compact, fixed, thousands};
+
 /// Width of a panel in its own units.
 pub const WIDTH: f64 = 380.0;
 /// Height of a panel in its own units.
@@ -234,7 +236,7 @@ impl Panel {
                 "tick",
                 (LEFT - 6.0, height + 3.5),
                 Anchor::End,
-                &crate::format::fixed(tick, 1),
+                &fixed(tick, 1),
             );
         }
         panel
@@ -247,12 +249,14 @@ impl Panel {
             let bottom = HEIGHT - BOTTOM;
             self.svg
                 .line("axis", (position, bottom), (position, bottom + 4.0));
-            self.svg.text(
-                "tick",
-                (position, bottom + 16.0),
-                Anchor::Middle,
-                &crate::format::compact(tick),
-            );
+            let text = if self.x.logarithmic {
+                // Delays are read as exact powers of two.
+                thousands(tick as u64)
+            } else {
+                compact(tick)
+            };
+            self.svg
+                .text("tick", (position, bottom + 16.0), Anchor::Middle, &text);
         }
         self.svg.text(
             "label",
