@@ -386,6 +386,14 @@ mod tests {
     }
 
     #[test]
+    fn length_trains_on_a_range_and_judges_far_beyond_it() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments/length.toml");
+        let plan = Plan::read(&path).unwrap();
+        assert_eq!(plan.experiments[0].delay_range(), Some((4, 256)));
+        assert_eq!(plan.experiments[0].eval.delays.last(), Some(&65_536));
+    }
+
+    #[test]
     fn defaults_and_ranges() {
         let plan = parse(SMALL).unwrap();
         let experiment = &plan.experiments[0];
