@@ -1,5 +1,7 @@
 //! The table of environments. Routes, help and documents read it.
 
+use std::sync::LazyLock;
+
 use env_protocol::{AutoresetMode, Seed, Spec};
 
 use super::memory_task::MemoryTask;
@@ -42,13 +44,15 @@ impl Entry {
 /// Every environment there is.
 pub const ENTRIES: &[Entry] = &[Entry::of::<MemoryTask>()];
 
-/// Looks a spec up by its id.
-pub fn find(spec_id: &str) -> Option<(&'static Entry, Spec)> {
-    let with_specs = ENTRIES.iter().map(|entry| (entry, (entry.spec)()));
-    with_specs.into_iter().find(|(_, spec)| spec.id == spec_id)
+/// Every spec, in the order of [`ENTRIES`].
+pub fn specs() -> &'static [Spec] {
+    static SPECS: LazyLock<Vec<Spec>> =
+        LazyLock::new(|| ENTRIES.iter().map(|entry| (entry.spec)()).collect());
+    &SPECS
 }
 
-/// Every spec.
-pub fn specs() -> Vec<Spec> {
-    ENTRIES.iter().map(|entry| (entry.spec)()).collect()
+/// Looks a spec up by its id.
+pub fn find(spec_id: &str) -> Option<(&'static Entry, &'static Spec)> {
+    let mut entries = ENTRIES.iter().zip(specs());
+    entries.find(|(_, spec)| spec.id == spec_id)
 }
