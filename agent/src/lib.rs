@@ -2,5 +2,6 @@
 //!
 //! Start reading at `train`: it is the main path.
 
+pub mod heatmap;
 pub mod monitor;
 pub mod nn;
