@@ -1,7 +1,19 @@
 //! Agents that learn what to remember, over HTTP.
 //!
-//! Start reading at `train`: it is the main path.
+//! Start reading at [`train`]: it is the main path.
 
+pub mod advantage;
+pub mod algorithms;
+pub mod checkpoint;
+pub mod config;
+pub mod env;
 pub mod heatmap;
+pub mod inputs;
+pub mod learner;
+pub mod memory;
 pub mod monitor;
 pub mod nn;
+pub mod policy;
+pub mod rollout;
+pub mod seeds;
+pub mod train;

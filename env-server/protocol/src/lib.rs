@@ -1,1 +1,48 @@
-//! Placeholder.
+//! The wire between an environment server and those who play: spaces, values, bodies, problems.
+//!
+//! Everything here is plain data with one serde implementation for both encodings. Field names are
+//! Gymnasium's. A client needs nothing but this crate and an HTTP library:
+//!
+//! ```
+//! use env_protocol::{Array, Encoding, VectorStepRequest};
+//!
+//! let request = VectorStepRequest {
+//!     seq: Some(1),
+//!     actions: Array::from_i64(vec![2], vec![0, 1]).unwrap(),
+//! };
+//! let body = Encoding::MessagePack.encode(&request);
+//! assert_eq!(
+//!     Encoding::MessagePack.decode::<VectorStepRequest>(&body).unwrap(),
+//!     request
+//! );
+//! assert_eq!(
+//!     Encoding::Json.encode(&request),
+//!     br#"{"seq":1,"actions":[0,1]}"#
+//! );
+//! ```
+
+mod array;
+mod bodies;
+mod codec;
+mod nested;
+#[cfg(feature = "openapi")]
+mod openapi;
+mod problem;
+mod snapshot;
+mod space;
+mod spec;
+mod value;
+
+pub use array::{Array, ArrayError, Data, Dtype, MAX_DIMS};
+pub use bodies::{
+    AutoresetMode, CreateEnv, CreateVectorEnv, EnvDescription, EnvList, Health, Info, Kwargs,
+    ResetReply, ResetRequest, RestoreReply, RestoreRequest, Seed, SpecList, StepReply, StepRequest,
+    VectorEnvDescription, VectorEnvList, VectorResetOptions, VectorResetReply, VectorResetRequest,
+    VectorStepReply, VectorStepRequest, Version,
+};
+pub use codec::{DecodeError, Encoding};
+pub use problem::{ErrorCode, FieldError, PROBLEM_CONTENT_TYPE, Problem};
+pub use snapshot::{LanePhase, LaneSnapshot, SNAPSHOT_FORMAT, SNAPSHOT_VERSION, Snapshot};
+pub use space::{Bound, Space};
+pub use spec::{Parameter, Spec};
+pub use value::Value;

@@ -1,0 +1,87 @@
+//! The table of algorithms. The command line, the documents and the benchmark read it; a new memory architecture is a
+//! file in `memory/` and a row here.
+
+use crate::config::{ConfigError, Hyperparameters, Part};
+use crate::memory::feedforward::Feedforward;
+use crate::memory::lstm::Lstm;
+use crate::memory::strategic::Strategic;
+use crate::memory::{CoreContext, MemoryCore};
+
+/// A row: what an algorithm is, and what it is made of.
+pub struct Algorithm {
+    /// Id on the command line, in records and in file names.
+    pub id: &'static str,
+    /// Its name in tables.
+    pub title: &'static str,
+    /// What it is, in a sentence.
+    pub summary: &'static str,
+    /// Where it comes from.
+    pub source: &'static str,
+    /// The parts it has; they decide which hyper-parameters it takes.
+    pub parts: &'static [Part],
+    /// Its hyper-parameters: one set for every task.
+    pub defaults: fn() -> Hyperparameters,
+    /// Builds its memory, adding the memory's parameters to the context's.
+    pub core: fn(&mut CoreContext<'_>) -> Box<dyn MemoryCore>,
+}
+
+/// All algorithms, in the order in which they are shown.
+pub const ALGORITHMS: &[Algorithm] = &[
+    Algorithm {
+        id: "ppo",
+        title: "PPO",
+        summary: "Proximal policy optimisation without any memory: the control.",
+        source: "Schulman et al. 2017, arXiv:1707.06347; Huang et al. 2022, The 37 Implementation Details of PPO",
+        parts: &[Part::Inputs, Part::Learner, Part::Network, Part::Extras],
+        defaults: || Hyperparameters { num_envs: 64, anneal_lr: true, ..Hyperparameters::base() },
+        core: |context| Box::new(Feedforward::new(context)),
+    },
+    Algorithm {
+        id: "recurrent-ppo",
+        title: "RecurrentPPO",
+        summary: "PPO over an LSTM, trained through whole stored sequences.",
+        source: "Schulman et al. 2017, arXiv:1707.06347; Pleines et al. 2022, arXiv:2205.11104; Ni et al. 2022, arXiv:2110.05038",
+        parts: &[Part::Inputs, Part::Learner, Part::Network, Part::Extras],
+        defaults: || Hyperparameters {
+            num_envs: 16,
+            num_steps: 512,
+            whole_episodes: true,
+            learning_rate: 3e-3,
+            update_epochs: 8,
+            num_minibatches: 1,
+            gae_lambda: 0.3,
+            ..Hyperparameters::base()
+        },
+        core: |context| Box::new(Lstm::new(context)),
+    },
+    Algorithm {
+        id: "tracerl",
+        title: "TraceRL",
+        summary: "PPO with a memory of slots that learns what to keep and what to attend to, end to end.",
+        source: "this project; the reference notebook's agent, reworked",
+        parts: &[Part::Inputs, Part::Learner, Part::Network, Part::Slots, Part::Extras],
+        defaults: || Hyperparameters {
+            num_envs: 32,
+            num_steps: 512,
+            whole_episodes: true,
+            learning_rate: 3e-3,
+            update_epochs: 6,
+            num_minibatches: 1,
+            gae_lambda: 0.95,
+            advantage_mix: 0.8,
+            ..Hyperparameters::base()
+        },
+        core: |context| Box::new(Strategic::new(context)),
+    },
+];
+
+/// The row with this id.
+///
+/// # Errors
+/// Names the ids there are.
+pub fn find(id: &str) -> Result<&'static Algorithm, ConfigError> {
+    ALGORITHMS.iter().find(|row| row.id == id).ok_or_else(|| ConfigError::UnknownAlgorithm {
+        name: id.into(),
+        known: ALGORITHMS.iter().map(|row| row.id).collect::<Vec<_>>().join(", "),
+    })
+}

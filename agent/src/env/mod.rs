@@ -1,0 +1,113 @@
+//! What a learner plays: a batch of environments behind one trait. Learners never see HTTP.
+
+use serde_json::{Map, Value};
+
+pub mod remote;
+
+pub use env_protocol::Space;
+
+/// What a vector environment shows after a reset.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ResetReply {
+    /// Flattened observations, `[num_envs, observation_size]`.
+    pub observations: Vec<f32>,
+}
+
+/// What a vector environment answers to a step. Autoreset is `SameStep`: an environment that ended has already begun
+/// its next episode, whose first observation stands in `observations`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StepReply {
+    /// Flattened observations, `[num_envs, observation_size]`.
+    pub observations: Vec<f32>,
+    /// `[num_envs]`.
+    pub rewards: Vec<f64>,
+    /// Ended by the task, `[num_envs]`.
+    pub terminations: Vec<bool>,
+    /// Ended by a time limit, `[num_envs]`.
+    pub truncations: Vec<bool>,
+    /// Last observations of the episodes that ended in this step: `[num_envs, observation_size]`, rows of the others
+    /// are meaningless; empty where none ended.
+    pub final_observations: Vec<f32>,
+}
+
+/// How a reset is wanted.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ResetRequest {
+    /// One seed for each environment; none goes on with the generators as they stand.
+    pub seeds: Option<Vec<u64>>,
+    /// Reset options of the spec.
+    pub options: Map<String, Value>,
+}
+
+/// `num_envs` environments of one spec, stepped together.
+pub trait VectorEnv {
+    /// Number of environments.
+    fn num_envs(&self) -> usize;
+    /// Space of one environment's observation.
+    fn observation_space(&self) -> &Space;
+    /// Space of one environment's action.
+    fn action_space(&self) -> &Space;
+    /// Begins a new episode in every environment.
+    ///
+    /// # Errors
+    /// What the server refused, or that it could not be reached within the retry limit.
+    fn reset(&mut self, request: &ResetRequest) -> Result<ResetReply, EnvError>;
+    /// Applies one action to each environment, exactly once.
+    ///
+    /// # Errors
+    /// As [`VectorEnv::reset`].
+    fn step(&mut self, actions: &[i64]) -> Result<StepReply, EnvError>;
+    /// The whole state, to be put back by [`VectorEnv::restore`] bit for bit.
+    ///
+    /// # Errors
+    /// As [`VectorEnv::reset`].
+    fn snapshot(&mut self) -> Result<Vec<u8>, EnvError>;
+    /// Puts a snapshot back.
+    ///
+    /// # Errors
+    /// As [`VectorEnv::reset`]; a document that is not such a snapshot changes nothing.
+    fn restore(&mut self, snapshot: &[u8]) -> Result<(), EnvError>;
+}
+
+/// Why an environment could not be played.
+#[derive(Debug, thiserror::Error)]
+pub enum EnvError {
+    /// The server answered with a problem that a retry would not mend.
+    #[error("the server refused ({status} {code}): {detail}")]
+    Refused {
+        /// HTTP status.
+        status: u16,
+        /// Code of the problem document.
+        code: String,
+        /// What was wrong where.
+        detail: String,
+    },
+    /// No answer within the retry limit.
+    #[error("no answer from {url} after {attempts} attempts in {elapsed_s:.1} s (last: {last}). Is the server running?")]
+    Unreachable {
+        /// What was asked.
+        url: String,
+        /// How often.
+        attempts: u32,
+        /// For how long.
+        elapsed_s: f64,
+        /// The last error.
+        last: String,
+    },
+    /// An answer that does not keep the protocol.
+    #[error("unexpected answer from {url}: {detail}")]
+    Protocol {
+        /// What was asked.
+        url: String,
+        /// What was wrong with the answer.
+        detail: String,
+    },
+    /// A space that the agents cannot play.
+    #[error("the agents cannot play this {what} space: {detail}")]
+    UnsupportedSpace {
+        /// `observation` or `action`.
+        what: &'static str,
+        /// Why.
+        detail: String,
+    },
+}

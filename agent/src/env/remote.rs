@@ -1,0 +1,379 @@
+//! A vector environment on one server, or dealt over several: HTTP with MessagePack, and every operation exactly once.
+//!
+//! Each operation carries the `seq` that the server expects next. After any doubt (a refused connection, a lost reply, a
+//! 5xx) the same bytes are sent again with the same `seq`: a server that had applied them answers with its stored reply.
+
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use env_protocol::{
+    Array, AutoresetMode, CreateVectorEnv, Data, Encoding, Info, Problem, RestoreReply, RestoreRequest, Seed, Snapshot,
+    Space, Value, VectorEnvDescription, VectorResetOptions, VectorResetReply, VectorResetRequest, VectorStepReply,
+    VectorStepRequest,
+};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
+use reqwest::{Client, Method, StatusCode};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value as Json};
+use tokio::runtime::{Builder, Runtime};
+
+use super::{EnvError, ResetReply, ResetRequest, StepReply, VectorEnv};
+
+const MSGPACK: &str = "application/vnd.msgpack";
+
+/// How long trouble is borne.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RetryPolicy {
+    /// From the first failure of a request to giving up.
+    pub give_up_after: Duration,
+    /// Pause after the first failure; it doubles each time.
+    pub first_pause: Duration,
+    /// Longest pause.
+    pub longest_pause: Duration,
+    /// Longest wait for one answer.
+    pub request_timeout: Duration,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self {
+            give_up_after: Duration::from_secs(60),
+            first_pause: Duration::from_millis(20),
+            longest_pause: Duration::from_secs(2),
+            request_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// What is asked of the servers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RemoteEnvConfig {
+    /// Base URLs, e.g. `http://127.0.0.1:7878`; environments are dealt over them evenly.
+    pub servers: Vec<String>,
+    /// Spec id.
+    pub spec_id: String,
+    /// The spec's arguments.
+    pub kwargs: Map<String, Json>,
+    /// Environments in all.
+    pub num_envs: usize,
+    /// How long trouble is borne.
+    pub retry: RetryPolicy,
+}
+
+/// `num_envs` environments on one or several servers.
+pub struct RemoteVectorEnv {
+    runtime: Runtime,
+    connection: Connection,
+    shards: Vec<Shard>,
+    observation_space: Space,
+    action_space: Space,
+    num_envs: usize,
+}
+
+/// The environments that one server holds.
+struct Shard {
+    /// Of the vector environment.
+    url: String,
+    lanes: Range<usize>,
+    /// The server expects this next.
+    seq: u64,
+}
+
+impl RemoteVectorEnv {
+    /// Creates the environments; [`Drop`] closes them.
+    ///
+    /// # Errors
+    /// What a server refused, or that it could not be reached.
+    pub fn connect(config: &RemoteEnvConfig) -> Result<Self, EnvError> {
+        assert!(!config.servers.is_empty(), "at least one server");
+        let runtime = Builder::new_current_thread().enable_all().build().map_err(|error| EnvError::Protocol {
+            url: config.servers[0].clone(),
+            detail: format!("no runtime for network calls: {error}"),
+        })?;
+        let client = Client::builder()
+            .tcp_nodelay(true)
+            .timeout(config.retry.request_timeout)
+            .build()
+            .map_err(|error| EnvError::Protocol { url: config.servers[0].clone(), detail: error.to_string() })?;
+        let connection = Connection { client, retry: config.retry };
+        let servers = config.servers.len().min(config.num_envs);
+        let mut shards = Vec::new();
+        let mut spaces = None;
+        for (i, server) in config.servers[..servers].iter().enumerate() {
+            let lanes = i * config.num_envs / servers..(i + 1) * config.num_envs / servers;
+            let (shard, description) = runtime.block_on(create(&connection, server, config, lanes))?;
+            spaces = Some((description.single_observation_space, description.single_action_space));
+            shards.push(shard);
+        }
+        let (observation_space, action_space) = spaces.expect("at least one shard");
+        Ok(Self { runtime, connection, shards, observation_space, action_space, num_envs: config.num_envs })
+    }
+
+    /// Posts to every shard at once; the next `seq`s are taken from the replies.
+    fn post_all<B: Serialize, R: DeserializeOwned>(
+        &mut self,
+        operation: &str,
+        body: impl Fn(&Shard) -> B,
+        seq: impl Fn(&R) -> u64,
+    ) -> Result<Vec<R>, EnvError> {
+        let connection = &self.connection;
+        let calls = self.shards.iter().map(|shard| {
+            let body = Encoding::MessagePack.encode(&body(shard));
+            connection.call(Method::POST, format!("{}/{operation}", shard.url), Some(body))
+        });
+        let answers = self.runtime.block_on(all(calls));
+        let mut replies = Vec::with_capacity(self.shards.len());
+        for (shard, answer) in self.shards.iter_mut().zip(answers) {
+            let reply: R = decode(&shard.url, &answer?)?;
+            shard.seq = seq(&reply);
+            replies.push(reply);
+        }
+        Ok(replies)
+    }
+}
+
+/// Drives calls side by side; the answers come in the calls' order.
+async fn all<F: Future>(calls: impl Iterator<Item = F>) -> Vec<F::Output> {
+    let mut calls: Vec<_> = calls.map(|call| Box::pin(call)).collect();
+    let mut outputs: Vec<Option<F::Output>> = calls.iter().map(|_| None).collect();
+    std::future::poll_fn(|context| {
+        for (call, output) in calls.iter_mut().zip(&mut outputs) {
+            if output.is_none()
+                && let std::task::Poll::Ready(done) = call.as_mut().poll(context)
+            {
+                *output = Some(done);
+            }
+        }
+        if outputs.iter().all(Option::is_some) { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    })
+    .await;
+    outputs.into_iter().map(|output| output.expect("all are done")).collect()
+}
+
+async fn create(
+    connection: &Connection,
+    server: &str,
+    config: &RemoteEnvConfig,
+    lanes: Range<usize>,
+) -> Result<(Shard, VectorEnvDescription), EnvError> {
+    let id = format!("agent-{:032x}", rand::random::<u128>());
+    let url = format!("{}/v1/vector-envs/{id}", server.trim_end_matches('/'));
+    let body = CreateVectorEnv {
+        spec_id: config.spec_id.clone(),
+        num_envs: lanes.len() as u64,
+        kwargs: config.kwargs.clone().into_iter().collect(),
+        // Every run seeds its first reset; this one only has to be the same when the request is repeated.
+        seed: Some(Seed::First(0)),
+        autoreset_mode: AutoresetMode::SameStep,
+    };
+    let answer = connection.call(Method::PUT, url.clone(), Some(Encoding::MessagePack.encode(&body))).await?;
+    let description: VectorEnvDescription = decode(&url, &answer)?;
+    Ok((Shard { url, lanes, seq: description.seq }, description))
+}
+
+impl VectorEnv for RemoteVectorEnv {
+    fn num_envs(&self) -> usize {
+        self.num_envs
+    }
+
+    fn observation_space(&self) -> &Space {
+        &self.observation_space
+    }
+
+    fn action_space(&self) -> &Space {
+        &self.action_space
+    }
+
+    fn reset(&mut self, request: &ResetRequest) -> Result<ResetReply, EnvError> {
+        let replies: Vec<VectorResetReply> = self.post_all(
+            "reset",
+            |shard| VectorResetRequest {
+                seq: Some(shard.seq),
+                seed: request.seeds.as_ref().map(|seeds| Seed::Each(seeds[shard.lanes.clone()].to_vec())),
+                options: VectorResetOptions {
+                    reset_mask: None,
+                    kwargs: request.options.clone().into_iter().collect(),
+                },
+            },
+            |reply: &VectorResetReply| reply.seq,
+        )?;
+        let mut observations = Vec::new();
+        for (shard, reply) in self.shards.iter().zip(replies) {
+            observations.extend(floats(&shard.url, reply.observations)?);
+        }
+        Ok(ResetReply { observations })
+    }
+
+    fn step(&mut self, actions: &[i64]) -> Result<StepReply, EnvError> {
+        assert_eq!(actions.len(), self.num_envs, "one action for each environment");
+        let replies: Vec<VectorStepReply> = self.post_all(
+            "step",
+            |shard| VectorStepRequest {
+                seq: Some(shard.seq),
+                actions: Array::from_i64(vec![shard.lanes.len()], actions[shard.lanes.clone()].to_vec())
+                    .expect("as many actions as the shape says"),
+            },
+            |reply: &VectorStepReply| reply.seq,
+        )?;
+        let mut step = StepReply::default();
+        for (shard, mut reply) in self.shards.iter().zip(replies) {
+            let url = &shard.url;
+            let final_observations = final_observations(url, &mut reply.infos)?;
+            let observations = floats(url, reply.observations)?;
+            if final_observations.is_some() || !step.final_observations.is_empty() {
+                // Lanes of shards in which no episode ended have rows that nobody reads.
+                step.final_observations.resize(step.observations.len(), 0.0);
+                step.final_observations.extend(final_observations.unwrap_or_else(|| vec![0.0; observations.len()]));
+            }
+            step.observations.extend(observations);
+            step.rewards.extend(reply.rewards.to_f64s());
+            step.terminations.extend(flags(url, reply.terminations)?);
+            step.truncations.extend(flags(url, reply.truncations)?);
+        }
+        let lanes = [step.rewards.len(), step.terminations.len(), step.truncations.len()];
+        if lanes != [self.num_envs; 3] {
+            let detail = format!("rewards and flags of {lanes:?} lanes, of {} were expected", self.num_envs);
+            return Err(EnvError::Protocol { url: self.shards[0].url.clone(), detail });
+        }
+        Ok(step)
+    }
+
+    fn snapshot(&mut self) -> Result<Vec<u8>, EnvError> {
+        let mut snapshots = Vec::new();
+        for shard in &self.shards {
+            let url = format!("{}/snapshot", shard.url);
+            let answer = self.runtime.block_on(self.connection.call(Method::GET, url.clone(), None))?;
+            snapshots.push(decode::<Snapshot>(&url, &answer)?);
+        }
+        Ok(Encoding::MessagePack.encode(&snapshots))
+    }
+
+    fn restore(&mut self, snapshot: &[u8]) -> Result<(), EnvError> {
+        let snapshots: Vec<Snapshot> = decode(&self.shards[0].url, snapshot)?;
+        if snapshots.len() != self.shards.len() {
+            let detail =
+                format!("a snapshot of {} servers cannot be restored over {}", snapshots.len(), self.shards.len());
+            return Err(EnvError::Protocol { url: self.shards[0].url.clone(), detail });
+        }
+        let starts: Vec<usize> = self.shards.iter().map(|shard| shard.lanes.start).collect();
+        let of = |shard: &Shard| starts.iter().position(|&start| start == shard.lanes.start).expect("one of the shards");
+        let _: Vec<RestoreReply> = self.post_all(
+            "restore",
+            |shard| RestoreRequest { seq: Some(shard.seq), snapshot: snapshots[of(shard)].clone() },
+            |reply: &RestoreReply| reply.seq,
+        )?;
+        Ok(())
+    }
+}
+
+impl Drop for RemoteVectorEnv {
+    fn drop(&mut self) {
+        // A courtesy: whoever is gone by now has nothing to close.
+        for shard in &self.shards {
+            let request = self.connection.client.delete(&shard.url).timeout(Duration::from_secs(2)).send();
+            let _ = self.runtime.block_on(request);
+        }
+    }
+}
+
+struct Connection {
+    client: Client,
+    retry: RetryPolicy,
+}
+
+/// Whether the same request may go better a little later.
+enum Failure {
+    Passing { last: String, pause: Option<Duration> },
+    Final(EnvError),
+}
+
+impl Connection {
+    /// One operation, repeated until it is answered: safe because its `seq` makes it apply once.
+    async fn call(&self, method: Method, url: String, body: Option<Vec<u8>>) -> Result<Vec<u8>, EnvError> {
+        let mut began = None;
+        let mut attempts = 0;
+        let mut pause = self.retry.first_pause;
+        loop {
+            attempts += 1;
+            let (last, asked) = match self.attempt(&method, &url, body.clone()).await {
+                Ok(answer) => return Ok(answer),
+                Err(Failure::Final(error)) => return Err(error),
+                Err(Failure::Passing { last, pause }) => (last, pause),
+            };
+            let began = *began.get_or_insert_with(Instant::now);
+            if began.elapsed() >= self.retry.give_up_after {
+                let elapsed_s = began.elapsed().as_secs_f64();
+                return Err(EnvError::Unreachable { url, attempts, elapsed_s, last });
+            }
+            tracing::debug!(url, attempts, last, "asking again");
+            tokio::time::sleep(asked.unwrap_or(pause).min(self.retry.longest_pause)).await;
+            pause = (pause * 2).min(self.retry.longest_pause);
+        }
+    }
+
+    async fn attempt(&self, method: &Method, url: &str, body: Option<Vec<u8>>) -> Result<Vec<u8>, Failure> {
+        let passing = |error: reqwest::Error| Failure::Passing { last: describe(&error), pause: None };
+        let mut request = self.client.request(method.clone(), url).header(ACCEPT, MSGPACK);
+        if let Some(body) = body {
+            request = request.header(CONTENT_TYPE, MSGPACK).body(body);
+        }
+        let request = request.build().map_err(|error| {
+            Failure::Final(EnvError::Protocol { url: url.into(), detail: format!("not a URL to call: {error}") })
+        })?;
+        let response = self.client.execute(request).await.map_err(passing)?;
+        let status = response.status();
+        let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        let answer = response.bytes().await.map_err(passing)?;
+        if status.is_success() {
+            return Ok(answer.into());
+        }
+        let problem = serde_json::from_slice::<Problem>(&answer).ok();
+        let detail = problem.as_ref().map_or_else(
+            || String::from_utf8_lossy(&answer).chars().take(200).collect(),
+            |problem| problem.detail.clone(),
+        );
+        if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+            let last = format!("{status}: {detail}");
+            return Err(Failure::Passing { last, pause: retry_after.map(Duration::from_secs) });
+        }
+        let code = problem.map_or_else(|| "no problem document".into(), |problem| problem.code.to_string());
+        Err(Failure::Final(EnvError::Refused { status: status.as_u16(), code, detail }))
+    }
+}
+
+/// An error with its causes: reqwest's own text leaves out why a connection failed.
+fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+fn decode<T: DeserializeOwned>(url: &str, bytes: &[u8]) -> Result<T, EnvError> {
+    Encoding::MessagePack
+        .decode(bytes)
+        .map_err(|error| EnvError::Protocol { url: url.into(), detail: error.to_string() })
+}
+
+fn floats(url: &str, value: Value) -> Result<Vec<f32>, EnvError> {
+    match value {
+        Value::Array(array) => Ok(array.into_f32s()),
+        other => Err(EnvError::Protocol { url: url.into(), detail: format!("observations are no array: {other:?}") }),
+    }
+}
+
+fn flags(url: &str, array: Array) -> Result<Vec<bool>, EnvError> {
+    match array.into_data() {
+        Data::Bool(flags) => Ok(flags),
+        other => Err(EnvError::Protocol { url: url.into(), detail: format!("flags are {:?}", other.dtype()) }),
+    }
+}
+
+/// Last observations of the episodes that this step ended, if any did.
+fn final_observations(url: &str, infos: &mut Info) -> Result<Option<Vec<f32>>, EnvError> {
+    infos.remove("final_obs").map(|value| floats(url, value)).transpose()
+}

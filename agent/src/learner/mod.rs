@@ -1,0 +1,3 @@
+//! How experience becomes weights.
+
+pub mod ppo;

@@ -1,0 +1,251 @@
+//! Proximal policy optimisation (Schulman et al. 2017, arXiv:1707.06347) with the details of Huang et al. 2022, over any
+//! memory core: minibatches are whole lanes, unrolled from the state at which acting began them.
+
+use rand::seq::SliceRandom;
+use rand_xoshiro::Xoshiro256PlusPlus;
+
+use crate::advantage::{self, AdvantageInputs};
+use crate::config::Hyperparameters;
+use crate::nn::{Adam, Graph, PpoBatch, PpoCoefficients, PpoStats};
+use crate::policy::Policy;
+use crate::rollout::Rollout;
+
+/// The optimiser and what it is told.
+pub struct Ppo {
+    /// Its state goes into checkpoints.
+    pub adam: Adam,
+    hyper: Hyperparameters,
+}
+
+/// Means over the optimiser steps of an update, for the log.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct UpdateMetrics {
+    /// All losses together, weighted.
+    pub loss: f64,
+    /// Clipped surrogate, to be minimised.
+    pub policy_loss: f64,
+    /// Half the mean squared error of the values.
+    pub value_loss: f64,
+    /// Mean entropy of the policy, in nats.
+    pub entropy: f64,
+    /// E[(ρ − 1) − ln ρ].
+    pub approx_kl: f64,
+    /// Share of probability ratios outside the clipping range.
+    pub clip_fraction: f64,
+    /// Length of the gradient before clipping.
+    pub grad_norm: f64,
+    /// 1 − Var(R − V)/Var(R) of the values that acting predicted; `None` where returns did not vary.
+    pub explained_variance: Option<f64>,
+    /// Of the advantages before normalisation.
+    pub advantage_mean: f64,
+    /// Of the advantages before normalisation.
+    pub advantage_std: f64,
+    /// The memory's own and auxiliary losses, unweighted.
+    pub losses: Vec<(&'static str, f64)>,
+    /// Step size of this update.
+    pub learning_rate: f64,
+    /// Optimiser steps taken.
+    pub optimizer_steps: usize,
+}
+
+/// Targets of a rollout, constants for the gradient.
+struct Targets {
+    advantages: Vec<f32>,
+    returns: Vec<f32>,
+}
+
+impl Ppo {
+    /// A learner for these parameters.
+    pub fn new(policy: &Policy, hyper: &Hyperparameters) -> Self {
+        Self { adam: Adam::new(&policy.params), hyper: hyper.clone() }
+    }
+
+    /// Improves the policy on a rollout. `progress` is the share of the run that is over, 0 to 1. `bonuses`, one a row,
+    /// are added to the rewards that are learned from.
+    ///
+    /// # Errors
+    /// A loss or gradient that is not a number; the weights are then as before that optimiser step.
+    pub fn update(
+        &mut self,
+        policy: &mut Policy,
+        rollout: &Rollout,
+        bonuses: Option<&[f32]>,
+        progress: f64,
+        rng: &mut Xoshiro256PlusPlus,
+    ) -> Result<UpdateMetrics, NotANumber> {
+        let hyper = &self.hyper;
+        let mut metrics = UpdateMetrics::default();
+        let targets = targets(hyper, rollout, bonuses, &mut metrics);
+        let anneal = if hyper.anneal_lr { (1.0 - progress).max(0.0) as f32 } else { 1.0 };
+        let learning_rate = hyper.learning_rate * anneal;
+        metrics.learning_rate = f64::from(learning_rate);
+        let mut lanes: Vec<usize> = (0..rollout.batch).collect();
+        'epochs: for _ in 0..hyper.update_epochs {
+            if hyper.num_minibatches == 1 {
+                self.minibatch(policy, rollout, &targets, learning_rate, &mut metrics)?;
+            } else {
+                lanes.shuffle(rng);
+                for part in deal(&lanes, self.hyper.num_minibatches) {
+                    let minibatch = rollout.lanes(part);
+                    let targets = targets.lanes(rollout, part);
+                    self.minibatch(policy, &minibatch, &targets, learning_rate, &mut metrics)?;
+                }
+            }
+            if self.hyper.target_kl > 0.0 && metrics.approx_kl > f64::from(self.hyper.target_kl) * metrics.optimizer_steps as f64 {
+                break 'epochs;
+            }
+        }
+        metrics.average();
+        Ok(metrics)
+    }
+
+    fn minibatch(
+        &mut self,
+        policy: &mut Policy,
+        rollout: &Rollout,
+        targets: &Targets,
+        learning_rate: f32,
+        metrics: &mut UpdateMetrics,
+    ) -> Result<(), NotANumber> {
+        let hyper = &self.hyper;
+        let mut advantages = targets.advantages.clone();
+        if hyper.norm_adv && hyper.advantage_mix == 0.0 {
+            advantage::normalize(&mut advantages);
+        }
+        let mut graph = Graph::training(&policy.params);
+        let seen = policy.evaluate(&mut graph, &rollout.segment(&targets.returns, &advantages));
+        let weights = vec![1.0; advantages.len()];
+        let batch = PpoBatch {
+            actions: &rollout.actions,
+            old_log_probs: &rollout.log_probs,
+            advantages: &advantages,
+            returns: &targets.returns,
+            old_values: &rollout.values,
+            weights: &weights,
+        };
+        let coefficients = PpoCoefficients {
+            clip_coef: hyper.clip_coef,
+            clip_vloss: hyper.clip_vloss,
+            ent_coef: hyper.ent_coef,
+            vf_coef: hyper.vf_coef,
+        };
+        let (ppo_loss, stats) = graph.ppo_loss(&seen.logits, &seen.values, &batch, &coefficients);
+        let mut losses = vec![(1.0, &ppo_loss)];
+        losses.extend(seen.losses.iter().map(|(_, weight, loss)| (*weight, loss)));
+        let loss = graph.total(&losses);
+        let value = f64::from(crate::nn::values(&loss)[0]);
+        let gradients = graph.backward(&loss);
+        let max_grad_norm = (hyper.max_grad_norm > 0.0).then_some(hyper.max_grad_norm);
+        let grad_norm = self.adam.step(&mut policy.params, &gradients, learning_rate, max_grad_norm);
+        if !grad_norm.is_finite() || !value.is_finite() {
+            return Err(NotANumber { loss: value, grad_norm: f64::from(grad_norm) });
+        }
+        let own = seen.losses.iter().map(|(name, _, loss)| (*name, f64::from(crate::nn::values(loss)[0])));
+        metrics.add(value, &stats, f64::from(grad_norm), own);
+        Ok(())
+    }
+}
+
+/// Advantages and return targets. With `advantage_mix` m > 0 the advantages are m·norm(A[λ=0]) + (1−m)·norm(A[λ]):
+/// recall wants a short λ (a long one spreads the last step's noise over all earlier actions), acting through time a
+/// long one. Return targets are A[λ] + V.
+fn targets(hyper: &Hyperparameters, rollout: &Rollout, bonuses: Option<&[f32]>, metrics: &mut UpdateMetrics) -> Targets {
+    let rewards: Vec<f32> = match bonuses {
+        Some(bonuses) => rollout.rewards.iter().zip(bonuses).map(|(reward, bonus)| reward + bonus).collect(),
+        None => rollout.rewards.clone(),
+    };
+    let inputs = AdvantageInputs {
+        batch: rollout.batch,
+        rewards: &rewards,
+        values: &rollout.values,
+        next_values: &rollout.next_values,
+        ends: &rollout.ends,
+    };
+    let mut advantages = advantage::gae(&inputs, hyper.gamma, hyper.gae_lambda);
+    let returns: Vec<f32> = advantages.iter().zip(&rollout.values).map(|(a, v)| a + v).collect();
+    let n = advantages.len() as f64;
+    metrics.advantage_mean = advantages.iter().map(|&a| f64::from(a)).sum::<f64>() / n;
+    metrics.advantage_std =
+        (advantages.iter().map(|&a| (f64::from(a) - metrics.advantage_mean).powi(2)).sum::<f64>() / n).sqrt();
+    metrics.explained_variance = advantage::explained_variance(&rollout.values, &returns);
+    let mix = hyper.advantage_mix;
+    if mix > 0.0 {
+        let mut one_step = advantage::gae(&inputs, hyper.gamma, 0.0);
+        if hyper.norm_adv {
+            advantage::normalize(&mut one_step);
+            advantage::normalize(&mut advantages);
+        }
+        advantages.iter_mut().zip(&one_step).for_each(|(a, one)| *a = mix * one + (1.0 - mix) * *a);
+    }
+    Targets { advantages, returns }
+}
+
+impl Targets {
+    fn lanes(&self, rollout: &Rollout, lanes: &[usize]) -> Self {
+        let take = |column: &[f32]| {
+            (0..rollout.steps).flat_map(|t| lanes.iter().map(move |&lane| column[t * rollout.batch + lane])).collect()
+        };
+        Self { advantages: take(&self.advantages), returns: take(&self.returns) }
+    }
+}
+
+/// Deals lanes into `parts` runs whose sizes differ by at most one.
+fn deal(lanes: &[usize], parts: usize) -> impl Iterator<Item = &[usize]> {
+    (0..parts).map(move |i| &lanes[i * lanes.len() / parts..(i + 1) * lanes.len() / parts])
+}
+
+impl UpdateMetrics {
+    fn add(&mut self, loss: f64, stats: &PpoStats, grad_norm: f64, own: impl Iterator<Item = (&'static str, f64)>) {
+        self.loss += loss;
+        self.policy_loss += f64::from(stats.policy_loss);
+        self.value_loss += f64::from(stats.value_loss);
+        self.entropy += f64::from(stats.entropy);
+        self.approx_kl += f64::from(stats.approx_kl);
+        self.clip_fraction += f64::from(stats.clip_fraction);
+        self.grad_norm += grad_norm;
+        self.optimizer_steps += 1;
+        for (name, value) in own {
+            match self.losses.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, sum)) => *sum += value,
+                None => self.losses.push((name, value)),
+            }
+        }
+    }
+
+    fn average(&mut self) {
+        let n = self.optimizer_steps as f64;
+        let sums = [
+            &mut self.loss,
+            &mut self.policy_loss,
+            &mut self.value_loss,
+            &mut self.entropy,
+            &mut self.approx_kl,
+            &mut self.clip_fraction,
+            &mut self.grad_norm,
+        ];
+        sums.into_iter().chain(self.losses.iter_mut().map(|(_, sum)| sum)).for_each(|sum| *sum /= n);
+    }
+}
+
+/// Learning went astray.
+#[derive(Debug, thiserror::Error, PartialEq)]
+#[error("learning diverged: loss {loss}, gradient norm {grad_norm}. A smaller learning_rate usually mends it")]
+pub struct NotANumber {
+    /// The loss.
+    pub loss: f64,
+    /// The gradient's length.
+    pub grad_norm: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn minibatches_partition_the_lanes() {
+        let lanes: Vec<usize> = (0..10).collect();
+        let parts: Vec<&[usize]> = deal(&lanes, 4).collect();
+        assert_eq!(parts.iter().map(|part| part.len()).collect::<Vec<_>>(), [2, 3, 2, 3]);
+        assert_eq!(parts.concat(), lanes);
+    }
+}

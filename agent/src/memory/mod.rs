@@ -1,0 +1,138 @@
+//! What an agent carries from step to step. One file per architecture; all pass [`check::check_memory_core`].
+//!
+//! A core turns the agent's inputs into features for the policy. It does so twice: [`MemoryCore::step`] while acting,
+//! one step of all lanes at a time, and [`MemoryCore::unroll`] while learning, over a whole rollout with a gradient.
+//! Both must say the same: before the first optimiser step of an update, log-probabilities recomputed by `unroll`
+//! equal those stored by `step` (the ratio test).
+
+use rand_xoshiro::Xoshiro256PlusPlus;
+
+use crate::config::Hyperparameters;
+use crate::nn::{Graph, Params, Tensor};
+
+pub mod feedforward;
+pub mod lstm;
+mod retention;
+pub mod strategic;
+
+pub use state::{Array, State};
+mod state;
+
+#[cfg(test)]
+pub mod check;
+
+/// What a core is built from. Parameters that it adds belong to the agent and are trained with it.
+pub struct CoreContext<'a> {
+    /// Numbers in an input row.
+    pub input_size: usize,
+    /// All hyper-parameters; a core reads those of its parts.
+    pub hyper: &'a Hyperparameters,
+    /// Where the core's parameters go.
+    pub params: &'a mut Params,
+    /// Source of initial weights.
+    pub rng: &'a mut Xoshiro256PlusPlus,
+}
+
+/// One step of every lane while acting.
+pub struct CoreStep {
+    /// `[batch, feature_size]`.
+    pub features: Tensor,
+    /// Choices that learning must repeat rather than make again: `[batch, decision_width]`.
+    pub decisions: Vec<i32>,
+}
+
+/// A rollout, or some lanes of one, as a core sees it. Rows are time-major: `row = t * batch + lane`.
+pub struct Segment<'a> {
+    /// Steps T.
+    pub steps: usize,
+    /// Lanes B.
+    pub batch: usize,
+    /// `[T*B, input_size]`.
+    pub inputs: &'a [f32],
+    /// `[T*B]`: whether the row is the first of an episode; the state is reset before it.
+    pub starts: &'a [bool],
+    /// `[T*B]`: whether the row's action ended its episode.
+    pub ends: &'a [bool],
+    /// The lanes' state before the first row. No gradient flows into it.
+    pub initial_state: &'a State,
+    /// `[T*B, decision_width]`, as [`MemoryCore::step`] returned them.
+    pub decisions: &'a [i32],
+    /// `[T*B]`: return targets, for losses of the core's own.
+    pub returns: &'a [f32],
+    /// `[T*B]`: normalised advantages, for losses of the core's own.
+    pub advantages: &'a [f32],
+}
+
+/// What learning gets out of a core.
+pub struct Unrolled {
+    /// `[T*B, feature_size]`.
+    pub features: Tensor,
+    /// Losses of the core's own: name for the log, weight, `(1, 1)` tensor.
+    pub losses: Vec<(&'static str, f32, Tensor)>,
+}
+
+/// A memory architecture.
+pub trait MemoryCore: Send + Sync {
+    /// Width of the features.
+    fn feature_size(&self) -> usize;
+
+    /// Whole numbers that a step records for learning to repeat.
+    fn decision_width(&self) -> usize {
+        0
+    }
+
+    /// The state of `batch` lanes that have seen nothing.
+    fn initial_state(&self, batch: usize) -> State;
+
+    /// Acts: takes one input row of every lane and moves the state on.
+    ///
+    /// `inputs`: `[batch, input_size]`. `starts`: rows whose state is reset before the step. `rng`: noise that helps
+    /// to learn; without it the step is deterministic, as in evaluation.
+    fn step(
+        &self,
+        params: &Params,
+        inputs: &[f32],
+        starts: &[bool],
+        state: &mut State,
+        rng: Option<&mut Xoshiro256PlusPlus>,
+    ) -> CoreStep;
+
+    /// Learns: the features of every row of a segment, on the graph's tape.
+    fn unroll(&self, graph: &mut Graph<'_>, segment: &Segment<'_>) -> Unrolled;
+
+    /// A rollout begins, perhaps with new weights: bring whatever the state holds of the old ones up to date.
+    fn refresh(&self, _params: &Params, _state: &mut State) {}
+
+    /// Empties the memory, leaving no trace of what was observed; a clock may go on. For the control that shows that
+    /// a score came from memory.
+    fn forget(&self, state: &mut State) {
+        *state = self.initial_state(state.rows());
+    }
+
+    /// What lane `lane` keeps and what it attended to in the step just taken.
+    fn inspect(&self, _state: &State, _lane: usize) -> MemoryContents {
+        MemoryContents::Nothing
+    }
+}
+
+/// A look into one lane's memory after a step.
+#[derive(Clone, Debug, PartialEq)]
+pub enum MemoryContents {
+    /// There is no memory.
+    Nothing,
+    /// Slots with entries written at known steps.
+    Slots(Vec<Option<SlotContents>>),
+    /// Hidden units with their activations.
+    Units(Vec<f32>),
+}
+
+/// An entry of a memory of slots.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SlotContents {
+    /// Step of the episode at which it was written.
+    pub written_at: u32,
+    /// Its retention score u.
+    pub usefulness: f32,
+    /// The share of attention that it got in the last read.
+    pub attention: f32,
+}

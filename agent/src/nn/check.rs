@@ -1,0 +1,50 @@
+//! Checks analytic gradients against finite differences, for operations and whole memories.
+
+use super::graph::Graph;
+use super::params::Params;
+use super::tensor::{Tensor, values};
+
+/// How far a parameter is moved to either side.
+const STEP: f32 = 5e-3;
+/// Differences of `f32` losses of order 1 carry an absolute error of about 1e-7 / STEP, and the
+/// central difference one of about STEP² times the third derivative.
+const ABSOLUTE: f32 = 2e-3;
+const RELATIVE: f32 = 2e-2;
+
+/// Compares the gradient of `loss` with central differences for every number of every parameter.
+///
+/// `loss` builds a `[1, 1]` loss of order 1 from the parameters in the graph; it must be
+/// deterministic and smooth within 5e-3 of the parameters' values.
+///
+/// # Panics
+/// When a gradient differs by more than 2e-3 + 2 % of its size, or no parameter has one.
+pub fn check_gradients(params: &mut Params, loss: impl Fn(&mut Graph<'_>) -> Tensor) {
+    let mut graph = Graph::training(params);
+    let output = loss(&mut graph);
+    let gradients = graph.backward(&output);
+    assert!(
+        params.ids().any(|id| gradients.of(id).is_some()),
+        "the loss depends on no parameter"
+    );
+    let evaluate = |params: &Params| values(&loss(&mut Graph::inference(params)))[0];
+    for id in params.ids() {
+        for i in 0..params.data(id).len() {
+            let analytic = gradients.of(id).map_or(0.0, |gradient| gradient[i]);
+            let original = params.data(id)[i];
+            params.data_mut(id)[i] = original + STEP;
+            let above = evaluate(params);
+            params.data_mut(id)[i] = original - STEP;
+            let below = evaluate(params);
+            params.data_mut(id)[i] = original;
+            let numeric = (above - below) / (2.0 * STEP);
+            assert!(
+                (analytic - numeric).abs() <= ABSOLUTE + RELATIVE * numeric.abs(),
+                "gradient of `{}`[{i}]: {analytic} on the tape, {numeric} by differences",
+                params.name(id)
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

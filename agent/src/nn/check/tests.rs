@@ -1,0 +1,202 @@
+//! Every operation against finite differences.
+
+use rand::{Rng, RngExt, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+
+use super::check_gradients;
+use crate::nn::{
+    Activation, Graph, Init, LstmParams, ParamId, Params, PpoBatch, PpoCoefficients, Tensor,
+};
+
+fn rng(seed: u64) -> Xoshiro256PlusPlus {
+    Xoshiro256PlusPlus::seed_from_u64(seed)
+}
+
+fn uniform(count: usize, rng: &mut impl Rng) -> Vec<f32> {
+    (0..count).map(|_| rng.random_range(-1.0..1.0)).collect()
+}
+
+/// Parameters with normal values, named by their position.
+fn normal_params<const N: usize>(shapes: [(usize, usize); N]) -> (Params, [ParamId; N]) {
+    let (mut rng, mut params) = (rng(11), Params::new());
+    let ids = std::array::from_fn(|i| {
+        params.add(
+            &format!("p{i}"),
+            shapes[i],
+            Init::Normal { std: 0.7 },
+            &mut rng,
+        )
+    });
+    (params, ids)
+}
+
+/// A loss in which every number of `x` has its own weight, none of them near 0.
+fn weighted_sum(graph: &mut Graph<'_>, x: &Tensor) -> Tensor {
+    use dfdx::shapes::HasShape;
+    let (rows, columns) = *x.shape();
+    let target: Vec<f32> = (0..rows * columns)
+        .map(|i| (i as f32 * 1.7).sin())
+        .collect();
+    graph.mse(x, &target, &vec![1.0; rows])
+}
+
+#[test]
+fn linear_and_activations() {
+    for activation in [
+        Activation::Identity,
+        Activation::Tanh,
+        Activation::Relu,
+        Activation::Sigmoid,
+        Activation::LogSigmoid,
+    ] {
+        let (mut params, [w1, b1, w2]) = normal_params([(3, 5), (1, 5), (5, 2)]);
+        let input = uniform(4 * 3, &mut rng(1));
+        check_gradients(&mut params, |graph| {
+            let x = graph.constant(input.clone(), (4, 3));
+            let hidden = graph.linear(&x, w1, Some(b1), activation);
+            let y = graph.linear(&hidden, w2, None, Activation::Identity);
+            let y = graph.activate(&y, Activation::Tanh);
+            weighted_sum(graph, &y)
+        });
+    }
+}
+
+#[test]
+fn arithmetic_with_a_tensor_used_twice() {
+    let (mut params, [a, b]) = normal_params([(2, 3), (2, 3)]);
+    check_gradients(&mut params, |graph| {
+        let (a, b) = (graph.param(a), graph.param(b));
+        let square = graph.mul(&a, &a);
+        let product = graph.mul(&square, &b);
+        let double = graph.add(&product, &product);
+        let scaled = graph.scale(&double, -0.3);
+        let sum = graph.add(&scaled, &b);
+        let one = weighted_sum(graph, &sum);
+        let other = weighted_sum(graph, &a);
+        graph.total(&[(0.5, &one), (2.0, &other), (0.0, &other)])
+    });
+}
+
+#[test]
+fn rows_and_columns() {
+    let (mut params, [a, b, c]) = normal_params([(3, 2), (3, 4), (2, 6)]);
+    check_gradients(&mut params, |graph| {
+        let (a, b, c) = (graph.param(a), graph.param(b), graph.param(c));
+        let constant = graph.constant(vec![0.5; 6], (1, 6));
+        let beside = graph.concat_cols(&[&a, &b]);
+        let below = graph.concat_rows(&[&beside, &constant, &c]);
+        let picked = graph.gather_rows(&below, &[5, 0, 0, 2, 3]);
+        let means = graph.segment_mean(&picked, &[0..2, 2..2, 1..5]);
+        weighted_sum(graph, &means)
+    });
+}
+
+#[test]
+fn layer_norm() {
+    let (mut params, [x, gain, bias]) = normal_params([(3, 6), (1, 6), (1, 6)]);
+    check_gradients(&mut params, |graph| {
+        let x = graph.param(x);
+        let y = graph.layer_norm(&x, gain, bias);
+        let y = graph.layer_norm(&y, gain, bias);
+        weighted_sum(graph, &y)
+    });
+}
+
+#[test]
+fn attention_read() {
+    let (mut params, [q, k, v, bias]) = normal_params([(3, 4), (5, 4), (5, 6), (5, 1)]);
+    let index = [0, 1, 4, -1, 2, 2, -1, -1, -1];
+    check_gradients(&mut params, |graph| {
+        let [q, k, v, bias] = [q, k, v, bias].map(|id| graph.param(id));
+        let read = graph.attention_read(&q, &k, &v, Some(&bias), &index, 2);
+        weighted_sum(graph, &read.readout)
+    });
+}
+
+#[test]
+fn attention_over_keys_that_are_the_values() {
+    let (mut params, [q, k]) = normal_params([(3, 4), (5, 4)]);
+    let index = [0, 1, 4, -1, 2, 3, -1, 1, -1];
+    check_gradients(&mut params, |graph| {
+        let (q, k) = (graph.param(q), graph.param(k));
+        let read = graph.attention_read(&q, &k, &k, None, &index, 1);
+        weighted_sum(graph, &read.readout)
+    });
+}
+
+#[test]
+fn lstm_with_resets() {
+    let (inputs, hidden, batch, steps) = (3, 4, 2, 4);
+    let (mut params, [x, w_ih, w_hh, bias]) = normal_params([
+        (steps * batch, inputs),
+        (inputs, 4 * hidden),
+        (hidden, 4 * hidden),
+        (1, 4 * hidden),
+    ]);
+    let cell = LstmParams { w_ih, w_hh, bias };
+    let starts = [false, true, false, false, true, false, false, false];
+    let (h0, c0) = (
+        uniform(batch * hidden, &mut rng(2)),
+        uniform(batch * hidden, &mut rng(3)),
+    );
+    check_gradients(&mut params, |graph| {
+        let x = graph.param(x);
+        let output = graph.lstm(&x, &starts, &h0, &c0, &cell, batch);
+        weighted_sum(graph, &output.hidden)
+    });
+}
+
+#[test]
+fn ppo_loss() {
+    let (mut params, [logits, values]) = normal_params([(6, 3), (6, 1)]);
+    let mut rng = rng(4);
+    let batch = PpoBatch {
+        actions: &[0, 1, 2, 0, 1, 2],
+        old_log_probs: &[-1.0, -0.5, -2.0, -1.2, -0.9, -3.0],
+        advantages: &uniform(6, &mut rng),
+        returns: &uniform(6, &mut rng),
+        old_values: &uniform(6, &mut rng),
+        weights: &[1.0, 0.0, 2.0, 1.0, 0.5, 1.0],
+    };
+    for clip_vloss in [false, true] {
+        let coefficients = PpoCoefficients {
+            clip_coef: 0.2,
+            clip_vloss,
+            ent_coef: 0.1,
+            vf_coef: 0.5,
+        };
+        check_gradients(&mut params, |graph| {
+            let (logits, values) = (graph.param(logits), graph.param(values));
+            let (loss, _) = graph.ppo_loss(&logits, &values, &batch, &coefficients);
+            graph.total(&[(3.0, &loss)])
+        });
+    }
+}
+
+#[test]
+fn regressions() {
+    let (mut params, [x, u]) = normal_params([(4, 3), (5, 1)]);
+    check_gradients(&mut params, |graph| {
+        let (x, u) = (graph.param(x), graph.param(u));
+        let classes = graph.cross_entropy(&x, &[2, 0, 1, 1], &[1.0, 2.0, 0.0, 0.5]);
+        let index = [0, 1, -1, 4, 1, 0];
+        let slots = graph.slot_regression(&u, &index, &[0.5; 6], &[1.0, 0.0, 2.0]);
+        let threshold = [0.3, -0.2, f32::NEG_INFINITY, 0.0, 1.0];
+        let kept = [true, false, true, true, false];
+        let retention = graph.retention_score(&u, &threshold, &kept, &[1.0, -0.5, 1.0, 2.0, 0.3]);
+        graph.total(&[(1.0, &classes), (0.7, &slots), (1.3, &retention)])
+    });
+}
+
+#[test]
+#[should_panic(expected = "on the tape")]
+fn a_wrong_gradient_is_found() {
+    let (mut params, [a]) = normal_params([(2, 2)]);
+    check_gradients(&mut params, |graph| {
+        // The constant hides half of the dependence on the parameter from the tape.
+        let a = graph.param(a);
+        let hidden = graph.constant(crate::nn::values(&a).to_vec(), (2, 2));
+        let product = graph.mul(&a, &hidden);
+        weighted_sum(graph, &product)
+    });
+}

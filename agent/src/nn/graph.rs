@@ -1,0 +1,233 @@
+//! Computing with parameters, and the record of it that gradients are computed from.
+
+use std::collections::HashMap;
+
+use dfdx::tensor::{Cpu, OwnedTape, PutTape, Tape, TensorFromVec};
+use dfdx::tensor_ops::Backward;
+
+use super::params::{ParamId, Params};
+use super::tensor::{self, Tensor, values};
+
+/// One forward pass. Its methods compute; when made for training it also records how to go back.
+///
+/// The tape is in here and not in the tensors, so a tensor may be used any number of times.
+pub struct Graph<'p> {
+    params: &'p Params,
+    recorder: Option<Recorder>,
+}
+
+/// What a recording graph knows. Tensors are told apart by where their numbers lie, which is
+/// unique because `tracked` keeps every one of them alive.
+struct Recorder {
+    tape: OwnedTape<f32, Cpu>,
+    tracked: HashMap<*const f32, (Tensor, GradKey)>,
+    param_keys: Vec<GradKey>,
+}
+
+impl<'p> Graph<'p> {
+    /// A graph that only computes: for acting and evaluation.
+    pub fn inference(params: &'p Params) -> Self {
+        Self {
+            params,
+            recorder: None,
+        }
+    }
+
+    /// A graph that records, for one [`backward`](Self::backward).
+    pub fn training(params: &'p Params) -> Self {
+        let recorder = Recorder {
+            tape: OwnedTape::default(),
+            tracked: HashMap::new(),
+            param_keys: vec![GradKey::unwanted(); params.ids().len()],
+        };
+        Self {
+            params,
+            recorder: Some(recorder),
+        }
+    }
+
+    /// The parameters it computes with.
+    pub fn params(&self) -> &'p Params {
+        self.params
+    }
+
+    /// Numbers from outside, row-major; they get no gradient.
+    ///
+    /// # Panics
+    /// When `data` does not hold `shape.0 * shape.1` values.
+    pub fn constant(&self, data: Vec<f32>, shape: (usize, usize)) -> Tensor {
+        tensor::from_vec(self.params.device(), data, shape)
+    }
+
+    /// A parameter as a tensor; what flows back into it arrives at the parameter.
+    pub fn param(&self, id: ParamId) -> Tensor {
+        self.params.get(id).clone()
+    }
+
+    /// Runs the record backwards from `loss` `[1, 1]`.
+    ///
+    /// # Panics
+    /// When the graph is for inference, or `loss` is not a single number.
+    pub fn backward(mut self, loss: &Tensor) -> Gradients {
+        assert_eq!(tensor::shape(loss), (1, 1), "a loss is a single number");
+        let loss_key = self.key(loss);
+        let device = self.params.device();
+        let Recorder {
+            mut tape,
+            param_keys,
+            ..
+        } = self
+            .recorder
+            .expect("gradients need a graph made by `Graph::training`");
+        tape.add_backward_op(move |gradients| {
+            GradStore(gradients).give(&loss_key, vec![1.0]);
+            Ok(())
+        });
+        // dfdx starts a backward pass at a rank-0 tensor that holds the tape.
+        let root = device.tensor_from_vec(vec![0.0], ()).put_tape(tape);
+        let mut gradients = root.backward();
+        let mut store = GradStore(&mut gradients);
+        let by_param = param_keys.iter().map(|key| store.take(key)).collect();
+        Gradients { by_param }
+    }
+
+    /// The name of the gradient of `tensor`: unwanted when the graph does not record, or when no
+    /// parameter had a part in the tensor.
+    pub(crate) fn key(&mut self, tensor: &Tensor) -> GradKey {
+        let Some(recorder) = &self.recorder else {
+            return GradKey::unwanted();
+        };
+        let numbers = values(tensor);
+        if numbers.is_empty() {
+            return GradKey::unwanted();
+        }
+        if let Some((_, key)) = recorder.tracked.get(&numbers.as_ptr()) {
+            return key.clone();
+        }
+        match self.params.find_storage(numbers.as_ptr()) {
+            Some(id) => self.param_key(id),
+            None => GradKey::unwanted(),
+        }
+    }
+
+    /// The name of the gradient of a parameter.
+    pub(crate) fn param_key(&mut self, id: ParamId) -> GradKey {
+        let Some(recorder) = &mut self.recorder else {
+            return GradKey::unwanted();
+        };
+        let key = &mut recorder.param_keys[id.index()];
+        if !key.wanted() {
+            *key = GradKey::new(self.params.device());
+        }
+        key.clone()
+    }
+
+    /// Records how the gradient of `output` flows back. `backward` gets that gradient and is not
+    /// called when there is none. Call it only if an input's gradient is wanted.
+    pub(crate) fn record<F>(&mut self, output: &Tensor, backward: F)
+    where
+        F: FnOnce(Vec<f32>, &mut GradStore<'_>) + 'static,
+    {
+        let recorder = self
+            .recorder
+            .as_mut()
+            .expect("only a recording graph wants gradients");
+        let numbers = values(output);
+        if numbers.is_empty() {
+            return;
+        }
+        let key = GradKey::new(self.params.device());
+        recorder
+            .tracked
+            .insert(numbers.as_ptr(), (output.clone(), key.clone()));
+        recorder.tape.add_backward_op(move |gradients| {
+            let mut store = GradStore(gradients);
+            let gradient = store.take(&key);
+            if !gradient.is_empty() {
+                backward(gradient, &mut store);
+            }
+            Ok(())
+        });
+    }
+}
+
+/// Names a gradient in dfdx's store by the identity of an empty tensor. Being empty it makes dfdx
+/// allocate nothing, so that "no gradient yet" is visible and the first one is moved in, not added
+/// to zeros.
+#[derive(Clone)]
+pub(crate) struct GradKey(Option<Tensor>);
+
+impl GradKey {
+    fn new(device: &Cpu) -> Self {
+        Self(Some(tensor::from_vec(device, Vec::new(), (0, 0))))
+    }
+
+    fn unwanted() -> Self {
+        Self(None)
+    }
+
+    /// Whether anyone wants this gradient.
+    pub(crate) fn wanted(&self) -> bool {
+        self.0.is_some()
+    }
+}
+
+/// The gradients during the backward pass. An empty vector means that nothing has flowed yet.
+pub(crate) struct GradStore<'a>(&'a mut dfdx::tensor::Gradients<f32, Cpu>);
+
+impl GradStore<'_> {
+    fn slot(&mut self, key: &Tensor) -> &mut Vec<f32> {
+        self.0
+            .get_or_alloc_mut(key)
+            .expect("an empty allocation cannot fail")
+    }
+
+    /// Moves a gradient out; empty when there is none.
+    fn take(&mut self, key: &GradKey) -> Vec<f32> {
+        match &key.0 {
+            Some(key) => std::mem::take(self.slot(key)),
+            None => Vec::new(),
+        }
+    }
+
+    /// Adds a contribution that is at hand as a vector.
+    pub(crate) fn give(&mut self, key: &GradKey, contribution: Vec<f32>) {
+        let Some(key) = &key.0 else { return };
+        let slot = self.slot(key);
+        if slot.is_empty() {
+            *slot = contribution;
+        } else {
+            super::kernels::elementwise::add_to(slot, &contribution);
+        }
+    }
+
+    /// Lets `write(gradient, accumulate)` add a contribution in place; with `accumulate` false it
+    /// must overwrite all of it instead. Not called when nobody wants the gradient.
+    pub(crate) fn write(
+        &mut self,
+        key: &GradKey,
+        len: usize,
+        write: impl FnOnce(&mut [f32], bool),
+    ) {
+        let Some(key) = &key.0 else { return };
+        let slot = self.slot(key);
+        let accumulate = !slot.is_empty();
+        if !accumulate {
+            *slot = vec![0.0; len];
+        }
+        write(slot, accumulate);
+    }
+}
+
+/// The gradient of a loss with respect to the parameters.
+pub struct Gradients {
+    by_param: Vec<Vec<f32>>,
+}
+
+impl Gradients {
+    /// Gradient of one parameter, in its shape; `None` when the loss does not depend on it.
+    pub fn of(&self, id: ParamId) -> Option<&[f32]> {
+        let gradient = self.by_param[id.index()].as_slice();
+        (!gradient.is_empty()).then_some(gradient)
+    }
+}

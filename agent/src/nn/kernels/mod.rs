@@ -1,0 +1,14 @@
+//! Arithmetic on slices. Nothing here knows of tensors or tapes.
+//!
+//! Functions marked `multiversion` are compiled once for each SIMD level (AVX-512, AVX2 with FMA,
+//! baseline; NEON) and the best one for the processor is taken at run time, so no compiler flags
+//! are needed. Without FMA `mul_add` is a slow library call: correct, but such processors are older
+//! than ten years.
+
+pub(crate) mod activation;
+pub(crate) mod attention;
+pub(crate) mod elementwise;
+pub(crate) mod lstm;
+pub(crate) mod math;
+pub(crate) mod matmul;
+pub(crate) mod norm;

@@ -1,0 +1,102 @@
+//! Losses against given targets.
+
+use crate::nn::categorical;
+use crate::nn::graph::Graph;
+use crate::nn::tensor::{Tensor, shape, values};
+
+impl Graph<'_> {
+    /// Mean squared error over columns and weighted rows:
+    /// `Σ_m w_m Σ_k (p_mk - t_mk)² / (K Σ w)`; `prediction` and `target` `[M, K]`, `weights` `[M]`.
+    pub fn mse(&mut self, prediction: &Tensor, target: &[f32], weights: &[f32]) -> Tensor {
+        let (rows, columns) = shape(prediction);
+        assert_eq!(
+            target.len(),
+            rows * columns,
+            "a target for every prediction"
+        );
+        assert_eq!(weights.len(), rows, "a weight for every row");
+        let factor = inverse_or_zero(weights.iter().sum::<f32>() * columns as f32);
+        let mut loss = 0.0;
+        let mut gradient = vec![0.0; rows * columns];
+        for (i, (p, t)) in values(prediction).iter().zip(target).enumerate() {
+            let weight = factor * weights[i / columns];
+            loss += f64::from(weight * (p - t) * (p - t));
+            gradient[i] = 2.0 * weight * (p - t);
+        }
+        self.loss(loss, prediction, gradient)
+    }
+
+    /// `-Σ_m w_m ln softmax(logits_m)[class_m] / Σ w`; `logits` `[M, A]`, classes `0..A`.
+    pub fn cross_entropy(&mut self, logits: &Tensor, classes: &[u32], weights: &[f32]) -> Tensor {
+        let (rows, columns) = shape(logits);
+        assert_eq!(classes.len(), rows, "a class for every row");
+        assert_eq!(weights.len(), rows, "a weight for every row");
+        let factor = inverse_or_zero(weights.iter().sum());
+        let mut loss = 0.0;
+        let mut gradient = values(logits).to_vec();
+        categorical::log_softmax(&mut gradient, columns);
+        for (row, &class) in classes.iter().enumerate() {
+            let weight = factor * weights[row];
+            let log_probs = &mut gradient[row * columns..(row + 1) * columns];
+            loss -= f64::from(weight * log_probs[class as usize]);
+            log_probs.iter_mut().for_each(|x| *x = weight * x.exp());
+            log_probs[class as usize] -= weight;
+        }
+        self.loss(loss, logits, gradient)
+    }
+
+    /// Mean squared error of the entries that rows hold in their slots:
+    /// `Σ w_m (u[index_ms] - target_ms)² / Σ w_m`, both sums over the filled slots. `u` `[E, 1]`,
+    /// `index` `[M, S]` with -1 for an empty slot, `target` `[M, S]`, `weights` `[M]`.
+    pub fn slot_regression(
+        &mut self,
+        u: &Tensor,
+        index: &[i32],
+        target: &[f32],
+        weights: &[f32],
+    ) -> Tensor {
+        let (entries, columns) = shape(u);
+        assert_eq!(columns, 1, "one score per entry");
+        assert_eq!(target.len(), index.len(), "a target for every slot");
+        assert!(
+            weights.is_empty() || index.len() % weights.len() == 0,
+            "{} slots cannot be shared out evenly to {} rows",
+            index.len(),
+            weights.len()
+        );
+        let slots = index.len().checked_div(weights.len()).unwrap_or(0);
+        let filled = || {
+            let cells = index.iter().zip(target).enumerate();
+            cells.filter_map(|(i, (&entry, &target))| {
+                Some((usize::try_from(entry).ok()?, target, weights[i / slots]))
+            })
+        };
+        let factor = inverse_or_zero(filled().map(|(_, _, weight)| weight).sum());
+        let mut loss = 0.0;
+        let mut gradient = vec![0.0; entries];
+        for (entry, target, weight) in filled() {
+            let error = values(u)[entry] - target;
+            loss += f64::from(factor * weight * error * error);
+            gradient[entry] += 2.0 * factor * weight * error;
+        }
+        self.loss(loss, u, gradient)
+    }
+
+    /// A loss `[1, 1]` whose gradient with respect to its only input is known already.
+    pub(crate) fn loss(&mut self, loss: f64, input: &Tensor, mut gradient: Vec<f32>) -> Tensor {
+        let loss = self.constant(vec![loss as f32], (1, 1));
+        let key = self.key(input);
+        if key.wanted() {
+            self.record(&loss, move |d_loss, grads| {
+                gradient.iter_mut().for_each(|g| *g *= d_loss[0]);
+                grads.give(&key, gradient);
+            });
+        }
+        loss
+    }
+}
+
+/// Without any weight a mean is 0, and so is its gradient.
+fn inverse_or_zero(total: f32) -> f32 {
+    if total == 0.0 { 0.0 } else { 1.0 / total }
+}

@@ -1,0 +1,135 @@
+//! Putting matrices beside or below each other, and picking or averaging rows.
+
+use std::ops::Range;
+
+use crate::nn::graph::Graph;
+use crate::nn::kernels::elementwise::add_to;
+use crate::nn::tensor::{Tensor, shape, values};
+
+impl Graph<'_> {
+    /// Matrices with equal rows beside each other: `[M, N₁], [M, N₂], …` → `[M, ΣN]`.
+    pub fn concat_cols(&mut self, parts: &[&Tensor]) -> Tensor {
+        let rows = parts.first().map_or(0, |part| shape(part).0);
+        assert!(
+            parts.iter().all(|part| shape(part).0 == rows),
+            "matrices beside each other need equal rows"
+        );
+        let columns: Vec<usize> = parts.iter().map(|part| shape(part).1).collect();
+        let total: usize = columns.iter().sum();
+        let mut joined = Vec::with_capacity(rows * total);
+        for row in 0..rows {
+            for (part, &columns) in parts.iter().zip(&columns) {
+                joined.extend_from_slice(&values(part)[row * columns..][..columns]);
+            }
+        }
+        let joined = self.constant(joined, (rows, total));
+        let keys: Vec<_> = parts.iter().map(|part| self.key(part)).collect();
+        if keys.iter().any(|key| key.wanted()) {
+            self.record(&joined, move |d_joined, grads| {
+                let mut start = 0;
+                for (key, &columns) in keys.iter().zip(&columns) {
+                    if key.wanted() {
+                        let mut d_part = Vec::with_capacity(rows * columns);
+                        for row in d_joined.chunks_exact(total) {
+                            d_part.extend_from_slice(&row[start..start + columns]);
+                        }
+                        grads.give(key, d_part);
+                    }
+                    start += columns;
+                }
+            });
+        }
+        joined
+    }
+
+    /// Matrices with equal columns below each other: `[M₁, N], [M₂, N], …` → `[ΣM, N]`.
+    pub fn concat_rows(&mut self, parts: &[&Tensor]) -> Tensor {
+        let columns = parts.first().map_or(0, |part| shape(part).1);
+        assert!(
+            parts.iter().all(|part| shape(part).1 == columns),
+            "matrices below each other need equal columns"
+        );
+        let joined: Vec<f32> = parts
+            .iter()
+            .flat_map(|part| values(part))
+            .copied()
+            .collect();
+        let rows = parts.iter().map(|part| shape(part).0).sum();
+        let joined = self.constant(joined, (rows, columns));
+        let keys: Vec<_> = parts
+            .iter()
+            .map(|part| (self.key(part), values(part).len()))
+            .collect();
+        if keys.iter().any(|(key, _)| key.wanted()) {
+            self.record(&joined, move |d_joined, grads| {
+                let mut rest = d_joined.as_slice();
+                for (key, len) in &keys {
+                    let (d_part, after) = rest.split_at(*len);
+                    if key.wanted() {
+                        grads.give(key, d_part.to_vec());
+                    }
+                    rest = after;
+                }
+            });
+        }
+        joined
+    }
+
+    /// Row `i` of the result is row `rows[i]` of `x` `[M, N]`; a row may be picked several times.
+    pub fn gather_rows(&mut self, x: &Tensor, rows: &[u32]) -> Tensor {
+        let (_, columns) = shape(x);
+        let mut picked = Vec::with_capacity(rows.len() * columns);
+        for &row in rows {
+            picked.extend_from_slice(&values(x)[row as usize * columns..][..columns]);
+        }
+        let picked = self.constant(picked, (rows.len(), columns));
+        let x_key = self.key(x);
+        if x_key.wanted() {
+            let (rows, len) = (rows.to_vec(), values(x).len());
+            self.record(&picked, move |d_picked, grads| {
+                grads.write(&x_key, len, |dx, accumulate| {
+                    if !accumulate {
+                        dx.fill(0.0);
+                    }
+                    for (&row, d) in rows.iter().zip(d_picked.chunks_exact(columns)) {
+                        add_to(&mut dx[row as usize * columns..][..columns], d);
+                    }
+                });
+            });
+        }
+        picked
+    }
+
+    /// Row `i` of the result is the mean of the rows `segments[i]` of `x`; zeros for an empty one.
+    pub fn segment_mean(&mut self, x: &Tensor, segments: &[Range<usize>]) -> Tensor {
+        let (_, columns) = shape(x);
+        let mut means = vec![0.0; segments.len() * columns];
+        if columns > 0 {
+            for (mean, segment) in means.chunks_exact_mut(columns).zip(segments) {
+                let rows = &values(x)[segment.start * columns..segment.end * columns];
+                rows.chunks_exact(columns).for_each(|row| add_to(mean, row));
+                mean.iter_mut()
+                    .for_each(|sum| *sum /= segment.len().max(1) as f32);
+            }
+        }
+        let means = self.constant(means, (segments.len(), columns));
+        let x_key = self.key(x);
+        if x_key.wanted() {
+            let (segments, len) = (segments.to_vec(), values(x).len());
+            self.record(&means, move |mut d_means, grads| {
+                grads.write(&x_key, len, |dx, accumulate| {
+                    if !accumulate {
+                        dx.fill(0.0);
+                    }
+                    for (d, segment) in d_means.chunks_exact_mut(columns).zip(&segments) {
+                        d.iter_mut().for_each(|d| *d /= segment.len().max(1) as f32);
+                        let rows = &mut dx[segment.start * columns..segment.end * columns];
+                        rows.chunks_exact_mut(columns)
+                            .for_each(|row| add_to(row, d));
+                    }
+                });
+            });
+        }
+        means
+    }
+}

@@ -1,0 +1,285 @@
+//! The weights of an agent: named matrices whose sizes are known at run time.
+
+use std::collections::BTreeMap;
+
+use dfdx::tensor::Cpu;
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
+use super::error::NnError;
+use super::init::Init;
+use super::tensor::{self, Tensor};
+
+/// Names one parameter of the [`Params`] that made it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ParamId(usize);
+
+impl ParamId {
+    pub(crate) fn index(self) -> usize {
+        self.0
+    }
+}
+
+/// A matrix with its name, as checkpoints store it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NamedArray {
+    /// Unique within what it was exported from.
+    pub name: String,
+    /// Rows and columns.
+    pub shape: (usize, usize),
+    /// Row-major values.
+    pub data: Vec<f32>,
+}
+
+struct Param {
+    name: String,
+    value: Tensor,
+}
+
+/// Named matrices, in the order in which they were added.
+#[derive(Default)]
+pub struct Params {
+    device: Cpu,
+    params: Vec<Param>,
+}
+
+impl Params {
+    /// Without any parameter.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a matrix `[rows, columns]`; a weight is `[inputs, outputs]`, a bias `[1, outputs]`.
+    ///
+    /// # Panics
+    /// On a name that is already taken.
+    pub fn add(
+        &mut self,
+        name: &str,
+        shape: (usize, usize),
+        init: Init,
+        rng: &mut impl Rng,
+    ) -> ParamId {
+        assert!(
+            self.names().all(|taken| taken != name),
+            "there is a parameter `{name}` already"
+        );
+        let value = tensor::from_vec(&self.device, init.sample(shape, rng), shape);
+        self.params.push(Param {
+            name: name.to_owned(),
+            value,
+        });
+        ParamId(self.params.len() - 1)
+    }
+
+    /// The parameter as a tensor.
+    pub fn get(&self, id: ParamId) -> &Tensor {
+        &self.params[id.0].value
+    }
+
+    /// Its values, row-major.
+    pub fn data(&self, id: ParamId) -> &[f32] {
+        tensor::values(self.get(id))
+    }
+
+    /// Its values for writing. Tensors taken from it before keep the old ones.
+    pub fn data_mut(&mut self, id: ParamId) -> &mut [f32] {
+        tensor::values_mut(&mut self.params[id.0].value)
+    }
+
+    /// Its name.
+    pub fn name(&self, id: ParamId) -> &str {
+        &self.params[id.0].name
+    }
+
+    /// Its rows and columns.
+    pub fn shape(&self, id: ParamId) -> (usize, usize) {
+        tensor::shape(self.get(id))
+    }
+
+    /// All names, in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.params.iter().map(|param| param.name.as_str())
+    }
+
+    /// All parameters, in order.
+    pub fn ids(&self) -> impl ExactSizeIterator<Item = ParamId> + use<> {
+        (0..self.params.len()).map(ParamId)
+    }
+
+    /// Number of numbers in all parameters together.
+    pub fn count(&self) -> usize {
+        self.ids().map(|id| self.data(id).len()).sum()
+    }
+
+    /// Copies of everything, for a checkpoint.
+    pub fn export(&self) -> Vec<NamedArray> {
+        self.ids()
+            .map(|id| NamedArray {
+                name: self.name(id).to_owned(),
+                shape: self.shape(id),
+                data: self.data(id).to_vec(),
+            })
+            .collect()
+    }
+
+    /// Takes over every value; the order of `arrays` is free.
+    ///
+    /// # Errors
+    /// A missing, surplus or doubled name, or a wrong shape; then nothing has changed.
+    pub fn import(&mut self, arrays: &[NamedArray]) -> Result<(), NnError> {
+        let expected: Vec<_> = self
+            .ids()
+            .map(|id| (self.name(id).to_owned(), self.shape(id)))
+            .collect();
+        let found = match_arrays(&expected, arrays)?;
+        for (id, array) in self.ids().zip(found) {
+            self.data_mut(id).copy_from_slice(&array.data);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn device(&self) -> &Cpu {
+        &self.device
+    }
+
+    /// The parameter whose storage starts at `start`.
+    pub(crate) fn find_storage(&self, start: *const f32) -> Option<ParamId> {
+        self.ids().find(|&id| self.data(id).as_ptr() == start)
+    }
+}
+
+/// The arrays of `found` in the order of `expected`, checked one to one.
+pub(crate) fn match_arrays<'a>(
+    expected: &[(String, (usize, usize))],
+    found: &'a [NamedArray],
+) -> Result<Vec<&'a NamedArray>, NnError> {
+    let mut by_name = BTreeMap::new();
+    for array in found {
+        if by_name.insert(array.name.as_str(), array).is_some() {
+            return Err(NnError::Surplus {
+                name: array.name.clone(),
+            });
+        }
+    }
+    let mut matched = Vec::with_capacity(expected.len());
+    for (name, shape) in expected {
+        let array = by_name
+            .remove(name.as_str())
+            .ok_or_else(|| NnError::Missing { name: name.clone() })?;
+        if array.shape != *shape {
+            return Err(NnError::Shape {
+                name: name.clone(),
+                expected: *shape,
+                found: array.shape,
+            });
+        }
+        if array.data.len() != shape.0 * shape.1 {
+            return Err(NnError::Length {
+                name: name.clone(),
+                shape: *shape,
+                found: array.data.len(),
+            });
+        }
+        matched.push(array);
+    }
+    match by_name.into_keys().next() {
+        Some(name) => Err(NnError::Surplus {
+            name: name.to_owned(),
+        }),
+        None => Ok(matched),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::SeedableRng;
+    use rand_xoshiro::Xoshiro256PlusPlus;
+
+    fn two_params() -> (Params, ParamId, ParamId) {
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(0);
+        let mut params = Params::new();
+        let a = params.add("a", (2, 2), Init::Constant(1.5), &mut rng);
+        let b = params.add("b", (1, 3), Init::Zeros, &mut rng);
+        (params, a, b)
+    }
+
+    #[test]
+    fn export_and_import_are_inverse() {
+        let (mut params, a, b) = two_params();
+        let saved = params.export();
+        assert_eq!(params.count(), 7);
+        assert_eq!(params.names().collect::<Vec<_>>(), ["a", "b"]);
+        params.data_mut(a)[1] = 9.0;
+        params.data_mut(b)[2] = 8.0;
+        assert_eq!(params.data(a), [1.5, 9.0, 1.5, 1.5]);
+        params.import(&saved).unwrap();
+        assert_eq!(params.data(a), [1.5; 4]);
+        assert_eq!(params.data(b), [0.0; 3]);
+    }
+
+    #[test]
+    fn an_import_that_does_not_fit_changes_nothing() {
+        let (mut params, ..) = two_params();
+        let before = params.export();
+        let mut changed = before.clone();
+        changed[0].data[0] = 7.0;
+
+        let missing = changed[..1].to_vec();
+        assert_eq!(
+            params.import(&missing),
+            Err(NnError::Missing { name: "b".into() })
+        );
+
+        let mut surplus = changed.clone();
+        surplus.push(NamedArray {
+            name: "c".into(),
+            shape: (1, 1),
+            data: vec![0.0],
+        });
+        assert_eq!(
+            params.import(&surplus),
+            Err(NnError::Surplus { name: "c".into() })
+        );
+
+        let mut doubled = changed.clone();
+        doubled.push(changed[0].clone());
+        assert_eq!(
+            params.import(&doubled),
+            Err(NnError::Surplus { name: "a".into() })
+        );
+
+        let mut reshaped = changed.clone();
+        reshaped[1].shape = (3, 1);
+        let error = NnError::Shape {
+            name: "b".into(),
+            expected: (1, 3),
+            found: (3, 1),
+        };
+        assert_eq!(params.import(&reshaped), Err(error));
+
+        let mut short = changed.clone();
+        short[1].data.pop();
+        let error = NnError::Length {
+            name: "b".into(),
+            shape: (1, 3),
+            found: 2,
+        };
+        assert_eq!(params.import(&short), Err(error));
+
+        assert_eq!(params.export(), before);
+    }
+
+    #[test]
+    #[should_panic(expected = "there is a parameter `a` already")]
+    fn a_name_is_taken_once() {
+        let (mut params, ..) = two_params();
+        params.add(
+            "a",
+            (1, 1),
+            Init::Zeros,
+            &mut Xoshiro256PlusPlus::seed_from_u64(0),
+        );
+    }
+}

@@ -1,0 +1,318 @@
+//! Experience: playing a policy in all lanes and keeping what learning needs.
+
+use rand::RngExt;
+use rand_xoshiro::Xoshiro256PlusPlus;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::config::{Hyperparameters, OptionDraw};
+use crate::env::{EnvError, ResetRequest, StepReply, VectorEnv};
+use crate::inputs::{InputEncoder, LaneHistory};
+use crate::memory::{Segment, State};
+use crate::nn::{self, categorical};
+use crate::policy::Policy;
+
+/// What was played between two updates. Columns are time-major: `row = t * batch + lane`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rollout {
+    /// Steps T.
+    pub steps: usize,
+    /// Lanes B.
+    pub batch: usize,
+    /// `[T*B, input_size]`.
+    pub inputs: Vec<f32>,
+    /// `[T*B]`: first of its episode.
+    pub starts: Vec<bool>,
+    /// `[T*B]`: the action ended its episode.
+    pub ends: Vec<bool>,
+    /// The memory before the first row.
+    pub initial_state: State,
+    /// `[T*B, decision_width]`.
+    pub decisions: Vec<i32>,
+    /// `[T*B]`.
+    pub actions: Vec<u32>,
+    /// `[T*B]`: of the action that was taken.
+    pub log_probs: Vec<f32>,
+    /// `[T*B]`: the task's own, never with a bonus.
+    pub rewards: Vec<f32>,
+    /// `[T*B]`: V of what was seen.
+    pub values: Vec<f32>,
+    /// `[T*B]`: V of what came after; 0 at a termination, V of the last observation at a truncation.
+    pub next_values: Vec<f32>,
+    /// Episodes that ended, in order: return and length.
+    pub episodes: Vec<Episode>,
+}
+
+/// An episode that ended.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Episode {
+    /// Undiscounted sum of the task's rewards.
+    pub episode_return: f64,
+    /// Steps.
+    pub length: u64,
+}
+
+/// Everything that goes on from one rollout to the next, and into a checkpoint.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Lanes {
+    /// Current observations, `[batch, observation_size]`.
+    observations: Vec<f32>,
+    /// Whether they are first ones.
+    starts: Vec<bool>,
+    history: LaneHistory,
+    /// The memory of every lane.
+    pub memory: State,
+    returns: Vec<f64>,
+}
+
+/// Plays a policy in an environment.
+pub struct Collector<'a> {
+    env: &'a mut dyn VectorEnv,
+    encoder: InputEncoder,
+    num_steps: usize,
+    whole_episodes: bool,
+    draws: Vec<OptionDraw>,
+    /// Where the lanes are.
+    pub lanes: Lanes,
+}
+
+impl<'a> Collector<'a> {
+    /// Resets the environment with one seed for each lane.
+    ///
+    /// # Errors
+    /// What the environment refused.
+    pub fn begin(
+        env: &'a mut dyn VectorEnv,
+        encoder: InputEncoder,
+        policy: &Policy,
+        hyper: &Hyperparameters,
+        draws: &[OptionDraw],
+        seeds: Vec<u64>,
+    ) -> Result<Self, EnvError> {
+        let batch = env.num_envs();
+        let observations = env.reset(&ResetRequest { seeds: Some(seeds), options: Map::new() })?.observations;
+        let lanes = Lanes {
+            observations,
+            starts: vec![true; batch],
+            history: LaneHistory::new(batch),
+            memory: policy.core.initial_state(batch),
+            returns: vec![0.0; batch],
+        };
+        Ok(Self {
+            env,
+            encoder,
+            num_steps: hyper.num_steps,
+            whole_episodes: hyper.whole_episodes,
+            draws: draws.to_vec(),
+            lanes,
+        })
+    }
+
+    /// The environment's whole state.
+    ///
+    /// # Errors
+    /// What the environment refused.
+    pub fn snapshot(&mut self) -> Result<Vec<u8>, EnvError> {
+        self.env.snapshot()
+    }
+
+    /// Puts the environment and the lanes back to where a checkpoint left them.
+    ///
+    /// # Errors
+    /// What the environment refused; nothing has changed then.
+    pub fn restore(&mut self, snapshot: &[u8], lanes: Lanes) -> Result<(), EnvError> {
+        self.env.restore(snapshot)?;
+        self.lanes = lanes;
+        Ok(())
+    }
+
+    /// Number of lanes.
+    pub fn batch(&self) -> usize {
+        self.env.num_envs()
+    }
+
+    /// Plays `num_steps` steps in every lane, or until every lane has ended an episode, but at most `max_steps`.
+    ///
+    /// # Errors
+    /// What the environment refused; the lanes are then between two steps.
+    pub fn collect(&mut self, policy: &Policy, rng: &mut Xoshiro256PlusPlus, max_steps: usize) -> Result<Rollout, EnvError> {
+        if !self.draws.is_empty() {
+            self.reset_with_draws(rng)?;
+        }
+        let batch = self.env.num_envs();
+        policy.core.refresh(&policy.params, &mut self.lanes.memory);
+        let mut rollout = Rollout::empty(batch, self.lanes.memory.clone());
+        let mut ended = vec![false; batch];
+        while rollout.steps < self.num_steps.min(max_steps) {
+            self.step(policy, rng, &mut rollout)?;
+            let last = rollout.ends.len() - batch;
+            ended.iter_mut().zip(&rollout.ends[last..]).for_each(|(ended, &end)| *ended |= end);
+            if self.whole_episodes && ended.iter().all(|&e| e) {
+                break;
+            }
+        }
+        self.value_what_follows(policy, &mut rollout);
+        Ok(rollout)
+    }
+
+    fn reset_with_draws(&mut self, rng: &mut Xoshiro256PlusPlus) -> Result<(), EnvError> {
+        let options: Map<String, Value> =
+            self.draws.iter().map(|draw| (draw.name.clone(), draw_log_uniform(draw.low, draw.high, rng).into())).collect();
+        self.lanes.observations = self.env.reset(&ResetRequest { seeds: None, options })?.observations;
+        let batch = self.lanes.starts.len();
+        self.lanes.starts = vec![true; batch];
+        self.lanes.history = LaneHistory::new(batch);
+        self.lanes.returns = vec![0.0; batch];
+        Ok(())
+    }
+
+    fn step(&mut self, policy: &Policy, rng: &mut Xoshiro256PlusPlus, rollout: &mut Rollout) -> Result<(), EnvError> {
+        let lanes = &mut self.lanes;
+        let first_input = rollout.inputs.len();
+        self.encoder.encode(&lanes.observations, &lanes.history, &mut rollout.inputs);
+        let acted = policy.act(&rollout.inputs[first_input..], &lanes.starts, &mut lanes.memory, Some(rng));
+        let mut actions = Vec::with_capacity(rollout.batch);
+        for logits in nn::values(&acted.logits).chunks_exact(self.encoder.num_actions()) {
+            let (action, log_prob) = categorical::sample(logits, rng);
+            actions.push(action as i64);
+            rollout.log_probs.push(log_prob);
+        }
+        let reply = self.env.step(&actions)?;
+
+        rollout.starts.extend_from_slice(&lanes.starts);
+        rollout.decisions.extend(acted.decisions);
+        rollout.actions.extend(actions.iter().map(|&action| action as u32));
+        rollout.rewards.extend(reply.rewards.iter().map(|&reward| reward as f32));
+        rollout.values.extend_from_slice(&acted.values);
+        rollout.steps += 1;
+        self.value_last_observations(policy, &reply, &actions, rollout);
+        self.take_in(reply, &actions, rollout);
+        Ok(())
+    }
+
+    /// V of the observation at which an episode was cut off: the return goes on beyond a truncation, unlike a
+    /// termination (Pardo et al. 2018, arXiv:1712.00378).
+    fn value_last_observations(&self, policy: &Policy, reply: &StepReply, actions: &[i64], rollout: &mut Rollout) {
+        let first = rollout.next_values.len();
+        rollout.next_values.resize(first + rollout.batch, 0.0);
+        let cut_off = |lane: usize| reply.truncations[lane] && !reply.terminations[lane];
+        if !(0..rollout.batch).any(cut_off) {
+            return;
+        }
+        let mut history = self.lanes.history.clone();
+        history.push(actions, &reply.rewards, std::iter::repeat_n(false, rollout.batch));
+        let values = self.peek(policy, &reply.final_observations, &history, &vec![false; rollout.batch]);
+        for lane in (0..rollout.batch).filter(|&lane| cut_off(lane)) {
+            rollout.next_values[first + lane] = values[lane];
+        }
+    }
+
+    /// Values of observations without moving the memory on.
+    fn peek(&self, policy: &Policy, observations: &[f32], history: &LaneHistory, starts: &[bool]) -> Vec<f32> {
+        let mut inputs = Vec::new();
+        self.encoder.encode(observations, history, &mut inputs);
+        policy.act(&inputs, starts, &mut self.lanes.memory.clone(), None).values
+    }
+
+    fn take_in(&mut self, reply: StepReply, actions: &[i64], rollout: &mut Rollout) {
+        let lanes = &mut self.lanes;
+        for lane in 0..rollout.batch {
+            let end = reply.terminations[lane] || reply.truncations[lane];
+            lanes.returns[lane] += reply.rewards[lane];
+            if end {
+                let length = u64::from(lanes.history.ages[lane]) + 1;
+                rollout.episodes.push(Episode { episode_return: lanes.returns[lane], length });
+                lanes.returns[lane] = 0.0;
+            }
+            lanes.starts[lane] = end;
+            rollout.ends.push(end);
+        }
+        lanes.history.push(actions, &reply.rewards, lanes.starts.iter().copied());
+        lanes.observations = reply.observations;
+    }
+
+    /// Fills in V of the next row wherever an episode went on.
+    fn value_what_follows(&self, policy: &Policy, rollout: &mut Rollout) {
+        let batch = rollout.batch;
+        let last = rollout.ends.len() - batch;
+        let beyond = if rollout.ends[last..].iter().all(|&end| end) {
+            vec![0.0; batch]
+        } else {
+            self.peek(policy, &self.lanes.observations, &self.lanes.history, &self.lanes.starts)
+        };
+        for row in 0..rollout.ends.len() {
+            if !rollout.ends[row] {
+                rollout.next_values[row] = if row < last { rollout.values[row + batch] } else { beyond[row - last] };
+            }
+        }
+    }
+}
+
+/// A whole number from `low..=high` whose logarithm is uniform.
+fn draw_log_uniform(low: u64, high: u64, rng: &mut Xoshiro256PlusPlus) -> u64 {
+    let (bottom, top) = ((low as f64).ln(), (high as f64 + 1.0).ln());
+    let drawn = (bottom + rng.random::<f64>() * (top - bottom)).exp();
+    (drawn as u64).clamp(low, high)
+}
+
+impl Rollout {
+    fn empty(batch: usize, initial_state: State) -> Self {
+        Self {
+            steps: 0,
+            batch,
+            inputs: Vec::new(),
+            starts: Vec::new(),
+            ends: Vec::new(),
+            initial_state,
+            decisions: Vec::new(),
+            actions: Vec::new(),
+            log_probs: Vec::new(),
+            rewards: Vec::new(),
+            values: Vec::new(),
+            next_values: Vec::new(),
+            episodes: Vec::new(),
+        }
+    }
+
+    /// The chosen lanes, as a rollout of their own (without the list of episodes).
+    pub fn lanes(&self, lanes: &[usize]) -> Self {
+        let rows = || (0..self.steps).flat_map(|t| lanes.iter().map(move |&lane| t * self.batch + lane));
+        fn take<T: Copy>(column: &[T], rows: impl Iterator<Item = usize>) -> Vec<T> {
+            rows.map(|row| column[row]).collect()
+        }
+        fn take_wide<T: Copy>(column: &[T], width: usize, rows: impl Iterator<Item = usize>) -> Vec<T> {
+            rows.flat_map(|row| column[row * width..(row + 1) * width].iter().copied()).collect()
+        }
+        let total = self.steps * self.batch;
+        Self {
+            steps: self.steps,
+            batch: lanes.len(),
+            inputs: take_wide(&self.inputs, self.inputs.len() / total, rows()),
+            starts: take(&self.starts, rows()),
+            ends: take(&self.ends, rows()),
+            initial_state: self.initial_state.gather(lanes),
+            decisions: take_wide(&self.decisions, self.decisions.len() / total, rows()),
+            actions: take(&self.actions, rows()),
+            log_probs: take(&self.log_probs, rows()),
+            rewards: take(&self.rewards, rows()),
+            values: take(&self.values, rows()),
+            next_values: take(&self.next_values, rows()),
+            episodes: Vec::new(),
+        }
+    }
+
+    /// As a memory core sees it.
+    pub fn segment<'a>(&'a self, returns: &'a [f32], advantages: &'a [f32]) -> Segment<'a> {
+        Segment {
+            steps: self.steps,
+            batch: self.batch,
+            inputs: &self.inputs,
+            starts: &self.starts,
+            ends: &self.ends,
+            initial_state: &self.initial_state,
+            decisions: &self.decisions,
+            returns,
+            advantages,
+        }
+    }
+}

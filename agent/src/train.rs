@@ -1,0 +1,374 @@
+//! The main path: play, learn, report, until the budget is spent or the task is solved.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rand_xoshiro::Xoshiro256PlusPlus;
+use serde::{Deserialize, Serialize};
+
+use crate::algorithms;
+use crate::checkpoint::{Checkpoint, CheckpointError, RunState, Spaces};
+use crate::config::{ConfigError, TrainConfig};
+use crate::env::{EnvError, VectorEnv};
+use crate::inputs::InputEncoder;
+use crate::learner::ppo::{NotANumber, Ppo, UpdateMetrics};
+use crate::monitor::{LogRecord, Monitor, MonitorError, Progress};
+use crate::nn::NnError;
+use crate::policy::Policy;
+use crate::rollout::{Collector, Episode, Rollout};
+use crate::seeds::{self, Role};
+
+/// Episodes that a running mean is taken over.
+const WINDOW: usize = 100;
+/// Mean return of the last [`WINDOW`] episodes above which a task counts as solved.
+const SOLVED_RETURN: f64 = 0.95;
+/// Deviation of the last [`WINDOW`] returns up to which training stops early.
+const EARLY_STOP_STD: f64 = 0.05;
+
+/// How a run is carried out: none of this changes what it computes.
+pub struct TrainOptions<'a> {
+    /// Folder for `checkpoint.safetensors` (the latest) and `best.safetensors`; it must exist.
+    pub out: Option<&'a Path>,
+    /// Steps between two checkpoints on the way; `None` writes one at the end only.
+    pub checkpoint_interval: Option<u64>,
+    /// Goes on from here instead of beginning.
+    pub resume: Option<Checkpoint>,
+    /// Set by Ctrl-C: stop after the update under way.
+    pub stop: &'a AtomicBool,
+}
+
+/// Why a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ending {
+    /// The budget is spent.
+    Budget,
+    /// The last episodes were all solved.
+    EarlyStop,
+    /// Somebody asked for it.
+    Interrupted,
+}
+
+/// A run that ended without an error.
+#[derive(Clone, Debug)]
+pub struct Trained {
+    /// Why it ended.
+    pub ending: Ending,
+    /// Its last state.
+    pub checkpoint: Checkpoint,
+    /// Time spent in this session.
+    pub elapsed: Duration,
+    /// Steps a second in this session.
+    pub steps_per_s: f64,
+    /// Scalars that were learned.
+    pub parameters: usize,
+}
+
+/// What a run has counted, and how its last episodes went.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RunStatistics {
+    /// Steps of all lanes together.
+    pub timesteps: u64,
+    /// Updates of the weights.
+    pub updates: u64,
+    /// Episodes that ended.
+    pub episodes: u64,
+    /// Steps at the first update after which the last 100 episodes had a mean return above 0.95.
+    pub solved_at: Option<u64>,
+    /// The best mean over the last 100 episodes that a checkpoint was kept for.
+    pub best_return: Option<f64>,
+    /// Learning curve: steps, mean return of the last 100 episodes.
+    pub curve: Vec<(u64, f64)>,
+    recent: VecDeque<Episode>,
+}
+
+/// Trains an agent, from scratch or from where a checkpoint left it.
+///
+/// # Errors
+/// The environment's, the file system's, or that learning diverged. If the environment fails for good and there is a
+/// folder, the state before the failure is written there first.
+pub fn train(
+    config: &TrainConfig,
+    env: &mut dyn VectorEnv,
+    options: TrainOptions<'_>,
+    monitor: &mut dyn Monitor,
+) -> Result<Trained, TrainError> {
+    let TrainOptions { out, checkpoint_interval, resume, stop } = options;
+    let mut trainer = match resume {
+        Some(checkpoint) => Trainer::resume(config, env, checkpoint)?,
+        None => Trainer::begin(config, env)?,
+    };
+    let mut next_checkpoint = checkpoint_interval.map(|interval| trainer.statistics.timesteps + interval);
+    let ending = loop {
+        if let Some(ending) = trainer.ending(stop) {
+            break ending;
+        }
+        let rollout = match trainer.collect() {
+            Ok(rollout) => rollout,
+            Err(error) => return Err(trainer.give_up(error, out, monitor)),
+        };
+        let metrics = trainer.learn(&rollout)?;
+        monitor.update(&trainer.progress(), &trainer.record(&metrics))?;
+        if let (Some(due), Some(out)) = (next_checkpoint, out)
+            && trainer.statistics.timesteps >= due
+        {
+            trainer.save(out)?;
+            next_checkpoint = checkpoint_interval.map(|interval| trainer.statistics.timesteps + interval);
+        }
+    };
+    if let Some(out) = out {
+        trainer.save(out)?;
+    }
+    monitor.finish(&trainer.progress())?;
+    trainer.finished(ending)
+}
+
+struct Trainer<'a> {
+    config: TrainConfig,
+    spaces: Spaces,
+    policy: Policy,
+    learner: Ppo,
+    collector: Collector<'a>,
+    rng: Xoshiro256PlusPlus,
+    statistics: RunStatistics,
+    session: Session,
+}
+
+/// The clock of this process's part of a run.
+struct Session {
+    began: Instant,
+    timesteps_before: u64,
+}
+
+impl<'a> Trainer<'a> {
+    fn begin(config: &TrainConfig, env: &'a mut dyn VectorEnv) -> Result<Self, TrainError> {
+        let spaces = Spaces { observation: env.observation_space().clone(), action: env.action_space().clone() };
+        let encoder = InputEncoder::new(&spaces.observation, &spaces.action, &config.hyper)?;
+        let mut rng = seeds::generator(config.seed, Role::Agent);
+        let policy = Policy::new(algorithms::find(&config.algorithm)?, &config.hyper, &encoder, &mut rng);
+        let first = seeds::first_environment_seed(config.seed, Role::Training);
+        let seeds = (first..).take(env.num_envs()).collect();
+        let collector = Collector::begin(env, encoder, &policy, &config.hyper, &config.env.draws, seeds)?;
+        Ok(Self {
+            learner: Ppo::new(&policy, &config.hyper),
+            config: config.clone(),
+            spaces,
+            policy,
+            collector,
+            rng,
+            statistics: RunStatistics::default(),
+            session: Session { began: Instant::now(), timesteps_before: 0 },
+        })
+    }
+
+    /// The configuration may differ from the checkpoint's in what a longer run needs (its budget); everything else is
+    /// the checkpoint's.
+    fn resume(config: &TrainConfig, env: &'a mut dyn VectorEnv, checkpoint: Checkpoint) -> Result<Self, TrainError> {
+        let mut trainer = Self::begin(config, env)?;
+        trainer.policy.params.import(&checkpoint.params)?;
+        trainer.learner.adam.import(&checkpoint.adam)?;
+        if let Some(snapshot) = &checkpoint.run.environment {
+            trainer.collector.restore(snapshot, checkpoint.run.lanes)?;
+        }
+        trainer.rng = checkpoint.run.rng;
+        trainer.session.timesteps_before = checkpoint.run.statistics.timesteps;
+        trainer.statistics = checkpoint.run.statistics;
+        Ok(trainer)
+    }
+
+    fn ending(&self, stop: &AtomicBool) -> Option<Ending> {
+        let statistics = &self.statistics;
+        if statistics.timesteps + self.collector.batch() as u64 > self.config.total_timesteps {
+            Some(Ending::Budget)
+        } else if self.config.hyper.early_stop && statistics.solved_for_good() {
+            Some(Ending::EarlyStop)
+        } else if stop.load(Ordering::Relaxed) {
+            Some(Ending::Interrupted)
+        } else {
+            None
+        }
+    }
+
+    /// Plays a rollout, the last one no longer than the budget.
+    fn collect(&mut self) -> Result<Rollout, EnvError> {
+        let left = self.config.total_timesteps - self.statistics.timesteps;
+        let max_steps = usize::try_from(left / self.collector.batch() as u64).unwrap_or(usize::MAX);
+        self.collector.collect(&self.policy, &mut self.rng, max_steps)
+    }
+
+    fn learn(&mut self, rollout: &Rollout) -> Result<UpdateMetrics, TrainError> {
+        let progress = self.statistics.timesteps as f64 / self.config.total_timesteps as f64;
+        let metrics = self.learner.update(&mut self.policy, rollout, None, progress, &mut self.rng)?;
+        self.statistics.take_in(rollout);
+        Ok(metrics)
+    }
+
+    fn progress(&self) -> Progress {
+        let statistics = &self.statistics;
+        let elapsed = self.session.began.elapsed();
+        let (return_mean, return_std) = statistics.recent_return().unzip();
+        Progress {
+            total_timesteps: self.config.total_timesteps,
+            timesteps: statistics.timesteps,
+            episodes: statistics.episodes,
+            updates: statistics.updates,
+            elapsed,
+            steps_per_s: self.session.steps_per_s(statistics.timesteps),
+            return_mean,
+            return_std,
+            length_mean: statistics.recent_length(),
+        }
+    }
+
+    fn record(&self, metrics: &UpdateMetrics) -> LogRecord {
+        let mut record = self.progress().to_record();
+        record
+            .section("rollout")
+            .put("policy_entropy", metrics.entropy)
+            .put("advantage_mean", metrics.advantage_mean)
+            .put("advantage_std", metrics.advantage_std);
+        let train = record.section("train");
+        train
+            .put("loss", metrics.loss)
+            .put("policy_loss", metrics.policy_loss)
+            .put("value_loss", metrics.value_loss)
+            .put_known("explained_variance", metrics.explained_variance)
+            .put("approx_kl", metrics.approx_kl)
+            .put("clip_fraction", metrics.clip_fraction)
+            .put("grad_norm", metrics.grad_norm)
+            .put("learning_rate", metrics.learning_rate);
+        for (name, value) in &metrics.losses {
+            record.section("memory").put(name, *value);
+        }
+        record
+    }
+
+    fn checkpoint(&mut self) -> Result<Checkpoint, TrainError> {
+        let environment = self.collector.snapshot()?;
+        Ok(self.checkpoint_with(Some(environment)))
+    }
+
+    fn checkpoint_with(&self, environment: Option<Vec<u8>>) -> Checkpoint {
+        Checkpoint {
+            config: self.config.clone(),
+            spaces: self.spaces.clone(),
+            params: self.policy.params.export(),
+            adam: self.learner.adam.export(),
+            run: RunState {
+                statistics: self.statistics.clone(),
+                rng: self.rng.clone(),
+                lanes: self.collector.lanes.clone(),
+                environment,
+            },
+        }
+    }
+
+    /// Writes the latest checkpoint, and keeps it as the best if the running return says so.
+    fn save(&mut self, out: &Path) -> Result<(), TrainError> {
+        let mean = self.statistics.recent_return().map(|(mean, _)| mean);
+        let best = mean.filter(|mean| self.statistics.best_return.is_none_or(|best| *mean > best));
+        if best.is_some() {
+            self.statistics.best_return = best;
+        }
+        let checkpoint = self.checkpoint()?;
+        checkpoint.save(&out.join(LATEST))?;
+        if best.is_some() {
+            checkpoint.save(&out.join(BEST))?;
+        }
+        Ok(())
+    }
+
+    /// The environment is gone for good: keeps what was learned. Without the environment's state a resumed run begins
+    /// new episodes.
+    fn give_up(&self, error: EnvError, out: Option<&Path>, monitor: &mut dyn Monitor) -> TrainError {
+        if let Some(out) = out {
+            let path = out.join(LATEST);
+            match self.checkpoint_with(None).save(&path) {
+                Ok(()) => monitor.message(&format!("kept what was learned in {}", path.display())),
+                Err(failed) => monitor.message(&format!("could not keep what was learned: {failed}")),
+            }
+        }
+        error.into()
+    }
+
+    fn finished(mut self, ending: Ending) -> Result<Trained, TrainError> {
+        let timesteps = self.statistics.timesteps;
+        Ok(Trained {
+            ending,
+            elapsed: self.session.began.elapsed(),
+            steps_per_s: self.session.steps_per_s(timesteps),
+            parameters: self.policy.params.count(),
+            checkpoint: self.checkpoint()?,
+        })
+    }
+}
+
+/// The latest checkpoint of a run's folder.
+pub const LATEST: &str = "checkpoint.safetensors";
+/// The checkpoint with the best running return of a run's folder.
+pub const BEST: &str = "best.safetensors";
+
+impl Session {
+    fn steps_per_s(&self, timesteps: u64) -> f64 {
+        (timesteps - self.timesteps_before) as f64 / self.began.elapsed().as_secs_f64()
+    }
+}
+
+impl RunStatistics {
+    fn take_in(&mut self, rollout: &Rollout) {
+        self.timesteps += (rollout.steps * rollout.batch) as u64;
+        self.updates += 1;
+        self.episodes += rollout.episodes.len() as u64;
+        self.recent.extend(&rollout.episodes);
+        self.recent.drain(..self.recent.len().saturating_sub(WINDOW));
+        if let Some((mean, _)) = self.recent_return() {
+            self.curve.push((self.timesteps, mean));
+            if self.recent.len() == WINDOW && mean > SOLVED_RETURN {
+                self.solved_at.get_or_insert(self.timesteps);
+            }
+        }
+    }
+
+    fn solved_for_good(&self) -> bool {
+        let solved = |(mean, std): (f64, f64)| mean > SOLVED_RETURN && std <= EARLY_STOP_STD;
+        self.recent.len() == WINDOW && self.recent_return().is_some_and(solved)
+    }
+
+    /// Mean and (population) deviation of the last 100 returns.
+    pub fn recent_return(&self) -> Option<(f64, f64)> {
+        let n = self.recent.len() as f64;
+        let mean = self.recent.iter().map(|episode| episode.episode_return).sum::<f64>() / n;
+        let variance = self.recent.iter().map(|episode| (episode.episode_return - mean).powi(2)).sum::<f64>() / n;
+        (!self.recent.is_empty()).then(|| (mean, variance.sqrt()))
+    }
+
+    fn recent_length(&self) -> Option<f64> {
+        let total: u64 = self.recent.iter().map(|episode| episode.length).sum();
+        (!self.recent.is_empty()).then(|| total as f64 / self.recent.len() as f64)
+    }
+}
+
+/// Why a run failed.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The environment.
+    #[error(transparent)]
+    Env(#[from] EnvError),
+    /// A checkpoint.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// A checkpoint of another network.
+    #[error("the checkpoint does not fit the agent: {0}")]
+    Weights(#[from] NnError),
+    /// A file of measurements.
+    #[error(transparent)]
+    Monitor(#[from] MonitorError),
+    /// The losses.
+    #[error(transparent)]
+    Diverged(#[from] NotANumber),
+}

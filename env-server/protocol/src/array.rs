@@ -1,0 +1,498 @@
+//! Typed n-dimensional arrays.
+//!
+//! In MessagePack an array is `{"dtype", "shape", "data"}` with `data` as little-endian bytes in C
+//! order, so that a batch costs one copy and nothing per element. In JSON it is nested lists. An
+//! array without dimensions is a plain number in both.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{self, MapAccess, SeqAccess, Visitor};
+use serde::ser::SerializeStruct;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::nested::{Builder, Level};
+
+/// Most dimensions an array may have. Deeper nesting in a body is refused.
+pub const MAX_DIMS: usize = 8;
+
+/// Element types on the wire, under their NumPy names.
+///
+/// The server sends bool, uint8, int64, float32 and float64. The other integer types are accepted
+/// and widened to int64.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+#[expect(
+    missing_docs,
+    reason = "the names are NumPy's and say all there is to say"
+)]
+pub enum Dtype {
+    Bool,
+    Uint8,
+    Int8,
+    Int16,
+    Uint16,
+    Int32,
+    Uint32,
+    Int64,
+    Uint64,
+    Float32,
+    Float64,
+}
+
+impl Dtype {
+    /// Bytes one element takes.
+    pub const fn size_bytes(self) -> usize {
+        match self {
+            Dtype::Bool | Dtype::Uint8 | Dtype::Int8 => 1,
+            Dtype::Int16 | Dtype::Uint16 => 2,
+            Dtype::Int32 | Dtype::Uint32 | Dtype::Float32 => 4,
+            Dtype::Int64 | Dtype::Uint64 | Dtype::Float64 => 8,
+        }
+    }
+}
+
+/// The elements of an [`Array`], flat in C order.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "one variant a dtype")]
+pub enum Data {
+    Bool(Vec<bool>),
+    Uint8(Vec<u8>),
+    Int64(Vec<i64>),
+    Float32(Vec<f32>),
+    Float64(Vec<f64>),
+}
+
+impl Data {
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        match self {
+            Data::Bool(x) => x.len(),
+            Data::Uint8(x) => x.len(),
+            Data::Int64(x) => x.len(),
+            Data::Float32(x) => x.len(),
+            Data::Float64(x) => x.len(),
+        }
+    }
+
+    /// Whether there are no elements.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Element type.
+    pub fn dtype(&self) -> Dtype {
+        match self {
+            Data::Bool(_) => Dtype::Bool,
+            Data::Uint8(_) => Dtype::Uint8,
+            Data::Int64(_) => Dtype::Int64,
+            Data::Float32(_) => Dtype::Float32,
+            Data::Float64(_) => Dtype::Float64,
+        }
+    }
+
+    /// The elements as little-endian bytes.
+    fn to_bytes(&self) -> Cow<'_, [u8]> {
+        match self {
+            Data::Bool(x) => Cow::Owned(x.iter().map(|&b| u8::from(b)).collect()),
+            Data::Uint8(x) => Cow::Borrowed(x),
+            Data::Int64(x) => Cow::Owned(pack(x, i64::to_le_bytes)),
+            Data::Float32(x) => Cow::Owned(pack(x, f32::to_le_bytes)),
+            Data::Float64(x) => Cow::Owned(pack(x, f64::to_le_bytes)),
+        }
+    }
+
+    /// Reads little-endian bytes. `bytes.len()` must be a multiple of the element size.
+    fn from_bytes(dtype: Dtype, bytes: &[u8]) -> Result<Self, ArrayError> {
+        Ok(match dtype {
+            Dtype::Bool => match bytes.iter().find(|&&b| b > 1) {
+                Some(&b) => return Err(ArrayError::NotBool(b)),
+                None => Data::Bool(bytes.iter().map(|&b| b == 1).collect()),
+            },
+            Dtype::Uint8 => Data::Uint8(bytes.to_vec()),
+            Dtype::Int8 => Data::Int64(unpack(bytes, |b| i64::from(i8::from_le_bytes(b)))),
+            Dtype::Int16 => Data::Int64(unpack(bytes, |b| i64::from(i16::from_le_bytes(b)))),
+            Dtype::Uint16 => Data::Int64(unpack(bytes, |b| i64::from(u16::from_le_bytes(b)))),
+            Dtype::Int32 => Data::Int64(unpack(bytes, |b| i64::from(i32::from_le_bytes(b)))),
+            Dtype::Uint32 => Data::Int64(unpack(bytes, |b| i64::from(u32::from_le_bytes(b)))),
+            Dtype::Int64 => Data::Int64(unpack(bytes, i64::from_le_bytes)),
+            Dtype::Uint64 => {
+                let wide = unpack(bytes, u64::from_le_bytes);
+                let narrow: Result<Vec<i64>, _> = wide.iter().map(|&x| x.try_into()).collect();
+                Data::Int64(narrow.map_err(|_| ArrayError::TooLarge)?)
+            }
+            Dtype::Float32 => Data::Float32(unpack(bytes, f32::from_le_bytes)),
+            Dtype::Float64 => Data::Float64(unpack(bytes, f64::from_le_bytes)),
+        })
+    }
+}
+
+fn pack<T: Copy, const N: usize>(items: &[T], to_le_bytes: impl Fn(T) -> [u8; N]) -> Vec<u8> {
+    let mut bytes = vec![0; items.len() * N];
+    for (chunk, &item) in bytes.chunks_exact_mut(N).zip(items) {
+        chunk.copy_from_slice(&to_le_bytes(item));
+    }
+    bytes
+}
+
+fn unpack<T, const N: usize>(bytes: &[u8], from_le_bytes: impl Fn([u8; N]) -> T) -> Vec<T> {
+    let (chunks, _) = bytes.as_chunks::<N>();
+    chunks.iter().map(|chunk| from_le_bytes(*chunk)).collect()
+}
+
+/// Why elements and shape do not make an array.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ArrayError {
+    /// The shape does not multiply to the number of elements, or overflows.
+    #[error("shape {shape:?} needs another number of elements than the {len} given")]
+    Shape {
+        /// The shape as given.
+        shape: Vec<usize>,
+        /// Number of elements given.
+        len: usize,
+    },
+    /// More than [`MAX_DIMS`] dimensions.
+    #[error("{0} dimensions, at most {MAX_DIMS} are allowed")]
+    TooManyDims(usize),
+    /// The bytes are not a whole number of elements.
+    #[error("{len} bytes are not a whole number of {dtype:?} elements")]
+    Bytes {
+        /// Declared element type.
+        dtype: Dtype,
+        /// Number of bytes given.
+        len: usize,
+    },
+    /// A byte of a bool array is neither 0 nor 1.
+    #[error("bool arrays hold bytes 0 and 1, not {0}")]
+    NotBool(u8),
+    /// A uint64 element does not fit int64.
+    #[error("an element is greater than the largest int64")]
+    TooLarge,
+}
+
+/// An n-dimensional array: a shape and as many elements as it multiplies to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Array {
+    shape: Vec<usize>,
+    data: Data,
+}
+
+impl Array {
+    /// Joins shape and elements (flat, C order).
+    ///
+    /// # Errors
+    /// When they do not fit each other, or there are more than [`MAX_DIMS`] dimensions.
+    pub fn new(shape: Vec<usize>, data: Data) -> Result<Self, ArrayError> {
+        if shape.len() > MAX_DIMS {
+            return Err(ArrayError::TooManyDims(shape.len()));
+        }
+        let size = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
+        if size != Some(data.len()) {
+            let len = data.len();
+            return Err(ArrayError::Shape { shape, len });
+        }
+        Ok(Array { shape, data })
+    }
+
+    /// An int64 array.
+    ///
+    /// # Errors
+    /// As [`Array::new`].
+    pub fn from_i64(shape: Vec<usize>, data: Vec<i64>) -> Result<Self, ArrayError> {
+        Array::new(shape, Data::Int64(data))
+    }
+
+    /// A float32 array.
+    ///
+    /// # Errors
+    /// As [`Array::new`].
+    pub fn from_f32(shape: Vec<usize>, data: Vec<f32>) -> Result<Self, ArrayError> {
+        Array::new(shape, Data::Float32(data))
+    }
+
+    /// A one-dimensional bool array, such as a mask over lanes.
+    pub fn mask(flags: Vec<bool>) -> Self {
+        Array {
+            shape: vec![flags.len()],
+            data: Data::Bool(flags),
+        }
+    }
+
+    /// A one-dimensional float64 array, such as the rewards of a batch.
+    pub fn vector(numbers: Vec<f64>) -> Self {
+        Array {
+            shape: vec![numbers.len()],
+            data: Data::Float64(numbers),
+        }
+    }
+
+    /// One integer: an array without dimensions, a plain number on the wire.
+    pub fn scalar(number: i64) -> Self {
+        Array {
+            shape: Vec::new(),
+            data: Data::Int64(vec![number]),
+        }
+    }
+
+    /// Sizes of the dimensions.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// The elements, flat in C order.
+    pub fn data(&self) -> &Data {
+        &self.data
+    }
+
+    /// Takes the elements out.
+    pub fn into_data(self) -> Data {
+        self.data
+    }
+
+    /// Element type.
+    pub fn dtype(&self) -> Dtype {
+        self.data.dtype()
+    }
+
+    /// The elements as f64. Exact for all but int64 beyond 2^53.
+    pub fn to_f64s(&self) -> Vec<f64> {
+        match &self.data {
+            Data::Bool(x) => x.iter().map(|&b| f64::from(u8::from(b))).collect(),
+            Data::Uint8(x) => x.iter().map(|&n| f64::from(n)).collect(),
+            Data::Int64(x) => x.iter().map(|&n| n as f64).collect(),
+            Data::Float32(x) => x.iter().map(|&n| f64::from(n)).collect(),
+            Data::Float64(x) => x.clone(),
+        }
+    }
+
+    /// The elements as f32, without a copy when they are float32 already.
+    pub fn into_f32s(self) -> Vec<f32> {
+        match self.data {
+            Data::Float32(x) => x,
+            _ => self.to_f64s().into_iter().map(|x| x as f32).collect(),
+        }
+    }
+}
+
+impl Serialize for Array {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.shape.is_empty() {
+            return Elements {
+                shape: &[],
+                data: &self.data,
+                offset: 0,
+            }
+            .serialize(serializer);
+        }
+        if serializer.is_human_readable() {
+            let (shape, data) = (&self.shape, &self.data);
+            return Elements {
+                shape,
+                data,
+                offset: 0,
+            }
+            .serialize(serializer);
+        }
+        let mut typed = serializer.serialize_struct("Array", 3)?;
+        typed.serialize_field("dtype", &self.dtype())?;
+        typed.serialize_field("shape", &self.shape)?;
+        typed.serialize_field("data", serde_bytes::Bytes::new(&self.data.to_bytes()))?;
+        typed.end()
+    }
+}
+
+/// Part of an array as nested lists: what is left of the shape, from `offset` on.
+struct Elements<'a> {
+    shape: &'a [usize],
+    data: &'a Data,
+    offset: usize,
+}
+
+impl Serialize for Elements<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Some((&len, inner)) = self.shape.split_first() else {
+            return match self.data {
+                Data::Bool(x) => serializer.serialize_bool(x[self.offset]),
+                Data::Uint8(x) => serializer.serialize_u8(x[self.offset]),
+                Data::Int64(x) => serializer.serialize_i64(x[self.offset]),
+                Data::Float32(x) => serializer.serialize_f32(x[self.offset]),
+                Data::Float64(x) => serializer.serialize_f64(x[self.offset]),
+            };
+        };
+        let stride: usize = inner.iter().product();
+        serializer.collect_seq((0..len).map(|i| Elements {
+            shape: inner,
+            data: self.data,
+            offset: self.offset + i * stride,
+        }))
+    }
+}
+
+impl<'de> Deserialize<'de> for Array {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let typed = !deserializer.is_human_readable();
+        deserializer.deserialize_any(ArrayVisitor { typed })
+    }
+}
+
+/// Reads a number, nested lists or, where `typed`, the three-field form.
+struct ArrayVisitor {
+    typed: bool,
+}
+
+impl<'de> Visitor<'de> for ArrayVisitor {
+    type Value = Array;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.typed {
+            true => "a number, nested lists of numbers or an array {dtype, shape, data}",
+            false => "a number or nested lists of numbers",
+        })
+    }
+
+    fn visit_bool<E: de::Error>(self, flag: bool) -> Result<Array, E> {
+        Level::scalar(|level| level.visit_bool(flag))
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Array, E> {
+        Ok(Array::scalar(number))
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Array, E> {
+        Level::scalar(|level| level.visit_u64(number))
+    }
+
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<Array, E> {
+        Level::scalar(|level| level.visit_f64(number))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Array, A::Error> {
+        let mut builder = Builder::default();
+        Level::root(&mut builder).visit_seq(seq)?;
+        builder.finish().map_err(de::Error::custom)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Array, A::Error> {
+        if !self.typed {
+            return Err(de::Error::invalid_type(de::Unexpected::Map, &self));
+        }
+        let first: Option<Cow<'de, str>> = map.next_key()?;
+        read_typed(first, map)
+    }
+}
+
+/// Reads the fields of `{"dtype", "shape", "data"}` in any order; `key` has been read already.
+pub(crate) fn read_typed<'de, A: MapAccess<'de>>(
+    mut key: Option<Cow<'de, str>>,
+    mut map: A,
+) -> Result<Array, A::Error> {
+    let mut dtype: Option<Dtype> = None;
+    let mut shape: Option<Vec<usize>> = None;
+    let mut data: Option<Bytes<'de>> = None;
+    while let Some(name) = key {
+        match name.as_ref() {
+            "dtype" => dtype = Some(map.next_value()?),
+            "shape" => shape = Some(map.next_value()?),
+            "data" => data = Some(map.next_value()?),
+            other => return Err(de::Error::unknown_field(other, &["dtype", "shape", "data"])),
+        }
+        key = map.next_key()?;
+    }
+    let dtype = dtype.ok_or_else(|| de::Error::missing_field("dtype"))?;
+    let shape = shape.ok_or_else(|| de::Error::missing_field("shape"))?;
+    let Bytes(bytes) = data.ok_or_else(|| de::Error::missing_field("data"))?;
+    if bytes.len() % dtype.size_bytes() != 0 {
+        let len = bytes.len();
+        return Err(de::Error::custom(ArrayError::Bytes { dtype, len }));
+    }
+    Data::from_bytes(dtype, &bytes)
+        .and_then(|data| Array::new(shape, data))
+        .map_err(de::Error::custom)
+}
+
+/// Bytes borrowed from the body where the decoder can lend them.
+#[derive(Deserialize)]
+struct Bytes<'a>(#[serde(borrow, with = "serde_bytes")] Cow<'a, [u8]>);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Encoding;
+
+    #[test]
+    fn messagepack_form_is_dtype_shape_and_little_endian_bytes() {
+        let array = Array::from_f32(vec![1, 2], vec![1.0, -0.5]).unwrap();
+        let mut expected = vec![0x83];
+        for (key, value) in [
+            ("dtype", &b"\xa7float32"[..]),
+            ("shape", b"\x92\x01\x02"),
+            ("data", b"\xc4\x08\x00\x00\x80\x3f\x00\x00\x00\xbf"),
+        ] {
+            expected.push(0xa0 | key.len() as u8);
+            expected.extend_from_slice(key.as_bytes());
+            expected.extend_from_slice(value);
+        }
+        let bytes = Encoding::MessagePack.encode(&array);
+        assert_eq!(bytes, expected);
+        assert_eq!(
+            Encoding::MessagePack.decode::<Array>(&bytes).unwrap(),
+            array
+        );
+    }
+
+    #[test]
+    fn json_form_is_nested_lists() {
+        let array = Array::from_f32(vec![2, 3], vec![0.0, 1.0, 0.1, 2.0, 3.0, 4.0]).unwrap();
+        let json = String::from_utf8(Encoding::Json.encode(&array)).unwrap();
+        assert_eq!(json, "[[0.0,1.0,0.1],[2.0,3.0,4.0]]");
+    }
+
+    #[test]
+    fn any_integer_type_widens_to_int64() {
+        for (dtype, bytes) in [
+            (Dtype::Int8, vec![0xff]),
+            (Dtype::Int16, vec![0xff; 2]),
+            (Dtype::Int32, vec![0xff; 4]),
+            (Dtype::Int64, vec![0xff; 8]),
+        ] {
+            assert_eq!(
+                Data::from_bytes(dtype, &bytes).unwrap(),
+                Data::Int64(vec![-1])
+            );
+        }
+        assert_eq!(
+            Data::from_bytes(Dtype::Uint16, &[0xff, 0xff]).unwrap(),
+            Data::Int64(vec![65535])
+        );
+        assert_eq!(
+            Data::from_bytes(Dtype::Uint32, &[0xff; 4]).unwrap(),
+            Data::Int64(vec![4_294_967_295])
+        );
+        assert_eq!(
+            Data::from_bytes(Dtype::Uint64, &[0xff; 8]),
+            Err(ArrayError::TooLarge)
+        );
+    }
+
+    #[test]
+    fn shape_and_elements_must_fit() {
+        let shape = vec![usize::MAX, 2];
+        let overflow = Array::from_i64(shape.clone(), vec![0, 0]);
+        assert_eq!(overflow, Err(ArrayError::Shape { shape, len: 2 }));
+        assert_eq!(
+            Array::from_i64(vec![1; 9], vec![0]),
+            Err(ArrayError::TooManyDims(9))
+        );
+        assert!(Array::from_i64(vec![3], vec![1, 2]).is_err());
+        assert!(Array::from_i64(vec![], vec![1]).is_ok());
+    }
+
+    #[test]
+    fn bool_bytes_other_than_zero_and_one_are_refused() {
+        assert_eq!(
+            Data::from_bytes(Dtype::Bool, &[0, 1, 2]),
+            Err(ArrayError::NotBool(2))
+        );
+    }
+}

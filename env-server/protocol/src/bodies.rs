@@ -1,0 +1,396 @@
+//! Bodies of requests and replies. Unknown fields in requests are errors.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::{self, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::array::{Array, Data};
+use crate::snapshot::Snapshot;
+use crate::space::Space;
+use crate::spec::Spec;
+use crate::value::Value;
+
+/// Arguments of an environment by name.
+pub type Kwargs = BTreeMap<String, serde_json::Value>;
+
+/// What Gymnasium calls info. In a vector reply the key `k` has one row a lane and comes with the
+/// mask `_k`; rows where the mask is false mean nothing.
+pub type Info = BTreeMap<String, Value>;
+
+/// What happens when the episode of a lane has ended. The names and meanings are Gymnasium's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub enum AutoresetMode {
+    /// The next step of the lane is a reset: its action is ignored, its reward is 0.
+    #[default]
+    NextStep,
+    /// The same step resets it: the reply has the first observation of the new episode, and the
+    /// last one of the old in `infos.final_obs`, with the mask `infos._final_obs`.
+    SameStep,
+    /// Nothing: the lane must be reset, with `options.reset_mask`, before the next step.
+    Disabled,
+}
+
+/// Where the randomness of a vector environment comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(untagged, expecting = "expected an unsigned integer or a list of them")]
+pub enum Seed {
+    /// Lane `i` gets `seed + i` (modulo 2^64).
+    First(u64),
+    /// Lane `i` gets the `i`-th.
+    Each(Vec<u64>),
+}
+
+impl Seed {
+    /// The seed of lane `i`, if there is one for it.
+    pub fn lane(&self, i: usize) -> Option<u64> {
+        match self {
+            Seed::First(seed) => Some(seed.wrapping_add(i as u64)),
+            Seed::Each(seeds) => seeds.get(i).copied(),
+        }
+    }
+}
+
+/// Creates an environment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct CreateEnv {
+    /// One of `GET /v1/specs`.
+    pub spec_id: String,
+    /// Arguments; those left out have their defaults.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
+    pub kwargs: Kwargs,
+    /// Seed of the first reset that brings none. Drawn by the server when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+}
+
+/// Creates a vector environment: `num_envs` lanes behind one id.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct CreateVectorEnv {
+    /// One of `GET /v1/specs`.
+    pub spec_id: String,
+    /// Number of lanes.
+    pub num_envs: u64,
+    /// Arguments; those left out have their defaults.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
+    pub kwargs: Kwargs,
+    /// Seed of the first reset that brings none. Drawn by the server when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<Seed>,
+    /// What happens when a lane's episode ends.
+    #[serde(default)]
+    pub autoreset_mode: AutoresetMode,
+}
+
+/// An environment as it is now.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct EnvDescription {
+    /// Its id.
+    pub env_id: String,
+    /// Its spec.
+    pub spec_id: String,
+    /// Its arguments, defaults filled in.
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
+    pub kwargs: Kwargs,
+    /// The seed given at its creation, or the one drawn then.
+    pub seed: u64,
+    /// What an observation looks like.
+    pub observation_space: Space,
+    /// What an action looks like.
+    pub action_space: Space,
+    /// Number that the next operation takes.
+    pub seq: u64,
+}
+
+/// A vector environment as it is now.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct VectorEnvDescription {
+    /// Its id.
+    pub env_id: String,
+    /// Its spec.
+    pub spec_id: String,
+    /// Number of lanes.
+    pub num_envs: u64,
+    /// Its arguments, defaults filled in.
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
+    pub kwargs: Kwargs,
+    /// The seed given at its creation, or the one drawn then.
+    pub seed: Seed,
+    /// What happens when a lane's episode ends.
+    pub autoreset_mode: AutoresetMode,
+    /// What an observation of one lane looks like; a batch has one dimension more, in front.
+    pub single_observation_space: Space,
+    /// What an action of one lane looks like; a batch has one dimension more, in front.
+    pub single_action_space: Space,
+    /// Number that the next operation takes.
+    pub seq: u64,
+}
+
+/// A page of environments, by id.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct EnvList {
+    /// The environments.
+    pub envs: Vec<EnvDescription>,
+    /// What to give as `after` for the next page; absent on the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// A page of vector environments, by id.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct VectorEnvList {
+    /// The environments.
+    pub vector_envs: Vec<VectorEnvDescription>,
+    /// What to give as `after` for the next page; absent on the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// Begins an episode.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ResetRequest {
+    /// Number of the operation. Without it there is no safe retry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seq: Option<u64>,
+    /// Starts the random stream anew; without it the stream goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+    /// Resettable parameters of the spec, for this episode. Those left out are as created.
+    #[serde(default, skip_serializing_if = "Kwargs::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
+    pub options: Kwargs,
+}
+
+/// Begins an episode in all lanes, or in those of a mask.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct VectorResetRequest {
+    /// Number of the operation. Without it there is no safe retry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seq: Option<u64>,
+    /// Starts the lanes' random streams anew; without it they go on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<Seed>,
+    /// Mask and parameters.
+    #[serde(default, skip_serializing_if = "VectorResetOptions::is_empty")]
+    pub options: VectorResetOptions,
+}
+
+/// Options of a vector reset.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct VectorResetOptions {
+    /// Lanes to reset; all when left out. The others stay as they are.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_mask")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Array>))]
+    pub reset_mask: Option<Vec<bool>>,
+    /// Resettable parameters of the spec, for the episodes that begin with this reset and by
+    /// autoresets after it. Those left out are as created.
+    #[serde(flatten)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
+    pub kwargs: Kwargs,
+}
+
+impl VectorResetOptions {
+    /// Whether nothing is asked for.
+    pub fn is_empty(&self) -> bool {
+        self.reset_mask.is_none() && self.kwargs.is_empty()
+    }
+}
+
+fn as_mask<S: serde::Serializer>(
+    mask: &Option<Vec<bool>>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    mask.clone().map(Array::mask).serialize(serializer)
+}
+
+/// By hand, because a flattened map would lose the places of errors.
+impl<'de> Deserialize<'de> for VectorResetOptions {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Options;
+
+        impl<'de> Visitor<'de> for Options {
+            type Value = VectorResetOptions;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a map of reset options")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut options = VectorResetOptions::default();
+                while let Some(key) = map.next_key::<String>()? {
+                    if key == "reset_mask" {
+                        let mask: Option<Array> = map.next_value()?;
+                        options.reset_mask = mask.map(into_flags).transpose()?;
+                    } else {
+                        options.kwargs.insert(key, map.next_value()?);
+                    }
+                }
+                Ok(options)
+            }
+        }
+
+        fn into_flags<E: de::Error>(mask: Array) -> Result<Vec<bool>, E> {
+            match (mask.shape().len(), mask.into_data()) {
+                (1, Data::Bool(flags)) => Ok(flags),
+                _ => Err(E::custom("reset_mask must be a list of truth values")),
+            }
+        }
+
+        deserializer.deserialize_map(Options)
+    }
+}
+
+/// The first observation of an episode.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ResetReply {
+    /// An element of the observation space.
+    pub observation: Value,
+    /// What else the environment says.
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
+    pub info: Info,
+    /// Number that the next operation takes.
+    pub seq: u64,
+}
+
+/// The first observations of episodes; lanes outside the mask repeat their last one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct VectorResetReply {
+    /// `[num_envs, …]`
+    pub observations: Value,
+    /// What else the environments say.
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
+    pub infos: Info,
+    /// Number that the next operation takes.
+    pub seq: u64,
+}
+
+/// Takes one action.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct StepRequest {
+    /// Number of the operation. Without it there is no safe retry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seq: Option<u64>,
+    /// An element of the action space.
+    pub action: Array,
+}
+
+/// Takes one action in every lane.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct VectorStepRequest {
+    /// Number of the operation. Without it there is no safe retry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seq: Option<u64>,
+    /// `[num_envs, …]`, of any integer type.
+    pub actions: Array,
+}
+
+/// What an action led to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct StepReply {
+    /// An element of the observation space.
+    pub observation: Value,
+    /// The reward.
+    pub reward: f64,
+    /// Whether the task has come to its end.
+    pub terminated: bool,
+    /// Whether the episode was cut short.
+    pub truncated: bool,
+    /// What else the environment says.
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
+    pub info: Info,
+    /// Number that the next operation takes.
+    pub seq: u64,
+}
+
+/// What the actions led to, lane by lane.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct VectorStepReply {
+    /// `[num_envs, …]`
+    pub observations: Value,
+    /// `[num_envs]` of float64.
+    pub rewards: Array,
+    /// `[num_envs]` of bool: whether the task has come to its end.
+    pub terminations: Array,
+    /// `[num_envs]` of bool: whether the episode was cut short.
+    pub truncations: Array,
+    /// What else the environments say; under `SameStep` also `final_obs`, `[num_envs, …]`, and
+    /// `final_info`, with their masks, whenever an episode has ended.
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
+    pub infos: Info,
+    /// Number that the next operation takes.
+    pub seq: u64,
+}
+
+/// Puts a saved state back.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct RestoreRequest {
+    /// Number of the operation. Without it there is no safe retry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seq: Option<u64>,
+    /// What `GET …/snapshot` gave.
+    pub snapshot: Snapshot,
+}
+
+/// The state is back. `seq` goes on counting up; it is not part of the state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RestoreReply {
+    /// Number that the next operation takes.
+    pub seq: u64,
+}
+
+/// The catalogue.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SpecList {
+    /// Everything that can be created.
+    pub specs: Vec<Spec>,
+}
+
+/// Which server this is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Version {
+    /// Name of the server.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Version of the snapshots it writes and reads.
+    pub snapshot_version: u32,
+}
+
+/// How the server does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Health {
+    /// `ok` or, from `/readyz` with status 503, a problem document instead.
+    pub status: String,
+}

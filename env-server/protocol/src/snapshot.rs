@@ -1,0 +1,64 @@
+//! Snapshots: the whole state of an environment as a document.
+
+use serde::{Deserialize, Serialize};
+
+use crate::bodies::{AutoresetMode, Kwargs};
+
+/// The value of [`Snapshot::format`].
+pub const SNAPSHOT_FORMAT: &str = "environment-snapshot";
+/// The value of [`Snapshot::version`] that this crate writes and reads.
+pub const SNAPSHOT_VERSION: u32 = 1;
+
+/// Everything that decides how an environment goes on: state, random stream and phase of each
+/// lane. Restoring it and playing the same actions gives the same future, bit for bit.
+///
+/// It does not hold `seq`, which belongs to the resource and not to its state.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Snapshot {
+    /// Always `environment-snapshot`.
+    pub format: String,
+    /// Version of this layout.
+    pub version: u32,
+    /// Spec of the environment.
+    pub spec_id: String,
+    /// Arguments the environment was created with.
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
+    pub kwargs: Kwargs,
+    /// What happens when a lane's episode ends; absent for a single environment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub autoreset_mode: Option<AutoresetMode>,
+    /// Last observation of every lane, flat in C order.
+    pub observations: Vec<f64>,
+    /// The lanes; a single environment has one.
+    pub lanes: Vec<LaneSnapshot>,
+}
+
+/// State of one lane.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct LaneSnapshot {
+    /// Where in its episode the lane is.
+    pub phase: LanePhase,
+    /// State of the random stream: 64 hexadecimal digits, four words, the first word first.
+    /// A string, because not every JSON library keeps 64-bit integers.
+    pub rng: String,
+    /// The environment's own state.
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
+    pub state: serde_json::Value,
+}
+
+/// Where in its episode a lane is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum LanePhase {
+    /// Never reset: a reset must come first.
+    New,
+    /// In an episode.
+    Running,
+    /// Its episode has ended; under `NextStep` the next step resets it.
+    Ended,
+}
