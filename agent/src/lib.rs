@@ -13,6 +13,7 @@ pub mod learner;
 pub mod memory;
 pub mod monitor;
 pub mod nn;
+pub mod play;
 pub mod policy;
 pub mod rollout;
 pub mod seeds;
