@@ -23,7 +23,11 @@ pub fn gae(inputs: &AdvantageInputs<'_>, gamma: f32, lambda: f32) -> Vec<f32> {
     for row in (0..rows).rev() {
         let delta = inputs.rewards[row] + gamma * inputs.next_values[row] - inputs.values[row];
         let after = row + inputs.batch;
-        let carried = if inputs.ends[row] || after >= rows { 0.0 } else { gamma * lambda * advantages[after] };
+        let carried = if inputs.ends[row] || after >= rows {
+            0.0
+        } else {
+            gamma * lambda * advantages[after]
+        };
         advantages[row] = delta + carried;
     }
     advantages
@@ -33,7 +37,11 @@ pub fn gae(inputs: &AdvantageInputs<'_>, gamma: f32, lambda: f32) -> Vec<f32> {
 pub fn normalize(values: &mut [f32]) {
     let n = values.len() as f64;
     let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / n;
-    let variance = values.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / n;
+    let variance = values
+        .iter()
+        .map(|&v| (f64::from(v) - mean).powi(2))
+        .sum::<f64>()
+        / n;
     let scale = 1.0 / (variance.sqrt() + 1e-8);
     for value in values {
         *value = ((f64::from(*value) - mean) * scale) as f32;
@@ -54,7 +62,12 @@ pub fn explained_variance(values: &[f32], returns: &[f32]) -> Option<f64> {
         m2 / n
     };
     let of_returns = variance(&mut returns.iter().map(|&r| f64::from(r)));
-    let of_errors = variance(&mut returns.iter().zip(values).map(|(&r, &v)| f64::from(r) - f64::from(v)));
+    let of_errors = variance(
+        &mut returns
+            .iter()
+            .zip(values)
+            .map(|(&r, &v)| f64::from(r) - f64::from(v)),
+    );
     (of_returns > 0.0).then(|| 1.0 - of_errors / of_returns)
 }
 

@@ -33,7 +33,11 @@ pub const ALGORITHMS: &[Algorithm] = &[
         summary: "Proximal policy optimisation without any memory: the control.",
         source: "Schulman et al. 2017, arXiv:1707.06347; Huang et al. 2022, The 37 Implementation Details of PPO",
         parts: &[Part::Inputs, Part::Learner, Part::Network, Part::Extras],
-        defaults: || Hyperparameters { num_envs: 64, anneal_lr: true, ..Hyperparameters::base() },
+        defaults: || Hyperparameters {
+            num_envs: 64,
+            anneal_lr: true,
+            ..Hyperparameters::base()
+        },
         core: |context| Box::new(Feedforward::new(context)),
     },
     Algorithm {
@@ -59,7 +63,13 @@ pub const ALGORITHMS: &[Algorithm] = &[
         title: "TraceRL",
         summary: "PPO with a memory of slots that learns what to keep and what to attend to, end to end.",
         source: "this project; the reference notebook's agent, reworked",
-        parts: &[Part::Inputs, Part::Learner, Part::Network, Part::Slots, Part::Extras],
+        parts: &[
+            Part::Inputs,
+            Part::Learner,
+            Part::Network,
+            Part::Slots,
+            Part::Extras,
+        ],
         defaults: || Hyperparameters {
             num_envs: 32,
             num_steps: 512,
@@ -80,8 +90,15 @@ pub const ALGORITHMS: &[Algorithm] = &[
 /// # Errors
 /// Names the ids there are.
 pub fn find(id: &str) -> Result<&'static Algorithm, ConfigError> {
-    ALGORITHMS.iter().find(|row| row.id == id).ok_or_else(|| ConfigError::UnknownAlgorithm {
-        name: id.into(),
-        known: ALGORITHMS.iter().map(|row| row.id).collect::<Vec<_>>().join(", "),
-    })
+    ALGORITHMS
+        .iter()
+        .find(|row| row.id == id)
+        .ok_or_else(|| ConfigError::UnknownAlgorithm {
+            name: id.into(),
+            known: ALGORITHMS
+                .iter()
+                .map(|row| row.id)
+                .collect::<Vec<_>>()
+                .join(", "),
+        })
 }

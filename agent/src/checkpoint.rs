@@ -69,10 +69,15 @@ impl Checkpoint {
     /// # Errors
     /// When the folder cannot be written to.
     pub fn save(&self, path: &Path) -> Result<(), CheckpointError> {
-        let io = |source| CheckpointError::Io { path: path.to_owned(), source };
+        let io = |source| CheckpointError::Io {
+            path: path.to_owned(),
+            source,
+        };
         let temporary = path.with_extension("tmp");
         let mut file = fs::File::create(&temporary).map_err(io)?;
-        file.write_all(&self.to_bytes()).and_then(|()| file.sync_all()).map_err(io)?;
+        file.write_all(&self.to_bytes())
+            .and_then(|()| file.sync_all())
+            .map_err(io)?;
         fs::rename(&temporary, path).map_err(io)
     }
 
@@ -81,8 +86,14 @@ impl Checkpoint {
     /// # Errors
     /// When there is no such file, or it is none of ours.
     pub fn load(path: &Path) -> Result<Self, CheckpointError> {
-        let bytes = fs::read(path).map_err(|source| CheckpointError::Io { path: path.to_owned(), source })?;
-        Self::from_bytes(&bytes).map_err(|detail| CheckpointError::Malformed { path: path.to_owned(), detail })
+        let bytes = fs::read(path).map_err(|source| CheckpointError::Io {
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::from_bytes(&bytes).map_err(|detail| CheckpointError::Malformed {
+            path: path.to_owned(),
+            detail,
+        })
     }
 
     /// The file's content.
@@ -99,11 +110,20 @@ impl Checkpoint {
         for (prefix, arrays) in [("params", &self.params), ("adam", &self.adam.arrays)] {
             for NamedArray { name, shape, data } in arrays {
                 let bytes = data.iter().flat_map(|value| value.to_le_bytes()).collect();
-                tensors.push((format!("{prefix}/{name}"), vec![shape.0, shape.1], Dtype::F32, bytes));
+                tensors.push((
+                    format!("{prefix}/{name}"),
+                    vec![shape.0, shape.1],
+                    Dtype::F32,
+                    bytes,
+                ));
             }
         }
         let views = tensors.iter().map(|(name, shape, dtype, bytes)| {
-            (name.as_str(), TensorView::new(*dtype, shape.clone(), bytes).expect("as many bytes as the shape says"))
+            (
+                name.as_str(),
+                TensorView::new(*dtype, shape.clone(), bytes)
+                    .expect("as many bytes as the shape says"),
+            )
         });
         // One key only: the library keeps metadata in a hash map, and the same run is to give the same bytes.
         let metadata = HashMap::from([(HEADER.to_owned(), header)]);
@@ -114,14 +134,19 @@ impl Checkpoint {
         let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|e| e.to_string())?;
         let header = metadata.metadata().as_ref().and_then(|m| m.get(HEADER));
         let header = header.ok_or_else(|| format!("it has no `{HEADER}` in its header"))?;
-        let Version { version } = serde_json::from_str(header).map_err(|e| format!("header: {e}"))?;
+        let Version { version } =
+            serde_json::from_str(header).map_err(|e| format!("header: {e}"))?;
         if version != VERSION {
-            return Err(format!("its version is {version}, this program reads {VERSION}"));
+            return Err(format!(
+                "its version is {version}, this program reads {VERSION}"
+            ));
         }
         let header: Header = serde_json::from_str(header).map_err(|e| format!("header: {e}"))?;
         let tensors = SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?;
         let arrays = |prefix: &str| -> Result<Vec<NamedArray>, String> {
-            let named = tensors.iter().filter_map(|(name, view)| Some((name.strip_prefix(prefix)?, view)));
+            let named = tensors
+                .iter()
+                .filter_map(|(name, view)| Some((name.strip_prefix(prefix)?, view)));
             named.map(|(name, view)| array(name, &view)).collect()
         };
         let run = tensors.tensor("run").map_err(|e| e.to_string())?;
@@ -129,7 +154,10 @@ impl Checkpoint {
             config: header.config,
             spaces: header.spaces,
             params: arrays("params/")?,
-            adam: AdamState { steps: header.adam_steps, arrays: arrays("adam/")? },
+            adam: AdamState {
+                steps: header.adam_steps,
+                arrays: arrays("adam/")?,
+            },
             run: rmp_serde::from_slice(run.data()).map_err(|e| format!("run: {e}"))?,
         })
     }
@@ -151,12 +179,22 @@ struct Version {
 }
 
 fn array(name: &str, view: &TensorView<'_>) -> Result<NamedArray, String> {
-    let &[rows, columns] = view.shape() else { return Err(format!("`{name}` is not a matrix")) };
+    let &[rows, columns] = view.shape() else {
+        return Err(format!("`{name}` is not a matrix"));
+    };
     if view.dtype() != Dtype::F32 {
         return Err(format!("`{name}` is not float32"));
     }
-    let data = view.data().chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().expect("four bytes"))).collect();
-    Ok(NamedArray { name: name.into(), shape: (rows, columns), data })
+    let data = view
+        .data()
+        .chunks_exact(4)
+        .map(|b| f32::from_le_bytes(b.try_into().expect("four bytes")))
+        .collect();
+    Ok(NamedArray {
+        name: name.into(),
+        shape: (rows, columns),
+        data,
+    })
 }
 
 /// Why a checkpoint could not be written or read.

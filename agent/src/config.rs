@@ -282,7 +282,11 @@ impl std::str::FromStr for OptionDraw {
         if name.is_empty() || low == 0 || low > high {
             return Err(format!("`{text}`: it needs a name and 1 <= LOW <= HIGH"));
         }
-        Ok(Self { name: name.into(), low, high })
+        Ok(Self {
+            name: name.into(),
+            low,
+            high,
+        })
     }
 }
 
@@ -322,14 +326,19 @@ impl TrainConfig {
     ) -> Result<Self, ConfigError> {
         for (name, part) in overrides.set() {
             if !algorithm.parts.contains(&part) {
-                return Err(ConfigError::Unused { name, algorithm: algorithm.id });
+                return Err(ConfigError::Unused {
+                    name,
+                    algorithm: algorithm.id,
+                });
             }
         }
         let mut hyper = (algorithm.defaults)();
         overrides.apply(&mut hyper);
         hyper.validate()?;
         if hyper.her {
-            return Err(ConfigError::Her { algorithm: algorithm.id });
+            return Err(ConfigError::Her {
+                algorithm: algorithm.id,
+            });
         }
         if hyper.num_minibatches > hyper.num_envs {
             return Err(ConfigError::MoreMinibatchesThanEnvs {
@@ -340,7 +349,13 @@ impl TrainConfig {
         if !env.draws.is_empty() && !hyper.whole_episodes {
             return Err(ConfigError::DrawsNeedWholeEpisodes);
         }
-        Ok(Self { algorithm: algorithm.id.into(), env, total_timesteps, seed, hyper })
+        Ok(Self {
+            algorithm: algorithm.id.into(),
+            env,
+            total_timesteps,
+            seed,
+            hyper,
+        })
     }
 }
 
@@ -358,7 +373,9 @@ pub enum ConfigError {
         range: &'static str,
     },
     /// A hyper-parameter that would do nothing.
-    #[error("{algorithm} has nothing that {name} would change: leave it out (`agent list {algorithm}` shows what it has)")]
+    #[error(
+        "{algorithm} has nothing that {name} would change: leave it out (`agent list {algorithm}` shows what it has)"
+    )]
     Unused {
         /// The hyper-parameter.
         name: &'static str,
@@ -375,7 +392,9 @@ pub enum ConfigError {
         algorithm: &'static str,
     },
     /// Minibatches are made of whole environments.
-    #[error("num_minibatches = {num_minibatches} is more than num_envs = {num_envs}: a minibatch holds whole environments")]
+    #[error(
+        "num_minibatches = {num_minibatches} is more than num_envs = {num_envs}: a minibatch holds whole environments"
+    )]
     MoreMinibatchesThanEnvs {
         /// As set.
         num_minibatches: usize,

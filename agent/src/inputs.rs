@@ -32,7 +32,11 @@ pub struct LaneHistory {
 impl LaneHistory {
     /// Lanes that have taken no step.
     pub fn new(lanes: usize) -> Self {
-        Self { ages: vec![0; lanes], actions: vec![0; lanes], rewards: vec![0.0; lanes] }
+        Self {
+            ages: vec![0; lanes],
+            actions: vec![0; lanes],
+            rewards: vec![0.0; lanes],
+        }
     }
 
     /// Takes in one step of every lane.
@@ -54,7 +58,11 @@ impl InputEncoder {
     ///
     /// # Errors
     /// A space that the agents cannot play.
-    pub fn new(observation: &Space, action: &Space, hyper: &Hyperparameters) -> Result<Self, EnvError> {
+    pub fn new(
+        observation: &Space,
+        action: &Space,
+        hyper: &Hyperparameters,
+    ) -> Result<Self, EnvError> {
         Ok(Self {
             observation_size: observation_size(observation)?,
             num_actions: num_actions(action)?,
@@ -76,8 +84,15 @@ impl InputEncoder {
 
     /// Numbers in an input row.
     pub fn input_size(&self) -> usize {
-        let previous_action = if self.previous_action { self.num_actions } else { 0 };
-        self.observation_size + previous_action + usize::from(self.previous_reward) + usize::from(self.step_counter)
+        let previous_action = if self.previous_action {
+            self.num_actions
+        } else {
+            0
+        };
+        self.observation_size
+            + previous_action
+            + usize::from(self.previous_reward)
+            + usize::from(self.step_counter)
     }
 
     /// Appends the input rows of `observations` (`[lanes, observation_size]`) to `inputs`.
@@ -87,7 +102,8 @@ impl InputEncoder {
             let age = history.ages[lane];
             if self.previous_action {
                 let action = (age > 0).then_some(history.actions[lane] as usize);
-                inputs.extend((0..self.num_actions).map(|a| f32::from(u8::from(action == Some(a)))));
+                inputs
+                    .extend((0..self.num_actions).map(|a| f32::from(u8::from(action == Some(a)))));
             }
             if self.previous_reward {
                 inputs.push(history.rewards[lane]);

@@ -42,37 +42,75 @@ pub struct Evaluated {
 
 impl Policy {
     /// A policy with fresh weights: orthogonal, gain 0.01 for the actor and 1 for the critic (Huang et al. 2022).
-    pub fn new(algorithm: &Algorithm, hyper: &Hyperparameters, encoder: &InputEncoder, rng: &mut Xoshiro256PlusPlus) -> Self {
+    pub fn new(
+        algorithm: &Algorithm,
+        hyper: &Hyperparameters,
+        encoder: &InputEncoder,
+        rng: &mut Xoshiro256PlusPlus,
+    ) -> Self {
         let mut params = Params::new();
-        let core = (algorithm.core)(&mut CoreContext { input_size: encoder.input_size(), hyper, params: &mut params, rng });
+        let core = (algorithm.core)(&mut CoreContext {
+            input_size: encoder.input_size(),
+            hyper,
+            params: &mut params,
+            rng,
+        });
         let mut head = |name: &str, outputs: usize, gain: f32| {
             let shape = (core.feature_size(), outputs);
             (
-                params.add(&format!("{name}.weight"), shape, Init::Orthogonal { gain }, rng),
+                params.add(
+                    &format!("{name}.weight"),
+                    shape,
+                    Init::Orthogonal { gain },
+                    rng,
+                ),
                 params.add(&format!("{name}.bias"), (1, outputs), Init::Zeros, rng),
             )
         };
-        let (actor, critic) = (head("actor", encoder.num_actions(), 0.01), head("critic", 1, 1.0));
-        Self { params, core, actor, critic }
+        let (actor, critic) = (
+            head("actor", encoder.num_actions(), 0.01),
+            head("critic", 1, 1.0),
+        );
+        Self {
+            params,
+            core,
+            actor,
+            critic,
+        }
     }
 
     fn heads(&self, graph: &mut Graph<'_>, features: &Tensor) -> (Tensor, Tensor) {
-        let [logits, values] =
-            [self.actor, self.critic].map(|(w, b)| graph.linear(features, w, Some(b), Activation::Identity));
+        let [logits, values] = [self.actor, self.critic]
+            .map(|(w, b)| graph.linear(features, w, Some(b), Activation::Identity));
         (logits, values)
     }
 
     /// Takes one input row of every lane; with `rng` as while learning, without as in evaluation.
-    pub fn act(&self, inputs: &[f32], starts: &[bool], state: &mut State, rng: Option<&mut Xoshiro256PlusPlus>) -> Acted {
+    pub fn act(
+        &self,
+        inputs: &[f32],
+        starts: &[bool],
+        state: &mut State,
+        rng: Option<&mut Xoshiro256PlusPlus>,
+    ) -> Acted {
         let step = self.core.step(&self.params, inputs, starts, state, rng);
         let (logits, values) = self.heads(&mut Graph::inference(&self.params), &step.features);
-        Acted { logits, values: nn::values(&values).to_vec(), decisions: step.decisions }
+        Acted {
+            logits,
+            values: nn::values(&values).to_vec(),
+            decisions: step.decisions,
+        }
     }
 
     /// Sees a segment again, on the graph's tape.
     pub fn evaluate(&self, graph: &mut Graph<'_>, segment: &Segment<'_>) -> Evaluated {
         let unrolled = self.core.unroll(graph, segment);
         let (logits, values) = self.heads(graph, &unrolled.features);
-        Evaluated { logits, values, features: unrolled.features, losses: unrolled.losses }
+        Evaluated {
+            logits,
+            values,
+            features: unrolled.features,
+            losses: unrolled.losses,
+        }
     }
 }

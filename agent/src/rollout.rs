@@ -90,7 +90,12 @@ impl<'a> Collector<'a> {
         seeds: Vec<u64>,
     ) -> Result<Self, EnvError> {
         let batch = env.num_envs();
-        let observations = env.reset(&ResetRequest { seeds: Some(seeds), options: Map::new() })?.observations;
+        let observations = env
+            .reset(&ResetRequest {
+                seeds: Some(seeds),
+                options: Map::new(),
+            })?
+            .observations;
         let lanes = Lanes {
             observations,
             starts: vec![true; batch],
@@ -135,7 +140,12 @@ impl<'a> Collector<'a> {
     ///
     /// # Errors
     /// What the environment refused; the lanes are then between two steps.
-    pub fn collect(&mut self, policy: &Policy, rng: &mut Xoshiro256PlusPlus, max_steps: usize) -> Result<Rollout, EnvError> {
+    pub fn collect(
+        &mut self,
+        policy: &Policy,
+        rng: &mut Xoshiro256PlusPlus,
+        max_steps: usize,
+    ) -> Result<Rollout, EnvError> {
         if !self.draws.is_empty() {
             self.reset_with_draws(rng)?;
         }
@@ -146,7 +156,10 @@ impl<'a> Collector<'a> {
         while rollout.steps < self.num_steps.min(max_steps) {
             self.step(policy, rng, &mut rollout)?;
             let last = rollout.ends.len() - batch;
-            ended.iter_mut().zip(&rollout.ends[last..]).for_each(|(ended, &end)| *ended |= end);
+            ended
+                .iter_mut()
+                .zip(&rollout.ends[last..])
+                .for_each(|(ended, &end)| *ended |= end);
             if self.whole_episodes && ended.iter().all(|&e| e) {
                 break;
             }
@@ -156,9 +169,23 @@ impl<'a> Collector<'a> {
     }
 
     fn reset_with_draws(&mut self, rng: &mut Xoshiro256PlusPlus) -> Result<(), EnvError> {
-        let options: Map<String, Value> =
-            self.draws.iter().map(|draw| (draw.name.clone(), draw_log_uniform(draw.low, draw.high, rng).into())).collect();
-        self.lanes.observations = self.env.reset(&ResetRequest { seeds: None, options })?.observations;
+        let options: Map<String, Value> = self
+            .draws
+            .iter()
+            .map(|draw| {
+                (
+                    draw.name.clone(),
+                    draw_log_uniform(draw.low, draw.high, rng).into(),
+                )
+            })
+            .collect();
+        self.lanes.observations = self
+            .env
+            .reset(&ResetRequest {
+                seeds: None,
+                options,
+            })?
+            .observations;
         let batch = self.lanes.starts.len();
         self.lanes.starts = vec![true; batch];
         self.lanes.history = LaneHistory::new(batch);
@@ -166,11 +193,22 @@ impl<'a> Collector<'a> {
         Ok(())
     }
 
-    fn step(&mut self, policy: &Policy, rng: &mut Xoshiro256PlusPlus, rollout: &mut Rollout) -> Result<(), EnvError> {
+    fn step(
+        &mut self,
+        policy: &Policy,
+        rng: &mut Xoshiro256PlusPlus,
+        rollout: &mut Rollout,
+    ) -> Result<(), EnvError> {
         let lanes = &mut self.lanes;
         let first_input = rollout.inputs.len();
-        self.encoder.encode(&lanes.observations, &lanes.history, &mut rollout.inputs);
-        let acted = policy.act(&rollout.inputs[first_input..], &lanes.starts, &mut lanes.memory, Some(rng));
+        self.encoder
+            .encode(&lanes.observations, &lanes.history, &mut rollout.inputs);
+        let acted = policy.act(
+            &rollout.inputs[first_input..],
+            &lanes.starts,
+            &mut lanes.memory,
+            Some(rng),
+        );
         let mut actions = Vec::with_capacity(rollout.batch);
         for logits in nn::values(&acted.logits).chunks_exact(self.encoder.num_actions()) {
             let (action, log_prob) = categorical::sample(logits, rng);
@@ -181,8 +219,12 @@ impl<'a> Collector<'a> {
 
         rollout.starts.extend_from_slice(&lanes.starts);
         rollout.decisions.extend(acted.decisions);
-        rollout.actions.extend(actions.iter().map(|&action| action as u32));
-        rollout.rewards.extend(reply.rewards.iter().map(|&reward| reward as f32));
+        rollout
+            .actions
+            .extend(actions.iter().map(|&action| action as u32));
+        rollout
+            .rewards
+            .extend(reply.rewards.iter().map(|&reward| reward as f32));
         rollout.values.extend_from_slice(&acted.values);
         rollout.steps += 1;
         self.value_last_observations(policy, &reply, &actions, rollout);
@@ -192,7 +234,13 @@ impl<'a> Collector<'a> {
 
     /// V of the observation at which an episode was cut off: the return goes on beyond a truncation, unlike a
     /// termination (Pardo et al. 2018, arXiv:1712.00378).
-    fn value_last_observations(&self, policy: &Policy, reply: &StepReply, actions: &[i64], rollout: &mut Rollout) {
+    fn value_last_observations(
+        &self,
+        policy: &Policy,
+        reply: &StepReply,
+        actions: &[i64],
+        rollout: &mut Rollout,
+    ) {
         let first = rollout.next_values.len();
         rollout.next_values.resize(first + rollout.batch, 0.0);
         let cut_off = |lane: usize| reply.truncations[lane] && !reply.terminations[lane];
@@ -200,18 +248,35 @@ impl<'a> Collector<'a> {
             return;
         }
         let mut history = self.lanes.history.clone();
-        history.push(actions, &reply.rewards, std::iter::repeat_n(false, rollout.batch));
-        let values = self.peek(policy, &reply.final_observations, &history, &vec![false; rollout.batch]);
+        history.push(
+            actions,
+            &reply.rewards,
+            std::iter::repeat_n(false, rollout.batch),
+        );
+        let values = self.peek(
+            policy,
+            &reply.final_observations,
+            &history,
+            &vec![false; rollout.batch],
+        );
         for lane in (0..rollout.batch).filter(|&lane| cut_off(lane)) {
             rollout.next_values[first + lane] = values[lane];
         }
     }
 
     /// Values of observations without moving the memory on.
-    fn peek(&self, policy: &Policy, observations: &[f32], history: &LaneHistory, starts: &[bool]) -> Vec<f32> {
+    fn peek(
+        &self,
+        policy: &Policy,
+        observations: &[f32],
+        history: &LaneHistory,
+        starts: &[bool],
+    ) -> Vec<f32> {
         let mut inputs = Vec::new();
         self.encoder.encode(observations, history, &mut inputs);
-        policy.act(&inputs, starts, &mut self.lanes.memory.clone(), None).values
+        policy
+            .act(&inputs, starts, &mut self.lanes.memory.clone(), None)
+            .values
     }
 
     fn take_in(&mut self, reply: StepReply, actions: &[i64], rollout: &mut Rollout) {
@@ -221,13 +286,18 @@ impl<'a> Collector<'a> {
             lanes.returns[lane] += reply.rewards[lane];
             if end {
                 let length = u64::from(lanes.history.ages[lane]) + 1;
-                rollout.episodes.push(Episode { episode_return: lanes.returns[lane], length });
+                rollout.episodes.push(Episode {
+                    episode_return: lanes.returns[lane],
+                    length,
+                });
                 lanes.returns[lane] = 0.0;
             }
             lanes.starts[lane] = end;
             rollout.ends.push(end);
         }
-        lanes.history.push(actions, &reply.rewards, lanes.starts.iter().copied());
+        lanes
+            .history
+            .push(actions, &reply.rewards, lanes.starts.iter().copied());
         lanes.observations = reply.observations;
     }
 
@@ -238,11 +308,20 @@ impl<'a> Collector<'a> {
         let beyond = if rollout.ends[last..].iter().all(|&end| end) {
             vec![0.0; batch]
         } else {
-            self.peek(policy, &self.lanes.observations, &self.lanes.history, &self.lanes.starts)
+            self.peek(
+                policy,
+                &self.lanes.observations,
+                &self.lanes.history,
+                &self.lanes.starts,
+            )
         };
         for row in 0..rollout.ends.len() {
             if !rollout.ends[row] {
-                rollout.next_values[row] = if row < last { rollout.values[row + batch] } else { beyond[row - last] };
+                rollout.next_values[row] = if row < last {
+                    rollout.values[row + batch]
+                } else {
+                    beyond[row - last]
+                };
             }
         }
     }
@@ -276,12 +355,18 @@ impl Rollout {
 
     /// The chosen lanes, as a rollout of their own (without the list of episodes).
     pub fn lanes(&self, lanes: &[usize]) -> Self {
-        let rows = || (0..self.steps).flat_map(|t| lanes.iter().map(move |&lane| t * self.batch + lane));
+        let rows =
+            || (0..self.steps).flat_map(|t| lanes.iter().map(move |&lane| t * self.batch + lane));
         fn take<T: Copy>(column: &[T], rows: impl Iterator<Item = usize>) -> Vec<T> {
             rows.map(|row| column[row]).collect()
         }
-        fn take_wide<T: Copy>(column: &[T], width: usize, rows: impl Iterator<Item = usize>) -> Vec<T> {
-            rows.flat_map(|row| column[row * width..(row + 1) * width].iter().copied()).collect()
+        fn take_wide<T: Copy>(
+            column: &[T],
+            width: usize,
+            rows: impl Iterator<Item = usize>,
+        ) -> Vec<T> {
+            rows.flat_map(|row| column[row * width..(row + 1) * width].iter().copied())
+                .collect()
         }
         let total = self.steps * self.batch;
         Self {

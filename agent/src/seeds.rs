@@ -30,7 +30,11 @@ pub fn first_environment_seed(seed: u64, role: Role) -> u64 {
     let drawn = u64::from_le_bytes(bytes[..8].try_into().expect("eight bytes"));
     // A bit of room below the flag, so that counting on from a seed never reaches it.
     let base = drawn & ((EVALUATION_BIT >> 1) - 1);
-    if role == Role::Evaluation { base | EVALUATION_BIT } else { base }
+    if role == Role::Evaluation {
+        base | EVALUATION_BIT
+    } else {
+        base
+    }
 }
 
 /// A generator for a role.

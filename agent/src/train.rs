@@ -95,12 +95,18 @@ pub fn train(
     options: TrainOptions<'_>,
     monitor: &mut dyn Monitor,
 ) -> Result<Trained, TrainError> {
-    let TrainOptions { out, checkpoint_interval, resume, stop } = options;
+    let TrainOptions {
+        out,
+        checkpoint_interval,
+        resume,
+        stop,
+    } = options;
     let mut trainer = match resume {
         Some(checkpoint) => Trainer::resume(config, env, checkpoint)?,
         None => Trainer::begin(config, env)?,
     };
-    let mut next_checkpoint = checkpoint_interval.map(|interval| trainer.statistics.timesteps + interval);
+    let mut next_checkpoint =
+        checkpoint_interval.map(|interval| trainer.statistics.timesteps + interval);
     let ending = loop {
         if let Some(ending) = trainer.ending(stop) {
             break ending;
@@ -109,13 +115,18 @@ pub fn train(
             Ok(rollout) => rollout,
             Err(error) => return Err(trainer.give_up(error, out, monitor)),
         };
+        if trainer.take_in(&rollout) == Verdict::Solved {
+            // Not learned from: what was seen to work is what is kept.
+            break Ending::EarlyStop;
+        }
         let metrics = trainer.learn(&rollout)?;
         monitor.update(&trainer.progress(), &trainer.record(&metrics))?;
         if let (Some(due), Some(out)) = (next_checkpoint, out)
             && trainer.statistics.timesteps >= due
         {
             trainer.save(out)?;
-            next_checkpoint = checkpoint_interval.map(|interval| trainer.statistics.timesteps + interval);
+            next_checkpoint =
+                checkpoint_interval.map(|interval| trainer.statistics.timesteps + interval);
         }
     };
     if let Some(out) = out {
@@ -123,6 +134,13 @@ pub fn train(
     }
     monitor.finish(&trainer.progress())?;
     trainer.finished(ending)
+}
+
+/// Whether there is more to learn.
+#[derive(PartialEq)]
+enum Verdict {
+    GoOn,
+    Solved,
 }
 
 struct Trainer<'a> {
@@ -144,13 +162,28 @@ struct Session {
 
 impl<'a> Trainer<'a> {
     fn begin(config: &TrainConfig, env: &'a mut dyn VectorEnv) -> Result<Self, TrainError> {
-        let spaces = Spaces { observation: env.observation_space().clone(), action: env.action_space().clone() };
+        let spaces = Spaces {
+            observation: env.observation_space().clone(),
+            action: env.action_space().clone(),
+        };
         let encoder = InputEncoder::new(&spaces.observation, &spaces.action, &config.hyper)?;
         let mut rng = seeds::generator(config.seed, Role::Agent);
-        let policy = Policy::new(algorithms::find(&config.algorithm)?, &config.hyper, &encoder, &mut rng);
+        let policy = Policy::new(
+            algorithms::find(&config.algorithm)?,
+            &config.hyper,
+            &encoder,
+            &mut rng,
+        );
         let first = seeds::first_environment_seed(config.seed, Role::Training);
         let seeds = (first..).take(env.num_envs()).collect();
-        let collector = Collector::begin(env, encoder, &policy, &config.hyper, &config.env.draws, seeds)?;
+        let collector = Collector::begin(
+            env,
+            encoder,
+            &policy,
+            &config.hyper,
+            &config.env.draws,
+            seeds,
+        )?;
         Ok(Self {
             learner: Ppo::new(&policy, &config.hyper),
             config: config.clone(),
@@ -159,13 +192,20 @@ impl<'a> Trainer<'a> {
             collector,
             rng,
             statistics: RunStatistics::default(),
-            session: Session { began: Instant::now(), timesteps_before: 0 },
+            session: Session {
+                began: Instant::now(),
+                timesteps_before: 0,
+            },
         })
     }
 
     /// The configuration may differ from the checkpoint's in what a longer run needs (its budget); everything else is
     /// the checkpoint's.
-    fn resume(config: &TrainConfig, env: &'a mut dyn VectorEnv, checkpoint: Checkpoint) -> Result<Self, TrainError> {
+    fn resume(
+        config: &TrainConfig,
+        env: &'a mut dyn VectorEnv,
+        checkpoint: Checkpoint,
+    ) -> Result<Self, TrainError> {
         let mut trainer = Self::begin(config, env)?;
         trainer.policy.params.import(&checkpoint.params)?;
         trainer.learner.adam.import(&checkpoint.adam)?;
@@ -182,8 +222,6 @@ impl<'a> Trainer<'a> {
         let statistics = &self.statistics;
         if statistics.timesteps + self.collector.batch() as u64 > self.config.total_timesteps {
             Some(Ending::Budget)
-        } else if self.config.hyper.early_stop && statistics.solved_for_good() {
-            Some(Ending::EarlyStop)
         } else if stop.load(Ordering::Relaxed) {
             Some(Ending::Interrupted)
         } else {
@@ -195,13 +233,25 @@ impl<'a> Trainer<'a> {
     fn collect(&mut self) -> Result<Rollout, EnvError> {
         let left = self.config.total_timesteps - self.statistics.timesteps;
         let max_steps = usize::try_from(left / self.collector.batch() as u64).unwrap_or(usize::MAX);
-        self.collector.collect(&self.policy, &mut self.rng, max_steps)
+        self.collector
+            .collect(&self.policy, &mut self.rng, max_steps)
+    }
+
+    fn take_in(&mut self, rollout: &Rollout) -> Verdict {
+        self.statistics.take_in(rollout);
+        if self.config.hyper.early_stop && self.statistics.solved_for_good() {
+            Verdict::Solved
+        } else {
+            Verdict::GoOn
+        }
     }
 
     fn learn(&mut self, rollout: &Rollout) -> Result<UpdateMetrics, TrainError> {
         let progress = self.statistics.timesteps as f64 / self.config.total_timesteps as f64;
-        let metrics = self.learner.update(&mut self.policy, rollout, None, progress, &mut self.rng)?;
-        self.statistics.take_in(rollout);
+        let metrics =
+            self.learner
+                .update(&mut self.policy, rollout, None, progress, &mut self.rng)?;
+        self.statistics.updates += 1;
         Ok(metrics)
     }
 
@@ -282,12 +332,19 @@ impl<'a> Trainer<'a> {
 
     /// The environment is gone for good: keeps what was learned. Without the environment's state a resumed run begins
     /// new episodes.
-    fn give_up(&self, error: EnvError, out: Option<&Path>, monitor: &mut dyn Monitor) -> TrainError {
+    fn give_up(
+        &self,
+        error: EnvError,
+        out: Option<&Path>,
+        monitor: &mut dyn Monitor,
+    ) -> TrainError {
         if let Some(out) = out {
             let path = out.join(LATEST);
             match self.checkpoint_with(None).save(&path) {
                 Ok(()) => monitor.message(&format!("kept what was learned in {}", path.display())),
-                Err(failed) => monitor.message(&format!("could not keep what was learned: {failed}")),
+                Err(failed) => {
+                    monitor.message(&format!("could not keep what was learned: {failed}"))
+                }
             }
         }
         error.into()
@@ -319,10 +376,10 @@ impl Session {
 impl RunStatistics {
     fn take_in(&mut self, rollout: &Rollout) {
         self.timesteps += (rollout.steps * rollout.batch) as u64;
-        self.updates += 1;
         self.episodes += rollout.episodes.len() as u64;
         self.recent.extend(&rollout.episodes);
-        self.recent.drain(..self.recent.len().saturating_sub(WINDOW));
+        self.recent
+            .drain(..self.recent.len().saturating_sub(WINDOW));
         if let Some((mean, _)) = self.recent_return() {
             self.curve.push((self.timesteps, mean));
             if self.recent.len() == WINDOW && mean > SOLVED_RETURN {
@@ -339,8 +396,18 @@ impl RunStatistics {
     /// Mean and (population) deviation of the last 100 returns.
     pub fn recent_return(&self) -> Option<(f64, f64)> {
         let n = self.recent.len() as f64;
-        let mean = self.recent.iter().map(|episode| episode.episode_return).sum::<f64>() / n;
-        let variance = self.recent.iter().map(|episode| (episode.episode_return - mean).powi(2)).sum::<f64>() / n;
+        let mean = self
+            .recent
+            .iter()
+            .map(|episode| episode.episode_return)
+            .sum::<f64>()
+            / n;
+        let variance = self
+            .recent
+            .iter()
+            .map(|episode| (episode.episode_return - mean).powi(2))
+            .sum::<f64>()
+            / n;
         (!self.recent.is_empty()).then(|| (mean, variance.sqrt()))
     }
 

@@ -83,7 +83,9 @@ pub enum EnvError {
         detail: String,
     },
     /// No answer within the retry limit.
-    #[error("no answer from {url} after {attempts} attempts in {elapsed_s:.1} s (last: {last}). Is the server running?")]
+    #[error(
+        "no answer from {url} after {attempts} attempts in {elapsed_s:.1} s (last: {last}). Is the server running?"
+    )]
     Unreachable {
         /// What was asked.
         url: String,

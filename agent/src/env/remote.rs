@@ -7,9 +7,9 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use env_protocol::{
-    Array, AutoresetMode, CreateVectorEnv, Data, Encoding, Info, Problem, RestoreReply, RestoreRequest, Seed, Snapshot,
-    Space, Value, VectorEnvDescription, VectorResetOptions, VectorResetReply, VectorResetRequest, VectorStepReply,
-    VectorStepRequest,
+    Array, AutoresetMode, CreateVectorEnv, Data, Encoding, Info, Problem, RestoreReply,
+    RestoreRequest, Seed, Snapshot, Space, Value, VectorEnvDescription, VectorResetOptions,
+    VectorResetReply, VectorResetRequest, VectorStepReply, VectorStepRequest,
 };
 use reqwest::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{Client, Method, StatusCode};
@@ -87,27 +87,47 @@ impl RemoteVectorEnv {
     /// What a server refused, or that it could not be reached.
     pub fn connect(config: &RemoteEnvConfig) -> Result<Self, EnvError> {
         assert!(!config.servers.is_empty(), "at least one server");
-        let runtime = Builder::new_current_thread().enable_all().build().map_err(|error| EnvError::Protocol {
-            url: config.servers[0].clone(),
-            detail: format!("no runtime for network calls: {error}"),
-        })?;
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| EnvError::Protocol {
+                url: config.servers[0].clone(),
+                detail: format!("no runtime for network calls: {error}"),
+            })?;
         let client = Client::builder()
             .tcp_nodelay(true)
             .timeout(config.retry.request_timeout)
             .build()
-            .map_err(|error| EnvError::Protocol { url: config.servers[0].clone(), detail: error.to_string() })?;
-        let connection = Connection { client, retry: config.retry };
+            .map_err(|error| EnvError::Protocol {
+                url: config.servers[0].clone(),
+                detail: error.to_string(),
+            })?;
+        let connection = Connection {
+            client,
+            retry: config.retry,
+        };
         let servers = config.servers.len().min(config.num_envs);
         let mut shards = Vec::new();
         let mut spaces = None;
         for (i, server) in config.servers[..servers].iter().enumerate() {
             let lanes = i * config.num_envs / servers..(i + 1) * config.num_envs / servers;
-            let (shard, description) = runtime.block_on(create(&connection, server, config, lanes))?;
-            spaces = Some((description.single_observation_space, description.single_action_space));
+            let (shard, description) =
+                runtime.block_on(create(&connection, server, config, lanes))?;
+            spaces = Some((
+                description.single_observation_space,
+                description.single_action_space,
+            ));
             shards.push(shard);
         }
         let (observation_space, action_space) = spaces.expect("at least one shard");
-        Ok(Self { runtime, connection, shards, observation_space, action_space, num_envs: config.num_envs })
+        Ok(Self {
+            runtime,
+            connection,
+            shards,
+            observation_space,
+            action_space,
+            num_envs: config.num_envs,
+        })
     }
 
     /// Posts to every shard at once; the next `seq`s are taken from the replies.
@@ -120,7 +140,11 @@ impl RemoteVectorEnv {
         let connection = &self.connection;
         let calls = self.shards.iter().map(|shard| {
             let body = Encoding::MessagePack.encode(&body(shard));
-            connection.call(Method::POST, format!("{}/{operation}", shard.url), Some(body))
+            connection.call(
+                Method::POST,
+                format!("{}/{operation}", shard.url),
+                Some(body),
+            )
         });
         let answers = self.runtime.block_on(all(calls));
         let mut replies = Vec::with_capacity(self.shards.len());
@@ -145,10 +169,17 @@ async fn all<F: Future>(calls: impl Iterator<Item = F>) -> Vec<F::Output> {
                 *output = Some(done);
             }
         }
-        if outputs.iter().all(Option::is_some) { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+        if outputs.iter().all(Option::is_some) {
+            std::task::Poll::Ready(())
+        } else {
+            std::task::Poll::Pending
+        }
     })
     .await;
-    outputs.into_iter().map(|output| output.expect("all are done")).collect()
+    outputs
+        .into_iter()
+        .map(|output| output.expect("all are done"))
+        .collect()
 }
 
 async fn create(
@@ -167,9 +198,22 @@ async fn create(
         seed: Some(Seed::First(0)),
         autoreset_mode: AutoresetMode::SameStep,
     };
-    let answer = connection.call(Method::PUT, url.clone(), Some(Encoding::MessagePack.encode(&body))).await?;
+    let answer = connection
+        .call(
+            Method::PUT,
+            url.clone(),
+            Some(Encoding::MessagePack.encode(&body)),
+        )
+        .await?;
     let description: VectorEnvDescription = decode(&url, &answer)?;
-    Ok((Shard { url, lanes, seq: description.seq }, description))
+    Ok((
+        Shard {
+            url,
+            lanes,
+            seq: description.seq,
+        },
+        description,
+    ))
 }
 
 impl VectorEnv for RemoteVectorEnv {
@@ -190,7 +234,10 @@ impl VectorEnv for RemoteVectorEnv {
             "reset",
             |shard| VectorResetRequest {
                 seq: Some(shard.seq),
-                seed: request.seeds.as_ref().map(|seeds| Seed::Each(seeds[shard.lanes.clone()].to_vec())),
+                seed: request
+                    .seeds
+                    .as_ref()
+                    .map(|seeds| Seed::Each(seeds[shard.lanes.clone()].to_vec())),
                 options: VectorResetOptions {
                     reset_mask: None,
                     kwargs: request.options.clone().into_iter().collect(),
@@ -206,13 +253,20 @@ impl VectorEnv for RemoteVectorEnv {
     }
 
     fn step(&mut self, actions: &[i64]) -> Result<StepReply, EnvError> {
-        assert_eq!(actions.len(), self.num_envs, "one action for each environment");
+        assert_eq!(
+            actions.len(),
+            self.num_envs,
+            "one action for each environment"
+        );
         let replies: Vec<VectorStepReply> = self.post_all(
             "step",
             |shard| VectorStepRequest {
                 seq: Some(shard.seq),
-                actions: Array::from_i64(vec![shard.lanes.len()], actions[shard.lanes.clone()].to_vec())
-                    .expect("as many actions as the shape says"),
+                actions: Array::from_i64(
+                    vec![shard.lanes.len()],
+                    actions[shard.lanes.clone()].to_vec(),
+                )
+                .expect("as many actions as the shape says"),
             },
             |reply: &VectorStepReply| reply.seq,
         )?;
@@ -224,17 +278,28 @@ impl VectorEnv for RemoteVectorEnv {
             if final_observations.is_some() || !step.final_observations.is_empty() {
                 // Lanes of shards in which no episode ended have rows that nobody reads.
                 step.final_observations.resize(step.observations.len(), 0.0);
-                step.final_observations.extend(final_observations.unwrap_or_else(|| vec![0.0; observations.len()]));
+                step.final_observations
+                    .extend(final_observations.unwrap_or_else(|| vec![0.0; observations.len()]));
             }
             step.observations.extend(observations);
             step.rewards.extend(reply.rewards.to_f64s());
             step.terminations.extend(flags(url, reply.terminations)?);
             step.truncations.extend(flags(url, reply.truncations)?);
         }
-        let lanes = [step.rewards.len(), step.terminations.len(), step.truncations.len()];
+        let lanes = [
+            step.rewards.len(),
+            step.terminations.len(),
+            step.truncations.len(),
+        ];
         if lanes != [self.num_envs; 3] {
-            let detail = format!("rewards and flags of {lanes:?} lanes, of {} were expected", self.num_envs);
-            return Err(EnvError::Protocol { url: self.shards[0].url.clone(), detail });
+            let detail = format!(
+                "rewards and flags of {lanes:?} lanes, of {} were expected",
+                self.num_envs
+            );
+            return Err(EnvError::Protocol {
+                url: self.shards[0].url.clone(),
+                detail,
+            });
         }
         Ok(step)
     }
@@ -243,7 +308,9 @@ impl VectorEnv for RemoteVectorEnv {
         let mut snapshots = Vec::new();
         for shard in &self.shards {
             let url = format!("{}/snapshot", shard.url);
-            let answer = self.runtime.block_on(self.connection.call(Method::GET, url.clone(), None))?;
+            let answer =
+                self.runtime
+                    .block_on(self.connection.call(Method::GET, url.clone(), None))?;
             snapshots.push(decode::<Snapshot>(&url, &answer)?);
         }
         Ok(Encoding::MessagePack.encode(&snapshots))
@@ -252,15 +319,29 @@ impl VectorEnv for RemoteVectorEnv {
     fn restore(&mut self, snapshot: &[u8]) -> Result<(), EnvError> {
         let snapshots: Vec<Snapshot> = decode(&self.shards[0].url, snapshot)?;
         if snapshots.len() != self.shards.len() {
-            let detail =
-                format!("a snapshot of {} servers cannot be restored over {}", snapshots.len(), self.shards.len());
-            return Err(EnvError::Protocol { url: self.shards[0].url.clone(), detail });
+            let detail = format!(
+                "a snapshot of {} servers cannot be restored over {}",
+                snapshots.len(),
+                self.shards.len()
+            );
+            return Err(EnvError::Protocol {
+                url: self.shards[0].url.clone(),
+                detail,
+            });
         }
         let starts: Vec<usize> = self.shards.iter().map(|shard| shard.lanes.start).collect();
-        let of = |shard: &Shard| starts.iter().position(|&start| start == shard.lanes.start).expect("one of the shards");
+        let of = |shard: &Shard| {
+            starts
+                .iter()
+                .position(|&start| start == shard.lanes.start)
+                .expect("one of the shards")
+        };
         let _: Vec<RestoreReply> = self.post_all(
             "restore",
-            |shard| RestoreRequest { seq: Some(shard.seq), snapshot: snapshots[of(shard)].clone() },
+            |shard| RestoreRequest {
+                seq: Some(shard.seq),
+                snapshot: snapshots[of(shard)].clone(),
+            },
             |reply: &RestoreReply| reply.seq,
         )?;
         Ok(())
@@ -271,7 +352,12 @@ impl Drop for RemoteVectorEnv {
     fn drop(&mut self) {
         // A courtesy: whoever is gone by now has nothing to close.
         for shard in &self.shards {
-            let request = self.connection.client.delete(&shard.url).timeout(Duration::from_secs(2)).send();
+            let request = self
+                .connection
+                .client
+                .delete(&shard.url)
+                .timeout(Duration::from_secs(2))
+                .send();
             let _ = self.runtime.block_on(request);
         }
     }
@@ -284,13 +370,21 @@ struct Connection {
 
 /// Whether the same request may go better a little later.
 enum Failure {
-    Passing { last: String, pause: Option<Duration> },
+    Passing {
+        last: String,
+        pause: Option<Duration>,
+    },
     Final(EnvError),
 }
 
 impl Connection {
     /// One operation, repeated until it is answered: safe because its `seq` makes it apply once.
-    async fn call(&self, method: Method, url: String, body: Option<Vec<u8>>) -> Result<Vec<u8>, EnvError> {
+    async fn call(
+        &self,
+        method: Method,
+        url: String,
+        body: Option<Vec<u8>>,
+    ) -> Result<Vec<u8>, EnvError> {
         let mut began = None;
         let mut attempts = 0;
         let mut pause = self.retry.first_pause;
@@ -304,7 +398,12 @@ impl Connection {
             let began = *began.get_or_insert_with(Instant::now);
             if began.elapsed() >= self.retry.give_up_after {
                 let elapsed_s = began.elapsed().as_secs_f64();
-                return Err(EnvError::Unreachable { url, attempts, elapsed_s, last });
+                return Err(EnvError::Unreachable {
+                    url,
+                    attempts,
+                    elapsed_s,
+                    last,
+                });
             }
             tracing::debug!(url, attempts, last, "asking again");
             tokio::time::sleep(asked.unwrap_or(pause).min(self.retry.longest_pause)).await;
@@ -312,18 +411,35 @@ impl Connection {
         }
     }
 
-    async fn attempt(&self, method: &Method, url: &str, body: Option<Vec<u8>>) -> Result<Vec<u8>, Failure> {
-        let passing = |error: reqwest::Error| Failure::Passing { last: describe(&error), pause: None };
-        let mut request = self.client.request(method.clone(), url).header(ACCEPT, MSGPACK);
+    async fn attempt(
+        &self,
+        method: &Method,
+        url: &str,
+        body: Option<Vec<u8>>,
+    ) -> Result<Vec<u8>, Failure> {
+        let passing = |error: reqwest::Error| Failure::Passing {
+            last: describe(&error),
+            pause: None,
+        };
+        let mut request = self
+            .client
+            .request(method.clone(), url)
+            .header(ACCEPT, MSGPACK);
         if let Some(body) = body {
             request = request.header(CONTENT_TYPE, MSGPACK).body(body);
         }
         let request = request.build().map_err(|error| {
-            Failure::Final(EnvError::Protocol { url: url.into(), detail: format!("not a URL to call: {error}") })
+            Failure::Final(EnvError::Protocol {
+                url: url.into(),
+                detail: format!("not a URL to call: {error}"),
+            })
         })?;
         let response = self.client.execute(request).await.map_err(passing)?;
         let status = response.status();
-        let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        let retry_after = response
+            .headers()
+            .get(RETRY_AFTER)
+            .and_then(|value| value.to_str().ok()?.parse().ok());
         let answer = response.bytes().await.map_err(passing)?;
         if status.is_success() {
             return Ok(answer.into());
@@ -335,10 +451,20 @@ impl Connection {
         );
         if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
             let last = format!("{status}: {detail}");
-            return Err(Failure::Passing { last, pause: retry_after.map(Duration::from_secs) });
+            return Err(Failure::Passing {
+                last,
+                pause: retry_after.map(Duration::from_secs),
+            });
         }
-        let code = problem.map_or_else(|| "no problem document".into(), |problem| problem.code.to_string());
-        Err(Failure::Final(EnvError::Refused { status: status.as_u16(), code, detail }))
+        let code = problem.map_or_else(
+            || "no problem document".into(),
+            |problem| problem.code.to_string(),
+        );
+        Err(Failure::Final(EnvError::Refused {
+            status: status.as_u16(),
+            code,
+            detail,
+        }))
     }
 }
 
@@ -356,24 +482,36 @@ fn describe(error: &dyn std::error::Error) -> String {
 fn decode<T: DeserializeOwned>(url: &str, bytes: &[u8]) -> Result<T, EnvError> {
     Encoding::MessagePack
         .decode(bytes)
-        .map_err(|error| EnvError::Protocol { url: url.into(), detail: error.to_string() })
+        .map_err(|error| EnvError::Protocol {
+            url: url.into(),
+            detail: error.to_string(),
+        })
 }
 
 fn floats(url: &str, value: Value) -> Result<Vec<f32>, EnvError> {
     match value {
         Value::Array(array) => Ok(array.into_f32s()),
-        other => Err(EnvError::Protocol { url: url.into(), detail: format!("observations are no array: {other:?}") }),
+        other => Err(EnvError::Protocol {
+            url: url.into(),
+            detail: format!("observations are no array: {other:?}"),
+        }),
     }
 }
 
 fn flags(url: &str, array: Array) -> Result<Vec<bool>, EnvError> {
     match array.into_data() {
         Data::Bool(flags) => Ok(flags),
-        other => Err(EnvError::Protocol { url: url.into(), detail: format!("flags are {:?}", other.dtype()) }),
+        other => Err(EnvError::Protocol {
+            url: url.into(),
+            detail: format!("flags are {:?}", other.dtype()),
+        }),
     }
 }
 
 /// Last observations of the episodes that this step ended, if any did.
 fn final_observations(url: &str, infos: &mut Info) -> Result<Option<Vec<f32>>, EnvError> {
-    infos.remove("final_obs").map(|value| floats(url, value)).transpose()
+    infos
+        .remove("final_obs")
+        .map(|value| floats(url, value))
+        .transpose()
 }

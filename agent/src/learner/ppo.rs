@@ -57,7 +57,10 @@ struct Targets {
 impl Ppo {
     /// A learner for these parameters.
     pub fn new(policy: &Policy, hyper: &Hyperparameters) -> Self {
-        Self { adam: Adam::new(&policy.params), hyper: hyper.clone() }
+        Self {
+            adam: Adam::new(&policy.params),
+            hyper: hyper.clone(),
+        }
     }
 
     /// Improves the policy on a rollout. `progress` is the share of the run that is over, 0 to 1. `bonuses`, one a row,
@@ -73,26 +76,31 @@ impl Ppo {
         progress: f64,
         rng: &mut Xoshiro256PlusPlus,
     ) -> Result<UpdateMetrics, NotANumber> {
-        let hyper = &self.hyper;
+        let hyper = self.hyper.clone();
         let mut metrics = UpdateMetrics::default();
-        let targets = targets(hyper, rollout, bonuses, &mut metrics);
-        let anneal = if hyper.anneal_lr { (1.0 - progress).max(0.0) as f32 } else { 1.0 };
+        let targets = targets(&hyper, rollout, bonuses, &mut metrics);
+        let anneal = if hyper.anneal_lr {
+            (1.0 - progress).max(0.0) as f32
+        } else {
+            1.0
+        };
         let learning_rate = hyper.learning_rate * anneal;
         metrics.learning_rate = f64::from(learning_rate);
         let mut lanes: Vec<usize> = (0..rollout.batch).collect();
-        'epochs: for _ in 0..hyper.update_epochs {
+        for _ in 0..hyper.update_epochs {
             if hyper.num_minibatches == 1 {
                 self.minibatch(policy, rollout, &targets, learning_rate, &mut metrics)?;
             } else {
                 lanes.shuffle(rng);
-                for part in deal(&lanes, self.hyper.num_minibatches) {
+                for part in deal(&lanes, hyper.num_minibatches) {
                     let minibatch = rollout.lanes(part);
                     let targets = targets.lanes(rollout, part);
                     self.minibatch(policy, &minibatch, &targets, learning_rate, &mut metrics)?;
                 }
             }
-            if self.hyper.target_kl > 0.0 && metrics.approx_kl > f64::from(self.hyper.target_kl) * metrics.optimizer_steps as f64 {
-                break 'epochs;
+            let mean_kl = metrics.approx_kl / metrics.optimizer_steps as f64;
+            if hyper.target_kl > 0.0 && mean_kl > f64::from(hyper.target_kl) {
+                break;
             }
         }
         metrics.average();
@@ -136,11 +144,19 @@ impl Ppo {
         let value = f64::from(crate::nn::values(&loss)[0]);
         let gradients = graph.backward(&loss);
         let max_grad_norm = (hyper.max_grad_norm > 0.0).then_some(hyper.max_grad_norm);
-        let grad_norm = self.adam.step(&mut policy.params, &gradients, learning_rate, max_grad_norm);
+        let grad_norm =
+            self.adam
+                .step(&mut policy.params, &gradients, learning_rate, max_grad_norm);
         if !grad_norm.is_finite() || !value.is_finite() {
-            return Err(NotANumber { loss: value, grad_norm: f64::from(grad_norm) });
+            return Err(NotANumber {
+                loss: value,
+                grad_norm: f64::from(grad_norm),
+            });
         }
-        let own = seen.losses.iter().map(|(name, _, loss)| (*name, f64::from(crate::nn::values(loss)[0])));
+        let own = seen
+            .losses
+            .iter()
+            .map(|(name, _, loss)| (*name, f64::from(crate::nn::values(loss)[0])));
         metrics.add(value, &stats, f64::from(grad_norm), own);
         Ok(())
     }
@@ -149,9 +165,19 @@ impl Ppo {
 /// Advantages and return targets. With `advantage_mix` m > 0 the advantages are m·norm(A[λ=0]) + (1−m)·norm(A[λ]):
 /// recall wants a short λ (a long one spreads the last step's noise over all earlier actions), acting through time a
 /// long one. Return targets are A[λ] + V.
-fn targets(hyper: &Hyperparameters, rollout: &Rollout, bonuses: Option<&[f32]>, metrics: &mut UpdateMetrics) -> Targets {
+fn targets(
+    hyper: &Hyperparameters,
+    rollout: &Rollout,
+    bonuses: Option<&[f32]>,
+    metrics: &mut UpdateMetrics,
+) -> Targets {
     let rewards: Vec<f32> = match bonuses {
-        Some(bonuses) => rollout.rewards.iter().zip(bonuses).map(|(reward, bonus)| reward + bonus).collect(),
+        Some(bonuses) => rollout
+            .rewards
+            .iter()
+            .zip(bonuses)
+            .map(|(reward, bonus)| reward + bonus)
+            .collect(),
         None => rollout.rewards.clone(),
     };
     let inputs = AdvantageInputs {
@@ -162,11 +188,19 @@ fn targets(hyper: &Hyperparameters, rollout: &Rollout, bonuses: Option<&[f32]>, 
         ends: &rollout.ends,
     };
     let mut advantages = advantage::gae(&inputs, hyper.gamma, hyper.gae_lambda);
-    let returns: Vec<f32> = advantages.iter().zip(&rollout.values).map(|(a, v)| a + v).collect();
+    let returns: Vec<f32> = advantages
+        .iter()
+        .zip(&rollout.values)
+        .map(|(a, v)| a + v)
+        .collect();
     let n = advantages.len() as f64;
     metrics.advantage_mean = advantages.iter().map(|&a| f64::from(a)).sum::<f64>() / n;
-    metrics.advantage_std =
-        (advantages.iter().map(|&a| (f64::from(a) - metrics.advantage_mean).powi(2)).sum::<f64>() / n).sqrt();
+    metrics.advantage_std = (advantages
+        .iter()
+        .map(|&a| (f64::from(a) - metrics.advantage_mean).powi(2))
+        .sum::<f64>()
+        / n)
+        .sqrt();
     metrics.explained_variance = advantage::explained_variance(&rollout.values, &returns);
     let mix = hyper.advantage_mix;
     if mix > 0.0 {
@@ -175,17 +209,32 @@ fn targets(hyper: &Hyperparameters, rollout: &Rollout, bonuses: Option<&[f32]>, 
             advantage::normalize(&mut one_step);
             advantage::normalize(&mut advantages);
         }
-        advantages.iter_mut().zip(&one_step).for_each(|(a, one)| *a = mix * one + (1.0 - mix) * *a);
+        advantages
+            .iter_mut()
+            .zip(&one_step)
+            .for_each(|(a, one)| *a = mix * one + (1.0 - mix) * *a);
     }
-    Targets { advantages, returns }
+    Targets {
+        advantages,
+        returns,
+    }
 }
 
 impl Targets {
     fn lanes(&self, rollout: &Rollout, lanes: &[usize]) -> Self {
         let take = |column: &[f32]| {
-            (0..rollout.steps).flat_map(|t| lanes.iter().map(move |&lane| column[t * rollout.batch + lane])).collect()
+            (0..rollout.steps)
+                .flat_map(|t| {
+                    lanes
+                        .iter()
+                        .map(move |&lane| column[t * rollout.batch + lane])
+                })
+                .collect()
         };
-        Self { advantages: take(&self.advantages), returns: take(&self.returns) }
+        Self {
+            advantages: take(&self.advantages),
+            returns: take(&self.returns),
+        }
     }
 }
 
@@ -195,7 +244,13 @@ fn deal(lanes: &[usize], parts: usize) -> impl Iterator<Item = &[usize]> {
 }
 
 impl UpdateMetrics {
-    fn add(&mut self, loss: f64, stats: &PpoStats, grad_norm: f64, own: impl Iterator<Item = (&'static str, f64)>) {
+    fn add(
+        &mut self,
+        loss: f64,
+        stats: &PpoStats,
+        grad_norm: f64,
+        own: impl Iterator<Item = (&'static str, f64)>,
+    ) {
         self.loss += loss;
         self.policy_loss += f64::from(stats.policy_loss);
         self.value_loss += f64::from(stats.value_loss);
@@ -223,13 +278,17 @@ impl UpdateMetrics {
             &mut self.clip_fraction,
             &mut self.grad_norm,
         ];
-        sums.into_iter().chain(self.losses.iter_mut().map(|(_, sum)| sum)).for_each(|sum| *sum /= n);
+        sums.into_iter()
+            .chain(self.losses.iter_mut().map(|(_, sum)| sum))
+            .for_each(|sum| *sum /= n);
     }
 }
 
 /// Learning went astray.
 #[derive(Debug, thiserror::Error, PartialEq)]
-#[error("learning diverged: loss {loss}, gradient norm {grad_norm}. A smaller learning_rate usually mends it")]
+#[error(
+    "learning diverged: loss {loss}, gradient norm {grad_norm}. A smaller learning_rate usually mends it"
+)]
 pub struct NotANumber {
     /// The loss.
     pub loss: f64,
@@ -245,7 +304,10 @@ mod tests {
     fn minibatches_partition_the_lanes() {
         let lanes: Vec<usize> = (0..10).collect();
         let parts: Vec<&[usize]> = deal(&lanes, 4).collect();
-        assert_eq!(parts.iter().map(|part| part.len()).collect::<Vec<_>>(), [2, 3, 2, 3]);
+        assert_eq!(
+            parts.iter().map(|part| part.len()).collect::<Vec<_>>(),
+            [2, 3, 2, 3]
+        );
         assert_eq!(parts.concat(), lanes);
     }
 }

@@ -22,17 +22,33 @@ impl Feedforward {
             let gain = std::f32::consts::SQRT_2;
             let w = format!("core.{name}.weight");
             (
-                context.params.add(&w, (inputs, hidden_size), Init::Orthogonal { gain }, context.rng),
-                context.params.add(&format!("core.{name}.bias"), (1, hidden_size), Init::Zeros, context.rng),
+                context.params.add(
+                    &w,
+                    (inputs, hidden_size),
+                    Init::Orthogonal { gain },
+                    context.rng,
+                ),
+                context.params.add(
+                    &format!("core.{name}.bias"),
+                    (1, hidden_size),
+                    Init::Zeros,
+                    context.rng,
+                ),
             )
         };
-        Self { layers: [layer("hidden1", input_size), layer("hidden2", hidden_size)], hidden_size, input_size }
+        Self {
+            layers: [layer("hidden1", input_size), layer("hidden2", hidden_size)],
+            hidden_size,
+            input_size,
+        }
     }
 
     fn forward(&self, graph: &mut Graph<'_>, inputs: &[f32]) -> Tensor {
         let rows = inputs.len() / self.input_size;
         let x = graph.constant(inputs.to_vec(), (rows, self.input_size));
-        self.layers.iter().fold(x, |x, &(w, b)| graph.linear(&x, w, Some(b), Activation::Tanh))
+        self.layers.iter().fold(x, |x, &(w, b)| {
+            graph.linear(&x, w, Some(b), Activation::Tanh)
+        })
     }
 }
 
@@ -53,10 +69,16 @@ impl MemoryCore for Feedforward {
         _state: &mut State,
         _rng: Option<&mut Xoshiro256PlusPlus>,
     ) -> CoreStep {
-        CoreStep { features: self.forward(&mut Graph::inference(params), inputs), decisions: Vec::new() }
+        CoreStep {
+            features: self.forward(&mut Graph::inference(params), inputs),
+            decisions: Vec::new(),
+        }
     }
 
     fn unroll(&self, graph: &mut Graph<'_>, segment: &Segment<'_>) -> Unrolled {
-        Unrolled { features: self.forward(graph, segment.inputs), losses: Vec::new() }
+        Unrolled {
+            features: self.forward(graph, segment.inputs),
+            losses: Vec::new(),
+        }
     }
 }

@@ -28,11 +28,18 @@ impl Lstm {
         let bias = params.add("core.lstm.bias", (1, 4 * hidden), Init::Zeros, rng);
         // Gates are i, f, g, o: a forget gate that begins open lets a gradient reach back.
         params.data_mut(bias)[hidden..2 * hidden].fill(1.0);
-        Self { cell: LstmParams { w_ih, w_hh, bias }, input_size: inputs, hidden_size: hidden }
+        Self {
+            cell: LstmParams { w_ih, w_hh, bias },
+            input_size: inputs,
+            hidden_size: hidden,
+        }
     }
 
     fn inputs(&self, graph: &Graph<'_>, inputs: &[f32]) -> Tensor {
-        graph.constant(inputs.to_vec(), (inputs.len() / self.input_size, self.input_size))
+        graph.constant(
+            inputs.to_vec(),
+            (inputs.len() / self.input_size, self.input_size),
+        )
     }
 }
 
@@ -56,17 +63,30 @@ impl MemoryCore for Lstm {
     ) -> CoreStep {
         let mut graph = Graph::inference(params);
         let x = self.inputs(&graph, inputs);
-        let out = graph.lstm(&x, starts, &state.arrays[H].data, &state.arrays[C].data, &self.cell, state.rows());
+        let out = graph.lstm(
+            &x,
+            starts,
+            &state.arrays[H].data,
+            &state.arrays[C].data,
+            &self.cell,
+            state.rows(),
+        );
         state.arrays[H].data = out.h;
         state.arrays[C].data = out.c;
-        CoreStep { features: out.hidden, decisions: Vec::new() }
+        CoreStep {
+            features: out.hidden,
+            decisions: Vec::new(),
+        }
     }
 
     fn unroll(&self, graph: &mut Graph<'_>, segment: &Segment<'_>) -> Unrolled {
         let x = self.inputs(graph, segment.inputs);
         let [h, c] = [H, C].map(|i| &segment.initial_state.arrays[i].data[..]);
         let out = graph.lstm(&x, segment.starts, h, c, &self.cell, segment.batch);
-        Unrolled { features: out.hidden, losses: Vec::new() }
+        Unrolled {
+            features: out.hidden,
+            losses: Vec::new(),
+        }
     }
 
     fn inspect(&self, state: &State, lane: usize) -> MemoryContents {

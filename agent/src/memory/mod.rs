@@ -1,4 +1,4 @@
-//! What an agent carries from step to step. One file per architecture; all pass [`check::check_memory_core`].
+//! What an agent carries from step to step. One file per architecture.
 //!
 //! A core turns the agent's inputs into features for the policy. It does so twice: [`MemoryCore::step`] while acting,
 //! one step of all lanes at a time, and [`MemoryCore::unroll`] while learning, over a whole rollout with a gradient.
@@ -17,9 +17,6 @@ pub mod strategic;
 
 pub use state::{Array, State};
 mod state;
-
-#[cfg(test)]
-pub mod check;
 
 /// What a core is built from. Parameters that it adds belong to the agent and are trained with it.
 pub struct CoreContext<'a> {

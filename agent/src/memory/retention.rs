@@ -7,8 +7,16 @@ use super::Segment;
 /// `index`, `weights`: `[rows, width]` as attention read them from a pool that begins with the null slot, whose column
 /// comes first. `returns`: `[rows]`. Returns the index into the pool without the null slot and the targets `αᵢ·R`, both
 /// `[rows, width - 1]`. Targets carry no gradient.
-pub fn usefulness_targets(index: &[i32], weights: &[f32], returns: &[f32], width: usize) -> (Vec<i32>, Vec<f32>) {
-    let slots = index.chunks_exact(width).flat_map(|row| row[1..].iter().map(|&i| (i - 1).max(-1))).collect();
+pub fn usefulness_targets(
+    index: &[i32],
+    weights: &[f32],
+    returns: &[f32],
+    width: usize,
+) -> (Vec<i32>, Vec<f32>) {
+    let slots = index
+        .chunks_exact(width)
+        .flat_map(|row| row[1..].iter().map(|&i| (i - 1).max(-1)))
+        .collect();
     let targets = weights
         .chunks_exact(width)
         .zip(returns)
@@ -33,8 +41,11 @@ impl OfferedEntries {
     /// Reads keys from the last column of the decisions, `width` numbers a row.
     pub fn of(segment: &Segment<'_>, width: usize, slots: usize) -> Self {
         let rows = segment.starts.len();
-        let mut offered =
-            Self { threshold: vec![f32::NEG_INFINITY; rows], kept: vec![true; rows], weight: vec![0.0; rows] };
+        let mut offered = Self {
+            threshold: vec![f32::NEG_INFINITY; rows],
+            kept: vec![true; rows],
+            weight: vec![0.0; rows],
+        };
         let key = |row: usize| f32::from_bits(segment.decisions[row * width + width - 1] as u32);
         for lane in 0..segment.batch {
             let row = |step: usize| step * segment.batch + lane;
@@ -47,14 +58,22 @@ impl OfferedEntries {
                     && let Some(begin) = begin.take()
                 {
                     let keys: Vec<f32> = (begin..=step).map(|step| key(row(step))).collect();
-                    offered.set_episode(&keys, slots, segment.advantages[row(step)], |i| row(begin + i));
+                    offered.set_episode(&keys, slots, segment.advantages[row(step)], |i| {
+                        row(begin + i)
+                    });
                 }
             }
         }
         offered
     }
 
-    fn set_episode(&mut self, keys: &[f32], slots: usize, advantage: f32, row: impl Fn(usize) -> usize) {
+    fn set_episode(
+        &mut self,
+        keys: &[f32],
+        slots: usize,
+        advantage: f32,
+        row: impl Fn(usize) -> usize,
+    ) {
         if keys.len() <= slots {
             return;
         }
@@ -63,7 +82,11 @@ impl OfferedEntries {
         for (i, &key) in keys.iter().enumerate() {
             let kept = key >= sorted[slots - 1];
             self.kept[row(i)] = kept;
-            self.threshold[row(i)] = if kept { sorted[slots] } else { sorted[slots - 1] };
+            self.threshold[row(i)] = if kept {
+                sorted[slots]
+            } else {
+                sorted[slots - 1]
+            };
             self.weight[row(i)] = advantage;
         }
     }

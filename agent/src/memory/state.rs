@@ -14,7 +14,10 @@ pub struct Array {
 impl Array {
     /// `rows` lanes with `width` numbers of `value` each.
     pub fn filled(rows: usize, width: usize, value: f32) -> Self {
-        Self { width, data: vec![value; rows * width] }
+        Self {
+            width,
+            data: vec![value; rows * width],
+        }
     }
 
     /// The numbers of one lane.
@@ -40,7 +43,10 @@ pub struct State {
 impl State {
     /// A state of `rows` lanes.
     pub fn new(rows: usize, arrays: Vec<Array>) -> Self {
-        assert!(arrays.iter().all(|a| a.data.len() == rows * a.width), "every array has `rows` rows");
+        assert!(
+            arrays.iter().all(|a| a.data.len() == rows * a.width),
+            "every array has `rows` rows"
+        );
         Self { rows, arrays }
     }
 
@@ -56,10 +62,16 @@ impl State {
             .iter()
             .map(|array| Array {
                 width: array.width,
-                data: lanes.iter().flat_map(|&lane| array.row(lane).iter().copied()).collect(),
+                data: lanes
+                    .iter()
+                    .flat_map(|&lane| array.row(lane).iter().copied())
+                    .collect(),
             })
             .collect();
-        Self { rows: lanes.len(), arrays }
+        Self {
+            rows: lanes.len(),
+            arrays,
+        }
     }
 
     /// Overwrites lane `to` with lane `from` of another state of the same core.
@@ -76,7 +88,13 @@ mod tests {
 
     #[test]
     fn gather_takes_the_chosen_lanes_in_order() {
-        let state = State::new(3, vec![Array { width: 2, data: vec![0., 1., 10., 11., 20., 21.] }]);
+        let state = State::new(
+            3,
+            vec![Array {
+                width: 2,
+                data: vec![0., 1., 10., 11., 20., 21.],
+            }],
+        );
         assert_eq!(state.gather(&[2, 0]).arrays[0].data, [20., 21., 0., 1.]);
     }
 

@@ -16,7 +16,10 @@ use rand::RngExt;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::retention::{self, OfferedEntries};
-use super::{Array, CoreContext, CoreStep, MemoryContents, MemoryCore, Segment, SlotContents, State, Unrolled};
+use super::{
+    Array, CoreContext, CoreStep, MemoryContents, MemoryCore, Segment, SlotContents, State,
+    Unrolled,
+};
 use crate::nn::{self, Activation, Graph, Init, ParamId, Params, Tensor};
 
 /// Time constants, in steps, of the write-time features `exp(−t/τ)`: bounded, distinct near an episode's beginning,
@@ -70,15 +73,32 @@ impl Strategic {
         let hyper = context.hyper;
         let (inputs, dim, hidden) = (context.input_size, hyper.mem_dim, hyper.hidden_size);
         let CoreContext { params, rng, .. } = context;
-        let wide = Init::Orthogonal { gain: std::f32::consts::SQRT_2 };
+        let wide = Init::Orthogonal {
+            gain: std::f32::consts::SQRT_2,
+        };
         let embed = (
-            params.add("core.embed.weight", (inputs + TIME_CONSTANTS.len(), dim), wide, rng),
+            params.add(
+                "core.embed.weight",
+                (inputs + TIME_CONSTANTS.len(), dim),
+                wide,
+                rng,
+            ),
             params.add("core.embed.bias", (1, dim), Init::Zeros, rng),
         );
-        let query = params.add("core.query.weight", (dim, dim), Init::Orthogonal { gain: 1.0 }, rng);
+        let query = params.add(
+            "core.query.weight",
+            (dim, dim),
+            Init::Orthogonal { gain: 1.0 },
+            rng,
+        );
         let null = params.add("core.null", (1, dim), Init::Zeros, rng);
         let usefulness = (
-            params.add("core.usefulness.weight", (dim, 1), Init::Orthogonal { gain: 0.1 }, rng),
+            params.add(
+                "core.usefulness.weight",
+                (dim, 1),
+                Init::Orthogonal { gain: 0.1 },
+                rng,
+            ),
             params.add("core.usefulness.bias", (1, 1), Init::Zeros, rng),
         );
         let output = (
@@ -102,7 +122,12 @@ impl Strategic {
     }
 
     /// Embeddings `[rows, mem_dim]` of raw inputs written at `times`.
-    fn embed(&self, graph: &mut Graph<'_>, inputs: &[f32], times: impl Iterator<Item = f32>) -> Tensor {
+    fn embed(
+        &self,
+        graph: &mut Graph<'_>,
+        inputs: &[f32],
+        times: impl Iterator<Item = f32>,
+    ) -> Tensor {
         let rows = inputs.len() / self.input_size;
         let width = self.input_size + TIME_CONSTANTS.len();
         let mut timed = Vec::with_capacity(rows * width);
@@ -115,7 +140,12 @@ impl Strategic {
     }
 
     fn usefulness(&self, graph: &mut Graph<'_>, embedding: &Tensor) -> Tensor {
-        graph.linear(embedding, self.usefulness.0, Some(self.usefulness.1), Activation::Identity)
+        graph.linear(
+            embedding,
+            self.usefulness.0,
+            Some(self.usefulness.1),
+            Activation::Identity,
+        )
     }
 
     /// `log σ(u)` for entries behind a null slot whose gate is open; nothing where retention is not learned.
@@ -142,22 +172,41 @@ impl Strategic {
     fn record(&self, state: &State, lane: usize, decisions: &mut Vec<i32>) {
         let written = state.arrays[array::WRITTEN].row(lane);
         let origin = state.arrays[array::ORIGIN].row(lane);
-        decisions.extend(written.iter().zip(origin).map(|(&w, &o)| if w == EMPTY { -1 } else { o as i32 }));
+        decisions.extend(
+            written
+                .iter()
+                .zip(origin)
+                .map(|(&w, &o)| if w == EMPTY { -1 } else { o as i32 }),
+        );
     }
 
     /// Offers an entry to a lane's slots.
-    fn write(&self, state: &mut State, lane: usize, input: &[f32], embedding: &[f32], usefulness: f32, noise: f32) {
+    fn write(
+        &self,
+        state: &mut State,
+        lane: usize,
+        input: &[f32],
+        embedding: &[f32],
+        usefulness: f32,
+        noise: f32,
+    ) {
         let key = |slot: usize| {
             if state.arrays[array::WRITTEN].row(lane)[slot] == EMPTY {
                 f32::NEG_INFINITY
             } else {
-                state.arrays[array::USEFULNESS].row(lane)[slot] + state.arrays[array::NOISE].row(lane)[slot]
+                state.arrays[array::USEFULNESS].row(lane)[slot]
+                    + state.arrays[array::NOISE].row(lane)[slot]
             }
         };
-        let weakest = (0..self.slots).min_by(|&a, &b| key(a).total_cmp(&key(b))).expect("at least one slot");
+        let weakest = (0..self.slots)
+            .min_by(|&a, &b| key(a).total_cmp(&key(b)))
+            .expect("at least one slot");
         // Strictly: of two equal entries the older stays.
         if usefulness + noise > key(weakest) {
-            let (age, clock) = (state.arrays[array::AGE].row(lane)[0], state.arrays[array::CLOCK].row(lane)[0]);
+            let (age, clock) = (
+                state.arrays[array::AGE].row(lane)[0],
+                state.arrays[array::CLOCK].row(lane)[0],
+            );
             let slot_values = [
                 (array::WRITTEN, age),
                 (array::ORIGIN, clock),
@@ -168,8 +217,10 @@ impl Strategic {
                 state.arrays[index].row_mut(lane)[weakest] = value;
             }
             let (inputs, dim) = (self.input_size, self.mem_dim);
-            state.arrays[array::INPUT].row_mut(lane)[weakest * inputs..][..inputs].copy_from_slice(input);
-            state.arrays[array::EMBEDDING].row_mut(lane)[weakest * dim..][..dim].copy_from_slice(embedding);
+            state.arrays[array::INPUT].row_mut(lane)[weakest * inputs..][..inputs]
+                .copy_from_slice(input);
+            state.arrays[array::EMBEDDING].row_mut(lane)[weakest * dim..][..dim]
+                .copy_from_slice(embedding);
         }
     }
 
@@ -177,21 +228,37 @@ impl Strategic {
     fn read(&self, graph: &mut Graph<'_>, state: &mut State, embedding: &Tensor) -> Tensor {
         let batch = state.rows();
         let query = graph.linear(embedding, self.query, None, Activation::Identity);
-        let entries = graph.constant(state.arrays[array::EMBEDDING].data.clone(), (batch * self.slots, self.mem_dim));
+        let entries = graph.constant(
+            state.arrays[array::EMBEDDING].data.clone(),
+            (batch * self.slots, self.mem_dim),
+        );
         let null = graph.param(self.null);
         let pool = graph.concat_rows(&[&null, &entries]);
-        let usefulness = graph.constant(state.arrays[array::USEFULNESS].data.clone(), (batch * self.slots, 1));
+        let usefulness = graph.constant(
+            state.arrays[array::USEFULNESS].data.clone(),
+            (batch * self.slots, 1),
+        );
         let gates = self.gates(graph, &usefulness);
         let mut index = Vec::with_capacity(batch * (self.slots + 1));
-        for (lane, written) in state.arrays[array::WRITTEN].data.chunks_exact(self.slots).enumerate() {
+        for (lane, written) in state.arrays[array::WRITTEN]
+            .data
+            .chunks_exact(self.slots)
+            .enumerate()
+        {
             index.push(0);
             index.extend(written.iter().enumerate().map(|(slot, &step)| {
-                if step == EMPTY { -1 } else { (1 + lane * self.slots + slot) as i32 }
+                if step == EMPTY {
+                    -1
+                } else {
+                    (1 + lane * self.slots + slot) as i32
+                }
             }));
         }
         let read = graph.attention_read(&query, &pool, &pool, gates.as_ref(), &index, 1);
         for (lane, weights) in read.weights.chunks_exact(self.slots + 1).enumerate() {
-            state.arrays[array::ATTENTION].row_mut(lane).copy_from_slice(&weights[1..]);
+            state.arrays[array::ATTENTION]
+                .row_mut(lane)
+                .copy_from_slice(&weights[1..]);
         }
         read.readout
     }
@@ -242,16 +309,20 @@ impl Strategic {
     ) -> Vec<(&'static str, f32, Tensor)> {
         let mut losses = Vec::new();
         if self.retention_coef > 0.0 {
-            let (index, target) = retention::usefulness_targets(index, weights, segment.returns, self.slots + 1);
+            let (index, target) =
+                retention::usefulness_targets(index, weights, segment.returns, self.slots + 1);
             let rows = vec![1.0; segment.returns.len()];
             let loss = graph.slot_regression(usefulness, &index, &target, &rows);
             losses.push(("usefulness_loss", self.retention_coef, loss));
         }
         if self.score_coef > 0.0 {
             let offered = OfferedEntries::of(segment, self.decision_width(), self.slots);
-            let rows: Vec<u32> = (0..segment.starts.len()).map(|row| (carried + row) as u32).collect();
+            let rows: Vec<u32> = (0..segment.starts.len())
+                .map(|row| (carried + row) as u32)
+                .collect();
             let scores = graph.gather_rows(usefulness, &rows);
-            let loss = graph.retention_score(&scores, &offered.threshold, &offered.kept, &offered.weight);
+            let loss =
+                graph.retention_score(&scores, &offered.threshold, &offered.kept, &offered.weight);
             losses.push(("retention_score_loss", self.score_coef, loss));
         }
         losses
@@ -305,7 +376,11 @@ impl MemoryCore for Strategic {
         let mut decisions = Vec::with_capacity(starts.len() * self.decision_width());
         for (lane, input) in inputs.chunks_exact(self.input_size).enumerate() {
             let noise = rng.as_deref_mut().map_or(0.0, gumbel);
-            let usefulness = if self.learn_retention { scores[lane] } else { 0.0 };
+            let usefulness = if self.learn_retention {
+                scores[lane]
+            } else {
+                0.0
+            };
             self.record(state, lane, &mut decisions);
             decisions.push((usefulness + noise).to_bits() as i32);
             let embedding = &embeddings[lane * self.mem_dim..][..self.mem_dim];
@@ -314,17 +389,30 @@ impl MemoryCore for Strategic {
         for clock in [array::AGE, array::CLOCK] {
             state.arrays[clock].data.iter_mut().for_each(|t| *t += 1.0);
         }
-        CoreStep { features, decisions }
+        CoreStep {
+            features,
+            decisions,
+        }
     }
 
     fn unroll(&self, graph: &mut Graph<'_>, segment: &Segment<'_>) -> Unrolled {
         let before = &segment.initial_state.arrays;
         let rows = segment.starts.len();
         let embedding = self.embed(graph, segment.inputs, self.ages(segment).into_iter());
-        let has_carried = before[array::WRITTEN].data.iter().any(|&step| step != EMPTY);
+        let has_carried = before[array::WRITTEN]
+            .data
+            .iter()
+            .any(|&step| step != EMPTY);
         let (entries, carried) = if has_carried {
-            let old = self.embed(graph, &before[array::INPUT].data, before[array::WRITTEN].data.iter().copied());
-            (graph.concat_rows(&[&old, &embedding]), segment.batch * self.slots)
+            let old = self.embed(
+                graph,
+                &before[array::INPUT].data,
+                before[array::WRITTEN].data.iter().copied(),
+            );
+            (
+                graph.concat_rows(&[&old, &embedding]),
+                segment.batch * self.slots,
+            )
         } else {
             (embedding.clone(), 0)
         };
@@ -341,17 +429,28 @@ impl MemoryCore for Strategic {
         } else {
             Vec::new()
         };
-        Unrolled { features: self.features(graph, &read.readout, &embedding), losses }
+        Unrolled {
+            features: self.features(graph, &read.readout, &embedding),
+            losses,
+        }
     }
 
     fn refresh(&self, params: &Params, state: &mut State) {
         let mut graph = Graph::inference(params);
         let times = state.arrays[array::WRITTEN].data.clone();
-        let embedding = self.embed(&mut graph, &state.arrays[array::INPUT].data, times.into_iter());
+        let embedding = self.embed(
+            &mut graph,
+            &state.arrays[array::INPUT].data,
+            times.into_iter(),
+        );
         let scores = self.usefulness(&mut graph, &embedding);
-        state.arrays[array::EMBEDDING].data.copy_from_slice(nn::values(&embedding));
+        state.arrays[array::EMBEDDING]
+            .data
+            .copy_from_slice(nn::values(&embedding));
         if self.learn_retention {
-            state.arrays[array::USEFULNESS].data.copy_from_slice(nn::values(&scores));
+            state.arrays[array::USEFULNESS]
+                .data
+                .copy_from_slice(nn::values(&scores));
         }
         for (slot, origin) in state.arrays[array::ORIGIN].data.iter_mut().enumerate() {
             *origin = -2.0 - (slot % self.slots) as f32;
