@@ -7,6 +7,7 @@ pub mod algorithms;
 pub mod checkpoint;
 pub mod config;
 pub mod env;
+pub mod evaluate;
 pub mod heatmap;
 pub mod inputs;
 pub mod learner;

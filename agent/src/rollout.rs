@@ -228,7 +228,7 @@ impl<'a> Collector<'a> {
         rollout.values.extend_from_slice(&acted.values);
         rollout.steps += 1;
         self.value_last_observations(policy, &reply, &actions, rollout);
-        self.take_in(reply, &actions, rollout);
+        self.take_in(policy, reply, &actions, rollout);
         Ok(())
     }
 
@@ -279,7 +279,13 @@ impl<'a> Collector<'a> {
             .values
     }
 
-    fn take_in(&mut self, reply: StepReply, actions: &[i64], rollout: &mut Rollout) {
+    fn take_in(
+        &mut self,
+        policy: &Policy,
+        reply: StepReply,
+        actions: &[i64],
+        rollout: &mut Rollout,
+    ) {
         let lanes = &mut self.lanes;
         for lane in 0..rollout.batch {
             let end = reply.terminations[lane] || reply.truncations[lane];
@@ -295,6 +301,9 @@ impl<'a> Collector<'a> {
             lanes.starts[lane] = end;
             rollout.ends.push(end);
         }
+        policy
+            .core
+            .outcome(&mut lanes.memory, actions, &reply.rewards, &lanes.starts);
         lanes
             .history
             .push(actions, &reply.rewards, lanes.starts.iter().copied());

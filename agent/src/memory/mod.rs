@@ -106,6 +106,16 @@ pub trait MemoryCore: Send + Sync {
         *state = self.initial_state(state.rows());
     }
 
+    /// Tells the memory what came of the step just taken, one action, reward and end for each lane: for memories that
+    /// outlive episodes. None of it may reach the features of the same episode.
+    fn outcome(&self, _state: &mut State, _actions: &[i64], _rewards: &[f64], _ends: &[bool]) {}
+
+    /// The state of `batch` lanes that an agent begins an evaluation with, given its state at the end of training:
+    /// nothing, unless the memory outlives episodes.
+    fn evaluation_state(&self, _trained: &State, batch: usize) -> State {
+        self.initial_state(batch)
+    }
+
     /// What lane `lane` keeps and what it attended to in the step just taken.
     fn inspect(&self, _state: &State, _lane: usize) -> MemoryContents {
         MemoryContents::Nothing
