@@ -216,3 +216,111 @@ fn scaled(mut numbers: Vec<f32>, factor: f32) -> Vec<f32> {
     }
     numbers
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::Params;
+
+    /// Three rows with even odds; the third is masked.
+    fn stats(clip_vloss: bool) -> PpoStats {
+        let params = Params::new();
+        let mut graph = Graph::inference(&params);
+        let logits = graph.constant(vec![0.0; 6], (3, 2));
+        let state_values = graph.constant(vec![1.0, 1.0, 50.0], (3, 1));
+        let half = 0.5f32.ln();
+        let batch = PpoBatch {
+            actions: &[0, 1, 1],
+            // Ratios 2 and 1.
+            old_log_probs: &[half - 2.0f32.ln(), half, 0.0],
+            advantages: &[1.0, -3.0, 9.0],
+            returns: &[0.0, 1.5, -9.0],
+            old_values: &[0.5, 1.0, 9.0],
+            weights: &[3.0, 1.0, 0.0],
+        };
+        let coefficients = PpoCoefficients {
+            clip_coef: 0.2,
+            clip_vloss,
+            ent_coef: 0.1,
+            vf_coef: 0.5,
+        };
+        let (loss, stats) = graph.ppo_loss(&logits, &state_values, &batch, &coefficients);
+        let expected = stats.policy_loss - 0.1 * stats.entropy + 0.5 * stats.value_loss;
+        assert!((values(&loss)[0] - expected).abs() < 1e-6);
+        stats
+    }
+
+    fn assert_stats(stats: PpoStats, expected: [f32; 5]) {
+        let PpoStats {
+            policy_loss,
+            value_loss,
+            entropy,
+            approx_kl,
+            clip_fraction,
+        } = stats;
+        let found = [policy_loss, value_loss, entropy, approx_kl, clip_fraction];
+        for (found, expected) in found.iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-6, "{stats:?}");
+        }
+    }
+
+    #[test]
+    fn by_hand() {
+        let ln_2 = std::f32::consts::LN_2;
+        let policy_loss = 0.75 * -1.2 + 0.25 * 3.0;
+        let kl = 0.75 * (1.0 - ln_2);
+        let value_loss = 0.75 * 0.5 + 0.25 * 0.125;
+        assert_stats(stats(false), [policy_loss, value_loss, ln_2, kl, 0.75]);
+        // Clipped to 0.7 the first error would be smaller, so the larger one counts.
+        assert_stats(stats(true), [policy_loss, value_loss, ln_2, kl, 0.75]);
+    }
+
+    #[test]
+    fn a_clipped_value_counts_when_its_error_is_larger() {
+        let params = Params::new();
+        let mut graph = Graph::training(&params);
+        let logits = graph.constant(vec![0.0; 2], (1, 2));
+        let state_value = graph.constant(vec![1.0], (1, 1));
+        let batch = PpoBatch {
+            actions: &[0],
+            old_log_probs: &[0.5f32.ln()],
+            advantages: &[0.0],
+            returns: &[1.0],
+            old_values: &[0.0],
+            weights: &[1.0],
+        };
+        let coefficients = PpoCoefficients {
+            clip_coef: 0.25,
+            clip_vloss: true,
+            ent_coef: 0.0,
+            vf_coef: 1.0,
+        };
+        let (_, stats) = graph.ppo_loss(&logits, &state_value, &batch, &coefficients);
+        assert_eq!(stats.value_loss, 0.5 * 0.75 * 0.75);
+    }
+
+    #[test]
+    fn without_weights_everything_is_zero() {
+        let params = Params::new();
+        let mut graph = Graph::inference(&params);
+        let logits = graph.constant(vec![1.0, 2.0], (1, 2));
+        let state_value = graph.constant(vec![1.0], (1, 1));
+        let one = &[1.0][..];
+        let batch = PpoBatch {
+            actions: &[0],
+            old_log_probs: one,
+            advantages: one,
+            returns: one,
+            old_values: one,
+            weights: &[0.0],
+        };
+        let coefficients = PpoCoefficients {
+            clip_coef: 0.2,
+            clip_vloss: true,
+            ent_coef: 0.1,
+            vf_coef: 0.5,
+        };
+        let (loss, stats) = graph.ppo_loss(&logits, &state_value, &batch, &coefficients);
+        assert_eq!((values(&loss)[0], stats), (0.0, PpoStats::default()));
+    }
+}
