@@ -41,6 +41,8 @@ pub struct Rollout {
     pub next_values: Vec<f32>,
     /// Episodes that ended, in order: return and length.
     pub episodes: Vec<Episode>,
+    /// Whole episodes were wanted, and `max_steps` ended the rollout before every lane had one.
+    pub cut_short: bool,
 }
 
 /// An episode that ended.
@@ -164,6 +166,8 @@ impl<'a> Collector<'a> {
                 break;
             }
         }
+        rollout.cut_short =
+            self.whole_episodes && max_steps < self.num_steps && ended.contains(&false);
         self.value_what_follows(policy, &mut rollout);
         Ok(rollout)
     }
@@ -359,6 +363,7 @@ impl Rollout {
             values: Vec::new(),
             next_values: Vec::new(),
             episodes: Vec::new(),
+            cut_short: false,
         }
     }
 
@@ -392,6 +397,7 @@ impl Rollout {
             values: take(&self.values, rows()),
             next_values: take(&self.next_values, rows()),
             episodes: Vec::new(),
+            cut_short: false,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use multiversion::multiversion;
 
-use super::math::{add_scaled, dot, exp, max, sum};
+use super::math::{add_scaled, dot, exp, fma_lanes, max, sum};
 
 /// Who reads what: row `m` reads the entries `index[m * slots..][..slots]`; -1 is an empty slot.
 #[derive(Clone, Copy)]
@@ -24,6 +24,23 @@ pub(crate) struct Operands<'a> {
     pub bias: &'a [f32],
     pub d: usize,
     pub dv: usize,
+}
+
+/// Evaluates a call with the usual widths of a head as constants, so that its inner loops have
+/// fixed lengths.
+macro_rules! with_known_width {
+    ($operands:ident, $call:expr) => {
+        with_known_width!($operands, $call, 8 16 32 64)
+    };
+    ($operands:ident, $call:expr, $($width:literal)*) => {
+        match ($operands.d, $operands.dv) {
+            $(($width, $width) => {
+                let $operands = Operands { d: $width, dv: $width, ..$operands };
+                $call
+            })*
+            _ => $call,
+        }
+    };
 }
 
 /// One head of a table: the rows of its entries.
@@ -71,9 +88,7 @@ impl Head<'_> {
                 if let Ok(entry) = usize::try_from(entry) {
                     let row = self.table[self.start(entry) + first..].first_chunk::<WIDTH>();
                     let row = row.expect("entries lie within the table");
-                    for j in 0..WIDTH {
-                        sums[j] = coefficient.mul_add(row[j], sums[j]);
-                    }
+                    sums = fma_lanes([*coefficient; WIDTH], *row, sums);
                 }
             }
             *out = sums;
@@ -91,6 +106,11 @@ pub(crate) fn attention_read(
     operands: Operands<'_>,
     slots: Slots<'_>,
 ) {
+    with_known_width!(operands, read_rows(readout, weights, operands, slots))
+}
+
+#[inline(always)]
+fn read_rows(readout: &mut [f32], weights: &mut [f32], operands: Operands<'_>, slots: Slots<'_>) {
     let Operands {
         q,
         k,
@@ -163,6 +183,20 @@ pub(crate) struct OperandGradients<'a> {
 /// Backward of [`attention_read`] from the gradient of the readout.
 #[multiversion(targets = "simd")]
 pub(crate) fn attention_read_gradient(
+    gradients: OperandGradients<'_>,
+    d_readout: &[f32],
+    weights: &[f32],
+    operands: Operands<'_>,
+    slots: Slots<'_>,
+) {
+    with_known_width!(
+        operands,
+        gradient_rows(gradients, d_readout, weights, operands, slots)
+    )
+}
+
+#[inline(always)]
+fn gradient_rows(
     gradients: OperandGradients<'_>,
     d_readout: &[f32],
     weights: &[f32],

@@ -75,6 +75,16 @@ pub(crate) fn ln(x: f32) -> f32 {
 /// Number of partial results in a reduction: one AVX-512 register of them.
 const LANES: usize = 16;
 
+/// `a b + c` by lanes. Arguments by value, for then nothing can alias and it becomes vectors.
+#[inline(always)]
+pub(crate) fn fma_lanes<const N: usize>(a: [f32; N], b: [f32; N], c: [f32; N]) -> [f32; N] {
+    let mut out = c;
+    for lane in 0..N {
+        out[lane] = a[lane].mul_add(b[lane], c[lane]);
+    }
+    out
+}
+
 /// Combines partial results in a fixed order.
 #[inline(always)]
 fn fold_lanes(mut partial: [f32; LANES], combine: impl Fn(f32, f32) -> f32) -> f32 {
@@ -94,16 +104,13 @@ pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut partial = [0.0f32; LANES];
     let ((a, a_tail), (b, b_tail)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
     for (a, b) in a.iter().zip(b) {
-        for lane in 0..LANES {
-            partial[lane] = a[lane].mul_add(b[lane], partial[lane]);
-        }
+        partial = fma_lanes(*a, *b, partial);
     }
     // A tail of 8 is common: it is the width of a head. Fixed bounds keep `partial` in registers.
     let ((a, a_tail), (b, b_tail)) = (a_tail.as_chunks::<8>(), b_tail.as_chunks::<8>());
     for (a, b) in a.iter().zip(b) {
-        for lane in 0..8 {
-            partial[lane] = a[lane].mul_add(b[lane], partial[lane]);
-        }
+        let half = *partial.first_chunk::<8>().expect("16 lanes");
+        *partial.first_chunk_mut::<8>().expect("16 lanes") = fma_lanes(*a, *b, half);
     }
     let mut rest = 0.0;
     for (a, b) in a_tail.iter().zip(b_tail) {
@@ -152,9 +159,7 @@ pub(crate) fn max(x: &[f32]) -> f32 {
 pub(crate) fn add_scaled(y: &mut [f32], a: f32, x: &[f32]) {
     let ((y, y_tail), (x, x_tail)) = (y.as_chunks_mut::<8>(), x.as_chunks::<8>());
     for (y, x) in y.iter_mut().zip(x) {
-        for lane in 0..8 {
-            y[lane] = a.mul_add(x[lane], y[lane]);
-        }
+        *y = fma_lanes([a; 8], *x, *y);
     }
     for (y, x) in y_tail.iter_mut().zip(x_tail) {
         *y = a.mul_add(*x, *y);
@@ -190,7 +195,7 @@ mod tests {
         for (low, high) in [(1e-30, 1e-3), (1e-3, 10.0), (10.0, 1e30)] {
             let error = |x: f64| (f64::from(ln(x as f32)) - x.ln()).abs() / x.ln().abs().max(1.0);
             let grid =
-                (0..=200_000).map(|i| f64::from((low + (high - low) * i as f32 / 2e5) as f32));
+                (0..=200_000).map(|i| f64::from(low + (high - low) * i as f32 / 2e5));
             below(grid.map(error).fold(0.0, f64::max), 2e-7);
         }
     }

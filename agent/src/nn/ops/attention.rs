@@ -160,3 +160,52 @@ impl Sizes {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::Params;
+
+    #[test]
+    fn by_hand() {
+        let params = Params::new();
+        let mut graph = Graph::inference(&params);
+        let q = graph.constant(vec![2.0, 0.0, 2.0, 0.0, 5.0, 5.0], (3, 2));
+        let k = graph.constant(vec![0.0, 9.0, 2.0f32.sqrt(), 0.0, 0.0, -9.0], (3, 2));
+        let v = graph.constant(vec![1.0, 2.0, 10.0, 20.0, 100.0, 200.0], (3, 2));
+        let bias = graph.constant(vec![0.0, -2.0, 3.0f32.ln()], (3, 1));
+        // Scores of entries 0, 1, 2 for the first two queries: 0, 2 - 2, ln 3.
+        let index = [0, 1, -1, 2, -1, 0, -1, -1, -1];
+        let read = graph.attention_read(&q, &k, &v, Some(&bias), &index, 1);
+        let expected_weights = [0.5, 0.5, 0.0, 0.75, 0.0, 0.25, 0.0, 0.0, 0.0];
+        let expected_readout = [5.5, 11.0, 75.25, 150.5, 0.0, 0.0];
+        for (weight, expected) in read.weights.iter().zip(expected_weights) {
+            assert!((weight - expected).abs() < 1e-6, "{:?}", read.weights);
+        }
+        for (number, expected) in values(&read.readout).iter().zip(expected_readout) {
+            assert!((number - expected).abs() < 1e-4, "{:?}", read.readout);
+        }
+    }
+
+    #[test]
+    fn no_slots_read_zeros() {
+        let params = Params::new();
+        let mut graph = Graph::inference(&params);
+        let q = graph.constant(vec![1.0; 4], (2, 2));
+        let empty = graph.constant(vec![], (0, 2));
+        let read = graph.attention_read(&q, &empty, &empty, None, &[-1, -1], 2);
+        assert_eq!(values(&read.readout), [0.0; 4]);
+        assert_eq!(read.weights, [0.0; 4]);
+        let read = graph.attention_read(&q, &empty, &empty, None, &[], 1);
+        assert_eq!(values(&read.readout), [0.0; 4]);
+    }
+
+    #[test]
+    #[should_panic(expected = "an index points beyond the 1 entries")]
+    fn an_index_beyond_the_table_panics() {
+        let params = Params::new();
+        let mut graph = Graph::inference(&params);
+        let x = graph.constant(vec![1.0], (1, 1));
+        graph.attention_read(&x, &x, &x, None, &[1], 1);
+    }
+}

@@ -330,3 +330,133 @@ impl Saved {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::{Init, Params};
+    use rand::SeedableRng;
+    use rand_xoshiro::Xoshiro256PlusPlus;
+
+    const INPUTS: usize = 3;
+    const HIDDEN: usize = 5;
+    const BATCH: usize = 2;
+    const STEPS: usize = 6;
+
+    fn cell() -> (Params, LstmParams) {
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(3);
+        let mut params = Params::new();
+        let mut add = |name: &str, rows| {
+            params.add(
+                name,
+                (rows, 4 * HIDDEN),
+                Init::Normal { std: 0.6 },
+                &mut rng,
+            )
+        };
+        let cell = LstmParams {
+            w_ih: add("w_ih", INPUTS),
+            w_hh: add("w_hh", HIDDEN),
+            bias: add("bias", 1),
+        };
+        (params, cell)
+    }
+
+    fn wave(len: usize, phase: f32) -> Vec<f32> {
+        (0..len).map(|i| (i as f32 * 0.7 + phase).sin()).collect()
+    }
+
+    fn run(
+        (params, cell): &(Params, LstmParams),
+        x: &[f32],
+        starts: &[bool],
+        h0: &[f32],
+        c0: &[f32],
+    ) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
+        let mut graph = Graph::inference(params);
+        let x = graph.constant(x.to_vec(), (starts.len(), INPUTS));
+        let output = graph.lstm(&x, starts, h0, c0, cell, BATCH);
+        (values(&output.hidden).to_vec(), output.h, output.c)
+    }
+
+    #[test]
+    fn a_sequence_equals_its_steps() {
+        let cell = cell();
+        let x = wave(STEPS * BATCH * INPUTS, 0.0);
+        let starts: Vec<bool> = (0..STEPS * BATCH).map(|row| row % 5 == 3).collect();
+        let (h0, c0) = (wave(BATCH * HIDDEN, 1.0), wave(BATCH * HIDDEN, 2.0));
+        let whole = run(&cell, &x, &starts, &h0, &c0);
+        let (mut h, mut c, mut hidden) = (h0, c0, Vec::new());
+        for (x, starts) in x.chunks(BATCH * INPUTS).zip(starts.chunks(BATCH)) {
+            let step = run(&cell, x, starts, &h, &c);
+            hidden.extend(step.0);
+            (h, c) = (step.1, step.2);
+        }
+        assert_eq!(whole, (hidden, h, c));
+    }
+
+    #[test]
+    fn nothing_passes_a_start() {
+        let cell = cell();
+        let mut starts = vec![false; STEPS * BATCH];
+        let start_row = 3 * BATCH;
+        starts[start_row] = true;
+        let x = wave(STEPS * BATCH * INPUTS, 0.0);
+        let mut other = x.clone();
+        for row in (0..3).map(|t| t * BATCH) {
+            other[row * INPUTS..(row + 1) * INPUTS].fill(9.0);
+        }
+        let state = |phase| wave(BATCH * HIDDEN, phase);
+        let (first, ..) = run(&cell, &x, &starts, &state(1.0), &state(2.0));
+        let (second, ..) = run(&cell, &other, &starts, &state(3.0), &state(2.0));
+        let row = |hidden: &[f32], t: usize| hidden[t * BATCH * HIDDEN..][..HIDDEN].to_vec();
+        for t in 0..STEPS {
+            assert_eq!(
+                row(&first, t) == row(&second, t),
+                t >= 3,
+                "sequence 0, step {t}"
+            );
+        }
+    }
+
+    #[test]
+    fn no_gradient_passes_a_start() {
+        let (mut params, cell) = cell();
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(0);
+        let x = params.add(
+            "x",
+            (STEPS * BATCH, INPUTS),
+            Init::Normal { std: 1.0 },
+            &mut rng,
+        );
+        let mut starts = vec![false; STEPS * BATCH];
+        starts[3 * BATCH] = true;
+        let mut graph = Graph::training(&params);
+        let input = graph.param(x);
+        let zeros = [0.0; BATCH * HIDDEN];
+        let output = graph.lstm(&input, &starts, &zeros, &zeros, &cell, BATCH);
+        // The loss is about the last step of both sequences.
+        let mut weights = vec![0.0; STEPS * BATCH];
+        weights[(STEPS - 1) * BATCH..].fill(1.0);
+        let loss = graph.mse(&output.hidden, &[1.0; STEPS * BATCH * HIDDEN], &weights);
+        let gradients = graph.backward(&loss);
+        let dx = gradients.of(x).expect("the loss depends on x");
+        for (row, dx) in dx.chunks(INPUTS).enumerate() {
+            let (t, sequence) = (row / BATCH, row % BATCH);
+            let reached = sequence == 1 || t >= 3;
+            assert_eq!(
+                dx.iter().all(|&d| d != 0.0),
+                reached,
+                "sequence {sequence}, step {t}"
+            );
+        }
+    }
+
+    #[test]
+    fn no_steps_leave_the_state() {
+        let (h0, c0) = (wave(BATCH * HIDDEN, 1.0), wave(BATCH * HIDDEN, 2.0));
+        let (hidden, h, c) = run(&cell(), &[], &[], &h0, &c0);
+        assert!(hidden.is_empty());
+        assert_eq!((h, c), (h0, c0));
+    }
+}

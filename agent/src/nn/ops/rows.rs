@@ -129,3 +129,25 @@ impl Graph<'_> {
         means
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::Params;
+
+    #[test]
+    fn by_hand() {
+        let params = Params::new();
+        let mut graph = Graph::inference(&params);
+        let a = graph.constant(vec![1.0, 2.0], (2, 1));
+        let b = graph.constant(vec![3.0, 4.0, 5.0, 6.0], (2, 2));
+        let beside = graph.concat_cols(&[&a, &b]);
+        assert_eq!(values(&beside), [1.0, 3.0, 4.0, 2.0, 5.0, 6.0]);
+        let below = graph.concat_rows(&[&beside, &beside]);
+        assert_eq!(shape(&below), (4, 3));
+        let picked = graph.gather_rows(&below, &[3, 0]);
+        assert_eq!(values(&picked), [2.0, 5.0, 6.0, 1.0, 3.0, 4.0]);
+        let means = graph.segment_mean(&b, &[0..2, 1..1, 1..2]);
+        assert_eq!(values(&means), [4.0, 5.0, 0.0, 0.0, 5.0, 6.0]);
+    }
+}
