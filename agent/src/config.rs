@@ -54,7 +54,7 @@ pub enum MemoryScope {
 }
 
 macro_rules! hyperparameters {
-    ($($(#[doc = $doc:literal])+ $(#[arg($($arg:tt)*)])? $part:ident $name:ident: $type:ty = $base:expr, $valid:expr, $valid_text:literal;)+) => {
+    ($($(#[doc = $doc:literal])+ $(#[arg($($arg:tt)*)])? $(#[serde($($serde:tt)*)])? $part:ident $name:ident: $type:ty = $base:expr, $valid:expr, $valid_text:literal;)+) => {
         /// Every hyper-parameter of every algorithm, with a value.
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
         #[serde(deny_unknown_fields)]
@@ -106,6 +106,7 @@ macro_rules! hyperparameters {
         pub struct Overrides {
             $(
                 $(#[doc = $doc])+
+                $(#[serde($($serde)*)])?
                 #[serde(skip_serializing_if = "Option::is_none")]
                 #[arg(long, $($($arg)*)?)]
                 pub $name: Option<$type>,
@@ -177,6 +178,7 @@ hyperparameters! {
     Learner gamma: f32 = 0.99, |&v| (0.0..=1.0).contains(&v), "0 to 1";
     /// λ of generalised advantage estimation (Schulman et al. 2016, arXiv:1506.02438). The notebook's name: `lam`.
     #[arg(alias = "lam")]
+    #[serde(alias = "lam")]
     Learner gae_lambda: f32 = 0.95, |&v| (0.0..=1.0).contains(&v), "0 to 1";
     /// Share m of the one-step advantage: A = m·norm(A[λ=0]) + (1−m)·norm(A[λ=gae_lambda]). 0 is plain PPO.
     Learner advantage_mix: f32 = 0.0, |&v| (0.0..=1.0).contains(&v), "0 to 1";

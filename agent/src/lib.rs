@@ -18,4 +18,6 @@ pub mod play;
 pub mod policy;
 pub mod rollout;
 pub mod seeds;
+pub mod session;
+pub mod settings;
 pub mod train;
