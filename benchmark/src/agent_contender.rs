@@ -93,19 +93,18 @@ pub fn check_servers(servers: &[String], plan: &Plan) -> Result<(), EnvError> {
 }
 
 /// The configuration of a job's training, with everything resolved.
-fn train_config(
-    experiment: &Experiment,
-    row: &AgentRow,
-    seed: u64,
-) -> Result<TrainConfig, String> {
+fn train_config(experiment: &Experiment, row: &AgentRow, seed: u64) -> Result<TrainConfig, String> {
     let algorithm = algorithms::find(&row.algorithm).map_err(|error| error.to_string())?;
     let overrides: Overrides = serde_json::from_value(Value::Object(to_map(&row.overrides)))
         .map_err(|error| format!("overrides of {:?}: {error}", row.name))?;
-    let draws = experiment.draws.iter().map(|(name, &(low, high))| OptionDraw {
-        name: name.clone(),
-        low,
-        high,
-    });
+    let draws = experiment
+        .draws
+        .iter()
+        .map(|(name, &(low, high))| OptionDraw {
+            name: name.clone(),
+            low,
+            high,
+        });
     let env = EnvSelection {
         spec_id: experiment.spec_id.clone(),
         kwargs: to_map(&experiment.kwargs),
@@ -222,7 +221,8 @@ mod tests {
 
     #[test]
     fn what_is_wrong_with_a_row_is_told() {
-        let reason = |row: &AgentRow| train_config(&fixtures::experiment(4, 0), row, 0).unwrap_err();
+        let reason =
+            |row: &AgentRow| train_config(&fixtures::experiment(4, 0), row, 0).unwrap_err();
         let mut row = fixtures::agent("dreamer");
         assert!(reason(&row).starts_with("there is no algorithm `dreamer`: there are ppo, "));
         row.algorithm = "ppo".into();

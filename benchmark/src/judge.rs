@@ -43,8 +43,7 @@ impl Judge<'_> {
         let player = Player::new(self.checkpoint)?;
         let plan = &self.job.experiment.eval;
         let own = self.job.experiment.delay();
-        let mut evaluations =
-            self.evaluate(&player, own, plan.episodes, &EvaluationMode::ALL)?;
+        let mut evaluations = self.evaluate(&player, own, plan.episodes, &EvaluationMode::ALL)?;
         for &delay in plan.delays.iter().filter(|&&delay| Some(delay) != own) {
             let episodes = plan.delay_episodes;
             evaluations.extend(self.evaluate(&player, Some(delay), episodes, &FURTHER_MODES)?);
@@ -168,9 +167,15 @@ fn view_of(columns: &[MemoryContents], cue_step: Option<u32>) -> Option<MemoryVi
         slots: columns.first()?.len(),
         steps: (0..columns.len() as u32).collect(),
         cue_step,
-        write_step: cells().map(|cell| Some(cell.as_ref()?.written_at)).collect(),
-        usefulness: cells().map(|cell| cell.map_or(0.0, |entry| entry.usefulness)).collect(),
-        attention: cells().map(|cell| cell.map_or(0.0, |entry| entry.attention)).collect(),
+        write_step: cells()
+            .map(|cell| Some(cell.as_ref()?.written_at))
+            .collect(),
+        usefulness: cells()
+            .map(|cell| cell.map_or(0.0, |entry| entry.usefulness))
+            .collect(),
+        attention: cells()
+            .map(|cell| cell.map_or(0.0, |entry| entry.attention))
+            .collect(),
     })
 }
 
