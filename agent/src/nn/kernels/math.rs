@@ -194,8 +194,7 @@ mod tests {
         below(worst(sigmoid, logistic, -87.0, 87.0), 5e-7);
         for (low, high) in [(1e-30, 1e-3), (1e-3, 10.0), (10.0, 1e30)] {
             let error = |x: f64| (f64::from(ln(x as f32)) - x.ln()).abs() / x.ln().abs().max(1.0);
-            let grid =
-                (0..=200_000).map(|i| f64::from(low + (high - low) * i as f32 / 2e5));
+            let grid = (0..=200_000).map(|i| f64::from(low + (high - low) * i as f32 / 2e5));
             below(grid.map(error).fold(0.0, f64::max), 2e-7);
         }
     }
