@@ -348,6 +348,12 @@ impl TrainConfig {
                 num_envs: hyper.num_envs,
             });
         }
+        if total_timesteps < hyper.num_envs as u64 {
+            return Err(ConfigError::TooFewTimesteps {
+                total_timesteps,
+                num_envs: hyper.num_envs,
+            });
+        }
         if !env.draws.is_empty() && !hyper.whole_episodes {
             return Err(ConfigError::DrawsNeedWholeEpisodes);
         }
@@ -403,9 +409,25 @@ pub enum ConfigError {
         /// As set.
         num_envs: usize,
     },
+    /// Not one step.
+    #[error(
+        "total_timesteps = {total_timesteps} is not one step in each of num_envs = {num_envs} environments"
+    )]
+    TooFewTimesteps {
+        /// As set.
+        total_timesteps: u64,
+        /// As set.
+        num_envs: usize,
+    },
     /// Options are given at resets, and a rollout can begin with one only where episodes are whole.
     #[error("an option drawn for each rollout needs whole_episodes: set --whole-episodes")]
     DrawsNeedWholeEpisodes,
+    /// Nobody said which algorithm.
+    #[error("which algorithm? There are {known}")]
+    NoAlgorithm {
+        /// The ids there are.
+        known: String,
+    },
     /// No such algorithm.
     #[error("there is no algorithm `{name}`: there are {known}")]
     UnknownAlgorithm {

@@ -10,6 +10,7 @@ pub mod env;
 pub mod evaluate;
 pub mod heatmap;
 pub mod inputs;
+pub mod inspect;
 pub mod learner;
 pub mod memory;
 pub mod monitor;

@@ -23,7 +23,7 @@ use crate::env::remote::{RemoteEnvConfig, RemoteVectorEnv, RetryPolicy};
 use crate::monitor::{
     EventsFile, LogRecord, MetricsFile, Monitor, MonitorError, Monitors, Progress,
 };
-use crate::settings::{Settings, SettingsError};
+use crate::settings::{Settings, SettingsError, written};
 use crate::train::{self, Ending, LATEST, TrainError, TrainOptions};
 
 /// The configuration in a run's folder.
@@ -204,7 +204,10 @@ fn check_same_run(
             name != "total_timesteps" || now.total_timesteps < earlier.total_timesteps
         })
         .map(|(name, earlier, now)| {
-            format!("{name} is {} there, {} here", shown(earlier), shown(now))
+            let text = |value: Option<Value>| {
+                value.map_or_else(|| "not set".into(), |value| written(&value))
+            };
+            format!("{name} is {} there, {} here", text(earlier), text(now))
         })
         .collect();
     if differences.is_empty() {
@@ -214,17 +217,6 @@ fn check_same_run(
             path: path.to_owned(),
             differences: differences.join("; "),
         })
-    }
-}
-
-fn shown(value: Option<Value>) -> String {
-    match value {
-        None => "not set".into(),
-        // Hyper-parameters are single precision; more digits would be noise.
-        Some(Value::Number(number)) if number.is_f64() => number
-            .as_f64()
-            .map_or_else(String::new, |real| (real as f32).to_string()),
-        Some(value) => value.to_string(),
     }
 }
 
@@ -316,7 +308,7 @@ impl Monitor for Clock {
 pub enum SessionError {
     /// A new run in a used folder.
     #[error(
-        "{} is not empty: resume the run in it, or give the new run a folder of its own",
+        "{} is not empty: --resume goes on with the run in it, another --out begins a new one",
         directory.display()
     )]
     InUse {
@@ -325,7 +317,7 @@ pub enum SessionError {
     },
     /// A checkpoint of another run.
     #[error(
-        "{} is of another run: {differences}. Leave out what differs, or begin a new run",
+        "{} is of another run: {differences}. Leave out what differs, or begin a new run with another --out",
         path.display()
     )]
     OtherRun {

@@ -124,7 +124,10 @@ impl Settings {
     /// # Errors
     /// No or an unknown algorithm; hyper-parameters that it does not have, out of range or in contradiction.
     pub fn resolve(&self) -> Result<TrainConfig, ConfigError> {
-        let name = self.algorithm.as_deref().unwrap_or_default();
+        let name = self.algorithm.as_deref();
+        let name = name.ok_or_else(|| ConfigError::NoAlgorithm {
+            known: algorithms::ids(),
+        })?;
         TrainConfig::resolve(
             algorithms::find(name)?,
             &self.hyperparameters,
@@ -182,6 +185,25 @@ impl Settings {
     }
 }
 
+/// A single value as a person writes it: text without quotes, real numbers without the noise of single precision.
+pub fn written(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Number(number) if number.is_f64() => number
+            .as_f64()
+            .map_or_else(String::new, |real| (real as f32).to_string()),
+        Value::Array(values) => {
+            let values: Vec<String> = values.iter().map(written).collect();
+            if values.is_empty() {
+                "none".into()
+            } else {
+                values.join(",")
+            }
+        }
+        other => other.to_string(),
+    }
+}
+
 fn draws_to_text<S: Serializer>(draws: &[OptionDraw], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(draws.iter().map(ToString::to_string))
 }
@@ -218,4 +240,68 @@ pub enum SettingsError {
     /// A value without a form in TOML.
     #[error("the configuration cannot be written as TOML: {0}")]
     Write(#[source] toml::ser::Error),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Settings {
+        toml::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn a_resolved_configuration_reads_back_as_itself() {
+        let settings = parse(
+            "algorithm = 'tracerl'\ntotal_timesteps = 5000\nenv_draw = ['delay=4..16']\n\
+             [env_args]\ndelay = 16\n[hyperparameters]\nlam = 0.9\naux_modules = ['cue']\n",
+        );
+        let config = settings.resolve().unwrap();
+        assert_eq!(config.hyper.gae_lambda, 0.9);
+        assert_eq!(config.env.draws[0].high, 16);
+        let written = Settings::of(&config).to_toml().unwrap();
+        assert!(written.contains("gae_lambda = 0.9\n"), "{written}");
+        assert_eq!(parse(&written).resolve().unwrap(), config);
+    }
+
+    #[test]
+    fn what_is_stronger_wins_and_arguments_join() {
+        let weak = parse("algorithm = 'ppo'\nseed = 1\n[env_args]\ndelay = 4\ndifficulty = 1\n");
+        let strong = parse("seed = 2\n[env_args]\ndelay = 8\n[hyperparameters]\ngamma = 0.5\n");
+        let both = weak.overlaid(strong);
+        assert_eq!(
+            both,
+            parse(
+                "algorithm = 'ppo'\nseed = 2\n[env_args]\ndelay = 8\ndifficulty = 1\n\
+                 [hyperparameters]\ngamma = 0.5\n"
+            )
+        );
+    }
+
+    #[test]
+    fn differences_are_told_value_by_value() {
+        let one = parse("seed = 1\n[env_args]\ndelay = 4\n");
+        let other = parse("seed = 1\n[hyperparameters]\ngamma = 0.5\n");
+        assert_eq!(
+            one.differences(&other),
+            [
+                ("delay".to_owned(), Some(4.into()), None),
+                ("gamma".to_owned(), None, Some(0.5.into())),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_wrong_key_is_an_error_that_names_it() {
+        let error = toml::from_str::<Settings>("[hyperparameters]\ngama = 0.5\n").unwrap_err();
+        assert!(error.to_string().contains("gama"), "{error}");
+    }
+
+    #[test]
+    fn values_read_as_they_were_written() {
+        let value = |real: f32| written(&serde_json::to_value(real).unwrap());
+        assert_eq!((value(1e-3), value(0.99)), ("0.001".into(), "0.99".into()));
+        assert_eq!(written(&serde_json::json!([])), "none");
+        assert_eq!(written(&serde_json::json!(["cue", "b"])), "cue,b");
+    }
 }
