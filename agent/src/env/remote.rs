@@ -362,9 +362,9 @@ impl Drop for RemoteVectorEnv {
                 .connection
                 .client
                 .delete(&shard.url)
-                .timeout(Duration::from_secs(2))
-                .send();
-            let _ = self.runtime.block_on(request);
+                .timeout(Duration::from_secs(2));
+            // Sent inside the runtime: its timeout is a timer there.
+            let _ = self.runtime.block_on(async { request.send().await });
         }
     }
 }
