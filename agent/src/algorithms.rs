@@ -95,10 +95,15 @@ pub fn find(id: &str) -> Result<&'static Algorithm, ConfigError> {
         .find(|row| row.id == id)
         .ok_or_else(|| ConfigError::UnknownAlgorithm {
             name: id.into(),
-            known: ALGORITHMS
-                .iter()
-                .map(|row| row.id)
-                .collect::<Vec<_>>()
-                .join(", "),
+            known: ids(),
         })
+}
+
+/// The ids of all rows, for messages.
+pub fn ids() -> String {
+    ALGORITHMS
+        .iter()
+        .map(|row| row.id)
+        .collect::<Vec<_>>()
+        .join(", ")
 }

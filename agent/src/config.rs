@@ -54,7 +54,7 @@ pub enum MemoryScope {
 }
 
 macro_rules! hyperparameters {
-    ($($(#[doc = $doc:literal])+ $(#[arg($($arg:tt)*)])? $part:ident $name:ident: $type:ty = $base:expr, $valid:expr, $valid_text:literal;)+) => {
+    ($($(#[doc = $doc:literal])+ $(#[arg($($arg:tt)*)])? $(#[serde($($serde:tt)*)])? $part:ident $name:ident: $type:ty = $base:expr, $valid:expr, $valid_text:literal;)+) => {
         /// Every hyper-parameter of every algorithm, with a value.
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
         #[serde(deny_unknown_fields)]
@@ -106,6 +106,7 @@ macro_rules! hyperparameters {
         pub struct Overrides {
             $(
                 $(#[doc = $doc])+
+                $(#[serde($($serde)*)])?
                 #[serde(skip_serializing_if = "Option::is_none")]
                 #[arg(long, $($($arg)*)?)]
                 pub $name: Option<$type>,
@@ -177,6 +178,7 @@ hyperparameters! {
     Learner gamma: f32 = 0.99, |&v| (0.0..=1.0).contains(&v), "0 to 1";
     /// λ of generalised advantage estimation (Schulman et al. 2016, arXiv:1506.02438). The notebook's name: `lam`.
     #[arg(alias = "lam")]
+    #[serde(alias = "lam")]
     Learner gae_lambda: f32 = 0.95, |&v| (0.0..=1.0).contains(&v), "0 to 1";
     /// Share m of the one-step advantage: A = m·norm(A[λ=0]) + (1−m)·norm(A[λ=gae_lambda]). 0 is plain PPO.
     Learner advantage_mix: f32 = 0.0, |&v| (0.0..=1.0).contains(&v), "0 to 1";
@@ -346,6 +348,12 @@ impl TrainConfig {
                 num_envs: hyper.num_envs,
             });
         }
+        if total_timesteps < hyper.num_envs as u64 {
+            return Err(ConfigError::TooFewTimesteps {
+                total_timesteps,
+                num_envs: hyper.num_envs,
+            });
+        }
         if !env.draws.is_empty() && !hyper.whole_episodes {
             return Err(ConfigError::DrawsNeedWholeEpisodes);
         }
@@ -401,9 +409,25 @@ pub enum ConfigError {
         /// As set.
         num_envs: usize,
     },
+    /// Not one step.
+    #[error(
+        "total_timesteps = {total_timesteps} is not one step in each of num_envs = {num_envs} environments"
+    )]
+    TooFewTimesteps {
+        /// As set.
+        total_timesteps: u64,
+        /// As set.
+        num_envs: usize,
+    },
     /// Options are given at resets, and a rollout can begin with one only where episodes are whole.
     #[error("an option drawn for each rollout needs whole_episodes: set --whole-episodes")]
     DrawsNeedWholeEpisodes,
+    /// Nobody said which algorithm.
+    #[error("which algorithm? There are {known}")]
+    NoAlgorithm {
+        /// The ids there are.
+        known: String,
+    },
     /// No such algorithm.
     #[error("there is no algorithm `{name}`: there are {known}")]
     UnknownAlgorithm {
