@@ -4,9 +4,11 @@
 
 pub mod advantage;
 pub mod algorithms;
+pub mod auxiliary;
 pub mod checkpoint;
 pub mod config;
 pub mod env;
+pub mod exploration;
 pub mod inputs;
 pub mod learner;
 pub mod memory;

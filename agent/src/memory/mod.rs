@@ -10,10 +10,15 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use crate::config::Hyperparameters;
 use crate::nn::{Graph, Params, Tensor};
 
+#[cfg(test)]
+mod check;
+pub mod episodic_transformer;
 pub mod feedforward;
+mod lifetime;
 pub mod lstm;
 mod retention;
 pub mod strategic;
+mod transformer;
 
 pub use state::{Array, State};
 mod state;
@@ -22,6 +27,8 @@ mod state;
 pub struct CoreContext<'a> {
     /// Numbers in an input row.
     pub input_size: usize,
+    /// Number of actions.
+    pub num_actions: usize,
     /// All hyper-parameters; a core reads those of its parts.
     pub hyper: &'a Hyperparameters,
     /// Where the core's parameters go.
@@ -38,6 +45,16 @@ pub struct CoreStep {
     pub decisions: Vec<i32>,
 }
 
+/// What came of a step, for every lane.
+pub struct StepOutcome<'a> {
+    /// `[batch]`: the action that was taken.
+    pub actions: &'a [u32],
+    /// `[batch]`: the task's own reward for it, without any bonus.
+    pub rewards: &'a [f32],
+    /// `[batch]`: whether it ended the episode.
+    pub ends: &'a [bool],
+}
+
 /// A rollout, or some lanes of one, as a core sees it. Rows are time-major: `row = t * batch + lane`.
 pub struct Segment<'a> {
     /// Steps T.
@@ -50,6 +67,10 @@ pub struct Segment<'a> {
     pub starts: &'a [bool],
     /// `[T*B]`: whether the row's action ended its episode.
     pub ends: &'a [bool],
+    /// `[T*B]`: the action that was taken.
+    pub actions: &'a [u32],
+    /// `[T*B]`: the task's own reward for it.
+    pub rewards: &'a [f32],
     /// The lanes' state before the first row. No gradient flows into it.
     pub initial_state: &'a State,
     /// `[T*B, decision_width]`, as [`MemoryCore::step`] returned them.
@@ -94,11 +115,21 @@ pub trait MemoryCore: Send + Sync {
         rng: Option<&mut Xoshiro256PlusPlus>,
     ) -> CoreStep;
 
+    /// Takes in what came of the step just taken. Called after every [`MemoryCore::step`] that was acted on, for
+    /// memories that keep actions and outcomes.
+    fn outcome(&self, _params: &Params, _state: &mut State, _outcome: &StepOutcome<'_>) {}
+
     /// Learns: the features of every row of a segment, on the graph's tape.
     fn unroll(&self, graph: &mut Graph<'_>, segment: &Segment<'_>) -> Unrolled;
 
     /// A rollout begins, perhaps with new weights: bring whatever the state holds of the old ones up to date.
     fn refresh(&self, _params: &Params, _state: &mut State) {}
+
+    /// The state in which an evaluation of `batch` lanes begins, after training ended in `trained`: what outlives an
+    /// episode comes along.
+    fn evaluation_state(&self, _params: &Params, _trained: &State, batch: usize) -> State {
+        self.initial_state(batch)
+    }
 
     /// Empties the memory, leaving no trace of what was observed; a clock may go on. For the control that shows that
     /// a score came from memory.
