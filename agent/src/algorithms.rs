@@ -100,7 +100,7 @@ pub const ALGORITHMS: &[Algorithm] = &[
         ],
         defaults: || Hyperparameters {
             num_envs: 1,
-            num_steps: 100_000,
+            num_steps: 4_096,
             whole_episodes: true,
             update_epochs: 1,
             num_minibatches: 1,

@@ -83,6 +83,12 @@ impl InputEncoder {
         })
     }
 
+    /// Whether it fits an environment with these spaces.
+    pub fn accepts(&self, observation: &Space, action: &Space) -> bool {
+        observation_size(observation).is_ok_and(|size| size == self.observation_size)
+            && num_actions(action).is_ok_and(|n| n == self.num_actions)
+    }
+
     /// Numbers in an observation.
     pub fn observation_size(&self) -> usize {
         self.observation_size

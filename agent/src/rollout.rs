@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use crate::config::{Hyperparameters, OptionDraw};
 use crate::env::{EnvError, ResetRequest, StepReply, VectorEnv};
 use crate::inputs::{InputEncoder, LaneHistory};
-use crate::memory::{Segment, State, StepOutcome};
+use crate::memory::{Segment, State};
 use crate::nn::{self, categorical};
 use crate::policy::Policy;
 
@@ -43,6 +43,8 @@ pub struct Rollout {
     pub next_values: Vec<f32>,
     /// Episodes that ended, in order: return and length.
     pub episodes: Vec<Episode>,
+    /// Whole episodes were wanted, and `max_steps` ended the rollout before every lane had one.
+    pub cut_short: bool,
 }
 
 /// An episode that ended.
@@ -166,6 +168,8 @@ impl<'a> Collector<'a> {
                 break;
             }
         }
+        rollout.cut_short =
+            self.whole_episodes && max_steps < self.num_steps && ended.contains(&false);
         self.value_what_follows(policy, &mut rollout);
         Ok(rollout)
     }
@@ -312,15 +316,13 @@ impl<'a> Collector<'a> {
                 .next_observations
                 .extend_from_slice(&observations[lane * size..][..size]);
         }
-        let first = rollout.actions.len() - rollout.batch;
-        let outcome = StepOutcome {
-            actions: &rollout.actions[first..],
-            rewards: &rollout.rewards[first..],
-            ends: &lanes.starts,
-        };
-        policy
-            .core
-            .outcome(&policy.params, &mut lanes.memory, &outcome);
+        policy.core.outcome(
+            &policy.params,
+            &mut lanes.memory,
+            actions,
+            &reply.rewards,
+            &lanes.starts,
+        );
         lanes
             .history
             .push(actions, &reply.rewards, lanes.starts.iter().copied());
@@ -378,6 +380,7 @@ impl Rollout {
             values: Vec::new(),
             next_values: Vec::new(),
             episodes: Vec::new(),
+            cut_short: false,
         }
     }
 
@@ -416,6 +419,7 @@ impl Rollout {
             values: take(&self.values, rows()),
             next_values: take(&self.next_values, rows()),
             episodes: Vec::new(),
+            cut_short: false,
         }
     }
 

@@ -120,6 +120,10 @@ pub fn train(
             // Not learned from: what was seen to work is what is kept.
             break Ending::EarlyStop;
         }
+        if rollout.cut_short {
+            // The budget ended in the middle of the episodes: there is no outcome to learn from.
+            break Ending::Budget;
+        }
         let record = trainer.learn(&rollout)?;
         monitor.update(&trainer.progress(), &record)?;
         if let (Some(due), Some(out)) = (next_checkpoint, out)

@@ -1,1 +1,24 @@
-//! Placeholder.
+//! The benchmark: trains agents on memory tasks and reports who remembers what, for how long, at what cost.
+//!
+//! A [`plan`] says what to run, the [`runner`] runs it through the [`contender`] seam and keeps [`records`], and
+//! the [`table`] and the [`report`] are made from those and nothing else.
+
+pub mod cli;
+pub mod contender;
+pub mod directory;
+mod error;
+pub mod format;
+pub mod json;
+pub mod plan;
+pub mod progress;
+pub mod records;
+pub mod report;
+pub mod runner;
+pub mod statistics;
+pub mod summary;
+pub mod table;
+
+#[cfg(test)]
+mod fixtures;
+
+pub use error::Error;

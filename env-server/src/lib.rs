@@ -1,1 +1,19 @@
-//! Placeholder.
+//! Gym-style memory tasks behind HTTP: exactly-once steps, vector environments, snapshots.
+//!
+//! [`run`] serves a listener until it is told to end; [`app`] is the same as a service. The layers,
+//! each of which knows only those before it: [`environments`] (pure tasks), [`session`] (numbered
+//! operations on them), and the HTTP routes.
+
+pub mod config;
+pub mod environments;
+pub mod error;
+mod http;
+mod server;
+pub mod session;
+pub mod verify;
+
+pub use config::ServerConfig;
+pub use error::Error;
+pub use http::document as openapi_document;
+pub use server::{app, run};
+pub use session::store::Limits;

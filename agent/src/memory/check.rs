@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-use super::{Segment, State, StepOutcome};
+use super::{Segment, State};
 use crate::algorithms::{self, ALGORITHMS};
 use crate::config::{EnvSelection, Hyperparameters, Overrides, TrainConfig};
 use crate::env::VectorEnv;
@@ -101,12 +101,21 @@ impl Subject {
             let step = core.step(params, inputs, starts, state, rng.as_deref_mut());
             features.extend_from_slice(nn::values(&step.features));
             decisions.extend(step.decisions);
-            let outcome = StepOutcome {
-                actions: &experience.actions[rows.clone()],
-                rewards: &experience.rewards[rows.clone()],
-                ends: &experience.ends[rows],
+            let numbers = |column: &[f32]| -> Vec<f64> {
+                column[rows.clone()].iter().map(|&x| f64::from(x)).collect()
             };
-            core.outcome(params, state, &outcome);
+            let actions: Vec<i64> = experience.actions[rows.clone()]
+                .iter()
+                .map(|&action| i64::from(action))
+                .collect();
+            let rewards = numbers(&experience.rewards);
+            core.outcome(
+                params,
+                state,
+                &actions,
+                &rewards,
+                &experience.ends[rows.clone()],
+            );
         }
         (features, decisions)
     }

@@ -10,9 +10,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::lifetime::Lifetime;
 use super::transformer::{TransformerLayer, padded};
-use super::{
-    Array, CoreContext, CoreStep, MemoryContents, MemoryCore, Segment, State, StepOutcome, Unrolled,
-};
+use super::{Array, CoreContext, CoreStep, MemoryContents, MemoryCore, Segment, State, Unrolled};
 use crate::nn::{self, Activation, Graph, Init, ParamId, Params, Tensor};
 
 /// Heads of the context's attention, as in the notebook.
@@ -250,8 +248,15 @@ impl MemoryCore for EpisodicTransformer {
         }
     }
 
-    fn outcome(&self, params: &Params, state: &mut State, outcome: &StepOutcome<'_>) {
-        self.lifetime.outcome(params, state, outcome);
+    fn outcome(
+        &self,
+        params: &Params,
+        state: &mut State,
+        actions: &[i64],
+        rewards: &[f64],
+        ends: &[bool],
+    ) {
+        self.lifetime.outcome(params, state, actions, rewards, ends);
     }
 
     fn unroll(&self, graph: &mut Graph<'_>, segment: &Segment<'_>) -> Unrolled {
@@ -295,13 +300,11 @@ impl MemoryCore for EpisodicTransformer {
         self.lifetime.refresh(params, state);
     }
 
-    fn evaluation_state(&self, params: &Params, trained: &State, batch: usize) -> State {
-        let mut trained = trained.clone();
-        self.lifetime.refresh(params, &mut trained);
+    fn evaluation_state(&self, trained: &State, batch: usize) -> State {
         let mut state = self.initial_state(batch);
         for lane in 0..batch {
             self.lifetime
-                .copy_entries(&mut state, lane, &trained, lane % trained.rows());
+                .copy_entries(&mut state, lane, trained, lane % trained.rows());
         }
         state
     }

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 use super::retention;
 use super::transformer::{TransformerLayer, padded};
-use super::{Array, CoreContext, Segment, SlotContents, State, StepOutcome};
+use super::{Array, CoreContext, Segment, SlotContents, State};
 use crate::nn::{self, Activation, Graph, Init, ParamId, Params, Tensor};
 
 /// Heads of the encoder's attention, as in the notebook.
@@ -174,12 +174,12 @@ impl Lifetime {
         self.row_mut(state, array::LENGTH, lane)[0] = (place + 1) as f32;
     }
 
-    /// Completes the step under way with its action and reward. Returns whether an episode ended.
-    fn finish_step(&self, state: &mut State, lane: usize, action: u32, reward: f32) {
+    /// Completes the step under way with its action and reward.
+    fn finish_step(&self, state: &mut State, lane: usize, action: usize, reward: f32) {
         let last = self.row(state, array::LENGTH, lane)[0] as usize - 1;
         let size = self.step_size();
         let step = &mut self.row_mut(state, array::STEPS, lane)[last * size..][..size];
-        step[self.input_size + action as usize] = 1.0;
+        step[self.input_size + action] = 1.0;
         step[size - 1] = reward;
     }
 
@@ -197,11 +197,18 @@ impl Lifetime {
     }
 
     /// Takes in what came of a step; episodes that ended become entries.
-    pub fn outcome(&self, params: &Params, state: &mut State, outcome: &StepOutcome<'_>) {
+    pub fn outcome(
+        &self,
+        params: &Params,
+        state: &mut State,
+        actions: &[i64],
+        rewards: &[f64],
+        ends: &[bool],
+    ) {
         let mut ended = Vec::new();
         for lane in 0..state.rows() {
-            self.finish_step(state, lane, outcome.actions[lane], outcome.rewards[lane]);
-            if outcome.ends[lane] {
+            self.finish_step(state, lane, actions[lane] as usize, rewards[lane] as f32);
+            if ends[lane] {
                 ended.push((lane, self.write(state, lane)));
             }
             self.row_mut(state, array::CLOCK, lane)[0] += 1.0;
@@ -425,7 +432,8 @@ impl Lifetime {
         for (row, input) in segment.inputs.chunks_exact(self.input_size).enumerate() {
             let (step, lane) = (row / segment.batch, row % segment.batch);
             self.push_step(&mut state, lane, input, segment.starts[row]);
-            self.finish_step(&mut state, lane, segment.actions[row], segment.rewards[row]);
+            let action = segment.actions[row] as usize;
+            self.finish_step(&mut state, lane, action, segment.rewards[row]);
             if let Some(steps) = wanted.get_mut(&(lane, step as i32)) {
                 *steps = self.episode(&state, lane).to_vec();
             }

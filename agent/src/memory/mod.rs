@@ -45,16 +45,6 @@ pub struct CoreStep {
     pub decisions: Vec<i32>,
 }
 
-/// What came of a step, for every lane.
-pub struct StepOutcome<'a> {
-    /// `[batch]`: the action that was taken.
-    pub actions: &'a [u32],
-    /// `[batch]`: the task's own reward for it, without any bonus.
-    pub rewards: &'a [f32],
-    /// `[batch]`: whether it ended the episode.
-    pub ends: &'a [bool],
-}
-
 /// A rollout, or some lanes of one, as a core sees it. Rows are time-major: `row = t * batch + lane`.
 pub struct Segment<'a> {
     /// Steps T.
@@ -115,26 +105,34 @@ pub trait MemoryCore: Send + Sync {
         rng: Option<&mut Xoshiro256PlusPlus>,
     ) -> CoreStep;
 
-    /// Takes in what came of the step just taken. Called after every [`MemoryCore::step`] that was acted on, for
-    /// memories that keep actions and outcomes.
-    fn outcome(&self, _params: &Params, _state: &mut State, _outcome: &StepOutcome<'_>) {}
-
     /// Learns: the features of every row of a segment, on the graph's tape.
     fn unroll(&self, graph: &mut Graph<'_>, segment: &Segment<'_>) -> Unrolled;
 
     /// A rollout begins, perhaps with new weights: bring whatever the state holds of the old ones up to date.
     fn refresh(&self, _params: &Params, _state: &mut State) {}
 
-    /// The state in which an evaluation of `batch` lanes begins, after training ended in `trained`: what outlives an
-    /// episode comes along.
-    fn evaluation_state(&self, _params: &Params, _trained: &State, batch: usize) -> State {
-        self.initial_state(batch)
-    }
-
     /// Empties the memory, leaving no trace of what was observed; a clock may go on. For the control that shows that
     /// a score came from memory.
     fn forget(&self, state: &mut State) {
         *state = self.initial_state(state.rows());
+    }
+
+    /// Tells the memory what came of the step just taken, one action, reward and end for each lane: for memories that
+    /// outlive episodes. None of it may reach the features of the same episode.
+    fn outcome(
+        &self,
+        _params: &Params,
+        _state: &mut State,
+        _actions: &[i64],
+        _rewards: &[f64],
+        _ends: &[bool],
+    ) {
+    }
+
+    /// The state of `batch` lanes that an agent begins an evaluation with, given its state at the end of training:
+    /// nothing, unless the memory outlives episodes.
+    fn evaluation_state(&self, _trained: &State, batch: usize) -> State {
+        self.initial_state(batch)
     }
 
     /// What lane `lane` keeps and what it attended to in the step just taken.

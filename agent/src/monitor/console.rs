@@ -4,7 +4,7 @@
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use indicatif::{FormattedDuration, HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{LogRecord, Monitor, MonitorError, Progress, log_box};
 
@@ -143,16 +143,16 @@ fn write_line(sink: &mut dyn Write, line: &str) {
 }
 
 fn bar(target: ProgressDrawTarget) -> ProgressBar {
-    let style = ProgressStyle::with_template("{percent:>3}% {bar:24.cyan/dim} {wide_msg}")
+    let style = ProgressStyle::with_template("{percent:>3}% {wide_bar:.cyan/dim} {msg}")
         .expect("the template is well-formed")
         .progress_chars("━╸━");
     ProgressBar::with_draw_target(Some(0), target).with_style(style)
 }
 
 fn show(bar: &ProgressBar, progress: &Progress) {
+    bar.set_message(summary(progress));
     bar.set_length(progress.total_timesteps);
     bar.set_position(progress.timesteps);
-    bar.set_message(summary(progress));
 }
 
 /// A line of progress for a log.
@@ -165,7 +165,7 @@ fn progress_line(progress: &Progress) -> String {
 fn summary(progress: &Progress) -> String {
     let mut parts = vec![
         format!(
-            "{}/{} steps",
+            "{}/{}",
             HumanCount(progress.timesteps),
             HumanCount(progress.total_timesteps)
         ),
@@ -178,10 +178,20 @@ fn summary(progress: &Progress) -> String {
         parts.push(format!("return {mean:.2}{spread}"));
     }
     if let Some(remaining) = progress.remaining() {
-        let whole_seconds = Duration::from_secs(remaining.as_secs_f64().ceil() as u64);
-        parts.push(format!("ETA {}", FormattedDuration(whole_seconds)));
+        parts.push(format!("ETA {}", clock(remaining)));
     }
     parts.join(" · ")
+}
+
+/// Hours, minutes and seconds begun, as `1:02:03` or `2:03`.
+fn clock(duration: Duration) -> String {
+    let seconds = duration.as_secs_f64().ceil() as u64;
+    let (hours, minutes, seconds) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
+    if hours > 0 {
+        format!("{hours}:{minutes:02}:{seconds:02}")
+    } else {
+        format!("{minutes}:{seconds:02}")
+    }
 }
 
 #[cfg(test)]
@@ -237,13 +247,19 @@ mod tests {
     fn a_line_of_progress() {
         assert_eq!(
             progress_line(&progress()),
-            " 22% 12,320/56,000 steps · 61,234 steps/s · return 0.93 ± 0.37 · ETA 00:00:01"
+            " 22% 12,320/56,000 · 61,234 steps/s · return 0.93 ± 0.37 · ETA 0:01"
         );
         let at_start = Progress {
             total_timesteps: 10,
             ..Progress::default()
         };
-        assert_eq!(progress_line(&at_start), "  0% 0/10 steps · 0 steps/s");
+        assert_eq!(progress_line(&at_start), "  0% 0/10 · 0 steps/s");
+    }
+
+    #[test]
+    fn time_left_is_rounded_up() {
+        assert_eq!(clock(Duration::from_millis(59_001)), "1:00");
+        assert_eq!(clock(Duration::from_secs(3_723)), "1:02:03");
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub struct Progress {
     pub episodes: u64,
     /// Updates of the weights.
     pub updates: u64,
-    /// Time spent training, over all sessions of a resumed run.
+    /// Time spent training in this session.
     pub elapsed: Duration,
     /// Environment steps per second in this session.
     pub steps_per_s: f64,

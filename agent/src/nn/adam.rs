@@ -208,3 +208,110 @@ fn update(
         *weight -= step_size * *mean / ((*square * square_correction).sqrt() + eps);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::{Graph, Init, ParamId};
+    use rand::SeedableRng;
+    use rand_xoshiro::Xoshiro256PlusPlus;
+
+    /// `w` = (1, 2), which the losses below reach, and `idle`, which they do not.
+    fn two_params() -> (Params, ParamId) {
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(0);
+        let mut params = Params::new();
+        let w = params.add("w", (1, 2), Init::Zeros, &mut rng);
+        params.add("idle", (1, 1), Init::Constant(7.0), &mut rng);
+        params.data_mut(w).copy_from_slice(&[1.0, 2.0]);
+        (params, w)
+    }
+
+    /// The gradient of ½ |w - target|², which is w - target.
+    fn gradients(params: &Params, w: ParamId, target: [f32; 2]) -> Gradients {
+        let mut graph = Graph::training(params);
+        let x = graph.param(w);
+        let loss = graph.mse(&x, &target, &[1.0]);
+        graph.backward(&loss)
+    }
+
+    #[test]
+    fn two_steps_by_hand() {
+        let (mut params, w) = two_params();
+        let mut adam = Adam::new(&params);
+        let first = gradients(&params, w, [-2.0, -2.0]);
+        assert_eq!(first.of(w), Some(&[3.0, 4.0][..]));
+        assert_eq!(adam.step(&mut params, &first, 0.1, None), 5.0);
+        let second = gradients(&params, w, [-2.0, -2.0]);
+        adam.step(&mut params, &second, 0.1, None);
+        // Moments of the first number after two steps: 0.56 and 0.017401, corrected 2.947368 and
+        // 8.704852, so it moves by 0.1 · 2.947368 / (2.950399 + 1e-5).
+        let expected = [0.800_103_4, 1.800_074_5];
+        for (value, expected) in params.data(w).iter().zip(expected) {
+            assert!((value - expected).abs() < 1e-6, "{:?}", params.data(w));
+        }
+        assert_eq!(params.export()[1].data, [7.0]);
+        assert_eq!(adam.export().steps, [2, 0]);
+    }
+
+    #[test]
+    fn clipping_by_the_global_norm() {
+        let (mut params, w) = two_params();
+        let mut adam = Adam::new(&params);
+        let gradients = gradients(&params, w, [-2.0, -2.0]);
+        assert_eq!(adam.step(&mut params, &gradients, 0.1, Some(2.5)), 5.0);
+        // A tenth of half the gradient (3, 4).
+        let mean = &adam.export().arrays[0];
+        assert_eq!(mean.name, "mean/w");
+        assert!((mean.data[0] - 0.15).abs() < 1e-6 && (mean.data[1] - 0.2).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_broken_gradient_changes_nothing() {
+        let (mut params, w) = two_params();
+        let mut adam = Adam::new(&params);
+        let (weights, state) = (params.export(), adam.export());
+        let gradients = gradients(&params, w, [f32::NAN, 0.0]);
+        assert!(adam.step(&mut params, &gradients, 0.1, Some(0.5)).is_nan());
+        assert_eq!((params.export(), adam.export()), (weights, state));
+    }
+
+    #[test]
+    fn a_restored_state_goes_on_alike() {
+        let (mut params, w) = two_params();
+        let mut adam = Adam::new(&params);
+        let target = [0.5, -1.0];
+        let first = gradients(&params, w, target);
+        adam.step(&mut params, &first, 0.1, None);
+        let mut restored = Adam::new(&params);
+        restored.import(&adam.export()).unwrap();
+        let second = gradients(&params, w, target);
+        let mut twin = two_params().0;
+        twin.import(&params.export()).unwrap();
+        adam.step(&mut params, &second, 0.1, None);
+        restored.step(&mut twin, &second, 0.1, None);
+        assert_eq!(params.export(), twin.export());
+        assert_eq!(adam.export(), restored.export());
+    }
+
+    #[test]
+    fn a_state_of_other_parameters_is_refused() {
+        let (params, _) = two_params();
+        let mut adam = Adam::new(&params);
+        let mut state = adam.export();
+        state.steps.pop();
+        let error = NnError::Length {
+            name: "steps".into(),
+            shape: (1, 2),
+            found: 1,
+        };
+        assert_eq!(adam.import(&state), Err(error));
+        let mut state = adam.export();
+        state.arrays.remove(1);
+        assert_eq!(
+            adam.import(&state),
+            Err(NnError::Missing {
+                name: "square/w".into()
+            })
+        );
+    }
+}

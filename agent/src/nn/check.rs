@@ -47,4 +47,6 @@ pub fn check_gradients(params: &mut Params, loss: impl Fn(&mut Graph<'_>) -> Ten
 }
 
 #[cfg(test)]
+mod against_dfdx;
+#[cfg(test)]
 mod tests;

@@ -201,21 +201,12 @@ impl GradStore<'_> {
         }
     }
 
-    /// Lets `write(gradient, accumulate)` add a contribution in place; with `accumulate` false it
-    /// must overwrite all of it instead. Not called when nobody wants the gradient.
-    pub(crate) fn write(
-        &mut self,
-        key: &GradKey,
-        len: usize,
-        write: impl FnOnce(&mut [f32], bool),
-    ) {
-        let Some(key) = &key.0 else { return };
-        let slot = self.slot(key);
-        let accumulate = !slot.is_empty();
-        if !accumulate {
-            *slot = vec![0.0; len];
+    /// Lets `add` add a contribution to a gradient, which is empty when it is the first one. Not
+    /// called when nobody wants the gradient.
+    pub(crate) fn update(&mut self, key: &GradKey, add: impl FnOnce(&mut Vec<f32>)) {
+        if let Some(key) = &key.0 {
+            add(self.slot(key));
         }
-        write(slot, accumulate);
     }
 }
 
@@ -229,5 +220,83 @@ impl Gradients {
     pub fn of(&self, id: ParamId) -> Option<&[f32]> {
         let gradient = self.by_param[id.index()].as_slice();
         (!gradient.is_empty()).then_some(gradient)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::{Activation, Init};
+    use rand::SeedableRng;
+    use rand_xoshiro::Xoshiro256PlusPlus;
+
+    fn params() -> (Params, ParamId, ParamId) {
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(0);
+        let mut params = Params::new();
+        let used = params.add("used", (3, 8), Init::Normal { std: 1.0 }, &mut rng);
+        let unused = params.add("unused", (8, 8), Init::Normal { std: 1.0 }, &mut rng);
+        (params, used, unused)
+    }
+
+    fn loss(graph: &mut Graph<'_>, weight: ParamId) -> Tensor {
+        let x = graph.constant((0..60).map(|i| (i as f32).sin()).collect(), (20, 3));
+        let y = graph.linear(&x, weight, None, Activation::Tanh);
+        graph.mse(&y, &[0.5; 160], &[1.0; 20])
+    }
+
+    #[test]
+    fn only_what_the_loss_depends_on_has_a_gradient() {
+        let (params, used, unused) = params();
+        let mut graph = Graph::training(&params);
+        let loss = loss(&mut graph, used);
+        let gradients = graph.backward(&loss);
+        assert_eq!(gradients.of(used).map(<[f32]>::len), Some(24));
+        assert_eq!(gradients.of(unused), None);
+    }
+
+    #[test]
+    fn a_loss_without_parameters_has_no_gradients() {
+        let (params, used, _) = params();
+        let mut graph = Graph::training(&params);
+        let x = graph.constant(vec![1.0], (1, 1));
+        let loss = graph.scale(&x, 2.0);
+        assert_eq!(graph.backward(&loss).of(used), None);
+    }
+
+    #[test]
+    fn no_rows_flow_through() {
+        let (params, used, unused) = params();
+        let mut graph = Graph::training(&params);
+        let x = graph.constant(vec![], (0, 3));
+        let hidden = graph.linear(&x, used, None, Activation::Tanh);
+        let y = graph.linear(&hidden, unused, None, Activation::Tanh);
+        let loss = graph.mse(&y, &[], &[]);
+        assert_eq!(values(&loss), [0.0]);
+        assert_eq!(graph.backward(&loss).of(used), None);
+    }
+
+    #[test]
+    fn the_same_bits_every_time() {
+        let (params, used, _) = params();
+        let run = || {
+            let mut graph = Graph::training(&params);
+            let loss = loss(&mut graph, used);
+            (
+                values(&loss)[0],
+                graph.backward(&loss).of(used).expect("used").to_vec(),
+            )
+        };
+        let inference = values(&loss(&mut Graph::inference(&params), used))[0];
+        assert_eq!(run(), run());
+        assert_eq!(run().0, inference);
+    }
+
+    #[test]
+    #[should_panic(expected = "Graph::training")]
+    fn inference_has_no_gradients() {
+        let (params, used, _) = params();
+        let mut graph = Graph::inference(&params);
+        let loss = loss(&mut graph, used);
+        graph.backward(&loss);
     }
 }

@@ -263,6 +263,7 @@ impl<'de> Deserialize<'de> for VectorResetOptions {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ResetReply {
     /// An element of the observation space.
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::openapi::SpaceValue))]
     pub observation: Value,
     /// What else the environment says.
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
@@ -276,6 +277,7 @@ pub struct ResetReply {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct VectorResetReply {
     /// `[num_envs, …]`
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::openapi::SpaceValue))]
     pub observations: Value,
     /// What else the environments say.
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
@@ -313,6 +315,7 @@ pub struct VectorStepRequest {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct StepReply {
     /// An element of the observation space.
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::openapi::SpaceValue))]
     pub observation: Value,
     /// The reward.
     pub reward: f64,
@@ -332,6 +335,7 @@ pub struct StepReply {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct VectorStepReply {
     /// `[num_envs, …]`
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::openapi::SpaceValue))]
     pub observations: Value,
     /// `[num_envs]` of float64.
     pub rewards: Array,

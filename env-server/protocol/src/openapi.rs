@@ -12,6 +12,9 @@ use crate::array::Array;
 use crate::space::Bound;
 use crate::value::Value;
 
+/// [`Value`] under a name that the derive does not take for `serde_json`'s.
+pub(crate) type SpaceValue = Value;
+
 fn typed(kind: Type) -> ObjectBuilder {
     ObjectBuilder::new().schema_type(SchemaType::new(kind))
 }

@@ -1,6 +1,6 @@
 //! Every operation against finite differences.
 
-use rand::{Rng, RngExt, SeedableRng};
+use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::check_gradients;
@@ -8,17 +8,15 @@ use crate::nn::{
     Activation, Graph, Init, LstmParams, ParamId, Params, PpoBatch, PpoCoefficients, Tensor,
 };
 
-fn rng(seed: u64) -> Xoshiro256PlusPlus {
-    Xoshiro256PlusPlus::seed_from_u64(seed)
-}
-
-fn uniform(count: usize, rng: &mut impl Rng) -> Vec<f32> {
+/// Numbers in -1..1.
+pub(super) fn uniform(count: usize, seed: u64) -> Vec<f32> {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
     (0..count).map(|_| rng.random_range(-1.0..1.0)).collect()
 }
 
 /// Parameters with normal values, named by their position.
-fn normal_params<const N: usize>(shapes: [(usize, usize); N]) -> (Params, [ParamId; N]) {
-    let (mut rng, mut params) = (rng(11), Params::new());
+pub(super) fn normal_params<const N: usize>(shapes: [(usize, usize); N]) -> (Params, [ParamId; N]) {
+    let (mut rng, mut params) = (Xoshiro256PlusPlus::seed_from_u64(11), Params::new());
     let ids = std::array::from_fn(|i| {
         params.add(
             &format!("p{i}"),
@@ -50,7 +48,7 @@ fn linear_and_activations() {
         Activation::LogSigmoid,
     ] {
         let (mut params, [w1, b1, w2]) = normal_params([(3, 5), (1, 5), (5, 2)]);
-        let input = uniform(4 * 3, &mut rng(1));
+        let input = uniform(4 * 3, 1);
         check_gradients(&mut params, |graph| {
             let x = graph.constant(input.clone(), (4, 3));
             let hidden = graph.linear(&x, w1, Some(b1), activation);
@@ -135,10 +133,7 @@ fn lstm_with_resets() {
     ]);
     let cell = LstmParams { w_ih, w_hh, bias };
     let starts = [false, true, false, false, true, false, false, false];
-    let (h0, c0) = (
-        uniform(batch * hidden, &mut rng(2)),
-        uniform(batch * hidden, &mut rng(3)),
-    );
+    let (h0, c0) = (uniform(batch * hidden, 2), uniform(batch * hidden, 3));
     check_gradients(&mut params, |graph| {
         let x = graph.param(x);
         let output = graph.lstm(&x, &starts, &h0, &c0, &cell, batch);
@@ -149,13 +144,12 @@ fn lstm_with_resets() {
 #[test]
 fn ppo_loss() {
     let (mut params, [logits, values]) = normal_params([(6, 3), (6, 1)]);
-    let mut rng = rng(4);
     let batch = PpoBatch {
         actions: &[0, 1, 2, 0, 1, 2],
         old_log_probs: &[-1.0, -0.5, -2.0, -1.2, -0.9, -3.0],
-        advantages: &uniform(6, &mut rng),
-        returns: &uniform(6, &mut rng),
-        old_values: &uniform(6, &mut rng),
+        advantages: &uniform(6, 4),
+        returns: &uniform(6, 5),
+        old_values: &uniform(6, 6),
         weights: &[1.0, 0.0, 2.0, 1.0, 0.5, 1.0],
     };
     for clip_vloss in [false, true] {

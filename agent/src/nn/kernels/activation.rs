@@ -19,16 +19,9 @@ pub enum Activation {
     LogSigmoid,
 }
 
-/// `y = activation(y + bias)`, the bias for every row of `y`; an empty bias is none.
+/// `y = activation(y)`.
 #[multiversion(targets = "simd")]
-pub(crate) fn bias_activate(y: &mut [f32], bias: &[f32], activation: Activation) {
-    if !bias.is_empty() {
-        for row in y.chunks_exact_mut(bias.len()) {
-            for (y, b) in row.iter_mut().zip(bias) {
-                *y += b;
-            }
-        }
-    }
+pub(crate) fn activate(y: &mut [f32], activation: Activation) {
     match activation {
         Activation::Identity => {}
         Activation::Tanh => y.iter_mut().for_each(|y| *y = tanh(*y)),
@@ -84,8 +77,8 @@ mod tests {
             ),
         ];
         for (activation, expected, slopes) in cases {
-            let mut y = [-1.0, 1.5];
-            bias_activate(&mut y, &[0.5], activation);
+            let mut y = [-0.5, 2.0];
+            activate(&mut y, activation);
             let mut d = [1.0, 1.0];
             activation_gradient(&mut d, &y, activation);
             for i in 0..2 {
@@ -98,14 +91,14 @@ mod tests {
     #[test]
     fn log_sigmoid_of_large_arguments() {
         let mut y = [-200.0, 200.0];
-        bias_activate(&mut y, &[], Activation::LogSigmoid);
+        activate(&mut y, Activation::LogSigmoid);
         assert_eq!(y, [-200.0, 0.0]);
     }
 
     #[test]
     fn relu_lets_nan_through() {
         let mut y = [f32::NAN];
-        bias_activate(&mut y, &[], Activation::Relu);
+        activate(&mut y, Activation::Relu);
         assert!(y[0].is_nan());
     }
 }

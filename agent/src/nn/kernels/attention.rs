@@ -2,7 +2,7 @@
 
 use multiversion::multiversion;
 
-use super::math::{add_scaled, dot, exp};
+use super::math::{add_scaled, dot, exp, fma_lanes, max, sum};
 
 /// Who reads what: row `m` reads the entries `index[m * slots..][..slots]`; -1 is an empty slot.
 #[derive(Clone, Copy)]
@@ -26,6 +26,78 @@ pub(crate) struct Operands<'a> {
     pub dv: usize,
 }
 
+/// Evaluates a call with the usual widths of a head as constants, so that its inner loops have
+/// fixed lengths.
+macro_rules! with_known_width {
+    ($operands:ident, $call:expr) => {
+        with_known_width!($operands, $call, 8 16 32 64)
+    };
+    ($operands:ident, $call:expr, $($width:literal)*) => {
+        match ($operands.d, $operands.dv) {
+            $(($width, $width) => {
+                let $operands = Operands { d: $width, dv: $width, ..$operands };
+                $call
+            })*
+            _ => $call,
+        }
+    };
+}
+
+/// One head of a table: the rows of its entries.
+#[derive(Clone, Copy)]
+struct Head<'a> {
+    table: &'a [f32],
+    heads: usize,
+    head: usize,
+    columns: usize,
+}
+
+impl Head<'_> {
+    #[inline(always)]
+    fn start(&self, entry: usize) -> usize {
+        (entry * self.heads + self.head) * self.columns
+    }
+
+    #[inline(always)]
+    fn row(&self, entry: usize) -> &[f32] {
+        &self.table[self.start(entry)..][..self.columns]
+    }
+
+    /// `out = Σ coefficient · row` over the filled slots; a block of `out` at a time stays in
+    /// registers.
+    #[inline(always)]
+    fn weighted_sum(&self, out: &mut [f32], coefficients: &[f32], index: &[i32]) {
+        let mut first = 0;
+        first = self.weighted_blocks::<32>(out, coefficients, index, first);
+        first = self.weighted_blocks::<8>(out, coefficients, index, first);
+        self.weighted_blocks::<1>(out, coefficients, index, first);
+    }
+
+    /// As many whole blocks as there are from column `first` on; returns the first one left.
+    #[inline(always)]
+    fn weighted_blocks<const WIDTH: usize>(
+        &self,
+        out: &mut [f32],
+        coefficients: &[f32],
+        index: &[i32],
+        mut first: usize,
+    ) -> usize {
+        while let Some(out) = out[first..].first_chunk_mut::<WIDTH>() {
+            let mut sums = [0.0f32; WIDTH];
+            for (coefficient, &entry) in coefficients.iter().zip(index) {
+                if let Ok(entry) = usize::try_from(entry) {
+                    let row = self.table[self.start(entry) + first..].first_chunk::<WIDTH>();
+                    let row = row.expect("entries lie within the table");
+                    sums = fma_lanes([*coefficient; WIDTH], *row, sums);
+                }
+            }
+            *out = sums;
+            first += WIDTH;
+        }
+        first
+    }
+}
+
 /// Writes `weights` `[rows, heads, slots]` (0 in empty slots) and `readout` `[rows, heads * dv]`.
 #[multiversion(targets = "simd")]
 pub(crate) fn attention_read(
@@ -34,6 +106,11 @@ pub(crate) fn attention_read(
     operands: Operands<'_>,
     slots: Slots<'_>,
 ) {
+    with_known_width!(operands, read_rows(readout, weights, operands, slots))
+}
+
+#[inline(always)]
+fn read_rows(readout: &mut [f32], weights: &mut [f32], operands: Operands<'_>, slots: Slots<'_>) {
     let Operands {
         q,
         k,
@@ -47,23 +124,28 @@ pub(crate) fn attention_read(
         for head in 0..heads {
             let row = m * heads + head;
             let q = &q[row * d..][..d];
+            let keys = Head {
+                table: k,
+                heads,
+                head,
+                columns: d,
+            };
             let weights = &mut weights[row * slots.slots..][..slots.slots];
             for (weight, &entry) in weights.iter_mut().zip(index) {
                 *weight = f32::NEG_INFINITY;
                 if let Ok(entry) = usize::try_from(entry) {
-                    let k = &k[(entry * heads + head) * d..][..d];
                     let bias = if bias.is_empty() { 0.0 } else { bias[entry] };
-                    *weight = dot(q, k).mul_add(slots.scale, bias);
+                    *weight = dot(q, keys.row(entry)).mul_add(slots.scale, bias);
                 }
             }
             softmax_of_filled(weights, index);
-            let readout = &mut readout[row * dv..][..dv];
-            readout.fill(0.0);
-            for (&weight, &entry) in weights.iter().zip(index) {
-                if let Ok(entry) = usize::try_from(entry) {
-                    add_scaled(readout, weight, &v[(entry * heads + head) * dv..][..dv]);
-                }
-            }
+            let contents = Head {
+                table: v,
+                heads,
+                head,
+                columns: dv,
+            };
+            contents.weighted_sum(&mut readout[row * dv..][..dv], weights, index);
         }
     }
 }
@@ -71,33 +153,50 @@ pub(crate) fn attention_read(
 /// Softmax in place over the slots that are filled; 0 in the others.
 #[inline(always)]
 fn softmax_of_filled(scores: &mut [f32], index: &[i32]) {
-    let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let mut sum = 0.0;
+    let largest = max(scores);
     for (score, &entry) in scores.iter_mut().zip(index) {
         *score = if entry < 0 {
             0.0
         } else {
             exp(*score - largest)
         };
-        sum += *score;
     }
-    if sum != 0.0 {
-        let factor = 1.0 / sum;
+    let total = sum(scores);
+    if total != 0.0 {
+        let factor = 1.0 / total;
         scores.iter_mut().for_each(|score| *score *= factor);
     }
 }
 
-/// Where the gradients of the operands go, in their shapes; all are added to. Empty: unwanted.
+/// Where the gradients of the operands go, in their shapes. That of `q` is overwritten, the others
+/// are added to. Empty: unwanted.
 pub(crate) struct OperandGradients<'a> {
     pub q: &'a mut [f32],
     pub k: &'a mut [f32],
+    /// Empty also when `k` and `v` are the same table, whose gradient is `k`'s.
     pub v: &'a mut [f32],
     pub bias: &'a mut [f32],
+    /// Whether `k` and `v` are the same table.
+    pub shared: bool,
 }
 
 /// Backward of [`attention_read`] from the gradient of the readout.
 #[multiversion(targets = "simd")]
 pub(crate) fn attention_read_gradient(
+    gradients: OperandGradients<'_>,
+    d_readout: &[f32],
+    weights: &[f32],
+    operands: Operands<'_>,
+    slots: Slots<'_>,
+) {
+    with_known_width!(
+        operands,
+        gradient_rows(gradients, d_readout, weights, operands, slots)
+    )
+}
+
+#[inline(always)]
+fn gradient_rows(
     gradients: OperandGradients<'_>,
     d_readout: &[f32],
     weights: &[f32],
@@ -110,6 +209,7 @@ pub(crate) fn attention_read_gradient(
         k: dk,
         v: d_v,
         bias: d_bias,
+        shared,
     } = gradients;
     let heads = slots.heads;
     let mut d_scores = vec![0.0; slots.slots];
@@ -117,38 +217,63 @@ pub(crate) fn attention_read_gradient(
         for head in 0..heads {
             let row = m * heads + head;
             let q = &q[row * d..][..d];
+            let keys = Head {
+                table: k,
+                heads,
+                head,
+                columns: d,
+            };
+            let contents = Head {
+                table: v,
+                heads,
+                head,
+                columns: dv,
+            };
             let d_readout = &d_readout[row * dv..][..dv];
             let weights = &weights[row * slots.slots..][..slots.slots];
+            score_gradient(&mut d_scores, d_readout, weights, contents, index);
             for ((d_score, &weight), &entry) in d_scores.iter_mut().zip(weights).zip(index) {
-                *d_score = 0.0;
                 if let Ok(entry) = usize::try_from(entry) {
-                    let at = (entry * heads + head) * dv;
-                    *d_score = dot(d_readout, &v[at..][..dv]);
+                    if !d_bias.is_empty() {
+                        d_bias[entry] += *d_score;
+                    }
+                    *d_score *= slots.scale;
+                    if !dk.is_empty() {
+                        let dk = &mut dk[keys.start(entry)..][..d];
+                        add_scaled(dk, *d_score, q);
+                        if shared {
+                            add_scaled(dk, weight, d_readout);
+                        }
+                    }
                     if !d_v.is_empty() {
-                        add_scaled(&mut d_v[at..][..dv], weight, d_readout);
+                        add_scaled(&mut d_v[contents.start(entry)..][..dv], weight, d_readout);
                     }
                 }
             }
-            let mean = dot(&d_scores, weights);
-            for ((&d_score, &weight), &entry) in d_scores.iter().zip(weights).zip(index) {
-                if let Ok(entry) = usize::try_from(entry) {
-                    let d_score = weight * (d_score - mean);
-                    let at = (entry * heads + head) * d;
-                    if !dq.is_empty() {
-                        add_scaled(
-                            &mut dq[row * d..][..d],
-                            d_score * slots.scale,
-                            &k[at..][..d],
-                        );
-                    }
-                    if !dk.is_empty() {
-                        add_scaled(&mut dk[at..][..d], d_score * slots.scale, q);
-                    }
-                    if !d_bias.is_empty() {
-                        d_bias[entry] += d_score;
-                    }
-                }
+            if !dq.is_empty() {
+                keys.weighted_sum(&mut dq[row * d..][..d], &d_scores, index);
             }
         }
+    }
+}
+
+/// Through the softmax: `d_score = weight · (d_weight - Σ weight · d_weight)`.
+#[inline(always)]
+fn score_gradient(
+    d_scores: &mut [f32],
+    d_readout: &[f32],
+    weights: &[f32],
+    contents: Head<'_>,
+    index: &[i32],
+) {
+    for (d_weight, &entry) in d_scores.iter_mut().zip(index) {
+        *d_weight = 0.0;
+        if let Ok(entry) = usize::try_from(entry) {
+            *d_weight = dot(d_readout, contents.row(entry));
+        }
+    }
+    let mean = dot(d_scores, weights);
+    for (d, weight) in d_scores.iter_mut().zip(weights) {
+        *d = weight * (*d - mean);
     }
 }

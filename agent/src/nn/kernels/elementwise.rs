@@ -2,6 +2,8 @@
 
 use multiversion::multiversion;
 
+use super::math::dot;
+
 /// `y += x`.
 #[multiversion(targets = "simd")]
 pub(crate) fn add_to(y: &mut [f32], x: &[f32]) {
@@ -10,15 +12,29 @@ pub(crate) fn add_to(y: &mut [f32], x: &[f32]) {
     }
 }
 
-/// `out (+)= Σ over rows of x [rows, out.len()]`.
+/// `out[columns] += Σ over rows of x[rows, columns]`; an empty `out` counts as zeros.
 #[multiversion(targets = "simd")]
-pub(crate) fn sum_rows(out: &mut [f32], x: &[f32], accumulate: bool) {
-    if !accumulate {
-        out.fill(0.0);
-    }
-    for row in x.chunks_exact(out.len()) {
-        for (sum, value) in out.iter_mut().zip(row) {
-            *sum += value;
+pub(crate) fn add_sum_rows(out: &mut Vec<f32>, x: &[f32], columns: usize) {
+    /// Sums that stay in registers while the rows go by.
+    const BLOCK: usize = 64;
+    out.resize(columns, 0.0);
+    for (block, out) in out.chunks_mut(BLOCK).enumerate() {
+        let first = block * BLOCK;
+        if let Ok(out) = <&mut [f32; BLOCK]>::try_from(&mut *out) {
+            let mut sums = *out;
+            for row in x.chunks_exact(columns) {
+                let row: &[f32; BLOCK] = row[first..first + BLOCK].try_into().expect("whole block");
+                for j in 0..BLOCK {
+                    sums[j] += row[j];
+                }
+            }
+            *out = sums;
+        } else {
+            for row in x.chunks_exact(columns) {
+                for (sum, value) in out.iter_mut().zip(&row[first..]) {
+                    *sum += value;
+                }
+            }
         }
     }
 }
@@ -41,6 +57,30 @@ pub(crate) fn sum_of_squares(x: &[f32]) -> f64 {
     partial.iter().sum::<f64>() + tail
 }
 
+/// `Σ factor · w_row · (p - t)²` over a matrix with `weights.len()` rows, and its gradient with
+/// respect to `p`.
+#[multiversion(targets = "simd")]
+pub(crate) fn weighted_squares(
+    gradient: &mut [f32],
+    p: &[f32],
+    t: &[f32],
+    weights: &[f32],
+    factor: f32,
+) -> f64 {
+    let columns = p.len().checked_div(weights.len()).unwrap_or(0).max(1);
+    let rows = p.chunks_exact(columns).zip(t.chunks_exact(columns));
+    let mut total = 0.0;
+    for (((p, t), gradient), weight) in rows.zip(gradient.chunks_exact_mut(columns)).zip(weights) {
+        for ((d, p), t) in gradient.iter_mut().zip(p).zip(t) {
+            *d = p - t;
+        }
+        let weight = factor * weight;
+        total += f64::from(weight) * f64::from(dot(gradient, gradient));
+        gradient.iter_mut().for_each(|d| *d *= 2.0 * weight);
+    }
+    total
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -50,10 +90,13 @@ mod tests {
         let mut y = vec![1.0, 2.0];
         add_to(&mut y, &[10.0, 20.0]);
         assert_eq!(y, [11.0, 22.0]);
-        sum_rows(&mut y, &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], true);
+        add_sum_rows(&mut y, &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 2);
         assert_eq!(y, [20.0, 34.0]);
-        sum_rows(&mut y, &[1.0, 2.0, 3.0, 4.0], false);
-        assert_eq!(y, [4.0, 6.0]);
+        let mut sums = Vec::new();
+        let rows: Vec<f32> = (0..2 * 70).map(|i| i as f32).collect();
+        add_sum_rows(&mut sums, &rows, 70);
+        let expected: Vec<f32> = (0..70).map(|i| (70 + 2 * i) as f32).collect();
+        assert_eq!(sums, expected);
         assert_eq!(sum_of_squares(&[3.0; 9]), 81.0);
     }
 }

@@ -5,66 +5,69 @@ use multiversion::multiversion;
 
 use super::math::{sigmoid, tanh};
 
+/// State after a step, `[batch, hidden]` each.
+pub(crate) struct StepState {
+    pub h: Vec<f32>,
+    pub c: Vec<f32>,
+    pub tanh_c: Vec<f32>,
+}
+
 /// One step. `gates` `[batch, 4 * hidden]` holds pre-activations and becomes activations;
-/// `c_previous` `[batch, hidden]` is the cell state after resets. Writes `c`, `tanh_c` and `h`.
+/// `c_before` `[batch, hidden]` is the cell state after resets.
 #[multiversion(targets = "simd")]
-pub(crate) fn lstm_step(
-    gates: &mut [f32],
-    c_previous: &[f32],
-    c: &mut [f32],
-    tanh_c: &mut [f32],
-    h: &mut [f32],
-    hidden: usize,
-) {
+pub(crate) fn lstm_step(gates: &mut [f32], c_before: &[f32], hidden: usize) -> StepState {
+    let [mut h, mut c, mut tanh_c] = std::array::from_fn(|_| vec![0.0; c_before.len()]);
     for (b, gates) in gates.chunks_exact_mut(4 * hidden).enumerate() {
-        let (input_forget, candidate_output) = gates.split_at_mut(2 * hidden);
-        let (input, forget) = input_forget.split_at_mut(hidden);
-        let (candidate, output) = candidate_output.split_at_mut(hidden);
+        let (sigmoids, output) = gates.split_at_mut(3 * hidden);
+        let (input_forget, candidate) = sigmoids.split_at_mut(2 * hidden);
+        input_forget.iter_mut().for_each(|x| *x = sigmoid(*x));
+        candidate.iter_mut().for_each(|x| *x = tanh(*x));
+        output.iter_mut().for_each(|x| *x = sigmoid(*x));
+        let (input, forget) = input_forget.split_at(hidden);
         let row = b * hidden..(b + 1) * hidden;
-        let c_previous = &c_previous[row.clone()];
-        let c = &mut c[row.clone()];
-        let tanh_c = &mut tanh_c[row.clone()];
-        let h = &mut h[row];
+        let c_before = &c_before[row.clone()];
+        let (h, c) = (&mut h[row.clone()], &mut c[row.clone()]);
+        let tanh_c = &mut tanh_c[row];
         for j in 0..hidden {
-            input[j] = sigmoid(input[j]);
-            forget[j] = sigmoid(forget[j]);
-            candidate[j] = tanh(candidate[j]);
-            output[j] = sigmoid(output[j]);
-            c[j] = forget[j].mul_add(c_previous[j], input[j] * candidate[j]);
+            c[j] = forget[j].mul_add(c_before[j], input[j] * candidate[j]);
             tanh_c[j] = tanh(c[j]);
             h[j] = output[j] * tanh_c[j];
         }
     }
+    StepState { h, c, tanh_c }
 }
 
-/// One step back. `gates` holds activations and becomes the gradient of the pre-activations. `dh`
-/// is the gradient of this step's output; `dc` that of its cell state and becomes that of
-/// `c_previous`.
+/// One step back. `gates` holds activations, `dh` the gradient of the step's output; `dc` that of
+/// its cell state and becomes that of `c_before`. Writes the gradient of the pre-activations.
 #[multiversion(targets = "simd")]
 pub(crate) fn lstm_step_gradient(
-    gates: &mut [f32],
-    c_previous: &[f32],
+    d_gates: &mut [f32],
+    dc: &mut [f32],
+    gates: &[f32],
+    c_before: &[f32],
     tanh_c: &[f32],
     dh: &[f32],
-    dc: &mut [f32],
     hidden: usize,
 ) {
-    for (b, gates) in gates.chunks_exact_mut(4 * hidden).enumerate() {
-        let (input_forget, candidate_output) = gates.split_at_mut(2 * hidden);
-        let (input, forget) = input_forget.split_at_mut(hidden);
-        let (candidate, output) = candidate_output.split_at_mut(hidden);
+    let rows = d_gates
+        .chunks_exact_mut(4 * hidden)
+        .zip(gates.chunks_exact(4 * hidden));
+    for (b, (d_gates, gates)) in rows.enumerate() {
+        let (d_input_forget, d_rest) = d_gates.split_at_mut(2 * hidden);
+        let (d_input, d_forget) = d_input_forget.split_at_mut(hidden);
+        let (d_candidate, d_output) = d_rest.split_at_mut(hidden);
+        let gate = |index: usize| &gates[index * hidden..(index + 1) * hidden];
+        let (input, forget, candidate, output) = (gate(0), gate(1), gate(2), gate(3));
         let row = b * hidden..(b + 1) * hidden;
-        let c_previous = &c_previous[row.clone()];
-        let tanh_c = &tanh_c[row.clone()];
-        let dh = &dh[row.clone()];
-        let dc = &mut dc[row];
+        let (c_before, tanh_c) = (&c_before[row.clone()], &tanh_c[row.clone()]);
+        let (dh, dc) = (&dh[row.clone()], &mut dc[row]);
         for j in 0..hidden {
             let (i, f, g, o) = (input[j], forget[j], candidate[j], output[j]);
             let d_cell = (dh[j] * o).mul_add(1.0 - tanh_c[j] * tanh_c[j], dc[j]);
-            input[j] = d_cell * g * i * (1.0 - i);
-            forget[j] = d_cell * c_previous[j] * f * (1.0 - f);
-            candidate[j] = d_cell * i * (1.0 - g * g);
-            output[j] = dh[j] * tanh_c[j] * o * (1.0 - o);
+            d_input[j] = d_cell * g * i * (1.0 - i);
+            d_forget[j] = d_cell * c_before[j] * f * (1.0 - f);
+            d_candidate[j] = d_cell * i * (1.0 - g * g);
+            d_output[j] = dh[j] * tanh_c[j] * o * (1.0 - o);
             dc[j] = d_cell * f;
         }
     }

@@ -2,7 +2,7 @@
 
 use multiversion::multiversion;
 
-use super::math::dot;
+use super::math::{dot, sum};
 
 /// Added to the variance, as everywhere in the field.
 const EPSILON: f32 = 1e-5;
@@ -24,7 +24,7 @@ pub(crate) fn layer_norm(
         .chunks_exact_mut(columns)
         .zip(normalised.chunks_exact_mut(columns));
     for ((x, scale), (y, normalised)) in rows.zip(outputs) {
-        let mean = x.iter().sum::<f32>() / columns as f32;
+        let mean = sum(x) / columns as f32;
         for (n, x) in normalised.iter_mut().zip(x) {
             *n = x - mean;
         }
@@ -56,7 +56,7 @@ pub(crate) fn layer_norm_gradient(
             d_gain[i] = dy[i].mul_add(normalised[i], d_gain[i]);
             dy[i] *= gain[i];
         }
-        let mean = dy.iter().sum::<f32>() / columns as f32;
+        let mean = sum(dy) / columns as f32;
         let slope = dot(dy, normalised) / columns as f32;
         for (d, n) in dy.iter_mut().zip(normalised) {
             *d = scale * (*d - mean - n * slope);

@@ -1,6 +1,6 @@
 //! Reading a memory by soft attention.
 
-use crate::nn::graph::Graph;
+use crate::nn::graph::{GradKey, Graph};
 use crate::nn::kernels::attention::{
     OperandGradients, Operands, Slots, attention_read, attention_read_gradient,
 };
@@ -13,6 +13,45 @@ pub struct AttentionRead {
     /// How much each slot was attended to, `[M, heads, S]`; 0 in empty slots. For inspection and
     /// as targets: no gradient flows through these numbers.
     pub weights: Vec<f32>,
+}
+
+/// Reading while acting, from a table that is already there, in which keys are values: one head, nothing recorded.
+///
+/// Shapes: `q` `[M, d]`, `table` `[E, d]`, `bias` `[E]` or empty, `index` `[M, S]` as in [`Graph::attention_read`].
+/// Returns the readout `[M, d]` and the weights `[M, S]`; the numbers are those of [`Graph::attention_read`].
+///
+/// # Panics
+/// On shapes that do not fit and on an index beyond the table.
+pub fn attend(q: &Tensor, table: &[f32], bias: &[f32], index: &[i32]) -> (Vec<f32>, Vec<f32>) {
+    let (rows, d) = shape(q);
+    let entries = table.len() / d;
+    assert!(
+        bias.is_empty() || bias.len() == entries,
+        "{} biases for {entries} entries",
+        bias.len()
+    );
+    assert!(
+        index.len().is_multiple_of(rows) && index.iter().all(|&entry| entry < entries as i32),
+        "an index points beyond the {entries} entries, or rows are of unequal length"
+    );
+    let sizes = Sizes {
+        slots: index.len() / rows,
+        heads: 1,
+        d,
+        dv: d,
+    };
+    let mut readout = vec![0.0; rows * d];
+    let mut weights = vec![0.0; index.len()];
+    let operands = Operands {
+        q: values(q),
+        k: table,
+        v: table,
+        bias,
+        d,
+        dv: d,
+    };
+    attention_read(&mut readout, &mut weights, operands, sizes.slots(index));
+    (readout, weights)
 }
 
 impl Graph<'_> {
@@ -47,7 +86,7 @@ impl Graph<'_> {
             "keys, values and bias need one row for each of {entries} entries"
         );
         assert!(
-            rows == 0 || index.len() % rows == 0,
+            rows == 0 || index.len().is_multiple_of(rows),
             "{} slots cannot be shared out evenly to {rows} rows",
             index.len()
         );
@@ -80,10 +119,10 @@ impl Graph<'_> {
         weights: &[f32],
         sizes: Sizes,
     ) {
-        let keys = [Some(q), Some(k), Some(v), bias].map(|t| t.map(|t| self.key(t)));
-        let wanted = keys
-            .each_ref()
-            .map(|key| key.as_ref().is_some_and(|key| key.wanted()));
+        let (q_key, k_key, v_key) = (self.key(q), self.key(k), self.key(v));
+        let bias_key = bias.map(|bias| self.key(bias));
+        let wanted = [Some(&q_key), Some(&k_key), Some(&v_key), bias_key.as_ref()]
+            .map(|key| key.is_some_and(GradKey::wanted));
         if sizes.slots == 0 || !wanted.contains(&true) {
             return;
         }
@@ -91,15 +130,18 @@ impl Graph<'_> {
         let (index, weights) = (index.to_vec(), weights.to_vec());
         self.record(readout, move |d_readout, grads| {
             let operands = sizes.operands(&q, &k, &v, bias.as_ref());
-            let lens = [operands.q, operands.k, operands.v, operands.bias].map(<[f32]>::len);
-            let mut d: [Vec<f32>; 4] =
-                std::array::from_fn(|i| vec![0.0; if wanted[i] { lens[i] } else { 0 }]);
-            let [dq, dk, dv, d_bias] = &mut d;
+            let shared = !operands.k.is_empty() && operands.k.as_ptr() == operands.v.as_ptr();
+            let zeros = |wanted: bool, len: usize| vec![0.0; if wanted { len } else { 0 }];
+            let mut dq = zeros(wanted[0], operands.q.len());
+            let mut dk = zeros(wanted[1], operands.k.len());
+            let mut dv = zeros(wanted[2] && !shared, operands.v.len());
+            let mut d_bias = zeros(wanted[3], operands.bias.len());
             let gradients = OperandGradients {
-                q: dq,
-                k: dk,
-                v: dv,
-                bias: d_bias,
+                q: &mut dq,
+                k: &mut dk,
+                v: &mut dv,
+                bias: &mut d_bias,
+                shared,
             };
             attention_read_gradient(
                 gradients,
@@ -108,10 +150,13 @@ impl Graph<'_> {
                 operands,
                 sizes.slots(&index),
             );
-            for (key, d) in keys.iter().zip(d) {
-                if let Some(key) = key {
-                    grads.give(key, d);
-                }
+            grads.give(&q_key, dq);
+            grads.give(&k_key, dk);
+            if !shared {
+                grads.give(&v_key, dv);
+            }
+            if let Some(bias_key) = &bias_key {
+                grads.give(bias_key, d_bias);
             }
         });
     }
@@ -152,5 +197,54 @@ impl Sizes {
             heads: self.heads,
             scale,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::Params;
+
+    #[test]
+    fn by_hand() {
+        let params = Params::new();
+        let mut graph = Graph::inference(&params);
+        let q = graph.constant(vec![2.0, 0.0, 2.0, 0.0, 5.0, 5.0], (3, 2));
+        let k = graph.constant(vec![0.0, 9.0, 2.0f32.sqrt(), 0.0, 0.0, -9.0], (3, 2));
+        let v = graph.constant(vec![1.0, 2.0, 10.0, 20.0, 100.0, 200.0], (3, 2));
+        let bias = graph.constant(vec![0.0, -2.0, 3.0f32.ln()], (3, 1));
+        // Scores of entries 0, 1, 2 for the first two queries: 0, 2 - 2, ln 3.
+        let index = [0, 1, -1, 2, -1, 0, -1, -1, -1];
+        let read = graph.attention_read(&q, &k, &v, Some(&bias), &index, 1);
+        let expected_weights = [0.5, 0.5, 0.0, 0.75, 0.0, 0.25, 0.0, 0.0, 0.0];
+        let expected_readout = [5.5, 11.0, 75.25, 150.5, 0.0, 0.0];
+        for (weight, expected) in read.weights.iter().zip(expected_weights) {
+            assert!((weight - expected).abs() < 1e-6, "{:?}", read.weights);
+        }
+        for (number, expected) in values(&read.readout).iter().zip(expected_readout) {
+            assert!((number - expected).abs() < 1e-4, "{:?}", read.readout);
+        }
+    }
+
+    #[test]
+    fn no_slots_read_zeros() {
+        let params = Params::new();
+        let mut graph = Graph::inference(&params);
+        let q = graph.constant(vec![1.0; 4], (2, 2));
+        let empty = graph.constant(vec![], (0, 2));
+        let read = graph.attention_read(&q, &empty, &empty, None, &[-1, -1], 2);
+        assert_eq!(values(&read.readout), [0.0; 4]);
+        assert_eq!(read.weights, [0.0; 4]);
+        let read = graph.attention_read(&q, &empty, &empty, None, &[], 1);
+        assert_eq!(values(&read.readout), [0.0; 4]);
+    }
+
+    #[test]
+    #[should_panic(expected = "an index points beyond the 1 entries")]
+    fn an_index_beyond_the_table_panics() {
+        let params = Params::new();
+        let mut graph = Graph::inference(&params);
+        let x = graph.constant(vec![1.0], (1, 1));
+        graph.attention_read(&x, &x, &x, None, &[1], 1);
     }
 }

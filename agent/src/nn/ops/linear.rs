@@ -1,9 +1,11 @@
 //! Linear maps with their activation, and activations alone.
 
 use crate::nn::graph::Graph;
-use crate::nn::kernels::activation::{Activation, activation_gradient, bias_activate};
-use crate::nn::kernels::elementwise::sum_rows;
-use crate::nn::kernels::matmul::{matmul_nn, matmul_nt, matmul_tn};
+use crate::nn::kernels::activation::{Activation, activate, activation_gradient};
+use crate::nn::kernels::elementwise::add_sum_rows;
+use crate::nn::kernels::matmul::{
+    Sizes, add_matmul, add_matmul_transposed, append_matmul_bias, matmul_bias, transpose,
+};
 use crate::nn::params::ParamId;
 use crate::nn::tensor::{Tensor, shape, values};
 
@@ -29,15 +31,9 @@ impl Graph<'_> {
             bias_values.is_empty() || bias_values.len() == outputs,
             "a bias has one value per output"
         );
-        let mut y = vec![0.0; rows * outputs];
-        matmul_nn(
-            &mut y,
-            values(x),
-            self.params().data(weight),
-            (rows, inputs, outputs),
-            false,
-        );
-        bias_activate(&mut y, bias_values, activation);
+        let weight_values = self.params().data(weight);
+        let sizes = (rows, inputs, outputs);
+        let y = linear_forward(values(x), weight_values, bias_values, activation, sizes);
         let y = self.constant(y, (rows, outputs));
 
         let x_key = self.key(x);
@@ -48,15 +44,19 @@ impl Graph<'_> {
             self.record(&y, move |mut dy, grads| {
                 activation_gradient(&mut dy, values(&y_again), activation);
                 if let Some(bias_key) = &bias_key {
-                    grads.write(bias_key, outputs, |d, accumulate| {
-                        sum_rows(d, &dy, accumulate)
-                    });
+                    grads.update(bias_key, |d| add_sum_rows(d, &dy, outputs));
                 }
-                grads.write(&weight_key, inputs * outputs, |d, accumulate| {
-                    matmul_tn(d, values(&x), &dy, (inputs, rows, outputs), accumulate);
+                grads.update(&weight_key, |d| {
+                    add_matmul_transposed(d, values(&x), &dy, (inputs, rows, outputs));
                 });
-                grads.write(&x_key, rows * inputs, |d, accumulate| {
-                    matmul_nt(d, &dy, values(&weight), (rows, outputs, inputs), accumulate);
+                grads.update(&x_key, |d| {
+                    let transposed = transpose(values(&weight), inputs, outputs);
+                    let sizes = (rows, outputs, inputs);
+                    if d.is_empty() {
+                        *d = matmul_bias(&dy, &transposed, &[], sizes);
+                    } else {
+                        add_matmul(d, &dy, &transposed, sizes);
+                    }
                 });
             });
         }
@@ -66,7 +66,7 @@ impl Graph<'_> {
     /// `activation(x)`.
     pub fn activate(&mut self, x: &Tensor, activation: Activation) -> Tensor {
         let mut y = values(x).to_vec();
-        bias_activate(&mut y, &[], activation);
+        activate(&mut y, activation);
         let y = self.constant(y, shape(x));
         let x_key = self.key(x);
         if x_key.wanted() {
@@ -78,4 +78,23 @@ impl Graph<'_> {
         }
         y
     }
+}
+
+/// `activation(x · weight + bias)` by blocks of rows, so that each is activated while in cache.
+fn linear_forward(
+    x: &[f32],
+    weight: &[f32],
+    bias: &[f32],
+    activation: Activation,
+    (rows, inputs, outputs): Sizes,
+) -> Vec<f32> {
+    const BLOCK_ROWS: usize = 48;
+    let mut y = Vec::with_capacity(rows * outputs);
+    for first in (0..rows).step_by(BLOCK_ROWS) {
+        let block_rows = BLOCK_ROWS.min(rows - first);
+        let x = &x[first * inputs..(first + block_rows) * inputs];
+        append_matmul_bias(&mut y, x, weight, bias, (block_rows, inputs, outputs));
+        activate(&mut y[first * outputs..], activation);
+    }
+    y
 }

@@ -1,9 +1,13 @@
 //! A long short-term memory over a sequence with resets inside it.
 
+use std::ops::Range;
+
 use crate::nn::graph::{GradKey, GradStore, Graph};
-use crate::nn::kernels::elementwise::{add_to, sum_rows};
+use crate::nn::kernels::elementwise::{add_sum_rows, add_to};
 use crate::nn::kernels::lstm::{lstm_step, lstm_step_gradient};
-use crate::nn::kernels::matmul::{matmul_nn, matmul_nt, matmul_tn};
+use crate::nn::kernels::matmul::{
+    add_matmul, add_matmul_transposed, append_matmul_bias, matmul_bias, transpose,
+};
 use crate::nn::params::ParamId;
 use crate::nn::tensor::{Tensor, shape, values};
 
@@ -61,7 +65,7 @@ impl Graph<'_> {
             "an LSTM with {inputs} inputs and {hidden} hidden units got other parameters"
         );
         assert!(
-            batch > 0 && rows % batch == 0 && starts.len() == rows,
+            batch > 0 && rows.is_multiple_of(batch) && starts.len() == rows,
             "{rows} rows and {} starts are no sequence of batches of {batch}",
             starts.len()
         );
@@ -69,32 +73,15 @@ impl Graph<'_> {
             h0.len() == batch * hidden && c0.len() == batch * hidden,
             "the state of {batch} sequences with {hidden} hidden units has another size"
         );
-        let mut gates = vec![0.0; rows * 4 * hidden];
-        let product = (rows, inputs, 4 * hidden);
-        matmul_nn(
-            &mut gates,
-            values(x),
-            params.data(cell.w_ih),
-            product,
-            false,
-        );
-        add_bias(&mut gates, params.data(cell.bias));
-        let unrolled = unroll(gates, starts, h0, c0, params.data(cell.w_hh), sizes);
-
-        let last = rows.saturating_sub(batch) * hidden;
-        let output = LstmOutput {
-            h: if rows > 0 {
-                unrolled.h[last..].to_vec()
-            } else {
-                h0.to_vec()
-            },
-            c: if rows > 0 {
-                unrolled.c[last..].to_vec()
-            } else {
-                c0.to_vec()
-            },
-            hidden: self.constant(unrolled.h, (rows, hidden)),
+        let weights = [cell.w_ih, cell.w_hh, cell.bias].map(|id| params.data(id));
+        let unrolled = unroll(values(x), weights, starts, h0, c0, sizes);
+        let state_len = batch * hidden;
+        let last = |states: &[f32], initial: &[f32]| match states.len().checked_sub(state_len) {
+            Some(last) => states[last..].to_vec(),
+            None => initial.to_vec(),
         };
+        let (h, c) = (last(&unrolled.h, h0), last(&unrolled.c, c0));
+        let hidden = self.constant(unrolled.h, (rows, hidden));
         let keys = Keys {
             x: self.key(x),
             w_ih: self.param_key(cell.w_ih),
@@ -109,14 +96,16 @@ impl Graph<'_> {
                 w_ih: self.param(cell.w_ih),
                 w_hh: self.param(cell.w_hh),
                 starts: starts.to_vec(),
+                h0: h0.to_vec(),
+                c0: c0.to_vec(),
                 gates: unrolled.gates,
-                h_previous: unrolled.h_previous,
-                c_previous: unrolled.c_previous,
+                h: hidden.clone(),
+                c: unrolled.c,
                 tanh_c: unrolled.tanh_c,
             };
-            self.record(&output.hidden, move |dh, grads| saved.backward(&dh, grads));
+            self.record(&hidden, move |dh, grads| saved.backward(dh, grads));
         }
-        output
+        LstmOutput { hidden, h, c }
     }
 }
 
@@ -128,84 +117,89 @@ struct Sizes {
     hidden: usize,
 }
 
-/// Activations of every step, each with `rows` rows. `…_previous` is the state that a step started
-/// from, after resets.
+impl Sizes {
+    fn num_steps(self) -> usize {
+        self.rows / self.batch
+    }
+
+    /// Where step `t` lies in a state `[rows, hidden]`.
+    fn step(self, t: usize) -> Range<usize> {
+        let len = self.batch * self.hidden;
+        t * len..(t + 1) * len
+    }
+}
+
+/// Every step's activated gates `[rows, 4 * hidden]`, states and tanh of the cell state
+/// `[rows, hidden]`.
 struct Unrolled {
     gates: Vec<f32>,
-    h_previous: Vec<f32>,
-    c_previous: Vec<f32>,
     h: Vec<f32>,
     c: Vec<f32>,
     tanh_c: Vec<f32>,
 }
 
-/// `gates` holds `x·W_ih + bias` of all steps.
+/// All steps in order. The input's product is taken step by step too: the gates of a step fit the
+/// cache, those of all steps do not.
 fn unroll(
-    mut gates: Vec<f32>,
+    x: &[f32],
+    [w_ih, w_hh, bias]: [&[f32]; 3],
     starts: &[bool],
     h0: &[f32],
     c0: &[f32],
-    w_hh: &[f32],
     sizes: Sizes,
 ) -> Unrolled {
     let Sizes {
         rows,
         batch,
+        inputs,
         hidden,
-        ..
     } = sizes;
-    let step_len = batch * hidden;
-    let zeros = || vec![0.0; rows * hidden];
-    let (mut h_previous, mut c_previous) = (zeros(), zeros());
-    let (mut h, mut c, mut tanh_c) = (zeros(), zeros(), zeros());
-    for t in 0..rows / batch {
-        let step = t * step_len..(t + 1) * step_len;
-        let (h_before, c_before) = match t {
-            0 => (h0, c0),
-            _ => (
-                &h[step.start - step_len..step.start],
-                &c[step.start - step_len..step.start],
-            ),
-        };
-        let step_starts = &starts[t * batch..(t + 1) * batch];
-        copy_unless_started(&mut h_previous[step.clone()], h_before, step_starts, hidden);
-        copy_unless_started(&mut c_previous[step.clone()], c_before, step_starts, hidden);
-        let gates = &mut gates[4 * step.start..4 * step.end];
-        matmul_nn(
-            gates,
-            &h_previous[step.clone()],
-            w_hh,
-            (batch, hidden, 4 * hidden),
-            true,
-        );
-        lstm_step(
-            gates,
-            &c_previous[step.clone()],
-            &mut c[step.clone()],
-            &mut tanh_c[step.clone()],
-            &mut h[step],
-            hidden,
-        );
+    let mut gates = Vec::with_capacity(rows * 4 * hidden);
+    let [mut h, mut c, mut tanh_c] = std::array::from_fn(|_| Vec::with_capacity(rows * hidden));
+    let mut scratch = [Vec::new(), Vec::new()];
+    for t in 0..sizes.num_steps() {
+        let [h_scratch, c_scratch] = &mut scratch;
+        let h_before = state_before(&h, h0, starts, t, sizes, h_scratch);
+        let c_before = state_before(&c, c0, starts, t, sizes, c_scratch);
+        let x = &x[t * batch * inputs..(t + 1) * batch * inputs];
+        append_matmul_bias(&mut gates, x, w_ih, bias, (batch, inputs, 4 * hidden));
+        let gates = &mut gates[4 * sizes.step(t).start..];
+        add_matmul(gates, h_before, w_hh, (batch, hidden, 4 * hidden));
+        let mut state = lstm_step(gates, c_before, hidden);
+        h.append(&mut state.h);
+        c.append(&mut state.c);
+        tanh_c.append(&mut state.tanh_c);
     }
     Unrolled {
         gates,
-        h_previous,
-        c_previous,
         h,
         c,
         tanh_c,
     }
 }
 
-fn add_bias(gates: &mut [f32], bias: &[f32]) {
-    gates
-        .chunks_exact_mut(bias.len())
-        .for_each(|row| add_to(row, bias));
-}
-
-fn copy_unless_started(to: &mut [f32], from: &[f32], starts: &[bool], hidden: usize) {
-    to.copy_from_slice(from);
-    zero_started(to, starts, hidden);
+/// The state that step `t` starts from: the previous step's, with zeros where a sequence starts.
+/// Copied to `scratch` only if there are such.
+fn state_before<'a>(
+    states: &'a [f32],
+    initial: &'a [f32],
+    starts: &[bool],
+    t: usize,
+    sizes: Sizes,
+    scratch: &'a mut Vec<f32>,
+) -> &'a [f32] {
+    let before = match t.checked_sub(1) {
+        Some(previous) => &states[sizes.step(previous)],
+        None => initial,
+    };
+    let starts = &starts[t * sizes.batch..(t + 1) * sizes.batch];
+    if !starts.contains(&true) {
+        return before;
+    }
+    scratch.clear();
+    scratch.extend_from_slice(before);
+    zero_started(scratch, starts, sizes.hidden);
+    scratch
 }
 
 fn zero_started(state: &mut [f32], starts: &[bool], hidden: usize) {
@@ -233,71 +227,236 @@ struct Saved {
     w_ih: Tensor,
     w_hh: Tensor,
     starts: Vec<bool>,
+    h0: Vec<f32>,
+    c0: Vec<f32>,
     gates: Vec<f32>,
-    h_previous: Vec<f32>,
-    c_previous: Vec<f32>,
+    h: Tensor,
+    c: Vec<f32>,
     tanh_c: Vec<f32>,
 }
 
 impl Saved {
-    /// Back through time for the gradient of the gates, then one product for each weight.
-    fn backward(mut self, d_hidden: &[f32], grads: &mut GradStore<'_>) {
+    /// Back through time. Each step adds to the gradients of the weights at once, while the
+    /// gradient of its gates is in cache.
+    fn backward(self, mut d_hidden: Vec<f32>, grads: &mut GradStore<'_>) {
         let Sizes {
             rows,
             batch,
             inputs,
             hidden,
         } = self.sizes;
-        let step_len = batch * hidden;
-        let mut dh_from_next = vec![0.0; step_len];
-        let mut dh = vec![0.0; step_len];
-        let mut dc = vec![0.0; step_len];
-        for t in (0..rows / batch).rev() {
-            let step = t * step_len..(t + 1) * step_len;
-            dh.copy_from_slice(&d_hidden[step.clone()]);
-            add_to(&mut dh, &dh_from_next);
-            let gates = &mut self.gates[4 * step.start..4 * step.end];
+        let w_hh_transposed = transpose(values(&self.w_hh), hidden, 4 * hidden);
+        let w_ih_transposed = transpose(values(&self.w_ih), inputs, 4 * hidden);
+        let mut dc = vec![0.0; batch * hidden];
+        let mut d_gates = vec![0.0; batch * 4 * hidden];
+        let mut scratch = Vec::new();
+        let mut dx = vec![
+            0.0;
+            if self.keys.x.wanted() {
+                rows * inputs
+            } else {
+                0
+            }
+        ];
+        for t in (0..self.sizes.num_steps()).rev() {
+            let step = self.sizes.step(t);
+            let c_before =
+                state_before(&self.c, &self.c0, &self.starts, t, self.sizes, &mut scratch);
             lstm_step_gradient(
-                gates,
-                &self.c_previous[step.clone()],
-                &self.tanh_c[step],
-                &dh,
+                &mut d_gates,
                 &mut dc,
+                &self.gates[4 * step.start..4 * step.end],
+                c_before,
+                &self.tanh_c[step.clone()],
+                &d_hidden[step],
                 hidden,
             );
             if t > 0 {
-                let product = (batch, 4 * hidden, hidden);
-                matmul_nt(&mut dh_from_next, gates, values(&self.w_hh), product, false);
-                let step_starts = &self.starts[t * batch..(t + 1) * batch];
-                zero_started(&mut dh_from_next, step_starts, hidden);
-                zero_started(&mut dc, step_starts, hidden);
+                let starts = &self.starts[t * batch..(t + 1) * batch];
+                zero_started(&mut dc, starts, hidden);
+                let dh = &mut d_hidden[self.sizes.step(t - 1)];
+                self.add_to_previous(dh, &d_gates, &w_hh_transposed, starts);
             }
+            let x_step = t * batch * inputs..(t + 1) * batch * inputs;
+            if self.keys.x.wanted() {
+                let sizes = (batch, 4 * hidden, inputs);
+                add_matmul(&mut dx[x_step.clone()], &d_gates, &w_ih_transposed, sizes);
+            }
+            let h = values(&self.h);
+            let h_before = state_before(h, &self.h0, &self.starts, t, self.sizes, &mut scratch);
+            self.add_weight_gradients(grads, &d_gates, &values(&self.x)[x_step], h_before);
         }
-        let d_gates = &self.gates;
-        grads.write(&self.keys.bias, 4 * hidden, |d, accumulate| {
-            sum_rows(d, d_gates, accumulate)
+        grads.give(&self.keys.x, dx);
+    }
+
+    /// What flows into the hidden state of the step before, except across a start.
+    fn add_to_previous(
+        &self,
+        dh: &mut [f32],
+        d_gates: &[f32],
+        w_hh_transposed: &[f32],
+        starts: &[bool],
+    ) {
+        let Sizes { batch, hidden, .. } = self.sizes;
+        let sizes = (batch, 4 * hidden, hidden);
+        if starts.contains(&true) {
+            let mut contribution = matmul_bias(d_gates, w_hh_transposed, &[], sizes);
+            zero_started(&mut contribution, starts, hidden);
+            add_to(dh, &contribution);
+        } else {
+            add_matmul(dh, d_gates, w_hh_transposed, sizes);
+        }
+    }
+
+    fn add_weight_gradients(
+        &self,
+        grads: &mut GradStore<'_>,
+        d_gates: &[f32],
+        x: &[f32],
+        h_before: &[f32],
+    ) {
+        let Sizes {
+            batch,
+            inputs,
+            hidden,
+            ..
+        } = self.sizes;
+        grads.update(&self.keys.bias, |d| add_sum_rows(d, d_gates, 4 * hidden));
+        grads.update(&self.keys.w_hh, |d| {
+            add_matmul_transposed(d, h_before, d_gates, (hidden, batch, 4 * hidden));
         });
-        grads.write(&self.keys.w_hh, 4 * hidden * hidden, |d, accumulate| {
-            matmul_tn(
-                d,
-                &self.h_previous,
-                d_gates,
-                (hidden, rows, 4 * hidden),
-                accumulate,
+        grads.update(&self.keys.w_ih, |d| {
+            add_matmul_transposed(d, x, d_gates, (inputs, batch, 4 * hidden));
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::{Init, Params};
+    use rand::SeedableRng;
+    use rand_xoshiro::Xoshiro256PlusPlus;
+
+    const INPUTS: usize = 3;
+    const HIDDEN: usize = 5;
+    const BATCH: usize = 2;
+    const STEPS: usize = 6;
+
+    fn cell() -> (Params, LstmParams) {
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(3);
+        let mut params = Params::new();
+        let mut add = |name: &str, rows| {
+            params.add(
+                name,
+                (rows, 4 * HIDDEN),
+                Init::Normal { std: 0.6 },
+                &mut rng,
+            )
+        };
+        let cell = LstmParams {
+            w_ih: add("w_ih", INPUTS),
+            w_hh: add("w_hh", HIDDEN),
+            bias: add("bias", 1),
+        };
+        (params, cell)
+    }
+
+    fn wave(len: usize, phase: f32) -> Vec<f32> {
+        (0..len).map(|i| (i as f32 * 0.7 + phase).sin()).collect()
+    }
+
+    fn run(
+        (params, cell): &(Params, LstmParams),
+        x: &[f32],
+        starts: &[bool],
+        h0: &[f32],
+        c0: &[f32],
+    ) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
+        let mut graph = Graph::inference(params);
+        let x = graph.constant(x.to_vec(), (starts.len(), INPUTS));
+        let output = graph.lstm(&x, starts, h0, c0, cell, BATCH);
+        (values(&output.hidden).to_vec(), output.h, output.c)
+    }
+
+    #[test]
+    fn a_sequence_equals_its_steps() {
+        let cell = cell();
+        let x = wave(STEPS * BATCH * INPUTS, 0.0);
+        let starts: Vec<bool> = (0..STEPS * BATCH).map(|row| row % 5 == 3).collect();
+        let (h0, c0) = (wave(BATCH * HIDDEN, 1.0), wave(BATCH * HIDDEN, 2.0));
+        let whole = run(&cell, &x, &starts, &h0, &c0);
+        let (mut h, mut c, mut hidden) = (h0, c0, Vec::new());
+        for (x, starts) in x.chunks(BATCH * INPUTS).zip(starts.chunks(BATCH)) {
+            let step = run(&cell, x, starts, &h, &c);
+            hidden.extend(step.0);
+            (h, c) = (step.1, step.2);
+        }
+        assert_eq!(whole, (hidden, h, c));
+    }
+
+    #[test]
+    fn nothing_passes_a_start() {
+        let cell = cell();
+        let mut starts = vec![false; STEPS * BATCH];
+        let start_row = 3 * BATCH;
+        starts[start_row] = true;
+        let x = wave(STEPS * BATCH * INPUTS, 0.0);
+        let mut other = x.clone();
+        for row in (0..3).map(|t| t * BATCH) {
+            other[row * INPUTS..(row + 1) * INPUTS].fill(9.0);
+        }
+        let state = |phase| wave(BATCH * HIDDEN, phase);
+        let (first, ..) = run(&cell, &x, &starts, &state(1.0), &state(2.0));
+        let (second, ..) = run(&cell, &other, &starts, &state(3.0), &state(2.0));
+        let row = |hidden: &[f32], t: usize| hidden[t * BATCH * HIDDEN..][..HIDDEN].to_vec();
+        for t in 0..STEPS {
+            assert_eq!(
+                row(&first, t) == row(&second, t),
+                t >= 3,
+                "sequence 0, step {t}"
             );
-        });
-        grads.write(&self.keys.w_ih, 4 * hidden * inputs, |d, accumulate| {
-            matmul_tn(
-                d,
-                values(&self.x),
-                d_gates,
-                (inputs, rows, 4 * hidden),
-                accumulate,
+        }
+    }
+
+    #[test]
+    fn no_gradient_passes_a_start() {
+        let (mut params, cell) = cell();
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(0);
+        let x = params.add(
+            "x",
+            (STEPS * BATCH, INPUTS),
+            Init::Normal { std: 1.0 },
+            &mut rng,
+        );
+        let mut starts = vec![false; STEPS * BATCH];
+        starts[3 * BATCH] = true;
+        let mut graph = Graph::training(&params);
+        let input = graph.param(x);
+        let zeros = [0.0; BATCH * HIDDEN];
+        let output = graph.lstm(&input, &starts, &zeros, &zeros, &cell, BATCH);
+        // The loss is about the last step of both sequences.
+        let mut weights = vec![0.0; STEPS * BATCH];
+        weights[(STEPS - 1) * BATCH..].fill(1.0);
+        let loss = graph.mse(&output.hidden, &[1.0; STEPS * BATCH * HIDDEN], &weights);
+        let gradients = graph.backward(&loss);
+        let dx = gradients.of(x).expect("the loss depends on x");
+        for (row, dx) in dx.chunks(INPUTS).enumerate() {
+            let (t, sequence) = (row / BATCH, row % BATCH);
+            let reached = sequence == 1 || t >= 3;
+            assert_eq!(
+                dx.iter().all(|&d| d != 0.0),
+                reached,
+                "sequence {sequence}, step {t}"
             );
-        });
-        grads.write(&self.keys.x, rows * inputs, |d, accumulate| {
-            let product = (rows, 4 * hidden, inputs);
-            matmul_nt(d, d_gates, values(&self.w_ih), product, accumulate);
-        });
+        }
+    }
+
+    #[test]
+    fn no_steps_leave_the_state() {
+        let (h0, c0) = (wave(BATCH * HIDDEN, 1.0), wave(BATCH * HIDDEN, 2.0));
+        let (hidden, h, c) = run(&cell(), &[], &[], &h0, &c0);
+        assert!(hidden.is_empty());
+        assert_eq!((h, c), (h0, c0));
     }
 }

@@ -1,7 +1,7 @@
 //! Layer normalisation.
 
 use crate::nn::graph::Graph;
-use crate::nn::kernels::elementwise::sum_rows;
+use crate::nn::kernels::elementwise::add_sum_rows;
 use crate::nn::kernels::norm::{layer_norm, layer_norm_gradient};
 use crate::nn::params::ParamId;
 use crate::nn::tensor::{Tensor, shape, values};
@@ -35,10 +35,9 @@ impl Graph<'_> {
         if gain_key.wanted() {
             let gain = self.param(gain);
             self.record(&y, move |mut dy, grads| {
-                grads.write(&bias_key, columns, |d, accumulate| {
-                    sum_rows(d, &dy, accumulate)
-                });
-                grads.write(&gain_key, columns, |d_gain, _| {
+                grads.update(&bias_key, |d_bias| add_sum_rows(d_bias, &dy, columns));
+                grads.update(&gain_key, |d_gain| {
+                    d_gain.resize(columns, 0.0);
                     layer_norm_gradient(&mut dy, d_gain, &normalised, &scale, values(&gain));
                 });
                 grads.give(&x_key, dy);

@@ -2,6 +2,7 @@
 
 use crate::nn::categorical;
 use crate::nn::graph::Graph;
+use crate::nn::kernels::elementwise::weighted_squares;
 use crate::nn::tensor::{Tensor, shape, values};
 
 impl Graph<'_> {
@@ -16,13 +17,8 @@ impl Graph<'_> {
         );
         assert_eq!(weights.len(), rows, "a weight for every row");
         let factor = inverse_or_zero(weights.iter().sum::<f32>() * columns as f32);
-        let mut loss = 0.0;
         let mut gradient = vec![0.0; rows * columns];
-        for (i, (p, t)) in values(prediction).iter().zip(target).enumerate() {
-            let weight = factor * weights[i / columns];
-            loss += f64::from(weight * (p - t) * (p - t));
-            gradient[i] = 2.0 * weight * (p - t);
-        }
+        let loss = weighted_squares(&mut gradient, values(prediction), target, weights, factor);
         self.loss(loss, prediction, gradient)
     }
 
@@ -59,7 +55,7 @@ impl Graph<'_> {
         assert_eq!(columns, 1, "one score per entry");
         assert_eq!(target.len(), index.len(), "a target for every slot");
         assert!(
-            weights.is_empty() || index.len() % weights.len() == 0,
+            weights.is_empty() || index.len().is_multiple_of(weights.len()),
             "{} slots cannot be shared out evenly to {} rows",
             index.len(),
             weights.len()
@@ -99,4 +95,46 @@ impl Graph<'_> {
 /// Without any weight a mean is 0, and so is its gradient.
 fn inverse_or_zero(total: f32) -> f32 {
     if total == 0.0 { 0.0 } else { 1.0 / total }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::Params;
+
+    #[test]
+    fn by_hand() {
+        let params = Params::new();
+        let mut graph = Graph::inference(&params);
+        let x = graph.constant(vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0], (3, 2));
+        // Squares 1 + 4 with weight 1, 16 + 0 with weight 3.
+        let mse = graph.mse(&x, &[0.0, 0.0, -1.0, 4.0, 99.0, 99.0], &[1.0, 3.0, 0.0]);
+        assert_eq!(values(&mse), [(5.0 + 3.0 * 16.0) / 8.0]);
+
+        let logits = graph.constant(vec![0.0, 3.0f32.ln(), 1.0, 1.0], (2, 2));
+        let loss = graph.cross_entropy(&logits, &[0, 1], &[1.0, 3.0]);
+        let expected = (4.0f32.ln() + 3.0 * 2.0f32.ln()) / 4.0;
+        assert!((values(&loss)[0] - expected).abs() < 1e-6);
+
+        let u = graph.constant(vec![1.0, 2.0, 3.0], (3, 1));
+        // Filled: entry 0 (error 1) with weight 1, entries 2 and 0 (errors 1 and -1) with weight 2.
+        let index = [0, -1, 2, 0];
+        let loss = graph.slot_regression(&u, &index, &[0.0, 0.0, 2.0, 2.0], &[1.0, 2.0]);
+        assert_eq!(values(&loss), [1.0]);
+    }
+
+    #[test]
+    fn nothing_to_average_is_zero() {
+        let params = Params::new();
+        let mut graph = Graph::inference(&params);
+        let u = graph.constant(vec![1.0], (1, 1));
+        for loss in [
+            graph.mse(&u, &[0.0], &[0.0]),
+            graph.cross_entropy(&u, &[0], &[0.0]),
+            graph.slot_regression(&u, &[-1], &[0.0], &[1.0]),
+            graph.slot_regression(&u, &[], &[], &[]),
+        ] {
+            assert_eq!(values(&loss), [0.0]);
+        }
+    }
 }

@@ -87,10 +87,8 @@ impl Graph<'_> {
         if x_key.wanted() {
             let (rows, len) = (rows.to_vec(), values(x).len());
             self.record(&picked, move |d_picked, grads| {
-                grads.write(&x_key, len, |dx, accumulate| {
-                    if !accumulate {
-                        dx.fill(0.0);
-                    }
+                grads.update(&x_key, |dx| {
+                    dx.resize(len, 0.0);
                     for (&row, d) in rows.iter().zip(d_picked.chunks_exact(columns)) {
                         add_to(&mut dx[row as usize * columns..][..columns], d);
                     }
@@ -117,10 +115,8 @@ impl Graph<'_> {
         if x_key.wanted() {
             let (segments, len) = (segments.to_vec(), values(x).len());
             self.record(&means, move |mut d_means, grads| {
-                grads.write(&x_key, len, |dx, accumulate| {
-                    if !accumulate {
-                        dx.fill(0.0);
-                    }
+                grads.update(&x_key, |dx| {
+                    dx.resize(len, 0.0);
                     for (d, segment) in d_means.chunks_exact_mut(columns).zip(&segments) {
                         d.iter_mut().for_each(|d| *d /= segment.len().max(1) as f32);
                         let rows = &mut dx[segment.start * columns..segment.end * columns];
@@ -131,5 +127,27 @@ impl Graph<'_> {
             });
         }
         means
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::Params;
+
+    #[test]
+    fn by_hand() {
+        let params = Params::new();
+        let mut graph = Graph::inference(&params);
+        let a = graph.constant(vec![1.0, 2.0], (2, 1));
+        let b = graph.constant(vec![3.0, 4.0, 5.0, 6.0], (2, 2));
+        let beside = graph.concat_cols(&[&a, &b]);
+        assert_eq!(values(&beside), [1.0, 3.0, 4.0, 2.0, 5.0, 6.0]);
+        let below = graph.concat_rows(&[&beside, &beside]);
+        assert_eq!(shape(&below), (4, 3));
+        let picked = graph.gather_rows(&below, &[3, 0]);
+        assert_eq!(values(&picked), [2.0, 5.0, 6.0, 1.0, 3.0, 4.0]);
+        let means = graph.segment_mean(&b, &[0..2, 1..1, 1..2]);
+        assert_eq!(values(&means), [4.0, 5.0, 0.0, 0.0, 5.0, 6.0]);
     }
 }

@@ -1,0 +1,265 @@
+//! Time of the networks that agents spend theirs in: `cargo bench -p agent --bench kernels`.
+//!
+//! One thread, the allocator of the `agent` binary. `train` is forward, loss, backward and Adam
+//! with clipping; `forward` is a graph for inference.
+
+use std::hint::black_box;
+
+use agent::nn::{
+    Activation, Adam, Graph, Init, LstmParams, ParamId, Params, PpoBatch, PpoCoefficients, Tensor,
+    values,
+};
+use criterion::{Criterion, criterion_group, criterion_main};
+use rand::{RngExt, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const LEARNING_RATE: f32 = 1e-3;
+
+fn uniform(count: usize) -> Vec<f32> {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(count as u64);
+    (0..count).map(|_| rng.random_range(-1.0..1.0)).collect()
+}
+
+/// One update of every parameter by the loss that `forward` builds.
+fn train_step(
+    params: &mut Params,
+    adam: &mut Adam,
+    forward: impl FnOnce(&mut Graph<'_>) -> Tensor,
+) {
+    let mut graph = Graph::training(params);
+    let loss = forward(&mut graph);
+    let gradients = graph.backward(&loss);
+    black_box(adam.step(params, &gradients, LEARNING_RATE, Some(0.5)));
+}
+
+struct Mlp {
+    hidden: [(ParamId, ParamId); 2],
+    actor: (ParamId, ParamId),
+    critic: (ParamId, ParamId),
+}
+
+const MLP_INPUTS: usize = 3;
+const MLP_HIDDEN: usize = 64;
+
+impl Mlp {
+    fn new(params: &mut Params) -> Self {
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(0);
+        let mut layer = |name: &str, inputs: usize, outputs: usize| {
+            let init = Init::Orthogonal { gain: 1.0 };
+            let weight = params.add(&format!("{name}.weight"), (inputs, outputs), init, &mut rng);
+            let bias = params.add(&format!("{name}.bias"), (1, outputs), Init::Zeros, &mut rng);
+            (weight, bias)
+        };
+        Self {
+            hidden: [
+                layer("0", MLP_INPUTS, MLP_HIDDEN),
+                layer("1", MLP_HIDDEN, MLP_HIDDEN),
+            ],
+            actor: layer("actor", MLP_HIDDEN, 2),
+            critic: layer("critic", MLP_HIDDEN, 1),
+        }
+    }
+
+    fn features(&self, graph: &mut Graph<'_>, observations: &[f32]) -> Tensor {
+        let rows = observations.len() / MLP_INPUTS;
+        let mut x = graph.constant(observations.to_vec(), (rows, MLP_INPUTS));
+        for (weight, bias) in self.hidden {
+            x = graph.linear(&x, weight, Some(bias), Activation::Tanh);
+        }
+        x
+    }
+
+    fn logits(&self, graph: &mut Graph<'_>, features: &Tensor) -> Tensor {
+        graph.linear(
+            features,
+            self.actor.0,
+            Some(self.actor.1),
+            Activation::Identity,
+        )
+    }
+
+    fn state_values(&self, graph: &mut Graph<'_>, features: &Tensor) -> Tensor {
+        graph.linear(
+            features,
+            self.critic.0,
+            Some(self.critic.1),
+            Activation::Identity,
+        )
+    }
+}
+
+fn mlp(criterion: &mut Criterion) {
+    let mut params = Params::new();
+    let mlp = Mlp::new(&mut params);
+    for rows in [1, 64, 1024] {
+        let observations = uniform(rows * MLP_INPUTS);
+        criterion.bench_function(&format!("mlp 3-64-64-2 forward, {rows} rows"), |bencher| {
+            bencher.iter(|| {
+                let mut graph = Graph::inference(&params);
+                let features = mlp.features(&mut graph, &observations);
+                let logits = mlp.logits(&mut graph, &features);
+                black_box(values(&logits)[0])
+            });
+        });
+    }
+    for rows in [1, 64, 1024] {
+        let observations = uniform(rows * MLP_INPUTS);
+        let (target, weights) = (uniform(rows * 2), vec![1.0; rows]);
+        let mut adam = Adam::new(&params);
+        criterion.bench_function(&format!("mlp 3-64-64-2 train, {rows} rows"), |bencher| {
+            bencher.iter(|| {
+                train_step(&mut params, &mut adam, |graph| {
+                    let features = mlp.features(graph, &observations);
+                    let logits = mlp.logits(graph, &features);
+                    graph.mse(&logits, &target, &weights)
+                });
+            });
+        });
+    }
+}
+
+fn ppo(criterion: &mut Criterion) {
+    let rows = 1024;
+    let mut params = Params::new();
+    let mlp = Mlp::new(&mut params);
+    let mut adam = Adam::new(&params);
+    let observations = uniform(rows * MLP_INPUTS);
+    let actions: Vec<u32> = (0..rows as u32).map(|row| row % 2).collect();
+    let batch = PpoBatch {
+        actions: &actions,
+        old_log_probs: &vec![-0.7; rows],
+        advantages: &uniform(rows),
+        returns: &uniform(rows),
+        old_values: &vec![0.0; rows],
+        weights: &vec![1.0; rows],
+    };
+    let coefficients = PpoCoefficients {
+        clip_coef: 0.2,
+        clip_vloss: true,
+        ent_coef: 0.01,
+        vf_coef: 0.5,
+    };
+    criterion.bench_function("mlp 3-64-64-(2, 1) ppo train, 1024 rows", |bencher| {
+        bencher.iter(|| {
+            train_step(&mut params, &mut adam, |graph| {
+                let features = mlp.features(graph, &observations);
+                let logits = mlp.logits(graph, &features);
+                let state_values = mlp.state_values(graph, &features);
+                graph
+                    .ppo_loss(&logits, &state_values, &batch, &coefficients)
+                    .0
+            });
+        });
+    });
+}
+
+fn lstm(criterion: &mut Criterion) {
+    let (steps, batch, hidden) = (64, 64, 64);
+    let rows = steps * batch;
+    for inputs in [3, 64] {
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(0);
+        let mut params = Params::new();
+        let init = Init::Orthogonal { gain: 1.0 };
+        let cell = LstmParams {
+            w_ih: params.add("w_ih", (inputs, 4 * hidden), init, &mut rng),
+            w_hh: params.add("w_hh", (hidden, 4 * hidden), init, &mut rng),
+            bias: params.add("bias", (1, 4 * hidden), Init::Zeros, &mut rng),
+        };
+        let x = uniform(rows * inputs);
+        let starts: Vec<bool> = (0..rows).map(|row| row % 37 == 0).collect();
+        let state = vec![0.0; batch * hidden];
+        let (target, weights) = (uniform(rows * hidden), vec![1.0; rows]);
+        let forward = |graph: &mut Graph<'_>| {
+            let x = graph.constant(x.clone(), (rows, inputs));
+            graph.lstm(&x, &starts, &state, &state, &cell, batch).hidden
+        };
+        let title = format!("lstm {inputs}-64, 64 steps of 64");
+        criterion.bench_function(&format!("{title}, forward"), |bencher| {
+            bencher.iter(|| black_box(forward(&mut Graph::inference(&params))));
+        });
+        let mut adam = Adam::new(&params);
+        criterion.bench_function(&format!("{title}, train"), |bencher| {
+            bencher.iter(|| {
+                train_step(&mut params, &mut adam, |graph| {
+                    let hidden = forward(graph);
+                    graph.mse(&hidden, &target, &weights)
+                });
+            });
+        });
+        let x = uniform(batch * inputs);
+        criterion.bench_function(&format!("lstm {inputs}-64, act 64 rows"), |bencher| {
+            bencher.iter(|| {
+                let mut graph = Graph::inference(&params);
+                let x = graph.constant(x.clone(), (batch, inputs));
+                black_box(
+                    graph
+                        .lstm(&x, &starts[..batch], &state, &state, &cell, batch)
+                        .h[0],
+                )
+            });
+        });
+    }
+}
+
+/// Slots as a memory fills them: the newest entry replaces one of 16, so that consecutive rows read
+/// mostly the same entries.
+fn sliding_index(rows: usize, slots: usize) -> Vec<i32> {
+    let mut held = vec![-1; slots];
+    let mut index = Vec::with_capacity(rows * slots);
+    for row in 0..rows {
+        held[row * 7 % slots] = row as i32;
+        index.extend_from_slice(&held);
+    }
+    index
+}
+
+fn attention(criterion: &mut Criterion) {
+    let (rows, slots, d) = (4096, 16, 32);
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(0);
+    let mut params = Params::new();
+    let mut table = |name: &str, columns: usize| {
+        params.add(name, (rows, columns), Init::Normal { std: 0.5 }, &mut rng)
+    };
+    let (q, k, v, bias) = (
+        table("q", d),
+        table("k", d),
+        table("v", d),
+        table("bias", 1),
+    );
+    let index = sliding_index(rows, slots);
+    let (target, weights) = (uniform(rows * d), vec![1.0; rows]);
+    for (title, v, heads) in [
+        ("values apart", v, 1),
+        ("values are keys", k, 1),
+        ("4 heads, values apart", v, 4),
+    ] {
+        let forward = |graph: &mut Graph<'_>| {
+            let [q, k, v, bias] = [q, k, v, bias].map(|id| graph.param(id));
+            graph
+                .attention_read(&q, &k, &v, Some(&bias), &index, heads)
+                .readout
+        };
+        let title = format!("attention 4096 rows, 16 slots, d 32, {title}");
+        criterion.bench_function(&format!("{title}, forward"), |bencher| {
+            bencher.iter(|| black_box(forward(&mut Graph::inference(&params))));
+        });
+        criterion.bench_function(&format!("{title}, forward and backward"), |bencher| {
+            bencher.iter(|| {
+                let mut graph = Graph::training(&params);
+                let readout = forward(&mut graph);
+                let loss = graph.mse(&readout, &target, &weights);
+                black_box(graph.backward(&loss))
+            });
+        });
+    }
+}
+
+criterion_group! {
+    name = kernels;
+    config = Criterion::default().warm_up_time(std::time::Duration::from_millis(300)).measurement_time(std::time::Duration::from_secs(2));
+    targets = mlp, ppo, lstm, attention
+}
+criterion_main!(kernels);

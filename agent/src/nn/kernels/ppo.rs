@@ -1,0 +1,150 @@
+//! The pointwise part of PPO's policy loss, over all rows at once.
+
+use multiversion::multiversion;
+
+use super::math::{exp, exp_m1, ln};
+
+/// Log-probabilities and probabilities of every action, stored action by action (`[A, M]`), so that
+/// rows lie side by side in vector registers; and the entropy of each row.
+pub(crate) struct Policy {
+    pub log_probs: Vec<f32>,
+    pub probs: Vec<f32>,
+    pub entropy: Vec<f32>,
+}
+
+/// Softmax of `logits` `[M, A]`.
+#[multiversion(targets = "simd")]
+pub(crate) fn policy(logits: &[f32], num_actions: usize) -> Policy {
+    let rows = logits.len() / num_actions;
+    let mut log_probs = vec![0.0; rows * num_actions];
+    let mut probs = vec![0.0; rows * num_actions];
+    let mut largest = vec![f32::NEG_INFINITY; rows];
+    for (action, column) in log_probs.chunks_exact_mut(rows.max(1)).enumerate() {
+        for ((x, row), largest) in column.iter_mut().zip(0..).zip(&mut largest) {
+            *x = logits[row * num_actions + action];
+            *largest = if *x > *largest { *x } else { *largest };
+        }
+    }
+    let mut sums = vec![0.0; rows];
+    let columns = log_probs
+        .chunks_exact_mut(rows.max(1))
+        .zip(probs.chunks_exact_mut(rows.max(1)));
+    for (column, probs) in columns {
+        for (((x, prob), largest), sum) in column.iter_mut().zip(probs).zip(&largest).zip(&mut sums)
+        {
+            *x -= largest;
+            *prob = exp(*x);
+            *sum += *prob;
+        }
+    }
+    let mut entropy = vec![0.0; rows];
+    let log_sums: Vec<f32> = sums.iter().map(|sum| ln(*sum)).collect();
+    let columns = log_probs
+        .chunks_exact_mut(rows.max(1))
+        .zip(probs.chunks_exact_mut(rows.max(1)));
+    for (column, probs) in columns {
+        for row in 0..rows {
+            column[row] -= log_sums[row];
+            probs[row] /= sums[row];
+            entropy[row] -= probs[row] * column[row];
+        }
+    }
+    Policy {
+        log_probs,
+        probs,
+        entropy,
+    }
+}
+
+/// Terms of each row before weighting, and the slope of the policy loss.
+pub(crate) struct Surrogate {
+    /// `max(-A r, -A clip(r))`.
+    pub loss: Vec<f32>,
+    /// Its derivative with respect to the log-probability of the action.
+    pub slope: Vec<f32>,
+    /// `(r - 1) - ln r`.
+    pub kl: Vec<f32>,
+    /// 1 where `r` is outside the range.
+    pub clipped: Vec<f32>,
+}
+
+/// The clipped surrogate from log-ratios and advantages.
+#[multiversion(targets = "simd")]
+pub(crate) fn surrogate(log_ratios: &[f32], advantages: &[f32], clip: f32) -> Surrogate {
+    let rows = log_ratios.len();
+    let [mut loss, mut slope, mut kl, mut clipped] = std::array::from_fn(|_| vec![0.0; rows]);
+    for row in 0..rows {
+        let change = exp_m1(log_ratios[row]);
+        let unclipped_loss = -advantages[row] * (change + 1.0);
+        let clipped_loss = -advantages[row] * (change.clamp(-clip, clip) + 1.0);
+        // Equal inside the range; `<` and not `>=` lets a NaN through to the gradient.
+        let constant = unclipped_loss < clipped_loss;
+        loss[row] = if constant {
+            clipped_loss
+        } else {
+            unclipped_loss
+        };
+        slope[row] = if constant { 0.0 } else { unclipped_loss };
+        kl[row] = change - log_ratios[row];
+        clipped[row] = if change.abs() > clip { 1.0 } else { 0.0 };
+    }
+    Surrogate {
+        loss,
+        slope,
+        kl,
+        clipped,
+    }
+}
+
+/// Gradient `[M, A]` of `Σ_m weight_m (policy loss - ent_coef · entropy)` with respect to logits:
+/// `slope (1[action] - p) + ent_coef · p (ln p + entropy)`, weighted.
+#[multiversion(targets = "simd")]
+pub(crate) fn logits_gradient(
+    policy: &Policy,
+    slope: &[f32],
+    actions: &[u32],
+    weights: &[f32],
+    ent_coef: f32,
+) -> Vec<f32> {
+    let rows = actions.len();
+    let num_actions = policy.probs.len().checked_div(rows).unwrap_or(0);
+    let mut gradient = vec![0.0; rows * num_actions];
+    for action in 0..num_actions {
+        let log_probs = &policy.log_probs[action * rows..][..rows];
+        let probs = &policy.probs[action * rows..][..rows];
+        for row in 0..rows {
+            let taken = if actions[row] as usize == action {
+                1.0
+            } else {
+                0.0
+            };
+            let surprise = log_probs[row] + policy.entropy[row];
+            let through_entropy = ent_coef * probs[row] * surprise;
+            let d = slope[row].mul_add(taken - probs[row], through_entropy);
+            gradient[row * num_actions + action] = weights[row] * d;
+        }
+    }
+    gradient
+}
+
+/// `Σ weight · term` in `f64`, because thousands of small terms add up.
+#[multiversion(targets = "simd")]
+pub(crate) fn weighted_sum(terms: &[f32], weights: &[f32]) -> f64 {
+    const LANES: usize = 8;
+    let mut partial = [0.0f64; LANES];
+    let ((terms, terms_tail), (weights, weights_tail)) =
+        (terms.as_chunks::<LANES>(), weights.as_chunks::<LANES>());
+    for (terms, weights) in terms.iter().zip(weights) {
+        for lane in 0..LANES {
+            partial[lane] += f64::from(terms[lane]) * f64::from(weights[lane]);
+        }
+    }
+    let mut total = 0.0;
+    for (term, weight) in terms_tail.iter().zip(weights_tail) {
+        total += f64::from(*term) * f64::from(*weight);
+    }
+    for partial in partial {
+        total += partial;
+    }
+    total
+}

@@ -1,0 +1,297 @@
+//! The command line: arguments, and what is printed while a run goes on.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
+
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand};
+
+use crate::contender::Contender;
+use crate::directory::{RunConfig, RunDirectory, RunInfo};
+use crate::error::Error;
+use crate::plan::Plan;
+use crate::progress::Display;
+use crate::records::{git_commit, read_records};
+use crate::runner::{Event, Runner, now};
+use crate::{json, report, table};
+
+/// How the program is started from the source tree.
+const PROGRAM: &str = "cargo run --release -p benchmark --";
+
+/// The exit code of a program that was interrupted (128 + SIGINT), as shells count.
+const INTERRUPTED: u8 = 130;
+
+/// Train agents on memory tasks and report who remembers what, for how long, at what cost.
+///
+/// Without arguments: PPO, recurrent PPO and TraceRL on the five experiments of the reference notebook, each judged
+/// over 1,000 episodes, on an environment server started for the occasion. Results are printed as tables and kept
+/// in runs/<name>/ with a report to read in a browser.
+#[derive(Debug, Parser)]
+#[command(version, args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
+pub struct Cli {
+    /// Without a subcommand: run the benchmark.
+    #[command(subcommand)]
+    pub command: Option<Subcommands>,
+    /// What to run.
+    #[command(flatten)]
+    pub plan: PlanArgs,
+    /// How to run it.
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  benchmark --quick                              the first three experiments, in about a minute
+  benchmark --seeds 5 --name five                five seeds, intervals over seeds, kept in runs/five
+  benchmark --agents tracerl,tracerl-notebook    other agents
+  benchmark --json --quick > rows.jsonl          a line of JSON for every finished row
+  benchmark --server http://10.0.0.5:7878        on a server elsewhere
+  benchmark resume runs/five                     go on with an interrupted run
+  benchmark report runs/five                     write its report again";
+
+/// What else the program does.
+#[derive(Debug, Subcommand)]
+pub enum Subcommands {
+    /// Go on with an interrupted run: what has finished is not run again, failed rows are tried again.
+    Resume {
+        /// The run's directory.
+        run_directory: PathBuf,
+        /// How to run it.
+        #[command(flatten)]
+        run: RunArgs,
+    },
+    /// Write a run's report.html again from its records.
+    Report {
+        /// The run's directory.
+        run_directory: PathBuf,
+    },
+}
+
+/// What to run.
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// Only the first three experiments.
+    #[arg(long)]
+    quick: bool,
+    /// Run every agent with the seeds 0..N.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    seeds: u64,
+    /// The agents to compare: rows of the plan, or algorithms with their defaults.
+    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    agents: Vec<String>,
+    /// A plan of one's own; experiments/notebook.toml shows the form.
+    #[arg(long, value_name = "FILE.toml")]
+    experiments: Option<PathBuf>,
+    /// Where runs are kept.
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    out: PathBuf,
+    /// The run's name; one that exists is gone on with [default: the time].
+    #[arg(long)]
+    name: Option<String>,
+}
+
+/// How to run it.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Environment servers to play on, taken in turn [default: one started for the run].
+    #[arg(long, value_name = "URL[,URL…]", value_delimiter = ',')]
+    pub server: Vec<String>,
+    /// How many agents train at once [default: the number of cores].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    jobs: Option<u64>,
+    /// Print each finished row as a line of JSON instead of tables.
+    #[arg(long)]
+    json: bool,
+    /// Show no progress on standard error.
+    #[arg(long)]
+    no_progress: bool,
+}
+
+/// What a run plays with: filled in by the program, or by a test.
+pub struct Equipment<'a> {
+    /// Who trains and judges.
+    pub contender: &'a dyn Contender,
+    /// Base URLs of environment servers, at least one.
+    pub servers: &'a [String],
+    /// Set from outside to stop the run.
+    pub stop: &'a AtomicBool,
+}
+
+impl PlanArgs {
+    /// Makes the run's directory with its configuration; `arguments` are the program's own, `algorithms` the ids
+    /// that `--agents` may name beside the plan's rows.
+    ///
+    /// # Errors
+    /// When the plan is not sound or the directory cannot be written.
+    pub fn prepare(
+        &self,
+        arguments: &[String],
+        algorithms: &[&str],
+    ) -> anyhow::Result<(RunDirectory, RunConfig)> {
+        let mut plan = self
+            .experiments
+            .as_deref()
+            .map_or_else(Plan::notebook, Plan::read)?;
+        plan.select_agents(&self.agents, algorithms)?;
+        if self.quick {
+            plan.quick();
+        }
+        let started_at = now();
+        let name = self
+            .name
+            .clone()
+            .unwrap_or_else(|| started_at.replace(':', "-").replace('Z', ""));
+        let directory = RunDirectory::new(self.out.join(&name));
+        directory.create()?;
+        let config = RunConfig {
+            run: RunInfo {
+                name,
+                seeds: self.seeds,
+                command: command_line(arguments)?,
+                commit: git_commit(),
+                started_at,
+            },
+            plan,
+        };
+        directory.write_config(&config)?;
+        Ok((directory, config))
+    }
+}
+
+/// Runs or continues a run, printing as it goes.
+///
+/// The exit code is 0 when every row finished, 1 when a row failed, 130 when the run was stopped.
+///
+/// # Errors
+/// When results cannot be read, kept or printed.
+pub fn run(
+    directory: &RunDirectory,
+    config: &RunConfig,
+    args: &RunArgs,
+    equipment: &Equipment<'_>,
+) -> anyhow::Result<ExitCode> {
+    let workers = args.jobs.map_or_else(default_workers, |jobs| jobs as usize);
+    let hidden = Display::hidden();
+    let commit = git_commit();
+    let runner = Runner {
+        config,
+        directory,
+        contender: equipment.contender,
+        servers: equipment.servers,
+        workers,
+        commit: &commit,
+        stop: equipment.stop,
+        display: &hidden,
+    };
+    let (jobs, done) = runner.count()?;
+    let display = Display::new(!args.no_progress, jobs, done);
+    let runner = Runner {
+        display: &display,
+        ..runner
+    };
+    let ending = runner.run(&mut |event| show(event, args, directory, config, &display));
+    display.end();
+    let ending = ending?;
+    directory.write_report(&report::render(&ending.records, config)?)?;
+    eprintln!("report: {}", directory.report().display());
+    if ending.remaining > 0 {
+        let resume = shlex::try_join(["resume", &directory.path().to_string_lossy()])?;
+        eprintln!(
+            "stopped with {} of {jobs} jobs to do; go on with: {PROGRAM} {resume}",
+            ending.remaining
+        );
+        return Ok(ExitCode::from(INTERRUPTED));
+    }
+    let failed = ending
+        .records
+        .iter()
+        .filter(|record| record.failure().is_some())
+        .count();
+    if failed > 0 {
+        eprintln!(
+            "{failed} rows failed; their reasons are in the report and in {}",
+            directory.records().display()
+        );
+        return Ok(ExitCode::FAILURE);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes a run's report again.
+///
+/// # Errors
+/// When the directory is not a run's or cannot be written.
+pub fn rewrite_report(run_directory: &Path) -> anyhow::Result<()> {
+    let directory = RunDirectory::new(run_directory);
+    let config = directory
+        .read_config()
+        .context("this is not the directory of a run")?;
+    let records = read_records(&directory.records())?;
+    directory.write_report(&report::render(&records, &config)?)?;
+    println!("{}", directory.report().display());
+    Ok(())
+}
+
+fn show(
+    event: Event<'_>,
+    args: &RunArgs,
+    directory: &RunDirectory,
+    config: &RunConfig,
+    display: &Display,
+) -> Result<(), Error> {
+    match event {
+        Event::Row(record) if args.json => display.print(&json::row(record)),
+        Event::Row(_) => Ok(()),
+        Event::Experiment { summary, records } => {
+            if !args.json {
+                display.print(&format!("\n{}", table::experiment_table(summary)))?;
+            }
+            directory.write_report(&report::render(records, config)?)
+        }
+    }
+}
+
+fn default_workers() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn command_line(arguments: &[String]) -> anyhow::Result<String> {
+    let arguments = shlex::try_join(arguments.iter().map(String::as_str))
+        .context("an argument cannot be quoted")?;
+    // Without arguments there is nothing to keep apart from cargo's own.
+    let line = format!("{PROGRAM} {arguments}");
+    Ok(line.trim_end_matches(" -- ").to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn help() {
+        Cli::command().debug_assert();
+        insta::assert_snapshot!(Cli::command().render_long_help());
+    }
+
+    #[test]
+    fn command_line_can_be_pasted_into_a_shell() {
+        let command = |arguments: &[&str]| {
+            command_line(
+                &arguments
+                    .iter()
+                    .map(|&argument| argument.to_owned())
+                    .collect::<Vec<_>>(),
+            )
+            .unwrap()
+        };
+        assert_eq!(command(&[]), "cargo run --release -p benchmark");
+        assert_eq!(
+            command(&["--name", "two words"]),
+            "cargo run --release -p benchmark -- --name 'two words'"
+        );
+    }
+}

@@ -1,0 +1,193 @@
+//! A run's directory, `runs/<name>/`: records, configuration, report and checkpoints.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+use crate::plan::{AgentRow, Experiment, Plan};
+use crate::records::configuration_hash;
+
+/// The paths of a run.
+#[derive(Debug, Clone)]
+pub struct RunDirectory {
+    root: PathBuf,
+}
+
+/// What a run was asked to do; `config.toml`. As a plan (`--experiments config.toml`) it repeats the run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunConfig {
+    /// The run itself.
+    pub run: RunInfo,
+    /// What it runs.
+    pub plan: Plan,
+}
+
+/// The `[run]` table of `config.toml`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunInfo {
+    /// The run's name.
+    pub name: String,
+    /// Every agent runs every experiment with the seeds `0..seeds`.
+    pub seeds: u64,
+    /// The command that started it.
+    pub command: String,
+    /// Git commit of the code when it was started.
+    pub commit: String,
+    /// When it was first started, RFC 3339.
+    pub started_at: String,
+}
+
+impl RunDirectory {
+    /// The directory at a path; nothing is created.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// Creates the directory, unless it is there.
+    ///
+    /// # Errors
+    /// When it cannot be created.
+    pub fn create(&self) -> Result<(), Error> {
+        std::fs::create_dir_all(&self.root).map_err(Error::write(&self.root))
+    }
+
+    /// The directory itself.
+    pub fn path(&self) -> &Path {
+        &self.root
+    }
+
+    /// One line of JSON a finished job.
+    pub fn records(&self) -> PathBuf {
+        self.root.join("records.jsonl")
+    }
+
+    /// The page for people.
+    pub fn report(&self) -> PathBuf {
+        self.root.join("report.html")
+    }
+
+    /// What the run was asked to do.
+    pub fn config(&self) -> PathBuf {
+        self.root.join("config.toml")
+    }
+
+    /// A job's own directory, named so that people find it and other settings never meet its checkpoints.
+    pub fn job(&self, experiment: &Experiment, agent: &AgentRow, seed: u64) -> PathBuf {
+        let hash = configuration_hash(experiment, agent, seed);
+        self.root.join("checkpoints").join(format!(
+            "{}-{}-seed{seed}-{hash}",
+            agent.name, experiment.name
+        ))
+    }
+
+    /// Writes the report.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write_report(&self, html: &str) -> Result<(), Error> {
+        replace(&self.report(), html)
+    }
+
+    /// Writes the configuration.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write_config(&self, config: &RunConfig) -> Result<(), Error> {
+        replace(&self.config(), &config.to_toml()?)
+    }
+
+    /// Reads the configuration.
+    ///
+    /// # Errors
+    /// When the directory is not a run's, or its configuration is not sound.
+    pub fn read_config(&self) -> Result<RunConfig, Error> {
+        let path = self.config();
+        let text = std::fs::read_to_string(&path).map_err(Error::read(&path))?;
+        RunConfig::from_toml(&text, &path)
+    }
+}
+
+/// Replaces a file as a whole: a reader sees the old or the new one, never half of it.
+fn replace(path: &Path, text: &str) -> Result<(), Error> {
+    let beside = path.with_extension("partial");
+    std::fs::write(&beside, text).map_err(Error::write(&beside))?;
+    std::fs::rename(&beside, path).map_err(Error::write(path))
+}
+
+impl RunConfig {
+    /// The configuration as TOML.
+    ///
+    /// # Errors
+    /// When the plan holds a value that TOML has not, such as null.
+    pub fn to_toml(&self) -> Result<String, Error> {
+        #[derive(Serialize)]
+        struct File<'a> {
+            run: &'a RunInfo,
+            #[serde(flatten)]
+            plan: &'a Plan,
+        }
+        toml::to_string(&File {
+            run: &self.run,
+            plan: &self.plan,
+        })
+        .map_err(|error| Error::Encode {
+            what: "the run's configuration",
+            reason: error.to_string(),
+        })
+    }
+
+    fn from_toml(text: &str, path: &Path) -> Result<Self, Error> {
+        #[derive(Deserialize)]
+        struct File {
+            run: RunInfo,
+        }
+        let File { run } = toml::from_str(text).map_err(|error| Error::PlanSyntax {
+            path: path.to_owned(),
+            reason: error.to_string(),
+        })?;
+        Ok(Self {
+            run,
+            plan: Plan::from_toml(text, path)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures;
+
+    #[test]
+    fn configuration_round_trips_and_is_a_plan() {
+        let mut config = fixtures::config();
+        config.plan.agents[0]
+            .overrides
+            .insert("hidden_size".into(), 64.into());
+        let root = tempfile::tempdir().unwrap();
+        let directory = RunDirectory::new(root.path().join("x"));
+        directory.create().unwrap();
+        directory.write_config(&config).unwrap();
+        assert_eq!(directory.read_config().unwrap(), config);
+        assert_eq!(Plan::read(&directory.config()).unwrap(), config.plan);
+        assert_eq!(
+            std::fs::read_dir(directory.path()).unwrap().count(),
+            1,
+            "no partial file is left"
+        );
+    }
+
+    #[test]
+    fn a_directory_that_is_no_run_is_told() {
+        let error = RunDirectory::new("does/not/exist")
+            .read_config()
+            .unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with("cannot read does/not/exist/config.toml:"),
+            "{error}"
+        );
+    }
+}

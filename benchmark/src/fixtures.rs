@@ -1,0 +1,173 @@
+//! Fixed records for tests.
+
+use std::collections::BTreeMap;
+
+use crate::contender::{EvaluationMode, EvaluationRecord, MemoryView, Outcome};
+use crate::directory::{RunConfig, RunInfo};
+use crate::plan::{AgentRow, EvalPlan, Experiment, Plan};
+use crate::records::{Record, RowResult, SCHEMA_VERSION, configuration_hash};
+
+/// Two experiments, delay 4 EASY and HARD, with three agents.
+pub fn plan() -> Plan {
+    let agents = ["ppo", "recurrent-ppo", "tracerl"].map(agent).to_vec();
+    Plan {
+        agents,
+        experiments: vec![experiment(4, 0), experiment(4, 1)],
+    }
+}
+
+pub fn agent(name: &str) -> AgentRow {
+    AgentRow {
+        name: name.into(),
+        algorithm: name.into(),
+        overrides: BTreeMap::new(),
+        tuned: false,
+        optional: false,
+    }
+}
+
+pub fn experiment(delay: u64, difficulty: u64) -> Experiment {
+    let mode = if difficulty == 0 { "easy" } else { "hard" };
+    Experiment {
+        name: format!("delay-{delay}-{mode}"),
+        spec_id: "MemoryTask-v0".into(),
+        total_timesteps: 14_000,
+        kwargs: BTreeMap::from([
+            ("delay".into(), delay.into()),
+            ("difficulty".into(), difficulty.into()),
+        ]),
+        draws: BTreeMap::new(),
+        eval: EvalPlan {
+            delays: vec![2 * delay, 16 * delay],
+            ..EvalPlan::default()
+        },
+    }
+}
+
+fn record_of(
+    agent_name: &str,
+    delay: u64,
+    difficulty: u64,
+    seed: u64,
+    result: RowResult,
+) -> Record {
+    let (experiment, agent) = (experiment(delay, difficulty), agent(agent_name));
+    Record {
+        schema_version: SCHEMA_VERSION,
+        commit: "0123456789abcdef0123456789abcdef01234567".into(),
+        configuration_hash: configuration_hash(&experiment, &agent, seed),
+        finished_at: "2026-01-02T03:04:05Z".into(),
+        experiment,
+        agent,
+        seed,
+        result,
+    }
+}
+
+pub fn failed_record(
+    agent_name: &str,
+    delay: u64,
+    difficulty: u64,
+    seed: u64,
+    reason: &str,
+) -> Record {
+    record_of(
+        agent_name,
+        delay,
+        difficulty,
+        seed,
+        RowResult::Failed {
+            reason: reason.into(),
+        },
+    )
+}
+
+/// An agent that remembers: greedy 1, sampled 0.97, scrambled 0.99, emptied 0.02.
+pub fn record(agent_name: &str, delay: u64, difficulty: u64, seed: u64) -> Record {
+    record_with_returns(agent_name, delay, difficulty, seed, [1.0, 0.97, 0.99, 0.02])
+}
+
+/// An agent with these mean returns: greedy, sampled, scrambled, emptied.
+pub fn record_with_returns(
+    name: &str,
+    delay: u64,
+    difficulty: u64,
+    seed: u64,
+    returns: [f64; 4],
+) -> Record {
+    let outcome = outcome(delay, returns);
+    record_of(
+        name,
+        delay,
+        difficulty,
+        seed,
+        RowResult::Finished(Box::new(outcome)),
+    )
+}
+
+fn outcome(delay: u64, returns: [f64; 4]) -> Outcome {
+    let judged = |delay, mode, mean_return: f64| EvaluationRecord {
+        delay: Some(delay),
+        mode,
+        mean_return,
+        std_return: (1.0 - mean_return * mean_return).max(0.0).sqrt(),
+        episodes: 1000,
+    };
+    let mut evaluations: Vec<_> = EvaluationMode::ALL
+        .into_iter()
+        .zip(returns)
+        .map(|(mode, mean)| judged(delay, mode, mean))
+        .collect();
+    for further in [2 * delay, 16 * delay] {
+        evaluations.push(judged(further, EvaluationMode::Greedy, returns[0]));
+        evaluations.push(judged(further, EvaluationMode::Scrambled, returns[2] - 0.1));
+    }
+    Outcome {
+        trained_steps: 5_120,
+        steps_per_s: 60_234.5,
+        train_duration_s: 0.085,
+        solved_at: (returns[0] >= 0.95).then_some(4_096),
+        parameters: 12_345,
+        hyperparameters: BTreeMap::from([
+            ("gae_lambda".into(), 0.3.into()),
+            ("learning_rate".into(), 0.002.into()),
+        ]),
+        learning_curve: vec![(1_024, 0.0), (3_072, returns[0] / 2.0), (5_120, returns[0])],
+        evaluations,
+        memory_view: None,
+    }
+}
+
+/// Two slots over `delay` steps: the cue stays in slot 0, slot 1 holds the newest entry; attention ends on the cue.
+pub fn memory_view(delay: u32) -> MemoryView {
+    let steps: Vec<u32> = (0..delay).collect();
+    let last = delay - 1;
+    MemoryView {
+        slots: 2,
+        cue_step: Some(0),
+        write_step: steps
+            .iter()
+            .flat_map(|&step| [Some(0), (step > 0).then_some(step)])
+            .collect(),
+        usefulness: steps.iter().flat_map(|_| [2.0, -1.0]).collect(),
+        attention: steps
+            .iter()
+            .flat_map(|&step| if step == last { [0.9, 0.1] } else { [0.5, 0.5] })
+            .collect(),
+        steps,
+    }
+}
+
+/// The configuration of a run of [`plan`].
+pub fn config() -> RunConfig {
+    RunConfig {
+        run: RunInfo {
+            name: "example".into(),
+            seeds: 2,
+            command: "cargo run --release -p benchmark -- --seeds 2 --name example".into(),
+            commit: "0123456789abcdef0123456789abcdef01234567".into(),
+            started_at: "2026-01-02T03:04:05Z".into(),
+        },
+        plan: plan(),
+    }
+}

@@ -1,0 +1,70 @@
+//! `--json`: a finished row as one line of JSON.
+
+use serde::Serialize;
+
+use crate::contender::EvaluationMode;
+use crate::records::Record;
+
+/// A row as JSON. Numbers that a failed or partial row has not are `null`.
+#[derive(Debug, Serialize)]
+struct Row<'a> {
+    agent: &'a str,
+    /// The delay trained on and judged at.
+    delay: Option<u64>,
+    /// `EASY` or `HARD`.
+    mode: Option<&'static str>,
+    /// 0 for `EASY`, 1 for `HARD`.
+    difficulty: Option<u64>,
+    seed: u64,
+    /// Greedy evaluation.
+    mean_return: Option<f64>,
+    /// Over the episodes of the greedy evaluation.
+    std_return: Option<f64>,
+    episodes: Option<u64>,
+    scrambled_return: Option<f64>,
+    emptied_return: Option<f64>,
+    trained_steps: Option<u64>,
+    steps_per_s: Option<f64>,
+    /// Of training, in seconds.
+    duration_s: Option<f64>,
+    /// Why the row failed; only in failed rows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
+}
+
+/// The record as one line of JSON, without the line's end.
+pub fn row(record: &Record) -> String {
+    let outcome = record.outcome();
+    let delay = record.experiment.delay();
+    let evaluation = |mode| outcome.and_then(|outcome| outcome.evaluation(delay, mode));
+    let greedy = evaluation(EvaluationMode::Greedy);
+    let row = Row {
+        agent: &record.agent.name,
+        delay,
+        mode: record.experiment.mode(),
+        difficulty: record.experiment.difficulty(),
+        seed: record.seed,
+        mean_return: greedy.map(|judged| judged.mean_return),
+        std_return: greedy.map(|judged| judged.std_return),
+        episodes: greedy.map(|judged| judged.episodes),
+        scrambled_return: evaluation(EvaluationMode::Scrambled).map(|judged| judged.mean_return),
+        emptied_return: evaluation(EvaluationMode::Emptied).map(|judged| judged.mean_return),
+        trained_steps: outcome.map(|outcome| outcome.trained_steps),
+        steps_per_s: outcome.map(|outcome| outcome.steps_per_s),
+        duration_s: outcome.map(|outcome| outcome.train_duration_s),
+        error: record.failure(),
+    };
+    serde_json::to_string(&row).expect("a row has only strings and numbers")
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::fixtures;
+
+    #[test]
+    fn rows() {
+        let finished = super::row(&fixtures::record("tracerl", 4, 1, 0));
+        let failed = super::row(&fixtures::failed_record("ppo", 16, 0, 3, "no server"));
+        insta::assert_snapshot!(format!("{finished}\n{failed}"));
+    }
+}

@@ -1,0 +1,478 @@
+//! What to run: experiments (a task and a budget) × agents (an algorithm and its settings) × seeds.
+//!
+//! A plan is a TOML file. The default one, the reference notebook's five experiments, is
+//! `experiments/notebook.toml` and compiled in; `--experiments` reads another of the same form.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::error::Error;
+
+/// The compiled-in default plan.
+const NOTEBOOK: &str = include_str!("../experiments/notebook.toml");
+
+/// How many experiments `--quick` keeps.
+const QUICK_EXPERIMENTS: usize = 3;
+
+/// Experiments and agents; every agent runs every experiment once a seed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// The rows of the comparison.
+    pub agents: Vec<AgentRow>,
+    /// The tasks, in the order in which they are run and shown.
+    pub experiments: Vec<Experiment>,
+}
+
+/// One row of the comparison: an algorithm with settings that are the same for every experiment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AgentRow {
+    /// What the row is called in tables and figures.
+    pub name: String,
+    /// The algorithm's id in the agent's table of algorithms.
+    pub algorithm: String,
+    /// Hyper-parameters that differ from the algorithm's defaults.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub overrides: BTreeMap<String, Value>,
+    /// Whether the overrides were searched for on these tasks; such rows are marked wherever they appear.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub tuned: bool,
+    /// Whether the row runs only when `--agents` names it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub optional: bool,
+}
+
+/// One task with its training budget.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Experiment {
+    /// What the experiment is called; unique in its plan.
+    pub name: String,
+    /// The environment's spec id, such as `MemoryTask-v0`.
+    #[serde(rename = "env")]
+    pub spec_id: String,
+    /// Environment steps to train for, at most (a learner may stop early when it has solved the task).
+    pub total_timesteps: u64,
+    /// The environment's arguments (`delay`, `difficulty`, `delay_min`, …).
+    #[serde(rename = "env_args", default)]
+    pub kwargs: BTreeMap<String, Value>,
+    /// Reset options that training draws anew for each rollout, log-uniformly between these bounds: all lanes then
+    /// share, say, a delay, and longer and shorter episodes are mixed over time.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub draws: BTreeMap<String, (u64, u64)>,
+    /// How the trained agent is judged.
+    #[serde(rename = "evaluation", default)]
+    pub eval: EvalPlan,
+}
+
+/// How a trained agent is judged.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EvalPlan {
+    /// Episodes an evaluation at the experiment's own delay takes; even, half of them for each cue.
+    #[serde(default = "default_episodes")]
+    pub episodes: u64,
+    /// Further delays to evaluate at, for success against delay.
+    #[serde(default)]
+    pub delays: Vec<u64>,
+    /// Episodes an evaluation at each further delay takes; even.
+    #[serde(default = "default_delay_episodes")]
+    pub delay_episodes: u64,
+}
+
+impl Default for EvalPlan {
+    fn default() -> Self {
+        Self {
+            episodes: default_episodes(),
+            delays: Vec::new(),
+            delay_episodes: default_delay_episodes(),
+        }
+    }
+}
+
+fn default_episodes() -> u64 {
+    1000
+}
+
+fn default_delay_episodes() -> u64 {
+    200
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the signature serde's skip_serializing_if asks for"
+)]
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+impl Experiment {
+    /// The delay trained on (the longest, when episodes draw theirs), for tasks that have one.
+    pub fn delay(&self) -> Option<u64> {
+        self.kwargs.get("delay").and_then(Value::as_u64)
+    }
+
+    /// The shortest and longest delay trained on.
+    pub fn delay_range(&self) -> Option<(u64, u64)> {
+        if let Some(&drawn) = self.draws.get("delay") {
+            return Some(drawn);
+        }
+        let longest = self.delay()?;
+        let shortest = self.kwargs.get("delay_min").and_then(Value::as_u64);
+        Some((shortest.unwrap_or(longest), longest))
+    }
+
+    /// The task's difficulty: 0 or 1, for tasks that have one.
+    pub fn difficulty(&self) -> Option<u64> {
+        self.kwargs.get("difficulty").and_then(Value::as_u64)
+    }
+
+    /// The notebook's name of the difficulty: `EASY` for 0, `HARD` for 1.
+    pub fn mode(&self) -> Option<&'static str> {
+        match self.difficulty()? {
+            0 => Some("EASY"),
+            1 => Some("HARD"),
+            _ => None,
+        }
+    }
+}
+
+impl Plan {
+    /// The reference notebook's five experiments with the three main agents (and optional further rows).
+    ///
+    /// # Errors
+    /// Never for the file as committed; a test reads it.
+    pub fn notebook() -> Result<Self, Error> {
+        Self::from_toml(NOTEBOOK, Path::new("experiments/notebook.toml"))
+    }
+
+    /// Reads a plan from a file.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is not a sound plan.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        let text = std::fs::read_to_string(path).map_err(Error::read(path))?;
+        Self::from_toml(&text, path)
+    }
+
+    /// Parses and checks a plan; `path` is named in errors.
+    ///
+    /// A run's own `config.toml` is accepted too: its `[run]` table is passed over.
+    ///
+    /// # Errors
+    /// When the text is not TOML of a plan's form, or the plan is not sound.
+    pub fn from_toml(text: &str, path: &Path) -> Result<Self, Error> {
+        let syntax = |error: toml::de::Error| Error::PlanSyntax {
+            path: path.to_owned(),
+            reason: error.to_string(),
+        };
+        let mut table: toml::Table = toml::from_str(text).map_err(syntax)?;
+        let plan: Self = match table.remove("run") {
+            Some(_) => table.try_into().map_err(syntax)?,
+            // Parsed from the text, for errors then name line and column.
+            None => toml::from_str(text).map_err(syntax)?,
+        };
+        plan.check()?;
+        Ok(plan)
+    }
+
+    /// Keeps the first experiments only: a minute's worth.
+    pub fn quick(&mut self) {
+        self.experiments.truncate(QUICK_EXPERIMENTS);
+    }
+
+    /// Keeps the rows that `names` lists, in that order; a name that is no row but an algorithm's id becomes a row
+    /// with the algorithm's defaults. Without names the rows that are not optional stay.
+    ///
+    /// # Errors
+    /// When a name is neither.
+    pub fn select_agents(&mut self, names: &[String], algorithms: &[&str]) -> Result<(), Error> {
+        if names.is_empty() {
+            self.agents.retain(|agent| !agent.optional);
+            return Ok(());
+        }
+        let mut selected = Vec::with_capacity(names.len());
+        for name in names {
+            let row = self
+                .agents
+                .iter()
+                .find(|agent| agent.name == *name)
+                .cloned();
+            let default_row = || {
+                algorithms
+                    .contains(&name.as_str())
+                    .then(|| AgentRow::with_defaults(name))
+            };
+            let row = row
+                .or_else(default_row)
+                .ok_or_else(|| self.unknown_agent(name, algorithms))?;
+            // Named is wanted: a run's configuration lists the row as any other.
+            selected.push(AgentRow {
+                optional: false,
+                ..row
+            });
+        }
+        self.agents = selected;
+        self.check()
+    }
+
+    fn unknown_agent(&self, name: &str, algorithms: &[&str]) -> Error {
+        let mut known: Vec<&str> = self
+            .agents
+            .iter()
+            .map(|agent| agent.name.as_str())
+            .collect();
+        known.extend(
+            algorithms
+                .iter()
+                .filter(|id| !self.agents.iter().any(|agent| agent.name == **id)),
+        );
+        Error::UnknownAgent {
+            name: name.to_owned(),
+            known: known.join(", "),
+        }
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        check_names(
+            "agents",
+            self.agents.iter().map(|agent| agent.name.as_str()),
+        )?;
+        check_names(
+            "experiments",
+            self.experiments
+                .iter()
+                .map(|experiment| experiment.name.as_str()),
+        )?;
+        for (index, experiment) in self.experiments.iter().enumerate() {
+            experiment.check().map_err(|reason| Error::PlanContent {
+                place: format!("experiments[{index}] {:?}", experiment.name),
+                reason,
+            })?;
+        }
+        Ok(())
+    }
+}
+
+impl AgentRow {
+    /// A row named after its algorithm, with that algorithm's defaults.
+    fn with_defaults(algorithm: &str) -> Self {
+        Self {
+            name: algorithm.to_owned(),
+            algorithm: algorithm.to_owned(),
+            overrides: BTreeMap::new(),
+            tuned: false,
+            optional: false,
+        }
+    }
+}
+
+impl Experiment {
+    fn check(&self) -> Result<(), String> {
+        if self.total_timesteps == 0 {
+            return Err("total_timesteps must be at least 1".to_owned());
+        }
+        for (key, episodes) in [
+            ("episodes", self.eval.episodes),
+            ("delay_episodes", self.eval.delay_episodes),
+        ] {
+            if episodes == 0 || episodes % 2 == 1 {
+                return Err(format!(
+                    "evaluation.{key} must be even and at least 2, half for each cue; it is {episodes}"
+                ));
+            }
+        }
+        if let Some((name, (low, high))) = self
+            .draws
+            .iter()
+            .find(|(_, (low, high))| *low == 0 || low > high)
+        {
+            return Err(format!(
+                "draws.{name} must be [low, high] with 1 <= low <= high; it is [{low}, {high}]"
+            ));
+        }
+        if self.eval.delays.contains(&0) {
+            return Err("evaluation.delays must be at least 1; one is 0".to_owned());
+        }
+        Ok(())
+    }
+}
+
+fn check_names<'a>(list: &str, names: impl Iterator<Item = &'a str>) -> Result<(), Error> {
+    let mut seen = HashSet::new();
+    for (index, name) in names.enumerate() {
+        let problem = |reason: &str| {
+            Err(Error::PlanContent {
+                place: format!("{list}[{index}] {name:?}"),
+                reason: reason.to_owned(),
+            })
+        };
+        if name.is_empty()
+            || !name
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+        {
+            return problem("a name is made of letters, digits, '-', '_' and '.'");
+        }
+        if !seen.insert(name) {
+            return problem("the name is taken by an earlier entry; names are unique");
+        }
+    }
+    if seen.is_empty() {
+        return Err(Error::PlanContent {
+            place: list.to_owned(),
+            reason: "the plan has none".to_owned(),
+        });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Plan, Error> {
+        Plan::from_toml(text, Path::new("plan.toml"))
+    }
+
+    const SMALL: &str = r#"
+        [[agents]]
+        name = "ppo"
+        algorithm = "ppo"
+        [[agents]]
+        name = "wide"
+        algorithm = "ppo"
+        optional = true
+        overrides = { hidden_size = 128 }
+        [[experiments]]
+        name = "short"
+        env = "MemoryTask-v0"
+        total_timesteps = 10
+        env_args = { delay = 8, delay_min = 2, difficulty = 1 }
+    "#;
+
+    #[test]
+    fn notebook_has_the_five_experiments_and_the_three_agents() {
+        let mut plan = Plan::notebook().unwrap();
+        let experiments: Vec<_> = plan
+            .experiments
+            .iter()
+            .map(|e| (e.delay().unwrap(), e.mode().unwrap(), e.total_timesteps))
+            .collect();
+        assert_eq!(
+            experiments,
+            [
+                (4, "EASY", 10_000),
+                (4, "HARD", 14_000),
+                (16, "EASY", 56_000),
+                (32, "HARD", 160_000),
+                (256, "EASY", 2_560_000)
+            ]
+        );
+        assert!(plan.experiments.iter().all(|e| e.eval.episodes == 1000));
+        plan.select_agents(&[], &[]).unwrap();
+        let agents: Vec<_> = plan
+            .agents
+            .iter()
+            .map(|agent| agent.name.as_str())
+            .collect();
+        assert_eq!(agents, ["ppo", "recurrent-ppo", "tracerl"]);
+        plan.quick();
+        assert_eq!(plan.experiments.len(), 3);
+    }
+
+    #[test]
+    fn length_trains_on_a_range_and_judges_far_beyond_it() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments/length.toml");
+        let plan = Plan::read(&path).unwrap();
+        assert_eq!(plan.experiments[0].delay_range(), Some((4, 256)));
+        assert_eq!(plan.experiments[0].eval.delays.last(), Some(&65_536));
+    }
+
+    #[test]
+    fn defaults_and_ranges() {
+        let plan = parse(SMALL).unwrap();
+        let experiment = &plan.experiments[0];
+        assert_eq!(experiment.delay_range(), Some((2, 8)));
+        let drawn = parse(&(SMALL.to_owned() + "draws = { delay = [4, 6] }")).unwrap();
+        assert_eq!(drawn.experiments[0].delay_range(), Some((4, 6)));
+        assert_eq!(experiment.mode(), Some("HARD"));
+        assert_eq!(
+            experiment.eval,
+            EvalPlan {
+                episodes: 1000,
+                delays: vec![],
+                delay_episodes: 200
+            }
+        );
+        assert_eq!(plan.agents[1].overrides["hidden_size"], Value::from(128));
+    }
+
+    #[test]
+    fn agents_are_selected_by_row_or_algorithm() {
+        let mut plan = parse(SMALL).unwrap();
+        plan.select_agents(&["tracerl".into(), "wide".into()], &["ppo", "tracerl"])
+            .unwrap();
+        let names: Vec<_> = plan
+            .agents
+            .iter()
+            .map(|agent| agent.name.as_str())
+            .collect();
+        assert_eq!(names, ["tracerl", "wide"]);
+        let error = plan
+            .select_agents(&["dqn".into()], &["ppo", "tracerl"])
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "no agent is called \"dqn\"; there are: tracerl, wide, ppo"
+        );
+    }
+
+    #[test]
+    fn a_run_configuration_is_a_plan() {
+        let text = format!("[run]\nname = \"x\"\n{SMALL}");
+        assert_eq!(parse(&text).unwrap(), parse(SMALL).unwrap());
+    }
+
+    #[test]
+    fn errors_name_the_place() {
+        let odd = SMALL.to_owned() + "evaluation = { episodes = 7 }";
+        assert_eq!(
+            parse(&odd).unwrap_err().to_string(),
+            "experiments[0] \"short\": evaluation.episodes must be even and at least 2, half for each cue; it is 7"
+        );
+        let twice = SMALL.replace("\"wide\"", "\"ppo\"");
+        assert_eq!(
+            parse(&twice).unwrap_err().to_string(),
+            "agents[1] \"ppo\": the name is taken by an earlier entry; names are unique"
+        );
+        let upside_down = SMALL.to_owned() + "draws = { delay = [256, 4] }";
+        assert_eq!(
+            parse(&upside_down).unwrap_err().to_string(),
+            "experiments[0] \"short\": draws.delay must be [low, high] with 1 <= low <= high; it is [256, 4]"
+        );
+        let path = SMALL.replace("\"short\"", "\"../short\"");
+        assert!(
+            parse(&path)
+                .unwrap_err()
+                .to_string()
+                .starts_with("experiments[0] \"../short\": a name is made of")
+        );
+        let typo = SMALL.replace("total_timesteps", "timesteps");
+        let message = parse(&typo).unwrap_err().to_string();
+        assert!(
+            message.contains("line 13") && message.contains("timesteps"),
+            "{message}"
+        );
+        assert_eq!(
+            parse("agents = []\nexperiments = []")
+                .unwrap_err()
+                .to_string(),
+            "agents: the plan has none"
+        );
+    }
+}

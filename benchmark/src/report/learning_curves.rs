@@ -1,0 +1,123 @@
+//! Learning curves: mean return of recent training episodes against environment steps.
+
+use super::svg::{Panel, return_domain};
+use super::{Colours, seed_list};
+use crate::format::{fixed, thousands};
+use crate::statistics::mean;
+use crate::summary::{AgentSummary, ExperimentSummary};
+
+/// Points along a mean curve.
+const GRID: u64 = 120;
+
+/// One experiment's panel: a thin line a seed, a thick one for their mean, a dot where training ended.
+pub fn panel(summary: &ExperimentSummary<'_>, colours: &Colours) -> String {
+    let budget = summary.experiment.total_timesteps;
+    let curves = || summary.agents.iter().flat_map(curves);
+    let longest = curves()
+        .filter_map(|curve| curve.last())
+        .map(|(steps, _)| *steps)
+        .chain([budget])
+        .max();
+    let domain = return_domain(curves().flatten().map(|(_, value)| *value));
+    let mut panel = Panel::of_returns((0.0, longest.unwrap_or(budget) as f64), false, domain);
+    panel.label_x("environment steps");
+    for agent in &summary.agents {
+        draw(&mut panel, agent, colours.class(&agent.agent.name));
+    }
+    panel
+        .svg
+        .finish(&format!("Learning curves, {}", summary.title()))
+}
+
+fn draw(panel: &mut Panel, summary: &AgentSummary<'_>, colour: &str) {
+    let curves: Vec<&[(u64, f64)]> = curves(summary).collect();
+    let Some(end) = curves
+        .iter()
+        .filter_map(|curve| curve.last())
+        .map(|(steps, _)| *steps)
+        .max()
+    else {
+        return;
+    };
+    let name = &summary.agent.name;
+    if curves.len() > 1 {
+        for curve in &curves {
+            let points: Vec<_> = curve
+                .iter()
+                .map(|(steps, value)| panel.point(*steps as f64, *value))
+                .collect();
+            panel
+                .svg
+                .polyline(&format!("curve seed {colour}"), &points, "");
+        }
+    }
+    let average: Vec<_> = (0..=GRID)
+        .filter_map(|index| {
+            let steps = end as f64 * index as f64 / GRID as f64;
+            let values: Vec<f64> = curves
+                .iter()
+                .filter_map(|curve| value_at(curve, steps))
+                .collect();
+            // Before every seed has finished an episode there is no mean over seeds.
+            (values.len() == curves.len())
+                .then(|| mean(&values))
+                .flatten()
+                .map(|value| panel.point(steps, value))
+        })
+        .collect();
+    panel.svg.polyline(
+        &format!("curve mean {colour}"),
+        &average,
+        &format!("{name}, {}", seed_list(curves.len())),
+    );
+    for (record, outcome) in &summary.finished {
+        if let Some((steps, value)) = outcome.learning_curve.last() {
+            let title = format!(
+                "{name}, seed {}: {} after {} steps",
+                record.seed,
+                fixed(*value, 2),
+                thousands(*steps)
+            );
+            panel.svg.dot(
+                &format!("end {colour}"),
+                panel.point(*steps as f64, *value),
+                3.0,
+                &title,
+            );
+        }
+    }
+}
+
+fn curves<'a>(summary: &'a AgentSummary<'_>) -> impl Iterator<Item = &'a [(u64, f64)]> {
+    summary
+        .finished
+        .iter()
+        .map(|(_, outcome)| outcome.learning_curve.as_slice())
+        .filter(|curve| !curve.is_empty())
+}
+
+/// The curve's value after so many steps, linear between its points; before its first point none, after its last
+/// the last (a learner that has solved the task stops).
+fn value_at(curve: &[(u64, f64)], steps: f64) -> Option<f64> {
+    let after = curve.partition_point(|(at, _)| *at as f64 <= steps);
+    let (from, value) = *curve.get(after.checked_sub(1)?)?;
+    let Some(&(to, next)) = curve.get(after) else {
+        return Some(value);
+    };
+    Some(value + (next - value) * (steps - from as f64) / (to - from) as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::value_at;
+
+    #[test]
+    fn values_between_points() {
+        let curve = [(10, 0.0), (20, 1.0)];
+        assert_eq!(
+            [5.0, 10.0, 15.0, 20.0, 99.0].map(|at| value_at(&curve, at)),
+            [None, Some(0.0), Some(0.5), Some(1.0), Some(1.0)]
+        );
+        assert_eq!(value_at(&[], 1.0), None);
+    }
+}

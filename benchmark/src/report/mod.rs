@@ -1,0 +1,489 @@
+//! The report: records in, one self-contained page of HTML out. Nothing is read or written here.
+
+mod learning_curves;
+mod remembered_or_lucky;
+mod retention;
+mod success_by_delay;
+mod svg;
+
+use std::collections::BTreeSet;
+
+use minijinja::Environment;
+use serde::Serialize;
+
+use crate::contender::EvaluationMode;
+use crate::directory::RunConfig;
+use crate::error::Error;
+use crate::format::{compact, fixed, thousands};
+use crate::records::Record;
+use crate::statistics::Estimate;
+use crate::summary::{AgentSummary, CHANCE_BAR, ExperimentSummary, RECALL_BAR, Verdict, summarize};
+
+/// How many colours the page's style defines for agents.
+const COLOURS: usize = 8;
+
+/// Renders the page.
+///
+/// # Errors
+/// When the template fails or the configuration cannot be written as TOML.
+pub fn render(records: &[Record], config: &RunConfig) -> Result<String, Error> {
+    let summaries = summarize(records, &config.plan);
+    let page = Page::new(records, &summaries, config)?;
+    let mut environment = Environment::new();
+    environment.add_template("report.html", include_str!("report.html"))?;
+    Ok(environment
+        .get_template("report.html")?
+        .render(minijinja::value::Serde(page))?)
+}
+
+/// Which colour an agent has, the same in every figure.
+struct Colours {
+    names: Vec<String>,
+    classes: Vec<String>,
+}
+
+impl Colours {
+    fn new(summaries: &[ExperimentSummary<'_>]) -> Self {
+        let mut names: Vec<String> = Vec::new();
+        for agent in summaries.iter().flat_map(|summary| &summary.agents) {
+            if !names.contains(&agent.agent.name) {
+                names.push(agent.agent.name.clone());
+            }
+        }
+        let classes = (0..names.len().max(1))
+            .map(|index| format!("c{}", index % COLOURS))
+            .collect();
+        Self { names, classes }
+    }
+
+    fn class(&self, name: &str) -> &str {
+        let index = self
+            .names
+            .iter()
+            .position(|known| known == name)
+            .unwrap_or(0);
+        &self.classes[index]
+    }
+}
+
+/// Everything the template shows.
+#[derive(Serialize)]
+struct Page {
+    name: String,
+    started_at: String,
+    command: String,
+    seeds: u64,
+    commit: String,
+    /// Commits that rows were made with; more than one is worth a warning.
+    row_commits: Vec<String>,
+    config_toml: String,
+    recall_bar: String,
+    chance_bar: String,
+    legend: Vec<LegendEntry>,
+    experiments: Vec<Heading>,
+    rows: Vec<GridRow>,
+    table: Vec<TableRow>,
+    learning_curves: Vec<Figure>,
+    remembered_or_lucky: Vec<Figure>,
+    success_by_delay: Vec<Figure>,
+    retention: Vec<Figure>,
+    failures: Vec<Failure>,
+    jobs: Vec<JobRow>,
+}
+
+#[derive(Serialize)]
+struct LegendEntry {
+    name: String,
+    class: String,
+}
+
+#[derive(Serialize)]
+struct Heading {
+    title: String,
+    budget: String,
+}
+
+/// One agent's line at a glance.
+#[derive(Serialize)]
+struct GridRow {
+    name: String,
+    class: String,
+    tuned: bool,
+    /// In how many experiments it remembers, of how many it has rows in.
+    remembers: usize,
+    of: usize,
+    cells: Vec<Option<GridCell>>,
+}
+
+#[derive(Serialize)]
+struct GridCell {
+    verdict: &'static str,
+    class: &'static str,
+    greedy: String,
+    detail: String,
+}
+
+/// One agent on one experiment, over seeds.
+#[derive(Serialize)]
+struct TableRow {
+    experiment: String,
+    /// The first agent of an experiment: a rule is drawn above.
+    first: bool,
+    agent: String,
+    tuned: bool,
+    class: String,
+    seeds: usize,
+    returns: Vec<ReturnCell>,
+    interquartile_mean: String,
+    std_return: String,
+    recalling: String,
+    steps_to_solve: String,
+    trained_steps: String,
+    steps_per_s: String,
+    duration_s: String,
+    parameters: String,
+}
+
+/// A mean over seeds, its interval below it.
+#[derive(Serialize)]
+struct ReturnCell {
+    mean: String,
+    interval: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Figure {
+    title: String,
+    caption: String,
+    svg: String,
+}
+
+#[derive(Serialize)]
+struct Failure {
+    agent: String,
+    experiment: String,
+    seed: u64,
+    reason: String,
+}
+
+/// One row of the records.
+#[derive(Serialize)]
+struct JobRow {
+    agent: String,
+    experiment: String,
+    seed: u64,
+    returns: Vec<String>,
+    solved_at: String,
+    duration_s: String,
+    hyperparameters: String,
+    hash: String,
+    finished_at: String,
+}
+
+impl Page {
+    fn new(
+        records: &[Record],
+        summaries: &[ExperimentSummary<'_>],
+        config: &RunConfig,
+    ) -> Result<Self, Error> {
+        let colours = Colours::new(summaries);
+        let row_commits: BTreeSet<&str> = records
+            .iter()
+            .map(|record| record.commit.as_str())
+            .collect();
+        let entry = |name: &String| LegendEntry {
+            name: name.clone(),
+            class: colours.class(name).to_owned(),
+        };
+        let figure = |summary: &ExperimentSummary<'_>, svg| Figure {
+            title: summary.title(),
+            caption: String::new(),
+            svg,
+        };
+        let figures = |draw: &dyn Fn(&ExperimentSummary<'_>) -> Option<String>| -> Vec<Figure> {
+            summaries
+                .iter()
+                .filter_map(|summary| draw(summary).map(|svg| figure(summary, svg)))
+                .collect()
+        };
+        Ok(Self {
+            name: config.run.name.clone(),
+            started_at: config.run.started_at.clone(),
+            command: config.run.command.clone(),
+            seeds: config.run.seeds,
+            commit: config.run.commit.clone(),
+            row_commits: row_commits.into_iter().map(str::to_owned).collect(),
+            config_toml: config.to_toml()?,
+            recall_bar: fixed(RECALL_BAR, 2),
+            chance_bar: fixed(CHANCE_BAR, 1),
+            legend: colours.names.iter().map(entry).collect(),
+            experiments: summaries.iter().map(heading).collect(),
+            rows: colours
+                .names
+                .iter()
+                .map(|name| grid_row(name, summaries, &colours))
+                .collect(),
+            table: summaries
+                .iter()
+                .flat_map(|summary| table_rows(summary, &colours))
+                .collect(),
+            learning_curves: figures(&|summary| Some(learning_curves::panel(summary, &colours))),
+            remembered_or_lucky: figures(&remembered_or_lucky::panel),
+            success_by_delay: figures(&|summary| success_by_delay::panel(summary, &colours)),
+            retention: summaries.iter().flat_map(retention_figures).collect(),
+            failures: summaries.iter().flat_map(failures).collect(),
+            jobs: summaries.iter().flat_map(job_rows).collect(),
+        })
+    }
+}
+
+fn heading(summary: &ExperimentSummary<'_>) -> Heading {
+    Heading {
+        title: summary.title(),
+        budget: compact(summary.experiment.total_timesteps as f64),
+    }
+}
+
+fn grid_row(name: &str, summaries: &[ExperimentSummary<'_>], colours: &Colours) -> GridRow {
+    let of_agent = |summary: &&ExperimentSummary<'_>| {
+        summary.agents.iter().any(|agent| agent.agent.name == name)
+    };
+    let find = |summary: &ExperimentSummary<'_>| {
+        summary
+            .agents
+            .iter()
+            .find(|agent| agent.agent.name == name)
+            .map(grid_cell)
+    };
+    let cells: Vec<Option<GridCell>> = summaries.iter().map(find).collect();
+    let remembers = Verdict::Remembers.name();
+    GridRow {
+        name: name.to_owned(),
+        class: colours.class(name).to_owned(),
+        tuned: summaries
+            .iter()
+            .flat_map(|summary| &summary.agents)
+            .any(|agent| agent.agent.name == name && agent.agent.tuned),
+        remembers: cells
+            .iter()
+            .flatten()
+            .filter(|cell| cell.verdict == remembers)
+            .count(),
+        of: summaries.iter().filter(of_agent).count(),
+        cells,
+    }
+}
+
+fn grid_cell(summary: &AgentSummary<'_>) -> GridCell {
+    let verdict = summary.verdict();
+    let value = |mode| {
+        summary
+            .estimate(mode)
+            .map_or_else(|| "–".to_owned(), |judged| fixed(judged.mean, 2))
+    };
+    let class = match verdict {
+        Verdict::Remembers => "good",
+        Verdict::ActionTrail | Verdict::NotNeeded => "trick",
+        Verdict::Partly => "partly",
+        Verdict::Chance => "chance",
+        Verdict::Failed => "failed",
+    };
+    GridCell {
+        verdict: verdict.name(),
+        class,
+        greedy: value(EvaluationMode::Greedy),
+        detail: EvaluationMode::ALL
+            .map(|mode| format!("{mode} {}", value(mode)))
+            .join(", "),
+    }
+}
+
+fn table_rows(summary: &ExperimentSummary<'_>, colours: &Colours) -> Vec<TableRow> {
+    let row = |(index, agent): (usize, &AgentSummary<'_>)| TableRow {
+        experiment: summary.title(),
+        first: index == 0,
+        agent: agent.agent.name.clone(),
+        tuned: agent.agent.tuned,
+        class: colours.class(&agent.agent.name).to_owned(),
+        seeds: agent.finished.len(),
+        returns: EvaluationMode::ALL
+            .map(|mode| return_cell(agent.estimate(mode)))
+            .into(),
+        interquartile_mean: or_dash(agent.estimate(EvaluationMode::Greedy), |e| {
+            fixed(e.interquartile_mean, 2)
+        }),
+        std_return: or_dash(agent.std_return(), |std| fixed(std, 2)),
+        recalling: format!("{} of {}", agent.recalling_seeds(), agent.finished.len()),
+        steps_to_solve: or_dash(agent.median_steps_to_solve(), |steps| {
+            thousands(steps.round() as u64)
+        }),
+        trained_steps: or_dash(agent.trained_steps(), |steps| {
+            thousands(steps.round() as u64)
+        }),
+        steps_per_s: or_dash(agent.steps_per_s(), |rate| thousands(rate.round() as u64)),
+        duration_s: or_dash(agent.train_duration_s(), |seconds| fixed(seconds, 1)),
+        parameters: or_dash(agent.finished.first(), |(_, outcome)| {
+            thousands(outcome.parameters as u64)
+        }),
+    };
+    summary.agents.iter().enumerate().map(row).collect()
+}
+
+fn return_cell(judged: Option<Estimate>) -> ReturnCell {
+    let interval = judged.and_then(|judged| judged.interval);
+    ReturnCell {
+        mean: or_dash(judged, |judged| fixed(judged.mean, 2)),
+        interval: interval.map(|(low, high)| format!("{} to {}", fixed(low, 2), fixed(high, 2))),
+    }
+}
+
+/// One heat map an agent: the first seed that has one.
+fn retention_figures(summary: &ExperimentSummary<'_>) -> Vec<Figure> {
+    let figure = |agent: &AgentSummary<'_>| {
+        let (record, view) = agent
+            .finished
+            .iter()
+            .find_map(|(record, outcome)| Some((record, outcome.memory_view.as_ref()?)))?;
+        Some(Figure {
+            title: format!(
+                "{}, {}, seed {}",
+                agent.agent.name,
+                summary.title(),
+                record.seed
+            ),
+            caption: retention::caption(view).unwrap_or_default(),
+            svg: retention::figure(view),
+        })
+    };
+    summary.agents.iter().filter_map(figure).collect()
+}
+
+fn failures(summary: &ExperimentSummary<'_>) -> Vec<Failure> {
+    let failure = |record: &&Record| Failure {
+        agent: record.agent.name.clone(),
+        experiment: summary.title(),
+        seed: record.seed,
+        reason: record.failure().unwrap_or_default().to_owned(),
+    };
+    summary
+        .agents
+        .iter()
+        .flat_map(|agent| &agent.failed)
+        .map(failure)
+        .collect()
+}
+
+fn job_rows(summary: &ExperimentSummary<'_>) -> Vec<JobRow> {
+    let delay = summary.experiment.delay();
+    let rows = summary.agents.iter().flat_map(|agent| &agent.finished);
+    rows.map(|(record, outcome)| JobRow {
+        agent: record.agent.name.clone(),
+        experiment: summary.title(),
+        seed: record.seed,
+        returns: EvaluationMode::ALL
+            .map(|mode| {
+                or_dash(outcome.evaluation(delay, mode), |judged| {
+                    fixed(judged.mean_return, 3)
+                })
+            })
+            .to_vec(),
+        solved_at: or_dash(outcome.solved_at, thousands),
+        duration_s: fixed(outcome.train_duration_s, 1),
+        hyperparameters: outcome
+            .hyperparameters
+            .iter()
+            .map(|(name, value)| format!("{name} = {value}"))
+            .collect::<Vec<_>>()
+            .join(", "),
+        hash: record.configuration_hash.clone(),
+        finished_at: record.finished_at.clone(),
+    })
+    .collect()
+}
+
+fn or_dash<T>(value: Option<T>, format: impl FnOnce(T) -> String) -> String {
+    value.map_or_else(|| "–".to_owned(), format)
+}
+
+/// `1 seed` or `3 seeds`, for tooltips.
+fn seed_list(count: usize) -> String {
+    if count == 1 {
+        "1 seed".to_owned()
+    } else {
+        format!("mean of {count} seeds")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures;
+    use crate::records::RowResult;
+
+    fn records() -> Vec<Record> {
+        let mut remembering = fixtures::record("tracerl", 4, 1, 0);
+        if let RowResult::Finished(outcome) = &mut remembering.result {
+            outcome.memory_view = Some(fixtures::memory_view(4));
+        }
+        vec![
+            fixtures::record_with_returns("ppo", 4, 1, 0, [0.014, -0.02, 0.01, 0.014]),
+            remembering,
+            fixtures::record("tracerl", 4, 1, 1),
+            fixtures::failed_record(
+                "recurrent-ppo",
+                4,
+                1,
+                0,
+                "no server answers at <http://127.0.0.1:1>",
+            ),
+            fixtures::record_with_returns("ppo", 4, 0, 0, [1.0, 0.9, -0.02, 0.01]),
+        ]
+    }
+
+    /// The page's text: style, tags and drawings removed, a line a non-empty piece.
+    fn text_of(html: &str) -> String {
+        let mut text = String::new();
+        let body = html.split("</style>").nth(1).unwrap_or(html);
+        for piece in body.split('<').skip(1) {
+            let (tag, words) = piece.split_once('>').unwrap_or((piece, ""));
+            let drawn = [
+                "svg", "rect", "line", "polyline", "circle", "path", "text", "title", "/t",
+            ]
+            .iter()
+            .any(|name| tag.starts_with(name));
+            if !drawn || tag.starts_with("/tr") || tag.starts_with("/td") || tag.starts_with("/th")
+            {
+                let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
+                if !words.is_empty() {
+                    text.push_str(&words);
+                    text.push('\n');
+                }
+            }
+        }
+        text
+    }
+
+    #[test]
+    fn text() {
+        insta::assert_snapshot!(text_of(&render(&records(), &fixtures::config()).unwrap()));
+    }
+
+    #[test]
+    fn the_page_needs_nothing_from_outside() {
+        let html = render(&records(), &fixtures::config()).unwrap();
+        for reference in ["<link", "<script", "<img", "@import", "url(", "src="] {
+            assert!(!html.contains(reference), "{reference}");
+        }
+        assert!(html.contains("&lt;http:"), "a failure's reason is escaped");
+        assert!(!html.contains("NaN"), "every position is a number");
+    }
+
+    #[test]
+    fn a_run_without_rows_has_a_page() {
+        assert!(
+            render(&[], &fixtures::config())
+                .unwrap()
+                .contains("No row has finished yet")
+        );
+    }
+}

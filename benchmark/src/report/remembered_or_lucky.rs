@@ -1,0 +1,70 @@
+//! Remembered or lucky: each agent's return in the four evaluations, side by side.
+
+use super::svg::{Anchor, HEIGHT, Panel, return_domain};
+use crate::contender::EvaluationMode;
+use crate::format::estimate;
+use crate::summary::{AgentSummary, ExperimentSummary};
+
+/// One experiment's panel: a group of four bars an agent.
+pub fn panel(summary: &ExperimentSummary<'_>) -> Option<String> {
+    let agents: Vec<&AgentSummary<'_>> = summary
+        .agents
+        .iter()
+        .filter(|agent| !agent.finished.is_empty())
+        .collect();
+    if agents.is_empty() {
+        return None;
+    }
+    let estimates = agents.iter().flat_map(|agent| {
+        EvaluationMode::ALL
+            .into_iter()
+            .filter_map(|mode| agent.estimate(mode))
+            .map(|estimate| estimate.mean)
+    });
+    let domain = return_domain(estimates);
+    let (left, right) = Panel::horizontal_extent();
+    let mut panel = Panel::of_returns((0.0, 1.0), false, domain);
+    let group = (right - left) / agents.len() as f64;
+    for (index, agent) in agents.iter().enumerate() {
+        draw_group(&mut panel, agent, left + group * index as f64, group);
+    }
+    Some(
+        panel
+            .svg
+            .finish(&format!("Return by evaluation, {}", summary.title())),
+    )
+}
+
+fn draw_group(panel: &mut Panel, agent: &AgentSummary<'_>, left: f64, width: f64) {
+    let bar = (width * 0.8 / EvaluationMode::ALL.len() as f64).min(22.0);
+    let first = left + (width - bar * EvaluationMode::ALL.len() as f64) / 2.0;
+    let chance = panel.y.at(0.0);
+    for (index, mode) in EvaluationMode::ALL.into_iter().enumerate() {
+        let Some(judged) = agent.estimate(mode) else {
+            continue;
+        };
+        let x = first + bar * index as f64;
+        let end = panel.y.at(judged.mean);
+        // A return of exactly chance still shows that it was measured.
+        let height = (chance - end).abs().max(1.0);
+        let title = format!("{}, {mode}: {}", agent.agent.name, estimate(&judged));
+        panel.svg.rect(
+            &format!("bar {mode}"),
+            (x + 1.0, end.min(chance)),
+            (bar - 2.0, height),
+            &title,
+        );
+        if let Some((low, high)) = judged.interval {
+            let centre = x + bar / 2.0;
+            panel.svg.line(
+                "whisker ink",
+                (centre, panel.y.at(low)),
+                (centre, panel.y.at(high)),
+            );
+        }
+    }
+    let name_at = (left + width / 2.0, HEIGHT - 20.0);
+    panel
+        .svg
+        .text("label", name_at, Anchor::Middle, &agent.agent.name);
+}

@@ -1,0 +1,140 @@
+//! Success against delay: does what was learned at some delays hold at others?
+
+use super::Colours;
+use super::svg::{Anchor, Panel, return_domain};
+use crate::contender::EvaluationMode;
+use crate::format::{estimate, thousands};
+use crate::summary::{AgentSummary, ExperimentSummary};
+
+/// The modes drawn: greedy as a solid line, scrambled as a dashed one.
+const MODES: [(EvaluationMode, &str); 2] = [
+    (EvaluationMode::Greedy, "solid"),
+    (EvaluationMode::Scrambled, "dashed"),
+];
+
+/// One experiment's panel; `None` when it was judged at a single delay.
+pub fn panel(summary: &ExperimentSummary<'_>, colours: &Colours) -> Option<String> {
+    let delays = delays(summary);
+    let (shortest, longest) = (*delays.first()?, *delays.last()?);
+    if shortest == longest {
+        return None;
+    }
+    let values = summary.agents.iter().flat_map(|agent| {
+        MODES
+            .iter()
+            .flat_map(|(mode, _)| points(agent, &delays, *mode))
+            .map(|(_, estimate)| estimate.mean)
+    });
+    let mut panel = Panel::of_returns(
+        (shortest as f64, longest as f64),
+        true,
+        return_domain(values),
+    );
+    mark_training_range(&mut panel, summary);
+    panel.label_x("delay (log)");
+    for agent in &summary.agents {
+        for (mode, stroke) in MODES {
+            draw(
+                &mut panel,
+                agent,
+                &delays,
+                mode,
+                stroke,
+                colours.class(&agent.agent.name),
+            );
+        }
+    }
+    Some(panel.svg.finish(&format!(
+        "Success against delay, trained on {}",
+        summary.title()
+    )))
+}
+
+fn delays(summary: &ExperimentSummary<'_>) -> Vec<u64> {
+    let outcomes = summary
+        .agents
+        .iter()
+        .flat_map(|agent| &agent.finished)
+        .map(|(_, outcome)| outcome);
+    let mut delays: Vec<u64> = outcomes
+        .flat_map(|outcome| outcome.evaluations.iter().filter_map(|judged| judged.delay))
+        .collect();
+    delays.sort_unstable();
+    delays.dedup();
+    delays
+}
+
+fn points(
+    agent: &AgentSummary<'_>,
+    delays: &[u64],
+    mode: EvaluationMode,
+) -> Vec<(u64, crate::statistics::Estimate)> {
+    delays
+        .iter()
+        .filter_map(|&delay| Some((delay, agent.estimate_at(Some(delay), mode)?)))
+        .collect()
+}
+
+fn mark_training_range(panel: &mut Panel, summary: &ExperimentSummary<'_>) {
+    let Some((shortest, longest)) = summary.experiment.delay_range() else {
+        return;
+    };
+    let (top, bottom) = Panel::vertical_extent();
+    // A single delay is a range without width: drawn wide enough to be seen.
+    let (left, right) = (
+        panel.x.at(shortest as f64) - 5.0,
+        panel.x.at(longest as f64) + 5.0,
+    );
+    let title = format!(
+        "trained on delays {}…{}",
+        thousands(shortest),
+        thousands(longest)
+    );
+    panel
+        .svg
+        .rect("trained", (left, top), (right - left, bottom - top), &title);
+    let centre = f64::midpoint(left, right).clamp(70.0, 340.0);
+    panel.svg.text(
+        "note",
+        (centre, bottom - 6.0),
+        Anchor::Middle,
+        "trained here",
+    );
+}
+
+fn draw(
+    panel: &mut Panel,
+    agent: &AgentSummary<'_>,
+    delays: &[u64],
+    mode: EvaluationMode,
+    stroke: &str,
+    colour: &str,
+) {
+    let points = points(agent, delays, mode);
+    let line: Vec<_> = points
+        .iter()
+        .map(|(delay, mean)| panel.point(*delay as f64, mean.mean))
+        .collect();
+    panel
+        .svg
+        .polyline(&format!("curve {stroke} {colour}"), &line, "");
+    for (delay, judged) in points {
+        let at = panel.point(delay as f64, judged.mean);
+        if let Some((low, high)) = judged.interval {
+            panel.svg.line(
+                &format!("whisker {colour}"),
+                (at.0, panel.y.at(low)),
+                (at.0, panel.y.at(high)),
+            );
+        }
+        let title = format!(
+            "{}, delay {}, {mode}: {}",
+            agent.agent.name,
+            thousands(delay),
+            estimate(&judged)
+        );
+        panel
+            .svg
+            .dot(&format!("point {stroke} {colour}"), at, 3.0, &title);
+    }
+}

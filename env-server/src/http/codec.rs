@@ -1,0 +1,182 @@
+//! Bodies in and out, in the encodings that `Content-Type` and `Accept` name.
+
+use axum::body::{Body, Bytes};
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use env_protocol::{DecodeError, Encoding, ErrorCode, Problem};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::problem::Failure;
+
+/// A decoded request body, and the encoding of the reply to it.
+///
+/// Both are settled before the handler runs, so that an error in either changes nothing.
+pub(crate) struct Call<T> {
+    pub(crate) body: T,
+    pub(crate) reply: Encoding,
+}
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Call<T> {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
+        let encoding = content_type(request.headers())?;
+        let reply = accept(request.headers(), encoding)?;
+        let bytes = Bytes::from_request(request, state).await;
+        let bytes = bytes.map_err(|rejection| match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => {
+                Problem::new(ErrorCode::BodyTooLarge, "over the limit of this server")
+            }
+            _ => Problem::new(ErrorCode::MalformedRequest, rejection.body_text()),
+        })?;
+        // An empty body is one that says nothing, so that a reset by hand needs none.
+        let body = match bytes.is_empty() {
+            true => Encoding::Json.decode(b"{}"),
+            false => encoding.decode(&bytes),
+        };
+        let body = body.map_err(|e| match e {
+            DecodeError::Malformed { .. } => Problem::new(ErrorCode::MalformedBody, e.to_string()),
+            DecodeError::Invalid { pointer, detail } => {
+                Problem::new(ErrorCode::InvalidBody, detail).at(pointer)
+            }
+        })?;
+        Ok(Call { body, reply })
+    }
+}
+
+/// The encoding of the reply to a request without a body.
+pub(crate) struct Accept(pub(crate) Encoding);
+
+impl<S: Send + Sync> FromRequestParts<S> for Accept {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+        Ok(Accept(accept(&parts.headers, Encoding::Json)?))
+    }
+}
+
+/// A reply with a body.
+pub(crate) fn encoded<T: Serialize>(encoding: Encoding, body: &T) -> Response {
+    let content_type = HeaderValue::from_static(encoding.content_type());
+    let body = Body::from(encoding.encode(body));
+    ([(header::CONTENT_TYPE, content_type)], body).into_response()
+}
+
+const ENCODINGS: [Encoding; 2] = [Encoding::Json, Encoding::MessagePack];
+
+/// The encoding of the body; JSON if nothing is said.
+fn content_type(headers: &HeaderMap) -> Result<Encoding, Problem> {
+    let Some(value) = headers.get(header::CONTENT_TYPE) else {
+        return Ok(Encoding::Json);
+    };
+    let text = value.to_str().unwrap_or_default();
+    let media_type = text.split(';').next().unwrap_or_default().trim();
+    let mut known = ENCODINGS.into_iter();
+    known
+        .find(|e| media_type.eq_ignore_ascii_case(e.content_type()))
+        .ok_or_else(|| {
+            let detail = format!(
+                "Content-Type is {text:?}; send application/json or application/vnd.msgpack"
+            );
+            Problem::new(ErrorCode::UnsupportedMediaType, detail)
+        })
+}
+
+/// The encoding to reply in: the one that `Accept` likes best, `default` where it leaves a choice.
+fn accept(headers: &HeaderMap, default: Encoding) -> Result<Encoding, Problem> {
+    let mut ranges = Vec::new();
+    for value in headers.get_all(header::ACCEPT) {
+        let text = value.to_str().unwrap_or_default();
+        ranges.extend(text.split(',').filter_map(MediaRange::parse));
+    }
+    if ranges.is_empty() {
+        return Ok(default);
+    }
+    let quality = |encoding: Encoding| {
+        let matching = ranges.iter().filter(|r| r.matches(encoding));
+        let best = matching.max_by_key(|r| r.specificity());
+        best.map_or(0.0, |range| range.quality)
+    };
+    let other = match default {
+        Encoding::Json => Encoding::MessagePack,
+        Encoding::MessagePack => Encoding::Json,
+    };
+    match (quality(default), quality(other)) {
+        (mine, theirs) if mine > 0.0 && mine >= theirs => Ok(default),
+        (_, theirs) if theirs > 0.0 => Ok(other),
+        _ => {
+            let detail = "Accept allows neither application/json nor application/vnd.msgpack";
+            Err(Problem::new(ErrorCode::NotAcceptable, detail))
+        }
+    }
+}
+
+/// One entry of `Accept` (RFC 9110, section 12.5.1).
+struct MediaRange<'a> {
+    name: &'a str,
+    /// From 0, never, to 1.
+    quality: f32,
+}
+
+impl<'a> MediaRange<'a> {
+    fn parse(text: &'a str) -> Option<Self> {
+        let mut parts = text.split(';').map(str::trim);
+        let name = parts.next().filter(|name| !name.is_empty())?;
+        let quality = parts
+            .find_map(|part| part.strip_prefix("q="))
+            .and_then(|q| q.parse().ok())
+            .unwrap_or(1.0);
+        Some(MediaRange { name, quality })
+    }
+
+    fn matches(&self, encoding: Encoding) -> bool {
+        match self.name {
+            "*/*" | "application/*" => true,
+            name => name.eq_ignore_ascii_case(encoding.content_type()),
+        }
+    }
+
+    fn specificity(&self) -> u8 {
+        match self.name {
+            "*/*" => 0,
+            "application/*" => 1,
+            _ => 2,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn negotiate(value: &str, default: Encoding) -> Option<Encoding> {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ACCEPT, value.parse().unwrap());
+        accept(&headers, default).ok()
+    }
+
+    #[test]
+    fn accept_chooses_what_it_likes_best() {
+        use Encoding::{Json, MessagePack};
+        for (value, default, expected) in [
+            ("*/*", Json, Some(Json)),
+            ("*/*", MessagePack, Some(MessagePack)),
+            ("application/json", MessagePack, Some(Json)),
+            ("application/vnd.msgpack", Json, Some(MessagePack)),
+            (
+                "application/json;q=0.5, application/vnd.msgpack",
+                Json,
+                Some(MessagePack),
+            ),
+            ("text/html, */*;q=0.1", Json, Some(Json)),
+            ("application/json;q=0, */*", Json, Some(MessagePack)),
+            ("text/html", Json, None),
+            ("application/json;q=0", Json, None),
+        ] {
+            assert_eq!(negotiate(value, default), expected, "{value}");
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! Single environments: `/v1/envs`.
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use env_protocol::{
+    CreateEnv, EnvDescription, EnvList, Problem, ResetReply, ResetRequest, RestoreReply,
+    RestoreRequest, Snapshot, StepReply, StepRequest,
+};
+
+use super::SharedApp;
+use super::codec::{Accept, Call, encoded};
+use super::openapi::{CreateProblems, OperationProblems, Page, ReadProblems};
+use super::problem::Failure;
+use crate::session::{Creation, Description, Kind, Operation, Session};
+
+const KIND: Kind = Kind::Single;
+
+/// Create an environment under an id of the server's choosing
+///
+/// A repeated request creates another one; `PUT` does not.
+#[utoipa::path(
+    post, path = "/v1/envs", operation_id = "create_env", tag = "envs",
+    request_body(content(
+        (CreateEnv = "application/json", example = json!({"spec_id": "MemoryTask-v0", "kwargs": {"delay": 4, "difficulty": 1}, "seed": 7})),
+        (CreateEnv = "application/vnd.msgpack"))),
+    responses(
+        (status = 201, description = "Created", content(
+            (EnvDescription = "application/json", example = json!({"env_id": "mine", "spec_id": "MemoryTask-v0", "kwargs": {"delay": 4, "difficulty": 1}, "seed": 7, "observation_space": {"type": "Box", "shape": [3], "dtype": "float32", "low": 0.0, "high": 1.0}, "action_space": {"type": "Discrete", "n": 2, "start": 0}, "seq": 0})),
+            (EnvDescription = "application/vnd.msgpack")),
+            headers(("Location" = String, description = "Path of the environment"))),
+        CreateProblems,
+    ),
+)]
+pub(super) async fn create(
+    State(app): State<SharedApp>,
+    Call { body, reply }: Call<CreateEnv>,
+) -> Result<Response, Failure> {
+    app.create(Creation::Single(body), reply)
+}
+
+/// Create an environment under your own id
+///
+/// Idempotent: the same id and body again answer 200 with the environment as it is now.
+#[utoipa::path(
+    put, path = "/v1/envs/{env_id}", operation_id = "put_env", tag = "envs",
+    params(("env_id" = String, Path, description = "1 to 64 of A-Z a-z 0-9 . _ -", example = "mine")),
+    request_body(content(
+        (CreateEnv = "application/json", example = json!({"spec_id": "MemoryTask-v0", "kwargs": {"delay": 4, "difficulty": 1}, "seed": 7})),
+        (CreateEnv = "application/vnd.msgpack"))),
+    responses(
+        (status = 201, description = "Created", content(
+            (EnvDescription = "application/json", example = json!({"env_id": "mine", "spec_id": "MemoryTask-v0", "kwargs": {"delay": 4, "difficulty": 1}, "seed": 7, "observation_space": {"type": "Box", "shape": [3], "dtype": "float32", "low": 0.0, "high": 1.0}, "action_space": {"type": "Discrete", "n": 2, "start": 0}, "seq": 0})),
+            (EnvDescription = "application/vnd.msgpack")),
+            headers(("Location" = String, description = "Path of the environment"))),
+        (status = 200, description = "Created before with the same body", content(
+            (EnvDescription = "application/json"), (EnvDescription = "application/vnd.msgpack"))),
+        CreateProblems,
+        (status = 409, description = "env-exists", body = Problem, content_type = "application/problem+json"),
+        (status = 410, description = "env-closed", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn put(
+    State(app): State<SharedApp>,
+    Path(env_id): Path<String>,
+    Call { body, reply }: Call<CreateEnv>,
+) -> Result<Response, Failure> {
+    app.create_as(&env_id, Creation::Single(body), reply)
+}
+
+/// List environments by id, a page at a time
+#[utoipa::path(
+    get, path = "/v1/envs", operation_id = "list_envs", tag = "envs",
+    params(Page),
+    responses(
+        (status = 200, description = "A page", content(
+            (EnvList = "application/json"), (EnvList = "application/vnd.msgpack"))),
+        (status = 400, description = "malformed-request", body = Problem, content_type = "application/problem+json"),
+        (status = 406, description = "not-acceptable", body = Problem, content_type = "application/problem+json"),
+        (status = 500, description = "internal", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn list(
+    State(app): State<SharedApp>,
+    page: Page,
+    Accept(reply): Accept,
+) -> Result<Response, Failure> {
+    let (sessions, has_more) = app.store.list(KIND, page.after(), page.limit());
+    let mut envs = Vec::with_capacity(sessions.len());
+    for session in &sessions {
+        if let Description::Single(description) = session.describe()? {
+            envs.push(description);
+        }
+    }
+    let last = sessions.last().filter(|_| has_more);
+    let next = last.map(|session| session.id().to_owned());
+    Ok(encoded(reply, &EnvList { envs, next }))
+}
+
+/// Describe an environment
+#[utoipa::path(
+    get, path = "/v1/envs/{env_id}", operation_id = "get_env", tag = "envs",
+    params(("env_id" = String, Path, description = "Id of the environment")),
+    responses(
+        (status = 200, description = "The environment as it is now", content(
+            (EnvDescription = "application/json", example = json!({"env_id": "mine", "spec_id": "MemoryTask-v0", "kwargs": {"delay": 4, "difficulty": 1}, "seed": 7, "observation_space": {"type": "Box", "shape": [3], "dtype": "float32", "low": 0.0, "high": 1.0}, "action_space": {"type": "Discrete", "n": 2, "start": 0}, "seq": 0})),
+            (EnvDescription = "application/vnd.msgpack"))),
+        ReadProblems,
+    ),
+)]
+pub(super) async fn get(
+    State(app): State<SharedApp>,
+    Path(env_id): Path<String>,
+    Accept(reply): Accept,
+) -> Result<Response, Failure> {
+    let session = app.store.get(KIND, &env_id)?;
+    Ok(encoded(reply, &session.describe()?))
+}
+
+/// Close an environment
+///
+/// Closing it again is no error, as long as the server remembers it.
+#[utoipa::path(
+    delete, path = "/v1/envs/{env_id}", operation_id = "close_env", tag = "envs",
+    params(("env_id" = String, Path, description = "Id of the environment")),
+    responses(
+        (status = 204, description = "Closed, now or before"),
+        (status = 404, description = "unknown-env", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn close(
+    State(app): State<SharedApp>,
+    Path(env_id): Path<String>,
+) -> Result<StatusCode, Failure> {
+    app.close(KIND, &env_id)
+}
+
+/// Begin an episode
+///
+/// An episode under way is left. An empty body is a reset without seed and options.
+#[utoipa::path(
+    post, path = "/v1/envs/{env_id}/reset", operation_id = "reset_env", tag = "envs",
+    params(("env_id" = String, Path, description = "Id of the environment")),
+    request_body(content(
+        (ResetRequest = "application/json", example = json!({"seq": 0, "seed": 7, "options": {"delay": 2}})),
+        (ResetRequest = "application/vnd.msgpack"))),
+    responses(
+        (status = 200, description = "The first observation", content(
+            (ResetReply = "application/json", example = json!({"observation": [1.0, 0.0, 0.0], "info": {}, "seq": 1})),
+            (ResetReply = "application/vnd.msgpack")),
+            headers(("Idempotency-Replayed" = String, description = "`true` on a stored reply"))),
+        OperationProblems,
+    ),
+)]
+pub(super) async fn reset(
+    State(app): State<SharedApp>,
+    Path(env_id): Path<String>,
+    Call { body, reply }: Call<ResetRequest>,
+) -> Result<Response, Failure> {
+    let session = app.store.get(KIND, &env_id)?;
+    let seq = body.seq;
+    let operation = Session::reset_operation(body);
+    app.operate(&session, seq, operation, reply)
+}
+
+/// Take an action
+///
+/// After the end of an episode this is 409 `needs-reset`.
+#[utoipa::path(
+    post, path = "/v1/envs/{env_id}/step", operation_id = "step_env", tag = "envs",
+    params(("env_id" = String, Path, description = "Id of the environment")),
+    request_body(content(
+        (StepRequest = "application/json", example = json!({"seq": 1, "action": 0})),
+        (StepRequest = "application/vnd.msgpack"))),
+    responses(
+        (status = 200, description = "What it led to", content(
+            (StepReply = "application/json", example = json!({"observation": [0.0, 1.0, 0.0], "reward": 0.0, "terminated": false, "truncated": false, "info": {}, "seq": 2})),
+            (StepReply = "application/vnd.msgpack")),
+            headers(("Idempotency-Replayed" = String, description = "`true` on a stored reply"))),
+        OperationProblems,
+    ),
+)]
+pub(super) async fn step(
+    State(app): State<SharedApp>,
+    Path(env_id): Path<String>,
+    Call { body, reply }: Call<StepRequest>,
+) -> Result<Response, Failure> {
+    let session = app.store.get(KIND, &env_id)?;
+    let operation = session.step_operation(body.action)?;
+    app.operate(&session, body.seq, operation, reply)
+}
+
+/// Take the whole state out
+///
+/// Restored here or on another server, it goes on bit for bit, random draws included.
+#[utoipa::path(
+    get, path = "/v1/envs/{env_id}/snapshot", operation_id = "snapshot_env", tag = "envs",
+    params(("env_id" = String, Path, description = "Id of the environment")),
+    responses(
+        (status = 200, description = "The state", content(
+            (Snapshot = "application/json"), (Snapshot = "application/vnd.msgpack"))),
+        ReadProblems,
+    ),
+)]
+pub(super) async fn snapshot(
+    State(app): State<SharedApp>,
+    Path(env_id): Path<String>,
+    Accept(reply): Accept,
+) -> Result<Response, Failure> {
+    let session = app.store.get(KIND, &env_id)?;
+    Ok(encoded(reply, &session.snapshot()?))
+}
+
+/// Put a state back
+///
+/// The environment must have been created with the same spec, kwargs.
+/// It is an operation with a `seq` like any other.
+#[utoipa::path(
+    post, path = "/v1/envs/{env_id}/restore", operation_id = "restore_env", tag = "envs",
+    params(("env_id" = String, Path, description = "Id of the environment")),
+    request_body(content(
+        (RestoreRequest = "application/json"), (RestoreRequest = "application/vnd.msgpack"))),
+    responses(
+        (status = 200, description = "It is back", content(
+            (RestoreReply = "application/json", example = json!({"seq": 3})),
+            (RestoreReply = "application/vnd.msgpack")),
+            headers(("Idempotency-Replayed" = String, description = "`true` on a stored reply"))),
+        OperationProblems,
+    ),
+)]
+pub(super) async fn restore(
+    State(app): State<SharedApp>,
+    Path(env_id): Path<String>,
+    Call { body, reply }: Call<RestoreRequest>,
+) -> Result<Response, Failure> {
+    let session = app.store.get(KIND, &env_id)?;
+    let operation = Operation::Restore(Box::new(body.snapshot));
+    app.operate(&session, body.seq, operation, reply)
+}

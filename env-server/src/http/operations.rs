@@ -1,0 +1,95 @@
+//! Routes for those who run the server.
+
+use axum::extract::{Path, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use env_protocol::{ErrorCode, Health, Problem, SNAPSHOT_VERSION, Version};
+
+use super::SharedApp;
+use super::codec::{Accept, encoded};
+use super::problem::Failure;
+
+fn ok() -> Health {
+    Health {
+        status: "ok".to_owned(),
+    }
+}
+
+/// Whether the server lives
+#[utoipa::path(
+    get, path = "/healthz", operation_id = "get_health", tag = "operations",
+    responses(
+        (status = 200, description = "It lives", body = Health, example = json!({"status": "ok"})),
+        (status = 406, description = "not-acceptable", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn healthz(Accept(reply): Accept) -> Response {
+    encoded(reply, &ok())
+}
+
+/// Whether the server takes new environments
+#[utoipa::path(
+    get, path = "/readyz", operation_id = "get_readiness", tag = "operations",
+    responses(
+        (status = 200, description = "It does", body = Health, example = json!({"status": "ok"})),
+        (status = 406, description = "not-acceptable", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "draining", body = Problem, content_type = "application/problem+json",
+            headers(("Retry-After" = u64, description = "Seconds"))),
+    ),
+)]
+pub(super) async fn readyz(
+    State(app): State<SharedApp>,
+    Accept(reply): Accept,
+) -> Result<Response, Failure> {
+    app.check_ready()?;
+    Ok(encoded(reply, &ok()))
+}
+
+/// Which server this is
+#[utoipa::path(
+    get, path = "/v1/version", operation_id = "get_version", tag = "operations",
+    responses(
+        (status = 200, description = "Name and versions", body = Version,
+            example = json!({"name": "env-server", "version": "0.1.0", "snapshot_version": 1})),
+        (status = 406, description = "not-acceptable", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn version(Accept(reply): Accept) -> Response {
+    let version = Version {
+        name: env!("CARGO_PKG_NAME").to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        snapshot_version: SNAPSHOT_VERSION,
+    };
+    encoded(reply, &version)
+}
+
+/// What a kind of problem means and what to do about it
+///
+/// The `type` of a problem document leads here.
+#[utoipa::path(
+    get, path = "/problems/{code}", operation_id = "explain_problem", tag = "operations",
+    params(("code" = String, Path, description = "The problem's `code`", example = "seq-conflict")),
+    responses(
+        (status = 200, description = "A page of text", body = String, content_type = "text/plain"),
+        (status = 404, description = "unknown-route", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn explain_problem(Path(code): Path<String>) -> Result<Response, Failure> {
+    let found = ErrorCode::ALL.iter().find(|c| c.as_str() == code);
+    let Some(found) = found else {
+        let detail = format!("there is no problem {code:?}");
+        return Err(Problem::new(ErrorCode::UnknownRoute, detail).into());
+    };
+    let text = format!(
+        "{code}: {}\nstatus {}, {}\n\n{}\n",
+        found.title(),
+        found.status(),
+        match found.is_retryable() {
+            true => "the same request may succeed later",
+            false => "the same request will fail again",
+        },
+        found.advice(),
+    );
+    let plain = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
+    Ok((plain, text).into_response())
+}

@@ -1,0 +1,43 @@
+//! The catalogue: `/v1/specs`.
+
+use axum::extract::Path;
+use axum::response::Response;
+use env_protocol::{Problem, Spec, SpecList};
+
+use super::codec::{Accept, encoded};
+use super::problem::Failure;
+use crate::environments::registry;
+use crate::session::unknown_spec;
+
+/// Everything that can be created
+#[utoipa::path(
+    get, path = "/v1/specs", operation_id = "list_specs", tag = "specs",
+    responses(
+        (status = 200, description = "The catalogue", content(
+            (SpecList = "application/json"), (SpecList = "application/vnd.msgpack"))),
+        (status = 406, description = "not-acceptable", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn list(Accept(reply): Accept) -> Response {
+    let specs = registry::specs().to_vec();
+    encoded(reply, &SpecList { specs })
+}
+
+/// One entry of the catalogue
+#[utoipa::path(
+    get, path = "/v1/specs/{spec_id}", operation_id = "get_spec", tag = "specs",
+    params(("spec_id" = String, Path, description = "Id of the spec", example = "MemoryTask-v0")),
+    responses(
+        (status = 200, description = "The spec", content(
+            (Spec = "application/json"), (Spec = "application/vnd.msgpack"))),
+        (status = 404, description = "unknown-spec", body = Problem, content_type = "application/problem+json"),
+        (status = 406, description = "not-acceptable", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn get(
+    Path(spec_id): Path<String>,
+    Accept(reply): Accept,
+) -> Result<Response, Failure> {
+    let (_, spec) = registry::find(&spec_id).ok_or_else(|| unknown_spec(&spec_id))?;
+    Ok(encoded(reply, spec))
+}

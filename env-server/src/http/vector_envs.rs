@@ -1,0 +1,240 @@
+//! Vector environments: `/v1/vector-envs`.
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use env_protocol::{
+    CreateVectorEnv, Problem, RestoreReply, RestoreRequest, Snapshot, VectorEnvDescription,
+    VectorEnvList, VectorResetReply, VectorResetRequest, VectorStepReply, VectorStepRequest,
+};
+
+use super::SharedApp;
+use super::codec::{Accept, Call, encoded};
+use super::openapi::{CreateProblems, OperationProblems, Page, ReadProblems};
+use super::problem::Failure;
+use crate::session::{Creation, Description, Kind, Operation};
+
+const KIND: Kind = Kind::Vector;
+
+/// Create a vector environment under an id of the server's choosing
+///
+/// A repeated request creates another one; `PUT` does not.
+#[utoipa::path(
+    post, path = "/v1/vector-envs", operation_id = "create_vector_env", tag = "vector-envs",
+    request_body(content(
+        (CreateVectorEnv = "application/json", example = json!({"spec_id": "MemoryTask-v0", "num_envs": 2, "kwargs": {"delay": 4}, "seed": 7, "autoreset_mode": "SameStep"})),
+        (CreateVectorEnv = "application/vnd.msgpack"))),
+    responses(
+        (status = 201, description = "Created", content(
+            (VectorEnvDescription = "application/json", example = json!({"env_id": "ours", "spec_id": "MemoryTask-v0", "num_envs": 2, "kwargs": {"delay": 4, "difficulty": 0}, "seed": 7, "autoreset_mode": "SameStep", "single_observation_space": {"type": "Box", "shape": [3], "dtype": "float32", "low": 0.0, "high": 1.0}, "single_action_space": {"type": "Discrete", "n": 2, "start": 0}, "seq": 0})),
+            (VectorEnvDescription = "application/vnd.msgpack")),
+            headers(("Location" = String, description = "Path of the environment"))),
+        CreateProblems,
+    ),
+)]
+pub(super) async fn create(
+    State(app): State<SharedApp>,
+    Call { body, reply }: Call<CreateVectorEnv>,
+) -> Result<Response, Failure> {
+    app.create(Creation::Vector(body), reply)
+}
+
+/// Create a vector environment under your own id
+///
+/// Idempotent: the same id and body again answer 200 with the environment as it is now.
+#[utoipa::path(
+    put, path = "/v1/vector-envs/{env_id}", operation_id = "put_vector_env", tag = "vector-envs",
+    params(("env_id" = String, Path, description = "1 to 64 of A-Z a-z 0-9 . _ -", example = "mine")),
+    request_body(content(
+        (CreateVectorEnv = "application/json", example = json!({"spec_id": "MemoryTask-v0", "num_envs": 2, "kwargs": {"delay": 4}, "seed": 7, "autoreset_mode": "SameStep"})),
+        (CreateVectorEnv = "application/vnd.msgpack"))),
+    responses(
+        (status = 201, description = "Created", content(
+            (VectorEnvDescription = "application/json", example = json!({"env_id": "ours", "spec_id": "MemoryTask-v0", "num_envs": 2, "kwargs": {"delay": 4, "difficulty": 0}, "seed": 7, "autoreset_mode": "SameStep", "single_observation_space": {"type": "Box", "shape": [3], "dtype": "float32", "low": 0.0, "high": 1.0}, "single_action_space": {"type": "Discrete", "n": 2, "start": 0}, "seq": 0})),
+            (VectorEnvDescription = "application/vnd.msgpack")),
+            headers(("Location" = String, description = "Path of the environment"))),
+        (status = 200, description = "Created before with the same body", content(
+            (VectorEnvDescription = "application/json"), (VectorEnvDescription = "application/vnd.msgpack"))),
+        CreateProblems,
+        (status = 409, description = "env-exists", body = Problem, content_type = "application/problem+json"),
+        (status = 410, description = "env-closed", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn put(
+    State(app): State<SharedApp>,
+    Path(env_id): Path<String>,
+    Call { body, reply }: Call<CreateVectorEnv>,
+) -> Result<Response, Failure> {
+    app.create_as(&env_id, Creation::Vector(body), reply)
+}
+
+/// List vector environments by id, a page at a time
+#[utoipa::path(
+    get, path = "/v1/vector-envs", operation_id = "list_vector_envs", tag = "vector-envs",
+    params(Page),
+    responses(
+        (status = 200, description = "A page", content(
+            (VectorEnvList = "application/json"), (VectorEnvList = "application/vnd.msgpack"))),
+        (status = 400, description = "malformed-request", body = Problem, content_type = "application/problem+json"),
+        (status = 406, description = "not-acceptable", body = Problem, content_type = "application/problem+json"),
+        (status = 500, description = "internal", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn list(
+    State(app): State<SharedApp>,
+    page: Page,
+    Accept(reply): Accept,
+) -> Result<Response, Failure> {
+    let (sessions, has_more) = app.store.list(KIND, page.after(), page.limit());
+    let mut vector_envs = Vec::with_capacity(sessions.len());
+    for session in &sessions {
+        if let Description::Vector(description) = session.describe()? {
+            vector_envs.push(description);
+        }
+    }
+    let last = sessions.last().filter(|_| has_more);
+    let next = last.map(|session| session.id().to_owned());
+    Ok(encoded(reply, &VectorEnvList { vector_envs, next }))
+}
+
+/// Describe a vector environment
+#[utoipa::path(
+    get, path = "/v1/vector-envs/{env_id}", operation_id = "get_vector_env", tag = "vector-envs",
+    params(("env_id" = String, Path, description = "Id of the environment")),
+    responses(
+        (status = 200, description = "The environment as it is now", content(
+            (VectorEnvDescription = "application/json", example = json!({"env_id": "ours", "spec_id": "MemoryTask-v0", "num_envs": 2, "kwargs": {"delay": 4, "difficulty": 0}, "seed": 7, "autoreset_mode": "SameStep", "single_observation_space": {"type": "Box", "shape": [3], "dtype": "float32", "low": 0.0, "high": 1.0}, "single_action_space": {"type": "Discrete", "n": 2, "start": 0}, "seq": 0})),
+            (VectorEnvDescription = "application/vnd.msgpack"))),
+        ReadProblems,
+    ),
+)]
+pub(super) async fn get(
+    State(app): State<SharedApp>,
+    Path(env_id): Path<String>,
+    Accept(reply): Accept,
+) -> Result<Response, Failure> {
+    let session = app.store.get(KIND, &env_id)?;
+    Ok(encoded(reply, &session.describe()?))
+}
+
+/// Close a vector environment
+///
+/// Closing it again is no error, as long as the server remembers it.
+#[utoipa::path(
+    delete, path = "/v1/vector-envs/{env_id}", operation_id = "close_vector_env", tag = "vector-envs",
+    params(("env_id" = String, Path, description = "Id of the environment")),
+    responses(
+        (status = 204, description = "Closed, now or before"),
+        (status = 404, description = "unknown-env", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn close(
+    State(app): State<SharedApp>,
+    Path(env_id): Path<String>,
+) -> Result<StatusCode, Failure> {
+    app.close(KIND, &env_id)
+}
+
+/// Begin episodes in all lanes, or in those of `options.reset_mask`
+///
+/// Lanes outside the mask repeat their last observation (zeros, if they never had one).
+#[utoipa::path(
+    post, path = "/v1/vector-envs/{env_id}/reset", operation_id = "reset_vector_env", tag = "vector-envs",
+    params(("env_id" = String, Path, description = "Id of the environment")),
+    request_body(content(
+        (VectorResetRequest = "application/json", example = json!({"seq": 0, "seed": 7})),
+        (VectorResetRequest = "application/vnd.msgpack"))),
+    responses(
+        (status = 200, description = "The first observations", content(
+            (VectorResetReply = "application/json", example = json!({"observations": [[1.0, 0.0, 0.0], [0.0, 0.0, 0.0]], "infos": {}, "seq": 1})),
+            (VectorResetReply = "application/vnd.msgpack")),
+            headers(("Idempotency-Replayed" = String, description = "`true` on a stored reply"))),
+        OperationProblems,
+    ),
+)]
+pub(super) async fn reset(
+    State(app): State<SharedApp>,
+    Path(env_id): Path<String>,
+    Call { body, reply }: Call<VectorResetRequest>,
+) -> Result<Response, Failure> {
+    let session = app.store.get(KIND, &env_id)?;
+    let seq = body.seq;
+    let operation = session.vector_reset_operation(body)?;
+    app.operate(&session, seq, operation, reply)
+}
+
+/// Take an action in every lane
+///
+/// What happens to lanes whose episode ends is a matter of the `autoreset_mode`. In MessagePack,
+/// `actions` is best sent as a typed array of any integer type.
+#[utoipa::path(
+    post, path = "/v1/vector-envs/{env_id}/step", operation_id = "step_vector_env", tag = "vector-envs",
+    params(("env_id" = String, Path, description = "Id of the environment")),
+    request_body(content(
+        (VectorStepRequest = "application/json", example = json!({"seq": 1, "actions": [0, 1]})),
+        (VectorStepRequest = "application/vnd.msgpack"))),
+    responses(
+        (status = 200, description = "What it led to", content(
+            (VectorStepReply = "application/json", example = json!({"observations": [[0.0, 0.0, 0.0], [0.0, 0.0, 0.0]], "rewards": [0.0, 0.0], "terminations": [false, false], "truncations": [false, false], "infos": {}, "seq": 2})),
+            (VectorStepReply = "application/vnd.msgpack")),
+            headers(("Idempotency-Replayed" = String, description = "`true` on a stored reply"))),
+        OperationProblems,
+    ),
+)]
+pub(super) async fn step(
+    State(app): State<SharedApp>,
+    Path(env_id): Path<String>,
+    Call { body, reply }: Call<VectorStepRequest>,
+) -> Result<Response, Failure> {
+    let session = app.store.get(KIND, &env_id)?;
+    let operation = session.step_operation(body.actions)?;
+    app.operate(&session, body.seq, operation, reply)
+}
+
+/// Take the whole state out
+///
+/// Restored here or on another server, it goes on bit for bit, random draws included.
+#[utoipa::path(
+    get, path = "/v1/vector-envs/{env_id}/snapshot", operation_id = "snapshot_vector_env", tag = "vector-envs",
+    params(("env_id" = String, Path, description = "Id of the environment")),
+    responses(
+        (status = 200, description = "The state", content(
+            (Snapshot = "application/json"), (Snapshot = "application/vnd.msgpack"))),
+        ReadProblems,
+    ),
+)]
+pub(super) async fn snapshot(
+    State(app): State<SharedApp>,
+    Path(env_id): Path<String>,
+    Accept(reply): Accept,
+) -> Result<Response, Failure> {
+    let session = app.store.get(KIND, &env_id)?;
+    Ok(encoded(reply, &session.snapshot()?))
+}
+
+/// Put a state back
+///
+/// The environment must have been created with the same spec, kwargs, lanes and autoreset mode.
+/// It is an operation with a `seq` like any other.
+#[utoipa::path(
+    post, path = "/v1/vector-envs/{env_id}/restore", operation_id = "restore_vector_env", tag = "vector-envs",
+    params(("env_id" = String, Path, description = "Id of the environment")),
+    request_body(content(
+        (RestoreRequest = "application/json"), (RestoreRequest = "application/vnd.msgpack"))),
+    responses(
+        (status = 200, description = "It is back", content(
+            (RestoreReply = "application/json", example = json!({"seq": 3})),
+            (RestoreReply = "application/vnd.msgpack")),
+            headers(("Idempotency-Replayed" = String, description = "`true` on a stored reply"))),
+        OperationProblems,
+    ),
+)]
+pub(super) async fn restore(
+    State(app): State<SharedApp>,
+    Path(env_id): Path<String>,
+    Call { body, reply }: Call<RestoreRequest>,
+) -> Result<Response, Failure> {
+    let session = app.store.get(KIND, &env_id)?;
+    let operation = Operation::Restore(Box::new(body.snapshot));
+    app.operate(&session, body.seq, operation, reply)
+}

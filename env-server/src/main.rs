@@ -1,0 +1,105 @@
+//! Arguments, bind, run, drain.
+
+mod cli;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Parser;
+use env_server::environments::registry;
+use env_server::{run, verify};
+use tokio::net::TcpListener;
+
+use cli::{Cli, Command, ServeArgs, SpecsArgs, VerifyArgs};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Serve(args) => serve(&args),
+        Command::Specs(args) => specs(&args),
+        Command::Verify(args) => return verify_files(&args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[tokio::main]
+async fn serve(args: &ServeArgs) -> anyhow::Result<()> {
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::new(&args.log))
+        .with_writer(std::io::stderr)
+        .init();
+    let listener = TcpListener::bind(args.listen).await.with_context(|| {
+        let address = args.listen;
+        format!(
+            "cannot listen on {address}; --listen {}:0 takes a free port",
+            address.ip()
+        )
+    })?;
+    let shutdown = shutdown_signal()?;
+    let mut stdout = std::io::stdout();
+    // Whoever started this waits for the line; that it has gone away is no reason not to serve.
+    let _ = writeln!(stdout, "listening on http://{}", listener.local_addr()?);
+    let _ = stdout.flush();
+    run(listener, args.config(), shutdown).await?;
+    Ok(())
+}
+
+/// Completes on Ctrl-C or SIGTERM. The handlers are in place when this returns.
+fn shutdown_signal() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut interrupt = signal(SignalKind::interrupt()).context("cannot handle SIGINT")?;
+        let mut terminate = signal(SignalKind::terminate()).context("cannot handle SIGTERM")?;
+        Ok(async move {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        })
+    }
+    #[cfg(not(unix))]
+    Ok(async {
+        // Without a handler there is nothing to wait for but the end of the process.
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    })
+}
+
+fn specs(args: &SpecsArgs) -> anyhow::Result<()> {
+    let text = match args.json {
+        true => serde_json::to_string_pretty(registry::specs())?,
+        false => cli::describe(registry::specs()),
+    };
+    writeln!(std::io::stdout(), "{}", text.trim_end())?;
+    Ok(())
+}
+
+fn verify_files(args: &VerifyArgs) -> ExitCode {
+    let mut outcome = ExitCode::SUCCESS;
+    for path in &args.files {
+        match verify::verify_file(path) {
+            Ok(verified) => println!(
+                "{}: {} episodes, {} steps, all equal",
+                path.display(),
+                verified.episodes,
+                verified.steps
+            ),
+            Err(error) => {
+                eprintln!("error: {error}");
+                outcome = ExitCode::FAILURE;
+            }
+        }
+    }
+    outcome
+}

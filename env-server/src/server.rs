@@ -1,0 +1,72 @@
+//! From a listener to an end: accept, serve, drain.
+
+use std::future::Future;
+
+use axum::Router;
+use axum::serve::ListenerExt;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+use crate::config::ServerConfig;
+use crate::error::Error;
+use crate::http::{self, App};
+
+/// Serves until `shutdown` completes, then drains: `/readyz` says 503 for `drain_delay`, after
+/// which nothing new is accepted and work under way is answered, for `drain_timeout` at most.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use env_server::{ServerConfig, run};
+///
+/// let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+/// println!("listening on http://{}", listener.local_addr()?);
+/// run(listener, ServerConfig::default(), std::future::pending()).await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// When accepting connections fails for good.
+pub async fn run(
+    listener: TcpListener,
+    config: ServerConfig,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), Error> {
+    let app = App::new(&config);
+    let router = http::router(app.clone(), &config);
+    // Replies are small and waited for: they must not wait for one another.
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY could not be set");
+        }
+    });
+    let (draining, drain_begun) = oneshot::channel();
+    let drain = async move {
+        shutdown.await;
+        app.drain();
+        tracing::info!("draining");
+        tokio::time::sleep(config.drain_delay).await;
+        // The receiver is gone only when the server has ended by itself.
+        let _ = draining.send(());
+    };
+    let overdue = async move {
+        match drain_begun.await {
+            Ok(()) => tokio::time::sleep(config.drain_timeout).await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        served = axum::serve(listener, router).with_graceful_shutdown(drain) => {
+            served.map_err(Error::Serve)
+        }
+        () = overdue => {
+            tracing::warn!("connections were still open at the end of the drain timeout");
+            Ok(())
+        }
+    }
+}
+
+/// The server as a service, without a listener: for tests and for embedding in another router.
+pub fn app(config: ServerConfig) -> Router {
+    http::router(App::new(&config), &config)
+}

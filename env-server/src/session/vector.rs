@@ -1,0 +1,415 @@
+//! Lanes of one environment, stepped together, with Gymnasium's three ways of starting over.
+//!
+//! [`VectorOf`] is one monomorphic loop for each kind of environment, writing observations straight
+//! into one contiguous buffer; [`VectorEnvironment`] erases the kind, once a request.
+//! A single environment is one lane that never starts over by itself.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use env_protocol::{
+    Array, AutoresetMode, Info, Kwargs, LanePhase, LaneSnapshot, Parameter, Seed, Space, Value,
+};
+
+use crate::environments::{Arguments, Element, Environment, KwargsError, Rng, observations_array};
+
+/// What lanes are reset with. The default resets all of them and goes on with their streams.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Reset {
+    /// Lanes to reset, all when `None`.
+    pub mask: Option<Vec<bool>>,
+    /// New seeds.
+    pub seed: Option<Seed>,
+    /// Parameters that differ from those at creation, in the episodes that begin with this reset
+    /// and by autoresets after it.
+    pub kwargs: Kwargs,
+}
+
+/// What a step led to, lane by lane.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StepBatch {
+    /// `[num_envs, …]`
+    pub observations: Array,
+    /// `[num_envs]`
+    pub rewards: Vec<f64>,
+    /// `[num_envs]`
+    pub terminations: Vec<bool>,
+    /// `[num_envs]`
+    pub truncations: Vec<bool>,
+    /// Gymnasium's vector infos.
+    pub infos: Info,
+}
+
+/// State of all lanes, for a snapshot.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Saved {
+    /// Last observations, flat.
+    pub observations: Vec<f64>,
+    /// The lanes.
+    pub lanes: Vec<LaneSnapshot>,
+}
+
+/// Why an operation was refused. Nothing has changed then.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum Refusal {
+    /// A lane has no episode to go on with.
+    #[error("lane {lane}: {}", match phase {
+        LanePhase::New => "it has never been reset",
+        _ => "its episode has ended",
+    })]
+    NeedsReset {
+        /// The first such lane.
+        lane: usize,
+        /// Where it is.
+        phase: LanePhase,
+    },
+    /// An action is outside its range.
+    #[error("{action} is not one of {}..={}", range.start, range.end - 1)]
+    Action {
+        /// The first such lane.
+        lane: usize,
+        /// Position in the lane's row of the action.
+        position: usize,
+        /// The number given.
+        action: i64,
+        /// The range it must be in.
+        range: Range<i64>,
+    },
+    /// Reset options do not fit.
+    #[error(transparent)]
+    Options(#[from] KwargsError),
+    /// Saved state does not fit.
+    #[error("{detail}")]
+    Snapshot {
+        /// JSON pointer into the snapshot.
+        pointer: String,
+        /// What is wrong there.
+        detail: String,
+    },
+}
+
+/// Lanes of some environment.
+pub trait VectorEnvironment: Send {
+    /// Number of lanes.
+    fn num_envs(&self) -> usize;
+
+    /// Resets lanes and gives all observations, `[num_envs, …]`; lanes outside the mask repeat
+    /// their last one. Mask and seeds have one entry a lane.
+    ///
+    /// # Errors
+    /// [`Refusal::Options`].
+    fn reset(&mut self, reset: &Reset) -> Result<Array, Refusal>;
+
+    /// Takes one action a lane: rows of the action space, one after the other.
+    ///
+    /// # Errors
+    /// [`Refusal::NeedsReset`] or [`Refusal::Action`].
+    fn step(&mut self, actions: &[i64]) -> Result<StepBatch, Refusal>;
+
+    /// The whole state.
+    fn save(&self) -> Saved;
+
+    /// Puts a state back.
+    ///
+    /// # Errors
+    /// [`Refusal::Snapshot`].
+    fn restore(&mut self, saved: &Saved) -> Result<(), Refusal>;
+}
+
+/// Lanes of environment `E`.
+pub struct VectorOf<E: Environment> {
+    lanes: Vec<Lane<E>>,
+    /// Last observations, a row a lane.
+    observations: Vec<E::Element>,
+    /// `[num_envs, …]`
+    shape: Vec<usize>,
+    /// The range of each number in a lane's action.
+    action_ranges: Vec<Range<i64>>,
+    autoreset_mode: AutoresetMode,
+    parameters: Vec<Parameter>,
+    kwargs: Kwargs,
+}
+
+struct Lane<E> {
+    environment: E,
+    rng: Rng,
+    phase: LanePhase,
+}
+
+impl<E: Environment> Lane<E> {
+    fn reset(&mut self, observation: &mut [E::Element]) {
+        self.environment.reset(&mut self.rng, observation);
+        self.phase = LanePhase::Running;
+    }
+}
+
+impl<E: Environment> VectorOf<E> {
+    /// Lanes that wait for their first reset. `seed` has a seed for every lane.
+    ///
+    /// # Errors
+    /// When the arguments do not fit together.
+    pub fn new(
+        arguments: &Arguments,
+        num_envs: usize,
+        autoreset_mode: AutoresetMode,
+        seed: &Seed,
+    ) -> Result<Self, KwargsError> {
+        let spec = E::spec();
+        let environment = E::new(arguments)?;
+        let lane = |i| Lane {
+            environment: environment.clone(),
+            rng: Rng::from_seed(seed.lane(i).unwrap_or_default()),
+            phase: LanePhase::New,
+        };
+        let mut shape = vec![num_envs];
+        shape.extend(spec.observation_space.shape().into_iter().flatten());
+        Ok(VectorOf {
+            lanes: (0..num_envs).map(lane).collect(),
+            observations: vec![E::Element::default(); shape.iter().product()],
+            shape,
+            action_ranges: action_ranges(&spec.action_space),
+            autoreset_mode,
+            parameters: spec.parameters,
+            kwargs: arguments.to_kwargs(),
+        })
+    }
+
+    /// Numbers in one lane's observation.
+    fn row(&self) -> usize {
+        self.shape[1..].iter().product()
+    }
+
+    /// An environment with the arguments of creation, but for the options.
+    fn with_options(&self, options: &Kwargs) -> Result<E, KwargsError> {
+        for name in options.keys() {
+            let parameter = self.parameters.iter().find(|p| p.name == *name);
+            if parameter.is_some_and(|p| !p.resettable) {
+                let detail = "cannot be changed by a reset; create another environment";
+                return Err(KwargsError::new(name, detail));
+            }
+        }
+        let mut kwargs = self.kwargs.clone();
+        kwargs.extend(options.clone());
+        E::new(&Arguments::resolve(&self.parameters, &kwargs)?)
+    }
+
+    fn check_step(&self, actions: &[i64]) -> Result<(), Refusal> {
+        let width = self.action_ranges.len();
+        for (lane, (state, row)) in self
+            .lanes
+            .iter()
+            .zip(actions.chunks_exact(width))
+            .enumerate()
+        {
+            let starts_over = self.autoreset_mode == AutoresetMode::NextStep;
+            match state.phase {
+                LanePhase::Running => {}
+                LanePhase::Ended if starts_over => continue,
+                phase => return Err(Refusal::NeedsReset { lane, phase }),
+            }
+            for (position, (&action, range)) in row.iter().zip(&self.action_ranges).enumerate() {
+                if !range.contains(&action) {
+                    let range = range.clone();
+                    return Err(Refusal::Action {
+                        lane,
+                        position,
+                        action,
+                        range,
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<E: Environment> VectorEnvironment for VectorOf<E> {
+    fn num_envs(&self) -> usize {
+        self.lanes.len()
+    }
+
+    fn reset(&mut self, reset: &Reset) -> Result<Array, Refusal> {
+        let environment = self.with_options(&reset.kwargs)?;
+        let row = self.row();
+        let rows = self.observations.chunks_exact_mut(row);
+        for (i, (lane, observation)) in self.lanes.iter_mut().zip(rows).enumerate() {
+            if reset.mask.as_ref().is_some_and(|mask| !mask[i]) {
+                continue;
+            }
+            if let Some(seed) = reset.seed.as_ref().and_then(|seed| seed.lane(i)) {
+                lane.rng = Rng::from_seed(seed);
+            }
+            lane.environment = environment.clone();
+            lane.reset(observation);
+        }
+        Ok(observations_array(
+            self.shape.clone(),
+            self.observations.clone(),
+        ))
+    }
+
+    fn step(&mut self, actions: &[i64]) -> Result<StepBatch, Refusal> {
+        self.check_step(actions)?;
+        let num_envs = self.lanes.len();
+        let row = self.row();
+        let mut rewards = Vec::with_capacity(num_envs);
+        let mut terminations = Vec::with_capacity(num_envs);
+        let mut truncations = Vec::with_capacity(num_envs);
+        let mut finals = Finals::new(num_envs, row);
+        let actions = actions.chunks_exact(self.action_ranges.len());
+        let rows = self.observations.chunks_exact_mut(row);
+        for (i, ((lane, action), observation)) in
+            self.lanes.iter_mut().zip(actions).zip(rows).enumerate()
+        {
+            if lane.phase == LanePhase::Ended {
+                // Only under `NextStep`: the check has refused it elsewhere.
+                lane.reset(observation);
+                rewards.push(0.0);
+                terminations.push(false);
+                truncations.push(false);
+                continue;
+            }
+            let transition = lane.environment.step(action, &mut lane.rng, observation);
+            rewards.push(transition.reward);
+            terminations.push(transition.terminated);
+            truncations.push(transition.truncated);
+            if transition.is_end() {
+                lane.phase = LanePhase::Ended;
+                if self.autoreset_mode == AutoresetMode::SameStep {
+                    finals.record(i, observation);
+                    lane.reset(observation);
+                }
+            }
+        }
+        Ok(StepBatch {
+            observations: observations_array(self.shape.clone(), self.observations.clone()),
+            rewards,
+            terminations,
+            truncations,
+            infos: finals.into_infos(&self.shape),
+        })
+    }
+
+    fn save(&self) -> Saved {
+        let lanes = self.lanes.iter().map(|lane| LaneSnapshot {
+            phase: lane.phase,
+            rng: lane.rng.to_hex(),
+            state: serde_json::to_value(&lane.environment).expect("plain data"),
+        });
+        Saved {
+            observations: self.observations.iter().map(|x| x.to_f64()).collect(),
+            lanes: lanes.collect(),
+        }
+    }
+
+    fn restore(&mut self, saved: &Saved) -> Result<(), Refusal> {
+        let refuse = |pointer: String, detail: String| Refusal::Snapshot { pointer, detail };
+        if saved.lanes.len() != self.lanes.len() {
+            let (found, expected) = (saved.lanes.len(), self.lanes.len());
+            let detail = format!("{found} lanes, but this environment has {expected}");
+            return Err(refuse("/lanes".to_owned(), detail));
+        }
+        if saved.observations.len() != self.observations.len() {
+            let (found, expected) = (saved.observations.len(), self.observations.len());
+            let detail = format!("{found} numbers, but {expected} are needed");
+            return Err(refuse("/observations".to_owned(), detail));
+        }
+        let numbers = saved.observations.iter().enumerate();
+        let observations: Result<Vec<E::Element>, Refusal> = numbers
+            .map(|(i, &x)| {
+                E::Element::from_f64(x).ok_or_else(|| {
+                    refuse(
+                        format!("/observations/{i}"),
+                        format!("{x} cannot be observed"),
+                    )
+                })
+            })
+            .collect();
+        let lanes: Result<Vec<Lane<E>>, Refusal> = saved
+            .lanes
+            .iter()
+            .enumerate()
+            .map(|(i, lane)| {
+                restore_lane(lane)
+                    .map_err(|(field, detail)| refuse(format!("/lanes/{i}/{field}"), detail))
+            })
+            .collect();
+        (self.observations, self.lanes) = (observations?, lanes?);
+        Ok(())
+    }
+}
+
+/// A lane from its snapshot, or the field that is wrong and why.
+fn restore_lane<E: Environment>(saved: &LaneSnapshot) -> Result<Lane<E>, (&'static str, String)> {
+    let rng = Rng::from_hex(&saved.rng).ok_or_else(|| {
+        let detail = "must be 64 hexadecimal digits, not all zero";
+        ("rng", detail.to_owned())
+    })?;
+    let environment: E = serde::Deserialize::deserialize(&saved.state)
+        .map_err(|e: serde_json::Error| ("state", e.to_string()))?;
+    environment.validate().map_err(|e| ("state", e))?;
+    if environment.is_running() != (saved.phase == LanePhase::Running) {
+        return Err(("phase", "the state says otherwise".to_owned()));
+    }
+    Ok(Lane {
+        environment,
+        rng,
+        phase: saved.phase,
+    })
+}
+
+/// The range of each number in an action.
+///
+/// # Panics
+/// When actions are not a fixed number of integers.
+fn action_ranges(space: &Space) -> Vec<Range<i64>> {
+    match space {
+        Space::Discrete { n, start } => vec![*start..start + n],
+        Space::MultiDiscrete { nvec } => nvec.iter().map(|&n| 0..n).collect(),
+        Space::MultiBinary { n } => vec![0..2; *n],
+        other => panic!("actions must be integers, not of {other:?}"),
+    }
+}
+
+/// Last observations of episodes that ended and were followed by a new one in the same step.
+struct Finals<T> {
+    num_envs: usize,
+    row: usize,
+    /// Empty until the first end, which most steps have none of.
+    observations: Vec<T>,
+    mask: Vec<bool>,
+}
+
+impl<T: Element> Finals<T> {
+    fn new(num_envs: usize, row: usize) -> Self {
+        Finals {
+            num_envs,
+            row,
+            observations: Vec::new(),
+            mask: Vec::new(),
+        }
+    }
+
+    fn record(&mut self, lane: usize, observation: &[T]) {
+        self.observations
+            .resize(self.num_envs * self.row, T::default());
+        self.mask.resize(self.num_envs, false);
+        self.observations[lane * self.row..(lane + 1) * self.row].copy_from_slice(observation);
+        self.mask[lane] = true;
+    }
+
+    /// `final_obs` and `final_info` with their masks, or nothing.
+    fn into_infos(self, shape: &[usize]) -> Info {
+        if self.mask.is_empty() {
+            return Info::new();
+        }
+        let mask = Value::from(Array::mask(self.mask));
+        let observations = observations_array(shape.to_vec(), self.observations);
+        Info::from([
+            ("final_obs".to_owned(), observations.into()),
+            ("_final_obs".to_owned(), mask.clone()),
+            ("final_info".to_owned(), Value::Dict(BTreeMap::new())),
+            ("_final_info".to_owned(), mask),
+        ])
+    }
+}
