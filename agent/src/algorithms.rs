@@ -52,8 +52,9 @@ pub const ALGORITHMS: &[Algorithm] = &[
             num_steps: 512,
             whole_episodes: true,
             learning_rate: 3e-3,
+            anneal_lr: true,
             update_epochs: 8,
-            num_minibatches: 1,
+            num_minibatches: 2,
             gae_lambda: 0.3,
             ..Hyperparameters::base()
         },
