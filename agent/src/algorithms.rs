@@ -76,9 +76,9 @@ pub const ALGORITHMS: &[Algorithm] = &[
             whole_episodes: true,
             learning_rate: 3e-3,
             update_epochs: 6,
-            num_minibatches: 1,
-            gae_lambda: 0.95,
-            advantage_mix: 0.8,
+            num_minibatches: 4,
+            gae_lambda: 0.3,
+            memory_score_coef: 0.1,
             ..Hyperparameters::base()
         },
         core: |context| Box::new(Strategic::new(context)),

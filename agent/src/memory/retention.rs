@@ -13,15 +13,16 @@ pub fn usefulness_targets(
     returns: &[f32],
     width: usize,
 ) -> (Vec<i32>, Vec<f32>) {
-    let slots = index
+    let mut slots = Vec::with_capacity(index.len());
+    let mut targets = Vec::with_capacity(index.len());
+    for ((index, weights), &outcome) in index
         .chunks_exact(width)
-        .flat_map(|row| row[1..].iter().map(|&i| (i - 1).max(-1)))
-        .collect();
-    let targets = weights
-        .chunks_exact(width)
+        .zip(weights.chunks_exact(width))
         .zip(returns)
-        .flat_map(|(row, &outcome)| row[1..].iter().map(move |&weight| weight * outcome))
-        .collect();
+    {
+        slots.extend(index[1..].iter().map(|&entry| (entry - 1).max(-1)));
+        targets.extend(weights[1..].iter().map(|&weight| weight * outcome));
+    }
     (slots, targets)
 }
 

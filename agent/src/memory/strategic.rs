@@ -43,12 +43,25 @@ mod array {
     pub const NOISE: usize = 4;
     /// Per slot: the score u, by the weights of the rollout.
     pub const USEFULNESS: usize = 5;
+    /// Per slot: the key κ = u + g, −∞ when empty.
+    pub const KEY: usize = 6;
     /// Per slot: the raw input.
-    pub const INPUT: usize = 6;
-    /// Per slot, after the null slot's: the embedding, by the weights of the rollout.
-    pub const EMBEDDING: usize = 7;
+    pub const INPUT: usize = 7;
+    /// The null slot's embedding, then per slot the entry's, by the weights of the rollout.
+    pub const EMBEDDING: usize = 8;
+    /// 0 for the null slot, then per slot the gate log σ(u).
+    pub const GATE: usize = 9;
     /// Per slot: share of attention in the last read.
-    pub const ATTENTION: usize = 8;
+    pub const ATTENTION: usize = 10;
+}
+
+/// What a step offers to the memory.
+struct Offer<'a> {
+    input: &'a [f32],
+    embedding: &'a [f32],
+    usefulness: f32,
+    gate: f32,
+    noise: f32,
 }
 
 /// A memory of slots with learned retention and retrieval.
@@ -165,6 +178,9 @@ impl Strategic {
     /// Clears the slots of a lane.
     fn clear_slots(state: &mut State, lane: usize) {
         state.arrays[array::WRITTEN].row_mut(lane).fill(EMPTY);
+        state.arrays[array::KEY]
+            .row_mut(lane)
+            .fill(f32::NEG_INFINITY);
         state.arrays[array::ATTENTION].row_mut(lane).fill(0.0);
     }
 
@@ -181,86 +197,73 @@ impl Strategic {
     }
 
     /// Offers an entry to a lane's slots.
-    fn write(
-        &self,
-        state: &mut State,
-        lane: usize,
-        input: &[f32],
-        embedding: &[f32],
-        usefulness: f32,
-        noise: f32,
-    ) {
-        let key = |slot: usize| {
-            if state.arrays[array::WRITTEN].row(lane)[slot] == EMPTY {
-                f32::NEG_INFINITY
-            } else {
-                state.arrays[array::USEFULNESS].row(lane)[slot]
-                    + state.arrays[array::NOISE].row(lane)[slot]
+    fn write(&self, state: &mut State, lane: usize, offer: &Offer<'_>) {
+        let keys = state.arrays[array::KEY].row(lane);
+        let mut weakest = 0;
+        for slot in 1..keys.len() {
+            if keys[slot] < keys[weakest] {
+                weakest = slot;
             }
-        };
-        let weakest = (0..self.slots)
-            .min_by(|&a, &b| key(a).total_cmp(&key(b)))
-            .expect("at least one slot");
-        // Strictly: of two equal entries the older stays.
-        if usefulness + noise > key(weakest) {
-            let (age, clock) = (
-                state.arrays[array::AGE].row(lane)[0],
-                state.arrays[array::CLOCK].row(lane)[0],
-            );
-            let slot_values = [
-                (array::WRITTEN, age),
-                (array::ORIGIN, clock),
-                (array::NOISE, noise),
-                (array::USEFULNESS, usefulness),
-            ];
-            for (index, value) in slot_values {
-                state.arrays[index].row_mut(lane)[weakest] = value;
-            }
-            let (inputs, dim) = (self.input_size, self.mem_dim);
-            state.arrays[array::INPUT].row_mut(lane)[weakest * inputs..][..inputs]
-                .copy_from_slice(input);
-            state.arrays[array::EMBEDDING].row_mut(lane)[weakest * dim..][..dim]
-                .copy_from_slice(embedding);
         }
+        let key = offer.usefulness + offer.noise;
+        // Strictly: of two equal entries the older stays.
+        if key <= keys[weakest] {
+            return;
+        }
+        let (age, clock) = (
+            state.arrays[array::AGE].data[lane],
+            state.arrays[array::CLOCK].data[lane],
+        );
+        let slot_values = [
+            (array::WRITTEN, age),
+            (array::ORIGIN, clock),
+            (array::NOISE, offer.noise),
+            (array::USEFULNESS, offer.usefulness),
+            (array::KEY, key),
+        ];
+        for (index, value) in slot_values {
+            state.arrays[index].row_mut(lane)[weakest] = value;
+        }
+        let (inputs, dim) = (self.input_size, self.mem_dim);
+        state.arrays[array::INPUT].row_mut(lane)[weakest * inputs..][..inputs]
+            .copy_from_slice(offer.input);
+        // Behind the null slot.
+        state.arrays[array::EMBEDDING].row_mut(lane)[(weakest + 1) * dim..][..dim]
+            .copy_from_slice(offer.embedding);
+        state.arrays[array::GATE].row_mut(lane)[weakest + 1] = offer.gate;
     }
 
     /// Attention of every lane over its slots: readout `[batch, mem_dim]`; the weights go into the state.
     fn read(&self, graph: &mut Graph<'_>, state: &mut State, embedding: &Tensor) -> Tensor {
-        let batch = state.rows();
         let query = graph.linear(embedding, self.query, None, Activation::Identity);
-        let entries = graph.constant(
-            state.arrays[array::EMBEDDING].data.clone(),
-            (batch * self.slots, self.mem_dim),
-        );
-        let null = graph.param(self.null);
-        let pool = graph.concat_rows(&[&null, &entries]);
-        let usefulness = graph.constant(
-            state.arrays[array::USEFULNESS].data.clone(),
-            (batch * self.slots, 1),
-        );
-        let gates = self.gates(graph, &usefulness);
-        let mut index = Vec::with_capacity(batch * (self.slots + 1));
+        let width = self.slots + 1;
+        let mut index = Vec::with_capacity(state.rows() * width);
         for (lane, written) in state.arrays[array::WRITTEN]
             .data
             .chunks_exact(self.slots)
             .enumerate()
         {
-            index.push(0);
-            index.extend(written.iter().enumerate().map(|(slot, &step)| {
-                if step == EMPTY {
-                    -1
-                } else {
-                    (1 + lane * self.slots + slot) as i32
-                }
-            }));
+            let null = (lane * width) as i32;
+            index.push(null);
+            index.extend(
+                (null + 1..)
+                    .zip(written)
+                    .map(|(entry, &step)| if step == EMPTY { -1 } else { entry }),
+            );
         }
-        let read = graph.attention_read(&query, &pool, &pool, gates.as_ref(), &index, 1);
-        for (lane, weights) in read.weights.chunks_exact(self.slots + 1).enumerate() {
+        let table = &state.arrays[array::EMBEDDING].data;
+        let gates = if self.learn_retention {
+            &state.arrays[array::GATE].data[..]
+        } else {
+            &[]
+        };
+        let (readout, weights) = nn::attend(&query, table, gates, &index);
+        for (lane, weights) in weights.chunks_exact(width).enumerate() {
             state.arrays[array::ATTENTION]
                 .row_mut(lane)
                 .copy_from_slice(&weights[1..]);
         }
-        read.readout
+        graph.constant(readout, (state.rows(), self.mem_dim))
     }
 
     /// Where each row's slots lie in the pool of a segment (null, carried entries, rows): `[T*B, slots + 1]`, null
@@ -345,12 +348,22 @@ impl MemoryCore for Strategic {
     }
 
     fn initial_state(&self, batch: usize) -> State {
-        let mut arrays = vec![Array::filled(batch, 1, 0.0), Array::filled(batch, 1, 0.0)];
-        arrays.push(Array::filled(batch, self.slots, EMPTY));
-        for width in [1, 1, 1, self.input_size, self.mem_dim, 1] {
-            arrays.push(Array::filled(batch, self.slots * width, 0.0));
-        }
-        State::new(batch, arrays)
+        let slots = self.slots;
+        let per_lane = [
+            (1, 0.0),                          // AGE
+            (1, 0.0),                          // CLOCK
+            (slots, EMPTY),                    // WRITTEN
+            (slots, 0.0),                      // ORIGIN
+            (slots, 0.0),                      // NOISE
+            (slots, 0.0),                      // USEFULNESS
+            (slots, f32::NEG_INFINITY),        // KEY
+            (slots * self.input_size, 0.0),    // INPUT
+            ((slots + 1) * self.mem_dim, 0.0), // EMBEDDING
+            (slots + 1, 0.0),                  // GATE
+            (slots, 0.0),                      // ATTENTION
+        ];
+        let arrays = per_lane.map(|(width, value)| Array::filled(batch, width, value));
+        State::new(batch, arrays.into())
     }
 
     fn step(
@@ -362,29 +375,40 @@ impl MemoryCore for Strategic {
         mut rng: Option<&mut Xoshiro256PlusPlus>,
     ) -> CoreStep {
         let mut graph = Graph::inference(params);
+        let null = params.data(self.null);
         for lane in (0..starts.len()).filter(|&lane| starts[lane]) {
             Self::clear_slots(state, lane);
-            state.arrays[array::AGE].row_mut(lane)[0] = 0.0;
+            state.arrays[array::AGE].data[lane] = 0.0;
+            state.arrays[array::EMBEDDING].row_mut(lane)[..self.mem_dim].copy_from_slice(null);
         }
-        let ages = state.arrays[array::AGE].data.clone();
-        let embedding = self.embed(&mut graph, inputs, ages.into_iter());
+        let ages = state.arrays[array::AGE].data.iter().copied();
+        let embedding = self.embed(&mut graph, inputs, ages);
         let readout = self.read(&mut graph, state, &embedding);
         let features = self.features(&mut graph, &readout, &embedding);
         let scores = self.usefulness(&mut graph, &embedding);
-        let (embeddings, scores) = (nn::values(&embedding), nn::values(&scores));
+        let gates = graph.activate(&scores, Activation::LogSigmoid);
 
+        let (embeddings, scores, gates) = (
+            nn::values(&embedding),
+            nn::values(&scores),
+            nn::values(&gates),
+        );
         let mut decisions = Vec::with_capacity(starts.len() * self.decision_width());
         for (lane, input) in inputs.chunks_exact(self.input_size).enumerate() {
-            let noise = rng.as_deref_mut().map_or(0.0, gumbel);
-            let usefulness = if self.learn_retention {
-                scores[lane]
-            } else {
-                0.0
+            let offer = Offer {
+                input,
+                embedding: &embeddings[lane * self.mem_dim..][..self.mem_dim],
+                usefulness: if self.learn_retention {
+                    scores[lane]
+                } else {
+                    0.0
+                },
+                gate: gates[lane],
+                noise: rng.as_deref_mut().map_or(0.0, gumbel),
             };
             self.record(state, lane, &mut decisions);
-            decisions.push((usefulness + noise).to_bits() as i32);
-            let embedding = &embeddings[lane * self.mem_dim..][..self.mem_dim];
-            self.write(state, lane, input, embedding, usefulness, noise);
+            decisions.push((offer.usefulness + offer.noise).to_bits() as i32);
+            self.write(state, lane, &offer);
         }
         for clock in [array::AGE, array::CLOCK] {
             state.arrays[clock].data.iter_mut().for_each(|t| *t += 1.0);
@@ -437,23 +461,32 @@ impl MemoryCore for Strategic {
 
     fn refresh(&self, params: &Params, state: &mut State) {
         let mut graph = Graph::inference(params);
-        let times = state.arrays[array::WRITTEN].data.clone();
-        let embedding = self.embed(
-            &mut graph,
-            &state.arrays[array::INPUT].data,
-            times.into_iter(),
-        );
+        let times = state.arrays[array::WRITTEN].data.iter().copied();
+        let embedding = self.embed(&mut graph, &state.arrays[array::INPUT].data, times);
         let scores = self.usefulness(&mut graph, &embedding);
-        state.arrays[array::EMBEDDING]
-            .data
-            .copy_from_slice(nn::values(&embedding));
-        if self.learn_retention {
-            state.arrays[array::USEFULNESS]
-                .data
-                .copy_from_slice(nn::values(&scores));
-        }
-        for (slot, origin) in state.arrays[array::ORIGIN].data.iter_mut().enumerate() {
-            *origin = -2.0 - (slot % self.slots) as f32;
+        let gates = graph.activate(&scores, Activation::LogSigmoid);
+        let (embeddings, scores, gates) = (
+            nn::values(&embedding),
+            nn::values(&scores),
+            nn::values(&gates),
+        );
+        let dim = self.mem_dim;
+        for lane in 0..state.rows() {
+            let table = state.arrays[array::EMBEDDING].row_mut(lane);
+            table[..dim].copy_from_slice(params.data(self.null));
+            table[dim..]
+                .copy_from_slice(&embeddings[lane * self.slots * dim..][..self.slots * dim]);
+            state.arrays[array::GATE].row_mut(lane)[1..]
+                .copy_from_slice(&gates[lane * self.slots..][..self.slots]);
+            for slot in 0..self.slots {
+                state.arrays[array::ORIGIN].row_mut(lane)[slot] = -2.0 - slot as f32;
+                if self.learn_retention && state.arrays[array::WRITTEN].row(lane)[slot] != EMPTY {
+                    let usefulness = scores[lane * self.slots + slot];
+                    let noise = state.arrays[array::NOISE].row(lane)[slot];
+                    state.arrays[array::USEFULNESS].row_mut(lane)[slot] = usefulness;
+                    state.arrays[array::KEY].row_mut(lane)[slot] = usefulness + noise;
+                }
+            }
         }
         state.arrays[array::CLOCK].data.fill(0.0);
     }

@@ -15,6 +15,45 @@ pub struct AttentionRead {
     pub weights: Vec<f32>,
 }
 
+/// Reading while acting, from a table that is already there, in which keys are values: one head, nothing recorded.
+///
+/// Shapes: `q` `[M, d]`, `table` `[E, d]`, `bias` `[E]` or empty, `index` `[M, S]` as in [`Graph::attention_read`].
+/// Returns the readout `[M, d]` and the weights `[M, S]`; the numbers are those of [`Graph::attention_read`].
+///
+/// # Panics
+/// On shapes that do not fit and on an index beyond the table.
+pub fn attend(q: &Tensor, table: &[f32], bias: &[f32], index: &[i32]) -> (Vec<f32>, Vec<f32>) {
+    let (rows, d) = shape(q);
+    let entries = table.len() / d;
+    assert!(
+        bias.is_empty() || bias.len() == entries,
+        "{} biases for {entries} entries",
+        bias.len()
+    );
+    assert!(
+        index.len().is_multiple_of(rows) && index.iter().all(|&entry| entry < entries as i32),
+        "an index points beyond the {entries} entries, or rows are of unequal length"
+    );
+    let sizes = Sizes {
+        slots: index.len() / rows,
+        heads: 1,
+        d,
+        dv: d,
+    };
+    let mut readout = vec![0.0; rows * d];
+    let mut weights = vec![0.0; index.len()];
+    let operands = Operands {
+        q: values(q),
+        k: table,
+        v: table,
+        bias,
+        d,
+        dv: d,
+    };
+    attention_read(&mut readout, &mut weights, operands, sizes.slots(index));
+    (readout, weights)
+}
+
 impl Graph<'_> {
     /// Every row attends to its own slots, which point into one table of entries (Vaswani et al.
     /// 2017, arXiv 1706.03762, eq. 1, with a bias per entry):
