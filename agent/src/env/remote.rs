@@ -362,9 +362,9 @@ impl Drop for RemoteVectorEnv {
                 .connection
                 .client
                 .delete(&shard.url)
-                .timeout(Duration::from_secs(2))
-                .send();
-            let _ = self.runtime.block_on(request);
+                .timeout(Duration::from_secs(2));
+            // A request with a timeout may only be begun inside the runtime.
+            let _ = self.runtime.block_on(async { request.send().await });
         }
     }
 }
@@ -429,7 +429,8 @@ impl Connection {
         body: Option<Vec<u8>>,
     ) -> Result<Vec<u8>, Failure> {
         let passing = |error: reqwest::Error| Failure::Passing {
-            last: describe(&error),
+            // Whoever reads this is told the URL beside it.
+            last: describe(&error.without_url()),
             pause: None,
         };
         let mut request = self
