@@ -283,6 +283,18 @@ fn what_cannot_be_done_is_said_in_a_line_and_leaves_nothing_behind() {
     }
     assert_eq!(std::fs::read_dir(folder).unwrap().count(), 0);
 
+    // What only the first reset shows: the folder stays free.
+    for _ in 0..2 {
+        fail(
+            "train --algorithm tracerl --env-draw length=2..4 --out run",
+            folder,
+            1,
+            &["length: unknown; there are delay"],
+        );
+    }
+    std::fs::write(folder.join("run/notes.txt"), "mine").unwrap();
+    fail("train --algorithm ppo --out run", folder, 1, &["not empty"]);
+
     std::fs::write(folder.join("wrong.toml"), "algorithm = 'ppo'\nlr = 1\n").unwrap();
     fail(
         "train --config wrong.toml",
