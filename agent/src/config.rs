@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::algorithms::Algorithm;
+use crate::memory::episodic_transformer::HEADS;
 
 /// The part of an agent that a hyper-parameter belongs to. An algorithm names the parts it has; setting a
 /// hyper-parameter of a part that it lacks is an error, not a silent no-op.
@@ -21,8 +22,10 @@ pub enum Part {
     Learner,
     /// Width of hidden layers.
     Network,
-    /// Memory slots with learned retention.
+    /// Memory entries with learned retention.
     Slots,
+    /// Memory entries that are steps of an episode, and what may stand beside them.
+    Steps,
     /// Memory of whole episodes.
     Episodes,
     /// Auxiliary losses, exploration bonuses, reward normalisation.
@@ -30,7 +33,7 @@ pub enum Part {
 }
 
 /// Auxiliary prediction tasks that share the memory's features (the reference notebook's `aux_modules`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum AuxModule {
     /// Classify the first observation of the episode (rounded) from every later step's features.
@@ -211,14 +214,14 @@ hyperparameters! {
     Slots max_entries: usize = 16, |&v| (1..=1_024).contains(&v), "1 to 1024";
     /// What the memory holds: `episode` (steps), `lifetime` (whole episodes with their outcome), `both`.
     #[arg(value_name = "SCOPE")]
-    Slots memory_scope: MemoryScope = MemoryScope::Episode, |_| true, "episode, lifetime or both";
-    /// Learn what to keep: the retention score gates attention. Off, entries are kept at random.
+    Steps memory_scope: MemoryScope = MemoryScope::Episode, |_| true, "episode, lifetime or both";
+    /// Learn what to keep: the retention score gates attention. Off, steps are kept at random and episodes by age.
     #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
     Slots memory_learn_retention: bool = true, |_| true, "true or false";
     /// Weight of the usefulness regression `(u − attention·return)²`.
     Slots memory_retention_coef: f32 = 0.01, |&v| (0.0..=100.0).contains(&v), "0 to 100";
     /// Weight of the score-function term on keeping and dropping; 0 is off.
-    Slots memory_score_coef: f32 = 0.0, |&v| (0.0..=100.0).contains(&v), "0 to 100";
+    Steps memory_score_coef: f32 = 0.0, |&v| (0.0..=100.0).contains(&v), "0 to 100";
 
     /// Longest part of an episode, in steps from its beginning, that a transformer over episodes can see.
     Episodes context_length: usize = 1024, |&v| (1..=16_384).contains(&v), "1 to 16384";
@@ -340,6 +343,13 @@ impl TrainConfig {
         if hyper.her {
             return Err(ConfigError::Her {
                 algorithm: algorithm.id,
+            });
+        }
+        if algorithm.parts.contains(&Part::Episodes) && !hyper.mem_dim.is_multiple_of(HEADS) {
+            return Err(ConfigError::OutOfRange {
+                name: "mem_dim",
+                value: hyper.mem_dim.to_string(),
+                range: "a multiple of 4, the heads of its attention, for this algorithm",
             });
         }
         if hyper.num_minibatches > hyper.num_envs {

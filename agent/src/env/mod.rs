@@ -3,6 +3,8 @@
 use serde_json::{Map, Value};
 
 pub mod remote;
+#[cfg(test)]
+pub mod test_task;
 
 pub use env_protocol::Space;
 
@@ -104,6 +106,9 @@ pub enum EnvError {
         /// What was wrong with the answer.
         detail: String,
     },
+    /// Whoever plays was told to stop.
+    #[error("stopped")]
+    Stopped,
     /// A space that the agents cannot play.
     #[error("the agents cannot play this {what} space: {detail}")]
     UnsupportedSpace {

@@ -363,7 +363,7 @@ impl Drop for RemoteVectorEnv {
                 .client
                 .delete(&shard.url)
                 .timeout(Duration::from_secs(2));
-            // A request with a timeout may only be begun inside the runtime.
+            // Sent inside the runtime: its timeout is a timer there.
             let _ = self.runtime.block_on(async { request.send().await });
         }
     }

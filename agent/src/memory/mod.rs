@@ -10,10 +10,15 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use crate::config::Hyperparameters;
 use crate::nn::{Graph, Params, Tensor};
 
+#[cfg(test)]
+mod check;
+pub mod episodic_transformer;
 pub mod feedforward;
+mod lifetime;
 pub mod lstm;
 mod retention;
 pub mod strategic;
+mod transformer;
 
 pub use state::{Array, State};
 mod state;
@@ -22,6 +27,8 @@ mod state;
 pub struct CoreContext<'a> {
     /// Numbers in an input row.
     pub input_size: usize,
+    /// Number of actions.
+    pub num_actions: usize,
     /// All hyper-parameters; a core reads those of its parts.
     pub hyper: &'a Hyperparameters,
     /// Where the core's parameters go.
@@ -50,6 +57,10 @@ pub struct Segment<'a> {
     pub starts: &'a [bool],
     /// `[T*B]`: whether the row's action ended its episode.
     pub ends: &'a [bool],
+    /// `[T*B]`: the action that was taken.
+    pub actions: &'a [u32],
+    /// `[T*B]`: the task's own reward for it.
+    pub rewards: &'a [f32],
     /// The lanes' state before the first row. No gradient flows into it.
     pub initial_state: &'a State,
     /// `[T*B, decision_width]`, as [`MemoryCore::step`] returned them.
@@ -108,7 +119,15 @@ pub trait MemoryCore: Send + Sync {
 
     /// Tells the memory what came of the step just taken, one action, reward and end for each lane: for memories that
     /// outlive episodes. None of it may reach the features of the same episode.
-    fn outcome(&self, _state: &mut State, _actions: &[i64], _rewards: &[f64], _ends: &[bool]) {}
+    fn outcome(
+        &self,
+        _params: &Params,
+        _state: &mut State,
+        _actions: &[i64],
+        _rewards: &[f64],
+        _ends: &[bool],
+    ) {
+    }
 
     /// The state of `batch` lanes that an agent begins an evaluation with, given its state at the end of training:
     /// nothing, unless the memory outlives episodes.
