@@ -136,6 +136,33 @@ fn the_same_configuration_gives_the_same_checkpoint() {
     assert!(name.starts_with("recurrent-ppo-MemoryTask-v0-7-"), "{name}");
 }
 
+#[test]
+fn every_algorithm_can_be_trained_judged_and_looked_into() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    for algorithm in agent::algorithms::ALGORITHMS {
+        let id = algorithm.id;
+        json(
+            &format!(
+                "train --algorithm {id} --total-timesteps 400 --num-envs 8 --num-minibatches 1 --out {id}"
+            ),
+            folder,
+        );
+        let judged = json(&format!("evaluate --checkpoint {id} --episodes 4"), folder);
+        assert_eq!(
+            (&judged["agent"], &judged["delay"]),
+            (&id.into(), &4.into())
+        );
+        assert!(judged["scrambled_return"].is_number(), "{judged}");
+        let shown = succeed(&format!("inspect --checkpoint {id}"), folder);
+        assert!(
+            shown.starts_with(&format!("{} on MemoryTask-v0", algorithm.title)),
+            "{shown}"
+        );
+        assert!(folder.join(id).join("episode-0.png").exists());
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn an_interrupted_run_ends_with_the_files_of_one_never_stopped() {
