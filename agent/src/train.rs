@@ -378,7 +378,9 @@ impl<'a> Trainer<'a> {
         out: Option<&Path>,
         monitor: &mut dyn Monitor,
     ) -> TrainError {
-        if let Some(out) = out {
+        if let Some(out) = out
+            && self.statistics.updates > 0
+        {
             let path = out.join(LATEST);
             match self.checkpoint_with(None).save(&path) {
                 Ok(()) => monitor.message(&format!("kept what was learned in {}", path.display())),

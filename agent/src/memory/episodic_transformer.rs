@@ -310,6 +310,6 @@ impl MemoryCore for EpisodicTransformer {
     }
 
     fn inspect(&self, state: &State, lane: usize) -> MemoryContents {
-        MemoryContents::Slots(self.lifetime.contents(state, lane))
+        MemoryContents::Episodes(self.lifetime.contents(state, lane))
     }
 }
