@@ -1,4 +1,4 @@
-//! Time of the networks that agents spend theirs in: `cargo bench -p agent --bench kernels`.
+//! What agents spend their time on: `cargo bench -p agent --bench kernels`.
 //!
 //! One thread, the allocator of the `agent` binary. `train` is forward, loss, backward and Adam
 //! with clipping; `forward` is a graph for inference.
@@ -16,7 +16,8 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const LEARNING_RATE: f32 = 1e-3;
+/// So small that the parameters stay where they are and every iteration does the same work.
+const LEARNING_RATE: f32 = 1e-9;
 
 fn uniform(count: usize) -> Vec<f32> {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(count as u64);

@@ -53,8 +53,9 @@ pub const ALGORITHMS: &[Algorithm] = &[
             num_steps: 512,
             whole_episodes: true,
             learning_rate: 3e-3,
+            anneal_lr: true,
             update_epochs: 8,
-            num_minibatches: 1,
+            num_minibatches: 2,
             gae_lambda: 0.3,
             ..Hyperparameters::base()
         },
@@ -79,9 +80,9 @@ pub const ALGORITHMS: &[Algorithm] = &[
             whole_episodes: true,
             learning_rate: 3e-3,
             update_epochs: 6,
-            num_minibatches: 1,
-            gae_lambda: 0.95,
-            advantage_mix: 0.8,
+            num_minibatches: 4,
+            gae_lambda: 0.3,
+            memory_score_coef: 0.1,
             ..Hyperparameters::base()
         },
         core: |context| match context.hyper.memory_scope {
@@ -134,10 +135,15 @@ pub fn find(id: &str) -> Result<&'static Algorithm, ConfigError> {
         .find(|row| row.id == id)
         .ok_or_else(|| ConfigError::UnknownAlgorithm {
             name: id.into(),
-            known: ALGORITHMS
-                .iter()
-                .map(|row| row.id)
-                .collect::<Vec<_>>()
-                .join(", "),
+            known: ids(),
         })
+}
+
+/// The ids of all rows, for messages.
+pub fn ids() -> String {
+    ALGORITHMS
+        .iter()
+        .map(|row| row.id)
+        .collect::<Vec<_>>()
+        .join(", ")
 }

@@ -57,7 +57,7 @@ pub enum MemoryScope {
 }
 
 macro_rules! hyperparameters {
-    ($($(#[doc = $doc:literal])+ $(#[arg($($arg:tt)*)])? $part:ident $name:ident: $type:ty = $base:expr, $valid:expr, $valid_text:literal;)+) => {
+    ($($(#[doc = $doc:literal])+ $(#[arg($($arg:tt)*)])? $(#[serde($($serde:tt)*)])? $part:ident $name:ident: $type:ty = $base:expr, $valid:expr, $valid_text:literal;)+) => {
         /// Every hyper-parameter of every algorithm, with a value.
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
         #[serde(deny_unknown_fields)]
@@ -109,6 +109,7 @@ macro_rules! hyperparameters {
         pub struct Overrides {
             $(
                 $(#[doc = $doc])+
+                $(#[serde($($serde)*)])?
                 #[serde(skip_serializing_if = "Option::is_none")]
                 #[arg(long, $($($arg)*)?)]
                 pub $name: Option<$type>,
@@ -151,13 +152,13 @@ pub struct HyperparameterRow {
 
 hyperparameters! {
     /// Show the agent its previous action (one-hot, zeros at the first step).
-    #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
     Inputs previous_action: bool = false, |_| true, "true or false";
     /// Show the agent its previous reward.
-    #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
     Inputs previous_reward: bool = false, |_| true, "true or false";
     /// Show the agent how many steps it has taken in the episode, as t/(t+100).
-    #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
     Inputs step_counter: bool = false, |_| true, "true or false";
 
     /// Environments played side by side.
@@ -165,12 +166,12 @@ hyperparameters! {
     /// Steps of each environment between two updates; the longest, with `whole_episodes`.
     Learner num_steps: usize = 128, |&v| (1..=1_000_000).contains(&v), "1 to 1000000";
     /// Update as soon as every environment has ended an episode, instead of after `num_steps`.
-    #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
     Learner whole_episodes: bool = false, |_| true, "true or false";
     /// Adam's step size.
     Learner learning_rate: f32 = 1e-3, |&v| v > 0.0 && v <= 1.0, "above 0, at most 1";
     /// Let the step size fall linearly to 0 over the run.
-    #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
     Learner anneal_lr: bool = false, |_| true, "true or false";
     /// Passes over each rollout.
     Learner update_epochs: usize = 4, |&v| (1..=1_000).contains(&v), "1 to 1000";
@@ -180,16 +181,17 @@ hyperparameters! {
     Learner gamma: f32 = 0.99, |&v| (0.0..=1.0).contains(&v), "0 to 1";
     /// λ of generalised advantage estimation (Schulman et al. 2016, arXiv:1506.02438). The notebook's name: `lam`.
     #[arg(alias = "lam")]
+    #[serde(alias = "lam")]
     Learner gae_lambda: f32 = 0.95, |&v| (0.0..=1.0).contains(&v), "0 to 1";
     /// Share m of the one-step advantage: A = m·norm(A[λ=0]) + (1−m)·norm(A[λ=gae_lambda]). 0 is plain PPO.
     Learner advantage_mix: f32 = 0.0, |&v| (0.0..=1.0).contains(&v), "0 to 1";
     /// Normalise advantages to mean 0 and deviation 1.
-    #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
     Learner norm_adv: bool = true, |_| true, "true or false";
     /// PPO's clipping range ε of the probability ratio.
     Learner clip_coef: f32 = 0.2, |&v| v > 0.0 && v <= 10.0, "above 0, at most 10";
     /// Clip the value loss as well.
-    #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
     Learner clip_vloss: bool = false, |_| true, "true or false";
     /// Weight of the entropy bonus.
     Learner ent_coef: f32 = 0.01, |&v| (0.0..=10.0).contains(&v), "0 to 10";
@@ -200,7 +202,7 @@ hyperparameters! {
     /// Leave out the remaining epochs of an update once the approximate KL divergence passes this; 0 never does.
     Learner target_kl: f32 = 0.0, |&v| (0.0..=100.0).contains(&v), "0 to 100";
     /// Stop once the last 100 episodes have a mean return above 0.95 and a deviation of at most 0.05.
-    #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
     Learner early_stop: bool = true, |_| true, "true or false";
 
     /// Width of the hidden layers; of the LSTM, its number of units.
@@ -214,7 +216,7 @@ hyperparameters! {
     #[arg(value_name = "SCOPE")]
     Steps memory_scope: MemoryScope = MemoryScope::Episode, |_| true, "episode, lifetime or both";
     /// Learn what to keep: the retention score gates attention. Off, steps are kept at random and episodes by age.
-    #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
     Slots memory_learn_retention: bool = true, |_| true, "true or false";
     /// Weight of the usefulness regression `(u − attention·return)²`.
     Slots memory_retention_coef: f32 = 0.01, |&v| (0.0..=100.0).contains(&v), "0 to 100";
@@ -230,22 +232,22 @@ hyperparameters! {
     /// Weight of each auxiliary loss.
     Extras aux_coef: f32 = 0.1, |&v| (0.0..=100.0).contains(&v), "0 to 100";
     /// Divide rewards by the running deviation of the discounted return.
-    #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
     Extras reward_norm: bool = false, |_| true, "true or false";
     /// Add a count bonus η/√n on the observation, rounded to 2 places, to what is learned from (never to what is reported).
-    #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
     Extras intrinsic_expl: bool = false, |_| true, "true or false";
     /// η of the count bonus, and weight of the RND bonus.
     Extras intrinsic_eta: f32 = 0.01, |&v| (0.0..=100.0).contains(&v), "0 to 100";
     /// Add a bonus by random network distillation (Burda et al. 2019, arXiv:1810.12894).
-    #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
     Extras use_rnd: bool = false, |_| true, "true or false";
     /// Width of RND's embedding.
     Extras rnd_emb_dim: usize = 32, |&v| (1..=1_024).contains(&v), "1 to 1024";
     /// Step size of RND's predictor.
     Extras rnd_lr: f32 = 1e-3, |&v| v > 0.0 && v <= 1.0, "above 0, at most 1";
     /// Hindsight experience replay. It needs goals and an off-policy learner, which no algorithm here has: an error that says so.
-    #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
     Extras her: bool = false, |_| true, "true or false";
 }
 
@@ -362,6 +364,12 @@ impl TrainConfig {
                 num_envs: hyper.num_envs,
             });
         }
+        if total_timesteps < hyper.num_envs as u64 {
+            return Err(ConfigError::TooFewTimesteps {
+                total_timesteps,
+                num_envs: hyper.num_envs,
+            });
+        }
         if !env.draws.is_empty() && !hyper.whole_episodes {
             return Err(ConfigError::DrawsNeedWholeEpisodes);
         }
@@ -427,9 +435,25 @@ pub enum ConfigError {
         /// As set.
         num_envs: usize,
     },
+    /// Not one step.
+    #[error(
+        "total_timesteps = {total_timesteps} is not one step in each of num_envs = {num_envs} environments"
+    )]
+    TooFewTimesteps {
+        /// As set.
+        total_timesteps: u64,
+        /// As set.
+        num_envs: usize,
+    },
     /// Options are given at resets, and a rollout can begin with one only where episodes are whole.
     #[error("an option drawn for each rollout needs whole_episodes: set --whole-episodes")]
     DrawsNeedWholeEpisodes,
+    /// Nobody said which algorithm.
+    #[error("which algorithm? There are {known}")]
+    NoAlgorithm {
+        /// The ids there are.
+        known: String,
+    },
     /// No such algorithm.
     #[error("there is no algorithm `{name}`: there are {known}")]
     UnknownAlgorithm {

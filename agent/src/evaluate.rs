@@ -423,7 +423,8 @@ pub enum EvaluateError {
     },
     /// Balancing did not come to an end.
     #[error(
-        "cannot balance over the cue: after 64 rounds there were {below} episodes of one kind and {above} of the other"
+        "cannot balance over the cue: after 64 rounds there were {below} episodes of one kind and {above} \
+         of the other; --no-balance takes them as they come"
     )]
     Unbalanced {
         /// First number below one half.

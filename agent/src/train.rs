@@ -106,8 +106,11 @@ pub fn train(
         Some(checkpoint) => Trainer::resume(config, env, checkpoint)?,
         None => Trainer::begin(config, env)?,
     };
-    let mut next_checkpoint =
-        checkpoint_interval.map(|interval| trainer.statistics.timesteps + interval);
+    // At multiples of the interval, so that a resumed run keeps the same ones as one never stopped.
+    let due_after = |timesteps: u64| {
+        checkpoint_interval.map(|interval| (timesteps / interval.max(1) + 1) * interval.max(1))
+    };
+    let mut next_checkpoint = due_after(trainer.statistics.timesteps);
     let ending = loop {
         if let Some(ending) = trainer.ending(stop) {
             break ending;
@@ -130,12 +133,16 @@ pub fn train(
             && trainer.statistics.timesteps >= due
         {
             trainer.save(out)?;
-            next_checkpoint =
-                checkpoint_interval.map(|interval| trainer.statistics.timesteps + interval);
+            next_checkpoint = due_after(trainer.statistics.timesteps);
         }
     };
-    if let Some(out) = out {
-        trainer.save(out)?;
+    match out {
+        // What is best is decided where a run never stopped would decide it.
+        Some(out) if ending == Ending::Interrupted => {
+            trainer.checkpoint()?.save(&out.join(LATEST))?
+        }
+        Some(out) => trainer.save(out)?,
+        None => {}
     }
     monitor.finish(&trainer.progress())?;
     trainer.finished(ending)
@@ -371,7 +378,9 @@ impl<'a> Trainer<'a> {
         out: Option<&Path>,
         monitor: &mut dyn Monitor,
     ) -> TrainError {
-        if let Some(out) = out {
+        if let Some(out) = out
+            && self.statistics.updates > 0
+        {
             let path = out.join(LATEST);
             match self.checkpoint_with(None).save(&path) {
                 Ok(()) => monitor.message(&format!("kept what was learned in {}", path.display())),

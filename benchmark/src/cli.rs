@@ -20,7 +20,7 @@ use crate::{json, report, table};
 const PROGRAM: &str = "cargo run --release -p benchmark --";
 
 /// The exit code of a program that was interrupted (128 + SIGINT), as shells count.
-const INTERRUPTED: u8 = 130;
+pub const INTERRUPTED: u8 = 130;
 
 /// Train agents on memory tasks and report who remembers what, for how long, at what cost.
 ///
@@ -219,15 +219,24 @@ pub fn run(
     Ok(ExitCode::SUCCESS)
 }
 
+/// The directory of an earlier run with its configuration.
+///
+/// # Errors
+/// When it is not a run's.
+pub fn reopen(run_directory: &Path) -> anyhow::Result<(RunDirectory, RunConfig)> {
+    let directory = RunDirectory::new(run_directory);
+    let config = directory
+        .read_config()
+        .context("this is not the directory of a run")?;
+    Ok((directory, config))
+}
+
 /// Writes a run's report again.
 ///
 /// # Errors
 /// When the directory is not a run's or cannot be written.
 pub fn rewrite_report(run_directory: &Path) -> anyhow::Result<()> {
-    let directory = RunDirectory::new(run_directory);
-    let config = directory
-        .read_config()
-        .context("this is not the directory of a run")?;
+    let (directory, config) = reopen(run_directory)?;
     let records = read_records(&directory.records())?;
     directory.write_report(&report::render(&records, &config)?)?;
     println!("{}", directory.report().display());

@@ -103,7 +103,7 @@ pub enum EvaluationMode {
     Sampled,
     /// Every action before the judged one replaced by a random one.
     Scrambled,
-    /// The memory emptied before the judged action.
+    /// The memory emptied before every action.
     Emptied,
 }
 

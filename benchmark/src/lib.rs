@@ -3,12 +3,15 @@
 //! A [`plan`] says what to run, the [`runner`] runs it through the [`contender`] seam and keeps [`records`], and
 //! the [`table`] and the [`report`] are made from those and nothing else.
 
+pub mod agent_contender;
 pub mod cli;
 pub mod contender;
 pub mod directory;
+pub mod embedded;
 mod error;
 pub mod format;
 pub mod json;
+mod judge;
 pub mod plan;
 pub mod progress;
 pub mod records;

@@ -394,6 +394,14 @@ mod tests {
     }
 
     #[test]
+    fn recurrent_has_a_tuned_row_with_settings_of_its_own() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments/recurrent.toml");
+        let plan = Plan::read(&path).unwrap();
+        assert!(plan.agents[0].tuned && !plan.agents[0].overrides.is_empty());
+        assert_eq!(plan.experiments[1].total_timesteps, 150_000);
+    }
+
+    #[test]
     fn defaults_and_ranges() {
         let plan = parse(SMALL).unwrap();
         let experiment = &plan.experiments[0];

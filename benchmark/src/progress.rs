@@ -144,9 +144,22 @@ impl JobProgress {
             .set_message(format!("{rate} steps/s · return {mean_return}"));
     }
 
-    /// The job is at something else than training, such as `evaluating, scrambled`.
+    /// The job is at something else than training, such as `judging scrambled`, of unknown length.
     pub fn phase(&self, text: &str) {
         self.bar.set_message(text.to_owned());
+    }
+
+    /// As [`Self::phase`], with a length in steps: the bar begins anew.
+    pub fn phase_of(&self, text: &str, steps: u64) {
+        self.bar.set_length(steps);
+        self.bar.set_position(0);
+        self.bar.reset_eta();
+        self.phase(text);
+    }
+
+    /// So many more steps of the phase are done.
+    pub fn advance(&self, steps: u64) {
+        self.bar.inc(steps);
     }
 }
 

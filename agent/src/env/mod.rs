@@ -106,6 +106,9 @@ pub enum EnvError {
         /// What was wrong with the answer.
         detail: String,
     },
+    /// Whoever plays was told to stop.
+    #[error("stopped")]
+    Stopped,
     /// A space that the agents cannot play.
     #[error("the agents cannot play this {what} space: {detail}")]
     UnsupportedSpace {

@@ -21,6 +21,8 @@ use tokio::runtime::{Builder, Runtime};
 use super::{EnvError, ResetReply, ResetRequest, StepReply, VectorEnv};
 
 const MSGPACK: &str = "application/vnd.msgpack";
+/// Shorter trouble is borne in silence.
+const WARN_AFTER: Duration = Duration::from_secs(1);
 
 /// How long trouble is borne.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -68,6 +70,7 @@ pub struct RemoteVectorEnv {
     shards: Vec<Shard>,
     observation_space: Space,
     action_space: Space,
+    kwargs: Map<String, Json>,
     num_envs: usize,
 }
 
@@ -108,26 +111,29 @@ impl RemoteVectorEnv {
         };
         let servers = config.servers.len().min(config.num_envs);
         let mut shards = Vec::new();
-        let mut spaces = None;
+        let mut described = None;
         for (i, server) in config.servers[..servers].iter().enumerate() {
             let lanes = i * config.num_envs / servers..(i + 1) * config.num_envs / servers;
             let (shard, description) =
                 runtime.block_on(create(&connection, server, config, lanes))?;
-            spaces = Some((
-                description.single_observation_space,
-                description.single_action_space,
-            ));
+            described = Some(description);
             shards.push(shard);
         }
-        let (observation_space, action_space) = spaces.expect("at least one shard");
+        let described = described.expect("at least one shard");
         Ok(Self {
             runtime,
             connection,
             shards,
-            observation_space,
-            action_space,
+            observation_space: described.single_observation_space,
+            action_space: described.single_action_space,
+            kwargs: described.kwargs.into_iter().collect(),
             num_envs: config.num_envs,
         })
+    }
+
+    /// The spec's arguments, with the server's defaults filled in.
+    pub fn kwargs(&self) -> &Map<String, Json> {
+        &self.kwargs
     }
 
     /// Posts to every shard at once; the next `seq`s are taken from the replies.
@@ -356,9 +362,9 @@ impl Drop for RemoteVectorEnv {
                 .connection
                 .client
                 .delete(&shard.url)
-                .timeout(Duration::from_secs(2))
-                .send();
-            let _ = self.runtime.block_on(request);
+                .timeout(Duration::from_secs(2));
+            // Sent inside the runtime: its timeout is a timer there.
+            let _ = self.runtime.block_on(async { request.send().await });
         }
     }
 }
@@ -387,6 +393,7 @@ impl Connection {
     ) -> Result<Vec<u8>, EnvError> {
         let mut began = None;
         let mut attempts = 0;
+        let mut warned = false;
         let mut pause = self.retry.first_pause;
         loop {
             attempts += 1;
@@ -405,7 +412,11 @@ impl Connection {
                     last,
                 });
             }
-            tracing::debug!(url, attempts, last, "asking again");
+            if !warned && began.elapsed() >= WARN_AFTER {
+                warned = true;
+                let seconds = self.retry.give_up_after.as_secs();
+                tracing::warn!("no answer from {url} ({last}); asking again for {seconds} s");
+            }
             tokio::time::sleep(asked.unwrap_or(pause).min(self.retry.longest_pause)).await;
             pause = (pause * 2).min(self.retry.longest_pause);
         }
@@ -418,7 +429,8 @@ impl Connection {
         body: Option<Vec<u8>>,
     ) -> Result<Vec<u8>, Failure> {
         let passing = |error: reqwest::Error| Failure::Passing {
-            last: describe(&error),
+            // Whoever reads this is told the URL beside it.
+            last: describe(&error.without_url()),
             pause: None,
         };
         let mut request = self

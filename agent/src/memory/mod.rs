@@ -149,6 +149,8 @@ pub enum MemoryContents {
     Nothing,
     /// Slots with entries written at known steps.
     Slots(Vec<Option<SlotContents>>),
+    /// Slots with entries that are whole episodes, kept from one to the next.
+    Episodes(Vec<Option<SlotContents>>),
     /// Hidden units with their activations.
     Units(Vec<f32>),
 }
@@ -156,7 +158,7 @@ pub enum MemoryContents {
 /// An entry of a memory of slots.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SlotContents {
-    /// Step of the episode at which it was written.
+    /// Step of the episode at which it was written; of an entry that is an episode, the episode's number.
     pub written_at: u32,
     /// Its retention score u.
     pub usefulness: f32,

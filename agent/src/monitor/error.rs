@@ -32,7 +32,7 @@ pub enum MonitorError {
 }
 
 impl MonitorError {
-    pub(super) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
+    pub(crate) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
         let path = path.to_path_buf();
         Self::Io {
             action,

@@ -42,18 +42,32 @@ pub trait Monitor: Send {
     fn finish(&mut self, progress: &Progress) -> Result<(), MonitorError>;
 }
 
+impl<M: Monitor + ?Sized> Monitor for &mut M {
+    fn update(&mut self, progress: &Progress, record: &LogRecord) -> Result<(), MonitorError> {
+        (**self).update(progress, record)
+    }
+
+    fn message(&mut self, text: &str) {
+        (**self).message(text);
+    }
+
+    fn finish(&mut self, progress: &Progress) -> Result<(), MonitorError> {
+        (**self).finish(progress)
+    }
+}
+
 /// Several monitors, told the same in their order.
 #[derive(Default)]
-pub struct Monitors(pub Vec<Box<dyn Monitor>>);
+pub struct Monitors<'a>(pub Vec<Box<dyn Monitor + 'a>>);
 
-impl Monitors {
+impl<'a> Monitors<'a> {
     /// Adds a monitor.
-    pub fn push(&mut self, monitor: impl Monitor + 'static) {
+    pub fn push(&mut self, monitor: impl Monitor + 'a) {
         self.0.push(Box::new(monitor));
     }
 }
 
-impl Monitor for Monitors {
+impl Monitor for Monitors<'_> {
     /// Every monitor is told even if an earlier one fails; the first error is returned.
     fn update(&mut self, progress: &Progress, record: &LogRecord) -> Result<(), MonitorError> {
         self.tell(|monitor| monitor.update(progress, record))
@@ -70,7 +84,7 @@ impl Monitor for Monitors {
     }
 }
 
-impl Monitors {
+impl Monitors<'_> {
     fn tell(
         &mut self,
         mut call: impl FnMut(&mut dyn Monitor) -> Result<(), MonitorError>,

@@ -272,6 +272,14 @@ mod tests {
     }
 
     #[test]
+    fn agents_can_move_to_threads() {
+        fn check<T: Send>() {}
+        check::<Params>();
+        check::<crate::nn::Adam>();
+        check::<crate::nn::Gradients>();
+    }
+
+    #[test]
     #[should_panic(expected = "there is a parameter `a` already")]
     fn a_name_is_taken_once() {
         let (mut params, ..) = two_params();

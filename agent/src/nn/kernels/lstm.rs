@@ -5,21 +5,21 @@ use multiversion::multiversion;
 
 use super::math::{sigmoid, tanh};
 
-/// State after a step, `[batch, hidden]` each.
-pub(crate) struct StepState {
-    pub h: Vec<f32>,
-    pub c: Vec<f32>,
-    pub tanh_c: Vec<f32>,
+/// State after a step, `[batch, hidden]` each; to be written.
+pub(crate) struct StepState<'a> {
+    pub h: &'a mut [f32],
+    pub c: &'a mut [f32],
+    pub tanh_c: &'a mut [f32],
 }
 
 /// One step. `gates` `[batch, 4 * hidden]` holds pre-activations and becomes activations;
 /// `c_before` `[batch, hidden]` is the cell state after resets.
 #[multiversion(targets = "simd")]
-pub(crate) fn lstm_step(gates: &mut [f32], c_before: &[f32], hidden: usize) -> StepState {
-    let [mut h, mut c, mut tanh_c] = std::array::from_fn(|_| vec![0.0; c_before.len()]);
+pub(crate) fn lstm_step(state: StepState<'_>, gates: &mut [f32], c_before: &[f32], hidden: usize) {
+    let StepState { h, c, tanh_c } = state;
     for (b, gates) in gates.chunks_exact_mut(4 * hidden).enumerate() {
-        let (sigmoids, output) = gates.split_at_mut(3 * hidden);
-        let (input_forget, candidate) = sigmoids.split_at_mut(2 * hidden);
+        let (input_forget_candidate, output) = gates.split_at_mut(3 * hidden);
+        let (input_forget, candidate) = input_forget_candidate.split_at_mut(2 * hidden);
         input_forget.iter_mut().for_each(|x| *x = sigmoid(*x));
         candidate.iter_mut().for_each(|x| *x = tanh(*x));
         output.iter_mut().for_each(|x| *x = sigmoid(*x));
@@ -34,7 +34,6 @@ pub(crate) fn lstm_step(gates: &mut [f32], c_before: &[f32], hidden: usize) -> S
             h[j] = output[j] * tanh_c[j];
         }
     }
-    StepState { h, c, tanh_c }
 }
 
 /// One step back. `gates` holds activations, `dh` the gradient of the step's output; `dc` that of

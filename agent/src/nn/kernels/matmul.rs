@@ -6,7 +6,7 @@
 //! which general libraries must do, would only cost.
 
 use multiversion::multiversion;
-use multiversion::target::match_target;
+use pulp::{Arch, MemMask, Simd, WithSimd};
 
 /// (m, k, n): rows of the result, length of the sums, columns of the result.
 pub(crate) type Sizes = (usize, usize, usize);
@@ -140,29 +140,20 @@ const TILE_DEPTH: usize = 128;
 /// # Safety
 /// `c` must have room for m · n values, initialised if they are the start. The strides must keep
 /// m x k elements of `a` within its slice; `b` must hold k · n values and a bias n.
-#[multiversion(targets = "simd")]
-unsafe fn product(c: *mut f32, a: Strided<'_>, b: &[f32], start: Start<'_>, (m, k, n): Sizes) {
-    let mut depth = 0;
+unsafe fn product(c: *mut f32, a: Strided<'_>, b: &[f32], start: Start<'_>, sizes: Sizes) {
+    let (_, k, n) = sizes;
     let mut start = start;
+    let mut depth = 0;
     loop {
         let depth_len = TILE_DEPTH.min(k - depth);
-        let a_block = (a.0.as_ptr().wrapping_add(depth * a.2), a.1, a.2);
-        let b_block = b.as_ptr().wrapping_add(depth * n);
-        let mut column = 0;
-        // As many columns at once as the registers hold beside six rows.
-        match_target! {
-            "x86_64+avx512f" => {
-                // SAFETY: the caller's promises; panels stay within n columns.
-                column = unsafe { panels::<64>(c, a_block, b_block, start, (m, depth_len, n), column) };
-                column = unsafe { panels::<32>(c, a_block, b_block, start, (m, depth_len, n), column) };
-            }
-            _ => {}
-        }
-        // SAFETY: as above.
-        unsafe {
-            column = panels::<16>(c, a_block, b_block, start, (m, depth_len, n), column);
-            last_columns(c, a_block, b_block, start, (m, depth_len, n), column);
-        }
+        Arch::new().dispatch(Product {
+            c,
+            a: a.0.as_ptr().wrapping_add(depth * a.2),
+            a_strides: (a.1, a.2),
+            b: b.as_ptr().wrapping_add(depth * n),
+            start,
+            sizes: (sizes.0, depth_len, n),
+        });
         depth += depth_len;
         if depth == k {
             return;
@@ -171,173 +162,128 @@ unsafe fn product(c: *mut f32, a: Strided<'_>, b: &[f32], start: Start<'_>, (m, 
     }
 }
 
-/// A pointer to values, distance between rows, distance between columns.
-type RawStrided = (*const f32, usize, usize);
-
-/// All panels of `WIDTH` whole columns from `column` on; returns the first column left over.
-///
-/// # Safety
-/// As [`product`].
-#[inline(always)]
-unsafe fn panels<const WIDTH: usize>(
+/// A product whose pointers and sizes fit each other as [`product`] demands. Written with explicit
+/// vectors: whether a compiler keeps a tile in registers on its own is luck.
+struct Product<'a> {
     c: *mut f32,
-    a: RawStrided,
+    a: *const f32,
+    a_strides: (usize, usize),
     b: *const f32,
-    start: Start<'_>,
-    (m, k, n): Sizes,
-    mut column: usize,
-) -> usize {
-    while column + WIDTH <= n {
-        let start = start.skip_columns(column);
-        let mut row = 0;
-        while row < m {
-            let rows = TILE_ROWS.min(m - row);
-            // SAFETY: rows and columns of the tile are within m and n.
-            unsafe {
-                let c = c.add(row * n + column);
-                let a = (a.0.wrapping_add(row * a.1), a.1, a.2);
-                tile_of::<WIDTH>(rows, (c, n), a, (b.wrapping_add(column), n), start, k);
-            }
-            row += rows;
-        }
-        column += WIDTH;
-    }
-    column
+    start: Start<'a>,
+    sizes: Sizes,
 }
 
-/// The columns from `column` on, fewer than 16, by way of zero-padded copies.
-///
-/// # Safety
-/// As [`product`].
-#[inline(always)]
-unsafe fn last_columns(
-    c: *mut f32,
-    a: RawStrided,
-    b: *const f32,
-    start: Start<'_>,
-    (m, k, n): Sizes,
-    column: usize,
-) {
-    const WIDTH: usize = 16;
-    let columns = n - column;
-    if columns == 0 {
-        return;
-    }
-    let mut b_padded = [[0.0f32; WIDTH]; TILE_DEPTH];
-    let mut bias_padded = [0.0f32; WIDTH];
-    for (p, padded) in b_padded[..k].iter_mut().enumerate() {
-        for (j, padded) in padded[..columns].iter_mut().enumerate() {
-            // SAFETY: p < k and column + j < n.
-            *padded = unsafe { *b.add(p * n + column + j) };
-        }
-    }
-    let start = match start {
-        Start::Bias(bias) => {
-            bias_padded[..columns].copy_from_slice(&bias[column..]);
-            Start::Bias(&bias_padded)
-        }
-        other => other,
-    };
-    let mut row = 0;
-    while row < m {
-        let rows = TILE_ROWS.min(m - row);
-        let mut c_padded = [[0.0f32; WIDTH]; TILE_ROWS];
-        // SAFETY: only `rows` rows and `columns` columns of `c` are touched, and read only if
-        // they are the start; the padded copies have room for a whole tile.
-        unsafe {
-            let c = c.add(row * n + column);
-            if matches!(start, Start::Result) {
-                for (r, padded) in c_padded[..rows].iter_mut().enumerate() {
-                    c.add(r * n)
-                        .copy_to_nonoverlapping(padded.as_mut_ptr(), columns);
-                }
-            }
-            let a = (a.0.wrapping_add(row * a.1), a.1, a.2);
-            let c_tile = (c_padded.as_mut_ptr().cast(), WIDTH);
-            tile_of::<WIDTH>(rows, c_tile, a, (b_padded.as_ptr().cast(), WIDTH), start, k);
-            for (r, padded) in c_padded[..rows].iter().enumerate() {
-                c.add(r * n)
-                    .copy_from_nonoverlapping(padded.as_ptr(), columns);
-            }
-        }
-        row += rows;
-    }
-}
+impl WithSimd for Product<'_> {
+    type Output = ();
 
-impl<'a> Start<'a> {
     #[inline(always)]
-    fn skip_columns(self, column: usize) -> Self {
-        match self {
-            Start::Bias(bias) => Start::Bias(&bias[column..]),
-            other => other,
+    fn with_simd<S: Simd>(self, simd: S) {
+        let lanes = S::F32_LANES;
+        let mut column = 0;
+        // As many columns at once as the registers hold beside six rows.
+        if S::REGISTER_COUNT >= 32 {
+            column = self.panels::<S, 4>(simd, column, None);
+        }
+        column = self.panels::<S, 2>(simd, column, None);
+        column = self.panels::<S, 1>(simd, column, None);
+        let rest = self.sizes.2 - column;
+        if rest > 0 {
+            debug_assert!(rest < lanes);
+            let mask = simd.mask_between_m32s(0, rest as u32);
+            self.panels::<S, 1>(simd, column, Some(mask));
         }
     }
 }
 
-/// [`tile`] for a number of rows known at run time.
-///
-/// # Safety
-/// As [`tile`]; `rows` is 1 to 6.
-#[inline(always)]
-unsafe fn tile_of<const WIDTH: usize>(
-    rows: usize,
-    c: (*mut f32, usize),
-    a: RawStrided,
-    b: (*const f32, usize),
-    start: Start<'_>,
-    k: usize,
-) {
-    // SAFETY: the caller's promises.
-    unsafe {
-        match rows {
-            1 => tile::<1, WIDTH>(c, a, b, start, k),
-            2 => tile::<2, WIDTH>(c, a, b, start, k),
-            3 => tile::<3, WIDTH>(c, a, b, start, k),
-            4 => tile::<4, WIDTH>(c, a, b, start, k),
-            5 => tile::<5, WIDTH>(c, a, b, start, k),
-            _ => tile::<6, WIDTH>(c, a, b, start, k),
+impl Product<'_> {
+    /// All panels of `VECTORS` whole vectors of columns from `column` on, or one that is not whole
+    /// if there is a mask; returns the first column left over.
+    #[inline(always)]
+    fn panels<S: Simd, const VECTORS: usize>(
+        &self,
+        simd: S,
+        mut column: usize,
+        mask: Option<MemMask<S::m32s>>,
+    ) -> usize {
+        let (m, _, n) = self.sizes;
+        let width = if mask.is_some() {
+            n - column
+        } else {
+            VECTORS * S::F32_LANES
+        };
+        while column < n && column + width <= n {
+            let mut row = 0;
+            while row < m {
+                let rows = TILE_ROWS.min(m - row);
+                // SAFETY: rows and columns of the tile are within the result.
+                unsafe {
+                    match rows {
+                        1 => self.tile::<S, 1, VECTORS>(simd, row, column, mask),
+                        2 => self.tile::<S, 2, VECTORS>(simd, row, column, mask),
+                        3 => self.tile::<S, 3, VECTORS>(simd, row, column, mask),
+                        4 => self.tile::<S, 4, VECTORS>(simd, row, column, mask),
+                        5 => self.tile::<S, 5, VECTORS>(simd, row, column, mask),
+                        _ => self.tile::<S, TILE_ROWS, VECTORS>(simd, row, column, mask),
+                    }
+                }
+                row += rows;
+            }
+            column += width;
         }
+        column
     }
-}
 
-/// One tile of the result, held in registers over `k` terms. `c` and `b` come with the distance
-/// between their rows.
-///
-/// # Safety
-/// `c` must have `ROWS` rows and `b` must have `k` rows of `WIDTH` values, `a` `ROWS` x `k`
-/// elements; those of `c` must be initialised if they are the start. A bias has `WIDTH` values.
-#[inline(always)]
-unsafe fn tile<const ROWS: usize, const WIDTH: usize>(
-    (c, c_row): (*mut f32, usize),
-    (a, a_row, a_column): RawStrided,
-    (b, b_row): (*const f32, usize),
-    start: Start<'_>,
-    k: usize,
-) {
-    // SAFETY: every access is within what the caller promises. Arrays of `f32` may lie anywhere
-    // where an `f32` may.
-    unsafe {
-        let mut sums = [[0.0f32; WIDTH]; ROWS];
-        match start {
-            Start::Zero => {}
-            Start::Result => {
+    /// One tile of the result, held in registers until its sums are complete.
+    ///
+    /// # Safety
+    /// The tile must lie within the result; its columns past the mask may lie beyond.
+    #[inline(always)]
+    unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
+        &self,
+        simd: S,
+        row: usize,
+        column: usize,
+        mask: Option<MemMask<S::m32s>>,
+    ) {
+        let (_, k, n) = self.sizes;
+        let (a_row, a_column) = self.a_strides;
+        // SAFETY: the tile lies within the result, so its row of `a` and its columns of `b` and of
+        // a bias exist; without a mask every vector is whole.
+        unsafe {
+            let load = |from: *const f32| match mask {
+                Some(mask) => simd.mask_load_ptr_f32s(mask, from),
+                None => from.cast::<S::f32s>().read_unaligned(),
+            };
+            let a = self.a.wrapping_add(row * a_row);
+            let b = self.b.wrapping_add(column);
+            let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
+            for p in 0..k {
+                let mut b_row = [simd.splat_f32s(0.0); VECTORS];
+                for (v, b_row) in b_row.iter_mut().enumerate() {
+                    *b_row = load(b.add(p * n + v * S::F32_LANES));
+                }
                 for (r, sums) in sums.iter_mut().enumerate() {
-                    *sums = *c.add(r * c_row).cast::<[f32; WIDTH]>();
+                    let factor = simd.splat_f32s(*a.add(r * a_row + p * a_column));
+                    for (sum, b) in sums.iter_mut().zip(b_row) {
+                        *sum = simd.mul_add_e_f32s(factor, b, *sum);
+                    }
                 }
             }
-            Start::Bias(bias) => sums = [*bias.as_ptr().cast::<[f32; WIDTH]>(); ROWS],
-        }
-        for p in 0..k {
-            let b = &*b.add(p * b_row).cast::<[f32; WIDTH]>();
-            for (r, sums) in sums.iter_mut().enumerate() {
-                let factor = *a.add(r * a_row + p * a_column);
-                for j in 0..WIDTH {
-                    sums[j] = factor.mul_add(b[j], sums[j]);
+            for (r, sums) in sums.iter().enumerate() {
+                for (v, &sum) in sums.iter().enumerate() {
+                    let at = column + v * S::F32_LANES;
+                    let c = self.c.add((row + r) * n + at);
+                    let sum = match self.start {
+                        Start::Zero => sum,
+                        Start::Result => simd.add_f32s(load(c), sum),
+                        Start::Bias(bias) => simd.add_f32s(load(bias.as_ptr().add(at)), sum),
+                    };
+                    match mask {
+                        Some(mask) => simd.mask_store_ptr_f32s(mask, c, sum),
+                        None => c.cast::<S::f32s>().write_unaligned(sum),
+                    }
                 }
             }
-        }
-        for (r, sums) in sums.iter().enumerate() {
-            *c.add(r * c_row).cast::<[f32; WIDTH]>() = *sums;
         }
     }
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::nn::graph::{GradKey, GradStore, Graph};
 use crate::nn::kernels::elementwise::{add_sum_rows, add_to};
-use crate::nn::kernels::lstm::{lstm_step, lstm_step_gradient};
+use crate::nn::kernels::lstm::{StepState, lstm_step, lstm_step_gradient};
 use crate::nn::kernels::matmul::{
     add_matmul, add_matmul_transposed, append_matmul_bias, matmul_bias, transpose,
 };
@@ -155,20 +155,25 @@ fn unroll(
         hidden,
     } = sizes;
     let mut gates = Vec::with_capacity(rows * 4 * hidden);
-    let [mut h, mut c, mut tanh_c] = std::array::from_fn(|_| Vec::with_capacity(rows * hidden));
+    let [mut h, mut c, mut tanh_c] = std::array::from_fn(|_| vec![0.0; rows * hidden]);
     let mut scratch = [Vec::new(), Vec::new()];
     for t in 0..sizes.num_steps() {
+        let step = sizes.step(t);
+        let (h_past, h_now) = h.split_at_mut(step.start);
+        let (c_past, c_now) = c.split_at_mut(step.start);
         let [h_scratch, c_scratch] = &mut scratch;
-        let h_before = state_before(&h, h0, starts, t, sizes, h_scratch);
-        let c_before = state_before(&c, c0, starts, t, sizes, c_scratch);
+        let h_before = state_before(h_past, h0, starts, t, sizes, h_scratch);
+        let c_before = state_before(c_past, c0, starts, t, sizes, c_scratch);
         let x = &x[t * batch * inputs..(t + 1) * batch * inputs];
         append_matmul_bias(&mut gates, x, w_ih, bias, (batch, inputs, 4 * hidden));
-        let gates = &mut gates[4 * sizes.step(t).start..];
+        let gates = &mut gates[4 * step.start..];
         add_matmul(gates, h_before, w_hh, (batch, hidden, 4 * hidden));
-        let mut state = lstm_step(gates, c_before, hidden);
-        h.append(&mut state.h);
-        c.append(&mut state.c);
-        tanh_c.append(&mut state.tanh_c);
+        let state = StepState {
+            h: &mut h_now[..step.len()],
+            c: &mut c_now[..step.len()],
+            tanh_c: &mut tanh_c[step],
+        };
+        lstm_step(state, gates, c_before, hidden);
     }
     Unrolled {
         gates,

@@ -1,0 +1,299 @@
+//! `agent evaluate`: who remembers, and who is merely lucky.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use agent::algorithms;
+use agent::checkpoint::Checkpoint;
+use agent::env::{EnvError, ResetReply, ResetRequest, Space, StepReply, VectorEnv};
+use agent::evaluate::{EvaluateOptions, Evaluation, Mode, Player, evaluation_kwargs, judged_step};
+use clap::{Args, ValueEnum};
+use comfy_table::presets::UTF8_FULL_CONDENSED;
+use comfy_table::{CellAlignment, Table};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::row::{Row, arguments};
+use super::server::ServerArgs;
+use super::{print, thousands, values};
+
+/// Judge a trained agent: greedily, by drawn actions, and with what it could cheat by taken away
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  agent evaluate --checkpoint runs/hard
+  agent evaluate --checkpoint runs/hard --env-arg delay=65536     far beyond what it was trained on
+  agent evaluate --checkpoint runs/hard --mode greedy,scrambled --episodes 1000 --json
+
+Modes:
+  greedy     always the likeliest action
+  sampled    actions drawn from the policy
+  scrambled  greedy where it counts, random before: nothing can be carried in the agent's own actions
+  emptied    greedy, with the memory emptied before every step: who still scores did not need it")]
+pub struct EvaluateArgs {
+    /// A checkpoint, or a run's folder
+    #[arg(long, value_name = "PATH|DIR")]
+    checkpoint: PathBuf,
+    /// Episodes in each mode, played side by side
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    episodes: u32,
+    /// Argument of the environment that differs from training's, e.g. delay=65536; repeatable
+    #[arg(long, value_name = "NAME=VALUE", value_parser = values::env_arg)]
+    env_arg: Vec<(String, Value)>,
+    /// Modes to evaluate in, by comma: greedy, sampled, scrambled, emptied, or all that the task allows
+    #[arg(long, value_name = "MODE", value_delimiter = ',', default_value = "all", value_parser = mode)]
+    mode: Vec<Option<Mode>>,
+    /// Evaluation seeds come from this, and never meet training's
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// Take episodes as they come, instead of as many of each cue
+    #[arg(long)]
+    no_balance: bool,
+    /// Show no progress
+    #[arg(long)]
+    no_progress: bool,
+    /// Print the outcome as a line of JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    servers: ServerArgs,
+}
+
+/// A mode; `None` is all of them.
+fn mode(text: &str) -> Result<Option<Mode>, String> {
+    match text {
+        "all" => Ok(None),
+        text => Mode::from_str(text, true)
+            .map(Some)
+            .map_err(|_| "the modes are greedy, sampled, scrambled, emptied and all".into()),
+    }
+}
+
+pub fn run(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
+    let path = values::checkpoint(&args.checkpoint)?;
+    let checkpoint = Checkpoint::load(&path)?;
+    let player = Player::new(&checkpoint)?;
+    let trained_on = &checkpoint.config.env;
+    let kwargs = evaluation_kwargs(&trained_on.kwargs, &args.env_arg.iter().cloned().collect());
+    let episodes = args.episodes as usize;
+    let servers = args.servers.start()?;
+    let mut env = servers.connect(&trained_on.spec_id, kwargs, episodes)?;
+    let kwargs = env.kwargs().clone();
+    let judged = judged_step(&kwargs);
+    let modes = modes(&args.mode, judged.is_some());
+    let bar = bar(&modes, judged, args.no_progress);
+    let mut evaluations = Vec::new();
+    for &mode in &modes {
+        bar.set_message(mode_text(mode).0);
+        let options = EvaluateOptions {
+            episodes,
+            seed: args.seed,
+            mode,
+            balanced: !args.no_balance,
+            judged_step: judged,
+        };
+        let mut watched = Watched {
+            env: &mut env,
+            bar: &bar,
+        };
+        evaluations.push(player.evaluate(&mut watched, &options)?);
+    }
+    bar.finish_and_clear();
+    print(&if args.json {
+        json(&checkpoint, &kwargs, &path, &evaluations)?
+    } else {
+        report(&checkpoint, &kwargs, &evaluations)
+    });
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The modes that were asked for, each once; of all, those that the task allows.
+fn modes(asked: &[Option<Mode>], knows_judged_step: bool) -> Vec<Mode> {
+    if asked.contains(&None) {
+        let allowed = |mode: &Mode| *mode != Mode::Scrambled || knows_judged_step;
+        return Mode::value_variants()
+            .iter()
+            .copied()
+            .filter(allowed)
+            .collect();
+    }
+    let mut modes: Vec<Mode> = Vec::new();
+    for &mode in asked.iter().flatten() {
+        if !modes.contains(&mode) {
+            modes.push(mode);
+        }
+    }
+    modes
+}
+
+/// A mode's name, and what is done in it.
+fn mode_text(mode: Mode) -> (&'static str, &'static str) {
+    match mode {
+        Mode::Greedy => ("greedy", "the likeliest action"),
+        Mode::Sampled => ("sampled", "drawn from the policy"),
+        Mode::Scrambled => ("scrambled", "random before the judged one"),
+        Mode::Emptied => ("emptied", "greedy, memory emptied before every step"),
+    }
+}
+
+/// A bar over the steps of all modes; a spinner where a task does not tell how long its episodes are.
+fn bar(modes: &[Mode], judged: Option<u64>, hidden: bool) -> ProgressBar {
+    let template = "{percent:>3}% {wide_bar:.cyan/dim} {msg} · {pos}/{len} steps · ETA {eta}";
+    let (bar, template) = match judged {
+        _ if hidden => return ProgressBar::hidden(),
+        Some(judged) => (
+            ProgressBar::new((judged + 1) * modes.len() as u64),
+            template,
+        ),
+        None => (
+            ProgressBar::new_spinner(),
+            "{spinner} {msg} · {pos} steps · {elapsed}",
+        ),
+    };
+    let style = ProgressStyle::with_template(template).expect("the template is well-formed");
+    bar.with_style(style.progress_chars("━╸━"))
+}
+
+/// An environment whose steps move a bar.
+struct Watched<'a> {
+    env: &'a mut dyn VectorEnv,
+    bar: &'a ProgressBar,
+}
+
+impl VectorEnv for Watched<'_> {
+    fn num_envs(&self) -> usize {
+        self.env.num_envs()
+    }
+
+    fn observation_space(&self) -> &Space {
+        self.env.observation_space()
+    }
+
+    fn action_space(&self) -> &Space {
+        self.env.action_space()
+    }
+
+    fn reset(&mut self, request: &ResetRequest) -> Result<ResetReply, EnvError> {
+        self.env.reset(request)
+    }
+
+    fn step(&mut self, actions: &[i64]) -> Result<StepReply, EnvError> {
+        self.bar.inc(1);
+        self.env.step(actions)
+    }
+
+    fn snapshot(&mut self) -> Result<Vec<u8>, EnvError> {
+        self.env.snapshot()
+    }
+
+    fn restore(&mut self, snapshot: &[u8]) -> Result<(), EnvError> {
+        self.env.restore(snapshot)
+    }
+}
+
+/// The outcome for a person.
+fn report(
+    checkpoint: &Checkpoint,
+    kwargs: &Map<String, Value>,
+    evaluations: &[Evaluation],
+) -> String {
+    let config = &checkpoint.config;
+    let title = algorithms::find(&config.algorithm).map_or("", |row| row.title);
+    let mut table = Table::new();
+    table
+        .load_style(UTF8_FULL_CONDENSED.with_rounded_corners())
+        .set_header([
+            "Mode",
+            "Mean Ep Rew",
+            "Std Ep Rew",
+            "Episodes",
+            "Ep Length",
+            "Duration (s)",
+            "Actions",
+        ]);
+    for evaluation in evaluations {
+        let (name, actions) = mode_text(evaluation.mode);
+        table.add_row([
+            name.to_owned(),
+            format!("{:.3}", evaluation.mean_return),
+            format!("{:.3}", evaluation.std_return),
+            thousands(evaluation.returns.len() as u64),
+            format!("{:.0}", evaluation.mean_length),
+            format!("{:.1}", evaluation.elapsed.as_secs_f64()),
+            actions.to_owned(),
+        ]);
+    }
+    for column in table.column_iter_mut().skip(1).take(5) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    format!(
+        "{title}, seed {}, after {} steps of training, on {} ({})\n{table}",
+        config.seed,
+        thousands(checkpoint.run.statistics.timesteps),
+        config.env.spec_id,
+        arguments(kwargs),
+    )
+}
+
+/// The outcome for a program.
+fn json(
+    checkpoint: &Checkpoint,
+    kwargs: &Map<String, Value>,
+    path: &Path,
+    evaluations: &[Evaluation],
+) -> anyhow::Result<String> {
+    #[derive(Serialize)]
+    struct Outcome<'a> {
+        #[serde(flatten)]
+        row: Row,
+        /// Greedy.
+        mean_return: Option<f64>,
+        std_return: Option<f64>,
+        /// In each mode.
+        episodes: Option<usize>,
+        sampled_return: Option<f64>,
+        scrambled_return: Option<f64>,
+        emptied_return: Option<f64>,
+        /// Of the evaluation, in all modes, in seconds.
+        evaluation_s: f64,
+        checkpoint: &'a Path,
+    }
+    let of = |mode| {
+        evaluations
+            .iter()
+            .find(|evaluation| evaluation.mode == mode)
+    };
+    let mean = |mode| of(mode).map(|evaluation| evaluation.mean_return);
+    let timesteps = checkpoint.run.statistics.timesteps;
+    Ok(serde_json::to_string(&Outcome {
+        row: Row::new(&checkpoint.config, kwargs, timesteps),
+        mean_return: mean(Mode::Greedy),
+        std_return: of(Mode::Greedy).map(|evaluation| evaluation.std_return),
+        episodes: evaluations
+            .first()
+            .map(|evaluation| evaluation.returns.len()),
+        sampled_return: mean(Mode::Sampled),
+        scrambled_return: mean(Mode::Scrambled),
+        emptied_return: mean(Mode::Emptied),
+        evaluation_s: evaluations
+            .iter()
+            .map(|evaluation| evaluation.elapsed.as_secs_f64())
+            .sum(),
+        checkpoint: path,
+    })?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_modes_are_those_that_the_task_allows() {
+        use Mode::{Emptied, Greedy, Sampled, Scrambled};
+        assert_eq!(modes(&[None], true), [Greedy, Sampled, Scrambled, Emptied]);
+        assert_eq!(modes(&[None], false), [Greedy, Sampled, Emptied]);
+        let asked = [Some(Emptied), Some(Scrambled), Some(Emptied)];
+        assert_eq!(modes(&asked, false), [Emptied, Scrambled]);
+    }
+}

@@ -1,0 +1,124 @@
+//! `agent inspect`: one episode, and what the memory did in it.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use agent::algorithms;
+use agent::checkpoint::Checkpoint;
+use agent::evaluate::{Player, evaluation_kwargs, judged_step};
+use agent::heatmap::{EpisodeView, HeatMap, TerminalStyle};
+use agent::inspect::{MAX_STEPS, last_contents, record_episode};
+use anyhow::bail;
+use clap::Args;
+use serde_json::Value;
+
+use super::row::arguments;
+use super::server::ServerArgs;
+use super::{print, thousands, values};
+
+/// Play an episode and show what the memory kept, when it wrote it, and what it attended to
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  agent inspect --checkpoint runs/hard
+  agent inspect --checkpoint runs/hard --env-arg delay=200 --episode-seed 3 --out pictures
+
+The drawing in the terminal has colours if it is a terminal and NO_COLOR is not set; DIR gets the same as
+episode-SEED.svg and episode-SEED.png.")]
+pub struct InspectArgs {
+    /// A checkpoint, or a run's folder
+    #[arg(long, value_name = "PATH|DIR")]
+    checkpoint: PathBuf,
+    /// Argument of the environment that differs from training's, e.g. delay=200; repeatable
+    #[arg(long, value_name = "NAME=VALUE", value_parser = values::env_arg)]
+    env_arg: Vec<(String, Value)>,
+    /// Which episode; none of them was trained on
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    episode_seed: u64,
+    /// Where the pictures go [default: beside the checkpoint]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    servers: ServerArgs,
+}
+
+pub fn run(args: &InspectArgs) -> anyhow::Result<ExitCode> {
+    let path = values::checkpoint(&args.checkpoint)?;
+    let checkpoint = Checkpoint::load(&path)?;
+    let view = record(args, &checkpoint)?;
+    let map = HeatMap::new(&view)?;
+    let mut text = map.terminal(TerminalStyle::of_stdout());
+    let contents = last_contents(&view);
+    if !contents.is_empty() {
+        let _ = writeln!(text, "\nIn memory at the last step:");
+    }
+    for line in contents {
+        let _ = writeln!(text, "  {line}");
+    }
+    let _ = writeln!(
+        text,
+        "\nReturn {} in {} steps.",
+        view.rewards.iter().sum::<f64>(),
+        thousands(view.num_steps() as u64)
+    );
+    let beside = path.parent().unwrap_or(Path::new("."));
+    for picture in draw(
+        &map,
+        args.out.as_deref().unwrap_or(beside),
+        args.episode_seed,
+    )? {
+        let _ = writeln!(text, "{}", picture.display());
+    }
+    print(&text);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn record(args: &InspectArgs, checkpoint: &Checkpoint) -> anyhow::Result<EpisodeView> {
+    let player = Player::new(checkpoint)?;
+    let config = &checkpoint.config;
+    let kwargs = evaluation_kwargs(&config.env.kwargs, &args.env_arg.iter().cloned().collect());
+    let servers = args.servers.start()?;
+    let mut env = servers.connect(&config.env.spec_id, kwargs, 1)?;
+    let kwargs = env.kwargs().clone();
+    let judged = judged_step(&kwargs);
+    if judged.is_some_and(|judged| judged >= MAX_STEPS) {
+        bail!(
+            "an episode of more than {} steps is too long to draw: take a shorter one with --env-arg delay=N",
+            thousands(MAX_STEPS)
+        );
+    }
+    let title = format!(
+        "{} on {} ({})",
+        algorithms::find(&config.algorithm)?.title,
+        config.env.spec_id,
+        arguments(&kwargs)
+    );
+    // A task that judges one action asks for what it showed first.
+    let cue_steps = judged.map(|_| 0).into_iter().collect();
+    Ok(record_episode(
+        &player,
+        &mut env,
+        args.episode_seed,
+        title,
+        cue_steps,
+    )?)
+}
+
+/// Writes the pictures; returns their paths.
+fn draw(map: &HeatMap, folder: &Path, seed: u64) -> anyhow::Result<[PathBuf; 2]> {
+    let path = |extension: &str| folder.join(format!("episode-{seed}.{extension}"));
+    let pictures = [path("svg"), path("png")];
+    let contents = [map.svg().into_bytes(), map.png()?];
+    let write = || {
+        std::fs::create_dir_all(folder)?;
+        for (path, content) in pictures.iter().zip(contents) {
+            std::fs::write(path, content)?;
+        }
+        Ok(())
+    };
+    write().map_err(|error: std::io::Error| {
+        anyhow::anyhow!("cannot write pictures into {}: {error}", folder.display())
+    })?;
+    Ok(pictures)
+}

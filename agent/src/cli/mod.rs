@@ -1,0 +1,101 @@
+//! The command line: one file for each command.
+
+mod evaluate;
+mod inspect;
+mod list;
+mod play;
+mod row;
+mod server;
+mod train;
+mod values;
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::filter::LevelFilter;
+
+/// Exit code of a program that was interrupted, as shells count it: 128 + SIGINT.
+const INTERRUPTED: u8 = 130;
+
+/// Train agents that learn what to remember, judge them honestly, and look into their memory
+#[derive(Debug, Parser)]
+#[command(name = "agent", version, max_term_width = 100, after_help = EXAMPLES)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  agent list                                   the algorithms there are
+  agent train --algorithm tracerl --env-arg delay=16 --total-timesteps 56000 --out runs/first
+  agent evaluate --checkpoint runs/first       does it remember, or is it lucky?
+  agent inspect --checkpoint runs/first        what it keeps, and what it attends to
+  agent play --env-arg delay=3                 play the task yourself
+
+Environments are played over HTTP. Without --server, a server is started for the occasion.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    List(list::ListArgs),
+    Train(Box<train::TrainArgs>),
+    Evaluate(evaluate::EvaluateArgs),
+    Inspect(inspect::InspectArgs),
+    Play(play::PlayArgs),
+}
+
+/// Parses the arguments, does what they ask for, and says in a line why it could not be done.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    tracing_subscriber::fmt()
+        .with_max_level(LevelFilter::WARN)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .without_time()
+        .with_target(false)
+        .init();
+    let outcome = match cli.command {
+        Command::List(args) => list::run(&args),
+        Command::Train(args) => train::run(&args),
+        Command::Evaluate(args) => evaluate::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Play(args) => play::run(&args),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("error: {error}");
+        ExitCode::FAILURE
+    })
+}
+
+/// Writes to standard output. A reader who has gone away (`| head`) is no reason to fail.
+fn print(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
+}
+
+/// 1234567 as `1,234,567`.
+fn thousands(number: u64) -> String {
+    indicatif::HumanCount(number).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn help_teaches() {
+        let mut command = Cli::command().term_width(100);
+        insta::assert_snapshot!("help", command.render_long_help());
+        for name in ["list", "train", "evaluate", "inspect", "play"] {
+            let command = command.find_subcommand_mut(name).expect("a subcommand");
+            let help = command.clone().term_width(100).render_long_help();
+            insta::assert_snapshot!(format!("help_{name}"), help);
+        }
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,49 @@
+//! What `--json` lines have in common, under the names that the benchmark's lines have.
+
+use agent::config::TrainConfig;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+#[derive(Debug, Serialize)]
+pub struct Row {
+    agent: String,
+    env: String,
+    env_args: Map<String, Value>,
+    delay: Option<u64>,
+    /// `EASY` or `HARD`, of MemoryTask.
+    mode: Option<&'static str>,
+    difficulty: Option<u64>,
+    seed: u64,
+    trained_steps: u64,
+}
+
+impl Row {
+    /// The row of an agent trained by `config`, on the environment of `kwargs`.
+    pub fn new(config: &TrainConfig, kwargs: &Map<String, Value>, trained_steps: u64) -> Self {
+        let number = |name: &str| kwargs.get(name).and_then(Value::as_u64);
+        let difficulty = number("difficulty");
+        Self {
+            agent: config.algorithm.clone(),
+            env: config.env.spec_id.clone(),
+            env_args: kwargs.clone(),
+            delay: number("delay"),
+            mode: difficulty.and_then(|difficulty| match difficulty {
+                0 => Some("EASY"),
+                1 => Some("HARD"),
+                _ => None,
+            }),
+            difficulty,
+            seed: config.seed,
+            trained_steps,
+        }
+    }
+}
+
+/// `name=value, …`, as they were or would be given.
+pub fn arguments(kwargs: &Map<String, Value>) -> String {
+    let pairs: Vec<String> = kwargs
+        .iter()
+        .map(|(name, value)| format!("{name}={}", agent::settings::written(value)))
+        .collect();
+    pairs.join(", ")
+}

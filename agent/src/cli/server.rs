@@ -1,0 +1,108 @@
+//! Where environments are played: on servers elsewhere, or on one started for the occasion.
+
+use std::time::Duration;
+
+use agent::env::remote::{RemoteEnvConfig, RemoteVectorEnv, RetryPolicy};
+use clap::Args;
+use serde_json::{Map, Value};
+
+use super::values;
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Server")]
+pub struct ServerArgs {
+    /// Environment servers, e.g. http://127.0.0.1:7878; environments are dealt over several evenly [default: one that
+    /// is started for the occasion]
+    #[arg(long, value_name = "URL[,URL…]", value_delimiter = ',', value_parser = values::server_url)]
+    pub server: Vec<String>,
+    /// How long a server that does not answer is asked again, in seconds
+    #[arg(long, value_name = "S", default_value_t = RetryPolicy::default().give_up_after.as_secs())]
+    give_up_after_s: u64,
+}
+
+impl ServerArgs {
+    /// The servers to play on; starts one if none was named.
+    ///
+    /// # Errors
+    /// When none can be started.
+    pub fn start(&self) -> anyhow::Result<Servers> {
+        let urls = if self.server.is_empty() {
+            vec![start_embedded()?]
+        } else {
+            self.server.clone()
+        };
+        let retry = RetryPolicy {
+            give_up_after: Duration::from_secs(self.give_up_after_s),
+            ..RetryPolicy::default()
+        };
+        Ok(Servers { urls, retry })
+    }
+
+    /// The flags that name the same servers again, with a blank before them.
+    pub fn flags(&self) -> String {
+        if self.server.is_empty() {
+            String::new()
+        } else {
+            format!(" --server {}", self.server.join(","))
+        }
+    }
+}
+
+/// Servers to play on.
+pub struct Servers {
+    /// Their base URLs, at least one.
+    pub urls: Vec<String>,
+    /// How long trouble with them is borne.
+    pub retry: RetryPolicy,
+}
+
+impl Servers {
+    /// Creates environments.
+    ///
+    /// # Errors
+    /// What a server refused, or that it could not be reached.
+    pub fn connect(
+        &self,
+        spec_id: &str,
+        kwargs: Map<String, Value>,
+        num_envs: usize,
+    ) -> anyhow::Result<RemoteVectorEnv> {
+        Ok(RemoteVectorEnv::connect(&RemoteEnvConfig {
+            servers: self.urls.clone(),
+            spec_id: spec_id.into(),
+            kwargs,
+            num_envs,
+            retry: self.retry,
+        })?)
+    }
+}
+
+/// Starts a server on a free port of this machine, on a thread of its own, until the program ends; returns its URL.
+#[cfg(feature = "embedded-server")]
+fn start_embedded() -> anyhow::Result<String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let listener = runtime.block_on(tokio::net::TcpListener::bind(("127.0.0.1", 0)))?;
+    let url = format!("http://{}", listener.local_addr()?);
+    std::thread::Builder::new()
+        .name("env-server".into())
+        .spawn(move || {
+            let serving = env_server::run(
+                listener,
+                env_server::ServerConfig::default(),
+                std::future::pending(),
+            );
+            if let Err(error) = runtime.block_on(serving) {
+                tracing::error!("the embedded server has ended: {error}");
+            }
+        })?;
+    Ok(url)
+}
+
+#[cfg(not(feature = "embedded-server"))]
+fn start_embedded() -> anyhow::Result<String> {
+    anyhow::bail!(
+        "this program was built without a server of its own: say where one is with --server URL"
+    )
+}

@@ -1,0 +1,279 @@
+//! `agent train`: from flags and a file to a run in a folder.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use agent::checkpoint::Checkpoint;
+use agent::config::{OptionDraw, Overrides, TrainConfig};
+use agent::monitor::{Console, ConsoleOptions};
+use agent::session::{Earlier, Session, SessionEnd};
+use agent::settings::Settings;
+use agent::train::Ending;
+use anyhow::bail;
+use clap::Args;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::row::Row;
+use super::server::ServerArgs;
+use super::{INTERRUPTED, print, thousands, values};
+
+/// Train an agent, or go on training one
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  agent train --algorithm ppo --env-arg delay=1 --total-timesteps 20000
+  agent train --algorithm tracerl --env-arg delay=16 --env-arg difficulty=1 --total-timesteps 56000 --out runs/hard
+  agent train --algorithm tracerl --env-arg delay=256 --env-draw delay=4..256 --total-timesteps 500000
+  agent train --config runs/hard/config.toml --seed 1 --out runs/hard-1     the same with another seed
+  agent train --resume runs/hard                                            after Ctrl-C
+  agent train --resume runs/hard --total-timesteps 200000                   longer than first planned
+
+A TOML file has the flags' names as keys, with `_` for `-`:
+  algorithm = \"tracerl\"
+  total_timesteps = 56000
+  env_draw = [\"delay=4..16\"]
+  [env_args]
+  delay = 16
+  [hyperparameters]
+  learning_rate = 0.003
+
+DIR gets config.toml (everything resolved), checkpoint.safetensors, best.safetensors, metrics.jsonl, run.json (its
+clock) and event files for TensorBoard. The exit status is 130 after Ctrl-C.")]
+pub struct TrainArgs {
+    /// What learns: an id that `agent list` shows
+    #[arg(long, value_name = "ALGORITHM")]
+    algorithm: Option<String>,
+    /// Environment to learn [default: MemoryTask-v0]
+    #[arg(long, value_name = "SPEC")]
+    env: Option<String>,
+    /// Argument of the environment, e.g. delay=16; repeatable
+    #[arg(long, value_name = "NAME=VALUE", value_parser = values::env_arg)]
+    env_arg: Vec<(String, Value)>,
+    /// Reset option drawn anew for each rollout, log-uniformly, e.g. delay=4..256; repeatable
+    #[arg(long, value_name = "NAME=LOW..HIGH")]
+    env_draw: Vec<OptionDraw>,
+    /// Budget: steps of all environments together [default: 100000]
+    #[arg(long, value_name = "N")]
+    total_timesteps: Option<u64>,
+    /// Seed of weights, actions and environments [default: 0]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
+    seed: Option<u64>,
+    /// Settings from a TOML file; flags win over it
+    #[arg(long, value_name = "FILE.toml")]
+    config: Option<PathBuf>,
+    /// The run's folder; it must be new or empty [default: runs/ALGORITHM-ENV-SEED-TIME]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Go on with the run in this folder (by default in --out), or from this checkpoint of it, with its own settings;
+    /// --total-timesteps may be longer
+    #[arg(long, value_name = "DIR|CHECKPOINT", num_args = 0..=1)]
+    resume: Option<Option<PathBuf>>,
+    /// Also write a checkpoint every N steps, and keep the best of them
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    checkpoint_interval: Option<u64>,
+    /// Train to the end of the budget even if the task is solved
+    #[arg(long, conflicts_with = "early_stop")]
+    no_early_stop: bool,
+    /// Show a box of measurements every --log-interval episodes
+    #[arg(long, short)]
+    verbose: bool,
+    /// Episodes between two boxes
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
+    log_interval: u64,
+    /// Show no progress
+    #[arg(long)]
+    no_progress: bool,
+    /// Print the outcome as a line of JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    servers: ServerArgs,
+    #[command(flatten)]
+    hyperparameters: Overrides,
+}
+
+pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
+    let plan = Plan::of(args)?;
+    let stop = stop_on_ctrl_c()?;
+    let servers = args.servers.start()?;
+    let session = Session {
+        config: plan.config,
+        servers: servers.urls,
+        retry: servers.retry,
+        directory: plan.directory,
+        checkpoint_interval: args.checkpoint_interval,
+        earlier: plan.earlier,
+    };
+    let mut console = Console::new(ConsoleOptions {
+        progress: !args.no_progress,
+        log_interval_episodes: args.verbose.then_some(args.log_interval),
+    });
+    let end = session.run(&mut console, &stop)?;
+    if args.json {
+        print(&json(&session, &end)?);
+    } else {
+        print(&report(&session, &end, &args.servers.flags()));
+    }
+    Ok(match end.ending {
+        Ending::Interrupted => INTERRUPTED.into(),
+        Ending::Budget | Ending::EarlyStop => ExitCode::SUCCESS,
+    })
+}
+
+/// What to run where.
+struct Plan {
+    config: TrainConfig,
+    directory: PathBuf,
+    earlier: Earlier,
+}
+
+impl Plan {
+    fn of(args: &TrainArgs) -> anyhow::Result<Self> {
+        let mut settings = args.settings();
+        if let Some(file) = &args.config {
+            settings = Settings::load(file)?.overlaid(settings);
+        }
+        let Some(resume) = &args.resume else {
+            let config = settings.resolve()?;
+            return Ok(Self {
+                directory: args.out.clone().unwrap_or_else(|| new_directory(&config)),
+                config,
+                earlier: Earlier::Refuse,
+            });
+        };
+        let Some(given) = resume.as_ref().or(args.out.as_ref()) else {
+            bail!("what is to be resumed? Give the run's folder: --resume DIR");
+        };
+        let path = values::checkpoint(given)?;
+        let directory = path.parent().unwrap_or(Path::new(".")).to_owned();
+        if let Some(out) = &args.out
+            && out.canonicalize().ok() != directory.canonicalize().ok()
+        {
+            bail!(
+                "a run goes on in its own folder, {}: leave --out out",
+                directory.display()
+            );
+        }
+        let earlier = Checkpoint::load(&path)?.config;
+        Ok(Self {
+            config: Settings::of(&earlier).overlaid(settings).resolve()?,
+            directory,
+            earlier: Earlier::Resume(path),
+        })
+    }
+}
+
+impl TrainArgs {
+    fn settings(&self) -> Settings {
+        let mut hyperparameters = self.hyperparameters.clone();
+        if self.no_early_stop {
+            hyperparameters.early_stop = Some(false);
+        }
+        Settings {
+            algorithm: self.algorithm.clone(),
+            env: self.env.clone(),
+            total_timesteps: self.total_timesteps,
+            seed: self.seed,
+            env_draw: self.env_draw.clone(),
+            env_args: self.env_arg.iter().cloned().collect(),
+            hyperparameters,
+        }
+    }
+}
+
+/// A folder named after what is run and when.
+fn new_directory(config: &TrainConfig) -> PathBuf {
+    let now = jiff::Zoned::now().strftime("%Y%m%d-%H%M%S");
+    let name = format!(
+        "{}-{}-{}-{now}",
+        config.algorithm, config.env.spec_id, config.seed
+    );
+    Path::new("runs").join(name)
+}
+
+/// A flag that the first Ctrl-C sets; the second ends the program.
+fn stop_on_ctrl_c() -> anyhow::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let asked = Arc::clone(&stop);
+    ctrlc::set_handler(move || {
+        if asked.swap(true, Ordering::Relaxed) {
+            std::process::exit(INTERRUPTED.into());
+        }
+        eprintln!("\nstopping with a checkpoint after this update; Ctrl-C again ends at once");
+    })?;
+    Ok(stop)
+}
+
+/// The outcome for a person.
+fn report(session: &Session, end: &SessionEnd, server_flags: &str) -> String {
+    let statistics = &end.checkpoint.run.statistics;
+    let directory = session.directory.display();
+    let steps = thousands(statistics.timesteps);
+    let mut lines = Vec::new();
+    if end.was_finished {
+        lines.push("This run had ended before; nothing was left to train.".to_owned());
+    }
+    lines.push(match end.ending {
+        Ending::EarlyStop => format!("Solved: stopped early, after {steps} steps."),
+        Ending::Budget => format!("The budget is spent: {steps} steps."),
+        Ending::Interrupted => format!(
+            "Stopped after {steps} of {} steps.",
+            thousands(session.config.total_timesteps)
+        ),
+    });
+    if let Some((mean, std)) = statistics.recent_return() {
+        lines.push(format!(
+            "Return of the last {} episodes {mean:.2} ± {std:.2}; {:.1} s, {} steps/s; {} parameters.",
+            statistics.episodes.min(100),
+            end.elapsed.as_secs_f64(),
+            thousands(end.steps_per_s as u64),
+            thousands(end.parameters as u64),
+        ));
+    }
+    lines.push(format!("Kept in {directory}.\n"));
+    if end.ending == Ending::Interrupted {
+        lines.push(format!(
+            "Go on:     agent train --resume {directory}{server_flags}"
+        ));
+    }
+    lines.push(format!(
+        "Judge it:  agent evaluate --checkpoint {directory}{server_flags}"
+    ));
+    lines.push(format!(
+        "Look in:   agent inspect --checkpoint {directory}{server_flags}"
+    ));
+    lines.join("\n")
+}
+
+/// The outcome for a program.
+fn json(session: &Session, end: &SessionEnd) -> anyhow::Result<String> {
+    #[derive(Serialize)]
+    struct Outcome<'a> {
+        #[serde(flatten)]
+        row: Row,
+        steps_per_s: f64,
+        /// Of training, over all sessions of the run, in seconds.
+        duration_s: f64,
+        ending: Ending,
+        solved_at: Option<u64>,
+        /// Mean over the last 100 training episodes.
+        training_return: Option<f64>,
+        parameters: usize,
+        out: &'a Path,
+    }
+    let statistics = &end.checkpoint.run.statistics;
+    let config = &end.checkpoint.config;
+    Ok(serde_json::to_string(&Outcome {
+        row: Row::new(config, &config.env.kwargs, statistics.timesteps),
+        steps_per_s: end.steps_per_s,
+        duration_s: end.elapsed.as_secs_f64(),
+        ending: end.ending,
+        solved_at: statistics.solved_at,
+        training_return: statistics.recent_return().map(|(mean, _)| mean),
+        parameters: end.parameters,
+        out: &session.directory,
+    })?)
+}

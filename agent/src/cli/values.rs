@@ -1,0 +1,80 @@
+//! How single arguments are read.
+
+use std::path::{Path, PathBuf};
+
+use agent::train::LATEST;
+use anyhow::bail;
+use serde_json::Value;
+
+/// An environment's argument, `NAME=VALUE`; a value that is no JSON is text.
+pub fn env_arg(text: &str) -> Result<(String, Value), String> {
+    let (name, value) = text
+        .split_once('=')
+        .filter(|(name, _)| !name.is_empty())
+        .ok_or_else(|| format!("`{text}` is not of the form NAME=VALUE, e.g. delay=16"))?;
+    match serde_json::from_str(value).unwrap_or_else(|_| value.into()) {
+        Value::Null | Value::Array(_) | Value::Object(_) => Err(format!(
+            "`{value}` is no single value; give a number, true, false or a text"
+        )),
+        value => Ok((name.into(), value)),
+    }
+}
+
+/// A server's base URL.
+pub fn server_url(text: &str) -> Result<String, String> {
+    let is_http = ["http://", "https://"]
+        .iter()
+        .any(|scheme| text.len() > scheme.len() && text.starts_with(scheme));
+    if is_http {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("`{text}` is no URL; try http://{text}"))
+    }
+}
+
+/// The checkpoint that is meant by a file, or by a run's folder.
+///
+/// # Errors
+/// When there is none, with what to do.
+pub fn checkpoint(path: &Path) -> anyhow::Result<PathBuf> {
+    if path.is_file() {
+        return Ok(path.to_owned());
+    }
+    if !path.exists() {
+        bail!(
+            "there is no checkpoint {}; `agent train --out DIR` makes DIR/{LATEST}",
+            path.display()
+        );
+    }
+    let latest = path.join(LATEST);
+    if !latest.exists() {
+        bail!(
+            "there is no {LATEST} in {}; a run writes it when it ends, at Ctrl-C, and every --checkpoint-interval steps",
+            path.display()
+        );
+    }
+    Ok(latest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn env_args_are_json_scalars_or_text() {
+        assert_eq!(env_arg("delay=16"), Ok(("delay".into(), 16.into())));
+        assert_eq!(env_arg("p=0.5"), Ok(("p".into(), 0.5.into())));
+        assert_eq!(env_arg("on=true"), Ok(("on".into(), true.into())));
+        assert_eq!(env_arg("map=a=b"), Ok(("map".into(), "a=b".into())));
+        for wrong in ["delay", "=3", "a=null", "a=[1]", "a={}"] {
+            assert!(env_arg(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_url_has_a_scheme() {
+        assert!(server_url("http://127.0.0.1:7878").is_ok());
+        let error = server_url("localhost:7878").unwrap_err();
+        assert!(error.contains("http://localhost:7878"), "{error}");
+    }
+}

@@ -1,0 +1,46 @@
+//! An environment server in this process, for runs that name none.
+
+use std::io;
+
+use env_server::ServerConfig;
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
+
+/// A server on a free port of this machine; it ends when this is dropped.
+pub struct EmbeddedServer {
+    url: String,
+    /// Dropping it ends the server: whoever plays on it is gone by then.
+    _runtime: Runtime,
+}
+
+impl EmbeddedServer {
+    /// Starts a server on threads of its own, one for every two cores: agents do most of the work.
+    ///
+    /// # Errors
+    /// When the system gives no port or no threads.
+    pub fn start() -> io::Result<Self> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let runtime = Builder::new_multi_thread()
+            .worker_threads((cores / 2).max(1))
+            .thread_name("env-server")
+            .enable_all()
+            .build()?;
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0"))?;
+        let url = format!("http://{}", listener.local_addr()?);
+        runtime.spawn(async {
+            let served = env_server::run(listener, ServerConfig::default(), std::future::pending());
+            if let Err(error) = served.await {
+                eprintln!("the embedded server ended: {error}");
+            }
+        });
+        Ok(Self {
+            url,
+            _runtime: runtime,
+        })
+    }
+
+    /// Its base URL.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+}

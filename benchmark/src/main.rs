@@ -1,0 +1,82 @@
+//! The benchmark's program: arguments, Ctrl-C, a server, and then the library.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use agent::algorithms::ALGORITHMS;
+use anyhow::Context as _;
+use benchmark::agent_contender::{AgentContender, check_servers};
+use benchmark::cli::{self, Cli, Equipment, INTERRUPTED, Subcommands};
+use benchmark::directory::{RunConfig, RunDirectory};
+use benchmark::embedded::EmbeddedServer;
+use clap::Parser as _;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    run(Cli::parse()).unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    match cli.command {
+        Some(Subcommands::Report { run_directory }) => {
+            cli::rewrite_report(&run_directory)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(Subcommands::Resume { run_directory, run }) => {
+            let (directory, config) = cli::reopen(&run_directory)?;
+            compete(&directory, &config, &run)
+        }
+        None => {
+            let arguments: Vec<String> = std::env::args().skip(1).collect();
+            let algorithms: Vec<&str> = ALGORITHMS.iter().map(|row| row.id).collect();
+            let (directory, config) = cli.plan.prepare(&arguments, &algorithms)?;
+            compete(&directory, &config, &cli.run)
+        }
+    }
+}
+
+fn compete(
+    directory: &RunDirectory,
+    config: &RunConfig,
+    args: &cli::RunArgs,
+) -> anyhow::Result<ExitCode> {
+    let stop = stop_on_interrupt()?;
+    let embedded = match args.server.as_slice() {
+        [] => Some(EmbeddedServer::start().context("cannot start an environment server")?),
+        servers => {
+            check_servers(servers, &config.plan)?;
+            None
+        }
+    };
+    let servers = match &embedded {
+        Some(server) => vec![server.url().to_owned()],
+        None => args.server.clone(),
+    };
+    let equipment = Equipment {
+        contender: &AgentContender,
+        servers: &servers,
+        stop: &stop,
+    };
+    cli::run(directory, config, args, &equipment)
+}
+
+/// The flag that Ctrl-C (or a request to terminate) sets. Asked a second time, the program leaves at once: what has
+/// been kept so far is kept.
+fn stop_on_interrupt() -> anyhow::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&stop);
+    ctrlc::set_handler(move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            std::process::exit(i32::from(INTERRUPTED));
+        }
+        eprintln!("\nstopping as soon as what is learned is kept; Ctrl-C again leaves at once");
+    })
+    .context("cannot handle Ctrl-C")?;
+    Ok(stop)
+}
