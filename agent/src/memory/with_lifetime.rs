@@ -132,7 +132,9 @@ impl<C: MemoryCore> MemoryCore for WithLifetime<C> {
     /// The core's slots; the episodes where it has none.
     fn inspect(&self, state: &State, lane: usize) -> MemoryContents {
         match self.core.inspect(state, lane) {
-            MemoryContents::Nothing => MemoryContents::Episodes(self.lifetime.contents(state, lane)),
+            MemoryContents::Nothing => {
+                MemoryContents::Episodes(self.lifetime.contents(state, lane))
+            }
             contents => contents,
         }
     }
