@@ -1,7 +1,8 @@
 //! The table of algorithms. The command line, the documents and the benchmark read it; a new memory architecture is a
 //! file in `memory/` and a row here.
 
-use crate::config::{ConfigError, Hyperparameters, Part};
+use crate::config::{AuxModule, ConfigError, Hyperparameters, Part};
+use crate::memory::episodic_transformer::EpisodicTransformer;
 use crate::memory::feedforward::Feedforward;
 use crate::memory::lstm::Lstm;
 use crate::memory::strategic::Strategic;
@@ -51,8 +52,9 @@ pub const ALGORITHMS: &[Algorithm] = &[
             num_steps: 512,
             whole_episodes: true,
             learning_rate: 3e-3,
+            anneal_lr: true,
             update_epochs: 8,
-            num_minibatches: 1,
+            num_minibatches: 2,
             gae_lambda: 0.3,
             ..Hyperparameters::base()
         },
@@ -68,6 +70,7 @@ pub const ALGORITHMS: &[Algorithm] = &[
             Part::Learner,
             Part::Network,
             Part::Slots,
+            Part::Steps,
             Part::Extras,
         ],
         defaults: || Hyperparameters {
@@ -82,6 +85,38 @@ pub const ALGORITHMS: &[Algorithm] = &[
             ..Hyperparameters::base()
         },
         core: |context| Box::new(Strategic::new(context)),
+    },
+    Algorithm {
+        id: "tracerl-notebook",
+        title: "TraceRL (notebook)",
+        summary: "The reference notebook's agent: a transformer over the episode and a lifetime memory of episodes.",
+        source: "the reference notebook of this project",
+        parts: &[
+            Part::Inputs,
+            Part::Learner,
+            Part::Network,
+            Part::Slots,
+            Part::Episodes,
+            Part::Extras,
+        ],
+        defaults: || Hyperparameters {
+            num_envs: 1,
+            num_steps: 4_096,
+            whole_episodes: true,
+            update_epochs: 1,
+            num_minibatches: 1,
+            // An update sees one episode: normalising would take away whether it was a good one.
+            norm_adv: false,
+            context_length: 256,
+            aux_modules: vec![
+                AuxModule::Cue,
+                AuxModule::Confidence,
+                AuxModule::NextObservation,
+            ],
+            intrinsic_expl: true,
+            ..Hyperparameters::base()
+        },
+        core: |context| Box::new(EpisodicTransformer::new(context)),
     },
 ];
 

@@ -16,6 +16,7 @@ use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
 use crate::config::TrainConfig;
+use crate::exploration::ExplorationState;
 use crate::nn::{AdamState, NamedArray};
 use crate::rollout::Lanes;
 use crate::train::RunStatistics;
@@ -54,6 +55,8 @@ pub struct Spaces {
 pub struct RunState {
     /// Steps, updates, episodes and what the last ones brought.
     pub statistics: RunStatistics,
+    /// What exploration bonuses and reward normalisation have seen.
+    pub exploration: ExplorationState,
     /// The agent's generator.
     pub rng: Xoshiro256PlusPlus,
     /// Observations and memories of the lanes.

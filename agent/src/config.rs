@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::algorithms::Algorithm;
+use crate::memory::episodic_transformer::HEADS;
 
 /// The part of an agent that a hyper-parameter belongs to. An algorithm names the parts it has; setting a
 /// hyper-parameter of a part that it lacks is an error, not a silent no-op.
@@ -21,8 +22,10 @@ pub enum Part {
     Learner,
     /// Width of hidden layers.
     Network,
-    /// Memory slots with learned retention.
+    /// Memory entries with learned retention.
     Slots,
+    /// Memory entries that are steps of an episode, and what may stand beside them.
+    Steps,
     /// Memory of whole episodes.
     Episodes,
     /// Auxiliary losses, exploration bonuses, reward normalisation.
@@ -30,7 +33,7 @@ pub enum Part {
 }
 
 /// Auxiliary prediction tasks that share the memory's features (the reference notebook's `aux_modules`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum AuxModule {
     /// Classify the first observation of the episode (rounded) from every later step's features.
@@ -149,13 +152,13 @@ pub struct HyperparameterRow {
 
 hyperparameters! {
     /// Show the agent its previous action (one-hot, zeros at the first step).
-    #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
     Inputs previous_action: bool = false, |_| true, "true or false";
     /// Show the agent its previous reward.
-    #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
     Inputs previous_reward: bool = false, |_| true, "true or false";
     /// Show the agent how many steps it has taken in the episode, as t/(t+100).
-    #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
     Inputs step_counter: bool = false, |_| true, "true or false";
 
     /// Environments played side by side.
@@ -163,12 +166,12 @@ hyperparameters! {
     /// Steps of each environment between two updates; the longest, with `whole_episodes`.
     Learner num_steps: usize = 128, |&v| (1..=1_000_000).contains(&v), "1 to 1000000";
     /// Update as soon as every environment has ended an episode, instead of after `num_steps`.
-    #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
     Learner whole_episodes: bool = false, |_| true, "true or false";
     /// Adam's step size.
     Learner learning_rate: f32 = 1e-3, |&v| v > 0.0 && v <= 1.0, "above 0, at most 1";
     /// Let the step size fall linearly to 0 over the run.
-    #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
     Learner anneal_lr: bool = false, |_| true, "true or false";
     /// Passes over each rollout.
     Learner update_epochs: usize = 4, |&v| (1..=1_000).contains(&v), "1 to 1000";
@@ -183,12 +186,12 @@ hyperparameters! {
     /// Share m of the one-step advantage: A = m·norm(A[λ=0]) + (1−m)·norm(A[λ=gae_lambda]). 0 is plain PPO.
     Learner advantage_mix: f32 = 0.0, |&v| (0.0..=1.0).contains(&v), "0 to 1";
     /// Normalise advantages to mean 0 and deviation 1.
-    #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
     Learner norm_adv: bool = true, |_| true, "true or false";
     /// PPO's clipping range ε of the probability ratio.
     Learner clip_coef: f32 = 0.2, |&v| v > 0.0 && v <= 10.0, "above 0, at most 10";
     /// Clip the value loss as well.
-    #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
     Learner clip_vloss: bool = false, |_| true, "true or false";
     /// Weight of the entropy bonus.
     Learner ent_coef: f32 = 0.01, |&v| (0.0..=10.0).contains(&v), "0 to 10";
@@ -199,7 +202,7 @@ hyperparameters! {
     /// Leave out the remaining epochs of an update once the approximate KL divergence passes this; 0 never does.
     Learner target_kl: f32 = 0.0, |&v| (0.0..=100.0).contains(&v), "0 to 100";
     /// Stop once the last 100 episodes have a mean return above 0.95 and a deviation of at most 0.05.
-    #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
     Learner early_stop: bool = true, |_| true, "true or false";
 
     /// Width of the hidden layers; of the LSTM, its number of units.
@@ -211,14 +214,14 @@ hyperparameters! {
     Slots max_entries: usize = 16, |&v| (1..=1_024).contains(&v), "1 to 1024";
     /// What the memory holds: `episode` (steps), `lifetime` (whole episodes with their outcome), `both`.
     #[arg(value_name = "SCOPE")]
-    Slots memory_scope: MemoryScope = MemoryScope::Episode, |_| true, "episode, lifetime or both";
-    /// Learn what to keep: the retention score gates attention. Off, entries are kept at random.
-    #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    Steps memory_scope: MemoryScope = MemoryScope::Episode, |_| true, "episode, lifetime or both";
+    /// Learn what to keep: the retention score gates attention. Off, steps are kept at random and episodes by age.
+    #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
     Slots memory_learn_retention: bool = true, |_| true, "true or false";
     /// Weight of the usefulness regression `(u − attention·return)²`.
     Slots memory_retention_coef: f32 = 0.01, |&v| (0.0..=100.0).contains(&v), "0 to 100";
     /// Weight of the score-function term on keeping and dropping; 0 is off.
-    Slots memory_score_coef: f32 = 0.0, |&v| (0.0..=100.0).contains(&v), "0 to 100";
+    Steps memory_score_coef: f32 = 0.0, |&v| (0.0..=100.0).contains(&v), "0 to 100";
 
     /// Longest part of an episode, in steps from its beginning, that a transformer over episodes can see.
     Episodes context_length: usize = 1024, |&v| (1..=16_384).contains(&v), "1 to 16384";
@@ -229,22 +232,22 @@ hyperparameters! {
     /// Weight of each auxiliary loss.
     Extras aux_coef: f32 = 0.1, |&v| (0.0..=100.0).contains(&v), "0 to 100";
     /// Divide rewards by the running deviation of the discounted return.
-    #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
     Extras reward_norm: bool = false, |_| true, "true or false";
     /// Add a count bonus η/√n on the observation, rounded to 2 places, to what is learned from (never to what is reported).
-    #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
     Extras intrinsic_expl: bool = false, |_| true, "true or false";
     /// η of the count bonus, and weight of the RND bonus.
     Extras intrinsic_eta: f32 = 0.01, |&v| (0.0..=100.0).contains(&v), "0 to 100";
     /// Add a bonus by random network distillation (Burda et al. 2019, arXiv:1810.12894).
-    #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
     Extras use_rnd: bool = false, |_| true, "true or false";
     /// Width of RND's embedding.
     Extras rnd_emb_dim: usize = 32, |&v| (1..=1_024).contains(&v), "1 to 1024";
     /// Step size of RND's predictor.
     Extras rnd_lr: f32 = 1e-3, |&v| v > 0.0 && v <= 1.0, "above 0, at most 1";
     /// Hindsight experience replay. It needs goals and an off-policy learner, which no algorithm here has: an error that says so.
-    #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
     Extras her: bool = false, |_| true, "true or false";
 }
 
@@ -340,6 +343,13 @@ impl TrainConfig {
         if hyper.her {
             return Err(ConfigError::Her {
                 algorithm: algorithm.id,
+            });
+        }
+        if algorithm.parts.contains(&Part::Episodes) && !hyper.mem_dim.is_multiple_of(HEADS) {
+            return Err(ConfigError::OutOfRange {
+                name: "mem_dim",
+                value: hyper.mem_dim.to_string(),
+                range: "a multiple of 4, the heads of its attention, for this algorithm",
             });
         }
         if hyper.num_minibatches > hyper.num_envs {

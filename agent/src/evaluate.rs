@@ -243,7 +243,13 @@ impl Player {
             if over(&moments) {
                 break;
             }
-            core.outcome(&mut memory, &actions, &reply.rewards, &ends);
+            core.outcome(
+                &self.policy.params,
+                &mut memory,
+                &actions,
+                &reply.rewards,
+                &ends,
+            );
             history.push(&actions, &reply.rewards, ends.iter().copied());
             observations = reply.observations;
             starts = ends;

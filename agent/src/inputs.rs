@@ -2,10 +2,12 @@
 //! a step counter. Every agent has the same choice, all off by default, and results record it: an agent that is shown
 //! its previous action can carry a cue through its own actions instead of remembering it.
 
-use env_protocol::Space;
+use std::ops::RangeInclusive;
+
+use env_protocol::{Bound, Space};
 use serde::{Deserialize, Serialize};
 
-use crate::config::Hyperparameters;
+use crate::config::{AuxModule, Hyperparameters};
 use crate::env::EnvError;
 
 /// Turns observations into input rows.
@@ -16,7 +18,11 @@ pub struct InputEncoder {
     previous_action: bool,
     previous_reward: bool,
     step_counter: bool,
+    cue_classes: RangeInclusive<i64>,
 }
+
+/// Most classes that a cue may have.
+const MAX_CUE_CLASSES: i64 = 256;
 
 /// What the options need to know of each lane.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -69,6 +75,11 @@ impl InputEncoder {
             previous_action: hyper.previous_action,
             previous_reward: hyper.previous_reward,
             step_counter: hyper.step_counter,
+            cue_classes: if hyper.aux_modules.contains(&AuxModule::Cue) {
+                cue_classes(observation)?
+            } else {
+                0..=0
+            },
         })
     }
 
@@ -86,6 +97,11 @@ impl InputEncoder {
     /// Number of actions.
     pub fn num_actions(&self) -> usize {
         self.num_actions
+    }
+
+    /// The whole numbers that the first number of an observation rounds to; 0 alone unless the cue is asked for.
+    pub fn cue_classes(&self) -> RangeInclusive<i64> {
+        self.cue_classes.clone()
     }
 
     /// Numbers in an input row.
@@ -130,6 +146,28 @@ fn observation_size(space: &Space) -> Result<usize, EnvError> {
             detail: format!("{other:?}; the agents take Box observations"),
         }),
     }
+}
+
+/// The classes of the first number of an observation.
+fn cue_classes(space: &Space) -> Result<RangeInclusive<i64>, EnvError> {
+    let first = |bound: &Bound| match bound {
+        Bound::All(bound) => Some(*bound),
+        Bound::Each(bounds) => bounds.first().copied(),
+    };
+    let bounds = match space {
+        Space::Box { low, high, .. } => first(low).zip(first(high)),
+        _ => None,
+    };
+    bounds
+        .filter(|(low, high)| low.is_finite() && high - low < MAX_CUE_CLASSES as f64)
+        .map(|(low, high)| low.round() as i64..=high.round() as i64)
+        .ok_or_else(|| EnvError::UnsupportedSpace {
+            what: "observation",
+            detail: format!(
+                "aux_modules: the cue is the first number of an observation, rounded; its bounds must leave it at \
+                 most {MAX_CUE_CLASSES} classes, and this space is {space:?}. Leave `cue` out"
+            ),
+        })
 }
 
 fn num_actions(space: &Space) -> Result<usize, EnvError> {

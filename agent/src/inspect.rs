@@ -2,8 +2,8 @@
 
 use crate::env::VectorEnv;
 use crate::evaluate::{EvaluateError, EvaluateOptions, Mode, Player};
-use crate::heatmap::{EpisodeView, MemoryView, SlotsView, UnitsView};
-use crate::memory::MemoryContents;
+use crate::heatmap::{Entries, EpisodeView, MemoryView, SlotsView, UnitsView};
+use crate::memory::{MemoryContents, SlotContents};
 
 /// The longest episode that is recorded; with 16 slots it takes about 60 MB.
 pub const MAX_STEPS: u64 = 200_000;
@@ -59,24 +59,28 @@ fn record_memory(memory: &mut MemoryView, contents: &MemoryContents) {
                 view.values.extend_from_slice(units);
             }
         }
-        MemoryContents::Slots(slots) => {
-            if *memory == MemoryView::None {
-                *memory = MemoryView::Slots(SlotsView {
-                    num_slots: slots.len(),
-                    write_step: Vec::new(),
-                    usefulness: Vec::new(),
-                    attention: Vec::new(),
-                });
-            }
-            if let MemoryView::Slots(view) = memory {
-                for slot in slots {
-                    view.write_step.push(slot.map(|entry| entry.written_at));
-                    view.usefulness
-                        .push(slot.map_or(0.0, |entry| entry.usefulness));
-                    view.attention
-                        .push(slot.map_or(0.0, |entry| entry.attention));
-                }
-            }
+        MemoryContents::Slots(slots) => record_slots(memory, Entries::Steps, slots),
+        MemoryContents::Episodes(slots) => record_slots(memory, Entries::Episodes, slots),
+    }
+}
+
+fn record_slots(memory: &mut MemoryView, entries: Entries, slots: &[Option<SlotContents>]) {
+    if *memory == MemoryView::None {
+        *memory = MemoryView::Slots(SlotsView {
+            num_slots: slots.len(),
+            entries,
+            write_step: Vec::new(),
+            usefulness: Vec::new(),
+            attention: Vec::new(),
+        });
+    }
+    if let MemoryView::Slots(view) = memory {
+        for slot in slots {
+            view.write_step.push(slot.map(|entry| entry.written_at));
+            view.usefulness
+                .push(slot.map_or(0.0, |entry| entry.usefulness));
+            view.attention
+                .push(slot.map_or(0.0, |entry| entry.attention));
         }
     }
 }
@@ -94,14 +98,16 @@ pub fn last_contents(view: &EpisodeView) -> Vec<String> {
         .collect();
     held.sort_by(|a, b| slots.attention[b.1].total_cmp(&slots.attention[a.1]));
     held.into_iter()
-        .map(|(step, index)| {
-            let cue = if view.cue_steps.contains(&step) {
-                ", the cue"
-            } else {
-                ""
+        .map(|(written, index)| {
+            let what = match slots.entries {
+                Entries::Steps if view.cue_steps.contains(&written) => {
+                    format!("written at step {written}, the cue")
+                }
+                Entries::Steps => format!("written at step {written}"),
+                Entries::Episodes => format!("episode {written}"),
             };
             format!(
-                "{:5.1} % of the attention, usefulness {:+.2}: slot {}, written at step {step}{cue}",
+                "{:5.1} % of the attention, usefulness {:+.2}: slot {}, {what}",
                 100.0 * slots.attention[index],
                 slots.usefulness[index],
                 index - first,
@@ -136,6 +142,7 @@ mod tests {
         );
         let expected = SlotsView {
             num_slots: 2,
+            entries: Entries::Steps,
             write_step: vec![Some(0), None, Some(0), Some(1)],
             usefulness: vec![0.5, 0.0, 0.5, -1.0],
             attention: vec![1.0, 0.0, 0.25, 0.75],

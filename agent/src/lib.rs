@@ -4,10 +4,12 @@
 
 pub mod advantage;
 pub mod algorithms;
+pub mod auxiliary;
 pub mod checkpoint;
 pub mod config;
 pub mod env;
 pub mod evaluate;
+pub mod exploration;
 pub mod heatmap;
 pub mod inputs;
 pub mod inspect;

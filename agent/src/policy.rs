@@ -3,6 +3,7 @@
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use crate::algorithms::Algorithm;
+use crate::auxiliary::Auxiliary;
 use crate::config::Hyperparameters;
 use crate::inputs::InputEncoder;
 use crate::memory::{CoreContext, MemoryCore, Segment, State};
@@ -14,6 +15,8 @@ pub struct Policy {
     pub params: Params,
     /// The memory.
     pub core: Box<dyn MemoryCore>,
+    /// Losses beside the learner's. Acting does not touch them.
+    pub auxiliary: Auxiliary,
     actor: (ParamId, ParamId),
     critic: (ParamId, ParamId),
 }
@@ -51,6 +54,7 @@ impl Policy {
         let mut params = Params::new();
         let core = (algorithm.core)(&mut CoreContext {
             input_size: encoder.input_size(),
+            num_actions: encoder.num_actions(),
             hyper,
             params: &mut params,
             rng,
@@ -71,9 +75,12 @@ impl Policy {
             head("actor", encoder.num_actions(), 0.01),
             head("critic", 1, 1.0),
         );
+        // Last, so that the weights that act are the same with and without.
+        let auxiliary = Auxiliary::new(hyper, encoder, core.feature_size(), &mut params, rng);
         Self {
             params,
             core,
+            auxiliary,
             actor,
             critic,
         }

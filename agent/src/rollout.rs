@@ -35,6 +35,8 @@ pub struct Rollout {
     pub log_probs: Vec<f32>,
     /// `[T*B]`: the task's own, never with a bonus.
     pub rewards: Vec<f32>,
+    /// `[T*B, observation_size]`: what the action led to; at an end the episode's last observation.
+    pub next_observations: Vec<f32>,
     /// `[T*B]`: V of what was seen.
     pub values: Vec<f32>,
     /// `[T*B]`: V of what came after; 0 at a termination, V of the last observation at a truncation.
@@ -304,10 +306,23 @@ impl<'a> Collector<'a> {
             }
             lanes.starts[lane] = end;
             rollout.ends.push(end);
+            let observations = if end {
+                &reply.final_observations
+            } else {
+                &reply.observations
+            };
+            let size = self.encoder.observation_size();
+            rollout
+                .next_observations
+                .extend_from_slice(&observations[lane * size..][..size]);
         }
-        policy
-            .core
-            .outcome(&mut lanes.memory, actions, &reply.rewards, &lanes.starts);
+        policy.core.outcome(
+            &policy.params,
+            &mut lanes.memory,
+            actions,
+            &reply.rewards,
+            &lanes.starts,
+        );
         lanes
             .history
             .push(actions, &reply.rewards, lanes.starts.iter().copied());
@@ -348,7 +363,8 @@ fn draw_log_uniform(low: u64, high: u64, rng: &mut Xoshiro256PlusPlus) -> u64 {
 }
 
 impl Rollout {
-    fn empty(batch: usize, initial_state: State) -> Self {
+    /// Before the first step.
+    pub(crate) fn empty(batch: usize, initial_state: State) -> Self {
         Self {
             steps: 0,
             batch,
@@ -360,6 +376,7 @@ impl Rollout {
             actions: Vec::new(),
             log_probs: Vec::new(),
             rewards: Vec::new(),
+            next_observations: Vec::new(),
             values: Vec::new(),
             next_values: Vec::new(),
             episodes: Vec::new(),
@@ -394,6 +411,11 @@ impl Rollout {
             actions: take(&self.actions, rows()),
             log_probs: take(&self.log_probs, rows()),
             rewards: take(&self.rewards, rows()),
+            next_observations: take_wide(
+                &self.next_observations,
+                self.next_observations.len() / total,
+                rows(),
+            ),
             values: take(&self.values, rows()),
             next_values: take(&self.next_values, rows()),
             episodes: Vec::new(),
@@ -409,10 +431,104 @@ impl Rollout {
             inputs: &self.inputs,
             starts: &self.starts,
             ends: &self.ends,
+            actions: &self.actions,
+            rewards: &self.rewards,
             initial_state: &self.initial_state,
             decisions: &self.decisions,
             returns,
             advantages,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::algorithms;
+    use crate::env::test_task::TestTask;
+    use crate::seeds::{self, Role};
+
+    /// Rollouts of two lanes in which every episode ends after 3 steps.
+    fn collect(truncates: bool) -> Rollout {
+        let mut env = TestTask::new(2, 3);
+        env.truncates = truncates;
+        let row = algorithms::find("ppo").unwrap();
+        let hyper = Hyperparameters {
+            num_steps: 7,
+            ..(row.defaults)()
+        };
+        let encoder =
+            InputEncoder::new(env.observation_space(), env.action_space(), &hyper).unwrap();
+        let mut rng = seeds::generator(0, Role::Agent);
+        let policy = Policy::new(row, &hyper, &encoder, &mut rng);
+        let mut collector =
+            Collector::begin(&mut env, encoder, &policy, &hyper, &[], vec![1, 2]).unwrap();
+        let rollout = collector.collect(&policy, &mut rng, usize::MAX).unwrap();
+        // What a memoryless critic thinks of what followed each action.
+        let values = policy
+            .act(
+                &rollout.next_observations,
+                &[false; 14],
+                &mut policy.core.initial_state(14),
+                None,
+            )
+            .values;
+        for (row, &value) in values.iter().enumerate() {
+            let terminated = rollout.ends[row] && !truncates;
+            let expected = if terminated { 0.0 } else { value };
+            assert!((rollout.next_values[row] - expected).abs() < 1e-6);
+        }
+        rollout
+    }
+
+    #[test]
+    fn a_return_goes_on_beyond_a_truncation_but_not_beyond_a_termination() {
+        for truncates in [false, true] {
+            let rollout = collect(truncates);
+            let ends: Vec<usize> = (0..14).filter(|&row| rollout.ends[row]).collect();
+            assert_eq!(ends, [4, 5, 10, 11]);
+            // The critic begins without a bias, so what looks like zeros is worth 0 to it; not all of these do.
+            let beyond = ends.iter().any(|&row| rollout.next_values[row] != 0.0);
+            assert_eq!(beyond, truncates);
+        }
+    }
+
+    #[test]
+    fn rows_follow_one_another() {
+        let rollout = collect(false);
+        assert_eq!((rollout.steps, rollout.batch), (7, 2));
+        for row in 0..12 {
+            let next = &rollout.inputs[(row + 2) * 3..][..3];
+            let followed = rollout.next_observations[row * 3..][..3] == *next;
+            assert!(followed || rollout.ends[row]);
+            assert_eq!(rollout.starts[row + 2], rollout.ends[row]);
+        }
+        assert!(rollout.episodes.iter().all(|episode| episode.length == 3));
+        assert_eq!(rollout.episodes.len(), 4);
+    }
+
+    #[test]
+    fn chosen_lanes_are_a_rollout_of_their_own() {
+        let rollout = collect(false);
+        let lane = rollout.lanes(&[1]);
+        assert_eq!((lane.steps, lane.batch), (7, 1));
+        for step in 0..7 {
+            let row = step * 2 + 1;
+            assert_eq!(lane.inputs[step * 3..][..3], rollout.inputs[row * 3..][..3]);
+            assert_eq!(lane.log_probs[step], rollout.log_probs[row]);
+            assert_eq!(lane.ends[step], rollout.ends[row]);
+        }
+    }
+
+    #[test]
+    fn log_uniform_draws_cover_the_range_evenly_in_the_logarithm() {
+        let mut rng = seeds::generator(0, Role::Agent);
+        let draws: Vec<u64> = (0..4_000)
+            .map(|_| draw_log_uniform(4, 255, &mut rng))
+            .collect();
+        assert!(draws.iter().all(|draw| (4..=255).contains(draw)));
+        // ln 4, ln 32 and ln 256 are equally far apart: half of the draws lie below 32. Deviation of the count: 32.
+        let below = draws.iter().filter(|&&draw| draw < 32).count();
+        assert!(below.abs_diff(2_000) < 160, "{below}");
     }
 }

@@ -32,6 +32,8 @@ pub const CONFIG: &str = "config.toml";
 pub const METRICS: &str = "metrics.jsonl";
 /// The clock and the ending in a run's folder.
 const RUN: &str = "run.json";
+/// How the names of event files begin.
+const EVENTS: &str = "events.out.tfevents";
 /// How often the clock is written down while training.
 const CLOCK_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -55,7 +57,7 @@ pub struct Session {
 /// What to do about a run that a folder already holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Earlier {
-    /// A folder with anything in it is refused.
+    /// A folder with a run, or anything else, in it is refused.
     Refuse,
     /// Its latest checkpoint is gone on from; without one the run begins anew.
     ResumeIfAny,
@@ -147,7 +149,7 @@ impl Session {
     fn earlier_checkpoint(&self) -> Result<Option<Checkpoint>, SessionError> {
         let latest = self.directory.join(LATEST);
         let path = match &self.earlier {
-            Earlier::Refuse if is_empty(&self.directory) => return Ok(None),
+            Earlier::Refuse if is_free(&self.directory) => return Ok(None),
             Earlier::Refuse => {
                 return Err(SessionError::InUse {
                     directory: self.directory.clone(),
@@ -187,8 +189,20 @@ impl SessionEnd {
     }
 }
 
-fn is_empty(directory: &Path) -> bool {
-    fs::read_dir(directory).map_or(true, |mut entries| entries.next().is_none())
+/// Whether a folder is not there, empty, or holds no more than what a run leaves that failed before its first update.
+fn is_free(directory: &Path) -> bool {
+    let Ok(entries) = fs::read_dir(directory) else {
+        return true;
+    };
+    let is_leftover = |name: &str| {
+        let is_ours = [CONFIG, RUN, METRICS].contains(&name) || name.starts_with(EVENTS);
+        let is_unused = name != METRICS
+            || fs::metadata(directory.join(name)).is_ok_and(|metrics| metrics.len() == 0);
+        is_ours && is_unused
+    };
+    entries
+        .flatten()
+        .all(|entry| entry.file_name().to_str().is_some_and(is_leftover))
 }
 
 /// A resumed run computes what it would have computed: only its budget may grow.

@@ -12,6 +12,7 @@ use crate::algorithms;
 use crate::checkpoint::{Checkpoint, CheckpointError, RunState, Spaces};
 use crate::config::{ConfigError, TrainConfig};
 use crate::env::{EnvError, VectorEnv};
+use crate::exploration::{Exploration, LearningRewards};
 use crate::inputs::InputEncoder;
 use crate::learner::ppo::{NotANumber, Ppo, UpdateMetrics};
 use crate::monitor::{LogRecord, Monitor, MonitorError, Progress};
@@ -126,8 +127,8 @@ pub fn train(
             // The budget ended in the middle of the episodes: there is no outcome to learn from.
             break Ending::Budget;
         }
-        let metrics = trainer.learn(&rollout)?;
-        monitor.update(&trainer.progress(), &trainer.record(&metrics))?;
+        let record = trainer.learn(&rollout)?;
+        monitor.update(&trainer.progress(), &record)?;
         if let (Some(due), Some(out)) = (next_checkpoint, out)
             && trainer.statistics.timesteps >= due
         {
@@ -159,6 +160,7 @@ struct Trainer<'a> {
     spaces: Spaces,
     policy: Policy,
     learner: Ppo,
+    exploration: Exploration,
     collector: Collector<'a>,
     rng: Xoshiro256PlusPlus,
     statistics: RunStatistics,
@@ -185,6 +187,12 @@ impl<'a> Trainer<'a> {
             &encoder,
             &mut rng,
         );
+        let exploration = Exploration::new(
+            &config.hyper,
+            encoder.observation_size(),
+            env.num_envs(),
+            &mut rng,
+        );
         let first = seeds::first_environment_seed(config.seed, Role::Training);
         let seeds = (first..).take(env.num_envs()).collect();
         let collector = Collector::begin(
@@ -197,6 +205,7 @@ impl<'a> Trainer<'a> {
         )?;
         Ok(Self {
             learner: Ppo::new(&policy, &config.hyper),
+            exploration,
             config: config.clone(),
             spaces,
             policy,
@@ -220,6 +229,7 @@ impl<'a> Trainer<'a> {
         let mut trainer = Self::begin(config, env)?;
         trainer.policy.params.import(&checkpoint.params)?;
         trainer.learner.adam.import(&checkpoint.adam)?;
+        trainer.exploration.import(checkpoint.run.exploration)?;
         if let Some(snapshot) = &checkpoint.run.environment {
             trainer.collector.restore(snapshot, checkpoint.run.lanes)?;
         }
@@ -257,13 +267,19 @@ impl<'a> Trainer<'a> {
         }
     }
 
-    fn learn(&mut self, rollout: &Rollout) -> Result<UpdateMetrics, TrainError> {
+    /// Improves the policy on a rollout; what there was to measure.
+    fn learn(&mut self, rollout: &Rollout) -> Result<LogRecord, TrainError> {
         let progress = self.statistics.timesteps as f64 / self.config.total_timesteps as f64;
-        let metrics =
-            self.learner
-                .update(&mut self.policy, rollout, None, progress, &mut self.rng)?;
+        let shaped = self.exploration.rewards(rollout);
+        let metrics = self.learner.update(
+            &mut self.policy,
+            rollout,
+            &shaped.rewards,
+            progress,
+            &mut self.rng,
+        )?;
         self.statistics.updates += 1;
-        Ok(metrics)
+        Ok(self.record(&metrics, &shaped))
     }
 
     fn progress(&self) -> Progress {
@@ -283,13 +299,16 @@ impl<'a> Trainer<'a> {
         }
     }
 
-    fn record(&self, metrics: &UpdateMetrics) -> LogRecord {
+    fn record(&self, metrics: &UpdateMetrics, shaped: &LearningRewards<'_>) -> LogRecord {
         let mut record = self.progress().to_record();
+        let has_aux = !self.config.hyper.aux_modules.is_empty();
+        let aux_loss = has_aux.then_some(metrics.aux_loss);
         record
             .section("rollout")
             .put("policy_entropy", metrics.entropy)
             .put("advantage_mean", metrics.advantage_mean)
-            .put("advantage_std", metrics.advantage_std);
+            .put("advantage_std", metrics.advantage_std)
+            .put_known("aux_loss_mean", aux_loss);
         let train = record.section("train");
         train
             .put("loss", metrics.loss)
@@ -300,6 +319,15 @@ impl<'a> Trainer<'a> {
             .put("clip_fraction", metrics.clip_fraction)
             .put("grad_norm", metrics.grad_norm)
             .put("learning_rate", metrics.learning_rate);
+        let bonuses = [
+            ("mean_rnd_bonus", shaped.mean_rnd_bonus),
+            ("mean_count_bonus", shaped.mean_count_bonus),
+        ];
+        for (name, bonus) in bonuses {
+            if let Some(bonus) = bonus {
+                record.section("rnd_net_dist").put(name, bonus);
+            }
+        }
         for (name, value) in &metrics.losses {
             record.section("memory").put(name, *value);
         }
@@ -320,6 +348,7 @@ impl<'a> Trainer<'a> {
             run: RunState {
                 statistics: self.statistics.clone(),
                 rng: self.rng.clone(),
+                exploration: self.exploration.export(),
                 lanes: self.collector.lanes.clone(),
                 environment,
             },
@@ -349,7 +378,9 @@ impl<'a> Trainer<'a> {
         out: Option<&Path>,
         monitor: &mut dyn Monitor,
     ) -> TrainError {
-        if let Some(out) = out {
+        if let Some(out) = out
+            && self.statistics.updates > 0
+        {
             let path = out.join(LATEST);
             match self.checkpoint_with(None).save(&path) {
                 Ok(()) => monitor.message(&format!("kept what was learned in {}", path.display())),
@@ -450,3 +481,6 @@ pub enum TrainError {
     #[error(transparent)]
     Diverged(#[from] NotANumber),
 }
+
+#[cfg(test)]
+mod tests;

@@ -180,7 +180,10 @@ fn view_of(columns: &[MemoryContents], cue_step: Option<u32>) -> Option<MemoryVi
         .iter()
         .map(|column| match column {
             MemoryContents::Slots(slots) => Some(slots),
-            MemoryContents::Nothing | MemoryContents::Units(_) => None,
+            // Entries that are episodes have no place on an axis of steps.
+            MemoryContents::Nothing | MemoryContents::Units(_) | MemoryContents::Episodes(_) => {
+                None
+            }
         })
         .collect::<Option<_>>()?;
     let cells = || columns.iter().copied().flatten();

@@ -52,9 +52,9 @@ pub fn run(args: &PlayArgs) -> anyhow::Result<ExitCode> {
     )?;
     if !returns.is_empty() {
         let mean = returns.iter().sum::<f64>() / returns.len() as f64;
+        let count = returns.len();
         print(&format!(
-            "Mean return {mean:.2} over {} episodes.",
-            returns.len()
+            "{count} played to the end; mean return {mean:.2}."
         ));
     }
     Ok(ExitCode::SUCCESS)

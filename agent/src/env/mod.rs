@@ -3,6 +3,8 @@
 use serde_json::{Map, Value};
 
 pub mod remote;
+#[cfg(test)]
+pub mod test_task;
 
 pub use env_protocol::Space;
 

@@ -429,7 +429,8 @@ impl Connection {
         body: Option<Vec<u8>>,
     ) -> Result<Vec<u8>, Failure> {
         let passing = |error: reqwest::Error| Failure::Passing {
-            last: describe(&error),
+            // Whoever reads this is told the URL beside it.
+            last: describe(&error.without_url()),
             pause: None,
         };
         let mut request = self

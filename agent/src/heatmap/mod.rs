@@ -15,7 +15,7 @@ mod terminal;
 mod view;
 
 pub use terminal::TerminalStyle;
-pub use view::{EpisodeView, MemoryView, SlotsView, UnitsView};
+pub use view::{Entries, EpisodeView, MemoryView, SlotsView, UnitsView};
 
 use panels::Panel;
 

@@ -2,7 +2,7 @@
 
 use super::grid::{Grid, Shrink};
 use super::palette::Palette;
-use super::view::{EpisodeView, MemoryView, SlotsView, UnitsView};
+use super::view::{Entries, EpisodeView, MemoryView, SlotsView, UnitsView};
 
 /// At most so many features of an observation are drawn.
 const MAX_FEATURES: usize = 8;
@@ -145,22 +145,38 @@ fn slot_panels(slots: &SlotsView, view: &EpisodeView) -> [Panel; 3] {
         shrink,
         palette,
         scale,
-        frames: cue_frames(slots, &view.cue_steps, num_steps),
+        frames: match slots.entries {
+            Entries::Steps => cue_frames(slots, &view.cue_steps, num_steps),
+            Entries::Episodes => Vec::new(),
+        },
     };
 
     let written = grid_of(&|_, written| written as f32);
     let usefulness = grid_of(&|index, _| slots.usefulness[index]);
     let attention = grid_of(&|index, _| slots.attention[index]);
-    let last_step = (num_steps - 1) as f32;
+    let (written_title, written_scale) = match slots.entries {
+        Entries::Steps => (
+            "Kept: the step at which each slot's entry was written",
+            Scale::new(0.0, (num_steps - 1) as f32, |step| format!("step {step}")),
+        ),
+        Entries::Episodes => {
+            let first = written.values().fold(f32::INFINITY, f32::min);
+            let last = written.values().fold(0.0, f32::max);
+            (
+                "Kept: the number of the episode in each slot",
+                Scale::new(first.min(last), last, |number| format!("episode {number}")),
+            )
+        }
+    };
     let most_attention = attention.values().fold(0.0, f32::max);
     let usefulness_scale = Scale::symmetric(&usefulness);
     [
         panel(
-            "Kept: the step at which each slot's entry was written",
+            written_title,
             written,
             Shrink::Last,
             Palette::Viridis,
-            Scale::new(0.0, last_step, |step| format!("step {step}")),
+            written_scale,
         ),
         panel(
             "Usefulness of each slot's entry",

@@ -37,12 +37,27 @@ pub enum MemoryView {
     None,
 }
 
+/// What the entries of a memory are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Entries {
+    /// Steps of the episode.
+    #[default]
+    Steps,
+    /// Whole episodes that came before it.
+    Episodes,
+}
+
 /// The contents of `N` slots over `T` steps; all arrays are `[T, N]`, row-major.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SlotsView {
     /// `N`.
     pub num_slots: usize,
-    /// The step at which the slot's entry was written; `None` in an empty slot.
+    /// What an entry is.
+    #[serde(default)]
+    pub entries: Entries,
+    /// The step at which the slot's entry was written, or the number of the episode that it is; `None` in an empty
+    /// slot.
     pub write_step: Vec<Option<u32>>,
     /// How useful the memory holds the entry to be; not read in an empty slot.
     pub usefulness: Vec<f32>,
@@ -106,6 +121,9 @@ impl EpisodeView {
     /// What became of the cues, a sentence each.
     pub(super) fn notes(&self) -> Vec<String> {
         match &self.memory {
+            MemoryView::Slots(slots) if slots.entries == Entries::Episodes => {
+                vec!["The entries are whole episodes that came before this one.".to_owned()]
+            }
             MemoryView::Slots(slots) => self
                 .cue_steps
                 .iter()
@@ -126,6 +144,9 @@ impl SlotsView {
         check_length("attention", self.attention.len(), expected)?;
         check_finite("usefulness", &self.usefulness)?;
         check_finite("attention", &self.attention)?;
+        if self.entries == Entries::Episodes {
+            return Ok(());
+        }
         for (index, written) in self.write_step.iter().enumerate() {
             if let Some(written) = *written {
                 check_step("write_step", written, index / self.num_slots)?;
@@ -212,6 +233,7 @@ pub(super) mod examples {
             cue_steps: vec![0],
             memory: MemoryView::Slots(SlotsView {
                 num_slots: 2,
+                entries: Entries::Steps,
                 write_step: vec![Some(0), None, Some(0), Some(1), Some(0), Some(2)],
                 usefulness: vec![0.5, 0.0, 1.0, -1.0, 2.0, 0.0],
                 attention: vec![0.75, 0.0, 0.5, 0.25, 0.875, 0.125],
@@ -258,6 +280,19 @@ mod tests {
         assert_eq!(
             view.notes()[1],
             "The cue of step 1 never entered the memory."
+        );
+    }
+
+    #[test]
+    fn entries_that_are_episodes_may_have_any_number() {
+        let mut view = examples::slots();
+        slots_of(&mut view).write_step = vec![Some(9_000); 6];
+        assert!(view.check().is_err());
+        slots_of(&mut view).entries = Entries::Episodes;
+        assert!(view.check().is_ok());
+        assert_eq!(
+            view.notes(),
+            ["The entries are whole episodes that came before this one."]
         );
     }
 

@@ -40,7 +40,9 @@ pub struct UpdateMetrics {
     pub advantage_mean: f64,
     /// Of the advantages before normalisation.
     pub advantage_std: f64,
-    /// The memory's own and auxiliary losses, unweighted.
+    /// Mean of the auxiliary losses, unweighted; 0 without any.
+    pub aux_loss: f64,
+    /// The memory's own losses, unweighted.
     pub losses: Vec<(&'static str, f64)>,
     /// Step size of this update.
     pub learning_rate: f64,
@@ -63,8 +65,8 @@ impl Ppo {
         }
     }
 
-    /// Improves the policy on a rollout. `progress` is the share of the run that is over, 0 to 1. `bonuses`, one a row,
-    /// are added to the rewards that are learned from.
+    /// Improves the policy on a rollout. `progress` is the share of the run that is over, 0 to 1. `rewards`, one a
+    /// row, are what is learned from: the task's own, or shaped.
     ///
     /// # Errors
     /// A loss or gradient that is not a number; the weights are then as before that optimiser step.
@@ -72,13 +74,13 @@ impl Ppo {
         &mut self,
         policy: &mut Policy,
         rollout: &Rollout,
-        bonuses: Option<&[f32]>,
+        rewards: &[f32],
         progress: f64,
         rng: &mut Xoshiro256PlusPlus,
     ) -> Result<UpdateMetrics, NotANumber> {
         let hyper = self.hyper.clone();
         let mut metrics = UpdateMetrics::default();
-        let targets = targets(&hyper, rollout, bonuses, &mut metrics);
+        let targets = targets(&hyper, rollout, rewards, &mut metrics);
         let anneal = if hyper.anneal_lr {
             (1.0 - progress).max(0.0) as f32
         } else {
@@ -137,9 +139,11 @@ impl Ppo {
             ent_coef: hyper.ent_coef,
             vf_coef: hyper.vf_coef,
         };
+        let auxiliary = policy.auxiliary.losses(&mut graph, &seen.features, rollout);
         let (ppo_loss, stats) = graph.ppo_loss(&seen.logits, &seen.values, &batch, &coefficients);
         let mut losses = vec![(1.0, &ppo_loss)];
         losses.extend(seen.losses.iter().map(|(_, weight, loss)| (*weight, loss)));
+        losses.extend(auxiliary.iter().map(|loss| (hyper.aux_coef, loss)));
         let loss = graph.total(&losses);
         let value = f64::from(crate::nn::values(&loss)[0]);
         let gradients = graph.backward(&loss);
@@ -158,6 +162,9 @@ impl Ppo {
             .iter()
             .map(|(name, _, loss)| (*name, f64::from(crate::nn::values(loss)[0])));
         metrics.add(value, &stats, f64::from(grad_norm), own);
+        let number = |loss| f64::from(crate::nn::values(loss)[0]);
+        metrics.aux_loss +=
+            auxiliary.iter().map(number).sum::<f64>() / auxiliary.len().max(1) as f64;
         Ok(())
     }
 }
@@ -168,21 +175,12 @@ impl Ppo {
 fn targets(
     hyper: &Hyperparameters,
     rollout: &Rollout,
-    bonuses: Option<&[f32]>,
+    rewards: &[f32],
     metrics: &mut UpdateMetrics,
 ) -> Targets {
-    let rewards: Vec<f32> = match bonuses {
-        Some(bonuses) => rollout
-            .rewards
-            .iter()
-            .zip(bonuses)
-            .map(|(reward, bonus)| reward + bonus)
-            .collect(),
-        None => rollout.rewards.clone(),
-    };
     let inputs = AdvantageInputs {
         batch: rollout.batch,
-        rewards: &rewards,
+        rewards,
         values: &rollout.values,
         next_values: &rollout.next_values,
         ends: &rollout.ends,
@@ -277,6 +275,7 @@ impl UpdateMetrics {
             &mut self.approx_kl,
             &mut self.clip_fraction,
             &mut self.grad_norm,
+            &mut self.aux_loss,
         ];
         sums.into_iter()
             .chain(self.losses.iter_mut().map(|(_, sum)| sum))

@@ -10,10 +10,15 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use crate::config::Hyperparameters;
 use crate::nn::{Graph, Params, Tensor};
 
+#[cfg(test)]
+mod check;
+pub mod episodic_transformer;
 pub mod feedforward;
+mod lifetime;
 pub mod lstm;
 mod retention;
 pub mod strategic;
+mod transformer;
 
 pub use state::{Array, State};
 mod state;
@@ -22,6 +27,8 @@ mod state;
 pub struct CoreContext<'a> {
     /// Numbers in an input row.
     pub input_size: usize,
+    /// Number of actions.
+    pub num_actions: usize,
     /// All hyper-parameters; a core reads those of its parts.
     pub hyper: &'a Hyperparameters,
     /// Where the core's parameters go.
@@ -50,6 +57,10 @@ pub struct Segment<'a> {
     pub starts: &'a [bool],
     /// `[T*B]`: whether the row's action ended its episode.
     pub ends: &'a [bool],
+    /// `[T*B]`: the action that was taken.
+    pub actions: &'a [u32],
+    /// `[T*B]`: the task's own reward for it.
+    pub rewards: &'a [f32],
     /// The lanes' state before the first row. No gradient flows into it.
     pub initial_state: &'a State,
     /// `[T*B, decision_width]`, as [`MemoryCore::step`] returned them.
@@ -108,7 +119,15 @@ pub trait MemoryCore: Send + Sync {
 
     /// Tells the memory what came of the step just taken, one action, reward and end for each lane: for memories that
     /// outlive episodes. None of it may reach the features of the same episode.
-    fn outcome(&self, _state: &mut State, _actions: &[i64], _rewards: &[f64], _ends: &[bool]) {}
+    fn outcome(
+        &self,
+        _params: &Params,
+        _state: &mut State,
+        _actions: &[i64],
+        _rewards: &[f64],
+        _ends: &[bool],
+    ) {
+    }
 
     /// The state of `batch` lanes that an agent begins an evaluation with, given its state at the end of training:
     /// nothing, unless the memory outlives episodes.
@@ -129,6 +148,8 @@ pub enum MemoryContents {
     Nothing,
     /// Slots with entries written at known steps.
     Slots(Vec<Option<SlotContents>>),
+    /// Slots with entries that are whole episodes, kept from one to the next.
+    Episodes(Vec<Option<SlotContents>>),
     /// Hidden units with their activations.
     Units(Vec<f32>),
 }
@@ -136,7 +157,7 @@ pub enum MemoryContents {
 /// An entry of a memory of slots.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SlotContents {
-    /// Step of the episode at which it was written.
+    /// Step of the episode at which it was written; of an entry that is an episode, the episode's number.
     pub written_at: u32,
     /// Its retention score u.
     pub usefulness: f32,

@@ -41,6 +41,12 @@ pub enum Dtype {
     Float64,
 }
 
+impl fmt::Display for Dtype {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&format!("{self:?}").to_lowercase())
+    }
+}
+
 impl Dtype {
     /// Bytes one element takes.
     pub const fn size_bytes(self) -> usize {
@@ -156,7 +162,7 @@ pub enum ArrayError {
     #[error("{0} dimensions, at most {MAX_DIMS} are allowed")]
     TooManyDims(usize),
     /// The bytes are not a whole number of elements.
-    #[error("{len} bytes are not a whole number of {dtype:?} elements")]
+    #[error("{len} bytes are not a whole number of {dtype} elements")]
     Bytes {
         /// Declared element type.
         dtype: Dtype,

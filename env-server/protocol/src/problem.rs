@@ -114,16 +114,19 @@ impl fmt::Display for ErrorCode {
 pub struct Problem {
     /// URI reference that identifies the kind of problem and, resolved, explains it.
     #[serde(rename = "type")]
-    pub kind: String,
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub kind: Box<str>,
     /// One line that is the same for every problem of the kind.
-    pub title: String,
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub title: Box<str>,
     /// HTTP status.
     pub status: u16,
     /// What was wrong this time.
     pub detail: String,
     /// Path of the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub instance: Option<String>,
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub instance: Option<Box<str>>,
     /// The kind, for programs.
     pub code: ErrorCode,
     /// Whether the same request may succeed later.
@@ -150,8 +153,8 @@ impl Problem {
     /// A problem of this kind.
     pub fn new(code: ErrorCode, detail: impl Into<String>) -> Self {
         Problem {
-            kind: format!("/problems/{code}"),
-            title: code.title().to_owned(),
+            kind: format!("/problems/{code}").into(),
+            title: code.title().into(),
             status: code.status(),
             detail: detail.into(),
             instance: None,

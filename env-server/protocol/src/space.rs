@@ -10,7 +10,6 @@ use crate::value::Value;
 /// A set of values.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[cfg_attr(feature = "openapi", schema(no_recursion))]
 #[serde(tag = "type", deny_unknown_fields)]
 pub enum Space {
     /// The integers `start .. start + n`.
@@ -45,11 +44,13 @@ pub enum Space {
     /// One value of each space, in order.
     Tuple {
         /// The spaces.
+        #[cfg_attr(feature = "openapi", schema(no_recursion))]
         spaces: Vec<Space>,
     },
     /// One value of each space, by name.
     Dict {
         /// The spaces.
+        #[cfg_attr(feature = "openapi", schema(no_recursion))]
         spaces: BTreeMap<String, Space>,
     },
 }

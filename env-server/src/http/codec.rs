@@ -9,6 +9,7 @@ use env_protocol::{DecodeError, Encoding, ErrorCode, Problem};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::SharedApp;
 use super::problem::Failure;
 
 /// A decoded request body, and the encoding of the reply to it.
@@ -19,16 +20,17 @@ pub(crate) struct Call<T> {
     pub(crate) reply: Encoding,
 }
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Call<T> {
+impl<T: DeserializeOwned> FromRequest<SharedApp> for Call<T> {
     type Rejection = Failure;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
+    async fn from_request(request: Request, app: &SharedApp) -> Result<Self, Failure> {
         let encoding = content_type(request.headers())?;
         let reply = accept(request.headers(), encoding)?;
-        let bytes = Bytes::from_request(request, state).await;
+        let bytes = Bytes::from_request(request, app).await;
         let bytes = bytes.map_err(|rejection| match rejection.status() {
             StatusCode::PAYLOAD_TOO_LARGE => {
-                Problem::new(ErrorCode::BodyTooLarge, "over the limit of this server")
+                let limit = app.max_body_bytes;
+                Problem::new(ErrorCode::BodyTooLarge, format!("over {limit} bytes"))
             }
             _ => Problem::new(ErrorCode::MalformedRequest, rejection.body_text()),
         })?;
@@ -43,7 +45,21 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Call<T> {
                 Problem::new(ErrorCode::InvalidBody, detail).at(pointer)
             }
         })?;
+        check_is_map(encoding, &bytes)?;
         Ok(Call { body, reply })
+    }
+}
+
+/// Refuses a list of a body's values in order, which the decoders take for the body itself.
+fn check_is_map(encoding: Encoding, bytes: &[u8]) -> Result<(), Problem> {
+    let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
+    let is_map = match encoding {
+        Encoding::Json => matches!(first, None | Some(b'{')),
+        Encoding::MessagePack => matches!(first, None | Some(0x80..=0x8f | 0xde | 0xdf)),
+    };
+    match is_map {
+        true => Ok(()),
+        false => Err(Problem::new(ErrorCode::InvalidBody, "must be a map of fields").at("")),
     }
 }
 

@@ -33,6 +33,7 @@ const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-re
 /// What handlers share.
 pub(crate) struct App {
     store: Store,
+    max_body_bytes: usize,
     is_draining: AtomicBool,
 }
 
@@ -42,6 +43,7 @@ impl App {
     pub(crate) fn new(config: &ServerConfig) -> SharedApp {
         Arc::new(App {
             store: Store::new(config.limits),
+            max_body_bytes: config.max_body_bytes,
             is_draining: AtomicBool::new(false),
         })
     }

@@ -44,7 +44,7 @@ pub(crate) async fn write(request: Request, next: Next) -> Response {
     }
     let problem = response.extensions_mut().remove::<Problem>();
     let mut problem = problem.unwrap_or_else(|| from_status(response.status(), uri.path()));
-    problem.instance = Some(uri.path().to_owned());
+    problem.instance = Some(uri.path().into());
     let (mut parts, _) = response.into_parts();
     parts.status = status(problem.code);
     parts.headers.remove(header::CONTENT_LENGTH);
@@ -70,7 +70,8 @@ fn from_status(status: StatusCode, path: &str) -> Problem {
             Problem::new(ErrorCode::MethodNotAllowed, detail)
         }
         status if status.is_client_error() => {
-            Problem::new(ErrorCode::MalformedRequest, status.to_string())
+            let detail = format!("the path or a header cannot be decoded ({status})");
+            Problem::new(ErrorCode::MalformedRequest, detail)
         }
         status => Problem::new(ErrorCode::Internal, status.to_string()),
     }

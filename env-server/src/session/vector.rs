@@ -5,6 +5,7 @@
 //! A single environment is one lane that never starts over by itself.
 
 use std::collections::BTreeMap;
+use std::iter;
 use std::ops::Range;
 
 use env_protocol::{
@@ -364,7 +365,7 @@ fn restore_lane<E: Environment>(saved: &LaneSnapshot) -> Result<Lane<E>, (&'stat
 /// When actions are not a fixed number of integers.
 fn action_ranges(space: &Space) -> Vec<Range<i64>> {
     match space {
-        Space::Discrete { n, start } => vec![*start..start + n],
+        Space::Discrete { n, start } => iter::once(*start..start + n).collect(),
         Space::MultiDiscrete { nvec } => nvec.iter().map(|&n| 0..n).collect(),
         Space::MultiBinary { n } => vec![0..2; *n],
         other => panic!("actions must be integers, not of {other:?}"),
@@ -413,3 +414,6 @@ impl<T: Element> Finals<T> {
         ])
     }
 }
+
+#[cfg(test)]
+mod tests;

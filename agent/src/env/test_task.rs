@@ -1,0 +1,112 @@
+//! A small task in this process, for tests: recall the cue that was shown when the episode began.
+
+use rand::{RngExt, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+use serde::{Deserialize, Serialize};
+
+use super::{EnvError, ResetReply, ResetRequest, Space, StepReply, VectorEnv};
+
+/// Lanes of MemoryTask. First observation `[target, distractor, 0]`, later ones `[distractor, distractor, 0]`, all fair
+/// bits; the `delay`-th action earns +1 if it is the target, else −1. With delay 1 the cue is on screen when it is asked.
+pub struct TestTask {
+    lanes: Vec<Lane>,
+    delay: u64,
+    /// Report the end of an episode as a truncation instead of a termination.
+    pub truncates: bool,
+    observation_space: Space,
+    action_space: Space,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+struct Lane {
+    rng: Xoshiro256PlusPlus,
+    target: u8,
+    age: u64,
+}
+
+impl Lane {
+    fn bit(&mut self) -> f32 {
+        f32::from(u8::from(self.rng.random::<bool>()))
+    }
+
+    fn begin(&mut self) -> [f32; 3] {
+        self.target = u8::from(self.rng.random::<bool>());
+        self.age = 0;
+        [f32::from(self.target), self.bit(), 0.0]
+    }
+}
+
+impl TestTask {
+    /// Lanes that need a reset with seeds.
+    pub fn new(num_envs: usize, delay: u64) -> Self {
+        let lane = Lane {
+            rng: Xoshiro256PlusPlus::seed_from_u64(0),
+            target: 0,
+            age: 0,
+        };
+        let space = |json| serde_json::from_str(json).expect("a space");
+        Self {
+            lanes: vec![lane; num_envs],
+            delay,
+            truncates: false,
+            observation_space: space(
+                r#"{"type":"Box","shape":[3],"dtype":"float32","low":0.0,"high":1.0}"#,
+            ),
+            action_space: space(r#"{"type":"Discrete","n":2,"start":0}"#),
+        }
+    }
+}
+
+impl VectorEnv for TestTask {
+    fn num_envs(&self) -> usize {
+        self.lanes.len()
+    }
+
+    fn observation_space(&self) -> &Space {
+        &self.observation_space
+    }
+
+    fn action_space(&self) -> &Space {
+        &self.action_space
+    }
+
+    fn reset(&mut self, request: &ResetRequest) -> Result<ResetReply, EnvError> {
+        for (lane, &seed) in self.lanes.iter_mut().zip(request.seeds.iter().flatten()) {
+            lane.rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+        }
+        Ok(ResetReply {
+            observations: self.lanes.iter_mut().flat_map(Lane::begin).collect(),
+        })
+    }
+
+    fn step(&mut self, actions: &[i64]) -> Result<StepReply, EnvError> {
+        let mut reply = StepReply::default();
+        for (lane, &action) in self.lanes.iter_mut().zip(actions) {
+            lane.age += 1;
+            let end = lane.age == self.delay;
+            let reward = match (end, action == i64::from(lane.target)) {
+                (false, _) => 0.0,
+                (true, true) => 1.0,
+                (true, false) => -1.0,
+            };
+            reply.rewards.push(reward);
+            reply.terminations.push(end && !self.truncates);
+            reply.truncations.push(end && self.truncates);
+            let next = [lane.bit(), lane.bit(), 0.0];
+            reply.final_observations.extend(next);
+            reply
+                .observations
+                .extend(if end { lane.begin() } else { next });
+        }
+        Ok(reply)
+    }
+
+    fn snapshot(&mut self) -> Result<Vec<u8>, EnvError> {
+        Ok(rmp_serde::to_vec(&self.lanes).expect("lanes are plain data"))
+    }
+
+    fn restore(&mut self, snapshot: &[u8]) -> Result<(), EnvError> {
+        self.lanes = rmp_serde::from_slice(snapshot).expect("a snapshot of this task");
+        Ok(())
+    }
+}

@@ -1,0 +1,208 @@
+use super::*;
+use crate::config::{EnvSelection, Overrides};
+use crate::env::test_task::TestTask;
+use crate::monitor::Silent;
+use crate::nn;
+
+/// A configuration for [`TestTask`].
+fn config(algorithm: &str, overrides: &Overrides, total_timesteps: u64, seed: u64) -> TrainConfig {
+    let env = EnvSelection {
+        spec_id: "MemoryTask-v0".into(),
+        kwargs: serde_json::Map::new(),
+        draws: Vec::new(),
+    };
+    let row = algorithms::find(algorithm).unwrap();
+    TrainConfig::resolve(row, overrides, env, total_timesteps, seed).unwrap()
+}
+
+/// Small and quick, with rollouts that cut episodes in the middle.
+fn quick() -> Overrides {
+    Overrides {
+        num_envs: Some(4),
+        num_steps: Some(10),
+        whole_episodes: Some(false),
+        num_minibatches: Some(2),
+        update_epochs: Some(2),
+        early_stop: Some(false),
+        ..Overrides::default()
+    }
+}
+
+/// Many updates in few steps.
+fn few_lanes() -> Overrides {
+    Overrides {
+        num_envs: Some(8),
+        num_steps: Some(32),
+        ..Overrides::default()
+    }
+}
+
+fn options(stop: &AtomicBool) -> TrainOptions<'_> {
+    TrainOptions {
+        out: None,
+        checkpoint_interval: None,
+        resume: None,
+        stop,
+    }
+}
+
+fn run(config: &TrainConfig, delay: u64) -> Trained {
+    let mut env = TestTask::new(config.hyper.num_envs, delay);
+    let stop = AtomicBool::new(false);
+    train(config, &mut env, options(&stop), &mut Silent).unwrap()
+}
+
+/// Asks for a stop after some updates.
+struct StopAfter<'a> {
+    updates: u64,
+    stop: &'a AtomicBool,
+}
+
+impl Monitor for StopAfter<'_> {
+    fn update(&mut self, progress: &Progress, _record: &LogRecord) -> Result<(), MonitorError> {
+        if progress.updates == self.updates {
+            self.stop.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, _progress: &Progress) -> Result<(), MonitorError> {
+        Ok(())
+    }
+}
+
+/// An uninterrupted run, and the same one stopped after 5 updates, written to a file, read back and gone on with in a
+/// new environment.
+fn assert_resumes_bit_for_bit(config: &TrainConfig) {
+    let uninterrupted = run(config, 4);
+    assert_eq!(uninterrupted.ending, Ending::Budget);
+
+    let stop = AtomicBool::new(false);
+    let mut monitor = StopAfter {
+        updates: 5,
+        stop: &stop,
+    };
+    let num_envs = config.hyper.num_envs;
+    let mut env = TestTask::new(num_envs, 4);
+    let interrupted = train(config, &mut env, options(&stop), &mut monitor).unwrap();
+    assert_eq!(interrupted.ending, Ending::Interrupted);
+    assert_eq!(interrupted.checkpoint.run.statistics.updates, 5);
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(LATEST);
+    interrupted.checkpoint.save(&path).unwrap();
+    let loaded = Checkpoint::load(&path).unwrap();
+    assert_eq!(loaded.to_bytes(), interrupted.checkpoint.to_bytes());
+
+    let stop = AtomicBool::new(false);
+    let resumed = TrainOptions {
+        resume: Some(loaded),
+        ..options(&stop)
+    };
+    let resumed = train(
+        config,
+        &mut TestTask::new(num_envs, 4),
+        resumed,
+        &mut Silent,
+    )
+    .unwrap();
+    assert!(
+        resumed.checkpoint.to_bytes() == uninterrupted.checkpoint.to_bytes(),
+        "{}: a resumed run ends otherwise",
+        config.algorithm
+    );
+}
+
+#[test]
+fn a_resumed_run_ends_bit_for_bit_like_an_uninterrupted_one() {
+    for row in algorithms::ALGORITHMS {
+        assert_resumes_bit_for_bit(&config(row.id, &quick(), 600, 7));
+    }
+}
+
+#[test]
+fn equal_seeds_give_equal_bits_and_others_others() {
+    for row in algorithms::ALGORITHMS {
+        let bytes = |seed| {
+            let config = config(row.id, &quick(), 400, seed);
+            run(&config, 3).checkpoint.to_bytes()
+        };
+        assert!(bytes(1) == bytes(1), "{}: equal seeds", row.id);
+        assert!(bytes(1) != bytes(2), "{}: other seeds", row.id);
+    }
+}
+
+#[test]
+fn checkpoints_on_the_way_keep_the_best() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config("ppo", &quick(), 2_000, 0);
+    let mut env = TestTask::new(4, 1);
+    let stop = AtomicBool::new(false);
+    let on_the_way = TrainOptions {
+        out: Some(folder.path()),
+        checkpoint_interval: Some(200),
+        ..options(&stop)
+    };
+    let trained = train(&config, &mut env, on_the_way, &mut Silent).unwrap();
+    let latest = Checkpoint::load(&folder.path().join(LATEST)).unwrap();
+    assert_eq!(latest.to_bytes(), trained.checkpoint.to_bytes());
+    let best = Checkpoint::load(&folder.path().join(BEST)).unwrap();
+    assert_eq!(
+        best.run.statistics.recent_return().map(|(mean, _)| mean),
+        trained.checkpoint.run.statistics.best_return
+    );
+}
+
+/// The cue is on screen when it is asked: no memory needed.
+#[test]
+fn ppo_learns_to_copy_what_it_sees() {
+    let trained = run(&config("ppo", &few_lanes(), 20_000, 0), 1);
+    assert!(evaluate(&trained, 1) >= 0.95);
+}
+
+/// The control: what is no longer on screen, an agent without memory cannot answer.
+#[test]
+fn ppo_stays_at_chance_when_it_must_remember() {
+    let trained = run(&config("ppo", &few_lanes(), 20_000, 0), 2);
+    let mean = evaluate(&trained, 2);
+    assert!(mean.abs() <= 0.1, "{mean}");
+}
+
+/// Mean return of 1,000 greedy episodes.
+fn evaluate(trained: &Trained, delay: u64) -> f64 {
+    const EPISODES: usize = 1_000;
+    let Checkpoint {
+        config,
+        spaces,
+        params,
+        ..
+    } = &trained.checkpoint;
+    let encoder = InputEncoder::new(&spaces.observation, &spaces.action, &config.hyper).unwrap();
+    let row = algorithms::find(&config.algorithm).unwrap();
+    let mut rng = seeds::generator(0, Role::Agent);
+    let mut policy = Policy::new(row, &config.hyper, &encoder, &mut rng);
+    policy.params.import(params).unwrap();
+    let first = seeds::first_environment_seed(0, Role::Evaluation);
+    let mut env = TestTask::new(EPISODES, delay);
+    let request = crate::env::ResetRequest {
+        seeds: Some((first..).take(EPISODES).collect()),
+        options: serde_json::Map::new(),
+    };
+    let mut observations = env.reset(&request).unwrap().observations;
+    let history = crate::inputs::LaneHistory::new(EPISODES);
+    let mut memory = policy.core.initial_state(EPISODES);
+    let mut total = 0.0;
+    for step in 0..delay {
+        let mut inputs = Vec::new();
+        encoder.encode(&observations, &history, &mut inputs);
+        let acted = policy.act(&inputs, &[step == 0; EPISODES], &mut memory, None);
+        let actions: Vec<i64> = nn::values(&acted.logits)
+            .chunks_exact(2)
+            .map(|logits| i64::from(nn::categorical::argmax(logits)))
+            .collect();
+        let reply = env.step(&actions).unwrap();
+        total += reply.rewards.iter().sum::<f64>();
+        observations = reply.observations;
+    }
+    total / EPISODES as f64
+}

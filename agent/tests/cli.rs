@@ -1,0 +1,355 @@
+//! The program as a person uses it, against the server that it starts itself.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use agent::monitor::read_metrics;
+use serde_json::Value;
+
+fn command(args: &str, folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_agent"));
+    command.args(args.split_whitespace()).current_dir(folder);
+    command
+}
+
+fn agent(args: &str, folder: &Path) -> Output {
+    command(args, folder).output().unwrap()
+}
+
+/// Runs the program, which has to succeed; returns its standard output.
+fn succeed(args: &str, folder: &Path) -> String {
+    let output = agent(args, folder);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "agent {args}: {said}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn json(args: &str, folder: &Path) -> Value {
+    serde_json::from_str(&succeed(&format!("{args} --json --no-progress"), folder)).unwrap()
+}
+
+/// Runs the program, which has to fail with one line on standard error that holds all of `parts`.
+fn fail(args: &str, folder: &Path, code: i32, parts: &[&str]) {
+    let output = agent(args, folder);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(code), "agent {args}: {said}");
+    let first = said.lines().find(|line| line.starts_with("error: "));
+    let first = first.unwrap_or_else(|| panic!("agent {args}: {said}"));
+    for part in parts {
+        assert!(first.contains(part), "agent {args}: {said}");
+    }
+}
+
+#[test]
+fn train_evaluate_inspect_and_find_nothing_left_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let trained = json(
+        "train --algorithm tracerl --env-arg delay=4 --env-arg difficulty=1 --total-timesteps 14000 --out run",
+        folder,
+    );
+    assert_eq!(
+        (&trained["agent"], &trained["mode"]),
+        (&"tracerl".into(), &"HARD".into())
+    );
+    assert_eq!(trained["ending"], "early-stop");
+    assert!(trained["training_return"].as_f64() > Some(0.95));
+
+    let judged = json("evaluate --checkpoint run --episodes 200", folder);
+    assert_eq!(judged["trained_steps"], trained["trained_steps"]);
+    assert!(judged["mean_return"].as_f64() >= Some(0.99), "{judged}");
+    assert!(
+        judged["scrambled_return"].as_f64() >= Some(0.99),
+        "{judged}"
+    );
+    assert!(judged["emptied_return"].as_f64() < Some(0.5), "{judged}");
+    let longer = json(
+        "evaluate --checkpoint run/best.safetensors --env-arg delay=64 --mode emptied --episodes 10",
+        folder,
+    );
+    assert_eq!(
+        (&longer["delay"], &longer["mean_return"]),
+        (&64.into(), &Value::Null)
+    );
+    let table = succeed("evaluate --checkpoint run --mode greedy,sampled", folder);
+    assert!(
+        table.contains("TraceRL, seed 0") && table.contains("sampled"),
+        "{table}"
+    );
+
+    let shown = succeed(
+        "inspect --checkpoint run --episode-seed 3 --out pictures",
+        folder,
+    );
+    assert!(shown.contains("written at step 0, the cue"), "{shown}");
+    let picture = |name: &str| std::fs::read(folder.join("pictures").join(name)).unwrap();
+    assert!(picture("episode-3.svg").starts_with(b"<svg"));
+    assert!(picture("episode-3.png").starts_with(b"\x89PNG"));
+
+    let again = succeed("train --resume run", folder);
+    assert!(again.contains("had ended before"), "{again}");
+    assert!(again.contains("agent evaluate --checkpoint run"), "{again}");
+    fail(
+        "train --resume run --gamma 0.5",
+        folder,
+        1,
+        &["gamma is 0.99 there, 0.5 here"],
+    );
+    fail(
+        "train --resume run --total-timesteps 100",
+        folder,
+        1,
+        &["total_timesteps is 14000 there, 100 here"],
+    );
+    fail(
+        "train --resume run --out other",
+        folder,
+        1,
+        &["own folder", "--out"],
+    );
+    fail(
+        "train --algorithm ppo --out run",
+        folder,
+        1,
+        &["not empty", "--resume"],
+    );
+}
+
+#[test]
+fn the_same_configuration_gives_the_same_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let flags =
+        "--algorithm recurrent-ppo --env-draw delay=2..6 --total-timesteps 3000 --num-envs 8";
+    json(&format!("train {flags} --out one"), folder);
+    json("train --config one/config.toml --out other", folder);
+    for file in ["config.toml", "checkpoint.safetensors"] {
+        let bytes = |run: &str| std::fs::read(folder.join(run).join(file)).unwrap();
+        assert_eq!(bytes("one"), bytes("other"), "{file}");
+    }
+    // A folder of its own for whoever does not name one.
+    json("train --config one/config.toml --seed 7", folder);
+    let runs: Vec<_> = std::fs::read_dir(folder.join("runs")).unwrap().collect();
+    let name = runs[0].as_ref().unwrap().file_name();
+    let name = name.to_string_lossy();
+    assert!(name.starts_with("recurrent-ppo-MemoryTask-v0-7-"), "{name}");
+}
+
+#[test]
+fn every_algorithm_can_be_trained_judged_and_looked_into() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    for algorithm in agent::algorithms::ALGORITHMS {
+        let id = algorithm.id;
+        json(
+            &format!(
+                "train --algorithm {id} --total-timesteps 400 --num-envs 8 --num-minibatches 1 --out {id}"
+            ),
+            folder,
+        );
+        let judged = json(&format!("evaluate --checkpoint {id} --episodes 4"), folder);
+        assert_eq!(
+            (&judged["agent"], &judged["delay"]),
+            (&id.into(), &4.into())
+        );
+        assert!(judged["scrambled_return"].is_number(), "{judged}");
+        let shown = succeed(&format!("inspect --checkpoint {id}"), folder);
+        assert!(
+            shown.starts_with(&format!("{} on MemoryTask-v0", algorithm.title)),
+            "{shown}"
+        );
+        assert!(folder.join(id).join("episode-0.png").exists());
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_run_ends_with_the_files_of_one_never_stopped() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let train = "train --algorithm tracerl --env-arg delay=8 --no-early-stop --total-timesteps 80000 \
+                 --checkpoint-interval 9000 --no-progress";
+    succeed(&format!("{train} --out whole"), folder);
+
+    let mut child = command(&format!("{train} --out parts"), folder)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    while !folder.join("parts/checkpoint.safetensors").exists() {
+        assert_eq!(
+            child.try_wait().unwrap(),
+            None,
+            "ended before its first checkpoint"
+        );
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    let kill = format!("kill -INT {}", child.id());
+    assert!(
+        Command::new("sh")
+            .args(["-c", &kill])
+            .status()
+            .unwrap()
+            .success()
+    );
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(130), "{said}");
+    assert!(said.contains("agent train --resume parts"), "{said}");
+
+    succeed(
+        "train --resume parts --checkpoint-interval 9000 --no-progress",
+        folder,
+    );
+    for file in ["config.toml", "checkpoint.safetensors", "best.safetensors"] {
+        let bytes = |run: &str| std::fs::read(folder.join(run).join(file)).unwrap();
+        assert!(bytes("whole") == bytes("parts"), "{file} differs");
+    }
+    let metrics = |run: &str| -> Vec<_> {
+        read_metrics(&folder.join(run).join("metrics.jsonl"))
+            .unwrap()
+            .into_iter()
+            .map(|line| (line.timesteps, line.metrics))
+            .collect()
+    };
+    assert_eq!(metrics("whole"), metrics("parts"));
+
+    let more = "train --resume parts --total-timesteps 82000 --json --no-progress";
+    let longer: Value = serde_json::from_str(&succeed(more, folder)).unwrap();
+    assert!(longer["trained_steps"].as_u64() > Some(81_000), "{longer}");
+}
+
+#[test]
+fn what_cannot_be_done_is_said_in_a_line_and_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    for (args, code, parts) in [
+        ("train", 1, &["which algorithm", "tracerl"][..]),
+        (
+            "train --algorithm trace",
+            1,
+            &["no algorithm `trace`", "tracerl"],
+        ),
+        ("list trace", 1, &["no algorithm `trace`", "tracerl"]),
+        ("train --algorithm ppo --gamma 2", 1, &["gamma", "0 to 1"]),
+        (
+            "train --algorithm ppo --max-entries 4",
+            1,
+            &["max_entries", "agent list ppo"],
+        ),
+        (
+            "train --algorithm ppo --total-timesteps 9",
+            1,
+            &["not one step"],
+        ),
+        (
+            "train --algorithm ppo --env-arg delya=3",
+            1,
+            &["delya", "delay"],
+        ),
+        (
+            "train --algorithm ppo --env-arg delay=0",
+            1,
+            &["delay", "1 to 10000000"],
+        ),
+        ("train --algorithm ppo --env-arg delay", 2, &["NAME=VALUE"]),
+        (
+            "train --algorithm ppo --env Chess-v0",
+            1,
+            &["Chess-v0", "MemoryTask-v0"],
+        ),
+        (
+            "train --algorithm ppo --env-draw delay=4..2",
+            2,
+            &["LOW <= HIGH"],
+        ),
+        (
+            "train --algorithm ppo --env-draw delay=2..4",
+            1,
+            &["--whole-episodes"],
+        ),
+        (
+            "train --algorithm ppo --server localhost:1",
+            2,
+            &["http://localhost:1"],
+        ),
+        (
+            "train --algorithm ppo --server http://127.0.0.1:1 --give-up-after-s 0",
+            1,
+            &[
+                "no answer from http://127.0.0.1:1/",
+                "Is the server running?",
+            ],
+        ),
+        ("train --config missing.toml", 1, &["missing.toml"]),
+        ("train --resume", 1, &["--resume DIR"]),
+        ("train --resume nowhere", 1, &["no checkpoint nowhere"]),
+        (
+            "evaluate --checkpoint nowhere",
+            1,
+            &["no checkpoint nowhere", "agent train"],
+        ),
+        (
+            "evaluate --checkpoint .",
+            1,
+            &["no checkpoint.safetensors in ."],
+        ),
+        (
+            "evaluate --checkpoint . --mode lucky",
+            2,
+            &["greedy", "all"],
+        ),
+        (
+            "inspect --checkpoint nowhere",
+            1,
+            &["no checkpoint nowhere"],
+        ),
+    ] {
+        fail(args, folder, code, parts);
+    }
+    assert_eq!(std::fs::read_dir(folder).unwrap().count(), 0);
+
+    // What only the first reset shows: the folder stays free.
+    for _ in 0..2 {
+        fail(
+            "train --algorithm tracerl --env-draw length=2..4 --out run",
+            folder,
+            1,
+            &["length: unknown; there are delay"],
+        );
+    }
+    std::fs::write(folder.join("run/notes.txt"), "mine").unwrap();
+    fail("train --algorithm ppo --out run", folder, 1, &["not empty"]);
+
+    std::fs::write(folder.join("wrong.toml"), "algorithm = 'ppo'\nlr = 1\n").unwrap();
+    fail(
+        "train --config wrong.toml",
+        folder,
+        1,
+        &["wrong.toml", "line 2"],
+    );
+    std::fs::write(folder.join("notes.safetensors"), "shopping list").unwrap();
+    fail(
+        "evaluate --checkpoint notes.safetensors",
+        folder,
+        1,
+        &["not a checkpoint"],
+    );
+}
+
+#[test]
+fn a_person_plays() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = command("play --env-arg delay=1 --episodes 2", folder.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(b"0\n7\n1\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{shown}");
+    assert!(shown.contains("`7` is not an action"), "{shown}");
+    assert!(shown.contains("2 played to the end"), "{shown}");
+}

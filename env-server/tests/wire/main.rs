@@ -1,0 +1,10 @@
+//! The wire, from outside: every test talks HTTP, to the router or over TCP.
+
+mod binary;
+mod client;
+mod episodes;
+mod exactly_once;
+mod openapi;
+mod problems;
+mod snapshots;
+mod tcp;
