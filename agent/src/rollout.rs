@@ -386,38 +386,35 @@ impl Rollout {
 
     /// The chosen lanes, as a rollout of their own (without the list of episodes).
     pub fn lanes(&self, lanes: &[usize]) -> Self {
-        let rows =
-            || (0..self.steps).flat_map(|t| lanes.iter().map(move |&lane| t * self.batch + lane));
-        fn take<T: Copy>(column: &[T], rows: impl Iterator<Item = usize>) -> Vec<T> {
-            rows.map(|row| column[row]).collect()
-        }
-        fn take_wide<T: Copy>(
-            column: &[T],
-            width: usize,
-            rows: impl Iterator<Item = usize>,
-        ) -> Vec<T> {
-            rows.flat_map(|row| column[row * width..(row + 1) * width].iter().copied())
-                .collect()
+        let rows: Vec<usize> = (0..self.steps)
+            .flat_map(|t| lanes.iter().map(move |&lane| t * self.batch + lane))
+            .collect();
+        fn take<T: Copy>(column: &[T], width: usize, rows: &[usize]) -> Vec<T> {
+            let mut taken = Vec::with_capacity(rows.len() * width);
+            for &row in rows {
+                taken.extend_from_slice(&column[row * width..(row + 1) * width]);
+            }
+            taken
         }
         let total = self.steps * self.batch;
         Self {
             steps: self.steps,
             batch: lanes.len(),
-            inputs: take_wide(&self.inputs, self.inputs.len() / total, rows()),
-            starts: take(&self.starts, rows()),
-            ends: take(&self.ends, rows()),
+            inputs: take(&self.inputs, self.inputs.len() / total, &rows),
+            starts: take(&self.starts, 1, &rows),
+            ends: take(&self.ends, 1, &rows),
             initial_state: self.initial_state.gather(lanes),
-            decisions: take_wide(&self.decisions, self.decisions.len() / total, rows()),
-            actions: take(&self.actions, rows()),
-            log_probs: take(&self.log_probs, rows()),
-            rewards: take(&self.rewards, rows()),
-            next_observations: take_wide(
+            decisions: take(&self.decisions, self.decisions.len() / total, &rows),
+            actions: take(&self.actions, 1, &rows),
+            log_probs: take(&self.log_probs, 1, &rows),
+            rewards: take(&self.rewards, 1, &rows),
+            next_observations: take(
                 &self.next_observations,
                 self.next_observations.len() / total,
-                rows(),
+                &rows,
             ),
-            values: take(&self.values, rows()),
-            next_values: take(&self.next_values, rows()),
+            values: take(&self.values, 1, &rows),
+            next_values: take(&self.next_values, 1, &rows),
             episodes: Vec::new(),
             cut_short: false,
         }

@@ -307,6 +307,13 @@ impl VectorEnv for RemoteVectorEnv {
                 detail,
             });
         }
+        let ended = step.terminations.contains(&true) || step.truncations.contains(&true);
+        if ended && step.final_observations.len() != step.observations.len() {
+            return Err(EnvError::Protocol {
+                url: self.shards[0].url.clone(),
+                detail: "an episode ended, and infos.final_obs does not say how".into(),
+            });
+        }
         Ok(step)
     }
 

@@ -57,17 +57,17 @@ impl State {
 
     /// The state of the chosen lanes, in that order.
     pub fn gather(&self, lanes: &[usize]) -> Self {
-        let arrays = self
-            .arrays
-            .iter()
-            .map(|array| Array {
+        let gathered = |array: &Array| {
+            let mut data = Vec::with_capacity(lanes.len() * array.width);
+            for &lane in lanes {
+                data.extend_from_slice(array.row(lane));
+            }
+            Array {
                 width: array.width,
-                data: lanes
-                    .iter()
-                    .flat_map(|&lane| array.row(lane).iter().copied())
-                    .collect(),
-            })
-            .collect();
+                data,
+            }
+        };
+        let arrays = self.arrays.iter().map(gathered).collect();
         Self {
             rows: lanes.len(),
             arrays,
