@@ -49,13 +49,13 @@ pub const ALGORITHMS: &[Algorithm] = &[
         source: "Schulman et al. 2017, arXiv:1707.06347; Pleines et al. 2022, arXiv:2205.11104; Ni et al. 2022, arXiv:2110.05038",
         parts: &[Part::Inputs, Part::Learner, Part::Network, Part::Extras],
         defaults: || Hyperparameters {
-            num_envs: 16,
+            num_envs: 64,
             num_steps: 512,
             whole_episodes: true,
             learning_rate: 3e-3,
             anneal_lr: true,
-            update_epochs: 8,
-            num_minibatches: 2,
+            update_epochs: 5,
+            num_minibatches: 4,
             gae_lambda: 0.3,
             ..Hyperparameters::base()
         },
@@ -75,12 +75,12 @@ pub const ALGORITHMS: &[Algorithm] = &[
             Part::Extras,
         ],
         defaults: || Hyperparameters {
-            num_envs: 32,
+            num_envs: 64,
             num_steps: 512,
             whole_episodes: true,
             learning_rate: 3e-3,
             update_epochs: 6,
-            num_minibatches: 4,
+            num_minibatches: 8,
             gae_lambda: 0.3,
             memory_score_coef: 0.1,
             ..Hyperparameters::base()

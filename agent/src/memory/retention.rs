@@ -28,7 +28,7 @@ pub fn usefulness_targets(
 
 /// For every entry offered in a segment: the bar that it had to pass to be in memory when its episode ended, whether it
 /// did, and the advantage of the outcome. Entries of episodes that began before the segment or go on after it have
-/// weight 0.
+/// weight 0, and so have those of lanes without noise, whose keys are NaN.
 pub struct OfferedEntries {
     /// κ*: the N-th largest key among the episode's other entries, −∞ where there are fewer.
     pub threshold: Vec<f32>,
@@ -75,7 +75,7 @@ impl OfferedEntries {
         advantage: f32,
         row: impl Fn(usize) -> usize,
     ) {
-        if keys.len() <= slots {
+        if keys.len() <= slots || keys.iter().any(|key| key.is_nan()) {
             return;
         }
         let mut sorted = keys.to_vec();
