@@ -1,11 +1,12 @@
 //! The table of algorithms. The command line, the documents and the benchmark read it; a new memory architecture is a
 //! file in `memory/` and a row here.
 
-use crate::config::{AuxModule, ConfigError, Hyperparameters, Part};
+use crate::config::{AuxModule, ConfigError, Hyperparameters, MemoryScope, Part};
 use crate::memory::episodic_transformer::EpisodicTransformer;
 use crate::memory::feedforward::Feedforward;
 use crate::memory::lstm::Lstm;
 use crate::memory::strategic::Strategic;
+use crate::memory::with_lifetime::WithLifetime;
 use crate::memory::{CoreContext, MemoryCore};
 
 /// A row: what an algorithm is, and what it is made of.
@@ -52,8 +53,9 @@ pub const ALGORITHMS: &[Algorithm] = &[
             num_steps: 512,
             whole_episodes: true,
             learning_rate: 3e-3,
+            anneal_lr: true,
             update_epochs: 8,
-            num_minibatches: 1,
+            num_minibatches: 2,
             gae_lambda: 0.3,
             ..Hyperparameters::base()
         },
@@ -83,7 +85,11 @@ pub const ALGORITHMS: &[Algorithm] = &[
             memory_score_coef: 0.1,
             ..Hyperparameters::base()
         },
-        core: |context| Box::new(Strategic::new(context)),
+        core: |context| match context.hyper.memory_scope {
+            MemoryScope::Episode => Box::new(Strategic::new(context)),
+            MemoryScope::Lifetime => Box::new(WithLifetime::new(Feedforward::new, context)),
+            MemoryScope::Both => Box::new(WithLifetime::new(Strategic::new, context)),
+        },
     },
     Algorithm {
         id: "tracerl-notebook",
@@ -115,7 +121,7 @@ pub const ALGORITHMS: &[Algorithm] = &[
             intrinsic_expl: true,
             ..Hyperparameters::base()
         },
-        core: |context| Box::new(EpisodicTransformer::new(context)),
+        core: |context| Box::new(WithLifetime::new(EpisodicTransformer::new, context)),
     },
 ];
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::algorithms::Algorithm;
-use crate::memory::episodic_transformer::HEADS;
+use crate::memory::{episodic_transformer, lifetime};
 
 /// The part of an agent that a hyper-parameter belongs to. An algorithm names the parts it has; setting a
 /// hyper-parameter of a part that it lacks is an error, not a silent no-op.
@@ -345,11 +345,17 @@ impl TrainConfig {
                 algorithm: algorithm.id,
             });
         }
-        if algorithm.parts.contains(&Part::Episodes) && !hyper.mem_dim.is_multiple_of(HEADS) {
-            return Err(ConfigError::OutOfRange {
-                name: "mem_dim",
-                value: hyper.mem_dim.to_string(),
-                range: "a multiple of 4, the heads of its attention, for this algorithm",
+        let heads = if algorithm.parts.contains(&Part::Episodes) {
+            episodic_transformer::HEADS
+        } else if hyper.memory_scope != MemoryScope::Episode {
+            lifetime::HEADS
+        } else {
+            1
+        };
+        if !hyper.mem_dim.is_multiple_of(heads) {
+            return Err(ConfigError::Heads {
+                mem_dim: hyper.mem_dim,
+                heads,
             });
         }
         if hyper.num_minibatches > hyper.num_envs {
@@ -408,6 +414,16 @@ pub enum ConfigError {
     Her {
         /// The algorithm.
         algorithm: &'static str,
+    },
+    /// The heads of an attention share an embedding's numbers out evenly.
+    #[error(
+        "mem_dim = {mem_dim} cannot be shared out to the {heads} heads of the attention: it must be a multiple of {heads}"
+    )]
+    Heads {
+        /// As set.
+        mem_dim: usize,
+        /// The memory's.
+        heads: usize,
     },
     /// Minibatches are made of whole environments.
     #[error(

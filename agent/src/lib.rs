@@ -2,6 +2,8 @@
 //!
 //! Start reading at [`train`]: it is the main path.
 
+pub use agent_nn as nn;
+
 pub mod advantage;
 pub mod algorithms;
 pub mod auxiliary;
@@ -16,7 +18,6 @@ pub mod inspect;
 pub mod learner;
 pub mod memory;
 pub mod monitor;
-pub mod nn;
 pub mod play;
 pub mod policy;
 pub mod rollout;

@@ -9,6 +9,7 @@ use agent::evaluate::{
     EvaluateError, EvaluateOptions, Mode, Player, evaluation_kwargs, judged_step,
 };
 use agent::memory::MemoryContents;
+use agent::seeds::{self, Role};
 use serde_json::{Map, Value};
 
 use crate::contender::{EvaluationMode, EvaluationRecord, Job, MemoryView};
@@ -20,6 +21,9 @@ const FURTHER_MODES: [EvaluationMode; 2] = [EvaluationMode::Greedy, EvaluationMo
 
 /// Steps of the memory view that are kept: a figure has no room for more.
 const VIEW_COLUMNS: usize = 256;
+
+/// Episodes among which one with a visible cue is looked for; fair cues need two.
+const CUE_SEARCH: u64 = 64;
 
 /// A trained agent and what it is judged for.
 pub struct Judge<'a> {
@@ -95,7 +99,7 @@ impl Judge<'_> {
         self.progress.phase("looking into the memory");
         let options = EvaluateOptions {
             episodes: 1,
-            seed: self.job.seed,
+            seed: self.seed_of_a_visible_cue(&mut env)?,
             mode: Mode::Greedy,
             balanced: false,
             judged_step: None,
@@ -106,6 +110,23 @@ impl Judge<'_> {
         })?;
         let cue_step = delay.map(|_| 0);
         Ok(view_of(&columns, cue_step).map(|view| view.thinned(VIEW_COLUMNS)))
+    }
+
+    /// The first seed, from the job's on, of an episode whose cue is 1: in EASY tasks a cue of 0 looks like everything
+    /// after it, and there is nothing to keep.
+    fn seed_of_a_visible_cue(&self, env: &mut dyn VectorEnv) -> Result<u64, EnvError> {
+        let seeds = self.job.seed..self.job.seed + CUE_SEARCH;
+        for seed in seeds {
+            let first = seeds::first_environment_seed(seed, Role::Evaluation);
+            let request = ResetRequest {
+                seeds: Some(vec![first]),
+                options: Map::new(),
+            };
+            if env.reset(&request)?.observations[0] >= 0.5 {
+                return Ok(seed);
+            }
+        }
+        Ok(self.job.seed)
     }
 
     /// The arguments of the experiment, at a delay.

@@ -127,7 +127,7 @@ fn a_run_leaves_a_table_records_and_a_report() {
     let records = place.records("small");
     assert_eq!(records.len(), 2);
     for record in &records {
-        let outcome = &record["result"]["finished"];
+        let outcome = &record["result"];
         let steps = outcome["trained_steps"].as_u64().unwrap();
         assert!((1..=1_500).contains(&steps), "{steps}");
         let judged: Vec<_> = outcome["evaluations"]
@@ -191,7 +191,7 @@ fn an_interrupted_run_ends_as_one_that_was_not() {
     let resumed = place.run(&["resume", "runs/parts"]);
     assert_eq!(resumed.code, Some(0), "{}", resumed.stderr);
     let outcome = |run| {
-        let mut outcome = place.records(run)[0]["result"]["finished"].clone();
+        let mut outcome = place.records(run)[0]["result"].clone();
         for clock in ["steps_per_s", "train_duration_s"] {
             assert!(outcome.as_object_mut().unwrap().remove(clock).is_some());
         }

@@ -8,7 +8,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::{Segment, State};
 use crate::algorithms::{self, ALGORITHMS};
-use crate::config::{EnvSelection, Hyperparameters, Overrides, TrainConfig};
+use crate::config::{EnvSelection, Hyperparameters, MemoryScope, Overrides, Part, TrainConfig};
 use crate::env::VectorEnv;
 use crate::env::test_task::TestTask;
 use crate::inputs::InputEncoder;
@@ -28,22 +28,30 @@ const RECALL_BUDGET: u64 = 30_000;
 #[test]
 fn every_algorithm_keeps_the_contract() {
     for row in ALGORITHMS {
-        check_memory_core(row.id);
+        check_memory_core(row.id, |_| {});
+        one_step_recall_is_learned(row.id);
+        if row.parts.contains(&Part::Slots) {
+            check_memory_core(row.id, |hyper| hyper.memory_learn_retention = false);
+        }
+        if row.parts.contains(&Part::Steps) {
+            for scope in [MemoryScope::Lifetime, MemoryScope::Both] {
+                check_memory_core(row.id, |hyper| hyper.memory_scope = scope);
+            }
+        }
     }
 }
 
-/// Checks the core of one algorithm, at small sizes.
-fn check_memory_core(algorithm_id: &str) {
+/// Checks the core of one algorithm, at small sizes and with one hyper-parameter set.
+fn check_memory_core(algorithm_id: &str, set: impl Fn(&mut Hyperparameters)) {
     eprintln!("checking the memory of {algorithm_id}");
-    unroll_repeats_the_steps(Subject::new(algorithm_id));
-    a_reset_row_is_a_fresh_one(&Subject::new(algorithm_id));
-    lanes_do_not_mix(&Subject::new(algorithm_id));
-    a_gradient_reaches_every_parameter(Subject::new(algorithm_id));
-    a_saved_state_goes_on_as_before(&Subject::new(algorithm_id));
-    ratios_are_one_before_the_first_update(Subject::new(algorithm_id));
-    evaluation_is_deterministic(&Subject::new(algorithm_id));
-    nothing_is_left_after_forgetting(&Subject::new(algorithm_id));
-    one_step_recall_is_learned(algorithm_id);
+    unroll_repeats_the_steps(Subject::new(algorithm_id, &set));
+    a_reset_row_is_a_fresh_one(&Subject::new(algorithm_id, &set));
+    lanes_do_not_mix(&Subject::new(algorithm_id, &set));
+    a_gradient_reaches_every_parameter(Subject::new(algorithm_id, &set));
+    a_saved_state_goes_on_as_before(&Subject::new(algorithm_id, &set));
+    ratios_are_one_before_the_first_update(Subject::new(algorithm_id, &set));
+    evaluation_is_deterministic(&Subject::new(algorithm_id, &set));
+    nothing_is_left_after_forgetting(&Subject::new(algorithm_id, &set));
 }
 
 /// A small agent.
@@ -54,9 +62,9 @@ struct Subject {
 }
 
 impl Subject {
-    fn new(algorithm_id: &str) -> Self {
+    fn new(algorithm_id: &str, set: impl Fn(&mut Hyperparameters)) -> Self {
         let row = algorithms::find(algorithm_id).unwrap();
-        let hyper = Hyperparameters {
+        let mut hyper = Hyperparameters {
             hidden_size: 6,
             mem_dim: 8,
             max_entries: 3,
@@ -67,6 +75,7 @@ impl Subject {
             aux_modules: Vec::new(),
             ..(row.defaults)()
         };
+        set(&mut hyper);
         let env = TestTask::new(LANES, 1);
         let encoder =
             InputEncoder::new(env.observation_space(), env.action_space(), &hyper).unwrap();
@@ -309,10 +318,15 @@ fn a_gradient_reaches_every_parameter(subject: Subject) {
     let output = loss(&mut graph);
     let gradients = graph.backward(&output);
     for id in params.ids() {
+        let idle = !subject.hyper.memory_learn_retention && params.name(id).contains("usefulness");
         let reached = gradients
             .of(id)
             .is_some_and(|gradient| gradient.iter().any(|&g| g != 0.0));
-        assert!(reached, "no gradient reaches `{}`", params.name(id));
+        assert!(
+            reached != idle,
+            "a gradient where there should be none, or none, at `{}`",
+            params.name(id)
+        );
     }
     check_gradients(&mut params, loss);
 }

@@ -1,28 +1,24 @@
-//! The reference notebook's agent: a one-layer transformer over the episode so far, and a lifetime memory of whole
-//! episodes that its last token attends to; both, side by side, are the features.
+//! A one-layer transformer over the episode so far, whose last token is the features: what the reference notebook's
+//! agent makes of its context. The preset puts a lifetime memory beside it.
 //!
 //! Of an episode the first `context_length` steps can be attended to, and always the current one. Raw inputs are kept
-//! with the keys and values that they have by the weights of the rollout. A lane takes about
-//! `4·context_length·(input_size + 2·mem_dim)` bytes for it (69 kB at the defaults), and the lifetime memory
-//! `4·max_entries·64·(input_size + num_actions + 1)` (25 kB), so evaluating a thousand lanes takes a hundred megabytes.
+//! with the keys and values that they have by the weights of the rollout. A lane takes
+//! `4·context_length·(input_size + 2·mem_dim)` bytes for it, 69 kB at the preset's values; its lifetime memory
+//! `4·max_entries·64·(input_size + num_actions + 1)`, 25 kB: evaluating a thousand lanes takes a hundred megabytes.
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-use super::lifetime::Lifetime;
 use super::transformer::{TransformerLayer, padded};
-use super::{Array, CoreContext, CoreStep, MemoryContents, MemoryCore, Segment, State, Unrolled};
+use super::{Array, CoreContext, CoreStep, MemoryCore, Segment, State, Unrolled};
 use crate::nn::{self, Activation, Graph, Init, ParamId, Params, Tensor};
 
 /// Heads of the context's attention, as in the notebook.
 pub const HEADS: usize = 4;
 
-/// Most steps that the lifetime memory keeps of an episode.
-const ENTRY_STEPS: usize = 64;
-
 /// Deviation of fresh positions. Tokens have length 1 to 2; positions must be told apart from the start.
 const POSITION_STD: f32 = 0.1;
 
-/// Indices of the state's arrays; the lifetime memory's follow.
+/// Indices of the state's arrays.
 mod array {
     /// Steps that the lane has taken in its episode.
     pub const AGE: usize = 0;
@@ -32,17 +28,14 @@ mod array {
     pub const KEY: usize = 2;
     /// Their values.
     pub const VALUE: usize = 3;
-    /// How many there are.
-    pub const COUNT: usize = 4;
 }
 
-/// Transformer over the episode, lifetime memory of episodes.
+/// Transformer over the episode.
 pub struct EpisodicTransformer {
     embed: (ParamId, ParamId),
     /// One row for each step that can be attended to, one for all later ones.
     positions: ParamId,
     encoder: TransformerLayer,
-    lifetime: Lifetime,
     input_size: usize,
     mem_dim: usize,
     context_length: usize,
@@ -64,7 +57,6 @@ impl EpisodicTransformer {
             embed,
             positions: params.add("core.positions", (length + 1, dim), positions, rng),
             encoder: TransformerLayer::new("core.encoder", HEADS, context),
-            lifetime: Lifetime::new(context, array::COUNT, dim, length.min(ENTRY_STEPS)),
             input_size: inputs,
             mem_dim: dim,
             context_length: length,
@@ -197,11 +189,7 @@ impl EpisodicTransformer {
 
 impl MemoryCore for EpisodicTransformer {
     fn feature_size(&self) -> usize {
-        2 * self.mem_dim
-    }
-
-    fn decision_width(&self) -> usize {
-        self.lifetime.decision_width()
+        self.mem_dim
     }
 
     fn initial_state(&self, batch: usize) -> State {
@@ -212,9 +200,8 @@ impl MemoryCore for EpisodicTransformer {
             length * self.mem_dim,
             length * self.mem_dim,
         ];
-        let mut arrays: Vec<Array> = widths.map(|width| Array::filled(batch, width, 0.0)).into();
-        arrays.extend(self.lifetime.arrays(batch));
-        State::new(batch, arrays)
+        let arrays = widths.map(|width| Array::filled(batch, width, 0.0));
+        State::new(batch, arrays.into())
     }
 
     fn step(
@@ -228,10 +215,6 @@ impl MemoryCore for EpisodicTransformer {
         for lane in (0..starts.len()).filter(|&lane| starts[lane]) {
             state.arrays[array::AGE].row_mut(lane)[0] = 0.0;
         }
-        let mut decisions = Vec::with_capacity(starts.len() * self.decision_width());
-        (0..starts.len()).for_each(|lane| self.lifetime.record(state, lane, &mut decisions));
-        self.lifetime.begin_step(state, inputs, starts);
-
         let mut graph = Graph::inference(params);
         let ages: Vec<usize> = state.arrays[array::AGE]
             .data
@@ -241,22 +224,10 @@ impl MemoryCore for EpisodicTransformer {
         let tokens = self.tokens(&mut graph, inputs, &ages);
         let (context, (keys, values)) = self.attend(&mut graph, state, &tokens);
         self.append(state, inputs, (&keys, &values));
-        let readout = self.lifetime.read(&mut graph, state, &context);
         CoreStep {
-            features: graph.concat_cols(&[&context, &readout]),
-            decisions,
+            features: context,
+            decisions: Vec::new(),
         }
-    }
-
-    fn outcome(
-        &self,
-        params: &Params,
-        state: &mut State,
-        actions: &[i64],
-        rewards: &[f64],
-        ends: &[bool],
-    ) {
-        self.lifetime.outcome(params, state, actions, rewards, ends);
     }
 
     fn unroll(&self, graph: &mut Graph<'_>, segment: &Segment<'_>) -> Unrolled {
@@ -270,15 +241,10 @@ impl MemoryCore for EpisodicTransformer {
             graph.concat_rows(&[&old, &tokens])
         };
         let (keys, values) = self.encoder.keys_and_values(graph, &all);
-        let context = self
-            .encoder
-            .encode(graph, &tokens, (&keys, &values), &padded(&lists));
-        let read = self
-            .lifetime
-            .unroll(graph, segment, &context, segment.decisions);
+        let pool = (&keys, &values);
         Unrolled {
-            features: graph.concat_cols(&[&context, &read.readout]),
-            losses: read.losses,
+            features: self.encoder.encode(graph, &tokens, pool, &padded(&lists)),
+            losses: Vec::new(),
         }
     }
 
@@ -297,19 +263,87 @@ impl MemoryCore for EpisodicTransformer {
                 }
             }
         }
-        self.lifetime.refresh(params, state);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+
+    use super::*;
+    use crate::config::Hyperparameters;
+
+    fn transformer(context_length: usize) -> (EpisodicTransformer, Params) {
+        let hyper = Hyperparameters {
+            mem_dim: 8,
+            hidden_size: 8,
+            context_length,
+            ..Hyperparameters::base()
+        };
+        let mut params = Params::new();
+        let core = EpisodicTransformer::new(&mut CoreContext {
+            input_size: 2,
+            num_actions: 2,
+            hyper: &hyper,
+            params: &mut params,
+            rng: &mut Xoshiro256PlusPlus::seed_from_u64(0),
+        });
+        (core, params)
     }
 
-    fn evaluation_state(&self, trained: &State, batch: usize) -> State {
-        let mut state = self.initial_state(batch);
-        for lane in 0..batch {
-            self.lifetime
-                .copy_entries(&mut state, lane, trained, lane % trained.rows());
+    /// Features of each step of an episode in one lane.
+    fn act(core: &EpisodicTransformer, params: &Params, inputs: &[f32]) -> Vec<Vec<f32>> {
+        let mut state = core.initial_state(1);
+        inputs
+            .chunks(2)
+            .enumerate()
+            .map(|(t, input)| {
+                let step = core.step(params, input, &[t == 0], &mut state, None);
+                nn::values(&step.features).to_vec()
+            })
+            .collect()
+    }
+
+    const INPUTS: [f32; 10] = [1.0, 0.0, 0.5, -1.0, 0.25, 0.75, -0.5, 0.0, 1.0, 1.0];
+
+    /// Every token attends to every other of the prefix, not only to earlier ones; the last one's encoding is taken.
+    #[test]
+    fn growing_a_prefix_gives_what_encoding_it_anew_gives() {
+        let (core, params) = transformer(8);
+        let features = act(&core, &params, &INPUTS);
+        for (t, found) in features.iter().enumerate() {
+            let mut graph = Graph::inference(&params);
+            let ages: Vec<usize> = (0..=t).collect();
+            let tokens = core.tokens(&mut graph, &INPUTS[..2 * t + 2], &ages);
+            let (keys, values) = core.encoder.keys_and_values(&mut graph, &tokens);
+            let all = vec![(0..=t as i32).collect(); t + 1];
+            let pool = (&keys, &values);
+            let encoded = core
+                .encoder
+                .encode(&mut graph, &tokens, pool, &padded(&all));
+            let last = &nn::values(&encoded)[t * 8..];
+            assert!(found.iter().zip(last).all(|(a, b)| (a - b).abs() < 1e-6));
         }
-        state
     }
 
-    fn inspect(&self, state: &State, lane: usize) -> MemoryContents {
-        MemoryContents::Episodes(self.lifetime.contents(state, lane))
+    #[test]
+    fn the_first_steps_and_the_current_one_are_seen() {
+        let (core, params) = transformer(2);
+        let last = |changed: usize| {
+            let mut inputs = INPUTS;
+            inputs[2 * changed] += 1.0;
+            act(&core, &params, &inputs).pop().unwrap()
+        };
+        let unchanged = act(&core, &params, &INPUTS).pop().unwrap();
+        let seen = [0, 1, 2, 3, 4].map(|step| last(step) != unchanged);
+        assert_eq!(seen, [true, true, false, false, true]);
+    }
+
+    #[test]
+    fn positions_tell_equal_inputs_apart() {
+        let (core, params) = transformer(8);
+        let features = act(&core, &params, &[1.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
+        let swapped = act(&core, &params, &[0.0, 0.0, 1.0, 0.0, 0.0, 0.0]);
+        assert_ne!(features[2], swapped[2]);
     }
 }

@@ -17,7 +17,11 @@ use super::{Array, CoreContext, Segment, SlotContents, State};
 use crate::nn::{self, Activation, Graph, Init, ParamId, Params, Tensor};
 
 /// Heads of the encoder's attention, as in the notebook.
-const HEADS: usize = 2;
+pub const HEADS: usize = 2;
+
+/// Most steps that are kept of an episode, whatever `context_length` says: its first half and its last half are, the
+/// middle goes.
+const MAX_STEPS: usize = 64;
 
 /// A slot that holds nothing, where its origin is recorded.
 const EMPTY: i32 = -1;
@@ -62,7 +66,6 @@ pub struct Lifetime {
     num_actions: usize,
     mem_dim: usize,
     slots: usize,
-    /// Most steps that are kept of an episode: its first half and its last half are, the middle goes.
     max_steps: usize,
     learn_retention: bool,
     retention_coef: f32,
@@ -79,12 +82,7 @@ pub struct LifetimeRead {
 impl Lifetime {
     /// Adds its parameters to the context's. Its arrays begin at `first` in the core's state; queries are computed from
     /// rows of `query_size` numbers.
-    pub fn new(
-        context: &mut CoreContext<'_>,
-        first: usize,
-        query_size: usize,
-        max_steps: usize,
-    ) -> Self {
+    pub fn new(context: &mut CoreContext<'_>, first: usize, query_size: usize) -> Self {
         let hyper = context.hyper;
         let (input_size, num_actions) = (context.input_size, context.num_actions);
         let dim = hyper.mem_dim;
@@ -115,10 +113,15 @@ impl Lifetime {
             num_actions,
             mem_dim: dim,
             slots: hyper.max_entries,
-            max_steps,
+            max_steps: hyper.context_length.min(MAX_STEPS),
             learn_retention: hyper.memory_learn_retention,
             retention_coef: hyper.memory_retention_coef,
         }
+    }
+
+    /// Width of what it answers.
+    pub fn feature_size(&self) -> usize {
+        self.mem_dim
     }
 
     /// Numbers that a step records for learning to repeat: the origin of each slot's entry.
@@ -483,3 +486,6 @@ impl Lifetime {
         (0..self.slots).map(slot).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,11 +14,12 @@ use crate::nn::{Graph, Params, Tensor};
 mod check;
 pub mod episodic_transformer;
 pub mod feedforward;
-mod lifetime;
+pub mod lifetime;
 pub mod lstm;
 mod retention;
 pub mod strategic;
 mod transformer;
+pub mod with_lifetime;
 
 pub use state::{Array, State};
 mod state;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::{EnvSelection, Overrides};
+use crate::config::{AuxModule, EnvSelection, MemoryScope, Overrides, Part};
 use crate::env::test_task::TestTask;
 use crate::monitor::Silent;
 use crate::nn;
@@ -25,6 +25,21 @@ fn quick() -> Overrides {
         update_epochs: Some(2),
         early_stop: Some(false),
         ..Overrides::default()
+    }
+}
+
+/// [`quick`], with every option that is off by default.
+fn with_every_option() -> Overrides {
+    Overrides {
+        aux_modules: Some(vec![
+            AuxModule::Cue,
+            AuxModule::Confidence,
+            AuxModule::NextObservation,
+        ]),
+        reward_norm: Some(true),
+        intrinsic_expl: Some(true),
+        use_rnd: Some(true),
+        ..quick()
     }
 }
 
@@ -117,6 +132,11 @@ fn assert_resumes_bit_for_bit(config: &TrainConfig) {
 fn a_resumed_run_ends_bit_for_bit_like_an_uninterrupted_one() {
     for row in algorithms::ALGORITHMS {
         assert_resumes_bit_for_bit(&config(row.id, &quick(), 600, 7));
+        let mut overrides = with_every_option();
+        if row.parts.contains(&Part::Steps) {
+            overrides.memory_scope = Some(MemoryScope::Both);
+        }
+        assert_resumes_bit_for_bit(&config(row.id, &overrides, 600, 7));
     }
 }
 
@@ -151,6 +171,51 @@ fn checkpoints_on_the_way_keep_the_best() {
         best.run.statistics.recent_return().map(|(mean, _)| mean),
         trained.checkpoint.run.statistics.best_return
     );
+}
+
+/// Keeps what was measured in the last update.
+#[derive(Default)]
+struct Last(Vec<(String, f64)>);
+
+impl Monitor for Last {
+    fn update(&mut self, _progress: &Progress, record: &LogRecord) -> Result<(), MonitorError> {
+        self.0 = record.scalars().collect();
+        Ok(())
+    }
+
+    fn finish(&mut self, _progress: &Progress) -> Result<(), MonitorError> {
+        Ok(())
+    }
+}
+
+/// Returns of ±1, with bonuses a hundred times as large.
+#[test]
+fn bonuses_are_logged_and_never_reach_a_reported_return() {
+    let overrides = Overrides {
+        intrinsic_eta: Some(100.0),
+        ..with_every_option()
+    };
+    let config = config("ppo", &overrides, 400, 0);
+    let mut env = TestTask::new(4, 2);
+    let stop = AtomicBool::new(false);
+    let mut last = Last::default();
+    let trained = train(&config, &mut env, options(&stop), &mut last).unwrap();
+    let statistics = &trained.checkpoint.run.statistics;
+    assert!(
+        statistics
+            .recent
+            .iter()
+            .all(|episode| episode.episode_return.abs() == 1.0)
+    );
+    let logged = |key: &str| {
+        let entry = last.0.iter().find(|(name, _)| name == key);
+        entry
+            .unwrap_or_else(|| panic!("{key} is not logged: {:?}", last.0))
+            .1
+    };
+    assert!(logged("rnd_net_dist/mean_rnd_bonus") > 0.0);
+    assert!(logged("rnd_net_dist/mean_count_bonus") > 0.0);
+    assert!(logged("rollout/aux_loss_mean") > 0.0);
 }
 
 /// The cue is on screen when it is asked: no memory needed.

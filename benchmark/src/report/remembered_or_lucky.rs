@@ -5,6 +5,9 @@ use crate::contender::EvaluationMode;
 use crate::format::estimate;
 use crate::summary::{AgentSummary, ExperimentSummary};
 
+/// Width of a label's letter, about.
+const LETTER: f64 = 6.0;
+
 /// One experiment's panel: a group of four bars an agent.
 pub fn panel(summary: &ExperimentSummary<'_>) -> Option<String> {
     let agents: Vec<&AgentSummary<'_>> = summary
@@ -25,8 +28,19 @@ pub fn panel(summary: &ExperimentSummary<'_>) -> Option<String> {
     let (left, right) = Panel::horizontal_extent();
     let mut panel = Panel::of_returns((0.0, 1.0), false, domain);
     let group = (right - left) / agents.len() as f64;
+    let longest = agents.iter().map(|agent| agent.agent.name.len()).max();
+    let crowded = longest.unwrap_or(0) as f64 * LETTER > group;
     for (index, agent) in agents.iter().enumerate() {
-        draw_group(&mut panel, agent, left + group * index as f64, group);
+        let left = left + group * index as f64;
+        draw_group(&mut panel, agent, left, group);
+        // Names that would run into each other stand on two lines in turn.
+        let line = if crowded && index % 2 == 1 { 14.0 } else { 0.0 };
+        panel.svg.text(
+            "label",
+            (left + group / 2.0, HEIGHT - 20.0 + line),
+            Anchor::Middle,
+            &agent.agent.name,
+        );
     }
     Some(
         panel
@@ -63,8 +77,4 @@ fn draw_group(panel: &mut Panel, agent: &AgentSummary<'_>, left: f64, width: f64
             );
         }
     }
-    let name_at = (left + width / 2.0, HEIGHT - 20.0);
-    panel
-        .svg
-        .text("label", name_at, Anchor::Middle, &agent.agent.name);
 }

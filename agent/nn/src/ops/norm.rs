@@ -1,10 +1,10 @@
 //! Layer normalisation.
 
-use crate::nn::graph::Graph;
-use crate::nn::kernels::elementwise::add_sum_rows;
-use crate::nn::kernels::norm::{layer_norm, layer_norm_gradient};
-use crate::nn::params::ParamId;
-use crate::nn::tensor::{Tensor, shape, values};
+use crate::graph::Graph;
+use crate::kernels::elementwise::add_sum_rows;
+use crate::kernels::norm::{layer_norm, layer_norm_gradient};
+use crate::params::ParamId;
+use crate::tensor::{Tensor, shape, values};
 
 impl Graph<'_> {
     /// Each row of `x` `[M, N]` shifted and scaled to mean 0 and variance 1, then `· gain + bias`

@@ -1,7 +1,7 @@
 //! Sums, products and weighted totals.
 
-use crate::nn::graph::Graph;
-use crate::nn::tensor::{Tensor, shape, values};
+use crate::graph::Graph;
+use crate::tensor::{Tensor, shape, values};
 
 impl Graph<'_> {
     /// `a + b`, shapes equal.

@@ -1,10 +1,10 @@
 //! Reading a memory by soft attention.
 
-use crate::nn::graph::{GradKey, Graph};
-use crate::nn::kernels::attention::{
+use crate::graph::{GradKey, Graph};
+use crate::kernels::attention::{
     OperandGradients, Operands, Slots, attention_read, attention_read_gradient,
 };
-use crate::nn::tensor::{Tensor, shape, values};
+use crate::tensor::{Tensor, shape, values};
 
 /// What [`Graph::attention_read`] returns.
 pub struct AttentionRead {
@@ -203,7 +203,7 @@ impl Sizes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::Params;
+    use crate::Params;
 
     #[test]
     fn by_hand() {

@@ -4,7 +4,7 @@ use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::check_gradients;
-use crate::nn::{
+use crate::{
     Activation, Graph, Init, LstmParams, ParamId, Params, PpoBatch, PpoCoefficients, Tensor,
 };
 
@@ -189,7 +189,7 @@ fn a_wrong_gradient_is_found() {
     check_gradients(&mut params, |graph| {
         // The constant hides half of the dependence on the parameter from the tape.
         let a = graph.param(a);
-        let hidden = graph.constant(crate::nn::values(&a).to_vec(), (2, 2));
+        let hidden = graph.constant(crate::values(&a).to_vec(), (2, 2));
         let product = graph.mul(&a, &hidden);
         weighted_sum(graph, &product)
     });

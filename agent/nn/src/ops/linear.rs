@@ -1,13 +1,13 @@
 //! Linear maps with their activation, and activations alone.
 
-use crate::nn::graph::Graph;
-use crate::nn::kernels::activation::{Activation, activate, activation_gradient};
-use crate::nn::kernels::elementwise::add_sum_rows;
-use crate::nn::kernels::matmul::{
+use crate::graph::Graph;
+use crate::kernels::activation::{Activation, activate, activation_gradient};
+use crate::kernels::elementwise::add_sum_rows;
+use crate::kernels::matmul::{
     Sizes, add_matmul, add_matmul_transposed, append_matmul_bias, matmul_bias, transpose,
 };
-use crate::nn::params::ParamId;
-use crate::nn::tensor::{Tensor, shape, values};
+use crate::params::ParamId;
+use crate::tensor::{Tensor, shape, values};
 
 impl Graph<'_> {
     /// `activation(x · W + b)`: `x` `[M, K]`, `weight` `[K, N]`, `bias` `[1, N]` → `[M, N]`.

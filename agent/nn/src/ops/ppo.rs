@@ -1,8 +1,8 @@
 //! The loss of proximal policy optimisation (Schulman et al. 2017, arXiv 1707.06347).
 
-use crate::nn::graph::Graph;
-use crate::nn::kernels::ppo::{Policy, logits_gradient, policy, surrogate, weighted_sum};
-use crate::nn::tensor::{Tensor, shape, values};
+use crate::graph::Graph;
+use crate::kernels::ppo::{Policy, logits_gradient, policy, surrogate, weighted_sum};
+use crate::tensor::{Tensor, shape, values};
 
 /// What was experienced, one value a row of the logits.
 #[derive(Clone, Copy, Debug)]
@@ -179,7 +179,7 @@ fn value_losses(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::Params;
+    use crate::Params;
 
     /// Three rows with even odds; the third is masked.
     fn stats(clip_vloss: bool) -> PpoStats {

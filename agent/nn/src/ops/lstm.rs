@@ -2,14 +2,14 @@
 
 use std::ops::Range;
 
-use crate::nn::graph::{GradKey, GradStore, Graph};
-use crate::nn::kernels::elementwise::{add_sum_rows, add_to};
-use crate::nn::kernels::lstm::{StepState, lstm_step, lstm_step_gradient};
-use crate::nn::kernels::matmul::{
+use crate::graph::{GradKey, GradStore, Graph};
+use crate::kernels::elementwise::{add_sum_rows, add_to};
+use crate::kernels::lstm::{StepState, lstm_step, lstm_step_gradient};
+use crate::kernels::matmul::{
     add_matmul, add_matmul_transposed, append_matmul_bias, matmul_bias, transpose,
 };
-use crate::nn::params::ParamId;
-use crate::nn::tensor::{Tensor, shape, values};
+use crate::params::ParamId;
+use crate::tensor::{Tensor, shape, values};
 
 /// The parameters of a cell. Gate order i, f, g, o (input, forget, candidate, output).
 #[derive(Clone, Copy, Debug)]
@@ -339,7 +339,7 @@ impl Saved {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::{Init, Params};
+    use crate::{Init, Params};
     use rand::SeedableRng;
     use rand_xoshiro::Xoshiro256PlusPlus;
 

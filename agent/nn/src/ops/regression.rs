@@ -1,9 +1,9 @@
 //! Losses against given targets.
 
-use crate::nn::categorical;
-use crate::nn::graph::Graph;
-use crate::nn::kernels::elementwise::weighted_squares;
-use crate::nn::tensor::{Tensor, shape, values};
+use crate::categorical;
+use crate::graph::Graph;
+use crate::kernels::elementwise::weighted_squares;
+use crate::tensor::{Tensor, shape, values};
 
 impl Graph<'_> {
     /// Mean squared error over columns and weighted rows:
@@ -100,7 +100,7 @@ fn inverse_or_zero(total: f32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::Params;
+    use crate::Params;
 
     #[test]
     fn by_hand() {

@@ -5,7 +5,7 @@
 
 use std::hint::black_box;
 
-use agent::nn::{
+use agent_nn::{
     Activation, Adam, Graph, Init, LstmParams, ParamId, Params, PpoBatch, PpoCoefficients, Tensor,
     values,
 };

@@ -226,7 +226,7 @@ impl Gradients {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::{Activation, Init};
+    use crate::{Activation, Init};
     use rand::SeedableRng;
     use rand_xoshiro::Xoshiro256PlusPlus;
 

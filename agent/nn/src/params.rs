@@ -275,8 +275,8 @@ mod tests {
     fn agents_can_move_to_threads() {
         fn check<T: Send>() {}
         check::<Params>();
-        check::<crate::nn::Adam>();
-        check::<crate::nn::Gradients>();
+        check::<crate::Adam>();
+        check::<crate::Gradients>();
     }
 
     #[test]

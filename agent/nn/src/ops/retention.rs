@@ -1,7 +1,7 @@
 //! The score-function loss of what a memory kept.
 
-use crate::nn::graph::Graph;
-use crate::nn::tensor::{Tensor, shape, values};
+use crate::graph::Graph;
+use crate::tensor::{Tensor, shape, values};
 
 impl Graph<'_> {
     /// `-mean_e(w_e · ln p_e)` over all entries, to be minimised.

@@ -212,7 +212,7 @@ fn update(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::{Graph, Init, ParamId};
+    use crate::{Graph, Init, ParamId};
     use rand::SeedableRng;
     use rand_xoshiro::Xoshiro256PlusPlus;
 

@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use crate::nn::graph::Graph;
-use crate::nn::kernels::elementwise::add_to;
-use crate::nn::tensor::{Tensor, shape, values};
+use crate::graph::Graph;
+use crate::kernels::elementwise::add_to;
+use crate::tensor::{Tensor, shape, values};
 
 impl Graph<'_> {
     /// Matrices with equal rows beside each other: `[M, N₁], [M, N₂], …` → `[M, ΣN]`.
@@ -133,7 +133,7 @@ impl Graph<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::Params;
+    use crate::Params;
 
     #[test]
     fn by_hand() {
