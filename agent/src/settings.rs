@@ -197,7 +197,7 @@ pub fn written(value: &Value) -> String {
             if values.is_empty() {
                 "none".into()
             } else {
-                values.join(",")
+                values.join(", ")
             }
         }
         other => other.to_string(),
@@ -302,6 +302,6 @@ mod tests {
         let value = |real: f32| written(&serde_json::to_value(real).unwrap());
         assert_eq!((value(1e-3), value(0.99)), ("0.001".into(), "0.99".into()));
         assert_eq!(written(&serde_json::json!([])), "none");
-        assert_eq!(written(&serde_json::json!(["cue", "b"])), "cue,b");
+        assert_eq!(written(&serde_json::json!(["cue", "b"])), "cue, b");
     }
 }

@@ -29,7 +29,7 @@ Examples:
 Modes:
   greedy     always the likeliest action
   sampled    actions drawn from the policy
-  scrambled  greedy where it counts, random before: nothing can be carried in the agent's own actions
+  scrambled  random actions before the judged one: they cannot carry what was seen
   emptied    greedy, with the memory emptied before every step: who still scores did not need it")]
 pub struct EvaluateArgs {
     /// A checkpoint, or a run's folder
