@@ -10,12 +10,13 @@ use agent::env::EnvError;
 use agent::env::remote::{RemoteEnvConfig, RemoteVectorEnv, RetryPolicy};
 use agent::monitor::{LogRecord, Monitor, MonitorError, Progress};
 use agent::session::{Earlier, Session, SessionEnd};
+use agent::settings::Settings;
 use agent::train::Ending;
 use serde_json::{Map, Value};
 
 use crate::contender::{Contender, Job, JobError, Outcome};
 use crate::judge::Judge;
-use crate::plan::{AgentRow, Experiment, Plan};
+use crate::plan::{AgentRow, Experiment};
 use crate::progress::JobProgress;
 
 /// Runs with fewer steps than this write a checkpoint only when they end or are stopped.
@@ -71,11 +72,11 @@ impl Contender for AgentContender {
 ///
 /// # Errors
 /// When one does not, after a few seconds.
-pub fn check_servers(servers: &[String], plan: &Plan) -> Result<(), EnvError> {
+pub fn check_servers(servers: &[String]) -> Result<(), EnvError> {
     for server in servers {
         let connected = RemoteVectorEnv::connect(&RemoteEnvConfig {
             servers: vec![server.clone()],
-            spec_id: plan.experiments[0].spec_id.clone(),
+            spec_id: Settings::DEFAULT_ENV.to_owned(),
             kwargs: Map::new(),
             num_envs: 1,
             retry: RetryPolicy {

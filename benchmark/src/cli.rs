@@ -43,9 +43,11 @@ pub struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  benchmark --quick                              the first three experiments, in about a minute
+  benchmark --quick                              the first three experiments, in seconds
   benchmark --seeds 5 --name five                five seeds, intervals over seeds, kept in runs/five
   benchmark --agents tracerl,tracerl-notebook    other agents
+  benchmark --experiments benchmark/experiments/length.toml
+                                                 how far beyond its training does it recall?
   benchmark --json --quick > rows.jsonl          a line of JSON for every finished row
   benchmark --server http://10.0.0.5:7878        on a server elsewhere
   benchmark resume runs/five                     go on with an interrupted run
@@ -76,7 +78,7 @@ pub struct PlanArgs {
     #[arg(long)]
     quick: bool,
     /// Run every agent with the seeds 0..N.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     seeds: u64,
     /// The agents to compare: rows of the plan, or algorithms with their defaults.
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
@@ -96,10 +98,10 @@ pub struct PlanArgs {
 #[derive(Debug, Args)]
 pub struct RunArgs {
     /// Environment servers to play on, taken in turn [default: one started for the run].
-    #[arg(long, value_name = "URL[,URL…]", value_delimiter = ',')]
+    #[arg(long, value_name = "URL[,URL…]", value_delimiter = ',', value_parser = server_url)]
     pub server: Vec<String>,
     /// How many agents train at once [default: the number of cores].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1024))]
     jobs: Option<u64>,
     /// Print each finished row as a line of JSON instead of tables.
     #[arg(long)]
@@ -259,6 +261,17 @@ fn show(
             }
             directory.write_report(&report::render(records, config)?)
         }
+    }
+}
+
+fn server_url(text: &str) -> Result<String, String> {
+    let has_scheme = ["http://", "https://"]
+        .iter()
+        .any(|scheme| text.starts_with(scheme));
+    if has_scheme {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("a server is named by its URL: http://{text}"))
     }
 }
 

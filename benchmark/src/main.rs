@@ -29,10 +29,13 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Some(Subcommands::Resume { run_directory, run }) => {
+            check_servers(&run.server)?;
             let (directory, config) = cli::reopen(&run_directory)?;
             compete(&directory, &config, &run)
         }
         None => {
+            // Before a directory is made for a run that could not begin.
+            check_servers(&cli.run.server)?;
             let arguments: Vec<String> = std::env::args().skip(1).collect();
             let algorithms: Vec<&str> = ALGORITHMS.iter().map(|row| row.id).collect();
             let (directory, config) = cli.plan.prepare(&arguments, &algorithms)?;
@@ -49,10 +52,7 @@ fn compete(
     let stop = stop_on_interrupt()?;
     let embedded = match args.server.as_slice() {
         [] => Some(EmbeddedServer::start().context("cannot start an environment server")?),
-        servers => {
-            check_servers(servers, &config.plan)?;
-            None
-        }
+        _ => None,
     };
     let servers = match &embedded {
         Some(server) => vec![server.url().to_owned()],

@@ -180,7 +180,7 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Keeps the first experiments only: a minute's worth.
+    /// Keeps the first experiments only: the short ones.
     pub fn quick(&mut self) {
         self.experiments.truncate(QUICK_EXPERIMENTS);
     }

@@ -227,7 +227,7 @@ fn interrupt(child: &Child) {
 #[test]
 fn what_is_wrong_with_the_arguments_is_told_before_anything_is_run() {
     let place = Workplace::new(SMALL);
-    let cases: [(&[&str], i32, &str); 5] = [
+    let cases: [(&[&str], i32, &str); 6] = [
         (
             &["--agents", "dreamer"],
             1,
@@ -249,6 +249,11 @@ fn what_is_wrong_with_the_arguments_is_told_before_anything_is_run() {
             1,
             "no answer from http://127.0.0.1:1/",
         ),
+        (
+            &["--server", "localhost:7878"],
+            2,
+            "a server is named by its URL: http://localhost:7878",
+        ),
     ];
     for (arguments, code, message) in cases {
         let run = place.run(arguments);
@@ -259,5 +264,6 @@ fn what_is_wrong_with_the_arguments_is_told_before_anything_is_run() {
             run.stderr
         );
         assert!(run.stdout.is_empty());
+        assert!(!place.path("runs").exists(), "{arguments:?}");
     }
 }
