@@ -37,6 +37,7 @@ pub const ALGORITHMS: &[Algorithm] = &[
         parts: &[Part::Inputs, Part::Learner, Part::Network, Part::Extras],
         defaults: || Hyperparameters {
             num_envs: 64,
+            num_steps: 32,
             anneal_lr: true,
             ..Hyperparameters::base()
         },
@@ -79,6 +80,7 @@ pub const ALGORITHMS: &[Algorithm] = &[
             num_steps: 512,
             whole_episodes: true,
             learning_rate: 3e-3,
+            anneal_lr: true,
             update_epochs: 6,
             num_minibatches: 8,
             gae_lambda: 0.3,
