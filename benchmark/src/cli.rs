@@ -296,7 +296,8 @@ mod tests {
     #[test]
     fn help() {
         Cli::command().debug_assert();
-        insta::assert_snapshot!(Cli::command().render_long_help());
+        // Of one width, whatever terminal the test runs in.
+        insta::assert_snapshot!(Cli::command().term_width(100).render_long_help());
     }
 
     #[test]

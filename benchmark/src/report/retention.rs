@@ -34,7 +34,7 @@ pub fn figure(view: &MemoryView) -> String {
     let mut svg = Svg::new(WIDTH, 3.0 * (HEADING + map_height) + AXIS);
     let maps: [(&str, Vec<Option<Fill>>); 3] = [
         (
-            "what each slot held: the cue, and other steps, later ones darker",
+            "what each slot held: the cue, and other steps, later ones stronger",
             written(view),
         ),
         (

@@ -25,11 +25,14 @@ pub fn panel(summary: &ExperimentSummary<'_>, colours: &Colours) -> Option<Strin
             .flat_map(|(mode, _)| points(agent, &delays, *mode))
             .map(|(_, estimate)| estimate.mean)
     });
-    let mut panel = Panel::of_returns(
-        (shortest as f64, longest as f64),
-        true,
-        return_domain(values),
-    );
+    // The whole of the training range is shown, judged or not.
+    let (from, to) = summary
+        .experiment
+        .delay_range()
+        .map_or((shortest, longest), |(low, high)| {
+            (low.min(shortest), high.max(longest))
+        });
+    let mut panel = Panel::of_returns((from as f64, to as f64), true, return_domain(values));
     mark_training_range(&mut panel, summary);
     panel.label_x("delay (log)");
     for agent in &summary.agents {
