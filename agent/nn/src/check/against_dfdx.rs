@@ -6,7 +6,9 @@
 use dfdx::prelude::*;
 
 use super::tests::{normal_params, uniform};
-use crate::{self as nn, Activation, Graph, LstmParams, ParamId, Params, PpoBatch, PpoCoefficients};
+use crate::{
+    self as nn, Activation, Graph, LstmParams, ParamId, Params, PpoBatch, PpoCoefficients,
+};
 
 type Taped = dfdx::tensor::Tensor<(usize, usize), f32, Cpu, OwnedTape<f32, Cpu>>;
 type Scalar = dfdx::tensor::Tensor<Rank0, f32, Cpu, OwnedTape<f32, Cpu>>;
