@@ -26,7 +26,7 @@ pub const INTERRUPTED: u8 = 130;
 ///
 /// Without arguments: PPO, recurrent PPO and TraceRL on the five experiments of the reference notebook, each judged
 /// over 1,000 episodes, on an environment server started for the occasion. Results are printed as tables and kept
-/// in runs/<name>/ with a report to read in a browser.
+/// in runs/NAME/ with a report to read in a browser.
 #[derive(Debug, Parser)]
 #[command(version, args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
 pub struct Cli {

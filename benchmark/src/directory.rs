@@ -1,4 +1,4 @@
-//! A run's directory, `runs/<name>/`: records, configuration, report and checkpoints.
+//! A run's directory, `runs/NAME/`: records, configuration, report and checkpoints.
 
 use std::path::{Path, PathBuf};
 
