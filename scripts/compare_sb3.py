@@ -79,7 +79,7 @@ def ours(algorithm, delay, timesteps, *flags):
 # name: (ours, theirs, bar on the ratio or None)
 PAIRINGS = {
     "ppo": (
-        ("our PPO, 64 lanes x 128 steps, 4 epochs x 4 minibatches, 2x64", lambda: ours("ppo", 16, 1_500_000)),
+        ("our PPO, 64 lanes x 32 steps, 4 epochs x 4 minibatches, 2x64", lambda: ours("ppo", 16, 1_500_000)),
         ("SB3 PPO, 1 environment, library defaults (2,048 steps, 10 epochs, batch 64, 2x64)",
          lambda: peer(PPO, "MlpPolicy", 16, 1, 8_192)),
         50,
@@ -105,7 +105,7 @@ PAIRINGS = {
 # Rates of ours that have no peer in this environment: name, what, run, bar in steps/s or None.
 RATES = [
     ("tracerl, delay 16", lambda: ours("tracerl", 16, 600_000), 60_000),
-    ("tracerl, delay 1024", lambda: ours("tracerl", 1024, 1_500_000, "--num-steps", "1024"), None),
+    ("tracerl, delay 1024", lambda: ours("tracerl", 1024, 800_000, "--num-steps", "1024"), None),
     (
         "recurrent-ppo, 1 epoch, 64 environments, horizon 16 (PufferLib's settings; its trainer: about 35,000)",
         lambda: ours("recurrent-ppo", 16, 600_000, "--num-envs", "64", "--num-steps", "16", "--whole-episodes",
