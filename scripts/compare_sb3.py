@@ -11,6 +11,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -67,8 +68,6 @@ def ours(algorithm, delay, timesteps, *flags):
         "--env-arg", f"delay={delay}", "--env-arg", "difficulty=1", "--total-timesteps", str(timesteps),
         "--no-early-stop", "--no-progress", "--json", *flags,
     ]  # fmt: skip
-    import tempfile
-
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run([*map(str, command), "--out", f"{folder}/run"], capture_output=True, text=True)
     if done.returncode != 0:
