@@ -48,7 +48,7 @@ fn in_process(criterion: &mut Criterion) {
 fn reply() -> VectorStepReply {
     let batch = vector(256).step(&[1; 256]).unwrap();
     VectorStepReply {
-        observations: batch.observations.into(),
+        observations: batch.observations,
         rewards: Array::vector(batch.rewards),
         terminations: Array::mask(batch.terminations),
         truncations: Array::mask(batch.truncations),

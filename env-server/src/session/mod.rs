@@ -239,7 +239,7 @@ impl Session {
                     })
                 } else {
                     Reply::VectorReset(VectorResetReply {
-                        observations: observations.into(),
+                        observations,
                         infos: Info::new(),
                         seq,
                     })
@@ -265,10 +265,22 @@ impl Session {
     }
 
     /// The one lane's row, without the dimension of lanes.
-    fn only_row(&self, observations: Array) -> Value {
-        let shape = self.spec.observation_space.shape().unwrap_or_default();
-        let row = Array::new(shape, observations.into_data());
-        row.expect("one lane is one row").into()
+    fn only_row(&self, observations: Value) -> Value {
+        match observations {
+            Value::Array(array) => {
+                let shape = array.shape()[1..].to_vec();
+                let row = Array::new(shape, array.into_data());
+                row.expect("one lane is one row").into()
+            }
+            Value::Tuple(values) => {
+                let rows = values.into_iter().map(|v| self.only_row(v));
+                Value::Tuple(rows.collect())
+            }
+            Value::Dict(values) => {
+                let rows = values.into_iter().map(|(k, v)| (k, self.only_row(v)));
+                Value::Dict(rows.collect())
+            }
+        }
     }
 
     fn only_step(&self, batch: StepBatch, seq: u64) -> StepReply {
@@ -323,7 +335,7 @@ impl State {
 
 fn vector_step(batch: StepBatch, seq: u64) -> VectorStepReply {
     VectorStepReply {
-        observations: batch.observations.into(),
+        observations: batch.observations,
         rewards: Array::vector(batch.rewards),
         terminations: Array::mask(batch.terminations),
         truncations: Array::mask(batch.truncations),

@@ -29,8 +29,8 @@ pub struct Reset {
 /// What a step led to, lane by lane.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StepBatch {
-    /// `[num_envs, …]`
-    pub observations: Array,
+    /// A batch of the observation space: every array in it is `[num_envs, …]`.
+    pub observations: Value,
     /// `[num_envs]`
     pub rewards: Vec<f64>,
     /// `[num_envs]`
@@ -94,26 +94,56 @@ pub trait VectorEnvironment: Send {
     /// Number of lanes.
     fn num_envs(&self) -> usize;
 
-    /// Resets lanes and gives all observations, `[num_envs, …]`; lanes outside the mask repeat
-    /// their last one. Mask and seeds have one entry a lane.
+    /// What one lane's observation looks like.
+    fn observation_space(&self) -> &Space;
+
+    /// What one lane's action looks like.
+    fn action_space(&self) -> &Space;
+
+    /// Whether a reset would be taken.
     ///
     /// # Errors
     /// [`Refusal::Options`].
-    fn reset(&mut self, reset: &Reset) -> Result<Array, Refusal>;
+    fn check_reset(&self, reset: &Reset) -> Result<(), Refusal>;
 
-    /// Takes one action a lane: rows of the action space, one after the other.
+    /// Resets lanes and gives all observations, a batch of the observation space; lanes outside
+    /// the mask repeat their last one. Mask and seeds have one entry a lane.
+    ///
+    /// # Errors
+    /// As [`Self::check_reset`].
+    fn reset(&mut self, reset: &Reset) -> Result<Value, Refusal>;
+
+    /// Whether actions would be taken: rows of the action space, one after the other.
     ///
     /// # Errors
     /// [`Refusal::NeedsReset`] or [`Refusal::Action`].
-    fn step(&mut self, actions: &[i64]) -> Result<StepBatch, Refusal>;
+    fn check_step(&self, actions: &[i64]) -> Result<(), Refusal>;
+
+    /// Takes one action a lane, which [`Self::check_step`] has found good.
+    fn step_checked(&mut self, actions: &[i64]) -> StepBatch;
+
+    /// Takes one action a lane.
+    ///
+    /// # Errors
+    /// As [`Self::check_step`].
+    fn step(&mut self, actions: &[i64]) -> Result<StepBatch, Refusal> {
+        self.check_step(actions)?;
+        Ok(self.step_checked(actions))
+    }
 
     /// The whole state.
     fn save(&self) -> Saved;
 
-    /// Puts a state back.
+    /// Whether a state would be taken.
     ///
     /// # Errors
     /// [`Refusal::Snapshot`].
+    fn check_restore(&self, saved: &Saved) -> Result<(), Refusal>;
+
+    /// Puts a state back.
+    ///
+    /// # Errors
+    /// As [`Self::check_restore`].
     fn restore(&mut self, saved: &Saved) -> Result<(), Refusal>;
 }
 
@@ -124,6 +154,8 @@ pub struct VectorOf<E: Environment> {
     observations: Vec<E::Element>,
     /// `[num_envs, …]`
     shape: Vec<usize>,
+    observation_space: Space,
+    action_space: Space,
     /// The range of each number in a lane's action.
     action_ranges: Vec<Range<i64>>,
     autoreset_mode: AutoresetMode,
@@ -169,6 +201,8 @@ impl<E: Environment> VectorOf<E> {
             observations: vec![E::Element::default(); shape.iter().product()],
             shape,
             action_ranges: action_ranges(&spec.action_space),
+            observation_space: spec.observation_space,
+            action_space: spec.action_space,
             autoreset_mode,
             parameters: spec.parameters,
             kwargs: arguments.to_kwargs(),
@@ -178,6 +212,11 @@ impl<E: Environment> VectorOf<E> {
     /// Numbers in one lane's observation.
     fn row(&self) -> usize {
         self.shape[1..].iter().product()
+    }
+
+    /// All last observations, for the wire.
+    fn observed(&self) -> Value {
+        observations_array(self.shape.clone(), self.observations.clone()).into()
     }
 
     /// An environment with the arguments of creation, but for the options.
@@ -194,116 +233,8 @@ impl<E: Environment> VectorOf<E> {
         E::new(&Arguments::resolve(&self.parameters, &kwargs)?)
     }
 
-    fn check_step(&self, actions: &[i64]) -> Result<(), Refusal> {
-        let width = self.action_ranges.len();
-        for (lane, (state, row)) in self
-            .lanes
-            .iter()
-            .zip(actions.chunks_exact(width))
-            .enumerate()
-        {
-            let starts_over = self.autoreset_mode == AutoresetMode::NextStep;
-            match state.phase {
-                LanePhase::Running => {}
-                LanePhase::Ended if starts_over => continue,
-                phase => return Err(Refusal::NeedsReset { lane, phase }),
-            }
-            for (position, (&action, range)) in row.iter().zip(&self.action_ranges).enumerate() {
-                if !range.contains(&action) {
-                    let range = range.clone();
-                    return Err(Refusal::Action {
-                        lane,
-                        position,
-                        action,
-                        range,
-                    });
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-impl<E: Environment> VectorEnvironment for VectorOf<E> {
-    fn num_envs(&self) -> usize {
-        self.lanes.len()
-    }
-
-    fn reset(&mut self, reset: &Reset) -> Result<Array, Refusal> {
-        let environment = self.with_options(&reset.kwargs)?;
-        let row = self.row();
-        let rows = self.observations.chunks_exact_mut(row);
-        for (i, (lane, observation)) in self.lanes.iter_mut().zip(rows).enumerate() {
-            if reset.mask.as_ref().is_some_and(|mask| !mask[i]) {
-                continue;
-            }
-            if let Some(seed) = reset.seed.as_ref().and_then(|seed| seed.lane(i)) {
-                lane.rng = Rng::from_seed(seed);
-            }
-            lane.environment = environment.clone();
-            lane.reset(observation);
-        }
-        Ok(observations_array(
-            self.shape.clone(),
-            self.observations.clone(),
-        ))
-    }
-
-    fn step(&mut self, actions: &[i64]) -> Result<StepBatch, Refusal> {
-        self.check_step(actions)?;
-        let num_envs = self.lanes.len();
-        let row = self.row();
-        let mut rewards = Vec::with_capacity(num_envs);
-        let mut terminations = Vec::with_capacity(num_envs);
-        let mut truncations = Vec::with_capacity(num_envs);
-        let mut finals = Finals::new(num_envs, row);
-        let actions = actions.chunks_exact(self.action_ranges.len());
-        let rows = self.observations.chunks_exact_mut(row);
-        for (i, ((lane, action), observation)) in
-            self.lanes.iter_mut().zip(actions).zip(rows).enumerate()
-        {
-            if lane.phase == LanePhase::Ended {
-                // Only under `NextStep`: the check has refused it elsewhere.
-                lane.reset(observation);
-                rewards.push(0.0);
-                terminations.push(false);
-                truncations.push(false);
-                continue;
-            }
-            let transition = lane.environment.step(action, &mut lane.rng, observation);
-            rewards.push(transition.reward);
-            terminations.push(transition.terminated);
-            truncations.push(transition.truncated);
-            if transition.is_end() {
-                lane.phase = LanePhase::Ended;
-                if self.autoreset_mode == AutoresetMode::SameStep {
-                    finals.record(i, observation);
-                    lane.reset(observation);
-                }
-            }
-        }
-        Ok(StepBatch {
-            observations: observations_array(self.shape.clone(), self.observations.clone()),
-            rewards,
-            terminations,
-            truncations,
-            infos: finals.into_infos(&self.shape),
-        })
-    }
-
-    fn save(&self) -> Saved {
-        let lanes = self.lanes.iter().map(|lane| LaneSnapshot {
-            phase: lane.phase,
-            rng: lane.rng.to_hex(),
-            state: serde_json::to_value(&lane.environment).expect("plain data"),
-        });
-        Saved {
-            observations: self.observations.iter().map(|x| x.to_f64()).collect(),
-            lanes: lanes.collect(),
-        }
-    }
-
-    fn restore(&mut self, saved: &Saved) -> Result<(), Refusal> {
+    /// Saved state as this environment holds it.
+    fn parse(&self, saved: &Saved) -> Result<(Vec<E::Element>, Vec<Lane<E>>), Refusal> {
         let refuse = |pointer: String, detail: String| Refusal::Snapshot { pointer, detail };
         if saved.lanes.len() != self.lanes.len() {
             let (found, expected) = (saved.lanes.len(), self.lanes.len());
@@ -335,7 +266,133 @@ impl<E: Environment> VectorEnvironment for VectorOf<E> {
                     .map_err(|(field, detail)| refuse(format!("/lanes/{i}/{field}"), detail))
             })
             .collect();
-        (self.observations, self.lanes) = (observations?, lanes?);
+        Ok((observations?, lanes?))
+    }
+}
+
+impl<E: Environment> VectorEnvironment for VectorOf<E> {
+    fn num_envs(&self) -> usize {
+        self.lanes.len()
+    }
+
+    fn observation_space(&self) -> &Space {
+        &self.observation_space
+    }
+
+    fn action_space(&self) -> &Space {
+        &self.action_space
+    }
+
+    fn check_reset(&self, reset: &Reset) -> Result<(), Refusal> {
+        self.with_options(&reset.kwargs)?;
+        Ok(())
+    }
+
+    fn reset(&mut self, reset: &Reset) -> Result<Value, Refusal> {
+        let environment = self.with_options(&reset.kwargs)?;
+        let row = self.row();
+        let rows = self.observations.chunks_exact_mut(row);
+        for (i, (lane, observation)) in self.lanes.iter_mut().zip(rows).enumerate() {
+            if reset.mask.as_ref().is_some_and(|mask| !mask[i]) {
+                continue;
+            }
+            if let Some(seed) = reset.seed.as_ref().and_then(|seed| seed.lane(i)) {
+                lane.rng = Rng::from_seed(seed);
+            }
+            lane.environment = environment.clone();
+            lane.reset(observation);
+        }
+        Ok(self.observed())
+    }
+
+    fn check_step(&self, actions: &[i64]) -> Result<(), Refusal> {
+        let width = self.action_ranges.len();
+        for (lane, (state, row)) in self
+            .lanes
+            .iter()
+            .zip(actions.chunks_exact(width))
+            .enumerate()
+        {
+            let starts_over = self.autoreset_mode == AutoresetMode::NextStep;
+            match state.phase {
+                LanePhase::Running => {}
+                LanePhase::Ended if starts_over => continue,
+                phase => return Err(Refusal::NeedsReset { lane, phase }),
+            }
+            for (position, (&action, range)) in row.iter().zip(&self.action_ranges).enumerate() {
+                if !range.contains(&action) {
+                    let range = range.clone();
+                    return Err(Refusal::Action {
+                        lane,
+                        position,
+                        action,
+                        range,
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn step_checked(&mut self, actions: &[i64]) -> StepBatch {
+        let num_envs = self.lanes.len();
+        let row = self.row();
+        let mut rewards = Vec::with_capacity(num_envs);
+        let mut terminations = Vec::with_capacity(num_envs);
+        let mut truncations = Vec::with_capacity(num_envs);
+        let mut finals = Finals::new(num_envs, row);
+        let actions = actions.chunks_exact(self.action_ranges.len());
+        let rows = self.observations.chunks_exact_mut(row);
+        for (i, ((lane, action), observation)) in
+            self.lanes.iter_mut().zip(actions).zip(rows).enumerate()
+        {
+            if lane.phase == LanePhase::Ended {
+                // Only under `NextStep`: the check has refused it elsewhere.
+                lane.reset(observation);
+                rewards.push(0.0);
+                terminations.push(false);
+                truncations.push(false);
+                continue;
+            }
+            let transition = lane.environment.step(action, &mut lane.rng, observation);
+            rewards.push(transition.reward);
+            terminations.push(transition.terminated);
+            truncations.push(transition.truncated);
+            if transition.is_end() {
+                lane.phase = LanePhase::Ended;
+                if self.autoreset_mode == AutoresetMode::SameStep {
+                    finals.record(i, observation);
+                    lane.reset(observation);
+                }
+            }
+        }
+        StepBatch {
+            observations: self.observed(),
+            rewards,
+            terminations,
+            truncations,
+            infos: finals.into_infos(&self.shape),
+        }
+    }
+
+    fn save(&self) -> Saved {
+        let lanes = self.lanes.iter().map(|lane| LaneSnapshot {
+            phase: lane.phase,
+            rng: lane.rng.to_hex(),
+            state: serde_json::to_value(&lane.environment).expect("plain data"),
+        });
+        Saved {
+            observations: self.observations.iter().map(|x| x.to_f64()).collect(),
+            lanes: lanes.collect(),
+        }
+    }
+
+    fn check_restore(&self, saved: &Saved) -> Result<(), Refusal> {
+        self.parse(saved).map(drop)
+    }
+
+    fn restore(&mut self, saved: &Saved) -> Result<(), Refusal> {
+        (self.observations, self.lanes) = self.parse(saved)?;
         Ok(())
     }
 }
