@@ -4,16 +4,20 @@
 //! each of which knows only those before it: [`environments`] (pure tasks), [`session`] (numbered
 //! operations on them), and the HTTP routes.
 
+pub mod access;
 pub mod config;
 pub mod environments;
 pub mod error;
 mod http;
 mod server;
 pub mod session;
+pub mod tls;
 pub mod verify;
 
-pub use config::ServerConfig;
+pub use access::{Access, Principal};
+pub use config::{Durability, ServerConfig};
 pub use error::Error;
 pub use http::document as openapi_document;
-pub use server::{app, run};
+pub use server::{app, check_exposure, run};
 pub use session::store::Limits;
+pub use tls::Tls;

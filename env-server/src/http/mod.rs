@@ -26,6 +26,7 @@ use codec::encoded;
 use problem::Failure;
 
 pub use openapi::document;
+pub(crate) use problem::respond;
 
 /// Header of a reply that had been given before.
 const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");

@@ -4,6 +4,7 @@ use std::any::Any;
 
 use axum::body::Body;
 use axum::extract::Request;
+use axum::http::response::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -43,9 +44,20 @@ pub(crate) async fn write(request: Request, next: Next) -> Response {
         return response;
     }
     let problem = response.extensions_mut().remove::<Problem>();
-    let mut problem = problem.unwrap_or_else(|| from_status(response.status(), uri.path()));
-    problem.instance = Some(uri.path().into());
-    let (mut parts, _) = response.into_parts();
+    let problem = problem.unwrap_or_else(|| from_status(response.status(), uri.path()));
+    let (parts, _) = response.into_parts();
+    fill(parts, problem, uri.path())
+}
+
+/// A problem as a whole response, for what is refused before any route is looked at.
+pub(crate) fn respond(problem: Problem, path: &str) -> Response {
+    let (parts, ()) = Response::new(()).into_parts();
+    fill(parts, problem, path)
+}
+
+/// Puts a problem into a response whose other headers stay.
+fn fill(mut parts: Parts, mut problem: Problem, path: &str) -> Response {
+    problem.instance = Some(path.into());
     parts.status = status(problem.code);
     parts.headers.remove(header::CONTENT_LENGTH);
     parts.headers.insert(
@@ -54,6 +66,10 @@ pub(crate) async fn write(request: Request, next: Next) -> Response {
     );
     if problem.retryable {
         parts.headers.insert(header::RETRY_AFTER, RETRY_AFTER_S);
+    }
+    if problem.code == ErrorCode::Unauthorized {
+        let scheme = HeaderValue::from_static("Bearer");
+        parts.headers.insert(header::WWW_AUTHENTICATE, scheme);
     }
     let body = serde_json::to_vec(&problem).expect("a problem is plain data");
     Response::from_parts(parts, Body::from(body))

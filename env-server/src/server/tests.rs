@@ -1,0 +1,174 @@
+//! What needs routes that the real server does not have: handlers that are slow or write much.
+
+use std::future::pending;
+use std::time::Duration;
+
+use axum::routing::{get, post};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+
+use super::*;
+
+/// Serves `router`; dropping the sender begins the drain.
+async fn start(router: Router, config: ServerConfig) -> (SocketAddr, oneshot::Sender<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel();
+    tokio::spawn(async move {
+        serve(listener, router, &config, async { drop(stopped.await) }).await;
+    });
+    (address, stop)
+}
+
+async fn ask(stream: &mut TcpStream, request: &str, end: &str) -> String {
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut text = String::new();
+    let mut buffer = [0; 4096];
+    while !text.contains(end) {
+        let len = stream.read(&mut buffer).await.unwrap();
+        assert!(len > 0, "closed after {text:?}");
+        text.push_str(std::str::from_utf8(&buffer[..len]).unwrap());
+    }
+    text
+}
+
+#[tokio::test]
+async fn a_handler_that_takes_too_long_is_given_up_and_the_connection_kept() {
+    let router = Router::new()
+        .route(
+            "/slow",
+            post(|body: String| async move { pending::<String>().await + &body }),
+        )
+        .route("/quick", get(|| async { "quick" }));
+    let config = ServerConfig {
+        request_timeout: Duration::from_millis(50),
+        ..ServerConfig::default()
+    };
+    let (address, _stop) = start(router, config).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    for _ in 0..2 {
+        let slow = "POST /slow HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}";
+        let reply = ask(&mut stream, slow, "}").await;
+        assert!(reply.starts_with("HTTP/1.1 503 "), "{reply}");
+        assert!(reply.contains("retry-after: 1"), "{reply}");
+        assert!(reply.contains("\"code\":\"request-timeout\""), "{reply}");
+        assert!(reply.contains("\"instance\":\"/slow\""), "{reply}");
+    }
+    let reply = ask(
+        &mut stream,
+        "GET /quick HTTP/1.1\r\nhost: x\r\n\r\n",
+        "quick",
+    )
+    .await;
+    assert!(reply.starts_with("HTTP/1.1 200 "), "{reply}");
+}
+
+/// More than the buffers of two sockets hold.
+const LARGE: usize = 64 << 20;
+
+#[tokio::test]
+async fn whoever_does_not_read_an_answer_is_cut() {
+    let router = Router::new().route("/large", get(|| async { vec![0_u8; LARGE] }));
+    let config = ServerConfig {
+        idle_timeout: Duration::from_millis(100),
+        ..ServerConfig::default()
+    };
+    let (address, _stop) = start(router, config).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = b"GET /large HTTP/1.1\r\nhost: x\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let mut answer = Vec::new();
+    // The end is one of two kinds, as the system has it.
+    let _ = stream.read_to_end(&mut answer).await;
+    assert!(
+        !answer.is_empty() && answer.len() < LARGE,
+        "{}",
+        answer.len()
+    );
+
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(request).await.unwrap();
+    let mut len = 0;
+    let mut buffer = vec![0; 1 << 20];
+    while len < LARGE {
+        let read = stream.read(&mut buffer).await.unwrap();
+        assert!(read > 0, "cut after {len} bytes, though they were read");
+        len += read;
+    }
+}
+
+#[tokio::test]
+async fn an_upgraded_connection_keeps_its_place_until_it_is_closed() {
+    use axum::http::{StatusCode, header};
+    let upgrade = get(|request: Request| async {
+        tokio::spawn(async {
+            let upgraded = hyper::upgrade::on(request).await.unwrap();
+            let mut io = hyper_util::rt::TokioIo::new(upgraded);
+            let mut byte = [0];
+            while io.read(&mut byte).await.unwrap() > 0 {
+                io.write_all(&byte).await.unwrap();
+            }
+        });
+        let headers = [(header::UPGRADE, "echo"), (header::CONNECTION, "upgrade")];
+        (StatusCode::SWITCHING_PROTOCOLS, headers)
+    });
+    let config = ServerConfig {
+        max_connections: 1,
+        request_timeout: Duration::from_millis(50),
+        header_timeout: Duration::from_millis(50),
+        idle_timeout: Duration::from_millis(50),
+        ..ServerConfig::default()
+    };
+    let (address, _stop) = start(Router::new().route("/echo", upgrade), config).await;
+    let request = "GET /echo HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n";
+    let mut upgraded = TcpStream::connect(address).await.unwrap();
+    let reply = ask(&mut upgraded, request, "\r\n\r\n").await;
+    assert!(reply.starts_with("HTTP/1.1 101 "), "{reply}");
+    // The times of requests are not those of what follows an upgrade.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(ask(&mut upgraded, "x", "x").await, "x");
+
+    let mut other = TcpStream::connect(address).await.unwrap();
+    let reply = ask(&mut other, request, "}").await;
+    assert!(reply.starts_with("HTTP/1.1 503 "), "{reply}");
+    drop(upgraded);
+    loop {
+        let mut other = TcpStream::connect(address).await.unwrap();
+        let reply = ask(&mut other, request, "\r\n\r\n").await;
+        if reply.starts_with("HTTP/1.1 101 ") {
+            break;
+        }
+    }
+}
+
+#[test]
+fn only_loopback_goes_without_tokens() {
+    let check = |address: &str, insecure: bool| {
+        let config = ServerConfig {
+            insecure,
+            ..ServerConfig::default()
+        };
+        check_exposure(address.parse().unwrap(), &config)
+    };
+    for address in [
+        "127.0.0.1:1",
+        "127.8.8.8:1",
+        "[::1]:1",
+        "[::ffff:127.0.0.1]:1",
+    ] {
+        assert!(check(address, false).is_ok(), "{address}");
+    }
+    for address in [
+        "0.0.0.0:1",
+        "[::]:1",
+        "10.0.0.1:1",
+        "[::ffff:10.0.0.1]:1",
+        "[fe80::1]:1",
+    ] {
+        let refused = check(address, false).unwrap_err().to_string();
+        assert!(refused.contains("--token-file"), "{refused}");
+        assert!(check(address, true).is_ok(), "{address}");
+    }
+}
