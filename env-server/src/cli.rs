@@ -166,6 +166,40 @@ mod tests {
         }
     }
 
+    /// The table of settings as docs/operations.md has it.
+    fn table() -> String {
+        let command = command();
+        let serve = command.find_subcommand("serve").expect("a subcommand");
+        let mut text = "| flag | variable | default | what |\n|---|---|---|---|\n".to_owned();
+        for row in crate::settings::Settings::table() {
+            let mut args = serve.get_arguments();
+            let arg = args.find(|arg| arg.get_id() == row.name).expect("a flag");
+            let values = arg.get_value_names().expect("a value");
+            let default = row.default.as_deref().map(|d| format!("`{d}`"));
+            let _ = writeln!(
+                text,
+                "| `{} {}` | `{}` | {} | {} |",
+                row.flag(),
+                values[0],
+                row.variable(),
+                default.unwrap_or_default(),
+                row.doc
+            );
+        }
+        text
+    }
+
+    #[test]
+    fn the_documented_settings_are_those_there_are() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operations.md");
+        let document = std::fs::read_to_string(path).unwrap();
+        let table = table();
+        assert!(
+            document.contains(&table),
+            "docs/operations.md should have\n{table}"
+        );
+    }
+
     #[test]
     fn the_catalogue_reads_well() {
         let specs = env_server::environments::registry::specs();

@@ -48,7 +48,9 @@ pub async fn run(
 ) -> Result<(), Error> {
     let address = listener.local_addr().map_err(Error::Serve)?;
     check_exposure(address, &config)?;
-    warn_of_exposure(address, &config);
+    if let Some(warning) = exposure(address, &config) {
+        tracing::warn!(%address, "{warning}");
+    }
     let app = App::new(&config);
     let router = http::router(app.clone(), &config);
     let drain_begins = async {
@@ -109,18 +111,17 @@ pub fn check_exposure(address: SocketAddr, config: &ServerConfig) -> Result<(), 
     }
 }
 
-/// Warns when strangers may do everything, or when what clients send could be read on its way.
-fn warn_of_exposure(address: SocketAddr, config: &ServerConfig) {
-    if is_loopback(address) {
-        return;
-    }
+/// What to warn of: that strangers may do everything, or that what clients send could be read on
+/// its way.
+fn exposure(address: SocketAddr, config: &ServerConfig) -> Option<&'static str> {
     match (&config.access, &config.tls) {
-        (None, _) => tracing::warn!("whoever reaches {address} may do everything"),
-        (Some(_), None) => tracing::warn!(
-            "tokens come to {address} over plain HTTP: give --tls-cert and --tls-key, or put a \
-             proxy with TLS before it"
+        _ if is_loopback(address) => None,
+        (None, _) => Some("there are no tokens: whoever reaches this address may do everything"),
+        (Some(_), None) => Some(
+            "tokens come here over plain HTTP: give --tls-cert and --tls-key, or put a proxy with \
+             TLS before the server",
         ),
-        (Some(_), Some(_)) => {}
+        (Some(_), Some(_)) => None,
     }
 }
 

@@ -1,4 +1,4 @@
-//! The wire, from outside: every test talks HTTP, to the router or over TCP.
+//! The wire, from outside: every test talks HTTP, to the router.
 
 mod binary;
 mod client;
@@ -7,4 +7,3 @@ mod exactly_once;
 mod openapi;
 mod problems;
 mod snapshots;
-mod tcp;
