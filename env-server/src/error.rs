@@ -20,14 +20,4 @@ pub enum Error {
     /// A file of recorded episodes holds none.
     #[error("{0}: holds no episode")]
     NoEpisodes(PathBuf),
-    /// A recorded episode is malformed or differs from what the environment does.
-    #[error("{path}:{line}: {detail}")]
-    Differs {
-        /// The file.
-        path: PathBuf,
-        /// Its line, from 1.
-        line: usize,
-        /// What differs, where.
-        detail: String,
-    },
 }

@@ -89,12 +89,25 @@ fn verify_files(args: &VerifyArgs) -> ExitCode {
     let mut outcome = ExitCode::SUCCESS;
     for path in &args.files {
         match verify::verify_file(path) {
-            Ok(verified) => println!(
-                "{}: {} episodes, {} steps, all equal",
-                path.display(),
-                verified.episodes,
-                verified.steps
-            ),
+            Ok(report) => {
+                let path = path.display();
+                let (episodes, steps) = (report.episodes, report.steps);
+                let differences = match report.num_differences {
+                    0 => "all equal".to_owned(),
+                    n => format!("{n} differences"),
+                };
+                println!("{path}: {episodes} episodes, {steps} steps, {differences}");
+                for difference in &report.differences {
+                    eprintln!("{path}:{}: {}", difference.line, difference.detail);
+                }
+                let untold = report.num_differences - report.differences.len();
+                if untold > 0 {
+                    eprintln!("{path}: and {untold} more");
+                }
+                if report.num_differences > 0 {
+                    outcome = ExitCode::FAILURE;
+                }
+            }
             Err(error) => {
                 eprintln!("error: {error}");
                 outcome = ExitCode::FAILURE;

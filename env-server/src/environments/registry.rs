@@ -2,12 +2,27 @@
 
 use std::sync::LazyLock;
 
-use env_protocol::{AutoresetMode, Seed, Spec};
+use env_protocol::{AutoresetMode, Kwargs, Returns, Seed, Space, Spec};
 
 use super::memory_task::MemoryTask;
 use super::{Arguments, Environment, KwargsError};
 use crate::session::vector::{VectorEnvironment, VectorOf};
-use crate::verify::{self, Episode};
+use crate::verify::{self, Differences, Episode};
+
+/// What follows from an environment's arguments.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Instance {
+    /// What an observation looks like.
+    pub observation_space: Space,
+    /// What an action looks like.
+    pub action_space: Space,
+    /// Least and greatest reward of one step.
+    pub reward_range: [f64; 2],
+    /// What players score.
+    pub returns: Returns,
+    /// Mean return from which the task counts as solved.
+    pub solved_threshold: f64,
+}
 
 /// One kind of environment, with its type erased.
 pub struct Entry {
@@ -23,8 +38,10 @@ pub struct Entry {
         AutoresetMode,
         &Seed,
     ) -> Result<Box<dyn VectorEnvironment>, KwargsError>,
+    /// Spaces, rewards and returns with these arguments.
+    pub instance: fn(&Arguments) -> Result<Instance, KwargsError>,
     /// Plays a recorded episode and compares.
-    pub verify: fn(&Episode) -> Result<(), String>,
+    pub(crate) verify: fn(&Episode, &mut Differences) -> Result<(), String>,
 }
 
 impl Entry {
@@ -35,6 +52,16 @@ impl Entry {
             vector: |arguments, num_envs, autoreset_mode, seed| {
                 let vector = VectorOf::<E>::new(arguments, num_envs, autoreset_mode, seed)?;
                 Ok(Box::new(vector))
+            },
+            instance: |arguments| {
+                let environment = E::new(arguments)?;
+                Ok(Instance {
+                    observation_space: environment.observation_space(),
+                    action_space: environment.action_space(),
+                    reward_range: environment.reward_range(),
+                    returns: environment.returns(),
+                    solved_threshold: environment.solved_threshold(),
+                })
             },
             verify: verify::verify_episode::<E>,
         }
@@ -55,4 +82,14 @@ pub fn specs() -> &'static [Spec] {
 pub fn find(spec_id: &str) -> Option<(&'static Entry, &'static Spec)> {
     let mut entries = ENTRIES.iter().zip(specs());
     entries.find(|(_, spec)| spec.id == spec_id)
+}
+
+/// What follows from these arguments of a spec; `None` when there is no such spec.
+///
+/// # Errors
+/// When the arguments are not good.
+pub fn instance(spec_id: &str, kwargs: &Kwargs) -> Option<Result<Instance, KwargsError>> {
+    let (entry, spec) = find(spec_id)?;
+    let arguments = Arguments::resolve(&spec.parameters, kwargs);
+    Some(arguments.and_then(|arguments| (entry.instance)(&arguments)))
 }

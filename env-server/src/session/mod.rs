@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use env_protocol::{
     Array, AutoresetMode, CreateEnv, CreateVectorEnv, EnvDescription, ErrorCode, Info, Problem,
-    ResetReply, RestoreReply, SNAPSHOT_FORMAT, SNAPSHOT_VERSION, Seed, Snapshot, Spec, StepReply,
-    Value, VectorEnvDescription, VectorResetReply, VectorStepReply,
+    ResetReply, RestoreReply, SNAPSHOT_FORMAT, SNAPSHOT_VERSION, Seed, Snapshot, Space, Spec,
+    StepReply, Value, VectorEnvDescription, VectorResetReply, VectorStepReply,
 };
 use serde::Serialize;
 
@@ -70,6 +70,10 @@ pub struct Session {
     creation: Creation,
     spec: &'static Spec,
     arguments: Arguments,
+    /// With these arguments; the spec's are those of the defaults.
+    observation_space: Space,
+    /// With these arguments.
+    action_space: Space,
     seed: Seed,
     state: Mutex<State>,
 }
@@ -123,6 +127,8 @@ impl Session {
             creation,
             spec,
             arguments,
+            observation_space: vector.observation_space().clone(),
+            action_space: vector.action_space().clone(),
             seed,
             state: Mutex::new(State {
                 vector,
@@ -151,8 +157,8 @@ impl Session {
         let env_id = self.id.clone();
         let spec_id = self.spec.id.clone();
         let kwargs = self.arguments.to_kwargs();
-        let observation_space = self.spec.observation_space.clone();
-        let action_space = self.spec.action_space.clone();
+        let observation_space = self.observation_space.clone();
+        let action_space = self.action_space.clone();
         Ok(match &self.creation {
             Creation::Single(_) => Description::Single(EnvDescription {
                 env_id,

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::vector::{Refusal, Reset};
 use super::{Kind, Session};
-use crate::environments::KwargsError;
+use crate::environments::{Arguments, KwargsError};
 
 /// A change to an environment, in one form whatever the encoding it came in: two requests are the
 /// same when their operations are equal.
@@ -94,7 +94,7 @@ impl Session {
     /// `invalid-action`, when it has another shape than the action space asks for, or is not of
     /// integers.
     pub fn step_operation(&self, actions: Array) -> Result<Operation, Problem> {
-        let mut shape = self.spec.action_space.shape().unwrap_or_default();
+        let mut shape = self.action_space.shape().unwrap_or_default();
         if self.creation.kind() == Kind::Vector {
             shape.insert(0, self.creation.num_envs() as usize);
         }
@@ -135,6 +135,9 @@ impl Session {
             Err(Problem::new(ErrorCode::InvalidSnapshot, detail).at(pointer))
         };
         let kwargs = self.arguments.to_kwargs();
+        // Parameters added since the snapshot was made had their defaults then.
+        let found = Arguments::resolve(&self.spec.parameters, &snapshot.kwargs)
+            .map_or_else(|_| snapshot.kwargs.clone(), |found| found.to_kwargs());
         let mode = self.autoreset_mode();
         same(
             "format",
@@ -147,11 +150,7 @@ impl Session {
             SNAPSHOT_VERSION.to_string(),
         )?;
         same("spec_id", snapshot.spec_id.clone(), self.spec.id.clone())?;
-        same(
-            "kwargs",
-            format!("{:?}", snapshot.kwargs),
-            format!("{kwargs:?}"),
-        )?;
+        same("kwargs", format!("{found:?}"), format!("{kwargs:?}"))?;
         let found = format!("{:?}", snapshot.autoreset_mode);
         same("autoreset_mode", found, format!("{mode:?}"))
     }
@@ -180,7 +179,7 @@ impl Session {
                 if self.creation.kind() == Kind::Vector {
                     pointer.push_str(&format!("/{lane}"));
                 }
-                if self.spec.action_space.shape() != Some(Vec::new()) {
+                if self.action_space.shape() != Some(Vec::new()) {
                     pointer.push_str(&format!("/{position}"));
                 }
                 Problem::new(ErrorCode::InvalidAction, detail).at(pointer)
