@@ -5,14 +5,30 @@
 //! recorded episode can be replayed by scripting its draws.
 
 pub mod arguments;
+pub mod autoencode;
 mod batch;
+pub mod battleship;
+pub mod bsuite_discounting_chain;
+pub mod bsuite_memory;
+pub mod bsuite_umbrella_chain;
+mod cards;
 #[cfg(test)]
 pub(crate) mod check;
+pub mod concentration;
+pub mod count_recall;
 pub mod draws;
+pub mod higher_lower;
+mod levels;
 pub mod memory_task;
+pub mod minesweeper;
+pub mod multiarmed_bandit;
 mod recording;
 pub mod registry;
+pub mod repeat_first;
+pub mod repeat_previous;
 pub mod script;
+pub mod stateless_cartpole;
+pub mod tmaze;
 
 use env_protocol::{Data, Dtype, Kwargs, Parameter, Returns, Space, Spec};
 use serde::Serialize;

@@ -4,7 +4,21 @@ use std::sync::LazyLock;
 
 use env_protocol::{AutoresetMode, Kwargs, Returns, Seed, Space, Spec};
 
+use super::autoencode::Autoencode;
+use super::battleship::Battleship;
+use super::bsuite_discounting_chain::BsuiteDiscountingChain;
+use super::bsuite_memory::{BsuiteMemoryLen, BsuiteMemorySize};
+use super::bsuite_umbrella_chain::BsuiteUmbrellaChain;
+use super::concentration::Concentration;
+use super::count_recall::CountRecall;
+use super::higher_lower::HigherLower;
 use super::memory_task::MemoryTask;
+use super::minesweeper::MineSweeper;
+use super::multiarmed_bandit::MultiarmedBandit;
+use super::repeat_first::RepeatFirst;
+use super::repeat_previous::RepeatPrevious;
+use super::stateless_cartpole::StatelessCartPole;
+use super::tmaze::{TMazeActive, TMazePassive};
 use super::{Arguments, Environment, KwargsError};
 use crate::session::vector::{VectorEnvironment, VectorOf};
 use crate::verify::{self, Differences, Episode};
@@ -69,7 +83,25 @@ impl Entry {
 }
 
 /// Every environment there is.
-pub const ENTRIES: &[Entry] = &[Entry::of::<MemoryTask>()];
+pub const ENTRIES: &[Entry] = &[
+    Entry::of::<MemoryTask>(),
+    Entry::of::<BsuiteMemoryLen>(),
+    Entry::of::<BsuiteMemorySize>(),
+    Entry::of::<BsuiteUmbrellaChain>(),
+    Entry::of::<BsuiteDiscountingChain>(),
+    Entry::of::<TMazePassive>(),
+    Entry::of::<TMazeActive>(),
+    Entry::of::<RepeatFirst>(),
+    Entry::of::<RepeatPrevious>(),
+    Entry::of::<Autoencode>(),
+    Entry::of::<CountRecall>(),
+    Entry::of::<Concentration>(),
+    Entry::of::<HigherLower>(),
+    Entry::of::<MultiarmedBandit>(),
+    Entry::of::<Battleship>(),
+    Entry::of::<MineSweeper>(),
+    Entry::of::<StatelessCartPole>(),
+];
 
 /// Every spec, in the order of [`ENTRIES`].
 pub fn specs() -> &'static [Spec] {

@@ -157,19 +157,27 @@ mod tests {
         };
         let drew = "the environment drew";
         assert_eq!(
-            fault(vec![], |s| drop(s.bit())),
+            fault(vec![], |s| {
+                s.bit();
+            }),
             format!("{drew} a bit, but of the recorded draws none is left")
         );
         assert_eq!(
-            fault(vec![Draw::Integer(6)], |s| drop(s.below(6))),
+            fault(vec![Draw::Integer(6)], |s| {
+                s.below(6);
+            }),
             format!("{drew} an integer from 0 to 5, but of the recorded draws Integer(6)")
         );
         assert_eq!(
-            fault(vec![Draw::Number(1.0)], |s| drop(s.uniform(0.0, 1.0))),
+            fault(vec![Draw::Number(1.0)], |s| {
+                s.uniform(0.0, 1.0);
+            }),
             format!("{drew} a number from 0 to 1, but of the recorded draws Number(1.0)")
         );
         assert_eq!(
-            fault(vec![Draw::Number(0.1)], |s| drop(s.unit_f32())),
+            fault(vec![Draw::Number(0.1)], |s| {
+                s.unit_f32();
+            }),
             format!("{drew} a float32 from 0 to 1, but of the recorded draws Number(0.1)")
         );
         assert_eq!(
