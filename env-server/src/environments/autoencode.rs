@@ -117,6 +117,10 @@ impl Environment for Autoencode {
         Transition::until(reward, self.to_play == 0, false)
     }
 
+    fn oracle(&self) -> Vec<i64> {
+        vec![i64::from(self.deck.card(self.to_play as usize))]
+    }
+
     fn validate(&self) -> Result<(), String> {
         self.deck.validate(DeckType::Suits)?;
         let all = self.deck.len();

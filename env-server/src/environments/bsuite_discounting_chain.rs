@@ -159,6 +159,10 @@ impl Environment for BsuiteDiscountingChain {
         Transition::until(reward, self.remaining == 0, false)
     }
 
+    fn oracle(&self) -> Vec<i64> {
+        vec![i64::from(self.bonus_arm.unwrap_or(0))]
+    }
+
     fn validate(&self) -> Result<(), String> {
         let is_arm = |arm: Option<u8>| arm.is_none_or(|arm| usize::from(arm) < PAYS_AT.len());
         let has_chosen = self.remaining < LENGTH;

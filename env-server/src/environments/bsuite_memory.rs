@@ -177,6 +177,10 @@ impl<const IS_SIZE: bool> Environment for MemoryChain<IS_SIZE> {
         Transition::terminal(if is_right { 1.0 } else { -1.0 })
     }
 
+    fn oracle(&self) -> Vec<i64> {
+        vec![i64::from(self.context[self.query as usize])]
+    }
+
     fn validate(&self) -> Result<(), String> {
         let bits = self.context.len();
         if !(1..=MAX_LENGTH).contains(&self.memory_length) {

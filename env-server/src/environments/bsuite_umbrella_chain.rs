@@ -148,6 +148,10 @@ impl Environment for BsuiteUmbrellaChain {
         Transition::until(if is_good { 1.0 } else { -1.0 }, is_last, false)
     }
 
+    fn oracle(&self) -> Vec<i64> {
+        vec![i64::from(self.need)]
+    }
+
     fn validate(&self) -> Result<(), String> {
         let is_good = (1..=MAX_LENGTH).contains(&self.chain_length)
             && self.n_distractor <= MAX_DISTRACTORS

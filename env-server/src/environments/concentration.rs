@@ -195,6 +195,17 @@ impl Environment for Concentration {
         Transition::until(reward, terminated, truncated)
     }
 
+    /// Turns the first card that is not up, then the first that matches it.
+    fn oracle(&self) -> Vec<i64> {
+        let cards = self.table.cards();
+        let mut hidden = (0..self.n()).filter(|&i| !self.is_matched[i]);
+        let position = match self.first.map(|first| first as usize) {
+            Some(first) => hidden.find(|&i| i != first && cards[i] == cards[first]),
+            None => hidden.next(),
+        };
+        vec![position.unwrap_or(0) as i64]
+    }
+
     fn validate(&self) -> Result<(), String> {
         self.table.validate(self.deck_type)?;
         let n = self.n();

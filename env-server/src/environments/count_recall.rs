@@ -179,6 +179,10 @@ impl Environment for CountRecall {
         Transition::until(reward, self.values.left() == 0, false)
     }
 
+    fn oracle(&self) -> Vec<i64> {
+        vec![i64::from(self.counts[usize::from(self.query)])]
+    }
+
     fn validate(&self) -> Result<(), String> {
         self.values.validate(self.deck_type)?;
         self.queries.validate(self.deck_type)?;

@@ -105,6 +105,11 @@ impl Environment for HigherLower {
         Transition::until(reward, self.deck.left() == 0, false)
     }
 
+    fn oracle(&self) -> Vec<i64> {
+        let dealt = self.deck.dealt();
+        vec![i64::from(self.deck.card(dealt + 1) < self.deck.card(dealt))]
+    }
+
     fn validate(&self) -> Result<(), String> {
         self.deck.validate(DeckType::Ranks)?;
         match self.deck.dealt() {

@@ -270,6 +270,11 @@ impl Environment for MemoryTask {
         )
     }
 
+    fn oracle(&self) -> Vec<i64> {
+        let index = (self.more_bits + 1).saturating_sub(self.remaining);
+        vec![i64::from(self.target_at(index))]
+    }
+
     fn validate(&self) -> Result<(), String> {
         let MemoryTask {
             delay,

@@ -202,6 +202,12 @@ impl Environment for MineSweeper {
         Transition::until(reward, terminated, truncated)
     }
 
+    fn oracle(&self) -> Vec<i64> {
+        let cell = self.field.iter().position(|&cell| cell == CLEAR);
+        let (cell, side) = (cell.unwrap_or(0), self.side as usize);
+        vec![(cell / side) as i64, (cell % side) as i64]
+    }
+
     fn validate(&self) -> Result<(), String> {
         let mut known = NAMES.iter().filter_map(|name| MineSweeper::of(name));
         let is_known = known.any(|one| one.side == self.side && one.num_mines == self.num_mines);

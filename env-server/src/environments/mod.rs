@@ -17,11 +17,15 @@ pub(crate) mod check;
 pub mod concentration;
 pub mod count_recall;
 pub mod draws;
+pub mod endless_tmaze;
 pub mod higher_lower;
 mod levels;
 pub mod memory_task;
 pub mod minesweeper;
 pub mod multiarmed_bandit;
+pub mod persistent_recall;
+#[cfg(test)]
+mod players;
 mod recording;
 pub mod registry;
 pub mod repeat_first;
@@ -29,6 +33,7 @@ pub mod repeat_previous;
 pub mod script;
 pub mod stateless_cartpole;
 pub mod tmaze;
+pub mod tmaze_distractors;
 
 use env_protocol::{Data, Dtype, Kwargs, Parameter, Returns, Space, Spec};
 use serde::Serialize;
@@ -136,6 +141,9 @@ pub trait Environment: Clone + Serialize + DeserializeOwned + Send + 'static {
         draws: &mut impl Draws,
         observation: &mut [Self::Element],
     ) -> Transition;
+
+    /// The action of a player that knows every hidden draw. Only called while an episode runs.
+    fn oracle(&self) -> Vec<i64>;
 
     /// Checks a state that came from outside.
     ///

@@ -136,6 +136,12 @@ impl Environment for MultiarmedBandit {
         Transition::until(reward, false, self.remaining == 0)
     }
 
+    fn oracle(&self) -> Vec<i64> {
+        let arms = self.payouts.iter().enumerate();
+        let best = arms.max_by(|a, b| a.1.total_cmp(b.1));
+        vec![best.map_or(0, |(arm, _)| arm as i64)]
+    }
+
     fn validate(&self) -> Result<(), String> {
         let arms = self.payouts.len();
         if !(1..=MAX_BANDITS as usize).contains(&arms) {

@@ -11,14 +11,17 @@ use super::bsuite_memory::{BsuiteMemoryLen, BsuiteMemorySize};
 use super::bsuite_umbrella_chain::BsuiteUmbrellaChain;
 use super::concentration::Concentration;
 use super::count_recall::CountRecall;
+use super::endless_tmaze::EndlessTMaze;
 use super::higher_lower::HigherLower;
 use super::memory_task::MemoryTask;
 use super::minesweeper::MineSweeper;
 use super::multiarmed_bandit::MultiarmedBandit;
+use super::persistent_recall::PersistentRecall;
 use super::repeat_first::RepeatFirst;
 use super::repeat_previous::RepeatPrevious;
 use super::stateless_cartpole::StatelessCartPole;
 use super::tmaze::{TMazeActive, TMazePassive};
+use super::tmaze_distractors::TMazeDistractors;
 use super::{Arguments, Environment, KwargsError};
 use crate::session::vector::{VectorEnvironment, VectorOf};
 use crate::verify::{self, Differences, Episode};
@@ -101,6 +104,9 @@ pub const ENTRIES: &[Entry] = &[
     Entry::of::<Battleship>(),
     Entry::of::<MineSweeper>(),
     Entry::of::<StatelessCartPole>(),
+    Entry::of::<EndlessTMaze>(),
+    Entry::of::<PersistentRecall>(),
+    Entry::of::<TMazeDistractors>(),
 ];
 
 /// Every spec, in the order of [`ENTRIES`].

@@ -100,6 +100,10 @@ impl Environment for RepeatFirst {
         Transition::until(reward, self.deck.left() == 0, false)
     }
 
+    fn oracle(&self) -> Vec<i64> {
+        vec![i64::from(self.deck.card(1))]
+    }
+
     fn validate(&self) -> Result<(), String> {
         self.deck.validate(DeckType::Suits)?;
         match self.deck.dealt() {

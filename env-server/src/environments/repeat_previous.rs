@@ -121,6 +121,11 @@ impl Environment for RepeatPrevious {
         Transition::until(reward, self.deck.left() == 0, false)
     }
 
+    fn oracle(&self) -> Vec<i64> {
+        let place = (self.deck.dealt() + 1).saturating_sub(self.k as usize);
+        vec![i64::from(self.deck.card(place.max(1)))]
+    }
+
     fn validate(&self) -> Result<(), String> {
         self.deck.validate(DeckType::Suits)?;
         let is_good = self.k >= 1 && (self.k as usize) < self.deck.len() && self.deck.dealt() > 0;

@@ -184,6 +184,13 @@ impl Environment for StatelessCartPole {
         Transition::until(reward, terminated, truncated)
     }
 
+    /// Pushes to the side on which the pole leans, or will.
+    fn oracle(&self) -> Vec<i64> {
+        let [x, x_dot, theta, theta_dot] = self.state;
+        let lean = theta + 0.25 * theta_dot + 0.05 * x + 0.1 * x_dot;
+        vec![i64::from(lean > 0.0)]
+    }
+
     fn validate(&self) -> Result<(), String> {
         let [_, x_dot, _, theta_dot] = self.state;
         let is_possible = self.state.iter().all(|x| x.is_finite())

@@ -21,6 +21,8 @@
 //! Assignment, arXiv:2307.03864; twni2016/Memory-RL `envs/tmaze.py`, commit c9b8b39. The default
 //! penalty, −1/L, is the one of the paper's configuration.
 
+use std::cmp::Ordering;
+
 use env_protocol::{Bound, Dtype, Parameter, Returns, Space};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -272,6 +274,16 @@ impl<const ORACLE: u32> Environment for TMaze<ORACLE> {
         }
         let is_right = self.y == self.goal_y();
         Transition::terminal(if is_right { self.goal_reward } else { 0.0 })
+    }
+
+    /// Walks to the end, turns, and then pushes against the wall.
+    fn oracle(&self) -> Vec<i64> {
+        vec![match self.y.cmp(&self.goal_y()) {
+            _ if self.x < self.end() => 0,
+            Ordering::Less => 1,
+            Ordering::Greater => 3,
+            Ordering::Equal => 0,
+        }]
     }
 
     fn validate(&self) -> Result<(), String> {

@@ -202,3 +202,82 @@ fn a_file_that_holds_nothing_is_an_error() {
     let missing = verify_file(Path::new("no/such/file.jsonl")).unwrap_err();
     assert!(matches!(missing, Error::Unreadable { .. }), "{missing}");
 }
+
+/// Every number in a document, by pointer.
+fn numbers(json: &Value, pointer: &str, found: &mut Vec<String>) {
+    match json {
+        Value::Object(entries) => {
+            for (key, value) in entries {
+                numbers(value, &format!("{pointer}/{key}"), found);
+            }
+        }
+        Value::Array(items) => {
+            for (i, value) in items.iter().enumerate() {
+                numbers(value, &format!("{pointer}/{i}"), found);
+            }
+        }
+        Value::Number(_) => found.push(pointer.to_owned()),
+        _ => {}
+    }
+}
+
+/// What nothing shows: probabilities and uniform numbers that fall on the same side, and the side
+/// of a goal whose sign was never seen and that was never reached.
+fn is_hidden(episode: &Value, pointer: &str) -> bool {
+    let is_bandit = episode["env"] == "popgym/MultiarmedBandit";
+    let is_unseen = episode["env"] == "tmaze_active" && pointer == "/goal_y" && {
+        let rows = episode["observations"].as_array().unwrap();
+        let saw_sign = rows
+            .iter()
+            .any(|row| row[0] == json!(0.0) && row[1] != json!(0.0));
+        let last = &rows.last().unwrap()[1];
+        !saw_sign && *last == json!(0.0)
+    };
+    is_bandit || is_unseen
+}
+
+#[test]
+fn a_change_to_any_hidden_draw_is_found() {
+    for episode in short_episodes() {
+        let mut pointers = Vec::new();
+        numbers(&episode["latent"], "", &mut pointers);
+        let many = pointers.len() > 400;
+        for (i, pointer) in pointers.iter().enumerate() {
+            if is_hidden(&episode, pointer) || (many && i % 7 != 0) {
+                continue;
+            }
+            let mut bad = episode.clone();
+            let number = bad["latent"].pointer_mut(pointer).unwrap();
+            *number = changed(number);
+            let found = differences(&bad);
+            assert_ne!(found, [""; 0], "{pointer} of {episode}");
+        }
+        // Nor may one be missing.
+        let latent = episode["latent"].as_object().unwrap();
+        for key in latent.keys() {
+            let mut bad = episode.clone();
+            bad["latent"].as_object_mut().unwrap().remove(key);
+            assert_ne!(differences(&bad), [""; 0], "{key} of {episode}");
+        }
+    }
+}
+
+/// The bandit's draws show where the arm was pulled and they cross each other.
+#[test]
+fn a_pull_that_turns_out_otherwise_is_found() {
+    let text = std::fs::read_to_string(data("popgym_multiarmed_bandit.jsonl")).unwrap();
+    let episode: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+    for t in 0..20 {
+        let mut bad = episode.clone();
+        let was_paid = episode["observations"][t + 1] == json!(1);
+        bad["latent"]["uniforms"][t] = json!(if was_paid { 0.9999999 } else { 0.0 });
+        let found = differences(&bad).join("\n");
+        assert!(
+            found.contains(&format!("step {}: observation", t + 1)),
+            "{found}"
+        );
+        let mut bad = episode.clone();
+        bad["latent"]["uniforms"][t] = json!(1.0);
+        assert_ne!(differences(&bad), [""; 0]);
+    }
+}

@@ -72,6 +72,10 @@ impl Environment for Countdown {
         }
     }
 
+    fn oracle(&self) -> Vec<i64> {
+        vec![7]
+    }
+
     fn validate(&self) -> Result<(), String> {
         let is_good = (1..=9).contains(&self.length) && (0..=self.length).contains(&self.count);
         is_good
