@@ -12,10 +12,12 @@ use env_protocol::{
     Array, AutoresetMode, Info, Kwargs, LanePhase, LaneSnapshot, Parameter, Seed, Space, Value,
 };
 
+use serde::{Deserialize, Serialize};
+
 use crate::environments::{Arguments, Element, Environment, KwargsError, Rng, observations_array};
 
 /// What lanes are reset with. The default resets all of them and goes on with their streams.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Reset {
     /// Lanes to reset, all when `None`.
     pub mask: Option<Vec<bool>>,
@@ -42,7 +44,7 @@ pub struct StepBatch {
 }
 
 /// State of all lanes, for a snapshot.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Saved {
     /// Last observations, flat.
     pub observations: Vec<f64>,
@@ -130,6 +132,9 @@ pub trait VectorEnvironment: Send {
         self.check_step(actions)?;
         Ok(self.step_checked(actions))
     }
+
+    /// Bytes it takes in memory, about.
+    fn bytes(&self) -> usize;
 
     /// The whole state.
     fn save(&self) -> Saved;
@@ -373,6 +378,10 @@ impl<E: Environment> VectorEnvironment for VectorOf<E> {
             truncations,
             infos: finals.into_infos(&self.shape),
         }
+    }
+
+    fn bytes(&self) -> usize {
+        self.lanes.len() * size_of::<Lane<E>>() + size_of_val(&self.observations[..])
     }
 
     fn save(&self) -> Saved {
