@@ -49,7 +49,11 @@ impl CompactionToken {
             log.sync_file(&*writer.file)?;
             log.settle(writer.link.seq, writer.appended);
         }
-        let rewritten: u64 = writer.segments.range(self.first..).map(|(_, len)| len).sum();
+        let rewritten: u64 = writer
+            .segments
+            .range(self.first..)
+            .map(|(_, len)| len)
+            .sum();
         log.roll_to(&mut writer, self.first, rewritten)?;
         if log.config.durability == Durability::Disk {
             log.sync_folder(&writer)?;

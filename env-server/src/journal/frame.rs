@@ -118,8 +118,7 @@ impl SegmentHeader {
             rewritten: u64_at(bytes, 40),
             next_seq: u64_at(bytes, 48),
         };
-        let is_sound =
-            header.first <= header.number && (1..u64::MAX).contains(&header.next_seq);
+        let is_sound = header.first <= header.number && (1..u64::MAX).contains(&header.next_seq);
         match is_sound {
             true => Start::Intact(header),
             false => Start::Damaged,

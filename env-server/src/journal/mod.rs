@@ -89,7 +89,10 @@ pub enum JournalError {
     #[error("{0}: in use by another process")]
     Locked(PathBuf),
     /// A segment was written by a later version of this program.
-    #[error("{path}: format version {version} is newer than {}, the newest this program reads", frame::VERSION)]
+    #[error(
+        "{path}: format version {version} is newer than {}, the newest this program reads",
+        frame::VERSION
+    )]
     NewerFormat {
         /// The segment.
         path: PathBuf,
@@ -195,7 +198,9 @@ impl Journal {
             }
         }
         let compact_at = match recovered.corrupt.is_empty() {
-            true => resume.rewritten + compaction::allowance(config.segment_bytes, resume.rewritten),
+            true => {
+                resume.rewritten + compaction::allowance(config.segment_bytes, resume.rewritten)
+            }
             false => 0,
         };
         let mut writer = Writer::new(Arc::clone(&folder), resume)?;
@@ -277,7 +282,11 @@ impl Journal {
     /// [`JournalError::Poisoned`].
     pub fn close(&self) -> Result<(), JournalError> {
         let closed = self.log.close();
-        let thread = self.syncing.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let thread = self
+            .syncing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         if let Some(thread) = thread {
             // It ends once the writer lets go of its end of the channel, which closing did.
             let _ = thread.join();

@@ -38,7 +38,7 @@ pub struct Corruption {
     /// Whose record is lost; a frame of several records has one entry for each key. `None`: unknown, so that
     /// with `frames > 0` any environment may have lost its latest records before this place.
     pub key: Option<Key>,
-    /// Frames lost under this entry. 0: none; something else is wrong.
+    /// Frames of which this entry's records are lost. 0: none; something else is wrong.
     pub frames: u64,
     /// Whether the loss had been durable. `false`: it may be a write that a power cut tore before anyone was told of it.
     pub settled: bool,
@@ -262,7 +262,8 @@ impl<'a> Scanner<'a> {
         while at < bytes.len() {
             let Some(frame) = Frame::read(&bytes[at..], self.journal) else {
                 self.unread.get_or_insert((number, at as u64));
-                at = memmem::find(&bytes[at + 1..], &MAGIC).map_or(bytes.len(), |next| at + 1 + next);
+                at = memmem::find(&bytes[at + 1..], &MAGIC)
+                    .map_or(bytes.len(), |next| at + 1 + next);
                 continue;
             };
             let is_intact = self.frame(number, at as u64, &frame);
@@ -277,7 +278,10 @@ impl<'a> Scanner<'a> {
     /// Takes a frame in and says whether it was intact.
     fn frame(&mut self, number: u64, offset: u64, frame: &Frame<'_>) -> bool {
         let header = &frame.header;
-        if self.expected.is_some_and(|expected| header.link.seq < expected) {
+        if self
+            .expected
+            .is_some_and(|expected| header.link.seq < expected)
+        {
             self.report(number, offset, None, 0, Damage::Repeated);
             return false;
         }
@@ -289,7 +293,9 @@ impl<'a> Scanner<'a> {
                 self.recovered.records += num_records;
                 self.link = header.link;
                 let settled = header.link.seq - 1;
-                self.settled = self.settled.max(settled.saturating_sub(header.num_unsettled.into()));
+                self.settled = self
+                    .settled
+                    .max(settled.saturating_sub(header.num_unsettled.into()));
                 self.num_confirmed = self.corrupt.len();
                 true
             }
@@ -326,11 +332,21 @@ impl<'a> Scanner<'a> {
             return;
         }
         // Of several frames only the last one's key is known, and of that frame only its first record's.
-        if num_lost > 1 || header.previous_num_records != 1 {
-            self.report_at(expected, segment, at, None, num_lost, Damage::Frame);
+        let num_unknown = match header.previous_num_records {
+            1 => num_lost - 1,
+            _ => num_lost,
+        };
+        if num_unknown > 0 {
+            self.report_at(expected, segment, at, None, num_unknown, Damage::Frame);
         }
         if header.previous_num_records > 0 {
-            self.lost(header.link.seq - 1, segment, at, Some(header.previous_key), Damage::Frame);
+            self.lost(
+                header.link.seq - 1,
+                segment,
+                at,
+                Some(header.previous_key),
+                Damage::Frame,
+            );
         }
     }
 
@@ -379,10 +395,13 @@ impl<'a> Scanner<'a> {
             self.report(segment, offset, None, 1, Damage::Frame);
         }
         let settled = self.settled;
-        let corrupt = self.corrupt.into_iter().map(|(seq, corruption)| Corruption {
-            settled: seq <= settled,
-            ..corruption
-        });
+        let corrupt = self
+            .corrupt
+            .into_iter()
+            .map(|(seq, corruption)| Corruption {
+                settled: seq <= settled,
+                ..corruption
+            });
         self.recovered.corrupt = corrupt.collect();
         Found {
             recovered: self.recovered,

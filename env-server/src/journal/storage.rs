@@ -89,7 +89,7 @@ pub(super) fn write_all(file: &dyn LogFile, mut bytes: &[u8]) -> io::Result<()> 
 pub(super) struct Folder {
     path: PathBuf,
     storage: Box<dyn Storage>,
-    _lock: File,
+    lock: File,
 }
 
 impl Folder {
@@ -113,7 +113,7 @@ impl Folder {
             Ok(()) => Ok(Folder {
                 path: path.to_owned(),
                 storage,
-                _lock: lock,
+                lock,
             }),
             Err(TryLockError::WouldBlock) => Err(JournalError::Locked(path.to_owned())),
             Err(TryLockError::Error(error)) => Err(JournalError::io("lock", &lock_path, error)),
@@ -176,7 +176,10 @@ impl Folder {
             let file = File::open(&path)?;
             let len = file.metadata()?.len();
             let mut bytes = Vec::with_capacity(SEGMENT_HEADER_LEN);
-            io::Read::read_to_end(&mut io::Read::take(file, SEGMENT_HEADER_LEN as u64), &mut bytes)?;
+            io::Read::read_to_end(
+                &mut io::Read::take(file, SEGMENT_HEADER_LEN as u64),
+                &mut bytes,
+            )?;
             Ok((bytes, len))
         };
         read().map_err(|error| JournalError::io("read", &path, error))
@@ -208,5 +211,13 @@ impl Folder {
         self.storage
             .sync_folder(&self.path)
             .map_err(|error| JournalError::io("sync the folder", &self.path, error))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // Closing the file would do, but for a process that another thread is just starting: it has a copy of the open file
+        // until it runs its own program.
+        let _ = self.lock.unlock();
     }
 }

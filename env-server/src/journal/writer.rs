@@ -94,7 +94,11 @@ impl Writer {
     }
 
     /// Appends one frame. `records` must have passed [`frame::len_of`].
-    pub fn append(&mut self, num_unsettled: u64, records: &[(Key, &[u8])]) -> Result<(), WriteError> {
+    pub fn append(
+        &mut self,
+        num_unsettled: u64,
+        records: &[(Key, &[u8])],
+    ) -> Result<(), WriteError> {
         let journal = self.header.journal;
         let link = frame::encode(&mut self.buffer, journal, self.link, num_unsettled, records);
         if let Err(error) = write_all(&*self.file, &self.buffer) {
@@ -125,7 +129,8 @@ impl Writer {
         };
         let file = self.folder.create(&header)?;
         self.header = header;
-        self.segments.insert(header.number, SEGMENT_HEADER_LEN as u64);
+        self.segments
+            .insert(header.number, SEGMENT_HEADER_LEN as u64);
         Ok(std::mem::replace(&mut self.file, file))
     }
 }
