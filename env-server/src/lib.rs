@@ -9,6 +9,7 @@ pub mod environments;
 pub mod error;
 mod http;
 pub mod replay;
+pub mod journal;
 mod server;
 pub mod session;
 pub mod verify;
