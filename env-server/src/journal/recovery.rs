@@ -103,7 +103,7 @@ pub(super) fn recover(
     let headers = || starts.values().filter_map(|start| intact(*start));
     let first = headers().map(|header| header.first).max();
     let first = first.or_else(|| starts.keys().next().copied()).unwrap_or(1);
-    let newest = headers().last();
+    let newest = headers().next_back();
     drop_superseded(folder, &mut starts, first)?;
 
     let mut scanner = Scanner::new(newest.map(|header| header.journal), visit);

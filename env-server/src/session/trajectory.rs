@@ -38,7 +38,7 @@ impl Session {
                 );
                 return Err(Problem::new(ErrorCode::MalformedRequest, detail));
             }
-            (first_seq, end_seq, from, state.history.from_seq(from))
+            (first_seq, end_seq, from, state.history.since(from))
         };
         let broken = |detail: String| Problem::new(ErrorCode::Internal, detail);
         let mut vector = make_vector(self.spec, &self.arguments, &self.creation, &self.seed)?;

@@ -60,7 +60,7 @@ fn run_and_kill(dir: &Path, num_lines: usize) -> Option<u64> {
     child.kill().unwrap();
     let mut rest: Vec<String> = lines.map_while(Result::ok).collect();
     rest.pop();
-    last = rest.into_iter().filter_map(number).last().or(last);
+    last = rest.into_iter().filter_map(number).next_back().or(last);
     child.wait().unwrap();
     last
 }
