@@ -47,7 +47,7 @@ pub use codec::{DecodeError, Encoding};
 pub use problem::{ErrorCode, FieldError, PROBLEM_CONTENT_TYPE, Problem};
 pub use snapshot::{LanePhase, LaneSnapshot, SNAPSHOT_FORMAT, SNAPSHOT_VERSION, Snapshot};
 pub use space::{Bound, Space};
-pub use spec::{Parameter, Spec};
+pub use spec::{Domain, Parameter, Returns, Spec};
 pub use trajectory::{
     OperationKind, TRAJECTORY_FORMAT, TRAJECTORY_VERSION, Trajectory, TrajectoryEntry,
 };
