@@ -3,6 +3,7 @@
 use env_protocol::{AutoresetMode, Data, Kwargs, Seed, Space, Value};
 
 use super::{Arguments, Environment};
+use crate::render::{to_ansi, to_png};
 use crate::session::vector::{Refusal, Reset, StepBatch, VectorEnvironment, VectorOf};
 
 /// Lanes played at once.
@@ -20,6 +21,7 @@ pub(crate) fn arguments<E: Environment>(kwargs: serde_json::Value) -> Arguments 
 /// - observations are in their space, rewards in their range, and episodes end;
 /// - the same seed gives the same trajectory, alone or as a lane, and another seed another one;
 /// - saving and restoring in the middle changes nothing;
+/// - a picture can be drawn of every state, with something in it;
 /// - an action outside the space is an error and changes nothing.
 pub(crate) fn check_environment<E: Environment>(kwargs: serde_json::Value) {
     let arguments = arguments::<E>(kwargs);
@@ -44,6 +46,7 @@ pub(crate) fn check_environment<E: Environment>(kwargs: serde_json::Value) {
         }
     }
     snapshots_change_nothing(&make);
+    pictures_can_be_drawn(&mut make(1, 7));
     bad_actions_change_nothing::<E>(&mut make(LANES, 7));
 }
 
@@ -122,6 +125,24 @@ fn snapshots_change_nothing<E: Environment>(make: &impl Fn(usize, u64) -> Vector
             assert_eq!(step(&mut original, t), step(&mut copy, t), "saved at {at}");
         }
     }
+}
+
+fn pictures_can_be_drawn<E: Environment>(vector: &mut VectorOf<E>) {
+    vector.reset(&Reset::default()).expect("a plain reset");
+    for t in 0..STEPS {
+        let picture = vector.picture(0).expect("a lane");
+        let num_lines = to_ansi(&picture, false).lines().count();
+        assert!(num_lines > 2, "only a title and a status after {t} steps");
+        // An image costs more, so only some.
+        if t % 50 == 0 {
+            assert!(to_png(&picture).starts_with(b"\x89PNG"));
+        }
+        step(vector, t);
+    }
+    let middle = vector.save();
+    vector.restore(&middle).expect("its own snapshot");
+    let picture = vector.picture(0).expect("a lane");
+    assert!(to_ansi(&picture, true).lines().count() > 2, "restored");
 }
 
 fn bad_actions_change_nothing<E: Environment>(vector: &mut VectorOf<E>) {
