@@ -3,6 +3,7 @@
 use std::fmt::{self, Write};
 
 use super::picture::{Bar, Bars, Cell, Content, Grid, Marks, Picture, Scene, Tone};
+use super::shapes::Suit;
 
 /// Letters of a bar.
 const BAR_WIDTH: usize = 30;
@@ -10,7 +11,7 @@ const BAR_WIDTH: usize = 30;
 const SCENE_WIDTH: usize = 60;
 
 /// The picture as lines of text, each with its line end. Square brackets are round what the agent
-/// sees now, a star follows what its last action chose. `has_colour` adds escape codes that choose
+/// sees now, round ones round what is hidden from it; a star follows what its last action chose. `has_colour` adds escape codes that choose
 /// among 256 colours, and none else.
 pub fn to_ansi(picture: &Picture, has_colour: bool) -> String {
     let mut text = Page {
@@ -88,7 +89,8 @@ impl Page {
         }
         for (i, row) in grid.cells.chunks(grid.columns).enumerate() {
             let label = grid.row_labels.get(i).map_or("", String::as_str);
-            let mut line = format!("  {label:>w$}", w = frame.gutter);
+            let label = format!("{label:>w$}", w = frame.gutter.saturating_sub(1));
+            let mut line = format!("  {label:<w$}", w = frame.gutter);
             for cell in row {
                 line.push_str(&self.cell(cell, frame));
             }
@@ -101,7 +103,7 @@ impl Page {
     }
 
     fn cell(&self, cell: &Cell, frame: Frame) -> String {
-        let (open, close) = brackets(cell.marks, ' ');
+        let (open, close) = brackets(cell.marks, cell.tone, ' ');
         let text = format!("{open}{:^w$}{close}", cell_text(cell), w = frame.cell);
         let mut text = self.toned(cell.tone, &text);
         if frame.has_gap {
@@ -114,7 +116,7 @@ impl Page {
         let lengths = bars.shown.iter().map(|bar| bar.label.chars().count());
         let width = lengths.max().unwrap_or(0);
         for bar in &bars.shown {
-            let (open, close) = brackets(bar.marks, '|');
+            let (open, close) = brackets(bar.marks, bar.tone, '|');
             let mark = star(bar.marks);
             let label = format!("  {:>width$} {open}", bar.label);
             let filled = self.filled(bar);
@@ -201,11 +203,14 @@ impl Page {
             entries.push("* its last action".to_owned());
         }
         for (cell, meaning) in &picture.keys {
-            let text = match cell_text(cell) {
-                text if text.is_empty() => " ".to_owned(),
-                text => text,
-            };
-            entries.push(format!("{} {meaning}", self.toned(cell.tone, &text)));
+            let (text, has_ground) = (cell_text(cell), cell.tone.terminal().is_some());
+            let (open, close) = brackets(cell.marks, cell.tone, ' ');
+            let example = format!("{open}{text}{close}");
+            let example = self.toned(cell.tone, &example);
+            // Without colours an empty cell of a tone has nothing to be known by.
+            if self.has_colour && has_ground || !example.trim().is_empty() {
+                entries.push(format!("{} {meaning}", example.trim()));
+            }
         }
         if !entries.is_empty() {
             self.line("");
@@ -220,7 +225,7 @@ impl Page {
 struct Frame {
     /// Letters of a cell, without brackets.
     cell: usize,
-    /// Letters before each row.
+    /// Letters before each row, with the space behind a label.
     gutter: usize,
     /// Whether there is a letter after each cell, for the star.
     has_gap: bool,
@@ -234,7 +239,7 @@ impl Frame {
         let gutter = longest(&mut grid.row_labels.iter().map(|l| l.chars().count()));
         Frame {
             cell: cells.max(columns).max(1),
-            gutter,
+            gutter: if gutter > 0 { gutter + 1 } else { 0 },
             has_gap: grid.cells.iter().any(|cell| cell.marks.chosen),
         }
     }
@@ -244,17 +249,26 @@ impl Frame {
     }
 }
 
+/// What is written in a cell: text and suit, or else a sign that there is a cell, and which.
 fn cell_text(cell: &Cell) -> String {
     let mut text = cell.text.clone();
-    text.extend(cell.suit.map(super::shapes::Suit::symbol));
+    text.extend(cell.suit.map(Suit::symbol));
+    if text.is_empty() {
+        text.push_str(match cell.tone {
+            Tone::Neutral => "·",
+            Tone::Wall => "#",
+            _ => " ",
+        });
+    }
     text
 }
 
-fn brackets(marks: Marks, otherwise: char) -> (char, char) {
-    if marks.seen {
-        ('[', ']')
-    } else {
-        (otherwise, otherwise)
+/// What is round a thing: seen, hidden, or neither.
+fn brackets(marks: Marks, tone: Tone, otherwise: char) -> (char, char) {
+    match (marks.seen, tone) {
+        (true, _) => ('[', ']'),
+        (false, Tone::Hidden) => ('(', ')'),
+        (false, _) => (otherwise, otherwise),
     }
 }
 

@@ -119,7 +119,7 @@ impl Canvas {
         encoder.set_color(png::ColorType::Indexed);
         encoder.set_depth(png::BitDepth::Eight);
         encoder.set_palette(COLOURS.as_flattened().to_vec());
-        encoder.set_compression(png::Compression::Fast);
+        encoder.set_compression(png::Compression::Balanced);
         // Neighbouring palette entries have nothing in common.
         encoder.set_filter(png::Filter::NoFilter);
         encoder

@@ -302,26 +302,171 @@ fn decode(file: &[u8]) -> (u32, u32, Vec<[u8; 3]>) {
 
 #[test]
 fn text() {
-    let texts: Vec<String> = all()
-        .iter()
-        .filter(|(name, _)| *name != "oversized")
+    let pictures = all();
+    let shown = pictures.iter().filter(|(name, _)| *name != "oversized");
+    let texts: Vec<String> = shown
         .map(|(name, picture)| format!("== {name}\n\n{}", to_ansi(picture, false)))
         .collect();
     insta::assert_snapshot!(texts.join("\n"));
 }
 
-/// For a look at them.
-#[test]
-fn write_all() {
-    let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/pictures");
-    std::fs::create_dir_all(&dir).unwrap();
-    for (name, picture) in all() {
-        std::fs::write(dir.join(format!("{name}.png")), to_png(&picture)).unwrap();
+/// What is left of a text without codes for colours, and how many there were.
+fn without_colours(text: &str) -> (String, usize) {
+    let mut parts = text.split("\x1b[");
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    let mut num_codes = 0;
+    for part in parts {
+        let (code, rest) = part.split_once('m').expect("a code that chooses a colour");
+        assert!(
+            code.bytes().all(|b| b.is_ascii_digit() || b == b';'),
+            "{code}"
+        );
+        plain.push_str(rest);
+        num_codes += 1;
     }
-    let some: Vec<Picture> = all()
-        .into_iter()
-        .map(|(_, picture)| picture)
-        .take(9)
+    (plain, num_codes)
+}
+
+#[test]
+fn colours_only_repeat_what_text_says() {
+    for (name, picture) in all() {
+        let plain = to_ansi(&picture, false);
+        let is_printable = |letter: char| letter == '\n' || !letter.is_control();
+        assert!(plain.chars().all(is_printable), "{name}");
+        let (uncoloured, num_codes) = without_colours(&to_ansi(&picture, true));
+        let body = |text: &str| {
+            let lines = text.lines().map(str::trim_end).map(str::to_owned);
+            // The key, in the last line, explains more of it in colour.
+            let mut lines: Vec<String> = lines.collect();
+            lines.pop();
+            lines
+        };
+        assert_eq!(body(&uncoloured), body(&plain), "{name}");
+        assert_eq!(
+            num_codes % 2,
+            0,
+            "{name}: each colour is switched off again"
+        );
+        assert!(num_codes > 0 || name == "oversized", "{name}");
+    }
+}
+
+/// With `PICTURES_DIR` set, the images are also put there for a look.
+#[test]
+fn images_are_bounded_and_repeat_themselves() {
+    let look = std::env::var_os("PICTURES_DIR").map(std::path::PathBuf::from);
+    for (name, picture) in all() {
+        let file = to_png(&picture);
+        let (width, height, _) = decode(&file);
+        assert!((320..=640).contains(&width), "{name} is {width} wide");
+        let most = if name == "oversized" { 960 } else { 560 };
+        assert!((160..=most).contains(&height), "{name} is {height} high");
+        assert_eq!(file, to_png(&picture), "{name}");
+        if let Some(dir) = &look {
+            std::fs::write(dir.join(name).with_extension("png"), file).unwrap();
+        }
+    }
+    if let Some(dir) = &look {
+        let tiles = tiles_to_png(&vec![memory(); 6]);
+        std::fs::write(dir.join("tiles.png"), tiles).unwrap();
+    }
+}
+
+const PAPER: [u8; 3] = [0xf7, 0xf8, 0xfa];
+const WHITE: [u8; 3] = [0xff, 0xff, 0xff];
+const BORDER: [u8; 3] = [0xb8, 0xc0, 0xc9];
+const DARK: [u8; 3] = [0x1f, 0x29, 0x33];
+const ORANGE: [u8; 3] = [0xe6, 0x9f, 0x00];
+const BLUE: [u8; 3] = [0x00, 0x72, 0xb2];
+const YELLOW: [u8; 3] = [0xf0, 0xe4, 0x42];
+const VERMILLION: [u8; 3] = [0xd5, 0x5e, 0x00];
+
+/// Left, top, right and bottom of all pixels of a colour.
+fn extent(file: &[u8], colour: [u8; 3]) -> [u32; 4] {
+    let (width, _, pixels) = decode(file);
+    let mut extent = [u32::MAX, u32::MAX, 0, 0];
+    for (i, _) in pixels.iter().enumerate().filter(|(_, p)| **p == colour) {
+        let (x, y) = (i as u32 % width, i as u32 / width);
+        extent = [
+            extent[0].min(x),
+            extent[1].min(y),
+            extent[2].max(x),
+            extent[3].max(y),
+        ];
+    }
+    extent
+}
+
+#[test]
+fn cells_have_their_tone_and_what_is_seen_a_frame() {
+    let cells = [Cell::default().tone(Tone::Cue), Cell::default().seen(true)];
+    let file = to_png(&Picture::new().grid("", Grid::row(cells)));
+    let (width, _, pixels) = decode(&file);
+    let at = |x: u32, y: u32| pixels[(y * width + x) as usize];
+    // Below the margin of 16, two lines and a gap: cells of 34 pixels, 2 between them.
+    assert_eq!(at(15, 64), PAPER);
+    assert_eq!(at(16, 64), BORDER);
+    assert_eq!(extent(&file, ORANGE), [17, 65, 48, 96]);
+    assert_eq!([at(50, 64), at(51, 64), at(52, 66)], [PAPER, PAPER, DARK]);
+    assert_eq!(at(55, 67), WHITE);
+}
+
+#[test]
+fn a_maze_is_where_it_should_be() {
+    let (width, height, pixels) = decode(&to_png(&corridor()));
+    // Without the key at the bottom, which has all colours again.
+    let rows = pixels.chunks(width as usize).take(height as usize - 40);
+    let places: Vec<(i64, i64, [u8; 3])> = rows
+        .zip(0..)
+        .flat_map(|(row, y)| row.iter().zip(0..).map(move |(&colour, x)| (x, y, colour)))
         .collect();
-    std::fs::write(dir.join("tiles.png"), tiles_to_png(&some)).unwrap();
+    let corner = |colour: [u8; 3]| {
+        let mut of_colour = places.iter().filter(|place| place.2 == colour);
+        let &(x, y, _) = of_colour.next().expect("the colour is there");
+        (x, y)
+    };
+    let (agent, goal, wrong) = (corner(BLUE), corner(YELLOW), corner(VERMILLION));
+    // A cell and the gap behind it are 25 pixels; 188 to 199 is eleven of them.
+    assert_eq!(goal, (agent.0 + 11 * 25, agent.1 - 25));
+    assert_eq!(wrong, (agent.0 + 11 * 25, agent.1 + 25));
+}
+
+#[test]
+fn a_scene_stands_upright() {
+    let scene = Scene::new(0.5)
+        .shape(Shape::disc((0.25, 0.4), 0.05), Tone::Agent)
+        .shape(Shape::block((0.5, 0.1), (0.6, 0.2)), Tone::Cue)
+        .shape(Shape::line((-5.0, 0.0), (9.0, 0.0), 0.0), Tone::Goal);
+    let picture = Picture::new().scene("", scene);
+    let file = to_png(&picture);
+    // The sheet is 520 by 260, its corner at (16, 64).
+    assert_eq!(extent(&file, BLUE), [120, 90, 171, 141]);
+    assert_eq!(extent(&file, ORANGE), [276, 220, 327, 271]);
+    let text = to_ansi(&picture, false);
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[1], format!("{}⣀⣤⣤⣀", " ".repeat(15)), "{text}");
+    assert_eq!(lines[9].trim_start(), "⣿⣿⣿⣿⣿⣿", "{text}");
+    assert!(lines.last().unwrap().contains("⣀⣀⣀"), "{text}");
+}
+
+#[test]
+fn several_pictures_make_a_sheet() {
+    let one = decode(&to_png(&memory()));
+    for (count, columns, rows) in [(1, 1, 1), (2, 2, 1), (3, 2, 2), (5, 3, 2), (16, 4, 4)] {
+        let pictures = vec![memory(); count];
+        let (content_type, file) = render(&pictures, Format::Png);
+        assert_eq!(content_type, "image/png");
+        let (width, height, _) = decode(&file);
+        assert_eq!((width, height), (columns * one.0, rows * one.1), "{count}");
+    }
+    let most = render(&vec![memory(); 16], Format::Png);
+    assert_eq!(render(&vec![memory(); 99], Format::Png), most);
+    let plain = Format::Ansi { has_colour: false };
+    let (content_type, text) = render(&[memory(), bandit()], plain);
+    assert_eq!(content_type, "text/plain; charset=utf-8");
+    let text = String::from_utf8(text).unwrap();
+    let both = [to_ansi(&memory(), false), to_ansi(&bandit(), false)];
+    assert_eq!(text, both.join("\n\n"));
+    let (_, nothing) = render(&[], Format::Png);
+    assert_eq!(decode(&nothing).0, 1);
 }

@@ -4,23 +4,21 @@ use embedded_graphics::mono_font::MonoFont;
 use embedded_graphics::prelude::*;
 use embedded_graphics::primitives::Rectangle;
 
-use super::canvas::{Anchor, Canvas, SMALL, font_for, text_width};
+use super::canvas::{Anchor, Canvas, LINE, SMALL, font_for, text_width};
 use super::image::{MAX_WIDTH, draw_left_out, left_out_height};
 use super::palette::Ink;
 use super::picture::{Cell, Grid, Tone};
 use super::shapes::Suit;
 
 /// All cells, if they fit.
-const MAX_HEIGHT: u32 = 352;
+const MAX_HEIGHT: u32 = 300;
 /// A cell's width.
 const MIN_SIDE: u32 = 14;
-const MAX_SIDE: u32 = 40;
+const MAX_SIDE: u32 = 36;
 /// Between cells.
 const GAP: u32 = 2;
 /// Of the column labels.
-const HEADER: u32 = 12;
-/// Where a frame gets thick.
-const LARGE: u32 = 20;
+const HEADER: u32 = 14;
 
 /// Lengths that all cells of a grid share.
 pub(super) struct GridFrame {
@@ -41,13 +39,18 @@ impl GridFrame {
         let (columns, rows) = (grid.columns as u32, grid.rows().max(1) as u32);
         // Cards are 7 high where they are 5 wide.
         let (wide, high) = if grid.are_cards { (5, 7) } else { (1, 1) };
-        let side = (MAX_WIDTH.saturating_sub(gutter) / columns)
+        let most = MAX_WIDTH.saturating_sub(gutter) / columns;
+        let side = most
             .min(MAX_HEIGHT * wide / (rows * high))
             .clamp(MIN_SIDE, MAX_SIDE);
-        let pitch = Size::new(side, side * high / wide);
         let letters = grid.cells.iter().map(|cell| cell.text.chars().count());
         let letters = letters.max().unwrap_or(0);
-        let room = side - GAP - 2;
+        let around = GAP + 2 * frame_thickness(side - GAP);
+        // Long numbers get wider cells, if there is room for them.
+        let wanted = text_width("0", LINE) * letters as u32 + around + 4;
+        let width = wanted.min(most).max(side);
+        let pitch = Size::new(width, side * high / wide);
+        let room = width - around;
         let has_suits = grid.cells.iter().any(|cell| cell.suit.is_some());
         let font = match (has_suits, grid.are_cards) {
             (true, true) => font_for(letters, room, pitch.height / 2),
@@ -101,7 +104,7 @@ impl GridFrame {
         let every = (longest.unwrap_or(0) + 2).div_ceil(self.pitch.width).max(1) as usize;
         for (c, label) in labels.iter().enumerate().step_by(every) {
             let x = self.gutter + c as u32 * self.pitch.width + (self.pitch.width - GAP) / 2;
-            let middle = at + Size::new(x, HEADER / 2 - 1);
+            let middle = at + Size::new(x, HEADER / 2 - 2);
             canvas.text(label, middle, Anchor::Middle, SMALL, Ink::Muted);
         }
     }
@@ -123,12 +126,20 @@ pub(super) fn draw_cell(canvas: &mut Canvas, cell: &Cell, area: Rectangle, font:
     if let Some(suit) = cell.suit {
         draw_suit(canvas, suit, symbol, suit_ink(suit, cell.tone));
     }
-    let is_large = area.size.width >= LARGE;
     if cell.marks.seen {
-        canvas.border(area, if is_large { 3 } else { 2 }, Ink::Text);
+        canvas.border(area, frame_thickness(area.size.width), Ink::Text);
     }
     if cell.marks.chosen {
         draw_corner(canvas, area);
+    }
+}
+
+/// How thick the frame is round what is seen.
+const fn frame_thickness(width: u32) -> u32 {
+    match width {
+        20.. => 3,
+        14.. => 2,
+        _ => 1,
     }
 }
 

@@ -23,10 +23,14 @@ pub(super) const MAX_WIDTH: u32 = 608;
 const MIN_WIDTH: u32 = 288;
 /// Of a whole picture; what is below is cut off.
 const MAX_HEIGHT: u32 = 960;
+/// Beside the text of a note, within its ground.
+const NOTE_PAD: u32 = 5;
 /// Of the bar itself.
 const BAR_WIDTH: u32 = 260;
+/// Between a bar and the text on both sides of it.
+const LABEL_GAP: u32 = 10;
 /// Of a scene, at most.
-const SCENE_SIZE: Size = Size::new(560, 340);
+const SCENE_SIZE: Size = Size::new(520, 260);
 /// Of an example in the key.
 const SWATCH: u32 = 14;
 
@@ -107,7 +111,7 @@ fn heading_height(part: &Part) -> u32 {
 
 fn measure(part: &Part) -> Size {
     let content = match &part.content {
-        Content::Note(_, text) => Size::new(text_width(text, LINE), LINE_HEIGHT + 4),
+        Content::Note(_, text) => Size::new(text_width(text, LINE) + 2 * NOTE_PAD, LINE_HEIGHT + 4),
         Content::Grid(grid) => GridFrame::of(grid).size(grid),
         Content::Bars(bars) => BarFrame::of(bars).size(bars),
         Content::Scene(scene) => scene_size(scene),
@@ -130,13 +134,13 @@ fn draw_part(canvas: &mut Canvas, part: &Part, at: Point) {
 
 /// A line on a ground of its tone, if that has one.
 fn draw_note(canvas: &mut Canvas, tone: Tone, text: &str, at: Point) {
-    let has_ground = !matches!(tone, Tone::Blank | Tone::Neutral);
-    if has_ground {
-        let size = Size::new(text_width(text, LINE) + 8, LINE_HEIGHT + 2);
-        canvas.fill(Rectangle::new(at - Point::new(4, 0), size), tone.fill());
+    let mut text_at = at + Point::new(0, LINE_HEIGHT as i32 / 2 + 1);
+    if !matches!(tone, Tone::Blank | Tone::Neutral) {
+        let size = Size::new(text_width(text, LINE) + 2 * NOTE_PAD, LINE_HEIGHT + 2);
+        canvas.fill(Rectangle::new(at, size), tone.fill());
+        text_at.x += NOTE_PAD as i32;
     }
-    let middle = at + Point::new(0, LINE_HEIGHT as i32 / 2 + 1);
-    canvas.text(text, middle, Anchor::Start, LINE, tone.ink());
+    canvas.text(text, text_at, Anchor::Start, LINE, tone.ink());
 }
 
 /// "… and so many more" below what is shown, if there are any.
@@ -163,11 +167,11 @@ struct BarFrame {
 
 impl BarFrame {
     fn of(bars: &Bars) -> Self {
-        let row = (340 / bars.shown.len().max(1) as u32).clamp(12, 22);
+        let row = (340 / bars.shown.len().max(1) as u32).clamp(11, 22);
         let font = if row < 14 { SMALL } else { LINE };
         let longest = |text: fn(&Bar) -> &str| {
             let widths = bars.shown.iter().map(|bar| text_width(text(bar), font));
-            widths.max().unwrap_or(0) + 8
+            widths.max().unwrap_or(0) + LABEL_GAP
         };
         BarFrame {
             font,
@@ -180,7 +184,7 @@ impl BarFrame {
     fn size(&self, bars: &Bars) -> Size {
         let rows = self.row * bars.shown.len() as u32;
         Size::new(
-            self.label + BAR_WIDTH + 8 + self.note,
+            self.label + BAR_WIDTH + self.note,
             rows + left_out_height(bars.left_out),
         )
     }
@@ -196,7 +200,7 @@ impl BarFrame {
 
     fn draw_bar(&self, bar: &Bar, canvas: &mut Canvas, at: Point) {
         let middle = self.row as i32 / 2;
-        let label = at + Point::new(self.label as i32 - 8, middle);
+        let label = at + Point::new(self.label.saturating_sub(LABEL_GAP) as i32, middle);
         canvas.text(&bar.label, label, Anchor::End, self.font, Ink::Text);
         let corner = at + Point::new(self.label as i32, 1);
         let area = Rectangle::new(corner, Size::new(BAR_WIDTH, self.row - 2));
@@ -216,7 +220,7 @@ impl BarFrame {
             let tick = Rectangle::new(corner + Point::new(x, 0), Size::new(3, area.size.height));
             canvas.fill(tick, Ink::Text);
         }
-        let end = corner + Point::new(BAR_WIDTH as i32 + 8, middle - 1);
+        let end = corner + Point::new((BAR_WIDTH + LABEL_GAP) as i32, middle - 1);
         canvas.text(&bar.note, end, Anchor::Start, self.font, Ink::Text);
         if bar.marks.chosen {
             draw_pointer(canvas, corner + Point::new(-3, middle - 1));

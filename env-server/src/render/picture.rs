@@ -39,7 +39,7 @@ pub enum Tone {
     /// Of no special meaning.
     #[default]
     Neutral,
-    /// Kept from the agent: shown pale and hatched.
+    /// Kept from the agent: shown pale and hatched, in text in round brackets.
     Hidden,
     /// What is to be remembered.
     Cue,
@@ -394,8 +394,10 @@ impl Bar {
 }
 
 fn clamp_unit(fraction: f64) -> f64 {
-    // `clamp` would let NaN through.
-    fraction.max(0.0).min(1.0)
+    if fraction.is_nan() {
+        return 0.0;
+    }
+    fraction.clamp(0.0, 1.0)
 }
 
 /// Bars of one part.
@@ -419,7 +421,7 @@ impl Scene {
     /// An empty sheet, `height` (clamped to `0.1..=1`) times as high as wide.
     pub fn new(height: f64) -> Self {
         Scene {
-            height: height.max(0.1).min(1.0),
+            height: clamp_unit(height).max(0.1),
             shapes: Vec::new(),
         }
     }

@@ -155,7 +155,7 @@ impl Suit {
         match self {
             Suit::Diamonds => x.abs() / 0.75 + y.abs() <= 1.0,
             Suit::Hearts => heart(x, y),
-            Suit::Spades => heart(x, -(y + 0.12) * 1.12) || foot(),
+            Suit::Spades => heart(x, (0.15 - y) * 1.13) || foot(),
             Suit::Clubs => {
                 disc(0.0, 0.52, 0.44) || disc(-0.5, -0.22, 0.44) || disc(0.5, -0.22, 0.44) || foot()
             }
