@@ -18,8 +18,18 @@ pub enum Error {
         source: io::Error,
     },
     /// A file of recorded episodes holds none.
-    #[error("{0}: holds no episode")]
+    #[error("{0}: holds nothing to play")]
     NoEpisodes(PathBuf),
+    /// A page of a trajectory is malformed or differs from what the environment does.
+    #[error("{path}: page {page}: {detail}")]
+    PageDiffers {
+        /// The file.
+        path: PathBuf,
+        /// Its page, from 1.
+        page: usize,
+        /// What differs, where.
+        detail: String,
+    },
     /// A recorded episode is malformed or differs from what the environment does.
     #[error("{path}:{line}: {detail}")]
     Differs {

@@ -1,6 +1,7 @@
 //! From a listener to an end: accept, serve, drain.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::serve::ListenerExt;
@@ -34,6 +35,8 @@ pub async fn run(
 ) -> Result<(), Error> {
     let app = App::new(&config);
     let router = http::router(app.clone(), &config);
+    // It ends with the app.
+    tokio::spawn(App::keep_house(Arc::downgrade(&app)));
     // Replies are small and waited for: they must not wait for one another.
     let listener = listener.tap_io(|stream| {
         if let Err(error) = stream.set_nodelay(true) {

@@ -12,11 +12,13 @@ use env_protocol::{
     Array, AutoresetMode, Info, Kwargs, LanePhase, LaneSnapshot, Parameter, Seed, Space, Value,
 };
 
+use serde::{Deserialize, Serialize};
+
 use crate::environments::{Arguments, Element, Environment, KwargsError, Rng, observations_array};
 use crate::render::{Picture, Played, Seen};
 
 /// What lanes are reset with. The default resets all of them and goes on with their streams.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Reset {
     /// Lanes to reset, all when `None`.
     pub mask: Option<Vec<bool>>,
@@ -43,7 +45,7 @@ pub struct StepBatch {
 }
 
 /// State of all lanes, for a snapshot.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Saved {
     /// Last observations, flat.
     pub observations: Vec<f64>,
@@ -134,6 +136,9 @@ pub trait VectorEnvironment: Send {
 
     /// A lane for people to look at, if there is such a lane.
     fn picture(&self, lane: usize) -> Option<Picture>;
+
+    /// Bytes it takes in memory, about.
+    fn bytes(&self) -> usize;
 
     /// The whole state.
     fn save(&self) -> Saved;
@@ -408,6 +413,11 @@ impl<E: Environment> VectorEnvironment for VectorOf<E> {
         };
         let lane = (self.lanes.len() > 1).then_some(lane);
         Some(picture.of_lane(&E::spec().id, lane, state.phase, state.played))
+    }
+
+    fn bytes(&self) -> usize {
+        let lane = size_of::<Lane<E>>() + size_of::<i64>() * self.action_ranges.len();
+        self.lanes.len() * lane + size_of_val(&self.observations[..])
     }
 
     fn save(&self) -> Saved {
