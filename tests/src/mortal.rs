@@ -99,7 +99,10 @@ pub fn serve_if_asked() {
     let runtime = tokio::runtime::Runtime::new().expect("threads");
     runtime.block_on(async {
         let listener = TcpListener::bind(listen).await.expect("the port is free");
-        println!("\nlistening on http://{}", listener.local_addr().expect("an address"));
+        println!(
+            "\nlistening on http://{}",
+            listener.local_addr().expect("an address")
+        );
         let config = ServerConfig {
             data_dir: Some(data_dir.into()),
             durability: Durability::Process,

@@ -47,7 +47,10 @@ impl Faults {
             &self.delayed,
             &self.unanswered,
         ];
-        kinds.iter().map(|count| count.load(Ordering::Relaxed)).sum()
+        kinds
+            .iter()
+            .map(|count| count.load(Ordering::Relaxed))
+            .sum()
     }
 }
 
@@ -151,7 +154,8 @@ fn serve(
             }
             Fate::Unavailable => {
                 count(&faults.unavailable);
-                client.write_all(b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n")?;
+                client
+                    .write_all(b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n")?;
                 continue;
             }
             Fate::Duplicate => {

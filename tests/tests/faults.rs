@@ -140,7 +140,10 @@ fn trajectories_under_fire_are_those_of_peace() {
         let players: Vec<_> = (0..4).map(|_| scope.spawn(player)).collect();
         let kills = kill_over_and_over(&mut server, 1, wanted_kills(), &stop);
         is_over.store(true, Ordering::Relaxed);
-        let played: Vec<_> = players.into_iter().map(|p| p.join().expect("a player")).collect();
+        let played: Vec<_> = players
+            .into_iter()
+            .map(|p| p.join().expect("a player"))
+            .collect();
         (played, kills)
     });
     let longest = played.iter().map(Vec::len).max().expect("players");

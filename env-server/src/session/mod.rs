@@ -23,6 +23,7 @@ use env_protocol::{
 use serde::{Deserialize, Serialize};
 
 use crate::environments::{Arguments, KwargsError, registry};
+use crate::render::{MAX_PICTURES, Picture};
 use history::History;
 use keeper::{Keeper, Written};
 use lease::Lease;
@@ -535,6 +536,27 @@ impl Session {
     pub fn snapshot(&self) -> Result<Snapshot, Problem> {
         let saved = self.lock()?.vector.save();
         Ok(self.snapshot_of(saved))
+    }
+
+    /// Pictures of the first lanes, or of one.
+    ///
+    /// # Errors
+    /// `malformed-request` when there is no such lane; `internal`, when an operation has failed in
+    /// the middle.
+    pub fn pictures(&self, lane: Option<usize>) -> Result<Vec<Picture>, Problem> {
+        let num_lanes = self.creation.num_envs() as usize;
+        let lanes = match lane {
+            None => 0..num_lanes.min(MAX_PICTURES),
+            Some(lane) if lane < num_lanes => lane..lane + 1,
+            Some(lane) => {
+                let detail = format!("lane is {lane}, and there are {num_lanes}, from 0");
+                return Err(Problem::new(ErrorCode::MalformedRequest, detail));
+            }
+        };
+        let state = self.lock()?;
+        Ok(lanes
+            .filter_map(|lane| state.vector.picture(lane))
+            .collect())
     }
 
     fn snapshot_of(&self, saved: Saved) -> Snapshot {
