@@ -13,10 +13,13 @@ use env_protocol::{
     Array, AutoresetMode, Info, Kwargs, LanePhase, LaneSnapshot, Parameter, Seed, Space, Value,
 };
 
+use serde::{Deserialize, Serialize};
+
 use crate::environments::{Arguments, Element, Environment, KwargsError, Layout, Rng};
+use crate::render::{Picture, Played, Seen};
 
 /// What lanes are reset with. The default resets all of them and goes on with their streams.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Reset {
     /// Lanes to reset, all when `None`.
     pub mask: Option<Vec<bool>>,
@@ -43,7 +46,7 @@ pub struct StepBatch {
 }
 
 /// State of all lanes, for a snapshot.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Saved {
     /// Last observations, flat.
     pub observations: Vec<f64>,
@@ -132,6 +135,12 @@ pub trait VectorEnvironment: Send {
         Ok(self.step_checked(actions))
     }
 
+    /// A lane for people to look at, if there is such a lane.
+    fn picture(&self, lane: usize) -> Option<Picture>;
+
+    /// Bytes it takes in memory, about.
+    fn bytes(&self) -> usize;
+
     /// The whole state.
     fn save(&self) -> Saved;
 
@@ -157,19 +166,28 @@ pub struct VectorOf<E: Environment> {
     action_space: Space,
     /// The range of each number in a lane's action.
     action_ranges: Vec<Range<i64>>,
+    /// Last actions, a row a lane; empty before the first.
+    actions: Vec<i64>,
     autoreset_mode: AutoresetMode,
     parameters: Vec<Parameter>,
     kwargs: Kwargs,
 }
 
+/// Last observations and lanes.
+type Parsed<E> = (Vec<<E as Environment>::Element>, Vec<Lane<E>>);
+
 struct Lane<E> {
     environment: E,
     rng: Rng,
     phase: LanePhase,
+    /// For pictures only, and not in snapshots: unknown from a restore to the next reset.
+    played: Option<Played>,
 }
 
 impl<E: Environment> Lane<E> {
     fn reset(&mut self, observation: &mut [E::Element]) {
+        let ended = self.played.filter(|_| self.phase == LanePhase::Ended);
+        self.played = Some(Played::after(ended));
         self.environment.reset(&mut self.rng, observation);
         self.phase = LanePhase::Running;
     }
@@ -191,6 +209,7 @@ impl<E: Environment> VectorOf<E> {
             environment: environment.clone(),
             rng: Rng::from_seed(seed.lane(i).unwrap_or_default()),
             phase: LanePhase::New,
+            played: None,
         };
         let layout = Layout::new::<E::Element>(environment.observation_space(), num_envs);
         let action_space = environment.action_space();
@@ -200,6 +219,7 @@ impl<E: Environment> VectorOf<E> {
             layout,
             action_ranges: action_ranges(&action_space),
             action_space,
+            actions: Vec::new(),
             autoreset_mode,
             parameters: E::profile().parameters,
             kwargs: arguments.to_kwargs(),
@@ -226,7 +246,7 @@ impl<E: Environment> VectorOf<E> {
     }
 
     /// Saved state as this environment holds it.
-    fn parse(&self, saved: &Saved) -> Result<(Vec<E::Element>, Vec<Lane<E>>), Refusal> {
+    fn parse(&self, saved: &Saved) -> Result<Parsed<E>, Refusal> {
         let refuse = |pointer: String, detail: String| Refusal::Snapshot { pointer, detail };
         if saved.lanes.len() != self.lanes.len() {
             let (found, expected) = (saved.lanes.len(), self.lanes.len());
@@ -283,6 +303,7 @@ impl<E: Environment> VectorOf<E> {
             environment,
             rng,
             phase: saved.phase,
+            played: None,
         })
     }
 }
@@ -360,6 +381,8 @@ impl<E: Environment> VectorEnvironment for VectorOf<E> {
         let mut terminations = Vec::with_capacity(num_envs);
         let mut truncations = Vec::with_capacity(num_envs);
         let mut finals = Finals::new(&self.layout);
+        self.actions.clear();
+        self.actions.extend_from_slice(actions);
         let actions = actions.chunks_exact(self.action_ranges.len());
         let rows = self.observations.chunks_exact_mut(row);
         for (i, ((lane, action), observation)) in
@@ -374,6 +397,9 @@ impl<E: Environment> VectorEnvironment for VectorOf<E> {
                 continue;
             }
             let transition = lane.environment.step(action, &mut lane.rng, observation);
+            lane.played
+                .iter_mut()
+                .for_each(|p| p.step(transition.reward));
             rewards.push(transition.reward);
             terminations.push(transition.terminated);
             truncations.push(transition.truncated);
@@ -394,6 +420,29 @@ impl<E: Environment> VectorEnvironment for VectorOf<E> {
         }
     }
 
+    fn picture(&self, lane: usize) -> Option<Picture> {
+        let state = self.lanes.get(lane)?;
+        let (row, width) = (self.layout.row(), self.action_ranges.len());
+        let action = self.actions.get(lane * width..(lane + 1) * width);
+        let has_stepped = state.played.is_none_or(|played| played.steps > 0);
+        let seen = Seen {
+            observation: &self.observations[lane * row..(lane + 1) * row],
+            action: action.filter(|_| has_stepped),
+            played: state.played,
+        };
+        let picture = match state.phase {
+            LanePhase::New => Picture::new(),
+            LanePhase::Running | LanePhase::Ended => state.environment.picture(&seen),
+        };
+        let lane = (self.lanes.len() > 1).then_some(lane);
+        Some(picture.of_lane(&E::spec().id, lane, state.phase, state.played))
+    }
+
+    fn bytes(&self) -> usize {
+        let lane = size_of::<Lane<E>>() + size_of::<i64>() * self.action_ranges.len();
+        self.lanes.len() * lane + size_of_val(&self.observations[..])
+    }
+
     fn save(&self) -> Saved {
         let lanes = self.lanes.iter().map(|lane| LaneSnapshot {
             phase: lane.phase,
@@ -412,6 +461,7 @@ impl<E: Environment> VectorEnvironment for VectorOf<E> {
 
     fn restore(&mut self, saved: &Saved) -> Result<(), Refusal> {
         (self.observations, self.lanes) = self.parse(saved)?;
+        self.actions.clear();
         Ok(())
     }
 }
