@@ -2,6 +2,7 @@
 
 mod codec;
 mod envs;
+mod metrics;
 mod openapi;
 mod operations;
 mod problem;
@@ -23,6 +24,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::config::ServerConfig;
+use crate::observe::{Metrics, ObserveLayer};
 use crate::session::store::{Created, Owner, Store};
 use crate::session::{Answer, Creation, Kind, Operation, Reply, Session};
 use codec::encoded;
@@ -42,6 +44,8 @@ pub(crate) struct App {
     store: Store,
     max_body_bytes: usize,
     is_draining: AtomicBool,
+    /// Held while metrics are written.
+    scrape: tokio::sync::Mutex<()>,
 }
 
 type SharedApp = Arc<App>;
@@ -52,7 +56,13 @@ impl App {
             store: Store::new(config.limits),
             max_body_bytes: config.max_body_bytes,
             is_draining: AtomicBool::new(false),
+            scrape: tokio::sync::Mutex::default(),
         })
+    }
+
+    /// Where what is done is counted.
+    pub(crate) fn metrics(&self) -> &Arc<Metrics> {
+        self.store.keeper().metrics()
     }
 
     /// Ends leases that have run out, until the server is gone.
@@ -194,6 +204,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 
 /// Everything the server answers.
 pub(crate) fn router(app: SharedApp, config: &ServerConfig) -> Router {
+    let observe = ObserveLayer::new(Arc::clone(app.metrics()));
     let (routes, document) = openapi::routes().split_for_parts();
     let docs = SwaggerUi::new("/docs")
         .url("/openapi.json", document)
@@ -204,4 +215,5 @@ pub(crate) fn router(app: SharedApp, config: &ServerConfig) -> Router {
         .layer(CatchPanicLayer::custom(problem::from_panic))
         .layer(DefaultBodyLimit::max(config.max_body_bytes))
         .layer(axum::middleware::from_fn(problem::write))
+        .layer(observe)
 }

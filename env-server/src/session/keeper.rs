@@ -1,10 +1,12 @@
 //! What all sessions of a server share: the clock, the room they take together, and the journal.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use env_protocol::{ErrorCode, Problem};
 
 use super::lease::Clock;
+use crate::observe::Metrics;
 
 /// How far the journal goes. Temporary.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -14,6 +16,7 @@ pub struct Position(u64);
 #[derive(Debug)]
 pub struct Keeper {
     pub(super) clock: Clock,
+    pub(super) metrics: Arc<Metrics>,
     trajectory_bytes: usize,
     /// Bytes that all sessions take, by estimate.
     memory_bytes: AtomicUsize,
@@ -24,10 +27,16 @@ impl Keeper {
     pub(super) fn new(trajectory_bytes: usize) -> Self {
         Keeper {
             clock: Clock::default(),
+            metrics: Arc::default(),
             trajectory_bytes,
             memory_bytes: AtomicUsize::new(0),
             next_key: AtomicU64::new(1),
         }
+    }
+
+    /// Where what is done is counted.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
     }
 
     /// An identity that no other session of this server's journal has had.
