@@ -46,7 +46,7 @@ fn a_known_sequence_is_counted() {
     let numbers = Numbers::of(&client);
     let status = |route: &str, method: &str, status: &str| {
         numbers.get(&format!(
-            "env_server_http_request_duration_seconds{{method=\"{method}\",route=\"{route}\",status=\"{status}\"}}"
+            "env_server_http_request_duration_seconds_count{{method=\"{method}\",route=\"{route}\",status=\"{status}\"}}"
         ))
     };
     let operations = |name: &str| {
@@ -67,7 +67,7 @@ fn a_known_sequence_is_counted() {
         numbers.get("env_server_steps_total{spec=\"MemoryTask-v0\"}"),
         1.0
     );
-    assert_eq!(numbers.get("env_server_replays_total{}"), 2.0);
+    assert_eq!(numbers.get("env_server_replays_total"), 2.0);
     assert_eq!(problems("seq-conflict"), 1.0);
     assert_eq!(problems("invalid-action"), 1.0);
     assert_eq!(problems("env-closed"), 1.0);
@@ -80,16 +80,16 @@ fn a_known_sequence_is_counted() {
     assert_eq!(status("/v1/envs/{env_id}", "GET", "4xx"), 1.0);
     let environments = |kind: &str, state: &str| {
         numbers.get(&format!(
-            "env_server_environments{{kind=\"{kind}\",spec=\"MemoryTask-v0\",state=\"{state}\"}}"
+            "env_server_environments{{spec=\"MemoryTask-v0\",kind=\"{kind}\",state=\"{state}\"}}"
         ))
     };
     assert_eq!(environments("single", "idle"), 1.0);
     assert_eq!(environments("single", "new"), 1.0);
     assert_eq!(environments("vector", "new"), 0.0);
     assert_eq!(numbers.get("env_server_lanes{spec=\"MemoryTask-v0\"}"), 2.0);
-    assert!(numbers.get("env_server_memory_bytes{}") > 0.0);
+    assert!(numbers.get("env_server_memory_bytes") > 0.0);
     // The scrape itself.
-    assert_eq!(numbers.get("env_server_http_requests_in_flight{}"), 1.0);
+    assert_eq!(numbers.get("env_server_http_requests_in_flight"), 1.0);
 }
 
 /// Under `NextStep`, a lane that has ended starts over in the next step and takes no action in it.
@@ -133,8 +133,8 @@ fn servers_in_one_process_count_for_themselves() {
         calm.get("env_server_operations_total{operation=\"create\"}"),
         0.0
     );
-    assert!(!calm.names().any(|name| name.contains("MemoryTask")));
-    assert!(!calm.names().any(|name| name.contains("/v1/")));
+    assert!(!calm.series().any(|name| name.contains("MemoryTask")));
+    assert!(!calm.series().any(|name| name.contains("/v1/")));
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn what_clients_invent_makes_no_new_series() {
     };
     let names = || -> Vec<String> {
         let numbers = Numbers::of(&client);
-        numbers.names().map(str::to_owned).collect()
+        numbers.series().map(str::to_owned).collect()
     };
     ask(0);
     // The first scrape is seen by the second only.
@@ -166,7 +166,8 @@ fn what_clients_invent_makes_no_new_series() {
         ask(i);
     }
     assert_eq!(names(), before);
-    let unmatched = before.iter().filter(|name| name.contains("unmatched"));
+    let counts = before.iter().filter(|name| name.contains("_seconds_count"));
+    let unmatched = counts.filter(|name| name.contains("unmatched"));
     assert_eq!(unmatched.count(), 3, "GET, POST and other");
 }
 
@@ -176,7 +177,7 @@ fn dropped_requests_are_counted() {
     let app = env_server::app(env_server::ServerConfig::default());
     let client = Client::of(app.clone());
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let name = "env_server_http_request_duration_seconds{method=\"POST\",route=\"/v1/envs\",status=\"dropped\"}";
+    let name = "env_server_http_request_duration_seconds_count{method=\"POST\",route=\"/v1/envs\",status=\"dropped\"}";
     // A body that never comes.
     let body = Body::from_stream(futures_util::stream::pending::<
         Result<Vec<u8>, std::io::Error>,
@@ -188,10 +189,10 @@ fn dropped_requests_are_counted() {
         Poll::Ready(())
     }));
     let meanwhile = Numbers::of(&client);
-    assert_eq!(meanwhile.get("env_server_http_requests_in_flight{}"), 2.0);
+    assert_eq!(meanwhile.get("env_server_http_requests_in_flight"), 2.0);
     assert_eq!(meanwhile.get(name), 0.0);
     drop(reply);
     let after = Numbers::of(&client);
-    assert_eq!(after.get("env_server_http_requests_in_flight{}"), 1.0);
+    assert_eq!(after.get("env_server_http_requests_in_flight"), 1.0);
     assert_eq!(after.get(name), 1.0);
 }
