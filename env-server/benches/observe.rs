@@ -106,7 +106,7 @@ fn instruments(criterion: &mut Criterion) {
 
 fn scrape(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let app = env_server::app(ServerConfig::default());
+    let app = env_server::app(&ServerConfig::default()).expect("a server");
     let exchange = |request: Request| {
         let reply = runtime.block_on(app.clone().oneshot(request));
         let reply = reply.expect("infallible");

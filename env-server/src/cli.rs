@@ -90,6 +90,7 @@ impl ServeArgs {
             max_body_bytes: self.max_body_bytes,
             drain_delay: Duration::from_millis(self.drain_delay_ms),
             drain_timeout: Duration::from_millis(self.drain_timeout_ms),
+            ..ServerConfig::default()
         }
     }
 }

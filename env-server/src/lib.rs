@@ -8,6 +8,7 @@ pub mod config;
 pub mod environments;
 pub mod error;
 mod http;
+pub mod journal;
 pub mod observe;
 pub mod replay;
 mod server;

@@ -24,7 +24,10 @@ use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::config::ServerConfig;
-use crate::observe::{Metrics, ObserveLayer};
+use crate::error::Error;
+use crate::journal::JournalConfig;
+use crate::observe::{Metrics, ObserveLayer, RecoveryFigures};
+use crate::session::recovery::Recovery;
 use crate::session::store::{Created, Owner, Store};
 use crate::session::{Answer, Creation, Kind, Operation, Reply, Session};
 use codec::encoded;
@@ -51,13 +54,28 @@ pub(crate) struct App {
 type SharedApp = Arc<App>;
 
 impl App {
-    pub(crate) fn new(config: &ServerConfig) -> SharedApp {
-        Arc::new(App {
-            store: Store::new(config.limits),
+    /// Opens the store, which recovers what the data directory holds.
+    pub(crate) fn open(config: &ServerConfig) -> Result<SharedApp, Error> {
+        let store = match &config.data_dir {
+            None => Store::new(config.limits),
+            Some(dir) => {
+                let journal = JournalConfig::new(dir, config.durability);
+                let (store, recovery) = Store::open(config.limits, journal)?;
+                report(&recovery);
+                store.keeper().metrics().recovered(RecoveryFigures {
+                    took: recovery.took,
+                    recovered: recovery.environments as u64,
+                    lost: recovery.lost.len() as u64,
+                });
+                store
+            }
+        };
+        Ok(Arc::new(App {
+            store,
             max_body_bytes: config.max_body_bytes,
             is_draining: AtomicBool::new(false),
             scrape: tokio::sync::Mutex::default(),
-        })
+        }))
     }
 
     /// Where what is done is counted.
@@ -65,11 +83,21 @@ impl App {
         self.store.keeper().metrics()
     }
 
-    /// Ends leases that have run out, until the server is gone.
+    /// Ends leases that have run out and keeps the journal small, until the server is gone.
     pub(crate) async fn keep_house(app: Weak<App>) {
         while let Some(app) = app.upgrade() {
-            app.store.reap();
-            drop(app);
+            let keeping = tokio::task::spawn_blocking(move || {
+                app.store.reap();
+                match app.store.is_compaction_due() {
+                    true => app.store.compact(),
+                    false => Ok(()),
+                }
+            });
+            match keeping.await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::error!(%error, "the journal cannot be compacted"),
+                Err(error) => tracing::error!(%error, "housekeeping failed"),
+            }
             tokio::time::sleep(HOUSEKEEPING_INTERVAL).await;
         }
     }
@@ -113,7 +141,7 @@ impl App {
     }
 
     async fn created(&self, created: Created, reply: Encoding) -> Result<Response, Failure> {
-        self.store.keeper().safe(created.position).await?;
+        self.store.keeper().safe(created.written).await?;
         let session = created.session;
         let body = encoded(reply, &session.describe()?);
         if !created.is_new {
@@ -154,7 +182,7 @@ impl App {
 
     /// Answers once what was done is safe.
     async fn answer(&self, answer: Answer, reply: Encoding) -> Result<Response, Failure> {
-        self.store.keeper().safe(answer.position).await?;
+        self.store.keeper().safe(answer.written).await?;
         let mut response = encoded(reply, &*answer.reply);
         if answer.is_replay {
             let headers = response.headers_mut();
@@ -170,9 +198,34 @@ impl App {
         id: &str,
         owner: Option<&Owner>,
     ) -> Result<StatusCode, Failure> {
-        let position = self.store.close(kind, id, owner)?;
-        self.store.keeper().safe(position).await?;
+        let written = self.store.close(kind, id, owner)?;
+        self.store.keeper().safe(written).await?;
         Ok(StatusCode::NO_CONTENT)
+    }
+}
+
+/// Says what a journal has brought back.
+fn report(recovery: &Recovery) {
+    let Recovery {
+        environments,
+        lost,
+        damage,
+        torn_tail_bytes,
+        took,
+    } = recovery;
+    let lost_count = lost.len();
+    tracing::info!(
+        environments,
+        lost_count,
+        torn_tail_bytes,
+        ?took,
+        "recovered"
+    );
+    for place in damage {
+        tracing::error!("the journal is damaged: {place}");
+    }
+    for (env_id, detail) in lost {
+        tracing::error!(env_id, "an environment is lost: {detail}");
     }
 }
 

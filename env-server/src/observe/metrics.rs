@@ -8,6 +8,7 @@ use axum::http::{Method, StatusCode};
 use env_protocol::{ErrorCode, OperationKind};
 
 use super::histogram::Histogram;
+use crate::journal::JournalStats;
 
 /// A number that only grows.
 #[derive(Debug, Default)]
@@ -90,7 +91,7 @@ pub struct Census {
     /// Leases that have run out since the server began.
     pub leases_expired: u64,
     /// The journal, with a data directory.
-    pub journal: Option<JournalCensus>,
+    pub journal: Option<JournalStats>,
 }
 
 /// Environments of one spec, kind and state.
@@ -109,35 +110,6 @@ pub struct Population {
     pub lanes: u64,
 }
 
-/// The journal when somebody looks.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct JournalCensus {
-    /// Size on disk.
-    pub bytes: u64,
-    /// Files.
-    pub segments: u64,
-    /// Records appended since the server began.
-    pub appended_records: u64,
-    /// Bytes appended since the server began.
-    pub appended_bytes: u64,
-    /// Records appended but not yet safe.
-    pub lag_records: u64,
-    /// Bytes appended but not yet safe.
-    pub lag_bytes: u64,
-    /// Times it was forced to disk.
-    pub syncs: u64,
-    /// Times it was rewritten.
-    pub compactions: u64,
-    /// Whether it can no longer be written.
-    pub has_failed: bool,
-    /// How long recovery took.
-    pub recovery: Duration,
-    /// Environments that recovery brought back.
-    pub recovered: u64,
-    /// Environments that recovery could not bring back.
-    pub lost: u64,
-}
-
 /// The instruments of one server. There is one for each server, never one for the process.
 #[derive(Debug)]
 pub struct Metrics {
@@ -152,6 +124,19 @@ pub struct Metrics {
     pub(super) connections_opened: Counter,
     connections_closed: Counter,
     pub(super) journal_appends: Histogram,
+    /// Set once, with a journal.
+    pub(super) recovery: OnceLock<RecoveryFigures>,
+}
+
+/// What recovery brought back when the server began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RecoveryFigures {
+    /// How long it took.
+    pub took: Duration,
+    /// Environments that go on.
+    pub recovered: u64,
+    /// Environments that do not.
+    pub lost: u64,
 }
 
 impl Default for Metrics {
@@ -167,6 +152,7 @@ impl Default for Metrics {
             connections_opened: Counter::default(),
             connections_closed: Counter::default(),
             journal_appends: Histogram::default(),
+            recovery: OnceLock::new(),
         }
     }
 }
@@ -208,6 +194,11 @@ impl Metrics {
     /// An append to the journal took so long.
     pub fn journal_appended(&self, duration: Duration) {
         self.journal_appends.record(duration);
+    }
+
+    /// Recovery has ended; only the first call counts.
+    pub fn recovered(&self, figures: RecoveryFigures) {
+        let _ = self.recovery.set(figures);
     }
 
     /// The metrics of a route. For services to keep: this takes a lock.

@@ -14,6 +14,6 @@ mod scrape;
 pub mod table;
 
 pub use logging::{LogFormat, Logging, LoggingError};
-pub use metrics::{Census, JournalCensus, Metrics, Population, Work};
+pub use metrics::{Census, Metrics, Population, RecoveryFigures, Work};
 pub use request::{Cause, ObserveLayer};
 pub use scrape::{CONTENT_TYPE, render};

@@ -114,7 +114,29 @@ impl Extractor for Headers<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+
+    use tracing_subscriber::layer::SubscriberExt;
+
     use super::*;
+
+    /// More spans than the queue holds, while nobody takes them; it ends when the last one is let go
+    /// of, and when the exporter has given up.
+    #[test]
+    fn a_collector_that_never_answers_holds_nothing_up() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let (layer, exporter) = traces(&endpoint).unwrap();
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+            for i in 0..10_000 {
+                let span = tracing::debug_span!(target: TARGET, "request", i);
+                assert!(!span.is_disabled());
+            }
+        });
+        // Its connections are refused from now on.
+        drop(listener);
+        drop(exporter);
+    }
 
     #[test]
     fn a_base_url_is_completed() {

@@ -302,5 +302,21 @@ fn span(route: &RouteMetrics, method: usize, id: &HeaderValue, request: &Request
 
 /// The beginning of a path; there is no telling what clients send.
 fn shortened(path: &str) -> &str {
-    &path[..path.floor_char_boundary(MAX_LOGGED_PATH)]
+    let ends = 0..=MAX_LOGGED_PATH.min(path.len());
+    let end = ends.rev().find(|&end| path.is_char_boundary(end));
+    &path[..end.unwrap_or_default()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_paths_are_cut_between_characters() {
+        assert_eq!(shortened("/v1/envs/é"), "/v1/envs/é");
+        let long = format!("/{}", "é".repeat(200));
+        let cut = shortened(&long);
+        assert_eq!(cut.len(), 255);
+        assert!(long.starts_with(cut));
+    }
 }

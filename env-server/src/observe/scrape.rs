@@ -12,8 +12,9 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use super::histogram::Histogram;
-use super::metrics::{Census, JournalCensus, Metrics, Work};
+use super::metrics::{Census, Metrics, Work};
 use super::table::{Metric, MetricKind};
+use crate::journal::JournalStats;
 
 /// `Content-Type` of the text: Prometheus' text format, version 0.0.4.
 pub const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
@@ -117,7 +118,8 @@ impl Scrape {
         }
     }
 
-    fn write_journal(&self, family: &mut Family, journal: &JournalCensus) -> fmt::Result {
+    fn write_journal(&self, family: &mut Family, journal: &JournalStats) -> fmt::Result {
+        let recovery = self.metrics.recovery.get().copied().unwrap_or_default();
         let number = match family.metric {
             Metric::JournalBytes => journal.bytes,
             Metric::JournalSegments => journal.segments,
@@ -127,14 +129,14 @@ impl Scrape {
             Metric::JournalLagBytes => journal.lag_bytes,
             Metric::JournalSyncs => journal.syncs,
             Metric::JournalCompactions => journal.compactions,
-            Metric::JournalFailed => journal.has_failed.into(),
+            Metric::JournalFailed => journal.is_poisoned.into(),
             Metric::JournalAppendDuration => {
                 return family.distribution(&[], &self.metrics.journal_appends);
             }
-            Metric::RecoveryDuration => return family.seconds(journal.recovery.as_secs_f64()),
+            Metric::RecoveryDuration => return family.seconds(recovery.took.as_secs_f64()),
             Metric::RecoveredEnvironments => {
-                family.number(&["recovered"], journal.recovered)?;
-                return family.number(&["lost"], journal.lost);
+                family.number(&["recovered"], recovery.recovered)?;
+                return family.number(&["lost"], recovery.lost);
             }
             other => unreachable!("{other:?} is not about the journal"),
         };

@@ -174,7 +174,7 @@ fn what_clients_invent_makes_no_new_series() {
 /// A request whose client goes away is no longer in flight, and is told apart.
 #[test]
 fn dropped_requests_are_counted() {
-    let app = env_server::app(env_server::ServerConfig::default());
+    let app = env_server::app(&env_server::ServerConfig::default()).expect("a server");
     let client = Client::of(app.clone());
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let name = "env_server_http_request_duration_seconds_count{method=\"POST\",route=\"/v1/envs\",status=\"dropped\"}";
@@ -195,4 +195,39 @@ fn dropped_requests_are_counted() {
     let after = Numbers::of(&client);
     assert_eq!(after.get("env_server_http_requests_in_flight"), 1.0);
     assert_eq!(after.get(name), 1.0);
+}
+
+/// What a journal holds is told, and what recovery plays again does not count as steps.
+#[test]
+fn a_journal_and_its_recovery_are_told() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let config = env_server::ServerConfig {
+        data_dir: Some(dir.path().to_owned()),
+        ..Default::default()
+    };
+    let client = Client::with(config.clone());
+    let create = json!({"spec_id": "MemoryTask-v0", "kwargs": {"delay": 4}});
+    assert_eq!(client.put("/v1/envs/e", create).status, 201);
+    client.post("/v1/envs/e/reset", json!({})).json();
+    client.post("/v1/envs/e/step", json!({"action": 0})).json();
+    let steps = "env_server_steps_total{spec=\"MemoryTask-v0\"}";
+    let before = Numbers::of(&client);
+    assert_eq!(before.get(steps), 1.0);
+    let appends = "env_server_journal_append_duration_seconds_count";
+    assert_eq!(before.get(appends), 3.0);
+    assert!(before.get("env_server_journal_records_total") >= 3.0);
+    assert!(before.get("env_server_journal_bytes") > 0.0);
+    assert_eq!(before.get("env_server_journal_failed"), 0.0);
+    drop(client);
+
+    let after = Numbers::of(&Client::with(config));
+    let found = |outcome: &str| {
+        after.get(&format!(
+            "env_server_recovered_environments{{outcome=\"{outcome}\"}}"
+        ))
+    };
+    assert_eq!((found("recovered"), found("lost")), (1.0, 0.0));
+    assert!(after.get("env_server_recovery_duration_seconds") > 0.0);
+    assert_eq!(after.get(steps), 0.0);
+    assert_eq!(after.get("env_server_lanes{spec=\"MemoryTask-v0\"}"), 1.0);
 }

@@ -35,7 +35,7 @@ impl Client {
     }
 
     pub fn with(config: ServerConfig) -> Self {
-        Client::of(env_server::app(config))
+        Client::of(env_server::app(&config).expect("a server"))
     }
 
     pub fn of(app: Router) -> Self {
