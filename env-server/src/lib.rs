@@ -9,6 +9,7 @@ pub mod environments;
 pub mod error;
 mod http;
 pub mod journal;
+pub mod observe;
 pub mod render;
 pub mod replay;
 mod server;

@@ -2,6 +2,7 @@
 
 mod codec;
 mod envs;
+mod metrics;
 mod openapi;
 mod operations;
 mod problem;
@@ -25,6 +26,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 use crate::config::ServerConfig;
 use crate::error::Error;
 use crate::journal::JournalConfig;
+use crate::observe::{Metrics, ObserveLayer, RecoveryFigures};
 use crate::session::recovery::Recovery;
 use crate::session::store::{Created, Owner, Store};
 use crate::session::{Answer, Creation, Kind, Operation, Reply, Session};
@@ -45,6 +47,8 @@ pub(crate) struct App {
     store: Store,
     max_body_bytes: usize,
     is_draining: AtomicBool,
+    /// Held while metrics are written.
+    scrape: tokio::sync::Mutex<()>,
 }
 
 type SharedApp = Arc<App>;
@@ -58,6 +62,11 @@ impl App {
                 let journal = JournalConfig::new(dir, config.durability);
                 let (store, recovery) = Store::open(config.limits, journal)?;
                 report(&recovery);
+                store.keeper().metrics().recovered(RecoveryFigures {
+                    took: recovery.took,
+                    recovered: recovery.environments as u64,
+                    lost: recovery.lost.len() as u64,
+                });
                 store
             }
         };
@@ -65,7 +74,13 @@ impl App {
             store,
             max_body_bytes: config.max_body_bytes,
             is_draining: AtomicBool::new(false),
+            scrape: tokio::sync::Mutex::default(),
         }))
+    }
+
+    /// Where what is done is counted.
+    pub(crate) fn metrics(&self) -> &Arc<Metrics> {
+        self.store.keeper().metrics()
     }
 
     /// Ends leases that have run out and keeps the journal small, until the server is gone.
@@ -242,6 +257,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 
 /// Everything the server answers.
 pub(crate) fn router(app: SharedApp, config: &ServerConfig) -> Router {
+    let observe = ObserveLayer::new(Arc::clone(app.metrics()));
     let (routes, document) = openapi::routes().split_for_parts();
     let docs = SwaggerUi::new("/docs")
         .url("/openapi.json", document)
@@ -252,4 +268,5 @@ pub(crate) fn router(app: SharedApp, config: &ServerConfig) -> Router {
         .layer(CatchPanicLayer::custom(problem::from_panic))
         .layer(DefaultBodyLimit::max(config.max_body_bytes))
         .layer(axum::middleware::from_fn(problem::write))
+        .layer(observe)
 }

@@ -15,7 +15,7 @@ use utoipa_axum::routes;
 
 use super::codec::{encoded, negotiate};
 use super::problem::Failure;
-use super::{SharedApp, envs, operations, specs, vector_envs};
+use super::{SharedApp, envs, metrics, operations, specs, vector_envs};
 use crate::render::{Format, render};
 use crate::session::Session;
 
@@ -70,6 +70,7 @@ pub(super) fn routes() -> OpenApiRouter<SharedApp> {
         .routes(routes!(operations::healthz))
         .routes(routes!(operations::readyz))
         .routes(routes!(operations::version))
+        .routes(routes!(metrics::scrape))
         .routes(routes!(operations::explain_problem))
 }
 
