@@ -171,6 +171,12 @@ impl<'a> Collector<'a> {
         rollout.cut_short =
             self.whole_episodes && max_steps < self.num_steps && ended.contains(&false);
         self.value_what_follows(policy, &mut rollout);
+        policy.core.settle(
+            batch,
+            &rollout.starts,
+            &rollout.ends,
+            &mut rollout.decisions,
+        );
         Ok(rollout)
     }
 

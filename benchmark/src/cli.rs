@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 
+use agent::lock::FolderLock;
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 
@@ -111,6 +112,16 @@ pub struct RunArgs {
     no_progress: bool,
 }
 
+/// A run's directory that this process has for itself, and what is to be run in it.
+pub struct OpenRun {
+    /// Where the run is kept.
+    pub directory: RunDirectory,
+    /// What is run.
+    pub config: RunConfig,
+    /// Held until the run has ended.
+    _lock: FolderLock,
+}
+
 /// What a run plays with: filled in by the program, or by a test.
 pub struct Equipment<'a> {
     /// Who trains and judges.
@@ -126,12 +137,8 @@ impl PlanArgs {
     /// that `--agents` may name beside the plan's rows.
     ///
     /// # Errors
-    /// When the plan is not sound or the directory cannot be written.
-    pub fn prepare(
-        &self,
-        arguments: &[String],
-        algorithms: &[&str],
-    ) -> anyhow::Result<(RunDirectory, RunConfig)> {
+    /// When the plan is not sound, the directory cannot be written, or another process runs in it.
+    pub fn prepare(&self, arguments: &[String], algorithms: &[&str]) -> anyhow::Result<OpenRun> {
         let mut plan = self
             .experiments
             .as_deref()
@@ -146,7 +153,7 @@ impl PlanArgs {
             .clone()
             .unwrap_or_else(|| started_at.replace(':', "-").replace('Z', ""));
         let directory = RunDirectory::new(self.out.join(&name));
-        directory.create()?;
+        let lock = directory.lock()?;
         let config = RunConfig {
             run: RunInfo {
                 name,
@@ -158,7 +165,11 @@ impl PlanArgs {
             plan,
         };
         directory.write_config(&config)?;
-        Ok((directory, config))
+        Ok(OpenRun {
+            directory,
+            config,
+            _lock: lock,
+        })
     }
 }
 
@@ -168,12 +179,10 @@ impl PlanArgs {
 ///
 /// # Errors
 /// When results cannot be read, kept or printed.
-pub fn run(
-    directory: &RunDirectory,
-    config: &RunConfig,
-    args: &RunArgs,
-    equipment: &Equipment<'_>,
-) -> anyhow::Result<ExitCode> {
+pub fn run(run: &OpenRun, args: &RunArgs, equipment: &Equipment<'_>) -> anyhow::Result<ExitCode> {
+    let OpenRun {
+        directory, config, ..
+    } = run;
     let workers = args.jobs.map_or_else(default_workers, |jobs| jobs as usize);
     let hidden = Display::hidden();
     let commit = git_commit();
@@ -221,11 +230,23 @@ pub fn run(
     Ok(ExitCode::SUCCESS)
 }
 
-/// The directory of an earlier run with its configuration.
+/// An earlier run, to be gone on with.
 ///
 /// # Errors
-/// When it is not a run's.
-pub fn reopen(run_directory: &Path) -> anyhow::Result<(RunDirectory, RunConfig)> {
+/// When the directory is not a run's, or another process runs in it.
+pub fn reopen(run_directory: &Path) -> anyhow::Result<OpenRun> {
+    // Before a lock is left in a directory that is not a run's.
+    let (directory, _) = look_into(run_directory)?;
+    let lock = directory.lock()?;
+    let (directory, config) = look_into(run_directory)?;
+    Ok(OpenRun {
+        directory,
+        config,
+        _lock: lock,
+    })
+}
+
+fn look_into(run_directory: &Path) -> anyhow::Result<(RunDirectory, RunConfig)> {
     let directory = RunDirectory::new(run_directory);
     let config = directory
         .read_config()
@@ -238,7 +259,7 @@ pub fn reopen(run_directory: &Path) -> anyhow::Result<(RunDirectory, RunConfig)>
 /// # Errors
 /// When the directory is not a run's or cannot be written.
 pub fn rewrite_report(run_directory: &Path) -> anyhow::Result<()> {
-    let (directory, config) = reopen(run_directory)?;
+    let (directory, config) = look_into(run_directory)?;
     let records = read_records(&directory.records())?;
     directory.write_report(&report::render(&records, &config)?)?;
     println!("{}", directory.report().display());

@@ -7,8 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use agent::algorithms::ALGORITHMS;
 use anyhow::Context as _;
 use benchmark::agent_contender::{AgentContender, check_servers};
-use benchmark::cli::{self, Cli, Equipment, INTERRUPTED, Subcommands};
-use benchmark::directory::{RunConfig, RunDirectory};
+use benchmark::cli::{self, Cli, Equipment, INTERRUPTED, OpenRun, Subcommands};
 use benchmark::embedded::EmbeddedServer;
 use clap::Parser as _;
 
@@ -30,25 +29,20 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Some(Subcommands::Resume { run_directory, run }) => {
             check_servers(&run.server)?;
-            let (directory, config) = cli::reopen(&run_directory)?;
-            compete(&directory, &config, &run)
+            compete(&cli::reopen(&run_directory)?, &run)
         }
         None => {
             // Before a directory is made for a run that could not begin.
             check_servers(&cli.run.server)?;
             let arguments: Vec<String> = std::env::args().skip(1).collect();
             let algorithms: Vec<&str> = ALGORITHMS.iter().map(|row| row.id).collect();
-            let (directory, config) = cli.plan.prepare(&arguments, &algorithms)?;
-            compete(&directory, &config, &cli.run)
+            let open = cli.plan.prepare(&arguments, &algorithms)?;
+            compete(&open, &cli.run)
         }
     }
 }
 
-fn compete(
-    directory: &RunDirectory,
-    config: &RunConfig,
-    args: &cli::RunArgs,
-) -> anyhow::Result<ExitCode> {
+fn compete(run: &OpenRun, args: &cli::RunArgs) -> anyhow::Result<ExitCode> {
     let stop = stop_on_interrupt()?;
     let embedded = match args.server.as_slice() {
         [] => Some(EmbeddedServer::start().context("cannot start an environment server")?),
@@ -63,7 +57,7 @@ fn compete(
         servers: &servers,
         stop: &stop,
     };
-    cli::run(directory, config, args, &equipment)
+    cli::run(run, args, &equipment)
 }
 
 /// The flag that Ctrl-C (or a request to terminate) sets. Asked a second time, the program leaves at once: what has

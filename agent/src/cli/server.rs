@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use agent::checkpoint::Checkpoint;
 use agent::env::remote::{RemoteEnvConfig, RemoteVectorEnv, RetryPolicy};
+use agent::evaluate::EvaluationEnv;
 use clap::Args;
 use serde_json::{Map, Value};
 
@@ -74,6 +76,25 @@ impl Servers {
             num_envs,
             retry: self.retry,
         })?)
+    }
+
+    /// Creates environments to evaluate a checkpoint's agent in, with these arguments laid over training's.
+    ///
+    /// # Errors
+    /// As [`Servers::connect`].
+    pub fn evaluation_env(
+        &self,
+        checkpoint: &Checkpoint,
+        env_args: &[(String, Value)],
+        num_envs: usize,
+    ) -> anyhow::Result<EvaluationEnv> {
+        Ok(EvaluationEnv::connect(
+            &checkpoint.config.env,
+            &env_args.iter().cloned().collect(),
+            num_envs,
+            &self.urls,
+            self.retry,
+        )?)
     }
 }
 

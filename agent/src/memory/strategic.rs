@@ -15,7 +15,7 @@
 use rand::RngExt;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-use super::retention::{self, OfferedEntries};
+use super::retention::{self, OfferedEntries, fate};
 use super::{
     Array, CoreContext, CoreStep, MemoryContents, MemoryCore, Segment, SlotContents, State,
     Unrolled,
@@ -189,8 +189,9 @@ impl Strategic {
         state.arrays[array::ATTENTION].row_mut(lane).fill(0.0);
     }
 
-    /// What learning must know of a step: the slots' origins (-1 for empty), then the key that the entry will have.
-    fn record(&self, state: &State, lane: usize, decisions: &mut Vec<i32>) {
+    /// What learning must know of a step: the slots' origins (-1 for empty), then the entry's fate, of which the key is
+    /// known.
+    fn record(&self, state: &State, lane: usize, key: f32, decisions: &mut Vec<i32>) {
         let written = state.arrays[array::WRITTEN].row(lane);
         let origin = state.arrays[array::ORIGIN].row(lane);
         decisions.extend(
@@ -199,6 +200,10 @@ impl Strategic {
                 .zip(origin)
                 .map(|(&w, &o)| if w == EMPTY { -1 } else { o as i32 }),
         );
+        let mut fate = [0; fate::WIDTH];
+        fate[fate::KEY] = key.to_bits() as i32;
+        fate[fate::END] = -1;
+        decisions.extend(fate);
     }
 
     /// Offers an entry to a lane's slots.
@@ -275,7 +280,7 @@ impl Strategic {
     /// first, -1 for empty.
     fn pool_index(&self, segment: &Segment<'_>, carried: usize) -> Vec<i32> {
         let width = self.decision_width();
-        let mut index = Vec::with_capacity(segment.decisions.len());
+        let mut index = Vec::with_capacity(segment.starts.len() * (self.slots + 1));
         for (row, decisions) in segment.decisions.chunks_exact(width).enumerate() {
             let lane = row % segment.batch;
             index.push(0);
@@ -324,7 +329,7 @@ impl Strategic {
             losses.push(("usefulness_loss", self.retention_coef, loss));
         }
         if self.score_coef > 0.0 {
-            let offered = OfferedEntries::of(segment, self.decision_width(), self.slots);
+            let offered = OfferedEntries::of(segment, self.decision_width());
             let rows: Vec<u32> = (0..segment.starts.len())
                 .map(|row| (carried + row) as u32)
                 .collect();
@@ -349,7 +354,7 @@ impl MemoryCore for Strategic {
     }
 
     fn decision_width(&self) -> usize {
-        self.slots + 1
+        self.slots + fate::WIDTH
     }
 
     fn initial_state(&self, batch: usize) -> State {
@@ -413,10 +418,9 @@ impl MemoryCore for Strategic {
                 gate: gates[lane],
                 noise: noise.unwrap_or(0.0),
             };
-            self.record(state, lane, &mut decisions);
             // Without noise nothing was chosen: the score-function term has nothing to credit.
             let key = noise.map_or(f32::NAN, |noise| offer.usefulness + noise);
-            decisions.push(key.to_bits() as i32);
+            self.record(state, lane, key, &mut decisions);
             self.write(state, lane, &offer);
         }
         for clock in [array::AGE, array::CLOCK] {
@@ -425,6 +429,13 @@ impl MemoryCore for Strategic {
         CoreStep {
             features,
             decisions,
+        }
+    }
+
+    fn settle(&self, batch: usize, starts: &[bool], ends: &[bool], decisions: &mut [i32]) {
+        if self.learn_retention && self.score_coef > 0.0 {
+            let width = self.decision_width();
+            retention::settle(batch, starts, ends, decisions, width, self.slots);
         }
     }
 
