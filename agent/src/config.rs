@@ -467,7 +467,7 @@ pub enum ConfigError {
     #[error("an option drawn for each rollout needs whole_episodes: set --whole-episodes")]
     DrawsNeedWholeEpisodes,
     /// Nobody said which algorithm.
-    #[error("which algorithm? There are {known}")]
+    #[error("which algorithm? Name one of them with --algorithm: {known}")]
     NoAlgorithm {
         /// The ids there are.
         known: String,

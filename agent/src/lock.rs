@@ -23,13 +23,13 @@ impl FolderLock {
     /// folder or the file cannot be made.
     pub fn take(directory: &Path) -> Result<Self, LockError> {
         let path = directory.join(Self::FILE);
-        fs::create_dir_all(directory).map_err(|source| LockError::Io {
+        fs::create_dir_all(directory).map_err(|reason| LockError::Io {
             path: directory.to_owned(),
-            source,
+            reason,
         })?;
-        let io = |source| LockError::Io {
+        let io = |reason| LockError::Io {
             path: path.clone(),
-            source,
+            reason,
         };
         let file = File::options()
             .create(true)
@@ -64,12 +64,12 @@ pub enum LockError {
         directory: PathBuf,
     },
     /// The file system.
-    #[error("cannot write {}: {source}", path.display())]
+    #[error("cannot write {}: {reason}", path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
         /// What the system says.
-        source: io::Error,
+        reason: io::Error,
     },
 }
 

@@ -1,6 +1,7 @@
 //! The command line: arguments, and what is printed while a run goes on.
 
-use std::path::{Path, PathBuf};
+use std::io::Write as _;
+use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 
@@ -12,7 +13,7 @@ use crate::contender::Contender;
 use crate::directory::{RunConfig, RunDirectory, RunInfo};
 use crate::error::Error;
 use crate::plan::Plan;
-use crate::progress::Display;
+use crate::progress::{Display, tell};
 use crate::records::{git_commit, read_records};
 use crate::runner::{Event, Runner, now};
 use crate::{json, report, table};
@@ -91,7 +92,7 @@ pub struct PlanArgs {
     #[arg(long, value_name = "DIR", default_value = "runs")]
     out: PathBuf,
     /// The run's name; one that exists is gone on with [default: the time].
-    #[arg(long)]
+    #[arg(long, value_parser = run_name)]
     name: Option<String>,
 }
 
@@ -206,13 +207,13 @@ pub fn run(run: &OpenRun, args: &RunArgs, equipment: &Equipment<'_>) -> anyhow::
     display.end();
     let ending = ending?;
     directory.write_report(&report::render(&ending.records, config)?)?;
-    eprintln!("report: {}", directory.report().display());
+    tell(&format!("report: {}", directory.report().display()));
     if ending.remaining > 0 {
         let resume = shlex::try_join(["resume", &directory.path().to_string_lossy()])?;
-        eprintln!(
+        tell(&format!(
             "stopped with {} of {jobs} jobs to do; go on with: {PROGRAM} {resume}",
             ending.remaining
-        );
+        ));
         return Ok(ExitCode::from(INTERRUPTED));
     }
     let failed = ending
@@ -221,10 +222,11 @@ pub fn run(run: &OpenRun, args: &RunArgs, equipment: &Equipment<'_>) -> anyhow::
         .filter(|record| record.failure().is_some())
         .count();
     if failed > 0 {
-        eprintln!(
-            "{failed} rows failed; their reasons are in the report and in {}",
+        let rows = if failed == 1 { "row" } else { "rows" };
+        tell(&format!(
+            "{failed} {rows} failed; the reasons are in the report and in {}",
             directory.records().display()
-        );
+        ));
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
@@ -262,7 +264,7 @@ pub fn rewrite_report(run_directory: &Path) -> anyhow::Result<()> {
     let (directory, config) = look_into(run_directory)?;
     let records = read_records(&directory.records())?;
     directory.write_report(&report::render(&records, &config)?)?;
-    println!("{}", directory.report().display());
+    let _ = writeln!(std::io::stdout(), "{}", directory.report().display());
     Ok(())
 }
 
@@ -282,6 +284,17 @@ fn show(
             }
             directory.write_report(&report::render(records, config)?)
         }
+    }
+}
+
+/// A run's name: a directory within `--out`.
+fn run_name(text: &str) -> Result<String, String> {
+    let mut parts = Path::new(text).components();
+    match (parts.next(), parts.next()) {
+        (Some(Component::Normal(name)), None) if name == text => Ok(text.to_owned()),
+        _ => Err(
+            "a name has no `/` and is neither `.` nor `..`; --out says where runs are kept".into(),
+        ),
     }
 }
 

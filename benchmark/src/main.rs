@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use benchmark::agent_contender::{AgentContender, check_servers};
 use benchmark::cli::{self, Cli, Equipment, INTERRUPTED, OpenRun, Subcommands};
 use benchmark::embedded::EmbeddedServer;
+use benchmark::progress::tell;
 use clap::Parser as _;
 
 #[global_allocator]
@@ -16,7 +17,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     run(Cli::parse()).unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
+        tell(&format!("error: {}", format!("{error:#}").trim_end()));
         ExitCode::FAILURE
     })
 }
@@ -69,7 +70,7 @@ fn stop_on_interrupt() -> anyhow::Result<Arc<AtomicBool>> {
         if flag.swap(true, Ordering::Relaxed) {
             std::process::exit(i32::from(INTERRUPTED));
         }
-        eprintln!("\nstopping as soon as what is learned is kept; Ctrl-C again leaves at once");
+        tell("\nstopping as soon as what is learned is kept; Ctrl-C again leaves at once");
     })
     .context("cannot handle Ctrl-C")?;
     Ok(stop)

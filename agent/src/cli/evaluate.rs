@@ -35,7 +35,7 @@ pub struct EvaluateArgs {
     /// A checkpoint, or a run's folder
     #[arg(long, value_name = "PATH|DIR")]
     checkpoint: PathBuf,
-    /// Episodes in each mode, played side by side
+    /// Episodes in each mode, played side by side, each in an environment of its own
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     episodes: u32,
     /// Argument of the environment that differs from training's, e.g. delay=65536; repeatable

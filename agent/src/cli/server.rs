@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use agent::checkpoint::Checkpoint;
+use agent::env::EnvError;
 use agent::env::remote::{RemoteEnvConfig, RemoteVectorEnv, RetryPolicy};
 use agent::evaluate::EvaluationEnv;
 use clap::Args;
@@ -88,13 +89,19 @@ impl Servers {
         env_args: &[(String, Value)],
         num_envs: usize,
     ) -> anyhow::Result<EvaluationEnv> {
-        Ok(EvaluationEnv::connect(
+        EvaluationEnv::connect(
             &checkpoint.config.env,
             &env_args.iter().cloned().collect(),
             num_envs,
             &self.urls,
             self.retry,
-        )?)
+        )
+        .map_err(|error| match &error {
+            EnvError::Refused { code, .. } if code == "invalid-num-envs" => anyhow::anyhow!(
+                "{num_envs} episodes are too many to be played side by side: {error}"
+            ),
+            _ => error.into(),
+        })
     }
 }
 
