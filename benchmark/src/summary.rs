@@ -222,11 +222,14 @@ impl AgentSummary<'_> {
                 Verdict::Partly
             };
         }
-        match (at_bar(Mode::Scrambled), at_bar(Mode::Emptied)) {
-            (_, true) => Verdict::NotNeeded,
-            (true, false) if lost => Verdict::Remembers,
-            (true, false) => Verdict::Partly,
-            (false, false) => Verdict::ActionTrail,
+        // A trail of actions is no memory: emptying what an agent without one lacks takes nothing from it. A task that
+        // cannot be scrambled says nothing of trails.
+        let trail = mean(Mode::Scrambled).is_some() && !at_bar(Mode::Scrambled);
+        match (trail, at_bar(Mode::Emptied)) {
+            (true, _) => Verdict::ActionTrail,
+            (false, true) => Verdict::NotNeeded,
+            (false, false) if lost => Verdict::Remembers,
+            (false, false) => Verdict::Partly,
         }
     }
 }
@@ -246,6 +249,7 @@ mod tests {
     fn verdicts() {
         assert_eq!(verdict([1.0, 0.98, 0.99, 0.02]), Verdict::Remembers);
         assert_eq!(verdict([1.0, 0.98, -0.04, 0.02]), Verdict::ActionTrail);
+        assert_eq!(verdict([1.0, 0.98, -0.04, 1.0]), Verdict::ActionTrail);
         assert_eq!(verdict([1.0, 1.0, 1.0, 0.99]), Verdict::NotNeeded);
         assert_eq!(verdict([0.6, 0.5, 0.6, 0.0]), Verdict::Partly);
         assert_eq!(verdict([1.0, 1.0, 1.0, 0.4]), Verdict::Partly);

@@ -43,7 +43,7 @@ A TOML file has the flags' names as keys, with `_` for `-`:
   learning_rate = 0.003
 
 DIR gets config.toml (everything resolved), checkpoint.safetensors, best.safetensors, metrics.jsonl, run.json (its
-clock) and event files for TensorBoard. The exit status is 130 after Ctrl-C."
+clock), event files for TensorBoard, and run.lock, which keeps a second process out. The exit status is 130 after Ctrl-C."
 )]
 pub struct TrainArgs {
     /// What learns: an id that `agent list` shows
