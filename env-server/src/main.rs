@@ -3,15 +3,16 @@
 mod cli;
 
 use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
 use env_server::environments::registry;
-use env_server::{run, verify};
+use env_server::{Error, replay, run, verify};
 use tokio::net::TcpListener;
 
-use cli::{Cli, Command, ServeArgs, SpecsArgs, VerifyArgs};
+use cli::{Cli, Command, ReplayArgs, ServeArgs, SpecsArgs, VerifyArgs};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => serve(&args),
         Command::Specs(args) => specs(&args),
         Command::Verify(args) => return verify_files(&args),
+        Command::Replay(args) => return replay_files(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -86,19 +88,49 @@ fn specs(args: &SpecsArgs) -> anyhow::Result<()> {
 }
 
 fn verify_files(args: &VerifyArgs) -> ExitCode {
+    each_file(&args.files, |path| {
+        let report = verify::verify_file(path)?;
+        let name = path.display();
+        for difference in &report.differences {
+            eprintln!("{name}:{}: {}", difference.line, difference.detail);
+        }
+        let untold = report.num_differences - report.differences.len();
+        if untold > 0 {
+            eprintln!("{name}: and {untold} more");
+        }
+        let differences = match report.num_differences {
+            0 => "all equal".to_owned(),
+            n => format!("{n} differences"),
+        };
+        let (episodes, steps) = (report.episodes, report.steps);
+        println!("{name}: {episodes} episodes, {steps} steps, {differences}");
+        Ok(report.num_differences == 0)
+    })
+}
+
+fn replay_files(args: &ReplayArgs) -> ExitCode {
+    each_file(&args.files, |path| {
+        let replayed = replay::replay_file(path)?;
+        let (operations, steps) = (replayed.operations, replayed.steps);
+        println!(
+            "{}: {operations} operations, {steps} steps, all equal",
+            path.display()
+        );
+        Ok(true)
+    })
+}
+
+/// Succeeds when `check` finds every file good; one that is not does not keep others from being
+/// checked.
+fn each_file(files: &[PathBuf], check: impl Fn(&Path) -> Result<bool, Error>) -> ExitCode {
     let mut outcome = ExitCode::SUCCESS;
-    for path in &args.files {
-        match verify::verify_file(path) {
-            Ok(verified) => println!(
-                "{}: {} episodes, {} steps, all equal",
-                path.display(),
-                verified.episodes,
-                verified.steps
-            ),
-            Err(error) => {
-                eprintln!("error: {error}");
-                outcome = ExitCode::FAILURE;
-            }
+    for path in files {
+        let is_good = check(path).unwrap_or_else(|error| {
+            eprintln!("error: {error}");
+            false
+        });
+        if !is_good {
+            outcome = ExitCode::FAILURE;
         }
     }
     outcome
