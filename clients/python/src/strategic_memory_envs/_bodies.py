@@ -37,7 +37,7 @@ def check_seed(seed: Any) -> int:
     """The seed as the wire has it.
 
     Raises:
-        ValueError: when it is not an integer from 0 to 2^64 − 1.
+        ValueError: when it is not an integer from 0 to 2^64 - 1.
     """
     number = operator.index(seed)
     if not 0 <= number < 1 << 64:
@@ -45,9 +45,7 @@ def check_seed(seed: Any) -> int:
     return number
 
 
-def creation(
-    spec_id: str, kwargs: Mapping[str, Any], ttl_s: float | None, **fields: Any
-) -> Fields:
+def creation(spec_id: str, kwargs: Mapping[str, Any], ttl_s: float | None, **fields: Any) -> Fields:
     """The body that creates an environment."""
     body: Fields = {"spec_id": spec_id, "kwargs": dict(kwargs), **fields}
     if ttl_s is not None:
@@ -210,7 +208,7 @@ class Vector:
             if key == "final_obs":
                 batch = self._decode(value)
                 final = np.full(self.num_envs, None, dtype=object)
-                for lane in np.flatnonzero(self._per_lane(infos["_final_obs"], _BOOL)):
+                for lane in np.flatnonzero(self._per_lane(infos["_final_obs"], _BOOL)).tolist():
                     final[lane] = row(self.single_observation_space, batch, lane)
                 read[key] = final
             else:

@@ -32,18 +32,22 @@ WIRE_DTYPES: dict[str, np.dtype[Any]] = {
 }
 """Element types on the wire, little-endian."""
 
+_WIRE_NAMES = {np.dtype(name): name for name in WIRE_DTYPES}
+
 
 def _to_msgpack(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, np.ndarray):
-        name = value.dtype.name
-        if name not in WIRE_DTYPES:
-            raise TypeError(f"arrays of {name} cannot be sent")
+        name = _WIRE_NAMES.get(value.dtype.newbyteorder("="))
+        if name is None:
+            raise TypeError(f"arrays of {value.dtype} cannot be sent")
         if value.ndim == 0:
             return value.item()
         data = value.astype(WIRE_DTYPES[name], copy=False).tobytes()
         return {"dtype": name, "shape": value.shape, "data": data}
+    if isinstance(value, int):
+        raise OverflowError  # As for numbers that msgpack itself finds too large.
     raise TypeError(f"{type(value).__name__} cannot be sent: {value!r}"[:200])
 
 
@@ -104,9 +108,8 @@ class Codec:
 def array_from(value: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
     """An array of its own, writable and in native byte order, from either encoding."""
     if type(value) is dict:
-        flat = np.frombuffer(value["data"], WIRE_DTYPES[value["dtype"]]).astype(dtype)
-        shape = value["shape"]
-        return flat if len(shape) == 1 and shape[0] == len(flat) else flat.reshape(shape)
+        received = np.frombuffer(value["data"], WIRE_DTYPES[value["dtype"]])
+        return received.reshape(value["shape"]).astype(dtype)
     return np.array(value, dtype)
 
 

@@ -108,6 +108,8 @@ class Head(NamedTuple):
     is_chunked: bool
     closes: bool
     """Whether the connection cannot be used again."""
+    media_type: str
+    """Content type without parameters, in lower case."""
 
 
 class Reply(NamedTuple):
@@ -120,11 +122,6 @@ class Reply(NamedTuple):
     def status(self) -> int:
         """HTTP status."""
         return self.head.status
-
-    @property
-    def media_type(self) -> str:
-        """Content type without parameters, in lower case."""
-        return self.head.headers.get("content-type", "").split(";")[0].strip().lower()
 
 
 def parse_head(data: bytes) -> Head:
@@ -163,7 +160,9 @@ def parse_head(data: bytes) -> Head:
         length = int(text)
     connection = headers.get("connection", "").lower()
     closes = "close" in connection or (version == "HTTP/1.0" and "keep-alive" not in connection)
-    return Head(status, headers, length, is_chunked, closes or (length is None and not is_chunked))
+    media_type = headers.get("content-type", "").split(";")[0].strip().lower()
+    closes = closes or (length is None and not is_chunked)
+    return Head(status, headers, length, is_chunked, closes, media_type)
 
 
 class ReplyReader:

@@ -6,8 +6,9 @@ import logging
 import ssl
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from gymnasium.error import ClosedEnvironmentError
 
@@ -18,6 +19,7 @@ from ._retry import Attempts, RetryPolicy, doubt_about, problem_of, retry_after_
 from ._session import Session
 from .errors import ProtocolError, ServerProblem, StrategicMemoryError
 
+_T = TypeVar("_T")
 _log = logging.getLogger("strategic_memory_envs")
 
 OPEN_PATIENCE_S = 10.0
@@ -94,15 +96,18 @@ class Remote:
         if not self._is_open:
             raise ClosedEnvironmentError("the environment has been closed")
 
-    def open(self, creation: dict[str, Any]) -> dict[str, Any]:
-        """Creates it, or finds it as it was created before; gives its description."""
+    def open(self, creation: dict[str, Any], read: Callable[[dict[str, Any]], _T]) -> _T:
+        """Creates it, or finds it as it was created before; gives its description as read."""
         session = self.session
         request = session.put.render(session.codec.dumps(creation))
-        policy = opening(self._retry)
-        reply = send(self._connection, request, session.put.name, policy)
-        description = session.accept(reply)
-        self._is_open = True
-        return description
+        try:
+            reply = send(self._connection, request, session.put.name, opening(self._retry))
+            description = session.accept(reply)
+            self._is_open = True
+            return read(description)
+        except BaseException:
+            self.abandon()
+            raise
 
     def operate(self, template: Template, fields: dict[str, Any]) -> dict[str, Any]:
         """Applies an operation once and gives the body of its reply."""
@@ -130,8 +135,8 @@ class Remote:
             reply = self._send(template.render(b""), template)
             if reply.status >= 300:
                 raise problem_of(reply)
-            if reply.media_type != accept:
-                raise ProtocolError(f"the picture is {reply.media_type}, not {accept}")
+            if reply.head.media_type != accept:
+                raise ProtocolError(f"the picture is {reply.head.media_type}, not {accept}")
             return bytes(reply.body)
 
     def close(self) -> None:
@@ -151,13 +156,13 @@ class Remote:
                 self._connection.drop()
 
     def abandon(self) -> None:
-        """Closes it if that takes no effort: for the garbage collector."""
-        if self.is_foreign or not self._is_open:
+        """Closes it if that takes no effort: for the garbage collector and after a failure."""
+        if self.is_foreign:
             return
-        self._is_open = False
+        was_open, self._is_open = self._is_open, False
         connection = self._connection
         try:
-            if connection.is_open:
+            if was_open and connection.is_open:
                 connection.set_timeout(1.0)
                 connection.exchange(self.session.delete.render(b""))
         except (OSError, ProtocolError):

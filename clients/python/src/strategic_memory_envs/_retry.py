@@ -34,7 +34,7 @@ class RetryPolicy:
 def problem_of(reply: Reply) -> ServerProblem:
     """The exception that an error reply stands for, also when it is not a problem document."""
     problem: dict[str, Any] = {}
-    if reply.media_type == _PROBLEM:
+    if reply.head.media_type == _PROBLEM:
         try:
             document = json.loads(bytes(reply.body))
         except ValueError:

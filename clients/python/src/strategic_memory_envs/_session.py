@@ -33,7 +33,8 @@ class Session:
         self.env_id = str(uuid.uuid4()) if env_id is None else env_id
         if not _ENV_ID.fullmatch(self.env_id):
             raise ValueError(
-                f"the id {self.env_id!r} is not 1 to 64 of A-Z a-z 0-9 . _ - after a letter or digit"
+                f"the id {self.env_id!r} is not 1 to 64 of A-Z a-z 0-9 . _ - that begin with a "
+                "letter or digit"
             )
         self.seq = 0
         self.in_doubt: bytes | None = None
@@ -105,7 +106,7 @@ class Session:
         """
         if reply.status >= 300:
             raise problem_of(reply)
-        media_type = reply.media_type
+        media_type = reply.head.media_type
         if media_type != self.codec.content_type:
             raise ProtocolError(f"the reply is {media_type or 'of no type'}")
         return self.codec.loads(reply.body)

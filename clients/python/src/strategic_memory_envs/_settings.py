@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from ._codec import Encoding
@@ -28,9 +29,7 @@ def check_render_mode(render_mode: str | None) -> None:
         raise ValueError(f"render_mode is one of {RENDER_MODES} or None, not {render_mode!r}")
 
 
-def join_kwargs(
-    env_kwargs: Mapping[str, Any] | None, kwargs: Mapping[str, Any]
-) -> dict[str, Any]:
+def join_kwargs(env_kwargs: Mapping[str, Any] | None, kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments of the environment, however they were given."""
     joined = dict(env_kwargs or {})
     for name, value in kwargs.items():
@@ -40,28 +39,20 @@ def join_kwargs(
     return joined
 
 
+@dataclass(frozen=True)
 class Settings:
-    """How to reach a server. Everything but `server` has a sensible default."""
+    """How to reach a server."""
 
-    __slots__ = ("encoding", "retry", "server", "ssl_context", "timeout_s", "token")
+    server: str | None
+    token: str | None
+    timeout_s: float
+    retry: RetryPolicy
+    encoding: Encoding
+    ssl_context: ssl.SSLContext | None
 
-    def __init__(
-        self,
-        server: str | None,
-        token: str | None,
-        timeout_s: float,
-        retry: RetryPolicy | None,
-        encoding: Encoding,
-        ssl_context: ssl.SSLContext | None,
-    ) -> None:
-        if timeout_s <= 0:
+    def __post_init__(self) -> None:
+        if self.timeout_s <= 0:
             raise ValueError("timeout_s must be greater than 0")
-        self.server = server
-        self.token = token
-        self.timeout_s = timeout_s
-        self.retry = retry or RetryPolicy()
-        self.encoding = encoding
-        self.ssl_context = ssl_context
 
     def session(self, kind: Kind, env_id: str | None) -> tuple[Endpoint, Session]:
         """A place for an environment on the server, which is started if there is none."""

@@ -106,9 +106,7 @@ def encoder(space: spaces.Space[Any], num_envs: int | None = None) -> Encoder:
         return lambda action: {key: encode(action[key]) for key, encode in named.items()}
     if isinstance(space, spaces.Tuple):
         ordered = [encoder(inner, num_envs) for inner in space.spaces]
-        return lambda action: [
-            encode(entry) for encode, entry in zip(ordered, action, strict=True)
-        ]
+        return lambda action: [encode(entry) for encode, entry in zip(ordered, action, strict=True)]
     if isinstance(space, spaces.Discrete) and num_envs is None:
         return _encode_number
     return np.asarray
@@ -127,4 +125,6 @@ def row(space: spaces.Space[Any], batch: Any, index: int) -> Any:
         return {key: row(inner, batch[key], index) for key, inner in space.spaces.items()}
     if isinstance(space, spaces.Tuple):
         return tuple(row(inner, part, index) for inner, part in zip(space, batch, strict=True))
-    return batch[index]
+    # An element without dimensions is an array too, but for Discrete, where it is a number.
+    is_number = isinstance(space, spaces.Discrete)
+    return batch[index] if is_number else np.asarray(batch[index])

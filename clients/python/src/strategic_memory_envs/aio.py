@@ -13,7 +13,16 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from . import _process, _settings
-from ._bodies import Fields, Info, Single, StepResult, Vector, VectorStepResult, creation
+from ._bodies import (
+    Fields,
+    Info,
+    Single,
+    StepResult,
+    Vector,
+    VectorStepResult,
+    check_seed,
+    creation,
+)
 from ._codec import Encoding
 from ._http import Endpoint, Reply, ReplyReader, Template
 from ._remote import CLOSE_POLICY, opening
@@ -82,7 +91,8 @@ class _Channel(asyncio.BufferedProtocol):
 
     async def exchange(self, request: bytes, timeout_s: float) -> Reply:
         assert self._transport is not None
-        waiter = self._waiter = self._loop.create_future()
+        waiter: asyncio.Future[Reply] = self._loop.create_future()
+        self._waiter = waiter
         silence = TimeoutError(f"no reply for {timeout_s} s")
         alarm = self._loop.call_later(timeout_s, self._fail, silence)
         try:
@@ -136,18 +146,21 @@ class _AsyncRemote(Generic[_Bodies]):
         Raises:
             ServerProblem, ServerUnreachable, LocalServerError: as for `RemoteEnv`.
         """
-        if self._session is None:
-            settings = self._settings
-            # It may have to start a server, which takes a moment.
-            self._endpoint, self._session = await asyncio.to_thread(
-                settings.session, self._kind, self._env_id
-            )
         session = self._session
+        if session is None:
+            # It may have to start a server, which takes a moment.
+            place = await asyncio.to_thread(self._settings.session, self._kind, self._env_id)
+            self._endpoint, session = place
+            self._session = session
         template = session.put
         request = template.render(session.codec.dumps(self._wanted))
         async with self._lock:
-            reply = await self._send(request, template, opening(self._settings.retry))
-            self._read_description(session.accept(reply))
+            try:
+                reply = await self._send(request, template, opening(self._settings.retry))
+                self._read_description(session.accept(reply))
+            except BaseException:
+                self._drop()
+                raise
             self._is_open = True
         return self
 
@@ -164,8 +177,11 @@ class _AsyncRemote(Generic[_Bodies]):
             except (OSError, ServerProblem, ProtocolError):
                 pass  # It ends with its lease.
             finally:
-                if self._channel is not None:
-                    self._channel.drop()
+                self._drop()
+
+    def _drop(self) -> None:
+        if self._channel is not None:
+            self._channel.drop()
 
     async def __aenter__(self: _Self) -> _Self:
         return await self.open()
@@ -253,8 +269,8 @@ class _AsyncRemote(Generic[_Bodies]):
             reply = await self._send(template.render(b""), template, self._settings.retry)
             if reply.status >= 300:
                 raise problem_of(reply)
-            if reply.media_type != accept:
-                raise ProtocolError(f"the picture is {reply.media_type}, not {accept}")
+            if reply.head.media_type != accept:
+                raise ProtocolError(f"the picture is {reply.head.media_type}, not {accept}")
             return read_picture(bytes(reply.body), self.render_mode)
 
 
@@ -284,8 +300,8 @@ class AsyncRemoteEnv(_AsyncRemote[Single]):
     ) -> None:
         wanted = creation(spec_id, _settings.join_kwargs(env_kwargs, kwargs), ttl_s)
         if seed is not None:
-            wanted["seed"] = seed
-        settings = Settings(server, token, timeout_s, retry, encoding, ssl_context)
+            wanted["seed"] = check_seed(seed)
+        settings = Settings(server, token, timeout_s, retry or RetryPolicy(), encoding, ssl_context)
         super().__init__(settings, "envs", env_id, render_mode, wanted)
 
     def _read_description(self, description: Fields) -> None:
@@ -342,7 +358,7 @@ class AsyncRemoteVectorEnv(_AsyncRemote[Vector]):
             seed=seed,
             ttl_s=ttl_s,
         )
-        settings = Settings(server, token, timeout_s, retry, encoding, ssl_context)
+        settings = Settings(server, token, timeout_s, retry or RetryPolicy(), encoding, ssl_context)
         super().__init__(settings, "vector-envs", env_id, render_mode, wanted)
 
     def _read_description(self, description: Fields) -> None:

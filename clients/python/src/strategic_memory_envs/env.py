@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _png, _settings
-from ._bodies import Info, Single, StepResult, creation
+from ._bodies import Info, Single, StepResult, check_seed, creation
 from ._codec import Encoding
 from ._remote import Remote
 from ._retry import RetryPolicy
@@ -72,10 +72,10 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
     ) -> None:
         _settings.check_render_mode(render_mode)
         self.render_mode = render_mode
-        settings = Settings(server, token, timeout_s, retry, encoding, ssl_context)
+        settings = Settings(server, token, timeout_s, retry or RetryPolicy(), encoding, ssl_context)
         wanted = creation(spec_id, _settings.join_kwargs(env_kwargs, kwargs), ttl_s)
         if seed is not None:
-            wanted["seed"] = seed
+            wanted["seed"] = check_seed(seed)
         endpoint, session = settings.session("envs", env_id)
         remote = Remote(
             endpoint,
@@ -84,8 +84,8 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
             retry=settings.retry,
             ssl_context=ssl_context,
         )
-        self._bodies = Single(remote.open(wanted))
         self._remote = remote
+        self._bodies = remote.open(wanted, Single)
         self._operate = remote.operate
         self._reset, self._step = session.reset, session.step
         self.observation_space = self._bodies.observation_space
@@ -124,7 +124,7 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
         bodies = self._bodies
         return bodies.read_step(self._operate(self._step, bodies.step_fields(action)))
 
-    def render(self) -> str | NDArray[np.uint8] | None:  # type: ignore[override]
+    def render(self) -> str | NDArray[np.uint8] | None:
         """A picture of the present state, as `render_mode` says."""
         return picture(self._remote, self.render_mode)
 

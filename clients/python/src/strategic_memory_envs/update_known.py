@@ -1,4 +1,4 @@
-"""Writes `_known.py` from the catalogue of a server: `python -m strategic_memory_envs.update_known`."""
+"""Writes `_known.py` from a server's catalogue: `python -m strategic_memory_envs.update_known`."""
 
 from __future__ import annotations
 

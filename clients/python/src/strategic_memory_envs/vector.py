@@ -39,8 +39,10 @@ def vector_creation(
         autoreset_mode=AutoresetMode(autoreset_mode).value,
     )
     if seed is not None:
-        is_list = isinstance(seed, Sequence)
-        wanted["seed"] = [check_seed(each) for each in seed] if is_list else check_seed(seed)
+        if isinstance(seed, Sequence):
+            wanted["seed"] = [check_seed(each) for each in seed]
+        else:
+            wanted["seed"] = check_seed(seed)
     return wanted
 
 
@@ -81,7 +83,7 @@ class RemoteVectorEnv(gymnasium.vector.VectorEnv[Any, Any, NDArray[Any]]):
     ) -> None:
         _settings.check_render_mode(render_mode)
         self.render_mode = render_mode
-        settings = Settings(server, token, timeout_s, retry, encoding, ssl_context)
+        settings = Settings(server, token, timeout_s, retry or RetryPolicy(), encoding, ssl_context)
         wanted = vector_creation(
             spec_id,
             num_envs,
@@ -98,8 +100,8 @@ class RemoteVectorEnv(gymnasium.vector.VectorEnv[Any, Any, NDArray[Any]]):
             retry=settings.retry,
             ssl_context=ssl_context,
         )
-        bodies = self._bodies = Vector(remote.open(wanted))
         self._remote = remote
+        bodies = self._bodies = remote.open(wanted, Vector)
         self._operate = remote.operate
         self._reset, self._step = session.reset, session.step
         self.num_envs = bodies.num_envs
