@@ -136,6 +136,8 @@ def test_seeds_for_some_lanes_only(server: str) -> None:
     remote = sme.RemoteVectorEnv("MemoryTask-v0", 4, server=server, delay=2, difficulty=1)
     local = SyncVectorEnv([lambda: MemoryTask(2, 1)] * 4)
     seeds = [1, None, 2, None]
+    given = np.array([4, 5, 4, 5])
+    assert data_equivalence(remote.reset(seed=given), local.reset(seed=given.tolist()))
     for envs in (remote, local):
         envs.reset(seed=3)
     assert data_equivalence(remote.reset(seed=seeds), local.reset(seed=seeds))

@@ -20,6 +20,7 @@ from .errors import ProtocolError
 
 Info = dict[str, Any]
 Fields = dict[str, Any]
+Seeds = int | Sequence[int | None] | NDArray[np.integer[Any]] | None
 StepResult = tuple[Any, float, bool, bool, Info]
 VectorStepResult = tuple[Any, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], Info]
 
@@ -120,9 +121,7 @@ class Vector:
         self._decode = decoder(self.single_observation_space, self.num_envs)
         self._encode = encoder(self.single_action_space, self.num_envs)
 
-    def reset_fields(
-        self, seed: int | Sequence[int | None] | None, options: Mapping[str, Any] | None
-    ) -> list[Fields]:
+    def reset_fields(self, seed: Seeds, options: Mapping[str, Any] | None) -> list[Fields]:
         """The bodies of a reset, but for their numbers.
 
         Two when some lanes are given a seed and others `None`: the first resets those with a seed

@@ -32,14 +32,16 @@ WIRE_DTYPES: dict[str, np.dtype[Any]] = {
 }
 """Element types on the wire, little-endian."""
 
-_WIRE_NAMES = {np.dtype(name): name for name in WIRE_DTYPES}
+_WIRE_NAMES = {
+    np.dtype(name).newbyteorder(order): name for name in WIRE_DTYPES for order in ("<", ">")
+}
 
 
 def _to_msgpack(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, np.ndarray):
-        name = _WIRE_NAMES.get(value.dtype.newbyteorder("="))
+        name = _WIRE_NAMES.get(value.dtype)
         if name is None:
             raise TypeError(f"arrays of {value.dtype} cannot be sent")
         if value.ndim == 0:
@@ -108,8 +110,11 @@ class Codec:
 def array_from(value: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
     """An array of its own, writable and in native byte order, from either encoding."""
     if type(value) is dict:
-        received = np.frombuffer(value["data"], WIRE_DTYPES[value["dtype"]])
-        return received.reshape(value["shape"]).astype(dtype)
+        data = value["data"]
+        received = np.ndarray(value["shape"], WIRE_DTYPES[value["dtype"]], data)
+        if received.nbytes != len(data):
+            raise ValueError(f"{len(data)} bytes for the shape {value['shape']}")
+        return received.astype(dtype)
     return np.array(value, dtype)
 
 

@@ -117,6 +117,12 @@ class LocalServer:
             raise LocalServerError(f"{binary} did not start: it {how}")
         return line[len(prefix) :]
 
+    def __enter__(self) -> LocalServer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
     @property
     def pid(self) -> int:
         """Process id of the server."""

@@ -16,6 +16,7 @@ from . import _process, _settings
 from ._bodies import (
     Fields,
     Info,
+    Seeds,
     Single,
     StepResult,
     Vector,
@@ -373,7 +374,7 @@ class AsyncRemoteVectorEnv(_AsyncRemote[Vector]):
     async def reset(
         self,
         *,
-        seed: int | Sequence[int | None] | None = None,
+        seed: Seeds = None,
         options: Mapping[str, Any] | None = None,
     ) -> tuple[Any, Info]:
         """Begins episodes in all lanes, or in those of `options["reset_mask"]`."""

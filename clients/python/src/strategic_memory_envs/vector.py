@@ -13,7 +13,7 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from . import _settings
-from ._bodies import Fields, Info, Vector, VectorStepResult, check_seed, creation
+from ._bodies import Fields, Info, Seeds, Vector, VectorStepResult, check_seed, creation
 from ._codec import Encoding
 from ._remote import Remote
 from ._retry import RetryPolicy
@@ -129,7 +129,7 @@ class RemoteVectorEnv(gymnasium.vector.VectorEnv[Any, Any, NDArray[Any]]):
     def reset(
         self,
         *,
-        seed: int | Sequence[int | None] | None = None,
+        seed: Seeds = None,
         options: dict[str, Any] | None = None,
     ) -> tuple[Any, Info]:
         """Begins episodes in all lanes, or in those of `options["reset_mask"]`.
@@ -140,7 +140,8 @@ class RemoteVectorEnv(gymnasium.vector.VectorEnv[Any, Any, NDArray[Any]]):
         """
         bodies = self._bodies
         plan = bodies.reset_fields(seed, options)
-        super().reset(seed=None if seed is None or isinstance(seed, Sequence) else int(seed))
+        # Gymnasium's own generator takes one seed; the lanes' streams are the server's.
+        super().reset(seed=plan[0]["seed"] if isinstance(plan[0].get("seed"), int) else None)
         return bodies.read_resets([self._operate(self._reset, fields) for fields in plan])
 
     def step(self, actions: Any) -> VectorStepResult:
