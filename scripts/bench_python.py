@@ -1,6 +1,7 @@
 """Steps per second of the Python client and its rivals, taken in turn. See scripts/bench-python."""
 
 import argparse
+import asyncio
 import http.client
 import os
 import platform
@@ -85,6 +86,41 @@ class Lanes:
         self.envs.close()
 
 
+class EventLoop:
+    """Single environments on one event loop, each with a request of its own under way."""
+
+    lanes = 1
+
+    def __init__(self, url, count):
+        self.loop = asyncio.new_event_loop()
+        self.envs = [
+            sme.AsyncRemoteEnv("MemoryTask-v0", server=url, delay=DELAY) for _ in range(count)
+        ]
+        self.loop.run_until_complete(self.each("open"))
+
+    async def each(self, name):
+        await asyncio.gather(*[getattr(env, name)() for env in self.envs])
+
+    async def play_one(self, env, deadline):
+        steps = 0
+        while time.perf_counter() < deadline:
+            await env.reset()
+            for _ in range(DELAY):
+                await env.step(0)
+            steps += DELAY
+        return steps
+
+    async def play_all(self, deadline):
+        return await asyncio.gather(*[self.play_one(env, deadline) for env in self.envs])
+
+    def play(self, deadline):
+        return sum(self.loop.run_until_complete(self.play_all(deadline)))
+
+    def close(self):
+        self.loop.run_until_complete(self.each("close"))
+        self.loop.close()
+
+
 class StandardLibrary:
     """The same requests through http.client, for scale."""
 
@@ -119,6 +155,7 @@ def contenders(url):
         "single: this client": lambda: Episodes(sme.RemoteEnv("MemoryTask-v0", **remote)),
         "single: http.client": lambda: Episodes(StandardLibrary(url)),
         "single: AsyncVectorEnv(1), no network": lambda: Lanes(AsyncVectorEnv([MemoryTask])),
+        "64 single on one event loop: async client": lambda: EventLoop(url, 64),
         "64 lanes: this client": lambda: Lanes(sme.RemoteVectorEnv("MemoryTask-v0", 64, **remote)),
         "64 lanes: SyncVectorEnv, in process": lambda: Lanes(SyncVectorEnv([MemoryTask] * 64)),
         "64 lanes: AsyncVectorEnv, no network": lambda: Lanes(AsyncVectorEnv([MemoryTask] * 64)),
