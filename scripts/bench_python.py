@@ -2,11 +2,15 @@
 
 import argparse
 import asyncio
+import contextlib
 import http.client
+import importlib.util
 import os
 import platform
 import resource
+import socket
 import statistics
+import subprocess
 import sys
 import time
 import timeit
@@ -149,11 +153,43 @@ class StandardLibrary:
         self.connection.close()
 
 
+class OpenEnv:
+    """OpenEnv's generic client on OpenEnv's server, both of the installed openenv-core."""
+
+    def __init__(self):
+        from openenv.core.generic_client import GenericEnvClient
+
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        command = [sys.executable, str(Path(__file__).with_name("bench_openenv.py")), str(port)]
+        self.server = subprocess.Popen(command)
+        for _ in range(300):
+            time.sleep(0.1)
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                break
+        self.client = GenericEnvClient(base_url=f"http://127.0.0.1:{port}").sync()
+        self.client.__enter__()
+
+    def reset(self, seed=None):
+        return self.client.reset()
+
+    def step(self, action):
+        return self.client.step({"value": action})
+
+    def close(self):
+        self.client.__exit__(None, None, None)
+        self.server.terminate()
+        self.server.wait()
+
+
 def contenders(url):
     remote = dict(server=url, delay=DELAY)
+    has_openenv = importlib.util.find_spec("openenv") is not None
+    openenv = {"single: OpenEnv": lambda: Episodes(OpenEnv())}
     return {
         "single: this client": lambda: Episodes(sme.RemoteEnv("MemoryTask-v0", **remote)),
         "single: http.client": lambda: Episodes(StandardLibrary(url)),
+        **(openenv if has_openenv else {}),
         "single: AsyncVectorEnv(1), no network": lambda: Lanes(AsyncVectorEnv([MemoryTask])),
         "64 single on one event loop: async client": lambda: EventLoop(url, 64),
         "64 lanes: this client": lambda: Lanes(sme.RemoteVectorEnv("MemoryTask-v0", 64, **remote)),

@@ -13,7 +13,7 @@ from gymnasium.vector.utils import batch_space, concatenate, create_empty_array
 from stub import Request, Stub, response
 
 import strategic_memory_envs as sme
-from strategic_memory_envs._codec import Codec
+from strategic_memory_envs._codec import Codec, info_from
 from strategic_memory_envs._spaces import decoder, space_from
 
 F32 = np.float32
@@ -68,7 +68,7 @@ def on_the_wire(value: Any) -> Any:
         array = value.astype(np.int64) if value.dtype == np.int8 else value
         data = array.astype(array.dtype.newbyteorder("<")).tobytes()
         return {"dtype": array.dtype.name, "shape": list(array.shape), "data": data}
-    return value.item()
+    return value if isinstance(value, int) else value.item()
 
 
 def joined(space: spaces.Space[Any], elements: list[Any]) -> Any:
@@ -80,7 +80,13 @@ def packed(value: Any) -> Any:
     return msgpack.unpackb(msgpack.packb(on_the_wire(value)))
 
 
+def packed_info(info: dict[str, Any]) -> Any:
+    return packed({key: np.float64(x) if isinstance(x, float) else x for key, x in info.items()})
+
+
 def in_json(value: Any) -> Any:
+    if isinstance(value, (int, float)):
+        return value
     if isinstance(value, dict):
         return {key: in_json(entry) for key, entry in value.items()}
     if isinstance(value, tuple):
@@ -183,6 +189,19 @@ def test_a_batch_of_the_wrong_shape_is_noticed() -> None:
     for size in (0, 20, 28):
         with pytest.raises((ValueError, TypeError), match=r"bytes|buffer"):
             decoder(box, 2)({"dtype": "float32", "shape": [2, 3], "data": bytes(size)})
+
+
+def test_infos_are_the_same_in_both_encodings() -> None:
+    info = {
+        "distance": 2.5,
+        "mask": np.array([True, False]),
+        "map": np.arange(6).reshape(2, 3),
+        "hand": ({"cards": np.array([1, 2])}, 3),
+        "ragged": (np.array([1]), np.array([1, 2])),
+        "nothing": (),
+    }
+    assert data_equivalence(info_from(packed_info(info)), info, exact=True)
+    assert data_equivalence(info_from(in_json(info)), info, exact=True)
 
 
 @pytest.mark.parametrize("encoding", ["msgpack", "json"])

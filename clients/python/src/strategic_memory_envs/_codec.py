@@ -125,8 +125,12 @@ def info_from(value: Any) -> Any:
             return array_from(value, np.dtype(value["dtype"]))
         return {key: info_from(entry) for key, entry in value.items()}
     if isinstance(value, list):
-        # JSON writes arrays as lists; MessagePack has lists for tuples only.
-        if value and all(isinstance(entry, (bool, int, float)) for entry in value):
-            return np.array(value)
+        # JSON does not tell a tuple of numbers from an array, so both are arrays in both encodings.
+        try:
+            array = np.array(value)
+        except ValueError:  # ragged
+            array = np.empty(0, object)
+        if array.size and array.dtype.kind in "biuf":
+            return array
         return tuple(info_from(entry) for entry in value)
     return value

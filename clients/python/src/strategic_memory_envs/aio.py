@@ -46,6 +46,8 @@ class _Channel(asyncio.BufferedProtocol):
         self._reader = ReplyReader()
         self._waiter: asyncio.Future[Reply] | None = None
         self._transport: asyncio.Transport | None = None
+        self._alarm: asyncio.TimerHandle | None = None
+        self._heard = 0.0
         self.is_usable = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -57,6 +59,7 @@ class _Channel(asyncio.BufferedProtocol):
         return self._reader.room()
 
     def buffer_updated(self, nbytes: int) -> None:
+        self._heard = self._loop.time()
         try:
             reply = self._reader.fed(nbytes)
         except ProtocolError as error:
@@ -94,8 +97,8 @@ class _Channel(asyncio.BufferedProtocol):
         assert self._transport is not None
         waiter: asyncio.Future[Reply] = self._loop.create_future()
         self._waiter = waiter
-        silence = TimeoutError(f"no reply for {timeout_s} s")
-        alarm = self._loop.call_later(timeout_s, self._fail, silence)
+        self._heard = self._loop.time()
+        self._listen(timeout_s, timeout_s)
         try:
             self._transport.write(request)
             return await waiter
@@ -104,7 +107,19 @@ class _Channel(asyncio.BufferedProtocol):
             self.drop()
             raise
         finally:
-            alarm.cancel()
+            if self._alarm is not None:
+                self._alarm.cancel()
+
+    def _listen(self, timeout_s: float, rest_s: float) -> None:
+        self._alarm = self._loop.call_later(rest_s, self._check_silence, timeout_s)
+
+    def _check_silence(self, timeout_s: float) -> None:
+        """Gives up on a reply of which nothing has come for so long, however long it is."""
+        rest_s = self._heard + timeout_s - self._loop.time()
+        if rest_s > 0:
+            self._listen(timeout_s, rest_s)
+        else:
+            self._fail(TimeoutError(f"nothing came for {timeout_s} s"))
 
     def drop(self) -> None:
         self.is_usable = False
