@@ -162,7 +162,8 @@ class OpenEnv:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         command = [sys.executable, str(Path(__file__).with_name("bench_openenv.py")), str(port)]
-        self.server = subprocess.Popen(command)
+        # It prints a traceback when a client goes away.
+        self.server = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         for _ in range(300):
             time.sleep(0.1)
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):

@@ -189,14 +189,27 @@ def test_what_is_returned_is_the_callers_own(server: str) -> None:
             assert array.flags.owndata
 
 
-def test_sync_and_async_vectorization_work_too(server: str) -> None:
-    for vectorization in ("sync", "async"):
-        envs = gym.make_vec(
-            NAME, num_envs=2, vectorization_mode=vectorization, delay=3, server=server
-        )
-        envs.reset(seed=1)
-        assert envs.step(np.array([0, 1]))[1].tolist() == [0.0, 0.0]
-        envs.close()
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+@pytest.mark.parametrize("own_server", [False, True])
+@pytest.mark.parametrize("context", [None, "fork", "spawn"])
+def test_gymnasiums_own_vectorization_works_too(
+    server: str, context: str | None, own_server: bool
+) -> None:
+    """In this process, in forked ones and in spawned ones, which start servers of their own."""
+    envs = gym.make_vec(
+        NAME,
+        num_envs=2,
+        vectorization_mode="sync" if context is None else "async",
+        vector_kwargs={} if context is None else {"context": context},
+        delay=3,
+        server=None if own_server else server,
+    )
+    local = SyncVectorEnv([lambda: MemoryTask(3)] * 2)
+    assert data_equivalence(envs.reset(seed=1), local.reset(seed=1))
+    for _ in range(8):
+        actions = np.array([0, 1])
+        assert data_equivalence(envs.step(actions), local.step(actions))
+    envs.close()
 
 
 def test_specs_survive_pickling_and_make_the_same_again(server: str) -> None:

@@ -34,7 +34,7 @@ def test_replies_in_pieces_of_any_size(data: bytes, size: int) -> None:
     for _ in range(3):
         reply = feed(reader, data, size)
         assert reply is not None
-        assert (reply.status, bytes(reply.body), reply.head.closes) == (200, b"hello", False)
+        assert (reply.head.status, bytes(reply.body), reply.head.closes) == (200, b"hello", False)
         assert reader.is_empty
 
 

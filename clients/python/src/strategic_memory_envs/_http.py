@@ -118,11 +118,6 @@ class Reply(NamedTuple):
     head: Head
     body: memoryview | bytes
 
-    @property
-    def status(self) -> int:
-        """HTTP status."""
-        return self.head.status
-
 
 def parse_head(data: bytes) -> Head:
     """Reads the head of a reply, without the empty line that ends it.
@@ -171,10 +166,20 @@ class ReplyReader:
     Whoever receives puts bytes into `room()` and says `fed(n)`, until that gives a reply.
     """
 
-    __slots__ = ("_body_start", "_chunk_start", "_chunks", "_end", "_head", "_known", "_view")
+    __slots__ = (
+        "_body_start",
+        "_buffer",
+        "_chunk_start",
+        "_chunks",
+        "_end",
+        "_head",
+        "_known",
+        "_view",
+    )
 
     def __init__(self) -> None:
-        self._view = memoryview(bytearray(_BUFFER_BYTES))
+        self._buffer = bytearray(_BUFFER_BYTES)
+        self._view = memoryview(self._buffer)
         self._known: dict[bytes, Head] = {}
         self.clear()
 
@@ -198,9 +203,10 @@ class ReplyReader:
         return self._view[self._end :] if self._end else self._view
 
     def _grow(self, size: int) -> None:
-        larger = memoryview(bytearray(size))
+        # Not in place: bodies that were handed out may still refer to the old one.
+        larger = bytearray(size)
         larger[: self._end] = self._view[: self._end]
-        self._view = larger
+        self._buffer, self._view = larger, memoryview(larger)
 
     def fed(self, count: int) -> Reply | None:
         """Takes note of `count` new bytes in `room()`; gives the reply once it is whole.
@@ -247,14 +253,12 @@ class ReplyReader:
         return self._finish(head, self._view[self._body_start : self._end], self._end)
 
     def _read_head(self) -> Head | None:
-        buffer = self._view.obj
-        assert isinstance(buffer, bytearray)
-        length = buffer.find(b"\r\n\r\n", 0, self._end)
+        length = self._buffer.find(b"\r\n\r\n", 0, self._end)
         if length < 0:
             if self._end > MAX_HEAD_BYTES:
                 raise ProtocolError(f"the head of the reply is longer than {MAX_HEAD_BYTES} bytes")
             return None
-        data = bytes(self._view[:length])
+        data = self._view[:length].tobytes()
         head = self._known.get(data)
         if head is None:
             head = parse_head(data)
@@ -266,8 +270,7 @@ class ReplyReader:
         return head
 
     def _read_chunks(self, head: Head) -> Reply | None:
-        buffer = self._view.obj
-        assert isinstance(buffer, bytearray)
+        buffer = self._buffer
         while True:
             self._check_size(self._end)
             line_end = buffer.find(b"\r\n", self._chunk_start, self._end)

@@ -52,7 +52,7 @@ def send(connection: Connection, request: bytes, name: str, policy: RetryPolicy)
         except OSError as error:
             cause: Exception = error
         else:
-            if reply.status < 300:
+            if reply.head.status < 300:
                 return reply
             problem = doubt_about(reply)
             if problem is None:
@@ -133,7 +133,7 @@ class Remote:
         with self._lock:
             template = self.session.picture(accept, lane)
             reply = self._send(template.render(b""), template)
-            if reply.status >= 300:
+            if reply.head.status >= 300:
                 raise problem_of(reply)
             if reply.head.media_type != accept:
                 raise ProtocolError(f"the picture is {reply.head.media_type}, not {accept}")
@@ -148,7 +148,7 @@ class Remote:
             template = self.session.delete
             try:
                 reply = send(self._connection, template.render(b""), template.name, CLOSE_POLICY)
-                if reply.status >= 300 and reply.status not in (404, 410):
+                if reply.head.status >= 300 and reply.head.status not in (404, 410):
                     raise problem_of(reply)
             except (OSError, ServerProblem, ProtocolError) as error:
                 _log.warning("%s was not closed on the server: %s", self.session.env_id, error)

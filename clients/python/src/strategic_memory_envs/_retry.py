@@ -43,15 +43,15 @@ def problem_of(reply: Reply) -> ServerProblem:
             problem = document
     if not problem:
         text = bytes(reply.body[:200]).decode("utf-8", "replace").strip()
-        problem["detail"] = f"status {reply.status} without a problem document: {text!r}"
-        problem["retryable"] = reply.status in _DOUBTFUL_STATUSES
-    problem.setdefault("status", reply.status)
+        problem["detail"] = f"status {reply.head.status} without a problem document: {text!r}"
+        problem["retryable"] = reply.head.status in _DOUBTFUL_STATUSES
+    problem.setdefault("status", reply.head.status)
     return from_problem(problem)
 
 
 def doubt_about(reply: Reply) -> ServerProblem | None:
     """The problem, if the same request may succeed later."""
-    if reply.status not in _DOUBTFUL_STATUSES:
+    if reply.head.status not in _DOUBTFUL_STATUSES:
         return None
     problem = problem_of(reply)
     return problem if problem.retryable else None

@@ -104,7 +104,7 @@ class Session:
             ServerProblem: it is one.
             ProtocolError: it is not understood.
         """
-        if reply.status >= 300:
+        if reply.head.status >= 300:
             raise problem_of(reply)
         media_type = reply.head.media_type
         if media_type != self.codec.content_type:

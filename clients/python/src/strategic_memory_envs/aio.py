@@ -251,7 +251,7 @@ class _AsyncRemote(Generic[_Bodies]):
             except (OSError, asyncio.TimeoutError) as error:
                 cause: Exception = error
             else:
-                if reply.status < 300:
+                if reply.head.status < 300:
                     return reply
                 problem = doubt_about(reply)
                 if problem is None:
@@ -283,7 +283,7 @@ class _AsyncRemote(Generic[_Bodies]):
         async with self._lock:
             template = self._opened().picture(accept, lane)
             reply = await self._send(template.render(b""), template, self._settings.retry)
-            if reply.status >= 300:
+            if reply.head.status >= 300:
                 raise problem_of(reply)
             if reply.head.media_type != accept:
                 raise ProtocolError(f"the picture is {reply.head.media_type}, not {accept}")

@@ -32,7 +32,7 @@ def catalogue(server: str | None = None, *, token: str | None = None) -> list[di
     connection = Connection(endpoint, 30.0, None)
     try:
         reply = send(connection, template.render(b""), template.name, opening(RetryPolicy()))
-        if reply.status >= 300:
+        if reply.head.status >= 300:
             raise problem_of(reply)
         specs = json.loads(bytes(reply.body))["specs"]
     except (ValueError, KeyError, TypeError) as error:
