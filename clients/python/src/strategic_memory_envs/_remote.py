@@ -20,7 +20,7 @@ from ._session import Session
 from .errors import ProtocolError, ServerProblem, StrategicMemoryError
 
 _T = TypeVar("_T")
-_log = logging.getLogger("strategic_memory_envs")
+log = logging.getLogger("strategic_memory_envs")
 
 OPEN_PATIENCE_S = 10.0
 """Creating tries for no longer than this: a wrong address is told soon."""
@@ -61,6 +61,12 @@ def send(connection: Connection, request: bytes, name: str, policy: RetryPolicy)
         if attempts is None:
             attempts = Attempts(policy, name)
         time.sleep(attempts.pause_s(cause, wait_s=wait_s, was_stale=was_open))
+
+
+def check_closed(reply: Reply) -> None:
+    """Raises what the server has against closing; that it is closed already is no reason."""
+    if reply.head.status >= 300 and reply.head.status not in (404, 410):
+        raise problem_of(reply)
 
 
 class Remote:
@@ -148,10 +154,9 @@ class Remote:
             template = self.session.delete
             try:
                 reply = send(self._connection, template.render(b""), template.name, CLOSE_POLICY)
-                if reply.head.status >= 300 and reply.head.status not in (404, 410):
-                    raise problem_of(reply)
+                check_closed(reply)
             except (OSError, ServerProblem, ProtocolError) as error:
-                _log.warning("%s was not closed on the server: %s", self.session.env_id, error)
+                log.warning("%s was not closed on the server: %s", self.session.env_id, error)
             finally:
                 self._connection.drop()
 

@@ -26,7 +26,7 @@ from ._bodies import (
 )
 from ._codec import Encoding
 from ._http import Endpoint, Reply, ReplyReader, Template
-from ._remote import CLOSE_POLICY, opening
+from ._remote import CLOSE_POLICY, check_closed, log, opening
 from ._retry import Attempts, RetryPolicy, doubt_about, problem_of, retry_after_s
 from ._session import Kind, Session
 from ._settings import Settings
@@ -189,9 +189,9 @@ class _AsyncRemote(Generic[_Bodies]):
             assert self._session is not None
             template = self._session.delete
             try:
-                await self._send(template.render(b""), template, CLOSE_POLICY)
-            except (OSError, ServerProblem, ProtocolError):
-                pass  # It ends with its lease.
+                check_closed(await self._send(template.render(b""), template, CLOSE_POLICY))
+            except (OSError, ServerProblem, ProtocolError) as error:
+                log.warning("%s was not closed on the server: %s", self._session.env_id, error)
             finally:
                 self._drop()
 
