@@ -22,6 +22,7 @@ pub enum Command {
     Serve(ServeArgs),
     Specs(SpecsArgs),
     Verify(VerifyArgs),
+    Replay(ReplayArgs),
 }
 
 /// Serve environments over HTTP until Ctrl-C or SIGTERM
@@ -84,10 +85,12 @@ impl ServeArgs {
                 max_envs: self.max_envs,
                 max_lanes_per_env: self.max_lanes_per_env,
                 max_lanes: self.max_lanes,
+                ..Limits::default()
             },
             max_body_bytes: self.max_body_bytes,
             drain_delay: Duration::from_millis(self.drain_delay_ms),
             drain_timeout: Duration::from_millis(self.drain_timeout_ms),
+            ..ServerConfig::default()
         }
     }
 }
@@ -116,6 +119,21 @@ Example:
   env-server verify env-server/tests/data/memory_task.jsonl")]
 pub struct VerifyArgs {
     /// Files of episodes, one JSON object a line
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+}
+
+/// Play a trajectory that a server has told again and compare every reply
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A FILE has pages of GET …/trajectory, one JSON document after another. Each page is played from the
+state it begins with. The exit status is 1 when anything differs or a file cannot be read.
+
+Example, with an environment \"mine\" that has been played:
+  curl -s http://127.0.0.1:7878/v1/envs/mine/trajectory > mine.json
+  env-server replay mine.json")]
+pub struct ReplayArgs {
+    /// Files of trajectories
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
 }
@@ -161,7 +179,7 @@ mod tests {
     fn help_teaches() {
         let mut command = Cli::command().term_width(100);
         insta::assert_snapshot!("help", command.render_long_help());
-        for name in ["serve", "specs", "verify"] {
+        for name in ["serve", "specs", "verify", "replay"] {
             let command = command.find_subcommand_mut(name).expect("a subcommand");
             let help = command.clone().term_width(100).render_long_help();
             insta::assert_snapshot!(format!("help_{name}"), help);

@@ -3,12 +3,17 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::journal::JournalError;
+
 /// What can go wrong outside of a request. (Inside, it is an [`env_protocol::Problem`].)
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The listener failed.
     #[error("serving failed: {0}")]
     Serve(#[source] io::Error),
+    /// The journal under the data directory cannot be opened.
+    #[error("the data directory cannot be used: {0}")]
+    Journal(#[from] JournalError),
     /// A file of recorded episodes cannot be read.
     #[error("{path}: cannot be read: {source}")]
     Unreadable {
@@ -18,8 +23,18 @@ pub enum Error {
         source: io::Error,
     },
     /// A file of recorded episodes holds none.
-    #[error("{0}: holds no episode")]
+    #[error("{0}: holds nothing to play")]
     NoEpisodes(PathBuf),
+    /// A page of a trajectory is malformed or differs from what the environment does.
+    #[error("{path}: page {page}: {detail}")]
+    PageDiffers {
+        /// The file.
+        path: PathBuf,
+        /// Its page, from 1.
+        page: usize,
+        /// What differs, where.
+        detail: String,
+    },
     /// A recorded episode is malformed or differs from what the environment does.
     #[error("{path}:{line}: {detail}")]
     Differs {

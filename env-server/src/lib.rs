@@ -8,6 +8,8 @@ pub mod config;
 pub mod environments;
 pub mod error;
 mod http;
+pub mod journal;
+pub mod replay;
 mod server;
 pub mod session;
 pub mod verify;

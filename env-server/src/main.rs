@@ -3,15 +3,16 @@
 mod cli;
 
 use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
 use env_server::environments::registry;
-use env_server::{run, verify};
+use env_server::{Error, replay, run, verify};
 use tokio::net::TcpListener;
 
-use cli::{Cli, Command, ServeArgs, SpecsArgs, VerifyArgs};
+use cli::{Cli, Command, ReplayArgs, ServeArgs, SpecsArgs, VerifyArgs};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => serve(&args),
         Command::Specs(args) => specs(&args),
         Command::Verify(args) => return verify_files(&args),
+        Command::Replay(args) => return replay_files(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -86,15 +88,27 @@ fn specs(args: &SpecsArgs) -> anyhow::Result<()> {
 }
 
 fn verify_files(args: &VerifyArgs) -> ExitCode {
+    each_file(&args.files, |path| {
+        let verified = verify::verify_file(path)?;
+        let (episodes, steps) = (verified.episodes, verified.steps);
+        Ok(format!("{episodes} episodes, {steps} steps, all equal"))
+    })
+}
+
+fn replay_files(args: &ReplayArgs) -> ExitCode {
+    each_file(&args.files, |path| {
+        let replayed = replay::replay_file(path)?;
+        let (operations, steps) = (replayed.operations, replayed.steps);
+        Ok(format!("{operations} operations, {steps} steps, all equal"))
+    })
+}
+
+/// Prints what `check` says of each file; one that fails does not keep others from being checked.
+fn each_file(files: &[PathBuf], check: impl Fn(&Path) -> Result<String, Error>) -> ExitCode {
     let mut outcome = ExitCode::SUCCESS;
-    for path in &args.files {
-        match verify::verify_file(path) {
-            Ok(verified) => println!(
-                "{}: {} episodes, {} steps, all equal",
-                path.display(),
-                verified.episodes,
-                verified.steps
-            ),
+    for path in files {
+        match check(path) {
+            Ok(text) => println!("{}: {text}", path.display()),
             Err(error) => {
                 eprintln!("error: {error}");
                 outcome = ExitCode::FAILURE;

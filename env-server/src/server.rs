@@ -1,6 +1,7 @@
 //! From a listener to an end: accept, serve, drain.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::serve::ListenerExt;
@@ -26,14 +27,16 @@ use crate::http::{self, App};
 /// ```
 ///
 /// # Errors
-/// When accepting connections fails for good.
+/// When the data directory cannot be used, or accepting connections fails for good.
 pub async fn run(
     listener: TcpListener,
     config: ServerConfig,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Error> {
-    let app = App::new(&config);
+    let app = App::open(&config)?;
     let router = http::router(app.clone(), &config);
+    // It ends with the app.
+    tokio::spawn(App::keep_house(Arc::downgrade(&app)));
     // Replies are small and waited for: they must not wait for one another.
     let listener = listener.tap_io(|stream| {
         if let Err(error) = stream.set_nodelay(true) {
@@ -67,6 +70,9 @@ pub async fn run(
 }
 
 /// The server as a service, without a listener: for tests and for embedding in another router.
-pub fn app(config: ServerConfig) -> Router {
-    http::router(App::new(&config), &config)
+///
+/// # Errors
+/// When the data directory cannot be used.
+pub fn app(config: &ServerConfig) -> Result<Router, Error> {
+    Ok(http::router(App::open(config)?, config))
 }

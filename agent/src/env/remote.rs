@@ -203,6 +203,7 @@ async fn create(
         // Every run seeds its first reset; this one only has to be the same when the request is repeated.
         seed: Some(Seed::First(0)),
         autoreset_mode: AutoresetMode::SameStep,
+        ttl_s: None,
     };
     let answer = connection
         .call(

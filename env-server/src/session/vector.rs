@@ -12,10 +12,12 @@ use env_protocol::{
     Array, AutoresetMode, Info, Kwargs, LanePhase, LaneSnapshot, Parameter, Seed, Space, Value,
 };
 
+use serde::{Deserialize, Serialize};
+
 use crate::environments::{Arguments, Element, Environment, KwargsError, Rng, observations_array};
 
 /// What lanes are reset with. The default resets all of them and goes on with their streams.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Reset {
     /// Lanes to reset, all when `None`.
     pub mask: Option<Vec<bool>>,
@@ -42,7 +44,7 @@ pub struct StepBatch {
 }
 
 /// State of all lanes, for a snapshot.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Saved {
     /// Last observations, flat.
     pub observations: Vec<f64>,
@@ -131,6 +133,9 @@ pub trait VectorEnvironment: Send {
         Ok(self.step_checked(actions))
     }
 
+    /// Bytes it takes in memory, about.
+    fn bytes(&self) -> usize;
+
     /// The whole state.
     fn save(&self) -> Saved;
 
@@ -162,6 +167,9 @@ pub struct VectorOf<E: Environment> {
     parameters: Vec<Parameter>,
     kwargs: Kwargs,
 }
+
+/// Last observations and lanes.
+type Parsed<E> = (Vec<<E as Environment>::Element>, Vec<Lane<E>>);
 
 struct Lane<E> {
     environment: E,
@@ -234,7 +242,7 @@ impl<E: Environment> VectorOf<E> {
     }
 
     /// Saved state as this environment holds it.
-    fn parse(&self, saved: &Saved) -> Result<(Vec<E::Element>, Vec<Lane<E>>), Refusal> {
+    fn parse(&self, saved: &Saved) -> Result<Parsed<E>, Refusal> {
         let refuse = |pointer: String, detail: String| Refusal::Snapshot { pointer, detail };
         if saved.lanes.len() != self.lanes.len() {
             let (found, expected) = (saved.lanes.len(), self.lanes.len());
@@ -373,6 +381,10 @@ impl<E: Environment> VectorEnvironment for VectorOf<E> {
             truncations,
             infos: finals.into_infos(&self.shape),
         }
+    }
+
+    fn bytes(&self) -> usize {
+        self.lanes.len() * size_of::<Lane<E>>() + size_of_val(&self.observations[..])
     }
 
     fn save(&self) -> Saved {

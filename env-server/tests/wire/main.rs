@@ -1,9 +1,11 @@
 //! The wire, from outside: every test talks HTTP, to the router or over TCP.
 
 mod binary;
+mod branches;
 mod client;
 mod episodes;
 mod exactly_once;
+mod leases;
 mod openapi;
 mod problems;
 mod snapshots;
