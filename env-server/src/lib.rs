@@ -8,6 +8,7 @@ pub mod config;
 pub mod environments;
 pub mod error;
 mod http;
+mod openenv;
 pub mod replay;
 mod server;
 pub mod session;
@@ -15,6 +16,6 @@ pub mod verify;
 
 pub use config::ServerConfig;
 pub use error::Error;
-pub use http::document as openapi_document;
+pub use http::{SocketTimes, document as openapi_document};
 pub use server::{app, run};
 pub use session::store::Limits;

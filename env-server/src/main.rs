@@ -39,6 +39,8 @@ async fn serve(args: &ServeArgs) -> anyhow::Result<()> {
         .with_env_filter(tracing_subscriber::EnvFilter::new(&args.log))
         .with_writer(std::io::stderr)
         .init();
+    let config = args.config();
+    config.check()?;
     let listener = TcpListener::bind(args.listen).await.with_context(|| {
         let address = args.listen;
         format!(
@@ -51,7 +53,7 @@ async fn serve(args: &ServeArgs) -> anyhow::Result<()> {
     // Whoever started this waits for the line; that it has gone away is no reason not to serve.
     let _ = writeln!(stdout, "listening on http://{}", listener.local_addr()?);
     let _ = stdout.flush();
-    run(listener, args.config(), shutdown).await?;
+    run(listener, config, shutdown).await?;
     Ok(())
 }
 

@@ -16,6 +16,13 @@ const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("1");
 #[derive(Debug)]
 pub(crate) struct Failure(Box<Problem>);
 
+impl Failure {
+    /// The problem, for who writes its body otherwise.
+    pub(crate) fn into_problem(self) -> Problem {
+        *self.0
+    }
+}
+
 impl From<Problem> for Failure {
     fn from(problem: Problem) -> Self {
         Failure(Box::new(problem))
@@ -79,9 +86,14 @@ fn from_status(status: StatusCode, path: &str) -> Problem {
 
 /// A handler has panicked.
 pub(crate) fn from_panic(payload: Box<dyn Any + Send>) -> Response {
+    panicked(payload).into_response()
+}
+
+/// What a panic is to the client.
+pub(crate) fn panicked(payload: Box<dyn Any + Send>) -> Failure {
     let text = payload.downcast_ref::<&str>().copied();
     let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
     tracing::error!(panic = text, "a request handler panicked");
     let detail = "the request could not be finished";
-    Failure::from(Problem::new(ErrorCode::Internal, detail)).into_response()
+    Problem::new(ErrorCode::Internal, detail).into()
 }
