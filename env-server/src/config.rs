@@ -1,9 +1,11 @@
 //! Settings of a server.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::error::Error;
 use crate::http::SocketTimes;
+use crate::journal::Durability;
 use crate::openenv;
 use crate::session::store::Limits;
 
@@ -12,6 +14,10 @@ use crate::session::store::Limits;
 pub struct ServerConfig {
     /// Most environments and lanes.
     pub limits: Limits,
+    /// Where environments are kept so that they outlive the server; nowhere if `None`.
+    pub data_dir: Option<PathBuf>,
+    /// What an acknowledged operation survives, with a `data_dir`.
+    pub durability: Durability,
     /// Largest request body.
     pub max_body_bytes: usize,
     /// How long to go on serving, not ready, after shutdown has begun; for load balancers that
@@ -40,6 +46,8 @@ impl Default for ServerConfig {
     fn default() -> Self {
         ServerConfig {
             limits: Limits::default(),
+            data_dir: None,
+            durability: Durability::Process,
             max_body_bytes: 8 << 20,
             drain_delay: Duration::ZERO,
             drain_timeout: Duration::from_secs(10),

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::journal::JournalError;
+
 /// What can go wrong outside of a request. (Inside, it is an [`env_protocol::Problem`].)
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -17,6 +19,9 @@ pub enum Error {
     /// The listener failed.
     #[error("serving failed: {0}")]
     Serve(#[source] io::Error),
+    /// The journal under the data directory cannot be opened.
+    #[error("the data directory cannot be used: {0}")]
+    Journal(#[from] JournalError),
     /// A file of recorded episodes cannot be read.
     #[error("{path}: cannot be read: {source}")]
     Unreadable {

@@ -8,6 +8,7 @@ pub mod config;
 pub mod environments;
 pub mod error;
 mod http;
+pub mod journal;
 mod openenv;
 pub mod replay;
 mod server;

@@ -27,13 +27,14 @@ use crate::http::{self, App};
 /// ```
 ///
 /// # Errors
-/// When [`ServerConfig::check`] refuses the settings, or accepting connections fails for good.
+/// When the data directory cannot be used or [`ServerConfig::check`] refuses the settings, or
+/// accepting connections fails for good.
 pub async fn run(
     listener: TcpListener,
     config: ServerConfig,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Error> {
-    let app = App::new(&config);
+    let app = App::open(&config)?;
     let router = http::router(app.clone(), &config)?;
     // Sockets are no part of the requests that opened them, and must not outlive the server.
     let _sockets = app.sockets.cut_off_on_drop();
@@ -80,9 +81,8 @@ pub async fn run(
 
 /// The server as a service, without a listener: for tests and for embedding in another router.
 ///
-/// # Panics
-/// When [`ServerConfig::check`] refuses the settings.
-pub fn app(config: ServerConfig) -> Router {
-    let router = http::router(App::new(&config), &config);
-    router.unwrap_or_else(|error| panic!("{error}"))
+/// # Errors
+/// When the data directory cannot be used, or [`ServerConfig::check`] refuses the settings.
+pub fn app(config: &ServerConfig) -> Result<Router, Error> {
+    http::router(App::open(config)?, config)
 }

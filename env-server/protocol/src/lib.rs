@@ -24,6 +24,7 @@
 mod array;
 mod bodies;
 mod codec;
+mod json_text;
 mod nested;
 #[cfg(feature = "openapi")]
 mod openapi;

@@ -25,7 +25,9 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::config::ServerConfig;
 use crate::error::Error;
+use crate::journal::JournalConfig;
 use crate::openenv;
+use crate::session::recovery::Recovery;
 use crate::session::store::{Created, Owner, Store};
 use crate::session::{Answer, Creation, Kind, Operation, Reply, Session};
 use codec::encoded;
@@ -54,21 +56,41 @@ pub(crate) struct App {
 pub(crate) type SharedApp = Arc<App>;
 
 impl App {
-    pub(crate) fn new(config: &ServerConfig) -> SharedApp {
-        Arc::new(App {
-            store: Store::new(config.limits),
+    /// Opens the store, which recovers what the data directory holds.
+    pub(crate) fn open(config: &ServerConfig) -> Result<SharedApp, Error> {
+        let store = match &config.data_dir {
+            None => Store::new(config.limits),
+            Some(dir) => {
+                let journal = JournalConfig::new(dir, config.durability);
+                let (store, recovery) = Store::open(config.limits, journal)?;
+                report(&recovery);
+                store
+            }
+        };
+        Ok(Arc::new(App {
+            store,
             max_body_bytes: config.max_body_bytes,
             is_draining: AtomicBool::new(false),
             sockets: socket::Sockets::default(),
             socket_times: config.socket_times,
-        })
+        }))
     }
 
-    /// Ends leases that have run out, until the server is gone.
+    /// Ends leases that have run out and keeps the journal small, until the server is gone.
     pub(crate) async fn keep_house(app: Weak<App>) {
         while let Some(app) = app.upgrade() {
-            app.store.reap();
-            drop(app);
+            let keeping = tokio::task::spawn_blocking(move || {
+                app.store.reap();
+                match app.store.is_compaction_due() {
+                    true => app.store.compact(),
+                    false => Ok(()),
+                }
+            });
+            match keeping.await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::error!(%error, "the journal cannot be compacted"),
+                Err(error) => tracing::error!(%error, "housekeeping failed"),
+            }
             tokio::time::sleep(HOUSEKEEPING_INTERVAL).await;
         }
     }
@@ -112,7 +134,7 @@ impl App {
     }
 
     async fn created(&self, created: Created, reply: Encoding) -> Result<Response, Failure> {
-        self.store.keeper().safe(created.position).await?;
+        self.store.keeper().safe(created.written).await?;
         let session = created.session;
         let body = encoded(reply, &session.describe()?);
         if !created.is_new {
@@ -153,7 +175,7 @@ impl App {
 
     /// Answers once what was done is safe.
     async fn answer(&self, answer: Answer, reply: Encoding) -> Result<Response, Failure> {
-        self.store.keeper().safe(answer.position).await?;
+        self.store.keeper().safe(answer.written).await?;
         let mut response = encoded(reply, &*answer.reply);
         if answer.is_replay {
             let headers = response.headers_mut();
@@ -169,9 +191,34 @@ impl App {
         id: &str,
         owner: Option<&Owner>,
     ) -> Result<StatusCode, Failure> {
-        let position = self.store.close(kind, id, owner)?;
-        self.store.keeper().safe(position).await?;
+        let written = self.store.close(kind, id, owner)?;
+        self.store.keeper().safe(written).await?;
         Ok(StatusCode::NO_CONTENT)
+    }
+}
+
+/// Says what a journal has brought back.
+fn report(recovery: &Recovery) {
+    let Recovery {
+        environments,
+        lost,
+        damage,
+        torn_tail_bytes,
+        took,
+    } = recovery;
+    let lost_count = lost.len();
+    tracing::info!(
+        environments,
+        lost_count,
+        torn_tail_bytes,
+        ?took,
+        "recovered"
+    );
+    for place in damage {
+        tracing::error!("the journal is damaged: {place}");
+    }
+    for (env_id, detail) in lost {
+        tracing::error!(env_id, "an environment is lost: {detail}");
     }
 }
 

@@ -80,8 +80,8 @@ macro_rules! resource_routes {
             Call { body, reply }: Call<LeaseRequest>,
         ) -> Result<Response, Failure> {
             let session = app.store.get($kind, &env_id, caller.owner())?;
-            let (renewed, position) = app.store.renew(&session, body)?;
-            app.store.keeper().safe(position).await?;
+            let (renewed, written) = app.store.renew(&session, body)?;
+            app.store.keeper().safe(written).await?;
             Ok(encoded(reply, &renewed))
         }
 

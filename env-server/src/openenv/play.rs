@@ -41,7 +41,7 @@ impl Play {
             episode_id: draw_episode_id(),
             step_count: 0,
         };
-        app.store.keeper().safe(created.position).await?;
+        app.store.keeper().safe(created.written).await?;
         Ok(play)
     }
 
@@ -106,7 +106,7 @@ impl Play {
 
     async fn apply(&self, operation: Operation) -> Result<Arc<Reply>, Problem> {
         let answer = self.session.apply(None, operation)?;
-        self.app.store.keeper().safe(answer.position).await?;
+        self.app.store.keeper().safe(answer.written).await?;
         Ok(answer.reply)
     }
 

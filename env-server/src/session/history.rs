@@ -156,7 +156,7 @@ impl History {
     }
 
     /// The chunks that hold the operations from `seq` on.
-    pub(super) fn from_seq(&self, seq: u64) -> Vec<Chunk> {
+    pub(super) fn since(&self, seq: u64) -> Vec<Chunk> {
         let chunks = self.chunks.iter();
         let wanted =
             chunks.filter(|chunk| chunk.end_seq() > seq || chunk.end_seq() == self.end_seq());
@@ -201,7 +201,7 @@ mod tests {
         assert!(history.bytes() < 6 * CHUNK_BYTES, "{}", history.bytes());
         assert!(history.is_sound());
         let from = history.end_seq() - 1;
-        let chunks = history.from_seq(from);
+        let chunks = history.since(from);
         assert_eq!(chunks.len(), 1);
         assert!(chunks[0].operations().any(|(seq, _)| seq == from));
     }

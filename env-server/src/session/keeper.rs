@@ -1,32 +1,43 @@
 //! What all sessions of a server share: the clock, the room they take together, and the journal.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use env_protocol::{ErrorCode, Problem};
 
 use super::lease::Clock;
+use crate::journal::{Journal, JournalError, Position};
 
-/// How far the journal goes. Temporary.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Position(u64);
+/// How far the journal must be safe before a client may be told of what was written down;
+/// nowhere, where there is no journal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Written(Option<Position>);
 
 /// Shared by all sessions of a store.
-#[derive(Debug)]
 pub struct Keeper {
     pub(super) clock: Clock,
+    /// Bytes of operations that a session keeps for its trajectory, at least.
     trajectory_bytes: usize,
     /// Bytes that all sessions take, by estimate.
     memory_bytes: AtomicUsize,
     next_key: AtomicU64,
+    journal: Option<Journal>,
+    /// Nanoseconds that appending has taken, and how often it was done.
+    append_ns: AtomicU64,
+    appends: AtomicU64,
 }
 
 impl Keeper {
-    pub(super) fn new(trajectory_bytes: usize) -> Self {
+    /// For sessions that a journal, if there is one, knows up to and including `last_key`.
+    pub(super) fn new(trajectory_bytes: usize, journal: Option<Journal>, last_key: u64) -> Self {
         Keeper {
             clock: Clock::default(),
             trajectory_bytes,
             memory_bytes: AtomicUsize::new(0),
-            next_key: AtomicU64::new(1),
+            next_key: AtomicU64::new(last_key + 1),
+            journal,
+            append_ns: AtomicU64::new(0),
+            appends: AtomicU64::new(0),
         }
     }
 
@@ -35,9 +46,9 @@ impl Keeper {
         self.next_key.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Whether anything is written down.
-    pub(super) fn is_durable(&self) -> bool {
-        false
+    /// The journal, if there is one.
+    pub fn journal(&self) -> Option<&Journal> {
+        self.journal.as_ref()
     }
 
     /// Bytes of operations that a session keeps for its trajectory, at least.
@@ -45,25 +56,37 @@ impl Keeper {
         self.trajectory_bytes
     }
 
-    /// Writes records down, all or none of them.
+    /// Writes records down, all or none of them. Without a journal there is nothing to do.
     ///
     /// # Errors
     /// `storage-failed`; nothing has been written then.
-    pub(super) fn write_down(&self, _records: &[(u64, &[u8])]) -> Result<Position, Problem> {
-        Ok(Position::default())
+    pub(super) fn write_down(&self, records: &[(u64, &[u8])]) -> Result<Written, Problem> {
+        let Some(journal) = &self.journal else {
+            return Ok(Written::default());
+        };
+        let begun = Instant::now();
+        let position = journal.append(records).map_err(failed)?;
+        let took = begun.elapsed().as_nanos() as u64;
+        self.append_ns.fetch_add(took, Ordering::Relaxed);
+        self.appends.fetch_add(1, Ordering::Relaxed);
+        Ok(Written(Some(position)))
     }
 
-    /// Where the journal ends now: behind everything that has been written down.
-    pub(super) fn position(&self) -> Position {
-        Position::default()
-    }
-
-    /// Waits until everything up to this position is as safe as promised.
+    /// Waits until everything up to this point is as safe as promised.
     ///
     /// # Errors
     /// `storage-failed`: whether it is safe is not known.
-    pub async fn safe(&self, _position: Position) -> Result<(), Problem> {
-        Ok(())
+    pub async fn safe(&self, written: Written) -> Result<(), Problem> {
+        match (&self.journal, written.0) {
+            (Some(journal), Some(position)) => journal.durable(position).await.map_err(failed),
+            _ => Ok(()),
+        }
+    }
+
+    /// How often something was written down, and how long that took in all.
+    pub fn appends(&self) -> (u64, Duration) {
+        let took = Duration::from_nanos(self.append_ns.load(Ordering::Relaxed));
+        (self.appends.load(Ordering::Relaxed), took)
     }
 
     /// Bytes that all sessions take, by estimate.
@@ -79,7 +102,7 @@ impl Keeper {
     }
 }
 
-#[expect(dead_code, reason = "until the journal")]
-fn failed(detail: String) -> Problem {
-    Problem::new(ErrorCode::StorageFailed, detail)
+fn failed(error: JournalError) -> Problem {
+    tracing::error!(%error, "the journal failed");
+    Problem::new(ErrorCode::StorageFailed, error.to_string())
 }

@@ -1,7 +1,7 @@
 //! Leases: how long an environment lives when nobody plays it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Milliseconds since the server began. It can be moved forward, which is how leases are tested.
 #[derive(Debug)]
@@ -26,7 +26,8 @@ impl Clock {
     }
 
     /// Moves the clock forward.
-    pub fn skip(&self, time: Duration) {
+    #[cfg(test)]
+    pub fn skip(&self, time: std::time::Duration) {
         let ms = time.as_millis() as u64;
         self.skipped_ms.fetch_add(ms, Ordering::Relaxed);
     }
@@ -76,6 +77,8 @@ impl Lease {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

@@ -1,10 +1,11 @@
 //! What stands behind an id: environments, the number of the next operation, the last reply.
 
 mod history;
-mod keeper;
+pub mod keeper;
 mod lease;
 pub mod operation;
 mod records;
+pub mod recovery;
 pub mod store;
 mod trajectory;
 pub mod vector;
@@ -23,7 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::environments::{Arguments, KwargsError, registry};
 use history::History;
-use keeper::{Keeper, Position};
+use keeper::{Keeper, Written};
 use lease::Lease;
 use operation::{check_seed, escape};
 use records::{Birth, End, Tombstone, Whole};
@@ -107,6 +108,8 @@ pub struct Session {
     arguments: Arguments,
     seed: Seed,
     lease: Lease,
+    /// Where the journal has its creation.
+    born: Written,
     /// Bytes it was last counted with.
     counted_bytes: AtomicUsize,
     keeper: Arc<Keeper>,
@@ -126,10 +129,10 @@ struct State {
     seq: u64,
     /// The reply to the last operation, to answer when it comes again, and where the journal has
     /// the operation. The operation itself is the last of the history.
-    last: Option<(Arc<Reply>, Position)>,
+    last: Option<(Arc<Reply>, Written)>,
     history: History,
-    /// Why nothing more is done, once that is so.
-    end: Option<End>,
+    /// Why nothing more is done, once that is so, and where the journal has it.
+    end: Option<(End, Written)>,
 }
 
 /// What a session is made with, beside its id.
@@ -199,6 +202,7 @@ impl Session {
             arguments,
             seed,
             lease: Lease::new(ttl_s, &keeper.clock),
+            born: Written::default(),
             counted_bytes: AtomicUsize::new(0),
             keeper,
             state: Mutex::new(State {
@@ -217,8 +221,8 @@ impl Session {
     ///
     /// # Errors
     /// Says what does not fit in its records.
-    fn recover(key: u64, whole: Whole, keeper: Arc<Keeper>) -> Result<Self, String> {
-        let Whole { birth, history } = whole;
+    fn recover(key: u64, whole: &Whole, keeper: Arc<Keeper>) -> Result<Self, String> {
+        let Whole { birth, history } = whole.clone();
         let parents = Parents {
             keeper,
             owner: birth.owner.map(Arc::from),
@@ -242,7 +246,7 @@ impl Session {
                     .map_err(|problem| format!("operation {seq}: {problem}"))?;
                 let reply = session.perform(state.vector.as_mut(), operation, seq + 1);
                 if seq + 1 == end_seq {
-                    state.last = Some((Arc::new(reply), Position::default()));
+                    state.last = Some((Arc::new(reply), Written::default()));
                 }
             }
             state.seq = end_seq;
@@ -336,9 +340,9 @@ impl Session {
     pub fn apply(&self, seq: Option<u64>, operation: Operation) -> Result<Answer, Problem> {
         self.once(seq, operation, |state, operation, bytes, next_seq| {
             self.check(state.vector.as_ref(), &operation)?;
-            let position = self.write_down(state, bytes, None)?;
+            let written = self.write_down(state, bytes, None)?;
             let reply = self.perform(state.vector.as_mut(), operation, next_seq);
-            Ok((reply, position))
+            Ok((reply, written))
         })
     }
 
@@ -348,11 +352,11 @@ impl Session {
         &self,
         seq: Option<u64>,
         operation: Operation,
-        run: impl FnOnce(&mut State, Operation, &[u8], u64) -> Result<(Reply, Position), Problem>,
+        run: impl FnOnce(&mut State, Operation, &[u8], u64) -> Result<(Reply, Written), Problem>,
     ) -> Result<Answer, Problem> {
         let mut guard = self.lock()?;
         let state = &mut *guard;
-        if let Some(end) = state.end {
+        if let Some((end, _)) = state.end {
             return Err(ended(&self.id, end));
         }
         let mut bytes = Vec::with_capacity(32);
@@ -365,16 +369,16 @@ impl Session {
             return Ok(answer);
         }
         let next_seq = state.seq + 1;
-        let (reply, position) = run(state, operation, &bytes, next_seq)?;
+        let (reply, written) = run(state, operation, &bytes, next_seq)?;
         let reply = Arc::new(reply);
         state.seq = next_seq;
-        state.last = Some((Arc::clone(&reply), position));
+        state.last = Some((Arc::clone(&reply), written));
         self.lease.renew(&self.keeper.clock);
         self.count_bytes(state);
         Ok(Answer {
             reply,
             is_replay: false,
-            position,
+            written,
         })
     }
 
@@ -399,39 +403,39 @@ impl Session {
         state: &mut State,
         operation: &[u8],
         beside: Option<(u64, &[u8])>,
-    ) -> Result<Position, Problem> {
+    ) -> Result<Written, Problem> {
         let base = state.history.is_due().then(|| base(state.vector.as_ref()));
-        let mut position = Position::default();
-        if self.keeper.is_durable() {
+        let mut written = Written::default();
+        if self.keeper.journal().is_some() {
             let chunk = base.as_ref().map(|base| records::chunk(state.seq, base));
             let operation = records::operation(state.seq, operation);
             let mut records = Vec::with_capacity(3);
             records.extend(chunk.as_deref().map(|chunk| (self.key, chunk)));
             records.extend(beside);
             records.push((self.key, &operation[..]));
-            position = self.keeper.write_down(&records)?;
+            written = self.keeper.write_down(&records)?;
         }
         if let Some(base) = base {
             let keep_bytes = self.keeper.trajectory_bytes();
             state.history.begin_chunk(base, keep_bytes);
         }
         state.history.push(operation);
-        Ok(position)
+        Ok(written)
     }
 
     /// Renews the lease, and changes its length if asked to.
     ///
     /// # Errors
     /// `env-closed`, `lease-expired` or `storage-failed`.
-    fn renew(&self, request: LeaseRequest) -> Result<(LeaseReply, Position), Problem> {
+    fn renew(&self, request: LeaseRequest) -> Result<(LeaseReply, Written), Problem> {
         let state = self.lock()?;
-        if let Some(end) = state.end {
+        if let Some((end, _)) = state.end {
             return Err(ended(&self.id, end));
         }
-        let mut position = Position::default();
+        let mut written = Written::default();
         if let Some(ttl_s) = request.ttl_s {
             let record = records::lease(ttl_s);
-            position = self.keeper.write_down(&[(self.key, &record)])?;
+            written = self.keeper.write_down(&[(self.key, &record)])?;
             self.lease.set_ttl_s(ttl_s);
         }
         self.lease.renew(&self.keeper.clock);
@@ -439,7 +443,7 @@ impl Session {
             ttl_s: self.lease.ttl_s(),
             expires_in_s: self.lease.expires_in_s(&self.keeper.clock),
         };
-        Ok((reply, position))
+        Ok((reply, written))
     }
 
     /// Whether nobody has played it for longer than its lease.
@@ -452,7 +456,7 @@ impl Session {
     ///
     /// # Errors
     /// `storage-failed`; it has not ended then.
-    fn finish(&self, end: End) -> Result<Option<(Tombstone, Position)>, Problem> {
+    fn finish(&self, end: End) -> Result<Option<(Tombstone, Written)>, Problem> {
         // One that failed in the middle can still be closed.
         let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
         if state.end.is_some() || (end == End::Expired && !self.has_expired()) {
@@ -463,11 +467,18 @@ impl Session {
             is_vector: self.creation.kind() == Kind::Vector,
             end,
             ttl_s: self.lease.ttl_s(),
+            owner: self.owner.as_deref().map(str::to_owned),
         };
         let record = records::end(&tombstone);
-        let position = self.keeper.write_down(&[(self.key, &record)])?;
-        state.end = Some(end);
-        Ok(Some((tombstone, position)))
+        let written = self.keeper.write_down(&[(self.key, &record)])?;
+        state.end = Some((end, written));
+        Ok(Some((tombstone, written)))
+    }
+
+    /// Where the journal has its end, once it has ended.
+    fn ended_at(&self) -> Option<Written> {
+        let state = self.state.lock().unwrap_or_else(|e| e.into_inner());
+        state.end.map(|(_, written)| written)
     }
 
     /// Branches off a session that goes on from the state, whose own operations count from 0.
@@ -591,14 +602,14 @@ impl State {
     /// Answers a request whose `seq` is not the next one.
     fn replay(&self, seq: u64, operation: &Operation, bytes: &[u8]) -> Result<Answer, Problem> {
         match (&self.last, self.history.last()) {
-            (Some((reply, position)), Some(last)) if seq.checked_add(1) == Some(self.seq) => {
+            (Some((reply, written)), Some(last)) if seq.checked_add(1) == Some(self.seq) => {
                 let is_same = last == bytes
                     || Operation::decode(last).is_ok_and(|last| last.is_same_request(operation));
                 if is_same {
                     return Ok(Answer {
                         reply: Arc::clone(reply),
                         is_replay: true,
-                        position: *position,
+                        written: *written,
                     });
                 }
                 let detail = format!("seq {seq} has been used for another operation or body");

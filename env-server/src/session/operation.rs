@@ -13,7 +13,7 @@ use env_protocol::{
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::keeper::Position;
+use super::keeper::Written;
 use super::vector::{Refusal, Reset};
 use super::{Kind, Session};
 use crate::environments::KwargsError;
@@ -107,7 +107,7 @@ pub struct Answer {
     /// Whether this is the stored reply to an operation applied before.
     pub is_replay: bool,
     /// How far the journal must be safe before the client may be told.
-    pub position: Position,
+    pub written: Written,
 }
 
 impl Session {

@@ -57,6 +57,9 @@ pub(super) struct Tombstone {
     pub(super) end: End,
     /// How long to remember it.
     pub(super) ttl_s: u64,
+    /// Who created it.
+    #[serde(default)]
+    pub(super) owner: Option<String>,
 }
 
 /// An operation, applied as number `seq`.

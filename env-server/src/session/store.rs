@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use dashmap::DashMap;
 use env_protocol::{ErrorCode, ForkRequest, LeaseReply, LeaseRequest, Problem};
 
-use super::keeper::{Keeper, Position};
+use super::keeper::{Keeper, Written};
 use super::records::{End, Tombstone};
 use super::{Answer, Creation, Kind, Operation, Parents, Session, ended};
 
@@ -89,6 +89,8 @@ struct Grave {
     end: End,
     owner: Option<Arc<str>>,
     until_ms: u64,
+    /// Where the journal has its end.
+    written: Written,
 }
 
 impl Ledger {
@@ -156,15 +158,24 @@ impl Ledger {
 }
 
 impl Store {
-    /// An empty store.
+    /// An empty store, whose sessions end with their process.
     pub fn new(limits: Limits) -> Self {
+        let keeper = Keeper::new(limits.trajectory_bytes, None, 0);
+        Store::with_keeper(limits, keeper)
+    }
+
+    pub(super) fn with_keeper(limits: Limits, keeper: Keeper) -> Self {
         Store {
             sessions: DashMap::new(),
             ledger: Mutex::default(),
             limits,
-            keeper: Arc::new(Keeper::new(limits.trajectory_bytes)),
+            keeper: Arc::new(keeper),
             leases_expired: AtomicU64::new(0),
         }
+    }
+
+    pub(super) fn keeper_handle(&self) -> &Arc<Keeper> {
+        &self.keeper
     }
 
     /// What all sessions share.
@@ -198,9 +209,9 @@ impl Store {
             let is_same = session.creation() == &creation && !session.is_fork();
             if is_same && session.owner() == owner.map(|owner| &owner.name) {
                 return Ok(Created {
+                    written: session.born,
                     session,
                     is_new: false,
-                    position: self.keeper.position(),
                 });
             }
             return Err(taken(id));
@@ -221,14 +232,14 @@ impl Store {
         self.admit(&creation, owner, ledger)?;
         let ttl_s = self.ttl_s(creation.ttl_s())?;
         let parents = self.parents(owner.map(|owner| Arc::clone(&owner.name)), ttl_s, false);
-        let session = Session::new(id, creation, drawn_seed(), parents)?;
+        let mut session = Session::new(id, creation, drawn_seed(), parents)?;
         self.check_memory()?;
         let written = session.with_whole(|key, whole| self.keeper.write_down(&[(key, whole)]));
-        let position = written.expect("it has just begun")?;
+        session.born = written.expect("it has just begun")?;
         Ok(Created {
+            written: session.born,
             session: self.hold(session, ledger),
             is_new: true,
-            position,
         })
     }
 
@@ -374,16 +385,15 @@ impl Store {
             }
             self.admit(session.creation(), owner, &ledger)?;
             let parents = self.parents(session.owner().cloned(), ttl_s, true);
-            let child = session.branch(state, env_id, parents)?;
+            let mut child = session.branch(state, env_id, parents)?;
             self.check_memory()?;
             let beside =
                 child.with_whole(|key, whole| session.write_down(state, bytes, Some((key, whole))));
-            let position = beside.expect("it has just begun")?;
+            let written = beside.expect("it has just begun")?;
+            child.born = written;
             self.hold(child, &mut ledger);
-            Ok((
-                session.perform(state.vector.as_mut(), operation, next_seq),
-                position,
-            ))
+            let reply = session.perform(state.vector.as_mut(), operation, next_seq);
+            Ok((reply, written))
         })
     }
 
@@ -395,7 +405,7 @@ impl Store {
         &self,
         session: &Session,
         request: LeaseRequest,
-    ) -> Result<(LeaseReply, Position), Problem> {
+    ) -> Result<(LeaseReply, Written), Problem> {
         if request.ttl_s.is_some() {
             self.ttl_s(request.ttl_s)?;
         }
@@ -406,21 +416,21 @@ impl Store {
     ///
     /// # Errors
     /// `unknown-env`, when there never was one, or `storage-failed`.
-    pub fn close(&self, kind: Kind, id: &str, owner: Option<&Owner>) -> Result<Position, Problem> {
+    pub fn close(&self, kind: Kind, id: &str, owner: Option<&Owner>) -> Result<Written, Problem> {
         let found = self.sessions.get(id).map(|session| Arc::clone(&session));
         let found = found
             .filter(|session| session.creation().kind() == kind && is_of(session.owner(), owner));
         if let Some(session) = found {
-            if let Some((tombstone, position)) = session.finish(End::Closed)? {
-                self.let_go(&session, tombstone);
-                return Ok(position);
+            if let Some((tombstone, written)) = session.finish(End::Closed)? {
+                self.let_go(&session, &tombstone, written);
+                return Ok(written);
             }
-            // Somebody else has ended it this moment.
-            return Ok(self.keeper.position());
+            // Somebody else is ending it this moment.
+            return Ok(session.ended_at().unwrap_or_default());
         }
         let ledger = self.lock_ledger();
         match ledger.grave(kind, id, self.keeper.clock.now_ms()) {
-            Some(grave) if is_of(grave.owner.as_ref(), owner) => Ok(self.keeper.position()),
+            Some(grave) if is_of(grave.owner.as_ref(), owner) => Ok(grave.written),
             _ => Err(unknown(id)),
         }
     }
@@ -428,8 +438,8 @@ impl Store {
     /// Ends a session whose lease has run out.
     fn expire(&self, session: &Arc<Session>) {
         match session.finish(End::Expired) {
-            Ok(Some((tombstone, _))) => {
-                self.let_go(session, tombstone);
+            Ok(Some((tombstone, written))) => {
+                self.let_go(session, &tombstone, written);
                 self.leases_expired.fetch_add(1, Ordering::Relaxed);
             }
             Ok(None) => {}
@@ -438,7 +448,7 @@ impl Store {
     }
 
     /// Takes an ended session out.
-    fn let_go(&self, session: &Session, tombstone: Tombstone) {
+    fn let_go(&self, session: &Session, tombstone: &Tombstone, written: Written) {
         let mut ledger = self.lock_ledger();
         let removed = self
             .sessions
@@ -446,12 +456,55 @@ impl Store {
         if removed.is_some() {
             ledger.remove(session);
         }
+        self.bury(tombstone, written, &mut ledger);
+    }
+
+    fn bury(&self, tombstone: &Tombstone, written: Written, ledger: &mut Ledger) {
         let grave = Grave {
             end: tombstone.end,
-            owner: session.owner().cloned(),
+            owner: tombstone.owner.as_deref().map(Arc::from),
             until_ms: self.keeper.clock.now_ms() + 1_000 * tombstone.ttl_s,
+            written,
         };
-        ledger.bury(session.creation().kind(), session.id(), grave);
+        let kind = match tombstone.is_vector {
+            true => Kind::Vector,
+            false => Kind::Single,
+        };
+        ledger.bury(kind, &tombstone.id, grave);
+    }
+
+    /// Remembers a session that had ended when the server began.
+    pub(super) fn bury_recovered(&self, tombstone: &Tombstone) {
+        self.bury(tombstone, Written::default(), &mut self.lock_ledger());
+    }
+
+    /// Takes in a session that the journal has brought back.
+    pub(super) fn hold_recovered(&self, session: Session) {
+        self.hold(session, &mut self.lock_ledger());
+    }
+
+    /// Every session. Those whose creation has been written down are among them.
+    pub(super) fn all(&self) -> Vec<Arc<Session>> {
+        // Who creates one holds the ledger from writing to holding.
+        let _ledger = self.lock_ledger();
+        self.sessions.iter().map(|s| Arc::clone(&s)).collect()
+    }
+
+    /// The sessions that are remembered as ended, as a journal keeps them.
+    pub(super) fn tombstones(&self) -> Vec<Tombstone> {
+        let now_ms = self.keeper.clock.now_ms();
+        let ledger = self.lock_ledger();
+        let graves = ledger.tombstones.iter();
+        let remembered = graves.filter(|(_, grave)| grave.until_ms > now_ms);
+        remembered
+            .map(|((kind, id), grave)| Tombstone {
+                id: id.clone(),
+                is_vector: *kind == Kind::Vector,
+                end: grave.end,
+                ttl_s: (grave.until_ms - now_ms).div_ceil(1_000),
+                owner: grave.owner.as_deref().map(str::to_owned),
+            })
+            .collect()
     }
 
     /// Ends every session whose lease has run out, and forgets those that ended long ago.
@@ -504,7 +557,7 @@ pub struct Created {
     /// Whether it is new.
     pub is_new: bool,
     /// How far the journal must be safe before the client may be told.
-    pub position: Position,
+    pub written: Written,
 }
 
 /// Whether who asks may see what belongs to `owner`. A server without tokens has no owners.

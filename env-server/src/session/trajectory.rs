@@ -26,7 +26,7 @@ impl Session {
         let limit = limit.min(MAX_LANE_REPLIES / lanes).max(1) as u64;
         let (first_seq, end_seq, from, chunks) = {
             let state = self.lock()?;
-            if let Some(end) = state.end {
+            if let Some((end, _)) = state.end {
                 return Err(ended(&self.id, end));
             }
             let (first_seq, end_seq) = (state.history.first_seq(), state.history.end_seq());
@@ -38,7 +38,7 @@ impl Session {
                 );
                 return Err(Problem::new(ErrorCode::MalformedRequest, detail));
             }
-            (first_seq, end_seq, from, state.history.from_seq(from))
+            (first_seq, end_seq, from, state.history.since(from))
         };
         let broken = |detail: String| Problem::new(ErrorCode::Internal, detail);
         let mut vector = make_vector(self.spec, &self.arguments, &self.creation, &self.seed)?;
@@ -170,7 +170,7 @@ fn session_for(start: &Snapshot) -> Result<Session, String> {
         }),
     };
     let parents = Parents {
-        keeper: Arc::new(Keeper::new(0)),
+        keeper: Arc::new(Keeper::new(0, None, 0)),
         owner: None,
         ttl_s: 1,
         is_fork: false,

@@ -168,6 +168,9 @@ pub struct VectorOf<E: Environment> {
     kwargs: Kwargs,
 }
 
+/// Last observations and lanes.
+type Parsed<E> = (Vec<<E as Environment>::Element>, Vec<Lane<E>>);
+
 struct Lane<E> {
     environment: E,
     rng: Rng,
@@ -239,7 +242,7 @@ impl<E: Environment> VectorOf<E> {
     }
 
     /// Saved state as this environment holds it.
-    fn parse(&self, saved: &Saved) -> Result<(Vec<E::Element>, Vec<Lane<E>>), Refusal> {
+    fn parse(&self, saved: &Saved) -> Result<Parsed<E>, Refusal> {
         let refuse = |pointer: String, detail: String| Refusal::Snapshot { pointer, detail };
         if saved.lanes.len() != self.lanes.len() {
             let (found, expected) = (saved.lanes.len(), self.lanes.len());

@@ -59,7 +59,11 @@ fn info_bits(info: &Info, space: &Space, out: &mut Vec<u64>) {
         out.extend(name.bytes().map(u64::from));
         match name.as_str() {
             "final_obs" => bits(value, space, out),
-            _ => out.extend(format!("{:?}", serde_json::to_value(value).unwrap()).bytes().map(u64::from)),
+            _ => out.extend(
+                format!("{:?}", serde_json::to_value(value).unwrap())
+                    .bytes()
+                    .map(u64::from),
+            ),
         }
     }
 }
@@ -105,7 +109,8 @@ impl Way<'_> {
                     op => ("POST", format!("{path}/{}", op.as_str())),
                 };
                 let bytes = encoding.encode(body);
-                let (status, _, bytes) = client::http(router, method, &path, *encoding, bytes).await;
+                let (status, _, bytes) =
+                    client::http(router, method, &path, *encoding, bytes).await;
                 assert!(status < 300, "{}", String::from_utf8_lossy(&bytes));
                 encoding.decode(&bytes).unwrap()
             }
@@ -247,7 +252,7 @@ fn vector_in_process(spec: &Spec) -> Vec<u64> {
 async fn every_way_to_play_gives_the_same_bits() {
     let server = Server::start().await;
     let mut socket = Socket::open(server.address).await;
-    let router = app(ServerConfig::default());
+    let router = app(&ServerConfig::default()).unwrap();
     for spec in registry::specs() {
         let single = single_in_process(spec);
         let vector = vector_in_process(spec);
@@ -274,12 +279,14 @@ async fn every_way_to_play_gives_the_same_bits() {
 async fn bodies_are_the_same_bytes() {
     let server = Server::start().await;
     let mut socket = Socket::open(server.address).await;
-    let router = app(ServerConfig::default());
+    let router = app(&ServerConfig::default()).unwrap();
     for (i, encoding) in ENCODINGS.into_iter().enumerate() {
         let env_id = format!("e{i}");
         let path = format!("/v1/envs/{env_id}");
         let body = serde_json::json!({"spec_id": "MemoryTask-v0", "seed": 7});
-        let over_stream = socket.ask(encoding, StreamOp::Put, StreamKind::Env, &env_id, &body).await;
+        let over_stream = socket
+            .ask(encoding, StreamOp::Put, StreamKind::Env, &env_id, &body)
+            .await;
         let over_http = client::http(&router, "PUT", &path, encoding, encoding.encode(&body)).await;
         assert_eq!((over_stream.status, false, over_stream.body), over_http);
         for (op, body) in [
@@ -287,9 +294,12 @@ async fn bodies_are_the_same_bytes() {
             (StreamOp::Step, serde_json::json!({"seq": 1, "action": 1})),
             (StreamOp::Step, serde_json::json!({"seq": 1, "action": 1})),
         ] {
-            let over_stream = socket.ask(encoding, op, StreamKind::Env, &env_id, &body).await;
+            let over_stream = socket
+                .ask(encoding, op, StreamKind::Env, &env_id, &body)
+                .await;
             let path = format!("{path}/{}", op.as_str());
-            let over_http = client::http(&router, "POST", &path, encoding, encoding.encode(&body)).await;
+            let over_http =
+                client::http(&router, "POST", &path, encoding, encoding.encode(&body)).await;
             let over_stream = (over_stream.status, over_stream.replayed, over_stream.body);
             assert_eq!(over_stream, over_http);
         }

@@ -151,7 +151,10 @@ async fn a_socket_can_do_what_the_routes_can() {
         assert_eq!(created.status, 201);
         let drawn = created.value()["env_id"].as_str().unwrap().to_owned();
         let reset = json!({"seq": 0, "seed": 3});
-        socket.ask(encoding, Reset, Env, &name, &reset).await.value();
+        socket
+            .ask(encoding, Reset, Env, &name, &reset)
+            .await
+            .value();
         let snapshot = socket.ask(encoding, Snapshot, Env, &name, &json!({})).await;
         let snapshot: env_protocol::Snapshot = snapshot.decode();
         let body = json!({"seq": 1, "action": 1});

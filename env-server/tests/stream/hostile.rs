@@ -45,42 +45,108 @@ async fn messages_that_are_wrong_are_answered_and_the_socket_goes_on() {
         ("{}", None, (422, "invalid-body")),
         (r#"{"op":"list","kind":"env"}"#, None, (422, "invalid-body")),
         (r#"{"id":1}"#, number(), (422, "invalid-body")),
-        (r#"{"id":1,"op":"jump","kind":"env"}"#, number(), (422, "invalid-body")),
-        (r#"{"id":1,"op":"list","kind":"envs"}"#, number(), (422, "invalid-body")),
-        (r#"{"id":1,"op":"list","kind":"env","body":[]}"#, number(), (422, "invalid-body")),
-        (r#"{"id":1,"op":"list","kind":"env","body":7}"#, number(), (422, "invalid-body")),
-        (r#"{"id":1,"op":"list","kind":"env","body":{"limit":"many"}}"#, number(), (422, "invalid-body")),
-        (r#"{"id":1,"op":"describe","kind":"env","env_id":"e","body":{"x":1}}"#, number(), (422, "invalid-body")),
-        (r#"{"id":1,"op":"step","kind":"env","env_id":"e","body":{"action":0}}"#, number(), (404, "unknown-env")),
-        (r#"{"id":1,"op":"step","kind":"env","env_id":"e/../f","body":{"action":0}}"#, number(), (404, "unknown-env")),
-        (r#"{"id":1,"op":"put","kind":"env","env_id":"../e","body":{"spec_id":"MemoryTask-v0"}}"#, number(), (422, "invalid-env-id")),
+        (
+            r#"{"id":1,"op":"jump","kind":"env"}"#,
+            number(),
+            (422, "invalid-body"),
+        ),
+        (
+            r#"{"id":1,"op":"list","kind":"envs"}"#,
+            number(),
+            (422, "invalid-body"),
+        ),
+        (
+            r#"{"id":1,"op":"list","kind":"env","body":[]}"#,
+            number(),
+            (422, "invalid-body"),
+        ),
+        (
+            r#"{"id":1,"op":"list","kind":"env","body":7}"#,
+            number(),
+            (422, "invalid-body"),
+        ),
+        (
+            r#"{"id":1,"op":"list","kind":"env","body":{"limit":"many"}}"#,
+            number(),
+            (422, "invalid-body"),
+        ),
+        (
+            r#"{"id":1,"op":"describe","kind":"env","env_id":"e","body":{"x":1}}"#,
+            number(),
+            (422, "invalid-body"),
+        ),
+        (
+            r#"{"id":1,"op":"step","kind":"env","env_id":"e","body":{"action":0}}"#,
+            number(),
+            (404, "unknown-env"),
+        ),
+        (
+            r#"{"id":1,"op":"step","kind":"env","env_id":"e/../f","body":{"action":0}}"#,
+            number(),
+            (404, "unknown-env"),
+        ),
+        (
+            r#"{"id":1,"op":"put","kind":"env","env_id":"../e","body":{"spec_id":"MemoryTask-v0"}}"#,
+            number(),
+            (422, "invalid-env-id"),
+        ),
         (deep.as_str(), None, (400, "malformed-body")),
         (closed_deep.as_str(), number(), (400, "malformed-body")),
     ] {
         socket.send_bytes(JSON, text.as_bytes().to_vec()).await;
         let reply = socket.receive().await;
         let short = &text[..text.len().min(100)];
-        assert_eq!((reply.id.clone(), reply.failure()), (id, failure), "{short}");
+        assert_eq!(
+            (reply.id.clone(), reply.failure()),
+            (id, failure),
+            "{short}"
+        );
         still_plays(&mut socket).await;
     }
     let number = || Some(StreamId::Number(1));
-    let deep = [b"\x95\x01\xa4step\xa3env\xa1e".to_vec(), vec![0x91; 100_000]].concat();
+    let deep = [
+        b"\x95\x01\xa4step\xa3env\xa1e".to_vec(),
+        vec![0x91; 100_000],
+    ]
+    .concat();
     for (bytes, id, failure) in [
         (&b""[..], None, (400, "malformed-body")),
         (b"\xc1", None, (400, "malformed-body")),
-        (b"\x95\x01\xa4jump\xa3env\xa1e\xc0", number(), (422, "invalid-body")),
+        (
+            b"\x95\x01\xa4jump\xa3env\xa1e\xc0",
+            number(),
+            (422, "invalid-body"),
+        ),
         // Lengths of 4 GiB, of which nothing follows.
         (b"\xdd\xff\xff\xff\xff", None, (400, "malformed-body")),
-        (b"\x95\x01\xa4step\xa3env\xa1e\xdf\xff\xff\xff\xff", number(), (400, "malformed-body")),
-        (b"\x95\x01\xa4step\xa3env\xa1e\x80\x80", number(), (422, "invalid-body")),
-        (b"\x95\x01\xa4list\xa3env\xc0\x81\xa5limit\x01\x02", number(), (400, "malformed-body")),
+        (
+            b"\x95\x01\xa4step\xa3env\xa1e\xdf\xff\xff\xff\xff",
+            number(),
+            (400, "malformed-body"),
+        ),
+        (
+            b"\x95\x01\xa4step\xa3env\xa1e\x80\x80",
+            number(),
+            (422, "invalid-body"),
+        ),
+        (
+            b"\x95\x01\xa4list\xa3env\xc0\x81\xa5limit\x01\x02",
+            number(),
+            (400, "malformed-body"),
+        ),
         (&deep, number(), (422, "invalid-body")),
     ] {
-        socket.send_bytes(Encoding::MessagePack, bytes.to_vec()).await;
+        socket
+            .send_bytes(Encoding::MessagePack, bytes.to_vec())
+            .await;
         let reply = socket.receive().await;
         assert_eq!(reply.encoding, Encoding::MessagePack);
         let short = &bytes[..bytes.len().min(50)];
-        assert_eq!((reply.id.clone(), reply.failure()), (id, failure), "{short:x?}");
+        assert_eq!(
+            (reply.id.clone(), reply.failure()),
+            (id, failure),
+            "{short:x?}"
+        );
         still_plays(&mut socket).await;
     }
     server.stop().await.unwrap().unwrap();
@@ -91,7 +157,7 @@ async fn messages_that_are_wrong_are_answered_and_the_socket_goes_on() {
 async fn problems_are_those_of_the_routes() {
     let server = Server::start().await;
     let mut socket = Socket::open(server.address).await;
-    let router = app(ServerConfig::default());
+    let router = app(&ServerConfig::default()).unwrap();
     let create = json!({"spec_id": "MemoryTask-v0", "kwargs": {"delay": 2}});
     let over_http = async |method: &str, path: &str, body: &Value| {
         let bytes = JSON.encode(body);
@@ -101,19 +167,49 @@ async fn problems_are_those_of_the_routes() {
     assert_eq!(socket.json(Put, "e", create).await.status, 201);
     for (op, method, path, body) in [
         (Step, "POST", "/v1/envs/e/step", json!({"action": 0})),
-        (Step, "POST", "/v1/envs/e/step", json!({"action": 2, "seq": 9})),
+        (
+            Step,
+            "POST",
+            "/v1/envs/e/step",
+            json!({"action": 2, "seq": 9}),
+        ),
         (Step, "POST", "/v1/envs/e/step", json!({"actions": 2})),
         (Step, "POST", "/v1/envs/e/step", json!({"action": "x"})),
         (Step, "POST", "/v1/envs/e/step", json!({})),
-        (Reset, "POST", "/v1/envs/e/reset", json!({"options": {"delay": 0}})),
-        (Reset, "POST", "/v1/envs/e/reset", json!({"options": {"dleay": 3}})),
+        (
+            Reset,
+            "POST",
+            "/v1/envs/e/reset",
+            json!({"options": {"delay": 0}}),
+        ),
+        (
+            Reset,
+            "POST",
+            "/v1/envs/e/reset",
+            json!({"options": {"dleay": 3}}),
+        ),
         (Lease, "POST", "/v1/envs/e/lease", json!({"ttl_s": 0})),
-        (Restore, "POST", "/v1/envs/e/restore", json!({"snapshot": {}})),
+        (
+            Restore,
+            "POST",
+            "/v1/envs/e/restore",
+            json!({"snapshot": {}}),
+        ),
         (Fork, "POST", "/v1/envs/e/fork", json!({"env_id": "-"})),
         (Fork, "POST", "/v1/envs/e/fork", json!({"env_id": "e"})),
-        (Put, "PUT", "/v1/envs/e", json!({"spec_id": "MemoryTask-v0"})),
+        (
+            Put,
+            "PUT",
+            "/v1/envs/e",
+            json!({"spec_id": "MemoryTask-v0"}),
+        ),
         (Put, "PUT", "/v1/envs/e", json!({"spec_id": "Nothing-v0"})),
-        (Create, "POST", "/v1/envs", json!({"spec_id": "MemoryTask-v0", "kwargs": {"delay": -1}})),
+        (
+            Create,
+            "POST",
+            "/v1/envs",
+            json!({"spec_id": "MemoryTask-v0", "kwargs": {"delay": -1}}),
+        ),
     ] {
         let (status, _, expected) = over_http(method, path, &body).await;
         let expected: Value = serde_json::from_slice(&expected).unwrap();
@@ -185,7 +281,9 @@ async fn frames_that_break_the_protocol_end_the_socket() {
     }
     // Bytes that are no frames at all.
     let mut socket = Socket::open(server.address).await;
-    let garbage: Vec<u8> = (0..5_000u32).map(|i| (i * 2_654_435_761 >> 13) as u8).collect();
+    let garbage: Vec<u8> = (0..5_000u32)
+        .map(|i| (i * 2_654_435_761 >> 13) as u8)
+        .collect();
     let _ = socket.inner.get_mut().write_all(&garbage).await;
     let mut rest = Vec::new();
     let _ = socket.inner.get_mut().read_to_end(&mut rest).await;
@@ -211,11 +309,14 @@ async fn a_client_that_leaves_in_form_is_answered_in_form() {
 
 #[tokio::test]
 async fn what_asks_for_no_socket_is_told_to() {
-    let router = app(ServerConfig::default());
+    let router = app(&ServerConfig::default()).unwrap();
     for path in ["/v1/stream", "/v1/stream?x=1"] {
         let (status, _, body) = client::http(&router, "GET", path, JSON, Vec::new()).await;
         let problem: Value = serde_json::from_slice(&body).unwrap();
-        assert_eq!((status, &problem["code"]), (426, &json!("upgrade-required")));
+        assert_eq!(
+            (status, &problem["code"]),
+            (426, &json!("upgrade-required"))
+        );
     }
     let (status, _, _) = client::http(&router, "POST", "/v1/stream", JSON, Vec::new()).await;
     assert_eq!(status, 405);

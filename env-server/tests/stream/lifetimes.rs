@@ -37,7 +37,8 @@ async fn a_half_open_socket_is_closed_and_its_environments_live_on() {
         server.address
     );
     half_open.write_all(request.as_bytes()).await.unwrap();
-    let text = br#"{"id":1,"op":"put","kind":"env","env_id":"e","body":{"spec_id":"MemoryTask-v0"}}"#;
+    let text =
+        br#"{"id":1,"op":"put","kind":"env","env_id":"e","body":{"spec_id":"MemoryTask-v0"}}"#;
     let mut frame = vec![0x81, 0x80 | text.len() as u8, 0, 0, 0, 0];
     frame.extend_from_slice(text);
     half_open.write_all(&frame).await.unwrap();
@@ -48,7 +49,10 @@ async fn a_half_open_socket_is_closed_and_its_environments_live_on() {
     assert!(received.contains(r#"{"id":1,"status":201,"#), "{received}");
 
     let mut socket = Socket::open(server.address).await;
-    assert_eq!(socket.json(Describe, "e", json!({})).await.value()["seq"], 0);
+    assert_eq!(
+        socket.json(Describe, "e", json!({})).await.value()["seq"],
+        0
+    );
     server.stop().await.unwrap().unwrap();
 }
 
@@ -106,7 +110,7 @@ async fn a_socket_that_does_not_close_holds_the_server_for_a_moment_only() {
 /// Who opened a socket is who sends its messages.
 #[tokio::test]
 async fn messages_come_from_whom_the_socket_belongs_to() {
-    let shared = app(ServerConfig::default());
+    let shared = app(&ServerConfig::default()).unwrap();
     let mut addresses = Vec::new();
     for name in ["ann", "bob"] {
         let owner = Arc::new(Owner {

@@ -28,11 +28,16 @@ async fn create(socket: &mut Socket) {
     let created = socket.ask(Encoding::Json, Put, VectorEnv, "v", &body).await;
     assert_eq!(created.status, 201);
     let body = json!({"seq": 0});
-    socket.ask(Encoding::Json, Reset, VectorEnv, "v", &body).await.value();
+    socket
+        .ask(Encoding::Json, Reset, VectorEnv, "v", &body)
+        .await
+        .value();
 }
 
 async fn seq(socket: &mut Socket) -> u64 {
-    let described = socket.ask(Encoding::Json, Describe, VectorEnv, "v", &json!({})).await;
+    let described = socket
+        .ask(Encoding::Json, Describe, VectorEnv, "v", &json!({}))
+        .await;
     described.value()["seq"].as_u64().unwrap()
 }
 
@@ -72,7 +77,10 @@ async fn a_client_that_does_not_read_makes_the_server_wait() {
         }
     });
     let waiting_at = settled_seq(&mut watcher).await;
-    assert!(waiting_at < NUM_STEPS / 4, "{waiting_at} steps were applied");
+    assert!(
+        waiting_at < NUM_STEPS / 4,
+        "{waiting_at} steps were applied"
+    );
     assert!(!sending.is_finished(), "the client never had to wait");
     // Once it reads, all of it is done and answered, in order.
     for i in 0..NUM_STEPS {
@@ -114,7 +122,9 @@ async fn a_client_that_never_reads_is_cut_off_and_loses_nothing() {
     assert!(applied <= sent + 1);
     // The environment goes on from there.
     let body = json!({"seq": applied, "actions": vec![0; NUM_ENVS]});
-    let next = watcher.ask(Encoding::Json, Step, VectorEnv, "v", &body).await;
+    let next = watcher
+        .ask(Encoding::Json, Step, VectorEnv, "v", &body)
+        .await;
     assert_eq!(next.value()["seq"], applied + 1);
     assert!(matches!(next.id, Some(StreamId::Number(_))));
     server.stop().await.unwrap().unwrap();

@@ -36,7 +36,7 @@ impl Client {
 
     pub fn with(config: ServerConfig) -> Self {
         Client {
-            app: env_server::app(config),
+            app: env_server::app(&config).expect("a server"),
         }
     }
 
