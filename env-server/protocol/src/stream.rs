@@ -341,7 +341,10 @@ fn request_from_json(message: &[u8]) -> Result<StreamRequest<'_>, EnvelopeError>
     let first = message.iter().find(|byte| !byte.is_ascii_whitespace());
     let read = match first {
         Some(b'{') | None => Encoding::Json.decode::<Message<'_>>(message),
-        Some(_) => Err(invalid("", "a message is an object")),
+        Some(_) => match Encoding::Json.decode::<de::IgnoredAny>(message) {
+            Ok(_) => Err(invalid("", "a message is an object")),
+            Err(error) => Err(error),
+        },
     };
     match read {
         Ok(message) => Ok(StreamRequest {

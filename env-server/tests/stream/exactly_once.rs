@@ -154,11 +154,14 @@ async fn a_socket_can_do_what_the_routes_can() {
         socket
             .ask(encoding, Reset, Env, &name, &reset)
             .await
-            .value();
+            .decode::<env_protocol::ResetReply>();
         let snapshot = socket.ask(encoding, Snapshot, Env, &name, &json!({})).await;
         let snapshot: env_protocol::Snapshot = snapshot.decode();
         let body = json!({"seq": 1, "action": 1});
-        socket.ask(encoding, Step, Env, &name, &body).await.value();
+        socket
+            .ask(encoding, Step, Env, &name, &body)
+            .await
+            .decode::<env_protocol::StepReply>();
         let body = env_protocol::RestoreRequest {
             seq: Some(2),
             snapshot,
@@ -177,7 +180,8 @@ async fn a_socket_can_do_what_the_routes_can() {
         assert_eq!(described.value()["seq"], 4);
         let page = json!({"from": 1, "limit": 2});
         let page = socket.ask(encoding, Trajectory, Env, &name, &page).await;
-        assert_eq!(page.value()["entries"].as_array().unwrap().len(), 2);
+        let page: env_protocol::Trajectory = page.decode();
+        assert_eq!(page.entries.len(), 2);
         let page = json!({"limit": 2});
         let page = socket.ask(encoding, List, Env, "", &page).await.value();
         assert_eq!(page["envs"].as_array().unwrap().len(), 2);

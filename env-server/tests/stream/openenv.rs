@@ -202,7 +202,6 @@ async fn a_silent_session_ends_and_a_living_one_keeps_its_lease() {
         ..config(r#"{"spec_id":"MemoryTask-v0","ttl_s":1}"#)
     })
     .await;
-    let mut watcher = Socket::open(server.address).await;
     // Nothing reads from it, so pings are not answered.
     let silent = Socket::at(server.address, "/ws").await;
     let mut living = Socket::at(server.address, "/ws").await;
@@ -214,6 +213,7 @@ async fn a_silent_session_ends_and_a_living_one_keeps_its_lease() {
     }
     let reply = ask(&mut living, "step", json!({"action": 0})).await;
     assert_eq!(reply["type"], "observation");
+    let mut watcher = Socket::open(server.address).await;
     until_held(&mut watcher, 1).await;
     drop(silent);
     server.stop().await.unwrap().unwrap();

@@ -109,6 +109,7 @@ fn what_is_wrong_is_pointed_at_and_the_id_kept() {
         (r#"{"id":7} 8"#, (None, "")),
         ("", (None, "malformed")),
         ("null", (None, "")),
+        ("hello", (None, "malformed")),
     ] {
         let (id, pointer) = refused(json(text));
         assert_eq!((id, pointer.as_str()), expected, "{text}");
