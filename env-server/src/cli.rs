@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use env_protocol::Spec;
+use env_protocol::{Domain, Returns, Spec};
 use env_server::{Limits, ServerConfig};
 
 /// Memory tasks behind HTTP, for agents in any language
@@ -155,24 +155,75 @@ pub fn describe(specs: &[Spec]) -> String {
             spec.solved_threshold
         );
         for parameter in &spec.parameters {
-            let default = parameter.default.map(|d| format!(", default {d}"));
             let resettable = match parameter.resettable {
                 true => ", also a reset option",
                 false => "",
             };
             let _ = writeln!(
                 text,
-                "  {:<12} {} to {}{}{resettable}\n               {}",
+                "  {:<18} {}{resettable}\n                     {}",
                 parameter.name,
-                parameter.minimum,
-                parameter.maximum,
-                default.unwrap_or_default(),
+                domain(&parameter.domain),
                 parameter.description
             );
         }
+        let _ = writeln!(text, "  remember: {}", spec.remember);
+        let _ = writeln!(text, "  returns: {}", returns(&spec.returns));
         let _ = writeln!(text, "  source: {}\n", spec.source);
     }
     text
+}
+
+/// What an argument may be, and its default.
+fn domain(domain: &Domain) -> String {
+    let with_default = |range: String, default: Option<String>| match default {
+        Some(default) => format!("{range}, default {default}"),
+        None => range,
+    };
+    match domain {
+        Domain::Integer {
+            minimum,
+            maximum,
+            default,
+        } => with_default(
+            format!("{minimum} to {maximum}"),
+            default.map(|x| x.to_string()),
+        ),
+        Domain::Number {
+            minimum,
+            maximum,
+            default,
+        } => with_default(
+            format!("{minimum:?} to {maximum:?}"),
+            default.map(|x| format!("{x:?}")),
+        ),
+        Domain::Choice { choices, default } => with_default(choices.join(", "), default.clone()),
+        Domain::Integers {
+            minimum,
+            maximum,
+            min_items,
+            max_items,
+            default,
+        } => with_default(
+            format!("{min_items} to {max_items} integers, each {minimum} to {maximum}"),
+            default.as_ref().map(|x| format!("{x:?}")),
+        ),
+    }
+}
+
+/// What is known of what players score, with the default arguments.
+fn returns(returns: &Returns) -> String {
+    let known = [
+        ("random", returns.random),
+        ("memoryless", returns.memoryless),
+        ("best", returns.best),
+        ("oracle", returns.oracle),
+    ];
+    let known = known.iter();
+    let known: Vec<String> = known
+        .filter_map(|(name, x)| x.map(|x| format!("{name} {:.3}", x + 0.0)))
+        .collect();
+    known.join(", ")
 }
 
 #[cfg(test)]

@@ -43,14 +43,4 @@ pub enum Error {
         /// What differs, where.
         detail: String,
     },
-    /// A recorded episode is malformed or differs from what the environment does.
-    #[error("{path}:{line}: {detail}")]
-    Differs {
-        /// The file.
-        path: PathBuf,
-        /// Its line, from 1.
-        line: usize,
-        /// What differs, where.
-        detail: String,
-    },
 }

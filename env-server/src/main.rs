@@ -91,9 +91,22 @@ fn specs(args: &SpecsArgs) -> anyhow::Result<()> {
 
 fn verify_files(args: &VerifyArgs) -> ExitCode {
     each_file(&args.files, |path| {
-        let verified = verify::verify_file(path)?;
-        let (episodes, steps) = (verified.episodes, verified.steps);
-        Ok(format!("{episodes} episodes, {steps} steps, all equal"))
+        let report = verify::verify_file(path)?;
+        let name = path.display();
+        for difference in &report.differences {
+            eprintln!("{name}:{}: {}", difference.line, difference.detail);
+        }
+        let untold = report.num_differences - report.differences.len();
+        if untold > 0 {
+            eprintln!("{name}: and {untold} more");
+        }
+        let differences = match report.num_differences {
+            0 => "all equal".to_owned(),
+            n => format!("{n} differences"),
+        };
+        let (episodes, steps) = (report.episodes, report.steps);
+        println!("{name}: {episodes} episodes, {steps} steps, {differences}");
+        Ok(report.num_differences == 0)
     })
 }
 
@@ -101,20 +114,25 @@ fn replay_files(args: &ReplayArgs) -> ExitCode {
     each_file(&args.files, |path| {
         let replayed = replay::replay_file(path)?;
         let (operations, steps) = (replayed.operations, replayed.steps);
-        Ok(format!("{operations} operations, {steps} steps, all equal"))
+        println!(
+            "{}: {operations} operations, {steps} steps, all equal",
+            path.display()
+        );
+        Ok(true)
     })
 }
 
-/// Prints what `check` says of each file; one that fails does not keep others from being checked.
-fn each_file(files: &[PathBuf], check: impl Fn(&Path) -> Result<String, Error>) -> ExitCode {
+/// Succeeds when `check` finds every file good; one that is not does not keep others from being
+/// checked.
+fn each_file(files: &[PathBuf], check: impl Fn(&Path) -> Result<bool, Error>) -> ExitCode {
     let mut outcome = ExitCode::SUCCESS;
     for path in files {
-        match check(path) {
-            Ok(text) => println!("{}: {text}", path.display()),
-            Err(error) => {
-                eprintln!("error: {error}");
-                outcome = ExitCode::FAILURE;
-            }
+        let is_good = check(path).unwrap_or_else(|error| {
+            eprintln!("error: {error}");
+            false
+        });
+        if !is_good {
+            outcome = ExitCode::FAILURE;
         }
     }
     outcome

@@ -48,7 +48,7 @@ pub use codec::{DecodeError, Encoding};
 pub use problem::{ErrorCode, FieldError, PROBLEM_CONTENT_TYPE, Problem};
 pub use snapshot::{LanePhase, LaneSnapshot, SNAPSHOT_FORMAT, SNAPSHOT_VERSION, Snapshot};
 pub use space::{Bound, Space};
-pub use spec::{Parameter, Spec};
+pub use spec::{Domain, Parameter, Returns, Spec};
 pub use stream::{
     EnvelopeError, MAX_STREAM_ID_BYTES, StreamId, StreamKind, StreamOp, StreamReply, StreamRequest,
 };

@@ -116,7 +116,7 @@ pub struct Session {
     state: Mutex<State>,
 }
 
-/// What one lane shows and takes.
+/// What one lane shows and takes with its arguments; the spec's spaces are those of the defaults.
 struct Spaces {
     observation: Space,
     action: Space,

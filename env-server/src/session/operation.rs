@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use super::keeper::Written;
 use super::vector::{Refusal, Reset};
 use super::{Kind, Session};
-use crate::environments::KwargsError;
+use crate::environments::{Arguments, KwargsError};
 
 /// A change to an environment, in one form whatever the encoding it came in: two requests are the
 /// same when their operations are equal.
@@ -283,6 +283,9 @@ impl Session {
             Err(Problem::new(ErrorCode::InvalidSnapshot, detail).at(pointer))
         };
         let kwargs = self.arguments.to_kwargs();
+        // Parameters added since the snapshot was made had their defaults then.
+        let found = Arguments::resolve(&self.spec.parameters, &snapshot.kwargs)
+            .map_or_else(|_| snapshot.kwargs.clone(), |found| found.to_kwargs());
         let mode = self.creation.autoreset_mode();
         same(
             "format",
@@ -295,11 +298,7 @@ impl Session {
             SNAPSHOT_VERSION.to_string(),
         )?;
         same("spec_id", snapshot.spec_id.clone(), self.spec.id.clone())?;
-        same(
-            "kwargs",
-            format!("{:?}", snapshot.kwargs),
-            format!("{kwargs:?}"),
-        )?;
+        same("kwargs", format!("{found:?}"), format!("{kwargs:?}"))?;
         let found = format!("{:?}", snapshot.autoreset_mode);
         same("autoreset_mode", found, format!("{mode:?}"))
     }

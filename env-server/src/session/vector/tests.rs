@@ -1,12 +1,12 @@
 //! The three ways of starting over, on an environment whose every number can be told by hand.
 
-use env_protocol::{Array, AutoresetMode, LanePhase, Parameter, Seed, Space, Spec, Value};
+use env_protocol::{Array, AutoresetMode, LanePhase, Parameter, Returns, Seed, Space, Value};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::*;
 use crate::environments::check::{arguments, check_environment};
-use crate::environments::{Draw, Draws, Environment, Transition};
+use crate::environments::{Draw, Draws, Environment, Profile, Transition};
 
 /// Counts down from `length` and is cut short at 0. Shows `[count, a random bit]`, pays the action.
 #[derive(Clone, Serialize, Deserialize)]
@@ -20,28 +20,35 @@ impl Environment for Countdown {
 
     const REFERENCE_NAME: &'static str = "Countdown";
 
-    fn spec() -> Spec {
-        Spec {
-            id: "Countdown-v0".to_owned(),
-            description: String::new(),
-            parameters: vec![Parameter {
-                name: "length".to_owned(),
-                description: String::new(),
-                minimum: 1,
-                maximum: 9,
-                default: Some(2),
-                resettable: true,
-            }],
-            observation_space: Space::MultiDiscrete { nvec: vec![10, 2] },
-            action_space: Space::Discrete { n: 3, start: 5 },
-            reward_range: [5.0, 7.0],
-            solved_threshold: 0.0,
-            source: String::new(),
+    fn profile() -> Profile {
+        let length = Parameter::integer("length", "", 1, 9, Some(2)).resettable();
+        Profile {
+            id: "Countdown-v0",
+            description: "",
+            parameters: vec![length],
+            remember: "",
+            source: "",
         }
     }
 
+    fn observation_space(&self) -> Space {
+        Space::MultiDiscrete { nvec: vec![10, 2] }
+    }
+
+    fn action_space(&self) -> Space {
+        Space::Discrete { n: 3, start: 5 }
+    }
+
+    fn reward_range(&self) -> [f64; 2] {
+        [5.0, 7.0]
+    }
+
+    fn returns(&self) -> Returns {
+        Returns::default()
+    }
+
     fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
-        let length = arguments.get("length").expect("it has a default");
+        let length = arguments.integer("length").expect("it has a default");
         Ok(Countdown { length, count: 0 })
     }
 
@@ -65,8 +72,15 @@ impl Environment for Countdown {
         }
     }
 
+    fn oracle(&self) -> Vec<i64> {
+        vec![7]
+    }
+
     fn validate(&self) -> Result<(), String> {
-        Ok(())
+        let is_good = (1..=9).contains(&self.length) && (0..=self.length).contains(&self.count);
+        is_good
+            .then_some(())
+            .ok_or_else(|| "out of range".to_owned())
     }
 
     fn is_running(&self) -> bool {
