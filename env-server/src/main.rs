@@ -38,6 +38,8 @@ fn main() -> ExitCode {
 async fn serve(args: &ServeArgs) -> anyhow::Result<()> {
     // Dropped last, it sends what is left of the traces.
     let _logging = observe::logging::set_up(&args.log, LogFormat::default(), None)?;
+    let config = args.config();
+    config.check()?;
     let listener = TcpListener::bind(args.listen).await.with_context(|| {
         let address = args.listen;
         format!(
@@ -50,7 +52,7 @@ async fn serve(args: &ServeArgs) -> anyhow::Result<()> {
     // Whoever started this waits for the line; that it has gone away is no reason not to serve.
     let _ = writeln!(stdout, "listening on http://{}", listener.local_addr()?);
     let _ = stdout.flush();
-    run(listener, args.config(), shutdown).await?;
+    run(listener, config, shutdown).await?;
     Ok(())
 }
 

@@ -18,6 +18,13 @@ const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("1");
 #[derive(Debug)]
 pub(crate) struct Failure(Box<Problem>);
 
+impl Failure {
+    /// The problem, for who writes its body otherwise.
+    pub(crate) fn into_problem(self) -> Problem {
+        *self.0
+    }
+}
+
 impl From<Problem> for Failure {
     fn from(problem: Problem) -> Self {
         Failure(Box::new(problem))
@@ -83,11 +90,21 @@ fn from_status(status: StatusCode, path: &str) -> Problem {
 
 /// A handler has panicked.
 pub(crate) fn from_panic(payload: Box<dyn Any + Send>) -> Response {
-    let text = payload.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-    let cause = Cause(format!("a panic: {}", text.unwrap_or("no message")));
-    let detail = "the request could not be finished";
-    let mut response = Failure::from(Problem::new(ErrorCode::Internal, detail)).into_response();
+    let cause = Cause(format!("a panic: {}", panic_text(&*payload)));
+    let mut response = panicked().into_response();
     response.extensions_mut().insert(cause);
     response
+}
+
+/// What a panic said.
+pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> &str {
+    let text = payload.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("no message")
+}
+
+/// What a panic is to the client.
+pub(crate) fn panicked() -> Failure {
+    let detail = "the request could not be finished";
+    Problem::new(ErrorCode::Internal, detail).into()
 }
