@@ -130,6 +130,7 @@ fn http(criterion: &mut Criterion) {
         kwargs: kwargs(),
         seed: Some(Seed::First(1)),
         autoreset_mode: AutoresetMode::SameStep,
+        ttl_s: None,
     };
     let path = "/v1/vector-envs/bench";
     let body = Encoding::Json.encode(&create);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use axum::http::Uri;
 use clap::{Args, CommandFactory, Parser, Subcommand};
-use env_protocol::Spec;
+use env_protocol::{Domain, Returns, Spec};
 
 use crate::settings::{self, Given};
 
@@ -23,6 +23,7 @@ pub enum Command {
     Health(HealthArgs),
     Specs(SpecsArgs),
     Verify(VerifyArgs),
+    Replay(ReplayArgs),
 }
 
 /// The whole command line, with the variables of settings.
@@ -119,6 +120,21 @@ pub struct VerifyArgs {
     pub files: Vec<PathBuf>,
 }
 
+/// Play a trajectory that a server has told again and compare every reply
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A FILE has pages of GET …/trajectory, one JSON document after another. Each page is played from the
+state it begins with. The exit status is 1 when anything differs or a file cannot be read.
+
+Example, with an environment \"mine\" that has been played:
+  curl -s http://127.0.0.1:7878/v1/envs/mine/trajectory > mine.json
+  env-server replay mine.json")]
+pub struct ReplayArgs {
+    /// Files of trajectories
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+}
+
 /// The catalogue, for people.
 pub fn describe(specs: &[Spec]) -> String {
     let mut text = String::new();
@@ -131,24 +147,75 @@ pub fn describe(specs: &[Spec]) -> String {
             spec.solved_threshold
         );
         for parameter in &spec.parameters {
-            let default = parameter.default.map(|d| format!(", default {d}"));
             let resettable = match parameter.resettable {
                 true => ", also a reset option",
                 false => "",
             };
             let _ = writeln!(
                 text,
-                "  {:<12} {} to {}{}{resettable}\n               {}",
+                "  {:<18} {}{resettable}\n                     {}",
                 parameter.name,
-                parameter.minimum,
-                parameter.maximum,
-                default.unwrap_or_default(),
+                domain(&parameter.domain),
                 parameter.description
             );
         }
+        let _ = writeln!(text, "  remember: {}", spec.remember);
+        let _ = writeln!(text, "  returns: {}", returns(&spec.returns));
         let _ = writeln!(text, "  source: {}\n", spec.source);
     }
     text
+}
+
+/// What an argument may be, and its default.
+fn domain(domain: &Domain) -> String {
+    let with_default = |range: String, default: Option<String>| match default {
+        Some(default) => format!("{range}, default {default}"),
+        None => range,
+    };
+    match domain {
+        Domain::Integer {
+            minimum,
+            maximum,
+            default,
+        } => with_default(
+            format!("{minimum} to {maximum}"),
+            default.map(|x| x.to_string()),
+        ),
+        Domain::Number {
+            minimum,
+            maximum,
+            default,
+        } => with_default(
+            format!("{minimum:?} to {maximum:?}"),
+            default.map(|x| format!("{x:?}")),
+        ),
+        Domain::Choice { choices, default } => with_default(choices.join(", "), default.clone()),
+        Domain::Integers {
+            minimum,
+            maximum,
+            min_items,
+            max_items,
+            default,
+        } => with_default(
+            format!("{min_items} to {max_items} integers, each {minimum} to {maximum}"),
+            default.as_ref().map(|x| format!("{x:?}")),
+        ),
+    }
+}
+
+/// What is known of what players score, with the default arguments.
+fn returns(returns: &Returns) -> String {
+    let known = [
+        ("random", returns.random),
+        ("memoryless", returns.memoryless),
+        ("best", returns.best),
+        ("oracle", returns.oracle),
+    ];
+    let known = known.iter();
+    let known: Vec<String> = known
+        .filter_map(|(name, x)| x.map(|x| format!("{name} {:.3}", x + 0.0)))
+        .collect();
+    known.join(", ")
 }
 
 #[cfg(test)]
@@ -159,7 +226,7 @@ mod tests {
     fn help_teaches() {
         let mut command = command().term_width(100);
         insta::assert_snapshot!("help", command.render_long_help());
-        for name in ["serve", "health", "specs", "verify"] {
+        for name in ["serve", "health", "specs", "verify", "replay"] {
             let command = command.find_subcommand_mut(name).expect("a subcommand");
             let help = command.clone().term_width(100).render_long_help();
             insta::assert_snapshot!(format!("help_{name}"), help);

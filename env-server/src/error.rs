@@ -4,9 +4,19 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::journal::JournalError;
+
 /// What can go wrong outside of a request. (Inside, it is an [`env_protocol::Problem`].)
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// There is no such environment for the OpenEnv protocol.
+    #[error("--openenv {given}: {detail}")]
+    OpenEnv {
+        /// What was asked for.
+        given: String,
+        /// What is wrong with it.
+        detail: String,
+    },
     /// The listener failed.
     #[error("serving failed: {0}")]
     Serve(#[source] io::Error),
@@ -32,6 +42,9 @@ pub enum Error {
         /// Why.
         detail: String,
     },
+    /// The journal under the data directory cannot be opened.
+    #[error("the data directory cannot be used: {0}")]
+    Journal(#[from] JournalError),
     /// A file of recorded episodes cannot be read.
     #[error("{path}: cannot be read: {source}")]
     Unreadable {
@@ -41,15 +54,15 @@ pub enum Error {
         source: io::Error,
     },
     /// A file of recorded episodes holds none.
-    #[error("{0}: holds no episode")]
+    #[error("{0}: holds nothing to play")]
     NoEpisodes(PathBuf),
-    /// A recorded episode is malformed or differs from what the environment does.
-    #[error("{path}:{line}: {detail}")]
-    Differs {
+    /// A page of a trajectory is malformed or differs from what the environment does.
+    #[error("{path}: page {page}: {detail}")]
+    PageDiffers {
         /// The file.
         path: PathBuf,
-        /// Its line, from 1.
-        line: usize,
+        /// Its page, from 1.
+        page: usize,
         /// What differs, where.
         detail: String,
     },

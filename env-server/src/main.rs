@@ -7,17 +7,19 @@ mod signals;
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::{ArgMatches, FromArgMatches};
 use env_server::environments::registry;
-use env_server::{check_exposure, run, verify};
+use env_server::observe;
+use env_server::{Error, check_exposure, replay, run, verify};
 use tokio::net::TcpListener;
 
-use cli::{Cli, Command, HealthArgs, ServeArgs, SpecsArgs, VerifyArgs};
-use settings::{LogFormat, Settings};
+use cli::{Cli, Command, HealthArgs, ReplayArgs, ServeArgs, SpecsArgs, VerifyArgs};
+use settings::Settings;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -30,6 +32,7 @@ fn main() -> ExitCode {
         Command::Health(args) => health(&args),
         Command::Specs(args) => specs(&args),
         Command::Verify(args) => return verify_files(&args),
+        Command::Replay(args) => return replay_files(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -53,8 +56,14 @@ fn serve(args: ServeArgs, matches: &ArgMatches) -> anyhow::Result<()> {
 
 #[tokio::main]
 async fn serve_with(settings: &Settings) -> anyhow::Result<()> {
-    start_log(settings)?;
+    // Dropped last, it sends what is left of the traces.
+    let _logging = observe::logging::set_up(
+        &settings.log,
+        settings.log_format,
+        settings.otlp_endpoint.as_deref(),
+    )?;
     let config = settings.server_config()?;
+    config.check()?;
     check_exposure(settings.listen, &config)?;
     raise_file_limit(config.max_connections);
     let listener = bind(settings.listen).await?;
@@ -69,19 +78,6 @@ async fn serve_with(settings: &Settings) -> anyhow::Result<()> {
     let _ = writeln!(stdout, "listening on {scheme}://{}", listener.local_addr()?);
     let _ = stdout.flush();
     run(listener, config, shutdown).await?;
-    Ok(())
-}
-
-fn start_log(settings: &Settings) -> anyhow::Result<()> {
-    let filter = tracing_subscriber::EnvFilter::try_new(&settings.log)
-        .with_context(|| format!("log is {:?}, which is not a filter", settings.log))?;
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
-    match settings.log_format {
-        LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().init(),
-    }
     Ok(())
 }
 
@@ -138,19 +134,49 @@ fn specs(args: &SpecsArgs) -> anyhow::Result<()> {
 }
 
 fn verify_files(args: &VerifyArgs) -> ExitCode {
+    each_file(&args.files, |path| {
+        let report = verify::verify_file(path)?;
+        let name = path.display();
+        for difference in &report.differences {
+            eprintln!("{name}:{}: {}", difference.line, difference.detail);
+        }
+        let untold = report.num_differences - report.differences.len();
+        if untold > 0 {
+            eprintln!("{name}: and {untold} more");
+        }
+        let differences = match report.num_differences {
+            0 => "all equal".to_owned(),
+            n => format!("{n} differences"),
+        };
+        let (episodes, steps) = (report.episodes, report.steps);
+        println!("{name}: {episodes} episodes, {steps} steps, {differences}");
+        Ok(report.num_differences == 0)
+    })
+}
+
+fn replay_files(args: &ReplayArgs) -> ExitCode {
+    each_file(&args.files, |path| {
+        let replayed = replay::replay_file(path)?;
+        let (operations, steps) = (replayed.operations, replayed.steps);
+        println!(
+            "{}: {operations} operations, {steps} steps, all equal",
+            path.display()
+        );
+        Ok(true)
+    })
+}
+
+/// Succeeds when `check` finds every file good; one that is not does not keep others from being
+/// checked.
+fn each_file(files: &[PathBuf], check: impl Fn(&Path) -> Result<bool, Error>) -> ExitCode {
     let mut outcome = ExitCode::SUCCESS;
-    for path in &args.files {
-        match verify::verify_file(path) {
-            Ok(verified) => println!(
-                "{}: {} episodes, {} steps, all equal",
-                path.display(),
-                verified.episodes,
-                verified.steps
-            ),
-            Err(error) => {
-                eprintln!("error: {error}");
-                outcome = ExitCode::FAILURE;
-            }
+    for path in files {
+        let is_good = check(path).unwrap_or_else(|error| {
+            eprintln!("error: {error}");
+            false
+        });
+        if !is_good {
+            outcome = ExitCode::FAILURE;
         }
     }
     outcome

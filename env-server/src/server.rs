@@ -39,8 +39,9 @@ use front::Front;
 /// ```
 ///
 /// # Errors
-/// [`Error::Exposed`], as [`check_exposure`] says, and [`Error::Serve`] when the listener has no
-/// address. That connections cannot be accepted for a while is logged and no error.
+/// [`Error::Exposed`], as [`check_exposure`] says, [`Error::Serve`] when the listener has no
+/// address, and when the data directory cannot be used or [`ServerConfig::check`] refuses the
+/// settings. That connections cannot be accepted for a while is logged and no error.
 pub async fn run(
     listener: TcpListener,
     config: ServerConfig,
@@ -51,15 +52,27 @@ pub async fn run(
     if let Some(warning) = exposure(address, &config) {
         tracing::warn!(%address, "{warning}");
     }
-    let app = App::new(&config);
-    let router = http::router(app.clone(), &config);
+    let app = App::open(&config)?;
+    let router = http::router(app.clone(), &config)?;
+    // Sockets are no part of the requests that opened them, and must not outlive the server.
+    let _sockets = app.sockets.cut_off_on_drop();
+    // It ends with the app.
+    tokio::spawn(App::keep_house(Arc::downgrade(&app)));
     let drain_begins = async {
         shutdown.await;
         app.drain();
         tracing::info!("draining");
         tokio::time::sleep(config.drain_delay).await;
+        app.sockets.end();
     };
-    serve(listener, router, &config, drain_begins).await;
+    serve(
+        listener,
+        router,
+        &config,
+        drain_begins,
+        app.sockets.closed(),
+    )
+    .await;
     Ok(())
 }
 
@@ -69,6 +82,7 @@ async fn serve(
     router: Router,
     config: &ServerConfig,
     drain_begins: impl Future<Output = ()>,
+    sockets_closed: impl Future<Output = ()>,
 ) {
     let mut drain_begins = pin!(drain_begins);
     let mut acceptor = Acceptor::new(Front::new(router, config), config);
@@ -81,10 +95,11 @@ async fn serve(
         }
     }
     drop(listener);
-    if timeout(config.drain_timeout, acceptor.drain())
-        .await
-        .is_err()
-    {
+    let drained = async {
+        acceptor.drain().await;
+        sockets_closed.await;
+    };
+    if timeout(config.drain_timeout, drained).await.is_err() {
         tracing::warn!("connections were still open at the end of the drain timeout");
     }
 }
@@ -93,10 +108,14 @@ async fn serve(
 ///
 /// Tokens and the limit on requests hold here too. Limits on connections and on time are those of
 /// [`run`], as is TLS.
-pub fn app(config: ServerConfig) -> Router {
-    let router = http::router(App::new(&config), &config);
-    let front = Arc::new(Front::new(router, &config));
-    Router::new().fallback(move |request: Request| async move { front.answer(request).await })
+///
+/// # Errors
+/// When the data directory cannot be used, or [`ServerConfig::check`] refuses the settings.
+pub fn app(config: &ServerConfig) -> Result<Router, Error> {
+    let router = http::router(App::open(config)?, config)?;
+    let front = Arc::new(Front::new(router, config));
+    let answer = move |request: Request| async move { front.answer(request).await };
+    Ok(Router::new().fallback(answer))
 }
 
 /// Refuses an address that other machines reach when nothing would ask them who they are.

@@ -9,20 +9,10 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use clap::parser::ValueSource;
-use clap::{ArgMatches, Command, ValueEnum};
+use clap::{ArgMatches, Command};
+use env_server::observe::LogFormat;
 use env_server::{Access, Durability, Limits, ServerConfig, Tls};
 use serde::{Deserialize, Serialize};
-
-/// How log lines look.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// For people.
-    #[default]
-    Text,
-    /// One JSON object a line.
-    Json,
-}
 
 /// One row of the table.
 pub struct Row {
@@ -185,9 +175,9 @@ settings! {
     /// Most lanes of all environments together
     max_lanes: usize "N" = Limits::default().max_lanes, in 1..=MANY;
     /// Most memory of all environments together, by estimate
-    max_memory_bytes: usize "BYTES" = base().max_memory_bytes, in 1..=MANY;
+    max_memory_bytes: usize "BYTES" = base().limits.max_memory_bytes, in 1..=MANY;
     /// Most of its trajectory that is kept of one environment; older steps are forgotten
-    trajectory_bytes: usize "BYTES" = base().trajectory_bytes, in 0..=MANY;
+    trajectory_bytes: usize "BYTES" = base().limits.trajectory_bytes, in 0..=MANY;
     /// Largest request body
     max_body_bytes: usize "BYTES" = base().max_body_bytes, in 1..=MANY;
     /// Most requests being answered at once; more are answered 503
@@ -202,9 +192,9 @@ settings! {
     /// Most time between requests on a connection, or without progress in reading an answer; then it is closed
     idle_timeout_ms: u64 "MS" = ms(base().idle_timeout), in 1..=MAX_MS;
     /// Lease of an environment whose creation asks for none
-    default_ttl_s: u64 "S" = base().default_ttl.as_secs(), in 1..=MAX_S;
+    default_ttl_s: u64 "S" = base().limits.default_ttl_s, in 1..=MAX_S;
     /// Longest lease that can be asked for
-    max_ttl_s: u64 "S" = base().max_ttl.as_secs(), in 1..=MAX_S;
+    max_ttl_s: u64 "S" = base().limits.max_ttl_s, in 1..=MAX_S;
 
     /// Folder that keeps environments over restarts; without one they end with the process
     data_dir: PathBuf "DIR";
@@ -353,17 +343,17 @@ impl Settings {
                 max_envs: self.max_envs,
                 max_lanes_per_env: self.max_lanes_per_env,
                 max_lanes: self.max_lanes,
+                max_memory_bytes: self.max_memory_bytes,
+                trajectory_bytes: self.trajectory_bytes,
+                default_ttl_s: self.default_ttl_s,
+                max_ttl_s: self.max_ttl_s,
             },
-            max_memory_bytes: self.max_memory_bytes,
-            trajectory_bytes: self.trajectory_bytes,
             max_body_bytes: self.max_body_bytes,
             max_requests_in_flight: self.max_requests_in_flight,
             max_connections: self.max_connections,
             request_timeout: Duration::from_millis(self.request_timeout_ms),
             header_timeout: Duration::from_millis(self.header_timeout_ms),
             idle_timeout: Duration::from_millis(self.idle_timeout_ms),
-            default_ttl: Duration::from_secs(self.default_ttl_s),
-            max_ttl: Duration::from_secs(self.max_ttl_s),
             data_dir: self.data_dir.clone(),
             durability: self.durability,
             openenv: self.openenv.clone(),
@@ -380,6 +370,7 @@ impl Settings {
             insecure: self.insecure,
             drain_delay: Duration::from_millis(self.drain_delay_ms),
             drain_timeout: Duration::from_millis(self.drain_timeout_ms),
+            ..ServerConfig::default()
         })
     }
 }

@@ -2,18 +2,24 @@
 //!
 //! A file has one episode a line: the environment's name, its arguments, everything random it drew
 //! (`latent`), the actions, and what the original returned. The environment is put into those
-//! draws, fed the actions, and must return the same, number for number.
+//! draws, fed the actions, and must return the same, number for number. Where an environment's
+//! recordings hold its states, it is put into each of them instead and makes one step from there:
+//! rounding differences between machines' sines would grow over an episode.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
+use std::ops::Range;
 use std::path::Path;
 
 use env_protocol::Kwargs;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::environments::{Arguments, Element, Environment, Script, registry};
+use crate::environments::registry::{self, Entry};
+use crate::environments::{Arguments, Element, Environment, Script};
 use crate::error::Error;
+use crate::session::vector::action_ranges;
 
 /// A recorded episode of `T` steps.
 #[derive(Clone, Debug, Deserialize)]
@@ -55,92 +61,290 @@ impl Row {
     }
 }
 
-/// What a file held, all of it equal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Verified {
+/// Most differences that a report describes; the rest is counted.
+pub const MAX_DESCRIBED: usize = 20;
+
+/// What was found in a file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
     /// Number of episodes.
     pub episodes: usize,
     /// Number of steps in them.
     pub steps: usize,
+    /// Number of differences.
+    pub num_differences: usize,
+    /// The first [`MAX_DESCRIBED`] of them.
+    pub differences: Vec<Difference>,
+}
+
+/// Something in a recorded episode that is malformed or not what the environment does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// The line of the file, from 1.
+    pub line: usize,
+    /// What differs, where in the episode.
+    pub detail: String,
 }
 
 /// Verifies every episode of a file.
 ///
 /// # Errors
-/// When the file cannot be read, holds no episode, an episode is of an unknown environment or
-/// malformed, or one differs; the message has the line.
-pub fn verify_file(path: &Path) -> Result<Verified, Error> {
+/// When the file cannot be read or holds no episode. Everything else is a difference.
+pub fn verify_file(path: &Path) -> Result<Report, Error> {
     let unreadable = |source| Error::Unreadable {
         path: path.to_owned(),
         source,
     };
-    let mut verified = Verified {
-        episodes: 0,
-        steps: 0,
-    };
+    let mut report = Report::default();
     let lines = BufReader::new(File::open(path).map_err(unreadable)?).lines();
     for (line, text) in lines.enumerate() {
         let text = text.map_err(unreadable)?;
         if text.trim().is_empty() {
             continue;
         }
-        verified.steps += verify_line(&text).map_err(|detail| Error::Differs {
-            path: path.to_owned(),
-            line: line + 1,
-            detail,
-        })?;
-        verified.episodes += 1;
+        let (steps, differences) = verify_line(&text);
+        report.steps += steps;
+        report.episodes += 1;
+        report.num_differences += differences.total;
+        let room = MAX_DESCRIBED - report.differences.len();
+        let described = differences.described.into_iter().take(room);
+        report
+            .differences
+            .extend(described.map(|detail| Difference {
+                line: line + 1,
+                detail,
+            }));
     }
-    if verified.episodes == 0 {
+    if report.episodes == 0 {
         return Err(Error::NoEpisodes(path.to_owned()));
     }
-    Ok(verified)
+    Ok(report)
+}
+
+/// Differences, of which the first few are kept.
+#[derive(Clone, Debug, Default)]
+pub struct Differences {
+    total: usize,
+    described: Vec<String>,
+}
+
+impl Differences {
+    fn add(&mut self, detail: impl FnOnce() -> String) {
+        self.total += 1;
+        if self.described.len() < MAX_DESCRIBED {
+            self.described.push(detail());
+        }
+    }
+
+    fn check(&mut self, result: Result<(), String>) {
+        if let Err(detail) = result {
+            self.add(|| detail);
+        }
+    }
+
+    fn same<T: PartialEq + std::fmt::Debug + ?Sized>(
+        &mut self,
+        place: Place,
+        what: &str,
+        ours: &T,
+        recorded: &T,
+    ) {
+        if ours != recorded {
+            self.add(|| {
+                format!("{place}: {what} is {ours:?} here and {recorded:?} in the recording")
+            });
+        }
+    }
+}
+
+/// Where in an episode: the reset, or the step with this number, from 1.
+#[derive(Clone, Copy)]
+struct Place(usize);
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => f.write_str("the reset"),
+            step => write!(f, "step {step}"),
+        }
+    }
 }
 
 /// Verifies one episode and gives its number of steps.
-fn verify_line(text: &str) -> Result<usize, String> {
-    let episode: Episode = serde_json::from_str(text).map_err(|e| e.to_string())?;
-    let entries = registry::ENTRIES;
-    let entry = entries.iter().find(|e| e.reference_name == episode.env);
-    let entry = entry.ok_or_else(|| {
-        let known: Vec<_> = entries.iter().map(|e| e.reference_name).collect();
-        let name = &episode.env;
+fn verify_line(text: &str) -> (usize, Differences) {
+    let mut differences = Differences::default();
+    let found = serde_json::from_str::<Episode>(text)
+        .map_err(|e| e.to_string())
+        .and_then(|episode| Ok((find(&episode.env)?, episode)));
+    match found {
+        Ok((entry, episode)) => {
+            let result = (entry.verify)(&episode, &mut differences);
+            differences.check(result);
+            (episode.actions.len(), differences)
+        }
+        Err(detail) => {
+            differences.add(|| detail);
+            (0, differences)
+        }
+    }
+}
+
+fn find(name: &str) -> Result<&'static Entry, String> {
+    let mut entries = registry::ENTRIES.iter();
+    let entry = entries.find(|entry| entry.reference_name == name);
+    entry.ok_or_else(|| {
+        let known = registry::ENTRIES.iter().map(|entry| entry.reference_name);
+        let known: Vec<_> = known.collect();
         format!("there is no environment {name:?}; there are {known:?}")
-    })?;
-    (entry.verify)(&episode)?;
-    Ok(episode.actions.len())
+    })
 }
 
 /// Puts `E` into the draws of an episode, feeds the actions and compares everything.
 ///
 /// # Errors
-/// Says what differs and where.
-pub fn verify_episode<E: Environment>(episode: &Episode) -> Result<(), String> {
+/// When the episode is malformed, so that it cannot be played (to its end).
+pub(crate) fn verify_episode<E: Environment>(
+    episode: &Episode,
+    differences: &mut Differences,
+) -> Result<(), String> {
     check_lengths(episode)?;
-    let spec = E::spec();
-    let arguments = Arguments::resolve(&spec.parameters, &episode.kwargs)
-        .map_err(|e| format!("kwargs: {e}"))?;
-    let mut environment = E::new(&arguments).map_err(|e| format!("kwargs: {e}"))?;
-    let mut draws = Script::new(environment.script(&episode.latent)?);
-    let mut observation = vec![E::Element::default(); spec.observation_space.flat_size()];
-    environment.reset(&mut draws, &mut observation);
-    same_observation("the reset", &observation, &episode.observations[0])?;
-    for (t, action) in episode.actions.iter().enumerate() {
-        let step = format!("step {}", t + 1);
-        let numbers = action.numbers().iter();
-        let action: Option<Vec<i64>> = numbers.map(|&x| i64::from_f64(x)).collect();
-        let action = action.ok_or_else(|| format!("{step}: the action is no integer"))?;
-        if !environment.is_running() {
-            return Err(format!("{step}: the episode has ended before"));
+    let parameters = E::profile().parameters;
+    let arguments = Arguments::resolve(&parameters, &episode.kwargs);
+    let environment = arguments.and_then(|arguments| E::new(&arguments));
+    let environment = environment.map_err(|e| format!("kwargs: {e}"))?;
+    let states = environment.recorded_states(&episode.latent)?;
+    let space = environment.observation_space();
+    let mut replay = Replay {
+        episode,
+        actions: action_ranges(&environment.action_space()),
+        row: vec![E::Element::default(); space.flat_size()],
+        differences,
+    };
+    match states {
+        Some(states) => replay.by_states(&states),
+        None => replay.by_draws(environment),
+    }
+}
+
+/// An episode being replayed.
+struct Replay<'a, T> {
+    episode: &'a Episode,
+    /// The range of each number in an action.
+    actions: Vec<Range<i64>>,
+    /// The last observation.
+    row: Vec<T>,
+    differences: &'a mut Differences,
+}
+
+impl<T: Element> Replay<'_, T> {
+    /// From the recorded draws, end to end.
+    fn by_draws<E: Environment<Element = T>>(&mut self, mut environment: E) -> Result<(), String> {
+        let mut draws = Script::new(environment.script(&self.episode.latent)?);
+        environment.reset(&mut draws, &mut self.row);
+        self.compare_observation::<E>(0);
+        for step in 1..=self.episode.actions.len() {
+            if !environment.is_running() {
+                return Err(format!("{}: the episode has ended before", Place(step)));
+            }
+            self.step(&mut environment, &mut draws, step)?;
         }
-        let transition = environment.step(&action, &mut draws, &mut observation);
-        same_observation(&step, &observation, &episode.observations[t + 1])?;
-        same(&step, "reward", &transition.reward, &episode.rewards[t])?;
+        draws.finish()
+    }
+
+    /// From each recorded state, one step.
+    fn by_states<E: Environment<Element = T>>(&mut self, states: &[E]) -> Result<(), String> {
+        let steps = self.episode.actions.len();
+        if states.len() != steps + 1 {
+            let len = states.len();
+            return Err(format!("latent: {len} states for {steps} actions"));
+        }
+        let mut first = states[0].clone();
+        let mut draws = Script::new(first.script(&self.episode.latent)?);
+        first.reset(&mut draws, &mut self.row);
+        self.compare_observation::<E>(0);
+        self.agrees(0, &first, &states[0]);
+        draws.finish()?;
+        for (step, pair) in (1..).zip(states.windows(2)) {
+            if !pair[0].is_running() {
+                return Err(format!("{}: the episode has ended before", Place(step)));
+            }
+            let mut environment = pair[0].clone();
+            self.step(&mut environment, &mut Script::new(Vec::new()), step)?;
+            self.agrees(step, &environment, &pair[1]);
+        }
+        Ok(())
+    }
+
+    fn agrees<E: Environment>(&mut self, step: usize, ours: &E, recorded: &E) {
+        let result = ours.agrees_with(recorded);
+        let place = Place(step);
+        self.differences
+            .check(result.map_err(|detail| format!("{place}: {detail}")));
+    }
+
+    fn step<E: Environment<Element = T>>(
+        &mut self,
+        environment: &mut E,
+        draws: &mut Script,
+        step: usize,
+    ) -> Result<(), String> {
+        let place = Place(step);
+        let t = step - 1;
+        let action = self.action(t).map_err(|e| format!("{place}: {e}"))?;
+        let transition = environment.step(&action, draws, &mut self.row);
+        self.compare_observation::<E>(step);
+        let episode = self.episode;
+        let differences = &mut self.differences;
+        differences.same(place, "reward", &transition.reward, &episode.rewards[t]);
         let ends = (transition.terminated, transition.truncated);
         let recorded = (episode.terminated[t], episode.truncated[t]);
-        same(&step, "(terminated, truncated)", &ends, &recorded)?;
+        differences.same(place, "(terminated, truncated)", &ends, &recorded);
+        Ok(())
     }
-    draws.finish()
+
+    fn action(&self, t: usize) -> Result<Vec<i64>, String> {
+        let row = &self.episode.actions[t];
+        let numbers = row.numbers().iter().map(|&x| i64::from_f64(x));
+        let action: Option<Vec<i64>> = numbers.collect();
+        let action = action.filter(|action| {
+            let in_range = |(action, range): (&i64, &Range<i64>)| range.contains(action);
+            action.len() == self.actions.len()
+                && matches!(row, Row::One(_)) == (action.len() == 1)
+                && action.iter().zip(&self.actions).all(in_range)
+        });
+        action.ok_or_else(|| format!("{row:?} is no action; the ranges are {:?}", self.actions))
+    }
+
+    fn compare_observation<E: Environment<Element = T>>(&mut self, step: usize) {
+        let recorded = self.episode.observations[step].numbers();
+        let ours: Vec<f64> = self.row.iter().map(|x| x.to_f64()).collect();
+        let is_close = |(&ours, &recorded): (&f64, &f64)| {
+            ours == recorded || is_within_ulps(ours, recorded, E::TOLERANCE_ULPS)
+        };
+        if ours.len() != recorded.len() || !ours.iter().zip(recorded).all(is_close) {
+            let place = Place(step);
+            let ours = ours.as_slice();
+            self.differences.same(place, "observation", ours, recorded);
+        }
+    }
+}
+
+/// Whether two float32 are at most so many floats apart. Numbers that are no float32 are not.
+fn is_within_ulps(a: f64, b: f64, ulps: u32) -> bool {
+    // Negative floats count down from zero's place as positive ones count up.
+    let place = |x: f64| {
+        let narrow = f32::from_f64(x)?;
+        let magnitude = i64::from(narrow.to_bits() & 0x7fff_ffff);
+        Some(if narrow.is_sign_negative() {
+            -magnitude
+        } else {
+            magnitude
+        })
+    };
+    match (place(a), place(b)) {
+        (Some(a), Some(b)) => a.abs_diff(b) <= u64::from(ulps),
+        _ => false,
+    }
 }
 
 fn check_lengths(episode: &Episode) -> Result<(), String> {
@@ -159,95 +363,5 @@ fn check_lengths(episode: &Episode) -> Result<(), String> {
     Ok(())
 }
 
-fn same_observation<T: Element>(place: &str, ours: &[T], recorded: &Row) -> Result<(), String> {
-    let ours: Vec<f64> = ours.iter().map(|x| x.to_f64()).collect();
-    same(place, "observation", ours.as_slice(), recorded.numbers())
-}
-
-fn same<T: PartialEq + std::fmt::Debug + ?Sized>(
-    place: &str,
-    what: &str,
-    ours: &T,
-    recorded: &T,
-) -> Result<(), String> {
-    if ours == recorded {
-        return Ok(());
-    }
-    Err(format!(
-        "{place}: {what} is {ours:?} here and {recorded:?} in the recording"
-    ))
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::path::PathBuf;
-
-    fn reference() -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/memory_task.jsonl")
-    }
-
-    #[test]
-    fn every_recorded_episode_is_equal() {
-        let verified = verify_file(&reference()).unwrap();
-        assert_eq!((verified.episodes, verified.steps), (40, 440));
-    }
-
-    #[test]
-    fn each_kind_of_difference_is_found() {
-        let text = std::fs::read_to_string(reference()).unwrap();
-        // The last recorded episode is HARD and long.
-        let line = text.lines().last().unwrap();
-        verify_line(line).unwrap();
-        let original: Value = serde_json::from_str(line).unwrap();
-        let differs = |change: &dyn Fn(&mut Value)| {
-            let mut episode = original.clone();
-            change(&mut episode);
-            verify_line(&episode.to_string()).unwrap_err()
-        };
-        let flip = |value: &mut Value| *value = Value::from(1.0 - value.as_f64().unwrap());
-        for (change, message) in [
-            (
-                &(|e: &mut Value| flip(&mut e["observations"][0][0])) as &dyn Fn(&mut Value),
-                "the reset: observation",
-            ),
-            (
-                &|e| flip(&mut e["observations"][3][1]),
-                "step 3: observation",
-            ),
-            (&|e| e["rewards"][0] = 1.0.into(), "step 1: reward"),
-            (&|e| e["truncated"][0] = true.into(), "step 1: (terminated"),
-            (
-                &|e| {
-                    let bit = &mut e["latent"]["distractors"][5][0];
-                    *bit = (1 - bit.as_u64().unwrap()).into();
-                },
-                "step 6: observation",
-            ),
-            (
-                &|e| {
-                    let distractors = e["latent"]["distractors"].as_array_mut().unwrap();
-                    distractors.push(serde_json::json!([0, 1]));
-                },
-                "2 recorded draws were never asked for",
-            ),
-            (
-                &|e| {
-                    e["actions"].as_array_mut().unwrap().pop();
-                },
-                "do not go with",
-            ),
-            (&|e| e["env"] = "Maze".into(), "no environment \"Maze\""),
-            (&|e| e["kwargs"]["delay"] = 0.into(), "kwargs: delay"),
-        ] {
-            let error = differs(change);
-            assert!(error.contains(message), "{error}");
-        }
-    }
-
-    #[test]
-    fn a_file_that_holds_nothing_is_an_error() {
-        let missing = verify_file(Path::new("no/such/file.jsonl")).unwrap_err();
-        assert!(matches!(missing, Error::Unreadable { .. }), "{missing}");
-    }
-}
+mod tests;

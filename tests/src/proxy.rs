@@ -1,42 +1,84 @@
 //! A proxy between a client and a server that fails by a seeded schedule.
+//!
+//! It takes requests apart from one another, so that each meets a fate of its own: it may never arrive, arrive twice,
+//! late, or its reply may be lost or cut after the server has done what was asked.
 
-use std::io::{Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
+/// A server that has been killed is back by then; a client's own patience is longer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// How often a proxy failed, by kind.
 #[derive(Debug, Default)]
 pub struct Faults {
-    /// Connections closed before a byte was passed on.
-    pub refused: AtomicU64,
-    /// Connections answered 503 without asking the server.
+    /// Requests that never arrived.
+    pub requests_lost: AtomicU64,
+    /// Requests answered 503 without asking the server.
     pub unavailable: AtomicU64,
-    /// Connections cut while the server's reply was on its way: the operation was applied, its reply is lost.
+    /// Replies that never arrived: the operation was applied.
     pub replies_lost: AtomicU64,
+    /// Replies of which half arrived.
+    pub replies_cut: AtomicU64,
+    /// Requests that arrived twice, on two connections.
+    pub duplicated: AtomicU64,
+    /// Requests that arrived late.
+    pub delayed: AtomicU64,
+    /// Requests for which there was no server.
+    pub unanswered: AtomicU64,
 }
 
 impl Faults {
     /// All kinds together.
     pub fn total(&self) -> u64 {
-        [&self.refused, &self.unavailable, &self.replies_lost]
+        let kinds = [
+            &self.requests_lost,
+            &self.unavailable,
+            &self.replies_lost,
+            &self.replies_cut,
+            &self.duplicated,
+            &self.delayed,
+            &self.unanswered,
+        ];
+        kinds
             .iter()
             .map(|count| count.load(Ordering::Relaxed))
             .sum()
     }
 }
 
-/// What happens to one connection.
+/// What happens to one request.
 #[derive(Clone, Copy)]
 enum Fate {
-    Refuse,
+    Pass,
+    LoseRequest,
     Unavailable,
-    /// Cut both ways once the server has sent so many bytes, in the middle of a reply or behind one.
-    CutAfter(usize),
+    LoseReply,
+    CutReply,
+    Duplicate,
+    Delay(Duration),
+}
+
+impl Fate {
+    /// One request in eight fails.
+    fn draw(rng: &mut Xoshiro256PlusPlus) -> Self {
+        match rng.random_range(0..48) {
+            0 => Fate::LoseRequest,
+            1 => Fate::Unavailable,
+            2 => Fate::LoseReply,
+            3 => Fate::CutReply,
+            4 => Fate::Duplicate,
+            5 => Fate::Delay(Duration::from_millis(rng.random_range(1..20))),
+            _ => Fate::Pass,
+        }
+    }
 }
 
 /// Listens on a free port of this machine until it is dropped.
@@ -47,28 +89,23 @@ pub struct FaultyProxy {
 }
 
 impl FaultyProxy {
-    /// Passes connections on to `server` (`http://HOST:PORT`), each with a fate drawn from `seed`: a reply of the
-    /// server is lost after some hundred to some thousand bytes.
-    pub fn start(server: &str, seed: u64) -> std::io::Result<Self> {
+    /// Passes requests on to `server` (`http://HOST:PORT`), each with a fate drawn from `seed`.
+    pub fn start(server: &str, seed: u64) -> io::Result<Self> {
         let upstream = server.trim_start_matches("http://").to_owned();
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
         let faults = Arc::new(Faults::default());
         let over = Arc::new(AtomicBool::new(false));
-        let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
         let (counts, ended) = (Arc::clone(&faults), Arc::clone(&over));
         thread::spawn(move || {
-            for client in listener.incoming().flatten() {
+            for (number, client) in listener.incoming().flatten().enumerate() {
                 if ended.load(Ordering::Relaxed) {
                     break;
                 }
-                let fate = match rng.random_range(0..10) {
-                    0 => Fate::Refuse,
-                    1 => Fate::Unavailable,
-                    _ => Fate::CutAfter(rng.random_range(100..20_000)),
-                };
+                let rng = Xoshiro256PlusPlus::seed_from_u64(seed ^ (number as u64) << 20);
                 let (upstream, counts) = (upstream.clone(), Arc::clone(&counts));
-                thread::spawn(move || meet(fate, client, &upstream, &counts));
+                // An error ends a connection, which is what this is about.
+                thread::spawn(move || drop(serve(client, &upstream, rng, &counts)));
             }
         });
         Ok(Self {
@@ -97,51 +134,97 @@ impl Drop for FaultyProxy {
     }
 }
 
-/// Errors end a connection, which is what this is about.
-fn meet(fate: Fate, mut client: TcpStream, upstream: &str, faults: &Faults) {
+/// Serves one connection until it fails or is failed.
+fn serve(
+    mut client: TcpStream,
+    upstream: &str,
+    mut rng: Xoshiro256PlusPlus,
+    faults: &Faults,
+) -> io::Result<()> {
+    client.set_nodelay(true)?;
     let count = |kind: &AtomicU64| kind.fetch_add(1, Ordering::Relaxed);
-    match fate {
-        Fate::Refuse => {
-            count(&faults.refused);
-        }
-        Fate::Unavailable => {
-            count(&faults.unavailable);
-            let _ = client.read(&mut [0; 65_536]);
-            let _ = client.write_all(
-                b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
-            );
-        }
-        Fate::CutAfter(bytes) => {
-            if pass_on(client, upstream, bytes) == Some(Cut) {
-                count(&faults.replies_lost);
+    let mut server: Option<TcpStream> = None;
+    loop {
+        let request = read_message(&mut client)?;
+        let fate = Fate::draw(&mut rng);
+        match fate {
+            Fate::LoseRequest => {
+                count(&faults.requests_lost);
+                return client.shutdown(Shutdown::Both);
             }
+            Fate::Unavailable => {
+                count(&faults.unavailable);
+                client
+                    .write_all(b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n")?;
+                continue;
+            }
+            Fate::Duplicate => {
+                count(&faults.duplicated);
+                let mut other = connect(upstream)?;
+                other.write_all(&request)?;
+                read_message(&mut other)?;
+            }
+            Fate::Delay(time) => {
+                count(&faults.delayed);
+                thread::sleep(time);
+            }
+            Fate::Pass | Fate::LoseReply | Fate::CutReply => {}
+        }
+        let Ok(reply) = ask(&mut server, upstream, &request) else {
+            count(&faults.unanswered);
+            return client.shutdown(Shutdown::Both);
+        };
+        match fate {
+            Fate::LoseReply => {
+                count(&faults.replies_lost);
+                return client.shutdown(Shutdown::Both);
+            }
+            Fate::CutReply => {
+                count(&faults.replies_cut);
+                client.write_all(&reply[..reply.len() / 2])?;
+                return client.shutdown(Shutdown::Both);
+            }
+            _ => client.write_all(&reply)?,
         }
     }
 }
 
-/// The connection was cut by the proxy.
-#[derive(PartialEq)]
-struct Cut;
+/// Sends a request on the kept connection, or a new one, and reads the reply.
+fn ask(server: &mut Option<TcpStream>, upstream: &str, request: &[u8]) -> io::Result<Vec<u8>> {
+    let mut stream = match server.take() {
+        Some(stream) => stream,
+        None => connect(upstream)?,
+    };
+    stream.write_all(request)?;
+    let reply = read_message(&mut stream)?;
+    *server = Some(stream);
+    Ok(reply)
+}
 
-fn pass_on(mut client: TcpStream, upstream: &str, mut allowed: usize) -> Option<Cut> {
-    let mut server = TcpStream::connect(upstream).ok()?;
-    server.set_nodelay(true).ok()?;
-    client.set_nodelay(true).ok()?;
-    let (mut requests, mut to_server) = (client.try_clone().ok()?, server.try_clone().ok()?);
-    thread::spawn(move || {
-        let _ = std::io::copy(&mut requests, &mut to_server);
-        let _ = to_server.shutdown(Shutdown::Write);
-    });
-    let mut buffer = [0; 65_536];
+fn connect(upstream: &str) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(upstream)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    Ok(stream)
+}
+
+/// Reads a request or a reply: a head, and the body whose length it gives.
+fn read_message(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
+    let mut message = Vec::new();
+    let mut buffer = [0; 16_384];
     loop {
-        let length = server.read(&mut buffer).ok().filter(|&length| length > 0)?;
-        let passed = length.min(allowed);
-        client.write_all(&buffer[..passed]).ok()?;
-        allowed -= passed;
-        if passed < length {
-            let _ = client.shutdown(Shutdown::Both);
-            let _ = server.shutdown(Shutdown::Both);
-            return Some(Cut);
+        if let Some(end) = message.windows(4).position(|window| window == b"\r\n\r\n") {
+            let head = String::from_utf8_lossy(&message[..end]).to_ascii_lowercase();
+            let length = head.split("\r\ncontent-length:").nth(1);
+            let length = length.and_then(|rest| rest.lines().next()?.trim().parse::<usize>().ok());
+            if message.len() >= end + 4 + length.unwrap_or(0) {
+                return Ok(message);
+            }
         }
+        let read = stream.read(&mut buffer)?;
+        if read == 0 {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+        message.extend_from_slice(&buffer[..read]);
     }
 }

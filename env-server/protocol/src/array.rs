@@ -11,6 +11,7 @@ use serde::de::{self, MapAccess, SeqAccess, Visitor};
 use serde::ser::SerializeStruct;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::json_text;
 use crate::nested::{Builder, Level};
 
 /// Most dimensions an array may have. Deeper nesting in a body is refused.
@@ -283,55 +284,23 @@ impl Array {
 
 impl Serialize for Array {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if self.shape.is_empty() {
-            return Elements {
-                shape: &[],
-                data: &self.data,
-                offset: 0,
-            }
-            .serialize(serializer);
-        }
         if serializer.is_human_readable() {
-            let (shape, data) = (&self.shape, &self.data);
-            return Elements {
-                shape,
-                data,
-                offset: 0,
-            }
-            .serialize(serializer);
+            return json_text::serialize(self, serializer);
+        }
+        if self.shape.is_empty() {
+            return match &self.data {
+                Data::Bool(x) => serializer.serialize_bool(x[0]),
+                Data::Uint8(x) => serializer.serialize_u8(x[0]),
+                Data::Int64(x) => serializer.serialize_i64(x[0]),
+                Data::Float32(x) => serializer.serialize_f32(x[0]),
+                Data::Float64(x) => serializer.serialize_f64(x[0]),
+            };
         }
         let mut typed = serializer.serialize_struct("Array", 3)?;
         typed.serialize_field("dtype", &self.dtype())?;
         typed.serialize_field("shape", &self.shape)?;
         typed.serialize_field("data", serde_bytes::Bytes::new(&self.data.to_bytes()))?;
         typed.end()
-    }
-}
-
-/// Part of an array as nested lists: what is left of the shape, from `offset` on.
-struct Elements<'a> {
-    shape: &'a [usize],
-    data: &'a Data,
-    offset: usize,
-}
-
-impl Serialize for Elements<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Some((&len, inner)) = self.shape.split_first() else {
-            return match self.data {
-                Data::Bool(x) => serializer.serialize_bool(x[self.offset]),
-                Data::Uint8(x) => serializer.serialize_u8(x[self.offset]),
-                Data::Int64(x) => serializer.serialize_i64(x[self.offset]),
-                Data::Float32(x) => serializer.serialize_f32(x[self.offset]),
-                Data::Float64(x) => serializer.serialize_f64(x[self.offset]),
-            };
-        };
-        let stride: usize = inner.iter().product();
-        serializer.collect_seq((0..len).map(|i| Elements {
-            shape: inner,
-            data: self.data,
-            offset: self.offset + i * stride,
-        }))
     }
 }
 

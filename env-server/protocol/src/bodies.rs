@@ -68,6 +68,9 @@ pub struct CreateEnv {
     /// Seed of the first reset that brings none. Drawn by the server when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
+    /// Seconds the environment lives after its last operation. The server's default when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_s: Option<u64>,
 }
 
 /// Creates a vector environment: `num_envs` lanes behind one id.
@@ -89,6 +92,9 @@ pub struct CreateVectorEnv {
     /// What happens when a lane's episode ends.
     #[serde(default)]
     pub autoreset_mode: AutoresetMode,
+    /// Seconds the environment lives after its last operation. The server's default when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_s: Option<u64>,
 }
 
 /// An environment as it is now.
@@ -108,6 +114,10 @@ pub struct EnvDescription {
     pub observation_space: Space,
     /// What an action looks like.
     pub action_space: Space,
+    /// Seconds it lives after its last operation.
+    pub ttl_s: u64,
+    /// Seconds it lives from now if nothing is done, rounded up.
+    pub expires_in_s: u64,
     /// Number that the next operation takes.
     pub seq: u64,
 }
@@ -133,6 +143,10 @@ pub struct VectorEnvDescription {
     pub single_observation_space: Space,
     /// What an action of one lane looks like; a batch has one dimension more, in front.
     pub single_action_space: Space,
+    /// Seconds it lives after its last operation.
+    pub ttl_s: u64,
+    /// Seconds it lives from now if nothing is done, rounded up.
+    pub expires_in_s: u64,
     /// Number that the next operation takes.
     pub seq: u64,
 }
@@ -369,6 +383,52 @@ pub struct RestoreRequest {
 pub struct RestoreReply {
     /// Number that the next operation takes.
     pub seq: u64,
+}
+
+/// Branches off another environment that goes on from the same state, random stream included.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ForkRequest {
+    /// Number of the operation on the environment that is forked. Without it there is no safe retry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seq: Option<u64>,
+    /// Id of the new environment. Chosen by the server when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub env_id: Option<String>,
+    /// Seconds the new environment lives after its last operation; as its parent when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_s: Option<u64>,
+}
+
+/// The branch is there. Its own operations count from 0.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ForkReply {
+    /// Id of the new environment.
+    pub env_id: String,
+    /// Number that the next operation on the forked environment takes.
+    pub seq: u64,
+}
+
+/// Renews a lease. It has no `seq`: doing it twice does no harm.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct LeaseRequest {
+    /// Seconds to live after each operation from now on; as before when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_s: Option<u64>,
+}
+
+/// A renewed lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct LeaseReply {
+    /// Seconds the environment lives after its last operation.
+    pub ttl_s: u64,
+    /// Seconds it lives from now if nothing is done, rounded up.
+    pub expires_in_s: u64,
 }
 
 /// The catalogue.

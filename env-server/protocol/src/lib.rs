@@ -24,6 +24,7 @@
 mod array;
 mod bodies;
 mod codec;
+mod json_text;
 mod nested;
 #[cfg(feature = "openapi")]
 mod openapi;
@@ -31,18 +32,27 @@ mod problem;
 mod snapshot;
 mod space;
 mod spec;
+mod stream;
+mod trajectory;
 mod value;
 
 pub use array::{Array, ArrayError, Data, Dtype, MAX_DIMS};
 pub use bodies::{
-    AutoresetMode, CreateEnv, CreateVectorEnv, EnvDescription, EnvList, Health, Info, Kwargs,
-    ResetReply, ResetRequest, RestoreReply, RestoreRequest, Seed, SpecList, StepReply, StepRequest,
-    VectorEnvDescription, VectorEnvList, VectorResetOptions, VectorResetReply, VectorResetRequest,
-    VectorStepReply, VectorStepRequest, Version,
+    AutoresetMode, CreateEnv, CreateVectorEnv, EnvDescription, EnvList, ForkReply, ForkRequest,
+    Health, Info, Kwargs, LeaseReply, LeaseRequest, ResetReply, ResetRequest, RestoreReply,
+    RestoreRequest, Seed, SpecList, StepReply, StepRequest, VectorEnvDescription, VectorEnvList,
+    VectorResetOptions, VectorResetReply, VectorResetRequest, VectorStepReply, VectorStepRequest,
+    Version,
 };
 pub use codec::{DecodeError, Encoding};
 pub use problem::{ErrorCode, FieldError, PROBLEM_CONTENT_TYPE, Problem};
 pub use snapshot::{LanePhase, LaneSnapshot, SNAPSHOT_FORMAT, SNAPSHOT_VERSION, Snapshot};
 pub use space::{Bound, Space};
-pub use spec::{Parameter, Spec};
+pub use spec::{Domain, Parameter, Returns, Spec};
+pub use stream::{
+    EnvelopeError, MAX_STREAM_ID_BYTES, StreamId, StreamKind, StreamOp, StreamReply, StreamRequest,
+};
+pub use trajectory::{
+    OperationKind, TRAJECTORY_FORMAT, TRAJECTORY_VERSION, Trajectory, TrajectoryEntry,
+};
 pub use value::Value;

@@ -67,6 +67,17 @@ impl Space {
         }
     }
 
+    /// The element type of an element that is one array; `None` for `Tuple` and `Dict`.
+    pub fn dtype(&self) -> Option<Dtype> {
+        match self {
+            Space::Box { dtype, .. } => Some(*dtype),
+            Space::Discrete { .. } | Space::MultiDiscrete { .. } | Space::MultiBinary { .. } => {
+                Some(Dtype::Int64)
+            }
+            Space::Tuple { .. } | Space::Dict { .. } => None,
+        }
+    }
+
     /// Number of numbers in an element.
     pub fn flat_size(&self) -> usize {
         match self {

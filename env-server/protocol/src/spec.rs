@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::space::Space;
 
 /// One kind of environment that can be created.
+///
+/// Spaces, reward range and returns are those of the default arguments; others may have others,
+/// and a created environment describes its own spaces.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Spec {
@@ -14,33 +17,204 @@ pub struct Spec {
     pub description: String,
     /// Arguments it takes.
     pub parameters: Vec<Parameter>,
-    /// What an observation looks like.
+    /// What an observation looks like, with the default arguments.
     pub observation_space: Space,
-    /// What an action looks like.
+    /// What an action looks like, with the default arguments.
     pub action_space: Space,
-    /// Least and greatest reward of one step.
+    /// Least and greatest reward of one step, with the default arguments.
     pub reward_range: [f64; 2],
-    /// Mean return from which the task counts as solved.
+    /// Mean return from which the task counts as solved, with the default arguments.
     pub solved_threshold: f64,
+    /// What must be remembered, and for how long.
+    #[serde(default)]
+    pub remember: String,
+    /// What players score, with the default arguments.
+    #[serde(default)]
+    pub returns: Returns,
     /// Where the task comes from.
     pub source: String,
 }
 
-/// An integer argument of a spec.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Expected undiscounted returns of an episode, for some arguments of an environment. What is not
+/// known is absent.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Returns {
+    /// Of uniformly random actions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub random: Option<f64>,
+    /// Of the best player that sees the last observation only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memoryless: Option<f64>,
+    /// Of the best player that remembers everything it has seen, or of the best one known (the
+    /// note says which).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub best: Option<f64>,
+    /// Of a player that also knows every hidden draw.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oracle: Option<f64>,
+    /// How they follow from the arguments, and which are measured.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
+}
+
+/// An argument of a spec.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Parameter {
     /// Name in `kwargs`.
     pub name: String,
     /// What it does.
     pub description: String,
-    /// Least value.
-    pub minimum: i64,
-    /// Greatest value.
-    pub maximum: i64,
-    /// Value when left out; absent where the description says how it follows from the others.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub default: Option<i64>,
+    /// Its type, range and default.
+    #[serde(flatten)]
+    pub domain: Domain,
     /// Whether `options` of a reset may override it.
     pub resettable: bool,
+}
+
+/// What an argument may be. A `default` is the value when left out; it is absent where the
+/// description says how the value follows from the others.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum Domain {
+    /// An integer.
+    Integer {
+        /// Least value.
+        minimum: i64,
+        /// Greatest value.
+        maximum: i64,
+        /// Value when left out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        default: Option<i64>,
+    },
+    /// A number, whole or not.
+    Number {
+        /// Least value.
+        minimum: f64,
+        /// Greatest value.
+        maximum: f64,
+        /// Value when left out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        default: Option<f64>,
+    },
+    /// One of some strings.
+    Choice {
+        /// The strings.
+        choices: Vec<String>,
+        /// Value when left out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        default: Option<String>,
+    },
+    /// A list of integers.
+    Integers {
+        /// Least value of each.
+        minimum: i64,
+        /// Greatest value of each.
+        maximum: i64,
+        /// Least number of them.
+        min_items: usize,
+        /// Greatest number of them.
+        max_items: usize,
+        /// Value when left out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        default: Option<Vec<i64>>,
+    },
+}
+
+impl Parameter {
+    /// An integer from `minimum` to `maximum`, which a reset cannot change.
+    pub fn integer(
+        name: &str,
+        description: &str,
+        minimum: i64,
+        maximum: i64,
+        default: Option<i64>,
+    ) -> Self {
+        let domain = Domain::Integer {
+            minimum,
+            maximum,
+            default,
+        };
+        Parameter::new(name, description, domain)
+    }
+
+    /// A number from `minimum` to `maximum`, which a reset cannot change.
+    pub fn number(
+        name: &str,
+        description: &str,
+        minimum: f64,
+        maximum: f64,
+        default: Option<f64>,
+    ) -> Self {
+        let domain = Domain::Number {
+            minimum,
+            maximum,
+            default,
+        };
+        Parameter::new(name, description, domain)
+    }
+
+    /// One of `choices`, which a reset cannot change.
+    pub fn choice(name: &str, description: &str, choices: &[&str], default: Option<&str>) -> Self {
+        let domain = Domain::Choice {
+            choices: choices.iter().map(|&choice| choice.to_owned()).collect(),
+            default: default.map(str::to_owned),
+        };
+        Parameter::new(name, description, domain)
+    }
+
+    /// A parameter that a reset cannot change.
+    pub fn new(name: &str, description: &str, domain: Domain) -> Self {
+        Parameter {
+            name: name.to_owned(),
+            description: description.to_owned(),
+            domain,
+            resettable: false,
+        }
+    }
+
+    /// The same, as one that a reset may change.
+    pub fn resettable(self) -> Self {
+        Parameter {
+            resettable: true,
+            ..self
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Encoding;
+
+    #[test]
+    fn integers_are_on_the_wire_as_they_always_were_but_for_a_type() {
+        let delay = Parameter::integer("delay", "Actions.", 1, 9, Some(4)).resettable();
+        let json = r#"{"name":"delay","description":"Actions.","type":"integer","minimum":1,"maximum":9,"default":4,"resettable":true}"#;
+        assert_eq!(serde_json::to_string(&delay).unwrap(), json);
+    }
+
+    #[test]
+    fn every_domain_survives_both_encodings() {
+        let sizes = Domain::Integers {
+            minimum: 1,
+            maximum: 12,
+            min_items: 1,
+            max_items: 8,
+            default: Some(vec![2, 3]),
+        };
+        for parameter in [
+            Parameter::integer("k", "", -1, i64::MAX, None),
+            Parameter::number("penalty", "", -1.0, 0.5, Some(0.0)),
+            Parameter::choice("level", "", &["easy", "hard"], Some("easy")),
+            Parameter::new("sizes", "", sizes),
+        ] {
+            for encoding in [Encoding::Json, Encoding::MessagePack] {
+                let bytes = encoding.encode(&parameter);
+                assert_eq!(encoding.decode::<Parameter>(&bytes).unwrap(), parameter);
+            }
+        }
+    }
 }

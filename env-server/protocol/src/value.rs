@@ -41,6 +41,20 @@ impl Value {
         }
     }
 
+    /// Bytes it takes in memory, about.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Value::Array(array) => 48 + array.data().len() * array.data().dtype().size_bytes(),
+            Value::Tuple(values) => values.iter().map(Value::bytes).sum(),
+            Value::Dict(values) => {
+                let entries = values.iter();
+                entries
+                    .map(|(name, value)| name.len() + 64 + value.bytes())
+                    .sum()
+            }
+        }
+    }
+
     /// Regular lists become arrays, other lists tuples, objects dicts.
     fn from_json(json: serde_json::Value) -> Result<Self, serde_json::Error> {
         use serde_json::Value as Json;

@@ -1,6 +1,6 @@
 //! Arguments of environments: JSON checked against a spec's table of parameters.
 
-use env_protocol::{Kwargs, Parameter};
+use env_protocol::{Domain, Kwargs, Parameter};
 use serde_json::Value;
 
 /// Why arguments were refused.
@@ -23,66 +23,191 @@ impl KwargsError {
     }
 }
 
+/// A checked argument.
+#[derive(Clone, Debug, PartialEq)]
+enum Argument {
+    Integer(i64),
+    Number(f64),
+    Choice(String),
+    Integers(Vec<i64>),
+}
+
 /// Checked arguments: every one is known and in range, and defaults are filled in.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Arguments {
     /// In the order of the parameters. A parameter that neither has a default nor was given is absent.
-    values: Vec<(String, i64)>,
+    values: Vec<(String, Argument)>,
 }
 
 impl Arguments {
-    /// Checks arguments against the parameters of a spec.
+    /// Checks arguments against the parameters of a spec. Null, for one without a default, leaves
+    /// it out.
     ///
     /// # Errors
-    /// When one is unknown, no integer or out of range.
+    /// When one is unknown, of another type or out of range.
     pub fn resolve(parameters: &[Parameter], kwargs: &Kwargs) -> Result<Self, KwargsError> {
         for name in kwargs.keys() {
             if !parameters.iter().any(|p| p.name == *name) {
                 let known: Vec<_> = parameters.iter().map(|p| p.name.as_str()).collect();
-                let detail = format!("unknown; there are {}", known.join(", "));
+                let detail = match known.is_empty() {
+                    true => "unknown; there are none".to_owned(),
+                    false => format!("unknown; there are {}", known.join(", ")),
+                };
                 return Err(KwargsError::new(name, detail));
             }
         }
         let mut values = Vec::with_capacity(parameters.len());
         for parameter in parameters {
+            let default = default(&parameter.domain);
             let value = match kwargs.get(&parameter.name) {
-                Some(value) => Some(integer(parameter, value)?),
-                None => parameter.default,
+                None | Some(Value::Null) if default.is_none() => None,
+                None => default,
+                Some(value) => Some(check(parameter, value)?),
             };
             values.extend(value.map(|value| (parameter.name.clone(), value)));
         }
         Ok(Arguments { values })
     }
 
-    /// The argument, if it was given or has a default.
-    pub fn get(&self, name: &str) -> Option<i64> {
+    fn get(&self, name: &str) -> Option<&Argument> {
         let found = self.values.iter().find(|(n, _)| n == name);
-        found.map(|&(_, value)| value)
+        found.map(|(_, value)| value)
+    }
+
+    /// The integer, if it was given or has a default.
+    pub fn integer(&self, name: &str) -> Option<i64> {
+        match self.get(name)? {
+            Argument::Integer(value) => Some(*value),
+            _ => None,
+        }
+    }
+
+    /// The integer, if it was given or has a default, for parameters whose range u32 holds.
+    ///
+    /// # Errors
+    /// When it does not fit.
+    pub fn natural(&self, name: &str) -> Result<Option<u32>, KwargsError> {
+        let narrow = |value| {
+            let narrow = u32::try_from(value);
+            narrow.map_err(|_| KwargsError::new(name, format!("{value} is out of range")))
+        };
+        self.integer(name).map(narrow).transpose()
+    }
+
+    /// The number, if it was given or has a default.
+    pub fn number(&self, name: &str) -> Option<f64> {
+        match self.get(name)? {
+            Argument::Number(value) => Some(*value),
+            _ => None,
+        }
+    }
+
+    /// The chosen string, if one was given or is the default.
+    pub fn choice(&self, name: &str) -> Option<&str> {
+        match self.get(name)? {
+            Argument::Choice(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// The list, if it was given or has a default.
+    pub fn integers(&self, name: &str) -> Option<&[i64]> {
+        match self.get(name)? {
+            Argument::Integers(value) => Some(value),
+            _ => None,
+        }
     }
 
     /// The arguments as they are shown to clients.
     pub fn to_kwargs(&self) -> Kwargs {
+        let json = |value: &Argument| match value {
+            Argument::Integer(value) => Value::from(*value),
+            Argument::Number(value) => Value::from(*value),
+            Argument::Choice(value) => Value::from(value.as_str()),
+            Argument::Integers(value) => Value::from(value.as_slice()),
+        };
         let entries = self.values.iter();
         entries
-            .map(|(name, value)| (name.clone(), Value::from(*value)))
+            .map(|(name, value)| (name.clone(), json(value)))
             .collect()
     }
 }
 
-fn integer(parameter: &Parameter, value: &Value) -> Result<i64, KwargsError> {
-    let Parameter {
-        name,
-        minimum,
-        maximum,
-        ..
-    } = parameter;
-    let in_range = value
-        .as_i64()
-        .filter(|value| (minimum..=maximum).contains(&value));
-    in_range.ok_or_else(|| {
-        let detail = format!("must be an integer from {minimum} to {maximum}, not {value}");
-        KwargsError::new(name, detail)
+/// The argument that a constructor cannot do without.
+///
+/// # Errors
+/// When it is absent.
+pub(crate) fn required<T>(name: &str, value: Option<T>) -> Result<T, KwargsError> {
+    value.ok_or_else(|| KwargsError::new(name, "missing"))
+}
+
+fn default(domain: &Domain) -> Option<Argument> {
+    match domain {
+        Domain::Integer { default, .. } => default.map(Argument::Integer),
+        Domain::Number { default, .. } => default.map(Argument::Number),
+        Domain::Choice { default, .. } => default.clone().map(Argument::Choice),
+        Domain::Integers { default, .. } => default.clone().map(Argument::Integers),
+    }
+}
+
+fn check(parameter: &Parameter, value: &Value) -> Result<Argument, KwargsError> {
+    let (checked, wanted) = match &parameter.domain {
+        Domain::Integer {
+            minimum, maximum, ..
+        } => (
+            integer(value, *minimum, *maximum).map(Argument::Integer),
+            format!("an integer from {minimum} to {maximum}"),
+        ),
+        Domain::Number {
+            minimum, maximum, ..
+        } => {
+            let number = value.as_f64().filter(|x| (minimum..=maximum).contains(&x));
+            let wanted = format!("a number from {minimum} to {maximum}");
+            (number.map(Argument::Number), wanted)
+        }
+        Domain::Choice { choices, .. } => {
+            let choice = value.as_str().filter(|&x| choices.iter().any(|c| c == x));
+            let choice = choice.map(|choice| Argument::Choice(choice.to_owned()));
+            (choice, format!("one of {}", choices.join(", ")))
+        }
+        Domain::Integers {
+            minimum,
+            maximum,
+            min_items,
+            max_items,
+            ..
+        } => {
+            let items = value.as_array();
+            let items = items.filter(|items| (min_items..=max_items).contains(&&items.len()));
+            let items = items.and_then(|items| {
+                let items = items.iter().map(|item| integer(item, *minimum, *maximum));
+                items.collect::<Option<Vec<i64>>>()
+            });
+            let wanted = format!(
+                "a list of {min_items} to {max_items} integers, each from {minimum} to {maximum}"
+            );
+            (items.map(Argument::Integers), wanted)
+        }
+    };
+    checked.ok_or_else(|| {
+        let detail = format!("must be {wanted}, not {}", shown(value));
+        KwargsError::new(&parameter.name, detail)
     })
+}
+
+/// What was given, as far as it is short.
+fn shown(value: &Value) -> String {
+    const MOST: usize = 80;
+    let text = value.to_string();
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
+fn integer(value: &Value, minimum: i64, maximum: i64) -> Option<i64> {
+    let value = value.as_i64();
+    value.filter(|value| (minimum..=maximum).contains(value))
 }
 
 #[cfg(test)]
@@ -91,15 +216,20 @@ mod tests {
     use serde_json::json;
 
     fn parameters() -> Vec<Parameter> {
-        let parameter = |name: &str, default| Parameter {
-            name: name.to_owned(),
-            description: String::new(),
+        let sizes = Domain::Integers {
             minimum: 1,
-            maximum: 9,
-            default,
-            resettable: false,
+            maximum: 4,
+            min_items: 1,
+            max_items: 3,
+            default: Some(vec![2, 3]),
         };
-        vec![parameter("length", Some(4)), parameter("width", None)]
+        vec![
+            Parameter::integer("length", "", 1, 9, Some(4)),
+            Parameter::integer("width", "", 1, 9, None),
+            Parameter::number("penalty", "", -1.0, 0.0, Some(-0.5)),
+            Parameter::choice("level", "", &["easy", "hard"], Some("easy")),
+            Parameter::new("sizes", "", sizes),
+        ]
     }
 
     fn resolve(kwargs: Value) -> Result<Arguments, KwargsError> {
@@ -110,9 +240,23 @@ mod tests {
     #[test]
     fn defaults_are_filled_in() {
         let arguments = resolve(json!({"width": 9})).unwrap();
-        assert_eq!(arguments.get("length"), Some(4));
-        assert_eq!(arguments.get("width"), Some(9));
-        assert_eq!(resolve(json!({})).unwrap().get("width"), None);
+        assert_eq!(arguments.integer("length"), Some(4));
+        assert_eq!(arguments.integer("width"), Some(9));
+        assert_eq!(arguments.number("penalty"), Some(-0.5));
+        assert_eq!(arguments.choice("level"), Some("easy"));
+        assert_eq!(arguments.integers("sizes"), Some(&[2, 3][..]));
+        assert_eq!(resolve(json!({})).unwrap().integer("width"), None);
+        let null = resolve(json!({"width": null})).unwrap();
+        assert_eq!(null.integer("width"), None);
+    }
+
+    #[test]
+    fn arguments_are_shown_as_they_are_taken() {
+        let kwargs = json!({"length": 1, "penalty": -1, "level": "hard", "sizes": [4]});
+        let resolved = resolve(kwargs).unwrap();
+        let shown = json!({"length": 1, "penalty": -1.0, "level": "hard", "sizes": [4]});
+        assert_eq!(serde_json::to_value(resolved.to_kwargs()).unwrap(), shown);
+        assert_eq!(resolve(shown).unwrap(), resolved);
     }
 
     #[test]
@@ -120,7 +264,7 @@ mod tests {
         for (kwargs, message) in [
             (
                 json!({"depth": 1}),
-                "depth: unknown; there are length, width",
+                "depth: unknown; there are length, width, penalty, level, sizes",
             ),
             (
                 json!({"length": 0}),
@@ -135,11 +279,37 @@ mod tests {
                 "length: must be an integer from 1 to 9, not \"3\"",
             ),
             (
+                json!({"length": null}),
+                "length: must be an integer from 1 to 9, not null",
+            ),
+            (
                 json!({"length": u64::MAX}),
                 "length: must be an integer from 1 to 9, not 18446744073709551615",
+            ),
+            (
+                json!({"penalty": 0.5}),
+                "penalty: must be a number from -1 to 0, not 0.5",
+            ),
+            (
+                json!({"penalty": "none"}),
+                "penalty: must be a number from -1 to 0, not \"none\"",
+            ),
+            (
+                json!({"level": "hardest"}),
+                "level: must be one of easy, hard, not \"hardest\"",
+            ),
+            (
+                json!({"sizes": []}),
+                "sizes: must be a list of 1 to 3 integers, each from 1 to 4, not []",
+            ),
+            (
+                json!({"sizes": [1, 5]}),
+                "sizes: must be a list of 1 to 3 integers, each from 1 to 4, not [1,5]",
             ),
         ] {
             assert_eq!(resolve(kwargs).unwrap_err().to_string(), message);
         }
+        let long = resolve(json!({"level": "é".repeat(1000)})).unwrap_err();
+        assert!(long.detail.len() < 250, "{long}");
     }
 }

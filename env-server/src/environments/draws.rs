@@ -1,21 +1,27 @@
 //! Where environments draw from: a seeded random stream, or the script of a recorded episode.
+//!
+//! Every draw is made of integer arithmetic and of floating-point operations that IEEE 754 defines
+//! to the last bit, so that a seed gives the same trajectory on every machine.
 
 /// A source of random draws.
 pub trait Draws {
     /// A fair bit.
     fn bit(&mut self) -> bool;
 
+    /// An integer below `n`, each equally likely. `n` is at least 1.
+    fn below(&mut self, n: u64) -> u64;
+
     /// An integer from `low..=high` (`1 <= low <= high < 2^53`) whose logarithm is about uniform.
     fn log_uniform(&mut self, low: u64, high: u64) -> u64;
-}
 
-/// One recorded draw.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Draw {
-    /// Answers [`Draws::bit`].
-    Bit(bool),
-    /// Answers [`Draws::log_uniform`].
-    Integer(u64),
+    /// A number from `[low, high)`, uniform: one of 2^53 equally spaced ones, rounded.
+    fn uniform(&mut self, low: f64, high: f64) -> f64;
+
+    /// A number from `[0, 1)`, uniform: one of 2^24 equally spaced ones.
+    fn unit_f32(&mut self) -> f32;
+
+    /// Puts items into an order of which each is equally likely.
+    fn shuffle(&mut self, items: &mut [u8]);
 }
 
 /// The random stream of a lane: xoshiro256++ (Blackman and Vigna 2021, arXiv:1805.01407), seeded
@@ -81,6 +87,20 @@ impl Draws for Rng {
         self.next_u64() >> 63 == 1
     }
 
+    /// The upper half of a 128-bit product, with the few draws rejected that would make some
+    /// results likelier than others (Lemire 2019, arXiv:1805.10941).
+    #[inline]
+    fn below(&mut self, n: u64) -> u64 {
+        let mut product = u128::from(self.next_u64()) * u128::from(n);
+        if (product as u64) < n {
+            let threshold = n.wrapping_neg() % n;
+            while (product as u64) < threshold {
+                product = u128::from(self.next_u64()) * u128::from(n);
+            }
+        }
+        (product >> 64) as u64
+    }
+
     /// `low · ((high + 1) / low)^u`, rounded down, for a uniform `u` of 32 bits.
     ///
     /// The power is built from square roots, which IEEE 754 defines to the last bit, so that the
@@ -97,64 +117,29 @@ impl Draws for Rng {
         }
         ((low as f64 * power) as u64).clamp(low, high)
     }
-}
 
-/// Draws scripted in advance. It notes the first one that was asked for and not there.
-#[derive(Debug)]
-pub struct Script {
-    draws: std::vec::IntoIter<Draw>,
-    fault: Option<String>,
-}
-
-impl Script {
-    /// Gives these draws, in this order.
-    pub fn new(draws: Vec<Draw>) -> Self {
-        Script {
-            draws: draws.into_iter(),
-            fault: None,
+    #[inline]
+    fn uniform(&mut self, low: f64, high: f64) -> f64 {
+        let unit = (self.next_u64() >> 11) as f64 * (1.0 / (1u64 << 53) as f64);
+        let number = low + (high - low) * unit;
+        // Rounding may have reached the upper end.
+        if number < high {
+            number
+        } else {
+            high.next_down().max(low)
         }
     }
 
-    /// Checks that exactly the scripted draws were made.
-    ///
-    /// # Errors
-    /// Says what was asked for and not there, or how many were left over.
-    pub fn finish(self) -> Result<(), String> {
-        match (self.fault, self.draws.len()) {
-            (Some(fault), _) => Err(fault),
-            (None, 0) => Ok(()),
-            (None, left) => Err(format!("{left} recorded draws were never asked for")),
-        }
+    #[inline]
+    fn unit_f32(&mut self) -> f32 {
+        (self.next_u64() >> 40) as f32 * (1.0 / (1u32 << 24) as f32)
     }
 
-    fn miss(&mut self, wanted: &str, found: Option<Draw>) {
-        let found = match found {
-            Some(draw) => format!("{draw:?}"),
-            None => "none is left".to_owned(),
-        };
-        let fault = format!("the environment drew {wanted}, but of the recorded draws {found}");
-        self.fault.get_or_insert(fault);
-    }
-}
-
-impl Draws for Script {
-    fn bit(&mut self) -> bool {
-        match self.draws.next() {
-            Some(Draw::Bit(bit)) => bit,
-            other => {
-                self.miss("a bit", other);
-                false
-            }
-        }
-    }
-
-    fn log_uniform(&mut self, low: u64, high: u64) -> u64 {
-        match self.draws.next() {
-            Some(Draw::Integer(n)) if (low..=high).contains(&n) => n,
-            other => {
-                self.miss(&format!("an integer from {low} to {high}"), other);
-                low
-            }
+    /// Fisher and Yates' shuffle, from the end.
+    #[inline]
+    fn shuffle(&mut self, items: &mut [u8]) {
+        for i in (1..items.len()).rev() {
+            items.swap(i, self.below(i as u64 + 1) as usize);
         }
     }
 }
@@ -205,18 +190,67 @@ mod tests {
     }
 
     #[test]
-    fn a_script_notices_what_does_not_match() {
-        let mut script = Script::new(vec![Draw::Bit(true), Draw::Integer(5)]);
-        assert!(script.bit());
-        assert_eq!(script.log_uniform(4, 6), 5);
-        assert_eq!(script.finish(), Ok(()));
-        let left = Script::new(vec![Draw::Bit(true)]).finish().unwrap_err();
-        assert_eq!(left, "1 recorded draws were never asked for");
-        let mut short = Script::new(vec![]);
-        short.bit();
-        assert_eq!(
-            short.finish().unwrap_err(),
-            "the environment drew a bit, but of the recorded draws none is left"
+    fn below_gives_each_number_its_share() {
+        let mut rng = Rng::from_seed(2);
+        let mut counts = [0u32; 6];
+        for _ in 0..60_000 {
+            counts[rng.below(6) as usize] += 1;
+        }
+        // 10 000 draws each; five standard deviations are 456.
+        for count in counts {
+            assert!(count.abs_diff(10_000) < 456, "{counts:?}");
+        }
+        assert_eq!(rng.below(1), 0);
+        // Half of all draws are rejected for this many.
+        let many = (1 << 63) + 1;
+        assert!((0..1000).all(|_| rng.below(many) < many));
+    }
+
+    #[test]
+    fn uniform_numbers_fill_their_range() {
+        let mut rng = Rng::from_seed(4);
+        let numbers: Vec<f64> = (0..60_000).map(|_| rng.uniform(-0.05, 0.05)).collect();
+        assert!(numbers.iter().all(|x| (-0.05..0.05).contains(x)));
+        // The mean's standard deviation is 0.1 / sqrt(12 · 60 000) = 0.00012.
+        assert!((numbers.iter().sum::<f64>() / 60_000.0).abs() < 0.0006);
+        assert!(numbers.iter().any(|&x| x < -0.0499) && numbers.iter().any(|&x| x > 0.0499));
+        assert!((0..1000).all(|_| (0.0..1.0).contains(&rng.unit_f32())));
+        let tiny = 1.0f64.next_up();
+        assert!((0..100).all(|_| rng.uniform(1.0, tiny) == 1.0));
+    }
+
+    #[test]
+    fn the_same_seed_draws_the_same_on_every_machine() {
+        let mut rng = Rng::from_seed(1);
+        let mut cards: Vec<u8> = (0..8).collect();
+        rng.shuffle(&mut cards);
+        let drawn = (
+            cards,
+            rng.below(1000),
+            rng.uniform(-1.0, 1.0),
+            rng.unit_f32(),
         );
+        let expected = (
+            vec![4, 2, 1, 7, 3, 0, 5, 6],
+            523,
+            -0.806_796_348_164_061_2,
+            0.134_293_74,
+        );
+        assert_eq!(drawn, expected);
+    }
+
+    #[test]
+    fn every_order_is_equally_likely() {
+        let mut rng = Rng::from_seed(3);
+        let mut counts = std::collections::BTreeMap::new();
+        for _ in 0..60_000 {
+            let mut items = [0, 1, 2];
+            rng.shuffle(&mut items);
+            *counts.entry(items).or_insert(0u32) += 1;
+        }
+        assert_eq!(counts.len(), 6);
+        for &count in counts.values() {
+            assert!(count.abs_diff(10_000) < 456, "{counts:?}");
+        }
     }
 }

@@ -6,20 +6,40 @@
 //! fair bits at difficulty 1, the one beside the target included. Nothing tells a cue from a
 //! distractor but that it comes first.
 //!
+//! Two arguments are new, and change nothing at their defaults:
+//! - `cue_time` `random`: the cue comes at one of the first `delay − 1` observations (the only one,
+//!   at delay 1), each equally likely, and its third number is 1. What comes before it is as what
+//!   comes after. So a cue is 1 to `delay − 1` observations old when it is asked for.
+//! - `num_bits` k: k targets are shown in k observations one after the other, and given back in
+//!   that order by the last k of `delay + k − 1` actions, each for ±1/k. Each is as old when it is
+//!   asked for as a single one would be.
+//!
+//! Returns: random 0, memoryless 0 (1 at delay 1, where the cue is on screen when it is asked
+//! for), best and oracle 1. To remember: `num_bits` bits for `delay − 1` observations.
+//!
 //! Source: the `MemoryTaskEnv` of the Strategic Memory Retrieval notebook
 //! (pihh/strategic-memory-retrieval-reinforcement-agent, 2025). Deviations: seeds are honoured, a
-//! delay of 0 is refused, a step after the end is an error, and `delay_min` is new.
+//! delay of 0 is refused, a step after the end is an error, and `delay_min`, `cue_time` and
+//! `num_bits` are new.
 
-use env_protocol::{Bound, Dtype, Parameter, Space, Spec};
+use env_protocol::{Bound, Dtype, Parameter, Returns, Space};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Arguments, Draw, Draws, Environment, KwargsError, Transition};
+use super::arguments::required;
+use super::recording::{Bit, ensure, parse};
+use super::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition};
+use crate::render::{Bar, Cell, Grid, Picture, Seen, Tone};
 
 /// Longest delay.
 pub const MAX_DELAY: u32 = 10_000_000;
+/// Most bits to give back.
+const MAX_BITS: u32 = 64;
 
 /// The task, with its arguments and the episode it is in.
+///
+/// What came after the first version of the task is left out of its serde form where it is as it
+/// was then, so that snapshots are the same in both directions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MemoryTask {
@@ -29,13 +49,65 @@ pub struct MemoryTask {
     target: bool,
     /// Actions until the end of the episode.
     remaining: u32,
+    #[serde(default, skip_serializing_if = "is_default")]
+    has_random_cue: bool,
+    /// Targets after the first one.
+    #[serde(default, skip_serializing_if = "is_default")]
+    more_bits: u32,
+    /// What they are, the second target in the lowest bit.
+    #[serde(default, skip_serializing_if = "is_default")]
+    more_targets: u64,
+    /// Targets not yet shown.
+    #[serde(default, skip_serializing_if = "is_default")]
+    to_show: u32,
+    /// Observations before the next of them.
+    #[serde(default, skip_serializing_if = "is_default")]
+    before_cue: u32,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl MemoryTask {
-    /// A distractor. Draws only where there is something to draw.
     #[inline]
     fn distractor(&self, draws: &mut impl Draws) -> f32 {
-        f32::from(u8::from(self.has_distractors && draws.bit()))
+        if self.has_distractors && draws.bit() {
+            1.0
+        } else {
+            0.0
+        }
+    }
+
+    /// The target with this number, from 0.
+    fn target_at(&self, index: u32) -> bool {
+        match index.checked_sub(1) {
+            None => self.target,
+            Some(position) => self.more_targets >> position & 1 == 1,
+        }
+    }
+
+    #[inline]
+    fn observe(&mut self, draws: &mut impl Draws, observation: &mut [f32]) {
+        if self.to_show > 0 {
+            if self.before_cue == 0 {
+                let target = self.target_at(self.more_bits + 1 - self.to_show);
+                self.to_show -= 1;
+                let target = f32::from(u8::from(target));
+                let flag = f32::from(u8::from(self.has_random_cue));
+                observation.copy_from_slice(&[target, self.distractor(draws), flag]);
+                return;
+            }
+            self.before_cue -= 1;
+        }
+        let first = self.distractor(draws);
+        let second = self.distractor(draws);
+        observation.copy_from_slice(&[first, second, 0.0]);
+    }
+
+    /// How many observations the cue may come at.
+    fn cue_places(delay: u32) -> u32 {
+        delay.saturating_sub(1).max(1)
     }
 }
 
@@ -44,85 +116,138 @@ impl Environment for MemoryTask {
 
     const REFERENCE_NAME: &'static str = "MemoryTask";
 
-    fn spec() -> Spec {
+    fn profile() -> Profile {
         let max = i64::from(MAX_DELAY);
-        Spec {
-            id: "MemoryTask-v0".to_owned(),
+        Profile {
+            id: "MemoryTask-v0",
             description: "Remember the bit shown first and answer with it `delay` actions later, \
-                          past distractors. Delay 1 needs no memory."
-                .to_owned(),
+                          past distractors. Delay 1 needs no memory.",
             parameters: vec![
-                Parameter {
-                    name: "delay".to_owned(),
-                    description: "Actions in an episode; the last one is judged.".to_owned(),
-                    minimum: 1,
-                    maximum: max,
-                    default: Some(4),
-                    resettable: true,
-                },
-                Parameter {
-                    name: "delay_min".to_owned(),
-                    description: "When less than `delay` (its default), each episode draws its \
-                                  delay log-uniformly from `delay_min..=delay`."
-                        .to_owned(),
-                    minimum: 1,
-                    maximum: max,
-                    default: None,
-                    resettable: true,
-                },
-                Parameter {
-                    name: "difficulty".to_owned(),
-                    description: "0: distractors are 0. 1: distractors are fair bits.".to_owned(),
-                    minimum: 0,
-                    maximum: 1,
-                    default: Some(0),
-                    resettable: false,
-                },
+                Parameter::integer(
+                    "delay",
+                    "Actions in an episode; the last one is judged.",
+                    1,
+                    max,
+                    Some(4),
+                )
+                .resettable(),
+                Parameter::integer(
+                    "delay_min",
+                    "When less than `delay` (its default), each episode draws its delay \
+                     log-uniformly from `delay_min..=delay`.",
+                    1,
+                    max,
+                    None,
+                )
+                .resettable(),
+                Parameter::integer(
+                    "difficulty",
+                    "0: distractors are 0. 1: distractors are fair bits.",
+                    0,
+                    1,
+                    Some(0),
+                ),
+                Parameter::choice(
+                    "cue_time",
+                    "first: the cue is the first observation. random: it comes at one of the \
+                     first `delay` - 1 observations, marked by a 1 in the third slot.",
+                    &["first", "random"],
+                    Some("first"),
+                ),
+                Parameter::integer(
+                    "num_bits",
+                    "Bits that are shown one after the other and given back in that order; each \
+                     one more adds an action to the episode.",
+                    1,
+                    i64::from(MAX_BITS),
+                    Some(1),
+                ),
             ],
-            observation_space: Space::Box {
-                shape: vec![3],
-                dtype: Dtype::Float32,
-                low: Bound::All(0.0),
-                high: Bound::All(1.0),
-            },
-            action_space: Space::Discrete { n: 2, start: 0 },
-            reward_range: [-1.0, 1.0],
-            solved_threshold: 0.99,
-            source: "MemoryTaskEnv, pihh/strategic-memory-retrieval-reinforcement-agent (2025)"
-                .to_owned(),
+            remember: "`num_bits` bits, each for `delay` - 1 observations",
+            source: "MemoryTaskEnv, pihh/strategic-memory-retrieval-reinforcement-agent (2025)",
         }
     }
 
     fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
-        let required = |name| {
-            let value = arguments.get(name);
-            value.ok_or_else(|| KwargsError::new(name, "missing"))
-        };
-        let delay = required("delay")?;
-        let delay_min = arguments.get("delay_min").unwrap_or(delay);
+        let delay = required("delay", arguments.natural("delay")?)?;
+        let delay_min = arguments.natural("delay_min")?.unwrap_or(delay);
         if delay_min > delay {
             let detail = format!("{delay_min} is greater than delay, which is {delay}");
             return Err(KwargsError::new("delay_min", detail));
         }
+        let num_bits = required("num_bits", arguments.natural("num_bits")?)?;
         Ok(MemoryTask {
-            delay: narrow("delay", delay)?,
-            delay_min: narrow("delay_min", delay_min)?,
-            has_distractors: required("difficulty")? == 1,
+            delay,
+            delay_min,
+            has_distractors: arguments.integer("difficulty") == Some(1),
             target: false,
             remaining: 0,
+            has_random_cue: arguments.choice("cue_time") == Some("random"),
+            more_bits: num_bits - 1,
+            more_targets: 0,
+            to_show: 0,
+            before_cue: 0,
         })
     }
 
-    /// Draws the episode's delay (only if there is a choice), the target, and the distractor.
+    fn observation_space(&self) -> Space {
+        Space::Box {
+            shape: vec![3],
+            dtype: Dtype::Float32,
+            low: Bound::All(0.0),
+            high: Bound::All(1.0),
+        }
+    }
+
+    fn action_space(&self) -> Space {
+        Space::Discrete { n: 2, start: 0 }
+    }
+
+    fn reward_range(&self) -> [f64; 2] {
+        let most = 1.0 / f64::from(self.more_bits + 1);
+        [-most, most]
+    }
+
+    fn returns(&self) -> Returns {
+        let memoryless = if self.delay == 1 {
+            Some(1.0)
+        } else {
+            (self.delay_min > 1).then_some(0.0)
+        };
+        Returns {
+            random: Some(0.0),
+            memoryless,
+            best: Some(1.0),
+            oracle: Some(1.0),
+            note: "Memoryless: 1 at delay 1, where the cue is on screen when it is asked for."
+                .to_owned(),
+        }
+    }
+
+    fn solved_threshold(&self) -> f64 {
+        0.99
+    }
+
+    /// Draws the episode's delay (only if there is a choice), the place of the cue (only if it is
+    /// random), the targets, and the distractors.
     fn reset(&mut self, draws: &mut impl Draws, observation: &mut [f32]) {
-        self.remaining = if self.delay_min < self.delay {
+        let delay = if self.delay_min < self.delay {
             draws.log_uniform(u64::from(self.delay_min), u64::from(self.delay)) as u32
         } else {
             self.delay
         };
+        self.remaining = delay + self.more_bits;
+        self.before_cue = match self.has_random_cue {
+            true => draws.below(u64::from(Self::cue_places(delay))) as u32,
+            false => 0,
+        };
         self.target = draws.bit();
-        let target = f32::from(u8::from(self.target));
-        observation.copy_from_slice(&[target, self.distractor(draws), 0.0]);
+        self.more_targets = 0;
+        for position in 0..self.more_bits {
+            self.more_targets |= u64::from(draws.bit()) << position;
+        }
+        self.to_show = self.more_bits + 1;
+        self.observe(draws, observation);
     }
 
     #[inline]
@@ -132,28 +257,50 @@ impl Environment for MemoryTask {
         draws: &mut impl Draws,
         observation: &mut [f32],
     ) -> Transition {
-        let first = self.distractor(draws);
-        let second = self.distractor(draws);
-        observation.copy_from_slice(&[first, second, 0.0]);
+        self.observe(draws, observation);
         self.remaining -= 1;
-        if self.remaining > 0 {
+        let Some(index) = self.more_bits.checked_sub(self.remaining) else {
             return Transition::going_on(0.0);
-        }
-        let is_right = action[0] == i64::from(self.target);
-        Transition::terminal(if is_right { 1.0 } else { -1.0 })
+        };
+        let most = 1.0 / f64::from(self.more_bits + 1);
+        let is_right = action[0] == i64::from(self.target_at(index));
+        Transition::until(
+            if is_right { most } else { -most },
+            self.remaining == 0,
+            false,
+        )
+    }
+
+    fn oracle(&self) -> Vec<i64> {
+        let index = (self.more_bits + 1).saturating_sub(self.remaining);
+        vec![i64::from(self.target_at(index))]
     }
 
     fn validate(&self) -> Result<(), String> {
-        if !(1 <= self.delay_min && self.delay_min <= self.delay && self.delay <= MAX_DELAY) {
+        let MemoryTask {
+            delay,
+            delay_min,
+            remaining,
+            more_bits,
+            to_show,
+            before_cue,
+            ..
+        } = *self;
+        if !(1 <= delay_min && delay_min <= delay && delay <= MAX_DELAY) {
             return Err(format!(
-                "delay_min {} and delay {} are not in order between 1 and {MAX_DELAY}",
-                self.delay_min, self.delay
+                "delay_min {delay_min} and delay {delay} are not in order between 1 and {MAX_DELAY}"
             ));
         }
-        if self.remaining > self.delay {
+        if more_bits >= MAX_BITS || self.more_targets >> more_bits != 0 {
+            return Err(format!("it cannot hold {} bits", u64::from(more_bits) + 1));
+        }
+        if remaining > delay + more_bits {
+            return Err(format!("{remaining} actions remain of a delay of {delay}"));
+        }
+        let is_late = to_show > 0 && before_cue.saturating_add(to_show) > remaining;
+        if to_show > more_bits + 1 || is_late || (to_show == 0 && before_cue > 0) {
             return Err(format!(
-                "{} actions remain of a delay of {}",
-                self.remaining, self.delay
+                "{to_show} bits cannot be shown {before_cue} observations from here"
             ));
         }
         Ok(())
@@ -163,34 +310,86 @@ impl Environment for MemoryTask {
         self.remaining > 0
     }
 
-    /// `{"target", "reset_distractor", "distractors": [[d1, d2], …]}` and, where the delay was
-    /// drawn, `"delay"`.
-    fn script(&self, latent: &Value) -> Result<Vec<Draw>, String> {
-        #[derive(Deserialize)]
-        struct Latent {
-            delay: Option<u64>,
-            target: u8,
-            reset_distractor: u8,
-            distractors: Vec<[u8; 2]>,
+    /// The bit to remember, what is seen, and how far away the answer is.
+    fn picture(&self, seen: &Seen<'_, f32>) -> Picture {
+        let steps = seen.played.map(|played| played.steps);
+        let remaining = u64::from(self.remaining);
+        // Of a drawn delay that is not known any more, the longest possible one.
+        let delay = steps.map_or(u64::from(self.delay), |steps| steps + remaining);
+        let cue = Cell::new(if self.target { "1" } else { "0" }).tone(Tone::Cue);
+        let cue = cue.seen(steps == Some(0));
+        let mut time = Bar::remaining("actions left", remaining, delay);
+        if remaining == 1 {
+            time = time.tone(Tone::Goal);
         }
-        let latent = Latent::deserialize(latent).map_err(|e| format!("latent: {e}"))?;
+        let picture = Picture::new()
+            .grid("cue, and the right answer", Grid::row([cue]))
+            .grid("observation", seen.grid())
+            .bars("", [time]);
+        match (remaining, seen.action) {
+            (0, Some(&[answer])) if answer == i64::from(self.target) => {
+                picture.note(Tone::Good, &format!("answered {answer}: right"))
+            }
+            (0, Some(&[answer])) => picture.note(Tone::Bad, &format!("answered {answer}: wrong")),
+            (1, _) => picture.note(Tone::Goal, "the next action is the answer"),
+            _ => picture,
+        }
+    }
+
+    /// `{"target", "reset_distractor", "distractors": [[d1, d2], …]}` and, where the delay was
+    /// drawn, `"delay"`. With a random cue or several bits, `{"targets": […], "distractors": […]}`,
+    /// with a list for each observation from the reset's on, and `"cue_at"` where that was drawn.
+    fn script(&self, latent: &Value) -> Result<Vec<Draw>, String> {
+        let Latent {
+            delay,
+            cue_at,
+            target,
+            targets,
+            reset_distractor,
+            distractors,
+        } = parse(latent)?;
         let mut draws = Vec::new();
         if self.delay_min < self.delay {
-            let delay = latent.delay.ok_or("latent: the drawn delay is missing")?;
+            let delay = delay.ok_or("latent: the drawn delay is missing")?;
             draws.push(Draw::Integer(delay));
         }
-        draws.push(Draw::Bit(latent.target == 1));
+        if self.has_random_cue {
+            let cue_at = cue_at.ok_or("latent: the drawn place of the cue is missing")?;
+            draws.push(Draw::Integer(cue_at));
+        }
+        let targets: Vec<Bit> = targets.into_iter().flatten().chain(target).collect();
+        ensure(targets.len() == self.more_bits as usize + 1, || {
+            format!("{} targets", targets.len())
+        })?;
+        draws.extend(targets.into_iter().map(Draw::from));
+        let num_lists = distractors.len();
+        let distractors: Vec<Bit> = reset_distractor
+            .into_iter()
+            .chain(distractors.into_iter().flatten())
+            .collect();
         if self.has_distractors {
-            draws.push(Draw::Bit(latent.reset_distractor == 1));
-            let distractors = latent.distractors.iter().flatten();
-            draws.extend(distractors.map(|&bit| Draw::Bit(bit == 1)));
+            draws.extend(distractors.into_iter().map(Draw::from));
+        } else {
+            let is_silent = distractors.iter().all(|bit| !bit.0);
+            ensure(is_silent, || "difficulty 0 has no distractors".to_owned())?;
+            let steps = delay.unwrap_or(u64::from(self.delay)) + u64::from(self.more_bits);
+            let expected = steps + u64::from(reset_distractor.is_none());
+            ensure(num_lists as u64 == expected, || {
+                format!("{num_lists} lists of distractors")
+            })?;
         }
         Ok(draws)
     }
 }
 
-fn narrow(name: &str, value: i64) -> Result<u32, KwargsError> {
-    u32::try_from(value).map_err(|_| KwargsError::new(name, format!("{value} is out of range")))
+#[derive(Deserialize)]
+struct Latent {
+    delay: Option<u64>,
+    cue_at: Option<u64>,
+    target: Option<Bit>,
+    targets: Option<Vec<Bit>>,
+    reset_distractor: Option<Bit>,
+    distractors: Vec<Vec<Bit>>,
 }
 
 #[cfg(test)]
@@ -210,6 +409,10 @@ mod tests {
             json!({"delay": 1}),
             json!({"delay": 5, "difficulty": 1}),
             json!({"delay": 40, "delay_min": 3, "difficulty": 1}),
+            json!({"delay": 1, "cue_time": "random"}),
+            json!({"delay": 9, "cue_time": "random", "difficulty": 1}),
+            json!({"delay": 3, "num_bits": 5, "difficulty": 1}),
+            json!({"delay": 20, "delay_min": 2, "num_bits": 3, "cue_time": "random"}),
         ] {
             check_environment::<MemoryTask>(kwargs);
         }
@@ -259,6 +462,88 @@ mod tests {
     }
 
     #[test]
+    fn a_random_cue_is_marked_and_comes_when_drawn() {
+        let distractors = [true, true, false, true, false, false, true, true, false];
+        let mut draws = vec![Draw::Integer(2), Draw::Bit(true)];
+        draws.extend(distractors.map(Draw::Bit));
+        let mut draws = Script::new(draws);
+        let kwargs = json!({"delay": 4, "difficulty": 1, "cue_time": "random"});
+        let mut task = task(kwargs);
+        let mut seen = vec![[9.0; 3]; 5];
+        task.reset(&mut draws, &mut seen[0]);
+        let steps = seen[1..].iter_mut();
+        let rewards: Vec<f64> = steps
+            .map(|observation| task.step(&[1], &mut draws, observation).reward)
+            .collect();
+        let (no, yes) = (0.0, 1.0);
+        let expected = [
+            [yes, yes, no],
+            [no, yes, no],
+            [yes, no, yes],
+            [no, yes, no],
+            [yes, no, no],
+        ];
+        assert_eq!(seen, expected);
+        assert_eq!(rewards, [0.0, 0.0, 0.0, 1.0]);
+        draws.finish().unwrap();
+    }
+
+    #[test]
+    fn a_random_cue_is_never_on_screen_when_asked_for() {
+        let mut rng = Rng::from_seed(1);
+        let mut task = task(json!({"delay": 4, "cue_time": "random"}));
+        let mut places = [0u32; 4];
+        for _ in 0..3000 {
+            let mut observation = [0.0; 3];
+            task.reset(&mut rng, &mut observation);
+            for place in &mut places {
+                *place += u32::from(observation[2] == 1.0);
+                task.step(&[0], &mut rng, &mut observation);
+            }
+        }
+        assert_eq!(places[3], 0);
+        assert_eq!(places.iter().sum::<u32>(), 3000);
+        // 1000 each; five standard deviations are 129.
+        assert!(
+            places[..3].iter().all(|n| n.abs_diff(1000) < 129),
+            "{places:?}"
+        );
+    }
+
+    #[test]
+    fn several_bits_are_given_back_in_order() {
+        let mut draws = Script::new([true, false, true].map(Draw::Bit).to_vec());
+        let mut task = task(json!({"delay": 2, "num_bits": 3}));
+        let mut observation = [9.0; 3];
+        task.reset(&mut draws, &mut observation);
+        let mut shown = vec![observation[0]];
+        let mut transitions = Vec::new();
+        for action in [0, 1, 1, 1] {
+            transitions.push(task.step(&[action], &mut draws, &mut observation));
+            shown.push(observation[0]);
+        }
+        assert_eq!(shown, [1.0, 0.0, 1.0, 0.0, 0.0]);
+        let third = 1.0 / 3.0;
+        let expected = [
+            Transition::going_on(0.0),
+            Transition::going_on(third),
+            Transition::going_on(-third),
+            Transition::terminal(third),
+        ];
+        assert_eq!(transitions, expected);
+        draws.finish().unwrap();
+    }
+
+    #[test]
+    fn its_default_form_is_that_of_the_first_version() {
+        let state = json!({"delay": 4, "delay_min": 4, "has_distractors": true, "target": true,
+                           "remaining": 2});
+        let task: MemoryTask = serde_json::from_value(state.clone()).unwrap();
+        task.validate().unwrap();
+        assert_eq!(serde_json::to_value(task).unwrap(), state);
+    }
+
+    #[test]
     fn delay_min_must_not_exceed_delay() {
         let arguments = arguments::<MemoryTask>(json!({"delay": 2, "delay_min": 3}));
         let error = MemoryTask::new(&arguments).unwrap_err();
@@ -276,6 +561,13 @@ mod tests {
             ("delay", json!(10_000_001)),
             ("delay_min", json!(5)),
             ("remaining", json!(5)),
+            ("remaining", json!(u32::MAX)),
+            ("more_bits", json!(64)),
+            ("more_bits", json!(u32::MAX)),
+            ("more_targets", json!(1)),
+            ("to_show", json!(1)),
+            ("to_show", json!(u32::MAX)),
+            ("before_cue", json!(1)),
         ] {
             let mut state = state.clone();
             state[field] = value;

@@ -5,18 +5,61 @@
 //! recorded episode can be replayed by scripting its draws.
 
 pub mod arguments;
+pub mod autoencode;
+mod batch;
+pub mod battleship;
+pub mod bsuite_discounting_chain;
+pub mod bsuite_memory;
+pub mod bsuite_umbrella_chain;
+mod cards;
 #[cfg(test)]
 pub(crate) mod check;
+pub mod concentration;
+pub mod count_recall;
 pub mod draws;
+pub mod endless_tmaze;
+pub mod higher_lower;
+mod levels;
 pub mod memory_task;
+pub mod minesweeper;
+pub mod multiarmed_bandit;
+pub mod persistent_recall;
+#[cfg(test)]
+mod players;
+mod recording;
 pub mod registry;
+pub mod repeat_first;
+pub mod repeat_previous;
+pub mod script;
+pub mod stateless_cartpole;
+pub mod tmaze;
+pub mod tmaze_distractors;
 
-use env_protocol::{Array, Data, Spec};
+use env_protocol::{Data, Dtype, Kwargs, Parameter, Returns, Space, Spec};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::render::{Picture, Seen};
+
 pub use arguments::{Arguments, KwargsError};
-pub use draws::{Draw, Draws, Rng, Script};
+pub(crate) use batch::Layout;
+pub use draws::{Draws, Rng};
+pub use script::{Draw, Script};
+
+/// What an environment is, whatever its arguments.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Profile {
+    /// Name with version, as in `MemoryTask-v0`.
+    pub id: &'static str,
+    /// What the task is and what it asks of a memory.
+    pub description: &'static str,
+    /// Arguments it takes.
+    pub parameters: Vec<Parameter>,
+    /// What must be remembered, and for how long.
+    pub remember: &'static str,
+    /// Where the task comes from.
+    pub source: &'static str,
+}
 
 /// A task: what it shows, what it pays, when it ends.
 ///
@@ -28,15 +71,65 @@ pub trait Environment: Clone + Serialize + DeserializeOwned + Send + 'static {
     /// Name in files of recorded episodes.
     const REFERENCE_NAME: &'static str;
 
-    /// The entry in the catalogue. Observation space and action space must be single arrays, and
-    /// the action space one of integers.
-    fn spec() -> Spec;
+    /// Distance at which an observed float32 still counts as equal to a recorded one, in units in
+    /// the last place.
+    const TOLERANCE_ULPS: u32 = 0;
+
+    /// What the environment is, whatever its arguments.
+    fn profile() -> Profile;
+
+    /// The entry in the catalogue: the profile, with all that follows from the default arguments.
+    fn spec() -> Spec {
+        let profile = Self::profile();
+        let environment = Arguments::resolve(&profile.parameters, &Kwargs::new())
+            .and_then(|arguments| Self::new(&arguments))
+            .expect("the default arguments are good");
+        Spec {
+            id: profile.id.to_owned(),
+            description: profile.description.to_owned(),
+            parameters: profile.parameters,
+            observation_space: environment.observation_space(),
+            action_space: environment.action_space(),
+            reward_range: environment.reward_range(),
+            solved_threshold: environment.solved_threshold(),
+            remember: profile.remember.to_owned(),
+            returns: environment.returns(),
+            source: profile.source.to_owned(),
+        }
+    }
 
     /// An environment with these arguments, before its first reset.
     ///
     /// # Errors
     /// When arguments that are each in range do not fit together.
     fn new(arguments: &Arguments) -> Result<Self, KwargsError>;
+
+    /// What an observation looks like. A row of numbers holds the numbers of its arrays one after
+    /// the other, a `Dict`'s in the order of its names.
+    fn observation_space(&self) -> Space;
+
+    /// What an action looks like: a single array of integers.
+    fn action_space(&self) -> Space;
+
+    /// Least and greatest reward of one step.
+    fn reward_range(&self) -> [f64; 2];
+
+    /// What players score.
+    fn returns(&self) -> Returns;
+
+    /// Mean return from which the task counts as solved: by default, 95 % of the way from random
+    /// to the best known, or to the oracle's where no best is known.
+    fn solved_threshold(&self) -> f64 {
+        let returns = self.returns();
+        let best = returns.best.or(returns.oracle);
+        let best = best.unwrap_or(self.reward_range()[1]);
+        let random = returns.random.unwrap_or(best.min(0.0));
+        random + 0.95 * (best - random)
+    }
+
+    /// Takes over what outlives episodes, from the environment that this one replaces at a reset
+    /// without a seed. By default nothing does.
+    fn inherit(&mut self, _previous: &Self) {}
 
     /// Begins an episode and writes its first observation.
     fn reset(&mut self, draws: &mut impl Draws, observation: &mut [Self::Element]);
@@ -51,6 +144,9 @@ pub trait Environment: Clone + Serialize + DeserializeOwned + Send + 'static {
         observation: &mut [Self::Element],
     ) -> Transition;
 
+    /// The action of a player that knows every hidden draw. Only called while an episode runs.
+    fn oracle(&self) -> Vec<i64>;
+
     /// Checks a state that came from outside.
     ///
     /// # Errors
@@ -60,11 +156,37 @@ pub trait Environment: Clone + Serialize + DeserializeOwned + Send + 'static {
     /// Whether a step may come next: an episode has begun and not ended.
     fn is_running(&self) -> bool;
 
+    /// The present state for a spectator, who may see what the agent does not. Title, step count and
+    /// rewards are added by the caller.
+    ///
+    /// Only called after a reset. It must cost little and build a bounded number of cells, whatever
+    /// the arguments: [`window`](crate::render::window) finds what to show of something long.
+    fn picture(&self, seen: &Seen<'_, Self::Element>) -> Picture {
+        Picture::new().grid("observation", seen.grid())
+    }
+
     /// The draws that lead to a recorded episode, in the order in which the environment asks.
     ///
     /// # Errors
     /// When the recording lacks something.
     fn script(&self, latent: &serde_json::Value) -> Result<Vec<Draw>, String>;
+
+    /// The states at each observation of a recorded episode, where it is to be compared step by
+    /// step: the environment is put into each, because small differences would grow.
+    ///
+    /// # Errors
+    /// When the recording lacks something.
+    fn recorded_states(&self, _latent: &serde_json::Value) -> Result<Option<Vec<Self>>, String> {
+        Ok(None)
+    }
+
+    /// Whether a step has led to the recorded state, where states are recorded.
+    ///
+    /// # Errors
+    /// Says what differs.
+    fn agrees_with(&self, _recorded: &Self) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 /// What a step led to, beside the observation.
@@ -88,6 +210,15 @@ impl Transition {
         }
     }
 
+    /// A step after which the task goes on, unless the time is up.
+    pub const fn until(reward: f64, terminated: bool, truncated: bool) -> Self {
+        Transition {
+            reward,
+            terminated,
+            truncated,
+        }
+    }
+
     /// The last step of the task.
     pub const fn terminal(reward: f64) -> Self {
         Transition {
@@ -105,6 +236,9 @@ impl Transition {
 
 /// A type of numbers that observations are made of.
 pub trait Element: Copy + Default + PartialEq + Send + 'static {
+    /// Their type on the wire.
+    const DTYPE: Dtype;
+
     /// Wraps numbers for the wire.
     fn into_data(numbers: Vec<Self>) -> Data;
 
@@ -116,6 +250,8 @@ pub trait Element: Copy + Default + PartialEq + Send + 'static {
 }
 
 impl Element for f32 {
+    const DTYPE: Dtype = Dtype::Float32;
+
     fn into_data(numbers: Vec<Self>) -> Data {
         Data::Float32(numbers)
     }
@@ -131,6 +267,8 @@ impl Element for f32 {
 }
 
 impl Element for i64 {
+    const DTYPE: Dtype = Dtype::Int64;
+
     fn into_data(numbers: Vec<Self>) -> Data {
         Data::Int64(numbers)
     }
@@ -143,9 +281,4 @@ impl Element for i64 {
         let narrow = number as i64;
         (narrow as f64 == number).then_some(narrow)
     }
-}
-
-/// An array for the wire from rows of observations: `[leading…, row…]`.
-pub(crate) fn observations_array<T: Element>(shape: Vec<usize>, numbers: Vec<T>) -> Array {
-    Array::new(shape, T::into_data(numbers)).expect("rows fill their shape")
 }

@@ -2,12 +2,44 @@
 
 use std::sync::LazyLock;
 
-use env_protocol::{AutoresetMode, Seed, Spec};
+use env_protocol::{AutoresetMode, Kwargs, Returns, Seed, Space, Spec};
 
+use super::autoencode::Autoencode;
+use super::battleship::Battleship;
+use super::bsuite_discounting_chain::BsuiteDiscountingChain;
+use super::bsuite_memory::{BsuiteMemoryLen, BsuiteMemorySize};
+use super::bsuite_umbrella_chain::BsuiteUmbrellaChain;
+use super::concentration::Concentration;
+use super::count_recall::CountRecall;
+use super::endless_tmaze::EndlessTMaze;
+use super::higher_lower::HigherLower;
 use super::memory_task::MemoryTask;
+use super::minesweeper::MineSweeper;
+use super::multiarmed_bandit::MultiarmedBandit;
+use super::persistent_recall::PersistentRecall;
+use super::repeat_first::RepeatFirst;
+use super::repeat_previous::RepeatPrevious;
+use super::stateless_cartpole::StatelessCartPole;
+use super::tmaze::{TMazeActive, TMazePassive};
+use super::tmaze_distractors::TMazeDistractors;
 use super::{Arguments, Environment, KwargsError};
 use crate::session::vector::{VectorEnvironment, VectorOf};
-use crate::verify::{self, Episode};
+use crate::verify::{self, Differences, Episode};
+
+/// What follows from an environment's arguments.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Instance {
+    /// What an observation looks like.
+    pub observation_space: Space,
+    /// What an action looks like.
+    pub action_space: Space,
+    /// Least and greatest reward of one step.
+    pub reward_range: [f64; 2],
+    /// What players score.
+    pub returns: Returns,
+    /// Mean return from which the task counts as solved.
+    pub solved_threshold: f64,
+}
 
 /// One kind of environment, with its type erased.
 pub struct Entry {
@@ -23,8 +55,10 @@ pub struct Entry {
         AutoresetMode,
         &Seed,
     ) -> Result<Box<dyn VectorEnvironment>, KwargsError>,
+    /// Spaces, rewards and returns with these arguments.
+    pub instance: fn(&Arguments) -> Result<Instance, KwargsError>,
     /// Plays a recorded episode and compares.
-    pub verify: fn(&Episode) -> Result<(), String>,
+    pub(crate) verify: fn(&Episode, &mut Differences) -> Result<(), String>,
 }
 
 impl Entry {
@@ -36,13 +70,44 @@ impl Entry {
                 let vector = VectorOf::<E>::new(arguments, num_envs, autoreset_mode, seed)?;
                 Ok(Box::new(vector))
             },
+            instance: |arguments| {
+                let environment = E::new(arguments)?;
+                Ok(Instance {
+                    observation_space: environment.observation_space(),
+                    action_space: environment.action_space(),
+                    reward_range: environment.reward_range(),
+                    returns: environment.returns(),
+                    solved_threshold: environment.solved_threshold(),
+                })
+            },
             verify: verify::verify_episode::<E>,
         }
     }
 }
 
 /// Every environment there is.
-pub const ENTRIES: &[Entry] = &[Entry::of::<MemoryTask>()];
+pub const ENTRIES: &[Entry] = &[
+    Entry::of::<MemoryTask>(),
+    Entry::of::<BsuiteMemoryLen>(),
+    Entry::of::<BsuiteMemorySize>(),
+    Entry::of::<BsuiteUmbrellaChain>(),
+    Entry::of::<BsuiteDiscountingChain>(),
+    Entry::of::<TMazePassive>(),
+    Entry::of::<TMazeActive>(),
+    Entry::of::<RepeatFirst>(),
+    Entry::of::<RepeatPrevious>(),
+    Entry::of::<Autoencode>(),
+    Entry::of::<CountRecall>(),
+    Entry::of::<Concentration>(),
+    Entry::of::<HigherLower>(),
+    Entry::of::<MultiarmedBandit>(),
+    Entry::of::<Battleship>(),
+    Entry::of::<MineSweeper>(),
+    Entry::of::<StatelessCartPole>(),
+    Entry::of::<EndlessTMaze>(),
+    Entry::of::<PersistentRecall>(),
+    Entry::of::<TMazeDistractors>(),
+];
 
 /// Every spec, in the order of [`ENTRIES`].
 pub fn specs() -> &'static [Spec] {
@@ -55,4 +120,14 @@ pub fn specs() -> &'static [Spec] {
 pub fn find(spec_id: &str) -> Option<(&'static Entry, &'static Spec)> {
     let mut entries = ENTRIES.iter().zip(specs());
     entries.find(|(_, spec)| spec.id == spec_id)
+}
+
+/// What follows from these arguments of a spec; `None` when there is no such spec.
+///
+/// # Errors
+/// When the arguments are not good.
+pub fn instance(spec_id: &str, kwargs: &Kwargs) -> Option<Result<Instance, KwargsError>> {
+    let (entry, spec) = find(spec_id)?;
+    let arguments = Arguments::resolve(&spec.parameters, kwargs);
+    Some(arguments.and_then(|arguments| (entry.instance)(&arguments)))
 }

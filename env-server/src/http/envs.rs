@@ -1,17 +1,21 @@
 //! Single environments: `/v1/envs`.
 
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use env_protocol::{
-    CreateEnv, EnvDescription, EnvList, Problem, ResetReply, ResetRequest, RestoreReply,
-    RestoreRequest, Snapshot, StepReply, StepRequest,
+    CreateEnv, EnvDescription, EnvList, ForkReply, ForkRequest, LeaseReply, LeaseRequest, Problem,
+    ResetReply, ResetRequest, RestoreReply, RestoreRequest, Snapshot, StepReply, StepRequest,
+    Trajectory,
 };
 
-use super::SharedApp;
 use super::codec::{Accept, Call, encoded};
-use super::openapi::{CreateProblems, OperationProblems, Page, ReadProblems};
+use super::openapi::{
+    CreateProblems, OperationProblems, Page, ReadProblems, RenderQuery, TrajectoryPage,
+};
 use super::problem::Failure;
+use super::resource::resource_routes;
+use super::{Caller, SharedApp};
 use crate::session::{Creation, Description, Kind, Operation, Session};
 
 const KIND: Kind = Kind::Single;
@@ -26,7 +30,7 @@ const KIND: Kind = Kind::Single;
         (CreateEnv = "application/vnd.msgpack"))),
     responses(
         (status = 201, description = "Created", content(
-            (EnvDescription = "application/json", example = json!({"env_id": "mine", "spec_id": "MemoryTask-v0", "kwargs": {"delay": 4, "difficulty": 1}, "seed": 7, "observation_space": {"type": "Box", "shape": [3], "dtype": "float32", "low": 0.0, "high": 1.0}, "action_space": {"type": "Discrete", "n": 2, "start": 0}, "seq": 0})),
+            (EnvDescription = "application/json", example = json!({"env_id": "mine", "spec_id": "MemoryTask-v0", "kwargs": {"delay": 4, "difficulty": 1}, "seed": 7, "observation_space": {"type": "Box", "shape": [3], "dtype": "float32", "low": 0.0, "high": 1.0}, "action_space": {"type": "Discrete", "n": 2, "start": 0}, "ttl_s": 3600, "expires_in_s": 3600, "seq": 0})),
             (EnvDescription = "application/vnd.msgpack")),
             headers(("Location" = String, description = "Path of the environment"))),
         CreateProblems,
@@ -34,9 +38,11 @@ const KIND: Kind = Kind::Single;
 )]
 pub(super) async fn create(
     State(app): State<SharedApp>,
+    caller: Caller,
     Call { body, reply }: Call<CreateEnv>,
 ) -> Result<Response, Failure> {
-    app.create(Creation::Single(body), reply)
+    app.create(Creation::Single(body), caller.owner(), reply)
+        .await
 }
 
 /// Create an environment under your own id
@@ -50,22 +56,24 @@ pub(super) async fn create(
         (CreateEnv = "application/vnd.msgpack"))),
     responses(
         (status = 201, description = "Created", content(
-            (EnvDescription = "application/json", example = json!({"env_id": "mine", "spec_id": "MemoryTask-v0", "kwargs": {"delay": 4, "difficulty": 1}, "seed": 7, "observation_space": {"type": "Box", "shape": [3], "dtype": "float32", "low": 0.0, "high": 1.0}, "action_space": {"type": "Discrete", "n": 2, "start": 0}, "seq": 0})),
+            (EnvDescription = "application/json", example = json!({"env_id": "mine", "spec_id": "MemoryTask-v0", "kwargs": {"delay": 4, "difficulty": 1}, "seed": 7, "observation_space": {"type": "Box", "shape": [3], "dtype": "float32", "low": 0.0, "high": 1.0}, "action_space": {"type": "Discrete", "n": 2, "start": 0}, "ttl_s": 3600, "expires_in_s": 3600, "seq": 0})),
             (EnvDescription = "application/vnd.msgpack")),
             headers(("Location" = String, description = "Path of the environment"))),
         (status = 200, description = "Created before with the same body", content(
             (EnvDescription = "application/json"), (EnvDescription = "application/vnd.msgpack"))),
         CreateProblems,
         (status = 409, description = "env-exists", body = Problem, content_type = "application/problem+json"),
-        (status = 410, description = "env-closed", body = Problem, content_type = "application/problem+json"),
+        (status = 410, description = "env-closed or lease-expired", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn put(
     State(app): State<SharedApp>,
+    caller: Caller,
     Path(env_id): Path<String>,
     Call { body, reply }: Call<CreateEnv>,
 ) -> Result<Response, Failure> {
-    app.create_as(&env_id, Creation::Single(body), reply)
+    app.create_as(&env_id, Creation::Single(body), caller.owner(), reply)
+        .await
 }
 
 /// List environments by id, a page at a time
@@ -82,10 +90,13 @@ pub(super) async fn put(
 )]
 pub(super) async fn list(
     State(app): State<SharedApp>,
+    caller: Caller,
     page: Page,
     Accept(reply): Accept,
 ) -> Result<Response, Failure> {
-    let (sessions, has_more) = app.store.list(KIND, page.after(), page.limit());
+    let (sessions, has_more) = app
+        .store
+        .list(KIND, page.after(), page.limit(), caller.owner());
     let mut envs = Vec::with_capacity(sessions.len());
     for session in &sessions {
         if let Description::Single(description) = session.describe()? {
@@ -95,44 +106,6 @@ pub(super) async fn list(
     let last = sessions.last().filter(|_| has_more);
     let next = last.map(|session| session.id().to_owned());
     Ok(encoded(reply, &EnvList { envs, next }))
-}
-
-/// Describe an environment
-#[utoipa::path(
-    get, path = "/v1/envs/{env_id}", operation_id = "get_env", tag = "envs",
-    params(("env_id" = String, Path, description = "Id of the environment")),
-    responses(
-        (status = 200, description = "The environment as it is now", content(
-            (EnvDescription = "application/json", example = json!({"env_id": "mine", "spec_id": "MemoryTask-v0", "kwargs": {"delay": 4, "difficulty": 1}, "seed": 7, "observation_space": {"type": "Box", "shape": [3], "dtype": "float32", "low": 0.0, "high": 1.0}, "action_space": {"type": "Discrete", "n": 2, "start": 0}, "seq": 0})),
-            (EnvDescription = "application/vnd.msgpack"))),
-        ReadProblems,
-    ),
-)]
-pub(super) async fn get(
-    State(app): State<SharedApp>,
-    Path(env_id): Path<String>,
-    Accept(reply): Accept,
-) -> Result<Response, Failure> {
-    let session = app.store.get(KIND, &env_id)?;
-    Ok(encoded(reply, &session.describe()?))
-}
-
-/// Close an environment
-///
-/// Closing it again is no error, as long as the server remembers it.
-#[utoipa::path(
-    delete, path = "/v1/envs/{env_id}", operation_id = "close_env", tag = "envs",
-    params(("env_id" = String, Path, description = "Id of the environment")),
-    responses(
-        (status = 204, description = "Closed, now or before"),
-        (status = 404, description = "unknown-env", body = Problem, content_type = "application/problem+json"),
-    ),
-)]
-pub(super) async fn close(
-    State(app): State<SharedApp>,
-    Path(env_id): Path<String>,
-) -> Result<StatusCode, Failure> {
-    app.close(KIND, &env_id)
 }
 
 /// Begin an episode
@@ -154,13 +127,14 @@ pub(super) async fn close(
 )]
 pub(super) async fn reset(
     State(app): State<SharedApp>,
+    caller: Caller,
     Path(env_id): Path<String>,
     Call { body, reply }: Call<ResetRequest>,
 ) -> Result<Response, Failure> {
-    let session = app.store.get(KIND, &env_id)?;
+    let session = app.store.get(KIND, &env_id, caller.owner())?;
     let seq = body.seq;
     let operation = Session::reset_operation(body);
-    app.operate(&session, seq, operation, reply)
+    app.operate(&session, seq, operation, reply).await
 }
 
 /// Take an action
@@ -182,58 +156,22 @@ pub(super) async fn reset(
 )]
 pub(super) async fn step(
     State(app): State<SharedApp>,
+    caller: Caller,
     Path(env_id): Path<String>,
     Call { body, reply }: Call<StepRequest>,
 ) -> Result<Response, Failure> {
-    let session = app.store.get(KIND, &env_id)?;
+    let session = app.store.get(KIND, &env_id, caller.owner())?;
     let operation = session.step_operation(body.action)?;
-    app.operate(&session, body.seq, operation, reply)
+    app.operate(&session, body.seq, operation, reply).await
 }
 
-/// Take the whole state out
-///
-/// Restored here or on another server, it goes on bit for bit, random draws included.
-#[utoipa::path(
-    get, path = "/v1/envs/{env_id}/snapshot", operation_id = "snapshot_env", tag = "envs",
-    params(("env_id" = String, Path, description = "Id of the environment")),
-    responses(
-        (status = 200, description = "The state", content(
-            (Snapshot = "application/json"), (Snapshot = "application/vnd.msgpack"))),
-        ReadProblems,
-    ),
-)]
-pub(super) async fn snapshot(
-    State(app): State<SharedApp>,
-    Path(env_id): Path<String>,
-    Accept(reply): Accept,
-) -> Result<Response, Failure> {
-    let session = app.store.get(KIND, &env_id)?;
-    Ok(encoded(reply, &session.snapshot()?))
-}
-
-/// Put a state back
-///
-/// The environment must have been created with the same spec, kwargs.
-/// It is an operation with a `seq` like any other.
-#[utoipa::path(
-    post, path = "/v1/envs/{env_id}/restore", operation_id = "restore_env", tag = "envs",
-    params(("env_id" = String, Path, description = "Id of the environment")),
-    request_body(content(
-        (RestoreRequest = "application/json"), (RestoreRequest = "application/vnd.msgpack"))),
-    responses(
-        (status = 200, description = "It is back", content(
-            (RestoreReply = "application/json", example = json!({"seq": 3})),
-            (RestoreReply = "application/vnd.msgpack")),
-            headers(("Idempotency-Replayed" = String, description = "`true` on a stored reply"))),
-        OperationProblems,
-    ),
-)]
-pub(super) async fn restore(
-    State(app): State<SharedApp>,
-    Path(env_id): Path<String>,
-    Call { body, reply }: Call<RestoreRequest>,
-) -> Result<Response, Failure> {
-    let session = app.store.get(KIND, &env_id)?;
-    let operation = Operation::Restore(Box::new(body.snapshot));
-    app.operate(&session, body.seq, operation, reply)
+resource_routes! {
+    kind: KIND, tag: "envs", description: EnvDescription,
+    item: "/v1/envs/{env_id}" ("get_env", "close_env"),
+    lease: "/v1/envs/{env_id}/lease" ("renew_env"),
+    snapshot: "/v1/envs/{env_id}/snapshot" ("snapshot_env"),
+    restore: "/v1/envs/{env_id}/restore" ("restore_env"),
+    fork: "/v1/envs/{env_id}/fork" ("fork_env"),
+    trajectory: "/v1/envs/{env_id}/trajectory" ("trajectory_env"),
+    render: "/v1/envs/{env_id}/render" ("render_env"),
 }

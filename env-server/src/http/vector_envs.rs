@@ -1,17 +1,21 @@
 //! Vector environments: `/v1/vector-envs`.
 
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use env_protocol::{
-    CreateVectorEnv, Problem, RestoreReply, RestoreRequest, Snapshot, VectorEnvDescription,
-    VectorEnvList, VectorResetReply, VectorResetRequest, VectorStepReply, VectorStepRequest,
+    CreateVectorEnv, ForkReply, ForkRequest, LeaseReply, LeaseRequest, Problem, RestoreReply,
+    RestoreRequest, Snapshot, Trajectory, VectorEnvDescription, VectorEnvList, VectorResetReply,
+    VectorResetRequest, VectorStepReply, VectorStepRequest,
 };
 
-use super::SharedApp;
 use super::codec::{Accept, Call, encoded};
-use super::openapi::{CreateProblems, OperationProblems, Page, ReadProblems};
+use super::openapi::{
+    CreateProblems, OperationProblems, Page, ReadProblems, RenderQuery, TrajectoryPage,
+};
 use super::problem::Failure;
+use super::resource::resource_routes;
+use super::{Caller, SharedApp};
 use crate::session::{Creation, Description, Kind, Operation};
 
 const KIND: Kind = Kind::Vector;
@@ -26,7 +30,7 @@ const KIND: Kind = Kind::Vector;
         (CreateVectorEnv = "application/vnd.msgpack"))),
     responses(
         (status = 201, description = "Created", content(
-            (VectorEnvDescription = "application/json", example = json!({"env_id": "ours", "spec_id": "MemoryTask-v0", "num_envs": 2, "kwargs": {"delay": 4, "difficulty": 0}, "seed": 7, "autoreset_mode": "SameStep", "single_observation_space": {"type": "Box", "shape": [3], "dtype": "float32", "low": 0.0, "high": 1.0}, "single_action_space": {"type": "Discrete", "n": 2, "start": 0}, "seq": 0})),
+            (VectorEnvDescription = "application/json", example = json!({"env_id": "ours", "spec_id": "MemoryTask-v0", "num_envs": 2, "kwargs": {"delay": 4, "difficulty": 0}, "seed": 7, "autoreset_mode": "SameStep", "single_observation_space": {"type": "Box", "shape": [3], "dtype": "float32", "low": 0.0, "high": 1.0}, "single_action_space": {"type": "Discrete", "n": 2, "start": 0}, "ttl_s": 3600, "expires_in_s": 3600, "seq": 0})),
             (VectorEnvDescription = "application/vnd.msgpack")),
             headers(("Location" = String, description = "Path of the environment"))),
         CreateProblems,
@@ -34,9 +38,11 @@ const KIND: Kind = Kind::Vector;
 )]
 pub(super) async fn create(
     State(app): State<SharedApp>,
+    caller: Caller,
     Call { body, reply }: Call<CreateVectorEnv>,
 ) -> Result<Response, Failure> {
-    app.create(Creation::Vector(body), reply)
+    app.create(Creation::Vector(body), caller.owner(), reply)
+        .await
 }
 
 /// Create a vector environment under your own id
@@ -50,22 +56,24 @@ pub(super) async fn create(
         (CreateVectorEnv = "application/vnd.msgpack"))),
     responses(
         (status = 201, description = "Created", content(
-            (VectorEnvDescription = "application/json", example = json!({"env_id": "ours", "spec_id": "MemoryTask-v0", "num_envs": 2, "kwargs": {"delay": 4, "difficulty": 0}, "seed": 7, "autoreset_mode": "SameStep", "single_observation_space": {"type": "Box", "shape": [3], "dtype": "float32", "low": 0.0, "high": 1.0}, "single_action_space": {"type": "Discrete", "n": 2, "start": 0}, "seq": 0})),
+            (VectorEnvDescription = "application/json", example = json!({"env_id": "ours", "spec_id": "MemoryTask-v0", "num_envs": 2, "kwargs": {"delay": 4, "difficulty": 0}, "seed": 7, "autoreset_mode": "SameStep", "single_observation_space": {"type": "Box", "shape": [3], "dtype": "float32", "low": 0.0, "high": 1.0}, "single_action_space": {"type": "Discrete", "n": 2, "start": 0}, "ttl_s": 3600, "expires_in_s": 3600, "seq": 0})),
             (VectorEnvDescription = "application/vnd.msgpack")),
             headers(("Location" = String, description = "Path of the environment"))),
         (status = 200, description = "Created before with the same body", content(
             (VectorEnvDescription = "application/json"), (VectorEnvDescription = "application/vnd.msgpack"))),
         CreateProblems,
         (status = 409, description = "env-exists", body = Problem, content_type = "application/problem+json"),
-        (status = 410, description = "env-closed", body = Problem, content_type = "application/problem+json"),
+        (status = 410, description = "env-closed or lease-expired", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn put(
     State(app): State<SharedApp>,
+    caller: Caller,
     Path(env_id): Path<String>,
     Call { body, reply }: Call<CreateVectorEnv>,
 ) -> Result<Response, Failure> {
-    app.create_as(&env_id, Creation::Vector(body), reply)
+    app.create_as(&env_id, Creation::Vector(body), caller.owner(), reply)
+        .await
 }
 
 /// List vector environments by id, a page at a time
@@ -82,10 +90,13 @@ pub(super) async fn put(
 )]
 pub(super) async fn list(
     State(app): State<SharedApp>,
+    caller: Caller,
     page: Page,
     Accept(reply): Accept,
 ) -> Result<Response, Failure> {
-    let (sessions, has_more) = app.store.list(KIND, page.after(), page.limit());
+    let (sessions, has_more) = app
+        .store
+        .list(KIND, page.after(), page.limit(), caller.owner());
     let mut vector_envs = Vec::with_capacity(sessions.len());
     for session in &sessions {
         if let Description::Vector(description) = session.describe()? {
@@ -95,44 +106,6 @@ pub(super) async fn list(
     let last = sessions.last().filter(|_| has_more);
     let next = last.map(|session| session.id().to_owned());
     Ok(encoded(reply, &VectorEnvList { vector_envs, next }))
-}
-
-/// Describe a vector environment
-#[utoipa::path(
-    get, path = "/v1/vector-envs/{env_id}", operation_id = "get_vector_env", tag = "vector-envs",
-    params(("env_id" = String, Path, description = "Id of the environment")),
-    responses(
-        (status = 200, description = "The environment as it is now", content(
-            (VectorEnvDescription = "application/json", example = json!({"env_id": "ours", "spec_id": "MemoryTask-v0", "num_envs": 2, "kwargs": {"delay": 4, "difficulty": 0}, "seed": 7, "autoreset_mode": "SameStep", "single_observation_space": {"type": "Box", "shape": [3], "dtype": "float32", "low": 0.0, "high": 1.0}, "single_action_space": {"type": "Discrete", "n": 2, "start": 0}, "seq": 0})),
-            (VectorEnvDescription = "application/vnd.msgpack"))),
-        ReadProblems,
-    ),
-)]
-pub(super) async fn get(
-    State(app): State<SharedApp>,
-    Path(env_id): Path<String>,
-    Accept(reply): Accept,
-) -> Result<Response, Failure> {
-    let session = app.store.get(KIND, &env_id)?;
-    Ok(encoded(reply, &session.describe()?))
-}
-
-/// Close a vector environment
-///
-/// Closing it again is no error, as long as the server remembers it.
-#[utoipa::path(
-    delete, path = "/v1/vector-envs/{env_id}", operation_id = "close_vector_env", tag = "vector-envs",
-    params(("env_id" = String, Path, description = "Id of the environment")),
-    responses(
-        (status = 204, description = "Closed, now or before"),
-        (status = 404, description = "unknown-env", body = Problem, content_type = "application/problem+json"),
-    ),
-)]
-pub(super) async fn close(
-    State(app): State<SharedApp>,
-    Path(env_id): Path<String>,
-) -> Result<StatusCode, Failure> {
-    app.close(KIND, &env_id)
 }
 
 /// Begin episodes in all lanes, or in those of `options.reset_mask`
@@ -154,13 +127,14 @@ pub(super) async fn close(
 )]
 pub(super) async fn reset(
     State(app): State<SharedApp>,
+    caller: Caller,
     Path(env_id): Path<String>,
     Call { body, reply }: Call<VectorResetRequest>,
 ) -> Result<Response, Failure> {
-    let session = app.store.get(KIND, &env_id)?;
+    let session = app.store.get(KIND, &env_id, caller.owner())?;
     let seq = body.seq;
     let operation = session.vector_reset_operation(body)?;
-    app.operate(&session, seq, operation, reply)
+    app.operate(&session, seq, operation, reply).await
 }
 
 /// Take an action in every lane
@@ -183,58 +157,22 @@ pub(super) async fn reset(
 )]
 pub(super) async fn step(
     State(app): State<SharedApp>,
+    caller: Caller,
     Path(env_id): Path<String>,
     Call { body, reply }: Call<VectorStepRequest>,
 ) -> Result<Response, Failure> {
-    let session = app.store.get(KIND, &env_id)?;
+    let session = app.store.get(KIND, &env_id, caller.owner())?;
     let operation = session.step_operation(body.actions)?;
-    app.operate(&session, body.seq, operation, reply)
+    app.operate(&session, body.seq, operation, reply).await
 }
 
-/// Take the whole state out
-///
-/// Restored here or on another server, it goes on bit for bit, random draws included.
-#[utoipa::path(
-    get, path = "/v1/vector-envs/{env_id}/snapshot", operation_id = "snapshot_vector_env", tag = "vector-envs",
-    params(("env_id" = String, Path, description = "Id of the environment")),
-    responses(
-        (status = 200, description = "The state", content(
-            (Snapshot = "application/json"), (Snapshot = "application/vnd.msgpack"))),
-        ReadProblems,
-    ),
-)]
-pub(super) async fn snapshot(
-    State(app): State<SharedApp>,
-    Path(env_id): Path<String>,
-    Accept(reply): Accept,
-) -> Result<Response, Failure> {
-    let session = app.store.get(KIND, &env_id)?;
-    Ok(encoded(reply, &session.snapshot()?))
-}
-
-/// Put a state back
-///
-/// The environment must have been created with the same spec, kwargs, lanes and autoreset mode.
-/// It is an operation with a `seq` like any other.
-#[utoipa::path(
-    post, path = "/v1/vector-envs/{env_id}/restore", operation_id = "restore_vector_env", tag = "vector-envs",
-    params(("env_id" = String, Path, description = "Id of the environment")),
-    request_body(content(
-        (RestoreRequest = "application/json"), (RestoreRequest = "application/vnd.msgpack"))),
-    responses(
-        (status = 200, description = "It is back", content(
-            (RestoreReply = "application/json", example = json!({"seq": 3})),
-            (RestoreReply = "application/vnd.msgpack")),
-            headers(("Idempotency-Replayed" = String, description = "`true` on a stored reply"))),
-        OperationProblems,
-    ),
-)]
-pub(super) async fn restore(
-    State(app): State<SharedApp>,
-    Path(env_id): Path<String>,
-    Call { body, reply }: Call<RestoreRequest>,
-) -> Result<Response, Failure> {
-    let session = app.store.get(KIND, &env_id)?;
-    let operation = Operation::Restore(Box::new(body.snapshot));
-    app.operate(&session, body.seq, operation, reply)
+resource_routes! {
+    kind: KIND, tag: "vector-envs", description: VectorEnvDescription,
+    item: "/v1/vector-envs/{env_id}" ("get_vector_env", "close_vector_env"),
+    lease: "/v1/vector-envs/{env_id}/lease" ("renew_vector_env"),
+    snapshot: "/v1/vector-envs/{env_id}/snapshot" ("snapshot_vector_env"),
+    restore: "/v1/vector-envs/{env_id}/restore" ("restore_vector_env"),
+    fork: "/v1/vector-envs/{env_id}/fork" ("fork_vector_env"),
+    trajectory: "/v1/vector-envs/{env_id}/trajectory" ("trajectory_vector_env"),
+    render: "/v1/vector-envs/{env_id}/render" ("render_vector_env"),
 }

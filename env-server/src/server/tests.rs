@@ -20,7 +20,8 @@ async fn start(
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel();
     let task = tokio::spawn(async move {
-        serve(listener, router, &config, async { drop(stopped.await) }).await;
+        let ends = async { drop(stopped.await) };
+        serve(listener, router, &config, ends, std::future::ready(())).await;
     });
     (address, stop, task)
 }

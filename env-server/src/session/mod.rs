@@ -1,26 +1,43 @@
 //! What stands behind an id: environments, the number of the next operation, the last reply.
 
+mod history;
+pub mod keeper;
+mod lease;
 pub mod operation;
+mod records;
+pub mod recovery;
 pub mod store;
+mod trajectory;
 pub mod vector;
+mod wire_bytes;
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 
 use env_protocol::{
-    Array, AutoresetMode, CreateEnv, CreateVectorEnv, EnvDescription, ErrorCode, Info, Problem,
-    ResetReply, RestoreReply, SNAPSHOT_FORMAT, SNAPSHOT_VERSION, Seed, Snapshot, Spec, StepReply,
-    Value, VectorEnvDescription, VectorResetReply, VectorStepReply,
+    Array, AutoresetMode, CreateEnv, CreateVectorEnv, EnvDescription, ErrorCode, ForkReply, Info,
+    LeaseReply, LeaseRequest, Problem, ResetReply, RestoreReply, SNAPSHOT_FORMAT, SNAPSHOT_VERSION,
+    Seed, Snapshot, Space, Spec, StepReply, Value, VectorEnvDescription, VectorResetReply,
+    VectorStepReply,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::environments::{Arguments, KwargsError, registry};
+use crate::observe::Work;
+use crate::observe::metrics::Counter;
+use crate::render::{MAX_PICTURES, Picture};
+use history::History;
+use keeper::{Keeper, Written};
+use lease::Lease;
 use operation::{check_seed, escape};
+use records::{Birth, End, Tombstone, Whole};
 use vector::{Saved, StepBatch, VectorEnvironment};
 
 pub use operation::{Answer, Operation, Reply};
+pub use trajectory::{Replayed, replay};
 
 /// What an environment is created with. It tells the two kinds of session apart.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Creation {
     /// One environment, whose replies are those of one lane.
     Single(CreateEnv),
@@ -35,6 +52,16 @@ pub enum Kind {
     Single,
     /// Under `/v1/vector-envs`.
     Vector,
+}
+
+impl Kind {
+    /// Its name to people.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Kind::Single => "single",
+            Kind::Vector => "vector",
+        }
+    }
 }
 
 impl Creation {
@@ -53,6 +80,21 @@ impl Creation {
             Creation::Vector(body) => body.num_envs,
         }
     }
+
+    /// The lease that it asks for.
+    fn ttl_s(&self) -> Option<u64> {
+        match self {
+            Creation::Single(body) => body.ttl_s,
+            Creation::Vector(body) => body.ttl_s,
+        }
+    }
+
+    fn autoreset_mode(&self) -> Option<AutoresetMode> {
+        match self {
+            Creation::Single(_) => None,
+            Creation::Vector(body) => Some(body.autoreset_mode),
+        }
+    }
 }
 
 /// A description, of either kind.
@@ -66,12 +108,33 @@ pub enum Description {
 
 /// One environment or vector of them behind an id.
 pub struct Session {
+    /// Its identity in the journal.
+    key: u64,
     id: String,
     creation: Creation,
+    /// Whether it was branched off another one.
+    is_fork: bool,
+    /// Who created it; nobody else sees it.
+    owner: Option<Arc<str>>,
     spec: &'static Spec,
+    spaces: Spaces,
     arguments: Arguments,
     seed: Seed,
+    lease: Lease,
+    /// Where the journal has its creation.
+    born: Written,
+    /// Bytes it was last counted with.
+    counted_bytes: AtomicUsize,
+    keeper: Arc<Keeper>,
+    /// Where its steps are counted.
+    steps: Arc<Counter>,
     state: Mutex<State>,
+}
+
+/// What one lane shows and takes with its arguments; the spec's spaces are those of the defaults.
+struct Spaces {
+    observation: Space,
+    action: Space,
 }
 
 /// What operations change.
@@ -79,8 +142,20 @@ struct State {
     vector: Box<dyn VectorEnvironment>,
     /// Number of the next operation.
     seq: u64,
-    /// The last operation and its reply, to answer when it comes again.
-    last: Option<(Operation, Arc<Reply>)>,
+    /// The reply to the last operation, to answer when it comes again, and where the journal has
+    /// the operation. The operation itself is the last of the history.
+    last: Option<(Arc<Reply>, Written)>,
+    history: History,
+    /// Why nothing more is done, once that is so, and where the journal has it.
+    end: Option<(End, Written)>,
+}
+
+/// What a session is made with, beside its id.
+struct Parents {
+    keeper: Arc<Keeper>,
+    owner: Option<Arc<str>>,
+    ttl_s: u64,
+    is_fork: bool,
 }
 
 impl Session {
@@ -88,48 +163,113 @@ impl Session {
     ///
     /// # Errors
     /// `unknown-spec`, `invalid-kwargs` or `invalid-seed`.
-    pub fn new(id: String, creation: Creation, drawn_seed: u64) -> Result<Self, Problem> {
-        let num_envs = creation.num_envs() as usize;
-        let (spec_id, kwargs, seed, autoreset_mode) = match &creation {
-            Creation::Single(CreateEnv {
-                spec_id,
-                kwargs,
-                seed,
-            }) => {
-                let seed = seed.map(Seed::First);
-                (spec_id, kwargs, seed, AutoresetMode::Disabled)
-            }
-            Creation::Vector(body) => (
-                &body.spec_id,
-                &body.kwargs,
-                body.seed.clone(),
-                body.autoreset_mode,
-            ),
+    fn new(
+        id: String,
+        creation: Creation,
+        drawn_seed: u64,
+        parents: Parents,
+    ) -> Result<Self, Problem> {
+        let seed = match &creation {
+            Creation::Single(body) => body.seed.map(Seed::First),
+            Creation::Vector(body) => body.seed.clone(),
         };
-        let (entry, spec) =
-            registry::find(spec_id).ok_or_else(|| unknown_spec(spec_id).at("/spec_id"))?;
         if let Some(seed) = &seed {
-            check_seed(seed, num_envs)?;
+            check_seed(seed, creation.num_envs() as usize)?;
         }
         let seed = seed.unwrap_or(Seed::First(drawn_seed));
-        let refuse = |e: KwargsError| {
-            let pointer = format!("/kwargs/{}", escape(&e.name));
-            Problem::new(ErrorCode::InvalidKwargs, e.to_string()).at(pointer)
+        let key = parents.keeper.draw_key();
+        Session::build(key, id, creation, seed, parents)
+    }
+
+    fn build(
+        key: u64,
+        id: String,
+        creation: Creation,
+        seed: Seed,
+        parents: Parents,
+    ) -> Result<Self, Problem> {
+        let (spec_id, kwargs) = match &creation {
+            Creation::Single(body) => (&body.spec_id, &body.kwargs),
+            Creation::Vector(body) => (&body.spec_id, &body.kwargs),
         };
-        let arguments = Arguments::resolve(&spec.parameters, kwargs).map_err(refuse)?;
-        let vector = (entry.vector)(&arguments, num_envs, autoreset_mode, &seed).map_err(refuse)?;
-        Ok(Session {
+        let (_, spec) =
+            registry::find(spec_id).ok_or_else(|| unknown_spec(spec_id).at("/spec_id"))?;
+        let arguments = Arguments::resolve(&spec.parameters, kwargs).map_err(refused_kwargs)?;
+        let vector = make_vector(spec, &arguments, &creation, &seed)?;
+        let spaces = Spaces {
+            observation: vector.observation_space().clone(),
+            action: vector.action_space().clone(),
+        };
+        let Parents {
+            keeper,
+            owner,
+            ttl_s,
+            is_fork,
+        } = parents;
+        let session = Session {
+            key,
             id,
             creation,
+            is_fork,
+            owner,
             spec,
+            spaces,
             arguments,
             seed,
+            lease: Lease::new(ttl_s, &keeper.clock),
+            born: Written::default(),
+            counted_bytes: AtomicUsize::new(0),
+            steps: keeper.metrics.steps(&spec.id),
+            keeper,
             state: Mutex::new(State {
                 vector,
                 seq: 0,
                 last: None,
+                history: History::new(None),
+                end: None,
             }),
-        })
+        };
+        session.count_bytes(&*session.lock()?);
+        Ok(session)
+    }
+
+    /// A session from the journal, at the state after its last operation.
+    ///
+    /// # Errors
+    /// Says what does not fit in its records.
+    fn recover(key: u64, whole: &Whole, keeper: Arc<Keeper>) -> Result<Self, String> {
+        let Whole { birth, history } = whole.clone();
+        let parents = Parents {
+            keeper,
+            owner: birth.owner.map(Arc::from),
+            ttl_s: birth.ttl_s,
+            is_fork: birth.is_fork,
+        };
+        let session = Session::build(key, birth.id, birth.creation, birth.seed, parents)
+            .map_err(|problem| problem.to_string())?;
+        {
+            let mut guard = session.lock().map_err(|problem| problem.to_string())?;
+            let state = &mut *guard;
+            let newest = history.newest();
+            if let Some(base) = &newest.base {
+                restore_base(state.vector.as_mut(), base)?;
+            }
+            let end_seq = newest.end_seq();
+            for (seq, bytes) in newest.operations() {
+                let operation = Operation::decode(bytes)?;
+                session
+                    .check(state.vector.as_ref(), &operation)
+                    .map_err(|problem| format!("operation {seq}: {problem}"))?;
+                let reply = session.perform(state.vector.as_mut(), operation, seq + 1);
+                if seq + 1 == end_seq {
+                    state.last = Some((Arc::new(reply), Written::default()));
+                }
+            }
+            state.seq = end_seq;
+            state.history = history;
+            session.count_bytes(state);
+        }
+        Ok(session)
     }
 
     /// Its id.
@@ -137,9 +277,33 @@ impl Session {
         &self.id
     }
 
-    /// What it was created with.
+    /// What it was created with, or its parent if it is a fork.
     pub fn creation(&self) -> &Creation {
         &self.creation
+    }
+
+    /// Its spec.
+    pub fn spec(&self) -> &'static Spec {
+        self.spec
+    }
+
+    /// Who created it.
+    fn owner(&self) -> Option<&Arc<str>> {
+        self.owner.as_ref()
+    }
+
+    /// Whether it was branched off another one.
+    fn is_fork(&self) -> bool {
+        self.is_fork
+    }
+
+    fn key(&self) -> u64 {
+        self.key
+    }
+
+    /// Bytes it takes, by estimate.
+    fn bytes(&self) -> usize {
+        self.counted_bytes.load(Ordering::Relaxed)
     }
 
     /// The environment as it is now.
@@ -151,8 +315,10 @@ impl Session {
         let env_id = self.id.clone();
         let spec_id = self.spec.id.clone();
         let kwargs = self.arguments.to_kwargs();
-        let observation_space = self.spec.observation_space.clone();
-        let action_space = self.spec.action_space.clone();
+        let observation_space = self.spaces.observation.clone();
+        let action_space = self.spaces.action.clone();
+        let ttl_s = self.lease.ttl_s();
+        let expires_in_s = self.lease.expires_in_s(&self.keeper.clock);
         Ok(match &self.creation {
             Creation::Single(_) => Description::Single(EnvDescription {
                 env_id,
@@ -161,6 +327,8 @@ impl Session {
                 seed: self.seed.lane(0).unwrap_or_default(),
                 observation_space,
                 action_space,
+                ttl_s,
+                expires_in_s,
                 seq,
             }),
             Creation::Vector(body) => Description::Vector(VectorEnvDescription {
@@ -172,6 +340,8 @@ impl Session {
                 autoreset_mode: body.autoreset_mode,
                 single_observation_space: observation_space,
                 single_action_space: action_space,
+                ttl_s,
+                expires_in_s,
                 seq,
             }),
         })
@@ -181,23 +351,225 @@ impl Session {
     /// of the last one if the operation is the same.
     ///
     /// # Errors
-    /// `seq-conflict`, `seq-reused`, or why the operation itself was refused. Nothing has changed.
+    /// `seq-conflict`, `seq-reused`, `env-closed`, `lease-expired`, `storage-failed`, or why the
+    /// operation itself was refused. Nothing has changed.
     pub fn apply(&self, seq: Option<u64>, operation: Operation) -> Result<Answer, Problem> {
-        let mut state = self.lock()?;
+        self.once(seq, operation, |state, operation, bytes, next_seq| {
+            self.check(state.vector.as_ref(), &operation)?;
+            let written = self.write_down(state, bytes, None)?;
+            let steps = self.num_steps(state.vector.as_ref(), &operation);
+            let reply = self.perform(state.vector.as_mut(), operation, next_seq);
+            self.steps.add(steps);
+            Ok((reply, written))
+        })
+    }
+
+    /// Answers a repetition from store, and lets `run` do what has not been done. It is given the
+    /// state, the operation, its bytes for the history, and the number after it.
+    fn once(
+        &self,
+        seq: Option<u64>,
+        operation: Operation,
+        run: impl FnOnce(&mut State, Operation, &[u8], u64) -> Result<(Reply, Written), Problem>,
+    ) -> Result<Answer, Problem> {
+        let mut guard = self.lock()?;
+        let state = &mut *guard;
+        if let Some((end, _)) = state.end {
+            return Err(ended(&self.id, end));
+        }
+        let mut bytes = Vec::with_capacity(32);
+        operation.encode(&mut bytes);
         if let Some(seq) = seq
             && seq != state.seq
         {
-            return state.replay(seq, &operation);
+            let answer = state.replay(seq, &operation, &bytes)?;
+            self.keeper.metrics.replayed();
+            self.lease.renew(&self.keeper.clock);
+            return Ok(answer);
         }
+        let work = operation.kind().into();
         let next_seq = state.seq + 1;
-        let reply = self.perform(state.vector.as_mut(), &operation, next_seq)?;
+        let (reply, written) = run(state, operation, &bytes, next_seq)?;
         let reply = Arc::new(reply);
         state.seq = next_seq;
-        state.last = Some((operation, Arc::clone(&reply)));
+        state.last = Some((Arc::clone(&reply), written));
+        self.lease.renew(&self.keeper.clock);
+        self.count_bytes(state);
+        self.keeper.metrics.done(work);
         Ok(Answer {
             reply,
             is_replay: false,
+            written,
         })
+    }
+
+    /// How many actions an operation applies: a lane that only starts over applies none.
+    fn num_steps(&self, vector: &dyn VectorEnvironment, operation: &Operation) -> u64 {
+        match (operation, self.creation.autoreset_mode()) {
+            (Operation::Step(_), Some(AutoresetMode::NextStep)) => vector.num_running() as u64,
+            (Operation::Step(_), _) => self.creation.num_envs(),
+            _ => 0,
+        }
+    }
+
+    /// What it is to those who count, beside its spec and kind. Waits for nothing.
+    fn condition(&self) -> &'static str {
+        if self.has_expired() {
+            return "expired";
+        }
+        match self.state.try_lock() {
+            Ok(state) if state.seq == 0 => "new",
+            Ok(_) => "idle",
+            Err(TryLockError::WouldBlock) => "busy",
+            Err(TryLockError::Poisoned(_)) => "failed",
+        }
+    }
+
+    /// Whether an operation would be taken.
+    fn check(&self, vector: &dyn VectorEnvironment, operation: &Operation) -> Result<(), Problem> {
+        match operation {
+            Operation::Step(actions) => vector.check_step(actions),
+            Operation::Reset(reset) => vector.check_reset(reset),
+            Operation::Restore(snapshot) => {
+                self.check_snapshot(snapshot)?;
+                vector.check_restore(&saved(snapshot))
+            }
+            Operation::Fork { .. } => Ok(()),
+        }
+        .map_err(|refusal| self.problem(refusal))
+    }
+
+    /// Writes an operation into journal and history, before it is done: what has been done has
+    /// been written. `beside` is written with it, or neither is.
+    fn write_down(
+        &self,
+        state: &mut State,
+        operation: &[u8],
+        beside: Option<(u64, &[u8])>,
+    ) -> Result<Written, Problem> {
+        let base = state.history.is_due().then(|| base(state.vector.as_ref()));
+        let mut written = Written::default();
+        if self.keeper.journal().is_some() {
+            let chunk = base.as_ref().map(|base| records::chunk(state.seq, base));
+            let operation = records::operation(state.seq, operation);
+            let mut records = Vec::with_capacity(3);
+            records.extend(chunk.as_deref().map(|chunk| (self.key, chunk)));
+            records.extend(beside);
+            records.push((self.key, &operation[..]));
+            written = self.keeper.write_down(&records)?;
+        }
+        if let Some(base) = base {
+            let keep_bytes = self.keeper.trajectory_bytes();
+            state.history.begin_chunk(base, keep_bytes);
+        }
+        state.history.push(operation);
+        Ok(written)
+    }
+
+    /// Renews the lease, and changes its length if asked to.
+    ///
+    /// # Errors
+    /// `env-closed`, `lease-expired` or `storage-failed`.
+    fn renew(&self, request: LeaseRequest) -> Result<(LeaseReply, Written), Problem> {
+        let state = self.lock()?;
+        if let Some((end, _)) = state.end {
+            return Err(ended(&self.id, end));
+        }
+        let mut written = Written::default();
+        if let Some(ttl_s) = request.ttl_s {
+            let record = records::lease(ttl_s);
+            written = self.keeper.write_down(&[(self.key, &record)])?;
+            self.lease.set_ttl_s(ttl_s);
+        }
+        self.lease.renew(&self.keeper.clock);
+        self.keeper.metrics.done(Work::Lease);
+        let reply = LeaseReply {
+            ttl_s: self.lease.ttl_s(),
+            expires_in_s: self.lease.expires_in_s(&self.keeper.clock),
+        };
+        Ok((reply, written))
+    }
+
+    /// Whether nobody has played it for longer than its lease.
+    fn has_expired(&self) -> bool {
+        self.lease.has_expired(&self.keeper.clock)
+    }
+
+    /// Ends the session, once; after that nothing is done any more. `None` when it had ended, or,
+    /// for one that is to expire, when it has been played meanwhile.
+    ///
+    /// # Errors
+    /// `storage-failed`; it has not ended then.
+    fn finish(&self, end: End) -> Result<Option<(Tombstone, Written)>, Problem> {
+        // One that failed in the middle can still be closed.
+        let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
+        if state.end.is_some() || (end == End::Expired && !self.has_expired()) {
+            return Ok(None);
+        }
+        let tombstone = Tombstone {
+            id: self.id.clone(),
+            is_vector: self.creation.kind() == Kind::Vector,
+            end,
+            ttl_s: self.lease.ttl_s(),
+            owner: self.owner.as_deref().map(str::to_owned),
+        };
+        let record = records::end(&tombstone);
+        let written = self.keeper.write_down(&[(self.key, &record)])?;
+        state.end = Some((end, written));
+        Ok(Some((tombstone, written)))
+    }
+
+    /// Where the journal has its end, once it has ended.
+    fn ended_at(&self) -> Option<Written> {
+        let state = self.state.lock().unwrap_or_else(|e| e.into_inner());
+        state.end.map(|(_, written)| written)
+    }
+
+    /// Branches off a session that goes on from the state, whose own operations count from 0.
+    fn branch(&self, state: &State, id: String, parents: Parents) -> Result<Session, Problem> {
+        let key = parents.keeper.draw_key();
+        let (creation, seed) = (self.creation.clone(), self.seed.clone());
+        let child = Session::build(key, id, creation, seed, parents)?;
+        let base = base(state.vector.as_ref());
+        {
+            let mut of_child = child.lock()?;
+            let restored = restore_base(of_child.vector.as_mut(), &base);
+            restored.map_err(|detail| Problem::new(ErrorCode::Internal, detail))?;
+            of_child.history = History::new(Some(base));
+            child.count_bytes(&of_child);
+        }
+        Ok(child)
+    }
+
+    /// The session as the journal keeps it.
+    fn whole(&self, history: &History) -> Vec<u8> {
+        let birth = Birth {
+            id: self.id.clone(),
+            creation: self.creation.clone(),
+            seed: self.seed.clone(),
+            ttl_s: self.lease.ttl_s(),
+            owner: self.owner.as_deref().map(str::to_owned),
+            is_fork: self.is_fork,
+        };
+        records::whole(&birth, history)
+    }
+
+    /// Lets `write` see the session as the journal keeps it; nothing is done to it meanwhile.
+    /// Nothing happens when it has ended or failed.
+    fn with_whole<T>(&self, write: impl FnOnce(u64, &[u8]) -> T) -> Option<T> {
+        let state = self.state.lock().ok()?;
+        if state.end.is_some() {
+            return None;
+        }
+        Some(write(self.key, &self.whole(&state.history)))
+    }
+
+    /// Tells the server how much room the session takes.
+    fn count_bytes(&self, state: &State) {
+        let reply = state.last.as_ref().map_or(0, |(reply, _)| reply.bytes());
+        let now = FIXED_BYTES + state.vector.bytes() + state.history.bytes() + reply;
+        let before = self.counted_bytes.swap(now, Ordering::Relaxed);
+        self.keeper.resized(before, now);
     }
 
     /// The whole state, as a document.
@@ -205,99 +577,75 @@ impl Session {
     /// # Errors
     /// `internal`, when an operation has failed in the middle.
     pub fn snapshot(&self) -> Result<Snapshot, Problem> {
-        let Saved {
-            observations,
-            lanes,
-        } = self.lock()?.vector.save();
-        Ok(Snapshot {
+        let saved = self.lock()?.vector.save();
+        Ok(self.snapshot_of(saved))
+    }
+
+    /// Pictures of the first lanes, or of one.
+    ///
+    /// # Errors
+    /// `malformed-request` when there is no such lane; `internal`, when an operation has failed in
+    /// the middle.
+    pub fn pictures(&self, lane: Option<usize>) -> Result<Vec<Picture>, Problem> {
+        let num_lanes = self.creation.num_envs() as usize;
+        let lanes = match lane {
+            None => 0..num_lanes.min(MAX_PICTURES),
+            Some(lane) if lane < num_lanes => lane..lane + 1,
+            Some(lane) => {
+                let detail = format!("lane is {lane}, and there are {num_lanes}, from 0");
+                return Err(Problem::new(ErrorCode::MalformedRequest, detail));
+            }
+        };
+        let state = self.lock()?;
+        Ok(lanes
+            .filter_map(|lane| state.vector.picture(lane))
+            .collect())
+    }
+
+    fn snapshot_of(&self, saved: Saved) -> Snapshot {
+        Snapshot {
             format: SNAPSHOT_FORMAT.to_owned(),
             version: SNAPSHOT_VERSION,
             spec_id: self.spec.id.clone(),
             kwargs: self.arguments.to_kwargs(),
-            autoreset_mode: self.autoreset_mode(),
-            observations,
-            lanes,
-        })
+            autoreset_mode: self.creation.autoreset_mode(),
+            observations: saved.observations,
+            lanes: saved.lanes,
+        }
     }
 
-    fn perform(
-        &self,
-        vector: &mut dyn VectorEnvironment,
-        operation: &Operation,
-        seq: u64,
-    ) -> Result<Reply, Problem> {
+    /// Does what [`Self::check`] has found good.
+    fn perform(&self, vector: &mut dyn VectorEnvironment, operation: Operation, seq: u64) -> Reply {
         let is_single = self.creation.kind() == Kind::Single;
-        let refused = |refusal| self.problem(refusal);
-        Ok(match operation {
+        match operation {
             Operation::Reset(reset) => {
-                let observations = vector.reset(reset).map_err(refused)?;
-                if is_single {
-                    Reply::Reset(ResetReply {
-                        observation: self.only_row(observations),
-                        info: Info::new(),
+                let observations = vector.reset(&reset).expect("checked");
+                let info = Info::new();
+                match is_single {
+                    true => Reply::Reset(ResetReply {
+                        observation: only_row(observations),
+                        info,
                         seq,
-                    })
-                } else {
-                    Reply::VectorReset(VectorResetReply {
+                    }),
+                    false => Reply::VectorReset(VectorResetReply {
                         observations,
-                        infos: Info::new(),
+                        infos: info,
                         seq,
-                    })
+                    }),
                 }
             }
             Operation::Step(actions) => {
-                let batch = vector.step(actions).map_err(refused)?;
+                let batch = vector.step_checked(&actions);
                 match is_single {
-                    true => Reply::Step(self.only_step(batch, seq)),
+                    true => Reply::Step(only_step(batch, seq)),
                     false => Reply::VectorStep(vector_step(batch, seq)),
                 }
             }
             Operation::Restore(snapshot) => {
-                self.check_snapshot(snapshot)?;
-                let saved = Saved {
-                    observations: snapshot.observations.clone(),
-                    lanes: snapshot.lanes.clone(),
-                };
-                vector.restore(&saved).map_err(refused)?;
+                vector.restore(&saved(&snapshot)).expect("checked");
                 Reply::Restore(RestoreReply { seq })
             }
-        })
-    }
-
-    /// The one lane's row, without the dimension of lanes.
-    fn only_row(&self, observations: Value) -> Value {
-        match observations {
-            Value::Array(array) => {
-                let shape = array.shape()[1..].to_vec();
-                let row = Array::new(shape, array.into_data());
-                row.expect("one lane is one row").into()
-            }
-            Value::Tuple(values) => {
-                let rows = values.into_iter().map(|v| self.only_row(v));
-                Value::Tuple(rows.collect())
-            }
-            Value::Dict(values) => {
-                let rows = values.into_iter().map(|(k, v)| (k, self.only_row(v)));
-                Value::Dict(rows.collect())
-            }
-        }
-    }
-
-    fn only_step(&self, batch: StepBatch, seq: u64) -> StepReply {
-        StepReply {
-            observation: self.only_row(batch.observations),
-            reward: batch.rewards[0],
-            terminated: batch.terminations[0],
-            truncated: batch.truncations[0],
-            info: Info::new(),
-            seq,
-        }
-    }
-
-    fn autoreset_mode(&self) -> Option<AutoresetMode> {
-        match &self.creation {
-            Creation::Single(_) => None,
-            Creation::Vector(body) => Some(body.autoreset_mode),
+            Operation::Fork { env_id, .. } => Reply::Fork(ForkReply { env_id, seq }),
         }
     }
 
@@ -309,15 +657,24 @@ impl Session {
     }
 }
 
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.keeper.resized(self.bytes(), 0);
+    }
+}
+
 impl State {
     /// Answers a request whose `seq` is not the next one.
-    fn replay(&self, seq: u64, operation: &Operation) -> Result<Answer, Problem> {
-        match &self.last {
-            Some((last, reply)) if seq.checked_add(1) == Some(self.seq) => {
-                if last == operation {
+    fn replay(&self, seq: u64, operation: &Operation, bytes: &[u8]) -> Result<Answer, Problem> {
+        match (&self.last, self.history.last()) {
+            (Some((reply, written)), Some(last)) if seq.checked_add(1) == Some(self.seq) => {
+                let is_same = last == bytes
+                    || Operation::decode(last).is_ok_and(|last| last.is_same_request(operation));
+                if is_same {
                     return Ok(Answer {
                         reply: Arc::clone(reply),
                         is_replay: true,
+                        written: *written,
                     });
                 }
                 let detail = format!("seq {seq} has been used for another operation or body");
@@ -330,6 +687,75 @@ impl State {
                 Err(problem)
             }
         }
+    }
+}
+
+/// Bytes a session takes beside its environments, its history and its last reply, about: itself,
+/// its names and its spaces.
+const FIXED_BYTES: usize = 2_048;
+
+/// The environments of a creation whose arguments have been checked one by one.
+fn make_vector(
+    spec: &Spec,
+    arguments: &Arguments,
+    creation: &Creation,
+    seed: &Seed,
+) -> Result<Box<dyn VectorEnvironment>, Problem> {
+    let (entry, _) = registry::find(&spec.id).ok_or_else(|| unknown_spec(&spec.id))?;
+    // A single environment never starts over by itself.
+    let mode = creation.autoreset_mode().unwrap_or(AutoresetMode::Disabled);
+    let num_envs = creation.num_envs() as usize;
+    (entry.vector)(arguments, num_envs, mode, seed).map_err(refused_kwargs)
+}
+
+fn refused_kwargs(error: KwargsError) -> Problem {
+    let pointer = format!("/kwargs/{}", escape(&error.name));
+    Problem::new(ErrorCode::InvalidKwargs, error.to_string()).at(pointer)
+}
+
+/// A state in the form that histories hold.
+fn base(vector: &dyn VectorEnvironment) -> Vec<u8> {
+    rmp_serde::to_vec_named(&vector.save()).expect("plain data into memory")
+}
+
+fn restore_base(vector: &mut dyn VectorEnvironment, base: &[u8]) -> Result<(), String> {
+    let saved: Saved = rmp_serde::from_slice(base).map_err(|e| e.to_string())?;
+    vector
+        .restore(&saved)
+        .map_err(|refusal| refusal.to_string())
+}
+
+fn saved(snapshot: &Snapshot) -> Saved {
+    Saved {
+        observations: snapshot.observations.clone(),
+        lanes: snapshot.lanes.clone(),
+    }
+}
+
+/// The one lane's row, without the dimension of lanes.
+fn only_row(observations: Value) -> Value {
+    match observations {
+        Value::Array(array) => {
+            let shape = array.shape()[1..].to_vec();
+            let row = Array::new(shape, array.into_data());
+            row.expect("one lane is one row").into()
+        }
+        Value::Tuple(values) => Value::Tuple(values.into_iter().map(only_row).collect()),
+        Value::Dict(values) => {
+            let rows = values.into_iter();
+            Value::Dict(rows.map(|(name, value)| (name, only_row(value))).collect())
+        }
+    }
+}
+
+fn only_step(batch: StepBatch, seq: u64) -> StepReply {
+    StepReply {
+        observation: only_row(batch.observations),
+        reward: batch.rewards[0],
+        terminated: batch.terminations[0],
+        truncated: batch.truncations[0],
+        info: Info::new(),
+        seq,
     }
 }
 
@@ -349,4 +775,20 @@ pub(crate) fn unknown_spec(spec_id: &str) -> Problem {
     let known: Vec<_> = registry::specs().iter().map(|s| s.id.as_str()).collect();
     let detail = format!("there is no {spec_id:?}; there are {}", known.join(", "));
     Problem::new(ErrorCode::UnknownSpec, detail)
+}
+
+/// It is no more.
+fn ended(id: &str, end: End) -> Problem {
+    let (code, what) = match end {
+        End::Closed => (ErrorCode::EnvClosed, "has been closed"),
+        End::Expired => (
+            ErrorCode::LeaseExpired,
+            "has not been played for longer than its lease",
+        ),
+        End::Lost => (
+            ErrorCode::EnvLost,
+            "could not be recovered: its records were damaged",
+        ),
+    };
+    Problem::new(code, format!("environment {id:?} {what}"))
 }

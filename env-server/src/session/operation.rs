@@ -1,17 +1,22 @@
 //! Operations: what request bodies ask of a session, and what refusals say to clients.
 
+mod codec;
+
 use std::sync::Arc;
 
 use env_protocol::{
-    Array, Data, ErrorCode, Problem, ResetReply, ResetRequest, RestoreReply, SNAPSHOT_FORMAT,
-    SNAPSHOT_VERSION, Seed, Snapshot, StepReply, VectorResetReply, VectorResetRequest,
-    VectorStepReply,
+    Array, Data, ErrorCode, ForkReply, ForkRequest, Info, OperationKind, Problem, ResetReply,
+    ResetRequest, RestoreReply, RestoreRequest, SNAPSHOT_FORMAT, SNAPSHOT_VERSION, Seed, Snapshot,
+    StepReply, StepRequest, VectorResetReply, VectorResetRequest, VectorStepReply,
+    VectorStepRequest,
 };
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
+use super::keeper::Written;
 use super::vector::{Refusal, Reset};
 use super::{Kind, Session};
-use crate::environments::KwargsError;
+use crate::environments::{Arguments, KwargsError};
 
 /// A change to an environment, in one form whatever the encoding it came in: two requests are the
 /// same when their operations are equal.
@@ -23,6 +28,36 @@ pub enum Operation {
     Step(Vec<i64>),
     /// Put a state back.
     Restore(Box<Snapshot>),
+    /// Branch off another environment, under this id.
+    Fork {
+        /// What was asked for, without its seq.
+        request: ForkRequest,
+        /// The id, which the server has drawn where the request has none.
+        env_id: String,
+    },
+}
+
+impl Operation {
+    /// The path that asks for it.
+    pub fn kind(&self) -> OperationKind {
+        match self {
+            Operation::Reset(_) => OperationKind::Reset,
+            Operation::Step(_) => OperationKind::Step,
+            Operation::Restore(_) => OperationKind::Restore,
+            Operation::Fork { .. } => OperationKind::Fork,
+        }
+    }
+
+    /// Whether a request for it is one for the other: an id that the server has drawn says
+    /// nothing.
+    pub(super) fn is_same_request(&self, other: &Operation) -> bool {
+        match (self, other) {
+            (Operation::Fork { request, .. }, Operation::Fork { request: other, .. }) => {
+                request == other
+            }
+            _ => self == other,
+        }
+    }
 }
 
 /// The body that answers an operation.
@@ -35,6 +70,33 @@ pub enum Reply {
     Step(StepReply),
     VectorStep(VectorStepReply),
     Restore(RestoreReply),
+    Fork(ForkReply),
+}
+
+impl Reply {
+    /// Bytes it takes in memory, about.
+    pub(super) fn bytes(&self) -> usize {
+        let content = match self {
+            Reply::Reset(reply) => reply.observation.bytes() + info_bytes(&reply.info),
+            Reply::VectorReset(reply) => reply.observations.bytes() + info_bytes(&reply.infos),
+            Reply::Step(reply) => reply.observation.bytes() + info_bytes(&reply.info),
+            Reply::VectorStep(reply) => {
+                // Rewards take eight bytes a lane, the two ends one each.
+                reply.observations.bytes()
+                    + 10 * reply.rewards.data().len()
+                    + info_bytes(&reply.infos)
+            }
+            Reply::Restore(_) => 0,
+            Reply::Fork(reply) => reply.env_id.len(),
+        };
+        size_of::<Reply>() + content
+    }
+}
+
+fn info_bytes(info: &Info) -> usize {
+    info.iter()
+        .map(|(name, value)| name.len() + 64 + value.bytes())
+        .sum()
 }
 
 /// A reply and whether it had been given before.
@@ -44,6 +106,8 @@ pub struct Answer {
     pub reply: Arc<Reply>,
     /// Whether this is the stored reply to an operation applied before.
     pub is_replay: bool,
+    /// How far the journal must be safe before the client may be told.
+    pub written: Written,
 }
 
 impl Session {
@@ -54,6 +118,85 @@ impl Session {
             seed: request.seed.map(Seed::First),
             kwargs: request.options,
         })
+    }
+
+    /// The request that asks for an operation, without its seq, as JSON.
+    pub(super) fn request_of(&self, operation: Operation) -> serde_json::Value {
+        let json = match (operation, self.creation.kind()) {
+            (Operation::Reset(reset), Kind::Single) => serde_json::to_value(ResetRequest {
+                seq: None,
+                seed: reset.seed.and_then(|seed| seed.lane(0)),
+                options: reset.kwargs,
+            }),
+            (Operation::Reset(reset), Kind::Vector) => serde_json::to_value(VectorResetRequest {
+                seq: None,
+                seed: reset.seed,
+                options: env_protocol::VectorResetOptions {
+                    reset_mask: reset.mask,
+                    kwargs: reset.kwargs,
+                },
+            }),
+            (Operation::Step(actions), kind) => {
+                let actions = Array::from_i64(self.action_shape(), actions);
+                let actions = actions.expect("actions fill their shape");
+                match kind {
+                    Kind::Single => serde_json::to_value(StepRequest {
+                        seq: None,
+                        action: actions,
+                    }),
+                    Kind::Vector => serde_json::to_value(VectorStepRequest { seq: None, actions }),
+                }
+            }
+            (Operation::Restore(snapshot), _) => serde_json::to_value(RestoreRequest {
+                seq: None,
+                snapshot: *snapshot,
+            }),
+            (
+                Operation::Fork {
+                    mut request,
+                    env_id,
+                },
+                _,
+            ) => {
+                request.env_id = Some(env_id);
+                serde_json::to_value(request)
+            }
+        };
+        json.expect("requests are plain data")
+    }
+
+    /// The operation that a request asks for, as a trajectory has it.
+    ///
+    /// # Errors
+    /// `invalid-body` and those of the request itself.
+    pub(super) fn operation_of(
+        &self,
+        kind: OperationKind,
+        body: serde_json::Value,
+    ) -> Result<Operation, Problem> {
+        fn read<T: DeserializeOwned>(body: serde_json::Value) -> Result<T, Problem> {
+            serde_json::from_value(body)
+                .map_err(|e| Problem::new(ErrorCode::InvalidBody, e.to_string()).at("/body"))
+        }
+        match (kind, self.creation.kind()) {
+            (OperationKind::Reset, Kind::Single) => Ok(Session::reset_operation(read(body)?)),
+            (OperationKind::Reset, Kind::Vector) => self.vector_reset_operation(read(body)?),
+            (OperationKind::Step, Kind::Single) => {
+                self.step_operation(read::<StepRequest>(body)?.action)
+            }
+            (OperationKind::Step, Kind::Vector) => {
+                self.step_operation(read::<VectorStepRequest>(body)?.actions)
+            }
+            (OperationKind::Restore, _) => {
+                let snapshot = read::<RestoreRequest>(body)?.snapshot;
+                Ok(Operation::Restore(Box::new(snapshot)))
+            }
+            (OperationKind::Fork, _) => {
+                let request: ForkRequest = read(body)?;
+                let env_id = request.env_id.clone().unwrap_or_default();
+                Ok(Operation::Fork { request, env_id })
+            }
+        }
     }
 
     /// The operation that a reset body asks of a vector environment.
@@ -94,10 +237,7 @@ impl Session {
     /// `invalid-action`, when it has another shape than the action space asks for, or is not of
     /// integers.
     pub fn step_operation(&self, actions: Array) -> Result<Operation, Problem> {
-        let mut shape = self.spec.action_space.shape().unwrap_or_default();
-        if self.creation.kind() == Kind::Vector {
-            shape.insert(0, self.creation.num_envs() as usize);
-        }
+        let shape = self.action_shape();
         let field = self.action_field();
         let refuse = |detail: String, pointer: String| {
             Err(Problem::new(ErrorCode::InvalidAction, detail).at(pointer))
@@ -124,6 +264,14 @@ impl Session {
         refuse("actions must be integers".to_owned(), pointer)
     }
 
+    fn action_shape(&self) -> Vec<usize> {
+        let mut shape = self.spaces.action.shape().unwrap_or_default();
+        if self.creation.kind() == Kind::Vector {
+            shape.insert(0, self.creation.num_envs() as usize);
+        }
+        shape
+    }
+
     /// Checks that a snapshot is one of this very environment.
     pub(super) fn check_snapshot(&self, snapshot: &Snapshot) -> Result<(), Problem> {
         let same = |field: &str, found: String, expected: String| {
@@ -135,7 +283,10 @@ impl Session {
             Err(Problem::new(ErrorCode::InvalidSnapshot, detail).at(pointer))
         };
         let kwargs = self.arguments.to_kwargs();
-        let mode = self.autoreset_mode();
+        // Parameters added since the snapshot was made had their defaults then.
+        let found = Arguments::resolve(&self.spec.parameters, &snapshot.kwargs)
+            .map_or_else(|_| snapshot.kwargs.clone(), |found| found.to_kwargs());
+        let mode = self.creation.autoreset_mode();
         same(
             "format",
             snapshot.format.clone(),
@@ -147,11 +298,7 @@ impl Session {
             SNAPSHOT_VERSION.to_string(),
         )?;
         same("spec_id", snapshot.spec_id.clone(), self.spec.id.clone())?;
-        same(
-            "kwargs",
-            format!("{:?}", snapshot.kwargs),
-            format!("{kwargs:?}"),
-        )?;
+        same("kwargs", format!("{found:?}"), format!("{kwargs:?}"))?;
         let found = format!("{:?}", snapshot.autoreset_mode);
         same("autoreset_mode", found, format!("{mode:?}"))
     }
@@ -180,7 +327,7 @@ impl Session {
                 if self.creation.kind() == Kind::Vector {
                     pointer.push_str(&format!("/{lane}"));
                 }
-                if self.spec.action_space.shape() != Some(Vec::new()) {
+                if self.spaces.action.shape() != Some(Vec::new()) {
                     pointer.push_str(&format!("/{position}"));
                 }
                 Problem::new(ErrorCode::InvalidAction, detail).at(pointer)

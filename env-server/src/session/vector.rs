@@ -4,6 +4,7 @@
 //! into one contiguous buffer; [`VectorEnvironment`] erases the kind, once a request.
 //! A single environment is one lane that never starts over by itself.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::iter;
 use std::ops::Range;
@@ -12,10 +13,13 @@ use env_protocol::{
     Array, AutoresetMode, Info, Kwargs, LanePhase, LaneSnapshot, Parameter, Seed, Space, Value,
 };
 
-use crate::environments::{Arguments, Element, Environment, KwargsError, Rng, observations_array};
+use serde::{Deserialize, Serialize};
+
+use crate::environments::{Arguments, Element, Environment, KwargsError, Layout, Rng};
+use crate::render::{Picture, Played, Seen};
 
 /// What lanes are reset with. The default resets all of them and goes on with their streams.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Reset {
     /// Lanes to reset, all when `None`.
     pub mask: Option<Vec<bool>>,
@@ -42,7 +46,7 @@ pub struct StepBatch {
 }
 
 /// State of all lanes, for a snapshot.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Saved {
     /// Last observations, flat.
     pub observations: Vec<f64>,
@@ -94,6 +98,9 @@ pub trait VectorEnvironment: Send {
     /// Number of lanes.
     fn num_envs(&self) -> usize;
 
+    /// Number of lanes whose episode is under way: those that a step gives an action.
+    fn num_running(&self) -> usize;
+
     /// What one lane's observation looks like.
     fn observation_space(&self) -> &Space;
 
@@ -131,6 +138,12 @@ pub trait VectorEnvironment: Send {
         Ok(self.step_checked(actions))
     }
 
+    /// A lane for people to look at, if there is such a lane.
+    fn picture(&self, lane: usize) -> Option<Picture>;
+
+    /// Bytes it takes in memory, about.
+    fn bytes(&self) -> usize;
+
     /// The whole state.
     fn save(&self) -> Saved;
 
@@ -152,25 +165,32 @@ pub struct VectorOf<E: Environment> {
     lanes: Vec<Lane<E>>,
     /// Last observations, a row a lane.
     observations: Vec<E::Element>,
-    /// `[num_envs, …]`
-    shape: Vec<usize>,
-    observation_space: Space,
+    layout: Layout,
     action_space: Space,
     /// The range of each number in a lane's action.
     action_ranges: Vec<Range<i64>>,
+    /// Last actions, a row a lane; empty before the first.
+    actions: Vec<i64>,
     autoreset_mode: AutoresetMode,
     parameters: Vec<Parameter>,
     kwargs: Kwargs,
 }
 
+/// Last observations and lanes.
+type Parsed<E> = (Vec<<E as Environment>::Element>, Vec<Lane<E>>);
+
 struct Lane<E> {
     environment: E,
     rng: Rng,
     phase: LanePhase,
+    /// For pictures only, and not in snapshots: unknown from a restore to the next reset.
+    played: Option<Played>,
 }
 
 impl<E: Environment> Lane<E> {
     fn reset(&mut self, observation: &mut [E::Element]) {
+        let ended = self.played.filter(|_| self.phase == LanePhase::Ended);
+        self.played = Some(Played::after(ended));
         self.environment.reset(&mut self.rng, observation);
         self.phase = LanePhase::Running;
     }
@@ -187,36 +207,31 @@ impl<E: Environment> VectorOf<E> {
         autoreset_mode: AutoresetMode,
         seed: &Seed,
     ) -> Result<Self, KwargsError> {
-        let spec = E::spec();
         let environment = E::new(arguments)?;
         let lane = |i| Lane {
             environment: environment.clone(),
             rng: Rng::from_seed(seed.lane(i).unwrap_or_default()),
             phase: LanePhase::New,
+            played: None,
         };
-        let mut shape = vec![num_envs];
-        shape.extend(spec.observation_space.shape().into_iter().flatten());
+        let layout = Layout::new::<E::Element>(environment.observation_space(), num_envs);
+        let action_space = environment.action_space();
         Ok(VectorOf {
             lanes: (0..num_envs).map(lane).collect(),
-            observations: vec![E::Element::default(); shape.iter().product()],
-            shape,
-            action_ranges: action_ranges(&spec.action_space),
-            observation_space: spec.observation_space,
-            action_space: spec.action_space,
+            observations: vec![E::Element::default(); num_envs * layout.row()],
+            layout,
+            action_ranges: action_ranges(&action_space),
+            action_space,
+            actions: Vec::new(),
             autoreset_mode,
-            parameters: spec.parameters,
+            parameters: E::profile().parameters,
             kwargs: arguments.to_kwargs(),
         })
     }
 
-    /// Numbers in one lane's observation.
-    fn row(&self) -> usize {
-        self.shape[1..].iter().product()
-    }
-
     /// All last observations, for the wire.
     fn observed(&self) -> Value {
-        observations_array(self.shape.clone(), self.observations.clone()).into()
+        self.layout.value(Cow::Borrowed(&self.observations))
     }
 
     /// An environment with the arguments of creation, but for the options.
@@ -234,7 +249,7 @@ impl<E: Environment> VectorOf<E> {
     }
 
     /// Saved state as this environment holds it.
-    fn parse(&self, saved: &Saved) -> Result<(Vec<E::Element>, Vec<Lane<E>>), Refusal> {
+    fn parse(&self, saved: &Saved) -> Result<Parsed<E>, Refusal> {
         let refuse = |pointer: String, detail: String| Refusal::Snapshot { pointer, detail };
         if saved.lanes.len() != self.lanes.len() {
             let (found, expected) = (saved.lanes.len(), self.lanes.len());
@@ -262,11 +277,37 @@ impl<E: Environment> VectorOf<E> {
             .iter()
             .enumerate()
             .map(|(i, lane)| {
-                restore_lane(lane)
+                self.restore_lane(lane)
                     .map_err(|(field, detail)| refuse(format!("/lanes/{i}/{field}"), detail))
             })
             .collect();
         Ok((observations?, lanes?))
+    }
+
+    /// A lane from its snapshot, or the field that is wrong and why.
+    fn restore_lane(&self, saved: &LaneSnapshot) -> Result<Lane<E>, (&'static str, String)> {
+        let rng = Rng::from_hex(&saved.rng).ok_or_else(|| {
+            let detail = "must be 64 hexadecimal digits, not all zero";
+            ("rng", detail.to_owned())
+        })?;
+        let environment: E = serde::Deserialize::deserialize(&saved.state)
+            .map_err(|e: serde_json::Error| ("state", e.to_string()))?;
+        environment.validate().map_err(|e| ("state", e))?;
+        if environment.observation_space() != *self.layout.space()
+            || environment.action_space() != self.action_space
+        {
+            let detail = "it has other spaces than this environment";
+            return Err(("state", detail.to_owned()));
+        }
+        if environment.is_running() != (saved.phase == LanePhase::Running) {
+            return Err(("phase", "the state says otherwise".to_owned()));
+        }
+        Ok(Lane {
+            environment,
+            rng,
+            phase: saved.phase,
+            played: None,
+        })
     }
 }
 
@@ -275,8 +316,13 @@ impl<E: Environment> VectorEnvironment for VectorOf<E> {
         self.lanes.len()
     }
 
+    fn num_running(&self) -> usize {
+        let phases = self.lanes.iter().map(|lane| lane.phase);
+        phases.filter(|&phase| phase == LanePhase::Running).count()
+    }
+
     fn observation_space(&self) -> &Space {
-        &self.observation_space
+        self.layout.space()
     }
 
     fn action_space(&self) -> &Space {
@@ -290,16 +336,18 @@ impl<E: Environment> VectorEnvironment for VectorOf<E> {
 
     fn reset(&mut self, reset: &Reset) -> Result<Value, Refusal> {
         let environment = self.with_options(&reset.kwargs)?;
-        let row = self.row();
+        let row = self.layout.row();
         let rows = self.observations.chunks_exact_mut(row);
         for (i, (lane, observation)) in self.lanes.iter_mut().zip(rows).enumerate() {
             if reset.mask.as_ref().is_some_and(|mask| !mask[i]) {
                 continue;
             }
-            if let Some(seed) = reset.seed.as_ref().and_then(|seed| seed.lane(i)) {
-                lane.rng = Rng::from_seed(seed);
+            let mut next = environment.clone();
+            match reset.seed.as_ref().and_then(|seed| seed.lane(i)) {
+                Some(seed) => lane.rng = Rng::from_seed(seed),
+                None => next.inherit(&lane.environment),
             }
-            lane.environment = environment.clone();
+            lane.environment = next;
             lane.reset(observation);
         }
         Ok(self.observed())
@@ -336,11 +384,13 @@ impl<E: Environment> VectorEnvironment for VectorOf<E> {
 
     fn step_checked(&mut self, actions: &[i64]) -> StepBatch {
         let num_envs = self.lanes.len();
-        let row = self.row();
+        let row = self.layout.row();
         let mut rewards = Vec::with_capacity(num_envs);
         let mut terminations = Vec::with_capacity(num_envs);
         let mut truncations = Vec::with_capacity(num_envs);
-        let mut finals = Finals::new(num_envs, row);
+        let mut finals = Finals::new(&self.layout);
+        self.actions.clear();
+        self.actions.extend_from_slice(actions);
         let actions = actions.chunks_exact(self.action_ranges.len());
         let rows = self.observations.chunks_exact_mut(row);
         for (i, ((lane, action), observation)) in
@@ -355,6 +405,9 @@ impl<E: Environment> VectorEnvironment for VectorOf<E> {
                 continue;
             }
             let transition = lane.environment.step(action, &mut lane.rng, observation);
+            lane.played
+                .iter_mut()
+                .for_each(|p| p.step(transition.reward));
             rewards.push(transition.reward);
             terminations.push(transition.terminated);
             truncations.push(transition.truncated);
@@ -371,8 +424,31 @@ impl<E: Environment> VectorEnvironment for VectorOf<E> {
             rewards,
             terminations,
             truncations,
-            infos: finals.into_infos(&self.shape),
+            infos: finals.into_infos(&self.layout),
         }
+    }
+
+    fn picture(&self, lane: usize) -> Option<Picture> {
+        let state = self.lanes.get(lane)?;
+        let (row, width) = (self.layout.row(), self.action_ranges.len());
+        let action = self.actions.get(lane * width..(lane + 1) * width);
+        let has_stepped = state.played.is_none_or(|played| played.steps > 0);
+        let seen = Seen {
+            observation: &self.observations[lane * row..(lane + 1) * row],
+            action: action.filter(|_| has_stepped),
+            played: state.played,
+        };
+        let picture = match state.phase {
+            LanePhase::New => Picture::new(),
+            LanePhase::Running | LanePhase::Ended => state.environment.picture(&seen),
+        };
+        let lane = (self.lanes.len() > 1).then_some(lane);
+        Some(picture.of_lane(&E::spec().id, lane, state.phase, state.played))
+    }
+
+    fn bytes(&self) -> usize {
+        let lane = size_of::<Lane<E>>() + size_of::<i64>() * self.action_ranges.len();
+        self.lanes.len() * lane + size_of_val(&self.observations[..])
     }
 
     fn save(&self) -> Saved {
@@ -393,34 +469,16 @@ impl<E: Environment> VectorEnvironment for VectorOf<E> {
 
     fn restore(&mut self, saved: &Saved) -> Result<(), Refusal> {
         (self.observations, self.lanes) = self.parse(saved)?;
+        self.actions.clear();
         Ok(())
     }
-}
-
-/// A lane from its snapshot, or the field that is wrong and why.
-fn restore_lane<E: Environment>(saved: &LaneSnapshot) -> Result<Lane<E>, (&'static str, String)> {
-    let rng = Rng::from_hex(&saved.rng).ok_or_else(|| {
-        let detail = "must be 64 hexadecimal digits, not all zero";
-        ("rng", detail.to_owned())
-    })?;
-    let environment: E = serde::Deserialize::deserialize(&saved.state)
-        .map_err(|e: serde_json::Error| ("state", e.to_string()))?;
-    environment.validate().map_err(|e| ("state", e))?;
-    if environment.is_running() != (saved.phase == LanePhase::Running) {
-        return Err(("phase", "the state says otherwise".to_owned()));
-    }
-    Ok(Lane {
-        environment,
-        rng,
-        phase: saved.phase,
-    })
 }
 
 /// The range of each number in an action.
 ///
 /// # Panics
 /// When actions are not a fixed number of integers.
-fn action_ranges(space: &Space) -> Vec<Range<i64>> {
+pub(crate) fn action_ranges(space: &Space) -> Vec<Range<i64>> {
     match space {
         Space::Discrete { n, start } => iter::once(*start..start + n).collect(),
         Space::MultiDiscrete { nvec } => nvec.iter().map(|&n| 0..n).collect(),
@@ -439,10 +497,10 @@ struct Finals<T> {
 }
 
 impl<T: Element> Finals<T> {
-    fn new(num_envs: usize, row: usize) -> Self {
+    fn new(layout: &Layout) -> Self {
         Finals {
-            num_envs,
-            row,
+            num_envs: layout.num_envs(),
+            row: layout.row(),
             observations: Vec::new(),
             mask: Vec::new(),
         }
@@ -457,14 +515,14 @@ impl<T: Element> Finals<T> {
     }
 
     /// `final_obs` and `final_info` with their masks, or nothing.
-    fn into_infos(self, shape: &[usize]) -> Info {
+    fn into_infos(self, layout: &Layout) -> Info {
         if self.mask.is_empty() {
             return Info::new();
         }
         let mask = Value::from(Array::mask(self.mask));
-        let observations = observations_array(shape.to_vec(), self.observations);
+        let observations = layout.value(Cow::Owned(self.observations));
         Info::from([
-            ("final_obs".to_owned(), observations.into()),
+            ("final_obs".to_owned(), observations),
             ("_final_obs".to_owned(), mask.clone()),
             ("final_info".to_owned(), Value::Dict(BTreeMap::new())),
             ("_final_info".to_owned(), mask),

@@ -31,7 +31,7 @@ fn verify_fails_on_what_it_cannot_verify() {
     let manifest = format!("{}/Cargo.toml", env!("CARGO_MANIFEST_DIR"));
     for (file, reason) in [
         ("no/such/file", "cannot be read"),
-        (empty, "holds no episode"),
+        (empty, "holds nothing to play"),
         (&manifest, ":1: "),
     ] {
         let output = program()

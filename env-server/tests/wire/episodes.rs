@@ -20,7 +20,8 @@ fn an_episode_by_hand() {
         path,
         format!("/v1/envs/{}", described["env_id"].as_str().unwrap())
     );
-    assert_eq!(described["kwargs"], json!({"delay": 2, "difficulty": 0}));
+    let shown = json!({"delay": 2, "difficulty": 0, "cue_time": "first", "num_bits": 1});
+    assert_eq!(described["kwargs"], shown);
     assert_eq!(
         (&described["seed"], &described["seq"]),
         (&json!(7), &json!(0))

@@ -1,9 +1,12 @@
 //! The wire, from outside: every test talks HTTP, to the router.
 
 mod binary;
+mod branches;
 mod client;
 mod episodes;
 mod exactly_once;
+mod leases;
 mod openapi;
 mod problems;
+mod render;
 mod snapshots;

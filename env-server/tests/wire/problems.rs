@@ -14,6 +14,7 @@ fn playing() -> Client {
             max_envs: 3,
             max_lanes_per_env: 8,
             max_lanes: 10,
+            ..Limits::default()
         },
         ..ServerConfig::default()
     });
@@ -168,7 +169,7 @@ fn bad_creations_are_told_apart() {
         vector(json!({"autoreset_mode": "Sometimes"})),
         vector(json!({"seed": [1, 2, 3]})),
         vector(json!({"seed": "x"})),
-        vector(json!({"ttl_s": 600})),
+        vector(json!({"color": "red"})),
     ] {
         let reply = client.post(path, body.clone());
         report.push_str(&format!("{path} {body}\n  {}\n", told(&reply)));

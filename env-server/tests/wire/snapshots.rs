@@ -115,3 +115,29 @@ fn a_snapshot_that_does_not_fit_is_refused() {
         assert_eq!(client.get("/v1/vector-envs/v/snapshot").json(), good);
     }
 }
+
+/// The file holds a snapshot that the first version of the server made, and what it did next.
+#[test]
+fn a_snapshot_of_the_first_version_still_restores() {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/data/memory_task_snapshot.json"
+    );
+    let recorded: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let client = Client::new();
+    let body = json!({"spec_id": "MemoryTask-v0", "num_envs": 3, "seed": 1,
+                      "kwargs": recorded["snapshot"]["kwargs"], "autoreset_mode": "NextStep"});
+    assert_eq!(client.put("/v1/vector-envs/v", body).status, 201);
+    let restore = json!({"snapshot": recorded["snapshot"]});
+    let restored = client.post("/v1/vector-envs/v/restore", restore).json();
+    assert_eq!(restored, json!({"seq": 1}));
+    let again = client.get("/v1/vector-envs/v/snapshot").json();
+    assert_eq!(again["lanes"], recorded["snapshot"]["lanes"]);
+    for (t, expected) in recorded["steps"].as_array().unwrap().iter().enumerate() {
+        let actions = json!({"actions": recorded["actions"]});
+        let reply = client.post("/v1/vector-envs/v/step", actions).json();
+        for (key, expected) in expected.as_object().unwrap() {
+            assert_eq!(reply[key], *expected, "{key} of step {t}");
+        }
+    }
+}

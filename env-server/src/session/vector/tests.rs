@@ -1,12 +1,13 @@
 //! The three ways of starting over, on an environment whose every number can be told by hand.
 
-use env_protocol::{Array, AutoresetMode, LanePhase, Parameter, Seed, Space, Spec, Value};
+use env_protocol::{Array, AutoresetMode, LanePhase, Parameter, Returns, Seed, Space, Value};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::*;
 use crate::environments::check::{arguments, check_environment};
-use crate::environments::{Draw, Draws, Environment, Transition};
+use crate::environments::{Draw, Draws, Environment, Profile, Transition};
+use crate::render::{Tone, to_ansi};
 
 /// Counts down from `length` and is cut short at 0. Shows `[count, a random bit]`, pays the action.
 #[derive(Clone, Serialize, Deserialize)]
@@ -20,28 +21,35 @@ impl Environment for Countdown {
 
     const REFERENCE_NAME: &'static str = "Countdown";
 
-    fn spec() -> Spec {
-        Spec {
-            id: "Countdown-v0".to_owned(),
-            description: String::new(),
-            parameters: vec![Parameter {
-                name: "length".to_owned(),
-                description: String::new(),
-                minimum: 1,
-                maximum: 9,
-                default: Some(2),
-                resettable: true,
-            }],
-            observation_space: Space::MultiDiscrete { nvec: vec![10, 2] },
-            action_space: Space::Discrete { n: 3, start: 5 },
-            reward_range: [5.0, 7.0],
-            solved_threshold: 0.0,
-            source: String::new(),
+    fn profile() -> Profile {
+        let length = Parameter::integer("length", "", 1, 9, Some(2)).resettable();
+        Profile {
+            id: "Countdown-v0",
+            description: "",
+            parameters: vec![length],
+            remember: "",
+            source: "",
         }
     }
 
+    fn observation_space(&self) -> Space {
+        Space::MultiDiscrete { nvec: vec![10, 2] }
+    }
+
+    fn action_space(&self) -> Space {
+        Space::Discrete { n: 3, start: 5 }
+    }
+
+    fn reward_range(&self) -> [f64; 2] {
+        [5.0, 7.0]
+    }
+
+    fn returns(&self) -> Returns {
+        Returns::default()
+    }
+
     fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
-        let length = arguments.get("length").expect("it has a default");
+        let length = arguments.integer("length").expect("it has a default");
         Ok(Countdown { length, count: 0 })
     }
 
@@ -65,12 +73,27 @@ impl Environment for Countdown {
         }
     }
 
+    fn oracle(&self) -> Vec<i64> {
+        vec![7]
+    }
+
     fn validate(&self) -> Result<(), String> {
-        Ok(())
+        let is_good = (1..=9).contains(&self.length) && (0..=self.length).contains(&self.count);
+        is_good
+            .then_some(())
+            .ok_or_else(|| "out of range".to_owned())
     }
 
     fn is_running(&self) -> bool {
         self.count > 0
+    }
+
+    fn picture(&self, seen: &Seen<'_, i64>) -> Picture {
+        let action = seen.action.map_or("none".to_owned(), |a| a[0].to_string());
+        let text = format!("{} left, action {action}", self.count);
+        Picture::new()
+            .note(Tone::Neutral, &text)
+            .grid("observation", seen.grid())
     }
 
     fn script(&self, _: &serde_json::Value) -> Result<Vec<Draw>, String> {
@@ -217,4 +240,60 @@ fn a_seeded_reset_repeats_itself_and_an_unseeded_one_goes_on() {
         .map(|_| vector.reset(&Reset::default()).unwrap())
         .collect();
     assert!(resets.iter().any(|r| *r != created), "the stream goes on");
+}
+
+/// The lines of a lane's picture down to its note.
+fn told(vector: &VectorOf<Countdown>, lane: usize) -> Vec<String> {
+    let text = to_ansi(&vector.picture(lane).unwrap(), false);
+    let lines = text.lines().filter(|line| !line.is_empty());
+    lines.take(3).map(str::to_owned).collect()
+}
+
+#[test]
+fn a_picture_tells_where_its_lane_is() {
+    let mut vector = two_lanes(AutoresetMode::SameStep);
+    assert_eq!(
+        told(&vector, 0),
+        ["Countdown-v0 · lane 0", "step 0", "2 left, action none"]
+    );
+    step(&mut vector, [5, 6]);
+    step(&mut vector, [7, 6]);
+    let begun = "step 0 · last episode 12";
+    assert_eq!(
+        told(&vector, 0),
+        ["Countdown-v0 · lane 0", begun, "2 left, action none"]
+    );
+    let played = "step 2 · reward 6 · return 12";
+    assert_eq!(
+        told(&vector, 1),
+        ["Countdown-v0 · lane 1", played, "1 left, action 6"]
+    );
+    assert_eq!(vector.picture(2), None);
+}
+
+#[test]
+fn a_picture_says_when_there_is_nothing_to_see_or_to_know() {
+    let arguments = arguments::<Countdown>(json!({}));
+    let mut vector =
+        VectorOf::<Countdown>::new(&arguments, 1, AutoresetMode::Disabled, &Seed::First(1))
+            .unwrap();
+    assert_eq!(
+        to_ansi(&vector.picture(0).unwrap(), false),
+        "Countdown-v0\nwaits for its first reset\n"
+    );
+    vector.reset(&Reset::default()).unwrap();
+    vector.step(&[5]).unwrap();
+    let saved = vector.save();
+    vector.step(&[7]).unwrap();
+    let ended = "step 2 · reward 7 · return 12 · ended";
+    assert_eq!(told(&vector, 0)[1..], [ended, "0 left, action 7"]);
+    vector.restore(&saved).unwrap();
+    assert_eq!(told(&vector, 0)[1..], ["restored", "1 left, action none"]);
+    vector.step(&[6]).unwrap();
+    assert_eq!(
+        told(&vector, 0)[1..],
+        ["restored · ended", "0 left, action 6"]
+    );
+    vector.reset(&Reset::default()).unwrap();
+    assert_eq!(told(&vector, 0)[1..], ["step 0", "2 left, action none"]);
 }

@@ -1,0 +1,267 @@
+//! EndlessTMaze: T-mazes one after the other, each with a new cue that replaces the last.
+//!
+//! Observation `[is at the junction, cue]`; the cue, ±1, is shown on arrival in a corridor, and 0
+//! everywhere else, also when the agent comes back there. Actions as in the other T-mazes: 0 = +x,
+//! 1 = +y, 2 = −x, 3 = −y; a move into a wall leaves the agent in place. At the junction, x = L =
+//! `corridor_length`, actions 1 and 3 turn: the side of the corridor's cue pays 1/n, n = `num_corridors`,
+//! the other −1/n, and either way the agent arrives in the next corridor. Terminated after the n-th
+//! turn; truncated after n(L + 1) steps, which is just enough.
+//!
+//! Returns: random and memoryless 0, best and oracle 1. To remember: one bit for L observations,
+//! and then the next one instead of it.
+//!
+//! Source: this project, after the T-mazes of Bakker (2001) and Ni et al. (2023, arXiv:2307.03864).
+
+use env_protocol::{Bound, Dtype, Parameter, Returns, Space};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::arguments::required;
+use super::recording::{ensure, parse};
+use super::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition};
+
+/// Longest corridor.
+const MAX_LENGTH: u32 = 10_000;
+/// Most corridors.
+const MAX_CORRIDORS: u32 = 10_000;
+
+/// `EndlessTMaze-v0`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EndlessTMaze {
+    corridor_length: u32,
+    num_corridors: u32,
+    /// Whether the corridor's cue is +1.
+    is_cue_up: bool,
+    x: u32,
+    /// Turns until the end.
+    corridors_left: u32,
+    /// Actions until the end of the time.
+    remaining: u32,
+}
+
+impl EndlessTMaze {
+    fn limit(&self) -> u32 {
+        self.num_corridors * (self.corridor_length + 1)
+    }
+
+    fn most(&self) -> f64 {
+        1.0 / f64::from(self.num_corridors)
+    }
+
+    #[inline]
+    fn arrive(&mut self, draws: &mut impl Draws, observation: &mut [f32]) {
+        self.x = 0;
+        self.is_cue_up = draws.bit();
+        let cue = if self.is_cue_up { 1.0 } else { -1.0 };
+        observation.copy_from_slice(&[0.0, cue]);
+    }
+}
+
+impl Environment for EndlessTMaze {
+    type Element = f32;
+
+    const REFERENCE_NAME: &'static str = "EndlessTMaze";
+
+    fn profile() -> Profile {
+        Profile {
+            id: "EndlessTMaze-v0",
+            description: "T-mazes one after the other: each shows a new cue on arrival, which is \
+                          the side to turn to at its end.",
+            parameters: vec![
+                Parameter::integer(
+                    "corridor_length",
+                    "Steps from a corridor's start to its junction.",
+                    1,
+                    i64::from(MAX_LENGTH),
+                    Some(5),
+                ),
+                Parameter::integer(
+                    "num_corridors",
+                    "Corridors of an episode.",
+                    1,
+                    i64::from(MAX_CORRIDORS),
+                    Some(10),
+                ),
+            ],
+            remember: "one bit for `corridor_length` observations, `num_corridors` times: each new \
+                       one replaces the last",
+            source: "this project, after the T-mazes of Bakker (2001) and Ni et al. \
+                     (arXiv:2307.03864)",
+        }
+    }
+
+    fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
+        Ok(EndlessTMaze {
+            corridor_length: required("corridor_length", arguments.natural("corridor_length")?)?,
+            num_corridors: required("num_corridors", arguments.natural("num_corridors")?)?,
+            is_cue_up: false,
+            x: 0,
+            corridors_left: 0,
+            remaining: 0,
+        })
+    }
+
+    fn observation_space(&self) -> Space {
+        Space::Box {
+            shape: vec![2],
+            dtype: Dtype::Float32,
+            low: Bound::Each(vec![0.0, -1.0]),
+            high: Bound::All(1.0),
+        }
+    }
+
+    fn action_space(&self) -> Space {
+        Space::Discrete { n: 4, start: 0 }
+    }
+
+    fn reward_range(&self) -> [f64; 2] {
+        [-self.most(), self.most()]
+    }
+
+    fn returns(&self) -> Returns {
+        Returns {
+            random: Some(0.0),
+            memoryless: Some(0.0),
+            best: Some(1.0),
+            oracle: Some(1.0),
+            note: String::new(),
+        }
+    }
+
+    /// Draws the first cue.
+    fn reset(&mut self, draws: &mut impl Draws, observation: &mut [f32]) {
+        self.corridors_left = self.num_corridors;
+        self.remaining = self.limit();
+        self.arrive(draws, observation);
+    }
+
+    /// Draws the next cue after a turn that is not the last.
+    #[inline]
+    fn step(
+        &mut self,
+        action: &[i64],
+        draws: &mut impl Draws,
+        observation: &mut [f32],
+    ) -> Transition {
+        self.remaining -= 1;
+        let is_at_junction = self.x == self.corridor_length;
+        let mut reward = 0.0;
+        match action[0] {
+            turn @ (1 | 3) if is_at_junction => {
+                let is_right = (turn == 1) == self.is_cue_up;
+                reward = if is_right { self.most() } else { -self.most() };
+                self.corridors_left -= 1;
+                if self.corridors_left > 0 {
+                    self.arrive(draws, observation);
+                    return Transition::until(reward, false, self.remaining == 0);
+                }
+            }
+            0 if !is_at_junction => self.x += 1,
+            2 => self.x = self.x.saturating_sub(1),
+            _ => {}
+        }
+        let is_over = self.corridors_left == 0;
+        let is_at_junction = self.x == self.corridor_length && !is_over;
+        observation.copy_from_slice(&[f32::from(u8::from(is_at_junction)), 0.0]);
+        let truncated = self.remaining == 0 && !is_over;
+        if is_over {
+            self.remaining = 0;
+        }
+        Transition::until(reward, is_over, truncated)
+    }
+
+    fn oracle(&self) -> Vec<i64> {
+        let turn = if self.is_cue_up { 1 } else { 3 };
+        let is_at_junction = self.x == self.corridor_length;
+        vec![if is_at_junction { turn } else { 0 }]
+    }
+
+    fn validate(&self) -> Result<(), String> {
+        let is_good = (1..=MAX_LENGTH).contains(&self.corridor_length)
+            && (1..=MAX_CORRIDORS).contains(&self.num_corridors)
+            && self.x <= self.corridor_length
+            && self.corridors_left <= self.num_corridors
+            && self.remaining <= self.limit()
+            && (self.remaining == 0 || self.corridors_left > 0);
+        match is_good {
+            true => Ok(()),
+            false => Err(format!("no episode leads to {self:?}")),
+        }
+    }
+
+    fn is_running(&self) -> bool {
+        self.remaining > 0
+    }
+
+    /// `{"cues": [±1 for each corridor entered]}`.
+    fn script(&self, latent: &Value) -> Result<Vec<Draw>, String> {
+        #[derive(Deserialize)]
+        struct Latent {
+            cues: Vec<i64>,
+        }
+        let Latent { cues } = parse(latent)?;
+        ensure(cues.iter().all(|cue| cue.abs() == 1), || {
+            format!("{cues:?} as cues")
+        })?;
+        Ok(cues.into_iter().map(|cue| Draw::Bit(cue == 1)).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::environments::Script;
+    use crate::environments::check::{arguments, check_environment};
+    use serde_json::json;
+
+    fn maze(kwargs: Value) -> EndlessTMaze {
+        EndlessTMaze::new(&arguments::<EndlessTMaze>(kwargs)).unwrap()
+    }
+
+    #[test]
+    fn keeps_the_contract() {
+        for kwargs in [
+            json!({}),
+            json!({"corridor_length": 1, "num_corridors": 1}),
+            json!({"corridor_length": 3, "num_corridors": 2}),
+        ] {
+            check_environment::<EndlessTMaze>(kwargs);
+        }
+    }
+
+    #[test]
+    fn each_cue_counts_for_its_own_corridor() {
+        let mut maze = maze(json!({"corridor_length": 1, "num_corridors": 2}));
+        let mut draws = Script::new(maze.script(&json!({"cues": [1, -1]})).unwrap());
+        let mut observation = [9.0; 2];
+        maze.reset(&mut draws, &mut observation);
+        assert_eq!(observation, [0.0, 1.0]);
+        for (action, seen, transition) in [
+            (0, [1.0, 0.0], Transition::going_on(0.0)),
+            (1, [0.0, -1.0], Transition::going_on(0.5)),
+            (0, [1.0, 0.0], Transition::going_on(0.0)),
+            (1, [0.0, 0.0], Transition::terminal(-0.5)),
+        ] {
+            assert_eq!(
+                maze.step(&[action], &mut draws, &mut observation),
+                transition
+            );
+            assert_eq!(observation, seen);
+        }
+        draws.finish().unwrap();
+    }
+
+    #[test]
+    fn a_cue_is_shown_once_and_time_runs_out() {
+        let mut maze = maze(json!({"corridor_length": 2, "num_corridors": 1}));
+        let mut draws = Script::new(vec![Draw::Bit(true)]);
+        let mut observation = [9.0; 2];
+        maze.reset(&mut draws, &mut observation);
+        maze.step(&[0], &mut draws, &mut observation);
+        maze.step(&[2], &mut draws, &mut observation);
+        assert_eq!(observation, [0.0, 0.0]);
+        let last = maze.step(&[1], &mut draws, &mut observation);
+        assert_eq!(last, Transition::until(0.0, false, true));
+    }
+}

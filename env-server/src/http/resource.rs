@@ -1,0 +1,224 @@
+//! What single and vector environments have in common: routes on one that is there.
+//!
+//! The two differ in paths and names only, so one macro writes both; utoipa wants these as
+//! literals.
+
+/// Handlers of the routes that both kinds of environment have, in the module it is called in.
+macro_rules! resource_routes {
+    (
+        kind: $kind:expr, tag: $tag:literal, description: $description:ty,
+        item: $item:literal ($get:literal, $close:literal),
+        lease: $lease_path:literal ($lease:literal),
+        snapshot: $snapshot_path:literal ($snapshot:literal),
+        restore: $restore_path:literal ($restore:literal),
+        fork: $fork_path:literal ($fork:literal),
+        trajectory: $trajectory_path:literal ($trajectory:literal),
+        render: $render_path:literal ($render:literal),
+    ) => {
+        /// Describe an environment
+        ///
+        /// Looking does not renew its lease.
+        #[utoipa::path(
+            get, path = $item, operation_id = $get, tag = $tag,
+            params(("env_id" = String, Path, description = "Id of the environment")),
+            responses(
+                (status = 200, description = "The environment as it is now", content(
+                    ($description = "application/json"), ($description = "application/vnd.msgpack"))),
+                ReadProblems,
+            ),
+        )]
+        pub(super) async fn get(
+            State(app): State<SharedApp>,
+            caller: Caller,
+            Path(env_id): Path<String>,
+            Accept(reply): Accept,
+        ) -> Result<Response, Failure> {
+            let session = app.store.get($kind, &env_id, caller.owner())?;
+            Ok(encoded(reply, &session.describe()?))
+        }
+
+        /// Close an environment
+        ///
+        /// An operation under way is finished first. Closing it again is no error, as long as the
+        /// server remembers it.
+        #[utoipa::path(
+            delete, path = $item, operation_id = $close, tag = $tag,
+            params(("env_id" = String, Path, description = "Id of the environment")),
+            responses(
+                (status = 204, description = "Closed, now or before"),
+                (status = 404, description = "unknown-env", body = Problem, content_type = "application/problem+json"),
+                (status = 503, description = "storage-failed, with Retry-After", body = Problem, content_type = "application/problem+json"),
+            ),
+        )]
+        pub(super) async fn close(
+            State(app): State<SharedApp>,
+            caller: Caller,
+            Path(env_id): Path<String>,
+        ) -> Result<StatusCode, Failure> {
+            app.close($kind, &env_id, caller.owner()).await
+        }
+
+        /// Renew a lease
+        ///
+        /// Every operation does so as well. An empty body keeps the time to live.
+        #[utoipa::path(
+            post, path = $lease_path, operation_id = $lease, tag = $tag,
+            params(("env_id" = String, Path, description = "Id of the environment")),
+            request_body(content(
+                (LeaseRequest = "application/json", example = json!({"ttl_s": 600})),
+                (LeaseRequest = "application/vnd.msgpack"))),
+            responses(
+                (status = 200, description = "Renewed", content(
+                    (LeaseReply = "application/json", example = json!({"ttl_s": 600, "expires_in_s": 600})),
+                    (LeaseReply = "application/vnd.msgpack"))),
+                OperationProblems,
+            ),
+        )]
+        pub(super) async fn lease(
+            State(app): State<SharedApp>,
+            caller: Caller,
+            Path(env_id): Path<String>,
+            Call { body, reply }: Call<LeaseRequest>,
+        ) -> Result<Response, Failure> {
+            let session = app.store.get($kind, &env_id, caller.owner())?;
+            let (renewed, written) = app.store.renew(&session, body)?;
+            app.store.keeper().safe(written).await?;
+            Ok(encoded(reply, &renewed))
+        }
+
+        /// Take the whole state out
+        ///
+        /// Restored here or on another server, it goes on bit for bit, random draws included.
+        #[utoipa::path(
+            get, path = $snapshot_path, operation_id = $snapshot, tag = $tag,
+            params(("env_id" = String, Path, description = "Id of the environment")),
+            responses(
+                (status = 200, description = "The state", content(
+                    (Snapshot = "application/json"), (Snapshot = "application/vnd.msgpack"))),
+                ReadProblems,
+            ),
+        )]
+        pub(super) async fn snapshot(
+            State(app): State<SharedApp>,
+            caller: Caller,
+            Path(env_id): Path<String>,
+            Accept(reply): Accept,
+        ) -> Result<Response, Failure> {
+            let session = app.store.get($kind, &env_id, caller.owner())?;
+            Ok(encoded(reply, &session.snapshot()?))
+        }
+
+        /// Put a state back
+        ///
+        /// The environment must have been created with the same spec, kwargs, lanes and autoreset
+        /// mode. It is an operation with a `seq` like any other.
+        #[utoipa::path(
+            post, path = $restore_path, operation_id = $restore, tag = $tag,
+            params(("env_id" = String, Path, description = "Id of the environment")),
+            request_body(content(
+                (RestoreRequest = "application/json"), (RestoreRequest = "application/vnd.msgpack"))),
+            responses(
+                (status = 200, description = "It is back", content(
+                    (RestoreReply = "application/json", example = json!({"seq": 3})),
+                    (RestoreReply = "application/vnd.msgpack")),
+                    headers(("Idempotency-Replayed" = String, description = "`true` on a stored reply"))),
+                OperationProblems,
+            ),
+        )]
+        pub(super) async fn restore(
+            State(app): State<SharedApp>,
+            caller: Caller,
+            Path(env_id): Path<String>,
+            Call { body, reply }: Call<RestoreRequest>,
+        ) -> Result<Response, Failure> {
+            let session = app.store.get($kind, &env_id, caller.owner())?;
+            let operation = Operation::Restore(Box::new(body.snapshot));
+            app.operate(&session, body.seq, operation, reply).await
+        }
+
+        /// Branch off another environment
+        ///
+        /// It has the same spec and arguments and goes on from the same state, random draws
+        /// included. For the environment it is branched from, this is an operation with a `seq`
+        /// like any other.
+        #[utoipa::path(
+            post, path = $fork_path, operation_id = $fork, tag = $tag,
+            params(("env_id" = String, Path, description = "Id of the environment to branch from")),
+            request_body(content(
+                (ForkRequest = "application/json", example = json!({"seq": 3, "env_id": "what-if"})),
+                (ForkRequest = "application/vnd.msgpack"))),
+            responses(
+                (status = 201, description = "The branch is there", content(
+                    (ForkReply = "application/json", example = json!({"env_id": "what-if", "seq": 4})),
+                    (ForkReply = "application/vnd.msgpack")),
+                    headers(
+                        ("Location" = String, description = "Path of the branch"),
+                        ("Idempotency-Replayed" = String, description = "`true` on a stored reply"))),
+                (status = 429, description = "quota-exceeded, with Retry-After", body = Problem, content_type = "application/problem+json"),
+                OperationProblems,
+            ),
+        )]
+        pub(super) async fn fork(
+            State(app): State<SharedApp>,
+            caller: Caller,
+            Path(env_id): Path<String>,
+            Call { body, reply }: Call<ForkRequest>,
+        ) -> Result<Response, Failure> {
+            let session = app.store.get($kind, &env_id, caller.owner())?;
+            app.fork(&session, body, caller.owner(), reply).await
+        }
+
+        /// See what was played
+        ///
+        /// A page holds operations and replies in order, and the state before the first of them,
+        /// so that `env-server replay` can play and compare it. The server keeps the latest
+        /// operations, as many as fit into `--trajectory-bytes`.
+        #[utoipa::path(
+            get, path = $trajectory_path, operation_id = $trajectory, tag = $tag,
+            params(("env_id" = String, Path, description = "Id of the environment"), TrajectoryPage),
+            responses(
+                (status = 200, description = "A page", content(
+                    (Trajectory = "application/json"), (Trajectory = "application/vnd.msgpack"))),
+                (status = 400, description = "malformed-request", body = Problem, content_type = "application/problem+json"),
+                ReadProblems,
+            ),
+        )]
+        pub(super) async fn trajectory(
+            State(app): State<SharedApp>,
+            caller: Caller,
+            Path(env_id): Path<String>,
+            page: TrajectoryPage,
+            Accept(reply): Accept,
+        ) -> Result<Response, Failure> {
+            let session = app.store.get($kind, &env_id, caller.owner())?;
+            page.of(session, reply).await
+        }
+
+        /// See an environment
+        ///
+        /// A picture of its present state, for people: it also shows what the agent is not shown.
+        /// Of a vector environment it shows the first sixteen lanes, or the one asked for.
+        #[utoipa::path(
+            get, path = $render_path, operation_id = $render, tag = $tag,
+            params(("env_id" = String, Path, description = "Id of the environment"), RenderQuery),
+            responses(
+                (status = 200, description = "The picture", content(
+                    (String = "text/plain"), (Vec<u8> = "image/png"))),
+                (status = 400, description = "malformed-request", body = Problem, content_type = "application/problem+json"),
+                ReadProblems,
+            ),
+        )]
+        pub(super) async fn render(
+            State(app): State<SharedApp>,
+            caller: Caller,
+            Path(env_id): Path<String>,
+            query: RenderQuery,
+            headers: HeaderMap,
+        ) -> Result<Response, Failure> {
+            let session = app.store.get($kind, &env_id, caller.owner())?;
+            query.of(&session, &headers)
+        }
+    };
+}
+
+pub(super) use resource_routes;

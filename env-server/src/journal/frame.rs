@@ -1,0 +1,328 @@
+//! The bytes of a segment: its header, and the frames that follow it.
+//!
+//! All numbers are little-endian. A segment's header, 56 bytes:
+//!
+//! | offset | bytes | what |
+//! |---|---|---|
+//! | 0 | 8 | magic `SMRLJRNL` |
+//! | 8 | 4 | version of the format |
+//! | 12 | 4 | CRC-32C of everything else in the header; at this place in every version |
+//! | 16 | 4 | the journal's random id |
+//! | 20 | 4 | zero |
+//! | 24 | 8 | the segment's number |
+//! | 32 | 8 | number of the first segment that still counts |
+//! | 40 | 8 | bytes that the last compaction left |
+//! | 48 | 8 | sequence number of the segment's first frame |
+//!
+//! A frame: a header of 52 bytes, then its body. The header has a checksum of its own, so that a damaged body can be
+//! stepped over with its key known. It names the frame before it, so that the key of one whose header is damaged
+//! is known too. It repeats the journal's id, which no client ever sees, so that nobody can plant a frame inside a payload.
+//!
+//! | offset | bytes | what |
+//! |---|---|---|
+//! | 0 | 4 | magic `F5 4A 0D 31` |
+//! | 4 | 4 | CRC-32C of the rest of the header |
+//! | 8 | 4 | bytes of the body |
+//! | 12 | 4 | CRC-32C of the body |
+//! | 16 | 4 | the journal's id |
+//! | 20 | 2 | records in this frame, at least 1 |
+//! | 22 | 2 | records in the frame before; 0 in a journal's first |
+//! | 24 | 8 | sequence number, counting frames from 1 |
+//! | 32 | 8 | key of the first record |
+//! | 40 | 8 | key of the first record of the frame before |
+//! | 48 | 4 | how many frames before this one were not yet durable when it was written |
+//!
+//! The body of one record is its payload. The body of several is a directory (for each its key, 8 bytes, and its length,
+//! 4), the directory's CRC-32C, and the payloads.
+
+use super::{JournalError, Key};
+
+/// The version this build writes, and the newest it reads.
+pub(super) const VERSION: u32 = 1;
+/// Bytes of a segment's header.
+pub(super) const SEGMENT_HEADER_LEN: usize = 56;
+/// Bytes of a frame's header.
+pub(super) const HEADER_LEN: usize = 52;
+/// The largest frame, header included.
+pub(super) const MAX_FRAME_LEN: usize = 64 << 20;
+/// First bytes of every frame; the first is no ASCII, so that text never looks like one.
+pub(super) const MAGIC: [u8; 4] = [0xf5, 0x4a, 0x0d, 0x31];
+
+const SEGMENT_MAGIC: [u8; 8] = *b"SMRLJRNL";
+const ENTRY_LEN: usize = 12;
+const CRC_LEN: usize = 4;
+
+/// A frame by its place and keys, as the frame after it remembers it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Link {
+    /// Sequence number; 0 stands before the first frame.
+    pub seq: u64,
+    pub key: Key,
+    pub num_records: u16,
+}
+
+/// What a segment says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SegmentHeader {
+    pub journal: u32,
+    pub number: u64,
+    pub first: u64,
+    pub rewritten: u64,
+    pub next_seq: u64,
+}
+
+/// What the start of a file turned out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Start {
+    Intact(SegmentHeader),
+    /// Written by a later version of this program.
+    Newer(u32),
+    /// Too short, or nothing but zeros: it was being created.
+    Torn,
+    Damaged,
+}
+
+impl SegmentHeader {
+    pub fn encode(&self) -> [u8; SEGMENT_HEADER_LEN] {
+        let mut bytes = [0; SEGMENT_HEADER_LEN];
+        bytes[..8].copy_from_slice(&SEGMENT_MAGIC);
+        bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        bytes[16..20].copy_from_slice(&self.journal.to_le_bytes());
+        bytes[24..32].copy_from_slice(&self.number.to_le_bytes());
+        bytes[32..40].copy_from_slice(&self.first.to_le_bytes());
+        bytes[40..48].copy_from_slice(&self.rewritten.to_le_bytes());
+        bytes[48..].copy_from_slice(&self.next_seq.to_le_bytes());
+        let checksum = segment_checksum(&bytes);
+        bytes[12..16].copy_from_slice(&checksum.to_le_bytes());
+        bytes
+    }
+
+    pub fn decode(bytes: &[u8]) -> Start {
+        let Some(bytes) = bytes.first_chunk::<SEGMENT_HEADER_LEN>() else {
+            return Start::Torn;
+        };
+        if bytes.iter().all(|byte| *byte == 0) {
+            return Start::Torn;
+        }
+        if bytes[..8] != SEGMENT_MAGIC || segment_checksum(bytes) != u32_at(bytes, 12) {
+            return Start::Damaged;
+        }
+        let version = u32_at(bytes, 8);
+        if version > VERSION {
+            return Start::Newer(version);
+        }
+        let header = SegmentHeader {
+            journal: u32_at(bytes, 16),
+            number: u64_at(bytes, 24),
+            first: u64_at(bytes, 32),
+            rewritten: u64_at(bytes, 40),
+            next_seq: u64_at(bytes, 48),
+        };
+        let is_sound = header.first <= header.number && (1..u64::MAX).contains(&header.next_seq);
+        match is_sound {
+            true => Start::Intact(header),
+            false => Start::Damaged,
+        }
+    }
+}
+
+fn segment_checksum(bytes: &[u8; SEGMENT_HEADER_LEN]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(&bytes[..12]), &bytes[16..])
+}
+
+/// A frame's header whose checksum held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Header {
+    pub journal: u32,
+    pub body_len: u32,
+    pub body_checksum: u32,
+    /// This frame.
+    pub link: Link,
+    /// Key and number of records of the frame before.
+    pub previous_key: Key,
+    pub previous_num_records: u16,
+    /// Frames before this one that were not yet durable.
+    pub num_unsettled: u32,
+}
+
+impl Header {
+    fn encode(&self) -> [u8; HEADER_LEN] {
+        let mut bytes = [0; HEADER_LEN];
+        bytes[..4].copy_from_slice(&MAGIC);
+        bytes[8..12].copy_from_slice(&self.body_len.to_le_bytes());
+        bytes[12..16].copy_from_slice(&self.body_checksum.to_le_bytes());
+        bytes[16..20].copy_from_slice(&self.journal.to_le_bytes());
+        bytes[20..22].copy_from_slice(&self.link.num_records.to_le_bytes());
+        bytes[22..24].copy_from_slice(&self.previous_num_records.to_le_bytes());
+        bytes[24..32].copy_from_slice(&self.link.seq.to_le_bytes());
+        bytes[32..40].copy_from_slice(&self.link.key.to_le_bytes());
+        bytes[40..48].copy_from_slice(&self.previous_key.to_le_bytes());
+        bytes[48..].copy_from_slice(&self.num_unsettled.to_le_bytes());
+        let checksum = crc32c::crc32c(&bytes[8..]);
+        bytes[4..8].copy_from_slice(&checksum.to_le_bytes());
+        bytes
+    }
+
+    fn decode(bytes: &[u8; HEADER_LEN]) -> Option<Header> {
+        if bytes[..4] != MAGIC || crc32c::crc32c(&bytes[8..]) != u32_at(bytes, 4) {
+            return None;
+        }
+        let header = Header {
+            journal: u32_at(bytes, 16),
+            body_len: u32_at(bytes, 8),
+            body_checksum: u32_at(bytes, 12),
+            link: Link {
+                seq: u64_at(bytes, 24),
+                key: u64_at(bytes, 32),
+                num_records: u16_at(bytes, 20),
+            },
+            previous_key: u64_at(bytes, 40),
+            previous_num_records: u16_at(bytes, 22),
+            num_unsettled: u32_at(bytes, 48),
+        };
+        let is_sound = header.body_len as usize <= MAX_FRAME_LEN - HEADER_LEN
+            && header.link.num_records > 0
+            && (1..u64::MAX).contains(&header.link.seq);
+        is_sound.then_some(header)
+    }
+}
+
+/// A frame whose header is intact and whose body is there in full, intact or not.
+pub(super) struct Frame<'a> {
+    pub header: Header,
+    body: &'a [u8],
+}
+
+impl<'a> Frame<'a> {
+    /// The frame that `bytes` start with, if it belongs to `journal` (any, if that is unknown).
+    pub fn read(bytes: &'a [u8], journal: Option<u32>) -> Option<Frame<'a>> {
+        let header = Header::decode(bytes.first_chunk()?)?;
+        if journal.is_some_and(|journal| journal != header.journal) {
+            return None;
+        }
+        let body = bytes[HEADER_LEN..].get(..header.body_len as usize)?;
+        Some(Frame { header, body })
+    }
+
+    /// Bytes of the frame.
+    pub fn len(&self) -> usize {
+        HEADER_LEN + self.body.len()
+    }
+
+    /// Hands over the records and says how many; all or none. On damage: the keys that are known.
+    pub fn visit(&self, visit: &mut dyn FnMut(Key, &[u8])) -> Result<u64, Vec<Key>> {
+        let link = self.header.link;
+        let is_intact = crc32c::crc32c(self.body) == self.header.body_checksum;
+        if link.num_records == 1 {
+            if !is_intact {
+                return Err(vec![link.key]);
+            }
+            visit(link.key, self.body);
+            return Ok(1);
+        }
+        let Some((directory, payloads)) = self.directory() else {
+            return Err(vec![link.key]);
+        };
+        let entries = || {
+            directory
+                .chunks_exact(ENTRY_LEN)
+                .map(|entry| (u64_at(entry, 0), u32_at(entry, 8) as usize))
+        };
+        let num_bytes: usize = entries().map(|(_, len)| len).sum();
+        if !is_intact || num_bytes != payloads.len() {
+            return Err(entries().map(|(key, _)| key).collect());
+        }
+        let mut rest = payloads;
+        for (key, len) in entries() {
+            let (payload, after) = rest.split_at(len);
+            visit(key, payload);
+            rest = after;
+        }
+        Ok(u64::from(link.num_records))
+    }
+
+    /// The directory and what follows it, if the directory is intact.
+    fn directory(&self) -> Option<(&'a [u8], &'a [u8])> {
+        let len = usize::from(self.header.link.num_records) * ENTRY_LEN;
+        let (directory, rest) = self.body.split_at_checked(len)?;
+        let (checksum, payloads) = rest.split_at_checked(CRC_LEN)?;
+        (crc32c::crc32c(directory) == u32_at(checksum, 0)).then_some((directory, payloads))
+    }
+}
+
+/// Bytes of the frame that would hold `records`.
+///
+/// # Errors
+/// [`JournalError::FrameSize`] if there is no record, if there are more than 65,535, or the frame would exceed 64 MiB.
+pub(super) fn len_of(records: &[(Key, &[u8])]) -> Result<usize, JournalError> {
+    let directory = match records.len() {
+        1 => 0,
+        len => len * ENTRY_LEN + CRC_LEN,
+    };
+    let payloads: usize = records.iter().map(|(_, payload)| payload.len()).sum();
+    let len = HEADER_LEN + directory + payloads;
+    if u16::try_from(records.len()).is_ok_and(|len| len > 0) && len <= MAX_FRAME_LEN {
+        return Ok(len);
+    }
+    Err(JournalError::FrameSize {
+        records: records.len(),
+        bytes: len,
+    })
+}
+
+/// Writes the frame after `previous` over `buffer` and returns its link.
+///
+/// `records` must have passed [`len_of`].
+pub(super) fn encode(
+    buffer: &mut Vec<u8>,
+    journal: u32,
+    previous: Link,
+    num_unsettled: u64,
+    records: &[(Key, &[u8])],
+) -> Link {
+    buffer.clear();
+    buffer.resize(HEADER_LEN, 0);
+    if records.len() > 1 {
+        for (key, payload) in records {
+            buffer.extend_from_slice(&key.to_le_bytes());
+            buffer.extend_from_slice(&(payload.len() as u32).to_le_bytes());
+        }
+        let checksum = crc32c::crc32c(&buffer[HEADER_LEN..]);
+        buffer.extend_from_slice(&checksum.to_le_bytes());
+    }
+    for (_, payload) in records {
+        buffer.extend_from_slice(payload);
+    }
+    let body = &buffer[HEADER_LEN..];
+    let header = Header {
+        journal,
+        body_len: body.len() as u32,
+        body_checksum: crc32c::crc32c(body),
+        link: Link {
+            seq: previous.seq + 1,
+            key: records[0].0,
+            num_records: records.len() as u16,
+        },
+        previous_key: previous.key,
+        previous_num_records: previous.num_records,
+        num_unsettled: u32::try_from(num_unsettled).unwrap_or(u32::MAX),
+    };
+    buffer[..HEADER_LEN].copy_from_slice(&header.encode());
+    header.link
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> u16 {
+    u16::from_le_bytes([bytes[at], bytes[at + 1]])
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    let mut number = [0; 4];
+    number.copy_from_slice(&bytes[at..at + 4]);
+    u32::from_le_bytes(number)
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    let mut number = [0; 8];
+    number.copy_from_slice(&bytes[at..at + 8]);
+    u64::from_le_bytes(number)
+}

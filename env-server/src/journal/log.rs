@@ -1,0 +1,262 @@
+//! What all users of a journal share: the writer under its lock, what is durable, and whether all is well.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use tokio::sync::watch;
+
+use super::compaction::CompactionToken;
+use super::frame;
+use super::storage::LogFile;
+use super::writer::{Tally, WriteError, Writer};
+use super::{Durability, JournalConfig, JournalError, JournalStats, Key, Position};
+
+/// How far the journal is on the disk.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Settled {
+    /// The last frame.
+    pub seq: u64,
+    pub tally: Tally,
+    /// No more will come: the journal is poisoned.
+    pub is_final: bool,
+}
+
+pub(super) struct Log {
+    pub config: JournalConfig,
+    pub writer: Mutex<Writer>,
+    pub settled: watch::Sender<Settled>,
+    poison: OnceLock<Arc<str>>,
+    /// Bytes of all segments.
+    pub num_bytes: AtomicU64,
+    /// Bytes of all segments at which a compaction is due.
+    pub compact_at: AtomicU64,
+    pub is_compacting: AtomicBool,
+    pub num_syncs: AtomicU64,
+    pub num_compactions: AtomicU64,
+}
+
+impl Log {
+    pub fn new(config: JournalConfig, writer: Writer, compact_at: u64) -> Log {
+        let settled = Settled {
+            seq: writer.link.seq,
+            ..Settled::default()
+        };
+        Log {
+            config,
+            num_bytes: AtomicU64::new(writer.segments.values().sum()),
+            compact_at: AtomicU64::new(compact_at),
+            settled: watch::Sender::new(settled),
+            writer: Mutex::new(writer),
+            poison: OnceLock::new(),
+            is_compacting: AtomicBool::new(false),
+            num_syncs: AtomicU64::new(0),
+            num_compactions: AtomicU64::new(0),
+        }
+    }
+
+    /// The writer, if the journal still takes records.
+    pub fn lock(&self) -> Result<MutexGuard<'_, Writer>, JournalError> {
+        let writer = self
+            .writer
+            .lock()
+            .map_err(|_| self.poison("a thread panicked while appending"))?;
+        if let Some(reason) = self.poison.get() {
+            return Err(JournalError::Poisoned(Arc::clone(reason)));
+        }
+        match writer.is_closed {
+            true => Err(JournalError::Closed),
+            false => Ok(writer),
+        }
+    }
+
+    /// Ends the journal: every later append fails, and so does every wait for what is not durable yet.
+    pub fn poison(&self, reason: impl ToString) -> JournalError {
+        let reason = self.poison.get_or_init(|| reason.to_string().into());
+        self.settled.send_modify(|settled| settled.is_final = true);
+        JournalError::Poisoned(Arc::clone(reason))
+    }
+
+    /// Why the journal takes no more records, if it was poisoned.
+    pub fn poisoned(&self) -> Option<Arc<str>> {
+        self.poison.get().cloned()
+    }
+
+    /// Appends one frame.
+    pub fn append(&self, records: &[(Key, &[u8])]) -> Result<Position, JournalError> {
+        let len = frame::len_of(records)? as u64;
+        let mut writer = self.lock()?;
+        if !writer.is_empty() && writer.len() + len > self.config.segment_bytes {
+            self.roll(&mut writer)?;
+        }
+        let num_unsettled = match self.config.durability {
+            Durability::Process => 0,
+            Durability::Disk => writer.link.seq - self.settled.borrow().seq,
+        };
+        match writer.append(num_unsettled, records) {
+            Ok(()) => {}
+            Err(WriteError::Undone(error)) => {
+                let path = writer.folder.segment_path(writer.header.number);
+                return Err(JournalError::io("append to", &path, error));
+            }
+            Err(WriteError::Stuck(error)) => {
+                return Err(self.poison(format_args!(
+                    "an append failed and could not be undone: {error}"
+                )));
+            }
+        }
+        self.num_bytes.fetch_add(len, Ordering::Relaxed);
+        if let Some(wake) = &writer.wake {
+            // Full: the thread was woken already and has yet to look.
+            let _ = wake.try_send(());
+        }
+        Ok(Position(writer.link.seq))
+    }
+
+    /// Starts a new segment that continues the journal as it is.
+    pub fn roll(&self, writer: &mut Writer) -> Result<(), JournalError> {
+        // Otherwise a power cut could leave a torn tail with another segment behind it.
+        if self.config.durability == Durability::Disk {
+            self.sync_file(&*writer.file)?;
+            self.settle(writer.link.seq, writer.appended);
+        }
+        let (first, rewritten) = (writer.header.first, writer.header.rewritten);
+        let full = self.roll_to(writer, first, rewritten)?;
+        match self.config.durability {
+            // The header follows with the segment's first sync; its name must be on the disk too.
+            Durability::Disk => self.sync_folder(writer)?,
+            Durability::Process if self.is_compacting.load(Ordering::Relaxed) => {
+                writer.unsynced.push(full);
+            }
+            Durability::Process => {}
+        }
+        Ok(())
+    }
+
+    /// Starts a new segment, counted, and returns the file before it.
+    pub fn roll_to(
+        &self,
+        writer: &mut Writer,
+        first: u64,
+        rewritten: u64,
+    ) -> Result<Arc<dyn LogFile>, JournalError> {
+        let full = writer.roll(first, rewritten)?;
+        self.num_bytes
+            .fetch_add(frame::SEGMENT_HEADER_LEN as u64, Ordering::Relaxed);
+        Ok(full)
+    }
+
+    /// Syncs a file. A failure is final: the kernel may have dropped the bytes it could not write, so that a second try
+    /// would succeed and mean nothing.
+    pub fn sync_file(&self, file: &dyn LogFile) -> Result<(), JournalError> {
+        self.num_syncs.fetch_add(1, Ordering::Relaxed);
+        file.sync()
+            .map_err(|error| self.poison(format_args!("syncing a segment failed: {error}")))
+    }
+
+    /// Syncs the folder; a failure is final, as with a file.
+    pub fn sync_folder(&self, writer: &Writer) -> Result<(), JournalError> {
+        writer.folder.sync().map_err(|error| self.poison(error))
+    }
+
+    /// Tells waiters that everything up to a frame is durable.
+    pub fn settle(&self, seq: u64, tally: Tally) {
+        self.settled.send_if_modified(|settled| {
+            let is_news = seq > settled.seq && !settled.is_final;
+            if is_news {
+                settled.seq = seq;
+                settled.tally = tally;
+            }
+            is_news
+        });
+    }
+
+    /// The thread that syncs: one sync at a time covers every frame appended before it, so that whoever appends while
+    /// one is under way shares the next.
+    pub fn sync_when_woken(&self, wake: &Receiver<()>) {
+        while wake.recv().is_ok() {
+            let Ok(writer) = self.lock() else { continue };
+            let (file, seq, tally) = (Arc::clone(&writer.file), writer.link.seq, writer.appended);
+            drop(writer);
+            if seq > self.settled.borrow().seq && self.sync_file(&*file).is_ok() {
+                self.settle(seq, tally);
+            }
+        }
+    }
+
+    /// Completes when everything up to `position` is durable.
+    pub async fn durable(&self, position: Position) -> Result<(), JournalError> {
+        let mut settled = self.settled.subscribe();
+        let is_over = |settled: &Settled| settled.seq >= position.0 || settled.is_final;
+        // The sender lives in `self`, so that waiting cannot fail.
+        let reached = settled.wait_for(is_over).await.map(|settled| settled.seq);
+        match reached {
+            Ok(seq) if seq >= position.0 => Ok(()),
+            _ => Err(match self.poisoned() {
+                Some(reason) => JournalError::Poisoned(reason),
+                None => JournalError::Closed,
+            }),
+        }
+    }
+
+    pub fn stats(&self) -> JournalStats {
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let settled = match self.config.durability {
+            Durability::Process => writer.appended,
+            Durability::Disk => self.settled.borrow().tally,
+        };
+        JournalStats {
+            bytes: writer.segments.values().sum(),
+            segments: writer.segments.len() as u64,
+            appended_records: writer.appended.records,
+            appended_bytes: writer.appended.bytes,
+            lag_records: writer.appended.records - settled.records,
+            lag_bytes: writer.appended.bytes - settled.bytes,
+            syncs: self.num_syncs.load(Ordering::Relaxed),
+            compactions: self.num_compactions.load(Ordering::Relaxed),
+            is_poisoned: self.poison.get().is_some(),
+        }
+    }
+
+    /// Takes no more records and syncs what there is.
+    pub fn close(&self) -> Result<(), JournalError> {
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        if std::mem::replace(&mut writer.is_closed, true) {
+            return Ok(());
+        }
+        writer.wake = None;
+        if let Some(reason) = self.poisoned() {
+            return Err(JournalError::Poisoned(reason));
+        }
+        for file in writer.unsynced.drain(..) {
+            self.sync_file(&*file)?;
+        }
+        self.sync_file(&*writer.file)?;
+        self.settle(writer.link.seq, writer.appended);
+        Ok(())
+    }
+
+    /// Begins a compaction if one is due.
+    pub fn begin_compaction(self: &Arc<Self>) -> Result<Option<CompactionToken>, JournalError> {
+        if !self.is_compaction_due() {
+            return Ok(None);
+        }
+        let mut writer = self.lock()?;
+        if self.is_compacting.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        if !writer.is_empty() {
+            self.roll(&mut writer)?;
+        }
+        writer.unsynced.clear();
+        self.is_compacting.store(true, Ordering::Relaxed);
+        Ok(Some(CompactionToken::new(self, writer.header.number)))
+    }
+
+    /// Whether it is time to rewrite everything.
+    pub fn is_compaction_due(&self) -> bool {
+        let num_bytes = self.num_bytes.load(Ordering::Relaxed);
+        num_bytes >= self.compact_at.load(Ordering::Relaxed)
+            && !self.is_compacting.load(Ordering::Relaxed)
+    }
+}

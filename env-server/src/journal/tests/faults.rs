@@ -1,0 +1,321 @@
+//! A disk that fails, and syncing.
+
+use std::io::{self, ErrorKind};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::super::storage::{FileSystem, LogFile, Storage};
+use super::super::{Durability, Journal, JournalConfig, JournalError, Position};
+use super::{config, open, record, segments};
+
+/// A disk, and what is wrong with it.
+#[derive(Default)]
+struct Disk {
+    /// Bytes it still takes; `None`: any number.
+    free: Mutex<Option<usize>>,
+    interrupts: AtomicBool,
+    writes_bytes_one_by_one: AtomicBool,
+    cannot_truncate: AtomicBool,
+    cannot_sync: AtomicBool,
+    num_syncs: AtomicUsize,
+    /// Syncs wait while this is set.
+    is_slow: Mutex<bool>,
+    is_fast: Condvar,
+}
+
+#[derive(Clone)]
+struct Faulty(Arc<Disk>);
+struct FaultyFile(Arc<dyn LogFile>, Arc<Disk>);
+
+impl Disk {
+    fn slow(&self, is_slow: bool) {
+        *self.is_slow.lock().unwrap() = is_slow;
+        self.is_fast.notify_all();
+    }
+
+    fn fill_up(&self, free: usize) {
+        *self.free.lock().unwrap() = Some(free);
+    }
+}
+
+impl Storage for Faulty {
+    fn open(&self, path: &Path, empty: bool) -> io::Result<Arc<dyn LogFile>> {
+        let file = FileSystem.open(path, empty)?;
+        Ok(Arc::new(FaultyFile(file, Arc::clone(&self.0))))
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        FileSystem.remove(path)
+    }
+
+    fn sync_folder(&self, path: &Path) -> io::Result<()> {
+        FileSystem.sync_folder(path)
+    }
+}
+
+impl LogFile for FaultyFile {
+    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        let disk = &self.1;
+        let is_interrupted = disk.interrupts.load(Ordering::Relaxed);
+        if is_interrupted
+            && disk
+                .num_syncs
+                .fetch_add(1, Ordering::Relaxed)
+                .is_multiple_of(2)
+        {
+            return Err(ErrorKind::Interrupted.into());
+        }
+        let mut len = bytes.len();
+        if disk.writes_bytes_one_by_one.load(Ordering::Relaxed) {
+            len = 1;
+        }
+        if let Some(free) = &mut *disk.free.lock().unwrap() {
+            len = len.min(*free);
+            if len == 0 {
+                return Err(ErrorKind::StorageFull.into());
+            }
+            *free -= len;
+        }
+        self.0.write(&bytes[..len])
+    }
+
+    fn truncate(&self, len: u64) -> io::Result<()> {
+        if self.1.cannot_truncate.load(Ordering::Relaxed) {
+            return Err(io::Error::other("truncating failed"));
+        }
+        self.0.truncate(len)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        let is_slow = self.1.is_slow.lock().unwrap();
+        drop(
+            self.1
+                .is_fast
+                .wait_while(is_slow, |is_slow| *is_slow)
+                .unwrap(),
+        );
+        self.1.num_syncs.fetch_add(1, Ordering::Relaxed);
+        if self.1.cannot_sync.load(Ordering::Relaxed) {
+            return Err(io::Error::other("syncing failed"));
+        }
+        self.0.sync()
+    }
+}
+
+fn open_faulty(dir: &Path, durability: Durability) -> (Journal, Arc<Disk>) {
+    let disk = Arc::new(Disk::default());
+    let config = JournalConfig {
+        durability,
+        ..config(dir, 300)
+    };
+    let faulty = Box::new(Faulty(Arc::clone(&disk)));
+    let (journal, _) = Journal::open_on(faulty, config, &mut |_, _| {}).unwrap();
+    (journal, disk)
+}
+
+fn set(fault: &AtomicBool) {
+    fault.store(true, Ordering::Relaxed);
+}
+
+#[test]
+fn interrupted_and_short_writes_are_gone_on_with() {
+    let folder = TempDir::new().unwrap();
+    let (journal, disk) = open_faulty(folder.path(), Durability::Process);
+    set(&disk.interrupts);
+    set(&disk.writes_bytes_one_by_one);
+    journal.append(&[(1, b"one")]).unwrap();
+    journal.append(&[(2, b"two"), (3, b"three")]).unwrap();
+    drop(journal);
+    let records = open(folder.path()).2;
+    assert_eq!(
+        records,
+        [record(1, "one"), record(2, "two"), record(3, "three")]
+    );
+}
+
+#[test]
+fn a_full_disk_changes_nothing() {
+    // However much of the frame, or of the next segment's header, still fits.
+    for free in 0..55 {
+        for num_before in [1, 4] {
+            let folder = TempDir::new().unwrap();
+            let (journal, disk) = open_faulty(folder.path(), Durability::Process);
+            for _ in 0..num_before {
+                journal.append(&[(1, b"one")]).unwrap();
+            }
+            let before = journal.stats();
+            disk.fill_up(free);
+            let error = journal.append(&[(2, b"two")]).unwrap_err();
+            assert!(matches!(error, JournalError::Io { .. }), "{error}");
+            assert_eq!(journal.stats(), before);
+            // Space is made, and all is well.
+            *disk.free.lock().unwrap() = None;
+            assert_eq!(
+                journal.append(&[(3, b"three")]).unwrap(),
+                Position(num_before + 1)
+            );
+            drop(journal);
+            let (_, recovered, mut records) = open(folder.path());
+            assert_eq!((recovered.torn_tail_bytes, recovered.corrupt.len()), (0, 0));
+            assert_eq!(records.pop(), Some(record(3, "three")));
+            assert_eq!(records, vec![record(1, "one"); num_before as usize]);
+        }
+    }
+}
+
+#[test]
+fn a_compaction_on_a_full_disk_changes_nothing() {
+    let folder = TempDir::new().unwrap();
+    let (journal, disk) = open_faulty(folder.path(), Durability::Process);
+    while !journal.is_compaction_due() {
+        journal.append(&[(1, b"one")]).unwrap();
+    }
+    let before = (journal.stats(), segments(folder.path()));
+    disk.fill_up(20);
+    assert!(matches!(
+        journal.begin_compaction(),
+        Err(JournalError::Io { .. })
+    ));
+    assert_eq!((journal.stats(), segments(folder.path())), before);
+    *disk.free.lock().unwrap() = None;
+    let token = journal.begin_compaction().unwrap().unwrap();
+    disk.fill_up(0);
+    // The segment that would say that the old ones are void cannot be created.
+    assert!(matches!(
+        journal.finish_compaction(token),
+        Err(JournalError::Io { .. })
+    ));
+    *disk.free.lock().unwrap() = None;
+    journal.append(&[(2, b"two")]).unwrap();
+    drop(journal);
+    let records = open(folder.path()).2;
+    assert_eq!(records.len() as u64, before.0.appended_records + 1);
+}
+
+#[test]
+fn a_failure_that_cannot_be_undone_ends_the_journal() {
+    let folder = TempDir::new().unwrap();
+    let (journal, disk) = open_faulty(folder.path(), Durability::Process);
+    journal.append(&[(1, b"one")]).unwrap();
+    disk.fill_up(10);
+    set(&disk.cannot_truncate);
+    for _ in 0..2 {
+        let error = journal.append(&[(2, b"two")]).unwrap_err();
+        assert!(matches!(error, JournalError::Poisoned(_)), "{error}");
+        *disk.free.lock().unwrap() = None;
+        disk.cannot_truncate.store(false, Ordering::Relaxed);
+    }
+    assert!(journal.stats().is_poisoned);
+    assert!(matches!(journal.close(), Err(JournalError::Poisoned(_))));
+    drop(journal);
+    let (_, recovered, records) = open(folder.path());
+    assert_eq!(records, [record(1, "one")]);
+    assert_eq!(recovered.torn_tail_bytes, 10);
+}
+
+#[tokio::test]
+async fn a_failed_sync_is_never_retried() {
+    let folder = TempDir::new().unwrap();
+    let (journal, disk) = open_faulty(folder.path(), Durability::Disk);
+    let durable = journal.append(&[(1, b"one")]).unwrap();
+    journal.durable(durable).await.unwrap();
+    set(&disk.cannot_sync);
+    let lost = journal.append(&[(2, b"two")]).unwrap();
+    let error = journal.durable(lost).await.unwrap_err();
+    assert!(matches!(error, JournalError::Poisoned(_)), "{error}");
+    // The disk recovers; the journal cannot know what it dropped.
+    disk.cannot_sync.store(false, Ordering::Relaxed);
+    assert!(matches!(
+        journal.append(&[(3, b"three")]),
+        Err(JournalError::Poisoned(_))
+    ));
+    assert!(matches!(
+        journal.durable(lost).await,
+        Err(JournalError::Poisoned(_))
+    ));
+    journal.durable(durable).await.unwrap();
+    assert!(matches!(journal.close(), Err(JournalError::Poisoned(_))));
+}
+
+#[tokio::test]
+async fn waiters_share_a_sync() {
+    let folder = TempDir::new().unwrap();
+    let (journal, disk) = open_faulty(folder.path(), Durability::Disk);
+    let journal = Arc::new(journal);
+    disk.slow(true);
+    let positions: Vec<Position> = (0..3)
+        .map(|key| journal.append(&[(key, b"x")]).unwrap())
+        .collect();
+    let waiters: Vec<_> = (0..100)
+        .map(|index| {
+            let (journal, position) = (Arc::clone(&journal), positions[index % 3]);
+            tokio::spawn(async move { journal.durable(position).await })
+        })
+        .collect();
+    // None completes before the disk has answered.
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert!(waiters.iter().all(|waiter| !waiter.is_finished()));
+    assert_eq!(journal.stats().lag_records, 3);
+    assert_eq!(journal.stats().lag_bytes, 3 * 53);
+    disk.slow(false);
+    for waiter in waiters {
+        waiter.await.unwrap().unwrap();
+    }
+    // The first may have begun after the first append; one more covers the others.
+    let num_syncs = journal.stats().syncs;
+    assert!((1..=2).contains(&num_syncs), "{num_syncs}");
+    assert_eq!(
+        (journal.stats().lag_records, journal.stats().lag_bytes),
+        (0, 0)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_threads_append_and_wait() {
+    let folder = TempDir::new().unwrap();
+    let (journal, _) = open_faulty(folder.path(), Durability::Disk);
+    let journal = Arc::new(journal);
+    let tasks: Vec<_> = (0..16_u64)
+        .map(|key| {
+            let journal = Arc::clone(&journal);
+            tokio::spawn(async move {
+                for index in 0..20_u8 {
+                    let position = journal.append(&[(key, &[index])]).unwrap();
+                    journal.durable(position).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    assert_eq!(journal.stats().lag_records, 0);
+    assert!(journal.stats().segments > 10);
+    drop(journal);
+    let records = open(folder.path()).2;
+    for key in 0..16 {
+        let of_key: Vec<u8> = records
+            .iter()
+            .filter(|(k, _)| *k == key)
+            .map(|(_, p)| p[0])
+            .collect();
+        assert_eq!(of_key, (0..20).collect::<Vec<u8>>());
+    }
+}
+
+#[tokio::test]
+async fn closing_syncs_whatever_was_promised() {
+    for durability in [Durability::Process, Durability::Disk] {
+        let folder = TempDir::new().unwrap();
+        let (journal, disk) = open_faulty(folder.path(), durability);
+        let position = journal.append(&[(1, b"one")]).unwrap();
+        let before = disk.num_syncs.load(Ordering::Relaxed);
+        journal.close().unwrap();
+        assert!(disk.num_syncs.load(Ordering::Relaxed) > before);
+        journal.durable(position).await.unwrap();
+    }
+}

@@ -1,0 +1,222 @@
+//! What was done to an environment, in a form from which everything it answered can be told again.
+//!
+//! An environment is deterministic, so its operations are enough: a step of one lane takes three
+//! bytes. They are kept in chunks, each with the state it begins from, and the oldest chunks are
+//! dropped when newer ones fill their budget. The journal holds the same bytes.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+
+use super::wire_bytes::{read_length, write_length};
+
+/// Least bytes of operations in a chunk before the next one begins.
+const CHUNK_BYTES: usize = 4_096;
+
+/// Operations from some `seq` on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Chunk {
+    /// Number of its first operation.
+    pub(super) first_seq: u64,
+    /// The state before it, as [`super::vector::Saved`] in MessagePack; as created when absent.
+    pub(super) base: Option<ByteBuf>,
+    /// Operations in order, each behind its length.
+    operations: ByteBuf,
+    /// How many there are.
+    count: u64,
+    /// Where the last of them begins, behind its length.
+    last_at: usize,
+}
+
+impl Chunk {
+    pub(super) fn new(first_seq: u64, base: Option<Vec<u8>>) -> Self {
+        Chunk {
+            first_seq,
+            base: base.map(ByteBuf::from),
+            operations: ByteBuf::new(),
+            count: 0,
+            last_at: 0,
+        }
+    }
+
+    pub(super) fn push(&mut self, operation: &[u8]) {
+        write_length(&mut self.operations, operation.len());
+        self.last_at = self.operations.len();
+        self.operations.extend_from_slice(operation);
+        self.count += 1;
+    }
+
+    /// Number of the operation after its last one.
+    pub(super) fn end_seq(&self) -> u64 {
+        self.first_seq + self.count
+    }
+
+    /// The operations with their numbers.
+    pub(super) fn operations(&self) -> impl Iterator<Item = (u64, &[u8])> {
+        let mut rest: &[u8] = &self.operations;
+        let mut seq = self.first_seq;
+        std::iter::from_fn(move || {
+            let length = read_length(&mut rest)?;
+            let (operation, after) = rest.split_at_checked(length)?;
+            rest = after;
+            seq += 1;
+            Some((seq - 1, operation))
+        })
+    }
+
+    fn bytes(&self) -> usize {
+        self.operations.capacity() + self.base.as_ref().map_or(0, |base| base.capacity())
+    }
+}
+
+/// Chunks in order without a gap. There is always one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct History {
+    chunks: VecDeque<Chunk>,
+}
+
+impl History {
+    /// The history of an environment that begins from a state, or from its creation.
+    pub(super) fn new(base: Option<Vec<u8>>) -> Self {
+        History {
+            chunks: VecDeque::from([Chunk::new(0, base)]),
+        }
+    }
+
+    /// Whether the chunks follow one another, as they must in one that comes from a file.
+    pub(super) fn is_sound(&self) -> bool {
+        let mut chunks = self.chunks.iter().peekable();
+        let sound = |chunk: &Chunk| {
+            chunk.operations().count() as u64 == chunk.count
+                && chunk.last_at <= chunk.operations.len()
+        };
+        let mut is_sound = !self.chunks.is_empty();
+        while let Some(chunk) = chunks.next() {
+            is_sound &= sound(chunk);
+            if let Some(next) = chunks.peek() {
+                is_sound &= next.first_seq == chunk.end_seq() && next.base.is_some();
+            }
+        }
+        is_sound
+    }
+
+    /// The chunk under way.
+    pub(super) fn newest(&self) -> &Chunk {
+        self.chunks.back().expect("there is always a chunk")
+    }
+
+    fn newest_mut(&mut self) -> &mut Chunk {
+        self.chunks.back_mut().expect("there is always a chunk")
+    }
+
+    /// Whether the next operation should begin a new chunk. A chunk is as large as the state it
+    /// begins from, so that states take at most half of what is written.
+    pub(super) fn is_due(&self) -> bool {
+        let newest = self.newest();
+        let base = newest.base.as_ref().map_or(0, |base| base.len());
+        newest.operations.len() >= CHUNK_BYTES.max(base)
+    }
+
+    /// Begins a chunk from the state now, and drops old ones as long as the operations of those
+    /// that remain take at least `keep_bytes`.
+    pub(super) fn begin_chunk(&mut self, base: Vec<u8>, keep_bytes: usize) {
+        self.newest_mut().operations.shrink_to_fit();
+        let chunk = Chunk::new(self.end_seq(), Some(base));
+        self.chunks.push_back(chunk);
+        let sizes = self.chunks.iter().map(|chunk| chunk.operations.len());
+        let mut total: usize = sizes.sum();
+        while let Some(oldest) = self.chunks.front() {
+            let size = oldest.operations.len();
+            if self.chunks.len() <= 2 || total - size < keep_bytes {
+                break;
+            }
+            total -= size;
+            self.chunks.pop_front();
+        }
+    }
+
+    pub(super) fn push(&mut self, operation: &[u8]) {
+        self.newest_mut().push(operation);
+    }
+
+    /// The operation before the next one, unless there is none.
+    pub(super) fn last(&self) -> Option<&[u8]> {
+        let newest = self.newest();
+        (newest.count > 0).then(|| &newest.operations[newest.last_at..])
+    }
+
+    pub(super) fn first_seq(&self) -> u64 {
+        self.chunks.front().map_or(0, |chunk| chunk.first_seq)
+    }
+
+    pub(super) fn end_seq(&self) -> u64 {
+        self.newest().end_seq()
+    }
+
+    /// The chunks that hold the operations from `seq` on.
+    pub(super) fn since(&self, seq: u64) -> Vec<Chunk> {
+        let chunks = self.chunks.iter();
+        let wanted =
+            chunks.filter(|chunk| chunk.end_seq() > seq || chunk.end_seq() == self.end_seq());
+        wanted.cloned().collect()
+    }
+
+    /// Bytes it takes in memory.
+    pub(super) fn bytes(&self) -> usize {
+        self.chunks.iter().map(Chunk::bytes).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn operations_come_back_in_order() {
+        let mut history = History::new(None);
+        assert_eq!((history.last(), history.end_seq()), (None, 0));
+        history.push(b"reset");
+        history.push(&[7; 300]);
+        assert_eq!(history.last(), Some(&[7; 300][..]));
+        let operations: Vec<_> = history.newest().operations().collect();
+        assert_eq!(operations, [(0, &b"reset"[..]), (1, &[7; 300][..])]);
+        assert!(history.is_sound());
+    }
+
+    #[test]
+    fn old_chunks_go_when_newer_ones_fill_the_budget() {
+        let mut history = History::new(None);
+        for seq in 0..40 {
+            if history.is_due() {
+                history.begin_chunk(vec![1; 10], 3 * CHUNK_BYTES);
+            }
+            assert_eq!(history.end_seq(), seq);
+            history.push(&[0; CHUNK_BYTES / 2]);
+        }
+        assert!(history.first_seq() > 0);
+        let kept = history.end_seq() - history.first_seq();
+        assert!(kept as usize * CHUNK_BYTES / 2 >= 3 * CHUNK_BYTES, "{kept}");
+        assert!(history.bytes() < 6 * CHUNK_BYTES, "{}", history.bytes());
+        assert!(history.is_sound());
+        let from = history.end_seq() - 1;
+        let chunks = history.since(from);
+        assert_eq!(chunks.len(), 1);
+        assert!(chunks[0].operations().any(|(seq, _)| seq == from));
+    }
+
+    #[test]
+    fn damage_is_seen() {
+        let mut history = History::new(None);
+        history.push(b"one");
+        history.push(b"two");
+        let mut damaged = history.clone();
+        damaged.chunks[0].count = 3;
+        assert!(!damaged.is_sound());
+        let mut gap = history.clone();
+        gap.chunks.push_back(Chunk::new(3, Some(Vec::new())));
+        assert!(!gap.is_sound());
+        assert!(history.is_sound());
+    }
+}

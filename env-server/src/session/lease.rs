@@ -1,0 +1,98 @@
+//! Leases: how long an environment lives when nobody plays it.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+/// Milliseconds since the server began. It can be moved forward, which is how leases are tested.
+#[derive(Debug)]
+pub struct Clock {
+    begun: Instant,
+    skipped_ms: AtomicU64,
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Clock {
+            begun: Instant::now(),
+            skipped_ms: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Clock {
+    /// Now.
+    pub fn now_ms(&self) -> u64 {
+        self.begun.elapsed().as_millis() as u64 + self.skipped_ms.load(Ordering::Relaxed)
+    }
+
+    /// Moves the clock forward.
+    #[cfg(test)]
+    pub fn skip(&self, time: std::time::Duration) {
+        let ms = time.as_millis() as u64;
+        self.skipped_ms.fetch_add(ms, Ordering::Relaxed);
+    }
+}
+
+/// A lease that every operation renews.
+#[derive(Debug)]
+pub(super) struct Lease {
+    ttl_ms: AtomicU64,
+    expires_at_ms: AtomicU64,
+}
+
+impl Lease {
+    /// A lease that begins now.
+    pub(super) fn new(ttl_s: u64, clock: &Clock) -> Self {
+        let lease = Lease {
+            ttl_ms: AtomicU64::new(ttl_s * 1_000),
+            expires_at_ms: AtomicU64::new(0),
+        };
+        lease.renew(clock);
+        lease
+    }
+
+    pub(super) fn renew(&self, clock: &Clock) {
+        let end = clock.now_ms() + self.ttl_ms.load(Ordering::Relaxed);
+        self.expires_at_ms.store(end, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_ttl_s(&self, ttl_s: u64) {
+        self.ttl_ms.store(ttl_s * 1_000, Ordering::Relaxed);
+    }
+
+    pub(super) fn ttl_s(&self) -> u64 {
+        self.ttl_ms.load(Ordering::Relaxed) / 1_000
+    }
+
+    /// Seconds left, rounded up; 0 when it has run out.
+    pub(super) fn expires_in_s(&self, clock: &Clock) -> u64 {
+        let end = self.expires_at_ms.load(Ordering::Relaxed);
+        end.saturating_sub(clock.now_ms()).div_ceil(1_000)
+    }
+
+    pub(super) fn has_expired(&self, clock: &Clock) -> bool {
+        clock.now_ms() >= self.expires_at_ms.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_lease_runs_out_unless_it_is_renewed() {
+        let clock = Clock::default();
+        let lease = Lease::new(10, &clock);
+        clock.skip(Duration::from_secs(9));
+        assert!(!lease.has_expired(&clock));
+        assert_eq!(lease.expires_in_s(&clock), 1);
+        lease.renew(&clock);
+        clock.skip(Duration::from_secs(9));
+        assert!(!lease.has_expired(&clock));
+        clock.skip(Duration::from_secs(1));
+        assert!(lease.has_expired(&clock));
+        assert_eq!(lease.expires_in_s(&clock), 0);
+    }
+}

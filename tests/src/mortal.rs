@@ -1,0 +1,114 @@
+//! A server that can be killed at any moment and begins anew with the same data.
+
+use std::ffi::OsStr;
+use std::io::{self, BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use env_server::ServerConfig;
+use env_server::journal::Durability;
+use tokio::net::TcpListener;
+
+/// Names the data directory of a server that [`serve_if_asked`] is to be.
+const DATA_DIR: &str = "END_TO_END_DATA_DIR";
+/// The address it is to listen on.
+const LISTEN: &str = "END_TO_END_LISTEN";
+
+/// A server in a process of its own: this very program, run again as the test named `serve`.
+pub struct MortalServer {
+    data_dir: PathBuf,
+    serve: &'static str,
+    address: String,
+    child: Child,
+}
+
+impl MortalServer {
+    /// Starts it on a free port. `serve` is the name of a test that calls [`serve_if_asked`].
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn start(data_dir: impl Into<PathBuf>, serve: &'static str) -> io::Result<Self> {
+        let data_dir = data_dir.into();
+        let (child, address) = spawn(data_dir.as_os_str(), serve, "127.0.0.1:0")?;
+        Ok(Self {
+            data_dir,
+            serve,
+            address,
+            child,
+        })
+    }
+
+    /// Its base URL, the same through all its lives.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Ends it with SIGKILL.
+    ///
+    /// # Errors
+    /// When the system cannot.
+    pub fn kill(&mut self) -> io::Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Begins anew after [`Self::kill`], on the same port and data.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn restart(&mut self) -> io::Result<()> {
+        let data_dir = self.data_dir.as_os_str();
+        (self.child, self.address) = spawn(data_dir, self.serve, &self.address)?;
+        Ok(())
+    }
+}
+
+impl Drop for MortalServer {
+    fn drop(&mut self) {
+        let _ = self.kill();
+    }
+}
+
+fn spawn(data_dir: &OsStr, serve: &str, listen: &str) -> io::Result<(Child, String)> {
+    let mut child = Command::new(std::env::current_exe()?)
+        .args([serve, "--exact", "--ignored", "--nocapture"])
+        .env(DATA_DIR, data_dir)
+        .env(LISTEN, listen)
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let stdout = child.stdout.take().expect("it is piped");
+    let mut lines = BufReader::new(stdout).lines();
+    while let Some(line) = lines.next().transpose()? {
+        if let Some((_, address)) = line.split_once("listening on http://") {
+            let address = address.to_owned();
+            // What else it says goes nowhere, but it must not fill the pipe.
+            std::thread::spawn(move || lines.for_each(drop));
+            return Ok((child, address));
+        }
+    }
+    let status = child.wait()?;
+    Err(io::Error::other(format!("the server ended with {status}")))
+}
+
+/// Serves until it is killed, in a process that [`MortalServer`] has started; returns at once in any other.
+pub fn serve_if_asked() {
+    let (Some(data_dir), Ok(listen)) = (std::env::var_os(DATA_DIR), std::env::var(LISTEN)) else {
+        return;
+    };
+    let runtime = tokio::runtime::Runtime::new().expect("threads");
+    runtime.block_on(async {
+        let listener = TcpListener::bind(listen).await.expect("the port is free");
+        println!(
+            "\nlistening on http://{}",
+            listener.local_addr().expect("an address")
+        );
+        let config = ServerConfig {
+            data_dir: Some(data_dir.into()),
+            durability: Durability::Process,
+            ..ServerConfig::default()
+        };
+        let served = env_server::run(listener, config, std::future::pending());
+        served.await.expect("a server");
+    });
+}
