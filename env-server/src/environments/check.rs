@@ -3,6 +3,7 @@
 use env_protocol::{Array, AutoresetMode, Data, Kwargs, LanePhase, Seed, Space, Value};
 
 use super::{Arguments, Environment};
+use crate::render::{to_ansi, to_png};
 use crate::session::vector::{Refusal, Reset, StepBatch, VectorEnvironment, VectorOf};
 
 /// Lanes played at once.
@@ -22,6 +23,8 @@ pub(crate) fn arguments<E: Environment>(kwargs: serde_json::Value) -> Arguments 
 /// - saving and restoring in the middle changes nothing;
 /// - an action outside the space is an error and changes nothing;
 /// - no state from outside, if it is taken, leads to a panic or out of the space.
+/// - a picture can be drawn of every state, with something in it;
+/// - an action outside the space is an error and changes nothing.
 pub(crate) fn check_environment<E: Environment>(kwargs: serde_json::Value) {
     let arguments = arguments::<E>(kwargs);
     let make = |num_envs, seed| {
@@ -53,6 +56,7 @@ pub(crate) fn check_environment<E: Environment>(kwargs: serde_json::Value) {
         }
     }
     snapshots_change_nothing(&make);
+    pictures_can_be_drawn(&mut make(1, 7));
     bad_actions_change_nothing::<E>(&mut make(LANES, 7));
     hostile_states_are_harmless(&make);
 }
@@ -153,6 +157,24 @@ fn snapshots_change_nothing<E: Environment>(make: &impl Fn(usize, u64) -> Vector
             assert_eq!(step(&mut original, t), step(&mut copy, t), "saved at {at}");
         }
     }
+}
+
+fn pictures_can_be_drawn<E: Environment>(vector: &mut VectorOf<E>) {
+    vector.reset(&Reset::default()).expect("a plain reset");
+    for t in 0..STEPS {
+        let picture = vector.picture(0).expect("a lane");
+        let num_lines = to_ansi(&picture, false).lines().count();
+        assert!(num_lines > 2, "only a title and a status after {t} steps");
+        // An image costs more, so only some.
+        if t % 50 == 0 {
+            assert!(to_png(&picture).starts_with(b"\x89PNG"));
+        }
+        step(vector, t);
+    }
+    let middle = vector.save();
+    vector.restore(&middle).expect("its own snapshot");
+    let picture = vector.picture(0).expect("a lane");
+    assert!(to_ansi(&picture, true).lines().count() > 2, "restored");
 }
 
 fn bad_actions_change_nothing<E: Environment>(vector: &mut VectorOf<E>) {

@@ -29,6 +29,7 @@ use serde_json::Value;
 use super::arguments::required;
 use super::recording::{Bit, ensure, parse};
 use super::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition};
+use crate::render::{Bar, Cell, Grid, Picture, Seen, Tone};
 
 /// Longest delay.
 pub const MAX_DELAY: u32 = 10_000_000;
@@ -307,6 +308,32 @@ impl Environment for MemoryTask {
 
     fn is_running(&self) -> bool {
         self.remaining > 0
+    }
+
+    /// The bit to remember, what is seen, and how far away the answer is.
+    fn picture(&self, seen: &Seen<'_, f32>) -> Picture {
+        let steps = seen.played.map(|played| played.steps);
+        let remaining = u64::from(self.remaining);
+        // Of a drawn delay that is not known any more, the longest possible one.
+        let delay = steps.map_or(u64::from(self.delay), |steps| steps + remaining);
+        let cue = Cell::new(if self.target { "1" } else { "0" }).tone(Tone::Cue);
+        let cue = cue.seen(steps == Some(0));
+        let mut time = Bar::remaining("actions left", remaining, delay);
+        if remaining == 1 {
+            time = time.tone(Tone::Goal);
+        }
+        let picture = Picture::new()
+            .grid("cue, and the right answer", Grid::row([cue]))
+            .grid("observation", seen.grid())
+            .bars("", [time]);
+        match (remaining, seen.action) {
+            (0, Some(&[answer])) if answer == i64::from(self.target) => {
+                picture.note(Tone::Good, &format!("answered {answer}: right"))
+            }
+            (0, Some(&[answer])) => picture.note(Tone::Bad, &format!("answered {answer}: wrong")),
+            (1, _) => picture.note(Tone::Goal, "the next action is the answer"),
+            _ => picture,
+        }
     }
 
     /// `{"target", "reset_distractor", "distractors": [[d1, d2], …]}` and, where the delay was

@@ -39,6 +39,8 @@ use env_protocol::{Data, Dtype, Kwargs, Parameter, Returns, Space, Spec};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::render::{Picture, Seen};
+
 pub use arguments::{Arguments, KwargsError};
 pub(crate) use batch::Layout;
 pub use draws::{Draws, Rng};
@@ -153,6 +155,15 @@ pub trait Environment: Clone + Serialize + DeserializeOwned + Send + 'static {
 
     /// Whether a step may come next: an episode has begun and not ended.
     fn is_running(&self) -> bool;
+
+    /// The present state for a spectator, who may see what the agent does not. Title, step count and
+    /// rewards are added by the caller.
+    ///
+    /// Only called after a reset. It must cost little and build a bounded number of cells, whatever
+    /// the arguments: [`window`](crate::render::window) finds what to show of something long.
+    fn picture(&self, seen: &Seen<'_, Self::Element>) -> Picture {
+        Picture::new().grid("observation", seen.grid())
+    }
 
     /// The draws that lead to a recorded episode, in the order in which the environment asks.
     ///

@@ -118,31 +118,50 @@ fn content_type(headers: &HeaderMap) -> Result<Encoding, Problem> {
 
 /// The encoding to reply in: the one that `Accept` likes best, `default` where it leaves a choice.
 fn accept(headers: &HeaderMap, default: Encoding) -> Result<Encoding, Problem> {
-    let mut ranges = Vec::new();
-    for value in headers.get_all(header::ACCEPT) {
-        let text = value.to_str().unwrap_or_default();
-        ranges.extend(text.split(',').filter_map(MediaRange::parse));
-    }
-    if ranges.is_empty() {
-        return Ok(default);
-    }
-    let quality = |encoding: Encoding| {
-        let matching = ranges.iter().filter(|r| r.matches(encoding));
-        let best = matching.max_by_key(|r| r.specificity());
-        best.map_or(0.0, |range| range.quality)
-    };
     let other = match default {
         Encoding::Json => Encoding::MessagePack,
         Encoding::MessagePack => Encoding::Json,
     };
-    match (quality(default), quality(other)) {
-        (mine, theirs) if mine > 0.0 && mine >= theirs => Ok(default),
-        (_, theirs) if theirs > 0.0 => Ok(other),
-        _ => {
-            let detail = "Accept allows neither application/json nor application/vnd.msgpack";
-            Err(Problem::new(ErrorCode::NotAcceptable, detail))
+    let choices = [default, other];
+    negotiate(headers, choices.map(Encoding::content_type)).map(|chosen| choices[chosen])
+}
+
+/// Which of some media types to reply in: the one that `Accept` likes best, the first where it
+/// leaves a choice.
+///
+/// # Errors
+/// `not-acceptable`.
+pub(crate) fn negotiate<const N: usize>(
+    headers: &HeaderMap,
+    choices: [&str; N],
+) -> Result<usize, Problem> {
+    if !headers.contains_key(header::ACCEPT) {
+        return Ok(0);
+    }
+    let values = headers.get_all(header::ACCEPT).iter();
+    let texts = values.map(|value| value.to_str().unwrap_or_default());
+    let ranges: Vec<_> = texts
+        .flat_map(|text| text.split(',').filter_map(MediaRange::parse))
+        .collect();
+    if ranges.is_empty() {
+        return Ok(0);
+    }
+    let quality = |media_type: &str| {
+        let matching = ranges.iter().filter(|r| r.matches(media_type));
+        let best = matching.max_by_key(|r| r.specificity());
+        best.map_or(0.0, |range| range.quality)
+    };
+    let mut chosen = (None, 0.0);
+    for (i, media_type) in choices.into_iter().enumerate() {
+        let quality = quality(media_type);
+        if quality > chosen.1 {
+            chosen = (Some(i), quality);
         }
     }
+    chosen.0.ok_or_else(|| {
+        let detail = format!("Accept allows none of {}", choices.join(", "));
+        Problem::new(ErrorCode::NotAcceptable, detail)
+    })
 }
 
 /// One entry of `Accept` (RFC 9110, section 12.5.1).
@@ -163,18 +182,21 @@ impl<'a> MediaRange<'a> {
         Some(MediaRange { name, quality })
     }
 
-    fn matches(&self, encoding: Encoding) -> bool {
-        match self.name {
-            "*/*" | "application/*" => true,
-            name => name.eq_ignore_ascii_case(encoding.content_type()),
+    fn matches(&self, media_type: &str) -> bool {
+        match self.name.strip_suffix("/*") {
+            Some("*") => true,
+            Some(kind) => media_type
+                .split_once('/')
+                .is_some_and(|(found, _)| found.eq_ignore_ascii_case(kind)),
+            None => self.name.eq_ignore_ascii_case(media_type),
         }
     }
 
     fn specificity(&self) -> u8 {
-        match self.name {
-            "*/*" => 0,
-            "application/*" => 1,
-            _ => 2,
+        match self.name.strip_suffix("/*") {
+            Some("*") => 0,
+            Some(_) => 1,
+            None => 2,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Single environments: `/v1/envs`.
 
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use env_protocol::{
     CreateEnv, EnvDescription, EnvList, ForkReply, ForkRequest, LeaseReply, LeaseRequest, Problem,
@@ -10,7 +10,9 @@ use env_protocol::{
 };
 
 use super::codec::{Accept, Call, encoded};
-use super::openapi::{CreateProblems, OperationProblems, Page, ReadProblems, TrajectoryPage};
+use super::openapi::{
+    CreateProblems, OperationProblems, Page, ReadProblems, RenderQuery, TrajectoryPage,
+};
 use super::problem::Failure;
 use super::resource::resource_routes;
 use super::{Caller, SharedApp};
@@ -171,4 +173,5 @@ resource_routes! {
     restore: "/v1/envs/{env_id}/restore" ("restore_env"),
     fork: "/v1/envs/{env_id}/fork" ("fork_env"),
     trajectory: "/v1/envs/{env_id}/trajectory" ("trajectory_env"),
+    render: "/v1/envs/{env_id}/render" ("render_env"),
 }

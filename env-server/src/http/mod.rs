@@ -2,6 +2,7 @@
 
 pub(crate) mod codec;
 mod envs;
+mod metrics;
 mod openapi;
 mod operations;
 pub(crate) mod problem;
@@ -26,6 +27,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 use crate::config::ServerConfig;
 use crate::error::Error;
 use crate::journal::JournalConfig;
+use crate::observe::{Metrics, ObserveLayer, RecoveryFigures};
 use crate::openenv;
 use crate::session::recovery::Recovery;
 use crate::session::store::{Created, Owner, Store};
@@ -49,6 +51,8 @@ pub(crate) struct App {
     pub(crate) store: Store,
     max_body_bytes: usize,
     is_draining: AtomicBool,
+    /// Held while metrics are written.
+    scrape: tokio::sync::Mutex<()>,
     pub(crate) sockets: socket::Sockets,
     socket_times: SocketTimes,
 }
@@ -64,6 +68,11 @@ impl App {
                 let journal = JournalConfig::new(dir, config.durability);
                 let (store, recovery) = Store::open(config.limits, journal)?;
                 report(&recovery);
+                store.keeper().metrics().recovered(RecoveryFigures {
+                    took: recovery.took,
+                    recovered: recovery.environments as u64,
+                    lost: recovery.lost.len() as u64,
+                });
                 store
             }
         };
@@ -71,9 +80,15 @@ impl App {
             store,
             max_body_bytes: config.max_body_bytes,
             is_draining: AtomicBool::new(false),
+            scrape: tokio::sync::Mutex::default(),
             sockets: socket::Sockets::default(),
             socket_times: config.socket_times,
         }))
+    }
+
+    /// Where what is done is counted.
+    pub(crate) fn metrics(&self) -> &Arc<Metrics> {
+        self.store.keeper().metrics()
     }
 
     /// Ends leases that have run out and keeps the journal small, until the server is gone.
@@ -254,6 +269,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 /// # Errors
 /// When the settings name an environment that there is not.
 pub(crate) fn router(app: SharedApp, config: &ServerConfig) -> Result<Router, Error> {
+    let observe = ObserveLayer::new(Arc::clone(app.metrics()));
     let mut routes = openapi::routes();
     if let Some(of_openenv) = openenv::routes(&app, config)? {
         routes = routes.merge(of_openenv);
@@ -267,5 +283,6 @@ pub(crate) fn router(app: SharedApp, config: &ServerConfig) -> Result<Router, Er
         .merge(docs)
         .layer(CatchPanicLayer::custom(problem::from_panic))
         .layer(DefaultBodyLimit::max(config.max_body_bytes))
-        .layer(axum::middleware::from_fn(problem::write)))
+        .layer(axum::middleware::from_fn(problem::write))
+        .layer(observe))
 }

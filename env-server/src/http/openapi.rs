@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
-use axum::response::Response;
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
 use env_protocol::{Encoding, ErrorCode, Problem, StreamReply, StreamRequest};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -12,9 +13,10 @@ use utoipa::{IntoParams, IntoResponses, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::codec::encoded;
+use super::codec::{encoded, negotiate};
 use super::problem::Failure;
-use super::{SharedApp, envs, operations, specs, stream, vector_envs};
+use super::{SharedApp, envs, metrics, operations, specs, stream, vector_envs};
+use crate::render::{Format, render};
 use crate::session::Session;
 
 #[derive(OpenApi)]
@@ -53,6 +55,7 @@ pub(super) fn routes() -> OpenApiRouter<SharedApp> {
         .routes(routes!(envs::lease))
         .routes(routes!(envs::fork))
         .routes(routes!(envs::trajectory))
+        .routes(routes!(envs::render))
         .routes(routes!(vector_envs::create, vector_envs::list))
         .routes(routes!(
             vector_envs::put,
@@ -66,10 +69,12 @@ pub(super) fn routes() -> OpenApiRouter<SharedApp> {
         .routes(routes!(vector_envs::lease))
         .routes(routes!(vector_envs::fork))
         .routes(routes!(vector_envs::trajectory))
+        .routes(routes!(vector_envs::render))
         .routes(routes!(stream::stream))
         .routes(routes!(operations::healthz))
         .routes(routes!(operations::readyz))
         .routes(routes!(operations::version))
+        .routes(routes!(metrics::scrape))
         .routes(routes!(operations::explain_problem))
 }
 
@@ -135,6 +140,40 @@ impl TrajectoryPage {
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for TrajectoryPage {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        query(parts, state).await
+    }
+}
+
+/// Query of a picture.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct RenderQuery {
+    /// The only lane to show, from 0.
+    lane: Option<usize>,
+    /// Whether text has escape codes for colours; it has none if left out.
+    #[serde(default)]
+    colour: bool,
+}
+
+impl RenderQuery {
+    /// The picture of a session, as text unless an image is liked better.
+    pub(super) fn of(&self, session: &Session, headers: &HeaderMap) -> Result<Response, Failure> {
+        let format = match negotiate(headers, ["text/plain", "image/png"])? {
+            0 => Format::Ansi {
+                has_colour: self.colour,
+            },
+            _ => Format::Png,
+        };
+        let (content_type, bytes) = render(&session.pictures(self.lane)?, format);
+        Ok(([(header::CONTENT_TYPE, content_type)], bytes).into_response())
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for RenderQuery {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {

@@ -13,6 +13,7 @@ macro_rules! resource_routes {
         restore: $restore_path:literal ($restore:literal),
         fork: $fork_path:literal ($fork:literal),
         trajectory: $trajectory_path:literal ($trajectory:literal),
+        render: $render_path:literal ($render:literal),
     ) => {
         /// Describe an environment
         ///
@@ -191,6 +192,31 @@ macro_rules! resource_routes {
         ) -> Result<Response, Failure> {
             let session = app.store.get($kind, &env_id, caller.owner())?;
             page.of(session, reply).await
+        }
+
+        /// See an environment
+        ///
+        /// A picture of its present state, for people: it also shows what the agent is not shown.
+        /// Of a vector environment it shows the first sixteen lanes, or the one asked for.
+        #[utoipa::path(
+            get, path = $render_path, operation_id = $render, tag = $tag,
+            params(("env_id" = String, Path, description = "Id of the environment"), RenderQuery),
+            responses(
+                (status = 200, description = "The picture", content(
+                    (String = "text/plain"), (Vec<u8> = "image/png"))),
+                (status = 400, description = "malformed-request", body = Problem, content_type = "application/problem+json"),
+                ReadProblems,
+            ),
+        )]
+        pub(super) async fn render(
+            State(app): State<SharedApp>,
+            caller: Caller,
+            Path(env_id): Path<String>,
+            query: RenderQuery,
+            headers: HeaderMap,
+        ) -> Result<Response, Failure> {
+            let session = app.store.get($kind, &env_id, caller.owner())?;
+            query.of(&session, &headers)
         }
     };
 }

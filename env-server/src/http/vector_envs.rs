@@ -1,7 +1,7 @@
 //! Vector environments: `/v1/vector-envs`.
 
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use env_protocol::{
     CreateVectorEnv, ForkReply, ForkRequest, LeaseReply, LeaseRequest, Problem, RestoreReply,
@@ -10,7 +10,9 @@ use env_protocol::{
 };
 
 use super::codec::{Accept, Call, encoded};
-use super::openapi::{CreateProblems, OperationProblems, Page, ReadProblems, TrajectoryPage};
+use super::openapi::{
+    CreateProblems, OperationProblems, Page, ReadProblems, RenderQuery, TrajectoryPage,
+};
 use super::problem::Failure;
 use super::resource::resource_routes;
 use super::{Caller, SharedApp};
@@ -172,4 +174,5 @@ resource_routes! {
     restore: "/v1/vector-envs/{env_id}/restore" ("restore_vector_env"),
     fork: "/v1/vector-envs/{env_id}/fork" ("fork_vector_env"),
     trajectory: "/v1/vector-envs/{env_id}/trajectory" ("trajectory_vector_env"),
+    render: "/v1/vector-envs/{env_id}/render" ("render_vector_env"),
 }

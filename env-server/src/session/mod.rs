@@ -12,7 +12,7 @@ pub mod vector;
 mod wire_bytes;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 
 use env_protocol::{
     Array, AutoresetMode, CreateEnv, CreateVectorEnv, EnvDescription, ErrorCode, ForkReply, Info,
@@ -23,6 +23,9 @@ use env_protocol::{
 use serde::{Deserialize, Serialize};
 
 use crate::environments::{Arguments, KwargsError, registry};
+use crate::observe::Work;
+use crate::observe::metrics::Counter;
+use crate::render::{MAX_PICTURES, Picture};
 use history::History;
 use keeper::{Keeper, Written};
 use lease::Lease;
@@ -49,6 +52,16 @@ pub enum Kind {
     Single,
     /// Under `/v1/vector-envs`.
     Vector,
+}
+
+impl Kind {
+    /// Its name to people.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Kind::Single => "single",
+            Kind::Vector => "vector",
+        }
+    }
 }
 
 impl Creation {
@@ -113,6 +126,8 @@ pub struct Session {
     /// Bytes it was last counted with.
     counted_bytes: AtomicUsize,
     keeper: Arc<Keeper>,
+    /// Where its steps are counted.
+    steps: Arc<Counter>,
     state: Mutex<State>,
 }
 
@@ -204,6 +219,7 @@ impl Session {
             lease: Lease::new(ttl_s, &keeper.clock),
             born: Written::default(),
             counted_bytes: AtomicUsize::new(0),
+            steps: keeper.metrics.steps(&spec.id),
             keeper,
             state: Mutex::new(State {
                 vector,
@@ -341,7 +357,9 @@ impl Session {
         self.once(seq, operation, |state, operation, bytes, next_seq| {
             self.check(state.vector.as_ref(), &operation)?;
             let written = self.write_down(state, bytes, None)?;
+            let steps = self.num_steps(state.vector.as_ref(), &operation);
             let reply = self.perform(state.vector.as_mut(), operation, next_seq);
+            self.steps.add(steps);
             Ok((reply, written))
         })
     }
@@ -365,9 +383,11 @@ impl Session {
             && seq != state.seq
         {
             let answer = state.replay(seq, &operation, &bytes)?;
+            self.keeper.metrics.replayed();
             self.lease.renew(&self.keeper.clock);
             return Ok(answer);
         }
+        let work = operation.kind().into();
         let next_seq = state.seq + 1;
         let (reply, written) = run(state, operation, &bytes, next_seq)?;
         let reply = Arc::new(reply);
@@ -375,11 +395,34 @@ impl Session {
         state.last = Some((Arc::clone(&reply), written));
         self.lease.renew(&self.keeper.clock);
         self.count_bytes(state);
+        self.keeper.metrics.done(work);
         Ok(Answer {
             reply,
             is_replay: false,
             written,
         })
+    }
+
+    /// How many actions an operation applies: a lane that only starts over applies none.
+    fn num_steps(&self, vector: &dyn VectorEnvironment, operation: &Operation) -> u64 {
+        match (operation, self.creation.autoreset_mode()) {
+            (Operation::Step(_), Some(AutoresetMode::NextStep)) => vector.num_running() as u64,
+            (Operation::Step(_), _) => self.creation.num_envs(),
+            _ => 0,
+        }
+    }
+
+    /// What it is to those who count, beside its spec and kind. Waits for nothing.
+    fn condition(&self) -> &'static str {
+        if self.has_expired() {
+            return "expired";
+        }
+        match self.state.try_lock() {
+            Ok(state) if state.seq == 0 => "new",
+            Ok(_) => "idle",
+            Err(TryLockError::WouldBlock) => "busy",
+            Err(TryLockError::Poisoned(_)) => "failed",
+        }
     }
 
     /// Whether an operation would be taken.
@@ -439,6 +482,7 @@ impl Session {
             self.lease.set_ttl_s(ttl_s);
         }
         self.lease.renew(&self.keeper.clock);
+        self.keeper.metrics.done(Work::Lease);
         let reply = LeaseReply {
             ttl_s: self.lease.ttl_s(),
             expires_in_s: self.lease.expires_in_s(&self.keeper.clock),
@@ -535,6 +579,27 @@ impl Session {
     pub fn snapshot(&self) -> Result<Snapshot, Problem> {
         let saved = self.lock()?.vector.save();
         Ok(self.snapshot_of(saved))
+    }
+
+    /// Pictures of the first lanes, or of one.
+    ///
+    /// # Errors
+    /// `malformed-request` when there is no such lane; `internal`, when an operation has failed in
+    /// the middle.
+    pub fn pictures(&self, lane: Option<usize>) -> Result<Vec<Picture>, Problem> {
+        let num_lanes = self.creation.num_envs() as usize;
+        let lanes = match lane {
+            None => 0..num_lanes.min(MAX_PICTURES),
+            Some(lane) if lane < num_lanes => lane..lane + 1,
+            Some(lane) => {
+                let detail = format!("lane is {lane}, and there are {num_lanes}, from 0");
+                return Err(Problem::new(ErrorCode::MalformedRequest, detail));
+            }
+        };
+        let state = self.lock()?;
+        Ok(lanes
+            .filter_map(|lane| state.vector.picture(lane))
+            .collect())
     }
 
     fn snapshot_of(&self, saved: Saved) -> Snapshot {

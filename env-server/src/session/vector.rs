@@ -16,6 +16,7 @@ use env_protocol::{
 use serde::{Deserialize, Serialize};
 
 use crate::environments::{Arguments, Element, Environment, KwargsError, Layout, Rng};
+use crate::render::{Picture, Played, Seen};
 
 /// What lanes are reset with. The default resets all of them and goes on with their streams.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -97,6 +98,9 @@ pub trait VectorEnvironment: Send {
     /// Number of lanes.
     fn num_envs(&self) -> usize;
 
+    /// Number of lanes whose episode is under way: those that a step gives an action.
+    fn num_running(&self) -> usize;
+
     /// What one lane's observation looks like.
     fn observation_space(&self) -> &Space;
 
@@ -134,6 +138,9 @@ pub trait VectorEnvironment: Send {
         Ok(self.step_checked(actions))
     }
 
+    /// A lane for people to look at, if there is such a lane.
+    fn picture(&self, lane: usize) -> Option<Picture>;
+
     /// Bytes it takes in memory, about.
     fn bytes(&self) -> usize;
 
@@ -162,6 +169,8 @@ pub struct VectorOf<E: Environment> {
     action_space: Space,
     /// The range of each number in a lane's action.
     action_ranges: Vec<Range<i64>>,
+    /// Last actions, a row a lane; empty before the first.
+    actions: Vec<i64>,
     autoreset_mode: AutoresetMode,
     parameters: Vec<Parameter>,
     kwargs: Kwargs,
@@ -174,10 +183,14 @@ struct Lane<E> {
     environment: E,
     rng: Rng,
     phase: LanePhase,
+    /// For pictures only, and not in snapshots: unknown from a restore to the next reset.
+    played: Option<Played>,
 }
 
 impl<E: Environment> Lane<E> {
     fn reset(&mut self, observation: &mut [E::Element]) {
+        let ended = self.played.filter(|_| self.phase == LanePhase::Ended);
+        self.played = Some(Played::after(ended));
         self.environment.reset(&mut self.rng, observation);
         self.phase = LanePhase::Running;
     }
@@ -199,6 +212,7 @@ impl<E: Environment> VectorOf<E> {
             environment: environment.clone(),
             rng: Rng::from_seed(seed.lane(i).unwrap_or_default()),
             phase: LanePhase::New,
+            played: None,
         };
         let layout = Layout::new::<E::Element>(environment.observation_space(), num_envs);
         let action_space = environment.action_space();
@@ -208,6 +222,7 @@ impl<E: Environment> VectorOf<E> {
             layout,
             action_ranges: action_ranges(&action_space),
             action_space,
+            actions: Vec::new(),
             autoreset_mode,
             parameters: E::profile().parameters,
             kwargs: arguments.to_kwargs(),
@@ -291,6 +306,7 @@ impl<E: Environment> VectorOf<E> {
             environment,
             rng,
             phase: saved.phase,
+            played: None,
         })
     }
 }
@@ -298,6 +314,11 @@ impl<E: Environment> VectorOf<E> {
 impl<E: Environment> VectorEnvironment for VectorOf<E> {
     fn num_envs(&self) -> usize {
         self.lanes.len()
+    }
+
+    fn num_running(&self) -> usize {
+        let phases = self.lanes.iter().map(|lane| lane.phase);
+        phases.filter(|&phase| phase == LanePhase::Running).count()
     }
 
     fn observation_space(&self) -> &Space {
@@ -368,6 +389,8 @@ impl<E: Environment> VectorEnvironment for VectorOf<E> {
         let mut terminations = Vec::with_capacity(num_envs);
         let mut truncations = Vec::with_capacity(num_envs);
         let mut finals = Finals::new(&self.layout);
+        self.actions.clear();
+        self.actions.extend_from_slice(actions);
         let actions = actions.chunks_exact(self.action_ranges.len());
         let rows = self.observations.chunks_exact_mut(row);
         for (i, ((lane, action), observation)) in
@@ -382,6 +405,9 @@ impl<E: Environment> VectorEnvironment for VectorOf<E> {
                 continue;
             }
             let transition = lane.environment.step(action, &mut lane.rng, observation);
+            lane.played
+                .iter_mut()
+                .for_each(|p| p.step(transition.reward));
             rewards.push(transition.reward);
             terminations.push(transition.terminated);
             truncations.push(transition.truncated);
@@ -402,8 +428,27 @@ impl<E: Environment> VectorEnvironment for VectorOf<E> {
         }
     }
 
+    fn picture(&self, lane: usize) -> Option<Picture> {
+        let state = self.lanes.get(lane)?;
+        let (row, width) = (self.layout.row(), self.action_ranges.len());
+        let action = self.actions.get(lane * width..(lane + 1) * width);
+        let has_stepped = state.played.is_none_or(|played| played.steps > 0);
+        let seen = Seen {
+            observation: &self.observations[lane * row..(lane + 1) * row],
+            action: action.filter(|_| has_stepped),
+            played: state.played,
+        };
+        let picture = match state.phase {
+            LanePhase::New => Picture::new(),
+            LanePhase::Running | LanePhase::Ended => state.environment.picture(&seen),
+        };
+        let lane = (self.lanes.len() > 1).then_some(lane);
+        Some(picture.of_lane(&E::spec().id, lane, state.phase, state.played))
+    }
+
     fn bytes(&self) -> usize {
-        self.lanes.len() * size_of::<Lane<E>>() + size_of_val(&self.observations[..])
+        let lane = size_of::<Lane<E>>() + size_of::<i64>() * self.action_ranges.len();
+        self.lanes.len() * lane + size_of_val(&self.observations[..])
     }
 
     fn save(&self) -> Saved {
@@ -424,6 +469,7 @@ impl<E: Environment> VectorEnvironment for VectorOf<E> {
 
     fn restore(&mut self, saved: &Saved) -> Result<(), Refusal> {
         (self.observations, self.lanes) = self.parse(saved)?;
+        self.actions.clear();
         Ok(())
     }
 }

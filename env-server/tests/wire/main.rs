@@ -8,5 +8,6 @@ mod exactly_once;
 mod leases;
 mod openapi;
 mod problems;
+mod render;
 mod snapshots;
 mod tcp;

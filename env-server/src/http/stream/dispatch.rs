@@ -63,7 +63,11 @@ impl Order {
             .await
         {
             Ok(result) => result,
-            Err(payload) => Err(problem::panicked(payload)),
+            Err(payload) => {
+                let panic = problem::panic_text(&*payload);
+                tracing::error!(panic, "an operation panicked");
+                Err(problem::panicked())
+            }
         };
         match reply(encoding, &id, response).await {
             Ok(reply) => reply,

@@ -7,6 +7,7 @@ use serde_json::json;
 use super::*;
 use crate::environments::check::{arguments, check_environment};
 use crate::environments::{Draw, Draws, Environment, Profile, Transition};
+use crate::render::{Tone, to_ansi};
 
 /// Counts down from `length` and is cut short at 0. Shows `[count, a random bit]`, pays the action.
 #[derive(Clone, Serialize, Deserialize)]
@@ -85,6 +86,14 @@ impl Environment for Countdown {
 
     fn is_running(&self) -> bool {
         self.count > 0
+    }
+
+    fn picture(&self, seen: &Seen<'_, i64>) -> Picture {
+        let action = seen.action.map_or("none".to_owned(), |a| a[0].to_string());
+        let text = format!("{} left, action {action}", self.count);
+        Picture::new()
+            .note(Tone::Neutral, &text)
+            .grid("observation", seen.grid())
     }
 
     fn script(&self, _: &serde_json::Value) -> Result<Vec<Draw>, String> {
@@ -231,4 +240,60 @@ fn a_seeded_reset_repeats_itself_and_an_unseeded_one_goes_on() {
         .map(|_| vector.reset(&Reset::default()).unwrap())
         .collect();
     assert!(resets.iter().any(|r| *r != created), "the stream goes on");
+}
+
+/// The lines of a lane's picture down to its note.
+fn told(vector: &VectorOf<Countdown>, lane: usize) -> Vec<String> {
+    let text = to_ansi(&vector.picture(lane).unwrap(), false);
+    let lines = text.lines().filter(|line| !line.is_empty());
+    lines.take(3).map(str::to_owned).collect()
+}
+
+#[test]
+fn a_picture_tells_where_its_lane_is() {
+    let mut vector = two_lanes(AutoresetMode::SameStep);
+    assert_eq!(
+        told(&vector, 0),
+        ["Countdown-v0 · lane 0", "step 0", "2 left, action none"]
+    );
+    step(&mut vector, [5, 6]);
+    step(&mut vector, [7, 6]);
+    let begun = "step 0 · last episode 12";
+    assert_eq!(
+        told(&vector, 0),
+        ["Countdown-v0 · lane 0", begun, "2 left, action none"]
+    );
+    let played = "step 2 · reward 6 · return 12";
+    assert_eq!(
+        told(&vector, 1),
+        ["Countdown-v0 · lane 1", played, "1 left, action 6"]
+    );
+    assert_eq!(vector.picture(2), None);
+}
+
+#[test]
+fn a_picture_says_when_there_is_nothing_to_see_or_to_know() {
+    let arguments = arguments::<Countdown>(json!({}));
+    let mut vector =
+        VectorOf::<Countdown>::new(&arguments, 1, AutoresetMode::Disabled, &Seed::First(1))
+            .unwrap();
+    assert_eq!(
+        to_ansi(&vector.picture(0).unwrap(), false),
+        "Countdown-v0\nwaits for its first reset\n"
+    );
+    vector.reset(&Reset::default()).unwrap();
+    vector.step(&[5]).unwrap();
+    let saved = vector.save();
+    vector.step(&[7]).unwrap();
+    let ended = "step 2 · reward 7 · return 12 · ended";
+    assert_eq!(told(&vector, 0)[1..], [ended, "0 left, action 7"]);
+    vector.restore(&saved).unwrap();
+    assert_eq!(told(&vector, 0)[1..], ["restored", "1 left, action none"]);
+    vector.step(&[6]).unwrap();
+    assert_eq!(
+        told(&vector, 0)[1..],
+        ["restored · ended", "0 left, action 6"]
+    );
+    vector.reset(&Reset::default()).unwrap();
+    assert_eq!(told(&vector, 0)[1..], ["step 0", "2 left, action none"]);
 }

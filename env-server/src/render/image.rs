@@ -1,0 +1,316 @@
+//! A picture as an image.
+//!
+//! Everything is stacked from the top and says how large it is before it is drawn. Lengths are in
+//! pixels.
+
+use embedded_graphics::mono_font::MonoFont;
+use embedded_graphics::prelude::*;
+use embedded_graphics::primitives::Rectangle;
+
+use super::canvas::{Anchor, Canvas, HEADING, LINE, SMALL, TITLE, font_for, text_width};
+use super::grid::GridFrame;
+use super::palette::Ink;
+use super::picture::{Bar, Bars, Cell, Content, Part, Picture, Scene, Tone};
+
+/// Round everything.
+const MARGIN: u32 = 16;
+/// Between parts.
+const GAP: u32 = 12;
+/// Of a line of text.
+pub(super) const LINE_HEIGHT: u32 = 16;
+/// What is between the margins, at most and at least.
+pub(super) const MAX_WIDTH: u32 = 608;
+const MIN_WIDTH: u32 = 288;
+/// Of a whole picture; what is below is cut off.
+const MAX_HEIGHT: u32 = 960;
+/// Beside the text of a note, within its ground.
+const NOTE_PAD: u32 = 5;
+/// Of the bar itself.
+const BAR_WIDTH: u32 = 260;
+/// Between a bar and the text on both sides of it.
+const LABEL_GAP: u32 = 10;
+/// Of a scene, at most.
+const SCENE_SIZE: Size = Size::new(520, 260);
+/// Of an example in the key.
+const SWATCH: u32 = 14;
+
+/// The picture as a PNG file, at most 640 × 960 pixels.
+pub fn to_png(picture: &Picture) -> Vec<u8> {
+    draw(picture).to_png()
+}
+
+/// Several pictures as one PNG file, row by row in about as many rows as columns.
+pub fn tiles_to_png<'a>(pictures: impl IntoIterator<Item = &'a Picture>) -> Vec<u8> {
+    let tiles: Vec<Canvas> = pictures.into_iter().map(draw).collect();
+    if let [tile] = tiles.as_slice() {
+        return tile.to_png();
+    }
+    let sizes = tiles.iter().map(|tile| tile.size());
+    let size = sizes.fold(Size::new_equal(1), Size::component_max);
+    let columns = (1..).find(|n| n * n >= tiles.len()).unwrap_or(1).max(1);
+    let rows = tiles.len().div_ceil(columns).max(1);
+    let mut sheet = Canvas::new(columns as u32 * size.width, rows as u32 * size.height);
+    for (i, tile) in tiles.iter().enumerate() {
+        let (column, row) = ((i % columns) as i32, (i / columns) as i32);
+        let at = Point::new(column * size.width as i32, row * size.height as i32);
+        sheet.paste(tile, at);
+        sheet.border(Rectangle::new(at, size), 1, Ink::Border);
+    }
+    sheet.to_png()
+}
+
+fn draw(picture: &Picture) -> Canvas {
+    let sizes: Vec<Size> = picture.parts.iter().map(measure).collect();
+    let texts = [
+        text_width(&picture.title, title_font(&picture.title)),
+        text_width(&picture.status, LINE),
+    ];
+    let widths = sizes.iter().map(|size| size.width).chain(texts);
+    let width = widths.max().unwrap_or(0).clamp(MIN_WIDTH, MAX_WIDTH);
+    let key = Key::of(picture, width);
+    let head = LINE_HEIGHT * 2 + 4;
+    let parts: u32 = sizes.iter().map(|size| size.height + GAP).sum();
+    let height = (2 * MARGIN + head + GAP + parts + key.height()).min(MAX_HEIGHT);
+    let mut canvas = Canvas::new(width + 2 * MARGIN, height);
+
+    let mut at = Point::new_equal(MARGIN as i32);
+    let title = at + Point::new(0, 8);
+    canvas.text(
+        &picture.title,
+        title,
+        Anchor::Start,
+        title_font(&picture.title),
+        Ink::Text,
+    );
+    let status = at + Point::new(0, 28);
+    canvas.text(&picture.status, status, Anchor::Start, LINE, Ink::Muted);
+    at.y += (head + GAP) as i32;
+    for (part, size) in picture.parts.iter().zip(&sizes) {
+        draw_part(&mut canvas, part, at);
+        at.y += (size.height + GAP) as i32;
+    }
+    key.draw(&mut canvas, at);
+    canvas
+}
+
+fn title_font(title: &str) -> &'static MonoFont<'static> {
+    if text_width(title, TITLE) <= MAX_WIDTH {
+        TITLE
+    } else {
+        HEADING
+    }
+}
+
+fn heading_height(part: &Part) -> u32 {
+    if part.heading.is_empty() {
+        0
+    } else {
+        LINE_HEIGHT + 4
+    }
+}
+
+fn measure(part: &Part) -> Size {
+    let content = match &part.content {
+        Content::Note(_, text) => Size::new(text_width(text, LINE) + 2 * NOTE_PAD, LINE_HEIGHT + 4),
+        Content::Grid(grid) => GridFrame::of(grid).size(grid),
+        Content::Bars(bars) => BarFrame::of(bars).size(bars),
+        Content::Scene(scene) => scene_size(scene),
+    };
+    let width = content.width.max(text_width(&part.heading, HEADING));
+    Size::new(width, content.height + heading_height(part))
+}
+
+fn draw_part(canvas: &mut Canvas, part: &Part, at: Point) {
+    let heading = at + Point::new(0, LINE_HEIGHT as i32 / 2);
+    canvas.text(&part.heading, heading, Anchor::Start, HEADING, Ink::Text);
+    let at = at + Point::new(0, heading_height(part) as i32);
+    match &part.content {
+        Content::Note(tone, text) => draw_note(canvas, *tone, text, at),
+        Content::Grid(grid) => GridFrame::of(grid).draw(grid, canvas, at),
+        Content::Bars(bars) => BarFrame::of(bars).draw(bars, canvas, at),
+        Content::Scene(scene) => draw_scene(canvas, scene, at),
+    }
+}
+
+/// A line on a ground of its tone, if that has one.
+fn draw_note(canvas: &mut Canvas, tone: Tone, text: &str, at: Point) {
+    let mut text_at = at + Point::new(0, LINE_HEIGHT as i32 / 2 + 1);
+    if !matches!(tone, Tone::Blank | Tone::Neutral) {
+        let size = Size::new(text_width(text, LINE) + 2 * NOTE_PAD, LINE_HEIGHT + 2);
+        canvas.fill(Rectangle::new(at, size), tone.fill());
+        text_at.x += NOTE_PAD as i32;
+    }
+    canvas.text(text, text_at, Anchor::Start, LINE, tone.ink());
+}
+
+/// "… and so many more" below what is shown, if there are any.
+pub(super) fn draw_left_out(canvas: &mut Canvas, left_out: usize, at: Point) {
+    if left_out > 0 {
+        let text = format!("... and {left_out} more");
+        let middle = at + Point::new(0, LINE_HEIGHT as i32 / 2);
+        canvas.text(&text, middle, Anchor::Start, LINE, Ink::Muted);
+    }
+}
+
+/// Height of what [`draw_left_out`] draws.
+pub(super) const fn left_out_height(left_out: usize) -> u32 {
+    if left_out > 0 { LINE_HEIGHT } else { 0 }
+}
+
+/// Lengths that the bars of a part share.
+struct BarFrame {
+    font: &'static MonoFont<'static>,
+    row: u32,
+    label: u32,
+    note: u32,
+}
+
+impl BarFrame {
+    fn of(bars: &Bars) -> Self {
+        let row = (340 / bars.shown.len().max(1) as u32).clamp(11, 22);
+        let font = if row < 14 { SMALL } else { LINE };
+        let longest = |text: fn(&Bar) -> &str| {
+            let widths = bars.shown.iter().map(|bar| text_width(text(bar), font));
+            widths.max().unwrap_or(0) + LABEL_GAP
+        };
+        BarFrame {
+            font,
+            row,
+            label: longest(|bar| &bar.label),
+            note: longest(|bar| &bar.note),
+        }
+    }
+
+    fn size(&self, bars: &Bars) -> Size {
+        let rows = self.row * bars.shown.len() as u32;
+        Size::new(
+            self.label + BAR_WIDTH + self.note,
+            rows + left_out_height(bars.left_out),
+        )
+    }
+
+    fn draw(&self, bars: &Bars, canvas: &mut Canvas, at: Point) {
+        let mut at = at;
+        for bar in &bars.shown {
+            self.draw_bar(bar, canvas, at);
+            at.y += self.row as i32;
+        }
+        draw_left_out(canvas, bars.left_out, at);
+    }
+
+    fn draw_bar(&self, bar: &Bar, canvas: &mut Canvas, at: Point) {
+        let middle = self.row as i32 / 2;
+        let label = at + Point::new(self.label.saturating_sub(LABEL_GAP) as i32, middle);
+        canvas.text(&bar.label, label, Anchor::End, self.font, Ink::Text);
+        let corner = at + Point::new(self.label as i32, 1);
+        let area = Rectangle::new(corner, Size::new(BAR_WIDTH, self.row - 2));
+        let across = |fraction: f64| (fraction * f64::from(BAR_WIDTH)).round() as u32;
+        canvas.fill(area, Ink::White);
+        let filled = Size::new(across(bar.fraction), area.size.height);
+        canvas.fill(Rectangle::new(corner, filled), bar.tone.solid());
+        let thickness = if bar.marks.seen { 2 } else { 1 };
+        let frame = if bar.marks.seen {
+            Ink::Text
+        } else {
+            Ink::Border
+        };
+        canvas.border(area, thickness, frame);
+        if let Some(tick) = bar.tick {
+            let x = across(tick).clamp(1, BAR_WIDTH - 2) as i32 - 1;
+            let tick = Rectangle::new(corner + Point::new(x, 0), Size::new(3, area.size.height));
+            canvas.fill(tick, Ink::Text);
+        }
+        let end = corner + Point::new((BAR_WIDTH + LABEL_GAP) as i32, middle - 1);
+        canvas.text(&bar.note, end, Anchor::Start, self.font, Ink::Text);
+        if bar.marks.chosen {
+            draw_pointer(canvas, corner + Point::new(-3, middle - 1));
+        }
+    }
+}
+
+/// A small triangle that points rightwards, with its tip at a point.
+fn draw_pointer(canvas: &mut Canvas, tip: Point) {
+    for back in 0..5 {
+        for dy in -back..=back {
+            canvas.set(tip.x - back, tip.y + dy, Ink::Text);
+        }
+    }
+}
+
+fn scene_size(scene: &Scene) -> Size {
+    let width = (f64::from(SCENE_SIZE.height) / scene.height) as u32;
+    let width = width.min(SCENE_SIZE.width);
+    Size::new(width, (f64::from(width) * scene.height).round() as u32)
+}
+
+fn draw_scene(canvas: &mut Canvas, scene: &Scene, at: Point) {
+    let size = scene_size(scene);
+    let area = Rectangle::new(at, size);
+    canvas.fill(area, Ink::White);
+    let dot = 1.0 / f64::from(size.width);
+    // The pixels between two numbers on the sheet, a casting saturating what lies beyond.
+    let pixels = |from: f64, to: f64, most: u32| {
+        let first = (from / dot).floor() as u32;
+        first..((to / dot).ceil() as u32).min(most)
+    };
+    for (shape, tone) in &scene.shapes {
+        let (low, high) = shape.bounds(dot);
+        for y in pixels(scene.height - high.1, scene.height - low.1, size.height) {
+            for x in pixels(low.0, high.0, size.width) {
+                let (px, py) = (f64::from(x) + 0.5, f64::from(y) + 0.5);
+                if shape.covers((px * dot, scene.height - py * dot), dot) {
+                    let pixel = at + Point::new(x as i32, y as i32);
+                    canvas.set(pixel.x, pixel.y, tone.solid());
+                }
+            }
+        }
+    }
+    canvas.border(area, 1, Ink::Border);
+}
+
+/// What marks and cells mean, as many beside each other as fit.
+struct Key {
+    /// An example, what it means, and where it goes.
+    entries: Vec<(Cell, String, Point)>,
+    num_lines: u32,
+}
+
+impl Key {
+    fn of(picture: &Picture, width: u32) -> Self {
+        let marks = picture.marks();
+        let seen = (Cell::default().seen(true), "the agent sees now".to_owned());
+        let chosen = (Cell::default().chosen(true), "its last action".to_owned());
+        let explained = [(marks.seen, seen), (marks.chosen, chosen)];
+        let explained = explained.into_iter().filter(|(is_there, _)| *is_there);
+        let all = explained.map(|(_, entry)| entry);
+        let all = all.chain(picture.keys.iter().cloned());
+        let mut entries = Vec::new();
+        let (mut x, mut line) = (0, 0);
+        for (cell, meaning) in all {
+            let entry = SWATCH + 6 + text_width(&meaning, LINE);
+            if x > 0 && x + entry > width {
+                (x, line) = (0, line + 1);
+            }
+            let at = Point::new(x as i32, line as i32 * (LINE_HEIGHT as i32 + 4));
+            entries.push((cell, meaning, at));
+            x += entry + 16;
+        }
+        let num_lines = if entries.is_empty() { 0 } else { line + 1 };
+        Key { entries, num_lines }
+    }
+
+    fn height(&self) -> u32 {
+        self.num_lines * (LINE_HEIGHT + 4)
+    }
+
+    fn draw(&self, canvas: &mut Canvas, at: Point) {
+        for (cell, meaning, offset) in &self.entries {
+            let corner = at + *offset;
+            let area = Rectangle::new(corner, Size::new_equal(SWATCH));
+            let font = font_for(cell.text.chars().count(), SWATCH - 2, SWATCH - 2);
+            super::grid::draw_cell(canvas, cell, area, font);
+            let text = corner + Point::new(SWATCH as i32 + 6, SWATCH as i32 / 2);
+            canvas.text(meaning, text, Anchor::Start, LINE, Ink::Muted);
+        }
+    }
+}

@@ -1,0 +1,526 @@
+//! What a picture consists of: a title, a status line, parts one below the other, and a key.
+//!
+//! A picture is data and bounded when it is built: text is cut and freed of what a terminal could
+//! take for a command, and what is beyond a part's limit is counted but not kept.
+
+use std::ops::Range;
+
+use env_protocol::LanePhase;
+
+use super::Played;
+use super::shapes::{Shape, Suit};
+
+/// Columns of a [`Grid`].
+pub const MAX_COLUMNS: usize = 40;
+/// Rows of a [`Grid`].
+pub const MAX_ROWS: usize = 32;
+/// Bars of one part.
+pub const MAX_BARS: usize = 40;
+/// Shapes of a [`Scene`].
+pub const MAX_SHAPES: usize = 64;
+/// Parts of a [`Picture`].
+pub const MAX_PARTS: usize = 12;
+/// Entries of a [`Picture`]'s key.
+pub const MAX_KEYS: usize = 8;
+
+/// Letters in a line of text.
+const MAX_LINE: usize = 80;
+/// Letters in a cell.
+const MAX_CELL: usize = 6;
+/// Letters in a bar's label and in its note, and in the label of a row or a column.
+const MAX_LABEL: usize = 16;
+
+/// What something is, shown by its colour. Colours only repeat what text, position or marks say:
+/// text without colour codes must be enough to follow an episode.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Tone {
+    /// Nothing is there; not even a cell is drawn.
+    Blank,
+    /// Of no special meaning.
+    #[default]
+    Neutral,
+    /// Kept from the agent: shown pale and hatched, in text in round brackets.
+    Hidden,
+    /// What is to be remembered.
+    Cue,
+    /// The agent, or what it did.
+    Agent,
+    /// Where the agent should go, or what it should answer.
+    Goal,
+    /// Right, won, found.
+    Good,
+    /// Wrong, lost.
+    Bad,
+    /// In the way.
+    Wall,
+}
+
+/// What an environment says about its present state: see [the module](super).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Picture {
+    pub(super) title: String,
+    pub(super) status: String,
+    pub(super) parts: Vec<Part>,
+    pub(super) keys: Vec<(Cell, String)>,
+}
+
+/// One of the things a picture shows, below the others.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Part {
+    pub heading: String,
+    pub content: Content,
+}
+
+/// What a part is.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Content {
+    Note(Tone, String),
+    Grid(Grid),
+    Bars(Bars),
+    Scene(Scene),
+}
+
+impl Picture {
+    /// A picture with nothing in it.
+    pub fn new() -> Self {
+        Picture::default()
+    }
+
+    /// With a title and a line of status. Lanes see to it; environments need not.
+    pub fn entitled(mut self, title: &str, status: &str) -> Self {
+        self.title = clean(title, MAX_LINE);
+        self.status = clean(status, MAX_LINE);
+        self
+    }
+
+    /// With the title and the status of a lane. `played` is `None` where it is not known.
+    pub(crate) fn of_lane(
+        self,
+        spec_id: &str,
+        lane: Option<usize>,
+        phase: LanePhase,
+        played: Option<Played>,
+    ) -> Self {
+        let title = match lane {
+            Some(lane) => format!("{spec_id} · lane {lane}"),
+            None => spec_id.to_owned(),
+        };
+        let counts = || played.map_or_else(|| "restored".to_owned(), |p| p.status());
+        let status = match phase {
+            LanePhase::New => "waits for its first reset".to_owned(),
+            LanePhase::Running => counts(),
+            LanePhase::Ended => format!("{} · ended", counts()),
+        };
+        self.entitled(&title, &status)
+    }
+
+    /// With a line of text below what is there already.
+    pub fn note(self, tone: Tone, text: &str) -> Self {
+        let text = clean(text, MAX_LINE);
+        self.part("", Content::Note(tone, text))
+    }
+
+    /// With a grid below what is there already. An empty one is left out.
+    pub fn grid(self, heading: &str, grid: Grid) -> Self {
+        if grid.cells.is_empty() {
+            return self;
+        }
+        self.part(heading, Content::Grid(grid))
+    }
+
+    /// With bars below what is there already. No bars are left out.
+    pub fn bars(self, heading: &str, bars: impl IntoIterator<Item = Bar>) -> Self {
+        let mut bars = bars.into_iter();
+        let shown: Vec<Bar> = bars.by_ref().take(MAX_BARS).collect();
+        if shown.is_empty() {
+            return self;
+        }
+        let left_out = bars.count();
+        self.part(heading, Content::Bars(Bars { shown, left_out }))
+    }
+
+    /// With a scene below what is there already.
+    pub fn scene(self, heading: &str, scene: Scene) -> Self {
+        self.part(heading, Content::Scene(scene))
+    }
+
+    /// With a line in the key at the bottom: what a cell like this one means. Marks are explained
+    /// without being asked for.
+    pub fn key(mut self, cell: Cell, meaning: &str) -> Self {
+        if self.keys.len() < MAX_KEYS {
+            self.keys.push((cell, clean(meaning, MAX_LABEL * 2)));
+        }
+        self
+    }
+
+    fn part(mut self, heading: &str, content: Content) -> Self {
+        if self.parts.len() < MAX_PARTS {
+            let heading = clean(heading, MAX_LINE);
+            self.parts.push(Part { heading, content });
+        }
+        self
+    }
+
+    /// Whether anything is marked as seen by the agent, and as chosen by it.
+    pub(super) fn marks(&self) -> Marks {
+        let mut marks = Marks::default();
+        for part in &self.parts {
+            match &part.content {
+                Content::Grid(grid) => grid.cells.iter().for_each(|cell| marks.add(cell.marks)),
+                Content::Bars(bars) => bars.shown.iter().for_each(|bar| marks.add(bar.marks)),
+                Content::Note(..) | Content::Scene(_) => {}
+            }
+        }
+        marks
+    }
+}
+
+/// What the agent has to do with a thing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Marks {
+    /// It is in the last observation.
+    pub seen: bool,
+    /// The last action chose it.
+    pub chosen: bool,
+}
+
+impl Marks {
+    fn add(&mut self, other: Marks) {
+        self.seen |= other.seen;
+        self.chosen |= other.chosen;
+    }
+}
+
+/// A cell of a grid: up to six letters, of which three stay readable in a grid of
+/// [`MAX_COLUMNS`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cell {
+    pub(super) text: String,
+    pub(super) tone: Tone,
+    pub(super) suit: Option<Suit>,
+    pub(super) marks: Marks,
+}
+
+impl Cell {
+    /// A cell with text in it.
+    pub fn new(text: &str) -> Self {
+        Cell {
+            text: clean(text, MAX_CELL),
+            ..Cell::default()
+        }
+    }
+
+    /// A number, with two decimals where it is not whole.
+    pub fn number(number: f64) -> Self {
+        Cell::new(&decimal(number, 2))
+    }
+
+    /// Nothing, where a grid has no cell.
+    pub fn blank() -> Self {
+        Cell::default().tone(Tone::Blank)
+    }
+
+    /// With a tone.
+    pub fn tone(mut self, tone: Tone) -> Self {
+        self.tone = tone;
+        self
+    }
+
+    /// With the suit of a card.
+    pub fn suit(mut self, suit: Suit) -> Self {
+        self.suit = Some(suit);
+        self
+    }
+
+    /// Whether it is in the last observation.
+    pub fn seen(mut self, is_seen: bool) -> Self {
+        self.marks.seen = is_seen;
+        self
+    }
+
+    /// Whether the last action chose it.
+    pub fn chosen(mut self, is_chosen: bool) -> Self {
+        self.marks.chosen = is_chosen;
+        self
+    }
+}
+
+/// Cells in rows, all of one size.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grid {
+    /// In `1..=MAX_COLUMNS`.
+    pub(super) columns: usize,
+    pub(super) cells: Vec<Cell>,
+    /// Cells that did not fit.
+    pub(super) left_out: usize,
+    pub(super) are_cards: bool,
+    pub(super) column_labels: Vec<String>,
+    pub(super) row_labels: Vec<String>,
+}
+
+impl Grid {
+    /// Cells row by row, `columns` (clamped to `1..=`[`MAX_COLUMNS`]) in each. Of more than
+    /// [`MAX_ROWS`] rows the rest is left out; [`window`] finds what to show of something long.
+    pub fn new(columns: usize, cells: impl IntoIterator<Item = Cell>) -> Self {
+        let columns = columns.clamp(1, MAX_COLUMNS);
+        let mut cells = cells.into_iter();
+        let shown = cells.by_ref().take(columns * MAX_ROWS).collect();
+        Grid {
+            columns,
+            cells: shown,
+            left_out: cells.count(),
+            are_cards: false,
+            column_labels: Vec::new(),
+            row_labels: Vec::new(),
+        }
+    }
+
+    /// Cells in one row, which wraps after [`MAX_COLUMNS`].
+    pub fn row(cells: impl IntoIterator<Item = Cell>) -> Self {
+        let mut grid = Grid::new(MAX_COLUMNS, cells);
+        grid.columns = grid.cells.len().clamp(1, MAX_COLUMNS);
+        grid
+    }
+
+    /// Playing cards, `columns` in a row: cells higher than wide.
+    pub fn cards(columns: usize, cards: impl IntoIterator<Item = Cell>) -> Self {
+        let mut grid = Grid::new(columns, cards);
+        grid.are_cards = true;
+        grid
+    }
+
+    /// What the agent sees now, number by number, ten in a row.
+    pub fn observation(numbers: impl IntoIterator<Item = f64>) -> Self {
+        const COLUMNS: usize = 10;
+        let cells = numbers.into_iter().map(|x| Cell::number(x).seen(true));
+        let mut grid = Grid::new(COLUMNS, cells);
+        grid.columns = grid.cells.len().clamp(1, COLUMNS);
+        grid
+    }
+
+    /// With a label above each column.
+    pub fn column_labels<T: ToString>(mut self, labels: impl IntoIterator<Item = T>) -> Self {
+        self.column_labels = labels_of(labels, self.columns);
+        self
+    }
+
+    /// With a label before each row.
+    pub fn row_labels<T: ToString>(mut self, labels: impl IntoIterator<Item = T>) -> Self {
+        self.row_labels = labels_of(labels, MAX_ROWS);
+        self
+    }
+
+    pub(super) fn rows(&self) -> usize {
+        self.cells.len().div_ceil(self.columns)
+    }
+}
+
+fn labels_of<T: ToString>(labels: impl IntoIterator<Item = T>, most: usize) -> Vec<String> {
+    let labels = labels.into_iter().take(most);
+    labels
+        .map(|label| clean(&label.to_string(), MAX_LABEL))
+        .collect()
+}
+
+/// A part of a long line to show: `most` of `0..length`, all if there are no more, with `focus` in
+/// the middle where that is possible.
+pub fn window(length: usize, focus: usize, most: usize) -> Range<usize> {
+    let width = most.min(length);
+    let start = focus.saturating_sub(width / 2).min(length - width);
+    start..start + width
+}
+
+/// A labelled quantity.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bar {
+    pub(super) label: String,
+    /// In `0..=1`.
+    pub(super) fraction: f64,
+    /// In `0..=1`.
+    pub(super) tick: Option<f64>,
+    pub(super) note: String,
+    pub(super) tone: Tone,
+    pub(super) marks: Marks,
+}
+
+impl Bar {
+    /// A bar filled up to `fraction`, which is clamped to `0..=1` (not a number counts as 0).
+    pub fn new(label: &str, fraction: f64) -> Self {
+        Bar {
+            label: clean(label, MAX_LABEL),
+            fraction: clamp_unit(fraction),
+            tick: None,
+            note: String::new(),
+            tone: Tone::Neutral,
+            marks: Marks::default(),
+        }
+    }
+
+    /// What is left of a whole, with both in words: `3 of 4`.
+    pub fn remaining(label: &str, remaining: u64, whole: u64) -> Self {
+        let fraction = remaining as f64 / whole.max(1) as f64;
+        Bar::new(label, fraction).note(&format!("{remaining} of {whole}"))
+    }
+
+    /// With another quantity beside the first, as a tick at a fraction in `0..=1`.
+    pub fn tick(mut self, fraction: f64) -> Self {
+        self.tick = Some(clamp_unit(fraction));
+        self
+    }
+
+    /// With text behind it.
+    pub fn note(mut self, text: &str) -> Self {
+        self.note = clean(text, MAX_LABEL);
+        self
+    }
+
+    /// With a tone.
+    pub fn tone(mut self, tone: Tone) -> Self {
+        self.tone = tone;
+        self
+    }
+
+    /// Whether it is in the last observation.
+    pub fn seen(mut self, is_seen: bool) -> Self {
+        self.marks.seen = is_seen;
+        self
+    }
+
+    /// Whether the last action chose it.
+    pub fn chosen(mut self, is_chosen: bool) -> Self {
+        self.marks.chosen = is_chosen;
+        self
+    }
+}
+
+fn clamp_unit(fraction: f64) -> f64 {
+    if fraction.is_nan() {
+        return 0.0;
+    }
+    fraction.clamp(0.0, 1.0)
+}
+
+/// Bars of one part.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Bars {
+    pub shown: Vec<Bar>,
+    /// Bars that did not fit.
+    pub left_out: usize,
+}
+
+/// Shapes on a sheet that is 1 wide and `height` high, the origin at the bottom left; later shapes
+/// cover earlier ones.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scene {
+    /// In `0.1..=1`.
+    pub(super) height: f64,
+    pub(super) shapes: Vec<(Shape, Tone)>,
+}
+
+impl Scene {
+    /// An empty sheet, `height` (clamped to `0.1..=1`) times as high as wide.
+    pub fn new(height: f64) -> Self {
+        Scene {
+            height: clamp_unit(height).max(0.1),
+            shapes: Vec::new(),
+        }
+    }
+
+    /// With one more shape. Numbers that are not finite leave it out, and so does a sheet that has
+    /// [`MAX_SHAPES`] of them.
+    pub fn shape(mut self, shape: Shape, tone: Tone) -> Self {
+        if self.shapes.len() < MAX_SHAPES && shape.is_finite() {
+            self.shapes.push((shape, tone));
+        }
+        self
+    }
+}
+
+/// A number with at most so many decimals, without trailing zeros: `0.25`, `-1`.
+pub fn decimal(number: f64, decimals: usize) -> String {
+    let fixed = format!("{number:.decimals$}");
+    let short = match fixed.contains('.') {
+        true => fixed.trim_end_matches('0').trim_end_matches('.'),
+        false => &fixed,
+    };
+    match short {
+        "-0" => "0".to_owned(),
+        short => short.to_owned(),
+    }
+}
+
+/// Printable Latin-1, which both outputs can show; anything else becomes `?`, what is beyond `most`
+/// letters is cut.
+fn clean(text: &str, most: usize) -> String {
+    let is_printable =
+        |letter| matches!(letter, ' '..='~' | '\u{a1}'..='\u{ff}' if letter != '\u{ad}');
+    text.chars()
+        .take(most)
+        .map(|letter| if is_printable(letter) { letter } else { '?' })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_cannot_command_a_terminal() {
+        let picture = Picture::new()
+            .entitled("a\u{1b}[2Jb\nc\u{9b}\u{202e}", &"x".repeat(1000))
+            .note(Tone::Bad, "tab\there · fine é");
+        assert_eq!(picture.title, "a?[2Jb?c??");
+        assert_eq!(picture.status.len(), MAX_LINE);
+        let Content::Note(_, text) = &picture.parts[0].content else {
+            panic!("a note");
+        };
+        assert_eq!(text, "tab?here · fine é");
+    }
+
+    #[test]
+    fn what_is_too_much_is_counted() {
+        let grid = Grid::new(1000, (0..2000).map(|i| Cell::number(f64::from(i))));
+        assert_eq!((grid.columns, grid.rows()), (MAX_COLUMNS, MAX_ROWS));
+        assert_eq!(grid.left_out, 2000 - MAX_COLUMNS * MAX_ROWS);
+        let mut picture = Picture::new().bars("", (0..45).map(|_| Bar::new("", 0.5)));
+        let Content::Bars(bars) = &picture.parts[0].content else {
+            panic!("bars");
+        };
+        assert_eq!((bars.shown.len(), bars.left_out), (MAX_BARS, 5));
+        for _ in 0..50 {
+            picture = picture.note(Tone::Neutral, "more").key(Cell::new("k"), "k");
+        }
+        assert_eq!(picture.parts.len(), MAX_PARTS);
+        assert_eq!(picture.keys.len(), MAX_KEYS);
+    }
+
+    #[test]
+    fn nothing_is_left_out_of_the_picture() {
+        let picture = Picture::new().grid("empty", Grid::row([])).bars("none", []);
+        assert_eq!(picture, Picture::new());
+    }
+
+    #[test]
+    fn odd_numbers_do_no_harm() {
+        assert_eq!(Bar::new("", f64::NAN).fraction, 0.0);
+        assert_eq!(Bar::new("", f64::INFINITY).fraction, 1.0);
+        assert_eq!(Bar::remaining("", 0, 0).fraction, 0.0);
+        assert_eq!(Scene::new(f64::NAN).height, 0.1);
+        let disc = Shape::disc((f64::NAN, 0.0), 0.1);
+        assert!(Scene::new(1.0).shape(disc, Tone::Agent).shapes.is_empty());
+        assert_eq!(decimal(-0.0001, 2), "0");
+        assert_eq!(decimal(100.0, 0), "100");
+        assert_eq!(decimal(0.333_333, 2), "0.33");
+        assert_eq!(decimal(f64::NAN, 2), "NaN");
+    }
+
+    #[test]
+    fn a_window_keeps_its_focus() {
+        assert_eq!(window(5, 2, 10), 0..5);
+        assert_eq!(window(100, 0, 10), 0..10);
+        assert_eq!(window(100, 50, 10), 45..55);
+        assert_eq!(window(100, 99, 10), 90..100);
+        assert_eq!(window(0, 0, 10), 0..0);
+        assert_eq!(window(3, 900, 2), 1..3);
+    }
+}
