@@ -134,7 +134,7 @@ impl StreamKind {
     }
 }
 
-/// A request, on the way in or out.
+/// A message that asks for something. In MessagePack it is the list of these values, body last.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct StreamRequest<'a> {
@@ -153,7 +153,7 @@ pub struct StreamRequest<'a> {
     pub body: &'a [u8],
 }
 
-/// A reply, on the way in or out.
+/// The message that answers. In MessagePack it is the list of these values, body last.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct StreamReply<'a> {

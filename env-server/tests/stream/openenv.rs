@@ -97,7 +97,7 @@ fn fixed(message: &Value) -> Value {
 async fn replies_are_those_of_the_package() {
     let server = Server::with(config("MemoryTask-v0?delay=2&difficulty=1")).await;
     let mut socket = Socket::at(server.address, "/ws").await;
-    let recorded = include_str!("../data/openenv.jsonl");
+    let recorded = include_str!("openenv.jsonl");
     let exchanges: Vec<Value> = recorded
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
@@ -311,8 +311,6 @@ fn without_the_setting_there_is_nothing() {
     assert!(document["paths"]["/ws"].is_null());
     let refused = app(&config("Nothing-v0"));
     let error = refused.err().unwrap().to_string();
-    assert_eq!(
-        error,
-        "--openenv Nothing-v0: there is no \"Nothing-v0\"; there are MemoryTask-v0"
-    );
+    let expected = "--openenv Nothing-v0: there is no \"Nothing-v0\"; there are MemoryTask-v0";
+    assert!(error.starts_with(expected), "{error}");
 }
