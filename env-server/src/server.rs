@@ -52,7 +52,7 @@ pub async fn run(
         tracing::warn!(%address, "{warning}");
     }
     let app = App::new(&config);
-    let router = http::router(app.clone(), &config);
+    let router = http::router(app.clone());
     let drain_begins = async {
         shutdown.await;
         app.drain();
@@ -94,9 +94,9 @@ async fn serve(
 /// Tokens and the limit on requests hold here too. Limits on connections and on time are those of
 /// [`run`], as is TLS.
 pub fn app(config: ServerConfig) -> Router {
-    let router = http::router(App::new(&config), &config);
+    let router = http::router(App::new(&config));
     let front = Arc::new(Front::new(router, &config));
-    Router::new().fallback(move |request: Request| async move { front.answer(request).await })
+    Router::new().fallback(move |request: Request| async move { front.answer(request, None).await })
 }
 
 /// Refuses an address that other machines reach when nothing would ask them who they are.

@@ -12,11 +12,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use env_protocol::{Encoding, ErrorCode, Problem};
-use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::config::ServerConfig;
@@ -26,7 +24,7 @@ use codec::encoded;
 use problem::Failure;
 
 pub use openapi::document;
-pub(crate) use problem::respond;
+pub(crate) use problem::{finish, from_panic, respond};
 
 /// Header of a reply that had been given before.
 const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
@@ -118,16 +116,13 @@ fn created(session: &Session, is_new: bool, reply: Encoding) -> Result<Response,
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], body).into_response())
 }
 
-/// Everything the server answers.
-pub(crate) fn router(app: SharedApp, config: &ServerConfig) -> Router {
+/// Everything the server answers. Errors leave their problem with the response; whoever calls this
+/// has [`finish`] write their bodies.
+pub(crate) fn router(app: SharedApp) -> Router {
     let (routes, document) = openapi::routes().split_for_parts();
     let docs = SwaggerUi::new("/docs")
         .url("/openapi.json", document)
         .config(Config::default().try_it_out_enabled(true));
-    routes
-        .with_state(app)
-        .merge(docs)
-        .layer(CatchPanicLayer::custom(problem::from_panic))
-        .layer(DefaultBodyLimit::max(config.max_body_bytes))
-        .layer(axum::middleware::from_fn(problem::write))
+    // No layers: each would cost every request a box.
+    routes.with_state(app).merge(docs)
 }

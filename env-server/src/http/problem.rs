@@ -3,17 +3,15 @@
 use std::any::Any;
 
 use axum::body::Body;
-use axum::extract::Request;
 use axum::http::response::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use env_protocol::{ErrorCode, PROBLEM_CONTENT_TYPE, Problem};
 
 /// After how many seconds to try again, where trying again may help.
 const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("1");
 
-/// A problem on its way to the client. [`write`] gives it its body.
+/// A problem on its way to the client. [`finish`] gives it its body.
 #[derive(Debug)]
 pub(crate) struct Failure(Box<Problem>);
 
@@ -35,18 +33,16 @@ fn status(code: ErrorCode) -> StatusCode {
     StatusCode::from_u16(code.status()).expect("the table has valid statuses")
 }
 
-/// Middleware that writes the body of every error: those of handlers, which leave their problem
-/// with the response, and those of the router, which leave only a status.
-pub(crate) async fn write(request: Request, next: Next) -> Response {
-    let uri = request.uri().clone();
-    let mut response = next.run(request).await;
+/// Writes the body of every error: those of handlers, which leave their problem with the response,
+/// and those of the router, which leave only a status.
+pub(crate) fn finish(mut response: Response, path: &str) -> Response {
     if !response.status().is_client_error() && !response.status().is_server_error() {
         return response;
     }
     let problem = response.extensions_mut().remove::<Problem>();
-    let problem = problem.unwrap_or_else(|| from_status(response.status(), uri.path()));
+    let problem = problem.unwrap_or_else(|| from_status(response.status(), path));
     let (parts, _) = response.into_parts();
-    fill(parts, problem, uri.path())
+    fill(parts, problem, path)
 }
 
 /// A problem as a whole response, for what is refused before any route is looked at.
@@ -94,10 +90,9 @@ fn from_status(status: StatusCode, path: &str) -> Problem {
 }
 
 /// A handler has panicked.
-pub(crate) fn from_panic(payload: Box<dyn Any + Send>) -> Response {
+pub(crate) fn from_panic(payload: &(dyn Any + Send)) -> Problem {
     let text = payload.downcast_ref::<&str>().copied();
     let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
     tracing::error!(panic = text, "a request handler panicked");
-    let detail = "the request could not be finished";
-    Failure::from(Problem::new(ErrorCode::Internal, detail)).into_response()
+    Problem::new(ErrorCode::Internal, "the request could not be finished")
 }

@@ -4,7 +4,7 @@ use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use axum::body::Body;
 use axum::response::Response;
@@ -54,7 +54,7 @@ pub(super) async fn serve<I>(
         let (front, watch) = (Arc::clone(&front), Arc::clone(&watch));
         async move {
             let body = |body| Body::new(WatchedBody::new(body, Arc::clone(&watch)));
-            let response: Response = front.answer_in_time(request.map(body), &watch).await;
+            let response: Response = front.answer(request.map(body), Some(&watch)).await;
             Ok::<_, std::convert::Infallible>(response)
         }
     });
@@ -65,15 +65,25 @@ pub(super) async fn serve<I>(
             .with_upgrades()
     );
     let mut timer = pin!(watch.timer());
+    let signal = draining.clone();
     let mut drain = pin!(draining.wait_for(|&is_draining| is_draining));
+    let mut drain_wakes: Option<Waker> = None;
     let mut is_told = false;
     poll_fn(|cx| {
-        if !is_told && drain.as_mut().poll(cx).is_ready() {
-            is_told = true;
-            if watch.is_fresh() {
-                return Poll::Ready(());
+        // Polling takes a lock that all connections share, and a request polls several times: so
+        // only to be woken by it, and once it has something to say.
+        let wakes_me = drain_wakes
+            .as_ref()
+            .is_some_and(|w| w.will_wake(cx.waker()));
+        if !is_told && (!wakes_me || signal.has_changed().unwrap_or(true)) {
+            drain_wakes = Some(cx.waker().clone());
+            if drain.as_mut().poll(cx).is_ready() {
+                is_told = true;
+                if watch.is_fresh() {
+                    return Poll::Ready(());
+                }
+                connection.as_mut().graceful_shutdown();
             }
-            connection.as_mut().graceful_shutdown();
         }
         loop {
             if let Poll::Ready(outcome) = connection.as_mut().poll(cx) {

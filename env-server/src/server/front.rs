@@ -1,8 +1,13 @@
 //! What is settled before a route is looked at: who sends a request, and whether there is room.
 
+use std::any::Any;
 use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::task::Poll;
 
 use axum::Router;
 use axum::extract::Request;
@@ -37,34 +42,43 @@ impl Front {
         }
     }
 
-    /// Answers a request of a watched connection, in time.
-    pub(super) async fn answer_in_time(&self, request: Request, watch: &Watch) -> Response {
+    /// Answers a request; in time, if it comes on a watched connection.
+    ///
+    /// Every error leaves as a problem document: those from here, those of the routes, and panics.
+    pub(crate) async fn answer(&self, mut request: Request, watch: Option<&Watch>) -> Response {
         let uri = request.uri().clone();
-        match watch.in_time(self.answer(request)).await {
-            Ok(response) => response,
+        let path = uri.path();
+        let principal = match self.authenticate(&request) {
+            Ok(principal) => principal,
+            Err(problem) => return self.refuse(problem, path, watch),
+        };
+        if let Some(principal) = &principal {
+            request.extensions_mut().insert(Arc::clone(principal));
+        }
+        let _under_way = match self.admit(path, principal.as_deref()) {
+            Ok(under_way) => under_way,
+            Err(problem) => return self.refuse(problem, path, watch),
+        };
+        let answered = caught(self.router.clone().call(request));
+        let answered = match watch {
+            Some(watch) => watch.in_time(answered).await,
+            None => Ok(answered.await),
+        };
+        match answered {
+            Ok(Ok(response)) => http::finish(response, path),
+            Ok(Err(panic)) => http::respond(http::from_panic(&*panic), path),
             Err(overdue) => {
-                let path = uri.path();
                 tracing::debug!(path, ?overdue, "a request was given up");
                 http::respond(too_late(overdue), path)
             }
         }
     }
 
-    /// Answers a request.
-    pub(crate) async fn answer(&self, mut request: Request) -> Response {
-        let principal = match self.authenticate(&request) {
-            Ok(principal) => principal,
-            Err(problem) => return http::respond(problem, request.uri().path()),
-        };
-        if let Some(principal) = &principal {
-            request.extensions_mut().insert(Arc::clone(principal));
+    fn refuse(&self, problem: Problem, path: &str, watch: Option<&Watch>) -> Response {
+        if let Some(watch) = watch {
+            watch.note_answer();
         }
-        let _under_way = match self.admit(&request, principal.as_deref()) {
-            Ok(under_way) => under_way,
-            Err(problem) => return http::respond(problem, request.uri().path()),
-        };
-        let Ok::<_, Infallible>(response) = self.router.clone().call(request).await;
-        response
+        http::respond(problem, path)
     }
 
     /// Who sends it; nobody in particular where that does not matter.
@@ -80,10 +94,10 @@ impl Front {
     /// Counts it as under way until the result is dropped.
     fn admit<'a>(
         &'a self,
-        request: &Request,
+        path: &str,
         principal: Option<&'a Principal>,
     ) -> Result<(Option<InFlight<'a>>, Option<InFlight<'a>>), Problem> {
-        if is_probe(request.uri().path()) {
+        if is_probe(path) {
             // A server with much to do is not dead: whoever watches it must be able to see that.
             return Ok((None, None));
         }
@@ -95,6 +109,24 @@ impl Front {
         let of_principal = principal.map(Principal::begin_request).transpose()?;
         Ok((Some(of_all), of_principal))
     }
+}
+
+/// Waits for the answer of a handler, or for its panic.
+async fn caught(
+    answer: impl Future<Output = Result<Response, Infallible>>,
+) -> Result<Response, Box<dyn Any + Send>> {
+    let mut answer = pin!(answer);
+    poll_fn(|cx| {
+        // After a panic it is not polled again, and what it shared is behind locks that can be
+        // poisoned.
+        let polled = catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(cx)));
+        match polled {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(Ok(response))) => Poll::Ready(Ok(response)),
+            Err(panic) => Poll::Ready(Err(panic)),
+        }
+    })
+    .await
 }
 
 fn is_probe(path: &str) -> bool {

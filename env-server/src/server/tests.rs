@@ -197,3 +197,106 @@ fn what_others_could_do_or_read_is_warned_of() {
     config.tls = Some(Arc::new(crate::Tls::from_files(&cert, &key).unwrap()));
     assert_eq!(exposure(outside, &config), None);
 }
+
+#[test]
+#[ignore]
+fn temporary_cost() {
+    use std::io::{Read, Write};
+    fn start(kind: usize, more: ServerConfig) -> (SocketAddr, std::path::PathBuf) {
+        let (tx, rx) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let tid = std::fs::read_link("/proc/thread-self").unwrap();
+            let path = std::path::Path::new("/proc").join(tid).join("schedstat");
+            let rt = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            rt.block_on(async move {
+                let config = more;
+                let router = if kind == 0 {
+                    Router::new().route("/v1/envs/e/step", post(|_b: axum::body::Bytes| async { ([("content-type", "application/json")], "{\"observation\":[0.0,0.0,0.0],\"reward\":0.0,\"terminated\":false,\"truncated\":false,\"info\":{},\"seq\":1}") }))
+                        .fallback(|| async { "x" })
+                } else { http::router(App::new(&config)) };
+                let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+                tx.send((listener.local_addr().unwrap(), path)).unwrap();
+                if kind == 2 { serve(listener, router, &config, pending()).await }
+                else {
+                    use axum::serve::ListenerExt;
+                    axum::serve(listener.tap_io(|s| { s.set_nodelay(true).unwrap(); }), router).await.unwrap();
+                }
+            });
+        });
+        rx.recv().unwrap()
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let tokens = folder.path().join("tokens.toml");
+    std::fs::write(&tokens, "[a]\ntoken = \"a-0123456789abcdef\"").unwrap();
+    let access = Arc::new(crate::Access::from_file(&tokens).unwrap());
+    let with = ServerConfig {
+        access: Some(access),
+        ..ServerConfig::default()
+    };
+    let servers = [
+        ("bare axum", start(0, ServerConfig::default())),
+        ("router, axum::serve", start(1, ServerConfig::default())),
+        ("router, front", start(2, ServerConfig::default())),
+        ("router, front, tokens", start(2, with)),
+    ];
+    let msg = |m: &str, p: &str, b: &str| {
+        format!(
+            "{m} {p} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer a-0123456789abcdef\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{b}",
+            b.len()
+        )
+    };
+    let mut conns: Vec<_> = servers
+        .iter()
+        .map(|(_, (a, _))| {
+            let s = std::net::TcpStream::connect(a).unwrap();
+            s.set_nodelay(true).unwrap();
+            s
+        })
+        .collect();
+    let mut buf = [0; 8192];
+    for c in &mut conns {
+        for m in [
+            msg(
+                "PUT",
+                "/v1/envs/e",
+                r#"{"spec_id":"MemoryTask-v0","kwargs":{"delay":1000000}}"#,
+            ),
+            msg("POST", "/v1/envs/e/reset", "{}"),
+        ] {
+            c.write_all(m.as_bytes()).unwrap();
+            let _ = c.read(&mut buf).unwrap();
+        }
+    }
+    let step = msg("POST", "/v1/envs/e/step", r#"{"action":0}"#);
+    let cpu = |p: &std::path::Path| {
+        std::fs::read_to_string(p)
+            .unwrap()
+            .split(' ')
+            .next()
+            .unwrap()
+            .parse::<u64>()
+            .unwrap()
+    };
+    let mut all = vec![vec![]; 4];
+    for _round in 0..15 {
+        for (i, c) in conns.iter_mut().enumerate() {
+            let before = cpu(&servers[i].1.1);
+            for _ in 0..3000 {
+                c.write_all(step.as_bytes()).unwrap();
+                let n = c.read(&mut buf).unwrap();
+                assert!(buf[..n].starts_with(b"HTTP/1.1 200"));
+            }
+            all[i].push((cpu(&servers[i].1.1) - before) as f64 / 3000.0 / 1000.0);
+        }
+    }
+    for (i, v) in all.iter_mut().enumerate() {
+        v.sort_by(f64::total_cmp);
+        println!(
+            "{:<24} min {:.2} median {:.2} us CPU/request",
+            servers[i].0, v[0], v[7]
+        );
+    }
+}

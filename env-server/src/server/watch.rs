@@ -172,8 +172,13 @@ impl Watch {
             }
         })
         .await;
-        self.enter_now(Phase::Idle);
+        self.note_answer();
         outcome
+    }
+
+    /// The answer is there to be written.
+    pub(super) fn note_answer(&self) {
+        self.enter_now(Phase::Idle);
     }
 
     /// Ready when something is overdue; to be polled after the connection has been.
