@@ -22,8 +22,6 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use axum::extract::FromRequestParts;
-use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use env_protocol::{ErrorCode, Problem};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
@@ -32,30 +30,19 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::error::Error;
+use crate::session::store::Owner;
 
 /// A file of tokens is read whole.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
-/// What one principal may use at most; `None` is as much as the server has.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Quotas {
-    /// Environments at once, a vector environment counting as one.
-    pub max_envs: Option<usize>,
-    /// Lanes of all its environments together.
-    pub max_lanes: Option<usize>,
-    /// Requests being answered at once.
-    pub max_requests_in_flight: Option<usize>,
-    /// Requests in a second, and as many at once after a pause.
-    pub max_requests_per_s: Option<NonZeroU32>,
-}
-
-/// Whoever holds a token. Handlers find it in the request's extensions, see [`Caller`].
+/// Whoever holds a token, with what it may use at most: as much as the server has, where the file
+/// says nothing. Handlers find it in the request's extensions.
 ///
 /// What a principal may do is decided where it is found: a role, once there is more than one,
 /// is a field here and a key in the file.
 pub struct Principal {
-    name: String,
-    quotas: Quotas,
+    owner: Arc<Owner>,
+    max_in_flight: usize,
     /// Shared with the principal of the same name before and after a reload.
     in_flight: Arc<AtomicUsize>,
     rate: Option<DefaultDirectRateLimiter>,
@@ -64,12 +51,12 @@ pub struct Principal {
 impl Principal {
     /// Its name in the file of tokens: 1 to 64 of the characters `A-Z a-z 0-9 . _ -`.
     pub fn name(&self) -> &str {
-        &self.name
+        &self.owner.name
     }
 
-    /// What it may use.
-    pub fn quotas(&self) -> Quotas {
-        self.quotas
+    /// As environments know it.
+    pub(crate) fn owner(&self) -> &Arc<Owner> {
+        &self.owner
     }
 
     /// Counts a request as under way until the result is dropped.
@@ -77,16 +64,19 @@ impl Principal {
     /// # Errors
     /// `rate-limited`.
     pub(crate) fn begin_request(&self) -> Result<InFlight<'_>, Problem> {
-        let max = self.quotas.max_requests_in_flight.unwrap_or(usize::MAX);
+        let max = self.max_in_flight;
         let in_flight = InFlight::begin(&self.in_flight, max).ok_or_else(|| {
-            let name = &self.name;
+            let name = self.name();
             let detail = format!("{name} has {max} requests under way, its limit");
             Problem::new(ErrorCode::RateLimited, detail)
         })?;
         if let Some(rate) = &self.rate
             && rate.check().is_err()
         {
-            let detail = format!("{} sends more requests in a second than it may", self.name);
+            let detail = format!(
+                "{} sends more requests in a second than it may",
+                self.name()
+            );
             return Err(Problem::new(ErrorCode::RateLimited, detail));
         }
         Ok(in_flight)
@@ -96,8 +86,7 @@ impl Principal {
 impl fmt::Debug for Principal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_struct("Principal");
-        debug.field("name", &self.name);
-        debug.field("quotas", &self.quotas).finish_non_exhaustive()
+        debug.field("owner", &self.owner).finish_non_exhaustive()
     }
 }
 
@@ -118,18 +107,6 @@ impl<'a> InFlight<'a> {
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// Extracts who has sent a request; `None` where the server has no tokens.
-#[derive(Clone, Debug)]
-pub struct Caller(pub Option<Arc<Principal>>);
-
-impl<S: Send + Sync> FromRequestParts<S> for Caller {
-    type Rejection = std::convert::Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        Ok(Caller(parts.extensions.get().cloned()))
     }
 }
 
@@ -173,20 +150,20 @@ impl Access {
             .unwrap_or_else(PoisonError::into_inner);
         let before: HashMap<_, _> = principals
             .values()
-            .map(|p| (p.name.clone(), Arc::clone(&p.in_flight)))
+            .map(|p| (p.name().to_owned(), Arc::clone(&p.in_flight)))
             .collect();
         let mut after = HashMap::new();
         for (name, entry) in entries {
             let principal = Arc::new(Principal {
                 in_flight: before.get(&name).cloned().unwrap_or_default(),
-                name,
-                quotas: entry.quotas(),
+                owner: Arc::new(entry.owner(&name)),
+                max_in_flight: entry.max_requests_in_flight.unwrap_or(usize::MAX),
                 rate: entry.max_requests_per_s.map(per_second),
             });
             for token in entry.tokens() {
                 let hash = self.hash(token.as_bytes());
                 if let Some(other) = after.insert(hash, Arc::clone(&principal)) {
-                    let (one, other) = (&other.name, &principal.name);
+                    let (one, other) = (other.name(), principal.name());
                     return Err(failed(format!("{one} and {other} have the same token")));
                 }
             }
@@ -273,12 +250,11 @@ impl Entry {
         std::iter::once(&self.token).chain(&self.previous_token)
     }
 
-    fn quotas(&self) -> Quotas {
-        Quotas {
+    fn owner(&self, name: &str) -> Owner {
+        Owner {
+            name: name.into(),
             max_envs: self.max_envs,
             max_lanes: self.max_lanes,
-            max_requests_in_flight: self.max_requests_in_flight,
-            max_requests_per_s: self.max_requests_per_s,
         }
     }
 }
@@ -387,7 +363,7 @@ mod tests {
         let (_folder, path) = file(&text);
         let access = Access::from_file(&path).unwrap();
         let alice = access.authenticate(&headers(&format!("Bearer {ALICE}")));
-        assert_eq!(alice.unwrap().quotas().max_envs, Some(3));
+        assert_eq!(alice.unwrap().owner().max_envs, Some(3));
         for (value, name) in [
             (format!("bearer {BOB}"), Some("bob")),
             (format!("BEARER  {BOB}"), Some("bob")),

@@ -65,27 +65,21 @@ pub async fn run(
         tokio::time::sleep(config.drain_delay).await;
         app.sockets.end();
     };
-    serve(
-        listener,
-        router,
-        &config,
-        drain_begins,
-        app.sockets.closed(),
-    )
-    .await;
+    let front = Front::new(router, app.metrics(), &config);
+    serve(listener, front, &config, drain_begins, app.sockets.closed()).await;
     Ok(())
 }
 
-/// Serves these routes until `drain_begins` completes, and what is under way for a while longer.
+/// Serves until `drain_begins` completes, and what is under way for a while longer.
 async fn serve(
     listener: TcpListener,
-    router: Router,
+    front: Front,
     config: &ServerConfig,
     drain_begins: impl Future<Output = ()>,
     sockets_closed: impl Future<Output = ()>,
 ) {
     let mut drain_begins = pin!(drain_begins);
-    let mut acceptor = Acceptor::new(Front::new(router, config), config);
+    let mut acceptor = Acceptor::new(front, config);
     let mut backoff = Backoff::default();
     loop {
         tokio::select! {
@@ -112,8 +106,9 @@ async fn serve(
 /// # Errors
 /// When the data directory cannot be used, or [`ServerConfig::check`] refuses the settings.
 pub fn app(config: &ServerConfig) -> Result<Router, Error> {
-    let router = http::router(App::open(config)?, config)?;
-    let front = Arc::new(Front::new(router, config));
+    let app = App::open(config)?;
+    let router = http::router(app.clone(), config)?;
+    let front = Arc::new(Front::new(router, app.metrics(), config));
     let answer = move |request: Request| async move { front.answer(request).await };
     Ok(Router::new().fallback(answer))
 }

@@ -16,12 +16,11 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, FromRequestParts};
+use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use env_protocol::{Encoding, ErrorCode, ForkRequest, Problem};
-use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::access::Principal;
@@ -34,7 +33,7 @@ use crate::session::recovery::Recovery;
 use crate::session::store::{Created, Owner, Store};
 use crate::session::{Answer, Creation, Kind, Operation, Reply, Session};
 use codec::encoded;
-use problem::Failure;
+use problem::{Failure, ProblemLayer};
 
 pub use openapi::document;
 pub(crate) use problem::respond;
@@ -263,14 +262,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
         let principal = parts.extensions.get::<Arc<Principal>>();
-        Ok(Caller(principal.map(|principal| {
-            let quotas = principal.quotas();
-            Arc::new(Owner {
-                name: principal.name().into(),
-                max_envs: quotas.max_envs,
-                max_lanes: quotas.max_lanes,
-            })
-        })))
+        Ok(Caller(principal.map(|p| Arc::clone(p.owner()))))
     }
 }
 
@@ -291,8 +283,6 @@ pub(crate) fn router(app: SharedApp, config: &ServerConfig) -> Result<Router, Er
     Ok(routes
         .with_state(app)
         .merge(docs)
-        .layer(CatchPanicLayer::custom(problem::from_panic))
-        .layer(DefaultBodyLimit::max(config.max_body_bytes))
-        .layer(axum::middleware::from_fn(problem::write))
-        .layer(observe))
+        // Two layers as one, for each call of `layer` boxes every request's future.
+        .layer((observe, ProblemLayer)))
 }

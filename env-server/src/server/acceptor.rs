@@ -69,6 +69,7 @@ impl Acceptor {
         };
         let (front, draining) = (Arc::clone(&self.front), self.draining.subscribe());
         let timeouts = self.timeouts;
+        let place = (place, self.front.metrics().connection());
         match &self.tls {
             None => {
                 let stream = Held::new(stream, timeouts, place);
@@ -90,6 +91,7 @@ impl Acceptor {
 
     fn refuse(&mut self, stream: TcpStream) {
         tracing::debug!("a connection is refused: there are as many as there may be");
+        self.front.metrics().problem(ErrorCode::Overloaded);
         // Over TLS the refusal would cost a handshake, which is most of what is to be spared.
         if self.tls.is_none()
             && let Ok(turn) = Arc::clone(&self.refusals).try_acquire_owned()

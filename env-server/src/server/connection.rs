@@ -4,7 +4,7 @@ use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use axum::body::Body;
 use axum::response::Response;
@@ -18,20 +18,24 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::front::Front;
 use super::watch::{Late, Timeouts, Watch, WatchedBody};
+use crate::observe::metrics::OpenConnection;
 
 /// Most bytes of a request's head, and of what is read or written ahead.
 const MAX_BUFFER_BYTES: usize = 64 << 10;
+
+/// One of the places for connections, and its being counted as open.
+pub(super) type Place = (OwnedSemaphorePermit, OpenConnection);
 
 /// A stream that is watched and holds one of the places for connections, also after an upgrade to
 /// WebSocket, until it is closed.
 pub(super) struct Held<I> {
     io: I,
     watch: Arc<Watch>,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl<I> Held<I> {
-    pub(super) fn new(io: I, timeouts: Timeouts, place: OwnedSemaphorePermit) -> Self {
+    pub(super) fn new(io: I, timeouts: Timeouts, place: Place) -> Self {
         Held {
             io,
             watch: Arc::new(Watch::new(timeouts)),
@@ -65,15 +69,25 @@ pub(super) async fn serve<I>(
             .with_upgrades()
     );
     let mut timer = pin!(watch.timer());
+    let signal = draining.clone();
     let mut drain = pin!(draining.wait_for(|&is_draining| is_draining));
+    let mut drain_wakes: Option<Waker> = None;
     let mut is_told = false;
     poll_fn(|cx| {
-        if !is_told && drain.as_mut().poll(cx).is_ready() {
-            is_told = true;
-            if watch.is_fresh() {
-                return Poll::Ready(());
+        // Polling takes a lock that all connections share, and a request polls several times: so
+        // only to be woken by it, and once it has something to say.
+        let wakes_me = drain_wakes
+            .as_ref()
+            .is_some_and(|w| w.will_wake(cx.waker()));
+        if !is_told && (!wakes_me || signal.has_changed().unwrap_or(true)) {
+            drain_wakes = Some(cx.waker().clone());
+            if drain.as_mut().poll(cx).is_ready() {
+                is_told = true;
+                if watch.is_fresh() {
+                    return Poll::Ready(());
+                }
+                connection.as_mut().graceful_shutdown();
             }
-            connection.as_mut().graceful_shutdown();
         }
         loop {
             if let Poll::Ready(outcome) = connection.as_mut().poll(cx) {

@@ -8,12 +8,13 @@ use axum::Router;
 use axum::extract::Request;
 use axum::response::Response;
 use env_protocol::{ErrorCode, Problem};
-use tower::Service;
+use tower_service::Service;
 
 use super::watch::{Overdue, Watch};
 use crate::access::{Access, InFlight, Principal};
 use crate::config::ServerConfig;
 use crate::http;
+use crate::observe::Metrics;
 
 /// The routes behind the checks. One for all connections.
 ///
@@ -22,16 +23,18 @@ use crate::http;
 pub(crate) struct Front {
     router: Router,
     access: Option<Arc<Access>>,
+    metrics: Arc<Metrics>,
     in_flight: AtomicUsize,
     max_in_flight: usize,
 }
 
 impl Front {
-    pub(crate) fn new(router: Router, config: &ServerConfig) -> Self {
+    pub(crate) fn new(router: Router, metrics: &Arc<Metrics>, config: &ServerConfig) -> Self {
         Front {
             // Settles every route now, instead of at each request.
             router: router.with_state(()),
             access: config.access.clone(),
+            metrics: Arc::clone(metrics),
             in_flight: AtomicUsize::new(0),
             max_in_flight: config.max_requests_in_flight,
         }
@@ -45,7 +48,7 @@ impl Front {
             Err(overdue) => {
                 let path = uri.path();
                 tracing::debug!(path, ?overdue, "a request was given up");
-                http::respond(too_late(overdue), path)
+                self.refuse(too_late(overdue), path)
             }
         }
     }
@@ -54,17 +57,26 @@ impl Front {
     pub(crate) async fn answer(&self, mut request: Request) -> Response {
         let principal = match self.authenticate(&request) {
             Ok(principal) => principal,
-            Err(problem) => return http::respond(problem, request.uri().path()),
+            Err(problem) => return self.refuse(problem, request.uri().path()),
         };
         if let Some(principal) = &principal {
             request.extensions_mut().insert(Arc::clone(principal));
         }
         let _under_way = match self.admit(&request, principal.as_deref()) {
             Ok(under_way) => under_way,
-            Err(problem) => return http::respond(problem, request.uri().path()),
+            Err(problem) => return self.refuse(problem, request.uri().path()),
         };
         let Ok::<_, Infallible>(response) = self.router.clone().call(request).await;
         response
+    }
+
+    fn refuse(&self, problem: Problem, path: &str) -> Response {
+        self.metrics.problem(problem.code);
+        http::respond(problem, path)
+    }
+
+    pub(super) fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
     }
 
     /// Who sends it; nobody in particular where that does not matter.

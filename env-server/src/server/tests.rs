@@ -21,7 +21,8 @@ async fn start(
     let (stop, stopped) = oneshot::channel();
     let task = tokio::spawn(async move {
         let ends = async { drop(stopped.await) };
-        serve(listener, router, &config, ends, std::future::ready(())).await;
+        let front = Front::new(router, &Arc::default(), &config);
+        serve(listener, front, &config, ends, std::future::ready(())).await;
     });
     (address, stop, task)
 }
@@ -197,4 +198,37 @@ fn what_others_could_do_or_read_is_warned_of() {
     assert_eq!(exposure(inside, &config), None);
     config.tls = Some(Arc::new(crate::Tls::from_files(&cert, &key).unwrap()));
     assert_eq!(exposure(outside, &config), None);
+}
+
+#[tokio::test]
+async fn a_panic_is_a_problem_and_the_connection_goes_on() {
+    let router = Router::new()
+        .route(
+            "/panic",
+            get(|| async { panic!("on purpose") as &'static str }),
+        )
+        .route("/quick", get(|| async { "quick" }))
+        .layer(http::problem::ProblemLayer);
+    let config = ServerConfig {
+        max_requests_in_flight: 1,
+        ..ServerConfig::default()
+    };
+    let (address, _stop, _) = start(router, config).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    for _ in 0..2 {
+        let reply = ask(&mut stream, "GET /panic HTTP/1.1\r\nhost: x\r\n\r\n", "}").await;
+        assert!(reply.starts_with("HTTP/1.1 500 "), "{reply}");
+        assert!(reply.contains("\"code\":\"internal\""), "{reply}");
+        assert!(!reply.contains("on purpose"), "{reply}");
+    }
+    let reply = ask(
+        &mut stream,
+        "GET /quick HTTP/1.1\r\nhost: x\r\n\r\n",
+        "quick",
+    )
+    .await;
+    assert!(
+        reply.starts_with("HTTP/1.1 200 "),
+        "what it held is given back: {reply}"
+    );
 }
