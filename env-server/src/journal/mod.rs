@@ -9,8 +9,8 @@
 //!   every later append is an error.
 //! - Damage loses the records it hit and no others, and [`open`](Journal::open) says whose they were.
 //!
-//! Layers: [`frame`] (bytes), [`storage`] (files), [`recovery`] (reading), [`writer`] (appending), [`log`] (sharing and
-//! syncing), [`compaction`]. `docs/durability.md` has the measurements that led to it.
+//! Layers: `frame` (bytes), `storage` (files), `recovery` (reading), `writer` (appending), `log` (sharing and
+//! syncing), `compaction`. `docs/durability.md` has the measurements that led to it.
 
 mod compaction;
 mod frame;
