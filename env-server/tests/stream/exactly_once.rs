@@ -1,6 +1,8 @@
 //! A broken socket loses nothing, and nothing is done twice.
 
 use env_protocol::{Encoding, StreamId};
+use env_server::ServerConfig;
+use env_server::journal::Durability;
 use serde_json::{Value, json};
 
 use crate::client::*;
@@ -94,10 +96,26 @@ async fn duplicates_on_two_sockets_join() {
     server.stop().await.unwrap().unwrap();
 }
 
-/// Many more requests than may be under way, none of which waits for a reply.
 #[tokio::test]
 async fn pipelined_requests_are_answered_in_order() {
-    let server = Server::start().await;
+    pipelined(ServerConfig::default()).await;
+}
+
+/// Replies wait for the disk, many at a time.
+#[tokio::test]
+async fn pipelined_requests_are_answered_in_order_from_the_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = ServerConfig {
+        data_dir: Some(dir.path().to_owned()),
+        durability: Durability::Disk,
+        ..ServerConfig::default()
+    };
+    pipelined(config).await;
+}
+
+/// Many more requests than may be under way, none of which waits for a reply.
+async fn pipelined(config: ServerConfig) {
+    let server = Server::with(config).await;
     let mut socket = Socket::open(server.address).await;
     let names = ["a", "b", "c"];
     for name in names {

@@ -282,7 +282,7 @@ async fn frames_that_break_the_protocol_end_the_socket() {
     // Bytes that are no frames at all.
     let mut socket = Socket::open(server.address).await;
     let garbage: Vec<u8> = (0..5_000u32)
-        .map(|i| ((i * 2_654_435_761) >> 13) as u8)
+        .map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8)
         .collect();
     let _ = socket.inner.get_mut().write_all(&garbage).await;
     let mut rest = Vec::new();
