@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::recording::ensure;
 use super::{Draw, Draws};
-use crate::render::{Bar, Cell, Grid, Suit, Tone, window};
+use crate::render::{Bar, Cell, Grid, Picture, Suit, Tone, window};
 
 /// Most decks in one.
 pub(crate) const MAX_DECKS: u32 = 32;
@@ -74,6 +74,16 @@ impl DeckType {
         }
     }
 
+    /// With a key for what is not clear of itself.
+    pub(crate) fn explained(self, picture: Picture) -> Picture {
+        match self {
+            DeckType::Colors => picture
+                .key(self.cell(0), self.name(0))
+                .key(self.cell(1), self.name(1)),
+            DeckType::Suits | DeckType::Ranks => picture,
+        }
+    }
+
     /// The kind of a card.
     const fn kind(self, card: usize) -> u8 {
         let kind = match self {
@@ -83,6 +93,12 @@ impl DeckType {
         };
         kind as u8
     }
+}
+
+/// With a suit that was named.
+pub(crate) fn answered(picture: Picture, answer: i64, is_right: bool) -> Picture {
+    let suit = u8::try_from(answer).map_or("none", |suit| DeckType::Suits.name(suit));
+    picture.judged(&format!("named {suit}"), is_right)
 }
 
 /// The argument `num_decks`.
@@ -187,7 +203,11 @@ impl Deck {
     /// A card of a picture, hidden if it is not dealt yet, framed if it is the last one dealt.
     pub(crate) fn as_dealt(&self, place: usize, card: Cell) -> Cell {
         let dealt = self.dealt();
-        let tone = if place > dealt { Tone::Hidden } else { Tone::Neutral };
+        let tone = if place > dealt {
+            Tone::Hidden
+        } else {
+            Tone::Neutral
+        };
         card.tone(tone).seen(place == dealt)
     }
 

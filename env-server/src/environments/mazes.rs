@@ -64,9 +64,9 @@ impl Maze {
         let is_end = x == self.end as usize;
         let [sign, goal, wrong] = self.signs();
         match y {
-            _ if (x, y) == (self.agent.0 as usize, self.agent.1) => Cell::new("A")
-                .tone(Tone::Agent)
-                .seen(self.is_sign_seen),
+            _ if (x, y) == (self.agent.0 as usize, self.agent.1) => {
+                Cell::new("A").tone(Tone::Agent).seen(self.is_sign_seen)
+            }
             0 if x == 0 => sign,
             0 => Cell::default(),
             _ if !is_end => Cell::blank(),
@@ -93,19 +93,22 @@ fn columns(length: usize, agent: usize) -> Vec<Option<usize>> {
     columns
 }
 
-/// A side in words.
-pub(super) const fn side(is_up: bool) -> &'static str {
-    if is_up { "up" } else { "down" }
+/// With what the sign says.
+pub(super) fn sign(picture: Picture, is_up: bool) -> Picture {
+    let side = if is_up { "up" } else { "down" };
+    picture.note(Tone::Cue, &format!("the sign says {side}"))
 }
 
-/// Where a move goes to, in words.
-pub(super) fn heading(action: i64) -> &'static str {
-    match action {
-        0 => "right",
-        1 => "up",
-        2 => "left",
-        _ => "down",
-    }
+/// With where the last action went.
+pub(super) fn moved(picture: Picture, action: Option<&[i64]>) -> Picture {
+    let heading = match action {
+        Some([0]) => "right",
+        Some([1]) => "up",
+        Some([2]) => "left",
+        Some(_) => "down",
+        None => return picture,
+    };
+    picture.note(Tone::Agent, &format!("moved {heading}"))
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use super::cards::{self, Deck, DeckOrder, DeckType, MAX_DECKS};
 use super::levels::{self, Levels};
 use super::recording::parse;
 use super::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition};
+use crate::render::{Cell, Grid, Picture, Seen, Tone};
 
 /// `RepeatPrevious-v0`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -137,6 +138,46 @@ impl Environment for RepeatPrevious {
 
     fn is_running(&self) -> bool {
         self.deck.left() > 0
+    }
+
+    /// The card that is asked for, and the cards as they are dealt.
+    fn picture(&self, seen: &Seen<'_, i64>) -> Picture {
+        let (dealt, k) = (self.deck.dealt(), self.k as usize);
+        let asked = match self.is_running() {
+            true => (dealt + 1).checked_sub(k).filter(|&place| place > 0),
+            false => None,
+        };
+        let focus = dealt.saturating_sub(k / 2);
+        let deck = self.deck.rows(DeckType::Suits, focus, |place, card| {
+            let card = self.deck.as_dealt(place, card);
+            match asked == Some(place) {
+                true => card.tone(Tone::Cue),
+                false => card,
+            }
+        });
+        let card = asked.map(|place| DeckType::Suits.cell(self.deck.card(place)).tone(Tone::Cue));
+        let picture = Picture::new()
+            .grid("asked for, and the right answer", Grid::cards(1, card))
+            .grid("cards dealt", deck)
+            .grid("observation", seen.grid())
+            .bars("", [self.deck.bar()])
+            .key(Cell::default().tone(Tone::Hidden), "not dealt yet")
+            .key(Cell::default().tone(Tone::Cue), "asked for");
+        let picture = match asked {
+            Some(place) => picture.note(
+                Tone::Goal,
+                &format!("the next action is to name card {place}"),
+            ),
+            None => picture.note(Tone::Neutral, "nothing is asked"),
+        };
+        let place = dealt.checked_sub(k).filter(|&place| place > 0);
+        match (seen.action, place) {
+            (Some(&[answer]), Some(place)) => {
+                let is_right = answer == i64::from(self.deck.card(place));
+                cards::answered(picture, answer, is_right)
+            }
+            _ => picture,
+        }
     }
 
     /// `{"deck_order"}`.
