@@ -147,7 +147,7 @@ impl Environment for Autoencode {
         let to_play = self.to_play as usize;
         let is_watching = self.deck.left() > 0;
         let focus = if is_watching { dealt } else { to_play };
-        let deck = self.deck.rows(DeckType::Suits, focus, |place, card| {
+        let deck = self.deck.rows(DeckType::Suits, focus, 52, |place, card| {
             let tone = match place {
                 _ if place > dealt => Tone::Hidden,
                 _ if place > to_play => Tone::Neutral,
@@ -169,20 +169,17 @@ impl Environment for Autoencode {
             .key(Cell::default().tone(Tone::Hidden), "not dealt yet")
             .key(Cell::default().tone(Tone::Cue), "to be remembered")
             .key(Cell::default().tone(Tone::Goal), "to be named now");
-        let picture = match to_play {
-            0 => picture,
-            _ if is_watching => picture.note(Tone::Neutral, "actions do nothing yet"),
-            _ => {
-                let text = format!("the next action is to name card {to_play}");
-                picture.note(Tone::Goal, &text)
-            }
-        };
-        match seen.action {
+        let picture = match seen.action {
             Some(&[answer]) if to_play < all => {
                 let is_right = answer == i64::from(self.deck.card(to_play + 1));
                 cards::answered(picture, answer, is_right)
             }
             _ => picture,
+        };
+        match to_play {
+            0 => picture,
+            _ if is_watching => picture.note(Tone::Neutral, "actions do nothing yet"),
+            _ => cards::asked(picture, &format!("name card {to_play}")),
         }
     }
 

@@ -213,8 +213,10 @@ impl<const IS_SIZE: bool> Environment for MemoryChain<IS_SIZE> {
         let columns = columns.min(self.context.len());
         let mut grid = Grid::new(columns, bits);
         if self.context.len() > 1 {
-            let rows = (0..self.context.len()).step_by(columns);
-            grid = grid.column_labels(0..columns).row_labels(rows);
+            grid = grid.column_labels(0..columns);
+        }
+        if self.context.len() > columns {
+            grid = grid.row_labels((0..self.context.len()).step_by(columns));
         }
         let (remaining, all) = (u64::from(self.remaining), u64::from(length) + 1);
         let picture = Picture::new()

@@ -101,6 +101,11 @@ pub(crate) fn answered(picture: Picture, answer: i64, is_right: bool) -> Picture
     picture.judged(&format!("named {suit}"), is_right)
 }
 
+/// With what the next action is to do.
+pub(crate) fn asked(picture: Picture, what: &str) -> Picture {
+    picture.note(Tone::Goal, &format!("the next action is to {what}"))
+}
+
 /// The argument `num_decks`.
 pub(crate) fn num_decks(maximum: u32) -> Parameter {
     let description = "Decks of 52 cards that are shuffled into one.";
@@ -177,16 +182,17 @@ impl Deck {
         &self.cards
     }
 
-    /// Cards in the order in which they are dealt, as rows of a picture: a deck's worth or a little
-    /// more, around the one that is dealt at the place `focus`. `look` makes each what it is to look
-    /// like, by its place from 1 on.
+    /// Cards in the order in which they are dealt, as rows of a picture: `most` of them, and what
+    /// fills the first row, around the one that is dealt at the place `focus`. `look` makes each
+    /// what it is to look like, by its place from 1 on.
     pub(crate) fn rows(
         &self,
         deck_type: DeckType,
         focus: usize,
+        most: usize,
         look: impl Fn(usize, Cell) -> Cell,
     ) -> Grid {
-        let near = window(self.len(), focus.saturating_sub(1), CARDS);
+        let near = window(self.len(), focus.saturating_sub(1), most);
         let shown = near.start / COLUMNS * COLUMNS..near.end;
         let cells = shown
             .clone()
@@ -196,8 +202,8 @@ impl Deck {
 
     /// Cards as [`Self::rows`] has them: what is dealt is known, the last one on screen.
     pub(crate) fn dealt_rows(&self, deck_type: DeckType) -> Grid {
-        let dealt = self.dealt();
-        self.rows(deck_type, dealt, |place, card| self.as_dealt(place, card))
+        let look = |place, card| self.as_dealt(place, card);
+        self.rows(deck_type, self.dealt(), CARDS, look)
     }
 
     /// A card of a picture, hidden if it is not dealt yet, framed if it is the last one dealt.

@@ -238,15 +238,7 @@ impl Environment for CountRecall {
             .bars("how often each kind has been dealt so far", counts)
             .bars("", [self.values.bar()]);
         let picture = self.deck_type.explained(picture);
-        let picture = match self.is_running() {
-            true => {
-                let asked = self.deck_type.name(query);
-                let text = format!("the next action is to count {asked}");
-                picture.note(Tone::Goal, &text)
-            }
-            false => picture.note(Tone::Neutral, "the last pair is never asked"),
-        };
-        match seen.action {
+        let picture = match seen.action {
             Some(&[answer]) if dealt > 1 => {
                 let asked = kind(&self.queries, dealt - 1);
                 let counts = self.counts.get(usize::from(asked)).copied().unwrap_or(0);
@@ -256,6 +248,10 @@ impl Environment for CountRecall {
                 picture.judged(&format!("counted {answer} {name}"), answer == count)
             }
             _ => picture,
+        };
+        match self.is_running() {
+            true => cards::asked(picture, &format!("count {}", self.deck_type.name(query))),
+            false => picture.note(Tone::Neutral, "the last pair is never asked"),
         }
     }
 

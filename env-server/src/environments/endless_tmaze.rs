@@ -223,11 +223,11 @@ impl Environment for EndlessTMaze {
             .picture()
             .grid("at the junction, cue", seen.grid())
             .bars("", bars);
-        let mut picture = mazes::moved(picture, seen.action);
+        let mut picture = mazes::acted(picture, seen.action);
         // Only turns are paid for; the corridor they were made in is gone.
         let reward = seen.played.map_or(0.0, |played| played.reward);
         if reward != 0.0 {
-            picture = picture.judged("turned out of the corridor", reward > 0.0);
+            picture = mazes::turned(picture, reward > 0.0);
         }
         match is_sign_seen {
             true => mazes::sign(picture, self.is_cue_up),

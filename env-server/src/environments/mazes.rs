@@ -99,8 +99,16 @@ pub(super) fn sign(picture: Picture, is_up: bool) -> Picture {
     picture.note(Tone::Cue, &format!("the sign says {side}"))
 }
 
-/// With where the last action went.
-pub(super) fn moved(picture: Picture, action: Option<&[i64]>) -> Picture {
+/// With whether a turn at the junction was to the goal.
+pub(super) fn turned(picture: Picture, is_right: bool) -> Picture {
+    match is_right {
+        true => picture.note(Tone::Good, "turned to the goal"),
+        false => picture.note(Tone::Bad, "turned to the wrong side"),
+    }
+}
+
+/// With the last action, which may have been into a wall.
+pub(super) fn acted(picture: Picture, action: Option<&[i64]>) -> Picture {
     let heading = match action {
         Some([0]) => "right",
         Some([1]) => "up",
@@ -108,7 +116,7 @@ pub(super) fn moved(picture: Picture, action: Option<&[i64]>) -> Picture {
         Some(_) => "down",
         None => return picture,
     };
-    picture.note(Tone::Agent, &format!("moved {heading}"))
+    picture.note(Tone::Agent, &format!("action: {heading}"))
 }
 
 #[cfg(test)]

@@ -362,10 +362,10 @@ impl Environment for MemoryTask {
         let targets = (0..num_bits).map(|index| self.target_cell(index, seen));
         let mut targets = Grid::new(num_bits.min(COLUMNS) as usize, targets);
         if num_bits > 1 {
-            let rows = (1..=num_bits).step_by(COLUMNS as usize);
-            targets = targets
-                .column_labels(1..=num_bits.min(COLUMNS))
-                .row_labels(rows);
+            targets = targets.column_labels(1..=num_bits.min(COLUMNS));
+        }
+        if num_bits > COLUMNS {
+            targets = targets.row_labels((1..=num_bits).step_by(COLUMNS as usize));
         }
         let heading = match num_bits {
             1 => "cue, and the right answer",

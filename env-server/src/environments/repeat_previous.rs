@@ -147,8 +147,9 @@ impl Environment for RepeatPrevious {
             true => (dealt + 1).checked_sub(k).filter(|&place| place > 0),
             false => None,
         };
-        let focus = dealt.saturating_sub(k / 2);
-        let deck = self.deck.rows(DeckType::Suits, focus, |place, card| {
+        // Both the card on screen and the one asked for, unless that is too long ago.
+        let (middle, most) = (dealt.saturating_sub(k / 2), if k <= 26 { 52 } else { 104 });
+        let deck = self.deck.rows(DeckType::Suits, middle, most, |place, card| {
             let card = self.deck.as_dealt(place, card);
             match asked == Some(place) {
                 true => card.tone(Tone::Cue),
@@ -163,20 +164,17 @@ impl Environment for RepeatPrevious {
             .bars("", [self.deck.bar()])
             .key(Cell::default().tone(Tone::Hidden), "not dealt yet")
             .key(Cell::default().tone(Tone::Cue), "asked for");
-        let picture = match asked {
-            Some(place) => picture.note(
-                Tone::Goal,
-                &format!("the next action is to name card {place}"),
-            ),
-            None => picture.note(Tone::Neutral, "nothing is asked"),
-        };
-        let place = dealt.checked_sub(k).filter(|&place| place > 0);
-        match (seen.action, place) {
+        let was_asked = dealt.checked_sub(k).filter(|&place| place > 0);
+        let picture = match (seen.action, was_asked) {
             (Some(&[answer]), Some(place)) => {
                 let is_right = answer == i64::from(self.deck.card(place));
                 cards::answered(picture, answer, is_right)
             }
             _ => picture,
+        };
+        match asked {
+            Some(place) => cards::asked(picture, &format!("name card {place}")),
+            None => picture.note(Tone::Neutral, "nothing is asked"),
         }
     }
 

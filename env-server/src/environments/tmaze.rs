@@ -325,7 +325,7 @@ impl<const ORACLE: u32> Environment for TMaze<ORACLE> {
             .picture()
             .grid("at the end, y or the sign", seen.grid())
             .bars("", [steps]);
-        let picture = mazes::moved(picture, seen.action);
+        let picture = mazes::acted(picture, seen.action);
         match (self.remaining, self.y == self.goal_y()) {
             (0, true) => picture.note(Tone::Good, "ended on the goal"),
             (0, false) => picture.note(Tone::Bad, "did not end on the goal"),

@@ -288,9 +288,9 @@ impl Environment for TMazeDistractors {
             .picture()
             .grid("observation", seen.grid())
             .bars("", [steps]);
-        let picture = mazes::moved(picture, seen.action);
+        let picture = mazes::acted(picture, seen.action);
         match turn {
-            Some(is_up) => picture.judged("turned at the junction", is_up == self.is_goal_up),
+            Some(is_up) => mazes::turned(picture, is_up == self.is_goal_up),
             None if remaining == 0 => picture.note(Tone::Bad, "out of time"),
             None if is_sign_seen => mazes::sign(picture, self.is_goal_up),
             None => picture,

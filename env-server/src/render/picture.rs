@@ -27,8 +27,10 @@ pub const MAX_KEYS: usize = 8;
 const MAX_LINE: usize = 80;
 /// Letters in a cell.
 const MAX_CELL: usize = 6;
-/// Letters in a bar's label and in its note, and in the label of a row or a column.
+/// Letters in a bar's label, and in the label of a row or a column.
 const MAX_LABEL: usize = 16;
+/// Letters in a bar's note: two numbers of nine digits fit.
+const MAX_NOTE: usize = 24;
 
 /// What something is, shown by its colour. Colours only repeat what text, position or marks say:
 /// text without colour codes must be enough to follow an episode.
@@ -387,7 +389,7 @@ impl Bar {
 
     /// With text behind it.
     pub fn note(mut self, text: &str) -> Self {
-        self.note = clean(text, MAX_LABEL);
+        self.note = clean(text, MAX_NOTE);
         self
     }
 
