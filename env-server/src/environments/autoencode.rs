@@ -16,7 +16,7 @@ use env_protocol::{Returns, Space};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::cards::{self, Deck, DeckOrder, DeckType, MAX_DECKS};
+use super::cards::{self, CARDS, Deck, DeckOrder, DeckType, MAX_DECKS};
 use super::levels::{self, Levels};
 use super::recording::parse;
 use super::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition};
@@ -147,16 +147,18 @@ impl Environment for Autoencode {
         let to_play = self.to_play as usize;
         let is_watching = self.deck.left() > 0;
         let focus = if is_watching { dealt } else { to_play };
-        let deck = self.deck.rows(DeckType::Suits, focus, 52, |place, card| {
-            let tone = match place {
-                _ if place > dealt => Tone::Hidden,
-                _ if place > to_play => Tone::Neutral,
-                _ if place == to_play && !is_watching => Tone::Goal,
-                _ => Tone::Cue,
-            };
-            let is_seen = place == dealt && to_play == all;
-            card.tone(tone).seen(is_seen)
-        });
+        let deck = self
+            .deck
+            .rows(DeckType::Suits, focus, CARDS, |place, card| {
+                let tone = match place {
+                    _ if place > dealt => Tone::Hidden,
+                    _ if place > to_play => Tone::Neutral,
+                    _ if place == to_play && !is_watching => Tone::Goal,
+                    _ => Tone::Cue,
+                };
+                let is_seen = place == dealt && to_play == all;
+                card.tone(tone).seen(is_seen)
+            });
         let named = (all - to_play) as u64;
         let bars = [
             Bar::new("dealt", dealt as f64 / all as f64).note(&format!("{dealt} of {all}")),

@@ -14,7 +14,7 @@ use crate::render::{Bar, Cell, Grid, Picture, Suit, Tone, window};
 /// Most decks in one.
 pub(crate) const MAX_DECKS: u32 = 32;
 /// Cards in a deck.
-const CARDS: usize = 52;
+pub(crate) const CARDS: usize = 52;
 /// Cards in a row of a picture.
 const COLUMNS: usize = 13;
 /// Names of the ranks.

@@ -95,18 +95,18 @@ fn cases() -> Vec<Case> {
         (
             "Battleship-v0",
             json!({}),
-            (0..16).flat_map(|i| [i % 8, i * 3 % 8]).collect(),
+            vec![0, 0, 3, 3, 6, 1, 5, 4, 5, 4, 5, 5, 0, 7],
         ),
         (
             "Battleship-v0",
             json!({"board_size": 3, "ship_sizes": [3, 3]}),
             vec![0, 0, 0, 0],
         ),
-        ("MineSweeper-v0", json!({}), vec![0, 0, 3, 3]),
+        ("MineSweeper-v0", json!({}), vec![0, 0, 2, 2, 0, 3, 2, 1]),
         (
             "MineSweeper-v0",
             json!({"difficulty": "hard"}),
-            vec![0, 0, 7, 7, 3, 3, 7, 0],
+            vec![0, 0, 7, 0, 4, 2, 3, 3, 0, 6, 1, 5],
         ),
         ("StatelessCartPole-v0", json!({}), vec![0, 1, 1]),
         (

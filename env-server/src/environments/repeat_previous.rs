@@ -15,7 +15,7 @@ use env_protocol::{Parameter, Returns, Space};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::cards::{self, Deck, DeckOrder, DeckType, MAX_DECKS};
+use super::cards::{self, CARDS, Deck, DeckOrder, DeckType, MAX_DECKS};
 use super::levels::{self, Levels};
 use super::recording::parse;
 use super::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition};
@@ -148,14 +148,17 @@ impl Environment for RepeatPrevious {
             false => None,
         };
         // Both the card on screen and the one asked for, unless that is too long ago.
-        let (middle, most) = (dealt.saturating_sub(k / 2), if k <= 26 { 52 } else { 104 });
-        let deck = self.deck.rows(DeckType::Suits, middle, most, |place, card| {
-            let card = self.deck.as_dealt(place, card);
-            match asked == Some(place) {
-                true => card.tone(Tone::Cue),
-                false => card,
-            }
-        });
+        let middle = dealt.saturating_sub(k / 2);
+        let most = if k <= CARDS / 2 { CARDS } else { 2 * CARDS };
+        let deck = self
+            .deck
+            .rows(DeckType::Suits, middle, most, |place, card| {
+                let card = self.deck.as_dealt(place, card);
+                match asked == Some(place) {
+                    true => card.tone(Tone::Cue),
+                    false => card,
+                }
+            });
         let card = asked.map(|place| DeckType::Suits.cell(self.deck.card(place)).tone(Tone::Cue));
         let picture = Picture::new()
             .grid("asked for, and the right answer", Grid::cards(1, card))
