@@ -50,7 +50,7 @@ pub enum AuxModule {
 pub enum MemoryScope {
     /// Entries are steps; cleared when an episode begins.
     Episode,
-    /// Entries are whole episodes with their outcome, kept across episodes.
+    /// Entries are whole episodes with their outcome, kept across episodes; within one nothing is remembered.
     Lifetime,
     /// Both, side by side.
     Both,
@@ -212,7 +212,7 @@ hyperparameters! {
     Slots mem_dim: usize = 32, |&v| (1..=1_024).contains(&v), "1 to 1024";
     /// Slots of the memory.
     Slots max_entries: usize = 16, |&v| (1..=1_024).contains(&v), "1 to 1024";
-    /// What the memory holds: `episode` (steps), `lifetime` (whole episodes with their outcome), `both`.
+    /// What the memory holds: `episode` (steps), `lifetime` (whole episodes with their outcome, and nothing within an episode), `both`.
     #[arg(value_name = "SCOPE")]
     Steps memory_scope: MemoryScope = MemoryScope::Episode, |_| true, "episode, lifetime or both";
     /// Learn what to keep: the retention score gates attention. Off, steps are kept at random and episodes by age.
@@ -220,7 +220,7 @@ hyperparameters! {
     Slots memory_learn_retention: bool = true, |_| true, "true or false";
     /// Weight of the usefulness regression `(u − attention·return)²`.
     Slots memory_retention_coef: f32 = 0.01, |&v| (0.0..=100.0).contains(&v), "0 to 100";
-    /// Weight of the score-function term on keeping and dropping; 0 is off.
+    /// Weight of the score-function term on keeping and dropping steps; 0 is off, and it is 0 where `memory_scope` is `lifetime`.
     Steps memory_score_coef: f32 = 0.0, |&v| (0.0..=100.0).contains(&v), "0 to 100";
 
     /// Longest part of an episode, in steps from its beginning, that a transformer over episodes can see.
@@ -358,6 +358,15 @@ impl TrainConfig {
                 heads,
             });
         }
+        if algorithm.parts.contains(&Part::Steps) && hyper.memory_scope == MemoryScope::Lifetime {
+            // The algorithm's own value gives way; a value that somebody set may not silently do nothing.
+            if overrides.memory_score_coef.is_some_and(|coef| coef > 0.0) {
+                return Err(ConfigError::ScoreWithoutSteps {
+                    memory_score_coef: hyper.memory_score_coef,
+                });
+            }
+            hyper.memory_score_coef = 0.0;
+        }
         if hyper.num_minibatches > hyper.num_envs {
             return Err(ConfigError::MoreMinibatchesThanEnvs {
                 num_minibatches: hyper.num_minibatches,
@@ -425,6 +434,15 @@ pub enum ConfigError {
         /// The memory's.
         heads: usize,
     },
+    /// The score-function term is on the keeping of steps.
+    #[error(
+        "memory_score_coef = {memory_score_coef} would do nothing: with memory_scope = lifetime no steps are kept, only \
+         whole episodes. Leave it out, or take memory_scope = both"
+    )]
+    ScoreWithoutSteps {
+        /// As set.
+        memory_score_coef: f32,
+    },
     /// Minibatches are made of whole environments.
     #[error(
         "num_minibatches = {num_minibatches} is more than num_envs = {num_envs}: a minibatch holds whole environments"
@@ -449,7 +467,7 @@ pub enum ConfigError {
     #[error("an option drawn for each rollout needs whole_episodes: set --whole-episodes")]
     DrawsNeedWholeEpisodes,
     /// Nobody said which algorithm.
-    #[error("which algorithm? There are {known}")]
+    #[error("which algorithm? Name one of them with --algorithm: {known}")]
     NoAlgorithm {
         /// The ids there are.
         known: String,

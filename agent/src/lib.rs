@@ -16,6 +16,7 @@ pub mod heatmap;
 pub mod inputs;
 pub mod inspect;
 pub mod learner;
+pub mod lock;
 pub mod memory;
 pub mod monitor;
 pub mod play;

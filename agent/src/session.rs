@@ -7,6 +7,7 @@
 //! | `checkpoint.safetensors`, `best.safetensors` | the latest state, and the one with the best running return |
 //! | `metrics.jsonl`, `events.out.tfevents.*` | what was measured in each update |
 //! | `run.json` | time spent over all sessions, and how the run ended: what two equal runs may differ in |
+//! | `run.lock` | nothing; it is locked while a process is at work in the folder |
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,6 +21,7 @@ use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::config::TrainConfig;
 use crate::env::EnvError;
 use crate::env::remote::{RemoteEnvConfig, RemoteVectorEnv, RetryPolicy};
+use crate::lock::{FolderLock, LockError};
 use crate::monitor::{
     EventsFile, LogRecord, MetricsFile, Monitor, MonitorError, Monitors, Progress,
 };
@@ -87,12 +89,16 @@ impl Session {
     /// was interrupted after training can go on. `watcher` sees what the run's files see.
     ///
     /// # Errors
-    /// A folder in use, a checkpoint of another configuration, and everything that [`train::train`] may meet.
+    /// A folder in use, another process at work in it, a checkpoint of another configuration, and everything that
+    /// [`train::train`] may meet.
     pub fn run(
         &self,
         watcher: &mut dyn Monitor,
         stop: &AtomicBool,
     ) -> Result<SessionEnd, SessionError> {
+        self.check_free()?;
+        // A folder is not made before it is known that the run can begin.
+        let early_lock = self.directory.is_dir().then(|| self.lock()).transpose()?;
         let resume = self.earlier_checkpoint()?;
         let record = match &resume {
             Some(_) => RunRecord::load(&self.directory)?,
@@ -115,6 +121,14 @@ impl Session {
             num_envs: self.config.hyper.num_envs,
             retry: self.retry,
         })?;
+        let _lock = match early_lock {
+            Some(lock) => lock,
+            None => {
+                let lock = self.lock()?;
+                self.check_free()?;
+                lock
+            }
+        };
         self.prepare_directory()?;
 
         let resume_at = resume
@@ -145,16 +159,26 @@ impl Session {
         ))
     }
 
+    /// Has the folder for this process alone.
+    fn lock(&self) -> Result<FolderLock, SessionError> {
+        Ok(FolderLock::take(&self.directory)?)
+    }
+
+    /// Refuses a folder that is used, if it is to be refused.
+    fn check_free(&self) -> Result<(), SessionError> {
+        if self.earlier != Earlier::Refuse || is_free(&self.directory) {
+            return Ok(());
+        }
+        Err(SessionError::InUse {
+            directory: self.directory.clone(),
+        })
+    }
+
     /// The checkpoint to go on from, if any, checked against the configuration.
     fn earlier_checkpoint(&self) -> Result<Option<Checkpoint>, SessionError> {
         let latest = self.directory.join(LATEST);
         let path = match &self.earlier {
-            Earlier::Refuse if is_free(&self.directory) => return Ok(None),
-            Earlier::Refuse => {
-                return Err(SessionError::InUse {
-                    directory: self.directory.clone(),
-                });
-            }
+            Earlier::Refuse => return Ok(None),
             Earlier::ResumeIfAny if !latest.exists() => return Ok(None),
             Earlier::ResumeIfAny => &latest,
             Earlier::Resume(path) => path,
@@ -195,7 +219,8 @@ fn is_free(directory: &Path) -> bool {
         return true;
     };
     let is_leftover = |name: &str| {
-        let is_ours = [CONFIG, RUN, METRICS].contains(&name) || name.starts_with(EVENTS);
+        let is_ours =
+            [CONFIG, RUN, METRICS, FolderLock::FILE].contains(&name) || name.starts_with(EVENTS);
         let is_unused = name != METRICS
             || fs::metadata(directory.join(name)).is_ok_and(|metrics| metrics.len() == 0);
         is_ours && is_unused
@@ -329,6 +354,9 @@ pub enum SessionError {
         /// The folder.
         directory: PathBuf,
     },
+    /// Another process is at work in the folder, or it cannot be written.
+    #[error(transparent)]
+    Lock(#[from] LockError),
     /// A checkpoint of another run.
     #[error(
         "{} is of another run: {differences}. Leave out what differs, or begin a new run with another --out",

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use agent::lock::FolderLock;
 use agent::monitor::read_metrics;
 use serde_json::Value;
 
@@ -220,6 +221,64 @@ fn an_interrupted_run_ends_with_the_files_of_one_never_stopped() {
     assert!(longer["trained_steps"].as_u64() > Some(81_000), "{longer}");
 }
 
+/// Who is shown its previous action and has no memory carries the cue by repeating itself: it scores, until the actions
+/// before the judged one are random. Without, it is at chance.
+#[test]
+fn a_previous_action_carries_the_cue_until_it_is_scrambled() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let returns = |flags: &str, out: &str| {
+        let train = "train --algorithm ppo --env-arg delay=16 --env-arg difficulty=1 --env-draw delay=2..16 \
+                     --whole-episodes --num-steps 16 --total-timesteps 200000 --seed 2";
+        json(&format!("{train} {flags} --out {out}"), folder);
+        let judge = "evaluate --mode greedy,scrambled --episodes 1000";
+        let judged = json(&format!("{judge} --checkpoint {out}"), folder);
+        ["mean_return", "scrambled_return"].map(|mode| judged[mode].as_f64().unwrap())
+    };
+    let [greedy, scrambled] = returns("--previous-action", "shown");
+    assert!(greedy >= 0.99, "{greedy}");
+    assert!(scrambled.abs() <= 0.1, "{scrambled}");
+    let [greedy, scrambled] = returns("", "not-shown");
+    assert!(
+        greedy.abs() <= 0.1 && scrambled.abs() <= 0.1,
+        "{greedy}, {scrambled}"
+    );
+}
+
+#[test]
+fn a_folder_has_one_process_at_a_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let mut child = command(
+        "train --algorithm ppo --no-early-stop --total-timesteps 4e9 --checkpoint-interval 5000 --no-progress --out run",
+        folder,
+    )
+    .stdout(Stdio::null())
+    .stderr(Stdio::null())
+    .spawn()
+    .unwrap();
+    while !folder.join("run/checkpoint.safetensors").exists() {
+        assert_eq!(child.try_wait().unwrap(), None, "ended early");
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    let busy = ["another process is at work in run"];
+    fail("train --resume run", folder, 1, &busy);
+    fail("train --algorithm ppo --out run", folder, 1, &["not empty"]);
+    // Without a word of farewell: the system gives the lock back.
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let lock = FolderLock::take(&folder.join("run")).unwrap();
+    fail("train --resume run", folder, 1, &busy);
+    drop(lock);
+
+    // A folder with nothing in it but a lock is free once the lock is.
+    let lock = FolderLock::take(&folder.join("new")).unwrap();
+    let train = "train --algorithm ppo --total-timesteps 3000 --no-progress --out new";
+    fail(train, folder, 1, &["another process is at work in new"]);
+    drop(lock);
+    succeed(train, folder);
+}
+
 #[test]
 fn what_cannot_be_done_is_said_in_a_line_and_leaves_nothing_behind() {
     let folder = tempfile::tempdir().unwrap();
@@ -233,6 +292,13 @@ fn what_cannot_be_done_is_said_in_a_line_and_leaves_nothing_behind() {
         ),
         ("list trace", 1, &["no algorithm `trace`", "tracerl"]),
         ("train --algorithm ppo --gamma 2", 1, &["gamma", "0 to 1"]),
+        ("train --algorithm ppo --gamma -1", 1, &["gamma", "0 to 1"]),
+        ("train --algorithm ppo --total-timesteps many", 2, &["2e6"]),
+        (
+            "train --algorithm tracerl --memory-scope lifetime --memory-score-coef 0.5",
+            1,
+            &["memory_score_coef = 0.5 would do nothing", "both"],
+        ),
         (
             "train --algorithm ppo --max-entries 4",
             1,
@@ -300,6 +366,7 @@ fn what_cannot_be_done_is_said_in_a_line_and_leaves_nothing_behind() {
             2,
             &["greedy", "all"],
         ),
+        ("play --episodes 0", 2, &["1.."]),
         (
             "inspect --checkpoint nowhere",
             1,
@@ -328,6 +395,18 @@ fn what_cannot_be_done_is_said_in_a_line_and_leaves_nothing_behind() {
         folder,
         1,
         &["wrong.toml", "line 2"],
+    );
+    json(
+        "train --algorithm tracerl --memory-scope lifetime --total-timesteps 300 --num-envs 8 --out lifetime",
+        folder,
+    );
+    let resolved = std::fs::read_to_string(folder.join("lifetime/config.toml")).unwrap();
+    assert!(resolved.contains("memory_score_coef = 0.0\n"), "{resolved}");
+    fail(
+        "evaluate --checkpoint lifetime --episodes 1000000",
+        folder,
+        1,
+        &["1000000 episodes are too many", "16384"],
     );
     std::fs::write(folder.join("notes.safetensors"), "shopping list").unwrap();
     fail(

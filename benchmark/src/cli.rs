@@ -1,9 +1,11 @@
 //! The command line: arguments, and what is printed while a run goes on.
 
-use std::path::{Path, PathBuf};
+use std::io::Write as _;
+use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 
+use agent::lock::FolderLock;
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 
@@ -11,7 +13,7 @@ use crate::contender::Contender;
 use crate::directory::{RunConfig, RunDirectory, RunInfo};
 use crate::error::Error;
 use crate::plan::Plan;
-use crate::progress::Display;
+use crate::progress::{Display, tell};
 use crate::records::{git_commit, read_records};
 use crate::runner::{Event, Runner, now};
 use crate::{json, report, table};
@@ -90,7 +92,7 @@ pub struct PlanArgs {
     #[arg(long, value_name = "DIR", default_value = "runs")]
     out: PathBuf,
     /// The run's name; one that exists is gone on with [default: the time].
-    #[arg(long)]
+    #[arg(long, value_parser = run_name)]
     name: Option<String>,
 }
 
@@ -111,6 +113,16 @@ pub struct RunArgs {
     no_progress: bool,
 }
 
+/// A run's directory that this process has for itself, and what is to be run in it.
+pub struct OpenRun {
+    /// Where the run is kept.
+    pub directory: RunDirectory,
+    /// What is run.
+    pub config: RunConfig,
+    /// Held until the run has ended.
+    _lock: FolderLock,
+}
+
 /// What a run plays with: filled in by the program, or by a test.
 pub struct Equipment<'a> {
     /// Who trains and judges.
@@ -126,12 +138,8 @@ impl PlanArgs {
     /// that `--agents` may name beside the plan's rows.
     ///
     /// # Errors
-    /// When the plan is not sound or the directory cannot be written.
-    pub fn prepare(
-        &self,
-        arguments: &[String],
-        algorithms: &[&str],
-    ) -> anyhow::Result<(RunDirectory, RunConfig)> {
+    /// When the plan is not sound, the directory cannot be written, or another process runs in it.
+    pub fn prepare(&self, arguments: &[String], algorithms: &[&str]) -> anyhow::Result<OpenRun> {
         let mut plan = self
             .experiments
             .as_deref()
@@ -146,7 +154,7 @@ impl PlanArgs {
             .clone()
             .unwrap_or_else(|| started_at.replace(':', "-").replace('Z', ""));
         let directory = RunDirectory::new(self.out.join(&name));
-        directory.create()?;
+        let lock = directory.lock()?;
         let config = RunConfig {
             run: RunInfo {
                 name,
@@ -158,7 +166,11 @@ impl PlanArgs {
             plan,
         };
         directory.write_config(&config)?;
-        Ok((directory, config))
+        Ok(OpenRun {
+            directory,
+            config,
+            _lock: lock,
+        })
     }
 }
 
@@ -168,12 +180,10 @@ impl PlanArgs {
 ///
 /// # Errors
 /// When results cannot be read, kept or printed.
-pub fn run(
-    directory: &RunDirectory,
-    config: &RunConfig,
-    args: &RunArgs,
-    equipment: &Equipment<'_>,
-) -> anyhow::Result<ExitCode> {
+pub fn run(run: &OpenRun, args: &RunArgs, equipment: &Equipment<'_>) -> anyhow::Result<ExitCode> {
+    let OpenRun {
+        directory, config, ..
+    } = run;
     let workers = args.jobs.map_or_else(default_workers, |jobs| jobs as usize);
     let hidden = Display::hidden();
     let commit = git_commit();
@@ -197,13 +207,13 @@ pub fn run(
     display.end();
     let ending = ending?;
     directory.write_report(&report::render(&ending.records, config)?)?;
-    eprintln!("report: {}", directory.report().display());
+    tell(&format!("report: {}", directory.report().display()));
     if ending.remaining > 0 {
         let resume = shlex::try_join(["resume", &directory.path().to_string_lossy()])?;
-        eprintln!(
+        tell(&format!(
             "stopped with {} of {jobs} jobs to do; go on with: {PROGRAM} {resume}",
             ending.remaining
-        );
+        ));
         return Ok(ExitCode::from(INTERRUPTED));
     }
     let failed = ending
@@ -212,20 +222,33 @@ pub fn run(
         .filter(|record| record.failure().is_some())
         .count();
     if failed > 0 {
-        eprintln!(
-            "{failed} rows failed; their reasons are in the report and in {}",
+        let rows = if failed == 1 { "row" } else { "rows" };
+        tell(&format!(
+            "{failed} {rows} failed; the reasons are in the report and in {}",
             directory.records().display()
-        );
+        ));
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// The directory of an earlier run with its configuration.
+/// An earlier run, to be gone on with.
 ///
 /// # Errors
-/// When it is not a run's.
-pub fn reopen(run_directory: &Path) -> anyhow::Result<(RunDirectory, RunConfig)> {
+/// When the directory is not a run's, or another process runs in it.
+pub fn reopen(run_directory: &Path) -> anyhow::Result<OpenRun> {
+    // Before a lock is left in a directory that is not a run's.
+    let (directory, _) = look_into(run_directory)?;
+    let lock = directory.lock()?;
+    let (directory, config) = look_into(run_directory)?;
+    Ok(OpenRun {
+        directory,
+        config,
+        _lock: lock,
+    })
+}
+
+fn look_into(run_directory: &Path) -> anyhow::Result<(RunDirectory, RunConfig)> {
     let directory = RunDirectory::new(run_directory);
     let config = directory
         .read_config()
@@ -238,10 +261,10 @@ pub fn reopen(run_directory: &Path) -> anyhow::Result<(RunDirectory, RunConfig)>
 /// # Errors
 /// When the directory is not a run's or cannot be written.
 pub fn rewrite_report(run_directory: &Path) -> anyhow::Result<()> {
-    let (directory, config) = reopen(run_directory)?;
+    let (directory, config) = look_into(run_directory)?;
     let records = read_records(&directory.records())?;
     directory.write_report(&report::render(&records, &config)?)?;
-    println!("{}", directory.report().display());
+    let _ = writeln!(std::io::stdout(), "{}", directory.report().display());
     Ok(())
 }
 
@@ -261,6 +284,17 @@ fn show(
             }
             directory.write_report(&report::render(records, config)?)
         }
+    }
+}
+
+/// A run's name: a directory within `--out`.
+fn run_name(text: &str) -> Result<String, String> {
+    let mut parts = Path::new(text).components();
+    match (parts.next(), parts.next()) {
+        (Some(Component::Normal(name)), None) if name == text => Ok(text.to_owned()),
+        _ => Err(
+            "a name has no `/` and is neither `.` nor `..`; --out says where runs are kept".into(),
+        ),
     }
 }
 

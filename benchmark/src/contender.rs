@@ -1,10 +1,11 @@
 //! The seam between the benchmark and the agents: a job goes in, what the agent learned comes out.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
+use agent::evaluate::Mode;
+use agent::heatmap::{Entries, EpisodeView, MemoryView as Recorded};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -13,7 +14,7 @@ use crate::progress::JobProgress;
 
 /// Whoever can train an agent and judge it.
 pub trait Contender: Sync {
-    /// Trains the job's agent, then evaluates it in every [`EvaluationMode`].
+    /// Trains the job's agent, then evaluates it in every [`Mode`].
     ///
     /// Called from several threads at once. Polls `stop`; once it is set, the job saves what it needs to go on
     /// from in its directory and returns [`JobError::Stopped`]. A directory with such a checkpoint is continued.
@@ -84,48 +85,13 @@ pub struct EvaluationRecord {
     /// The delay judged at; `None` for a task without one.
     pub delay: Option<u64>,
     /// How the agent acted and what its memory was left.
-    pub mode: EvaluationMode,
+    pub mode: Mode,
     /// Mean undiscounted return over the episodes.
     pub mean_return: f64,
     /// Sample standard deviation of the return over the episodes.
     pub std_return: f64,
     /// Number of episodes.
     pub episodes: u64,
-}
-
-/// How an agent is judged: what separates remembering from luck and from carrying the cue in its own actions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum EvaluationMode {
-    /// Always the most likely action.
-    Greedy,
-    /// Actions drawn from the policy.
-    Sampled,
-    /// Every action before the judged one replaced by a random one.
-    Scrambled,
-    /// The memory emptied before every action.
-    Emptied,
-}
-
-impl EvaluationMode {
-    /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 4] = [Self::Greedy, Self::Sampled, Self::Scrambled, Self::Emptied];
-
-    /// The name in figures and tables.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Greedy => "greedy",
-            Self::Sampled => "sampled",
-            Self::Scrambled => "scrambled",
-            Self::Emptied => "emptied",
-        }
-    }
-}
-
-impl fmt::Display for EvaluationMode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
 }
 
 /// A memory of slots through one episode. Arrays are `[columns, slots]`, time first, flattened.
@@ -147,11 +113,7 @@ pub struct MemoryView {
 
 impl Outcome {
     /// The judgement at a delay in a mode, if it was made.
-    pub fn evaluation(
-        &self,
-        delay: Option<u64>,
-        mode: EvaluationMode,
-    ) -> Option<&EvaluationRecord> {
+    pub fn evaluation(&self, delay: Option<u64>, mode: Mode) -> Option<&EvaluationRecord> {
         self.evaluations
             .iter()
             .find(|evaluation| evaluation.delay == delay && evaluation.mode == mode)
@@ -187,6 +149,22 @@ impl Outcome {
 }
 
 impl MemoryView {
+    /// What an episode showed of a memory of slots; `None` for a memory without, and for one whose entries are whole
+    /// episodes: those have no place on an axis of steps.
+    pub fn of(episode: &EpisodeView) -> Option<Self> {
+        match &episode.memory {
+            Recorded::Slots(slots) if slots.entries == Entries::Steps => Some(Self {
+                slots: slots.num_slots,
+                steps: (0..episode.actions.len() as u32).collect(),
+                cue_step: episode.cue_steps.first().copied(),
+                write_step: slots.write_step.clone(),
+                usefulness: slots.usefulness.clone(),
+                attention: slots.attention.clone(),
+            }),
+            Recorded::Slots(_) | Recorded::Units(_) | Recorded::None => None,
+        }
+    }
+
     /// Keeps at most `limit` columns, evenly spaced, the first and the last among them.
     #[must_use]
     pub fn thinned(&self, limit: usize) -> Self {
@@ -242,6 +220,8 @@ impl MemoryView {
 
 #[cfg(test)]
 mod tests {
+    use agent::heatmap::SlotsView;
+
     use super::*;
 
     fn view() -> MemoryView {
@@ -253,6 +233,45 @@ mod tests {
             usefulness: (0..10u8).map(f32::from).collect(),
             attention: vec![0.5; 10],
         }
+    }
+
+    #[test]
+    fn a_view_is_of_slots_that_hold_steps() {
+        let recorded = SlotsView {
+            num_slots: 2,
+            entries: Entries::Steps,
+            write_step: vec![Some(0), None, Some(0), Some(1)],
+            usefulness: vec![2.0, 0.0, 2.0, -1.0],
+            attention: vec![0.5, 0.0, 0.75, 0.25],
+        };
+        let of = |memory| {
+            MemoryView::of(&EpisodeView {
+                title: String::new(),
+                observations: vec![vec![1.0]; 2],
+                actions: vec![0; 2],
+                rewards: vec![0.0; 2],
+                cue_steps: vec![0],
+                memory,
+            })
+        };
+        let expected = MemoryView {
+            slots: 2,
+            steps: vec![0, 1],
+            cue_step: Some(0),
+            write_step: recorded.write_step.clone(),
+            usefulness: recorded.usefulness.clone(),
+            attention: recorded.attention.clone(),
+        };
+        assert_eq!(of(Recorded::Slots(recorded.clone())), Some(expected));
+        let entries = Entries::Episodes;
+        assert_eq!(
+            of(Recorded::Slots(SlotsView {
+                entries,
+                ..recorded
+            })),
+            None
+        );
+        assert_eq!(of(Recorded::None), None);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use agent::lock::FolderLock;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
@@ -45,12 +46,12 @@ impl RunDirectory {
         Self { root: root.into() }
     }
 
-    /// Creates the directory, unless it is there.
+    /// Creates the directory, unless it is there, and has it for this process alone while the lock is held.
     ///
     /// # Errors
-    /// When it cannot be created.
-    pub fn create(&self) -> Result<(), Error> {
-        std::fs::create_dir_all(&self.root).map_err(Error::write(&self.root))
+    /// When it cannot be created, or another process runs in it.
+    pub fn lock(&self) -> Result<FolderLock, Error> {
+        Ok(FolderLock::take(&self.root)?)
     }
 
     /// The directory itself.
@@ -167,15 +168,16 @@ mod tests {
             .insert("hidden_size".into(), 64.into());
         let root = tempfile::tempdir().unwrap();
         let directory = RunDirectory::new(root.path().join("x"));
-        directory.create().unwrap();
+        let _lock = directory.lock().unwrap();
         directory.write_config(&config).unwrap();
         assert_eq!(directory.read_config().unwrap(), config);
         assert_eq!(Plan::read(&directory.config()).unwrap(), config.plan);
-        assert_eq!(
-            std::fs::read_dir(directory.path()).unwrap().count(),
-            1,
-            "no partial file is left"
-        );
+        let mut files: Vec<_> = std::fs::read_dir(directory.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        files.sort();
+        assert_eq!(files, ["config.toml", FolderLock::FILE]);
     }
 
     #[test]

@@ -6,6 +6,8 @@ use env_server::ServerConfig;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 
+use crate::progress::tell;
+
 /// A server on a free port of this machine; it ends when this is dropped.
 pub struct EmbeddedServer {
     url: String,
@@ -30,7 +32,7 @@ impl EmbeddedServer {
         runtime.spawn(async {
             let served = env_server::run(listener, ServerConfig::default(), std::future::pending());
             if let Err(error) = served.await {
-                eprintln!("the embedded server ended: {error}");
+                tell(&format!("the embedded server ended: {error}"));
             }
         });
         Ok(Self {

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use agent::lock::LockError;
+
 /// An error of the benchmark: what was wrong, where, and what to do about it.
 ///
 /// An agent that fails is not one of these: it is a row with its reason (see [`crate::records::RowResult`]).
@@ -23,6 +25,9 @@ pub enum Error {
         /// Why not.
         reason: std::io::Error,
     },
+    /// A run's directory could not be had for this process alone.
+    #[error(transparent)]
+    Lock(#[from] LockError),
     /// A plan or configuration is not valid TOML, or has an unknown or missing key.
     #[error("{path} is not a valid plan: {reason}")]
     PlanSyntax {

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::contender::{EvaluationMode, EvaluationRecord, MemoryView, Outcome};
+use agent::evaluate::Mode;
+
+use crate::contender::{EvaluationRecord, MemoryView, Outcome};
 use crate::directory::{RunConfig, RunInfo};
 use crate::plan::{AgentRow, EvalPlan, Experiment, Plan};
 use crate::records::{Record, RowResult, SCHEMA_VERSION, configuration_hash};
@@ -113,14 +115,14 @@ fn outcome(delay: u64, returns: [f64; 4]) -> Outcome {
         std_return: (1.0 - mean_return * mean_return).max(0.0).sqrt(),
         episodes: 1000,
     };
-    let mut evaluations: Vec<_> = EvaluationMode::ALL
+    let mut evaluations: Vec<_> = Mode::ALL
         .into_iter()
         .zip(returns)
         .map(|(mode, mean)| judged(delay, mode, mean))
         .collect();
     for further in [2 * delay, 16 * delay] {
-        evaluations.push(judged(further, EvaluationMode::Greedy, returns[0]));
-        evaluations.push(judged(further, EvaluationMode::Scrambled, returns[2] - 0.1));
+        evaluations.push(judged(further, Mode::Greedy, returns[0]));
+        evaluations.push(judged(further, Mode::Scrambled, returns[2] - 0.1));
     }
     Outcome {
         trained_steps: 5_120,

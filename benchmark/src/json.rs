@@ -1,8 +1,8 @@
 //! `--json`: a finished row as one line of JSON.
 
+use agent::evaluate::Mode;
 use serde::Serialize;
 
-use crate::contender::EvaluationMode;
 use crate::records::Record;
 
 /// A row as JSON. Numbers that a failed or partial row has not are `null`.
@@ -37,7 +37,7 @@ pub fn row(record: &Record) -> String {
     let outcome = record.outcome();
     let delay = record.experiment.delay();
     let evaluation = |mode| outcome.and_then(|outcome| outcome.evaluation(delay, mode));
-    let greedy = evaluation(EvaluationMode::Greedy);
+    let greedy = evaluation(Mode::Greedy);
     let row = Row {
         agent: &record.agent.name,
         delay,
@@ -47,8 +47,8 @@ pub fn row(record: &Record) -> String {
         mean_return: greedy.map(|judged| judged.mean_return),
         std_return: greedy.map(|judged| judged.std_return),
         episodes: greedy.map(|judged| judged.episodes),
-        scrambled_return: evaluation(EvaluationMode::Scrambled).map(|judged| judged.mean_return),
-        emptied_return: evaluation(EvaluationMode::Emptied).map(|judged| judged.mean_return),
+        scrambled_return: evaluation(Mode::Scrambled).map(|judged| judged.mean_return),
+        emptied_return: evaluation(Mode::Emptied).map(|judged| judged.mean_return),
         trained_steps: outcome.map(|outcome| outcome.trained_steps),
         steps_per_s: outcome.map(|outcome| outcome.steps_per_s),
         duration_s: outcome.map(|outcome| outcome.train_duration_s),

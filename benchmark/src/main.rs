@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use agent::algorithms::ALGORITHMS;
 use anyhow::Context as _;
 use benchmark::agent_contender::{AgentContender, check_servers};
-use benchmark::cli::{self, Cli, Equipment, INTERRUPTED, Subcommands};
-use benchmark::directory::{RunConfig, RunDirectory};
+use benchmark::cli::{self, Cli, Equipment, INTERRUPTED, OpenRun, Subcommands};
 use benchmark::embedded::EmbeddedServer;
+use benchmark::progress::tell;
 use clap::Parser as _;
 
 #[global_allocator]
@@ -17,7 +17,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     run(Cli::parse()).unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
+        tell(&format!("error: {}", format!("{error:#}").trim_end()));
         ExitCode::FAILURE
     })
 }
@@ -30,25 +30,20 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Some(Subcommands::Resume { run_directory, run }) => {
             check_servers(&run.server)?;
-            let (directory, config) = cli::reopen(&run_directory)?;
-            compete(&directory, &config, &run)
+            compete(&cli::reopen(&run_directory)?, &run)
         }
         None => {
             // Before a directory is made for a run that could not begin.
             check_servers(&cli.run.server)?;
             let arguments: Vec<String> = std::env::args().skip(1).collect();
             let algorithms: Vec<&str> = ALGORITHMS.iter().map(|row| row.id).collect();
-            let (directory, config) = cli.plan.prepare(&arguments, &algorithms)?;
-            compete(&directory, &config, &cli.run)
+            let open = cli.plan.prepare(&arguments, &algorithms)?;
+            compete(&open, &cli.run)
         }
     }
 }
 
-fn compete(
-    directory: &RunDirectory,
-    config: &RunConfig,
-    args: &cli::RunArgs,
-) -> anyhow::Result<ExitCode> {
+fn compete(run: &OpenRun, args: &cli::RunArgs) -> anyhow::Result<ExitCode> {
     let stop = stop_on_interrupt()?;
     let embedded = match args.server.as_slice() {
         [] => Some(EmbeddedServer::start().context("cannot start an environment server")?),
@@ -63,7 +58,7 @@ fn compete(
         servers: &servers,
         stop: &stop,
     };
-    cli::run(directory, config, args, &equipment)
+    cli::run(run, args, &equipment)
 }
 
 /// The flag that Ctrl-C (or a request to terminate) sets. Asked a second time, the program leaves at once: what has
@@ -75,7 +70,7 @@ fn stop_on_interrupt() -> anyhow::Result<Arc<AtomicBool>> {
         if flag.swap(true, Ordering::Relaxed) {
             std::process::exit(i32::from(INTERRUPTED));
         }
-        eprintln!("\nstopping as soon as what is learned is kept; Ctrl-C again leaves at once");
+        tell("\nstopping as soon as what is learned is kept; Ctrl-C again leaves at once");
     })
     .context("cannot handle Ctrl-C")?;
     Ok(stop)

@@ -80,7 +80,7 @@ impl Display {
             bars.total.inc(1);
         }
         if self.lines {
-            eprintln!("{text}");
+            tell(text);
         }
     }
 
@@ -161,6 +161,11 @@ impl JobProgress {
     pub fn advance(&self, steps: u64) {
         self.bar.inc(steps);
     }
+}
+
+/// Writes a line for the person. A reader who has gone away (`2>&1 | head`) is no reason to fail.
+pub fn tell(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 fn style(template: &str) -> ProgressStyle {

@@ -1,6 +1,8 @@
 //! Records brought together: experiments in the plan's order, agents within them, seeds within those.
 
-use crate::contender::{EvaluationMode, Outcome};
+use agent::evaluate::Mode;
+
+use crate::contender::Outcome;
 use crate::plan::{AgentRow, Experiment, Plan};
 use crate::records::Record;
 use crate::statistics::{Estimate, mean, median_steps_to_solve};
@@ -145,25 +147,19 @@ impl AgentSummary<'_> {
     }
 
     /// Mean return over seeds at a delay in a mode.
-    pub fn estimate_at(&self, delay: Option<u64>, mode: EvaluationMode) -> Option<Estimate> {
+    pub fn estimate_at(&self, delay: Option<u64>, mode: Mode) -> Option<Estimate> {
         Estimate::of(&self.values(|outcome| Some(outcome.evaluation(delay, mode)?.mean_return)))
     }
 
     /// Mean return over seeds in a mode, at the experiment's own delay.
-    pub fn estimate(&self, mode: EvaluationMode) -> Option<Estimate> {
+    pub fn estimate(&self, mode: Mode) -> Option<Estimate> {
         self.estimate_at(self.experiment.delay(), mode)
     }
 
     /// Standard deviation of the greedy return over episodes, averaged over seeds.
     pub fn std_return(&self) -> Option<f64> {
         let delay = self.experiment.delay();
-        mean(&self.values(|outcome| {
-            Some(
-                outcome
-                    .evaluation(delay, EvaluationMode::Greedy)?
-                    .std_return,
-            )
-        }))
+        mean(&self.values(|outcome| Some(outcome.evaluation(delay, Mode::Greedy)?.std_return)))
     }
 
     /// Trained steps, averaged over seeds.
@@ -199,9 +195,8 @@ impl AgentSummary<'_> {
                 .evaluation(delay, mode)
                 .is_some_and(|evaluation| evaluation.mean_return >= RECALL_BAR)
         };
-        let recalls_both = |outcome| {
-            recalls(outcome, EvaluationMode::Greedy) && recalls(outcome, EvaluationMode::Scrambled)
-        };
+        let recalls_both =
+            |outcome| recalls(outcome, Mode::Greedy) && recalls(outcome, Mode::Scrambled);
         self.finished
             .iter()
             .filter(|(_, outcome)| recalls_both(outcome))
@@ -211,30 +206,30 @@ impl AgentSummary<'_> {
     /// What the means over seeds say together.
     pub fn verdict(&self) -> Verdict {
         let mean = |mode| self.estimate(mode).map(|estimate| estimate.mean);
-        let Some(greedy) = mean(EvaluationMode::Greedy) else {
+        let Some(greedy) = mean(Mode::Greedy) else {
             return Verdict::Failed;
         };
         let at_bar = |mode| mean(mode).is_some_and(|value| value >= RECALL_BAR);
-        let best = EvaluationMode::ALL
+        let best = Mode::ALL
             .into_iter()
             .filter_map(mean)
             .fold(greedy.abs(), |a, b| a.max(b.abs()));
-        let lost = mean(EvaluationMode::Emptied).is_some_and(|value| value.abs() <= CHANCE_BAR);
-        if !at_bar(EvaluationMode::Greedy) {
+        let lost = mean(Mode::Emptied).is_some_and(|value| value.abs() <= CHANCE_BAR);
+        if !at_bar(Mode::Greedy) {
             return if best <= CHANCE_BAR {
                 Verdict::Chance
             } else {
                 Verdict::Partly
             };
         }
-        match (
-            at_bar(EvaluationMode::Scrambled),
-            at_bar(EvaluationMode::Emptied),
-        ) {
-            (_, true) => Verdict::NotNeeded,
-            (true, false) if lost => Verdict::Remembers,
-            (true, false) => Verdict::Partly,
-            (false, false) => Verdict::ActionTrail,
+        // A trail of actions is no memory: emptying what an agent without one lacks takes nothing from it. A task that
+        // cannot be scrambled says nothing of trails.
+        let trail = mean(Mode::Scrambled).is_some() && !at_bar(Mode::Scrambled);
+        match (trail, at_bar(Mode::Emptied)) {
+            (true, _) => Verdict::ActionTrail,
+            (false, true) => Verdict::NotNeeded,
+            (false, false) if lost => Verdict::Remembers,
+            (false, false) => Verdict::Partly,
         }
     }
 }
@@ -254,6 +249,7 @@ mod tests {
     fn verdicts() {
         assert_eq!(verdict([1.0, 0.98, 0.99, 0.02]), Verdict::Remembers);
         assert_eq!(verdict([1.0, 0.98, -0.04, 0.02]), Verdict::ActionTrail);
+        assert_eq!(verdict([1.0, 0.98, -0.04, 1.0]), Verdict::ActionTrail);
         assert_eq!(verdict([1.0, 1.0, 1.0, 0.99]), Verdict::NotNeeded);
         assert_eq!(verdict([0.6, 0.5, 0.6, 0.0]), Verdict::Partly);
         assert_eq!(verdict([1.0, 1.0, 1.0, 0.4]), Verdict::Partly);

@@ -1,9 +1,9 @@
 //! The reference notebook's table, for the terminal.
 
+use agent::evaluate::Mode;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{Cell, CellAlignment, Table};
 
-use crate::contender::EvaluationMode;
 use crate::format::{estimate, fixed, thousands};
 use crate::summary::{AgentSummary, ExperimentSummary};
 
@@ -51,7 +51,7 @@ fn row(summary: &AgentSummary<'_>) -> Vec<Cell> {
             format!("{}…{}", thousands(shortest), thousands(longest))
         }
     });
-    let greedy = summary.estimate(EvaluationMode::Greedy);
+    let greedy = summary.estimate(Mode::Greedy);
     vec![
         Cell::new(label(summary)),
         number(delay),
@@ -83,14 +83,10 @@ fn label(summary: &AgentSummary<'_>) -> String {
 
 fn remarks(summary: &AgentSummary<'_>) -> Vec<String> {
     let mut lines = Vec::new();
-    let others: Vec<String> = [
-        EvaluationMode::Sampled,
-        EvaluationMode::Scrambled,
-        EvaluationMode::Emptied,
-    ]
-    .into_iter()
-    .filter_map(|mode| Some(format!("{mode} {}", fixed(summary.estimate(mode)?.mean, 2))))
-    .collect();
+    let others: Vec<String> = [Mode::Sampled, Mode::Scrambled, Mode::Emptied]
+        .into_iter()
+        .filter_map(|mode| Some(format!("{mode} {}", fixed(summary.estimate(mode)?.mean, 2))))
+        .collect();
     if !others.is_empty() {
         lines.push(format!(
             "{}: {} → {}",

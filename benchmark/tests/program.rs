@@ -181,6 +181,13 @@ fn an_interrupted_run_ends_as_one_that_was_not() {
 
     let child = place.spawn(&[&arguments[..], &["parts"]].concat());
     wait_for_training(&place.path("runs/parts/checkpoints"));
+    let again = [&arguments[..], &["parts"]].concat();
+    for second in [&again[..], &["resume", "runs/parts"]] {
+        let second = place.run(second);
+        assert_eq!(second.code, Some(1), "{}", second.stderr);
+        let busy = "another process is at work in runs/parts";
+        assert!(second.stderr.contains(busy), "{}", second.stderr);
+    }
     interrupt(&child);
     let stopped = Finished::of(child.wait_with_output().unwrap());
     assert_eq!(stopped.code, Some(130), "{}", stopped.stderr);
@@ -227,7 +234,7 @@ fn interrupt(child: &Child) {
 #[test]
 fn what_is_wrong_with_the_arguments_is_told_before_anything_is_run() {
     let place = Workplace::new(SMALL);
-    let cases: [(&[&str], i32, &str); 6] = [
+    let cases: [(&[&str], i32, &str); 7] = [
         (
             &["--agents", "dreamer"],
             1,
@@ -238,6 +245,7 @@ fn what_is_wrong_with_the_arguments_is_told_before_anything_is_run() {
             1,
             "cannot read missing.toml",
         ),
+        (&["--name", "../elsewhere"], 2, "a name has no `/`"),
         (&["--seeds", "0"], 2, "invalid value '0' for '--seeds"),
         (
             &["resume", "runs/none"],

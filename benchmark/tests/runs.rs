@@ -6,7 +6,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use benchmark::contender::{Contender, EvaluationMode, EvaluationRecord, Job, JobError, Outcome};
+use agent::evaluate::Mode;
+use benchmark::contender::{Contender, EvaluationRecord, Job, JobError, Outcome};
 use benchmark::directory::{RunConfig, RunDirectory, RunInfo};
 use benchmark::plan::Plan;
 use benchmark::progress::{Display, JobProgress};
@@ -83,7 +84,7 @@ impl Contender for Scripted {
 }
 
 fn outcome(job: &Job) -> Outcome {
-    let evaluations = EvaluationMode::ALL.map(|mode| EvaluationRecord {
+    let evaluations = Mode::ALL.map(|mode| EvaluationRecord {
         delay: job.experiment.delay(),
         mode,
         mean_return: 1.0,
@@ -123,7 +124,7 @@ fn run(
     config: &RunConfig,
     contender: &Scripted,
 ) -> (Ending, Vec<String>) {
-    directory.create().unwrap();
+    let _lock = directory.lock().unwrap();
     let mut events = Vec::new();
     let runner = Runner {
         config,
@@ -295,7 +296,7 @@ fn more_seeds_run_only_what_is_new() {
 fn results_that_cannot_be_kept_end_the_run() {
     let root = tempfile::tempdir().unwrap();
     let directory = RunDirectory::new(root.path());
-    directory.create().unwrap();
+    let _lock = directory.lock().unwrap();
     let contender = Scripted {
         behaviour: BTreeMap::from([("tracerl short 0", Behaviour::WaitsForStop)]),
         ..Scripted::default()

@@ -3,13 +3,14 @@
 //! Both servers are processes of their own, asked in turn by the same raw client. `scripts/bench-http`
 //! runs this pinned to one core, where a round trip measures servers and not wake-ups.
 
+mod support;
+
 use std::fmt::Write as _;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use env_protocol::{Array, Encoding, StepRequest, VectorStepRequest};
+use support::{Connection, Server, cpu, median, request};
 
 /// Alternations of which the median is told.
 const ROUNDS: usize = 5;
@@ -97,64 +98,13 @@ impl Scenario {
     }
 }
 
-/// A server in a process of its own, ended when dropped.
-struct Server {
-    child: Child,
-    address: String,
-}
-
-impl Server {
-    fn start(mut command: Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).spawn().expect("a server");
-        let mut line = String::new();
-        let stdout = child.stdout.take().expect("its output");
-        BufReader::new(stdout).read_line(&mut line).expect("a line");
-        let address = line
-            .trim()
-            .rsplit("http://")
-            .next()
-            .expect("an address")
-            .to_owned();
-        Server { child, address }
-    }
-
-    fn ours(arguments: &[String]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_env-server"));
-        command
-            .args(["serve", "--listen", "127.0.0.1:0", "--log", "warn"])
-            .args(arguments);
-        Server::start(command)
-    }
-
-    fn bare(body: &[u8]) -> Self {
-        let path = std::env::temp_dir().join(format!("bench-body-{}", std::process::id()));
-        std::fs::write(&path, body).expect("a temporary file");
-        let mut command = Command::new(std::env::current_exe().expect("this program"));
-        command.env(BARE_BODY, &path);
-        Server::start(command)
-    }
-
-    fn cpu(&self) -> Duration {
-        cpu(self.child.id())
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Processor time of a process, to the nanosecond.
-fn cpu(process: u32) -> Duration {
-    let tasks = std::fs::read_dir(format!("/proc/{process}/task")).expect("Linux");
-    let times = tasks.filter_map(|task| {
-        let path = task.ok()?.path().join("schedstat");
-        let text = std::fs::read_to_string(path).ok()?;
-        text.split(' ').next()?.parse::<u64>().ok()
-    });
-    Duration::from_nanos(times.sum::<u64>())
+/// Answers the same body over and over.
+fn bare(body: &[u8]) -> Server {
+    let path = std::env::temp_dir().join(format!("bench-body-{}", std::process::id()));
+    std::fs::write(&path, body).expect("a temporary file");
+    let mut command = Command::new(std::env::current_exe().expect("this program"));
+    command.env(BARE_BODY, &path);
+    Server::start(command)
 }
 
 /// The fixed answer.
@@ -177,74 +127,6 @@ async fn serve_bare(body: Vec<u8>) {
     );
     let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
     axum::serve(listener, app).await.expect("serving");
-}
-
-/// A kept connection that sends prepared bytes and reads replies.
-struct Connection {
-    stream: TcpStream,
-    buffer: Vec<u8>,
-}
-
-impl Connection {
-    fn open(address: &str) -> Self {
-        let stream = TcpStream::connect(address).expect("a connection");
-        stream.set_nodelay(true).expect("TCP_NODELAY");
-        Connection {
-            stream,
-            buffer: vec![0; 1 << 20],
-        }
-    }
-
-    fn send(&mut self, request: &[u8]) {
-        self.stream.write_all(request).expect("sent");
-    }
-
-    /// The body of the next reply.
-    fn receive(&mut self) -> &[u8] {
-        let mut len = 0;
-        let mut head_end = None;
-        loop {
-            let read = self.stream.read(&mut self.buffer[len..]).expect("a reply");
-            assert!(read > 0, "the server has closed the connection");
-            len += read;
-            if head_end.is_none() {
-                head_end = find(&self.buffer[..len], b"\r\n\r\n").map(|at| at + 4);
-            }
-            let Some(head) = head_end else { continue };
-            let end = head + content_length(&self.buffer[..head]);
-            if len >= end {
-                let is_good = self.buffer.starts_with(b"HTTP/1.1 20");
-                assert!(is_good, "{}", String::from_utf8_lossy(&self.buffer[..end]));
-                return &self.buffer[head..end];
-            }
-        }
-    }
-}
-
-fn find(bytes: &[u8], pattern: &[u8]) -> Option<usize> {
-    bytes
-        .windows(pattern.len())
-        .position(|window| window == pattern)
-}
-
-fn content_length(head: &[u8]) -> usize {
-    let name = b"content-length: ";
-    let start = find(head, name).expect("a length") + name.len();
-    let digits = head[start..]
-        .iter()
-        .take_while(|byte| byte.is_ascii_digit());
-    digits.fold(0, |number, digit| 10 * number + usize::from(digit - b'0'))
-}
-
-fn request(method: &str, path: &str, encoding: Encoding, body: &[u8], out: &mut Vec<u8>) {
-    let (content_type, len) = (encoding.content_type(), body.len());
-    out.clear();
-    let _ = write!(
-        out,
-        "{method} {path} HTTP/1.1\r\nhost: bench\r\ncontent-type: {content_type}\r\n\
-         content-length: {len}\r\n\r\n"
-    );
-    out.extend_from_slice(body);
 }
 
 /// Environments on one server, a connection each.
@@ -335,11 +217,6 @@ impl Players {
     }
 }
 
-fn median(mut numbers: Vec<f64>) -> f64 {
-    numbers.sort_unstable_by(f64::total_cmp);
-    numbers[numbers.len() / 2]
-}
-
 fn compare(scenario: Scenario, variants: &[(String, Server)]) -> String {
     let mut ours: Vec<_> = variants.iter().collect::<Vec<_>>();
     let tag = format!("bench-{}", scenario.name.replace([' ', ','], "-"));
@@ -352,7 +229,7 @@ fn compare(scenario: Scenario, variants: &[(String, Server)]) -> String {
         .iter_mut()
         .skip(1)
         .for_each(|p| drop(p.step(&mut Vec::new())));
-    let bare = (format!("bare axum, {} B", body.len()), Server::bare(&body));
+    let bare = (format!("bare axum, {} B", body.len()), bare(&body));
     ours.insert(0, &bare);
     players.insert(0, Players::new(scenario, &bare.1.address, &tag, false));
     let mut rounds: Vec<Vec<Figures>> = vec![Vec::new(); ours.len()];

@@ -67,6 +67,10 @@ pub struct ServeArgs {
     /// Then wait this long at most for work under way
     #[arg(long, value_name = "MS", default_value_t = ServerConfig::default().drain_timeout.as_millis() as u64)]
     drain_timeout_ms: u64,
+    /// Also speak the OpenEnv protocol (WS /ws and its routes) and play this environment with it: a
+    /// spec as in MemoryTask-v0?delay=16&difficulty=1, or a body of POST /v1/envs
+    #[arg(long, value_name = "SPEC")]
+    openenv: Option<String>,
     /// What to log to stderr: error, warn, info, debug, trace, or filters by module
     #[arg(
         long,
@@ -90,6 +94,7 @@ impl ServeArgs {
             max_body_bytes: self.max_body_bytes,
             drain_delay: Duration::from_millis(self.drain_delay_ms),
             drain_timeout: Duration::from_millis(self.drain_timeout_ms),
+            openenv: self.openenv.clone(),
             ..ServerConfig::default()
         }
     }

@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::error::Error;
+use crate::http::SocketTimes;
 use crate::journal::Durability;
+use crate::openenv;
 use crate::session::store::Limits;
 
 /// Settings of a server; the defaults are safe on a machine of any size.
@@ -22,6 +25,21 @@ pub struct ServerConfig {
     pub drain_delay: Duration,
     /// How long to wait for work under way after that.
     pub drain_timeout: Duration,
+    /// Pings and timeouts of WebSockets.
+    pub socket_times: SocketTimes,
+    /// The environment that the OpenEnv protocol plays, where it is spoken: a spec as in
+    /// `MemoryTask-v0?delay=16`, or a body of `POST /v1/envs`.
+    pub openenv: Option<String>,
+}
+
+impl ServerConfig {
+    /// Says what is wrong with the settings, before anything is served.
+    ///
+    /// # Errors
+    /// [`Error::OpenEnv`], when there is no environment of that name and arguments.
+    pub fn check(&self) -> Result<(), Error> {
+        openenv::check(self)
+    }
 }
 
 impl Default for ServerConfig {
@@ -33,6 +51,8 @@ impl Default for ServerConfig {
             max_body_bytes: 8 << 20,
             drain_delay: Duration::ZERO,
             drain_timeout: Duration::from_secs(10),
+            socket_times: SocketTimes::default(),
+            openenv: None,
         }
     }
 }

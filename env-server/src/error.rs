@@ -8,6 +8,14 @@ use crate::journal::JournalError;
 /// What can go wrong outside of a request. (Inside, it is an [`env_protocol::Problem`].)
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// There is no such environment for the OpenEnv protocol.
+    #[error("--openenv {given}: {detail}")]
+    OpenEnv {
+        /// What was asked for.
+        given: String,
+        /// What is wrong with it.
+        detail: String,
+    },
     /// The listener failed.
     #[error("serving failed: {0}")]
     Serve(#[source] io::Error),

@@ -9,6 +9,8 @@ pub mod environments;
 pub mod error;
 mod http;
 pub mod journal;
+pub mod observe;
+mod openenv;
 pub mod render;
 pub mod replay;
 mod server;
@@ -17,6 +19,6 @@ pub mod verify;
 
 pub use config::ServerConfig;
 pub use error::Error;
-pub use http::document as openapi_document;
+pub use http::{SocketTimes, document as openapi_document};
 pub use server::{app, run};
 pub use session::store::Limits;

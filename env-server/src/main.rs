@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Parser;
 use env_server::environments::registry;
+use env_server::observe::{self, LogFormat};
 use env_server::{Error, replay, run, verify};
 use tokio::net::TcpListener;
 
@@ -35,10 +36,10 @@ fn main() -> ExitCode {
 
 #[tokio::main]
 async fn serve(args: &ServeArgs) -> anyhow::Result<()> {
-    tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::new(&args.log))
-        .with_writer(std::io::stderr)
-        .init();
+    // Dropped last, it sends what is left of the traces.
+    let _logging = observe::logging::set_up(&args.log, LogFormat::default(), None)?;
+    let config = args.config();
+    config.check()?;
     let listener = TcpListener::bind(args.listen).await.with_context(|| {
         let address = args.listen;
         format!(
@@ -51,7 +52,7 @@ async fn serve(args: &ServeArgs) -> anyhow::Result<()> {
     // Whoever started this waits for the line; that it has gone away is no reason not to serve.
     let _ = writeln!(stdout, "listening on http://{}", listener.local_addr()?);
     let _ = stdout.flush();
-    run(listener, args.config(), shutdown).await?;
+    run(listener, config, shutdown).await?;
     Ok(())
 }
 

@@ -27,14 +27,19 @@ use crate::http::{self, App};
 /// ```
 ///
 /// # Errors
-/// When the data directory cannot be used, or accepting connections fails for good.
+/// When the data directory cannot be used or [`ServerConfig::check`] refuses the settings, or
+/// accepting connections fails for good.
 pub async fn run(
     listener: TcpListener,
     config: ServerConfig,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Error> {
     let app = App::open(&config)?;
-    let router = http::router(app.clone(), &config);
+    let router = http::router(app.clone(), &config)?;
+    // Sockets are no part of the requests that opened them, and must not outlive the server.
+    let _sockets = app.sockets.cut_off_on_drop();
+    let sockets = app.clone();
+    let (drain_delay, drain_timeout) = (config.drain_delay, config.drain_timeout);
     // It ends with the app.
     tokio::spawn(App::keep_house(Arc::downgrade(&app)));
     // Replies are small and waited for: they must not wait for one another.
@@ -48,20 +53,25 @@ pub async fn run(
         shutdown.await;
         app.drain();
         tracing::info!("draining");
-        tokio::time::sleep(config.drain_delay).await;
+        tokio::time::sleep(drain_delay).await;
+        app.sockets.end();
         // The receiver is gone only when the server has ended by itself.
         let _ = draining.send(());
     };
     let overdue = async move {
         match drain_begun.await {
-            Ok(()) => tokio::time::sleep(config.drain_timeout).await,
+            Ok(()) => tokio::time::sleep(drain_timeout).await,
             Err(_) => std::future::pending().await,
         }
     };
+    let serve = async move {
+        let served = axum::serve(listener, router).with_graceful_shutdown(drain);
+        let served = served.await.map_err(Error::Serve);
+        sockets.sockets.closed().await;
+        served
+    };
     tokio::select! {
-        served = axum::serve(listener, router).with_graceful_shutdown(drain) => {
-            served.map_err(Error::Serve)
-        }
+        served = serve => served,
         () = overdue => {
             tracing::warn!("connections were still open at the end of the drain timeout");
             Ok(())
@@ -72,7 +82,7 @@ pub async fn run(
 /// The server as a service, without a listener: for tests and for embedding in another router.
 ///
 /// # Errors
-/// When the data directory cannot be used.
+/// When the data directory cannot be used, or [`ServerConfig::check`] refuses the settings.
 pub fn app(config: &ServerConfig) -> Result<Router, Error> {
-    Ok(http::router(App::open(config)?, config))
+    http::router(App::open(config)?, config)
 }

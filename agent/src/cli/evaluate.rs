@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use agent::algorithms;
 use agent::checkpoint::Checkpoint;
-use agent::env::{EnvError, ResetReply, ResetRequest, Space, StepReply, VectorEnv};
-use agent::evaluate::{EvaluateOptions, Evaluation, Mode, Player, evaluation_kwargs, judged_step};
+use agent::env::Watched;
+use agent::evaluate::{EvaluateOptions, Evaluation, EvaluationEnv, Mode, Player};
 use clap::{Args, ValueEnum};
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
@@ -35,7 +35,7 @@ pub struct EvaluateArgs {
     /// A checkpoint, or a run's folder
     #[arg(long, value_name = "PATH|DIR")]
     checkpoint: PathBuf,
-    /// Episodes in each mode, played side by side
+    /// Episodes in each mode, played side by side, each in an environment of its own
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     episodes: u32,
     /// Argument of the environment that differs from training's, e.g. delay=65536; repeatable
@@ -74,48 +74,45 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
     let path = values::checkpoint(&args.checkpoint)?;
     let checkpoint = Checkpoint::load(&path)?;
     let player = Player::new(&checkpoint)?;
-    let trained_on = &checkpoint.config.env;
-    let kwargs = evaluation_kwargs(&trained_on.kwargs, &args.env_arg.iter().cloned().collect());
-    let episodes = args.episodes as usize;
     let servers = args.servers.start()?;
-    let mut env = servers.connect(&trained_on.spec_id, kwargs, episodes)?;
-    let kwargs = env.kwargs().clone();
-    let judged = judged_step(&kwargs);
-    let modes = modes(&args.mode, judged.is_some());
-    let bar = bar(&modes, judged, args.no_progress);
+    let EvaluationEnv {
+        mut env,
+        judged_step,
+    } = servers.evaluation_env(&checkpoint, &args.env_arg, args.episodes as usize)?;
+    let modes = modes(&args.mode, judged_step);
+    let bar = bar(&modes, judged_step, args.no_progress);
     let mut evaluations = Vec::new();
     for &mode in &modes {
-        bar.set_message(mode_text(mode).0);
+        bar.set_message(mode.name());
         let options = EvaluateOptions {
-            episodes,
+            episodes: args.episodes as usize,
             seed: args.seed,
             mode,
             balanced: !args.no_balance,
-            judged_step: judged,
+            judged_step,
         };
-        let mut watched = Watched {
-            env: &mut env,
-            bar: &bar,
-        };
+        let mut watched = Watched::new(&mut env, || {
+            bar.inc(1);
+            Ok(())
+        });
         evaluations.push(player.evaluate(&mut watched, &options)?);
     }
+    let kwargs = env.kwargs();
     bar.finish_and_clear();
     print(&if args.json {
-        json(&checkpoint, &kwargs, &path, &evaluations)?
+        json(&checkpoint, kwargs, &path, &evaluations)?
     } else {
-        report(&checkpoint, &kwargs, &evaluations)
+        report(&checkpoint, kwargs, &evaluations)
     });
     Ok(ExitCode::SUCCESS)
 }
 
 /// The modes that were asked for, each once; of all, those that the task allows.
-fn modes(asked: &[Option<Mode>], knows_judged_step: bool) -> Vec<Mode> {
+fn modes(asked: &[Option<Mode>], judged_step: Option<u64>) -> Vec<Mode> {
     if asked.contains(&None) {
-        let allowed = |mode: &Mode| *mode != Mode::Scrambled || knows_judged_step;
-        return Mode::value_variants()
-            .iter()
-            .copied()
-            .filter(allowed)
+        return Mode::ALL
+            .into_iter()
+            .filter(|mode| mode.is_possible(judged_step))
             .collect();
     }
     let mut modes: Vec<Mode> = Vec::new();
@@ -127,13 +124,13 @@ fn modes(asked: &[Option<Mode>], knows_judged_step: bool) -> Vec<Mode> {
     modes
 }
 
-/// A mode's name, and what is done in it.
-fn mode_text(mode: Mode) -> (&'static str, &'static str) {
+/// What is done in a mode.
+const fn actions(mode: Mode) -> &'static str {
     match mode {
-        Mode::Greedy => ("greedy", "the likeliest action"),
-        Mode::Sampled => ("sampled", "drawn from the policy"),
-        Mode::Scrambled => ("scrambled", "random before the judged one"),
-        Mode::Emptied => ("emptied", "greedy, memory emptied before every step"),
+        Mode::Greedy => "the likeliest action",
+        Mode::Sampled => "drawn from the policy",
+        Mode::Scrambled => "random before the judged one",
+        Mode::Emptied => "greedy, memory emptied before every step",
     }
 }
 
@@ -153,43 +150,6 @@ fn bar(modes: &[Mode], judged: Option<u64>, hidden: bool) -> ProgressBar {
     };
     let style = ProgressStyle::with_template(template).expect("the template is well-formed");
     bar.with_style(style.progress_chars("━╸━"))
-}
-
-/// An environment whose steps move a bar.
-struct Watched<'a> {
-    env: &'a mut dyn VectorEnv,
-    bar: &'a ProgressBar,
-}
-
-impl VectorEnv for Watched<'_> {
-    fn num_envs(&self) -> usize {
-        self.env.num_envs()
-    }
-
-    fn observation_space(&self) -> &Space {
-        self.env.observation_space()
-    }
-
-    fn action_space(&self) -> &Space {
-        self.env.action_space()
-    }
-
-    fn reset(&mut self, request: &ResetRequest) -> Result<ResetReply, EnvError> {
-        self.env.reset(request)
-    }
-
-    fn step(&mut self, actions: &[i64]) -> Result<StepReply, EnvError> {
-        self.bar.inc(1);
-        self.env.step(actions)
-    }
-
-    fn snapshot(&mut self) -> Result<Vec<u8>, EnvError> {
-        self.env.snapshot()
-    }
-
-    fn restore(&mut self, snapshot: &[u8]) -> Result<(), EnvError> {
-        self.env.restore(snapshot)
-    }
 }
 
 /// The outcome for a person.
@@ -213,15 +173,14 @@ fn report(
             "Actions",
         ]);
     for evaluation in evaluations {
-        let (name, actions) = mode_text(evaluation.mode);
         table.add_row([
-            name.to_owned(),
+            evaluation.mode.name().to_owned(),
             format!("{:.3}", evaluation.mean_return),
             format!("{:.3}", evaluation.std_return),
             thousands(evaluation.returns.len() as u64),
             format!("{:.0}", evaluation.mean_length),
             format!("{:.1}", evaluation.elapsed.as_secs_f64()),
-            actions.to_owned(),
+            actions(evaluation.mode).to_owned(),
         ]);
     }
     for column in table.column_iter_mut().skip(1).take(5) {
@@ -291,9 +250,12 @@ mod tests {
     #[test]
     fn all_modes_are_those_that_the_task_allows() {
         use Mode::{Emptied, Greedy, Sampled, Scrambled};
-        assert_eq!(modes(&[None], true), [Greedy, Sampled, Scrambled, Emptied]);
-        assert_eq!(modes(&[None], false), [Greedy, Sampled, Emptied]);
+        assert_eq!(
+            modes(&[None], Some(3)),
+            [Greedy, Sampled, Scrambled, Emptied]
+        );
+        assert_eq!(modes(&[None], None), [Greedy, Sampled, Emptied]);
         let asked = [Some(Emptied), Some(Scrambled), Some(Emptied)];
-        assert_eq!(modes(&asked, false), [Emptied, Scrambled]);
+        assert_eq!(modes(&asked, None), [Emptied, Scrambled]);
     }
 }

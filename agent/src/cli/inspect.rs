@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use agent::algorithms;
 use agent::checkpoint::Checkpoint;
-use agent::evaluate::{Player, evaluation_kwargs, judged_step};
+use agent::evaluate::{EvaluationEnv, Player};
 use agent::heatmap::{EpisodeView, HeatMap, TerminalStyle};
 use agent::inspect::{MAX_STEPS, last_contents, record_episode};
 use anyhow::bail;
@@ -77,12 +77,12 @@ pub fn run(args: &InspectArgs) -> anyhow::Result<ExitCode> {
 fn record(args: &InspectArgs, checkpoint: &Checkpoint) -> anyhow::Result<EpisodeView> {
     let player = Player::new(checkpoint)?;
     let config = &checkpoint.config;
-    let kwargs = evaluation_kwargs(&config.env.kwargs, &args.env_arg.iter().cloned().collect());
     let servers = args.servers.start()?;
-    let mut env = servers.connect(&config.env.spec_id, kwargs, 1)?;
-    let kwargs = env.kwargs().clone();
-    let judged = judged_step(&kwargs);
-    if judged.is_some_and(|judged| judged >= MAX_STEPS) {
+    let EvaluationEnv {
+        mut env,
+        judged_step,
+    } = servers.evaluation_env(checkpoint, &args.env_arg, 1)?;
+    if judged_step.is_some_and(|judged| judged >= MAX_STEPS) {
         bail!(
             "an episode of more than {} steps is too long to draw: take a shorter one with --env-arg delay=N",
             thousands(MAX_STEPS)
@@ -92,10 +92,10 @@ fn record(args: &InspectArgs, checkpoint: &Checkpoint) -> anyhow::Result<Episode
         "{} on {} ({})",
         algorithms::find(&config.algorithm)?.title,
         config.env.spec_id,
-        arguments(&kwargs)
+        arguments(env.kwargs())
     );
     // A task that judges one action asks for what it showed first.
-    let cue_steps = judged.map(|_| 0).into_iter().collect();
+    let cue_steps = judged_step.map(|_| 0).into_iter().collect();
     Ok(record_episode(
         &player,
         &mut env,

@@ -63,7 +63,7 @@ pub fn main() -> ExitCode {
         Command::Play(args) => play::run(&args),
     };
     outcome.unwrap_or_else(|error| {
-        eprintln!("error: {error}");
+        tell(&format!("error: {}", error.to_string().trim_end()));
         ExitCode::FAILURE
     })
 }
@@ -71,6 +71,11 @@ pub fn main() -> ExitCode {
 /// Writes to standard output. A reader who has gone away (`| head`) is no reason to fail.
 fn print(text: &str) {
     let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
+}
+
+/// Writes a line to standard error, where nobody may be there to read it.
+fn tell(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 /// 1234567 as `1,234,567`.

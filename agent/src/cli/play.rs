@@ -26,7 +26,7 @@ pub struct PlayArgs {
     #[arg(long, value_name = "NAME=VALUE", value_parser = values::env_arg)]
     env_arg: Vec<(String, Value)>,
     /// Leave after so many episodes [default: when you type q]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     episodes: Option<u64>,
     /// Seed of the episodes [default: another one each time]
     #[arg(long, value_name = "N")]

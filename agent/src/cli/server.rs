@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use agent::checkpoint::Checkpoint;
+use agent::env::EnvError;
 use agent::env::remote::{RemoteEnvConfig, RemoteVectorEnv, RetryPolicy};
+use agent::evaluate::EvaluationEnv;
 use clap::Args;
 use serde_json::{Map, Value};
 
@@ -74,6 +77,31 @@ impl Servers {
             num_envs,
             retry: self.retry,
         })?)
+    }
+
+    /// Creates environments to evaluate a checkpoint's agent in, with these arguments laid over training's.
+    ///
+    /// # Errors
+    /// As [`Servers::connect`].
+    pub fn evaluation_env(
+        &self,
+        checkpoint: &Checkpoint,
+        env_args: &[(String, Value)],
+        num_envs: usize,
+    ) -> anyhow::Result<EvaluationEnv> {
+        EvaluationEnv::connect(
+            &checkpoint.config.env,
+            &env_args.iter().cloned().collect(),
+            num_envs,
+            &self.urls,
+            self.retry,
+        )
+        .map_err(|error| match &error {
+            EnvError::Refused { code, .. } if code == "invalid-num-envs" => anyhow::anyhow!(
+                "{num_envs} episodes are too many to be played side by side: {error}"
+            ),
+            _ => error.into(),
+        })
     }
 }
 

@@ -18,11 +18,13 @@ use serde_json::Value;
 
 use super::row::Row;
 use super::server::ServerArgs;
-use super::{INTERRUPTED, print, thousands, values};
+use super::{INTERRUPTED, print, tell, thousands, values};
 
 /// Train an agent, or go on training one
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(
+    allow_negative_numbers = true,
+    after_help = "\
 Examples:
   agent train --algorithm ppo --env-arg delay=1 --total-timesteps 20000
   agent train --algorithm tracerl --env-arg delay=16 --env-arg difficulty=1 --total-timesteps 56000 --out runs/hard
@@ -41,7 +43,8 @@ A TOML file has the flags' names as keys, with `_` for `-`:
   learning_rate = 0.003
 
 DIR gets config.toml (everything resolved), checkpoint.safetensors, best.safetensors, metrics.jsonl, run.json (its
-clock) and event files for TensorBoard. The exit status is 130 after Ctrl-C.")]
+clock), event files for TensorBoard, and run.lock, which keeps a second process out. The exit status is 130 after Ctrl-C."
+)]
 pub struct TrainArgs {
     /// What learns: an id that `agent list` shows
     #[arg(long, value_name = "ALGORITHM")]
@@ -56,7 +59,7 @@ pub struct TrainArgs {
     #[arg(long, value_name = "NAME=LOW..HIGH")]
     env_draw: Vec<OptionDraw>,
     /// Budget: steps of all environments together [default: 100000]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = values::steps)]
     total_timesteps: Option<u64>,
     /// Seed of weights, actions and environments [default: 0]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
@@ -202,7 +205,7 @@ fn stop_on_ctrl_c() -> anyhow::Result<Arc<AtomicBool>> {
         if asked.swap(true, Ordering::Relaxed) {
             std::process::exit(INTERRUPTED.into());
         }
-        eprintln!("\nstopping with a checkpoint after this update; Ctrl-C again ends at once");
+        tell("\nstopping with a checkpoint after this update; Ctrl-C again ends at once");
     })?;
     Ok(stop)
 }

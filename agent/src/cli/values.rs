@@ -20,6 +20,21 @@ pub fn env_arg(text: &str) -> Result<(String, Value), String> {
     }
 }
 
+/// A number of steps, as people write it: `56000`, `56_000`, `5.6e4`.
+pub fn steps(text: &str) -> Result<u64, String> {
+    let plain = text.replace('_', "");
+    let exact = plain.parse::<u64>().ok();
+    let rounded = || plain.parse::<f64>().ok().filter(|number| is_whole(*number));
+    exact
+        .or_else(|| rounded().map(|number| number as u64))
+        .ok_or_else(|| "give a whole number, such as 56000, 56_000 or 2e6".into())
+}
+
+/// Whether a real number is a whole one that it holds exactly.
+fn is_whole(number: f64) -> bool {
+    number.fract() == 0.0 && (0.0..=2f64.powi(53)).contains(&number)
+}
+
 /// A server's base URL.
 pub fn server_url(text: &str) -> Result<String, String> {
     let is_http = ["http://", "https://"]
@@ -27,6 +42,8 @@ pub fn server_url(text: &str) -> Result<String, String> {
         .any(|scheme| text.len() > scheme.len() && text.starts_with(scheme));
     if is_http {
         Ok(text.to_owned())
+    } else if text.contains("://") {
+        Err(format!("`{text}` is not one of http:// or https://"))
     } else {
         Err(format!("`{text}` is no URL; try http://{text}"))
     }
@@ -76,5 +93,18 @@ mod tests {
         assert!(server_url("http://127.0.0.1:7878").is_ok());
         let error = server_url("localhost:7878").unwrap_err();
         assert!(error.contains("http://localhost:7878"), "{error}");
+        let error = server_url("ftp://localhost").unwrap_err();
+        assert!(!error.contains("http://ftp"), "{error}");
+    }
+
+    #[test]
+    fn steps_are_read_as_people_write_them() {
+        for (text, number) in [("56000", 56_000), ("56_000", 56_000), ("2e6", 2_000_000)] {
+            assert_eq!(steps(text), Ok(number));
+        }
+        assert_eq!(steps("18446744073709551615"), Ok(u64::MAX));
+        for wrong in ["", "-1", "1.5", "1e30", "nan", "inf", "many"] {
+            assert!(steps(wrong).is_err(), "{wrong}");
+        }
     }
 }

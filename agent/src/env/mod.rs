@@ -5,8 +5,10 @@ use serde_json::{Map, Value};
 pub mod remote;
 #[cfg(test)]
 pub mod test_task;
+mod watched;
 
 pub use env_protocol::Space;
+pub use watched::Watched;
 
 /// What a vector environment shows after a reset.
 #[derive(Clone, Debug, Default, PartialEq)]

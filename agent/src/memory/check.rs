@@ -47,6 +47,7 @@ fn check_memory_core(algorithm_id: &str, set: impl Fn(&mut Hyperparameters)) {
     unroll_repeats_the_steps(Subject::new(algorithm_id, &set));
     a_reset_row_is_a_fresh_one(&Subject::new(algorithm_id, &set));
     lanes_do_not_mix(&Subject::new(algorithm_id, &set));
+    lanes_are_settled_apart(&Subject::new(algorithm_id, &set));
     a_gradient_reaches_every_parameter(Subject::new(algorithm_id, &set));
     a_saved_state_goes_on_as_before(&Subject::new(algorithm_id, &set));
     ratios_are_one_before_the_first_update(Subject::new(algorithm_id, &set));
@@ -287,6 +288,29 @@ fn lanes_do_not_mix(subject: &Subject) {
         }
     }
     assert!(lane_0_differs, "the disturbance did nothing");
+}
+
+/// A lane's decisions are settled alike alone and among others.
+fn lanes_are_settled_apart(subject: &Subject) {
+    let core = &subject.policy.core;
+    let experience = Experience::random(&[true; LANES], 12, 3);
+    let (_, raw) = subject.act(&experience, &mut subject.fresh(), Some(&mut rng(5)));
+    let mut together = raw.clone();
+    core.settle(LANES, &experience.starts, &experience.ends, &mut together);
+    let width = core.decision_width();
+    for lane in 0..LANES {
+        let rows = || (lane..experience.starts.len()).step_by(LANES);
+        let decisions = |all: &[i32]| -> Vec<i32> {
+            rows()
+                .flat_map(|row| all[row * width..][..width].to_vec())
+                .collect()
+        };
+        let flags = |all: &[bool]| -> Vec<bool> { rows().map(|row| all[row]).collect() };
+        let mut alone = decisions(&raw);
+        let (starts, ends) = (flags(&experience.starts), flags(&experience.ends));
+        core.settle(1, &starts, &ends, &mut alone);
+        assert_eq!(alone, decisions(&together), "lane {lane}");
+    }
 }
 
 /// The whole way from actor and critic into the memory, with entries from before the segment in it.

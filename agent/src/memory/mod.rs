@@ -64,7 +64,7 @@ pub struct Segment<'a> {
     pub rewards: &'a [f32],
     /// The lanes' state before the first row. No gradient flows into it.
     pub initial_state: &'a State,
-    /// `[T*B, decision_width]`, as [`MemoryCore::step`] returned them.
+    /// `[T*B, decision_width]`, as [`MemoryCore::step`] returned and [`MemoryCore::settle`] completed them.
     pub decisions: &'a [i32],
     /// `[T*B]`: return targets, for losses of the core's own.
     pub returns: &'a [f32],
@@ -105,6 +105,12 @@ pub trait MemoryCore: Send + Sync {
         state: &mut State,
         rng: Option<&mut Xoshiro256PlusPlus>,
     ) -> CoreStep;
+
+    /// A rollout of `batch` lanes is complete: works out, in place and once, what learning needs to know of the
+    /// decisions and only the end of an episode tells. `starts`, `ends`: `[T*B]`, as in [`Segment`]; `decisions`:
+    /// `[T*B, decision_width]`, as [`MemoryCore::step`] returned them. No lane's may depend on another lane, and none of
+    /// it may change features.
+    fn settle(&self, _batch: usize, _starts: &[bool], _ends: &[bool], _decisions: &mut [i32]) {}
 
     /// Learns: the features of every row of a segment, on the graph's tape.
     fn unroll(&self, graph: &mut Graph<'_>, segment: &Segment<'_>) -> Unrolled;

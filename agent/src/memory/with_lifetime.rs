@@ -90,6 +90,16 @@ impl<C: MemoryCore> MemoryCore for WithLifetime<C> {
         self.lifetime.outcome(params, state, actions, rewards, ends);
     }
 
+    fn settle(&self, batch: usize, starts: &[bool], ends: &[bool], decisions: &mut [i32]) {
+        let own = self.core.decision_width();
+        let (mut settled, _) = self.split(decisions);
+        self.core.settle(batch, starts, ends, &mut settled);
+        let rows = decisions.chunks_exact_mut(self.decision_width());
+        for (row, settled) in rows.zip(settled.chunks_exact(own.max(1))) {
+            row[..own].copy_from_slice(settled);
+        }
+    }
+
     fn unroll(&self, graph: &mut Graph<'_>, segment: &Segment<'_>) -> Unrolled {
         let (own, origins) = self.split(segment.decisions);
         let of_core = Segment {

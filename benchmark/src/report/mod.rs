@@ -8,10 +8,10 @@ mod svg;
 
 use std::collections::BTreeSet;
 
+use agent::evaluate::Mode;
 use minijinja::Environment;
 use serde::Serialize;
 
-use crate::contender::EvaluationMode;
 use crate::directory::RunConfig;
 use crate::error::Error;
 use crate::format::{compact, fixed, thousands};
@@ -291,8 +291,8 @@ fn grid_cell(summary: &AgentSummary<'_>) -> GridCell {
     GridCell {
         verdict: verdict.name(),
         class,
-        greedy: value(EvaluationMode::Greedy),
-        detail: EvaluationMode::ALL
+        greedy: value(Mode::Greedy),
+        detail: Mode::ALL
             .map(|mode| format!("{mode} {}", value(mode)))
             .join(", "),
     }
@@ -306,10 +306,10 @@ fn table_rows(summary: &ExperimentSummary<'_>, colours: &Colours) -> Vec<TableRo
         tuned: agent.agent.tuned,
         class: colours.class(&agent.agent.name).to_owned(),
         seeds: agent.finished.len(),
-        returns: EvaluationMode::ALL
+        returns: Mode::ALL
             .map(|mode| return_cell(agent.estimate(mode)))
             .into(),
-        interquartile_mean: or_dash(agent.estimate(EvaluationMode::Greedy), |e| {
+        interquartile_mean: or_dash(agent.estimate(Mode::Greedy), |e| {
             fixed(e.interquartile_mean, 2)
         }),
         std_return: or_dash(agent.std_return(), |std| fixed(std, 2)),
@@ -380,7 +380,7 @@ fn job_rows(summary: &ExperimentSummary<'_>) -> Vec<JobRow> {
         agent: record.agent.name.clone(),
         experiment: summary.title(),
         seed: record.seed,
-        returns: EvaluationMode::ALL
+        returns: Mode::ALL
             .map(|mode| {
                 or_dash(outcome.evaluation(delay, mode), |judged| {
                     fixed(judged.mean_return, 3)

@@ -1,7 +1,8 @@
 //! Remembered or lucky: each agent's return in the four evaluations, side by side.
 
+use agent::evaluate::Mode;
+
 use super::svg::{Anchor, HEIGHT, Panel, return_domain};
-use crate::contender::EvaluationMode;
 use crate::format::estimate;
 use crate::summary::{AgentSummary, ExperimentSummary};
 
@@ -19,7 +20,7 @@ pub fn panel(summary: &ExperimentSummary<'_>) -> Option<String> {
         return None;
     }
     let estimates = agents.iter().flat_map(|agent| {
-        EvaluationMode::ALL
+        Mode::ALL
             .into_iter()
             .filter_map(|mode| agent.estimate(mode))
             .map(|estimate| estimate.mean)
@@ -50,10 +51,10 @@ pub fn panel(summary: &ExperimentSummary<'_>) -> Option<String> {
 }
 
 fn draw_group(panel: &mut Panel, agent: &AgentSummary<'_>, left: f64, width: f64) {
-    let bar = (width * 0.8 / EvaluationMode::ALL.len() as f64).min(22.0);
-    let first = left + (width - bar * EvaluationMode::ALL.len() as f64) / 2.0;
+    let bar = (width * 0.8 / Mode::ALL.len() as f64).min(22.0);
+    let first = left + (width - bar * Mode::ALL.len() as f64) / 2.0;
     let chance = panel.y.at(0.0);
-    for (index, mode) in EvaluationMode::ALL.into_iter().enumerate() {
+    for (index, mode) in Mode::ALL.into_iter().enumerate() {
         let Some(judged) = agent.estimate(mode) else {
             continue;
         };

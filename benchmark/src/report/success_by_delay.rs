@@ -1,16 +1,14 @@
 //! Success against delay: does what was learned at some delays hold at others?
 
+use agent::evaluate::Mode;
+
 use super::Colours;
 use super::svg::{Anchor, Panel, return_domain};
-use crate::contender::EvaluationMode;
 use crate::format::{estimate, thousands};
 use crate::summary::{AgentSummary, ExperimentSummary};
 
 /// The modes drawn: greedy as a solid line, scrambled as a dashed one.
-const MODES: [(EvaluationMode, &str); 2] = [
-    (EvaluationMode::Greedy, "solid"),
-    (EvaluationMode::Scrambled, "dashed"),
-];
+const MODES: [(Mode, &str); 2] = [(Mode::Greedy, "solid"), (Mode::Scrambled, "dashed")];
 
 /// One experiment's panel; `None` when it was judged at a single delay.
 pub fn panel(summary: &ExperimentSummary<'_>, colours: &Colours) -> Option<String> {
@@ -70,7 +68,7 @@ fn delays(summary: &ExperimentSummary<'_>) -> Vec<u64> {
 fn points(
     agent: &AgentSummary<'_>,
     delays: &[u64],
-    mode: EvaluationMode,
+    mode: Mode,
 ) -> Vec<(u64, crate::statistics::Estimate)> {
     delays
         .iter()
@@ -109,7 +107,7 @@ fn draw(
     panel: &mut Panel,
     agent: &AgentSummary<'_>,
     delays: &[u64],
-    mode: EvaluationMode,
+    mode: Mode,
     stroke: &str,
     colour: &str,
 ) {

@@ -1,6 +1,6 @@
 //! Bytes to bodies and back, in both encodings.
 
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 /// How a body is written.
@@ -71,7 +71,7 @@ impl Encoding {
     ///
     /// # Errors
     /// [`DecodeError::Malformed`] or [`DecodeError::Invalid`], the latter with a JSON pointer.
-    pub fn decode<T: DeserializeOwned>(self, bytes: &[u8]) -> Result<T, DecodeError> {
+    pub fn decode<'de, T: Deserialize<'de>>(self, bytes: &'de [u8]) -> Result<T, DecodeError> {
         // The pointer costs bookkeeping for every key, so it is found in a second pass, when needed.
         let malformed = match self {
             Encoding::Json => match serde_json::from_slice(bytes) {
@@ -94,7 +94,7 @@ impl Encoding {
     }
 
     /// Reads an invalid body again, to say where it is wrong.
-    fn locate<T: DeserializeOwned>(self, bytes: &[u8]) -> DecodeError {
+    fn locate<'de, T: Deserialize<'de>>(self, bytes: &'de [u8]) -> DecodeError {
         let (path, detail) = match self {
             Encoding::Json => {
                 let mut reader = serde_json::Deserializer::from_slice(bytes);
@@ -117,7 +117,9 @@ impl Encoding {
     }
 }
 
-fn from_messagepack<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, rmp_serde::decode::Error> {
+fn from_messagepack<'de, T: Deserialize<'de>>(
+    bytes: &'de [u8],
+) -> Result<T, rmp_serde::decode::Error> {
     use rmp_serde::decode::Error;
     let mut reader = rmp_serde::Deserializer::from_read_ref(bytes);
     reader.set_max_depth(MAX_DEPTH);
@@ -187,6 +189,7 @@ mod tests {
     use super::*;
     use crate::{CreateEnv, StepRequest, VectorStepRequest};
     use proptest::prelude::*;
+    use serde::de::DeserializeOwned;
 
     fn json<T: DeserializeOwned>(text: &str) -> Result<T, DecodeError> {
         Encoding::Json.decode(text.as_bytes())

@@ -32,6 +32,7 @@ mod problem;
 mod snapshot;
 mod space;
 mod spec;
+mod stream;
 mod trajectory;
 mod value;
 
@@ -48,6 +49,9 @@ pub use problem::{ErrorCode, FieldError, PROBLEM_CONTENT_TYPE, Problem};
 pub use snapshot::{LanePhase, LaneSnapshot, SNAPSHOT_FORMAT, SNAPSHOT_VERSION, Snapshot};
 pub use space::{Bound, Space};
 pub use spec::{Domain, Parameter, Returns, Spec};
+pub use stream::{
+    EnvelopeError, MAX_STREAM_ID_BYTES, StreamId, StreamKind, StreamOp, StreamReply, StreamRequest,
+};
 pub use trajectory::{
     OperationKind, TRAJECTORY_FORMAT, TRAJECTORY_VERSION, Trajectory, TrajectoryEntry,
 };

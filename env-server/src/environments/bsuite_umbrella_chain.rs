@@ -46,8 +46,11 @@ impl BsuiteUmbrellaChain {
         observation[0] = number(self.need);
         observation[1] = number(self.have);
         observation[2] = (1.0 - f64::from(t) / f64::from(self.chain_length)) as f32;
-        for slot in &mut observation[3..] {
-            *slot = number(draws.bit());
+        for slots in observation[3..].chunks_mut(64) {
+            let bits = draws.bits(slots.len() as u32);
+            for (i, slot) in slots.iter_mut().enumerate() {
+                *slot = number(bits >> i & 1 == 1);
+            }
         }
     }
 }

@@ -8,6 +8,9 @@ pub trait Draws {
     /// A fair bit.
     fn bit(&mut self) -> bool;
 
+    /// `n` fair bits, at most 64, the first one lowest.
+    fn bits(&mut self, n: u32) -> u64;
+
     /// An integer below `n`, each equally likely. `n` is at least 1.
     fn below(&mut self, n: u64) -> u64;
 
@@ -85,6 +88,12 @@ impl Draws for Rng {
     #[inline]
     fn bit(&mut self) -> bool {
         self.next_u64() >> 63 == 1
+    }
+
+    /// The upper `n` bits of one draw.
+    #[inline]
+    fn bits(&mut self, n: u32) -> u64 {
+        self.next_u64().checked_shr(64 - n).unwrap_or(0)
     }
 
     /// The upper half of a 128-bit product, with the few draws rejected that would make some
@@ -204,6 +213,24 @@ mod tests {
         // Half of all draws are rejected for this many.
         let many = (1 << 63) + 1;
         assert!((0..1000).all(|_| rng.below(many) < many));
+    }
+
+    #[test]
+    fn bits_are_fair_and_no_more_than_asked_for() {
+        let mut rng = Rng::from_seed(6);
+        let mut ones = [0u32; 20];
+        for _ in 0..10_000 {
+            let bits = rng.bits(20);
+            assert_eq!(bits >> 20, 0);
+            for (position, count) in ones.iter_mut().enumerate() {
+                *count += u32::from(bits >> position & 1 == 1);
+            }
+        }
+        // 5000 each; five standard deviations are 250.
+        assert!(ones.iter().all(|n| n.abs_diff(5000) < 250), "{ones:?}");
+        let mut same = rng.clone();
+        assert_eq!(rng.bits(64), same.next_u64());
+        assert_eq!(rng.bits(0), 0);
     }
 
     #[test]

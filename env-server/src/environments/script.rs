@@ -5,7 +5,7 @@ use super::Draws;
 /// One recorded draw.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Draw {
-    /// Answers [`Draws::bit`].
+    /// Answers [`Draws::bit`], and one of several to [`Draws::bits`].
     Bit(bool),
     /// Answers [`Draws::below`] and [`Draws::log_uniform`].
     Integer(u64),
@@ -74,6 +74,10 @@ impl Draws for Script {
         }
     }
 
+    fn bits(&mut self, n: u32) -> u64 {
+        (0..n).fold(0, |bits, i| bits | u64::from(self.bit()) << i)
+    }
+
     fn below(&mut self, n: u64) -> u64 {
         self.integer(0, n - 1)
     }
@@ -129,6 +133,9 @@ mod tests {
     fn gives_what_it_was_given() {
         let mut script = Script::new(vec![
             Draw::Bit(true),
+            Draw::Bit(false),
+            Draw::Bit(true),
+            Draw::Bit(true),
             Draw::Integer(5),
             Draw::Integer(0),
             Draw::Number(0.25),
@@ -136,6 +143,7 @@ mod tests {
             Draw::Order(vec![2, 1, 2]),
         ]);
         assert!(script.bit());
+        assert_eq!(script.bits(3), 0b110);
         assert_eq!(script.log_uniform(4, 6), 5);
         assert_eq!(script.below(1), 0);
         assert_eq!(script.uniform(0.0, 1.0), 0.25);

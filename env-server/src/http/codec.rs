@@ -34,19 +34,34 @@ impl<T: DeserializeOwned> FromRequest<SharedApp> for Call<T> {
             }
             _ => Problem::new(ErrorCode::MalformedRequest, rejection.body_text()),
         })?;
+        Ok(Call::read(encoding, &bytes, reply)?)
+    }
+}
+
+impl<T: DeserializeOwned> Call<T> {
+    /// Decodes a body.
+    ///
+    /// # Errors
+    /// `malformed-body` or `invalid-body`.
+    pub(super) fn read(encoding: Encoding, bytes: &[u8], reply: Encoding) -> Result<Self, Problem> {
         // An empty body is one that says nothing, so that a reset by hand needs none.
         let body = match bytes.is_empty() {
             true => Encoding::Json.decode(b"{}"),
-            false => encoding.decode(&bytes),
+            false => encoding.decode(bytes),
         };
-        let body = body.map_err(|e| match e {
-            DecodeError::Malformed { .. } => Problem::new(ErrorCode::MalformedBody, e.to_string()),
-            DecodeError::Invalid { pointer, detail } => {
-                Problem::new(ErrorCode::InvalidBody, detail).at(pointer)
-            }
-        })?;
-        check_is_map(encoding, &bytes)?;
+        let body = body.map_err(problem)?;
+        check_is_map(encoding, bytes)?;
         Ok(Call { body, reply })
+    }
+}
+
+/// What was wrong with a body, as a problem.
+pub(super) fn problem(error: DecodeError) -> Problem {
+    match error {
+        DecodeError::Malformed { .. } => Problem::new(ErrorCode::MalformedBody, error.to_string()),
+        DecodeError::Invalid { pointer, detail } => {
+            Problem::new(ErrorCode::InvalidBody, detail).at(pointer)
+        }
     }
 }
 

@@ -1,12 +1,14 @@
 //! The server's HTTP side: routes by resource, two encodings, one form of error.
 
-mod codec;
+pub(crate) mod codec;
 mod envs;
+mod metrics;
 mod openapi;
 mod operations;
-mod problem;
+pub(crate) mod problem;
 mod resource;
 mod specs;
+mod stream;
 mod vector_envs;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,6 +27,8 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 use crate::config::ServerConfig;
 use crate::error::Error;
 use crate::journal::JournalConfig;
+use crate::observe::{Metrics, ObserveLayer, RecoveryFigures};
+use crate::openenv;
 use crate::session::recovery::Recovery;
 use crate::session::store::{Created, Owner, Store};
 use crate::session::{Answer, Creation, Kind, Operation, Reply, Session};
@@ -32,6 +36,8 @@ use codec::encoded;
 use problem::Failure;
 
 pub use openapi::document;
+pub(crate) use stream::socket;
+pub use stream::socket::SocketTimes;
 
 /// Header of a reply that had been given before.
 const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
@@ -42,12 +48,16 @@ const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What handlers share.
 pub(crate) struct App {
-    store: Store,
+    pub(crate) store: Store,
     max_body_bytes: usize,
     is_draining: AtomicBool,
+    /// Held while metrics are written.
+    scrape: tokio::sync::Mutex<()>,
+    pub(crate) sockets: socket::Sockets,
+    socket_times: SocketTimes,
 }
 
-type SharedApp = Arc<App>;
+pub(crate) type SharedApp = Arc<App>;
 
 impl App {
     /// Opens the store, which recovers what the data directory holds.
@@ -58,6 +68,11 @@ impl App {
                 let journal = JournalConfig::new(dir, config.durability);
                 let (store, recovery) = Store::open(config.limits, journal)?;
                 report(&recovery);
+                store.keeper().metrics().recovered(RecoveryFigures {
+                    took: recovery.took,
+                    recovered: recovery.environments as u64,
+                    lost: recovery.lost.len() as u64,
+                });
                 store
             }
         };
@@ -65,7 +80,15 @@ impl App {
             store,
             max_body_bytes: config.max_body_bytes,
             is_draining: AtomicBool::new(false),
+            scrape: tokio::sync::Mutex::default(),
+            sockets: socket::Sockets::default(),
+            socket_times: config.socket_times,
         }))
+    }
+
+    /// Where what is done is counted.
+    pub(crate) fn metrics(&self) -> &Arc<Metrics> {
+        self.store.keeper().metrics()
     }
 
     /// Ends leases that have run out and keeps the journal small, until the server is gone.
@@ -92,7 +115,7 @@ impl App {
         self.is_draining.store(true, Ordering::Relaxed);
     }
 
-    fn check_ready(&self) -> Result<(), Failure> {
+    pub(crate) fn check_ready(&self) -> Result<(), Failure> {
         if self.is_draining.load(Ordering::Relaxed) {
             let detail = "the server answers what is under way and then ends";
             return Err(Problem::new(ErrorCode::Draining, detail).into());
@@ -224,10 +247,11 @@ fn location(kind: Kind, id: &str) -> [(HeaderName, String); 1] {
 }
 
 /// Who sends a request, where the server asks for tokens.
+#[derive(Clone)]
 pub(crate) struct Caller(Option<Arc<Owner>>);
 
 impl Caller {
-    fn owner(&self) -> Option<&Owner> {
+    pub(crate) fn owner(&self) -> Option<&Owner> {
         self.0.as_deref()
     }
 }
@@ -241,15 +265,24 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 }
 
 /// Everything the server answers.
-pub(crate) fn router(app: SharedApp, config: &ServerConfig) -> Router {
-    let (routes, document) = openapi::routes().split_for_parts();
+///
+/// # Errors
+/// When the settings name an environment that there is not.
+pub(crate) fn router(app: SharedApp, config: &ServerConfig) -> Result<Router, Error> {
+    let observe = ObserveLayer::new(Arc::clone(app.metrics()));
+    let mut routes = openapi::routes();
+    if let Some(of_openenv) = openenv::routes(&app, config)? {
+        routes = routes.merge(of_openenv);
+    }
+    let (routes, document) = routes.split_for_parts();
     let docs = SwaggerUi::new("/docs")
         .url("/openapi.json", document)
         .config(Config::default().try_it_out_enabled(true));
-    routes
+    Ok(routes
         .with_state(app)
         .merge(docs)
         .layer(CatchPanicLayer::custom(problem::from_panic))
         .layer(DefaultBodyLimit::max(config.max_body_bytes))
         .layer(axum::middleware::from_fn(problem::write))
+        .layer(observe))
 }

@@ -6,7 +6,7 @@ use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
-use env_protocol::{Encoding, ErrorCode, Problem};
+use env_protocol::{Encoding, ErrorCode, Problem, StreamReply, StreamRequest};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use utoipa::{IntoParams, IntoResponses, OpenApi};
@@ -15,7 +15,7 @@ use utoipa_axum::routes;
 
 use super::codec::{encoded, negotiate};
 use super::problem::Failure;
-use super::{SharedApp, envs, operations, specs, vector_envs};
+use super::{SharedApp, envs, metrics, operations, specs, stream, vector_envs};
 use crate::render::{Format, render};
 use crate::session::Session;
 
@@ -33,8 +33,11 @@ use crate::session::Session;
         (name = "specs", description = "What can be created"),
         (name = "envs", description = "One environment behind an id"),
         (name = "vector-envs", description = "Many environments behind one id, one request a batch"),
+        (name = "stream", description = "All of this on one WebSocket"),
         (name = "operations", description = "For those who run the server"),
     ),
+    // No route has them as a body: they are the messages of the stream.
+    components(schemas(StreamRequest, StreamReply)),
 )]
 struct Document;
 
@@ -67,9 +70,11 @@ pub(super) fn routes() -> OpenApiRouter<SharedApp> {
         .routes(routes!(vector_envs::fork))
         .routes(routes!(vector_envs::trajectory))
         .routes(routes!(vector_envs::render))
+        .routes(routes!(stream::stream))
         .routes(routes!(operations::healthz))
         .routes(routes!(operations::readyz))
         .routes(routes!(operations::version))
+        .routes(routes!(metrics::scrape))
         .routes(routes!(operations::explain_problem))
 }
 

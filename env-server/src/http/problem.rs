@@ -9,12 +9,21 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use env_protocol::{ErrorCode, PROBLEM_CONTENT_TYPE, Problem};
 
+use crate::observe::Cause;
+
 /// After how many seconds to try again, where trying again may help.
 const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("1");
 
 /// A problem on its way to the client. [`write`] gives it its body.
 #[derive(Debug)]
 pub(crate) struct Failure(Box<Problem>);
+
+impl Failure {
+    /// The problem, for who writes its body otherwise.
+    pub(crate) fn into_problem(self) -> Problem {
+        *self.0
+    }
+}
 
 impl From<Problem> for Failure {
     fn from(problem: Problem) -> Self {
@@ -56,6 +65,8 @@ pub(crate) async fn write(request: Request, next: Next) -> Response {
         parts.headers.insert(header::RETRY_AFTER, RETRY_AFTER_S);
     }
     let body = serde_json::to_vec(&problem).expect("a problem is plain data");
+    // For who counts and logs them.
+    parts.extensions.insert(problem);
     Response::from_parts(parts, Body::from(body))
 }
 
@@ -79,9 +90,21 @@ fn from_status(status: StatusCode, path: &str) -> Problem {
 
 /// A handler has panicked.
 pub(crate) fn from_panic(payload: Box<dyn Any + Send>) -> Response {
+    let cause = Cause(format!("a panic: {}", panic_text(&*payload)));
+    let mut response = panicked().into_response();
+    response.extensions_mut().insert(cause);
+    response
+}
+
+/// What a panic said.
+pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> &str {
     let text = payload.downcast_ref::<&str>().copied();
     let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-    tracing::error!(panic = text, "a request handler panicked");
+    text.unwrap_or("no message")
+}
+
+/// What a panic is to the client.
+pub(crate) fn panicked() -> Failure {
     let detail = "the request could not be finished";
-    Failure::from(Problem::new(ErrorCode::Internal, detail)).into_response()
+    Problem::new(ErrorCode::Internal, detail).into()
 }

@@ -1,12 +1,14 @@
 //! What all sessions of a server share: the clock, the room they take together, and the journal.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use env_protocol::{ErrorCode, Problem};
 
 use super::lease::Clock;
 use crate::journal::{Journal, JournalError, Position};
+use crate::observe::Metrics;
 
 /// How far the journal must be safe before a client may be told of what was written down;
 /// nowhere, where there is no journal.
@@ -16,15 +18,13 @@ pub struct Written(Option<Position>);
 /// Shared by all sessions of a store.
 pub struct Keeper {
     pub(super) clock: Clock,
+    pub(super) metrics: Arc<Metrics>,
     /// Bytes of operations that a session keeps for its trajectory, at least.
     trajectory_bytes: usize,
     /// Bytes that all sessions take, by estimate.
     memory_bytes: AtomicUsize,
     next_key: AtomicU64,
     journal: Option<Journal>,
-    /// Nanoseconds that appending has taken, and how often it was done.
-    append_ns: AtomicU64,
-    appends: AtomicU64,
 }
 
 impl Keeper {
@@ -32,13 +32,17 @@ impl Keeper {
     pub(super) fn new(trajectory_bytes: usize, journal: Option<Journal>, last_key: u64) -> Self {
         Keeper {
             clock: Clock::default(),
+            metrics: Arc::default(),
             trajectory_bytes,
             memory_bytes: AtomicUsize::new(0),
             next_key: AtomicU64::new(last_key + 1),
             journal,
-            append_ns: AtomicU64::new(0),
-            appends: AtomicU64::new(0),
         }
+    }
+
+    /// Where what is done is counted.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
     }
 
     /// An identity that no other session of this server's journal has had.
@@ -66,9 +70,7 @@ impl Keeper {
         };
         let begun = Instant::now();
         let position = journal.append(records).map_err(failed)?;
-        let took = begun.elapsed().as_nanos() as u64;
-        self.append_ns.fetch_add(took, Ordering::Relaxed);
-        self.appends.fetch_add(1, Ordering::Relaxed);
+        self.metrics.journal_appended(begun.elapsed());
         Ok(Written(Some(position)))
     }
 
@@ -81,12 +83,6 @@ impl Keeper {
             (Some(journal), Some(position)) => journal.durable(position).await.map_err(failed),
             _ => Ok(()),
         }
-    }
-
-    /// How often something was written down, and how long that took in all.
-    pub fn appends(&self) -> (u64, Duration) {
-        let took = Duration::from_nanos(self.append_ns.load(Ordering::Relaxed));
-        (self.appends.load(Ordering::Relaxed), took)
     }
 
     /// Bytes that all sessions take, by estimate.

@@ -12,7 +12,7 @@ pub mod vector;
 mod wire_bytes;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 
 use env_protocol::{
     Array, AutoresetMode, CreateEnv, CreateVectorEnv, EnvDescription, ErrorCode, ForkReply, Info,
@@ -23,6 +23,8 @@ use env_protocol::{
 use serde::{Deserialize, Serialize};
 
 use crate::environments::{Arguments, KwargsError, registry};
+use crate::observe::Work;
+use crate::observe::metrics::Counter;
 use crate::render::{MAX_PICTURES, Picture};
 use history::History;
 use keeper::{Keeper, Written};
@@ -50,6 +52,16 @@ pub enum Kind {
     Single,
     /// Under `/v1/vector-envs`.
     Vector,
+}
+
+impl Kind {
+    /// Its name to people.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Kind::Single => "single",
+            Kind::Vector => "vector",
+        }
+    }
 }
 
 impl Creation {
@@ -114,6 +126,8 @@ pub struct Session {
     /// Bytes it was last counted with.
     counted_bytes: AtomicUsize,
     keeper: Arc<Keeper>,
+    /// Where its steps are counted.
+    steps: Arc<Counter>,
     state: Mutex<State>,
 }
 
@@ -205,6 +219,7 @@ impl Session {
             lease: Lease::new(ttl_s, &keeper.clock),
             born: Written::default(),
             counted_bytes: AtomicUsize::new(0),
+            steps: keeper.metrics.steps(&spec.id),
             keeper,
             state: Mutex::new(State {
                 vector,
@@ -342,7 +357,9 @@ impl Session {
         self.once(seq, operation, |state, operation, bytes, next_seq| {
             self.check(state.vector.as_ref(), &operation)?;
             let written = self.write_down(state, bytes, None)?;
+            let steps = self.num_steps(state.vector.as_ref(), &operation);
             let reply = self.perform(state.vector.as_mut(), operation, next_seq);
+            self.steps.add(steps);
             Ok((reply, written))
         })
     }
@@ -366,9 +383,11 @@ impl Session {
             && seq != state.seq
         {
             let answer = state.replay(seq, &operation, &bytes)?;
+            self.keeper.metrics.replayed();
             self.lease.renew(&self.keeper.clock);
             return Ok(answer);
         }
+        let work = operation.kind().into();
         let next_seq = state.seq + 1;
         let (reply, written) = run(state, operation, &bytes, next_seq)?;
         let reply = Arc::new(reply);
@@ -376,11 +395,34 @@ impl Session {
         state.last = Some((Arc::clone(&reply), written));
         self.lease.renew(&self.keeper.clock);
         self.count_bytes(state);
+        self.keeper.metrics.done(work);
         Ok(Answer {
             reply,
             is_replay: false,
             written,
         })
+    }
+
+    /// How many actions an operation applies: a lane that only starts over applies none.
+    fn num_steps(&self, vector: &dyn VectorEnvironment, operation: &Operation) -> u64 {
+        match (operation, self.creation.autoreset_mode()) {
+            (Operation::Step(_), Some(AutoresetMode::NextStep)) => vector.num_running() as u64,
+            (Operation::Step(_), _) => self.creation.num_envs(),
+            _ => 0,
+        }
+    }
+
+    /// What it is to those who count, beside its spec and kind. Waits for nothing.
+    fn condition(&self) -> &'static str {
+        if self.has_expired() {
+            return "expired";
+        }
+        match self.state.try_lock() {
+            Ok(state) if state.seq == 0 => "new",
+            Ok(_) => "idle",
+            Err(TryLockError::WouldBlock) => "busy",
+            Err(TryLockError::Poisoned(_)) => "failed",
+        }
     }
 
     /// Whether an operation would be taken.
@@ -440,6 +482,7 @@ impl Session {
             self.lease.set_ttl_s(ttl_s);
         }
         self.lease.renew(&self.keeper.clock);
+        self.keeper.metrics.done(Work::Lease);
         let reply = LeaseReply {
             ttl_s: self.lease.ttl_s(),
             expires_in_s: self.lease.expires_in_s(&self.keeper.clock),

@@ -7,6 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use dashmap::DashMap;
 use env_protocol::{ErrorCode, ForkRequest, LeaseReply, LeaseRequest, Problem};
 
+use crate::journal::Journal;
+use crate::observe::{Census, Population, Work};
+
 use super::keeper::{Keeper, Written};
 use super::records::{End, Tombstone};
 use super::{Answer, Creation, Kind, Operation, Parents, Session, ended};
@@ -236,6 +239,7 @@ impl Store {
         self.check_memory()?;
         let written = session.with_whole(|key, whole| self.keeper.write_down(&[(key, whole)]));
         session.born = written.expect("it has just begun")?;
+        self.keeper.metrics.done(Work::Create);
         Ok(Created {
             written: session.born,
             session: self.hold(session, ledger),
@@ -423,6 +427,7 @@ impl Store {
         if let Some(session) = found {
             if let Some((tombstone, written)) = session.finish(End::Closed)? {
                 self.let_go(&session, &tombstone, written);
+                self.keeper.metrics.done(Work::Close);
                 return Ok(written);
             }
             // Somebody else is ending it this moment.
@@ -521,6 +526,38 @@ impl Store {
     /// How many leases have run out since the server began.
     pub fn leases_expired(&self) -> u64 {
         self.leases_expired.load(Ordering::Relaxed)
+    }
+
+    /// Who is there, for metrics.
+    pub fn census(&self) -> Census {
+        let mut populations: Vec<Population> = Vec::new();
+        for session in &self.sessions {
+            let (spec_id, kind) = (&session.spec().id, session.creation().kind().as_str());
+            let state = session.condition();
+            let found = populations
+                .iter_mut()
+                .find(|p| p.spec_id == *spec_id && p.kind == kind && p.state == state);
+            let lanes = session.creation().num_envs();
+            match found {
+                Some(population) => {
+                    population.environments += 1;
+                    population.lanes += lanes;
+                }
+                None => populations.push(Population {
+                    spec_id: spec_id.clone(),
+                    kind,
+                    state,
+                    environments: 1,
+                    lanes,
+                }),
+            }
+        }
+        Census {
+            populations,
+            memory_bytes: self.keeper.memory_bytes() as u64,
+            leases_expired: self.leases_expired(),
+            journal: self.keeper.journal().map(Journal::stats),
+        }
     }
 
     /// A page of sessions in the order of their ids, those after `after`, and whether more follow.

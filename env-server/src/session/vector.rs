@@ -98,6 +98,9 @@ pub trait VectorEnvironment: Send {
     /// Number of lanes.
     fn num_envs(&self) -> usize;
 
+    /// Number of lanes whose episode is under way: those that a step gives an action.
+    fn num_running(&self) -> usize;
+
     /// What one lane's observation looks like.
     fn observation_space(&self) -> &Space;
 
@@ -311,6 +314,11 @@ impl<E: Environment> VectorOf<E> {
 impl<E: Environment> VectorEnvironment for VectorOf<E> {
     fn num_envs(&self) -> usize {
         self.lanes.len()
+    }
+
+    fn num_running(&self) -> usize {
+        let phases = self.lanes.iter().map(|lane| lane.phase);
+        phases.filter(|&phase| phase == LanePhase::Running).count()
     }
 
     fn observation_space(&self) -> &Space {

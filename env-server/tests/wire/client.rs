@@ -35,9 +35,11 @@ impl Client {
     }
 
     pub fn with(config: ServerConfig) -> Self {
-        Client {
-            app: env_server::app(&config).expect("a server"),
-        }
+        Client::of(env_server::app(&config).expect("a server"))
+    }
+
+    pub fn of(app: Router) -> Self {
+        Client { app }
     }
 
     /// Sends any request. Headers are `name: value`.

@@ -105,7 +105,7 @@ fn the_last_reply_is_given_again_after_a_restart() {
     let (store, _) = open(dir.path());
     let e = created(&store, "e", single());
     reset(&e, 0);
-    let before = step(&e, 1);
+    step(&e, 1);
     let fork = ForkRequest {
         seq: Some(2),
         ..ForkRequest::default()
@@ -121,7 +121,6 @@ fn the_last_reply_is_given_again_after_a_restart() {
     let again = step(&f, 1);
     assert!(again.is_replay);
     assert_eq!(again.reply, stepped.reply);
-    assert_ne!(before.reply, stepped.reply, "seeds are drawn");
     let e = store.get(Kind::Single, "e", None).unwrap();
     let again = store.fork(&e, fork, None).unwrap();
     assert_eq!((again.is_replay, &again.reply), (true, &forked.reply));

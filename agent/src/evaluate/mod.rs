@@ -5,12 +5,13 @@
 //! carried through the world in the agent's own actions. *Emptied*: the memory is emptied before every step, so whoever
 //! still scores did not need it.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use rand::RngExt;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Map;
 
 use crate::algorithms;
 use crate::checkpoint::Checkpoint;
@@ -22,8 +23,12 @@ use crate::nn::{self, NnError, categorical};
 use crate::policy::Policy;
 use crate::seeds::{self, Role};
 
+mod setup;
+
+pub use setup::EvaluationEnv;
+
 /// How actions are chosen, and what is taken away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
     /// The likeliest action.
@@ -34,6 +39,32 @@ pub enum Mode {
     Scrambled,
     /// The likeliest action, with a memory emptied before every step.
     Emptied,
+}
+
+impl Mode {
+    /// All of them, in the order in which they are shown.
+    pub const ALL: [Self; 4] = [Self::Greedy, Self::Sampled, Self::Scrambled, Self::Emptied];
+
+    /// Its name in tables, figures and files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Greedy => "greedy",
+            Self::Sampled => "sampled",
+            Self::Scrambled => "scrambled",
+            Self::Emptied => "emptied",
+        }
+    }
+
+    /// Whether a task allows it: where nothing says which action is judged, there is none before which to scramble.
+    pub const fn is_possible(self, judged_step: Option<u64>) -> bool {
+        !matches!(self, Self::Scrambled) || judged_step.is_some()
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
 }
 
 /// What is evaluated.
@@ -170,7 +201,7 @@ impl Player {
     }
 
     fn check(&self, env: &dyn VectorEnv, options: &EvaluateOptions) -> Result<(), EvaluateError> {
-        if options.mode == Mode::Scrambled && options.judged_step.is_none() {
+        if !options.mode.is_possible(options.judged_step) {
             return Err(EvaluateError::NothingJudged);
         }
         if env.num_envs() != options.episodes {
@@ -369,27 +400,6 @@ impl Tally {
     }
 }
 
-/// The arguments to evaluate with: training's, less what only shapes training's distribution, with `overrides` on top.
-pub fn evaluation_kwargs(
-    trained_with: &Map<String, Value>,
-    overrides: &Map<String, Value>,
-) -> Map<String, Value> {
-    let mut kwargs = trained_with.clone();
-    if !overrides.contains_key("delay_min") {
-        kwargs.remove("delay_min");
-    }
-    kwargs.extend(overrides.clone());
-    kwargs
-}
-
-/// The step whose action is judged, where a task tells by its arguments: `delay` actions are taken, the last is judged.
-pub fn judged_step(kwargs: &Map<String, Value>) -> Option<u64> {
-    kwargs
-        .get("delay")
-        .and_then(Value::as_u64)
-        .map(|delay| delay.saturating_sub(1))
-}
-
 /// Why an evaluation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum EvaluateError {
@@ -449,17 +459,5 @@ mod tests {
         assert_eq!(evaluation.returns, [1.0, -1.0]);
         assert_eq!((evaluation.mean_return, evaluation.mean_length), (0.0, 1.5));
         assert!((evaluation.std_return - 2f64.sqrt()).abs() < 1e-12);
-    }
-
-    #[test]
-    fn evaluation_leaves_out_the_training_distribution() {
-        let map = |text: &str| serde_json::from_str::<Map<String, Value>>(text).unwrap();
-        let trained = map(r#"{"delay": 256, "delay_min": 4, "difficulty": 1}"#);
-        let kwargs = evaluation_kwargs(&trained, &map(r#"{"delay": 4096}"#));
-        assert_eq!(
-            Value::Object(kwargs.clone()),
-            serde_json::json!({"delay": 4096, "difficulty": 1})
-        );
-        assert_eq!(judged_step(&kwargs), Some(4095));
     }
 }

@@ -15,12 +15,12 @@
 use rand::RngExt;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-use super::retention::{self, OfferedEntries};
-use super::{
-    Array, CoreContext, CoreStep, MemoryContents, MemoryCore, Segment, SlotContents, State,
-    Unrolled,
-};
+use self::slots::{EMPTY, Offer, array};
+use super::retention::{self, OfferedEntries, fate};
+use super::{CoreContext, CoreStep, MemoryContents, MemoryCore, Segment, State, Unrolled};
 use crate::nn::{self, Activation, Graph, Init, ParamId, Params, Tensor};
+
+mod slots;
 
 /// Time constants, in steps, of the write-time features `exp(−t/τ)`: bounded, distinct near an episode's beginning,
 /// and the same for all late times, so that a memory trained on hundreds of steps meets nothing new at thousands.
@@ -30,44 +30,6 @@ const TIME_CONSTANTS: [f32; 4] = [1.0, 4.0, 16.0, 64.0];
 /// contents of such a memory (the entries most like the cue beside the cue) need not read it well: at delay 256 EASY
 /// one of two seeds solved the task with noise and scored 0.00 without.
 const NOISELESS_EVERY: usize = 4;
-
-/// A slot's step when it is empty.
-const EMPTY: f32 = -1.0;
-
-/// Indices of the state's arrays.
-mod array {
-    /// Steps that the lane has taken in its episode.
-    pub const AGE: usize = 0;
-    /// Steps that the lane has taken in the rollout.
-    pub const CLOCK: usize = 1;
-    /// Per slot: step of the episode at which its entry was written, or EMPTY.
-    pub const WRITTEN: usize = 2;
-    /// Per slot: where learning finds the entry: step of the rollout, or `-2 - slot` for one from before it.
-    pub const ORIGIN: usize = 3;
-    /// Per slot: the noise g.
-    pub const NOISE: usize = 4;
-    /// Per slot: the score u, by the weights of the rollout.
-    pub const USEFULNESS: usize = 5;
-    /// Per slot: the key κ = u + g, −∞ when empty.
-    pub const KEY: usize = 6;
-    /// Per slot: the raw input.
-    pub const INPUT: usize = 7;
-    /// The null slot's embedding, then per slot the entry's, by the weights of the rollout.
-    pub const EMBEDDING: usize = 8;
-    /// 0 for the null slot, then per slot the gate log σ(u).
-    pub const GATE: usize = 9;
-    /// Per slot: share of attention in the last read.
-    pub const ATTENTION: usize = 10;
-}
-
-/// What a step offers to the memory.
-struct Offer<'a> {
-    input: &'a [f32],
-    embedding: &'a [f32],
-    usefulness: f32,
-    gate: f32,
-    noise: f32,
-}
 
 /// A memory of slots with learned retention and retrieval.
 pub struct Strategic {
@@ -180,64 +142,6 @@ impl Strategic {
         graph.linear(&both, self.output.0, Some(self.output.1), Activation::Tanh)
     }
 
-    /// Clears the slots of a lane.
-    fn clear_slots(state: &mut State, lane: usize) {
-        state.arrays[array::WRITTEN].row_mut(lane).fill(EMPTY);
-        state.arrays[array::KEY]
-            .row_mut(lane)
-            .fill(f32::NEG_INFINITY);
-        state.arrays[array::ATTENTION].row_mut(lane).fill(0.0);
-    }
-
-    /// What learning must know of a step: the slots' origins (-1 for empty), then the key that the entry will have.
-    fn record(&self, state: &State, lane: usize, decisions: &mut Vec<i32>) {
-        let written = state.arrays[array::WRITTEN].row(lane);
-        let origin = state.arrays[array::ORIGIN].row(lane);
-        decisions.extend(
-            written
-                .iter()
-                .zip(origin)
-                .map(|(&w, &o)| if w == EMPTY { -1 } else { o as i32 }),
-        );
-    }
-
-    /// Offers an entry to a lane's slots.
-    fn write(&self, state: &mut State, lane: usize, offer: &Offer<'_>) {
-        let keys = state.arrays[array::KEY].row(lane);
-        let mut weakest = 0;
-        for slot in 1..keys.len() {
-            if keys[slot] < keys[weakest] {
-                weakest = slot;
-            }
-        }
-        let key = offer.usefulness + offer.noise;
-        // Strictly: of two equal entries the older stays.
-        if key <= keys[weakest] {
-            return;
-        }
-        let (age, clock) = (
-            state.arrays[array::AGE].data[lane],
-            state.arrays[array::CLOCK].data[lane],
-        );
-        let slot_values = [
-            (array::WRITTEN, age),
-            (array::ORIGIN, clock),
-            (array::NOISE, offer.noise),
-            (array::USEFULNESS, offer.usefulness),
-            (array::KEY, key),
-        ];
-        for (index, value) in slot_values {
-            state.arrays[index].row_mut(lane)[weakest] = value;
-        }
-        let (inputs, dim) = (self.input_size, self.mem_dim);
-        state.arrays[array::INPUT].row_mut(lane)[weakest * inputs..][..inputs]
-            .copy_from_slice(offer.input);
-        // Behind the null slot.
-        state.arrays[array::EMBEDDING].row_mut(lane)[(weakest + 1) * dim..][..dim]
-            .copy_from_slice(offer.embedding);
-        state.arrays[array::GATE].row_mut(lane)[weakest + 1] = offer.gate;
-    }
-
     /// Attention of every lane over its slots: readout `[batch, mem_dim]`; the weights go into the state.
     fn read(&self, graph: &mut Graph<'_>, state: &mut State, embedding: &Tensor) -> Tensor {
         let query = graph.linear(embedding, self.query, None, Activation::Identity);
@@ -275,7 +179,7 @@ impl Strategic {
     /// first, -1 for empty.
     fn pool_index(&self, segment: &Segment<'_>, carried: usize) -> Vec<i32> {
         let width = self.decision_width();
-        let mut index = Vec::with_capacity(segment.decisions.len());
+        let mut index = Vec::with_capacity(segment.starts.len() * (self.slots + 1));
         for (row, decisions) in segment.decisions.chunks_exact(width).enumerate() {
             let lane = row % segment.batch;
             index.push(0);
@@ -324,7 +228,7 @@ impl Strategic {
             losses.push(("usefulness_loss", self.retention_coef, loss));
         }
         if self.score_coef > 0.0 {
-            let offered = OfferedEntries::of(segment, self.decision_width(), self.slots);
+            let offered = OfferedEntries::of(segment, self.decision_width());
             let rows: Vec<u32> = (0..segment.starts.len())
                 .map(|row| (carried + row) as u32)
                 .collect();
@@ -349,26 +253,11 @@ impl MemoryCore for Strategic {
     }
 
     fn decision_width(&self) -> usize {
-        self.slots + 1
+        self.slots + fate::WIDTH
     }
 
     fn initial_state(&self, batch: usize) -> State {
-        let slots = self.slots;
-        let per_lane = [
-            (1, 0.0),                          // AGE
-            (1, 0.0),                          // CLOCK
-            (slots, EMPTY),                    // WRITTEN
-            (slots, 0.0),                      // ORIGIN
-            (slots, 0.0),                      // NOISE
-            (slots, 0.0),                      // USEFULNESS
-            (slots, f32::NEG_INFINITY),        // KEY
-            (slots * self.input_size, 0.0),    // INPUT
-            ((slots + 1) * self.mem_dim, 0.0), // EMBEDDING
-            (slots + 1, 0.0),                  // GATE
-            (slots, 0.0),                      // ATTENTION
-        ];
-        let arrays = per_lane.map(|(width, value)| Array::filled(batch, width, value));
-        State::new(batch, arrays.into())
+        slots::initial_state(batch, self.slots, self.input_size, self.mem_dim)
     }
 
     fn step(
@@ -382,7 +271,7 @@ impl MemoryCore for Strategic {
         let mut graph = Graph::inference(params);
         let null = params.data(self.null);
         for lane in (0..starts.len()).filter(|&lane| starts[lane]) {
-            Self::clear_slots(state, lane);
+            slots::clear(state, lane);
             state.arrays[array::AGE].data[lane] = 0.0;
             state.arrays[array::EMBEDDING].row_mut(lane)[..self.mem_dim].copy_from_slice(null);
         }
@@ -413,11 +302,10 @@ impl MemoryCore for Strategic {
                 gate: gates[lane],
                 noise: noise.unwrap_or(0.0),
             };
-            self.record(state, lane, &mut decisions);
             // Without noise nothing was chosen: the score-function term has nothing to credit.
             let key = noise.map_or(f32::NAN, |noise| offer.usefulness + noise);
-            decisions.push(key.to_bits() as i32);
-            self.write(state, lane, &offer);
+            slots::record(state, lane, key, &mut decisions);
+            slots::write(state, lane, &offer);
         }
         for clock in [array::AGE, array::CLOCK] {
             state.arrays[clock].data.iter_mut().for_each(|t| *t += 1.0);
@@ -425,6 +313,13 @@ impl MemoryCore for Strategic {
         CoreStep {
             features,
             decisions,
+        }
+    }
+
+    fn settle(&self, batch: usize, starts: &[bool], ends: &[bool], decisions: &mut [i32]) {
+        if self.learn_retention && self.score_coef > 0.0 {
+            let width = self.decision_width();
+            retention::settle(batch, starts, ends, decisions, width, self.slots);
         }
     }
 
@@ -502,20 +397,11 @@ impl MemoryCore for Strategic {
 
     fn forget(&self, state: &mut State) {
         for lane in 0..state.rows() {
-            Self::clear_slots(state, lane);
+            slots::clear(state, lane);
         }
     }
 
     fn inspect(&self, state: &State, lane: usize) -> MemoryContents {
-        let row = |index: usize| state.arrays[index].row(lane);
-        let slot = |slot: usize| {
-            let written = row(array::WRITTEN)[slot];
-            (written != EMPTY).then(|| SlotContents {
-                written_at: written as u32,
-                usefulness: row(array::USEFULNESS)[slot],
-                attention: row(array::ATTENTION)[slot],
-            })
-        };
-        MemoryContents::Slots((0..self.slots).map(slot).collect())
+        MemoryContents::Slots(slots::contents(state, lane, self.slots))
     }
 }

@@ -4,49 +4,24 @@
 //! 5xx) the same bytes are sent again with the same `seq`: a server that had applied them answers with its stored reply.
 
 use std::ops::Range;
-use std::time::{Duration, Instant};
 
 use env_protocol::{
-    Array, AutoresetMode, CreateVectorEnv, Data, Encoding, Info, Problem, RestoreReply,
-    RestoreRequest, Seed, Snapshot, Space, Value, VectorEnvDescription, VectorResetOptions,
-    VectorResetReply, VectorResetRequest, VectorStepReply, VectorStepRequest,
+    Array, AutoresetMode, CreateVectorEnv, Data, Encoding, Info, RestoreReply, RestoreRequest,
+    Seed, Snapshot, Space, Value, VectorEnvDescription, VectorResetOptions, VectorResetReply,
+    VectorResetRequest, VectorStepReply, VectorStepRequest,
 };
-use reqwest::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
-use reqwest::{Client, Method, StatusCode};
+use reqwest::Method;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json};
 use tokio::runtime::{Builder, Runtime};
 
+use self::connection::Connection;
 use super::{EnvError, ResetReply, ResetRequest, StepReply, VectorEnv};
 
-const MSGPACK: &str = "application/vnd.msgpack";
-/// Shorter trouble is borne in silence.
-const WARN_AFTER: Duration = Duration::from_secs(1);
+pub use self::connection::RetryPolicy;
 
-/// How long trouble is borne.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct RetryPolicy {
-    /// From the first failure of a request to giving up.
-    pub give_up_after: Duration,
-    /// Pause after the first failure; it doubles each time.
-    pub first_pause: Duration,
-    /// Longest pause.
-    pub longest_pause: Duration,
-    /// Longest wait for one answer.
-    pub request_timeout: Duration,
-}
-
-impl Default for RetryPolicy {
-    fn default() -> Self {
-        Self {
-            give_up_after: Duration::from_secs(60),
-            first_pause: Duration::from_millis(20),
-            longest_pause: Duration::from_secs(2),
-            request_timeout: Duration::from_secs(30),
-        }
-    }
-}
+mod connection;
 
 /// What is asked of the servers.
 #[derive(Clone, Debug, PartialEq)]
@@ -97,18 +72,10 @@ impl RemoteVectorEnv {
                 url: config.servers[0].clone(),
                 detail: format!("no runtime for network calls: {error}"),
             })?;
-        let client = Client::builder()
-            .tcp_nodelay(true)
-            .timeout(config.retry.request_timeout)
-            .build()
-            .map_err(|error| EnvError::Protocol {
-                url: config.servers[0].clone(),
-                detail: error.to_string(),
-            })?;
-        let connection = Connection {
-            client,
-            retry: config.retry,
-        };
+        let connection = Connection::new(config.retry).map_err(|error| EnvError::Protocol {
+            url: config.servers[0].clone(),
+            detail: error.to_string(),
+        })?;
         let servers = config.servers.len().min(config.num_envs);
         let mut shards = Vec::new();
         let mut described = None;
@@ -364,139 +331,10 @@ impl VectorEnv for RemoteVectorEnv {
 
 impl Drop for RemoteVectorEnv {
     fn drop(&mut self) {
-        // A courtesy: whoever is gone by now has nothing to close.
         for shard in &self.shards {
-            let request = self
-                .connection
-                .client
-                .delete(&shard.url)
-                .timeout(Duration::from_secs(2));
-            // Sent inside the runtime: its timeout is a timer there.
-            let _ = self.runtime.block_on(async { request.send().await });
+            self.runtime.block_on(self.connection.close(&shard.url));
         }
     }
-}
-
-struct Connection {
-    client: Client,
-    retry: RetryPolicy,
-}
-
-/// Whether the same request may go better a little later.
-enum Failure {
-    Passing {
-        last: String,
-        pause: Option<Duration>,
-    },
-    Final(EnvError),
-}
-
-impl Connection {
-    /// One operation, repeated until it is answered: safe because its `seq` makes it apply once.
-    async fn call(
-        &self,
-        method: Method,
-        url: String,
-        body: Option<Vec<u8>>,
-    ) -> Result<Vec<u8>, EnvError> {
-        let mut began = None;
-        let mut attempts = 0;
-        let mut warned = false;
-        let mut pause = self.retry.first_pause;
-        loop {
-            attempts += 1;
-            let (last, asked) = match self.attempt(&method, &url, body.clone()).await {
-                Ok(answer) => return Ok(answer),
-                Err(Failure::Final(error)) => return Err(error),
-                Err(Failure::Passing { last, pause }) => (last, pause),
-            };
-            let began = *began.get_or_insert_with(Instant::now);
-            if began.elapsed() >= self.retry.give_up_after {
-                let elapsed_s = began.elapsed().as_secs_f64();
-                return Err(EnvError::Unreachable {
-                    url,
-                    attempts,
-                    elapsed_s,
-                    last,
-                });
-            }
-            if !warned && began.elapsed() >= WARN_AFTER {
-                warned = true;
-                let seconds = self.retry.give_up_after.as_secs();
-                tracing::warn!("no answer from {url} ({last}); asking again for {seconds} s");
-            }
-            tokio::time::sleep(asked.unwrap_or(pause).min(self.retry.longest_pause)).await;
-            pause = (pause * 2).min(self.retry.longest_pause);
-        }
-    }
-
-    async fn attempt(
-        &self,
-        method: &Method,
-        url: &str,
-        body: Option<Vec<u8>>,
-    ) -> Result<Vec<u8>, Failure> {
-        let passing = |error: reqwest::Error| Failure::Passing {
-            // Whoever reads this is told the URL beside it.
-            last: describe(&error.without_url()),
-            pause: None,
-        };
-        let mut request = self
-            .client
-            .request(method.clone(), url)
-            .header(ACCEPT, MSGPACK);
-        if let Some(body) = body {
-            request = request.header(CONTENT_TYPE, MSGPACK).body(body);
-        }
-        let request = request.build().map_err(|error| {
-            Failure::Final(EnvError::Protocol {
-                url: url.into(),
-                detail: format!("not a URL to call: {error}"),
-            })
-        })?;
-        let response = self.client.execute(request).await.map_err(passing)?;
-        let status = response.status();
-        let retry_after = response
-            .headers()
-            .get(RETRY_AFTER)
-            .and_then(|value| value.to_str().ok()?.parse().ok());
-        let answer = response.bytes().await.map_err(passing)?;
-        if status.is_success() {
-            return Ok(answer.into());
-        }
-        let problem = serde_json::from_slice::<Problem>(&answer).ok();
-        let detail = problem.as_ref().map_or_else(
-            || String::from_utf8_lossy(&answer).chars().take(200).collect(),
-            |problem| problem.detail.clone(),
-        );
-        if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
-            let last = format!("{status}: {detail}");
-            return Err(Failure::Passing {
-                last,
-                pause: retry_after.map(Duration::from_secs),
-            });
-        }
-        let code = problem.map_or_else(
-            || "no problem document".into(),
-            |problem| problem.code.to_string(),
-        );
-        Err(Failure::Final(EnvError::Refused {
-            status: status.as_u16(),
-            code,
-            detail,
-        }))
-    }
-}
-
-/// An error with its causes: reqwest's own text leaves out why a connection failed.
-fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 fn decode<T: DeserializeOwned>(url: &str, bytes: &[u8]) -> Result<T, EnvError> {

@@ -1,0 +1,186 @@
+//! One request at a time, asked again until it is answered.
+
+use std::time::{Duration, Instant};
+
+use env_protocol::Problem;
+use reqwest::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
+use reqwest::{Client, Method, StatusCode};
+
+use crate::env::EnvError;
+
+const MSGPACK: &str = "application/vnd.msgpack";
+/// Shorter trouble is borne in silence.
+const WARN_AFTER: Duration = Duration::from_secs(1);
+/// Longest wait for the answer to a courtesy.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long trouble is borne.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RetryPolicy {
+    /// From the first failure of a request to giving up.
+    pub give_up_after: Duration,
+    /// Pause after the first failure; it doubles each time.
+    pub first_pause: Duration,
+    /// Longest pause.
+    pub longest_pause: Duration,
+    /// Longest wait for one answer.
+    pub request_timeout: Duration,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self {
+            give_up_after: Duration::from_secs(60),
+            first_pause: Duration::from_millis(20),
+            longest_pause: Duration::from_secs(2),
+            request_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Where operations are sent from.
+pub(super) struct Connection {
+    client: Client,
+    retry: RetryPolicy,
+}
+
+/// Whether the same request may go better a little later.
+enum Failure {
+    Passing {
+        last: String,
+        pause: Option<Duration>,
+    },
+    Final(EnvError),
+}
+
+impl Connection {
+    /// A connection that is not made before the first call.
+    pub(super) fn new(retry: RetryPolicy) -> reqwest::Result<Self> {
+        let client = Client::builder()
+            .tcp_nodelay(true)
+            .timeout(retry.request_timeout)
+            .build()?;
+        Ok(Self { client, retry })
+    }
+
+    /// Closes what stands behind a URL, as a courtesy: whoever is gone by now has nothing to close.
+    pub(super) async fn close(&self, url: &str) {
+        let request = self.client.delete(url).timeout(CLOSE_TIMEOUT);
+        // Built and sent inside the runtime: its timeout is a timer there.
+        let _ = request.send().await;
+    }
+
+    /// One operation, repeated until it is answered: safe because its `seq` makes it apply once.
+    pub(super) async fn call(
+        &self,
+        method: Method,
+        url: String,
+        body: Option<Vec<u8>>,
+    ) -> Result<Vec<u8>, EnvError> {
+        let mut began = None;
+        let mut attempts = 0;
+        let mut warned = false;
+        let mut pause = self.retry.first_pause;
+        loop {
+            attempts += 1;
+            let (last, asked) = match self.attempt(&method, &url, body.clone()).await {
+                Ok(answer) => return Ok(answer),
+                Err(Failure::Final(error)) => return Err(error),
+                Err(Failure::Passing { last, pause }) => (last, pause),
+            };
+            let began = *began.get_or_insert_with(Instant::now);
+            if began.elapsed() >= self.retry.give_up_after {
+                let elapsed_s = began.elapsed().as_secs_f64();
+                return Err(EnvError::Unreachable {
+                    url,
+                    attempts,
+                    elapsed_s,
+                    last,
+                });
+            }
+            if !warned && began.elapsed() >= WARN_AFTER {
+                warned = true;
+                let seconds = self.retry.give_up_after.as_secs();
+                tracing::warn!("no answer from {url} ({last}); asking again for {seconds} s");
+            }
+            tokio::time::sleep(asked.unwrap_or(pause).min(self.retry.longest_pause)).await;
+            pause = (pause * 2).min(self.retry.longest_pause);
+        }
+    }
+
+    async fn attempt(
+        &self,
+        method: &Method,
+        url: &str,
+        body: Option<Vec<u8>>,
+    ) -> Result<Vec<u8>, Failure> {
+        let passing = |error: reqwest::Error| Failure::Passing {
+            // Whoever reads this is told the URL beside it.
+            last: describe(&error.without_url()),
+            pause: None,
+        };
+        let mut request = self
+            .client
+            .request(method.clone(), url)
+            .header(ACCEPT, MSGPACK);
+        if let Some(body) = body {
+            request = request.header(CONTENT_TYPE, MSGPACK).body(body);
+        }
+        let request = request.build().map_err(|error| {
+            Failure::Final(EnvError::Protocol {
+                url: url.into(),
+                detail: format!("not a URL to call: {error}"),
+            })
+        })?;
+        let response = self.client.execute(request).await.map_err(passing)?;
+        let status = response.status();
+        let retry_after = response
+            .headers()
+            .get(RETRY_AFTER)
+            .and_then(|value| value.to_str().ok()?.parse().ok());
+        let answer = response.bytes().await.map_err(passing)?;
+        if status.is_success() {
+            return Ok(answer.into());
+        }
+        let problem = serde_json::from_slice::<Problem>(&answer).ok();
+        let detail = problem
+            .as_ref()
+            .map_or_else(|| stranger(&answer), |problem| problem.detail.clone());
+        let may_pass = status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED;
+        if may_pass || status == StatusCode::TOO_MANY_REQUESTS {
+            let last = format!("{status}: {detail}");
+            return Err(Failure::Passing {
+                last,
+                pause: retry_after.map(Duration::from_secs),
+            });
+        }
+        let code = problem.map_or_else(
+            || "no problem document".into(),
+            |problem| problem.code.to_string(),
+        );
+        Err(Failure::Final(EnvError::Refused {
+            status: status.as_u16(),
+            code,
+            detail,
+        }))
+    }
+}
+
+/// What to make of an answer without a problem document, which no environment server gives.
+fn stranger(answer: &[u8]) -> String {
+    let text = String::from_utf8_lossy(answer);
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let start: String = words.join(" ").chars().take(80).collect();
+    format!("is that an environment server? It said: {start}")
+}
+
+/// An error with its causes: reqwest's own text leaves out why a connection failed.
+fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

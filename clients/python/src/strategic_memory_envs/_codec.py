@@ -1,0 +1,136 @@
+"""Bodies to bytes and back, in both encodings of the protocol."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, Literal
+
+import msgpack
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import ProtocolError
+
+Encoding = Literal["msgpack", "json"]
+
+WIRE_DTYPES: dict[str, np.dtype[Any]] = {
+    name: np.dtype(name).newbyteorder("<")
+    for name in (
+        "bool",
+        "uint8",
+        "int8",
+        "int16",
+        "uint16",
+        "int32",
+        "uint32",
+        "int64",
+        "uint64",
+        "float32",
+        "float64",
+    )
+}
+"""Element types on the wire, little-endian."""
+
+_WIRE_NAMES = {
+    np.dtype(name).newbyteorder(order): name for name in WIRE_DTYPES for order in ("<", ">")
+}
+
+
+def _to_msgpack(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        name = _WIRE_NAMES.get(value.dtype)
+        if name is None:
+            raise TypeError(f"arrays of {value.dtype} cannot be sent")
+        if value.ndim == 0:
+            return value.item()
+        data = value.astype(WIRE_DTYPES[name], copy=False).tobytes()
+        return {"dtype": name, "shape": value.shape, "data": data}
+    if isinstance(value, int):
+        raise OverflowError  # As for numbers that msgpack itself finds too large.
+    raise TypeError(f"{type(value).__name__} cannot be sent: {value!r}"[:200])
+
+
+def _to_json(value: Any) -> Any:
+    if isinstance(value, (np.generic, np.ndarray)):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} cannot be sent: {value!r}"[:200])
+
+
+class Codec:
+    """One of the encodings."""
+
+    __slots__ = ("_dumps", "_loads", "content_type")
+
+    def __init__(self, encoding: Encoding = "msgpack") -> None:
+        self._dumps: Callable[[Any], bytes]
+        self._loads: Callable[[memoryview | bytes], Any]
+        if encoding == "msgpack":
+            self.content_type = "application/vnd.msgpack"
+            self._dumps = msgpack.Packer(default=_to_msgpack).pack
+            self._loads = msgpack.unpackb
+        elif encoding == "json":
+            self.content_type = "application/json"
+            encoder = json.JSONEncoder(default=_to_json, separators=(",", ":"), allow_nan=False)
+            self._dumps = lambda body: encoder.encode(body).encode()
+            self._loads = lambda data: json.loads(bytes(data))
+        else:
+            raise ValueError(f"the encoding is 'msgpack' or 'json', not {encoding!r}")
+
+    def dumps(self, body: dict[str, Any]) -> bytes:
+        """Writes a body.
+
+        Raises:
+            ValueError: a number is too large or not finite.
+            TypeError: a value is of a kind that cannot be sent.
+        """
+        try:
+            return self._dumps(body)
+        except OverflowError as error:
+            raise ValueError("a number needs more than 64 bits") from error
+
+    def loads(self, data: memoryview | bytes) -> dict[str, Any]:
+        """Reads a body.
+
+        Raises:
+            ProtocolError: when it is not one map, whole and followed by nothing.
+        """
+        try:
+            body = self._loads(data)
+        except Exception as error:  # msgpack raises many kinds, all for the same reason
+            reason = f"the body of the reply cannot be read: {error}"
+            raise ProtocolError(reason) from error
+        if type(body) is not dict:
+            raise ProtocolError("the body of the reply is not a map")
+        return body
+
+
+def array_from(value: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """An array of its own, writable and in native byte order, from either encoding."""
+    if type(value) is dict:
+        data = value["data"]
+        received = np.ndarray(value["shape"], WIRE_DTYPES[value["dtype"]], data)
+        if received.nbytes != len(data):
+            raise ValueError(f"{len(data)} bytes for the shape {value['shape']}")
+        return received.astype(dtype)
+    return np.array(value, dtype)
+
+
+def info_from(value: Any) -> Any:
+    """An entry of an info: arrays, numbers, tuples and dicts."""
+    if isinstance(value, dict):
+        if value.keys() == {"dtype", "shape", "data"} and isinstance(value["data"], bytes):
+            return array_from(value, np.dtype(value["dtype"]))
+        return {key: info_from(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        # JSON does not tell a tuple of numbers from an array, so both are arrays in both encodings.
+        try:
+            array = np.array(value)
+        except ValueError:  # ragged
+            array = np.empty(0, object)
+        if array.size and array.dtype.kind in "biuf":
+            return array
+        return tuple(info_from(entry) for entry in value)
+    return value

@@ -1,0 +1,103 @@
+"""One connection to a server, blocking."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import struct
+import sys
+
+from . import _process
+from ._http import Endpoint, Reply, ReplyReader
+
+# Where the kernel keeps the time, Python need not poll before every call, which took a tenth of the
+# client's time.
+_HAS_KERNEL_TIMEOUTS = sys.platform != "win32" and struct.calcsize("l") == 8
+
+
+def _set_timeout(connected: socket.socket, timeout_s: float) -> None:
+    if isinstance(connected, ssl.SSLSocket) or not _HAS_KERNEL_TIMEOUTS:
+        connected.settimeout(timeout_s)
+        return
+    connected.settimeout(None)
+    # At least a microsecond: 0 would mean to wait for ever.
+    seconds, microseconds = divmod(max(1, round(timeout_s * 1e6)), 1_000_000)
+    timeval = struct.pack("ll", seconds, microseconds)
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)
+
+
+class Connection:
+    """Sends a request, waits for its reply. Opened when first needed, and again after a fault."""
+
+    def __init__(
+        self, endpoint: Endpoint, timeout_s: float, ssl_context: ssl.SSLContext | None
+    ) -> None:
+        self._endpoint = endpoint
+        self._timeout_s = timeout_s
+        self._ssl_context = ssl_context
+        self._socket: socket.socket | None = None
+        self._reader = ReplyReader()
+        _process.drop_in_child(self)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the next request goes over a connection that has been used before."""
+        return self._socket is not None
+
+    def _open(self) -> socket.socket:
+        endpoint = self._endpoint
+        address = (endpoint.host, endpoint.port)
+        connected = socket.create_connection(address, timeout=self._timeout_s)
+        try:
+            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if endpoint.is_tls:
+                context = self._ssl_context or ssl.create_default_context()
+                connected = context.wrap_socket(connected, server_hostname=endpoint.host)
+            _set_timeout(connected, self._timeout_s)
+        except BaseException:
+            connected.close()
+            raise
+        self._reader.clear()
+        self._socket = connected
+        return connected
+
+    def exchange(self, request: bytes) -> Reply:
+        """Sends a request and gives its reply, whose body is good until the next one.
+
+        Raises:
+            OSError: the connection failed, or nothing came for `timeout_s` seconds.
+            ProtocolError: what came is not HTTP. Either way the request may have been applied.
+        """
+        try:
+            connected = self._socket or self._open()
+            connected.sendall(request)
+            reader = self._reader
+            reply = None
+            while reply is None:
+                count = connected.recv_into(reader.room())
+                reply = reader.fed(count) if count else reader.eof()
+        except BlockingIOError as error:
+            self.drop()
+            raise TimeoutError(f"nothing came for {self._timeout_s} s") from error
+        except BaseException:
+            # Also on Ctrl-C: the reply that is still to come must not be taken for the next one's.
+            self.drop()
+            raise
+        if reply.head.closes:
+            self.drop()
+        return reply
+
+    def set_timeout(self, timeout_s: float) -> None:
+        """From now on, waits this long for something to come."""
+        self._timeout_s = timeout_s
+        if self._socket is not None:
+            _set_timeout(self._socket, timeout_s)
+
+    def drop(self) -> None:
+        """Ends the connection; the next request opens another one."""
+        connected, self._socket = self._socket, None
+        if connected is not None:
+            with contextlib.suppress(OSError):
+                connected.close()

@@ -1,0 +1,176 @@
+"""A session over a blocking connection: every operation once, whatever happens to the messages."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from gymnasium.error import ClosedEnvironmentError
+
+from . import _process
+from ._connection import Connection
+from ._http import Endpoint, Reply, Template
+from ._retry import Attempts, RetryPolicy, doubt_about, problem_of, retry_after_s
+from ._session import Session
+from .errors import ProtocolError, ServerProblem, StrategicMemoryError
+
+_T = TypeVar("_T")
+log = logging.getLogger("strategic_memory_envs")
+
+OPEN_PATIENCE_S = 10.0
+"""Creating tries for no longer than this: a wrong address is told soon."""
+CLOSE_POLICY = RetryPolicy(give_up_after_s=5.0)
+"""Closing tries for less long: an environment that is left alone ends with its lease."""
+
+
+def opening(policy: RetryPolicy) -> RetryPolicy:
+    """The policy for creating an environment."""
+    return replace(policy, give_up_after_s=min(policy.give_up_after_s, OPEN_PATIENCE_S))
+
+
+def send(connection: Connection, request: bytes, name: str, policy: RetryPolicy) -> Reply:
+    """Sends a request that may be sent again, until there is an answer.
+
+    Raises:
+        ServerUnreachable, ServerProblem: there is none for longer than the policy allows.
+        ProtocolError: what answers does not speak HTTP.
+        ssl.SSLCertVerificationError: it cannot show who it is.
+    """
+    attempts: Attempts | None = None
+    while True:
+        was_open = connection.is_open
+        wait_s = 0.0
+        try:
+            reply = connection.exchange(request)
+        except ssl.SSLCertVerificationError:
+            raise
+        except OSError as error:
+            cause: Exception = error
+        else:
+            if reply.head.status < 300:
+                return reply
+            problem = doubt_about(reply)
+            if problem is None:
+                return reply
+            cause, wait_s, was_open = problem, retry_after_s(reply), False
+        if attempts is None:
+            attempts = Attempts(policy, name)
+        time.sleep(attempts.pause_s(cause, wait_s=wait_s, was_stale=was_open))
+
+
+def check_closed(reply: Reply) -> None:
+    """Raises what the server has against closing; that it is closed already is no reason."""
+    if reply.head.status >= 300 and reply.head.status not in (404, 410):
+        raise problem_of(reply)
+
+
+class Remote:
+    """An environment on a server. Threads may share it; they take turns."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        session: Session,
+        *,
+        timeout_s: float,
+        retry: RetryPolicy,
+        ssl_context: ssl.SSLContext | None,
+    ) -> None:
+        self.session = session
+        self._retry = retry
+        self._connection = Connection(endpoint, timeout_s, ssl_context)
+        self._lock = threading.RLock()
+        self._generation = _process.generation
+        self._is_open = False
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether it belongs to the process that this one was forked from."""
+        return self._generation != _process.generation
+
+    def _check_usable(self) -> None:
+        if self.is_foreign:
+            raise StrategicMemoryError(
+                "this environment was made before the process forked and belongs to the parent: "
+                "make another one in the child"
+            )
+        if not self._is_open:
+            raise ClosedEnvironmentError("the environment has been closed")
+
+    def open(self, creation: dict[str, Any], read: Callable[[dict[str, Any]], _T]) -> _T:
+        """Creates it, or finds it as it was created before; gives its description as read."""
+        session = self.session
+        request = session.put.render(session.codec.dumps(creation))
+        try:
+            reply = send(self._connection, request, session.put.name, opening(self._retry))
+            description = session.accept(reply)
+            self._is_open = True
+            return read(description)
+        except BaseException:
+            self.abandon()
+            raise
+
+    def operate(self, template: Template, fields: dict[str, Any]) -> dict[str, Any]:
+        """Applies an operation once and gives the body of its reply."""
+        if self._generation != _process.generation or not self._is_open:
+            self._check_usable()
+        with self._lock:
+            session = self.session
+            request = session.operation(template, fields)
+            if session.in_doubt is not None and session.in_doubt != request:
+                session.settle(self._send(session.in_doubt, template))
+                request = session.operation(template, fields)
+            session.in_doubt = request
+            reply = self._send(request, template)
+            session.in_doubt = None
+            return session.accept(reply)
+
+    def _send(self, request: bytes, template: Template) -> Reply:
+        return send(self._connection, request, template.name, self._retry)
+
+    def picture(self, accept: str, lane: int | None = None) -> bytes:
+        """Fetches a picture of the environment, or of one lane, of this media type."""
+        self._check_usable()
+        with self._lock:
+            template = self.session.picture(accept, lane)
+            reply = self._send(template.render(b""), template)
+            if reply.head.status >= 300:
+                raise problem_of(reply)
+            if reply.head.media_type != accept:
+                raise ProtocolError(f"the picture is {reply.head.media_type}, not {accept}")
+            return bytes(reply.body)
+
+    def close(self) -> None:
+        """Closes it on the server. Never raises for what the server or the network does."""
+        if self.is_foreign or not self._is_open:
+            return
+        with self._lock:
+            self._is_open = False
+            template = self.session.delete
+            try:
+                reply = send(self._connection, template.render(b""), template.name, CLOSE_POLICY)
+                check_closed(reply)
+            except (OSError, ServerProblem, ProtocolError) as error:
+                log.warning("%s was not closed on the server: %s", self.session.env_id, error)
+            finally:
+                self._connection.drop()
+
+    def abandon(self) -> None:
+        """Closes it if that takes no effort: for the garbage collector and after a failure."""
+        if self.is_foreign:
+            return
+        was_open, self._is_open = self._is_open, False
+        connection = self._connection
+        try:
+            if was_open and connection.is_open:
+                connection.set_timeout(1.0)
+                connection.exchange(self.session.delete.render(b""))
+        except (OSError, ProtocolError):
+            pass
+        finally:
+            connection.drop()

@@ -1,0 +1,196 @@
+"""Finding an environment server, or starting one that ends with this process."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from . import _process
+from .errors import LocalServerError
+
+SERVER_VARIABLE = "STRATEGIC_MEMORY_SERVER"
+"""URL of the server to play on."""
+BINARY_VARIABLE = "STRATEGIC_MEMORY_ENV_SERVER"
+"""Path of the `env-server` program to start."""
+TOKEN_VARIABLE = "STRATEGIC_MEMORY_TOKEN"
+"""Bearer token for the server."""
+
+_NAME = "env-server.exe" if sys.platform == "win32" else "env-server"
+_START_TIMEOUT_S = 20.0
+_STOP_TIMEOUT_S = 5.0
+
+# A shell becomes the server, after leaving behind a watcher that reads from this process and ends
+# the server when there is nothing to read from any more, however this process has ended.
+_WATCHED = (
+    "exec 3<&0; "
+    '(while read -r _; do :; done <&3; kill "$$" 2>/dev/null) >/dev/null & '
+    'exec "$@" </dev/null 3<&-'
+)
+
+
+def find_binary() -> Path:
+    """The `env-server` program: the environment variable's, the wheel's, that on PATH, or the one
+    built in the repository that this package lies in.
+
+    Raises:
+        LocalServerError: there is none.
+    """
+    named = os.environ.get(BINARY_VARIABLE)
+    if named:
+        if not os.access(named, os.X_OK):
+            raise LocalServerError(f"{BINARY_VARIABLE} is {named!r}, which is not a program")
+        return Path(named)
+    for candidate in _candidates():
+        if candidate.is_file() and os.access(candidate, os.X_OK):
+            return candidate
+    raise LocalServerError(
+        f"no environment server: set {SERVER_VARIABLE} to the URL of one that runs, or "
+        f"{BINARY_VARIABLE} to the env-server program, or put env-server on PATH, or build it with "
+        "`cargo build --release -p env-server`"
+    )
+
+
+def _candidates() -> Iterator[Path]:
+    here = Path(__file__).resolve().parent
+    yield here / "_bin" / _NAME
+    on_path = shutil.which(_NAME)
+    if on_path:
+        yield Path(on_path)
+    for parent in here.parents:
+        if (parent / "env-server" / "Cargo.toml").is_file():
+            for profile in ("release", "debug"):
+                yield parent / "target" / profile / _NAME
+
+
+class LocalServer:
+    """A server that this process has started on a free port of the loopback interface."""
+
+    def __init__(self, binary: Path | None = None) -> None:
+        binary = binary or find_binary()
+        command = [str(binary), "serve", "--listen", "127.0.0.1:0"]
+        is_watched = sys.platform != "win32"
+        if is_watched:
+            command = ["/bin/sh", "-c", _WATCHED, "env-server", *command]
+        environment = {"ENV_SERVER_LOG": "warn", **os.environ}
+        self._generation = _process.generation
+        try:
+            self._child = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE if is_watched else subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                env=environment,
+                # Out of reach of Ctrl-C, which is meant for this process.
+                start_new_session=is_watched,
+            )
+        except OSError as error:
+            raise LocalServerError(f"{binary} cannot be started: {error}") from error
+        try:
+            self.url = self._read_url(binary)
+        except BaseException:
+            self.stop()
+            raise
+
+    def _read_url(self, binary: Path) -> str:
+        """Waits for the line that says where it listens."""
+        stdout = self._child.stdout
+        assert stdout is not None
+        lines: list[bytes] = []
+        reader = threading.Thread(target=lambda: lines.append(stdout.readline()), daemon=True)
+        reader.start()
+        reader.join(_START_TIMEOUT_S)
+        line = lines[0].decode("utf-8", "replace").strip() if lines else ""
+        prefix = "listening on "
+        if not line.startswith(prefix):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._child.wait(0.5)
+            status = self._child.poll()
+            said = f"said {line!r}" if line else "said nothing"
+            how = f"ended with status {status}" if status is not None else said
+            raise LocalServerError(f"{binary} did not start: it {how}")
+        return line[len(prefix) :]
+
+    def __enter__(self) -> LocalServer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int:
+        """Process id of the server."""
+        return self._child.pid
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it can be played on, as far as this process knows."""
+        # A forked child is not the server's parent and cannot ask.
+        return self._generation != _process.generation or self._child.poll() is None
+
+    def stop(self) -> None:
+        """Ends it. Again, or in a forked child, this does nothing."""
+        if self._generation != _process.generation:
+            return
+        child = self._child
+        if child.poll() is None:
+            child.terminate()
+            try:
+                child.wait(_STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+        if child.stdin is not None:
+            # The watcher first: once the server's id is free, it must not be signalled.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(child.pid, signal.SIGKILL)
+            child.stdin.close()
+        if child.stdout is not None:
+            child.stdout.close()
+
+
+_lock = threading.Lock()
+_shared: LocalServer | None = None
+
+
+def local_server() -> LocalServer:
+    """The server of this process, started when first asked for and ended with the process.
+
+    Processes forked from this one play on it too, as long as this one lives; spawned ones start
+    their own, unless the environment variable names one.
+
+    Raises:
+        LocalServerError: none was found, or it does not start.
+    """
+    global _shared
+    with _lock:
+        if _shared is None or not _shared.is_running:
+            _shared = LocalServer()
+            atexit.register(_shared.stop)
+        return _shared
+
+
+def server_url(server: str | None) -> str:
+    """The URL to play on: the one given, the environment variable's, or that of a local server."""
+    return server or os.environ.get(SERVER_VARIABLE) or local_server().url
+
+
+def server_token(token: str | None) -> str | None:
+    """The token given, or the environment variable's."""
+    return token or os.environ.get(TOKEN_VARIABLE) or None
+
+
+def _renew_lock() -> None:
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    # Another thread may have held it at the fork, and does not exist in the child.
+    os.register_at_fork(after_in_child=_renew_lock)

@@ -1,0 +1,62 @@
+"""What all clients are made with."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ._codec import Encoding
+from ._http import Endpoint
+from ._retry import RetryPolicy
+from ._server import server_token, server_url
+from ._session import Kind, Session
+
+RENDER_MODES = ["ansi", "rgb_array"]
+RENDER_FPS = 4
+PICTURES = {"ansi": "text/plain", "rgb_array": "image/png"}
+"""The media type of each render mode."""
+
+
+def check_render_mode(render_mode: str | None) -> None:
+    """Refuses a mode that there is not.
+
+    Raises:
+        ValueError: so.
+    """
+    if render_mode is not None and render_mode not in RENDER_MODES:
+        raise ValueError(f"render_mode is one of {RENDER_MODES} or None, not {render_mode!r}")
+
+
+def join_kwargs(env_kwargs: Mapping[str, Any] | None, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of the environment, however they were given."""
+    joined = dict(env_kwargs or {})
+    for name, value in kwargs.items():
+        if name in joined:
+            raise TypeError(f"{name} is given twice: in env_kwargs and by itself")
+        joined[name] = value
+    return joined
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to reach a server."""
+
+    server: str | None
+    token: str | None
+    timeout_s: float
+    retry: RetryPolicy
+    encoding: Encoding
+    ssl_context: ssl.SSLContext | None
+
+    def __post_init__(self) -> None:
+        if self.timeout_s <= 0:
+            raise ValueError("timeout_s must be greater than 0")
+
+    def session(self, kind: Kind, env_id: str | None) -> tuple[Endpoint, Session]:
+        """A place for an environment on the server, which is started if there is none."""
+        endpoint = Endpoint.parse(server_url(self.server))
+        token = server_token(self.token)
+        session = Session(endpoint, kind, env_id=env_id, token=token, encoding=self.encoding)
+        return endpoint, session

@@ -1,0 +1,147 @@
+"""What can go wrong, and what the server says about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium
+
+
+class StrategicMemoryError(Exception):
+    """Everything this package raises on its own account."""
+
+
+class LocalServerError(StrategicMemoryError):
+    """No environment server was found, or the one found does not start."""
+
+
+class ProtocolError(StrategicMemoryError):
+    """What answered does not speak the protocol: perhaps another program, or another version."""
+
+
+class ServerUnreachable(StrategicMemoryError, ConnectionError):
+    """The server gave no usable answer for as long as the retry policy allows.
+
+    The operation may or may not have been applied. It is kept: the same call made again goes on
+    with it, and any other call first lets it finish, so that nothing ever happens twice.
+    """
+
+
+class ServerProblem(StrategicMemoryError):
+    """The server refused. Nothing has changed on it.
+
+    `problem` is the whole problem document (RFC 9457) as it came.
+    """
+
+    def __init__(self, problem: Mapping[str, Any]) -> None:
+        super().__init__(problem)
+        self.problem: dict[str, Any] = dict(problem)
+
+    @property
+    def status(self) -> int:
+        """HTTP status."""
+        return int(self.problem.get("status", 0))
+
+    @property
+    def code(self) -> str:
+        """The kind of problem, for programs: `needs-reset`, `invalid-action`, …"""
+        return str(self.problem.get("code", "unknown"))
+
+    @property
+    def title(self) -> str:
+        """One line that is the same for every problem of the kind."""
+        return str(self.problem.get("title", ""))
+
+    @property
+    def detail(self) -> str:
+        """What was wrong this time."""
+        return str(self.problem.get("detail", ""))
+
+    @property
+    def errors(self) -> list[dict[str, str]]:
+        """Places in the request's body that were wrong: `pointer` (RFC 6901) and `detail`."""
+        return list(self.problem.get("errors", []))
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the same request may succeed later."""
+        return bool(self.problem.get("retryable", False))
+
+    @property
+    def expected_seq(self) -> int | None:
+        """The number the environment expects next, with `seq-conflict`."""
+        expected = self.problem.get("expected_seq")
+        return None if expected is None else int(expected)
+
+    def __str__(self) -> str:
+        text = f"{self.code} ({self.status}): {self.detail or self.title}"
+        pointers = [error["pointer"] for error in self.errors if error.get("pointer")]
+        return f"{text} [at {', '.join(pointers)}]" if pointers else text
+
+
+class NeedsReset(ServerProblem, gymnasium.error.ResetNeeded):
+    """The episode has ended or never begun: reset first."""
+
+
+class InvalidAction(ServerProblem, ValueError):
+    """The action is not in the action space."""
+
+
+class InvalidArguments(ServerProblem, ValueError):
+    """A kwarg, a reset option, the seed, the number of lanes or the id does not fit."""
+
+
+class UnknownSpec(ServerProblem, LookupError):
+    """The server offers no such spec."""
+
+
+class UnknownEnv(ServerProblem, LookupError):
+    """The server does not have the environment (any more): it may have been restarted."""
+
+
+class EnvGone(ServerProblem):
+    """The environment was closed, or its lease ran out."""
+
+
+class SeqConflict(ServerProblem):
+    """The environment is at another operation than this client: does someone else play it too?"""
+
+
+class QuotaExceeded(ServerProblem):
+    """The server holds as much as it may."""
+
+
+class AccessDenied(ServerProblem):
+    """The server wants a token, or another one."""
+
+
+_BY_CODE: dict[str, type[ServerProblem]] = {
+    "needs-reset": NeedsReset,
+    "invalid-action": InvalidAction,
+    "invalid-kwargs": InvalidArguments,
+    "invalid-options": InvalidArguments,
+    "invalid-seed": InvalidArguments,
+    "invalid-num-envs": InvalidArguments,
+    "invalid-env-id": InvalidArguments,
+    "unknown-spec": UnknownSpec,
+    "unknown-env": UnknownEnv,
+    "seq-conflict": SeqConflict,
+    "seq-reused": SeqConflict,
+    "quota-exceeded": QuotaExceeded,
+}
+
+_BY_STATUS: dict[int, type[ServerProblem]] = {
+    401: AccessDenied,
+    403: AccessDenied,
+    410: EnvGone,
+    429: QuotaExceeded,
+}
+
+
+def from_problem(problem: Mapping[str, Any]) -> ServerProblem:
+    """The exception for a problem document, by its code, else by its status."""
+    kind = _BY_CODE.get(str(problem.get("code")))
+    if kind is None:
+        kind = _BY_STATUS.get(int(problem.get("status", 0)), ServerProblem)
+    return kind(problem)

@@ -1,0 +1,77 @@
+"""The server's catalogue in Gymnasium's registry."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import gymnasium
+
+from ._connection import Connection
+from ._http import Endpoint, Template
+from ._known import KNOWN_SPECS
+from ._remote import opening, send
+from ._retry import RetryPolicy, problem_of
+from ._server import server_token, server_url
+from .errors import ProtocolError
+
+_SINGLE = "strategic_memory_envs:RemoteEnv"
+_VECTOR = "strategic_memory_envs:RemoteVectorEnv"
+
+
+def catalogue(server: str | None = None, *, token: str | None = None) -> list[dict[str, Any]]:
+    """The specs that a server offers: ids, descriptions, parameters, spaces, thresholds.
+
+    Raises:
+        ServerUnreachable, ServerProblem, ProtocolError: it cannot be asked.
+    """
+    endpoint = Endpoint.parse(server_url(server))
+    template = Template(
+        "GET", "/v1/specs", endpoint, token=server_token(token), accept="application/json"
+    )
+    connection = Connection(endpoint, 30.0, None)
+    try:
+        reply = send(connection, template.render(b""), template.name, opening(RetryPolicy()))
+        if reply.head.status >= 300:
+            raise problem_of(reply)
+        specs = json.loads(bytes(reply.body))["specs"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ProtocolError(f"the catalogue cannot be read: {error}") from error
+    finally:
+        connection.drop()
+    return list(specs)
+
+
+def register_known() -> None:
+    """Registers the specs that this version of the package knows, without asking anyone."""
+    for spec_id, reward_threshold in KNOWN_SPECS.items():
+        _register(spec_id, reward_threshold, None)
+
+
+def register_all(server: str | None = None, *, token: str | None = None) -> list[str]:
+    """Registers whatever a server offers, and gives the ids. Those already registered stay.
+
+    With `server`, environments made by these ids are made there.
+
+    Raises:
+        ServerUnreachable, ServerProblem, ProtocolError: it cannot be asked.
+    """
+    specs = catalogue(server, token=token)
+    for spec in specs:
+        _register(str(spec["id"]), spec.get("solved_threshold"), server)
+    return [str(spec["id"]) for spec in specs]
+
+
+def _register(spec_id: str, reward_threshold: float | None, server: str | None) -> None:
+    if spec_id in gymnasium.registry:
+        return
+    kwargs: dict[str, Any] = {"spec_id": spec_id}
+    if server is not None:
+        kwargs["server"] = server
+    gymnasium.register(
+        spec_id,
+        entry_point=_SINGLE,
+        vector_entry_point=_VECTOR,
+        reward_threshold=reward_threshold,
+        kwargs=kwargs,
+    )

@@ -1,0 +1,180 @@
+"""Many environments behind one id, as a Gymnasium vector environment: one request a batch."""
+
+from __future__ import annotations
+
+import contextlib
+import operator
+import ssl
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import gymnasium
+from gymnasium.vector import AutoresetMode
+from numpy.typing import NDArray
+
+from . import _settings
+from ._bodies import Fields, Info, Seeds, Vector, VectorStepResult, check_seed, creation
+from ._codec import Encoding
+from ._remote import Remote
+from ._retry import RetryPolicy
+from ._settings import Settings
+from .env import picture
+
+
+def vector_creation(
+    spec_id: str,
+    num_envs: int,
+    kwargs: Mapping[str, Any],
+    *,
+    autoreset_mode: AutoresetMode | str,
+    seed: int | Sequence[int] | None,
+    ttl_s: float | None,
+) -> Fields:
+    """The body that creates a vector environment."""
+    wanted = creation(
+        spec_id,
+        kwargs,
+        ttl_s,
+        num_envs=operator.index(num_envs),
+        autoreset_mode=AutoresetMode(autoreset_mode).value,
+    )
+    if seed is not None:
+        if isinstance(seed, Sequence):
+            wanted["seed"] = [check_seed(each) for each in seed]
+        else:
+            wanted["seed"] = check_seed(seed)
+    return wanted
+
+
+class RemoteVectorEnv(gymnasium.vector.VectorEnv[Any, Any, NDArray[Any]]):
+    """`num_envs` environments that live on a server and are stepped by one request.
+
+    The lanes are independent: lane `i` of seed `s` plays as a single environment of seed `s + i`.
+
+    Args:
+        spec_id: one of the server's catalogue, such as `MemoryTask-v0`.
+        num_envs: number of lanes.
+        autoreset_mode: Gymnasium's, or its value: `NextStep`, `SameStep`, `Disabled`.
+        seed: seed of the first reset that brings none, one for all lanes or one for each.
+
+    The other arguments and the exceptions are those of `RemoteEnv`.
+    """
+
+    _remote: Remote | None = None
+
+    def __init__(
+        self,
+        spec_id: str,
+        num_envs: int = 1,
+        *,
+        autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+        server: str | None = None,
+        token: str | None = None,
+        render_mode: str | None = None,
+        seed: int | Sequence[int] | None = None,
+        env_id: str | None = None,
+        ttl_s: float | None = None,
+        timeout_s: float = 30.0,
+        retry: RetryPolicy | None = None,
+        encoding: Encoding = "msgpack",
+        ssl_context: ssl.SSLContext | None = None,
+        env_kwargs: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        _settings.check_render_mode(render_mode)
+        self.render_mode = render_mode
+        settings = Settings(server, token, timeout_s, retry or RetryPolicy(), encoding, ssl_context)
+        wanted = vector_creation(
+            spec_id,
+            num_envs,
+            _settings.join_kwargs(env_kwargs, kwargs),
+            autoreset_mode=autoreset_mode,
+            seed=seed,
+            ttl_s=ttl_s,
+        )
+        endpoint, session = settings.session("vector-envs", env_id)
+        remote = Remote(
+            endpoint,
+            session,
+            timeout_s=timeout_s,
+            retry=settings.retry,
+            ssl_context=ssl_context,
+        )
+        self._remote = remote
+        bodies = self._bodies = remote.open(wanted, Vector)
+        self._operate = remote.operate
+        self._reset, self._step = session.reset, session.step
+        self.num_envs = bodies.num_envs
+        self.single_observation_space = bodies.single_observation_space
+        self.single_action_space = bodies.single_action_space
+        self.observation_space = bodies.observation_space
+        self.action_space = bodies.action_space
+        self.metadata = {
+            "render_modes": _settings.RENDER_MODES,
+            "render_fps": _settings.RENDER_FPS,
+            "autoreset_mode": bodies.autoreset_mode,
+        }
+
+    @property
+    def env_id(self) -> str:
+        """The vector environment's name on the server."""
+        assert self._remote is not None
+        return self._remote.session.env_id
+
+    @property
+    def env_kwargs(self) -> dict[str, Any]:
+        """The lanes' arguments, defaults filled in."""
+        return dict(self._bodies.env_kwargs)
+
+    def reset(
+        self,
+        *,
+        seed: Seeds = None,
+        options: dict[str, Any] | None = None,
+    ) -> tuple[Any, Info]:
+        """Begins episodes in all lanes, or in those of `options["reset_mask"]`.
+
+        `seed`: lane `i` gets `seed + i`, or the `i`-th of a list; where that is None, and without
+        a seed, a lane's random stream goes on. Lanes outside the mask repeat their last
+        observation.
+        """
+        bodies = self._bodies
+        plan = bodies.reset_fields(seed, options)
+        # Gymnasium's own generator takes one seed; the lanes' streams are the server's.
+        super().reset(seed=plan[0]["seed"] if isinstance(plan[0].get("seed"), int) else None)
+        return bodies.read_resets([self._operate(self._reset, fields) for fields in plan])
+
+    def step(self, actions: Any) -> VectorStepResult:
+        """Takes an action in every lane.
+
+        Raises:
+            NeedsReset: a lane has no episode to go on with.
+            InvalidAction: an action is not in the action space. No lane has moved then.
+        """
+        bodies = self._bodies
+        return bodies.read_step(self._operate(self._step, bodies.step_fields(actions)))
+
+    def render(self) -> tuple[Any, ...] | None:
+        """A picture of each lane's present state, as `render_mode` says."""
+        if self.render_mode is None:
+            picture(self._remote, None)
+            return None
+        lanes = range(self.num_envs)
+        return tuple(picture(self._remote, self.render_mode, lane) for lane in lanes)
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Closes the environments on the server. `close()` calls it once."""
+        if self._remote is not None:
+            self._remote.close()
+
+    def __enter__(self) -> RemoteVectorEnv:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        # At the end of the process even modules may be gone.
+        with contextlib.suppress(Exception):
+            if self._remote is not None:
+                self._remote.abandon()

@@ -1,0 +1,137 @@
+"""Other people's learners, unmodified. A delay of 1 needs no memory and is learnt in seconds."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+pytestmark = [pytest.mark.heavy, pytest.mark.filterwarnings("default")]
+
+NAME = "strategic_memory_envs:MemoryTask-v0"
+
+
+def test_stable_baselines3s_checker_has_no_word_to_say(server: str) -> None:
+    from stable_baselines3.common.env_checker import check_env
+
+    env = gym.make(NAME, delay=4, difficulty=1, server=server)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_env(env.unwrapped, warn=True, skip_render_check=True)
+    env.close()
+
+
+def greedy_return(model: Any, env: Any, *, is_recurrent: bool) -> float:
+    """Mean return of 40 episodes; the state of a recurrent policy is carried along."""
+    total = 0.0
+    for seed in range(40):
+        observation, _ = env.reset(seed=seed)
+        state: Any = None
+        start, is_over = np.array([True]), False
+        while not is_over:
+            if is_recurrent:
+                action, state = model.predict(observation, state, start, deterministic=True)
+                start = np.array([False])
+            else:
+                action, _ = model.predict(observation, deterministic=True)
+            observation, reward, terminated, truncated, _ = env.step(action)
+            total += float(reward)
+            is_over = terminated or truncated
+    return total / 40
+
+
+def test_stable_baselines3_learns(server: str) -> None:
+    from stable_baselines3 import PPO
+    from stable_baselines3.common.env_util import make_vec_env
+
+    arguments: dict[str, Any] = {"delay": 1, "difficulty": 1, "server": server}
+    envs = make_vec_env(NAME, n_envs=4, seed=1, env_kwargs=arguments)
+    model = PPO("MlpPolicy", envs, n_steps=64, learning_rate=3e-3, seed=1, device="cpu")
+    model.learn(6_000)
+    env = gym.make(NAME, **arguments)
+    assert greedy_return(model, env, is_recurrent=False) == 1.0
+    env.close()
+    envs.close()
+
+
+def test_sb3_contribs_recurrent_ppo_learns_to_remember(server: str) -> None:
+    from sb3_contrib import RecurrentPPO
+    from stable_baselines3.common.env_util import make_vec_env
+
+    arguments: dict[str, Any] = {"delay": 2, "server": server}
+    envs = make_vec_env(NAME, n_envs=8, seed=1, env_kwargs=arguments)
+    model = RecurrentPPO(
+        "MlpLstmPolicy",
+        envs,
+        n_steps=32,
+        batch_size=64,
+        learning_rate=3e-3,
+        seed=1,
+        device="cpu",
+        policy_kwargs={"lstm_hidden_size": 32},
+    )
+    model.learn(10_000)
+    env = gym.make(NAME, **arguments)
+    assert greedy_return(model, env, is_recurrent=True) == 1.0
+    env.close()
+    envs.close()
+
+
+def test_a_cleanrl_style_script_learns(server: str) -> None:
+    """Policy gradient with a value baseline in one page, over Gymnasium's own wrapper."""
+    import torch
+    from torch import nn
+
+    torch.manual_seed(1)
+    envs = gym.make_vec(NAME, num_envs=32, delay=1, difficulty=1, server=server)
+    envs = gym.wrappers.vector.RecordEpisodeStatistics(envs)
+    network = nn.Sequential(nn.Linear(3, 32), nn.Tanh(), nn.Linear(32, 3))
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
+    observations, _ = envs.reset(seed=1)
+    was_over = np.zeros(32, bool)
+    returns: list[float] = []
+    for _ in range(400):
+        output = network(torch.as_tensor(observations))
+        policy = torch.distributions.Categorical(logits=output[:, :2])
+        actions = policy.sample()
+        observations, rewards, terminations, truncations, infos = envs.step(actions.numpy())
+        if "episode" in infos:
+            returns += infos["episode"]["r"][infos["_episode"]].tolist()
+        # A step after an end is a reset under NextStep: it teaches nothing.
+        counts = torch.as_tensor(~was_over, dtype=torch.float32)
+        advantage = torch.as_tensor(rewards, dtype=torch.float32) - output[:, 2]
+        loss = -(policy.log_prob(actions) * advantage.detach()) + 0.5 * advantage**2
+        optimizer.zero_grad()
+        (loss * counts).mean().backward()
+        optimizer.step()
+        was_over = terminations | truncations
+    envs.close()
+    assert np.mean(returns[:100]) < 0.5
+    assert np.mean(returns[-200:]) > 0.95
+
+
+def test_rllib_trains(server: str) -> None:
+    import ray
+    from ray.rllib.algorithms.ppo import PPOConfig
+    from ray.tune.registry import register_env
+
+    register_env("memory-task", lambda config: gym.make(NAME, **config))
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    try:
+        config = (
+            PPOConfig()
+            .environment("memory-task", env_config={"delay": 1, "difficulty": 1, "server": server})
+            .env_runners(num_env_runners=1, num_envs_per_env_runner=2)
+            .training(train_batch_size_per_learner=256, minibatch_size=64, num_epochs=4, lr=3e-3)
+        )
+        algorithm = config.build_algo()
+        results = [algorithm.train() for _ in range(8)]
+        algorithm.stop()
+    finally:
+        ray.shutdown()
+    returns = [result["env_runners"]["episode_return_mean"] for result in results]
+    assert results[-1]["num_env_steps_sampled_lifetime"] >= 8 * 256
+    assert returns[-1] > max(0.5, returns[0])

@@ -1,0 +1,218 @@
+"""Servers that end with their process; environments in threads and forked children."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import data_equivalence
+from memory_task import MemoryTask
+
+import strategic_memory_envs as sme
+
+STARTS_A_SERVER = """
+import os, sys, time
+import strategic_memory_envs as sme
+env = sme.RemoteEnv("MemoryTask-v0", server=None)
+env.reset()
+print(sme.local_server().pid, flush=True)
+mode = sys.argv[1]
+if mode == "sleep":
+    time.sleep(600)
+if mode == "crash":
+    os._exit(3)
+if mode == "raise":
+    raise SystemExit("so it ends")
+if mode == "leave-in-fork":
+    if os.fork() == 0:
+        sys.exit(0)
+    os.wait()
+    env.step(0)
+    print("still there", flush=True)
+"""
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def ends(pid: int) -> bool:
+    deadline = time.monotonic() + 20
+    while is_alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return not is_alive(pid)
+
+
+def start(mode: str) -> tuple[subprocess.Popen[str], int]:
+    environment = {k: v for k, v in os.environ.items() if k != "STRATEGIC_MEMORY_SERVER"}
+    program = subprocess.Popen(
+        [sys.executable, "-c", STARTS_A_SERVER, mode],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=environment,
+    )
+    assert program.stdout is not None
+    return program, int(program.stdout.readline())
+
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
+
+
+@needs_proc
+@pytest.mark.parametrize("mode", ["fall-off-the-end", "crash", "raise"])
+def test_the_server_ends_with_its_process(mode: str) -> None:
+    program, pid = start(mode)
+    with program:
+        program.wait(30)
+    assert ends(pid)
+
+
+@needs_proc
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_the_server_ends_when_its_process_is_killed(how: signal.Signals) -> None:
+    program, pid = start("sleep")
+    with program:
+        assert is_alive(pid)
+        program.send_signal(how)
+        program.wait(30)
+    assert ends(pid)
+
+
+@needs_proc
+def test_a_forked_child_leaves_the_server_and_the_environment_alone() -> None:
+    program, pid = start("leave-in-fork")
+    with program:
+        assert program.stdout is not None
+        assert program.stdout.readline() == "still there\n"
+        program.wait(30)
+        assert program.returncode == 0
+    assert ends(pid)
+
+
+def in_fork(function: Any) -> int:
+    """Runs it in a forked child and gives its exit status; 0 when it gives True."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        pid = os.fork()
+    if pid == 0:
+        try:
+            os._exit(0 if function() else 1)
+        except BaseException:
+            os._exit(2)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+def test_a_forked_child_does_not_touch_the_parents_environment(server: str) -> None:
+    env = sme.RemoteEnv("MemoryTask-v0", server=server, delay=4, difficulty=1)
+    local = MemoryTask(4, 1)
+    assert data_equivalence(env.reset(seed=2), local.reset(seed=2))
+
+    def child() -> bool:
+        assert env._remote is not None
+        if env._remote._connection.is_open:
+            return False
+        try:
+            env.step(0)
+        except sme.StrategicMemoryError as error:
+            env.close()
+            with sme.RemoteEnv("MemoryTask-v0", server=server) as own:
+                own.reset()
+                own.step(0)
+            return "belongs to the parent" in str(error)
+        return False
+
+    assert in_fork(child) == 0
+    for action in (0, 1, 1, 0):
+        assert data_equivalence(env.step(action), local.step(np.int64(action)))
+    env.close()
+
+
+def test_threads_with_environments_of_their_own(server: str) -> None:
+    failures: list[BaseException] = []
+
+    def play(seed: int) -> None:
+        try:
+            local = MemoryTask(5, 1)
+            with sme.RemoteEnv("MemoryTask-v0", server=server, delay=5, difficulty=1) as env:
+                for episode in range(20):
+                    first = env.reset(seed=seed + episode)
+                    assert data_equivalence(first, local.reset(seed=seed + episode))
+                    for action in (0, 1, 0, 1, 1):
+                        assert data_equivalence(env.step(action), local.step(np.int64(action)))
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=play, args=(100 * i,)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+
+
+def test_threads_sharing_one_environment_take_turns(server: str) -> None:
+    with sme.RemoteEnv("MemoryTask-v0", server=server, delay=100_000) as env:
+        env.reset()
+        threads = [
+            threading.Thread(target=lambda: [env.step(0) for _ in range(100)]) for _ in range(4)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert env._remote is not None
+        assert env._remote.session.seq == 401
+
+
+def test_forgotten_environments_are_closed_on_the_server(server: str) -> None:
+    env = sme.RemoteEnv("MemoryTask-v0", server=server, env_id="forgotten")
+    env.reset()
+    del env
+    # The id is taken by a closed environment, which says that it was closed.
+    with pytest.raises(sme.EnvGone):
+        sme.RemoteEnv("MemoryTask-v0", server=server, env_id="forgotten")
+
+
+def test_a_missing_program_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("STRATEGIC_MEMORY_ENV_SERVER", str(tmp_path / "nothing"))
+    with pytest.raises(sme.LocalServerError, match="not a program"):
+        sme.find_binary()
+    broken = tmp_path / "broken"
+    broken.write_text("#!/bin/sh\nexit 7\n")
+    broken.chmod(0o755)
+    with pytest.raises(sme.LocalServerError, match="ended with status 7"):
+        sme.LocalServer(broken)
+
+
+def test_a_server_that_died_is_replaced() -> None:
+    import strategic_memory_envs._server as module
+
+    first = sme.LocalServer()
+    os.kill(first.pid, signal.SIGKILL)
+    first._child.wait()
+    assert not first.is_running
+    kept, module._shared = module._shared, first
+    try:
+        second = sme.local_server()
+        assert second.url != first.url or second.pid != first.pid
+        with sme.RemoteEnv("MemoryTask-v0", server=second.url) as env:
+            env.reset()
+        second.stop()
+    finally:
+        module._shared = kept
+    first.stop()

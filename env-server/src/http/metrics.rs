@@ -1,0 +1,33 @@
+//! `/metrics`, for Prometheus.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use env_protocol::{ErrorCode, Problem};
+
+use super::SharedApp;
+use super::problem::Failure;
+use crate::observe;
+
+/// What the server does and holds, for Prometheus
+///
+/// Prometheus' text format, version 0.0.4. `docs/observability.md` lists the metrics.
+#[utoipa::path(
+    get, path = "/metrics", operation_id = "get_metrics", tag = "operations",
+    responses(
+        (status = 200, description = "All metrics", body = String, content_type = "text/plain"),
+        (status = 500, description = "internal", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn scrape(State(app): State<SharedApp>) -> Result<Response, Failure> {
+    // One at a time, however many ask: it looks at every environment.
+    let _turn = app.scrape.lock().await;
+    let metrics = Arc::clone(app.metrics());
+    let this = Arc::clone(&app);
+    let text =
+        tokio::task::spawn_blocking(move || observe::render(&metrics, this.store.census())).await;
+    let text = text.map_err(|e| Problem::new(ErrorCode::Internal, e.to_string()))?;
+    Ok(([(header::CONTENT_TYPE, observe::CONTENT_TYPE)], text).into_response())
+}

@@ -1,0 +1,221 @@
+//! From a message to the handler of the HTTP route that it names, and back.
+
+use std::panic::AssertUnwindSafe;
+
+use axum::body::to_bytes;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use env_protocol::{
+    Encoding, EnvelopeError, ErrorCode, Problem, StreamId, StreamKind, StreamOp, StreamReply,
+    StreamRequest,
+};
+use futures_util::FutureExt;
+use serde::Deserialize;
+
+use crate::http::codec::{self, Accept, Call};
+use crate::http::problem::{self, Failure};
+use crate::http::{Caller, IDEMPOTENCY_REPLAYED, SharedApp, envs, vector_envs};
+
+/// A message with everything that answering it takes.
+pub(super) struct Order {
+    id: StreamId,
+    op: StreamOp,
+    kind: StreamKind,
+    env_id: Option<String>,
+    body: Bytes,
+    encoding: Encoding,
+}
+
+impl Order {
+    /// Reads a message up to its body.
+    ///
+    /// # Errors
+    /// The reply that says what is wrong.
+    pub(super) fn read(encoding: Encoding, message: &Bytes) -> Result<Self, Vec<u8>> {
+        match StreamRequest::decode(encoding, message) {
+            Ok(request) => Ok(Order {
+                body: message.slice_ref(request.body),
+                id: request.id,
+                op: request.op,
+                kind: request.kind,
+                env_id: request.env_id,
+                encoding,
+            }),
+            Err(EnvelopeError { id, error }) => {
+                let problem = codec::problem(error);
+                Err(refusal(encoding, id, problem, super::PATH.to_owned()))
+            }
+        }
+    }
+
+    /// The environment it is about.
+    pub(super) fn target(&self) -> Option<(StreamKind, String)> {
+        self.env_id.clone().map(|id| (self.kind, id))
+    }
+
+    /// Does it and gives the reply. Up to its first wait it is done when it is polled first.
+    pub(super) async fn answer(self, app: SharedApp, caller: Caller) -> Vec<u8> {
+        let path = self.path();
+        let (id, encoding) = (self.id.clone(), self.encoding);
+        let response = match AssertUnwindSafe(self.call(app, caller))
+            .catch_unwind()
+            .await
+        {
+            Ok(result) => result,
+            Err(payload) => {
+                let panic = problem::panic_text(&*payload);
+                tracing::error!(panic, "an operation panicked");
+                Err(problem::panicked())
+            }
+        };
+        match reply(encoding, &id, response).await {
+            Ok(reply) => reply,
+            Err(problem) => refusal(encoding, Some(id), problem, path),
+        }
+    }
+
+    /// Calls the handler of the HTTP route.
+    async fn call(self, app: SharedApp, caller: Caller) -> Result<Response, Failure> {
+        let (encoding, bytes) = (self.encoding, self.body);
+        let state = State(app);
+        // Those that need one have been checked for it.
+        let env_id = Path(self.env_id.unwrap_or_default());
+        let accept = Accept(encoding);
+
+        macro_rules! call {
+            ($handlers:ident) => {
+                match self.op {
+                    StreamOp::Create => {
+                        $handlers::create(state, caller, body(encoding, &bytes)?).await
+                    }
+                    StreamOp::Put => {
+                        $handlers::put(state, caller, env_id, body(encoding, &bytes)?).await
+                    }
+                    StreamOp::List => {
+                        let page = query(encoding, &bytes)?;
+                        $handlers::list(state, caller, page, accept).await
+                    }
+                    StreamOp::Describe => {
+                        no_body(encoding, &bytes)?;
+                        $handlers::get(state, caller, env_id, accept).await
+                    }
+                    StreamOp::Close => {
+                        no_body(encoding, &bytes)?;
+                        let closed = $handlers::close(state, caller, env_id).await;
+                        closed.map(IntoResponse::into_response)
+                    }
+                    StreamOp::Reset => {
+                        $handlers::reset(state, caller, env_id, body(encoding, &bytes)?).await
+                    }
+                    StreamOp::Step => {
+                        $handlers::step(state, caller, env_id, body(encoding, &bytes)?).await
+                    }
+                    StreamOp::Lease => {
+                        $handlers::lease(state, caller, env_id, body(encoding, &bytes)?).await
+                    }
+                    StreamOp::Snapshot => {
+                        no_body(encoding, &bytes)?;
+                        $handlers::snapshot(state, caller, env_id, accept).await
+                    }
+                    StreamOp::Restore => {
+                        $handlers::restore(state, caller, env_id, body(encoding, &bytes)?).await
+                    }
+                    StreamOp::Fork => {
+                        $handlers::fork(state, caller, env_id, body(encoding, &bytes)?).await
+                    }
+                    StreamOp::Trajectory => {
+                        let page = query(encoding, &bytes)?;
+                        $handlers::trajectory(state, caller, env_id, page, accept).await
+                    }
+                }
+            };
+        }
+        match self.kind {
+            StreamKind::Env => call!(envs),
+            StreamKind::VectorEnv => call!(vector_envs),
+        }
+    }
+
+    /// The path of the HTTP route.
+    fn path(&self) -> String {
+        let mut path = match self.kind {
+            StreamKind::Env => "/v1/envs".to_owned(),
+            StreamKind::VectorEnv => "/v1/vector-envs".to_owned(),
+        };
+        if let Some(env_id) = &self.env_id {
+            path.push('/');
+            path.push_str(env_id);
+        }
+        match self.op {
+            StreamOp::Create
+            | StreamOp::Put
+            | StreamOp::List
+            | StreamOp::Describe
+            | StreamOp::Close => {}
+            op => {
+                path.push('/');
+                path.push_str(op.as_str());
+            }
+        }
+        path
+    }
+}
+
+/// A body as the HTTP route reads it.
+fn body<T: for<'de> Deserialize<'de>>(
+    encoding: Encoding,
+    bytes: &[u8],
+) -> Result<Call<T>, Failure> {
+    Ok(Call::read(encoding, bytes, encoding)?)
+}
+
+/// A query as the HTTP route reads it, from a body.
+fn query<T: for<'de> Deserialize<'de>>(encoding: Encoding, bytes: &[u8]) -> Result<T, Failure> {
+    Ok(Call::read(encoding, bytes, encoding)?.body)
+}
+
+/// Whether there is nothing in a body of which nothing is read.
+fn no_body(encoding: Encoding, bytes: &[u8]) -> Result<(), Failure> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Empty {}
+    let Empty {} = query(encoding, bytes)?;
+    Ok(())
+}
+
+/// The reply to a request that a handler has answered.
+async fn reply(
+    encoding: Encoding,
+    id: &StreamId,
+    response: Result<Response, Failure>,
+) -> Result<Vec<u8>, Problem> {
+    let response = response.map_err(Failure::into_problem)?;
+    let (parts, body) = response.into_parts();
+    let body = to_bytes(body, usize::MAX).await;
+    let body = body.map_err(|e| Problem::new(ErrorCode::Internal, e.to_string()))?;
+    let reply = StreamReply {
+        id: Some(id.clone()),
+        status: parts.status.as_u16(),
+        replayed: parts.headers.contains_key(IDEMPOTENCY_REPLAYED),
+        body: &body,
+    };
+    Ok(reply.encode(encoding))
+}
+
+/// The reply that says what was wrong.
+fn refusal(
+    encoding: Encoding,
+    id: Option<StreamId>,
+    mut problem: Problem,
+    path: String,
+) -> Vec<u8> {
+    problem.instance = Some(path.into());
+    let reply = StreamReply {
+        id,
+        status: problem.status,
+        replayed: false,
+        body: &encoding.encode(&problem),
+    };
+    reply.encode(encoding)
+}

@@ -1,0 +1,113 @@
+//! `GET /v1/stream`: the operations of the HTTP routes as messages, many environments on one
+//! WebSocket.
+//!
+//! Messages are read and written by `env_protocol`; each is given to the handler of the HTTP route
+//! it names. A socket holds nothing: environments live by their leases, and one that breaks is
+//! opened again and goes on with the same `seq`.
+
+mod dispatch;
+mod in_flight;
+pub(crate) mod socket;
+
+use axum::extract::State;
+use axum::extract::ws::{Message, Utf8Bytes, close_code};
+use axum::response::Response;
+use bytes::Bytes;
+use env_protocol::{Encoding, Problem};
+use tokio::task::coop::consume_budget;
+
+use super::{Caller, SharedApp};
+use dispatch::Order;
+use in_flight::InFlight;
+use socket::{Event, Gone, Socket, Upgrade};
+
+/// Its path.
+const PATH: &str = "/v1/stream";
+
+/// Operations of one socket that may be under way. Beyond that it is not read from, so that the
+/// client waits.
+const MAX_IN_FLIGHT: usize = 64;
+
+/// Play many environments on one WebSocket
+///
+/// Text frames are JSON messages, binary frames MessagePack ones. A request is a `StreamRequest`, a
+/// reply a `StreamReply`; their bodies are those of the other routes. Operations on one environment
+/// are answered in order, others may overtake them. Requests may be sent without waiting for
+/// replies. A socket that breaks loses nothing: open another one and resend with the same `seq`.
+#[utoipa::path(
+    get, path = "/v1/stream", operation_id = "stream", tag = "stream",
+    responses(
+        (status = 101, description = "The connection is a WebSocket from now on"),
+        (status = 403, description = "cross-origin", body = Problem, content_type = "application/problem+json"),
+        (status = 426, description = "upgrade-required: the request does not ask for a WebSocket", body = Problem,
+            content_type = "application/problem+json",
+            headers(("Upgrade" = String, description = "`websocket`"))),
+    ),
+)]
+pub(super) async fn stream(
+    State(app): State<SharedApp>,
+    caller: Caller,
+    upgrade: Upgrade,
+) -> Response {
+    let serving = app.clone();
+    upgrade.accept(&app, move |socket| async move {
+        // The client is gone, which is its own business.
+        let _ = serve(serving, caller, socket).await;
+    })
+}
+
+/// Answers messages until the client leaves or the server ends.
+async fn serve(app: SharedApp, caller: Caller, mut socket: Socket) -> Result<(), Gone> {
+    let mut in_flight = InFlight::new();
+    loop {
+        let is_reading = in_flight.len() < MAX_IN_FLIGHT;
+        let event = tokio::select! {
+            biased;
+            Some(reply) = in_flight.next(), if in_flight.len() > 0 => {
+                socket.send(reply).await?;
+                continue;
+            }
+            event = socket.next(is_reading) => event,
+        };
+        let (encoding, message) = match event {
+            Event::Text(text) => (Encoding::Json, Bytes::from(text)),
+            Event::Binary(bytes) => (Encoding::MessagePack, bytes),
+            Event::Beat => continue,
+            Event::Ending => break,
+            Event::Gone => return Ok(()),
+        };
+        let order = match Order::read(encoding, &message) {
+            Ok(order) => order,
+            Err(reply) => {
+                socket.send(frame(encoding, reply)).await?;
+                continue;
+            }
+        };
+        let target = order.target();
+        let (app, caller) = (app.clone(), caller.clone());
+        let work = async move { frame(encoding, order.answer(app, caller).await) };
+        if let Some(reply) = in_flight.begin(target, Box::pin(work)).await {
+            socket.send(reply).await?;
+        }
+        // Messages that have come already must not keep other tasks waiting.
+        consume_budget().await;
+    }
+    while let Some(reply) = in_flight.next().await {
+        socket.send(reply).await?;
+    }
+    socket
+        .close(close_code::AWAY, "the server is shutting down")
+        .await;
+    Ok(())
+}
+
+/// A reply as a frame of its encoding.
+fn frame(encoding: Encoding, reply: Vec<u8>) -> Message {
+    match encoding {
+        Encoding::Json => {
+            let text = Utf8Bytes::try_from(Bytes::from(reply));
+            Message::Text(text.expect("JSON is UTF-8"))
+        }
+        Encoding::MessagePack => Message::Binary(reply.into()),
+    }
+}

@@ -1,0 +1,19 @@
+//! Watching the server: metrics, request ids, logs, traces.
+//!
+//! Nothing here is global but what `tracing` itself is: each server has its own [`Metrics`], so that
+//! several in one process do not mix.
+
+mod histogram;
+pub mod logging;
+pub mod metrics;
+#[cfg(feature = "otlp")]
+mod otlp;
+pub mod request;
+mod request_id;
+mod scrape;
+pub mod table;
+
+pub use logging::{LogFormat, Logging, LoggingError};
+pub use metrics::{Census, Metrics, Population, RecoveryFigures, Work};
+pub use request::{Cause, ObserveLayer};
+pub use scrape::{CONTENT_TYPE, render};

@@ -1,0 +1,322 @@
+//! The outermost layer of the router: every request gets an id, is measured and logged.
+//!
+//! A layer is put on each route by itself, so each finds its metrics once and keeps them; what then
+//! passes takes no lock and looks nothing up.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use axum::extract::{MatchedPath, Request};
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
+use axum::response::Response;
+use env_protocol::{ErrorCode, Problem};
+use pin_project_lite::pin_project;
+use tower_layer::Layer;
+use tower_service::Service;
+use tracing::{Level, Span, debug_span, field};
+
+use super::metrics::{Metrics, RouteMetrics};
+use super::request_id::{RequestIds, X_REQUEST_ID};
+
+/// Target of the logs and the spans of requests, for filters.
+pub const TARGET: &str = "env_server::request";
+
+/// The route of what no route matches.
+const UNMATCHED: &str = "unmatched";
+
+/// Longest path that is logged.
+const MAX_LOGGED_PATH: usize = 256;
+
+/// Left with a response that is a failure: what was behind it, for the log only.
+#[derive(Clone, Debug)]
+pub struct Cause(pub String);
+
+/// Watches requests. It goes outside of everything else, on a router with all its routes.
+///
+/// A response that is a problem document carries its [`Problem`] among its extensions, for here to
+/// be counted and taken out.
+#[derive(Clone, Debug)]
+pub struct ObserveLayer {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    metrics: Arc<Metrics>,
+    ids: RequestIds,
+}
+
+impl ObserveLayer {
+    /// Counts into these metrics.
+    pub fn new(metrics: Arc<Metrics>) -> Self {
+        let ids = RequestIds::new(rand::random());
+        ObserveLayer {
+            shared: Arc::new(Shared { metrics, ids }),
+        }
+    }
+}
+
+impl<S> Layer<S> for ObserveLayer {
+    type Service = Observe<S>;
+
+    fn layer(&self, inner: S) -> Observe<S> {
+        let slot = Slot {
+            shared: Arc::clone(&self.shared),
+            route: OnceLock::new(),
+        };
+        Observe {
+            inner,
+            slot: Arc::new(slot),
+        }
+    }
+}
+
+/// A route, watched.
+#[derive(Clone, Debug)]
+pub struct Observe<S> {
+    inner: S,
+    slot: Arc<Slot>,
+}
+
+/// What all clones of a route's service share.
+#[derive(Debug)]
+struct Slot {
+    shared: Arc<Shared>,
+    /// Known from the first request on: only the router knows the template.
+    route: OnceLock<Arc<RouteMetrics>>,
+}
+
+impl Slot {
+    fn route(&self, request: &Request) -> &RouteMetrics {
+        self.route.get_or_init(|| {
+            let matched = request.extensions().get::<MatchedPath>();
+            let template = matched.map_or(UNMATCHED, MatchedPath::as_str);
+            self.shared.metrics.route(template)
+        })
+    }
+}
+
+impl<S> Service<Request> for Observe<S>
+where
+    S: Service<Request, Response = Response>,
+{
+    type Response = Response;
+    type Error = S::Error;
+    type Future = Observed<S::Future>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let watch = Watch::begin(&self.slot, &request);
+        let inner = {
+            let _inside = watch.span.enter();
+            self.inner.call(request)
+        };
+        Observed { inner, watch }
+    }
+}
+
+pin_project! {
+    /// A reply, watched.
+    #[derive(Debug)]
+    pub struct Observed<F> {
+        #[pin]
+        inner: F,
+        watch: Watch,
+    }
+}
+
+impl<F, E> Future for Observed<F>
+where
+    F: Future<Output = Result<Response, E>>,
+{
+    type Output = Result<Response, E>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let result = {
+            let _inside = this.watch.span.enter();
+            ready!(this.inner.poll(context))
+        };
+        Poll::Ready(result.map(|mut response| {
+            this.watch.end(&mut response);
+            response
+        }))
+    }
+}
+
+/// A request under way.
+#[derive(Debug)]
+struct Watch {
+    slot: Arc<Slot>,
+    begun: Instant,
+    method: usize,
+    /// Taken by the reply.
+    id: Option<HeaderValue>,
+    /// Only when it may be logged.
+    uri: Option<Uri>,
+    /// Disabled unless somebody wants spans.
+    span: Span,
+    is_closing: bool,
+}
+
+impl Watch {
+    fn begin(slot: &Arc<Slot>, request: &Request) -> Self {
+        let begun = Instant::now();
+        let route = slot.route(request);
+        let method = RouteMetrics::method(request.method());
+        slot.shared.metrics.requests_begun.one();
+        let id = slot.shared.ids.of(request.headers());
+        let is_closing = request.method() == Method::DELETE;
+        let is_logged = is_closing || tracing::event_enabled!(target: TARGET, Level::DEBUG);
+        Watch {
+            slot: Arc::clone(slot),
+            begun,
+            method,
+            uri: is_logged.then(|| request.uri().clone()),
+            span: span(route, method, &id, request),
+            id: Some(id),
+            is_closing,
+        }
+    }
+
+    fn route(&self) -> &RouteMetrics {
+        let route = self.slot.route.get();
+        route.expect("known since the request came")
+    }
+
+    fn end(&mut self, response: &mut Response) {
+        let Some(id) = self.id.take() else {
+            return;
+        };
+        let status = response.status();
+        let duration = self.begun.elapsed();
+        self.route()
+            .series(self.method)
+            .ended(Some(status), duration);
+        let mut problem = None;
+        let mut cause = None;
+        if status.is_client_error() || status.is_server_error() {
+            problem = response.extensions_mut().remove::<Problem>();
+            cause = response.extensions_mut().remove::<Cause>();
+        }
+        if let Some(problem) = &problem {
+            self.slot.shared.metrics.problem(problem.code);
+        }
+        if !self.span.is_disabled() {
+            self.span
+                .record("http.response.status_code", status.as_u16());
+            if status.is_server_error() {
+                self.span.record("otel.status_code", "ERROR");
+            }
+        }
+        self.log(&id, response, duration.as_micros() as u64, problem, cause);
+        response.headers_mut().insert(X_REQUEST_ID, id);
+    }
+
+    fn log(
+        &self,
+        id: &HeaderValue,
+        response: &Response,
+        duration_us: u64,
+        problem: Option<Problem>,
+        cause: Option<Cause>,
+    ) {
+        let status = response.status();
+        let request_id = id.to_str().unwrap_or_default();
+        let request = &*self.route().series(self.method).name;
+        let path = self.uri.as_ref().map(Uri::path);
+        let path = path.or(problem
+            .as_ref()
+            .and_then(|problem| problem.instance.as_deref()));
+        let path = path.map(shortened);
+        let code = problem.as_ref().map(|problem| problem.code.as_str());
+        let detail = problem.as_ref().map(|problem| problem.detail.as_str());
+        let cause = cause.as_ref().map(|cause| cause.0.as_str());
+        macro_rules! log {
+            ($level:ident, $message:literal $(, $field:ident)*) => {
+                tracing::$level!(
+                    target: TARGET,
+                    request_id,
+                    request,
+                    path,
+                    status = status.as_u16(),
+                    duration_us,
+                    $($field,)*
+                    $message
+                )
+            };
+        }
+        if status.is_server_error() {
+            match problem.as_ref().map(|problem| problem.code) {
+                None | Some(ErrorCode::Internal) => log!(error, "failed", code, detail, cause),
+                Some(_) => log!(warn, "refused", code, detail, cause),
+            }
+        } else if status == StatusCode::CREATED {
+            let location = response.headers().get(header::LOCATION);
+            let location = location.and_then(|location| location.to_str().ok());
+            log!(info, "created", location);
+        } else if self.is_closing && status == StatusCode::NO_CONTENT {
+            log!(info, "closed");
+        } else {
+            log!(debug, "answered", code, detail);
+        }
+    }
+}
+
+impl Drop for Watch {
+    /// The client has gone away before its reply.
+    fn drop(&mut self) {
+        if self.id.is_some() {
+            let series = self.route().series(self.method);
+            series.ended(None, self.begun.elapsed());
+        }
+    }
+}
+
+/// The span of a request, with names that OpenTelemetry gives to what HTTP servers do.
+fn span(route: &RouteMetrics, method: usize, id: &HeaderValue, request: &Request) -> Span {
+    let span = debug_span!(
+        target: TARGET,
+        "request",
+        request_id = id.to_str().unwrap_or_default(),
+        otel.name = &*route.series(method).name,
+        otel.kind = "server",
+        otel.status_code = field::Empty,
+        http.request.method = request.method().as_str(),
+        http.route = route.template(),
+        http.response.status_code = field::Empty,
+        url.path = shortened(request.uri().path()),
+    );
+    #[cfg(feature = "otlp")]
+    if !span.is_disabled() {
+        super::otlp::adopt_parent(&span, request.headers());
+    }
+    span
+}
+
+/// The beginning of a path; there is no telling what clients send.
+fn shortened(path: &str) -> &str {
+    let ends = 0..=MAX_LOGGED_PATH.min(path.len());
+    let end = ends.rev().find(|&end| path.is_char_boundary(end));
+    &path[..end.unwrap_or_default()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_paths_are_cut_between_characters() {
+        assert_eq!(shortened("/v1/envs/é"), "/v1/envs/é");
+        let long = format!("/{}", "é".repeat(200));
+        let cut = shortened(&long);
+        assert_eq!(cut.len(), 255);
+        assert!(long.starts_with(cut));
+    }
+}

@@ -1,0 +1,336 @@
+//! The OpenEnv protocol, as the package `openenv-core` 0.3 speaks it: `WS /ws` with a session behind
+//! each socket, and beside it `/reset`, `/step`, `/state`, `/health`, `/metadata`, `/schema`, `/mcp`.
+//!
+//! The protocol's own weaknesses are its own: there is no way to send anything again, a socket that
+//! breaks loses its episode, and an environment behind HTTP lives for one request. Whoever wants
+//! better plays under `/v1`.
+
+mod messages;
+mod offer;
+mod play;
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::ws::{Message, close_code};
+use axum::extract::{FromRequest, Request as HttpRequest, State};
+use axum::response::Response;
+use env_protocol::{ErrorCode, Problem};
+use serde_json::{Map, Value, json};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::config::ServerConfig;
+use crate::error::Error;
+use crate::http::codec::Call;
+use crate::http::problem::Failure;
+use crate::http::socket::{Event, Gone, Socket, Upgrade};
+use crate::http::{Caller, SharedApp};
+use messages::{Request, ResetArguments, WrongField, code, error, message, read_action};
+use offer::Offer;
+use play::Play;
+
+/// What handlers share.
+#[derive(Clone)]
+struct Server {
+    app: SharedApp,
+    offer: Arc<Offer>,
+}
+
+/// The routes, if the settings ask for them.
+///
+/// # Errors
+/// [`Error::OpenEnv`], when what they ask for is no environment.
+pub(crate) fn routes(
+    app: &SharedApp,
+    config: &ServerConfig,
+) -> Result<Option<OpenApiRouter<SharedApp>>, Error> {
+    let Some(offer) = Offer::of(config)? else {
+        return Ok(None);
+    };
+    let server = Server {
+        app: app.clone(),
+        offer: Arc::new(offer),
+    };
+    let routes = OpenApiRouter::new()
+        .routes(routes!(ws))
+        .routes(routes!(reset))
+        .routes(routes!(step))
+        .routes(routes!(state))
+        .routes(routes!(health))
+        .routes(routes!(metadata))
+        .routes(routes!(schema))
+        .routes(routes!(mcp));
+    Ok(Some(routes.with_state(server)))
+}
+
+/// Checks the settings without serving.
+///
+/// # Errors
+/// [`Error::OpenEnv`].
+pub(crate) fn check(config: &ServerConfig) -> Result<(), Error> {
+    Offer::of(config).map(drop)
+}
+
+/// Play one environment on one WebSocket, as OpenEnv's clients do
+///
+/// The environment lives as long as the socket.
+#[utoipa::path(
+    get, path = "/ws", operation_id = "openenv_ws", tag = "openenv",
+    responses(
+        (status = 101, description = "The connection is a WebSocket from now on"),
+        (status = 403, description = "cross-origin", body = Problem, content_type = "application/problem+json"),
+        (status = 426, description = "upgrade-required", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+async fn ws(State(server): State<Server>, caller: Caller, upgrade: Upgrade) -> Response {
+    let app = server.app.clone();
+    upgrade.accept(&app, move |socket| async move {
+        // The client is gone, which is its own business.
+        let _ = serve(server, caller, socket).await;
+    })
+}
+
+/// What follows a message.
+enum Next {
+    /// This reply.
+    Reply(String),
+    /// This reply, and the end.
+    Last(String),
+    /// The end.
+    Close,
+}
+
+/// Answers messages one after another until the client leaves or the server ends.
+async fn serve(server: Server, caller: Caller, mut socket: Socket) -> Result<(), Gone> {
+    let mut play = match Play::begin(&server.app, caller, &server.offer).await {
+        Ok(play) => play,
+        Err(problem) => {
+            socket.send(text(refused(&problem))).await?;
+            socket.close(close_code::NORMAL, "no session").await;
+            return Ok(());
+        }
+    };
+    loop {
+        let next = match socket.next(true).await {
+            Event::Text(text) => answer(&mut play, &text).await,
+            Event::Binary(_) => {
+                let text = "a message is a text frame";
+                Next::Last(error(code::SESSION_ERROR, text))
+            }
+            Event::Beat => {
+                play.renew();
+                continue;
+            }
+            Event::Ending => {
+                let reason = "the server is shutting down";
+                drop(play);
+                socket.close(close_code::AWAY, reason).await;
+                return Ok(());
+            }
+            Event::Gone => return Ok(()),
+        };
+        match next {
+            Next::Reply(reply) => socket.send(text(reply)).await?,
+            Next::Last(reply) => {
+                socket.send(text(reply)).await?;
+                break;
+            }
+            Next::Close => break,
+        }
+    }
+    drop(play);
+    socket.close(close_code::NORMAL, "").await;
+    Ok(())
+}
+
+async fn answer(play: &mut Play, text: &str) -> Next {
+    let request = match Request::read(text) {
+        Ok(request) => request,
+        Err(refusal @ messages::Refusal::NotAnObject) => return Next::Last(refusal.message()),
+        Err(refusal) => return Next::Reply(refusal.message()),
+    };
+    let invalid = |wrong| Next::Reply(messages::Refusal::Invalid(wrong).message());
+    let outcome = match request {
+        Request::Reset(data) => match ResetArguments::read(data) {
+            Ok(arguments) => play.reset(arguments).await,
+            Err(wrong) => return invalid(wrong),
+        },
+        Request::Step(data) => match read_action(data) {
+            Ok(action) => play.step(action).await,
+            Err(wrong) => return invalid(wrong),
+        },
+        Request::State => return Next::Reply(message("state", &play.state())),
+        Request::Mcp(data) => {
+            let answer = messages::refuse_mcp(&Value::Object(data));
+            return Next::Reply(message("mcp", &answer));
+        }
+        Request::Close => return Next::Close,
+    };
+    Next::Reply(match outcome {
+        Ok(outcome) => message("observation", &outcome),
+        Err(problem) => error(code::EXECUTION_ERROR, &problem.to_string()),
+    })
+}
+
+/// The message to a client that gets no session.
+fn refused(problem: &Problem) -> String {
+    let code = match problem.code {
+        ErrorCode::QuotaExceeded | ErrorCode::ServerFull | ErrorCode::Draining => {
+            code::CAPACITY_REACHED
+        }
+        _ => code::FACTORY_ERROR,
+    };
+    error(code, &problem.to_string())
+}
+
+fn text(reply: String) -> Message {
+    Message::Text(reply.into())
+}
+
+/// The body of a request, which is an object.
+async fn fields(server: &Server, request: HttpRequest) -> Result<Map<String, Value>, Failure> {
+    Ok(Call::from_request(request, &server.app).await?.body)
+}
+
+fn invalid(wrong: Vec<WrongField>) -> Failure {
+    let places: Vec<_> = wrong.iter().map(WrongField::place).collect();
+    let details: Vec<_> = places
+        .iter()
+        .map(|(at, msg)| format!("{at}: {msg}"))
+        .collect();
+    let mut problem = Problem::new(ErrorCode::InvalidBody, details.join("; "));
+    problem.errors = places
+        .iter()
+        .map(|(pointer, msg)| env_protocol::FieldError {
+            pointer: pointer.clone(),
+            detail: (*msg).to_owned(),
+        })
+        .collect();
+    problem.into()
+}
+
+/// Begin an episode of an environment that lives for this request only
+///
+/// OpenEnv's servers have no sessions behind HTTP: nothing can follow this.
+#[utoipa::path(
+    post, path = "/reset", operation_id = "openenv_reset", tag = "openenv",
+    request_body(content((Value = "application/json", example = json!({"seed": 7, "episode_id": "mine"})))),
+    responses(
+        (status = 200, description = "The first observation", body = Value,
+            example = json!({"observation": {"observation": [1.0, 0.0, 0.0], "terminated": false, "truncated": false, "info": {}}, "reward": null, "done": false})),
+        (status = 400, description = "malformed-body", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "body-too-large", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "unsupported-media-type", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "invalid-body or invalid-options", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "quota-exceeded", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "draining, server-full or storage-failed", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+async fn reset(
+    State(server): State<Server>,
+    caller: Caller,
+    request: HttpRequest,
+) -> Result<Json<Value>, Failure> {
+    let arguments = ResetArguments::read(fields(&server, request).await?).map_err(invalid)?;
+    let mut play = Play::begin(&server.app, caller, &server.offer).await?;
+    Ok(Json(json!(play.reset(arguments).await?)))
+}
+
+/// Take the first step of an environment that lives for this request only
+///
+/// OpenEnv's servers have no sessions behind HTTP: each step is of an environment of its own, which
+/// begins an episode first.
+#[utoipa::path(
+    post, path = "/step", operation_id = "openenv_step", tag = "openenv",
+    request_body(content((Value = "application/json", example = json!({"action": {"action": 0}})))),
+    responses(
+        (status = 200, description = "What it led to", body = Value,
+            example = json!({"observation": {"observation": [0.0, 1.0, 0.0], "terminated": false, "truncated": false, "info": {}}, "reward": 0.0, "done": false})),
+        (status = 400, description = "malformed-body", body = Problem, content_type = "application/problem+json"),
+        (status = 413, description = "body-too-large", body = Problem, content_type = "application/problem+json"),
+        (status = 415, description = "unsupported-media-type", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "invalid-body or invalid-action", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "quota-exceeded", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "draining, server-full or storage-failed", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+async fn step(
+    State(server): State<Server>,
+    caller: Caller,
+    request: HttpRequest,
+) -> Result<Json<Value>, Failure> {
+    let mut fields = fields(&server, request).await?;
+    let data = match fields.remove("action") {
+        Some(Value::Object(data)) => data,
+        other => {
+            let other = other.unwrap_or_default();
+            let msg = "Input should be a valid dictionary";
+            return Err(invalid(vec![WrongField::new(
+                "dict_type",
+                "action",
+                msg,
+                &other,
+            )]));
+        }
+    };
+    let action = read_action(data).map_err(invalid)?;
+    let mut play = Play::begin(&server.app, caller, &server.offer).await?;
+    play.reset(ResetArguments::default()).await?;
+    Ok(Json(json!(play.step(action).await?)))
+}
+
+/// The state of an environment that lives for this request only
+#[utoipa::path(
+    get, path = "/state", operation_id = "openenv_state", tag = "openenv",
+    responses((status = 200, description = "No episode, no steps", body = Value)),
+)]
+async fn state(State(server): State<Server>) -> Json<Value> {
+    Json(json!(play::fresh_state(&server.offer)))
+}
+
+/// Whether the server lives
+#[utoipa::path(
+    get, path = "/health", operation_id = "openenv_health", tag = "openenv",
+    responses((status = 200, description = "It does", body = Value, example = json!({"status": "healthy"}))),
+)]
+async fn health() -> Json<Value> {
+    Json(json!({"status": "healthy"}))
+}
+
+/// What the environment is
+#[utoipa::path(
+    get, path = "/metadata", operation_id = "openenv_metadata", tag = "openenv",
+    responses((status = 200, description = "Name and description", body = Value)),
+)]
+async fn metadata(State(server): State<Server>) -> Json<Value> {
+    let spec = server.offer.spec;
+    Json(json!({
+        "name": spec.id,
+        "description": spec.description,
+        "readme_content": null,
+        "version": env!("CARGO_PKG_VERSION"),
+        "author": null,
+        "documentation_url": null,
+    }))
+}
+
+/// JSON schemas of actions, observations and states
+#[utoipa::path(
+    get, path = "/schema", operation_id = "openenv_schema", tag = "openenv",
+    responses((status = 200, description = "The schemas", body = Value)),
+)]
+async fn schema(State(server): State<Server>) -> Json<Value> {
+    Json(server.offer.schemas())
+}
+
+/// Tell clients of the Model Context Protocol that there are no tools
+#[utoipa::path(
+    post, path = "/mcp", operation_id = "openenv_mcp", tag = "openenv",
+    request_body(content((Value = "application/json"))),
+    responses((status = 200, description = "A JSON-RPC error", body = Value)),
+)]
+async fn mcp(request: axum::body::Bytes) -> Json<Value> {
+    let request = serde_json::from_slice(&request).unwrap_or_default();
+    Json(messages::refuse_mcp(&request))
+}

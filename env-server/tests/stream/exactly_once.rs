@@ -1,0 +1,200 @@
+//! A broken socket loses nothing, and nothing is done twice.
+
+use env_protocol::{Encoding, StreamId};
+use serde_json::{Value, json};
+
+use crate::client::*;
+
+const JSON: Encoding = Encoding::Json;
+
+fn spec(delay: u64) -> Value {
+    json!({"spec_id": "MemoryTask-v0", "kwargs": {"delay": delay, "difficulty": 1}, "seed": 7})
+}
+
+/// Waits until an environment expects this number.
+async fn until_seq(watcher: &mut Socket, env_id: &str, seq: u64) {
+    while watcher.json(Describe, env_id, json!({})).await.value()["seq"] != seq {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Every socket is dropped after a request was sent and before its reply was read.
+#[tokio::test]
+async fn a_reply_that_was_lost_is_given_again() {
+    let server = Server::start().await;
+    let mut watcher = Socket::open(server.address).await;
+    for env_id in ["cut", "calm"] {
+        let created = watcher.json(Put, env_id, spec(20)).await;
+        assert_eq!(created.status, 201);
+        let reset = watcher.json(Reset, env_id, json!({"seq": 0})).await;
+        assert_eq!((reset.status, reset.replayed), (200, false));
+    }
+    for seq in 1..=20u64 {
+        let body = json!({"seq": seq, "action": seq % 2});
+        let mut cut = Socket::open(server.address).await;
+        let encoding = [JSON, Encoding::MessagePack][seq as usize % 2];
+        cut.send(encoding, Step, Env, "cut", &body).await;
+        until_seq(&mut watcher, "cut", seq + 1).await;
+        drop(cut);
+        let mut again = Socket::open(server.address).await;
+        let stored = again.json(Step, "cut", body.clone()).await;
+        assert!(stored.replayed);
+        let calm = watcher.json(Step, "calm", body).await;
+        assert!(!calm.replayed);
+        assert_eq!(stored.body, calm.body);
+    }
+    let cut = watcher.json(Trajectory, "cut", json!({})).await.value();
+    let calm = watcher.json(Trajectory, "calm", json!({})).await.value();
+    assert_eq!(cut["entries"].as_array().unwrap().len(), 21);
+    assert_eq!(cut["entries"], calm["entries"]);
+    server.stop().await.unwrap().unwrap();
+}
+
+/// Sockets are dropped at once, whether the request has come or not, and the client only ever
+/// resends.
+#[tokio::test]
+async fn resending_blindly_plays_every_step_once() {
+    let server = Server::start().await;
+    let mut calm = Socket::open(server.address).await;
+    for env_id in ["cut", "calm"] {
+        calm.json(Put, env_id, spec(50)).await;
+        calm.json(Reset, env_id, json!({"seq": 0})).await;
+    }
+    for seq in 1..=50u64 {
+        let body = json!({"seq": seq, "action": seq % 2});
+        for _ in 0..seq % 4 {
+            let mut cut = Socket::open(server.address).await;
+            cut.send(JSON, Step, Env, "cut", &body).await;
+        }
+        let mut last = Socket::open(server.address).await;
+        let reply = last.json(Step, "cut", body.clone()).await;
+        assert_eq!(reply.body, calm.json(Step, "calm", body).await.body);
+    }
+    server.stop().await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn duplicates_on_two_sockets_join() {
+    let server = Server::start().await;
+    let mut one = Socket::open(server.address).await;
+    let mut two = Socket::open(server.address).await;
+    one.json(Put, "e", spec(100)).await;
+    for seq in 0..=100u64 {
+        let (op, body) = match seq {
+            0 => (Reset, json!({"seq": 0})),
+            seq => (Step, json!({"seq": seq, "action": 1})),
+        };
+        one.send(JSON, op, Env, "e", &body).await;
+        two.send(JSON, op, Env, "e", &body).await;
+        let (first, second) = (one.receive().await, two.receive().await);
+        assert_eq!((first.status, second.status), (200, 200));
+        assert!(first.replayed ^ second.replayed);
+        assert_eq!(first.body, second.body);
+    }
+    server.stop().await.unwrap().unwrap();
+}
+
+/// Many more requests than may be under way, none of which waits for a reply.
+#[tokio::test]
+async fn pipelined_requests_are_answered_in_order() {
+    let server = Server::start().await;
+    let mut socket = Socket::open(server.address).await;
+    let names = ["a", "b", "c"];
+    for name in names {
+        let body = json!({"spec_id": "MemoryTask-v0", "kwargs": {"delay": 500}});
+        socket.json(Put, name, body).await;
+        socket.json(Reset, name, json!({"seq": 0})).await;
+    }
+    let mut expected = Vec::new();
+    for seq in 1..=300u64 {
+        for name in names {
+            let body = json!({"seq": seq, "action": 0});
+            let id = socket.send(JSON, Step, Env, name, &body).await;
+            expected.push((id, seq + 1));
+        }
+    }
+    let mut replies = Vec::new();
+    for _ in &expected {
+        let reply = socket.receive().await;
+        let Some(StreamId::Number(id)) = reply.id else {
+            panic!("{reply:?}");
+        };
+        replies.push((id, reply.value()["seq"].as_u64().unwrap()));
+    }
+    // Which environment comes first is left open, the order of each is not.
+    for of in 0..names.len() {
+        let of_env = |all: &[(u64, u64)]| -> Vec<_> {
+            let first_id = expected[0].0;
+            let all = all.iter().copied();
+            all.filter(|(id, _)| (id - first_id) as usize % names.len() == of)
+                .collect()
+        };
+        assert_eq!(of_env(&replies), of_env(&expected));
+    }
+    server.stop().await.unwrap().unwrap();
+}
+
+/// Every operation there is, in both encodings.
+#[tokio::test]
+async fn a_socket_can_do_what_the_routes_can() {
+    let server = Server::start().await;
+    let mut socket = Socket::open(server.address).await;
+    for encoding in [JSON, Encoding::MessagePack] {
+        let name = format!("e-{}", encoding.content_type().len());
+        let fork = format!("f-{}", encoding.content_type().len());
+        let body = spec(4);
+        let put = socket.ask(encoding, Put, Env, &name, &body).await;
+        assert_eq!(put.status, 201);
+        let again = socket.ask(encoding, Put, Env, &name, &body).await;
+        assert_eq!(again.status, 200);
+        let created = socket.ask(encoding, Create, Env, "", &body).await;
+        assert_eq!(created.status, 201);
+        let drawn = created.value()["env_id"].as_str().unwrap().to_owned();
+        let reset = json!({"seq": 0, "seed": 3});
+        socket
+            .ask(encoding, Reset, Env, &name, &reset)
+            .await
+            .decode::<env_protocol::ResetReply>();
+        let snapshot = socket.ask(encoding, Snapshot, Env, &name, &json!({})).await;
+        let snapshot: env_protocol::Snapshot = snapshot.decode();
+        let body = json!({"seq": 1, "action": 1});
+        socket
+            .ask(encoding, Step, Env, &name, &body)
+            .await
+            .decode::<env_protocol::StepReply>();
+        let body = env_protocol::RestoreRequest {
+            seq: Some(2),
+            snapshot,
+        };
+        let restored = socket.ask(encoding, Restore, Env, &name, &body).await;
+        assert_eq!(restored.value()["seq"], 3);
+        let body = json!({"seq": 3, "env_id": fork});
+        let forked = socket.ask(encoding, Fork, Env, &name, &body).await;
+        assert_eq!((forked.status, forked.replayed), (201, false));
+        let forked = socket.ask(encoding, Fork, Env, &name, &body).await;
+        assert_eq!((forked.status, forked.replayed), (201, true));
+        let body = json!({"ttl_s": 60});
+        let lease = socket.ask(encoding, Lease, Env, &name, &body).await;
+        assert_eq!(lease.value()["ttl_s"], 60);
+        let described = socket.ask(encoding, Describe, Env, &name, &json!({})).await;
+        assert_eq!(described.value()["seq"], 4);
+        let page = json!({"from": 1, "limit": 2});
+        let page = socket.ask(encoding, Trajectory, Env, &name, &page).await;
+        let page: env_protocol::Trajectory = page.decode();
+        assert_eq!(page.entries.len(), 2);
+        let page = json!({"limit": 2});
+        let page = socket.ask(encoding, List, Env, "", &page).await.value();
+        assert_eq!(page["envs"].as_array().unwrap().len(), 2);
+        let vectors = socket.ask(encoding, List, VectorEnv, "", &json!({})).await;
+        assert_eq!(vectors.value()["vector_envs"], json!([]));
+        for id in [&name, &fork, &drawn] {
+            for _ in 0..2 {
+                let closed = socket.ask(encoding, Close, Env, id, &json!({})).await;
+                assert_eq!((closed.status, closed.body.len()), (204, 0));
+            }
+            let gone = socket.ask(encoding, Describe, Env, id, &json!({})).await;
+            assert_eq!(gone.failure(), (410, "env-closed"));
+        }
+    }
+    server.stop().await.unwrap().unwrap();
+}

@@ -1,0 +1,136 @@
+//! Sockets come and go; environments live by their leases.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Extension;
+use env_protocol::Encoding;
+use env_server::session::store::Owner;
+use env_server::{ServerConfig, SocketTimes, app};
+use futures_util::StreamExt;
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::client::*;
+
+fn impatient() -> ServerConfig {
+    ServerConfig {
+        socket_times: SocketTimes {
+            ping_interval: Duration::from_millis(20),
+            silence: Duration::from_millis(200),
+            ..SocketTimes::default()
+        },
+        ..ServerConfig::default()
+    }
+}
+
+/// One end is gone, and the other has not been told: pings are not answered.
+#[tokio::test]
+async fn a_half_open_socket_is_closed_and_its_environments_live_on() {
+    let server = Server::with(impatient()).await;
+    let mut half_open = TcpStream::connect(server.address).await.unwrap();
+    let request = format!(
+        "GET /v1/stream HTTP/1.1\r\nhost: {}\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        server.address
+    );
+    half_open.write_all(request.as_bytes()).await.unwrap();
+    let text =
+        br#"{"id":1,"op":"put","kind":"env","env_id":"e","body":{"spec_id":"MemoryTask-v0"}}"#;
+    let mut frame = vec![0x81, 0x80 | text.len() as u8, 0, 0, 0, 0];
+    frame.extend_from_slice(text);
+    half_open.write_all(&frame).await.unwrap();
+    let mut received = Vec::new();
+    half_open.read_to_end(&mut received).await.unwrap();
+    let received = String::from_utf8_lossy(&received);
+    assert!(received.starts_with("HTTP/1.1 101"), "{received}");
+    assert!(received.contains(r#"{"id":1,"status":201,"#), "{received}");
+
+    let mut socket = Socket::open(server.address).await;
+    assert_eq!(
+        socket.json(Describe, "e", json!({})).await.value()["seq"],
+        0
+    );
+    server.stop().await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_socket_that_answers_pings_stays_open() {
+    let server = Server::with(impatient()).await;
+    let mut socket = Socket::open(server.address).await;
+    // The client answers pings while it waits for messages; these are longer than any silence.
+    for _ in 0..30 {
+        let ping = socket.inner.next().await.unwrap().unwrap();
+        assert!(matches!(ping, Message::Ping(_)), "{ping:?}");
+    }
+    assert_eq!(socket.json(List, "", json!({})).await.status, 200);
+    server.stop().await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn sockets_are_closed_when_the_server_ends() {
+    let config = ServerConfig {
+        // That it is not waited for is part of the test.
+        drain_timeout: Duration::from_secs(3_600),
+        ..ServerConfig::default()
+    };
+    let server = Server::with(config).await;
+    let mut idle = Socket::open(server.address).await;
+    let mut busy = Socket::open(server.address).await;
+    let body = json!({"spec_id": "MemoryTask-v0"});
+    busy.json(Put, "e", body).await;
+    let last = busy.json(Reset, "e", json!({"seq": 0})).await;
+    assert_eq!(last.status, 200);
+    let ended = server.stop();
+    assert_eq!(idle.close_code().await, 1001);
+    assert_eq!(busy.close_code().await, 1001);
+    ended.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_socket_that_does_not_close_holds_the_server_for_a_moment_only() {
+    let config = ServerConfig {
+        drain_timeout: Duration::from_secs(3_600),
+        socket_times: SocketTimes {
+            close: Duration::from_millis(10),
+            ..SocketTimes::default()
+        },
+        ..ServerConfig::default()
+    };
+    let server = Server::with(config).await;
+    let mut socket = Socket::open(server.address).await;
+    assert_eq!(socket.json(List, "", json!({})).await.status, 200);
+    // Nothing is read any more, and so no goodbye is sent.
+    server.stop().await.unwrap().unwrap();
+    drop(socket);
+}
+
+/// Who opened a socket is who sends its messages.
+#[tokio::test]
+async fn messages_come_from_whom_the_socket_belongs_to() {
+    let shared = app(&ServerConfig::default()).unwrap();
+    let mut addresses = Vec::new();
+    for name in ["ann", "bob"] {
+        let owner = Arc::new(Owner {
+            name: name.into(),
+            max_envs: Some(1),
+            max_lanes: None,
+        });
+        let app = shared.clone().layer(Extension(owner));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        addresses.push(listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, app).await });
+    }
+    let mut ann = Socket::open(addresses[0]).await;
+    let mut bob = Socket::open(addresses[1]).await;
+    let body = json!({"spec_id": "MemoryTask-v0"});
+    assert_eq!(ann.json(Put, "e", body.clone()).await.status, 201);
+    let hidden = bob.json(Describe, "e", json!({})).await;
+    assert_eq!(hidden.failure(), (404, "unknown-env"));
+    let over = ann.json(Put, "f", body.clone()).await;
+    assert_eq!(over.failure(), (429, "quota-exceeded"));
+    let mine = bob.ask(Encoding::MessagePack, Put, Env, "f", &body).await;
+    assert_eq!(mine.status, 201);
+}
