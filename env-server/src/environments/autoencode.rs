@@ -16,10 +16,11 @@ use env_protocol::{Returns, Space};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::cards::{self, Deck, DeckOrder, DeckType, MAX_DECKS};
+use super::cards::{self, CARDS, Deck, DeckOrder, DeckType, MAX_DECKS};
 use super::levels::{self, Levels};
 use super::recording::parse;
 use super::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition};
+use crate::render::{Bar, Cell, Picture, Seen, Tone};
 
 /// `Autoencode-v0`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -138,6 +139,50 @@ impl Environment for Autoencode {
 
     fn is_running(&self) -> bool {
         self.to_play > 0
+    }
+
+    /// The cards as they are dealt, and then which of them have been named.
+    fn picture(&self, seen: &Seen<'_, i64>) -> Picture {
+        let (dealt, all) = (self.deck.dealt(), self.deck.len());
+        let to_play = self.to_play as usize;
+        let is_watching = self.deck.left() > 0;
+        let focus = if is_watching { dealt } else { to_play };
+        let deck = self
+            .deck
+            .rows(DeckType::Suits, focus, CARDS, |place, card| {
+                let tone = match place {
+                    _ if place > dealt => Tone::Hidden,
+                    _ if place > to_play => Tone::Neutral,
+                    _ if place == to_play && !is_watching => Tone::Goal,
+                    _ => Tone::Cue,
+                };
+                let is_seen = place == dealt && to_play == all;
+                card.tone(tone).seen(is_seen)
+            });
+        let named = (all - to_play) as u64;
+        let bars = [
+            Bar::new("dealt", dealt as f64 / all as f64).note(&format!("{dealt} of {all}")),
+            Bar::new("named", named as f64 / all as f64).note(&format!("{named} of {all}")),
+        ];
+        let picture = Picture::new()
+            .grid("cards in the order in which they are dealt", deck)
+            .grid("watching, suit", seen.grid())
+            .bars("", bars)
+            .key(Cell::default().tone(Tone::Hidden), "not dealt yet")
+            .key(Cell::default().tone(Tone::Cue), "to be remembered")
+            .key(Cell::default().tone(Tone::Goal), "to be named now");
+        let picture = match seen.action {
+            Some(&[answer]) if to_play < all => {
+                let is_right = answer == i64::from(self.deck.card(to_play + 1));
+                cards::answered(picture, answer, is_right)
+            }
+            _ => picture,
+        };
+        match to_play {
+            0 => picture,
+            _ if is_watching => picture.note(Tone::Neutral, "actions do nothing yet"),
+            _ => cards::asked(picture, &format!("name card {to_play}")),
+        }
     }
 
     /// `{"deck_order"}`.

@@ -24,6 +24,7 @@ use serde_json::Value;
 use super::levels::{self, Levels};
 use super::recording::{Bit, ensure, parse};
 use super::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition};
+use crate::render::{Bar, Cell, Grid, Picture, Seen, Tone};
 
 /// Longest side of a board.
 const MAX_SIZE: u32 = 32;
@@ -323,6 +324,49 @@ impl Environment for Battleship {
 
     fn is_running(&self) -> bool {
         self.remaining > 0
+    }
+
+    /// The board. Shots at water are not kept, so that only the last one is shown.
+    fn picture(&self, seen: &Seen<'_, i64>) -> Picture {
+        let side = self.board_size as usize;
+        let shot = match seen.action {
+            Some(&[row, col]) => Some(row as usize * side + col as usize),
+            _ => None,
+        };
+        let cells = self.board.iter().enumerate().map(|(i, &kind)| {
+            let is_shot = shot == Some(i);
+            let cell = match kind {
+                SHIP => Cell::new("S").tone(Tone::Hidden),
+                HIT => Cell::new("x").tone(Tone::Good),
+                _ if is_shot => Cell::new("o").tone(Tone::Agent),
+                _ => Cell::default(),
+            };
+            cell.chosen(is_shot)
+        });
+        let board = Grid::new(side, cells)
+            .column_labels(0..side)
+            .row_labels(0..side);
+        let (hits, ships) = (self.hits, self.num_ship_cells());
+        let (remaining, all) = (u64::from(self.remaining), u64::from(self.num_cells()));
+        let bars = [
+            Bar::new("hits", f64::from(hits) / f64::from(ships))
+                .note(&format!("{hits} of {ships}"))
+                .tone(Tone::Good),
+            Bar::remaining("shots left", remaining, all),
+        ];
+        let picture = Picture::new()
+            .grid("", board)
+            .grid("observation", seen.grid())
+            .bars("", bars)
+            .key(Cell::new("S").tone(Tone::Hidden), "ship")
+            .key(Cell::new("x").tone(Tone::Good), "hit")
+            .key(Cell::new("o").tone(Tone::Agent), "miss");
+        match shot.map(|cell| self.board.get(cell)) {
+            Some(_) if seen.observation[0] == 1 => picture.note(Tone::Good, "hit"),
+            Some(Some(&HIT)) => picture.note(Tone::Bad, "this cell had been hit before"),
+            Some(_) => picture.note(Tone::Bad, "miss"),
+            None => picture,
+        }
     }
 
     /// `{"board": [rows of 0 and 1], "ships": [the cells of each, in order]}`.

@@ -21,6 +21,7 @@ use serde_json::Value;
 
 use super::recording::{ensure, parse};
 use super::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition};
+use crate::render::{Bar, Picture, Seen, Tone};
 
 /// Steps of an episode.
 const LENGTH: u32 = 100;
@@ -180,6 +181,40 @@ impl Environment for BsuiteDiscountingChain {
 
     fn is_running(&self) -> bool {
         self.remaining > 0
+    }
+
+    /// When each arm pays, against the time, and the arm that was chosen.
+    fn picture(&self, seen: &Seen<'_, f32>) -> Picture {
+        let share = |t: u32| f64::from(t) / f64::from(LENGTH);
+        let t = LENGTH.saturating_sub(self.remaining);
+        let arms = PAYS_AT.iter().zip(0_u8..).map(|(&at, arm)| {
+            let is_chosen = self.context == Some(arm);
+            let tone = match (is_chosen, self.bonus_arm == Some(arm)) {
+                (true, true) => Tone::Good,
+                (true, false) => Tone::Agent,
+                (false, true) => Tone::Goal,
+                (false, false) => Tone::Hidden,
+            };
+            Bar::new(&format!("arm {arm}"), share(at))
+                .tick(share(t))
+                .note(&format!("{} at step {at}", self.pays(arm)))
+                .tone(tone)
+                .chosen(is_chosen && t == 1)
+        });
+        let picture = Picture::new()
+            .bars("when each arm pays (tick: now)", arms)
+            .grid("context, time", seen.grid());
+        let Some(arm) = self.context else {
+            return picture.note(Tone::Goal, "the next action chooses the arm");
+        };
+        let at = PAYS_AT.get(usize::from(arm)).copied().unwrap_or(LENGTH);
+        let verb = if at > t { "will pay" } else { "has paid" };
+        let tone = match self.pays(arm) == BONUS {
+            true => Tone::Good,
+            false => Tone::Agent,
+        };
+        let text = format!("arm {arm} is chosen and {verb} {}", self.pays(arm));
+        picture.note(tone, &text)
     }
 
     /// `{"bonus_arm", "arm_rewards", "arm_reward_step"}`.

@@ -24,6 +24,7 @@ use serde_json::Value;
 use super::arguments::required;
 use super::recording::{Bit, parse};
 use super::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition};
+use crate::render::{Bar, Cell, Grid, Picture, Seen, Tone};
 
 /// Longest memory.
 const MAX_LENGTH: u32 = 10_000_000;
@@ -197,6 +198,43 @@ impl<const IS_SIZE: bool> Environment for MemoryChain<IS_SIZE> {
 
     fn is_running(&self) -> bool {
         self.remaining > 0
+    }
+
+    /// The bits, the one that is asked for, and how far away the answer is.
+    fn picture(&self, seen: &Seen<'_, f32>) -> Picture {
+        let (length, query) = (self.memory_length, self.query as usize);
+        // Bits are in the observations of the reset and of the first step.
+        let are_seen = self.remaining >= length;
+        let bits = self.context.iter().enumerate().map(|(i, &bit)| {
+            let tone = if i == query { Tone::Goal } else { Tone::Cue };
+            Cell::bit(bit).tone(tone).seen(are_seen)
+        });
+        let columns = if self.context.len() <= 100 { 10 } else { 32 };
+        let columns = columns.min(self.context.len());
+        let mut grid = Grid::new(columns, bits);
+        if self.context.len() > 1 {
+            grid = grid.column_labels(0..columns);
+        }
+        if self.context.len() > columns {
+            grid = grid.row_labels((0..self.context.len()).step_by(columns));
+        }
+        let (remaining, all) = (u64::from(self.remaining), u64::from(length) + 1);
+        let picture = Picture::new()
+            .grid("bits", grid)
+            .grid("observation", seen.grid())
+            .bars("", [Bar::remaining("actions left", remaining, all)])
+            .key(Cell::default().tone(Tone::Goal), "asked for");
+        match (self.remaining, seen.action) {
+            (0, Some(&[answer])) => {
+                let is_right = answer == i64::from(self.context[query]);
+                picture.judged(&format!("answered {answer}"), is_right)
+            }
+            (1, _) => {
+                let text = format!("the next action is the answer: bit {query}");
+                picture.note(Tone::Goal, &text)
+            }
+            _ => picture.note(Tone::Hidden, &format!("bit {query} will be asked for")),
+        }
     }
 
     /// `{"context": [bits], "query"}`.

@@ -19,6 +19,7 @@ use serde_json::Value;
 use super::arguments::required;
 use super::recording::{Bit, ensure, parse};
 use super::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition};
+use crate::render::{Bar, Cell, Grid, Picture, Seen, Tone};
 
 /// Longest chain.
 const MAX_LENGTH: u32 = 10_000_000;
@@ -170,6 +171,38 @@ impl Environment for BsuiteUmbrellaChain {
 
     fn is_running(&self) -> bool {
         self.remaining > 0
+    }
+
+    /// What is needed and what was taken, and when that is paid for.
+    fn picture(&self, seen: &Seen<'_, f32>) -> Picture {
+        let (length, remaining) = (self.chain_length, self.remaining);
+        let word = |yes: bool| Cell::new(if yes { "yes" } else { "no" }).seen(true);
+        let has_chosen = remaining < length;
+        let have = match has_chosen {
+            false => Tone::Neutral,
+            true if self.have == self.need => Tone::Good,
+            true => Tone::Bad,
+        };
+        let cells = [
+            word(self.need).tone(Tone::Cue),
+            word(self.have)
+                .tone(have)
+                .chosen(seen.action.is_some() && remaining + 1 == length),
+        ];
+        let steps = Bar::remaining("steps left", u64::from(remaining), u64::from(length));
+        let picture = Picture::new()
+            .grid("umbrella", Grid::row(cells).column_labels(["need", "have"]))
+            .grid("observation", seen.grid())
+            .bars("", [steps]);
+        match remaining {
+            0 if self.have == self.need => picture.note(Tone::Good, "paid for the right choice"),
+            0 => picture.note(Tone::Bad, "paid for the wrong choice"),
+            _ if has_chosen => picture.note(
+                Tone::Neutral,
+                "rewards are random until the last step pays for the choice",
+            ),
+            _ => picture.note(Tone::Goal, "the next action takes it (1) or leaves it (0)"),
+        }
     }
 
     /// `{"need_umbrella", "initial_has_umbrella", "distractors": [a list an observation],

@@ -9,11 +9,18 @@ use serde::{Deserialize, Serialize};
 
 use super::recording::ensure;
 use super::{Draw, Draws};
+use crate::render::{Bar, Cell, Grid, Picture, Suit, Tone, window};
 
 /// Most decks in one.
 pub(crate) const MAX_DECKS: u32 = 32;
 /// Cards in a deck.
-const CARDS: usize = 52;
+pub(crate) const CARDS: usize = 52;
+/// Cards in a row of a picture.
+const COLUMNS: usize = 13;
+/// Names of the ranks.
+const RANKS: [&str; 13] = [
+    "A", "2", "3", "4", "5", "6", "7", "8", "9", "10", "J", "Q", "K",
+];
 
 /// What of a card a task sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +54,36 @@ impl DeckType {
         }
     }
 
+    /// A kind in words.
+    pub(crate) fn name(self, kind: u8) -> &'static str {
+        let names: &[&str] = match self {
+            DeckType::Colors => &["black", "red"],
+            DeckType::Suits => &["spades", "diamonds", "clubs", "hearts"],
+            DeckType::Ranks => &RANKS,
+        };
+        names.get(usize::from(kind)).copied().unwrap_or("none")
+    }
+
+    /// A kind as a card in a picture.
+    pub(crate) fn cell(self, kind: u8) -> Cell {
+        const SUITS: [Suit; 4] = [Suit::Spades, Suit::Diamonds, Suit::Clubs, Suit::Hearts];
+        match self {
+            DeckType::Colors => Cell::new(if kind == 0 { "B" } else { "R" }),
+            DeckType::Suits => Cell::default().suit(SUITS[usize::from(kind) % SUITS.len()]),
+            DeckType::Ranks => Cell::new(self.name(kind)),
+        }
+    }
+
+    /// With a key for what is not clear of itself.
+    pub(crate) fn explained(self, picture: Picture) -> Picture {
+        match self {
+            DeckType::Colors => picture
+                .key(self.cell(0), self.name(0))
+                .key(self.cell(1), self.name(1)),
+            DeckType::Suits | DeckType::Ranks => picture,
+        }
+    }
+
     /// The kind of a card.
     const fn kind(self, card: usize) -> u8 {
         let kind = match self {
@@ -56,6 +93,17 @@ impl DeckType {
         };
         kind as u8
     }
+}
+
+/// With a suit that was named.
+pub(crate) fn answered(picture: Picture, answer: i64, is_right: bool) -> Picture {
+    let suit = u8::try_from(answer).map_or("none", |suit| DeckType::Suits.name(suit));
+    picture.judged(&format!("named {suit}"), is_right)
+}
+
+/// With what the next action is to do.
+pub(crate) fn asked(picture: Picture, what: &str) -> Picture {
+    picture.note(Tone::Goal, &format!("the next action is to {what}"))
 }
 
 /// The argument `num_decks`.
@@ -132,6 +180,55 @@ impl Deck {
     /// The cards in order, the last one dealt first.
     pub(crate) fn cards(&self) -> &[u8] {
         &self.cards
+    }
+
+    /// Cards in the order in which they are dealt, as rows of a picture: `most` of them, and what
+    /// fills the first row, around the one that is dealt at the place `focus`. `look` makes each
+    /// what it is to look like, by its place from 1 on.
+    pub(crate) fn rows(
+        &self,
+        deck_type: DeckType,
+        focus: usize,
+        most: usize,
+        look: impl Fn(usize, Cell) -> Cell,
+    ) -> Grid {
+        let near = window(self.len(), focus.saturating_sub(1), most);
+        let shown = near.start / COLUMNS * COLUMNS..near.end;
+        let cells = shown
+            .clone()
+            .map(|i| look(i + 1, deck_type.cell(self.card(i + 1))));
+        Grid::cards(COLUMNS, cells).row_labels(shown.step_by(COLUMNS).map(|i| i + 1))
+    }
+
+    /// Cards as [`Self::rows`] has them: what is dealt is known, the last one on screen.
+    pub(crate) fn dealt_rows(&self, deck_type: DeckType) -> Grid {
+        let look = |place, card| self.as_dealt(place, card);
+        self.rows(deck_type, self.dealt(), CARDS, look)
+    }
+
+    /// A card of a picture, hidden if it is not dealt yet, framed if it is the last one dealt.
+    pub(crate) fn as_dealt(&self, place: usize, card: Cell) -> Cell {
+        let dealt = self.dealt();
+        let tone = if place > dealt {
+            Tone::Hidden
+        } else {
+            Tone::Neutral
+        };
+        card.tone(tone).seen(place == dealt)
+    }
+
+    /// How many cards are still to be dealt.
+    pub(crate) fn bar(&self) -> Bar {
+        Bar::remaining("cards left", self.left() as u64, self.len() as u64)
+    }
+
+    /// All cards as they lie on the table, the one at the first position first.
+    pub(crate) fn table(&self, deck_type: DeckType, look: impl Fn(usize, Cell) -> Cell) -> Grid {
+        let cards = self.cards.iter().enumerate();
+        let cells = cards.map(|(i, &kind)| look(i, deck_type.cell(kind)));
+        Grid::cards(COLUMNS, cells)
+            .column_labels(0..COLUMNS)
+            .row_labels((0..self.len()).step_by(COLUMNS))
     }
 
     /// Checks a deck that came from outside.

@@ -22,9 +22,9 @@ pub(crate) fn arguments<E: Environment>(kwargs: serde_json::Value) -> Arguments 
 /// - the same seed gives the same trajectory, alone or as a lane, and another seed another one;
 /// - saving and restoring in the middle changes nothing;
 /// - an action outside the space is an error and changes nothing;
-/// - no state from outside, if it is taken, leads to a panic or out of the space.
-/// - a picture can be drawn of every state, with something in it;
-/// - an action outside the space is an error and changes nothing.
+/// - no state from outside, if it is taken, leads to a panic, in a picture neither, or out of the
+///   space;
+/// - a picture can be drawn of every state, with something in it.
 pub(crate) fn check_environment<E: Environment>(kwargs: serde_json::Value) {
     let arguments = arguments::<E>(kwargs);
     let make = |num_envs, seed| {
@@ -62,7 +62,7 @@ pub(crate) fn check_environment<E: Environment>(kwargs: serde_json::Value) {
 }
 
 /// An action at time `t` that varies over time and is in the space.
-fn action(space: &Space, t: usize) -> Vec<i64> {
+pub(super) fn action(space: &Space, t: usize) -> Vec<i64> {
     let varied = |n: i64, position: usize| ((t * 7 + t / 5 + position) % 113) as i64 % n;
     match space {
         Space::Discrete { n, start } => vec![start + varied(*n, 0)],
@@ -205,6 +205,7 @@ fn hostile_states_are_harmless<E: Environment>(make: &impl Fn(usize, u64) -> Vec
                     hostile.lanes[0].phase = phase;
                     let mut vector = make(1, 3);
                     if vector.restore(&hostile).is_ok() {
+                        to_ansi(&vector.picture(0).expect("a lane"), false);
                         play_on(&mut vector, phase);
                     }
                 }
@@ -226,6 +227,7 @@ fn play_on<E: Environment>(vector: &mut VectorOf<E>, phase: LanePhase) {
             "{observation:?} at {t}: {:?}",
             vector.save()
         );
+        to_ansi(&vector.picture(0).expect("a lane"), false);
     }
 }
 

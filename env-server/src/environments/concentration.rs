@@ -31,6 +31,7 @@ use super::cards::{self, Deck, DeckOrder, DeckType};
 use super::levels::{self, Levels, at_level};
 use super::recording::parse;
 use super::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition};
+use crate::render::{Bar, Cell, Picture, Seen, Tone};
 
 /// Most decks on the table.
 const MAX_DECKS: u32 = 8;
@@ -239,6 +240,49 @@ impl Environment for Concentration {
 
     fn is_running(&self) -> bool {
         !self.has_ended
+    }
+
+    /// All cards on the table; framed are those face up in the observation.
+    fn picture(&self, seen: &Seen<'_, i64>) -> Picture {
+        let hidden = i64::from(self.deck_type.num_kinds());
+        let turned = seen.action.map(|action| action[0] as usize);
+        let table = self.table.table(self.deck_type, |i, card| {
+            let is_up = seen.observation[i] != hidden;
+            let tone = match self.is_matched[i] {
+                true => Tone::Good,
+                false if is_up => Tone::Neutral,
+                false => Tone::Hidden,
+            };
+            card.tone(tone).seen(is_up).chosen(turned == Some(i))
+        });
+        let pairs = |cards: u64| cards / 2;
+        let (found, all) = (u64::from(self.num_matched), self.n() as u64);
+        let bars = [
+            Bar::new("pairs found", found as f64 / all as f64)
+                .note(&format!("{} of {}", pairs(found), pairs(all)))
+                .tone(Tone::Good),
+            Bar::remaining(
+                "actions left",
+                u64::from(self.remaining),
+                u64::from(self.limit()),
+            ),
+        ];
+        let picture = Picture::new()
+            .grid("table", table)
+            .bars("", bars)
+            .key(Cell::default().tone(Tone::Hidden), "face down")
+            .key(Cell::default().tone(Tone::Good), "matched");
+        let picture = self.deck_type.explained(picture);
+        let reward = seen.played.map_or(0.0, |played| played.reward);
+        match self.first {
+            Some(first) => {
+                let text = format!("card {first} is in play: the next one should match it");
+                picture.note(Tone::Goal, &text)
+            }
+            None if reward > 0.0 => picture.note(Tone::Good, "a pair"),
+            None if reward < 0.0 => picture.note(Tone::Bad, "no pair, turned back"),
+            None => picture,
+        }
     }
 
     /// `{"deck_order"}`.

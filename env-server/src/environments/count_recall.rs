@@ -22,6 +22,7 @@ use super::cards::{self, Deck, DeckType, MAX_DECKS};
 use super::levels::{self, Levels};
 use super::recording::parse;
 use super::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition};
+use crate::render::{Bar, Grid, Picture, Seen, Tone};
 
 /// Most cards of which the memoryless return is computed.
 const MAX_COMPUTED: usize = 208;
@@ -207,6 +208,51 @@ impl Environment for CountRecall {
 
     fn is_running(&self) -> bool {
         self.values.left() > 0
+    }
+
+    /// The pair on screen, and how often each kind has been dealt.
+    fn picture(&self, seen: &Seen<'_, i64>) -> Picture {
+        let dealt = self.values.dealt().max(1);
+        let kind = |deck: &Deck, place| deck.card(place);
+        let (value, query) = (kind(&self.values, dealt), kind(&self.queries, dealt));
+        let pair = [
+            self.deck_type.cell(value).seen(true),
+            self.deck_type.cell(query).tone(Tone::Goal).seen(true),
+        ];
+        let each = self.each();
+        let counts = self.counts.iter().zip(0_u8..).map(|(&count, kind)| {
+            let is_asked = kind == query;
+            Bar::new(
+                self.deck_type.name(kind),
+                f64::from(count) / f64::from(each),
+            )
+            .note(&format!("{count} of {each}"))
+            .tone(if is_asked { Tone::Goal } else { Tone::Hidden })
+        });
+        let picture = Picture::new()
+            .grid(
+                "on screen",
+                Grid::cards(2, pair).column_labels(["dealt", "asked"]),
+            )
+            .grid("observation", seen.grid())
+            .bars("how often each kind has been dealt so far", counts)
+            .bars("", [self.values.bar()]);
+        let picture = self.deck_type.explained(picture);
+        let picture = match seen.action {
+            Some(&[answer]) if dealt > 1 => {
+                let asked = kind(&self.queries, dealt - 1);
+                let counts = self.counts.get(usize::from(asked)).copied().unwrap_or(0);
+                // As it was before the value on screen.
+                let count = i64::from(counts) - i64::from(value == asked);
+                let name = self.deck_type.name(asked);
+                picture.judged(&format!("counted {answer} {name}"), answer == count)
+            }
+            _ => picture,
+        };
+        match self.is_running() {
+            true => cards::asked(picture, &format!("count {}", self.deck_type.name(query))),
+            false => picture.note(Tone::Neutral, "the last pair is never asked"),
+        }
     }
 
     /// `{"value_deck_order", "query_deck_order"}`.

@@ -17,8 +17,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::arguments::required;
+use super::mazes::{self, Maze};
 use super::recording::{ensure, parse};
 use super::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition};
+use crate::render::{Bar, Picture, Seen};
 
 /// Longest corridor.
 const MAX_LENGTH: u32 = 10_000;
@@ -192,6 +194,45 @@ impl Environment for EndlessTMaze {
 
     fn is_running(&self) -> bool {
         self.remaining > 0
+    }
+
+    /// The corridor the agent is in, and how many are left.
+    fn picture(&self, seen: &Seen<'_, f32>) -> Picture {
+        let turn = seen.action.map(|action| action[0]);
+        let is_over = self.corridors_left == 0;
+        let y = match turn {
+            Some(1) if is_over => 1,
+            Some(3) if is_over => -1,
+            _ => 0,
+        };
+        let is_sign_seen = seen.observation[1] != 0.0;
+        let maze = Maze {
+            end: self.corridor_length,
+            agent: (self.x, y),
+            is_goal_up: self.is_cue_up,
+            is_shown: true,
+            is_sign_seen,
+        };
+        let (left, all) = (self.corridors_left, self.num_corridors);
+        let (remaining, limit) = (u64::from(self.remaining), u64::from(self.limit()));
+        let bars = [
+            Bar::remaining("corridors left", u64::from(left), u64::from(all)),
+            Bar::remaining("actions left", remaining, limit),
+        ];
+        let picture = maze
+            .picture()
+            .grid("at the junction, cue", seen.grid())
+            .bars("", bars);
+        let mut picture = mazes::acted(picture, seen.action);
+        // Only turns are paid for; the corridor they were made in is gone.
+        let reward = seen.played.map_or(0.0, |played| played.reward);
+        if reward != 0.0 {
+            picture = mazes::turned(picture, reward > 0.0);
+        }
+        match is_sign_seen {
+            true => mazes::sign(picture, self.is_cue_up),
+            false => picture,
+        }
     }
 
     /// `{"cues": [±1 for each corridor entered]}`.

@@ -11,6 +11,8 @@
 //! Source: Morad et al. 2023, POPGym, arXiv:2303.01859; POPGym 1.0.7, `envs/higher_lower.py`. Left
 //! out: suit and rank of the first card in `info`.
 
+use std::cmp::Ordering;
+
 use env_protocol::{Returns, Space};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -19,6 +21,7 @@ use super::cards::{self, Deck, DeckOrder, DeckType, MAX_DECKS};
 use super::levels::{self, Levels, at_level};
 use super::recording::parse;
 use super::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition};
+use crate::render::{Cell, Grid, Picture, Seen, Tone};
 
 /// `HigherLower-v0`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,6 +123,36 @@ impl Environment for HigherLower {
 
     fn is_running(&self) -> bool {
         self.deck.left() > 0
+    }
+
+    /// The cards as they are dealt, and how many of each rank are still to come.
+    fn picture(&self, seen: &Seen<'_, i64>) -> Picture {
+        let (deck, dealt) = (&self.deck, self.deck.dealt());
+        let mut left = [0_u32; 13];
+        for place in dealt + 1..=deck.len() {
+            left[usize::from(deck.card(place)) % 13] += 1;
+        }
+        let left = left.map(|count| Cell::number(f64::from(count)).tone(Tone::Hidden));
+        let names = (0..13).map(|rank| DeckType::Ranks.name(rank));
+        let picture = Picture::new()
+            .grid("cards dealt", deck.dealt_rows(DeckType::Ranks))
+            .grid("to come of each rank", Grid::row(left).column_labels(names))
+            .grid("observation", seen.grid())
+            .bars("", [deck.bar()])
+            .key(Cell::default().tone(Tone::Hidden), "not dealt yet");
+        let Some(&[action]) = seen.action else {
+            return picture;
+        };
+        let said = if action == 0 {
+            "said higher"
+        } else {
+            "said lower"
+        };
+        let before = deck.card(dealt.saturating_sub(1).max(1));
+        match deck.card(dealt.max(1)).cmp(&before) {
+            Ordering::Equal => picture.note(Tone::Neutral, &format!("{said}: neither")),
+            order => picture.judged(said, (order == Ordering::Greater) == (action == 0)),
+        }
     }
 
     /// `{"deck_order"}`.

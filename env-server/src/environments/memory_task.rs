@@ -105,6 +105,42 @@ impl MemoryTask {
         observation.copy_from_slice(&[first, second, 0.0]);
     }
 
+    /// The target that the next action is to give back, if it is to.
+    fn asked(&self) -> Option<u32> {
+        match self.remaining {
+            0 => None,
+            remaining => (self.more_bits + 1).checked_sub(remaining),
+        }
+    }
+
+    /// The target that the last action was to give back, if it was to.
+    fn answered(&self) -> Option<u32> {
+        self.more_bits.checked_sub(self.remaining)
+    }
+
+    /// A target as it is in a picture.
+    fn target_cell(&self, index: u32, seen: &Seen<'_, f32>) -> Cell {
+        let shown = (self.more_bits + 1).saturating_sub(self.to_show);
+        // At the start cues fill the first observations. One at a random time has a mark.
+        let is_cue_seen = match self.has_random_cue {
+            true => seen.observation[2] == 1.0,
+            false => {
+                let steps = seen.played.map(|played| played.steps);
+                self.to_show > 0 || steps == Some(u64::from(self.more_bits))
+            }
+        };
+        let tone = match index {
+            _ if index >= shown => Tone::Hidden,
+            _ if self.more_bits > 0 && self.asked() == Some(index) => Tone::Goal,
+            _ => Tone::Cue,
+        };
+        let was_asked = seen.action.is_some() && self.answered() == Some(index);
+        Cell::bit(self.target_at(index))
+            .tone(tone)
+            .seen(is_cue_seen && index + 1 == shown)
+            .chosen(was_asked && self.more_bits > 0)
+    }
+
     /// How many observations the cue may come at.
     fn cue_places(delay: u32) -> u32 {
         delay.saturating_sub(1).max(1)
@@ -310,29 +346,54 @@ impl Environment for MemoryTask {
         self.remaining > 0
     }
 
-    /// The bit to remember, what is seen, and how far away the answer is.
+    /// The bits to remember, what is seen, and how far away the answers are.
     fn picture(&self, seen: &Seen<'_, f32>) -> Picture {
+        const COLUMNS: u32 = 16;
+        let num_bits = self.more_bits + 1;
         let steps = seen.played.map(|played| played.steps);
         let remaining = u64::from(self.remaining);
         // Of a drawn delay that is not known any more, the longest possible one.
-        let delay = steps.map_or(u64::from(self.delay), |steps| steps + remaining);
-        let cue = Cell::new(if self.target { "1" } else { "0" }).tone(Tone::Cue);
-        let cue = cue.seen(steps == Some(0));
-        let mut time = Bar::remaining("actions left", remaining, delay);
-        if remaining == 1 {
+        let longest = u64::from(self.delay) + u64::from(self.more_bits);
+        let all = steps.map_or(longest, |steps| steps + remaining);
+        let mut time = Bar::remaining("actions left", remaining, all);
+        if self.asked().is_some() {
             time = time.tone(Tone::Goal);
         }
-        let picture = Picture::new()
-            .grid("cue, and the right answer", Grid::row([cue]))
+        let targets = (0..num_bits).map(|index| self.target_cell(index, seen));
+        let mut targets = Grid::new(num_bits.min(COLUMNS) as usize, targets);
+        if num_bits > 1 {
+            targets = targets.column_labels(1..=num_bits.min(COLUMNS));
+        }
+        if num_bits > COLUMNS {
+            targets = targets.row_labels((1..=num_bits).step_by(COLUMNS as usize));
+        }
+        let heading = match num_bits {
+            1 => "cue, and the right answer",
+            _ => "cues, and the right answers",
+        };
+        let mut picture = Picture::new()
+            .grid(heading, targets)
             .grid("observation", seen.grid())
             .bars("", [time]);
-        match (remaining, seen.action) {
-            (0, Some(&[answer])) if answer == i64::from(self.target) => {
-                picture.note(Tone::Good, &format!("answered {answer}: right"))
+        if self.to_show > 0 {
+            picture = picture
+                .note(
+                    Tone::Hidden,
+                    &format!("the next cue comes in {} steps", self.before_cue + 1),
+                )
+                .key(Cell::default().tone(Tone::Hidden), "not shown yet");
+        }
+        if let (Some(index), Some(&[answer])) = (self.answered(), seen.action) {
+            let is_right = answer == i64::from(self.target_at(index));
+            picture = picture.judged(&format!("answered {answer}"), is_right);
+        }
+        match self.asked() {
+            None => picture,
+            Some(_) if num_bits == 1 => picture.note(Tone::Goal, "the next action is the answer"),
+            Some(index) => {
+                let text = format!("the next action is answer {}", index + 1);
+                picture.note(Tone::Goal, &text)
             }
-            (0, Some(&[answer])) => picture.note(Tone::Bad, &format!("answered {answer}: wrong")),
-            (1, _) => picture.note(Tone::Goal, "the next action is the answer"),
-            _ => picture,
         }
     }
 

@@ -20,6 +20,7 @@ use super::arguments::required;
 use super::levels::{self, Levels};
 use super::recording::{ensure, parse};
 use super::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition};
+use crate::render::{Bar, Cell, Grid, Picture, Seen, Tone};
 
 /// Difficulties.
 const NAMES: [&str; 3] = ["easy", "medium", "hard"];
@@ -236,6 +237,48 @@ impl Environment for MineSweeper {
 
     fn is_running(&self) -> bool {
         self.remaining > 0
+    }
+
+    /// The field, with the counts of the open cells.
+    fn picture(&self, seen: &Seen<'_, i64>) -> Picture {
+        let side = self.side as usize;
+        let chosen = match seen.action {
+            Some(&[row, col]) => Some(row as usize * side + col as usize),
+            _ => None,
+        };
+        let cells = self.field.iter().enumerate().map(|(i, &kind)| {
+            let is_chosen = chosen == Some(i);
+            let cell = match kind {
+                MINE if is_chosen => Cell::new("*").tone(Tone::Bad),
+                MINE => Cell::new("*").tone(Tone::Hidden),
+                OPEN => Cell::number(self.count(i / side, i % side) as f64).seen(is_chosen),
+                _ => Cell::default().tone(Tone::Hidden),
+            };
+            cell.chosen(is_chosen)
+        });
+        let field = Grid::new(side, cells)
+            .column_labels(0..side)
+            .row_labels(0..side);
+        let (open, clear) = (self.num_open, self.num_clear());
+        let (remaining, all) = (u64::from(self.remaining), u64::from(clear));
+        let bars = [
+            Bar::new("opened", f64::from(open) / f64::from(clear))
+                .note(&format!("{open} of {clear}"))
+                .tone(Tone::Good),
+            Bar::remaining("actions left", remaining, all),
+        ];
+        let picture = Picture::new()
+            .grid("", field)
+            .grid("observation", seen.grid())
+            .bars("", bars)
+            .key(Cell::new("*").tone(Tone::Hidden), "mine")
+            .key(Cell::default().tone(Tone::Hidden), "not opened");
+        match chosen.map(|cell| self.field.get(cell)) {
+            Some(Some(&MINE)) => picture.note(Tone::Bad, "a mine"),
+            _ if open == clear => picture.note(Tone::Good, "all clear cells are open"),
+            _ if remaining == 0 => picture.note(Tone::Bad, "out of time"),
+            _ => picture,
+        }
     }
 
     /// `{"dims": [rows, columns], "mines": [cells], "neighbor_grid": [rows of counts]}`.

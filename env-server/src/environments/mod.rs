@@ -18,8 +18,11 @@ pub mod concentration;
 pub mod count_recall;
 pub mod draws;
 pub mod endless_tmaze;
+#[cfg(test)]
+mod gallery;
 pub mod higher_lower;
 mod levels;
+mod mazes;
 pub mod memory_task;
 pub mod minesweeper;
 pub mod multiarmed_bandit;
@@ -161,9 +164,7 @@ pub trait Environment: Clone + Serialize + DeserializeOwned + Send + 'static {
     ///
     /// Only called after a reset. It must cost little and build a bounded number of cells, whatever
     /// the arguments: [`window`](crate::render::window) finds what to show of something long.
-    fn picture(&self, seen: &Seen<'_, Self::Element>) -> Picture {
-        Picture::new().grid("observation", seen.grid())
-    }
+    fn picture(&self, seen: &Seen<'_, Self::Element>) -> Picture;
 
     /// The draws that lead to a recorded episode, in the order in which the environment asks.
     ///

@@ -20,11 +20,14 @@ use serde_json::Value;
 use super::levels::{self, Levels, at_level};
 use super::recording::{ensure, parse};
 use super::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition};
+use crate::render::{Bar, Picture, Seen, Tone, window};
 
 /// Most arms.
 const MAX_BANDITS: u32 = 1024;
 /// Longest episode.
 const MAX_LENGTH: u32 = 10_000_000;
+/// Arms in a picture.
+const MAX_SHOWN: usize = 30;
 /// Arms and lengths at the levels.
 const LEVELS: [(usize, u32); 3] = [(10, 200), (20, 400), (30, 600)];
 
@@ -162,6 +165,49 @@ impl Environment for MultiarmedBandit {
 
     fn is_running(&self) -> bool {
         self.remaining > 0
+    }
+
+    /// How often each arm pays, of many arms those near the last one pulled.
+    fn picture(&self, seen: &Seen<'_, i64>) -> Picture {
+        let num_arms = self.payouts.len();
+        let pulled = seen.action.map(|action| action[0] as usize);
+        let best = self.oracle()[0] as usize;
+        let shown = window(num_arms, pulled.unwrap_or(best), MAX_SHOWN);
+        let heading = match shown.len() < num_arms {
+            true => format!(
+                "how often arms pay: {} to {} of {num_arms}",
+                shown.start,
+                shown.end - 1
+            ),
+            false => "how often each arm pays".to_owned(),
+        };
+        let percent = |arm: usize| format!("{:.0} %", 100.0 * self.payouts[arm]);
+        let bars = shown.map(|arm| {
+            Bar::new(&arm.to_string(), f64::from(self.payouts[arm]))
+                .note(&percent(arm))
+                .tone(if arm == best {
+                    Tone::Goal
+                } else {
+                    Tone::Hidden
+                })
+                .chosen(pulled == Some(arm))
+        });
+        let (remaining, length) = (u64::from(self.remaining), u64::from(self.episode_length));
+        let picture = Picture::new()
+            .bars(&heading, bars)
+            .grid("observation", seen.grid())
+            .bars("", [Bar::remaining("actions left", remaining, length)])
+            .note(
+                Tone::Goal,
+                &format!("the best is arm {best}: {}", percent(best)),
+            );
+        match pulled {
+            Some(arm) if seen.observation[0] == 1 => {
+                picture.note(Tone::Good, &format!("arm {arm} paid"))
+            }
+            Some(arm) => picture.note(Tone::Bad, &format!("arm {arm} did not pay")),
+            None => picture,
+        }
     }
 
     /// `{"payouts": [float32 an arm], "uniforms": [a number a step]}`.

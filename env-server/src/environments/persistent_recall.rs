@@ -24,6 +24,7 @@ use serde_json::Value;
 use super::arguments::required;
 use super::recording::{Bit, parse};
 use super::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition};
+use crate::render::{Bar, Cell, Grid, Picture, Seen, Tone};
 
 /// Longest delay.
 const MAX_DELAY: u32 = 10_000_000;
@@ -186,6 +187,32 @@ impl Environment for PersistentRecall {
 
     fn is_running(&self) -> bool {
         self.remaining > 0
+    }
+
+    /// The lifetime's cue, and where in the lifetime and in the episode the agent is.
+    fn picture(&self, seen: &Seen<'_, f32>) -> Picture {
+        let cue = Cell::new(if self.is_cue_up { "+1" } else { "-1" });
+        let cue = cue.tone(Tone::Cue).seen(seen.observation[0] != 0.0);
+        let (episode, episodes) = (self.episode, self.episodes_per_lifetime);
+        let (remaining, delay) = (u64::from(self.remaining), u64::from(self.delay));
+        let bars = [
+            Bar::new("episode", f64::from(episode) / f64::from(episodes))
+                .note(&format!("{episode} of {episodes}")),
+            Bar::remaining("actions left", remaining, delay),
+        ];
+        let picture = Picture::new()
+            .grid("the lifetime's cue", Grid::row([cue]))
+            .grid("cue, is asked", seen.grid())
+            .bars("lifetime", bars);
+        match (self.asks(), self.remaining, seen.action) {
+            (false, ..) => picture.note(Tone::Neutral, "the first episode asks for nothing"),
+            (true, 0, Some(&[answer])) => {
+                let is_right = (answer == 1) == self.is_cue_up;
+                picture.judged(&format!("answered {answer}"), is_right)
+            }
+            (true, 1, _) => picture.note(Tone::Goal, "the next action is the answer"),
+            _ => picture,
+        }
     }
 
     /// `{"cue": a bit}`, of the first episode of a lifetime.

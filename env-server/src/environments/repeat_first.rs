@@ -19,6 +19,7 @@ use super::cards::{self, Deck, DeckOrder, DeckType, MAX_DECKS};
 use super::levels::{self, Levels};
 use super::recording::parse;
 use super::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition};
+use crate::render::{Cell, Grid, Picture, Seen, Tone};
 
 /// `RepeatFirst-v0`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,6 +115,23 @@ impl Environment for RepeatFirst {
 
     fn is_running(&self) -> bool {
         self.deck.left() > 0
+    }
+
+    /// The first card, and the cards as they are dealt.
+    fn picture(&self, seen: &Seen<'_, i64>) -> Picture {
+        let first = self.deck.card(1);
+        let cue = DeckType::Suits.cell(first).tone(Tone::Cue);
+        let cue = cue.seen(self.deck.dealt() == 1);
+        let picture = Picture::new()
+            .grid("first card, and the right answer", Grid::cards(1, [cue]))
+            .grid("cards dealt", self.deck.dealt_rows(DeckType::Suits))
+            .grid("observation", seen.grid())
+            .bars("", [self.deck.bar()])
+            .key(Cell::default().tone(Tone::Hidden), "not dealt yet");
+        match seen.action {
+            Some(&[answer]) => cards::answered(picture, answer, answer == i64::from(first)),
+            _ => picture,
+        }
     }
 
     /// `{"deck_order"}`.

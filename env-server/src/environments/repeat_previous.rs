@@ -15,10 +15,11 @@ use env_protocol::{Parameter, Returns, Space};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::cards::{self, Deck, DeckOrder, DeckType, MAX_DECKS};
+use super::cards::{self, CARDS, Deck, DeckOrder, DeckType, MAX_DECKS};
 use super::levels::{self, Levels};
 use super::recording::parse;
 use super::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition};
+use crate::render::{Cell, Grid, Picture, Seen, Tone};
 
 /// `RepeatPrevious-v0`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -137,6 +138,47 @@ impl Environment for RepeatPrevious {
 
     fn is_running(&self) -> bool {
         self.deck.left() > 0
+    }
+
+    /// The card that is asked for, and the cards as they are dealt.
+    fn picture(&self, seen: &Seen<'_, i64>) -> Picture {
+        let (dealt, k) = (self.deck.dealt(), self.k as usize);
+        let asked = match self.is_running() {
+            true => (dealt + 1).checked_sub(k).filter(|&place| place > 0),
+            false => None,
+        };
+        // Both the card on screen and the one asked for, unless that is too long ago.
+        let middle = dealt.saturating_sub(k / 2);
+        let most = if k <= CARDS / 2 { CARDS } else { 2 * CARDS };
+        let deck = self
+            .deck
+            .rows(DeckType::Suits, middle, most, |place, card| {
+                let card = self.deck.as_dealt(place, card);
+                match asked == Some(place) {
+                    true => card.tone(Tone::Cue),
+                    false => card,
+                }
+            });
+        let card = asked.map(|place| DeckType::Suits.cell(self.deck.card(place)).tone(Tone::Cue));
+        let picture = Picture::new()
+            .grid("asked for, and the right answer", Grid::cards(1, card))
+            .grid("cards dealt", deck)
+            .grid("observation", seen.grid())
+            .bars("", [self.deck.bar()])
+            .key(Cell::default().tone(Tone::Hidden), "not dealt yet")
+            .key(Cell::default().tone(Tone::Cue), "asked for");
+        let was_asked = dealt.checked_sub(k).filter(|&place| place > 0);
+        let picture = match (seen.action, was_asked) {
+            (Some(&[answer]), Some(place)) => {
+                let is_right = answer == i64::from(self.deck.card(place));
+                cards::answered(picture, answer, is_right)
+            }
+            _ => picture,
+        };
+        match asked {
+            Some(place) => cards::asked(picture, &format!("name card {place}")),
+            None => picture.note(Tone::Neutral, "nothing is asked"),
+        }
     }
 
     /// `{"deck_order"}`.

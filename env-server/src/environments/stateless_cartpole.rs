@@ -25,6 +25,7 @@ use serde_json::Value;
 use super::levels::{self, Levels};
 use super::recording::{ensure, parse};
 use super::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition};
+use crate::render::{Bar, Cell, Grid, Picture, Scene, Seen, Shape, Tone};
 
 /// Longest episode.
 const MAX_LENGTH: u32 = 10_000_000;
@@ -82,6 +83,45 @@ fn advance([x, x_dot, theta, theta_dot]: [f64; 4], force: f64) -> [f64; 4] {
         theta + TAU * theta_dot,
         theta_dot + TAU * theta_acceleration,
     ]
+}
+
+/// Cart and pole on their track, the push behind the cart, and how far the pole may lean. The pole
+/// is drawn longer than it is.
+fn scene(&[x, _, theta, _]: &[f64; 4], push: Option<bool>) -> Scene {
+    const METRE: f64 = 0.44 / MAX_X;
+    const POLE: f64 = 0.3;
+    const GROUND: f64 = 0.08;
+    let at = 0.5 + METRE * x.clamp(-1.1 * MAX_X, 1.1 * MAX_X);
+    let hinge = (at, GROUND + 0.065);
+    let tip = |angle: f64| {
+        let (sin, cos) = (libm::sin(angle), libm::cos(angle));
+        (hinge.0 + POLE * sin, hinge.1 + POLE * cos)
+    };
+    let mut scene = Scene::new(0.5);
+    let edges = [0.5 - METRE * MAX_X, 0.5 + METRE * MAX_X];
+    let track = Shape::line((edges[0], GROUND), (edges[1], GROUND), 0.004);
+    scene = scene.shape(track, Tone::Neutral);
+    for edge in edges {
+        let post = Shape::block((edge - 0.005, GROUND - 0.03), (edge + 0.005, GROUND + 0.03));
+        scene = scene.shape(post, Tone::Wall);
+    }
+    for angle in [-MAX_THETA, MAX_THETA] {
+        scene = scene.shape(Shape::line(hinge, tip(angle), 0.003), Tone::Hidden);
+    }
+    if let Some(is_right) = push {
+        let to = if is_right { -0.06 } else { 0.06 };
+        let from = (at + 2.0 * to, hinge.1 - 0.02);
+        let push = Shape::line(from, (at + to, hinge.1 - 0.02), 0.012);
+        scene = scene.shape(push, Tone::Agent);
+    }
+    let wheel = |dx: f64| Shape::disc((at + dx, GROUND + 0.018), 0.017);
+    let cart = Shape::block((at - 0.055, GROUND + 0.02), (at + 0.055, hinge.1 + 0.01));
+    scene
+        .shape(cart, Tone::Wall)
+        .shape(wheel(-0.032), Tone::Neutral)
+        .shape(wheel(0.032), Tone::Neutral)
+        .shape(Shape::line(hinge, tip(theta), 0.02), Tone::Cue)
+        .shape(Shape::disc(hinge, 0.012), Tone::Agent)
 }
 
 #[derive(Deserialize)]
@@ -214,6 +254,36 @@ impl Environment for StatelessCartPole {
 
     fn is_running(&self) -> bool {
         self.is_running
+    }
+
+    /// The cart from the side, and the velocities, which the agent is not shown.
+    fn picture(&self, seen: &Seen<'_, f32>) -> Picture {
+        let [_, x_dot, _, theta_dot] = self.state;
+        let velocities = [x_dot, theta_dot].map(|v| Cell::number(v).tone(Tone::Hidden));
+        let push = seen.action.map(|action| action[0] == 1);
+        let (steps, most) = (self.steps, self.max_episode_length);
+        let picture = Picture::new()
+            .scene("", scene(&self.state, push))
+            .grid("position, angle", seen.grid())
+            .grid("velocity, angular velocity", Grid::row(velocities))
+            .bars(
+                "",
+                [Bar::remaining(
+                    "steps left",
+                    u64::from(most.saturating_sub(steps)),
+                    u64::from(most),
+                )],
+            );
+        let picture = match push {
+            Some(true) => picture.note(Tone::Agent, "pushed right"),
+            Some(false) => picture.note(Tone::Agent, "pushed left"),
+            None => picture,
+        };
+        match (self.is_running, self.has_fallen()) {
+            (_, true) => picture.note(Tone::Bad, "fallen, or off the track"),
+            (false, false) => picture.note(Tone::Good, "balanced to the end"),
+            (true, false) => picture,
+        }
     }
 
     /// `{"initial_state": [4], "states": [[4] an observation]}`.

@@ -28,8 +28,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::arguments::required;
+use super::mazes::{self, Maze};
 use super::recording::{ensure, parse};
 use super::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition};
+use crate::render::{Bar, Picture, Seen, Tone};
 
 /// Longest corridor.
 const MAX_LENGTH: u32 = 1_000_000;
@@ -305,6 +307,31 @@ impl<const ORACLE: u32> Environment for TMaze<ORACLE> {
 
     fn is_running(&self) -> bool {
         self.remaining > 0
+    }
+
+    /// The maze from above.
+    fn picture(&self, seen: &Seen<'_, f32>) -> Picture {
+        let is_sign_seen = self.x == 0 && seen.observation[1] != 0.0;
+        let maze = Maze {
+            end: self.end(),
+            agent: (self.x, self.y),
+            is_goal_up: self.is_goal_up,
+            is_shown: self.has_seen_sign,
+            is_sign_seen,
+        };
+        let (remaining, length) = (u64::from(self.remaining), u64::from(self.length()));
+        let steps = Bar::remaining("actions left", remaining, length);
+        let picture = maze
+            .picture()
+            .grid("at the end, y or the sign", seen.grid())
+            .bars("", [steps]);
+        let picture = mazes::acted(picture, seen.action);
+        match (self.remaining, self.y == self.goal_y()) {
+            (0, true) => picture.note(Tone::Good, "ended on the goal"),
+            (0, false) => picture.note(Tone::Bad, "did not end on the goal"),
+            _ if is_sign_seen => mazes::sign(picture, self.is_goal_up),
+            _ => picture,
+        }
     }
 
     /// `{"goal_y": ±1}`.

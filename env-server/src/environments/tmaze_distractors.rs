@@ -22,8 +22,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::arguments::required;
+use super::mazes::{self, Maze};
 use super::recording::{ensure, parse};
 use super::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition};
+use crate::render::{Bar, Picture, Seen, Tone};
 
 /// Longest corridor.
 const MAX_LENGTH: u32 = 1_000_000;
@@ -260,6 +262,39 @@ impl Environment for TMazeDistractors {
 
     fn is_running(&self) -> bool {
         self.remaining > 0
+    }
+
+    /// The maze from above.
+    fn picture(&self, seen: &Seen<'_, f32>) -> Picture {
+        let is_sign_seen = self.x == 0;
+        // Only a turn at the junction leaves the agent there without time.
+        let turn = match seen.action {
+            Some(&[turn @ (1 | 3)]) if self.remaining == 0 && self.x == self.corridor_length => {
+                Some(turn == 1)
+            }
+            _ => None,
+        };
+        let maze = Maze {
+            end: self.corridor_length,
+            agent: (self.x, turn.map_or(0, |is_up| if is_up { 1 } else { -1 })),
+            is_goal_up: self.is_goal_up,
+            is_shown: true,
+            is_sign_seen,
+        };
+        let (remaining, most) = (self.remaining, self.max_episode_steps);
+        // The end of the episode leaves nothing of the time.
+        let steps = Bar::remaining("actions left", u64::from(remaining), u64::from(most));
+        let picture = maze
+            .picture()
+            .grid("observation", seen.grid())
+            .bars("", [steps]);
+        let picture = mazes::acted(picture, seen.action);
+        match turn {
+            Some(is_up) => mazes::turned(picture, is_up == self.is_goal_up),
+            None if remaining == 0 => picture.note(Tone::Bad, "out of time"),
+            None if is_sign_seen => mazes::sign(picture, self.is_goal_up),
+            None => picture,
+        }
     }
 
     /// `{"goal_y": ±1, "noise": [[a, b] for each observation in the corridor]}`.

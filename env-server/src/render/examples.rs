@@ -290,7 +290,7 @@ fn oversized() -> Picture {
 }
 
 /// A PNG file's size and its pixels as red, green and blue.
-fn decode(file: &[u8]) -> (u32, u32, Vec<[u8; 3]>) {
+pub(crate) fn decode(file: &[u8]) -> (u32, u32, Vec<[u8; 3]>) {
     let mut decoder = png::Decoder::new(std::io::Cursor::new(file));
     decoder.set_transformations(png::Transformations::EXPAND);
     let mut reader = decoder.read_info().unwrap();

@@ -14,7 +14,7 @@
 mod ansi;
 mod canvas;
 #[cfg(test)]
-mod examples;
+pub(crate) mod examples;
 mod grid;
 mod image;
 mod palette;

@@ -27,8 +27,10 @@ pub const MAX_KEYS: usize = 8;
 const MAX_LINE: usize = 80;
 /// Letters in a cell.
 const MAX_CELL: usize = 6;
-/// Letters in a bar's label and in its note, and in the label of a row or a column.
+/// Letters in a bar's label, and in the label of a row or a column.
 const MAX_LABEL: usize = 16;
+/// Letters in a bar's note: two numbers of nine digits fit.
+const MAX_NOTE: usize = 24;
 
 /// What something is, shown by its colour. Colours only repeat what text, position or marks say:
 /// text without colour codes must be enough to follow an episode.
@@ -118,6 +120,15 @@ impl Picture {
     pub fn note(self, tone: Tone, text: &str) -> Self {
         let text = clean(text, MAX_LINE);
         self.part("", Content::Note(tone, text))
+    }
+
+    /// With a line that says what the last action was and whether that was right.
+    pub fn judged(self, what: &str, is_right: bool) -> Self {
+        let (tone, verdict) = match is_right {
+            true => (Tone::Good, "right"),
+            false => (Tone::Bad, "wrong"),
+        };
+        self.note(tone, &format!("{what}: {verdict}"))
     }
 
     /// With a grid below what is there already. An empty one is left out.
@@ -215,6 +226,11 @@ impl Cell {
         Cell::new(&decimal(number, 2))
     }
 
+    /// A bit as 0 or 1.
+    pub fn bit(bit: bool) -> Self {
+        Cell::new(if bit { "1" } else { "0" })
+    }
+
     /// Nothing, where a grid has no cell.
     pub fn blank() -> Self {
         Cell::default().tone(Tone::Blank)
@@ -289,12 +305,15 @@ impl Grid {
         grid
     }
 
-    /// What the agent sees now, number by number, ten in a row.
+    /// What the agent sees now, number by number, ten in a row, of which there are five.
     pub fn observation(numbers: impl IntoIterator<Item = f64>) -> Self {
         const COLUMNS: usize = 10;
-        let cells = numbers.into_iter().map(|x| Cell::number(x).seen(true));
-        let mut grid = Grid::new(COLUMNS, cells);
+        const ROWS: usize = 5;
+        let mut numbers = numbers.into_iter();
+        let shown = numbers.by_ref().take(COLUMNS * ROWS);
+        let mut grid = Grid::new(COLUMNS, shown.map(|x| Cell::number(x).seen(true)));
         grid.columns = grid.cells.len().clamp(1, COLUMNS);
+        grid.left_out = numbers.count();
         grid
     }
 
@@ -370,7 +389,7 @@ impl Bar {
 
     /// With text behind it.
     pub fn note(mut self, text: &str) -> Self {
-        self.note = clean(text, MAX_LABEL);
+        self.note = clean(text, MAX_NOTE);
         self
     }
 
