@@ -1,13 +1,13 @@
 //! The command line.
 
 use std::fmt::Write;
-use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use axum::http::Uri;
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use env_protocol::{Domain, Returns, Spec};
-use env_server::{Limits, ServerConfig};
+
+use crate::settings::{self, Given};
 
 /// Memory tasks behind HTTP, for agents in any language
 #[derive(Debug, Parser)]
@@ -20,9 +20,15 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Serve(ServeArgs),
+    Health(HealthArgs),
     Specs(SpecsArgs),
     Verify(VerifyArgs),
     Replay(ReplayArgs),
+}
+
+/// The whole command line, with the variables of settings.
+pub fn command() -> clap::Command {
+    Cli::command().mut_subcommand("serve", settings::complete)
 }
 
 /// Serve environments over HTTP until Ctrl-C or SIGTERM
@@ -31,7 +37,11 @@ pub enum Command {
 Examples:
   env-server serve                          on http://127.0.0.1:7878
   env-server serve --listen 127.0.0.1:0     on a free port; the printed line says which
-  env-server serve --listen 0.0.0.0:7878    for other machines (there is no authentication)
+  env-server serve --listen 0.0.0.0:7878 --token-file tokens.toml      for other machines
+  env-server serve --config env-server.toml --print-config             what it would run with
+
+Each setting can be given as a flag, in the environment, or in the file of --config; the first of these
+that has it counts. docs/operations.md explains them.
 
 Then, in another terminal, an episode of delay 1:
   S=http://127.0.0.1:7878/v1/envs/mine
@@ -41,63 +51,45 @@ Then, in another terminal, an episode of delay 1:
 
 People read http://127.0.0.1:7878/docs, programs http://127.0.0.1:7878/openapi.json.")]
 pub struct ServeArgs {
-    /// Address to listen on; port 0 takes a free one
-    #[arg(
-        long,
-        value_name = "ADDR:PORT",
-        default_value = "127.0.0.1:7878",
-        env = "ENV_SERVER_LISTEN"
-    )]
-    pub listen: SocketAddr,
-    /// Most environments at once, a vector environment counting as one
-    #[arg(long, value_name = "N", default_value_t = Limits::default().max_envs)]
-    max_envs: usize,
-    /// Most lanes of one vector environment
-    #[arg(long, value_name = "N", default_value_t = Limits::default().max_lanes_per_env)]
-    max_lanes_per_env: usize,
-    /// Most lanes of all environments together
-    #[arg(long, value_name = "N", default_value_t = Limits::default().max_lanes)]
-    max_lanes: usize,
-    /// Largest request body
-    #[arg(long, value_name = "BYTES", default_value_t = ServerConfig::default().max_body_bytes)]
-    max_body_bytes: usize,
-    /// After SIGTERM, go on serving this long while /readyz says 503, for load balancers to notice
-    #[arg(long, value_name = "MS", default_value_t = 0)]
-    drain_delay_ms: u64,
-    /// Then wait this long at most for work under way
-    #[arg(long, value_name = "MS", default_value_t = ServerConfig::default().drain_timeout.as_millis() as u64)]
-    drain_timeout_ms: u64,
-    /// Also speak the OpenEnv protocol (WS /ws and its routes) and play this environment with it: a
-    /// spec as in MemoryTask-v0?delay=16&difficulty=1, or a body of POST /v1/envs
-    #[arg(long, value_name = "SPEC")]
-    openenv: Option<String>,
-    /// What to log to stderr: error, warn, info, debug, trace, or filters by module
-    #[arg(
-        long,
-        value_name = "FILTER",
-        default_value = "info",
-        env = "ENV_SERVER_LOG"
-    )]
-    pub log: String,
+    /// TOML file of settings: the names below with _ for -, e.g. max_envs = 100
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Print all settings as a TOML file, with where each came from, and end
+    #[arg(long)]
+    pub print_config: bool,
+    #[command(flatten)]
+    pub given: Given,
 }
 
-impl ServeArgs {
-    /// The settings of the server.
-    pub fn config(&self) -> ServerConfig {
-        ServerConfig {
-            limits: Limits {
-                max_envs: self.max_envs,
-                max_lanes_per_env: self.max_lanes_per_env,
-                max_lanes: self.max_lanes,
-                ..Limits::default()
-            },
-            max_body_bytes: self.max_body_bytes,
-            drain_delay: Duration::from_millis(self.drain_delay_ms),
-            drain_timeout: Duration::from_millis(self.drain_timeout_ms),
-            openenv: self.openenv.clone(),
-            ..ServerConfig::default()
-        }
-    }
+/// Ask a server whether it is ready; the exit status says so
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Over https, --tls-cert names the server's own certificate file: this and no other is accepted, whatever
+name it is for.
+
+Example:
+  env-server health --url http://127.0.0.1:7878")]
+pub struct HealthArgs {
+    /// The server
+    #[arg(
+        long,
+        value_name = "URL",
+        default_value = "http://127.0.0.1:7878",
+        env = "ENV_SERVER_HEALTH_URL",
+        hide_env_values = true
+    )]
+    pub url: Uri,
+    /// Certificate of the server, in PEM
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "ENV_SERVER_TLS_CERT",
+        hide_env_values = true
+    )]
+    pub tls_cert: Option<PathBuf>,
+    /// How long to wait for an answer
+    #[arg(long, value_name = "MS", default_value_t = 5_000)]
+    pub timeout_ms: u64,
 }
 
 /// List the environments and their arguments
@@ -229,17 +221,50 @@ fn returns(returns: &Returns) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn help_teaches() {
-        let mut command = Cli::command().term_width(100);
+        let mut command = command().term_width(100);
         insta::assert_snapshot!("help", command.render_long_help());
-        for name in ["serve", "specs", "verify", "replay"] {
+        for name in ["serve", "health", "specs", "verify", "replay"] {
             let command = command.find_subcommand_mut(name).expect("a subcommand");
             let help = command.clone().term_width(100).render_long_help();
             insta::assert_snapshot!(format!("help_{name}"), help);
         }
+    }
+
+    /// The table of settings as docs/operations.md has it.
+    fn table() -> String {
+        let command = command();
+        let serve = command.find_subcommand("serve").expect("a subcommand");
+        let mut text = "| flag | variable | default | what |\n|---|---|---|---|\n".to_owned();
+        for row in crate::settings::Settings::table() {
+            let mut args = serve.get_arguments();
+            let arg = args.find(|arg| arg.get_id() == row.name).expect("a flag");
+            let values = arg.get_value_names().expect("a value");
+            let default = row.default.as_deref().map(|d| format!("`{d}`"));
+            let _ = writeln!(
+                text,
+                "| `{} {}` | `{}` | {} | {} |",
+                row.flag(),
+                values[0],
+                row.variable(),
+                default.unwrap_or_default(),
+                row.doc
+            );
+        }
+        text
+    }
+
+    #[test]
+    fn the_documented_settings_are_those_there_are() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operations.md");
+        let document = std::fs::read_to_string(path).unwrap();
+        let table = table();
+        assert!(
+            document.contains(&table),
+            "docs/operations.md should have\n{table}"
+        );
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! each of which knows only those before it: [`environments`] (pure tasks), [`session`] (numbered
 //! operations on them), and the HTTP routes.
 
+pub mod access;
 pub mod config;
 pub mod environments;
 pub mod error;
@@ -15,10 +16,14 @@ pub mod render;
 pub mod replay;
 mod server;
 pub mod session;
+pub mod tls;
 pub mod verify;
 
+pub use access::{Access, Principal};
 pub use config::ServerConfig;
 pub use error::Error;
 pub use http::{SocketTimes, document as openapi_document};
-pub use server::{app, run};
+pub use journal::Durability;
+pub use server::{app, check_exposure, run};
 pub use session::store::Limits;
+pub use tls::Tls;

@@ -1,26 +1,35 @@
 //! Arguments, bind, run, drain.
 
 mod cli;
+mod health;
+mod settings;
+mod signals;
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
-use clap::Parser;
+use clap::{ArgMatches, FromArgMatches};
 use env_server::environments::registry;
-use env_server::observe::{self, LogFormat};
-use env_server::{Error, replay, run, verify};
+use env_server::observe;
+use env_server::{Error, check_exposure, replay, run, verify};
 use tokio::net::TcpListener;
 
-use cli::{Cli, Command, ReplayArgs, ServeArgs, SpecsArgs, VerifyArgs};
+use cli::{Cli, Command, HealthArgs, ReplayArgs, ServeArgs, SpecsArgs, VerifyArgs};
+use settings::Settings;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let outcome = match Cli::parse().command {
-        Command::Serve(args) => serve(&args),
+    let matches = cli::command().get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let outcome = match cli.command {
+        Command::Serve(args) => serve(args, &matches),
+        Command::Health(args) => health(&args),
         Command::Specs(args) => specs(&args),
         Command::Verify(args) => return verify_files(&args),
         Command::Replay(args) => return replay_files(&args),
@@ -34,49 +43,85 @@ fn main() -> ExitCode {
     }
 }
 
+fn serve(args: ServeArgs, matches: &ArgMatches) -> anyhow::Result<()> {
+    let matches = matches.subcommand_matches("serve");
+    let matches = matches.context("the arguments are not those of serve")?;
+    let resolved = settings::resolve(args.given, args.config.as_deref(), matches)?;
+    if args.print_config {
+        write!(std::io::stdout(), "{}", resolved.to_toml()?)?;
+        return Ok(());
+    }
+    serve_with(&resolved.settings)
+}
+
 #[tokio::main]
-async fn serve(args: &ServeArgs) -> anyhow::Result<()> {
+async fn serve_with(settings: &Settings) -> anyhow::Result<()> {
     // Dropped last, it sends what is left of the traces.
-    let _logging = observe::logging::set_up(&args.log, LogFormat::default(), None)?;
-    let config = args.config();
+    let _logging = observe::logging::set_up(
+        &settings.log,
+        settings.log_format,
+        settings.otlp_endpoint.as_deref(),
+    )?;
+    let config = settings.server_config()?;
     config.check()?;
-    let listener = TcpListener::bind(args.listen).await.with_context(|| {
-        let address = args.listen;
-        format!(
-            "cannot listen on {address}; --listen {}:0 takes a free port",
-            address.ip()
-        )
-    })?;
-    let shutdown = shutdown_signal()?;
+    check_exposure(settings.listen, &config)?;
+    raise_file_limit(config.max_connections);
+    let listener = bind(settings.listen).await?;
+    let shutdown = signals::shutdown().context("cannot handle signals")?;
+    signals::reload_on_hangup(&config).context("cannot handle SIGHUP")?;
+    let scheme = match config.tls {
+        Some(_) => "https",
+        None => "http",
+    };
     let mut stdout = std::io::stdout();
     // Whoever started this waits for the line; that it has gone away is no reason not to serve.
-    let _ = writeln!(stdout, "listening on http://{}", listener.local_addr()?);
+    let _ = writeln!(stdout, "listening on {scheme}://{}", listener.local_addr()?);
     let _ = stdout.flush();
     run(listener, config, shutdown).await?;
     Ok(())
 }
 
-/// Completes on Ctrl-C or SIGTERM. The handlers are in place when this returns.
-fn shutdown_signal() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let mut interrupt = signal(SignalKind::interrupt()).context("cannot handle SIGINT")?;
-        let mut terminate = signal(SignalKind::terminate()).context("cannot handle SIGTERM")?;
-        Ok(async move {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-        })
-    }
-    #[cfg(not(unix))]
-    Ok(async {
-        // Without a handler there is nothing to wait for but the end of the process.
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
+async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind(address).await;
+    listener.with_context(|| {
+        let ip = SocketAddr::new(address.ip(), 0);
+        format!("cannot listen on {address}; --listen {ip} takes a free port")
     })
+}
+
+/// Every connection is an open file, and the usual limit is lower than `max_connections`.
+#[cfg(unix)]
+fn raise_file_limit(max_connections: usize) {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    /// Files for everything else.
+    const SPARE_FILES: u64 = 128;
+    let wanted = (max_connections as u64).saturating_add(SPARE_FILES);
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current.is_none_or(|current| current >= wanted) {
+        return;
+    }
+    limit.current = Some(limit.maximum.map_or(wanted, |maximum| maximum.min(wanted)));
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "the limit on open files cannot be raised");
+    } else if limit.current < Some(wanted) {
+        tracing::warn!(
+            "max_connections is {max_connections}, and the system allows {} open files: raise its \
+             hard limit, or lower the setting",
+            limit.current.unwrap_or_default()
+        );
+    }
+}
+
+#[cfg(not(unix))]
+fn raise_file_limit(_: usize) {}
+
+#[tokio::main(flavor = "current_thread")]
+async fn health(args: &HealthArgs) -> anyhow::Result<()> {
+    let check = health::check(&args.url, args.tls_cert.as_deref());
+    let checked = tokio::time::timeout(Duration::from_millis(args.timeout_ms), check).await;
+    checked
+        .unwrap_or_else(|_| anyhow::bail!("no answer in {} ms", args.timeout_ms))
+        .with_context(|| args.url.to_string())
 }
 
 fn specs(args: &SpecsArgs) -> anyhow::Result<()> {

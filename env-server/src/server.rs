@@ -1,19 +1,31 @@
 //! From a listener to an end: accept, serve, drain.
 
+mod acceptor;
+mod connection;
+mod front;
+mod watch;
+
 use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::serve::ListenerExt;
+use axum::extract::Request;
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use crate::config::ServerConfig;
 use crate::error::Error;
 use crate::http::{self, App};
+use acceptor::{Acceptor, Backoff};
+use front::Front;
 
 /// Serves until `shutdown` completes, then drains: `/readyz` says 503 for `drain_delay`, after
 /// which nothing new is accepted and work under way is answered, for `drain_timeout` at most.
+///
+/// HTTP/1.1, over TLS when the settings say so, and with tokens when they hold any. Each request
+/// then has its [`Principal`](crate::Principal) in its extensions.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -27,62 +39,110 @@ use crate::http::{self, App};
 /// ```
 ///
 /// # Errors
-/// When the data directory cannot be used or [`ServerConfig::check`] refuses the settings, or
-/// accepting connections fails for good.
+/// [`Error::Exposed`], as [`check_exposure`] says, [`Error::Serve`] when the listener has no
+/// address, and when the data directory cannot be used or [`ServerConfig::check`] refuses the
+/// settings. That connections cannot be accepted for a while is logged and no error.
 pub async fn run(
     listener: TcpListener,
     config: ServerConfig,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Error> {
+    let address = listener.local_addr().map_err(Error::Serve)?;
+    check_exposure(address, &config)?;
+    if let Some(warning) = exposure(address, &config) {
+        tracing::warn!(%address, "{warning}");
+    }
     let app = App::open(&config)?;
     let router = http::router(app.clone(), &config)?;
     // Sockets are no part of the requests that opened them, and must not outlive the server.
     let _sockets = app.sockets.cut_off_on_drop();
-    let sockets = app.clone();
-    let (drain_delay, drain_timeout) = (config.drain_delay, config.drain_timeout);
     // It ends with the app.
     tokio::spawn(App::keep_house(Arc::downgrade(&app)));
-    // Replies are small and waited for: they must not wait for one another.
-    let listener = listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY could not be set");
-        }
-    });
-    let (draining, drain_begun) = oneshot::channel();
-    let drain = async move {
+    let drain_begins = async {
         shutdown.await;
         app.drain();
         tracing::info!("draining");
-        tokio::time::sleep(drain_delay).await;
+        tokio::time::sleep(config.drain_delay).await;
         app.sockets.end();
-        // The receiver is gone only when the server has ended by itself.
-        let _ = draining.send(());
     };
-    let overdue = async move {
-        match drain_begun.await {
-            Ok(()) => tokio::time::sleep(drain_timeout).await,
-            Err(_) => std::future::pending().await,
+    let front = Front::new(router, app.metrics(), &config);
+    serve(listener, front, &config, drain_begins, app.sockets.closed()).await;
+    Ok(())
+}
+
+/// Serves until `drain_begins` completes, and what is under way for a while longer.
+async fn serve(
+    listener: TcpListener,
+    front: Front,
+    config: &ServerConfig,
+    drain_begins: impl Future<Output = ()>,
+    sockets_closed: impl Future<Output = ()>,
+) {
+    let mut drain_begins = pin!(drain_begins);
+    let mut acceptor = Acceptor::new(front, config);
+    let mut backoff = Backoff::default();
+    loop {
+        tokio::select! {
+            () = &mut drain_begins => break,
+            stream = backoff.accept(&listener) => acceptor.serve(stream),
+            () = acceptor.clear_ended() => {}
         }
+    }
+    drop(listener);
+    let drained = async {
+        acceptor.drain().await;
+        sockets_closed.await;
     };
-    let serve = async move {
-        let served = axum::serve(listener, router).with_graceful_shutdown(drain);
-        let served = served.await.map_err(Error::Serve);
-        sockets.sockets.closed().await;
-        served
-    };
-    tokio::select! {
-        served = serve => served,
-        () = overdue => {
-            tracing::warn!("connections were still open at the end of the drain timeout");
-            Ok(())
-        }
+    if timeout(config.drain_timeout, drained).await.is_err() {
+        tracing::warn!("connections were still open at the end of the drain timeout");
     }
 }
 
 /// The server as a service, without a listener: for tests and for embedding in another router.
 ///
+/// Tokens and the limit on requests hold here too. Limits on connections and on time are those of
+/// [`run`], as is TLS.
+///
 /// # Errors
 /// When the data directory cannot be used, or [`ServerConfig::check`] refuses the settings.
 pub fn app(config: &ServerConfig) -> Result<Router, Error> {
-    http::router(App::open(config)?, config)
+    let app = App::open(config)?;
+    let router = http::router(app.clone(), config)?;
+    let front = Arc::new(Front::new(router, app.metrics(), config));
+    let answer = move |request: Request| async move { front.answer(request).await };
+    Ok(Router::new().fallback(answer))
 }
+
+/// Refuses an address that other machines reach when nothing would ask them who they are.
+///
+/// # Errors
+/// [`Error::Exposed`], when the address is not loopback, there are no tokens, and the settings do
+/// not say `insecure`.
+pub fn check_exposure(address: SocketAddr, config: &ServerConfig) -> Result<(), Error> {
+    match is_loopback(address) || config.access.is_some() || config.insecure {
+        true => Ok(()),
+        false => Err(Error::Exposed(address)),
+    }
+}
+
+/// What to warn of: that strangers may do everything, or that what clients send could be read on
+/// its way.
+fn exposure(address: SocketAddr, config: &ServerConfig) -> Option<&'static str> {
+    match (&config.access, &config.tls) {
+        _ if is_loopback(address) => None,
+        (None, _) => Some("there are no tokens: whoever reaches this address may do everything"),
+        (Some(_), None) => Some(
+            "tokens come here over plain HTTP: give --tls-cert and --tls-key, or put a proxy with \
+             TLS before the server",
+        ),
+        (Some(_), Some(_)) => None,
+    }
+}
+
+fn is_loopback(address: SocketAddr) -> bool {
+    // An IPv4 address may come in the clothes of IPv6.
+    address.ip().to_canonical().is_loopback()
+}
+
+#[cfg(test)]
+mod tests;

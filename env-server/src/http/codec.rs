@@ -1,11 +1,12 @@
 //! Bodies in and out, in the encodings that `Content-Type` and `Accept` name.
 
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use env_protocol::{DecodeError, Encoding, ErrorCode, Problem};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -26,14 +27,7 @@ impl<T: DeserializeOwned> FromRequest<SharedApp> for Call<T> {
     async fn from_request(request: Request, app: &SharedApp) -> Result<Self, Failure> {
         let encoding = content_type(request.headers())?;
         let reply = accept(request.headers(), encoding)?;
-        let bytes = Bytes::from_request(request, app).await;
-        let bytes = bytes.map_err(|rejection| match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => {
-                let limit = app.max_body_bytes;
-                Problem::new(ErrorCode::BodyTooLarge, format!("over {limit} bytes"))
-            }
-            _ => Problem::new(ErrorCode::MalformedRequest, rejection.body_text()),
-        })?;
+        let bytes = read(request.into_body(), app.max_body_bytes).await?;
         Ok(Call::read(encoding, &bytes, reply)?)
     }
 }
@@ -52,6 +46,24 @@ impl<T: DeserializeOwned> Call<T> {
         let body = body.map_err(problem)?;
         check_is_map(encoding, bytes)?;
         Ok(Call { body, reply })
+    }
+}
+
+/// Reads a body of at most `max` bytes. One that says it is larger is not read at all.
+///
+/// By hand, because axum's own limit is a layer on every route and an extension of every request.
+async fn read(body: Body, max: usize) -> Result<Bytes, Problem> {
+    let too_large = || Problem::new(ErrorCode::BodyTooLarge, format!("over {max} bytes"));
+    if body.size_hint().lower() > max as u64 {
+        return Err(too_large());
+    }
+    match Limited::new(body, max).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
+        Err(error) => {
+            let detail = format!("the body cannot be read: {error}");
+            Err(Problem::new(ErrorCode::MalformedRequest, detail))
+        }
     }
 }
 

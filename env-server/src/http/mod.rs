@@ -16,14 +16,14 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, FromRequestParts};
+use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use env_protocol::{Encoding, ErrorCode, ForkRequest, Problem};
-use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
+use crate::access::Principal;
 use crate::config::ServerConfig;
 use crate::error::Error;
 use crate::journal::JournalConfig;
@@ -33,9 +33,10 @@ use crate::session::recovery::Recovery;
 use crate::session::store::{Created, Owner, Store};
 use crate::session::{Answer, Creation, Kind, Operation, Reply, Session};
 use codec::encoded;
-use problem::Failure;
+use problem::{Failure, ProblemLayer};
 
 pub use openapi::document;
+pub(crate) use problem::respond;
 pub(crate) use stream::socket;
 pub use stream::socket::SocketTimes;
 
@@ -260,7 +261,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
-        Ok(Caller(parts.extensions.get().cloned()))
+        let principal = parts.extensions.get::<Arc<Principal>>();
+        Ok(Caller(principal.map(|p| Arc::clone(p.owner()))))
     }
 }
 
@@ -281,8 +283,6 @@ pub(crate) fn router(app: SharedApp, config: &ServerConfig) -> Result<Router, Er
     Ok(routes
         .with_state(app)
         .merge(docs)
-        .layer(CatchPanicLayer::custom(problem::from_panic))
-        .layer(DefaultBodyLimit::max(config.max_body_bytes))
-        .layer(axum::middleware::from_fn(problem::write))
-        .layer(observe))
+        // Two layers as one, for each call of `layer` boxes every request's future.
+        .layer((observe, ProblemLayer)))
 }

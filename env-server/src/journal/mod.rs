@@ -21,6 +21,8 @@ mod storage;
 mod tests;
 mod writer;
 
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
@@ -38,9 +40,11 @@ pub use recovery::{Corruption, Damage, Recovered};
 pub type Key = u64;
 
 /// What acknowledged records survive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
 pub enum Durability {
     /// The end of the process: bytes are with the operating system before an append returns.
+    #[default]
     Process,
     /// A power cut: bytes are on the disk before [`Journal::durable`] completes.
     Disk,

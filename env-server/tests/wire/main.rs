@@ -1,4 +1,4 @@
-//! The wire, from outside: every test talks HTTP, to the router or over TCP.
+//! The wire, from outside: every test talks HTTP, to the router.
 
 mod binary;
 mod branches;
@@ -10,4 +10,3 @@ mod openapi;
 mod problems;
 mod render;
 mod snapshots;
-mod tcp;

@@ -1,0 +1,376 @@
+//! The table of settings: flags, environment variables, keys of the TOML file, their documentation
+//! and what `--print-config` shows all come from it.
+
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Command};
+use env_server::observe::LogFormat;
+use env_server::{Access, Durability, Limits, ServerConfig, Tls};
+use serde::{Deserialize, Serialize};
+
+/// One row of the table.
+pub struct Row {
+    /// The TOML key; the flag has `-` for `_`, the variable is in capitals.
+    pub name: &'static str,
+    /// What it does, without a full stop.
+    pub doc: &'static str,
+    /// The value without anybody saying so, as TOML has it.
+    pub default: Option<String>,
+}
+
+impl Row {
+    /// The flag.
+    pub fn flag(&self) -> String {
+        format!("--{}", self.name.replace('_', "-"))
+    }
+
+    /// The environment variable.
+    pub fn variable(&self) -> String {
+        variable(self.name)
+    }
+}
+
+fn variable(name: &str) -> String {
+    format!("ENV_SERVER_{}", name.to_uppercase())
+}
+
+/// The type of a setting: without a default it may be unset.
+macro_rules! resolved_type {
+    ($type:ident) => { Option<$type> };
+    ($type:ident = $default:expr) => { $type };
+}
+
+macro_rules! resolved {
+    ($value:expr) => {
+        $value
+    };
+    ($value:expr, = $default:expr) => {
+        $value.unwrap_or_else(|| $default)
+    };
+}
+
+macro_rules! shown {
+    ($value:expr) => {
+        $value.as_ref().map(toml_text).transpose()
+    };
+    ($value:expr, = $default:expr) => {
+        toml_text(&$value).map(Some)
+    };
+}
+
+macro_rules! default_text {
+    () => {
+        None
+    };
+    (= $default:expr) => {
+        Some(toml_text(&$default).expect("defaults are plain"))
+    };
+}
+
+macro_rules! settings {
+    ($(
+        #[doc = $doc:literal]
+        $(#[arg($($arg:tt)*)])?
+        $name:ident: $type:ident $value_name:literal $(= $default:expr)? $(, in $range:expr)?;
+    )+) => {
+        /// Settings that somebody has given, by flags and variables or in a file.
+        #[derive(Clone, Debug, Default, Deserialize, clap::Args)]
+        #[serde(deny_unknown_fields, default)]
+        pub struct Given {
+            $(
+                #[doc = $doc]
+                #[arg(long, value_name = $value_name, $($($arg)*)?)]
+                $name: Option<$type>,
+            )+
+        }
+
+        /// Every setting, with a value where it has one.
+        #[derive(Clone, Debug, PartialEq)]
+        pub struct Settings {
+            $(#[doc = $doc] pub $name: resolved_type!($type $(= $default)?),)+
+        }
+
+        impl Given {
+            /// `self`, and where it says nothing `weaker`, and where that does not either, defaults.
+            fn or(self, weaker: Given) -> Settings {
+                Settings { $($name: resolved!(self.$name.or(weaker.$name) $(, = $default)?),)+ }
+            }
+
+            /// Names of what is given.
+            fn names(&self) -> Vec<&'static str> {
+                let mut names = Vec::new();
+                $(if self.$name.is_some() { names.push(stringify!($name)); })+
+                names
+            }
+        }
+
+        impl Settings {
+            /// The table, in its order.
+            pub fn table() -> Vec<Row> {
+                vec![$(Row {
+                    name: stringify!($name),
+                    doc: $doc.trim_ascii(),
+                    default: default_text!($(= $default)?),
+                }),+]
+            }
+
+            /// Name and value of each, as TOML.
+            fn values(&self) -> anyhow::Result<Vec<(&'static str, Option<String>)>> {
+                Ok(vec![$((stringify!($name), shown!(self.$name $(, = $default)?)?)),+])
+            }
+
+            /// Name of the first that is out of its range, and the range.
+            fn out_of_range(&self) -> Option<(&'static str, String)> {
+                $($(
+                    let range: RangeInclusive<$type> = $range;
+                    if !range.contains(&self.$name) {
+                        let text = format!("{} to {}", range.start(), range.end());
+                        return Some((stringify!($name), text));
+                    }
+                )?)+
+                None
+            }
+        }
+    };
+}
+
+/// Most of anything that is counted; it keeps sums far from overflowing.
+const MANY: usize = 1 << 40;
+
+/// Longest time that can be set: ten years.
+const MAX_MS: u64 = MAX_S * 1_000;
+const MAX_S: u64 = 10 * 365 * 24 * 3_600;
+
+fn base() -> ServerConfig {
+    ServerConfig::default()
+}
+
+fn ms(time: Duration) -> u64 {
+    time.as_millis() as u64
+}
+
+settings! {
+    /// Address to listen on; port 0 takes a free one
+    listen: SocketAddr "ADDR:PORT" = SocketAddr::from(([127, 0, 0, 1], 7878));
+    /// File of bearer tokens; without one, whoever reaches the server may use it. SIGHUP reads it again
+    token_file: PathBuf "FILE";
+    /// Certificate chain in PEM, for HTTPS; needs tls_key. SIGHUP reads both again
+    tls_cert: PathBuf "FILE";
+    /// Private key of the certificate, in PEM
+    tls_key: PathBuf "FILE";
+    /// Serve without tokens on an address that other machines reach
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    insecure: bool "BOOL" = false;
+
+    /// Most environments at once, a vector environment counting as one
+    max_envs: usize "N" = Limits::default().max_envs, in 1..=MANY;
+    /// Most lanes of one vector environment
+    max_lanes_per_env: usize "N" = Limits::default().max_lanes_per_env, in 1..=MANY;
+    /// Most lanes of all environments together
+    max_lanes: usize "N" = Limits::default().max_lanes, in 1..=MANY;
+    /// Most memory of all environments together, by estimate
+    max_memory_bytes: usize "BYTES" = base().limits.max_memory_bytes, in 1..=MANY;
+    /// Most of its trajectory that is kept of one environment; older steps are forgotten
+    trajectory_bytes: usize "BYTES" = base().limits.trajectory_bytes, in 0..=MANY;
+    /// Largest request body
+    max_body_bytes: usize "BYTES" = base().max_body_bytes, in 1..=MANY;
+    /// Most requests being answered at once; more are answered 503
+    max_requests_in_flight: usize "N" = base().max_requests_in_flight, in 1..=MANY;
+    /// Most open connections; more are answered 503 and closed, over TLS only closed
+    max_connections: usize "N" = base().max_connections, in 1..=MANY;
+
+    /// Most time from the head of a request to its answer; then 503, or 408 while its body is not complete
+    request_timeout_ms: u64 "MS" = ms(base().request_timeout), in 1..=MAX_MS;
+    /// Most time for the head of a request, or for a TLS handshake, to arrive; then the connection is cut
+    header_timeout_ms: u64 "MS" = ms(base().header_timeout), in 1..=MAX_MS;
+    /// Most time between requests on a connection, or without progress in reading an answer; then it is closed
+    idle_timeout_ms: u64 "MS" = ms(base().idle_timeout), in 1..=MAX_MS;
+    /// Lease of an environment whose creation asks for none
+    default_ttl_s: u64 "S" = base().limits.default_ttl_s, in 1..=MAX_S;
+    /// Longest lease that can be asked for
+    max_ttl_s: u64 "S" = base().limits.max_ttl_s, in 1..=MAX_S;
+
+    /// Folder that keeps environments over restarts; without one they end with the process
+    data_dir: PathBuf "DIR";
+    /// What an acknowledged operation survives, given data_dir: process (the end of the process, however sudden) or disk (a power cut, too)
+    durability: Durability "WHICH" = Durability::default();
+
+    /// After SIGTERM, go on serving this long while /readyz says 503, for load balancers to notice
+    drain_delay_ms: u64 "MS" = ms(base().drain_delay), in 0..=MAX_MS;
+    /// Then wait this long at most for work under way
+    drain_timeout_ms: u64 "MS" = ms(base().drain_timeout), in 0..=MAX_MS;
+
+    /// What to log to stderr: error, warn, info, debug, trace, or filters by module
+    log: String "FILTER" = "info".to_owned();
+    /// How log lines look: text or json
+    log_format: LogFormat "WHICH" = LogFormat::default();
+    /// Where to send traces by OTLP over HTTP; without one, nowhere
+    otlp_endpoint: String "URL";
+    /// Spec to play over the OpenEnv protocol, at /ws and its companions; without one, none
+    openenv: String "SPEC";
+}
+
+fn toml_text(value: &impl Serialize) -> anyhow::Result<String> {
+    let value = toml::Value::try_from(value).context("a value cannot be written as TOML")?;
+    Ok(value.to_string())
+}
+
+/// Adds what the table knows and a derive cannot: variables, and defaults in the help.
+pub fn complete(command: Command) -> Command {
+    let config = |arg: clap::Arg| arg.env(variable("config")).hide_env_values(true);
+    Settings::table()
+        .iter()
+        .fold(command.mut_arg("config", config), |command, row| {
+            command.mut_arg(row.name, |arg| {
+                let help = match &row.default {
+                    Some(default) => {
+                        format!("{} [default: {}]", row.doc, default.trim_matches('"'))
+                    }
+                    None => row.doc.to_owned(),
+                };
+                arg.env(row.variable()).hide_env_values(true).help(help)
+            })
+        })
+}
+
+/// Settings from all sources, and which source each came from.
+#[derive(Debug)]
+pub struct Resolved {
+    /// The values.
+    pub settings: Settings,
+    /// In the order of the table.
+    origins: Vec<String>,
+}
+
+/// Puts together flags, which win over variables (clap sees to that), and the file, which yields
+/// to both. `matches` are those of the command that `given` comes from.
+///
+/// # Errors
+/// When the file cannot be read or has an unknown key or a wrong value, when a value is out of its
+/// range, and when values do not go together.
+pub fn resolve(
+    given: Given,
+    file: Option<&Path>,
+    matches: &ArgMatches,
+) -> anyhow::Result<Resolved> {
+    let in_file = match file {
+        Some(path) => read(path)?,
+        None => Given::default(),
+    };
+    let named_in_file = in_file.names();
+    let origin = |row: &Row| match matches.value_source(row.name) {
+        Some(ValueSource::CommandLine) => row.flag(),
+        Some(ValueSource::EnvVariable) => row.variable(),
+        _ if named_in_file.contains(&row.name) => format!("{:?}", file.unwrap_or(Path::new(""))),
+        _ => "default".to_owned(),
+    };
+    let resolved = Resolved {
+        origins: Settings::table().iter().map(origin).collect(),
+        settings: given.or(in_file),
+    };
+    resolved.check()?;
+    Ok(resolved)
+}
+
+fn read(path: &Path) -> anyhow::Result<Given> {
+    let shown = path.display();
+    let text = std::fs::read_to_string(path).with_context(|| format!("{shown} cannot be read"))?;
+    // The error shows the line.
+    toml::from_str(&text).with_context(|| format!("{shown} is not a file of settings"))
+}
+
+impl Resolved {
+    fn check(&self) -> anyhow::Result<()> {
+        let settings = &self.settings;
+        if let Some((name, range)) = settings.out_of_range() {
+            let origin = self.origin(name);
+            bail!("{name} must be from {range} (it is set by {origin})");
+        }
+        ensure!(
+            settings.tls_cert.is_some() == settings.tls_key.is_some(),
+            "tls_cert and tls_key go together: only one of them is set"
+        );
+        ensure!(
+            settings.data_dir.is_some() || self.origin("durability") == "default",
+            "durability is set but there is no data_dir, so that nothing would be kept"
+        );
+        ensure!(
+            settings.default_ttl_s <= settings.max_ttl_s,
+            "default_ttl_s, {}, is longer than max_ttl_s, {}",
+            settings.default_ttl_s,
+            settings.max_ttl_s
+        );
+        Ok(())
+    }
+
+    fn origin(&self, name: &str) -> &str {
+        let table = Settings::table();
+        let index = table.iter().position(|row| row.name == name);
+        &self.origins[index.expect("a setting of the table")]
+    }
+
+    /// Everything as a file of settings, with where each value came from.
+    ///
+    /// # Errors
+    /// When a path is not Unicode.
+    pub fn to_toml(&self) -> anyhow::Result<String> {
+        let mut text = String::new();
+        for ((name, value), origin) in self.settings.values()?.iter().zip(&self.origins) {
+            text.push_str(&match value {
+                Some(value) => format!("{name} = {value}  # {origin}\n"),
+                None => format!("# {name} is not set\n"),
+            });
+        }
+        Ok(text)
+    }
+}
+
+impl Settings {
+    /// The settings of the server, with tokens and certificate read from their files.
+    ///
+    /// # Errors
+    /// When one of these cannot be used.
+    pub fn server_config(&self) -> Result<ServerConfig, env_server::Error> {
+        let tls = self.tls_cert.as_ref().zip(self.tls_key.as_ref());
+        Ok(ServerConfig {
+            limits: Limits {
+                max_envs: self.max_envs,
+                max_lanes_per_env: self.max_lanes_per_env,
+                max_lanes: self.max_lanes,
+                max_memory_bytes: self.max_memory_bytes,
+                trajectory_bytes: self.trajectory_bytes,
+                default_ttl_s: self.default_ttl_s,
+                max_ttl_s: self.max_ttl_s,
+            },
+            max_body_bytes: self.max_body_bytes,
+            max_requests_in_flight: self.max_requests_in_flight,
+            max_connections: self.max_connections,
+            request_timeout: Duration::from_millis(self.request_timeout_ms),
+            header_timeout: Duration::from_millis(self.header_timeout_ms),
+            idle_timeout: Duration::from_millis(self.idle_timeout_ms),
+            data_dir: self.data_dir.clone(),
+            durability: self.durability,
+            openenv: self.openenv.clone(),
+            access: self
+                .token_file
+                .as_deref()
+                .map(Access::from_file)
+                .transpose()?
+                .map(Arc::new),
+            tls: tls
+                .map(|(cert, key)| Tls::from_files(cert, key))
+                .transpose()?
+                .map(Arc::new),
+            insecure: self.insecure,
+            drain_delay: Duration::from_millis(self.drain_delay_ms),
+            drain_timeout: Duration::from_millis(self.drain_timeout_ms),
+            ..ServerConfig::default()
+        })
+    }
+}

@@ -1,0 +1,9 @@
+//! The front of the server, from outside: connections, limits, tokens, TLS, and the program.
+
+mod access;
+mod drain;
+mod harness;
+mod limits;
+mod program;
+mod settings;
+mod tls;

@@ -1,0 +1,210 @@
+//! The program: what it refuses to start with, and what signals do.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use crate::tls::certify;
+
+/// The program without anybody's variables.
+pub fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_env-server"));
+    command.env_clear();
+    command
+}
+
+/// A running program; it ends with this.
+struct Running {
+    child: Child,
+    /// As it says: scheme, address and port.
+    url: String,
+    stderr: BufReader<std::process::ChildStderr>,
+}
+
+impl Running {
+    fn start(args: &[&str]) -> Self {
+        let mut command = program();
+        command
+            .args(["serve", "--listen", "127.0.0.1:0"])
+            .args(args);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut line = String::new();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        stdout.read_line(&mut line).unwrap();
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        let Some(url) = line.trim_end().strip_prefix("listening on ") else {
+            let mut errors = String::new();
+            stderr.read_to_string(&mut errors).unwrap();
+            panic!("{line:?} {errors}");
+        };
+        let url = url.to_owned();
+        Running { child, url, stderr }
+    }
+
+    fn health(&self, more: &[&str]) -> Result<(), String> {
+        let mut command = program();
+        let output = command
+            .args(["health", "--url", &self.url])
+            .args(more)
+            .output();
+        let output = output.unwrap();
+        match output.status.success() {
+            true => Ok(()),
+            false => Err(String::from_utf8(output.stderr).unwrap()),
+        }
+    }
+
+    #[cfg(unix)]
+    fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// Reads the log up to a line that has this.
+    fn await_log(&mut self, part: &str) {
+        let mut log = String::new();
+        while !log.contains(part) {
+            let len = self.stderr.read_line(&mut log).unwrap();
+            assert!(len > 0, "{part:?} is not in {log}");
+        }
+    }
+
+    fn wait(&mut self) -> ExitStatus {
+        self.child.wait().unwrap()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What it says when it does not start.
+fn refused(args: &[&str]) -> String {
+    let output = program().arg("serve").args(args).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{args:?} {output:?}");
+    assert!(output.stdout.is_empty(), "{args:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+const TOKENS: &str = "[alice]\ntoken = \"alice-0123456789abcdef\"\n";
+
+#[test]
+fn it_does_not_start_when_that_would_be_a_mistake() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, cert, key) = certify(folder.path());
+    let tokens = folder.path().join("tokens.toml");
+    std::fs::write(&tokens, TOKENS).unwrap();
+    let empty = folder.path().join("empty");
+    std::fs::write(&empty, "").unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    let (cert, key, empty) = (text(&cert), text(&key), text(&empty));
+    for (args, said) in [
+        (&["--listen", "0.0.0.0:0"][..], "--token-file"),
+        (
+            &[
+                "--listen",
+                "0.0.0.0:0",
+                "--tls-cert",
+                cert,
+                "--tls-key",
+                key,
+            ],
+            "--insecure",
+        ),
+        (&["--listen", "[::]:0"], "other machines"),
+        (&["--token-file", "/nowhere"], "/nowhere: cannot be read"),
+        (&["--token-file", empty], "holds no token"),
+        (&["--tls-cert", cert], "go together"),
+        (
+            &["--tls-cert", "/nowhere", "--tls-key", key],
+            "/nowhere: cannot be read",
+        ),
+        (
+            &["--tls-cert", empty, "--tls-key", key],
+            "holds no certificate",
+        ),
+        (
+            &["--tls-cert", cert, "--tls-key", cert],
+            "holds no private key",
+        ),
+        (&["--log", "a=b=c"], "not a filter"),
+        (&["--listen", &taken], "cannot listen on"),
+    ] {
+        let error = refused(args);
+        assert!(error.contains(said), "{args:?}: {error}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn sighup_reads_files_again() {
+    use rustix::process::Signal;
+    let folder = tempfile::tempdir().unwrap();
+    let (_, cert, key) = certify(folder.path());
+    let tokens = folder.path().join("tokens.toml");
+    std::fs::write(&tokens, TOKENS).unwrap();
+    let args = [
+        "--tls-cert",
+        text(&cert),
+        "--tls-key",
+        text(&key),
+        "--token-file",
+        text(&tokens),
+    ];
+    let mut server = Running::start(&args);
+    assert!(
+        server.url.starts_with("https://127.0.0.1:"),
+        "{}",
+        server.url
+    );
+    let mine = ["--tls-cert", text(&cert)];
+    server.health(&mine).unwrap();
+    let other = tempfile::tempdir().unwrap();
+    let (_, others, _) = certify(other.path());
+    assert!(server.health(&["--tls-cert", text(&others)]).is_err());
+    assert!(server.health(&[]).unwrap_err().contains("--tls-cert"));
+
+    std::fs::write(&tokens, "[alice").unwrap();
+    std::fs::write(&key, "").unwrap();
+    server.signal(Signal::HUP);
+    server.await_log("tokens stay as they were");
+    server.await_log("the certificate stays as it was");
+    server.health(&mine).unwrap();
+
+    std::fs::write(&tokens, TOKENS).unwrap();
+    certify(folder.path());
+    server.signal(Signal::HUP);
+    server.await_log("tokens have been read again");
+    server.await_log("the certificate has been read again");
+    server.health(&mine).unwrap();
+    server.signal(Signal::TERM);
+    assert!(server.wait().success());
+}
+
+#[cfg(unix)]
+#[test]
+fn signals_end_it() {
+    use rustix::process::Signal;
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut server = Running::start(&[]);
+        server.health(&[]).unwrap();
+        server.signal(signal);
+        assert!(server.wait().success());
+        assert!(server.health(&[]).is_err());
+    }
+    let mut server = Running::start(&["--drain-delay-ms", "3600000"]);
+    server.signal(Signal::INT);
+    server.await_log("draining");
+    assert!(server.health(&[]).unwrap_err().contains("not ready"));
+    server.signal(Signal::INT);
+    assert_eq!(server.wait().code(), Some(130));
+}
