@@ -28,7 +28,7 @@ fn main() -> ExitCode {
     let matches = cli::command().get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let outcome = match cli.command {
-        Command::Serve(args) => serve(args, &matches),
+        Command::Serve(args) => serve(*args, &matches),
         Command::Health(args) => health(&args),
         Command::Specs(args) => specs(&args),
         Command::Verify(args) => return verify_files(&args),
