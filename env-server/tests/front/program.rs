@@ -136,7 +136,7 @@ fn it_does_not_start_when_that_would_be_a_mistake() {
             &["--tls-cert", cert, "--tls-key", cert],
             "holds no private key",
         ),
-        (&["--log", "a=b=c"], "not a filter"),
+        (&["--log", "a=b=c"], "the log filter \"a=b=c\" is malformed"),
         (&["--listen", &taken], "cannot listen on"),
     ] {
         let error = refused(args);

@@ -14,6 +14,7 @@ use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Bytes, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 use tower::ServiceExt;
@@ -71,6 +72,18 @@ pub struct Reply {
 impl Socket {
     pub async fn open(address: SocketAddr) -> Self {
         Socket::at(address, "/v1/stream").await
+    }
+
+    /// Opens one with a token.
+    pub async fn open_with(address: SocketAddr, token: &str) -> Self {
+        let stream = TcpStream::connect(address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let url = format!("ws://{address}/v1/stream");
+        let mut request = url.into_client_request().unwrap();
+        let value = format!("Bearer {token}").parse().unwrap();
+        request.headers_mut().insert("authorization", value);
+        let (inner, _) = client_async(request, stream).await.unwrap();
+        Socket { inner, next_id: 0 }
     }
 
     pub async fn at(address: SocketAddr, path: &str) -> Self {

@@ -3,10 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Extension;
 use env_protocol::Encoding;
-use env_server::session::store::Owner;
-use env_server::{ServerConfig, SocketTimes, app};
+use env_server::{Access, ServerConfig, SocketTimes, app};
 use futures_util::StreamExt;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -108,23 +106,26 @@ async fn a_socket_that_does_not_close_holds_the_server_for_a_moment_only() {
 }
 
 /// Who opened a socket is who sends its messages.
+/// Tokens.
+const ANN: &str = "ann-ann-ann-ann-ann";
+const BOB: &str = "bob-bob-bob-bob-bob";
+
 #[tokio::test]
 async fn messages_come_from_whom_the_socket_belongs_to() {
-    let shared = app(&ServerConfig::default()).unwrap();
-    let mut addresses = Vec::new();
-    for name in ["ann", "bob"] {
-        let owner = Arc::new(Owner {
-            name: name.into(),
-            max_envs: Some(1),
-            max_lanes: None,
-        });
-        let app = shared.clone().layer(Extension(owner));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        addresses.push(listener.local_addr().unwrap());
-        tokio::spawn(async move { axum::serve(listener, app).await });
-    }
-    let mut ann = Socket::open(addresses[0]).await;
-    let mut bob = Socket::open(addresses[1]).await;
+    let tokens = tempfile::NamedTempFile::new().unwrap();
+    let text =
+        format!("[ann]\ntoken = \"{ANN}\"\nmax_envs = 1\n[bob]\ntoken = \"{BOB}\"\nmax_envs = 1\n");
+    std::fs::write(tokens.path(), text).unwrap();
+    let config = ServerConfig {
+        access: Some(Arc::new(Access::from_file(tokens.path()).unwrap())),
+        ..ServerConfig::default()
+    };
+    let app = app(&config).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    let mut ann = Socket::open_with(address, ANN).await;
+    let mut bob = Socket::open_with(address, BOB).await;
     let body = json!({"spec_id": "MemoryTask-v0"});
     assert_eq!(ann.json(Put, "e", body.clone()).await.status, 201);
     let hidden = bob.json(Describe, "e", json!({})).await;
