@@ -9,6 +9,7 @@ use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::array::Array;
+use crate::problem::ErrorCode;
 use crate::space::Bound;
 use crate::value::Value;
 
@@ -17,6 +18,23 @@ pub(crate) type SpaceValue = Value;
 
 fn typed(kind: Type) -> ObjectBuilder {
     ObjectBuilder::new().schema_type(SchemaType::new(kind))
+}
+
+/// By hand, because the derive does not see through the macro that the table of codes is.
+impl PartialSchema for ErrorCode {
+    fn schema() -> RefOr<Schema> {
+        let codes = ErrorCode::ALL.iter().map(|code| code.as_str());
+        typed(Type::String)
+            .enum_values(Some(codes))
+            .description(Some("What went wrong, as a program sees it."))
+            .into()
+    }
+}
+
+impl ToSchema for ErrorCode {
+    fn name() -> Cow<'static, str> {
+        Cow::Borrowed("ErrorCode")
+    }
 }
 
 impl PartialSchema for Array {

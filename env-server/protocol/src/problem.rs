@@ -11,7 +11,6 @@ macro_rules! error_codes {
     ($($variant:ident $status:literal $code:literal $retryable:literal $title:literal $advice:literal)*) => {
         /// What went wrong, as a program sees it.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-        #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
         pub enum ErrorCode {
             $(#[doc = $title] #[serde(rename = $code)] $variant,)*
         }

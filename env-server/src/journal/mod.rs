@@ -43,10 +43,10 @@ pub type Key = u64;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Durability {
-    /// The end of the process: bytes are with the operating system before an append returns.
+    /// The end of the process, however sudden: written to the system before it is acknowledged.
     #[default]
     Process,
-    /// A power cut: bytes are on the disk before [`Journal::durable`] completes.
+    /// A power cut as well: on the disk before it is acknowledged.
     Disk,
 }
 
