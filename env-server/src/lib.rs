@@ -25,5 +25,6 @@ pub use error::Error;
 pub use http::{SocketTimes, document as openapi_document};
 pub use journal::Durability;
 pub use server::{app, check_exposure, run};
+pub use session::Clock;
 pub use session::store::Limits;
 pub use tls::Tls;

@@ -1,20 +1,22 @@
 //! Leases: how long an environment lives when nobody plays it.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-/// Milliseconds since the server began. It can be moved forward, which is how leases are tested.
-#[derive(Debug)]
+/// Milliseconds since it began, for leases. Clones tell the same time. It can be moved forward,
+/// which is how leases are tested.
+#[derive(Clone, Debug)]
 pub struct Clock {
     begun: Instant,
-    skipped_ms: AtomicU64,
+    skipped_ms: Arc<AtomicU64>,
 }
 
 impl Default for Clock {
     fn default() -> Self {
         Clock {
             begun: Instant::now(),
-            skipped_ms: AtomicU64::new(0),
+            skipped_ms: Arc::default(),
         }
     }
 }
@@ -25,9 +27,8 @@ impl Clock {
         self.begun.elapsed().as_millis() as u64 + self.skipped_ms.load(Ordering::Relaxed)
     }
 
-    /// Moves the clock forward.
-    #[cfg(test)]
-    pub fn skip(&self, time: std::time::Duration) {
+    /// Moves the clock and its clones forward.
+    pub fn skip(&self, time: Duration) {
         let ms = time.as_millis() as u64;
         self.skipped_ms.fetch_add(ms, Ordering::Relaxed);
     }
@@ -77,8 +78,6 @@ impl Lease {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]

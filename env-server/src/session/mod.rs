@@ -33,6 +33,7 @@ use operation::{check_seed, escape};
 use records::{Birth, End, Tombstone, Whole};
 use vector::{Saved, StepBatch, VectorEnvironment};
 
+pub use lease::Clock;
 pub use operation::{Answer, Operation, Reply};
 pub use trajectory::{Replayed, replay};
 

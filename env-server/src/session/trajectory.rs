@@ -9,6 +9,7 @@ use env_protocol::{
 use serde_json::Value as Json;
 
 use super::keeper::Keeper;
+use super::lease::Clock;
 use super::operation::Operation;
 use super::{Creation, Parents, Session, ended, make_vector, restore_base};
 
@@ -170,7 +171,7 @@ fn session_for(start: &Snapshot) -> Result<Session, String> {
         }),
     };
     let parents = Parents {
-        keeper: Arc::new(Keeper::new(0, None, 0)),
+        keeper: Arc::new(Keeper::new(0, Clock::default(), None, 0)),
         owner: None,
         ttl_s: 1,
         is_fork: false,

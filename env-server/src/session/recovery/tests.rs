@@ -15,7 +15,7 @@ use crate::session::{Answer, Creation, Kind, Operation};
 
 fn open(dir: &Path) -> (Store, Recovery) {
     let config = JournalConfig::new(dir, Durability::Process);
-    Store::open(Limits::default(), config).expect("a journal")
+    Store::open(Limits::default(), Clock::default(), config).expect("a journal")
 }
 
 fn single() -> Creation {
@@ -73,7 +73,7 @@ fn play(session: &Session, from: u64, to: u64) -> Vec<String> {
 #[test]
 fn everything_goes_on_where_it_was() {
     let dir = tempfile::tempdir().unwrap();
-    let calm = Store::new(Limits::default());
+    let calm = Store::new(Limits::default(), Clock::default());
     let untroubled = [created(&calm, "v", vector())];
     let expected = play(&untroubled[0], 0, 60);
     let mut played = Vec::new();
@@ -173,7 +173,7 @@ fn a_compacted_journal_tells_the_same() {
     let dir = tempfile::tempdir().unwrap();
     let mut config = JournalConfig::new(dir.path(), Durability::Process);
     config.segment_bytes = 4_096;
-    let (store, _) = Store::open(Limits::default(), config.clone()).unwrap();
+    let (store, _) = Store::open(Limits::default(), Clock::default(), config.clone()).unwrap();
     let v = created(&store, "v", vector());
     created(&store, "gone", single());
     store.close(Kind::Single, "gone", None).unwrap();
@@ -190,7 +190,7 @@ fn a_compacted_journal_tells_the_same() {
     let trajectory = v.trajectory(None, 1_000).unwrap();
     let snapshot = v.snapshot().unwrap();
     drop((v, store));
-    let (store, recovery) = Store::open(Limits::default(), config).unwrap();
+    let (store, recovery) = Store::open(Limits::default(), Clock::default(), config).unwrap();
     assert_eq!((recovery.environments, recovery.lost.len()), (1, 0));
     let v = store.get(Kind::Vector, "v", None).unwrap();
     assert_eq!(v.snapshot().unwrap(), snapshot);
@@ -198,7 +198,7 @@ fn a_compacted_journal_tells_the_same() {
         v.trajectory(Some(trajectory.first_seq), 1_000).unwrap(),
         trajectory
     );
-    let calm = Store::new(Limits::default());
+    let calm = Store::new(Limits::default(), Clock::default());
     let untroubled = created(&calm, "v", vector());
     assert_eq!(replies, play(&untroubled, 0, 2_000));
     assert_eq!(play(&v, 2_000, 2_050), play(&untroubled, 2_000, 2_050));
