@@ -313,6 +313,22 @@ fn parse(text: &str) -> Result<BTreeMap<String, Entry>, String> {
     Ok(entries)
 }
 
+/// Reads a file of tokens. Any text is read or refused.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz_file(text: &str) {
+    for (name, entry) in parse(text).unwrap_or_default() {
+        assert!(is_good_name(&name) && entry.tokens().all(|token| is_good_token(token)));
+    }
+}
+
+/// Reads the value of an `Authorization` header. Any bytes are read or refused.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz_header(value: &[u8]) {
+    if let Some(token) = bearer(value) {
+        assert!(!token.is_empty() && value.trim_ascii_end().ends_with(token));
+    }
+}
+
 /// Messages of these kinds repeat keys, all others may repeat a value, which may be a token.
 fn is_about_keys(message: &str) -> bool {
     ["unknown field", "missing field", "duplicate key"]

@@ -8,6 +8,8 @@ pub mod access;
 pub mod config;
 pub mod environments;
 pub mod error;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod http;
 pub mod journal;
 pub mod observe;

@@ -37,6 +37,8 @@ use problem::{Failure, ProblemLayer};
 
 pub use openapi::document;
 pub(crate) use problem::respond;
+#[cfg(any(test, fuzzing))]
+pub(crate) use stream::answer_message;
 pub(crate) use stream::socket;
 pub use stream::socket::SocketTimes;
 
