@@ -284,7 +284,12 @@ fn main() {
         "medians of {ROUNDS} alternations; in parentheses the ratio to bare axum, pair by pair\n"
     );
     for &scenario in SCENARIOS.iter().filter(|s| wanted(s.name)) {
-        let servers = [("in memory".to_owned(), Server::ours(&[]))];
+        let data = tempfile::tempdir().expect("a temporary folder");
+        let durable = ["--data-dir".to_owned(), data.path().display().to_string()];
+        let servers = [
+            ("in memory".to_owned(), Server::ours(&[])),
+            ("durability process".to_owned(), Server::ours(&durable)),
+        ];
         println!("{}", compare(scenario, &servers));
     }
 }
