@@ -12,7 +12,7 @@ use axum::extract::Request;
 use axum::response::Response;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use env_server::ServerConfig;
-use env_server::observe::{Metrics, ObserveLayer, Work};
+use env_server::observe::{Metrics, Observe, Work};
 use tower::{Layer, Service, ServiceExt};
 use tracing_subscriber::layer::SubscriberExt;
 
@@ -64,7 +64,7 @@ where
 fn layer(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("request");
     let metrics = Arc::<Metrics>::default();
-    let observed = ObserveLayer::new(metrics).layer(Nothing);
+    let observed = Observe::new(metrics, ["/v1/envs/{env_id}/step"], Nothing);
     let size = BatchSize::SmallInput;
     group.bench_function("bare", |bencher| {
         bencher.iter_batched(request, |request| send(&Nothing, request), size);

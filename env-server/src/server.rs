@@ -53,7 +53,7 @@ pub async fn run(
         tracing::warn!(%address, "{warning}");
     }
     let app = App::open(&config)?;
-    let router = http::router(app.clone(), &config)?;
+    let routes = http::routes(app.clone(), &config)?;
     // Sockets are no part of the requests that opened them, and must not outlive the server.
     let _sockets = app.sockets.cut_off_on_drop();
     // It ends with the app.
@@ -65,7 +65,7 @@ pub async fn run(
         tokio::time::sleep(config.drain_delay).await;
         app.sockets.end();
     };
-    let front = Front::new(router, app.metrics(), &config);
+    let front = Front::new(routes, app.metrics(), &config);
     serve(listener, front, &config, drain_begins, app.sockets.closed()).await;
     Ok(())
 }
@@ -107,8 +107,8 @@ async fn serve(
 /// When the data directory cannot be used, or [`ServerConfig::check`] refuses the settings.
 pub fn app(config: &ServerConfig) -> Result<Router, Error> {
     let app = App::open(config)?;
-    let router = http::router(app.clone(), config)?;
-    let front = Arc::new(Front::new(router, app.metrics(), config));
+    let routes = http::routes(app.clone(), config)?;
+    let front = Arc::new(Front::new(routes, app.metrics(), config));
     let answer = move |request: Request| async move { front.answer(request).await };
     Ok(Router::new().fallback(answer))
 }

@@ -27,13 +27,13 @@ use crate::access::Principal;
 use crate::config::ServerConfig;
 use crate::error::Error;
 use crate::journal::JournalConfig;
-use crate::observe::{Metrics, ObserveLayer, RecoveryFigures};
+use crate::observe::{Metrics, RecoveryFigures};
 use crate::openenv;
 use crate::session::recovery::Recovery;
 use crate::session::store::{Created, Owner, Store};
 use crate::session::{Answer, Creation, Kind, Operation, Reply, Session};
 use codec::encoded;
-use problem::{Failure, ProblemLayer};
+use problem::Failure;
 
 pub use openapi::document;
 pub(crate) use problem::respond;
@@ -267,22 +267,30 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 }
 
 /// Everything the server answers.
+pub(crate) struct Routes {
+    pub(crate) router: Router,
+    /// Of its routes, as metrics name them.
+    pub(crate) templates: Vec<String>,
+}
+
+/// The routes of the page for people, which no document describes.
+const DOCS_TEMPLATES: [&str; 3] = ["/docs", "/docs/{*rest}", "/openapi.json"];
+
+/// Everything the server answers.
 ///
 /// # Errors
 /// When the settings name an environment that there is not.
-pub(crate) fn router(app: SharedApp, config: &ServerConfig) -> Result<Router, Error> {
-    let observe = ObserveLayer::new(Arc::clone(app.metrics()));
+pub(crate) fn routes(app: SharedApp, config: &ServerConfig) -> Result<Routes, Error> {
     let mut routes = openapi::routes();
     if let Some(of_openenv) = openenv::routes(&app, config)? {
         routes = routes.merge(of_openenv);
     }
     let (routes, document) = routes.split_for_parts();
+    let mut templates: Vec<_> = document.paths.paths.keys().cloned().collect();
+    templates.extend(DOCS_TEMPLATES.map(str::to_owned));
     let docs = SwaggerUi::new("/docs")
         .url("/openapi.json", document)
         .config(Config::default().try_it_out_enabled(true));
-    Ok(routes
-        .with_state(app)
-        .merge(docs)
-        // Two layers as one, for each call of `layer` boxes every request's future.
-        .layer((observe, ProblemLayer)))
+    let router = routes.with_state(app).merge(docs);
+    Ok(Routes { router, templates })
 }

@@ -13,7 +13,6 @@ use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use env_protocol::{ErrorCode, PROBLEM_CONTENT_TYPE, Problem};
 use pin_project_lite::pin_project;
-use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::observe::Cause;
@@ -21,7 +20,7 @@ use crate::observe::Cause;
 /// After how many seconds to try again, where trying again may help.
 const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("1");
 
-/// A problem on its way to the client. [`ProblemLayer`] gives it its body.
+/// A problem on its way to the client. [`Problems`] gives it its body.
 #[derive(Debug)]
 pub(crate) struct Failure(Box<Problem>);
 
@@ -50,26 +49,10 @@ fn status(code: ErrorCode) -> StatusCode {
     StatusCode::from_u16(code.status()).expect("the table has valid statuses")
 }
 
-/// Layer that makes a problem document of every error: those of handlers, which leave their problem
-/// with the response, those of the router, which leave only a status, and panics.
-///
-/// By hand, because a middleware function would box every request's future once more.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ProblemLayer;
-
-impl<S> Layer<S> for ProblemLayer {
-    type Service = Problems<S>;
-
-    fn layer(&self, inner: S) -> Problems<S> {
-        Problems { inner }
-    }
-}
-
-/// A route whose errors are problem documents.
+/// A service whose errors are problem documents: those of handlers, which leave their problem with
+/// the response, those of the router, which leave only a status, and panics.
 #[derive(Clone, Debug)]
-pub(crate) struct Problems<S> {
-    inner: S,
-}
+pub(crate) struct Problems<S>(pub(crate) S);
 
 impl<S: Service<Request, Response = Response>> Service<Request> for Problems<S> {
     type Response = Response;
@@ -77,13 +60,13 @@ impl<S: Service<Request, Response = Response>> Service<Request> for Problems<S> 
     type Future = Written<S::Future>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(context)
+        self.0.poll_ready(context)
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
         Written {
             uri: request.uri().clone(),
-            inner: self.inner.call(request),
+            inner: self.0.call(request),
         }
     }
 }

@@ -131,7 +131,7 @@ mod tests {
     use tracing_subscriber::Registry;
 
     use super::*;
-    use crate::observe::{Metrics, ObserveLayer};
+    use crate::observe::{Metrics, Observe};
 
     /// Keeps what is logged.
     #[derive(Clone, Default)]
@@ -154,11 +154,11 @@ mod tests {
         let logs = logs(filter, format, move || writer.clone(), false).unwrap();
         let subscriber = tracing_subscriber::registry().with(logs);
         let metrics = Arc::<Metrics>::default();
-        let app = Router::new()
+        let router = Router::new()
             .route("/ok/{id}", get(async || tracing::info!("inside")))
             .route("/new", get(async || StatusCode::CREATED))
-            .route("/broken", get(async || StatusCode::INTERNAL_SERVER_ERROR))
-            .layer(ObserveLayer::new(metrics));
+            .route("/broken", get(async || StatusCode::INTERNAL_SERVER_ERROR));
+        let app = Observe::new(metrics, ["/ok/{id}", "/new", "/broken"], router);
         let runtime = tokio::runtime::Builder::new_current_thread().build();
         let runtime = runtime.unwrap();
         tracing::subscriber::with_default(subscriber, || {

@@ -1,7 +1,7 @@
-//! The outermost layer of the router: every request gets an id, is measured and logged.
+//! The outermost service: every request gets an id, is measured and logged.
 //!
-//! A layer is put on each route by itself, so each finds its metrics once and keeps them; what then
-//! passes takes no lock and looks nothing up.
+//! It stands around the whole router and not on each route, where it would cost every request one
+//! more boxed future. So it looks routes up itself; what then passes takes no lock.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -9,12 +9,11 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use axum::extract::{MatchedPath, Request};
+use axum::extract::Request;
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::Response;
 use env_protocol::{ErrorCode, Problem};
 use pin_project_lite::pin_project;
-use tower_layer::Layer;
 use tower_service::Service;
 use tracing::{Level, Span, debug_span, field};
 
@@ -34,12 +33,13 @@ const MAX_LOGGED_PATH: usize = 256;
 #[derive(Clone, Debug)]
 pub struct Cause(pub String);
 
-/// Watches requests. It goes outside of everything else, on a router with all its routes.
+/// Watches the requests to a service.
 ///
 /// A response that is a problem document carries its [`Problem`] among its extensions, for here to
 /// be counted and taken out.
 #[derive(Clone, Debug)]
-pub struct ObserveLayer {
+pub struct Observe<S> {
+    inner: S,
     shared: Arc<Shared>,
 }
 
@@ -47,55 +47,61 @@ pub struct ObserveLayer {
 struct Shared {
     metrics: Arc<Metrics>,
     ids: RequestIds,
+    routes: matchit::Router<Route>,
+    unmatched: Route,
 }
 
-impl ObserveLayer {
-    /// Counts into these metrics.
-    pub fn new(metrics: Arc<Metrics>) -> Self {
-        let ids = RequestIds::new(rand::random());
-        ObserveLayer {
-            shared: Arc::new(Shared { metrics, ids }),
+/// A route's template, and its metrics from the first request on: routes that nobody uses are not
+/// told of.
+#[derive(Debug)]
+struct Route {
+    template: Box<str>,
+    metrics: OnceLock<Arc<RouteMetrics>>,
+}
+
+impl Route {
+    fn new(template: &str) -> Self {
+        Route {
+            template: template.into(),
+            metrics: OnceLock::new(),
         }
     }
 }
 
-impl<S> Layer<S> for ObserveLayer {
-    type Service = Observe<S>;
-
-    fn layer(&self, inner: S) -> Observe<S> {
-        let slot = Slot {
-            shared: Arc::clone(&self.shared),
-            route: OnceLock::new(),
+impl<S> Observe<S> {
+    /// Counts into these metrics, by the templates of `inner`'s routes, such as `/v1/envs/{env_id}`.
+    ///
+    /// # Panics
+    /// When a template is malformed or two of them match the same paths.
+    pub fn new<'a>(
+        metrics: Arc<Metrics>,
+        templates: impl IntoIterator<Item = &'a str>,
+        inner: S,
+    ) -> Self {
+        let mut routes = matchit::Router::new();
+        for template in templates {
+            let inserted = routes.insert(template, Route::new(template));
+            inserted.expect("templates are those of a router");
+        }
+        let shared = Shared {
+            metrics,
+            ids: RequestIds::new(rand::random()),
+            routes,
+            unmatched: Route::new(UNMATCHED),
         };
         Observe {
             inner,
-            slot: Arc::new(slot),
+            shared: Arc::new(shared),
         }
     }
 }
 
-/// A route, watched.
-#[derive(Clone, Debug)]
-pub struct Observe<S> {
-    inner: S,
-    slot: Arc<Slot>,
-}
-
-/// What all clones of a route's service share.
-#[derive(Debug)]
-struct Slot {
-    shared: Arc<Shared>,
-    /// Known from the first request on: only the router knows the template.
-    route: OnceLock<Arc<RouteMetrics>>,
-}
-
-impl Slot {
-    fn route(&self, request: &Request) -> &RouteMetrics {
-        self.route.get_or_init(|| {
-            let matched = request.extensions().get::<MatchedPath>();
-            let template = matched.map_or(UNMATCHED, MatchedPath::as_str);
-            self.shared.metrics.route(template)
-        })
+impl Shared {
+    fn route(&self, path: &str) -> &Arc<RouteMetrics> {
+        let found = self.routes.at(path);
+        let route = found.map_or(&self.unmatched, |found| found.value);
+        let metrics = &route.metrics;
+        metrics.get_or_init(|| self.metrics.route(&route.template))
     }
 }
 
@@ -112,7 +118,7 @@ where
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        let watch = Watch::begin(&self.slot, &request);
+        let watch = Watch::begin(&self.shared, &request);
         let inner = {
             let _inside = watch.span.enter();
             self.inner.call(request)
@@ -153,7 +159,8 @@ where
 /// A request under way.
 #[derive(Debug)]
 struct Watch {
-    slot: Arc<Slot>,
+    shared: Arc<Shared>,
+    route: Arc<RouteMetrics>,
     begun: Instant,
     method: usize,
     /// Taken by the reply.
@@ -166,28 +173,24 @@ struct Watch {
 }
 
 impl Watch {
-    fn begin(slot: &Arc<Slot>, request: &Request) -> Self {
+    fn begin(shared: &Arc<Shared>, request: &Request) -> Self {
         let begun = Instant::now();
-        let route = slot.route(request);
+        let route = Arc::clone(shared.route(request.uri().path()));
         let method = RouteMetrics::method(request.method());
-        slot.shared.metrics.requests_begun.one();
-        let id = slot.shared.ids.of(request.headers());
+        shared.metrics.requests_begun.one();
+        let id = shared.ids.of(request.headers());
         let is_closing = request.method() == Method::DELETE;
         let is_logged = is_closing || tracing::event_enabled!(target: TARGET, Level::DEBUG);
         Watch {
-            slot: Arc::clone(slot),
             begun,
             method,
             uri: is_logged.then(|| request.uri().clone()),
-            span: span(route, method, &id, request),
+            span: span(&route, method, &id, request),
             id: Some(id),
             is_closing,
+            shared: Arc::clone(shared),
+            route,
         }
-    }
-
-    fn route(&self) -> &RouteMetrics {
-        let route = self.slot.route.get();
-        route.expect("known since the request came")
     }
 
     fn end(&mut self, response: &mut Response) {
@@ -196,9 +199,8 @@ impl Watch {
         };
         let status = response.status();
         let duration = self.begun.elapsed();
-        self.route()
-            .series(self.method)
-            .ended(Some(status), duration);
+        let series = self.route.series(self.method);
+        series.ended(Some(status), duration);
         let mut problem = None;
         let mut cause = None;
         if status.is_client_error() || status.is_server_error() {
@@ -206,7 +208,7 @@ impl Watch {
             cause = response.extensions_mut().remove::<Cause>();
         }
         if let Some(problem) = &problem {
-            self.slot.shared.metrics.problem(problem.code);
+            self.shared.metrics.problem(problem.code);
         }
         if !self.span.is_disabled() {
             self.span
@@ -229,7 +231,7 @@ impl Watch {
     ) {
         let status = response.status();
         let request_id = id.to_str().unwrap_or_default();
-        let request = &*self.route().series(self.method).name;
+        let request = &*self.route.series(self.method).name;
         let path = self.uri.as_ref().map(Uri::path);
         let path = path.or(problem
             .as_ref()
@@ -273,7 +275,7 @@ impl Drop for Watch {
     /// The client has gone away before its reply.
     fn drop(&mut self) {
         if self.id.is_some() {
-            let series = self.route().series(self.method);
+            let series = self.route.series(self.method);
             series.ended(None, self.begun.elapsed());
         }
     }

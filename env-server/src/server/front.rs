@@ -13,15 +13,16 @@ use tower_service::Service;
 use super::watch::{Overdue, Watch};
 use crate::access::{Access, InFlight, Principal};
 use crate::config::ServerConfig;
-use crate::http;
-use crate::observe::Metrics;
+use crate::http::problem::Problems;
+use crate::http::{self, Routes};
+use crate::observe::{Metrics, Observe};
 
 /// The routes behind the checks. One for all connections.
 ///
 /// Written by hand and not as a tower of middleware: on the path of every request it costs two
 /// counters and, with tokens, a hash, and it allocates nothing.
 pub(crate) struct Front {
-    router: Router,
+    routes: Observe<Problems<Router>>,
     access: Option<Arc<Access>>,
     metrics: Arc<Metrics>,
     in_flight: AtomicUsize,
@@ -29,10 +30,12 @@ pub(crate) struct Front {
 }
 
 impl Front {
-    pub(crate) fn new(router: Router, metrics: &Arc<Metrics>, config: &ServerConfig) -> Self {
+    pub(crate) fn new(routes: Routes, metrics: &Arc<Metrics>, config: &ServerConfig) -> Self {
+        // Its state settles every route now, instead of at each request.
+        let answered = Problems(routes.router.with_state(()));
+        let templates = routes.templates.iter().map(String::as_str);
         Front {
-            // Settles every route now, instead of at each request.
-            router: router.with_state(()),
+            routes: Observe::new(Arc::clone(metrics), templates, answered),
             access: config.access.clone(),
             metrics: Arc::clone(metrics),
             in_flight: AtomicUsize::new(0),
@@ -66,7 +69,7 @@ impl Front {
             Ok(under_way) => under_way,
             Err(problem) => return self.refuse(problem, request.uri().path()),
         };
-        let Ok::<_, Infallible>(response) = self.router.clone().call(request).await;
+        let Ok::<_, Infallible>(response) = self.routes.clone().call(request).await;
         response
     }
 
