@@ -13,7 +13,7 @@ use axum::response::Response;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use env_server::ServerConfig;
 use env_server::observe::{Metrics, Observe, Work};
-use tower::{Layer, Service, ServiceExt};
+use tower::{Service, ServiceExt};
 use tracing_subscriber::layer::SubscriberExt;
 
 /// Answers at once, and does nothing.
