@@ -179,7 +179,12 @@ def check(document: Path, binary: Path, may_write: bool) -> int:
     return num_different
 
 
+def give_up(*_: object) -> None:
+    raise TimeoutError(f"no end of a command's output after {COMMAND_TIMEOUT_S} s")
+
+
 def main() -> None:
+    signal.signal(signal.SIGALRM, give_up)
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--write", action="store_true", help="put what was printed in place of what differs")
     parser.add_argument("documents", nargs="+", type=Path)
