@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use utoipa::openapi::schema::{
-    ArrayBuilder, ObjectBuilder, OneOfBuilder, Schema, SchemaType, Type,
+    AnyOfBuilder, ArrayBuilder, KnownFormat, ObjectBuilder, OneOfBuilder, Schema, SchemaFormat,
+    SchemaType, Type,
 };
 use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
@@ -50,8 +51,11 @@ impl PartialSchema for Array {
             .required("shape")
             .required("data")
             .description(Some("The form in MessagePack; `data` is of type bin."));
+        // Readers of the document take a number without a format for a float32.
+        let number =
+            typed(Type::Number).format(Some(SchemaFormat::KnownFormat(KnownFormat::Double)));
         OneOfBuilder::new()
-            .item(typed(Type::Number))
+            .item(number)
             .item(typed(Type::Boolean))
             .item(ArrayBuilder::new().items(Ref::from_schema_name("Array")))
             .item(typed_array)
@@ -75,7 +79,8 @@ impl ToSchema for Array {
 impl PartialSchema for Value {
     fn schema() -> RefOr<Schema> {
         let value = Ref::from_schema_name("Value");
-        OneOfBuilder::new()
+        // Not "one of": a list of numbers is an array and could be a tuple too.
+        AnyOfBuilder::new()
             .item(Ref::from_schema_name("Array"))
             .item(ArrayBuilder::new().items(value.clone()))
             .item(typed(Type::Object).additional_properties(Some(value)))
