@@ -1,7 +1,5 @@
-//! What watching costs: a request through the layer that measures it, and a scrape.
+//! What watching costs: a request that is measured, and a scrape.
 
-use std::convert::Infallible;
-use std::future::{Ready, ready};
 use std::hint::black_box;
 use std::pin::pin;
 use std::sync::Arc;
@@ -13,26 +11,13 @@ use axum::response::Response;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use env_server::ServerConfig;
 use env_server::observe::{Metrics, Observe, Work};
-use tower::{Service, ServiceExt};
+use tower::ServiceExt;
 use tracing_subscriber::layer::SubscriberExt;
 
 /// Answers at once, and does nothing.
-#[derive(Clone)]
-struct Nothing;
-
-impl Service<Request> for Nothing {
-    type Response = Response;
-    type Error = Infallible;
-    type Future = Ready<Result<Response, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request) -> Self::Future {
-        black_box(request);
-        ready(Ok(Response::new(Body::empty())))
-    }
+async fn nothing(request: Request) -> Response {
+    black_box(request);
+    Response::new(Body::empty())
 }
 
 fn request() -> Request {
@@ -47,33 +32,28 @@ fn request_with_id() -> Request {
     request
 }
 
-/// Sends a request through a clone of a service, as the router does.
-fn send<S>(service: &S, request: Request) -> Response
-where
-    S: Service<Request, Response = Response, Error = Infallible> + Clone,
-{
-    let mut service = service.clone();
+fn answered(reply: impl Future<Output = Response>) -> Response {
     let mut context = Context::from_waker(Waker::noop());
-    let mut reply = pin!(service.call(request));
-    match reply.as_mut().poll(&mut context) {
-        Poll::Ready(Ok(response)) => response,
-        _ => unreachable!("it answers at once"),
+    match pin!(reply).poll(&mut context) {
+        Poll::Ready(response) => response,
+        Poll::Pending => unreachable!("it answers at once"),
     }
 }
 
 fn layer(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("request");
     let metrics = Arc::<Metrics>::default();
-    let observed = Observe::new(metrics, ["/v1/envs/{env_id}/step"], Nothing);
+    let observe = Observe::new(metrics, ["/v1/envs/{env_id}/step"]);
+    let observed = |request| answered(observe.answered(request, nothing));
     let size = BatchSize::SmallInput;
     group.bench_function("bare", |bencher| {
-        bencher.iter_batched(request, |request| send(&Nothing, request), size);
+        bencher.iter_batched(request, |request| answered(nothing(request)), size);
     });
     group.bench_function("observed", |bencher| {
-        bencher.iter_batched(request, |request| send(&observed, request), size);
+        bencher.iter_batched(request, observed, size);
     });
     group.bench_function("observed, client's id", |bencher| {
-        bencher.iter_batched(request_with_id, |request| send(&observed, request), size);
+        bencher.iter_batched(request_with_id, observed, size);
     });
     let logs = |level: &str| {
         let layer = tracing_subscriber::fmt::layer().with_writer(std::io::sink);
@@ -83,7 +63,7 @@ fn layer(criterion: &mut Criterion) {
     for level in ["info", "debug"] {
         tracing::subscriber::with_default(logs(level), || {
             group.bench_function(format!("observed, logging {level}"), |bencher| {
-                bencher.iter_batched(request, |request| send(&observed, request), size);
+                bencher.iter_batched(request, observed, size);
             });
         });
     }

@@ -109,7 +109,7 @@ pub fn app(config: &ServerConfig) -> Result<Router, Error> {
     let app = App::open(config)?;
     let routes = http::routes(app.clone(), config)?;
     let front = Arc::new(Front::new(routes, app.metrics(), config));
-    let answer = move |request: Request| async move { front.answer(request).await };
+    let answer = move |request: Request| async move { front.answer(request, None).await };
     Ok(Router::new().fallback(answer))
 }
 

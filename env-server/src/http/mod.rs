@@ -36,7 +36,6 @@ use codec::encoded;
 use problem::Failure;
 
 pub use openapi::document;
-pub(crate) use problem::respond;
 pub(crate) use stream::socket;
 pub use stream::socket::SocketTimes;
 

@@ -2,25 +2,20 @@
 
 use std::any::Any;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::panic::AssertUnwindSafe;
 
 use axum::body::Body;
-use axum::extract::Request;
-use axum::http::response::Parts;
-use axum::http::{HeaderValue, StatusCode, Uri, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use env_protocol::{ErrorCode, PROBLEM_CONTENT_TYPE, Problem};
-use pin_project_lite::pin_project;
-use tower_service::Service;
+use futures_util::FutureExt;
 
 use crate::observe::Cause;
 
 /// After how many seconds to try again, where trying again may help.
 const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("1");
 
-/// A problem on its way to the client. [`Problems`] gives it its body.
+/// A problem on its way to the client. [`written`] gives it its body.
 #[derive(Debug)]
 pub(crate) struct Failure(Box<Problem>);
 
@@ -49,74 +44,25 @@ fn status(code: ErrorCode) -> StatusCode {
     StatusCode::from_u16(code.status()).expect("the table has valid statuses")
 }
 
-/// A service whose errors are problem documents: those of handlers, which leave their problem with
-/// the response, those of the router, which leave only a status, and panics.
-#[derive(Clone, Debug)]
-pub(crate) struct Problems<S>(pub(crate) S);
-
-impl<S: Service<Request, Response = Response>> Service<Request> for Problems<S> {
-    type Response = Response;
-    type Error = S::Error;
-    type Future = Written<S::Future>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.0.poll_ready(context)
-    }
-
-    fn call(&mut self, request: Request) -> Self::Future {
-        Written {
-            uri: request.uri().clone(),
-            inner: self.0.call(request),
-        }
+/// An answer in full: every error is a problem document, those of handlers, which leave their
+/// problem with the response, those of the router, which leave only a status, and panics.
+pub(crate) async fn written(path: &str, answer: impl Future<Output = Response>) -> Response {
+    // After a panic it is not polled again, and what it shares is behind locks that are made for
+    // this.
+    let answered = AssertUnwindSafe(answer).catch_unwind().await;
+    let response = answered.unwrap_or_else(from_panic);
+    let status = response.status();
+    match status.is_client_error() || status.is_server_error() {
+        true => write(response, path),
+        false => response,
     }
 }
 
-pin_project! {
-    /// A reply, written in full.
-    pub(crate) struct Written<F> {
-        #[pin]
-        inner: F,
-        uri: Uri,
-    }
-}
-
-impl<F, E> Future for Written<F>
-where
-    F: Future<Output = Result<Response, E>>,
-{
-    type Output = Result<Response, E>;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        // After a panic it is not polled again, and what it shares is behind locks that are made
-        // for this.
-        let polled = catch_unwind(AssertUnwindSafe(|| this.inner.poll(context)));
-        let mut polled = polled.unwrap_or_else(|panic| Poll::Ready(Ok(from_panic(panic))));
-        if let Poll::Ready(Ok(response)) = &mut polled
-            && (response.status().is_client_error() || response.status().is_server_error())
-        {
-            *response = write(std::mem::take(response), this.uri.path());
-        }
-        polled
-    }
-}
-
-/// Gives an error its body.
+/// Gives an error its body; its other headers stay.
 fn write(mut response: Response, path: &str) -> Response {
     let problem = response.extensions_mut().remove::<Problem>();
-    let problem = problem.unwrap_or_else(|| from_status(response.status(), path));
-    let (parts, _) = response.into_parts();
-    fill(parts, problem, path)
-}
-
-/// A problem as a whole response, for what is refused before any route is looked at.
-pub(crate) fn respond(problem: Problem, path: &str) -> Response {
-    let (parts, ()) = Response::new(()).into_parts();
-    fill(parts, problem, path)
-}
-
-/// Puts a problem into a response whose other headers stay.
-fn fill(mut parts: Parts, mut problem: Problem, path: &str) -> Response {
+    let mut problem = problem.unwrap_or_else(|| from_status(response.status(), path));
+    let (mut parts, _) = response.into_parts();
     problem.instance = Some(path.into());
     parts.status = status(problem.code);
     parts.headers.remove(header::CONTENT_LENGTH);

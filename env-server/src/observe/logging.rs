@@ -158,14 +158,15 @@ mod tests {
             .route("/ok/{id}", get(async || tracing::info!("inside")))
             .route("/new", get(async || StatusCode::CREATED))
             .route("/broken", get(async || StatusCode::INTERNAL_SERVER_ERROR));
-        let app = Observe::new(metrics, ["/ok/{id}", "/new", "/broken"], router);
+        let observe = Observe::new(metrics, ["/ok/{id}", "/new", "/broken"]);
+        let answer = async |request| router.clone().oneshot(request).await.unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().build();
         let runtime = runtime.unwrap();
         tracing::subscriber::with_default(subscriber, || {
             for path in paths {
                 let request = Request::get(*path).header("x-request-id", "mine");
                 let request = request.body(Body::empty()).unwrap();
-                runtime.block_on(app.clone().oneshot(request)).unwrap();
+                runtime.block_on(observe.answered(request, answer));
             }
         });
         let bytes = kept.0.lock().unwrap().clone();

@@ -1,21 +1,17 @@
-//! The outermost service: every request gets an id, is measured and logged.
+//! What stands around every request: it gets an id, is measured and logged.
 //!
 //! It stands around the whole router and not on each route, where it would cost every request one
 //! more boxed future. So it looks routes up itself; what then passes takes no lock.
 
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use axum::extract::Request;
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::Response;
 use env_protocol::{ErrorCode, Problem};
-use pin_project_lite::pin_project;
-use tower_service::Service;
-use tracing::{Level, Span, debug_span, field};
+use tracing::{Instrument, Level, Span, debug_span, field};
 
 use super::metrics::{Metrics, RouteMetrics};
 use super::request_id::{RequestIds, X_REQUEST_ID};
@@ -33,18 +29,9 @@ const MAX_LOGGED_PATH: usize = 256;
 #[derive(Clone, Debug)]
 pub struct Cause(pub String);
 
-/// Watches the requests to a service.
-///
-/// A response that is a problem document carries its [`Problem`] among its extensions, for here to
-/// be counted and taken out.
-#[derive(Clone, Debug)]
-pub struct Observe<S> {
-    inner: S,
-    shared: Arc<Shared>,
-}
-
+/// Watches the requests to a server.
 #[derive(Debug)]
-struct Shared {
+pub struct Observe {
     metrics: Arc<Metrics>,
     ids: RequestIds,
     routes: matchit::Router<Route>,
@@ -68,36 +55,42 @@ impl Route {
     }
 }
 
-impl<S> Observe<S> {
-    /// Counts into these metrics, by the templates of `inner`'s routes, such as `/v1/envs/{env_id}`.
+impl Observe {
+    /// Counts into these metrics, by the templates of the server's routes, such as
+    /// `/v1/envs/{env_id}`.
     ///
     /// # Panics
     /// When a template is malformed or two of them match the same paths.
-    pub fn new<'a>(
-        metrics: Arc<Metrics>,
-        templates: impl IntoIterator<Item = &'a str>,
-        inner: S,
-    ) -> Self {
+    pub fn new<'a>(metrics: Arc<Metrics>, templates: impl IntoIterator<Item = &'a str>) -> Self {
         let mut routes = matchit::Router::new();
         for template in templates {
             let inserted = routes.insert(template, Route::new(template));
             inserted.expect("templates are those of a router");
         }
-        let shared = Shared {
+        Observe {
             metrics,
             ids: RequestIds::new(rand::random()),
             routes,
             unmatched: Route::new(UNMATCHED),
-        };
-        Observe {
-            inner,
-            shared: Arc::new(shared),
         }
     }
-}
 
-impl Shared {
-    fn route(&self, path: &str) -> &Arc<RouteMetrics> {
+    /// Watches a request until it is answered, or dropped because the client has gone away.
+    ///
+    /// A response that is a problem document carries its [`Problem`] among its extensions, for here
+    /// to be counted and taken out.
+    pub async fn answered<F>(&self, request: Request, answer: impl FnOnce(Request) -> F) -> Response
+    where
+        F: Future<Output = Response>,
+    {
+        let mut watch = Watch::begin(self, &request);
+        let answer = watch.span.in_scope(|| answer(request));
+        let mut response = answer.instrument(watch.span.clone()).await;
+        watch.end(&mut response);
+        response
+    }
+
+    fn route(&self, path: &str) -> &RouteMetrics {
         let found = self.routes.at(path);
         let route = found.map_or(&self.unmatched, |found| found.value);
         let metrics = &route.metrics;
@@ -105,62 +98,11 @@ impl Shared {
     }
 }
 
-impl<S> Service<Request> for Observe<S>
-where
-    S: Service<Request, Response = Response>,
-{
-    type Response = Response;
-    type Error = S::Error;
-    type Future = Observed<S::Future>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, request: Request) -> Self::Future {
-        let watch = Watch::begin(&self.shared, &request);
-        let inner = {
-            let _inside = watch.span.enter();
-            self.inner.call(request)
-        };
-        Observed { inner, watch }
-    }
-}
-
-pin_project! {
-    /// A reply, watched.
-    #[derive(Debug)]
-    pub struct Observed<F> {
-        #[pin]
-        inner: F,
-        watch: Watch,
-    }
-}
-
-impl<F, E> Future for Observed<F>
-where
-    F: Future<Output = Result<Response, E>>,
-{
-    type Output = Result<Response, E>;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let result = {
-            let _inside = this.watch.span.enter();
-            ready!(this.inner.poll(context))
-        };
-        Poll::Ready(result.map(|mut response| {
-            this.watch.end(&mut response);
-            response
-        }))
-    }
-}
-
 /// A request under way.
 #[derive(Debug)]
-struct Watch {
-    shared: Arc<Shared>,
-    route: Arc<RouteMetrics>,
+struct Watch<'a> {
+    metrics: &'a Metrics,
+    route: &'a RouteMetrics,
     begun: Instant,
     method: usize,
     /// Taken by the reply.
@@ -172,23 +114,23 @@ struct Watch {
     is_closing: bool,
 }
 
-impl Watch {
-    fn begin(shared: &Arc<Shared>, request: &Request) -> Self {
+impl<'a> Watch<'a> {
+    fn begin(observe: &'a Observe, request: &Request) -> Self {
         let begun = Instant::now();
-        let route = Arc::clone(shared.route(request.uri().path()));
+        let route = observe.route(request.uri().path());
         let method = RouteMetrics::method(request.method());
-        shared.metrics.requests_begun.one();
-        let id = shared.ids.of(request.headers());
+        observe.metrics.requests_begun.one();
+        let id = observe.ids.of(request.headers());
         let is_closing = request.method() == Method::DELETE;
         let is_logged = is_closing || tracing::event_enabled!(target: TARGET, Level::DEBUG);
         Watch {
             begun,
             method,
             uri: is_logged.then(|| request.uri().clone()),
-            span: span(&route, method, &id, request),
+            span: span(route, method, &id, request),
             id: Some(id),
             is_closing,
-            shared: Arc::clone(shared),
+            metrics: &observe.metrics,
             route,
         }
     }
@@ -208,7 +150,7 @@ impl Watch {
             cause = response.extensions_mut().remove::<Cause>();
         }
         if let Some(problem) = &problem {
-            self.shared.metrics.problem(problem.code);
+            self.metrics.problem(problem.code);
         }
         if !self.span.is_disabled() {
             self.span
@@ -271,7 +213,7 @@ impl Watch {
     }
 }
 
-impl Drop for Watch {
+impl Drop for Watch<'_> {
     /// The client has gone away before its reply.
     fn drop(&mut self) {
         if self.id.is_some() {

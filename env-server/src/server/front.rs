@@ -6,23 +6,24 @@ use std::sync::atomic::AtomicUsize;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use env_protocol::{ErrorCode, Problem};
 use tower_service::Service;
 
 use super::watch::{Overdue, Watch};
 use crate::access::{Access, InFlight, Principal};
 use crate::config::ServerConfig;
-use crate::http::problem::Problems;
-use crate::http::{self, Routes};
+use crate::http::Routes;
+use crate::http::problem::{self, Failure};
 use crate::observe::{Metrics, Observe};
 
 /// The routes behind the checks. One for all connections.
 ///
-/// Written by hand and not as a tower of middleware: on the path of every request it costs two
-/// counters and, with tokens, a hash, and it allocates nothing.
+/// Written by hand and not as a tower of middleware: on the path of every request it allocates
+/// nothing.
 pub(crate) struct Front {
-    routes: Observe<Problems<Router>>,
+    router: Router,
+    observe: Observe,
     access: Option<Arc<Access>>,
     metrics: Arc<Metrics>,
     in_flight: AtomicUsize,
@@ -31,11 +32,11 @@ pub(crate) struct Front {
 
 impl Front {
     pub(crate) fn new(routes: Routes, metrics: &Arc<Metrics>, config: &ServerConfig) -> Self {
-        // Its state settles every route now, instead of at each request.
-        let answered = Problems(routes.router.with_state(()));
         let templates = routes.templates.iter().map(String::as_str);
         Front {
-            routes: Observe::new(Arc::clone(metrics), templates, answered),
+            observe: Observe::new(Arc::clone(metrics), templates),
+            // Settles every route now, instead of at each request.
+            router: routes.router.with_state(()),
             access: config.access.clone(),
             metrics: Arc::clone(metrics),
             in_flight: AtomicUsize::new(0),
@@ -43,39 +44,34 @@ impl Front {
         }
     }
 
-    /// Answers a request of a watched connection, in time.
-    pub(super) async fn answer_in_time(&self, request: Request, watch: &Watch) -> Response {
-        let uri = request.uri().clone();
-        match watch.in_time(self.answer(request)).await {
-            Ok(response) => response,
-            Err(overdue) => {
-                let path = uri.path();
-                tracing::debug!(path, ?overdue, "a request was given up");
-                self.refuse(too_late(overdue), path)
-            }
-        }
+    /// Answers a request, and one of a watched connection in time.
+    pub(crate) async fn answer(&self, request: Request, watch: Option<&Watch>) -> Response {
+        let answer = async |request: Request| {
+            let uri = request.uri().clone();
+            let answer = async {
+                let admitted = self.admitted(request);
+                match watch {
+                    None => admitted.await.into_response(),
+                    Some(watch) => match watch.in_time(admitted).await {
+                        Ok(answer) => answer.into_response(),
+                        Err(overdue) => Failure::from(too_late(overdue)).into_response(),
+                    },
+                }
+            };
+            problem::written(uri.path(), answer).await
+        };
+        self.observe.answered(request, answer).await
     }
 
-    /// Answers a request.
-    pub(crate) async fn answer(&self, mut request: Request) -> Response {
-        let principal = match self.authenticate(&request) {
-            Ok(principal) => principal,
-            Err(problem) => return self.refuse(problem, request.uri().path()),
-        };
+    /// Answers a request if it may be.
+    async fn admitted(&self, mut request: Request) -> Result<Response, Failure> {
+        let principal = self.authenticate(&request)?;
         if let Some(principal) = &principal {
             request.extensions_mut().insert(Arc::clone(principal));
         }
-        let _under_way = match self.admit(&request, principal.as_deref()) {
-            Ok(under_way) => under_way,
-            Err(problem) => return self.refuse(problem, request.uri().path()),
-        };
-        let Ok::<_, Infallible>(response) = self.routes.clone().call(request).await;
-        response
-    }
-
-    fn refuse(&self, problem: Problem, path: &str) -> Response {
-        self.metrics.problem(problem.code);
-        http::respond(problem, path)
+        let _under_way = self.admit(&request, principal.as_deref())?;
+        let Ok::<_, Infallible>(response) = self.router.clone().call(request).await;
+        Ok(response)
     }
 
     pub(super) fn metrics(&self) -> &Arc<Metrics> {

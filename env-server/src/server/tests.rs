@@ -211,8 +211,7 @@ async fn a_panic_is_a_problem_and_the_connection_goes_on() {
             "/panic",
             get(|| async { panic!("on purpose") as &'static str }),
         )
-        .route("/quick", get(|| async { "quick" }))
-;
+        .route("/quick", get(|| async { "quick" }));
     let config = ServerConfig {
         max_requests_in_flight: 1,
         ..ServerConfig::default()
