@@ -1,14 +1,16 @@
 //! Errors as responses: every one is a problem document (RFC 9457).
 
 use std::any::Any;
+use std::convert::Infallible;
 use std::future::Future;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use env_protocol::{ErrorCode, PROBLEM_CONTENT_TYPE, Problem};
-use futures_util::FutureExt;
 
 use crate::observe::Cause;
 
@@ -44,13 +46,22 @@ fn status(code: ErrorCode) -> StatusCode {
     StatusCode::from_u16(code.status()).expect("the table has valid statuses")
 }
 
-/// An answer in full: every error is a problem document, those of handlers, which leave their
-/// problem with the response, those of the router, which leave only a status, and panics.
-pub(crate) async fn written(path: &str, answer: impl Future<Output = Response>) -> Response {
+/// Polls an answer. A panic is answered as a problem.
+pub(crate) fn poll_caught(
+    answer: Pin<&mut impl Future<Output = Result<Response, Infallible>>>,
+    cx: &mut Context<'_>,
+) -> Poll<Response> {
     // After a panic it is not polled again, and what it shares is behind locks that are made for
     // this.
-    let answered = AssertUnwindSafe(answer).catch_unwind().await;
-    let response = answered.unwrap_or_else(from_panic);
+    match catch_unwind(AssertUnwindSafe(|| answer.poll(cx))) {
+        Ok(polled) => polled.map(|Ok(response)| response),
+        Err(panic) => Poll::Ready(from_panic(panic)),
+    }
+}
+
+/// A response in full: every error is a problem document, those of handlers, which leave their
+/// problem with the response, and those of the router, which leave only a status.
+pub(crate) fn written(response: Response, path: &str) -> Response {
     let status = response.status();
     match status.is_client_error() || status.is_server_error() {
         true => write(response, path),

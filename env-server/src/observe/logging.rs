@@ -128,6 +128,7 @@ mod tests {
     use axum::routing::get;
     use serde_json::Value;
     use tower::ServiceExt;
+    use tracing::Instrument;
     use tracing_subscriber::Registry;
 
     use super::*;
@@ -159,14 +160,19 @@ mod tests {
             .route("/new", get(async || StatusCode::CREATED))
             .route("/broken", get(async || StatusCode::INTERNAL_SERVER_ERROR));
         let observe = Observe::new(metrics, ["/ok/{id}", "/new", "/broken"]);
-        let answer = async |request| router.clone().oneshot(request).await.unwrap();
+        let answer = async |request| {
+            let mut observed = observe.begin(&request);
+            let answer = router.clone().oneshot(request);
+            let mut response = answer.instrument(observed.span().clone()).await.unwrap();
+            observed.end(&mut response);
+        };
         let runtime = tokio::runtime::Builder::new_current_thread().build();
         let runtime = runtime.unwrap();
         tracing::subscriber::with_default(subscriber, || {
             for path in paths {
                 let request = Request::get(*path).header("x-request-id", "mine");
                 let request = request.body(Body::empty()).unwrap();
-                runtime.block_on(observe.answered(request, answer));
+                runtime.block_on(answer(request));
             }
         });
         let bytes = kept.0.lock().unwrap().clone();

@@ -3,7 +3,6 @@
 //! It stands around the whole router and not on each route, where it would cost every request one
 //! more boxed future. So it looks routes up itself; what then passes takes no lock.
 
-use std::future::Future;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -11,7 +10,7 @@ use axum::extract::Request;
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::Response;
 use env_protocol::{ErrorCode, Problem};
-use tracing::{Instrument, Level, Span, debug_span, field};
+use tracing::{Level, Span, debug_span, field};
 
 use super::metrics::{Metrics, RouteMetrics};
 use super::request_id::{RequestIds, X_REQUEST_ID};
@@ -75,19 +74,10 @@ impl Observe {
         }
     }
 
-    /// Watches a request until it is answered, or dropped because the client has gone away.
-    ///
-    /// A response that is a problem document carries its [`Problem`] among its extensions, for here
-    /// to be counted and taken out.
-    pub async fn answered<F>(&self, request: Request, answer: impl FnOnce(Request) -> F) -> Response
-    where
-        F: Future<Output = Response>,
-    {
-        let mut watch = Watch::begin(self, &request);
-        let answer = watch.span.in_scope(|| answer(request));
-        let mut response = answer.instrument(watch.span.clone()).await;
-        watch.end(&mut response);
-        response
+    /// A request has come. It is watched until its answer, or until the result is dropped because
+    /// the client has gone away.
+    pub fn begin<'a>(&'a self, request: &Request) -> Observed<'a> {
+        Observed::begin(self, request)
     }
 
     fn route(&self, path: &str) -> &RouteMetrics {
@@ -100,7 +90,7 @@ impl Observe {
 
 /// A request under way.
 #[derive(Debug)]
-struct Watch<'a> {
+pub struct Observed<'a> {
     metrics: &'a Metrics,
     route: &'a RouteMetrics,
     begun: Instant,
@@ -109,12 +99,11 @@ struct Watch<'a> {
     id: Option<HeaderValue>,
     /// Only when it may be logged.
     uri: Option<Uri>,
-    /// Disabled unless somebody wants spans.
     span: Span,
     is_closing: bool,
 }
 
-impl<'a> Watch<'a> {
+impl<'a> Observed<'a> {
     fn begin(observe: &'a Observe, request: &Request) -> Self {
         let begun = Instant::now();
         let route = observe.route(request.uri().path());
@@ -123,7 +112,7 @@ impl<'a> Watch<'a> {
         let id = observe.ids.of(request.headers());
         let is_closing = request.method() == Method::DELETE;
         let is_logged = is_closing || tracing::event_enabled!(target: TARGET, Level::DEBUG);
-        Watch {
+        Observed {
             begun,
             method,
             uri: is_logged.then(|| request.uri().clone()),
@@ -135,7 +124,16 @@ impl<'a> Watch<'a> {
         }
     }
 
-    fn end(&mut self, response: &mut Response) {
+    /// For everything that is done for it to be in; disabled unless somebody wants spans.
+    pub fn span(&self) -> &Span {
+        &self.span
+    }
+
+    /// It has been answered.
+    ///
+    /// A response that is a problem document carries its [`Problem`] among its extensions, for here
+    /// to be counted and taken out.
+    pub fn end(&mut self, response: &mut Response) {
         let Some(id) = self.id.take() else {
             return;
         };
@@ -213,7 +211,7 @@ impl<'a> Watch<'a> {
     }
 }
 
-impl Drop for Watch<'_> {
+impl Drop for Observed<'_> {
     /// The client has gone away before its reply.
     fn drop(&mut self) {
         if self.id.is_some() {

@@ -1,6 +1,7 @@
 //! What is settled before a route is looked at: who sends a request, and whether there is room.
 
-use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
@@ -45,44 +46,50 @@ impl Front {
     }
 
     /// Answers a request, and one of a watched connection in time.
-    pub(crate) async fn answer(&self, request: Request, watch: Option<&Watch>) -> Response {
-        let answer = async |request: Request| {
-            let uri = request.uri().clone();
-            let answer = async {
-                let admitted = self.admitted(request);
+    ///
+    /// One function, and each future where it stays: requests and the futures that answer them are
+    /// large, and moving them through layers was a twentieth of a step's time.
+    pub(crate) async fn answer(&self, mut request: Request, watch: Option<&Watch>) -> Response {
+        let mut observed = self.observe.begin(&request);
+        let uri = request.uri().clone();
+        let principal = self.authenticate(&mut request);
+        let admitted = principal
+            .as_ref()
+            .map_err(Problem::clone)
+            .and_then(|principal| self.admit(uri.path(), principal.as_deref()));
+        let response = match admitted {
+            Err(problem) => Failure::from(problem).into_response(),
+            Ok(_under_way) => {
+                let mut answer = pin!(self.router.clone().call(request));
+                let polled = poll_fn(|cx| {
+                    let _inside = observed.span().enter();
+                    problem::poll_caught(answer.as_mut(), cx)
+                });
                 match watch {
-                    None => admitted.await.into_response(),
-                    Some(watch) => match watch.in_time(admitted).await {
-                        Ok(answer) => answer.into_response(),
+                    None => polled.await,
+                    Some(watch) => match watch.in_time(polled).await {
+                        Ok(response) => response,
                         Err(overdue) => Failure::from(too_late(overdue)).into_response(),
                     },
                 }
-            };
-            problem::written(uri.path(), answer).await
+            }
         };
-        self.observe.answered(request, answer).await
-    }
-
-    /// Answers a request if it may be.
-    async fn admitted(&self, mut request: Request) -> Result<Response, Failure> {
-        let principal = self.authenticate(&request)?;
-        if let Some(principal) = &principal {
-            request.extensions_mut().insert(Arc::clone(principal));
-        }
-        let _under_way = self.admit(&request, principal.as_deref())?;
-        let Ok::<_, Infallible>(response) = self.router.clone().call(request).await;
-        Ok(response)
+        let mut response = problem::written(response, uri.path());
+        observed.end(&mut response);
+        response
     }
 
     pub(super) fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
     }
 
-    /// Who sends it; nobody in particular where that does not matter.
-    fn authenticate(&self, request: &Request) -> Result<Option<Arc<Principal>>, Problem> {
+    /// Who sends it; nobody in particular where that does not matter. Handlers are told.
+    fn authenticate(&self, request: &mut Request) -> Result<Option<Arc<Principal>>, Problem> {
         match &self.access {
             Some(access) if !is_open(request.uri().path()) => {
-                access.authenticate(request.headers()).map(Some)
+                let principal = access.authenticate(request.headers())?;
+                request.extensions_mut().insert(Arc::clone(&principal));
+                Ok(Some(principal))
             }
             _ => Ok(None),
         }
@@ -91,10 +98,10 @@ impl Front {
     /// Counts it as under way until the result is dropped.
     fn admit<'a>(
         &'a self,
-        request: &Request,
+        path: &str,
         principal: Option<&'a Principal>,
     ) -> Result<(Option<InFlight<'a>>, Option<InFlight<'a>>), Problem> {
-        if is_probe(request.uri().path()) {
+        if is_probe(path) {
             // A server with much to do is not dead: whoever watches it must be able to see that.
             return Ok((None, None));
         }
