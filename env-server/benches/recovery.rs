@@ -114,15 +114,16 @@ fn main() {
         let arguments = ["--data-dir".to_owned(), data.path().display().to_string()];
         let server = Server::ours(&arguments);
         scenario.play(&server);
+        let steps = scenario.environments as u64 * scenario.steps;
+        let step_us = server.cpu().as_secs_f64() * 1e6 / steps as f64;
         // It is killed, not asked to end.
         drop(server);
-        let (mut times, mut cpu) = (Vec::new(), Vec::new());
+        let mut times = Vec::new();
         for _ in 0..ROUNDS {
             let begun = Instant::now();
             let server = Server::ours(&arguments);
             is_ready(&server);
             times.push(begun.elapsed().as_secs_f64());
-            cpu.push(server.cpu().as_secs_f64());
             scenario.check(&server);
         }
         let files = std::fs::read_dir(data.path()).expect("the folder");
@@ -130,10 +131,9 @@ fn main() {
             .filter_map(|file| Some(file.ok()?.metadata().ok()?.len()))
             .sum();
         println!(
-            "{:<50} back in {:.2} s, processor time {:.2} s (medians of {ROUNDS}), journal {:.1} MB",
+            "{:<50} played at {step_us:.1} us of the server's a step, back in {:.2} s (median of {ROUNDS}), journal {:.1} MB",
             scenario.name,
             median(times),
-            median(cpu),
             bytes as f64 / 1e6
         );
     }
