@@ -179,7 +179,7 @@ macro_rules! resource_routes {
             responses(
                 (status = 200, description = "A page", content(
                     (Trajectory = "application/json"), (Trajectory = "application/vnd.msgpack"))),
-                (status = 400, description = "malformed-request", body = Problem, content_type = "application/problem+json"),
+                (status = 422, description = "invalid-query", body = Problem, content_type = "application/problem+json"),
                 ReadProblems,
             ),
         )]
@@ -203,8 +203,8 @@ macro_rules! resource_routes {
             params(("env_id" = String, Path, description = "Id of the environment"), RenderQuery),
             responses(
                 (status = 200, description = "The picture", content(
-                    (String = "text/plain"), (Vec<u8> = "image/png"))),
-                (status = 400, description = "malformed-request", body = Problem, content_type = "application/problem+json"),
+                    (String = "text/plain"), (inline(Png) = "image/png"))),
+                (status = 422, description = "invalid-query", body = Problem, content_type = "application/problem+json"),
                 ReadProblems,
             ),
         )]
@@ -216,7 +216,7 @@ macro_rules! resource_routes {
             headers: HeaderMap,
         ) -> Result<Response, Failure> {
             let session = app.store.get($kind, &env_id, caller.owner())?;
-            query.of(&session, &headers)
+            query.of(session, &headers).await
         }
     };
 }

@@ -198,13 +198,14 @@ fn pages_stand_alone_and_fit_together() {
         }
         end = Some(replay(&part).unwrap().end);
     }
-    for query in ["?from=52", "?from=x", "?limit=x", "?to=3"] {
+    for (query, status, code) in [
+        ("?from=52", 422, "invalid-query"),
+        ("?from=x", 400, "malformed-request"),
+        ("?limit=x", 400, "malformed-request"),
+        ("?to=3", 400, "malformed-request"),
+    ] {
         let reply = client.get(&format!("{VECTOR}/trajectory{query}"));
-        assert_eq!(
-            reply.failure(),
-            (400, "malformed-request".to_owned()),
-            "{query}"
-        );
+        assert_eq!(reply.failure(), (status, code.to_owned()), "{query}");
     }
 }
 
