@@ -10,7 +10,7 @@ use wave::{Scale, Task, Wave};
 #[path = "../benches/load/gauges.rs"]
 mod gauges;
 #[path = "../benches/support/mod.rs"]
-#[expect(dead_code, reason = "some of it measures")]
+#[expect(dead_code, reason = "benches share it and need different parts")]
 mod support;
 #[path = "../benches/load/wave.rs"]
 mod wave;

@@ -5,6 +5,7 @@ mod gauges;
 mod others;
 mod process;
 #[path = "../support/mod.rs"]
+#[expect(dead_code, reason = "benches share it and need different parts")]
 mod support;
 mod wave;
 

@@ -64,7 +64,7 @@ impl ToSchema for Array {
     }
 }
 
-/// An [`Array`] as MessagePack writes it.
+/// An `Array` as MessagePack writes it.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "read by the derive only")]
 struct TypedArray {

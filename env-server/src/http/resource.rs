@@ -47,7 +47,7 @@ macro_rules! resource_routes {
             responses(
                 (status = 204, description = "Closed, now or before"),
                 (status = 404, description = "unknown-env", body = Problem, content_type = "application/problem+json"),
-                (status = 503, description = "storage-failed, with Retry-After", body = Problem, content_type = "application/problem+json"),
+                (status = 503, description = "storage-failed", body = Problem, content_type = "application/problem+json"),
             ),
         )]
         pub(super) async fn close(
@@ -154,7 +154,7 @@ macro_rules! resource_routes {
                     headers(
                         ("Location" = String, description = "Path of the branch"),
                         ("Idempotency-Replayed" = String, description = "`true` on a stored reply"))),
-                (status = 429, description = "quota-exceeded, with Retry-After", body = Problem, content_type = "application/problem+json"),
+                (status = 429, description = "quota-exceeded", body = Problem, content_type = "application/problem+json"),
                 OperationProblems,
             ),
         )]

@@ -225,7 +225,7 @@ fn a_long_trajectory_keeps_its_end() {
     let first_seq = first["first_seq"].as_u64().unwrap();
     assert!((1..6_000).contains(&first_seq), "{first_seq}");
     let gone = client.get(&format!("{ENV}/trajectory?from={}", first_seq - 1));
-    assert_eq!(gone.failure().0, 400);
+    assert_eq!(gone.failure().0, 422);
     let mut operations = 0;
     for page in pages(&client, ENV, 1_000) {
         let page: Trajectory = serde_json::from_value(page).unwrap();

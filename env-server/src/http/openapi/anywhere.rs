@@ -1,5 +1,6 @@
 //! What any operation may be answered: by the server before a handler is asked, or instead of it.
 
+use axum::http::StatusCode;
 use env_protocol::{ErrorCode, PROBLEM_CONTENT_TYPE};
 use utoipa::openapi::header::{Header, HeaderBuilder};
 use utoipa::openapi::path::Operation;
@@ -14,7 +15,7 @@ use crate::http::is_open;
 /// Name of the security scheme.
 const BEARER: &str = "bearer";
 
-/// Codes that do not depend on the operation.
+/// Codes that do not depend on the operation, by status.
 const ANYWHERE: [ErrorCode; 7] = [
     ErrorCode::MalformedRequest,
     ErrorCode::Unauthorized,
@@ -25,65 +26,87 @@ const ANYWHERE: [ErrorCode; 7] = [
     ErrorCode::RequestTimeout,
 ];
 
-/// Of these, what only those meet who need a token.
-const WITH_TOKENS: [ErrorCode; 2] = [ErrorCode::Unauthorized, ErrorCode::RateLimited];
+/// Their statuses that only those meet who need a token.
+const WITH_TOKENS: [u16; 2] = [401, 429];
 
 /// Adds these failures to every operation, and says which of them take a token, which they want or
 /// not.
 pub(super) fn add(document: &mut OpenApi, wants_tokens: bool) {
-    for (path, item) in &mut document.paths.paths {
-        let is_open = is_open(path);
-        for operation in operations(item) {
-            if is_open {
-                operation.security = Some(Vec::new());
-            }
-            let codes = ANYWHERE.into_iter();
-            codes
-                .filter(|code| !(is_open && WITH_TOKENS.contains(code)))
-                .for_each(|code| add_code(operation, code));
-            add_headers(operation);
-        }
-    }
-    let scheme = Http::new(HttpAuthScheme::Bearer);
     let components = document.components.get_or_insert_with(Components::default);
-    components.add_security_scheme(BEARER, SecurityScheme::Http(scheme));
+    for status in statuses() {
+        let mut response = problem();
+        describe(&mut response, status);
+        add_header(&mut response, status);
+        let responses = &mut components.responses;
+        responses.insert(component(status), RefOr::T(response));
+    }
+    let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+    components.add_security_scheme(BEARER, scheme);
     let token = SecurityRequirement::new(BEARER, Vec::<String>::new());
     document.security = Some(match wants_tokens {
         true => vec![token],
         false => vec![SecurityRequirement::default(), token],
     });
+    for (path, item) in &mut document.paths.paths {
+        for operation in operations(item) {
+            add_to(operation, is_open(path));
+        }
+    }
 }
 
-fn add_code(operation: &mut Operation, code: ErrorCode) {
+fn add_to(operation: &mut Operation, is_open: bool) {
+    if is_open {
+        operation.security = Some(Vec::new());
+    }
     let responses = &mut operation.responses.responses;
-    let response = responses
-        .entry(code.status().to_string())
-        .or_insert_with(|| RefOr::T(problem()));
-    let RefOr::T(response) = response else { return };
-    let text = &mut response.description;
-    if text.contains(code.as_str()) {
-        return;
+    for status in statuses().filter(|status| !(is_open && WITH_TOKENS.contains(status))) {
+        let anywhere = || Ref::from_response_name(component(status)).into();
+        let response = responses.entry(status.to_string()).or_insert_with(anywhere);
+        if let RefOr::T(response) = response {
+            describe(response, status);
+        }
     }
-    if !text.is_empty() {
-        text.push_str("; ");
+    for (status, response) in responses {
+        if let (Ok(status), RefOr::T(response)) = (status.parse(), response) {
+            add_header(response, status);
+        }
     }
-    text.push_str(code.as_str());
 }
 
-/// Says which headers come with a failure, whoever described it.
-fn add_headers(operation: &mut Operation) {
-    for (status, response) in &mut operation.responses.responses {
-        let RefOr::T(response) = response else {
-            continue;
-        };
-        let (name, header) = match status.as_str() {
-            "401" => ("WWW-Authenticate", header(Type::String, "`Bearer`")),
-            "408" | "429" | "503" => ("Retry-After", header(Type::Integer, "Seconds")),
-            _ => continue,
-        };
-        let headers = &mut response.headers;
-        headers.insert(name.to_owned(), RefOr::T(header));
+/// The statuses of [`ANYWHERE`].
+fn statuses() -> impl Iterator<Item = u16> {
+    ANYWHERE
+        .chunk_by(|a, b| a.status() == b.status())
+        .map(|codes| codes[0].status())
+}
+
+/// Name of the response with a status of [`ANYWHERE`].
+fn component(status: u16) -> String {
+    let status = StatusCode::from_u16(status).unwrap_or_default();
+    let words = status.canonical_reason().unwrap_or_default();
+    words.replace(' ', "")
+}
+
+/// Adds the codes of [`ANYWHERE`] that have this status to a response's description.
+fn describe(response: &mut Response, status: u16) {
+    let text = &mut response.description;
+    for code in ANYWHERE.iter().filter(|code| code.status() == status) {
+        if !text.contains(code.as_str()) {
+            let gap = if text.is_empty() { "" } else { "; " };
+            text.push_str(gap);
+            text.push_str(code.as_str());
+        }
     }
+}
+
+/// Says which header comes with a failure.
+fn add_header(response: &mut Response, status: u16) {
+    let (name, header) = match status {
+        401 => ("WWW-Authenticate", header(Type::String, "`Bearer`")),
+        408 | 429 | 503 => ("Retry-After", header(Type::Integer, "Seconds")),
+        _ => return,
+    };
+    response.headers.insert(name.to_owned(), RefOr::T(header));
 }
 
 fn problem() -> Response {

@@ -17,27 +17,18 @@ const BODY_IS_OPTIONAL: [&str; 3] = ["reset_", "renew_", "fork_"];
 
 /// Makes everything as exact as it is known.
 pub(super) fn make_exact(document: &mut OpenApi, limits: &Limits) {
-    let at_most = |max: usize| move |object: &mut Object| object.maximum = Some(Number::UInt(max));
     if let Some(components) = &mut document.components {
         for (name, schema) in &mut components.schemas {
             visit(schema, &mut bound_integers);
-            match &**name {
-                "CreateEnv" | "CreateVectorEnv" => set_property(schema, "spec_id", list_specs),
-                "ForkRequest" => set_property(schema, "env_id", describe_id),
-                _ => {}
-            }
-            if name.ends_with("Request") || name.starts_with("Create") {
-                set_property(schema, "ttl_s", at_most(limits.max_ttl_s as usize));
-                set_property(schema, "num_envs", at_most(limits.max_lanes_per_env));
-            }
+            bound_fields(name, schema, limits);
         }
     }
     for item in document.paths.paths.values_mut() {
         for operation in operations(item) {
-            let id = operation.operation_id.clone().unwrap_or_default();
-            let is_optional = BODY_IS_OPTIONAL.iter().any(|verb| id.starts_with(verb));
+            let id = operation.operation_id.as_deref().unwrap_or_default();
+            let may_be_empty = BODY_IS_OPTIONAL.iter().any(|verb| id.starts_with(verb));
             if let Some(RefOr::T(body)) = &mut operation.request_body
-                && is_optional
+                && may_be_empty
             {
                 body.required = Some(Required::False);
             }
@@ -54,6 +45,27 @@ pub(super) fn make_exact(document: &mut OpenApi, limits: &Limits) {
     }
 }
 
+/// Bounds the fields of a request's body by what it is for.
+fn bound_fields(name: &str, schema: &mut RefOr<Schema>, limits: &Limits) {
+    let RefOr::T(Schema::Object(body)) = schema else {
+        return;
+    };
+    let mut change = |field, change: &dyn Fn(&mut Object)| {
+        if let Some(RefOr::T(Schema::Object(object))) = body.properties.get_mut(field) {
+            change(object);
+        }
+    };
+    let at_most = |max| move |object: &mut Object| object.maximum = Some(Number::UInt(max));
+    match name {
+        "CreateEnv" | "CreateVectorEnv" => change("spec_id", &list_specs),
+        "ForkRequest" => change("env_id", &describe_id),
+        "LeaseRequest" => {}
+        _ => return,
+    }
+    change("ttl_s", &at_most(limits.max_ttl_s as usize));
+    change("num_envs", &at_most(limits.max_lanes_per_env));
+}
+
 fn parameters(operation: &mut Operation) -> impl Iterator<Item = (&str, &mut RefOr<Schema>)> {
     let parameters = operation.parameters.iter_mut().flatten();
     parameters.filter_map(|parameter| match parameter {
@@ -64,14 +76,6 @@ fn parameters(operation: &mut Operation) -> impl Iterator<Item = (&str, &mut Ref
         }) => Some((&**name, schema)),
         _ => None,
     })
-}
-
-fn set_property(schema: &mut RefOr<Schema>, name: &str, change: impl FnOnce(&mut Object)) {
-    if let RefOr::T(Schema::Object(object)) = schema
-        && let Some(RefOr::T(Schema::Object(property))) = object.properties.get_mut(name)
-    {
-        change(property);
-    }
 }
 
 fn list_specs(object: &mut Object) {

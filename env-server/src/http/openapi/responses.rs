@@ -47,13 +47,13 @@ pub(in crate::http) enum CreateProblems {
     /// invalid-body, invalid-kwargs, invalid-seed, invalid-num-envs, invalid-ttl or invalid-env-id
     #[response(status = 422, content_type = "application/problem+json")]
     Unprocessable(Problem),
-    /// quota-exceeded, with Retry-After
+    /// quota-exceeded
     #[response(status = 429, content_type = "application/problem+json")]
     TooMany(Problem),
     /// internal
     #[response(status = 500, content_type = "application/problem+json")]
     Internal(Problem),
-    /// draining, server-full or storage-failed, with Retry-After
+    /// draining, server-full or storage-failed
     #[response(status = 503, content_type = "application/problem+json")]
     Draining(Problem),
 }
@@ -90,7 +90,7 @@ pub(in crate::http) enum OperationProblems {
     /// internal
     #[response(status = 500, content_type = "application/problem+json")]
     Internal(Problem),
-    /// storage-failed; of a fork also draining or server-full; with Retry-After
+    /// storage-failed; of a fork also draining or server-full
     #[response(status = 503, content_type = "application/problem+json")]
     Unavailable(Problem),
 }
