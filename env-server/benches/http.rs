@@ -3,6 +3,7 @@
 //! Both servers are processes of their own, asked in turn by the same raw client. `scripts/bench-http`
 //! runs this pinned to one core, where a round trip measures servers and not wake-ups.
 
+#[expect(dead_code, reason = "benches share it and need different parts")]
 mod support;
 
 use std::fmt::Write as _;

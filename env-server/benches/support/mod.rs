@@ -1,5 +1,7 @@
 //! What the benches of the wire share: a server in a process of its own, a raw client, medians.
 
+#![allow(dead_code, reason = "each bench uses a part of it")]
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
@@ -34,6 +36,11 @@ impl Server {
             .args(["serve", "--listen", "127.0.0.1:0", "--log", "warn"])
             .args(arguments);
         Server::start(command)
+    }
+
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     pub fn cpu(&self) -> Duration {
@@ -79,8 +86,16 @@ impl Connection {
         self.stream.write_all(request).expect("sent");
     }
 
-    /// The body of the next reply.
+    /// The body of the next reply, which must be a success.
     pub fn receive(&mut self) -> &[u8] {
+        let reply = self.receive_any();
+        let text = || String::from_utf8_lossy(reply.body);
+        assert!(reply.status / 100 == 2, "{}: {}", reply.status, text());
+        reply.body
+    }
+
+    /// The next reply, whatever it says.
+    pub fn receive_any(&mut self) -> Reply<'_> {
         let mut len = 0;
         let mut head_end = None;
         loop {
@@ -93,12 +108,24 @@ impl Connection {
             let Some(head) = head_end else { continue };
             let end = head + content_length(&self.buffer[..head]);
             if len >= end {
-                let is_good = self.buffer.starts_with(b"HTTP/1.1 20");
-                assert!(is_good, "{}", String::from_utf8_lossy(&self.buffer[..end]));
-                return &self.buffer[head..end];
+                let (head, body) = self.buffer[..end].split_at(head);
+                let status = std::str::from_utf8(&head[9..12]).expect("a status line");
+                return Reply {
+                    status: status.parse().expect("a status"),
+                    head,
+                    body,
+                };
             }
         }
     }
+}
+
+/// A reply.
+pub struct Reply<'a> {
+    pub status: u16,
+    /// In lower case, up to and including the empty line.
+    pub head: &'a [u8],
+    pub body: &'a [u8],
 }
 
 pub fn find(bytes: &[u8], pattern: &[u8]) -> Option<usize> {

@@ -104,6 +104,8 @@ error_codes! {
         "Use 1 to 64 of the characters A-Z a-z 0-9 . _ - and begin with a letter or digit."
     InvalidSnapshot 422 "invalid-snapshot" false "The snapshot does not fit this environment"
         "Restore into an environment created with the same spec, kwargs, lanes and autoreset mode."
+    InvalidQuery 422 "invalid-query" false "A value of the query is out of range for this environment"
+        "The detail says what there is."
     SeqReused 422 "seq-reused" false "The last seq came again with another body"
         "A retry repeats its body. A new operation takes the seq of the last reply."
     UpgradeRequired 426 "upgrade-required" false "This path speaks WebSocket only"

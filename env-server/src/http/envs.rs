@@ -11,7 +11,7 @@ use env_protocol::{
 
 use super::codec::{Accept, Call, encoded};
 use super::openapi::{
-    CreateProblems, OperationProblems, Page, ReadProblems, RenderQuery, TrajectoryPage,
+    CreateProblems, OperationProblems, Page, Png, ReadProblems, RenderQuery, TrajectoryPage,
 };
 use super::problem::Failure;
 use super::resource::resource_routes;

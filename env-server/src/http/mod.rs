@@ -265,6 +265,32 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
     }
 }
 
+/// Does what takes a while where it keeps nobody waiting: not on a thread that answers requests.
+async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Failure> {
+    let done = tokio::task::spawn_blocking(work).await;
+    let done = done.map_err(|error| match error.try_into_panic() {
+        // As if it had happened here.
+        Ok(panic) => std::panic::resume_unwind(panic),
+        Err(cancelled) => Problem::new(ErrorCode::Internal, cancelled.to_string()),
+    })?;
+    Ok(done?)
+}
+
+/// What is answered however much there is to do.
+pub(crate) fn is_probe(path: &str) -> bool {
+    matches!(path, "/healthz" | "/readyz")
+}
+
+/// What is answered without a token: probes, and what explains the server.
+pub(crate) fn is_open(path: &str) -> bool {
+    is_probe(path)
+        || matches!(path, "/openapi.json" | "/docs")
+        || path.starts_with("/docs/")
+        || path.starts_with("/problems/")
+}
+
 /// Everything the server answers.
 pub(crate) struct Routes {
     pub(crate) router: Router,
@@ -284,9 +310,10 @@ pub(crate) fn routes(app: SharedApp, config: &ServerConfig) -> Result<Routes, Er
     if let Some(of_openenv) = openenv::routes(&app, config)? {
         routes = routes.merge(of_openenv);
     }
-    let (routes, document) = routes.split_for_parts();
+    let (routes, mut document) = routes.split_for_parts();
     let mut templates: Vec<_> = document.paths.paths.keys().cloned().collect();
     templates.extend(DOCS_TEMPLATES.map(str::to_owned));
+    openapi::finish(&mut document, config);
     let docs = SwaggerUi::new("/docs")
         .url("/openapi.json", document)
         .config(Config::default().try_it_out_enabled(true));

@@ -47,7 +47,7 @@ macro_rules! resource_routes {
             responses(
                 (status = 204, description = "Closed, now or before"),
                 (status = 404, description = "unknown-env", body = Problem, content_type = "application/problem+json"),
-                (status = 503, description = "storage-failed, with Retry-After", body = Problem, content_type = "application/problem+json"),
+                (status = 503, description = "storage-failed", body = Problem, content_type = "application/problem+json"),
             ),
         )]
         pub(super) async fn close(
@@ -154,7 +154,7 @@ macro_rules! resource_routes {
                     headers(
                         ("Location" = String, description = "Path of the branch"),
                         ("Idempotency-Replayed" = String, description = "`true` on a stored reply"))),
-                (status = 429, description = "quota-exceeded, with Retry-After", body = Problem, content_type = "application/problem+json"),
+                (status = 429, description = "quota-exceeded", body = Problem, content_type = "application/problem+json"),
                 OperationProblems,
             ),
         )]
@@ -179,7 +179,7 @@ macro_rules! resource_routes {
             responses(
                 (status = 200, description = "A page", content(
                     (Trajectory = "application/json"), (Trajectory = "application/vnd.msgpack"))),
-                (status = 400, description = "malformed-request", body = Problem, content_type = "application/problem+json"),
+                (status = 422, description = "invalid-query", body = Problem, content_type = "application/problem+json"),
                 ReadProblems,
             ),
         )]
@@ -203,8 +203,8 @@ macro_rules! resource_routes {
             params(("env_id" = String, Path, description = "Id of the environment"), RenderQuery),
             responses(
                 (status = 200, description = "The picture", content(
-                    (String = "text/plain"), (Vec<u8> = "image/png"))),
-                (status = 400, description = "malformed-request", body = Problem, content_type = "application/problem+json"),
+                    (String = "text/plain"), (inline(Png) = "image/png"))),
+                (status = 422, description = "invalid-query", body = Problem, content_type = "application/problem+json"),
                 ReadProblems,
             ),
         )]
@@ -216,7 +216,7 @@ macro_rules! resource_routes {
             headers: HeaderMap,
         ) -> Result<Response, Failure> {
             let session = app.store.get($kind, &env_id, caller.owner())?;
-            query.of(&session, &headers)
+            query.of(session, &headers).await
         }
     };
 }

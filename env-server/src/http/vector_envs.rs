@@ -11,7 +11,7 @@ use env_protocol::{
 
 use super::codec::{Accept, Call, encoded};
 use super::openapi::{
-    CreateProblems, OperationProblems, Page, ReadProblems, RenderQuery, TrajectoryPage,
+    CreateProblems, OperationProblems, Page, Png, ReadProblems, RenderQuery, TrajectoryPage,
 };
 use super::problem::Failure;
 use super::resource::resource_routes;
@@ -50,7 +50,7 @@ pub(super) async fn create(
 /// Idempotent: the same id and body again answer 200 with the environment as it is now.
 #[utoipa::path(
     put, path = "/v1/vector-envs/{env_id}", operation_id = "put_vector_env", tag = "vector-envs",
-    params(("env_id" = String, Path, description = "1 to 64 of A-Z a-z 0-9 . _ -", example = "mine")),
+    params(("env_id" = String, Path, description = "1 to 64 of A-Z a-z 0-9 . _ -", example = "ours")),
     request_body(content(
         (CreateVectorEnv = "application/json", example = json!({"spec_id": "MemoryTask-v0", "num_envs": 2, "kwargs": {"delay": 4}, "seed": 7, "autoreset_mode": "SameStep"})),
         (CreateVectorEnv = "application/vnd.msgpack"))),

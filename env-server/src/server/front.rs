@@ -14,8 +14,8 @@ use tower_service::Service;
 use super::watch::{Overdue, Watch};
 use crate::access::{Access, InFlight, Principal};
 use crate::config::ServerConfig;
-use crate::http::Routes;
 use crate::http::problem::{self, Failure};
+use crate::http::{Routes, is_open, is_probe};
 use crate::observe::{Metrics, Observe};
 
 /// The routes behind the checks. One for all connections.
@@ -113,18 +113,6 @@ impl Front {
         let of_principal = principal.map(Principal::begin_request).transpose()?;
         Ok((Some(of_all), of_principal))
     }
-}
-
-fn is_probe(path: &str) -> bool {
-    matches!(path, "/healthz" | "/readyz")
-}
-
-/// What is answered without a token: probes, and what explains the server.
-fn is_open(path: &str) -> bool {
-    is_probe(path)
-        || matches!(path, "/openapi.json" | "/docs")
-        || path.starts_with("/docs/")
-        || path.starts_with("/problems/")
 }
 
 fn too_late(overdue: Overdue) -> Problem {

@@ -584,7 +584,7 @@ impl Session {
     /// Pictures of the first lanes, or of one.
     ///
     /// # Errors
-    /// `malformed-request` when there is no such lane; `internal`, when an operation has failed in
+    /// `invalid-query` when there is no such lane; `internal`, when an operation has failed in
     /// the middle.
     pub fn pictures(&self, lane: Option<usize>) -> Result<Vec<Picture>, Problem> {
         let num_lanes = self.creation.num_envs() as usize;
@@ -593,7 +593,7 @@ impl Session {
             Some(lane) if lane < num_lanes => lane..lane + 1,
             Some(lane) => {
                 let detail = format!("lane is {lane}, and there are {num_lanes}, from 0");
-                return Err(Problem::new(ErrorCode::MalformedRequest, detail));
+                return Err(Problem::new(ErrorCode::InvalidQuery, detail));
             }
         };
         let state = self.lock()?;
