@@ -196,6 +196,9 @@ async fn query<T: DeserializeOwned + Send, S: Send + Sync>(
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "read by the derive only")]
 pub(super) enum ReadProblems {
+    /// forbidden
+    #[response(status = 403, content_type = "application/problem+json")]
+    Forbidden(Problem),
     /// unknown-env
     #[response(status = 404, content_type = "application/problem+json")]
     NotFound(Problem),
@@ -217,6 +220,9 @@ pub(super) enum CreateProblems {
     /// malformed-body or malformed-request
     #[response(status = 400, content_type = "application/problem+json")]
     BadRequest(Problem),
+    /// forbidden
+    #[response(status = 403, content_type = "application/problem+json")]
+    Forbidden(Problem),
     /// unknown-spec
     #[response(status = 404, content_type = "application/problem+json")]
     NotFound(Problem),
@@ -250,6 +256,9 @@ pub(super) enum OperationProblems {
     /// malformed-body or malformed-request
     #[response(status = 400, content_type = "application/problem+json")]
     BadRequest(Problem),
+    /// forbidden, or of a step budget-exceeded
+    #[response(status = 403, content_type = "application/problem+json")]
+    Forbidden(Problem),
     /// unknown-env
     #[response(status = 404, content_type = "application/problem+json")]
     NotFound(Problem),
