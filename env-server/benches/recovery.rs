@@ -3,6 +3,7 @@
 //! Environments of each kind of history are played over HTTP, the server is killed, and another
 //! one is started on the same folder. It is back when `/readyz` says so.
 
+#[expect(dead_code, reason = "benches share it and need different parts")]
 mod support;
 
 use std::time::Instant;

@@ -19,11 +19,12 @@ pub mod session;
 pub mod tls;
 pub mod verify;
 
-pub use access::{Access, Principal};
+pub use access::{Access, Grant, Principal};
 pub use config::ServerConfig;
 pub use error::Error;
 pub use http::{SocketTimes, document as openapi_document};
 pub use journal::Durability;
 pub use server::{app, check_exposure, run};
+pub use session::StepBudget;
 pub use session::store::Limits;
 pub use tls::Tls;

@@ -23,9 +23,13 @@ use crate::nn::{self, NnError, categorical};
 use crate::policy::Policy;
 use crate::seeds::{self, Role};
 
+mod balance;
 mod setup;
+mod tally;
 
-pub use setup::EvaluationEnv;
+pub use balance::{Unbalanced, balanced_seeds};
+pub use setup::{EvaluationEnv, evaluation_kwargs, judged_step};
+pub use tally::Tally;
 
 /// How actions are chosen, and what is taken away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, clap::ValueEnum)]
@@ -160,10 +164,10 @@ impl Player {
     ) -> Result<Evaluation, EvaluateError> {
         self.check(env, options)?;
         let began = Instant::now();
+        let first = seeds::first_environment_seed(options.seed, Role::Evaluation);
         let seeds = if options.balanced {
-            balanced_seeds(env, options)?
+            balanced_seeds(first, options.episodes, |seeds| first_numbers(env, seeds))?
         } else {
-            let first = seeds::first_environment_seed(options.seed, Role::Evaluation);
             (first..).take(options.episodes).collect()
         };
         let mut tally = Tally::new(options.episodes);
@@ -308,96 +312,15 @@ fn choose(logits: &[f32], mode: Mode, scrambled: bool, rng: &mut Xoshiro256PlusP
     }
 }
 
-/// Seeds of the first `episodes / 2` episodes of each cue among successive seeds.
-fn balanced_seeds(
-    env: &mut dyn VectorEnv,
-    options: &EvaluateOptions,
-) -> Result<Vec<u64>, EvaluateError> {
-    let mut next = seeds::first_environment_seed(options.seed, Role::Evaluation);
-    let wanted = [
-        options.episodes / 2,
-        options.episodes - options.episodes / 2,
-    ];
-    let mut found: [Vec<u64>; 2] = Default::default();
-    // Fair cues need two or three rounds; a task with one cue only would never end.
-    for _ in 0..64 {
-        let batch: Vec<u64> = (next..).take(options.episodes).collect();
-        next += options.episodes as u64;
-        let request = ResetRequest {
-            seeds: Some(batch.clone()),
-            options: Map::new(),
-        };
-        let observations = env.reset(&request)?.observations;
-        let width = observations.len() / options.episodes;
-        for (&seed, observation) in batch.iter().zip(observations.chunks_exact(width)) {
-            let cue = usize::from(observation[0] >= 0.5);
-            if found[cue].len() < wanted[cue] {
-                found[cue].push(seed);
-            }
-        }
-        if found[0].len() == wanted[0] && found[1].len() == wanted[1] {
-            return Ok(found.concat());
-        }
-    }
-    Err(EvaluateError::Unbalanced {
-        below: found[0].len(),
-        above: found[1].len(),
-    })
-}
-
-/// Returns of the first episode of each lane.
-struct Tally {
-    returns: Vec<f64>,
-    lengths: Vec<u64>,
-    ended: Vec<bool>,
-}
-
-impl Tally {
-    fn new(lanes: usize) -> Self {
-        Self {
-            returns: vec![0.0; lanes],
-            lengths: vec![0; lanes],
-            ended: vec![false; lanes],
-        }
-    }
-
-    fn push(&mut self, rewards: &[f64], ends: &[bool]) {
-        for lane in (0..self.ended.len())
-            .filter(|&lane| !self.ended[lane])
-            .collect::<Vec<_>>()
-        {
-            self.returns[lane] += rewards[lane];
-            self.lengths[lane] += 1;
-            self.ended[lane] = ends[lane];
-        }
-    }
-
-    fn all_ended(&self) -> bool {
-        self.ended.iter().all(|&ended| ended)
-    }
-
-    fn evaluation(self, mode: Mode, steps: u64, elapsed: Duration) -> Evaluation {
-        let n = self.returns.len() as f64;
-        let mean_return = self.returns.iter().sum::<f64>() / n;
-        let squares = self
-            .returns
-            .iter()
-            .map(|r| (r - mean_return).powi(2))
-            .sum::<f64>();
-        Evaluation {
-            mode,
-            mean_return,
-            std_return: if n > 1.0 {
-                (squares / (n - 1.0)).sqrt()
-            } else {
-                0.0
-            },
-            mean_length: self.lengths.iter().sum::<u64>() as f64 / n,
-            returns: self.returns,
-            steps,
-            elapsed,
-        }
-    }
+/// The first number of the first observation of each of these seeds.
+fn first_numbers(env: &mut dyn VectorEnv, seeds: &[u64]) -> Result<Vec<f32>, EvaluateError> {
+    let request = ResetRequest {
+        seeds: Some(seeds.to_vec()),
+        options: Map::new(),
+    };
+    let observations = env.reset(&request)?.observations;
+    let rows = observations.chunks_exact(observations.len() / seeds.len());
+    Ok(rows.map(|row| row[0]).collect())
 }
 
 /// Why an evaluation failed.
@@ -432,32 +355,6 @@ pub enum EvaluateError {
         spaces: String,
     },
     /// Balancing did not come to an end.
-    #[error(
-        "cannot balance over the cue: after 64 rounds there were {below} episodes of one kind and {above} \
-         of the other; --no-balance takes them as they come"
-    )]
-    Unbalanced {
-        /// First number below one half.
-        below: usize,
-        /// One half or more.
-        above: usize,
-    },
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_tally_counts_first_episodes_only() {
-        let mut tally = Tally::new(2);
-        tally.push(&[1.0, 0.0], &[true, false]);
-        assert!(!tally.all_ended());
-        tally.push(&[5.0, -1.0], &[true, true]);
-        assert!(tally.all_ended());
-        let evaluation = tally.evaluation(Mode::Greedy, 4, Duration::ZERO);
-        assert_eq!(evaluation.returns, [1.0, -1.0]);
-        assert_eq!((evaluation.mean_return, evaluation.mean_length), (0.0, 1.5));
-        assert!((evaluation.std_return - 2f64.sqrt()).abs() < 1e-12);
-    }
+    #[error(transparent)]
+    Unbalanced(#[from] Unbalanced),
 }

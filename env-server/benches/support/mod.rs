@@ -1,7 +1,5 @@
 //! What the benches of the wire share: a server in a process of its own, a raw client, medians.
 
-#![allow(dead_code, reason = "each bench uses a part of it")]
-
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};

@@ -125,8 +125,10 @@ pub struct EnvDescription {
     /// Its arguments, defaults filled in.
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub kwargs: Kwargs,
-    /// The seed given at its creation, or the one drawn then.
-    pub seed: u64,
+    /// The seed given at its creation, or the one drawn then. An evaluation token is not told it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(nullable = false))]
+    pub seed: Option<u64>,
     /// What an observation looks like.
     pub observation_space: Space,
     /// What an action looks like.
@@ -152,8 +154,10 @@ pub struct VectorEnvDescription {
     /// Its arguments, defaults filled in.
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub kwargs: Kwargs,
-    /// The seed given at its creation, or the one drawn then.
-    pub seed: Seed,
+    /// The seed given at its creation, or the one drawn then. An evaluation token is not told it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(nullable = false))]
+    pub seed: Option<Seed>,
     /// What happens when a lane's episode ends.
     pub autoreset_mode: AutoresetMode,
     /// What an observation of one lane looks like; a batch has one dimension more, in front.

@@ -56,6 +56,8 @@ error_codes! {
         "Send the header Authorization: Bearer TOKEN, with a token of the server's --token-file."
     Forbidden 403 "forbidden" false "The token may not do this"
         "Use a token that may, or ask whoever runs the server."
+    BudgetExceeded 403 "budget-exceeded" false "The steps that the token may take have been taken"
+        "Go on with what was learnt so far, or ask whoever runs the server for more. The budget is max_steps in the server's --token-file."
     CrossOrigin 403 "cross-origin" false "A page of another origin may not open a socket here"
         "Sockets are for programs, and for pages that this server's own host serves."
     UnknownRoute 404 "unknown-route" false "There is nothing at this path"

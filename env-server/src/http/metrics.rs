@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use env_protocol::Problem;
 
 use super::problem::Failure;
-use super::{SharedApp, aside};
+use super::{FullCaller, SharedApp, aside};
 use crate::observe;
 
 /// What the server does and holds, for Prometheus
@@ -21,7 +21,10 @@ use crate::observe;
         (status = 500, description = "internal", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn scrape(State(app): State<SharedApp>) -> Result<Response, Failure> {
+pub(super) async fn scrape(
+    State(app): State<SharedApp>,
+    _: FullCaller,
+) -> Result<Response, Failure> {
     // One at a time, however many ask: it looks at every environment.
     let _turn = app.scrape.lock().await;
     let metrics = Arc::clone(app.metrics());

@@ -1,5 +1,6 @@
 //! The server's HTTP side: routes by resource, two encodings, one form of error.
 
+mod caller;
 pub(crate) mod codec;
 mod envs;
 mod metrics;
@@ -16,14 +17,11 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::FromRequestParts;
-use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use env_protocol::{Encoding, ErrorCode, ForkRequest, Problem};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use crate::access::Principal;
 use crate::config::ServerConfig;
 use crate::error::Error;
 use crate::journal::JournalConfig;
@@ -35,6 +33,7 @@ use crate::session::{Answer, Creation, Kind, Operation, Reply, Session};
 use codec::encoded;
 use problem::Failure;
 
+pub(crate) use caller::{Caller, FullCaller};
 pub use openapi::document;
 pub(crate) use stream::socket;
 pub use stream::socket::SocketTimes;
@@ -163,11 +162,13 @@ impl App {
     async fn operate(
         &self,
         session: &Session,
+        caller: &Caller,
         seq: Option<u64>,
         operation: Operation,
         reply: Encoding,
     ) -> Result<Response, Failure> {
-        self.answer(session.apply(seq, operation)?, reply).await
+        let answer = session.apply_within(caller.budget(), seq, operation)?;
+        self.answer(answer, reply).await
     }
 
     /// Answers a fork.
@@ -244,25 +245,6 @@ fn location(kind: Kind, id: &str) -> [(HeaderName, String); 1] {
         Kind::Vector => "vector-envs",
     };
     [(header::LOCATION, format!("/v1/{collection}/{id}"))]
-}
-
-/// Who sends a request, where the server asks for tokens.
-#[derive(Clone)]
-pub(crate) struct Caller(Option<Arc<Owner>>);
-
-impl Caller {
-    pub(crate) fn owner(&self) -> Option<&Owner> {
-        self.0.as_deref()
-    }
-}
-
-impl<S: Send + Sync> FromRequestParts<S> for Caller {
-    type Rejection = Failure;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
-        let principal = parts.extensions.get::<Arc<Principal>>();
-        Ok(Caller(principal.map(|p| Arc::clone(p.owner()))))
-    }
 }
 
 /// Does what takes a while where it keeps nobody waiting: not on a thread that answers requests.

@@ -34,7 +34,7 @@ macro_rules! resource_routes {
             Accept(reply): Accept,
         ) -> Result<Response, Failure> {
             let session = app.store.get($kind, &env_id, caller.owner())?;
-            Ok(encoded(reply, &session.describe()?))
+            Ok(encoded(reply, &caller.shown(session.describe()?)))
         }
 
         /// Close an environment
@@ -52,7 +52,7 @@ macro_rules! resource_routes {
         )]
         pub(super) async fn close(
             State(app): State<SharedApp>,
-            caller: Caller,
+            caller: FullCaller,
             Path(env_id): Path<String>,
         ) -> Result<StatusCode, Failure> {
             app.close($kind, &env_id, caller.owner()).await
@@ -76,7 +76,7 @@ macro_rules! resource_routes {
         )]
         pub(super) async fn lease(
             State(app): State<SharedApp>,
-            caller: Caller,
+            caller: FullCaller,
             Path(env_id): Path<String>,
             Call { body, reply }: Call<LeaseRequest>,
         ) -> Result<Response, Failure> {
@@ -100,7 +100,7 @@ macro_rules! resource_routes {
         )]
         pub(super) async fn snapshot(
             State(app): State<SharedApp>,
-            caller: Caller,
+            caller: FullCaller,
             Path(env_id): Path<String>,
             Accept(reply): Accept,
         ) -> Result<Response, Failure> {
@@ -127,13 +127,13 @@ macro_rules! resource_routes {
         )]
         pub(super) async fn restore(
             State(app): State<SharedApp>,
-            caller: Caller,
+            caller: FullCaller,
             Path(env_id): Path<String>,
             Call { body, reply }: Call<RestoreRequest>,
         ) -> Result<Response, Failure> {
             let session = app.store.get($kind, &env_id, caller.owner())?;
             let operation = Operation::Restore(Box::new(body.snapshot));
-            app.operate(&session, body.seq, operation, reply).await
+            app.operate(&session, &caller, body.seq, operation, reply).await
         }
 
         /// Branch off another environment
@@ -160,7 +160,7 @@ macro_rules! resource_routes {
         )]
         pub(super) async fn fork(
             State(app): State<SharedApp>,
-            caller: Caller,
+            caller: FullCaller,
             Path(env_id): Path<String>,
             Call { body, reply }: Call<ForkRequest>,
         ) -> Result<Response, Failure> {
@@ -185,7 +185,7 @@ macro_rules! resource_routes {
         )]
         pub(super) async fn trajectory(
             State(app): State<SharedApp>,
-            caller: Caller,
+            caller: FullCaller,
             Path(env_id): Path<String>,
             page: TrajectoryPage,
             Accept(reply): Accept,
@@ -210,7 +210,7 @@ macro_rules! resource_routes {
         )]
         pub(super) async fn render(
             State(app): State<SharedApp>,
-            caller: Caller,
+            caller: FullCaller,
             Path(env_id): Path<String>,
             query: RenderQuery,
             headers: HeaderMap,

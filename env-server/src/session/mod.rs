@@ -1,5 +1,6 @@
 //! What stands behind an id: environments, the number of the next operation, the last reply.
 
+pub(crate) mod budget;
 mod history;
 pub mod keeper;
 mod lease;
@@ -33,6 +34,7 @@ use operation::{check_seed, escape};
 use records::{Birth, End, Tombstone, Whole};
 use vector::{Saved, StepBatch, VectorEnvironment};
 
+pub use budget::StepBudget;
 pub use operation::{Answer, Operation, Reply};
 pub use trajectory::{Replayed, replay};
 
@@ -104,6 +106,18 @@ impl Creation {
 pub enum Description {
     Single(EnvDescription),
     Vector(VectorEnvDescription),
+}
+
+impl Description {
+    /// The same without what would tell beforehand what the environment draws.
+    #[must_use]
+    pub fn without_seed(mut self) -> Self {
+        match &mut self {
+            Description::Single(description) => description.seed = None,
+            Description::Vector(description) => description.seed = None,
+        }
+        self
+    }
 }
 
 /// One environment or vector of them behind an id.
@@ -324,7 +338,7 @@ impl Session {
                 env_id,
                 spec_id,
                 kwargs,
-                seed: self.seed.lane(0).unwrap_or_default(),
+                seed: Some(self.seed.lane(0).unwrap_or_default()),
                 observation_space,
                 action_space,
                 ttl_s,
@@ -336,7 +350,7 @@ impl Session {
                 spec_id,
                 num_envs: body.num_envs,
                 kwargs,
-                seed: self.seed.clone(),
+                seed: Some(self.seed.clone()),
                 autoreset_mode: body.autoreset_mode,
                 single_observation_space: observation_space,
                 single_action_space: action_space,
@@ -354,10 +368,31 @@ impl Session {
     /// `seq-conflict`, `seq-reused`, `env-closed`, `lease-expired`, `storage-failed`, or why the
     /// operation itself was refused. Nothing has changed.
     pub fn apply(&self, seq: Option<u64>, operation: Operation) -> Result<Answer, Problem> {
+        self.apply_within(None, seq, operation)
+    }
+
+    /// As [`Session::apply`], for somebody who may take so many steps, if there is a limit.
+    ///
+    /// # Errors
+    /// As there, and `budget-exceeded`, or `forbidden` when the budget is closed.
+    pub fn apply_within(
+        &self,
+        budget: Option<&StepBudget>,
+        seq: Option<u64>,
+        operation: Operation,
+    ) -> Result<Answer, Problem> {
         self.once(seq, operation, |state, operation, bytes, next_seq| {
             self.check(state.vector.as_ref(), &operation)?;
-            let written = self.write_down(state, bytes, None)?;
             let steps = self.num_steps(state.vector.as_ref(), &operation);
+            let budget = budget.filter(|_| matches!(operation, Operation::Step(_)));
+            if let Some(budget) = budget {
+                budget.take(steps)?;
+            }
+            let written = self.write_down(state, bytes, None).inspect_err(|_| {
+                if let Some(budget) = budget {
+                    budget.give_back(steps);
+                }
+            })?;
             let reply = self.perform(state.vector.as_mut(), operation, next_seq);
             self.steps.add(steps);
             Ok((reply, written))

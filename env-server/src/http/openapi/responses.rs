@@ -11,6 +11,9 @@ use utoipa::{IntoResponses, PartialSchema, ToSchema};
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "read by the derive only")]
 pub(in crate::http) enum ReadProblems {
+    /// forbidden
+    #[response(status = 403, content_type = "application/problem+json")]
+    Forbidden(Problem),
     /// unknown-env
     #[response(status = 404, content_type = "application/problem+json")]
     NotFound(Problem),
@@ -32,6 +35,9 @@ pub(in crate::http) enum CreateProblems {
     /// malformed-body or malformed-request
     #[response(status = 400, content_type = "application/problem+json")]
     BadRequest(Problem),
+    /// forbidden
+    #[response(status = 403, content_type = "application/problem+json")]
+    Forbidden(Problem),
     /// unknown-spec
     #[response(status = 404, content_type = "application/problem+json")]
     NotFound(Problem),
@@ -65,6 +71,9 @@ pub(in crate::http) enum OperationProblems {
     /// malformed-body or malformed-request
     #[response(status = 400, content_type = "application/problem+json")]
     BadRequest(Problem),
+    /// forbidden, or of a step budget-exceeded
+    #[response(status = 403, content_type = "application/problem+json")]
+    Forbidden(Problem),
     /// unknown-env
     #[response(status = 404, content_type = "application/problem+json")]
     NotFound(Problem),
