@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use gauges::Gauges;
-use support::{Connection, Server};
+use support::Server;
 use wave::{Scale, Task, Wave};
 
 #[path = "../benches/load/gauges.rs"]
@@ -45,7 +45,7 @@ fn abandoned_environments_and_half_open_connections_are_reclaimed() {
         };
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let held = Gauges::read(&mut Connection::open(&server.address));
+            let held = Gauges::read(&server.address);
             if held == only_me {
                 break;
             }

@@ -14,8 +14,9 @@ pub struct Gauges {
 }
 
 impl Gauges {
-    /// Asks on a connection.
-    pub fn read(connection: &mut Connection) -> Self {
+    /// Asks, on a connection of its own.
+    pub fn read(address: &str) -> Self {
+        let mut connection = Connection::open(address);
         let mut bytes = Vec::new();
         request("GET", "/metrics", Encoding::Json, b"", &mut bytes);
         connection.send(&bytes);

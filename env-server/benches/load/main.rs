@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use gauges::Gauges;
 use others::{Others, PLAYERS};
 use process::Process;
-use support::{Connection, Server, median};
+use support::{Server, median};
 use wave::{Answers, Scale, Task, Wave};
 
 const SCALE: Scale = Scale {
@@ -104,12 +104,11 @@ fn run(address: &str, process: &Process, tasks: &[Task], i: usize) -> Outcome {
     process.forget_peak();
     let others = Others::begin(address, &format!("beside-{i}"));
     let wave = Wave::begin(address, SCALE, tasks, &format!("wave-{i}"));
-    let mut connection = Connection::open(address);
-    let held = Gauges::read(&mut connection);
+    let held = Gauges::read(address);
     answers.add(wave.answers.clone());
     let uncut = wave.end(Duration::from_secs(30));
     let reclaimed = Instant::now() + Duration::from_secs(2 * SCALE.ttl_s);
-    while Gauges::read(&mut connection).environments > PLAYERS as u64 {
+    while Gauges::read(address).environments > PLAYERS as u64 {
         assert!(
             Instant::now() < reclaimed,
             "environments outlive their leases"
@@ -118,7 +117,6 @@ fn run(address: &str, process: &Process, tasks: &[Task], i: usize) -> Outcome {
     }
     let (with, answered) = others.end();
     answers.add(answered);
-    drop(connection);
     std::thread::sleep(SETTLING);
     Outcome {
         answers,

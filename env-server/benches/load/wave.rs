@@ -107,17 +107,13 @@ pub struct Wave {
 }
 
 impl Wave {
-    /// Opens the connections, then creates environments of the tasks in turn. `name` is one that no wave before had:
-    /// ids begin with it.
+    /// Creates environments of the tasks in turn, on one half of the connections, and then opens the other half, so
+    /// that all are there at once. `name` is one that no wave before had: ids begin with it.
     pub fn begin(address: &str, scale: Scale, tasks: &[Task], name: &str) -> Self {
         let half = scale.connections / 2;
-        let half_open = (0..half).map(|i| half_open(address, i)).collect();
-        let live: Vec<Connection> = (half..scale.connections)
-            .map(|_| Connection::open(address))
-            .collect();
         let mut shares: Vec<Vec<Connection>> = (0..CREATORS).map(|_| Vec::new()).collect();
-        for (i, connection) in live.into_iter().enumerate() {
-            shares[i % CREATORS].push(connection);
+        for i in half..scale.connections {
+            shares[i % CREATORS].push(Connection::open(address));
         }
         let done: Vec<_> = std::thread::scope(|scope| {
             let creators: Vec<_> = shares
@@ -131,7 +127,7 @@ impl Wave {
         let mut wave = Wave {
             answers: Answers::default(),
             live: Vec::new(),
-            half_open,
+            half_open: (0..half).map(|i| half_open(address, i)).collect(),
         };
         for (connections, answers) in done {
             wave.live.extend(connections);
@@ -195,10 +191,9 @@ fn create(
     let mut answers = Answers::default();
     let mut bytes = Vec::new();
     let began = Instant::now();
-    let interval = Duration::from_secs_f64(CREATORS as f64 / scale.creations_per_s);
     let num_connections = connections.len();
     for (turn, i) in (creator..scale.environments).step_by(CREATORS).enumerate() {
-        let due = began + interval * turn as u32;
+        let due = began + Duration::from_secs_f64(i as f64 / scale.creations_per_s);
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
         let Task { spec_id, action } = &tasks[i % tasks.len()];
         let path = format!("/v1/envs/{name}-{i}");
