@@ -59,7 +59,8 @@ kill $pid
 
 # The server is killed in the middle and comes back: not a step is lost or taken twice.
 serve 127.0.0.1:0 --data-dir "$work/data"
-./play.sh -s "$url" -n 40 >"$work/played" &
+: >"$work/played"
+./play.sh -s "$url" -n 40 >>"$work/played" &
 player=$!
 until [ "$(wc -l <"$work/played")" -ge 3 ]; do sleep 0.05; done
 kill -9 $pid

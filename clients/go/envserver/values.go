@@ -7,8 +7,11 @@ import "encoding/json"
 // Value is an element of a space: a float64 or bool, a []any of Values, or of a Dict space a map[string]any.
 type Value = any
 
-// Array is an action, or a batch of rewards, flags or actions: a number, or nested slices of them.
+// Array is a batch of rewards, flags or actions: a number, or nested slices of them.
 type Array = any
+
+// Action is an integer, or a slice of them where the action space has several.
+type Action = any
 
 // Seed is an integer or, of a vector environment, also a slice with one for each lane.
 type Seed = any
@@ -24,6 +27,9 @@ type NullableSeed = nullable[Seed]
 
 // NullableArray is an Array that may be left out.
 type NullableArray = nullable[Array]
+
+// NullableAction is an Action that may be left out.
+type NullableAction = nullable[Action]
 
 // nullable has the methods that the generator gives such types.
 type nullable[T any] struct {

@@ -120,9 +120,9 @@ func TestVectorsAndTheCatalogue(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(first.Observations, []any{[]any{1.0, 0.0, 0.0}, []any{0.0, 0.0, 0.0}}) {
 		t.Fatal(first, err)
 	}
-	step := envserver.NewVectorStepRequest([]int{1, 1})
+	step := envserver.NewVectorStepRequest([]envserver.Action{1, 1})
 	reply, _, err := client.VectorEnvsAPI.StepVectorEnv(ctx, "lanes").VectorStepRequest(*step).Execute()
-	if err != nil || !reflect.DeepEqual(reply.Rewards, []any{1.0, -1.0}) {
+	if err != nil || !reflect.DeepEqual(reply.Rewards, []float64{1, -1}) {
 		t.Fatal(reply, err)
 	}
 	if !reflect.DeepEqual(reply.Infos["_final_obs"], []any{true, true}) {
