@@ -18,7 +18,7 @@ use tower_service::Service;
 use tungstenite::protocol::Role;
 use tungstenite::{Error, Message, WebSocket, error::ProtocolError};
 
-use crate::http::{self, App, SharedApp, answer_message};
+use crate::http::{App, SharedApp, answer_message, only_route};
 use crate::{Limits, ServerConfig};
 
 thread_local! {
@@ -92,7 +92,7 @@ pub fn websocket(bytes: &[u8]) {
         RUNTIME.with(|runtime| {
             runtime.block_on(async {
             let app = server(&config).await;
-            let router = http::router(app, &config).expect("routes");
+            let router = only_route(app);
             let (client, served) = tokio::io::duplex(64 << 10);
             let service = service_fn(move |request: hyper::Request<Incoming>| {
                 let request: Request = request.map(Body::new);

@@ -37,10 +37,10 @@ use problem::{Failure, ProblemLayer};
 
 pub use openapi::document;
 pub(crate) use problem::respond;
-#[cfg(any(test, fuzzing))]
-pub(crate) use stream::answer_message;
 pub(crate) use stream::socket;
 pub use stream::socket::SocketTimes;
+#[cfg(any(test, fuzzing))]
+pub(crate) use stream::{answer_message, only_route};
 
 /// Header of a reply that had been given before.
 const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");

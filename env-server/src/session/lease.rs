@@ -45,7 +45,7 @@ impl Lease {
     /// A lease that begins now.
     pub(super) fn new(ttl_s: u64, clock: &Clock) -> Self {
         let lease = Lease {
-            ttl_ms: AtomicU64::new(ttl_s * 1_000),
+            ttl_ms: AtomicU64::new(ms(ttl_s)),
             expires_at_ms: AtomicU64::new(0),
         };
         lease.renew(clock);
@@ -53,12 +53,14 @@ impl Lease {
     }
 
     pub(super) fn renew(&self, clock: &Clock) {
-        let end = clock.now_ms() + self.ttl_ms.load(Ordering::Relaxed);
+        let end = clock
+            .now_ms()
+            .saturating_add(self.ttl_ms.load(Ordering::Relaxed));
         self.expires_at_ms.store(end, Ordering::Relaxed);
     }
 
     pub(super) fn set_ttl_s(&self, ttl_s: u64) {
-        self.ttl_ms.store(ttl_s * 1_000, Ordering::Relaxed);
+        self.ttl_ms.store(ms(ttl_s), Ordering::Relaxed);
     }
 
     pub(super) fn ttl_s(&self) -> u64 {
@@ -74,6 +76,11 @@ impl Lease {
     pub(super) fn has_expired(&self, clock: &Clock) -> bool {
         clock.now_ms() >= self.expires_at_ms.load(Ordering::Relaxed)
     }
+}
+
+/// A length that was asked for within limits, or is what a file says.
+pub(super) fn ms(ttl_s: u64) -> u64 {
+    ttl_s.saturating_mul(1_000)
 }
 
 #[cfg(test)]
@@ -93,5 +100,16 @@ mod tests {
         clock.skip(Duration::from_secs(1));
         assert!(lease.has_expired(&clock));
         assert_eq!(lease.expires_in_s(&clock), 0);
+    }
+
+    #[test]
+    fn the_longest_lease_never_runs_out() {
+        let clock = Clock::default();
+        clock.skip(Duration::from_secs(1));
+        let lease = Lease::new(u64::MAX, &clock);
+        assert!(!lease.has_expired(&clock));
+        lease.set_ttl_s(u64::MAX);
+        lease.renew(&clock);
+        assert!(!lease.has_expired(&clock));
     }
 }

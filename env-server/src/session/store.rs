@@ -11,7 +11,7 @@ use crate::journal::Journal;
 use crate::observe::{Census, Population, Work};
 
 use super::keeper::{Keeper, Written};
-use super::lease::Clock;
+use super::lease::{Clock, ms};
 use super::records::{End, Tombstone};
 use super::{Answer, Creation, Kind, Operation, Parents, Session, ended};
 
@@ -479,7 +479,11 @@ impl Store {
         let grave = Grave {
             end: tombstone.end,
             owner: tombstone.owner.as_deref().map(Arc::from),
-            until_ms: self.keeper.clock.now_ms() + 1_000 * tombstone.ttl_s,
+            until_ms: self
+                .keeper
+                .clock
+                .now_ms()
+                .saturating_add(ms(tombstone.ttl_s)),
             written,
         };
         let kind = match tombstone.is_vector {

@@ -110,6 +110,13 @@ pub(crate) async fn answer_message(app: &SharedApp, encoding: Encoding, message:
     }
 }
 
+/// The route of the stream alone; making all of them takes long.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn only_route(app: SharedApp) -> axum::Router {
+    let route = axum::routing::get(stream);
+    axum::Router::new().route(PATH, route).with_state(app)
+}
+
 /// A reply as a frame of its encoding.
 fn frame(encoding: Encoding, reply: Vec<u8>) -> Message {
     match encoding {

@@ -255,3 +255,37 @@ fn damage_stays_where_it_is() {
     }
     assert!(losses > 10, "{losses}");
 }
+
+/// Records are checked against damage, so this one would have been written by a defect.
+#[test]
+fn an_operation_that_does_not_fit_its_lanes_loses_its_environment() {
+    let reset = |mask, seed| {
+        Operation::Reset(Reset {
+            mask,
+            seed,
+            ..Reset::default()
+        })
+    };
+    for operation in [
+        Operation::Step(vec![0; 4]),
+        Operation::Step(Vec::new()),
+        reset(Some(vec![true]), None),
+        reset(None, Some(Seed::Each(vec![1]))),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, _) = open(dir.path());
+        let v = created(&store, "v", vector());
+        play(&v, 0, 2);
+        let mut bytes = Vec::new();
+        operation.encode(&mut bytes);
+        let record = records::operation(2, &bytes);
+        let journal = store.keeper().journal().unwrap();
+        journal.append(&[(v.key(), &record)]).unwrap();
+        drop((v, store));
+        let (_, recovery) = open(dir.path());
+        let [(id, detail)] = &recovery.lost[..] else {
+            panic!("{recovery:?}");
+        };
+        assert!(id == "v" && detail.starts_with("operation 2: "), "{detail}");
+    }
+}
