@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::http::SocketTimes;
 use crate::journal::Durability;
 use crate::openenv;
+use crate::session::Clock;
 use crate::session::store::Limits;
 use crate::tls::Tls;
 
@@ -44,6 +45,8 @@ pub struct ServerConfig {
     pub drain_delay: Duration,
     /// How long to wait for work under way after that.
     pub drain_timeout: Duration,
+    /// What leases go by.
+    pub clock: Clock,
     /// Pings and timeouts of WebSockets.
     pub socket_times: SocketTimes,
     /// The environment that the OpenEnv protocol plays, where it is spoken: a spec as in
@@ -80,6 +83,7 @@ impl Default for ServerConfig {
             insecure: false,
             drain_delay: Duration::ZERO,
             drain_timeout: Duration::from_secs(10),
+            clock: Clock::default(),
             socket_times: SocketTimes::default(),
             openenv: None,
         }

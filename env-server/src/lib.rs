@@ -8,6 +8,8 @@ pub mod access;
 pub mod config;
 pub mod environments;
 pub mod error;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod http;
 pub mod journal;
 pub mod observe;
@@ -25,6 +27,7 @@ pub use error::Error;
 pub use http::{SocketTimes, document as openapi_document};
 pub use journal::Durability;
 pub use server::{app, check_exposure, run};
+pub use session::Clock;
 pub use session::StepBudget;
 pub use session::store::Limits;
 pub use tls::Tls;

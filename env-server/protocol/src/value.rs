@@ -9,6 +9,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::array::{Array, read_typed};
 
+/// What an array in MessagePack begins with.
+const DTYPE: &str = "dtype";
+
 /// An observation, a batch of them, or an entry of an info.
 ///
 /// JSON does not tell a list of numbers from a tuple: it is read as an [`Array`], and the space
@@ -20,7 +23,7 @@ pub enum Value {
     Array(Array),
     /// An element of a `Tuple` space.
     Tuple(Vec<Value>),
-    /// An element of a `Dict` space.
+    /// An element of a `Dict` space. No entry is called `dtype`.
     Dict(BTreeMap<String, Value>),
 }
 
@@ -62,7 +65,7 @@ impl Value {
             Json::Object(entries) => {
                 let entries = entries.into_iter();
                 let dict: Result<_, _> = entries
-                    .map(|(k, v)| Ok((k, Value::from_json(v)?)))
+                    .map(|(k, v)| Ok((entry_name(k)?, Value::from_json(v)?)))
                     .collect();
                 dict.map(Value::Dict)
             }
@@ -92,6 +95,14 @@ impl<'de> Deserialize<'de> for Value {
         } else {
             deserializer.deserialize_any(ValueVisitor)
         }
+    }
+}
+
+/// The name of an entry of a dict. In MessagePack one of them means an array.
+fn entry_name<E: de::Error>(name: String) -> Result<String, E> {
+    match name.as_str() {
+        DTYPE => Err(E::custom("an entry cannot be called dtype")),
+        _ => Ok(name),
     }
 }
 
@@ -131,14 +142,14 @@ impl<'de> Visitor<'de> for ValueVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
         let first: Option<Cow<'de, str>> = map.next_key()?;
-        // The writer puts `dtype` first, which is how an array is told from a dict.
-        if first.as_deref() == Some("dtype") {
+        // The writer puts it first, which is how an array is told from a dict.
+        if first.as_deref() == Some(DTYPE) {
             return read_typed(first, map).map(Value::Array);
         }
         let mut entries = BTreeMap::new();
         let mut key = first;
         while let Some(name) = key {
-            entries.insert(name.into_owned(), map.next_value()?);
+            entries.insert(entry_name(name.into_owned())?, map.next_value()?);
             key = map.next_key()?;
         }
         Ok(Value::Dict(entries))
@@ -149,6 +160,16 @@ impl<'de> Visitor<'de> for ValueVisitor {
 mod tests {
     use super::*;
     use crate::Encoding;
+
+    /// It would be written as one that is read as something else.
+    #[test]
+    fn no_entry_of_a_dict_is_called_dtype() {
+        for json in [r#"{"dtype":1}"#, r#"{"a":2,"dtype":1}"#] {
+            assert!(Encoding::Json.decode::<Value>(json.as_bytes()).is_err());
+        }
+        let last = b"\x82\xa1z\x02\xa5dtype\x01";
+        assert!(Encoding::MessagePack.decode::<Value>(last).is_err());
+    }
 
     #[test]
     fn both_encodings_give_the_value_back() {

@@ -112,6 +112,14 @@ pub(super) fn check(grants: &BTreeMap<String, Grant>) -> Result<(), String> {
     Ok(())
 }
 
+/// Reads a file of tokens. Any text is read or refused.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz_file(text: &str) {
+    for (name, grant) in parse(text).unwrap_or_default() {
+        assert!(is_good_name(&name) && grant.tokens().all(|token| is_good_token(token)));
+    }
+}
+
 /// Messages of these kinds repeat keys, all others may repeat a value, which may be a token.
 fn is_about_keys(message: &str) -> bool {
     ["unknown field", "missing field", "duplicate key"]

@@ -34,6 +34,8 @@ use subtle::ConstantTimeEq;
 use crate::error::Error;
 
 pub use grant::Grant;
+#[cfg(any(test, fuzzing))]
+pub(crate) use grant::fuzz_file;
 pub(crate) use grant::warn_if_readable_by_all;
 pub(crate) use principal::InFlight;
 pub use principal::{Principal, Refusals, Role};
@@ -192,6 +194,14 @@ fn bearer(value: &[u8]) -> Option<&[u8]> {
     let (scheme, token) = value.split_at_checked("bearer ".len())?;
     let token = token.trim_ascii();
     (scheme.eq_ignore_ascii_case(b"bearer ") && !token.is_empty()).then_some(token)
+}
+
+/// Reads the value of an `Authorization` header. Any bytes are read or refused.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz_header(value: &[u8]) {
+    if let Some(token) = bearer(value) {
+        assert!(!token.is_empty() && value.trim_ascii_end().ends_with(token));
+    }
 }
 
 #[cfg(test)]

@@ -23,6 +23,12 @@ pub(crate) struct Caller(Option<Arc<Principal>>);
 pub(crate) struct FullCaller(Caller);
 
 impl Caller {
+    /// Nobody in particular, as where the server asks for no tokens.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn nobody() -> Self {
+        Caller(None)
+    }
+
     pub(crate) fn owner(&self) -> Option<&Owner> {
         self.0.as_ref().map(|principal| &**principal.owner())
     }

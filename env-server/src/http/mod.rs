@@ -37,6 +37,8 @@ pub(crate) use caller::{Caller, FullCaller};
 pub use openapi::document;
 pub(crate) use stream::socket;
 pub use stream::socket::SocketTimes;
+#[cfg(any(test, fuzzing))]
+pub(crate) use stream::{answer_message, only_route};
 
 /// Header of a reply that had been given before.
 const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
@@ -62,10 +64,10 @@ impl App {
     /// Opens the store, which recovers what the data directory holds.
     pub(crate) fn open(config: &ServerConfig) -> Result<SharedApp, Error> {
         let store = match &config.data_dir {
-            None => Store::new(config.limits),
+            None => Store::new(config.limits, config.clock.clone()),
             Some(dir) => {
                 let journal = JournalConfig::new(dir, config.durability);
-                let (store, recovery) = Store::open(config.limits, journal)?;
+                let (store, recovery) = Store::open(config.limits, config.clock.clone(), journal)?;
                 report(&recovery);
                 store.keeper().metrics().recovered(RecoveryFigures {
                     took: recovery.took,

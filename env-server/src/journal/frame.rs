@@ -311,6 +311,42 @@ pub(super) fn encode(
     header.link
 }
 
+/// A segment with checksums that hold, for fuzzing: what is behind a checksum would hardly ever be reached by chance.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn with_sound_checksums(segment: &[u8]) -> Vec<u8> {
+    let mut bytes = segment.to_vec();
+    if let Some(header) = bytes.first_chunk_mut::<SEGMENT_HEADER_LEN>() {
+        let checksum = segment_checksum(header);
+        header[12..16].copy_from_slice(&checksum.to_le_bytes());
+    }
+    let mut at = SEGMENT_HEADER_LEN;
+    while let Some(next) = bytes
+        .get(at..)
+        .and_then(|rest| memchr::memmem::find(rest, &MAGIC))
+    {
+        at += next;
+        let Some((header, rest)) = bytes[at..].split_first_chunk_mut::<HEADER_LEN>() else {
+            break;
+        };
+        at += HEADER_LEN;
+        if let Some(body) = rest.get_mut(..u32_at(header, 8) as usize) {
+            let directory = match u16_at(header, 20) {
+                ..=1 => 0,
+                len => usize::from(len) * ENTRY_LEN,
+            };
+            if directory > 0 && body.len() >= directory + CRC_LEN {
+                let checksum = crc32c::crc32c(&body[..directory]);
+                body[directory..][..CRC_LEN].copy_from_slice(&checksum.to_le_bytes());
+            }
+            header[12..16].copy_from_slice(&crc32c::crc32c(body).to_le_bytes());
+            at += body.len();
+        }
+        let checksum = crc32c::crc32c(&header[8..]);
+        header[4..8].copy_from_slice(&checksum.to_le_bytes());
+    }
+    bytes
+}
+
 fn u16_at(bytes: &[u8], at: usize) -> u16 {
     u16::from_le_bytes([bytes[at], bytes[at + 1]])
 }

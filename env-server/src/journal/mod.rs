@@ -34,6 +34,8 @@ use storage::{FileSystem, Folder, Storage};
 use writer::Writer;
 
 pub use compaction::CompactionToken;
+#[cfg(any(test, fuzzing))]
+pub(crate) use frame::with_sound_checksums;
 pub use recovery::{Corruption, Damage, Recovered};
 
 /// What a record is about, chosen by the caller and never used again for something else.
@@ -307,7 +309,8 @@ impl Drop for Journal {
 
 /// Reads `bytes` as if they were the only segment of a journal, for fuzzing: never panics, and needs memory in
 /// proportion to `bytes` at most. Returns what was found.
-pub fn fuzz_segment(bytes: &[u8]) -> Recovered {
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz_segment(bytes: &[u8]) -> Recovered {
     let header = match frame::SegmentHeader::decode(bytes) {
         frame::Start::Intact(header) => Some(header),
         _ => None,

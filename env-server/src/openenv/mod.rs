@@ -91,6 +91,21 @@ async fn ws(State(server): State<Server>, caller: FullCaller, upgrade: Upgrade) 
     })
 }
 
+/// Reads a message as far as it can be read. Any bytes are read or refused.
+#[cfg(any(test, fuzzing))]
+pub fn fuzz_message(bytes: &[u8]) {
+    let Ok(message) = str::from_utf8(bytes) else {
+        return;
+    };
+    match Request::read(message) {
+        Ok(Request::Reset(data)) => drop(ResetArguments::read(data)),
+        Ok(Request::Step(data)) => drop(read_action(data)),
+        Ok(Request::Mcp(data)) => drop(messages::refuse_mcp(&data.into())),
+        Ok(Request::State | Request::Close) => {}
+        Err(refusal) => drop(refusal.message()),
+    }
+}
+
 /// What follows a message.
 enum Next {
     /// This reply.

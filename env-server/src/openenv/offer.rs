@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::config::ServerConfig;
 use crate::error::Error;
 use crate::session::store::Store;
-use crate::session::{Creation, Description};
+use crate::session::{Clock, Creation, Description};
 
 /// Seconds that the environment of a session outlives its socket when it cannot be closed with it:
 /// when the server is killed. While the socket lives, its pings renew the lease.
@@ -39,7 +39,8 @@ impl Offer {
         let ttl_s = TTL_S.min(config.limits.max_ttl_s);
         creation.ttl_s = creation.ttl_s.or(Some(ttl_s));
         // Whether it can be created is seen by creating it.
-        let trial = Store::new(config.limits).create(Creation::Single(creation.clone()), None);
+        let trial = Store::new(config.limits, Clock::default())
+            .create(Creation::Single(creation.clone()), None);
         let described = trial.and_then(|trial| {
             let description = trial.session.describe()?;
             Ok((trial.session.spec(), description))

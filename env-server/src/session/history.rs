@@ -14,6 +14,9 @@ use super::wire_bytes::{read_length, write_length};
 /// Least bytes of operations in a chunk before the next one begins.
 const CHUNK_BYTES: usize = 4_096;
 
+/// No environment has played so many operations.
+const MAX_SEQ: u64 = 1 << 60;
+
 /// Operations from some `seq` on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Chunk {
@@ -89,14 +92,15 @@ impl History {
     pub(super) fn is_sound(&self) -> bool {
         let mut chunks = self.chunks.iter().peekable();
         let sound = |chunk: &Chunk| {
-            chunk.operations().count() as u64 == chunk.count
+            chunk.first_seq <= MAX_SEQ
+                && chunk.operations().count() as u64 == chunk.count
                 && chunk.last_at <= chunk.operations.len()
         };
         let mut is_sound = !self.chunks.is_empty();
         while let Some(chunk) = chunks.next() {
-            is_sound &= sound(chunk);
+            is_sound = is_sound && sound(chunk);
             if let Some(next) = chunks.peek() {
-                is_sound &= next.first_seq == chunk.end_seq() && next.base.is_some();
+                is_sound = is_sound && next.first_seq == chunk.end_seq() && next.base.is_some();
             }
         }
         is_sound
@@ -217,6 +221,9 @@ mod tests {
         let mut gap = history.clone();
         gap.chunks.push_back(Chunk::new(3, Some(Vec::new())));
         assert!(!gap.is_sound());
+        let mut far = history.clone();
+        far.chunks[0].first_seq = u64::MAX;
+        assert!(!far.is_sound());
         assert!(history.is_sound());
     }
 }

@@ -29,9 +29,14 @@ pub struct Keeper {
 
 impl Keeper {
     /// For sessions that a journal, if there is one, knows up to and including `last_key`.
-    pub(super) fn new(trajectory_bytes: usize, journal: Option<Journal>, last_key: u64) -> Self {
+    pub(super) fn new(
+        trajectory_bytes: usize,
+        clock: Clock,
+        journal: Option<Journal>,
+        last_key: u64,
+    ) -> Self {
         Keeper {
-            clock: Clock::default(),
+            clock,
             metrics: Arc::default(),
             trajectory_bytes,
             memory_bytes: AtomicUsize::new(0),

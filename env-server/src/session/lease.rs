@@ -1,22 +1,25 @@
 //! Leases: how long an environment lives when nobody plays it.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use coarsetime::Instant;
 
-/// Milliseconds since the server began, to a few of them: what is read twice with every operation
-/// must cost nothing. It can be moved forward, which is how leases are tested.
-#[derive(Debug)]
+/// Milliseconds since it began, for leases, to a few of them: what is read twice with every
+/// operation must cost nothing. Clones tell the same time. It can be moved forward, which is how
+/// leases are tested.
+#[derive(Clone, Debug)]
 pub struct Clock {
     begun: Instant,
-    skipped_ms: AtomicU64,
+    skipped_ms: Arc<AtomicU64>,
 }
 
 impl Default for Clock {
     fn default() -> Self {
         Clock {
             begun: Instant::now(),
-            skipped_ms: AtomicU64::new(0),
+            skipped_ms: Arc::default(),
         }
     }
 }
@@ -27,9 +30,8 @@ impl Clock {
         self.begun.elapsed().as_millis() + self.skipped_ms.load(Ordering::Relaxed)
     }
 
-    /// Moves the clock forward.
-    #[cfg(test)]
-    pub fn skip(&self, time: std::time::Duration) {
+    /// Moves the clock and its clones forward.
+    pub fn skip(&self, time: Duration) {
         let ms = time.as_millis() as u64;
         self.skipped_ms.fetch_add(ms, Ordering::Relaxed);
     }
@@ -46,7 +48,7 @@ impl Lease {
     /// A lease that begins now.
     pub(super) fn new(ttl_s: u64, clock: &Clock) -> Self {
         let lease = Lease {
-            ttl_ms: AtomicU64::new(ttl_s * 1_000),
+            ttl_ms: AtomicU64::new(ms(ttl_s)),
             expires_at_ms: AtomicU64::new(0),
         };
         lease.renew(clock);
@@ -54,12 +56,14 @@ impl Lease {
     }
 
     pub(super) fn renew(&self, clock: &Clock) {
-        let end = clock.now_ms() + self.ttl_ms.load(Ordering::Relaxed);
+        let end = clock
+            .now_ms()
+            .saturating_add(self.ttl_ms.load(Ordering::Relaxed));
         self.expires_at_ms.store(end, Ordering::Relaxed);
     }
 
     pub(super) fn set_ttl_s(&self, ttl_s: u64) {
-        self.ttl_ms.store(ttl_s * 1_000, Ordering::Relaxed);
+        self.ttl_ms.store(ms(ttl_s), Ordering::Relaxed);
     }
 
     pub(super) fn ttl_s(&self) -> u64 {
@@ -77,10 +81,13 @@ impl Lease {
     }
 }
 
+/// A length that was asked for within limits, or is what a file says.
+pub(super) fn ms(ttl_s: u64) -> u64 {
+    ttl_s.saturating_mul(1_000)
+}
+
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -96,5 +103,16 @@ mod tests {
         clock.skip(Duration::from_secs(1));
         assert!(lease.has_expired(&clock));
         assert_eq!(lease.expires_in_s(&clock), 0);
+    }
+
+    #[test]
+    fn the_longest_lease_never_runs_out() {
+        let clock = Clock::default();
+        clock.skip(Duration::from_secs(1));
+        let lease = Lease::new(u64::MAX, &clock);
+        assert!(!lease.has_expired(&clock));
+        lease.set_ttl_s(u64::MAX);
+        lease.renew(&clock);
+        assert!(!lease.has_expired(&clock));
     }
 }

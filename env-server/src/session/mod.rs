@@ -1,6 +1,8 @@
 //! What stands behind an id: environments, the number of the next operation, the last reply.
 
 pub(crate) mod budget;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod history;
 pub mod keeper;
 mod lease;
@@ -35,6 +37,7 @@ use records::{Birth, End, Tombstone, Whole};
 use vector::{Saved, StepBatch, VectorEnvironment};
 
 pub use budget::StepBudget;
+pub use lease::Clock;
 pub use operation::{Answer, Operation, Reply};
 pub use trajectory::{Replayed, replay};
 
@@ -270,10 +273,9 @@ impl Session {
             }
             let end_seq = newest.end_seq();
             for (seq, bytes) in newest.operations() {
-                let operation = Operation::decode(bytes)?;
-                session
-                    .check(state.vector.as_ref(), &operation)
-                    .map_err(|problem| format!("operation {seq}: {problem}"))?;
+                let operation = session
+                    .recorded(state.vector.as_ref(), bytes)
+                    .map_err(|detail| format!("operation {seq}: {detail}"))?;
                 let reply = session.perform(state.vector.as_mut(), operation, seq + 1);
                 if seq + 1 == end_seq {
                     state.last = Some((Arc::new(reply), Written::default()));
@@ -472,6 +474,15 @@ impl Session {
             Operation::Fork { .. } => Ok(()),
         }
         .map_err(|refusal| self.problem(refusal))
+    }
+
+    /// An operation that a history holds, if it would be taken.
+    fn recorded(&self, vector: &dyn VectorEnvironment, bytes: &[u8]) -> Result<Operation, String> {
+        let operation = Operation::decode(bytes)?;
+        let fits = self.check_lengths(&operation);
+        fits.and_then(|()| self.check(vector, &operation))
+            .map_err(|problem| problem.to_string())?;
+        Ok(operation)
     }
 
     /// Writes an operation into journal and history, before it is done: what has been done has

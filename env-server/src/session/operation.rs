@@ -264,6 +264,30 @@ impl Session {
         refuse("actions must be integers".to_owned(), pointer)
     }
 
+    /// Checks that there is an entry for each lane, where an operation comes from a file. Those
+    /// that come by the wire are made so.
+    pub(super) fn check_lengths(&self, operation: &Operation) -> Result<(), Problem> {
+        let num_envs = self.creation.num_envs() as usize;
+        let refuse = |code, len| {
+            let detail = format!("{len} entries do not fit {num_envs} lanes");
+            Err(Problem::new(code, detail))
+        };
+        match operation {
+            Operation::Step(actions) => match actions.len() {
+                len if len == self.action_shape().iter().product::<usize>() => Ok(()),
+                _ => refuse(ErrorCode::InvalidAction, actions.len()),
+            },
+            Operation::Reset(Reset { mask, seed, .. }) => match (mask, seed) {
+                (Some(mask), _) if mask.len() != num_envs => {
+                    refuse(ErrorCode::InvalidOptions, mask.len())
+                }
+                (_, Some(seed)) => check_seed(seed, num_envs),
+                _ => Ok(()),
+            },
+            Operation::Restore(_) | Operation::Fork { .. } => Ok(()),
+        }
+    }
+
     fn action_shape(&self) -> Vec<usize> {
         let mut shape = self.spaces.action.shape().unwrap_or_default();
         if self.creation.kind() == Kind::Vector {

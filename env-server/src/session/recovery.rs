@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::Session;
 use super::keeper::Keeper;
+use super::lease::Clock;
 use super::records::{self, End, Recollection, Tombstone, Whole};
 use super::store::{Limits, Store};
 use crate::journal::{Journal, JournalConfig, JournalError, Recovered};
@@ -35,7 +36,11 @@ impl Store {
     ///
     /// # Errors
     /// When the journal cannot be opened.
-    pub fn open(limits: Limits, config: JournalConfig) -> Result<(Self, Recovery), JournalError> {
+    pub fn open(
+        limits: Limits,
+        clock: Clock,
+        config: JournalConfig,
+    ) -> Result<(Self, Recovery), JournalError> {
         let begun = Instant::now();
         let mut recollection = Recollection::new(limits.trajectory_bytes);
         let (journal, recovered) =
@@ -55,6 +60,7 @@ impl Store {
         recovery.lost.extend(strays.map(stray));
         let keeper = Keeper::new(
             limits.trajectory_bytes,
+            clock,
             Some(journal),
             recollection.last_key,
         );

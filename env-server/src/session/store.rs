@@ -11,6 +11,7 @@ use crate::journal::Journal;
 use crate::observe::{Census, Population, Work};
 
 use super::keeper::{Keeper, Written};
+use super::lease::{Clock, ms};
 use super::records::{End, Tombstone};
 use super::{Answer, Creation, Kind, Operation, Parents, Session, ended};
 
@@ -162,8 +163,8 @@ impl Ledger {
 
 impl Store {
     /// An empty store, whose sessions end with their process.
-    pub fn new(limits: Limits) -> Self {
-        let keeper = Keeper::new(limits.trajectory_bytes, None, 0);
+    pub fn new(limits: Limits, clock: Clock) -> Self {
+        let keeper = Keeper::new(limits.trajectory_bytes, clock, None, 0);
         Store::with_keeper(limits, keeper)
     }
 
@@ -207,6 +208,7 @@ impl Store {
         owner: Option<&Owner>,
     ) -> Result<Created, Problem> {
         check_id(id)?;
+        self.expire_if_due(id);
         let mut ledger = self.lock_ledger();
         if let Some(session) = self.sessions.get(id).map(|session| Arc::clone(&session)) {
             let is_same = session.creation() == &creation && !session.is_fork();
@@ -369,6 +371,7 @@ impl Store {
         );
         let env_id = request.env_id.clone().unwrap_or_else(drawn_id);
         let ttl_s = request.ttl_s;
+        self.expire_if_due(&env_id);
         let operation = Operation::Fork {
             request,
             env_id: env_id.clone(),
@@ -440,6 +443,14 @@ impl Store {
         }
     }
 
+    /// Ends the session of an id that is asked for, if its lease has run out and nobody has noticed.
+    fn expire_if_due(&self, id: &str) {
+        let found = self.sessions.get(id).map(|session| Arc::clone(&session));
+        if let Some(session) = found.filter(|session| session.has_expired()) {
+            self.expire(&session);
+        }
+    }
+
     /// Ends a session whose lease has run out.
     fn expire(&self, session: &Arc<Session>) {
         match session.finish(End::Expired) {
@@ -468,7 +479,11 @@ impl Store {
         let grave = Grave {
             end: tombstone.end,
             owner: tombstone.owner.as_deref().map(Arc::from),
-            until_ms: self.keeper.clock.now_ms() + 1_000 * tombstone.ttl_s,
+            until_ms: self
+                .keeper
+                .clock
+                .now_ms()
+                .saturating_add(ms(tombstone.ttl_s)),
             written,
         };
         let kind = match tombstone.is_vector {

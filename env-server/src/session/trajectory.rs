@@ -9,6 +9,7 @@ use env_protocol::{
 use serde_json::Value as Json;
 
 use super::keeper::Keeper;
+use super::lease::Clock;
 use super::operation::Operation;
 use super::{Creation, Parents, Session, ended, make_vector, restore_base};
 
@@ -50,7 +51,7 @@ impl Session {
         let mut entries = Vec::new();
         let operations = chunks.iter().flat_map(|chunk| chunk.operations());
         for (seq, bytes) in operations.take_while(|(seq, _)| *seq < end) {
-            let operation = Operation::decode(bytes).map_err(broken)?;
+            let operation = self.recorded(vector.as_ref(), bytes).map_err(broken)?;
             let kind = operation.kind();
             let asked = (seq >= from).then(|| self.request_of(operation.clone()));
             let reply = self.perform(vector.as_mut(), operation, seq + 1);
@@ -150,10 +151,22 @@ fn check_header(trajectory: &Trajectory) -> Result<(), String> {
     Ok(())
 }
 
-/// A session of the kind, spec and arguments that a snapshot is of.
+/// A session that a snapshot can be restored into, if into any.
 fn session_for(start: &Snapshot) -> Result<Session, String> {
-    let (spec_id, kwargs) = (start.spec_id.clone(), start.kwargs.clone());
-    let creation = match start.autoreset_mode {
+    let parents = Parents {
+        keeper: Arc::new(Keeper::new(0, Clock::default(), None, 0)),
+        owner: None,
+        ttl_s: 1,
+        is_fork: false,
+    };
+    Session::new(String::new(), creation_for(start), 0, parents)
+        .map_err(|problem| format!("start: {problem}"))
+}
+
+/// What creates the kind, spec and arguments that a snapshot is of.
+pub(super) fn creation_for(snapshot: &Snapshot) -> Creation {
+    let (spec_id, kwargs) = (snapshot.spec_id.clone(), snapshot.kwargs.clone());
+    match snapshot.autoreset_mode {
         None => Creation::Single(CreateEnv {
             spec_id,
             kwargs,
@@ -162,20 +175,13 @@ fn session_for(start: &Snapshot) -> Result<Session, String> {
         }),
         Some(autoreset_mode) => Creation::Vector(CreateVectorEnv {
             spec_id,
-            num_envs: start.lanes.len() as u64,
+            num_envs: snapshot.lanes.len() as u64,
             kwargs,
             seed: None,
             autoreset_mode,
             ttl_s: None,
         }),
-    };
-    let parents = Parents {
-        keeper: Arc::new(Keeper::new(0, None, 0)),
-        owner: None,
-        ttl_s: 1,
-        is_fork: false,
-    };
-    Session::new(String::new(), creation, 0, parents).map_err(|problem| format!("start: {problem}"))
+    }
 }
 
 /// The first place where two documents differ, and how.

@@ -1,24 +1,57 @@
-//! A client of the router, without a network.
+//! A client of the router, without a network or over one.
 
+use std::net::SocketAddr;
 use std::sync::LazyLock;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::http::{HeaderMap, Request};
+use axum::http::{HeaderMap, Request, Response};
 use env_protocol::{Encoding, Problem};
 use env_server::ServerConfig;
 use http_body_util::BodyExt;
+use hyper_util::client::legacy::Client as HttpClient;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
 use tower::ServiceExt;
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a runtime"));
 
 /// Plays a server of its own.
 pub struct Client {
-    app: Router,
+    transport: Transport,
+}
+
+enum Transport {
+    Router(Router),
+    Sockets {
+        client: HttpClient<HttpConnector, Body>,
+        address: SocketAddr,
+        /// The server ends when it is dropped.
+        _running: oneshot::Sender<()>,
+    },
+}
+
+impl Transport {
+    async fn answer(&self, request: Request<Body>) -> Response<Body> {
+        match self {
+            Transport::Router(app) => app.clone().oneshot(request).await.expect("infallible"),
+            Transport::Sockets {
+                client, address, ..
+            } => {
+                let (mut parts, body) = request.into_parts();
+                let url = format!("http://{address}{}", parts.uri);
+                parts.uri = url.parse().expect("a URL");
+                let response = client.request(Request::from_parts(parts, body)).await;
+                response.expect("an answer").map(Body::new)
+            }
+        }
+    }
 }
 
 /// A reply.
@@ -39,7 +72,32 @@ impl Client {
     }
 
     pub fn of(app: Router) -> Self {
-        Client { app }
+        Client {
+            transport: Transport::Router(app),
+        }
+    }
+
+    /// A server that listens on a port.
+    pub fn over_sockets(config: ServerConfig) -> Self {
+        let (running, stopped) = oneshot::channel();
+        let listener = RUNTIME.block_on(TcpListener::bind("127.0.0.1:0"));
+        let listener = listener.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let shutdown = async move { drop(stopped.await) };
+        RUNTIME.spawn(env_server::run(listener, config, shutdown));
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        Client {
+            transport: Transport::Sockets {
+                client: HttpClient::builder(TokioExecutor::new()).build(connector),
+                address,
+                _running: running,
+            },
+        }
+    }
+
+    pub fn is_over_sockets(&self) -> bool {
+        matches!(self.transport, Transport::Sockets { .. })
     }
 
     /// Sends any request. Headers are `name: value`.
@@ -51,7 +109,7 @@ impl Client {
         }
         let request = request.body(Body::from(body)).expect("a request");
         RUNTIME.block_on(async {
-            let response = self.app.clone().oneshot(request).await.expect("infallible");
+            let response = self.transport.answer(request).await;
             Reply {
                 status: response.status().as_u16(),
                 headers: response.headers().clone(),

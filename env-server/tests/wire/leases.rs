@@ -1,13 +1,20 @@
 //! Leases: what nobody plays goes away, and says so.
 
-use std::thread::sleep;
 use std::time::Duration;
 
+use env_server::{Clock, ServerConfig};
 use serde_json::json;
 
 use crate::client::Client;
 
 const ENV: &str = "/v1/envs/e";
+
+/// A server, and what it goes by.
+fn server() -> (Client, Clock) {
+    let config = ServerConfig::default();
+    let clock = config.clock.clone();
+    (Client::with(config), clock)
+}
 
 fn create(client: &Client, ttl_s: u64) {
     let body = json!({"spec_id": "MemoryTask-v0", "ttl_s": ttl_s});
@@ -16,10 +23,10 @@ fn create(client: &Client, ttl_s: u64) {
 
 #[test]
 fn an_expired_environment_is_gone_and_says_so() {
-    let client = Client::new();
-    create(&client, 1);
+    let (client, clock) = server();
+    create(&client, 60);
     client.post(&format!("{ENV}/reset"), json!({})).json();
-    sleep(Duration::from_millis(1_050));
+    clock.skip(Duration::from_secs(60));
     let expired = (410, "lease-expired".to_owned());
     assert_eq!(
         client
@@ -33,25 +40,25 @@ fn an_expired_environment_is_gone_and_says_so() {
         expired
     );
     // Its id is not free yet, closing it is no error, and it is in no list.
-    let again = json!({"spec_id": "MemoryTask-v0", "ttl_s": 1});
+    let again = json!({"spec_id": "MemoryTask-v0", "ttl_s": 60});
     assert_eq!(client.put(ENV, again.clone()).failure(), expired);
     assert_eq!(client.delete(ENV).status, 204);
     assert_eq!(client.get("/v1/envs").json()["envs"], json!([]));
     // The tombstone lives as long as a lease.
-    sleep(Duration::from_millis(1_050));
+    clock.skip(Duration::from_secs(60));
     assert_eq!(client.put(ENV, again).status, 201);
 }
 
 #[test]
 fn operations_and_renewals_keep_it_alive() {
-    let client = Client::new();
-    create(&client, 1);
+    let (client, clock) = server();
+    create(&client, 60);
     for _ in 0..3 {
-        sleep(Duration::from_millis(600));
+        clock.skip(Duration::from_secs(40));
         client.post(&format!("{ENV}/reset"), json!({})).json();
-        sleep(Duration::from_millis(600));
+        clock.skip(Duration::from_secs(40));
         let lease = client.post(&format!("{ENV}/lease"), json!({})).json();
-        assert_eq!(lease, json!({"ttl_s": 1, "expires_in_s": 1}));
+        assert_eq!(lease, json!({"ttl_s": 60, "expires_in_s": 60}));
     }
     let lease = client
         .post(&format!("{ENV}/lease"), json!({"ttl_s": 600}))
@@ -76,4 +83,21 @@ fn a_lease_out_of_range_is_refused() {
     let refused = client.post(&format!("{ENV}/lease"), json!({"ttl_s": 0}));
     assert_eq!(refused.failure(), (422, "invalid-ttl".to_owned()));
     assert_eq!(client.get(ENV).json()["ttl_s"], 60);
+}
+
+/// Also when nobody has noticed before that its lease has run out.
+#[test]
+fn an_expired_environment_is_not_created_again() {
+    let (client, clock) = server();
+    create(&client, 60);
+    client
+        .put("/v1/envs/f", json!({"spec_id": "MemoryTask-v0"}))
+        .json();
+    clock.skip(Duration::from_secs(60));
+    let fork = json!({"env_id": "e"});
+    let expired = (410, "lease-expired".to_owned());
+    let forked = client.post("/v1/envs/f/fork", fork);
+    assert_eq!(forked.failure(), expired);
+    let again = json!({"spec_id": "MemoryTask-v0", "ttl_s": 60});
+    assert_eq!(client.put(ENV, again).failure(), expired);
 }

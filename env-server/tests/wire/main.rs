@@ -10,3 +10,4 @@ mod openapi;
 mod problems;
 mod render;
 mod snapshots;
+mod state_machine;

@@ -101,6 +101,22 @@ async fn serve(app: SharedApp, caller: Caller, mut socket: Socket) -> Result<(),
     Ok(())
 }
 
+/// The reply to one message, from nobody in particular.
+#[cfg(any(test, fuzzing))]
+pub(crate) async fn answer_message(app: &SharedApp, encoding: Encoding, message: &[u8]) -> Vec<u8> {
+    match Order::read(encoding, &Bytes::copy_from_slice(message)) {
+        Ok(order) => order.answer(app.clone(), Caller::nobody()).await,
+        Err(reply) => reply,
+    }
+}
+
+/// The route of the stream alone; making all of them takes long.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn only_route(app: SharedApp) -> axum::Router {
+    let route = axum::routing::get(stream);
+    axum::Router::new().route(PATH, route).with_state(app)
+}
+
 /// A reply as a frame of its encoding.
 fn frame(encoding: Encoding, reply: Vec<u8>) -> Message {
     match encoding {

@@ -15,7 +15,7 @@ use crate::session::{Answer, Creation, Kind, Operation};
 
 fn open(dir: &Path) -> (Store, Recovery) {
     let config = JournalConfig::new(dir, Durability::Process);
-    Store::open(Limits::default(), config).expect("a journal")
+    Store::open(Limits::default(), Clock::default(), config).expect("a journal")
 }
 
 fn single() -> Creation {
@@ -73,7 +73,7 @@ fn play(session: &Session, from: u64, to: u64) -> Vec<String> {
 #[test]
 fn everything_goes_on_where_it_was() {
     let dir = tempfile::tempdir().unwrap();
-    let calm = Store::new(Limits::default());
+    let calm = Store::new(Limits::default(), Clock::default());
     let untroubled = [created(&calm, "v", vector())];
     let expected = play(&untroubled[0], 0, 60);
     let mut played = Vec::new();
@@ -173,7 +173,7 @@ fn a_compacted_journal_tells_the_same() {
     let dir = tempfile::tempdir().unwrap();
     let mut config = JournalConfig::new(dir.path(), Durability::Process);
     config.segment_bytes = 4_096;
-    let (store, _) = Store::open(Limits::default(), config.clone()).unwrap();
+    let (store, _) = Store::open(Limits::default(), Clock::default(), config.clone()).unwrap();
     let v = created(&store, "v", vector());
     created(&store, "gone", single());
     store.close(Kind::Single, "gone", None).unwrap();
@@ -190,7 +190,7 @@ fn a_compacted_journal_tells_the_same() {
     let trajectory = v.trajectory(None, 1_000).unwrap();
     let snapshot = v.snapshot().unwrap();
     drop((v, store));
-    let (store, recovery) = Store::open(Limits::default(), config).unwrap();
+    let (store, recovery) = Store::open(Limits::default(), Clock::default(), config).unwrap();
     assert_eq!((recovery.environments, recovery.lost.len()), (1, 0));
     let v = store.get(Kind::Vector, "v", None).unwrap();
     assert_eq!(v.snapshot().unwrap(), snapshot);
@@ -198,7 +198,7 @@ fn a_compacted_journal_tells_the_same() {
         v.trajectory(Some(trajectory.first_seq), 1_000).unwrap(),
         trajectory
     );
-    let calm = Store::new(Limits::default());
+    let calm = Store::new(Limits::default(), Clock::default());
     let untroubled = created(&calm, "v", vector());
     assert_eq!(replies, play(&untroubled, 0, 2_000));
     assert_eq!(play(&v, 2_000, 2_050), play(&untroubled, 2_000, 2_050));
@@ -254,4 +254,38 @@ fn damage_stays_where_it_is() {
         }
     }
     assert!(losses > 10, "{losses}");
+}
+
+/// Records are checked against damage, so this one would have been written by a defect.
+#[test]
+fn an_operation_that_does_not_fit_its_lanes_loses_its_environment() {
+    let reset = |mask, seed| {
+        Operation::Reset(Reset {
+            mask,
+            seed,
+            ..Reset::default()
+        })
+    };
+    for operation in [
+        Operation::Step(vec![0; 4]),
+        Operation::Step(Vec::new()),
+        reset(Some(vec![true]), None),
+        reset(None, Some(Seed::Each(vec![1]))),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, _) = open(dir.path());
+        let v = created(&store, "v", vector());
+        play(&v, 0, 2);
+        let mut bytes = Vec::new();
+        operation.encode(&mut bytes);
+        let record = records::operation(2, &bytes);
+        let journal = store.keeper().journal().unwrap();
+        journal.append(&[(v.key(), &record)]).unwrap();
+        drop((v, store));
+        let (_, recovery) = open(dir.path());
+        let [(id, detail)] = &recovery.lost[..] else {
+            panic!("{recovery:?}");
+        };
+        assert!(id == "v" && detail.starts_with("operation 2: "), "{detail}");
+    }
 }
