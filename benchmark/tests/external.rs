@@ -27,7 +27,7 @@ const PLAN: &str = r#"
 const GREEDY_LEARNER: &str = r#"
 import json, os, sys, urllib.request, urllib.error
 S, T = os.environ["STRATEGIC_MEMORY_SERVER"], os.environ["STRATEGIC_MEMORY_TOKEN"]
-def ask(method, path, body=None, token=T):
+def api(method, path, body=None, token=T):
     data = None if body is None else json.dumps(body).encode()
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     request = urllib.request.Request(S + path, data, headers, method=method)
@@ -35,12 +35,12 @@ def ask(method, path, body=None, token=T):
 if os.environ["STRATEGIC_MEMORY_PHASE"] == "train":
     body = {"spec_id": os.environ["STRATEGIC_MEMORY_SPEC"], "num_envs": 8, "autoreset_mode": "SameStep",
             "kwargs": json.loads(os.environ["STRATEGIC_MEMORY_KWARGS"])}
-    ask("PUT", "/v1/vector-envs/mine", body)
-    ask("POST", "/v1/vector-envs/mine/reset", {"seed": int(os.environ["STRATEGIC_MEMORY_SEED"])})
+    api("PUT", "/v1/vector-envs/mine", body)
+    api("POST", "/v1/vector-envs/mine/reset", {"seed": int(os.environ["STRATEGIC_MEMORY_SEED"])})
     steps = 0
     while steps < int(os.environ.get("WANTED", "1000000")):
         try:
-            ask("POST", "/v1/vector-envs/mine/step", {"actions": [0] * 8})
+            api("POST", "/v1/vector-envs/mine/step", {"actions": [0] * 8})
             steps += 8
         except urllib.error.HTTPError as error:
             problem = json.load(error)
@@ -232,17 +232,17 @@ fn steps_are_the_servers_and_a_budget_that_is_spent_is_noted() {
 fn whoever_breaks_the_rules_has_no_score() {
     let look = r#"
 id = os.environ["STRATEGIC_MEMORY_ENV_IDS"].split()[0]
-try: ask("GET", f"/v1/vector-envs/{id}/snapshot")
+try: api("GET", f"/v1/vector-envs/{id}/snapshot")
 except urllib.error.HTTPError as error: assert error.code == 403
 "#;
     let choose = r#"
 id = os.environ["STRATEGIC_MEMORY_ENV_IDS"].split()[0]
-try: ask("POST", f"/v1/vector-envs/{id}/reset", {"seed": 1})
+try: api("POST", f"/v1/vector-envs/{id}/reset", {"seed": 1})
 except urllib.error.HTTPError as error: assert error.code == 403
 "#;
     let train_on = r#"
 token = open(os.environ["STRATEGIC_MEMORY_WORKDIR"] + "/token").read()
-try: ask("POST", "/v1/vector-envs/mine/step", {"actions": [0] * 8}, token)
+try: api("POST", "/v1/vector-envs/mine/step", {"actions": [0] * 8}, token)
 except urllib.error.HTTPError as error: assert json.load(error)["code"] == "forbidden"
 "#;
     let crash = format!("{look}\nsys.exit(7)");
@@ -320,7 +320,7 @@ fn an_episode_that_is_left_counts_with_what_it_had() {
     let place = Workplace::new(PLAN);
     let leave = r#"
 id = os.environ["STRATEGIC_MEMORY_ENV_IDS"].split()[0]
-ask("POST", f"/v1/vector-envs/{id}/reset", {})
+api("POST", f"/v1/vector-envs/{id}/reset", {})
 "#;
     let command = learner(&place, &[("WANTED", "0"), ("BEFORE", leave)]);
     let (finished, rows) = run(&place, &[("x", command)], &[]);

@@ -113,6 +113,8 @@ struct GridRow {
     /// In how many experiments it remembers, of how many it has rows in.
     remembers: usize,
     of: usize,
+    /// In how many it is right and nobody can say why.
+    unexplained: usize,
     cells: Vec<Option<GridCell>>,
 }
 
@@ -259,7 +261,10 @@ fn grid_row(name: &str, summaries: &[ExperimentSummary<'_>], colours: &Colours) 
             .map(grid_cell)
     };
     let cells: Vec<Option<GridCell>> = summaries.iter().map(find).collect();
-    let remembers = Verdict::Remembers.name();
+    let count = |verdict: Verdict| {
+        let cells = cells.iter().flatten();
+        cells.filter(|cell| cell.verdict == verdict.name()).count()
+    };
     GridRow {
         name: name.to_owned(),
         class: colours.class(name).to_owned(),
@@ -268,11 +273,8 @@ fn grid_row(name: &str, summaries: &[ExperimentSummary<'_>], colours: &Colours) 
             .flat_map(|summary| &summary.agents)
             .filter(|agent| agent.agent.name == name)
             .find_map(badge),
-        remembers: cells
-            .iter()
-            .flatten()
-            .filter(|cell| cell.verdict == remembers)
-            .count(),
+        remembers: count(Verdict::Remembers),
+        unexplained: count(Verdict::Unexplained),
         of: summaries.iter().filter(of_agent).count(),
         cells,
     }
