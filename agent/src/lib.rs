@@ -4,11 +4,13 @@
 
 pub use agent_nn as nn;
 
+pub mod actions;
 pub mod advantage;
 pub mod algorithms;
 pub mod auxiliary;
 pub mod checkpoint;
 pub mod config;
+pub mod encoder;
 pub mod env;
 pub mod evaluate;
 pub mod exploration;

@@ -8,8 +8,6 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use rand::RngExt;
-use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
 
@@ -19,7 +17,7 @@ use crate::config::ConfigError;
 use crate::env::{EnvError, ResetRequest, VectorEnv};
 use crate::inputs::{InputEncoder, LaneHistory};
 use crate::memory::{MemoryContents, State};
-use crate::nn::{self, NnError, categorical};
+use crate::nn::{self, NnError};
 use crate::policy::Policy;
 use crate::seeds::{self, Role};
 
@@ -111,10 +109,10 @@ pub struct Player {
 
 /// One step of one lane, for who watches.
 pub struct Moment<'a> {
-    /// What was seen.
+    /// What was seen, flat.
     pub observation: &'a [f32],
-    /// What was done.
-    pub action: i64,
+    /// What was done: a number for each component.
+    pub action: &'a [i64],
     /// What came of it.
     pub reward: f64,
     /// What the memory held when the action was chosen, and what it attended to.
@@ -191,8 +189,8 @@ impl Player {
         let seeds = (first..).take(options.episodes).collect();
         self.play(env, seeds, options, |moments| {
             watch(&Moment {
-                observation: &moments.observations[..self.encoder.observation_size()],
-                action: moments.actions[0],
+                observation: &moments.observations[..self.encoder.flat_size()],
+                action: &moments.actions[..self.encoder.heads().components()],
                 reward: moments.rewards[0],
                 memory: self.policy.core.inspect(moments.memory, 0),
             });
@@ -234,7 +232,8 @@ impl Player {
         let mut rng = seeds::generator(options.seed, Role::EvaluationActions);
         let mut memory = core.evaluation_state(&self.trained, lanes);
         core.refresh(&self.policy.params, &mut memory);
-        let mut history = LaneHistory::new(lanes);
+        let heads = self.encoder.heads();
+        let mut history = LaneHistory::new(lanes, heads.components());
         let mut starts = vec![true; lanes];
         let mut inputs = Vec::new();
         let mut observations = env
@@ -252,10 +251,16 @@ impl Player {
             let acted = self.policy.act(&inputs, &starts, &mut memory, None);
             let scrambled = options.mode == Mode::Scrambled
                 && options.judged_step.is_some_and(|judged| step < judged);
-            let actions: Vec<i64> = nn::values(&acted.logits)
-                .chunks_exact(self.encoder.num_actions())
-                .map(|logits| i64::from(choose(logits, options.mode, scrambled, &mut rng)))
-                .collect();
+            let mut actions = Vec::with_capacity(lanes * heads.components());
+            for logits in nn::values(&acted.logits).chunks_exact(heads.num_logits()) {
+                if scrambled {
+                    heads.random(&mut rng, &mut actions);
+                } else if options.mode == Mode::Sampled {
+                    heads.sample(logits, &mut rng, &mut actions);
+                } else {
+                    heads.likeliest(logits, &mut actions);
+                }
+            }
             let reply = env.step(&actions)?;
             let ends: Vec<bool> = reply
                 .terminations
@@ -296,16 +301,6 @@ struct Moments<'a> {
     rewards: &'a [f64],
     ends: &'a [bool],
     memory: &'a State,
-}
-
-fn choose(logits: &[f32], mode: Mode, scrambled: bool, rng: &mut Xoshiro256PlusPlus) -> u32 {
-    if scrambled {
-        rng.random_range(0..logits.len() as u32)
-    } else if mode == Mode::Sampled {
-        categorical::sample(logits, rng).0
-    } else {
-        categorical::argmax(logits)
-    }
 }
 
 /// Seeds of the first `episodes / 2` episodes of each cue among successive seeds.

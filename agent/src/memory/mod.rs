@@ -7,6 +7,7 @@
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 
+use crate::actions::ActionHeads;
 use crate::config::Hyperparameters;
 use crate::nn::{Graph, Params, Tensor};
 
@@ -28,8 +29,8 @@ mod state;
 pub struct CoreContext<'a> {
     /// Numbers in an input row.
     pub input_size: usize,
-    /// Number of actions.
-    pub num_actions: usize,
+    /// What actions are made of.
+    pub heads: &'a ActionHeads,
     /// All hyper-parameters; a core reads those of its parts.
     pub hyper: &'a Hyperparameters,
     /// Where the core's parameters go.
@@ -58,7 +59,7 @@ pub struct Segment<'a> {
     pub starts: &'a [bool],
     /// `[T*B]`: whether the row's action ended its episode.
     pub ends: &'a [bool],
-    /// `[T*B]`: the action that was taken.
+    /// `[T*B, components]`: the action that was taken.
     pub actions: &'a [u32],
     /// `[T*B]`: the task's own reward for it.
     pub rewards: &'a [f32],
@@ -124,8 +125,8 @@ pub trait MemoryCore: Send + Sync {
         *state = self.initial_state(state.rows());
     }
 
-    /// Tells the memory what came of the step just taken, one action, reward and end for each lane: for memories that
-    /// outlive episodes. None of it may reach the features of the same episode.
+    /// Tells the memory what came of the step just taken, one action (`[batch, components]`), reward and end for each
+    /// lane: for memories that outlive episodes. None of it may reach the features of the same episode.
     fn outcome(
         &self,
         _params: &Params,
