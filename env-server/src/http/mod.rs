@@ -4,7 +4,7 @@ pub(crate) mod codec;
 mod envs;
 mod metrics;
 mod openapi;
-mod operations;
+pub(crate) mod operations;
 pub(crate) mod problem;
 mod resource;
 mod specs;
@@ -41,7 +41,7 @@ pub(crate) use stream::socket;
 pub use stream::socket::SocketTimes;
 
 /// Header of a reply that had been given before.
-const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+pub const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// How often leases are looked through. One that has run out is seen at once by who asks for it;
 /// this only frees memory.
@@ -271,7 +271,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 /// # Errors
 /// When the settings name an environment that there is not.
 pub(crate) fn router(app: SharedApp, config: &ServerConfig) -> Result<Router, Error> {
-    let observe = ObserveLayer::new(Arc::clone(app.metrics()));
+    let metrics = Arc::clone(app.metrics());
     let mut routes = openapi::routes();
     if let Some(of_openenv) = openenv::routes(&app, config)? {
         routes = routes.merge(of_openenv);
@@ -280,9 +280,11 @@ pub(crate) fn router(app: SharedApp, config: &ServerConfig) -> Result<Router, Er
     let docs = SwaggerUi::new("/docs")
         .url("/openapi.json", document)
         .config(Config::default().try_it_out_enabled(true));
-    Ok(routes
-        .with_state(app)
-        .merge(docs)
-        // Two layers as one, for each call of `layer` boxes every request's future.
-        .layer((observe, ProblemLayer)))
+    Ok(watched(routes.with_state(app).merge(docs), &metrics))
+}
+
+/// Routes whose requests are counted, and whose errors are problem documents.
+pub(crate) fn watched(routes: Router, metrics: &Arc<Metrics>) -> Router {
+    // Two layers as one, for each call of `layer` boxes every request's future.
+    routes.layer((ObserveLayer::new(Arc::clone(metrics)), ProblemLayer))
 }
