@@ -42,6 +42,15 @@ enum Part {
     OneHot { n: usize, start: i64 },
 }
 
+/// A number of an encoded observation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InputColumn {
+    /// The number of the flat observation that it is made of.
+    pub source: usize,
+    /// It is 1 where that number is this choice, else 0; without a choice, it is the number itself.
+    pub choice: Option<i64>,
+}
+
 impl SpaceEncoder {
     /// An encoder of observations in this space.
     ///
@@ -71,6 +80,30 @@ impl SpaceEncoder {
     /// Numbers in an encoded observation.
     pub fn size(&self) -> usize {
         self.size
+    }
+
+    /// What each number of an encoded observation is.
+    pub fn columns(&self) -> Vec<InputColumn> {
+        let mut columns = Vec::with_capacity(self.size);
+        let mut first = 0;
+        for part in &self.parts {
+            match *part {
+                Part::Numbers(count) => {
+                    columns.extend((first..first + count).map(|source| InputColumn {
+                        source,
+                        choice: None,
+                    }));
+                }
+                Part::OneHot { n, start } => {
+                    columns.extend((start..start + n as i64).map(|choice| InputColumn {
+                        source: first,
+                        choice: Some(choice),
+                    }));
+                }
+            }
+            first += part.flat_size();
+        }
+        columns
     }
 
     /// Appends the encoding of a flat observation. A number that is no choice of its part, as rows without meaning may

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::actions::ActionHeads;
 use crate::config::{AuxModule, Hyperparameters};
-use crate::encoder::{FirstNumber, SpaceEncoder};
+use crate::encoder::{FirstNumber, InputColumn, SpaceEncoder};
 use crate::env::EnvError;
 
 /// Turns observations into input rows.
@@ -104,6 +104,11 @@ impl InputEncoder {
     /// Numbers in an encoded observation, which an input row begins with.
     pub fn observation_size(&self) -> usize {
         self.observation.size()
+    }
+
+    /// What each number of an encoded observation is.
+    pub fn columns(&self) -> Vec<InputColumn> {
+        self.observation.columns()
     }
 
     /// What actions are made of.

@@ -94,6 +94,11 @@ impl Policy {
         &self.heads
     }
 
+    /// Weight and bias of the actor's layer and of the critic's, both on the features.
+    pub fn output_layers(&self) -> ((ParamId, ParamId), (ParamId, ParamId)) {
+        (self.actor, self.critic)
+    }
+
     fn outputs(&self, graph: &mut Graph<'_>, features: &Tensor) -> (Tensor, Tensor) {
         let [logits, values] = [self.actor, self.critic]
             .map(|(w, b)| graph.linear(features, w, Some(b), Activation::Identity));

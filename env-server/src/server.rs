@@ -130,7 +130,14 @@ pub async fn run_routes(
     };
     let metrics = Arc::default();
     let front = Front::new(http::watched(routes, &metrics), &metrics, config);
-    serve(listener, front, config, drain_begins, std::future::ready(())).await;
+    serve(
+        listener,
+        front,
+        config,
+        drain_begins,
+        std::future::ready(()),
+    )
+    .await;
     Ok(())
 }
 

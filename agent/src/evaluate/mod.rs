@@ -11,14 +11,10 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
 
-use crate::algorithms;
+use crate::actor::{Actor, ActorError};
 use crate::checkpoint::Checkpoint;
-use crate::config::ConfigError;
 use crate::env::{EnvError, ResetRequest, VectorEnv};
-use crate::inputs::{InputEncoder, LaneHistory};
 use crate::memory::{MemoryContents, State};
-use crate::nn::{self, NnError};
-use crate::policy::Policy;
 use crate::seeds::{self, Role};
 
 mod setup;
@@ -102,9 +98,7 @@ pub struct Evaluation {
 
 /// A trained agent, ready to play.
 pub struct Player {
-    policy: Policy,
-    encoder: InputEncoder,
-    trained: State,
+    actor: Actor,
 }
 
 /// One step of one lane, for who watches.
@@ -125,24 +119,8 @@ impl Player {
     /// # Errors
     /// A checkpoint whose weights do not fit its configuration.
     pub fn new(checkpoint: &Checkpoint) -> Result<Self, EvaluateError> {
-        let config = &checkpoint.config;
-        let encoder = InputEncoder::new(
-            &checkpoint.spaces.observation,
-            &checkpoint.spaces.action,
-            &config.hyper,
-        )?;
-        let mut rng = seeds::generator(config.seed, Role::Agent);
-        let mut policy = Policy::new(
-            algorithms::find(&config.algorithm)?,
-            &config.hyper,
-            &encoder,
-            &mut rng,
-        );
-        policy.params.import(&checkpoint.params)?;
         Ok(Self {
-            policy,
-            encoder,
-            trained: checkpoint.run.lanes.memory.clone(),
+            actor: Actor::new(checkpoint)?,
         })
     }
 
@@ -189,10 +167,10 @@ impl Player {
         let seeds = (first..).take(options.episodes).collect();
         self.play(env, seeds, options, |moments| {
             watch(&Moment {
-                observation: &moments.observations[..self.encoder.flat_size()],
-                action: &moments.actions[..self.encoder.heads().components()],
+                observation: &moments.observations[..self.actor.encoder().flat_size()],
+                action: &moments.actions[..self.actor.encoder().heads().components()],
                 reward: moments.rewards[0],
-                memory: self.policy.core.inspect(moments.memory, 0),
+                memory: self.actor.policy().core.inspect(moments.memory, 0),
             });
             moments.ends[0]
         })
@@ -210,7 +188,8 @@ impl Player {
         }
         let spaces = format!("{:?}, {:?}", env.observation_space(), env.action_space());
         let other = self
-            .encoder
+            .actor
+            .encoder()
             .accepts(env.observation_space(), env.action_space());
         if other {
             Ok(())
@@ -228,14 +207,10 @@ impl Player {
         mut over: impl FnMut(&Moments<'_>) -> bool,
     ) -> Result<(), EvaluateError> {
         let lanes = env.num_envs();
-        let core = &self.policy.core;
+        let actor = &self.actor;
         let mut rng = seeds::generator(options.seed, Role::EvaluationActions);
-        let mut memory = core.evaluation_state(&self.trained, lanes);
-        core.refresh(&self.policy.params, &mut memory);
-        let heads = self.encoder.heads();
-        let mut history = LaneHistory::new(lanes, heads.components());
+        let mut carried = actor.lanes(lanes);
         let mut starts = vec![true; lanes];
-        let mut inputs = Vec::new();
         let mut observations = env
             .reset(&ResetRequest {
                 seeds: Some(seeds),
@@ -243,24 +218,22 @@ impl Player {
             })?
             .observations;
         for step in 0.. {
-            inputs.clear();
-            self.encoder.encode(&observations, &history, &mut inputs);
             if options.mode == Mode::Emptied {
-                core.forget(&mut memory);
+                actor.policy().core.forget(&mut carried.memory);
             }
-            let acted = self.policy.act(&inputs, &starts, &mut memory, None);
+            let acted = actor.act(&mut carried, &observations, &starts);
             let scrambled = options.mode == Mode::Scrambled
                 && options.judged_step.is_some_and(|judged| step < judged);
-            let mut actions = Vec::with_capacity(lanes * heads.components());
-            for logits in nn::values(&acted.logits).chunks_exact(heads.num_logits()) {
-                if scrambled {
-                    heads.random(&mut rng, &mut actions);
-                } else if options.mode == Mode::Sampled {
-                    heads.sample(logits, &mut rng, &mut actions);
-                } else {
-                    heads.likeliest(logits, &mut actions);
-                }
-            }
+            let actions = if scrambled {
+                let heads = actor.encoder().heads();
+                let mut actions = Vec::new();
+                (0..lanes).for_each(|_| heads.random(&mut rng, &mut actions));
+                actions
+            } else if options.mode == Mode::Sampled {
+                actor.sample(&acted, &mut rng)
+            } else {
+                actor.likeliest(&acted)
+            };
             let reply = env.step(&actions)?;
             let ends: Vec<bool> = reply
                 .terminations
@@ -274,19 +247,12 @@ impl Player {
                 actions: &actions,
                 rewards,
                 ends: &ends,
-                memory: &memory,
+                memory: &carried.memory,
             };
             if over(&moments) {
                 break;
             }
-            core.outcome(
-                &self.policy.params,
-                &mut memory,
-                &actions,
-                &reply.rewards,
-                &ends,
-            );
-            history.push(&actions, &reply.rewards, ends.iter().copied());
+            actor.outcome(&mut carried, &actions, &reply.rewards, &ends);
             observations = reply.observations;
             starts = ends;
         }
@@ -398,15 +364,12 @@ impl Tally {
 /// Why an evaluation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum EvaluateError {
-    /// The checkpoint's configuration.
+    /// The checkpoint.
     #[error(transparent)]
-    Config(#[from] ConfigError),
+    Agent(#[from] ActorError),
     /// The environment.
     #[error(transparent)]
     Env(#[from] EnvError),
-    /// The checkpoint's weights.
-    #[error("the checkpoint's weights do not fit its configuration: {0}")]
-    Weights(#[from] NnError),
     /// Scrambling needs to know what to leave alone.
     #[error(
         "scrambled: this environment does not say which action is judged (MemoryTask's `delay` does)"

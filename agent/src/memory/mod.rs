@@ -10,6 +10,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use crate::actions::ActionHeads;
 use crate::config::Hyperparameters;
 use crate::nn::{Graph, Params, Tensor};
+use crate::onnx::{self, StepGraph};
 
 #[cfg(test)]
 mod check;
@@ -137,10 +138,28 @@ pub trait MemoryCore: Send + Sync {
     ) {
     }
 
+    /// Whether it keeps what [`MemoryCore::outcome`] tells it: then it must be told.
+    fn needs_outcomes(&self) -> bool {
+        false
+    }
+
     /// The state of `batch` lanes that an agent begins an evaluation with, given its state at the end of training:
     /// nothing, unless the memory outlives episodes.
     fn evaluation_state(&self, _trained: &State, batch: usize) -> State {
         self.initial_state(batch)
+    }
+
+    /// Adds a step to a graph, as [`MemoryCore::step`] does it without noise: the features `[batch, feature_size]` of
+    /// inputs `[batch, input_size]`.
+    ///
+    /// # Errors
+    /// Why a step is no graph of tensors of fixed size.
+    fn onnx(
+        &self,
+        _step: &mut StepGraph<'_>,
+        _inputs: &onnx::Value,
+    ) -> Result<onnx::Value, &'static str> {
+        Err("its memory has no form there")
     }
 
     /// What lane `lane` keeps and what it attended to in the step just taken.
