@@ -251,3 +251,6 @@ pub enum OnnxError {
         reason: &'static str,
     },
 }
+
+#[cfg(test)]
+mod tests;
