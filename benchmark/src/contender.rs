@@ -252,7 +252,7 @@ mod tests {
             MemoryView::of(&EpisodeView {
                 title: String::new(),
                 observations: vec![vec![1.0]; 2],
-                actions: vec![0; 2],
+                actions: vec![vec![0]; 2],
                 rewards: vec![0.0; 2],
                 cue_steps: vec![0],
                 memory,

@@ -17,7 +17,9 @@ mod openenv;
 pub mod render;
 pub mod replay;
 mod server;
+pub mod service;
 pub mod session;
+pub mod signals;
 pub mod tls;
 pub mod verify;
 

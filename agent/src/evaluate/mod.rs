@@ -8,19 +8,13 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use rand::RngExt;
-use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
 
-use crate::algorithms;
+use crate::actor::{Actor, ActorError};
 use crate::checkpoint::Checkpoint;
-use crate::config::ConfigError;
 use crate::env::{EnvError, ResetRequest, VectorEnv};
-use crate::inputs::{InputEncoder, LaneHistory};
 use crate::memory::{MemoryContents, State};
-use crate::nn::{self, NnError, categorical};
-use crate::policy::Policy;
 use crate::seeds::{self, Role};
 
 mod balance;
@@ -108,17 +102,15 @@ pub struct Evaluation {
 
 /// A trained agent, ready to play.
 pub struct Player {
-    policy: Policy,
-    encoder: InputEncoder,
-    trained: State,
+    actor: Actor,
 }
 
 /// One step of one lane, for who watches.
 pub struct Moment<'a> {
-    /// What was seen.
+    /// What was seen, flat.
     pub observation: &'a [f32],
-    /// What was done.
-    pub action: i64,
+    /// What was done: a number for each component.
+    pub action: &'a [i64],
     /// What came of it.
     pub reward: f64,
     /// What the memory held when the action was chosen, and what it attended to.
@@ -131,24 +123,8 @@ impl Player {
     /// # Errors
     /// A checkpoint whose weights do not fit its configuration.
     pub fn new(checkpoint: &Checkpoint) -> Result<Self, EvaluateError> {
-        let config = &checkpoint.config;
-        let encoder = InputEncoder::new(
-            &checkpoint.spaces.observation,
-            &checkpoint.spaces.action,
-            &config.hyper,
-        )?;
-        let mut rng = seeds::generator(config.seed, Role::Agent);
-        let mut policy = Policy::new(
-            algorithms::find(&config.algorithm)?,
-            &config.hyper,
-            &encoder,
-            &mut rng,
-        );
-        policy.params.import(&checkpoint.params)?;
         Ok(Self {
-            policy,
-            encoder,
-            trained: checkpoint.run.lanes.memory.clone(),
+            actor: Actor::new(checkpoint)?,
         })
     }
 
@@ -195,10 +171,10 @@ impl Player {
         let seeds = (first..).take(options.episodes).collect();
         self.play(env, seeds, options, |moments| {
             watch(&Moment {
-                observation: &moments.observations[..self.encoder.observation_size()],
-                action: moments.actions[0],
+                observation: &moments.observations[..self.actor.encoder().flat_size()],
+                action: &moments.actions[..self.actor.encoder().heads().components()],
                 reward: moments.rewards[0],
-                memory: self.policy.core.inspect(moments.memory, 0),
+                memory: self.actor.policy().core.inspect(moments.memory, 0),
             });
             moments.ends[0]
         })
@@ -216,7 +192,8 @@ impl Player {
         }
         let spaces = format!("{:?}, {:?}", env.observation_space(), env.action_space());
         let other = self
-            .encoder
+            .actor
+            .encoder()
             .accepts(env.observation_space(), env.action_space());
         if other {
             Ok(())
@@ -234,13 +211,10 @@ impl Player {
         mut over: impl FnMut(&Moments<'_>) -> bool,
     ) -> Result<(), EvaluateError> {
         let lanes = env.num_envs();
-        let core = &self.policy.core;
+        let actor = &self.actor;
         let mut rng = seeds::generator(options.seed, Role::EvaluationActions);
-        let mut memory = core.evaluation_state(&self.trained, lanes);
-        core.refresh(&self.policy.params, &mut memory);
-        let mut history = LaneHistory::new(lanes);
+        let mut carried = actor.lanes(lanes);
         let mut starts = vec![true; lanes];
-        let mut inputs = Vec::new();
         let mut observations = env
             .reset(&ResetRequest {
                 seeds: Some(seeds),
@@ -248,18 +222,22 @@ impl Player {
             })?
             .observations;
         for step in 0.. {
-            inputs.clear();
-            self.encoder.encode(&observations, &history, &mut inputs);
             if options.mode == Mode::Emptied {
-                core.forget(&mut memory);
+                actor.policy().core.forget(&mut carried.memory);
             }
-            let acted = self.policy.act(&inputs, &starts, &mut memory, None);
+            let acted = actor.act(&mut carried, &observations, &starts);
             let scrambled = options.mode == Mode::Scrambled
                 && options.judged_step.is_some_and(|judged| step < judged);
-            let actions: Vec<i64> = nn::values(&acted.logits)
-                .chunks_exact(self.encoder.num_actions())
-                .map(|logits| i64::from(choose(logits, options.mode, scrambled, &mut rng)))
-                .collect();
+            let actions = if scrambled {
+                let heads = actor.encoder().heads();
+                let mut actions = Vec::new();
+                (0..lanes).for_each(|_| heads.random(&mut rng, &mut actions));
+                actions
+            } else if options.mode == Mode::Sampled {
+                actor.sample(&acted, &mut rng)
+            } else {
+                actor.likeliest(&acted)
+            };
             let reply = env.step(&actions)?;
             let ends: Vec<bool> = reply
                 .terminations
@@ -273,19 +251,12 @@ impl Player {
                 actions: &actions,
                 rewards,
                 ends: &ends,
-                memory: &memory,
+                memory: &carried.memory,
             };
             if over(&moments) {
                 break;
             }
-            core.outcome(
-                &self.policy.params,
-                &mut memory,
-                &actions,
-                &reply.rewards,
-                &ends,
-            );
-            history.push(&actions, &reply.rewards, ends.iter().copied());
+            actor.outcome(&mut carried, &actions, &reply.rewards, &ends);
             observations = reply.observations;
             starts = ends;
         }
@@ -302,16 +273,6 @@ struct Moments<'a> {
     memory: &'a State,
 }
 
-fn choose(logits: &[f32], mode: Mode, scrambled: bool, rng: &mut Xoshiro256PlusPlus) -> u32 {
-    if scrambled {
-        rng.random_range(0..logits.len() as u32)
-    } else if mode == Mode::Sampled {
-        categorical::sample(logits, rng).0
-    } else {
-        categorical::argmax(logits)
-    }
-}
-
 /// The first number of the first observation of each of these seeds.
 fn first_numbers(env: &mut dyn VectorEnv, seeds: &[u64]) -> Result<Vec<f32>, EvaluateError> {
     let request = ResetRequest {
@@ -326,15 +287,12 @@ fn first_numbers(env: &mut dyn VectorEnv, seeds: &[u64]) -> Result<Vec<f32>, Eva
 /// Why an evaluation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum EvaluateError {
-    /// The checkpoint's configuration.
+    /// The checkpoint.
     #[error(transparent)]
-    Config(#[from] ConfigError),
+    Agent(#[from] ActorError),
     /// The environment.
     #[error(transparent)]
     Env(#[from] EnvError),
-    /// The checkpoint's weights.
-    #[error("the checkpoint's weights do not fit its configuration: {0}")]
-    Weights(#[from] NnError),
     /// Scrambling needs to know what to leave alone.
     #[error(
         "scrambled: this environment does not say which action is judged (MemoryTask's `delay` does)"

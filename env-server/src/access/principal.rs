@@ -105,7 +105,7 @@ impl Principal {
     }
 
     /// As environments know it.
-    pub(crate) fn owner(&self) -> &Arc<Owner> {
+    pub fn owner(&self) -> &Arc<Owner> {
         &self.owner
     }
 

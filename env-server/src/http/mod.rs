@@ -5,7 +5,7 @@ pub(crate) mod codec;
 mod envs;
 mod metrics;
 mod openapi;
-mod operations;
+pub(crate) mod operations;
 pub(crate) mod problem;
 mod resource;
 mod specs;
@@ -41,7 +41,7 @@ pub use stream::socket::SocketTimes;
 pub(crate) use stream::{answer_message, only_route};
 
 /// Header of a reply that had been given before.
-const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+pub const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// How often leases are looked through. One that has run out is seen at once by who asks for it;
 /// this only frees memory.

@@ -19,7 +19,7 @@ const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("1");
 
 /// A problem on its way to the client. [`written`] gives it its body.
 #[derive(Debug)]
-pub(crate) struct Failure(Box<Problem>);
+pub struct Failure(Box<Problem>);
 
 impl Failure {
     /// The problem, for who writes its body otherwise.
