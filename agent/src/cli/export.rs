@@ -15,12 +15,13 @@ use super::{print, values};
 Example:
   agent export --checkpoint runs/hard --onnx hard.onnx
 
-The model is one step of any number of lanes: observations in, actions, logits and values out. What the memory
-carries is an input and an output: zeros before the first step, then each next_NAME as NAME. Its metadata has
-spaces, inputs and states as JSON. docs/serving.md runs one from Python in ten lines.
+The model is one step of any number of lanes: observations in, actions, logits and values out. What
+the memory carries is an input and an output: zeros before the first step, then each next_NAME as
+NAME. Its metadata has spaces, inputs and states as JSON. docs/serving.md runs one from Python.
 
-ppo, recurrent-ppo and tracerl can be exported; a memory that outlives episodes (memory_scope lifetime or both,
-tracerl-notebook) cannot, since it takes in whole episodes when they end. `agent serve` serves every agent.")]
+ppo, recurrent-ppo and tracerl can be exported. A memory that outlives episodes (tracerl-notebook;
+memory_scope lifetime or both) cannot: it takes in whole episodes when they end. `agent serve`
+serves every agent.")]
 pub struct ExportArgs {
     /// A checkpoint, or a run's folder
     #[arg(long, value_name = "PATH|DIR")]

@@ -25,19 +25,19 @@ const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(1);
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  agent serve --checkpoint runs/hard                              on http://127.0.0.1:7979
-  agent serve --checkpoint runs/hard --listen 127.0.0.1:0         on a free port; the printed line says which
-  agent serve --checkpoint runs/hard --listen 0.0.0.0:7979 --token-file tokens.toml     for other machines
+  agent serve --checkpoint runs/hard                            on http://127.0.0.1:7979
+  agent serve --checkpoint runs/hard --listen 127.0.0.1:0       on a free port, which is printed
+  agent serve --checkpoint runs/hard --listen 0.0.0.0:7979 --token-file tokens.toml
 
 Then, in another terminal, two observations of one lane, the first of an episode and one after it:
   A=http://127.0.0.1:7979/v1
-  curl $A/agent                                                    who acts, and what it takes
+  curl $A/agent                                                 who acts, and what it takes
   curl -X PUT --json '{\"num_envs\":1}' $A/sessions/mine
   curl --json '{\"session_id\":\"mine\",\"seq\":0,\"observations\":[[1,0,0]],\"is_first\":[true]}' $A/act
   curl --json '{\"session_id\":\"mine\",\"seq\":1,\"observations\":[[0,0,0]],\"is_first\":[false]}' $A/act
 
-Actions are those of `agent evaluate`: greedy, or sampled with \"mode\":\"sampled\". Without a session_id the memory
-travels with the caller, as \"state\". docs/serving.md explains both.")]
+Actions are those of `agent evaluate`: greedy, or sampled with \"mode\":\"sampled\". Without a
+session_id the memory travels with the caller, as \"state\". docs/serving.md explains both.")]
 pub struct ServeArgs {
     /// A checkpoint, or a run's folder
     #[arg(long, value_name = "PATH|DIR")]
