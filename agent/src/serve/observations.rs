@@ -66,10 +66,10 @@ fn split(array: &Array, count: usize) -> Option<Vec<Value>> {
 fn check(space: &Space, value: &Value, lanes: usize, pointer: &str) -> Result<(), Problem> {
     match (space, value) {
         (Space::Tuple { spaces }, Value::Tuple(parts)) if parts.len() == spaces.len() => {
-            let pairs = spaces.iter().zip(parts).enumerate();
-            pairs
-                .map(|(i, (space, part))| check(space, part, lanes, &format!("{pointer}/{i}")))
-                .collect()
+            let mut pairs = spaces.iter().zip(parts).enumerate();
+            pairs.try_for_each(|(i, (space, part))| {
+                check(space, part, lanes, &format!("{pointer}/{i}"))
+            })
         }
         (Space::Dict { spaces }, Value::Dict(parts)) => {
             if let Some(unknown) = parts.keys().find(|name| !spaces.contains_key(*name)) {
@@ -79,11 +79,10 @@ fn check(space: &Space, value: &Value, lanes: usize, pointer: &str) -> Result<()
             }
             spaces
                 .iter()
-                .map(|(name, space)| match parts.get(name) {
+                .try_for_each(|(name, space)| match parts.get(name) {
                     Some(part) => check(space, part, lanes, &format!("{pointer}/{}", escape(name))),
                     None => Err(refused(format!("{name:?} is missing"), pointer)),
                 })
-                .collect()
         }
         (Space::Tuple { spaces }, _) => {
             let detail = format!("a list of {} batches is needed", spaces.len());
