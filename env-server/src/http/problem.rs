@@ -17,7 +17,7 @@ use crate::observe::Cause;
 /// After how many seconds to try again, where trying again may help.
 const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("1");
 
-/// A problem on its way to the client. [`written`] gives it its body.
+/// A problem on its way to the client; it gets its body last.
 #[derive(Debug)]
 pub struct Failure(Box<Problem>);
 
