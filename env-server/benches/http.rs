@@ -105,7 +105,10 @@ fn bare(body: &[u8]) -> Server {
     std::fs::write(&path, body).expect("a temporary file");
     let mut command = Command::new(std::env::current_exe().expect("this program"));
     command.env(BARE_BODY, &path);
-    Server::start(command)
+    let server = Server::start(command);
+    // It has read the body before it listens.
+    let _ = std::fs::remove_file(&path);
+    server
 }
 
 /// The fixed answer.

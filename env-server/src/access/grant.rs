@@ -115,7 +115,8 @@ pub(super) fn check(grants: &BTreeMap<String, Grant>) -> Result<(), String> {
 /// Reads a file of tokens. Any text is read or refused.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn fuzz_file(text: &str) {
-    for (name, grant) in parse(text).unwrap_or_default() {
+    let checked = parse(text).and_then(|grants| check(&grants).map(|()| grants));
+    for (name, grant) in checked.unwrap_or_default() {
         assert!(is_good_name(&name) && grant.tokens().all(|token| is_good_token(token)));
     }
 }

@@ -751,6 +751,11 @@ fn make_vector(
     // A single environment never starts over by itself.
     let mode = creation.autoreset_mode().unwrap_or(AutoresetMode::Disabled);
     let num_envs = creation.num_envs() as usize;
+    if num_envs == 0 {
+        // The store has checked what clients ask for; records and files have been checked by nobody.
+        let detail = "there must be at least one lane";
+        return Err(Problem::new(ErrorCode::InvalidNumEnvs, detail).at("/num_envs"));
+    }
     (entry.vector)(arguments, num_envs, mode, seed).map_err(refused_kwargs)
 }
 
