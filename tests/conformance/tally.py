@@ -6,7 +6,7 @@ import json
 import sys
 
 # So many examples an operation make one succeed, if it can.
-ENOUGH = 30
+ENOUGH = 100
 
 # It succeeds as a WebSocket only.
 NEVER_SUCCEEDS = {"GET /v1/stream"}
