@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use utoipa::openapi::schema::{
-    ArrayBuilder, ObjectBuilder, OneOfBuilder, Schema, SchemaType, Type,
+    AnyOfBuilder, ArrayBuilder, ObjectBuilder, OneOfBuilder, Schema, SchemaType, Type,
 };
 use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
@@ -75,7 +75,8 @@ impl ToSchema for Array {
 impl PartialSchema for Value {
     fn schema() -> RefOr<Schema> {
         let value = Ref::from_schema_name("Value");
-        OneOfBuilder::new()
+        // Any of them: a list of numbers is an array and a list of values.
+        AnyOfBuilder::new()
             .item(Ref::from_schema_name("Array"))
             .item(ArrayBuilder::new().items(value.clone()))
             .item(typed(Type::Object).additional_properties(Some(value)))
@@ -117,5 +118,23 @@ impl PartialSchema for Bound {
 impl ToSchema for Bound {
     fn name() -> Cow<'static, str> {
         Cow::Borrowed("Bound")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A list of numbers is an array, and a list of values: a value that must be exactly one of
+    /// them would be neither.
+    #[test]
+    fn the_forms_of_a_value_overlap() {
+        let schema = serde_json::to_value(Value::schema()).unwrap();
+        assert_eq!(
+            schema["anyOf"].as_array().map(Vec::len),
+            Some(3),
+            "{schema}"
+        );
+        assert!(schema.get("oneOf").is_none());
     }
 }

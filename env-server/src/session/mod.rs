@@ -4,6 +4,7 @@ mod history;
 pub mod keeper;
 mod lease;
 pub mod operation;
+mod oracle;
 mod records;
 pub mod recovery;
 pub mod store;

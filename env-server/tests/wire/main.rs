@@ -7,6 +7,8 @@ mod episodes;
 mod exactly_once;
 mod leases;
 mod openapi;
+mod oracle;
 mod problems;
 mod render;
 mod snapshots;
+mod spaces;

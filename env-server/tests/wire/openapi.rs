@@ -59,5 +59,5 @@ fn operations_are_complete() {
             );
         }
     }
-    assert_eq!(ids.len(), 34);
+    assert_eq!(ids.len(), 36);
 }
