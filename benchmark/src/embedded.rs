@@ -21,6 +21,14 @@ impl EmbeddedServer {
     /// # Errors
     /// When the system gives no port or no threads.
     pub fn start() -> io::Result<Self> {
+        Self::with(ServerConfig::default())
+    }
+
+    /// As [`EmbeddedServer::start`], with settings of one's own.
+    ///
+    /// # Errors
+    /// As [`EmbeddedServer::start`].
+    pub fn with(config: ServerConfig) -> io::Result<Self> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let runtime = Builder::new_multi_thread()
             .worker_threads((cores / 2).max(1))
@@ -30,7 +38,7 @@ impl EmbeddedServer {
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0"))?;
         let url = format!("http://{}", listener.local_addr()?);
         runtime.spawn(async {
-            let served = env_server::run(listener, ServerConfig::default(), std::future::pending());
+            let served = env_server::run(listener, config, std::future::pending());
             if let Err(error) = served.await {
                 tell(&format!("the embedded server ended: {error}"));
             }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::AtomicBool;
 
-use agent::algorithms::ALGORITHMS;
+use agent::algorithms;
 use agent::config::{EnvSelection, Overrides, TrainConfig};
 use agent::env::remote::{RemoteEnvConfig, RemoteVectorEnv, RetryPolicy};
 use agent::monitor::{LogRecord, Monitor, MonitorError, Progress};
@@ -33,7 +33,7 @@ impl Monitor for Measured {
 fn every_algorithm_learns_on_every_spec() {
     let server = EmbeddedServer::start().expect("a server");
     for spec in registry::specs() {
-        for algorithm in ALGORITHMS {
+        for algorithm in algorithms::learners() {
             let name = format!("{} on {}", algorithm.id, spec.id);
             let overrides = Overrides {
                 num_envs: Some(NUM_ENVS),

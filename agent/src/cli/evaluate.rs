@@ -47,7 +47,7 @@ pub struct EvaluateArgs {
     /// Evaluation seeds come from this, and never meet training's
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
-    /// Take episodes as they come, instead of as many of each cue
+    /// Take episodes as they come, instead of as many of each cue where the task has a delay
     #[arg(long)]
     no_balance: bool,
     /// Show no progress
@@ -74,7 +74,8 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
     let path = values::checkpoint(&args.checkpoint)?;
     let checkpoint = Checkpoint::load(&path)?;
     let player = Player::new(&checkpoint)?;
-    let servers = args.servers.start()?;
+    let algorithm = algorithms::find(&checkpoint.config.algorithm)?;
+    let servers = args.servers.start_for(algorithm)?;
     let EvaluationEnv {
         mut env,
         judged_step,
@@ -88,7 +89,8 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
             episodes: args.episodes as usize,
             seed: args.seed,
             mode,
-            balanced: !args.no_balance,
+            // What a task without a judged step shows first need not be a cue.
+            balanced: !args.no_balance && judged_step.is_some(),
             judged_step,
         };
         let mut watched = Watched::new(&mut env, || {

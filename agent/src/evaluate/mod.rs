@@ -8,17 +8,18 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
 
-use crate::algorithms;
+use crate::algorithms::{self, Decider};
 use crate::checkpoint::Checkpoint;
 use crate::config::ConfigError;
 use crate::env::{EnvError, ResetRequest, VectorEnv};
 use crate::inputs::{InputEncoder, LaneHistory};
 use crate::memory::{MemoryContents, State};
 use crate::nn::{self, NnError};
-use crate::policy::Policy;
+use crate::policy::{Acted, Policy};
 use crate::seeds::{self, Role};
 
 mod setup;
@@ -232,8 +233,8 @@ impl Player {
         let mut rng = seeds::generator(options.seed, Role::EvaluationActions);
         let mut memory = core.evaluation_state(&self.trained, lanes);
         core.refresh(&self.policy.params, &mut memory);
-        let heads = self.encoder.heads();
-        let mut history = LaneHistory::new(lanes, heads.components());
+        let components = self.encoder.heads().components();
+        let mut history = LaneHistory::new(lanes, components);
         let mut starts = vec![true; lanes];
         let mut inputs = Vec::new();
         let mut observations = env
@@ -251,16 +252,13 @@ impl Player {
             let acted = self.policy.act(&inputs, &starts, &mut memory, None);
             let scrambled = options.mode == Mode::Scrambled
                 && options.judged_step.is_some_and(|judged| step < judged);
-            let mut actions = Vec::with_capacity(lanes * heads.components());
-            for logits in nn::values(&acted.logits).chunks_exact(heads.num_logits()) {
-                if scrambled {
-                    heads.random(&mut rng, &mut actions);
-                } else if options.mode == Mode::Sampled {
-                    heads.sample(logits, &mut rng, &mut actions);
-                } else {
-                    heads.likeliest(logits, &mut actions);
-                }
-            }
+            let actions = if scrambled {
+                self.choose(&acted, Decider::Chance, options.mode, &mut rng)
+            } else if self.policy.decider() == Decider::Oracle {
+                env.oracle()?
+            } else {
+                self.choose(&acted, self.policy.decider(), options.mode, &mut rng)
+            };
             let reply = env.step(&actions)?;
             let ends: Vec<bool> = reply
                 .terminations
@@ -291,6 +289,31 @@ impl Player {
             starts = ends;
         }
         Ok(())
+    }
+}
+
+impl Player {
+    /// An action for every lane, of chance or of the network.
+    fn choose(
+        &self,
+        acted: &Acted,
+        decider: Decider,
+        mode: Mode,
+        rng: &mut Xoshiro256PlusPlus,
+    ) -> Vec<i64> {
+        let heads = self.encoder.heads();
+        let rows = nn::values(&acted.logits).chunks_exact(heads.num_logits());
+        let mut actions = Vec::with_capacity(rows.len() * heads.components());
+        for logits in rows {
+            if decider == Decider::Chance {
+                heads.random(rng, &mut actions);
+            } else if mode == Mode::Sampled {
+                heads.sample(logits, rng, &mut actions);
+            } else {
+                heads.likeliest(logits, &mut actions);
+            }
+        }
+        actions
     }
 }
 
