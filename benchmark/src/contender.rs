@@ -66,6 +66,9 @@ pub struct Outcome {
     pub train_duration_s: f64,
     /// Trained steps at which the running return first passed the task's bar.
     pub solved_at: Option<u64>,
+    /// All of training's episodes together; `None` in records of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub training: Option<TrainingTally>,
     /// Number of trained parameters.
     pub parameters: usize,
     /// Every hyper-parameter the agent was trained with, defaults included.
@@ -77,6 +80,15 @@ pub struct Outcome {
     /// What the memory held through one greedy episode, for agents whose memory has slots.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_view: Option<MemoryView>,
+}
+
+/// What training's episodes came to.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct TrainingTally {
+    /// Episodes that ended.
+    pub episodes: u64,
+    /// Sum of their undiscounted returns.
+    pub return_sum: f64,
 }
 
 /// One judgement of a trained agent.

@@ -79,6 +79,9 @@ pub struct EvaluateOptions {
     pub balanced: bool,
     /// Step of the episode, from 0, whose action is the first to be judged; needed to scramble.
     pub judged_step: Option<u64>,
+    /// Episodes that each environment plays, one after the other: one, but where episodes share what is to be
+    /// remembered, all of a lifetime.
+    pub episodes_per_lifetime: usize,
 }
 
 /// What an evaluation found.
@@ -86,7 +89,7 @@ pub struct EvaluateOptions {
 pub struct Evaluation {
     /// How actions were chosen.
     pub mode: Mode,
-    /// Undiscounted return of each episode.
+    /// Undiscounted return of each environment's episode; of several, their mean.
     pub returns: Vec<f64>,
     /// Their mean.
     pub mean_return: f64,
@@ -164,7 +167,7 @@ impl Player {
             let first = seeds::first_environment_seed(options.seed, Role::Evaluation);
             (first..).take(options.episodes).collect()
         };
-        let mut tally = Tally::new(options.episodes);
+        let mut tally = Tally::new(options.episodes, options.episodes_per_lifetime);
         let mut steps = 0;
         self.play(env, seeds, options, |moments| {
             steps += options.episodes as u64;
@@ -242,17 +245,20 @@ impl Player {
                 options: Map::new(),
             })?
             .observations;
-        for step in 0.. {
+        // Steps taken in each lane's episode.
+        let mut ages = vec![0; lanes];
+        loop {
             inputs.clear();
             self.encoder.encode(&observations, &history, &mut inputs);
             if options.mode == Mode::Emptied {
                 core.forget(&mut memory);
             }
             let acted = self.policy.act(&inputs, &starts, &mut memory, None);
-            let scrambled = options.mode == Mode::Scrambled
-                && options.judged_step.is_some_and(|judged| step < judged);
             let mut actions = Vec::with_capacity(lanes * heads.components());
-            for logits in nn::values(&acted.logits).chunks_exact(heads.num_logits()) {
+            let rows = nn::values(&acted.logits);
+            for (logits, &age) in rows.chunks_exact(heads.num_logits()).zip(&ages) {
+                let scrambled = options.mode == Mode::Scrambled
+                    && options.judged_step.is_some_and(|judged| age < judged);
                 if scrambled {
                     heads.random(&mut rng, &mut actions);
                 } else if options.mode == Mode::Sampled {
@@ -288,6 +294,9 @@ impl Player {
             );
             history.push(&actions, &reply.rewards, ends.iter().copied());
             observations = reply.observations;
+            for (age, &end) in ages.iter_mut().zip(&ends) {
+                *age = if end { 0 } else { *age + 1 };
+            }
             starts = ends;
         }
         Ok(())
@@ -340,42 +349,45 @@ fn balanced_seeds(
     })
 }
 
-/// Returns of the first episode of each lane.
+/// Returns of the first episodes of each lane.
 struct Tally {
+    /// Episodes of a lane that count.
+    per_lane: usize,
     returns: Vec<f64>,
     lengths: Vec<u64>,
-    ended: Vec<bool>,
+    ended: Vec<usize>,
 }
 
 impl Tally {
-    fn new(lanes: usize) -> Self {
+    fn new(lanes: usize, per_lane: usize) -> Self {
         Self {
+            per_lane,
             returns: vec![0.0; lanes],
             lengths: vec![0; lanes],
-            ended: vec![false; lanes],
+            ended: vec![0; lanes],
         }
     }
 
     fn push(&mut self, rewards: &[f64], ends: &[bool]) {
-        for lane in (0..self.ended.len())
-            .filter(|&lane| !self.ended[lane])
-            .collect::<Vec<_>>()
-        {
-            self.returns[lane] += rewards[lane];
-            self.lengths[lane] += 1;
-            self.ended[lane] = ends[lane];
+        for lane in 0..self.ended.len() {
+            if self.ended[lane] < self.per_lane {
+                self.returns[lane] += rewards[lane];
+                self.lengths[lane] += 1;
+                self.ended[lane] += usize::from(ends[lane]);
+            }
         }
     }
 
     fn all_ended(&self) -> bool {
-        self.ended.iter().all(|&ended| ended)
+        self.ended.iter().all(|&ended| ended == self.per_lane)
     }
 
     fn evaluation(self, mode: Mode, steps: u64, elapsed: Duration) -> Evaluation {
-        let n = self.returns.len() as f64;
-        let mean_return = self.returns.iter().sum::<f64>() / n;
-        let squares = self
-            .returns
+        let per_lane = self.per_lane as f64;
+        let returns: Vec<f64> = self.returns.iter().map(|sum| sum / per_lane).collect();
+        let n = returns.len() as f64;
+        let mean_return = returns.iter().sum::<f64>() / n;
+        let squares = returns
             .iter()
             .map(|r| (r - mean_return).powi(2))
             .sum::<f64>();
@@ -387,8 +399,8 @@ impl Tally {
             } else {
                 0.0
             },
-            mean_length: self.lengths.iter().sum::<u64>() as f64 / n,
-            returns: self.returns,
+            mean_length: self.lengths.iter().sum::<u64>() as f64 / (n * per_lane),
+            returns,
             steps,
             elapsed,
         }
@@ -445,7 +457,7 @@ mod tests {
 
     #[test]
     fn a_tally_counts_first_episodes_only() {
-        let mut tally = Tally::new(2);
+        let mut tally = Tally::new(2, 1);
         tally.push(&[1.0, 0.0], &[true, false]);
         assert!(!tally.all_ended());
         tally.push(&[5.0, -1.0], &[true, true]);
@@ -454,5 +466,18 @@ mod tests {
         assert_eq!(evaluation.returns, [1.0, -1.0]);
         assert_eq!((evaluation.mean_return, evaluation.mean_length), (0.0, 1.5));
         assert!((evaluation.std_return - 2f64.sqrt()).abs() < 1e-12);
+    }
+    #[test]
+    fn a_tally_of_lifetimes_takes_the_mean_over_their_episodes() {
+        let mut tally = Tally::new(2, 2);
+        tally.push(&[0.0, 0.0], &[true, false]);
+        tally.push(&[1.0, 1.0], &[true, true]);
+        // The first lane's lifetime is over: its third episode does not count.
+        tally.push(&[9.0, -1.0], &[true, true]);
+        assert!(tally.all_ended());
+        let evaluation = tally.evaluation(Mode::Greedy, 6, Duration::ZERO);
+        assert_eq!(evaluation.returns, [0.5, 0.0]);
+        // 2 + 3 steps of 4 episodes.
+        assert_eq!(evaluation.mean_length, 1.25);
     }
 }
