@@ -476,6 +476,58 @@ mod tests {
     }
 
     #[test]
+    fn classic_has_every_environment_once_and_a_scale_for_each() {
+        let plan = Plan::suite(Suite::Classic).unwrap();
+        let mut planned: Vec<&str> = plan
+            .experiments
+            .iter()
+            .map(|experiment| experiment.spec_id.as_str())
+            .collect();
+        let mut all: Vec<&str> = env_server::environments::registry::specs()
+            .iter()
+            .map(|spec| spec.id.as_str())
+            .collect();
+        planned.sort_unstable();
+        all.sort_unstable();
+        assert_eq!(planned, all);
+        for experiment in &plan.experiments {
+            let reference = crate::reference::Reference::of(experiment);
+            assert!(reference.is_some(), "{}", experiment.name);
+            assert!(experiment.quick_timesteps.is_some(), "{}", experiment.name);
+        }
+        // One set of settings for all tasks, the algorithms' own.
+        for agent in plan.agents.iter().filter(|agent| !agent.optional) {
+            assert!(agent.overrides.is_empty(), "{}", agent.name);
+        }
+    }
+
+    #[test]
+    fn quick_budgets_replace_the_others_where_there_are_any() {
+        let with_quick = SMALL.replace(
+            "timesteps = 10",
+            "timesteps = 10\n        quick_timesteps = 4",
+        );
+        let settled = |quick: bool| {
+            let mut plan = parse(&with_quick).unwrap();
+            plan.settle_budgets(quick);
+            let experiment = &plan.experiments[0];
+            assert_eq!(experiment.quick_timesteps, None);
+            (experiment.total_timesteps, experiment.eval.episodes)
+        };
+        assert_eq!(settled(false), (10, 1000));
+        assert_eq!(settled(true), (4, 200));
+    }
+
+    #[test]
+    fn cues_that_come_at_any_time_are_not_balanced() {
+        let first = parse(SMALL).unwrap().experiments.remove(0);
+        assert!(first.shows_cue_first() && first.cue_step() == Some(0));
+        let random = SMALL.replace("difficulty = 1", "difficulty = 1, cue_time = \"random\"");
+        let random = parse(&random).unwrap().experiments.remove(0);
+        assert!(!random.shows_cue_first() && random.cue_step().is_none());
+    }
+
+    #[test]
     fn defaults_and_ranges() {
         let plan = parse(SMALL).unwrap();
         let experiment = &plan.experiments[0];

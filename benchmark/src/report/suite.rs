@@ -79,9 +79,11 @@ struct AggregateCell {
 
 /// What there is to show when the experiments are of more than one kind of task.
 pub fn section(summaries: &[ExperimentSummary<'_>], colours: &Colours) -> Option<Suite> {
-    let kind = |summary: &ExperimentSummary<'_>| &summary.experiment.spec_id;
-    let first = kind(summaries.first()?);
-    if summaries.iter().all(|summary| kind(summary) == first) {
+    let first = &summaries.first()?.experiment.spec_id;
+    if summaries
+        .iter()
+        .all(|task| task.experiment.spec_id == *first)
+    {
         return None;
     }
     let (aggregated, left_out): (Vec<_>, Vec<_>) = summaries
