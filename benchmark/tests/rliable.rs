@@ -22,9 +22,8 @@ const HOW_TO_INSTALL: &str = "python3 -m venv .venv && .venv/bin/pip install rli
 const RUNS: usize = 7;
 const TASKS: usize = 6;
 
-/// How far the bounds of an interval may be apart, in interval widths. Both sides draw their own resamples, 2,000 and
-/// 10,000: the standard error of a 2.5 % quantile of a bell curve from 2,000 is 0.06 of its deviation, or 0.015 of the
-/// interval's width.
+/// How far the bounds of an interval may be apart, in interval widths. Both sides draw 2,000 resamples of their own: the
+/// standard error of a 2.5 % quantile of a bell curve is then 0.06 of its deviation, or 0.015 of the interval's width.
 const BOOTSTRAP_NOISE: f64 = 0.08;
 
 /// The last bit of sums in another order.
