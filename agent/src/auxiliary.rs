@@ -3,7 +3,9 @@
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 
+use crate::actions::ActionHeads;
 use crate::config::{AuxModule, Hyperparameters};
+use crate::encoder::FirstNumber;
 use crate::inputs::InputEncoder;
 use crate::nn::{Activation, Graph, Init, ParamId, Params, Tensor};
 use crate::rollout::Rollout;
@@ -36,19 +38,21 @@ impl Auxiliary {
         let tasks = modules.into_iter().map(|module| -> Box<dyn AuxiliaryTask> {
             match module {
                 AuxModule::Cue => {
-                    let classes = encoder.cue_classes();
-                    let head = head("cue", feature_size, classes.clone().count());
-                    let lowest = *classes.start();
-                    Box::new(Cue { head, lowest })
+                    let cue = encoder
+                        .cue()
+                        .expect("the encoder asks for it as well")
+                        .clone();
+                    let head = head("cue", feature_size, cue.classes());
+                    Box::new(Cue { head, cue })
                 }
                 AuxModule::Confidence => Box::new(Confidence(head("confidence", feature_size, 2))),
                 AuxModule::NextObservation => Box::new(NextObservation {
                     head: head(
                         "next_observation",
-                        feature_size + encoder.num_actions(),
+                        feature_size + encoder.heads().num_logits(),
                         encoder.observation_size(),
                     ),
-                    num_actions: encoder.num_actions(),
+                    heads: encoder.heads().clone(),
                 }),
             }
         });
@@ -96,26 +100,26 @@ impl Head {
 /// the features of every later step. Episodes that began before the rollout are left out: their cue is not in it.
 struct Cue {
     head: Head,
-    lowest: i64,
+    cue: FirstNumber,
 }
 
 impl AuxiliaryTask for Cue {
     fn loss(&self, graph: &mut Graph<'_>, features: &Tensor, rollout: &Rollout) -> Tensor {
-        let (classes, weights) = cues(rollout, self.lowest);
+        let (classes, weights) = cues(rollout, &self.cue);
         let logits = self.head.answer(graph, features);
         graph.cross_entropy(&logits, &classes, &weights)
     }
 }
 
 /// Class of every row, and 1 for the rows that are asked, 0 for the others.
-fn cues(rollout: &Rollout, lowest: i64) -> (Vec<u32>, Vec<f32>) {
+fn cues(rollout: &Rollout, first: &FirstNumber) -> (Vec<u32>, Vec<f32>) {
     let input_size = rollout.inputs.len() / rollout.starts.len();
     let mut cue_of_lane = vec![None; rollout.batch];
     let mut of_row = |row: usize| {
         let lane = row % rollout.batch;
         if rollout.starts[row] {
-            let cue = rollout.inputs[row * input_size].round() as i64 - lowest;
-            cue_of_lane[lane] = Some(cue as u32);
+            let inputs = &rollout.inputs[row * input_size..][..input_size];
+            cue_of_lane[lane] = Some(first.class(inputs));
             (0, 0.0)
         } else {
             cue_of_lane[lane].map_or((0, 0.0), |cue| (cue, 1.0))
@@ -163,17 +167,18 @@ fn successes(rollout: &Rollout) -> (Vec<u32>, Vec<f32>) {
 /// What will the action lead to? Predicts the next observation from the features and the action that was taken.
 struct NextObservation {
     head: Head,
-    num_actions: usize,
+    heads: ActionHeads,
 }
 
 impl AuxiliaryTask for NextObservation {
     fn loss(&self, graph: &mut Graph<'_>, features: &Tensor, rollout: &Rollout) -> Tensor {
-        let rows = rollout.actions.len();
-        let mut actions = vec![0.0; rows * self.num_actions];
-        for (row, &action) in rollout.actions.iter().enumerate() {
-            actions[row * self.num_actions + action as usize] = 1.0;
+        let (rows, width) = (rollout.starts.len(), self.heads.num_logits());
+        let mut actions = vec![0.0; rows * width];
+        let taken = rollout.actions.chunks_exact(self.heads.components());
+        for (row, action) in actions.chunks_exact_mut(width).zip(taken) {
+            self.heads.mark(action, row);
         }
-        let actions = graph.constant(actions, (rows, self.num_actions));
+        let actions = graph.constant(actions, (rows, width));
         let known = graph.concat_cols(&[features, &actions]);
         let predicted = self.head.answer(graph, &known);
         graph.mse(&predicted, &rollout.next_observations, &vec![1.0; rows])
@@ -215,7 +220,9 @@ mod tests {
 
     #[test]
     fn later_steps_are_asked_for_the_first_observation() {
-        let (classes, weights) = cues(&rollout(), 1);
+        let bounds = r#"{"type":"Box","shape":[2],"dtype":"float32","low":1.0,"high":9.0}"#;
+        let first = FirstNumber::new(&serde_json::from_str(bounds).unwrap(), 9).unwrap();
+        let (classes, weights) = cues(&rollout(), &first);
         assert_eq!(classes, [0, 0, 2, 2, 0, 1]);
         assert_eq!(weights, [0.0, 0.0, 1.0, 1.0, 0.0, 1.0]);
     }

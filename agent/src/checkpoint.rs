@@ -133,7 +133,11 @@ impl Checkpoint {
         safetensors::serialize(views, Some(metadata)).expect("valid names and shapes")
     }
 
-    fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
+    /// Reads a file's content.
+    ///
+    /// # Errors
+    /// Says in what way it is none of ours.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
         let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|e| e.to_string())?;
         let header = metadata.metadata().as_ref().and_then(|m| m.get(HEADER));
         let header = header.ok_or_else(|| format!("it has no `{HEADER}` in its header"))?;

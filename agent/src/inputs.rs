@@ -2,60 +2,70 @@
 //! a step counter. Every agent has the same choice, all off by default, and results record it: an agent that is shown
 //! its previous action can carry a cue through its own actions instead of remembering it.
 
-use std::ops::RangeInclusive;
-
-use env_protocol::{Bound, Space};
+use env_protocol::Space;
 use serde::{Deserialize, Serialize};
 
+use crate::actions::ActionHeads;
 use crate::config::{AuxModule, Hyperparameters};
+use crate::encoder::{FirstNumber, InputColumn, SpaceEncoder};
 use crate::env::EnvError;
 
 /// Turns observations into input rows.
 #[derive(Clone, Debug)]
 pub struct InputEncoder {
-    observation_size: usize,
-    num_actions: usize,
+    observation: SpaceEncoder,
+    heads: ActionHeads,
     previous_action: bool,
     previous_reward: bool,
     step_counter: bool,
-    cue_classes: RangeInclusive<i64>,
+    cue: Option<FirstNumber>,
 }
 
 /// Most classes that a cue may have.
-const MAX_CUE_CLASSES: i64 = 256;
+const MAX_CUE_CLASSES: usize = 256;
 
 /// What the options need to know of each lane.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LaneHistory {
-    /// Steps taken in the episode.
+    /// Steps taken in the episode, `[lanes]`.
     pub ages: Vec<u32>,
-    /// Action of the previous step; meaningless at age 0.
+    /// Action of the previous step, `[lanes, components]`; meaningless at age 0.
     pub actions: Vec<u32>,
-    /// Reward of the previous step; 0 at age 0.
+    /// Reward of the previous step, `[lanes]`; 0 at age 0.
     pub rewards: Vec<f32>,
 }
 
 impl LaneHistory {
-    /// Lanes that have taken no step.
-    pub fn new(lanes: usize) -> Self {
+    /// Lanes that have taken no step, with actions of so many components.
+    pub fn new(lanes: usize, components: usize) -> Self {
         Self {
             ages: vec![0; lanes],
-            actions: vec![0; lanes],
+            actions: vec![0; lanes * components],
             rewards: vec![0.0; lanes],
         }
     }
 
     /// Takes in one step of every lane.
     pub fn push(&mut self, actions: &[i64], rewards: &[f64], ends: impl Iterator<Item = bool>) {
+        let components = self.actions.len() / self.ages.len().max(1);
         for (lane, end) in ends.enumerate() {
             if end {
                 (self.ages[lane], self.rewards[lane]) = (0, 0.0);
             } else {
                 self.ages[lane] += 1;
-                self.actions[lane] = actions[lane] as u32;
+                let of_lane = lane * components..(lane + 1) * components;
+                let kept = &mut self.actions[of_lane.clone()];
+                for (kept, &taken) in kept.iter_mut().zip(&actions[of_lane]) {
+                    *kept = taken as u32;
+                }
                 self.rewards[lane] = rewards[lane] as f32;
             }
         }
+    }
+
+    fn action(&self, lane: usize) -> &[u32] {
+        let components = self.actions.len() / self.ages.len();
+        &self.actions[lane * components..][..components]
     }
 }
 
@@ -69,63 +79,77 @@ impl InputEncoder {
         action: &Space,
         hyper: &Hyperparameters,
     ) -> Result<Self, EnvError> {
+        let asks_for_cue = hyper.aux_modules.contains(&AuxModule::Cue);
         Ok(Self {
-            observation_size: observation_size(observation)?,
-            num_actions: num_actions(action)?,
+            observation: SpaceEncoder::new(observation)?,
+            heads: ActionHeads::new(action)?,
             previous_action: hyper.previous_action,
             previous_reward: hyper.previous_reward,
             step_counter: hyper.step_counter,
-            cue_classes: if hyper.aux_modules.contains(&AuxModule::Cue) {
-                cue_classes(observation)?
-            } else {
-                0..=0
-            },
+            cue: asks_for_cue.then(|| cue(observation)).transpose()?,
         })
     }
 
     /// Whether it fits an environment with these spaces.
     pub fn accepts(&self, observation: &Space, action: &Space) -> bool {
-        observation_size(observation).is_ok_and(|size| size == self.observation_size)
-            && num_actions(action).is_ok_and(|n| n == self.num_actions)
+        SpaceEncoder::new(observation).is_ok_and(|encoder| encoder == self.observation)
+            && ActionHeads::new(action).is_ok_and(|heads| heads == self.heads)
     }
 
-    /// Numbers in an observation.
+    /// Numbers in a flat observation, as environments answer it.
+    pub fn flat_size(&self) -> usize {
+        self.observation.flat_size()
+    }
+
+    /// Numbers in an encoded observation, which an input row begins with.
     pub fn observation_size(&self) -> usize {
-        self.observation_size
+        self.observation.size()
     }
 
-    /// Number of actions.
-    pub fn num_actions(&self) -> usize {
-        self.num_actions
+    /// What each number of an encoded observation is.
+    pub fn columns(&self) -> Vec<InputColumn> {
+        self.observation.columns()
     }
 
-    /// The whole numbers that the first number of an observation rounds to; 0 alone unless the cue is asked for.
-    pub fn cue_classes(&self) -> RangeInclusive<i64> {
-        self.cue_classes.clone()
+    /// What actions are made of.
+    pub fn heads(&self) -> &ActionHeads {
+        &self.heads
+    }
+
+    /// The cue: the first number of an observation. `None` unless an auxiliary loss asks for it.
+    pub fn cue(&self) -> Option<&FirstNumber> {
+        self.cue.as_ref()
     }
 
     /// Numbers in an input row.
     pub fn input_size(&self) -> usize {
         let previous_action = if self.previous_action {
-            self.num_actions
+            self.heads.num_logits()
         } else {
             0
         };
-        self.observation_size
+        self.observation_size()
             + previous_action
             + usize::from(self.previous_reward)
             + usize::from(self.step_counter)
     }
 
-    /// Appends the input rows of `observations` (`[lanes, observation_size]`) to `inputs`.
+    /// Appends the encoding of one flat observation, without the options.
+    pub fn encode_observation(&self, observation: &[f32], inputs: &mut Vec<f32>) {
+        self.observation.encode(observation, inputs);
+    }
+
+    /// Appends the input rows of `observations` (`[lanes, flat_size]`) to `inputs`.
     pub fn encode(&self, observations: &[f32], history: &LaneHistory, inputs: &mut Vec<f32>) {
-        for (lane, observation) in observations.chunks_exact(self.observation_size).enumerate() {
-            inputs.extend_from_slice(observation);
+        for (lane, observation) in observations.chunks_exact(self.flat_size()).enumerate() {
+            self.observation.encode(observation, inputs);
             let age = history.ages[lane];
             if self.previous_action {
-                let action = (age > 0).then_some(history.actions[lane] as usize);
-                inputs
-                    .extend((0..self.num_actions).map(|a| f32::from(u8::from(action == Some(a)))));
+                let first = inputs.len();
+                inputs.resize(first + self.heads.num_logits(), 0.0);
+                if age > 0 {
+                    self.heads.mark(history.action(lane), &mut inputs[first..]);
+                }
             }
             if self.previous_reward {
                 inputs.push(history.rewards[lane]);
@@ -137,45 +161,66 @@ impl InputEncoder {
     }
 }
 
-/// Numbers in a flattened observation.
-fn observation_size(space: &Space) -> Result<usize, EnvError> {
-    match space {
-        Space::Box { shape, .. } => Ok(shape.iter().product()),
-        other => Err(EnvError::UnsupportedSpace {
-            what: "observation",
-            detail: format!("{other:?}; the agents take Box observations"),
-        }),
-    }
+fn cue(space: &Space) -> Result<FirstNumber, EnvError> {
+    FirstNumber::new(space, MAX_CUE_CLASSES).ok_or_else(|| EnvError::UnsupportedSpace {
+        what: "observation",
+        detail: format!(
+            "aux_modules: the cue is the first number of an observation, rounded; its bounds must leave it at \
+             most {MAX_CUE_CLASSES} classes, and this space is {space:?}. Leave `cue` out"
+        ),
+    })
 }
 
-/// The classes of the first number of an observation.
-fn cue_classes(space: &Space) -> Result<RangeInclusive<i64>, EnvError> {
-    let first = |bound: &Bound| match bound {
-        Bound::All(bound) => Some(*bound),
-        Bound::Each(bounds) => bounds.first().copied(),
-    };
-    let bounds = match space {
-        Space::Box { low, high, .. } => first(low).zip(first(high)),
-        _ => None,
-    };
-    bounds
-        .filter(|(low, high)| low.is_finite() && high - low < MAX_CUE_CLASSES as f64)
-        .map(|(low, high)| low.round() as i64..=high.round() as i64)
-        .ok_or_else(|| EnvError::UnsupportedSpace {
-            what: "observation",
-            detail: format!(
-                "aux_modules: the cue is the first number of an observation, rounded; its bounds must leave it at \
-                 most {MAX_CUE_CLASSES} classes, and this space is {space:?}. Leave `cue` out"
-            ),
-        })
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn num_actions(space: &Space) -> Result<usize, EnvError> {
-    match space {
-        Space::Discrete { n, start: 0 } => Ok(*n as usize),
-        other => Err(EnvError::UnsupportedSpace {
-            what: "action",
-            detail: format!("{other:?}; the agents take Discrete actions that start at 0"),
-        }),
+    /// An observation of one choice of three, actions of two components, and everything that can be shown beside them.
+    #[test]
+    fn a_row_is_the_observation_and_what_was_asked_for() {
+        let space = |json: &str| serde_json::from_str(json).unwrap();
+        let hyper = Hyperparameters {
+            previous_action: true,
+            previous_reward: true,
+            step_counter: true,
+            ..Hyperparameters::base()
+        };
+        let encoder = InputEncoder::new(
+            &space(r#"{"type":"Discrete","n":3,"start":0}"#),
+            &space(r#"{"type":"MultiDiscrete","nvec":[2,3]}"#),
+            &hyper,
+        )
+        .unwrap();
+        assert_eq!((encoder.flat_size(), encoder.observation_size()), (1, 3));
+        assert_eq!(encoder.input_size(), 3 + 5 + 2);
+        let mut history = LaneHistory::new(2, 2);
+        history.push(&[1, 2, 0, 1], &[0.5, 7.0], [false, true].into_iter());
+        let mut inputs = Vec::new();
+        encoder.encode(&[2.0, 0.0], &history, &mut inputs);
+        assert_eq!(
+            inputs,
+            [
+                0.0,
+                0.0,
+                1.0,
+                0.0,
+                1.0,
+                0.0,
+                0.0,
+                1.0,
+                0.5,
+                1.0 / 101.0, // lane 0
+                1.0,
+                0.0,
+                0.0,
+                0.0,
+                0.0,
+                0.0,
+                0.0,
+                0.0,
+                0.0,
+                0.0, // lane 1: a new episode
+            ]
+        );
     }
 }

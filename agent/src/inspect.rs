@@ -37,7 +37,7 @@ pub fn record_episode(
     };
     player.watch(env, &options, |moment| {
         view.observations.push(moment.observation.to_vec());
-        view.actions.push(moment.action);
+        view.actions.push(moment.action.to_vec());
         view.rewards.push(moment.reward);
         record_memory(&mut view.memory, &moment.memory);
     })?;
@@ -152,7 +152,7 @@ mod tests {
         let view = EpisodeView {
             title: String::new(),
             observations: vec![vec![1.0]; 2],
-            actions: vec![0; 2],
+            actions: vec![vec![0]; 2],
             rewards: vec![0.0; 2],
             cue_steps: vec![0],
             memory,

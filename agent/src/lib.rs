@@ -4,11 +4,15 @@
 
 pub use agent_nn as nn;
 
+pub mod actions;
+pub mod actor;
 pub mod advantage;
 pub mod algorithms;
 pub mod auxiliary;
 pub mod checkpoint;
 pub mod config;
+pub mod describe;
+pub mod encoder;
 pub mod env;
 pub mod evaluate;
 pub mod exploration;
@@ -19,10 +23,12 @@ pub mod learner;
 pub mod lock;
 pub mod memory;
 pub mod monitor;
+pub mod onnx;
 pub mod play;
 pub mod policy;
 pub mod rollout;
 pub mod seeds;
+pub mod serve;
 pub mod session;
 pub mod settings;
 pub mod train;

@@ -1,6 +1,7 @@
 //! A person plays in the terminal what the agents play.
 
 use std::io::{self, BufRead, Write};
+use std::ops::RangeInclusive;
 
 use env_protocol::Space;
 
@@ -22,7 +23,7 @@ pub enum PlayError {
 /// Returns the returns of the episodes that were played to their end.
 ///
 /// # Errors
-/// The environment's, among them that it has no discrete actions; that `input` or `output` fails.
+/// The environment's, among them that its actions are not whole numbers; that `input` or `output` fails.
 pub fn play(
     env: &mut dyn VectorEnv,
     reset: &ResetRequest,
@@ -82,7 +83,7 @@ impl Table<'_> {
                 writeln!(self.output, "\nLeft in the middle of episode {number}.")?;
                 return Ok(None);
             };
-            let reply = env.step(&[action])?;
+            let reply = env.step(&action)?;
             episode_return += reply.rewards[0];
             writeln!(self.output, "step {step}, reward {}", reply.rewards[0])?;
             let ending = match (reply.terminations[0], reply.truncations[0]) {
@@ -104,7 +105,7 @@ impl Table<'_> {
     }
 
     /// Asks until a line is an action; `None` is a wish to leave.
-    fn ask(&mut self) -> Result<Option<i64>, PlayError> {
+    fn ask(&mut self) -> Result<Option<Vec<i64>>, PlayError> {
         loop {
             write!(self.output, "action> ")?;
             self.output.flush()?;
@@ -114,9 +115,9 @@ impl Table<'_> {
             if is_end || answer.eq_ignore_ascii_case("q") {
                 return Ok(None);
             }
-            match answer.parse() {
-                Ok(action) if self.actions.contain(action) => return Ok(Some(action)),
-                _ => writeln!(
+            match self.actions.read(answer) {
+                Some(action) => return Ok(Some(action)),
+                None => writeln!(
                     self.output,
                     "`{answer}` is not an action; type {}, or q to quit.",
                     self.actions
@@ -138,38 +139,55 @@ impl Table<'_> {
     }
 }
 
-/// The integers `first..=last`.
+/// What can be typed: an integer for each component of an action.
 struct Actions {
-    first: i64,
-    last: i64,
+    components: Vec<RangeInclusive<i64>>,
 }
 
 impl Actions {
     fn of(space: &Space) -> Result<Self, EnvError> {
-        match *space {
-            Space::Discrete { n, start } => Ok(Self {
-                first: start,
-                last: start + n - 1,
-            }),
-            _ => Err(EnvError::UnsupportedSpace {
-                what: "action",
-                detail: "a person types one whole number, so it has to be Discrete".into(),
-            }),
-        }
+        let components = match space {
+            Space::Discrete { n, start } => vec![*start..=start + n - 1],
+            Space::MultiDiscrete { nvec } => nvec.iter().map(|n| 0..=n - 1).collect(),
+            _ => {
+                return Err(EnvError::UnsupportedSpace {
+                    what: "action",
+                    detail:
+                        "a person types whole numbers, so it has to be Discrete or MultiDiscrete"
+                            .into(),
+                });
+            }
+        };
+        Ok(Self { components })
     }
 
-    fn contain(&self, action: i64) -> bool {
-        (self.first..=self.last).contains(&action)
+    /// The action that a line says, if it says one, counted from 0: numbers with blanks between them.
+    fn read(&self, line: &str) -> Option<Vec<i64>> {
+        let numbers: Result<Vec<i64>, _> = line.split_whitespace().map(str::parse).collect();
+        let numbers = numbers.ok()?;
+        let pairs = || numbers.iter().zip(&self.components);
+        let fits = numbers.len() == self.components.len()
+            && pairs().all(|(number, range)| range.contains(number));
+        fits.then(|| {
+            pairs()
+                .map(|(number, range)| number - range.start())
+                .collect()
+        })
     }
 }
 
 impl std::fmt::Display for Actions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.last - self.first {
-            0 => write!(f, "{}", self.first),
-            1 => write!(f, "{} or {}", self.first, self.last),
-            _ => write!(f, "{} to {}", self.first, self.last),
+        for (i, range) in self.components.iter().enumerate() {
+            let (first, last) = (range.start(), range.end());
+            let before = if i == 0 { "" } else { ", blank, " };
+            match last - first {
+                0 => write!(f, "{before}{first}")?,
+                1 => write!(f, "{before}{first} or {last}")?,
+                _ => write!(f, "{before}{first} to {last}")?,
+            }
         }
+        Ok(())
     }
 }
 
@@ -322,7 +340,20 @@ mod tests {
     }
 
     #[test]
-    fn only_discrete_actions_can_be_typed() {
+    fn each_component_is_typed() {
+        let pair = Actions::of(&Space::MultiDiscrete { nvec: vec![2, 3] }).unwrap();
+        assert_eq!(pair.to_string(), "0 or 1, blank, 0 to 2");
+        assert_eq!(pair.read(" 1  2 "), Some(vec![1, 2]));
+        for line in ["1", "1 3", "1 2 0", "1,2", ""] {
+            assert_eq!(pair.read(line), None, "{line}");
+        }
+        let shifted = Actions::of(&Space::Discrete { n: 3, start: -1 }).unwrap();
+        assert_eq!(shifted.to_string(), "-1 to 1");
+        assert_eq!(shifted.read("-1"), Some(vec![0]));
+    }
+
+    #[test]
+    fn only_whole_numbers_can_be_typed() {
         let mut env = Recall::new();
         env.action_space = Space::MultiBinary { n: 2 };
         let error = play(
@@ -341,7 +372,9 @@ mod tests {
     fn rows_of_an_observation_of_two_dimensions_have_lines_of_their_own() {
         let mut output = Vec::new();
         let mut table = Table {
-            actions: Actions { first: 0, last: 4 },
+            actions: Actions {
+                components: vec![0..=4],
+            },
             row_length: row_length(&Space::Box {
                 shape: vec![2, 3],
                 dtype: Dtype::Float32,

@@ -2,6 +2,7 @@
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 
+use crate::actions::ActionHeads;
 use crate::algorithms::Algorithm;
 use crate::auxiliary::Auxiliary;
 use crate::config::Hyperparameters;
@@ -17,13 +18,14 @@ pub struct Policy {
     pub core: Box<dyn MemoryCore>,
     /// Losses beside the learner's. Acting does not touch them.
     pub auxiliary: Auxiliary,
+    heads: ActionHeads,
     actor: (ParamId, ParamId),
     critic: (ParamId, ParamId),
 }
 
 /// One step of every lane.
 pub struct Acted {
-    /// `[batch, num_actions]`, not normalised.
+    /// `[batch, num_logits]`, not normalised.
     pub logits: Tensor,
     /// `[batch]`.
     pub values: Vec<f32>,
@@ -33,7 +35,7 @@ pub struct Acted {
 
 /// A segment seen with a gradient.
 pub struct Evaluated {
-    /// `[T*B, num_actions]`.
+    /// `[T*B, num_logits]`.
     pub logits: Tensor,
     /// `[T*B, 1]`.
     pub values: Tensor,
@@ -54,7 +56,7 @@ impl Policy {
         let mut params = Params::new();
         let core = (algorithm.core)(&mut CoreContext {
             input_size: encoder.input_size(),
-            num_actions: encoder.num_actions(),
+            heads: encoder.heads(),
             hyper,
             params: &mut params,
             rng,
@@ -72,7 +74,7 @@ impl Policy {
             )
         };
         let (actor, critic) = (
-            head("actor", encoder.num_actions(), 0.01),
+            head("actor", encoder.heads().num_logits(), 0.01),
             head("critic", 1, 1.0),
         );
         // Last, so that the weights that act are the same with and without.
@@ -81,12 +83,23 @@ impl Policy {
             params,
             core,
             auxiliary,
+            heads: encoder.heads().clone(),
             actor,
             critic,
         }
     }
 
-    fn heads(&self, graph: &mut Graph<'_>, features: &Tensor) -> (Tensor, Tensor) {
+    /// What actions are made of.
+    pub fn heads(&self) -> &ActionHeads {
+        &self.heads
+    }
+
+    /// Weight and bias of the actor's layer and of the critic's, both on the features.
+    pub fn output_layers(&self) -> ((ParamId, ParamId), (ParamId, ParamId)) {
+        (self.actor, self.critic)
+    }
+
+    fn outputs(&self, graph: &mut Graph<'_>, features: &Tensor) -> (Tensor, Tensor) {
         let [logits, values] = [self.actor, self.critic]
             .map(|(w, b)| graph.linear(features, w, Some(b), Activation::Identity));
         (logits, values)
@@ -101,7 +114,7 @@ impl Policy {
         rng: Option<&mut Xoshiro256PlusPlus>,
     ) -> Acted {
         let step = self.core.step(&self.params, inputs, starts, state, rng);
-        let (logits, values) = self.heads(&mut Graph::inference(&self.params), &step.features);
+        let (logits, values) = self.outputs(&mut Graph::inference(&self.params), &step.features);
         Acted {
             logits,
             values: nn::values(&values).to_vec(),
@@ -112,7 +125,7 @@ impl Policy {
     /// Sees a segment again, on the graph's tape.
     pub fn evaluate(&self, graph: &mut Graph<'_>, segment: &Segment<'_>) -> Evaluated {
         let unrolled = self.core.unroll(graph, segment);
-        let (logits, values) = self.heads(graph, &unrolled.features);
+        let (logits, values) = self.outputs(graph, &unrolled.features);
         Evaluated {
             logits,
             values,

@@ -161,6 +161,13 @@ fn every_algorithm_can_be_trained_judged_and_looked_into() {
             "{shown}"
         );
         assert!(folder.join(id).join("episode-0.png").exists());
+        let export = format!("export --checkpoint {id} --onnx {id}.onnx");
+        if id == "tracerl-notebook" {
+            fail(&export, folder, 1, &["cannot be exported", "whole episode"]);
+        } else {
+            assert_eq!(succeed(&export, folder).trim(), format!("{id}.onnx"));
+            assert!(folder.join(format!("{id}.onnx")).exists());
+        }
     }
 }
 

@@ -59,11 +59,12 @@ impl Contender for AgentContender {
             steps_per_s: trained.steps_per_s,
             train_duration_s: trained.elapsed.as_secs_f64(),
             solved_at: statistics.solved_at,
-            parameters: trained.parameters,
+            parameters: Some(trained.parameters),
             hyperparameters: hyperparameters(&config),
             learning_curve: thinned(&statistics.curve, CURVE_POINTS),
             evaluations,
             memory_view,
+            notes: Vec::new(),
         })
     }
 }

@@ -12,7 +12,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::contender::Contender;
 use crate::directory::{RunConfig, RunDirectory, RunInfo};
 use crate::error::Error;
-use crate::plan::Plan;
+use crate::plan::{AgentRow, Plan};
 use crate::progress::{Display, tell};
 use crate::records::{git_commit, read_records};
 use crate::runner::{Event, Runner, now};
@@ -50,6 +50,8 @@ Examples:
   benchmark --agents tracerl,tracerl-notebook    other agents
   benchmark --experiments benchmark/experiments/length.toml
                                                  how far beyond its training does it recall?
+  benchmark --agents ppo --external mine='python3 my_agent.py'
+                                                 a program of one's own beside PPO
   benchmark --json --quick > rows.jsonl          a line of JSON for every finished row
   benchmark --server http://10.0.0.5:7878        on a server elsewhere
   benchmark resume runs/five                     go on with an interrupted run
@@ -85,6 +87,10 @@ pub struct PlanArgs {
     /// The agents to compare: rows of the plan, or algorithms with their defaults.
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
     agents: Vec<String>,
+    /// A program from outside as a further contender; docs/bring-your-own-agent.md says how it is run and judged.
+    /// May be given several times.
+    #[arg(long, value_name = "NAME=COMMAND", value_parser = external_row)]
+    external: Vec<AgentRow>,
     /// A plan of one's own; experiments/notebook.toml shows the form.
     #[arg(long, value_name = "FILE.toml")]
     experiments: Option<PathBuf>,
@@ -105,6 +111,9 @@ pub struct RunArgs {
     /// How many agents train at once [default: the number of cores].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1024))]
     jobs: Option<u64>,
+    /// How long a program from outside may take for its training, and again for its evaluation.
+    #[arg(long, value_name = "SECONDS", default_value_t = 3_600, value_parser = clap::value_parser!(u64).range(1..))]
+    pub external_timeout: u64,
     /// Print each finished row as a line of JSON instead of tables.
     #[arg(long)]
     json: bool,
@@ -144,7 +153,8 @@ impl PlanArgs {
             .experiments
             .as_deref()
             .map_or_else(Plan::notebook, Plan::read)?;
-        plan.select_agents(&self.agents, algorithms)?;
+        plan.add(&self.external)?;
+        plan.select_agents(&self.selected(), algorithms)?;
         if self.quick {
             plan.quick();
         }
@@ -171,6 +181,16 @@ impl PlanArgs {
             config,
             _lock: lock,
         })
+    }
+
+    /// What `--agents` names, if anything, and then programs that it does not name.
+    fn selected(&self) -> Vec<String> {
+        let mut names = self.agents.clone();
+        if !names.is_empty() {
+            let others = self.external.iter().map(|row| &row.name);
+            names.extend(others.filter(|name| !self.agents.contains(name)).cloned());
+        }
+        names
     }
 }
 
@@ -295,6 +315,14 @@ fn run_name(text: &str) -> Result<String, String> {
         _ => Err(
             "a name has no `/` and is neither `.` nor `..`; --out says where runs are kept".into(),
         ),
+    }
+}
+
+/// A row for a program from outside, of `NAME=COMMAND`.
+fn external_row(text: &str) -> Result<AgentRow, String> {
+    match text.split_once('=') {
+        Some((name, command)) => Ok(AgentRow::from_outside(name, command)),
+        None => Err("a program is given as NAME='command and arguments'".to_owned()),
     }
 }
 

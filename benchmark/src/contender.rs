@@ -66,8 +66,9 @@ pub struct Outcome {
     pub train_duration_s: f64,
     /// Trained steps at which the running return first passed the task's bar.
     pub solved_at: Option<u64>,
-    /// Number of trained parameters.
-    pub parameters: usize,
+    /// Number of trained parameters, where it is known.
+    #[serde(default)]
+    pub parameters: Option<usize>,
     /// Every hyper-parameter the agent was trained with, defaults included.
     pub hyperparameters: BTreeMap<String, Value>,
     /// Mean return of recent training episodes after so many steps, steps ascending.
@@ -77,6 +78,9 @@ pub struct Outcome {
     /// What the memory held through one greedy episode, for agents whose memory has slots.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_view: Option<MemoryView>,
+    /// What a reader of the row should know beside the numbers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// One judgement of a trained agent.
@@ -248,7 +252,7 @@ mod tests {
             MemoryView::of(&EpisodeView {
                 title: String::new(),
                 observations: vec![vec![1.0]; 2],
-                actions: vec![0; 2],
+                actions: vec![vec![0]; 2],
                 rewards: vec![0.0; 2],
                 cue_steps: vec![0],
                 memory,

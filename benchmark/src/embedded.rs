@@ -22,15 +22,23 @@ impl EmbeddedServer {
     /// When the system gives no port or no threads.
     pub fn start() -> io::Result<Self> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self::start_with(ServerConfig::default(), (cores / 2).max(1))
+    }
+
+    /// Starts a server with these settings on so many threads of its own.
+    ///
+    /// # Errors
+    /// As [`EmbeddedServer::start`].
+    pub fn start_with(config: ServerConfig, threads: usize) -> io::Result<Self> {
         let runtime = Builder::new_multi_thread()
-            .worker_threads((cores / 2).max(1))
+            .worker_threads(threads)
             .thread_name("env-server")
             .enable_all()
             .build()?;
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0"))?;
         let url = format!("http://{}", listener.local_addr()?);
         runtime.spawn(async {
-            let served = env_server::run(listener, ServerConfig::default(), std::future::pending());
+            let served = env_server::run(listener, config, std::future::pending());
             if let Err(error) = served.await {
                 tell(&format!("the embedded server ended: {error}"));
             }

@@ -22,6 +22,7 @@ pub fn agent(name: &str) -> AgentRow {
     AgentRow {
         name: name.into(),
         algorithm: name.into(),
+        external: None,
         overrides: BTreeMap::new(),
         tuned: false,
         optional: false,
@@ -107,6 +108,24 @@ pub fn record_with_returns(
     )
 }
 
+/// A program from outside, on delay 4 HARD, that played by itself.
+pub fn external_record(name: &str, mean_return: f64, notes: &[&str]) -> Record {
+    let mut record = record_with_returns(name, 4, 1, 0, [mean_return, 0.0, 0.0, 0.0]);
+    record.agent = AgentRow::from_outside(name, "sh agent.sh");
+    record.configuration_hash = configuration_hash(&record.experiment, &record.agent, 0);
+    if let RowResult::Finished(outcome) = &mut record.result {
+        outcome
+            .evaluations
+            .retain(|judged| judged.mode == Mode::Greedy);
+        outcome.learning_curve.clear();
+        outcome.parameters = None;
+        outcome.solved_at = None;
+        outcome.hyperparameters = BTreeMap::from([("command".into(), "sh agent.sh".into())]);
+        outcome.notes = notes.iter().map(|&note| note.to_owned()).collect();
+    }
+    record
+}
+
 fn outcome(delay: u64, returns: [f64; 4]) -> Outcome {
     let judged = |delay, mode, mean_return: f64| EvaluationRecord {
         delay: Some(delay),
@@ -129,7 +148,7 @@ fn outcome(delay: u64, returns: [f64; 4]) -> Outcome {
         steps_per_s: 60_234.5,
         train_duration_s: 0.085,
         solved_at: (returns[0] >= 0.95).then_some(4_096),
-        parameters: 12_345,
+        parameters: Some(12_345),
         hyperparameters: BTreeMap::from([
             ("gae_lambda".into(), 0.3.into()),
             ("learning_rate".into(), 0.002.into()),
@@ -137,6 +156,7 @@ fn outcome(delay: u64, returns: [f64; 4]) -> Outcome {
         learning_curve: vec![(1_024, 0.0), (3_072, returns[0] / 2.0), (5_120, returns[0])],
         evaluations,
         memory_view: None,
+        notes: Vec::new(),
     }
 }
 

@@ -27,6 +27,12 @@ struct Row<'a> {
     steps_per_s: Option<f64>,
     /// Of training, in seconds.
     duration_s: Option<f64>,
+    /// Whether the agent is a program from outside; only where it is.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    external: bool,
+    /// What is to be known beside the numbers.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    notes: &'a [String],
     /// Why the row failed; only in failed rows.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'a str>,
@@ -52,6 +58,8 @@ pub fn row(record: &Record) -> String {
         trained_steps: outcome.map(|outcome| outcome.trained_steps),
         steps_per_s: outcome.map(|outcome| outcome.steps_per_s),
         duration_s: outcome.map(|outcome| outcome.train_duration_s),
+        external: record.agent.external.is_some(),
+        notes: outcome.map_or(&[], |outcome| &outcome.notes),
         error: record.failure(),
     };
     serde_json::to_string(&row).expect("a row has only strings and numbers")
@@ -65,6 +73,7 @@ mod tests {
     fn rows() {
         let finished = super::row(&fixtures::record("tracerl", 4, 1, 0));
         let failed = super::row(&fixtures::failed_record("ppo", 16, 0, 3, "no server"));
-        insta::assert_snapshot!(format!("{finished}\n{failed}"));
+        let outside = super::row(&fixtures::external_record("mine", 0.5, &["a note"]));
+        insta::assert_snapshot!(format!("{finished}\n{failed}\n{outside}"));
     }
 }

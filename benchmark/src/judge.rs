@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 
 use crate::contender::{EvaluationRecord, Job, MemoryView};
 use crate::format::thousands;
+use crate::plan::Experiment;
 use crate::progress::JobProgress;
 
 /// How an agent is judged at delays other than its own: what success against delay shows.
@@ -22,6 +23,35 @@ const VIEW_COLUMNS: usize = 256;
 
 /// Episodes among which one with a visible cue is looked for; fair cues need two.
 const CUE_SEARCH: u64 = 64;
+
+/// A delay to judge at, and how.
+pub(crate) struct Judgement {
+    /// `None` for a task without one.
+    pub(crate) delay: Option<u64>,
+    /// Episodes in each mode.
+    pub(crate) episodes: u64,
+    /// How the agent acts and what its memory is left.
+    pub(crate) modes: &'static [Mode],
+}
+
+/// How an experiment wants its contenders judged: in every way at its own delay, greedily and scrambled at its further
+/// ones.
+pub(crate) fn judgements(experiment: &Experiment) -> Vec<Judgement> {
+    let own = experiment.delay();
+    let plan = &experiment.eval;
+    let further = plan.delays.iter().filter(|&&delay| Some(delay) != own);
+    let further = further.map(|&delay| Judgement {
+        delay: Some(delay),
+        episodes: plan.delay_episodes,
+        modes: &FURTHER_MODES,
+    });
+    let at_own = Judgement {
+        delay: own,
+        episodes: plan.episodes,
+        modes: &Mode::ALL,
+    };
+    std::iter::once(at_own).chain(further).collect()
+}
 
 /// A trained agent and what it is judged for.
 pub struct Judge<'a> {
@@ -36,19 +66,15 @@ pub struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    /// Evaluates in every way at the delay of the experiment, greedily and scrambled at its further delays, and looks
-    /// into the memory through one episode.
+    /// Evaluates as [`judgements`] says, and looks into the memory through one episode.
     ///
     /// # Errors
     /// What the environment refused, or that judging was stopped.
     pub fn judge(&self) -> Result<(Vec<EvaluationRecord>, Option<MemoryView>), EvaluateError> {
         let player = Player::new(self.checkpoint)?;
-        let plan = &self.job.experiment.eval;
-        let own = self.job.experiment.delay();
-        let mut evaluations = self.evaluate(&player, own, plan.episodes, &Mode::ALL)?;
-        for &delay in plan.delays.iter().filter(|&&delay| Some(delay) != own) {
-            let episodes = plan.delay_episodes;
-            evaluations.extend(self.evaluate(&player, Some(delay), episodes, &FURTHER_MODES)?);
+        let mut evaluations = Vec::new();
+        for judgement in judgements(&self.job.experiment) {
+            evaluations.extend(self.evaluate(&player, &judgement)?);
         }
         Ok((evaluations, self.memory_view(&player)?))
     }
@@ -56,10 +82,13 @@ impl Judge<'_> {
     fn evaluate(
         &self,
         player: &Player,
-        delay: Option<u64>,
-        episodes: u64,
-        modes: &[Mode],
+        judgement: &Judgement,
     ) -> Result<Vec<EvaluationRecord>, EvaluateError> {
+        let &Judgement {
+            delay,
+            episodes,
+            modes,
+        } = judgement;
         let EvaluationEnv {
             mut env,
             judged_step,
@@ -150,7 +179,8 @@ impl Judge<'_> {
     }
 }
 
-fn label(delay: Option<u64>, mode: Mode) -> String {
+/// What is shown while judging.
+pub(crate) fn label(delay: Option<u64>, mode: Mode) -> String {
     match delay {
         Some(delay) => format!("judging {mode}, delay {}", thousands(delay)),
         None => format!("judging {mode}"),

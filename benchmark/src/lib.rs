@@ -6,9 +6,11 @@
 pub mod agent_contender;
 pub mod cli;
 pub mod contender;
+pub mod contenders;
 pub mod directory;
 pub mod embedded;
 mod error;
+pub mod external;
 pub mod format;
 pub mod json;
 mod judge;

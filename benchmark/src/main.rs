@@ -3,12 +3,15 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use agent::algorithms::ALGORITHMS;
 use anyhow::Context as _;
-use benchmark::agent_contender::{AgentContender, check_servers};
+use benchmark::agent_contender::check_servers;
 use benchmark::cli::{self, Cli, Equipment, INTERRUPTED, OpenRun, Subcommands};
+use benchmark::contenders::Contenders;
 use benchmark::embedded::EmbeddedServer;
+use benchmark::external::{ExternalContender, Groups};
 use benchmark::progress::tell;
 use clap::Parser as _;
 
@@ -44,7 +47,14 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 }
 
 fn compete(run: &OpenRun, args: &cli::RunArgs) -> anyhow::Result<ExitCode> {
-    let stop = stop_on_interrupt()?;
+    let groups = Groups::default();
+    let stop = stop_on_interrupt(groups.clone())?;
+    let contender = Contenders {
+        external: ExternalContender {
+            timeout: Duration::from_secs(args.external_timeout),
+            groups,
+        },
+    };
     let embedded = match args.server.as_slice() {
         [] => Some(EmbeddedServer::start().context("cannot start an environment server")?),
         _ => None,
@@ -54,20 +64,21 @@ fn compete(run: &OpenRun, args: &cli::RunArgs) -> anyhow::Result<ExitCode> {
         None => args.server.clone(),
     };
     let equipment = Equipment {
-        contender: &AgentContender,
+        contender: &contender,
         servers: &servers,
         stop: &stop,
     };
     cli::run(run, args, &equipment)
 }
 
-/// The flag that Ctrl-C (or a request to terminate) sets. Asked a second time, the program leaves at once: what has
-/// been kept so far is kept.
-fn stop_on_interrupt() -> anyhow::Result<Arc<AtomicBool>> {
+/// The flag that Ctrl-C (or a request to terminate) sets. Asked a second time, the program leaves at once, and takes the
+/// programs it has started with it: what has been kept so far is kept.
+fn stop_on_interrupt(groups: Groups) -> anyhow::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stop);
     ctrlc::set_handler(move || {
         if flag.swap(true, Ordering::Relaxed) {
+            groups.kill_all();
             std::process::exit(i32::from(INTERRUPTED));
         }
         tell("\nstopping as soon as what is learned is kept; Ctrl-C again leaves at once");

@@ -33,8 +33,12 @@ pub struct Plan {
 pub struct AgentRow {
     /// What the row is called in tables and figures.
     pub name: String,
-    /// The algorithm's id in the agent's table of algorithms.
+    /// The algorithm's id in the agent's table of algorithms; empty for a program from outside.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub algorithm: String,
+    /// The program that is the contender, instead of an algorithm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external: Option<External>,
     /// Hyper-parameters that differ from the algorithm's defaults.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub overrides: BTreeMap<String, Value>,
@@ -44,6 +48,14 @@ pub struct AgentRow {
     /// Whether the row runs only when `--agents` names it.
     #[serde(default, skip_serializing_if = "is_false")]
     pub optional: bool,
+}
+
+/// A program from outside that trains and plays (docs/bring-your-own-agent.md).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct External {
+    /// The program and its arguments, quoted as for a shell. No shell reads it.
+    pub command: String,
 }
 
 /// One task with its training budget.
@@ -185,6 +197,15 @@ impl Plan {
         self.experiments.truncate(QUICK_EXPERIMENTS);
     }
 
+    /// Adds programs from outside as further rows.
+    ///
+    /// # Errors
+    /// When a name is taken or a command is none.
+    pub fn add(&mut self, rows: &[AgentRow]) -> Result<(), Error> {
+        self.agents.extend_from_slice(rows);
+        self.check()
+    }
+
     /// Keeps the rows that `names` lists, in that order; a name that is no row but an algorithm's id becomes a row
     /// with the algorithm's defaults. Without names the rows that are not optional stay.
     ///
@@ -248,6 +269,12 @@ impl Plan {
                 .iter()
                 .map(|experiment| experiment.name.as_str()),
         )?;
+        for (index, agent) in self.agents.iter().enumerate() {
+            agent.check().map_err(|reason| Error::PlanContent {
+                place: format!("agents[{index}] {:?}", agent.name),
+                reason,
+            })?;
+        }
         for (index, experiment) in self.experiments.iter().enumerate() {
             experiment.check().map_err(|reason| Error::PlanContent {
                 place: format!("experiments[{index}] {:?}", experiment.name),
@@ -264,10 +291,46 @@ impl AgentRow {
         Self {
             name: algorithm.to_owned(),
             algorithm: algorithm.to_owned(),
+            external: None,
             overrides: BTreeMap::new(),
             tuned: false,
             optional: false,
         }
+    }
+
+    /// A row for a program from outside.
+    pub fn from_outside(name: &str, command: &str) -> Self {
+        Self {
+            algorithm: String::new(),
+            external: Some(External {
+                command: command.to_owned(),
+            }),
+            ..Self::with_defaults(name)
+        }
+    }
+
+    fn check(&self) -> Result<(), String> {
+        match &self.external {
+            None if self.algorithm.is_empty() => {
+                Err("it needs an algorithm, or external = { command = \"…\" }".to_owned())
+            }
+            Some(_) if !(self.algorithm.is_empty() && self.overrides.is_empty()) => {
+                Err("a program from outside has neither algorithm nor overrides here".to_owned())
+            }
+            Some(external) => external.words().map(drop),
+            None => Ok(()),
+        }
+    }
+}
+
+impl External {
+    /// The program and its arguments, one by one.
+    ///
+    /// # Errors
+    /// When there are none, or a quote is not closed.
+    pub fn words(&self) -> Result<Vec<String>, String> {
+        let words = shlex::split(&self.command).filter(|words| !words.is_empty());
+        words.ok_or_else(|| format!("{:?} is not a command", self.command))
     }
 }
 
@@ -438,6 +501,38 @@ mod tests {
             error.to_string(),
             "no agent is called \"dqn\"; there are: tracerl, wide, ppo"
         );
+    }
+
+    #[test]
+    fn a_program_from_outside_is_a_row() {
+        let mut plan = parse(SMALL).unwrap();
+        let row = AgentRow::from_outside("mine", "python3 'my agent.py' --fast");
+        plan.add(std::slice::from_ref(&row)).unwrap();
+        let text = toml::to_string(&plan).unwrap();
+        assert_eq!(parse(&text).unwrap(), plan);
+        let words = row.external.as_ref().unwrap().words().unwrap();
+        assert_eq!(words, ["python3", "my agent.py", "--fast"]);
+        let refused = |row: AgentRow| {
+            let mut plan = parse(SMALL).unwrap();
+            plan.add(&[row]).unwrap_err().to_string()
+        };
+        for (command, reason) in [("", "\"\""), ("sh -c 'x", "\"sh -c 'x\"")] {
+            assert_eq!(
+                refused(AgentRow::from_outside("mine", command)),
+                format!("agents[2] \"mine\": {reason} is not a command")
+            );
+        }
+        assert!(refused(AgentRow::from_outside("ppo", "true")).contains("the name is taken"));
+        let both = AgentRow {
+            algorithm: "ppo".to_owned(),
+            ..row.clone()
+        };
+        assert!(refused(both).contains("has neither algorithm nor overrides"));
+        let neither = AgentRow {
+            external: None,
+            ..row
+        };
+        assert!(refused(neither).contains("it needs an algorithm, or external"));
     }
 
     #[test]

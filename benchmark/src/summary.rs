@@ -44,6 +44,8 @@ pub enum Verdict {
     ActionTrail,
     /// Right even with its memory emptied: the task did not need it.
     NotNeeded,
+    /// Right, and nobody could look further: it played by itself, so nothing was scrambled or emptied.
+    Unexplained,
     /// Between chance and the bar, in greedy acting or in what an emptied memory leaves.
     Partly,
     /// No better than guessing.
@@ -59,6 +61,7 @@ impl Verdict {
             Self::Remembers => "remembers",
             Self::ActionTrail => "action trail",
             Self::NotNeeded => "memory not needed",
+            Self::Unexplained => "right, unexplained",
             Self::Partly => "partly",
             Self::Chance => "chance",
             Self::Failed => "failed",
@@ -187,6 +190,21 @@ impl AgentSummary<'_> {
         median_steps_to_solve(&solved_at)
     }
 
+    /// Number of trained parameters, where it is known.
+    pub fn parameters(&self) -> Option<usize> {
+        self.finished.first()?.1.parameters
+    }
+
+    /// The agent's name, marked when its settings were searched for or when it is a program from outside.
+    pub fn label(&self) -> String {
+        let name = &self.agent.name;
+        match (&self.agent.external, self.agent.tuned) {
+            (Some(_), _) => format!("{name} (external)"),
+            (None, true) => format!("{name} (tuned)"),
+            (None, false) => name.clone(),
+        }
+    }
+
     /// How many seeds recall, greedily and with their earlier actions scrambled.
     pub fn recalling_seeds(&self) -> usize {
         let delay = self.experiment.delay();
@@ -214,6 +232,10 @@ impl AgentSummary<'_> {
             .into_iter()
             .filter_map(mean)
             .fold(greedy.abs(), |a, b| a.max(b.abs()));
+        let has_controls = [Mode::Scrambled, Mode::Emptied]
+            .map(mean)
+            .iter()
+            .any(Option::is_some);
         let lost = mean(Mode::Emptied).is_some_and(|value| value.abs() <= CHANCE_BAR);
         if !at_bar(Mode::Greedy) {
             return if best <= CHANCE_BAR {
@@ -221,6 +243,9 @@ impl AgentSummary<'_> {
             } else {
                 Verdict::Partly
             };
+        }
+        if !has_controls {
+            return Verdict::Unexplained;
         }
         // A trail of actions is no memory: emptying what an agent without one lacks takes nothing from it. A task that
         // cannot be scrambled says nothing of trails.
@@ -238,6 +263,7 @@ impl AgentSummary<'_> {
 mod tests {
     use super::*;
     use crate::fixtures;
+    use crate::records::RowResult;
 
     /// The verdict on an agent with these mean returns: greedy, sampled, scrambled, emptied.
     fn verdict(returns: [f64; 4]) -> Verdict {
@@ -261,6 +287,24 @@ mod tests {
             summarize(&failed, &fixtures::plan())[0].agents[0].verdict(),
             Verdict::Failed
         );
+    }
+
+    #[test]
+    fn a_contender_that_played_by_itself_is_right_and_no_more() {
+        let verdict = |greedy: f64| {
+            let returns = [greedy, 0.0, 0.0, 0.0];
+            let mut record = fixtures::record_with_returns("x", 4, 1, 0, returns);
+            if let RowResult::Finished(outcome) = &mut record.result {
+                outcome
+                    .evaluations
+                    .retain(|judged| judged.mode == Mode::Greedy);
+            }
+            let records = [record];
+            summarize(&records, &fixtures::plan())[0].agents[0].verdict()
+        };
+        assert_eq!(verdict(1.0), Verdict::Unexplained);
+        assert_eq!(verdict(0.5), Verdict::Partly);
+        assert_eq!(verdict(0.05), Verdict::Chance);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{Cell, CellAlignment, Table};
 
 use crate::format::{estimate, fixed, thousands};
-use crate::summary::{AgentSummary, ExperimentSummary};
+use crate::summary::{AgentSummary, ExperimentSummary, Verdict};
 
 const HEADER: [&str; 8] = [
     "Agent",
@@ -53,7 +53,7 @@ fn row(summary: &AgentSummary<'_>) -> Vec<Cell> {
     });
     let greedy = summary.estimate(Mode::Greedy);
     vec![
-        Cell::new(label(summary)),
+        Cell::new(summary.label()),
         number(delay),
         Cell::new(experiment.mode().unwrap_or("–")),
         number(greedy.map_or_else(
@@ -75,14 +75,15 @@ fn row(summary: &AgentSummary<'_>) -> Vec<Cell> {
     ]
 }
 
-/// The agent's name, marked when its settings were searched for.
-fn label(summary: &AgentSummary<'_>) -> String {
-    let tuned = if summary.agent.tuned { " (tuned)" } else { "" };
-    format!("{}{tuned}", summary.agent.name)
-}
-
 fn remarks(summary: &AgentSummary<'_>) -> Vec<String> {
     let mut lines = Vec::new();
+    if summary.verdict() == Verdict::Unexplained {
+        lines.push(format!(
+            "{} → {}",
+            summary.label(),
+            summary.verdict().name()
+        ));
+    }
     let others: Vec<String> = [Mode::Sampled, Mode::Scrambled, Mode::Emptied]
         .into_iter()
         .filter_map(|mode| Some(format!("{mode} {}", fixed(summary.estimate(mode)?.mean, 2))))
@@ -90,15 +91,20 @@ fn remarks(summary: &AgentSummary<'_>) -> Vec<String> {
     if !others.is_empty() {
         lines.push(format!(
             "{}: {} → {}",
-            label(summary),
+            summary.label(),
             others.join(", "),
             summary.verdict().name()
         ));
     }
+    for (record, outcome) in &summary.finished {
+        for note in &outcome.notes {
+            lines.push(format!("{}, seed {}: {note}", summary.label(), record.seed));
+        }
+    }
     for record in &summary.failed {
         lines.push(format!(
             "{}, seed {} failed: {}",
-            label(summary),
+            summary.label(),
             record.seed,
             record.failure().unwrap_or_default()
         ));
@@ -123,6 +129,17 @@ mod tests {
                 0,
                 "no server answers at http://127.0.0.1:1",
             ),
+        ];
+        insta::assert_snapshot!(super::experiment_table(
+            &summarize(&records, &fixtures::plan())[0]
+        ));
+    }
+
+    #[test]
+    fn a_program_from_outside_is_marked() {
+        let records = [
+            fixtures::external_record("mine", 1.0, &["it asked for more than its budget"]),
+            fixtures::record("tracerl", 4, 1, 0),
         ];
         insta::assert_snapshot!(super::experiment_table(
             &summarize(&records, &fixtures::plan())[0]

@@ -1,11 +1,11 @@
 //! The program itself on tasks of seconds: real agents, a real server, real signals.
 
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+mod workplace;
+
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
-use tempfile::TempDir;
+use workplace::{Finished, Workplace, interrupt, rows};
 
 /// Two agents that learn, and one that cannot be.
 const SMALL: &str = r#"
@@ -41,69 +41,6 @@ const LONG: &str = r#"
     env_args = { delay = 8, difficulty = 1 }
     evaluation = { episodes = 40 }
 "#;
-
-/// A folder with a plan, to run the program in.
-struct Workplace {
-    root: TempDir,
-}
-
-impl Workplace {
-    fn new(plan: &str) -> Self {
-        let root = tempfile::tempdir().unwrap();
-        std::fs::write(root.path().join("plan.toml"), plan).unwrap();
-        Self { root }
-    }
-
-    fn spawn(&self, arguments: &[&str]) -> Child {
-        Command::new(env!("CARGO_BIN_EXE_benchmark"))
-            .args(arguments)
-            .current_dir(self.root.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap()
-    }
-
-    fn run(&self, arguments: &[&str]) -> Finished {
-        Finished::of(self.spawn(arguments).wait_with_output().unwrap())
-    }
-
-    fn path(&self, path: &str) -> PathBuf {
-        self.root.path().join(path)
-    }
-
-    fn read(&self, path: &str) -> String {
-        std::fs::read_to_string(self.path(path)).unwrap()
-    }
-
-    fn records(&self, run: &str) -> Vec<Value> {
-        rows(&self.read(&format!("runs/{run}/records.jsonl")))
-    }
-}
-
-struct Finished {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
-}
-
-impl Finished {
-    fn of(output: Output) -> Self {
-        Self {
-            code: output.status.code(),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
-    }
-}
-
-fn rows(lines: &str) -> Vec<Value> {
-    lines
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
-}
 
 #[test]
 fn a_run_leaves_a_table_records_and_a_report() {
@@ -222,13 +159,6 @@ fn wait_for_training(checkpoints: &Path) {
         );
         std::thread::sleep(Duration::from_millis(5));
     }
-}
-
-fn interrupt(child: &Child) {
-    let kill = Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
-        .status();
-    assert!(kill.unwrap().success());
 }
 
 #[test]

@@ -96,11 +96,12 @@ fn outcome(job: &Job) -> Outcome {
         steps_per_s: 1000.0,
         train_duration_s: 0.1,
         solved_at: Some(50),
-        parameters: 10,
+        parameters: Some(10),
         hyperparameters: BTreeMap::new(),
         learning_curve: vec![(50, 1.0)],
         evaluations: evaluations.to_vec(),
         memory_view: None,
+        notes: Vec::new(),
     }
 }
 

@@ -3,6 +3,7 @@
 //! Both servers are processes of their own, asked in turn by the same raw client. `scripts/bench-http`
 //! runs this pinned to one core, where a round trip measures servers and not wake-ups.
 
+#[expect(dead_code, reason = "benches share it and need different parts")]
 mod support;
 
 use std::fmt::Write as _;
@@ -104,7 +105,10 @@ fn bare(body: &[u8]) -> Server {
     std::fs::write(&path, body).expect("a temporary file");
     let mut command = Command::new(std::env::current_exe().expect("this program"));
     command.env(BARE_BODY, &path);
-    Server::start(command)
+    let server = Server::start(command);
+    // It has read the body before it listens.
+    let _ = std::fs::remove_file(&path);
+    server
 }
 
 /// The fixed answer.
@@ -284,7 +288,12 @@ fn main() {
         "medians of {ROUNDS} alternations; in parentheses the ratio to bare axum, pair by pair\n"
     );
     for &scenario in SCENARIOS.iter().filter(|s| wanted(s.name)) {
-        let servers = [("in memory".to_owned(), Server::ours(&[]))];
+        let data = tempfile::tempdir().expect("a temporary folder");
+        let durable = ["--data-dir".to_owned(), data.path().display().to_string()];
+        let servers = [
+            ("in memory".to_owned(), Server::ours(&[])),
+            ("durability process".to_owned(), Server::ours(&durable)),
+        ];
         println!("{}", compare(scenario, &servers));
     }
 }

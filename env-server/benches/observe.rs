@@ -1,38 +1,21 @@
-//! What watching costs: a request through the layer that measures it, and a scrape.
+//! What watching costs: a request that is measured, and a scrape.
 
-use std::convert::Infallible;
-use std::future::{Ready, ready};
 use std::hint::black_box;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use env_server::ServerConfig;
-use env_server::observe::{Metrics, ObserveLayer, Work};
-use tower::{Layer, Service, ServiceExt};
+use env_server::observe::{Metrics, Observe, Work};
+use tower::ServiceExt;
 use tracing_subscriber::layer::SubscriberExt;
 
 /// Answers at once, and does nothing.
-#[derive(Clone)]
-struct Nothing;
-
-impl Service<Request> for Nothing {
-    type Response = Response;
-    type Error = Infallible;
-    type Future = Ready<Result<Response, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request) -> Self::Future {
-        black_box(request);
-        ready(Ok(Response::new(Body::empty())))
-    }
+fn nothing(request: Request) -> Response {
+    black_box(request);
+    Response::new(Body::empty())
 }
 
 fn request() -> Request {
@@ -47,33 +30,25 @@ fn request_with_id() -> Request {
     request
 }
 
-/// Sends a request through a clone of a service, as the router does.
-fn send<S>(service: &S, request: Request) -> Response
-where
-    S: Service<Request, Response = Response, Error = Infallible> + Clone,
-{
-    let mut service = service.clone();
-    let mut context = Context::from_waker(Waker::noop());
-    let mut reply = pin!(service.call(request));
-    match reply.as_mut().poll(&mut context) {
-        Poll::Ready(Ok(response)) => response,
-        _ => unreachable!("it answers at once"),
-    }
-}
-
 fn layer(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("request");
     let metrics = Arc::<Metrics>::default();
-    let observed = ObserveLayer::new(metrics).layer(Nothing);
+    let observe = Observe::new(metrics, ["/v1/envs/{env_id}/step"]);
+    let observed = |request| {
+        let mut observed = observe.begin(&request);
+        let mut response = observed.span().in_scope(|| nothing(request));
+        observed.end(&mut response);
+        response
+    };
     let size = BatchSize::SmallInput;
     group.bench_function("bare", |bencher| {
-        bencher.iter_batched(request, |request| send(&Nothing, request), size);
+        bencher.iter_batched(request, nothing, size);
     });
     group.bench_function("observed", |bencher| {
-        bencher.iter_batched(request, |request| send(&observed, request), size);
+        bencher.iter_batched(request, observed, size);
     });
     group.bench_function("observed, client's id", |bencher| {
-        bencher.iter_batched(request_with_id, |request| send(&observed, request), size);
+        bencher.iter_batched(request_with_id, observed, size);
     });
     let logs = |level: &str| {
         let layer = tracing_subscriber::fmt::layer().with_writer(std::io::sink);
@@ -83,7 +58,7 @@ fn layer(criterion: &mut Criterion) {
     for level in ["info", "debug"] {
         tracing::subscriber::with_default(logs(level), || {
             group.bench_function(format!("observed, logging {level}"), |bencher| {
-                bencher.iter_batched(request, |request| send(&observed, request), size);
+                bencher.iter_batched(request, observed, size);
             });
         });
     }

@@ -3,6 +3,7 @@
 //! One server, in a process of its own, is asked in turn by raw clients. Run it pinned to one core,
 //! `taskset -c 0 cargo bench -p env-server --bench stream`, as `scripts/bench-http` does.
 
+#[expect(dead_code, reason = "benches share it and need different parts")]
 mod support;
 
 use std::io::{Read, Write};

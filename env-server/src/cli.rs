@@ -241,13 +241,17 @@ mod tests {
         for row in crate::settings::Settings::table() {
             let mut args = serve.get_arguments();
             let arg = args.find(|arg| arg.get_id() == row.name).expect("a flag");
-            let values = arg.get_value_names().expect("a value");
+            let value = arg.get_value_names().expect("a value")[0].as_str();
+            let is_optional = arg.get_num_args().is_some_and(|n| n.min_values() == 0);
+            let value = match is_optional {
+                true => format!("[={value}]"),
+                false => format!(" {value}"),
+            };
             let default = row.default.as_deref().map(|d| format!("`{d}`"));
             let _ = writeln!(
                 text,
-                "| `{} {}` | `{}` | {} | {} |",
+                "| `{}{value}` | `{}` | {} | {} |",
                 row.flag(),
-                values[0],
                 row.variable(),
                 default.unwrap_or_default(),
                 row.doc

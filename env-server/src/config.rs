@@ -24,7 +24,7 @@ pub struct ServerConfig {
     pub max_requests_in_flight: usize,
     /// Most open connections; more are refused with `overloaded`, over TLS by closing them.
     pub max_connections: usize,
-    /// How long a request may take, from the end of its head to its answer.
+    /// How long a request may take, from its first byte to its answer.
     pub request_timeout: Duration,
     /// How long the head of a request, and a TLS handshake, may take to arrive.
     pub header_timeout: Duration,

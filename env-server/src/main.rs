@@ -3,7 +3,6 @@
 mod cli;
 mod health;
 mod settings;
-mod signals;
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -15,7 +14,7 @@ use anyhow::Context;
 use clap::{ArgMatches, FromArgMatches};
 use env_server::environments::registry;
 use env_server::observe;
-use env_server::{Error, check_exposure, replay, run, verify};
+use env_server::{Error, check_exposure, replay, run, signals, verify};
 use tokio::net::TcpListener;
 
 use cli::{Cli, Command, HealthArgs, ReplayArgs, ServeArgs, SpecsArgs, VerifyArgs};

@@ -47,13 +47,9 @@ pub async fn run(
     config: ServerConfig,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Error> {
-    let address = listener.local_addr().map_err(Error::Serve)?;
-    check_exposure(address, &config)?;
-    if let Some(warning) = exposure(address, &config) {
-        tracing::warn!(%address, "{warning}");
-    }
+    check_listener(&listener, &config)?;
     let app = App::open(&config)?;
-    let router = http::router(app.clone(), &config)?;
+    let routes = http::routes(app.clone(), &config)?;
     // Sockets are no part of the requests that opened them, and must not outlive the server.
     let _sockets = app.sockets.cut_off_on_drop();
     // It ends with the app.
@@ -65,7 +61,7 @@ pub async fn run(
         tokio::time::sleep(config.drain_delay).await;
         app.sockets.end();
     };
-    let front = Front::new(router, app.metrics(), &config);
+    let front = Front::new(routes, app.metrics(), &config);
     serve(listener, front, &config, drain_begins, app.sockets.closed()).await;
     Ok(())
 }
@@ -107,10 +103,58 @@ async fn serve(
 /// When the data directory cannot be used, or [`ServerConfig::check`] refuses the settings.
 pub fn app(config: &ServerConfig) -> Result<Router, Error> {
     let app = App::open(config)?;
-    let router = http::router(app.clone(), config)?;
-    let front = Arc::new(Front::new(router, app.metrics(), config));
-    let answer = move |request: Request| async move { front.answer(request).await };
+    let routes = http::routes(app.clone(), config)?;
+    let front = Arc::new(Front::new(routes, app.metrics(), config));
+    let answer = move |request: Request| async move { front.answer(request, None).await };
     Ok(Router::new().fallback(answer))
+}
+
+/// Serves routes of another program as [`run`](crate::run) serves this one's, and drains when `shutdown` completes.
+/// `/healthz` and `/readyz` are answered without a token, however busy the server is.
+///
+/// `templates` are those of the routes, such as `/v1/sessions/{id}`, for logs to name. Of the
+/// settings, those that are about environments do nothing here.
+///
+/// # Errors
+/// [`Error::Exposed`] and [`Error::Serve`], as [`run`](crate::run).
+pub async fn run_routes(
+    listener: TcpListener,
+    router: Router,
+    templates: &[&str],
+    config: &ServerConfig,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), Error> {
+    check_listener(&listener, config)?;
+    let drain_begins = async {
+        shutdown.await;
+        tracing::info!("draining");
+        tokio::time::sleep(config.drain_delay).await;
+    };
+    let metrics = Arc::default();
+    let routes = http::Routes {
+        router,
+        templates: templates.iter().map(|&t| t.to_owned()).collect(),
+    };
+    let front = Front::new(routes, &metrics, config);
+    serve(
+        listener,
+        front,
+        config,
+        drain_begins,
+        std::future::ready(()),
+    )
+    .await;
+    Ok(())
+}
+
+/// Refuses or warns of a listener that others reach.
+fn check_listener(listener: &TcpListener, config: &ServerConfig) -> Result<(), Error> {
+    let address = listener.local_addr().map_err(Error::Serve)?;
+    check_exposure(address, config)?;
+    if let Some(warning) = exposure(address, config) {
+        tracing::warn!(%address, "{warning}");
+    }
+    Ok(())
 }
 
 /// Refuses an address that other machines reach when nothing would ask them who they are.

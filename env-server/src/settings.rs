@@ -185,7 +185,7 @@ settings! {
     /// Most open connections; more are answered 503 and closed, over TLS only closed
     max_connections: usize "N" = base().max_connections, in 1..=MANY;
 
-    /// Most time from the head of a request to its answer; then 503, or 408 while its body is not complete
+    /// Most time from the first byte of a request to its answer; then 503, or 408 while its body is not complete
     request_timeout_ms: u64 "MS" = ms(base().request_timeout), in 1..=MAX_MS;
     /// Most time for the head of a request, or for a TLS handshake, to arrive; then the connection is cut
     header_timeout_ms: u64 "MS" = ms(base().header_timeout), in 1..=MAX_MS;

@@ -1,6 +1,6 @@
 //! Signals: what ends the server, what ends it at once, and what makes it read its files again.
 
-use env_server::ServerConfig;
+use crate::config::ServerConfig;
 
 /// Completes on Ctrl-C or SIGTERM; a Ctrl-C after that ends the process at once. The handlers are
 /// in place when this returns.

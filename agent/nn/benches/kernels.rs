@@ -130,6 +130,7 @@ fn ppo(criterion: &mut Criterion) {
     let observations = uniform(rows * MLP_INPUTS);
     let actions: Vec<u32> = (0..rows as u32).map(|row| row % 2).collect();
     let batch = PpoBatch {
+        heads: &[2],
         actions: &actions,
         old_log_probs: &vec![-0.7; rows],
         advantages: &uniform(rows),

@@ -1,10 +1,13 @@
 //! The command line: one file for each command.
 
 mod evaluate;
+mod export;
 mod inspect;
 mod list;
 mod play;
 mod row;
+#[cfg(feature = "serve")]
+mod serve;
 mod server;
 mod train;
 mod values;
@@ -33,6 +36,8 @@ Examples:
   agent evaluate --checkpoint runs/first       does it remember, or is it lucky?
   agent inspect --checkpoint runs/first        what it keeps, and what it attends to
   agent play --env-arg delay=3                 play the task yourself
+  agent serve --checkpoint runs/first          let other programs ask it for actions
+  agent export --checkpoint runs/first --onnx first.onnx     run it without this program
 
 Environments are played over HTTP. Without --server, a server is started for the occasion.";
 
@@ -43,6 +48,9 @@ enum Command {
     Evaluate(evaluate::EvaluateArgs),
     Inspect(inspect::InspectArgs),
     Play(play::PlayArgs),
+    Export(export::ExportArgs),
+    #[cfg(feature = "serve")]
+    Serve(Box<serve::ServeArgs>),
 }
 
 /// Parses the arguments, does what they ask for, and says in a line why it could not be done.
@@ -61,6 +69,9 @@ pub fn main() -> ExitCode {
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Play(args) => play::run(&args),
+        Command::Export(args) => export::run(&args),
+        #[cfg(feature = "serve")]
+        Command::Serve(args) => serve::run(&args),
     };
     outcome.unwrap_or_else(|error| {
         tell(&format!("error: {}", error.to_string().trim_end()));
@@ -92,7 +103,9 @@ mod tests {
     fn help_teaches() {
         let mut command = Cli::command().term_width(100);
         insta::assert_snapshot!("help", command.render_long_help());
-        for name in ["list", "train", "evaluate", "inspect", "play"] {
+        for name in [
+            "list", "train", "evaluate", "inspect", "play", "export", "serve",
+        ] {
             let command = command.find_subcommand_mut(name).expect("a subcommand");
             let help = command.clone().term_width(100).render_long_help();
             insta::assert_snapshot!(format!("help_{name}"), help);

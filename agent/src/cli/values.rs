@@ -30,6 +30,16 @@ pub fn steps(text: &str) -> Result<u64, String> {
         .ok_or_else(|| "give a whole number, such as 56000, 56_000 or 2e6".into())
 }
 
+/// A limit on something that is counted. An upper end keeps sums far from overflowing.
+#[cfg(feature = "serve")]
+pub fn count(text: &str) -> Result<usize, String> {
+    const MANY: usize = 1 << 40;
+    let count = text.parse().ok();
+    count
+        .filter(|count| (1..=MANY).contains(count))
+        .ok_or_else(|| format!("give a whole number from 1 to {MANY}"))
+}
+
 /// Whether a real number is a whole one that it holds exactly.
 fn is_whole(number: f64) -> bool {
     number.fract() == 0.0 && (0.0..=2f64.powi(53)).contains(&number)

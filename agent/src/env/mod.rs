@@ -13,7 +13,7 @@ pub use watched::Watched;
 /// What a vector environment shows after a reset.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ResetReply {
-    /// Flattened observations, `[num_envs, observation_size]`.
+    /// Flat observations (see [`crate::encoder`]), `[num_envs, flat_size]`.
     pub observations: Vec<f32>,
 }
 
@@ -21,7 +21,7 @@ pub struct ResetReply {
 /// its next episode, whose first observation stands in `observations`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StepReply {
-    /// Flattened observations, `[num_envs, observation_size]`.
+    /// Flat observations, `[num_envs, flat_size]`.
     pub observations: Vec<f32>,
     /// `[num_envs]`.
     pub rewards: Vec<f64>,
@@ -29,7 +29,7 @@ pub struct StepReply {
     pub terminations: Vec<bool>,
     /// Ended by a time limit, `[num_envs]`.
     pub truncations: Vec<bool>,
-    /// Last observations of the episodes that ended in this step: `[num_envs, observation_size]`, rows of the others
+    /// Last observations of the episodes that ended in this step: `[num_envs, flat_size]`, rows of the others
     /// are meaningless; empty where none ended.
     pub final_observations: Vec<f32>,
 }
@@ -56,7 +56,10 @@ pub trait VectorEnv {
     /// # Errors
     /// What the server refused, or that it could not be reached within the retry limit.
     fn reset(&mut self, request: &ResetRequest) -> Result<ResetReply, EnvError>;
-    /// Applies one action to each environment, exactly once.
+    /// Applies one action to each environment, exactly once: `[num_envs, components]`, as [`ActionHeads`] has them.
+    /// Each number counts from 0, wherever a `Discrete` starts.
+    ///
+    /// [`ActionHeads`]: crate::actions::ActionHeads
     ///
     /// # Errors
     /// As [`VectorEnv::reset`].

@@ -1,5 +1,6 @@
 //! A small task in this process, for tests: recall the cue that was shown when the episode began.
 
+use env_protocol::{Bound, Dtype};
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
@@ -8,9 +9,11 @@ use super::{EnvError, ResetReply, ResetRequest, Space, StepReply, VectorEnv};
 
 /// Lanes of MemoryTask. First observation `[target, distractor, 0]`, later ones `[distractor, distractor, 0]`, all fair
 /// bits; the `delay`-th action earns +1 if it is the target, else −1. With delay 1 the cue is on screen when it is asked.
+/// [`TestTask::of_pairs`] shows the same numbers as a compound space, and wants the target together with a 2.
 pub struct TestTask {
     lanes: Vec<Lane>,
     delay: u64,
+    components: usize,
     /// Report the end of an episode as a truncation instead of a termination.
     pub truncates: bool,
     observation_space: Space,
@@ -48,11 +51,32 @@ impl TestTask {
         Self {
             lanes: vec![lane; num_envs],
             delay,
+            components: 1,
             truncates: false,
             observation_space: space(
                 r#"{"type":"Box","shape":[3],"dtype":"float32","low":0.0,"high":1.0}"#,
             ),
             action_space: space(r#"{"type":"Discrete","n":2,"start":0}"#),
+        }
+    }
+
+    /// Lanes whose observations are a choice and two numbers, and whose actions are a choice of two and one of three.
+    pub fn of_pairs(num_envs: usize, delay: u64) -> Self {
+        let plain = Self::new(num_envs, delay);
+        let cue = Space::Discrete { n: 2, start: 0 };
+        let distractors = Space::Box {
+            shape: vec![2],
+            dtype: Dtype::Float32,
+            low: Bound::All(0.0),
+            high: Bound::All(1.0),
+        };
+        Self {
+            components: 2,
+            observation_space: Space::Tuple {
+                spaces: vec![cue, distractors],
+            },
+            action_space: Space::MultiDiscrete { nvec: vec![2, 3] },
+            ..plain
         }
     }
 }
@@ -81,10 +105,12 @@ impl VectorEnv for TestTask {
 
     fn step(&mut self, actions: &[i64]) -> Result<StepReply, EnvError> {
         let mut reply = StepReply::default();
-        for (lane, &action) in self.lanes.iter_mut().zip(actions) {
+        let actions = actions.chunks_exact(self.components);
+        for (lane, action) in self.lanes.iter_mut().zip(actions) {
             lane.age += 1;
             let end = lane.age == self.delay;
-            let reward = match (end, action == i64::from(lane.target)) {
+            let wanted = [i64::from(lane.target), 2];
+            let reward = match (end, *action == wanted[..self.components]) {
                 (false, _) => 0.0,
                 (true, true) => 1.0,
                 (true, false) => -1.0,

@@ -8,24 +8,22 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use rand::RngExt;
-use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
 
-use crate::algorithms;
+use crate::actor::{Actor, ActorError};
 use crate::checkpoint::Checkpoint;
-use crate::config::ConfigError;
 use crate::env::{EnvError, ResetRequest, VectorEnv};
-use crate::inputs::{InputEncoder, LaneHistory};
 use crate::memory::{MemoryContents, State};
-use crate::nn::{self, NnError, categorical};
-use crate::policy::Policy;
 use crate::seeds::{self, Role};
 
+mod balance;
 mod setup;
+mod tally;
 
-pub use setup::EvaluationEnv;
+pub use balance::{Unbalanced, balanced_seeds};
+pub use setup::{EvaluationEnv, evaluation_kwargs, judged_step};
+pub use tally::Tally;
 
 /// How actions are chosen, and what is taken away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, clap::ValueEnum)]
@@ -104,17 +102,15 @@ pub struct Evaluation {
 
 /// A trained agent, ready to play.
 pub struct Player {
-    policy: Policy,
-    encoder: InputEncoder,
-    trained: State,
+    actor: Actor,
 }
 
 /// One step of one lane, for who watches.
 pub struct Moment<'a> {
-    /// What was seen.
+    /// What was seen, flat.
     pub observation: &'a [f32],
-    /// What was done.
-    pub action: i64,
+    /// What was done: a number for each component.
+    pub action: &'a [i64],
     /// What came of it.
     pub reward: f64,
     /// What the memory held when the action was chosen, and what it attended to.
@@ -127,24 +123,8 @@ impl Player {
     /// # Errors
     /// A checkpoint whose weights do not fit its configuration.
     pub fn new(checkpoint: &Checkpoint) -> Result<Self, EvaluateError> {
-        let config = &checkpoint.config;
-        let encoder = InputEncoder::new(
-            &checkpoint.spaces.observation,
-            &checkpoint.spaces.action,
-            &config.hyper,
-        )?;
-        let mut rng = seeds::generator(config.seed, Role::Agent);
-        let mut policy = Policy::new(
-            algorithms::find(&config.algorithm)?,
-            &config.hyper,
-            &encoder,
-            &mut rng,
-        );
-        policy.params.import(&checkpoint.params)?;
         Ok(Self {
-            policy,
-            encoder,
-            trained: checkpoint.run.lanes.memory.clone(),
+            actor: Actor::new(checkpoint)?,
         })
     }
 
@@ -160,10 +140,10 @@ impl Player {
     ) -> Result<Evaluation, EvaluateError> {
         self.check(env, options)?;
         let began = Instant::now();
+        let first = seeds::first_environment_seed(options.seed, Role::Evaluation);
         let seeds = if options.balanced {
-            balanced_seeds(env, options)?
+            balanced_seeds(first, options.episodes, |seeds| first_numbers(env, seeds))?
         } else {
-            let first = seeds::first_environment_seed(options.seed, Role::Evaluation);
             (first..).take(options.episodes).collect()
         };
         let mut tally = Tally::new(options.episodes);
@@ -191,10 +171,10 @@ impl Player {
         let seeds = (first..).take(options.episodes).collect();
         self.play(env, seeds, options, |moments| {
             watch(&Moment {
-                observation: &moments.observations[..self.encoder.observation_size()],
-                action: moments.actions[0],
+                observation: &moments.observations[..self.actor.encoder().flat_size()],
+                action: &moments.actions[..self.actor.encoder().heads().components()],
                 reward: moments.rewards[0],
-                memory: self.policy.core.inspect(moments.memory, 0),
+                memory: self.actor.policy().core.inspect(moments.memory, 0),
             });
             moments.ends[0]
         })
@@ -212,7 +192,8 @@ impl Player {
         }
         let spaces = format!("{:?}, {:?}", env.observation_space(), env.action_space());
         let other = self
-            .encoder
+            .actor
+            .encoder()
             .accepts(env.observation_space(), env.action_space());
         if other {
             Ok(())
@@ -230,13 +211,10 @@ impl Player {
         mut over: impl FnMut(&Moments<'_>) -> bool,
     ) -> Result<(), EvaluateError> {
         let lanes = env.num_envs();
-        let core = &self.policy.core;
+        let actor = &self.actor;
         let mut rng = seeds::generator(options.seed, Role::EvaluationActions);
-        let mut memory = core.evaluation_state(&self.trained, lanes);
-        core.refresh(&self.policy.params, &mut memory);
-        let mut history = LaneHistory::new(lanes);
+        let mut carried = actor.lanes(lanes);
         let mut starts = vec![true; lanes];
-        let mut inputs = Vec::new();
         let mut observations = env
             .reset(&ResetRequest {
                 seeds: Some(seeds),
@@ -244,18 +222,22 @@ impl Player {
             })?
             .observations;
         for step in 0.. {
-            inputs.clear();
-            self.encoder.encode(&observations, &history, &mut inputs);
             if options.mode == Mode::Emptied {
-                core.forget(&mut memory);
+                actor.policy().core.forget(&mut carried.memory);
             }
-            let acted = self.policy.act(&inputs, &starts, &mut memory, None);
+            let acted = actor.act(&mut carried, &observations, &starts);
             let scrambled = options.mode == Mode::Scrambled
                 && options.judged_step.is_some_and(|judged| step < judged);
-            let actions: Vec<i64> = nn::values(&acted.logits)
-                .chunks_exact(self.encoder.num_actions())
-                .map(|logits| i64::from(choose(logits, options.mode, scrambled, &mut rng)))
-                .collect();
+            let actions = if scrambled {
+                let heads = actor.encoder().heads();
+                let mut actions = Vec::new();
+                (0..lanes).for_each(|_| heads.random(&mut rng, &mut actions));
+                actions
+            } else if options.mode == Mode::Sampled {
+                actor.sample(&acted, &mut rng)
+            } else {
+                actor.likeliest(&acted)
+            };
             let reply = env.step(&actions)?;
             let ends: Vec<bool> = reply
                 .terminations
@@ -269,19 +251,12 @@ impl Player {
                 actions: &actions,
                 rewards,
                 ends: &ends,
-                memory: &memory,
+                memory: &carried.memory,
             };
             if over(&moments) {
                 break;
             }
-            core.outcome(
-                &self.policy.params,
-                &mut memory,
-                &actions,
-                &reply.rewards,
-                &ends,
-            );
-            history.push(&actions, &reply.rewards, ends.iter().copied());
+            actor.outcome(&mut carried, &actions, &reply.rewards, &ends);
             observations = reply.observations;
             starts = ends;
         }
@@ -298,120 +273,26 @@ struct Moments<'a> {
     memory: &'a State,
 }
 
-fn choose(logits: &[f32], mode: Mode, scrambled: bool, rng: &mut Xoshiro256PlusPlus) -> u32 {
-    if scrambled {
-        rng.random_range(0..logits.len() as u32)
-    } else if mode == Mode::Sampled {
-        categorical::sample(logits, rng).0
-    } else {
-        categorical::argmax(logits)
-    }
-}
-
-/// Seeds of the first `episodes / 2` episodes of each cue among successive seeds.
-fn balanced_seeds(
-    env: &mut dyn VectorEnv,
-    options: &EvaluateOptions,
-) -> Result<Vec<u64>, EvaluateError> {
-    let mut next = seeds::first_environment_seed(options.seed, Role::Evaluation);
-    let wanted = [
-        options.episodes / 2,
-        options.episodes - options.episodes / 2,
-    ];
-    let mut found: [Vec<u64>; 2] = Default::default();
-    // Fair cues need two or three rounds; a task with one cue only would never end.
-    for _ in 0..64 {
-        let batch: Vec<u64> = (next..).take(options.episodes).collect();
-        next += options.episodes as u64;
-        let request = ResetRequest {
-            seeds: Some(batch.clone()),
-            options: Map::new(),
-        };
-        let observations = env.reset(&request)?.observations;
-        let width = observations.len() / options.episodes;
-        for (&seed, observation) in batch.iter().zip(observations.chunks_exact(width)) {
-            let cue = usize::from(observation[0] >= 0.5);
-            if found[cue].len() < wanted[cue] {
-                found[cue].push(seed);
-            }
-        }
-        if found[0].len() == wanted[0] && found[1].len() == wanted[1] {
-            return Ok(found.concat());
-        }
-    }
-    Err(EvaluateError::Unbalanced {
-        below: found[0].len(),
-        above: found[1].len(),
-    })
-}
-
-/// Returns of the first episode of each lane.
-struct Tally {
-    returns: Vec<f64>,
-    lengths: Vec<u64>,
-    ended: Vec<bool>,
-}
-
-impl Tally {
-    fn new(lanes: usize) -> Self {
-        Self {
-            returns: vec![0.0; lanes],
-            lengths: vec![0; lanes],
-            ended: vec![false; lanes],
-        }
-    }
-
-    fn push(&mut self, rewards: &[f64], ends: &[bool]) {
-        for lane in (0..self.ended.len())
-            .filter(|&lane| !self.ended[lane])
-            .collect::<Vec<_>>()
-        {
-            self.returns[lane] += rewards[lane];
-            self.lengths[lane] += 1;
-            self.ended[lane] = ends[lane];
-        }
-    }
-
-    fn all_ended(&self) -> bool {
-        self.ended.iter().all(|&ended| ended)
-    }
-
-    fn evaluation(self, mode: Mode, steps: u64, elapsed: Duration) -> Evaluation {
-        let n = self.returns.len() as f64;
-        let mean_return = self.returns.iter().sum::<f64>() / n;
-        let squares = self
-            .returns
-            .iter()
-            .map(|r| (r - mean_return).powi(2))
-            .sum::<f64>();
-        Evaluation {
-            mode,
-            mean_return,
-            std_return: if n > 1.0 {
-                (squares / (n - 1.0)).sqrt()
-            } else {
-                0.0
-            },
-            mean_length: self.lengths.iter().sum::<u64>() as f64 / n,
-            returns: self.returns,
-            steps,
-            elapsed,
-        }
-    }
+/// The first number of the first observation of each of these seeds.
+fn first_numbers(env: &mut dyn VectorEnv, seeds: &[u64]) -> Result<Vec<f32>, EvaluateError> {
+    let request = ResetRequest {
+        seeds: Some(seeds.to_vec()),
+        options: Map::new(),
+    };
+    let observations = env.reset(&request)?.observations;
+    let rows = observations.chunks_exact(observations.len() / seeds.len());
+    Ok(rows.map(|row| row[0]).collect())
 }
 
 /// Why an evaluation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum EvaluateError {
-    /// The checkpoint's configuration.
+    /// The checkpoint.
     #[error(transparent)]
-    Config(#[from] ConfigError),
+    Agent(#[from] ActorError),
     /// The environment.
     #[error(transparent)]
     Env(#[from] EnvError),
-    /// The checkpoint's weights.
-    #[error("the checkpoint's weights do not fit its configuration: {0}")]
-    Weights(#[from] NnError),
     /// Scrambling needs to know what to leave alone.
     #[error(
         "scrambled: this environment does not say which action is judged (MemoryTask's `delay` does)"
@@ -432,32 +313,6 @@ pub enum EvaluateError {
         spaces: String,
     },
     /// Balancing did not come to an end.
-    #[error(
-        "cannot balance over the cue: after 64 rounds there were {below} episodes of one kind and {above} \
-         of the other; --no-balance takes them as they come"
-    )]
-    Unbalanced {
-        /// First number below one half.
-        below: usize,
-        /// One half or more.
-        above: usize,
-    },
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_tally_counts_first_episodes_only() {
-        let mut tally = Tally::new(2);
-        tally.push(&[1.0, 0.0], &[true, false]);
-        assert!(!tally.all_ended());
-        tally.push(&[5.0, -1.0], &[true, true]);
-        assert!(tally.all_ended());
-        let evaluation = tally.evaluation(Mode::Greedy, 4, Duration::ZERO);
-        assert_eq!(evaluation.returns, [1.0, -1.0]);
-        assert_eq!((evaluation.mean_return, evaluation.mean_length), (0.0, 1.5));
-        assert!((evaluation.std_return - 2f64.sqrt()).abs() < 1e-12);
-    }
+    #[error(transparent)]
+    Unbalanced(#[from] Unbalanced),
 }

@@ -39,8 +39,8 @@ impl EvaluationEnv {
     }
 }
 
-/// The arguments to evaluate with.
-fn evaluation_kwargs(
+/// The arguments to evaluate with: training's, less what only shapes its distribution, and `overrides` on top.
+pub fn evaluation_kwargs(
     trained_with: &Map<String, Value>,
     overrides: &Map<String, Value>,
 ) -> Map<String, Value> {
@@ -53,7 +53,7 @@ fn evaluation_kwargs(
 }
 
 /// The step whose action is judged, where a task tells by its arguments: `delay` actions are taken, the last is judged.
-fn judged_step(kwargs: &Map<String, Value>) -> Option<u64> {
+pub fn judged_step(kwargs: &Map<String, Value>) -> Option<u64> {
     kwargs
         .get("delay")
         .and_then(Value::as_u64)

@@ -83,15 +83,19 @@ fn episode_panel(view: &EpisodeView) -> Panel {
     let num_features = view.num_features();
     let num_drawn = num_features.min(MAX_FEATURES);
     let mut row_labels: Vec<String> = (0..num_drawn).map(|index| format!("obs {index}")).collect();
-    row_labels.extend(["action".to_owned(), "reward".to_owned()]);
+    let num_components = view.num_components();
+    row_labels.extend((0..num_components).map(|index| match num_components {
+        1 => "action".to_owned(),
+        _ => format!("action {index}"),
+    }));
+    row_labels.push("reward".to_owned());
 
-    let raw = Grid::from_fn(num_drawn + 2, view.num_steps(), |row, step| {
-        if row < num_drawn {
-            view.observations[step][row]
-        } else if row == num_drawn {
-            view.actions[step] as f32
-        } else {
-            view.rewards[step] as f32
+    let raw = Grid::from_fn(row_labels.len(), view.num_steps(), |row, step| {
+        let action = row.checked_sub(num_drawn);
+        match action.map(|index| view.actions[step].get(index)) {
+            None => view.observations[step][row],
+            Some(Some(&choice)) => choice as f32,
+            Some(None) => view.rewards[step] as f32,
         }
     });
     let peaks: Vec<f32> = (0..raw.num_rows)
@@ -283,6 +287,17 @@ mod tests {
         assert_eq!(panel.grid.at(1, 2), Some(1.0));
         assert_eq!(panel.grid.at(1, 0), Some(0.0));
         assert_eq!(panel.grid.at(3, 2), Some(1.0));
+    }
+
+    #[test]
+    fn each_component_of_an_action_has_a_row() {
+        let mut view = examples::slots();
+        view.actions = vec![vec![0, 4], vec![1, 2], vec![0, 0]];
+        let panel = episode_panel(&view);
+        assert_eq!(panel.row_labels[2..], ["action 0", "action 1", "reward"]);
+        assert_eq!(panel.grid.at(2, 1), Some(1.0));
+        assert_eq!(panel.grid.at(3, 1), Some(0.5));
+        assert_eq!(panel.grid.at(4, 2), Some(1.0));
     }
 
     #[test]

@@ -15,8 +15,8 @@ pub struct EpisodeView {
     pub title: String,
     /// The observations, flattened, all of one length: `[T][features]`.
     pub observations: Vec<Vec<f32>>,
-    /// The actions: `[T]`.
-    pub actions: Vec<i64>,
+    /// The actions, all of one number of components: `[T][components]`.
+    pub actions: Vec<Vec<i64>>,
     /// The reward that each action brought: `[T]`.
     pub rewards: Vec<f64>,
     /// The steps whose observation holds what has to be remembered.
@@ -81,6 +81,11 @@ impl EpisodeView {
         self.actions.len()
     }
 
+    /// Components of an action.
+    pub(super) fn num_components(&self) -> usize {
+        self.actions.first().map_or(0, Vec::len)
+    }
+
     /// Length of an observation.
     pub(super) fn num_features(&self) -> usize {
         self.observations.first().map_or(0, Vec::len)
@@ -94,6 +99,10 @@ impl EpisodeView {
         }
         check_length("observations", self.observations.len(), num_steps)?;
         check_length("rewards", self.rewards.len(), num_steps)?;
+        for action in &self.actions {
+            let num_components = self.num_components();
+            check_length("components of an action", action.len(), num_components)?;
+        }
         for observation in &self.observations {
             check_length(
                 "features of an observation",
@@ -228,7 +237,7 @@ pub(super) mod examples {
         EpisodeView {
             title: "example".to_owned(),
             observations: vec![vec![1.0, 0.0], vec![0.0, 0.0], vec![0.0, 0.5]],
-            actions: vec![0, 1, 1],
+            actions: vec![vec![0], vec![1], vec![1]],
             rewards: vec![0.0, 0.0, 1.0],
             cue_steps: vec![0],
             memory: MemoryView::Slots(SlotsView {

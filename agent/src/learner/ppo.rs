@@ -126,6 +126,7 @@ impl Ppo {
         let seen = policy.evaluate(&mut graph, &rollout.segment(&targets.returns, &advantages));
         let weights = vec![1.0; advantages.len()];
         let batch = PpoBatch {
+            heads: policy.heads().sizes(),
             actions: &rollout.actions,
             old_log_probs: &rollout.log_probs,
             advantages: &advantages,

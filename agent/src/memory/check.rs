@@ -50,7 +50,9 @@ fn check_memory_core(algorithm_id: &str, set: impl Fn(&mut Hyperparameters)) {
     lanes_are_settled_apart(&Subject::new(algorithm_id, &set));
     a_gradient_reaches_every_parameter(Subject::new(algorithm_id, &set));
     a_saved_state_goes_on_as_before(&Subject::new(algorithm_id, &set));
-    ratios_are_one_before_the_first_update(Subject::new(algorithm_id, &set));
+    for env in [TestTask::new(LANES, 4), TestTask::of_pairs(LANES, 4)] {
+        ratios_are_one_before_the_first_update(Subject::playing(&env, algorithm_id, &set), env);
+    }
     evaluation_is_deterministic(&Subject::new(algorithm_id, &set));
     nothing_is_left_after_forgetting(&Subject::new(algorithm_id, &set));
 }
@@ -64,6 +66,10 @@ struct Subject {
 
 impl Subject {
     fn new(algorithm_id: &str, set: impl Fn(&mut Hyperparameters)) -> Self {
+        Self::playing(&TestTask::new(LANES, 1), algorithm_id, set)
+    }
+
+    fn playing(env: &TestTask, algorithm_id: &str, set: impl Fn(&mut Hyperparameters)) -> Self {
         let row = algorithms::find(algorithm_id).unwrap();
         let mut hyper = Hyperparameters {
             hidden_size: 6,
@@ -77,7 +83,6 @@ impl Subject {
             ..(row.defaults)()
         };
         set(&mut hyper);
-        let env = TestTask::new(LANES, 1);
         let encoder =
             InputEncoder::new(env.observation_space(), env.action_space(), &hyper).unwrap();
         let mut policy = Policy::new(row, &hyper, &encoder, &mut rng(0));
@@ -377,8 +382,7 @@ fn a_saved_state_goes_on_as_before(subject: &Subject) {
 }
 
 /// Log-probabilities that learning recomputes are those that acting stored, in all lanes together and in some of them.
-fn ratios_are_one_before_the_first_update(mut subject: Subject) {
-    let mut env = TestTask::new(LANES, 4);
+fn ratios_are_one_before_the_first_update(mut subject: Subject, mut env: TestTask) {
     let mut collector = Collector::begin(
         &mut env,
         subject.encoder.clone(),
@@ -408,14 +412,24 @@ fn recomputed(policy: &Policy, rollout: &Rollout) -> Vec<f32> {
     let zeros = vec![0.0; rollout.rewards.len()];
     let mut graph = Graph::training(&policy.params);
     let seen = policy.evaluate(&mut graph, &rollout.segment(&zeros, &zeros));
-    let mut log_probs = nn::values(&seen.logits).to_vec();
-    let num_actions = log_probs.len() / rollout.actions.len();
-    categorical::log_softmax(&mut log_probs, num_actions);
-    log_probs
-        .chunks_exact(num_actions)
-        .zip(&rollout.actions)
-        .map(|(row, &action)| row[action as usize])
+    let heads = policy.heads();
+    nn::values(&seen.logits)
+        .chunks_exact(heads.num_logits())
+        .zip(rollout.actions.chunks_exact(heads.components()))
+        .map(|(logits, action)| log_prob(heads.sizes(), logits, action))
         .collect()
+}
+
+fn log_prob(sizes: &[usize], mut logits: &[f32], action: &[u32]) -> f32 {
+    let mut sum = 0.0;
+    for (&size, &choice) in sizes.iter().zip(action) {
+        let (component, rest) = logits.split_at(size);
+        let mut log_probs = component.to_vec();
+        categorical::log_softmax(&mut log_probs, size);
+        sum += log_probs[choice as usize];
+        logits = rest;
+    }
+    sum
 }
 
 fn evaluation_is_deterministic(subject: &Subject) {

@@ -271,6 +271,7 @@ mod tests {
     use rand::SeedableRng;
 
     use super::*;
+    use crate::actions::ActionHeads;
     use crate::config::Hyperparameters;
 
     fn transformer(context_length: usize) -> (EpisodicTransformer, Params) {
@@ -283,7 +284,7 @@ mod tests {
         let mut params = Params::new();
         let core = EpisodicTransformer::new(&mut CoreContext {
             input_size: 2,
-            num_actions: 2,
+            heads: &ActionHeads::of(&[2]),
             hyper: &hyper,
             params: &mut params,
             rng: &mut Xoshiro256PlusPlus::seed_from_u64(0),

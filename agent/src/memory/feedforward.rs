@@ -5,6 +5,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::{CoreContext, CoreStep, MemoryCore, Segment, State, Unrolled};
 use crate::nn::{Activation, Graph, Init, ParamId, Params, Tensor};
+use crate::onnx::{self, StepGraph};
 
 /// `tanh(W₂ tanh(W₁ x + b₁) + b₂)`.
 pub struct Feedforward {
@@ -80,5 +81,16 @@ impl MemoryCore for Feedforward {
             features: self.forward(graph, segment.inputs),
             losses: Vec::new(),
         }
+    }
+
+    fn onnx(
+        &self,
+        step: &mut StepGraph<'_>,
+        inputs: &onnx::Value,
+    ) -> Result<onnx::Value, &'static str> {
+        Ok(self.layers.iter().fold(inputs.clone(), |x, &layer| {
+            let y = step.linear(&x, layer);
+            step.graph.op("Tanh", &[&y])
+        }))
     }
 }

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use super::retention;
 use super::transformer::{TransformerLayer, padded};
 use super::{Array, CoreContext, Segment, SlotContents, State};
+use crate::actions::ActionHeads;
 use crate::nn::{self, Activation, Graph, Init, ParamId, Params, Tensor};
 
 /// Heads of the encoder's attention, as in the notebook.
@@ -63,7 +64,7 @@ pub struct Lifetime {
     /// Index of its first array in a state.
     first: usize,
     input_size: usize,
-    num_actions: usize,
+    heads: ActionHeads,
     mem_dim: usize,
     slots: usize,
     max_steps: usize,
@@ -84,7 +85,7 @@ impl Lifetime {
     /// rows of `query_size` numbers.
     pub fn new(context: &mut CoreContext<'_>, first: usize, query_size: usize) -> Self {
         let hyper = context.hyper;
-        let (input_size, num_actions) = (context.input_size, context.num_actions);
+        let (input_size, heads) = (context.input_size, context.heads.clone());
         let dim = hyper.mem_dim;
         let encoder = TransformerLayer::new("core.lifetime.encoder", HEADS, context);
         let CoreContext { params, rng, .. } = context;
@@ -96,7 +97,7 @@ impl Lifetime {
             project: (
                 add(
                     "project.weight",
-                    (input_size + num_actions + 1, dim),
+                    (input_size + heads.num_logits() + 1, dim),
                     orthogonal(1.0),
                 ),
                 add("project.bias", (1, dim), Init::Zeros),
@@ -110,7 +111,7 @@ impl Lifetime {
             ),
             first,
             input_size,
-            num_actions,
+            heads,
             mem_dim: dim,
             slots: hyper.max_entries,
             max_steps: hyper.context_length.min(MAX_STEPS),
@@ -139,7 +140,7 @@ impl Lifetime {
     }
 
     fn step_size(&self) -> usize {
-        self.input_size + self.num_actions + 1
+        self.input_size + self.heads.num_logits() + 1
     }
 
     fn row<'s>(&self, state: &'s State, array: usize, lane: usize) -> &'s [f32] {
@@ -178,11 +179,12 @@ impl Lifetime {
     }
 
     /// Completes the step under way with its action and reward.
-    fn finish_step(&self, state: &mut State, lane: usize, action: usize, reward: f32) {
+    fn finish_step(&self, state: &mut State, lane: usize, action: &[u32], reward: f32) {
         let last = self.row(state, array::LENGTH, lane)[0] as usize - 1;
         let size = self.step_size();
         let step = &mut self.row_mut(state, array::STEPS, lane)[last * size..][..size];
-        step[self.input_size + action] = 1.0;
+        self.heads
+            .mark(action, &mut step[self.input_size..size - 1]);
         step[size - 1] = reward;
     }
 
@@ -209,8 +211,16 @@ impl Lifetime {
         ends: &[bool],
     ) {
         let mut ended = Vec::new();
+        let mut action = Vec::new();
         for lane in 0..state.rows() {
-            self.finish_step(state, lane, actions[lane] as usize, rewards[lane] as f32);
+            let components = self.heads.components();
+            action.clear();
+            action.extend(
+                actions[lane * components..][..components]
+                    .iter()
+                    .map(|&a| a as u32),
+            );
+            self.finish_step(state, lane, &action, rewards[lane] as f32);
             if ends[lane] {
                 ended.push((lane, self.write(state, lane)));
             }
@@ -435,7 +445,8 @@ impl Lifetime {
         for (row, input) in segment.inputs.chunks_exact(self.input_size).enumerate() {
             let (step, lane) = (row / segment.batch, row % segment.batch);
             self.push_step(&mut state, lane, input, segment.starts[row]);
-            let action = segment.actions[row] as usize;
+            let components = self.heads.components();
+            let action = &segment.actions[row * components..][..components];
             self.finish_step(&mut state, lane, action, segment.rewards[row]);
             if let Some(steps) = wanted.get_mut(&(lane, step as i32)) {
                 *steps = self.episode(&state, lane).to_vec();

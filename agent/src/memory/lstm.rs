@@ -6,6 +6,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::{Array, CoreContext, CoreStep, MemoryContents, MemoryCore, Segment, State, Unrolled};
 use crate::nn::{Graph, Init, LstmParams, Params, Tensor};
+use crate::onnx::{self, StepGraph};
 
 /// One LSTM layer straight on the inputs. State: h and c, `hidden_size` numbers each.
 pub struct Lstm {
@@ -91,5 +92,36 @@ impl MemoryCore for Lstm {
 
     fn inspect(&self, state: &State, lane: usize) -> MemoryContents {
         MemoryContents::Units(state.arrays[H].row(lane).to_vec())
+    }
+
+    fn onnx(
+        &self,
+        step: &mut StepGraph<'_>,
+        inputs: &onnx::Value,
+    ) -> Result<onnx::Value, &'static str> {
+        let width = self.hidden_size;
+        let [h, c] = ["h", "c"].map(|name| {
+            let before = step.state(name, &[width], "of the LSTM, after the step before");
+            step.reset(&before, 0.0)
+        });
+        let recurrent = step.param(self.cell.w_hh);
+        let from_inputs = step.linear(inputs, (self.cell.w_ih, self.cell.bias));
+        let from_before = step.graph.op("MatMul", &[&h, &recurrent]);
+        let gates = step.graph.op("Add", &[&from_inputs, &from_before]);
+        let [input, forget, candidate, output] =
+            [(0, "Sigmoid"), (1, "Sigmoid"), (2, "Tanh"), (3, "Sigmoid")].map(
+                |(gate, activation)| {
+                    let columns = step.graph.columns(&gates, gate * width, (gate + 1) * width);
+                    step.graph.op(activation, &[&columns])
+                },
+            );
+        let kept = step.graph.op("Mul", &[&forget, &c]);
+        let added = step.graph.op("Mul", &[&input, &candidate]);
+        let c = step.graph.op("Add", &[&kept, &added]);
+        let squashed = step.graph.op("Tanh", &[&c]);
+        let h = step.graph.op("Mul", &[&output, &squashed]);
+        step.next("h", &h);
+        step.next("c", &c);
+        Ok(h)
     }
 }

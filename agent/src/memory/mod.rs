@@ -7,8 +7,10 @@
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 
+use crate::actions::ActionHeads;
 use crate::config::Hyperparameters;
 use crate::nn::{Graph, Params, Tensor};
+use crate::onnx::{self, StepGraph};
 
 #[cfg(test)]
 mod check;
@@ -28,8 +30,8 @@ mod state;
 pub struct CoreContext<'a> {
     /// Numbers in an input row.
     pub input_size: usize,
-    /// Number of actions.
-    pub num_actions: usize,
+    /// What actions are made of.
+    pub heads: &'a ActionHeads,
     /// All hyper-parameters; a core reads those of its parts.
     pub hyper: &'a Hyperparameters,
     /// Where the core's parameters go.
@@ -58,7 +60,7 @@ pub struct Segment<'a> {
     pub starts: &'a [bool],
     /// `[T*B]`: whether the row's action ended its episode.
     pub ends: &'a [bool],
-    /// `[T*B]`: the action that was taken.
+    /// `[T*B, components]`: the action that was taken.
     pub actions: &'a [u32],
     /// `[T*B]`: the task's own reward for it.
     pub rewards: &'a [f32],
@@ -124,8 +126,8 @@ pub trait MemoryCore: Send + Sync {
         *state = self.initial_state(state.rows());
     }
 
-    /// Tells the memory what came of the step just taken, one action, reward and end for each lane: for memories that
-    /// outlive episodes. None of it may reach the features of the same episode.
+    /// Tells the memory what came of the step just taken, one action (`[batch, components]`), reward and end for each
+    /// lane: for memories that outlive episodes. None of it may reach the features of the same episode.
     fn outcome(
         &self,
         _params: &Params,
@@ -136,10 +138,28 @@ pub trait MemoryCore: Send + Sync {
     ) {
     }
 
+    /// Whether it keeps what [`MemoryCore::outcome`] tells it: then it must be told.
+    fn needs_outcomes(&self) -> bool {
+        false
+    }
+
     /// The state of `batch` lanes that an agent begins an evaluation with, given its state at the end of training:
     /// nothing, unless the memory outlives episodes.
     fn evaluation_state(&self, _trained: &State, batch: usize) -> State {
         self.initial_state(batch)
+    }
+
+    /// Adds a step to a graph, as [`MemoryCore::step`] does it without noise: the features `[batch, feature_size]` of
+    /// inputs `[batch, input_size]`.
+    ///
+    /// # Errors
+    /// Why a step is no graph of tensors of fixed size.
+    fn onnx(
+        &self,
+        _step: &mut StepGraph<'_>,
+        _inputs: &onnx::Value,
+    ) -> Result<onnx::Value, &'static str> {
+        Err("its memory has no form there")
     }
 
     /// What lane `lane` keeps and what it attended to in the step just taken.

@@ -6,6 +6,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use super::lifetime::Lifetime;
 use super::{CoreContext, CoreStep, MemoryContents, MemoryCore, Segment, State, Unrolled};
 use crate::nn::{Graph, Params};
+use crate::onnx::{self, StepGraph};
 
 /// A core with a lifetime memory. In states and decisions the core's own part comes first.
 pub struct WithLifetime<C> {
@@ -90,6 +91,10 @@ impl<C: MemoryCore> MemoryCore for WithLifetime<C> {
         self.lifetime.outcome(params, state, actions, rewards, ends);
     }
 
+    fn needs_outcomes(&self) -> bool {
+        true
+    }
+
     fn settle(&self, batch: usize, starts: &[bool], ends: &[bool], decisions: &mut [i32]) {
         let own = self.core.decision_width();
         let (mut settled, _) = self.split(decisions);
@@ -137,6 +142,13 @@ impl<C: MemoryCore> MemoryCore for WithLifetime<C> {
             self.lifetime.copy_entries(&mut state, lane, trained, from);
         }
         state
+    }
+
+    fn onnx(&self, _: &mut StepGraph<'_>, _: &onnx::Value) -> Result<onnx::Value, &'static str> {
+        Err(
+            "its lifetime memory takes in a whole episode when that ends, with every action and reward, and encodes it \
+             then, which is no part of a step",
+        )
     }
 
     /// The core's slots; the episodes where it has none.

@@ -10,13 +10,13 @@ use crate::config::{Hyperparameters, OptionDraw};
 use crate::env::{EnvError, ResetRequest, StepReply, VectorEnv};
 use crate::inputs::{InputEncoder, LaneHistory};
 use crate::memory::State;
-use crate::nn::{self, categorical};
+use crate::nn;
 use crate::policy::Policy;
 
 /// Everything that goes on from one rollout to the next, and into a checkpoint.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Lanes {
-    /// Current observations, `[batch, observation_size]`.
+    /// Current observations, `[batch, flat_size]`.
     observations: Vec<f32>,
     /// Whether they are first ones.
     starts: Vec<bool>,
@@ -60,7 +60,7 @@ impl<'a> Collector<'a> {
         let lanes = Lanes {
             observations,
             starts: vec![true; batch],
-            history: LaneHistory::new(batch),
+            history: LaneHistory::new(batch, encoder.heads().components()),
             memory: policy.core.initial_state(batch),
             returns: vec![0.0; batch],
         };
@@ -157,7 +157,7 @@ impl<'a> Collector<'a> {
             .observations;
         let batch = self.lanes.starts.len();
         self.lanes.starts = vec![true; batch];
-        self.lanes.history = LaneHistory::new(batch);
+        self.lanes.history = LaneHistory::new(batch, self.encoder.heads().components());
         self.lanes.returns = vec![0.0; batch];
         Ok(())
     }
@@ -178,10 +178,10 @@ impl<'a> Collector<'a> {
             &mut lanes.memory,
             Some(rng),
         );
-        let mut actions = Vec::with_capacity(rollout.batch);
-        for logits in nn::values(&acted.logits).chunks_exact(self.encoder.num_actions()) {
-            let (action, log_prob) = categorical::sample(logits, rng);
-            actions.push(action as i64);
+        let heads = self.encoder.heads();
+        let mut actions = Vec::with_capacity(rollout.batch * heads.components());
+        for logits in nn::values(&acted.logits).chunks_exact(heads.num_logits()) {
+            let log_prob = heads.sample(logits, rng, &mut actions);
             rollout.log_probs.push(log_prob);
         }
         let reply = self.env.step(&actions)?;
@@ -274,10 +274,10 @@ impl<'a> Collector<'a> {
             } else {
                 &reply.observations
             };
-            let size = self.encoder.observation_size();
-            rollout
-                .next_observations
-                .extend_from_slice(&observations[lane * size..][..size]);
+            let size = self.encoder.flat_size();
+            let observation = &observations[lane * size..][..size];
+            self.encoder
+                .encode_observation(observation, &mut rollout.next_observations);
         }
         policy.core.outcome(
             &policy.params,
@@ -374,6 +374,54 @@ mod tests {
             // The critic begins without a bias, so what looks like zeros is worth 0 to it; not all of these do.
             let beyond = ends.iter().any(|&row| rollout.next_values[row] != 0.0);
             assert_eq!(beyond, truncates);
+        }
+    }
+
+    /// What every learner bootstraps from: V of the last observation, by the memory of the episode that was cut off.
+    /// Compared with acting on by hand, with the same noise.
+    #[test]
+    fn a_truncation_is_worth_its_last_observation_to_every_algorithm() {
+        for (row, truncates) in algorithms::ALGORITHMS
+            .iter()
+            .flat_map(|row| [(row, true), (row, false)])
+        {
+            let mut env = TestTask::new(2, 3);
+            env.truncates = truncates;
+            let hyper = Hyperparameters {
+                num_steps: 3,
+                whole_episodes: false,
+                ..(row.defaults)()
+            };
+            let encoder =
+                InputEncoder::new(env.observation_space(), env.action_space(), &hyper).unwrap();
+            let mut rng = seeds::generator(0, Role::Agent);
+            let policy = Policy::new(row, &hyper, &encoder, &mut rng);
+            let mut collector =
+                Collector::begin(&mut env, encoder, &policy, &hyper, &[], vec![1, 2]).unwrap();
+            let (mut memory, mut noise) = (collector.lanes.memory.clone(), rng.clone());
+            let rollout = collector.collect(&policy, &mut rng, usize::MAX).unwrap();
+
+            policy.core.refresh(&policy.params, &mut memory);
+            for t in 0..3 {
+                let inputs = &rollout.inputs[t * 6..][..6];
+                let starts = &rollout.starts[t * 2..][..2];
+                let acted = policy.act(inputs, starts, &mut memory, Some(&mut noise));
+                let mut actions = Vec::new();
+                for logits in nn::values(&acted.logits).chunks_exact(2) {
+                    policy.heads().sample(logits, &mut noise, &mut actions);
+                }
+                if t < 2 {
+                    let (rewards, ends) = ([0.0; 2], [false; 2]);
+                    let params = &policy.params;
+                    let core = &policy.core;
+                    core.outcome(params, &mut memory, &actions, &rewards, &ends);
+                }
+            }
+            let last = &rollout.next_observations[12..];
+            let values = policy.act(last, &[false; 2], &mut memory, None).values;
+            assert_ne!(values, [0.0; 2], "{}", row.id);
+            let expected = if truncates { values } else { vec![0.0; 2] };
+            assert_eq!(rollout.next_values[4..], expected, "{}", row.id);
         }
     }
 

@@ -25,13 +25,13 @@ pub struct Rollout {
     pub initial_state: State,
     /// `[T*B, decision_width]`.
     pub decisions: Vec<i32>,
-    /// `[T*B]`.
+    /// `[T*B, components]`.
     pub actions: Vec<u32>,
     /// `[T*B]`: of the action that was taken.
     pub log_probs: Vec<f32>,
     /// `[T*B]`: the task's own, never with a bonus.
     pub rewards: Vec<f32>,
-    /// `[T*B, observation_size]`: what the action led to; at an end the episode's last observation.
+    /// `[T*B, observation_size]`: what the action led to, encoded; at an end the episode's last observation.
     pub next_observations: Vec<f32>,
     /// `[T*B]`: V of what was seen.
     pub values: Vec<f32>,
@@ -95,7 +95,7 @@ impl Rollout {
             ends: take(&self.ends, 1, &rows),
             initial_state: self.initial_state.gather(lanes),
             decisions: take(&self.decisions, self.decisions.len() / total, &rows),
-            actions: take(&self.actions, 1, &rows),
+            actions: take(&self.actions, self.actions.len() / total, &rows),
             log_probs: take(&self.log_probs, 1, &rows),
             rewards: take(&self.rewards, 1, &rows),
             next_observations: take(

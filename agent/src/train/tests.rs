@@ -1,6 +1,7 @@
 use super::*;
 use crate::config::{AuxModule, EnvSelection, MemoryScope, Overrides, Part};
 use crate::env::test_task::TestTask;
+use crate::evaluate::{EvaluateOptions, Mode, Player};
 use crate::monitor::Silent;
 use crate::nn;
 
@@ -140,6 +141,29 @@ fn a_resumed_run_ends_bit_for_bit_like_an_uninterrupted_one() {
     }
 }
 
+/// Choices as observations, actions of two components, and every question and bonus about them.
+#[test]
+fn every_algorithm_learns_from_compound_spaces() {
+    for row in algorithms::ALGORITHMS {
+        let mut overrides = Overrides {
+            previous_action: Some(true),
+            ..with_every_option()
+        };
+        if row.parts.contains(&Part::Steps) {
+            overrides.memory_scope = Some(MemoryScope::Both);
+        }
+        let config = config(row.id, &overrides, 600, 7);
+        let mut env = TestTask::of_pairs(config.hyper.num_envs, 4);
+        let stop = AtomicBool::new(false);
+        let mut last = Last::default();
+        let trained = train(&config, &mut env, options(&stop), &mut last).unwrap();
+        assert!(trained.checkpoint.run.statistics.updates > 0, "{}", row.id);
+        for (name, value) in &last.0 {
+            assert!(value.is_finite(), "{}: {name} is {value}", row.id);
+        }
+    }
+}
+
 #[test]
 fn equal_seeds_give_equal_bits_and_others_others() {
     for row in algorithms::ALGORITHMS {
@@ -225,6 +249,57 @@ fn ppo_learns_to_copy_what_it_sees() {
     assert!(evaluate(&trained, 1) >= 0.95);
 }
 
+/// Two choices that earn something only together.
+#[test]
+fn ppo_learns_actions_of_two_components() {
+    let config = config("ppo", &few_lanes(), 40_000, 0);
+    let stop = AtomicBool::new(false);
+    let mut env = TestTask::of_pairs(config.hyper.num_envs, 1);
+    let trained = train(&config, &mut env, options(&stop), &mut Silent).unwrap();
+    let options = EvaluateOptions {
+        episodes: 200,
+        seed: 0,
+        mode: Mode::Greedy,
+        balanced: true,
+        judged_step: None,
+    };
+    let player = Player::new(&trained.checkpoint).unwrap();
+    let evaluation = player.evaluate(&mut TestTask::of_pairs(200, 1), &options);
+    let mean = evaluation.unwrap().mean_return;
+    assert!(mean >= 0.95, "{mean}");
+}
+
+/// Copying earns 1 a step, and every episode has one step. To a critic that stops there a state is worth 1; to one that
+/// goes on beyond truncations 1/(1 − γ) = 5.
+#[test]
+fn values_go_on_beyond_truncations() {
+    let overrides = Overrides {
+        gamma: Some(0.8),
+        early_stop: Some(false),
+        ..few_lanes()
+    };
+    let config = config("ppo", &overrides, 20_000, 0);
+    let value = |truncates| {
+        let mut env = TestTask::new(config.hyper.num_envs, 1);
+        env.truncates = truncates;
+        let stop = AtomicBool::new(false);
+        let mut trainer = Trainer::begin(&config, &mut env).unwrap();
+        while trainer.ending(&stop).is_none() {
+            let rollout = trainer.collect().unwrap();
+            trainer.take_in(&rollout);
+            trainer.learn(&rollout).unwrap();
+        }
+        let values = trainer
+            .collector
+            .collect(&trainer.policy, &mut trainer.rng, 32);
+        let values = values.unwrap().values;
+        values.iter().sum::<f32>() / values.len() as f32
+    };
+    let (terminated, truncated) = (value(false), value(true));
+    assert!((0.8..1.2).contains(&terminated), "{terminated}");
+    assert!((4.0..6.0).contains(&truncated), "{truncated}");
+}
+
 /// The control: what is no longer on screen, an agent without memory cannot answer.
 #[test]
 fn ppo_stays_at_chance_when_it_must_remember() {
@@ -254,7 +329,7 @@ fn evaluate(trained: &Trained, delay: u64) -> f64 {
         options: serde_json::Map::new(),
     };
     let mut observations = env.reset(&request).unwrap().observations;
-    let history = crate::inputs::LaneHistory::new(EPISODES);
+    let history = crate::inputs::LaneHistory::new(EPISODES, 1);
     let mut memory = policy.core.initial_state(EPISODES);
     let mut total = 0.0;
     for step in 0..delay {

@@ -87,7 +87,8 @@ struct Page {
     remembered_or_lucky: Vec<Figure>,
     success_by_delay: Vec<Figure>,
     retention: Vec<Figure>,
-    failures: Vec<Failure>,
+    failures: Vec<Remark>,
+    notes: Vec<Remark>,
     jobs: Vec<JobRow>,
 }
 
@@ -108,10 +109,12 @@ struct Heading {
 struct GridRow {
     name: String,
     class: String,
-    tuned: bool,
+    badge: Option<&'static str>,
     /// In how many experiments it remembers, of how many it has rows in.
     remembers: usize,
     of: usize,
+    /// In how many it is right and nobody can say why.
+    unexplained: usize,
     cells: Vec<Option<GridCell>>,
 }
 
@@ -130,7 +133,7 @@ struct TableRow {
     /// The first agent of an experiment: a rule is drawn above.
     first: bool,
     agent: String,
-    tuned: bool,
+    badge: Option<&'static str>,
     class: String,
     seeds: usize,
     returns: Vec<ReturnCell>,
@@ -158,12 +161,13 @@ struct Figure {
     svg: String,
 }
 
+/// What is to be said of one row.
 #[derive(Serialize)]
-struct Failure {
+struct Remark {
     agent: String,
     experiment: String,
     seed: u64,
-    reason: String,
+    text: String,
 }
 
 /// One row of the records.
@@ -232,6 +236,7 @@ impl Page {
             success_by_delay: figures(&|summary| success_by_delay::panel(summary, &colours)),
             retention: summaries.iter().flat_map(retention_figures).collect(),
             failures: summaries.iter().flat_map(failures).collect(),
+            notes: summaries.iter().flat_map(notes).collect(),
             jobs: summaries.iter().flat_map(job_rows).collect(),
         })
     }
@@ -256,21 +261,31 @@ fn grid_row(name: &str, summaries: &[ExperimentSummary<'_>], colours: &Colours) 
             .map(grid_cell)
     };
     let cells: Vec<Option<GridCell>> = summaries.iter().map(find).collect();
-    let remembers = Verdict::Remembers.name();
+    let count = |verdict: Verdict| {
+        let cells = cells.iter().flatten();
+        cells.filter(|cell| cell.verdict == verdict.name()).count()
+    };
     GridRow {
         name: name.to_owned(),
         class: colours.class(name).to_owned(),
-        tuned: summaries
+        badge: summaries
             .iter()
             .flat_map(|summary| &summary.agents)
-            .any(|agent| agent.agent.name == name && agent.agent.tuned),
-        remembers: cells
-            .iter()
-            .flatten()
-            .filter(|cell| cell.verdict == remembers)
-            .count(),
+            .filter(|agent| agent.agent.name == name)
+            .find_map(badge),
+        remembers: count(Verdict::Remembers),
+        unexplained: count(Verdict::Unexplained),
         of: summaries.iter().filter(of_agent).count(),
         cells,
+    }
+}
+
+/// What an agent is marked as.
+fn badge(summary: &AgentSummary<'_>) -> Option<&'static str> {
+    match (&summary.agent.external, summary.agent.tuned) {
+        (Some(_), _) => Some("external"),
+        (None, true) => Some("tuned"),
+        (None, false) => None,
     }
 }
 
@@ -284,7 +299,7 @@ fn grid_cell(summary: &AgentSummary<'_>) -> GridCell {
     let class = match verdict {
         Verdict::Remembers => "good",
         Verdict::ActionTrail | Verdict::NotNeeded => "trick",
-        Verdict::Partly => "partly",
+        Verdict::Unexplained | Verdict::Partly => "partly",
         Verdict::Chance => "chance",
         Verdict::Failed => "failed",
     };
@@ -303,7 +318,7 @@ fn table_rows(summary: &ExperimentSummary<'_>, colours: &Colours) -> Vec<TableRo
         experiment: summary.title(),
         first: index == 0,
         agent: agent.agent.name.clone(),
-        tuned: agent.agent.tuned,
+        badge: badge(agent),
         class: colours.class(&agent.agent.name).to_owned(),
         seeds: agent.finished.len(),
         returns: Mode::ALL
@@ -313,7 +328,9 @@ fn table_rows(summary: &ExperimentSummary<'_>, colours: &Colours) -> Vec<TableRo
             fixed(e.interquartile_mean, 2)
         }),
         std_return: or_dash(agent.std_return(), |std| fixed(std, 2)),
-        recalling: format!("{} of {}", agent.recalling_seeds(), agent.finished.len()),
+        recalling: or_dash(agent.estimate(Mode::Scrambled), |_| {
+            format!("{} of {}", agent.recalling_seeds(), agent.finished.len())
+        }),
         steps_to_solve: or_dash(agent.median_steps_to_solve(), |steps| {
             thousands(steps.round() as u64)
         }),
@@ -322,9 +339,7 @@ fn table_rows(summary: &ExperimentSummary<'_>, colours: &Colours) -> Vec<TableRo
         }),
         steps_per_s: or_dash(agent.steps_per_s(), |rate| thousands(rate.round() as u64)),
         duration_s: or_dash(agent.train_duration_s(), |seconds| fixed(seconds, 1)),
-        parameters: or_dash(agent.finished.first(), |(_, outcome)| {
-            thousands(outcome.parameters as u64)
-        }),
+        parameters: or_dash(agent.parameters(), |count| thousands(count as u64)),
     };
     summary.agents.iter().enumerate().map(row).collect()
 }
@@ -358,19 +373,30 @@ fn retention_figures(summary: &ExperimentSummary<'_>) -> Vec<Figure> {
     summary.agents.iter().filter_map(figure).collect()
 }
 
-fn failures(summary: &ExperimentSummary<'_>) -> Vec<Failure> {
-    let failure = |record: &&Record| Failure {
+fn failures(summary: &ExperimentSummary<'_>) -> Vec<Remark> {
+    let failed = summary.agents.iter().flat_map(|agent| &agent.failed);
+    failed
+        .map(|record| remark(summary, record, record.failure().unwrap_or_default()))
+        .collect()
+}
+
+fn notes(summary: &ExperimentSummary<'_>) -> Vec<Remark> {
+    let finished = summary.agents.iter().flat_map(|agent| &agent.finished);
+    finished
+        .flat_map(|(record, outcome)| {
+            let notes = outcome.notes.iter();
+            notes.map(|note| remark(summary, record, note))
+        })
+        .collect()
+}
+
+fn remark(summary: &ExperimentSummary<'_>, record: &Record, text: &str) -> Remark {
+    Remark {
         agent: record.agent.name.clone(),
         experiment: summary.title(),
         seed: record.seed,
-        reason: record.failure().unwrap_or_default().to_owned(),
-    };
-    summary
-        .agents
-        .iter()
-        .flat_map(|agent| &agent.failed)
-        .map(failure)
-        .collect()
+        text: text.to_owned(),
+    }
 }
 
 fn job_rows(summary: &ExperimentSummary<'_>) -> Vec<JobRow> {
@@ -437,6 +463,7 @@ mod tests {
                 "no server answers at <http://127.0.0.1:1>",
             ),
             fixtures::record_with_returns("ppo", 4, 0, 0, [1.0, 0.9, -0.02, 0.01]),
+            fixtures::external_record("mine", 1.0, &["it asked for more than its budget"]),
         ]
     }
 

@@ -64,6 +64,21 @@ def test_pngs_of_every_filter(channels: int, kinds: list[int]) -> None:
     assert (decoded == pixels[:, :, :3]).all()
 
 
+def test_pngs_with_a_palette() -> None:
+    header = struct.pack(">IIBBBBB", 3, 1, 8, 3, 0, 0, 0)
+    colours = bytes([1, 2, 3, 250, 251, 252])
+
+    def picture(indices: bytes) -> bytes:
+        chunks = [(b"IHDR", header), (b"PLTE", colours), (b"IDAT", zlib.compress(b"\0" + indices))]
+        parts = [chunk(kind, body) for kind, body in [*chunks, (b"IEND", b"")]]
+        return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+    decoded = _png.decode(picture(b"\1\0\1"))
+    assert decoded.tolist() == [[[250, 251, 252], [1, 2, 3], [250, 251, 252]]]
+    with pytest.raises(sme.ProtocolError):
+        _png.decode(picture(b"\0\2\0"))
+
+
 def test_damaged_pngs_are_refused() -> None:
     whole = png(np.zeros((2, 2, 3), np.uint8), [0])
     interlaced = png(np.zeros((2, 2, 3), np.uint8), [0], interlaced=1)

@@ -36,6 +36,11 @@ impl Server {
         Server::start(command)
     }
 
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn cpu(&self) -> Duration {
         cpu(self.child.id())
     }
@@ -79,8 +84,16 @@ impl Connection {
         self.stream.write_all(request).expect("sent");
     }
 
-    /// The body of the next reply.
+    /// The body of the next reply, which must be a success.
     pub fn receive(&mut self) -> &[u8] {
+        let reply = self.receive_any();
+        let text = || String::from_utf8_lossy(reply.body);
+        assert!(reply.status / 100 == 2, "{}: {}", reply.status, text());
+        reply.body
+    }
+
+    /// The next reply, whatever it says.
+    pub fn receive_any(&mut self) -> Reply<'_> {
         let mut len = 0;
         let mut head_end = None;
         loop {
@@ -93,12 +106,24 @@ impl Connection {
             let Some(head) = head_end else { continue };
             let end = head + content_length(&self.buffer[..head]);
             if len >= end {
-                let is_good = self.buffer.starts_with(b"HTTP/1.1 20");
-                assert!(is_good, "{}", String::from_utf8_lossy(&self.buffer[..end]));
-                return &self.buffer[head..end];
+                let (head, body) = self.buffer[..end].split_at(head);
+                let status = std::str::from_utf8(&head[9..12]).expect("a status line");
+                return Reply {
+                    status: status.parse().expect("a status"),
+                    head,
+                    body,
+                };
             }
         }
     }
+}
+
+/// A reply.
+pub struct Reply<'a> {
+    pub status: u16,
+    /// In lower case, up to and including the empty line.
+    pub head: &'a [u8],
+    pub body: &'a [u8],
 }
 
 pub fn find(bytes: &[u8], pattern: &[u8]) -> Option<usize> {
@@ -107,9 +132,10 @@ pub fn find(bytes: &[u8], pattern: &[u8]) -> Option<usize> {
         .position(|window| window == pattern)
 }
 
+/// Zero, where there is none: a 204 has no body.
 fn content_length(head: &[u8]) -> usize {
     let name = b"content-length: ";
-    let start = find(head, name).expect("a length") + name.len();
+    let start = find(head, name).map_or(head.len(), |at| at + name.len());
     let digits = head[start..]
         .iter()
         .take_while(|byte| byte.is_ascii_digit());

@@ -13,6 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::json_text;
 use crate::nested::{Builder, Level};
+use crate::read;
 
 /// Most dimensions an array may have. Deeper nesting in a body is refused.
 pub const MAX_DIMS: usize = 8;
@@ -367,7 +368,10 @@ pub(crate) fn read_typed<'de, A: MapAccess<'de>>(
     let mut data: Option<Bytes<'de>> = None;
     while let Some(name) = key {
         match name.as_ref() {
-            "dtype" => dtype = Some(map.next_value()?),
+            "dtype" => {
+                let Named(name) = map.next_value()?;
+                dtype = Some(name);
+            }
             "shape" => shape = Some(map.next_value()?),
             "data" => data = Some(map.next_value()?),
             other => return Err(de::Error::unknown_field(other, &["dtype", "shape", "data"])),
@@ -385,6 +389,9 @@ pub(crate) fn read_typed<'de, A: MapAccess<'de>>(
         .and_then(|data| Array::new(shape, data))
         .map_err(de::Error::custom)
 }
+
+#[derive(Deserialize)]
+struct Named(#[serde(deserialize_with = "read::name")] Dtype);
 
 /// Bytes borrowed from the body where the decoder can lend them.
 #[derive(Deserialize)]

@@ -7,6 +7,7 @@ use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::array::{Array, Data};
+use crate::read;
 use crate::snapshot::Snapshot;
 use crate::space::Space;
 use crate::spec::Spec;
@@ -39,9 +40,9 @@ pub enum AutoresetMode {
 #[serde(untagged, expecting = "expected an unsigned integer or a list of them")]
 pub enum Seed {
     /// Lane `i` gets `seed + i` (modulo 2^64).
-    First(u64),
+    First(#[serde(deserialize_with = "read::whole")] u64),
     /// Lane `i` gets the `i`-th.
-    Each(Vec<u64>),
+    Each(#[serde(deserialize_with = "read::wholes")] Vec<u64>),
 }
 
 impl Seed {
@@ -66,10 +67,19 @@ pub struct CreateEnv {
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub kwargs: Kwargs,
     /// Seed of the first reset that brings none. Drawn by the server when left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "read::whole_if_any",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub seed: Option<u64>,
     /// Seconds the environment lives after its last operation. The server's default when left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "read::whole_if_any",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1))]
     pub ttl_s: Option<u64>,
 }
 
@@ -81,6 +91,8 @@ pub struct CreateVectorEnv {
     /// One of `GET /v1/specs`.
     pub spec_id: String,
     /// Number of lanes.
+    #[cfg_attr(feature = "openapi", schema(minimum = 1))]
+    #[serde(deserialize_with = "read::whole")]
     pub num_envs: u64,
     /// Arguments; those left out have their defaults.
     #[serde(default)]
@@ -90,10 +102,15 @@ pub struct CreateVectorEnv {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<Seed>,
     /// What happens when a lane's episode ends.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "read::name")]
     pub autoreset_mode: AutoresetMode,
     /// Seconds the environment lives after its last operation. The server's default when left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "read::whole_if_any",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1))]
     pub ttl_s: Option<u64>,
 }
 
@@ -108,8 +125,10 @@ pub struct EnvDescription {
     /// Its arguments, defaults filled in.
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub kwargs: Kwargs,
-    /// The seed given at its creation, or the one drawn then.
-    pub seed: u64,
+    /// The seed given at its creation, or the one drawn then. An evaluation token is not told it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(nullable = false))]
+    pub seed: Option<u64>,
     /// What an observation looks like.
     pub observation_space: Space,
     /// What an action looks like.
@@ -135,8 +154,10 @@ pub struct VectorEnvDescription {
     /// Its arguments, defaults filled in.
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub kwargs: Kwargs,
-    /// The seed given at its creation, or the one drawn then.
-    pub seed: Seed,
+    /// The seed given at its creation, or the one drawn then. An evaluation token is not told it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(nullable = false))]
+    pub seed: Option<Seed>,
     /// What happens when a lane's episode ends.
     pub autoreset_mode: AutoresetMode,
     /// What an observation of one lane looks like; a batch has one dimension more, in front.
@@ -179,10 +200,18 @@ pub struct VectorEnvList {
 #[serde(deny_unknown_fields)]
 pub struct ResetRequest {
     /// Number of the operation. Without it there is no safe retry.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "read::whole_if_any",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub seq: Option<u64>,
     /// Starts the random stream anew; without it the stream goes on.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "read::whole_if_any",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub seed: Option<u64>,
     /// Resettable parameters of the spec, for this episode. Those left out are as created.
     #[serde(default, skip_serializing_if = "Kwargs::is_empty")]
@@ -196,7 +225,11 @@ pub struct ResetRequest {
 #[serde(deny_unknown_fields)]
 pub struct VectorResetRequest {
     /// Number of the operation. Without it there is no safe retry.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "read::whole_if_any",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub seq: Option<u64>,
     /// Starts the lanes' random streams anew; without it they go on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -212,7 +245,7 @@ pub struct VectorResetRequest {
 pub struct VectorResetOptions {
     /// Lanes to reset; all when left out. The others stay as they are.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_mask")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<Array>))]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<bool>>))]
     pub reset_mask: Option<Vec<bool>>,
     /// Resettable parameters of the spec, for the episodes that begin with this reset and by
     /// autoresets after it. Those left out are as created.
@@ -264,6 +297,8 @@ impl<'de> Deserialize<'de> for VectorResetOptions {
         fn into_flags<E: de::Error>(mask: Array) -> Result<Vec<bool>, E> {
             match (mask.shape().len(), mask.into_data()) {
                 (1, Data::Bool(flags)) => Ok(flags),
+                // Nothing tells of what type the elements of an empty list are.
+                (1, data) if data.is_empty() => Ok(Vec::new()),
                 _ => Err(E::custom("reset_mask must be a list of truth values")),
             }
         }
@@ -306,9 +341,14 @@ pub struct VectorResetReply {
 #[serde(deny_unknown_fields)]
 pub struct StepRequest {
     /// Number of the operation. Without it there is no safe retry.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "read::whole_if_any",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub seq: Option<u64>,
     /// An element of the action space.
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::openapi::Action))]
     pub action: Array,
 }
 
@@ -318,9 +358,14 @@ pub struct StepRequest {
 #[serde(deny_unknown_fields)]
 pub struct VectorStepRequest {
     /// Number of the operation. Without it there is no safe retry.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "read::whole_if_any",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub seq: Option<u64>,
     /// `[num_envs, …]`, of any integer type.
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<crate::openapi::Action>))]
     pub actions: Array,
 }
 
@@ -352,10 +397,13 @@ pub struct VectorStepReply {
     #[cfg_attr(feature = "openapi", schema(value_type = crate::openapi::SpaceValue))]
     pub observations: Value,
     /// `[num_envs]` of float64.
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<f64>))]
     pub rewards: Array,
     /// `[num_envs]` of bool: whether the task has come to its end.
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<bool>))]
     pub terminations: Array,
     /// `[num_envs]` of bool: whether the episode was cut short.
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<bool>))]
     pub truncations: Array,
     /// What else the environments say; under `SameStep` also `final_obs`, `[num_envs, …]`, and
     /// `final_info`, with their masks, whenever an episode has ended.
@@ -371,7 +419,11 @@ pub struct VectorStepReply {
 #[serde(deny_unknown_fields)]
 pub struct RestoreRequest {
     /// Number of the operation. Without it there is no safe retry.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "read::whole_if_any",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub seq: Option<u64>,
     /// What `GET …/snapshot` gave.
     pub snapshot: Snapshot,
@@ -391,13 +443,22 @@ pub struct RestoreReply {
 #[serde(deny_unknown_fields)]
 pub struct ForkRequest {
     /// Number of the operation on the environment that is forked. Without it there is no safe retry.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "read::whole_if_any",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub seq: Option<u64>,
     /// Id of the new environment. Chosen by the server when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub env_id: Option<String>,
     /// Seconds the new environment lives after its last operation; as its parent when left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "read::whole_if_any",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1))]
     pub ttl_s: Option<u64>,
 }
 
@@ -417,7 +478,12 @@ pub struct ForkReply {
 #[serde(deny_unknown_fields)]
 pub struct LeaseRequest {
     /// Seconds to live after each operation from now on; as before when left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "read::whole_if_any",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1))]
     pub ttl_s: Option<u64>,
 }
 

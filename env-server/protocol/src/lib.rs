@@ -29,6 +29,7 @@ mod nested;
 #[cfg(feature = "openapi")]
 mod openapi;
 mod problem;
+mod read;
 mod snapshot;
 mod space;
 mod spec;

@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 
 use utoipa::openapi::schema::{
-    ArrayBuilder, ObjectBuilder, OneOfBuilder, Schema, SchemaType, Type,
+    AnyOfBuilder, ArrayBuilder, ObjectBuilder, OneOfBuilder, Schema, SchemaFormat, SchemaType, Type,
 };
-use utoipa::openapi::{Ref, RefOr};
+use utoipa::openapi::{KnownFormat, Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::array::Array;
+use crate::array::{Array, Dtype};
 use crate::problem::ErrorCode;
 use crate::space::Bound;
 use crate::value::Value;
@@ -37,26 +37,20 @@ impl ToSchema for ErrorCode {
     }
 }
 
+/// Values have the schema of their JSON form. How MessagePack writes arrays is a matter of the
+/// encoding, and beside them.
 impl PartialSchema for Array {
     fn schema() -> RefOr<Schema> {
-        let typed_array = typed(Type::Object)
-            .property("dtype", Ref::from_schema_name("Dtype"))
-            .property("shape", ArrayBuilder::new().items(typed(Type::Integer)))
-            .property(
-                "data",
-                typed(Type::String).description(Some("Little-endian elements in C order.")),
-            )
-            .required("dtype")
-            .required("shape")
-            .required("data")
-            .description(Some("The form in MessagePack; `data` is of type bin."));
+        // Readers of the document take a number without a format for a float32.
+        let number =
+            typed(Type::Number).format(Some(SchemaFormat::KnownFormat(KnownFormat::Double)));
         OneOfBuilder::new()
-            .item(typed(Type::Number))
+            .item(number)
             .item(typed(Type::Boolean))
             .item(ArrayBuilder::new().items(Ref::from_schema_name("Array")))
-            .item(typed_array)
             .description(Some(
-                "A number, or nested lists of numbers; in MessagePack also `{dtype, shape, data}`.",
+                "A number or a truth value, or nested lists of these; in MessagePack every list of numbers or \
+                 truth values comes as a `TypedArray`, and may be sent as one.",
             ))
             .into()
     }
@@ -68,14 +62,52 @@ impl ToSchema for Array {
     }
 
     fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
-        schemas.push(("Dtype".to_owned(), crate::array::Dtype::schema()));
+        schemas.push((TypedArray::name().into_owned(), TypedArray::schema()));
+        TypedArray::schemas(schemas);
+    }
+}
+
+/// An `Array` as MessagePack writes it.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "read by the derive only")]
+struct TypedArray {
+    /// Type of the elements.
+    dtype: Dtype,
+    /// Sizes of the dimensions.
+    shape: Vec<u64>,
+    /// The elements in C order, little-endian; of MessagePack's type bin.
+    #[schema(value_type = String, format = Binary)]
+    data: Vec<u8>,
+}
+
+/// An [`Array`] that is one action.
+pub(crate) struct Action;
+
+impl PartialSchema for Action {
+    fn schema() -> RefOr<Schema> {
+        let integer =
+            || typed(Type::Integer).format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)));
+        OneOfBuilder::new()
+            .item(integer())
+            .item(ArrayBuilder::new().items(integer()))
+            .description(Some(
+                "An integer, or a list of them where the action space has several.",
+            ))
+            .into()
+    }
+}
+
+impl ToSchema for Action {
+    fn name() -> Cow<'static, str> {
+        Cow::Borrowed("Action")
     }
 }
 
 impl PartialSchema for Value {
     fn schema() -> RefOr<Schema> {
         let value = Ref::from_schema_name("Value");
-        OneOfBuilder::new()
+        // Not exclusive: a list of numbers is an array, and might be a tuple.
+        AnyOfBuilder::new()
             .item(Ref::from_schema_name("Array"))
             .item(ArrayBuilder::new().items(value.clone()))
             .item(typed(Type::Object).additional_properties(Some(value)))

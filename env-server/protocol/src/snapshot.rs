@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::bodies::{AutoresetMode, Kwargs};
+use crate::read;
 
 /// The value of [`Snapshot::format`].
 pub const SNAPSHOT_FORMAT: &str = "environment-snapshot";
@@ -18,8 +19,11 @@ pub const SNAPSHOT_VERSION: u32 = 1;
 #[serde(deny_unknown_fields)]
 pub struct Snapshot {
     /// Always `environment-snapshot`.
+    #[cfg_attr(feature = "openapi", schema(pattern = "^environment-snapshot$"))]
     pub format: String,
     /// Version of this layout.
+    #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 1))]
+    #[serde(deserialize_with = "read::whole")]
     pub version: u32,
     /// Spec of the environment.
     pub spec_id: String,
@@ -27,7 +31,11 @@ pub struct Snapshot {
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub kwargs: Kwargs,
     /// What happens when a lane's episode ends; absent for a single environment.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "read::name_if_any",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub autoreset_mode: Option<AutoresetMode>,
     /// Last observation of every lane, flat in C order.
     pub observations: Vec<f64>,
@@ -41,9 +49,11 @@ pub struct Snapshot {
 #[serde(deny_unknown_fields)]
 pub struct LaneSnapshot {
     /// Where in its episode the lane is.
+    #[serde(deserialize_with = "read::name")]
     pub phase: LanePhase,
     /// State of the random stream: 64 hexadecimal digits, four words, the first word first.
     /// A string, because not every JSON library keeps 64-bit integers.
+    #[cfg_attr(feature = "openapi", schema(pattern = "^[0-9a-f]{64}$"))]
     pub rng: String,
     /// The environment's own state.
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]

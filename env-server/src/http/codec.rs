@@ -13,21 +13,35 @@ use serde::de::DeserializeOwned;
 use super::SharedApp;
 use super::problem::Failure;
 
+/// State of routes that take bodies.
+pub trait BodyLimit: Sync {
+    /// Bytes of the largest body that is taken.
+    fn max_body_bytes(&self) -> usize;
+}
+
+impl BodyLimit for SharedApp {
+    fn max_body_bytes(&self) -> usize {
+        self.max_body_bytes
+    }
+}
+
 /// A decoded request body, and the encoding of the reply to it.
 ///
 /// Both are settled before the handler runs, so that an error in either changes nothing.
-pub(crate) struct Call<T> {
-    pub(crate) body: T,
-    pub(crate) reply: Encoding,
+pub struct Call<T> {
+    /// The body.
+    pub body: T,
+    /// What to reply in.
+    pub reply: Encoding,
 }
 
-impl<T: DeserializeOwned> FromRequest<SharedApp> for Call<T> {
+impl<T: DeserializeOwned, S: BodyLimit> FromRequest<S> for Call<T> {
     type Rejection = Failure;
 
-    async fn from_request(request: Request, app: &SharedApp) -> Result<Self, Failure> {
+    async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
         let encoding = content_type(request.headers())?;
         let reply = accept(request.headers(), encoding)?;
-        let bytes = read(request.into_body(), app.max_body_bytes).await?;
+        let bytes = read(request.into_body(), state.max_body_bytes()).await?;
         Ok(Call::read(encoding, &bytes, reply)?)
     }
 }
@@ -91,7 +105,7 @@ fn check_is_map(encoding: Encoding, bytes: &[u8]) -> Result<(), Problem> {
 }
 
 /// The encoding of the reply to a request without a body.
-pub(crate) struct Accept(pub(crate) Encoding);
+pub struct Accept(pub Encoding);
 
 impl<S: Send + Sync> FromRequestParts<S> for Accept {
     type Rejection = Failure;
@@ -102,7 +116,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Accept {
 }
 
 /// A reply with a body.
-pub(crate) fn encoded<T: Serialize>(encoding: Encoding, body: &T) -> Response {
+pub fn encoded<T: Serialize>(encoding: Encoding, body: &T) -> Response {
     let content_type = HeaderValue::from_static(encoding.content_type());
     let body = Body::from(encoding.encode(body));
     ([(header::CONTENT_TYPE, content_type)], body).into_response()

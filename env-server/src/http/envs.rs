@@ -11,11 +11,11 @@ use env_protocol::{
 
 use super::codec::{Accept, Call, encoded};
 use super::openapi::{
-    CreateProblems, OperationProblems, Page, ReadProblems, RenderQuery, TrajectoryPage,
+    CreateProblems, OperationProblems, Page, Png, ReadProblems, RenderQuery, TrajectoryPage,
 };
 use super::problem::Failure;
 use super::resource::resource_routes;
-use super::{Caller, SharedApp};
+use super::{Caller, FullCaller, SharedApp};
 use crate::session::{Creation, Description, Kind, Operation, Session};
 
 const KIND: Kind = Kind::Single;
@@ -38,7 +38,7 @@ const KIND: Kind = Kind::Single;
 )]
 pub(super) async fn create(
     State(app): State<SharedApp>,
-    caller: Caller,
+    caller: FullCaller,
     Call { body, reply }: Call<CreateEnv>,
 ) -> Result<Response, Failure> {
     app.create(Creation::Single(body), caller.owner(), reply)
@@ -68,7 +68,7 @@ pub(super) async fn create(
 )]
 pub(super) async fn put(
     State(app): State<SharedApp>,
-    caller: Caller,
+    caller: FullCaller,
     Path(env_id): Path<String>,
     Call { body, reply }: Call<CreateEnv>,
 ) -> Result<Response, Failure> {
@@ -90,7 +90,7 @@ pub(super) async fn put(
 )]
 pub(super) async fn list(
     State(app): State<SharedApp>,
-    caller: Caller,
+    caller: FullCaller,
     page: Page,
     Accept(reply): Accept,
 ) -> Result<Response, Failure> {
@@ -131,10 +131,11 @@ pub(super) async fn reset(
     Path(env_id): Path<String>,
     Call { body, reply }: Call<ResetRequest>,
 ) -> Result<Response, Failure> {
+    caller.check_reset(body.seed.is_none() && body.options.is_empty())?;
     let session = app.store.get(KIND, &env_id, caller.owner())?;
     let seq = body.seq;
     let operation = Session::reset_operation(body);
-    app.operate(&session, seq, operation, reply).await
+    app.operate(&session, &caller, seq, operation, reply).await
 }
 
 /// Take an action
@@ -162,7 +163,8 @@ pub(super) async fn step(
 ) -> Result<Response, Failure> {
     let session = app.store.get(KIND, &env_id, caller.owner())?;
     let operation = session.step_operation(body.action)?;
-    app.operate(&session, body.seq, operation, reply).await
+    app.operate(&session, &caller, body.seq, operation, reply)
+        .await
 }
 
 resource_routes! {

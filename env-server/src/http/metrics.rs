@@ -5,10 +5,10 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use env_protocol::{ErrorCode, Problem};
+use env_protocol::Problem;
 
-use super::SharedApp;
 use super::problem::Failure;
+use super::{FullCaller, SharedApp, aside};
 use crate::observe;
 
 /// What the server does and holds, for Prometheus
@@ -21,13 +21,14 @@ use crate::observe;
         (status = 500, description = "internal", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn scrape(State(app): State<SharedApp>) -> Result<Response, Failure> {
+pub(super) async fn scrape(
+    State(app): State<SharedApp>,
+    _: FullCaller,
+) -> Result<Response, Failure> {
     // One at a time, however many ask: it looks at every environment.
     let _turn = app.scrape.lock().await;
     let metrics = Arc::clone(app.metrics());
     let this = Arc::clone(&app);
-    let text =
-        tokio::task::spawn_blocking(move || observe::render(&metrics, this.store.census())).await;
-    let text = text.map_err(|e| Problem::new(ErrorCode::Internal, e.to_string()))?;
+    let text = aside(move || Ok(observe::render(&metrics, this.store.census()))).await?;
     Ok(([(header::CONTENT_TYPE, observe::CONTENT_TYPE)], text).into_response())
 }

@@ -1,10 +1,11 @@
 //! The server's HTTP side: routes by resource, two encodings, one form of error.
 
+mod caller;
 pub(crate) mod codec;
 mod envs;
 mod metrics;
 mod openapi;
-mod operations;
+pub(crate) mod operations;
 pub(crate) mod problem;
 mod resource;
 mod specs;
@@ -16,34 +17,31 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::FromRequestParts;
-use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use env_protocol::{Encoding, ErrorCode, ForkRequest, Problem};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use crate::access::Principal;
 use crate::config::ServerConfig;
 use crate::error::Error;
 use crate::journal::JournalConfig;
-use crate::observe::{Metrics, ObserveLayer, RecoveryFigures};
+use crate::observe::{Metrics, RecoveryFigures};
 use crate::openenv;
 use crate::session::recovery::Recovery;
 use crate::session::store::{Created, Owner, Store};
 use crate::session::{Answer, Creation, Kind, Operation, Reply, Session};
 use codec::encoded;
-use problem::{Failure, ProblemLayer};
+use problem::Failure;
 
+pub(crate) use caller::{Caller, FullCaller};
 pub use openapi::document;
-pub(crate) use problem::respond;
 pub(crate) use stream::socket;
 pub use stream::socket::SocketTimes;
 #[cfg(any(test, fuzzing))]
 pub(crate) use stream::{answer_message, only_route};
 
 /// Header of a reply that had been given before.
-const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+pub const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// How often leases are looked through. One that has run out is seen at once by who asks for it;
 /// this only frees memory.
@@ -166,11 +164,13 @@ impl App {
     async fn operate(
         &self,
         session: &Session,
+        caller: &Caller,
         seq: Option<u64>,
         operation: Operation,
         reply: Encoding,
     ) -> Result<Response, Failure> {
-        self.answer(session.apply(seq, operation)?, reply).await
+        let answer = session.apply_within(caller.budget(), seq, operation)?;
+        self.answer(answer, reply).await
     }
 
     /// Answers a fork.
@@ -249,42 +249,58 @@ fn location(kind: Kind, id: &str) -> [(HeaderName, String); 1] {
     [(header::LOCATION, format!("/v1/{collection}/{id}"))]
 }
 
-/// Who sends a request, where the server asks for tokens.
-#[derive(Clone)]
-pub(crate) struct Caller(Option<Arc<Owner>>);
-
-impl Caller {
-    pub(crate) fn owner(&self) -> Option<&Owner> {
-        self.0.as_deref()
-    }
+/// Does what takes a while where it keeps nobody waiting: not on a thread that answers requests.
+async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Failure> {
+    let done = tokio::task::spawn_blocking(work).await;
+    let done = done.map_err(|error| match error.try_into_panic() {
+        // As if it had happened here.
+        Ok(panic) => std::panic::resume_unwind(panic),
+        Err(cancelled) => Problem::new(ErrorCode::Internal, cancelled.to_string()),
+    })?;
+    Ok(done?)
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Caller {
-    type Rejection = Failure;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
-        let principal = parts.extensions.get::<Arc<Principal>>();
-        Ok(Caller(principal.map(|p| Arc::clone(p.owner()))))
-    }
+/// What is answered however much there is to do.
+pub(crate) fn is_probe(path: &str) -> bool {
+    matches!(path, "/healthz" | "/readyz")
 }
+
+/// What is answered without a token: probes, and what explains the server.
+pub(crate) fn is_open(path: &str) -> bool {
+    is_probe(path)
+        || matches!(path, "/openapi.json" | "/docs")
+        || path.starts_with("/docs/")
+        || path.starts_with("/problems/")
+}
+
+/// Everything the server answers.
+pub(crate) struct Routes {
+    pub(crate) router: Router,
+    /// Of its routes, as metrics name them.
+    pub(crate) templates: Vec<String>,
+}
+
+/// The routes of the page for people, which no document describes.
+const DOCS_TEMPLATES: [&str; 3] = ["/docs", "/docs/{*rest}", "/openapi.json"];
 
 /// Everything the server answers.
 ///
 /// # Errors
 /// When the settings name an environment that there is not.
-pub(crate) fn router(app: SharedApp, config: &ServerConfig) -> Result<Router, Error> {
-    let observe = ObserveLayer::new(Arc::clone(app.metrics()));
+pub(crate) fn routes(app: SharedApp, config: &ServerConfig) -> Result<Routes, Error> {
     let mut routes = openapi::routes();
     if let Some(of_openenv) = openenv::routes(&app, config)? {
         routes = routes.merge(of_openenv);
     }
-    let (routes, document) = routes.split_for_parts();
+    let (routes, mut document) = routes.split_for_parts();
+    let mut templates: Vec<_> = document.paths.paths.keys().cloned().collect();
+    templates.extend(DOCS_TEMPLATES.map(str::to_owned));
+    openapi::finish(&mut document, config);
     let docs = SwaggerUi::new("/docs")
         .url("/openapi.json", document)
         .config(Config::default().try_it_out_enabled(true));
-    Ok(routes
-        .with_state(app)
-        .merge(docs)
-        // Two layers as one, for each call of `layer` boxes every request's future.
-        .layer((observe, ProblemLayer)))
+    let router = routes.with_state(app).merge(docs);
+    Ok(Routes { router, templates })
 }

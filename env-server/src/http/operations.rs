@@ -33,8 +33,7 @@ pub(super) async fn healthz(Accept(reply): Accept) -> Response {
     responses(
         (status = 200, description = "It does", body = Health, example = json!({"status": "ok"})),
         (status = 406, description = "not-acceptable", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "draining", body = Problem, content_type = "application/problem+json",
-            headers(("Retry-After" = u64, description = "Seconds"))),
+        (status = 503, description = "draining", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn readyz(
@@ -74,7 +73,7 @@ pub(super) async fn version(Accept(reply): Accept) -> Response {
         (status = 404, description = "unknown-route", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn explain_problem(Path(code): Path<String>) -> Result<Response, Failure> {
+pub async fn explain_problem(Path(code): Path<String>) -> Result<Response, Failure> {
     let found = ErrorCode::ALL.iter().find(|c| c.as_str() == code);
     let Some(found) = found else {
         let detail = format!("there is no problem {code:?}");

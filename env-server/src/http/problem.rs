@@ -1,29 +1,25 @@
 //! Errors as responses: every one is a problem document (RFC 9457).
 
 use std::any::Any;
+use std::convert::Infallible;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use axum::body::Body;
-use axum::extract::Request;
-use axum::http::response::Parts;
-use axum::http::{HeaderValue, StatusCode, Uri, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use env_protocol::{ErrorCode, PROBLEM_CONTENT_TYPE, Problem};
-use pin_project_lite::pin_project;
-use tower_layer::Layer;
-use tower_service::Service;
 
 use crate::observe::Cause;
 
 /// After how many seconds to try again, where trying again may help.
 const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("1");
 
-/// A problem on its way to the client. [`ProblemLayer`] gives it its body.
+/// A problem on its way to the client; it gets its body last.
 #[derive(Debug)]
-pub(crate) struct Failure(Box<Problem>);
+pub struct Failure(Box<Problem>);
 
 impl Failure {
     /// The problem, for who writes its body otherwise.
@@ -50,90 +46,34 @@ fn status(code: ErrorCode) -> StatusCode {
     StatusCode::from_u16(code.status()).expect("the table has valid statuses")
 }
 
-/// Layer that makes a problem document of every error: those of handlers, which leave their problem
-/// with the response, those of the router, which leave only a status, and panics.
-///
-/// By hand, because a middleware function would box every request's future once more.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ProblemLayer;
-
-impl<S> Layer<S> for ProblemLayer {
-    type Service = Problems<S>;
-
-    fn layer(&self, inner: S) -> Problems<S> {
-        Problems { inner }
+/// Polls an answer. A panic is answered as a problem.
+pub(crate) fn poll_caught(
+    answer: Pin<&mut impl Future<Output = Result<Response, Infallible>>>,
+    cx: &mut Context<'_>,
+) -> Poll<Response> {
+    // After a panic it is not polled again, and what it shares is behind locks that are made for
+    // this.
+    match catch_unwind(AssertUnwindSafe(|| answer.poll(cx))) {
+        Ok(polled) => polled.map(|Ok(response)| response),
+        Err(panic) => Poll::Ready(from_panic(panic)),
     }
 }
 
-/// A route whose errors are problem documents.
-#[derive(Clone, Debug)]
-pub(crate) struct Problems<S> {
-    inner: S,
-}
-
-impl<S: Service<Request, Response = Response>> Service<Request> for Problems<S> {
-    type Response = Response;
-    type Error = S::Error;
-    type Future = Written<S::Future>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, request: Request) -> Self::Future {
-        Written {
-            uri: request.uri().clone(),
-            inner: self.inner.call(request),
-        }
+/// A response in full: every error is a problem document, those of handlers, which leave their
+/// problem with the response, and those of the router, which leave only a status.
+pub(crate) fn written(response: Response, path: &str) -> Response {
+    let status = response.status();
+    match status.is_client_error() || status.is_server_error() {
+        true => write(response, path),
+        false => response,
     }
 }
 
-pin_project! {
-    /// A reply, written in full.
-    pub(crate) struct Written<F> {
-        #[pin]
-        inner: F,
-        uri: Uri,
-    }
-}
-
-impl<F, E> Future for Written<F>
-where
-    F: Future<Output = Result<Response, E>>,
-{
-    type Output = Result<Response, E>;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        // After a panic it is not polled again, and what it shares is behind locks that are made
-        // for this.
-        let polled = catch_unwind(AssertUnwindSafe(|| this.inner.poll(context)));
-        let mut polled = polled.unwrap_or_else(|panic| Poll::Ready(Ok(from_panic(panic))));
-        if let Poll::Ready(Ok(response)) = &mut polled
-            && (response.status().is_client_error() || response.status().is_server_error())
-        {
-            *response = write(std::mem::take(response), this.uri.path());
-        }
-        polled
-    }
-}
-
-/// Gives an error its body.
+/// Gives an error its body; its other headers stay.
 fn write(mut response: Response, path: &str) -> Response {
     let problem = response.extensions_mut().remove::<Problem>();
-    let problem = problem.unwrap_or_else(|| from_status(response.status(), path));
-    let (parts, _) = response.into_parts();
-    fill(parts, problem, path)
-}
-
-/// A problem as a whole response, for what is refused before any route is looked at.
-pub(crate) fn respond(problem: Problem, path: &str) -> Response {
-    let (parts, ()) = Response::new(()).into_parts();
-    fill(parts, problem, path)
-}
-
-/// Puts a problem into a response whose other headers stay.
-fn fill(mut parts: Parts, mut problem: Problem, path: &str) -> Response {
+    let mut problem = problem.unwrap_or_else(|| from_status(response.status(), path));
+    let (mut parts, _) = response.into_parts();
     problem.instance = Some(path.into());
     parts.status = status(problem.code);
     parts.headers.remove(header::CONTENT_LENGTH);

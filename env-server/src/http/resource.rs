@@ -34,7 +34,7 @@ macro_rules! resource_routes {
             Accept(reply): Accept,
         ) -> Result<Response, Failure> {
             let session = app.store.get($kind, &env_id, caller.owner())?;
-            Ok(encoded(reply, &session.describe()?))
+            Ok(encoded(reply, &caller.shown(session.describe()?)))
         }
 
         /// Close an environment
@@ -47,12 +47,12 @@ macro_rules! resource_routes {
             responses(
                 (status = 204, description = "Closed, now or before"),
                 (status = 404, description = "unknown-env", body = Problem, content_type = "application/problem+json"),
-                (status = 503, description = "storage-failed, with Retry-After", body = Problem, content_type = "application/problem+json"),
+                (status = 503, description = "storage-failed", body = Problem, content_type = "application/problem+json"),
             ),
         )]
         pub(super) async fn close(
             State(app): State<SharedApp>,
-            caller: Caller,
+            caller: FullCaller,
             Path(env_id): Path<String>,
         ) -> Result<StatusCode, Failure> {
             app.close($kind, &env_id, caller.owner()).await
@@ -76,7 +76,7 @@ macro_rules! resource_routes {
         )]
         pub(super) async fn lease(
             State(app): State<SharedApp>,
-            caller: Caller,
+            caller: FullCaller,
             Path(env_id): Path<String>,
             Call { body, reply }: Call<LeaseRequest>,
         ) -> Result<Response, Failure> {
@@ -100,7 +100,7 @@ macro_rules! resource_routes {
         )]
         pub(super) async fn snapshot(
             State(app): State<SharedApp>,
-            caller: Caller,
+            caller: FullCaller,
             Path(env_id): Path<String>,
             Accept(reply): Accept,
         ) -> Result<Response, Failure> {
@@ -127,13 +127,13 @@ macro_rules! resource_routes {
         )]
         pub(super) async fn restore(
             State(app): State<SharedApp>,
-            caller: Caller,
+            caller: FullCaller,
             Path(env_id): Path<String>,
             Call { body, reply }: Call<RestoreRequest>,
         ) -> Result<Response, Failure> {
             let session = app.store.get($kind, &env_id, caller.owner())?;
             let operation = Operation::Restore(Box::new(body.snapshot));
-            app.operate(&session, body.seq, operation, reply).await
+            app.operate(&session, &caller, body.seq, operation, reply).await
         }
 
         /// Branch off another environment
@@ -154,13 +154,13 @@ macro_rules! resource_routes {
                     headers(
                         ("Location" = String, description = "Path of the branch"),
                         ("Idempotency-Replayed" = String, description = "`true` on a stored reply"))),
-                (status = 429, description = "quota-exceeded, with Retry-After", body = Problem, content_type = "application/problem+json"),
+                (status = 429, description = "quota-exceeded", body = Problem, content_type = "application/problem+json"),
                 OperationProblems,
             ),
         )]
         pub(super) async fn fork(
             State(app): State<SharedApp>,
-            caller: Caller,
+            caller: FullCaller,
             Path(env_id): Path<String>,
             Call { body, reply }: Call<ForkRequest>,
         ) -> Result<Response, Failure> {
@@ -179,13 +179,13 @@ macro_rules! resource_routes {
             responses(
                 (status = 200, description = "A page", content(
                     (Trajectory = "application/json"), (Trajectory = "application/vnd.msgpack"))),
-                (status = 400, description = "malformed-request", body = Problem, content_type = "application/problem+json"),
+                (status = 422, description = "invalid-query", body = Problem, content_type = "application/problem+json"),
                 ReadProblems,
             ),
         )]
         pub(super) async fn trajectory(
             State(app): State<SharedApp>,
-            caller: Caller,
+            caller: FullCaller,
             Path(env_id): Path<String>,
             page: TrajectoryPage,
             Accept(reply): Accept,
@@ -203,20 +203,20 @@ macro_rules! resource_routes {
             params(("env_id" = String, Path, description = "Id of the environment"), RenderQuery),
             responses(
                 (status = 200, description = "The picture", content(
-                    (String = "text/plain"), (Vec<u8> = "image/png"))),
-                (status = 400, description = "malformed-request", body = Problem, content_type = "application/problem+json"),
+                    (String = "text/plain"), (inline(Png) = "image/png"))),
+                (status = 422, description = "invalid-query", body = Problem, content_type = "application/problem+json"),
                 ReadProblems,
             ),
         )]
         pub(super) async fn render(
             State(app): State<SharedApp>,
-            caller: Caller,
+            caller: FullCaller,
             Path(env_id): Path<String>,
             query: RenderQuery,
             headers: HeaderMap,
         ) -> Result<Response, Failure> {
             let session = app.store.get($kind, &env_id, caller.owner())?;
-            query.of(&session, &headers)
+            query.of(session, &headers).await
         }
     };
 }

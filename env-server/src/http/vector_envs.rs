@@ -11,11 +11,11 @@ use env_protocol::{
 
 use super::codec::{Accept, Call, encoded};
 use super::openapi::{
-    CreateProblems, OperationProblems, Page, ReadProblems, RenderQuery, TrajectoryPage,
+    CreateProblems, OperationProblems, Page, Png, ReadProblems, RenderQuery, TrajectoryPage,
 };
 use super::problem::Failure;
 use super::resource::resource_routes;
-use super::{Caller, SharedApp};
+use super::{Caller, FullCaller, SharedApp};
 use crate::session::{Creation, Description, Kind, Operation};
 
 const KIND: Kind = Kind::Vector;
@@ -38,7 +38,7 @@ const KIND: Kind = Kind::Vector;
 )]
 pub(super) async fn create(
     State(app): State<SharedApp>,
-    caller: Caller,
+    caller: FullCaller,
     Call { body, reply }: Call<CreateVectorEnv>,
 ) -> Result<Response, Failure> {
     app.create(Creation::Vector(body), caller.owner(), reply)
@@ -50,7 +50,7 @@ pub(super) async fn create(
 /// Idempotent: the same id and body again answer 200 with the environment as it is now.
 #[utoipa::path(
     put, path = "/v1/vector-envs/{env_id}", operation_id = "put_vector_env", tag = "vector-envs",
-    params(("env_id" = String, Path, description = "1 to 64 of A-Z a-z 0-9 . _ -", example = "mine")),
+    params(("env_id" = String, Path, description = "1 to 64 of A-Z a-z 0-9 . _ -", example = "ours")),
     request_body(content(
         (CreateVectorEnv = "application/json", example = json!({"spec_id": "MemoryTask-v0", "num_envs": 2, "kwargs": {"delay": 4}, "seed": 7, "autoreset_mode": "SameStep"})),
         (CreateVectorEnv = "application/vnd.msgpack"))),
@@ -68,7 +68,7 @@ pub(super) async fn create(
 )]
 pub(super) async fn put(
     State(app): State<SharedApp>,
-    caller: Caller,
+    caller: FullCaller,
     Path(env_id): Path<String>,
     Call { body, reply }: Call<CreateVectorEnv>,
 ) -> Result<Response, Failure> {
@@ -90,7 +90,7 @@ pub(super) async fn put(
 )]
 pub(super) async fn list(
     State(app): State<SharedApp>,
-    caller: Caller,
+    caller: FullCaller,
     page: Page,
     Accept(reply): Accept,
 ) -> Result<Response, Failure> {
@@ -131,10 +131,11 @@ pub(super) async fn reset(
     Path(env_id): Path<String>,
     Call { body, reply }: Call<VectorResetRequest>,
 ) -> Result<Response, Failure> {
+    caller.check_reset(body.seed.is_none() && body.options.is_empty())?;
     let session = app.store.get(KIND, &env_id, caller.owner())?;
     let seq = body.seq;
     let operation = session.vector_reset_operation(body)?;
-    app.operate(&session, seq, operation, reply).await
+    app.operate(&session, &caller, seq, operation, reply).await
 }
 
 /// Take an action in every lane
@@ -163,7 +164,8 @@ pub(super) async fn step(
 ) -> Result<Response, Failure> {
     let session = app.store.get(KIND, &env_id, caller.owner())?;
     let operation = session.step_operation(body.actions)?;
-    app.operate(&session, body.seq, operation, reply).await
+    app.operate(&session, &caller, body.seq, operation, reply)
+        .await
 }
 
 resource_routes! {

@@ -128,10 +128,11 @@ mod tests {
     use axum::routing::get;
     use serde_json::Value;
     use tower::ServiceExt;
+    use tracing::Instrument;
     use tracing_subscriber::Registry;
 
     use super::*;
-    use crate::observe::{Metrics, ObserveLayer};
+    use crate::observe::{Metrics, Observe};
 
     /// Keeps what is logged.
     #[derive(Clone, Default)]
@@ -154,18 +155,24 @@ mod tests {
         let logs = logs(filter, format, move || writer.clone(), false).unwrap();
         let subscriber = tracing_subscriber::registry().with(logs);
         let metrics = Arc::<Metrics>::default();
-        let app = Router::new()
+        let router = Router::new()
             .route("/ok/{id}", get(async || tracing::info!("inside")))
             .route("/new", get(async || StatusCode::CREATED))
-            .route("/broken", get(async || StatusCode::INTERNAL_SERVER_ERROR))
-            .layer(ObserveLayer::new(metrics));
+            .route("/broken", get(async || StatusCode::INTERNAL_SERVER_ERROR));
+        let observe = Observe::new(metrics, ["/ok/{id}", "/new", "/broken"]);
+        let answer = async |request| {
+            let mut observed = observe.begin(&request);
+            let answer = router.clone().oneshot(request);
+            let mut response = answer.instrument(observed.span().clone()).await.unwrap();
+            observed.end(&mut response);
+        };
         let runtime = tokio::runtime::Builder::new_current_thread().build();
         let runtime = runtime.unwrap();
         tracing::subscriber::with_default(subscriber, || {
             for path in paths {
                 let request = Request::get(*path).header("x-request-id", "mine");
                 let request = request.body(Body::empty()).unwrap();
-                runtime.block_on(app.clone().oneshot(request)).unwrap();
+                runtime.block_on(answer(request));
             }
         });
         let bytes = kept.0.lock().unwrap().clone();

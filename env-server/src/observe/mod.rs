@@ -15,5 +15,5 @@ pub mod table;
 
 pub use logging::{LogFormat, Logging, LoggingError};
 pub use metrics::{Census, Metrics, Population, RecoveryFigures, Work};
-pub use request::{Cause, ObserveLayer};
+pub use request::{Cause, Observe, Observed};
 pub use scrape::{CONTENT_TYPE, render};

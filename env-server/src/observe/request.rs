@@ -1,21 +1,15 @@
-//! The outermost layer of the router: every request gets an id, is measured and logged.
+//! What stands around every request: it gets an id, is measured and logged.
 //!
-//! A layer is put on each route by itself, so each finds its metrics once and keeps them; what then
-//! passes takes no lock and looks nothing up.
+//! It stands around the whole router and not on each route, where it would cost every request one
+//! more boxed future. So it looks routes up itself; what then passes takes no lock.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use axum::extract::{MatchedPath, Request};
+use axum::extract::Request;
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::Response;
 use env_protocol::{ErrorCode, Problem};
-use pin_project_lite::pin_project;
-use tower_layer::Layer;
-use tower_service::Service;
 use tracing::{Level, Span, debug_span, field};
 
 use super::metrics::{Metrics, RouteMetrics};
@@ -34,171 +28,119 @@ const MAX_LOGGED_PATH: usize = 256;
 #[derive(Clone, Debug)]
 pub struct Cause(pub String);
 
-/// Watches requests. It goes outside of everything else, on a router with all its routes.
-///
-/// A response that is a problem document carries its [`Problem`] among its extensions, for here to
-/// be counted and taken out.
-#[derive(Clone, Debug)]
-pub struct ObserveLayer {
-    shared: Arc<Shared>,
-}
-
+/// Watches the requests to a server.
 #[derive(Debug)]
-struct Shared {
+pub struct Observe {
     metrics: Arc<Metrics>,
     ids: RequestIds,
+    routes: matchit::Router<Route>,
+    unmatched: Route,
 }
 
-impl ObserveLayer {
-    /// Counts into these metrics.
-    pub fn new(metrics: Arc<Metrics>) -> Self {
-        let ids = RequestIds::new(rand::random());
-        ObserveLayer {
-            shared: Arc::new(Shared { metrics, ids }),
-        }
-    }
-}
-
-impl<S> Layer<S> for ObserveLayer {
-    type Service = Observe<S>;
-
-    fn layer(&self, inner: S) -> Observe<S> {
-        let slot = Slot {
-            shared: Arc::clone(&self.shared),
-            route: OnceLock::new(),
-        };
-        Observe {
-            inner,
-            slot: Arc::new(slot),
-        }
-    }
-}
-
-/// A route, watched.
-#[derive(Clone, Debug)]
-pub struct Observe<S> {
-    inner: S,
-    slot: Arc<Slot>,
-}
-
-/// What all clones of a route's service share.
+/// A route's template, and its metrics from the first request on: routes that nobody uses are not
+/// told of.
 #[derive(Debug)]
-struct Slot {
-    shared: Arc<Shared>,
-    /// Known from the first request on: only the router knows the template.
-    route: OnceLock<Arc<RouteMetrics>>,
+struct Route {
+    template: Box<str>,
+    metrics: OnceLock<Arc<RouteMetrics>>,
 }
 
-impl Slot {
-    fn route(&self, request: &Request) -> &RouteMetrics {
-        self.route.get_or_init(|| {
-            let matched = request.extensions().get::<MatchedPath>();
-            let template = matched.map_or(UNMATCHED, MatchedPath::as_str);
-            self.shared.metrics.route(template)
-        })
+impl Route {
+    fn new(template: &str) -> Self {
+        Route {
+            template: template.into(),
+            metrics: OnceLock::new(),
+        }
     }
 }
 
-impl<S> Service<Request> for Observe<S>
-where
-    S: Service<Request, Response = Response>,
-{
-    type Response = Response;
-    type Error = S::Error;
-    type Future = Observed<S::Future>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(context)
+impl Observe {
+    /// Counts into these metrics, by the templates of the server's routes, such as
+    /// `/v1/envs/{env_id}`.
+    ///
+    /// # Panics
+    /// When a template is malformed or two of them match the same paths.
+    pub fn new<'a>(metrics: Arc<Metrics>, templates: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut routes = matchit::Router::new();
+        for template in templates {
+            let inserted = routes.insert(template, Route::new(template));
+            inserted.expect("templates are those of a router");
+        }
+        Observe {
+            metrics,
+            ids: RequestIds::new(rand::random()),
+            routes,
+            unmatched: Route::new(UNMATCHED),
+        }
     }
 
-    fn call(&mut self, request: Request) -> Self::Future {
-        let watch = Watch::begin(&self.slot, &request);
-        let inner = {
-            let _inside = watch.span.enter();
-            self.inner.call(request)
-        };
-        Observed { inner, watch }
+    /// A request has come. It is watched until its answer, or until the result is dropped because
+    /// the client has gone away.
+    pub fn begin<'a>(&'a self, request: &Request) -> Observed<'a> {
+        Observed::begin(self, request)
     }
-}
 
-pin_project! {
-    /// A reply, watched.
-    #[derive(Debug)]
-    pub struct Observed<F> {
-        #[pin]
-        inner: F,
-        watch: Watch,
-    }
-}
-
-impl<F, E> Future for Observed<F>
-where
-    F: Future<Output = Result<Response, E>>,
-{
-    type Output = Result<Response, E>;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let result = {
-            let _inside = this.watch.span.enter();
-            ready!(this.inner.poll(context))
-        };
-        Poll::Ready(result.map(|mut response| {
-            this.watch.end(&mut response);
-            response
-        }))
+    fn route(&self, path: &str) -> &RouteMetrics {
+        let found = self.routes.at(path);
+        let route = found.map_or(&self.unmatched, |found| found.value);
+        let metrics = &route.metrics;
+        metrics.get_or_init(|| self.metrics.route(&route.template))
     }
 }
 
 /// A request under way.
 #[derive(Debug)]
-struct Watch {
-    slot: Arc<Slot>,
+pub struct Observed<'a> {
+    metrics: &'a Metrics,
+    route: &'a RouteMetrics,
     begun: Instant,
     method: usize,
     /// Taken by the reply.
     id: Option<HeaderValue>,
     /// Only when it may be logged.
     uri: Option<Uri>,
-    /// Disabled unless somebody wants spans.
     span: Span,
     is_closing: bool,
 }
 
-impl Watch {
-    fn begin(slot: &Arc<Slot>, request: &Request) -> Self {
+impl<'a> Observed<'a> {
+    fn begin(observe: &'a Observe, request: &Request) -> Self {
         let begun = Instant::now();
-        let route = slot.route(request);
+        let route = observe.route(request.uri().path());
         let method = RouteMetrics::method(request.method());
-        slot.shared.metrics.requests_begun.one();
-        let id = slot.shared.ids.of(request.headers());
+        observe.metrics.requests_begun.one();
+        let id = observe.ids.of(request.headers());
         let is_closing = request.method() == Method::DELETE;
         let is_logged = is_closing || tracing::event_enabled!(target: TARGET, Level::DEBUG);
-        Watch {
-            slot: Arc::clone(slot),
+        Observed {
             begun,
             method,
             uri: is_logged.then(|| request.uri().clone()),
             span: span(route, method, &id, request),
             id: Some(id),
             is_closing,
+            metrics: &observe.metrics,
+            route,
         }
     }
 
-    fn route(&self) -> &RouteMetrics {
-        let route = self.slot.route.get();
-        route.expect("known since the request came")
+    /// For everything that is done for it to be in; disabled unless somebody wants spans.
+    pub fn span(&self) -> &Span {
+        &self.span
     }
 
-    fn end(&mut self, response: &mut Response) {
+    /// It has been answered.
+    ///
+    /// A response that is a problem document carries its [`Problem`] among its extensions, for here
+    /// to be counted and taken out.
+    pub fn end(&mut self, response: &mut Response) {
         let Some(id) = self.id.take() else {
             return;
         };
         let status = response.status();
         let duration = self.begun.elapsed();
-        self.route()
-            .series(self.method)
-            .ended(Some(status), duration);
+        let series = self.route.series(self.method);
+        series.ended(Some(status), duration);
         let mut problem = None;
         let mut cause = None;
         if status.is_client_error() || status.is_server_error() {
@@ -206,7 +148,7 @@ impl Watch {
             cause = response.extensions_mut().remove::<Cause>();
         }
         if let Some(problem) = &problem {
-            self.slot.shared.metrics.problem(problem.code);
+            self.metrics.problem(problem.code);
         }
         if !self.span.is_disabled() {
             self.span
@@ -229,7 +171,7 @@ impl Watch {
     ) {
         let status = response.status();
         let request_id = id.to_str().unwrap_or_default();
-        let request = &*self.route().series(self.method).name;
+        let request = &*self.route.series(self.method).name;
         let path = self.uri.as_ref().map(Uri::path);
         let path = path.or(problem
             .as_ref()
@@ -269,11 +211,11 @@ impl Watch {
     }
 }
 
-impl Drop for Watch {
+impl Drop for Observed<'_> {
     /// The client has gone away before its reply.
     fn drop(&mut self) {
         if self.id.is_some() {
-            let series = self.route().series(self.method);
+            let series = self.route.series(self.method);
             series.ended(None, self.begun.elapsed());
         }
     }

@@ -25,7 +25,7 @@ use crate::error::Error;
 use crate::http::codec::Call;
 use crate::http::problem::Failure;
 use crate::http::socket::{Event, Gone, Socket, Upgrade};
-use crate::http::{Caller, SharedApp};
+use crate::http::{FullCaller, SharedApp};
 use messages::{Request, ResetArguments, WrongField, code, error, message, read_action};
 use offer::Offer;
 use play::Play;
@@ -83,7 +83,7 @@ pub(crate) fn check(config: &ServerConfig) -> Result<(), Error> {
         (status = 426, description = "upgrade-required", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-async fn ws(State(server): State<Server>, caller: Caller, upgrade: Upgrade) -> Response {
+async fn ws(State(server): State<Server>, caller: FullCaller, upgrade: Upgrade) -> Response {
     let app = server.app.clone();
     upgrade.accept(&app, move |socket| async move {
         // The client is gone, which is its own business.
@@ -117,7 +117,7 @@ enum Next {
 }
 
 /// Answers messages one after another until the client leaves or the server ends.
-async fn serve(server: Server, caller: Caller, mut socket: Socket) -> Result<(), Gone> {
+async fn serve(server: Server, caller: FullCaller, mut socket: Socket) -> Result<(), Gone> {
     let mut play = match Play::begin(&server.app, caller, &server.offer).await {
         Ok(play) => play,
         Err(problem) => {
@@ -244,7 +244,7 @@ fn invalid(wrong: Vec<WrongField>) -> Failure {
 )]
 async fn reset(
     State(server): State<Server>,
-    caller: Caller,
+    caller: FullCaller,
     request: HttpRequest,
 ) -> Result<Json<Value>, Failure> {
     let arguments = ResetArguments::read(fields(&server, request).await?).map_err(invalid)?;
@@ -272,7 +272,7 @@ async fn reset(
 )]
 async fn step(
     State(server): State<Server>,
-    caller: Caller,
+    caller: FullCaller,
     request: HttpRequest,
 ) -> Result<Json<Value>, Failure> {
     let mut fields = fields(&server, request).await?;

@@ -7,13 +7,13 @@ use env_protocol::{Array, ErrorCode, LeaseRequest, Problem, ResetRequest};
 use super::messages::{Observation, Outcome, ResetArguments, State};
 use super::offer::Offer;
 use crate::http::problem::Failure;
-use crate::http::{Caller, SharedApp};
+use crate::http::{FullCaller, SharedApp};
 use crate::session::{Creation, Kind, Operation, Reply, Session};
 
 /// A session. Dropping it closes its environment.
 pub(super) struct Play {
     app: SharedApp,
-    caller: Caller,
+    caller: FullCaller,
     offer: Arc<Offer>,
     session: Arc<Session>,
     episode_id: String,
@@ -27,7 +27,7 @@ impl Play {
     /// Those of `POST /v1/envs`.
     pub(super) async fn begin(
         app: &SharedApp,
-        caller: Caller,
+        caller: FullCaller,
         offer: &Arc<Offer>,
     ) -> Result<Self, Problem> {
         app.check_ready().map_err(Failure::into_problem)?;
@@ -105,7 +105,9 @@ impl Play {
     }
 
     async fn apply(&self, operation: Operation) -> Result<Arc<Reply>, Problem> {
-        let answer = self.session.apply(None, operation)?;
+        let answer = self
+            .session
+            .apply_within(self.caller.budget(), None, operation)?;
         self.app.store.keeper().safe(answer.written).await?;
         Ok(answer.reply)
     }

@@ -58,7 +58,7 @@ pub(super) async fn serve<I>(
         let (front, watch) = (Arc::clone(&front), Arc::clone(&watch));
         async move {
             let body = |body| Body::new(WatchedBody::new(body, Arc::clone(&watch)));
-            let response: Response = front.answer_in_time(request.map(body), &watch).await;
+            let response: Response = front.answer(request.map(body), Some(&watch)).await;
             Ok::<_, std::convert::Infallible>(response)
         }
     });

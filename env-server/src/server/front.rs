@@ -1,27 +1,30 @@
 //! What is settled before a route is looked at: who sends a request, and whether there is room.
 
-use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use env_protocol::{ErrorCode, Problem};
 use tower_service::Service;
 
 use super::watch::{Overdue, Watch};
 use crate::access::{Access, InFlight, Principal};
 use crate::config::ServerConfig;
-use crate::http;
-use crate::observe::Metrics;
+use crate::http::problem::{self, Failure};
+use crate::http::{Routes, is_open, is_probe};
+use crate::observe::{Metrics, Observe};
 
 /// The routes behind the checks. One for all connections.
 ///
-/// Written by hand and not as a tower of middleware: on the path of every request it costs two
-/// counters and, with tokens, a hash, and it allocates nothing.
+/// Written by hand and not as a tower of middleware: on the path of every request it allocates
+/// nothing.
 pub(crate) struct Front {
     router: Router,
+    observe: Observe,
     access: Option<Arc<Access>>,
     metrics: Arc<Metrics>,
     in_flight: AtomicUsize,
@@ -29,10 +32,12 @@ pub(crate) struct Front {
 }
 
 impl Front {
-    pub(crate) fn new(router: Router, metrics: &Arc<Metrics>, config: &ServerConfig) -> Self {
+    pub(crate) fn new(routes: Routes, metrics: &Arc<Metrics>, config: &ServerConfig) -> Self {
+        let templates = routes.templates.iter().map(String::as_str);
         Front {
+            observe: Observe::new(Arc::clone(metrics), templates),
             // Settles every route now, instead of at each request.
-            router: router.with_state(()),
+            router: routes.router.with_state(()),
             access: config.access.clone(),
             metrics: Arc::clone(metrics),
             in_flight: AtomicUsize::new(0),
@@ -40,50 +45,51 @@ impl Front {
         }
     }
 
-    /// Answers a request of a watched connection, in time.
-    pub(super) async fn answer_in_time(&self, request: Request, watch: &Watch) -> Response {
+    /// Answers a request, and one of a watched connection in time.
+    ///
+    /// One function, and each future where it stays: requests and the futures that answer them are
+    /// large, and moving them through layers was a twentieth of a step's time.
+    pub(crate) async fn answer(&self, mut request: Request, watch: Option<&Watch>) -> Response {
+        let mut observed = self.observe.begin(&request);
         let uri = request.uri().clone();
-        match watch.in_time(self.answer(request)).await {
-            Ok(response) => response,
-            Err(overdue) => {
-                let path = uri.path();
-                tracing::debug!(path, ?overdue, "a request was given up");
-                self.refuse(too_late(overdue), path)
+        let principal = self.authenticate(&mut request);
+        let admitted = principal
+            .as_ref()
+            .map_err(Problem::clone)
+            .and_then(|principal| self.admit(uri.path(), principal.as_deref()));
+        let response = match admitted {
+            Err(problem) => Failure::from(problem).into_response(),
+            Ok(_under_way) => {
+                let mut answer = pin!(self.router.clone().call(request));
+                let polled = poll_fn(|cx| {
+                    let _inside = observed.span().enter();
+                    problem::poll_caught(answer.as_mut(), cx)
+                });
+                match watch {
+                    None => polled.await,
+                    Some(watch) => match watch.in_time(polled).await {
+                        Ok(response) => response,
+                        Err(overdue) => Failure::from(too_late(overdue)).into_response(),
+                    },
+                }
             }
-        }
-    }
-
-    /// Answers a request.
-    pub(crate) async fn answer(&self, mut request: Request) -> Response {
-        let principal = match self.authenticate(&request) {
-            Ok(principal) => principal,
-            Err(problem) => return self.refuse(problem, request.uri().path()),
         };
-        if let Some(principal) = &principal {
-            request.extensions_mut().insert(Arc::clone(principal));
-        }
-        let _under_way = match self.admit(&request, principal.as_deref()) {
-            Ok(under_way) => under_way,
-            Err(problem) => return self.refuse(problem, request.uri().path()),
-        };
-        let Ok::<_, Infallible>(response) = self.router.clone().call(request).await;
+        let mut response = problem::written(response, uri.path());
+        observed.end(&mut response);
         response
-    }
-
-    fn refuse(&self, problem: Problem, path: &str) -> Response {
-        self.metrics.problem(problem.code);
-        http::respond(problem, path)
     }
 
     pub(super) fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
     }
 
-    /// Who sends it; nobody in particular where that does not matter.
-    fn authenticate(&self, request: &Request) -> Result<Option<Arc<Principal>>, Problem> {
+    /// Who sends it; nobody in particular where that does not matter. Handlers are told.
+    fn authenticate(&self, request: &mut Request) -> Result<Option<Arc<Principal>>, Problem> {
         match &self.access {
             Some(access) if !is_open(request.uri().path()) => {
-                access.authenticate(request.headers()).map(Some)
+                let principal = access.authenticate(request.headers())?;
+                request.extensions_mut().insert(Arc::clone(&principal));
+                Ok(Some(principal))
             }
             _ => Ok(None),
         }
@@ -92,10 +98,10 @@ impl Front {
     /// Counts it as under way until the result is dropped.
     fn admit<'a>(
         &'a self,
-        request: &Request,
+        path: &str,
         principal: Option<&'a Principal>,
     ) -> Result<(Option<InFlight<'a>>, Option<InFlight<'a>>), Problem> {
-        if is_probe(request.uri().path()) {
+        if is_probe(path) {
             // A server with much to do is not dead: whoever watches it must be able to see that.
             return Ok((None, None));
         }
@@ -107,18 +113,6 @@ impl Front {
         let of_principal = principal.map(Principal::begin_request).transpose()?;
         Ok((Some(of_all), of_principal))
     }
-}
-
-fn is_probe(path: &str) -> bool {
-    matches!(path, "/healthz" | "/readyz")
-}
-
-/// What is answered without a token: probes, and what explains the server.
-fn is_open(path: &str) -> bool {
-    is_probe(path)
-        || matches!(path, "/openapi.json" | "/docs")
-        || path.starts_with("/docs/")
-        || path.starts_with("/problems/")
 }
 
 fn too_late(overdue: Overdue) -> Problem {

@@ -21,7 +21,11 @@ async fn start(
     let (stop, stopped) = oneshot::channel();
     let task = tokio::spawn(async move {
         let ends = async { drop(stopped.await) };
-        let front = Front::new(router, &Arc::default(), &config);
+        let routes = http::Routes {
+            router,
+            templates: Vec::new(),
+        };
+        let front = Front::new(routes, &Arc::default(), &config);
         serve(listener, front, &config, ends, std::future::ready(())).await;
     });
     (address, stop, task)
@@ -207,8 +211,7 @@ async fn a_panic_is_a_problem_and_the_connection_goes_on() {
             "/panic",
             get(|| async { panic!("on purpose") as &'static str }),
         )
-        .route("/quick", get(|| async { "quick" }))
-        .layer(http::problem::ProblemLayer);
+        .route("/quick", get(|| async { "quick" }));
     let config = ServerConfig {
         max_requests_in_flight: 1,
         ..ServerConfig::default()

@@ -141,9 +141,13 @@ impl Watch {
         }
     }
 
-    /// The head of a request is complete.
+    /// The head of a request is complete. Its time counts from its first byte, if that has been
+    /// seen to come: a clock need not be read again.
     pub(super) fn note_request(&self) {
-        self.enter_now(Phase::Body);
+        match self.phase() {
+            (Phase::Head, since_ms) => self.enter(Phase::Body, since_ms),
+            _ => self.enter_now(Phase::Body),
+        }
     }
 
     fn note_whole_body(&self) {

@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// Milliseconds since it began, for leases. Clones tell the same time. It can be moved forward,
-/// which is how leases are tested.
+use coarsetime::Instant;
+
+/// Milliseconds since it began, for leases, to a few of them: what is read twice with every
+/// operation must cost nothing. Clones tell the same time. It can be moved forward, which is how
+/// leases are tested.
 #[derive(Clone, Debug)]
 pub struct Clock {
     begun: Instant,
@@ -24,7 +27,7 @@ impl Default for Clock {
 impl Clock {
     /// Now.
     pub fn now_ms(&self) -> u64 {
-        self.begun.elapsed().as_millis() as u64 + self.skipped_ms.load(Ordering::Relaxed)
+        self.begun.elapsed().as_millis() + self.skipped_ms.load(Ordering::Relaxed)
     }
 
     /// Moves the clock and its clones forward.

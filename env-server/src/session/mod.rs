@@ -1,5 +1,6 @@
 //! What stands behind an id: environments, the number of the next operation, the last reply.
 
+pub(crate) mod budget;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod history;
@@ -35,6 +36,7 @@ use operation::{check_seed, escape};
 use records::{Birth, End, Tombstone, Whole};
 use vector::{Saved, StepBatch, VectorEnvironment};
 
+pub use budget::StepBudget;
 pub use lease::Clock;
 pub use operation::{Answer, Operation, Reply};
 pub use trajectory::{Replayed, replay};
@@ -107,6 +109,18 @@ impl Creation {
 pub enum Description {
     Single(EnvDescription),
     Vector(VectorEnvDescription),
+}
+
+impl Description {
+    /// The same without what would tell beforehand what the environment draws.
+    #[must_use]
+    pub fn without_seed(mut self) -> Self {
+        match &mut self {
+            Description::Single(description) => description.seed = None,
+            Description::Vector(description) => description.seed = None,
+        }
+        self
+    }
 }
 
 /// One environment or vector of them behind an id.
@@ -326,7 +340,7 @@ impl Session {
                 env_id,
                 spec_id,
                 kwargs,
-                seed: self.seed.lane(0).unwrap_or_default(),
+                seed: Some(self.seed.lane(0).unwrap_or_default()),
                 observation_space,
                 action_space,
                 ttl_s,
@@ -338,7 +352,7 @@ impl Session {
                 spec_id,
                 num_envs: body.num_envs,
                 kwargs,
-                seed: self.seed.clone(),
+                seed: Some(self.seed.clone()),
                 autoreset_mode: body.autoreset_mode,
                 single_observation_space: observation_space,
                 single_action_space: action_space,
@@ -356,10 +370,31 @@ impl Session {
     /// `seq-conflict`, `seq-reused`, `env-closed`, `lease-expired`, `storage-failed`, or why the
     /// operation itself was refused. Nothing has changed.
     pub fn apply(&self, seq: Option<u64>, operation: Operation) -> Result<Answer, Problem> {
+        self.apply_within(None, seq, operation)
+    }
+
+    /// As [`Session::apply`], for somebody who may take so many steps, if there is a limit.
+    ///
+    /// # Errors
+    /// As there, and `budget-exceeded`, or `forbidden` when the budget is closed.
+    pub fn apply_within(
+        &self,
+        budget: Option<&StepBudget>,
+        seq: Option<u64>,
+        operation: Operation,
+    ) -> Result<Answer, Problem> {
         self.once(seq, operation, |state, operation, bytes, next_seq| {
             self.check(state.vector.as_ref(), &operation)?;
-            let written = self.write_down(state, bytes, None)?;
             let steps = self.num_steps(state.vector.as_ref(), &operation);
+            let budget = budget.filter(|_| matches!(operation, Operation::Step(_)));
+            if let Some(budget) = budget {
+                budget.take(steps)?;
+            }
+            let written = self.write_down(state, bytes, None).inspect_err(|_| {
+                if let Some(budget) = budget {
+                    budget.give_back(steps);
+                }
+            })?;
             let reply = self.perform(state.vector.as_mut(), operation, next_seq);
             self.steps.add(steps);
             Ok((reply, written))
@@ -595,7 +630,7 @@ impl Session {
     /// Pictures of the first lanes, or of one.
     ///
     /// # Errors
-    /// `malformed-request` when there is no such lane; `internal`, when an operation has failed in
+    /// `invalid-query` when there is no such lane; `internal`, when an operation has failed in
     /// the middle.
     pub fn pictures(&self, lane: Option<usize>) -> Result<Vec<Picture>, Problem> {
         let num_lanes = self.creation.num_envs() as usize;
@@ -604,7 +639,7 @@ impl Session {
             Some(lane) if lane < num_lanes => lane..lane + 1,
             Some(lane) => {
                 let detail = format!("lane is {lane}, and there are {num_lanes}, from 0");
-                return Err(Problem::new(ErrorCode::MalformedRequest, detail));
+                return Err(Problem::new(ErrorCode::InvalidQuery, detail));
             }
         };
         let state = self.lock()?;
@@ -716,6 +751,11 @@ fn make_vector(
     // A single environment never starts over by itself.
     let mode = creation.autoreset_mode().unwrap_or(AutoresetMode::Disabled);
     let num_envs = creation.num_envs() as usize;
+    if num_envs == 0 {
+        // The store has checked what clients ask for; records and files have been checked by nobody.
+        let detail = "there must be at least one lane";
+        return Err(Problem::new(ErrorCode::InvalidNumEnvs, detail).at("/num_envs"));
+    }
     (entry.vector)(arguments, num_envs, mode, seed).map_err(refused_kwargs)
 }
 

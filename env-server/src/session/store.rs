@@ -659,6 +659,9 @@ fn unknown(id: &str) -> Problem {
     )
 }
 
+/// What an id looks like, as a regular expression; [`check_id`] says the same.
+pub(crate) const ID_PATTERN: &str = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$";
+
 fn check_id(id: &str) -> Result<(), Problem> {
     let is_letter_or_digit = |b: u8| b.is_ascii_alphanumeric();
     let is_allowed = |b: u8| is_letter_or_digit(b) || b"._-".contains(&b);

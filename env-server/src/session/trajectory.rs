@@ -21,7 +21,7 @@ impl Session {
     /// them. They are played again, on environments of their own.
     ///
     /// # Errors
-    /// `malformed-request` when `from` is not (or no longer) there; `env-closed`, `lease-expired`.
+    /// `invalid-query` when `from` is not (or no longer) there; `env-closed`, `lease-expired`.
     pub fn trajectory(&self, from: Option<u64>, limit: usize) -> Result<Trajectory, Problem> {
         let lanes = self.creation.num_envs() as usize;
         let limit = limit.min(MAX_LANE_REPLIES / lanes).max(1) as u64;
@@ -37,7 +37,7 @@ impl Session {
                     "from is {from}, but the operations kept are those from {first_seq} to \
                      {end_seq}, the last not included"
                 );
-                return Err(Problem::new(ErrorCode::MalformedRequest, detail));
+                return Err(Problem::new(ErrorCode::InvalidQuery, detail));
             }
             (first_seq, end_seq, from, state.history.since(from))
         };

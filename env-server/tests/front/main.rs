@@ -2,6 +2,7 @@
 
 mod access;
 mod drain;
+mod evaluation;
 mod harness;
 mod limits;
 mod program;

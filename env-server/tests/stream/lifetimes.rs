@@ -1,10 +1,11 @@
 //! Sockets come and go; environments live by their leases.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use env_protocol::Encoding;
-use env_server::{Access, ServerConfig, SocketTimes, app};
+use env_protocol::{Encoding, StreamOp};
+use env_server::{Access, Grant, ServerConfig, SocketTimes, app};
 use futures_util::StreamExt;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -134,4 +135,51 @@ async fn messages_come_from_whom_the_socket_belongs_to() {
     assert_eq!(over.failure(), (429, "quota-exceeded"));
     let mine = bob.ask(Encoding::MessagePack, Put, Env, "f", &body).await;
     assert_eq!(mine.status, 201);
+}
+
+/// What a token may do holds for each message, and steps are counted here too.
+#[tokio::test]
+async fn an_evaluation_token_and_a_budget_hold_for_messages() {
+    let grant = Grant {
+        token: ANN.to_owned(),
+        evaluation_token: Some(BOB.to_owned()),
+        max_steps: Some(3),
+        ..Grant::default()
+    };
+    let access = Access::from_grants(&BTreeMap::from([("ann".to_owned(), grant)]));
+    let access = Arc::new(access.unwrap());
+    let config = ServerConfig {
+        access: Some(Arc::clone(&access)),
+        ..ServerConfig::default()
+    };
+    let server = Server::with(config).await;
+    let mut ann = Socket::open_with(server.address, ANN).await;
+    let mut judged = Socket::open_with(server.address, BOB).await;
+    let body = json!({"spec_id": "MemoryTask-v0", "seed": 7});
+    assert_eq!(ann.json(Put, "e", body).await.status, 201);
+    for op in StreamOp::ALL {
+        let reply = judged.json(op, "e", json!({})).await;
+        match op {
+            Describe => assert_eq!(reply.value().get("seed"), None),
+            Reset => assert_eq!(reply.status, 200),
+            // It wants an action.
+            Step => assert_eq!(reply.failure(), (422, "invalid-body")),
+            _ => assert_eq!(reply.failure(), (403, "forbidden"), "{op:?}"),
+        }
+    }
+    let seeded = judged.json(Reset, "e", json!({"seed": 1})).await;
+    assert_eq!(seeded.failure(), (403, "forbidden"));
+    let ann_too = access.principal("ann").unwrap();
+    assert_eq!(ann_too.refusals().count, 10);
+    assert_eq!(ann_too.refusals().first.unwrap(), "create on /v1/envs");
+    for is_judged in [true, false, true] {
+        let socket = if is_judged { &mut judged } else { &mut ann };
+        let step = socket.json(Step, "e", json!({"action": 0})).await;
+        assert_eq!(step.status, 200);
+    }
+    let over = ann.json(Step, "e", json!({"action": 0})).await;
+    assert_eq!(over.failure(), (403, "budget-exceeded"));
+    ann_too.budget().unwrap().close();
+    let closed = judged.json(Step, "e", json!({"action": 0})).await;
+    assert_eq!(closed.failure(), (403, "forbidden"));
 }

@@ -1,10 +1,21 @@
 //! The OpenAPI document: committed, so that a change of the wire is seen in review.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use serde_json::Value;
+use env_server::{Access, Limits, ServerConfig};
+use serde_json::{Value, json};
 
 use crate::client::Client;
+
+/// Every operation of the document by its id.
+fn operations(document: &Value) -> BTreeMap<&str, &Value> {
+    let paths = document["paths"].as_object().unwrap().values();
+    let operations = paths.flat_map(|methods| methods.as_object().unwrap().values());
+    operations
+        .map(|operation| (operation["operationId"].as_str().unwrap(), operation))
+        .collect()
+}
 
 #[test]
 fn the_committed_document_is_the_served_one() {
@@ -60,4 +71,77 @@ fn operations_are_complete() {
         }
     }
     assert_eq!(ids.len(), 34);
+}
+
+/// Links name operations and parameters that there are, and fields that their bodies have.
+#[test]
+fn links_lead_somewhere() {
+    let document = serde_json::to_value(env_server::openapi_document()).unwrap();
+    let operations = operations(&document);
+    let mut count = 0;
+    for (id, operation) in &operations {
+        let responses = operation["responses"].as_object().unwrap().values();
+        for link in responses.filter_map(|response| response["links"].as_object()) {
+            for link in link.values() {
+                let target = operations[link["operationId"].as_str().unwrap()];
+                let parameters = target["parameters"].as_array().unwrap();
+                for name in link["parameters"].as_object().unwrap().keys() {
+                    assert!(
+                        parameters.iter().any(|p| p["name"] == **name),
+                        "{id} {link}"
+                    );
+                }
+                if let Some(fields) = link["requestBody"].as_object() {
+                    let body = &target["requestBody"]["content"]["application/json"]["schema"];
+                    let pointer = body["$ref"].as_str().unwrap().trim_start_matches('#');
+                    let schema = document.pointer(pointer).unwrap();
+                    for name in fields.keys() {
+                        assert!(schema["properties"][name].is_object(), "{id} {link}");
+                    }
+                }
+                count += 1;
+            }
+        }
+    }
+    assert_eq!(count, 158);
+    let reset = &operations["reset_vector_env"]["responses"]["200"]["links"];
+    assert_eq!(
+        reset["step_vector_env"],
+        json!({
+            "operationId": "step_vector_env",
+            "parameters": {"env_id": "$request.path.env_id"},
+            "requestBody": {"seq": "$response.body#/seq"},
+        })
+    );
+}
+
+/// A server's document is of that server.
+#[test]
+fn the_document_says_what_the_settings_allow() {
+    let folder = tempfile::tempdir().unwrap();
+    let tokens = folder.path().join("tokens.toml");
+    std::fs::write(&tokens, "[a]\ntoken = \"a-0123456789abcdef\"").unwrap();
+    let document = |access| {
+        let client = Client::with(ServerConfig {
+            limits: Limits {
+                max_lanes_per_env: 5,
+                max_ttl_s: 7,
+                ..Limits::default()
+            },
+            access,
+            ..ServerConfig::default()
+        });
+        client.get("/openapi.json").json()
+    };
+    let open = document(None);
+    let create = &open["components"]["schemas"]["CreateVectorEnv"]["properties"];
+    let maxima = [&create["num_envs"]["maximum"], &create["ttl_s"]["maximum"]];
+    assert_eq!(maxima, [&json!(5), &json!(7)]);
+    assert_eq!(open["security"], json!([{}, {"bearer": []}]));
+    let guarded = document(Some(Arc::new(Access::from_file(&tokens).unwrap())));
+    assert_eq!(guarded["security"], json!([{"bearer": []}]));
+    let operations = operations(&guarded);
+    assert_eq!(operations["get_health"]["security"], json!([]));
+    assert!(operations["get_health"]["responses"]["401"].is_null());
+    assert!(operations["step_env"]["responses"]["401"].is_object());
 }

@@ -105,6 +105,10 @@ fn bad_bodies_are_told_apart() {
         ),
         (
             "/v1/vector-envs/v/reset",
+            "{\"options\":{\"reset_mask\":[]}}",
+        ),
+        (
+            "/v1/vector-envs/v/reset",
             "{\"options\":{\"reset_mask\":[false,false,false]}}",
         ),
         (

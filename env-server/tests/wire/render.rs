@@ -54,8 +54,8 @@ fn an_image_is_a_png() {
 fn what_cannot_be_shown_is_refused() {
     let client = playing();
     for (path, accept, status) in [
-        ("/v1/envs/e/render?lane=1", "*/*", 400),
-        ("/v1/vector-envs/v/render?lane=20", "*/*", 400),
+        ("/v1/envs/e/render?lane=1", "*/*", 422),
+        ("/v1/vector-envs/v/render?lane=20", "*/*", 422),
         ("/v1/envs/e/render?color=true", "*/*", 400),
         ("/v1/envs/e/render", "application/json", 406),
         ("/v1/envs/x/render", "*/*", 404),

@@ -256,6 +256,7 @@ fn ppo_loss() {
             vf_coef: 0.7,
         };
         let batch = PpoBatch {
+            heads: &[num_actions],
             actions: &actions,
             old_log_probs: &old_log_probs,
             advantages: &advantages,

@@ -145,6 +145,7 @@ fn lstm_with_resets() {
 fn ppo_loss() {
     let (mut params, [logits, values]) = normal_params([(6, 3), (6, 1)]);
     let batch = PpoBatch {
+        heads: &[3],
         actions: &[0, 1, 2, 0, 1, 2],
         old_log_probs: &[-1.0, -0.5, -2.0, -1.2, -0.9, -3.0],
         advantages: &uniform(6, 4),
@@ -165,6 +166,31 @@ fn ppo_loss() {
             graph.total(&[(3.0, &loss)])
         });
     }
+}
+
+#[test]
+fn ppo_loss_of_actions_with_components() {
+    let (mut params, [logits, values]) = normal_params([(4, 6), (4, 1)]);
+    let batch = PpoBatch {
+        heads: &[2, 1, 3],
+        actions: &[0, 0, 2, 1, 0, 1, 1, 0, 0, 0, 0, 1],
+        old_log_probs: &[-1.7, -1.4, -2.5, -1.2],
+        advantages: &uniform(4, 4),
+        returns: &uniform(4, 5),
+        old_values: &uniform(4, 6),
+        weights: &[1.0, 2.0, 0.5, 1.0],
+    };
+    let coefficients = PpoCoefficients {
+        clip_coef: 0.2,
+        clip_vloss: false,
+        ent_coef: 0.1,
+        vf_coef: 0.5,
+    };
+    // A single choice is sure: its logit may not matter.
+    check_gradients(&mut params, |graph| {
+        let (logits, values) = (graph.param(logits), graph.param(values));
+        graph.ppo_loss(&logits, &values, &batch, &coefficients).0
+    });
 }
 
 #[test]

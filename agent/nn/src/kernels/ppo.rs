@@ -1,35 +1,41 @@
 //! The pointwise part of PPO's policy loss, over all rows at once.
 
+use std::ops::Range;
+
 use multiversion::multiversion;
 
 use super::math::{exp, exp_m1, ln};
 
-/// Log-probabilities and probabilities of every action, stored action by action (`[A, M]`), so that
-/// rows lie side by side in vector registers; and the entropy of each row.
+/// Log-probabilities and probabilities of every choice of one component of an action, stored choice
+/// by choice (`[A, M]`), so that rows lie side by side in vector registers; and the entropy of each
+/// row.
 pub(crate) struct Policy {
+    /// The component's columns of the logits.
+    pub columns: Range<usize>,
     pub log_probs: Vec<f32>,
     pub probs: Vec<f32>,
     pub entropy: Vec<f32>,
 }
 
-/// Softmax of `logits` `[M, A]`.
+/// Softmax of some columns of `logits` `[M, width]`.
 #[multiversion(targets = "simd")]
-pub(crate) fn policy(logits: &[f32], num_actions: usize) -> Policy {
-    let rows = logits.len() / num_actions;
+pub(crate) fn policy(logits: &[f32], width: usize, columns: Range<usize>) -> Policy {
+    let rows = logits.len() / width;
+    let (first, num_actions) = (columns.start, columns.len());
     let mut log_probs = vec![0.0; rows * num_actions];
     let mut probs = vec![0.0; rows * num_actions];
     let mut largest = vec![f32::NEG_INFINITY; rows];
     for (action, column) in log_probs.chunks_exact_mut(rows.max(1)).enumerate() {
         for ((x, row), largest) in column.iter_mut().zip(0..).zip(&mut largest) {
-            *x = logits[row * num_actions + action];
+            *x = logits[row * width + first + action];
             *largest = if *x > *largest { *x } else { *largest };
         }
     }
     let mut sums = vec![0.0; rows];
-    let columns = log_probs
+    let actions = log_probs
         .chunks_exact_mut(rows.max(1))
         .zip(probs.chunks_exact_mut(rows.max(1)));
-    for (column, probs) in columns {
+    for (column, probs) in actions {
         for (((x, prob), largest), sum) in column.iter_mut().zip(probs).zip(&largest).zip(&mut sums)
         {
             *x -= largest;
@@ -39,10 +45,10 @@ pub(crate) fn policy(logits: &[f32], num_actions: usize) -> Policy {
     }
     let mut entropy = vec![0.0; rows];
     let log_sums: Vec<f32> = sums.iter().map(|sum| ln(*sum)).collect();
-    let columns = log_probs
+    let actions = log_probs
         .chunks_exact_mut(rows.max(1))
         .zip(probs.chunks_exact_mut(rows.max(1)));
-    for (column, probs) in columns {
+    for (column, probs) in actions {
         for row in 0..rows {
             column[row] -= log_sums[row];
             probs[row] /= sums[row];
@@ -50,6 +56,7 @@ pub(crate) fn policy(logits: &[f32], num_actions: usize) -> Policy {
         }
     }
     Policy {
+        columns,
         log_probs,
         probs,
         entropy,
@@ -96,8 +103,10 @@ pub(crate) fn surrogate(log_ratios: &[f32], advantages: &[f32], clip: f32) -> Su
     }
 }
 
-/// Gradient `[M, A]` of `Σ_m weight_m (policy loss - ent_coef · entropy)` with respect to logits:
-/// `slope (1[action] - p) + ent_coef · p (ln p + entropy)`, weighted.
+/// Writes one component's columns of the gradient `[M, width]` of
+/// `Σ_m weight_m (policy loss - ent_coef · entropy)` with respect to logits:
+/// `slope (1[action] - p) + ent_coef · p (ln p + entropy)`, weighted. `actions` are that component
+/// of the actions taken.
 #[multiversion(targets = "simd")]
 pub(crate) fn logits_gradient(
     policy: &Policy,
@@ -105,11 +114,12 @@ pub(crate) fn logits_gradient(
     actions: &[u32],
     weights: &[f32],
     ent_coef: f32,
-) -> Vec<f32> {
+    width: usize,
+    gradient: &mut [f32],
+) {
     let rows = actions.len();
-    let num_actions = policy.probs.len().checked_div(rows).unwrap_or(0);
-    let mut gradient = vec![0.0; rows * num_actions];
-    for action in 0..num_actions {
+    let first = policy.columns.start;
+    for action in 0..policy.columns.len() {
         let log_probs = &policy.log_probs[action * rows..][..rows];
         let probs = &policy.probs[action * rows..][..rows];
         for row in 0..rows {
@@ -121,10 +131,9 @@ pub(crate) fn logits_gradient(
             let surprise = log_probs[row] + policy.entropy[row];
             let through_entropy = ent_coef * probs[row] * surprise;
             let d = slope[row].mul_add(taken - probs[row], through_entropy);
-            gradient[row * num_actions + action] = weights[row] * d;
+            gradient[row * width + first + action] = weights[row] * d;
         }
     }
-    gradient
 }
 
 /// `Σ weight · term` in `f64`, because thousands of small terms add up.

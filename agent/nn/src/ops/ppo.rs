@@ -4,12 +4,15 @@ use crate::graph::Graph;
 use crate::kernels::ppo::{Policy, logits_gradient, policy, surrogate, weighted_sum};
 use crate::tensor::{Tensor, shape, values};
 
-/// What was experienced, one value a row of the logits.
+/// What was experienced, one value a row of the logits unless said otherwise.
 #[derive(Clone, Copy, Debug)]
 pub struct PpoBatch<'a> {
-    /// Actions taken, `0..A`.
+    /// Choices of each component of an action: a component has a categorical distribution of its
+    /// own, and their logits stand side by side in a row. One number for plain actions.
+    pub heads: &'a [usize],
+    /// Actions taken, `[M, K]` for K components, each `0..` its number of choices.
     pub actions: &'a [u32],
-    /// Their log-probabilities when they were taken.
+    /// Their log-probabilities when they were taken, summed over the components.
     pub old_log_probs: &'a [f32],
     /// Advantages, normalised or not as the learner likes.
     pub advantages: &'a [f32],
@@ -41,7 +44,7 @@ pub struct PpoStats {
     pub policy_loss: f32,
     /// `½ (v - R)²`, clipped or not.
     pub value_loss: f32,
-    /// Entropy of the policy in nats.
+    /// Entropy of the policy in nats, summed over the components of an action.
     pub entropy: f32,
     /// `(r - 1) - ln r`, Schulman's low-variance estimate of the divergence from the old policy.
     pub approx_kl: f32,
@@ -51,8 +54,9 @@ pub struct PpoStats {
 
 impl Graph<'_> {
     /// `policy_loss - ent_coef · entropy + vf_coef · value_loss` `[1, 1]`, weighted means over the
-    /// rows of `logits` `[M, A]` and `values` `[M, 1]`, with `r = π(a) / π_old(a)` (eq. 7 and 9;
-    /// value clipping as in the authors' code). All 0 when every weight is 0.
+    /// rows of `logits` `[M, Σ heads]` and `values` `[M, 1]`, with `r = π(a) / π_old(a)` (eq. 7 and
+    /// 9; value clipping as in the authors' code). The components of an action are independent given
+    /// the logits: `ln π(a)` and the entropy are sums over them. All 0 when every weight is 0.
     pub fn ppo_loss(
         &mut self,
         logits: &Tensor,
@@ -60,13 +64,13 @@ impl Graph<'_> {
         batch: &PpoBatch<'_>,
         coefficients: &PpoCoefficients,
     ) -> (Tensor, PpoStats) {
-        let (rows, num_actions) = shape(logits);
+        let (rows, width) = shape(logits);
         assert_eq!(
             shape(state_values),
             (rows, 1),
             "one value per row of the logits"
         );
-        check_lengths(batch, rows, num_actions);
+        check_lengths(batch, rows, width);
         let total_weight: f32 = batch.weights.iter().sum();
         let factor = if total_weight > 0.0 {
             1.0 / total_weight
@@ -75,15 +79,15 @@ impl Graph<'_> {
         };
         let weights: Vec<f32> = batch.weights.iter().map(|weight| factor * weight).collect();
 
-        let policy = policy(values(logits), num_actions);
-        let log_ratios = log_ratios(&policy, batch);
+        let components = components(values(logits), width, batch);
+        let log_ratios = log_ratios(&components, batch.old_log_probs);
         let surrogate = surrogate(&log_ratios, batch.advantages, coefficients.clip_coef);
         let (value_losses, value_slopes) = value_losses(values(state_values), batch, coefficients);
         let mean = |terms: &[f32]| weighted_sum(terms, &weights) as f32;
         let stats = PpoStats {
             policy_loss: mean(&surrogate.loss),
             value_loss: mean(&value_losses),
-            entropy: mean(&policy.entropy),
+            entropy: components.iter().map(|c| mean(&c.policy.entropy)).sum(),
             approx_kl: mean(&surrogate.kl),
             clip_fraction: mean(&surrogate.clipped),
         };
@@ -95,11 +99,14 @@ impl Graph<'_> {
 
         let (logits_key, values_key) = (self.key(logits), self.key(state_values));
         if logits_key.wanted() || values_key.wanted() {
-            let actions = batch.actions.to_vec();
             self.record(&loss, move |d_loss, grads| {
                 let weights: Vec<f32> = weights.iter().map(|weight| d_loss[0] * weight).collect();
                 let slope = &surrogate.slope;
-                let d_logits = logits_gradient(&policy, slope, &actions, &weights, ent_coef);
+                let mut d_logits = vec![0.0; rows * width];
+                for Component { policy, actions } in &components {
+                    let d_logits = &mut d_logits;
+                    logits_gradient(policy, slope, actions, &weights, ent_coef, width, d_logits);
+                }
                 grads.give(&logits_key, d_logits);
                 let pairs = value_slopes.iter().zip(&weights);
                 grads.give(
@@ -112,17 +119,54 @@ impl Graph<'_> {
     }
 }
 
-/// `ln π(a) - ln π_old(a)` of each row.
-fn log_ratios(policy: &Policy, batch: &PpoBatch<'_>) -> Vec<f32> {
-    let rows = batch.actions.len();
-    let taken = batch.actions.iter().zip(batch.old_log_probs).enumerate();
-    taken
-        .map(|(row, (&action, old))| policy.log_probs[action as usize * rows + row] - old)
-        .collect()
+/// One component of the actions: its distribution in every row, and what was taken.
+struct Component {
+    policy: Policy,
+    actions: Vec<u32>,
 }
 
-fn check_lengths(batch: &PpoBatch<'_>, rows: usize, num_actions: usize) {
+impl Component {
+    /// `ln π(a)` of a row.
+    fn log_prob(&self, row: usize) -> f32 {
+        let rows = self.actions.len();
+        self.policy.log_probs[self.actions[row] as usize * rows + row]
+    }
+}
+
+fn components(logits: &[f32], width: usize, batch: &PpoBatch<'_>) -> Vec<Component> {
+    let PpoBatch { heads, actions, .. } = batch;
+    let mut end = 0;
+    let component = |(k, &choices): (usize, &usize)| {
+        let first = end;
+        end += choices;
+        Component {
+            policy: policy(logits, width, first..end),
+            actions: actions
+                .iter()
+                .skip(k)
+                .step_by(heads.len())
+                .copied()
+                .collect(),
+        }
+    };
+    heads.iter().enumerate().map(component).collect()
+}
+
+/// `ln π(a) - ln π_old(a)` of each row.
+fn log_ratios(components: &[Component], old_log_probs: &[f32]) -> Vec<f32> {
+    let (first, others) = components.split_first().expect("at least one component");
+    let log_prob = |row| {
+        others
+            .iter()
+            .fold(first.log_prob(row), |sum, other| sum + other.log_prob(row))
+    };
+    let rows = old_log_probs.iter().enumerate();
+    rows.map(|(row, old)| log_prob(row) - old).collect()
+}
+
+fn check_lengths(batch: &PpoBatch<'_>, rows: usize, width: usize) {
     let PpoBatch {
+        heads,
         actions,
         old_log_probs,
         advantages,
@@ -130,12 +174,22 @@ fn check_lengths(batch: &PpoBatch<'_>, rows: usize, num_actions: usize) {
         old_values,
         weights,
     } = batch;
-    assert_eq!(actions.len(), rows, "one action per row of the logits");
+    assert_eq!(
+        heads.iter().sum::<usize>(),
+        width,
+        "a logit for every choice of every component"
+    );
+    assert!(!heads.is_empty(), "an action has at least one component");
+    assert_eq!(
+        actions.len(),
+        rows * heads.len(),
+        "one action per row of the logits"
+    );
     assert!(
         actions
-            .iter()
-            .all(|&action| (action as usize) < num_actions),
-        "an action is not among the {num_actions}"
+            .chunks_exact(heads.len())
+            .all(|action| action.iter().zip(*heads).all(|(&a, &n)| (a as usize) < n)),
+        "an action is not among the {heads:?}"
     );
     for numbers in [old_log_probs, advantages, returns, old_values, weights] {
         assert_eq!(
@@ -189,6 +243,7 @@ mod tests {
         let state_values = graph.constant(vec![1.0, 1.0, 50.0], (3, 1));
         let half = 0.5f32.ln();
         let batch = PpoBatch {
+            heads: &[2],
             actions: &[0, 1, 1],
             // Ratios 2 and 1.
             old_log_probs: &[half - 2.0f32.ln(), half, 0.0],
@@ -241,6 +296,7 @@ mod tests {
         let logits = graph.constant(vec![0.0; 2], (1, 2));
         let state_value = graph.constant(vec![1.0], (1, 1));
         let batch = PpoBatch {
+            heads: &[2],
             actions: &[0],
             old_log_probs: &[0.5f32.ln()],
             advantages: &[0.0],
@@ -258,6 +314,60 @@ mod tests {
         assert_eq!(stats.value_loss, 0.5 * 0.75 * 0.75);
     }
 
+    /// A component of two even choices and one of ¼, ¼, ½. Of (1, 2) ln π = ln ½ + ln ½; taken when it was ⅛ as likely
+    /// the ratio is 2. The entropy is ln 2 + 1½ ln 2.
+    #[test]
+    fn components_by_hand() {
+        let params = Params::new();
+        let mut graph = Graph::inference(&params);
+        let ln_2 = std::f32::consts::LN_2;
+        let logits = graph.constant(vec![7.0, 7.0, 0.0, 0.0, ln_2], (1, 5));
+        let state_value = graph.constant(vec![0.0], (1, 1));
+        let batch = PpoBatch {
+            heads: &[2, 3],
+            actions: &[1, 2],
+            old_log_probs: &[0.125f32.ln()],
+            advantages: &[-1.0],
+            returns: &[0.0],
+            old_values: &[0.0],
+            weights: &[1.0],
+        };
+        let coefficients = PpoCoefficients {
+            clip_coef: 0.2,
+            clip_vloss: false,
+            ent_coef: 0.0,
+            vf_coef: 0.0,
+        };
+        let (_, stats) = graph.ppo_loss(&logits, &state_value, &batch, &coefficients);
+        assert_stats(stats, [2.0, 0.0, 2.5 * ln_2, 1.0 - ln_2, 1.0]);
+    }
+
+    #[test]
+    #[should_panic(expected = "an action is not among the [2, 3]")]
+    fn an_action_of_another_component_is_refused() {
+        let params = Params::new();
+        let mut graph = Graph::inference(&params);
+        let logits = graph.constant(vec![0.0; 5], (1, 5));
+        let state_value = graph.constant(vec![0.0], (1, 1));
+        let one = &[1.0][..];
+        let batch = PpoBatch {
+            heads: &[2, 3],
+            actions: &[2, 0],
+            old_log_probs: one,
+            advantages: one,
+            returns: one,
+            old_values: one,
+            weights: one,
+        };
+        let coefficients = PpoCoefficients {
+            clip_coef: 0.2,
+            clip_vloss: false,
+            ent_coef: 0.0,
+            vf_coef: 0.0,
+        };
+        graph.ppo_loss(&logits, &state_value, &batch, &coefficients);
+    }
+
     #[test]
     fn without_weights_everything_is_zero() {
         let params = Params::new();
@@ -266,6 +376,7 @@ mod tests {
         let state_value = graph.constant(vec![1.0], (1, 1));
         let one = &[1.0][..];
         let batch = PpoBatch {
+            heads: &[2],
             actions: &[0],
             old_log_probs: one,
             advantages: one,

@@ -6,8 +6,8 @@
 use std::ops::Range;
 
 use env_protocol::{
-    Array, AutoresetMode, CreateVectorEnv, Data, Encoding, Info, RestoreReply, RestoreRequest,
-    Seed, Snapshot, Space, Value, VectorEnvDescription, VectorResetOptions, VectorResetReply,
+    Array, AutoresetMode, CreateVectorEnv, Data, Encoding, RestoreReply, RestoreRequest, Seed,
+    Snapshot, Space, Value, VectorEnvDescription, VectorResetOptions, VectorResetReply,
     VectorResetRequest, VectorStepReply, VectorStepRequest,
 };
 use reqwest::Method;
@@ -18,6 +18,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use self::connection::Connection;
 use super::{EnvError, ResetReply, ResetRequest, StepReply, VectorEnv};
+use crate::encoder;
 
 pub use self::connection::RetryPolicy;
 
@@ -101,6 +102,17 @@ impl RemoteVectorEnv {
     /// The spec's arguments, with the server's defaults filled in.
     pub fn kwargs(&self) -> &Map<String, Json> {
         &self.kwargs
+    }
+
+    /// The rows of a shard's observations.
+    fn flatten(&self, shard: &Shard, observations: Value) -> Result<Vec<f32>, EnvError> {
+        let space = &self.observation_space;
+        encoder::flatten(space, observations, shard.lanes.len()).map_err(|detail| {
+            EnvError::Protocol {
+                url: shard.url.clone(),
+                detail,
+            }
+        })
     }
 
     /// Posts to every shard at once; the next `seq`s are taken from the replies.
@@ -221,15 +233,21 @@ impl VectorEnv for RemoteVectorEnv {
         )?;
         let mut observations = Vec::new();
         for (shard, reply) in self.shards.iter().zip(replies) {
-            observations.extend(floats(&shard.url, reply.observations)?);
+            observations.extend(self.flatten(shard, reply.observations)?);
         }
         Ok(ResetReply { observations })
     }
 
     fn step(&mut self, actions: &[i64]) -> Result<StepReply, EnvError> {
+        let shape = self.action_space.shape().unwrap_or_default();
+        let width: usize = shape.iter().product();
+        let start = match self.action_space {
+            Space::Discrete { start, .. } => start,
+            _ => 0,
+        };
         assert_eq!(
             actions.len(),
-            self.num_envs,
+            self.num_envs * width,
             "one action for each environment"
         );
         let replies: Vec<VectorStepReply> = self.post_all(
@@ -237,8 +255,11 @@ impl VectorEnv for RemoteVectorEnv {
             |shard| VectorStepRequest {
                 seq: Some(shard.seq),
                 actions: Array::from_i64(
-                    vec![shard.lanes.len()],
-                    actions[shard.lanes.clone()].to_vec(),
+                    [&[shard.lanes.len()], shape.as_slice()].concat(),
+                    actions[shard.lanes.start * width..shard.lanes.end * width]
+                        .iter()
+                        .map(|action| start + action)
+                        .collect(),
                 )
                 .expect("as many actions as the shape says"),
             },
@@ -247,8 +268,12 @@ impl VectorEnv for RemoteVectorEnv {
         let mut step = StepReply::default();
         for (shard, mut reply) in self.shards.iter().zip(replies) {
             let url = &shard.url;
-            let final_observations = final_observations(url, &mut reply.infos)?;
-            let observations = floats(url, reply.observations)?;
+            // Last observations of the episodes that this step ended, if any did.
+            let final_observations = reply.infos.remove("final_obs");
+            let final_observations = final_observations
+                .map(|value| self.flatten(shard, value))
+                .transpose()?;
+            let observations = self.flatten(shard, reply.observations)?;
             if final_observations.is_some() || !step.final_observations.is_empty() {
                 // Lanes of shards in which no episode ended have rows that nobody reads.
                 step.final_observations.resize(step.observations.len(), 0.0);
@@ -346,16 +371,6 @@ fn decode<T: DeserializeOwned>(url: &str, bytes: &[u8]) -> Result<T, EnvError> {
         })
 }
 
-fn floats(url: &str, value: Value) -> Result<Vec<f32>, EnvError> {
-    match value {
-        Value::Array(array) => Ok(array.into_f32s()),
-        other => Err(EnvError::Protocol {
-            url: url.into(),
-            detail: format!("observations are no array: {other:?}"),
-        }),
-    }
-}
-
 fn flags(url: &str, array: Array) -> Result<Vec<bool>, EnvError> {
     match array.into_data() {
         Data::Bool(flags) => Ok(flags),
@@ -364,12 +379,4 @@ fn flags(url: &str, array: Array) -> Result<Vec<bool>, EnvError> {
             detail: format!("flags are {:?}", other.dtype()),
         }),
     }
-}
-
-/// Last observations of the episodes that this step ended, if any did.
-fn final_observations(url: &str, infos: &mut Info) -> Result<Option<Vec<f32>>, EnvError> {
-    infos
-        .remove("final_obs")
-        .map(|value| floats(url, value))
-        .transpose()
 }

@@ -19,7 +19,7 @@ fn lifetime(learn_retention: bool, max_steps: usize) -> (Lifetime, Params) {
     let lifetime = Lifetime::new(
         &mut CoreContext {
             input_size: 1,
-            num_actions: 2,
+            heads: &ActionHeads::of(&[2]),
             hyper: &hyper,
             params: &mut params,
             rng: &mut Xoshiro256PlusPlus::seed_from_u64(0),

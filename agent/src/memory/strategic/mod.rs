@@ -19,7 +19,9 @@ use self::slots::{EMPTY, Offer, array};
 use super::retention::{self, OfferedEntries, fate};
 use super::{CoreContext, CoreStep, MemoryContents, MemoryCore, Segment, State, Unrolled};
 use crate::nn::{self, Activation, Graph, Init, ParamId, Params, Tensor};
+use crate::onnx::StepGraph;
 
+mod onnx;
 mod slots;
 
 /// Time constants, in steps, of the write-time features `exp(−t/τ)`: bounded, distinct near an episode's beginning,
@@ -399,6 +401,14 @@ impl MemoryCore for Strategic {
         for lane in 0..state.rows() {
             slots::clear(state, lane);
         }
+    }
+
+    fn onnx(
+        &self,
+        step: &mut StepGraph<'_>,
+        inputs: &crate::onnx::Value,
+    ) -> Result<crate::onnx::Value, &'static str> {
+        Ok(self.step_graph(step, inputs))
     }
 
     fn inspect(&self, state: &State, lane: usize) -> MemoryContents {

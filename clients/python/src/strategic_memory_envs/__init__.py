@@ -16,6 +16,7 @@ from .aio import AsyncRemoteEnv, AsyncRemoteVectorEnv
 from .env import RemoteEnv
 from .errors import (
     AccessDenied,
+    BudgetExceeded,
     EnvGone,
     InvalidAction,
     InvalidArguments,
@@ -39,6 +40,7 @@ __all__ = [
     "AccessDenied",
     "AsyncRemoteEnv",
     "AsyncRemoteVectorEnv",
+    "BudgetExceeded",
     "EnvGone",
     "InvalidAction",
     "InvalidArguments",

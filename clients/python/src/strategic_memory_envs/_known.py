@@ -4,5 +4,24 @@ Written by `python -m strategic_memory_envs.update_known` from the catalogue of 
 """
 
 KNOWN_SPECS: dict[str, float] = {
+    "Autoencode-v0": 0.925,
+    "Battleship-v0": 0.051,
+    "BsuiteDiscountingChain-v0": 1.09,
+    "BsuiteMemoryLen-v0": 0.95,
+    "BsuiteMemorySize-v0": 0.95,
+    "BsuiteUmbrellaChain-v0": 0.95,
+    "Concentration-v0": 0.763,
+    "CountRecall-v0": 0.904,
+    "EndlessTMaze-v0": 0.95,
+    "HigherLower-v0": 0.503,
     "MemoryTask-v0": 0.99,
+    "MineSweeper-v0": 0.938,
+    "MultiarmedBandit-v0": 0.614,
+    "PersistentRecall-v0": 0.891,
+    "RepeatFirst-v0": 0.925,
+    "RepeatPrevious-v0": 0.925,
+    "StatelessCartPole-v0": 0.956,
+    "TMazeActive-v0": 0.901,
+    "TMazeDistractors-v0": 3.678,
+    "TMazePassive-v0": 0.902,
 }

@@ -1,4 +1,4 @@
-"""PNG pictures as arrays: 8 bits a channel, RGB or RGBA, not interlaced (PNG 1.2, RFC 2083)."""
+"""PNG pictures as arrays: RGB, RGBA or a palette, of 8 bits, not interlaced (PNG 1.2, RFC 2083)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from .errors import ProtocolError
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _MAX_BYTES = 1 << 28
-_CHANNELS = {2: 3, 6: 4}
+_PALETTE = 3
+_CHANNELS = {2: 3, _PALETTE: 1, 6: 4}
 
 
 def decode(data: bytes) -> NDArray[np.uint8]:
@@ -31,6 +32,7 @@ def _decode(data: bytes) -> NDArray[np.uint8]:
     if not data.startswith(_SIGNATURE):
         raise ValueError("it is not PNG")
     header: bytes | None = None
+    palette = b""
     packed: list[bytes] = []
     at = len(_SIGNATURE)
     while True:
@@ -42,6 +44,8 @@ def _decode(data: bytes) -> NDArray[np.uint8]:
         at += 12 + length
         if kind == b"IHDR":
             header = body
+        elif kind == b"PLTE":
+            palette = body
         elif kind == b"IDAT":
             packed.append(body)
         elif kind == b"IEND":
@@ -50,7 +54,7 @@ def _decode(data: bytes) -> NDArray[np.uint8]:
         raise ValueError("it has no header")
     width, height, depth, colour, _, _, interlaced = struct.unpack(">IIBBBBB", header)
     if depth != 8 or colour not in _CHANNELS or interlaced:
-        raise ValueError("only 8-bit RGB and RGBA without interlacing are read")
+        raise ValueError("only 8-bit RGB, RGBA and palettes without interlacing are read")
     channels = _CHANNELS[colour]
     size = height * (1 + width * channels)
     if not 0 < size <= _MAX_BYTES:
@@ -61,6 +65,8 @@ def _decode(data: bytes) -> NDArray[np.uint8]:
         raise ValueError(f"{len(raw)} bytes of picture, but {size} are needed")
     lines = np.frombuffer(raw, np.uint8).reshape(height, 1 + width * channels)
     pixels = _unfilter(lines, width, channels)
+    if colour == _PALETTE:
+        return np.frombuffer(palette, np.uint8).reshape(-1, 3)[pixels[:, :, 0]]
     return np.ascontiguousarray(pixels[:, :, :3])
 
 

@@ -87,6 +87,7 @@ class Remote:
         self._lock = threading.RLock()
         self._generation = _process.generation
         self._is_open = False
+        self._is_guest = False
 
     @property
     def is_foreign(self) -> bool:
@@ -104,11 +105,19 @@ class Remote:
 
     def open(self, creation: dict[str, Any], read: Callable[[dict[str, Any]], _T]) -> _T:
         """Creates it, or finds it as it was created before; gives its description as read."""
-        session = self.session
-        request = session.put.render(session.codec.dumps(creation))
+        put = self.session.put
+        return self._find(put.render(self.session.codec.dumps(creation)), put, read)
+
+    def attach(self, read: Callable[[dict[str, Any]], _T]) -> _T:
+        """Finds what somebody else has created, and leaves it there in the end."""
+        self._is_guest = True
+        get = self.session.get
+        return self._find(get.render(b""), get, read)
+
+    def _find(self, request: bytes, template: Template, read: Callable[[dict[str, Any]], _T]) -> _T:
         try:
-            reply = send(self._connection, request, session.put.name, opening(self._retry))
-            description = session.accept(reply)
+            reply = send(self._connection, request, template.name, opening(self._retry))
+            description = self.session.accept(reply)
             self._is_open = True
             return read(description)
         except BaseException:
@@ -151,6 +160,9 @@ class Remote:
             return
         with self._lock:
             self._is_open = False
+            if self._is_guest:
+                self._connection.drop()
+                return
             template = self.session.delete
             try:
                 reply = send(self._connection, template.render(b""), template.name, CLOSE_POLICY)
@@ -167,7 +179,7 @@ class Remote:
         was_open, self._is_open = self._is_open, False
         connection = self._connection
         try:
-            if was_open and connection.is_open:
+            if was_open and connection.is_open and not self._is_guest:
                 connection.set_timeout(1.0)
                 connection.exchange(self.session.delete.render(b""))
         except (OSError, ProtocolError):

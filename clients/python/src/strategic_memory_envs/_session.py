@@ -56,6 +56,7 @@ class Session:
         self._template = template
         self._path = path
         self.put = template("PUT", path, content_type, True)
+        self.get = template("GET", path, content_type, False)
         self.delete = template("DELETE", path, content_type, False)
         self.reset = template("POST", f"{path}/reset", content_type, True)
         self.step = template("POST", f"{path}/step", content_type, True)

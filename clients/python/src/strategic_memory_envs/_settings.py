@@ -9,6 +9,7 @@ from typing import Any
 
 from ._codec import Encoding
 from ._http import Endpoint
+from ._remote import Remote
 from ._retry import RetryPolicy
 from ._server import server_token, server_url
 from ._session import Kind, Session
@@ -60,3 +61,15 @@ class Settings:
         token = server_token(self.token)
         session = Session(endpoint, kind, env_id=env_id, token=token, encoding=self.encoding)
         return endpoint, session
+
+    def remote(self, kind: Kind, env_id: str | None) -> tuple[Remote, Session]:
+        """The same, with a blocking connection."""
+        endpoint, session = self.session(kind, env_id)
+        remote = Remote(
+            endpoint,
+            session,
+            timeout_s=self.timeout_s,
+            retry=self.retry,
+            ssl_context=self.ssl_context,
+        )
+        return remote, session

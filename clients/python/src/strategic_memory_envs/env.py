@@ -76,14 +76,7 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
         wanted = creation(spec_id, _settings.join_kwargs(env_kwargs, kwargs), ttl_s)
         if seed is not None:
             wanted["seed"] = check_seed(seed)
-        endpoint, session = settings.session("envs", env_id)
-        remote = Remote(
-            endpoint,
-            session,
-            timeout_s=timeout_s,
-            retry=settings.retry,
-            ssl_context=ssl_context,
-        )
+        remote, session = settings.remote("envs", env_id)
         self._remote = remote
         self._bodies = remote.open(wanted, Single)
         self._operate = remote.operate

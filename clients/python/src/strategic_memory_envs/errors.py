@@ -116,6 +116,10 @@ class AccessDenied(ServerProblem):
     """The server wants a token, or another one."""
 
 
+class BudgetExceeded(AccessDenied):
+    """The steps that the token may take have been taken. Trying again does not help."""
+
+
 _BY_CODE: dict[str, type[ServerProblem]] = {
     "needs-reset": NeedsReset,
     "invalid-action": InvalidAction,
@@ -129,6 +133,7 @@ _BY_CODE: dict[str, type[ServerProblem]] = {
     "seq-conflict": SeqConflict,
     "seq-reused": SeqConflict,
     "quota-exceeded": QuotaExceeded,
+    "budget-exceeded": BudgetExceeded,
 }
 
 _BY_STATUS: dict[int, type[ServerProblem]] = {

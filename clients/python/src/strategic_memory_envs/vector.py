@@ -17,6 +17,7 @@ from ._bodies import Fields, Info, Seeds, Vector, VectorStepResult, check_seed, 
 from ._codec import Encoding
 from ._remote import Remote
 from ._retry import RetryPolicy
+from ._session import Session
 from ._settings import Settings
 from .env import picture
 
@@ -92,17 +93,37 @@ class RemoteVectorEnv(gymnasium.vector.VectorEnv[Any, Any, NDArray[Any]]):
             seed=seed,
             ttl_s=ttl_s,
         )
-        endpoint, session = settings.session("vector-envs", env_id)
-        remote = Remote(
-            endpoint,
-            session,
-            timeout_s=timeout_s,
-            retry=settings.retry,
-            ssl_context=ssl_context,
-        )
-        self._remote = remote
-        bodies = self._bodies = remote.open(wanted, Vector)
-        self._operate = remote.operate
+        self._remote, session = settings.remote("vector-envs", env_id)
+        self._begin(session, self._remote.open(wanted, Vector))
+
+    @classmethod
+    def attach(
+        cls,
+        env_id: str,
+        *,
+        server: str | None = None,
+        token: str | None = None,
+        timeout_s: float = 30.0,
+        retry: RetryPolicy | None = None,
+        encoding: Encoding = "msgpack",
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> RemoteVectorEnv:
+        """Plays a vector environment that somebody else has created; `close()` leaves it there.
+
+        This is all that an evaluation token is good for, with resets that choose nothing.
+        """
+        env = cls.__new__(cls)
+        env.render_mode = None
+        settings = Settings(server, token, timeout_s, retry or RetryPolicy(), encoding, ssl_context)
+        env._remote, session = settings.remote("vector-envs", env_id)
+        env._begin(session, env._remote.attach(Vector))
+        return env
+
+    def _begin(self, session: Session, bodies: Vector) -> None:
+        """Takes over what the server says of the environment."""
+        assert self._remote is not None
+        self._bodies = bodies
+        self._operate = self._remote.operate
         self._reset, self._step = session.reset, session.step
         self.num_envs = bodies.num_envs
         self.single_observation_space = bodies.single_observation_space

@@ -77,7 +77,9 @@ impl Order {
 
     /// Calls the handler of the HTTP route.
     async fn call(self, app: SharedApp, caller: Caller) -> Result<Response, Failure> {
-        let (encoding, bytes) = (self.encoding, self.body);
+        let (encoding, op, path) = (self.encoding, self.op, self.path());
+        let full = |caller: Caller| caller.full(|| format!("{} on {path}", op.as_str()));
+        let bytes = self.body;
         let state = State(app);
         // Those that need one have been checked for it.
         let env_id = Path(self.env_id.unwrap_or_default());
@@ -85,16 +87,16 @@ impl Order {
 
         macro_rules! call {
             ($handlers:ident) => {
-                match self.op {
+                match op {
                     StreamOp::Create => {
-                        $handlers::create(state, caller, body(encoding, &bytes)?).await
+                        $handlers::create(state, full(caller)?, body(encoding, &bytes)?).await
                     }
                     StreamOp::Put => {
-                        $handlers::put(state, caller, env_id, body(encoding, &bytes)?).await
+                        $handlers::put(state, full(caller)?, env_id, body(encoding, &bytes)?).await
                     }
                     StreamOp::List => {
                         let page = query(encoding, &bytes)?;
-                        $handlers::list(state, caller, page, accept).await
+                        $handlers::list(state, full(caller)?, page, accept).await
                     }
                     StreamOp::Describe => {
                         no_body(encoding, &bytes)?;
@@ -102,7 +104,7 @@ impl Order {
                     }
                     StreamOp::Close => {
                         no_body(encoding, &bytes)?;
-                        let closed = $handlers::close(state, caller, env_id).await;
+                        let closed = $handlers::close(state, full(caller)?, env_id).await;
                         closed.map(IntoResponse::into_response)
                     }
                     StreamOp::Reset => {
@@ -112,21 +114,23 @@ impl Order {
                         $handlers::step(state, caller, env_id, body(encoding, &bytes)?).await
                     }
                     StreamOp::Lease => {
-                        $handlers::lease(state, caller, env_id, body(encoding, &bytes)?).await
+                        $handlers::lease(state, full(caller)?, env_id, body(encoding, &bytes)?)
+                            .await
                     }
                     StreamOp::Snapshot => {
                         no_body(encoding, &bytes)?;
-                        $handlers::snapshot(state, caller, env_id, accept).await
+                        $handlers::snapshot(state, full(caller)?, env_id, accept).await
                     }
                     StreamOp::Restore => {
-                        $handlers::restore(state, caller, env_id, body(encoding, &bytes)?).await
+                        $handlers::restore(state, full(caller)?, env_id, body(encoding, &bytes)?)
+                            .await
                     }
                     StreamOp::Fork => {
-                        $handlers::fork(state, caller, env_id, body(encoding, &bytes)?).await
+                        $handlers::fork(state, full(caller)?, env_id, body(encoding, &bytes)?).await
                     }
                     StreamOp::Trajectory => {
                         let page = query(encoding, &bytes)?;
-                        $handlers::trajectory(state, caller, env_id, page, accept).await
+                        $handlers::trajectory(state, full(caller)?, env_id, page, accept).await
                     }
                 }
             };

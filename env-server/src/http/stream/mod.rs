@@ -105,7 +105,7 @@ async fn serve(app: SharedApp, caller: Caller, mut socket: Socket) -> Result<(),
 #[cfg(any(test, fuzzing))]
 pub(crate) async fn answer_message(app: &SharedApp, encoding: Encoding, message: &[u8]) -> Vec<u8> {
     match Order::read(encoding, &Bytes::copy_from_slice(message)) {
-        Ok(order) => order.answer(app.clone(), Caller(None)).await,
+        Ok(order) => order.answer(app.clone(), Caller::nobody()).await,
         Err(reply) => reply,
     }
 }

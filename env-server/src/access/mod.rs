@@ -1,4 +1,4 @@
-//! Who may use the server: bearer tokens from a file, each with quotas of its own.
+//! Who may use the server: bearer tokens from a file or from code, each with quotas of its own.
 //!
 //! The file is TOML, one table for each principal:
 //!
@@ -6,113 +6,44 @@
 //! [alice]
 //! token = "Yt3rJ0kM5sGq8ZcW1nUe7A"         # 16 to 256 characters A-Z a-z 0-9 - . _ ~ + / =
 //! previous_token = "h2VxP9bQe4LdK6mTa0RzNw" # still taken, while clients change over
+//! evaluation_token = "Jd8sWq1LxTzV5nPc0RbKyA" # may only play: describe, step, plain reset
 //! max_envs = 100                            # every quota may be left out
 //! max_lanes = 4096
 //! max_requests_in_flight = 32
 //! max_requests_per_s = 1000
+//! max_steps = 1000000
 //! ```
 //!
-//! A principal is known by its name: environments and quotas stay with it when its token changes.
+//! A principal is known by its name: environments, quotas and counts stay with it when its tokens
+//! change.
+
+mod grant;
+mod principal;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use axum::http::{HeaderMap, header};
 use env_protocol::{ErrorCode, Problem};
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
-use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::error::Error;
-use crate::session::store::Owner;
 
-/// A file of tokens is read whole.
-const MAX_FILE_BYTES: u64 = 1 << 20;
-
-/// Whoever holds a token, with what it may use at most: as much as the server has, where the file
-/// says nothing. Handlers find it in the request's extensions.
-///
-/// What a principal may do is decided where it is found: a role, once there is more than one,
-/// is a field here and a key in the file.
-pub struct Principal {
-    owner: Arc<Owner>,
-    max_in_flight: usize,
-    /// Shared with the principal of the same name before and after a reload.
-    in_flight: Arc<AtomicUsize>,
-    rate: Option<DefaultDirectRateLimiter>,
-}
-
-impl Principal {
-    /// Its name in the file of tokens: 1 to 64 of the characters `A-Z a-z 0-9 . _ -`.
-    pub fn name(&self) -> &str {
-        &self.owner.name
-    }
-
-    /// As environments know it.
-    pub(crate) fn owner(&self) -> &Arc<Owner> {
-        &self.owner
-    }
-
-    /// Counts a request as under way until the result is dropped.
-    ///
-    /// # Errors
-    /// `rate-limited`.
-    pub(crate) fn begin_request(&self) -> Result<InFlight<'_>, Problem> {
-        let max = self.max_in_flight;
-        let in_flight = InFlight::begin(&self.in_flight, max).ok_or_else(|| {
-            let name = self.name();
-            let detail = format!("{name} has {max} requests under way, its limit");
-            Problem::new(ErrorCode::RateLimited, detail)
-        })?;
-        if let Some(rate) = &self.rate
-            && rate.check().is_err()
-        {
-            let detail = format!(
-                "{} sends more requests in a second than it may",
-                self.name()
-            );
-            return Err(Problem::new(ErrorCode::RateLimited, detail));
-        }
-        Ok(in_flight)
-    }
-}
-
-impl fmt::Debug for Principal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut debug = f.debug_struct("Principal");
-        debug.field("owner", &self.owner).finish_non_exhaustive()
-    }
-}
-
-/// One of a limited number of things under way, until it is dropped.
-#[derive(Debug)]
-pub(crate) struct InFlight<'a>(&'a AtomicUsize);
-
-impl<'a> InFlight<'a> {
-    /// Nothing, when `max` are under way.
-    pub(crate) fn begin(count: &'a AtomicUsize, max: usize) -> Option<Self> {
-        // Guards before the check: when it fails, dropping takes the count back.
-        let held = count.fetch_add(1, Ordering::Relaxed);
-        let this = InFlight(count);
-        (held < max).then_some(this)
-    }
-}
-
-impl Drop for InFlight<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
+pub use grant::Grant;
+#[cfg(any(test, fuzzing))]
+pub(crate) use grant::fuzz_file;
+pub(crate) use grant::warn_if_readable_by_all;
+pub(crate) use principal::InFlight;
+pub use principal::{Principal, Refusals, Role};
 
 /// The tokens of a server. They are not kept, only their hashes under a key of this process.
 pub struct Access {
-    path: PathBuf,
+    /// None when the tokens were given in code.
+    path: Option<PathBuf>,
     hash_key: [u8; 32],
     principals: RwLock<HashMap<TokenHash, Arc<Principal>>>,
 }
@@ -123,53 +54,89 @@ impl Access {
     /// # Errors
     /// [`Error::Tokens`], when it cannot be read, is malformed or holds no token.
     pub fn from_file(path: &Path) -> Result<Self, Error> {
-        let access = Access {
-            path: path.to_owned(),
-            hash_key: rand::random(),
-            principals: RwLock::default(),
-        };
+        let access = Access::empty(Some(path.to_owned()));
         access.reload()?;
         Ok(access)
     }
 
+    /// Takes tokens without a file, by the names of their principals.
+    ///
+    /// # Errors
+    /// [`Error::Tokens`], when there is none or one cannot be a token.
+    pub fn from_grants(grants: &BTreeMap<String, Grant>) -> Result<Self, Error> {
+        let access = Access::empty(None);
+        access.replace(grants)?;
+        Ok(access)
+    }
+
+    fn empty(path: Option<PathBuf>) -> Self {
+        Access {
+            path,
+            hash_key: rand::random(),
+            principals: RwLock::default(),
+        }
+    }
+
     /// Reads the file again and returns the number of principals. Requests under way go on.
+    /// Tokens that were given in code stay as they are.
     ///
     /// # Errors
     /// As [`Access::from_file`]; then the tokens are as they were.
     pub fn reload(&self) -> Result<usize, Error> {
-        let failed = |detail| Error::Tokens {
-            path: self.path.clone(),
-            detail,
-        };
-        let text = read(&self.path).map_err(failed)?;
-        let entries = parse(&text).map_err(failed)?;
-        let num_principals = entries.len();
-        let mut principals = self
-            .principals
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        let before: HashMap<_, _> = principals
-            .values()
-            .map(|p| (p.name().to_owned(), Arc::clone(&p.in_flight)))
-            .collect();
+        match &self.path {
+            Some(path) => self.replace(&grant::read(path).map_err(|e| self.unusable(e))?),
+            None => Ok(self.by_name().len()),
+        }
+    }
+
+    fn replace(&self, grants: &BTreeMap<String, Grant>) -> Result<usize, Error> {
+        grant::check(grants).map_err(|detail| self.unusable(detail))?;
+        let before = self.by_name();
         let mut after = HashMap::new();
-        for (name, entry) in entries {
-            let principal = Arc::new(Principal {
-                in_flight: before.get(&name).cloned().unwrap_or_default(),
-                owner: Arc::new(entry.owner(&name)),
-                max_in_flight: entry.max_requests_in_flight.unwrap_or(usize::MAX),
-                rate: entry.max_requests_per_s.map(per_second),
-            });
-            for token in entry.tokens() {
+        for (name, grant) in grants {
+            let count = before.get(name).map(|principal| principal.count());
+            for (token, principal) in Principal::of(name, grant, count.cloned().unwrap_or_default())
+            {
                 let hash = self.hash(token.as_bytes());
                 if let Some(other) = after.insert(hash, Arc::clone(&principal)) {
                     let (one, other) = (other.name(), principal.name());
-                    return Err(failed(format!("{one} and {other} have the same token")));
+                    return Err(self.unusable(match one == other {
+                        true => format!("{one} has the same token twice"),
+                        false => format!("{one} and {other} have the same token"),
+                    }));
                 }
             }
         }
-        *principals = after;
-        Ok(num_principals)
+        let principals = self.principals.write();
+        *principals.unwrap_or_else(PoisonError::into_inner) = after;
+        Ok(grants.len())
+    }
+
+    fn unusable(&self, detail: String) -> Error {
+        Error::Tokens {
+            path: self.path.clone().unwrap_or_else(|| "tokens".into()),
+            detail,
+        }
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, HashMap<TokenHash, Arc<Principal>>> {
+        self.principals
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn by_name(&self) -> HashMap<String, Arc<Principal>> {
+        let principals = self.read();
+        let named = principals
+            .values()
+            .map(|p| (p.name().to_owned(), Arc::clone(p)));
+        named.collect()
+    }
+
+    /// The principal of a name, to see what it has done and to close its budget. What is counted
+    /// is the same for all its tokens.
+    pub fn principal(&self, name: &str) -> Option<Arc<Principal>> {
+        self.by_name().remove(name)
     }
 
     /// Finds out who sends a request.
@@ -186,11 +153,7 @@ impl Access {
         let token = bearer(value.as_bytes())
             .ok_or_else(|| refused("the Authorization header is not Bearer TOKEN"))?;
         let hash = self.hash(token);
-        let principals = self
-            .principals
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        let known = principals.get(&hash).cloned();
+        let known = self.read().get(&hash).cloned();
         known.ok_or_else(|| refused("the token is not known"))
     }
 
@@ -233,117 +196,12 @@ fn bearer(value: &[u8]) -> Option<&[u8]> {
     (scheme.eq_ignore_ascii_case(b"bearer ") && !token.is_empty()).then_some(token)
 }
 
-/// A principal as the file has it.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Entry {
-    token: String,
-    previous_token: Option<String>,
-    max_envs: Option<usize>,
-    max_lanes: Option<usize>,
-    max_requests_in_flight: Option<usize>,
-    max_requests_per_s: Option<NonZeroU32>,
-}
-
-impl Entry {
-    fn tokens(&self) -> impl Iterator<Item = &String> {
-        std::iter::once(&self.token).chain(&self.previous_token)
-    }
-
-    fn owner(&self, name: &str) -> Owner {
-        Owner {
-            name: name.into(),
-            max_envs: self.max_envs,
-            max_lanes: self.max_lanes,
-        }
-    }
-}
-
-fn per_second(limit: NonZeroU32) -> DefaultDirectRateLimiter {
-    RateLimiter::direct(Quota::per_second(limit))
-}
-
-fn read(path: &Path) -> Result<String, String> {
-    let unreadable = |e: std::io::Error| format!("cannot be read: {e}");
-    let metadata = std::fs::metadata(path).map_err(unreadable)?;
-    if metadata.len() > MAX_FILE_BYTES {
-        return Err(format!("is larger than {MAX_FILE_BYTES} bytes"));
-    }
-    warn_if_readable_by_all(path, &metadata);
-    std::fs::read_to_string(path).map_err(unreadable)
-}
-
-/// Logs a warning when a file of secrets can be read by every user of the machine.
-pub(crate) fn warn_if_readable_by_all(path: &Path, metadata: &std::fs::Metadata) {
-    #[cfg(unix)]
-    if std::os::unix::fs::MetadataExt::mode(metadata) & 0o004 != 0 {
-        let path = path.display();
-        tracing::warn!("{path} can be read by every user of this machine: chmod o= {path}");
-    }
-    #[cfg(not(unix))]
-    let _ = (path, metadata);
-}
-
-/// Reads the text of a file of tokens. Errors name a line and never say what stands in it.
-fn parse(text: &str) -> Result<BTreeMap<String, Entry>, String> {
-    let entries: BTreeMap<String, Entry> = toml::from_str(text).map_err(|error| {
-        let start = error.span().map_or(0, |span| span.start.min(text.len()));
-        let line = 1 + text.as_bytes()[..start]
-            .iter()
-            .filter(|&&b| b == b'\n')
-            .count();
-        match is_about_keys(error.message()) {
-            true => format!("line {line}: {}", error.message()),
-            false => format!("line {line}: malformed, or not a value that this key takes"),
-        }
-    })?;
-    if entries.is_empty() {
-        return Err("holds no token".to_owned());
-    }
-    for (name, entry) in &entries {
-        if !is_good_name(name) {
-            let detail = "a name is 1 to 64 of the characters A-Z a-z 0-9 . _ -";
-            return Err(format!("{name:?} cannot be a name: {detail}"));
-        }
-        if !entry.tokens().all(|token| is_good_token(token)) {
-            let detail = "a token is 16 to 256 of the characters A-Z a-z 0-9 - . _ ~ + / =";
-            return Err(format!("the token of {name} cannot be one: {detail}"));
-        }
-    }
-    Ok(entries)
-}
-
-/// Reads a file of tokens. Any text is read or refused.
-#[cfg(any(test, fuzzing))]
-pub(crate) fn fuzz_file(text: &str) {
-    for (name, entry) in parse(text).unwrap_or_default() {
-        assert!(is_good_name(&name) && entry.tokens().all(|token| is_good_token(token)));
-    }
-}
-
 /// Reads the value of an `Authorization` header. Any bytes are read or refused.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn fuzz_header(value: &[u8]) {
     if let Some(token) = bearer(value) {
         assert!(!token.is_empty() && value.trim_ascii_end().ends_with(token));
     }
-}
-
-/// Messages of these kinds repeat keys, all others may repeat a value, which may be a token.
-fn is_about_keys(message: &str) -> bool {
-    ["unknown field", "missing field", "duplicate key"]
-        .iter()
-        .any(|kind| message.starts_with(kind))
-}
-
-fn is_good_name(name: &str) -> bool {
-    let is_allowed = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
-    (1..=64).contains(&name.len()) && name.bytes().all(is_allowed)
-}
-
-fn is_good_token(token: &str) -> bool {
-    let is_allowed = |b: u8| b.is_ascii_alphanumeric() || b"-._~+/=".contains(&b);
-    (16..=256).contains(&token.len()) && token.bytes().all(is_allowed)
 }
 
 #[cfg(test)]
@@ -443,6 +301,14 @@ mod tests {
                 format!("[a]\ntoken = \"{secret}\"\n[b]\ntoken = \"{secret}\""),
                 "a and b have the same token",
             ),
+            (
+                format!("[a]\ntoken = \"{secret}\"\nevaluation_token = \"{secret}\""),
+                "a has the same token twice",
+            ),
+            (
+                format!("[a]\ntoken = \"{secret}\"\nevaluation_token = \"{secret} \""),
+                "the token of a cannot be one",
+            ),
         ] {
             let (_folder, path) = file(&text);
             let error = Access::from_file(&path).unwrap_err().to_string();
@@ -515,5 +381,50 @@ mod tests {
         let is_taken = |_| bob.begin_request().is_ok();
         let taken = (0..1_000).map(is_taken).filter(|&taken| taken).count();
         assert!((3..1_000).contains(&taken), "{taken}");
+    }
+
+    #[test]
+    fn an_evaluation_token_is_of_the_same_principal() {
+        let grant = Grant {
+            token: ALICE.to_owned(),
+            evaluation_token: Some(BOB.to_owned()),
+            max_requests_in_flight: Some(1),
+            max_steps: Some(7),
+            ..Grant::default()
+        };
+        let access = Access::from_grants(&BTreeMap::from([("a".to_owned(), grant)])).unwrap();
+        let of = |token: &str| access.authenticate(&headers(&format!("Bearer {token}")));
+        let (full, judged) = (of(ALICE).unwrap(), of(BOB).unwrap());
+        assert_eq!((full.name(), judged.name()), ("a", "a"));
+        assert_eq!((full.role(), judged.role()), (Role::Full, Role::Evaluation));
+        assert_eq!(judged.budget().unwrap().max(), 7);
+        let _under_way = full.begin_request().unwrap();
+        assert!(judged.begin_request().is_err(), "they share what they have");
+        let problem = judged.forbid("POST /v1/envs".to_owned());
+        assert_eq!(problem.code, ErrorCode::Forbidden);
+        judged.forbid("GET /v1/envs".to_owned());
+        let refusals = Refusals {
+            count: 2,
+            first: Some("POST /v1/envs".to_owned()),
+        };
+        assert_eq!(access.principal("a").unwrap().refusals(), refusals);
+        assert!(access.principal("b").is_none());
+        assert_eq!(access.reload().unwrap(), 1, "there is no file to read");
+        assert!(Access::from_grants(&BTreeMap::new()).is_err());
+    }
+
+    #[test]
+    fn a_reload_changes_the_budget() {
+        let text = |max: u64| format!("[a]\ntoken = \"{ALICE}\"\nmax_steps = {max}");
+        let (_folder, path) = file(&text(2));
+        let access = Access::from_file(&path).unwrap();
+        let max = || access.principal("a").unwrap().budget().map(|b| b.max());
+        assert_eq!(max(), Some(2));
+        std::fs::write(&path, text(9)).unwrap();
+        access.reload().unwrap();
+        assert_eq!(max(), Some(9));
+        std::fs::write(&path, format!("[a]\ntoken = \"{ALICE}\"")).unwrap();
+        access.reload().unwrap();
+        assert_eq!(max(), None);
     }
 }

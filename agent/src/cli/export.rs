@@ -1,0 +1,43 @@
+//! `agent export`: a trained agent as a file that runs without this program.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use agent::onnx;
+use anyhow::anyhow;
+use clap::Args;
+
+use super::{print, values};
+
+/// Write a trained agent as an ONNX model, to be run by ONNX Runtime and the like without this program
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  agent export --checkpoint runs/hard --onnx hard.onnx
+
+The model is one step of any number of lanes: observations in, actions, logits and values out. What
+the memory carries is an input and an output: zeros before the first step, then each next_NAME as
+NAME. Its metadata has spaces, inputs and states as JSON. docs/serving.md runs one from Python.
+
+ppo, recurrent-ppo and tracerl can be exported. A memory that outlives episodes (tracerl-notebook;
+memory_scope lifetime or both) cannot: it takes in whole episodes when they end. `agent serve`
+serves every agent.")]
+pub struct ExportArgs {
+    /// A checkpoint, or a run's folder
+    #[arg(long, value_name = "PATH|DIR")]
+    checkpoint: PathBuf,
+    /// Where the model goes; a file that is there is replaced
+    #[arg(long, value_name = "FILE")]
+    onnx: PathBuf,
+}
+
+pub fn run(args: &ExportArgs) -> anyhow::Result<ExitCode> {
+    let path = values::checkpoint(&args.checkpoint)?;
+    let fails =
+        |path: &PathBuf, error: &dyn std::fmt::Display| anyhow!("{}: {error}", path.display());
+    let checkpoint = std::fs::read(&path).map_err(|error| fails(&path, &error))?;
+    let model = onnx::export(&checkpoint).map_err(|error| fails(&path, &error))?;
+    std::fs::write(&args.onnx, model).map_err(|error| fails(&args.onnx, &error))?;
+    print(&args.onnx.display().to_string());
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,106 @@
+//! Returns of episodes while they are played.
+
+use std::time::Duration;
+
+use super::{Evaluation, Mode};
+
+/// Returns of the first episode of each lane.
+#[derive(Clone, Debug)]
+pub struct Tally {
+    returns: Vec<f64>,
+    lengths: Vec<u64>,
+    ended: Vec<bool>,
+}
+
+impl Tally {
+    /// Lanes whose first episode begins.
+    pub fn new(lanes: usize) -> Self {
+        Self {
+            returns: vec![0.0; lanes],
+            lengths: vec![0; lanes],
+            ended: vec![false; lanes],
+        }
+    }
+
+    /// Takes in a step of every lane, `[lanes]` each; lanes whose first episode is over are passed over.
+    pub fn push(&mut self, rewards: &[f64], ends: &[bool]) {
+        for lane in 0..self.ended.len() {
+            if self.ended[lane] {
+                continue;
+            }
+            self.returns[lane] += rewards[lane];
+            self.lengths[lane] += 1;
+            self.ended[lane] = ends[lane];
+        }
+    }
+
+    /// Ends what is under way with the return that it has, and says how many episodes that were.
+    pub fn leave(&mut self) -> usize {
+        let left = self.ended.len() - self.num_ended();
+        self.ended.fill(true);
+        left
+    }
+
+    /// How many lanes' first episodes are over.
+    pub fn num_ended(&self) -> usize {
+        self.ended.iter().filter(|&&ended| ended).count()
+    }
+
+    /// Whether that is so in every lane.
+    pub fn all_ended(&self) -> bool {
+        self.ended.iter().all(|&ended| ended)
+    }
+
+    /// What came out, of `steps` steps over all environments.
+    pub fn evaluation(self, mode: Mode, steps: u64, elapsed: Duration) -> Evaluation {
+        let n = self.returns.len() as f64;
+        let mean_return = self.returns.iter().sum::<f64>() / n;
+        let squares = self
+            .returns
+            .iter()
+            .map(|r| (r - mean_return).powi(2))
+            .sum::<f64>();
+        Evaluation {
+            mode,
+            mean_return,
+            std_return: if n > 1.0 {
+                (squares / (n - 1.0)).sqrt()
+            } else {
+                0.0
+            },
+            mean_length: self.lengths.iter().sum::<u64>() as f64 / n,
+            returns: self.returns,
+            steps,
+            elapsed,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tally_counts_first_episodes_only() {
+        let mut tally = Tally::new(2);
+        tally.push(&[1.0, 0.0], &[true, false]);
+        assert!(!tally.all_ended());
+        tally.push(&[5.0, -1.0], &[true, true]);
+        assert!(tally.all_ended());
+        let evaluation = tally.evaluation(Mode::Greedy, 4, Duration::ZERO);
+        assert_eq!(evaluation.returns, [1.0, -1.0]);
+        assert_eq!((evaluation.mean_return, evaluation.mean_length), (0.0, 1.5));
+        assert!((evaluation.std_return - 2f64.sqrt()).abs() < 1e-12);
+    }
+
+    #[test]
+    fn an_episode_that_is_left_keeps_what_it_had() {
+        let mut tally = Tally::new(3);
+        tally.push(&[1.0, 0.5, 0.0], &[true, false, false]);
+        assert_eq!((tally.num_ended(), tally.leave()), (1, 2));
+        tally.push(&[9.0; 3], &[true; 3]);
+        assert_eq!(tally.leave(), 0);
+        let evaluation = tally.evaluation(Mode::Greedy, 3, Duration::ZERO);
+        assert_eq!(evaluation.returns, [1.0, 0.5, 0.0]);
+    }
+}

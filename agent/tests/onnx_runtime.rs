@@ -1,0 +1,255 @@
+//! ONNX Runtime computes what the agent computes, from the models that [`agent::onnx`] writes.
+//!
+//! Needs the feature `python-tests` and a Python with the packages `onnx` and `onnxruntime`.
+
+mod support;
+
+use std::path::Path;
+use std::process::Command;
+
+use agent::actor::Actor;
+use agent::checkpoint::Checkpoint;
+use agent::config::Overrides;
+use agent::env::{ResetRequest, VectorEnv};
+use agent::evaluate::EvaluationEnv;
+use agent::{nn, onnx};
+use rand::{RngExt, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+use serde_json::{Map, Value, json};
+use support::{Trained, environments};
+
+/// The environment variable that names a Python with the packages.
+const PYTHON: &str = "STRATEGIC_MEMORY_PYTHON";
+
+const HOW_TO_INSTALL: &str = "python3 -m venv .venv && .venv/bin/pip install onnx onnxruntime && \
+     export STRATEGIC_MEMORY_PYTHON=$PWD/.venv/bin/python";
+
+/// Largest difference of logits and values.
+const TOLERANCE: f64 = 1e-5;
+const LANES: usize = 3;
+
+/// One step of all lanes: what is shown, and what the agent makes of it.
+struct Step {
+    inputs: Value,
+    actions: Vec<i64>,
+    logits: Vec<f32>,
+    values: Vec<f32>,
+}
+
+/// Outputs of a model for each of some steps: name → nested lists.
+fn run(model: &[u8], steps: &[Step]) -> Vec<Map<String, Value>> {
+    let folder = tempfile::tempdir().unwrap();
+    let [path, asked] = ["agent.onnx", "steps.json"].map(|name| folder.path().join(name));
+    std::fs::write(&path, model).unwrap();
+    let inputs: Vec<&Value> = steps.iter().map(|step| &step.inputs).collect();
+    std::fs::write(&asked, serde_json::to_vec(&inputs).unwrap()).unwrap();
+    let python = std::env::var_os(PYTHON)
+        .unwrap_or_else(|| panic!("{PYTHON} is not set; to set it: {HOW_TO_INSTALL}"));
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/python/run_onnx.py");
+    let output = Command::new(&python)
+        .arg(script)
+        .args([path, asked])
+        .output()
+        .unwrap_or_else(|error| {
+            panic!("cannot run {}: {error}; {HOW_TO_INSTALL}", python.display())
+        });
+    assert!(
+        output.status.success(),
+        "{}\nIf a module is missing: {HOW_TO_INSTALL}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    serde_json::from_slice(&output.stdout).expect("the script prints JSON")
+}
+
+/// An agent that is shown things, and what it was shown before.
+struct Shown<'a> {
+    actor: &'a Actor,
+    lanes: agent::actor::ActingLanes,
+    previous: Option<(Vec<i64>, Vec<f64>)>,
+    steps: Vec<Step>,
+}
+
+impl<'a> Shown<'a> {
+    fn new(actor: &'a Actor) -> Self {
+        Self {
+            actor,
+            lanes: actor.lanes(LANES),
+            previous: None,
+            steps: Vec::new(),
+        }
+    }
+
+    /// Shows a step; returns the likeliest actions.
+    fn step(&mut self, observations: &[f32], starts: &[bool]) -> Vec<i64> {
+        let heads = self.actor.encoder().heads();
+        let acted = self.actor.act(&mut self.lanes, observations, starts);
+        let actions = self.actor.likeliest(&acted);
+        let nothing = || (vec![0; actions.len()], vec![0.0; LANES]);
+        let (previous_actions, previous_rewards) = self.previous.take().unwrap_or_else(nothing);
+        let previous_actions: Value = match heads.components() {
+            1 => json!(previous_actions),
+            components => json!(previous_actions.chunks(components).collect::<Vec<_>>()),
+        };
+        let width = self.actor.encoder().flat_size();
+        self.steps.push(Step {
+            inputs: json!({
+                "observation": observations.chunks(width).collect::<Vec<_>>(),
+                "is_first": starts,
+                "previous_action": previous_actions,
+                "previous_reward": previous_rewards,
+            }),
+            logits: nn::values(&acted.logits).to_vec(),
+            values: acted.values,
+            actions: actions.clone(),
+        });
+        actions
+    }
+
+    fn outcome(&mut self, actions: Vec<i64>, rewards: Vec<f64>, ends: &[bool]) {
+        self.actor
+            .outcome(&mut self.lanes, &actions, &rewards, ends);
+        self.previous = Some((actions, rewards));
+    }
+}
+
+/// Steps in which everything is drawn: observations, actions, rewards and ends.
+fn random_steps(actor: &Actor, count: usize) -> Vec<Step> {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
+    let columns = actor.encoder().columns();
+    let width = actor.encoder().flat_size();
+    let mut shown = Shown::new(actor);
+    let mut starts = vec![true; LANES];
+    for _ in 0..count {
+        let mut observations = vec![0.0; LANES * width];
+        for (i, number) in observations.iter_mut().enumerate() {
+            let choices = columns.iter().filter(|column| column.source == i % width);
+            let choices: Vec<i64> = choices.filter_map(|column| column.choice).collect();
+            *number = match choices.len() {
+                0 => rng.random_range(-1.0..1.0),
+                n => choices[rng.random_range(0..n)] as f32,
+            };
+        }
+        shown.step(&observations, &starts);
+        let heads = actor.encoder().heads();
+        let mut actions = Vec::new();
+        (0..LANES).for_each(|_| heads.random(&mut rng, &mut actions));
+        let rewards = (0..LANES).map(|_| rng.random_range(-1.0..1.0)).collect();
+        starts = (0..LANES).map(|_| rng.random_bool(0.05)).collect();
+        shown.outcome(actions, rewards, &starts);
+    }
+    shown.steps
+}
+
+/// Steps of episodes that the agent plays greedily.
+fn played_steps(checkpoint: &Checkpoint, actor: &Actor, server: &str, count: usize) -> Vec<Step> {
+    let servers = [server.to_owned()];
+    let on = &checkpoint.config.env;
+    let connected = EvaluationEnv::connect(on, &Map::new(), LANES, &servers, Default::default());
+    let mut env = connected.unwrap().env;
+    let reset = ResetRequest {
+        seeds: Some((0..LANES as u64).collect()),
+        options: Map::new(),
+    };
+    let mut observations = env.reset(&reset).unwrap().observations;
+    let mut starts = vec![true; LANES];
+    let mut shown = Shown::new(actor);
+    for _ in 0..count {
+        let actions = shown.step(&observations, &starts);
+        let reply = env.step(&actions).unwrap();
+        let ends = reply.terminations.iter().zip(&reply.truncations);
+        starts = ends.map(|(one, other)| *one || *other).collect();
+        shown.outcome(actions, reply.rewards, &starts);
+        observations = reply.observations;
+    }
+    shown.steps
+}
+
+fn numbers(value: &Value, into: &mut Vec<f64>) {
+    match value {
+        Value::Array(values) => values.iter().for_each(|value| numbers(value, into)),
+        number => into.push(number.as_f64().unwrap()),
+    }
+}
+
+#[track_caller]
+fn assert_close(what: &str, found: &Value, expected: impl Iterator<Item = f64>, tolerance: f64) {
+    let mut given = Vec::new();
+    numbers(found, &mut given);
+    let expected: Vec<f64> = expected.collect();
+    assert_eq!(given.len(), expected.len(), "{what}");
+    let worst = given.iter().zip(&expected).map(|(a, b)| (a - b).abs());
+    let worst = worst.fold(0.0, f64::max);
+    assert!(
+        worst <= tolerance,
+        "{what}: {worst} apart\n{given:?}\n{expected:?}"
+    );
+}
+
+fn check(name: &str, model: &[u8], steps: &[Step]) {
+    let outputs = run(model, steps);
+    assert_eq!(outputs.len(), steps.len());
+    for (t, (step, outputs)) in steps.iter().zip(&outputs).enumerate() {
+        let of = |what: &str| format!("{name}, step {t}: {what}");
+        let floats = |numbers: &[f32]| numbers.iter().map(|&x| f64::from(x)).collect::<Vec<_>>();
+        let (logits, values) = (floats(&step.logits), floats(&step.values));
+        assert_close(
+            &of("logits"),
+            &outputs["logits"],
+            logits.into_iter(),
+            TOLERANCE,
+        );
+        assert_close(
+            &of("value"),
+            &outputs["value"],
+            values.into_iter(),
+            TOLERANCE,
+        );
+        let actions = step.actions.iter().map(|&action| action as f64);
+        assert_close(&of("action"), &outputs["action"], actions, 0.0);
+    }
+}
+
+#[test]
+fn onnx_runtime_computes_the_same() {
+    let server = environments();
+    let plain = Overrides::default;
+    let shown = || Overrides {
+        previous_action: Some(true),
+        previous_reward: Some(true),
+        step_counter: Some(true),
+        ..plain()
+    };
+    let fixed = Overrides {
+        memory_learn_retention: Some(false),
+        ..plain()
+    };
+    let memory_task = json!({"delay": 60, "difficulty": 1});
+    for (algorithm, spec_id, kwargs, overrides) in [
+        ("ppo", "MemoryTask-v0", &memory_task, plain()),
+        ("ppo", "Battleship-v0", &json!({}), shown()),
+        ("recurrent-ppo", "MemoryTask-v0", &memory_task, plain()),
+        ("recurrent-ppo", "MineSweeper-v0", &json!({}), shown()),
+        ("tracerl", "MemoryTask-v0", &memory_task, plain()),
+        ("tracerl", "MemoryTask-v0", &memory_task, fixed),
+        ("tracerl", "Autoencode-v0", &json!({}), shown()),
+    ] {
+        let trained = Trained {
+            algorithm,
+            spec_id,
+            kwargs: kwargs.as_object().unwrap().clone(),
+            overrides,
+            spread: 0.2,
+        };
+        let checkpoint = trained.checkpoint(&server);
+        let actor = Actor::new(&checkpoint).unwrap();
+        let model = onnx::export(&checkpoint.to_bytes()).unwrap();
+        let name = format!("{algorithm} on {spec_id}");
+        check(
+            &format!("{name}, drawn"),
+            &model,
+            &random_steps(&actor, 100),
+        );
+        let steps = played_steps(&checkpoint, &actor, &server, 130);
+        check(&format!("{name}, played"), &model, &steps);
+    }
+}

@@ -1,0 +1,89 @@
+//! What tests of trained agents share: a server of environments, and agents that do one thing here and another there.
+
+use std::sync::atomic::AtomicBool;
+
+use agent::algorithms;
+use agent::checkpoint::Checkpoint;
+use agent::config::{EnvSelection, Overrides, TrainConfig};
+use agent::env::remote::{RemoteEnvConfig, RemoteVectorEnv, RetryPolicy};
+use agent::monitor::Silent;
+use agent::train::{TrainOptions, train};
+use rand::{RngExt, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+use serde_json::{Map, Value};
+
+/// A server of environments on a thread of its own, until the tests end; returns its URL.
+pub fn environments() -> String {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0");
+    let listener = runtime.block_on(listener).unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        let config = env_server::ServerConfig::default();
+        runtime.block_on(env_server::run(listener, config, std::future::pending()))
+    });
+    url
+}
+
+/// What an agent is, and what it has learned a little of.
+pub struct Trained<'a> {
+    pub algorithm: &'a str,
+    pub spec_id: &'a str,
+    pub kwargs: Map<String, Value>,
+    pub overrides: Overrides,
+    /// How far its weights are moved at most.
+    pub spread: f32,
+}
+
+impl Trained<'_> {
+    /// The agent after a few steps, with weights drawn at random over what it has learned: what it does depends on what it
+    /// sees.
+    pub fn checkpoint(&self, server: &str) -> Checkpoint {
+        const LANES: usize = 4;
+        let overrides = Overrides {
+            num_envs: Some(LANES),
+            num_steps: Some(32),
+            whole_episodes: Some(false),
+            num_minibatches: Some(1),
+            update_epochs: Some(1),
+            early_stop: Some(false),
+            aux_modules: Some(Vec::new()),
+            ..self.overrides.clone()
+        };
+        let selection = EnvSelection {
+            spec_id: self.spec_id.into(),
+            kwargs: self.kwargs.clone(),
+            draws: Vec::new(),
+        };
+        let row = algorithms::find(self.algorithm).unwrap();
+        let config = TrainConfig::resolve(row, &overrides, selection, 128, 0).unwrap();
+        let mut env = RemoteVectorEnv::connect(&RemoteEnvConfig {
+            servers: vec![server.into()],
+            spec_id: self.spec_id.into(),
+            kwargs: self.kwargs.clone(),
+            num_envs: LANES,
+            retry: RetryPolicy::default(),
+        })
+        .unwrap();
+        let options = TrainOptions {
+            out: None,
+            checkpoint_interval: None,
+            resume: None,
+            stop: &AtomicBool::new(false),
+        };
+        let trained = train(&config, &mut env, options, &mut Silent).unwrap();
+        let mut checkpoint = trained.checkpoint;
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(9);
+        for array in &mut checkpoint.params {
+            // A bias would make one action the likeliest everywhere.
+            let scale = f32::from(u8::from(!array.name.ends_with("bias")));
+            for weight in &mut array.data {
+                *weight = scale * (*weight + self.spread * rng.random_range(-1.0..1.0));
+            }
+        }
+        checkpoint
+    }
+}

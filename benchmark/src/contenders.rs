@@ -1,0 +1,28 @@
+//! Everybody who competes: the agents of this project and programs from outside.
+
+use std::sync::atomic::AtomicBool;
+
+use crate::agent_contender::AgentContender;
+use crate::contender::{Contender, Job, JobError, Outcome};
+use crate::external::ExternalContender;
+use crate::progress::JobProgress;
+
+/// Lets each job be run by whom its row names.
+pub struct Contenders {
+    /// Runs the programs.
+    pub external: ExternalContender,
+}
+
+impl Contender for Contenders {
+    fn run(
+        &self,
+        job: &Job,
+        progress: &JobProgress,
+        stop: &AtomicBool,
+    ) -> Result<Outcome, JobError> {
+        match &job.agent.external {
+            None => AgentContender.run(job, progress, stop),
+            Some(external) => self.external.run(external, job, progress, stop),
+        }
+    }
+}

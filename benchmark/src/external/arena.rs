@@ -1,0 +1,265 @@
+//! A server for one job of a contender from outside: it counts the steps of training, and lets the contender play what it
+//! is judged on without seeing more of it than a player does.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use agent::evaluate::{Unbalanced, balanced_seeds, evaluation_kwargs, judged_step};
+use agent::seeds::{Role, first_environment_seed};
+use env_protocol::{
+    AutoresetMode, CreateVectorEnv, Seed, Space, Value, VectorEnvDescription, VectorResetReply,
+    VectorResetRequest,
+};
+use env_server::{Access, Grant, Limits, Principal, ServerConfig, StepBudget};
+use rand::seq::SliceRandom as _;
+
+use super::api::{Api, ApiError};
+use crate::embedded::EmbeddedServer;
+use crate::judge::Judgement;
+use crate::plan::Experiment;
+
+/// Whose environments are played by the benchmark itself, are trained on, and are judged on.
+const DRIVER: &str = "driver";
+const TRAINING: &str = "training";
+const EVALUATION: &str = "evaluation";
+
+/// Operations of an environment that are kept, in bytes: the whole of an evaluation, from which it is scored. A step of a
+/// thousand lanes with two actions takes about 130.
+const TRAJECTORY_BYTES: usize = 512 << 20;
+
+/// Seconds an environment lives unplayed: longer than any phase, for the server goes when the job does.
+const TTL_S: u64 = 7 * 24 * 3_600;
+
+/// How long the server may take to answer; telling a long trajectory again takes a while.
+const TIMEOUT: Duration = Duration::from_secs(600);
+
+/// A server with the contender's environments.
+pub struct Arena {
+    server: EmbeddedServer,
+    access: Arc<Access>,
+    tokens: Tokens,
+    driver: Api,
+    evaluation: Api,
+}
+
+struct Tokens {
+    training: String,
+    evaluation: String,
+}
+
+/// Environments to be judged on: one lane an episode, of which only the benchmark knows the seeds.
+pub struct Prepared {
+    /// The delay; `None` for a task without one.
+    pub delay: Option<u64>,
+    /// Number of lanes, each with one episode that counts.
+    pub episodes: usize,
+    /// Step of the episode, from 0, whose action is the first to be judged, where the task tells.
+    pub judged_step: Option<u64>,
+    /// A lane's action space.
+    pub action_space: Space,
+    /// The vector environment that the contender may play.
+    pub judged_id: String,
+    /// The same for the benchmark, which resets it with [`Self::seeds`].
+    pub driven_id: String,
+    /// One for each lane, in an order that says nothing.
+    pub seeds: Vec<u64>,
+}
+
+/// Why there is nothing to be judged on.
+#[derive(Debug, thiserror::Error)]
+pub enum ArenaError {
+    /// The server refused.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    /// There are not as many episodes of each cue.
+    #[error(transparent)]
+    Unbalanced(#[from] Unbalanced),
+    /// The cue is not where it should be.
+    #[error("the first observations are no array of numbers, so there is no cue to balance over")]
+    NoCue,
+}
+
+impl Arena {
+    /// Starts a server that lets the contender train for so many steps.
+    ///
+    /// # Errors
+    /// When the system gives no port or no threads.
+    pub fn open(budget_steps: u64) -> Result<Self, String> {
+        let draw = || format!("{:032x}", rand::random::<u128>());
+        let (driver, training) = (draw(), draw());
+        let (evaluation, judged) = (draw(), draw());
+        let of = |token: &str| Grant {
+            token: token.to_owned(),
+            ..Grant::default()
+        };
+        let grants = BTreeMap::from([
+            (DRIVER.to_owned(), of(&driver)),
+            (
+                TRAINING.to_owned(),
+                Grant {
+                    max_steps: Some(budget_steps),
+                    ..of(&training)
+                },
+            ),
+            (
+                EVALUATION.to_owned(),
+                Grant {
+                    evaluation_token: Some(judged.clone()),
+                    ..of(&evaluation)
+                },
+            ),
+        ]);
+        let access = Access::from_grants(&grants).map_err(|error| error.to_string())?;
+        let access = Arc::new(access);
+        let config = ServerConfig {
+            access: Some(Arc::clone(&access)),
+            limits: Limits {
+                trajectory_bytes: TRAJECTORY_BYTES,
+                default_ttl_s: TTL_S,
+                ..Limits::default()
+            },
+            request_timeout: TIMEOUT,
+            ..ServerConfig::default()
+        };
+        let server = EmbeddedServer::start_with(config, 1).map_err(|error| error.to_string())?;
+        Ok(Self {
+            driver: Api::new(server.url(), Some(&driver), TIMEOUT)?,
+            evaluation: Api::new(server.url(), Some(&evaluation), TIMEOUT)?,
+            tokens: Tokens {
+                training,
+                evaluation: judged,
+            },
+            access,
+            server,
+        })
+    }
+
+    /// Its base URL.
+    pub fn url(&self) -> &str {
+        self.server.url()
+    }
+
+    /// The token to train with.
+    pub fn training_token(&self) -> &str {
+        &self.tokens.training
+    }
+
+    /// The token to be judged with.
+    pub fn evaluation_token(&self) -> &str {
+        &self.tokens.evaluation
+    }
+
+    /// The steps of training.
+    pub fn budget(&self) -> StepBudget {
+        let budget = self.principal(TRAINING).budget().cloned();
+        budget.expect("training has a budget")
+    }
+
+    /// What the contender did although it may not while it is judged, in words.
+    pub fn violation(&self) -> Option<String> {
+        let steps = self.budget().refused_closed();
+        if steps > 0 {
+            return Some(format!(
+                "it tried to step training environments while it was judged ({})",
+                times(steps)
+            ));
+        }
+        let refusals = self.principal(EVALUATION).refusals();
+        let first = refusals.first?;
+        Some(format!(
+            "it asked for what an evaluation token may not do: {first} ({} in all)",
+            times(refusals.count)
+        ))
+    }
+
+    fn principal(&self, name: &str) -> Arc<Principal> {
+        let principal = self.access.principal(name);
+        principal.expect("one of the three it was opened with")
+    }
+
+    /// What the benchmark plays itself.
+    pub fn driver(&self) -> &Api {
+        &self.driver
+    }
+
+    /// What the contender was judged on, with the right to see all of it.
+    pub fn evaluation(&self) -> &Api {
+        &self.evaluation
+    }
+
+    /// Makes environments to be judged on, from a secret seed. Of every cue there are as many, where the first observation
+    /// is one, and their order is drawn.
+    ///
+    /// # Errors
+    /// When the server refuses the arguments, or the cues cannot be balanced.
+    pub fn prepare(
+        &self,
+        experiment: &Experiment,
+        judgement: &Judgement,
+        secret_seed: u64,
+    ) -> Result<Prepared, ArenaError> {
+        let trained_with = experiment.kwargs.clone().into_iter().collect();
+        let delay = judgement
+            .delay
+            .map(|delay| ("delay".to_owned(), delay.into()));
+        let kwargs = evaluation_kwargs(&trained_with, &delay.into_iter().collect());
+        let creation = |seed| CreateVectorEnv {
+            spec_id: experiment.spec_id.clone(),
+            num_envs: judgement.episodes,
+            kwargs: kwargs.clone().into_iter().collect(),
+            seed: Some(seed),
+            autoreset_mode: AutoresetMode::SameStep,
+            ttl_s: None,
+        };
+        let driven = create(&self.driver, &creation(Seed::First(0)))?;
+        let episodes = judgement.episodes as usize;
+        let first = first_environment_seed(secret_seed, Role::Evaluation);
+        let mut seeds: Vec<u64> = match judgement.delay {
+            // The first observation of tasks with a delay is the cue.
+            Some(_) => balanced_seeds(first, episodes, |seeds| self.cues(&driven.env_id, seeds))?,
+            None => (first..).take(episodes).collect(),
+        };
+        seeds.shuffle(&mut rand::rng());
+        let judged = create(&self.evaluation, &creation(Seed::Each(seeds.clone())))?;
+        Ok(Prepared {
+            delay: judgement.delay,
+            episodes,
+            judged_step: judged_step(&driven.kwargs.into_iter().collect()),
+            action_space: driven.single_action_space,
+            judged_id: judged.env_id,
+            driven_id: driven.env_id,
+            seeds,
+        })
+    }
+
+    /// The first numbers that are seen with these seeds.
+    fn cues(&self, driven_id: &str, seeds: &[u64]) -> Result<Vec<f32>, ArenaError> {
+        let reset = VectorResetRequest {
+            seq: None,
+            seed: Some(Seed::Each(seeds.to_vec())),
+            options: Default::default(),
+        };
+        let reply: VectorResetReply = self
+            .driver
+            .post(&format!("/v1/vector-envs/{driven_id}/reset"), &reset)?;
+        let Value::Array(observations) = reply.observations else {
+            return Err(ArenaError::NoCue);
+        };
+        let numbers = observations.into_f32s();
+        let rows = numbers.chunks_exact((numbers.len() / seeds.len()).max(1));
+        Ok(rows.map(|row| row[0]).collect())
+    }
+}
+
+fn create(api: &Api, creation: &CreateVectorEnv) -> Result<VectorEnvDescription, ApiError> {
+    let id = format!("judged-{:032x}", rand::random::<u128>());
+    api.put(&format!("/v1/vector-envs/{id}"), creation)
+}
+
+fn times(count: u64) -> String {
+    match count {
+        1 => "1 request".to_owned(),
+        count => format!("{count} requests"),
+    }
+}

@@ -1,0 +1,239 @@
+//! The benchmark plays, and asks the contender for its actions (`POST /v1/act`): so it can be judged in every way in which
+//! this project's own agents are.
+
+use std::time::Instant;
+
+use agent::evaluate::{Evaluation, Mode, Tally};
+use agent::seeds::{self, Role};
+use env_protocol::Space;
+use rand::RngExt as _;
+use rand_xoshiro::Xoshiro256PlusPlus;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::api::{Api, ApiError};
+use super::arena::Prepared;
+
+/// A contender that answers.
+pub struct Driver<'a> {
+    /// The server, with the right to play.
+    pub server: &'a Api,
+    /// The contender.
+    pub contender: &'a Api,
+    /// The job's seed, which the contender is told.
+    pub seed: u64,
+    /// Draws scrambled actions; the contender is not told it.
+    pub secret_seed: u64,
+    /// Called before every step.
+    pub before_step: &'a dyn Fn(),
+}
+
+#[derive(Deserialize)]
+struct Described {
+    seq: u64,
+}
+
+#[derive(Deserialize)]
+struct Reset {
+    observations: Value,
+    seq: u64,
+}
+
+#[derive(Deserialize)]
+struct Step {
+    observations: Value,
+    rewards: Vec<f64>,
+    terminations: Vec<bool>,
+    truncations: Vec<bool>,
+    seq: u64,
+}
+
+#[derive(Deserialize)]
+struct Acted {
+    actions: Value,
+}
+
+/// The contender's memory of lanes that are played together.
+struct Session<'a> {
+    contender: &'a Api,
+    id: String,
+    seq: u64,
+}
+
+/// What the contender is shown of a step.
+struct Shown<'a> {
+    observations: &'a Value,
+    is_first: &'a [bool],
+    /// Actions and rewards of the step before; none at the beginning.
+    previous: Option<&'a (Value, Vec<f64>)>,
+    mode: Mode,
+}
+
+impl Driver<'_> {
+    /// Plays one episode in each lane; `None` for a mode that the contender refuses to act in.
+    ///
+    /// # Errors
+    /// When the contender does not answer, or its actions are refused.
+    pub fn evaluate(&self, prepared: &Prepared, mode: Mode) -> Result<Option<Evaluation>, String> {
+        let began = Instant::now();
+        let lanes = prepared.episodes;
+        let url = format!("/v1/vector-envs/{}", prepared.driven_id);
+        let Described { seq } = self.server.get(&url).map_err(failed)?;
+        let reset = json!({"seq": seq, "seed": prepared.seeds});
+        let Reset {
+            mut observations,
+            mut seq,
+        } = self
+            .server
+            .post(&format!("{url}/reset"), &reset)
+            .map_err(failed)?;
+        let mut rng = seeds::generator(self.secret_seed, Role::EvaluationActions);
+        let mut session = self.begin(lanes)?;
+        let mut is_first = vec![true; lanes];
+        let mut previous = None;
+        let mut tally = Tally::new(lanes);
+        for step in 0.. {
+            (self.before_step)();
+            if mode == Mode::Emptied && step > 0 {
+                // Whatever it keeps, it keeps in its session.
+                session = self.begin(lanes)?;
+                is_first.fill(true);
+                previous = None;
+            }
+            let shown = Shown {
+                observations: &observations,
+                is_first: &is_first,
+                previous: previous.as_ref(),
+                mode,
+            };
+            let mut actions = match session.act(&shown) {
+                Err(ApiError::Refused {
+                    status: 400..=499, ..
+                }) if mode == Mode::Sampled && step == 0 => {
+                    return Ok(None);
+                }
+                acted => acted.map_err(failed)?,
+            };
+            let is_scrambled = mode == Mode::Scrambled;
+            if is_scrambled && prepared.judged_step.is_some_and(|judged| step < judged) {
+                actions = random_actions(&prepared.action_space, lanes, &mut rng)?;
+            }
+            let reply: Step = self
+                .server
+                .post(
+                    &format!("{url}/step"),
+                    &json!({"seq": seq, "actions": actions}),
+                )
+                .map_err(|error| format!("its actions: {error}"))?;
+            let ends = reply.terminations.iter().zip(&reply.truncations);
+            is_first = ends.map(|(&terminated, &cut)| terminated || cut).collect();
+            tally.push(&reply.rewards, &is_first);
+            if tally.all_ended() {
+                return Ok(Some(tally.evaluation(
+                    mode,
+                    (step + 1) * lanes as u64,
+                    began.elapsed(),
+                )));
+            }
+            (observations, seq) = (reply.observations, reply.seq);
+            previous = Some((actions, reply.rewards));
+        }
+        unreachable!("an evaluation ends with its episodes")
+    }
+
+    fn begin(&self, lanes: usize) -> Result<Session<'_>, String> {
+        let id = format!("judged-{:032x}", rand::random::<u128>());
+        let body = json!({"num_envs": lanes, "seed": self.seed});
+        let _: Value = self
+            .contender
+            .put(&format!("/v1/sessions/{id}"), &body)
+            .map_err(failed)?;
+        Ok(Session {
+            contender: self.contender,
+            id,
+            seq: 0,
+        })
+    }
+}
+
+impl Session<'_> {
+    fn act(&mut self, shown: &Shown<'_>) -> Result<Value, ApiError> {
+        let mut body = json!({
+            "session_id": self.id,
+            "seq": self.seq,
+            "observations": shown.observations,
+            "is_first": shown.is_first,
+            "mode": if shown.mode == Mode::Sampled { "sampled" } else { "greedy" },
+        });
+        if let Some((actions, rewards)) = shown.previous {
+            body["previous_actions"] = actions.clone();
+            body["previous_rewards"] = json!(rewards);
+        }
+        let Acted { actions } = self.contender.post("/v1/act", &body)?;
+        self.seq += 1;
+        Ok(actions)
+    }
+}
+
+impl Drop for Session<'_> {
+    fn drop(&mut self) {
+        self.contender.delete(&format!("/v1/sessions/{}", self.id));
+    }
+}
+
+fn failed(error: ApiError) -> String {
+    error.to_string()
+}
+
+/// An action for each lane, any of them as likely, as the wire has it.
+fn random_actions(
+    space: &Space,
+    lanes: usize,
+    rng: &mut Xoshiro256PlusPlus,
+) -> Result<Value, String> {
+    let mut row = |ranges: &[i64]| -> Value {
+        let drawn = ranges.iter().map(|&n| rng.random_range(0..n));
+        drawn.collect::<Vec<i64>>().into()
+    };
+    let lanes = 0..lanes;
+    match space {
+        Space::Discrete { n, start } => {
+            Ok(lanes.map(|_| start + rng.random_range(0..*n)).collect())
+        }
+        Space::MultiDiscrete { nvec } => Ok(lanes.map(|_| row(nvec)).collect()),
+        Space::MultiBinary { n } => Ok(lanes.map(|_| row(&vec![2; *n])).collect()),
+        other => Err(format!("actions of {other:?} cannot be scrambled")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scrambled_actions_are_of_their_space() {
+        let mut rng = seeds::generator(0, Role::EvaluationActions);
+        let mut drawn = |space: &str| {
+            let space: Space = serde_json::from_str(space).unwrap();
+            random_actions(&space, 200, &mut rng)
+        };
+        let discrete = drawn(r#"{"type":"Discrete","n":3,"start":-1}"#).unwrap();
+        let mut seen: Vec<i64> = serde_json::from_value(discrete).unwrap();
+        assert_eq!(seen.len(), 200);
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen, [-1, 0, 1]);
+        let rows = drawn(r#"{"type":"MultiDiscrete","nvec":[2,5]}"#).unwrap();
+        let rows: Vec<[i64; 2]> = serde_json::from_value(rows).unwrap();
+        assert!(
+            rows.iter()
+                .all(|[a, b]| (0..2).contains(a) && (0..5).contains(b))
+        );
+        assert!(rows.iter().any(|[_, b]| *b == 4));
+        let bits = drawn(r#"{"type":"MultiBinary","n":4}"#).unwrap();
+        let bits: Vec<[u8; 4]> = serde_json::from_value(bits).unwrap();
+        assert!(bits.iter().flatten().any(|&bit| bit == 1));
+        let continuous = r#"{"type":"Box","shape":[1],"dtype":"float32","low":0.0,"high":1.0}"#;
+        assert!(drawn(continuous).is_err());
+    }
+}

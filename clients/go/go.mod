@@ -1,0 +1,3 @@
+module strategicmemory
+
+go 1.19

@@ -1,0 +1,534 @@
+// @ts-check
+/**
+ * Environments of a Strategic Memory server, over HTTP. One file without dependencies, for Node (18 or newer) and
+ * browsers.
+ *
+ * Every operation on an environment carries a number, `seq`, and the server applies each number once. So this client
+ * sends an operation again, byte for byte, after any doubt: a lost connection, silence, a 503. Should it give up, the
+ * operation is kept: the same call made again goes on with it, and another call first lets it finish.
+ *
+ * Names of results and of reset options are those of the wire, which are Gymnasium's. See docs/protocol.md.
+ */
+
+/** @typedef {any} Value An element of a space: a number, nested lists of them, of a Dict space an object. */
+/** @typedef {{ [name: string]: any }} Fields Arguments, options or infos, by name. */
+/** @typedef {number | bigint} Seed An integer from 0 to 2^64 - 1; from 2^53 on only a bigint is exact. */
+/** @typedef {number | bigint | ArrayLike<any>} Action An integer, or lists or typed arrays of them. */
+/** @typedef {"NextStep" | "SameStep" | "Disabled"} AutoresetMode Gymnasium's. */
+/** @typedef {{ pointer: string, detail: string }} FieldError A JSON pointer into the body, and what is wrong there. */
+
+/**
+ * A problem document (RFC 9457), as the server sends it.
+ * @typedef {{ type?: string, title?: string, status: number, detail: string, instance?: string, code: string,
+ *   retryable: boolean, expected_seq?: number, errors?: FieldError[] }} Problem
+ */
+
+/**
+ * How long to wait and to insist.
+ * @typedef {object} Settings
+ * @property {string} [token] Bearer token, where the server asks for one.
+ * @property {number} [timeoutMs] Longest wait for one answer. 30,000 if left out.
+ * @property {number} [giveUpAfterMs] Time from the first try after which there is no other; 0 tries once. 60,000 if left
+ *   out. Making an environment gives up after 10,000 at most, so that a wrong address is told soon.
+ * @property {number} [firstDelayMs] Pause before the second try; it doubles with each further one. 50 if left out.
+ * @property {number} [longestDelayMs] Longest pause, unless Retry-After asks for a longer one. 2,000 if left out.
+ */
+
+/**
+ * @typedef {object} Making
+ * @property {Fields} [kwargs] Arguments of the environment.
+ * @property {Seed} [seed] Of the first reset that brings none. The server draws one if left out.
+ * @property {string} [envId] The environment's name on the server; a random one if left out.
+ * @property {number} [ttlS] Seconds that it lives after its last operation.
+ */
+
+/** @typedef {{ observation: Value, info: Fields }} ResetResult */
+/** @typedef {{ observation: Value, reward: number, terminated: boolean, truncated: boolean, info: Fields }} StepResult */
+/** @typedef {{ observations: any, infos: Fields }} VectorResetResult */
+/**
+ * @typedef {{ observations: any, rewards: number[], terminations: boolean[], truncations: boolean[], infos: Fields }}
+ *   VectorStepResult
+ */
+
+/** The server refused, and nothing has changed on it. */
+export class ServerProblem extends Error {
+  /** @param {Problem} problem */
+  constructor(problem) {
+    const places = (problem.errors ?? []).map((error) => error.pointer).filter(Boolean);
+    const at = places.length > 0 ? ` [at ${places.join(", ")}]` : "";
+    super(`${problem.code} (${problem.status}): ${problem.detail || problem.title}${at}`);
+    this.name = "ServerProblem";
+    /** The whole document. */
+    this.problem = problem;
+    /** The kind of problem, for programs: `needs-reset`, `invalid-action`, … */
+    this.code = problem.code;
+    /** HTTP status. */
+    this.status = problem.status;
+    /** Whether the same request may succeed later. */
+    this.retryable = problem.retryable;
+  }
+}
+
+/**
+ * No usable answer for as long as the settings allow; `cause` says what came of the last try. The operation may or may
+ * not have been applied: make the same call again to go on with it.
+ */
+export class ServerUnreachable extends Error {
+  /** @param {string} message @param {unknown} cause */
+  constructor(message, cause) {
+    super(message, { cause });
+    this.name = "ServerUnreachable";
+  }
+}
+
+/** What answered does not speak the protocol: perhaps another program, or a proxy's own page. */
+export class ProtocolError extends Error {
+  /** @param {string} message */
+  constructor(message) {
+    super(message);
+    this.name = "ProtocolError";
+  }
+}
+
+const CREATE_PATIENCE_MS = 10_000;
+const CLOSE_PATIENCE_MS = 5_000;
+/** Statuses after which another try may help, when what sent them is no server of ours, such as a proxy. */
+const DOUBTFUL_STATUSES = new Set([408, 425, 429, 500, 502, 503, 504]);
+
+/** Text that is JSON already. */
+class Raw {
+  /** @param {string} text */
+  constructor(text) {
+    this.text = text;
+  }
+}
+
+/**
+ * As JSON, with bigints as numbers and typed arrays as lists. Fields that are undefined are left out.
+ * @param {any} value
+ * @returns {string}
+ */
+function encode(value) {
+  if (typeof value === "bigint") return value.toString();
+  if (value instanceof Raw) return value.text;
+  if (ArrayBuffer.isView(value)) return encode(Array.from(/** @type {any} */ (value)));
+  if (Array.isArray(value)) return `[${value.map(encode).join(",")}]`;
+  if (typeof value !== "object" || value === null) return JSON.stringify(value) ?? "null";
+  const given = Object.entries(value).filter(([, each]) => each !== undefined);
+  return `{${given.map(([name, each]) => `${JSON.stringify(name)}:${encode(each)}`).join(",")}}`;
+}
+
+/** @param {Fields} fields @returns {string} The fields that are given, as the end of a path. */
+function query(fields) {
+  const given = Object.entries(fields).filter(([, value]) => value !== undefined);
+  return given.length > 0 ? `?${given.map(([name, value]) => `${name}=${value}`).join("&")}` : "";
+}
+
+/** @returns {string} 128 random bits. */
+function randomId() {
+  const bytes = new Uint8Array(16);
+  // Node 18 has no global `crypto`. An id need only be unlikely to be taken, not hard to guess.
+  if (globalThis.crypto) globalThis.crypto.getRandomValues(bytes);
+  else bytes.forEach((_, i) => (bytes[i] = Math.floor(Math.random() * 256)));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/** @typedef {{ method: string, path: string, body?: string, accept?: string }} Request */
+/** @typedef {{ status: number, mediaType: string, retryAfterMs: number, bytes: ArrayBuffer }} Reply */
+
+/** Sends requests that may be sent again, until there is an answer. */
+class Transport {
+  #base;
+  /** @type {Record<string, string>} */
+  #headers = {};
+  #settings;
+
+  /** @param {string} url @param {Settings} settings */
+  constructor(url, settings) {
+    const parsed = new URL(url);
+    if (!/^https?:$/.test(parsed.protocol)) throw new TypeError(`${url} is not a server's URL`);
+    if (parsed.username || parsed.password || parsed.search || parsed.hash) {
+      throw new TypeError("a server's URL has no user, query or fragment; give the token apart");
+    }
+    this.#base = parsed.origin + parsed.pathname.replace(/\/+$/, "");
+    if (settings.token !== undefined) this.#headers.authorization = `Bearer ${settings.token}`;
+    new Headers(this.#headers); // A token that no header can hold is an error now, not a try that fails.
+    const defaults = { timeoutMs: 30_000, giveUpAfterMs: 60_000, firstDelayMs: 50, longestDelayMs: 2_000 };
+    this.#settings = { ...defaults, ...settings };
+  }
+
+  /**
+   * @param {Request} request
+   * @param {number} [patienceMs] Gives up after this long, if that is sooner.
+   * @returns {Promise<Reply>} One whose status is no error.
+   */
+  async send(request, patienceMs = Infinity) {
+    const { firstDelayMs, longestDelayMs } = this.#settings;
+    const giveUpAt = Date.now() + Math.min(this.#settings.giveUpAfterMs, patienceMs);
+    for (let tries = 1; ; tries++) {
+      /** @type {unknown} */
+      let cause;
+      let delayMs = Math.min(firstDelayMs * 2 ** (tries - 1), longestDelayMs) * (0.5 + Math.random() / 2);
+      try {
+        const reply = await this.#attempt(request);
+        if (reply.status < 300) return reply;
+        cause = problemOf(reply);
+        delayMs = Math.max(delayMs, reply.retryAfterMs);
+      } catch (error) {
+        cause = error;
+      }
+      const isFinal = cause instanceof ServerProblem && !cause.retryable;
+      if (!isFinal && Date.now() + delayMs <= giveUpAt) {
+        await new Promise((resume) => setTimeout(resume, delayMs));
+        continue;
+      }
+      if (cause instanceof ServerProblem) throw cause;
+      // What Node's fetch says is "fetch failed"; the reason is its cause.
+      const last = /** @type {any} */ (cause)?.cause ?? cause;
+      const name = `${request.method} ${this.#base}${request.path}`;
+      throw new ServerUnreachable(`${name}: no answer in ${tries} tries; the last one: ${last.message || last.code}`, cause);
+    }
+  }
+
+  /** @param {Request} request @returns {Promise<Reply>} */
+  async #attempt({ method, path, body, accept = "application/json" }) {
+    const headers = new Headers({ ...this.#headers, accept });
+    if (body !== undefined) headers.set("content-type", "application/json");
+    const signal = AbortSignal.timeout(this.#settings.timeoutMs);
+    const response = await fetch(this.#base + path, { method, headers, body, signal });
+    return {
+      status: response.status,
+      mediaType: (response.headers.get("content-type") ?? "").split(";")[0].trim().toLowerCase(),
+      retryAfterMs: 1000 * (Number(response.headers.get("retry-after")) || 0),
+      bytes: await response.arrayBuffer(),
+    };
+  }
+}
+
+/** @param {Reply} reply */
+function textOf(reply) {
+  return new TextDecoder().decode(reply.bytes);
+}
+
+/** @param {Reply} reply @returns {any} */
+function jsonOf(reply) {
+  const text = textOf(reply);
+  if (reply.mediaType === "application/json") {
+    try {
+      return JSON.parse(text);
+    } catch {
+      // Told below.
+    }
+  }
+  throw new ProtocolError(`the reply is ${reply.mediaType || "of no type"}: ${JSON.stringify(text.slice(0, 200))}`);
+}
+
+/** @param {Reply} reply An error. */
+function problemOf(reply) {
+  const text = textOf(reply);
+  if (reply.mediaType === "application/problem+json") {
+    try {
+      return new ServerProblem(JSON.parse(text));
+    } catch {
+      // What follows says what it was instead.
+    }
+  }
+  const detail = `status ${reply.status} without a problem document: ${JSON.stringify(text.slice(0, 200))}`;
+  const retryable = DOUBTFUL_STATUSES.has(reply.status);
+  return new ServerProblem({ status: reply.status, code: "unknown", detail, retryable });
+}
+
+/** A server. */
+export class Client {
+  #transport;
+
+  /** @param {string} [url] Where it is, perhaps with a path in front of `/v1`. @param {Settings} [settings] */
+  constructor(url = "http://127.0.0.1:7878", settings = {}) {
+    this.#transport = new Transport(url, settings);
+  }
+
+  /** @returns {Promise<any[]>} The catalogue: what can be made, with arguments, spaces and returns. */
+  async specs() {
+    return (await this.#get("/v1/specs")).specs;
+  }
+
+  /** @param {string} specId @returns {Promise<any>} One entry of the catalogue. */
+  async spec(specId) {
+    return this.#get(`/v1/specs/${encodeURIComponent(specId)}`);
+  }
+
+  /** @returns {Promise<{ name: string, version: string, snapshot_version: number }>} */
+  async version() {
+    return this.#get("/v1/version");
+  }
+
+  /**
+   * Makes an environment. With an `envId` that exists and was made in just this way, it is that one.
+   * @param {string} specId @param {Making} [making]
+   */
+  async make(specId, making = {}) {
+    return new Env(this.#transport, await this.#put("envs", specId, making, {}));
+  }
+
+  /**
+   * Makes a vector environment of `numEnvs` lanes; lane i of seed s plays as a single environment of seed s + i.
+   * @param {string} specId @param {number} numEnvs
+   * @param {Omit<Making, "seed"> & { seed?: Seed | Seed[], autoresetMode?: AutoresetMode }} [making]
+   */
+  async makeVector(specId, numEnvs, making = {}) {
+    const fields = { num_envs: numEnvs, autoreset_mode: making.autoresetMode };
+    return new VectorEnv(this.#transport, await this.#put("vector-envs", specId, making, fields));
+  }
+
+  /** Goes on with an environment that exists. @param {string} envId */
+  async attach(envId) {
+    return new Env(this.#transport, await this.#get(`/v1/envs/${encodeURIComponent(envId)}`));
+  }
+
+  /** Goes on with a vector environment that exists. @param {string} envId */
+  async attachVector(envId) {
+    return new VectorEnv(this.#transport, await this.#get(`/v1/vector-envs/${encodeURIComponent(envId)}`));
+  }
+
+  /** @param {string} path */
+  async #get(path) {
+    return jsonOf(await this.#transport.send({ method: "GET", path }, CREATE_PATIENCE_MS));
+  }
+
+  /**
+   * @param {string} kind @param {string} specId
+   * @param {Omit<Making, "seed"> & { seed?: Seed | Seed[] }} making @param {Fields} fields
+   */
+  async #put(kind, specId, making, fields) {
+    const { kwargs, seed, ttlS, envId = randomId() } = making;
+    const body = encode({ spec_id: specId, kwargs, seed, ttl_s: ttlS, ...fields });
+    const path = `/v1/${kind}/${encodeURIComponent(envId)}`;
+    return jsonOf(await this.#transport.send({ method: "PUT", path, body }, CREATE_PATIENCE_MS));
+  }
+}
+
+/** What single and vector environments have in common. Calls on one environment take turns, in the order made. */
+class Remote {
+  #path;
+  #isClosed = false;
+  /** Ends when the calls made so far have. @type {Promise<unknown>} */
+  #turn = Promise.resolve();
+  /** The last operation, while nobody knows whether it was applied. @type {Request | undefined} */
+  #inDoubt;
+
+  /** @param {Transport} transport @param {string} kind @param {any} description */
+  constructor(transport, kind, description) {
+    /** @protected */
+    this._transport = transport;
+    this.#path = `/v1/${kind}/${encodeURIComponent(description.env_id)}`;
+    /** Its name on the server. @type {string} */
+    this.envId = description.env_id;
+    /** @type {string} */
+    this.specId = description.spec_id;
+    /** Its arguments, defaults filled in. @type {Fields} */
+    this.kwargs = description.kwargs;
+    /** Number of the next operation. @type {number} */
+    this.seq = description.seq;
+  }
+
+  /** The environment as it is now: `seq`, `expires_in_s`, spaces, … @returns {Promise<any>} */
+  async describe() {
+    return jsonOf(await this._transport.send({ method: "GET", path: this.#path }));
+  }
+
+  /**
+   * The whole state, random stream included, as JSON text: parsing it may lose digits, so pass it on as it is. It holds
+   * what the agent is not shown.
+   */
+  async snapshot() {
+    const reply = await this._transport.send({ method: "GET", path: `${this.#path}/snapshot` });
+    jsonOf(reply);
+    return textOf(reply);
+  }
+
+  /** Puts a state back. @param {string} snapshot What `snapshot()` of such an environment gave. */
+  async restore(snapshot) {
+    JSON.parse(snapshot);
+    await this._operate("restore", { snapshot: new Raw(snapshot) });
+  }
+
+  /**
+   * A picture of the present state, for people: it shows what the agent is not shown, too.
+   * @param {{ format?: "text" | "png", lane?: number, colour?: boolean }} [how] `colour`: escape codes in text.
+   * @returns {Promise<string | Uint8Array>} Text, or the bytes of a PNG file.
+   */
+  async render({ format = "text", lane, colour } = {}) {
+    const accept = format === "png" ? "image/png" : "text/plain";
+    const path = `${this.#path}/render${query({ lane, colour })}`;
+    const reply = await this._transport.send({ method: "GET", path, accept });
+    if (reply.mediaType !== accept) throw new ProtocolError(`the picture is ${reply.mediaType}, not ${accept}`);
+    return format === "png" ? new Uint8Array(reply.bytes) : textOf(reply);
+  }
+
+  /**
+   * A page of what was played, with the state before it.
+   * @param {{ from?: number, limit?: number }} [page] `from`: `next` of the page before.
+   * @returns {Promise<any>}
+   */
+  async trajectory({ from, limit } = {}) {
+    const path = `${this.#path}/trajectory${query({ from, limit })}`;
+    return jsonOf(await this._transport.send({ method: "GET", path }));
+  }
+
+  /** Renews the lease, as every operation does. @param {number} [ttlS] Seconds to live after each from now on. */
+  async renewLease(ttlS) {
+    const request = { method: "POST", path: `${this.#path}/lease`, body: encode({ ttl_s: ttlS }) };
+    return jsonOf(await this._transport.send(request));
+  }
+
+  /** Closes it on the server, after the calls under way. That it is gone already is no error. */
+  async close() {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    await this.#turn;
+    try {
+      await this._transport.send({ method: "DELETE", path: this.#path }, CLOSE_PATIENCE_MS);
+    } catch (error) {
+      const isGone = error instanceof ServerProblem && (error.status === 404 || error.status === 410);
+      if (!isGone) throw error;
+    }
+  }
+
+  /**
+   * Branches off another environment.
+   * @protected
+   * @param {{ envId?: string, ttlS?: number }} branch
+   * @returns {Promise<any>} Its description.
+   */
+  async _fork({ envId, ttlS }) {
+    const { env_id } = await this._operate("fork", { env_id: envId, ttl_s: ttlS });
+    const collection = this.#path.slice(0, this.#path.lastIndexOf("/"));
+    return jsonOf(await this._transport.send({ method: "GET", path: `${collection}/${encodeURIComponent(env_id)}` }));
+  }
+
+  /**
+   * Applies an operation once.
+   * @protected
+   * @param {string} name @param {Fields} fields
+   * @returns {Promise<any>} The body of the reply.
+   */
+  _operate(name, fields) {
+    if (this.#isClosed) return Promise.reject(new Error(`the environment ${this.envId} has been closed`));
+    const result = this.#turn.then(() => this.#apply(name, fields));
+    this.#turn = result.catch(() => {});
+    return result;
+  }
+
+  /** @param {string} name @param {Fields} fields */
+  async #apply(name, fields) {
+    let request = this.#request(name, fields);
+    const before = this.#inDoubt;
+    if (before && (before.path !== request.path || before.body !== request.body)) {
+      await this.#settle(before);
+      request = this.#request(name, fields);
+    }
+    return this.#send(request);
+  }
+
+  /** Lets an operation finish whose reply nobody waits for any more. @param {Request} before */
+  async #settle(before) {
+    try {
+      await this.#send(before);
+    } catch (error) {
+      // Refused: it has done nothing, and the next one may take its number.
+      const isRefused = error instanceof ServerProblem && !error.retryable && error.code !== "seq-conflict";
+      if (!isRefused) throw error;
+    }
+  }
+
+  /** @param {Request} request */
+  async #send(request) {
+    this.#inDoubt = request;
+    try {
+      const body = jsonOf(await this._transport.send(request));
+      if (!Number.isSafeInteger(body.seq)) throw new ProtocolError("the reply has no seq");
+      this.#inDoubt = undefined;
+      this.seq = body.seq;
+      return body;
+    } catch (error) {
+      if (error instanceof ServerProblem && !error.retryable) this.#inDoubt = undefined;
+      throw error;
+    }
+  }
+
+  /** @param {string} name @param {Fields} fields @returns {Request} */
+  #request(name, fields) {
+    return { method: "POST", path: `${this.#path}/${name}`, body: encode({ seq: this.seq, ...fields }) };
+  }
+}
+
+/** One environment. `Client.make` and `Client.attach` give them. */
+export class Env extends Remote {
+  /** @param {Transport} transport @param {any} description */
+  constructor(transport, description) {
+    super(transport, "envs", description);
+    /** Gymnasium's, by `type`. @type {any} */
+    this.observationSpace = description.observation_space;
+    /** Gymnasium's, by `type`. @type {any} */
+    this.actionSpace = description.action_space;
+  }
+
+  /**
+   * Begins an episode. A seed starts the random stream anew; without one it goes on.
+   * @param {{ seed?: Seed, options?: Fields }} [how] `options`: arguments that a reset may change, for this episode.
+   * @returns {Promise<ResetResult>}
+   */
+  async reset({ seed, options } = {}) {
+    const { observation, info } = await this._operate("reset", { seed, options });
+    return { observation, info };
+  }
+
+  /** Takes an action. @param {Action} action @returns {Promise<StepResult>} */
+  async step(action) {
+    const { observation, reward, terminated, truncated, info } = await this._operate("step", { action });
+    return { observation, reward, terminated, truncated, info };
+  }
+
+  /** Branches off an environment that goes on from the same state. @param {{ envId?: string, ttlS?: number }} [branch] */
+  async fork(branch = {}) {
+    return new Env(this._transport, await this._fork(branch));
+  }
+}
+
+/** Many environments behind one id. `Client.makeVector` and `Client.attachVector` give them. */
+export class VectorEnv extends Remote {
+  /** @param {Transport} transport @param {any} description */
+  constructor(transport, description) {
+    super(transport, "vector-envs", description);
+    /** Number of lanes. @type {number} */
+    this.numEnvs = description.num_envs;
+    /** @type {AutoresetMode} */
+    this.autoresetMode = description.autoreset_mode;
+    /** Of one lane; a batch has one dimension more, in front. @type {any} */
+    this.singleObservationSpace = description.single_observation_space;
+    /** Of one lane; a batch has one dimension more, in front. @type {any} */
+    this.singleActionSpace = description.single_action_space;
+  }
+
+  /**
+   * Begins episodes in all lanes, or in those of `options.reset_mask`; the others repeat their last observation.
+   * @param {{ seed?: Seed | Seed[], options?: Fields & { reset_mask?: boolean[] } }} [how]
+   * @returns {Promise<VectorResetResult>}
+   */
+  async reset({ seed, options } = {}) {
+    const { observations, infos } = await this._operate("reset", { seed, options });
+    return { observations, infos };
+  }
+
+  /** Takes an action in every lane. @param {Action} actions @returns {Promise<VectorStepResult>} */
+  async step(actions) {
+    const body = await this._operate("step", { actions });
+    const { observations, rewards, terminations, truncations, infos } = body;
+    return { observations, rewards, terminations, truncations, infos };
+  }
+
+  /** Branches off a vector that goes on from the same state. @param {{ envId?: string, ttlS?: number }} [branch] */
+  async fork(branch = {}) {
+    return new VectorEnv(this._transport, await this._fork(branch));
+  }
+}

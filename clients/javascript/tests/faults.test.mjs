@@ -1,0 +1,127 @@
+import assert from "node:assert/strict";
+import { createServer } from "node:net";
+import { test } from "node:test";
+
+import { Client, ProtocolError, ServerProblem, ServerUnreachable } from "../strategic-memory.mjs";
+import { FAULTS, startProxy, startServer } from "./harness.mjs";
+
+const url = await startServer();
+const quick = { firstDelayMs: 1, longestDelayMs: 10 };
+const once = { giveUpAfterMs: 0 };
+
+/** Plays four episodes and gives every result. @param {Client} client */
+async function play(client) {
+  const env = await client.make("MemoryTask-v0", { kwargs: { delay: 3, difficulty: 1 } });
+  const results = [];
+  for (let seed = 0; seed < 4; seed++) {
+    results.push(await env.reset({ seed }));
+    for (let step = 0; step < 3; step++) results.push(await env.step(step % 2));
+  }
+  const { entries, first_seq } = await env.trajectory();
+  assert.equal(first_seq, 0);
+  const operations = entries.map((/** @type {any} */ entry) => entry.operation);
+  assert.deepEqual(operations, Array(4).fill(["reset", "step", "step", "step"]).flat());
+  await env.close();
+  return results;
+}
+
+for (const fault of FAULTS) {
+  test(`every step once, whatever happens to messages: ${fault}`, async () => {
+    const proxy = await startProxy(url);
+    proxy.plan = Array(12).fill(["ok", fault]).flat();
+    const client = new Client(proxy.url, { ...quick, timeoutMs: fault === "hang" ? 300 : 30_000 });
+    assert.deepEqual(await play(client), await play(new Client(url)));
+    const faults = proxy.seen.filter((request) => request.fault === fault);
+    assert.ok(faults.length >= 8, `${faults.length} faults`);
+    for (const [i, { fault, body }] of proxy.seen.entries()) {
+      if (fault !== "ok") assert.equal(proxy.seen[i + 1].body, body);
+    }
+  });
+}
+
+test("an operation that was given up is gone on with by the same call", async () => {
+  const proxy = await startProxy(url);
+  const env = await new Client(proxy.url, once).make("MemoryTask-v0", { kwargs: { delay: 2 } });
+  await env.reset({ seed: 1 });
+  proxy.plan = ["lose-reply", "ok", "bad-gateway"];
+  await assert.rejects(env.step(0), ServerUnreachable);
+  assert.equal((await env.step(0)).terminated, false);
+  await assert.rejects(env.step(1), { name: "ServerProblem", status: 502 });
+  const last = await env.step(1);
+  assert.deepEqual([last.terminated, last.reward], [true, 1]);
+});
+
+test("another call lets an operation that was given up finish first", async () => {
+  const proxy = await startProxy(url);
+  const env = await new Client(proxy.url, once).make("MemoryTask-v0", { kwargs: { delay: 2 } });
+  await env.reset({ seed: 1 });
+  proxy.plan = ["lose-reply"];
+  await assert.rejects(env.step(0), ServerUnreachable);
+  assert.equal((await env.step(1)).reward, 1);
+  proxy.plan = ["lose-request"];
+  await assert.rejects(env.step(7), ServerUnreachable);
+  assert.deepEqual((await env.reset({ seed: 1 })).observation, [1, 0, 0]);
+});
+
+test("a refusal is told at once, with the whole problem document", async () => {
+  const proxy = await startProxy(url);
+  const env = await new Client(proxy.url, quick).make("MemoryTask-v0", { envId: "told" });
+  await env.reset();
+  const error = await env.step(2).catch((error) => error);
+  assert.ok(error instanceof ServerProblem);
+  assert.equal(error.message, "invalid-action (422): 2 is not one of 0..=1 [at /action]");
+  assert.deepEqual(error.problem, {
+    type: "/problems/invalid-action",
+    title: "The action is not in the action space",
+    status: 422,
+    detail: "2 is not one of 0..=1",
+    instance: "/v1/envs/told/step",
+    code: "invalid-action",
+    retryable: false,
+    errors: [{ pointer: "/action", detail: "2 is not one of 0..=1" }],
+  });
+  assert.equal(proxy.seen.length, 3);
+  assert.equal((await env.step(1)).terminated, false);
+  assert.equal(proxy.seen.length, 4);
+});
+
+test("two clients of one environment notice each other", async () => {
+  const client = new Client(url);
+  const env = await client.make("MemoryTask-v0", { envId: "shared" });
+  const other = await client.attach("shared");
+  await env.reset();
+  await env.step(0);
+  await assert.rejects(other.step(0), (/** @type {any} */ error) => error.problem.expected_seq === 2);
+});
+
+test("giving up says why", async () => {
+  const policy = { ...quick, giveUpAfterMs: 500 };
+  const proxy = await startProxy(url);
+  proxy.plan = Array(10_000).fill("refuse");
+  await assert.rejects(new Client(proxy.url, policy).make("MemoryTask-v0"), { code: "overloaded", retryable: true });
+  assert.ok(proxy.seen.length > 1);
+
+  const unused = createServer();
+  const port = await new Promise((resolve) => {
+    unused.listen(0, "127.0.0.1", () => resolve(/** @type {any} */ (unused.address()).port));
+  });
+  await new Promise((resolve) => unused.close(resolve));
+  const nobody = new Client(`http://127.0.0.1:${port}`, policy);
+  await assert.rejects(nobody.make("MemoryTask-v0"), { name: "ServerUnreachable", message: /ECONNREFUSED/ });
+});
+
+test("what is no server of ours is told apart", async () => {
+  await assert.rejects(new Client(`${url}/docs`).spec("x"), { name: "ServerProblem", code: "unknown-route" });
+  const page = createServer((socket) => {
+    socket.end("HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 2\r\n\r\nhi");
+  });
+  const port = await new Promise((resolve) => {
+    page.listen(0, "127.0.0.1", () => resolve(/** @type {any} */ (page.address()).port));
+  });
+  await assert.rejects(new Client(`http://127.0.0.1:${port}`).specs(), ProtocolError);
+  page.close();
+  for (const wrong of ["nonsense", "ftp://127.0.0.1", "http://me@127.0.0.1", "http://127.0.0.1/?a"]) {
+    assert.throws(() => new Client(wrong), TypeError);
+  }
+  assert.throws(() => new Client(url, { token: "a\nb" }), TypeError);
+});

@@ -1,0 +1,214 @@
+"""What a contender of the benchmark needs: its task, its evaluation, or a way to be asked.
+
+`docs/bring-your-own-agent.md` has the whole story. The benchmark starts the same command twice: to
+train, and to be judged. Judged, it either plays the environments of `evaluation_envs()`, or calls
+`serve()` and is asked for its actions; then the benchmark can also scramble what it does and empty
+what it remembers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .vector import RemoteVectorEnv
+
+Act = Callable[[NDArray[Any], NDArray[np.bool_], bool], ArrayLike]
+"""Actions for `observations`, where `is_first` says which lanes begin an episode (their memory is
+to be emptied before), and whether they are to be the likeliest ones (or drawn)."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What the benchmark asks of a contender."""
+
+    phase: Literal["train", "evaluate"]
+    spec_id: str
+    kwargs: dict[str, Any]
+    """Arguments of the environments to train on."""
+    draws: dict[str, tuple[int, int]]
+    """Reset options that an agent should meet all of, from the least to the greatest."""
+    seed: int
+    budget_steps: int
+    """Steps of training, counted by the server over all lanes."""
+    workdir: Path
+    """A folder that stays from training to evaluation."""
+    env_ids: list[str]
+    """Vector environments to be judged on; none while training."""
+
+
+def task() -> Task:
+    """The task, from the environment variables of the benchmark.
+
+    Raises:
+        KeyError: it did not start this program.
+    """
+    variables = {name: os.environ[f"STRATEGIC_MEMORY_{name}"] for name in _VARIABLES}
+    draws = json.loads(variables["DRAWS"])
+    return Task(
+        phase="evaluate" if variables["PHASE"] == "evaluate" else "train",
+        spec_id=variables["SPEC"],
+        kwargs=json.loads(variables["KWARGS"]),
+        draws={name: (low, high) for name, (low, high) in draws.items()},
+        seed=int(variables["SEED"]),
+        budget_steps=int(variables["BUDGET_STEPS"]),
+        workdir=Path(variables["WORKDIR"]),
+        env_ids=variables["ENV_IDS"].split(),
+    )
+
+
+_VARIABLES = ["PHASE", "SPEC", "KWARGS", "DRAWS", "SEED", "BUDGET_STEPS", "WORKDIR", "ENV_IDS"]
+
+
+def evaluation_envs() -> Iterator[RemoteVectorEnv]:
+    """The environments to be judged on, one after the other; none while training.
+
+    Each is to be reset once, without seed and options, and stepped until the first episode of every
+    lane is over. A lane whose episode ends begins another one, which does not count.
+    """
+    for env_id in os.environ.get("STRATEGIC_MEMORY_ENV_IDS", "").split():
+        env = RemoteVectorEnv.attach(env_id)
+        try:
+            yield env
+        finally:
+            env.close()
+
+
+def serve(begin: Callable[[int], Act], *, host: str = "127.0.0.1", port: int = 0) -> None:
+    """Answers the benchmark's questions until it ends this program.
+
+    `begin(num_envs)` makes what acts in so many lanes, with a memory of its own. It is called for
+    each evaluation, and where the memory is to be emptied, for each step.
+    """
+    with server_for(begin, host, port) as server:
+        print(f"listening on http://{host}:{server.server_port}", flush=True)
+        server.serve_forever()
+
+
+def server_for(begin: Callable[[int], Act], host: str, port: int) -> ThreadingHTTPServer:
+    """The server of `serve`, which does not serve yet."""
+    fields = {"begin": staticmethod(begin), "sessions": {}}
+    return ThreadingHTTPServer((host, port), type("Handler", (_Handler,), fields))
+
+
+class _Refused(Exception):
+    """An answer that is no success."""
+
+    def __init__(self, status: int, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.document = {"status": status, "code": code, "detail": detail}
+
+
+class _Session:
+    """Lanes that act together, one question at a time and each once."""
+
+    def __init__(self, num_envs: int, act: Act) -> None:
+        self.num_envs = num_envs
+        self._act = act
+        self._lock = threading.Lock()
+        self._seq = 0
+        self._last: tuple[dict[str, Any], dict[str, Any]] | None = None
+
+    def act(self, asked: dict[str, Any]) -> dict[str, Any]:
+        with self._lock:
+            if self._last is not None and asked == self._last[0]:
+                return self._last[1]
+            if asked.get("seq") != self._seq:
+                detail = f"seq is {asked.get('seq')}, but {self._seq} comes next"
+                raise _Refused(409, "seq-conflict", detail)
+            observations = np.asarray(asked["observations"])
+            if observations.dtype == np.float64:
+                observations = observations.astype(np.float32)
+            is_first = np.asarray(asked["is_first"], dtype=np.bool_)
+            if len(observations) != self.num_envs or is_first.shape != (self.num_envs,):
+                raise _Refused(422, "invalid-body", f"there are {self.num_envs} lanes")
+            actions = self._act(observations, is_first, asked["mode"] == "greedy")
+            self._seq += 1
+            reply = {"actions": np.asarray(actions).tolist(), "seq": self._seq}
+            self._last = (asked, reply)
+            return reply
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """`PUT` and `DELETE /v1/sessions/{id}`, `POST /v1/act`, in JSON."""
+
+    protocol_version = "HTTP/1.1"
+    # Without it an answer waits for the acknowledgement of the one before.
+    disable_nagle_algorithm = True
+    begin: Callable[[int], Act]
+    sessions: dict[str, _Session]
+
+    def _answer(self, status: int, body: Any = None) -> None:
+        data = b"" if body is None else json.dumps(body).encode()
+        self.send_response(status)
+        kind = "application/problem+json" if status >= 400 else "application/json"
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def _do(self, handle: Callable[[], tuple[int, Any]]) -> None:
+        try:
+            answer = handle()
+        except _Refused as refused:
+            answer = (refused.status, refused.document)
+        self._answer(*answer)
+
+    def _session_id(self) -> str:
+        prefix = "/v1/sessions/"
+        if not self.path.startswith(prefix):
+            raise _Refused(404, "unknown-route", f"nothing is at {self.path}")
+        return self.path[len(prefix) :]
+
+    def _body(self) -> dict[str, Any]:
+        data = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        try:
+            body = json.loads(data)
+        except ValueError as error:
+            raise _Refused(400, "malformed-body", str(error)) from error
+        if not isinstance(body, dict):
+            raise _Refused(422, "invalid-body", "the body is an object")
+        return body
+
+    def do_PUT(self) -> None:
+        def put() -> tuple[int, Any]:
+            body, session_id = self._body(), self._session_id()
+            if session_id in self.sessions:
+                return 200, {"num_envs": self.sessions[session_id].num_envs}
+            num_envs = int(body["num_envs"])
+            self.sessions[session_id] = _Session(num_envs, type(self).begin(num_envs))
+            return 201, {"num_envs": num_envs}
+
+        self._do(put)
+
+    def do_DELETE(self) -> None:
+        def delete() -> tuple[int, Any]:
+            self.sessions.pop(self._session_id(), None)
+            return 204, None
+
+        self._do(delete)
+
+    def do_POST(self) -> None:
+        def act() -> tuple[int, Any]:
+            body = self._body()
+            if self.path != "/v1/act":
+                raise _Refused(404, "unknown-route", f"nothing is at {self.path}")
+            session = self.sessions.get(str(body.get("session_id")))
+            if session is None:
+                raise _Refused(404, "unknown-session", "there is no such session")
+            return 200, session.act(body)
+
+        self._do(act)
+
+    def log_message(self, *_: object) -> None:
+        """Says nothing of each request."""

@@ -1,0 +1,36 @@
+//! What a process takes of the machine's memory, as Linux tells it.
+
+use std::fs;
+
+/// Resident memory of a process.
+pub struct Process(u32);
+
+impl Process {
+    pub fn new(id: u32) -> Self {
+        Process(id)
+    }
+
+    /// Forgets the peak: from now on it is that of what follows.
+    pub fn forget_peak(&self) {
+        let path = format!("/proc/{}/clear_refs", self.0);
+        fs::write(path, "5").expect("Linux");
+    }
+
+    /// MB at the most, since [`Self::forget_peak`].
+    pub fn peak_mb(&self) -> f64 {
+        self.mb("VmHWM:")
+    }
+
+    /// MB now.
+    pub fn resident_mb(&self) -> f64 {
+        self.mb("VmRSS:")
+    }
+
+    fn mb(&self, name: &str) -> f64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.0)).expect("Linux");
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        let kib = line.and_then(|line| line.split_whitespace().next());
+        let kib: f64 = kib.expect("a size").parse().expect("a number");
+        kib * 1024.0 / 1e6
+    }
+}

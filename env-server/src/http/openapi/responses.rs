@@ -1,0 +1,120 @@
+//! Failures that operations of one sort have in common.
+//!
+//! What any operation may be answered before its handler is asked is not here but in
+//! [`super::anywhere`].
+
+use env_protocol::Problem;
+use utoipa::openapi::{KnownFormat, ObjectBuilder, RefOr, Schema, SchemaFormat, Type};
+use utoipa::{IntoResponses, PartialSchema, ToSchema};
+
+/// What reading one environment may fail with.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "read by the derive only")]
+pub(in crate::http) enum ReadProblems {
+    /// forbidden
+    #[response(status = 403, content_type = "application/problem+json")]
+    Forbidden(Problem),
+    /// unknown-env
+    #[response(status = 404, content_type = "application/problem+json")]
+    NotFound(Problem),
+    /// not-acceptable
+    #[response(status = 406, content_type = "application/problem+json")]
+    NotAcceptable(Problem),
+    /// env-closed, lease-expired or env-lost
+    #[response(status = 410, content_type = "application/problem+json")]
+    Gone(Problem),
+    /// internal
+    #[response(status = 500, content_type = "application/problem+json")]
+    Internal(Problem),
+}
+
+/// What creating may fail with.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "read by the derive only")]
+pub(in crate::http) enum CreateProblems {
+    /// malformed-body or malformed-request
+    #[response(status = 400, content_type = "application/problem+json")]
+    BadRequest(Problem),
+    /// forbidden
+    #[response(status = 403, content_type = "application/problem+json")]
+    Forbidden(Problem),
+    /// unknown-spec
+    #[response(status = 404, content_type = "application/problem+json")]
+    NotFound(Problem),
+    /// not-acceptable
+    #[response(status = 406, content_type = "application/problem+json")]
+    NotAcceptable(Problem),
+    /// body-too-large
+    #[response(status = 413, content_type = "application/problem+json")]
+    TooLarge(Problem),
+    /// unsupported-media-type
+    #[response(status = 415, content_type = "application/problem+json")]
+    UnsupportedMediaType(Problem),
+    /// invalid-body, invalid-kwargs, invalid-seed, invalid-num-envs, invalid-ttl or invalid-env-id
+    #[response(status = 422, content_type = "application/problem+json")]
+    Unprocessable(Problem),
+    /// quota-exceeded
+    #[response(status = 429, content_type = "application/problem+json")]
+    TooMany(Problem),
+    /// internal
+    #[response(status = 500, content_type = "application/problem+json")]
+    Internal(Problem),
+    /// draining, server-full or storage-failed
+    #[response(status = 503, content_type = "application/problem+json")]
+    Draining(Problem),
+}
+
+/// What a numbered operation may fail with.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "read by the derive only")]
+pub(in crate::http) enum OperationProblems {
+    /// malformed-body or malformed-request
+    #[response(status = 400, content_type = "application/problem+json")]
+    BadRequest(Problem),
+    /// forbidden, or of a step budget-exceeded
+    #[response(status = 403, content_type = "application/problem+json")]
+    Forbidden(Problem),
+    /// unknown-env
+    #[response(status = 404, content_type = "application/problem+json")]
+    NotFound(Problem),
+    /// not-acceptable
+    #[response(status = 406, content_type = "application/problem+json")]
+    NotAcceptable(Problem),
+    /// seq-conflict, with expected_seq, or needs-reset; of a fork also env-exists
+    #[response(status = 409, content_type = "application/problem+json")]
+    Conflict(Problem),
+    /// env-closed, lease-expired or env-lost
+    #[response(status = 410, content_type = "application/problem+json")]
+    Gone(Problem),
+    /// body-too-large
+    #[response(status = 413, content_type = "application/problem+json")]
+    TooLarge(Problem),
+    /// unsupported-media-type
+    #[response(status = 415, content_type = "application/problem+json")]
+    UnsupportedMediaType(Problem),
+    /// invalid-body, invalid-action, invalid-seed, invalid-options, invalid-snapshot, invalid-ttl,
+    /// invalid-env-id or seq-reused
+    #[response(status = 422, content_type = "application/problem+json")]
+    Unprocessable(Problem),
+    /// internal
+    #[response(status = 500, content_type = "application/problem+json")]
+    Internal(Problem),
+    /// storage-failed; of a fork also draining or server-full
+    #[response(status = 503, content_type = "application/problem+json")]
+    Unavailable(Problem),
+}
+
+/// An image as a body.
+pub(in crate::http) struct Png;
+
+impl PartialSchema for Png {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary)))
+            .content_media_type("image/png")
+            .into()
+    }
+}
+
+impl ToSchema for Png {}

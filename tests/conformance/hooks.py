@@ -1,0 +1,226 @@
+"""What Schemathesis cannot know of this server: its second encoding, what fits a live environment, and what must be
+true of every refusal. scripts/conformance loads it."""
+
+import atexit
+import json
+import math
+import os
+import random
+import struct
+from collections import Counter, defaultdict
+
+import msgpack
+import requests
+import schemathesis
+from schemathesis.transport.serialization import Binary
+
+URL = os.environ["CONFORMANCE_URL"]
+# Of the principal whose requests these are; a server without tokens does not look at it.
+HEADERS = {"Authorization": f"Bearer {os.environ['CONFORMANCE_TOKEN']}"}
+
+
+# --- MessagePack. The document's schemas are those of values; that arrays are typed here is the encoding's affair.
+
+MESSAGEPACK = "application/vnd.msgpack"
+DTYPES = {
+    "bool": "?", "uint8": "B", "int8": "b", "int16": "h", "uint16": "H", "int32": "i", "uint32": "I", "int64": "q",
+    "uint64": "Q", "float32": "f", "float64": "d",
+}  # fmt: skip
+
+
+@schemathesis.serializer(MESSAGEPACK)
+def to_messagepack(ctx, value):
+    if isinstance(value, bytes):
+        return value
+    return msgpack.packb(value, default=unpackable, unicode_errors="surrogatepass")
+
+
+def unpackable(value):
+    if isinstance(value, Binary):
+        return value.data
+    if isinstance(value, int):
+        # Wider than 64 bits: the encoding has no such integers.
+        return float(value)
+    raise TypeError(type(value).__name__)
+
+
+@schemathesis.deserializer(MESSAGEPACK)
+def from_messagepack(ctx, response):
+    return plain(msgpack.unpackb(response.content))
+
+
+def plain(value):
+    """The value with typed arrays as nested lists, as JSON has them."""
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if value.keys() != {"dtype", "shape", "data"}:
+        return {key: plain(item) for key, item in value.items()}
+    shape = value["shape"]
+    size = math.prod(shape)
+    return nested(shape, list(struct.unpack(f"<{size}{DTYPES[value['dtype']]}", value["data"])))
+
+
+def nested(shape, flat):
+    if len(shape) <= 1:
+        return flat
+    stride = len(flat) // shape[0] if shape[0] else 0
+    return [nested(shape[1:], flat[i * stride : (i + 1) * stride]) for i in range(shape[0])]
+
+
+# --- Data that fits. Valid by its schema is any action and any id; most would be refused, and what lies behind would
+# not be tested. So most valid requests are bent, by rule and by chance drawn from the request itself, to what there is:
+# an id that was never given becomes one that was, an action one of the environment's. Invalid requests, and every
+# fourth valid one, stay as they are.
+
+
+@schemathesis.hook
+def before_call(context, case, kwargs):
+    if case.meta is None or not case.meta.generation.mode.is_positive:
+        return
+    asked = [case.operation.label, case.path_parameters, case.body if isinstance(case.body, dict) else None]
+    chance = random.Random(json.dumps(asked, sort_keys=True, default=repr))
+    if chance.random() < 0.25:
+        return
+    if "{env_id}" in case.operation.path and case.operation.method != "put":
+        fit_id(case, chance)
+    if isinstance(case.body, dict):
+        case.body = fitting_body(case, chance)
+
+
+# Ids of environments that were created, by the path of their collection.
+created = defaultdict(list)
+
+
+def collection(operation):
+    return "/v1/vector-envs" if "/vector-envs" in operation.path else "/v1/envs"
+
+
+def fit_id(case, chance):
+    known = created[collection(case.operation)]
+    # One that was closed stays: what follows a close is to be seen.
+    if known and case.path_parameters["env_id"] not in known:
+        case.path_parameters = {"env_id": chance.choice(known[-8:])}
+
+
+def fitting_body(case, chance):
+    body = dict(case.body)
+    path = case.operation.path
+    if path.endswith("/step"):
+        fit_actions(body, case)
+    elif path.endswith("/restore"):
+        body["snapshot"] = get_of(case, "/snapshot") or body["snapshot"]
+    elif isinstance(body.get("kwargs"), dict):
+        parameters = PARAMETERS.get(body.get("spec_id"), [])
+        body["kwargs"] = {p["name"]: draw(p, chance) for p in parameters if chance.random() < 0.3}
+    return body
+
+
+def get(path):
+    """What the server answers, if it has it."""
+    reply = requests.get(URL + path, headers=HEADERS, timeout=10)
+    return reply.json() if reply.ok else None
+
+
+def get_of(case, below=""):
+    """What the server answers of the environment that the case is about."""
+    env_id = requests.utils.quote(str(case.path_parameters["env_id"]), safe="")
+    return get(f"{collection(case.operation)}/{env_id}{below}")
+
+
+PARAMETERS = {spec["id"]: spec["parameters"] for spec in get("/v1/specs")["specs"]}
+
+
+def draw(parameter, chance):
+    """An argument of the parameter: not large, for environments of any size cost memory."""
+    kind = parameter["type"]
+    if kind == "choice":
+        return chance.choice(parameter["choices"])
+    least, most = parameter["minimum"], parameter["maximum"]
+    if kind == "number":
+        return chance.uniform(least, most)
+    most = min(most, least + 12)
+    if kind == "integer":
+        return chance.randint(least, most)
+    length = chance.randint(parameter["min_items"], min(parameter["max_items"], 4))
+    return [chance.randint(least, most) for _ in range(length)]
+
+
+def fit_actions(body, case):
+    described = get_of(case)
+    numbers = list(integers(body.get("action", body.get("actions")))) or [0]
+    if described is None:
+        return
+    if "action" in body:
+        body["action"] = action_in(described["action_space"], numbers)
+    elif "actions" in body:
+        lanes = range(described["num_envs"])
+        rotated = (numbers[i % len(numbers) :] + numbers for i in lanes)
+        body["actions"] = [action_in(described["single_action_space"], numbers) for numbers in rotated]
+
+
+def action_in(space, numbers):
+    if space["type"] == "Discrete":
+        return space["start"] + numbers[0] % space["n"]
+    assert space["type"] == "MultiDiscrete", space
+    return [numbers[i % len(numbers)] % n for i, n in enumerate(space["nvec"])]
+
+
+def integers(value):
+    if isinstance(value, list):
+        for item in value:
+            yield from integers(item)
+    elif isinstance(value, int):
+        yield value
+
+
+# --- Checks of our own.
+
+# Complaints about the form of a request. The document says what the form is, so that what follows it never meets one.
+FORMAL = {
+    "malformed-body",
+    "malformed-request",
+    "invalid-body",
+    "unsupported-media-type",
+    "not-acceptable",
+    "body-too-large",
+    "slow-request",
+    "method-not-allowed",
+    "unknown-route",
+}
+
+
+@schemathesis.check
+def refusal_is_meant(ctx, response, case):
+    """A refusal says truly what it is, when to come back if at all, and has a reason that is not in the document."""
+    if response.status_code < 400:
+        return
+    problem = response.json()
+    assert problem["status"] == response.status_code, "the document's status is not the reply's"
+    assert problem["type"] == f"/problems/{problem['code']}", "type and code do not agree"
+    if problem["retryable"]:
+        assert int(response.headers["retry-after"][0]) >= 1, "retryable, without a Retry-After"
+    meta = case.meta
+    if meta is None or not meta.generation.mode.is_positive or problem["code"] not in FORMAL:
+        return
+    # That lists are of one length each, a schema cannot say.
+    assert "ragged" in problem["detail"], f"a request that follows the document is {problem['code']}"
+
+
+# --- What was reached.
+
+tally = defaultdict(Counter)
+
+
+@schemathesis.hook
+def after_call(context, case, response):
+    if response.status_code == 201:
+        created[collection(case.operation)].append(response.headers["location"][0].rpartition("/")[2])
+    tally[case.operation.label][response.status_code] += 1
+
+
+@atexit.register
+def write_tally():
+    with open(os.environ["CONFORMANCE_TALLY"], "w", encoding="utf-8") as out:
+        json.dump(tally, out)

@@ -1,0 +1,87 @@
+//! Every algorithm plays every spec: whatever a space is made of, there is an encoding of it and a distribution over it.
+
+use std::sync::atomic::AtomicBool;
+
+use agent::algorithms::ALGORITHMS;
+use agent::config::{EnvSelection, Overrides, TrainConfig};
+use agent::env::remote::{RemoteEnvConfig, RemoteVectorEnv, RetryPolicy};
+use agent::monitor::{LogRecord, Monitor, MonitorError, Progress};
+use agent::train::{TrainOptions, train};
+use end_to_end::EmbeddedServer;
+use env_server::environments::registry;
+use serde_json::Map;
+
+const NUM_ENVS: usize = 4;
+const STEPS: u64 = 512;
+
+/// Keeps everything that was measured.
+#[derive(Default)]
+struct Measured(Vec<(String, f64)>);
+
+impl Monitor for Measured {
+    fn update(&mut self, _progress: &Progress, record: &LogRecord) -> Result<(), MonitorError> {
+        self.0.extend(record.scalars());
+        Ok(())
+    }
+
+    fn finish(&mut self, _progress: &Progress) -> Result<(), MonitorError> {
+        Ok(())
+    }
+}
+
+#[test]
+fn every_algorithm_learns_on_every_spec() {
+    let server = EmbeddedServer::start().expect("a server");
+    for spec in registry::specs() {
+        for algorithm in ALGORITHMS {
+            let name = format!("{} on {}", algorithm.id, spec.id);
+            let overrides = Overrides {
+                num_envs: Some(NUM_ENVS),
+                num_steps: Some(32),
+                whole_episodes: Some(false),
+                num_minibatches: Some(2),
+                update_epochs: Some(2),
+                early_stop: Some(false),
+                // The notebook's would ask for a cue, and not every first number has classes.
+                aux_modules: Some(Vec::new()),
+                ..Overrides::default()
+            };
+            let selection = EnvSelection {
+                spec_id: spec.id.clone(),
+                kwargs: Map::new(),
+                draws: Vec::new(),
+            };
+            let config = TrainConfig::resolve(algorithm, &overrides, selection, STEPS, 1)
+                .expect("a valid configuration");
+            let mut env = RemoteVectorEnv::connect(&RemoteEnvConfig {
+                servers: vec![server.url().into()],
+                spec_id: spec.id.clone(),
+                kwargs: Map::new(),
+                num_envs: NUM_ENVS,
+                retry: RetryPolicy::default(),
+            })
+            .expect("an environment");
+            let stop = AtomicBool::new(false);
+            let options = TrainOptions {
+                out: None,
+                checkpoint_interval: None,
+                resume: None,
+                stop: &stop,
+            };
+            let mut measured = Measured::default();
+            let trained = train(&config, &mut env, options, &mut measured);
+            let trained = trained.unwrap_or_else(|error| panic!("{name}: {error}"));
+            let statistics = &trained.checkpoint.run.statistics;
+            assert_eq!(
+                (statistics.timesteps, statistics.updates),
+                (STEPS, 4),
+                "{name}"
+            );
+            let losses = measured.0.iter().filter(|(key, _)| key == "train/loss");
+            assert_eq!(losses.count(), 4, "{name}");
+            for (key, value) in &measured.0 {
+                assert!(value.is_finite(), "{name}: {key} is {value}");
+            }
+        }
+    }
+}
