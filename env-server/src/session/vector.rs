@@ -231,7 +231,7 @@ impl<E: Environment> VectorOf<E> {
             action_space,
             actions: Vec::new(),
             autoreset_mode,
-            parameters: E::profile().parameters,
+            parameters: E::parameters(),
             kwargs: arguments.to_kwargs(),
         })
     }

@@ -140,3 +140,80 @@ fn every_spec_plays_alike_in_both_encodings() {
         plays(&client, &spec.id, &Kwargs::new());
     }
 }
+
+/// Dicts, with every other kind of space in them.
+#[test]
+fn every_spec_plays_alike_through_wrappers() {
+    let client = Client::new();
+    let wrappers = json!({"max_episode_steps": 3, "frame_skip": 2, "previous_action": true,
+                          "previous_reward": true, "is_first": true});
+    let mut kwargs: Kwargs = serde_json::from_value(wrappers).unwrap();
+    for spec in registry::specs() {
+        // Its own limit has to be longer than its corridor.
+        let limit = if spec.id == "TMazeDistractors-v0" {
+            40
+        } else {
+            3
+        };
+        kwargs.insert("max_episode_steps".to_owned(), json!(limit));
+        plays(&client, &spec.id, &kwargs);
+    }
+}
+
+#[test]
+fn a_wrapped_observation_is_a_dict_by_name() {
+    let client = Client::new();
+    let kwargs =
+        json!({"delay": 2, "previous_action": true, "previous_reward": true, "is_first": true});
+    let body = json!({"spec_id": "MemoryTask-v0", "kwargs": kwargs, "seed": 7});
+    let created = client.put("/v1/envs/mine", body).json();
+    assert_eq!(created["kwargs"]["previous_action"], true);
+    assert_eq!(
+        created["kwargs"].get("frame_skip"),
+        None,
+        "what is not on is not told"
+    );
+    let reset = client.post("/v1/envs/mine/reset", json!({})).json();
+    let target = reset["observation"]["observation"][0].clone();
+    let shown = |observation: Json, action: i64, reward: f64, is_first: i64| {
+        json!({"observation": observation, "previous_action": action,
+               "previous_reward": [reward], "is_first": is_first})
+    };
+    assert_eq!(
+        reset["observation"],
+        shown(json!([target, 0.0, 0.0]), 0, 0.0, 1)
+    );
+    let step = client
+        .post("/v1/envs/mine/step", json!({"action": 1}))
+        .json();
+    assert_eq!(
+        step["observation"],
+        shown(json!([0.0, 0.0, 0.0]), 1, 0.0, 0)
+    );
+    let wrong = 1 - target.as_f64().unwrap() as i64;
+    let last = client
+        .post("/v1/envs/mine/step", json!({"action": wrong}))
+        .json();
+    assert_eq!(
+        last["observation"],
+        shown(json!([0.0, 0.0, 0.0]), wrong, -1.0, 0)
+    );
+}
+
+#[test]
+fn wrappers_out_of_range_are_refused_like_other_arguments() {
+    let client = Client::new();
+    for (spec_id, name, value) in [
+        ("MemoryTask-v0", "frame_skip", json!(0)),
+        ("MemoryTask-v0", "is_first", json!("yes")),
+        ("RepeatFirst-v0", "observation_noise", json!(0.5)),
+    ] {
+        let body = json!({"spec_id": spec_id, "kwargs": {name: value}});
+        let refused = client.post("/v1/envs", body);
+        assert_eq!(refused.failure(), (422, "invalid-kwargs".to_owned()));
+        assert_eq!(
+            refused.problem().errors[0].pointer,
+            format!("/kwargs/{name}")
+        );
+    }
+}
