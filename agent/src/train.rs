@@ -76,6 +76,9 @@ pub struct RunStatistics {
     pub updates: u64,
     /// Episodes that ended.
     pub episodes: u64,
+    /// Sum of their undiscounted returns.
+    #[serde(default)]
+    pub return_sum: f64,
     /// Steps at the first update after which the last 100 episodes had a mean return above 0.95.
     pub solved_at: Option<u64>,
     /// The best mean over the last 100 episodes that a checkpoint was kept for.
@@ -419,6 +422,8 @@ impl RunStatistics {
     fn take_in(&mut self, rollout: &Rollout) {
         self.timesteps += (rollout.steps * rollout.batch) as u64;
         self.episodes += rollout.episodes.len() as u64;
+        let returns = rollout.episodes.iter().map(|ended| ended.episode_return);
+        self.return_sum += returns.sum::<f64>();
         self.recent.extend(&rollout.episodes);
         self.recent
             .drain(..self.recent.len().saturating_sub(WINDOW));

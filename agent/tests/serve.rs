@@ -181,6 +181,7 @@ fn evaluated(checkpoint: &Checkpoint, mode: Mode, server: &str) -> Vec<Vec<i64>>
         mode,
         balanced: false,
         judged_step,
+        episodes_per_lifetime: 1,
     };
     player.evaluate(&mut recorder, &options).unwrap();
     recorder.actions

@@ -78,6 +78,7 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
     let EvaluationEnv {
         mut env,
         judged_step,
+        episodes_per_lifetime,
     } = servers.evaluation_env(&checkpoint, &args.env_arg, args.episodes as usize)?;
     let modes = modes(&args.mode, judged_step);
     let bar = bar(&modes, judged_step, args.no_progress);
@@ -90,6 +91,7 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
             mode,
             balanced: !args.no_balance,
             judged_step,
+            episodes_per_lifetime,
         };
         let mut watched = Watched::new(&mut env, || {
             bar.inc(1);

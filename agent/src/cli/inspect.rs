@@ -81,6 +81,7 @@ fn record(args: &InspectArgs, checkpoint: &Checkpoint) -> anyhow::Result<Episode
     let EvaluationEnv {
         mut env,
         judged_step,
+        ..
     } = servers.evaluation_env(checkpoint, &args.env_arg, 1)?;
     if judged_step.is_some_and(|judged| judged >= MAX_STEPS) {
         bail!(

@@ -12,6 +12,8 @@ pub struct EvaluationEnv {
     pub env: RemoteVectorEnv,
     /// Step of the episode, from 0, whose action is the first to be judged, where the task tells.
     pub judged_step: Option<u64>,
+    /// Episodes that share what is to be remembered, where the task tells; else 1.
+    pub episodes_per_lifetime: usize,
 }
 
 impl EvaluationEnv {
@@ -35,7 +37,12 @@ impl EvaluationEnv {
             retry,
         })?;
         let judged_step = judged_step(env.kwargs());
-        Ok(Self { env, judged_step })
+        let episodes_per_lifetime = episodes_per_lifetime(env.kwargs());
+        Ok(Self {
+            env,
+            judged_step,
+            episodes_per_lifetime,
+        })
     }
 }
 
@@ -52,12 +59,19 @@ pub fn evaluation_kwargs(
     kwargs
 }
 
-/// The step whose action is judged, where a task tells by its arguments: `delay` actions are taken, the last is judged.
+/// The step whose action is the first to be judged, where a task tells by its arguments: of `delay` actions the last
+/// (`MemoryTask`, `PersistentRecall`), and the one after `memory_length` others (bsuite's memory tasks).
 pub fn judged_step(kwargs: &Map<String, Value>) -> Option<u64> {
-    kwargs
-        .get("delay")
-        .and_then(Value::as_u64)
-        .map(|delay| delay.saturating_sub(1))
+    let number = |name: &str| kwargs.get(name).and_then(Value::as_u64);
+    let after_delay = number("delay").map(|delay| delay.saturating_sub(1));
+    after_delay.or_else(|| number("memory_length"))
+}
+
+/// How many episodes a lifetime has, where a task's arguments tell.
+pub fn episodes_per_lifetime(kwargs: &Map<String, Value>) -> usize {
+    let told = kwargs.get("episodes_per_lifetime").and_then(Value::as_u64);
+    told.and_then(|episodes| usize::try_from(episodes).ok())
+        .unwrap_or(1)
 }
 
 #[cfg(test)]
@@ -74,5 +88,18 @@ mod tests {
             serde_json::json!({"delay": 4096, "difficulty": 1})
         );
         assert_eq!(judged_step(&kwargs), Some(4095));
+        assert_eq!(episodes_per_lifetime(&kwargs), 1);
+    }
+
+    #[test]
+    fn arguments_tell_what_is_judged() {
+        let map = |text: &str| serde_json::from_str::<Map<String, Value>>(text).unwrap();
+        // L + 1 actions, of which the last is judged.
+        let bsuite = map(r#"{"memory_length": 10, "num_bits": 1}"#);
+        assert_eq!(judged_step(&bsuite), Some(10));
+        assert_eq!(judged_step(&map(r#"{"level": "easy"}"#)), None);
+        let lifetime = map(r#"{"delay": 4, "episodes_per_lifetime": 16}"#);
+        assert_eq!(judged_step(&lifetime), Some(3));
+        assert_eq!(episodes_per_lifetime(&lifetime), 16);
     }
 }

@@ -262,6 +262,7 @@ fn ppo_learns_actions_of_two_components() {
         mode: Mode::Greedy,
         balanced: true,
         judged_step: None,
+        episodes_per_lifetime: 1,
     };
     let player = Player::new(&trained.checkpoint).unwrap();
     let evaluation = player.evaluate(&mut TestTask::of_pairs(200, 1), &options);

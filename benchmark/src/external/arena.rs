@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use agent::evaluate::{Unbalanced, balanced_seeds, evaluation_kwargs, judged_step};
+use agent::evaluate::{
+    Unbalanced, balanced_seeds, episodes_per_lifetime, evaluation_kwargs, judged_step,
+};
 use agent::seeds::{Role, first_environment_seed};
 use env_protocol::{
     AutoresetMode, CreateVectorEnv, Seed, Space, Value, VectorEnvDescription, VectorResetReply,
@@ -52,8 +54,10 @@ struct Tokens {
 pub struct Prepared {
     /// The delay; `None` for a task without one.
     pub delay: Option<u64>,
-    /// Number of lanes, each with one episode that counts.
+    /// Number of lanes.
     pub episodes: usize,
+    /// How many episodes of each lane count: one, or all that share what is to be remembered.
+    pub episodes_per_lifetime: usize,
     /// Step of the episode, from 0, whose action is the first to be judged, where the task tells.
     pub judged_step: Option<u64>,
     /// A lane's action space.
@@ -215,17 +219,19 @@ impl Arena {
         let driven = create(&self.driver, &creation(Seed::First(0)))?;
         let episodes = judgement.episodes as usize;
         let first = first_environment_seed(secret_seed, Role::Evaluation);
-        let mut seeds: Vec<u64> = match judgement.delay {
-            // The first observation of tasks with a delay is the cue.
-            Some(_) => balanced_seeds(first, episodes, |seeds| self.cues(&driven.env_id, seeds))?,
-            None => (first..).take(episodes).collect(),
+        let mut seeds: Vec<u64> = if experiment.shows_cue_first() {
+            balanced_seeds(first, episodes, |seeds| self.cues(&driven.env_id, seeds))?
+        } else {
+            (first..).take(episodes).collect()
         };
         seeds.shuffle(&mut rand::rng());
         let judged = create(&self.evaluation, &creation(Seed::Each(seeds.clone())))?;
+        let kwargs = driven.kwargs.into_iter().collect();
         Ok(Prepared {
             delay: judgement.delay,
             episodes,
-            judged_step: judged_step(&driven.kwargs.into_iter().collect()),
+            episodes_per_lifetime: episodes_per_lifetime(&kwargs),
+            judged_step: judged_step(&kwargs),
             action_space: driven.single_action_space,
             judged_id: judged.env_id,
             driven_id: driven.env_id,

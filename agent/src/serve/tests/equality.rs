@@ -100,6 +100,7 @@ fn evaluated(bytes: &[u8], mode: Mode, pairs: bool) -> Recorder {
         mode,
         balanced: false,
         judged_step: Some(DELAY - 1),
+        episodes_per_lifetime: 1,
     };
     player.evaluate(&mut recorder, &options).unwrap();
     recorder
