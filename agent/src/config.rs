@@ -18,7 +18,9 @@ use crate::memory::{episodic_transformer, lifetime};
 pub enum Part {
     /// What the agent is shown.
     Inputs,
-    /// Collection and PPO's update.
+    /// How experience is collected.
+    Collection,
+    /// PPO's update.
     Learner,
     /// Width of hidden layers.
     Network,
@@ -162,12 +164,12 @@ hyperparameters! {
     Inputs step_counter: bool = false, |_| true, "true or false";
 
     /// Environments played side by side.
-    Learner num_envs: usize = 32, |&v| (1..=65_536).contains(&v), "1 to 65536";
+    Collection num_envs: usize = 32, |&v| (1..=65_536).contains(&v), "1 to 65536";
     /// Steps of each environment between two updates; the longest, with `whole_episodes`.
-    Learner num_steps: usize = 128, |&v| (1..=1_000_000).contains(&v), "1 to 1000000";
+    Collection num_steps: usize = 128, |&v| (1..=1_000_000).contains(&v), "1 to 1000000";
     /// Update as soon as every environment has ended an episode, instead of after `num_steps`.
     #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
-    Learner whole_episodes: bool = false, |_| true, "true or false";
+    Collection whole_episodes: bool = false, |_| true, "true or false";
     /// Adam's step size.
     Learner learning_rate: f32 = 1e-3, |&v| v > 0.0 && v <= 1.0, "above 0, at most 1";
     /// Let the step size fall linearly to 0 over the run.

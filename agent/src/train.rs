@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
 
-use crate::algorithms;
+use crate::algorithms::{self, Decider};
 use crate::checkpoint::{Checkpoint, CheckpointError, RunState, Spaces};
 use crate::config::{ConfigError, TrainConfig};
 use crate::env::{EnvError, VectorEnv};
@@ -270,8 +270,11 @@ impl<'a> Trainer<'a> {
         }
     }
 
-    /// Improves the policy on a rollout; what there was to measure.
+    /// Improves the policy on a rollout, if it is one that learns; what there was to measure.
     fn learn(&mut self, rollout: &Rollout) -> Result<LogRecord, TrainError> {
+        if self.policy.decider() != Decider::Network {
+            return Ok(self.progress().to_record());
+        }
         let progress = self.statistics.timesteps as f64 / self.config.total_timesteps as f64;
         let shaped = self.exploration.rewards(rollout);
         let metrics = self.learner.update(

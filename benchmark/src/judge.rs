@@ -93,6 +93,7 @@ impl Judge<'_> {
             mut env,
             judged_step,
             episodes_per_lifetime,
+            shows_cue_first,
         } = self.connect(delay, episodes)?;
         let mut records = Vec::new();
         for &mode in modes.iter().filter(|mode| mode.is_possible(judged_step)) {
@@ -107,7 +108,7 @@ impl Judge<'_> {
                 episodes: episodes as usize,
                 seed: self.job.seed,
                 mode,
-                balanced: self.job.experiment.shows_cue_first(),
+                balanced: shows_cue_first,
                 judged_step,
                 episodes_per_lifetime,
             };

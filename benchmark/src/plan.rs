@@ -190,8 +190,7 @@ impl Experiment {
 
     /// Whether the first number of the first observation is the cue, a fair bit: then as many episodes of each are judged.
     pub fn shows_cue_first(&self) -> bool {
-        let moves = self.kwargs.get("cue_time").is_some_and(|at| at != "first");
-        self.delay().is_some() && !moves
+        agent::evaluate::shows_cue_first(&self.kwargs.clone().into_iter().collect())
     }
 
     /// The step whose observation is the cue, where all episodes have it at the same.

@@ -77,7 +77,9 @@ pub fn run(args: &InspectArgs) -> anyhow::Result<ExitCode> {
 fn record(args: &InspectArgs, checkpoint: &Checkpoint) -> anyhow::Result<EpisodeView> {
     let player = Player::new(checkpoint)?;
     let config = &checkpoint.config;
-    let servers = args.servers.start()?;
+    let servers = args
+        .servers
+        .start_for(algorithms::find(&config.algorithm)?)?;
     let EvaluationEnv {
         mut env,
         judged_step,

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Map;
 
 use crate::actor::{Actor, ActorError};
+use crate::algorithms::Decider;
 use crate::checkpoint::Checkpoint;
 use crate::env::{EnvError, ResetRequest, VectorEnv};
 use crate::memory::{MemoryContents, State};
@@ -22,7 +23,9 @@ mod setup;
 mod tally;
 
 pub use balance::{Unbalanced, balanced_seeds};
-pub use setup::{EvaluationEnv, episodes_per_lifetime, evaluation_kwargs, judged_step};
+pub use setup::{
+    EvaluationEnv, episodes_per_lifetime, evaluation_kwargs, judged_step, shows_cue_first,
+};
 pub use tally::Tally;
 
 /// How actions are chosen, and what is taken away.
@@ -231,18 +234,17 @@ impl Player {
                 actor.policy().core.forget(&mut carried.memory);
             }
             let acted = actor.act(&mut carried, &observations, &starts);
-            let mut actions = if options.mode == Mode::Sampled {
-                actor.sample(&acted, &mut rng)
-            } else {
-                actor.likeliest(&acted)
+            let mut actions = match actor.policy().decider() {
+                Decider::Oracle => env.oracle()?,
+                Decider::Chance => actor.random(lanes, &mut rng),
+                Decider::Network if options.mode == Mode::Sampled => actor.sample(&acted, &mut rng),
+                Decider::Network => actor.likeliest(&acted),
             };
             if let (Mode::Scrambled, Some(judged)) = (options.mode, options.judged_step) {
-                let heads = actor.encoder().heads();
-                let lanes = actions.chunks_exact_mut(heads.components()).zip(&ages);
+                let components = actor.encoder().heads().components();
+                let lanes = actions.chunks_exact_mut(components).zip(&ages);
                 for (action, _) in lanes.filter(|&(_, &age)| age < judged) {
-                    let mut random = Vec::with_capacity(action.len());
-                    heads.random(&mut rng, &mut random);
-                    action.copy_from_slice(&random);
+                    action.copy_from_slice(&actor.random(1, &mut rng));
                 }
             }
             let reply = env.step(&actions)?;

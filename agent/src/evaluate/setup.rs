@@ -14,6 +14,8 @@ pub struct EvaluationEnv {
     pub judged_step: Option<u64>,
     /// Episodes that share what is to be remembered, where the task tells; else 1.
     pub episodes_per_lifetime: usize,
+    /// Whether what an episode shows first is its cue, a fair bit.
+    pub shows_cue_first: bool,
 }
 
 impl EvaluationEnv {
@@ -36,12 +38,11 @@ impl EvaluationEnv {
             num_envs,
             retry,
         })?;
-        let judged_step = judged_step(env.kwargs());
-        let episodes_per_lifetime = episodes_per_lifetime(env.kwargs());
         Ok(Self {
+            judged_step: judged_step(env.kwargs()),
+            episodes_per_lifetime: episodes_per_lifetime(env.kwargs()),
+            shows_cue_first: shows_cue_first(env.kwargs()),
             env,
-            judged_step,
-            episodes_per_lifetime,
         })
     }
 }
@@ -60,11 +61,21 @@ pub fn evaluation_kwargs(
 }
 
 /// The step whose action is the first to be judged, where a task tells by its arguments: of `delay` actions the last
-/// (`MemoryTask`, `PersistentRecall`), and the one after `memory_length` others (bsuite's memory tasks).
+/// (`MemoryTask`, `PersistentRecall`), and the one after `memory_length` others (bsuite's memory tasks). With
+/// `frame_skip` an action counts as so many of theirs.
 pub fn judged_step(kwargs: &Map<String, Value>) -> Option<u64> {
     let number = |name: &str| kwargs.get(name).and_then(Value::as_u64);
     let after_delay = number("delay").map(|delay| delay.saturating_sub(1));
-    after_delay.or_else(|| number("memory_length"))
+    let judged = after_delay.or_else(|| number("memory_length"))?;
+    Some(judged / number("frame_skip").unwrap_or(1).max(1))
+}
+
+/// Whether the first number of an episode's first observation is its cue, a fair bit, where a task's arguments tell.
+pub fn shows_cue_first(kwargs: &Map<String, Value>) -> bool {
+    let moves = kwargs.get("cue_time").is_some_and(|at| at != "first");
+    // That flag comes before all else in an observation.
+    let is_flag = kwargs.get("is_first").is_some_and(|flag| flag == true);
+    kwargs.contains_key("delay") && !moves && !is_flag
 }
 
 /// How many episodes a lifetime has, where a task's arguments tell.
@@ -92,6 +103,15 @@ mod tests {
     }
 
     #[test]
+    fn arguments_tell_whether_the_cue_comes_first() {
+        let shows = |text| shows_cue_first(&serde_json::from_str(text).unwrap());
+        assert!(shows(r#"{"delay": 4, "cue_time": "first", "is_first": false}"#));
+        assert!(!shows(r#"{"delay": 4, "cue_time": "random"}"#));
+        assert!(!shows(r#"{"delay": 4, "is_first": true}"#));
+        assert!(!shows(r#"{"memory_length": 4}"#));
+    }
+
+    #[test]
     fn arguments_tell_what_is_judged() {
         let map = |text: &str| serde_json::from_str::<Map<String, Value>>(text).unwrap();
         // L + 1 actions, of which the last is judged.
@@ -100,6 +120,9 @@ mod tests {
         assert_eq!(judged_step(&map(r#"{"level": "easy"}"#)), None);
         let lifetime = map(r#"{"delay": 4, "episodes_per_lifetime": 16}"#);
         assert_eq!(judged_step(&lifetime), Some(3));
+        // The judged action, the ninth, is in the third of three.
+        let skipping = map(r#"{"delay": 9, "frame_skip": 3}"#);
+        assert_eq!(judged_step(&skipping), Some(2));
         assert_eq!(episodes_per_lifetime(&lifetime), 16);
     }
 }

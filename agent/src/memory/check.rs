@@ -7,7 +7,7 @@ use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::{Segment, State};
-use crate::algorithms::{self, ALGORITHMS};
+use crate::algorithms;
 use crate::config::{EnvSelection, Hyperparameters, MemoryScope, Overrides, Part, TrainConfig};
 use crate::env::VectorEnv;
 use crate::env::test_task::TestTask;
@@ -27,7 +27,7 @@ const RECALL_BUDGET: u64 = 30_000;
 
 #[test]
 fn every_algorithm_keeps_the_contract() {
-    for row in ALGORITHMS {
+    for row in algorithms::learners() {
         check_memory_core(row.id, |_| {});
         one_step_recall_is_learned(row.id);
         if row.parts.contains(&Part::Slots) {

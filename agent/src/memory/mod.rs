@@ -18,6 +18,7 @@ pub mod episodic_transformer;
 pub mod feedforward;
 pub mod lifetime;
 pub mod lstm;
+pub mod nothing;
 mod retention;
 pub mod strategic;
 mod transformer;

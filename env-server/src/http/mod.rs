@@ -51,6 +51,7 @@ const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(1);
 pub(crate) struct App {
     pub(crate) store: Store,
     max_body_bytes: usize,
+    allow_oracle: bool,
     is_draining: AtomicBool,
     /// Held while metrics are written.
     scrape: tokio::sync::Mutex<()>,
@@ -80,6 +81,7 @@ impl App {
         Ok(Arc::new(App {
             store,
             max_body_bytes: config.max_body_bytes,
+            allow_oracle: config.allow_oracle,
             is_draining: AtomicBool::new(false),
             scrape: tokio::sync::Mutex::default(),
             sockets: socket::Sockets::default(),
@@ -158,6 +160,14 @@ impl App {
         }
         let location = location(session.creation().kind(), session.id());
         Ok((StatusCode::CREATED, location, body).into_response())
+    }
+
+    fn check_oracle(&self) -> Result<(), Failure> {
+        if self.allow_oracle {
+            return Ok(());
+        }
+        let detail = "a server tells what an oracle would do only with --allow-oracle";
+        Err(Problem::new(ErrorCode::OracleNotAllowed, detail).into())
     }
 
     /// Answers a numbered operation.
