@@ -214,6 +214,11 @@ hyperparameters! {
     Slots mem_dim: usize = 32, |&v| (1..=1_024).contains(&v), "1 to 1024";
     /// Slots of the memory.
     Slots max_entries: usize = 16, |&v| (1..=1_024).contains(&v), "1 to 1024";
+    /// How many of the slots always hold the latest steps. What leaves them competes for the others.
+    Steps recent_entries: usize = 4, |&v| v <= 1_024, "0 to max_entries";
+    /// Attend by how long ago an entry was written, too.
+    #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
+    Steps relative_age: bool = true, |_| true, "true or false";
     /// What the memory holds: `episode` (steps), `lifetime` (whole episodes with their outcome, and nothing within an episode), `both`.
     #[arg(value_name = "SCOPE")]
     Steps memory_scope: MemoryScope = MemoryScope::Episode, |_| true, "episode, lifetime or both";
@@ -369,6 +374,12 @@ impl TrainConfig {
             }
             hyper.memory_score_coef = 0.0;
         }
+        if algorithm.parts.contains(&Part::Steps) && hyper.recent_entries > hyper.max_entries {
+            return Err(ConfigError::MoreRecentThanSlots {
+                recent_entries: hyper.recent_entries,
+                max_entries: hyper.max_entries,
+            });
+        }
         if hyper.num_minibatches > hyper.num_envs {
             return Err(ConfigError::MoreMinibatchesThanEnvs {
                 num_minibatches: hyper.num_minibatches,
@@ -444,6 +455,16 @@ pub enum ConfigError {
     ScoreWithoutSteps {
         /// As set.
         memory_score_coef: f32,
+    },
+    /// The latest steps are in the memory's own slots.
+    #[error(
+        "recent_entries = {recent_entries} is more than max_entries = {max_entries}: they are some of the memory's slots"
+    )]
+    MoreRecentThanSlots {
+        /// As set.
+        recent_entries: usize,
+        /// As set.
+        max_entries: usize,
     },
     /// Minibatches are made of whole environments.
     #[error(

@@ -34,6 +34,10 @@ fn every_algorithm_keeps_the_contract() {
             check_memory_core(row.id, |hyper| hyper.memory_learn_retention = false);
         }
         if row.parts.contains(&Part::Steps) {
+            for recent in [0, 3] {
+                check_memory_core(row.id, |hyper| hyper.recent_entries = recent);
+            }
+            check_memory_core(row.id, |hyper| hyper.relative_age = false);
             for scope in [MemoryScope::Lifetime, MemoryScope::Both] {
                 check_memory_core(row.id, |hyper| hyper.memory_scope = scope);
             }
@@ -75,6 +79,7 @@ impl Subject {
             hidden_size: 6,
             mem_dim: 8,
             max_entries: 3,
+            recent_entries: 1,
             context_length: 4,
             num_envs: LANES,
             num_steps: 10,

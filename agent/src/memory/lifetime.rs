@@ -15,7 +15,7 @@ use super::retention;
 use super::transformer::{TransformerLayer, padded};
 use super::{Array, CoreContext, Segment, SlotContents, State};
 use crate::actions::ActionHeads;
-use crate::nn::{self, Activation, Graph, Init, ParamId, Params, Tensor};
+use crate::nn::{self, Activation, Graph, Init, ParamId, Params, ScoreTerms, Tensor};
 
 /// Heads of the encoder's attention, as in the notebook.
 pub const HEADS: usize = 2;
@@ -346,7 +346,11 @@ impl Lifetime {
             let gates = graph.activate(usefulness, Activation::LogSigmoid);
             graph.concat_rows(&[&open, &gates])
         });
-        graph.attention_read(&query, &pool, &pool, gates.as_ref(), index, 1)
+        let terms = ScoreTerms {
+            entry: gates.as_ref(),
+            slot: None,
+        };
+        graph.attention_read(&query, &pool, &pool, terms, index, 1)
     }
 
     /// Acting: what each lane's entries answer to its row of `queries`; the weights go into the state.

@@ -1,10 +1,12 @@
 //! TraceRL's memory: N slots that learn what to keep (retention) and what to attend to (retrieval), end to end.
 //!
-//! Every step offers an entry: its raw input, its write time, and a retention score u = f(embedding). The memory keeps
-//! the N entries of the episode with the largest keys κ = u + g, where the Gumbel noise g is drawn once, at the write
-//! (none in evaluation); the incoming entry competes. Reading is soft attention over the slots and a learned null slot
-//! with weights α ∝ exp(q·eᵢ/√d + log σ(uᵢ)): through the gate σ(u) the policy's gradient reaches the retention score.
-//! A read sees the entries of earlier steps; the current one stands beside it in the features.
+//! Every step offers an entry: its raw input, its write time, and a retention score u = f(embedding). R of the N slots
+//! hold the latest entries; the others hold, of all older ones of the episode, those with the largest keys κ = u + g,
+//! where the Gumbel noise g is drawn once, at the write (none in evaluation). Reading is soft attention over the slots
+//! and a learned null slot with weights α ∝ exp(q·eᵢ/√d + log σ(uᵢ) + r·φ(lagᵢ)): through the gate σ(u) the policy's
+//! gradient reaches the retention score; r, of the current embedding, says how old an entry is looked for (Shaw et al.
+//! 2018, arXiv:1803.02155, with features φ in place of a row for each distance). A read sees the entries of earlier
+//! steps; the current one stands beside it in the features.
 //!
 //! Entries are kept raw and embedded with the weights of the day, so nothing is stale and no gradient runs through
 //! time: from the judged action to the first observation is one hop. Each step of a rollout is embedded once, then every
@@ -12,13 +14,15 @@
 //!
 //! The projection of keys is left out because q·(W mᵢ) = (Wᵀq)·mᵢ, the projection of values because a layer follows.
 
+use std::sync::LazyLock;
+
 use rand::RngExt;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use self::slots::{EMPTY, Offer, array};
-use super::retention::{self, OfferedEntries, fate};
+use super::retention::{self, OfferedEntries, Ring, fate};
 use super::{CoreContext, CoreStep, MemoryContents, MemoryCore, Segment, State, Unrolled};
-use crate::nn::{self, Activation, Graph, Init, ParamId, Params, Tensor};
+use crate::nn::{self, Activation, Graph, Init, ParamId, Params, ScoreTerms, Tensor};
 use crate::onnx::StepGraph;
 
 mod onnx;
@@ -27,6 +31,29 @@ mod slots;
 /// Time constants, in steps, of the write-time features `exp(−t/τ)`: bounded, distinct near an episode's beginning,
 /// and the same for all late times, so that a memory trained on hundreds of steps meets nothing new at thousands.
 const TIME_CONSTANTS: [f32; 4] = [1.0, 4.0, 16.0, 64.0];
+
+/// Lags that have a feature of their own.
+const EXACT_LAGS: usize = 8;
+/// Time constants, in steps, of the features of longer lags.
+const LAG_CONSTANTS: [f32; 4] = [8.0, 16.0, 32.0, 64.0];
+/// Features φ of a lag, in steps: an indicator for each of the first, and `exp(−lag/τ)`. Like those of write times they
+/// tell late ones apart no more.
+const LAG_FEATURES: usize = EXACT_LAGS + LAG_CONSTANTS.len();
+/// Lags from here on have no features: `exp(−1024/64)` is 10⁻⁷.
+const LONGEST_LAG: usize = 1024;
+
+/// The features of each lag: `[LONGEST_LAG + 1, LAG_FEATURES]`.
+static LAG_TABLE: LazyLock<Vec<f32>> = LazyLock::new(|| {
+    let features = |lag: usize| {
+        let exact = (1..=EXACT_LAGS).map(move |exact| f32::from(u8::from(lag == exact)));
+        let decays = LAG_CONSTANTS.map(|tau| match lag < LONGEST_LAG {
+            true => (-(lag as f32) / tau).exp(),
+            false => 0.0,
+        });
+        exact.chain(decays)
+    };
+    (0..=LONGEST_LAG).flat_map(features).collect()
+});
 
 /// While learning, every so many lanes one keeps entries without noise, as evaluation does. A reader that never met the
 /// contents of such a memory (the entries most like the cue beside the cue) need not read it well: at delay 256 EASY
@@ -37,12 +64,16 @@ const NOISELESS_EVERY: usize = 4;
 pub struct Strategic {
     embed: (ParamId, ParamId),
     query: ParamId,
+    /// What is made of a lag's features, where that counts.
+    lag: Option<ParamId>,
     null: ParamId,
     usefulness: (ParamId, ParamId),
     output: (ParamId, ParamId),
     input_size: usize,
     mem_dim: usize,
     slots: usize,
+    /// How many of the slots hold the latest entries.
+    recent: usize,
     hidden_size: usize,
     learn_retention: bool,
     retention_coef: f32,
@@ -73,6 +104,10 @@ impl Strategic {
             Init::Orthogonal { gain: 1.0 },
             rng,
         );
+        // From zeros: at first an entry's age says nothing.
+        let lag = hyper.relative_age.then(|| {
+            params.add("core.lag.weight", (dim, LAG_FEATURES), Init::Zeros, rng)
+        });
         let null = params.add("core.null", (1, dim), Init::Zeros, rng);
         let usefulness = (
             params.add(
@@ -90,12 +125,14 @@ impl Strategic {
         Self {
             embed,
             query,
+            lag,
             null,
             usefulness,
             output,
             input_size: inputs,
             mem_dim: dim,
             slots: hyper.max_entries,
+            recent: hyper.recent_entries,
             hidden_size: hidden,
             learn_retention: hyper.memory_learn_retention,
             retention_coef: hyper.memory_retention_coef,
@@ -139,6 +176,19 @@ impl Strategic {
         })
     }
 
+    /// What every row's embedding makes of the ages of what is in its slots, behind the null slot: `[rows, slots + 1]`.
+    /// `lags`: indices into [`LAG_TABLE`], -1 for the null slot and for empty ones.
+    fn lag_terms(
+        &self,
+        graph: &mut Graph<'_>,
+        embedding: &Tensor,
+        lags: impl FnOnce() -> Vec<i32>,
+    ) -> Option<Tensor> {
+        let weight = self.lag?;
+        let wanted = graph.linear(embedding, weight, None, Activation::Identity);
+        Some(graph.gather_dot(&wanted, &LAG_TABLE, &lags()))
+    }
+
     fn features(&self, graph: &mut Graph<'_>, readout: &Tensor, embedding: &Tensor) -> Tensor {
         let both = graph.concat_cols(&[readout, embedding]);
         graph.linear(&both, self.output.0, Some(self.output.1), Activation::Tanh)
@@ -163,12 +213,22 @@ impl Strategic {
             );
         }
         let table = &state.arrays[array::EMBEDDING].data;
-        let gates = if self.learn_retention {
-            &state.arrays[array::GATE].data[..]
-        } else {
-            &[]
+        let lags = self.lag_terms(graph, embedding, || {
+            let ages = &state.arrays[array::AGE].data;
+            let written = state.arrays[array::WRITTEN].data.chunks_exact(self.slots);
+            let mut lags = Vec::with_capacity(index.len());
+            for (&age, written) in ages.iter().zip(written) {
+                lags.push(-1);
+                lags.extend(written.iter().map(|&step| lag(age, step)));
+            }
+            lags
+        });
+        let gates = &state.arrays[array::GATE].data[..];
+        let terms = ScoreTerms {
+            entry: self.learn_retention.then_some(gates),
+            slot: lags.as_ref().map(nn::values),
         };
-        let (readout, weights) = nn::attend(&query, table, gates, &index);
+        let (readout, weights) = nn::attend(&query, table, terms, &index);
         for (lane, weights) in weights.chunks_exact(width).enumerate() {
             state.arrays[array::ATTENTION]
                 .row_mut(lane)
@@ -194,6 +254,25 @@ impl Strategic {
             }));
         }
         index
+    }
+
+    /// Lags of what is in each row's slots, as [`Strategic::lag_terms`] takes them.
+    fn pool_lags(&self, segment: &Segment<'_>, ages: &[f32]) -> Vec<i32> {
+        let width = self.decision_width();
+        let written = &segment.initial_state.arrays[array::WRITTEN];
+        let mut lags = Vec::with_capacity(segment.starts.len() * (self.slots + 1));
+        for (row, decisions) in segment.decisions.chunks_exact(width).enumerate() {
+            let (step, lane) = (row / segment.batch, row % segment.batch);
+            lags.push(-1);
+            lags.extend(decisions[..self.slots].iter().map(|&origin| match origin {
+                -1 => -1,
+                from_before if from_before < 0 => {
+                    lag(ages[row], written.row(lane)[(-2 - from_before) as usize])
+                }
+                origin => (step as i32 - origin).min(LONGEST_LAG as i32),
+            }));
+        }
+        lags
     }
 
     /// Step of the episode of every row.
@@ -235,11 +314,18 @@ impl Strategic {
                 .map(|row| (carried + row) as u32)
                 .collect();
             let scores = graph.gather_rows(usefulness, &rows);
-            let loss =
-                graph.retention_score(&scores, &offered.threshold, &offered.kept, &offered.weight);
+            let loss = graph.retention_score(&scores, &offered.bounds, &offered.weight);
             losses.push(("retention_score_loss", self.score_coef, loss));
         }
         losses
+    }
+}
+
+/// How old an entry is that was written at a step of the episode, as an index into [`LAG_TABLE`]; -1 when the slot is empty.
+fn lag(age: f32, written: f32) -> i32 {
+    match written == EMPTY {
+        true => -1,
+        false => (age - written).min(LONGEST_LAG as f32) as i32,
     }
 }
 
@@ -307,7 +393,7 @@ impl MemoryCore for Strategic {
             // Without noise nothing was chosen: the score-function term has nothing to credit.
             let key = noise.map_or(f32::NAN, |noise| offer.usefulness + noise);
             slots::record(state, lane, key, &mut decisions);
-            slots::write(state, lane, &offer);
+            slots::write(state, lane, self.recent, &offer);
         }
         for clock in [array::AGE, array::CLOCK] {
             state.arrays[clock].data.iter_mut().for_each(|t| *t += 1.0);
@@ -321,14 +407,19 @@ impl MemoryCore for Strategic {
     fn settle(&self, batch: usize, starts: &[bool], ends: &[bool], decisions: &mut [i32]) {
         if self.learn_retention && self.score_coef > 0.0 {
             let width = self.decision_width();
-            retention::settle(batch, starts, ends, decisions, width, self.slots);
+            let ring = Ring {
+                recent: self.recent,
+                others: self.slots - self.recent,
+            };
+            retention::settle(batch, starts, ends, decisions, width, ring);
         }
     }
 
     fn unroll(&self, graph: &mut Graph<'_>, segment: &Segment<'_>) -> Unrolled {
         let before = &segment.initial_state.arrays;
         let rows = segment.starts.len();
-        let embedding = self.embed(graph, segment.inputs, self.ages(segment).into_iter());
+        let ages = self.ages(segment);
+        let embedding = self.embed(graph, segment.inputs, ages.iter().copied());
         let has_carried = before[array::WRITTEN]
             .data
             .iter()
@@ -353,7 +444,12 @@ impl MemoryCore for Strategic {
         let index = self.pool_index(segment, carried);
         debug_assert_eq!(index.len(), rows * (self.slots + 1));
         let query = graph.linear(&embedding, self.query, None, Activation::Identity);
-        let read = graph.attention_read(&query, &pool, &pool, gates.as_ref(), &index, 1);
+        let lags = self.lag_terms(graph, &embedding, || self.pool_lags(segment, &ages));
+        let terms = ScoreTerms {
+            entry: gates.as_ref(),
+            slot: lags.as_ref(),
+        };
+        let read = graph.attention_read(&query, &pool, &pool, terms, &index, 1);
         let losses = if self.learn_retention {
             self.retention_losses(graph, segment, &scores, &index, &read.weights, carried)
         } else {
