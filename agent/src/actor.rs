@@ -165,7 +165,9 @@ pub enum ActorError {
     #[error(transparent)]
     Env(#[from] EnvError),
     /// It has none.
-    #[error("{algorithm} does not learn, so its checkpoint holds no agent to ask; `agent evaluate` plays it")]
+    #[error(
+        "{algorithm} does not learn, so its checkpoint holds no agent to ask; `agent evaluate` plays it"
+    )]
     NotTrained {
         /// The algorithm's id.
         algorithm: String,

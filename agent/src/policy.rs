@@ -103,9 +103,9 @@ impl Policy {
         &self.heads
     }
 
-    /// Weight and bias of the actor's layer and of the critic's, both on the features.
-    pub fn output_layers(&self) -> ((ParamId, ParamId), (ParamId, ParamId)) {
-        (self.actor, self.critic)
+    /// Weight and bias of the actor's layer and of the critic's, both on the features, where there is anything to learn.
+    pub fn output_layers(&self) -> Option<[(ParamId, ParamId); 2]> {
+        self.outputs
     }
 
     fn outputs(&self, graph: &mut Graph<'_>, features: &Tensor) -> (Tensor, Tensor) {

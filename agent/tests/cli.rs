@@ -170,7 +170,12 @@ fn every_algorithm_can_be_trained_judged_and_looked_into() {
         if id == "tracerl-notebook" {
             fail(&export, folder, 1, &["cannot be exported", "whole episode"]);
         } else if !algorithm.learns() {
-            fail(&export, folder, 1, &[id, "does not learn", "agent evaluate"]);
+            fail(
+                &export,
+                folder,
+                1,
+                &[id, "does not learn", "agent evaluate"],
+            );
         } else {
             assert_eq!(succeed(&export, folder).trim(), format!("{id}.onnx"));
             assert!(folder.join(format!("{id}.onnx")).exists());

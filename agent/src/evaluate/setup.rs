@@ -105,7 +105,9 @@ mod tests {
     #[test]
     fn arguments_tell_whether_the_cue_comes_first() {
         let shows = |text| shows_cue_first(&serde_json::from_str(text).unwrap());
-        assert!(shows(r#"{"delay": 4, "cue_time": "first", "is_first": false}"#));
+        assert!(shows(
+            r#"{"delay": 4, "cue_time": "first", "is_first": false}"#
+        ));
         assert!(!shows(r#"{"delay": 4, "cue_time": "random"}"#));
         assert!(!shows(r#"{"delay": 4, "is_first": true}"#));
         assert!(!shows(r#"{"memory_length": 4}"#));

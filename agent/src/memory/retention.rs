@@ -112,7 +112,9 @@ fn bounds(keys: &[f32], slots: usize) -> Vec<[f32; 2]> {
                 .rev()
                 .min_by(|&a, &b| keys[held[a]].total_cmp(&keys[held[b]]))
         };
-        let Some(weakest) = smallest(&held) else { continue };
+        let Some(weakest) = smallest(&held) else {
+            continue;
+        };
         let dropped = held.remove(weakest);
         let least = smallest(&held).map_or(f32::INFINITY, |at| keys[held[at]]);
         // What is dropped at once has never been in the memory.
@@ -175,7 +177,10 @@ impl OfferedEntries {
             (row, if count > 1.0 { to_go - mean } else { 0.0 })
         };
         let differences: Vec<(usize, f64)> = credited.iter().map(others).collect();
-        let squares: f64 = differences.iter().map(|(_, difference)| difference.powi(2)).sum();
+        let squares: f64 = differences
+            .iter()
+            .map(|(_, difference)| difference.powi(2))
+            .sum();
         let deviation = (squares / differences.len().max(1) as f64).sqrt();
         if deviation > 1e-8 {
             for (row, difference) in differences {

@@ -77,7 +77,7 @@ impl TransformerLayer {
         index: &[i32],
     ) -> Tensor {
         let query = graph.linear(tokens, self.query, None, Activation::Identity);
-        let read = graph.attention_read(&query, keys, values, ScoreTerms::default(), index, self.heads);
+        let read = graph.attention_read(&query, keys, values, ScoreTerms::NONE, index, self.heads);
         let (weight, bias) = self.output;
         let attended = graph.linear(&read.readout, weight, Some(bias), Activation::Identity);
         let sum = graph.add(tokens, &attended);

@@ -178,7 +178,8 @@ fn outputs(
     features: &Value,
 ) {
     let heads = actor.encoder().heads();
-    let (actor_layer, critic_layer) = actor.policy().output_layers();
+    let layers = actor.policy().output_layers();
+    let [actor_layer, critic_layer] = layers.expect("an agent that was trained has both");
     let logits = step.linear(features, actor_layer);
     let values = step.linear(features, critic_layer);
     let graph = &mut step.graph;

@@ -239,7 +239,12 @@ mod tests {
     #[test]
     fn only_lanes_before_the_judged_step_are_scrambled() {
         let mut actions = json!([0, 0, 0]);
-        scramble(&mut actions, json!([1, 1, 1]), [true, false, true].into_iter()).unwrap();
+        scramble(
+            &mut actions,
+            json!([1, 1, 1]),
+            [true, false, true].into_iter(),
+        )
+        .unwrap();
         assert_eq!(actions, json!([1, 0, 1]));
         let mut short = json!([0]);
         let error = scramble(&mut short, json!([1, 1]), [true, true].into_iter());

@@ -123,7 +123,7 @@ fn attention_over_keys_that_are_the_values() {
     let index = [0, 1, 4, -1, 2, 3, -1, 1, -1];
     check_gradients(&mut params, |graph| {
         let (q, k) = (graph.param(q), graph.param(k));
-        let read = graph.attention_read(&q, &k, &k, ScoreTerms::default(), &index, 1);
+        let read = graph.attention_read(&q, &k, &k, ScoreTerms::NONE, &index, 1);
         weighted_sum(graph, &read.readout)
     });
 }
@@ -223,7 +223,13 @@ fn regressions() {
         let index = [0, 1, -1, 4, 1, 0];
         let slots = graph.slot_regression(&u, &index, &[0.5; 6], &[1.0, 0.0, 2.0]);
         let (never, always) = (f32::NEG_INFINITY, f32::INFINITY);
-        let bounds = [[0.3, always], [never, -0.2], [never, always], [0.0, 0.9], [never, 1.0]];
+        let bounds = [
+            [0.3, always],
+            [never, -0.2],
+            [never, always],
+            [0.0, 0.9],
+            [never, 1.0],
+        ];
         let retention = graph.retention_score(&u, &bounds, &[1.0, -0.5, 1.0, 2.0, 0.3]);
         graph.total(&[(1.0, &classes), (0.7, &slots), (1.3, &retention)])
     });

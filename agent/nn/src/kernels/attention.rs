@@ -297,7 +297,13 @@ fn score_gradient(
 
 /// `out[m, s] = rows[m]·table[index[m, s]]`, 0 where the index is -1. `rows` `[M, width]`, `table` `[K, width]`.
 #[multiversion(targets("x86_64+avx+avx2+fma"))]
-pub(crate) fn gather_dot(out: &mut [f32], rows: &[f32], table: &[f32], index: &[i32], width: usize) {
+pub(crate) fn gather_dot(
+    out: &mut [f32],
+    rows: &[f32],
+    table: &[f32],
+    index: &[i32],
+    width: usize,
+) {
     let slots = slots_of(rows, index, width);
     for (m, row) in rows.chunks_exact(width).enumerate() {
         let of_row = m * slots..(m + 1) * slots;

@@ -17,12 +17,20 @@ pub struct AttentionRead {
 }
 
 /// What is added to scores beside `q·k / √d`.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct ScoreTerms<T> {
     /// Of each entry, whoever reads it: `[E, 1]`.
     pub entry: Option<T>,
     /// Of each row's slots: `[M, heads * S]`.
     pub slot: Option<T>,
+}
+
+impl<T> ScoreTerms<T> {
+    /// Nothing.
+    pub const NONE: Self = Self {
+        entry: None,
+        slot: None,
+    };
 }
 
 /// Reading while acting, from a table that is already there, in which keys are values: one head, nothing recorded.
@@ -127,7 +135,9 @@ impl Graph<'_> {
             dv: v_columns / heads,
         };
         assert!(
-            terms.slot.is_none_or(|offsets| shape(offsets) == (rows, heads * sizes.slots)),
+            terms
+                .slot
+                .is_none_or(|offsets| shape(offsets) == (rows, heads * sizes.slots)),
             "terms of slots need one number for each of {rows} x {heads} x {} slots",
             sizes.slots
         );
@@ -326,10 +336,10 @@ mod tests {
         let mut graph = Graph::inference(&params);
         let q = graph.constant(vec![1.0; 4], (2, 2));
         let empty = graph.constant(vec![], (0, 2));
-        let read = graph.attention_read(&q, &empty, &empty, ScoreTerms::default(), &[-1, -1], 2);
+        let read = graph.attention_read(&q, &empty, &empty, ScoreTerms::NONE, &[-1, -1], 2);
         assert_eq!(values(&read.readout), [0.0; 4]);
         assert_eq!(read.weights, [0.0; 4]);
-        let read = graph.attention_read(&q, &empty, &empty, ScoreTerms::default(), &[], 1);
+        let read = graph.attention_read(&q, &empty, &empty, ScoreTerms::NONE, &[], 1);
         assert_eq!(values(&read.readout), [0.0; 4]);
     }
 
@@ -339,6 +349,6 @@ mod tests {
         let params = Params::new();
         let mut graph = Graph::inference(&params);
         let x = graph.constant(vec![1.0], (1, 1));
-        graph.attention_read(&x, &x, &x, ScoreTerms::default(), &[1], 1);
+        graph.attention_read(&x, &x, &x, ScoreTerms::NONE, &[1], 1);
     }
 }

@@ -11,12 +11,7 @@ impl Graph<'_> {
     /// been kept longer. With `r(x) = exp(u - x)` that has the probability `e^-r(high) - e^-r(low)`. A lowest bound of -∞
     /// is an entry that was dropped at once, a highest of +∞ one that was kept to the end; with both nothing was chosen,
     /// and nothing contributes. `u` `[E, 1]`, everything else `[E]`. The weight is how much better than expected it went.
-    pub fn retention_score(
-        &mut self,
-        u: &Tensor,
-        bounds: &[[f32; 2]],
-        weights: &[f32],
-    ) -> Tensor {
+    pub fn retention_score(&mut self, u: &Tensor, bounds: &[[f32; 2]], weights: &[f32]) -> Tensor {
         let (entries, columns) = shape(u);
         assert_eq!(columns, 1, "one score per entry");
         assert!(
@@ -96,7 +91,10 @@ mod tests {
         assert!((slope - numeric).abs() < 1e-6, "{slope} {numeric}");
         // The three that there are make one.
         let parts = [[NEVER, low], [low, high], [high, ALWAYS]];
-        let total: f64 = parts.map(|bounds| log_prob_within(u, bounds).0.exp()).iter().sum();
+        let total: f64 = parts
+            .map(|bounds| log_prob_within(u, bounds).0.exp())
+            .iter()
+            .sum();
         assert!((total - 1.0).abs() < 1e-12);
         let (log_prob, slope) = log_prob_within(0.0, [0.5, 0.5]);
         assert!(log_prob.is_finite() && slope.is_finite());

@@ -105,9 +105,9 @@ impl Strategic {
             rng,
         );
         // From zeros: at first an entry's age says nothing.
-        let lag = hyper.relative_age.then(|| {
-            params.add("core.lag.weight", (dim, LAG_FEATURES), Init::Zeros, rng)
-        });
+        let lag = hyper
+            .relative_age
+            .then(|| params.add("core.lag.weight", (dim, LAG_FEATURES), Init::Zeros, rng));
         let null = params.add("core.null", (1, dim), Init::Zeros, rng);
         let usefulness = (
             params.add(

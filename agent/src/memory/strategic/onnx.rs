@@ -94,12 +94,7 @@ impl Strategic {
     }
 
     /// The readout `[batch, mem_dim]` of attention over the null slot and those that are not empty.
-    fn attended(
-        &self,
-        step: &mut StepGraph<'_>,
-        embedding: &Value,
-        held: &Held,
-    ) -> Value {
+    fn attended(&self, step: &mut StepGraph<'_>, embedding: &Value, held: &Held) -> Value {
         let (slots, dim) = (self.slots, self.mem_dim);
         let lags = self.lag_scores(step, embedding, held);
         let (query, null) = (step.param(self.query), step.param(self.null));
@@ -132,7 +127,12 @@ impl Strategic {
     }
 
     /// What the ages of entries add to their scores, `[batch, slots]`.
-    fn lag_scores(&self, step: &mut StepGraph<'_>, embedding: &Value, held: &Held) -> Option<Value> {
+    fn lag_scores(
+        &self,
+        step: &mut StepGraph<'_>,
+        embedding: &Value,
+        held: &Held,
+    ) -> Option<Value> {
         let weight = step.param(self.lag?);
         let age = step.age();
         let graph = &mut step.graph;
@@ -190,7 +190,13 @@ impl Strategic {
         let (slots, recent) = (self.slots, self.recent);
         let graph = &mut step.graph;
         // A number of each slot needs no third dimension.
-        let shaped = |of: usize| if width == 1 { vec![of] } else { vec![of, width] };
+        let shaped = |of: usize| {
+            if width == 1 {
+                vec![of]
+            } else {
+                vec![of, width]
+            }
+        };
         let mask_shape = |of: usize| if width == 1 { vec![of] } else { vec![of, 1] };
         let new = graph.reshape(new, &shaped(1));
         match places {

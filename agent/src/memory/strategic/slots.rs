@@ -87,7 +87,7 @@ pub fn record(state: &State, lane: usize, key: f32, decisions: &mut Vec<i32>) {
             .map(|(&w, &o)| if w == EMPTY { -1 } else { o as i32 }),
     );
     let mut fate = [0; fate::WIDTH];
-    fate[fate::KEY] = key.to_bits() as i32;
+    fate[fate::LOW] = key.to_bits() as i32;
     fate[fate::END] = -1;
     decisions.extend(fate);
 }
@@ -196,7 +196,11 @@ mod tests {
             write(&mut state, 0, recent, &offer);
             state.arrays[array::AGE].data[0] += 1.0;
             let written = state.arrays[array::WRITTEN].data.clone();
-            for (slot, &step) in written.iter().enumerate().filter(|(_, step)| **step != EMPTY) {
+            for (slot, &step) in written
+                .iter()
+                .enumerate()
+                .filter(|(_, step)| **step != EMPTY)
+            {
                 // Whatever moves, moves whole.
                 assert_eq!(state.arrays[array::INPUT].data[slot], step);
                 assert_eq!(state.arrays[array::EMBEDDING].data[slot + 1], 10.0 * step);
