@@ -121,7 +121,7 @@ pub const ALGORITHMS: &[Algorithm] = &[
             update_epochs: 6,
             num_minibatches: 8,
             gae_lambda: 0.3,
-            memory_score_coef: 0.1,
+            memory_score_coef: 1.0,
             ..Hyperparameters::base()
         },
         core: |context| match context.hyper.memory_scope {
