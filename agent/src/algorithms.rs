@@ -160,6 +160,7 @@ pub const ALGORITHMS: &[Algorithm] = &[
                 AuxModule::NextObservation,
             ],
             intrinsic_expl: true,
+            relative_age: false,
             ..Hyperparameters::base()
         },
         core: |context| Box::new(WithLifetime::new(EpisodicTransformer::new, context)),

@@ -16,6 +16,7 @@ use crate::onnx::{self, StepGraph};
 mod check;
 pub mod episodic_transformer;
 pub mod feedforward;
+mod lag;
 pub mod lifetime;
 pub mod lstm;
 pub mod nothing;

@@ -14,12 +14,11 @@
 //!
 //! The projection of keys is left out because q·(W mᵢ) = (Wᵀq)·mᵢ, the projection of values because a layer follows.
 
-use std::sync::LazyLock;
-
 use rand::RngExt;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use self::slots::{EMPTY, Offer, array};
+use super::lag::{self, LagTerms};
 use super::retention::{self, OfferedEntries, Ring, fate};
 use super::{CoreContext, CoreStep, MemoryContents, MemoryCore, Segment, State, Unrolled};
 use crate::nn::{self, Activation, Graph, Init, ParamId, Params, ScoreTerms, Tensor};
@@ -32,29 +31,6 @@ mod slots;
 /// and the same for all late times, so that a memory trained on hundreds of steps meets nothing new at thousands.
 const TIME_CONSTANTS: [f32; 4] = [1.0, 4.0, 16.0, 64.0];
 
-/// Lags that have a feature of their own.
-const EXACT_LAGS: usize = 8;
-/// Time constants, in steps, of the features of longer lags.
-const LAG_CONSTANTS: [f32; 4] = [8.0, 16.0, 32.0, 64.0];
-/// Features φ of a lag, in steps: an indicator for each of the first, and `exp(−lag/τ)`. Like those of write times they
-/// tell late ones apart no more.
-const LAG_FEATURES: usize = EXACT_LAGS + LAG_CONSTANTS.len();
-/// Lags from here on have no features: `exp(−1024/64)` is 10⁻⁷.
-const LONGEST_LAG: usize = 1024;
-
-/// The features of each lag: `[LONGEST_LAG + 1, LAG_FEATURES]`.
-static LAG_TABLE: LazyLock<Vec<f32>> = LazyLock::new(|| {
-    let features = |lag: usize| {
-        let exact = (1..=EXACT_LAGS).map(move |exact| f32::from(u8::from(lag == exact)));
-        let decays = LAG_CONSTANTS.map(|tau| match lag < LONGEST_LAG {
-            true => (-(lag as f32) / tau).exp(),
-            false => 0.0,
-        });
-        exact.chain(decays)
-    };
-    (0..=LONGEST_LAG).flat_map(features).collect()
-});
-
 /// While learning, every so many lanes one keeps entries without noise, as evaluation does. A reader that never met the
 /// contents of such a memory (the entries most like the cue beside the cue) need not read it well: at delay 256 EASY
 /// one of two seeds solved the task with noise and scored 0.00 without.
@@ -64,8 +40,7 @@ const NOISELESS_EVERY: usize = 4;
 pub struct Strategic {
     embed: (ParamId, ParamId),
     query: ParamId,
-    /// What is made of a lag's features, where that counts.
-    lag: Option<ParamId>,
+    lag: LagTerms,
     null: ParamId,
     usefulness: (ParamId, ParamId),
     output: (ParamId, ParamId),
@@ -104,10 +79,7 @@ impl Strategic {
             Init::Orthogonal { gain: 1.0 },
             rng,
         );
-        // From zeros: at first an entry's age says nothing.
-        let lag = hyper
-            .relative_age
-            .then(|| params.add("core.lag.weight", (dim, LAG_FEATURES), Init::Zeros, rng));
+        let lag = LagTerms::new("core.lag", dim, hyper, params, rng);
         let null = params.add("core.null", (1, dim), Init::Zeros, rng);
         let usefulness = (
             params.add(
@@ -176,19 +148,6 @@ impl Strategic {
         })
     }
 
-    /// What every row's embedding makes of the ages of what is in its slots, behind the null slot: `[rows, slots + 1]`.
-    /// `lags`: indices into [`LAG_TABLE`], -1 for the null slot and for empty ones.
-    fn lag_terms(
-        &self,
-        graph: &mut Graph<'_>,
-        embedding: &Tensor,
-        lags: impl FnOnce() -> Vec<i32>,
-    ) -> Option<Tensor> {
-        let weight = self.lag?;
-        let wanted = graph.linear(embedding, weight, None, Activation::Identity);
-        Some(graph.gather_dot(&wanted, &LAG_TABLE, &lags()))
-    }
-
     fn features(&self, graph: &mut Graph<'_>, readout: &Tensor, embedding: &Tensor) -> Tensor {
         let both = graph.concat_cols(&[readout, embedding]);
         graph.linear(&both, self.output.0, Some(self.output.1), Activation::Tanh)
@@ -213,13 +172,13 @@ impl Strategic {
             );
         }
         let table = &state.arrays[array::EMBEDDING].data;
-        let lags = self.lag_terms(graph, embedding, || {
+        let lags = self.lag.scores(graph, embedding, || {
             let ages = &state.arrays[array::AGE].data;
             let written = state.arrays[array::WRITTEN].data.chunks_exact(self.slots);
             let mut lags = Vec::with_capacity(index.len());
             for (&age, written) in ages.iter().zip(written) {
-                lags.push(-1);
-                lags.extend(written.iter().map(|&step| lag(age, step)));
+                lags.push(lag::NONE);
+                lags.extend(written.iter().map(|&step| lag_of(age, step)));
             }
             lags
         });
@@ -256,20 +215,20 @@ impl Strategic {
         index
     }
 
-    /// Lags of what is in each row's slots, as [`Strategic::lag_terms`] takes them.
+    /// Lags of what is in each row's slots, as [`LagTerms::scores`] takes them.
     fn pool_lags(&self, segment: &Segment<'_>, ages: &[f32]) -> Vec<i32> {
         let width = self.decision_width();
         let written = &segment.initial_state.arrays[array::WRITTEN];
         let mut lags = Vec::with_capacity(segment.starts.len() * (self.slots + 1));
         for (row, decisions) in segment.decisions.chunks_exact(width).enumerate() {
             let (step, lane) = (row / segment.batch, row % segment.batch);
-            lags.push(-1);
+            lags.push(lag::NONE);
             lags.extend(decisions[..self.slots].iter().map(|&origin| match origin {
-                -1 => -1,
+                -1 => lag::NONE,
                 from_before if from_before < 0 => {
-                    lag(ages[row], written.row(lane)[(-2 - from_before) as usize])
+                    lag_of(ages[row], written.row(lane)[(-2 - from_before) as usize])
                 }
-                origin => (step as i32 - origin).min(LONGEST_LAG as i32),
+                origin => lag::index((step as i32 - origin) as f32),
             }));
         }
         lags
@@ -321,11 +280,11 @@ impl Strategic {
     }
 }
 
-/// How old an entry is that was written at a step of the episode, as an index into [`LAG_TABLE`]; -1 when the slot is empty.
-fn lag(age: f32, written: f32) -> i32 {
+/// How old an entry is that was written at a step of the episode, as [`LagTerms::scores`] takes it.
+fn lag_of(age: f32, written: f32) -> i32 {
     match written == EMPTY {
-        true => -1,
-        false => (age - written).min(LONGEST_LAG as f32) as i32,
+        true => lag::NONE,
+        false => lag::index(age - written),
     }
 }
 
@@ -444,7 +403,9 @@ impl MemoryCore for Strategic {
         let index = self.pool_index(segment, carried);
         debug_assert_eq!(index.len(), rows * (self.slots + 1));
         let query = graph.linear(&embedding, self.query, None, Activation::Identity);
-        let lags = self.lag_terms(graph, &embedding, || self.pool_lags(segment, &ages));
+        let lags = self
+            .lag
+            .scores(graph, &embedding, || self.pool_lags(segment, &ages));
         let terms = ScoreTerms {
             entry: gates.as_ref(),
             slot: lags.as_ref(),

@@ -1,7 +1,8 @@
 //! A step of the memory as a graph of tensors of fixed size: what `step` does without noise, with a key of −∞ for an empty
 //! slot, as in the state.
 
-use super::{LAG_FEATURES, LAG_TABLE, LONGEST_LAG, Strategic, TIME_CONSTANTS};
+use super::{Strategic, TIME_CONSTANTS};
+use crate::memory::lag;
 use crate::onnx::{Attribute, StepGraph, Value};
 
 /// ONNX's number for int64 in `Cast`.
@@ -40,7 +41,7 @@ impl Strategic {
             gates: self
                 .learn_retention
                 .then(|| step.state("gate", &[slots], "log sigmoid of each entry's usefulness")),
-            written: self.lag.map(|_| {
+            written: self.lag.weight().map(|_| {
                 let doc = "step of the episode at which each entry was written";
                 step.state("written", &[slots], doc)
             }),
@@ -133,20 +134,20 @@ impl Strategic {
         embedding: &Value,
         held: &Held,
     ) -> Option<Value> {
-        let weight = step.param(self.lag?);
+        let weight = step.param(self.lag.weight()?);
         let age = step.age();
         let graph = &mut step.graph;
         let lags = graph.op("Sub", &[&age, held.written.as_ref()?]);
         // Of an empty slot it may be anything.
         let least = graph.floats(&[1], &[0.0]);
-        let most = graph.floats(&[1], &[LONGEST_LAG as f32]);
+        let most = graph.floats(&[1], &[lag::LONGEST as f32]);
         let lags = graph.op("Max", &[&lags, &least]);
         let lags = graph.op("Min", &[&lags, &most]);
         let lags = graph.node("Cast", &[&lags], vec![Attribute::Int("to", INT64)]);
-        let table = graph.floats(&[LONGEST_LAG + 1, LAG_FEATURES], &LAG_TABLE);
+        let table = graph.floats(&[lag::LONGEST + 1, lag::FEATURES], &lag::TABLE);
         let features = graph.op("Gather", &[&table, &lags]);
         let wanted = graph.op("MatMul", &[embedding, &weight]);
-        let wanted = graph.reshape(&wanted, &[LAG_FEATURES, 1]);
+        let wanted = graph.reshape(&wanted, &[lag::FEATURES, 1]);
         let scores = graph.op("MatMul", &[&features, &wanted]);
         Some(graph.reshape(&scores, &[self.slots]))
     }
