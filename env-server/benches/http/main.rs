@@ -1,8 +1,11 @@
 //! What a request costs beside a bare axum handler that answers a fixed body of the same size.
 //!
 //! Both servers are processes of their own, asked in turn by the same raw client. `scripts/bench-http`
-//! runs this pinned to one core, where a round trip measures servers and not wake-ups.
+//! runs this pinned to one core, where a round trip measures servers and not wake-ups. With the
+//! argument `environments` it plays each spec in turn instead.
 
+mod scenario;
+#[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "benches share it and need different parts")]
 mod support;
 
@@ -10,7 +13,9 @@ use std::fmt::Write as _;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use env_protocol::{Array, Encoding, StepRequest, VectorStepRequest};
+use env_protocol::Encoding;
+use env_server::environments::registry;
+use scenario::Scenario;
 use support::{Connection, Server, cpu, median, request};
 
 /// Alternations of which the median is told.
@@ -19,84 +24,22 @@ const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_millis(700);
 /// Names the body that a bare server answers, in a file.
 const BARE_BODY: &str = "BENCH_BARE_BODY";
+/// Lanes of every spec that are played with the argument [`ENVIRONMENTS`].
+const LANES: usize = 256;
+/// The argument that asks for every spec.
+const ENVIRONMENTS: &str = "environments";
 
-/// What is asked for over and over.
-#[derive(Clone, Copy)]
-struct Scenario {
-    name: &'static str,
-    encoding: Encoding,
-    /// `None` for a single environment.
-    lanes: Option<usize>,
-    connections: usize,
-}
-
-const SCENARIOS: &[Scenario] = &[
-    scenario("single, JSON", Encoding::Json, None, 1),
-    scenario("single, MessagePack", Encoding::MessagePack, None, 1),
-    scenario("single, JSON, 16 connections", Encoding::Json, None, 16),
-    scenario(
-        "256 lanes, MessagePack",
-        Encoding::MessagePack,
-        Some(256),
-        1,
-    ),
-    scenario("256 lanes, JSON", Encoding::Json, Some(256), 1),
-    scenario(
-        "1,024 lanes, MessagePack",
-        Encoding::MessagePack,
-        Some(1024),
-        1,
-    ),
-];
-
-const fn scenario(
-    name: &'static str,
-    encoding: Encoding,
-    lanes: Option<usize>,
-    connections: usize,
-) -> Scenario {
-    Scenario {
-        name,
-        encoding,
-        lanes,
-        connections,
-    }
-}
-
-impl Scenario {
-    fn collection(self) -> &'static str {
-        match self.lanes {
-            None => "/v1/envs",
-            Some(_) => "/v1/vector-envs",
-        }
-    }
-
-    fn creation(self) -> String {
-        match self.lanes {
-            None => {
-                r#"{"spec_id":"MemoryTask-v0","kwargs":{"delay":10000000,"difficulty":1},"seed":1}"#
-                    .to_owned()
-            }
-            Some(lanes) => format!(
-                r#"{{"spec_id":"MemoryTask-v0","num_envs":{lanes},"kwargs":{{"delay":16,"difficulty":1}},"seed":1,"autoreset_mode":"SameStep"}}"#
-            ),
-        }
-    }
-
-    /// The body of a step with this number.
-    fn step(self, seq: u64) -> Vec<u8> {
-        let seq = Some(seq);
-        match self.lanes {
-            None => self.encoding.encode(&StepRequest {
-                seq,
-                action: Array::scalar(1),
-            }),
-            Some(lanes) => {
-                let actions = Array::from_i64(vec![lanes], vec![1; lanes]).expect("actions");
-                self.encoding.encode(&VectorStepRequest { seq, actions })
-            }
-        }
-    }
+/// What is compared without arguments.
+fn scenarios() -> Vec<Scenario> {
+    use Encoding::{Json, MessagePack};
+    vec![
+        Scenario::single("single, JSON", Json, 1),
+        Scenario::single("single, MessagePack", MessagePack, 1),
+        Scenario::single("single, JSON, 16 connections", Json, 16),
+        Scenario::lanes("256 lanes, MessagePack", MessagePack, 256),
+        Scenario::lanes("256 lanes, JSON", Json, 256),
+        Scenario::lanes("1,024 lanes, MessagePack", MessagePack, 1024),
+    ]
 }
 
 /// Answers the same body over and over.
@@ -134,8 +77,8 @@ async fn serve_bare(body: Vec<u8>) {
 }
 
 /// Environments on one server, a connection each.
-struct Players {
-    scenario: Scenario,
+struct Players<'a> {
+    scenario: &'a Scenario,
     players: Vec<(Connection, String)>,
     seq: u64,
 }
@@ -149,8 +92,8 @@ struct Figures {
     client_us: f64,
 }
 
-impl Players {
-    fn new(scenario: Scenario, address: &str, tag: &str, creates: bool) -> Self {
+impl<'a> Players<'a> {
+    fn new(scenario: &'a Scenario, address: &str, tag: &str, creates: bool) -> Self {
         let mut out = Vec::new();
         let players = (0..scenario.connections).map(|i| {
             let mut connection = Connection::open(address);
@@ -221,55 +164,120 @@ impl Players {
     }
 }
 
-fn compare(scenario: Scenario, variants: &[(String, Server)]) -> String {
-    let mut ours: Vec<_> = variants.iter().collect::<Vec<_>>();
-    let tag = format!("bench-{}", scenario.name.replace([' ', ','], "-"));
-    let mut players: Vec<Players> = ours
-        .iter()
-        .map(|(_, server)| Players::new(scenario, &server.address, &tag, true))
-        .collect();
-    let body = players[0].step(&mut Vec::new());
-    players
-        .iter_mut()
-        .skip(1)
-        .for_each(|p| drop(p.step(&mut Vec::new())));
-    let bare = (format!("bare axum, {} B", body.len()), bare(&body));
-    ours.insert(0, &bare);
-    players.insert(0, Players::new(scenario, &bare.1.address, &tag, false));
-    let mut rounds: Vec<Vec<Figures>> = vec![Vec::new(); ours.len()];
-    for _ in 0..ROUNDS {
-        for (i, (_, server)) in ours.iter().enumerate() {
-            rounds[i].push(players[i].round(server));
+/// What servers did, alternation by alternation, the bare one first.
+struct Measured {
+    /// Bytes of a reply.
+    body: usize,
+    rounds: Vec<Vec<Figures>>,
+}
+
+impl Measured {
+    /// Plays a scenario on a bare server and on these, in turn.
+    fn of(scenario: &Scenario, servers: &[&Server]) -> Self {
+        let tag = format!("bench-{}", scenario.name.replace([' ', ','], "-"));
+        let mut players: Vec<Players> = servers
+            .iter()
+            .map(|server| Players::new(scenario, &server.address, &tag, true))
+            .collect();
+        let body = players[0].step(&mut Vec::new());
+        let others = players.iter_mut().skip(1);
+        others.for_each(|p| drop(p.step(&mut Vec::new())));
+        let bare = bare(&body);
+        let servers = [&[&bare], servers].concat();
+        players.insert(0, Players::new(scenario, &bare.address, &tag, false));
+        let mut rounds: Vec<Vec<Figures>> = vec![Vec::new(); servers.len()];
+        for _ in 0..ROUNDS {
+            for (i, server) in servers.iter().enumerate() {
+                rounds[i].push(players[i].round(server));
+            }
+        }
+        Measured {
+            body: body.len(),
+            rounds,
         }
     }
+
+    /// The median of a figure of the server.
+    fn median(&self, server: usize, field: fn(&Figures) -> f64) -> f64 {
+        median(self.rounds[server].iter().map(field).collect())
+    }
+
+    /// The median of its ratios to the bare server's, pair by pair.
+    fn ratio(&self, server: usize, field: fn(&Figures) -> f64) -> f64 {
+        let pairs = self.rounds[server].iter().zip(&self.rounds[0]);
+        let ratios = pairs.map(|(mine, bare)| field(mine) / field(bare));
+        median(ratios.collect())
+    }
+}
+
+/// Our server in both of its ways, with the folder of the second.
+fn ours() -> ([(&'static str, Server); 2], tempfile::TempDir) {
+    let data = tempfile::tempdir().expect("a temporary folder");
+    let durable = ["--data-dir".to_owned(), data.path().display().to_string()];
+    let servers = [
+        ("in memory", Server::ours(&[])),
+        ("durability process", Server::ours(&durable)),
+    ];
+    (servers, data)
+}
+
+/// All figures of a scenario.
+fn compare(scenario: &Scenario) -> String {
+    let (variants, _data) = ours();
+    let servers = variants.each_ref().map(|(_, server)| server);
+    let measured = Measured::of(scenario, &servers);
+    let bare = format!("bare axum, {} B", measured.body);
+    let names = [bare.as_str(), variants[0].0, variants[1].0];
     let mut text = format!("{}\n", scenario.name);
-    for (i, (name, _)) in ours.iter().enumerate() {
-        let of = |field: fn(&Figures) -> f64| median(rounds[i].iter().map(field).collect());
-        let ratio = |field: fn(&Figures) -> f64| {
-            let pairs = rounds[i].iter().zip(&rounds[0]);
-            median(
-                pairs
-                    .map(|(mine, bare)| field(mine) / field(bare))
-                    .collect(),
-            )
-        };
-        let rate = of(|f| f.per_second);
+    for (i, name) in names.into_iter().enumerate() {
+        let rate = measured.median(i, |f| f.per_second);
         let lanes = scenario
             .lanes
             .map(|n| format!(" {:>11.0} lanes/s", rate * n as f64));
         let _ = writeln!(
             text,
             "  {name:<28} {rate:>8.0}/s ({:.2}){} p50 {:>7.1} us ({:.2})  server {:>6.2} us ({:.2})  client {:>6.2} us",
-            ratio(|f| f.per_second),
+            measured.ratio(i, |f| f.per_second),
             lanes.unwrap_or_default(),
-            of(|f| f.p50_us),
-            ratio(|f| f.p50_us),
-            of(|f| f.server_us),
-            ratio(|f| f.server_us),
-            of(|f| f.client_us),
+            measured.median(i, |f| f.p50_us),
+            measured.ratio(i, |f| f.p50_us),
+            measured.median(i, |f| f.server_us),
+            measured.ratio(i, |f| f.server_us),
+            measured.median(i, |f| f.client_us),
         );
     }
     text
+}
+
+/// A row for every spec whose name has one of these parts in it, or for all.
+fn environments(parts: &[String]) {
+    println!("{LANES} lanes, MessagePack, SameStep, random actions; lane-steps/s\n");
+    println!(
+        "| spec | bytes a reply | bare axum | in memory | durability `process` | server's CPU a step |"
+    );
+    println!("|---|---|---|---|---|---|");
+    let (variants, _data) = ours();
+    let servers = variants.each_ref().map(|(_, server)| server);
+    for spec in registry::specs() {
+        if !parts.is_empty() && !parts.iter().any(|part| spec.id.contains(part)) {
+            continue;
+        }
+        let encoding = Encoding::MessagePack;
+        let scenario = Scenario::of_spec(&spec.id, &spec.action_space, encoding, LANES);
+        let measured = Measured::of(&scenario, &servers);
+        let millions = |i| measured.median(i, |f| f.per_second) * LANES as f64 / 1e6;
+        println!(
+            "| {} | {} | {:.1} M | {:.2} M ({:.2}) | {:.2} M ({:.2}) | {:.1} µs |",
+            spec.id,
+            measured.body,
+            millions(0),
+            millions(1),
+            measured.ratio(1, |f| f.per_second),
+            millions(2),
+            measured.ratio(2, |f| f.per_second),
+            measured.median(1, |f| f.server_us),
+        );
+    }
 }
 
 fn main() {
@@ -283,17 +291,14 @@ fn main() {
     if arguments.iter().any(|a| a == "--test") {
         return;
     }
-    let wanted = |name: &str| arguments.is_empty() || arguments.iter().any(|a| name.contains(a));
     println!(
         "medians of {ROUNDS} alternations; in parentheses the ratio to bare axum, pair by pair\n"
     );
-    for &scenario in SCENARIOS.iter().filter(|s| wanted(s.name)) {
-        let data = tempfile::tempdir().expect("a temporary folder");
-        let durable = ["--data-dir".to_owned(), data.path().display().to_string()];
-        let servers = [
-            ("in memory".to_owned(), Server::ours(&[])),
-            ("durability process".to_owned(), Server::ours(&durable)),
-        ];
-        println!("{}", compare(scenario, &servers));
+    if arguments.first().is_some_and(|a| a == ENVIRONMENTS) {
+        return environments(&arguments[1..]);
+    }
+    let wanted = |name: &str| arguments.is_empty() || arguments.iter().any(|a| name.contains(a));
+    for scenario in scenarios().iter().filter(|s| wanted(&s.name)) {
+        println!("{}", compare(scenario));
     }
 }
