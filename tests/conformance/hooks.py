@@ -112,8 +112,7 @@ def fitting_body(case, chance):
     elif path.endswith("/restore"):
         body["snapshot"] = get_of(case, "/snapshot") or body["snapshot"]
     elif isinstance(body.get("kwargs"), dict):
-        parameters = PARAMETERS.get(body.get("spec_id"), [])
-        body["kwargs"] = {p["name"]: draw(p, chance) for p in parameters if chance.random() < 0.3}
+        body["kwargs"] = fitting_kwargs(PARAMETERS.get(body.get("spec_id"), []), chance)
     return body
 
 
@@ -132,9 +131,22 @@ def get_of(case, below=""):
 PARAMETERS = {spec["id"]: spec["parameters"] for spec in get("/v1/specs")["specs"]}
 
 
+# What every spec takes: most of the environments that are created should be ordinary ones, whatever wrappers there are.
+WRAPPERS = set.intersection(*({p["name"] for p in parameters} for parameters in PARAMETERS.values()))
+
+
+def fitting_kwargs(parameters, chance):
+    """A few arguments, and for one environment in three a few wrappers."""
+    wraps = chance.random() < 1 / 3
+    shares = {p["name"]: 0.3 if wraps or p["name"] not in WRAPPERS else 0.0 for p in parameters}
+    return {p["name"]: draw(p, chance) for p in parameters if chance.random() < shares[p["name"]]}
+
+
 def draw(parameter, chance):
     """An argument of the parameter: not large, for environments of any size cost memory."""
     kind = parameter["type"]
+    if kind == "boolean":
+        return chance.random() < 0.5
     if kind == "choice":
         return chance.choice(parameter["choices"])
     least, most = parameter["minimum"], parameter["maximum"]

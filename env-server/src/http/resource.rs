@@ -231,9 +231,10 @@ macro_rules! resource_routes {
             responses(
                 (status = 200, description = "What it would do", content(
                     ($oracle_reply = "application/json"), ($oracle_reply = "application/vnd.msgpack"))),
-                (status = 403, description = "oracle-not-allowed", body = Problem, content_type = "application/problem+json"),
                 (status = 409, description = "needs-reset", body = Problem, content_type = "application/problem+json"),
                 ReadProblems,
+                // Instead of the one among those.
+                (status = 403, description = "oracle-not-allowed or forbidden", body = Problem, content_type = "application/problem+json"),
             ),
         )]
         pub(super) async fn oracle(

@@ -96,6 +96,14 @@ fn after_verb(verb: &str, kind: &str, status: &str) -> BTreeMap<String, Link> {
             );
             None
         }
+        ("oracle", "200") => {
+            // What it would do is done: it names the actions as a step does.
+            let field = if kind == "env" { "action" } else { "actions" };
+            let mut body = next_seq;
+            body[field] = Value::from(format!("$response.body#/{field}"));
+            add("step", IN_PATH, Some(body));
+            None
+        }
         ("trajectory", "200") => {
             add("trajectory", IN_PATH, None);
             let next = Value::from("$response.body#/next");
