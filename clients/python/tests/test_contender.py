@@ -139,6 +139,30 @@ def act(seq: int, is_first: list[bool], mode: str = "greedy") -> dict[str, Any]:
     }
 
 
+def test_what_a_contender_raises_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    def begin(num_envs: int) -> contender.Act:
+        def act(observations: Any, is_first: Any, greedy: bool) -> NDArray[Any]:
+            if not greedy:
+                raise NotImplementedError
+            return np.zeros(num_envs)[[5]]
+
+        return act
+
+    with contender.server_for(begin, "127.0.0.1", 0) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        connection = http.client.HTTPConnection("127.0.0.1", server.server_port)
+        assert ask(connection, "PUT", "/v1/sessions/s", {"num_envs": 2})[0] == 201
+        status, problem = ask(connection, "POST", "/v1/act", act(0, [True, True], "sampled"))
+        assert (status, problem["detail"]) == (422, "it does not draw actions")
+        assert capsys.readouterr().err == ""
+        status, problem = ask(connection, "POST", "/v1/act", act(0, [True, True]))
+        assert (status, problem["detail"][:30]) == (500, "IndexError: index 5 is out of ")
+        assert "in begin" not in problem["detail"]
+        assert "np.zeros(num_envs)[[5]]" in capsys.readouterr().err
+        connection.close()
+        server.shutdown()
+
+
 def test_a_contender_is_asked_each_question_once(asked: http.client.HTTPConnection) -> None:
     assert ask(asked, "POST", "/v1/act", act(0, [True, True]))[0] == 404
     assert ask(asked, "PUT", "/v1/sessions/s", {"num_envs": 2, "seed": 0}) == (201, {"num_envs": 2})

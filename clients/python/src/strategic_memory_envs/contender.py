@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -88,6 +89,9 @@ def serve(begin: Callable[[int], Act], *, host: str = "127.0.0.1", port: int = 0
 
     `begin(num_envs)` makes what acts in so many lanes, with a memory of its own. It is called for
     each evaluation, and where the memory is to be emptied, for each step.
+
+    What acts raises `NotImplementedError` where it is to draw actions and cannot: then it has no
+    sampled score. Whatever else is raised fails the row, which says so.
     """
     with server_for(begin, host, port) as server:
         print(f"listening on http://{host}:{server.server_port}", flush=True)
@@ -132,7 +136,14 @@ class _Session:
             is_first = np.asarray(asked["is_first"], dtype=np.bool_)
             if len(observations) != self.num_envs or is_first.shape != (self.num_envs,):
                 raise _Refused(422, "invalid-body", f"there are {self.num_envs} lanes")
-            actions = self._act(observations, is_first, asked["mode"] == "greedy")
+            is_greedy = asked.get("mode", "greedy") == "greedy"
+            try:
+                actions = self._act(observations, is_first, is_greedy)
+            except NotImplementedError as error:
+                if is_greedy:
+                    raise
+                detail = str(error) or "it does not draw actions"
+                raise _Refused(422, "not-implemented", detail) from error
             self._seq += 1
             reply = {"actions": np.asarray(actions).tolist(), "seq": self._seq}
             self._last = (asked, reply)
@@ -162,6 +173,11 @@ class _Handler(BaseHTTPRequestHandler):
             answer = handle()
         except _Refused as refused:
             answer = (refused.status, refused.document)
+        except Exception as error:
+            # On standard error with all that led to it, and in short to whoever has asked.
+            traceback.print_exc()
+            detail = f"{type(error).__name__}: {error}"
+            answer = (500, {"status": 500, "code": "internal", "detail": detail})
         self._answer(*answer)
 
     def _session_id(self) -> str:
