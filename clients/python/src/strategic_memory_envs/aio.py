@@ -26,8 +26,9 @@ from ._bodies import (
 )
 from ._codec import Encoding
 from ._http import Endpoint, Reply, ReplyReader, Template
-from ._remote import CLOSE_POLICY, check_closed, log, opening
-from ._retry import Attempts, RetryPolicy, doubt_about, problem_of, retry_after_s
+from ._remote import CLOSE_POLICY, check_closed, opening
+from ._retry import Attempts, RetryPolicy, doubt_about, log, problem_of, retry_after_s
+from ._server import check_running
 from ._session import Kind, Session
 from ._settings import Settings
 from .env import read_picture
@@ -249,6 +250,7 @@ class _AsyncRemote(Generic[_Bodies]):
             except ssl.SSLCertVerificationError:
                 raise
             except (OSError, asyncio.TimeoutError) as error:
+                check_running(str(self._endpoint))
                 cause: Exception = error
             else:
                 if reply.head.status < 300:
