@@ -132,6 +132,7 @@ class _AsyncRemote(Generic[_Bodies]):
     """What the two asynchronous environments share."""
 
     _bodies: _Bodies
+    __reduce__ = _settings.refuse_copy
 
     def __init__(
         self,
@@ -308,7 +309,7 @@ class AsyncRemoteEnv(_AsyncRemote[Single]):
         render_mode: str | None = None,
         seed: int | None = None,
         env_id: str | None = None,
-        ttl_s: float | None = None,
+        ttl_s: int | None = None,
         timeout_s: float = 30.0,
         retry: RetryPolicy | None = None,
         encoding: Encoding = "msgpack",
@@ -360,7 +361,7 @@ class AsyncRemoteVectorEnv(_AsyncRemote[Vector]):
         render_mode: str | None = None,
         seed: int | Sequence[int] | None = None,
         env_id: str | None = None,
-        ttl_s: float | None = None,
+        ttl_s: int | None = None,
         timeout_s: float = 30.0,
         retry: RetryPolicy | None = None,
         encoding: Encoding = "msgpack",
