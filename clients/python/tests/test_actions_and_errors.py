@@ -87,6 +87,7 @@ def test_wrong_arguments_are_told_at_once(server: str) -> None:
         ({"ttl_s": 0}, sme.InvalidArguments, "from 1 to"),
         ({"timeout_s": "1"}, TypeError, "timeout_s is a number of seconds, not '1'"),
         ({"retry": 3}, TypeError, "retry is a RetryPolicy"),
+        ({"autoreset_mode": "same"}, ValueError, "one of .*'SameStep'.* not 'same'"),
         ({"num_envs": 2.0}, TypeError, r"num_envs is an integer, not 2\.0"),
         ({"num_envs": -1}, ValueError, "num_envs cannot be -1"),
         ({"num_envs": 0}, sme.InvalidArguments, "from 1 to"),

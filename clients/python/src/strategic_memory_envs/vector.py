@@ -30,6 +30,14 @@ from ._settings import Settings
 from .env import picture
 
 
+def _check_mode(mode: AutoresetMode | str) -> str:
+    try:
+        return AutoresetMode(mode).value
+    except ValueError:
+        modes = [each.value for each in AutoresetMode]
+        raise ValueError(f"autoreset_mode is one of {modes}, not {mode!r}") from None
+
+
 def vector_creation(
     spec_id: str,
     num_envs: int,
@@ -45,7 +53,7 @@ def vector_creation(
         kwargs,
         ttl_s,
         num_envs=check_count("num_envs", num_envs),
-        autoreset_mode=AutoresetMode(autoreset_mode).value,
+        autoreset_mode=_check_mode(autoreset_mode),
     )
     if seed is not None:
         if isinstance(seed, Sequence):
