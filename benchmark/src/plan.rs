@@ -52,7 +52,8 @@ impl Suite {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
-    /// The rows of the comparison.
+    /// The rows of the comparison; programs from outside may be all there are.
+    #[serde(default)]
     pub agents: Vec<AgentRow>,
     /// The tasks, in the order in which they are run and shown.
     pub experiments: Vec<Experiment>,
@@ -250,7 +251,7 @@ impl Plan {
             // Parsed from the text, for errors then name line and column.
             None => toml::from_str(text).map_err(syntax)?,
         };
-        plan.check()?;
+        plan.check_rows()?;
         Ok(plan)
     }
 
@@ -332,6 +333,13 @@ impl Plan {
     }
 
     fn check(&self) -> Result<(), Error> {
+        self.check_rows()?;
+        check_some("agents", &self.agents)
+    }
+
+    /// [`Plan::check`] of a plan that programs from outside may still be added to.
+    fn check_rows(&self) -> Result<(), Error> {
+        check_some("experiments", &self.experiments)?;
         check_names(
             "agents",
             self.agents.iter().map(|agent| agent.name.as_str()),
@@ -438,6 +446,16 @@ impl Experiment {
     }
 }
 
+fn check_some<T>(list: &str, rows: &[T]) -> Result<(), Error> {
+    match rows.is_empty() {
+        true => Err(Error::PlanContent {
+            place: list.to_owned(),
+            reason: "the plan has none".to_owned(),
+        }),
+        false => Ok(()),
+    }
+}
+
 fn check_names<'a>(list: &str, names: impl Iterator<Item = &'a str>) -> Result<(), Error> {
     let mut seen = HashSet::new();
     for (index, name) in names.enumerate() {
@@ -457,12 +475,6 @@ fn check_names<'a>(list: &str, names: impl Iterator<Item = &'a str>) -> Result<(
         if !seen.insert(name) {
             return problem("the name is taken by an earlier entry; names are unique");
         }
-    }
-    if seen.is_empty() {
-        return Err(Error::PlanContent {
-            place: list.to_owned(),
-            reason: "the plan has none".to_owned(),
-        });
     }
     Ok(())
 }
@@ -697,10 +709,8 @@ mod tests {
             "{message}"
         );
         assert_eq!(
-            parse("agents = []\nexperiments = []")
-                .unwrap_err()
-                .to_string(),
-            "agents: the plan has none"
+            parse("experiments = []").unwrap_err().to_string(),
+            "experiments: the plan has none"
         );
     }
 }

@@ -79,7 +79,11 @@ impl Driver<'_> {
         let lanes = prepared.episodes;
         let url = format!("/v1/vector-envs/{}", prepared.driven_id);
         let Described { seq } = self.server.get(&url).map_err(failed)?;
-        let reset = json!({"seq": seq, "seed": prepared.seeds});
+        let seeds = prepared.seeds.iter().find(|(of, _)| *of == mode);
+        let Some((_, seeds)) = seeds else {
+            return Ok(None);
+        };
+        let reset = json!({"seq": seq, "seed": seeds});
         let Reset {
             mut observations,
             mut seq,
