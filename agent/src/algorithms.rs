@@ -122,6 +122,7 @@ pub const ALGORITHMS: &[Algorithm] = &[
             num_minibatches: 8,
             gae_lambda: 0.3,
             memory_score_coef: 1.0,
+            ent_coef: 0.1,
             ..Hyperparameters::base()
         },
         core: |context| match context.hyper.memory_scope {
