@@ -71,8 +71,8 @@ def nested(shape, flat):
 
 # --- Data that fits. Valid by its schema is any action and any id; most would be refused, and what lies behind would
 # not be tested. So most valid requests are bent, by rule and by chance drawn from the request itself, to what there is:
-# an id that was never given becomes one that was, an action one of the environment's. Invalid requests, and every
-# fourth valid one, stay as they are.
+# an id that was never given becomes that of an environment, an action one of the environment's. Invalid requests, and
+# every fourth valid one, stay as they are.
 
 
 @schemathesis.hook
