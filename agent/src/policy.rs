@@ -104,8 +104,12 @@ impl Policy {
     }
 
     /// Weight and bias of the actor's layer and of the critic's, both on the features.
+    ///
+    /// # Panics
+    /// When nothing is learnt: such a player has no layers.
     pub fn output_layers(&self) -> ((ParamId, ParamId), (ParamId, ParamId)) {
-        (self.actor, self.critic)
+        let [actor, critic] = self.outputs.expect("an algorithm that learns");
+        (actor, critic)
     }
 
     fn outputs(&self, graph: &mut Graph<'_>, features: &Tensor) -> (Tensor, Tensor) {
