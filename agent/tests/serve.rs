@@ -163,7 +163,9 @@ const SEED: u64 = 5;
 fn evaluated(checkpoint: &Checkpoint, mode: Mode, server: &str) -> Vec<Vec<i64>> {
     let player = Player::new(checkpoint).unwrap();
     let servers = [server.to_owned()];
-    let EvaluationEnv { env, judged_step } = EvaluationEnv::connect(
+    let EvaluationEnv {
+        env, judged_step, ..
+    } = EvaluationEnv::connect(
         &checkpoint.config.env,
         &Map::new(),
         LANES,

@@ -278,6 +278,7 @@ fn chance_and_oracle_play_without_learning() {
                 mode,
                 balanced: true,
                 judged_step: Some(2),
+                episodes_per_lifetime: 1,
             };
             let player = Player::new(&trained.checkpoint).unwrap();
             let mean = player
