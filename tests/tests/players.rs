@@ -129,6 +129,7 @@ impl Task<'_> {
             mode: Mode::Greedy,
             balanced: false,
             judged_step: None,
+            episodes_per_lifetime: 1,
         };
         let player = Player::new(&checkpoint).expect("a player");
         let evaluation = player.evaluate(&mut self.connect(EPISODES), &options);
