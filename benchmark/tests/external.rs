@@ -213,8 +213,7 @@ fn steps_are_the_servers_and_a_budget_that_is_spent_is_noted() {
     // Twelve steps of eight lanes are 96 of 100; a thirteenth does not fit.
     assert_eq!(row("greedy")["trained_steps"], 96);
     assert_eq!(row("greedy")["mean_return"], 1.0);
-    let note =
-        "it asked for more than its budget of 100 steps: 1 request was refused in training";
+    let note = "it asked for more than its budget of 100 steps: 1 request was refused in training";
     assert_eq!(row("greedy")["notes"], serde_json::json!([note]));
     let place = Workplace::new(PLAN);
     let reason = reason(&place, &learner(&place, &[("COPES", "no")]), &[]);

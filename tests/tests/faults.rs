@@ -138,9 +138,9 @@ fn trajectories_under_fire_are_those_of_peace() {
     let proxy = FaultyProxy::start(&server.url(), 5).expect("a proxy");
     let (stop, is_over) = (AtomicBool::new(false), AtomicBool::new(false));
     let begun = Instant::now();
+    // On a busy machine a player may come to few steps between the kills: it plays on when they are over.
+    let has_played = |t| t >= LEAST_STEPS && is_over.load(Ordering::Relaxed);
     let (played, kills) = thread::scope(|scope| {
-        // On a busy machine a player may come to few steps between the kills: it plays on when they are over.
-        let has_played = |t| t >= LEAST_STEPS && is_over.load(Ordering::Relaxed);
         let player = || trajectory(proxy.url(), has_played);
         let players: Vec<_> = (0..4).map(|_| scope.spawn(player)).collect();
         let kills = kill_over_and_over(&mut server, 1, wanted_kills(), &stop);
