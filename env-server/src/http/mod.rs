@@ -30,7 +30,7 @@ use crate::openenv;
 use crate::session::recovery::Recovery;
 use crate::session::store::{Created, Owner, Store};
 use crate::session::{Answer, Creation, Kind, Operation, Reply, Session};
-use codec::encoded;
+use codec::{encoded, with_body};
 use problem::Failure;
 
 pub(crate) use caller::{Caller, FullCaller};
@@ -204,7 +204,7 @@ impl App {
     /// Answers once what was done is safe.
     async fn answer(&self, answer: Answer, reply: Encoding) -> Result<Response, Failure> {
         self.store.keeper().safe(answer.written).await?;
-        let mut response = encoded(reply, &*answer.reply);
+        let mut response = with_body(reply, answer.reply.encode(reply));
         if answer.is_replay {
             let headers = response.headers_mut();
             headers.insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
