@@ -4,7 +4,7 @@
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
 
-use crate::algorithms;
+use crate::algorithms::{self, Decider};
 use crate::checkpoint::Checkpoint;
 use crate::config::ConfigError;
 use crate::env::EnvError;
@@ -46,6 +46,20 @@ impl Actor {
             policy,
             encoder,
             trained: checkpoint.run.lanes.memory.clone(),
+        })
+    }
+
+    /// The agent of a checkpoint, if its network chooses its actions.
+    ///
+    /// # Errors
+    /// As [`Actor::new`]; a player that does not learn.
+    pub fn trained(checkpoint: &Checkpoint) -> Result<Self, ActorError> {
+        let actor = Self::new(checkpoint)?;
+        if actor.policy.decider() == Decider::Network {
+            return Ok(actor);
+        }
+        Err(ActorError::NotTrained {
+            algorithm: checkpoint.config.algorithm.clone(),
         })
     }
 
@@ -91,6 +105,14 @@ impl Actor {
         self.choose(acted, |logits, actions| {
             self.encoder.heads().sample(logits, rng, actions);
         })
+    }
+
+    /// Any action, all of them as likely: `[batch, components]`, counted from 0.
+    pub fn random(&self, batch: usize, rng: &mut Xoshiro256PlusPlus) -> Vec<i64> {
+        let heads = self.encoder.heads();
+        let mut actions = Vec::with_capacity(batch * heads.components());
+        (0..batch).for_each(|_| heads.random(rng, &mut actions));
+        actions
     }
 
     fn choose(&self, acted: &Acted, mut of_lane: impl FnMut(&[f32], &mut Vec<i64>)) -> Vec<i64> {
@@ -142,6 +164,14 @@ pub enum ActorError {
     /// Its spaces.
     #[error(transparent)]
     Env(#[from] EnvError),
+    /// It has none.
+    #[error(
+        "{algorithm} does not learn, so its checkpoint holds no agent to ask; `agent evaluate` plays it"
+    )]
+    NotTrained {
+        /// The algorithm's id.
+        algorithm: String,
+    },
     /// Its weights.
     #[error("the checkpoint's weights do not fit its configuration: {0}")]
     Weights(#[from] NnError),

@@ -5,6 +5,7 @@ use crate::config::{AuxModule, ConfigError, Hyperparameters, MemoryScope, Part};
 use crate::memory::episodic_transformer::EpisodicTransformer;
 use crate::memory::feedforward::Feedforward;
 use crate::memory::lstm::Lstm;
+use crate::memory::nothing::Nothing;
 use crate::memory::strategic::Strategic;
 use crate::memory::with_lifetime::WithLifetime;
 use crate::memory::{CoreContext, MemoryCore};
@@ -19,12 +20,32 @@ pub struct Algorithm {
     pub summary: &'static str,
     /// Where it comes from.
     pub source: &'static str,
+    /// Who chooses its actions.
+    pub decider: Decider,
     /// The parts it has; they decide which hyper-parameters it takes.
     pub parts: &'static [Part],
     /// Its hyper-parameters: one set for every task.
     pub defaults: fn() -> Hyperparameters,
     /// Builds its memory, adding the memory's parameters to the context's.
     pub core: fn(&mut CoreContext<'_>) -> Box<dyn MemoryCore>,
+}
+
+/// Who chooses an agent's actions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decider {
+    /// The network, which learns to.
+    Network,
+    /// Chance: every action is equally likely.
+    Chance,
+    /// The environment, which knows its hidden draws. The server must allow it.
+    Oracle,
+}
+
+impl Algorithm {
+    /// Whether there is anything to learn.
+    pub fn learns(&self) -> bool {
+        self.decider == Decider::Network
+    }
 }
 
 /// All algorithms, in the order in which they are shown.
@@ -34,7 +55,14 @@ pub const ALGORITHMS: &[Algorithm] = &[
         title: "PPO",
         summary: "Proximal policy optimisation without any memory: the control.",
         source: "Schulman et al. 2017, arXiv:1707.06347; Huang et al. 2022, The 37 Implementation Details of PPO",
-        parts: &[Part::Inputs, Part::Learner, Part::Network, Part::Extras],
+        decider: Decider::Network,
+        parts: &[
+            Part::Inputs,
+            Part::Collection,
+            Part::Learner,
+            Part::Network,
+            Part::Extras,
+        ],
         defaults: || Hyperparameters {
             num_envs: 64,
             num_steps: 32,
@@ -48,7 +76,14 @@ pub const ALGORITHMS: &[Algorithm] = &[
         title: "RecurrentPPO",
         summary: "PPO over an LSTM, trained through whole stored sequences.",
         source: "Schulman et al. 2017, arXiv:1707.06347; Pleines et al. 2022, arXiv:2205.11104; Ni et al. 2022, arXiv:2110.05038",
-        parts: &[Part::Inputs, Part::Learner, Part::Network, Part::Extras],
+        decider: Decider::Network,
+        parts: &[
+            Part::Inputs,
+            Part::Collection,
+            Part::Learner,
+            Part::Network,
+            Part::Extras,
+        ],
         defaults: || Hyperparameters {
             num_envs: 64,
             num_steps: 512,
@@ -67,8 +102,10 @@ pub const ALGORITHMS: &[Algorithm] = &[
         title: "TraceRL",
         summary: "PPO with a memory of slots that learns what to keep and what to attend to, end to end.",
         source: "this project; the reference notebook's agent, reworked",
+        decider: Decider::Network,
         parts: &[
             Part::Inputs,
+            Part::Collection,
             Part::Learner,
             Part::Network,
             Part::Slots,
@@ -84,7 +121,8 @@ pub const ALGORITHMS: &[Algorithm] = &[
             update_epochs: 6,
             num_minibatches: 8,
             gae_lambda: 0.3,
-            memory_score_coef: 0.1,
+            memory_score_coef: 1.0,
+            ent_coef: 0.1,
             ..Hyperparameters::base()
         },
         core: |context| match context.hyper.memory_scope {
@@ -98,8 +136,10 @@ pub const ALGORITHMS: &[Algorithm] = &[
         title: "TraceRL (notebook)",
         summary: "The reference notebook's agent: a transformer over the episode and a lifetime memory of episodes.",
         source: "the reference notebook of this project",
+        decider: Decider::Network,
         parts: &[
             Part::Inputs,
+            Part::Collection,
             Part::Learner,
             Part::Network,
             Part::Slots,
@@ -121,11 +161,47 @@ pub const ALGORITHMS: &[Algorithm] = &[
                 AuxModule::NextObservation,
             ],
             intrinsic_expl: true,
+            relative_age: false,
             ..Hyperparameters::base()
         },
         core: |context| Box::new(WithLifetime::new(EpisodicTransformer::new, context)),
     },
+    Algorithm {
+        id: "random",
+        title: "Random",
+        summary: "Every action equally likely; learns nothing: the floor.",
+        source: "the lower baseline of every benchmark",
+        decider: Decider::Chance,
+        parts: &[Part::Collection],
+        defaults: player,
+        core: |_| Box::new(Nothing),
+    },
+    Algorithm {
+        id: "oracle",
+        title: "Oracle",
+        summary: "Knows every hidden draw; learns nothing: the ceiling. The server must allow it (--allow-oracle).",
+        source: "the environments' own clairvoyant player",
+        decider: Decider::Oracle,
+        parts: &[Part::Collection],
+        defaults: player,
+        core: |_| Box::new(Nothing),
+    },
 ];
+
+/// The hyper-parameters of who does not learn: how many environments it plays, and for how long between two reports.
+fn player() -> Hyperparameters {
+    Hyperparameters {
+        num_envs: 64,
+        num_minibatches: 1,
+        early_stop: false,
+        ..Hyperparameters::base()
+    }
+}
+
+/// The rows that learn.
+pub fn learners() -> impl Iterator<Item = &'static Algorithm> {
+    ALGORITHMS.iter().filter(|row| row.learns())
+}
 
 /// The row with this id.
 ///

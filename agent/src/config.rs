@@ -18,7 +18,9 @@ use crate::memory::{episodic_transformer, lifetime};
 pub enum Part {
     /// What the agent is shown.
     Inputs,
-    /// Collection and PPO's update.
+    /// How experience is collected.
+    Collection,
+    /// PPO's update.
     Learner,
     /// Width of hidden layers.
     Network,
@@ -162,12 +164,12 @@ hyperparameters! {
     Inputs step_counter: bool = false, |_| true, "true or false";
 
     /// Environments played side by side.
-    Learner num_envs: usize = 32, |&v| (1..=65_536).contains(&v), "1 to 65536";
+    Collection num_envs: usize = 32, |&v| (1..=65_536).contains(&v), "1 to 65536";
     /// Steps of each environment between two updates; the longest, with `whole_episodes`.
-    Learner num_steps: usize = 128, |&v| (1..=1_000_000).contains(&v), "1 to 1000000";
+    Collection num_steps: usize = 128, |&v| (1..=1_000_000).contains(&v), "1 to 1000000";
     /// Update as soon as every environment has ended an episode, instead of after `num_steps`.
     #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
-    Learner whole_episodes: bool = false, |_| true, "true or false";
+    Collection whole_episodes: bool = false, |_| true, "true or false";
     /// Adam's step size.
     Learner learning_rate: f32 = 1e-3, |&v| v > 0.0 && v <= 1.0, "above 0, at most 1";
     /// Let the step size fall linearly to 0 over the run.
@@ -212,6 +214,11 @@ hyperparameters! {
     Slots mem_dim: usize = 32, |&v| (1..=1_024).contains(&v), "1 to 1024";
     /// Slots of the memory.
     Slots max_entries: usize = 16, |&v| (1..=1_024).contains(&v), "1 to 1024";
+    /// How many of the slots always hold the latest steps. What leaves them competes for the others.
+    Steps recent_entries: usize = 4, |&v| v <= 1_024, "0 to max_entries";
+    /// Attend by how long ago an entry was written, too.
+    #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
+    Steps relative_age: bool = true, |_| true, "true or false";
     /// What the memory holds: `episode` (steps), `lifetime` (whole episodes with their outcome, and nothing within an episode), `both`.
     #[arg(value_name = "SCOPE")]
     Steps memory_scope: MemoryScope = MemoryScope::Episode, |_| true, "episode, lifetime or both";
@@ -367,6 +374,12 @@ impl TrainConfig {
             }
             hyper.memory_score_coef = 0.0;
         }
+        if algorithm.parts.contains(&Part::Steps) && hyper.recent_entries > hyper.max_entries {
+            return Err(ConfigError::MoreRecentThanSlots {
+                recent_entries: hyper.recent_entries,
+                max_entries: hyper.max_entries,
+            });
+        }
         if hyper.num_minibatches > hyper.num_envs {
             return Err(ConfigError::MoreMinibatchesThanEnvs {
                 num_minibatches: hyper.num_minibatches,
@@ -442,6 +455,16 @@ pub enum ConfigError {
     ScoreWithoutSteps {
         /// As set.
         memory_score_coef: f32,
+    },
+    /// The latest steps are in the memory's own slots.
+    #[error(
+        "recent_entries = {recent_entries} is more than max_entries = {max_entries}: they are some of the memory's slots"
+    )]
+    MoreRecentThanSlots {
+        /// As set.
+        recent_entries: usize,
+        /// As set.
+        max_entries: usize,
     },
     /// Minibatches are made of whole environments.
     #[error(

@@ -26,6 +26,7 @@ pub fn record_episode(
         mode: Mode::Greedy,
         balanced: false,
         judged_step: None,
+        episodes_per_lifetime: 1,
     };
     let mut view = EpisodeView {
         title,

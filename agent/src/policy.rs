@@ -1,9 +1,10 @@
-//! The network that acts: memory core, then an actor and a critic on its features.
+//! The network that acts: memory core, then an actor and a critic on its features. Who does not learn has neither actor
+//! nor critic: its logits and values are 0.
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use crate::actions::ActionHeads;
-use crate::algorithms::Algorithm;
+use crate::algorithms::{Algorithm, Decider};
 use crate::auxiliary::Auxiliary;
 use crate::config::Hyperparameters;
 use crate::inputs::InputEncoder;
@@ -19,8 +20,9 @@ pub struct Policy {
     /// Losses beside the learner's. Acting does not touch them.
     pub auxiliary: Auxiliary,
     heads: ActionHeads,
-    actor: (ParamId, ParamId),
-    critic: (ParamId, ParamId),
+    decider: Decider,
+    /// Of actor and critic, where there is anything to learn.
+    outputs: Option<[(ParamId, ParamId); 2]>,
 }
 
 /// One step of every lane.
@@ -73,10 +75,12 @@ impl Policy {
                 params.add(&format!("{name}.bias"), (1, outputs), Init::Zeros, rng),
             )
         };
-        let (actor, critic) = (
-            head("actor", encoder.heads().num_logits(), 0.01),
-            head("critic", 1, 1.0),
-        );
+        let outputs = algorithm.learns().then(|| {
+            [
+                head("actor", encoder.heads().num_logits(), 0.01),
+                head("critic", 1, 1.0),
+            ]
+        });
         // Last, so that the weights that act are the same with and without.
         let auxiliary = Auxiliary::new(hyper, encoder, core.feature_size(), &mut params, rng);
         Self {
@@ -84,9 +88,14 @@ impl Policy {
             core,
             auxiliary,
             heads: encoder.heads().clone(),
-            actor,
-            critic,
+            decider: algorithm.decider,
+            outputs,
         }
+    }
+
+    /// Who chooses the actions.
+    pub fn decider(&self) -> Decider {
+        self.decider
     }
 
     /// What actions are made of.
@@ -94,14 +103,20 @@ impl Policy {
         &self.heads
     }
 
-    /// Weight and bias of the actor's layer and of the critic's, both on the features.
-    pub fn output_layers(&self) -> ((ParamId, ParamId), (ParamId, ParamId)) {
-        (self.actor, self.critic)
+    /// Weight and bias of the actor's layer and of the critic's, both on the features, where there is anything to learn.
+    pub fn output_layers(&self) -> Option<[(ParamId, ParamId); 2]> {
+        self.outputs
     }
 
     fn outputs(&self, graph: &mut Graph<'_>, features: &Tensor) -> (Tensor, Tensor) {
-        let [logits, values] = [self.actor, self.critic]
-            .map(|(w, b)| graph.linear(features, w, Some(b), Activation::Identity));
+        let Some(outputs) = self.outputs else {
+            let rows = nn::values(features).len() / self.core.feature_size();
+            let [logits, values] = [self.heads.num_logits(), 1]
+                .map(|width| graph.constant(vec![0.0; rows * width], (rows, width)));
+            return (logits, values);
+        };
+        let [logits, values] =
+            outputs.map(|(w, b)| graph.linear(features, w, Some(b), Activation::Identity));
         (logits, values)
     }
 

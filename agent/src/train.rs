@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
 
-use crate::algorithms;
+use crate::algorithms::{self, Decider};
 use crate::checkpoint::{Checkpoint, CheckpointError, RunState, Spaces};
 use crate::config::{ConfigError, TrainConfig};
 use crate::env::{EnvError, VectorEnv};
@@ -76,6 +76,9 @@ pub struct RunStatistics {
     pub updates: u64,
     /// Episodes that ended.
     pub episodes: u64,
+    /// Sum of their undiscounted returns.
+    #[serde(default)]
+    pub return_sum: f64,
     /// Steps at the first update after which the last 100 episodes had a mean return above 0.95.
     pub solved_at: Option<u64>,
     /// The best mean over the last 100 episodes that a checkpoint was kept for.
@@ -267,8 +270,11 @@ impl<'a> Trainer<'a> {
         }
     }
 
-    /// Improves the policy on a rollout; what there was to measure.
+    /// Improves the policy on a rollout, if it is one that learns; what there was to measure.
     fn learn(&mut self, rollout: &Rollout) -> Result<LogRecord, TrainError> {
+        if self.policy.decider() != Decider::Network {
+            return Ok(self.progress().to_record());
+        }
         let progress = self.statistics.timesteps as f64 / self.config.total_timesteps as f64;
         let shaped = self.exploration.rewards(rollout);
         let metrics = self.learner.update(
@@ -419,6 +425,8 @@ impl RunStatistics {
     fn take_in(&mut self, rollout: &Rollout) {
         self.timesteps += (rollout.steps * rollout.batch) as u64;
         self.episodes += rollout.episodes.len() as u64;
+        let returns = rollout.episodes.iter().map(|ended| ended.episode_return);
+        self.return_sum += returns.sum::<f64>();
         self.recent.extend(&rollout.episodes);
         self.recent
             .drain(..self.recent.len().saturating_sub(WINDOW));

@@ -143,9 +143,14 @@ fn every_algorithm_can_be_trained_judged_and_looked_into() {
     let folder = folder.path();
     for algorithm in agent::algorithms::ALGORITHMS {
         let id = algorithm.id;
+        let minibatches = if algorithm.learns() {
+            "--num-minibatches 1"
+        } else {
+            ""
+        };
         json(
             &format!(
-                "train --algorithm {id} --total-timesteps 400 --num-envs 8 --num-minibatches 1 --out {id}"
+                "train --algorithm {id} --total-timesteps 400 --num-envs 8 {minibatches} --out {id}"
             ),
             folder,
         );
@@ -164,6 +169,13 @@ fn every_algorithm_can_be_trained_judged_and_looked_into() {
         let export = format!("export --checkpoint {id} --onnx {id}.onnx");
         if id == "tracerl-notebook" {
             fail(&export, folder, 1, &["cannot be exported", "whole episode"]);
+        } else if !algorithm.learns() {
+            fail(
+                &export,
+                folder,
+                1,
+                &[id, "does not learn", "agent evaluate"],
+            );
         } else {
             assert_eq!(succeed(&export, folder).trim(), format!("{id}.onnx"));
             assert!(folder.join(format!("{id}.onnx")).exists());

@@ -163,7 +163,9 @@ const SEED: u64 = 5;
 fn evaluated(checkpoint: &Checkpoint, mode: Mode, server: &str) -> Vec<Vec<i64>> {
     let player = Player::new(checkpoint).unwrap();
     let servers = [server.to_owned()];
-    let EvaluationEnv { env, judged_step } = EvaluationEnv::connect(
+    let EvaluationEnv {
+        env, judged_step, ..
+    } = EvaluationEnv::connect(
         &checkpoint.config.env,
         &Map::new(),
         LANES,
@@ -181,6 +183,7 @@ fn evaluated(checkpoint: &Checkpoint, mode: Mode, server: &str) -> Vec<Vec<i64>>
         mode,
         balanced: false,
         judged_step,
+        episodes_per_lifetime: 1,
     };
     player.evaluate(&mut recorder, &options).unwrap();
     recorder.actions

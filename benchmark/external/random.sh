@@ -14,6 +14,7 @@ for id in $STRATEGIC_MEMORY_ENV_IDS; do
     lanes=$(echo "$about" | sed 's/.*"num_envs":\([0-9]*\).*/\1/')
     choices=$(echo "$about" | sed 's/.*"single_action_space":{[^}]*"n":\([0-9]*\).*/\1/')
     ask POST "$id/reset" '{}' >/dev/null
+    case $choices in *[!0-9]*) echo "random.sh plays Discrete action spaces only" >&2; exit 1 ;; esac
     ended= step=0
     while :; do
         step=$((step + 1))

@@ -14,7 +14,7 @@ use agent::settings::Settings;
 use agent::train::Ending;
 use serde_json::{Map, Value};
 
-use crate::contender::{Contender, Job, JobError, Outcome};
+use crate::contender::{Contender, Job, JobError, Outcome, TrainingTally};
 use crate::judge::Judge;
 use crate::plan::{AgentRow, Experiment};
 use crate::progress::JobProgress;
@@ -59,6 +59,10 @@ impl Contender for AgentContender {
             steps_per_s: trained.steps_per_s,
             train_duration_s: trained.elapsed.as_secs_f64(),
             solved_at: statistics.solved_at,
+            training: Some(TrainingTally {
+                episodes: statistics.episodes,
+                return_sum: statistics.return_sum,
+            }),
             parameters: Some(trained.parameters),
             hyperparameters: hyperparameters(&config),
             learning_curve: thinned(&statistics.curve, CURVE_POINTS),
@@ -97,7 +101,11 @@ pub fn check_servers(servers: &[String]) -> Result<(), EnvError> {
 /// The configuration of a job's training, with everything resolved.
 fn train_config(experiment: &Experiment, row: &AgentRow, seed: u64) -> Result<TrainConfig, String> {
     let algorithm = algorithms::find(&row.algorithm).map_err(|error| error.to_string())?;
-    let overrides: Overrides = serde_json::from_value(Value::Object(to_map(&row.overrides)))
+    let mut overrides = to_map(&row.overrides);
+    if !experiment.early_stop {
+        overrides.insert("early_stop".to_owned(), false.into());
+    }
+    let overrides: Overrides = serde_json::from_value(Value::Object(overrides))
         .map_err(|error| format!("overrides of {:?}: {error}", row.name))?;
     let draws = experiment
         .draws
@@ -211,6 +219,22 @@ mod tests {
         let shown = hyperparameters(&config);
         assert_eq!(shown["max_entries"], 8);
         assert_eq!(shown["learning_rate"].to_string(), "0.002");
+    }
+
+    #[test]
+    fn an_experiment_can_have_everybody_train_to_the_end() {
+        let mut experiment = fixtures::experiment(4, 1);
+        let stops = |experiment: &Experiment, row: &AgentRow| {
+            let config = train_config(experiment, row, 0).unwrap();
+            config.hyper.early_stop
+        };
+        for algorithm in ["ppo", "recurrent-ppo", "tracerl"] {
+            let row = fixtures::agent(algorithm);
+            experiment.early_stop = true;
+            assert!(stops(&experiment, &row));
+            experiment.early_stop = false;
+            assert!(!stops(&experiment, &row));
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::contender::Contender;
 use crate::directory::{RunConfig, RunDirectory, RunInfo};
 use crate::error::Error;
-use crate::plan::{AgentRow, Plan};
+use crate::plan::{AgentRow, Plan, Suite};
 use crate::progress::{Display, tell};
 use crate::records::{git_commit, read_records};
 use crate::runner::{Event, Runner, now};
@@ -48,6 +48,7 @@ Examples:
   benchmark --quick                              the first three experiments, in seconds
   benchmark --seeds 5 --name five                five seeds, intervals over seeds, kept in runs/five
   benchmark --agents tracerl,tracerl-notebook    other agents
+  benchmark --suite classic --quick              every environment, in ten minutes
   benchmark --experiments benchmark/experiments/length.toml
                                                  how far beyond its training does it recall?
   benchmark --agents ppo --external mine='python3 my_agent.py'
@@ -78,7 +79,10 @@ pub enum Subcommands {
 /// What to run.
 #[derive(Debug, Args)]
 pub struct PlanArgs {
-    /// Only the first three experiments.
+    /// Which experiments, of those that come with the program.
+    #[arg(long, value_enum, default_value_t = Suite::Notebook, conflicts_with = "experiments")]
+    suite: Suite,
+    /// With small budgets, where the plan has them; else only its first three experiments.
     #[arg(long)]
     quick: bool,
     /// Run every agent with the seeds 0..N.
@@ -152,12 +156,10 @@ impl PlanArgs {
         let mut plan = self
             .experiments
             .as_deref()
-            .map_or_else(Plan::notebook, Plan::read)?;
+            .map_or_else(|| Plan::suite(self.suite), Plan::read)?;
         plan.add(&self.external)?;
         plan.select_agents(&self.selected(), algorithms)?;
-        if self.quick {
-            plan.quick();
-        }
+        plan.settle_budgets(self.quick);
         let started_at = now();
         let name = self
             .name

@@ -66,6 +66,9 @@ pub struct Outcome {
     pub train_duration_s: f64,
     /// Trained steps at which the running return first passed the task's bar.
     pub solved_at: Option<u64>,
+    /// All of training's episodes together; `None` in records of earlier versions and for programs from outside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub training: Option<TrainingTally>,
     /// Number of trained parameters, where it is known.
     #[serde(default)]
     pub parameters: Option<usize>,
@@ -81,6 +84,15 @@ pub struct Outcome {
     /// What a reader of the row should know beside the numbers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+}
+
+/// What training's episodes came to.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct TrainingTally {
+    /// Episodes that ended.
+    pub episodes: u64,
+    /// Sum of their undiscounted returns.
+    pub return_sum: f64,
 }
 
 /// One judgement of a trained agent.

@@ -21,8 +21,16 @@ impl EmbeddedServer {
     /// # Errors
     /// When the system gives no port or no threads.
     pub fn start() -> io::Result<Self> {
+        Self::with(ServerConfig::default())
+    }
+
+    /// As [`EmbeddedServer::start`], with settings of one's own.
+    ///
+    /// # Errors
+    /// As [`EmbeddedServer::start`].
+    pub fn with(config: ServerConfig) -> io::Result<Self> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Self::start_with(ServerConfig::default(), (cores / 2).max(1))
+        Self::start_with(config, (cores / 2).max(1))
     }
 
     /// Starts a server with these settings on so many threads of its own.

@@ -35,6 +35,8 @@ pub fn experiment(delay: u64, difficulty: u64) -> Experiment {
         name: format!("delay-{delay}-{mode}"),
         spec_id: "MemoryTask-v0".into(),
         total_timesteps: 14_000,
+        quick_timesteps: None,
+        early_stop: true,
         kwargs: BTreeMap::from([
             ("delay".into(), delay.into()),
             ("difficulty".into(), difficulty.into()),
@@ -148,6 +150,7 @@ fn outcome(delay: u64, returns: [f64; 4]) -> Outcome {
         steps_per_s: 60_234.5,
         train_duration_s: 0.085,
         solved_at: (returns[0] >= 0.95).then_some(4_096),
+        training: None,
         parameters: Some(12_345),
         hyperparameters: BTreeMap::from([
             ("gae_lambda".into(), 0.3.into()),
@@ -158,6 +161,37 @@ fn outcome(delay: u64, returns: [f64; 4]) -> Outcome {
         memory_view: None,
         notes: Vec::new(),
     }
+}
+
+/// The same on another task, without a delay: greedy, sampled and emptied.
+pub fn record_on(
+    (name, spec_id): (&str, &str),
+    kwargs: &[(&str, serde_json::Value)],
+    agent_name: &str,
+    seed: u64,
+    [greedy, sampled, emptied]: [f64; 3],
+) -> Record {
+    let mut record = record_with_returns(agent_name, 4, 1, seed, [greedy, sampled, 0.0, emptied]);
+    record.experiment = Experiment {
+        name: name.into(),
+        spec_id: spec_id.into(),
+        kwargs: kwargs
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), value.clone()))
+            .collect(),
+        eval: EvalPlan::default(),
+        ..record.experiment
+    };
+    if let RowResult::Finished(outcome) = &mut record.result {
+        outcome
+            .evaluations
+            .retain(|judged| judged.delay == Some(4) && judged.mode != Mode::Scrambled);
+        for judged in &mut outcome.evaluations {
+            judged.delay = None;
+        }
+    }
+    record.configuration_hash = configuration_hash(&record.experiment, &record.agent, seed);
+    record
 }
 
 /// Two slots over `delay` steps: the cue stays in slot 0, slot 1 holds the newest entry; attention ends on the cue.

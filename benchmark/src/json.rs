@@ -9,6 +9,7 @@ use crate::records::Record;
 #[derive(Debug, Serialize)]
 struct Row<'a> {
     agent: &'a str,
+    experiment: &'a str,
     /// The delay trained on and judged at.
     delay: Option<u64>,
     /// `EASY` or `HARD`.
@@ -46,6 +47,7 @@ pub fn row(record: &Record) -> String {
     let greedy = evaluation(Mode::Greedy);
     let row = Row {
         agent: &record.agent.name,
+        experiment: &record.experiment.name,
         delay,
         mode: record.experiment.mode(),
         difficulty: record.experiment.difficulty(),

@@ -92,21 +92,25 @@ impl Judge<'_> {
         let EvaluationEnv {
             mut env,
             judged_step,
+            episodes_per_lifetime,
+            shows_cue_first,
         } = self.connect(delay, episodes)?;
         let mut records = Vec::new();
         for &mode in modes.iter().filter(|mode| mode.is_possible(judged_step)) {
             let label = label(delay, mode);
             match judged_step {
-                Some(last) => self.progress.phase_of(&label, last + 1),
+                Some(last) => self
+                    .progress
+                    .phase_of(&label, (last + 1) * episodes_per_lifetime as u64),
                 None => self.progress.phase(&label),
             }
             let options = EvaluateOptions {
                 episodes: episodes as usize,
                 seed: self.job.seed,
                 mode,
-                // The first observation of tasks with a delay is the cue.
-                balanced: delay.is_some(),
+                balanced: shows_cue_first,
                 judged_step,
+                episodes_per_lifetime,
             };
             let evaluation = player.evaluate(&mut self.watched(&mut env), &options)?;
             records.push(EvaluationRecord {
@@ -125,13 +129,14 @@ impl Judge<'_> {
         let EvaluationEnv {
             mut env,
             judged_step,
+            ..
         } = self.connect(self.job.experiment.delay(), 1)?;
         if judged_step.is_some_and(|judged| judged >= MAX_STEPS) {
             return Ok(None);
         }
         self.progress.phase("looking into the memory");
         let seed = self.seed_of_a_visible_cue(&mut env)?;
-        let cue_steps = judged_step.map(|_| 0).into_iter().collect();
+        let cue_steps = self.job.experiment.cue_step().into_iter().collect();
         let mut watched = self.watched(&mut env);
         let episode = record_episode(player, &mut watched, seed, String::new(), cue_steps)?;
         Ok(MemoryView::of(&episode).map(|view| view.thinned(VIEW_COLUMNS)))

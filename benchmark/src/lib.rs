@@ -4,6 +4,8 @@
 //! the [`table`] and the [`report`] are made from those and nothing else.
 
 pub mod agent_contender;
+pub mod aggregate;
+pub mod bsuite;
 pub mod cli;
 pub mod contender;
 pub mod contenders;
@@ -17,6 +19,7 @@ mod judge;
 pub mod plan;
 pub mod progress;
 pub mod records;
+pub mod reference;
 pub mod report;
 pub mod runner;
 pub mod statistics;

@@ -5,15 +5,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use agent::algorithms::ALGORITHMS;
+use agent::algorithms::{self, ALGORITHMS, Decider};
 use anyhow::Context as _;
 use benchmark::agent_contender::check_servers;
 use benchmark::cli::{self, Cli, Equipment, INTERRUPTED, OpenRun, Subcommands};
 use benchmark::contenders::Contenders;
 use benchmark::embedded::EmbeddedServer;
 use benchmark::external::{ExternalContender, Groups};
+use benchmark::plan::Plan;
 use benchmark::progress::tell;
 use clap::Parser as _;
+use env_server::ServerConfig;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -56,7 +58,13 @@ fn compete(run: &OpenRun, args: &cli::RunArgs) -> anyhow::Result<ExitCode> {
         },
     };
     let embedded = match args.server.as_slice() {
-        [] => Some(EmbeddedServer::start().context("cannot start an environment server")?),
+        [] => {
+            let server = EmbeddedServer::with(ServerConfig {
+                allow_oracle: asks_an_oracle(&run.config.plan),
+                ..ServerConfig::default()
+            });
+            Some(server.context("cannot start an environment server")?)
+        }
         _ => None,
     };
     let servers = match &embedded {
@@ -69,6 +77,16 @@ fn compete(run: &OpenRun, args: &cli::RunArgs) -> anyhow::Result<ExitCode> {
         stop: &stop,
     };
     cli::run(run, args, &equipment)
+}
+
+/// Whether an agent of the plan plays by the environments' hidden draws.
+fn asks_an_oracle(plan: &Plan) -> bool {
+    let algorithms = plan
+        .agents
+        .iter()
+        .map(|row| algorithms::find(&row.algorithm));
+    let mut known = algorithms.flatten();
+    known.any(|algorithm| algorithm.decider == Decider::Oracle)
 }
 
 /// The flag that Ctrl-C (or a request to terminate) sets. Asked a second time, the program leaves at once, and takes the

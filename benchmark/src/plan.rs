@@ -1,7 +1,7 @@
 //! What to run: experiments (a task and a budget) × agents (an algorithm and its settings) × seeds.
 //!
-//! A plan is a TOML file. The default one, the reference notebook's five experiments, is
-//! `experiments/notebook.toml` and compiled in; `--experiments` reads another of the same form.
+//! A plan is a TOML file. Those of the suites are compiled in, the reference notebook's five experiments first;
+//! `--experiments` reads another of the same form.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
@@ -11,17 +11,49 @@ use serde_json::Value;
 
 use crate::error::Error;
 
-/// The compiled-in default plan.
-const NOTEBOOK: &str = include_str!("../experiments/notebook.toml");
-
-/// How many experiments `--quick` keeps.
+/// How many experiments `--quick` keeps of a plan that has no budgets for it.
 const QUICK_EXPERIMENTS: usize = 3;
+
+/// Episodes that `--quick` judges over, at most, where a plan has budgets for it.
+const QUICK_EPISODES: u64 = 200;
+
+/// The plans that are compiled in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Suite {
+    /// The five experiments of the reference notebook.
+    Notebook,
+    /// Every environment the server has.
+    Classic,
+    /// The memory sweeps of bsuite, for bsuite's own scores.
+    Bsuite,
+}
+
+impl Suite {
+    /// The plan's file, as committed, and its text.
+    const fn file(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Notebook => (
+                "experiments/notebook.toml",
+                include_str!("../experiments/notebook.toml"),
+            ),
+            Self::Classic => (
+                "experiments/classic.toml",
+                include_str!("../experiments/classic.toml"),
+            ),
+            Self::Bsuite => (
+                "experiments/bsuite.toml",
+                include_str!("../experiments/bsuite.toml"),
+            ),
+        }
+    }
+}
 
 /// Experiments and agents; every agent runs every experiment once a seed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
-    /// The rows of the comparison.
+    /// The rows of the comparison; programs from outside may be all there are.
+    #[serde(default)]
     pub agents: Vec<AgentRow>,
     /// The tasks, in the order in which they are run and shown.
     pub experiments: Vec<Experiment>,
@@ -69,6 +101,13 @@ pub struct Experiment {
     pub spec_id: String,
     /// Environment steps to train for, at most (a learner may stop early when it has solved the task).
     pub total_timesteps: u64,
+    /// The same for `--quick`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quick_timesteps: Option<u64>,
+    /// Whether learners may stop before the budget is spent: not where a mean return above 0.95 says little, and not
+    /// where all of training is judged.
+    #[serde(default = "default_early_stop", skip_serializing_if = "is_true")]
+    pub early_stop: bool,
     /// The environment's arguments (`delay`, `difficulty`, `delay_min`, …).
     #[serde(rename = "env_args", default)]
     pub kwargs: BTreeMap<String, Value>,
@@ -114,6 +153,18 @@ fn default_delay_episodes() -> u64 {
     200
 }
 
+fn default_early_stop() -> bool {
+    true
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the signature serde's skip_serializing_if asks for"
+)]
+fn is_true(flag: &bool) -> bool {
+    *flag
+}
+
 #[expect(
     clippy::trivially_copy_pass_by_ref,
     reason = "the signature serde's skip_serializing_if asks for"
@@ -138,6 +189,17 @@ impl Experiment {
         Some((shortest.unwrap_or(longest), longest))
     }
 
+    /// Whether the first number of the first observation is the cue, a fair bit: then as many episodes of each are judged.
+    pub fn shows_cue_first(&self) -> bool {
+        agent::evaluate::shows_cue_first(&self.kwargs.clone().into_iter().collect())
+    }
+
+    /// The step whose observation is the cue, where all episodes have it at the same.
+    pub fn cue_step(&self) -> Option<u32> {
+        let is_first = self.shows_cue_first() || self.kwargs.contains_key("memory_length");
+        is_first.then_some(0)
+    }
+
     /// The task's difficulty: 0 or 1, for tasks that have one.
     pub fn difficulty(&self) -> Option<u64> {
         self.kwargs.get("difficulty").and_then(Value::as_u64)
@@ -154,12 +216,13 @@ impl Experiment {
 }
 
 impl Plan {
-    /// The reference notebook's five experiments with the three main agents (and optional further rows).
+    /// A suite's plan, with the three main agents (and optional further rows).
     ///
     /// # Errors
-    /// Never for the file as committed; a test reads it.
-    pub fn notebook() -> Result<Self, Error> {
-        Self::from_toml(NOTEBOOK, Path::new("experiments/notebook.toml"))
+    /// Never for the files as committed; tests read them.
+    pub fn suite(suite: Suite) -> Result<Self, Error> {
+        let (path, text) = suite.file();
+        Self::from_toml(text, Path::new(path))
     }
 
     /// Reads a plan from a file.
@@ -188,13 +251,24 @@ impl Plan {
             // Parsed from the text, for errors then name line and column.
             None => toml::from_str(text).map_err(syntax)?,
         };
-        plan.check()?;
+        plan.check_rows()?;
         Ok(plan)
     }
 
-    /// Keeps the first experiments only: the short ones.
-    pub fn quick(&mut self) {
-        self.experiments.truncate(QUICK_EXPERIMENTS);
+    /// Takes the budgets of a quick run or of a whole one; afterwards there is only one for each experiment.
+    ///
+    /// A plan without quick budgets keeps its first experiments only: the short ones.
+    pub fn settle_budgets(&mut self, quick: bool) {
+        let has_quick = |experiment: &Experiment| experiment.quick_timesteps.is_some();
+        if quick && !self.experiments.iter().any(has_quick) {
+            self.experiments.truncate(QUICK_EXPERIMENTS);
+        }
+        for experiment in &mut self.experiments {
+            if let Some(timesteps) = experiment.quick_timesteps.take().filter(|_| quick) {
+                experiment.total_timesteps = timesteps;
+                experiment.eval.episodes = experiment.eval.episodes.min(QUICK_EPISODES);
+            }
+        }
     }
 
     /// Adds programs from outside as further rows.
@@ -259,6 +333,13 @@ impl Plan {
     }
 
     fn check(&self) -> Result<(), Error> {
+        self.check_rows()?;
+        check_some("agents", &self.agents)
+    }
+
+    /// [`Plan::check`] of a plan that programs from outside may still be added to.
+    fn check_rows(&self) -> Result<(), Error> {
+        check_some("experiments", &self.experiments)?;
         check_names(
             "agents",
             self.agents.iter().map(|agent| agent.name.as_str()),
@@ -336,8 +417,8 @@ impl External {
 
 impl Experiment {
     fn check(&self) -> Result<(), String> {
-        if self.total_timesteps == 0 {
-            return Err("total_timesteps must be at least 1".to_owned());
+        if self.total_timesteps == 0 || self.quick_timesteps == Some(0) {
+            return Err("total_timesteps and quick_timesteps must be at least 1".to_owned());
         }
         for (key, episodes) in [
             ("episodes", self.eval.episodes),
@@ -365,6 +446,16 @@ impl Experiment {
     }
 }
 
+fn check_some<T>(list: &str, rows: &[T]) -> Result<(), Error> {
+    match rows.is_empty() {
+        true => Err(Error::PlanContent {
+            place: list.to_owned(),
+            reason: "the plan has none".to_owned(),
+        }),
+        false => Ok(()),
+    }
+}
+
 fn check_names<'a>(list: &str, names: impl Iterator<Item = &'a str>) -> Result<(), Error> {
     let mut seen = HashSet::new();
     for (index, name) in names.enumerate() {
@@ -384,12 +475,6 @@ fn check_names<'a>(list: &str, names: impl Iterator<Item = &'a str>) -> Result<(
         if !seen.insert(name) {
             return problem("the name is taken by an earlier entry; names are unique");
         }
-    }
-    if seen.is_empty() {
-        return Err(Error::PlanContent {
-            place: list.to_owned(),
-            reason: "the plan has none".to_owned(),
-        });
     }
     Ok(())
 }
@@ -420,7 +505,7 @@ mod tests {
 
     #[test]
     fn notebook_has_the_five_experiments_and_the_three_agents() {
-        let mut plan = Plan::notebook().unwrap();
+        let mut plan = Plan::suite(Suite::Notebook).unwrap();
         let experiments: Vec<_> = plan
             .experiments
             .iter()
@@ -444,7 +529,7 @@ mod tests {
             .map(|agent| agent.name.as_str())
             .collect();
         assert_eq!(agents, ["ppo", "recurrent-ppo", "tracerl"]);
-        plan.quick();
+        plan.settle_budgets(true);
         assert_eq!(plan.experiments.len(), 3);
     }
 
@@ -462,6 +547,58 @@ mod tests {
         let plan = Plan::read(&path).unwrap();
         assert!(plan.agents[0].tuned && !plan.agents[0].overrides.is_empty());
         assert_eq!(plan.experiments[1].total_timesteps, 150_000);
+    }
+
+    #[test]
+    fn classic_has_every_environment_once_and_a_scale_for_each() {
+        let plan = Plan::suite(Suite::Classic).unwrap();
+        let mut planned: Vec<&str> = plan
+            .experiments
+            .iter()
+            .map(|experiment| experiment.spec_id.as_str())
+            .collect();
+        let mut all: Vec<&str> = env_server::environments::registry::specs()
+            .iter()
+            .map(|spec| spec.id.as_str())
+            .collect();
+        planned.sort_unstable();
+        all.sort_unstable();
+        assert_eq!(planned, all);
+        for experiment in &plan.experiments {
+            let reference = crate::reference::Reference::of(experiment);
+            assert!(reference.is_some(), "{}", experiment.name);
+            assert!(experiment.quick_timesteps.is_some(), "{}", experiment.name);
+        }
+        // One set of settings for all tasks, the algorithms' own.
+        for agent in plan.agents.iter().filter(|agent| !agent.optional) {
+            assert!(agent.overrides.is_empty(), "{}", agent.name);
+        }
+    }
+
+    #[test]
+    fn quick_budgets_replace_the_others_where_there_are_any() {
+        let with_quick = SMALL.replace(
+            "timesteps = 10",
+            "timesteps = 10\n        quick_timesteps = 4",
+        );
+        let settled = |quick: bool| {
+            let mut plan = parse(&with_quick).unwrap();
+            plan.settle_budgets(quick);
+            let experiment = &plan.experiments[0];
+            assert_eq!(experiment.quick_timesteps, None);
+            (experiment.total_timesteps, experiment.eval.episodes)
+        };
+        assert_eq!(settled(false), (10, 1000));
+        assert_eq!(settled(true), (4, 200));
+    }
+
+    #[test]
+    fn cues_that_come_at_any_time_are_not_balanced() {
+        let first = parse(SMALL).unwrap().experiments.remove(0);
+        assert!(first.shows_cue_first() && first.cue_step() == Some(0));
+        let random = SMALL.replace("difficulty = 1", "difficulty = 1, cue_time = \"random\"");
+        let random = parse(&random).unwrap().experiments.remove(0);
+        assert!(!random.shows_cue_first() && random.cue_step().is_none());
     }
 
     #[test]
@@ -572,10 +709,8 @@ mod tests {
             "{message}"
         );
         assert_eq!(
-            parse("agents = []\nexperiments = []")
-                .unwrap_err()
-                .to_string(),
-            "agents: the plan has none"
+            parse("experiments = []").unwrap_err().to_string(),
+            "experiments: the plan has none"
         );
     }
 }

@@ -8,7 +8,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::Serialize;
 
 /// Seed of the bootstrap: the same records always give the same intervals.
-const BOOTSTRAP_SEED: u64 = 0x5EED;
+pub(crate) const BOOTSTRAP_SEED: u64 = 0x5EED;
 
 /// Bootstrap resamples; with at most tens of seeds the percentiles have settled to two decimals.
 const BOOTSTRAP_RESAMPLES: usize = 10_000;
@@ -93,14 +93,15 @@ pub fn median_steps_to_solve(solved_at: &[Option<u64>]) -> Option<f64> {
 }
 
 /// Quantile `q` in 0..=1 of sorted, non-empty values, linearly interpolated.
-fn quantile(sorted: &[f64], q: f64) -> f64 {
+pub(crate) fn quantile(sorted: &[f64], q: f64) -> f64 {
     let position = q * (sorted.len() - 1) as f64;
     let below = sorted[position.floor() as usize];
     let above = sorted[position.ceil() as usize];
     below + (above - below) * position.fract()
 }
 
-fn sorted(values: &[f64]) -> Vec<f64> {
+/// The values, ascending.
+pub(crate) fn sorted(values: &[f64]) -> Vec<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     sorted

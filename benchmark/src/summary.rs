@@ -5,12 +5,13 @@ use agent::evaluate::Mode;
 use crate::contender::Outcome;
 use crate::plan::{AgentRow, Experiment, Plan};
 use crate::records::Record;
+use crate::reference::Reference;
 use crate::statistics::{Estimate, mean, median_steps_to_solve};
 
-/// Mean return from which on a task counts as recalled; the perfect return is 1 and chance 0.
+/// Normalised score from which on a task counts as recalled; the best known return is 1 and chance 0.
 pub const RECALL_BAR: f64 = 0.95;
 
-/// Largest absolute mean return that counts as chance.
+/// Largest absolute normalised score that counts as chance.
 pub const CHANCE_BAR: f64 = 0.1;
 
 /// All agents on one experiment.
@@ -124,9 +125,12 @@ impl<'a> ExperimentSummary<'a> {
         }
     }
 
-    /// The experiment in a heading's words: `delay 4 HARD`, `delay 4…256 HARD`, or its name.
+    /// The experiment in a heading's words: `delay 4 HARD` or `delay 4…256 HARD` where that says all of it, or its name.
     pub fn title(&self) -> String {
-        let Some((shortest, longest)) = self.experiment.delay_range() else {
+        let says_all =
+            |argument: &String| ["delay", "delay_min", "difficulty"].contains(&argument.as_str());
+        let is_plain = self.experiment.kwargs.keys().all(says_all);
+        let Some((shortest, longest)) = self.experiment.delay_range().filter(|_| is_plain) else {
             return self.experiment.name.clone();
         };
         let delay = if shortest == longest {
@@ -147,6 +151,17 @@ impl AgentSummary<'_> {
             .iter()
             .filter_map(|(_, outcome)| of(outcome))
             .collect()
+    }
+
+    /// One normalised score a finished seed, in a mode at the experiment's own delay; returns as they are for a task
+    /// without a scale.
+    pub fn scores(&self, mode: Mode) -> Vec<f64> {
+        let reference = Reference::of(self.experiment);
+        let delay = self.experiment.delay();
+        self.values(|outcome| {
+            let judged = outcome.evaluation(delay, mode)?.mean_return;
+            Some(reference.map_or(judged, |reference| reference.normalise(judged)))
+        })
     }
 
     /// Mean return over seeds at a delay in a mode.
@@ -205,25 +220,18 @@ impl AgentSummary<'_> {
         }
     }
 
-    /// How many seeds recall, greedily and with their earlier actions scrambled.
+    /// How many seeds recall, greedily and, where the task allows it, with their earlier actions scrambled.
     pub fn recalling_seeds(&self) -> usize {
-        let delay = self.experiment.delay();
-        let recalls = |outcome: &Outcome, mode| {
-            outcome
-                .evaluation(delay, mode)
-                .is_some_and(|evaluation| evaluation.mean_return >= RECALL_BAR)
-        };
-        let recalls_both =
-            |outcome| recalls(outcome, Mode::Greedy) && recalls(outcome, Mode::Scrambled);
-        self.finished
-            .iter()
-            .filter(|(_, outcome)| recalls_both(outcome))
-            .count()
+        let greedy = self.scores(Mode::Greedy);
+        let scrambled = self.scores(Mode::Scrambled);
+        let recalls = |score: Option<&f64>| score.is_none_or(|&score| score >= RECALL_BAR);
+        let both = |&seed: &usize| recalls(greedy.get(seed)) && recalls(scrambled.get(seed));
+        (0..greedy.len()).filter(both).count()
     }
 
     /// What the means over seeds say together.
     pub fn verdict(&self) -> Verdict {
-        let mean = |mode| self.estimate(mode).map(|estimate| estimate.mean);
+        let mean = |mode| mean(&self.scores(mode));
         let Some(greedy) = mean(Mode::Greedy) else {
             return Verdict::Failed;
         };
@@ -236,7 +244,10 @@ impl AgentSummary<'_> {
             .map(mean)
             .iter()
             .any(Option::is_some);
-        let lost = mean(Mode::Emptied).is_some_and(|value| value.abs() <= CHANCE_BAR);
+        // What remains is what needs no memory: chance, or what a player sees who sees the last observation only.
+        let floor = Reference::of(self.experiment).map_or(0.0, |known| known.without_memory());
+        let lost = mean(Mode::Emptied)
+            .is_some_and(|value| (-CHANCE_BAR..=floor + CHANCE_BAR).contains(&value));
         if !at_bar(Mode::Greedy) {
             return if best <= CHANCE_BAR {
                 Verdict::Chance
@@ -334,6 +345,32 @@ mod tests {
             .map(|(record, _)| record.seed)
             .collect();
         assert_eq!(seeds, [0, 1]);
+    }
+
+    /// The verdict on a passive T-maze of 20: random −0.984, memoryless 0.5, best 1.
+    fn verdict_in_a_maze(greedy: f64, emptied: f64) -> Verdict {
+        let record = fixtures::record_on(
+            ("maze", "TMazePassive-v0"),
+            &[("corridor_length", 20.into())],
+            "x",
+            0,
+            [greedy, 0.0, emptied],
+        );
+        summarize(&[record], &fixtures::plan())[0].agents[0].verdict()
+    }
+
+    #[test]
+    fn verdicts_are_on_the_tasks_own_scale() {
+        // 0.95 of the way from −0.984 to 1 is 0.901.
+        assert_eq!(verdict_in_a_maze(0.91, -0.98), Verdict::Remembers);
+        assert_eq!(verdict_in_a_maze(1.0, 0.5), Verdict::Remembers);
+        assert_eq!(verdict_in_a_maze(1.0, 1.0), Verdict::NotNeeded);
+        assert_eq!(verdict_in_a_maze(0.89, -0.98), Verdict::Partly);
+        assert_eq!(
+            verdict_in_a_maze(-0.98, -0.98),
+            Verdict::Partly,
+            "sampled 0 is above chance"
+        );
     }
 
     #[test]

@@ -29,7 +29,15 @@ pub fn experiment_table(summary: &ExperimentSummary<'_>) -> String {
     for agent in &summary.agents {
         table.add_row(row(agent));
     }
-    let mut text = table.to_string();
+    let mut text = String::new();
+    if summary.title() == summary.experiment.name {
+        // Delay and mode do not say which task it is.
+        text = format!(
+            "{} ({})\n",
+            summary.experiment.name, summary.experiment.spec_id
+        );
+    }
+    text.push_str(&table.to_string());
     for agent in &summary.agents {
         for line in remarks(agent) {
             text.push_str("\n  ");

@@ -213,8 +213,7 @@ fn steps_are_the_servers_and_a_budget_that_is_spent_is_noted() {
     // Twelve steps of eight lanes are 96 of 100; a thirteenth does not fit.
     assert_eq!(row("greedy")["trained_steps"], 96);
     assert_eq!(row("greedy")["mean_return"], 1.0);
-    let note =
-        "it asked for more than its budget of 100 steps: 1 requests were refused in training";
+    let note = "it asked for more than its budget of 100 steps: 1 request was refused in training";
     assert_eq!(row("greedy")["notes"], serde_json::json!([note]));
     let place = Workplace::new(PLAN);
     let reason = reason(&place, &learner(&place, &[("COPES", "no")]), &[]);
@@ -312,6 +311,61 @@ fn whoever_does_not_play_it_all_has_no_score() {
     assert_eq!(
         reason_of(&shlex::try_join(["sh", "-c", dies]).unwrap()),
         "evaluation ended with exit status: 5; its last words: listening on http://127.0.0.1:9"
+    );
+}
+
+/// Plays the environments that it is given, notes which answer was right in which lane, and then asks to be asked.
+#[test]
+fn what_was_seen_in_playing_is_worth_nothing_in_being_asked() {
+    let peek = r#"
+seen = []
+for id in os.environ["STRATEGIC_MEMORY_ENV_IDS"].split():
+    path = f"/v1/vector-envs/{id}"
+    lanes = api("GET", path)["num_envs"]
+    api("POST", path + "/reset", {})
+    sums, over = [0] * lanes, [False] * lanes
+    while not all(over):
+        reply = api("POST", path + "/step", {"actions": [0] * lanes})
+        sums = [s + (0 if o else r) for s, o, r in zip(sums, over, reply["rewards"])]
+        over = [o or t for o, t in zip(over, reply["terminations"])]
+    seen.append([int(s < 0) for s in sums])
+text = open(os.environ["DRIVEN"]).read().replace("list(session[\"cues\"])", "answers(session)")
+def answers(session):
+    return next(right for right in seen if len(right) == len(session["cues"]))
+exec(text)
+"#;
+    let place = Workplace::new(PLAN);
+    let driven = example("driven_oracle.py");
+    let cheat = learner(
+        &place,
+        &[("WANTED", "0"), ("DRIVEN", &driven), ("BEFORE", peek)],
+    );
+    let (finished, rows) = run(&place, &[("peek", cheat)], &[]);
+    assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+    let [row] = rows.as_slice() else {
+        panic!("{}", finished.stdout)
+    };
+    // It answers as it pleases, whatever it is shown: half of forty cues are what it says, give or take.
+    for mode in ["mean_return", "scrambled_return", "emptied_return"] {
+        let score = row[mode].as_f64().unwrap();
+        assert!(score.abs() < 0.8, "{mode}: {score}");
+    }
+}
+
+#[test]
+fn a_plan_may_be_of_programs_from_outside_alone() {
+    let rows = PLAN.find("[[experiments]]").unwrap();
+    let place = Workplace::new(&PLAN[rows..]);
+    let contender = ("random", example("random.sh"));
+    let (finished, rows) = run(&place, &[contender], &[]);
+    assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+    assert_eq!(rows.len(), 1, "{}", finished.stdout);
+    let alone = place.run(&["--experiments", "plan.toml", "--name", "y"]);
+    assert_ne!(alone.code, Some(0));
+    assert!(
+        alone.stderr.contains("agents: the plan has none"),
+        "{}",
+        alone.stderr
     );
 }
 

@@ -164,7 +164,7 @@ fn wait_for_training(checkpoints: &Path) {
 #[test]
 fn what_is_wrong_with_the_arguments_is_told_before_anything_is_run() {
     let place = Workplace::new(SMALL);
-    let cases: [(&[&str], i32, &str); 7] = [
+    let cases: [(&[&str], i32, &str); 8] = [
         (
             &["--agents", "dreamer"],
             1,
@@ -174,6 +174,11 @@ fn what_is_wrong_with_the_arguments_is_told_before_anything_is_run() {
             &["--experiments", "missing.toml"],
             1,
             "cannot read missing.toml",
+        ),
+        (
+            &["--suite", "classic", "--experiments", "plan.toml"],
+            2,
+            "cannot be used with '--experiments",
         ),
         (&["--name", "../elsewhere"], 2, "a name has no `/`"),
         (&["--seeds", "0"], 2, "invalid value '0' for '--seeds"),

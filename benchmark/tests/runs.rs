@@ -96,6 +96,7 @@ fn outcome(job: &Job) -> Outcome {
         steps_per_s: 1000.0,
         train_duration_s: 0.1,
         solved_at: Some(50),
+        training: None,
         parameters: Some(10),
         hyperparameters: BTreeMap::new(),
         learning_curve: vec![(50, 1.0)],

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use axum::http::Uri;
 use clap::{Args, CommandFactory, Parser, Subcommand};
-use env_protocol::{Domain, Returns, Spec};
+use env_protocol::{Domain, Parameter, Returns, Spec};
+use env_server::environments::Wrappers;
 
 use crate::settings::{self, Given};
 
@@ -146,7 +147,9 @@ pub fn describe(specs: &[Spec]) -> String {
             "  reward {low} to {high}, solved from a mean return of {}",
             spec.solved_threshold
         );
-        for parameter in &spec.parameters {
+        let wrappers = Wrappers::parameters();
+        let own = |parameter: &&Parameter| !wrappers.contains(parameter);
+        for parameter in spec.parameters.iter().filter(own) {
             let resettable = match parameter.resettable {
                 true => ", also a reset option",
                 false => "",
@@ -162,6 +165,16 @@ pub fn describe(specs: &[Spec]) -> String {
         let _ = writeln!(text, "  remember: {}", spec.remember);
         let _ = writeln!(text, "  returns: {}", returns(&spec.returns));
         let _ = writeln!(text, "  source: {}\n", spec.source);
+    }
+    let _ = writeln!(text, "Wrappers, which every spec takes as well");
+    for parameter in Wrappers::parameters() {
+        let _ = writeln!(
+            text,
+            "  {:<18} {}\n                     {}",
+            parameter.name,
+            domain(&parameter.domain),
+            parameter.description
+        );
     }
     text
 }
@@ -189,6 +202,9 @@ fn domain(domain: &Domain) -> String {
             format!("{minimum:?} to {maximum:?}"),
             default.map(|x| format!("{x:?}")),
         ),
+        Domain::Boolean { default } => {
+            with_default("true or false".to_owned(), default.map(|x| x.to_string()))
+        }
         Domain::Choice { choices, default } => with_default(choices.join(", "), default.clone()),
         Domain::Integers {
             minimum,

@@ -38,6 +38,9 @@ pub struct ServerConfig {
     pub access: Option<Arc<Access>>,
     /// Certificate and key; without them, plain HTTP.
     pub tls: Option<Arc<Tls>>,
+    /// Whether whoever plays an environment may ask what a player that knows its hidden draws would
+    /// do.
+    pub allow_oracle: bool,
     /// Whether an address that other machines reach may do without tokens.
     pub insecure: bool,
     /// How long to go on serving, not ready, after shutdown has begun; for load balancers that
@@ -80,6 +83,7 @@ impl Default for ServerConfig {
             durability: Durability::default(),
             access: None,
             tls: None,
+            allow_oracle: false,
             insecure: false,
             drain_delay: Duration::ZERO,
             drain_timeout: Duration::from_secs(10),

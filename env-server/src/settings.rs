@@ -206,6 +206,10 @@ settings! {
     /// Then wait this long at most for work under way
     drain_timeout_ms: u64 "MS" = ms(base().drain_timeout), in 0..=MAX_MS;
 
+    /// Tell what a player that knows the hidden draws would do, at …/oracle: for baselines
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    allow_oracle: bool "BOOL" = false;
+
     /// What to log to stderr: error, warn, info, debug, trace, or filters by module
     log: String "FILTER" = "info".to_owned();
     /// How log lines look: text or json
@@ -367,6 +371,7 @@ impl Settings {
                 .map(|(cert, key)| Tls::from_files(cert, key))
                 .transpose()?
                 .map(Arc::new),
+            allow_oracle: self.allow_oracle,
             insecure: self.insecure,
             drain_delay: Duration::from_millis(self.drain_delay_ms),
             drain_timeout: Duration::from_millis(self.drain_timeout_ms),

@@ -71,8 +71,8 @@ def nested(shape, flat):
 
 # --- Data that fits. Valid by its schema is any action and any id; most would be refused, and what lies behind would
 # not be tested. So most valid requests are bent, by rule and by chance drawn from the request itself, to what there is:
-# an id that was never given becomes one that was, an action one of the environment's. Invalid requests, and every
-# fourth valid one, stay as they are.
+# an id that was never given becomes that of an environment, an action one of the environment's. Invalid requests, and
+# every fourth valid one, stay as they are.
 
 
 @schemathesis.hook
@@ -98,10 +98,28 @@ def collection(operation):
 
 
 def fit_id(case, chance):
-    known = created[collection(case.operation)]
-    # One that was closed stays: what follows a close is to be seen.
-    if known and case.path_parameters["env_id"] not in known:
-        case.path_parameters = {"env_id": chance.choice(known[-8:])}
+    path = collection(case.operation)
+    known = created[path]
+    if case.path_parameters["env_id"] in known:
+        # As a link says, with the number that comes next.
+        return
+    # Now and then one that was closed or has expired: what follows is to be seen. But only now and then, so that no
+    # operation is left without success by chance.
+    is_any = known and chance.random() < 0.25
+    case.path_parameters = {"env_id": chance.choice(known[-8:] if is_any else living(path))}
+    # What needs an episode under way meets one in half of its cases.
+    if case.operation.path.endswith(("/oracle", "/step")) and chance.random() < 0.5:
+        send("POST", path_of(case, "/reset"), {})
+
+
+def living(path):
+    """Ids of environments that are there now: at least one, which is made if need be."""
+    page = get(f"{path}?limit=20")
+    ids = [env["env_id"] for env in page.get("envs", page.get("vector_envs"))]
+    if not ids:
+        lanes = {"num_envs": 2} if "vector" in path else {}
+        ids = [send("POST", path, {"spec_id": "MemoryTask-v0", **lanes})["env_id"]]
+    return ids
 
 
 def fitting_body(case, chance):
@@ -110,31 +128,47 @@ def fitting_body(case, chance):
     if path.endswith("/step"):
         fit_actions(body, case)
     elif path.endswith("/restore"):
-        body["snapshot"] = get_of(case, "/snapshot") or body["snapshot"]
+        body["snapshot"] = get(path_of(case, "/snapshot")) or body["snapshot"]
     elif isinstance(body.get("kwargs"), dict):
-        parameters = PARAMETERS.get(body.get("spec_id"), [])
-        body["kwargs"] = {p["name"]: draw(p, chance) for p in parameters if chance.random() < 0.3}
+        body["kwargs"] = fitting_kwargs(PARAMETERS.get(body.get("spec_id"), []), chance)
     return body
 
 
-def get(path):
-    """What the server answers, if it has it."""
-    reply = requests.get(URL + path, headers=HEADERS, timeout=10)
+def send(method, path, body=None):
+    """What the server answers, if it does what is asked."""
+    reply = requests.request(method, URL + path, json=body, headers=HEADERS, timeout=10)
     return reply.json() if reply.ok else None
 
 
-def get_of(case, below=""):
-    """What the server answers of the environment that the case is about."""
+def get(path):
+    return send("GET", path)
+
+
+def path_of(case, below=""):
+    """The path of the environment that the case is about, or of what is below it."""
     env_id = requests.utils.quote(str(case.path_parameters["env_id"]), safe="")
-    return get(f"{collection(case.operation)}/{env_id}{below}")
+    return f"{collection(case.operation)}/{env_id}{below}"
 
 
 PARAMETERS = {spec["id"]: spec["parameters"] for spec in get("/v1/specs")["specs"]}
 
 
+# What every spec takes: most of the environments that are created should be ordinary ones, whatever wrappers there are.
+WRAPPERS = set.intersection(*({p["name"] for p in parameters} for parameters in PARAMETERS.values()))
+
+
+def fitting_kwargs(parameters, chance):
+    """A few arguments, and for one environment in three a few wrappers."""
+    wraps = chance.random() < 1 / 3
+    shares = {p["name"]: 0.3 if wraps or p["name"] not in WRAPPERS else 0.0 for p in parameters}
+    return {p["name"]: draw(p, chance) for p in parameters if chance.random() < shares[p["name"]]}
+
+
 def draw(parameter, chance):
     """An argument of the parameter: not large, for environments of any size cost memory."""
     kind = parameter["type"]
+    if kind == "boolean":
+        return chance.random() < 0.5
     if kind == "choice":
         return chance.choice(parameter["choices"])
     least, most = parameter["minimum"], parameter["maximum"]
@@ -148,7 +182,7 @@ def draw(parameter, chance):
 
 
 def fit_actions(body, case):
-    described = get_of(case)
+    described = get(path_of(case))
     numbers = list(integers(body.get("action", body.get("actions")))) or [0]
     if described is None:
         return

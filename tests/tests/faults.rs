@@ -126,6 +126,9 @@ fn wanted_kills() -> u64 {
     text.map_or(40, |text| text.parse().expect("KILLS is a number"))
 }
 
+/// Steps that every player takes.
+const LEAST_STEPS: u64 = 100;
+
 /// Requests are lost, doubled, delayed and cut, replies are lost after what they tell of was done, and the server is
 /// killed over and over: what players see is what they see in peace, every step once.
 #[test]
@@ -135,8 +138,10 @@ fn trajectories_under_fire_are_those_of_peace() {
     let proxy = FaultyProxy::start(&server.url(), 5).expect("a proxy");
     let (stop, is_over) = (AtomicBool::new(false), AtomicBool::new(false));
     let begun = Instant::now();
+    // On a busy machine a player may come to few steps between the kills: it plays on when they are over.
+    let has_played = |t| t >= LEAST_STEPS && is_over.load(Ordering::Relaxed);
     let (played, kills) = thread::scope(|scope| {
-        let player = || trajectory(proxy.url(), |_| is_over.load(Ordering::Relaxed));
+        let player = || trajectory(proxy.url(), has_played);
         let players: Vec<_> = (0..4).map(|_| scope.spawn(player)).collect();
         let kills = kill_over_and_over(&mut server, 1, wanted_kills(), &stop);
         is_over.store(true, Ordering::Relaxed);
@@ -153,11 +158,10 @@ fn trajectories_under_fire_are_those_of_peace() {
         begun.elapsed(),
         played.iter().map(Vec::len).sum::<usize>()
     );
-    assert!(longest > 100, "{longest}");
     let calm = EmbeddedServer::start().expect("a server");
     let expected = trajectory(calm.url().into(), |t| t == longest as u64);
     for steps in &played {
-        assert!(steps.len() > 20);
+        assert!(steps.len() as u64 >= LEAST_STEPS);
         assert!(*steps == expected[..steps.len()], "a step differs");
     }
 }

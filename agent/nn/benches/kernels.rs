@@ -6,8 +6,8 @@
 use std::hint::black_box;
 
 use agent_nn::{
-    Activation, Adam, Graph, Init, LstmParams, ParamId, Params, PpoBatch, PpoCoefficients, Tensor,
-    values,
+    Activation, Adam, Graph, Init, LstmParams, ParamId, Params, PpoBatch, PpoCoefficients,
+    ScoreTerms, Tensor, values,
 };
 use criterion::{Criterion, criterion_group, criterion_main};
 use rand::{RngExt, SeedableRng};
@@ -218,6 +218,11 @@ fn sliding_index(rows: usize, slots: usize) -> Vec<i32> {
     index
 }
 
+/// Numbers that say how old an entry is.
+const LAG_FEATURES: usize = 12;
+/// Those of each lag.
+static LAG_TABLE: [f32; 1_024 * LAG_FEATURES] = [0.1; 1_024 * LAG_FEATURES];
+
 fn attention(criterion: &mut Criterion) {
     let (rows, slots, d) = (4096, 16, 32);
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(0);
@@ -225,23 +230,32 @@ fn attention(criterion: &mut Criterion) {
     let mut table = |name: &str, columns: usize| {
         params.add(name, (rows, columns), Init::Normal { std: 0.5 }, &mut rng)
     };
-    let (q, k, v, bias) = (
+    let (q, k, v, bias, ages) = (
         table("q", d),
         table("k", d),
         table("v", d),
         table("bias", 1),
+        table("ages", LAG_FEATURES),
     );
     let index = sliding_index(rows, slots);
     let (target, weights) = (uniform(rows * d), vec![1.0; rows]);
-    for (title, v, heads) in [
-        ("values apart", v, 1),
-        ("values are keys", k, 1),
-        ("4 heads, values apart", v, 4),
+    // Any rows of a table will do.
+    let lags: Vec<i32> = index.iter().map(|&entry| entry.min(1_023)).collect();
+    for (title, v, heads, by_age) in [
+        ("values apart", v, 1, false),
+        ("values are keys", k, 1, false),
+        ("values are keys, by age", k, 1, true),
+        ("4 heads, values apart", v, 4, false),
     ] {
         let forward = |graph: &mut Graph<'_>| {
-            let [q, k, v, bias] = [q, k, v, bias].map(|id| graph.param(id));
+            let [q, k, v, bias, ages] = [q, k, v, bias, ages].map(|id| graph.param(id));
+            let offsets = by_age.then(|| graph.gather_dot(&ages, &LAG_TABLE, &lags));
+            let terms = ScoreTerms {
+                entry: Some(&bias),
+                slot: offsets.as_ref(),
+            };
             graph
-                .attention_read(&q, &k, &v, Some(&bias), &index, heads)
+                .attention_read(&q, &k, &v, terms, &index, heads)
                 .readout
         };
         let title = format!("attention 4096 rows, 16 slots, d 32, {title}");

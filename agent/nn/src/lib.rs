@@ -25,7 +25,7 @@ pub use error::NnError;
 pub use graph::{Gradients, Graph};
 pub use init::Init;
 pub use kernels::activation::Activation;
-pub use ops::attention::{AttentionRead, attend};
+pub use ops::attention::{AttentionRead, ScoreTerms, attend};
 pub use ops::lstm::{LstmOutput, LstmParams};
 pub use ops::ppo::{PpoBatch, PpoCoefficients, PpoStats};
 pub use params::{NamedArray, ParamId, Params};

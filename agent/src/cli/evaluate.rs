@@ -47,7 +47,7 @@ pub struct EvaluateArgs {
     /// Evaluation seeds come from this, and never meet training's
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
-    /// Take episodes as they come, instead of as many of each cue
+    /// Take episodes as they come, instead of as many of each cue where a task shows it first
     #[arg(long)]
     no_balance: bool,
     /// Show no progress
@@ -74,10 +74,13 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
     let path = values::checkpoint(&args.checkpoint)?;
     let checkpoint = Checkpoint::load(&path)?;
     let player = Player::new(&checkpoint)?;
-    let servers = args.servers.start()?;
+    let algorithm = algorithms::find(&checkpoint.config.algorithm)?;
+    let servers = args.servers.start_for(algorithm)?;
     let EvaluationEnv {
         mut env,
         judged_step,
+        episodes_per_lifetime,
+        shows_cue_first,
     } = servers.evaluation_env(&checkpoint, &args.env_arg, args.episodes as usize)?;
     let modes = modes(&args.mode, judged_step);
     let bar = bar(&modes, judged_step, args.no_progress);
@@ -88,8 +91,9 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
             episodes: args.episodes as usize,
             seed: args.seed,
             mode,
-            balanced: !args.no_balance,
+            balanced: !args.no_balance && shows_cue_first,
             judged_step,
+            episodes_per_lifetime,
         };
         let mut watched = Watched::new(&mut env, || {
             bar.inc(1);

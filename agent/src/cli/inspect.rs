@@ -77,10 +77,13 @@ pub fn run(args: &InspectArgs) -> anyhow::Result<ExitCode> {
 fn record(args: &InspectArgs, checkpoint: &Checkpoint) -> anyhow::Result<EpisodeView> {
     let player = Player::new(checkpoint)?;
     let config = &checkpoint.config;
-    let servers = args.servers.start()?;
+    let servers = args
+        .servers
+        .start_for(algorithms::find(&config.algorithm)?)?;
     let EvaluationEnv {
         mut env,
         judged_step,
+        ..
     } = servers.evaluation_env(checkpoint, &args.env_arg, 1)?;
     if judged_step.is_some_and(|judged| judged >= MAX_STEPS) {
         bail!(

@@ -36,7 +36,7 @@ pub struct PlayArgs {
 }
 
 pub fn run(args: &PlayArgs) -> anyhow::Result<ExitCode> {
-    let servers = args.servers.start()?;
+    let servers = args.servers.start(false)?;
     let kwargs = args.env_arg.iter().cloned().collect();
     let mut env = servers.connect(&args.env, kwargs, 1)?;
     let reset = ResetRequest {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use agent::algorithms::{Algorithm, Decider};
 use agent::checkpoint::Checkpoint;
 use agent::env::EnvError;
 use agent::env::remote::{RemoteEnvConfig, RemoteVectorEnv, RetryPolicy};
@@ -24,13 +25,21 @@ pub struct ServerArgs {
 }
 
 impl ServerArgs {
+    /// The servers that an algorithm plays on; starts one if none was named, which tells an oracle what it asks.
+    ///
+    /// # Errors
+    /// When none can be started.
+    pub fn start_for(&self, algorithm: &Algorithm) -> anyhow::Result<Servers> {
+        self.start(algorithm.decider == Decider::Oracle)
+    }
+
     /// The servers to play on; starts one if none was named.
     ///
     /// # Errors
     /// When none can be started.
-    pub fn start(&self) -> anyhow::Result<Servers> {
+    pub fn start(&self, allow_oracle: bool) -> anyhow::Result<Servers> {
         let urls = if self.server.is_empty() {
-            vec![start_embedded()?]
+            vec![start_embedded(allow_oracle)?]
         } else {
             self.server.clone()
         };
@@ -107,7 +116,7 @@ impl Servers {
 
 /// Starts a server on a free port of this machine, on a thread of its own, until the program ends; returns its URL.
 #[cfg(feature = "embedded-server")]
-fn start_embedded() -> anyhow::Result<String> {
+fn start_embedded(allow_oracle: bool) -> anyhow::Result<String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -116,11 +125,11 @@ fn start_embedded() -> anyhow::Result<String> {
     std::thread::Builder::new()
         .name("env-server".into())
         .spawn(move || {
-            let serving = env_server::run(
-                listener,
-                env_server::ServerConfig::default(),
-                std::future::pending(),
-            );
+            let config = env_server::ServerConfig {
+                allow_oracle,
+                ..env_server::ServerConfig::default()
+            };
+            let serving = env_server::run(listener, config, std::future::pending());
             if let Err(error) = runtime.block_on(serving) {
                 tracing::error!("the embedded server has ended: {error}");
             }
@@ -129,7 +138,7 @@ fn start_embedded() -> anyhow::Result<String> {
 }
 
 #[cfg(not(feature = "embedded-server"))]
-fn start_embedded() -> anyhow::Result<String> {
+fn start_embedded(_allow_oracle: bool) -> anyhow::Result<String> {
     anyhow::bail!(
         "this program was built without a server of its own: say where one is with --server URL"
     )

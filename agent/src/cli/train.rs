@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use agent::algorithms;
 use agent::checkpoint::Checkpoint;
 use agent::config::{OptionDraw, Overrides, TrainConfig};
 use agent::monitor::{Console, ConsoleOptions};
@@ -101,7 +102,8 @@ pub struct TrainArgs {
 pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
     let plan = Plan::of(args)?;
     let stop = stop_on_ctrl_c()?;
-    let servers = args.servers.start()?;
+    let algorithm = algorithms::find(&plan.config.algorithm)?;
+    let servers = args.servers.start_for(algorithm)?;
     let session = Session {
         config: plan.config,
         servers: servers.urls,

@@ -64,6 +64,13 @@ pub trait VectorEnv {
     /// # Errors
     /// As [`VectorEnv::reset`].
     fn step(&mut self, actions: &[i64]) -> Result<StepReply, EnvError>;
+    /// What a player that knows every hidden draw would do now, as [`VectorEnv::step`] takes it. For baselines only.
+    ///
+    /// # Errors
+    /// As [`VectorEnv::reset`]; and where there is no such player, or nobody may ask it.
+    fn oracle(&mut self) -> Result<Vec<i64>, EnvError> {
+        Err(EnvError::NoOracle)
+    }
     /// The whole state, to be put back by [`VectorEnv::restore`] bit for bit.
     ///
     /// # Errors
@@ -111,6 +118,9 @@ pub enum EnvError {
         /// What was wrong with the answer.
         detail: String,
     },
+    /// Nobody knows this environment's hidden draws.
+    #[error("this environment has no oracle")]
+    NoOracle,
     /// Whoever plays was told to stop.
     #[error("stopped")]
     Stopped,

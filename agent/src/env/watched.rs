@@ -37,6 +37,10 @@ impl<F: FnMut() -> Result<(), EnvError>> VectorEnv for Watched<'_, F> {
         self.env.step(actions)
     }
 
+    fn oracle(&mut self) -> Result<Vec<i64>, EnvError> {
+        self.env.oracle()
+    }
+
     fn snapshot(&mut self) -> Result<Vec<u8>, EnvError> {
         self.env.snapshot()
     }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Map;
 
 use crate::actor::{Actor, ActorError};
+use crate::algorithms::Decider;
 use crate::checkpoint::Checkpoint;
 use crate::env::{EnvError, ResetRequest, VectorEnv};
 use crate::memory::{MemoryContents, State};
@@ -22,7 +23,9 @@ mod setup;
 mod tally;
 
 pub use balance::{Unbalanced, balanced_seeds};
-pub use setup::{EvaluationEnv, evaluation_kwargs, judged_step};
+pub use setup::{
+    EvaluationEnv, episodes_per_lifetime, evaluation_kwargs, judged_step, shows_cue_first,
+};
 pub use tally::Tally;
 
 /// How actions are chosen, and what is taken away.
@@ -79,6 +82,9 @@ pub struct EvaluateOptions {
     pub balanced: bool,
     /// Step of the episode, from 0, whose action is the first to be judged; needed to scramble.
     pub judged_step: Option<u64>,
+    /// Episodes that each environment plays, one after the other: one, but where episodes share what is to be
+    /// remembered, all of a lifetime.
+    pub episodes_per_lifetime: usize,
 }
 
 /// What an evaluation found.
@@ -86,7 +92,7 @@ pub struct EvaluateOptions {
 pub struct Evaluation {
     /// How actions were chosen.
     pub mode: Mode,
-    /// Undiscounted return of each episode.
+    /// Undiscounted return of each environment's episode; of several, their mean.
     pub returns: Vec<f64>,
     /// Their mean.
     pub mean_return: f64,
@@ -146,7 +152,7 @@ impl Player {
         } else {
             (first..).take(options.episodes).collect()
         };
-        let mut tally = Tally::new(options.episodes);
+        let mut tally = Tally::new(options.episodes, options.episodes_per_lifetime);
         let mut steps = 0;
         self.play(env, seeds, options, |moments| {
             steps += options.episodes as u64;
@@ -221,23 +227,26 @@ impl Player {
                 options: Map::new(),
             })?
             .observations;
-        for step in 0.. {
+        // Steps taken in each lane's episode.
+        let mut ages = vec![0; lanes];
+        loop {
             if options.mode == Mode::Emptied {
                 actor.policy().core.forget(&mut carried.memory);
             }
             let acted = actor.act(&mut carried, &observations, &starts);
-            let scrambled = options.mode == Mode::Scrambled
-                && options.judged_step.is_some_and(|judged| step < judged);
-            let actions = if scrambled {
-                let heads = actor.encoder().heads();
-                let mut actions = Vec::new();
-                (0..lanes).for_each(|_| heads.random(&mut rng, &mut actions));
-                actions
-            } else if options.mode == Mode::Sampled {
-                actor.sample(&acted, &mut rng)
-            } else {
-                actor.likeliest(&acted)
+            let mut actions = match actor.policy().decider() {
+                Decider::Oracle => env.oracle()?,
+                Decider::Chance => actor.random(lanes, &mut rng),
+                Decider::Network if options.mode == Mode::Sampled => actor.sample(&acted, &mut rng),
+                Decider::Network => actor.likeliest(&acted),
             };
+            if let (Mode::Scrambled, Some(judged)) = (options.mode, options.judged_step) {
+                let components = actor.encoder().heads().components();
+                let lanes = actions.chunks_exact_mut(components).zip(&ages);
+                for (action, _) in lanes.filter(|&(_, &age)| age < judged) {
+                    action.copy_from_slice(&actor.random(1, &mut rng));
+                }
+            }
             let reply = env.step(&actions)?;
             let ends: Vec<bool> = reply
                 .terminations
@@ -258,6 +267,9 @@ impl Player {
             }
             actor.outcome(&mut carried, &actions, &reply.rewards, &ends);
             observations = reply.observations;
+            for (age, &end) in ages.iter_mut().zip(&ends) {
+                *age = if end { 0 } else { *age + 1 };
+            }
             starts = ends;
         }
         Ok(())

@@ -7,7 +7,7 @@ use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::{Segment, State};
-use crate::algorithms::{self, ALGORITHMS};
+use crate::algorithms;
 use crate::config::{EnvSelection, Hyperparameters, MemoryScope, Overrides, Part, TrainConfig};
 use crate::env::VectorEnv;
 use crate::env::test_task::TestTask;
@@ -27,13 +27,17 @@ const RECALL_BUDGET: u64 = 30_000;
 
 #[test]
 fn every_algorithm_keeps_the_contract() {
-    for row in ALGORITHMS {
+    for row in algorithms::learners() {
         check_memory_core(row.id, |_| {});
         one_step_recall_is_learned(row.id);
         if row.parts.contains(&Part::Slots) {
             check_memory_core(row.id, |hyper| hyper.memory_learn_retention = false);
         }
         if row.parts.contains(&Part::Steps) {
+            for recent in [0, 3] {
+                check_memory_core(row.id, |hyper| hyper.recent_entries = recent);
+            }
+            check_memory_core(row.id, |hyper| hyper.relative_age = false);
             for scope in [MemoryScope::Lifetime, MemoryScope::Both] {
                 check_memory_core(row.id, |hyper| hyper.memory_scope = scope);
             }
@@ -75,6 +79,7 @@ impl Subject {
             hidden_size: 6,
             mem_dim: 8,
             max_entries: 3,
+            recent_entries: 1,
             context_length: 4,
             num_envs: LANES,
             num_steps: 10,

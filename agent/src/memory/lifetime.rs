@@ -7,15 +7,17 @@
 //!
 //! Entries are kept raw and encoded with the weights of the day: nothing is stale. Unlike in the notebook, usefulness
 //! belongs to what a slot holds and not to the slot's number: a new entry does not inherit the score of the one that it
-//! replaced.
+//! replaced. With `relative_age` the reader may ask for how many episodes ago: a lifetime that begins anew contradicts the
+//! one before it.
 
 use std::collections::BTreeMap;
 
+use super::lag::{self, LagTerms};
 use super::retention;
 use super::transformer::{TransformerLayer, padded};
 use super::{Array, CoreContext, Segment, SlotContents, State};
 use crate::actions::ActionHeads;
-use crate::nn::{self, Activation, Graph, Init, ParamId, Params, Tensor};
+use crate::nn::{self, Activation, Graph, Init, ParamId, Params, ScoreTerms, Tensor};
 
 /// Heads of the encoder's attention, as in the notebook.
 pub const HEADS: usize = 2;
@@ -59,6 +61,7 @@ pub struct Lifetime {
     project: (ParamId, ParamId),
     encoder: TransformerLayer,
     query: ParamId,
+    lag: LagTerms,
     null: ParamId,
     usefulness: (ParamId, ParamId),
     /// Index of its first array in a state.
@@ -89,6 +92,7 @@ impl Lifetime {
         let dim = hyper.mem_dim;
         let encoder = TransformerLayer::new("core.lifetime.encoder", HEADS, context);
         let CoreContext { params, rng, .. } = context;
+        let lag = LagTerms::new("core.lifetime.lag", query_size, hyper, params, rng);
         let mut add = |name: &str, shape, init| {
             params.add(&format!("core.lifetime.{name}"), shape, init, rng)
         };
@@ -104,6 +108,7 @@ impl Lifetime {
             ),
             encoder,
             query: add("query.weight", (query_size, dim), orthogonal(1.0)),
+            lag,
             null: add("null", (1, dim), Init::Zeros),
             usefulness: (
                 add("usefulness.weight", (dim, 1), orthogonal(0.1)),
@@ -330,13 +335,15 @@ impl Lifetime {
         decisions.extend(lengths.iter().zip(origins).map(origin));
     }
 
-    /// Attention over a pool of entries behind the null slot; `index` as in [`Graph::attention_read`].
+    /// Attention over a pool of entries behind the null slot; `index` as in [`Graph::attention_read`], `lags` as in
+    /// [`LagTerms::scores`]: how many episodes ago an entry's was.
     fn attend(
         &self,
         graph: &mut Graph<'_>,
         queries: &Tensor,
         (encodings, usefulness): (&Tensor, &Tensor),
         index: &[i32],
+        lags: impl FnOnce() -> Vec<i32>,
     ) -> nn::AttentionRead {
         let query = graph.linear(queries, self.query, None, Activation::Identity);
         let null = graph.param(self.null);
@@ -346,7 +353,12 @@ impl Lifetime {
             let gates = graph.activate(usefulness, Activation::LogSigmoid);
             graph.concat_rows(&[&open, &gates])
         });
-        graph.attention_read(&query, &pool, &pool, gates.as_ref(), index, 1)
+        let lags = self.lag.scores(graph, queries, lags);
+        let terms = ScoreTerms {
+            entry: gates.as_ref(),
+            slot: lags.as_ref(),
+        };
+        graph.attention_read(&query, &pool, &pool, terms, index, 1)
     }
 
     /// Acting: what each lane's entries answer to its row of `queries`; the weights go into the state.
@@ -365,12 +377,62 @@ impl Lifetime {
                 row[1 + slot] = (1 + lane * self.slots + slot) as i32;
             }
         }
-        let read = self.attend(graph, queries, (&encodings, &usefulness), &index);
+        let lags = || self.lags(state);
+        let read = self.attend(graph, queries, (&encodings, &usefulness), &index, lags);
         for (lane, weights) in read.weights.chunks_exact(self.slots + 1).enumerate() {
             self.row_mut(state, array::ATTENTION, lane)
                 .copy_from_slice(&weights[1..]);
         }
         read.readout
+    }
+
+    /// How many episodes ago each slot's was, behind the null slot: `[batch, slots + 1]`.
+    fn lags(&self, state: &State) -> Vec<i32> {
+        let mut lags = Vec::with_capacity(state.rows() * (self.slots + 1));
+        for lane in 0..state.rows() {
+            let ended = self.row(state, array::EPISODES, lane)[0];
+            let lengths = self.row(state, array::ENTRY_LENGTH, lane);
+            let written = self.row(state, array::WRITTEN, lane);
+            lags.push(lag::NONE);
+            lags.extend(
+                lengths
+                    .iter()
+                    .zip(written)
+                    .map(|(&length, &written)| match length {
+                        0.0 => lag::NONE,
+                        _ => lag::index(ended - written),
+                    }),
+            );
+        }
+        lags
+    }
+
+    /// The same for every row of a segment, from the origins of what it had in memory.
+    fn segment_lags(&self, segment: &Segment<'_>, origins: &[i32]) -> Vec<i32> {
+        let batch = segment.batch;
+        // How many episodes had ended before each row.
+        let mut ended: Vec<f32> = (0..batch)
+            .map(|lane| self.row(segment.initial_state, array::EPISODES, lane)[0])
+            .collect();
+        for row in batch..segment.ends.len() {
+            ended.push(ended[row - batch] + f32::from(u8::from(segment.ends[row - batch])));
+        }
+        let mut lags = Vec::with_capacity(origins.len() + segment.ends.len());
+        for (row, origins) in origins.chunks_exact(self.slots).enumerate() {
+            let lane = row % batch;
+            let carried = self.row(segment.initial_state, array::WRITTEN, lane);
+            lags.push(lag::NONE);
+            lags.extend(origins.iter().map(|&origin| {
+                let written = match origin {
+                    EMPTY => return lag::NONE,
+                    from_before if from_before < 0 => carried[(-2 - from_before) as usize],
+                    // Its episode ended at that step.
+                    step => ended[step as usize * batch + lane],
+                };
+                lag::index(ended[row] - written)
+            }));
+        }
+        lags
     }
 
     /// Learning: what the entries of every row of a segment answer to its row of `queries`. `origins`:
@@ -395,7 +457,8 @@ impl Lifetime {
                 origin => place[&(lane, origin)],
             }));
         }
-        let read = self.attend(graph, queries, (&encodings, &usefulness), &index);
+        let lags = || self.segment_lags(segment, origins);
+        let read = self.attend(graph, queries, (&encodings, &usefulness), &index, lags);
         let mut losses = Vec::new();
         if self.learn_retention && self.retention_coef > 0.0 {
             let (index, targets) = retention::usefulness_targets(

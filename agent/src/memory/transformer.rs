@@ -5,7 +5,7 @@
 //! each last token what encoding its prefix anew would give it, and keys and values can be kept from step to step.
 
 use super::CoreContext;
-use crate::nn::{Activation, Graph, Init, ParamId, Tensor};
+use crate::nn::{Activation, Graph, Init, ParamId, ScoreTerms, Tensor};
 
 /// Attention and a feed-forward layer, each added to its input and normalised.
 pub struct TransformerLayer {
@@ -77,7 +77,7 @@ impl TransformerLayer {
         index: &[i32],
     ) -> Tensor {
         let query = graph.linear(tokens, self.query, None, Activation::Identity);
-        let read = graph.attention_read(&query, keys, values, None, index, self.heads);
+        let read = graph.attention_read(&query, keys, values, ScoreTerms::NONE, index, self.heads);
         let (weight, bias) = self.output;
         let attended = graph.linear(&read.readout, weight, Some(bias), Activation::Identity);
         let sum = graph.add(tokens, &attended);

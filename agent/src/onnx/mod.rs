@@ -40,7 +40,7 @@ pub use self::step::{StateInfo, StepGraph};
 /// Bytes that are no checkpoint, one that gives no agent, or an agent whose memory is no graph of tensors of fixed size.
 pub fn export(checkpoint: &[u8]) -> Result<Vec<u8>, OnnxError> {
     let read = Checkpoint::from_bytes(checkpoint).map_err(OnnxError::Malformed)?;
-    let actor = Actor::new(&read)?;
+    let actor = Actor::trained(&read)?;
     let description = AgentDescription::of(&actor, &read, checkpoint);
     let policy = actor.policy();
     let mut step = StepGraph::new(&policy.params);
@@ -178,7 +178,8 @@ fn outputs(
     features: &Value,
 ) {
     let heads = actor.encoder().heads();
-    let (actor_layer, critic_layer) = actor.policy().output_layers();
+    let layers = actor.policy().output_layers();
+    let [actor_layer, critic_layer] = layers.expect("an agent that was trained has both");
     let logits = step.linear(features, actor_layer);
     let values = step.linear(features, critic_layer);
     let graph = &mut step.graph;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{Episode, Rollout};
+use crate::algorithms::Decider;
 use crate::config::{Hyperparameters, OptionDraw};
 use crate::env::{EnvError, ResetRequest, StepReply, VectorEnv};
 use crate::inputs::{InputEncoder, LaneHistory};
@@ -180,9 +181,17 @@ impl<'a> Collector<'a> {
         );
         let heads = self.encoder.heads();
         let mut actions = Vec::with_capacity(rollout.batch * heads.components());
-        for logits in nn::values(&acted.logits).chunks_exact(heads.num_logits()) {
-            let log_prob = heads.sample(logits, rng, &mut actions);
-            rollout.log_probs.push(log_prob);
+        if policy.decider() == Decider::Oracle {
+            actions = self.env.oracle()?;
+            rollout
+                .log_probs
+                .resize(rollout.log_probs.len() + rollout.batch, 0.0);
+        } else {
+            // Chance as well: its logits are all the same.
+            for logits in nn::values(&acted.logits).chunks_exact(heads.num_logits()) {
+                let log_prob = heads.sample(logits, rng, &mut actions);
+                rollout.log_probs.push(log_prob);
+            }
         }
         let reply = self.env.step(&actions)?;
 
@@ -381,10 +390,7 @@ mod tests {
     /// Compared with acting on by hand, with the same noise.
     #[test]
     fn a_truncation_is_worth_its_last_observation_to_every_algorithm() {
-        for (row, truncates) in algorithms::ALGORITHMS
-            .iter()
-            .flat_map(|row| [(row, true), (row, false)])
-        {
+        for (row, truncates) in algorithms::learners().flat_map(|row| [(row, true), (row, false)]) {
             let mut env = TestTask::new(2, 3);
             env.truncates = truncates;
             let hyper = Hyperparameters {

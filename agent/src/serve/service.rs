@@ -94,7 +94,7 @@ impl Service {
     /// Bytes that are no checkpoint, or one that gives no agent.
     pub fn new(checkpoint: &[u8], limits: Limits) -> Result<Self, ServiceError> {
         let read = Checkpoint::from_bytes(checkpoint).map_err(ServiceError::Malformed)?;
-        let actor = Actor::new(&read)?;
+        let actor = Actor::trained(&read)?;
         let state_bytes_per_lane = actor.lanes(1).bytes();
         let components = actor.encoder().heads().components();
         // The last step is kept beside the lanes: four bytes a number, eight an action or a reward, and its reply.

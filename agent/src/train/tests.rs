@@ -29,6 +29,15 @@ fn quick() -> Overrides {
     }
 }
 
+/// Small, for those who do not learn.
+fn short() -> Overrides {
+    Overrides {
+        num_envs: Some(4),
+        num_steps: Some(10),
+        ..Overrides::default()
+    }
+}
+
 /// [`quick`], with every option that is off by default.
 fn with_every_option() -> Overrides {
     Overrides {
@@ -68,15 +77,16 @@ fn run(config: &TrainConfig, delay: u64) -> Trained {
     train(config, &mut env, options(&stop), &mut Silent).unwrap()
 }
 
-/// Asks for a stop after some updates.
+/// Asks for a stop after some rollouts.
 struct StopAfter<'a> {
-    updates: u64,
+    rollouts: u64,
     stop: &'a AtomicBool,
 }
 
 impl Monitor for StopAfter<'_> {
-    fn update(&mut self, progress: &Progress, _record: &LogRecord) -> Result<(), MonitorError> {
-        if progress.updates == self.updates {
+    fn update(&mut self, _progress: &Progress, _record: &LogRecord) -> Result<(), MonitorError> {
+        self.rollouts -= 1;
+        if self.rollouts == 0 {
             self.stop.store(true, Ordering::Relaxed);
         }
         Ok(())
@@ -87,7 +97,7 @@ impl Monitor for StopAfter<'_> {
     }
 }
 
-/// An uninterrupted run, and the same one stopped after 5 updates, written to a file, read back and gone on with in a
+/// An uninterrupted run, and the same one stopped after 5 rollouts of 40 steps, written to a file, read back and gone on with in a
 /// new environment.
 fn assert_resumes_bit_for_bit(config: &TrainConfig) {
     let uninterrupted = run(config, 4);
@@ -95,14 +105,14 @@ fn assert_resumes_bit_for_bit(config: &TrainConfig) {
 
     let stop = AtomicBool::new(false);
     let mut monitor = StopAfter {
-        updates: 5,
+        rollouts: 5,
         stop: &stop,
     };
     let num_envs = config.hyper.num_envs;
     let mut env = TestTask::new(num_envs, 4);
     let interrupted = train(config, &mut env, options(&stop), &mut monitor).unwrap();
     assert_eq!(interrupted.ending, Ending::Interrupted);
-    assert_eq!(interrupted.checkpoint.run.statistics.updates, 5);
+    assert_eq!(interrupted.checkpoint.run.statistics.timesteps, 200);
 
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(LATEST);
@@ -131,7 +141,10 @@ fn assert_resumes_bit_for_bit(config: &TrainConfig) {
 
 #[test]
 fn a_resumed_run_ends_bit_for_bit_like_an_uninterrupted_one() {
-    for row in algorithms::ALGORITHMS {
+    for row in algorithms::ALGORITHMS.iter().filter(|row| !row.learns()) {
+        assert_resumes_bit_for_bit(&config(row.id, &short(), 600, 7));
+    }
+    for row in algorithms::learners() {
         assert_resumes_bit_for_bit(&config(row.id, &quick(), 600, 7));
         let mut overrides = with_every_option();
         if row.parts.contains(&Part::Steps) {
@@ -144,7 +157,7 @@ fn a_resumed_run_ends_bit_for_bit_like_an_uninterrupted_one() {
 /// Choices as observations, actions of two components, and every question and bonus about them.
 #[test]
 fn every_algorithm_learns_from_compound_spaces() {
-    for row in algorithms::ALGORITHMS {
+    for row in algorithms::learners() {
         let mut overrides = Overrides {
             previous_action: Some(true),
             ..with_every_option()
@@ -166,7 +179,7 @@ fn every_algorithm_learns_from_compound_spaces() {
 
 #[test]
 fn equal_seeds_give_equal_bits_and_others_others() {
-    for row in algorithms::ALGORITHMS {
+    for row in algorithms::learners() {
         let bytes = |seed| {
             let config = config(row.id, &quick(), 400, seed);
             run(&config, 3).checkpoint.to_bytes()
@@ -242,6 +255,41 @@ fn bonuses_are_logged_and_never_reach_a_reported_return() {
     assert!(logged("rollout/aux_loss_mean") > 0.0);
 }
 
+/// Neither changes, whatever the budget: there is nothing to change.
+#[test]
+fn chance_and_oracle_play_without_learning() {
+    for (id, least, most) in [("random", -0.2, 0.2), ("oracle", 1.0, 1.0)] {
+        let trained = run(&config(id, &short(), 4_000, 0), 3);
+        assert_eq!(
+            (trained.parameters, trained.ending),
+            (0, Ending::Budget),
+            "{id}"
+        );
+        let statistics = &trained.checkpoint.run.statistics;
+        assert_eq!(
+            (statistics.timesteps, statistics.updates),
+            (4_000, 0),
+            "{id}"
+        );
+        for mode in [Mode::Greedy, Mode::Scrambled] {
+            let options = EvaluateOptions {
+                episodes: 1_000,
+                seed: 0,
+                mode,
+                balanced: true,
+                judged_step: Some(2),
+                episodes_per_lifetime: 1,
+            };
+            let player = Player::new(&trained.checkpoint).unwrap();
+            let mean = player
+                .evaluate(&mut TestTask::new(1_000, 3), &options)
+                .unwrap()
+                .mean_return;
+            assert!((least..=most).contains(&mean), "{id} {mode}: {mean}");
+        }
+    }
+}
+
 /// The cue is on screen when it is asked: no memory needed.
 #[test]
 fn ppo_learns_to_copy_what_it_sees() {
@@ -262,6 +310,7 @@ fn ppo_learns_actions_of_two_components() {
         mode: Mode::Greedy,
         balanced: true,
         judged_step: None,
+        episodes_per_lifetime: 1,
     };
     let player = Player::new(&trained.checkpoint).unwrap();
     let evaluation = player.evaluate(&mut TestTask::of_pairs(200, 1), &options);

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use agent::evaluate::{Unbalanced, balanced_seeds, evaluation_kwargs, judged_step};
+use agent::evaluate::{
+    Mode, Unbalanced, balanced_seeds, episodes_per_lifetime, evaluation_kwargs, judged_step,
+};
 use agent::seeds::{Role, first_environment_seed};
 use env_protocol::{
     AutoresetMode, CreateVectorEnv, Seed, Space, Value, VectorEnvDescription, VectorResetReply,
@@ -52,8 +54,10 @@ struct Tokens {
 pub struct Prepared {
     /// The delay; `None` for a task without one.
     pub delay: Option<u64>,
-    /// Number of lanes, each with one episode that counts.
+    /// Number of lanes.
     pub episodes: usize,
+    /// How many episodes of each lane count: one, or all that share what is to be remembered.
+    pub episodes_per_lifetime: usize,
     /// Step of the episode, from 0, whose action is the first to be judged, where the task tells.
     pub judged_step: Option<u64>,
     /// A lane's action space.
@@ -62,8 +66,9 @@ pub struct Prepared {
     pub judged_id: String,
     /// The same for the benchmark, which resets it with [`Self::seeds`].
     pub driven_id: String,
-    /// One for each lane, in an order that says nothing.
-    pub seeds: Vec<u64>,
+    /// One for each lane, in an order that says nothing, by the mode that is judged with them. They are others in each, and
+    /// others than those of the environment that the contender may play: what it saw there tells it nothing of these.
+    pub seeds: Vec<(Mode, Vec<u64>)>,
 }
 
 /// Why there is nothing to be judged on.
@@ -214,18 +219,28 @@ impl Arena {
         };
         let driven = create(&self.driver, &creation(Seed::First(0)))?;
         let episodes = judgement.episodes as usize;
-        let first = first_environment_seed(secret_seed, Role::Evaluation);
-        let mut seeds: Vec<u64> = match judgement.delay {
-            // The first observation of tasks with a delay is the cue.
-            Some(_) => balanced_seeds(first, episodes, |seeds| self.cues(&driven.env_id, seeds))?,
-            None => (first..).take(episodes).collect(),
+        let draw = |of: u64| -> Result<Vec<u64>, ArenaError> {
+            let first = first_environment_seed(secret_seed.wrapping_add(of), Role::Evaluation);
+            let mut seeds: Vec<u64> = if experiment.shows_cue_first() {
+                balanced_seeds(first, episodes, |seeds| self.cues(&driven.env_id, seeds))?
+            } else {
+                (first..).take(episodes).collect()
+            };
+            seeds.shuffle(&mut rand::rng());
+            Ok(seeds)
         };
-        seeds.shuffle(&mut rand::rng());
-        let judged = create(&self.evaluation, &creation(Seed::Each(seeds.clone())))?;
+        let judged = create(&self.evaluation, &creation(Seed::Each(draw(0)?)))?;
+        let of_mode = |(of, &mode)| Ok((mode, draw(of)?));
+        let seeds: Vec<(Mode, Vec<u64>)> = (1..)
+            .zip(judgement.modes)
+            .map(of_mode)
+            .collect::<Result<_, ArenaError>>()?;
+        let kwargs = driven.kwargs.into_iter().collect();
         Ok(Prepared {
             delay: judgement.delay,
             episodes,
-            judged_step: judged_step(&driven.kwargs.into_iter().collect()),
+            episodes_per_lifetime: episodes_per_lifetime(&kwargs),
+            judged_step: judged_step(&kwargs),
             action_space: driven.single_action_space,
             judged_id: judged.env_id,
             driven_id: driven.env_id,

@@ -70,7 +70,7 @@ struct Shown<'a> {
 }
 
 impl Driver<'_> {
-    /// Plays one episode in each lane; `None` for a mode that the contender refuses to act in.
+    /// Plays the episodes that count in each lane; `None` for a mode that the contender refuses to act in.
     ///
     /// # Errors
     /// When the contender does not answer, or its actions are refused.
@@ -79,7 +79,11 @@ impl Driver<'_> {
         let lanes = prepared.episodes;
         let url = format!("/v1/vector-envs/{}", prepared.driven_id);
         let Described { seq } = self.server.get(&url).map_err(failed)?;
-        let reset = json!({"seq": seq, "seed": prepared.seeds});
+        let seeds = prepared.seeds.iter().find(|(of, _)| *of == mode);
+        let Some((_, seeds)) = seeds else {
+            return Ok(None);
+        };
+        let reset = json!({"seq": seq, "seed": seeds});
         let Reset {
             mut observations,
             mut seq,
@@ -91,7 +95,9 @@ impl Driver<'_> {
         let mut session = self.begin(lanes)?;
         let mut is_first = vec![true; lanes];
         let mut previous = None;
-        let mut tally = Tally::new(lanes);
+        let mut tally = Tally::new(lanes, prepared.episodes_per_lifetime);
+        // Steps taken in each lane's episode.
+        let mut ages = vec![0; lanes];
         for step in 0.. {
             (self.before_step)();
             if mode == Mode::Emptied && step > 0 {
@@ -114,9 +120,9 @@ impl Driver<'_> {
                 }
                 acted => acted.map_err(failed)?,
             };
-            let is_scrambled = mode == Mode::Scrambled;
-            if is_scrambled && prepared.judged_step.is_some_and(|judged| step < judged) {
-                actions = random_actions(&prepared.action_space, lanes, &mut rng)?;
+            if let (Mode::Scrambled, Some(judged)) = (mode, prepared.judged_step) {
+                let random = random_actions(&prepared.action_space, lanes, &mut rng)?;
+                scramble(&mut actions, random, ages.iter().map(|&age| age < judged))?;
             }
             let reply: Step = self
                 .server
@@ -128,6 +134,9 @@ impl Driver<'_> {
             let ends = reply.terminations.iter().zip(&reply.truncations);
             is_first = ends.map(|(&terminated, &cut)| terminated || cut).collect();
             tally.push(&reply.rewards, &is_first);
+            for (age, &begins) in ages.iter_mut().zip(&is_first) {
+                *age = if begins { 0 } else { *age + 1 };
+            }
             if tally.all_ended() {
                 return Ok(Some(tally.evaluation(
                     mode,
@@ -185,6 +194,27 @@ fn failed(error: ApiError) -> String {
     error.to_string()
 }
 
+/// Puts random actions in the place of some lanes' own.
+fn scramble(
+    actions: &mut Value,
+    random: Value,
+    lanes: impl ExactSizeIterator<Item = bool>,
+) -> Result<(), String> {
+    let (Value::Array(actions), Value::Array(random)) = (actions, random) else {
+        return Err("its actions are no array of an action for each lane".to_owned());
+    };
+    if actions.len() != lanes.len() {
+        let (told, lanes) = (actions.len(), lanes.len());
+        return Err(format!("it chose {told} actions for {lanes} lanes"));
+    }
+    for ((action, random), is_scrambled) in actions.iter_mut().zip(random).zip(lanes) {
+        if is_scrambled {
+            *action = random;
+        }
+    }
+    Ok(())
+}
+
 /// An action for each lane, any of them as likely, as the wire has it.
 fn random_actions(
     space: &Space,
@@ -209,6 +239,22 @@ fn random_actions(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_lanes_before_the_judged_step_are_scrambled() {
+        let mut actions = json!([0, 0, 0]);
+        scramble(
+            &mut actions,
+            json!([1, 1, 1]),
+            [true, false, true].into_iter(),
+        )
+        .unwrap();
+        assert_eq!(actions, json!([1, 0, 1]));
+        let mut short = json!([0]);
+        let error = scramble(&mut short, json!([1, 1]), [true, true].into_iter());
+        assert_eq!(error.unwrap_err(), "it chose 1 actions for 2 lanes");
+        assert!(scramble(&mut json!(3), json!([1]), [true].into_iter()).is_err());
+    }
 
     #[test]
     fn scrambled_actions_are_of_their_space() {

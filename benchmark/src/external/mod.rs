@@ -249,7 +249,10 @@ impl Trial<'_> {
             for &mode in modes.filter(|mode| mode.is_possible(env.judged_step)) {
                 let label = label(env.delay, mode);
                 match env.judged_step {
-                    Some(last) => self.progress.phase_of(&label, last + 1),
+                    Some(last) => {
+                        let steps = (last + 1) * env.episodes_per_lifetime as u64;
+                        self.progress.phase_of(&label, steps);
+                    }
                     None => self.progress.phase(&label),
                 }
                 if let Some(evaluation) = driver.evaluate(env, mode)? {
@@ -313,6 +316,7 @@ impl Trial<'_> {
             steps_per_s: trained.steps as f64 / trained.duration_s,
             train_duration_s: trained.duration_s,
             solved_at: None,
+            training: None,
             parameters: None,
             hyperparameters: [
                 ("command".to_owned(), Value::from(external.command.clone())),

@@ -27,7 +27,7 @@ pub struct Score {
 /// # Errors
 /// When episodes are missing, or the record cannot be read from its beginning.
 pub fn read(api: &Api, prepared: &Prepared) -> Result<Score, String> {
-    let mut reading = Reading::new(prepared.episodes);
+    let mut reading = Reading::new(prepared.episodes, prepared.episodes_per_lifetime);
     let mut from = 0;
     loop {
         let id = &prepared.judged_id;
@@ -62,9 +62,9 @@ struct Step {
 }
 
 impl Reading {
-    fn new(episodes: usize) -> Self {
+    fn new(episodes: usize, episodes_per_lifetime: usize) -> Self {
         Self {
-            tally: Tally::new(episodes),
+            tally: Tally::new(episodes, episodes_per_lifetime),
             episodes,
             has_begun: false,
             left: 0,
@@ -127,7 +127,7 @@ mod tests {
     type Entry = (OperationKind, [f64; 2], [bool; 2], [bool; 2]);
 
     fn reading(entries: &[Entry]) -> Reading {
-        let mut reading = Reading::new(2);
+        let mut reading = Reading::new(2, 1);
         for (seq, (operation, rewards, terminations, truncations)) in (0..).zip(entries) {
             let reply = json!({"rewards": rewards, "terminations": terminations, "truncations": truncations, "seq": seq + 1});
             reading

@@ -43,10 +43,13 @@ impl Trained {
     /// Says when more steps were asked for than there were.
     pub fn note(&self, budget: &StepBudget) -> Option<String> {
         (self.refused > 0).then(|| {
+            let refused = match self.refused {
+                1 => "1 request was".to_owned(),
+                refused => format!("{} requests were", thousands(refused)),
+            };
             format!(
-                "it asked for more than its budget of {} steps: {} requests were refused in training",
+                "it asked for more than its budget of {} steps: {refused} refused in training",
                 thousands(budget.max()),
-                thousands(self.refused)
             )
         })
     }

@@ -1,9 +1,11 @@
 //! The report: records in, one self-contained page of HTML out. Nothing is read or written here.
 
+mod bsuite_scores;
 mod learning_curves;
 mod remembered_or_lucky;
 mod retention;
 mod success_by_delay;
+mod suite;
 mod svg;
 
 use std::collections::BTreeSet;
@@ -31,6 +33,7 @@ pub fn render(records: &[Record], config: &RunConfig) -> Result<String, Error> {
     let page = Page::new(records, &summaries, config)?;
     let mut environment = Environment::new();
     environment.add_template("report.html", include_str!("report.html"))?;
+    environment.add_template("suite.html", include_str!("suite.html"))?;
     Ok(environment
         .get_template("report.html")?
         .render(minijinja::value::Serde(page))?)
@@ -82,6 +85,9 @@ struct Page {
     legend: Vec<LegendEntry>,
     experiments: Vec<Heading>,
     rows: Vec<GridRow>,
+    /// Many kinds of task, instead of the experiments at a glance.
+    suite: Option<suite::Suite>,
+    bsuite: Vec<bsuite_scores::SweepScores>,
     table: Vec<TableRow>,
     learning_curves: Vec<Figure>,
     remembered_or_lucky: Vec<Figure>,
@@ -227,6 +233,8 @@ impl Page {
                 .iter()
                 .map(|name| grid_row(name, summaries, &colours))
                 .collect(),
+            suite: suite::section(summaries, &colours),
+            bsuite: bsuite_scores::section(summaries, &colours),
             table: summaries
                 .iter()
                 .flat_map(|summary| table_rows(summary, &colours))
@@ -495,13 +503,73 @@ mod tests {
         insta::assert_snapshot!(text_of(&render(&records(), &fixtures::config()).unwrap()));
     }
 
+    /// Two agents, three seeds, tasks of four kinds, one of which has no scale and one no row of every agent.
+    fn suite_records() -> Vec<Record> {
+        let easy = |name| ("level", serde_json::Value::from(name));
+        let mut records = Vec::new();
+        for seed in 0..3 {
+            let wobble = seed as f64 / 10.0;
+            for (agent, skill) in [("ppo", 0.0), ("tracerl", 1.0)] {
+                let returns = |random: f64, best: f64| {
+                    [
+                        random + (best - random) * (skill - wobble).max(0.0),
+                        0.0,
+                        random,
+                    ]
+                };
+                let mut row = |task, kwargs: &[_], returns| {
+                    records.push(fixtures::record_on(task, kwargs, agent, seed, returns));
+                };
+                row(
+                    ("first", "RepeatFirst-v0"),
+                    &[easy("easy")],
+                    returns(-0.5, 1.0),
+                );
+                row(
+                    ("mines", "MineSweeper-v0"),
+                    &[easy("easy")],
+                    returns(-0.2, 1.0),
+                );
+                row(("chain", "BsuiteDiscountingChain-v0"), &[], [1.0, 1.0, 1.0]);
+            }
+            let mut sweep = fixtures::record_on(
+                ("len", "BsuiteMemoryLen-v0"),
+                &[("memory_length", 10.into())],
+                "tracerl",
+                seed,
+                [1.0, 1.0, 0.0],
+            );
+            sweep.experiment.early_stop = false;
+            if let RowResult::Finished(outcome) = &mut sweep.result {
+                outcome.training = Some(crate::contender::TrainingTally {
+                    episodes: 100,
+                    return_sum: 80.0,
+                });
+            }
+            records.push(sweep);
+        }
+        records
+    }
+
+    #[test]
+    fn text_of_a_suite() {
+        let html = render(&suite_records(), &fixtures::config()).unwrap();
+        insta::assert_snapshot!(text_of(&html));
+    }
+
     #[test]
     fn the_page_needs_nothing_from_outside() {
+        for records in [records(), suite_records()] {
+            nothing_from_outside(&render(&records, &fixtures::config()).unwrap());
+        }
         let html = render(&records(), &fixtures::config()).unwrap();
+        assert!(html.contains("&lt;http:"), "a failure's reason is escaped");
+    }
+
+    fn nothing_from_outside(html: &str) {
         for reference in ["<link", "<script", "<img", "@import", "url(", "src="] {
             assert!(!html.contains(reference), "{reference}");
         }
-        assert!(html.contains("&lt;http:"), "a failure's reason is escaped");
         assert!(!html.contains("NaN"), "every position is a number");
     }
 

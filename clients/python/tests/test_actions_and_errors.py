@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -55,7 +57,7 @@ def test_batches_of_any_integer_type(server: str, dtype: str) -> None:
         with pytest.raises(sme.InvalidAction) as caught:
             envs.step(np.array([0, 1, 2, 1]).astype(dtype))
         assert caught.value.errors[0]["pointer"] == "/actions/2"
-        with pytest.raises(TypeError, match="cannot be sent"):
+        with pytest.raises(TypeError, match=r"<U1 cannot be sent: array.*'d'"):
             envs.step(["a", "b", "c", "d"])
 
 
@@ -75,6 +77,44 @@ def test_wrong_arguments_are_told_at_once(server: str) -> None:
         sme.RemoteEnv("MemoryTask-v0", server=server, token="a\r\nX-Evil: 1")
     with pytest.raises(ValueError, match="id"):
         sme.RemoteEnv("MemoryTask-v0", server=server, env_id="../specs")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "told"),
+    [
+        ({"ttl_s": 1.5}, TypeError, r"ttl_s is an integer, not 1\.5"),
+        ({"ttl_s": -1}, ValueError, "ttl_s cannot be -1"),
+        ({"ttl_s": 0}, sme.InvalidArguments, "from 1 to"),
+        ({"timeout_s": "1"}, TypeError, "timeout_s is a number of seconds, not '1'"),
+        ({"retry": 3}, TypeError, "retry is a RetryPolicy"),
+        ({"autoreset_mode": "same"}, ValueError, "one of .*'SameStep'.* not 'same'"),
+        ({"num_envs": 2.0}, TypeError, r"num_envs is an integer, not 2\.0"),
+        ({"num_envs": -1}, ValueError, "num_envs cannot be -1"),
+        ({"num_envs": 0}, sme.InvalidArguments, "from 1 to"),
+    ],
+)
+def test_an_argument_of_the_client_is_named(
+    server: str, arguments: dict[str, Any], kind: type[Exception], told: str
+) -> None:
+    with pytest.raises(kind, match=told):
+        sme.RemoteVectorEnv("MemoryTask-v0", server=server, **arguments)
+
+
+@pytest.mark.parametrize("options", [3, "delay", [("delay", 3)]])
+def test_options_are_a_dict(env: sme.RemoteEnv, options: Any) -> None:
+    with pytest.raises(TypeError, match="options is a dict"):
+        env.reset(options=options)
+
+
+def test_an_environment_is_not_copied(env: sme.RemoteEnv, server: str) -> None:
+    env.reset()
+    asynchronous = sme.AsyncRemoteEnv("MemoryTask-v0", server=server)
+    with sme.RemoteVectorEnv("MemoryTask-v0", 2, server=server) as envs:
+        for original in (env, envs, asynchronous):
+            for copied in (copy.copy, copy.deepcopy, pickle.dumps):
+                with pytest.raises(TypeError, match="make another one"):
+                    copied(original)
+    assert env.step(0)[2] is False
 
 
 @pytest.mark.parametrize("seed", [-1, 2**64])

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gymnasium.utils.env_checker import data_equivalence
 from numpy.typing import NDArray
 
 import strategic_memory_envs as sme
@@ -137,6 +138,58 @@ def act(seq: int, is_first: list[bool], mode: str = "greedy") -> dict[str, Any]:
         "is_first": is_first,
         "mode": mode,
     }
+
+
+def test_what_a_contender_raises_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    def begin(num_envs: int) -> contender.Act:
+        def act(observations: Any, is_first: Any, greedy: bool) -> NDArray[Any]:
+            if not greedy:
+                raise NotImplementedError
+            return np.zeros(num_envs)[[5]]
+
+        return act
+
+    with contender.server_for(begin, "127.0.0.1", 0) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        connection = http.client.HTTPConnection("127.0.0.1", server.server_port)
+        assert ask(connection, "PUT", "/v1/sessions/s", {"num_envs": 2})[0] == 201
+        status, problem = ask(connection, "POST", "/v1/act", act(0, [True, True], "sampled"))
+        assert (status, problem["detail"]) == (422, "it does not draw actions")
+        assert capsys.readouterr().err == ""
+        status, problem = ask(connection, "POST", "/v1/act", act(0, [True, True]))
+        assert (status, problem["detail"][:30]) == (500, "IndexError: index 5 is out of ")
+        assert "in begin" not in problem["detail"]
+        assert "np.zeros(num_envs)[[5]]" in capsys.readouterr().err
+        connection.close()
+        server.shutdown()
+
+
+def test_observations_come_as_their_space_has_them(server: str) -> None:
+    seen: list[Any] = []
+
+    def begin(num_envs: int) -> contender.Act:
+        def act(observations: Any, is_first: Any, greedy: bool) -> NDArray[Any]:
+            seen.append(observations)
+            return np.zeros(num_envs, np.int64)
+
+        return act
+
+    with sme.RemoteVectorEnv("Autoencode-v0", 2, server=server, seed=1) as envs:
+        space = envs.single_observation_space
+        expected, _ = envs.reset()
+    assert isinstance(expected, tuple)
+    with contender.server_for(begin, "127.0.0.1", 0, space) as asked_server:
+        threading.Thread(target=asked_server.serve_forever, daemon=True).start()
+        connection = http.client.HTTPConnection("127.0.0.1", asked_server.server_port)
+        assert ask(connection, "PUT", "/v1/sessions/s", {"num_envs": 2})[0] == 201
+        question = act(0, [True, True])
+        question["observations"] = [part.tolist() for part in expected]
+        assert ask(connection, "POST", "/v1/act", question)[0] == 200
+        question = {**question, "seq": 1, "observations": [[0, 0]]}
+        assert ask(connection, "POST", "/v1/act", question)[0] == 422
+        connection.close()
+        asked_server.shutdown()
+    assert data_equivalence(tuple(seen[0]), expected)
 
 
 def test_a_contender_is_asked_each_question_once(asked: http.client.HTTPConnection) -> None:

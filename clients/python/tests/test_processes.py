@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -197,6 +198,27 @@ def test_a_missing_program_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     broken.chmod(0o755)
     with pytest.raises(sme.LocalServerError, match="ended with status 7"):
         sme.LocalServer(broken)
+
+
+def test_nobody_waits_for_a_server_that_died() -> None:
+    server = sme.LocalServer()
+    env = sme.RemoteEnv("MemoryTask-v0", server=server.url, delay=9)
+    env.reset()
+    os.kill(server.pid, signal.SIGKILL)
+    server._child.wait()
+    # Without a word from the system it would be tried for a minute.
+    for call in (lambda: env.step(0), lambda: env.step(0), env.reset):
+        with pytest.raises(sme.ServerUnreachable, match=r"has ended by signal 9.*make new ones"):
+            call()
+
+    async def play() -> None:
+        async with sme.AsyncRemoteEnv("MemoryTask-v0", server=server.url):
+            pass
+
+    with pytest.raises(sme.ServerUnreachable, match="has ended by signal 9"):
+        asyncio.run(play())
+    env.close()
+    server.stop()
 
 
 def test_a_server_that_died_is_replaced() -> None:

@@ -49,6 +49,22 @@ def test_a_kept_connection_that_ended_is_no_reason_to_wait() -> None:
         attempts.pause_s(LOST, was_stale=True)
 
 
+def test_who_waits_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    clock = Clock()
+    attempts = Attempts(sme.RetryPolicy(), "GET x", clock)
+    attempts.pause_s(LOST)
+    clock.now += 2.0
+    attempts.pause_s(LOST)
+    assert caplog.messages == []
+    for _ in range(2):
+        clock.now += 2.0
+        attempts.pause_s(LOST)
+    assert caplog.messages == [
+        "GET x: no answer for 4 s, trying on for up to 60 s; the last try failed with "
+        "ConnectionResetError: lost"
+    ]
+
+
 def test_giving_up_rather_than_waiting_beyond_the_limit() -> None:
     clock = Clock()
     attempts = Attempts(sme.RetryPolicy(give_up_after_s=10.0), "GET x", clock)

@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use bytemuck::NoUninit;
 use serde::de::{self, MapAccess, SeqAccess, Visitor};
 use serde::ser::SerializeStruct;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -103,11 +104,11 @@ impl Data {
     /// The elements as little-endian bytes.
     fn to_bytes(&self) -> Cow<'_, [u8]> {
         match self {
-            Data::Bool(x) => Cow::Owned(x.iter().map(|&b| u8::from(b)).collect()),
+            Data::Bool(x) => Cow::Borrowed(bytemuck::cast_slice(x)),
             Data::Uint8(x) => Cow::Borrowed(x),
-            Data::Int64(x) => Cow::Owned(pack(x, i64::to_le_bytes)),
-            Data::Float32(x) => Cow::Owned(pack(x, f32::to_le_bytes)),
-            Data::Float64(x) => Cow::Owned(pack(x, f64::to_le_bytes)),
+            Data::Int64(x) => pack(x, i64::to_le_bytes),
+            Data::Float32(x) => pack(x, f32::to_le_bytes),
+            Data::Float64(x) => pack(x, f64::to_le_bytes),
         }
     }
 
@@ -136,12 +137,15 @@ impl Data {
     }
 }
 
-fn pack<T: Copy, const N: usize>(items: &[T], to_le_bytes: impl Fn(T) -> [u8; N]) -> Vec<u8> {
-    let mut bytes = vec![0; items.len() * N];
-    for (chunk, &item) in bytes.chunks_exact_mut(N).zip(items) {
-        chunk.copy_from_slice(&to_le_bytes(item));
+/// Little-endian bytes: on most machines those that are there.
+fn pack<T: NoUninit, const N: usize>(
+    items: &[T],
+    to_le_bytes: impl Fn(T) -> [u8; N],
+) -> Cow<'_, [u8]> {
+    if cfg!(target_endian = "little") {
+        return Cow::Borrowed(bytemuck::cast_slice(items));
     }
-    bytes
+    Cow::Owned(items.iter().flat_map(|&item| to_le_bytes(item)).collect())
 }
 
 fn unpack<T, const N: usize>(bytes: &[u8], from_le_bytes: impl Fn([u8; N]) -> T) -> Vec<T> {

@@ -497,6 +497,26 @@ pub struct LeaseReply {
     pub expires_in_s: u64,
 }
 
+/// What a player that knows every hidden draw would do now.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct OracleReply {
+    /// An element of the action space.
+    pub action: Array,
+    /// Number that the next operation takes: the step that the action is for.
+    pub seq: u64,
+}
+
+/// What players that know every hidden draw would do now.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct VectorOracleReply {
+    /// `[num_envs, …]`; of a lane that the next step only resets, any action.
+    pub actions: Array,
+    /// Number that the next operation takes: the step that the actions are for.
+    pub seq: u64,
+}
+
 /// The catalogue.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

@@ -57,7 +57,15 @@ impl Encoding {
     /// # Panics
     /// When `T` cannot be written, which no type of this crate does.
     pub fn encode<T: Serialize>(self, body: &T) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(256);
+        self.encode_about(body, 256)
+    }
+
+    /// Writes a body that is expected to take about so many bytes: a large one is then not moved as it grows.
+    ///
+    /// # Panics
+    /// As [`Encoding::encode`].
+    pub fn encode_about<T: Serialize>(self, body: &T, len: usize) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(len);
         match self {
             Encoding::Json => serde_json::to_writer(&mut bytes, body).expect("JSON body"),
             Encoding::MessagePack => body

@@ -151,3 +151,21 @@ impl ToSchema for Bound {
         Cow::Borrowed("Bound")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A list of numbers is an array, and a list of values: a value that must be exactly one of
+    /// them would be neither.
+    #[test]
+    fn the_forms_of_a_value_overlap() {
+        let schema = serde_json::to_value(Value::schema()).unwrap();
+        assert_eq!(
+            schema["anyOf"].as_array().map(Vec::len),
+            Some(3),
+            "{schema}"
+        );
+        assert!(schema.get("oneOf").is_none());
+    }
+}

@@ -60,6 +60,8 @@ error_codes! {
         "Go on with what was learnt so far, or ask whoever runs the server for more. The budget is max_steps in the server's --token-file."
     CrossOrigin 403 "cross-origin" false "A page of another origin may not open a socket here"
         "Sockets are for programs, and for pages that this server's own host serves."
+    OracleNotAllowed 403 "oracle-not-allowed" false "This server does not tell what an oracle would do"
+        "Start it with --allow-oracle. Its answers are for baselines: what learns must not see them."
     UnknownRoute 404 "unknown-route" false "There is nothing at this path"
         "See /docs for the paths there are."
     UnknownSpec 404 "unknown-spec" false "There is no such spec"

@@ -99,6 +99,12 @@ pub enum Domain {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         default: Option<f64>,
     },
+    /// True or false.
+    Boolean {
+        /// Value when left out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        default: Option<bool>,
+    },
     /// One of some strings.
     Choice {
         /// The strings.
@@ -156,6 +162,11 @@ impl Parameter {
         Parameter::new(name, description, domain)
     }
 
+    /// True or false, without a default, which a reset cannot change.
+    pub fn boolean(name: &str, description: &str) -> Self {
+        Parameter::new(name, description, Domain::Boolean { default: None })
+    }
+
     /// One of `choices`, which a reset cannot change.
     pub fn choice(name: &str, description: &str, choices: &[&str], default: Option<&str>) -> Self {
         let domain = Domain::Choice {
@@ -208,6 +219,7 @@ mod tests {
         for parameter in [
             Parameter::integer("k", "", -1, i64::MAX, None),
             Parameter::number("penalty", "", -1.0, 0.5, Some(0.0)),
+            Parameter::boolean("is_first", ""),
             Parameter::choice("level", "", &["easy", "hard"], Some("easy")),
             Parameter::new("sizes", "", sizes),
         ] {

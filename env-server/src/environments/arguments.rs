@@ -28,6 +28,7 @@ impl KwargsError {
 enum Argument {
     Integer(i64),
     Number(f64),
+    Flag(bool),
     Choice(String),
     Integers(Vec<i64>),
 }
@@ -102,6 +103,14 @@ impl Arguments {
         }
     }
 
+    /// The flag, if it was given or has a default.
+    pub fn flag(&self, name: &str) -> Option<bool> {
+        match self.get(name)? {
+            Argument::Flag(value) => Some(*value),
+            _ => None,
+        }
+    }
+
     /// The chosen string, if one was given or is the default.
     pub fn choice(&self, name: &str) -> Option<&str> {
         match self.get(name)? {
@@ -123,6 +132,7 @@ impl Arguments {
         let json = |value: &Argument| match value {
             Argument::Integer(value) => Value::from(*value),
             Argument::Number(value) => Value::from(*value),
+            Argument::Flag(value) => Value::from(*value),
             Argument::Choice(value) => Value::from(value.as_str()),
             Argument::Integers(value) => Value::from(value.as_slice()),
         };
@@ -145,6 +155,7 @@ fn default(domain: &Domain) -> Option<Argument> {
     match domain {
         Domain::Integer { default, .. } => default.map(Argument::Integer),
         Domain::Number { default, .. } => default.map(Argument::Number),
+        Domain::Boolean { default } => default.map(Argument::Flag),
         Domain::Choice { default, .. } => default.clone().map(Argument::Choice),
         Domain::Integers { default, .. } => default.clone().map(Argument::Integers),
     }
@@ -164,6 +175,10 @@ fn check(parameter: &Parameter, value: &Value) -> Result<Argument, KwargsError> 
             let number = value.as_f64().filter(|x| (minimum..=maximum).contains(&x));
             let wanted = format!("a number from {minimum} to {maximum}");
             (number.map(Argument::Number), wanted)
+        }
+        Domain::Boolean { .. } => {
+            let flag = value.as_bool().map(Argument::Flag);
+            (flag, "true or false".to_owned())
         }
         Domain::Choice { choices, .. } => {
             let choice = value.as_str().filter(|&x| choices.iter().any(|c| c == x));
@@ -227,6 +242,7 @@ mod tests {
             Parameter::integer("length", "", 1, 9, Some(4)),
             Parameter::integer("width", "", 1, 9, None),
             Parameter::number("penalty", "", -1.0, 0.0, Some(-0.5)),
+            Parameter::boolean("is_first", ""),
             Parameter::choice("level", "", &["easy", "hard"], Some("easy")),
             Parameter::new("sizes", "", sizes),
         ]
@@ -243,6 +259,7 @@ mod tests {
         assert_eq!(arguments.integer("length"), Some(4));
         assert_eq!(arguments.integer("width"), Some(9));
         assert_eq!(arguments.number("penalty"), Some(-0.5));
+        assert_eq!(arguments.flag("is_first"), None);
         assert_eq!(arguments.choice("level"), Some("easy"));
         assert_eq!(arguments.integers("sizes"), Some(&[2, 3][..]));
         assert_eq!(resolve(json!({})).unwrap().integer("width"), None);
@@ -252,9 +269,12 @@ mod tests {
 
     #[test]
     fn arguments_are_shown_as_they_are_taken() {
-        let kwargs = json!({"length": 1, "penalty": -1, "level": "hard", "sizes": [4]});
+        let kwargs =
+            json!({"length": 1, "penalty": -1, "is_first": true, "level": "hard", "sizes": [4]});
         let resolved = resolve(kwargs).unwrap();
-        let shown = json!({"length": 1, "penalty": -1.0, "level": "hard", "sizes": [4]});
+        assert_eq!(resolved.flag("is_first"), Some(true));
+        let shown =
+            json!({"length": 1, "penalty": -1.0, "is_first": true, "level": "hard", "sizes": [4]});
         assert_eq!(serde_json::to_value(resolved.to_kwargs()).unwrap(), shown);
         assert_eq!(resolve(shown).unwrap(), resolved);
     }
@@ -264,7 +284,7 @@ mod tests {
         for (kwargs, message) in [
             (
                 json!({"depth": 1}),
-                "depth: unknown; there are length, width, penalty, level, sizes",
+                "depth: unknown; there are length, width, penalty, is_first, level, sizes",
             ),
             (
                 json!({"length": 0}),
@@ -293,6 +313,10 @@ mod tests {
             (
                 json!({"penalty": "none"}),
                 "penalty: must be a number from -1 to 0, not \"none\"",
+            ),
+            (
+                json!({"is_first": 1}),
+                "is_first: must be true or false, not 1",
             ),
             (
                 json!({"level": "hardest"}),

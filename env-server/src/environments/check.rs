@@ -14,7 +14,7 @@ const STEPS: usize = 900;
 /// Checked arguments of an environment.
 pub(crate) fn arguments<E: Environment>(kwargs: serde_json::Value) -> Arguments {
     let kwargs: Kwargs = serde_json::from_value(kwargs).expect("an object");
-    Arguments::resolve(&E::profile().parameters, &kwargs).expect("arguments in range")
+    Arguments::resolve(&E::parameters(), &kwargs).expect("arguments in range")
 }
 
 /// Checks an environment with these arguments:

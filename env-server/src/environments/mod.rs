@@ -37,6 +37,8 @@ pub mod script;
 pub mod stateless_cartpole;
 pub mod tmaze;
 pub mod tmaze_distractors;
+mod wrapped;
+mod wrappers;
 
 use env_protocol::{Data, Dtype, Kwargs, Parameter, Returns, Space, Spec};
 use serde::Serialize;
@@ -48,6 +50,8 @@ pub use arguments::{Arguments, KwargsError};
 pub(crate) use batch::Layout;
 pub use draws::{Draws, Rng};
 pub use script::{Draw, Script};
+pub use wrapped::Wrapped;
+pub use wrappers::Wrappers;
 
 /// What an environment is, whatever its arguments.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,7 +60,7 @@ pub struct Profile {
     pub id: &'static str,
     /// What the task is and what it asks of a memory.
     pub description: &'static str,
-    /// Arguments it takes.
+    /// Arguments it takes, less those of wrappers.
     pub parameters: Vec<Parameter>,
     /// What must be remembered, and for how long.
     pub remember: &'static str,
@@ -81,16 +85,29 @@ pub trait Environment: Clone + Serialize + DeserializeOwned + Send + 'static {
     /// What the environment is, whatever its arguments.
     fn profile() -> Profile;
 
+    /// Arguments that it is created with: its own, and those of the wrappers that it has not got
+    /// itself.
+    fn parameters() -> Vec<Parameter> {
+        let mut parameters = Self::profile().parameters;
+        for wrapper in Wrappers::parameters() {
+            if parameters.iter().all(|own| own.name != wrapper.name) {
+                parameters.push(wrapper);
+            }
+        }
+        parameters
+    }
+
     /// The entry in the catalogue: the profile, with all that follows from the default arguments.
     fn spec() -> Spec {
         let profile = Self::profile();
-        let environment = Arguments::resolve(&profile.parameters, &Kwargs::new())
+        let parameters = Self::parameters();
+        let environment = Arguments::resolve(&parameters, &Kwargs::new())
             .and_then(|arguments| Self::new(&arguments))
             .expect("the default arguments are good");
         Spec {
             id: profile.id.to_owned(),
             description: profile.description.to_owned(),
-            parameters: profile.parameters,
+            parameters,
             observation_space: environment.observation_space(),
             action_space: environment.action_space(),
             reward_range: environment.reward_range(),
@@ -264,6 +281,22 @@ impl Element for f32 {
     fn from_f64(number: f64) -> Option<Self> {
         let narrow = number as f32;
         (f64::from(narrow) == number).then_some(narrow)
+    }
+}
+
+impl Element for f64 {
+    const DTYPE: Dtype = Dtype::Float64;
+
+    fn into_data(numbers: Vec<Self>) -> Data {
+        Data::Float64(numbers)
+    }
+
+    fn to_f64(self) -> f64 {
+        self
+    }
+
+    fn from_f64(number: f64) -> Option<Self> {
+        number.is_finite().then_some(number)
     }
 }
 

@@ -22,7 +22,7 @@ use super::repeat_previous::RepeatPrevious;
 use super::stateless_cartpole::StatelessCartPole;
 use super::tmaze::{TMazeActive, TMazePassive};
 use super::tmaze_distractors::TMazeDistractors;
-use super::{Arguments, Environment, KwargsError};
+use super::{Arguments, Environment, KwargsError, Wrapped, Wrappers};
 use crate::session::vector::{VectorEnvironment, VectorOf};
 use crate::verify::{self, Differences, Episode};
 
@@ -39,6 +39,24 @@ pub struct Instance {
     pub returns: Returns,
     /// Mean return from which the task counts as solved.
     pub solved_threshold: f64,
+}
+
+impl Instance {
+    fn of<E: Environment>(arguments: &Arguments) -> Result<Self, KwargsError> {
+        let environment = E::new(arguments)?;
+        Ok(Instance {
+            observation_space: environment.observation_space(),
+            action_space: environment.action_space(),
+            reward_range: environment.reward_range(),
+            returns: environment.returns(),
+            solved_threshold: environment.solved_threshold(),
+        })
+    }
+}
+
+/// Whether these arguments switch a wrapper on.
+fn is_wrapped<E: Environment>(arguments: &Arguments) -> Result<bool, KwargsError> {
+    Ok(Wrappers::of(arguments, &E::profile().parameters)?.any())
 }
 
 /// One kind of environment, with its type erased.
@@ -66,19 +84,17 @@ impl Entry {
         Entry {
             spec: E::spec,
             reference_name: E::REFERENCE_NAME,
-            vector: |arguments, num_envs, autoreset_mode, seed| {
-                let vector = VectorOf::<E>::new(arguments, num_envs, autoreset_mode, seed)?;
+            vector: |arguments, num_envs, mode, seed| {
+                if is_wrapped::<E>(arguments)? {
+                    let vector = VectorOf::<Wrapped<E>>::new(arguments, num_envs, mode, seed)?;
+                    return Ok(Box::new(vector));
+                }
+                let vector = VectorOf::<E>::new(arguments, num_envs, mode, seed)?;
                 Ok(Box::new(vector))
             },
-            instance: |arguments| {
-                let environment = E::new(arguments)?;
-                Ok(Instance {
-                    observation_space: environment.observation_space(),
-                    action_space: environment.action_space(),
-                    reward_range: environment.reward_range(),
-                    returns: environment.returns(),
-                    solved_threshold: environment.solved_threshold(),
-                })
+            instance: |arguments| match is_wrapped::<E>(arguments)? {
+                true => Instance::of::<Wrapped<E>>(arguments),
+                false => Instance::of::<E>(arguments),
             },
             verify: verify::verify_episode::<E>,
         }

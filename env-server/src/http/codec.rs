@@ -117,9 +117,13 @@ impl<S: Send + Sync> FromRequestParts<S> for Accept {
 
 /// A reply with a body.
 pub fn encoded<T: Serialize>(encoding: Encoding, body: &T) -> Response {
+    with_body(encoding, encoding.encode(body))
+}
+
+/// A reply with a body that has been written.
+pub fn with_body(encoding: Encoding, body: Vec<u8>) -> Response {
     let content_type = HeaderValue::from_static(encoding.content_type());
-    let body = Body::from(encoding.encode(body));
-    ([(header::CONTENT_TYPE, content_type)], body).into_response()
+    ([(header::CONTENT_TYPE, content_type)], Body::from(body)).into_response()
 }
 
 const ENCODINGS: [Encoding; 2] = [Encoding::Json, Encoding::MessagePack];

@@ -4,9 +4,9 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use env_protocol::{
-    CreateEnv, EnvDescription, EnvList, ForkReply, ForkRequest, LeaseReply, LeaseRequest, Problem,
-    ResetReply, ResetRequest, RestoreReply, RestoreRequest, Snapshot, StepReply, StepRequest,
-    Trajectory,
+    CreateEnv, EnvDescription, EnvList, ForkReply, ForkRequest, LeaseReply, LeaseRequest,
+    OracleReply, Problem, ResetReply, ResetRequest, RestoreReply, RestoreRequest, Snapshot,
+    StepReply, StepRequest, Trajectory,
 };
 
 use super::codec::{Accept, Call, encoded};
@@ -176,4 +176,5 @@ resource_routes! {
     fork: "/v1/envs/{env_id}/fork" ("fork_env"),
     trajectory: "/v1/envs/{env_id}/trajectory" ("trajectory_env"),
     render: "/v1/envs/{env_id}/render" ("render_env"),
+    oracle: "/v1/envs/{env_id}/oracle" ("oracle_env", OracleReply { action }),
 }

@@ -30,7 +30,7 @@ use crate::openenv;
 use crate::session::recovery::Recovery;
 use crate::session::store::{Created, Owner, Store};
 use crate::session::{Answer, Creation, Kind, Operation, Reply, Session};
-use codec::encoded;
+use codec::{encoded, with_body};
 use problem::Failure;
 
 pub(crate) use caller::{Caller, FullCaller};
@@ -51,6 +51,7 @@ const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(1);
 pub(crate) struct App {
     pub(crate) store: Store,
     max_body_bytes: usize,
+    allow_oracle: bool,
     is_draining: AtomicBool,
     /// Held while metrics are written.
     scrape: tokio::sync::Mutex<()>,
@@ -80,6 +81,7 @@ impl App {
         Ok(Arc::new(App {
             store,
             max_body_bytes: config.max_body_bytes,
+            allow_oracle: config.allow_oracle,
             is_draining: AtomicBool::new(false),
             scrape: tokio::sync::Mutex::default(),
             sockets: socket::Sockets::default(),
@@ -160,6 +162,14 @@ impl App {
         Ok((StatusCode::CREATED, location, body).into_response())
     }
 
+    fn check_oracle(&self) -> Result<(), Failure> {
+        if self.allow_oracle {
+            return Ok(());
+        }
+        let detail = "a server tells what an oracle would do only with --allow-oracle";
+        Err(Problem::new(ErrorCode::OracleNotAllowed, detail).into())
+    }
+
     /// Answers a numbered operation.
     async fn operate(
         &self,
@@ -194,7 +204,7 @@ impl App {
     /// Answers once what was done is safe.
     async fn answer(&self, answer: Answer, reply: Encoding) -> Result<Response, Failure> {
         self.store.keeper().safe(answer.written).await?;
-        let mut response = encoded(reply, &*answer.reply);
+        let mut response = with_body(reply, answer.reply.encode(reply));
         if answer.is_replay {
             let headers = response.headers_mut();
             headers.insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));

@@ -14,6 +14,7 @@ macro_rules! resource_routes {
         fork: $fork_path:literal ($fork:literal),
         trajectory: $trajectory_path:literal ($trajectory:literal),
         render: $render_path:literal ($render:literal),
+        oracle: $oracle_path:literal ($oracle:literal, $oracle_reply:ident { $oracle_field:ident }),
     ) => {
         /// Describe an environment
         ///
@@ -217,6 +218,35 @@ macro_rules! resource_routes {
         ) -> Result<Response, Failure> {
             let session = app.store.get($kind, &env_id, caller.owner())?;
             query.of(session, &headers).await
+        }
+
+        /// Ask what an oracle would do
+        ///
+        /// The action, for the present state, of a player that knows every hidden draw: a baseline
+        /// to compare learners with. Only a server that was started with `--allow-oracle` answers;
+        /// no observation and no info ever holds it.
+        #[utoipa::path(
+            get, path = $oracle_path, operation_id = $oracle, tag = $tag,
+            params(("env_id" = String, Path, description = "Id of the environment")),
+            responses(
+                (status = 200, description = "What it would do", content(
+                    ($oracle_reply = "application/json"), ($oracle_reply = "application/vnd.msgpack"))),
+                (status = 409, description = "needs-reset", body = Problem, content_type = "application/problem+json"),
+                ReadProblems,
+                // Instead of the one among those.
+                (status = 403, description = "oracle-not-allowed or forbidden", body = Problem, content_type = "application/problem+json"),
+            ),
+        )]
+        pub(super) async fn oracle(
+            State(app): State<SharedApp>,
+            caller: FullCaller,
+            Path(env_id): Path<String>,
+            Accept(reply): Accept,
+        ) -> Result<Response, Failure> {
+            app.check_oracle()?;
+            let session = app.store.get($kind, &env_id, caller.owner())?;
+            let ($oracle_field, seq) = session.oracle()?;
+            Ok(encoded(reply, &$oracle_reply { $oracle_field, seq }))
         }
     };
 }

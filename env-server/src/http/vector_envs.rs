@@ -5,8 +5,8 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use env_protocol::{
     CreateVectorEnv, ForkReply, ForkRequest, LeaseReply, LeaseRequest, Problem, RestoreReply,
-    RestoreRequest, Snapshot, Trajectory, VectorEnvDescription, VectorEnvList, VectorResetReply,
-    VectorResetRequest, VectorStepReply, VectorStepRequest,
+    RestoreRequest, Snapshot, Trajectory, VectorEnvDescription, VectorEnvList, VectorOracleReply,
+    VectorResetReply, VectorResetRequest, VectorStepReply, VectorStepRequest,
 };
 
 use super::codec::{Accept, Call, encoded};
@@ -177,4 +177,5 @@ resource_routes! {
     fork: "/v1/vector-envs/{env_id}/fork" ("fork_vector_env"),
     trajectory: "/v1/vector-envs/{env_id}/trajectory" ("trajectory_vector_env"),
     render: "/v1/vector-envs/{env_id}/render" ("render_vector_env"),
+    oracle: "/v1/vector-envs/{env_id}/oracle" ("oracle_vector_env", VectorOracleReply { actions }),
 }

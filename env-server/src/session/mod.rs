@@ -7,6 +7,7 @@ mod history;
 pub mod keeper;
 mod lease;
 pub mod operation;
+mod oracle;
 mod records;
 pub mod recovery;
 pub mod store;

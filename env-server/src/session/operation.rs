@@ -5,9 +5,9 @@ mod codec;
 use std::sync::Arc;
 
 use env_protocol::{
-    Array, Data, ErrorCode, ForkReply, ForkRequest, Info, OperationKind, Problem, ResetReply,
-    ResetRequest, RestoreReply, RestoreRequest, SNAPSHOT_FORMAT, SNAPSHOT_VERSION, Seed, Snapshot,
-    StepReply, StepRequest, VectorResetReply, VectorResetRequest, VectorStepReply,
+    Array, Data, Encoding, ErrorCode, ForkReply, ForkRequest, Info, OperationKind, Problem,
+    ResetReply, ResetRequest, RestoreReply, RestoreRequest, SNAPSHOT_FORMAT, SNAPSHOT_VERSION,
+    Seed, Snapshot, StepReply, StepRequest, VectorResetReply, VectorResetRequest, VectorStepReply,
     VectorStepRequest,
 };
 use serde::Serialize;
@@ -60,6 +60,9 @@ impl Operation {
     }
 }
 
+/// What the names of a body's fields and of its arrays take at most, beside what [`Reply::bytes`] counts.
+const NAMES_BYTES: usize = 256;
+
 /// The body that answers an operation.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
@@ -74,6 +77,11 @@ pub enum Reply {
 }
 
 impl Reply {
+    /// As a body. Most of a large one is numbers, so that its size is known before.
+    pub(crate) fn encode(&self, encoding: Encoding) -> Vec<u8> {
+        encoding.encode_about(self, self.bytes() + NAMES_BYTES)
+    }
+
     /// Bytes it takes in memory, about.
     pub(super) fn bytes(&self) -> usize {
         let content = match self {
@@ -382,4 +390,46 @@ pub(super) fn check_seed(seed: &Seed, num_envs: usize) -> Result<(), Problem> {
 /// A name as a token of a JSON pointer (RFC 6901).
 pub(super) fn escape(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
+}
+
+#[cfg(test)]
+mod tests {
+    use env_protocol::{AutoresetMode, CreateVectorEnv, Kwargs};
+    use serde_json::json;
+
+    use super::*;
+    use crate::environments::registry;
+    use crate::session::store::{Limits, Store};
+    use crate::session::{Clock, Creation};
+
+    /// Else it is moved as it grows, all of it.
+    #[test]
+    fn no_body_is_larger_than_was_expected() {
+        let wrappers = json!({"previous_action": true, "previous_reward": true, "is_first": true});
+        let wrappers: Kwargs = serde_json::from_value(wrappers).unwrap();
+        for (spec, kwargs) in registry::specs()
+            .iter()
+            .flat_map(|spec| [(spec, Kwargs::new()), (spec, wrappers.clone())])
+        {
+            let store = Store::new(Limits::default(), Clock::default());
+            let creation = Creation::Vector(CreateVectorEnv {
+                spec_id: spec.id.clone(),
+                num_envs: 3,
+                kwargs,
+                seed: None,
+                autoreset_mode: AutoresetMode::SameStep,
+                ttl_s: None,
+            });
+            let session = store.create_as("e", creation, None).unwrap().session;
+            let mut operation = Operation::Reset(Reset::default());
+            for _ in 0..60 {
+                let reply = session.apply(None, operation).unwrap().reply;
+                let len = reply.encode(Encoding::MessagePack).len();
+                let expected = reply.bytes() + NAMES_BYTES;
+                assert!(len <= expected, "{}: {len} > {expected}", spec.id);
+                let (actions, _) = session.oracle().unwrap();
+                operation = session.step_operation(actions).unwrap();
+            }
+        }
+    }
 }

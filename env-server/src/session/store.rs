@@ -15,8 +15,9 @@ use super::lease::{Clock, ms};
 use super::records::{End, Tombstone};
 use super::{Answer, Creation, Kind, Operation, Parents, Session, ended};
 
-/// How many sessions that are no more are remembered, so that closing again is no error.
-const MAX_TOMBSTONES: usize = 65_536;
+/// How many sessions that are no more are remembered, so that closing again is no error: as many as there may be by
+/// default. Each takes some 200 bytes, which clients that come and go would pile up to megabytes.
+const MAX_TOMBSTONES: usize = 16_384;
 
 /// What a server holds at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

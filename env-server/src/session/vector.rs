@@ -138,6 +138,13 @@ pub trait VectorEnvironment: Send {
         Ok(self.step_checked(actions))
     }
 
+    /// The actions of players that know every hidden draw, rows of the action space; of lanes that a
+    /// step only resets, the least action.
+    ///
+    /// # Errors
+    /// [`Refusal::NeedsReset`].
+    fn oracle(&self) -> Result<Vec<i64>, Refusal>;
+
     /// A lane for people to look at, if there is such a lane.
     fn picture(&self, lane: usize) -> Option<Picture>;
 
@@ -224,7 +231,7 @@ impl<E: Environment> VectorOf<E> {
             action_space,
             actions: Vec::new(),
             autoreset_mode,
-            parameters: E::profile().parameters,
+            parameters: E::parameters(),
             kwargs: arguments.to_kwargs(),
         })
     }
@@ -426,6 +433,21 @@ impl<E: Environment> VectorEnvironment for VectorOf<E> {
             truncations,
             infos: finals.into_infos(&self.layout),
         }
+    }
+
+    fn oracle(&self) -> Result<Vec<i64>, Refusal> {
+        let mut actions = Vec::with_capacity(self.lanes.len() * self.action_ranges.len());
+        let starts_over = self.autoreset_mode == AutoresetMode::NextStep;
+        for (lane, state) in self.lanes.iter().enumerate() {
+            match state.phase {
+                LanePhase::Running => actions.extend(state.environment.oracle()),
+                LanePhase::Ended if starts_over => {
+                    actions.extend(self.action_ranges.iter().map(|range| range.start));
+                }
+                phase => return Err(Refusal::NeedsReset { lane, phase }),
+            }
+        }
+        Ok(actions)
     }
 
     fn picture(&self, lane: usize) -> Option<Picture> {

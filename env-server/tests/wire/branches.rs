@@ -69,6 +69,35 @@ fn a_fork_in_the_middle_goes_on_as_its_parent_does() {
     }
 }
 
+/// Noise and limits go into branches, and out of what is told of them, as everything else does.
+#[test]
+fn a_wrapped_environment_branches_and_is_played_again() {
+    for mode in ["NextStep", "SameStep"] {
+        let client = Client::new();
+        let kwargs = json!({"delay": 9, "max_episode_steps": 5, "frame_skip": 2, "previous_reward": true,
+                            "previous_action": true, "is_first": true, "observation_noise": 0.5});
+        let body = json!({"spec_id": "MemoryTask-v0", "num_envs": 3, "kwargs": kwargs, "seed": 3,
+                          "autoreset_mode": mode});
+        client.put(VECTOR, body);
+        client.post(&format!("{VECTOR}/reset"), json!({}));
+        (0..7).for_each(|_| drop(step(&client, VECTOR, json!([0, 1, 0]))));
+        client.post(&format!("{VECTOR}/fork"), json!({"env_id": "branch"}));
+        let snapshot = client.get(&format!("{VECTOR}/snapshot")).json();
+        let play = |path: &str| -> Vec<Value> {
+            (0..12)
+                .map(|_| step(&client, path, json!([1, 0, 1])))
+                .collect()
+        };
+        let played = play(VECTOR);
+        assert_eq!(play("/v1/vector-envs/branch"), played, "{mode}");
+        client.post(&format!("{VECTOR}/restore"), json!({"snapshot": snapshot}));
+        assert_eq!(play(VECTOR), played, "{mode}");
+        let page = client.get(&format!("{VECTOR}/trajectory")).json();
+        let page: Trajectory = serde_json::from_value(page).unwrap();
+        assert_eq!(replay(&page).unwrap().operations, 1 + 7 + 1 + 12 + 1 + 12);
+    }
+}
+
 #[test]
 fn a_fork_that_is_refused_changes_nothing() {
     let client = single();

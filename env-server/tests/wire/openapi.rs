@@ -70,7 +70,7 @@ fn operations_are_complete() {
             );
         }
     }
-    assert_eq!(ids.len(), 34);
+    assert_eq!(ids.len(), 36);
 }
 
 /// Links name operations and parameters that there are, and fields that their bodies have.
@@ -103,7 +103,7 @@ fn links_lead_somewhere() {
             }
         }
     }
-    assert_eq!(count, 158);
+    assert_eq!(count, 176);
     let reset = &operations["reset_vector_env"]["responses"]["200"]["links"];
     assert_eq!(
         reset["step_vector_env"],
@@ -113,6 +113,13 @@ fn links_lead_somewhere() {
             "requestBody": {"seq": "$response.body#/seq"},
         })
     );
+    let oracle = &operations["oracle_env"]["responses"]["200"]["links"];
+    assert_eq!(
+        oracle["step_env"]["requestBody"],
+        json!({"seq": "$response.body#/seq", "action": "$response.body#/action"})
+    );
+    let refused = &operations["oracle_env"]["responses"]["403"];
+    assert_eq!(refused["description"], "oracle-not-allowed or forbidden");
 }
 
 /// A server's document is of that server.

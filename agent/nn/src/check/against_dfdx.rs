@@ -141,7 +141,11 @@ fn attention_agrees(shared: bool) {
         |graph| {
             let [q, k, v, bias] = ids.map(|id| graph.param(id));
             let values = if shared { &k } else { &v };
-            let read = graph.attention_read(&q, &k, values, Some(&bias), &our_index, 1);
+            let terms = nn::ScoreTerms {
+                entry: Some(&bias),
+                slot: None,
+            };
+            let read = graph.attention_read(&q, &k, values, terms, &our_index, 1);
             let loss = our_mse(graph, &read.readout, &target);
             plus_mean_square(graph, loss, &v)
         },

@@ -5,7 +5,8 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::check_gradients;
 use crate::{
-    Activation, Graph, Init, LstmParams, ParamId, Params, PpoBatch, PpoCoefficients, Tensor,
+    Activation, Graph, Init, LstmParams, ParamId, Params, PpoBatch, PpoCoefficients, ScoreTerms,
+    Tensor, values,
 };
 
 /// Numbers in -1..1.
@@ -102,11 +103,16 @@ fn layer_norm() {
 
 #[test]
 fn attention_read() {
-    let (mut params, [q, k, v, bias]) = normal_params([(3, 4), (5, 4), (5, 6), (5, 1)]);
+    let (mut params, [q, k, v, bias, offsets]) =
+        normal_params([(3, 4), (5, 4), (5, 6), (5, 1), (3, 6)]);
     let index = [0, 1, 4, -1, 2, 2, -1, -1, -1];
     check_gradients(&mut params, |graph| {
-        let [q, k, v, bias] = [q, k, v, bias].map(|id| graph.param(id));
-        let read = graph.attention_read(&q, &k, &v, Some(&bias), &index, 2);
+        let [q, k, v, bias, offsets] = [q, k, v, bias, offsets].map(|id| graph.param(id));
+        let terms = ScoreTerms {
+            entry: Some(&bias),
+            slot: Some(&offsets),
+        };
+        let read = graph.attention_read(&q, &k, &v, terms, &index, 2);
         weighted_sum(graph, &read.readout)
     });
 }
@@ -117,9 +123,24 @@ fn attention_over_keys_that_are_the_values() {
     let index = [0, 1, 4, -1, 2, 3, -1, 1, -1];
     check_gradients(&mut params, |graph| {
         let (q, k) = (graph.param(q), graph.param(k));
-        let read = graph.attention_read(&q, &k, &k, None, &index, 1);
+        let read = graph.attention_read(&q, &k, &k, ScoreTerms::NONE, &index, 1);
         weighted_sum(graph, &read.readout)
     });
+}
+
+#[test]
+fn rows_that_say_something_of_their_slots() {
+    static TABLE: [f32; 6] = [1.0, 0.5, -0.25, 2.0, 0.0, -1.0];
+    let (mut params, [rows]) = normal_params([(3, 2)]);
+    check_gradients(&mut params, |graph| {
+        let rows = graph.param(rows);
+        let out = graph.gather_dot(&rows, &TABLE, &[0, 2, -1, 1, 2, 2]);
+        weighted_sum(graph, &out)
+    });
+    let graph = &mut Graph::inference(&params);
+    let rows = graph.constant(vec![2.0, 4.0, 1.0, 1.0], (2, 2));
+    let out = graph.gather_dot(&rows, &TABLE, &[0, 2, -1, 1]);
+    assert_eq!(values(&out), [4.0, -4.0, 0.0, 1.75]);
 }
 
 #[test]
@@ -201,9 +222,15 @@ fn regressions() {
         let classes = graph.cross_entropy(&x, &[2, 0, 1, 1], &[1.0, 2.0, 0.0, 0.5]);
         let index = [0, 1, -1, 4, 1, 0];
         let slots = graph.slot_regression(&u, &index, &[0.5; 6], &[1.0, 0.0, 2.0]);
-        let threshold = [0.3, -0.2, f32::NEG_INFINITY, 0.0, 1.0];
-        let kept = [true, false, true, true, false];
-        let retention = graph.retention_score(&u, &threshold, &kept, &[1.0, -0.5, 1.0, 2.0, 0.3]);
+        let (never, always) = (f32::NEG_INFINITY, f32::INFINITY);
+        let bounds = [
+            [0.3, always],
+            [never, -0.2],
+            [never, always],
+            [0.0, 0.9],
+            [never, 1.0],
+        ];
+        let retention = graph.retention_score(&u, &bounds, &[1.0, -0.5, 1.0, 2.0, 0.3]);
         graph.total(&[(1.0, &classes), (0.7, &slots), (1.3, &retention)])
     });
 }

@@ -18,13 +18,14 @@ pub(crate) struct Slots<'a> {
 }
 
 /// The table and its readers: `q` `[rows, heads * d]`, `k` `[entries, heads * d]`, `v`
-/// `[entries, heads * dv]`, `bias` `[entries]` or empty.
+/// `[entries, heads * dv]`, `bias` `[entries]` or empty, `offsets` `[rows, heads, slots]` or empty.
 #[derive(Clone, Copy)]
 pub(crate) struct Operands<'a> {
     pub q: &'a [f32],
     pub k: &'a [f32],
     pub v: &'a [f32],
     pub bias: &'a [f32],
+    pub offsets: &'a [f32],
     pub d: usize,
     pub dv: usize,
 }
@@ -119,6 +120,7 @@ fn read_rows(readout: &mut [f32], weights: &mut [f32], operands: Operands<'_>, s
         k,
         v,
         bias,
+        offsets,
         d,
         dv,
     } = operands;
@@ -139,6 +141,12 @@ fn read_rows(readout: &mut [f32], weights: &mut [f32], operands: Operands<'_>, s
                 if let Ok(entry) = usize::try_from(entry) {
                     let bias = if bias.is_empty() { 0.0 } else { bias[entry] };
                     *weight = dot(q, keys.row(entry)).mul_add(slots.scale, bias);
+                }
+            }
+            if !offsets.is_empty() {
+                let offsets = &offsets[row * slots.slots..][..slots.slots];
+                for (weight, offset) in weights.iter_mut().zip(offsets) {
+                    *weight += offset;
                 }
             }
             softmax_of_filled(weights, index);
@@ -171,14 +179,16 @@ fn softmax_of_filled(scores: &mut [f32], index: &[i32]) {
     }
 }
 
-/// Where the gradients of the operands go, in their shapes. That of `q` is overwritten, the others
-/// are added to. Empty: unwanted.
+/// Where the gradients of the operands go, in their shapes. Those of `q` and `offsets` are overwritten, the
+/// others are added to. Empty: unwanted.
 pub(crate) struct OperandGradients<'a> {
     pub q: &'a mut [f32],
     pub k: &'a mut [f32],
     /// Empty also when `k` and `v` are the same table, whose gradient is `k`'s.
     pub v: &'a mut [f32],
     pub bias: &'a mut [f32],
+    /// Overwritten.
+    pub offsets: &'a mut [f32],
     /// Whether `k` and `v` are the same table.
     pub shared: bool,
 }
@@ -212,6 +222,7 @@ fn gradient_rows(
         k: dk,
         v: d_v,
         bias: d_bias,
+        offsets: d_offsets,
         shared,
     } = gradients;
     let heads = slots.heads;
@@ -235,6 +246,9 @@ fn gradient_rows(
             let d_readout = &d_readout[row * dv..][..dv];
             let weights = &weights[row * slots.slots..][..slots.slots];
             score_gradient(&mut d_scores, d_readout, weights, contents, index);
+            if !d_offsets.is_empty() {
+                d_offsets[row * slots.slots..][..slots.slots].copy_from_slice(&d_scores);
+            }
             for ((d_score, &weight), &entry) in d_scores.iter_mut().zip(weights).zip(index) {
                 if let Ok(entry) = usize::try_from(entry) {
                     if !d_bias.is_empty() {
@@ -279,4 +293,49 @@ fn score_gradient(
     for (d, weight) in d_scores.iter_mut().zip(weights) {
         *d = weight * (*d - mean);
     }
+}
+
+/// `out[m, s] = rows[m]·table[index[m, s]]`, 0 where the index is -1. `rows` `[M, width]`, `table` `[K, width]`.
+#[multiversion(targets("x86_64+avx+avx2+fma"))]
+pub(crate) fn gather_dot(
+    out: &mut [f32],
+    rows: &[f32],
+    table: &[f32],
+    index: &[i32],
+    width: usize,
+) {
+    let slots = slots_of(rows, index, width);
+    for (m, row) in rows.chunks_exact(width).enumerate() {
+        let of_row = m * slots..(m + 1) * slots;
+        for (out, &entry) in out[of_row.clone()].iter_mut().zip(&index[of_row]) {
+            *out = match usize::try_from(entry) {
+                Ok(entry) => dot(row, &table[entry * width..][..width]),
+                Err(_) => 0.0,
+            };
+        }
+    }
+}
+
+/// Backward of [`gather_dot`]: adds to `d_rows` `[M, width]`.
+#[multiversion(targets("x86_64+avx+avx2+fma"))]
+pub(crate) fn gather_dot_gradient(
+    d_rows: &mut [f32],
+    d_out: &[f32],
+    table: &[f32],
+    index: &[i32],
+    width: usize,
+) {
+    let slots = slots_of(d_rows, index, width);
+    for (m, d_row) in d_rows.chunks_exact_mut(width).enumerate() {
+        let of_row = m * slots..(m + 1) * slots;
+        for (&d, &entry) in d_out[of_row.clone()].iter().zip(&index[of_row]) {
+            if let Ok(entry) = usize::try_from(entry) {
+                add_scaled(d_row, d, &table[entry * width..][..width]);
+            }
+        }
+    }
+}
+
+fn slots_of(rows: &[f32], index: &[i32], width: usize) -> usize {
+    index.len() / (rows.len() / width).max(1)
 }

@@ -2,7 +2,8 @@
 
 use crate::graph::{GradKey, Graph};
 use crate::kernels::attention::{
-    OperandGradients, Operands, Slots, attention_read, attention_read_gradient,
+    OperandGradients, Operands, Slots, attention_read, attention_read_gradient, gather_dot,
+    gather_dot_gradient,
 };
 use crate::tensor::{Tensor, shape, values};
 
@@ -15,20 +16,52 @@ pub struct AttentionRead {
     pub weights: Vec<f32>,
 }
 
+/// What is added to scores beside `q·k / √d`.
+#[derive(Clone, Copy, Debug)]
+pub struct ScoreTerms<T> {
+    /// Of each entry, whoever reads it: `[E, 1]`.
+    pub entry: Option<T>,
+    /// Of each row's slots: `[M, heads * S]`.
+    pub slot: Option<T>,
+}
+
+impl<T> ScoreTerms<T> {
+    /// Nothing.
+    pub const NONE: Self = Self {
+        entry: None,
+        slot: None,
+    };
+}
+
 /// Reading while acting, from a table that is already there, in which keys are values: one head, nothing recorded.
 ///
-/// Shapes: `q` `[M, d]`, `table` `[E, d]`, `bias` `[E]` or empty, `index` `[M, S]` as in [`Graph::attention_read`].
+/// Shapes: `q` `[M, d]`, `table` `[E, d]`, `index` `[M, S]` as in [`Graph::attention_read`].
 /// Returns the readout `[M, d]` and the weights `[M, S]`; the numbers are those of [`Graph::attention_read`].
 ///
 /// # Panics
 /// On shapes that do not fit and on an index beyond the table.
-pub fn attend(q: &Tensor, table: &[f32], bias: &[f32], index: &[i32]) -> (Vec<f32>, Vec<f32>) {
+pub fn attend(
+    q: &Tensor,
+    table: &[f32],
+    terms: ScoreTerms<&[f32]>,
+    index: &[i32],
+) -> (Vec<f32>, Vec<f32>) {
     let (rows, d) = shape(q);
     let entries = table.len() / d;
+    let (bias, offsets) = (
+        terms.entry.unwrap_or_default(),
+        terms.slot.unwrap_or_default(),
+    );
     assert!(
         bias.is_empty() || bias.len() == entries,
         "{} biases for {entries} entries",
         bias.len()
+    );
+    assert!(
+        offsets.is_empty() || offsets.len() == index.len(),
+        "{} offsets for {} slots",
+        offsets.len(),
+        index.len()
     );
     assert!(
         index.len().is_multiple_of(rows) && index.iter().all(|&entry| entry < entries as i32),
@@ -47,6 +80,7 @@ pub fn attend(q: &Tensor, table: &[f32], bias: &[f32], index: &[i32]) -> (Vec<f3
         k: table,
         v: table,
         bias,
+        offsets,
         d,
         dv: d,
     };
@@ -56,11 +90,11 @@ pub fn attend(q: &Tensor, table: &[f32], bias: &[f32], index: &[i32]) -> (Vec<f3
 
 impl Graph<'_> {
     /// Every row attends to its own slots, which point into one table of entries (Vaswani et al.
-    /// 2017, arXiv 1706.03762, eq. 1, with a bias per entry):
-    /// `score = q·k / √d + bias`, softmax over the row's filled slots, readout `Σ weight · v`.
+    /// 2017, arXiv 1706.03762, eq. 1, with further terms):
+    /// `score = q·k / √d + entry's term + slot's term`, softmax over the row's filled slots, readout `Σ weight · v`.
     ///
     /// Shapes: `q` `[M, heads * d]`, `k` `[E, heads * d]`, `v` `[E, heads * dv]` (may be the same
-    /// tensor as `k`), `bias` `[E, 1]`, `index` `[M, S]` with entries `0..E`, or -1 for an empty
+    /// tensor as `k`), `index` `[M, S]` with entries `0..E`, or -1 for an empty
     /// slot. A row without a filled slot reads zeros.
     ///
     /// # Panics
@@ -70,7 +104,7 @@ impl Graph<'_> {
         q: &Tensor,
         k: &Tensor,
         v: &Tensor,
-        bias: Option<&Tensor>,
+        terms: ScoreTerms<&Tensor>,
         index: &[i32],
         heads: usize,
     ) -> AttentionRead {
@@ -82,8 +116,8 @@ impl Graph<'_> {
             "{heads} heads cannot read keys of {k_columns} and values of {v_columns} columns with queries of {q_columns}"
         );
         assert!(
-            v_entries == entries && bias.is_none_or(|bias| shape(bias) == (entries, 1)),
-            "keys, values and bias need one row for each of {entries} entries"
+            v_entries == entries && terms.entry.is_none_or(|bias| shape(bias) == (entries, 1)),
+            "keys, values and terms need one row for each of {entries} entries"
         );
         assert!(
             rows == 0 || index.len().is_multiple_of(rows),
@@ -100,47 +134,93 @@ impl Graph<'_> {
             d: q_columns / heads,
             dv: v_columns / heads,
         };
+        assert!(
+            terms
+                .slot
+                .is_none_or(|offsets| shape(offsets) == (rows, heads * sizes.slots)),
+            "terms of slots need one number for each of {rows} x {heads} x {} slots",
+            sizes.slots
+        );
         let mut readout = vec![0.0; rows * v_columns];
         let mut weights = vec![0.0; heads * index.len()];
         if sizes.slots > 0 {
-            let operands = sizes.operands(q, k, v, bias);
+            let operands = sizes.operands(q, k, v, terms);
             attention_read(&mut readout, &mut weights, operands, sizes.slots(index));
         }
         let readout = self.constant(readout, (rows, v_columns));
-        self.record_attention(&readout, (q, k, v, bias), index, &weights, sizes);
+        self.record_attention(&readout, (q, k, v, terms), index, &weights, sizes);
         AttentionRead { readout, weights }
+    }
+
+    /// What each row says of its slots, each of which has a row of a table of constants: `out[m, s] =
+    /// row[m]·table[index[m, s]]`, 0 for an index of -1.
+    ///
+    /// Shapes: `rows` `[M, L]`, `table` `[K, L]`, `index` `[M, S]`; returns `[M, S]`.
+    ///
+    /// # Panics
+    /// On shapes that do not fit and on an index beyond the table.
+    pub fn gather_dot(&mut self, rows: &Tensor, table: &'static [f32], index: &[i32]) -> Tensor {
+        let (count, width) = shape(rows);
+        let slots = index.len() / count.max(1);
+        let mut out = vec![0.0; index.len()];
+        gather_dot(&mut out, values(rows), table, index, width);
+        let out = self.constant(out, (count, slots));
+        let key = self.key(rows);
+        if key.wanted() {
+            let index = index.to_vec();
+            self.record(&out, move |d_out, grads| {
+                let mut d_rows = vec![0.0; count * width];
+                gather_dot_gradient(&mut d_rows, &d_out, table, &index, width);
+                grads.give(&key, d_rows);
+            });
+        }
+        out
     }
 
     fn record_attention(
         &mut self,
         readout: &Tensor,
-        (q, k, v, bias): (&Tensor, &Tensor, &Tensor, Option<&Tensor>),
+        (q, k, v, terms): (&Tensor, &Tensor, &Tensor, ScoreTerms<&Tensor>),
         index: &[i32],
         weights: &[f32],
         sizes: Sizes,
     ) {
         let (q_key, k_key, v_key) = (self.key(q), self.key(k), self.key(v));
-        let bias_key = bias.map(|bias| self.key(bias));
-        let wanted = [Some(&q_key), Some(&k_key), Some(&v_key), bias_key.as_ref()]
-            .map(|key| key.is_some_and(GradKey::wanted));
+        let [bias_key, offsets_key] =
+            [terms.entry, terms.slot].map(|term| term.map(|term| self.key(term)));
+        let wanted = [
+            Some(&q_key),
+            Some(&k_key),
+            Some(&v_key),
+            bias_key.as_ref(),
+            offsets_key.as_ref(),
+        ]
+        .map(|key| key.is_some_and(GradKey::wanted));
         if sizes.slots == 0 || !wanted.contains(&true) {
             return;
         }
-        let (q, k, v, bias) = (q.clone(), k.clone(), v.clone(), bias.cloned());
+        let (q, k, v) = (q.clone(), k.clone(), v.clone());
+        let (entry, slot) = (terms.entry.cloned(), terms.slot.cloned());
         let (index, weights) = (index.to_vec(), weights.to_vec());
         self.record(readout, move |d_readout, grads| {
-            let operands = sizes.operands(&q, &k, &v, bias.as_ref());
+            let terms = ScoreTerms {
+                entry: entry.as_ref(),
+                slot: slot.as_ref(),
+            };
+            let operands = sizes.operands(&q, &k, &v, terms);
             let shared = !operands.k.is_empty() && operands.k.as_ptr() == operands.v.as_ptr();
             let zeros = |wanted: bool, len: usize| vec![0.0; if wanted { len } else { 0 }];
             let mut dq = zeros(wanted[0], operands.q.len());
             let mut dk = zeros(wanted[1], operands.k.len());
             let mut dv = zeros(wanted[2] && !shared, operands.v.len());
             let mut d_bias = zeros(wanted[3], operands.bias.len());
+            let mut d_offsets = zeros(wanted[4], operands.offsets.len());
             let gradients = OperandGradients {
                 q: &mut dq,
                 k: &mut dk,
                 v: &mut dv,
                 bias: &mut d_bias,
+                offsets: &mut d_offsets,
                 shared,
             };
             attention_read_gradient(
@@ -157,6 +237,9 @@ impl Graph<'_> {
             }
             if let Some(bias_key) = &bias_key {
                 grads.give(bias_key, d_bias);
+            }
+            if let Some(offsets_key) = &offsets_key {
+                grads.give(offsets_key, d_offsets);
             }
         });
     }
@@ -176,14 +259,15 @@ impl Sizes {
         q: &'a Tensor,
         k: &'a Tensor,
         v: &'a Tensor,
-        bias: Option<&'a Tensor>,
+        terms: ScoreTerms<&'a Tensor>,
     ) -> Operands<'a> {
-        let bias = bias.map_or(&[][..], values);
+        let of = |term: Option<&'a Tensor>| term.map_or(&[][..], values);
         Operands {
             q: values(q),
             k: values(k),
             v: values(v),
-            bias,
+            bias: of(terms.entry),
+            offsets: of(terms.slot),
             d: self.d,
             dv: self.dv,
         }
@@ -215,7 +299,11 @@ mod tests {
         let bias = graph.constant(vec![0.0, -2.0, 3.0f32.ln()], (3, 1));
         // Scores of entries 0, 1, 2 for the first two queries: 0, 2 - 2, ln 3.
         let index = [0, 1, -1, 2, -1, 0, -1, -1, -1];
-        let read = graph.attention_read(&q, &k, &v, Some(&bias), &index, 1);
+        let terms = ScoreTerms {
+            entry: Some(&bias),
+            slot: None,
+        };
+        let read = graph.attention_read(&q, &k, &v, terms, &index, 1);
         let expected_weights = [0.5, 0.5, 0.0, 0.75, 0.0, 0.25, 0.0, 0.0, 0.0];
         let expected_readout = [5.5, 11.0, 75.25, 150.5, 0.0, 0.0];
         for (weight, expected) in read.weights.iter().zip(expected_weights) {
@@ -224,6 +312,22 @@ mod tests {
         for (number, expected) in values(&read.readout).iter().zip(expected_readout) {
             assert!((number - expected).abs() < 1e-4, "{:?}", read.readout);
         }
+        // The same odds, told to each row of its slots; an empty slot has none.
+        let offsets = vec![0.0, -2.0, 9.0, 3.0f32.ln(), 9.0, 0.0, 9.0, 9.0, 9.0];
+        let terms = ScoreTerms {
+            entry: None,
+            slot: Some(&graph.constant(offsets, (3, 3))),
+        };
+        let told = graph.attention_read(&q, &k, &v, terms, &index, 1);
+        for (weight, expected) in told.weights.iter().zip(expected_weights) {
+            assert!((weight - expected).abs() < 1e-6, "{:?}", told.weights);
+        }
+        let offsets = ScoreTerms {
+            entry: None,
+            slot: terms.slot.map(values),
+        };
+        let (_, acted) = attend(&q, values(&k), offsets, &index);
+        assert_eq!(acted, told.weights);
     }
 
     #[test]
@@ -232,10 +336,10 @@ mod tests {
         let mut graph = Graph::inference(&params);
         let q = graph.constant(vec![1.0; 4], (2, 2));
         let empty = graph.constant(vec![], (0, 2));
-        let read = graph.attention_read(&q, &empty, &empty, None, &[-1, -1], 2);
+        let read = graph.attention_read(&q, &empty, &empty, ScoreTerms::NONE, &[-1, -1], 2);
         assert_eq!(values(&read.readout), [0.0; 4]);
         assert_eq!(read.weights, [0.0; 4]);
-        let read = graph.attention_read(&q, &empty, &empty, None, &[], 1);
+        let read = graph.attention_read(&q, &empty, &empty, ScoreTerms::NONE, &[], 1);
         assert_eq!(values(&read.readout), [0.0; 4]);
     }
 
@@ -245,6 +349,6 @@ mod tests {
         let params = Params::new();
         let mut graph = Graph::inference(&params);
         let x = graph.constant(vec![1.0], (1, 1));
-        graph.attention_read(&x, &x, &x, None, &[1], 1);
+        graph.attention_read(&x, &x, &x, ScoreTerms::NONE, &[1], 1);
     }
 }

@@ -1,4 +1,4 @@
-//! The score-function loss of what a memory kept.
+//! The score-function loss of how long a memory kept what it was offered.
 
 use crate::graph::Graph;
 use crate::tensor::{Tensor, shape, values};
@@ -6,22 +6,17 @@ use crate::tensor::{Tensor, shape, values};
 impl Graph<'_> {
     /// `-mean_e(w_e · ln p_e)` over all entries, to be minimised.
     ///
-    /// An entry with score `u` and Gumbel noise is kept when its key exceeds `threshold`, the
-    /// smallest key it had to beat: with `r = exp(u - threshold)`, `ln p(kept) = ln(1 - e^-r)` and
-    /// `ln p(dropped) = -r`. A threshold of -∞ is a free slot: kept for certain, so it contributes
-    /// nothing. `u` `[E, 1]`, everything else `[E]`. The weight is how good the episode was.
-    pub fn retention_score(
-        &mut self,
-        u: &Tensor,
-        threshold: &[f32],
-        kept: &[bool],
-        weights: &[f32],
-    ) -> Tensor {
+    /// An entry with score `u` and Gumbel noise has the key `κ = u + g`. What became of it says between which bounds its
+    /// key lay, `low ≤ κ < high`: had it been lower, it would have been dropped earlier; had it been higher, it would have
+    /// been kept longer. With `r(x) = exp(u - x)` that has the probability `e^-r(high) - e^-r(low)`. A lowest bound of -∞
+    /// is an entry that was dropped at once, a highest of +∞ one that was kept to the end; with both nothing was chosen,
+    /// and nothing contributes. `u` `[E, 1]`, everything else `[E]`. The weight is how much better than expected it went.
+    pub fn retention_score(&mut self, u: &Tensor, bounds: &[[f32; 2]], weights: &[f32]) -> Tensor {
         let (entries, columns) = shape(u);
         assert_eq!(columns, 1, "one score per entry");
         assert!(
-            threshold.len() == entries && kept.len() == entries && weights.len() == entries,
-            "threshold, outcome and weight for each of {entries} entries"
+            bounds.len() == entries && weights.len() == entries,
+            "bounds and a weight for each of {entries} entries"
         );
         let factor = if entries == 0 {
             0.0
@@ -31,12 +26,12 @@ impl Graph<'_> {
         let mut loss = 0.0;
         let mut gradient = vec![0.0; entries];
         for e in 0..entries {
-            if threshold[e] == f32::NEG_INFINITY {
+            if bounds[e] == [f32::NEG_INFINITY, f32::INFINITY] || weights[e] == 0.0 {
                 continue;
             }
             let weight = factor * f64::from(weights[e]);
-            let margin = f64::from(values(u)[e]) - f64::from(threshold[e]);
-            let (log_prob, slope) = log_prob_of_outcome(margin, kept[e]);
+            let u = f64::from(values(u)[e]);
+            let (log_prob, slope) = log_prob_within(u, bounds[e].map(f64::from));
             loss -= weight * log_prob;
             gradient[e] = (-weight * slope) as f32;
         }
@@ -44,37 +39,64 @@ impl Graph<'_> {
     }
 }
 
-/// Margins beyond this (a dropped entry with probability e^-e^30) count as this.
-const LARGEST_MARGIN: f64 = 30.0;
+/// Exponents beyond this count as this: an entry with probability e^-e^30.
+const LARGEST_EXPONENT: f64 = 30.0;
 
-/// ln p of the outcome and its derivative with respect to the margin `u - threshold`.
-fn log_prob_of_outcome(margin: f64, kept: bool) -> (f64, f64) {
-    let margin = margin.min(LARGEST_MARGIN);
-    let r = margin.exp();
-    if !kept {
-        (-r, -r)
-    } else if margin < -30.0 {
-        // 1 - e^-r = r to all digits, and e^margin may underflow.
-        (margin, 1.0)
-    } else {
-        ((-(-r).exp_m1()).ln(), r / r.exp_m1())
+/// ln p of a key within bounds, and its derivative with respect to `u`.
+fn log_prob_within(u: f64, [low, high]: [f64; 2]) -> (f64, f64) {
+    let rate = |bound: f64| (u - bound).min(LARGEST_EXPONENT).exp();
+    let above = rate(high);
+    if low == f64::NEG_INFINITY {
+        return (-above, -above);
     }
+    // e^-above - e^-below = e^-above (1 - e^-width). Bounds may be next to each other.
+    let width = (rate(low) - above).max(f64::MIN_POSITIVE);
+    let log_prob = -above + (-(-width).exp_m1()).max(f64::MIN_POSITIVE).ln();
+    let slope = -above + width / width.exp_m1();
+    (log_prob, slope)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const NEVER: f64 = f64::NEG_INFINITY;
+    const ALWAYS: f64 = f64::INFINITY;
+
     #[test]
-    fn log_probabilities() {
-        let (kept, slope) = log_prob_of_outcome(0.0, true);
+    fn kept_to_the_end() {
+        let (kept, slope) = log_prob_within(0.0, [0.0, ALWAYS]);
         assert!((kept - (1.0 - (-1.0f64).exp()).ln()).abs() < 1e-12);
         assert!((slope - 1.0 / (1.0f64.exp() - 1.0)).abs() < 1e-12);
-        assert_eq!(log_prob_of_outcome(0.0, false), (-1.0, -1.0));
-        let (low, slope) = log_prob_of_outcome(-20.0, true);
+        let (low, slope) = log_prob_within(-20.0, [0.0, ALWAYS]);
         assert!((low + 20.0).abs() < 1e-8 && (slope - 1.0).abs() < 1e-8);
-        assert_eq!(log_prob_of_outcome(-1e4, true), (-1e4, 1.0));
-        assert_eq!(log_prob_of_outcome(1e4, true), (0.0, 0.0));
-        assert!(log_prob_of_outcome(1e4, false).0.is_finite());
+        let (high, slope) = log_prob_within(1e4, [0.0, ALWAYS]);
+        assert!(high.abs() < 1e-12 && slope.abs() < 1e-12);
+        assert!(log_prob_within(-1e4, [0.0, ALWAYS]).0.is_finite());
+    }
+
+    #[test]
+    fn dropped_at_once() {
+        assert_eq!(log_prob_within(0.0, [NEVER, 0.0]), (-1.0, -1.0));
+        assert!(log_prob_within(1e4, [NEVER, 0.0]).0.is_finite());
+    }
+
+    #[test]
+    fn dropped_in_between() {
+        let (u, low, high) = (0.3, -0.5, 1.2);
+        let p = |u: f64| (-(u - high).exp()).exp() - (-(u - low).exp()).exp();
+        let (log_prob, slope) = log_prob_within(u, [low, high]);
+        assert!((log_prob - p(u).ln()).abs() < 1e-12);
+        let numeric = (p(u + 1e-6).ln() - p(u - 1e-6).ln()) / 2e-6;
+        assert!((slope - numeric).abs() < 1e-6, "{slope} {numeric}");
+        // The three that there are make one.
+        let parts = [[NEVER, low], [low, high], [high, ALWAYS]];
+        let total: f64 = parts
+            .map(|bounds| log_prob_within(u, bounds).0.exp())
+            .iter()
+            .sum();
+        assert!((total - 1.0).abs() < 1e-12);
+        let (log_prob, slope) = log_prob_within(0.0, [0.5, 0.5]);
+        assert!(log_prob.is_finite() && slope.is_finite());
     }
 }

@@ -7,8 +7,8 @@ use std::ops::Range;
 
 use env_protocol::{
     Array, AutoresetMode, CreateVectorEnv, Data, Encoding, RestoreReply, RestoreRequest, Seed,
-    Snapshot, Space, Value, VectorEnvDescription, VectorResetOptions, VectorResetReply,
-    VectorResetRequest, VectorStepReply, VectorStepRequest,
+    Snapshot, Space, Value, VectorEnvDescription, VectorOracleReply, VectorResetOptions,
+    VectorResetReply, VectorResetRequest, VectorStepReply, VectorStepRequest,
 };
 use reqwest::Method;
 use serde::Serialize;
@@ -104,6 +104,14 @@ impl RemoteVectorEnv {
         &self.kwargs
     }
 
+    /// What the agents count as action 0.
+    fn first_action(&self) -> i64 {
+        match self.action_space {
+            Space::Discrete { start, .. } => start,
+            _ => 0,
+        }
+    }
+
     /// The rows of a shard's observations.
     fn flatten(&self, shard: &Shard, observations: Value) -> Result<Vec<f32>, EnvError> {
         let space = &self.observation_space;
@@ -113,6 +121,16 @@ impl RemoteVectorEnv {
                 detail,
             }
         })
+    }
+
+    /// Gets something of every shard, one after the other.
+    fn get_all<R: DeserializeOwned>(&self, what: &str) -> Result<Vec<R>, EnvError> {
+        let get = |shard: &Shard| {
+            let url = format!("{}/{what}", shard.url);
+            let call = self.connection.call(Method::GET, url.clone(), None);
+            decode(&url, &self.runtime.block_on(call)?)
+        };
+        self.shards.iter().map(get).collect()
     }
 
     /// Posts to every shard at once; the next `seq`s are taken from the replies.
@@ -241,10 +259,7 @@ impl VectorEnv for RemoteVectorEnv {
     fn step(&mut self, actions: &[i64]) -> Result<StepReply, EnvError> {
         let shape = self.action_space.shape().unwrap_or_default();
         let width: usize = shape.iter().product();
-        let start = match self.action_space {
-            Space::Discrete { start, .. } => start,
-            _ => 0,
-        };
+        let start = self.first_action();
         assert_eq!(
             actions.len(),
             self.num_envs * width,
@@ -310,15 +325,27 @@ impl VectorEnv for RemoteVectorEnv {
         Ok(step)
     }
 
-    fn snapshot(&mut self) -> Result<Vec<u8>, EnvError> {
-        let mut snapshots = Vec::new();
-        for shard in &self.shards {
-            let url = format!("{}/snapshot", shard.url);
-            let answer =
-                self.runtime
-                    .block_on(self.connection.call(Method::GET, url.clone(), None))?;
-            snapshots.push(decode::<Snapshot>(&url, &answer)?);
+    fn oracle(&mut self) -> Result<Vec<i64>, EnvError> {
+        let mut actions = Vec::new();
+        let start = self.first_action();
+        for (shard, reply) in self
+            .shards
+            .iter()
+            .zip(self.get_all::<VectorOracleReply>("oracle")?)
+        {
+            let Data::Int64(numbers) = reply.actions.into_data() else {
+                return Err(EnvError::Protocol {
+                    url: shard.url.clone(),
+                    detail: "an oracle's actions are no integers".into(),
+                });
+            };
+            actions.extend(numbers.iter().map(|action| action - start));
         }
+        Ok(actions)
+    }
+
+    fn snapshot(&mut self) -> Result<Vec<u8>, EnvError> {
+        let snapshots = self.get_all::<Snapshot>("snapshot")?;
         Ok(Encoding::MessagePack.encode(&snapshots))
     }
 

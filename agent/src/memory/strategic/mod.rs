@@ -1,10 +1,12 @@
 //! TraceRL's memory: N slots that learn what to keep (retention) and what to attend to (retrieval), end to end.
 //!
-//! Every step offers an entry: its raw input, its write time, and a retention score u = f(embedding). The memory keeps
-//! the N entries of the episode with the largest keys κ = u + g, where the Gumbel noise g is drawn once, at the write
-//! (none in evaluation); the incoming entry competes. Reading is soft attention over the slots and a learned null slot
-//! with weights α ∝ exp(q·eᵢ/√d + log σ(uᵢ)): through the gate σ(u) the policy's gradient reaches the retention score.
-//! A read sees the entries of earlier steps; the current one stands beside it in the features.
+//! Every step offers an entry: its raw input, its write time, and a retention score u = f(embedding). R of the N slots
+//! hold the latest entries; the others hold, of all older ones of the episode, those with the largest keys κ = u + g,
+//! where the Gumbel noise g is drawn once, at the write (none in evaluation). Reading is soft attention over the slots
+//! and a learned null slot with weights α ∝ exp(q·eᵢ/√d + log σ(uᵢ) + r·φ(lagᵢ)): through the gate σ(u) the policy's
+//! gradient reaches the retention score; r, of the current embedding, says how old an entry is looked for (Shaw et al.
+//! 2018, arXiv:1803.02155, with features φ in place of a row for each distance). A read sees the entries of earlier
+//! steps; the current one stands beside it in the features.
 //!
 //! Entries are kept raw and embedded with the weights of the day, so nothing is stale and no gradient runs through
 //! time: from the judged action to the first observation is one hop. Each step of a rollout is embedded once, then every
@@ -16,9 +18,10 @@ use rand::RngExt;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use self::slots::{EMPTY, Offer, array};
-use super::retention::{self, OfferedEntries, fate};
+use super::lag::{self, LagTerms};
+use super::retention::{self, OfferedEntries, Ring, fate};
 use super::{CoreContext, CoreStep, MemoryContents, MemoryCore, Segment, State, Unrolled};
-use crate::nn::{self, Activation, Graph, Init, ParamId, Params, Tensor};
+use crate::nn::{self, Activation, Graph, Init, ParamId, Params, ScoreTerms, Tensor};
 use crate::onnx::StepGraph;
 
 mod onnx;
@@ -37,12 +40,15 @@ const NOISELESS_EVERY: usize = 4;
 pub struct Strategic {
     embed: (ParamId, ParamId),
     query: ParamId,
+    lag: LagTerms,
     null: ParamId,
     usefulness: (ParamId, ParamId),
     output: (ParamId, ParamId),
     input_size: usize,
     mem_dim: usize,
     slots: usize,
+    /// How many of the slots hold the latest entries.
+    recent: usize,
     hidden_size: usize,
     learn_retention: bool,
     retention_coef: f32,
@@ -73,6 +79,7 @@ impl Strategic {
             Init::Orthogonal { gain: 1.0 },
             rng,
         );
+        let lag = LagTerms::new("core.lag", dim, hyper, params, rng);
         let null = params.add("core.null", (1, dim), Init::Zeros, rng);
         let usefulness = (
             params.add(
@@ -90,12 +97,14 @@ impl Strategic {
         Self {
             embed,
             query,
+            lag,
             null,
             usefulness,
             output,
             input_size: inputs,
             mem_dim: dim,
             slots: hyper.max_entries,
+            recent: hyper.recent_entries,
             hidden_size: hidden,
             learn_retention: hyper.memory_learn_retention,
             retention_coef: hyper.memory_retention_coef,
@@ -163,12 +172,22 @@ impl Strategic {
             );
         }
         let table = &state.arrays[array::EMBEDDING].data;
-        let gates = if self.learn_retention {
-            &state.arrays[array::GATE].data[..]
-        } else {
-            &[]
+        let lags = self.lag.scores(graph, embedding, || {
+            let ages = &state.arrays[array::AGE].data;
+            let written = state.arrays[array::WRITTEN].data.chunks_exact(self.slots);
+            let mut lags = Vec::with_capacity(index.len());
+            for (&age, written) in ages.iter().zip(written) {
+                lags.push(lag::NONE);
+                lags.extend(written.iter().map(|&step| lag_of(age, step)));
+            }
+            lags
+        });
+        let gates = &state.arrays[array::GATE].data[..];
+        let terms = ScoreTerms {
+            entry: self.learn_retention.then_some(gates),
+            slot: lags.as_ref().map(nn::values),
         };
-        let (readout, weights) = nn::attend(&query, table, gates, &index);
+        let (readout, weights) = nn::attend(&query, table, terms, &index);
         for (lane, weights) in weights.chunks_exact(width).enumerate() {
             state.arrays[array::ATTENTION]
                 .row_mut(lane)
@@ -194,6 +213,25 @@ impl Strategic {
             }));
         }
         index
+    }
+
+    /// Lags of what is in each row's slots, as [`LagTerms::scores`] takes them.
+    fn pool_lags(&self, segment: &Segment<'_>, ages: &[f32]) -> Vec<i32> {
+        let width = self.decision_width();
+        let written = &segment.initial_state.arrays[array::WRITTEN];
+        let mut lags = Vec::with_capacity(segment.starts.len() * (self.slots + 1));
+        for (row, decisions) in segment.decisions.chunks_exact(width).enumerate() {
+            let (step, lane) = (row / segment.batch, row % segment.batch);
+            lags.push(lag::NONE);
+            lags.extend(decisions[..self.slots].iter().map(|&origin| match origin {
+                -1 => lag::NONE,
+                from_before if from_before < 0 => {
+                    lag_of(ages[row], written.row(lane)[(-2 - from_before) as usize])
+                }
+                origin => lag::index((step as i32 - origin) as f32),
+            }));
+        }
+        lags
     }
 
     /// Step of the episode of every row.
@@ -235,11 +273,18 @@ impl Strategic {
                 .map(|row| (carried + row) as u32)
                 .collect();
             let scores = graph.gather_rows(usefulness, &rows);
-            let loss =
-                graph.retention_score(&scores, &offered.threshold, &offered.kept, &offered.weight);
+            let loss = graph.retention_score(&scores, &offered.bounds, &offered.weight);
             losses.push(("retention_score_loss", self.score_coef, loss));
         }
         losses
+    }
+}
+
+/// How old an entry is that was written at a step of the episode, as [`LagTerms::scores`] takes it.
+fn lag_of(age: f32, written: f32) -> i32 {
+    match written == EMPTY {
+        true => lag::NONE,
+        false => lag::index(age - written),
     }
 }
 
@@ -307,7 +352,7 @@ impl MemoryCore for Strategic {
             // Without noise nothing was chosen: the score-function term has nothing to credit.
             let key = noise.map_or(f32::NAN, |noise| offer.usefulness + noise);
             slots::record(state, lane, key, &mut decisions);
-            slots::write(state, lane, &offer);
+            slots::write(state, lane, self.recent, &offer);
         }
         for clock in [array::AGE, array::CLOCK] {
             state.arrays[clock].data.iter_mut().for_each(|t| *t += 1.0);
@@ -321,14 +366,19 @@ impl MemoryCore for Strategic {
     fn settle(&self, batch: usize, starts: &[bool], ends: &[bool], decisions: &mut [i32]) {
         if self.learn_retention && self.score_coef > 0.0 {
             let width = self.decision_width();
-            retention::settle(batch, starts, ends, decisions, width, self.slots);
+            let ring = Ring {
+                recent: self.recent,
+                others: self.slots - self.recent,
+            };
+            retention::settle(batch, starts, ends, decisions, width, ring);
         }
     }
 
     fn unroll(&self, graph: &mut Graph<'_>, segment: &Segment<'_>) -> Unrolled {
         let before = &segment.initial_state.arrays;
         let rows = segment.starts.len();
-        let embedding = self.embed(graph, segment.inputs, self.ages(segment).into_iter());
+        let ages = self.ages(segment);
+        let embedding = self.embed(graph, segment.inputs, ages.iter().copied());
         let has_carried = before[array::WRITTEN]
             .data
             .iter()
@@ -353,7 +403,14 @@ impl MemoryCore for Strategic {
         let index = self.pool_index(segment, carried);
         debug_assert_eq!(index.len(), rows * (self.slots + 1));
         let query = graph.linear(&embedding, self.query, None, Activation::Identity);
-        let read = graph.attention_read(&query, &pool, &pool, gates.as_ref(), &index, 1);
+        let lags = self
+            .lag
+            .scores(graph, &embedding, || self.pool_lags(segment, &ages));
+        let terms = ScoreTerms {
+            entry: gates.as_ref(),
+            slot: lags.as_ref(),
+        };
+        let read = graph.attention_read(&query, &pool, &pool, terms, &index, 1);
         let losses = if self.learn_retention {
             self.retention_losses(graph, segment, &scores, &index, &read.weights, carried)
         } else {

@@ -8,7 +8,7 @@ use crate::serve::token::Seal;
 
 #[test]
 fn a_state_goes_on_as_a_session_does() {
-    for row in algorithms::ALGORITHMS {
+    for row in algorithms::learners() {
         let service = service(row.id, Limits::default());
         service.begin("mine", lanes(2), None).unwrap();
         let mut state = None;

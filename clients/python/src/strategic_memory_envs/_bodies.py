@@ -46,11 +46,32 @@ def check_seed(seed: Any) -> int:
     return number
 
 
-def creation(spec_id: str, kwargs: Mapping[str, Any], ttl_s: float | None, **fields: Any) -> Fields:
+def check_count(name: str, value: Any) -> int:
+    """An argument that counts something, as the wire has it. Its range the server knows.
+
+    Raises:
+        TypeError, ValueError: it is not a number of things.
+    """
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} is an integer, not {value!r}") from None
+    if number < 0:
+        raise ValueError(f"{name} cannot be {number}")
+    return number
+
+
+def _check_options(options: Any) -> Fields:
+    if options is not None and not isinstance(options, Mapping):
+        raise TypeError(f'options is a dict such as {{"delay": 8}}, not {options!r}')
+    return dict(options or {})
+
+
+def creation(spec_id: str, kwargs: Mapping[str, Any], ttl_s: int | None, **fields: Any) -> Fields:
     """The body that creates an environment."""
     body: Fields = {"spec_id": spec_id, "kwargs": dict(kwargs), **fields}
     if ttl_s is not None:
-        body["ttl_s"] = ttl_s
+        body["ttl_s"] = check_count("ttl_s", ttl_s)
     return body
 
 
@@ -73,8 +94,8 @@ class Single:
         fields: Fields = {}
         if seed is not None:
             fields["seed"] = check_seed(seed)
-        if options:
-            fields["options"] = dict(options)
+        if wanted := _check_options(options):
+            fields["options"] = wanted
         return fields
 
     def step_fields(self, action: Any) -> Fields:
@@ -131,7 +152,7 @@ class Vector:
             TypeError: the mask is not an array of bool.
             ValueError: it or the seeds do not fit the lanes.
         """
-        rest = dict(options or {})
+        rest = _check_options(options)
         mask = self._check_mask(rest.pop("reset_mask", None))
         if seed is None or not isinstance(seed, Sequence | np.ndarray):
             fields: Fields = {} if seed is None else {"seed": check_seed(seed)}

@@ -43,7 +43,7 @@ def _to_msgpack(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         name = _WIRE_NAMES.get(value.dtype)
         if name is None:
-            raise TypeError(f"arrays of {value.dtype} cannot be sent")
+            raise TypeError(f"an array of {value.dtype} cannot be sent: {value!r}"[:200])
         if value.ndim == 0:
             return value.item()
         data = value.astype(WIRE_DTYPES[name], copy=False).tobytes()

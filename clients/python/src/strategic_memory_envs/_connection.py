@@ -42,6 +42,11 @@ class Connection:
         _process.drop_in_child(self)
 
     @property
+    def url(self) -> str:
+        """Where it goes."""
+        return str(self._endpoint)
+
+    @property
     def is_open(self) -> bool:
         """Whether the next request goes over a connection that has been used before."""
         return self._socket is not None

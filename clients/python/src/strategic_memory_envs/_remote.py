@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import ssl
 import threading
 import time
@@ -15,12 +14,12 @@ from gymnasium.error import ClosedEnvironmentError
 from . import _process
 from ._connection import Connection
 from ._http import Endpoint, Reply, Template
-from ._retry import Attempts, RetryPolicy, doubt_about, problem_of, retry_after_s
+from ._retry import Attempts, RetryPolicy, doubt_about, log, problem_of, retry_after_s
+from ._server import check_running
 from ._session import Session
 from .errors import ProtocolError, ServerProblem, StrategicMemoryError
 
 _T = TypeVar("_T")
-log = logging.getLogger("strategic_memory_envs")
 
 OPEN_PATIENCE_S = 10.0
 """Creating tries for no longer than this: a wrong address is told soon."""
@@ -50,6 +49,7 @@ def send(connection: Connection, request: bytes, name: str, policy: RetryPolicy)
         except ssl.SSLCertVerificationError:
             raise
         except OSError as error:
+            check_running(connection.url)
             cause: Exception = error
         else:
             if reply.head.status < 300:

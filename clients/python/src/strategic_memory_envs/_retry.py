@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import random
 import time
 from collections.abc import Callable
@@ -14,6 +15,10 @@ from .errors import ServerProblem, ServerUnreachable, from_problem
 
 _DOUBTFUL_STATUSES = frozenset((408, 425, 429, 500, 502, 503, 504))
 _PROBLEM = "application/problem+json"
+_TELL_AFTER_S = 3.0
+"""Silence for which people wonder what they wait for."""
+
+log = logging.getLogger("strategic_memory_envs")
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,10 @@ def problem_of(reply: Reply) -> ServerProblem:
             problem = document
     if not problem:
         text = bytes(reply.body[:200]).decode("utf-8", "replace").strip()
-        problem["detail"] = f"status {reply.head.status} without a problem document: {text!r}"
+        problem["detail"] = (
+            f"status {reply.head.status} without a problem document, so from something else than "
+            f"an environment server: {text!r}"
+        )
         problem["retryable"] = reply.head.status in _DOUBTFUL_STATUSES
     problem.setdefault("status", reply.head.status)
     return from_problem(problem)
@@ -77,6 +85,7 @@ class Attempts:
         self._clock = clock
         self._began = clock()
         self._count = 0
+        self._is_told = False
 
     def pause_s(self, cause: Exception, *, wait_s: float = 0.0, was_stale: bool = False) -> float:
         """How long to wait before the next try, after one that failed with `cause`.
@@ -99,6 +108,17 @@ class Attempts:
         elapsed = self._clock() - self._began
         may_go_on = elapsed + delay <= policy.give_up_after_s or (was_stale and self._count == 1)
         if may_go_on:
+            if elapsed >= _TELL_AFTER_S and not self._is_told:
+                self._is_told = True
+                log.warning(
+                    "%s: no answer for %.0f s, trying on for up to %.0f s; the last try failed "
+                    "with %s: %s",
+                    self._name,
+                    elapsed,
+                    policy.give_up_after_s,
+                    type(cause).__name__,
+                    cause,
+                )
             return delay
         if isinstance(cause, ServerProblem):
             raise cause

@@ -10,11 +10,12 @@ import signal
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
 from . import _process
-from .errors import LocalServerError
+from .errors import LocalServerError, ServerUnreachable
 
 SERVER_VARIABLE = "STRATEGIC_MEMORY_SERVER"
 """URL of the server to play on."""
@@ -97,6 +98,7 @@ class LocalServer:
         except BaseException:
             self.stop()
             raise
+        _started[self.url] = self
 
     def _read_url(self, binary: Path) -> str:
         """Waits for the line that says where it listens."""
@@ -134,6 +136,21 @@ class LocalServer:
         # A forked child is not the server's parent and cannot ask.
         return self._generation != _process.generation or self._child.poll() is None
 
+    def check_running(self) -> None:
+        """Tells who waits for an answer that none will come.
+
+        Raises:
+            ServerUnreachable: it has ended, and what was on it is gone.
+        """
+        if self.is_running:
+            return
+        status = self._child.returncode
+        how = f"by signal {-status}" if status < 0 else f"with status {status}"
+        raise ServerUnreachable(
+            f"the server that this process had started at {self.url} has ended {how}, and its "
+            "environments with it: make new ones, for which another server is started"
+        )
+
     def stop(self) -> None:
         """Ends it. Again, or in a forked child, this does nothing."""
         if self._generation != _process.generation:
@@ -157,6 +174,8 @@ class LocalServer:
 
 _lock = threading.Lock()
 _shared: LocalServer | None = None
+_started: weakref.WeakValueDictionary[str, LocalServer] = weakref.WeakValueDictionary()
+"""By URL."""
 
 
 def local_server() -> LocalServer:
@@ -174,6 +193,17 @@ def local_server() -> LocalServer:
             _shared = LocalServer()
             atexit.register(_shared.stop)
         return _shared
+
+
+def check_running(url: str) -> None:
+    """Tells who waits for an answer of a server of this process that none will come.
+
+    Raises:
+        ServerUnreachable: it has ended.
+    """
+    server = _started.get(url)
+    if server is not None:
+        server.check_running()
 
 
 def server_url(server: str | None) -> str:

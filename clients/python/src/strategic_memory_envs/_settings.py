@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from ._codec import Encoding
 from ._http import Endpoint
@@ -30,6 +30,18 @@ def check_render_mode(render_mode: str | None) -> None:
         raise ValueError(f"render_mode is one of {RENDER_MODES} or None, not {render_mode!r}")
 
 
+def refuse_copy(env: object) -> NoReturn:
+    """Stands in for `__reduce__`: two who play one environment would take each other's turns.
+
+    Raises:
+        TypeError: so.
+    """
+    raise TypeError(
+        f"a {type(env).__name__} lives on a server and cannot be copied or pickled: make another "
+        "one where it is needed, for instance by gymnasium.make(env.spec)"
+    )
+
+
 def join_kwargs(env_kwargs: Mapping[str, Any] | None, kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments of the environment, however they were given."""
     joined = dict(env_kwargs or {})
@@ -52,6 +64,10 @@ class Settings:
     ssl_context: ssl.SSLContext | None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.retry, RetryPolicy):
+            raise TypeError(f"retry is a RetryPolicy(give_up_after_s=…), not {self.retry!r}")
+        if not isinstance(self.timeout_s, int | float):
+            raise TypeError(f"timeout_s is a number of seconds, not {self.timeout_s!r}")
         if self.timeout_s <= 0:
             raise ValueError("timeout_s must be greater than 0")
 

@@ -26,8 +26,9 @@ from ._bodies import (
 )
 from ._codec import Encoding
 from ._http import Endpoint, Reply, ReplyReader, Template
-from ._remote import CLOSE_POLICY, check_closed, log, opening
-from ._retry import Attempts, RetryPolicy, doubt_about, problem_of, retry_after_s
+from ._remote import CLOSE_POLICY, check_closed, opening
+from ._retry import Attempts, RetryPolicy, doubt_about, log, problem_of, retry_after_s
+from ._server import check_running
 from ._session import Kind, Session
 from ._settings import Settings
 from .env import read_picture
@@ -131,6 +132,7 @@ class _AsyncRemote(Generic[_Bodies]):
     """What the two asynchronous environments share."""
 
     _bodies: _Bodies
+    __reduce__ = _settings.refuse_copy
 
     def __init__(
         self,
@@ -249,6 +251,7 @@ class _AsyncRemote(Generic[_Bodies]):
             except ssl.SSLCertVerificationError:
                 raise
             except (OSError, asyncio.TimeoutError) as error:
+                check_running(str(self._endpoint))
                 cause: Exception = error
             else:
                 if reply.head.status < 300:
@@ -306,7 +309,7 @@ class AsyncRemoteEnv(_AsyncRemote[Single]):
         render_mode: str | None = None,
         seed: int | None = None,
         env_id: str | None = None,
-        ttl_s: float | None = None,
+        ttl_s: int | None = None,
         timeout_s: float = 30.0,
         retry: RetryPolicy | None = None,
         encoding: Encoding = "msgpack",
@@ -358,7 +361,7 @@ class AsyncRemoteVectorEnv(_AsyncRemote[Vector]):
         render_mode: str | None = None,
         seed: int | Sequence[int] | None = None,
         env_id: str | None = None,
-        ttl_s: float | None = None,
+        ttl_s: int | None = None,
         timeout_s: float = 30.0,
         retry: RetryPolicy | None = None,
         encoding: Encoding = "msgpack",

@@ -11,20 +11,24 @@ from __future__ import annotations
 import json
 import os
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Literal
 
+import gymnasium
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ._spaces import decoder
 from .vector import RemoteVectorEnv
 
-Act = Callable[[NDArray[Any], NDArray[np.bool_], bool], ArrayLike]
-"""Actions for `observations`, where `is_first` says which lanes begin an episode (their memory is
-to be emptied before), and whether they are to be the likeliest ones (or drawn)."""
+Act = Callable[[Any, NDArray[np.bool_], bool], ArrayLike]
+"""Actions for `observations` (a batch, as Gymnasium's vectors have it), where `is_first` says which
+lanes begin an episode (their memory is to be emptied before), and whether they are to be the
+likeliest ones (or drawn)."""
 
 
 @dataclass(frozen=True)
@@ -88,15 +92,33 @@ def serve(begin: Callable[[int], Act], *, host: str = "127.0.0.1", port: int = 0
 
     `begin(num_envs)` makes what acts in so many lanes, with a memory of its own. It is called for
     each evaluation, and where the memory is to be emptied, for each step.
+
+    What acts raises `NotImplementedError` where it is to draw actions and cannot: then it has no
+    sampled score. Whatever else is raised fails the row, which says so.
     """
-    with server_for(begin, host, port) as server:
+    with server_for(begin, host, port, observation_space()) as server:
         print(f"listening on http://{host}:{server.server_port}", flush=True)
         server.serve_forever()
 
 
-def server_for(begin: Callable[[int], Act], host: str, port: int) -> ThreadingHTTPServer:
-    """The server of `serve`, which does not serve yet."""
-    fields = {"begin": staticmethod(begin), "sessions": {}}
+def observation_space() -> gymnasium.Space[Any] | None:
+    """The space that each lane's observations will be of; None while training."""
+    for env in evaluation_envs():
+        return env.single_observation_space
+    return None
+
+
+def server_for(
+    begin: Callable[[int], Act],
+    host: str,
+    port: int,
+    space: gymnasium.Space[Any] | None = None,
+) -> ThreadingHTTPServer:
+    """The server of `serve`, which does not serve yet.
+
+    Without the space of observations they are taken for plain arrays.
+    """
+    fields: dict[str, Any] = {"begin": staticmethod(begin), "space": space, "sessions": {}}
     return ThreadingHTTPServer((host, port), type("Handler", (_Handler,), fields))
 
 
@@ -109,11 +131,17 @@ class _Refused(Exception):
         self.document = {"status": status, "code": code, "detail": detail}
 
 
+def _plain_array(observations: Any) -> NDArray[Any]:
+    array = np.asarray(observations)
+    return array.astype(np.float32) if array.dtype == np.float64 else array
+
+
 class _Session:
     """Lanes that act together, one question at a time and each once."""
 
-    def __init__(self, num_envs: int, act: Act) -> None:
+    def __init__(self, num_envs: int, act: Act, space: gymnasium.Space[Any] | None) -> None:
         self.num_envs = num_envs
+        self._decode = _plain_array if space is None else decoder(space, num_envs)
         self._act = act
         self._lock = threading.Lock()
         self._seq = 0
@@ -126,13 +154,21 @@ class _Session:
             if asked.get("seq") != self._seq:
                 detail = f"seq is {asked.get('seq')}, but {self._seq} comes next"
                 raise _Refused(409, "seq-conflict", detail)
-            observations = np.asarray(asked["observations"])
-            if observations.dtype == np.float64:
-                observations = observations.astype(np.float32)
             is_first = np.asarray(asked["is_first"], dtype=np.bool_)
-            if len(observations) != self.num_envs or is_first.shape != (self.num_envs,):
+            if is_first.shape != (self.num_envs,):
                 raise _Refused(422, "invalid-body", f"there are {self.num_envs} lanes")
-            actions = self._act(observations, is_first, asked["mode"] == "greedy")
+            try:
+                observations = self._decode(asked["observations"])
+            except (ValueError, TypeError, KeyError) as error:
+                raise _Refused(422, "invalid-observation", str(error)) from error
+            is_greedy = asked.get("mode", "greedy") == "greedy"
+            try:
+                actions = self._act(observations, is_first, is_greedy)
+            except NotImplementedError as error:
+                if is_greedy:
+                    raise
+                detail = str(error) or "it does not draw actions"
+                raise _Refused(422, "not-implemented", detail) from error
             self._seq += 1
             reply = {"actions": np.asarray(actions).tolist(), "seq": self._seq}
             self._last = (asked, reply)
@@ -146,6 +182,7 @@ class _Handler(BaseHTTPRequestHandler):
     # Without it an answer waits for the acknowledgement of the one before.
     disable_nagle_algorithm = True
     begin: Callable[[int], Act]
+    space: gymnasium.Space[Any] | None
     sessions: dict[str, _Session]
 
     def _answer(self, status: int, body: Any = None) -> None:
@@ -162,6 +199,11 @@ class _Handler(BaseHTTPRequestHandler):
             answer = handle()
         except _Refused as refused:
             answer = (refused.status, refused.document)
+        except Exception as error:
+            # On standard error with all that led to it, and in short to whoever has asked.
+            traceback.print_exc()
+            detail = f"{type(error).__name__}: {error}"
+            answer = (500, {"status": 500, "code": "internal", "detail": detail})
         self._answer(*answer)
 
     def _session_id(self) -> str:
@@ -186,7 +228,8 @@ class _Handler(BaseHTTPRequestHandler):
             if session_id in self.sessions:
                 return 200, {"num_envs": self.sessions[session_id].num_envs}
             num_envs = int(body["num_envs"])
-            self.sessions[session_id] = _Session(num_envs, type(self).begin(num_envs))
+            act = type(self).begin(num_envs)
+            self.sessions[session_id] = _Session(num_envs, act, self.space)
             return 201, {"num_envs": num_envs}
 
         self._do(put)

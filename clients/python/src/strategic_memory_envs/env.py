@@ -32,7 +32,7 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
         render_mode: `ansi` (text), `rgb_array` (uint8 `[height, width, 3]`) or None.
         seed: seed of the first reset that brings none, drawn by the server when left out.
         env_id: the environment's name on the server, a random one when left out.
-        ttl_s: lease in seconds, as long as the server likes when left out.
+        ttl_s: lease in whole seconds, as long as the server likes when left out.
         timeout_s: silence after which a request is sent again.
         retry: how long to go on after faults.
         encoding: `msgpack` or `json`, which is slower and easier to read along.
@@ -52,6 +52,7 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
     }
 
     _remote: Remote | None = None
+    __reduce__ = _settings.refuse_copy
 
     def __init__(
         self,
@@ -62,7 +63,7 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
         render_mode: str | None = None,
         seed: int | None = None,
         env_id: str | None = None,
-        ttl_s: float | None = None,
+        ttl_s: int | None = None,
         timeout_s: float = 30.0,
         retry: RetryPolicy | None = None,
         encoding: Encoding = "msgpack",

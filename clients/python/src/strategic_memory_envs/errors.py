@@ -89,7 +89,7 @@ class InvalidAction(ServerProblem, ValueError):
 
 
 class InvalidArguments(ServerProblem, ValueError):
-    """A kwarg, a reset option, the seed, the number of lanes or the id does not fit."""
+    """A kwarg, a reset option, the seed, the number of lanes, the lease or the id does not fit."""
 
 
 class UnknownSpec(ServerProblem, LookupError):
@@ -127,6 +127,7 @@ _BY_CODE: dict[str, type[ServerProblem]] = {
     "invalid-options": InvalidArguments,
     "invalid-seed": InvalidArguments,
     "invalid-num-envs": InvalidArguments,
+    "invalid-ttl": InvalidArguments,
     "invalid-env-id": InvalidArguments,
     "unknown-spec": UnknownSpec,
     "unknown-env": UnknownEnv,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import operator
 import ssl
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,13 +12,30 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
 from . import _settings
-from ._bodies import Fields, Info, Seeds, Vector, VectorStepResult, check_seed, creation
+from ._bodies import (
+    Fields,
+    Info,
+    Seeds,
+    Vector,
+    VectorStepResult,
+    check_count,
+    check_seed,
+    creation,
+)
 from ._codec import Encoding
 from ._remote import Remote
 from ._retry import RetryPolicy
 from ._session import Session
 from ._settings import Settings
 from .env import picture
+
+
+def _check_mode(mode: AutoresetMode | str) -> str:
+    try:
+        return AutoresetMode(mode).value
+    except ValueError:
+        modes = [each.value for each in AutoresetMode]
+        raise ValueError(f"autoreset_mode is one of {modes}, not {mode!r}") from None
 
 
 def vector_creation(
@@ -29,15 +45,15 @@ def vector_creation(
     *,
     autoreset_mode: AutoresetMode | str,
     seed: int | Sequence[int] | None,
-    ttl_s: float | None,
+    ttl_s: int | None,
 ) -> Fields:
     """The body that creates a vector environment."""
     wanted = creation(
         spec_id,
         kwargs,
         ttl_s,
-        num_envs=operator.index(num_envs),
-        autoreset_mode=AutoresetMode(autoreset_mode).value,
+        num_envs=check_count("num_envs", num_envs),
+        autoreset_mode=_check_mode(autoreset_mode),
     )
     if seed is not None:
         if isinstance(seed, Sequence):
@@ -62,6 +78,7 @@ class RemoteVectorEnv(gymnasium.vector.VectorEnv[Any, Any, NDArray[Any]]):
     """
 
     _remote: Remote | None = None
+    __reduce__ = _settings.refuse_copy
 
     def __init__(
         self,
@@ -74,7 +91,7 @@ class RemoteVectorEnv(gymnasium.vector.VectorEnv[Any, Any, NDArray[Any]]):
         render_mode: str | None = None,
         seed: int | Sequence[int] | None = None,
         env_id: str | None = None,
-        ttl_s: float | None = None,
+        ttl_s: int | None = None,
         timeout_s: float = 30.0,
         retry: RetryPolicy | None = None,
         encoding: Encoding = "msgpack",

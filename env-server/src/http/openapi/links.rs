@@ -14,7 +14,15 @@ const IN_REPLY: &str = "$response.body#/env_id";
 const IN_PATH: &str = "$request.path.env_id";
 
 /// What takes no number, by the beginnings of the operations' ids.
-const UNNUMBERED: [&str; 6] = ["get", "snapshot", "trajectory", "render", "renew", "close"];
+const UNNUMBERED: [&str; 7] = [
+    "get",
+    "snapshot",
+    "trajectory",
+    "render",
+    "oracle",
+    "renew",
+    "close",
+];
 /// What takes the next number. The rest of their bodies is the client's own.
 const NUMBERED: [&str; 3] = ["reset", "step", "fork"];
 
@@ -86,6 +94,14 @@ fn after_verb(verb: &str, kind: &str, status: &str) -> BTreeMap<String, Link> {
                 IN_PATH,
                 Some(json!({"snapshot": "$response.body"})),
             );
+            None
+        }
+        ("oracle", "200") => {
+            // What it would do is done: it names the actions as a step does.
+            let field = if kind == "env" { "action" } else { "actions" };
+            let mut body = next_seq;
+            body[field] = Value::from(format!("$response.body#/{field}"));
+            add("step", IN_PATH, Some(body));
             None
         }
         ("trajectory", "200") => {

@@ -55,6 +55,7 @@ pub(super) fn routes() -> OpenApiRouter<SharedApp> {
         .routes(routes!(envs::fork))
         .routes(routes!(envs::trajectory))
         .routes(routes!(envs::render))
+        .routes(routes!(envs::oracle))
         .routes(routes!(vector_envs::create, vector_envs::list))
         .routes(routes!(
             vector_envs::put,
@@ -69,6 +70,7 @@ pub(super) fn routes() -> OpenApiRouter<SharedApp> {
         .routes(routes!(vector_envs::fork))
         .routes(routes!(vector_envs::trajectory))
         .routes(routes!(vector_envs::render))
+        .routes(routes!(vector_envs::oracle))
         .routes(routes!(stream::stream))
         .routes(routes!(operations::healthz))
         .routes(routes!(operations::readyz))

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use env_protocol::{CreateEnv, CreateVectorEnv, ForkRequest, LeaseRequest, Seed};
+use env_protocol::{CreateEnv, CreateVectorEnv, ForkRequest, Kwargs, LeaseRequest, Seed};
 use serde_json::json;
 
 use super::*;
@@ -40,6 +40,20 @@ fn vector() -> Creation {
     })
 }
 
+/// Noise, a limit that cuts episodes, and all that can be shown.
+fn wrapped() -> Creation {
+    let wrappers = json!({"max_episode_steps": 4, "observation_noise": 0.5, "previous_action": true,
+                          "previous_reward": true, "is_first": true});
+    let wrappers: Kwargs = serde_json::from_value(wrappers).unwrap();
+    match vector() {
+        Creation::Vector(mut body) => {
+            body.kwargs.extend(wrappers);
+            Creation::Vector(body)
+        }
+        single => single,
+    }
+}
+
 fn created(store: &Store, id: &str, creation: Creation) -> Arc<Session> {
     let Created { session, .. } = store.create_as(id, creation, None).expect("created");
     session
@@ -72,6 +86,11 @@ fn play(session: &Session, from: u64, to: u64) -> Vec<String> {
 
 #[test]
 fn everything_goes_on_where_it_was() {
+    goes_on_where_it_was(vector);
+    goes_on_where_it_was(wrapped);
+}
+
+fn goes_on_where_it_was(vector: fn() -> Creation) {
     let dir = tempfile::tempdir().unwrap();
     let calm = Store::new(Limits::default(), Clock::default());
     let untroubled = [created(&calm, "v", vector())];

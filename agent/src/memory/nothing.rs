@@ -1,0 +1,44 @@
+//! What a player that does not learn has for a memory, and for features.
+
+use rand_xoshiro::Xoshiro256PlusPlus;
+
+use super::{CoreStep, MemoryCore, Segment, State, Unrolled};
+use crate::nn::{Graph, Params, Tensor};
+
+/// No memory and one feature, which is 0. It has no parameters.
+pub struct Nothing;
+
+fn zeros(graph: &mut Graph<'_>, rows: usize) -> Tensor {
+    graph.constant(vec![0.0; rows], (rows, 1))
+}
+
+impl MemoryCore for Nothing {
+    fn feature_size(&self) -> usize {
+        1
+    }
+
+    fn initial_state(&self, batch: usize) -> State {
+        State::new(batch, Vec::new())
+    }
+
+    fn step(
+        &self,
+        params: &Params,
+        _inputs: &[f32],
+        starts: &[bool],
+        _state: &mut State,
+        _rng: Option<&mut Xoshiro256PlusPlus>,
+    ) -> CoreStep {
+        CoreStep {
+            features: zeros(&mut Graph::inference(params), starts.len()),
+            decisions: Vec::new(),
+        }
+    }
+
+    fn unroll(&self, graph: &mut Graph<'_>, segment: &Segment<'_>) -> Unrolled {
+        Unrolled {
+            features: zeros(graph, segment.starts.len()),
+            losses: Vec::new(),
+        }
+    }
+}

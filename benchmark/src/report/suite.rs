@@ -1,0 +1,281 @@
+//! Many tasks at once: normalised scores task by task, and what they come to together.
+
+use agent::evaluate::Mode;
+use serde::Serialize;
+
+use super::svg::{Anchor, Panel, Scale, Svg};
+use super::{Colours, GridCell, grid_cell};
+use crate::aggregate::{Aggregate, aggregate_iqm, performance_profile, probability_of_improvement};
+use crate::format::{compact, estimate, fixed};
+use crate::reference::Reference;
+use crate::statistics::Estimate;
+use crate::summary::{AgentSummary, ExperimentSummary, Verdict};
+
+/// Lowest score that the figures show; worse ones stand at the edge.
+const LOWEST: f64 = -0.25;
+/// Highest score that the figures show.
+const HIGHEST: f64 = 1.1;
+/// Distance of two thresholds of the performance profile.
+const THRESHOLD_STEP: f64 = 0.025;
+
+/// Width of the figure of scores, and of the names on its left, in its own units.
+const WIDTH: f64 = 760.0;
+const NAMES: f64 = 170.0;
+/// Height of a task in it.
+const ROW: f64 = 26.0;
+
+/// What the page shows of a run over many kinds of task.
+#[derive(Serialize)]
+pub struct Suite {
+    tasks: Vec<TaskRow>,
+    columns: Vec<Column>,
+    scores: String,
+    profile: Option<String>,
+    /// How many tasks the aggregates are over.
+    aggregated: usize,
+    /// Tasks that they are not over: without a scale, or without a finished run of every agent.
+    left_out: Vec<String>,
+}
+
+/// One task: a line of the table.
+#[derive(Serialize)]
+struct TaskRow {
+    name: String,
+    spec_id: String,
+    arguments: String,
+    budget: String,
+    random: String,
+    best: String,
+    /// Whether `best` is a clairvoyant's.
+    is_bound: bool,
+    cells: Vec<Option<ScoreCell>>,
+}
+
+/// One agent on one task.
+#[derive(Serialize)]
+struct ScoreCell {
+    score: String,
+    interval: Option<String>,
+    verdict: GridCell,
+}
+
+/// One agent: a column of the table, and a line of the aggregates.
+#[derive(Serialize)]
+struct Column {
+    name: String,
+    class: String,
+    tuned: bool,
+    remembers: usize,
+    iqm: Option<AggregateCell>,
+    /// Against each agent in the order of the columns; none against itself.
+    improvement: Vec<Option<AggregateCell>>,
+}
+
+#[derive(Serialize)]
+struct AggregateCell {
+    value: String,
+    interval: Option<String>,
+}
+
+/// What there is to show when the experiments are of more than one kind of task.
+pub fn section(summaries: &[ExperimentSummary<'_>], colours: &Colours) -> Option<Suite> {
+    let first = &summaries.first()?.experiment.spec_id;
+    if summaries
+        .iter()
+        .all(|task| task.experiment.spec_id == *first)
+    {
+        return None;
+    }
+    let (aggregated, left_out): (Vec<_>, Vec<_>) = summaries
+        .iter()
+        .partition(|summary| is_comparable(summary, colours));
+    // agents × tasks × runs
+    let scores: Vec<Vec<Vec<f64>>> = colours
+        .names
+        .iter()
+        .map(|name| aggregated.iter().map(|task| scores(task, name)).collect())
+        .collect();
+    let columns = colours.names.iter().enumerate();
+    Some(Suite {
+        tasks: summaries
+            .iter()
+            .map(|task| task_row(task, colours))
+            .collect(),
+        columns: columns
+            .map(|(index, name)| column(name, index, &scores, summaries, colours))
+            .collect(),
+        scores: scores_figure(summaries, colours),
+        profile: (!aggregated.is_empty()).then(|| profile_figure(&scores, colours)),
+        aggregated: aggregated.len(),
+        left_out: left_out
+            .iter()
+            .map(|task| task.experiment.name.clone())
+            .collect(),
+    })
+}
+
+/// Whether a task has a scale and a run of every agent.
+fn is_comparable(task: &ExperimentSummary<'_>, colours: &Colours) -> bool {
+    Reference::of(task.experiment).is_some()
+        && colours
+            .names
+            .iter()
+            .all(|name| !scores(task, name).is_empty())
+}
+
+fn find<'a, 'b>(task: &'b ExperimentSummary<'a>, name: &str) -> Option<&'b AgentSummary<'a>> {
+    task.agents.iter().find(|agent| agent.agent.name == name)
+}
+
+fn scores(task: &ExperimentSummary<'_>, name: &str) -> Vec<f64> {
+    find(task, name).map_or_else(Vec::new, |agent| agent.scores(Mode::Greedy))
+}
+
+fn task_row(task: &ExperimentSummary<'_>, colours: &Colours) -> TaskRow {
+    let reference = Reference::of(task.experiment);
+    let dash = || "–".to_owned();
+    let arguments = task.experiment.kwargs.iter();
+    TaskRow {
+        name: task.experiment.name.clone(),
+        spec_id: task.experiment.spec_id.clone(),
+        arguments: arguments
+            .map(|(name, value)| format!("{name} = {value}"))
+            .collect::<Vec<_>>()
+            .join(", "),
+        budget: compact(task.experiment.total_timesteps as f64),
+        random: reference.map_or_else(dash, |known| fixed(known.random, 2)),
+        best: reference.map_or_else(dash, |known| fixed(known.best, 2)),
+        is_bound: reference.is_some_and(|known| known.is_bound),
+        cells: colours
+            .names
+            .iter()
+            .map(|name| find(task, name).map(score_cell))
+            .collect(),
+    }
+}
+
+fn score_cell(agent: &AgentSummary<'_>) -> ScoreCell {
+    let score = Estimate::of(&agent.scores(Mode::Greedy));
+    ScoreCell {
+        score: score.map_or_else(|| "–".to_owned(), |score| fixed(score.mean, 2)),
+        interval: score.and_then(|score| score.interval).map(range),
+        verdict: grid_cell(agent),
+    }
+}
+
+fn column(
+    name: &str,
+    index: usize,
+    scores: &[Vec<Vec<f64>>],
+    summaries: &[ExperimentSummary<'_>],
+    colours: &Colours,
+) -> Column {
+    let rows: Vec<_> = summaries
+        .iter()
+        .filter_map(|task| find(task, name))
+        .collect();
+    let against = |other: usize| {
+        (other != index).then(|| probability_of_improvement(&scores[index], &scores[other]))?
+    };
+    Column {
+        name: name.to_owned(),
+        class: colours.class(name).to_owned(),
+        tuned: rows.iter().any(|row| row.agent.tuned),
+        remembers: rows
+            .iter()
+            .filter(|row| row.verdict() == Verdict::Remembers)
+            .count(),
+        iqm: aggregate_iqm(&scores[index]).map(aggregate_cell),
+        improvement: (0..scores.len())
+            .map(|other| against(other).map(aggregate_cell))
+            .collect(),
+    }
+}
+
+fn aggregate_cell(aggregate: Aggregate) -> AggregateCell {
+    AggregateCell {
+        value: fixed(aggregate.value, 2),
+        interval: aggregate.interval.map(range),
+    }
+}
+
+fn range((low, high): (f64, f64)) -> String {
+    format!("{} to {}", fixed(low, 2), fixed(high, 2))
+}
+
+/// A line a task, a dot an agent, a whisker its interval over seeds.
+fn scores_figure(summaries: &[ExperimentSummary<'_>], colours: &Colours) -> String {
+    let bottom = ROW * summaries.len() as f64 + 6.0;
+    let mut svg = Svg::new(WIDTH, bottom + 22.0);
+    let x = Scale::linear((LOWEST, HIGHEST), (NAMES, WIDTH - 12.0));
+    for tick in x.ticks() {
+        let class = if tick == 0.0 { "chance" } else { "grid" };
+        svg.line(class, (x.at(tick), 4.0), (x.at(tick), bottom));
+        let place = (x.at(tick), bottom + 14.0);
+        svg.text("tick", place, Anchor::Middle, &fixed(tick, 1));
+    }
+    for (index, task) in summaries.iter().enumerate() {
+        let middle = ROW * (index as f64 + 0.5) + 3.0;
+        let name = &task.experiment.name;
+        svg.text("label", (NAMES - 10.0, middle + 4.0), Anchor::End, name);
+        svg.line("grid", (NAMES, middle), (WIDTH - 12.0, middle));
+        for (place, agent) in task.agents.iter().enumerate() {
+            let Some(score) = Estimate::of(&agent.scores(Mode::Greedy)) else {
+                continue;
+            };
+            // Side by side, or equal scores would hide each other.
+            let share = (place as f64 + 0.5) / task.agents.len() as f64 - 0.5;
+            let y = middle + share * ROW * 0.7;
+            let colour = colours.class(&agent.agent.name);
+            if let Some((low, high)) = score.interval {
+                svg.line(
+                    &format!("whisker {colour}"),
+                    (x.at(low), y),
+                    (x.at(high), y),
+                );
+            }
+            let title = format!("{}, {name}: {}", agent.agent.name, estimate(&score));
+            svg.dot(&format!("end {colour}"), (x.at(score.mean), y), 3.6, &title);
+        }
+    }
+    svg.finish("Normalised score by task")
+}
+
+/// The share of runs above each score, a curve an agent, its interval as a band.
+fn profile_figure(scores: &[Vec<Vec<f64>>], colours: &Colours) -> String {
+    let steps = ((HIGHEST - LOWEST) / THRESHOLD_STEP).round() as usize;
+    let thresholds: Vec<f64> = (0..=steps)
+        .map(|index| LOWEST + index as f64 * THRESHOLD_STEP)
+        .collect();
+    let mut panel = Panel::of_returns((LOWEST, HIGHEST), false, (0.0, 1.02));
+    panel.label_x("normalised score");
+    for (name, scores) in colours.names.iter().zip(scores) {
+        let profile = performance_profile(scores, &thresholds);
+        let at = |value: fn(&Aggregate) -> Option<f64>| -> Vec<(f64, f64)> {
+            let shares = thresholds.iter().zip(&profile);
+            shares
+                .filter_map(|(&threshold, share)| Some(panel.point(threshold, value(share)?)))
+                .collect()
+        };
+        let low = at(|share| share.interval.map(|interval| interval.0));
+        let high = at(|share| share.interval.map(|interval| interval.1));
+        let curve = at(|share| Some(share.value));
+        let colour = colours.class(name);
+        if !low.is_empty() {
+            panel
+                .svg
+                .path(&format!("band {colour}"), 0.15, &outline(&high, &low));
+        }
+        panel.svg.polyline(&format!("curve {colour}"), &curve, name);
+    }
+    panel
+        .svg
+        .finish("Share of runs above each normalised score")
+}
+
+/// Path data of the area between two curves.
+fn outline(upper: &[(f64, f64)], lower: &[(f64, f64)]) -> String {
+    let points = upper.iter().chain(lower.iter().rev());
+    let points: Vec<String> = points.map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
+    format!("M{}Z", points.join("L"))
+}

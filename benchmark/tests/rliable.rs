@@ -1,0 +1,117 @@
+//! The aggregate statistics are those of the package `rliable`, whose authors proposed them.
+//!
+//! Needs the feature `python-tests` and a Python with the package `rliable`.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use benchmark::aggregate::{
+    Aggregate, aggregate_iqm, performance_profile, probability_of_improvement,
+};
+use rand::{RngExt, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+use serde_json::{Value, json};
+
+/// The environment variable that names a Python with the package `rliable`.
+const PYTHON: &str = "STRATEGIC_MEMORY_PYTHON";
+
+const HOW_TO_INSTALL: &str = "python3 -m venv .venv && .venv/bin/pip install rliable 'pandas<3' && \
+     export STRATEGIC_MEMORY_PYTHON=$PWD/.venv/bin/python";
+
+const RUNS: usize = 7;
+const TASKS: usize = 6;
+
+/// How far the bounds of an interval may be apart, in interval widths. Both sides draw 2,000 resamples of their own: the
+/// standard error of a 2.5 % quantile of a bell curve is then 0.06 of its deviation, or 0.015 of the interval's width.
+const BOOTSTRAP_NOISE: f64 = 0.08;
+
+/// The last bit of sums in another order.
+const ROUNDING: f64 = 1e-9;
+
+fn ask_rliable(question: &Value) -> Value {
+    let python = std::env::var_os(PYTHON)
+        .unwrap_or_else(|| panic!("{PYTHON} is not set; to set it: {HOW_TO_INSTALL}"));
+    let script =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/python/rliable_statistics.py");
+    let mut child = Command::new(&python)
+        .arg(script)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| {
+            panic!("cannot run {}: {error}; {HOW_TO_INSTALL}", python.display())
+        });
+    let mut input = child.stdin.take().expect("it is piped");
+    input.write_all(question.to_string().as_bytes()).unwrap();
+    drop(input);
+    let output = child.wait_with_output().unwrap();
+    assert!(
+        output.status.success(),
+        "{}\nIf a module is missing: {HOW_TO_INSTALL}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    serde_json::from_slice(&output.stdout).expect("the script prints JSON")
+}
+
+/// Scores of every kind that agents have: spread, all the same, in tenths so that there are ties, and with a failed run.
+fn scores(rng: &mut Xoshiro256PlusPlus) -> Vec<Vec<f64>> {
+    let tenths = |rng: &mut Xoshiro256PlusPlus| f64::from(rng.random_range(0..=10)) / 10.0;
+    let mut tasks: Vec<Vec<f64>> = (0..TASKS)
+        .map(|_| (0..RUNS).map(|_| rng.random_range(-0.2..1.1)).collect())
+        .collect();
+    tasks[0] = vec![1.0; RUNS];
+    tasks[1] = (0..RUNS).map(|_| tenths(rng)).collect();
+    tasks[2][RUNS - 1] = -0.5;
+    tasks
+}
+
+/// Task by task, as rliable wants them: a row a run.
+fn by_run(scores: &[Vec<f64>]) -> Vec<Vec<f64>> {
+    (0..RUNS)
+        .map(|run| scores.iter().map(|runs| runs[run]).collect())
+        .collect()
+}
+
+fn compare(what: &str, ours: &[Aggregate], theirs: &Value) {
+    let numbers = |key: &str| -> Vec<f64> { serde_json::from_value(theirs[key].clone()).unwrap() };
+    let (values, low, high) = (numbers("values"), numbers("low"), numbers("high"));
+    assert_eq!(ours.len(), values.len(), "{what}");
+    for (index, our) in ours.iter().enumerate() {
+        let (value, low, high) = (values[index], low[index], high[index]);
+        assert!(
+            (our.value - value).abs() < ROUNDING,
+            "{what} {index}: {} is not {value}",
+            our.value
+        );
+        let (our_low, our_high) = our.interval.expect("there are several runs");
+        // A share of runs moves in steps of one run.
+        let step = 1.0 / (RUNS * TASKS) as f64;
+        let noise =
+            BOOTSTRAP_NOISE * (high - low) + if what == "profile" { step } else { ROUNDING };
+        assert!(
+            (our_low - low).abs() <= noise && (our_high - high).abs() <= noise,
+            "{what} {index}: [{our_low}, {our_high}] is not [{low}, {high}]"
+        );
+    }
+}
+
+#[test]
+fn rliable_says_the_same() {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
+    let (x, y) = (scores(&mut rng), scores(&mut rng));
+    let thresholds: Vec<f64> = (0..=12).map(|index| f64::from(index) * 0.1 - 0.1).collect();
+    let theirs = ask_rliable(&json!({"x": by_run(&x), "y": by_run(&y), "thresholds": thresholds}));
+    compare("iqm", &[aggregate_iqm(&x).unwrap()], &theirs["iqm"]);
+    compare(
+        "improvement",
+        &[probability_of_improvement(&x, &y).unwrap()],
+        &theirs["improvement"],
+    );
+    compare(
+        "profile",
+        &performance_profile(&x, &thresholds),
+        &theirs["profile"],
+    );
+}
