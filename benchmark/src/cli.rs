@@ -48,7 +48,7 @@ Examples:
   benchmark --quick                              the first three experiments, in seconds
   benchmark --seeds 5 --name five                five seeds, intervals over seeds, kept in runs/five
   benchmark --agents tracerl,tracerl-notebook    other agents
-  benchmark --suite classic --quick              every environment, in ten minutes
+  benchmark --suite classic --quick              every environment, in minutes
   benchmark --experiments benchmark/experiments/length.toml
                                                  how far beyond its training does it recall?
   benchmark --agents ppo --external mine='python3 my_agent.py'
