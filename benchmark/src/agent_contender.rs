@@ -102,7 +102,8 @@ pub fn check_servers(servers: &[String]) -> Result<(), EnvError> {
 fn train_config(experiment: &Experiment, row: &AgentRow, seed: u64) -> Result<TrainConfig, String> {
     let algorithm = algorithms::find(&row.algorithm).map_err(|error| error.to_string())?;
     let mut overrides = to_map(&row.overrides);
-    if !experiment.early_stop {
+    // Who does not learn never stops early anyway, and refuses to be told so.
+    if !experiment.early_stop && algorithm.learns() {
         overrides.insert("early_stop".to_owned(), false.into());
     }
     let overrides: Overrides = serde_json::from_value(Value::Object(overrides))
@@ -235,6 +236,7 @@ mod tests {
             experiment.early_stop = false;
             assert!(!stops(&experiment, &row));
         }
+        assert!(!stops(&experiment, &fixtures::agent("random")));
     }
 
     #[test]
