@@ -21,8 +21,10 @@ from memory_task import MemoryTask
 import strategic_memory_envs as sme
 
 STARTS_A_SERVER = """
-import os, sys, time
+import os, signal, sys, time
 import strategic_memory_envs as sme
+# A shell that runs tests in the background has it ignored, by all that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 env = sme.RemoteEnv("MemoryTask-v0", server=None)
 env.reset()
 print(sme.local_server().pid, flush=True)
