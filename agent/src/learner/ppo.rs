@@ -123,7 +123,7 @@ impl Ppo {
             advantage::normalize(&mut advantages);
         }
         let mut graph = Graph::training(&policy.params);
-        let seen = policy.evaluate(&mut graph, &rollout.segment(&targets.returns, &advantages));
+        let seen = policy.evaluate(&mut graph, &rollout.segment(&targets.returns));
         let weights = vec![1.0; advantages.len()];
         let batch = PpoBatch {
             heads: policy.heads().sizes(),

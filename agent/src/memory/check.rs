@@ -202,7 +202,6 @@ impl Experience {
             initial_state,
             decisions,
             returns: zeros,
-            advantages: zeros,
         }
     }
 }
@@ -416,7 +415,7 @@ fn ratios_are_one_before_the_first_update(mut subject: Subject, mut env: TestTas
 fn recomputed(policy: &Policy, rollout: &Rollout) -> Vec<f32> {
     let zeros = vec![0.0; rollout.rewards.len()];
     let mut graph = Graph::training(&policy.params);
-    let seen = policy.evaluate(&mut graph, &rollout.segment(&zeros, &zeros));
+    let seen = policy.evaluate(&mut graph, &rollout.segment(&zeros));
     let heads = policy.heads();
     nn::values(&seen.logits)
         .chunks_exact(heads.num_logits())

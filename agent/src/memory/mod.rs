@@ -72,8 +72,6 @@ pub struct Segment<'a> {
     pub decisions: &'a [i32],
     /// `[T*B]`: return targets, for losses of the core's own.
     pub returns: &'a [f32],
-    /// `[T*B]`: normalised advantages, for losses of the core's own.
-    pub advantages: &'a [f32],
 }
 
 /// What learning gets out of a core.

@@ -307,7 +307,6 @@ mod tests {
             initial_state: &State::new(2, Vec::new()),
             decisions: &decisions,
             returns: &[],
-            advantages: &[],
         };
         OfferedEntries::of(&segment, 4)
     }

@@ -111,7 +111,7 @@ impl Rollout {
     }
 
     /// As a memory core sees it.
-    pub fn segment<'a>(&'a self, returns: &'a [f32], advantages: &'a [f32]) -> Segment<'a> {
+    pub fn segment<'a>(&'a self, returns: &'a [f32]) -> Segment<'a> {
         Segment {
             steps: self.steps,
             batch: self.batch,
@@ -123,7 +123,6 @@ impl Rollout {
             initial_state: &self.initial_state,
             decisions: &self.decisions,
             returns,
-            advantages,
         }
     }
 }
