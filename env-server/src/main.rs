@@ -50,6 +50,7 @@ fn serve(args: ServeArgs, matches: &ArgMatches) -> anyhow::Result<()> {
         write!(std::io::stdout(), "{}", resolved.to_toml()?)?;
         return Ok(());
     }
+    leave_huge_pages();
     serve_with(&resolved.settings)
 }
 
@@ -87,6 +88,17 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
         format!("cannot listen on {address}; --listen {ip} takes a free port")
     })
 }
+
+/// Where the allocator gives back a small part of a huge page, the kernel fills it up again within seconds, and a server
+/// that clients have left keeps twice what it needs. See docs/performance.md.
+#[cfg(target_os = "linux")]
+fn leave_huge_pages() {
+    // Kernels without them say that they don't know it.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn leave_huge_pages() {}
 
 /// Every connection is an open file, and the usual limit is lower than `max_connections`.
 #[cfg(unix)]
