@@ -2,6 +2,7 @@
 
 mod cli;
 mod health;
+mod memory;
 mod settings;
 
 use std::io::Write;
@@ -19,9 +20,6 @@ use tokio::net::TcpListener;
 
 use cli::{Cli, Command, HealthArgs, ReplayArgs, ServeArgs, SpecsArgs, VerifyArgs};
 use settings::Settings;
-
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let matches = cli::command().get_matches();
@@ -50,11 +48,15 @@ fn serve(args: ServeArgs, matches: &ArgMatches) -> anyhow::Result<()> {
         write!(std::io::stdout(), "{}", resolved.to_toml()?)?;
         return Ok(());
     }
-    leave_huge_pages();
-    serve_with(&resolved.settings)
+    memory::leave_huge_pages();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .on_thread_park(memory::give_back)
+        .build()
+        .context("cannot start threads")?;
+    runtime.block_on(serve_with(&resolved.settings))
 }
 
-#[tokio::main]
 async fn serve_with(settings: &Settings) -> anyhow::Result<()> {
     // Dropped last, it sends what is left of the traces.
     let _logging = observe::logging::set_up(
@@ -88,17 +90,6 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
         format!("cannot listen on {address}; --listen {ip} takes a free port")
     })
 }
-
-/// Where the allocator gives back a small part of a huge page, the kernel fills it up again within seconds, and a server
-/// that clients have left keeps twice what it needs. See docs/performance.md.
-#[cfg(target_os = "linux")]
-fn leave_huge_pages() {
-    // Kernels without them say that they don't know it.
-    let _ = rustix::thread::disable_transparent_huge_pages(true);
-}
-
-#[cfg(not(target_os = "linux"))]
-fn leave_huge_pages() {}
 
 /// Every connection is an open file, and the usual limit is lower than `max_connections`.
 #[cfg(unix)]
