@@ -4,9 +4,10 @@ use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
+use bytes::BytesMut;
 use env_protocol::{DecodeError, Encoding, ErrorCode, Problem};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -66,19 +67,34 @@ impl<T: DeserializeOwned> Call<T> {
 /// Reads a body of at most `max` bytes. One that says it is larger is not read at all.
 ///
 /// By hand, because axum's own limit is a layer on every route and an extension of every request.
-async fn read(body: Body, max: usize) -> Result<Bytes, Problem> {
-    let too_large = || Problem::new(ErrorCode::BodyTooLarge, format!("over {max} bytes"));
+async fn read(mut body: Body, max: usize) -> Result<Bytes, Problem> {
     if body.size_hint().lower() > max as u64 {
-        return Err(too_large());
+        return Err(too_large(max));
     }
-    match Limited::new(body, max).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
-        Err(error) => {
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| {
             let detail = format!("the body cannot be read: {error}");
-            Err(Problem::new(ErrorCode::MalformedRequest, detail))
+            Problem::new(ErrorCode::MalformedRequest, detail)
+        })?;
+        // Trailers say nothing here.
+        let Ok(piece) = frame.into_data() else {
+            continue;
+        };
+        if piece.len() > max - whole.len() {
+            return Err(too_large(max));
         }
+        // Most bodies come in one piece, which is taken as it is.
+        if whole.is_empty() && body.is_end_stream() {
+            return Ok(piece);
+        }
+        whole.extend_from_slice(&piece);
     }
+    Ok(whole.freeze())
+}
+
+fn too_large(max: usize) -> Problem {
+    Problem::new(ErrorCode::BodyTooLarge, format!("over {max} bytes"))
 }
 
 /// What was wrong with a body, as a problem.
@@ -123,7 +139,10 @@ pub fn encoded<T: Serialize>(encoding: Encoding, body: &T) -> Response {
 /// A reply with a body that has been written.
 pub fn with_body(encoding: Encoding, body: Vec<u8>) -> Response {
     let content_type = HeaderValue::from_static(encoding.content_type());
-    ([(header::CONTENT_TYPE, content_type)], Body::from(body)).into_response()
+    let mut response = Response::new(Body::from(body));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, content_type);
+    response
 }
 
 const ENCODINGS: [Encoding; 2] = [Encoding::Json, Encoding::MessagePack];
@@ -165,11 +184,19 @@ pub(crate) fn negotiate<const N: usize>(
     headers: &HeaderMap,
     choices: [&str; N],
 ) -> Result<usize, Problem> {
-    if !headers.contains_key(header::ACCEPT) {
-        return Ok(0);
+    let values = headers.get_all(header::ACCEPT);
+    let mut both = values.iter();
+    match (both.next(), both.next()) {
+        (None, _) => return Ok(0),
+        // What most clients send: nothing is to be weighed.
+        (Some(only), None) => {
+            if let Some(i) = choices.iter().position(|choice| only == choice) {
+                return Ok(i);
+            }
+        }
+        _ => {}
     }
-    let values = headers.get_all(header::ACCEPT).iter();
-    let texts = values.map(|value| value.to_str().unwrap_or_default());
+    let texts = values.iter().map(|value| value.to_str().unwrap_or_default());
     let ranges: Vec<_> = texts
         .flat_map(|text| text.split(',').filter_map(MediaRange::parse))
         .collect();

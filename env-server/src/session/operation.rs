@@ -60,7 +60,7 @@ impl Operation {
     }
 }
 
-/// What the names of a body's fields and of its arrays take at most, beside what [`Reply::bytes`] counts.
+/// What the names of a body's fields and of its arrays take at most, beside what [`Reply::content_bytes`] counts.
 const NAMES_BYTES: usize = 256;
 
 /// The body that answers an operation.
@@ -79,12 +79,17 @@ pub enum Reply {
 impl Reply {
     /// As a body. Most of a large one is numbers, so that its size is known before.
     pub(crate) fn encode(&self, encoding: Encoding) -> Vec<u8> {
-        encoding.encode_about(self, self.bytes() + NAMES_BYTES)
+        encoding.encode_about(self, self.content_bytes() + NAMES_BYTES)
     }
 
     /// Bytes it takes in memory, about.
     pub(super) fn bytes(&self) -> usize {
-        let content = match self {
+        size_of::<Reply>() + self.content_bytes()
+    }
+
+    /// Of these, what a body tells.
+    fn content_bytes(&self) -> usize {
+        match self {
             Reply::Reset(reply) => reply.observation.bytes() + info_bytes(&reply.info),
             Reply::VectorReset(reply) => reply.observations.bytes() + info_bytes(&reply.infos),
             Reply::Step(reply) => reply.observation.bytes() + info_bytes(&reply.info),
@@ -96,8 +101,7 @@ impl Reply {
             }
             Reply::Restore(_) => 0,
             Reply::Fork(reply) => reply.env_id.len(),
-        };
-        size_of::<Reply>() + content
+        }
     }
 }
 
@@ -425,7 +429,7 @@ mod tests {
             for _ in 0..60 {
                 let reply = session.apply(None, operation).unwrap().reply;
                 let len = reply.encode(Encoding::MessagePack).len();
-                let expected = reply.bytes() + NAMES_BYTES;
+                let expected = reply.content_bytes() + NAMES_BYTES;
                 assert!(len <= expected, "{}: {len} > {expected}", spec.id);
                 let (actions, _) = session.oracle().unwrap();
                 operation = session.step_operation(actions).unwrap();
