@@ -196,7 +196,9 @@ pub(crate) fn negotiate<const N: usize>(
         }
         _ => {}
     }
-    let texts = values.iter().map(|value| value.to_str().unwrap_or_default());
+    let texts = values
+        .iter()
+        .map(|value| value.to_str().unwrap_or_default());
     let ranges: Vec<_> = texts
         .flat_map(|text| text.split(',').filter_map(MediaRange::parse))
         .collect();
@@ -260,6 +262,8 @@ impl<'a> MediaRange<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
     use super::*;
 
     fn negotiate(value: &str, default: Encoding) -> Option<Encoding> {
@@ -288,5 +292,28 @@ mod tests {
         ] {
             assert_eq!(negotiate(value, default), expected, "{value}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_body_in_pieces_is_joined_and_bounded() {
+        let read_at_most = |max: usize, pieces: &[&'static str]| {
+            let pieces = pieces.iter().map(|&piece| Ok::<_, Infallible>(piece));
+            let pieces: Vec<_> = pieces.collect();
+            read(Body::from_stream(futures_util::stream::iter(pieces)), max)
+        };
+        for (max, pieces) in [
+            (6, ["abc", "", "def"].as_slice()),
+            (7, &["abcdef"]),
+            (6, &["a", "bcdef", ""]),
+        ] {
+            let whole = read_at_most(max, pieces).await.unwrap();
+            assert_eq!(whole, "abcdef", "{pieces:?}");
+            let problem = read_at_most(5, pieces).await.unwrap_err();
+            assert_eq!(problem.code, ErrorCode::BodyTooLarge, "{pieces:?}");
+        }
+        assert_eq!(read_at_most(0, &[]).await.unwrap(), "");
+        assert_eq!(read(Body::from("abc"), 3).await.unwrap(), "abc");
+        let problem = read(Body::from("abc"), 2).await.unwrap_err();
+        assert_eq!(problem.code, ErrorCode::BodyTooLarge);
     }
 }
