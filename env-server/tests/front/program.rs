@@ -144,6 +144,20 @@ fn it_does_not_start_when_that_would_be_a_mistake() {
     }
 }
 
+#[test]
+fn a_cause_is_told_once() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let inside = file.path().join("data");
+    let output = program()
+        .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+        .arg(&inside)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(error.matches("os error").count(), 1, "{error}");
+}
+
 #[cfg(unix)]
 #[test]
 fn sighup_reads_files_again() {
