@@ -222,3 +222,12 @@ fn signals_end_it() {
     server.signal(Signal::INT);
     assert_eq!(server.wait().code(), Some(130));
 }
+
+/// With them an idle server grows while the kernel fills up what it has given back.
+#[cfg(target_os = "linux")]
+#[test]
+fn it_goes_without_huge_pages() {
+    let server = Running::start(&[]);
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.child.id())).unwrap();
+    assert!(status.contains("THP_enabled:\t0\n"), "{status}");
+}
