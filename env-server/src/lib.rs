@@ -1,6 +1,6 @@
 //! Gym-style memory tasks behind HTTP: exactly-once steps, vector environments, snapshots.
 //!
-//! [`run`] serves a listener until it is told to end; [`app`] is the same as a service. The layers,
+//! [`run`] serves a listener until it is told to end, [`Server`] in two steps; [`app`] is the same as a service. The layers,
 //! each of which knows only those before it: [`environments`] (pure tasks), [`session`] (numbered
 //! operations on them), and the HTTP routes.
 
@@ -28,7 +28,7 @@ pub use config::ServerConfig;
 pub use error::Error;
 pub use http::{SocketTimes, document as openapi_document};
 pub use journal::Durability;
-pub use server::{app, check_exposure, run};
+pub use server::{Server, app, check_exposure, run};
 pub use session::Clock;
 pub use session::StepBudget;
 pub use session::store::Limits;

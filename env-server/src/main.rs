@@ -15,7 +15,7 @@ use anyhow::Context;
 use clap::{ArgMatches, FromArgMatches};
 use env_server::environments::registry;
 use env_server::observe;
-use env_server::{Error, check_exposure, replay, run, signals, verify};
+use env_server::{Error, Server, check_exposure, replay, signals, verify};
 use tokio::net::TcpListener;
 
 use cli::{Cli, Command, HealthArgs, ReplayArgs, ServeArgs, SpecsArgs, VerifyArgs};
@@ -87,11 +87,13 @@ async fn serve_with(settings: &Settings) -> anyhow::Result<()> {
         Some(_) => "https",
         None => "http",
     };
+    let address = listener.local_addr()?;
+    let server = Server::open(listener, config)?;
     let mut stdout = std::io::stdout();
     // Whoever started this waits for the line; that it has gone away is no reason not to serve.
-    let _ = writeln!(stdout, "listening on {scheme}://{}", listener.local_addr()?);
+    let _ = writeln!(stdout, "listening on {scheme}://{address}");
     let _ = stdout.flush();
-    run(listener, config, shutdown).await?;
+    server.serve(shutdown).await;
     Ok(())
 }
 

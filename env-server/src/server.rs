@@ -17,15 +17,11 @@ use tokio::time::timeout;
 
 use crate::config::ServerConfig;
 use crate::error::Error;
-use crate::http::{self, App};
+use crate::http::{self, App, Routes, SharedApp};
 use acceptor::{Acceptor, Backoff};
 use front::Front;
 
-/// Serves until `shutdown` completes, then drains: `/readyz` says 503 for `drain_delay`, after
-/// which nothing new is accepted and work under way is answered, for `drain_timeout` at most.
-///
-/// HTTP/1.1, over TLS when the settings say so, and with tokens when they hold any. Each request
-/// then has its [`Principal`](crate::Principal) in its extensions.
+/// Opens a [`Server`] and serves.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -39,31 +35,71 @@ use front::Front;
 /// ```
 ///
 /// # Errors
-/// [`Error::Exposed`], as [`check_exposure`] says, [`Error::Serve`] when the listener has no
-/// address, and when the data directory cannot be used or [`ServerConfig::check`] refuses the
-/// settings. That connections cannot be accepted for a while is logged and no error.
+/// As [`Server::open`].
 pub async fn run(
     listener: TcpListener,
     config: ServerConfig,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Error> {
-    check_listener(&listener, &config)?;
-    let app = App::open(&config)?;
-    let routes = http::routes(app.clone(), &config)?;
-    // Sockets are no part of the requests that opened them, and must not outlive the server.
-    let _sockets = app.sockets.cut_off_on_drop();
-    // It ends with the app.
-    tokio::spawn(App::keep_house(Arc::downgrade(&app)));
-    let drain_begins = async {
-        shutdown.await;
-        app.drain();
-        tracing::info!("draining");
-        tokio::time::sleep(config.drain_delay).await;
-        app.sockets.end();
-    };
-    let front = Front::new(routes, app.metrics(), &config);
-    serve(listener, front, &config, drain_begins, app.sockets.closed()).await;
+    Server::open(listener, config)?.serve(shutdown).await;
     Ok(())
+}
+
+/// A server that has what its data directory held, and has yet to serve.
+///
+/// HTTP/1.1, over TLS when the settings say so, and with tokens when they hold any. Each request
+/// then has its [`Principal`](crate::Principal) in its extensions.
+pub struct Server {
+    listener: TcpListener,
+    config: ServerConfig,
+    app: SharedApp,
+    routes: Routes,
+}
+
+impl Server {
+    /// Reads the data directory, if any; nothing can fail after that.
+    ///
+    /// # Errors
+    /// [`Error::Exposed`], as [`check_exposure`] says, [`Error::Serve`] when the listener has no
+    /// address, and when the data directory cannot be used or [`ServerConfig::check`] refuses the
+    /// settings.
+    pub fn open(listener: TcpListener, config: ServerConfig) -> Result<Self, Error> {
+        check_listener(&listener, &config)?;
+        let app = App::open(&config)?;
+        let routes = http::routes(app.clone(), &config)?;
+        Ok(Server {
+            listener,
+            config,
+            app,
+            routes,
+        })
+    }
+
+    /// Serves until `shutdown` completes, then drains: `/readyz` says 503 for `drain_delay`, after
+    /// which nothing new is accepted and work under way is answered, for `drain_timeout` at most.
+    ///
+    /// That connections cannot be accepted for a while is logged and no error.
+    pub async fn serve(self, shutdown: impl Future<Output = ()> + Send + 'static) {
+        let Server {
+            listener,
+            config,
+            app,
+            routes,
+        } = self;
+        // Sockets are no part of the requests that opened them, and must not outlive the server.
+        let _sockets = app.sockets.cut_off_on_drop();
+        // It ends with the app.
+        tokio::spawn(App::keep_house(Arc::downgrade(&app)));
+        let drain_begins = async {
+            shutdown.await;
+            app.drain();
+            tracing::info!("draining");
+            tokio::time::sleep(config.drain_delay).await;
+            app.sockets.end();
+        };
+        let front = Front::new(routes, app.metrics(), &config);
+        serve(listener, front, &config, drain_begins, app.sockets.closed()).await;
+    }
 }
 
 /// Serves until `drain_begins` completes, and what is under way for a while longer.

@@ -145,7 +145,7 @@ fn it_does_not_start_when_that_would_be_a_mistake() {
 }
 
 #[test]
-fn a_cause_is_told_once() {
+fn a_data_directory_that_cannot_be_used_is_told_once() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let inside = file.path().join("data");
     let output = program()
@@ -156,6 +156,7 @@ fn a_cause_is_told_once() {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let error = String::from_utf8(output.stderr).unwrap();
     assert_eq!(error.matches("os error").count(), 1, "{error}");
+    assert!(output.stdout.is_empty(), "it never listened");
 }
 
 #[cfg(unix)]
