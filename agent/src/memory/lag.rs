@@ -52,18 +52,12 @@ impl LagTerms {
         params: &mut Params,
         rng: &mut Xoshiro256PlusPlus,
     ) -> Self {
-        // From zeros: at first an entry's age says nothing.
-        let mut add = || {
-            params.add(
-                &format!("{name}.weight"),
-                (query_size, FEATURES),
-                Init::Zeros,
-                rng,
-            )
-        };
-        Self {
-            weight: hyper.relative_age.then(&mut add),
-        }
+        let weight = hyper.relative_age.then(|| {
+            let name = format!("{name}.weight");
+            // From zeros: at first an entry's age says nothing.
+            params.add(&name, (query_size, FEATURES), Init::Zeros, rng)
+        });
+        Self { weight }
     }
 
     /// The parameter `[query_size, FEATURES]`.

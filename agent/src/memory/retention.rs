@@ -29,14 +29,13 @@ pub fn usefulness_targets(
 /// The last numbers of a row's decisions: what became of the entry that the row offered.
 pub mod fate {
     /// How many there are.
-    pub const WIDTH: usize = 3;
+    pub const WIDTH: usize = 2;
     /// Bits of the entry's key κ until the rollout is settled, NaN in a lane without noise; then of the bound that the key
     /// reached: had it been lower, the entry would have been dropped earlier.
     pub const LOW: usize = 0;
-    /// Bits of the bound that the key did not reach: had it, the entry would have been kept longer.
+    /// Bits of the bound that the key did not reach: had it, the entry would have been kept longer. NaN where there is
+    /// nothing to credit, as everywhere until the rollout is settled.
     pub const HIGH: usize = 1;
-    /// Step of the rollout at which the entry's episode ended; -1 where there is nothing to credit.
-    pub const END: usize = 2;
 }
 
 /// How a memory's slots are shared out.
@@ -60,36 +59,22 @@ pub fn settle(
     width: usize,
     ring: Ring,
 ) {
+    let fate_of = |row: usize| (row + 1) * width - fate::WIDTH;
     let mut keys = Vec::new();
-    for lane in 0..batch {
-        let mut begin = None;
-        for step in 0..starts.len() / batch {
-            let row = step * batch + lane;
-            if starts[row] {
-                begin = Some(row);
-            }
-            if !ends[row] {
-                continue;
-            }
-            let Some(first) = begin.take() else { continue };
-            let fate_of = |row: usize| (row + 1) * width - fate::WIDTH;
-            let rows = || (first..=row).step_by(batch);
-            keys.clear();
-            keys.extend(
-                rows().map(|row| f32::from_bits(decisions[fate_of(row) + fate::LOW] as u32)),
-            );
-            // What the last step writes is never read, nor is what only it would drop.
-            let offered = (keys.len() - 1).saturating_sub(ring.recent);
-            if offered <= ring.others || keys.iter().any(|key| key.is_nan()) {
-                continue;
-            }
-            let bounds = bounds(&keys[..offered], ring.others);
-            for (row, [low, high]) in rows().zip(bounds) {
-                let fate = &mut decisions[fate_of(row)..][..fate::WIDTH];
-                fate[fate::LOW] = low.to_bits() as i32;
-                fate[fate::HIGH] = high.to_bits() as i32;
-                fate[fate::END] = step as i32;
-            }
+    for (first, end) in whole_episodes(batch, starts, ends) {
+        let rows = || (first..=end).step_by(batch);
+        keys.clear();
+        keys.extend(rows().map(|row| f32::from_bits(decisions[fate_of(row) + fate::LOW] as u32)));
+        // What the last step writes is never read, nor is what only it would drop.
+        let offered = (keys.len() - 1).saturating_sub(ring.recent);
+        if offered <= ring.others || keys.iter().any(|key| key.is_nan()) {
+            continue;
+        }
+        let bounds = bounds(&keys[..offered], ring.others);
+        for (row, [low, high]) in rows().zip(bounds) {
+            let fate = &mut decisions[fate_of(row)..][..fate::WIDTH];
+            fate[fate::LOW] = low.to_bits() as i32;
+            fate[fate::HIGH] = high.to_bits() as i32;
         }
     }
 }
@@ -154,7 +139,7 @@ impl OfferedEntries {
         // By age of the episode: the sum of returns from there on, and how many.
         let mut by_age: Vec<(f64, f64)> = Vec::new();
         let mut credited: Vec<(usize, usize, f64)> = Vec::new();
-        for (first, end) in whole_episodes(segment) {
+        for (first, end) in whole_episodes(batch, segment.starts, segment.ends) {
             let mut to_go = 0.0;
             let length = (end - first) / batch + 1;
             by_age.resize(by_age.len().max(length), (0.0, 0.0));
@@ -164,9 +149,10 @@ impl OfferedEntries {
                 by_age[age].0 += to_go;
                 by_age[age].1 += 1.0;
                 let fate = &segment.decisions[(row + 1) * width - fate::WIDTH..][..fate::WIDTH];
-                if fate[fate::END] >= 0 {
-                    offered.bounds[row] =
-                        [fate::LOW, fate::HIGH].map(|bound| f32::from_bits(fate[bound] as u32));
+                let bounds =
+                    [fate::LOW, fate::HIGH].map(|bound| f32::from_bits(fate[bound] as u32));
+                if !bounds[1].is_nan() {
+                    offered.bounds[row] = bounds;
                     credited.push((row, age, to_go));
                 }
             }
@@ -191,17 +177,20 @@ impl OfferedEntries {
     }
 }
 
-/// First and last row of every episode that lies whole within a segment.
-fn whole_episodes(segment: &Segment<'_>) -> impl Iterator<Item = (usize, usize)> {
-    let batch = segment.batch;
+/// First and last row of every episode that lies whole within a rollout, lane by lane. `starts`, `ends`: `[T*B]`.
+fn whole_episodes(
+    batch: usize,
+    starts: &[bool],
+    ends: &[bool],
+) -> impl Iterator<Item = (usize, usize)> {
     (0..batch).flat_map(move |lane| {
         let mut begin = None;
-        let rows = (lane..segment.starts.len()).step_by(batch);
+        let rows = (lane..starts.len()).step_by(batch);
         rows.filter_map(move |row| {
-            if segment.starts[row] {
+            if starts[row] {
                 begin = Some(row);
             }
-            match segment.ends[row] {
+            match ends[row] {
                 true => Some((begin.take()?, row)),
                 false => None,
             }
@@ -290,10 +279,10 @@ mod tests {
         let mut decisions: Vec<i32> = keys
             .concat()
             .into_iter()
-            .flat_map(|key: f32| [77, key.to_bits() as i32, 0, -1])
+            .flat_map(|key: f32| [77, key.to_bits() as i32, f32::NAN.to_bits() as i32])
             .collect();
-        settle(2, &starts.concat(), &ends.concat(), &mut decisions, 4, ring);
-        assert!(decisions.iter().step_by(4).all(|&column| column == 77));
+        settle(2, &starts.concat(), &ends.concat(), &mut decisions, 3, ring);
+        assert!(decisions.iter().step_by(3).all(|&column| column == 77));
         // Lane 0: 1 in all; lane 1: 3 in its second episode, at its third step.
         let rewards = [0.0, 50.0, 0.0, 0.0, 0.0, 0.0, 1.0, 3.0, 0.0, 0.0];
         let segment = Segment {
@@ -308,7 +297,7 @@ mod tests {
             decisions: &decisions,
             returns: &[],
         };
-        OfferedEntries::of(&segment, 4)
+        OfferedEntries::of(&segment, 3)
     }
 
     const NOTHING: [f32; 2] = [NEVER, ALWAYS];

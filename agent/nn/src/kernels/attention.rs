@@ -187,7 +187,6 @@ pub(crate) struct OperandGradients<'a> {
     /// Empty also when `k` and `v` are the same table, whose gradient is `k`'s.
     pub v: &'a mut [f32],
     pub bias: &'a mut [f32],
-    /// Overwritten.
     pub offsets: &'a mut [f32],
     /// Whether `k` and `v` are the same table.
     pub shared: bool,

@@ -86,9 +86,8 @@ pub fn record(state: &State, lane: usize, key: f32, decisions: &mut Vec<i32>) {
             .zip(origin)
             .map(|(&w, &o)| if w == EMPTY { -1 } else { o as i32 }),
     );
-    let mut fate = [0; fate::WIDTH];
+    let mut fate = [f32::NAN.to_bits() as i32; fate::WIDTH];
     fate[fate::LOW] = key.to_bits() as i32;
-    fate[fate::END] = -1;
     decisions.extend(fate);
 }
 
