@@ -8,6 +8,7 @@ pub mod actions;
 pub mod actor;
 pub mod advantage;
 pub mod algorithms;
+pub mod arguments;
 pub mod auxiliary;
 pub mod checkpoint;
 pub mod config;

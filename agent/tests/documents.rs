@@ -1,0 +1,72 @@
+//! Documents that are made from the program's own tables. `UPDATE_DOCUMENTS=1 cargo test -p agent --test documents`
+//! writes them.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use agent::algorithms::ALGORITHMS;
+use agent::config::Hyperparameters;
+use agent::settings::written;
+use serde_json::{Map, Value};
+
+/// Compares a document with what it should be, or writes it when asked to.
+fn check(path: &str, expected: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
+    if std::env::var_os("UPDATE_DOCUMENTS").is_some() {
+        std::fs::write(&path, expected).expect("the document can be written");
+    }
+    let found = std::fs::read_to_string(&path).expect("the document is there");
+    assert!(
+        found == expected,
+        "{} is out of date: UPDATE_DOCUMENTS=1 cargo test --release -p agent --test documents",
+        path.display()
+    );
+}
+
+fn values(hyper: &Hyperparameters) -> Map<String, Value> {
+    match serde_json::to_value(hyper) {
+        Ok(Value::Object(values)) => values,
+        _ => unreachable!("hyper-parameters are a plain struct"),
+    }
+}
+
+#[test]
+fn hyperparameters() {
+    let learning: Vec<_> = ALGORITHMS
+        .iter()
+        .filter(|row| !["random", "oracle"].contains(&row.id))
+        .collect();
+    let mut text = String::from(
+        "# Hyper-parameters\n\n\
+         Every setting of every algorithm, with its default in each; `–` where the algorithm lacks the part that reads it, so that \
+         setting it there is an error. A flag of `agent train` has `-` for `_`; in a TOML file the names stand under \
+         `[hyperparameters]`, in a plan under `overrides`. `agent list ALGORITHM` prints the same for one algorithm.\n\n\
+         This page is made from the program's table (`agent/src/config.rs`).\n\n",
+    );
+    text.push_str("| name |");
+    for row in &learning {
+        let _ = write!(text, " {} |", row.id);
+    }
+    text.push_str(" range | what it does |\n|---|");
+    text.push_str(&"---|".repeat(learning.len() + 2));
+    text.push('\n');
+    let defaults: Vec<_> = learning
+        .iter()
+        .map(|row| values(&(row.defaults)()))
+        .collect();
+    for row in Hyperparameters::table() {
+        let _ = write!(text, "| `{}` |", row.name);
+        for (algorithm, defaults) in learning.iter().zip(&defaults) {
+            let default = match algorithm.parts.contains(&row.part) {
+                true => written(&defaults[row.name]),
+                false => "–".to_owned(),
+            };
+            let _ = write!(text, " {default} |");
+        }
+        let _ = writeln!(text, " {} | {} |", row.range, row.doc.replace('|', "\\|"));
+    }
+    text.push_str(
+        "\n`random` and `oracle` learn nothing; they have only the settings of collection.\n",
+    );
+    check("docs/hyperparameters.md", &text);
+}
