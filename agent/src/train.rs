@@ -118,7 +118,8 @@ pub fn train(
     let due_after = |timesteps: u64| {
         checkpoint_interval.map(|interval| (timesteps / interval.max(1) + 1) * interval.max(1))
     };
-    if config.hyper.early_stop && trainer.statistics.solved_threshold.is_none() {
+    let learns = trainer.policy.decider() == Decider::Network;
+    if learns && config.hyper.early_stop && trainer.statistics.solved_threshold.is_none() {
         monitor.message(NO_THRESHOLD);
     }
     let mut next_checkpoint = due_after(trainer.statistics.timesteps);
@@ -447,10 +448,18 @@ impl RunStatistics {
             .drain(..self.recent.len().saturating_sub(WINDOW));
         if let Some((mean, _)) = self.recent_return() {
             self.curve.push((self.timesteps, mean));
-            if self.have_reached(|threshold| mean >= threshold) {
-                self.solved_at.get_or_insert(self.timesteps);
-            }
         }
+        if self.is_solved() {
+            self.solved_at.get_or_insert(self.timesteps);
+        }
+    }
+
+    /// Whether the mean return of the last 100 episodes is at least the threshold: the one definition of solved.
+    fn is_solved(&self) -> bool {
+        self.have_reached(|threshold| {
+            let recent = self.recent_return();
+            recent.is_some_and(|(mean, _)| mean >= threshold)
+        })
     }
 
     /// Whether not only the mean but each of the last 100 returns is at least the threshold: training stops early then.

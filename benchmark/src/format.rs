@@ -51,26 +51,6 @@ pub fn speed(steps_per_s: f64, train_duration_s: f64) -> Option<f64> {
     (train_duration_s >= SHORTEST_TIMED).then_some(steps_per_s)
 }
 
-/// Text on lines of at most `width` characters, where its words allow; every line after the first is indented.
-pub fn wrapped(text: &str, width: usize, indent: &str) -> String {
-    let mut lines = String::new();
-    let mut length = 0;
-    for word in text.split(' ') {
-        let letters = word.chars().count();
-        if length > 0 && length + 1 + letters > width {
-            lines.push('\n');
-            lines.push_str(indent);
-            length = indent.chars().count();
-        } else if length > 0 {
-            lines.push(' ');
-            length += 1;
-        }
-        lines.push_str(word);
-        length += letters;
-    }
-    lines
-}
-
 /// A count in few characters, for axes: `950`, `14k`, `2.56M`.
 pub fn compact(value: f64) -> String {
     let (scaled, unit) = match value.abs() {
@@ -108,13 +88,5 @@ mod tests {
         assert_eq!([0.085, 0.999, 1.0, 12.34].map(seconds), ["<1", "<1", "1.0", "12.3"]);
         assert_eq!(speed(1_799_726.0, 0.05), None);
         assert_eq!(speed(94_000.0, 1.0), Some(94_000.0));
-    }
-
-    #[test]
-    fn long_lines_are_broken_at_words() {
-        assert_eq!(wrapped("one two three", 7, "  "), "one two\n  three");
-        assert_eq!(wrapped("one two three", 13, "  "), "one two three");
-        // A word that is longer than a line stays whole.
-        assert_eq!(wrapped("a verylongword b", 6, ""), "a\nverylongword\nb");
     }
 }

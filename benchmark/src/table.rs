@@ -1,10 +1,11 @@
 //! The reference notebook's table, for the terminal: at most 80 columns wide.
 
 use agent::evaluate::Mode;
+use agent::text::wrapped;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table};
 
-use crate::format::{estimate, fixed, seconds, thousands, wrapped};
+use crate::format::{estimate, fixed, seconds, thousands};
 use crate::reference::{Reference, needs_memory};
 use crate::summary::{AgentSummary, ExperimentSummary};
 

@@ -7,6 +7,7 @@ use agent::algorithms;
 use agent::checkpoint::Checkpoint;
 use agent::env::Watched;
 use agent::evaluate::{EvaluateOptions, Evaluation, EvaluationEnv, Mode, Player};
+use agent::text::wrapped;
 use clap::{Args, ValueEnum};
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
@@ -59,6 +60,9 @@ pub struct EvaluateArgs {
     #[command(flatten)]
     servers: ServerArgs,
 }
+
+/// Widest line that is printed.
+const WIDTH: usize = 80;
 
 /// A mode; `None` is all of them.
 fn mode(text: &str) -> Result<Option<Mode>, String> {
@@ -172,13 +176,16 @@ fn report(
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    format!(
-        "{title}, seed {}, after {} steps of training,\non {} ({})\n{table}\n{} episodes in each mode; the mean lies \
-         within ± in 95 % of such evaluations.",
+    let title = format!(
+        "{title}, seed {}, after {} steps of training, on {} ({})",
         config.seed,
         thousands(checkpoint.run.statistics.timesteps),
         config.env.spec_id,
         arguments(kwargs),
+    );
+    format!(
+        "{}\n{table}\n± 95 % is half the 95 % interval of the mean over {} episodes.",
+        wrapped(&title, WIDTH, "  "),
         thousands(episodes as u64),
     )
 }
