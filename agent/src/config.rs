@@ -203,7 +203,7 @@ hyperparameters! {
     Learner max_grad_norm: f32 = 0.5, |&v| (0.0..=1e6).contains(&v), "0 to 1000000";
     /// Leave out the remaining epochs of an update once the approximate KL divergence passes this; 0 never does.
     Learner target_kl: f32 = 0.0, |&v| (0.0..=100.0).contains(&v), "0 to 100";
-    /// Stop once the last 100 episodes have a mean return above 0.95 and a deviation of at most 0.05.
+    /// Stop once each of the last 100 episodes has reached the return from which the task counts as solved.
     #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
     Learner early_stop: bool = true, |_| true, "true or false";
 

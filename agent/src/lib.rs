@@ -32,4 +32,5 @@ pub mod seeds;
 pub mod serve;
 pub mod session;
 pub mod settings;
+pub mod text;
 pub mod train;

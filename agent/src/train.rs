@@ -23,10 +23,10 @@ use crate::seeds::{self, Role};
 
 /// Episodes that a running mean is taken over.
 const WINDOW: usize = 100;
-/// Mean return of the last [`WINDOW`] episodes above which a task counts as solved.
-const SOLVED_RETURN: f64 = 0.95;
-/// Deviation of the last [`WINDOW`] returns up to which training stops early.
-const EARLY_STOP_STD: f64 = 0.05;
+
+/// What is said before training on a task that has no threshold.
+const NO_THRESHOLD: &str = "nothing says from which return this task counts as solved with these arguments: training \
+                            goes to the end of its budget";
 
 /// How a run is carried out: none of this changes what it computes.
 pub struct TrainOptions<'a> {
@@ -46,7 +46,7 @@ pub struct TrainOptions<'a> {
 pub enum Ending {
     /// The budget is spent.
     Budget,
-    /// The last episodes were all solved.
+    /// Each of the last episodes reached the return from which the task counts as solved.
     EarlyStop,
     /// Somebody asked for it.
     Interrupted,
@@ -79,7 +79,12 @@ pub struct RunStatistics {
     /// Sum of their undiscounted returns.
     #[serde(default)]
     pub return_sum: f64,
-    /// Steps at the first update after which the last 100 episodes had a mean return above 0.95.
+    /// Mean return from which the task counts as solved, as the server tells it for the task's arguments; `None` where
+    /// nothing is known to compare with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub solved_threshold: Option<f64>,
+    /// Steps at the first update after which the mean return of the last 100 episodes was at least
+    /// [`solved_threshold`](Self::solved_threshold).
     pub solved_at: Option<u64>,
     /// The best mean over the last 100 episodes that a checkpoint was kept for.
     pub best_return: Option<f64>,
@@ -113,6 +118,10 @@ pub fn train(
     let due_after = |timesteps: u64| {
         checkpoint_interval.map(|interval| (timesteps / interval.max(1) + 1) * interval.max(1))
     };
+    let learns = trainer.policy.decider() == Decider::Network;
+    if learns && config.hyper.early_stop && trainer.statistics.solved_threshold.is_none() {
+        monitor.message(NO_THRESHOLD);
+    }
     let mut next_checkpoint = due_after(trainer.statistics.timesteps);
     let ending = loop {
         if let Some(ending) = trainer.ending(stop) {
@@ -178,6 +187,7 @@ struct Session {
 
 impl<'a> Trainer<'a> {
     fn begin(config: &TrainConfig, env: &'a mut dyn VectorEnv) -> Result<Self, TrainError> {
+        let solved_threshold = env.solved_threshold()?;
         let spaces = Spaces {
             observation: env.observation_space().clone(),
             action: env.action_space().clone(),
@@ -214,7 +224,10 @@ impl<'a> Trainer<'a> {
             policy,
             collector,
             rng,
-            statistics: RunStatistics::default(),
+            statistics: RunStatistics {
+                solved_threshold,
+                ..RunStatistics::default()
+            },
             session: Session {
                 began: Instant::now(),
                 timesteps_before: 0,
@@ -238,7 +251,10 @@ impl<'a> Trainer<'a> {
         }
         trainer.rng = checkpoint.run.rng;
         trainer.session.timesteps_before = checkpoint.run.statistics.timesteps;
-        trainer.statistics = checkpoint.run.statistics;
+        trainer.statistics = RunStatistics {
+            solved_threshold: trainer.statistics.solved_threshold,
+            ..checkpoint.run.statistics
+        };
         Ok(trainer)
     }
 
@@ -263,7 +279,7 @@ impl<'a> Trainer<'a> {
 
     fn take_in(&mut self, rollout: &Rollout) -> Verdict {
         self.statistics.take_in(rollout);
-        if self.config.hyper.early_stop && self.statistics.solved_for_good() {
+        if self.config.hyper.early_stop && self.statistics.is_safely_solved() {
             Verdict::Solved
         } else {
             Verdict::GoOn
@@ -432,15 +448,31 @@ impl RunStatistics {
             .drain(..self.recent.len().saturating_sub(WINDOW));
         if let Some((mean, _)) = self.recent_return() {
             self.curve.push((self.timesteps, mean));
-            if self.recent.len() == WINDOW && mean > SOLVED_RETURN {
-                self.solved_at.get_or_insert(self.timesteps);
-            }
+        }
+        if self.is_solved() {
+            self.solved_at.get_or_insert(self.timesteps);
         }
     }
 
-    fn solved_for_good(&self) -> bool {
-        let solved = |(mean, std): (f64, f64)| mean > SOLVED_RETURN && std <= EARLY_STOP_STD;
-        self.recent.len() == WINDOW && self.recent_return().is_some_and(solved)
+    /// Whether the mean return of the last 100 episodes is at least the threshold: the one definition of solved.
+    fn is_solved(&self) -> bool {
+        self.have_reached(|threshold| {
+            let recent = self.recent_return();
+            recent.is_some_and(|(mean, _)| mean >= threshold)
+        })
+    }
+
+    /// Whether not only the mean but each of the last 100 returns is at least the threshold: training stops early then.
+    fn is_safely_solved(&self) -> bool {
+        self.have_reached(|threshold| {
+            let mut returns = self.recent.iter().map(|episode| episode.episode_return);
+            returns.all(|reached| reached >= threshold)
+        })
+    }
+
+    /// Whether the last 100 episodes, if there have been so many, reach the threshold, if there is one.
+    fn have_reached(&self, reaches: impl Fn(f64) -> bool) -> bool {
+        self.recent.len() == WINDOW && self.solved_threshold.is_some_and(reaches)
     }
 
     /// Mean and (population) deviation of the last 100 returns.

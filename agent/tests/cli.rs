@@ -56,6 +56,8 @@ fn train_evaluate_inspect_and_find_nothing_left_to_do() {
     );
     assert_eq!(trained["ending"], "early-stop");
     assert!(trained["training_return"].as_f64() > Some(0.95));
+    assert_eq!(trained["solved_threshold"], 0.95);
+    assert!(trained["solved_at"].as_u64() <= trained["trained_steps"].as_u64());
 
     let judged = json("evaluate --checkpoint run --episodes 200", folder);
     assert_eq!(judged["trained_steps"], trained["trained_steps"]);
@@ -65,6 +67,9 @@ fn train_evaluate_inspect_and_find_nothing_left_to_do() {
         "{judged}"
     );
     assert!(judged["emptied_return"].as_f64() < Some(0.5), "{judged}");
+    // Of ±1 over 200 episodes: at most 1/√200.
+    let error = judged["emptied_standard_error"].as_f64();
+    assert!(error > Some(0.05) && error < Some(0.08), "{judged}");
     let longer = json(
         "evaluate --checkpoint run/best.safetensors --env-arg delay=64 --mode emptied --episodes 10",
         folder,
@@ -75,9 +80,12 @@ fn train_evaluate_inspect_and_find_nothing_left_to_do() {
     );
     let table = succeed("evaluate --checkpoint run --mode greedy,sampled", folder);
     assert!(
-        table.contains("TraceRL, seed 0") && table.contains("sampled"),
+        table.contains("TraceRL, seed 0") && table.contains("sampled") && table.contains("± 95 %"),
         "{table}"
     );
+    for line in table.lines() {
+        assert!(line.chars().count() <= 80, "{line}");
+    }
 
     let shown = succeed(
         "inspect --checkpoint run --episode-seed 3 --out pictures",
@@ -90,6 +98,10 @@ fn train_evaluate_inspect_and_find_nothing_left_to_do() {
 
     let again = succeed("train --resume run", folder);
     assert!(again.contains("had ended before"), "{again}");
+    assert!(
+        again.contains("the last 100 episodes had a mean return of at least 0.95"),
+        "{again}"
+    );
     assert!(again.contains("agent evaluate --checkpoint run"), "{again}");
     fail(
         "train --resume run --gamma 0.5",
@@ -238,6 +250,24 @@ fn an_interrupted_run_ends_with_the_files_of_one_never_stopped() {
     let more = "train --resume parts --total-timesteps 82000 --json --no-progress";
     let longer: Value = serde_json::from_str(&succeed(more, folder)).unwrap();
     assert!(longer["trained_steps"].as_u64() > Some(81_000), "{longer}");
+}
+
+/// Random play earns 1.02 of at most 1.1 there: more than enough elsewhere, and nothing here.
+#[test]
+fn solved_is_on_the_scale_of_the_task_and_its_arguments() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let chain = "--env BsuiteDiscountingChain-v0 --env-arg mapping_seed=3 --total-timesteps 16384";
+    let trained = json(&format!("train --algorithm random {chain} --out chain"), folder);
+    assert!(trained["training_return"].as_f64() > Some(0.95), "{trained}");
+    assert_eq!(trained["solved_threshold"], 1.096);
+    assert_eq!(trained["solved_at"], Value::Null);
+    let again = succeed("train --resume chain", folder);
+    assert!(again.contains("Not solved: that takes a mean return of at least 1.096"), "{again}");
+    // Nobody knows what can be earned in so short a time.
+    let limited = "--env-arg delay=4 --env-arg max_episode_steps=3 --total-timesteps 4096";
+    let said = succeed(&format!("train --algorithm ppo {limited} --out limited"), folder);
+    assert!(said.contains("Nothing says from which return this task counts as solved"), "{said}");
 }
 
 /// Who is shown its previous action and has no memory carries the cue by repeating itself: it scores, until the actions

@@ -59,6 +59,7 @@ impl Contender for AgentContender {
             steps_per_s: trained.steps_per_s,
             train_duration_s: trained.elapsed.as_secs_f64(),
             solved_at: statistics.solved_at,
+            solved_threshold: statistics.solved_threshold,
             training: Some(TrainingTally {
                 episodes: statistics.episodes,
                 return_sum: statistics.return_sum,

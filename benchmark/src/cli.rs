@@ -45,7 +45,7 @@ pub struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  benchmark --quick                              the first three experiments, in seconds
+  benchmark --quick                              the first four experiments, in seconds
   benchmark --seeds 5 --name five                five seeds, intervals over seeds, kept in runs/five
   benchmark --agents tracerl,tracerl-notebook    other agents
   benchmark --suite classic --quick              every environment, in minutes
@@ -82,7 +82,8 @@ pub struct PlanArgs {
     /// Which experiments, of those that come with the program.
     #[arg(long, value_enum, default_value_t = Suite::Notebook, conflicts_with = "experiments")]
     suite: Suite,
-    /// With small budgets, where the plan has them; else only its first three experiments.
+    /// With the plan's budgets for a quick run, and without experiments that have none; of a plan without such budgets
+    /// only the first three experiments.
     #[arg(long)]
     quick: bool,
     /// Run every agent with the seeds 0..N.
@@ -167,16 +168,18 @@ impl PlanArgs {
             .unwrap_or_else(|| started_at.replace(':', "-").replace('Z', ""));
         let directory = RunDirectory::new(self.out.join(&name));
         let lock = directory.lock()?;
-        let config = RunConfig {
-            run: RunInfo {
-                name,
-                seeds: self.seeds,
-                command: command_line(arguments)?,
-                commit: git_commit(),
-                started_at,
-            },
-            plan,
+        let mut run = RunInfo {
+            name,
+            seeds: self.seeds,
+            command: command_line(arguments)?,
+            commit: git_commit(),
+            started_at,
+            earlier: Vec::new(),
         };
+        if let Some(before) = directory.earlier_config()? {
+            run = run.after(before.run);
+        }
+        let config = RunConfig { run, plan };
         directory.write_config(&config)?;
         Ok(OpenRun {
             directory,

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
-use agent::evaluate::Mode;
+use agent::evaluate::{Mode, standard_error};
 use agent::heatmap::{Entries, EpisodeView, MemoryView as Recorded};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::plan::{AgentRow, Experiment};
 use crate::progress::JobProgress;
+use crate::statistics::Measured;
 
 /// Whoever can train an agent and judge it.
 pub trait Contender: Sync {
@@ -64,8 +65,12 @@ pub struct Outcome {
     pub steps_per_s: f64,
     /// Wall-clock seconds of training, over all parts of an interrupted run.
     pub train_duration_s: f64,
-    /// Trained steps at which the running return first passed the task's bar.
+    /// Trained steps at which the mean return of the last 100 training episodes first reached the task's threshold.
     pub solved_at: Option<u64>,
+    /// That threshold; `None` in records of earlier versions, for programs from outside, and where nothing is known to
+    /// compare with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub solved_threshold: Option<f64>,
     /// All of training's episodes together; `None` in records of earlier versions and for programs from outside.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub training: Option<TrainingTally>,
@@ -161,6 +166,16 @@ impl Outcome {
             return Err("the training time is no number".to_owned());
         }
         self.memory_view.as_ref().map_or(Ok(()), MemoryView::check)
+    }
+}
+
+impl EvaluationRecord {
+    /// The mean and how sure it is.
+    pub fn measured(&self) -> Measured {
+        Measured {
+            mean: self.mean_return,
+            standard_error: standard_error(self.std_return, self.episodes),
+        }
     }
 }
 

@@ -32,12 +32,56 @@ pub struct RunInfo {
     pub name: String,
     /// Every agent runs every experiment with the seeds `0..seeds`.
     pub seeds: u64,
-    /// The command that started it.
+    /// The last command that was run under this name.
+    pub command: String,
+    /// Git commit of the code when it was started.
+    pub commit: String,
+    /// When that was, RFC 3339.
+    pub started_at: String,
+    /// What was run under the same name before, in order: its rows stay, and are on the same page.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<Command>,
+}
+
+/// A command that was run under a run's name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Command {
+    /// The command.
     pub command: String,
     /// Git commit of the code when it was started.
     pub commit: String,
     /// When it was first started, RFC 3339.
     pub started_at: String,
+}
+
+impl RunInfo {
+    /// Everything that was run under this name, in order, this command the last.
+    pub fn commands(&self) -> Vec<Command> {
+        let own = Command {
+            command: self.command.clone(),
+            commit: self.commit.clone(),
+            started_at: self.started_at.clone(),
+        };
+        self.earlier.iter().cloned().chain([own]).collect()
+    }
+
+    /// The same, after what was run under its name before. The same command again goes on with the run, and is one.
+    #[must_use]
+    pub fn after(self, before: Self) -> Self {
+        let is_same = (&self.command, &self.commit) == (&before.command, &before.commit);
+        match is_same {
+            true => Self {
+                started_at: before.started_at,
+                earlier: before.earlier,
+                ..self
+            },
+            false => Self {
+                earlier: before.commands(),
+                ..self
+            },
+        }
+    }
 }
 
 impl RunDirectory {
@@ -97,6 +141,17 @@ impl RunDirectory {
     /// When it cannot be written.
     pub fn write_config(&self, config: &RunConfig) -> Result<(), Error> {
         replace(&self.config(), &config.to_toml()?)
+    }
+
+    /// Reads the configuration of what was run here before; `None` in a directory without one.
+    ///
+    /// # Errors
+    /// When there is one that is not sound: it is not to be overwritten.
+    pub fn earlier_config(&self) -> Result<Option<RunConfig>, Error> {
+        match self.config().exists() {
+            true => self.read_config().map(Some),
+            false => Ok(None),
+        }
     }
 
     /// Reads the configuration.
@@ -178,6 +233,36 @@ mod tests {
             .collect();
         files.sort();
         assert_eq!(files, ["config.toml", FolderLock::FILE]);
+    }
+
+    #[test]
+    fn commands_under_one_name_are_kept_in_their_order() {
+        let run = |command: &str, started_at: &str| RunInfo {
+            command: command.into(),
+            started_at: started_at.into(),
+            ..fixtures::config().run
+        };
+        let all = |run: &RunInfo| -> Vec<String> {
+            let commands = run.commands().into_iter();
+            commands
+                .map(|command| format!("{} {}", command.command, command.started_at))
+                .collect()
+        };
+        let second = run("b", "2").after(run("a", "1"));
+        assert_eq!(all(&second), ["a 1", "b 2"]);
+        // Gone on with.
+        assert_eq!(all(&run("b", "3").after(second.clone())), ["a 1", "b 2"]);
+        assert_eq!(all(&run("a", "3").after(second)), ["a 1", "b 2", "a 3"]);
+
+        let mut config = fixtures::config();
+        config.run = run("b", "2").after(run("a", "1"));
+        let root = tempfile::tempdir().unwrap();
+        let directory = RunDirectory::new(root.path());
+        assert_eq!(directory.earlier_config().unwrap(), None);
+        directory.write_config(&config).unwrap();
+        assert_eq!(directory.earlier_config().unwrap(), Some(config));
+        std::fs::write(directory.config(), "nonsense").unwrap();
+        assert!(directory.earlier_config().is_err());
     }
 
     #[test]

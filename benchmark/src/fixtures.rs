@@ -150,6 +150,7 @@ fn outcome(delay: u64, returns: [f64; 4]) -> Outcome {
         steps_per_s: 60_234.5,
         train_duration_s: 0.085,
         solved_at: (returns[0] >= 0.95).then_some(4_096),
+        solved_threshold: Some(0.95),
         training: None,
         parameters: Some(12_345),
         hyperparameters: BTreeMap::from([
@@ -223,6 +224,7 @@ pub fn config() -> RunConfig {
             command: "cargo run --release -p benchmark -- --seeds 2 --name example".into(),
             commit: "0123456789abcdef0123456789abcdef01234567".into(),
             started_at: "2026-01-02T03:04:05Z".into(),
+            earlier: Vec::new(),
         },
         plan: plan(),
     }

@@ -24,17 +24,31 @@ pub fn fixed(value: f64, decimals: usize) -> String {
     }
 }
 
-/// A mean with its interval when there is one: `0.98 [0.95, 1.00]`.
+/// A mean with its interval: `0.98 [0.95, 1.00]`.
 pub fn estimate(estimate: &Estimate) -> String {
-    match estimate.interval {
-        Some((low, high)) => format!(
-            "{} [{}, {}]",
-            fixed(estimate.mean, 2),
-            fixed(low, 2),
-            fixed(high, 2)
-        ),
-        None => fixed(estimate.mean, 2),
+    let (low, high) = estimate.interval;
+    format!(
+        "{} [{}, {}]",
+        fixed(estimate.mean, 2),
+        fixed(low, 2),
+        fixed(high, 2)
+    )
+}
+
+/// Seconds, of which there is nothing exact to say below one: `<1` or `12.3`.
+pub fn seconds(seconds: f64) -> String {
+    match seconds < SHORTEST_TIMED {
+        true => "<1".to_owned(),
+        false => fixed(seconds, 1),
     }
+}
+
+/// Training shorter than this, in seconds, is mostly its own beginning, so that it has no speed.
+pub const SHORTEST_TIMED: f64 = 1.0;
+
+/// Steps a second, where training took long enough to tell.
+pub fn speed(steps_per_s: f64, train_duration_s: f64) -> Option<f64> {
+    (train_duration_s >= SHORTEST_TIMED).then_some(steps_per_s)
 }
 
 /// A count in few characters, for axes: `950`, `14k`, `2.56M`.
@@ -67,5 +81,12 @@ mod tests {
             [950.0, 14_000.0, 2_560_000.0, 0.0].map(compact),
             ["950", "14k", "2.56M", "0"]
         );
+    }
+
+    #[test]
+    fn what_is_shorter_than_a_second_has_no_speed() {
+        assert_eq!([0.085, 0.999, 1.0, 12.34].map(seconds), ["<1", "<1", "1.0", "12.3"]);
+        assert_eq!(speed(1_799_726.0, 0.05), None);
+        assert_eq!(speed(94_000.0, 1.0), Some(94_000.0));
     }
 }

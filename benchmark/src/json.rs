@@ -3,7 +3,9 @@
 use agent::evaluate::Mode;
 use serde::Serialize;
 
+use crate::format::speed;
 use crate::records::Record;
+use crate::summary::verdict_of;
 
 /// A row as JSON. Numbers that a failed or partial row has not are `null`.
 #[derive(Debug, Serialize)]
@@ -21,10 +23,20 @@ struct Row<'a> {
     mean_return: Option<f64>,
     /// Over the episodes of the greedy evaluation.
     std_return: Option<f64>,
+    /// Of `mean_return`: the standard deviation over the root of the number of episodes.
+    standard_error: Option<f64>,
     episodes: Option<u64>,
     scrambled_return: Option<f64>,
+    scrambled_standard_error: Option<f64>,
     emptied_return: Option<f64>,
+    emptied_standard_error: Option<f64>,
+    /// What the evaluations of this seed say together.
+    verdict: &'static str,
+    /// Mean return from which the task counts as solved, and when the last 100 training episodes first had it.
+    solved_threshold: Option<f64>,
+    solved_at: Option<u64>,
     trained_steps: Option<u64>,
+    /// `null` where training took less than a second, too short to tell.
     steps_per_s: Option<f64>,
     /// Of training, in seconds.
     duration_s: Option<f64>,
@@ -45,6 +57,7 @@ pub fn row(record: &Record) -> String {
     let delay = record.experiment.delay();
     let evaluation = |mode| outcome.and_then(|outcome| outcome.evaluation(delay, mode));
     let greedy = evaluation(Mode::Greedy);
+    let error = |mode| evaluation(mode).map(|judged| judged.measured().standard_error);
     let row = Row {
         agent: &record.agent.name,
         experiment: &record.experiment.name,
@@ -54,11 +67,18 @@ pub fn row(record: &Record) -> String {
         seed: record.seed,
         mean_return: greedy.map(|judged| judged.mean_return),
         std_return: greedy.map(|judged| judged.std_return),
+        standard_error: error(Mode::Greedy),
         episodes: greedy.map(|judged| judged.episodes),
         scrambled_return: evaluation(Mode::Scrambled).map(|judged| judged.mean_return),
+        scrambled_standard_error: error(Mode::Scrambled),
         emptied_return: evaluation(Mode::Emptied).map(|judged| judged.mean_return),
+        emptied_standard_error: error(Mode::Emptied),
+        verdict: verdict_of(record).name(),
+        solved_threshold: outcome.and_then(|outcome| outcome.solved_threshold),
+        solved_at: outcome.and_then(|outcome| outcome.solved_at),
         trained_steps: outcome.map(|outcome| outcome.trained_steps),
-        steps_per_s: outcome.map(|outcome| outcome.steps_per_s),
+        steps_per_s: outcome
+            .and_then(|outcome| speed(outcome.steps_per_s, outcome.train_duration_s)),
         duration_s: outcome.map(|outcome| outcome.train_duration_s),
         external: record.agent.external.is_some(),
         notes: outcome.map_or(&[], |outcome| &outcome.notes),

@@ -25,6 +25,7 @@ pub mod runner;
 pub mod statistics;
 pub mod summary;
 pub mod table;
+pub mod verdict;
 
 #[cfg(test)]
 mod fixtures;

@@ -104,8 +104,7 @@ pub struct Experiment {
     /// The same for `--quick`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quick_timesteps: Option<u64>,
-    /// Whether learners may stop before the budget is spent: not where a mean return above 0.95 says little, and not
-    /// where all of training is judged.
+    /// Whether learners may stop before the budget is spent, once the task is solved: not where all of training is judged.
     #[serde(default = "default_early_stop", skip_serializing_if = "is_true")]
     pub early_stop: bool,
     /// The environment's arguments (`delay`, `difficulty`, `delay_min`, …).
@@ -257,14 +256,18 @@ impl Plan {
 
     /// Takes the budgets of a quick run or of a whole one; afterwards there is only one for each experiment.
     ///
-    /// A plan without quick budgets keeps its first experiments only: the short ones.
+    /// A quick run keeps the experiments that have a budget for it; of a plan without any, the first ones: the short ones.
+    /// An experiment that a quick run does in full is the same in both, with the same row.
     pub fn settle_budgets(&mut self, quick: bool) {
         let has_quick = |experiment: &Experiment| experiment.quick_timesteps.is_some();
-        if quick && !self.experiments.iter().any(has_quick) {
-            self.experiments.truncate(QUICK_EXPERIMENTS);
+        match self.experiments.iter().any(has_quick) {
+            true if quick => self.experiments.retain(has_quick),
+            false if quick => self.experiments.truncate(QUICK_EXPERIMENTS),
+            _ => {}
         }
         for experiment in &mut self.experiments {
-            if let Some(timesteps) = experiment.quick_timesteps.take().filter(|_| quick) {
+            let timesteps = experiment.quick_timesteps.take().filter(|_| quick);
+            if let Some(timesteps) = timesteps.filter(|&fewer| fewer < experiment.total_timesteps) {
                 experiment.total_timesteps = timesteps;
                 experiment.eval.episodes = experiment.eval.episodes.min(QUICK_EPISODES);
             }
@@ -590,6 +593,22 @@ mod tests {
         };
         assert_eq!(settled(false), (10, 1000));
         assert_eq!(settled(true), (4, 200));
+    }
+
+    #[test]
+    fn a_quick_notebook_shows_what_choosing_slots_are_for() {
+        let whole = Plan::suite(Suite::Notebook).unwrap();
+        let mut quick = whole.clone();
+        quick.settle_budgets(true);
+        let names: Vec<&str> = quick.experiments.iter().map(|e| e.name.as_str()).collect();
+        assert_eq!(
+            names,
+            ["delay-4-easy", "delay-4-hard", "delay-16-easy", "delay-32-hard"]
+        );
+        // The same rows as a whole run has, so that one can go on from the other.
+        let mut settled = whole;
+        settled.settle_budgets(false);
+        assert_eq!(quick.experiments, settled.experiments[..4]);
     }
 
     #[test]

@@ -1,8 +1,12 @@
 //! What a return is worth: 0 for random actions, 1 for the best player known that does not see what is hidden.
 
+use env_protocol::Returns;
 use env_server::environments::registry;
 
 use crate::plan::Experiment;
+
+/// Differences below this are those of rounding.
+const ROUNDING: f64 = 1e-9;
 
 /// What players score on a task with its arguments, as the environment itself says.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -21,15 +25,14 @@ impl Reference {
     /// The reference of an experiment's task; `None` when this program's table of environments has no such task, or
     /// nothing is known of its returns, or random actions are as good as any.
     pub fn of(experiment: &Experiment) -> Option<Self> {
-        let instance = registry::instance(&experiment.spec_id, &experiment.kwargs)?.ok()?;
-        let returns = instance.returns;
-        let reference = Self {
-            random: returns.random?,
-            best: returns.best.or(returns.oracle)?,
+        let returns = returns(experiment)?;
+        let (random, best) = returns.scale()?;
+        Some(Self {
+            random,
+            best,
             is_bound: returns.best.is_none(),
             memoryless: returns.memoryless,
-        };
-        (reference.best > reference.random).then_some(reference)
+        })
     }
 
     /// `(x − random) / (best − random)`: below 0 when worse than random, above 1 when better than the best known.
@@ -37,11 +40,42 @@ impl Reference {
         (mean_return - self.random) / (self.best - self.random)
     }
 
-    /// The normalised score that needs no memory: 0 (random) where the memoryless player's is not known.
+    /// What can be earned without memory: the best that sees the last observation only, or random actions where that is
+    /// not known.
     pub fn without_memory(&self) -> f64 {
         self.memoryless
-            .map_or(0.0, |score| self.normalise(score).max(0.0))
+            .map_or(self.random, |known| known.max(self.random))
     }
+
+    /// `(x − memoryless) / (best − memoryless)`: 0 for what can be earned without memory, 1 for the best known. Meant for
+    /// tasks on which there is something to remember.
+    pub fn memory_score(&self, mean_return: f64) -> f64 {
+        let floor = self.without_memory();
+        (mean_return - floor) / (self.best - floor)
+    }
+
+    /// The return that has this memory score.
+    pub fn return_at(&self, memory_score: f64) -> f64 {
+        let floor = self.without_memory();
+        floor + memory_score * (self.best - floor)
+    }
+}
+
+/// Whether an experiment's task asks for a memory: not where the best that sees the last observation only earns as much as
+/// the best known. Where that is not known it is taken to ask for one.
+pub fn needs_memory(experiment: &Experiment) -> bool {
+    let Some(returns) = returns(experiment) else {
+        return true;
+    };
+    let best = returns.best.or(returns.oracle);
+    let both = returns.memoryless.zip(best);
+    both.is_none_or(|(memoryless, best)| best - memoryless > ROUNDING)
+}
+
+/// What players score on an experiment's task; `None` when this program's table of environments has no such task.
+fn returns(experiment: &Experiment) -> Option<Returns> {
+    let instance = registry::instance(&experiment.spec_id, &experiment.kwargs)?;
+    Some(instance.ok()?.returns)
 }
 
 #[cfg(test)]
@@ -81,6 +115,35 @@ mod tests {
         let task = Reference::of(&fixtures::experiment(32, 1)).unwrap();
         assert_eq!([-1.0, 0.3].map(|x| task.normalise(x)), [-1.0, 0.3]);
         assert_eq!(task.without_memory(), 0.0);
+        assert_eq!(task.memory_score(0.3), 0.3);
+    }
+
+    #[test]
+    fn memory_scores_by_hand() {
+        // Random −0.984, memoryless 0.5, best 1.
+        let length = BTreeMap::from([("corridor_length".into(), 20.into())]);
+        let maze = of("TMazePassive-v0", length).unwrap();
+        assert_eq!(maze.without_memory(), 0.5);
+        assert_eq!([0.5, 0.75, 1.0, 0.0].map(|x| maze.memory_score(x)), [0.0, 0.5, 1.0, -1.0]);
+        assert_eq!([0.0, 0.5, 1.0].map(|x| maze.return_at(x)), [0.5, 0.75, 1.0]);
+    }
+
+    #[test]
+    fn what_asks_for_a_memory_is_told_by_its_best_player_without_one() {
+        let needs = |spec_id: &str, argument: &str, value: serde_json::Value| {
+            let mut experiment = fixtures::experiment(4, 1);
+            experiment.spec_id = spec_id.to_owned();
+            experiment.kwargs = BTreeMap::from([(argument.to_owned(), value)]);
+            needs_memory(&experiment)
+        };
+        assert!(!needs("BsuiteUmbrellaChain-v0", "chain_length", 20.into()));
+        assert!(!needs("BsuiteDiscountingChain-v0", "mapping_seed", 3.into()));
+        assert!(!needs("MemoryTask-v0", "delay", 1.into()));
+        assert!(needs("MemoryTask-v0", "delay", 2.into()));
+        assert!(needs("HigherLower-v0", "level", "easy".into()));
+        // Nothing is known of this one without memory, nor of one that is elsewhere.
+        assert!(needs("Concentration-v0", "level", "easy".into()));
+        assert!(needs("Elsewhere-v0", "level", "easy".into()));
     }
 
     #[test]

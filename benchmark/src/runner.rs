@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError, mpsc};
 use crate::contender::{Contender, Job, JobError, Outcome};
 use crate::directory::{RunConfig, RunDirectory};
 use crate::error::Error;
+use crate::format::{seconds, speed};
 use crate::progress::{Display, JobProgress};
 use crate::records::{
     Record, RecordWriter, RowResult, SCHEMA_VERSION, configuration_hash, read_records,
@@ -316,10 +317,15 @@ fn row_line(record: &Record) -> String {
         record.agent.name, record.experiment.name, record.seed
     );
     match &record.result {
-        RowResult::Finished(outcome) => format!(
-            "{name}: {} steps in {:.1} s ({:.0} steps/s)",
-            outcome.trained_steps, outcome.train_duration_s, outcome.steps_per_s
-        ),
+        RowResult::Finished(outcome) => {
+            let speed = speed(outcome.steps_per_s, outcome.train_duration_s);
+            let speed = speed.map_or(String::new(), |rate| format!(" ({rate:.0} steps/s)"));
+            format!(
+                "{name}: {} steps in {} s{speed}",
+                outcome.trained_steps,
+                seconds(outcome.train_duration_s)
+            )
+        }
         RowResult::Failed { reason } => format!("{name}: failed: {reason}"),
     }
 }

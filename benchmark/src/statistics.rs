@@ -1,5 +1,8 @@
 //! Statistics over seeds: few, so every number comes with an interval.
 //!
+//! An evaluation is itself uncertain: it is a mean over episodes, with a standard error. Intervals are over seeds and episodes
+//! where there are several seeds, and over episodes where there is one.
+//!
 //! Interquartile mean and bootstrap intervals follow Agarwal et al. 2021, "Deep Reinforcement Learning at the
 //! Edge of the Statistical Precipice" (arXiv:2108.13264).
 
@@ -13,7 +16,52 @@ pub(crate) const BOOTSTRAP_SEED: u64 = 0x5EED;
 /// Bootstrap resamples; with at most tens of seeds the percentiles have settled to two decimals.
 const BOOTSTRAP_RESAMPLES: usize = 10_000;
 
-/// A value measured once a seed, summarised.
+/// Resamples of evaluations: their percentiles stray by about a fiftieth of the interval's width.
+const EVALUATION_RESAMPLES: usize = 2_000;
+
+/// The standard normal distribution's 97.5 % quantile.
+const Z_95: f64 = 1.959_963_984_540_054;
+
+/// One seed's evaluation: a mean over episodes, and how sure it is.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Measured {
+    /// Mean over the episodes.
+    pub mean: f64,
+    /// Standard error of that mean.
+    pub standard_error: f64,
+}
+
+impl Measured {
+    /// The evaluation less a number that is known.
+    #[must_use]
+    pub fn less(self, level: f64) -> Self {
+        Self {
+            mean: self.mean - level,
+            ..self
+        }
+    }
+
+    /// The difference of two evaluations over episodes of their own.
+    #[must_use]
+    pub fn minus(&self, other: &Self) -> Self {
+        Self {
+            mean: self.mean - other.mean,
+            standard_error: self.standard_error.hypot(other.standard_error),
+        }
+    }
+
+    /// The evaluation on another scale.
+    #[must_use]
+    pub fn on(self, scale: impl Fn(f64) -> f64) -> Self {
+        let mean = scale(self.mean);
+        Self {
+            mean,
+            standard_error: (scale(self.mean + self.standard_error) - mean).abs(),
+        }
+    }
+}
+
+/// The evaluations of an agent, one a seed, summarised.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Estimate {
     /// How many seeds.
@@ -22,21 +70,97 @@ pub struct Estimate {
     pub mean: f64,
     /// Interquartile mean over seeds.
     pub interquartile_mean: f64,
-    /// Bounds of the 95 % bootstrap interval of the mean; none with a single seed, which says nothing about others.
-    pub interval: Option<(f64, f64)>,
+    /// Bounds of the 95 % [`interval`] of the mean.
+    pub interval: (f64, f64),
 }
 
 impl Estimate {
-    /// Summarises one value a seed; `None` without values.
-    pub fn of(values: &[f64]) -> Option<Self> {
-        let mean = mean(values)?;
+    /// Summarises one evaluation a seed; `None` without any.
+    pub fn of(judged: &[Measured]) -> Option<Self> {
+        let means: Vec<f64> = judged.iter().map(|one| one.mean).collect();
         Some(Self {
-            count: values.len(),
-            mean,
-            interquartile_mean: interquartile_mean(values)?,
-            interval: bootstrap_interval(values),
+            count: judged.len(),
+            mean: mean(&means)?,
+            interquartile_mean: interquartile_mean(&means)?,
+            interval: interval(judged)?,
         })
     }
+}
+
+/// Mean over seeds; `None` without any.
+pub fn mean_of(judged: &[Measured]) -> Option<f64> {
+    mean(&judged.iter().map(|one| one.mean).collect::<Vec<_>>())
+}
+
+/// Bounds of the mean's 95 % interval; `None` without values.
+///
+/// Of a single seed it is the normal interval over its episodes. Of several it is a percentile bootstrap that draws
+/// seeds anew and gives each the noise of its own episodes, so that seeds which agree by chance do not look certain.
+/// With fewer than five seeds such an interval is too narrow rather than too wide.
+pub fn interval(judged: &[Measured]) -> Option<(f64, f64)> {
+    match judged {
+        [] => None,
+        [one] => {
+            let margin = Z_95 * one.standard_error;
+            Some((one.mean - margin, one.mean + margin))
+        }
+        [first, rest @ ..] if rest.iter().all(|one| one == first && one.standard_error == 0.0) => {
+            Some((first.mean, first.mean))
+        }
+        _ => {
+            let mut rng = Xoshiro256PlusPlus::seed_from_u64(BOOTSTRAP_SEED);
+            let means: Vec<f64> = (0..EVALUATION_RESAMPLES)
+                .map(|_| resampled_mean(judged, &mut rng))
+                .collect();
+            let means = sorted(&means);
+            Some((quantile(&means, 0.025), quantile(&means, 0.975)))
+        }
+    }
+}
+
+/// How much more one group of seeds earns than another, neither paired with the other.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Difference {
+    /// Mean of the first less the mean of the second.
+    pub mean: f64,
+    /// Bounds of its 95 % interval.
+    pub interval: (f64, f64),
+}
+
+impl Difference {
+    /// Of two groups of evaluations, one a seed; `None` when one is empty. As [`interval`], each group drawn by itself.
+    pub fn of(one: &[Measured], other: &[Measured]) -> Option<Self> {
+        let mean = mean_of(one)? - mean_of(other)?;
+        if let ([one], [other]) = (one, other) {
+            let interval = interval(&[one.minus(other)])?;
+            return Some(Self { mean, interval });
+        }
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(BOOTSTRAP_SEED);
+        let differences: Vec<f64> = (0..EVALUATION_RESAMPLES)
+            .map(|_| resampled_mean(one, &mut rng) - resampled_mean(other, &mut rng))
+            .collect();
+        let differences = sorted(&differences);
+        let interval = (
+            quantile(&differences, 0.025),
+            quantile(&differences, 0.975),
+        );
+        Some(Self { mean, interval })
+    }
+}
+
+/// Mean of as many seeds, drawn anew, each with the noise of its own episodes.
+fn resampled_mean(judged: &[Measured], rng: &mut Xoshiro256PlusPlus) -> f64 {
+    let drawn = (0..judged.len()).map(|_| {
+        let one = judged[rng.random_range(0..judged.len())];
+        one.mean + one.standard_error * standard_normal(rng)
+    });
+    drawn.sum::<f64>() / judged.len() as f64
+}
+
+/// A draw from the standard normal distribution (Box and Muller 1958).
+fn standard_normal(rng: &mut Xoshiro256PlusPlus) -> f64 {
+    let radius = (-2.0 * (1.0 - rng.random::<f64>()).ln()).sqrt();
+    radius * (std::f64::consts::TAU * rng.random::<f64>()).cos()
 }
 
 /// Arithmetic mean; `None` without values.
@@ -168,18 +292,57 @@ mod tests {
         assert_eq!(median_steps_to_solve(&[]), None);
     }
 
+    fn measured(mean: f64, standard_error: f64) -> Measured {
+        Measured {
+            mean,
+            standard_error,
+        }
+    }
+
     #[test]
-    fn estimate_of_one_seed_claims_no_interval() {
-        let estimate = Estimate::of(&[0.25]).unwrap();
-        assert_eq!(
-            estimate,
-            Estimate {
-                count: 1,
-                mean: 0.25,
-                interquartile_mean: 0.25,
-                interval: None
-            }
-        );
+    fn one_seed_is_as_sure_as_its_episodes() {
+        let estimate = Estimate::of(&[measured(0.25, 0.1)]).unwrap();
+        assert_eq!((estimate.count, estimate.mean), (1, 0.25));
+        let (low, high) = estimate.interval;
+        // 0.25 ± 1.96 · 0.1
+        assert!((low - 0.054).abs() < 1e-4 && (high - 0.446).abs() < 1e-4, "{low} {high}");
         assert_eq!(Estimate::of(&[]), None);
+    }
+
+    #[test]
+    fn seeds_that_agree_by_chance_are_no_surer_than_their_episodes() {
+        // The mean of two, each with an error of 0.1: 0.1/√2 = 0.0707, and 1.96 of that is 0.139.
+        let (low, high) = interval(&[measured(0.5, 0.1); 2]).unwrap();
+        assert!((low - 0.361).abs() < 0.02 && (high - 0.639).abs() < 0.02, "{low} {high}");
+        // Without noise of episodes it is the bootstrap over seeds.
+        let certain = [measured(0.0, 0.0), measured(1.0, 0.0)];
+        assert_eq!(interval(&certain), Some((0.0, 1.0)));
+        assert_eq!(interval(&[measured(0.5, 0.0); 3]), Some((0.5, 0.5)));
+        assert_eq!(interval(&[]), None);
+    }
+
+    #[test]
+    fn groups_that_are_not_paired() {
+        // One seed each: 1.96 · √(0.3² + 0.4²) = 0.98.
+        let found = Difference::of(&[measured(1.0, 0.3)], &[measured(0.2, 0.4)]).unwrap();
+        assert!((found.mean - 0.8).abs() < 1e-12);
+        assert!((found.interval.0 + 0.18).abs() < 1e-3 && (found.interval.1 - 1.78).abs() < 1e-3);
+        // Without noise: the bootstrap of {0, 1} less that of {0, 1} has -1 and 1 in its tails, each with 1/16.
+        let coin = [measured(0.0, 0.0), measured(1.0, 0.0)];
+        assert_eq!(
+            Difference::of(&coin, &coin).map(|found| found.interval),
+            Some((-1.0, 1.0))
+        );
+        assert_eq!(Difference::of(&coin, &[]), None);
+    }
+
+    #[test]
+    fn differences_and_scales_by_hand() {
+        // √(0.3² + 0.4²)
+        let difference = measured(1.0, 0.3).minus(&measured(0.2, 0.4));
+        assert!((difference.mean - 0.8).abs() < 1e-12);
+        assert!((difference.standard_error - 0.5).abs() < 1e-12);
+        assert_eq!(measured(1.0, 0.25).less(0.5), measured(0.5, 0.25));
+        assert_eq!(measured(1.0, 0.25).on(|x| (x - 0.5) * 2.0), measured(1.0, 0.5));
     }
 }

@@ -3,16 +3,12 @@
 use agent::evaluate::Mode;
 
 use crate::contender::Outcome;
+use crate::format::speed;
 use crate::plan::{AgentRow, Experiment, Plan};
 use crate::records::Record;
-use crate::reference::Reference;
-use crate::statistics::{Estimate, mean, median_steps_to_solve};
-
-/// Normalised score from which on a task counts as recalled; the best known return is 1 and chance 0.
-pub const RECALL_BAR: f64 = 0.95;
-
-/// Largest absolute normalised score that counts as chance.
-pub const CHANCE_BAR: f64 = 0.1;
+use crate::reference::{Reference, needs_memory};
+use crate::statistics::{Estimate, Measured, mean, median_steps_to_solve};
+use crate::verdict::{Evidence, Verdict};
 
 /// All agents on one experiment.
 #[derive(Debug)]
@@ -34,40 +30,6 @@ pub struct AgentSummary<'a> {
     pub finished: Vec<(&'a Record, &'a Outcome)>,
     /// The jobs that failed, by seed.
     pub failed: Vec<&'a Record>,
-}
-
-/// What the evaluations together say about an agent on a task.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// Right when its earlier actions are scrambled, lost when its memory is emptied.
-    Remembers,
-    /// Right, but only as long as its own actions stand: it carried the cue in them.
-    ActionTrail,
-    /// Right even with its memory emptied: the task did not need it.
-    NotNeeded,
-    /// Right, and nobody could look further: it played by itself, so nothing was scrambled or emptied.
-    Unexplained,
-    /// Between chance and the bar, in greedy acting or in what an emptied memory leaves.
-    Partly,
-    /// No better than guessing.
-    Chance,
-    /// No seed finished.
-    Failed,
-}
-
-impl Verdict {
-    /// The verdict in words.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Remembers => "remembers",
-            Self::ActionTrail => "action trail",
-            Self::NotNeeded => "memory not needed",
-            Self::Unexplained => "right, unexplained",
-            Self::Partly => "partly",
-            Self::Chance => "chance",
-            Self::Failed => "failed",
-        }
-    }
 }
 
 /// Groups records by experiment and agent. Definitions are compared, not names: the same name with another budget
@@ -102,6 +64,18 @@ pub fn summarize<'a>(records: &'a [Record], plan: &Plan) -> Vec<ExperimentSummar
         summaries[index].add(record);
     }
     summaries
+}
+
+/// What the evaluations of one seed say together.
+pub fn verdict_of(record: &Record) -> Verdict {
+    let experiment = &record.experiment;
+    let evidence = Evidence::of(|mode| {
+        let outcome = record.outcome();
+        let judged = outcome.and_then(|outcome| outcome.evaluation(experiment.delay(), mode));
+        judged.iter().map(|judged| judged.measured()).collect()
+    });
+    let reference = Reference::of(experiment);
+    evidence.verdict(reference.as_ref(), needs_memory(experiment))
 }
 
 impl<'a> ExperimentSummary<'a> {
@@ -153,25 +127,53 @@ impl AgentSummary<'_> {
             .collect()
     }
 
+    /// One evaluation a finished seed, at a delay in a mode.
+    pub fn judged_at(&self, delay: Option<u64>, mode: Mode) -> Vec<Measured> {
+        self.finished
+            .iter()
+            .filter_map(|(_, outcome)| Some(outcome.evaluation(delay, mode)?.measured()))
+            .collect()
+    }
+
+    /// The same, at the experiment's own delay.
+    pub fn judged(&self, mode: Mode) -> Vec<Measured> {
+        self.judged_at(self.experiment.delay(), mode)
+    }
+
     /// One normalised score a finished seed, in a mode at the experiment's own delay; returns as they are for a task
     /// without a scale.
-    pub fn scores(&self, mode: Mode) -> Vec<f64> {
+    pub fn scores(&self, mode: Mode) -> Vec<Measured> {
         let reference = Reference::of(self.experiment);
-        let delay = self.experiment.delay();
-        self.values(|outcome| {
-            let judged = outcome.evaluation(delay, mode)?.mean_return;
-            Some(reference.map_or(judged, |reference| reference.normalise(judged)))
-        })
+        let score = |judged: Measured| {
+            reference.map_or(judged, |known| judged.on(|x| known.normalise(x)))
+        };
+        self.judged(mode).into_iter().map(score).collect()
     }
 
     /// Mean return over seeds at a delay in a mode.
     pub fn estimate_at(&self, delay: Option<u64>, mode: Mode) -> Option<Estimate> {
-        Estimate::of(&self.values(|outcome| Some(outcome.evaluation(delay, mode)?.mean_return)))
+        Estimate::of(&self.judged_at(delay, mode))
     }
 
     /// Mean return over seeds in a mode, at the experiment's own delay.
     pub fn estimate(&self, mode: Mode) -> Option<Estimate> {
         self.estimate_at(self.experiment.delay(), mode)
+    }
+
+    /// What the greedy agent earns more than the one whose memory is emptied.
+    pub fn gap(&self) -> Option<Estimate> {
+        Estimate::of(&self.evidence().gap())
+    }
+
+    /// How far the greedy agent is from the best without memory (0) to the best known (1); `None` where the task has no
+    /// scale, or nothing to remember.
+    pub fn memory_score(&self) -> Option<Estimate> {
+        let known = Reference::of(self.experiment).filter(|_| needs_memory(self.experiment))?;
+        let judged = self.judged(Mode::Greedy).into_iter();
+        let scores: Vec<Measured> = judged
+            .map(|judged| judged.on(|x| known.memory_score(x)))
+            .collect();
+        Estimate::of(&scores)
     }
 
     /// Standard deviation of the greedy return over episodes, averaged over seeds.
@@ -185,9 +187,9 @@ impl AgentSummary<'_> {
         mean(&self.values(|outcome| Some(outcome.trained_steps as f64)))
     }
 
-    /// Environment steps a second while training, averaged over seeds.
+    /// Environment steps a second while training, averaged over the seeds that trained long enough to tell.
     pub fn steps_per_s(&self) -> Option<f64> {
-        mean(&self.values(|outcome| Some(outcome.steps_per_s)))
+        mean(&self.values(|outcome| speed(outcome.steps_per_s, outcome.train_duration_s)))
     }
 
     /// Seconds of training, averaged over seeds.
@@ -220,53 +222,23 @@ impl AgentSummary<'_> {
         }
     }
 
-    /// How many seeds recall, greedily and, where the task allows it, with their earlier actions scrambled.
-    pub fn recalling_seeds(&self) -> usize {
-        let greedy = self.scores(Mode::Greedy);
-        let scrambled = self.scores(Mode::Scrambled);
-        let recalls = |score: Option<&f64>| score.is_none_or(|&score| score >= RECALL_BAR);
-        let both = |&seed: &usize| recalls(greedy.get(seed)) && recalls(scrambled.get(seed));
-        (0..greedy.len()).filter(both).count()
+    /// How many seeds remember, each judged by itself.
+    pub fn remembering_seeds(&self) -> usize {
+        let remembers = |&&(record, _): &&(&Record, &Outcome)| {
+            verdict_of(record) == Verdict::Remembers
+        };
+        self.finished.iter().filter(remembers).count()
     }
 
-    /// What the means over seeds say together.
+    /// What the evaluations of all seeds say together.
     pub fn verdict(&self) -> Verdict {
-        let mean = |mode| mean(&self.scores(mode));
-        let Some(greedy) = mean(Mode::Greedy) else {
-            return Verdict::Failed;
-        };
-        let at_bar = |mode| mean(mode).is_some_and(|value| value >= RECALL_BAR);
-        let best = Mode::ALL
-            .into_iter()
-            .filter_map(mean)
-            .fold(greedy.abs(), |a, b| a.max(b.abs()));
-        let has_controls = [Mode::Scrambled, Mode::Emptied]
-            .map(mean)
-            .iter()
-            .any(Option::is_some);
-        // What remains is what needs no memory: chance, or what a player sees who sees the last observation only.
-        let floor = Reference::of(self.experiment).map_or(0.0, |known| known.without_memory());
-        let lost = mean(Mode::Emptied)
-            .is_some_and(|value| (-CHANCE_BAR..=floor + CHANCE_BAR).contains(&value));
-        if !at_bar(Mode::Greedy) {
-            return if best <= CHANCE_BAR {
-                Verdict::Chance
-            } else {
-                Verdict::Partly
-            };
-        }
-        if !has_controls {
-            return Verdict::Unexplained;
-        }
-        // A trail of actions is no memory: emptying what an agent without one lacks takes nothing from it. A task that
-        // cannot be scrambled says nothing of trails.
-        let trail = mean(Mode::Scrambled).is_some() && !at_bar(Mode::Scrambled);
-        match (trail, at_bar(Mode::Emptied)) {
-            (true, _) => Verdict::ActionTrail,
-            (false, true) => Verdict::NotNeeded,
-            (false, false) if lost => Verdict::Remembers,
-            (false, false) => Verdict::Partly,
-        }
+        let reference = Reference::of(self.experiment);
+        self.evidence()
+            .verdict(reference.as_ref(), needs_memory(self.experiment))
+    }
+
+    fn evidence(&self) -> Evidence {
+        Evidence::of(|mode| self.judged(mode))
     }
 }
 
@@ -274,25 +246,20 @@ impl AgentSummary<'_> {
 mod tests {
     use super::*;
     use crate::fixtures;
-    use crate::records::RowResult;
 
-    /// The verdict on an agent with these mean returns: greedy, sampled, scrambled, emptied.
+    /// The verdict on an agent with these mean returns over 1,000 episodes: greedy, sampled, scrambled, emptied.
     fn verdict(returns: [f64; 4]) -> Verdict {
         let records = [fixtures::record_with_returns("x", 4, 1, 0, returns)];
         summarize(&records, &fixtures::plan())[0].agents[0].verdict()
     }
 
     #[test]
-    fn verdicts() {
+    fn verdicts_of_records() {
         assert_eq!(verdict([1.0, 0.98, 0.99, 0.02]), Verdict::Remembers);
         assert_eq!(verdict([1.0, 0.98, -0.04, 0.02]), Verdict::ActionTrail);
-        assert_eq!(verdict([1.0, 0.98, -0.04, 1.0]), Verdict::ActionTrail);
-        assert_eq!(verdict([1.0, 1.0, 1.0, 0.99]), Verdict::NotNeeded);
-        assert_eq!(verdict([0.6, 0.5, 0.6, 0.0]), Verdict::Partly);
-        assert_eq!(verdict([1.0, 1.0, 1.0, 0.4]), Verdict::Partly);
-        assert_eq!(verdict([0.1, 0.0, -0.1, 0.02]), Verdict::Chance);
-        // Reliably wrong is not chance: the cue was there.
-        assert_eq!(verdict([-1.0, -0.9, -1.0, 0.0]), Verdict::Partly);
+        assert_eq!(verdict([0.6, 0.5, 0.6, 0.0]), Verdict::UsesMemory);
+        assert_eq!(verdict([1.0, 1.0, 1.0, 1.0]), Verdict::AsGoodAsWithoutMemory);
+        assert_eq!(verdict([0.05, 0.0, -0.1, 0.02]), Verdict::NoBetterThanRandom);
         let failed = [fixtures::failed_record("x", 4, 1, 0, "no server")];
         assert_eq!(
             summarize(&failed, &fixtures::plan())[0].agents[0].verdict(),
@@ -301,21 +268,15 @@ mod tests {
     }
 
     #[test]
-    fn a_contender_that_played_by_itself_is_right_and_no_more() {
+    fn the_memory_of_a_contender_that_played_by_itself_is_not_tested() {
         let verdict = |greedy: f64| {
-            let returns = [greedy, 0.0, 0.0, 0.0];
-            let mut record = fixtures::record_with_returns("x", 4, 1, 0, returns);
-            if let RowResult::Finished(outcome) = &mut record.result {
-                outcome
-                    .evaluations
-                    .retain(|judged| judged.mode == Mode::Greedy);
-            }
-            let records = [record];
+            let records = [fixtures::external_record("x", greedy, &[])];
             summarize(&records, &fixtures::plan())[0].agents[0].verdict()
         };
-        assert_eq!(verdict(1.0), Verdict::Unexplained);
-        assert_eq!(verdict(0.5), Verdict::Partly);
-        assert_eq!(verdict(0.05), Verdict::Chance);
+        assert_eq!(verdict(1.0), Verdict::Untested);
+        assert_eq!(verdict(0.5), Verdict::Untested);
+        assert_eq!(verdict(0.05), Verdict::NoBetterThanRandom);
+        assert_eq!(verdict(-0.5), Verdict::WorseThanRandom);
     }
 
     #[test]
@@ -347,42 +308,32 @@ mod tests {
         assert_eq!(seeds, [0, 1]);
     }
 
-    /// The verdict on a passive T-maze of 20: random −0.984, memoryless 0.5, best 1.
-    fn verdict_in_a_maze(greedy: f64, emptied: f64) -> Verdict {
-        let record = fixtures::record_on(
-            ("maze", "TMazePassive-v0"),
-            &[("corridor_length", 20.into())],
-            "x",
-            0,
-            [greedy, 0.0, emptied],
-        );
-        summarize(&[record], &fixtures::plan())[0].agents[0].verdict()
-    }
-
     #[test]
-    fn verdicts_are_on_the_tasks_own_scale() {
-        // 0.95 of the way from −0.984 to 1 is 0.901.
-        assert_eq!(verdict_in_a_maze(0.91, -0.98), Verdict::Remembers);
-        assert_eq!(verdict_in_a_maze(1.0, 0.5), Verdict::Remembers);
-        assert_eq!(verdict_in_a_maze(1.0, 1.0), Verdict::NotNeeded);
-        assert_eq!(verdict_in_a_maze(0.89, -0.98), Verdict::Partly);
-        assert_eq!(
-            verdict_in_a_maze(-0.98, -0.98),
-            Verdict::Partly,
-            "sampled 0 is above chance"
-        );
-    }
-
-    #[test]
-    fn recalling_seeds_need_both_evaluations() {
+    fn seeds_are_judged_together_and_counted_one_by_one() {
         let records = [
             fixtures::record_with_returns("x", 4, 1, 0, [1.0, 1.0, 1.0, 0.0]),
             fixtures::record_with_returns("x", 4, 1, 1, [1.0, 1.0, 0.5, 0.0]),
             fixtures::record_with_returns("x", 4, 1, 2, [0.9, 1.0, 1.0, 0.0]),
         ];
-        assert_eq!(
-            summarize(&records, &fixtures::plan())[0].agents[0].recalling_seeds(),
-            1
-        );
+        let summaries = summarize(&records, &fixtures::plan());
+        let agent = &summaries[0].agents[0];
+        // Greedy 0.967, but scrambled 0.833.
+        assert_eq!(agent.verdict(), Verdict::UsesMemory);
+        assert_eq!(agent.remembering_seeds(), 1);
+        let gap = agent.gap().unwrap();
+        assert!((gap.mean - 2.9 / 3.0).abs() < 1e-12 && gap.interval.0 > 0.8, "{gap:?}");
+    }
+
+    #[test]
+    fn a_task_without_anything_to_remember_has_no_memory_score() {
+        let records = [
+            fixtures::record_on(("u", "BsuiteUmbrellaChain-v0"), &[], "x", 0, [0.9, 0.0, 0.9]),
+            fixtures::record_on(("f", "RepeatFirst-v0"), &[], "x", 0, [0.9, 0.0, -0.5]),
+        ];
+        let summaries = summarize(&records, &fixtures::plan());
+        let of = |index: usize| &summaries[index].agents[0];
+        assert_eq!(of(0).verdict(), Verdict::NothingToRemember);
+        assert_eq!(of(0).memory_score(), None);
+        assert!(of(1).memory_score().is_some_and(|score| score.mean > 0.9));
     }
 }

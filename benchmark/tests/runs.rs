@@ -96,6 +96,7 @@ fn outcome(job: &Job) -> Outcome {
         steps_per_s: 1000.0,
         train_duration_s: 0.1,
         solved_at: Some(50),
+        solved_threshold: Some(0.95),
         training: None,
         parameters: Some(10),
         hyperparameters: BTreeMap::new(),
@@ -113,6 +114,7 @@ fn config(seeds: u64) -> RunConfig {
         command: "benchmark".into(),
         commit: "abc".into(),
         started_at: "2026-01-02T03:04:05Z".into(),
+        earlier: Vec::new(),
     };
     RunConfig {
         run,

@@ -142,11 +142,10 @@ pub fn describe(specs: &[Spec]) -> String {
     for spec in specs {
         let _ = writeln!(text, "{}\n  {}", spec.id, spec.description);
         let [low, high] = spec.reward_range;
-        let _ = writeln!(
-            text,
-            "  reward {low} to {high}, solved from a mean return of {}",
-            spec.solved_threshold
-        );
+        let solved = spec.solved_threshold.map_or(String::new(), |threshold| {
+            format!(", solved from a mean return of {threshold}")
+        });
+        let _ = writeln!(text, "  reward {low} to {high}{solved}");
         let wrappers = Wrappers::parameters();
         let own = |parameter: &&Parameter| !wrappers.contains(parameter);
         for parameter in spec.parameters.iter().filter(own) {

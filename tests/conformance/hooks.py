@@ -130,7 +130,8 @@ def fitting_body(case, chance):
     elif path.endswith("/restore"):
         body["snapshot"] = get(path_of(case, "/snapshot")) or body["snapshot"]
     elif isinstance(body.get("kwargs"), dict):
-        body["kwargs"] = fitting_kwargs(PARAMETERS.get(body.get("spec_id"), []), chance)
+        spec_id = body.get("spec_id") or (case.path_parameters or {}).get("spec_id")
+        body["kwargs"] = fitting_kwargs(PARAMETERS.get(spec_id, []), chance)
     return body
 
 

@@ -7,6 +7,7 @@ use agent::algorithms;
 use agent::checkpoint::Checkpoint;
 use agent::env::Watched;
 use agent::evaluate::{EvaluateOptions, Evaluation, EvaluationEnv, Mode, Player};
+use agent::text::wrapped;
 use clap::{Args, ValueEnum};
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
@@ -59,6 +60,9 @@ pub struct EvaluateArgs {
     #[command(flatten)]
     servers: ServerArgs,
 }
+
+/// Widest line that is printed.
+const WIDTH: usize = 80;
 
 /// A mode; `None` is all of them.
 fn mode(text: &str) -> Result<Option<Mode>, String> {
@@ -128,16 +132,6 @@ fn modes(asked: &[Option<Mode>], judged_step: Option<u64>) -> Vec<Mode> {
     modes
 }
 
-/// What is done in a mode.
-const fn actions(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Greedy => "the likeliest action",
-        Mode::Sampled => "drawn from the policy",
-        Mode::Scrambled => "random before the judged one",
-        Mode::Emptied => "greedy, memory emptied before every step",
-    }
-}
-
 /// A bar over the steps of all modes; a spinner where a task does not tell how long its episodes are.
 fn bar(modes: &[Mode], judged: Option<u64>, hidden: bool) -> ProgressBar {
     let template = "{percent:>3}% {wide_bar:.cyan/dim} {msg} · {pos}/{len} steps · ETA {eta}";
@@ -164,38 +158,35 @@ fn report(
 ) -> String {
     let config = &checkpoint.config;
     let title = algorithms::find(&config.algorithm).map_or("", |row| row.title);
+    let episodes = evaluations.first().map_or(0, |first| first.returns.len());
     let mut table = Table::new();
     table
         .load_style(UTF8_FULL_CONDENSED.with_rounded_corners())
-        .set_header([
-            "Mode",
-            "Mean Ep Rew",
-            "Std Ep Rew",
-            "Episodes",
-            "Ep Length",
-            "Duration (s)",
-            "Actions",
-        ]);
+        .set_header(["Mode", "Mean Ep Rew", "± 95 %", "Std", "Ep Length", "Time (s)"]);
     for evaluation in evaluations {
         table.add_row([
             evaluation.mode.name().to_owned(),
             format!("{:.3}", evaluation.mean_return),
+            format!("{:.3}", evaluation.margin()),
             format!("{:.3}", evaluation.std_return),
-            thousands(evaluation.returns.len() as u64),
             format!("{:.0}", evaluation.mean_length),
             format!("{:.1}", evaluation.elapsed.as_secs_f64()),
-            actions(evaluation.mode).to_owned(),
         ]);
     }
-    for column in table.column_iter_mut().skip(1).take(5) {
+    for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    format!(
-        "{title}, seed {}, after {} steps of training, on {} ({})\n{table}",
+    let title = format!(
+        "{title}, seed {}, after {} steps of training, on {} ({})",
         config.seed,
         thousands(checkpoint.run.statistics.timesteps),
         config.env.spec_id,
         arguments(kwargs),
+    );
+    format!(
+        "{}\n{table}\n± 95 % is half the 95 % interval of the mean over {} episodes.",
+        wrapped(&title, WIDTH, "  "),
+        thousands(episodes as u64),
     )
 }
 
@@ -213,11 +204,16 @@ fn json(
         /// Greedy.
         mean_return: Option<f64>,
         std_return: Option<f64>,
+        /// Of the mean returns: standard deviation over the root of the number of episodes.
+        standard_error: Option<f64>,
         /// In each mode.
         episodes: Option<usize>,
         sampled_return: Option<f64>,
+        sampled_standard_error: Option<f64>,
         scrambled_return: Option<f64>,
+        scrambled_standard_error: Option<f64>,
         emptied_return: Option<f64>,
+        emptied_standard_error: Option<f64>,
         /// Of the evaluation, in all modes, in seconds.
         evaluation_s: f64,
         checkpoint: &'a Path,
@@ -228,17 +224,22 @@ fn json(
             .find(|evaluation| evaluation.mode == mode)
     };
     let mean = |mode| of(mode).map(|evaluation| evaluation.mean_return);
+    let error = |mode| of(mode).map(Evaluation::standard_error);
     let timesteps = checkpoint.run.statistics.timesteps;
     Ok(serde_json::to_string(&Outcome {
         row: Row::new(&checkpoint.config, kwargs, timesteps),
         mean_return: mean(Mode::Greedy),
         std_return: of(Mode::Greedy).map(|evaluation| evaluation.std_return),
+        standard_error: error(Mode::Greedy),
         episodes: evaluations
             .first()
             .map(|evaluation| evaluation.returns.len()),
         sampled_return: mean(Mode::Sampled),
+        sampled_standard_error: error(Mode::Sampled),
         scrambled_return: mean(Mode::Scrambled),
+        scrambled_standard_error: error(Mode::Scrambled),
         emptied_return: mean(Mode::Emptied),
+        emptied_standard_error: error(Mode::Emptied),
         evaluation_s: evaluations
             .iter()
             .map(|evaluation| evaluation.elapsed.as_secs_f64())

@@ -12,7 +12,7 @@ use comfy_table::{ContentArrangement, Table};
 use serde_json::{Map, Value};
 
 /// Width of tables where there is no terminal.
-const DEFAULT_WIDTH: u16 = 120;
+const DEFAULT_WIDTH: u16 = 80;
 
 /// List the algorithms, or the hyper-parameters of one
 #[derive(Debug, Args)]

@@ -11,7 +11,7 @@ use agent::config::{OptionDraw, Overrides, TrainConfig};
 use agent::monitor::{Console, ConsoleOptions};
 use agent::session::{Earlier, Session, SessionEnd};
 use agent::settings::Settings;
-use agent::train::Ending;
+use agent::train::{Ending, RunStatistics};
 use anyhow::bail;
 use clap::Args;
 use serde::Serialize;
@@ -42,6 +42,10 @@ A TOML file has the flags' names as keys, with `_` for `-`:
   delay = 16
   [hyperparameters]
   learning_rate = 0.003
+
+A task counts as solved when the mean return of the last 100 training episodes is at least its threshold: 95 % of the
+way from random actions to the best player known, with the arguments in use, as the server tells it. Training stops
+early once each of those 100 episodes has reached it. Without a threshold it goes to the end of the budget.
 
 DIR gets config.toml (everything resolved), checkpoint.safetensors, best.safetensors, metrics.jsonl, run.json (its
 clock), event files for TensorBoard, and run.lock, which keeps a second process out. The exit status is 130 after Ctrl-C."
@@ -222,19 +226,19 @@ fn report(session: &Session, end: &SessionEnd, server_flags: &str) -> String {
         lines.push("This run had ended before; nothing was left to train.".to_owned());
     }
     lines.push(match end.ending {
-        Ending::EarlyStop => format!("Solved: stopped early, after {steps} steps."),
+        Ending::EarlyStop => format!("Stopped early, after {steps} steps."),
         Ending::Budget => format!("The budget is spent: {steps} steps."),
         Ending::Interrupted => format!(
             "Stopped after {steps} of {} steps.",
             thousands(session.config.total_timesteps)
         ),
     });
+    lines.push(solved(statistics));
     if let Some((mean, std)) = statistics.recent_return() {
         lines.push(format!(
-            "Return of the last {} episodes {mean:.2} ± {std:.2}; {:.1} s, {} steps/s; {} parameters.",
+            "Return of the last {} episodes {mean:.2} ± {std:.2}; {}; {} parameters.",
             statistics.episodes.min(100),
-            end.elapsed.as_secs_f64(),
-            thousands(end.steps_per_s as u64),
+            speed(end),
             thousands(end.parameters as u64),
         ));
     }
@@ -253,6 +257,35 @@ fn report(session: &Session, end: &SessionEnd, server_flags: &str) -> String {
     lines.join("\n")
 }
 
+/// Whether the task is solved, and what that means there.
+fn solved(statistics: &RunStatistics) -> String {
+    match (statistics.solved_threshold, statistics.solved_at) {
+        (Some(threshold), Some(at)) => format!(
+            "Solved after {} steps: the last 100 episodes had a mean return of at least {threshold}.",
+            thousands(at)
+        ),
+        (Some(threshold), None) => format!(
+            "Not solved: that takes a mean return of at least {threshold} over 100 episodes."
+        ),
+        (None, _) => {
+            "Nothing says from which return this task counts as solved with these arguments."
+                .to_owned()
+        }
+    }
+}
+
+/// How long it took, and how fast it was where that can be told: less than a second is mostly its beginning.
+fn speed(end: &SessionEnd) -> String {
+    let seconds = end.elapsed.as_secs_f64();
+    if seconds < 1.0 {
+        return "less than a second".to_owned();
+    }
+    format!(
+        "{seconds:.1} s, {} steps/s",
+        thousands(end.steps_per_s as u64)
+    )
+}
+
 /// The outcome for a program.
 fn json(session: &Session, end: &SessionEnd) -> anyhow::Result<String> {
     #[derive(Serialize)]
@@ -263,6 +296,8 @@ fn json(session: &Session, end: &SessionEnd) -> anyhow::Result<String> {
         /// Of training, over all sessions of the run, in seconds.
         duration_s: f64,
         ending: Ending,
+        /// Mean return from which the task counts as solved.
+        solved_threshold: Option<f64>,
         solved_at: Option<u64>,
         /// Mean over the last 100 training episodes.
         training_return: Option<f64>,
@@ -276,6 +311,7 @@ fn json(session: &Session, end: &SessionEnd) -> anyhow::Result<String> {
         steps_per_s: end.steps_per_s,
         duration_s: end.elapsed.as_secs_f64(),
         ending: end.ending,
+        solved_threshold: statistics.solved_threshold,
         solved_at: statistics.solved_at,
         training_return: statistics.recent_return().map(|(mean, _)| mean),
         parameters: end.parameters,

@@ -51,6 +51,14 @@ pub trait VectorEnv {
     fn observation_space(&self) -> &Space;
     /// Space of one environment's action.
     fn action_space(&self) -> &Space;
+    /// Mean return from which the task counts as solved, with these environments' arguments; `None` where nothing is known
+    /// to compare with.
+    ///
+    /// # Errors
+    /// When the server could not be reached within the retry limit.
+    fn solved_threshold(&mut self) -> Result<Option<f64>, EnvError> {
+        Ok(None)
+    }
     /// Begins a new episode in every environment.
     ///
     /// # Errors

@@ -16,6 +16,8 @@ pub struct TestTask {
     components: usize,
     /// Report the end of an episode as a truncation instead of a termination.
     pub truncates: bool,
+    /// Mean return from which it counts as solved.
+    pub solved_threshold: Option<f64>,
     observation_space: Space,
     action_space: Space,
 }
@@ -53,6 +55,7 @@ impl TestTask {
             delay,
             components: 1,
             truncates: false,
+            solved_threshold: Some(0.95),
             observation_space: space(
                 r#"{"type":"Box","shape":[3],"dtype":"float32","low":0.0,"high":1.0}"#,
             ),
@@ -92,6 +95,10 @@ impl VectorEnv for TestTask {
 
     fn action_space(&self) -> &Space {
         &self.action_space
+    }
+
+    fn solved_threshold(&mut self) -> Result<Option<f64>, EnvError> {
+        Ok(self.solved_threshold)
     }
 
     fn reset(&mut self, request: &ResetRequest) -> Result<ResetReply, EnvError> {

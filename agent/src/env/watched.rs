@@ -28,6 +28,10 @@ impl<F: FnMut() -> Result<(), EnvError>> VectorEnv for Watched<'_, F> {
         self.env.action_space()
     }
 
+    fn solved_threshold(&mut self) -> Result<Option<f64>, EnvError> {
+        self.env.solved_threshold()
+    }
+
     fn reset(&mut self, request: &ResetRequest) -> Result<ResetReply, EnvError> {
         self.env.reset(request)
     }

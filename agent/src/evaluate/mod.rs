@@ -106,6 +106,26 @@ pub struct Evaluation {
     pub elapsed: Duration,
 }
 
+/// The standard normal distribution's 97.5 % quantile.
+const Z_95: f64 = 1.959_963_984_540_054;
+
+impl Evaluation {
+    /// Standard error of the mean return: `std_return / √n`.
+    pub fn standard_error(&self) -> f64 {
+        standard_error(self.std_return, self.returns.len() as u64)
+    }
+
+    /// Half the width of the mean return's 95 % interval.
+    pub fn margin(&self) -> f64 {
+        Z_95 * self.standard_error()
+    }
+}
+
+/// Standard error of a mean over `episodes` values with this sample standard deviation.
+pub fn standard_error(std_return: f64, episodes: u64) -> f64 {
+    std_return / (episodes.max(1) as f64).sqrt()
+}
+
 /// A trained agent, ready to play.
 pub struct Player {
     actor: Actor,

@@ -163,14 +163,18 @@ fn progress_line(progress: &Progress) -> String {
 
 /// Steps, speed, return and the time left, on one line.
 fn summary(progress: &Progress) -> String {
-    let mut parts = vec![
-        format!(
-            "{}/{}",
-            HumanCount(progress.timesteps),
-            HumanCount(progress.total_timesteps)
-        ),
-        format!("{} steps/s", HumanCount(progress.steps_per_s as u64)),
-    ];
+    let mut parts = vec![format!(
+        "{}/{}",
+        HumanCount(progress.timesteps),
+        HumanCount(progress.total_timesteps)
+    )];
+    // What a run does in its first second is mostly to begin.
+    if progress.elapsed >= Duration::from_secs(1) {
+        parts.push(format!(
+            "{} steps/s",
+            HumanCount(progress.steps_per_s as u64)
+        ));
+    }
     if let Some(mean) = progress.return_mean {
         let spread = progress
             .return_std
@@ -235,7 +239,7 @@ mod tests {
             timesteps: 12_320,
             episodes: 770,
             updates: 12,
-            elapsed: Duration::from_millis(200),
+            elapsed: Duration::from_millis(1_200),
             steps_per_s: 61_234.7,
             return_mean: Some(0.934),
             return_std: Some(0.368),
@@ -253,7 +257,15 @@ mod tests {
             total_timesteps: 10,
             ..Progress::default()
         };
-        assert_eq!(progress_line(&at_start), "  0% 0/10 · 0 steps/s");
+        assert_eq!(progress_line(&at_start), "  0% 0/10");
+        let short = Progress {
+            elapsed: Duration::from_millis(999),
+            ..progress()
+        };
+        assert_eq!(
+            progress_line(&short),
+            " 22% 12,320/56,000 · return 0.93 ± 0.37 · ETA 0:01"
+        );
     }
 
     #[test]

@@ -255,6 +255,77 @@ fn bonuses_are_logged_and_never_reach_a_reported_return() {
     assert!(logged("rollout/aux_loss_mean") > 0.0);
 }
 
+/// A run whose last episodes had these returns.
+fn statistics(solved_threshold: Option<f64>, returns: &[(usize, f64)]) -> RunStatistics {
+    let episodes = returns.iter().flat_map(|&(count, episode_return)| {
+        let episode = Episode {
+            episode_return,
+            length: 1,
+        };
+        std::iter::repeat_n(episode, count)
+    });
+    RunStatistics {
+        solved_threshold,
+        recent: episodes.collect(),
+        ..RunStatistics::default()
+    }
+}
+
+#[test]
+fn a_task_is_solved_at_its_own_threshold() {
+    let solved = |threshold, returns: &[(usize, f64)]| {
+        let statistics = statistics(threshold, returns);
+        (statistics.is_solved(), statistics.is_safely_solved())
+    };
+    // ±1: a mean of 1, 0.96 and 0.94.
+    assert_eq!(solved(Some(0.95), &[(100, 1.0)]), (true, true));
+    assert_eq!(solved(Some(0.95), &[(98, 1.0), (2, -1.0)]), (true, false));
+    assert_eq!(solved(Some(0.95), &[(97, 1.0), (3, -1.0)]), (false, false));
+    // Random play on DiscountingChain; a good player of HigherLower, whose best is 0.53.
+    assert_eq!(solved(Some(1.096), &[(80, 1.0), (20, 1.1)]), (false, false));
+    assert_eq!(solved(Some(0.503), &[(50, 0.45), (50, 0.6)]), (true, false));
+    assert_eq!(solved(Some(0.95), &[(99, 1.0)]), (false, false), "too few");
+    assert_eq!(solved(None, &[(100, 1.0)]), (false, false), "nothing is known");
+}
+
+/// Keeps what was said.
+#[derive(Default)]
+struct Said(Vec<String>);
+
+impl Monitor for Said {
+    fn update(&mut self, _progress: &Progress, _record: &LogRecord) -> Result<(), MonitorError> {
+        Ok(())
+    }
+
+    fn message(&mut self, text: &str) {
+        self.0.push(text.to_owned());
+    }
+
+    fn finish(&mut self, _progress: &Progress) -> Result<(), MonitorError> {
+        Ok(())
+    }
+}
+
+/// Copying what is on screen is soon learned; whether that is enough, nobody knows without a threshold.
+#[test]
+fn without_a_threshold_training_says_so_and_goes_to_the_end() {
+    let config = config("ppo", &few_lanes(), 20_480, 0);
+    let ended = |solved_threshold| {
+        let mut env = TestTask::new(config.hyper.num_envs, 1);
+        env.solved_threshold = solved_threshold;
+        let stop = AtomicBool::new(false);
+        let mut said = Said::default();
+        let trained = train(&config, &mut env, options(&stop), &mut said).unwrap();
+        let statistics = trained.checkpoint.run.statistics;
+        assert_eq!(statistics.solved_threshold, solved_threshold);
+        (trained.ending, statistics.solved_at.is_some(), said.0)
+    };
+    assert_eq!(ended(Some(0.95)), (Ending::EarlyStop, true, vec![]));
+    let (ending, is_solved, said) = ended(None);
+    assert_eq!((ending, is_solved), (Ending::Budget, false));
+    assert!(said[0].contains("nothing says from which return"), "{said:?}");
+}
+
 /// Neither changes, whatever the budget: there is nothing to change.
 #[test]
 fn chance_and_oracle_play_without_learning() {

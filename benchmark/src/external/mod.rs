@@ -316,6 +316,7 @@ impl Trial<'_> {
             steps_per_s: trained.steps as f64 / trained.duration_s,
             train_duration_s: trained.duration_s,
             solved_at: None,
+            solved_threshold: None,
             training: None,
             parameters: None,
             hyperparameters: [

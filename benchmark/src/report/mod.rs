@@ -11,15 +11,18 @@ mod svg;
 use std::collections::BTreeSet;
 
 use agent::evaluate::Mode;
+use env_protocol::SOLVED_SCORE;
 use minijinja::Environment;
 use serde::Serialize;
 
-use crate::directory::RunConfig;
+use crate::directory::{Command, RunConfig};
 use crate::error::Error;
-use crate::format::{compact, fixed, thousands};
+use crate::format::{compact, estimate, fixed, seconds, thousands};
 use crate::records::Record;
+use crate::reference::needs_memory;
 use crate::statistics::Estimate;
-use crate::summary::{AgentSummary, CHANCE_BAR, ExperimentSummary, RECALL_BAR, Verdict, summarize};
+use crate::summary::{AgentSummary, ExperimentSummary, summarize};
+use crate::verdict::{LOST_SCORE, Verdict};
 
 /// How many colours the page's style defines for agents.
 const COLOURS: usize = 8;
@@ -73,15 +76,25 @@ impl Colours {
 #[derive(Serialize)]
 struct Page {
     name: String,
+    /// When the first command was given.
     started_at: String,
-    command: String,
-    seeds: u64,
+    /// What was run under the run's name, in order.
+    commands: Vec<Command>,
+    /// Whether rows are there that none of these commands made.
+    has_other_rows: bool,
+    /// Most and least seeds of a row.
+    seeds: usize,
+    fewest_seeds: usize,
+    /// Seeds of the last command.
+    planned_seeds: u64,
     commit: String,
     /// Commits that rows were made with; more than one is worth a warning.
     row_commits: Vec<String>,
     config_toml: String,
-    recall_bar: String,
-    chance_bar: String,
+    /// Share of the way to the best known, in per cent: from which on a task is solved or remembered, and up to which what
+    /// was known counts as lost.
+    solved_share: String,
+    lost_share: String,
     legend: Vec<LegendEntry>,
     experiments: Vec<Heading>,
     rows: Vec<GridRow>,
@@ -116,11 +129,15 @@ struct GridRow {
     name: String,
     class: String,
     badge: Option<&'static str>,
-    /// In how many experiments it remembers, of how many it has rows in.
+    /// In how many experiments it remembers, and only uses its memory, of how many that ask for one and that it has rows
+    /// in.
     remembers: usize,
+    uses: usize,
     of: usize,
-    /// In how many it is right and nobody can say why.
-    unexplained: usize,
+    /// In how many nobody could look into its memory.
+    untested: usize,
+    /// How many have nothing to remember.
+    others: usize,
     cells: Vec<Option<GridCell>>,
 }
 
@@ -143,9 +160,12 @@ struct TableRow {
     class: String,
     seeds: usize,
     returns: Vec<ReturnCell>,
+    /// Greedy less emptied.
+    gap: ReturnCell,
+    memory_score: ReturnCell,
     interquartile_mean: String,
     std_return: String,
-    recalling: String,
+    remembering: String,
     steps_to_solve: String,
     trained_steps: String,
     steps_per_s: String,
@@ -216,16 +236,29 @@ impl Page {
                 .filter_map(|summary| draw(summary).map(|svg| figure(summary, svg)))
                 .collect()
         };
+        let by_delay = |summary: &ExperimentSummary<'_>| {
+            let svg = success_by_delay::panel(summary, &colours)?;
+            Some(Figure {
+                caption: success_by_delay::caption(summary),
+                ..figure(summary, svg)
+            })
+        };
+        let agents = summaries.iter().flat_map(|summary| &summary.agents);
+        let seeds = agents.map(|agent| agent.finished.len() + agent.failed.len());
+        let commands = config.run.commands();
         Ok(Self {
             name: config.run.name.clone(),
-            started_at: config.run.started_at.clone(),
-            command: config.run.command.clone(),
-            seeds: config.run.seeds,
+            started_at: commands[0].started_at.clone(),
+            has_other_rows: commands.len() == 1 && has_rows_of_others(records, config),
+            commands,
+            seeds: seeds.clone().max().unwrap_or(config.run.seeds as usize),
+            fewest_seeds: seeds.min().unwrap_or(config.run.seeds as usize),
+            planned_seeds: config.run.seeds,
             commit: config.run.commit.clone(),
             row_commits: row_commits.into_iter().map(str::to_owned).collect(),
             config_toml: config.to_toml()?,
-            recall_bar: fixed(RECALL_BAR, 2),
-            chance_bar: fixed(CHANCE_BAR, 1),
+            solved_share: fixed(100.0 * SOLVED_SCORE, 0),
+            lost_share: fixed(100.0 * LOST_SCORE, 0),
             legend: colours.names.iter().map(entry).collect(),
             experiments: summaries.iter().map(heading).collect(),
             rows: colours
@@ -241,13 +274,23 @@ impl Page {
                 .collect(),
             learning_curves: figures(&|summary| Some(learning_curves::panel(summary, &colours))),
             remembered_or_lucky: figures(&remembered_or_lucky::panel),
-            success_by_delay: figures(&|summary| success_by_delay::panel(summary, &colours)),
+            success_by_delay: summaries.iter().filter_map(by_delay).collect(),
             retention: summaries.iter().flat_map(retention_figures).collect(),
             failures: summaries.iter().flat_map(failures).collect(),
             notes: summaries.iter().flat_map(notes).collect(),
             jobs: summaries.iter().flat_map(job_rows).collect(),
         })
     }
+}
+
+/// Whether rows are there that are not of the run's plan: of commands that an earlier version did not write down.
+fn has_rows_of_others(records: &[Record], config: &RunConfig) -> bool {
+    let is_planned = |record: &Record| {
+        config.plan.experiments.contains(&record.experiment)
+            && config.plan.agents.contains(&record.agent)
+            && record.seed < config.run.seeds
+    };
+    !records.iter().all(is_planned)
 }
 
 fn heading(summary: &ExperimentSummary<'_>) -> Heading {
@@ -258,34 +301,29 @@ fn heading(summary: &ExperimentSummary<'_>) -> Heading {
 }
 
 fn grid_row(name: &str, summaries: &[ExperimentSummary<'_>], colours: &Colours) -> GridRow {
-    let of_agent = |summary: &&ExperimentSummary<'_>| {
-        summary.agents.iter().any(|agent| agent.agent.name == name)
-    };
-    let find = |summary: &ExperimentSummary<'_>| {
-        summary
-            .agents
-            .iter()
-            .find(|agent| agent.agent.name == name)
-            .map(grid_cell)
-    };
-    let cells: Vec<Option<GridCell>> = summaries.iter().map(find).collect();
-    let count = |verdict: Verdict| {
-        let cells = cells.iter().flatten();
-        cells.filter(|cell| cell.verdict == verdict.name()).count()
-    };
+    let find = |summary| find_agent(summary, name);
+    let rows: Vec<&AgentSummary<'_>> = summaries.iter().filter_map(find).collect();
+    let count = |verdict: Verdict| rows.iter().filter(|row| row.verdict() == verdict).count();
+    let of = rows.iter().filter(|row| needs_memory(row.experiment)).count();
     GridRow {
         name: name.to_owned(),
         class: colours.class(name).to_owned(),
-        badge: summaries
-            .iter()
-            .flat_map(|summary| &summary.agents)
-            .filter(|agent| agent.agent.name == name)
-            .find_map(badge),
+        badge: rows.iter().find_map(|row| badge(row)),
         remembers: count(Verdict::Remembers),
-        unexplained: count(Verdict::Unexplained),
-        of: summaries.iter().filter(of_agent).count(),
-        cells,
+        uses: count(Verdict::UsesMemory),
+        untested: count(Verdict::Untested),
+        of,
+        others: rows.len() - of,
+        cells: summaries.iter().map(|summary| find(summary).map(grid_cell)).collect(),
     }
+}
+
+/// The agent of that name in an experiment.
+fn find_agent<'a, 'b>(
+    summary: &'b ExperimentSummary<'a>,
+    name: &str,
+) -> Option<&'b AgentSummary<'a>> {
+    summary.agents.iter().find(|agent| agent.agent.name == name)
 }
 
 /// What an agent is marked as.
@@ -299,24 +337,27 @@ fn badge(summary: &AgentSummary<'_>) -> Option<&'static str> {
 
 fn grid_cell(summary: &AgentSummary<'_>) -> GridCell {
     let verdict = summary.verdict();
-    let value = |mode| {
+    let value = |mode, format: fn(&Estimate) -> String| {
         summary
             .estimate(mode)
-            .map_or_else(|| "–".to_owned(), |judged| fixed(judged.mean, 2))
+            .map_or_else(|| "–".to_owned(), |judged| format(&judged))
     };
     let class = match verdict {
         Verdict::Remembers => "good",
-        Verdict::ActionTrail | Verdict::NotNeeded => "trick",
-        Verdict::Unexplained | Verdict::Partly => "partly",
-        Verdict::Chance => "chance",
+        Verdict::ActionTrail => "trick",
+        Verdict::UsesMemory | Verdict::Untested => "partly",
+        Verdict::AsGoodAsWithoutMemory
+        | Verdict::NoBetterThanRandom
+        | Verdict::WorseThanRandom
+        | Verdict::NothingToRemember => "chance",
         Verdict::Failed => "failed",
     };
     GridCell {
         verdict: verdict.name(),
         class,
-        greedy: value(Mode::Greedy),
+        greedy: value(Mode::Greedy, |judged| fixed(judged.mean, 2)),
         detail: Mode::ALL
-            .map(|mode| format!("{mode} {}", value(mode)))
+            .map(|mode| format!("{mode} {}", value(mode, estimate)))
             .join(", "),
     }
 }
@@ -332,12 +373,14 @@ fn table_rows(summary: &ExperimentSummary<'_>, colours: &Colours) -> Vec<TableRo
         returns: Mode::ALL
             .map(|mode| return_cell(agent.estimate(mode)))
             .into(),
+        gap: return_cell(agent.gap()),
+        memory_score: return_cell(agent.memory_score()),
         interquartile_mean: or_dash(agent.estimate(Mode::Greedy), |e| {
             fixed(e.interquartile_mean, 2)
         }),
         std_return: or_dash(agent.std_return(), |std| fixed(std, 2)),
-        recalling: or_dash(agent.estimate(Mode::Scrambled), |_| {
-            format!("{} of {}", agent.recalling_seeds(), agent.finished.len())
+        remembering: or_dash(agent.gap().filter(|_| needs_memory(agent.experiment)), |_| {
+            format!("{} of {}", agent.remembering_seeds(), agent.finished.len())
         }),
         steps_to_solve: or_dash(agent.median_steps_to_solve(), |steps| {
             thousands(steps.round() as u64)
@@ -346,14 +389,14 @@ fn table_rows(summary: &ExperimentSummary<'_>, colours: &Colours) -> Vec<TableRo
             thousands(steps.round() as u64)
         }),
         steps_per_s: or_dash(agent.steps_per_s(), |rate| thousands(rate.round() as u64)),
-        duration_s: or_dash(agent.train_duration_s(), |seconds| fixed(seconds, 1)),
+        duration_s: or_dash(agent.train_duration_s(), seconds),
         parameters: or_dash(agent.parameters(), |count| thousands(count as u64)),
     };
     summary.agents.iter().enumerate().map(row).collect()
 }
 
 fn return_cell(judged: Option<Estimate>) -> ReturnCell {
-    let interval = judged.and_then(|judged| judged.interval);
+    let interval = judged.map(|judged| judged.interval);
     ReturnCell {
         mean: or_dash(judged, |judged| fixed(judged.mean, 2)),
         interval: interval.map(|(low, high)| format!("{} to {}", fixed(low, 2), fixed(high, 2))),
@@ -422,7 +465,7 @@ fn job_rows(summary: &ExperimentSummary<'_>) -> Vec<JobRow> {
             })
             .to_vec(),
         solved_at: or_dash(outcome.solved_at, thousands),
-        duration_s: fixed(outcome.train_duration_s, 1),
+        duration_s: seconds(outcome.train_duration_s),
         hyperparameters: outcome
             .hyperparameters
             .iter()
@@ -571,6 +614,66 @@ mod tests {
             assert!(!html.contains(reference), "{reference}");
         }
         assert!(!html.contains("NaN"), "every position is a number");
+    }
+
+    #[test]
+    fn every_command_under_one_name_is_on_the_page() {
+        let mut config = fixtures::config();
+        let page = |config: &RunConfig| text_of(&render(&records(), config).unwrap());
+        assert!(page(&config).contains("The command that made this page"));
+        let first = Command {
+            command: "benchmark --quick --name example".into(),
+            commit: "f".repeat(40),
+            started_at: "2026-01-01T00:00:00Z".into(),
+        };
+        config.run.earlier = vec![first];
+        let page = page(&config);
+        assert!(page.contains("started 2026-01-01T00:00:00Z"), "{page}");
+        let (first, second) = page
+            .split_once("The commands that made this page, in their order")
+            .and_then(|(_, after)| after.split_once("benchmark --quick --name example"))
+            .expect("both commands");
+        assert!(first.contains(&"f".repeat(40)));
+        assert!(second.contains("--seeds 2 --name example"));
+    }
+
+    #[test]
+    fn rows_of_commands_that_were_not_written_down_are_told() {
+        let config = fixtures::config();
+        let told = "made by earlier commands under the same name";
+        let page = |records: &[Record]| render(records, &config).unwrap();
+        assert!(!page(&[fixtures::record("ppo", 4, 1, 0)]).contains(told));
+        assert!(page(&[fixtures::record("ppo", 16, 1, 0)]).contains(told));
+    }
+
+    /// With three agents and intervals the table of aggregates is wider than half a page.
+    #[test]
+    fn tables_scroll_where_they_do_not_fit() {
+        let html = render(&suite_records(), &fixtures::config()).unwrap();
+        let mut rest = html.as_str();
+        while let Some((before, after)) = rest.split_once("<table") {
+            let container = before.rfind("<div class=\"scroll\">");
+            let closed = before.rfind("</div>");
+            assert!(container > closed, "{}", &after[..200]);
+            rest = after;
+        }
+    }
+
+    #[test]
+    fn why_slots_that_were_never_full_do_not_stretch_is_on_the_page() {
+        let mut record = fixtures::record("tracerl", 4, 1, 0);
+        let caption = |record: &Record| {
+            let records = [record.clone()];
+            success_by_delay::caption(&summarize(&records, &fixtures::plan())[0])
+        };
+        assert_eq!(caption(&record), "");
+        if let RowResult::Finished(outcome) = &mut record.result {
+            outcome.hyperparameters.insert("max_entries".into(), 16.into());
+        }
+        // Judged at delay 64.
+        assert!(caption(&record).starts_with("tracerl has 16 slots, and at delay 4 an episode never filled"));
+        record.experiment.kwargs.insert("delay".into(), 32.into());
+        assert_eq!(caption(&record), "", "it had to choose");
     }
 
     #[test]

@@ -69,13 +69,12 @@ fn draw_group(panel: &mut Panel, agent: &AgentSummary<'_>, left: f64, width: f64
             (bar - 2.0, height),
             &title,
         );
-        if let Some((low, high)) = judged.interval {
-            let centre = x + bar / 2.0;
-            panel.svg.line(
-                "whisker ink",
-                (centre, panel.y.at(low)),
-                (centre, panel.y.at(high)),
-            );
-        }
+        let (low, high) = judged.interval;
+        let centre = x + bar / 2.0;
+        panel.svg.line(
+            "whisker ink",
+            (centre, panel.y.at(low)),
+            (centre, panel.y.at(high)),
+        );
     }
 }

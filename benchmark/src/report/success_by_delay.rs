@@ -51,6 +51,33 @@ pub fn panel(summary: &ExperimentSummary<'_>, colours: &Colours) -> Option<Strin
     )))
 }
 
+/// Why an agent whose slots were never full in training cannot be expected to choose what to keep at longer delays; empty
+/// where there is no such agent.
+pub fn caption(summary: &ExperimentSummary<'_>) -> String {
+    let Some((_, trained)) = summary.experiment.delay_range() else {
+        return String::new();
+    };
+    let longest = delays(summary).last().copied().unwrap_or(trained);
+    let sentence = |agent: &AgentSummary<'_>| {
+        let (_, outcome) = agent.finished.first()?;
+        let slots = outcome.hyperparameters.get("max_entries")?.as_u64()?;
+        (trained <= slots && slots < longest).then(|| {
+            format!(
+                "{} has {} slots, and at delay {} an episode never filled them: it was never taught what to drop. \
+                 At delay {} it has to drop something, so that what is seen there is chance, not what it could learn. \
+                 Ask that of a row trained at a delay longer than {}.",
+                agent.agent.name,
+                thousands(slots),
+                thousands(trained),
+                thousands(longest),
+                thousands(slots),
+            )
+        })
+    };
+    let sentences: Vec<String> = summary.agents.iter().filter_map(sentence).collect();
+    sentences.join(" ")
+}
+
 fn delays(summary: &ExperimentSummary<'_>) -> Vec<u64> {
     let outcomes = summary
         .agents
@@ -121,13 +148,12 @@ fn draw(
         .polyline(&format!("curve {stroke} {colour}"), &line, "");
     for (delay, judged) in points {
         let at = panel.point(delay as f64, judged.mean);
-        if let Some((low, high)) = judged.interval {
-            panel.svg.line(
-                &format!("whisker {colour}"),
-                (at.0, panel.y.at(low)),
-                (at.0, panel.y.at(high)),
-            );
-        }
+        let (low, high) = judged.interval;
+        panel.svg.line(
+            &format!("whisker {colour}"),
+            (at.0, panel.y.at(low)),
+            (at.0, panel.y.at(high)),
+        );
         let title = format!(
             "{}, delay {}, {mode}: {}",
             agent.agent.name,

@@ -4,12 +4,12 @@ use agent::evaluate::Mode;
 use serde::Serialize;
 
 use super::svg::{Anchor, Panel, Scale, Svg};
-use super::{Colours, GridCell, grid_cell};
+use super::{Colours, GridCell, find_agent as find, grid_cell};
 use crate::aggregate::{Aggregate, aggregate_iqm, performance_profile, probability_of_improvement};
 use crate::format::{compact, estimate, fixed};
 use crate::reference::Reference;
 use crate::statistics::Estimate;
-use crate::summary::{AgentSummary, ExperimentSummary, Verdict};
+use crate::summary::{AgentSummary, ExperimentSummary};
 
 /// Lowest score that the figures show; worse ones stand at the edge.
 const LOWEST: f64 = -0.25;
@@ -45,6 +45,8 @@ struct TaskRow {
     arguments: String,
     budget: String,
     random: String,
+    /// Of the best that sees the last observation only.
+    memoryless: String,
     best: String,
     /// Whether `best` is a clairvoyant's.
     is_bound: bool,
@@ -65,7 +67,6 @@ struct Column {
     name: String,
     class: String,
     tuned: bool,
-    remembers: usize,
     iqm: Option<AggregateCell>,
     /// Against each agent in the order of the columns; none against itself.
     improvement: Vec<Option<AggregateCell>>,
@@ -123,12 +124,9 @@ fn is_comparable(task: &ExperimentSummary<'_>, colours: &Colours) -> bool {
             .all(|name| !scores(task, name).is_empty())
 }
 
-fn find<'a, 'b>(task: &'b ExperimentSummary<'a>, name: &str) -> Option<&'b AgentSummary<'a>> {
-    task.agents.iter().find(|agent| agent.agent.name == name)
-}
-
 fn scores(task: &ExperimentSummary<'_>, name: &str) -> Vec<f64> {
-    find(task, name).map_or_else(Vec::new, |agent| agent.scores(Mode::Greedy))
+    let scores = find(task, name).map_or_else(Vec::new, |agent| agent.scores(Mode::Greedy));
+    scores.iter().map(|score| score.mean).collect()
 }
 
 fn task_row(task: &ExperimentSummary<'_>, colours: &Colours) -> TaskRow {
@@ -144,6 +142,9 @@ fn task_row(task: &ExperimentSummary<'_>, colours: &Colours) -> TaskRow {
             .join(", "),
         budget: compact(task.experiment.total_timesteps as f64),
         random: reference.map_or_else(dash, |known| fixed(known.random, 2)),
+        memoryless: reference
+            .and_then(|known| known.memoryless)
+            .map_or_else(dash, |earned| fixed(earned, 2)),
         best: reference.map_or_else(dash, |known| fixed(known.best, 2)),
         is_bound: reference.is_some_and(|known| known.is_bound),
         cells: colours
@@ -158,7 +159,7 @@ fn score_cell(agent: &AgentSummary<'_>) -> ScoreCell {
     let score = Estimate::of(&agent.scores(Mode::Greedy));
     ScoreCell {
         score: score.map_or_else(|| "–".to_owned(), |score| fixed(score.mean, 2)),
-        interval: score.and_then(|score| score.interval).map(range),
+        interval: score.map(|score| range(score.interval)),
         verdict: grid_cell(agent),
     }
 }
@@ -181,10 +182,6 @@ fn column(
         name: name.to_owned(),
         class: colours.class(name).to_owned(),
         tuned: rows.iter().any(|row| row.agent.tuned),
-        remembers: rows
-            .iter()
-            .filter(|row| row.verdict() == Verdict::Remembers)
-            .count(),
         iqm: aggregate_iqm(&scores[index]).map(aggregate_cell),
         improvement: (0..scores.len())
             .map(|other| against(other).map(aggregate_cell))
@@ -227,13 +224,12 @@ fn scores_figure(summaries: &[ExperimentSummary<'_>], colours: &Colours) -> Stri
             let share = (place as f64 + 0.5) / task.agents.len() as f64 - 0.5;
             let y = middle + share * ROW * 0.7;
             let colour = colours.class(&agent.agent.name);
-            if let Some((low, high)) = score.interval {
-                svg.line(
-                    &format!("whisker {colour}"),
-                    (x.at(low), y),
-                    (x.at(high), y),
-                );
-            }
+            let (low, high) = score.interval;
+            svg.line(
+                &format!("whisker {colour}"),
+                (x.at(low), y),
+                (x.at(high), y),
+            );
             let title = format!("{}, {name}: {}", agent.agent.name, estimate(&score));
             svg.dot(&format!("end {colour}"), (x.at(score.mean), y), 3.6, &title);
         }

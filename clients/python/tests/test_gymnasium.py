@@ -217,7 +217,7 @@ def test_specs_survive_pickling_and_make_the_same_again(server: str) -> None:
     assert env.spec is not None
     again = gym.make(pickle.loads(pickle.dumps(env.spec)))
     assert data_equivalence(env.reset(seed=3), again.reset(seed=3))
-    assert env.spec.reward_threshold == 0.99
+    assert env.spec.reward_threshold == 0.95
     env.close()
     again.close()
 

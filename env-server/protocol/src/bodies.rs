@@ -55,6 +55,17 @@ impl Seed {
     }
 }
 
+/// Asks what follows from arguments of a spec.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct SpecRequest {
+    /// Arguments; those left out have their defaults.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
+    pub kwargs: Kwargs,
+}
+
 /// Creates an environment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

@@ -41,7 +41,7 @@ pub use array::{Array, ArrayError, Data, Dtype, MAX_DIMS};
 pub use bodies::{
     AutoresetMode, CreateEnv, CreateVectorEnv, EnvDescription, EnvList, ForkReply, ForkRequest,
     Health, Info, Kwargs, LeaseReply, LeaseRequest, OracleReply, ResetReply, ResetRequest,
-    RestoreReply, RestoreRequest, Seed, SpecList, StepReply, StepRequest, VectorEnvDescription,
+    RestoreReply, RestoreRequest, Seed, SpecList, SpecRequest, StepReply, StepRequest, VectorEnvDescription,
     VectorEnvList, VectorOracleReply, VectorResetOptions, VectorResetReply, VectorResetRequest,
     VectorStepReply, VectorStepRequest, Version,
 };
@@ -49,7 +49,7 @@ pub use codec::{DecodeError, Encoding};
 pub use problem::{ErrorCode, FieldError, PROBLEM_CONTENT_TYPE, Problem};
 pub use snapshot::{LanePhase, LaneSnapshot, SNAPSHOT_FORMAT, SNAPSHOT_VERSION, Snapshot};
 pub use space::{Bound, Space};
-pub use spec::{Domain, Parameter, Returns, Spec};
+pub use spec::{Domain, Parameter, Returns, SOLVED_SCORE, Spec};
 pub use stream::{
     EnvelopeError, MAX_STREAM_ID_BYTES, StreamId, StreamKind, StreamOp, StreamReply, StreamRequest,
 };

@@ -23,8 +23,11 @@ pub struct Spec {
     pub action_space: Space,
     /// Least and greatest reward of one step, with the default arguments.
     pub reward_range: [f64; 2],
-    /// Mean return from which the task counts as solved, with the default arguments.
-    pub solved_threshold: f64,
+    /// Mean return from which the task counts as solved, with the default arguments; absent where nothing is known
+    /// to compare with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(nullable = false))]
+    pub solved_threshold: Option<f64>,
     /// What must be remembered, and for how long.
     #[serde(default)]
     pub remember: String,
@@ -34,6 +37,10 @@ pub struct Spec {
     /// Where the task comes from.
     pub source: String,
 }
+
+/// Score from which on a task counts as solved: this share of the way from random actions (0) to the best player
+/// known (1).
+pub const SOLVED_SCORE: f64 = 0.95;
 
 /// Expected undiscounted returns of an episode, for some arguments of an environment. What is not
 /// known is absent.
@@ -56,6 +63,21 @@ pub struct Returns {
     /// How they follow from the arguments, and which are measured.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub note: String,
+}
+
+impl Returns {
+    /// The ends of the task's scale: what random actions earn (score 0), and what the best player known earns, or a
+    /// clairvoyant where no other is known (score 1). `None` when one is not known, or random actions are as good.
+    pub fn scale(&self) -> Option<(f64, f64)> {
+        let (random, best) = (self.random?, self.best.or(self.oracle)?);
+        (best > random).then_some((random, best))
+    }
+
+    /// The return at [`SOLVED_SCORE`] on the task's scale, in thousandths.
+    pub fn solved_threshold(&self) -> Option<f64> {
+        let (random, best) = self.scale()?;
+        Some(((random + SOLVED_SCORE * (best - random)) * 1e3).round() / 1e3)
+    }
 }
 
 /// An argument of a spec.
@@ -199,6 +221,27 @@ impl Parameter {
 mod tests {
     use super::*;
     use crate::Encoding;
+
+    #[test]
+    fn a_task_is_solved_at_95_hundredths_of_its_own_scale() {
+        let returns = |random, best, oracle| Returns {
+            random,
+            best,
+            oracle,
+            ..Returns::default()
+        };
+        let threshold = |random, best, oracle| returns(random, best, oracle).solved_threshold();
+        assert_eq!(threshold(Some(0.0), Some(1.0), Some(1.0)), Some(0.95));
+        // -2 + 0.95 * 6
+        assert_eq!(threshold(Some(-2.0), Some(4.0), None), Some(3.7));
+        assert_eq!(threshold(Some(0.0), Some(0.4), Some(0.9)), Some(0.38));
+        // A clairvoyant's return is an upper bound, where there is nothing better.
+        assert_eq!(threshold(Some(0.0), None, Some(1.0)), Some(0.95));
+        assert_eq!(threshold(None, Some(1.0), Some(1.0)), None);
+        assert_eq!(threshold(Some(0.0), None, None), None);
+        // Where random actions are as good as any there is nothing to solve.
+        assert_eq!(threshold(Some(1.0), Some(1.0), None), None);
+    }
 
     #[test]
     fn integers_are_on_the_wire_as_they_always_were_but_for_a_type() {

@@ -260,10 +260,6 @@ impl Environment for MemoryTask {
         }
     }
 
-    fn solved_threshold(&self) -> f64 {
-        0.99
-    }
-
     /// Draws the episode's delay (only if there is a choice), the place of the cue (only if it is
     /// random), the targets, and the distractors.
     fn reset(&mut self, draws: &mut impl Draws, observation: &mut [f32]) {

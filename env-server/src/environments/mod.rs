@@ -138,13 +138,9 @@ pub trait Environment: Clone + Serialize + DeserializeOwned + Send + 'static {
     fn returns(&self) -> Returns;
 
     /// Mean return from which the task counts as solved: by default, 95 % of the way from random
-    /// to the best known, or to the oracle's where no best is known, in thousandths.
-    fn solved_threshold(&self) -> f64 {
-        let returns = self.returns();
-        let best = returns.best.or(returns.oracle);
-        let best = best.unwrap_or(self.reward_range()[1]);
-        let random = returns.random.unwrap_or(best.min(0.0));
-        ((random + 0.95 * (best - random)) * 1e3).round() / 1e3
+    /// to the best known, or to the oracle's where no best is known. `None` where that is not known.
+    fn solved_threshold(&self) -> Option<f64> {
+        self.returns().solved_threshold()
     }
 
     /// Takes over what outlives episodes, from the environment that this one replaces at a reset

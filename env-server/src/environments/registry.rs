@@ -37,8 +37,8 @@ pub struct Instance {
     pub reward_range: [f64; 2],
     /// What players score.
     pub returns: Returns,
-    /// Mean return from which the task counts as solved.
-    pub solved_threshold: f64,
+    /// Mean return from which the task counts as solved, where that is known.
+    pub solved_threshold: Option<f64>,
 }
 
 impl Instance {
@@ -136,6 +136,24 @@ pub fn specs() -> &'static [Spec] {
 pub fn find(spec_id: &str) -> Option<(&'static Entry, &'static Spec)> {
     let mut entries = ENTRIES.iter().zip(specs());
     entries.find(|(_, spec)| spec.id == spec_id)
+}
+
+/// The entry of the catalogue with what follows from these arguments in place of what follows from
+/// the default ones; `None` when there is no such spec.
+///
+/// # Errors
+/// When the arguments are not good.
+pub fn spec_with(spec_id: &str, kwargs: &Kwargs) -> Option<Result<Spec, KwargsError>> {
+    let (_, spec) = find(spec_id)?;
+    let instance = instance(spec_id, kwargs)?;
+    Some(instance.map(|instance| Spec {
+        observation_space: instance.observation_space,
+        action_space: instance.action_space,
+        reward_range: instance.reward_range,
+        solved_threshold: instance.solved_threshold,
+        returns: instance.returns,
+        ..spec.clone()
+    }))
 }
 
 /// What follows from these arguments of a spec; `None` when there is no such spec.

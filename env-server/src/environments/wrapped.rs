@@ -208,9 +208,13 @@ impl<E: Environment> Environment for Wrapped<E> {
         }
     }
 
-    /// That of the environment without wrappers.
-    fn solved_threshold(&self) -> f64 {
-        self.environment.solved_threshold()
+    /// That of the environment without wrappers, where they leave returns as they are.
+    fn solved_threshold(&self) -> Option<f64> {
+        let returns = self.returns();
+        match returns.scale() == self.environment.returns().scale() {
+            true => self.environment.solved_threshold(),
+            false => returns.solved_threshold(),
+        }
     }
 
     fn inherit(&mut self, previous: &Self) {

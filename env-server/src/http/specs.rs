@@ -2,12 +2,14 @@
 
 use axum::extract::Path;
 use axum::response::Response;
-use env_protocol::{Problem, Spec, SpecList};
+use env_protocol::{Problem, Spec, SpecList, SpecRequest};
 
-use super::codec::{Accept, encoded};
+use super::codec::{Accept, Call, encoded};
+use super::openapi::DescribeProblems;
 use super::problem::Failure;
+use super::{FullCaller, aside};
 use crate::environments::registry;
-use crate::session::unknown_spec;
+use crate::session::{refused_kwargs, unknown_spec};
 
 /// Everything that can be created
 #[utoipa::path(
@@ -40,4 +42,34 @@ pub(super) async fn get(
 ) -> Result<Response, Failure> {
     let (_, spec) = registry::find(&spec_id).ok_or_else(|| unknown_spec(&spec_id))?;
     Ok(encoded(reply, spec))
+}
+
+/// What follows from arguments of a spec
+///
+/// The entry of the catalogue, with spaces, range of rewards, returns and solved threshold as they
+/// are with these arguments. Nothing is created.
+#[utoipa::path(
+    post, path = "/v1/specs/{spec_id}", operation_id = "describe_spec", tag = "specs",
+    params(("spec_id" = String, Path, description = "Id of the spec", example = "MemoryTask-v0")),
+    request_body(content(
+        (SpecRequest = "application/json", example = json!({"kwargs": {"delay": 4, "difficulty": 1}})),
+        (SpecRequest = "application/vnd.msgpack"))),
+    responses(
+        (status = 200, description = "The spec with these arguments", content(
+            (Spec = "application/json"), (Spec = "application/vnd.msgpack"))),
+        DescribeProblems,
+    ),
+)]
+pub(super) async fn describe(
+    _: FullCaller,
+    Path(spec_id): Path<String>,
+    Call { body, reply }: Call<SpecRequest>,
+) -> Result<Response, Failure> {
+    // Returns of long mazes are computed step by step.
+    let spec = aside(move || {
+        let spec = registry::spec_with(&spec_id, &body.kwargs);
+        spec.ok_or_else(|| unknown_spec(&spec_id))?
+            .map_err(refused_kwargs)
+    });
+    Ok(encoded(reply, &spec.await?))
 }

@@ -760,7 +760,7 @@ fn make_vector(
     (entry.vector)(arguments, num_envs, mode, seed).map_err(refused_kwargs)
 }
 
-fn refused_kwargs(error: KwargsError) -> Problem {
+pub(crate) fn refused_kwargs(error: KwargsError) -> Problem {
     let pointer = format!("/kwargs/{}", escape(&error.name));
     Problem::new(ErrorCode::InvalidKwargs, error.to_string()).at(pointer)
 }

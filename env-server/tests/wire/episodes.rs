@@ -245,9 +245,39 @@ fn operations_answer() {
     let specs = client.get("/v1/specs").json();
     let spec = client.get("/v1/specs/MemoryTask-v0").json();
     assert_eq!(specs["specs"][0], spec);
-    assert_eq!(spec["solved_threshold"], 0.99);
+    assert_eq!(spec["solved_threshold"], 0.95);
     let explained = client.get("/problems/seq-conflict");
     assert!(String::from_utf8_lossy(&explained.body).contains("expected_seq"));
+}
+
+/// A threshold is that of the arguments: the catalogue has those of the default ones.
+#[test]
+fn a_spec_says_what_follows_from_arguments() {
+    let client = Client::new();
+    let ask = |spec_id: &str, body: Value| client.post(&format!("/v1/specs/{spec_id}"), body);
+    let threshold = |spec_id: &str, kwargs: Value| {
+        let spec = ask(spec_id, json!({ "kwargs": kwargs })).json();
+        assert_eq!(spec["id"], spec_id);
+        spec.get("solved_threshold").cloned()
+    };
+    assert_eq!(
+        ask("MemoryTask-v0", json!({})).json(),
+        client.get("/v1/specs/MemoryTask-v0").json()
+    );
+    // 0.95 * 0.53, of the best player measured at the level.
+    assert_eq!(threshold("HigherLower-v0", json!({})), Some(json!(0.503)));
+    // Random actions earn 1.02, and the bonus arm 1.1.
+    let chain = json!({"mapping_seed": 3});
+    assert_eq!(threshold("BsuiteDiscountingChain-v0", chain), Some(json!(1.096)));
+    // How random actions fare with penalties of one's own is not known, nor who is best.
+    let odd = json!({"corridor_length": 2000, "penalty": 0.5});
+    assert_eq!(threshold("TMazePassive-v0", odd), None);
+    let limited = json!({"max_episode_steps": 2});
+    assert_eq!(threshold("MemoryTask-v0", limited), None);
+    let refused = ask("MemoryTask-v0", json!({"kwargs": {"delay": 0}}));
+    assert_eq!(refused.status, 422);
+    assert_eq!(refused.json()["code"], "invalid-kwargs");
+    assert_eq!(ask("None-v0", json!({})).status, 404);
 }
 
 /// The page for people brings everything it needs.

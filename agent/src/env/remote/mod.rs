@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use env_protocol::{
     Array, AutoresetMode, CreateVectorEnv, Data, Encoding, RestoreReply, RestoreRequest, Seed,
-    Snapshot, Space, Value, VectorEnvDescription, VectorOracleReply, VectorResetOptions,
+    Snapshot, Space, Spec, SpecRequest, Value, VectorEnvDescription, VectorOracleReply, VectorResetOptions,
     VectorResetReply, VectorResetRequest, VectorStepReply, VectorStepRequest,
 };
 use reqwest::Method;
@@ -48,6 +48,9 @@ pub struct RemoteVectorEnv {
     action_space: Space,
     kwargs: Map<String, Json>,
     num_envs: usize,
+    /// Where the first server tells of the spec, and with which arguments it is asked.
+    spec_url: String,
+    asked: SpecRequest,
 }
 
 /// The environments that one server holds.
@@ -96,6 +99,14 @@ impl RemoteVectorEnv {
             action_space: described.single_action_space,
             kwargs: described.kwargs.into_iter().collect(),
             num_envs: config.num_envs,
+            spec_url: format!(
+                "{}/v1/specs/{}",
+                config.servers[0].trim_end_matches('/'),
+                config.spec_id
+            ),
+            asked: SpecRequest {
+                kwargs: config.kwargs.clone().into_iter().collect(),
+            },
         })
     }
 
@@ -231,6 +242,18 @@ impl VectorEnv for RemoteVectorEnv {
 
     fn action_space(&self) -> &Space {
         &self.action_space
+    }
+
+    /// A server that does not answer this question knows no threshold.
+    fn solved_threshold(&mut self) -> Result<Option<f64>, EnvError> {
+        let body = Encoding::MessagePack.encode(&self.asked);
+        let url = self.spec_url.clone();
+        let call = self.connection.call(Method::POST, url, Some(body));
+        match self.runtime.block_on(call) {
+            Ok(answer) => Ok(decode::<Spec>(&self.spec_url, &answer)?.solved_threshold),
+            Err(EnvError::Refused { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     fn reset(&mut self, request: &ResetRequest) -> Result<ResetReply, EnvError> {

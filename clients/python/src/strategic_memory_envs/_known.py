@@ -6,7 +6,7 @@ Written by `python -m strategic_memory_envs.update_known` from the catalogue of 
 KNOWN_SPECS: dict[str, float] = {
     "Autoencode-v0": 0.925,
     "Battleship-v0": 0.051,
-    "BsuiteDiscountingChain-v0": 1.09,
+    "BsuiteDiscountingChain-v0": 1.096,
     "BsuiteMemoryLen-v0": 0.95,
     "BsuiteMemorySize-v0": 0.95,
     "BsuiteUmbrellaChain-v0": 0.95,
@@ -14,7 +14,7 @@ KNOWN_SPECS: dict[str, float] = {
     "CountRecall-v0": 0.904,
     "EndlessTMaze-v0": 0.95,
     "HigherLower-v0": 0.503,
-    "MemoryTask-v0": 0.99,
+    "MemoryTask-v0": 0.95,
     "MineSweeper-v0": 0.938,
     "MultiarmedBandit-v0": 0.614,
     "PersistentRecall-v0": 0.891,

@@ -13,7 +13,7 @@ use crate::environments::registry;
 use crate::session::store::{ID_PATTERN, Limits};
 
 /// Operations that an empty body says enough to, by the beginnings of their ids.
-const BODY_IS_OPTIONAL: [&str; 3] = ["reset_", "renew_", "fork_"];
+const BODY_IS_OPTIONAL: [&str; 4] = ["reset_", "renew_", "fork_", "describe_"];
 
 /// Makes everything as exact as it is known.
 pub(super) fn make_exact(document: &mut OpenApi, limits: &Limits) {

@@ -16,7 +16,9 @@ use super::{SharedApp, envs, metrics, operations, specs, stream, vector_envs};
 use crate::config::ServerConfig;
 
 pub(super) use queries::{Page, RenderQuery, TrajectoryPage};
-pub(super) use responses::{CreateProblems, OperationProblems, Png, ReadProblems};
+pub(super) use responses::{
+    CreateProblems, DescribeProblems, OperationProblems, Png, ReadProblems,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -44,7 +46,7 @@ struct Document;
 pub(super) fn routes() -> OpenApiRouter<SharedApp> {
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(specs::list))
-        .routes(routes!(specs::get))
+        .routes(routes!(specs::get, specs::describe))
         .routes(routes!(envs::create, envs::list))
         .routes(routes!(envs::put, envs::get, envs::close))
         .routes(routes!(envs::reset))

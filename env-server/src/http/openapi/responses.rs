@@ -28,6 +28,36 @@ pub(in crate::http) enum ReadProblems {
     Internal(Problem),
 }
 
+/// What asking about arguments may fail with.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "read by the derive only")]
+pub(in crate::http) enum DescribeProblems {
+    /// malformed-body or malformed-request
+    #[response(status = 400, content_type = "application/problem+json")]
+    BadRequest(Problem),
+    /// forbidden
+    #[response(status = 403, content_type = "application/problem+json")]
+    Forbidden(Problem),
+    /// unknown-spec
+    #[response(status = 404, content_type = "application/problem+json")]
+    NotFound(Problem),
+    /// not-acceptable
+    #[response(status = 406, content_type = "application/problem+json")]
+    NotAcceptable(Problem),
+    /// body-too-large
+    #[response(status = 413, content_type = "application/problem+json")]
+    TooLarge(Problem),
+    /// unsupported-media-type
+    #[response(status = 415, content_type = "application/problem+json")]
+    UnsupportedMediaType(Problem),
+    /// invalid-body or invalid-kwargs
+    #[response(status = 422, content_type = "application/problem+json")]
+    Unprocessable(Problem),
+    /// internal
+    #[response(status = 500, content_type = "application/problem+json")]
+    Internal(Problem),
+}
+
 /// What creating may fail with.
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "read by the derive only")]
