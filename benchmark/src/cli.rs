@@ -1,11 +1,13 @@
 //! The command line: arguments, and what is printed while a run goes on.
 
-use std::io::Write as _;
+use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::atomic::AtomicBool;
 
+use agent::env::remote::{Token, TokenError};
 use agent::lock::FolderLock;
+use agent::shell;
+use agent::signals::StopRequest;
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 
@@ -20,9 +22,6 @@ use crate::{json, report, table};
 
 /// How the program is started from the source tree.
 const PROGRAM: &str = "cargo run --release -p benchmark --";
-
-/// The exit code of a program that was interrupted (128 + SIGINT), as shells count.
-pub const INTERRUPTED: u8 = 130;
 
 /// Train agents on memory tasks and report who remembers what, for how long, at what cost.
 ///
@@ -101,7 +100,7 @@ pub struct PlanArgs {
     /// Where runs are kept.
     #[arg(long, value_name = "DIR", default_value = "runs")]
     out: PathBuf,
-    /// The run's name; one that exists is gone on with [default: the time].
+    /// The run's name; one that exists is gone on with [default: the time, and a number where that is taken].
     #[arg(long, value_parser = run_name)]
     name: Option<String>,
 }
@@ -112,6 +111,9 @@ pub struct RunArgs {
     /// Environment servers to play on, taken in turn [default: one started for the run].
     #[arg(long, value_name = "URL[,URL…]", value_delimiter = ',', value_parser = server_url)]
     pub server: Vec<String>,
+    /// File with the bearer token that these servers ask for [default: the variable STRATEGIC_MEMORY_TOKEN].
+    #[arg(long, value_name = "FILE", requires = "server")]
+    token_file: Option<PathBuf>,
     /// How many agents train at once [default: the number of cores].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1024))]
     jobs: Option<u64>,
@@ -143,7 +145,25 @@ pub struct Equipment<'a> {
     /// Base URLs of environment servers, at least one.
     pub servers: &'a [String],
     /// Set from outside to stop the run.
-    pub stop: &'a AtomicBool,
+    pub stop: &'a StopRequest,
+}
+
+impl RunArgs {
+    /// The token for the servers that were named; a server of one's own asks nobody.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn token(&self) -> Result<Option<Token>, TokenError> {
+        if self.server.is_empty() {
+            return Ok(None);
+        }
+        let variable = std::env::var_os(Token::VARIABLE);
+        let token = Token::find(self.token_file.as_deref(), variable.as_deref())?;
+        if let Some(warning) = token.as_ref().and_then(Token::warning) {
+            tell(&format!("warning: {warning}"));
+        }
+        Ok(token)
+    }
 }
 
 impl PlanArgs {
@@ -152,7 +172,7 @@ impl PlanArgs {
     ///
     /// # Errors
     /// When the plan is not sound, the directory cannot be written, or another process runs in it.
-    pub fn prepare(&self, arguments: &[String], algorithms: &[&str]) -> anyhow::Result<OpenRun> {
+    pub fn prepare(&self, arguments: &[OsString], algorithms: &[&str]) -> anyhow::Result<OpenRun> {
         let mut plan = self
             .experiments
             .as_deref()
@@ -161,17 +181,19 @@ impl PlanArgs {
         plan.select_agents(&self.selected(), algorithms)?;
         plan.settle_budgets(self.quick);
         let started_at = now();
-        let name = self
-            .name
-            .clone()
-            .unwrap_or_else(|| started_at.replace(':', "-").replace('Z', ""));
-        let directory = RunDirectory::new(self.out.join(&name));
-        let lock = directory.lock()?;
+        let (name, directory) = match &self.name {
+            Some(name) => (name.clone(), RunDirectory::new(self.out.join(name))),
+            None => {
+                let time = started_at.replace(':', "-").replace('Z', "");
+                RunDirectory::next(&self.out, &time)?
+            }
+        };
+        let lock = lock(&directory)?;
         let config = RunConfig {
             run: RunInfo {
                 name,
                 seeds: self.seeds,
-                command: command_line(arguments)?,
+                command: command_line(arguments),
                 commit: git_commit(),
                 started_at,
             },
@@ -198,10 +220,11 @@ impl PlanArgs {
 
 /// Runs or continues a run, printing as it goes.
 ///
-/// The exit code is 0 when every row finished, 1 when a row failed, 130 when the run was stopped.
+/// The exit code is 0 when every row finished, 1 when a row failed or could not be printed, 130 when the run was stopped by
+/// Ctrl-C, 143 by SIGTERM. A reader of standard output who leaves ends the printing, and nothing else.
 ///
 /// # Errors
-/// When results cannot be read, kept or printed.
+/// When results cannot be read or kept.
 pub fn run(run: &OpenRun, args: &RunArgs, equipment: &Equipment<'_>) -> anyhow::Result<ExitCode> {
     let OpenRun {
         directory, config, ..
@@ -216,7 +239,7 @@ pub fn run(run: &OpenRun, args: &RunArgs, equipment: &Equipment<'_>) -> anyhow::
         servers: equipment.servers,
         workers,
         commit: &commit,
-        stop: equipment.stop,
+        stop: equipment.stop.flag(),
         display: &hidden,
     };
     let (jobs, done) = runner.count()?;
@@ -231,12 +254,12 @@ pub fn run(run: &OpenRun, args: &RunArgs, equipment: &Equipment<'_>) -> anyhow::
     directory.write_report(&report::render(&ending.records, config)?)?;
     tell(&format!("report: {}", directory.report().display()));
     if ending.remaining > 0 {
-        let resume = shlex::try_join(["resume", &directory.path().to_string_lossy()])?;
+        let run = shell::quote(directory.path());
         tell(&format!(
-            "stopped with {} of {jobs} jobs to do; go on with: {PROGRAM} {resume}",
+            "stopped with {} of {jobs} jobs to do; go on with: {PROGRAM} resume {run}",
             ending.remaining
         ));
-        return Ok(ExitCode::from(INTERRUPTED));
+        return Ok(ExitCode::from(equipment.stop.exit_status()));
     }
     let failed = ending
         .records
@@ -251,6 +274,13 @@ pub fn run(run: &OpenRun, args: &RunArgs, equipment: &Equipment<'_>) -> anyhow::
         ));
         return Ok(ExitCode::FAILURE);
     }
+    if let Some(reason) = display.lost_words() {
+        tell(&format!(
+            "not all could be printed ({reason}); it is in {}",
+            directory.records().display()
+        ));
+        return Ok(ExitCode::FAILURE);
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -261,13 +291,22 @@ pub fn run(run: &OpenRun, args: &RunArgs, equipment: &Equipment<'_>) -> anyhow::
 pub fn reopen(run_directory: &Path) -> anyhow::Result<OpenRun> {
     // Before a lock is left in a directory that is not a run's.
     let (directory, _) = look_into(run_directory)?;
-    let lock = directory.lock()?;
+    let lock = lock(&directory)?;
     let (directory, config) = look_into(run_directory)?;
     Ok(OpenRun {
         directory,
         config,
         _lock: lock,
     })
+}
+
+/// Has a run's directory for this process alone, as well as its drive allows.
+fn lock(directory: &RunDirectory) -> Result<FolderLock, Error> {
+    let lock = directory.lock()?;
+    if let Some(warning) = lock.warning() {
+        tell(&format!("warning: {warning}"));
+    }
+    Ok(lock)
 }
 
 fn look_into(run_directory: &Path) -> anyhow::Result<(RunDirectory, RunConfig)> {
@@ -286,7 +325,7 @@ pub fn rewrite_report(run_directory: &Path) -> anyhow::Result<()> {
     let (directory, config) = look_into(run_directory)?;
     let records = read_records(&directory.records())?;
     directory.write_report(&report::render(&records, &config)?)?;
-    let _ = writeln!(std::io::stdout(), "{}", directory.report().display());
+    Display::hidden().print(&directory.report().display().to_string());
     Ok(())
 }
 
@@ -298,11 +337,14 @@ fn show(
     display: &Display,
 ) -> Result<(), Error> {
     match event {
-        Event::Row(record) if args.json => display.print(&json::row(record)),
+        Event::Row(record) if args.json => {
+            display.print(&json::row(record));
+            Ok(())
+        }
         Event::Row(_) => Ok(()),
         Event::Experiment { summary, records } => {
             if !args.json {
-                display.print(&format!("\n{}", table::experiment_table(summary)))?;
+                display.print(&format!("\n{}", table::experiment_table(summary)));
             }
             directory.write_report(&report::render(records, config)?)
         }
@@ -343,12 +385,13 @@ fn default_workers() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-fn command_line(arguments: &[String]) -> anyhow::Result<String> {
-    let arguments = shlex::try_join(arguments.iter().map(String::as_str))
-        .context("an argument cannot be quoted")?;
+fn command_line(arguments: &[OsString]) -> String {
+    let words = arguments
+        .iter()
+        .map(|word| format!(" {}", shell::quote(word)));
     // Without arguments there is nothing to keep apart from cargo's own.
-    let line = format!("{PROGRAM} {arguments}");
-    Ok(line.trim_end_matches(" -- ").to_owned())
+    let line = format!("{PROGRAM}{}", words.collect::<String>());
+    line.trim_end_matches(" --").to_owned()
 }
 
 #[cfg(test)]
@@ -367,13 +410,8 @@ mod tests {
     #[test]
     fn command_line_can_be_pasted_into_a_shell() {
         let command = |arguments: &[&str]| {
-            command_line(
-                &arguments
-                    .iter()
-                    .map(|&argument| argument.to_owned())
-                    .collect::<Vec<_>>(),
-            )
-            .unwrap()
+            let arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
+            command_line(&arguments)
         };
         assert_eq!(command(&[]), "cargo run --release -p benchmark");
         assert_eq!(
