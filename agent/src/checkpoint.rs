@@ -6,7 +6,6 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use env_protocol::Space;
@@ -17,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::TrainConfig;
 use crate::exploration::ExplorationState;
+use crate::files;
 use crate::nn::{AdamState, NamedArray};
 use crate::rollout::Lanes;
 use crate::train::RunStatistics;
@@ -72,16 +72,10 @@ impl Checkpoint {
     /// # Errors
     /// When the folder cannot be written to.
     pub fn save(&self, path: &Path) -> Result<(), CheckpointError> {
-        let io = |source| CheckpointError::Io {
+        files::replace(path, &self.to_bytes()).map_err(|source| CheckpointError::Io {
             path: path.to_owned(),
             source,
-        };
-        let temporary = path.with_extension("tmp");
-        let mut file = fs::File::create(&temporary).map_err(io)?;
-        file.write_all(&self.to_bytes())
-            .and_then(|()| file.sync_all())
-            .map_err(io)?;
-        fs::rename(&temporary, path).map_err(io)
+        })
     }
 
     /// Reads a file that [`Checkpoint::save`] wrote.

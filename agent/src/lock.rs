@@ -1,7 +1,10 @@
 //! One process at a time in a folder.
+//!
+//! The system's own lock keeps others out and is given back with the process, however it ends. Some drives have no locks
+//! (NFS without its lock daemon, some of FUSE). There a file says who is at work; one that a dead process left is taken over.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 /// A folder that this process has for itself until the value is dropped, or the process ends in whatever way: the
@@ -10,18 +13,30 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 pub struct FolderLock {
     _file: File,
+    /// Where the drive has no locks.
+    owner: Option<OwnerFile>,
 }
 
 impl FolderLock {
     /// The file that is locked.
     pub const FILE: &str = "run.lock";
+    /// The file that says who is at work where there are no locks.
+    pub const OWNER_FILE: &str = "run.owner";
 
-    /// Makes the folder, unless it is there, and takes it. On a file system without locks nothing is kept out.
+    /// Makes the folder, unless it is there, and takes it.
     ///
     /// # Errors
-    /// [`LockError::Busy`] while another process, or another part of this one, has it; [`LockError::Io`] where the
-    /// folder or the file cannot be made.
+    /// [`LockError::Busy`] while another process, or another part of this one, has it; [`LockError::Owned`] where there are
+    /// no locks and it is not known whether somebody still has it; [`LockError::Io`] where the folder or the file cannot
+    /// be made.
     pub fn take(directory: &Path) -> Result<Self, LockError> {
+        Self::take_with(directory, File::try_lock)
+    }
+
+    fn take_with(
+        directory: &Path,
+        try_lock: impl FnOnce(&File) -> Result<(), TryLockError>,
+    ) -> Result<Self, LockError> {
         let path = directory.join(Self::FILE);
         fs::create_dir_all(directory).map_err(|reason| LockError::Io {
             path: directory.to_owned(),
@@ -37,18 +52,143 @@ impl FolderLock {
             .write(true)
             .open(&path)
             .map_err(io)?;
-        match file.try_lock() {
-            Ok(()) => {}
+        let owner = match try_lock(&file) {
+            Ok(()) => None,
             Err(TryLockError::WouldBlock) => {
                 return Err(LockError::Busy {
                     directory: directory.to_owned(),
                 });
             }
-            Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => {}
+            Err(TryLockError::Error(error)) if is_without_locks(&error) => {
+                Some(OwnerFile::take(directory)?)
+            }
             Err(TryLockError::Error(error)) => return Err(io(error)),
-        }
-        Ok(Self { _file: file })
+        };
+        Ok(Self { _file: file, owner })
     }
+
+    /// What to tell a person where the drive has no locks.
+    pub fn warning(&self) -> Option<String> {
+        self.owner.as_ref().map(|owner| {
+            format!(
+                "the drive has no locks: {} keeps other processes out, which is less safe",
+                owner.path.display()
+            )
+        })
+    }
+}
+
+/// Whether a lock failed because the drive has none.
+fn is_without_locks(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    if error.raw_os_error() == Some(libc::ENOLCK) {
+        return true;
+    }
+    error.kind() == ErrorKind::Unsupported
+}
+
+/// A file that one process can make and that is gone with it, unless it dies.
+#[derive(Debug)]
+struct OwnerFile {
+    path: PathBuf,
+}
+
+impl OwnerFile {
+    fn take(directory: &Path) -> Result<Self, LockError> {
+        let path = directory.join(FolderLock::OWNER_FILE);
+        let io = |reason| LockError::Io {
+            path: path.clone(),
+            reason,
+        };
+        let us = Owner::this_process();
+        for _ in 0..2 {
+            match File::create_new(&path) {
+                Ok(mut file) => {
+                    let text = format!("{} {}\n", us.process, us.host);
+                    file.write_all(text.as_bytes()).map_err(io)?;
+                    return Ok(Self { path });
+                }
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(io(error)),
+            }
+            let owner = fs::read_to_string(&path)
+                .ok()
+                .and_then(|text| Owner::read(&text));
+            match owner {
+                Some(owner) if owner.host == us.host && owner.is_running() => {
+                    return Err(LockError::Busy {
+                        directory: directory.to_owned(),
+                    });
+                }
+                // Of this machine, and gone.
+                Some(owner) if owner.host == us.host => {
+                    let _ = fs::remove_file(&path);
+                }
+                _ => break,
+            }
+        }
+        Err(LockError::Owned { path })
+    }
+}
+
+impl Drop for OwnerFile {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// A process of a machine.
+struct Owner {
+    process: u32,
+    host: String,
+}
+
+impl Owner {
+    fn this_process() -> Self {
+        Self {
+            process: std::process::id(),
+            host: host_name(),
+        }
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        let (process, host) = text.trim_end().split_once(' ')?;
+        Some(Self {
+            process: process.parse().ok()?,
+            host: host.to_owned(),
+        })
+    }
+
+    /// Whether a process of this machine has that number. Where that cannot be asked, it may have.
+    fn is_running(&self) -> bool {
+        #[cfg(unix)]
+        {
+            let is_gone = |pid| {
+                // SAFETY: signal 0 is sent to nobody; only its errors are of interest.
+                let answer = unsafe { libc::kill(pid, 0) };
+                answer != 0 && io::Error::last_os_error().raw_os_error() == Some(libc::ESRCH)
+            };
+            // 0 and negative numbers are groups of processes.
+            let pid = i32::try_from(self.process).ok().filter(|&pid| pid > 0);
+            pid.is_some_and(|pid| !is_gone(pid))
+        }
+        #[cfg(not(unix))]
+        true
+    }
+}
+
+#[cfg(unix)]
+fn host_name() -> String {
+    let mut name = [0_u8; 256];
+    // SAFETY: at most as many bytes are written as there are; the last one stays 0.
+    let _ = unsafe { libc::gethostname(name.as_mut_ptr().cast(), name.len() - 1) };
+    let name = std::ffi::CStr::from_bytes_until_nul(&name).unwrap_or_default();
+    name.to_string_lossy().into_owned()
+}
+
+#[cfg(not(unix))]
+fn host_name() -> String {
+    std::env::var("COMPUTERNAME").unwrap_or_default()
 }
 
 /// Why a folder could not be taken.
@@ -62,6 +202,16 @@ pub enum LockError {
     Busy {
         /// The folder.
         directory: PathBuf,
+    },
+    /// The drive has no locks, and somebody of another machine may be at work in it.
+    #[error(
+        "{} says that another machine is at work here, and the drive has no locks: make sure that it has ended, and \
+         delete that file",
+        path.display()
+    )]
+    Owned {
+        /// The file that says so.
+        path: PathBuf,
     },
     /// The file system.
     #[error("cannot write {}: {reason}", path.display())]
@@ -82,6 +232,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let folder = root.path().join("run");
         let first = FolderLock::take(&folder).unwrap();
+        assert_eq!(first.warning(), None);
         let error = FolderLock::take(&folder).unwrap_err().to_string();
         assert!(
             error.starts_with("another process is at work in "),
@@ -89,6 +240,42 @@ mod tests {
         );
         drop(first);
         FolderLock::take(&folder).unwrap();
+    }
+
+    /// What `flock` says on NFS without a lock daemon, and on drives that do not know the call.
+    #[cfg(unix)]
+    #[test]
+    fn without_locks_a_file_keeps_others_out() {
+        for errno in [libc::ENOLCK, libc::EOPNOTSUPP, libc::ENOSYS] {
+            let root = tempfile::tempdir().unwrap();
+            let folder = root.path().join("run");
+            let take = || {
+                let refused = io::Error::from_raw_os_error(errno);
+                FolderLock::take_with(&folder, |_| Err(TryLockError::Error(refused)))
+            };
+            let first = take().unwrap();
+            let warning = first.warning().unwrap();
+            assert!(warning.contains("has no locks"), "{warning}");
+            assert!(matches!(take(), Err(LockError::Busy { .. })));
+            drop(first);
+            drop(take().unwrap());
+
+            let owner = folder.join(FolderLock::OWNER_FILE);
+            assert!(!owner.exists());
+            // A process that is no more.
+            let mut child = std::process::Command::new("true").spawn().unwrap();
+            child.wait().unwrap();
+            let host = Owner::this_process().host;
+            fs::write(&owner, format!("{} {host}\n", child.id())).unwrap();
+            drop(take().unwrap());
+
+            fs::write(&owner, "1 another-machine.invalid\n").unwrap();
+            let error = take().unwrap_err().to_string();
+            assert!(
+                error.contains("run.owner") && error.contains("delete"),
+                "{error}"
+            );
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
 
 use crate::algorithms::{self, Decider};
+use crate::autosave::{self, Autosave};
 use crate::checkpoint::{Checkpoint, CheckpointError, RunState, Spaces};
 use crate::config::{ConfigError, TrainConfig};
 use crate::env::{EnvError, VectorEnv};
@@ -32,7 +33,8 @@ const NO_THRESHOLD: &str = "nothing says from which return this task counts as s
 pub struct TrainOptions<'a> {
     /// Folder for `checkpoint.safetensors` (the latest) and `best.safetensors`; it must exist.
     pub out: Option<&'a Path>,
-    /// Steps between two checkpoints on the way; `None` writes one at the end only.
+    /// Steps between two checkpoints that may become the best. The latest state is written at the beginning, now and then on
+    /// the way, and at the end in any case.
     pub checkpoint_interval: Option<u64>,
     /// Goes on from here instead of beginning.
     pub resume: Option<Checkpoint>,
@@ -96,13 +98,24 @@ pub struct RunStatistics {
 /// Trains an agent, from scratch or from where a checkpoint left it.
 ///
 /// # Errors
-/// The environment's, the file system's, or that learning diverged. If the environment fails for good and there is a
-/// folder, the state before the failure is written there first.
+/// The environment's, the file system's, or that learning diverged. If there is a folder, the last good state is written
+/// there first.
 pub fn train(
     config: &TrainConfig,
     env: &mut dyn VectorEnv,
     options: TrainOptions<'_>,
     monitor: &mut dyn Monitor,
+) -> Result<Trained, TrainError> {
+    let autosave = Autosave::every(autosave::INTERVAL);
+    train_with(config, env, options, monitor, autosave)
+}
+
+fn train_with(
+    config: &TrainConfig,
+    env: &mut dyn VectorEnv,
+    options: TrainOptions<'_>,
+    monitor: &mut dyn Monitor,
+    mut autosave: Autosave,
 ) -> Result<Trained, TrainError> {
     let TrainOptions {
         out,
@@ -110,10 +123,15 @@ pub fn train(
         resume,
         stop,
     } = options;
+    let is_new = resume.is_none();
     let mut trainer = match resume {
         Some(checkpoint) => Trainer::resume(config, env, checkpoint)?,
         None => Trainer::begin(config, env)?,
     };
+    if let (true, Some(out)) = (is_new, out) {
+        // From the first step on there is something to go on from; and a folder that cannot be written to shows now.
+        trainer.keep_what_can_be(out, monitor)?;
+    }
     // At multiples of the interval, so that a resumed run keeps the same ones as one never stopped.
     let due_after = |timesteps: u64| {
         checkpoint_interval.map(|interval| (timesteps / interval.max(1) + 1) * interval.max(1))
@@ -129,7 +147,7 @@ pub fn train(
         }
         let rollout = match trainer.collect() {
             Ok(rollout) => rollout,
-            Err(error) => return Err(trainer.give_up(error, out, monitor)),
+            Err(error) => return Err(trainer.give_up(error.into(), out, monitor)),
         };
         if trainer.take_in(&rollout) == Verdict::Solved {
             // Not learned from: what was seen to work is what is kept.
@@ -139,22 +157,38 @@ pub fn train(
             // The budget ended in the middle of the episodes: there is no outcome to learn from.
             break Ending::Budget;
         }
-        let record = trainer.learn(&rollout)?;
-        monitor.update(&trainer.progress(), &record)?;
-        if let (Some(due), Some(out)) = (next_checkpoint, out)
-            && trainer.statistics.timesteps >= due
-        {
-            trainer.save(out)?;
+        let record = match trainer.learn(&rollout) {
+            Ok(record) => record,
+            Err(error) => return Err(trainer.give_up(error, out, monitor)),
+        };
+        if let Err(error) = monitor.update(&trainer.progress(), &record) {
+            return Err(trainer.give_up(error.into(), out, monitor));
+        }
+        let Some(out) = out else { continue };
+        let began = Instant::now();
+        if next_checkpoint.is_some_and(|due| trainer.statistics.timesteps >= due) {
+            if let Err(error) = trainer.save(out, monitor) {
+                return Err(trainer.give_up(error, Some(out), monitor));
+            }
             next_checkpoint = due_after(trainer.statistics.timesteps);
+        } else if autosave.is_due(began) {
+            // Nobody asked for it: training does not end because it cannot be written just now.
+            if let Err(error) = trainer.keep(out, monitor) {
+                monitor.message(&format!("could not write a checkpoint: {error}"));
+            }
+        } else {
+            continue;
         }
+        autosave.saved(began, Instant::now());
     };
-    match out {
+    let kept = match out {
         // What is best is decided where a run never stopped would decide it.
-        Some(out) if ending == Ending::Interrupted => {
-            trainer.checkpoint()?.save(&out.join(LATEST))?
-        }
-        Some(out) => trainer.save(out)?,
-        None => {}
+        Some(out) if ending == Ending::Interrupted => trainer.keep(out, monitor),
+        Some(out) => trainer.save(out, monitor),
+        None => Ok(()),
+    };
+    if let Err(error) = kept {
+        return Err(trainer.give_up(error, out, monitor));
     }
     monitor.finish(&trainer.progress())?;
     trainer.finished(ending)
@@ -293,13 +327,23 @@ impl<'a> Trainer<'a> {
         }
         let progress = self.statistics.timesteps as f64 / self.config.total_timesteps as f64;
         let shaped = self.exploration.rewards(rollout);
-        let metrics = self.learner.update(
+        let good = (self.policy.params.export(), self.learner.adam.export());
+        let updated = self.learner.update(
             &mut self.policy,
             rollout,
             &shaped.rewards,
             progress,
             &mut self.rng,
-        )?;
+        );
+        let metrics = match updated {
+            Ok(metrics) => metrics,
+            Err(diverged) => {
+                // Minibatches before the one that diverged have moved the weights already.
+                self.policy.params.import(&good.0)?;
+                self.learner.adam.import(&good.1)?;
+                return Err(diverged.into());
+            }
+        };
         self.statistics.updates += 1;
         Ok(self.record(&metrics, &shaped))
     }
@@ -378,13 +422,14 @@ impl<'a> Trainer<'a> {
     }
 
     /// Writes the latest checkpoint, and keeps it as the best if the running return says so.
-    fn save(&mut self, out: &Path) -> Result<(), TrainError> {
+    fn save(&mut self, out: &Path, monitor: &mut dyn Monitor) -> Result<(), TrainError> {
         let mean = self.statistics.recent_return().map(|(mean, _)| mean);
         let best = mean.filter(|mean| self.statistics.best_return.is_none_or(|best| *mean > best));
         if best.is_some() {
             self.statistics.best_return = best;
         }
         let checkpoint = self.checkpoint()?;
+        monitor.before_checkpoint(self.statistics.timesteps, best.is_some())?;
         checkpoint.save(&out.join(LATEST))?;
         if best.is_some() {
             checkpoint.save(&out.join(BEST))?;
@@ -392,26 +437,57 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
-    /// The environment is gone for good: keeps what was learned. Without the environment's state a resumed run begins
-    /// new episodes.
+    /// Writes the latest checkpoint and leaves the best as it is.
+    fn keep(&mut self, out: &Path, monitor: &mut dyn Monitor) -> Result<(), TrainError> {
+        let checkpoint = self.checkpoint()?;
+        monitor.before_checkpoint(self.statistics.timesteps, false)?;
+        Ok(checkpoint.save(&out.join(LATEST))?)
+    }
+
+    /// As [`Trainer::keep`], without the environment's state if the server does not give it: a run resumed from there
+    /// begins new episodes.
+    fn keep_what_can_be(
+        &mut self,
+        out: &Path,
+        monitor: &mut dyn Monitor,
+    ) -> Result<(), TrainError> {
+        let environment = match self.collector.snapshot() {
+            Ok(environment) => Some(environment),
+            Err(EnvError::Refused { .. }) => None,
+            Err(error) => return Err(error.into()),
+        };
+        monitor.before_checkpoint(self.statistics.timesteps, false)?;
+        Ok(self.checkpoint_with(environment).save(&out.join(LATEST))?)
+    }
+
+    /// The run cannot go on: keeps what was learned. Where the environment is to blame, its state is not asked for, which
+    /// may take long: a resumed run begins new episodes.
     fn give_up(
-        &self,
-        error: EnvError,
+        &mut self,
+        error: TrainError,
         out: Option<&Path>,
         monitor: &mut dyn Monitor,
     ) -> TrainError {
         if let Some(out) = out
             && self.statistics.updates > 0
         {
+            let environment = match error {
+                TrainError::Env(_) => None,
+                _ => self.collector.snapshot().ok(),
+            };
+            let timesteps = self.statistics.timesteps;
+            if let Err(failed) = monitor.before_checkpoint(timesteps, false) {
+                monitor.message(&format!("could not keep the run's clock: {failed}"));
+            }
             let path = out.join(LATEST);
-            match self.checkpoint_with(None).save(&path) {
+            match self.checkpoint_with(environment).save(&path) {
                 Ok(()) => monitor.message(&format!("kept what was learned in {}", path.display())),
                 Err(failed) => {
                     monitor.message(&format!("could not keep what was learned: {failed}"))
                 }
             }
         }
-        error.into()
+        error
     }
 
     fn finished(mut self, ending: Ending) -> Result<Trained, TrainError> {

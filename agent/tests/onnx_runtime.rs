@@ -144,7 +144,8 @@ fn random_steps(actor: &Actor, count: usize) -> Vec<Step> {
 fn played_steps(checkpoint: &Checkpoint, actor: &Actor, server: &str, count: usize) -> Vec<Step> {
     let servers = [server.to_owned()];
     let on = &checkpoint.config.env;
-    let connected = EvaluationEnv::connect(on, &Map::new(), LANES, &servers, Default::default());
+    let connected =
+        EvaluationEnv::connect(on, &Map::new(), LANES, &servers, None, Default::default());
     let mut env = connected.unwrap().env;
     let reset = ResetRequest {
         seeds: Some((0..LANES as u64).collect()),

@@ -170,6 +170,7 @@ fn evaluated(checkpoint: &Checkpoint, mode: Mode, server: &str) -> Vec<Vec<i64>>
         &Map::new(),
         LANES,
         &servers,
+        None,
         Default::default(),
     )
     .unwrap();

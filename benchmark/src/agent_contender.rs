@@ -7,7 +7,7 @@ use std::time::Duration;
 use agent::algorithms;
 use agent::config::{EnvSelection, Hyperparameters, OptionDraw, Overrides, TrainConfig};
 use agent::env::EnvError;
-use agent::env::remote::{RemoteEnvConfig, RemoteVectorEnv, RetryPolicy};
+use agent::env::remote::{RemoteEnvConfig, RemoteVectorEnv, RetryPolicy, Token};
 use agent::monitor::{LogRecord, Monitor, MonitorError, Progress};
 use agent::session::{Earlier, Session, SessionEnd};
 use agent::settings::Settings;
@@ -15,21 +15,29 @@ use agent::train::Ending;
 use serde_json::{Map, Value};
 
 use crate::contender::{Contender, Job, JobError, Outcome, TrainingTally};
+use crate::format::thousands;
 use crate::judge::Judge;
 use crate::plan::{AgentRow, Experiment};
 use crate::progress::JobProgress;
 
-/// Runs with fewer steps than this write a checkpoint only when they end or are stopped.
+/// Runs with fewer steps than this have no best checkpoint but the last.
 const MIN_CHECKPOINT_INTERVAL: u64 = 50_000;
-/// Checkpoints on the way of a long run, so that a crash costs a tenth of it at most.
+/// Checkpoints of a long run that may be the best.
 const CHECKPOINTS: u64 = 10;
 /// Points of a learning curve that are kept: more than a figure has pixels for.
 const CURVE_POINTS: usize = 400;
 /// How long a server that was named is waited for before the run begins.
 const FIRST_CONTACT: Duration = Duration::from_secs(3);
 
+/// The status of a server that wants a token, or another one.
+const UNAUTHORIZED: u16 = 401;
+
 /// Trains and judges the agents of the `agent` crate.
-pub struct AgentContender;
+#[derive(Debug, Default)]
+pub struct AgentContender {
+    /// What the jobs' servers are told of who asks.
+    pub token: Option<Token>,
+}
 
 impl Contender for AgentContender {
     fn run(
@@ -39,9 +47,10 @@ impl Contender for AgentContender {
         stop: &AtomicBool,
     ) -> Result<Outcome, JobError> {
         let config = train_config(&job.experiment, &job.agent, job.seed).map_err(failed)?;
-        let trained = train(job, &config, progress, stop)?;
+        let trained = self.train(job, &config, progress, stop)?;
         let judge = Judge {
             job,
+            token: self.token.as_ref(),
             checkpoint: &trained.checkpoint,
             progress,
             stop,
@@ -56,7 +65,7 @@ impl Contender for AgentContender {
         let statistics = &trained.checkpoint.run.statistics;
         Ok(Outcome {
             trained_steps: statistics.timesteps,
-            steps_per_s: trained.steps_per_s,
+            steps_per_s: trained.steps_per_s.unwrap_or(0.0),
             train_duration_s: trained.elapsed.as_secs_f64(),
             solved_at: statistics.solved_at,
             solved_threshold: statistics.solved_threshold,
@@ -69,19 +78,29 @@ impl Contender for AgentContender {
             learning_curve: thinned(&statistics.curve, CURVE_POINTS),
             evaluations,
             memory_view,
-            notes: Vec::new(),
+            notes: clock_note(&trained).into_iter().collect(),
         })
     }
+}
+
+/// What a reader must know of a row's duration and speed, if they are not those of the whole training.
+fn clock_note(trained: &SessionEnd) -> Option<String> {
+    let lost = trained.checkpoint.run.statistics.timesteps - trained.timed_steps;
+    let lost = (lost > 0).then(|| thousands(lost))?;
+    Some(format!(
+        "the clock of the first {lost} steps was lost: duration and speed are of the steps after them"
+    ))
 }
 
 /// Makes sure before a run that the servers named for it answer.
 ///
 /// # Errors
-/// When one does not, after a few seconds.
-pub fn check_servers(servers: &[String]) -> Result<(), EnvError> {
+/// When one does not, after a few seconds, or it does not know the token.
+pub fn check_servers(servers: &[String], token: Option<&Token>) -> Result<(), EnvError> {
     for server in servers {
         let connected = RemoteVectorEnv::connect(&RemoteEnvConfig {
             servers: vec![server.clone()],
+            token: token.cloned(),
             spec_id: Settings::DEFAULT_ENV.to_owned(),
             kwargs: Map::new(),
             num_envs: 1,
@@ -92,7 +111,8 @@ pub fn check_servers(servers: &[String]) -> Result<(), EnvError> {
         });
         match connected {
             // Whoever refuses is there; what it refuses is told in the rows that need it.
-            Ok(_) | Err(EnvError::Refused { .. }) => {}
+            Err(EnvError::Refused { status, .. }) if status != UNAUTHORIZED => {}
+            Ok(_) => {}
             Err(error) => return Err(error),
         }
     }
@@ -126,26 +146,30 @@ fn train_config(experiment: &Experiment, row: &AgentRow, seed: u64) -> Result<Tr
         .map_err(|error| error.to_string())
 }
 
-fn train(
-    job: &Job,
-    config: &TrainConfig,
-    progress: &JobProgress,
-    stop: &AtomicBool,
-) -> Result<SessionEnd, JobError> {
-    let session = Session {
-        config: config.clone(),
-        servers: vec![job.server.clone()],
-        retry: RetryPolicy::default(),
-        directory: job.directory.clone(),
-        checkpoint_interval: Some(
-            (config.total_timesteps / CHECKPOINTS).max(MIN_CHECKPOINT_INTERVAL),
-        ),
-        earlier: Earlier::ResumeIfAny,
-    };
-    let ended = session.run(&mut Bar(progress), stop).map_err(failed)?;
-    match ended.ending {
-        Ending::Interrupted => Err(JobError::Stopped),
-        Ending::Budget | Ending::EarlyStop => Ok(ended),
+impl AgentContender {
+    fn train(
+        &self,
+        job: &Job,
+        config: &TrainConfig,
+        progress: &JobProgress,
+        stop: &AtomicBool,
+    ) -> Result<SessionEnd, JobError> {
+        let session = Session {
+            config: config.clone(),
+            servers: vec![job.server.clone()],
+            token: self.token.clone(),
+            retry: RetryPolicy::default(),
+            directory: job.directory.clone(),
+            checkpoint_interval: Some(
+                (config.total_timesteps / CHECKPOINTS).max(MIN_CHECKPOINT_INTERVAL),
+            ),
+            earlier: Earlier::ResumeIfAny,
+        };
+        let ended = session.run(&mut Bar(progress), stop).map_err(failed)?;
+        match ended.ending {
+            Ending::Interrupted => Err(JobError::Stopped),
+            Ending::Budget | Ending::EarlyStop => Ok(ended),
+        }
     }
 }
 

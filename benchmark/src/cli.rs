@@ -1,28 +1,32 @@
 //! The command line: arguments, and what is printed while a run goes on.
 
-use std::io::Write as _;
+use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::atomic::AtomicBool;
 
+use agent::arguments::{env_arg, steps};
+use agent::env::remote::{Token, TokenError};
 use agent::lock::FolderLock;
+use agent::shell;
+use agent::signals::StopRequest;
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
+use serde_json::Value;
 
+use crate::compare::compare;
 use crate::contender::Contender;
 use crate::directory::{RunConfig, RunDirectory, RunInfo};
 use crate::error::Error;
+use crate::export::{self, Format};
 use crate::plan::{AgentRow, Plan, Suite};
 use crate::progress::{Display, tell};
 use crate::records::{git_commit, read_records};
 use crate::runner::{Event, Runner, now};
+use crate::summary::summarize;
 use crate::{json, report, table};
 
-/// How the program is started from the source tree.
-const PROGRAM: &str = "cargo run --release -p benchmark --";
-
-/// The exit code of a program that was interrupted (128 + SIGINT), as shells count.
-pub const INTERRUPTED: u8 = 130;
+/// What the program is called in lines that are to be pasted into a shell.
+const PROGRAM: &str = "benchmark";
 
 /// Train agents on memory tasks and report who remembers what, for how long, at what cost.
 ///
@@ -48,6 +52,8 @@ Examples:
   benchmark --quick                              the first four experiments, in seconds
   benchmark --seeds 5 --name five                five seeds, intervals over seeds, kept in runs/five
   benchmark --agents tracerl,tracerl-notebook    other agents
+  benchmark --env RepeatFirst-v0 --agents ppo,tracerl
+                                                 one environment, without a plan in a file
   benchmark --suite classic --quick              every environment, in minutes
   benchmark --experiments benchmark/experiments/length.toml
                                                  how far beyond its training does it recall?
@@ -55,8 +61,12 @@ Examples:
                                                  a program of one's own beside PPO
   benchmark --json --quick > rows.jsonl          a line of JSON for every finished row
   benchmark --server http://10.0.0.5:7878        on a server elsewhere
-  benchmark resume runs/five                     go on with an interrupted run
-  benchmark report runs/five                     write its report again";
+  benchmark resume runs/five                     continue an interrupted run
+  benchmark report runs/five                     write its report again
+  benchmark compare runs/before runs/after       two runs side by side
+  benchmark export runs/five --format csv        its results as a table
+
+docs/benchmark.md explains plans, records and run folders.";
 
 /// What else the program does.
 #[derive(Debug, Subcommand)]
@@ -74,6 +84,21 @@ pub enum Subcommands {
         /// The run's directory.
         run_directory: PathBuf,
     },
+    /// Print a run's results as a table: a row for each agent on each experiment.
+    Export {
+        /// The run's directory.
+        run_directory: PathBuf,
+        /// The table's form.
+        #[arg(long, value_enum, default_value_t = Format::Csv)]
+        format: Format,
+    },
+    /// Print two runs side by side: the same agents on the same experiments, and how much they differ.
+    Compare {
+        /// The first run's directory.
+        first: PathBuf,
+        /// The second run's directory.
+        second: PathBuf,
+    },
 }
 
 /// What to run.
@@ -82,6 +107,15 @@ pub struct PlanArgs {
     /// Which experiments, of those that come with the program.
     #[arg(long, value_enum, default_value_t = Suite::Notebook, conflicts_with = "experiments")]
     suite: Suite,
+    /// One environment instead: a spec id of the server. May be given several times.
+    #[arg(long, value_name = "SPEC", conflicts_with_all = ["suite", "experiments"])]
+    env: Vec<String>,
+    /// Argument of the environments that --env names, e.g. delay=16. May be given several times.
+    #[arg(long, value_name = "NAME=VALUE", requires = "env", value_parser = env_arg)]
+    env_arg: Vec<(String, Value)>,
+    /// Training budget for --env [default: the classic suite's, or 1,000,000].
+    #[arg(long, value_name = "STEPS", requires = "env", value_parser = steps)]
+    total_timesteps: Option<u64>,
     /// With the plan's budgets for a quick run, and without experiments that have none; of a plan without such budgets
     /// only the first three experiments.
     #[arg(long)]
@@ -102,7 +136,7 @@ pub struct PlanArgs {
     /// Where runs are kept.
     #[arg(long, value_name = "DIR", default_value = "runs")]
     out: PathBuf,
-    /// The run's name; one that exists is gone on with [default: the time].
+    /// The run's name; one that exists is gone on with [default: the time, and a number where that is taken].
     #[arg(long, value_parser = run_name)]
     name: Option<String>,
 }
@@ -113,6 +147,9 @@ pub struct RunArgs {
     /// Environment servers to play on, taken in turn [default: one started for the run].
     #[arg(long, value_name = "URL[,URL…]", value_delimiter = ',', value_parser = server_url)]
     pub server: Vec<String>,
+    /// File with the bearer token that these servers ask for [default: the variable STRATEGIC_MEMORY_TOKEN].
+    #[arg(long, value_name = "FILE", requires = "server")]
+    token_file: Option<PathBuf>,
     /// How many agents train at once [default: the number of cores].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1024))]
     jobs: Option<u64>,
@@ -144,7 +181,25 @@ pub struct Equipment<'a> {
     /// Base URLs of environment servers, at least one.
     pub servers: &'a [String],
     /// Set from outside to stop the run.
-    pub stop: &'a AtomicBool,
+    pub stop: &'a StopRequest,
+}
+
+impl RunArgs {
+    /// The token for the servers that were named; a server of one's own asks nobody.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn token(&self) -> Result<Option<Token>, TokenError> {
+        if self.server.is_empty() {
+            return Ok(None);
+        }
+        let variable = std::env::var_os(Token::VARIABLE);
+        let token = Token::find(self.token_file.as_deref(), variable.as_deref())?;
+        if let Some(warning) = token.as_ref().and_then(Token::warning) {
+            tell(&format!("warning: {warning}"));
+        }
+        Ok(token)
+    }
 }
 
 impl PlanArgs {
@@ -153,25 +208,24 @@ impl PlanArgs {
     ///
     /// # Errors
     /// When the plan is not sound, the directory cannot be written, or another process runs in it.
-    pub fn prepare(&self, arguments: &[String], algorithms: &[&str]) -> anyhow::Result<OpenRun> {
-        let mut plan = self
-            .experiments
-            .as_deref()
-            .map_or_else(|| Plan::suite(self.suite), Plan::read)?;
+    pub fn prepare(&self, arguments: &[OsString], algorithms: &[&str]) -> anyhow::Result<OpenRun> {
+        let mut plan = self.plan()?;
         plan.add(&self.external)?;
         plan.select_agents(&self.selected(), algorithms)?;
         plan.settle_budgets(self.quick);
         let started_at = now();
-        let name = self
-            .name
-            .clone()
-            .unwrap_or_else(|| started_at.replace(':', "-").replace('Z', ""));
-        let directory = RunDirectory::new(self.out.join(&name));
-        let lock = directory.lock()?;
+        let (name, directory) = match &self.name {
+            Some(name) => (name.clone(), RunDirectory::new(self.out.join(name))),
+            None => {
+                let time = started_at.replace(':', "-").replace('Z', "");
+                RunDirectory::next(&self.out, &time)?
+            }
+        };
+        let lock = lock(&directory)?;
         let mut run = RunInfo {
             name,
             seeds: self.seeds,
-            command: command_line(arguments)?,
+            command: command_line(arguments),
             commit: git_commit(),
             started_at,
             earlier: Vec::new(),
@@ -188,6 +242,18 @@ impl PlanArgs {
         })
     }
 
+    /// The plan as it is asked for, with all of its rows.
+    fn plan(&self) -> Result<Plan, Error> {
+        match &self.experiments {
+            Some(path) => Plan::read(path),
+            None if self.env.is_empty() => Plan::suite(self.suite),
+            None => {
+                let kwargs = self.env_arg.iter().cloned().collect();
+                Plan::of_environments(&self.env, &kwargs, self.total_timesteps)
+            }
+        }
+    }
+
     /// What `--agents` names, if anything, and then programs that it does not name.
     fn selected(&self) -> Vec<String> {
         let mut names = self.agents.clone();
@@ -201,10 +267,11 @@ impl PlanArgs {
 
 /// Runs or continues a run, printing as it goes.
 ///
-/// The exit code is 0 when every row finished, 1 when a row failed, 130 when the run was stopped.
+/// The exit code is 0 when every row finished, 1 when a row failed or could not be printed, 130 when the run was stopped by
+/// Ctrl-C, 143 by SIGTERM. A reader of standard output who leaves ends the printing, and nothing else.
 ///
 /// # Errors
-/// When results cannot be read, kept or printed.
+/// When results cannot be read or kept.
 pub fn run(run: &OpenRun, args: &RunArgs, equipment: &Equipment<'_>) -> anyhow::Result<ExitCode> {
     let OpenRun {
         directory, config, ..
@@ -219,7 +286,7 @@ pub fn run(run: &OpenRun, args: &RunArgs, equipment: &Equipment<'_>) -> anyhow::
         servers: equipment.servers,
         workers,
         commit: &commit,
-        stop: equipment.stop,
+        stop: equipment.stop.flag(),
         display: &hidden,
     };
     let (jobs, done) = runner.count()?;
@@ -234,12 +301,12 @@ pub fn run(run: &OpenRun, args: &RunArgs, equipment: &Equipment<'_>) -> anyhow::
     directory.write_report(&report::render(&ending.records, config)?)?;
     tell(&format!("report: {}", directory.report().display()));
     if ending.remaining > 0 {
-        let resume = shlex::try_join(["resume", &directory.path().to_string_lossy()])?;
+        let run = shell::quote(directory.path());
         tell(&format!(
-            "stopped with {} of {jobs} jobs to do; go on with: {PROGRAM} {resume}",
+            "stopped with {} of {jobs} jobs to do; go on with: {PROGRAM} resume {run}",
             ending.remaining
         ));
-        return Ok(ExitCode::from(INTERRUPTED));
+        return Ok(ExitCode::from(equipment.stop.exit_status()));
     }
     let failed = ending
         .records
@@ -254,6 +321,13 @@ pub fn run(run: &OpenRun, args: &RunArgs, equipment: &Equipment<'_>) -> anyhow::
         ));
         return Ok(ExitCode::FAILURE);
     }
+    if let Some(reason) = display.lost_words() {
+        tell(&format!(
+            "not all could be printed ({reason}); it is in {}",
+            directory.records().display()
+        ));
+        return Ok(ExitCode::FAILURE);
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -264,13 +338,22 @@ pub fn run(run: &OpenRun, args: &RunArgs, equipment: &Equipment<'_>) -> anyhow::
 pub fn reopen(run_directory: &Path) -> anyhow::Result<OpenRun> {
     // Before a lock is left in a directory that is not a run's.
     let (directory, _) = look_into(run_directory)?;
-    let lock = directory.lock()?;
+    let lock = lock(&directory)?;
     let (directory, config) = look_into(run_directory)?;
     Ok(OpenRun {
         directory,
         config,
         _lock: lock,
     })
+}
+
+/// Has a run's directory for this process alone, as well as its drive allows.
+fn lock(directory: &RunDirectory) -> Result<FolderLock, Error> {
+    let lock = directory.lock()?;
+    if let Some(warning) = lock.warning() {
+        tell(&format!("warning: {warning}"));
+    }
+    Ok(lock)
 }
 
 fn look_into(run_directory: &Path) -> anyhow::Result<(RunDirectory, RunConfig)> {
@@ -289,8 +372,35 @@ pub fn rewrite_report(run_directory: &Path) -> anyhow::Result<()> {
     let (directory, config) = look_into(run_directory)?;
     let records = read_records(&directory.records())?;
     directory.write_report(&report::render(&records, &config)?)?;
-    let _ = writeln!(std::io::stdout(), "{}", directory.report().display());
+    Display::hidden().print(&directory.report().display().to_string());
     Ok(())
+}
+
+/// A run's results as a table.
+///
+/// # Errors
+/// When the directory is not a run's.
+pub fn export_table(run_directory: &Path, format: Format) -> anyhow::Result<String> {
+    let (directory, config) = look_into(run_directory)?;
+    let records = read_records(&directory.records())?;
+    Ok(export::table(&summarize(&records, &config.plan), format)?)
+}
+
+/// Two runs side by side.
+///
+/// # Errors
+/// When a directory is not a run's.
+pub fn compare_runs(first: &Path, second: &Path) -> anyhow::Result<String> {
+    let read = |run_directory: &Path| {
+        let (directory, config) = look_into(run_directory)
+            .with_context(|| format!("cannot compare {}", run_directory.display()))?;
+        anyhow::Ok((read_records(&directory.records())?, config))
+    };
+    let ((before, before_config), (after, after_config)) = (read(first)?, read(second)?);
+    Ok(compare(
+        &summarize(&before, &before_config.plan),
+        &summarize(&after, &after_config.plan),
+    ))
 }
 
 fn show(
@@ -301,11 +411,14 @@ fn show(
     display: &Display,
 ) -> Result<(), Error> {
     match event {
-        Event::Row(record) if args.json => display.print(&json::row(record)),
+        Event::Row(record) if args.json => {
+            display.print(&json::row(record));
+            Ok(())
+        }
         Event::Row(_) => Ok(()),
         Event::Experiment { summary, records } => {
             if !args.json {
-                display.print(&format!("\n{}", table::experiment_table(summary)))?;
+                display.print(&format!("\n{}", table::experiment_table(summary)));
             }
             directory.write_report(&report::render(records, config)?)
         }
@@ -346,12 +459,13 @@ fn default_workers() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-fn command_line(arguments: &[String]) -> anyhow::Result<String> {
-    let arguments = shlex::try_join(arguments.iter().map(String::as_str))
-        .context("an argument cannot be quoted")?;
+fn command_line(arguments: &[OsString]) -> String {
+    let words = arguments
+        .iter()
+        .map(|word| format!(" {}", shell::quote(word)));
     // Without arguments there is nothing to keep apart from cargo's own.
-    let line = format!("{PROGRAM} {arguments}");
-    Ok(line.trim_end_matches(" -- ").to_owned())
+    let line = format!("{PROGRAM}{}", words.collect::<String>());
+    line.trim_end_matches(" --").to_owned()
 }
 
 #[cfg(test)]
@@ -370,18 +484,13 @@ mod tests {
     #[test]
     fn command_line_can_be_pasted_into_a_shell() {
         let command = |arguments: &[&str]| {
-            command_line(
-                &arguments
-                    .iter()
-                    .map(|&argument| argument.to_owned())
-                    .collect::<Vec<_>>(),
-            )
-            .unwrap()
+            let arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
+            command_line(&arguments)
         };
-        assert_eq!(command(&[]), "cargo run --release -p benchmark");
+        assert_eq!(command(&[]), "benchmark");
         assert_eq!(
             command(&["--name", "two words"]),
-            "cargo run --release -p benchmark -- --name 'two words'"
+            "benchmark --name 'two words'"
         );
     }
 }

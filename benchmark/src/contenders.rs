@@ -9,6 +9,8 @@ use crate::progress::JobProgress;
 
 /// Lets each job be run by whom its row names.
 pub struct Contenders {
+    /// Trains and judges the agents of this project.
+    pub agents: AgentContender,
     /// Runs the programs.
     pub external: ExternalContender,
 }
@@ -21,7 +23,7 @@ impl Contender for Contenders {
         stop: &AtomicBool,
     ) -> Result<Outcome, JobError> {
         match &job.agent.external {
-            None => AgentContender.run(job, progress, stop),
+            None => self.agents.run(job, progress, stop),
             Some(external) => self.external.run(external, job, progress, stop),
         }
     }

@@ -1,5 +1,6 @@
 //! A run's directory, `runs/NAME/`: records, configuration, report and checkpoints.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use agent::lock::FolderLock;
@@ -88,6 +89,28 @@ impl RunDirectory {
     /// The directory at a path; nothing is created.
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self { root: root.into() }
+    }
+
+    /// Creates a directory of this name, or of the first that is free of `NAME-2`, `NAME-3` and so on. Of runs that begin at
+    /// the same time each gets its own.
+    ///
+    /// # Errors
+    /// When it cannot be created.
+    pub fn next(parent: &Path, name: &str) -> Result<(String, Self), Error> {
+        std::fs::create_dir_all(parent).map_err(Error::write(parent))?;
+        for number in 1_u64.. {
+            let name = match number {
+                1 => name.to_owned(),
+                _ => format!("{name}-{number}"),
+            };
+            let root = parent.join(&name);
+            match std::fs::create_dir(&root) {
+                Ok(()) => return Ok((name, Self { root })),
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(Error::write(&root)(error)),
+            }
+        }
+        unreachable!("no drive has 2⁶⁴ directories")
     }
 
     /// Creates the directory, unless it is there, and has it for this process alone while the lock is held.
@@ -263,6 +286,26 @@ mod tests {
         assert_eq!(directory.earlier_config().unwrap(), Some(config));
         std::fs::write(directory.config(), "nonsense").unwrap();
         assert!(directory.earlier_config().is_err());
+    }
+
+    #[test]
+    fn runs_of_the_same_second_have_directories_of_their_own() {
+        let root = tempfile::tempdir().unwrap();
+        let parent = root.path().join("runs");
+        let begin = || RunDirectory::next(&parent, "12-00-00").unwrap();
+        let names = std::thread::scope(|scope| {
+            let begun: Vec<_> = (0..4).map(|_| scope.spawn(begin)).collect();
+            let mut names: Vec<_> = begun
+                .into_iter()
+                .map(|begun| begun.join().unwrap().0)
+                .collect();
+            names.sort();
+            names
+        });
+        assert_eq!(
+            names,
+            ["12-00-00", "12-00-00-2", "12-00-00-3", "12-00-00-4"]
+        );
     }
 
     #[test]

@@ -221,7 +221,7 @@ pub fn config() -> RunConfig {
         run: RunInfo {
             name: "example".into(),
             seeds: 2,
-            command: "cargo run --release -p benchmark -- --seeds 2 --name example".into(),
+            command: "benchmark --seeds 2 --name example".into(),
             commit: "0123456789abcdef0123456789abcdef01234567".into(),
             started_at: "2026-01-02T03:04:05Z".into(),
             earlier: Vec::new(),

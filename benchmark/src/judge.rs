@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use agent::checkpoint::Checkpoint;
-use agent::env::remote::{RemoteVectorEnv, RetryPolicy};
+use agent::env::remote::{RemoteVectorEnv, RetryPolicy, Token};
 use agent::env::{EnvError, ResetRequest, VectorEnv, Watched};
 use agent::evaluate::{EvaluateError, EvaluateOptions, EvaluationEnv, Mode, Player};
 use agent::inspect::{MAX_STEPS, record_episode};
@@ -57,6 +57,8 @@ pub(crate) fn judgements(experiment: &Experiment) -> Vec<Judgement> {
 pub struct Judge<'a> {
     /// The job it was trained in.
     pub job: &'a Job,
+    /// What its server is told of who asks.
+    pub token: Option<&'a Token>,
     /// Its last state.
     pub checkpoint: &'a Checkpoint,
     /// Where is shown how far judging is.
@@ -167,6 +169,7 @@ impl Judge<'_> {
             &overrides.into_iter().collect(),
             episodes as usize,
             std::slice::from_ref(&self.job.server),
+            self.token,
             RetryPolicy::default(),
         )
     }

@@ -1,19 +1,20 @@
 //! The benchmark's program: arguments, Ctrl-C, a server, and then the library.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use agent::algorithms::{self, ALGORITHMS, Decider};
+use agent::env::remote::Token;
+use agent::signals::{StopRequest, stop_on_signals};
 use anyhow::Context as _;
-use benchmark::agent_contender::check_servers;
-use benchmark::cli::{self, Cli, Equipment, INTERRUPTED, OpenRun, Subcommands};
+use benchmark::agent_contender::{AgentContender, check_servers};
+use benchmark::cli::{self, Cli, Equipment, OpenRun, Subcommands};
 use benchmark::contenders::Contenders;
 use benchmark::embedded::EmbeddedServer;
 use benchmark::external::{ExternalContender, Groups};
 use benchmark::plan::Plan;
-use benchmark::progress::tell;
+use benchmark::progress::{Display, tell};
 use clap::Parser as _;
 use env_server::ServerConfig;
 
@@ -33,25 +34,42 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             cli::rewrite_report(&run_directory)?;
             Ok(ExitCode::SUCCESS)
         }
+        Some(Subcommands::Export {
+            run_directory,
+            format,
+        }) => print(&cli::export_table(&run_directory, format)?),
+        Some(Subcommands::Compare { first, second }) => print(&cli::compare_runs(&first, &second)?),
         Some(Subcommands::Resume { run_directory, run }) => {
-            check_servers(&run.server)?;
-            compete(&cli::reopen(&run_directory)?, &run)
+            let token = run.token()?;
+            check_servers(&run.server, token.as_ref())?;
+            compete(&cli::reopen(&run_directory)?, &run, token)
         }
         None => {
             // Before a directory is made for a run that could not begin.
-            check_servers(&cli.run.server)?;
-            let arguments: Vec<String> = std::env::args().skip(1).collect();
+            let token = cli.run.token()?;
+            check_servers(&cli.run.server, token.as_ref())?;
+            let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
             let algorithms: Vec<&str> = ALGORITHMS.iter().map(|row| row.id).collect();
             let open = cli.plan.prepare(&arguments, &algorithms)?;
-            compete(&open, &cli.run)
+            compete(&open, &cli.run, token)
         }
     }
 }
 
-fn compete(run: &OpenRun, args: &cli::RunArgs) -> anyhow::Result<ExitCode> {
+fn print(text: &str) -> anyhow::Result<ExitCode> {
+    let display = Display::hidden();
+    display.print(text.trim_end());
+    match display.lost_words() {
+        Some(error) => anyhow::bail!("cannot print the table: {error}"),
+        None => Ok(ExitCode::SUCCESS),
+    }
+}
+
+fn compete(run: &OpenRun, args: &cli::RunArgs, token: Option<Token>) -> anyhow::Result<ExitCode> {
     let groups = Groups::default();
     let stop = stop_on_interrupt(groups.clone())?;
     let contender = Contenders {
+        agents: AgentContender { token },
         external: ExternalContender {
             timeout: Duration::from_secs(args.external_timeout),
             groups,
@@ -89,18 +107,11 @@ fn asks_an_oracle(plan: &Plan) -> bool {
     known.any(|algorithm| algorithm.decider == Decider::Oracle)
 }
 
-/// The flag that Ctrl-C (or a request to terminate) sets. Asked a second time, the program leaves at once, and takes the
+/// What Ctrl-C (or a request to terminate) sets. Asked a second time, the program leaves at once, and takes the
 /// programs it has started with it: what has been kept so far is kept.
-fn stop_on_interrupt(groups: Groups) -> anyhow::Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = Arc::clone(&stop);
-    ctrlc::set_handler(move || {
-        if flag.swap(true, Ordering::Relaxed) {
-            groups.kill_all();
-            std::process::exit(i32::from(INTERRUPTED));
-        }
-        tell("\nstopping as soon as what is learned is kept; Ctrl-C again leaves at once");
-    })
-    .context("cannot handle Ctrl-C")?;
-    Ok(stop)
+fn stop_on_interrupt(groups: Groups) -> anyhow::Result<StopRequest> {
+    let on_first =
+        || tell("\nstopping as soon as what is learned is kept; Ctrl-C again leaves at once");
+    let on_second = move || groups.kill_all();
+    stop_on_signals(on_first, on_second).context("cannot handle Ctrl-C")
 }

@@ -17,6 +17,9 @@ const QUICK_EXPERIMENTS: usize = 3;
 /// Episodes that `--quick` judges over, at most, where a plan has budgets for it.
 const QUICK_EPISODES: u64 = 200;
 
+/// Training budget of an environment that no suite has.
+const DEFAULT_TIMESTEPS: u64 = 1_000_000;
+
 /// The plans that are compiled in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Suite {
@@ -222,6 +225,43 @@ impl Plan {
     pub fn suite(suite: Suite) -> Result<Self, Error> {
         let (path, text) = suite.file();
         Self::from_toml(text, Path::new(path))
+    }
+
+    /// A plan of single environments with these arguments, for the agents of the classic suite. A budget that is not given
+    /// is that of the environment's experiment in the suite.
+    ///
+    /// # Errors
+    /// When an environment is named twice.
+    pub fn of_environments(
+        spec_ids: &[String],
+        kwargs: &BTreeMap<String, Value>,
+        total_timesteps: Option<u64>,
+    ) -> Result<Self, Error> {
+        let classic = Self::suite(Suite::Classic)?;
+        let experiment = |spec_id: &String| {
+            let mut known = classic.experiments.iter();
+            let known = known.find(|experiment| experiment.spec_id == *spec_id);
+            let (usual, quick) = known.map_or((DEFAULT_TIMESTEPS, None), |known| {
+                (known.total_timesteps, known.quick_timesteps)
+            });
+            Experiment {
+                name: spec_id.clone(),
+                spec_id: spec_id.clone(),
+                total_timesteps: total_timesteps.unwrap_or(usual),
+                // A budget that is asked for is meant.
+                quick_timesteps: total_timesteps.or(quick),
+                early_stop: true,
+                kwargs: kwargs.clone(),
+                draws: BTreeMap::new(),
+                eval: EvalPlan::default(),
+            }
+        };
+        let plan = Self {
+            experiments: spec_ids.iter().map(experiment).collect(),
+            agents: classic.agents,
+        };
+        plan.check()?;
+        Ok(plan)
     }
 
     /// Reads a plan from a file.
@@ -505,6 +545,25 @@ mod tests {
         total_timesteps = 10
         env_args = { delay = 8, delay_min = 2, difficulty = 1 }
     "#;
+
+    #[test]
+    fn environments_without_a_file() {
+        let names = ["RepeatFirst-v0".to_owned(), "Elsewhere-v0".to_owned()];
+        let kwargs = BTreeMap::from([("level".to_owned(), "hard".into())]);
+        let plan = Plan::of_environments(&names, &kwargs, None).unwrap();
+        let classic = Plan::suite(Suite::Classic).unwrap();
+        let known = |experiment: &&Experiment| experiment.spec_id == "RepeatFirst-v0";
+        let known = classic.experiments.iter().find(known).unwrap();
+        assert_eq!(plan.experiments[0].total_timesteps, known.total_timesteps);
+        assert_eq!(plan.experiments[0].quick_timesteps, known.quick_timesteps);
+        assert_eq!(plan.experiments[0].kwargs, kwargs);
+        assert_eq!(plan.experiments[1].total_timesteps, DEFAULT_TIMESTEPS);
+        assert_eq!(plan.agents, classic.agents);
+        let plan = Plan::of_environments(&names, &kwargs, Some(5_000)).unwrap();
+        let first = &plan.experiments[0];
+        assert_eq!((first.total_timesteps, first.quick_timesteps), (5_000, Some(5_000)));
+        assert!(Plan::of_environments(&[names[0].clone(), names[0].clone()], &kwargs, None).is_err());
+    }
 
     #[test]
     fn notebook_has_the_five_experiments_and_the_three_agents() {

@@ -1,13 +1,12 @@
 //! Progress on standard error: one bar a running job and one for the whole; results go to standard output.
 
-use std::io::{IsTerminal as _, Write as _};
-use std::path::Path;
+use std::io::{ErrorKind, IsTerminal as _, Write as _};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::contender::Job;
-use crate::error::Error;
 use crate::format::{fixed, thousands};
 
 const JOB_TEMPLATE: &str =
@@ -22,6 +21,8 @@ const TOTAL_TEMPLATE: &str =
 pub struct Display {
     bars: Option<Bars>,
     lines: bool,
+    /// Why standard output takes nothing more.
+    closed: OnceLock<std::io::Error>,
 }
 
 #[derive(Debug)]
@@ -44,6 +45,7 @@ impl Display {
         Self {
             bars,
             lines: progress && !on_terminal,
+            closed: OnceLock::new(),
         }
     }
 
@@ -52,6 +54,7 @@ impl Display {
         Self {
             bars: None,
             lines: false,
+            closed: OnceLock::new(),
         }
     }
 
@@ -92,11 +95,12 @@ impl Display {
         }
     }
 
-    /// Writes a result to standard output, above the bars.
-    ///
-    /// # Errors
-    /// When standard output is closed.
-    pub fn print(&self, text: &str) -> Result<(), Error> {
+    /// Writes a result to standard output, above the bars. Once that has failed nothing more is written: the work goes on,
+    /// and its records have everything.
+    pub fn print(&self, text: &str) {
+        if self.closed.get().is_some() {
+            return;
+        }
         let write = || {
             let mut out = std::io::stdout().lock();
             writeln!(out, "{text}").and_then(|()| out.flush())
@@ -105,7 +109,15 @@ impl Display {
             Some(bars) => bars.multi.suspend(write),
             None => write(),
         };
-        written.map_err(Error::write(Path::new("standard output")))
+        if let Err(error) = written {
+            let _ = self.closed.set(error);
+        }
+    }
+
+    /// Why not everything could be printed. A reader who has gone away (`| head`) has seen what he wanted: that is no reason.
+    pub fn lost_words(&self) -> Option<&std::io::Error> {
+        let error = self.closed.get();
+        error.filter(|error| error.kind() != ErrorKind::BrokenPipe)
     }
 
     /// Takes all bars away.

@@ -3,6 +3,7 @@
 mod workplace;
 
 use std::path::Path;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use workplace::{Finished, Workplace, interrupt, rows};
@@ -128,7 +129,7 @@ fn an_interrupted_run_ends_as_one_that_was_not() {
     interrupt(&child);
     let stopped = Finished::of(child.wait_with_output().unwrap());
     assert_eq!(stopped.code, Some(130), "{}", stopped.stderr);
-    let advice = "go on with: cargo run --release -p benchmark -- resume runs/parts";
+    let advice = "go on with: benchmark resume runs/parts";
     assert!(stopped.stderr.contains(advice), "{}", stopped.stderr);
     assert!(place.records("parts").is_empty());
 
@@ -209,4 +210,177 @@ fn what_is_wrong_with_the_arguments_is_told_before_anything_is_run() {
         assert!(run.stdout.is_empty());
         assert!(!place.path("runs").exists(), "{arguments:?}");
     }
+}
+
+/// One agent that has nothing to learn, on a task of a moment.
+const TINY: &str = r#"
+    [[agents]]
+    name = "random"
+    algorithm = "random"
+    [[experiments]]
+    name = "delay-2"
+    env = "MemoryTask-v0"
+    total_timesteps = 512
+    env_args = { delay = 2 }
+    evaluation = { episodes = 4 }
+    [[experiments]]
+    name = "delay-3"
+    env = "MemoryTask-v0"
+    total_timesteps = 512
+    env_args = { delay = 3 }
+    evaluation = { episodes = 4 }
+"#;
+
+fn status(place: &Workplace, arguments: &[&str], stdout: impl Into<Stdio>) -> Finished {
+    let mut command = place.command(arguments);
+    let output = command.stdout(stdout).stderr(Stdio::piped()).output();
+    Finished::of(output.unwrap())
+}
+
+#[test]
+fn a_reader_who_leaves_ends_the_printing_and_not_the_run() {
+    let place = Workplace::new(TINY);
+    for (name, more) in [("table", ""), ("rows", "--json")] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let arguments = ["--experiments", "plan.toml", "--name", name, more];
+        let arguments = arguments.iter().filter(|word| !word.is_empty());
+        let run = status(&place, &arguments.copied().collect::<Vec<_>>(), writer);
+        assert_eq!(run.code, Some(0), "{}", run.stderr);
+        assert_eq!(place.records(name).len(), 2);
+        assert!(place.path(&format!("runs/{name}/report.html")).exists());
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn rows_that_cannot_be_printed_are_kept_and_told() {
+    let place = Workplace::new(TINY);
+    let full = std::fs::File::options().write(true).open("/dev/full");
+    let arguments = ["--experiments", "plan.toml", "--name", "full", "--json"];
+    let run = status(&place, &arguments, full.unwrap());
+    assert_eq!(run.code, Some(1), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("not all could be printed"),
+        "{}",
+        run.stderr
+    );
+    assert_eq!(place.records("full").len(), 2);
+}
+
+#[test]
+fn runs_without_a_name_never_share_a_directory() {
+    let place = Workplace::new(TINY);
+    let begun: Vec<_> = (0..3)
+        .map(|_| place.spawn(&["--experiments", "plan.toml"]))
+        .collect();
+    for child in begun {
+        let run = Finished::of(child.wait_with_output().unwrap());
+        assert_eq!(run.code, Some(0), "{}", run.stderr);
+    }
+    let runs = std::fs::read_dir(place.path("runs")).unwrap();
+    let runs: Vec<_> = runs.map(|run| run.unwrap().path()).collect();
+    assert_eq!(runs.len(), 3);
+    for run in runs {
+        let name = run.file_name().unwrap().to_str().unwrap();
+        assert_eq!(place.records(name).len(), 2);
+        let config = place.read(&format!("runs/{name}/config.toml"));
+        assert!(config.contains(&format!("name = \"{name}\"")), "{config}");
+    }
+}
+
+#[test]
+fn the_server_of_a_run_is_never_asked_through_a_proxy() {
+    let place = Workplace::new(TINY);
+    let mut command = place.command(&["--experiments", "plan.toml", "--name", "proxy"]);
+    for variable in ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"] {
+        command.env(variable, "http://127.0.0.1:9");
+    }
+    command.env_remove("NO_PROXY").env_remove("no_proxy");
+    let run = Finished::of(command.output().unwrap());
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+}
+
+#[test]
+fn a_token_is_sent_and_kept_nowhere() {
+    const TOKEN: &str = "a-token-of-the-tests";
+    let place = Workplace::new(TINY);
+    std::fs::write(
+        place.path("tokens.toml"),
+        format!("[me]\ntoken = \"{TOKEN}\"\n"),
+    )
+    .unwrap();
+    std::fs::write(place.path("token"), format!("{TOKEN}\n")).unwrap();
+    let access = env_server::Access::from_file(&place.path("tokens.toml")).unwrap();
+    let server = benchmark::embedded::EmbeddedServer::with(env_server::ServerConfig {
+        access: Some(std::sync::Arc::new(access)),
+        ..env_server::ServerConfig::default()
+    });
+    let server = server.unwrap();
+    let arguments = [
+        "--experiments",
+        "plan.toml",
+        "--server",
+        server.url(),
+        "--name",
+    ];
+
+    let refused = place.run(&[&arguments[..], &["refused"]].concat());
+    assert_eq!(refused.code, Some(1), "{}", refused.stderr);
+    for way in ["--token-file", "STRATEGIC_MEMORY_TOKEN"] {
+        assert!(refused.stderr.contains(way), "{}", refused.stderr);
+    }
+    assert!(!place.path("runs").exists());
+
+    let by_file = place.run(&[&arguments[..], &["file", "--token-file", "token"]].concat());
+    assert_eq!(by_file.code, Some(0), "{}", by_file.stderr);
+    let mut by_variable = place.command(&[&arguments[..], &["variable"]].concat());
+    let output = by_variable.env("STRATEGIC_MEMORY_TOKEN", TOKEN).output();
+    let by_variable = Finished::of(output.unwrap());
+    assert_eq!(by_variable.code, Some(0), "{}", by_variable.stderr);
+    for run in ["file", "variable"] {
+        for file in ["config.toml", "records.jsonl", "report.html"] {
+            assert!(!place.read(&format!("runs/{run}/{file}")).contains(TOKEN));
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_hangup_ends_a_run_unless_it_is_ignored() {
+    for (trap, code) in [("", 129), ("trap '' HUP; ", 143)] {
+        let place = Workplace::new(LONG);
+        let run = "exec \"$0\" --experiments plan.toml --name parts";
+        let mut child = std::process::Command::new("sh")
+            .args(["-c", &format!("{trap}{run}")])
+            .arg(env!("CARGO_BIN_EXE_benchmark"))
+            .current_dir(place.path(""))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        wait_for_training(&place.path("runs/parts/checkpoints"));
+        workplace::signal(&child, "HUP");
+        if code != 129 {
+            workplace::signal(&child, "TERM");
+        }
+        assert_eq!(child.wait().unwrap().code(), Some(code));
+    }
+}
+
+/// A folder whose name is Latin-1.
+#[cfg(target_os = "linux")]
+#[test]
+fn names_need_not_be_text() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let place = Workplace::new(TINY);
+    let out = std::ffi::OsStr::from_bytes(b"caf\xe9");
+    let mut command = place.command(&["--experiments", "plan.toml", "--name", "x", "--out"]);
+    let run = Finished::of(command.arg(out).output().unwrap());
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let config = std::fs::read_to_string(place.path("").join(out).join("x/config.toml")).unwrap();
+    assert!(
+        config.contains(r"--out $'caf\351'") || config.contains(r"--out $'caf\\351'"),
+        "{config}"
+    );
 }

@@ -5,7 +5,7 @@ mod health;
 mod memory;
 mod settings;
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -15,7 +15,7 @@ use anyhow::Context;
 use clap::{ArgMatches, FromArgMatches};
 use env_server::environments::registry;
 use env_server::observe;
-use env_server::{Error, Server, check_exposure, replay, signals, verify};
+use env_server::{Server, check_exposure, replay, signals, verify};
 use tokio::net::TcpListener;
 
 use cli::{Cli, Command, HealthArgs, ReplayArgs, ServeArgs, SpecsArgs, VerifyArgs};
@@ -34,10 +34,27 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", with_causes(&error));
+            tell(&format!("error: {}", with_causes(&error)));
             ExitCode::FAILURE
         }
     }
+}
+
+/// Writes a line to standard output. A reader who has gone away (`| head`) has seen what he wanted:
+/// the work goes on.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout();
+    match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(error).context("cannot write to standard output")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Writes a line to standard error, where nobody may be there to read it.
+fn tell(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 /// An error and its causes; one that its effect has told already is not told again.
@@ -57,8 +74,7 @@ fn serve(args: ServeArgs, matches: &ArgMatches) -> anyhow::Result<()> {
     let matches = matches.context("the arguments are not those of serve")?;
     let resolved = settings::resolve(args.given, args.config.as_deref(), matches)?;
     if args.print_config {
-        write!(std::io::stdout(), "{}", resolved.to_toml()?)?;
-        return Ok(());
+        return print(resolved.to_toml()?.trim_end());
     }
     memory::leave_huge_pages();
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -145,8 +161,7 @@ fn specs(args: &SpecsArgs) -> anyhow::Result<()> {
         true => serde_json::to_string_pretty(registry::specs())?,
         false => cli::describe(registry::specs()),
     };
-    writeln!(std::io::stdout(), "{}", text.trim_end())?;
-    Ok(())
+    print(text.trim_end())
 }
 
 fn verify_files(args: &VerifyArgs) -> ExitCode {
@@ -154,18 +169,23 @@ fn verify_files(args: &VerifyArgs) -> ExitCode {
         let report = verify::verify_file(path)?;
         let name = path.display();
         for difference in &report.differences {
-            eprintln!("{name}:{}: {}", difference.line, difference.detail);
+            tell(&format!(
+                "{name}:{}: {}",
+                difference.line, difference.detail
+            ));
         }
         let untold = report.num_differences - report.differences.len();
         if untold > 0 {
-            eprintln!("{name}: and {untold} more");
+            tell(&format!("{name}: and {untold} more"));
         }
         let differences = match report.num_differences {
             0 => "all equal".to_owned(),
             n => format!("{n} differences"),
         };
         let (episodes, steps) = (report.episodes, report.steps);
-        println!("{name}: {episodes} episodes, {steps} steps, {differences}");
+        print(&format!(
+            "{name}: {episodes} episodes, {steps} steps, {differences}"
+        ))?;
         Ok(report.num_differences == 0)
     })
 }
@@ -174,21 +194,21 @@ fn replay_files(args: &ReplayArgs) -> ExitCode {
     each_file(&args.files, |path| {
         let replayed = replay::replay_file(path)?;
         let (operations, steps) = (replayed.operations, replayed.steps);
-        println!(
+        print(&format!(
             "{}: {operations} operations, {steps} steps, all equal",
             path.display()
-        );
+        ))?;
         Ok(true)
     })
 }
 
 /// Succeeds when `check` finds every file good; one that is not does not keep others from being
 /// checked.
-fn each_file(files: &[PathBuf], check: impl Fn(&Path) -> Result<bool, Error>) -> ExitCode {
+fn each_file(files: &[PathBuf], check: impl Fn(&Path) -> anyhow::Result<bool>) -> ExitCode {
     let mut outcome = ExitCode::SUCCESS;
     for path in files {
         let is_good = check(path).unwrap_or_else(|error| {
-            eprintln!("error: {error}");
+            tell(&format!("error: {}", with_causes(&error)));
             false
         });
         if !is_good {

@@ -3,16 +3,27 @@
 use crate::config::ServerConfig;
 
 /// Completes on Ctrl-C or SIGTERM; a Ctrl-C after that ends the process at once. The handlers are
-/// in place when this returns.
+/// in place when this returns. A SIGTERM that is ignored when the process starts stays ignored; a
+/// Ctrl-C does not, for shells ignore it for whatever a script starts with `&`.
 #[cfg(unix)]
 pub fn shutdown() -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
+    let terminate = SignalKind::terminate();
+    let mut terminate = match is_ignored(terminate) {
+        true => None,
+        false => Some(signal(terminate)?),
+    };
     Ok(async move {
+        let terminated = async {
+            match &mut terminate {
+                Some(terminate) => terminate.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+            _ = terminated => {}
         }
         tokio::spawn(async move {
             if interrupt.recv().await.is_some() {
@@ -22,6 +33,18 @@ pub fn shutdown() -> std::io::Result<impl Future<Output = ()> + Send + 'static> 
             }
         });
     })
+}
+
+/// Whether the process ignores a signal now: whoever started it wanted that.
+#[cfg(unix)]
+fn is_ignored(kind: tokio::signal::unix::SignalKind) -> bool {
+    let mut now = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: without a new action, sigaction only writes the present one, to memory of its size.
+    // All zeros are one, too.
+    unsafe {
+        libc::sigaction(kind.as_raw_value(), std::ptr::null(), now.as_mut_ptr()) == 0
+            && now.assume_init().sa_sigaction == libc::SIG_IGN
+    }
 }
 
 /// Completes on Ctrl-C.
@@ -35,8 +58,9 @@ pub fn shutdown() -> std::io::Result<impl Future<Output = ()> + Send + 'static> 
     })
 }
 
-/// From now on SIGHUP reads tokens and certificate again, if there are any. The handler is in place
-/// when this returns.
+/// From now on SIGHUP reads tokens and certificate again, if there are any; under `nohup` as well,
+/// for it does not end the process. Without any, SIGHUP is left as it is: ignored under `nohup`.
+/// The handler is in place when this returns.
 #[cfg(unix)]
 pub fn reload_on_hangup(config: &ServerConfig) -> std::io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};

@@ -21,6 +21,7 @@ fn environment(servers: Vec<String>, num_envs: usize) -> Result<RemoteVectorEnv,
     let kwargs = json!({"delay": 4, "difficulty": 1});
     RemoteVectorEnv::connect(&RemoteEnvConfig {
         servers,
+        token: None,
         spec_id: "MemoryTask-v0".into(),
         kwargs: kwargs.as_object().expect("an object").clone(),
         num_envs,
@@ -231,6 +232,7 @@ fn a_server_that_is_not_there_is_a_clear_error_in_good_time() {
     drop(listener);
     let config = RemoteEnvConfig {
         servers: vec![url.clone()],
+        token: None,
         spec_id: "MemoryTask-v0".into(),
         kwargs: serde_json::Map::new(),
         num_envs: 1,

@@ -90,6 +90,7 @@ impl Task<'_> {
     fn connect(&self, num_envs: usize) -> RemoteVectorEnv {
         RemoteVectorEnv::connect(&RemoteEnvConfig {
             servers: vec![self.server.url().into()],
+            token: None,
             spec_id: self.spec_id.into(),
             kwargs: self.kwargs.clone(),
             num_envs,

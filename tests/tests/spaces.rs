@@ -79,6 +79,7 @@ fn everybody_learns(spec_id: &str, kwargs: &Map<String, Value>) {
             .expect("a valid configuration");
         let mut env = RemoteVectorEnv::connect(&RemoteEnvConfig {
             servers: vec![server.url().into()],
+            token: None,
             spec_id: spec_id.into(),
             kwargs: kwargs.clone(),
             num_envs: NUM_ENVS,

@@ -1,5 +1,6 @@
 //! `agent evaluate`: who remembers, and who is merely lucky.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -111,7 +112,7 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
         json(&checkpoint, kwargs, &path, &evaluations)?
     } else {
         report(&checkpoint, kwargs, &evaluations)
-    });
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -216,7 +217,7 @@ fn json(
         emptied_standard_error: Option<f64>,
         /// Of the evaluation, in all modes, in seconds.
         evaluation_s: f64,
-        checkpoint: &'a Path,
+        checkpoint: Cow<'a, str>,
     }
     let of = |mode| {
         evaluations
@@ -244,7 +245,8 @@ fn json(
             .iter()
             .map(|evaluation| evaluation.elapsed.as_secs_f64())
             .sum(),
-        checkpoint: path,
+        // JSON has no other names than text.
+        checkpoint: path.to_string_lossy(),
     })?)
 }
 

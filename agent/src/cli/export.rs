@@ -38,6 +38,6 @@ pub fn run(args: &ExportArgs) -> anyhow::Result<ExitCode> {
     let checkpoint = std::fs::read(&path).map_err(|error| fails(&path, &error))?;
     let model = onnx::export(&checkpoint).map_err(|error| fails(&path, &error))?;
     std::fs::write(&args.onnx, model).map_err(|error| fails(&args.onnx, &error))?;
-    print(&args.onnx.display().to_string());
+    print(&args.onnx.display().to_string())?;
     Ok(ExitCode::SUCCESS)
 }

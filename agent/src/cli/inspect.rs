@@ -70,7 +70,7 @@ pub fn run(args: &InspectArgs) -> anyhow::Result<ExitCode> {
     )? {
         let _ = writeln!(text, "{}", picture.display());
     }
-    print(&text);
+    print(&text)?;
     Ok(ExitCode::SUCCESS)
 }
 

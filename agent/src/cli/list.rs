@@ -36,7 +36,7 @@ pub fn run(args: &ListArgs) -> anyhow::Result<ExitCode> {
     super::print(&match &args.algorithm {
         None => overview(width),
         Some(id) => page(algorithms::find(id)?, width),
-    });
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -12,14 +12,12 @@ mod server;
 mod train;
 mod values;
 
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::process::ExitCode;
 
+use agent::shell;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::filter::LevelFilter;
-
-/// Exit code of a program that was interrupted, as shells count it: 128 + SIGINT.
-const INTERRUPTED: u8 = 130;
 
 /// Train agents that learn what to remember, judge them honestly, and look into their memory
 #[derive(Debug, Parser)]
@@ -60,6 +58,8 @@ pub fn main() -> ExitCode {
         .with_max_level(LevelFilter::WARN)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
+        // It would be told on standard error, and panic where that is closed.
+        .log_internal_errors(false)
         .without_time()
         .with_target(false)
         .init();
@@ -80,8 +80,17 @@ pub fn main() -> ExitCode {
 }
 
 /// Writes to standard output. A reader who has gone away (`| head`) is no reason to fail.
-fn print(text: &str) {
-    let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
+///
+/// # Errors
+/// Anything else that keeps the text from being written, such as a full disk.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout();
+    match writeln!(stdout, "{}", text.trim_end()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(anyhow::anyhow!("cannot write to standard output: {error}"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Writes a line to standard error, where nobody may be there to read it.

@@ -1,9 +1,10 @@
 //! `agent play`: a person in the agent's place.
 
+use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use agent::env::ResetRequest;
-use agent::play::play;
+use agent::play::{PlayError, play};
 use agent::settings::Settings;
 use clap::Args;
 use serde_json::{Map, Value};
@@ -49,13 +50,20 @@ pub fn run(args: &PlayArgs) -> anyhow::Result<ExitCode> {
         args.episodes.unwrap_or(u64::MAX),
         &mut std::io::stdin().lock(),
         &mut std::io::stdout().lock(),
-    )?;
+    );
+    let returns = match returns {
+        // Nobody looks on any more.
+        Err(PlayError::Terminal(error)) if error.kind() == ErrorKind::BrokenPipe => {
+            return Ok(ExitCode::SUCCESS);
+        }
+        played => played?,
+    };
     if !returns.is_empty() {
         let mean = returns.iter().sum::<f64>() / returns.len() as f64;
         let count = returns.len();
         print(&format!(
             "{count} played to the end; mean return {mean:.2}."
-        ));
+        ))?;
     }
     Ok(ExitCode::SUCCESS)
 }

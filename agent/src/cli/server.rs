@@ -1,16 +1,17 @@
 //! Where environments are played: on servers elsewhere, or on one started for the occasion.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use agent::algorithms::{Algorithm, Decider};
 use agent::checkpoint::Checkpoint;
 use agent::env::EnvError;
-use agent::env::remote::{RemoteEnvConfig, RemoteVectorEnv, RetryPolicy};
+use agent::env::remote::{RemoteEnvConfig, RemoteVectorEnv, RetryPolicy, Token};
 use agent::evaluate::EvaluationEnv;
 use clap::Args;
 use serde_json::{Map, Value};
 
-use super::values;
+use super::{shell, tell, values};
 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Server")]
@@ -19,6 +20,9 @@ pub struct ServerArgs {
     /// is started for the occasion]
     #[arg(long, value_name = "URL[,URL…]", value_delimiter = ',', value_parser = values::server_url)]
     pub server: Vec<String>,
+    /// File with the bearer token that these servers ask for [default: the variable STRATEGIC_MEMORY_TOKEN]
+    #[arg(long, value_name = "FILE", requires = "server")]
+    token_file: Option<PathBuf>,
     /// How long a server that does not answer is asked again, in seconds
     #[arg(long, value_name = "S", default_value_t = RetryPolicy::default().give_up_after.as_secs())]
     give_up_after_s: u64,
@@ -28,7 +32,7 @@ impl ServerArgs {
     /// The servers that an algorithm plays on; starts one if none was named, which tells an oracle what it asks.
     ///
     /// # Errors
-    /// When none can be started.
+    /// As [`ServerArgs::start`].
     pub fn start_for(&self, algorithm: &Algorithm) -> anyhow::Result<Servers> {
         self.start(algorithm.decider == Decider::Oracle)
     }
@@ -36,26 +40,35 @@ impl ServerArgs {
     /// The servers to play on; starts one if none was named.
     ///
     /// # Errors
-    /// When none can be started.
+    /// When none can be started, or the token cannot be read.
     pub fn start(&self, allow_oracle: bool) -> anyhow::Result<Servers> {
-        let urls = if self.server.is_empty() {
-            vec![start_embedded(allow_oracle)?]
+        let (urls, token) = if self.server.is_empty() {
+            // It asks nobody, and is told no secret.
+            (vec![start_embedded(allow_oracle)?], None)
         } else {
-            self.server.clone()
+            let variable = std::env::var_os(Token::VARIABLE);
+            let token = Token::find(self.token_file.as_deref(), variable.as_deref())?;
+            (self.server.clone(), token)
         };
+        if let Some(warning) = token.as_ref().and_then(Token::warning) {
+            tell(&format!("warning: {warning}"));
+        }
         let retry = RetryPolicy {
             give_up_after: Duration::from_secs(self.give_up_after_s),
             ..RetryPolicy::default()
         };
-        Ok(Servers { urls, retry })
+        Ok(Servers { urls, token, retry })
     }
 
     /// The flags that name the same servers again, with a blank before them.
     pub fn flags(&self) -> String {
         if self.server.is_empty() {
-            String::new()
-        } else {
-            format!(" --server {}", self.server.join(","))
+            return String::new();
+        }
+        let server = format!(" --server {}", self.server.join(","));
+        match &self.token_file {
+            Some(file) => format!("{server} --token-file {}", shell::quote(file)),
+            None => server,
         }
     }
 }
@@ -64,6 +77,8 @@ impl ServerArgs {
 pub struct Servers {
     /// Their base URLs, at least one.
     pub urls: Vec<String>,
+    /// What they are told of who asks.
+    pub token: Option<Token>,
     /// How long trouble with them is borne.
     pub retry: RetryPolicy,
 }
@@ -81,6 +96,7 @@ impl Servers {
     ) -> anyhow::Result<RemoteVectorEnv> {
         Ok(RemoteVectorEnv::connect(&RemoteEnvConfig {
             servers: self.urls.clone(),
+            token: self.token.clone(),
             spec_id: spec_id.into(),
             kwargs,
             num_envs,
@@ -103,6 +119,7 @@ impl Servers {
             &env_args.iter().cloned().collect(),
             num_envs,
             &self.urls,
+            self.token.as_ref(),
             self.retry,
         )
         .map_err(|error| match &error {

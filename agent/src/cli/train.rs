@@ -1,17 +1,17 @@
 //! `agent train`: from flags and a file to a run in a folder.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use agent::algorithms;
 use agent::checkpoint::Checkpoint;
 use agent::config::{OptionDraw, Overrides, TrainConfig};
 use agent::monitor::{Console, ConsoleOptions};
-use agent::session::{Earlier, Session, SessionEnd};
+use agent::session::{CONFIG, Earlier, Session, SessionEnd};
 use agent::settings::Settings;
-use agent::train::{Ending, RunStatistics};
+use agent::signals::{StopRequest, stop_on_signals};
+use agent::train::{Ending, LATEST, RunStatistics};
 use anyhow::bail;
 use clap::Args;
 use serde::Serialize;
@@ -19,7 +19,7 @@ use serde_json::Value;
 
 use super::row::Row;
 use super::server::ServerArgs;
-use super::{INTERRUPTED, print, tell, thousands, values};
+use super::{print, shell, tell, thousands, values};
 
 /// Train an agent, or go on training one
 #[derive(Debug, Args)]
@@ -48,7 +48,10 @@ way from random actions to the best player known, with the arguments in use, as 
 early once each of those 100 episodes has reached it. Without a threshold it goes to the end of the budget.
 
 DIR gets config.toml (everything resolved), checkpoint.safetensors, best.safetensors, metrics.jsonl, run.json (its
-clock), event files for TensorBoard, and run.lock, which keeps a second process out. The exit status is 130 after Ctrl-C."
+clock), event files for TensorBoard, and run.lock, which keeps a second process out. The checkpoint is written when
+the run begins, every half a minute, and when it ends: even after kill -9, --resume goes on from there.
+
+Ctrl-C, SIGTERM and SIGHUP stop the run with a checkpoint; the exit status is then 130, 143 or 129."
 )]
 pub struct TrainArgs {
     /// What learns: an id that `agent list` shows
@@ -72,14 +75,14 @@ pub struct TrainArgs {
     /// Settings from a TOML file; flags win over it
     #[arg(long, value_name = "FILE.toml")]
     config: Option<PathBuf>,
-    /// The run's folder; it must be new or empty [default: runs/ALGORITHM-ENV-SEED-TIME]
+    /// The run's folder; it must be new or empty [default: a new one, runs/ALGORITHM-ENV-SEED-TIME]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Go on with the run in this folder (by default in --out), or from this checkpoint of it, with its own settings;
     /// --total-timesteps may be longer
     #[arg(long, value_name = "DIR|CHECKPOINT", num_args = 0..=1)]
     resume: Option<Option<PathBuf>>,
-    /// Also write a checkpoint every N steps, and keep the best of them
+    /// Write a checkpoint every N steps, too, and keep the best of these
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     checkpoint_interval: Option<u64>,
     /// Train to the end of the budget even if the task is solved
@@ -105,12 +108,13 @@ pub struct TrainArgs {
 
 pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
     let plan = Plan::of(args)?;
-    let stop = stop_on_ctrl_c()?;
+    let stop = stop_request()?;
     let algorithm = algorithms::find(&plan.config.algorithm)?;
     let servers = args.servers.start_for(algorithm)?;
     let session = Session {
         config: plan.config,
         servers: servers.urls,
+        token: servers.token,
         retry: servers.retry,
         directory: plan.directory,
         checkpoint_interval: args.checkpoint_interval,
@@ -120,14 +124,14 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
         progress: !args.no_progress,
         log_interval_episodes: args.verbose.then_some(args.log_interval),
     });
-    let end = session.run(&mut console, &stop)?;
+    let end = session.run(&mut console, stop.flag())?;
     if args.json {
-        print(&json(&session, &end)?);
+        print(&json(&end)?)?;
     } else {
-        print(&report(&session, &end, &args.servers.flags()));
+        print(&report(&session, &end, &args.servers.flags()))?;
     }
     Ok(match end.ending {
-        Ending::Interrupted => INTERRUPTED.into(),
+        Ending::Interrupted => stop.exit_status().into(),
         Ending::Budget | Ending::EarlyStop => ExitCode::SUCCESS,
     })
 }
@@ -147,15 +151,22 @@ impl Plan {
         }
         let Some(resume) = &args.resume else {
             let config = settings.resolve()?;
+            let (directory, earlier) = match &args.out {
+                Some(out) => (out.clone(), Earlier::Refuse),
+                None => (new_directory(&config), Earlier::NextName),
+            };
             return Ok(Self {
-                directory: args.out.clone().unwrap_or_else(|| new_directory(&config)),
+                directory,
                 config,
-                earlier: Earlier::Refuse,
+                earlier,
             });
         };
         let Some(given) = resume.as_ref().or(args.out.as_ref()) else {
             bail!("what is to be resumed? Give the run's folder: --resume DIR");
         };
+        if let Some(plan) = Self::of_unbegun(given, &settings)? {
+            return Ok(plan);
+        }
         let path = values::checkpoint(given)?;
         let directory = path.parent().unwrap_or(Path::new(".")).to_owned();
         if let Some(out) = &args.out
@@ -172,6 +183,25 @@ impl Plan {
             directory,
             earlier: Earlier::Resume(path),
         })
+    }
+
+    /// The plan of a run that was ended before it wrote its first checkpoint: to begin it again.
+    fn of_unbegun(directory: &Path, settings: &Settings) -> anyhow::Result<Option<Self>> {
+        let config = directory.join(CONFIG);
+        if directory.join(LATEST).exists() || !config.is_file() {
+            return Ok(None);
+        }
+        tell(&format!(
+            "there is no checkpoint in {} yet: the run begins anew",
+            directory.display()
+        ));
+        Ok(Some(Self {
+            config: Settings::load(&config)?
+                .overlaid(settings.clone())
+                .resolve()?,
+            directory: directory.to_owned(),
+            earlier: Earlier::ResumeIfAny,
+        }))
     }
 }
 
@@ -203,23 +233,17 @@ fn new_directory(config: &TrainConfig) -> PathBuf {
     Path::new("runs").join(name)
 }
 
-/// A flag that the first Ctrl-C sets; the second ends the program.
-fn stop_on_ctrl_c() -> anyhow::Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let asked = Arc::clone(&stop);
-    ctrlc::set_handler(move || {
-        if asked.swap(true, Ordering::Relaxed) {
-            std::process::exit(INTERRUPTED.into());
-        }
-        tell("\nstopping with a checkpoint after this update; Ctrl-C again ends at once");
-    })?;
-    Ok(stop)
+/// What the first Ctrl-C sets; the second ends the program.
+fn stop_request() -> anyhow::Result<StopRequest> {
+    let on_first =
+        || tell("\nstopping with a checkpoint after this update; Ctrl-C again ends at once");
+    Ok(stop_on_signals(on_first, || {})?)
 }
 
 /// The outcome for a person.
 fn report(session: &Session, end: &SessionEnd, server_flags: &str) -> String {
     let statistics = &end.checkpoint.run.statistics;
-    let directory = session.directory.display();
+    let directory = shell::quote(&end.directory);
     let steps = thousands(statistics.timesteps);
     let mut lines = Vec::new();
     if end.was_finished {
@@ -242,7 +266,7 @@ fn report(session: &Session, end: &SessionEnd, server_flags: &str) -> String {
             thousands(end.parameters as u64),
         ));
     }
-    lines.push(format!("Kept in {directory}.\n"));
+    lines.push(format!("Kept in {}.\n", end.directory.display()));
     if end.ending == Ending::Interrupted {
         lines.push(format!(
             "Go on:     agent train --resume {directory}{server_flags}"
@@ -274,27 +298,36 @@ fn solved(statistics: &RunStatistics) -> String {
     }
 }
 
-/// How long it took, and how fast it was where that can be told: less than a second is mostly its beginning.
+/// How long the run took and how fast it was, as far as its clock tells.
 fn speed(end: &SessionEnd) -> String {
-    let seconds = end.elapsed.as_secs_f64();
-    if seconds < 1.0 {
-        return "less than a second".to_owned();
+    let Some(steps_per_s) = end.steps_per_s else {
+        return "its clock is lost".into();
+    };
+    let (seconds, rate) = (end.elapsed.as_secs_f64(), thousands(steps_per_s as u64));
+    // What a run does in its first second is mostly to begin.
+    let times = match seconds < 1.0 {
+        true => "less than a second".to_owned(),
+        false => format!("{seconds:.1} s, {rate} steps/s"),
+    };
+    if end.timed_steps == end.checkpoint.run.statistics.timesteps {
+        return times;
     }
-    format!(
-        "{seconds:.1} s, {} steps/s",
-        thousands(end.steps_per_s as u64)
-    )
+    let timed = thousands(end.timed_steps);
+    format!("{times} over the last {timed} steps (the clock of those before is lost)")
 }
 
 /// The outcome for a program.
-fn json(session: &Session, end: &SessionEnd) -> anyhow::Result<String> {
+fn json(end: &SessionEnd) -> anyhow::Result<String> {
     #[derive(Serialize)]
     struct Outcome<'a> {
         #[serde(flatten)]
         row: Row,
-        steps_per_s: f64,
+        /// Of `timed_steps` in `duration_s`.
+        steps_per_s: Option<f64>,
         /// Of training, over all sessions of the run, in seconds.
         duration_s: f64,
+        /// The steps that this time is of: all that were trained for, unless their clock was lost.
+        timed_steps: u64,
         ending: Ending,
         /// Mean return from which the task counts as solved.
         solved_threshold: Option<f64>,
@@ -302,7 +335,7 @@ fn json(session: &Session, end: &SessionEnd) -> anyhow::Result<String> {
         /// Mean over the last 100 training episodes.
         training_return: Option<f64>,
         parameters: usize,
-        out: &'a Path,
+        out: Cow<'a, str>,
     }
     let statistics = &end.checkpoint.run.statistics;
     let config = &end.checkpoint.config;
@@ -310,11 +343,13 @@ fn json(session: &Session, end: &SessionEnd) -> anyhow::Result<String> {
         row: Row::new(config, &config.env.kwargs, statistics.timesteps),
         steps_per_s: end.steps_per_s,
         duration_s: end.elapsed.as_secs_f64(),
+        timed_steps: end.timed_steps,
         ending: end.ending,
         solved_threshold: statistics.solved_threshold,
         solved_at: statistics.solved_at,
         training_return: statistics.recent_return().map(|(mean, _)| mean),
         parameters: end.parameters,
-        out: &session.directory,
+        // JSON has no other names than text.
+        out: end.directory.to_string_lossy(),
     })?)
 }

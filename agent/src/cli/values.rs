@@ -48,7 +48,7 @@ pub fn checkpoint(path: &Path) -> anyhow::Result<PathBuf> {
     let latest = path.join(LATEST);
     if !latest.exists() {
         bail!(
-            "there is no {LATEST} in {}; a run writes it when it ends, at Ctrl-C, and every --checkpoint-interval steps",
+            "there is no {LATEST} in {}; a run writes it when it begins, and from then on until it ends",
             path.display()
         );
     }

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use crate::config::EnvSelection;
 use crate::env::EnvError;
-use crate::env::remote::{RemoteEnvConfig, RemoteVectorEnv, RetryPolicy};
+use crate::env::remote::{RemoteEnvConfig, RemoteVectorEnv, RetryPolicy, Token};
 
 /// Environments to evaluate in, and what is known of their task.
 pub struct EvaluationEnv {
@@ -29,10 +29,12 @@ impl EvaluationEnv {
         overrides: &Map<String, Value>,
         num_envs: usize,
         servers: &[String],
+        token: Option<&Token>,
         retry: RetryPolicy,
     ) -> Result<Self, EnvError> {
         let env = RemoteVectorEnv::connect(&RemoteEnvConfig {
             servers: servers.to_vec(),
+            token: token.cloned(),
             spec_id: trained_on.spec_id.clone(),
             kwargs: evaluation_kwargs(&trained_on.kwargs, overrides),
             num_envs,

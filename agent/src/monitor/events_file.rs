@@ -3,16 +3,19 @@
 //! An event file is a sequence of TFRecords, each an `Event` in protobuf. The few messages needed
 //! are declared by hand, with the field numbers of TensorFlow's `event.proto` and `summary.proto`.
 
+use std::ffi::OsStr;
 use std::fs::File;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prost::Message;
 
-use super::tfrecord::append_record;
+use super::tfrecord::{append_record, each_beginning};
 use super::{LogRecord, Monitor, MonitorError, Progress};
 
+/// How the name of an event file begins; seconds and nanoseconds follow, of fixed width.
+const NAME: &str = "events.out.tfevents.";
 /// What the first event of a file says: the format's version.
 const FILE_VERSION: &str = "brain.Event:2";
 
@@ -21,6 +24,7 @@ const FILE_VERSION: &str = "brain.Event:2";
 pub struct EventsFile {
     path: PathBuf,
     file: File,
+    clock: EventClock,
 }
 
 impl EventsFile {
@@ -34,16 +38,12 @@ impl EventsFile {
     pub fn open(folder: &Path, resume_at: Option<u64>) -> Result<Self, MonitorError> {
         std::fs::create_dir_all(folder)
             .map_err(|source| MonitorError::io("make the folder", folder, source))?;
-        let now = since_epoch();
-        // TensorBoard takes files with "tfevents" in their name, in the order of their names.
-        let path = folder.join(format!(
-            "events.out.tfevents.{:010}.{:09}",
-            now.as_secs(),
-            now.subsec_nanos()
-        ));
-        let file =
-            File::create_new(&path).map_err(|source| MonitorError::io("make", &path, source))?;
-        let mut events = Self { path, file };
+        let earlier = latest_event(folder)
+            .map_err(|source| MonitorError::io("read the event files of", folder, source))?;
+        let mut clock = EventClock::after(earlier, since_epoch());
+        let (path, file) = create(folder, clock.time(since_epoch()))?;
+        let now = clock.time(since_epoch());
+        let mut events = Self { path, file, clock };
         events.write(&[
             Event {
                 wall_time: now.as_secs_f64(),
@@ -81,8 +81,9 @@ impl Monitor for EventsFile {
                 simple_value: Some(value as f32),
             })
             .collect();
+        let now = self.clock.time(since_epoch());
         self.write(&[Event {
-            wall_time: since_epoch().as_secs_f64(),
+            wall_time: now.as_secs_f64(),
             step: progress.timesteps as i64,
             what: Some(What::Summary(Summary { value })),
         }])
@@ -92,6 +93,78 @@ impl Monitor for EventsFile {
         self.file
             .sync_all()
             .map_err(|source| MonitorError::io("write", &self.path, source))
+    }
+}
+
+/// Makes a file of this time, or of the next one that is free.
+fn create(folder: &Path, mut time: Duration) -> Result<(PathBuf, File), MonitorError> {
+    loop {
+        let (seconds, nanoseconds) = (time.as_secs(), time.subsec_nanos());
+        let path = folder.join(format!("{NAME}{seconds:010}.{nanoseconds:09}"));
+        match File::create_new(&path) {
+            Ok(file) => return Ok((path, file)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                time += Duration::from_nanos(1);
+            }
+            Err(source) => return Err(MonitorError::io("make", &path, source)),
+        }
+    }
+}
+
+/// The latest time in a folder's event files: of the last one by name, and of the events in it.
+fn latest_event(folder: &Path) -> io::Result<Option<Duration>> {
+    let names = std::fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name()));
+    let names: Vec<_> = names.collect::<io::Result<_>>()?;
+    let last = names
+        .iter()
+        .filter_map(|name| Some((time_in(name)?, name)))
+        .max();
+    let Some((mut latest, name)) = last else {
+        return Ok(None);
+    };
+    // A tag byte and `wall_time`, as the first field is written.
+    each_beginning::<9>(File::open(folder.join(name))?, |event| {
+        if let Ok(event) = Event::decode(event)
+            && let Ok(time) = Duration::try_from_secs_f64(event.wall_time)
+        {
+            latest = latest.max(time);
+        }
+    })?;
+    Ok(Some(latest))
+}
+
+/// The time in the name of an event file of ours.
+fn time_in(name: &OsStr) -> Option<Duration> {
+    let (seconds, nanoseconds) = name.to_str()?.strip_prefix(NAME)?.split_once('.')?;
+    let nanoseconds = nanoseconds
+        .parse()
+        .ok()
+        .filter(|&n: &u32| n < 1_000_000_000)?;
+    Some(Duration::new(seconds.parse().ok()?, nanoseconds))
+}
+
+/// The time of day for events: that of the machine, moved on where earlier events are of a later time, and never back.
+#[derive(Debug)]
+struct EventClock {
+    ahead: Duration,
+    last: Duration,
+}
+
+impl EventClock {
+    /// A clock that goes on after `earlier`.
+    fn after(earlier: Option<Duration>, now: Duration) -> Self {
+        // More than the real numbers in a file tell apart, and less than anybody sees.
+        const NEXT: Duration = Duration::from_micros(1);
+        let first = earlier.map_or(now, |earlier| now.max(earlier + NEXT));
+        Self {
+            ahead: first.saturating_sub(now),
+            last: first,
+        }
+    }
+
+    fn time(&mut self, now: Duration) -> Duration {
+        self.last = self.last.max(now + self.ahead);
+        self.last
     }
 }
 
@@ -173,11 +246,7 @@ mod tests {
         file.update(&progress, &record).unwrap();
         file.finish(&progress).unwrap();
 
-        let bytes = std::fs::read(&file.path).unwrap();
-        let events: Vec<Event> = read_records(&bytes)
-            .into_iter()
-            .map(|payload| Event::decode(payload).unwrap())
-            .collect();
+        let events = events_of(&file);
         let said: Vec<_> = events
             .iter()
             .map(|event| (event.step, event.what.clone().unwrap()))
@@ -204,6 +273,65 @@ mod tests {
                 .windows(2)
                 .all(|pair| pair[0].wall_time <= pair[1].wall_time)
         );
+    }
+
+    fn events_of(file: &EventsFile) -> Vec<Event> {
+        let bytes = std::fs::read(&file.path).unwrap();
+        let records = read_records(&bytes).into_iter();
+        records
+            .map(|payload| Event::decode(payload).unwrap())
+            .collect()
+    }
+
+    /// The files of a run whose clock was an hour ahead come first all the same.
+    #[test]
+    fn a_clock_that_was_put_back_does_not_put_events_in_disorder() {
+        let folder = tempfile::tempdir().unwrap();
+        let ahead = since_epoch() + Duration::from_secs(3_600);
+        let (path, file) = create(folder.path(), ahead).unwrap();
+        let clock = EventClock::after(Some(ahead), ahead);
+        let mut first = EventsFile { path, file, clock };
+        let later = ahead + Duration::from_secs(60);
+        for wall_time in [ahead, later] {
+            let wall_time = wall_time.as_secs_f64();
+            let (step, what) = (8, None);
+            first
+                .write(&[Event {
+                    wall_time,
+                    step,
+                    what,
+                }])
+                .unwrap();
+        }
+        // Killed in the middle of a record.
+        first.file.write_all(&[24, 0, 0]).unwrap();
+
+        let mut earlier = (first.path.clone(), later.as_secs_f64());
+        for _ in 0..2 {
+            let mut file = EventsFile::open(folder.path(), Some(8)).unwrap();
+            let progress = Progress::default();
+            file.update(&progress, &LogRecord::default()).unwrap();
+            assert!(file.path > earlier.0, "{:?} {:?}", file.path, earlier.0);
+            for event in events_of(&file) {
+                assert!(event.wall_time >= earlier.1, "{event:?}");
+                earlier.1 = event.wall_time;
+            }
+            earlier.0 = file.path;
+        }
+    }
+
+    #[test]
+    fn the_clock_of_events_never_goes_back() {
+        let at = Duration::from_secs;
+        let mut clock = EventClock::after(None, at(100));
+        assert_eq!(
+            [at(100), at(99), at(103)].map(|now| clock.time(now)),
+            [100, 100, 103].map(at)
+        );
+        let mut clock = EventClock::after(Some(at(200)), at(100));
+        let first = clock.time(at(100));
+        assert!(first > at(200));
+        assert_eq!(clock.time(at(107)), first + at(7));
     }
 
     #[test]

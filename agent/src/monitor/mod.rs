@@ -31,6 +31,15 @@ pub trait Monitor: Send {
     /// When what the monitor keeps cannot be written. Progress shown to a person never fails.
     fn update(&mut self, progress: &Progress, record: &LogRecord) -> Result<(), MonitorError>;
 
+    /// A checkpoint of the run at so many environment steps is about to be written, as the latest and perhaps as the best,
+    /// too. What is kept beside it can be kept now.
+    ///
+    /// # Errors
+    /// As [`Monitor::update`]; the checkpoint is then not written.
+    fn before_checkpoint(&mut self, _timesteps: u64, _is_best: bool) -> Result<(), MonitorError> {
+        Ok(())
+    }
+
     /// Shows a line to the person watching, without disturbing what else is on the screen.
     /// Monitors that only keep numbers ignore it.
     fn message(&mut self, _text: &str) {}
@@ -45,6 +54,10 @@ pub trait Monitor: Send {
 impl<M: Monitor + ?Sized> Monitor for &mut M {
     fn update(&mut self, progress: &Progress, record: &LogRecord) -> Result<(), MonitorError> {
         (**self).update(progress, record)
+    }
+
+    fn before_checkpoint(&mut self, timesteps: u64, is_best: bool) -> Result<(), MonitorError> {
+        (**self).before_checkpoint(timesteps, is_best)
     }
 
     fn message(&mut self, text: &str) {
@@ -71,6 +84,10 @@ impl Monitor for Monitors<'_> {
     /// Every monitor is told even if an earlier one fails; the first error is returned.
     fn update(&mut self, progress: &Progress, record: &LogRecord) -> Result<(), MonitorError> {
         self.tell(|monitor| monitor.update(progress, record))
+    }
+
+    fn before_checkpoint(&mut self, timesteps: u64, is_best: bool) -> Result<(), MonitorError> {
+        self.tell(|monitor| monitor.before_checkpoint(timesteps, is_best))
     }
 
     fn message(&mut self, text: &str) {

@@ -1,6 +1,7 @@
 use super::*;
 use crate::config::{AuxModule, EnvSelection, MemoryScope, Overrides, Part};
 use crate::env::test_task::TestTask;
+use crate::env::{ResetReply, ResetRequest, Space, StepReply};
 use crate::evaluate::{EvaluateOptions, Mode, Player};
 use crate::monitor::Silent;
 use crate::nn;
@@ -208,6 +209,169 @@ fn checkpoints_on_the_way_keep_the_best() {
         best.run.statistics.recent_return().map(|(mean, _)| mean),
         trained.checkpoint.run.statistics.best_return
     );
+}
+
+/// A task whose rewards are without bound after so many steps.
+struct Poisoned {
+    task: TestTask,
+    good_steps: u64,
+}
+
+impl VectorEnv for Poisoned {
+    fn num_envs(&self) -> usize {
+        self.task.num_envs()
+    }
+
+    fn observation_space(&self) -> &Space {
+        self.task.observation_space()
+    }
+
+    fn action_space(&self) -> &Space {
+        self.task.action_space()
+    }
+
+    fn reset(&mut self, request: &ResetRequest) -> Result<ResetReply, EnvError> {
+        self.task.reset(request)
+    }
+
+    fn step(&mut self, actions: &[i64]) -> Result<StepReply, EnvError> {
+        let mut reply = self.task.step(actions)?;
+        match self.good_steps.checked_sub(1) {
+            Some(left) => self.good_steps = left,
+            None => reply.rewards.fill(f64::INFINITY),
+        }
+        Ok(reply)
+    }
+
+    fn snapshot(&mut self) -> Result<Vec<u8>, EnvError> {
+        self.task.snapshot()
+    }
+
+    fn restore(&mut self, snapshot: &[u8]) -> Result<(), EnvError> {
+        self.task.restore(snapshot)
+    }
+}
+
+/// Rewards of the fourth rollout of 40 steps are no numbers.
+#[test]
+fn a_run_that_diverges_leaves_the_state_before() {
+    let config = config("ppo", &quick(), 2_000, 0);
+    let folder = tempfile::tempdir().unwrap();
+    let stop = AtomicBool::new(false);
+    let kept = TrainOptions {
+        out: Some(folder.path()),
+        ..options(&stop)
+    };
+    let mut env = Poisoned {
+        task: TestTask::new(4, 2),
+        good_steps: 30,
+    };
+    let error = train(&config, &mut env, kept, &mut Silent).unwrap_err();
+    assert!(matches!(error, TrainError::Diverged(_)), "{error}");
+    let good = Checkpoint::load(&folder.path().join(LATEST)).unwrap();
+    assert_eq!(good.run.statistics.updates, 3);
+    assert!(good.run.environment.is_some());
+
+    let mut monitor = StopAfter {
+        rollouts: 3,
+        stop: &stop,
+    };
+    let mut env = TestTask::new(4, 2);
+    let before = train(&config, &mut env, options(&stop), &mut monitor).unwrap();
+    assert_eq!(good.params, before.checkpoint.params);
+    assert_eq!(good.adam, before.checkpoint.adam);
+}
+
+/// Cannot keep the fifth update.
+struct FullDisk(u64);
+
+impl Monitor for FullDisk {
+    fn update(&mut self, _progress: &Progress, _record: &LogRecord) -> Result<(), MonitorError> {
+        self.0 += 1;
+        match self.0 {
+            5 => Err(MonitorError::io(
+                "write",
+                Path::new("metrics.jsonl"),
+                std::io::ErrorKind::StorageFull.into(),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn finish(&mut self, _progress: &Progress) -> Result<(), MonitorError> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_run_whose_metrics_cannot_be_kept_leaves_its_last_state() {
+    let config = config("recurrent-ppo", &quick(), 2_000, 0);
+    let folder = tempfile::tempdir().unwrap();
+    let stop = AtomicBool::new(false);
+    let kept = TrainOptions {
+        out: Some(folder.path()),
+        ..options(&stop)
+    };
+    let mut env = TestTask::new(4, 2);
+    let error = train(&config, &mut env, kept, &mut FullDisk(0)).unwrap_err();
+    assert!(matches!(error, TrainError::Monitor(_)), "{error}");
+    let left = Checkpoint::load(&folder.path().join(LATEST)).unwrap();
+    let whole = run(&config, 2);
+    let resumed = TrainOptions {
+        resume: Some(left),
+        ..options(&stop)
+    };
+    let resumed = train(&config, &mut TestTask::new(4, 2), resumed, &mut Silent).unwrap();
+    assert!(resumed.checkpoint.to_bytes() == whole.checkpoint.to_bytes());
+}
+
+/// Looks at each update what has been kept, and asks for a stop when there is something of this run.
+struct Onlooker<'a> {
+    folder: &'a Path,
+    stop: &'a AtomicBool,
+    /// Steps of the first checkpoint, and of the one on the way.
+    seen: Vec<u64>,
+}
+
+impl Monitor for Onlooker<'_> {
+    fn update(&mut self, _progress: &Progress, _record: &LogRecord) -> Result<(), MonitorError> {
+        let latest = Checkpoint::load(&self.folder.join(LATEST)).unwrap();
+        let timesteps = latest.run.statistics.timesteps;
+        if self.seen.last() != Some(&timesteps) {
+            self.seen.push(timesteps);
+        }
+        self.stop.store(self.seen.len() == 2, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn finish(&mut self, _progress: &Progress) -> Result<(), MonitorError> {
+        Ok(())
+    }
+}
+
+/// Without being asked to, and without a say in what is best.
+#[test]
+fn a_checkpoint_is_written_at_the_beginning_and_now_and_then() {
+    let config = config("ppo", &quick(), 40_000_000, 0);
+    let folder = tempfile::tempdir().unwrap();
+    let stop = AtomicBool::new(false);
+    let kept = TrainOptions {
+        out: Some(folder.path()),
+        ..options(&stop)
+    };
+    let mut onlooker = Onlooker {
+        folder: folder.path(),
+        stop: &stop,
+        seen: Vec::new(),
+    };
+    let always = Autosave::every(Duration::ZERO);
+    let mut env = TestTask::new(4, 2);
+    let trained = train_with(&config, &mut env, kept, &mut onlooker, always).unwrap();
+    assert_eq!(trained.ending, Ending::Interrupted);
+    assert_eq!(onlooker.seen[0], 0);
+    assert_eq!(onlooker.seen.len(), 2);
+    assert_eq!(trained.checkpoint.run.statistics.best_return, None);
+    assert!(!folder.path().join(BEST).exists());
 }
 
 /// Keeps what was measured in the last update.

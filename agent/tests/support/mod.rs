@@ -62,6 +62,7 @@ impl Trained<'_> {
         let config = TrainConfig::resolve(row, &overrides, selection, 128, 0).unwrap();
         let mut env = RemoteVectorEnv::connect(&RemoteEnvConfig {
             servers: vec![server.into()],
+            token: None,
             spec_id: self.spec_id.into(),
             kwargs: self.kwargs.clone(),
             num_envs: LANES,

@@ -18,11 +18,18 @@ impl Workplace {
         Self { root }
     }
 
-    pub fn spawn(&self, arguments: &[&str]) -> Child {
-        Command::new(env!("CARGO_BIN_EXE_benchmark"))
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_benchmark"));
+        command
             .args(arguments)
             .current_dir(self.root.path())
-            .stdin(Stdio::null())
+            .env_remove("STRATEGIC_MEMORY_TOKEN")
+            .stdin(Stdio::null());
+        command
+    }
+
+    pub fn spawn(&self, arguments: &[&str]) -> Child {
+        self.command(arguments)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -71,8 +78,12 @@ pub fn rows(lines: &str) -> Vec<Value> {
 
 /// What Ctrl-C sends.
 pub fn interrupt(child: &Child) {
+    signal(child, "INT");
+}
+
+pub fn signal(child: &Child, name: &str) {
     let kill = Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
+        .args(["-s", name, &child.id().to_string()])
         .status();
     assert!(kill.unwrap().success());
 }

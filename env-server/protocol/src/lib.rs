@@ -21,6 +21,7 @@
 //! );
 //! ```
 
+mod address;
 mod array;
 mod bodies;
 mod codec;
@@ -37,6 +38,7 @@ mod stream;
 mod trajectory;
 mod value;
 
+pub use address::is_loopback;
 pub use array::{Array, ArrayError, Data, Dtype, MAX_DIMS};
 pub use bodies::{
     AutoresetMode, CreateEnv, CreateVectorEnv, EnvDescription, EnvList, ForkReply, ForkRequest,

@@ -105,6 +105,9 @@ where
         source,
     })?;
     let layer = fmt::layer().with_writer(writer).with_ansi(is_terminal);
+    // What cannot be written would be told on standard error, with a panic where that is closed: in
+    // the middle of a request.
+    let layer = layer.log_internal_errors(false);
     Ok(match format {
         LogFormat::Text => layer.with_filter(parsed).boxed(),
         LogFormat::Json => layer

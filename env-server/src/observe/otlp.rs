@@ -5,11 +5,12 @@
 
 use std::time::Duration;
 
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, Uri};
+use env_protocol::is_loopback;
 use opentelemetry::propagation::{Extractor, TextMapPropagator};
 use opentelemetry::trace::TracerProvider;
 use opentelemetry::{KeyValue, trace::TraceContextExt};
-use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig};
+use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracerProvider;
@@ -52,10 +53,13 @@ where
         endpoint: endpoint.to_owned(),
         detail,
     };
+    let url = url(endpoint).map_err(refuse)?;
+    let client = client(&url).map_err(|e| refuse(e.to_string()))?;
     let exporter = SpanExporter::builder()
         .with_http()
+        .with_http_client(client)
         .with_protocol(Protocol::HttpBinary)
-        .with_endpoint(url(endpoint).map_err(refuse)?)
+        .with_endpoint(url)
         .with_timeout(EXPORT_TIMEOUT)
         .build()
         .map_err(|e| refuse(e.to_string()))?;
@@ -78,9 +82,20 @@ where
     Ok((layer, Exporter(provider)))
 }
 
+/// What sends to a collector: straight to one on this machine, else through the proxy of the environment if it names one.
+fn client(endpoint: &str) -> reqwest::Result<reqwest::blocking::Client> {
+    let uri = endpoint.parse::<Uri>();
+    let is_here = uri.is_ok_and(|uri| uri.host().is_some_and(is_loopback));
+    let builder = reqwest::blocking::Client::builder().timeout(EXPORT_TIMEOUT);
+    let builder = if is_here { builder.no_proxy() } else { builder };
+    // It waits for a runtime of its own, which must not be done inside another.
+    let built = std::thread::spawn(move || builder.build());
+    built.join().expect("building a client does not panic")
+}
+
 /// Where a collector takes traces, from its base URL or the whole.
 fn url(endpoint: &str) -> Result<String, String> {
-    let uri: axum::http::Uri = endpoint.parse().map_err(|e| format!("{e}"))?;
+    let uri: Uri = endpoint.parse().map_err(|e| format!("{e}"))?;
     if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none() {
         return Err("an http:// or https:// URL is needed".to_owned());
     }

@@ -232,3 +232,88 @@ fn it_goes_without_huge_pages() {
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.child.id())).unwrap();
     assert!(status.contains("THP_enabled:\t0\n"), "{status}");
 }
+
+/// Its reading end is closed.
+fn closed() -> Stdio {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    writer.into()
+}
+
+#[test]
+fn a_reader_who_leaves_ends_the_printing_and_nothing_else() {
+    let data = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/memory_task.jsonl");
+    for (args, code) in [
+        (&["specs"][..], 0),
+        (&["specs", "--json"], 0),
+        (&["serve", "--print-config"], 0),
+        (&["verify", data], 0),
+        // What the work comes to is still told.
+        (&["verify", data, "/nowhere"], 1),
+        (&["replay", "/nowhere"], 1),
+        (&["--help"], 0),
+    ] {
+        let output = program().args(args).stdout(closed()).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{args:?} {output:?}");
+        let told = String::from_utf8(output.stderr).unwrap();
+        let lines = told.lines().count();
+        assert_eq!(lines, usize::from(code == 1), "{args:?}: {told}");
+        let silent = program()
+            .args(args)
+            .stdout(closed())
+            .stderr(closed())
+            .status();
+        assert_eq!(silent.unwrap().code(), Some(code), "{args:?}");
+    }
+}
+
+/// Logs that nobody reads any more do not keep it from answering.
+#[test]
+fn a_server_whose_log_is_closed_goes_on() {
+    let mut command = program();
+    command.args(["serve", "--listen", "127.0.0.1:0", "--log", "debug"]);
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(closed())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    stdout.read_line(&mut line).unwrap();
+    let url = line.trim_end().strip_prefix("listening on ").unwrap();
+    for _ in 0..3 {
+        let health = program().args(["health", "--url", url]).status().unwrap();
+        assert!(health.success());
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+/// As `nohup` starts it: it is still there to be ended by something else.
+#[cfg(unix)]
+#[test]
+fn a_signal_that_is_ignored_stays_ignored() {
+    use std::os::unix::process::ExitStatusExt as _;
+    for signal in ["HUP", "TERM"] {
+        let mut command = Command::new("sh");
+        let serve = format!("trap '' {signal}; exec \"$0\" serve --listen 127.0.0.1:0");
+        command.args(["-c", &serve, env!("CARGO_BIN_EXE_env-server")]);
+        command.stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let mut line = String::new();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        stdout.read_line(&mut line).unwrap();
+        let url = line.trim_end().strip_prefix("listening on ").unwrap();
+        let id = child.id().to_string();
+        let kill = |name| {
+            let sent = Command::new("kill").args(["-s", name, &id]).status();
+            assert!(sent.unwrap().success());
+        };
+        kill(signal);
+        let health = program().args(["health", "--url", url]).status();
+        assert!(health.unwrap().success());
+        kill("KILL");
+        // Not the other one, which came first.
+        assert_eq!(child.wait().unwrap().signal(), Some(9), "{signal}");
+    }
+}

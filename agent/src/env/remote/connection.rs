@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use env_protocol::Problem;
-use reqwest::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
-use reqwest::{Client, Method, StatusCode};
+use env_protocol::{Problem, is_loopback};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
+use reqwest::{Client, Method, RequestBuilder, StatusCode, Url};
 
+use super::Token;
 use crate::env::EnvError;
 
 const MSGPACK: &str = "application/vnd.msgpack";
@@ -40,8 +41,46 @@ impl Default for RetryPolicy {
 
 /// Where operations are sent from.
 pub(super) struct Connection {
-    client: Client,
+    clients: Clients,
+    token: Option<Token>,
     retry: RetryPolicy,
+}
+
+/// Who speaks to servers of this machine, and who to others.
+struct Clients {
+    /// Whatever proxies the environment names, they are on other machines, and this one is not theirs to reach.
+    direct: Client,
+    /// Through the environment's proxies, if it names any.
+    by_proxy: Option<Client>,
+}
+
+impl Clients {
+    /// For calls of these servers.
+    fn new(servers: &[String], retry: RetryPolicy) -> reqwest::Result<Self> {
+        let client = || {
+            Client::builder()
+                .tcp_nodelay(true)
+                .timeout(retry.request_timeout)
+        };
+        let is_elsewhere = servers.iter().any(|server| !is_here(server));
+        Ok(Self {
+            direct: client().no_proxy().build()?,
+            by_proxy: is_elsewhere.then(|| client().build()).transpose()?,
+        })
+    }
+
+    fn of(&self, url: &str) -> &Client {
+        match &self.by_proxy {
+            Some(client) if !is_here(url) => client,
+            _ => &self.direct,
+        }
+    }
+}
+
+/// Whether a URL's host is this machine.
+fn is_here(url: &str) -> bool {
+    let url = Url::parse(url);
+    url.is_ok_and(|url| url.host_str().is_some_and(is_loopback))
 }
 
 /// Whether the same request may go better a little later.
@@ -54,18 +93,30 @@ enum Failure {
 }
 
 impl Connection {
-    /// A connection that is not made before the first call.
-    pub(super) fn new(retry: RetryPolicy) -> reqwest::Result<Self> {
-        let client = Client::builder()
-            .tcp_nodelay(true)
-            .timeout(retry.request_timeout)
-            .build()?;
-        Ok(Self { client, retry })
+    /// A connection to these servers that is not made before the first call.
+    pub(super) fn new(
+        servers: &[String],
+        token: Option<Token>,
+        retry: RetryPolicy,
+    ) -> reqwest::Result<Self> {
+        Ok(Self {
+            clients: Clients::new(servers, retry)?,
+            token,
+            retry,
+        })
+    }
+
+    fn request(&self, method: Method, url: &str) -> RequestBuilder {
+        let request = self.clients.of(url).request(method, url);
+        match &self.token {
+            Some(token) => request.header(AUTHORIZATION, token.header()),
+            None => request,
+        }
     }
 
     /// Closes what stands behind a URL, as a courtesy: whoever is gone by now has nothing to close.
     pub(super) async fn close(&self, url: &str) {
-        let request = self.client.delete(url).timeout(CLOSE_TIMEOUT);
+        let request = self.request(Method::DELETE, url).timeout(CLOSE_TIMEOUT);
         // Built and sent inside the runtime: its timeout is a timer there.
         let _ = request.send().await;
     }
@@ -119,20 +170,18 @@ impl Connection {
             last: describe(&error.without_url()),
             pause: None,
         };
-        let mut request = self
-            .client
-            .request(method.clone(), url)
-            .header(ACCEPT, MSGPACK);
+        let mut request = self.request(method.clone(), url).header(ACCEPT, MSGPACK);
         if let Some(body) = body {
             request = request.header(CONTENT_TYPE, MSGPACK).body(body);
         }
+        let client = self.clients.of(url);
         let request = request.build().map_err(|error| {
             Failure::Final(EnvError::Protocol {
                 url: url.into(),
                 detail: format!("not a URL to call: {error}"),
             })
         })?;
-        let response = self.client.execute(request).await.map_err(passing)?;
+        let response = client.execute(request).await.map_err(passing)?;
         let status = response.status();
         let retry_after = response
             .headers()
@@ -154,6 +203,16 @@ impl Connection {
                 pause: retry_after.map(Duration::from_secs),
             });
         }
+        let detail = match (status, &self.token) {
+            (StatusCode::UNAUTHORIZED, None) => format!(
+                "{detail}. Give the server's token with --token-file FILE or in the variable {}",
+                Token::VARIABLE
+            ),
+            (StatusCode::UNAUTHORIZED, Some(token)) => {
+                format!("{detail}. The token is from {}", token.source())
+            }
+            _ => detail,
+        };
         let code = problem.map_or_else(
             || "no problem document".into(),
             |problem| problem.code.to_string(),

@@ -21,14 +21,18 @@ use super::{EnvError, ResetReply, ResetRequest, StepReply, VectorEnv};
 use crate::encoder;
 
 pub use self::connection::RetryPolicy;
+pub use self::token::{Token, TokenError};
 
 mod connection;
+mod token;
 
 /// What is asked of the servers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RemoteEnvConfig {
     /// Base URLs, e.g. `http://127.0.0.1:7878`; environments are dealt over them evenly.
     pub servers: Vec<String>,
+    /// What they are told of who asks, if they ask.
+    pub token: Option<Token>,
     /// Spec id.
     pub spec_id: String,
     /// The spec's arguments.
@@ -76,7 +80,8 @@ impl RemoteVectorEnv {
                 url: config.servers[0].clone(),
                 detail: format!("no runtime for network calls: {error}"),
             })?;
-        let connection = Connection::new(config.retry).map_err(|error| EnvError::Protocol {
+        let connection = Connection::new(&config.servers, config.token.clone(), config.retry);
+        let connection = connection.map_err(|error| EnvError::Protocol {
             url: config.servers[0].clone(),
             detail: error.to_string(),
         })?;

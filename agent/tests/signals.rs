@@ -1,0 +1,166 @@
+//! What ends a run from outside, and what is left of it.
+#![cfg(unix)]
+
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
+
+use agent::checkpoint::Checkpoint;
+use agent::monitor::read_metrics;
+
+/// More steps than any test waits for.
+const LONG: &str = "--algorithm recurrent-ppo --env-arg delay=4 --no-early-stop --no-progress --total-timesteps 4e9 --out run";
+
+fn agent(words: &str, folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_agent"));
+    command
+        .args(words.split_whitespace())
+        .current_dir(folder)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command
+}
+
+/// A run under way, that a test which fails takes with it.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Running {
+    fn start(mut command: Command) -> Self {
+        Self(command.spawn().unwrap())
+    }
+
+    fn signal(&self, signal: &str) {
+        let id = self.0.id().to_string();
+        let sent = Command::new("kill").args(["-s", signal, &id]).status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// Waits until more than so many updates have been measured.
+    fn await_updates(&mut self, folder: &Path, updates: usize) -> usize {
+        let metrics = folder.join("run/metrics.jsonl");
+        loop {
+            let measured = if metrics.exists() {
+                read_metrics(&metrics).unwrap().len()
+            } else {
+                0
+            };
+            if measured > updates {
+                return measured;
+            }
+            assert_eq!(self.0.try_wait().unwrap(), None, "it has ended");
+            sleep(Duration::from_millis(2));
+        }
+    }
+
+    fn code(&mut self) -> Option<i32> {
+        self.0.wait().unwrap().code()
+    }
+}
+
+fn kept_steps(folder: &Path) -> u64 {
+    let checkpoint = Checkpoint::load(&folder.join("run/checkpoint.safetensors")).unwrap();
+    checkpoint.run.statistics.timesteps
+}
+
+#[test]
+fn every_request_to_stop_keeps_what_was_learned() {
+    for (signal, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let mut running = Running::start(agent(&format!("train {LONG}"), folder));
+        running.await_updates(folder, 0);
+        running.signal(signal);
+        assert_eq!(running.code(), Some(code), "{signal}");
+        assert!(kept_steps(folder) > 0, "{signal}");
+    }
+}
+
+/// As `nohup` starts it. Had it heard the hangup, it would end with 129.
+#[test]
+fn a_hangup_that_is_ignored_stays_ignored() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let mut shell = Command::new("sh");
+    let train = format!("trap '' HUP; exec \"$0\" train {LONG}");
+    shell
+        .args(["-c", &train, env!("CARGO_BIN_EXE_agent")])
+        .current_dir(folder)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    let mut running = Running::start(shell);
+    let before = running.await_updates(folder, 0);
+    running.signal("HUP");
+    running.await_updates(folder, before + 2);
+    running.signal("TERM");
+    assert_eq!(running.code(), Some(143));
+}
+
+/// Killed as soon as there is a checkpoint, which is before the first step.
+#[test]
+fn a_run_killed_at_its_beginning_ends_as_one_that_was_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let train = "train --algorithm tracerl --env-arg delay=4 --no-early-stop --no-progress --total-timesteps 12000";
+    let whole = agent(&format!("{train} --out whole"), folder).status();
+    assert!(whole.unwrap().success());
+    let mut running = Running::start(agent(&format!("{train} --out run"), folder));
+    while !folder.join("run/checkpoint.safetensors").exists() {
+        assert_eq!(running.0.try_wait().unwrap(), None, "it has ended");
+        sleep(Duration::from_millis(1));
+    }
+    running.signal("KILL");
+    running.code();
+    let resumed = agent("train --resume run --no-progress", folder).status();
+    assert!(resumed.unwrap().success());
+    for file in ["checkpoint.safetensors", "config.toml"] {
+        let bytes = |run: &str| fs::read(folder.join(run).join(file)).unwrap();
+        assert!(bytes("run") == bytes("whole"), "{file} differs");
+    }
+}
+
+#[test]
+fn the_clock_of_a_killed_run_is_that_of_its_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let words = format!("train {LONG} --checkpoint-interval 1");
+    let mut running = Running::start(agent(&words, folder));
+    running.await_updates(folder, 3);
+    running.signal("KILL");
+    running.code();
+    let steps = kept_steps(folder);
+    let run = fs::read_to_string(folder.join("run/run.json")).unwrap();
+    let run: serde_json::Value = serde_json::from_str(&run).unwrap();
+    let clock = run["clock"].as_array().unwrap();
+    assert!(clock.iter().any(|mark| mark["timesteps"] == steps), "{run}");
+
+    // A clock of other steps is none.
+    let other = r#"{"clock":[{"timesteps":1,"elapsed_s":0.001}],"ending":null}"#;
+    fs::write(folder.join("run/run.json"), other).unwrap();
+    let mut resumed = agent("train --resume run --no-progress --json", folder);
+    resumed.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut resumed = Running::start(resumed);
+    let metrics = read_metrics(&folder.join("run/metrics.jsonl")).unwrap();
+    resumed.await_updates(folder, metrics.len());
+    resumed.signal("INT");
+    let output = std::mem::replace(&mut resumed.0, Command::new("true").spawn().unwrap());
+    let output = output.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.contains(&format!(
+            "the clock of this run's first {steps} steps is lost"
+        )),
+        "{said}"
+    );
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let trained = told["trained_steps"].as_u64().unwrap();
+    assert_eq!(told["timed_steps"], trained - steps);
+}
