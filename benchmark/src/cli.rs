@@ -463,9 +463,7 @@ fn command_line(arguments: &[OsString]) -> String {
     let words = arguments
         .iter()
         .map(|word| format!(" {}", shell::quote(word)));
-    // Without arguments there is nothing to keep apart from cargo's own.
-    let line = format!("{PROGRAM}{}", words.collect::<String>());
-    line.trim_end_matches(" --").to_owned()
+    format!("{PROGRAM}{}", words.collect::<String>())
 }
 
 #[cfg(test)]
