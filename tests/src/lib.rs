@@ -2,6 +2,7 @@
 
 mod mortal;
 mod proxy;
+pub mod storm;
 
 pub use benchmark::embedded::EmbeddedServer;
 pub use mortal::{MortalServer, serve_if_asked};

@@ -13,11 +13,14 @@ use tokio::net::TcpListener;
 const DATA_DIR: &str = "END_TO_END_DATA_DIR";
 /// The address it is to listen on.
 const LISTEN: &str = "END_TO_END_LISTEN";
+/// What its acknowledged operations outlive: `process` or `disk`.
+const DURABILITY: &str = "END_TO_END_DURABILITY";
 
 /// A server in a process of its own: this very program, run again as the test named `serve`.
 pub struct MortalServer {
     data_dir: PathBuf,
     serve: &'static str,
+    durability: Durability,
     address: String,
     child: Child,
 }
@@ -28,14 +31,32 @@ impl MortalServer {
     /// # Errors
     /// When it does not come up.
     pub fn start(data_dir: impl Into<PathBuf>, serve: &'static str) -> io::Result<Self> {
+        Self::start_with(data_dir, serve, Durability::Process)
+    }
+
+    /// As [`Self::start`], with what its acknowledged operations outlive.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn start_with(
+        data_dir: impl Into<PathBuf>,
+        serve: &'static str,
+        durability: Durability,
+    ) -> io::Result<Self> {
         let data_dir = data_dir.into();
-        let (child, address) = spawn(data_dir.as_os_str(), serve, "127.0.0.1:0")?;
+        let (child, address) = spawn(data_dir.as_os_str(), serve, durability, "127.0.0.1:0")?;
         Ok(Self {
             data_dir,
             serve,
+            durability,
             address,
             child,
         })
+    }
+
+    /// Where it listens, the same through all its lives.
+    pub fn address(&self) -> &str {
+        &self.address
     }
 
     /// Its base URL, the same through all its lives.
@@ -59,7 +80,7 @@ impl MortalServer {
     /// When it does not come up.
     pub fn restart(&mut self) -> io::Result<()> {
         let data_dir = self.data_dir.as_os_str();
-        (self.child, self.address) = spawn(data_dir, self.serve, &self.address)?;
+        (self.child, self.address) = spawn(data_dir, self.serve, self.durability, &self.address)?;
         Ok(())
     }
 }
@@ -70,11 +91,21 @@ impl Drop for MortalServer {
     }
 }
 
-fn spawn(data_dir: &OsStr, serve: &str, listen: &str) -> io::Result<(Child, String)> {
+fn spawn(
+    data_dir: &OsStr,
+    serve: &str,
+    durability: Durability,
+    listen: &str,
+) -> io::Result<(Child, String)> {
+    let durability = match durability {
+        Durability::Process => "process",
+        Durability::Disk => "disk",
+    };
     let mut child = Command::new(std::env::current_exe()?)
         .args([serve, "--exact", "--ignored", "--nocapture"])
         .env(DATA_DIR, data_dir)
         .env(LISTEN, listen)
+        .env(DURABILITY, durability)
         .stdout(Stdio::piped())
         .spawn()?;
     let stdout = child.stdout.take().expect("it is piped");
@@ -105,7 +136,10 @@ pub fn serve_if_asked() {
         );
         let config = ServerConfig {
             data_dir: Some(data_dir.into()),
-            durability: Durability::Process,
+            durability: match std::env::var(DURABILITY).as_deref() {
+                Ok("disk") => Durability::Disk,
+                _ => Durability::Process,
+            },
             ..ServerConfig::default()
         };
         let served = env_server::run(listener, config, std::future::pending());
