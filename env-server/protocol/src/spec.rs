@@ -28,11 +28,20 @@ pub struct Spec {
     /// What must be remembered, and for how long.
     #[serde(default)]
     pub remember: String,
+    /// Whether remembering earns anything, with the default arguments: `false` where a player that sees
+    /// the last observation only is as good as the best.
+    #[serde(default = "usually")]
+    pub needs_memory: bool,
     /// What players score, with the default arguments.
     #[serde(default)]
     pub returns: Returns,
     /// Where the task comes from.
     pub source: String,
+}
+
+/// What holds for a spec of a server that does not say whether it needs memory.
+const fn usually() -> bool {
+    true
 }
 
 /// Expected undiscounted returns of an episode, for some arguments of an environment. What is not
