@@ -61,15 +61,13 @@ impl Reference {
     }
 }
 
-/// Whether an experiment's task asks for a memory: not where the best that sees the last observation only earns as much as
-/// the best known. Where that is not known it is taken to ask for one.
+/// Whether an experiment's task asks for a memory, as the environment itself says. Of one that this program's table lacks
+/// it is taken to ask for one.
 pub fn needs_memory(experiment: &Experiment) -> bool {
-    let Some(returns) = returns(experiment) else {
-        return true;
-    };
-    let best = returns.best.or(returns.oracle);
-    let both = returns.memoryless.zip(best);
-    both.is_none_or(|(memoryless, best)| best - memoryless > ROUNDING)
+    let instance = registry::instance(&experiment.spec_id, &experiment.kwargs);
+    instance
+        .and_then(Result::ok)
+        .is_none_or(|instance| instance.needs_memory)
 }
 
 /// What players score on an experiment's task; `None` when this program's table of environments has no such task.

@@ -31,6 +31,10 @@ pub struct Spec {
     /// What must be remembered, and for how long.
     #[serde(default)]
     pub remember: String,
+    /// Whether remembering earns anything, with the default arguments: `false` where a player that sees
+    /// the last observation only is as good as the best.
+    #[serde(default = "usually")]
+    pub needs_memory: bool,
     /// What players score, with the default arguments.
     #[serde(default)]
     pub returns: Returns,
@@ -38,9 +42,16 @@ pub struct Spec {
     pub source: String,
 }
 
+<<<<<<< HEAD
 /// Score from which on a task counts as solved: this share of the way from random actions (0) to the best player
 /// known (1).
 pub const SOLVED_SCORE: f64 = 0.95;
+=======
+/// What holds for a spec of a server that does not say whether it needs memory.
+const fn usually() -> bool {
+    true
+}
+>>>>>>> scales
 
 /// Expected undiscounted returns of an episode, for some arguments of an environment. What is not
 /// known is absent.

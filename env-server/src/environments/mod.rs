@@ -113,6 +113,7 @@ pub trait Environment: Clone + Serialize + DeserializeOwned + Send + 'static {
             reward_range: environment.reward_range(),
             solved_threshold: environment.solved_threshold(),
             remember: profile.remember.to_owned(),
+            needs_memory: environment.needs_memory(),
             returns: environment.returns(),
             source: profile.source.to_owned(),
         }
@@ -141,6 +142,17 @@ pub trait Environment: Clone + Serialize + DeserializeOwned + Send + 'static {
     /// to the best known, or to the oracle's where no best is known. `None` where that is not known.
     fn solved_threshold(&self) -> Option<f64> {
         self.returns().solved_threshold()
+    }
+
+    /// Whether remembering earns anything with these arguments: by default, unless the best player is
+    /// known to be no better than one that sees the last observation only.
+    fn needs_memory(&self) -> bool {
+        let returns = self.returns();
+        let without = returns.memoryless.or(returns.random);
+        let with = returns.best.or(returns.oracle);
+        without
+            .zip(with)
+            .is_none_or(|(without, with)| without < with)
     }
 
     /// Takes over what outlives episodes, from the environment that this one replaces at a reset

@@ -37,6 +37,8 @@ pub struct Instance {
     pub reward_range: [f64; 2],
     /// What players score.
     pub returns: Returns,
+    /// Whether remembering earns anything.
+    pub needs_memory: bool,
     /// Mean return from which the task counts as solved, where that is known.
     pub solved_threshold: Option<f64>,
 }
@@ -49,6 +51,7 @@ impl Instance {
             action_space: environment.action_space(),
             reward_range: environment.reward_range(),
             returns: environment.returns(),
+            needs_memory: environment.needs_memory(),
             solved_threshold: environment.solved_threshold(),
         })
     }
@@ -164,4 +167,40 @@ pub fn instance(spec_id: &str, kwargs: &Kwargs) -> Option<Result<Instance, Kwarg
     let (entry, spec) = find(spec_id)?;
     let arguments = Arguments::resolve(&spec.parameters, kwargs);
     Some(arguments.and_then(|arguments| (entry.instance)(&arguments)))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn needs_memory(spec_id: &str, kwargs: serde_json::Value) -> bool {
+        let kwargs = serde_json::from_value(kwargs).expect("an object");
+        let instance = instance(spec_id, &kwargs).expect("it is in the table");
+        instance.expect("good arguments").needs_memory
+    }
+
+    #[test]
+    fn tasks_say_whether_remembering_earns_anything() {
+        let without: Vec<&str> = specs()
+            .iter()
+            .filter(|spec| !spec.needs_memory)
+            .map(|spec| spec.id.as_str())
+            .collect();
+        assert_eq!(
+            without,
+            ["BsuiteUmbrellaChain-v0", "BsuiteDiscountingChain-v0"]
+        );
+        assert!(!needs_memory("MemoryTask-v0", json!({"delay": 1})));
+        assert!(needs_memory("MemoryTask-v0", json!({"delay": 2})));
+        // A wrapper hides what is known of a player, not what a task asks for.
+        let noisy = json!({"observation_noise": 0.1});
+        assert!(!needs_memory("BsuiteUmbrellaChain-v0", noisy.clone()));
+        assert!(needs_memory("MemoryTask-v0", noisy));
+        assert!(!needs_memory(
+            "MultiarmedBandit-v0",
+            json!({"num_bandits": 1})
+        ));
+    }
 }

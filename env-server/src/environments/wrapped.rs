@@ -217,6 +217,11 @@ impl<E: Environment> Environment for Wrapped<E> {
         }
     }
 
+    /// That of the environment without wrappers.
+    fn needs_memory(&self) -> bool {
+        self.environment.needs_memory()
+    }
+
     fn inherit(&mut self, previous: &Self) {
         self.environment.inherit(&previous.environment);
     }
