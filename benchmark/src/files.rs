@@ -1,18 +1,18 @@
-//! Files in folders that a program from outside can write to as well: whatever it puts in their place (a pipe that nobody
-//! reads, a link to somewhere else, a folder) neither holds this program up nor leads it elsewhere.
+//! Files in folders that a program from outside can write to as well. It may put a named pipe, a link or a folder in the place
+//! of a file: none of them may block this program or redirect what it writes.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::path::Path;
 
-/// Reads a file whole. What is no ordinary file is an error, at once.
+/// Reads a whole file. Anything but a regular file is an error, without waiting.
 ///
 /// # Errors
-/// As [`std::fs::read`]; `InvalidInput` for what is no ordinary file.
+/// As [`std::fs::read`]; `InvalidInput` for anything but a regular file.
 pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut options = OpenOptions::new();
     options.read(true);
-    // Opening a named pipe waits for somebody who writes to it, unless told otherwise.
+    // Without this flag, opening a named pipe waits for a writer.
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::custom_flags(
         &mut options,
@@ -22,7 +22,7 @@ pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     if !file.metadata()?.is_file() {
         return Err(io::Error::new(
             ErrorKind::InvalidInput,
-            "it is no ordinary file",
+            "not a regular file",
         ));
     }
     let mut bytes = Vec::new();
@@ -33,15 +33,15 @@ pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
 /// As [`read`], of text.
 ///
 /// # Errors
-/// As [`read`]; `InvalidData` for what is not UTF-8.
+/// As [`read`]; `InvalidData` if it is not UTF-8.
 pub(crate) fn read_text(path: &Path) -> io::Result<String> {
     String::from_utf8(read(path)?).map_err(|error| io::Error::new(ErrorKind::InvalidData, error))
 }
 
-/// Makes a new file in the place of whatever is there.
+/// Creates a new file; whatever has this name is removed first.
 ///
 /// # Errors
-/// When what is there cannot be removed, or the file not be made.
+/// When the old file cannot be removed or the new one cannot be created.
 pub(crate) fn create_new(path: &Path) -> io::Result<File> {
     remove(path)?;
     File::options().write(true).create_new(true).open(path)
@@ -60,10 +60,10 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     std::fs::rename(&beside, path)
 }
 
-/// Removes what is there, folders with all that is in them; links are not followed.
+/// Removes a file, or a folder with its contents, if it exists; links are not followed.
 ///
 /// # Errors
-/// When it is still there.
+/// When it cannot be removed.
 pub(crate) fn remove(path: &Path) -> io::Result<()> {
     let removed = match path.symlink_metadata() {
         Ok(there) if there.is_dir() => std::fs::remove_dir_all(path),

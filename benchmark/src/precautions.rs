@@ -1,4 +1,4 @@
-//! What a run with programs from outside does so that they can disturb neither each other nor what the run keeps.
+//! Keeps programs from outside from disturbing each other and the files of the run.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -19,12 +19,12 @@ pub(crate) struct Precautions {
     turns: Turns,
     /// The run's own files, by their names.
     files: Vec<(&'static str, Arc<SealedFile>)>,
-    /// Folders of jobs that an earlier run left; `None` without programs from outside.
+    /// Job folders that existed when the run began; `None` without programs from outside.
     earlier: Option<HashSet<PathBuf>>,
 }
 
 impl Precautions {
-    /// Looks at what a run begins with, before any program has run.
+    /// Records the state of the run's files before any program has run.
     ///
     /// # Errors
     /// When the run's files cannot be read.
@@ -52,7 +52,7 @@ impl Precautions {
         })
     }
 
-    /// Before a job: waits for a program's turn, and removes what somebody has put where the job is to keep its own.
+    /// Prepares a job: waits for a program's turn, and removes a job folder that did not exist when the run began.
     ///
     /// # Errors
     /// When the run was stopped, or something cannot be removed.
@@ -75,23 +75,23 @@ impl Precautions {
             files::remove(&job.directory).map_err(|error| {
                 let folder = job.directory.display();
                 JobError::Failed(format!(
-                    "cannot remove {folder}, which is not the run's: {error}"
+                    "cannot remove {folder}, which an earlier program has put there: {error}"
                 ))
             })?;
         }
         Ok(turn)
     }
 
-    /// After a job: says what its program has changed of the run's own files, and puts it right.
+    /// Checks the run's files after a job of a program, and restores those that have changed.
     ///
     /// # Errors
-    /// So.
+    /// Names the files that have changed.
     pub(crate) fn check(&self, job: &Job) -> Result<(), JobError> {
         if job.agent.external.is_none() {
             return Ok(());
         }
         let changed = self
-            .put_right()
+            .restore()
             .map_err(|error| JobError::Failed(error.to_string()))?;
         match changed.as_slice() {
             [] => Ok(()),
@@ -102,11 +102,11 @@ impl Precautions {
         }
     }
 
-    /// Puts right what is no longer as this process wrote it, and names it.
+    /// Restores the files that are no longer as this process wrote them, and names them.
     ///
     /// # Errors
-    /// When that cannot be written.
-    pub(crate) fn put_right(&self) -> Result<Vec<&'static str>, Error> {
+    /// When one cannot be written.
+    pub(crate) fn restore(&self) -> Result<Vec<&'static str>, Error> {
         let mut changed = Vec::new();
         for (name, file) in &self.files {
             if !file.check()? {

@@ -116,9 +116,9 @@ impl Runner<'_> {
             ledger.tell_if_complete(index, on_event)?;
         }
         self.work(queue, &precautions, &mut ledger, on_event)?;
-        for file in precautions.put_right()? {
+        for file in precautions.restore()? {
             tell(&format!(
-                "{file} was changed by somebody else: it was written again"
+                "{file} was changed by another process; it has been restored"
             ));
         }
         Ok(Ending {

@@ -1,5 +1,5 @@
-//! A file that nobody but this process may change while it runs. Whoever may write to it can change it nevertheless (a
-//! program from outside has the same user), but not without its being found out, and not for long.
+//! A file that only this process should change while it runs. A program from outside has the same user and can change it as
+//! well, so a copy in memory says what it must hold: changes are detected and undone.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::error::Error;
 use crate::files;
 
-/// A file, and what it is to hold: a copy in memory.
+/// An open file and a copy of its contents.
 #[derive(Debug)]
 pub struct SealedFile {
     path: PathBuf,
@@ -23,7 +23,7 @@ struct State {
 }
 
 impl SealedFile {
-    /// Takes a file as it is now, but for what follows the first `keep` says of its bytes; creates it if there is none.
+    /// Opens a file, or creates it. `keep` says how many bytes of its contents to keep; the rest is cut off.
     ///
     /// # Errors
     /// When it cannot be read or written.
@@ -41,7 +41,7 @@ impl SealedFile {
         })
     }
 
-    /// Appends, and has it on the disk when this returns.
+    /// Appends bytes and flushes them to the disk.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -55,10 +55,10 @@ impl SealedFile {
         Ok(())
     }
 
-    /// Whether it holds what it is to hold. If not, it is written again.
+    /// Whether the file still has the expected contents. If not, it is restored.
     ///
     /// # Errors
-    /// When it cannot be written again.
+    /// When it cannot be restored.
     pub fn check(&self) -> Result<bool, Error> {
         let mut state = self.lock();
         let is_own = self
@@ -84,7 +84,7 @@ impl SealedFile {
 fn append_to(path: &Path) -> Result<File, Error> {
     let mut options = File::options();
     options.create(true).append(true);
-    // A named pipe that nobody reads would be waited for.
+    // Without this flag, opening a named pipe waits for a reader.
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::custom_flags(
         &mut options,

@@ -1,14 +1,14 @@
-//! Whose turn it is among programs from outside: jobs of one program at a time. Two programs of one user could read each
-//! other's tokens, stop each other and write into each other's folders.
+//! Lets programs from outside run one after the other. Two programs of the same user could read each other's tokens, kill each
+//! other and write into each other's folders.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Between looks at whether the run was stopped.
+/// How often a waiting job looks whether the run was stopped.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Lets programs run one after the other.
+/// Admits jobs of one program at a time.
 #[derive(Debug, Default)]
 pub(crate) struct Turns {
     running: Mutex<Option<Running>>,

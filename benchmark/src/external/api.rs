@@ -12,24 +12,24 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::format::thousands;
 
-/// How often a request is sent before it is given up: whoever answers knows it again by its number or id.
+/// How often a request is sent before giving up. The other side recognises a repetition by its number or id.
 const ATTEMPTS: u32 = 4;
 
 /// Pause before a request is sent again.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Longest wait for an answer that nobody needs.
+/// Longest wait for an answer that is not needed.
 const COURTESY: Duration = Duration::from_secs(2);
 
 /// Letters of an answer that is no problem document that are shown.
 const SHOWN_LETTERS: usize = 120;
 
-/// Between looks at whether an answer is still wanted.
+/// How often to check whether an answer is still wanted.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Where requests go, and how much of an answer is taken: so many bytes, for so long.
+/// A client for one server; it limits the bytes of an answer and the time that it may take.
 pub struct Api<'a> {
-    /// The connections live on it, and only while a request is under way.
+    /// Drives the connections while a request is under way.
     runtime: Runtime,
     client: Client,
     base: String,
@@ -38,12 +38,12 @@ pub struct Api<'a> {
     patience: Patience<'a>,
 }
 
-/// Until when answers are wanted at all.
+/// How long answers are wanted at all.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Patience<'a> {
     /// The last moment.
     pub deadline: Option<Instant>,
-    /// Set when nothing is wanted any more.
+    /// Set when no answer is wanted any longer.
     pub stop: Option<&'a AtomicBool>,
 }
 
@@ -57,7 +57,7 @@ pub enum ApiError {
         what: String,
         /// HTTP status.
         status: u16,
-        /// What was said.
+        /// The reason given.
         detail: String,
     },
     /// There is none.
@@ -85,7 +85,7 @@ impl Patience<'_> {
     }
 }
 
-/// Why an attempt has come to nothing.
+/// Why an attempt failed.
 enum Trouble {
     Http(reqwest::Error),
     TooLong,
@@ -176,7 +176,7 @@ impl<'a> Api<'a> {
             }
             match self.attempt(request) {
                 Ok(answer) => break answer,
-                // Who has waited for all its time does not get as much again.
+                // A timeout is not tried again: it would take as long.
                 Err(Trouble::Http(error)) if attempts < ATTEMPTS && !error.is_timeout() => {
                     attempts += 1;
                     std::thread::sleep(PAUSE);
@@ -240,7 +240,7 @@ impl<'a> Api<'a> {
         Ok((response.status().as_u16(), answer))
     }
 
-    /// Ends when no answer is wanted any more.
+    /// Ends when no answer is wanted any longer.
     async fn impatience(&self) {
         while !self.patience.is_over() {
             tokio::time::sleep(LOOK).await;
@@ -262,7 +262,7 @@ fn json(body: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(body).expect("bodies are plain data")
 }
 
-/// What a refusal says: the detail of its problem document, or how it begins.
+/// The reason of a refusal: the detail of its problem document, or its first letters.
 fn detail(answer: &[u8]) -> String {
     let problem: Option<Value> = serde_json::from_slice(answer).ok();
     let detail = problem
@@ -298,7 +298,7 @@ mod tests {
 
     const OK: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n";
 
-    /// Somebody who takes a connection and then does this.
+    /// A peer that accepts connections and then does this.
     fn stranger(act: impl Fn(&mut TcpStream) -> std::io::Result<()> + Send + 'static) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());

@@ -22,7 +22,7 @@ use crate::embedded::EmbeddedServer;
 use crate::judge::Judgement;
 use crate::plan::Experiment;
 
-/// Whose environments are played by the benchmark itself, are trained on, and are judged on.
+/// Principals: the benchmark itself, the contender in training, and the contender in evaluation.
 const DRIVER: &str = "driver";
 const TRAINING: &str = "training";
 const EVALUATION: &str = "evaluation";
@@ -51,13 +51,13 @@ pub struct TrainingArena {
 pub struct EvaluationArena {
     server: EmbeddedServer,
     access: Arc<Access>,
-    /// What the contender is given.
+    /// The contender's token.
     token: String,
     driver: Api<'static>,
     evaluation: Api<'static>,
 }
 
-/// Environments to be judged on: one lane an episode, of which only the benchmark knows the seeds.
+/// Environments to be judged on: one lane an episode, with seeds that only the benchmark knows.
 pub struct Prepared {
     /// The delay; `None` for a task without one.
     pub delay: Option<u64>,
@@ -168,7 +168,7 @@ impl EvaluationArena {
         &self.token
     }
 
-    /// What the contender did although it may not while it is judged, in words.
+    /// The rule that the contender broke while it was judged, in words.
     pub fn violation(&self) -> Option<String> {
         let refusals = principal(&self.access, EVALUATION).refusals();
         let first = refusals.first?;
@@ -178,12 +178,12 @@ impl EvaluationArena {
         ))
     }
 
-    /// What the benchmark plays itself.
+    /// The environments that the benchmark plays itself.
     pub fn driver(&self) -> &Api<'static> {
         &self.driver
     }
 
-    /// What the contender was judged on, with the right to see all of it.
+    /// The environments that the contender was judged on, with the right to see all of them.
     pub fn evaluation(&self) -> &Api<'static> {
         &self.evaluation
     }

@@ -60,8 +60,8 @@ struct Session<'a> {
     seq: u64,
 }
 
-/// Most bytes of an answer with an action for each lane: as many as the longest numbers and their brackets need, many times
-/// over, and something for a refusal's reason.
+/// Most bytes of an answer with an action for each lane: more than the longest numbers take, and room for the reason of a
+/// refusal.
 pub fn most_answer_bytes(prepared: &[Prepared]) -> usize {
     let of = |env: &Prepared| {
         let lane = 64 + 64 * env.action_space.flat_size();
@@ -71,7 +71,7 @@ pub fn most_answer_bytes(prepared: &[Prepared]) -> usize {
     largest.unwrap_or(0).saturating_add(64 << 10)
 }
 
-/// What the contender is shown of a step.
+/// A question to the contender.
 struct Shown<'a> {
     observations: &'a Value,
     is_first: &'a [bool],
@@ -112,7 +112,7 @@ impl Driver<'_> {
         for step in 0.. {
             (self.before_step)();
             if mode == Mode::Emptied && step > 0 {
-                // Whatever it keeps, it keeps in its session.
+                // A contender's memory lives in its session.
                 session = self.begin(lanes)?;
                 is_first.fill(true);
                 previous = None;

@@ -103,7 +103,7 @@ impl ExternalContender {
 /// One job of a program.
 struct Trial<'a> {
     words: Vec<String>,
-    /// What its evaluation is drawn from.
+    /// Evaluation seeds are drawn from it.
     secret_seed: u64,
     contender: &'a ExternalContender,
     job: &'a Job,
@@ -111,7 +111,7 @@ struct Trial<'a> {
     stop: &'a AtomicBool,
 }
 
-/// Evaluations, and what a reader should know beside them.
+/// Evaluations, and notes for the reader.
 type Judged = (Vec<EvaluationRecord>, Vec<String>);
 
 /// How a program that is judged came to be.
@@ -126,7 +126,7 @@ impl Trial<'_> {
     fn train(&self) -> Result<Trained, JobError> {
         self.contender.ledger.forget(&self.job.directory);
         let workdir = self.workdir();
-        // What an earlier try has left was learned with steps that nobody counts any more.
+        // An earlier try may have left files that were learned with steps that no longer count.
         files::remove(&workdir)
             .and_then(|()| std::fs::create_dir_all(&workdir))
             .map_err(|error| failed(format!("cannot empty {}: {error}", workdir.display())))?;
@@ -144,7 +144,7 @@ impl Trial<'_> {
         };
         let duration_s = program.elapsed().as_secs_f64();
         program.end();
-        // Once all that it has started is gone, too.
+        // Read after all its processes are gone: until then they can step.
         let trained = Trained {
             steps: budget.taken(),
             duration_s,
@@ -181,7 +181,7 @@ impl Trial<'_> {
             .await_offer(&mut program)
             .and_then(|offer| match offer {
                 Offer::Ended(status) if status.success() => {
-                    // What it has left could play on.
+                    // A process that it has left could still play.
                     program.end();
                     read_scores(&arena, &prepared)
                 }
@@ -193,7 +193,7 @@ impl Trial<'_> {
         program.end();
         match (judged, arena.violation()) {
             (Err(JobError::Stopped), _) => Err(JobError::Stopped),
-            // Whatever came of it.
+            // A violation fails the row even if there is a score.
             (_, Some(violation)) => Err(failed(violation)),
             (judged, None) => judged.and_then(|judged| left_nothing(&program).map(|()| judged)),
         }
@@ -213,7 +213,7 @@ impl Trial<'_> {
         }
     }
 
-    /// Asks a program for its actions until it is judged, it takes too long or the run is stopped: whatever it answers.
+    /// Asks a program for its actions until it is judged, the phase takes too long or the run is stopped.
     fn drive(
         &self,
         arena: &EvaluationArena,
@@ -258,7 +258,7 @@ impl Trial<'_> {
             let modes: Vec<Mode> = modes
                 .filter(|mode| mode.is_possible(env.judged_step))
                 .collect();
-            // In an order that tells the contender nothing of how it is judged; told in their own.
+            // Played in a random order, so that the contender cannot tell modes apart by it; recorded in the usual order.
             let mut order = modes.clone();
             order.shuffle(&mut rand::rng());
             let mut judged = BTreeMap::new();
@@ -307,7 +307,7 @@ impl Trial<'_> {
         Program::start(&self.words, &variables, output, &self.contender.groups).map_err(failed)
     }
 
-    /// Whether to go on.
+    /// Fails when the run is stopped or the phase has taken too long.
     fn check(&self, phase: &str, program: &Program) -> Result<(), JobError> {
         if self.stop.load(Ordering::Relaxed) {
             return Err(JobError::Stopped);
@@ -359,7 +359,7 @@ impl Trial<'_> {
     }
 }
 
-/// A reason in which a program may have a part: its words, its paths, its refusals.
+/// A reason for failure. It may quote the program (its output, its answers), so it is escaped.
 fn failed(reason: impl std::fmt::Display) -> JobError {
     JobError::Failed(plain::message(&reason.to_string()))
 }

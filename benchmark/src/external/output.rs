@@ -1,5 +1,5 @@
-//! What a program says, read as it comes by a thread of its own: however much it is, it costs so much memory, so much disk
-//! and no time of whoever watches the program.
+//! A program's output, read as it comes by a separate thread. Memory and disk use are bounded, and the thread that watches
+//! the program never waits for it.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -11,22 +11,22 @@ use std::time::Duration;
 use super::plain::Lines;
 use crate::files;
 
-/// What a program prints before the URL at which it wants to be asked for its actions.
+/// Comes before the URL at which a program wants to be asked for its actions.
 const LISTENING: &str = "listening on ";
 
-/// Bytes of its standard output in which that line is looked for.
+/// Bytes of standard output that are searched for that line.
 const SEARCHED: usize = 1 << 20;
 
-/// Bytes of a line that can be the one.
+/// Longest line that can be a match, in bytes.
 const MAX_LINE: usize = 4 << 10;
 
-/// Bytes of its last words that are kept.
+/// Bytes of the latest output that are kept in memory.
 const KEPT: usize = 64 << 10;
 
-/// Bytes that are written down; of what follows, only the last [`KEPT`] are.
+/// Bytes of output that are logged from the start; of the rest, only the last [`KEPT`] bytes are.
 const LOGGED: u64 = 8 << 20;
 
-/// Bytes that are read at once.
+/// Size of a read.
 const PIECE: usize = 64 << 10;
 
 /// One of a program's two outputs.
@@ -45,7 +45,7 @@ struct State {
 }
 
 impl Output {
-    /// Reads a pipe to its end, and writes what comes into a file: a new one, whatever stands in its place.
+    /// Reads a pipe to its end and logs it to a new file, which replaces whatever is there.
     ///
     /// # Errors
     /// When the file cannot be made, or the system gives no thread.
@@ -72,7 +72,7 @@ impl Output {
         self.0.lock().listens.clone()
     }
 
-    /// Waits until all has been read: until everybody who may write is gone, but no longer than this.
+    /// Waits until the pipe is read to its end, for at most this long: a process that still holds it keeps it open.
     pub fn finish(&self, patience: Duration) {
         let state = self.0.lock();
         let waited = self
@@ -82,7 +82,7 @@ impl Output {
         drop(waited);
     }
 
-    /// The last of what was said.
+    /// The latest output.
     pub fn last(&self) -> Vec<u8> {
         self.0.lock().last.iter().copied().collect()
     }
@@ -94,7 +94,7 @@ impl Heard {
     }
 }
 
-/// The thread's own.
+/// State of the reading thread.
 struct Reader {
     log: Log,
     search: Search,
@@ -132,11 +132,11 @@ impl Reader {
     }
 }
 
-/// Looks for the line that says where the program listens, each byte once.
+/// Finds the line that says where the program listens; looks at each byte once.
 #[derive(Default)]
 struct Search {
     looked_through: usize,
-    /// The line that stands unfinished, as far as it can be the one.
+    /// The unfinished line, cut where it is too long to match.
     line: Vec<u8>,
 }
 
@@ -163,7 +163,7 @@ fn url(line: &[u8]) -> Option<String> {
     (line.len() <= MAX_LINE && url.starts_with("http://")).then(|| url.to_owned())
 }
 
-/// The file for people. That it cannot be written (a full disk) is no reason to stop reading.
+/// The log for people. Reading continues when it cannot be written (a full disk).
 struct Log {
     file: Option<File>,
     lines: Lines,

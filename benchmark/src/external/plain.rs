@@ -1,10 +1,9 @@
-//! Words from outside, made fit to be shown: nothing in them moves a cursor, sets a title or turns text around.
+//! Text from programs, escaped for display: nothing in it moves a cursor, sets a title or reverses text.
 
-/// Most characters of a reason or note that a program has a part in.
+/// Longest message, in characters.
 const MAX_CHARS: usize = 1_000;
 
-/// A message in one line, without anything that a terminal obeys or that is not seen: such characters are written as
-/// escapes, and what is too long loses its middle.
+/// Makes a message of one line. Control characters and invisible ones are escaped, and the middle of a long text is left out.
 pub fn message(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     for c in text.chars() {
@@ -23,17 +22,17 @@ pub fn message(text: &str) -> String {
     format!("{head} […] {tail}")
 }
 
-/// Turns a stream of bytes into lines of plain text, whatever pieces it comes in.
+/// Turns a stream of bytes into plain text; where the stream is split makes no difference.
 #[derive(Debug, Default)]
 pub struct Lines {
-    /// The beginning of a character whose end has not come yet.
+    /// First bytes of a character whose rest has not arrived yet.
     begun: Vec<u8>,
     after_return: bool,
 }
 
 impl Lines {
-    /// The next piece, with escapes for what a terminal obeys and for what is not UTF-8. A carriage return, by which
-    /// progress bars write over themselves, begins a line.
+    /// The text of the next bytes. Control characters and bytes that are not UTF-8 are escaped. A carriage return, with
+    /// which progress bars overwrite themselves, starts a new line.
     pub fn take(&mut self, bytes: &[u8]) -> String {
         let mut data = std::mem::take(&mut self.begun);
         data.extend_from_slice(bytes);
@@ -52,7 +51,7 @@ impl Lines {
         text
     }
 
-    /// What is left when nothing more comes.
+    /// The text of incomplete bytes at the end of the stream.
     pub fn finish(&mut self) -> String {
         let mut text = String::new();
         push_bytes(&mut text, &std::mem::take(&mut self.begun));
@@ -73,7 +72,7 @@ impl Lines {
     }
 }
 
-/// Whether these bytes, which are no character, may be the beginning of one.
+/// Whether these invalid bytes may be the start of a character.
 fn is_begun(bytes: &[u8]) -> bool {
     let length = match bytes.first() {
         Some(0xc2..=0xdf) => 2,
@@ -88,8 +87,7 @@ fn push_bytes(text: &mut String, bytes: &[u8]) {
     text.extend(bytes.iter().map(|byte| format!("\\x{byte:02x}")));
 }
 
-/// Whether a character is an instruction to whoever shows it: a control, or one that is not seen and turns, hides or
-/// splits what stands beside it.
+/// Whether a character is a control character, or an invisible one that reverses, hides or splits the text around it.
 fn is_obeyed(c: char) -> bool {
     c.is_control()
         || matches!(c,

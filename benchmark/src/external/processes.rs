@@ -1,49 +1,48 @@
-//! Everything that programs from outside have started, to be ended with them: their process groups and, on Linux, also
-//! what has left those.
+//! Ends programs from outside together with every process that they have started: their process groups and, on Linux, also
+//! processes that have left those.
 //!
-//! A program adopts what it has started, however deep (`PR_SET_CHILD_SUBREAPER`): a process whose parent ends becomes the
-//! program's own child. This process adopts in the same way, so what the program leaves behind when it ends becomes a child
-//! of the benchmark. A child that the benchmark has not started itself is therefore always left by a program that has
-//! ended, and is ended as well.
+//! A program is a subreaper (`PR_SET_CHILD_SUBREAPER`): a descendant whose parent ends becomes the program's own child. The
+//! benchmark is a subreaper as well, so processes that a program leaves behind when it ends become children of the
+//! benchmark. A child that the benchmark has not started itself is therefore always an orphan of a program that has ended.
 
 use std::collections::HashSet;
 use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long what a program leaves may take to end by itself: helpers of many libraries do, once it is gone.
+/// How long orphans may take to end by themselves: helper processes of many libraries do so once the program is gone.
 const LINGER: Duration = Duration::from_millis(500);
 
-/// Between asking to end and ending.
+/// Between SIGTERM and SIGKILL.
 pub const GRACE: Duration = Duration::from_secs(2);
 
-/// How long processes are ended that keep starting others, until that is given up.
+/// How long to chase processes that keep starting others before giving up.
 const PURSUIT: Duration = Duration::from_secs(10);
 
-/// Between looks at processes.
+/// Interval at which processes are polled.
 pub const PAUSE: Duration = Duration::from_millis(20);
 
-/// Between rounds of ending them.
+/// Interval between rounds of SIGKILL.
 const SHORT_PAUSE: Duration = Duration::from_millis(1);
 
-/// Process groups of programs under way, for whoever must end them all at once.
+/// Running programs, so that all of them can be ended at once.
 #[derive(Clone, Debug, Default)]
 pub struct Groups(Arc<Mutex<Running>>);
 
 #[derive(Debug, Default)]
 struct Running {
-    /// Process ids of the programs, each the id of its group, too.
+    /// Process ids of the programs; each is also the id of the program's group.
     programs: HashSet<u32>,
-    /// Children that this process had before it adopted any; `None` where it adopts none.
+    /// Children that this process had before it became a subreaper; `None` if it is not one.
     earlier: Option<HashSet<u32>>,
 }
 
-/// Programs that are started one at a time, and known from the moment they are there.
+/// A lock under which one program is started, so that it is registered before anything looks for orphans.
 pub struct Starting<'a>(MutexGuard<'a, Running>);
 
 impl Groups {
-    /// Makes this process adopt what programs leave behind. From then on, every child that it starts in another way than
-    /// through this is ended with the next program.
+    /// Makes this process a subreaper. From then on, a child that it starts without registering it here counts as an orphan
+    /// and is ended with the next program.
     pub fn adopting() -> Self {
         let groups = Self::default();
         #[cfg(target_os = "linux")]
@@ -53,22 +52,22 @@ impl Groups {
         groups
     }
 
-    /// Held while a program is started.
+    /// Locks out others while a program is started.
     pub fn starting(&self) -> Starting<'_> {
         Starting(self.lock())
     }
 
-    /// Forgets a program that has been ended.
+    /// Removes a program that has ended.
     pub fn forget(&self, program: u32) {
         self.lock().programs.remove(&program);
     }
 
-    /// Ends what programs that have ended left behind. `in_time`: it may end by itself first.
+    /// Ends the orphans of programs that have ended. `linger`: they may first end by themselves.
     ///
     /// # Errors
-    /// The ids of processes that are still there.
-    pub fn end_orphans(&self, in_time: bool) -> Result<(), Vec<u32>> {
-        let linger = if in_time { LINGER } else { Duration::ZERO };
+    /// The ids of orphans that are still alive.
+    pub fn end_orphans(&self, linger: bool) -> Result<(), Vec<u32>> {
+        let linger = if linger { LINGER } else { Duration::ZERO };
         let mut asked = HashSet::new();
         let began = Instant::now();
         loop {
@@ -94,13 +93,13 @@ impl Groups {
         }
     }
 
-    /// Ends all programs and what they have started, now.
+    /// Kills all programs and their descendants at once.
     pub fn kill_all(&self) {
         let running = self.lock();
         for &program in &running.programs {
             end_group(program, Signal::Kill);
         }
-        // What they leave comes here as soon as they are gone.
+        // Their orphans become children of this process as they end.
         let began = Instant::now();
         while began.elapsed() < GRACE {
             let orphans = running.orphans();
@@ -120,14 +119,14 @@ impl Groups {
 }
 
 impl Starting<'_> {
-    /// Takes note of a program that is there now.
+    /// Registers the program that was started.
     pub fn started(mut self, program: u32) {
         self.0.programs.insert(program);
     }
 }
 
 impl Running {
-    /// Children that nobody here has started; those that have ended by now are forgotten by the system.
+    /// Children that this process has not started. Zombies are reaped on the way.
     #[cfg(target_os = "linux")]
     fn orphans(&self) -> Vec<u32> {
         let Some(earlier) = &self.earlier else {
@@ -148,7 +147,8 @@ impl Running {
     }
 }
 
-/// Has a command run in a group of its own, adopt what it starts, end with this process, and see less of others.
+/// Makes a command run in its own process group, as a subreaper, until this process ends at most, and without the
+/// capabilities that would open other processes' memory to it.
 pub fn confine(command: &mut Command) {
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(command, 0);
@@ -158,15 +158,15 @@ pub fn confine(command: &mut Command) {
     let _ = command;
 }
 
-/// Keeps this process's memory, in which tokens and seeds are, from other processes of the same user: debuggers and
-/// `/proc/PID/{mem,environ,fd}` are closed to them, and no core is dumped.
+/// Hides this process's memory, which holds tokens and seeds, from other processes of the same user: debuggers cannot attach,
+/// `/proc/PID/mem` and `environ` cannot be read, and no core is dumped.
 pub fn hide_memory() {
-    // A system that does not know of it refuses, and docs/bring-your-own-agent.md says so.
+    // On failure the run continues unprotected: docs/bring-your-own-agent.md names the systems where this works.
     #[cfg(target_os = "linux")]
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
 }
 
-/// What is sent to processes.
+/// A signal that ends processes.
 #[derive(Clone, Copy)]
 pub enum Signal {
     /// Asks to end.
@@ -192,13 +192,13 @@ fn pid(number: u32) -> Option<rustix::process::Pid> {
         .and_then(rustix::process::Pid::from_raw)
 }
 
-/// Sends a signal to a process group. That nobody is left in it is no matter.
+/// Sends a signal to a process group, which may be empty.
 pub fn end_group(group: u32, signal: Signal) {
     #[cfg(unix)]
     if let Some(group) = pid(group) {
         let _ = rustix::process::kill_process_group(group, signal.number());
     }
-    // Elsewhere there are no process groups: only the program itself is ended, by its handle.
+    // Without process groups only the program itself is ended, through its handle.
     #[cfg(not(unix))]
     let _ = (group, signal);
 }
@@ -213,7 +213,7 @@ fn end(process: u32, signal: Signal) {
     let _ = (process, signal);
 }
 
-/// Whether a child of this process still runs: one that has ended waits to be asked how.
+/// Whether a child of this process still runs; a zombie does not.
 fn is_alive(program: u32) -> bool {
     #[cfg(target_os = "linux")]
     return linux::stat(program).is_some_and(|(state, _)| state != 'Z');
@@ -235,7 +235,7 @@ mod linux {
     };
     use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 
-    /// What lets root look into other processes or change the system beneath them.
+    /// Capabilities with which root can read other processes' memory, or change the kernel so that it can.
     const WITHHELD: [CapabilitySet; 7] = [
         CapabilitySet::SYS_PTRACE,
         CapabilitySet::SYS_ADMIN,
@@ -257,7 +257,7 @@ mod linux {
         unsafe { command.pre_exec(prepare) };
     }
 
-    /// Who is not root has none of these, may not give them up, and need not.
+    /// Errors are ignored: without root, a process has no such capabilities to drop.
     fn withhold() {
         for capability in WITHHELD {
             let _ = rustix::thread::remove_capability_from_bounding_set(capability);
@@ -268,7 +268,7 @@ mod linux {
         }
     }
 
-    /// The ids of this process's children, those that have ended and wait to be asked how among them.
+    /// The ids of this process's children, zombies included.
     pub(super) fn children() -> HashSet<u32> {
         let own = std::process::id();
         let is_child = |pid: &u32| stat(*pid).is_some_and(|(_, parent)| parent == own);
@@ -280,10 +280,10 @@ mod linux {
         entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
     }
 
-    /// A process's state and its parent.
+    /// The state and the parent of a process.
     pub(super) fn stat(pid: u32) -> Option<(char, u32)> {
         let text = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
-        // Its name stands in parentheses, may have any bytes, and comes before all that is wanted.
+        // The name is in parentheses and may contain any bytes; the other fields follow it.
         let end = text.iter().rposition(|&byte| byte == b')')?;
         let mut fields = std::str::from_utf8(&text[end + 1..])
             .ok()?
@@ -292,7 +292,7 @@ mod linux {
         Some((state, fields.next()?.parse().ok()?))
     }
 
-    /// Takes note of a child's end, if it has ended.
+    /// Reaps a child, if it has ended.
     pub(super) fn reap(child: u32) -> bool {
         let Some(child) = super::pid(child) else {
             return true;

@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 use super::output::Output;
 use super::processes::{self, GRACE, Groups, PAUSE, Signal};
 
-/// What variables of a contender begin with.
+/// Prefix of a contender's variables.
 const PREFIX: &str = "STRATEGIC_MEMORY_";
 
-/// Variables that are not passed on, by how they begin: settings and tokens of other servers.
+/// Prefixes of variables that are not passed on: settings and tokens of other servers.
 const KEPT_BACK: [&str; 2] = [PREFIX, "ENV_SERVER_"];
 
-/// How long the last words may take to arrive once the program and all it has started are gone.
+/// How long to wait for the rest of the output once the program and its descendants are gone.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Last words of a program that are shown: so many lines and letters.
@@ -30,7 +30,7 @@ pub struct Program {
     end: Option<End>,
 }
 
-/// How it came to be gone.
+/// How ending it went.
 #[derive(Clone, Debug)]
 struct End {
     /// Processes that could not be ended.
@@ -66,7 +66,7 @@ impl Program {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         processes::confine(&mut command);
-        // Held from before it starts: whoever ends all groups ends this one, too.
+        // Locked before it starts, so that `kill_all` cannot miss it.
         let starting = groups.starting();
         let mut child = command
             .spawn()
@@ -116,7 +116,7 @@ impl Program {
         self.out.listens()
     }
 
-    /// How it ended, in words, with its last ones. What it has left is ended.
+    /// Describes how it ended, with its last words. Its orphans are ended.
     pub fn describe(&mut self, status: ExitStatus) -> String {
         self.end();
         match self.last_words() {
@@ -141,8 +141,8 @@ impl Program {
         })
     }
 
-    /// Ends it and everything it has started: asked first, then not. What it has left when it ended by itself has a moment
-    /// to do so, too. When this returns, everything it said has been read.
+    /// Ends it and everything it has started, with SIGTERM first and SIGKILL after a while. Orphans of a program that has
+    /// ended by itself may first do the same. Afterwards all its output has been read.
     pub fn end(&mut self) {
         if self.end.is_none() {
             self.end = Some(End {
@@ -153,7 +153,7 @@ impl Program {
         }
     }
 
-    /// Says which processes could not be ended, if there are any.
+    /// Names the processes that could not be ended, if there are any.
     pub fn leftovers(&self) -> Option<String> {
         let left = self.end.as_ref().map(|end| end.left.as_slice())?;
         let (first, more) = left.split_first()?;
@@ -167,7 +167,7 @@ impl Program {
     }
 }
 
-/// Ends a child and everything it has started; gives the processes that are still there.
+/// Ends a child and everything it has started; returns the ids of processes that are still alive.
 fn end(child: &mut Child, groups: &Groups) -> Vec<u32> {
     let is_over = |child: &mut Child| !matches!(child.try_wait(), Ok(None));
     let was_over = is_over(child);
@@ -182,7 +182,7 @@ fn end(child: &mut Child, groups: &Groups) -> Vec<u32> {
     let _ = child.kill();
     let _ = child.wait();
     let left = groups.end_orphans(was_over).err().unwrap_or_default();
-    // Where nothing is adopted, its group is all that is known.
+    // Without a subreaper, its group is all that is known.
     processes::end_group(child.id(), Signal::Kill);
     groups.forget(child.id());
     left

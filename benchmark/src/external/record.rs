@@ -1,4 +1,4 @@
-//! Scores from the server's own record of what was played.
+//! Scores from the server's own record of the episodes.
 
 use std::time::Duration;
 
@@ -16,8 +16,8 @@ const PAGE: usize = 1_000;
 /// Reads the score of environments that a contender was given: the returns of the first episode of each lane.
 ///
 /// # Errors
-/// When an episode was not played to its end, or the record cannot be read from its beginning. No episode counts that a
-/// player has not finished: in many tasks doing nothing would be worth more than trying.
+/// When an episode was not played to its end, or the record cannot be read from its beginning. An unfinished episode has no
+/// score: in several tasks doing nothing would be worth more than playing badly.
 pub fn read(api: &Api<'_>, prepared: &Prepared) -> Result<Evaluation, String> {
     let mut reading = Reading::new(prepared);
     let mut from = 0;
@@ -45,7 +45,7 @@ struct Reading {
     steps: u64,
 }
 
-/// What a step of all lanes has answered.
+/// The reply to a step of all lanes.
 #[derive(Deserialize)]
 struct Step {
     rewards: Vec<f64>,
@@ -66,7 +66,7 @@ impl Reading {
 
     fn take(&mut self, entry: TrajectoryEntry) -> Result<(), String> {
         match entry.operation {
-            // What is reset once all is over does not count, and changes nothing.
+            // A reset after all episodes have ended changes nothing.
             OperationKind::Reset if self.has_begun && !self.tally.all_ended() => {
                 return Err(self.unfinished("it reset them, and left"));
             }
@@ -96,7 +96,7 @@ impl Reading {
         if !self.tally.all_ended() {
             return Err(self.unfinished("it left"));
         }
-        // It chose its actions itself, which is greedy as far as anybody can tell; nobody knows how long it thought.
+        // It chose its actions itself, which counts as greedy; how long it took to choose is not known.
         Ok(self
             .tally
             .evaluation(Mode::Greedy, self.steps, Duration::ZERO))
@@ -159,7 +159,7 @@ mod tests {
         let evaluation = score(&played, Some(4)).unwrap();
         assert_eq!(evaluation.returns, [1.0, 0.75]);
         assert_eq!(evaluation.steps, 6);
-        // Whoever resets once all is over has played it all.
+        // A reset after the end does not undo it.
         let again = [&played[..3], &[RESET]].concat();
         assert_eq!(score(&again, None).unwrap().returns, [1.0, 0.75]);
     }

@@ -1,4 +1,4 @@
-//! What is kept of a program's training, so that a run that was stopped afterwards need not repeat it.
+//! A record of a program's finished training, so that a run that was stopped afterwards need not repeat it.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -20,16 +20,16 @@ pub struct Trained {
     pub refused: u64,
 }
 
-/// What has come to its end, by the folders of the jobs.
+/// Finished trainings, by the folders of the jobs.
 ///
-/// A program from outside can write to these folders. So what stands there is believed only when this is made, before any
-/// program runs; from then on it is here that it is kept, and a folder is told again whenever a program that was judged has
-/// ended, and once more in the end.
+/// A program from outside can write to these folders. Files there are therefore read only when the ledger is made, before any
+/// program runs. From then on the ledger in memory counts; it is written to the folders as trainings end, and again when the
+/// ledger is dropped, after all programs have ended.
 #[derive(Debug, Default)]
 pub struct Ledger(Mutex<HashMap<PathBuf, Trained>>);
 
 impl Ledger {
-    /// What an earlier run has kept in these folders.
+    /// Reads the trainings that an earlier run has kept in these folders.
     pub fn read(folders: impl IntoIterator<Item = PathBuf>) -> Self {
         let kept = folders.into_iter().filter_map(|folder| {
             let trained = serde_json::from_slice(&files::read(&path(&folder)).ok()?).ok()?;
@@ -38,7 +38,7 @@ impl Ledger {
         Self(Mutex::new(kept.collect()))
     }
 
-    /// The training of a job, if it has come to its end.
+    /// The finished training of a job.
     pub fn get(&self, folder: &Path) -> Option<Trained> {
         self.lock().get(folder).copied()
     }
@@ -52,7 +52,7 @@ impl Ledger {
         write(folder, trained)
     }
 
-    /// Keeps it no longer: the job is to begin anew.
+    /// Removes a training: the job begins anew.
     pub fn forget(&self, folder: &Path) {
         self.lock().remove(folder);
         let _ = files::remove(&path(folder));
