@@ -7,6 +7,7 @@ use agent::lock::FolderLock;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
+use crate::files;
 use crate::plan::{AgentRow, Experiment, Plan};
 use crate::records::configuration_hash;
 
@@ -183,19 +184,30 @@ impl RunDirectory {
     /// When the directory is not a run's, or its configuration is not sound.
     pub fn read_config(&self) -> Result<RunConfig, Error> {
         let path = self.config();
-        let text = std::fs::read_to_string(&path).map_err(Error::read(&path))?;
+        let text = files::read_text(&path).map_err(Error::read(&path))?;
         RunConfig::from_toml(&text, &path)
     }
 }
 
-/// Replaces a file as a whole: a reader sees the old or the new one, never half of it.
 fn replace(path: &Path, text: &str) -> Result<(), Error> {
-    let beside = path.with_extension("partial");
-    std::fs::write(&beside, text).map_err(Error::write(&beside))?;
-    std::fs::rename(&beside, path).map_err(Error::write(path))
+    files::replace(path, text.as_bytes()).map_err(Error::write(path))
 }
 
 impl RunConfig {
+    /// The folders of all jobs of programs from outside.
+    pub fn external_folders(&self, directory: &RunDirectory) -> Vec<PathBuf> {
+        let plan = &self.plan;
+        let programs = plan.agents.iter().filter(|agent| agent.external.is_some());
+        let folders = programs.flat_map(|agent| {
+            let seeds = 0..self.run.seeds;
+            seeds.flat_map(move |seed| {
+                let of = move |experiment| directory.job(experiment, agent, seed);
+                plan.experiments.iter().map(of)
+            })
+        });
+        folders.collect()
+    }
+
     /// The configuration as TOML.
     ///
     /// # Errors

@@ -15,18 +15,22 @@ pub mod embedded;
 mod error;
 pub mod export;
 pub mod external;
+mod files;
 pub mod format;
 pub mod json;
 mod judge;
 pub mod plan;
+mod precautions;
 pub mod progress;
 pub mod records;
 pub mod reference;
 pub mod report;
 pub mod runner;
+mod sealed;
 pub mod statistics;
 pub mod summary;
 pub mod table;
+mod turn;
 pub mod verdict;
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use benchmark::agent_contender::{AgentContender, check_servers};
 use benchmark::cli::{self, Cli, Equipment, OpenRun, Subcommands};
 use benchmark::contenders::Contenders;
 use benchmark::embedded::EmbeddedServer;
-use benchmark::external::{ExternalContender, Groups};
+use benchmark::external::{self, ExternalContender, Groups};
 use benchmark::plan::Plan;
 use benchmark::progress::{Display, tell};
 use clap::Parser as _;
@@ -66,14 +66,15 @@ fn print(text: &str) -> anyhow::Result<ExitCode> {
 }
 
 fn compete(run: &OpenRun, args: &cli::RunArgs, token: Option<Token>) -> anyhow::Result<ExitCode> {
-    let groups = Groups::default();
+    let groups = precautions(&run.config.plan);
     let stop = stop_on_interrupt(groups.clone())?;
     let contender = Contenders {
         agents: AgentContender { token },
-        external: ExternalContender {
-            timeout: Duration::from_secs(args.external_timeout),
+        external: ExternalContender::new(
+            Duration::from_secs(args.external_timeout),
             groups,
-        },
+            run.config.external_folders(&run.directory),
+        ),
     };
     let embedded = match args.server.as_slice() {
         [] => {
@@ -95,6 +96,16 @@ fn compete(run: &OpenRun, args: &cli::RunArgs, token: Option<Token>) -> anyhow::
         stop: &stop,
     };
     cli::run(run, args, &equipment)
+}
+
+/// Before tokens and seeds are drawn for programs from outside: their memory is hidden from them, and what they leave behind
+/// is adopted, to be ended. A run without them can be looked into by a debugger.
+fn precautions(plan: &Plan) -> Groups {
+    if plan.agents.iter().all(|row| row.external.is_none()) {
+        return Groups::default();
+    }
+    external::hide_memory();
+    Groups::adopting()
 }
 
 /// Whether an agent of the plan plays by the environments' hidden draws.

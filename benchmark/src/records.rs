@@ -1,17 +1,18 @@
 //! `records.jsonl`: one line of JSON a finished job, with everything needed to judge and repeat it.
 
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions};
-use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::contender::Outcome;
 use crate::error::Error;
+use crate::files;
 use crate::plan::{AgentRow, Experiment};
+use crate::sealed::SealedFile;
 
 /// Version of a record's form; a reader refuses versions it does not know.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -109,7 +110,7 @@ pub fn git_commit() -> String {
 /// # Errors
 /// When the file cannot be read or another line is not a record.
 pub fn read_records(path: &Path) -> Result<Vec<Record>, Error> {
-    let bytes = match std::fs::read(path) {
+    let bytes = match files::read(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(Error::read(path)(error)),
@@ -162,8 +163,7 @@ fn whole_lines(bytes: &[u8]) -> usize {
 /// Appends records to a file, each flushed to the disk before the next job's.
 #[derive(Debug)]
 pub struct RecordWriter {
-    file: File,
-    path: std::path::PathBuf,
+    file: Arc<SealedFile>,
 }
 
 impl RecordWriter {
@@ -172,18 +172,15 @@ impl RecordWriter {
     /// # Errors
     /// When the file cannot be read or written.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(path)
-            .map_err(Error::write(path))?;
-        let bytes = std::fs::read(path).map_err(Error::read(path))?;
-        file.set_len(whole_lines(&bytes) as u64)
-            .map_err(Error::write(path))?;
+        let file = SealedFile::open(path, whole_lines)?;
         Ok(Self {
-            file,
-            path: path.to_owned(),
+            file: Arc::new(file),
         })
+    }
+
+    /// The file, to be checked by others.
+    pub(crate) fn file(&self) -> Arc<SealedFile> {
+        Arc::clone(&self.file)
     }
 
     /// Appends one record as one line.
@@ -196,10 +193,7 @@ impl RecordWriter {
             reason: error.to_string(),
         })?;
         line.push(b'\n');
-        self.file
-            .write_all(&line)
-            .and_then(|()| self.file.sync_data())
-            .map_err(Error::write(&self.path))
+        self.file.append(&line)
     }
 }
 

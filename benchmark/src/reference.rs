@@ -5,9 +5,6 @@ use env_server::environments::registry;
 
 use crate::plan::Experiment;
 
-/// Differences below this are those of rounding.
-const ROUNDING: f64 = 1e-9;
-
 /// What players score on a task with its arguments, as the environment itself says.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Reference {

@@ -10,7 +10,8 @@ use crate::contender::{Contender, Job, JobError, Outcome};
 use crate::directory::{RunConfig, RunDirectory};
 use crate::error::Error;
 use crate::format::{seconds, speed};
-use crate::progress::{Display, JobProgress};
+use crate::precautions::Precautions;
+use crate::progress::{Display, JobProgress, tell};
 use crate::records::{
     Record, RecordWriter, RowResult, SCHEMA_VERSION, configuration_hash, read_records,
 };
@@ -95,9 +96,12 @@ impl Runner<'_> {
         let finished = finished_hashes(&records);
         let queue = self.queue(&finished);
         let planned = self.planned_hashes();
+        let writer = RecordWriter::open(&self.directory.records())?;
+        let jobs = queue.iter().map(|queued| &queued.job);
+        let precautions = Precautions::take(self.config, self.directory, writer.file(), jobs)?;
         let mut ledger = Ledger {
             runner: self,
-            writer: RecordWriter::open(&self.directory.records())?,
+            writer,
             pending: self.config.plan.experiments.iter().map(|_| 0).collect(),
             records,
         };
@@ -112,7 +116,12 @@ impl Runner<'_> {
         for index in 0..ledger.pending.len() {
             ledger.tell_if_complete(index, on_event)?;
         }
-        self.work(queue, &mut ledger, on_event)?;
+        self.work(queue, &precautions, &mut ledger, on_event)?;
+        for file in precautions.restore()? {
+            tell(&format!(
+                "{file} was changed by another process; it has been restored"
+            ));
+        }
         Ok(Ending {
             remaining: ledger.pending.iter().sum(),
             records: ledger.records,
@@ -123,6 +132,7 @@ impl Runner<'_> {
     fn work(
         &self,
         queue: VecDeque<Queued>,
+        precautions: &Precautions,
         ledger: &mut Ledger<'_>,
         on_event: &mut dyn FnMut(Event<'_>) -> Result<(), Error>,
     ) -> Result<(), Error> {
@@ -131,7 +141,7 @@ impl Runner<'_> {
         std::thread::scope(|scope| {
             for _ in 0..self.workers {
                 let (sender, queue) = (sender.clone(), &queue);
-                scope.spawn(move || self.take_jobs(queue, &sender));
+                scope.spawn(move || self.take_jobs(queue, precautions, &sender));
             }
             drop(sender);
             for finished in receiver {
@@ -143,7 +153,12 @@ impl Runner<'_> {
         })
     }
 
-    fn take_jobs(&self, queue: &Mutex<VecDeque<Queued>>, done: &mpsc::Sender<Finished>) {
+    fn take_jobs(
+        &self,
+        queue: &Mutex<VecDeque<Queued>>,
+        precautions: &Precautions,
+        done: &mpsc::Sender<Finished>,
+    ) {
         while !self.stop.load(Ordering::Relaxed) {
             let next = queue
                 .lock()
@@ -157,7 +172,7 @@ impl Runner<'_> {
                 return;
             };
             let progress = self.display.start(&job);
-            let result = match self.run_job(&job, &progress) {
+            let result = match self.run_job(&job, &progress, precautions) {
                 Ok(outcome) => RowResult::Finished(Box::new(outcome)),
                 // Told to stop, an agent may fail in ways that say nothing about it; it is tried again later.
                 Err(_) if self.stop.load(Ordering::Relaxed) => {
@@ -181,7 +196,13 @@ impl Runner<'_> {
         }
     }
 
-    fn run_job(&self, job: &Job, progress: &JobProgress) -> Result<Outcome, JobError> {
+    fn run_job(
+        &self,
+        job: &Job,
+        progress: &JobProgress,
+        precautions: &Precautions,
+    ) -> Result<Outcome, JobError> {
+        let _turn = precautions.begin(job, progress, self.stop)?;
         std::fs::create_dir_all(&job.directory).map_err(|error| {
             JobError::Failed(format!(
                 "cannot create {}: {error}",
@@ -196,7 +217,9 @@ impl Runner<'_> {
                 "the agent panicked: {}",
                 panic_message(&*panic)
             )))
-        })?;
+        });
+        precautions.check(job)?;
+        let outcome = outcome?;
         outcome.check().map_err(JobError::Failed)?;
         Ok(outcome)
     }

@@ -48,8 +48,8 @@ if os.environ["STRATEGIC_MEMORY_PHASE"] == "train":
             if os.environ.get("COPES") == "no":
                 raise
             break
-    with open(os.environ["STRATEGIC_MEMORY_WORKDIR"] + "/token", "w") as file:
-        file.write(T)
+    with open(os.environ["STRATEGIC_MEMORY_WORKDIR"] + "/training", "w") as file:
+        file.write(S + " " + T)
     sys.exit()
 exec(os.environ.get("BEFORE", ""))
 exec(open(os.environ["ORACLE"]).read())
@@ -239,11 +239,6 @@ id = os.environ["STRATEGIC_MEMORY_ENV_IDS"].split()[0]
 try: api("POST", f"/v1/vector-envs/{id}/reset", {"seed": 1})
 except urllib.error.HTTPError as error: assert error.code == 403
 "#;
-    let train_on = r#"
-token = open(os.environ["STRATEGIC_MEMORY_WORKDIR"] + "/token").read()
-try: api("POST", "/v1/vector-envs/mine/step", {"actions": [0] * 8}, token)
-except urllib.error.HTTPError as error: assert json.load(error)["code"] == "forbidden"
-"#;
     let crash = format!("{look}\nsys.exit(7)");
     for (when, cheat, expected) in [
         (
@@ -266,11 +261,6 @@ except urllib.error.HTTPError as error: assert json.load(error)["code"] == "forb
             choose,
             "it asked for what an evaluation token may not do: a reset with a seed or options (1 request in all)",
         ),
-        (
-            "BEFORE",
-            train_on,
-            "it tried to step training environments while it was judged (1 request)",
-        ),
     ] {
         let place = Workplace::new(PLAN);
         let reason = reason(
@@ -283,12 +273,30 @@ except urllib.error.HTTPError as error: assert json.load(error)["code"] == "forb
 }
 
 #[test]
+fn nothing_of_training_is_left_when_it_is_judged() {
+    let place = Workplace::new(PLAN);
+    let train_on = r#"
+server, token = open(os.environ["STRATEGIC_MEMORY_WORKDIR"] + "/training").read().split()
+assert token != T and server != S
+try: api("POST", "/v1/vector-envs/mine/step", {"actions": [0] * 8}, token); sys.exit(8)
+except urllib.error.HTTPError as error: assert error.code == 401, error
+try: urllib.request.urlopen(server + "/healthz"); sys.exit(9)
+except urllib.error.URLError as error: assert isinstance(error.reason, ConnectionRefusedError), error
+"#;
+    let contender = learner(&place, &[("WANTED", "40"), ("BEFORE", train_on)]);
+    let (finished, rows) = run(&place, &[("x", contender)], &[]);
+    assert_eq!(finished.code, Some(0), "{}{rows:?}", finished.stderr);
+    assert_eq!(rows[0]["trained_steps"], 40);
+    assert_eq!(rows[0]["mean_return"], 1.0);
+}
+
+#[test]
 fn whoever_does_not_play_it_all_has_no_score() {
     let place = Workplace::new(PLAN);
     let reason_of = |command: &str| reason(&place, command, &[]);
     assert_eq!(
         reason_of("true"),
-        "it played 0 of 40 evaluation episodes at delay 3 to their end"
+        "it left 40 of 40 evaluation episodes at delay 3 unfinished"
     );
     assert_eq!(
         reason_of("no-such-program --fast"),
@@ -370,18 +378,36 @@ fn a_plan_may_be_of_programs_from_outside_alone() {
 }
 
 #[test]
-fn an_episode_that_is_left_counts_with_what_it_had() {
-    let place = Workplace::new(PLAN);
+fn episodes_that_are_left_cost_the_row() {
+    // In this task random play loses, and doing nothing would be better than most players.
+    let place = Workplace::new(
+        r#"
+        [[experiments]]
+        name = "fleet"
+        env = "Battleship-v0"
+        total_timesteps = 100
+        env_args = { level = "easy" }
+        evaluation = { episodes = 10 }
+    "#,
+    );
     let leave = r#"
 id = os.environ["STRATEGIC_MEMORY_ENV_IDS"].split()[0]
 api("POST", f"/v1/vector-envs/{id}/reset", {})
 "#;
-    let command = learner(&place, &[("WANTED", "0"), ("BEFORE", leave)]);
-    let (finished, rows) = run(&place, &[("x", command)], &[]);
-    assert_eq!(finished.code, Some(0), "{}", finished.stderr);
-    assert_eq!(rows[0]["mean_return"], 0.0);
-    let note = "40 of 40 episodes were left by a reset and count with what they had then";
-    assert_eq!(rows[0]["notes"], serde_json::json!([note]));
+    let idle = format!("{leave}sys.exit()");
+    for (does, expected) in [
+        (
+            idle.clone(),
+            "it left 10 of 10 evaluation episodes unfinished",
+        ),
+        (
+            format!("{leave}{idle}"),
+            "it reset them, and left 10 of 10 evaluation episodes unfinished",
+        ),
+    ] {
+        let command = learner(&place, &[("WANTED", "0"), ("BEFORE", &does)]);
+        assert_eq!(reason(&place, &command, &[]), expected);
+    }
 }
 
 /// A program that starts another one, writes down its number, and waits for it.
@@ -455,11 +481,11 @@ fn an_interrupted_run_ends_its_programs_and_goes_on() {
     assert_eq!(place.read("trained"), "once\n");
 }
 
-/// The process whose number the sleeper wrote down is no more.
+/// Asserts that the process in the file `pid` has ended.
 fn assert_gone(place: &Workplace) {
     let pid = place.read("pid");
     let alive = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim()));
-    // One that has ended and that nobody has waited for yet is a `Z`.
+    // A process that has ended but was not reaped yet is a `Z`.
     let is_gone = alive.map_or(true, |stat| stat.contains(") Z "));
     assert!(is_gone, "process {pid} lives");
 }
@@ -496,4 +522,414 @@ fn what_is_wrong_with_a_program_is_told_before_anything_is_run() {
         );
         assert!(!place.path("runs").exists(), "{contender}");
     }
+}
+
+/// A shell that runs one script in training and another in evaluation.
+fn phases(train: &str, evaluate: &str) -> String {
+    let script =
+        format!("if test $STRATEGIC_MEMORY_PHASE = train; then {train}; else {evaluate}; fi");
+    shlex::try_join(["sh", "-c", &script]).unwrap()
+}
+
+/// Plays as the oracle, in a shell.
+fn play() -> String {
+    format!("exec python3 {}", example("oracle.py"))
+}
+
+/// A Python program in the tests' folder.
+fn python(place: &Workplace, name: &str, text: &str) -> String {
+    std::fs::write(place.path(name), text).unwrap();
+    format!("python3 {name}")
+}
+
+fn finished_row(place: &Workplace, command: String, more: &[&str]) -> Value {
+    let (finished, rows) = run(place, &[("x", command)], more);
+    assert_eq!(finished.code, Some(0), "{}{rows:?}", finished.stderr);
+    rows[0].clone()
+}
+
+/// The folder of the only job.
+fn job_folder(place: &Workplace) -> std::path::PathBuf {
+    let jobs = std::fs::read_dir(place.path("runs/x/checkpoints")).unwrap();
+    let [job] = jobs.map(|job| job.unwrap().path()).collect::<Vec<_>>()[..]
+        .try_into()
+        .unwrap();
+    job
+}
+
+#[test]
+fn however_much_it_says_is_read_and_a_part_is_kept() {
+    let place = Workplace::new(PLAN);
+    let says = "yes 'step 17: observation [0, 1, 0] action 1' | head -c 30000000";
+    let talks = phases(&format!("{says} >&2"), &format!("{says}; {}", play()));
+    let row = finished_row(&place, talks, &["--external-timeout", "120"]);
+    assert_eq!(row["mean_return"], 1.0);
+    for log in ["train.err", "evaluate.out"] {
+        let text = std::fs::read_to_string(job_folder(&place).join(log)).unwrap();
+        assert!(
+            (1_000_000..9_000_000).contains(&text.len()),
+            "{log}: {}",
+            text.len()
+        );
+        assert!(text.contains("bytes are left out"));
+    }
+    // Without end.
+    let reason = reason(
+        &place,
+        &phases("true", "exec yes"),
+        &["--external-timeout", "1"],
+    );
+    assert_eq!(
+        reason,
+        "evaluation took longer than 1 s (--external-timeout)"
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn pipes_and_links_in_the_place_of_files_hold_nobody_up() {
+    let place = Workplace::new(PLAN);
+    let files = "evaluate.out evaluate.err trained.json";
+    let train = format!("cd $STRATEGIC_MEMORY_WORKDIR/.. && mkfifo {files}");
+    let replaced =
+        "train.out train.err evaluate.out evaluate.err trained.json ../../report.partial";
+    let evaluate = format!(
+        "(cd $STRATEGIC_MEMORY_WORKDIR/.. && rm -f {replaced} && mkfifo {replaced} && ln -sf ../../records.jsonl train.out); {}",
+        play()
+    );
+    let row = finished_row(&place, phases(&train, &evaluate), &[]);
+    assert_eq!(row["mean_return"], 1.0);
+    assert_eq!(place.records("x").len(), 1);
+    assert!(place.read("runs/x/report.html").contains(">external<"));
+    let resumed = place.run(&["resume", "runs/x"]);
+    assert_eq!(resumed.code, Some(0), "{}", resumed.stderr);
+}
+
+#[test]
+fn answers_without_end_cost_the_row_and_not_the_run() {
+    let place = Workplace::new(PLAN);
+    let answers = |loops: &str| {
+        let text = format!(
+            r#"
+import os, socket, sys, time
+if os.environ["STRATEGIC_MEMORY_PHASE"] == "train": sys.exit()
+listener = socket.create_server(("127.0.0.1", 0))
+print(f"listening on http://127.0.0.1:{{listener.getsockname()[1]}}", flush=True)
+peer, _ = listener.accept()
+peer.recv(65536)
+head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+try:
+    {loops}
+except OSError: time.sleep(60)
+"#
+        );
+        python(&place, "endless.py", &text)
+    };
+    let chunks = answers(
+        "peer.sendall(head + b'Transfer-Encoding: chunked\\r\\n\\r\\n')\n    while True: peer.sendall(b'10000\\r\\n' + b' ' * 0x10000 + b'\\r\\n')",
+    );
+    let reason_of = |command: &str, more: &[&str]| reason(&place, command, more);
+    let reason = reason_of(&chunks, &[]);
+    assert!(
+        reason.starts_with("the answer to PUT /v1/sessions/judged-")
+            && reason.contains("is not understood: it is longer than "),
+        "{reason}"
+    );
+    let drip = answers(
+        "peer.sendall(head + b'Content-Length: 60000\\r\\n\\r\\n')\n    while True: peer.sendall(b' '); time.sleep(0.01)",
+    );
+    assert_eq!(
+        reason_of(&drip, &["--external-timeout", "1"]),
+        "evaluation took longer than 1 s (--external-timeout)"
+    );
+}
+
+/// Leaves a process that is in no group of the program's, and gives its number.
+const LEAVE: &str = r#"
+import os, sys, time
+def leave(act):
+    if os.fork():
+        return os.wait()
+    os.setsid()
+    if os.fork():
+        os._exit(0)
+    for fd in range(3): os.close(fd)
+    for fd in range(3): os.open("/dev/null", os.O_RDWR)
+    with open("pid", "w") as file: file.write(str(os.getpid()))
+    act()
+    os._exit(0)
+"#;
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_leaves_its_group_is_ended_with_its_phase() {
+    let place = Workplace::new(PLAN);
+    let deaf = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); ";
+    for deaf in ["", deaf] {
+        let text = format!(
+            r#"{LEAVE}
+{deaf}
+if os.environ["STRATEGIC_MEMORY_PHASE"] == "train":
+    leave(lambda: time.sleep(600))
+    while not (os.path.exists("pid") and open("pid").read()): time.sleep(0.01)
+    sys.exit()
+stat = f"/proc/{{open('pid').read()}}/stat"
+if os.path.exists(stat) and ") Z " not in open(stat).read(): sys.exit(9)
+exec(open({:?}).read())
+"#,
+            example("oracle.py")
+        );
+        let row = finished_row(&place, python(&place, "daemon.py", &text), &[]);
+        assert_eq!(row["mean_return"], 1.0);
+        assert_gone(&place);
+        std::fs::remove_file(place.path("pid")).unwrap();
+        std::fs::remove_dir_all(place.path("runs")).unwrap();
+    }
+    // The same after a timeout.
+    let text = format!("{LEAVE}\nleave(lambda: time.sleep(600))\ntime.sleep(600)");
+    let reason = reason(
+        &place,
+        &python(&place, "daemon.py", &text),
+        &["--external-timeout", "1"],
+    );
+    assert_eq!(reason, "training took longer than 1 s (--external-timeout)");
+    assert_gone(&place);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_benchmarks_memory_is_closed_to_it() {
+    let place = Workplace::new(PLAN);
+    let text = format!(
+        r#"
+import os, sys
+for name in ["mem", "environ", "maps", "auxv", "cwd"]:
+    path = f"/proc/{{os.getppid()}}/{{name}}"
+    try:
+        if name == "cwd": os.readlink(path)
+        else: open(path, "rb").read(1)
+        sys.exit(f"{{path}} is open")
+    except PermissionError:
+        pass
+if os.environ["STRATEGIC_MEMORY_PHASE"] == "evaluate":
+    exec(open({:?}).read())
+"#,
+        example("oracle.py")
+    );
+    let row = finished_row(&place, python(&place, "thief.py", &text), &[]);
+    assert_eq!(row["mean_return"], 1.0);
+}
+
+#[test]
+fn forged_records_are_found_out_and_put_right() {
+    let place = Workplace::new(PLAN);
+    let forge = phases(
+        "sed -i s/1.0/0.5/g runs/x/records.jsonl; echo '[run]' >runs/x/config.toml",
+        &play(),
+    );
+    let contenders = [
+        ("honest", phases("true", &play())),
+        ("forger", forge),
+        ("late", phases("true", &play())),
+    ];
+    let (finished, rows) = run(&place, &contenders, &["--jobs", "1"]);
+    assert_eq!(finished.code, Some(1), "{}", finished.stderr);
+    let row = |name: &str| rows.iter().find(|row| row["agent"] == *name).unwrap();
+    assert_eq!(row("honest")["mean_return"], 1.0);
+    assert_eq!(
+        row("forger")["error"],
+        "the run's own records.jsonl and config.toml changed while it ran"
+    );
+    assert_eq!(row("late")["mean_return"], 1.0);
+    let records = place.records("x");
+    let of = |name: &str| {
+        records
+            .iter()
+            .find(|record| record["agent"]["name"] == *name)
+    };
+    assert_eq!(
+        of("honest").unwrap()["result"]["evaluations"][0]["mean_return"],
+        1.0
+    );
+    assert_eq!(of("forger").unwrap()["result"]["status"], "failed");
+    assert!(
+        place
+            .read("runs/x/config.toml")
+            .contains("name = \"honest\"")
+    );
+}
+
+#[test]
+fn trainings_that_nobody_counted_are_not_believed() {
+    let forged = r#"{"steps":77,"duration_s":1.0,"refused":0}"#;
+    let write = format!("echo '{forged}' >$STRATEGIC_MEMORY_WORKDIR/../trained.json");
+    // Its own, when it fails.
+    let place = Workplace::new(PLAN);
+    let fails = phases(
+        &format!(
+            "echo stale >$STRATEGIC_MEMORY_WORKDIR/stale; {write}; test -e failed || {{ touch failed; exit 1; }}"
+        ),
+        &format!(
+            "cat $STRATEGIC_MEMORY_WORKDIR/../trained.json >seen; {}",
+            play()
+        ),
+    );
+    let (first, _) = run(&place, &[("x", fails)], &[]);
+    assert_eq!(first.code, Some(1), "{}", first.stderr);
+    let resumed = place.run(&["resume", "runs/x", "--json"]);
+    assert_eq!(resumed.code, Some(0), "{}", resumed.stderr);
+    assert_eq!(rows(&resumed.stdout)[0]["trained_steps"], 0);
+    assert!(
+        place.read("seen").contains("\"steps\":0"),
+        "{}",
+        place.read("seen")
+    );
+
+    // Those of jobs that have not begun.
+    let place = Workplace::new(PLAN);
+    let plant = format!(
+        "test -e plant && for job in $(cat plant); do mkdir -p runs/y/checkpoints/$job/work; \
+         touch runs/y/checkpoints/$job/work/planted; echo '{forged}' >runs/y/checkpoints/$job/trained.json; done"
+    );
+    let contender = phases(
+        &format!("{plant}; true"),
+        &format!(
+            "! test -e $STRATEGIC_MEMORY_WORKDIR/planted || exit 9; {}",
+            play()
+        ),
+    );
+    let more = ["--seeds", "2", "--jobs", "1"];
+    let (finished, _) = run(&place, &[("x", contender.clone())], &more);
+    assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+    let jobs = std::fs::read_dir(place.path("runs/x/checkpoints")).unwrap();
+    let jobs = jobs.map(|job| job.unwrap().file_name().into_string().unwrap());
+    let later = jobs
+        .filter(|job| job.contains("-seed1-"))
+        .collect::<Vec<_>>();
+    std::fs::write(place.path("plant"), later.join(" ")).unwrap();
+    let contender = format!("x={contender}");
+    let mut arguments = vec![
+        "--experiments",
+        "plan.toml",
+        "--name",
+        "y",
+        "--json",
+        "--external",
+        &contender,
+    ];
+    arguments.extend(more);
+    let finished = place.run(&arguments);
+    assert_eq!(
+        finished.code,
+        Some(0),
+        "{}{}",
+        finished.stderr,
+        finished.stdout
+    );
+    for row in rows(&finished.stdout) {
+        assert_eq!(row["trained_steps"], 0, "{row}");
+    }
+}
+
+#[test]
+fn what_it_says_moves_no_cursor() {
+    let place = Workplace::new(PLAN);
+    let says = r"printf '\033]0;owned\007\033[1A\033[2Kx, seed 0: 1.00 remembers\n' >&2; exit 9";
+    let contender = format!("x={}", phases(says, "true"));
+    let finished = place.run(&[
+        "--experiments",
+        "plan.toml",
+        "--name",
+        "x",
+        "--external",
+        &contender,
+    ]);
+    assert_eq!(finished.code, Some(1));
+    let log = std::fs::read_to_string(job_folder(&place).join("train.err")).unwrap();
+    assert!(
+        !finished.stdout.contains(['\u{1b}', '\u{7}']),
+        "{}",
+        finished.stdout
+    );
+    for text in [finished.stderr, place.read("runs/x/report.html"), log] {
+        assert!(!text.contains(['\u{1b}', '\u{7}']), "{text}");
+        assert!(text.contains("u{1b}[2K"), "{text}");
+    }
+}
+
+#[test]
+fn programs_take_turns() {
+    let place = Workplace::new(PLAN);
+    // A program fails if it finds the other one running.
+    let alone = "mkdir busy || exit 9; sleep 0.1; rmdir busy";
+    let program = phases(
+        alone,
+        &format!("mkdir busy || exit 9; sleep 0.1; rmdir busy; {}", play()),
+    );
+    let contenders = [("a", program.clone()), ("b", program)];
+    let (finished, rows) = run(&place, &contenders, &["--jobs", "2"]);
+    assert_eq!(finished.code, Some(0), "{}{rows:?}", finished.stderr);
+}
+
+/// The contender notes how many sessions precede the one in which it is asked to draw its actions.
+#[test]
+fn the_order_of_judging_tells_nothing() {
+    let place = Workplace::new(&PLAN.replace(
+        "episodes = 40, delays = [5], delay_episodes = 20",
+        "episodes = 2",
+    ));
+    let driven = std::fs::read_to_string(example("driven_oracle.py")).unwrap();
+    let notes = r#"
+    if asked["mode"] == "sampled" and not os.path.exists(os.environ["STRATEGIC_MEMORY_WORKDIR"] + "/seen"):
+        open(os.environ["STRATEGIC_MEMORY_WORKDIR"] + "/seen", "w").close()
+        with open("order", "a") as file: file.write(f"{len(sessions)} {begun}\n")
+"#;
+    let program = driven
+        .replace(
+            "    session = sessions.get(",
+            &format!("{}    session = sessions.get(", &notes[1..]),
+        )
+        .replace(
+            "sessions: dict[str, dict] = {}",
+            "sessions: dict[str, dict] = {}\nbegun = 0",
+        )
+        .replace(
+            "        lanes = self.read()",
+            "        global begun\n        begun += 1\n        lanes = self.read()",
+        );
+    let command = python(&place, "driven.py", &program);
+    let (finished, rows) = run(&place, &[("x", command)], &["--seeds", "8"]);
+    assert_eq!(
+        (finished.code, rows.len()),
+        (Some(0), 8),
+        "{}",
+        finished.stderr
+    );
+    let order = place.read("order");
+    let mut places: Vec<&str> = order.lines().collect();
+    assert_eq!(places.len(), 8);
+    places.sort_unstable();
+    places.dedup();
+    // Always in the same of four places: once in 16,384 runs.
+    assert!(places.len() > 1, "{order}");
+}
+
+#[test]
+fn settings_of_other_servers_are_not_passed_on() {
+    let place = Workplace::new(PLAN);
+    let says = "env >seen; exit 1";
+    let mut command = place.command(&[
+        "--experiments",
+        "plan.toml",
+        "--external",
+        &format!("x={}", phases(says, "true")),
+    ]);
+    command
+        .env("STRATEGIC_MEMORY_TOKEN_FILE", "secret")
+        .env("ENV_SERVER_TOKEN_FILE", "secret")
+        .env("CUDA_VISIBLE_DEVICES", "0");
+    Finished::of(command.output().unwrap());
+    let seen = place.read("seen");
+    assert!(!seen.contains("secret"), "{seen}");
+    assert!(seen.contains("CUDA_VISIBLE_DEVICES=0"), "{seen}");
 }

@@ -37,13 +37,6 @@ impl Tally {
         }
     }
 
-    /// Ends what is under way with the return that it has, and says how many episodes that were.
-    pub fn leave(&mut self) -> usize {
-        let left = self.ended.len() - self.num_ended();
-        self.ended.fill(self.per_lane);
-        left
-    }
-
     /// How many lanes' episodes are over.
     pub fn num_ended(&self) -> usize {
         let over = |&&ended: &&usize| ended == self.per_lane;
@@ -110,16 +103,5 @@ mod tests {
         assert_eq!(evaluation.returns, [0.5, 0.0]);
         // 2 + 3 steps of 4 episodes.
         assert_eq!(evaluation.mean_length, 1.25);
-    }
-
-    #[test]
-    fn an_episode_that_is_left_keeps_what_it_had() {
-        let mut tally = Tally::new(3, 1);
-        tally.push(&[1.0, 0.5, 0.0], &[true, false, false]);
-        assert_eq!((tally.num_ended(), tally.leave()), (1, 2));
-        tally.push(&[9.0; 3], &[true; 3]);
-        assert_eq!(tally.leave(), 0);
-        let evaluation = tally.evaluation(Mode::Greedy, 3, Duration::ZERO);
-        assert_eq!(evaluation.returns, [1.0, 0.5, 0.0]);
     }
 }

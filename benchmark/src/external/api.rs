@@ -1,31 +1,50 @@
 //! Requests in JSON, one at a time, to the job's own server and to contenders that are asked for their actions.
 
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
-use reqwest::Method;
-use reqwest::blocking::{Client, RequestBuilder};
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
+use reqwest::{Client, Method, RequestBuilder};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::runtime::{Builder, Runtime};
 
-/// How often a request is sent before it is given up: whoever answers knows it again by its number or id.
+use crate::format::thousands;
+
+/// How often a request is sent before giving up. The other side recognises a repetition by its number or id.
 const ATTEMPTS: u32 = 4;
 
 /// Pause before a request is sent again.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Longest wait for an answer that nobody needs.
+/// Longest wait for an answer that is not needed.
 const COURTESY: Duration = Duration::from_secs(2);
 
 /// Letters of an answer that is no problem document that are shown.
 const SHOWN_LETTERS: usize = 120;
 
-/// Where requests go.
-pub struct Api {
+/// How often to check whether an answer is still wanted.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// A client for one server; it limits the bytes of an answer and the time that it may take.
+pub struct Api<'a> {
+    /// Drives the connections while a request is under way.
+    runtime: Runtime,
     client: Client,
     base: String,
     token: Option<String>,
+    most_bytes: usize,
+    patience: Patience<'a>,
+}
+
+/// How long answers are wanted at all.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Patience<'a> {
+    /// The last moment.
+    pub deadline: Option<Instant>,
+    /// Set when no answer is wanted any longer.
+    pub stop: Option<&'a AtomicBool>,
 }
 
 /// Why there is no answer.
@@ -38,7 +57,7 @@ pub enum ApiError {
         what: String,
         /// HTTP status.
         status: u16,
-        /// What was said.
+        /// The reason given.
         detail: String,
     },
     /// There is none.
@@ -59,22 +78,47 @@ pub enum ApiError {
     },
 }
 
-impl Api {
-    /// Requests to a base URL, with a token if one is wanted, each with so much time.
+impl Patience<'_> {
+    fn is_over(&self) -> bool {
+        let is_late = self.deadline.is_some_and(|last| Instant::now() > last);
+        is_late || self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed))
+    }
+}
+
+/// Why an attempt failed.
+enum Trouble {
+    Http(reqwest::Error),
+    TooLong,
+    NotWanted,
+}
+
+impl<'a> Api<'a> {
+    /// Requests to a base URL, with a token if one is wanted, each with so much time and for so many bytes.
     ///
     /// # Errors
     /// When the system cannot make a client.
-    pub fn new(base: &str, token: Option<&str>, timeout: Duration) -> Result<Self, String> {
+    pub fn new(
+        base: &str,
+        token: Option<&str>,
+        timeout: Duration,
+        most_bytes: usize,
+        patience: Patience<'a>,
+    ) -> Result<Self, String> {
         let client = Client::builder()
             .timeout(timeout)
             .tcp_nodelay(true)
             .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(|error| error.to_string())?;
+        let runtime = Builder::new_current_thread().enable_all().build();
         Ok(Self {
+            runtime: runtime.map_err(|error| error.to_string())?,
             client,
             base: base.trim_end_matches('/').to_owned(),
             token: token.map(str::to_owned),
+            most_bytes,
+            patience,
         })
     }
 
@@ -112,8 +156,8 @@ impl Api {
 
     /// Takes a resource away, as a courtesy.
     pub fn delete(&self, path: &str) {
-        let request = self.request(&Method::DELETE, path);
-        let _ = request.timeout(COURTESY).send();
+        let request = self.request(&Method::DELETE, path).timeout(COURTESY);
+        let _ = self.attempt(request);
     }
 
     fn call<R: DeserializeOwned>(
@@ -125,17 +169,19 @@ impl Api {
         let what = format!("{method} {path}");
         let mut attempts = 1;
         let (status, answer) = loop {
-            match self.attempt(&method, path, body.clone()) {
+            let mut request = self.request(&method, path);
+            if let Some(body) = &body {
+                request = request.header(CONTENT_TYPE, "application/json");
+                request = request.body(body.clone());
+            }
+            match self.attempt(request) {
                 Ok(answer) => break answer,
-                // Who has waited for all its time does not get as much again.
-                Err(error) if attempts < ATTEMPTS && !error.is_timeout() => {
+                // A timeout is not tried again: it would take as long.
+                Err(Trouble::Http(error)) if attempts < ATTEMPTS && !error.is_timeout() => {
                     attempts += 1;
                     std::thread::sleep(PAUSE);
                 }
-                Err(error) => {
-                    let reason = describe(&error.without_url());
-                    return Err(ApiError::Unreachable { what, reason });
-                }
+                Err(trouble) => return Err(self.failure(what, trouble)),
             }
         };
         if !(200..300).contains(&status) {
@@ -152,19 +198,53 @@ impl Api {
         })
     }
 
-    fn attempt(
-        &self,
-        method: &Method,
-        path: &str,
-        body: Option<Vec<u8>>,
-    ) -> reqwest::Result<(u16, Vec<u8>)> {
-        let mut request = self.request(method, path);
-        if let Some(body) = body {
-            request = request.header(CONTENT_TYPE, "application/json").body(body);
+    fn failure(&self, what: String, trouble: Trouble) -> ApiError {
+        match trouble {
+            Trouble::Http(error) => ApiError::Unreachable {
+                what,
+                reason: describe(&error.without_url()),
+            },
+            Trouble::TooLong => ApiError::Misfit {
+                what,
+                reason: format!(
+                    "it is longer than {} bytes",
+                    thousands(self.most_bytes as u64)
+                ),
+            },
+            Trouble::NotWanted => ApiError::Unreachable {
+                what,
+                reason: "it was not waited for any longer".to_owned(),
+            },
         }
-        let response = request.send()?;
-        let status = response.status().as_u16();
-        Ok((status, response.bytes()?.to_vec()))
+    }
+
+    /// Sends a request and reads its answer, for as long as it is wanted.
+    fn attempt(&self, request: RequestBuilder) -> Result<(u16, Vec<u8>), Trouble> {
+        self.runtime.block_on(async {
+            tokio::select! {
+                answer = self.exchange(request) => answer,
+                () = self.impatience() => Err(Trouble::NotWanted),
+            }
+        })
+    }
+
+    async fn exchange(&self, request: RequestBuilder) -> Result<(u16, Vec<u8>), Trouble> {
+        let mut response = request.send().await.map_err(Trouble::Http)?;
+        let mut answer = Vec::new();
+        while let Some(piece) = response.chunk().await.map_err(Trouble::Http)? {
+            if piece.len() > self.most_bytes - answer.len() {
+                return Err(Trouble::TooLong);
+            }
+            answer.extend_from_slice(&piece);
+        }
+        Ok((response.status().as_u16(), answer))
+    }
+
+    /// Ends when no answer is wanted any longer.
+    async fn impatience(&self) {
+        while !self.patience.is_over() {
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     fn request(&self, method: &Method, path: &str) -> RequestBuilder {
@@ -182,7 +262,7 @@ fn json(body: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(body).expect("bodies are plain data")
 }
 
-/// What a refusal says: the detail of its problem document, or how it begins.
+/// The reason of a refusal: the detail of its problem document, or its first letters.
 fn detail(answer: &[u8]) -> String {
     let problem: Option<Value> = serde_json::from_slice(answer).ok();
     let detail = problem
@@ -191,7 +271,8 @@ fn detail(answer: &[u8]) -> String {
     match detail {
         Some(detail) => detail.to_owned(),
         None => {
-            let text = String::from_utf8_lossy(answer);
+            let start = &answer[..answer.len().min(4 * SHOWN_LETTERS)];
+            let text = String::from_utf8_lossy(start);
             text.chars().take(SHOWN_LETTERS).collect()
         }
     }
@@ -206,4 +287,111 @@ fn describe(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    const OK: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n";
+
+    /// A peer that accepts connections and then does this.
+    fn stranger(act: impl Fn(&mut TcpStream) -> std::io::Result<()> + Send + 'static) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut request = [0; 4096];
+                let _ = stream.read(&mut request).and_then(|_| act(&mut stream));
+            }
+        });
+        url
+    }
+
+    fn ask(url: &str, patience: Patience<'_>) -> String {
+        let api = Api::new(url, None, Duration::from_secs(60), 1_000, patience).unwrap();
+        let answer: Result<Value, _> = api.post("/v1/act", &Value::Null);
+        answer.unwrap_err().to_string()
+    }
+
+    #[test]
+    fn an_answer_without_end_is_read_to_its_bound() {
+        let chunks = |stream: &mut TcpStream| {
+            write!(stream, "{OK}Transfer-Encoding: chunked\r\n\r\n")?;
+            loop {
+                stream.write_all(b"8\r\n        \r\n")?;
+            }
+        };
+        let length = |stream: &mut TcpStream| {
+            write!(stream, "{OK}Content-Length: {}\r\n\r\n", u64::MAX / 2)?;
+            loop {
+                stream.write_all(&[b' '; 1024])?;
+            }
+        };
+        let expected =
+            "the answer to POST /v1/act is not understood: it is longer than 1,000 bytes";
+        assert_eq!(ask(&stranger(chunks), Patience::default()), expected);
+        assert_eq!(ask(&stranger(length), Patience::default()), expected);
+        let head = |stream: &mut TcpStream| {
+            stream.write_all(OK.as_bytes())?;
+            for i in 0.. {
+                write!(stream, "X-{i}: {}\r\n", "x".repeat(1024))?;
+            }
+            Ok(())
+        };
+        let reason = ask(&stranger(head), Patience::default());
+        assert!(reason.starts_with("no answer to POST /v1/act"), "{reason}");
+    }
+
+    #[test]
+    fn an_answer_that_drips_is_not_waited_for_beyond_the_deadline() {
+        let drip = |head: bool| {
+            move |stream: &mut TcpStream| {
+                if !head {
+                    write!(stream, "{OK}Content-Length: 900\r\n\r\n")?;
+                }
+                loop {
+                    stream.write_all(b" ")?;
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            }
+        };
+        for head in [false, true] {
+            let patience = Patience {
+                deadline: Some(Instant::now() + Duration::from_millis(50)),
+                stop: None,
+            };
+            let reason = ask(&stranger(drip(head)), patience);
+            assert!(
+                reason.ends_with("it was not waited for any longer"),
+                "{reason}"
+            );
+        }
+        let stop = AtomicBool::new(true);
+        let patience = Patience {
+            deadline: None,
+            stop: Some(&stop),
+        };
+        let reason = ask(&stranger(drip(false)), patience);
+        assert!(
+            reason.ends_with("it was not waited for any longer"),
+            "{reason}"
+        );
+    }
+
+    #[test]
+    fn nobody_is_sent_elsewhere() {
+        let elsewhere = |stream: &mut TcpStream| {
+            write!(
+                stream,
+                "HTTP/1.1 307 Temporary Redirect\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n"
+            )
+        };
+        let reason = ask(&stranger(elsewhere), Patience::default());
+        assert!(reason.contains("was refused (307)"), "{reason}");
+    }
 }

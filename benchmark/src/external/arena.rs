@@ -1,5 +1,6 @@
-//! A server for one job of a contender from outside: it counts the steps of training, and lets the contender play what it
-//! is judged on without seeing more of it than a player does.
+//! Servers for one job of a contender from outside: one counts the steps of training, and one lets the contender play what
+//! it is judged on without seeing more of it than a player does. Only one of them is there at a time: while the contender
+//! trains there is nothing to be judged on yet, and while it is judged there is nothing left to train on.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,12 +17,12 @@ use env_protocol::{
 use env_server::{Access, Grant, Limits, Principal, ServerConfig, StepBudget};
 use rand::seq::SliceRandom as _;
 
-use super::api::{Api, ApiError};
+use super::api::{Api, ApiError, Patience};
 use crate::embedded::EmbeddedServer;
 use crate::judge::Judgement;
 use crate::plan::Experiment;
 
-/// Whose environments are played by the benchmark itself, are trained on, and are judged on.
+/// Principals: the benchmark itself, the contender in training, and the contender in evaluation.
 const DRIVER: &str = "driver";
 const TRAINING: &str = "training";
 const EVALUATION: &str = "evaluation";
@@ -36,21 +37,27 @@ const TTL_S: u64 = 7 * 24 * 3_600;
 /// How long the server may take to answer; telling a long trajectory again takes a while.
 const TIMEOUT: Duration = Duration::from_secs(600);
 
-/// A server with the contender's environments.
-pub struct Arena {
+/// Most bytes of an answer of these servers, which are this program's own.
+const MOST_BYTES: usize = 1 << 30;
+
+/// A server to train on. It and its token go when training is over.
+pub struct TrainingArena {
     server: EmbeddedServer,
     access: Arc<Access>,
-    tokens: Tokens,
-    driver: Api,
-    evaluation: Api,
+    token: String,
 }
 
-struct Tokens {
-    training: String,
-    evaluation: String,
+/// A server to be judged on. It and its tokens are made when training is over.
+pub struct EvaluationArena {
+    server: EmbeddedServer,
+    access: Arc<Access>,
+    /// The contender's token.
+    token: String,
+    driver: Api<'static>,
+    evaluation: Api<'static>,
 }
 
-/// Environments to be judged on: one lane an episode, of which only the benchmark knows the seeds.
+/// Environments to be judged on: one lane an episode, with seeds that only the benchmark knows.
 pub struct Prepared {
     /// The delay; `None` for a task without one.
     pub delay: Option<u64>,
@@ -85,56 +92,67 @@ pub enum ArenaError {
     NoCue,
 }
 
-impl Arena {
+impl TrainingArena {
     /// Starts a server that lets the contender train for so many steps.
     ///
     /// # Errors
     /// When the system gives no port or no threads.
     pub fn open(budget_steps: u64) -> Result<Self, String> {
-        let draw = || format!("{:032x}", rand::random::<u128>());
-        let (driver, training) = (draw(), draw());
-        let (evaluation, judged) = (draw(), draw());
-        let of = |token: &str| Grant {
-            token: token.to_owned(),
-            ..Grant::default()
+        let token = draw_token();
+        let grant = Grant {
+            max_steps: Some(budget_steps),
+            ..full(&token)
         };
-        let grants = BTreeMap::from([
-            (DRIVER.to_owned(), of(&driver)),
-            (
-                TRAINING.to_owned(),
-                Grant {
-                    max_steps: Some(budget_steps),
-                    ..of(&training)
-                },
-            ),
-            (
-                EVALUATION.to_owned(),
-                Grant {
-                    evaluation_token: Some(judged.clone()),
-                    ..of(&evaluation)
-                },
-            ),
-        ]);
-        let access = Access::from_grants(&grants).map_err(|error| error.to_string())?;
-        let access = Arc::new(access);
-        let config = ServerConfig {
-            access: Some(Arc::clone(&access)),
-            limits: Limits {
-                trajectory_bytes: TRAJECTORY_BYTES,
-                default_ttl_s: TTL_S,
-                ..Limits::default()
-            },
-            request_timeout: TIMEOUT,
-            ..ServerConfig::default()
-        };
-        let server = EmbeddedServer::start_with(config, 1).map_err(|error| error.to_string())?;
+        let (server, access) = start([(TRAINING, grant)], Limits::default())?;
         Ok(Self {
-            driver: Api::new(server.url(), Some(&driver), TIMEOUT)?,
-            evaluation: Api::new(server.url(), Some(&evaluation), TIMEOUT)?,
-            tokens: Tokens {
-                training,
-                evaluation: judged,
-            },
+            server,
+            access,
+            token,
+        })
+    }
+
+    /// Its base URL.
+    pub fn url(&self) -> &str {
+        self.server.url()
+    }
+
+    /// The token to train with.
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// The steps of training.
+    pub fn budget(&self) -> StepBudget {
+        let budget = principal(&self.access, TRAINING).budget().cloned();
+        budget.expect("training has a budget")
+    }
+}
+
+impl EvaluationArena {
+    /// Starts a server for one evaluation.
+    ///
+    /// # Errors
+    /// When the system gives no port or no threads.
+    pub fn open() -> Result<Self, String> {
+        let [driver, evaluation, token] = [(); 3].map(|()| draw_token());
+        let judged = Grant {
+            evaluation_token: Some(token.clone()),
+            ..full(&evaluation)
+        };
+        let limits = Limits {
+            trajectory_bytes: TRAJECTORY_BYTES,
+            ..Limits::default()
+        };
+        let grants = [(DRIVER, full(&driver)), (EVALUATION, judged)];
+        let (server, access) = start(grants, limits)?;
+        let api = |token: &str| {
+            let forever = Patience::default();
+            Api::new(server.url(), Some(token), TIMEOUT, MOST_BYTES, forever)
+        };
+        Ok(Self {
+            driver: api(&driver)?,
+            evaluation: api(&evaluation)?,
+            token,
             access,
             server,
         })
@@ -145,32 +163,14 @@ impl Arena {
         self.server.url()
     }
 
-    /// The token to train with.
-    pub fn training_token(&self) -> &str {
-        &self.tokens.training
-    }
-
     /// The token to be judged with.
-    pub fn evaluation_token(&self) -> &str {
-        &self.tokens.evaluation
+    pub fn token(&self) -> &str {
+        &self.token
     }
 
-    /// The steps of training.
-    pub fn budget(&self) -> StepBudget {
-        let budget = self.principal(TRAINING).budget().cloned();
-        budget.expect("training has a budget")
-    }
-
-    /// What the contender did although it may not while it is judged, in words.
+    /// The rule that the contender broke while it was judged, in words.
     pub fn violation(&self) -> Option<String> {
-        let steps = self.budget().refused_closed();
-        if steps > 0 {
-            return Some(format!(
-                "it tried to step training environments while it was judged ({})",
-                times(steps)
-            ));
-        }
-        let refusals = self.principal(EVALUATION).refusals();
+        let refusals = principal(&self.access, EVALUATION).refusals();
         let first = refusals.first?;
         Some(format!(
             "it asked for what an evaluation token may not do: {first} ({} in all)",
@@ -178,18 +178,13 @@ impl Arena {
         ))
     }
 
-    fn principal(&self, name: &str) -> Arc<Principal> {
-        let principal = self.access.principal(name);
-        principal.expect("one of the three it was opened with")
-    }
-
-    /// What the benchmark plays itself.
-    pub fn driver(&self) -> &Api {
+    /// The environments that the benchmark plays itself.
+    pub fn driver(&self) -> &Api<'static> {
         &self.driver
     }
 
-    /// What the contender was judged on, with the right to see all of it.
-    pub fn evaluation(&self) -> &Api {
+    /// The environments that the contender was judged on, with the right to see all of them.
+    pub fn evaluation(&self) -> &Api<'static> {
         &self.evaluation
     }
 
@@ -267,7 +262,42 @@ impl Arena {
     }
 }
 
-fn create(api: &Api, creation: &CreateVectorEnv) -> Result<VectorEnvDescription, ApiError> {
+fn start<const N: usize>(
+    grants: [(&str, Grant); N],
+    limits: Limits,
+) -> Result<(EmbeddedServer, Arc<Access>), String> {
+    let grants = grants.map(|(name, grant)| (name.to_owned(), grant));
+    let access = Access::from_grants(&BTreeMap::from(grants));
+    let access = Arc::new(access.map_err(|error| error.to_string())?);
+    let config = ServerConfig {
+        access: Some(Arc::clone(&access)),
+        limits: Limits {
+            default_ttl_s: TTL_S,
+            ..limits
+        },
+        request_timeout: TIMEOUT,
+        ..ServerConfig::default()
+    };
+    let server = EmbeddedServer::start_with(config, 1).map_err(|error| error.to_string())?;
+    Ok((server, access))
+}
+
+fn principal(access: &Access, name: &str) -> Arc<Principal> {
+    access.principal(name).expect("it was opened with it")
+}
+
+fn draw_token() -> String {
+    format!("{:032x}", rand::random::<u128>())
+}
+
+fn full(token: &str) -> Grant {
+    Grant {
+        token: token.to_owned(),
+        ..Grant::default()
+    }
+}
+
+fn create(api: &Api<'_>, creation: &CreateVectorEnv) -> Result<VectorEnvDescription, ApiError> {
     let id = format!("judged-{:032x}", rand::random::<u128>());
     api.put(&format!("/v1/vector-envs/{id}"), creation)
 }

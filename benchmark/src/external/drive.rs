@@ -17,9 +17,9 @@ use super::arena::Prepared;
 /// A contender that answers.
 pub struct Driver<'a> {
     /// The server, with the right to play.
-    pub server: &'a Api,
+    pub server: &'a Api<'a>,
     /// The contender.
-    pub contender: &'a Api,
+    pub contender: &'a Api<'a>,
     /// The job's seed, which the contender is told.
     pub seed: u64,
     /// Draws scrambled actions; the contender is not told it.
@@ -55,12 +55,23 @@ struct Acted {
 
 /// The contender's memory of lanes that are played together.
 struct Session<'a> {
-    contender: &'a Api,
+    contender: &'a Api<'a>,
     id: String,
     seq: u64,
 }
 
-/// What the contender is shown of a step.
+/// Most bytes of an answer with an action for each lane: more than the longest numbers take, and room for the reason of a
+/// refusal.
+pub fn most_answer_bytes(prepared: &[Prepared]) -> usize {
+    let of = |env: &Prepared| {
+        let lane = 64 + 64 * env.action_space.flat_size();
+        env.episodes.saturating_mul(lane)
+    };
+    let largest = prepared.iter().map(of).max();
+    largest.unwrap_or(0).saturating_add(64 << 10)
+}
+
+/// A question to the contender.
 struct Shown<'a> {
     observations: &'a Value,
     is_first: &'a [bool],
@@ -101,7 +112,7 @@ impl Driver<'_> {
         for step in 0.. {
             (self.before_step)();
             if mode == Mode::Emptied && step > 0 {
-                // Whatever it keeps, it keeps in its session.
+                // A contender's memory lives in its session.
                 session = self.begin(lanes)?;
                 is_first.fill(true);
                 previous = None;

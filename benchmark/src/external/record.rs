@@ -1,4 +1,4 @@
-//! Scores from the server's own record of what was played.
+//! Scores from the server's own record of the episodes.
 
 use std::time::Duration;
 
@@ -13,21 +13,13 @@ use crate::format::thousands;
 /// Operations asked for at once.
 const PAGE: usize = 1_000;
 
-/// What a contender made of its evaluation.
-#[derive(Debug)]
-pub struct Score {
-    /// Returns of the first episode of each lane.
-    pub evaluation: Evaluation,
-    /// Episodes that were left by a reset; they count with what they had then.
-    pub left: usize,
-}
-
-/// Reads the score of environments that a contender was given.
+/// Reads the score of environments that a contender was given: the returns of the first episode of each lane.
 ///
 /// # Errors
-/// When episodes are missing, or the record cannot be read from its beginning.
-pub fn read(api: &Api, prepared: &Prepared) -> Result<Score, String> {
-    let mut reading = Reading::new(prepared.episodes, prepared.episodes_per_lifetime);
+/// When an episode was not played to its end, or the record cannot be read from its beginning. An unfinished episode has no
+/// score: in several tasks doing nothing would be worth more than playing badly.
+pub fn read(api: &Api<'_>, prepared: &Prepared) -> Result<Evaluation, String> {
+    let mut reading = Reading::new(prepared);
     let mut from = 0;
     loop {
         let id = &prepared.judged_id;
@@ -41,19 +33,19 @@ pub fn read(api: &Api, prepared: &Prepared) -> Result<Score, String> {
             _ => break,
         }
     }
-    reading.score(prepared.delay)
+    reading.score()
 }
 
 /// A record, as far as it has been read.
 struct Reading {
     tally: Tally,
     episodes: usize,
+    delay: Option<u64>,
     has_begun: bool,
-    left: usize,
     steps: u64,
 }
 
-/// What a step of all lanes has answered.
+/// The reply to a step of all lanes.
 #[derive(Deserialize)]
 struct Step {
     rewards: Vec<f64>,
@@ -62,19 +54,22 @@ struct Step {
 }
 
 impl Reading {
-    fn new(episodes: usize, episodes_per_lifetime: usize) -> Self {
+    fn new(prepared: &Prepared) -> Self {
         Self {
-            tally: Tally::new(episodes, episodes_per_lifetime),
-            episodes,
+            tally: Tally::new(prepared.episodes, prepared.episodes_per_lifetime),
+            episodes: prepared.episodes,
+            delay: prepared.delay,
             has_begun: false,
-            left: 0,
             steps: 0,
         }
     }
 
     fn take(&mut self, entry: TrajectoryEntry) -> Result<(), String> {
         match entry.operation {
-            OperationKind::Reset if self.has_begun => self.left += self.tally.leave(),
+            // A reset after all episodes have ended changes nothing.
+            OperationKind::Reset if self.has_begun && !self.tally.all_ended() => {
+                return Err(self.unfinished("it reset them, and left"));
+            }
             OperationKind::Reset => self.has_begun = true,
             OperationKind::Step => {
                 let step: Step = serde_json::from_value(entry.reply)
@@ -97,23 +92,26 @@ impl Reading {
         Ok(())
     }
 
-    fn score(self, delay: Option<u64>) -> Result<Score, String> {
+    fn score(self) -> Result<Evaluation, String> {
         if !self.tally.all_ended() {
-            let at = delay.map(|delay| format!(" at delay {}", thousands(delay)));
-            return Err(format!(
-                "it played {} of {} evaluation episodes{} to their end",
-                thousands(self.tally.num_ended() as u64),
-                thousands(self.episodes as u64),
-                at.unwrap_or_default()
-            ));
+            return Err(self.unfinished("it left"));
         }
-        Ok(Score {
-            // It chose its actions itself, which is greedy as far as anybody can tell; nobody knows how long it thought.
-            evaluation: self
-                .tally
-                .evaluation(Mode::Greedy, self.steps, Duration::ZERO),
-            left: self.left,
-        })
+        // It chose its actions itself, which counts as greedy; how long it took to choose is not known.
+        Ok(self
+            .tally
+            .evaluation(Mode::Greedy, self.steps, Duration::ZERO))
+    }
+
+    fn unfinished(&self, left: &str) -> String {
+        let at = self
+            .delay
+            .map(|delay| format!(" at delay {}", thousands(delay)));
+        format!(
+            "{left} {} of {} evaluation episodes{} unfinished",
+            thousands((self.episodes - self.tally.num_ended()) as u64),
+            thousands(self.episodes as u64),
+            at.unwrap_or_default()
+        )
     }
 }
 
@@ -126,20 +124,24 @@ mod tests {
     /// Operation, rewards, terminations and truncations of two lanes.
     type Entry = (OperationKind, [f64; 2], [bool; 2], [bool; 2]);
 
-    fn reading(entries: &[Entry]) -> Reading {
-        let mut reading = Reading::new(2, 1);
+    fn score(entries: &[Entry], delay: Option<u64>) -> Result<Evaluation, String> {
+        let mut reading = Reading {
+            tally: Tally::new(2, 1),
+            episodes: 2,
+            delay,
+            has_begun: false,
+            steps: 0,
+        };
         for (seq, (operation, rewards, terminations, truncations)) in (0..).zip(entries) {
             let reply = json!({"rewards": rewards, "terminations": terminations, "truncations": truncations, "seq": seq + 1});
-            reading
-                .take(TrajectoryEntry {
-                    seq,
-                    operation: *operation,
-                    body: json!({}),
-                    reply,
-                })
-                .unwrap();
+            reading.take(TrajectoryEntry {
+                seq,
+                operation: *operation,
+                body: json!({}),
+                reply,
+            })?;
         }
-        reading
+        reading.score()
     }
 
     const NO: [bool; 2] = [false, false];
@@ -148,43 +150,40 @@ mod tests {
 
     #[test]
     fn the_first_episode_of_each_lane_counts() {
-        let score = reading(&[
+        let played = [
             RESET,
             (STEP, [1.0, 0.5], [true, false], NO),
             (STEP, [7.0, 0.25], NO, [false, true]),
             (STEP, [9.0, 9.0], [true, true], NO),
-        ])
-        .score(Some(4))
-        .unwrap();
-        assert_eq!(score.evaluation.returns, [1.0, 0.75]);
-        assert_eq!((score.left, score.evaluation.steps), (0, 6));
+        ];
+        let evaluation = score(&played, Some(4)).unwrap();
+        assert_eq!(evaluation.returns, [1.0, 0.75]);
+        assert_eq!(evaluation.steps, 6);
+        // A reset after the end does not undo it.
+        let again = [&played[..3], &[RESET]].concat();
+        assert_eq!(score(&again, None).unwrap().returns, [1.0, 0.75]);
     }
 
     #[test]
-    fn an_episode_that_is_left_counts_with_what_it_had() {
-        let entries = [RESET, (STEP, [1.0, -0.5], [true, false], NO), RESET];
-        let score = reading(&entries).score(None).unwrap();
-        assert_eq!((score.evaluation.returns, score.left), (vec![1.0, -0.5], 1));
-        // Resetting before the first step leaves every episode.
-        let score = reading(&[RESET, RESET, (STEP, [5.0, 5.0], [true, true], NO)])
-            .score(None)
-            .unwrap();
-        assert_eq!((score.evaluation.returns, score.left), (vec![0.0, 0.0], 2));
-    }
-
-    #[test]
-    fn episodes_that_are_missing_are_told() {
-        let reason = |reading: Reading, delay| reading.score(delay).unwrap_err();
+    fn unfinished_episodes_are_counted_and_worth_nothing() {
+        let reason = |entries: &[Entry], delay| score(entries, delay).unwrap_err();
+        let one = (STEP, [1.0, -0.5], [true, false], NO);
+        let both = (STEP, [5.0, 5.0], [true, true], NO);
         assert_eq!(
-            reason(reading(&[]), Some(1_024)),
-            "it played 0 of 2 evaluation episodes at delay 1,024 to their end"
+            reason(&[], Some(1_024)),
+            "it left 2 of 2 evaluation episodes at delay 1,024 unfinished"
         );
         assert_eq!(
-            reason(
-                reading(&[RESET, (STEP, [1.0, 0.0], [true, false], NO)]),
-                None
-            ),
-            "it played 1 of 2 evaluation episodes to their end"
+            reason(&[RESET, one], None),
+            "it left 1 of 2 evaluation episodes unfinished"
+        );
+        assert_eq!(
+            reason(&[RESET, RESET, both], None),
+            "it reset them, and left 2 of 2 evaluation episodes unfinished"
+        );
+        assert_eq!(
+            reason(&[RESET, one, RESET, both], Some(4)),
+            "it reset them, and left 1 of 2 evaluation episodes at delay 4 unfinished"
         );
     }
 }

@@ -1,10 +1,12 @@
-//! What is kept of a program's training, so that a run that was stopped afterwards need not repeat it.
+//! A record of a program's finished training, so that a run that was stopped afterwards need not repeat it.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use env_server::StepBudget;
 use serde::{Deserialize, Serialize};
 
+use crate::files;
 use crate::format::thousands;
 
 /// A training that has come to its end.
@@ -18,30 +20,67 @@ pub struct Trained {
     pub refused: u64,
 }
 
-impl Trained {
-    /// What is kept in a job's folder, if it is all there.
-    pub fn read(folder: &Path) -> Option<Self> {
-        serde_json::from_slice(&std::fs::read(path(folder)).ok()?).ok()
+/// Finished trainings, by the folders of the jobs.
+///
+/// A program from outside can write to these folders. Files there are therefore read only when the ledger is made, before any
+/// program runs. From then on the ledger in memory counts; it is written to the folders as trainings end, and again when the
+/// ledger is dropped, after all programs have ended.
+#[derive(Debug, Default)]
+pub struct Ledger(Mutex<HashMap<PathBuf, Trained>>);
+
+impl Ledger {
+    /// Reads the trainings that an earlier run has kept in these folders.
+    pub fn read(folders: impl IntoIterator<Item = PathBuf>) -> Self {
+        let kept = folders.into_iter().filter_map(|folder| {
+            let trained = serde_json::from_slice(&files::read(&path(&folder)).ok()?).ok()?;
+            Some((folder, trained))
+        });
+        Self(Mutex::new(kept.collect()))
     }
 
-    /// Keeps it in a job's folder.
+    /// The finished training of a job.
+    pub fn get(&self, folder: &Path) -> Option<Trained> {
+        self.lock().get(folder).copied()
+    }
+
+    /// Keeps a training.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn write(&self, folder: &Path) -> Result<(), String> {
-        let path = path(folder);
-        let text = serde_json::to_string(self).map_err(|error| error.to_string())?;
-        std::fs::write(&path, text)
-            .map_err(|error| format!("cannot write {}: {error}", path.display()))
+    pub fn keep(&self, folder: &Path, trained: Trained) -> Result<(), String> {
+        self.lock().insert(folder.to_owned(), trained);
+        write(folder, trained)
     }
 
-    /// Keeps it no longer: the job is to begin anew.
-    pub fn forget(folder: &Path) {
-        let _ = std::fs::remove_file(path(folder));
+    /// Removes a training: the job begins anew.
+    pub fn forget(&self, folder: &Path) {
+        self.lock().remove(folder);
+        let _ = files::remove(&path(folder));
     }
 
+    fn lock(&self) -> MutexGuard<'_, HashMap<PathBuf, Trained>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Ledger {
+    fn drop(&mut self) {
+        for (folder, &trained) in &*self.lock() {
+            let _ = write(folder, trained);
+        }
+    }
+}
+
+fn write(folder: &Path, trained: Trained) -> Result<(), String> {
+    let path = path(folder);
+    let text = serde_json::to_string(&trained).map_err(|error| error.to_string())?;
+    files::replace(&path, text.as_bytes())
+        .map_err(|error| format!("cannot write {}: {error}", path.display()))
+}
+
+impl Trained {
     /// Says when more steps were asked for than there were.
-    pub fn note(&self, budget: &StepBudget) -> Option<String> {
+    pub fn note(&self, budget_steps: u64) -> Option<String> {
         (self.refused > 0).then(|| {
             let refused = match self.refused {
                 1 => "1 request was".to_owned(),
@@ -49,7 +88,7 @@ impl Trained {
             };
             format!(
                 "it asked for more than its budget of {} steps: {refused} refused in training",
-                thousands(budget.max()),
+                thousands(budget_steps),
             )
         })
     }
@@ -64,17 +103,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_kept_until_it_is_forgotten() {
-        let folder = tempfile::tempdir().unwrap();
-        assert_eq!(Trained::read(folder.path()), None);
+    fn it_is_kept_until_it_is_forgotten_whatever_a_program_writes() {
+        let root = tempfile::tempdir().unwrap();
+        let [one, two] = ["one", "two"].map(|name| root.path().join(name));
         let trained = Trained {
             steps: 7,
             duration_s: 0.1,
             refused: 0,
         };
-        trained.write(folder.path()).unwrap();
-        assert_eq!(Trained::read(folder.path()), Some(trained));
-        Trained::forget(folder.path());
-        assert_eq!(Trained::read(folder.path()), None);
+        let forge = |folder: &Path| {
+            std::fs::create_dir_all(folder).unwrap();
+            std::fs::write(path(folder), r#"{"steps":0,"duration_s":1.0,"refused":0}"#).unwrap();
+        };
+        let read = || Ledger::read([one.clone(), two.clone()]);
+        let ledger = read();
+        forge(&one);
+        assert_eq!(ledger.get(&one), None);
+        ledger.keep(&one, trained).unwrap();
+        assert_eq!(read().get(&one), Some(trained));
+        forge(&one);
+        assert_eq!(ledger.get(&one), Some(trained));
+        drop(ledger);
+        let ledger = read();
+        assert_eq!(ledger.get(&one), Some(trained));
+        ledger.forget(&one);
+        assert_eq!(read().get(&one), None);
+        // A folder in the file's place.
+        std::fs::create_dir(path(&one)).unwrap();
+        ledger.keep(&one, trained).unwrap();
+        assert_eq!(read().get(&one), Some(trained));
     }
 }

@@ -2,9 +2,14 @@
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
+
+/// Far longer than any run here takes.
+const LONGEST_RUN: Duration = Duration::from_secs(600);
 
 /// A folder with a plan, to run the program in.
 pub struct Workplace {
@@ -31,13 +36,29 @@ impl Workplace {
     pub fn spawn(&self, arguments: &[&str]) -> Child {
         self.command(arguments)
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap()
+            .stderr(Stdio::piped());
+        command
     }
 
+    pub fn spawn(&self, arguments: &[&str]) -> Child {
+        self.command(arguments).spawn().unwrap()
+    }
+
+    /// A run that hangs is ended: then it has no exit code.
     pub fn run(&self, arguments: &[&str]) -> Finished {
-        Finished::of(self.spawn(arguments).wait_with_output().unwrap())
+        let child = self.spawn(arguments);
+        let pid = child.id().to_string();
+        let (ended, has_ended) = mpsc::channel::<()>();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                if has_ended.recv_timeout(LONGEST_RUN) == Err(mpsc::RecvTimeoutError::Timeout) {
+                    let _ = Command::new("kill").args(["-KILL", &pid]).status();
+                }
+            });
+            let finished = Finished::of(child.wait_with_output().unwrap());
+            drop(ended);
+            finished
+        })
     }
 
     pub fn path(&self, path: &str) -> PathBuf {

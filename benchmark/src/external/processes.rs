@@ -1,0 +1,302 @@
+//! Ends programs from outside together with every process that they have started: their process groups and, on Linux, also
+//! processes that have left those.
+//!
+//! A program is a subreaper (`PR_SET_CHILD_SUBREAPER`): a descendant whose parent ends becomes the program's own child. The
+//! benchmark is a subreaper as well, so processes that a program leaves behind when it ends become children of the
+//! benchmark. A child that the benchmark has not started itself is therefore always an orphan of a program that has ended.
+
+use std::collections::HashSet;
+use std::process::Command;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How long orphans may take to end by themselves: helper processes of many libraries do so once the program is gone.
+const LINGER: Duration = Duration::from_millis(500);
+
+/// Between SIGTERM and SIGKILL.
+pub const GRACE: Duration = Duration::from_secs(2);
+
+/// How long to chase processes that keep starting others before giving up.
+const PURSUIT: Duration = Duration::from_secs(10);
+
+/// Interval at which processes are polled.
+pub const PAUSE: Duration = Duration::from_millis(20);
+
+/// Interval between rounds of SIGKILL.
+const SHORT_PAUSE: Duration = Duration::from_millis(1);
+
+/// Running programs, so that all of them can be ended at once.
+#[derive(Clone, Debug, Default)]
+pub struct Groups(Arc<Mutex<Running>>);
+
+#[derive(Debug, Default)]
+struct Running {
+    /// Process ids of the programs; each is also the id of the program's group.
+    programs: HashSet<u32>,
+    /// Children that this process had before it became a subreaper; `None` if it is not one.
+    earlier: Option<HashSet<u32>>,
+}
+
+/// A lock under which one program is started, so that it is registered before anything looks for orphans.
+pub struct Starting<'a>(MutexGuard<'a, Running>);
+
+impl Groups {
+    /// Makes this process a subreaper. From then on, a child that it starts without registering it here counts as an orphan
+    /// and is ended with the next program.
+    pub fn adopting() -> Self {
+        let groups = Self::default();
+        #[cfg(target_os = "linux")]
+        if rustix::process::set_child_subreaper(Some(rustix::process::getpid())).is_ok() {
+            groups.lock().earlier = Some(linux::children());
+        }
+        groups
+    }
+
+    /// Locks out others while a program is started.
+    pub fn starting(&self) -> Starting<'_> {
+        Starting(self.lock())
+    }
+
+    /// Removes a program that has ended.
+    pub fn forget(&self, program: u32) {
+        self.lock().programs.remove(&program);
+    }
+
+    /// Ends the orphans of programs that have ended. `linger`: they may first end by themselves.
+    ///
+    /// # Errors
+    /// The ids of orphans that are still alive.
+    pub fn end_orphans(&self, linger: bool) -> Result<(), Vec<u32>> {
+        let linger = if linger { LINGER } else { Duration::ZERO };
+        let mut asked = HashSet::new();
+        let began = Instant::now();
+        loop {
+            let orphans = self.lock().orphans();
+            let elapsed = began.elapsed();
+            if orphans.is_empty() {
+                return Ok(());
+            } else if elapsed < linger {
+                std::thread::sleep(PAUSE);
+            } else if elapsed < linger + GRACE {
+                for &orphan in orphans.iter().filter(|&&orphan| asked.insert(orphan)) {
+                    end(orphan, Signal::Terminate);
+                }
+                std::thread::sleep(PAUSE);
+            } else if elapsed < linger + GRACE + PURSUIT {
+                for &orphan in &orphans {
+                    end(orphan, Signal::Kill);
+                }
+                std::thread::sleep(SHORT_PAUSE);
+            } else {
+                return Err(orphans);
+            }
+        }
+    }
+
+    /// Kills all programs and their descendants at once.
+    pub fn kill_all(&self) {
+        let running = self.lock();
+        for &program in &running.programs {
+            end_group(program, Signal::Kill);
+        }
+        // Their orphans become children of this process as they end.
+        let began = Instant::now();
+        while began.elapsed() < GRACE {
+            let orphans = running.orphans();
+            for &orphan in &orphans {
+                end(orphan, Signal::Kill);
+            }
+            if orphans.is_empty() && !running.programs.iter().any(|&program| is_alive(program)) {
+                return;
+            }
+            std::thread::sleep(SHORT_PAUSE);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Running> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Starting<'_> {
+    /// Registers the program that was started.
+    pub fn started(mut self, program: u32) {
+        self.0.programs.insert(program);
+    }
+}
+
+impl Running {
+    /// Children that this process has not started. Zombies are reaped on the way.
+    #[cfg(target_os = "linux")]
+    fn orphans(&self) -> Vec<u32> {
+        let Some(earlier) = &self.earlier else {
+            return Vec::new();
+        };
+        let mut orphans = linux::children();
+        orphans.retain(|child| !earlier.contains(child) && !self.programs.contains(child));
+        orphans
+            .into_iter()
+            .filter(|&child| !linux::reap(child))
+            .collect()
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn orphans(&self) -> Vec<u32> {
+        let _ = &self.earlier;
+        Vec::new()
+    }
+}
+
+/// Makes a command run in its own process group, as a subreaper, until this process ends at most, and without the
+/// capabilities that would open other processes' memory to it.
+pub fn confine(command: &mut Command) {
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(command, 0);
+    #[cfg(target_os = "linux")]
+    linux::confine(command);
+    #[cfg(not(unix))]
+    let _ = command;
+}
+
+/// Hides this process's memory, which holds tokens and seeds, from other processes of the same user: debuggers cannot attach,
+/// `/proc/PID/mem` and `environ` cannot be read, and no core is dumped.
+pub fn hide_memory() {
+    // On failure the run continues unprotected: docs/bring-your-own-agent.md names the systems where this works.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+}
+
+/// A signal that ends processes.
+#[derive(Clone, Copy)]
+pub enum Signal {
+    /// Asks to end.
+    Terminate,
+    /// Ends.
+    Kill,
+}
+
+#[cfg(unix)]
+impl Signal {
+    const fn number(self) -> rustix::process::Signal {
+        match self {
+            Self::Terminate => rustix::process::Signal::TERM,
+            Self::Kill => rustix::process::Signal::KILL,
+        }
+    }
+}
+
+#[cfg(unix)]
+fn pid(number: u32) -> Option<rustix::process::Pid> {
+    i32::try_from(number)
+        .ok()
+        .and_then(rustix::process::Pid::from_raw)
+}
+
+/// Sends a signal to a process group, which may be empty.
+pub fn end_group(group: u32, signal: Signal) {
+    #[cfg(unix)]
+    if let Some(group) = pid(group) {
+        let _ = rustix::process::kill_process_group(group, signal.number());
+    }
+    // Without process groups only the program itself is ended, through its handle.
+    #[cfg(not(unix))]
+    let _ = (group, signal);
+}
+
+/// Sends a signal to a process.
+fn end(process: u32, signal: Signal) {
+    #[cfg(unix)]
+    if let Some(process) = pid(process) {
+        let _ = rustix::process::kill_process(process, signal.number());
+    }
+    #[cfg(not(unix))]
+    let _ = (process, signal);
+}
+
+/// Whether a child of this process still runs; a zombie does not.
+fn is_alive(program: u32) -> bool {
+    #[cfg(target_os = "linux")]
+    return linux::stat(program).is_some_and(|(state, _)| state != 'Z');
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = program;
+        false
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use std::collections::HashSet;
+    use std::os::unix::process::CommandExt as _;
+    use std::process::Command;
+
+    use rustix::process::{
+        Signal, WaitOptions, getpid, set_child_subreaper, set_parent_process_death_signal, waitpid,
+    };
+    use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
+
+    /// Capabilities with which root can read other processes' memory, or change the kernel so that it can.
+    const WITHHELD: [CapabilitySet; 7] = [
+        CapabilitySet::SYS_PTRACE,
+        CapabilitySet::SYS_ADMIN,
+        CapabilitySet::SYS_MODULE,
+        CapabilitySet::SYS_RAWIO,
+        CapabilitySet::BPF,
+        CapabilitySet::PERFMON,
+        CapabilitySet::CHECKPOINT_RESTORE,
+    ];
+
+    pub(super) fn confine(command: &mut Command) {
+        let prepare = || {
+            set_child_subreaper(Some(getpid()))?;
+            set_parent_process_death_signal(Some(Signal::KILL))?;
+            withhold();
+            Ok(())
+        };
+        // SAFETY: it runs between fork and exec, and makes system calls only: it allocates nothing and takes no locks.
+        unsafe { command.pre_exec(prepare) };
+    }
+
+    /// Errors are ignored: without root, a process has no such capabilities to drop.
+    fn withhold() {
+        for capability in WITHHELD {
+            let _ = rustix::thread::remove_capability_from_bounding_set(capability);
+        }
+        if let Ok(mut sets) = capabilities(None) {
+            sets.inheritable = CapabilitySet::empty();
+            let _ = set_capabilities(None, sets);
+        }
+    }
+
+    /// The ids of this process's children, zombies included.
+    pub(super) fn children() -> HashSet<u32> {
+        let own = std::process::id();
+        let is_child = |pid: &u32| stat(*pid).is_some_and(|(_, parent)| parent == own);
+        processes().filter(is_child).collect()
+    }
+
+    fn processes() -> impl Iterator<Item = u32> {
+        let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+    }
+
+    /// The state and the parent of a process.
+    pub(super) fn stat(pid: u32) -> Option<(char, u32)> {
+        let text = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+        // The name is in parentheses and may contain any bytes; the other fields follow it.
+        let end = text.iter().rposition(|&byte| byte == b')')?;
+        let mut fields = std::str::from_utf8(&text[end + 1..])
+            .ok()?
+            .split_whitespace();
+        let state = fields.next()?.chars().next()?;
+        Some((state, fields.next()?.parse().ok()?))
+    }
+
+    /// Reaps a child, if it has ended.
+    pub(super) fn reap(child: u32) -> bool {
+        let Some(child) = super::pid(child) else {
+            return true;
+        };
+        !matches!(waitpid(Some(child), WaitOptions::NOHANG), Ok(None))
+    }
+}
