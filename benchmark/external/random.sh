@@ -5,7 +5,8 @@ set -eu
 [ "$STRATEGIC_MEMORY_PHASE" = evaluate ] || exit 0
 
 ask() { # METHOD PATH [BODY]
-    curl --silent --show-error --fail --request "$1" --header "Authorization: Bearer $STRATEGIC_MEMORY_TOKEN" \
+    # Never through a proxy: the server is the benchmark's own, on this machine.
+    curl --silent --show-error --fail --noproxy '*' --request "$1" --header "Authorization: Bearer $STRATEGIC_MEMORY_TOKEN" \
         --header 'Content-Type: application/json' ${3:+--data "$3"} "$STRATEGIC_MEMORY_SERVER/v1/vector-envs/$2"
 }
 

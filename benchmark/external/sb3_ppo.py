@@ -1,9 +1,9 @@
 """Stable-Baselines3's PPO as a contender: it has no memory, and so can only do what needs none."""
 
 import torch
-from sb3_vec_env import RemoteVecEnv
 from stable_baselines3 import PPO
 from strategic_memory_envs import contender
+from strategic_memory_envs.sb3 import RemoteVecEnv
 
 torch.set_num_threads(1)
 NUM_ENVS, NUM_STEPS = 8, 64
@@ -11,7 +11,7 @@ task = contender.task()
 path = task.workdir / "model.zip"
 
 if task.phase == "train":
-    envs = RemoteVecEnv(task, NUM_ENVS)
+    envs = RemoteVecEnv(task.spec_id, NUM_ENVS, env_kwargs=task.kwargs)
     model = PPO("MlpPolicy", envs, n_steps=NUM_STEPS, learning_rate=3e-3, seed=task.seed, device="cpu")
     # Whole rollouts only: the server refuses the first step beyond the budget.
     model.learn(task.budget_steps // (NUM_ENVS * NUM_STEPS) * NUM_ENVS * NUM_STEPS)

@@ -2,8 +2,8 @@
 
 import torch
 from sb3_contrib import RecurrentPPO
-from sb3_vec_env import RemoteVecEnv
 from strategic_memory_envs import contender
+from strategic_memory_envs.sb3 import RemoteVecEnv
 
 torch.set_num_threads(1)
 NUM_ENVS, NUM_STEPS = 8, 32
@@ -26,7 +26,7 @@ class Player:
 
 
 if task.phase == "train":
-    envs = RemoteVecEnv(task, NUM_ENVS)
+    envs = RemoteVecEnv(task.spec_id, NUM_ENVS, env_kwargs=task.kwargs)
     model = RecurrentPPO(
         "MlpLstmPolicy",
         envs,

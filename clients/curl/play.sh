@@ -5,6 +5,7 @@
 set -eu
 
 server=http://127.0.0.1:7878 episodes=5 delay=4 policy=remember most_tries=30
+direct=localhost,127.0.0.1,::1,${no_proxy:-${NO_PROXY:-}}
 while getopts s:n:d:p: option; do
     case $option in
         s) server=$OPTARG ;;
@@ -24,11 +25,12 @@ export no_proxy="${no_proxy:+$no_proxy,}localhost,127.0.0.1,::1"
 ask() {
     tries=0
     while :; do
-        # The token goes in by a pipe, for the list of processes is seen by all users. The last line is the status.
+        # The token goes in by a pipe, for the list of processes is seen by all users. The last line is the status. This
+        # machine is never asked for through a proxy, and a reply is no longer than the largest that is to be expected.
         if reply=$(
             printf '%s' "${STRATEGIC_MEMORY_TOKEN:+header = \"Authorization: Bearer $STRATEGIC_MEMORY_TOKEN\"}" |
-                curl -K - -sS --max-time 30 -X "$1" -H 'Content-Type: application/json' ${3:+-d "$3"} \
-                    -w '\n%{http_code}' "$server$2"
+                curl -K - -sS --max-time 30 --max-filesize 1000000 --noproxy "$direct" -X "$1" \
+                    -H 'Content-Type: application/json' ${3:+-d "$3"} -w '\n%{http_code}' "$server$2"
         ); then
             status=${reply##*
 }

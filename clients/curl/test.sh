@@ -47,6 +47,8 @@ expect "who forgets is right half the time" "10 episodes, sum of returns 0" \
 expect "this machine is not asked through a proxy" "1 episodes, sum of returns 1" \
     "$(http_proxy=http://127.0.0.1:9 ./play.sh -s "$url" -n 1 | sed -n '$p')"
 expect "its environments are closed" '{"envs":[]}' "$(curl -sS "$url/v1/envs")"
+expect "no proxy stands between" "1 episodes, sum of returns 1" \
+    "$(http_proxy=http://127.0.0.1:9 ALL_PROXY=http://127.0.0.1:9 ./play.sh -s "$url" -n 1 | sed -n '$p')"
 expect "a refusal is told" "1 invalid-kwargs" \
     "$(./play.sh -s "$url" -d 0 2>"$work/err" && echo 0 || echo "$? $(sed -n 's/.*"code":"\([^"]*\)".*/\1/p' "$work/err")")"
 kill $pid

@@ -26,12 +26,13 @@
 /**
  * How long to wait and to insist.
  * @typedef {object} Settings
- * @property {string} [token] Bearer token, where the server asks for one.
+ * @property {string} [token] Bearer token, where the server asks for one. In Node, `$STRATEGIC_MEMORY_TOKEN` if left out.
  * @property {number} [timeoutMs] Longest wait for one answer. 30,000 if left out.
  * @property {number} [giveUpAfterMs] Time from the first try after which there is no other; 0 tries once. 60,000 if left
  *   out. Making an environment gives up after 10,000 at most, so that a wrong address is told soon.
  * @property {number} [firstDelayMs] Pause before the second try; it doubles with each further one. 50 if left out.
  * @property {number} [longestDelayMs] Longest pause, unless Retry-After asks for a longer one. 2,000 if left out.
+ * @property {number} [maxReplyBytes] Longest reply that is read. 268,435,456 if left out.
  */
 
 /**
@@ -92,6 +93,8 @@ export class ProtocolError extends Error {
 
 const CREATE_PATIENCE_MS = 10_000;
 const CLOSE_PATIENCE_MS = 5_000;
+/** What a timer can hold: 24 days. */
+const MOST_TIMEOUT_MS = 2 ** 31 - 1;
 /** Statuses after which another try may help, when what sent them is no server of ours, such as a proxy. */
 const DOUBTFUL_STATUSES = new Set([408, 425, 429, 500, 502, 503, 504]);
 
@@ -104,23 +107,41 @@ class Raw {
 }
 
 /**
- * As JSON, with bigints as numbers and typed arrays as lists. Fields that are undefined are left out.
+ * As JSON, with bigints as numbers and typed arrays as lists. Fields that are undefined are left out. What JSON has no
+ * word for is an error, where `JSON.stringify` would write null: no seed, say, in place of one that is not a number.
  * @param {any} value
+ * @param {string} [place] A JSON pointer to the value in the body.
  * @returns {string}
  */
-function encode(value) {
+function encode(value, place = "") {
   if (typeof value === "bigint") return value.toString();
   if (value instanceof Raw) return value.text;
-  if (ArrayBuffer.isView(value)) return encode(Array.from(/** @type {any} */ (value)));
-  if (Array.isArray(value)) return `[${value.map(encode).join(",")}]`;
-  if (typeof value !== "object" || value === null) return JSON.stringify(value) ?? "null";
+  if (ArrayBuffer.isView(value)) return encode(Array.from(/** @type {any} */ (value)), place);
+  if (Array.isArray(value)) return `[${Array.from(value, (each, i) => encode(each, `${place}/${i}`)).join(",")}]`;
+  if (typeof value === "number") checkFinite(value, place);
+  if (typeof value !== "object" || value === null) {
+    const text = JSON.stringify(value);
+    if (text === undefined) throw new TypeError(`${String(value)} cannot be sent [at ${place || "/"}]`);
+    return text;
+  }
   const given = Object.entries(value).filter(([, each]) => each !== undefined);
-  return `{${given.map(([name, each]) => `${JSON.stringify(name)}:${encode(each)}`).join(",")}}`;
+  return `{${given.map(([name, each]) => `${JSON.stringify(name)}:${encode(each, pointer(place, name))}`).join(",")}}`;
+}
+
+/** @param {string} place @param {string} name @returns {string} The JSON pointer (RFC 6901) to a field. */
+function pointer(place, name) {
+  return `${place}/${name.replaceAll("~", "~0").replaceAll("/", "~1")}`;
+}
+
+/** @param {number} number @param {string} place */
+function checkFinite(number, place) {
+  if (!Number.isFinite(number)) throw new RangeError(`${number} is not a finite number [at ${place}]`);
 }
 
 /** @param {Fields} fields @returns {string} The fields that are given, as the end of a path. */
 function query(fields) {
   const given = Object.entries(fields).filter(([, value]) => value !== undefined);
+  for (const [name, value] of given) if (typeof value === "number") checkFinite(value, name);
   return given.length > 0 ? `?${given.map(([name, value]) => `${name}=${value}`).join("&")}` : "";
 }
 
@@ -134,7 +155,7 @@ function randomId() {
 }
 
 /** @typedef {{ method: string, path: string, body?: string, accept?: string }} Request */
-/** @typedef {{ status: number, mediaType: string, retryAfterMs: number, bytes: ArrayBuffer }} Reply */
+/** @typedef {{ status: number, mediaType: string, retryAfterMs: number, bytes: Uint8Array }} Reply */
 
 /** Sends requests that may be sent again, until there is an answer. */
 class Transport {
@@ -151,10 +172,22 @@ class Transport {
       throw new TypeError("a server's URL has no user, query or fragment; give the token apart");
     }
     this.#base = parsed.origin + parsed.pathname.replace(/\/+$/, "");
-    if (settings.token !== undefined) this.#headers.authorization = `Bearer ${settings.token}`;
+    // Browsers have no `process`.
+    const token = settings.token ?? (/** @type {any} */ (globalThis).process?.env?.STRATEGIC_MEMORY_TOKEN || undefined);
+    if (token !== undefined) this.#headers.authorization = `Bearer ${token}`;
     new Headers(this.#headers); // A token that no header can hold is an error now, not a try that fails.
-    const defaults = { timeoutMs: 30_000, giveUpAfterMs: 60_000, firstDelayMs: 50, longestDelayMs: 2_000 };
+    const defaults = {
+      timeoutMs: 30_000,
+      giveUpAfterMs: 60_000,
+      firstDelayMs: 50,
+      longestDelayMs: 2_000,
+      maxReplyBytes: 256 * 1024 * 1024,
+    };
     this.#settings = { ...defaults, ...settings };
+    for (const name of /** @type {(keyof typeof defaults)[]} */ (Object.keys(defaults))) {
+      // Infinity is a long time; not a number is none.
+      if (!(this.#settings[name] >= 0)) throw new RangeError(`${name} is a number from 0 on, not ${this.#settings[name]}`);
+    }
   }
 
   /**
@@ -175,6 +208,7 @@ class Transport {
         cause = problemOf(reply);
         delayMs = Math.max(delayMs, reply.retryAfterMs);
       } catch (error) {
+        if (error instanceof ProtocolError) throw error; // Another try would find the same.
         cause = error;
       }
       const isFinal = cause instanceof ServerProblem && !cause.retryable;
@@ -193,15 +227,42 @@ class Transport {
   /** @param {Request} request @returns {Promise<Reply>} */
   async #attempt({ method, path, body, accept = "application/json" }) {
     const headers = new Headers({ ...this.#headers, accept });
-    if (body !== undefined) headers.set("content-type", "application/json");
-    const signal = AbortSignal.timeout(this.#settings.timeoutMs);
+    // Also without a body: a page in a browser cannot send this type to another site without being asked for, so servers
+    // may insist on it for every change.
+    if (method !== "GET") headers.set("content-type", "application/json");
+    const signal = AbortSignal.timeout(Math.min(this.#settings.timeoutMs, MOST_TIMEOUT_MS));
     const response = await fetch(this.#base + path, { method, headers, body, signal });
     return {
       status: response.status,
       mediaType: (response.headers.get("content-type") ?? "").split(";")[0].trim().toLowerCase(),
       retryAfterMs: 1000 * (Number(response.headers.get("retry-after")) || 0),
-      bytes: await response.arrayBuffer(),
+      bytes: await this.#bodyOf(response),
     };
+  }
+
+  /** @param {Response} response @returns {Promise<Uint8Array>} Its body, read no further than it may be long. */
+  async #bodyOf(response) {
+    const most = this.#settings.maxReplyBytes;
+    /** @type {Uint8Array[]} */
+    const parts = [];
+    let length = 0;
+    const reader = response.body?.getReader();
+    for (let part = await reader?.read(); part?.value; part = await reader?.read()) {
+      length += part.value.length;
+      if (length > most) {
+        await reader?.cancel().catch(() => {});
+        throw new ProtocolError(`the reply is longer than ${most} bytes`);
+      }
+      parts.push(part.value);
+    }
+    if (parts.length === 1) return parts[0];
+    const whole = new Uint8Array(length);
+    let at = 0;
+    for (const part of parts) {
+      whole.set(part, at);
+      at += part.length;
+    }
+    return whole;
   }
 }
 
@@ -362,7 +423,7 @@ class Remote {
     const path = `${this.#path}/render${query({ lane, colour })}`;
     const reply = await this._transport.send({ method: "GET", path, accept });
     if (reply.mediaType !== accept) throw new ProtocolError(`the picture is ${reply.mediaType}, not ${accept}`);
-    return format === "png" ? new Uint8Array(reply.bytes) : textOf(reply);
+    return format === "png" ? reply.bytes : textOf(reply);
   }
 
   /**

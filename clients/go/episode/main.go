@@ -30,11 +30,31 @@ func main() {
 	}
 }
 
-// newClient gives a client of the server at url; transport carries its requests.
+// maxReplyBytes is the longest reply that is read.
+const maxReplyBytes = 256 << 20
+
+// guarded says of every change what it sends, also of those without a body, for servers may insist on it; and reads no
+// more of a reply than it may be long.
+type guarded struct{ transport http.RoundTripper }
+
+func (g guarded) RoundTrip(request *http.Request) (*http.Response, error) {
+	if request.Method != http.MethodGet && request.Header.Get("Content-Type") == "" {
+		request = request.Clone(request.Context())
+		request.Header.Set("Content-Type", "application/json")
+	}
+	response, err := g.transport.RoundTrip(request)
+	if err == nil {
+		response.Body = http.MaxBytesReader(nil, response.Body, maxReplyBytes)
+	}
+	return response, err
+}
+
+// newClient gives a client of the server at url; transport carries its requests. http.DefaultTransport asks a proxy of
+// the environment for other machines only.
 func newClient(url, token string, transport http.RoundTripper) *envserver.APIClient {
 	configuration := envserver.NewConfiguration()
 	configuration.Servers = envserver.ServerConfigurations{{URL: url}}
-	configuration.HTTPClient = &http.Client{Transport: transport, Timeout: 30 * time.Second}
+	configuration.HTTPClient = &http.Client{Transport: guarded{transport}, Timeout: 30 * time.Second}
 	if token != "" {
 		configuration.AddDefaultHeader("Authorization", "Bearer "+token)
 	}

@@ -17,6 +17,10 @@ test("a server that asks for tokens takes the right one", async () => {
   await rm(folder, { recursive: true });
   await assert.rejects(new Client(url).make("MemoryTask-v0"), { code: "unauthorized", status: 401 });
   await assert.rejects(new Client(url, { token: "another-token-0000" }).specs(), { code: "unauthorized" });
+  process.env.STRATEGIC_MEMORY_TOKEN = TOKEN;
+  assert.ok((await new Client(url).specs()).length > 0);
+  await assert.rejects(new Client(url, { token: "another-token-0000" }).specs(), { code: "unauthorized" });
+  delete process.env.STRATEGIC_MEMORY_TOKEN;
   const env = await new Client(url, { token: TOKEN }).make("MemoryTask-v0", { kwargs: { delay: 1 } });
   const { observation } = await env.reset();
   assert.equal((await env.step(observation[0])).reward, 1);

@@ -125,3 +125,72 @@ test("what is no server of ours is told apart", async () => {
   }
   assert.throws(() => new Client(url, { token: "a\nb" }), TypeError);
 });
+
+test("numbers that JSON has no word for are refused with their place, and nothing is sent", async () => {
+  const proxy = await startProxy(url);
+  const client = new Client(proxy.url, quick);
+  const refused = (/** @type {Promise<any>} */ call, /** @type {string} */ place, name = "RangeError") =>
+    assert.rejects(call, (/** @type {any} */ error) => error.name === name && error.message.endsWith(`[at ${place}]`));
+  for (const number of [NaN, Infinity, -Infinity]) {
+    await refused(client.make("MemoryTask-v0", { seed: number }), "/seed");
+    await refused(client.make("MemoryTask-v0", { ttlS: number }), "/ttl_s");
+    await refused(client.make("MemoryTask-v0", { kwargs: { "a/b~c": [{ d: number }] } }), "/kwargs/a~1b~0c/0/d");
+    await refused(client.makeVector("MemoryTask-v0", 2, { seed: [1, number] }), "/seed/1");
+  }
+  await refused(client.makeVector("MemoryTask-v0", 2, { seed: /** @type {any} */ ([1, undefined]) }), "/seed/1", "TypeError");
+  await refused(client.make("MemoryTask-v0", { kwargs: { delay: () => 4 } }), "/kwargs/delay", "TypeError");
+  assert.equal(proxy.seen.length, 0);
+
+  const env = await client.make("MemoryTask-v0", { kwargs: { delay: 3 } });
+  await refused(env.reset({ seed: NaN }), "/seed");
+  await refused(env.reset({ options: { delay: NaN } }), "/options/delay");
+  await env.reset({ seed: 1 });
+  await refused(env.step(NaN), "/action");
+  await refused(env.step(new Float32Array([0, NaN])), "/action/1");
+  await refused(env.renewLease(NaN), "/ttl_s");
+  await refused(env.trajectory({ from: NaN }), "from");
+  assert.equal((await env.step(1)).terminated, false);
+  assert.equal(env.seq, 2);
+  await env.close();
+  for (const name of ["timeoutMs", "giveUpAfterMs", "firstDelayMs", "longestDelayMs", "maxReplyBytes"]) {
+    assert.throws(() => new Client(url, { [name]: NaN }), { name: "RangeError", message: new RegExp(name) });
+    assert.throws(() => new Client(url, { [name]: -1 }), RangeError);
+  }
+  const patient = new Client(url, { timeoutMs: Infinity, giveUpAfterMs: Infinity });
+  assert.ok((await patient.specs()).length > 0);
+});
+
+test("a reply without end is given up", async () => {
+  let sent = 0;
+  const endless = createServer((socket) => {
+    socket.on("error", () => {});
+    socket.write("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n");
+    const chunk = "[".repeat(65_536);
+    const more = () => {
+      while (!socket.destroyed) {
+        sent += chunk.length;
+        if (!socket.write(chunk)) return socket.once("drain", more);
+      }
+    };
+    more();
+  });
+  const port = await new Promise((resolve) => {
+    endless.listen(0, "127.0.0.1", () => resolve(/** @type {any} */ (endless.address()).port));
+  });
+  const client = new Client(`http://127.0.0.1:${port}`, { ...quick, maxReplyBytes: 1_000_000 });
+  await assert.rejects(client.specs(), { name: "ProtocolError", message: "the reply is longer than 1000000 bytes" });
+  // What was on the way besides lay in buffers.
+  assert.ok(sent < 50_000_000, `${sent} bytes`);
+  endless.close();
+});
+
+test("every change says what it sends, also without a body", async () => {
+  const proxy = await startProxy(url);
+  const env = await new Client(proxy.url, quick).make("MemoryTask-v0", { kwargs: { delay: 1 } });
+  await env.reset();
+  await env.step(0);
+  await env.close();
+  const changes = proxy.seen.filter(({ method }) => method !== "GET");
+  assert.deepEqual(changes.map(({ method }) => method), ["PUT", "POST", "POST", "DELETE"]);
+  for (const { method, type } of changes) assert.equal(type, "application/json", method);
+});

@@ -39,14 +39,14 @@ export const FAULTS = ["lose-request", "lose-reply", "cut", "hang", "refuse", "b
  * @param {string} target
  */
 export async function startProxy(target) {
-  /** @type {{ url: string, plan: Fault[], seen: { fault: Fault, method: string, path: string, body: string }[] }} */
+  /** @type {{ url: string, plan: Fault[], seen: { fault: Fault, method: string, path: string, body: string, type?: string }[] }} */
   const proxy = { url: "", plan: [], seen: [] };
   const server = createServer(async (request, response) => {
     const fault = proxy.plan.shift() ?? "ok";
     let body = "";
     for await (const chunk of request) body += chunk;
     const { method = "", url: path = "" } = request;
-    proxy.seen.push({ fault, method, path, body });
+    proxy.seen.push({ fault, method, path, body, type: request.headers["content-type"] });
     if (fault === "lose-request") return request.socket.destroy();
     if (fault === "refuse") {
       const problem = { code: "overloaded", status: 503, detail: "later", retryable: true };

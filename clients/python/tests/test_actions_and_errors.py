@@ -180,3 +180,49 @@ def test_every_code_has_its_exception() -> None:
     assert type(from_problem({"code": "lease-expired", "status": 410})) is sme.EnvGone
     assert type(from_problem({"code": "quota-exceeded", "status": 429})) is sme.QuotaExceeded
     assert type(from_problem({})) is sme.ServerProblem
+
+
+NOT_FINITE = [float("nan"), float("inf"), -float("inf"), np.float32("nan"), np.array(np.inf)]
+
+
+@pytest.mark.parametrize("encoding", ["msgpack", "json"])
+@pytest.mark.parametrize("number", NOT_FINITE, ids=repr)
+def test_numbers_that_are_not_finite_are_refused_with_their_place(
+    server: str, encoding: Any, number: Any
+) -> None:
+    def place(pointer: str) -> Any:
+        return pytest.raises(ValueError, match=rf"is not a finite number \[at {pointer}\]$")
+
+    name = "StatelessCartPole-v0"
+    with place("/kwargs/observation_noise"):
+        sme.RemoteEnv(name, server=server, encoding=encoding, observation_noise=number)
+    with place("/kwargs/observation_noise"):
+        sme.RemoteVectorEnv(name, 2, server=server, encoding=encoding, observation_noise=number)
+    with place("/kwargs/observation_noise"):
+        sme.AsyncRemoteEnv(name, server=server, encoding=encoding, observation_noise=number)
+    with sme.RemoteEnv(name, server=server, encoding=encoding) as env:
+        with place("/options/a~1b/1"):
+            env.reset(options={"a/b": [1, number]})
+        env.reset()
+        with place("/action"):
+            env.step(number)
+        env.step(1)
+    with sme.RemoteVectorEnv(name, 2, server=server, encoding=encoding) as envs:
+        envs.reset()
+        with place("/actions/1"):
+            envs.step(np.array([1, number]))
+        with place("/actions/1"):
+            envs.step([0.0, number])
+        envs.step([0, 1])
+    for seed in (number, [0, number]):
+        with pytest.raises(TypeError):
+            sme.RemoteVectorEnv(name, 2, server=server, seed=seed)
+
+
+def test_waits_that_are_no_number_are_refused() -> None:
+    for wait_s in (float("nan"), -1.0):
+        with pytest.raises(ValueError, match="give_up_after_s"):
+            sme.RetryPolicy(give_up_after_s=wait_s)
+    for timeout_s in (float("nan"), float("inf"), 0.0):
+        with pytest.raises(ValueError, match="timeout_s"):
+            sme.RemoteEnv("MemoryTask-v0", server="http://127.0.0.1:9", timeout_s=timeout_s)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import warnings
 from typing import Any
 
 import numpy as np
@@ -94,3 +96,84 @@ def test_problems_and_closing(server: str) -> None:
             await sme.AsyncRemoteEnv("NoSuchTask-v0", server=server).open()
 
     asyncio.run(play())
+
+
+def number_of_envs(server: str, env_ids: list[str]) -> int:
+    """How many of these are on the server."""
+    there = 0
+    for env_id in env_ids:
+        try:
+            # The same creation again finds what is there; a closed one is refused.
+            sme.RemoteEnv("MemoryTask-v0", server=server, env_id=env_id, delay=4).close()
+            there += 1
+        except sme.EnvGone:
+            pass
+    return there
+
+
+def test_another_event_loop_goes_on_with_the_episode(server: str) -> None:
+    env = sme.AsyncRemoteEnv("MemoryTask-v0", server=server, delay=4)
+    local = MemoryTask(4, 0)
+
+    async def begin() -> Any:
+        await env.open()
+        return await env.reset(seed=1)
+
+    async def crowd() -> list[Any]:
+        # Several at once, so that they wait for one another in this loop as well.
+        return [await each for each in [env.step(1), env.step(0)]]
+
+    async def together() -> list[Any]:
+        return list(await asyncio.gather(env.step(1), env.step(1)))
+
+    with warnings.catch_warnings():
+        # A loop that ends before its connections leaves them to be collected.
+        warnings.simplefilter("ignore", ResourceWarning)
+        assert data_equivalence(asyncio.run(begin()), local.reset(seed=1))
+        expected = [local.step(np.int64(action)) for action in (1, 0)]
+        assert data_equivalence(asyncio.run(crowd()), expected)
+        expected = [local.step(np.int64(1)) for _ in range(2)]
+        assert data_equivalence(asyncio.run(together()), expected)
+        asyncio.run(env.close())
+        gc.collect()
+    assert number_of_envs(server, [env._session.env_id if env._session else ""]) == 0
+
+
+def test_two_event_loops_at_once_are_told(server: str) -> None:
+    env = sme.AsyncRemoteEnv("MemoryTask-v0", server=server, delay=4)
+
+    async def step_elsewhere() -> None:
+        with pytest.raises(sme.StrategicMemoryError, match="another event loop"):
+            await env.step(1)
+
+    async def play() -> None:
+        async with env:
+            await env.reset()
+            async with env._lock:
+                await asyncio.to_thread(asyncio.run, step_elsewhere())
+            await env.step(1)
+
+    asyncio.run(play())
+
+
+def test_forgotten_ones_are_closed_on_the_server(server: str) -> None:
+    async def forget(number: int) -> list[str]:
+        env_ids = []
+        for _ in range(number):
+            env = await sme.AsyncRemoteEnv("MemoryTask-v0", server=server, delay=4).open()
+            await env.reset()
+            env_ids.append(env.env_id)
+        return env_ids
+
+    env_ids = asyncio.run(forget(5))
+    gc.collect()
+    assert number_of_envs(server, env_ids) == 0
+    # And one that is forgotten when its event loop has ended.
+    env = sme.AsyncRemoteEnv("MemoryTask-v0", server=server, delay=4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        asyncio.run(env.open())
+        env_id = env.env_id
+        del env
+        gc.collect()
+    assert number_of_envs(server, [env_id]) == 0

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+import socket
 
+import pytest
+from stub import Listener, Proxy, Request, read_request
+
+import strategic_memory_envs as sme
+from strategic_memory_envs import _http
 from strategic_memory_envs._http import Endpoint, Reply, ReplyReader, Template
 from strategic_memory_envs.errors import ProtocolError
 
@@ -116,3 +121,71 @@ def test_heads_are_kept_for_few_lengths_only() -> None:
     for length in range(1000):
         assert template.render(b"x" * length).endswith(b"%d\r\n\r\n" % length + b"x" * length)
     assert len(template._heads) <= 64
+
+
+class Endless(Listener):
+    """Answers every request with `head`, and then `rest` again and again until nobody listens."""
+
+    def __init__(self, head: bytes, rest: bytes) -> None:
+        self._head, self._rest = head, rest
+        super().__init__()
+
+    def serve(self, accepted: socket.socket) -> None:
+        if read_request(accepted) is not None:
+            accepted.sendall(self._head)
+            while True:
+                accepted.sendall(self._rest)
+
+
+@pytest.fixture
+def small_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_http, "MAX_BODY_BYTES", 1 << 20)
+
+
+OK = b"HTTP/1.1 200 OK\r\ncontent-type: application/vnd.msgpack\r\n"
+CHUNK = b"10000\r\n" + bytes(0x10000) + b"\r\n"
+ENDLESS = {
+    "to the end": (OK + b"\r\n", bytes(1 << 16)),
+    "chunked": (OK + b"transfer-encoding: chunked\r\n\r\n", CHUNK),
+    "chunk head": (OK + b"transfer-encoding: chunked\r\n\r\n", b"0" * (1 << 16)),
+    "headers": (OK, b"x: y\r\n" * 9999),
+    "interim": (b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"),
+    "as long as it says": (OK + b"content-length: 1048577\r\n\r\n", bytes(1 << 16)),
+}
+
+
+@pytest.mark.usefixtures("small_bound")
+@pytest.mark.parametrize("which", ENDLESS)
+def test_a_reply_without_end_is_given_up(which: str) -> None:
+    with (
+        Endless(*ENDLESS[which]) as listener,
+        pytest.raises(sme.ProtocolError, match=r"longer than|without end"),
+    ):
+        sme.RemoteEnv("MemoryTask-v0", server=listener.url)
+
+
+def test_every_change_says_what_it_sends(server: str) -> None:
+    seen: list[tuple[str, str]] = []
+
+    class Watching(Proxy):
+        def _forward(self, request: Request) -> bytes:
+            seen.append((request.method, request.headers["content-type"]))
+            return super()._forward(request)
+
+    with (
+        Watching(server) as proxy,
+        sme.RemoteEnv("MemoryTask-v0", server=proxy.url, delay=1) as env,
+    ):
+        env.reset()
+        env.step(0)
+        env.close()
+    kind = "application/vnd.msgpack"
+    assert seen == [("PUT", kind), ("POST", kind), ("POST", kind), ("DELETE", kind)]
+
+
+def test_no_proxy_stands_between(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    once = sme.RetryPolicy(give_up_after_s=0.0)
+    with sme.RemoteEnv("MemoryTask-v0", server=server, delay=1, retry=once) as env:
+        env.reset()

@@ -240,3 +240,53 @@ def test_a_server_that_died_is_replaced() -> None:
     finally:
         module._shared = kept
     first.stop()
+
+
+def test_settings_of_another_server_are_not_for_the_embedded_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import strategic_memory_envs._server as module
+
+    tokens = tmp_path / "tokens.toml"
+    tokens.write_text('[me]\ntoken = "0123456789abcdefghij"\n', "utf-8")
+    tokens.chmod(0o600)
+    monkeypatch.setenv("ENV_SERVER_TOKEN_FILE", str(tokens))
+    monkeypatch.setenv("ENV_SERVER_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("ENV_SERVER_MAX_ENVS", "no number")
+    monkeypatch.setattr(module, "_shared", None)
+    server = sme.local_server()
+    try:
+        with sme.RemoteEnv("MemoryTask-v0", server=server.url, delay=1) as env:
+            env.reset()
+    finally:
+        server.stop()
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_token_comes_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    token = "0123456789abcdefghij"
+    tokens = tmp_path / "tokens.toml"
+    tokens.write_text(f'[me]\ntoken = "{token}"\n', "utf-8")
+    tokens.chmod(0o600)
+    mine = tmp_path / "token"
+    mine.write_text(f"{token}\n", "utf-8")
+    monkeypatch.setenv("ENV_SERVER_TOKEN_FILE", str(tokens))
+    monkeypatch.delenv("STRATEGIC_MEMORY_TOKEN", raising=False)
+    with sme.LocalServer() as server:
+        with pytest.raises(sme.AccessDenied):
+            sme.catalogue(server.url)
+        assert sme.catalogue(server.url, token_file=mine)
+        for kind in (sme.RemoteEnv, sme.RemoteVectorEnv):
+            kind("MemoryTask-v0", server=server.url, token_file=mine).close()
+
+        async def play() -> None:
+            async with sme.AsyncRemoteEnv("MemoryTask-v0", server=server.url, token_file=mine):
+                pass
+
+        asyncio.run(play())
+        with pytest.raises(TypeError, match="both given"):
+            sme.RemoteEnv("MemoryTask-v0", server=server.url, token=token, token_file=mine)
+        for text in ("", " \n", "two words", "x" * 5000):
+            mine.write_text(text, "utf-8")
+            with pytest.raises(ValueError, match="does not hold a token"):
+                sme.catalogue(server.url, token_file=mine)

@@ -182,9 +182,9 @@ impl Deck {
         &self.cards
     }
 
-    /// Cards in the order in which they are dealt, as rows of a picture: `most` of them, and what
-    /// fills the first row, around the one that is dealt at the place `focus`. `look` makes each
-    /// what it is to look like, by its place from 1 on.
+    /// Cards in the order in which they are dealt, as rows of a picture: about `most` of them around
+    /// the one that is dealt at the place `focus`, always in as many rows. `look` makes each what it
+    /// is to look like, by its place from 1 on.
     pub(crate) fn rows(
         &self,
         deck_type: DeckType,
@@ -193,7 +193,10 @@ impl Deck {
         look: impl Fn(usize, Cell) -> Cell,
     ) -> Grid {
         let near = window(self.len(), focus.saturating_sub(1), most);
-        let shown = near.start / COLUMNS * COLUMNS..near.end;
+        // Wherever they begin, so many cards touch a row more than they fill.
+        let num_rows = (most / COLUMNS + 1).min(self.len() / COLUMNS);
+        let first_row = (near.start / COLUMNS).min(self.len() / COLUMNS - num_rows);
+        let shown = first_row * COLUMNS..(first_row + num_rows) * COLUMNS;
         let cells = shown
             .clone()
             .map(|i| look(i + 1, deck_type.cell(self.card(i + 1))));

@@ -1,12 +1,14 @@
 //! Pictures of every environment, to see that they show what goes on.
 
+use std::collections::BTreeSet;
+
 use env_protocol::{AutoresetMode, Seed, Space};
 use serde_json::{Value, json};
 
 use super::registry::{find, specs};
 use super::{Arguments, check};
 use crate::render::examples::decode;
-use crate::render::{Picture, to_ansi, to_png};
+use crate::render::{Picture, png_size, to_ansi, to_png};
 use crate::session::vector::{Reset, VectorEnvironment};
 
 /// An environment, its arguments, and the actions after which it is drawn, one after the other.
@@ -178,15 +180,66 @@ fn largest() -> Vec<(&'static str, Value)> {
     ]
 }
 
-fn vector(spec_id: &str, kwargs: &Value) -> Box<dyn VectorEnvironment> {
+/// Arguments with which something of what is drawn comes and goes, or gets more.
+fn changing() -> Vec<(&'static str, Value)> {
+    let mut cases = vec![
+        ("MemoryTask-v0", json!({"delay": 3, "num_bits": 5})),
+        (
+            "MemoryTask-v0",
+            json!({"delay": 12, "delay_min": 2, "cue_time": "random", "num_bits": 2}),
+        ),
+        ("MemoryTask-v0", json!({"previous_action": true, "max_episode_steps": 3})),
+        ("BsuiteMemorySize-v0", json!({"num_bits": 101})),
+        ("RepeatFirst-v0", json!({"num_decks": 2})),
+        ("RepeatPrevious-v0", json!({"k": 1})),
+        ("RepeatPrevious-v0", json!({"num_decks": 2, "k": 26})),
+        ("RepeatPrevious-v0", json!({"num_decks": 3, "k": 70})),
+        ("HigherLower-v0", json!({"num_decks": 2})),
+        ("CountRecall-v0", json!({"num_decks": 2, "deck_type": "suits"})),
+        ("Concentration-v0", json!({"num_decks": 2, "deck_type": "colors"})),
+        ("MultiarmedBandit-v0", json!({"num_bandits": 41})),
+        ("PersistentRecall-v0", json!({"delay": 1, "episodes_per_lifetime": 2})),
+    ];
+    for corridor_length in [1, 2, 17, 18, 19, 22, 23, 24, 40] {
+        for spec_id in ["TMazePassive-v0", "TMazeActive-v0", "EndlessTMaze-v0", "TMazeDistractors-v0"]
+        {
+            cases.push((spec_id, json!({"corridor_length": corridor_length.max(2)})));
+        }
+    }
+    cases
+}
+
+/// Not reset yet.
+fn new_vector(spec_id: &str, kwargs: &Value) -> Box<dyn VectorEnvironment> {
     let (entry, spec) = find(spec_id).expect("a spec");
     let kwargs = serde_json::from_value(kwargs.clone()).expect("an object");
     let arguments = Arguments::resolve(&spec.parameters, &kwargs).expect("arguments in range");
     let mode = AutoresetMode::NextStep;
-    let mut vector =
-        (entry.vector)(&arguments, 1, mode, &Seed::First(7)).expect("arguments that fit");
+    (entry.vector)(&arguments, 1, mode, &Seed::First(7)).expect("arguments that fit")
+}
+
+fn vector(spec_id: &str, kwargs: &Value) -> Box<dyn VectorEnvironment> {
+    let mut vector = new_vector(spec_id, kwargs);
     vector.reset(&Reset::default()).expect("a plain reset");
     vector
+}
+
+/// Sizes of all images of some episodes, and of what was there before them.
+fn sizes(spec_id: &str, kwargs: &Value) -> BTreeSet<(u32, u32)> {
+    let mut vector = new_vector(spec_id, kwargs);
+    let mut sizes = BTreeSet::from([png_size(&vector.picture(0).expect("a lane"))]);
+    vector.reset(&Reset::default()).expect("a plain reset");
+    // Whoever walks on gets to the end of a corridor; there, turns are to both sides.
+    for t in 0..400 {
+        let action = match t / 80 {
+            0 | 3 => check::action(vector.action_space(), t),
+            _ if t % 40 > 36 => check::action(vector.action_space(), t),
+            _ => check::action(vector.action_space(), 0),
+        };
+        vector.step(&action).expect("actions in range");
+        sizes.insert(png_size(&vector.picture(0).expect("a lane")));
+    }
+    sizes
 }
 
 fn width(vector: &dyn VectorEnvironment) -> usize {
@@ -230,6 +283,18 @@ fn every_environment_as_text() {
     for spec in specs() {
         let of_spec = cases.iter().filter(|case| case.0 == spec.id);
         assert_eq!(of_spec.count(), 2, "{}", spec.id);
+    }
+}
+
+#[test]
+fn images_of_an_environment_have_one_size() {
+    let cases = cases().into_iter().map(|(spec_id, kwargs, _)| (spec_id, kwargs));
+    for (spec_id, kwargs) in cases.chain(largest()).chain(changing()) {
+        let sizes = sizes(spec_id, &kwargs);
+        assert_eq!(sizes.len(), 1, "{spec_id} {kwargs}: {sizes:?}");
+        // Encoders of videos want both to be even.
+        let &(width, height) = sizes.first().expect("one");
+        assert!(width == 640 && height % 16 == 0, "{spec_id}: {height}");
     }
 }
 

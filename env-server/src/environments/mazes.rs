@@ -28,7 +28,7 @@ impl Maze {
     /// The maze, with its key and how far the agent has come. Of a long corridor its ends and what
     /// is near the agent.
     pub fn picture(&self) -> Picture {
-        let columns = columns(self.end as usize + 1, self.agent.0 as usize);
+        let columns = padded_columns(self.end as usize + 1, self.agent.0 as usize);
         let rows = [1, 0, -1].into_iter();
         let cells = rows.flat_map(|y| columns.iter().map(move |&x| self.cell(x, y)));
         let mut grid = Grid::new(columns.len(), cells);
@@ -74,6 +74,13 @@ impl Maze {
             _ => wrong,
         }
     }
+}
+
+/// The same as [`columns`] wherever the agent is: with blank ones behind, where fewer are shown.
+fn padded_columns(length: usize, agent: usize) -> Vec<Option<usize>> {
+    let mut columns = columns(length, agent);
+    columns.resize(length.min(AT_ENDS + 1 + NEAR + 1 + AT_ENDS), None);
+    columns
 }
 
 /// The cells to show of a corridor, in order, and a gap for what is left out between them.
@@ -134,5 +141,17 @@ mod tests {
         let last = [Some(500_008), None, Some(999_999), Some(1_000_000)];
         assert_eq!(long[20..], last);
         assert_eq!(columns(30, 29).len(), AT_ENDS + 1 + NEAR);
+    }
+
+    #[test]
+    fn as_many_columns_wherever_the_agent_is() {
+        for length in 1..40 {
+            let most = (0..length).map(|agent| columns(length, agent).len()).max();
+            for agent in 0..length {
+                let padded = padded_columns(length, agent);
+                assert_eq!(Some(padded.len()), most, "{agent} of {length}");
+                assert!(padded.starts_with(&columns(length, agent)));
+            }
+        }
     }
 }

@@ -371,13 +371,12 @@ impl Environment for MemoryTask {
             .grid(heading, targets)
             .grid("observation", seen.grid())
             .bars("", [time]);
+        if self.has_random_cue || num_bits > 1 {
+            picture = picture.key(Cell::default().tone(Tone::Hidden), "not shown yet");
+        }
         if self.to_show > 0 {
-            picture = picture
-                .note(
-                    Tone::Hidden,
-                    &format!("the next cue comes in {} steps", self.before_cue + 1),
-                )
-                .key(Cell::default().tone(Tone::Hidden), "not shown yet");
+            let text = format!("the next cue comes in {} steps", self.before_cue + 1);
+            picture = picture.note(Tone::Hidden, &text);
         }
         if let (Some(index), Some(&[answer])) = (self.answered(), seen.action) {
             let is_right = answer == i64::from(self.target_at(index));

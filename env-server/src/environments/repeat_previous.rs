@@ -159,9 +159,11 @@ impl Environment for RepeatPrevious {
                     false => card,
                 }
             });
-        let card = asked.map(|place| DeckType::Suits.cell(self.deck.card(place)).tone(Tone::Cue));
+        let card = asked.map_or_else(Cell::blank, |place| {
+            DeckType::Suits.cell(self.deck.card(place)).tone(Tone::Cue)
+        });
         let picture = Picture::new()
-            .grid("asked for, and the right answer", Grid::cards(1, card))
+            .grid("asked for, and the right answer", Grid::cards(1, [card]))
             .grid("cards dealt", deck)
             .grid("observation", seen.grid())
             .bars("", [self.deck.bar()])

@@ -69,11 +69,9 @@ impl GridFrame {
         }
     }
 
-    pub fn size(&self, grid: &Grid) -> Size {
-        Size::new(
-            self.gutter + self.pitch.width * grid.columns as u32,
-            self.header + self.pitch.height * grid.rows() as u32 + left_out_height(grid.left_out),
-        )
+    /// Of all of it. How long the texts in the cells are does not matter.
+    pub fn height(&self, grid: &Grid) -> u32 {
+        self.header + self.pitch.height * grid.rows() as u32 + left_out_height(grid.left_out)
     }
 
     pub fn draw(&self, grid: &Grid, canvas: &mut Canvas, at: Point) {

@@ -2,6 +2,10 @@
 //!
 //! Everything is stacked from the top and says how large it is before it is drawn. Lengths are in
 //! pixels.
+//!
+//! All images of an environment have one size, as videos need it: there is room for [`NOTES`] notes
+//! and for the whole key whether or not they are there, the width is always the same, and what an
+//! environment draws besides is of a size that its arguments alone settle.
 
 use embedded_graphics::mono_font::MonoFont;
 use embedded_graphics::prelude::*;
@@ -18,11 +22,19 @@ const MARGIN: u32 = 16;
 const GAP: u32 = 12;
 /// Of a line of text.
 pub(super) const LINE_HEIGHT: u32 = 16;
-/// What is between the margins, at most and at least.
+/// What is between the margins.
 pub(super) const MAX_WIDTH: u32 = 608;
-const MIN_WIDTH: u32 = 288;
 /// Of a whole picture; what is below is cut off.
 const MAX_HEIGHT: u32 = 960;
+/// Of title and status.
+const HEAD: u32 = LINE_HEIGHT * 2 + 4;
+/// Heights are multiples of this, as encoders of videos want them.
+const BLOCK: u32 = 16;
+/// Notes that there is room for.
+const NOTES: u32 = 3;
+/// Of a note on its ground, and what is below it.
+const NOTE_HEIGHT: u32 = LINE_HEIGHT + 4;
+const NOTE_GAP: u32 = 4;
 /// Beside the text of a note, within its ground.
 const NOTE_PAD: u32 = 5;
 /// Of the bar itself.
@@ -34,7 +46,7 @@ const SCENE_SIZE: Size = Size::new(520, 260);
 /// Of an example in the key.
 const SWATCH: u32 = 14;
 
-/// The picture as a PNG file, at most 640 × 960 pixels.
+/// The picture as a PNG file, 640 pixels wide and at most 960 high.
 pub fn to_png(picture: &Picture) -> Vec<u8> {
     draw(picture).to_png()
 }
@@ -59,19 +71,38 @@ pub fn tiles_to_png<'a>(pictures: impl IntoIterator<Item = &'a Picture>) -> Vec<
     sheet.to_png()
 }
 
+/// Where things go.
+struct Layout {
+    key: Key,
+    /// Of all parts, with room for notes that are not there.
+    parts: u32,
+    size: Size,
+}
+
+impl Layout {
+    fn of(picture: &Picture) -> Self {
+        let key = Key::of(picture);
+        let parts: u32 = picture.parts.iter().map(height_of).sum();
+        let is_note = |part: &&Part| matches!(part.content, Content::Note(..));
+        let num_notes = picture.parts.iter().filter(is_note).count() as u32;
+        let parts = parts + NOTES.saturating_sub(num_notes) * (NOTE_HEIGHT + NOTE_GAP);
+        let height = 2 * MARGIN + HEAD + GAP + parts + GAP + key.height;
+        let height = height.next_multiple_of(BLOCK).min(MAX_HEIGHT);
+        let size = Size::new(MAX_WIDTH + 2 * MARGIN, height);
+        Layout { key, parts, size }
+    }
+}
+
+/// Width and height of what [`to_png`] gives.
+#[cfg(test)]
+pub(crate) fn png_size(picture: &Picture) -> (u32, u32) {
+    let size = Layout::of(picture).size;
+    (size.width, size.height)
+}
+
 fn draw(picture: &Picture) -> Canvas {
-    let sizes: Vec<Size> = picture.parts.iter().map(measure).collect();
-    let texts = [
-        text_width(&picture.title, title_font(&picture.title)),
-        text_width(&picture.status, LINE),
-    ];
-    let widths = sizes.iter().map(|size| size.width).chain(texts);
-    let width = widths.max().unwrap_or(0).clamp(MIN_WIDTH, MAX_WIDTH);
-    let key = Key::of(picture, width);
-    let head = LINE_HEIGHT * 2 + 4;
-    let parts: u32 = sizes.iter().map(|size| size.height + GAP).sum();
-    let height = (2 * MARGIN + head + GAP + parts + key.height()).min(MAX_HEIGHT);
-    let mut canvas = Canvas::new(width + 2 * MARGIN, height);
+    let Layout { key, parts, size } = Layout::of(picture);
+    let mut canvas = Canvas::new(size.width, size.height);
 
     let mut at = Point::new_equal(MARGIN as i32);
     let title = at + Point::new(0, 8);
@@ -84,12 +115,13 @@ fn draw(picture: &Picture) -> Canvas {
     );
     let status = at + Point::new(0, 28);
     canvas.text(&picture.status, status, Anchor::Start, LINE, Ink::Muted);
-    at.y += (head + GAP) as i32;
-    for (part, size) in picture.parts.iter().zip(&sizes) {
+    at.y += (HEAD + GAP) as i32;
+    let below = at + Point::new(0, (parts + GAP) as i32);
+    for part in &picture.parts {
         draw_part(&mut canvas, part, at);
-        at.y += (size.height + GAP) as i32;
+        at.y += height_of(part) as i32;
     }
-    key.draw(&mut canvas, at);
+    key.draw(&mut canvas, below);
     canvas
 }
 
@@ -109,15 +141,15 @@ fn heading_height(part: &Part) -> u32 {
     }
 }
 
-fn measure(part: &Part) -> Size {
-    let content = match &part.content {
-        Content::Note(_, text) => Size::new(text_width(text, LINE) + 2 * NOTE_PAD, LINE_HEIGHT + 4),
-        Content::Grid(grid) => GridFrame::of(grid).size(grid),
-        Content::Bars(bars) => BarFrame::of(bars).size(bars),
-        Content::Scene(scene) => scene_size(scene),
+/// Of a part, with what is between it and the next one.
+fn height_of(part: &Part) -> u32 {
+    let (content, gap) = match &part.content {
+        Content::Note(..) => (NOTE_HEIGHT, NOTE_GAP),
+        Content::Grid(grid) => (GridFrame::of(grid).height(grid), GAP),
+        Content::Bars(bars) => (BarFrame::of(bars).height(bars), GAP),
+        Content::Scene(scene) => (scene_size(scene).height, GAP),
     };
-    let width = content.width.max(text_width(&part.heading, HEADING));
-    Size::new(width, content.height + heading_height(part))
+    heading_height(part) + content + gap
 }
 
 fn draw_part(canvas: &mut Canvas, part: &Part, at: Point) {
@@ -162,31 +194,22 @@ struct BarFrame {
     font: &'static MonoFont<'static>,
     row: u32,
     label: u32,
-    note: u32,
 }
 
 impl BarFrame {
     fn of(bars: &Bars) -> Self {
         let row = (340 / bars.shown.len().max(1) as u32).clamp(11, 22);
         let font = if row < 14 { SMALL } else { LINE };
-        let longest = |text: fn(&Bar) -> &str| {
-            let widths = bars.shown.iter().map(|bar| text_width(text(bar), font));
-            widths.max().unwrap_or(0) + LABEL_GAP
-        };
+        let labels = bars.shown.iter().map(|bar| text_width(&bar.label, font));
         BarFrame {
             font,
             row,
-            label: longest(|bar| &bar.label),
-            note: longest(|bar| &bar.note),
+            label: labels.max().unwrap_or(0) + LABEL_GAP,
         }
     }
 
-    fn size(&self, bars: &Bars) -> Size {
-        let rows = self.row * bars.shown.len() as u32;
-        Size::new(
-            self.label + BAR_WIDTH + self.note,
-            rows + left_out_height(bars.left_out),
-        )
+    fn height(&self, bars: &Bars) -> u32 {
+        self.row * bars.shown.len() as u32 + left_out_height(bars.left_out)
     }
 
     fn draw(&self, bars: &Bars, canvas: &mut Canvas, at: Point) {
@@ -272,35 +295,34 @@ fn draw_scene(canvas: &mut Canvas, scene: &Scene, at: Point) {
 struct Key {
     /// An example, what it means, and where it goes.
     entries: Vec<(Cell, String, Point)>,
-    num_lines: u32,
+    /// Of all of it, with the marks that are not there just now.
+    height: u32,
 }
 
 impl Key {
-    fn of(picture: &Picture, width: u32) -> Self {
+    fn of(picture: &Picture) -> Self {
         let marks = picture.marks();
         let seen = (Cell::default().seen(true), "the agent sees now".to_owned());
         let chosen = (Cell::default().chosen(true), "its last action".to_owned());
-        let explained = [(marks.seen, seen), (marks.chosen, chosen)];
-        let explained = explained.into_iter().filter(|(is_there, _)| *is_there);
-        let all = explained.map(|(_, entry)| entry);
-        let all = all.chain(picture.keys.iter().cloned());
+        let keys = picture.keys.iter().cloned();
+        // Marks come last, where one that is not there leaves no gap between others.
+        let all = keys.map(|key| (true, key));
+        let all = all.chain([(marks.seen, seen), (marks.chosen, chosen)]);
         let mut entries = Vec::new();
         let (mut x, mut line) = (0, 0);
-        for (cell, meaning) in all {
+        for (is_there, (cell, meaning)) in all {
             let entry = SWATCH + 6 + text_width(&meaning, LINE);
-            if x > 0 && x + entry > width {
+            if x > 0 && x + entry > MAX_WIDTH {
                 (x, line) = (0, line + 1);
             }
             let at = Point::new(x as i32, line as i32 * (LINE_HEIGHT as i32 + 4));
-            entries.push((cell, meaning, at));
+            if is_there {
+                entries.push((cell, meaning, at));
+            }
             x += entry + 16;
         }
-        let num_lines = if entries.is_empty() { 0 } else { line + 1 };
-        Key { entries, num_lines }
-    }
-
-    fn height(&self) -> u32 {
-        self.num_lines * (LINE_HEIGHT + 4)
+        let height = (line + 1) * (LINE_HEIGHT + 4);
+        Key { entries, height }
     }
 
     fn draw(&self, canvas: &mut Canvas, at: Point) {

@@ -24,6 +24,8 @@ mod shapes;
 use crate::environments::Element;
 
 pub use ansi::to_ansi;
+#[cfg(test)]
+pub(crate) use image::png_size;
 pub use image::{tiles_to_png, to_png};
 pub use picture::{
     Bar, Cell, Grid, MAX_BARS, MAX_COLUMNS, MAX_KEYS, MAX_PARTS, MAX_ROWS, MAX_SHAPES, Picture,

@@ -14,7 +14,7 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from ._codec import array_from, info_from
+from ._codec import array_from, check_finite, info_from
 from ._spaces import decoder, encoder, row, space_from
 from .errors import ProtocolError
 
@@ -64,11 +64,13 @@ def check_count(name: str, value: Any) -> int:
 def _check_options(options: Any) -> Fields:
     if options is not None and not isinstance(options, Mapping):
         raise TypeError(f'options is a dict such as {{"delay": 8}}, not {options!r}')
+    check_finite(options, "/options")
     return dict(options or {})
 
 
 def creation(spec_id: str, kwargs: Mapping[str, Any], ttl_s: int | None, **fields: Any) -> Fields:
     """The body that creates an environment."""
+    check_finite(kwargs, "/kwargs")
     body: Fields = {"spec_id": spec_id, "kwargs": dict(kwargs), **fields}
     if ttl_s is not None:
         body["ttl_s"] = check_count("ttl_s", ttl_s)
@@ -87,7 +89,7 @@ class Single:
         except _MISFITS as error:
             raise _misfit(error) from error
         self._decode = decoder(self.observation_space)
-        self._encode = encoder(self.action_space)
+        self._encode = encoder(self.action_space, place="/action")
 
     def reset_fields(self, seed: int | None, options: Mapping[str, Any] | None) -> Fields:
         """The body of a reset, but for its number."""
@@ -140,7 +142,7 @@ class Vector:
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
         self._decode = decoder(self.single_observation_space, self.num_envs)
-        self._encode = encoder(self.single_action_space, self.num_envs)
+        self._encode = encoder(self.single_action_space, self.num_envs, place="/actions")
 
     def reset_fields(self, seed: Seeds, options: Mapping[str, Any] | None) -> list[Fields]:
         """The bodies of a reset, but for their numbers.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import msgpack
@@ -57,6 +57,32 @@ def _to_json(value: Any) -> Any:
     if isinstance(value, (np.generic, np.ndarray)):
         return value.tolist()
     raise TypeError(f"{type(value).__name__} cannot be sent: {value!r}"[:200])
+
+
+def check_finite(value: Any, place: str) -> None:
+    """Looks through what is to be sent for numbers that no message can hold.
+
+    `place` is a JSON pointer (RFC 6901) to the value in the body.
+
+    Raises:
+        ValueError: there is one, and where.
+    """
+    if isinstance(value, (float, np.floating)):
+        if not np.isfinite(value):
+            raise ValueError(f"{float(value)} is not a finite number [at {place}]")
+    elif isinstance(value, np.ndarray):
+        if value.dtype.kind in "fc" and not np.isfinite(value).all():
+            index = tuple(np.argwhere(~np.isfinite(value))[0].tolist())
+            where = "".join(f"/{i}" for i in index)
+            raise ValueError(f"{value[index]} is not a finite number [at {place}{where}]")
+        if value.dtype.kind == "O":
+            check_finite(value.tolist(), place)
+    elif isinstance(value, Mapping):
+        for key, entry in value.items():
+            check_finite(entry, f"{place}/{str(key).replace('~', '~0').replace('/', '~1')}")
+    elif isinstance(value, (list, tuple)):
+        for i, entry in enumerate(value):
+            check_finite(entry, f"{place}/{i}")
 
 
 class Codec:

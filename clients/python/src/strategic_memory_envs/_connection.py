@@ -10,6 +10,7 @@ import sys
 
 from . import _process
 from ._http import Endpoint, Reply, ReplyReader
+from .errors import ProtocolError
 
 # Where the kernel keeps the time, Python need not poll before every call, which took a tenth of the
 # client's time.
@@ -93,6 +94,18 @@ class Connection:
         if reply.head.closes:
             self.drop()
         return reply
+
+    def exchange_once(self, request: bytes) -> None:
+        """Sends a request of which it matters little whether it arrives, and ends the connection.
+
+        Never raises for what the server or the network does.
+        """
+        try:
+            self.exchange(request)
+        except (OSError, ProtocolError):
+            pass
+        finally:
+            self.drop()
 
     def set_timeout(self, timeout_s: float) -> None:
         """From now on, waits this long for something to come."""

@@ -16,8 +16,10 @@ from .errors import ProtocolError
 
 MAX_HEAD_BYTES = 64 << 10
 """Largest head of a reply."""
-MAX_BODY_BYTES = 1 << 30
-"""Largest body of a reply."""
+MAX_BODY_BYTES = 256 << 20
+"""Largest body of a reply: many times what the largest vector environment has to say."""
+MAX_INTERIM_REPLIES = 16
+"""Most interim replies (1xx) before the one that counts."""
 _BUFFER_BYTES = 64 << 10
 _MAX_CACHED_HEADS = 64
 _TOKEN = re.compile(r"[\x21-\x7e]+")
@@ -174,6 +176,7 @@ class ReplyReader:
         "_end",
         "_head",
         "_known",
+        "_num_interim",
         "_view",
     )
 
@@ -190,6 +193,7 @@ class ReplyReader:
         self._body_start = 0
         self._chunk_start = 0
         self._chunks: list[bytes] = []
+        self._num_interim = 0
 
     @property
     def is_empty(self) -> bool:
@@ -235,7 +239,11 @@ class ReplyReader:
             if head.status < 200:
                 # An interim reply: the one that counts follows.
                 rest = bytes(self._view[end : self._end])
+                num_interim = self._num_interim + 1
+                if num_interim > MAX_INTERIM_REPLIES:
+                    raise ProtocolError("interim replies (1xx) without end")
                 self.clear()
+                self._num_interim = num_interim
                 self._view[: len(rest)] = rest
                 self._end = len(rest)
                 continue
@@ -299,6 +307,7 @@ class ReplyReader:
         self._end = 0
         self._head = None
         self._chunks = []
+        self._num_interim = 0
         return Reply(head, body)
 
     @staticmethod

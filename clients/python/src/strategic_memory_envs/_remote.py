@@ -178,11 +178,8 @@ class Remote:
             return
         was_open, self._is_open = self._is_open, False
         connection = self._connection
-        try:
-            if was_open and connection.is_open and not self._is_guest:
-                connection.set_timeout(1.0)
-                connection.exchange(self.session.delete.render(b""))
-        except (OSError, ProtocolError):
-            pass
-        finally:
+        if was_open and connection.is_open and not self._is_guest:
+            connection.set_timeout(1.0)
+            connection.exchange_once(self.session.delete.render(b""))
+        else:
             connection.drop()

@@ -35,6 +35,11 @@ class RetryPolicy:
     longest_delay_s: float = 2.0
     """Longest pause, unless the server's Retry-After asks for a longer one."""
 
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not value >= 0:  # Also when it is not a number.
+                raise ValueError(f"{name} is a number of seconds from 0 on, not {value}")
+
 
 def problem_of(reply: Reply) -> ServerProblem:
     """The exception that an error reply stands for, also when it is not a problem document."""

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from . import _process
@@ -24,7 +24,12 @@ BINARY_VARIABLE = "STRATEGIC_MEMORY_ENV_SERVER"
 TOKEN_VARIABLE = "STRATEGIC_MEMORY_TOKEN"
 """Bearer token for the server."""
 
+_SETTINGS_PREFIX = "ENV_SERVER_"
+"""Begins the variables that set up whatever server is started with them."""
+_LOGGING = frozenset(("ENV_SERVER_LOG", "ENV_SERVER_LOG_FORMAT"))
+
 _NAME = "env-server.exe" if sys.platform == "win32" else "env-server"
+_MAX_TOKEN_BYTES = 4 << 10
 _START_TIMEOUT_S = 20.0
 _STOP_TIMEOUT_S = 5.0
 
@@ -71,23 +76,40 @@ def _candidates() -> Iterator[Path]:
                 yield parent / "target" / profile / _NAME
 
 
-class LocalServer:
-    """A server that this process has started on a free port of the loopback interface."""
+def _without_settings(variables: Mapping[str, str]) -> dict[str, str]:
+    """The variables without those that set up a server, but for how it logs.
 
-    def __init__(self, binary: Path | None = None) -> None:
+    They are meant for another one on this machine: its tokens would lock this process out, and its
+    data directory is taken.
+    """
+    return {
+        name: value
+        for name, value in variables.items()
+        if name in _LOGGING or not name.upper().startswith(_SETTINGS_PREFIX)
+    }
+
+
+class LocalServer:
+    """A server that this process has started on a free port of the loopback interface.
+
+    It takes variables `ENV_SERVER_…` like any other server; without `inherits_settings` only those
+    for logging, as the one of `local_server()` does.
+    """
+
+    def __init__(self, binary: Path | None = None, *, inherits_settings: bool = True) -> None:
         binary = binary or find_binary()
         command = [str(binary), "serve", "--listen", "127.0.0.1:0"]
         is_watched = sys.platform != "win32"
         if is_watched:
             command = ["/bin/sh", "-c", _WATCHED, "env-server", *command]
-        environment = {"ENV_SERVER_LOG": "warn", **os.environ}
+        variables = os.environ if inherits_settings else _without_settings(os.environ)
         self._generation = _process.generation
         try:
             self._child = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE if is_watched else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
-                env=environment,
+                env={"ENV_SERVER_LOG": "warn", **variables},
                 # Out of reach of Ctrl-C, which is meant for this process.
                 start_new_session=is_watched,
             )
@@ -190,7 +212,7 @@ def local_server() -> LocalServer:
     global _shared
     with _lock:
         if _shared is None or not _shared.is_running:
-            _shared = LocalServer()
+            _shared = LocalServer(inherits_settings=False)
             atexit.register(_shared.stop)
         return _shared
 
@@ -211,9 +233,24 @@ def server_url(server: str | None) -> str:
     return server or os.environ.get(SERVER_VARIABLE) or local_server().url
 
 
-def server_token(token: str | None) -> str | None:
-    """The token given, or the environment variable's."""
-    return token or os.environ.get(TOKEN_VARIABLE) or None
+def server_token(token: str | None, token_file: str | os.PathLike[str] | None) -> str | None:
+    """The token given, or the one in the file, or the environment variable's.
+
+    Raises:
+        TypeError: both are given.
+        OSError: the file cannot be read.
+        ValueError: there is no token in it.
+    """
+    if token_file is None:
+        return token or os.environ.get(TOKEN_VARIABLE) or None
+    if token is not None:
+        raise TypeError("token and token_file are both given")
+    with Path(token_file).open("rb") as file:
+        content = file.read(_MAX_TOKEN_BYTES + 1)
+    read = content.decode("utf-8", "replace").strip()
+    if not read or len(content) > _MAX_TOKEN_BYTES or len(read.split()) > 1:
+        raise ValueError(f"{os.fspath(token_file)} does not hold a token and nothing else")
+    return read
 
 
 def _renew_lock() -> None:

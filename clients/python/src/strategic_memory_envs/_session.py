@@ -43,28 +43,30 @@ class Session:
         path = f"/v1/{kind}/{self.env_id}"
         content_type = self.codec.content_type
 
-        def template(method: str, target: str, accept: str, has_body: bool) -> Template:
+        def template(method: str, target: str, accept: str) -> Template:
             return Template(
                 method,
                 target,
                 endpoint,
                 token=token,
                 accept=accept,
-                content_type=content_type if has_body else None,
+                # Also without a body: a page in a browser cannot send one of these types to another
+                # site without being asked for, so servers may insist on it for every change.
+                content_type=None if method == "GET" else content_type,
             )
 
         self._template = template
         self._path = path
-        self.put = template("PUT", path, content_type, True)
-        self.get = template("GET", path, content_type, False)
-        self.delete = template("DELETE", path, content_type, False)
-        self.reset = template("POST", f"{path}/reset", content_type, True)
-        self.step = template("POST", f"{path}/step", content_type, True)
+        self.put = template("PUT", path, content_type)
+        self.get = template("GET", path, content_type)
+        self.delete = template("DELETE", path, content_type)
+        self.reset = template("POST", f"{path}/reset", content_type)
+        self.step = template("POST", f"{path}/step", content_type)
 
     def picture(self, accept: str, lane: int | None = None) -> Template:
         """The request for a picture of the environment, or of one lane."""
         query = "" if lane is None else f"?lane={lane}"
-        return self._template("GET", f"{self._path}/render{query}", accept, False)
+        return self._template("GET", f"{self._path}/render{query}", accept)
 
     def operation(self, template: Template, fields: dict[str, Any]) -> bytes:
         """The request of the next operation."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -58,6 +60,7 @@ class Settings:
 
     server: str | None
     token: str | None
+    token_file: str | os.PathLike[str] | None
     timeout_s: float
     retry: RetryPolicy
     encoding: Encoding
@@ -68,13 +71,13 @@ class Settings:
             raise TypeError(f"retry is a RetryPolicy(give_up_after_s=…), not {self.retry!r}")
         if not isinstance(self.timeout_s, int | float):
             raise TypeError(f"timeout_s is a number of seconds, not {self.timeout_s!r}")
-        if self.timeout_s <= 0:
-            raise ValueError("timeout_s must be greater than 0")
+        if not 0 < self.timeout_s < math.inf:
+            raise ValueError(f"timeout_s is a finite number greater than 0, not {self.timeout_s}")
 
     def session(self, kind: Kind, env_id: str | None) -> tuple[Endpoint, Session]:
         """A place for an environment on the server, which is started if there is none."""
         endpoint = Endpoint.parse(server_url(self.server))
-        token = server_token(self.token)
+        token = server_token(self.token, self.token_file)
         session = Session(endpoint, kind, env_id=env_id, token=token, encoding=self.encoding)
         return endpoint, session
 

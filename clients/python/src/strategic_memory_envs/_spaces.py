@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from ._codec import array_from
+from ._codec import array_from, check_finite
 from .errors import ProtocolError
 
 Decoder = Callable[[Any], Any]
@@ -99,24 +99,37 @@ def decoder(space: spaces.Space[Any], num_envs: int | None = None) -> Decoder:
     return decode_array
 
 
-def encoder(space: spaces.Space[Any], num_envs: int | None = None) -> Encoder:
-    """Makes what can be sent out of actions. Whether they are in the space, the server says."""
+def encoder(space: spaces.Space[Any], num_envs: int | None = None, *, place: str = "") -> Encoder:
+    """Makes what can be sent out of actions. Whether they are in the space, the server says.
+
+    `place` is where they go in the body, for the message about a number that is not finite.
+    """
     if isinstance(space, spaces.Dict):
-        named = {key: encoder(inner, num_envs) for key, inner in space.spaces.items()}
+        named = {
+            key: encoder(inner, num_envs, place=f"{place}/{key}")
+            for key, inner in space.spaces.items()
+        }
         return lambda action: {key: encode(action[key]) for key, encode in named.items()}
     if isinstance(space, spaces.Tuple):
-        ordered = [encoder(inner, num_envs) for inner in space.spaces]
+        ordered = [
+            encoder(inner, num_envs, place=f"{place}/{i}") for i, inner in enumerate(space.spaces)
+        ]
         return lambda action: [encode(entry) for encode, entry in zip(ordered, action, strict=True)]
-    if isinstance(space, spaces.Discrete) and num_envs is None:
-        return _encode_number
-    return np.asarray
 
+    def encode_array(action: Any) -> Any:
+        array = np.asarray(action)
+        if array.dtype.kind not in "iub":
+            check_finite(array, place)
+        return array
 
-def _encode_number(action: Any) -> Any:
-    try:
-        return operator.index(action)
-    except TypeError:
-        return np.asarray(action)
+    def encode_number(action: Any) -> Any:
+        try:
+            return operator.index(action)
+        except TypeError:
+            return encode_array(action)
+
+    is_number = isinstance(space, spaces.Discrete) and num_envs is None
+    return encode_number if is_number else encode_array
 
 
 def row(space: spaces.Space[Any], batch: Any, index: int) -> Any:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import socket
 import ssl
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
@@ -25,6 +29,7 @@ from ._bodies import (
     creation,
 )
 from ._codec import Encoding
+from ._connection import Connection
 from ._http import Endpoint, Reply, ReplyReader, Template
 from ._remote import CLOSE_POLICY, check_closed, opening
 from ._retry import Attempts, RetryPolicy, doubt_about, log, problem_of, retry_after_s
@@ -35,8 +40,17 @@ from .env import read_picture
 from .errors import ProtocolError, ServerProblem, StrategicMemoryError
 from .vector import vector_creation
 
+_ABANDON_TIMEOUT_S = 1.0
+
 _Bodies = TypeVar("_Bodies", Single, Vector)
 _Self = TypeVar("_Self", bound="_AsyncRemote[Any]")
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 class _Channel(asyncio.BufferedProtocol):
@@ -123,14 +137,35 @@ class _Channel(asyncio.BufferedProtocol):
             self._fail(TimeoutError(f"nothing came for {timeout_s} s"))
 
     def drop(self) -> None:
+        """Ends the connection, also when its event loop has ended before it, or runs elsewhere."""
         self.is_usable = False
-        if self._transport is not None:
-            self._transport.abort()
+        transport, self._transport = self._transport, None
+        if transport is None:
+            return
+        if _running_loop() is self._loop:
+            transport.abort()
+            return
+        try:
+            self._loop.call_soon_threadsafe(transport.abort)
+        except RuntimeError:
+            # The loop has been closed and ends nothing any more. The other side is told here; the
+            # descriptor goes with the transport, which would warn that nobody has ended it.
+            connected = transport.get_extra_info("socket")
+            with contextlib.suppress(OSError):
+                connected.shutdown(socket.SHUT_RDWR)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ResourceWarning)
+                del transport
 
 
 class _AsyncRemote(Generic[_Bodies]):
-    """What the two asynchronous environments share."""
+    """What the two asynchronous environments share.
 
+    One event loop at a time plays an environment. Another one may go on with it, as the next
+    `asyncio.run` of a script or a notebook does; it opens a connection of its own.
+    """
+
+    _is_open = False
     _bodies: _Bodies
     __reduce__ = _settings.refuse_copy
 
@@ -149,10 +184,10 @@ class _AsyncRemote(Generic[_Bodies]):
         self._env_id = env_id
         self._wanted = wanted
         self._channel: _Channel | None = None
-        self._lock = asyncio.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._turns = asyncio.Lock()
         self._session: Session | None = None
         self._endpoint: Endpoint | None = None
-        self._is_open = False
         self._generation = _process.generation
 
     def _read_description(self, description: Fields) -> None:
@@ -197,9 +232,59 @@ class _AsyncRemote(Generic[_Bodies]):
             finally:
                 self._drop()
 
+    @property
+    def _lock(self) -> asyncio.Lock:
+        """Whose turn it is in the running event loop, which from now on is the environment's.
+
+        Raises:
+            StrategicMemoryError: another one, in another thread, is at it just now.
+        """
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            if self._loop is not None and self._loop.is_running() and self._turns.locked():
+                raise StrategicMemoryError(
+                    "the environment is being played in another event loop: wait for that one"
+                )
+            self._drop()
+            self._loop, self._turns = loop, asyncio.Lock()
+        return self._turns
+
     def _drop(self) -> None:
-        if self._channel is not None:
-            self._channel.drop()
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            channel.drop()
+
+    def __del__(self) -> None:
+        # At the end of the process even modules may be gone.
+        with contextlib.suppress(Exception):
+            if self._generation != _process.generation:
+                return
+            self._drop()
+            if self._is_open:
+                self._abandon()
+
+    def _abandon(self) -> None:
+        """Closes the environment on the server, over a connection of its own.
+
+        A running event loop has a thread do it, for which `asyncio.run` waits in the end.
+        """
+        assert self._session is not None
+        assert self._endpoint is not None
+        connection = Connection(self._endpoint, _ABANDON_TIMEOUT_S, self._settings.ssl_context)
+        request = self._session.delete.render(b"")
+        loop = _running_loop()
+        if loop is None:
+            connection.exchange_once(request)
+            return
+
+        def hand_over() -> None:
+            try:
+                loop.run_in_executor(None, connection.exchange_once, request)
+            except RuntimeError:  # The loop is about to end and takes no more work.
+                connection.exchange_once(request)
+
+        # Not at once: garbage is collected anywhere, also where the executor holds its locks.
+        loop.call_soon(hand_over)
 
     async def __aenter__(self: _Self) -> _Self:
         return await self.open()
@@ -306,6 +391,7 @@ class AsyncRemoteEnv(_AsyncRemote[Single]):
         *,
         server: str | None = None,
         token: str | None = None,
+        token_file: str | os.PathLike[str] | None = None,
         render_mode: str | None = None,
         seed: int | None = None,
         env_id: str | None = None,
@@ -320,7 +406,9 @@ class AsyncRemoteEnv(_AsyncRemote[Single]):
         wanted = creation(spec_id, _settings.join_kwargs(env_kwargs, kwargs), ttl_s)
         if seed is not None:
             wanted["seed"] = check_seed(seed)
-        settings = Settings(server, token, timeout_s, retry or RetryPolicy(), encoding, ssl_context)
+        settings = Settings(
+            server, token, token_file, timeout_s, retry or RetryPolicy(), encoding, ssl_context
+        )
         super().__init__(settings, "envs", env_id, render_mode, wanted)
 
     def _read_description(self, description: Fields) -> None:
@@ -358,6 +446,7 @@ class AsyncRemoteVectorEnv(_AsyncRemote[Vector]):
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         server: str | None = None,
         token: str | None = None,
+        token_file: str | os.PathLike[str] | None = None,
         render_mode: str | None = None,
         seed: int | Sequence[int] | None = None,
         env_id: str | None = None,
@@ -377,7 +466,9 @@ class AsyncRemoteVectorEnv(_AsyncRemote[Vector]):
             seed=seed,
             ttl_s=ttl_s,
         )
-        settings = Settings(server, token, timeout_s, retry or RetryPolicy(), encoding, ssl_context)
+        settings = Settings(
+            server, token, token_file, timeout_s, retry or RetryPolicy(), encoding, ssl_context
+        )
         super().__init__(settings, "vector-envs", env_id, render_mode, wanted)
 
     def _read_description(self, description: Fields) -> None:

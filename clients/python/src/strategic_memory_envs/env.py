@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import ssl
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -29,6 +30,7 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
         spec_id: one of the server's catalogue, such as `MemoryTask-v0`.
         server: URL; without it `$STRATEGIC_MEMORY_SERVER`, else a server of this process.
         token: bearer token; without it `$STRATEGIC_MEMORY_TOKEN`.
+        token_file: a file that holds the token and nothing else, in place of `token`.
         render_mode: `ansi` (text), `rgb_array` (uint8 `[height, width, 3]`) or None.
         seed: seed of the first reset that brings none, drawn by the server when left out.
         env_id: the environment's name on the server, a random one when left out.
@@ -60,6 +62,7 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
         *,
         server: str | None = None,
         token: str | None = None,
+        token_file: str | os.PathLike[str] | None = None,
         render_mode: str | None = None,
         seed: int | None = None,
         env_id: str | None = None,
@@ -73,7 +76,9 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
     ) -> None:
         _settings.check_render_mode(render_mode)
         self.render_mode = render_mode
-        settings = Settings(server, token, timeout_s, retry or RetryPolicy(), encoding, ssl_context)
+        settings = Settings(
+            server, token, token_file, timeout_s, retry or RetryPolicy(), encoding, ssl_context
+        )
         wanted = creation(spec_id, _settings.join_kwargs(env_kwargs, kwargs), ttl_s)
         if seed is not None:
             wanted["seed"] = check_seed(seed)

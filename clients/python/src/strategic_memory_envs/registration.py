@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 import gymnasium
@@ -19,7 +20,12 @@ _SINGLE = "strategic_memory_envs:RemoteEnv"
 _VECTOR = "strategic_memory_envs:RemoteVectorEnv"
 
 
-def catalogue(server: str | None = None, *, token: str | None = None) -> list[dict[str, Any]]:
+def catalogue(
+    server: str | None = None,
+    *,
+    token: str | None = None,
+    token_file: str | os.PathLike[str] | None = None,
+) -> list[dict[str, Any]]:
     """The specs that a server offers: ids, descriptions, parameters, spaces, thresholds.
 
     Raises:
@@ -27,7 +33,11 @@ def catalogue(server: str | None = None, *, token: str | None = None) -> list[di
     """
     endpoint = Endpoint.parse(server_url(server))
     template = Template(
-        "GET", "/v1/specs", endpoint, token=server_token(token), accept="application/json"
+        "GET",
+        "/v1/specs",
+        endpoint,
+        token=server_token(token, token_file),
+        accept="application/json",
     )
     connection = Connection(endpoint, 30.0, None)
     try:
@@ -48,7 +58,12 @@ def register_known() -> None:
         _register(spec_id, reward_threshold, None)
 
 
-def register_all(server: str | None = None, *, token: str | None = None) -> list[str]:
+def register_all(
+    server: str | None = None,
+    *,
+    token: str | None = None,
+    token_file: str | os.PathLike[str] | None = None,
+) -> list[str]:
     """Registers whatever a server offers, and gives the ids. Those already registered stay.
 
     With `server`, environments made by these ids are made there.
@@ -56,7 +71,7 @@ def register_all(server: str | None = None, *, token: str | None = None) -> list
     Raises:
         ServerUnreachable, ServerProblem, ProtocolError: it cannot be asked.
     """
-    specs = catalogue(server, token=token)
+    specs = catalogue(server, token=token, token_file=token_file)
     for spec in specs:
         _register(str(spec["id"]), spec.get("solved_threshold"), server)
     return [str(spec["id"]) for spec in specs]

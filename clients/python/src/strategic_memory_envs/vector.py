@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import ssl
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -88,6 +89,7 @@ class RemoteVectorEnv(gymnasium.vector.VectorEnv[Any, Any, NDArray[Any]]):
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         server: str | None = None,
         token: str | None = None,
+        token_file: str | os.PathLike[str] | None = None,
         render_mode: str | None = None,
         seed: int | Sequence[int] | None = None,
         env_id: str | None = None,
@@ -101,7 +103,9 @@ class RemoteVectorEnv(gymnasium.vector.VectorEnv[Any, Any, NDArray[Any]]):
     ) -> None:
         _settings.check_render_mode(render_mode)
         self.render_mode = render_mode
-        settings = Settings(server, token, timeout_s, retry or RetryPolicy(), encoding, ssl_context)
+        settings = Settings(
+            server, token, token_file, timeout_s, retry or RetryPolicy(), encoding, ssl_context
+        )
         wanted = vector_creation(
             spec_id,
             num_envs,
@@ -120,6 +124,7 @@ class RemoteVectorEnv(gymnasium.vector.VectorEnv[Any, Any, NDArray[Any]]):
         *,
         server: str | None = None,
         token: str | None = None,
+        token_file: str | os.PathLike[str] | None = None,
         timeout_s: float = 30.0,
         retry: RetryPolicy | None = None,
         encoding: Encoding = "msgpack",
@@ -131,7 +136,9 @@ class RemoteVectorEnv(gymnasium.vector.VectorEnv[Any, Any, NDArray[Any]]):
         """
         env = cls.__new__(cls)
         env.render_mode = None
-        settings = Settings(server, token, timeout_s, retry or RetryPolicy(), encoding, ssl_context)
+        settings = Settings(
+            server, token, token_file, timeout_s, retry or RetryPolicy(), encoding, ssl_context
+        )
         env._remote, session = settings.remote("vector-envs", env_id)
         env._begin(session, env._remote.attach(Vector))
         return env
