@@ -29,12 +29,7 @@ impl Workplace {
             .args(arguments)
             .current_dir(self.root.path())
             .env_remove("STRATEGIC_MEMORY_TOKEN")
-            .stdin(Stdio::null());
-        command
-    }
-
-    pub fn spawn(&self, arguments: &[&str]) -> Child {
-        self.command(arguments)
+            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         command

@@ -42,16 +42,14 @@ pub struct Spec {
     pub source: String,
 }
 
-<<<<<<< HEAD
 /// Score from which on a task counts as solved: this share of the way from random actions (0) to the best player
 /// known (1).
 pub const SOLVED_SCORE: f64 = 0.95;
-=======
+
 /// What holds for a spec of a server that does not say whether it needs memory.
 const fn usually() -> bool {
     true
 }
->>>>>>> scales
 
 /// Expected undiscounted returns of an episode, for some arguments of an environment. What is not
 /// known is absent.
