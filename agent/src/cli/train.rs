@@ -274,7 +274,7 @@ fn solved(statistics: &RunStatistics) -> String {
     }
 }
 
-/// How long it took, and how fast it was where that can be told: less than a second is mostly its beginning.
+/// Duration and speed. A run shorter than a second has no speed: it spends that time on its start.
 fn speed(end: &SessionEnd) -> String {
     let seconds = end.elapsed.as_secs_f64();
     if seconds < 1.0 {
