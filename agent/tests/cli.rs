@@ -258,16 +258,31 @@ fn solved_is_on_the_scale_of_the_task_and_its_arguments() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let chain = "--env BsuiteDiscountingChain-v0 --env-arg mapping_seed=3 --total-timesteps 16384";
-    let trained = json(&format!("train --algorithm random {chain} --out chain"), folder);
-    assert!(trained["training_return"].as_f64() > Some(0.95), "{trained}");
+    let trained = json(
+        &format!("train --algorithm random {chain} --out chain"),
+        folder,
+    );
+    assert!(
+        trained["training_return"].as_f64() > Some(0.95),
+        "{trained}"
+    );
     assert_eq!(trained["solved_threshold"], 1.096);
     assert_eq!(trained["solved_at"], Value::Null);
     let again = succeed("train --resume chain", folder);
-    assert!(again.contains("Not solved: that takes a mean return of at least 1.096"), "{again}");
+    assert!(
+        again.contains("Not solved: that takes a mean return of at least 1.096"),
+        "{again}"
+    );
     // Nobody knows what can be earned in so short a time.
     let limited = "--env-arg delay=4 --env-arg max_episode_steps=3 --total-timesteps 4096";
-    let said = succeed(&format!("train --algorithm ppo {limited} --out limited"), folder);
-    assert!(said.contains("Nothing says from which return this task counts as solved"), "{said}");
+    let said = succeed(
+        &format!("train --algorithm ppo {limited} --out limited"),
+        folder,
+    );
+    assert!(
+        said.contains("Nothing says from which return this task counts as solved"),
+        "{said}"
+    );
 }
 
 /// Who is shown its previous action and has no memory carries the cue by repeating itself: it scores, until the actions

@@ -85,7 +85,10 @@ mod tests {
 
     #[test]
     fn what_is_shorter_than_a_second_has_no_speed() {
-        assert_eq!([0.085, 0.999, 1.0, 12.34].map(seconds), ["<1", "<1", "1.0", "12.3"]);
+        assert_eq!(
+            [0.085, 0.999, 1.0, 12.34].map(seconds),
+            ["<1", "<1", "1.0", "12.3"]
+        );
         assert_eq!(speed(1_799_726.0, 0.05), None);
         assert_eq!(speed(94_000.0, 1.0), Some(94_000.0));
     }

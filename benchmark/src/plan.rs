@@ -662,7 +662,12 @@ mod tests {
         let names: Vec<&str> = quick.experiments.iter().map(|e| e.name.as_str()).collect();
         assert_eq!(
             names,
-            ["delay-4-easy", "delay-4-hard", "delay-16-easy", "delay-32-hard"]
+            [
+                "delay-4-easy",
+                "delay-4-hard",
+                "delay-16-easy",
+                "delay-32-hard"
+            ]
         );
         // The same rows as a whole run has, so that one can go on from the other.
         let mut settled = whole;

@@ -119,7 +119,10 @@ mod tests {
         let length = BTreeMap::from([("corridor_length".into(), 20.into())]);
         let maze = of("TMazePassive-v0", length).unwrap();
         assert_eq!(maze.without_memory(), 0.5);
-        assert_eq!([0.5, 0.75, 1.0, 0.0].map(|x| maze.memory_score(x)), [0.0, 0.5, 1.0, -1.0]);
+        assert_eq!(
+            [0.5, 0.75, 1.0, 0.0].map(|x| maze.memory_score(x)),
+            [0.0, 0.5, 1.0, -1.0]
+        );
         assert_eq!([0.0, 0.5, 1.0].map(|x| maze.return_at(x)), [0.5, 0.75, 1.0]);
     }
 
@@ -132,7 +135,11 @@ mod tests {
             needs_memory(&experiment)
         };
         assert!(!needs("BsuiteUmbrellaChain-v0", "chain_length", 20.into()));
-        assert!(!needs("BsuiteDiscountingChain-v0", "mapping_seed", 3.into()));
+        assert!(!needs(
+            "BsuiteDiscountingChain-v0",
+            "mapping_seed",
+            3.into()
+        ));
         assert!(!needs("MemoryTask-v0", "delay", 1.into()));
         assert!(needs("MemoryTask-v0", "delay", 2.into()));
         assert!(needs("HigherLower-v0", "level", "easy".into()));

@@ -104,7 +104,11 @@ pub fn interval(judged: &[Measured]) -> Option<(f64, f64)> {
             let margin = Z_95 * one.standard_error;
             Some((one.mean - margin, one.mean + margin))
         }
-        [first, rest @ ..] if rest.iter().all(|one| one == first && one.standard_error == 0.0) => {
+        [first, rest @ ..]
+            if rest
+                .iter()
+                .all(|one| one == first && one.standard_error == 0.0) =>
+        {
             Some((first.mean, first.mean))
         }
         _ => {
@@ -305,7 +309,10 @@ mod tests {
         assert_eq!((estimate.count, estimate.mean), (1, 0.25));
         let (low, high) = estimate.interval;
         // 0.25 ± 1.96 · 0.1
-        assert!((low - 0.054).abs() < 1e-4 && (high - 0.446).abs() < 1e-4, "{low} {high}");
+        assert!(
+            (low - 0.054).abs() < 1e-4 && (high - 0.446).abs() < 1e-4,
+            "{low} {high}"
+        );
         assert_eq!(Estimate::of(&[]), None);
     }
 
@@ -313,7 +320,10 @@ mod tests {
     fn seeds_that_agree_by_chance_are_no_surer_than_their_episodes() {
         // The mean of two, each with an error of 0.1: 0.1/√2 = 0.0707, and 1.96 of that is 0.139.
         let (low, high) = interval(&[measured(0.5, 0.1); 2]).unwrap();
-        assert!((low - 0.361).abs() < 0.02 && (high - 0.639).abs() < 0.02, "{low} {high}");
+        assert!(
+            (low - 0.361).abs() < 0.02 && (high - 0.639).abs() < 0.02,
+            "{low} {high}"
+        );
         // Without noise of episodes it is the bootstrap over seeds.
         let certain = [measured(0.0, 0.0), measured(1.0, 0.0)];
         assert_eq!(interval(&certain), Some((0.0, 1.0)));
@@ -343,6 +353,9 @@ mod tests {
         assert!((difference.mean - 0.8).abs() < 1e-12);
         assert!((difference.standard_error - 0.5).abs() < 1e-12);
         assert_eq!(measured(1.0, 0.25).less(0.5), measured(0.5, 0.25));
-        assert_eq!(measured(1.0, 0.25).on(|x| (x - 0.5) * 2.0), measured(1.0, 0.5));
+        assert_eq!(
+            measured(1.0, 0.25).on(|x| (x - 0.5) * 2.0),
+            measured(1.0, 0.5)
+        );
     }
 }

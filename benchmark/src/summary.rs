@@ -144,9 +144,8 @@ impl AgentSummary<'_> {
     /// without a scale.
     pub fn scores(&self, mode: Mode) -> Vec<Measured> {
         let reference = Reference::of(self.experiment);
-        let score = |judged: Measured| {
-            reference.map_or(judged, |known| judged.on(|x| known.normalise(x)))
-        };
+        let score =
+            |judged: Measured| reference.map_or(judged, |known| judged.on(|x| known.normalise(x)));
         self.judged(mode).into_iter().map(score).collect()
     }
 
@@ -224,9 +223,8 @@ impl AgentSummary<'_> {
 
     /// How many seeds remember, each judged by itself.
     pub fn remembering_seeds(&self) -> usize {
-        let remembers = |&&(record, _): &&(&Record, &Outcome)| {
-            verdict_of(record) == Verdict::Remembers
-        };
+        let remembers =
+            |&&(record, _): &&(&Record, &Outcome)| verdict_of(record) == Verdict::Remembers;
         self.finished.iter().filter(remembers).count()
     }
 
@@ -258,8 +256,14 @@ mod tests {
         assert_eq!(verdict([1.0, 0.98, 0.99, 0.02]), Verdict::Remembers);
         assert_eq!(verdict([1.0, 0.98, -0.04, 0.02]), Verdict::ActionTrail);
         assert_eq!(verdict([0.6, 0.5, 0.6, 0.0]), Verdict::UsesMemory);
-        assert_eq!(verdict([1.0, 1.0, 1.0, 1.0]), Verdict::AsGoodAsWithoutMemory);
-        assert_eq!(verdict([0.05, 0.0, -0.1, 0.02]), Verdict::NoBetterThanRandom);
+        assert_eq!(
+            verdict([1.0, 1.0, 1.0, 1.0]),
+            Verdict::AsGoodAsWithoutMemory
+        );
+        assert_eq!(
+            verdict([0.05, 0.0, -0.1, 0.02]),
+            Verdict::NoBetterThanRandom
+        );
         let failed = [fixtures::failed_record("x", 4, 1, 0, "no server")];
         assert_eq!(
             summarize(&failed, &fixtures::plan())[0].agents[0].verdict(),
@@ -321,13 +325,22 @@ mod tests {
         assert_eq!(agent.verdict(), Verdict::UsesMemory);
         assert_eq!(agent.remembering_seeds(), 1);
         let gap = agent.gap().unwrap();
-        assert!((gap.mean - 2.9 / 3.0).abs() < 1e-12 && gap.interval.0 > 0.8, "{gap:?}");
+        assert!(
+            (gap.mean - 2.9 / 3.0).abs() < 1e-12 && gap.interval.0 > 0.8,
+            "{gap:?}"
+        );
     }
 
     #[test]
     fn a_task_without_anything_to_remember_has_no_memory_score() {
         let records = [
-            fixtures::record_on(("u", "BsuiteUmbrellaChain-v0"), &[], "x", 0, [0.9, 0.0, 0.9]),
+            fixtures::record_on(
+                ("u", "BsuiteUmbrellaChain-v0"),
+                &[],
+                "x",
+                0,
+                [0.9, 0.0, 0.9],
+            ),
             fixtures::record_on(("f", "RepeatFirst-v0"), &[], "x", 0, [0.9, 0.0, -0.5]),
         ];
         let summaries = summarize(&records, &fixtures::plan());

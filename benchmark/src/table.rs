@@ -107,9 +107,7 @@ fn remarks(summary: &AgentSummary<'_>) -> Vec<String> {
     if !summary.finished.is_empty() {
         let others: Vec<String> = [Mode::Sampled, Mode::Scrambled, Mode::Emptied]
             .into_iter()
-            .filter_map(|mode| {
-                Some(format!("{mode} {}", fixed(summary.estimate(mode)?.mean, 2)))
-            })
+            .filter_map(|mode| Some(format!("{mode} {}", fixed(summary.estimate(mode)?.mean, 2))))
             .collect();
         let others = match others.is_empty() {
             true => String::new(),
@@ -178,9 +176,19 @@ mod tests {
                 fixtures::record_with_returns(name, 4, 1, seed, [mean, mean, mean, 0.0])
             })
             .collect();
-        records.push(fixtures::external_record("mine", 1.0, &["a note ".repeat(30).trim()]));
+        records.push(fixtures::external_record(
+            "mine",
+            1.0,
+            &["a note ".repeat(30).trim()],
+        ));
         let reason = "no server answers ".repeat(20);
-        records.push(fixtures::failed_record("recurrent-ppo", 4, 1, 0, reason.trim()));
+        records.push(fixtures::failed_record(
+            "recurrent-ppo",
+            4,
+            1,
+            0,
+            reason.trim(),
+        ));
         for record in &mut records {
             if let crate::records::RowResult::Finished(outcome) = &mut record.result {
                 (outcome.trained_steps, outcome.steps_per_s) = (2_560_000, 1_799_726.0);

@@ -1,8 +1,8 @@
-//! What the evaluations of an agent on a task say together, in a few words.
+//! Verdicts: an agent's evaluations on a task, summed up in a few words.
 //!
-//! Every comparison is one of a 95 % interval with a bound, never of a mean alone, so that no verdict rests on noise. The
-//! agent is compared with random actions, with what can be earned without a memory, and with itself: its memory emptied,
-//! its earlier actions scrambled.
+//! Each comparison takes a 95 % interval, never a mean alone, so that no verdict rests on noise. The agent is compared with
+//! random actions, with the best return known without memory, and with itself: its memory emptied, its earlier actions
+//! scrambled.
 
 use agent::evaluate::Mode;
 use env_protocol::SOLVED_SCORE;
@@ -16,7 +16,7 @@ pub const LOST_SCORE: f64 = 0.1;
 /// Differences below this are those of rounding.
 const ROUNDING: f64 = 1e-9;
 
-/// What the evaluations together say about an agent on a task.
+/// The verdict on an agent on a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verdict {
     /// Below what random actions earn.
@@ -32,17 +32,16 @@ pub enum Verdict {
     Remembers,
     /// Lost when its earlier actions are random: it carried the cue in them.
     ActionTrail,
-    /// The task asks for no memory, so nothing is said of the agent's.
+    /// The task asks for no memory, so it cannot show one.
     NothingToRemember,
-    /// Better than can be without memory, as far as is known, and nobody could look further: it played by itself, so
-    /// nothing was emptied.
+    /// Better than the best known without memory. The agent played by itself, so its memory could not be emptied.
     Untested,
     /// No seed finished.
     Failed,
 }
 
 impl Verdict {
-    /// All of them, from the best to the worst, and then those that say nothing of memory.
+    /// All verdicts: from the best to the worst, then those without a rank.
     pub const ALL: [Self; 9] = [
         Self::Remembers,
         Self::UsesMemory,
@@ -93,12 +92,12 @@ impl Evidence {
         }
     }
 
-    /// What was earned greedily less what was earned with the memory emptied, a value a seed.
+    /// The greedy return minus the emptied one, for each seed.
     pub fn gap(&self) -> Vec<Measured> {
         difference(&self.greedy, &self.emptied)
     }
 
-    /// The verdict, on a task with this scale, if it has one, and of which is known whether it asks for a memory.
+    /// The verdict. `reference` is the task's scale, where it has one.
     pub fn verdict(&self, reference: Option<&Reference>, needs_memory: bool) -> Verdict {
         if self.greedy.is_empty() {
             return Verdict::Failed;

@@ -163,7 +163,14 @@ fn report(
     let mut table = Table::new();
     table
         .load_style(UTF8_FULL_CONDENSED.with_rounded_corners())
-        .set_header(["Mode", "Mean Ep Rew", "± 95 %", "Std", "Ep Length", "Time (s)"]);
+        .set_header([
+            "Mode",
+            "Mean Ep Rew",
+            "± 95 %",
+            "Std",
+            "Ep Length",
+            "Time (s)",
+        ]);
     for evaluation in evaluations {
         table.add_row([
             evaluation.mode.name().to_owned(),

@@ -298,7 +298,8 @@ fn solved(statistics: &RunStatistics) -> String {
     }
 }
 
-/// How long the run took and how fast it was, as far as its clock tells.
+/// How long the run took and how fast it was, as far as its clock tells. A run shorter than a second has no speed: it spends
+/// that time on its start.
 fn speed(end: &SessionEnd) -> String {
     let Some(steps_per_s) = end.steps_per_s else {
         return "its clock is lost".into();

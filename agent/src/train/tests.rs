@@ -449,7 +449,11 @@ fn a_task_is_solved_at_its_own_threshold() {
     assert_eq!(solved(Some(1.096), &[(80, 1.0), (20, 1.1)]), (false, false));
     assert_eq!(solved(Some(0.503), &[(50, 0.45), (50, 0.6)]), (true, false));
     assert_eq!(solved(Some(0.95), &[(99, 1.0)]), (false, false), "too few");
-    assert_eq!(solved(None, &[(100, 1.0)]), (false, false), "nothing is known");
+    assert_eq!(
+        solved(None, &[(100, 1.0)]),
+        (false, false),
+        "nothing is known"
+    );
 }
 
 /// Keeps what was said.
@@ -487,7 +491,10 @@ fn without_a_threshold_training_says_so_and_goes_to_the_end() {
     assert_eq!(ended(Some(0.95)), (Ending::EarlyStop, true, vec![]));
     let (ending, is_solved, said) = ended(None);
     assert_eq!((ending, is_solved), (Ending::Budget, false));
-    assert!(said[0].contains("nothing says from which return"), "{said:?}");
+    assert!(
+        said[0].contains("nothing says from which return"),
+        "{said:?}"
+    );
 }
 
 /// Neither changes, whatever the budget: there is nothing to change.

@@ -304,7 +304,10 @@ fn grid_row(name: &str, summaries: &[ExperimentSummary<'_>], colours: &Colours) 
     let find = |summary| find_agent(summary, name);
     let rows: Vec<&AgentSummary<'_>> = summaries.iter().filter_map(find).collect();
     let count = |verdict: Verdict| rows.iter().filter(|row| row.verdict() == verdict).count();
-    let of = rows.iter().filter(|row| needs_memory(row.experiment)).count();
+    let of = rows
+        .iter()
+        .filter(|row| needs_memory(row.experiment))
+        .count();
     GridRow {
         name: name.to_owned(),
         class: colours.class(name).to_owned(),
@@ -314,7 +317,10 @@ fn grid_row(name: &str, summaries: &[ExperimentSummary<'_>], colours: &Colours) 
         untested: count(Verdict::Untested),
         of,
         others: rows.len() - of,
-        cells: summaries.iter().map(|summary| find(summary).map(grid_cell)).collect(),
+        cells: summaries
+            .iter()
+            .map(|summary| find(summary).map(grid_cell))
+            .collect(),
     }
 }
 
@@ -379,9 +385,10 @@ fn table_rows(summary: &ExperimentSummary<'_>, colours: &Colours) -> Vec<TableRo
             fixed(e.interquartile_mean, 2)
         }),
         std_return: or_dash(agent.std_return(), |std| fixed(std, 2)),
-        remembering: or_dash(agent.gap().filter(|_| needs_memory(agent.experiment)), |_| {
-            format!("{} of {}", agent.remembering_seeds(), agent.finished.len())
-        }),
+        remembering: or_dash(
+            agent.gap().filter(|_| needs_memory(agent.experiment)),
+            |_| format!("{} of {}", agent.remembering_seeds(), agent.finished.len()),
+        ),
         steps_to_solve: or_dash(agent.median_steps_to_solve(), |steps| {
             thousands(steps.round() as u64)
         }),
@@ -668,10 +675,15 @@ mod tests {
         };
         assert_eq!(caption(&record), "");
         if let RowResult::Finished(outcome) = &mut record.result {
-            outcome.hyperparameters.insert("max_entries".into(), 16.into());
+            outcome
+                .hyperparameters
+                .insert("max_entries".into(), 16.into());
         }
         // Judged at delay 64.
-        assert!(caption(&record).starts_with("tracerl has 16 slots, and at delay 4 an episode never filled"));
+        assert!(
+            caption(&record)
+                .starts_with("tracerl has 16 slots, and at delay 4 an episode never filled")
+        );
         record.experiment.kwargs.insert("delay".into(), 32.into());
         assert_eq!(caption(&record), "", "it had to choose");
     }

@@ -116,8 +116,7 @@ fn a_task_without_anything_to_remember_says_nothing_of_memory() {
 
 #[test]
 fn without_a_scale_an_agent_is_compared_with_itself() {
-    let verdict =
-        |scrambled, emptied| evidence(0.5, scrambled, emptied, ERROR).verdict(None, true);
+    let verdict = |scrambled, emptied| evidence(0.5, scrambled, emptied, ERROR).verdict(None, true);
     assert_eq!(verdict(None, Some(0.0)), Verdict::UsesMemory);
     assert_eq!(verdict(None, Some(0.5)), Verdict::AsGoodAsWithoutMemory);
     assert_eq!(verdict(Some(0.0), Some(0.0)), Verdict::ActionTrail);
@@ -128,7 +127,10 @@ fn without_a_scale_an_agent_is_compared_with_itself() {
 #[test]
 fn several_seeds_have_to_agree() {
     let seeds = |means: &[f64]| -> Vec<Measured> {
-        means.iter().flat_map(|&mean| one(Some(mean), ERROR)).collect()
+        means
+            .iter()
+            .flat_map(|&mean| one(Some(mean), ERROR))
+            .collect()
     };
     let verdict = |greedy: &[f64]| {
         let evidence = Evidence {
@@ -141,7 +143,10 @@ fn several_seeds_have_to_agree() {
     assert_eq!(verdict(&[1.0, 0.98, 1.0, 0.97, 1.0]), Verdict::Remembers);
     assert_eq!(verdict(&[1.0, 1.0, 1.0, 0.2, 1.0]), Verdict::UsesMemory);
     // Of five seeds one: with others there might have been none.
-    assert_eq!(verdict(&[1.0, 0.0, 0.0, 0.0, 0.0]), Verdict::NoBetterThanRandom);
+    assert_eq!(
+        verdict(&[1.0, 0.0, 0.0, 0.0, 0.0]),
+        Verdict::NoBetterThanRandom
+    );
 }
 
 /// What each verdict claims holds of the numbers that it is given for, over a grid of them.
@@ -150,7 +155,15 @@ fn no_verdict_contradicts_its_numbers() {
     const Z: f64 = 1.959_963_984_540_054;
     // Off the bounds, so that rounding decides nothing.
     let greedy_means = (-13..=11).map(|i| f64::from(i) * 0.1003);
-    let others = [None, Some(-1.101), Some(-0.2), Some(0.004), Some(0.18), Some(0.51), Some(0.97)];
+    let others = [
+        None,
+        Some(-1.101),
+        Some(-0.2),
+        Some(0.004),
+        Some(0.18),
+        Some(0.51),
+        Some(0.97),
+    ];
     let mut seen = HashSet::new();
     for (known, greedy, standard_error) in [BIT, MAZE, GAME].iter().flat_map(|known| {
         let errors = [0.0, 0.011, 0.033, 0.3];
@@ -220,7 +233,8 @@ fn verdicts_rise_with_the_return() {
         for emptied in [-1.0, 0.0, 0.5] {
             let rung = |i: i32| {
                 let greedy = f64::from(i) * 0.013;
-                let verdict = evidence(greedy, None, Some(emptied), ERROR).verdict(Some(&known), true);
+                let verdict =
+                    evidence(greedy, None, Some(emptied), ERROR).verdict(Some(&known), true);
                 ladder.iter().position(|rung| *rung == verdict).unwrap()
             };
             let rungs: Vec<usize> = (-100..=77).map(rung).collect();

@@ -43,9 +43,9 @@ pub use array::{Array, ArrayError, Data, Dtype, MAX_DIMS};
 pub use bodies::{
     AutoresetMode, CreateEnv, CreateVectorEnv, EnvDescription, EnvList, ForkReply, ForkRequest,
     Health, Info, Kwargs, LeaseReply, LeaseRequest, OracleReply, ResetReply, ResetRequest,
-    RestoreReply, RestoreRequest, Seed, SpecList, SpecRequest, StepReply, StepRequest, VectorEnvDescription,
-    VectorEnvList, VectorOracleReply, VectorResetOptions, VectorResetReply, VectorResetRequest,
-    VectorStepReply, VectorStepRequest, Version,
+    RestoreReply, RestoreRequest, Seed, SpecList, SpecRequest, StepReply, StepRequest,
+    VectorEnvDescription, VectorEnvList, VectorOracleReply, VectorResetOptions, VectorResetReply,
+    VectorResetRequest, VectorStepReply, VectorStepRequest, Version,
 };
 pub use codec::{DecodeError, Encoding};
 pub use problem::{ErrorCode, FieldError, PROBLEM_CONTENT_TYPE, Problem};

@@ -268,7 +268,10 @@ fn a_spec_says_what_follows_from_arguments() {
     assert_eq!(threshold("HigherLower-v0", json!({})), Some(json!(0.503)));
     // Random actions earn 1.02, and the bonus arm 1.1.
     let chain = json!({"mapping_seed": 3});
-    assert_eq!(threshold("BsuiteDiscountingChain-v0", chain), Some(json!(1.096)));
+    assert_eq!(
+        threshold("BsuiteDiscountingChain-v0", chain),
+        Some(json!(1.096))
+    );
     // How random actions fare with penalties of one's own is not known, nor who is best.
     let odd = json!({"corridor_length": 2000, "penalty": 0.5});
     assert_eq!(threshold("TMazePassive-v0", odd), None);

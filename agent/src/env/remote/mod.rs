@@ -7,8 +7,8 @@ use std::ops::Range;
 
 use env_protocol::{
     Array, AutoresetMode, CreateVectorEnv, Data, Encoding, RestoreReply, RestoreRequest, Seed,
-    Snapshot, Space, Spec, SpecRequest, Value, VectorEnvDescription, VectorOracleReply, VectorResetOptions,
-    VectorResetReply, VectorResetRequest, VectorStepReply, VectorStepRequest,
+    Snapshot, Space, Spec, SpecRequest, Value, VectorEnvDescription, VectorOracleReply,
+    VectorResetOptions, VectorResetReply, VectorResetRequest, VectorStepReply, VectorStepRequest,
 };
 use reqwest::Method;
 use serde::Serialize;
