@@ -91,8 +91,6 @@ export class ProtocolError extends Error {
 }
 
 const CREATE_PATIENCE_MS = 10_000;
-/** Largest body of a reply. */
-const MAX_BODY_BYTES = 256 << 20;
 const CLOSE_PATIENCE_MS = 5_000;
 /** Statuses after which another try may help, when what sent them is no server of ours, such as a proxy. */
 const DOUBTFUL_STATUSES = new Set([408, 425, 429, 500, 502, 503, 504]);
@@ -136,7 +134,7 @@ function randomId() {
 }
 
 /** @typedef {{ method: string, path: string, body?: string, accept?: string }} Request */
-/** @typedef {{ status: number, mediaType: string, retryAfterMs: number, bytes: Uint8Array }} Reply */
+/** @typedef {{ status: number, mediaType: string, retryAfterMs: number, bytes: ArrayBuffer }} Reply */
 
 /** Sends requests that may be sent again, until there is an answer. */
 class Transport {
@@ -179,7 +177,6 @@ class Transport {
       } catch (error) {
         cause = error;
       }
-      if (cause instanceof ProtocolError) throw cause;
       const isFinal = cause instanceof ServerProblem && !cause.retryable;
       if (!isFinal && Date.now() + delayMs <= giveUpAt) {
         await new Promise((resume) => setTimeout(resume, delayMs));
@@ -203,39 +200,9 @@ class Transport {
       status: response.status,
       mediaType: (response.headers.get("content-type") ?? "").split(";")[0].trim().toLowerCase(),
       retryAfterMs: 1000 * (Number(response.headers.get("retry-after")) || 0),
-      bytes: await bytesOf(response),
+      bytes: await response.arrayBuffer(),
     };
   }
-}
-
-/**
- * The body of a response, which may not be longer than MAX_BODY_BYTES.
- * @param {Response} response
- * @returns {Promise<Uint8Array>}
- */
-async function bytesOf(response) {
-  const reader = response.body?.getReader();
-  /** @type {Uint8Array[]} */
-  const pieces = [];
-  let length = 0;
-  while (reader) {
-    const { done, value } = await reader.read();
-    if (done) break;
-    length += value.length;
-    if (length > MAX_BODY_BYTES || Number(response.headers.get("content-length")) > MAX_BODY_BYTES) {
-      await reader.cancel();
-      throw new ProtocolError(`the reply is longer than ${MAX_BODY_BYTES} bytes`);
-    }
-    pieces.push(value);
-  }
-  if (pieces.length === 1) return pieces[0];
-  const bytes = new Uint8Array(length);
-  let end = 0;
-  for (const piece of pieces) {
-    bytes.set(piece, end);
-    end += piece.length;
-  }
-  return bytes;
 }
 
 /** @param {Reply} reply */
@@ -395,7 +362,7 @@ class Remote {
     const path = `${this.#path}/render${query({ lane, colour })}`;
     const reply = await this._transport.send({ method: "GET", path, accept });
     if (reply.mediaType !== accept) throw new ProtocolError(`the picture is ${reply.mediaType}, not ${accept}`);
-    return format === "png" ? reply.bytes : textOf(reply);
+    return format === "png" ? new Uint8Array(reply.bytes) : textOf(reply);
   }
 
   /**

@@ -77,8 +77,6 @@ def test_an_early_end_is_a_lost_connection(data: bytes) -> None:
         b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nxyz\r\n",
         b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nffffffff\r\n",
         b"HTTP/1.1 200 OK\r\nx: " + b"y" * 70_000,
-        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1;" + b"y" * 70_000,
-        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n" + b"x: y\r\n" * 20_000,
     ],
 )
 def test_what_is_not_a_reply_is_refused(data: bytes) -> None:

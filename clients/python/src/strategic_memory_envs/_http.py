@@ -275,8 +275,6 @@ class ReplyReader:
             self._check_size(self._end)
             line_end = buffer.find(b"\r\n", self._chunk_start, self._end)
             if line_end < 0:
-                # Looked through again with every piece that comes: it must not become long.
-                self._check_line(self._end - self._chunk_start)
                 return None
             text = bytes(self._view[self._chunk_start : line_end]).split(b";")[0].strip()
             if not re.fullmatch(rb"[0-9a-fA-F]{1,8}", text):
@@ -286,7 +284,6 @@ class ReplyReader:
                 # Trailers, if any, end with an empty line.
                 end = buffer.find(b"\r\n\r\n", line_end, self._end)
                 if end < 0:
-                    self._check_line(self._end - line_end)
                     return None
                 return self._finish(head, b"".join(self._chunks), end + 4)
             start, end = line_end + 2, line_end + 2 + size
@@ -303,11 +300,6 @@ class ReplyReader:
         self._head = None
         self._chunks = []
         return Reply(head, body)
-
-    @staticmethod
-    def _check_line(length: int) -> None:
-        if length > MAX_HEAD_BYTES:
-            raise ProtocolError(f"between chunks there are more than {MAX_HEAD_BYTES} bytes")
 
     @staticmethod
     def _check_size(size: int) -> None:
