@@ -192,6 +192,16 @@ def test_observations_come_as_their_space_has_them(server: str) -> None:
     assert data_equivalence(tuple(seen[0]), expected)
 
 
+@pytest.mark.parametrize("length", ["-1", "many", "99999999999"])
+def test_a_question_has_a_length(asked: http.client.HTTPConnection, length: str) -> None:
+    asked.putrequest("POST", "/v1/act")
+    asked.putheader("Content-Length", length)
+    asked.endheaders()
+    reply = asked.getresponse()
+    assert reply.status == (413 if length.isdigit() else 400)
+    assert "code" in json.load(reply)
+
+
 def test_a_contender_is_asked_each_question_once(asked: http.client.HTTPConnection) -> None:
     assert ask(asked, "POST", "/v1/act", act(0, [True, True]))[0] == 404
     assert ask(asked, "PUT", "/v1/sessions/s", {"num_envs": 2, "seed": 0}) == (201, {"num_envs": 2})

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use env_protocol::{Problem, is_loopback};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
-use reqwest::{Client, Method, RequestBuilder, StatusCode, Url};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
 
 use super::Token;
 use crate::env::EnvError;
@@ -14,6 +14,9 @@ const MSGPACK: &str = "application/vnd.msgpack";
 const WARN_AFTER: Duration = Duration::from_secs(1);
 /// Longest wait for the answer to a courtesy.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Largest body of an answer, as in the Python client.
+const MAX_BODY_BYTES: usize = 1 << 30;
 
 /// How long trouble is borne.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -187,9 +190,15 @@ impl Connection {
             .headers()
             .get(RETRY_AFTER)
             .and_then(|value| value.to_str().ok()?.parse().ok());
-        let answer = response.bytes().await.map_err(passing)?;
+        let answer = body(response, MAX_BODY_BYTES).await.map_err(passing)?;
+        let Some(answer) = answer else {
+            return Err(Failure::Final(EnvError::Protocol {
+                url: url.into(),
+                detail: format!("the answer is longer than {MAX_BODY_BYTES} bytes"),
+            }));
+        };
         if status.is_success() {
-            return Ok(answer.into());
+            return Ok(answer);
         }
         let problem = serde_json::from_slice::<Problem>(&answer).ok();
         let detail = problem
@@ -225,6 +234,22 @@ impl Connection {
     }
 }
 
+/// The body of an answer; `None` as soon as it is longer than this.
+async fn body(mut response: Response, most_bytes: usize) -> reqwest::Result<Option<Vec<u8>>> {
+    let announced = response.content_length().unwrap_or(0);
+    if announced > most_bytes as u64 {
+        return Ok(None);
+    }
+    let mut body = Vec::with_capacity(announced as usize);
+    while let Some(piece) = response.chunk().await? {
+        if piece.len() > most_bytes - body.len() {
+            return Ok(None);
+        }
+        body.extend_from_slice(&piece);
+    }
+    Ok(Some(body))
+}
+
 /// What to make of an answer without a problem document, which no environment server gives.
 fn stranger(answer: &[u8]) -> String {
     let text = String::from_utf8_lossy(answer);
@@ -242,4 +267,47 @@ fn describe(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+
+    use super::*;
+
+    /// The body of an answer that is sent with this head and then without end.
+    fn endless(head: &'static str, piece: &'static [u8]) -> Option<Vec<u8>> {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let server = std::thread::spawn(move || {
+            let (mut peer, _) = listener.accept().unwrap();
+            let _ = peer.read(&mut [0; 4096]);
+            write!(peer, "HTTP/1.1 200 OK\r\n{head}\r\n\r\n").unwrap();
+            while peer.write_all(piece).is_ok() {}
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        let read = async {
+            let response = Client::new().get(url).send().await?;
+            body(response, 1_000).await
+        };
+        let read = runtime.unwrap().block_on(read).unwrap();
+        server.join().unwrap();
+        read
+    }
+
+    #[test]
+    fn an_answer_without_end_is_read_to_its_bound() {
+        let chunk = b"100\r\n"
+            .iter()
+            .chain(&[b' '; 256])
+            .chain(b"\r\n")
+            .copied();
+        let chunk = chunk.collect::<Vec<u8>>().leak();
+        assert_eq!(endless("Transfer-Encoding: chunked", chunk), None);
+        assert_eq!(endless("Content-Length: 1001", b" "), None);
+        assert_eq!(endless("Connection: close", b"  "), None);
+        assert_eq!(endless("Content-Length: 2", b"ok").unwrap(), b"ok");
+    }
 }

@@ -31,6 +31,10 @@ lanes begin an episode (their memory is to be emptied before), and whether they 
 likeliest ones (or drawn)."""
 
 
+MAX_BODY_BYTES = 256 << 20
+"""Largest question that is read."""
+
+
 @dataclass(frozen=True)
 class Task:
     """What the benchmark asks of a contender."""
@@ -213,7 +217,15 @@ class _Handler(BaseHTTPRequestHandler):
         return self.path[len(prefix) :]
 
     def _body(self) -> dict[str, Any]:
-        data = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        length = self.headers.get("Content-Length", "0")
+        if not (length.isascii() and length.isdigit()):
+            self.close_connection = True
+            raise _Refused(400, "malformed-body", "Content-Length is not a number")
+        if int(length) > MAX_BODY_BYTES:
+            self.close_connection = True
+            detail = f"a question has at most {MAX_BODY_BYTES} bytes"
+            raise _Refused(413, "body-too-large", detail)
+        data = self.rfile.read(int(length))
         try:
             body = json.loads(data)
         except ValueError as error:
