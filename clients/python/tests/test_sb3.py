@@ -64,7 +64,7 @@ class ByHand:
             if terminated or truncated:
                 info["terminal_observation"] = observation
                 info["TimeLimit.truncated"] = truncated and not terminated
-                info["episode"] = {"r": self.returns[lane], "l": self.lengths[lane]}
+                info["episode"] = {"r": round(self.returns[lane], 6), "l": self.lengths[lane]}
                 self.returns[lane], self.lengths[lane] = 0.0, 0
                 observation, _ = env.reset()
             results.append((observation, reward, terminated or truncated, info))

@@ -188,21 +188,37 @@ fn changing() -> Vec<(&'static str, Value)> {
             "MemoryTask-v0",
             json!({"delay": 12, "delay_min": 2, "cue_time": "random", "num_bits": 2}),
         ),
-        ("MemoryTask-v0", json!({"previous_action": true, "max_episode_steps": 3})),
+        (
+            "MemoryTask-v0",
+            json!({"previous_action": true, "max_episode_steps": 3}),
+        ),
         ("BsuiteMemorySize-v0", json!({"num_bits": 101})),
         ("RepeatFirst-v0", json!({"num_decks": 2})),
         ("RepeatPrevious-v0", json!({"k": 1})),
         ("RepeatPrevious-v0", json!({"num_decks": 2, "k": 26})),
         ("RepeatPrevious-v0", json!({"num_decks": 3, "k": 70})),
         ("HigherLower-v0", json!({"num_decks": 2})),
-        ("CountRecall-v0", json!({"num_decks": 2, "deck_type": "suits"})),
-        ("Concentration-v0", json!({"num_decks": 2, "deck_type": "colors"})),
+        (
+            "CountRecall-v0",
+            json!({"num_decks": 2, "deck_type": "suits"}),
+        ),
+        (
+            "Concentration-v0",
+            json!({"num_decks": 2, "deck_type": "colors"}),
+        ),
         ("MultiarmedBandit-v0", json!({"num_bandits": 41})),
-        ("PersistentRecall-v0", json!({"delay": 1, "episodes_per_lifetime": 2})),
+        (
+            "PersistentRecall-v0",
+            json!({"delay": 1, "episodes_per_lifetime": 2}),
+        ),
     ];
     for corridor_length in [1, 2, 17, 18, 19, 22, 23, 24, 40] {
-        for spec_id in ["TMazePassive-v0", "TMazeActive-v0", "EndlessTMaze-v0", "TMazeDistractors-v0"]
-        {
+        for spec_id in [
+            "TMazePassive-v0",
+            "TMazeActive-v0",
+            "EndlessTMaze-v0",
+            "TMazeDistractors-v0",
+        ] {
             cases.push((spec_id, json!({"corridor_length": corridor_length.max(2)})));
         }
     }
@@ -288,7 +304,9 @@ fn every_environment_as_text() {
 
 #[test]
 fn images_of_an_environment_have_one_size() {
-    let cases = cases().into_iter().map(|(spec_id, kwargs, _)| (spec_id, kwargs));
+    let cases = cases()
+        .into_iter()
+        .map(|(spec_id, kwargs, _)| (spec_id, kwargs));
     for (spec_id, kwargs) in cases.chain(largest()).chain(changing()) {
         let sizes = sizes(spec_id, &kwargs);
         assert_eq!(sizes.len(), 1, "{spec_id} {kwargs}: {sizes:?}");
