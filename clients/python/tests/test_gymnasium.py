@@ -260,3 +260,41 @@ def test_everything_offered_can_be_registered_and_played(server: str) -> None:
             observations, *_ = envs.step(envs.action_space.sample())
             assert observations in envs.observation_space
             envs.close()
+
+
+def test_a_vector_fits_where_rllib_makes_its_own(server: str) -> None:
+    """RLlib registers the creator and adds `num_envs` to its configuration."""
+
+    def create(config: dict[str, Any]) -> Any:
+        return sme.RemoteVectorEnv("MemoryTask-v0", **config)
+
+    config: dict[str, Any] = {"delay": 2, "difficulty": 1, "server": server, "seed": 3}
+    made: Any = lambda num_envs: create(config | {"num_envs": num_envs})  # noqa: E731
+    gym.register("rllib-single-agent-env-v0", vector_entry_point=made)
+    try:
+        mode = gym.VectorizeMode("vector_entry_point")
+        vector = gym.make_vec("rllib-single-agent-env-v0", num_envs=4, vectorization_mode=mode)
+        envs = gym.wrappers.vector.DictInfoToList(vector)
+        assert isinstance(envs.unwrapped, sme.RemoteVectorEnv)
+        assert envs.metadata["autoreset_mode"] is AutoresetMode.NEXT_STEP
+        observations, infos = envs.reset()
+        assert (observations.shape, infos) == ((4, 3), [{}] * 4)
+        ends = [envs.step(np.zeros(4, np.int64))[2].all() for _ in range(6)]
+        assert ends == [False, True, False, False, True, False]
+        envs.close()
+    finally:
+        del gym.registry["rllib-single-agent-env-v0"]
+
+
+def test_a_vector_fits_where_cleanrl_counts_episodes(server: str) -> None:
+    for mode in ("SameStep", "NextStep"):
+        vector = gym.make_vec(NAME, num_envs=3, delay=2, server=server, autoreset_mode=mode)
+        envs = gym.wrappers.vector.RecordEpisodeStatistics(vector)
+        envs.reset(seed=1)
+        lengths: list[int] = []
+        for _ in range(12):
+            *_, infos = envs.step(np.zeros(3, np.int64))
+            if "episode" in infos:
+                lengths += infos["episode"]["l"][infos["_episode"]].tolist()
+        assert lengths == [2] * (18 if mode == "SameStep" else 12)
+        envs.close()

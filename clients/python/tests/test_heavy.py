@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import warnings
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import pytest
+
+import strategic_memory_envs as sme
 
 pytestmark = [pytest.mark.heavy, pytest.mark.filterwarnings("default")]
 
@@ -57,12 +61,43 @@ def test_stable_baselines3_learns(server: str) -> None:
     envs.close()
 
 
+def test_the_program_of_the_guide_learns(
+    server: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """PPO over `RemoteVecEnv`; its evaluation has no word to say about a missing `Monitor`."""
+    monkeypatch.setenv("STRATEGIC_MEMORY_SERVER", server)
+    guide = (Path(__file__).parents[3] / "docs" / "python.md").read_text()
+    program = re.search(r"```python sb3\n(.*?)```", guide, re.DOTALL)
+    assert program is not None
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        exec(program[1], {})
+    assert capsys.readouterr().out.strip().endswith("(1.0, 0.0)")
+
+
+def test_stable_baselines3s_wrappers_fit(server: str) -> None:
+    from stable_baselines3.common.vec_env import VecFrameStack, VecNormalize
+
+    from strategic_memory_envs.sb3 import RemoteVecEnv
+
+    envs = RemoteVecEnv("MemoryTask-v0", 4, server=server, delay=3, difficulty=1, seed=1)
+    wrapped = VecNormalize(VecFrameStack(envs, 2))
+    assert wrapped.reset().shape == (4, 6)
+    for step in range(1, 7):
+        observations, _, over, infos = wrapped.step(np.zeros(4, np.int64))
+        assert observations.shape == (4, 6)
+        assert over.all() == (step % 3 == 0)
+        assert all(("terminal_observation" in info) == (step % 3 == 0) for info in infos)
+    wrapped.close()
+
+
 def test_sb3_contribs_recurrent_ppo_learns_to_remember(server: str) -> None:
     from sb3_contrib import RecurrentPPO
-    from stable_baselines3.common.env_util import make_vec_env
+
+    from strategic_memory_envs.sb3 import RemoteVecEnv
 
     arguments: dict[str, Any] = {"delay": 2, "server": server}
-    envs = make_vec_env(NAME, n_envs=8, seed=1, env_kwargs=arguments)
+    envs = RemoteVecEnv(NAME, 8, **arguments)
     model = RecurrentPPO(
         "MlpLstmPolicy",
         envs,
@@ -113,18 +148,24 @@ def test_a_cleanrl_style_script_learns(server: str) -> None:
     assert np.mean(returns[-200:]) > 0.95
 
 
-def test_rllib_trains(server: str) -> None:
+@pytest.mark.parametrize("mode", ["sync", "vector_entry_point"])
+def test_rllib_trains(server: str, mode: str) -> None:
     import ray
     from ray.rllib.algorithms.ppo import PPOConfig
     from ray.tune.registry import register_env
 
-    register_env("memory-task", lambda config: gym.make(NAME, **config))
+    def create(config: Any) -> Any:
+        if mode == "sync":
+            return gym.make(NAME, **config)
+        return sme.RemoteVectorEnv("MemoryTask-v0", **config)
+
+    register_env("memory-task", create)
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     try:
         config = (
             PPOConfig()
             .environment("memory-task", env_config={"delay": 1, "difficulty": 1, "server": server})
-            .env_runners(num_env_runners=1, num_envs_per_env_runner=2)
+            .env_runners(num_env_runners=1, num_envs_per_env_runner=2, gym_env_vectorize_mode=mode)
             .training(train_batch_size_per_learner=256, minibatch_size=64, num_epochs=4, lr=3e-3)
         )
         algorithm = config.build_algo()

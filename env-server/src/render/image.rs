@@ -87,10 +87,16 @@ impl Layout {
         let num_notes = picture.parts.iter().filter(is_note).count() as u32;
         let parts = parts + NOTES.saturating_sub(num_notes) * (NOTE_HEIGHT + NOTE_GAP);
         let height = 2 * MARGIN + HEAD + GAP + parts + GAP + key.height;
+        let height = height.max(picture.least_height);
         let height = height.next_multiple_of(BLOCK).min(MAX_HEIGHT);
         let size = Size::new(MAX_WIDTH + 2 * MARGIN, height);
         Layout { key, parts, size }
     }
+}
+
+/// Of what [`to_png`] gives.
+pub(super) fn height(picture: &Picture) -> u32 {
+    Layout::of(picture).size.height
 }
 
 /// Width and height of what [`to_png`] gives.

@@ -8,6 +8,7 @@ use std::ops::Range;
 use env_protocol::LanePhase;
 
 use super::Played;
+use super::image::height;
 use super::shapes::{Shape, Suit};
 
 /// Columns of a [`Grid`].
@@ -64,6 +65,8 @@ pub struct Picture {
     pub(super) status: String,
     pub(super) parts: Vec<Part>,
     pub(super) keys: Vec<(Cell, String)>,
+    /// Of the image, in pixels.
+    pub(super) least_height: u32,
 }
 
 /// One of the things a picture shows, below the others.
@@ -114,6 +117,12 @@ impl Picture {
             LanePhase::Ended => format!("{} · ended", counts()),
         };
         self.entitled(&title, &status)
+    }
+
+    /// With an image that is as high as that of another picture, if it would be lower.
+    pub(crate) fn as_high_as(mut self, other: &Picture) -> Self {
+        self.least_height = height(other);
+        self
     }
 
     /// With a line of text below what is there already.

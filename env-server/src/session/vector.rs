@@ -201,6 +201,19 @@ impl<E: Environment> Lane<E> {
         self.environment.reset(&mut self.rng, observation);
         self.phase = LanePhase::Running;
     }
+
+    /// The picture that a reset would lead to, of which observations have so many numbers. Nothing
+    /// changes.
+    fn begun(&self, row: usize) -> Picture {
+        let mut environment = self.environment.clone();
+        let mut observation = vec![E::Element::default(); row];
+        environment.reset(&mut self.rng.clone(), &mut observation);
+        environment.picture(&Seen {
+            observation: &observation,
+            action: None,
+            played: Some(Played::default()),
+        })
+    }
 }
 
 impl<E: Environment> VectorOf<E> {
@@ -461,7 +474,7 @@ impl<E: Environment> VectorEnvironment for VectorOf<E> {
             played: state.played,
         };
         let picture = match state.phase {
-            LanePhase::New => Picture::new(),
+            LanePhase::New => Picture::new().as_high_as(&state.begun(row)),
             LanePhase::Running | LanePhase::Ended => state.environment.picture(&seen),
         };
         let lane = (self.lanes.len() > 1).then_some(lane);
