@@ -14,7 +14,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::row::{Row, arguments};
+use super::row::{Row, task};
 use super::server::ServerArgs;
 use super::{print, thousands, values};
 
@@ -191,11 +191,10 @@ fn report(
         column.set_cell_alignment(CellAlignment::Right);
     }
     format!(
-        "{title}, seed {}, after {} steps of training, on {} ({})\n{table}",
+        "{title}, seed {}, after {} steps of training, on {}\n{table}",
         config.seed,
         thousands(checkpoint.run.statistics.timesteps),
-        config.env.spec_id,
-        arguments(kwargs),
+        task(&config.env.spec_id, kwargs),
     )
 }
 

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use env_protocol::{
     Array, AutoresetMode, CreateVectorEnv, Data, Encoding, RestoreReply, RestoreRequest, Seed,
-    Snapshot, Space, Value, VectorEnvDescription, VectorOracleReply, VectorResetOptions,
+    Snapshot, Space, Spec, Value, VectorEnvDescription, VectorOracleReply, VectorResetOptions,
     VectorResetReply, VectorResetRequest, VectorStepReply, VectorStepRequest,
 };
 use reqwest::Method;
@@ -48,6 +48,8 @@ pub struct RemoteVectorEnv {
     action_space: Space,
     kwargs: Map<String, Json>,
     num_envs: usize,
+    /// Of the spec, on the first server.
+    spec_url: String,
 }
 
 /// The environments that one server holds.
@@ -96,7 +98,23 @@ impl RemoteVectorEnv {
             action_space: described.single_action_space,
             kwargs: described.kwargs.into_iter().collect(),
             num_envs: config.num_envs,
+            spec_url: format!(
+                "{}/v1/specs/{}",
+                config.servers[0].trim_end_matches('/'),
+                described.spec_id
+            ),
         })
+    }
+
+    /// The entry of the server's catalogue.
+    ///
+    /// # Errors
+    /// As [`VectorEnv::reset`].
+    pub fn spec(&self) -> Result<Spec, EnvError> {
+        let call = self
+            .connection
+            .call(Method::GET, self.spec_url.clone(), None);
+        decode(&self.spec_url, &self.runtime.block_on(call)?)
     }
 
     /// The spec's arguments, with the server's defaults filled in.
@@ -342,6 +360,17 @@ impl VectorEnv for RemoteVectorEnv {
             actions.extend(numbers.iter().map(|action| action - start));
         }
         Ok(actions)
+    }
+
+    /// The first lane. An older server draws no such picture.
+    fn picture(&mut self, has_colour: bool) -> Result<Option<String>, EnvError> {
+        let url = &self.shards[0].url;
+        let url = format!("{url}/render?lane=0&view=agent&colour={has_colour}");
+        match self.runtime.block_on(self.connection.get_text(url)) {
+            Ok(text) => Ok(Some(String::from_utf8_lossy(&text).into_owned())),
+            Err(EnvError::Refused { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     fn snapshot(&mut self) -> Result<Vec<u8>, EnvError> {
