@@ -213,6 +213,7 @@ pub fn find(id: &str) -> Result<&'static Algorithm, ConfigError> {
         .find(|row| row.id == id)
         .ok_or_else(|| ConfigError::UnknownAlgorithm {
             name: id.into(),
+            meant: env_protocol::hint(id, ALGORITHMS.iter().map(|row| row.id)),
             known: ids(),
         })
 }

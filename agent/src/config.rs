@@ -496,10 +496,12 @@ pub enum ConfigError {
         known: String,
     },
     /// No such algorithm.
-    #[error("there is no algorithm `{name}`: there are {known}")]
+    #[error("there is no algorithm `{name}`{meant}: there are {known}")]
     UnknownAlgorithm {
         /// As given.
         name: String,
+        /// A hint at the id that was probably meant.
+        meant: String,
         /// The ids there are.
         known: String,
     },

@@ -7,6 +7,9 @@ use env_protocol::Space;
 
 use crate::env::{EnvError, ResetRequest, VectorEnv};
 
+/// Erases the screen of a terminal and what has scrolled out of it, and begins again at the top.
+const ERASE: &str = "\x1b[H\x1b[2J\x1b[3J";
+
 /// Why a person could not play on.
 #[derive(Debug, thiserror::Error)]
 pub enum PlayError {
@@ -18,9 +21,20 @@ pub enum PlayError {
     Terminal(#[from] io::Error),
 }
 
-/// Plays up to `num_episodes` episodes of an environment of one lane: shows each observation on `output`, takes actions
-/// from the lines of `input`, and asks again where a line is not an action. `q` or the end of `input` ends the play.
-/// Returns the returns of the episodes that were played to their end.
+/// What a person is told, and how.
+#[derive(Clone, Debug, Default)]
+pub struct Briefing {
+    /// What the task is, for the start and for whoever asks.
+    pub task: String,
+    /// Whether the output is a terminal: what was shown before an action is erased after it, for it is to be
+    /// remembered, and pictures have colours.
+    pub is_terminal: bool,
+}
+
+/// Plays up to `num_episodes` episodes of an environment of one lane: shows what the agent sees on `output`, as a picture
+/// where the environment draws one, takes actions from the lines of `input`, and asks again where a line is not an
+/// action. `?` or `help` explains the task, `q` or the end of `input` ends the play. Returns the returns of the
+/// episodes that were played to their end.
 ///
 /// # Errors
 /// The environment's, among them that its actions are not whole numbers; that `input` or `output` fails.
@@ -28,6 +42,7 @@ pub fn play(
     env: &mut dyn VectorEnv,
     reset: &ResetRequest,
     num_episodes: u64,
+    briefing: &Briefing,
     input: &mut dyn BufRead,
     output: &mut dyn Write,
 ) -> Result<Vec<f64>, PlayError> {
@@ -39,6 +54,7 @@ pub fn play(
     let mut table = Table {
         actions: Actions::of(env.action_space())?,
         row_length: row_length(env.observation_space()),
+        briefing,
         input,
         output,
     };
@@ -46,7 +62,7 @@ pub fn play(
     if num_episodes == 0 {
         return Ok(returns);
     }
-    writeln!(table.output, "Actions: {}; q quits.", table.actions)?;
+    table.explain()?;
     let mut observation = env.reset(reset)?.observations;
     while let Some((episode_return, next)) = table.episode(env, observation, returns.len() + 1)? {
         returns.push(episode_return);
@@ -58,10 +74,26 @@ pub fn play(
     Ok(returns)
 }
 
+/// A reward or a sum of rewards as people read it: four decimals, more for small ones, and no trailing zeros.
+pub fn readable(number: f64) -> String {
+    let size = number.abs();
+    let decimals = match size {
+        _ if size >= 0.01 || size == 0.0 || !size.is_finite() => 4,
+        _ => (3.0 - size.log10().floor()).min(15.0) as usize,
+    };
+    let fixed = format!("{number:.decimals$}");
+    let short = match fixed.contains('.') {
+        true => fixed.trim_end_matches('0').trim_end_matches('.'),
+        false => &fixed,
+    };
+    if short == "-0" { "0" } else { short }.to_owned()
+}
+
 /// Where a person sits.
 struct Table<'a> {
     actions: Actions,
     row_length: usize,
+    briefing: &'a Briefing,
     input: &'a mut dyn BufRead,
     output: &'a mut dyn Write,
 }
@@ -76,7 +108,7 @@ impl Table<'_> {
         number: usize,
     ) -> Result<Option<(f64, Vec<f32>)>, PlayError> {
         writeln!(self.output, "\nEpisode {number}")?;
-        self.show(&first)?;
+        self.show(env, &first)?;
         let mut episode_return = 0.0;
         for step in 1_u64.. {
             let Some(action) = self.ask()? else {
@@ -84,20 +116,26 @@ impl Table<'_> {
                 return Ok(None);
             };
             let reply = env.step(&action)?;
+            if self.briefing.is_terminal {
+                write!(self.output, "{ERASE}")?;
+            }
             episode_return += reply.rewards[0];
-            writeln!(self.output, "step {step}, reward {}", reply.rewards[0])?;
+            let reward = readable(reply.rewards[0]);
+            writeln!(self.output, "step {step}, reward {reward}")?;
             let ending = match (reply.terminations[0], reply.truncations[0]) {
                 (true, _) => "terminated",
                 (false, true) => "truncated",
                 (false, false) => {
-                    self.show(&reply.observations)?;
+                    self.show(env, &reply.observations)?;
                     continue;
                 }
             };
-            self.show(&reply.final_observations)?;
+            // The environment has begun the next episode, and draws that.
+            self.show_numbers(&reply.final_observations)?;
             writeln!(
                 self.output,
-                "The episode is over ({ending}): return {episode_return} in {step} steps."
+                "The episode is over ({ending}): return {} in {step} steps.",
+                readable(episode_return)
             )?;
             return Ok(Some((episode_return, reply.observations)));
         }
@@ -112,22 +150,49 @@ impl Table<'_> {
             let mut line = String::new();
             let is_end = self.input.read_line(&mut line)? == 0;
             let answer = line.trim();
-            if is_end || answer.eq_ignore_ascii_case("q") {
-                return Ok(None);
+            match answer.to_ascii_lowercase().as_str() {
+                _ if is_end => return Ok(None),
+                "q" | "quit" | "exit" => return Ok(None),
+                "?" | "h" | "help" => {
+                    self.explain()?;
+                    continue;
+                }
+                _ => {}
             }
             match self.actions.read(answer) {
                 Some(action) => return Ok(Some(action)),
                 None => writeln!(
                     self.output,
-                    "`{answer}` is not an action; type {}, or q to quit.",
+                    "`{answer}` is not an action; type {}. ? explains, q quits.",
                     self.actions
                 )?,
             }
         }
     }
 
+    /// Says what the task is and what can be typed.
+    fn explain(&mut self) -> io::Result<()> {
+        if !self.briefing.task.is_empty() {
+            writeln!(self.output, "{}", self.briefing.task.trim_end())?;
+        }
+        writeln!(
+            self.output,
+            "Actions: {}; ? explains, q quits.",
+            self.actions
+        )
+    }
+
+    /// Shows what the agent sees: the environment's picture of it, or the numbers.
+    fn show(&mut self, env: &mut dyn VectorEnv, observation: &[f32]) -> Result<(), PlayError> {
+        match env.picture(self.briefing.is_terminal)? {
+            Some(picture) => writeln!(self.output, "\n{}\n", picture.trim_end())?,
+            None => self.show_numbers(observation)?,
+        }
+        Ok(())
+    }
+
     /// Shows an observation, a line for each row of its last dimension.
-    fn show(&mut self, observation: &[f32]) -> io::Result<()> {
+    fn show_numbers(&mut self, observation: &[f32]) -> io::Result<()> {
         let rows: Vec<String> = observation
             .chunks(self.row_length)
             .map(|row| {
@@ -161,9 +226,14 @@ impl Actions {
         Ok(Self { components })
     }
 
-    /// The action that a line says, if it says one, counted from 0: numbers with blanks between them.
+    /// The action that a line says, if it says one, counted from 0: numbers with blanks, commas or both between them.
     fn read(&self, line: &str) -> Option<Vec<i64>> {
-        let numbers: Result<Vec<i64>, _> = line.split_whitespace().map(str::parse).collect();
+        let parts = line.split(',').flat_map(|part| {
+            // Nothing between two commas is no number.
+            let is_empty = part.trim().is_empty() && line.contains(',');
+            part.split_whitespace().chain(is_empty.then_some(""))
+        });
+        let numbers: Result<Vec<i64>, _> = parts.map(str::parse).collect();
         let numbers = numbers.ok()?;
         let pairs = || numbers.iter().zip(&self.components);
         let fits = numbers.len() == self.components.len()
@@ -178,14 +248,23 @@ impl Actions {
 
 impl std::fmt::Display for Actions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for (i, range) in self.components.iter().enumerate() {
+        let words = self.components.iter().map(|range| {
             let (first, last) = (range.start(), range.end());
-            let before = if i == 0 { "" } else { ", blank, " };
             match last - first {
-                0 => write!(f, "{before}{first}")?,
-                1 => write!(f, "{before}{first} or {last}")?,
-                _ => write!(f, "{before}{first} to {last}")?,
+                0 => format!("{first}"),
+                1 => format!("{first} or {last}"),
+                _ => format!("{first} to {last}"),
             }
+        });
+        let words: Vec<String> = words.collect();
+        write!(f, "{}", words.join(" and "))?;
+        if self.components.len() > 1 {
+            let example = self.components.iter().map(|range| range.end().to_string());
+            write!(
+                f,
+                ", as in `{}`",
+                example.collect::<Vec<String>>().join(",")
+            )?;
         }
         Ok(())
     }
@@ -292,6 +371,7 @@ mod tests {
             &mut Recall::new(),
             &ResetRequest::default(),
             num_episodes,
+            &Briefing::default(),
             &mut lines.as_bytes(),
             &mut output,
         )
@@ -304,15 +384,15 @@ mod tests {
         let (returns, shown) = typed("0\n2\nfoo\n\n 1 \n0\n", 1);
         assert_eq!(returns, [1.0]);
         insta::assert_snapshot!(shown, @r"
-        Actions: 0 or 1; q quits.
+        Actions: 0 or 1; ? explains, q quits.
 
         Episode 1
         observation [1, 0.3333]
         action> step 1, reward 0
         observation [0, 0]
-        action> `2` is not an action; type 0 or 1, or q to quit.
-        action> `foo` is not an action; type 0 or 1, or q to quit.
-        action> `` is not an action; type 0 or 1, or q to quit.
+        action> `2` is not an action; type 0 or 1. ? explains, q quits.
+        action> `foo` is not an action; type 0 or 1. ? explains, q quits.
+        action> `` is not an action; type 0 or 1. ? explains, q quits.
         action> step 2, reward 1
         observation [0, 0.5]
         The episode is over (terminated): return 1 in 2 steps.
@@ -342,14 +422,131 @@ mod tests {
     #[test]
     fn each_component_is_typed() {
         let pair = Actions::of(&Space::MultiDiscrete { nvec: vec![2, 3] }).unwrap();
-        assert_eq!(pair.to_string(), "0 or 1, blank, 0 to 2");
-        assert_eq!(pair.read(" 1  2 "), Some(vec![1, 2]));
-        for line in ["1", "1 3", "1 2 0", "1,2", ""] {
+        assert_eq!(pair.to_string(), "0 or 1 and 0 to 2, as in `1,2`");
+        for line in [" 1  2 ", "1,2", "1, 2", " 1 ,2 ", "1\t2"] {
+            assert_eq!(pair.read(line), Some(vec![1, 2]), "{line}");
+        }
+        for line in ["1", "1 3", "1 2 0", "1,,2", "1,2,", ",", "1;2", ""] {
             assert_eq!(pair.read(line), None, "{line}");
         }
         let shifted = Actions::of(&Space::Discrete { n: 3, start: -1 }).unwrap();
         assert_eq!(shifted.to_string(), "-1 to 1");
         assert_eq!(shifted.read("-1"), Some(vec![0]));
+    }
+
+    /// A task that draws itself, and pays what does not add up in binary.
+    struct Drawn(Recall);
+
+    impl VectorEnv for Drawn {
+        fn num_envs(&self) -> usize {
+            1
+        }
+
+        fn observation_space(&self) -> &Space {
+            self.0.observation_space()
+        }
+
+        fn action_space(&self) -> &Space {
+            self.0.action_space()
+        }
+
+        fn reset(&mut self, request: &ResetRequest) -> Result<ResetReply, EnvError> {
+            self.0.reset(request)
+        }
+
+        fn step(&mut self, actions: &[i64]) -> Result<StepReply, EnvError> {
+            let mut reply = self.0.step(actions)?;
+            reply.rewards[0] = if reply.terminations[0] { 0.2 } else { 0.1 };
+            Ok(reply)
+        }
+
+        fn picture(&mut self, has_colour: bool) -> Result<Option<String>, EnvError> {
+            let look = if has_colour { "coloured" } else { "plain" };
+            Ok(Some(format!(
+                "a {look} picture after {} steps\n",
+                self.0.taken
+            )))
+        }
+
+        fn snapshot(&mut self) -> Result<Vec<u8>, EnvError> {
+            unreachable!("a person does not go back")
+        }
+
+        fn restore(&mut self, _: &[u8]) -> Result<(), EnvError> {
+            unreachable!("a person does not go back")
+        }
+    }
+
+    fn drawn(lines: &str, is_terminal: bool) -> String {
+        let mut output = Vec::new();
+        let briefing = Briefing {
+            task: "Repeat the cue.".into(),
+            is_terminal,
+        };
+        play(
+            &mut Drawn(Recall::new()),
+            &ResetRequest::default(),
+            1,
+            &briefing,
+            &mut lines.as_bytes(),
+            &mut output,
+        )
+        .unwrap();
+        String::from_utf8(output).unwrap()
+    }
+
+    #[test]
+    fn the_task_is_explained_and_drawn_and_sums_are_rounded() {
+        insta::assert_snapshot!(drawn("?\n0\nHELP\n1\n", false), @r"
+        Repeat the cue.
+        Actions: 0 or 1; ? explains, q quits.
+
+        Episode 1
+
+        a plain picture after 0 steps
+
+        action> Repeat the cue.
+        Actions: 0 or 1; ? explains, q quits.
+        action> step 1, reward 0.1
+
+        a plain picture after 1 steps
+
+        action> Repeat the cue.
+        Actions: 0 or 1; ? explains, q quits.
+        action> step 2, reward 0.2
+        observation [0, 0.5]
+        The episode is over (terminated): return 0.3 in 2 steps.
+        ");
+    }
+
+    #[test]
+    fn a_terminal_forgets_what_is_to_be_remembered() {
+        let shown = drawn("0\n1\n", true);
+        let after: Vec<&str> = shown.split(ERASE).collect();
+        assert_eq!(after.len(), 3, "{shown:?}");
+        assert!(after[0].contains("a coloured picture after 0 steps"));
+        assert!(!after[1].contains("after 0 steps"));
+        assert!(after[2].contains("return 0.3"), "the result stays");
+        assert!(!drawn("0\n1\n", false).contains('\x1b'));
+    }
+
+    #[test]
+    fn sums_of_rewards_are_readable() {
+        for (number, text) in [
+            (1.0000000000000007, "1"),
+            (0.1 + 0.2, "0.3"),
+            (-0.0, "0"),
+            (-1.0, "-1"),
+            (0.019_230_769, "0.0192"),
+            (1.0 / 832.0, "0.001202"),
+            (-1e-7, "-0.0000001"),
+            (1234.56789, "1234.5679"),
+            (1e-300, "0"),
+            (f64::INFINITY, "inf"),
+            (100.0, "100"),
+        ] {
+            assert_eq!(readable(number), text);
+        }
     }
 
     #[test]
@@ -360,6 +557,7 @@ mod tests {
             &mut env,
             &ResetRequest::default(),
             1,
+            &Briefing::default(),
             &mut io::empty(),
             &mut io::sink(),
         )
@@ -381,10 +579,11 @@ mod tests {
                 low: Bound::All(0.0),
                 high: Bound::All(9.0),
             }),
+            briefing: &Briefing::default(),
             input: &mut io::empty(),
             output: &mut output,
         };
-        table.show(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]).unwrap();
+        table.show_numbers(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]).unwrap();
         assert_eq!(table.actions.to_string(), "0 to 4");
         assert_eq!(
             String::from_utf8(output).unwrap(),

@@ -45,10 +45,12 @@ pub enum Error {
         reason: String,
     },
     /// `--agents` names an agent that neither the plan nor the table of algorithms has.
-    #[error("no agent is called {name:?}; there are: {known}")]
+    #[error("no agent is called {name:?}{meant}; there are: {known}")]
     UnknownAgent {
         /// The name asked for.
         name: String,
+        /// A hint at the name that was probably meant.
+        meant: String,
         /// The names that exist, comma separated.
         known: String,
     },

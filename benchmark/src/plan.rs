@@ -371,6 +371,7 @@ impl Plan {
         );
         Error::UnknownAgent {
             name: name.to_owned(),
+            meant: env_protocol::hint(name, known.iter().copied()),
             known: known.join(", "),
         }
     }

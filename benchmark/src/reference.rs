@@ -150,7 +150,9 @@ mod tests {
 
     #[test]
     fn a_bound_is_told_and_a_task_without_a_scale_has_none() {
-        assert!(of("MineSweeper-v0", BTreeMap::new()).unwrap().is_bound);
+        let decks = BTreeMap::from([("num_decks".into(), 4.into())]);
+        assert!(of("HigherLower-v0", decks).unwrap().is_bound);
+        assert!(!of("MineSweeper-v0", BTreeMap::new()).unwrap().is_bound);
         // Nothing says which arm is best: random is as good as any.
         assert_eq!(of("BsuiteDiscountingChain-v0", BTreeMap::new()), None);
         assert_eq!(of("Elsewhere-v0", BTreeMap::new()), None);

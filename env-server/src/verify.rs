@@ -195,7 +195,8 @@ fn find(name: &str) -> Result<&'static Entry, String> {
     entry.ok_or_else(|| {
         let known = registry::ENTRIES.iter().map(|entry| entry.reference_name);
         let known: Vec<_> = known.collect();
-        format!("there is no environment {name:?}; there are {known:?}")
+        let meant = env_protocol::hint(name, known.iter().copied());
+        format!("there is no environment {name:?}{meant}; there are {known:?}")
     })
 }
 

@@ -16,7 +16,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::row::{Row, arguments};
+use super::row::{Row, task};
 use super::server::ServerArgs;
 use super::{print, thousands, values};
 
@@ -185,11 +185,10 @@ fn report(
         column.set_cell_alignment(CellAlignment::Right);
     }
     let title = format!(
-        "{title}, seed {}, after {} steps of training, on {} ({})",
+        "{title}, seed {}, after {} steps of training, on {}",
         config.seed,
         thousands(checkpoint.run.statistics.timesteps),
-        config.env.spec_id,
-        arguments(kwargs),
+        task(&config.env.spec_id, kwargs),
     );
     format!(
         "{}\n{table}\n± 95 % is half the 95 % interval of the mean over {} episodes.",

@@ -13,7 +13,7 @@ use anyhow::bail;
 use clap::Args;
 use serde_json::Value;
 
-use super::row::arguments;
+use super::row::task;
 use super::server::ServerArgs;
 use super::{print, thousands, values};
 
@@ -92,10 +92,9 @@ fn record(args: &InspectArgs, checkpoint: &Checkpoint) -> anyhow::Result<Episode
         );
     }
     let title = format!(
-        "{} on {} ({})",
+        "{} on {}",
         algorithms::find(&config.algorithm)?.title,
-        config.env.spec_id,
-        arguments(env.kwargs())
+        task(&config.env.spec_id, env.kwargs())
     );
     // A task that judges one action asks for what it showed first.
     let cue_steps = judged_step.map(|_| 0).into_iter().collect();

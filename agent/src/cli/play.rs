@@ -1,14 +1,16 @@
 //! `agent play`: a person in the agent's place.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, IsTerminal};
 use std::process::ExitCode;
 
 use agent::env::ResetRequest;
-use agent::play::{PlayError, play};
+use agent::play::{Briefing, PlayError, play, readable};
 use agent::settings::Settings;
 use clap::Args;
+use env_protocol::Spec;
 use serde_json::{Map, Value};
 
+use super::row::task;
 use super::server::ServerArgs;
 use super::{print, values};
 
@@ -18,6 +20,7 @@ use super::{print, values};
 Examples:
   agent play                                            MemoryTask: answer with the first number, 4 actions later
   agent play --env-arg delay=7 --env-arg difficulty=1   longer, and with distractors
+  agent play --env MineSweeper-v0                       type a cell as 0,2
   agent play --server http://127.0.0.1:7878 --episodes 3")]
 pub struct PlayArgs {
     /// Environment to play
@@ -44,10 +47,15 @@ pub fn run(args: &PlayArgs) -> anyhow::Result<ExitCode> {
         seeds: Some(vec![args.seed.unwrap_or_else(rand::random)]),
         options: Map::new(),
     };
+    let briefing = Briefing {
+        task: describe(&env.spec()?, env.kwargs()),
+        is_terminal: std::io::stdin().is_terminal() && std::io::stdout().is_terminal(),
+    };
     let returns = play(
         &mut env,
         &reset,
         args.episodes.unwrap_or(u64::MAX),
+        &briefing,
         &mut std::io::stdin().lock(),
         &mut std::io::stdout().lock(),
     );
@@ -62,8 +70,58 @@ pub fn run(args: &PlayArgs) -> anyhow::Result<ExitCode> {
         let mean = returns.iter().sum::<f64>() / returns.len() as f64;
         let count = returns.len();
         print(&format!(
-            "{count} played to the end; mean return {mean:.2}."
+            "{count} played to the end; mean return {}.",
+            readable(mean)
         ))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What the task is, for whoever is to play it.
+fn describe(spec: &Spec, kwargs: &Map<String, Value>) -> String {
+    let mut lines = vec![task(&spec.id, kwargs), spec.description.clone()];
+    if !spec.remember.is_empty() {
+        lines.push(format!("To remember: {}.", spec.remember));
+    }
+    let returns = &spec.returns;
+    let known = [
+        ("random play", returns.random),
+        ("the best known player", returns.best),
+    ];
+    let known = known
+        .iter()
+        .filter_map(|(who, x)| x.map(|x| format!("{who} earns {}", readable(x))));
+    let known: Vec<String> = known.collect();
+    if !known.is_empty() {
+        lines.push(format!("With the default arguments {}.", known.join(", ")));
+    }
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_is_explained_with_its_scale() {
+        let spec = serde_json::json!({
+            "id": "RepeatFirst-v0",
+            "description": "Name the suit of the first card at every step.",
+            "parameters": [],
+            "observation_space": {"type": "Discrete", "n": 4},
+            "action_space": {"type": "Discrete", "n": 4},
+            "reward_range": [-0.02, 0.02],
+            "solved_threshold": 0.9,
+            "remember": "one suit",
+            "returns": {"random": -0.5, "best": 1.0000000000000007},
+            "source": "POPGym",
+        });
+        let spec = serde_json::from_value(spec).unwrap();
+        insta::assert_snapshot!(describe(&spec, &Map::new()), @r"
+        RepeatFirst-v0
+        Name the suit of the first card at every step.
+        To remember: one suit.
+        With the default arguments random play earns -0.5, the best known player earns 1.
+        ");
+    }
 }

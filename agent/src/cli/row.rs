@@ -39,11 +39,32 @@ impl Row {
     }
 }
 
+/// What is played, for a title: `RepeatFirst-v0`, or with arguments `MemoryTask-v0 (delay=4, …)`.
+pub fn task(spec_id: &str, kwargs: &Map<String, Value>) -> String {
+    match kwargs.is_empty() {
+        true => spec_id.to_owned(),
+        false => format!("{spec_id} ({})", arguments(kwargs)),
+    }
+}
+
 /// `name=value, …`, as they were or would be given.
-pub fn arguments(kwargs: &Map<String, Value>) -> String {
+fn arguments(kwargs: &Map<String, Value>) -> String {
     let pairs: Vec<String> = kwargs
         .iter()
         .map(|(name, value)| format!("{name}={}", agent::settings::written(value)))
         .collect();
     pairs.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_arguments_have_no_brackets() {
+        let mut kwargs = Map::new();
+        assert_eq!(task("RepeatFirst-v0", &kwargs), "RepeatFirst-v0");
+        kwargs.insert("delay".into(), 4.into());
+        assert_eq!(task("MemoryTask-v0", &kwargs), "MemoryTask-v0 (delay=4)");
+    }
 }

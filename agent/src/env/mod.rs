@@ -79,6 +79,14 @@ pub trait VectorEnv {
     fn oracle(&mut self) -> Result<Vec<i64>, EnvError> {
         Err(EnvError::NoOracle)
     }
+    /// The present state as text for a person who plays in the agent's place: what the agent sees and no more. `None`
+    /// where nothing draws it.
+    ///
+    /// # Errors
+    /// As [`VectorEnv::reset`].
+    fn picture(&mut self, _has_colour: bool) -> Result<Option<String>, EnvError> {
+        Ok(None)
+    }
     /// The whole state, to be put back by [`VectorEnv::restore`] bit for bit.
     ///
     /// # Errors

@@ -26,6 +26,7 @@ mod array;
 mod bodies;
 mod codec;
 mod json_text;
+mod nearest;
 mod nested;
 #[cfg(feature = "openapi")]
 mod openapi;
@@ -48,6 +49,7 @@ pub use bodies::{
     VectorResetRequest, VectorStepReply, VectorStepRequest, Version,
 };
 pub use codec::{DecodeError, Encoding};
+pub use nearest::{did_you_mean, hint};
 pub use problem::{ErrorCode, FieldError, PROBLEM_CONTENT_TYPE, Problem};
 pub use snapshot::{LanePhase, LaneSnapshot, SNAPSHOT_FORMAT, SNAPSHOT_VERSION, Snapshot};
 pub use space::{Bound, Space};

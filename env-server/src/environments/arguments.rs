@@ -52,7 +52,10 @@ impl Arguments {
                 let known: Vec<_> = parameters.iter().map(|p| p.name.as_str()).collect();
                 let detail = match known.is_empty() {
                     true => "unknown; there are none".to_owned(),
-                    false => format!("unknown; there are {}", known.join(", ")),
+                    false => {
+                        let meant = env_protocol::hint(name, known.iter().copied());
+                        format!("unknown{meant}; there are {}", known.join(", "))
+                    }
                 };
                 return Err(KwargsError::new(name, detail));
             }
@@ -282,6 +285,11 @@ mod tests {
     #[test]
     fn refusals_name_the_argument_and_its_range() {
         for (kwargs, message) in [
+            (
+                json!({"lenght": 1}),
+                "lenght: unknown (did you mean \"length\"?); there are length, width, penalty, is_first, \
+                 level, sizes",
+            ),
             (
                 json!({"depth": 1}),
                 "depth: unknown; there are length, width, penalty, is_first, level, sizes",

@@ -214,10 +214,10 @@ impl Environment for BsuiteDiscountingChain {
             return picture.note(Tone::Goal, "the next action chooses the arm");
         };
         let at = PAYS_AT.get(usize::from(arm)).copied().unwrap_or(LENGTH);
-        let verb = if at > t { "will pay" } else { "has paid" };
-        let tone = match self.pays(arm) == BONUS {
-            true => Tone::Good,
-            false => Tone::Agent,
+        let (verb, tone) = match self.pays(arm) == BONUS {
+            _ if at > t => ("will pay", Tone::Hidden),
+            true => ("has paid", Tone::Good),
+            false => ("has paid", Tone::Agent),
         };
         let text = format!("arm {arm} is chosen and {verb} {}", self.pays(arm));
         picture.note(tone, &text)

@@ -7,8 +7,10 @@
 //! the other −1/n, and either way the agent arrives in the next corridor. Terminated after the n-th
 //! turn; truncated after n(L + 1) steps, which is just enough.
 //!
-//! Returns: random and memoryless 0, best and oracle 1. To remember: one bit for L observations,
-//! and then the next one instead of it.
+//! Returns: random 0, best and oracle 1. Memoryless, hardly above 0 but for one corridor, where it is 1/2, is
+//! computed; it turns up always and waits a step where the cue says down, so that the time may be over
+//! before a turn that it would lose. To remember: one bit for L observations, and then the next
+//! one instead of it.
 //!
 //! Source: this project, after the T-mazes of Bakker (2001) and Ni et al. (2023, arXiv:2307.03864).
 
@@ -24,6 +26,8 @@ use crate::render::{Bar, Picture, Seen};
 
 /// Longest corridor.
 const MAX_LENGTH: u32 = 10_000;
+/// Most corridors for which the memoryless player's return is computed.
+const MAX_COMPUTED: u32 = 1000;
 /// Most corridors.
 const MAX_CORRIDORS: u32 = 10_000;
 
@@ -49,6 +53,21 @@ impl EndlessTMaze {
 
     fn most(&self) -> f64 {
         1.0 / f64::from(self.num_corridors)
+    }
+
+    /// Of always turning up, and waiting a step where the cue says down. Only one turn is not a coin's:
+    /// that which is lost by a wait, because all the time that later corridors would have taken has
+    /// been waited away already. Waits are fair bits, one a corridor.
+    fn memoryless_return(&self) -> f64 {
+        let n = self.num_corridors;
+        let likely = |later: u32| {
+            let (before, waits) = (n - 1 - later, later * (self.corridor_length + 1));
+            let ways = |ways: f64, i: u32| ways * f64::from(before - i) / f64::from(i + 1);
+            let is_possible = waits <= before;
+            is_possible.then(|| (0..waits).fold(0.5f64.powi(before as i32), ways))
+        };
+        let least = (0..n).map_while(likely).sum::<f64>();
+        least / 2.0 * self.most()
     }
 
     #[inline]
@@ -124,10 +143,14 @@ impl Environment for EndlessTMaze {
     fn returns(&self) -> Returns {
         Returns {
             random: Some(0.0),
-            memoryless: Some(0.0),
+            memoryless: (self.num_corridors <= MAX_COMPUTED).then(|| self.memoryless_return()),
             best: Some(1.0),
             oracle: Some(1.0),
-            note: String::new(),
+            note: format!(
+                "Memoryless, the best known, turns up and waits a step where the cue says down, so \
+                 that the time may be over before a turn it would lose; exact, for up to \
+                 {MAX_COMPUTED} corridors."
+            ),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Pictures of every environment, to see that they show what goes on.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use env_protocol::{AutoresetMode, Seed, Space};
 use serde_json::{Value, json};
@@ -350,4 +350,51 @@ fn pictures_are_bounded_whatever_the_arguments() {
     let named: Vec<&str> = largest.iter().map(|(spec_id, _)| *spec_id).collect();
     let is_there = |id: &str| named.contains(&id);
     assert!(specs().iter().all(|spec| is_there(&spec.id)));
+}
+
+/// Episodes that look the same to the agent look the same to whoever plays in its place.
+#[test]
+fn the_agents_view_holds_nothing_that_is_hidden_from_it() {
+    let mut pairs = 0;
+    for (spec_id, kwargs, _) in cases() {
+        let mut seen = BTreeMap::new();
+        for seed in 0..30 {
+            let mut vector = vector(spec_id, &kwargs);
+            let options = Reset {
+                seed: Some(Seed::First(seed)),
+                ..Reset::default()
+            };
+            let mut observation = vector.reset(&options).expect("a seed");
+            let mut rewards = Vec::new();
+            for t in 0..12 {
+                let picture = vector.picture(0).expect("a lane").as_the_agent_sees();
+                let text = to_ansi(&picture, false);
+                let looks = format!("{t} {rewards:?} {observation:?}");
+                if let Some(other) = seen.insert(looks, text.clone()) {
+                    assert_eq!(text, other, "{spec_id} {kwargs}");
+                    pairs += 1;
+                }
+                if text.contains("ended") {
+                    break;
+                }
+                let action = check::action(vector.action_space(), t);
+                let batch = vector.step(&action).expect("actions in range");
+                observation = batch.observations;
+                rewards.extend(batch.rewards);
+            }
+        }
+    }
+    assert!(pairs > 1000, "only {pairs} were compared");
+}
+
+#[test]
+fn the_agents_view_hides_a_cue_after_it_was_shown() {
+    let view = |actions: &[i64]| {
+        let case = ("MemoryTask-v0", json!({"delay": 3}), actions.to_vec());
+        to_ansi(&drawn(&case).as_the_agent_sees(), false)
+    };
+    insta::assert_snapshot!(
+        "the_agents_view",
+        format!("{}\n\n{}", view(&[]), view(&[0]))
+    );
 }

@@ -245,18 +245,20 @@ impl Environment for MemoryTask {
     }
 
     fn returns(&self) -> Returns {
-        let memoryless = if self.delay == 1 {
-            Some(1.0)
-        } else {
-            (self.delay_min > 1).then_some(0.0)
+        // Right where a drawn delay is 1, a coin otherwise.
+        let memoryless = match self.delay_min {
+            1 => f64::ln(2.0) / f64::from(self.delay + 1).ln(),
+            _ => 0.0,
         };
         Returns {
             random: Some(0.0),
-            memoryless,
+            memoryless: Some(memoryless),
             best: Some(1.0),
             oracle: Some(1.0),
-            note: "Memoryless: 1 at delay 1, where the cue is on screen when it is asked for."
-                .to_owned(),
+            note:
+                "Memoryless: right at delay 1, where the cue is on screen when it is asked for; so \
+                   1, or how often a drawn delay is 1."
+                    .to_owned(),
         }
     }
 

@@ -7,8 +7,9 @@
 //! when all clear cells are open; truncated at step M otherwise, so that one repeated cell makes a win
 //! impossible. No flood fill; the first cell can be a mine.
 //!
-//! Returns: random is computed, oracle 1; memoryless and best are not known. To remember: the opened
-//! cells and their counts, over the whole episode.
+//! Returns: random is computed, oracle 1. Best is measured, of a player that always opens the cell that is
+//! least likely to be a mine, given all counts; it is not proven to be the best. Memoryless is not known.
+//! To remember: the opened cells and their counts, over the whole episode.
 //!
 //! Source: Morad et al. 2023, POPGym, arXiv:2303.01859; POPGym 1.0.7, `envs/minesweeper.py`.
 
@@ -17,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::arguments::required;
-use super::levels::{self, Levels};
+use super::levels::{self, Levels, at_level};
 use super::recording::{ensure, parse};
 use super::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition};
 use crate::render::{Bar, Cell, Grid, Picture, Seen, Tone};
@@ -158,9 +159,11 @@ impl Environment for MineSweeper {
         Returns {
             random: Some(self.random_return()),
             memoryless: None,
-            best: None,
+            best: at_level(&self.side, &[4, 6, 8], [0.769, 0.581, 0.578]),
             oracle: Some(1.0),
-            note: "Random is exact.".to_owned(),
+            note: "Random is exact. Best, the best known, is measured: it opens the cell that is \
+                   least likely to be a mine."
+                .to_owned(),
         }
     }
 

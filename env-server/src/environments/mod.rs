@@ -8,6 +8,8 @@ pub mod arguments;
 pub mod autoencode;
 mod batch;
 pub mod battleship;
+#[cfg(test)]
+mod best;
 pub mod bsuite_discounting_chain;
 pub mod bsuite_memory;
 pub mod bsuite_umbrella_chain;

@@ -31,22 +31,22 @@ const EPISODES: usize = 2000;
 
 /// A mean and its standard error.
 #[derive(Clone, Copy, Debug)]
-struct Mean {
-    mean: f64,
-    error: f64,
+pub(super) struct Mean {
+    pub(super) mean: f64,
+    pub(super) error: f64,
 }
 
 /// A number known exactly.
-fn exactly(mean: f64) -> Mean {
+pub(super) fn exactly(mean: f64) -> Mean {
     Mean { mean, error: 0.0 }
 }
 
-fn measured(mean: f64, error: f64) -> Mean {
+pub(super) fn measured(mean: f64, error: f64) -> Mean {
     Mean { mean, error }
 }
 
 impl Mean {
-    fn of(returns: &[f64]) -> Self {
+    pub(super) fn of(returns: &[f64]) -> Self {
         let n = returns.len() as f64;
         let mean = returns.iter().sum::<f64>() / n;
         let squares: f64 = returns.iter().map(|x| (x - mean).powi(2)).sum();
@@ -55,13 +55,13 @@ impl Mean {
     }
 
     /// Whether both are means of the same, by four combined standard errors.
-    fn agrees(self, other: Mean) -> bool {
+    pub(super) fn agrees(self, other: Mean) -> bool {
         let error = self.error.hypot(other.error);
         (self.mean - other.mean).abs() <= 4.0 * error + 1e-9
     }
 }
 
-fn make<E: Environment>(kwargs: &Value) -> E {
+pub(super) fn make<E: Environment>(kwargs: &Value) -> E {
     let kwargs: Kwargs = serde_json::from_value(kwargs.clone()).unwrap();
     let arguments = Arguments::resolve(&E::profile().parameters, &kwargs).unwrap();
     E::new(&arguments).unwrap()

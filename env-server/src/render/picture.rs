@@ -173,6 +173,26 @@ impl Picture {
         self
     }
 
+    /// What is left of it for someone who plays in the agent's place: what is in the last observation,
+    /// where the agent is and what it did, what a reward has told, and how much time is left. What was
+    /// shown before is hidden again, for it is to be remembered.
+    pub fn as_the_agent_sees(mut self) -> Self {
+        self.parts
+            .retain(|part| !matches!(part.content, Content::Note(Tone::Hidden, _)));
+        for part in &mut self.parts {
+            match &mut part.content {
+                Content::Grid(grid) => grid.cells.iter_mut().for_each(Cell::hide_unless_seen),
+                // Bars under a heading are quantities of the task, those without one its progress.
+                Content::Bars(bars) if !part.heading.is_empty() => {
+                    bars.shown.iter_mut().for_each(Bar::hide_unless_seen);
+                }
+                Content::Bars(_) | Content::Note(..) | Content::Scene(_) => {}
+            }
+        }
+        self.keys.retain(|(cell, _)| cell.tone == Tone::Agent);
+        self
+    }
+
     fn part(mut self, heading: &str, content: Content) -> Self {
         if self.parts.len() < MAX_PARTS {
             let heading = clean(heading, MAX_LINE);
@@ -267,6 +287,14 @@ impl Cell {
     pub fn chosen(mut self, is_chosen: bool) -> Self {
         self.marks.chosen = is_chosen;
         self
+    }
+
+    /// Leaves of what the agent does not see only that it is there.
+    fn hide_unless_seen(&mut self) {
+        let is_shape = matches!(self.tone, Tone::Blank | Tone::Agent | Tone::Wall);
+        if !self.marks.seen && !is_shape && self.text != "·" {
+            *self = Cell::new("?").tone(Tone::Hidden).chosen(self.marks.chosen);
+        }
     }
 }
 
@@ -418,6 +446,14 @@ impl Bar {
     pub fn chosen(mut self, is_chosen: bool) -> Self {
         self.marks.chosen = is_chosen;
         self
+    }
+
+    /// Leaves of what the agent does not see only that it is there.
+    fn hide_unless_seen(&mut self) {
+        if !self.marks.seen {
+            let hidden = Bar::new(&self.label, 0.0).note("?").tone(Tone::Hidden);
+            *self = hidden.chosen(self.marks.chosen);
+        }
     }
 }
 

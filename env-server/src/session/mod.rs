@@ -825,7 +825,11 @@ fn vector_step(batch: StepBatch, seq: u64) -> VectorStepReply {
 /// There is no such spec.
 pub(crate) fn unknown_spec(spec_id: &str) -> Problem {
     let known: Vec<_> = registry::specs().iter().map(|s| s.id.as_str()).collect();
-    let detail = format!("there is no {spec_id:?}; there are {}", known.join(", "));
+    let meant = env_protocol::hint(spec_id, known.iter().copied());
+    let detail = format!(
+        "there is no {spec_id:?}{meant}; there are {}",
+        known.join(", ")
+    );
     Problem::new(ErrorCode::UnknownSpec, detail)
 }
 

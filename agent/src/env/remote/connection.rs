@@ -131,13 +131,29 @@ impl Connection {
         url: String,
         body: Option<Vec<u8>>,
     ) -> Result<Vec<u8>, EnvError> {
+        self.call_for(MSGPACK, method, url, body).await
+    }
+
+    /// A text for people.
+    pub(super) async fn get_text(&self, url: String) -> Result<Vec<u8>, EnvError> {
+        self.call_for("text/plain", Method::GET, url, None).await
+    }
+
+    /// One operation, answered in a media type.
+    async fn call_for(
+        &self,
+        accept: &'static str,
+        method: Method,
+        url: String,
+        body: Option<Vec<u8>>,
+    ) -> Result<Vec<u8>, EnvError> {
         let mut began = None;
         let mut attempts = 0;
         let mut warned = false;
         let mut pause = self.retry.first_pause;
         loop {
             attempts += 1;
-            let (last, asked) = match self.attempt(&method, &url, body.clone()).await {
+            let (last, asked) = match self.attempt(accept, &method, &url, body.clone()).await {
                 Ok(answer) => return Ok(answer),
                 Err(Failure::Final(error)) => return Err(error),
                 Err(Failure::Passing { last, pause }) => (last, pause),
@@ -164,6 +180,7 @@ impl Connection {
 
     async fn attempt(
         &self,
+        accept: &'static str,
         method: &Method,
         url: &str,
         body: Option<Vec<u8>>,
@@ -173,7 +190,7 @@ impl Connection {
             last: describe(&error.without_url()),
             pause: None,
         };
-        let mut request = self.request(method.clone(), url).header(ACCEPT, MSGPACK);
+        let mut request = self.request(method.clone(), url).header(ACCEPT, accept);
         if let Some(body) = body {
             request = request.header(CONTENT_TYPE, MSGPACK).body(body);
         }

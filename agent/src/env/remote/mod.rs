@@ -115,6 +115,17 @@ impl RemoteVectorEnv {
         })
     }
 
+    /// The entry of the server's catalogue.
+    ///
+    /// # Errors
+    /// As [`VectorEnv::reset`].
+    pub fn spec(&self) -> Result<Spec, EnvError> {
+        let call = self
+            .connection
+            .call(Method::GET, self.spec_url.clone(), None);
+        decode(&self.spec_url, &self.runtime.block_on(call)?)
+    }
+
     /// The spec's arguments, with the server's defaults filled in.
     pub fn kwargs(&self) -> &Map<String, Json> {
         &self.kwargs
@@ -370,6 +381,17 @@ impl VectorEnv for RemoteVectorEnv {
             actions.extend(numbers.iter().map(|action| action - start));
         }
         Ok(actions)
+    }
+
+    /// The first lane. An older server draws no such picture.
+    fn picture(&mut self, has_colour: bool) -> Result<Option<String>, EnvError> {
+        let url = &self.shards[0].url;
+        let url = format!("{url}/render?lane=0&view=agent&colour={has_colour}");
+        match self.runtime.block_on(self.connection.get_text(url)) {
+            Ok(text) => Ok(Some(String::from_utf8_lossy(&text).into_owned())),
+            Err(EnvError::Refused { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     fn snapshot(&mut self) -> Result<Vec<u8>, EnvError> {

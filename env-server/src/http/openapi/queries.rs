@@ -9,12 +9,12 @@ use axum::response::{IntoResponse, Response};
 use env_protocol::{Encoding, ErrorCode, Problem};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::http::aside;
 use crate::http::codec::{encoded, negotiate};
 use crate::http::problem::Failure;
-use crate::render::{Format, render};
+use crate::render::{Format, Picture, render};
 use crate::session::Session;
 
 /// Query of a list.
@@ -88,6 +88,21 @@ pub(in crate::http) struct RenderQuery {
     /// Whether text has escape codes for colours; it has none if left out.
     #[serde(default)]
     colour: bool,
+    /// Whose view it is: a spectator's, who also sees what is hidden, or the agent's, to play in its
+    /// place. A spectator's if left out.
+    #[serde(default)]
+    view: View,
+}
+
+/// Who looks at a picture.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::http) enum View {
+    /// Sees everything.
+    #[default]
+    Spectator,
+    /// Sees the last observation, and what it did.
+    Agent,
 }
 
 impl RenderQuery {
@@ -106,7 +121,11 @@ impl RenderQuery {
             _ => Format::Png,
         };
         aside(move || {
-            let pictures = session.pictures(self.lane)?;
+            let mut pictures = session.pictures(self.lane)?;
+            if self.view == View::Agent {
+                let seen = pictures.into_iter().map(Picture::as_the_agent_sees);
+                pictures = seen.collect();
+            }
             let (content_type, bytes) = render(&pictures, format);
             Ok(([(header::CONTENT_TYPE, content_type)], bytes).into_response())
         })
