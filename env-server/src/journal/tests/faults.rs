@@ -113,7 +113,7 @@ fn open_faulty(dir: &Path, durability: Durability) -> (Journal, Arc<Disk>) {
         ..config(dir, 300)
     };
     let faulty = Box::new(Faulty(Arc::clone(&disk)));
-    let (journal, _) = Journal::open_on(faulty, config, &mut |_, _| {}).unwrap();
+    let (journal, _) = Journal::open_on(faulty, config, &mut |_, _, _| {}).unwrap();
     (journal, disk)
 }
 
@@ -127,8 +127,8 @@ fn interrupted_and_short_writes_are_gone_on_with() {
     let (journal, disk) = open_faulty(folder.path(), Durability::Process);
     set(&disk.interrupts);
     set(&disk.writes_bytes_one_by_one);
-    journal.append(&[(1, b"one")]).unwrap();
-    journal.append(&[(2, b"two"), (3, b"three")]).unwrap();
+    journal.put(&[(1, b"one")]).unwrap();
+    journal.put(&[(2, b"two"), (3, b"three")]).unwrap();
     drop(journal);
     let records = open(folder.path()).2;
     assert_eq!(
@@ -145,17 +145,17 @@ fn a_full_disk_changes_nothing() {
             let folder = TempDir::new().unwrap();
             let (journal, disk) = open_faulty(folder.path(), Durability::Process);
             for _ in 0..num_before {
-                journal.append(&[(1, b"one")]).unwrap();
+                journal.put(&[(1, b"one")]).unwrap();
             }
             let before = journal.stats();
             disk.fill_up(free);
-            let error = journal.append(&[(2, b"two")]).unwrap_err();
+            let error = journal.put(&[(2, b"two")]).unwrap_err();
             assert!(matches!(error, JournalError::Io { .. }), "{error}");
             assert_eq!(journal.stats(), before);
             // Space is made, and all is well.
             *disk.free.lock().unwrap() = None;
             assert_eq!(
-                journal.append(&[(3, b"three")]).unwrap(),
+                journal.put(&[(3, b"three")]).unwrap(),
                 Position(num_before + 1)
             );
             drop(journal);
@@ -172,7 +172,7 @@ fn a_compaction_on_a_full_disk_changes_nothing() {
     let folder = TempDir::new().unwrap();
     let (journal, disk) = open_faulty(folder.path(), Durability::Process);
     while !journal.is_compaction_due() {
-        journal.append(&[(1, b"one")]).unwrap();
+        journal.put(&[(1, b"one")]).unwrap();
     }
     let before = (journal.stats(), segments(folder.path()));
     disk.fill_up(20);
@@ -190,7 +190,7 @@ fn a_compaction_on_a_full_disk_changes_nothing() {
         Err(JournalError::Io { .. })
     ));
     *disk.free.lock().unwrap() = None;
-    journal.append(&[(2, b"two")]).unwrap();
+    journal.put(&[(2, b"two")]).unwrap();
     drop(journal);
     let records = open(folder.path()).2;
     assert_eq!(records.len() as u64, before.0.appended_records + 1);
@@ -200,11 +200,11 @@ fn a_compaction_on_a_full_disk_changes_nothing() {
 fn a_failure_that_cannot_be_undone_ends_the_journal() {
     let folder = TempDir::new().unwrap();
     let (journal, disk) = open_faulty(folder.path(), Durability::Process);
-    journal.append(&[(1, b"one")]).unwrap();
+    journal.put(&[(1, b"one")]).unwrap();
     disk.fill_up(10);
     set(&disk.cannot_truncate);
     for _ in 0..2 {
-        let error = journal.append(&[(2, b"two")]).unwrap_err();
+        let error = journal.put(&[(2, b"two")]).unwrap_err();
         assert!(matches!(error, JournalError::Poisoned(_)), "{error}");
         *disk.free.lock().unwrap() = None;
         disk.cannot_truncate.store(false, Ordering::Relaxed);
@@ -221,16 +221,16 @@ fn a_failure_that_cannot_be_undone_ends_the_journal() {
 async fn a_failed_sync_is_never_retried() {
     let folder = TempDir::new().unwrap();
     let (journal, disk) = open_faulty(folder.path(), Durability::Disk);
-    let durable = journal.append(&[(1, b"one")]).unwrap();
+    let durable = journal.put(&[(1, b"one")]).unwrap();
     journal.durable(durable).await.unwrap();
     set(&disk.cannot_sync);
-    let lost = journal.append(&[(2, b"two")]).unwrap();
+    let lost = journal.put(&[(2, b"two")]).unwrap();
     let error = journal.durable(lost).await.unwrap_err();
     assert!(matches!(error, JournalError::Poisoned(_)), "{error}");
     // The disk recovers; the journal cannot know what it dropped.
     disk.cannot_sync.store(false, Ordering::Relaxed);
     assert!(matches!(
-        journal.append(&[(3, b"three")]),
+        journal.put(&[(3, b"three")]),
         Err(JournalError::Poisoned(_))
     ));
     assert!(matches!(
@@ -248,7 +248,7 @@ async fn waiters_share_a_sync() {
     let journal = Arc::new(journal);
     disk.slow(true);
     let positions: Vec<Position> = (0..3)
-        .map(|key| journal.append(&[(key, b"x")]).unwrap())
+        .map(|key| journal.put(&[(key, b"x")]).unwrap())
         .collect();
     let waiters: Vec<_> = (0..100)
         .map(|index| {
@@ -284,7 +284,7 @@ async fn many_threads_append_and_wait() {
             let journal = Arc::clone(&journal);
             tokio::spawn(async move {
                 for index in 0..20_u8 {
-                    let position = journal.append(&[(key, &[index])]).unwrap();
+                    let position = journal.put(&[(key, &[index])]).unwrap();
                     journal.durable(position).await.unwrap();
                 }
             })
@@ -312,7 +312,7 @@ async fn closing_syncs_whatever_was_promised() {
     for durability in [Durability::Process, Durability::Disk] {
         let folder = TempDir::new().unwrap();
         let (journal, disk) = open_faulty(folder.path(), durability);
-        let position = journal.append(&[(1, b"one")]).unwrap();
+        let position = journal.put(&[(1, b"one")]).unwrap();
         let before = disk.num_syncs.load(Ordering::Relaxed);
         journal.close().unwrap();
         assert!(disk.num_syncs.load(Ordering::Relaxed) > before);

@@ -299,7 +299,7 @@ fn an_operation_that_does_not_fit_its_lanes_loses_its_environment() {
         operation.encode(&mut bytes);
         let record = records::operation(2, &bytes);
         let journal = store.keeper().journal().unwrap();
-        journal.append(&[(v.key(), &record)]).unwrap();
+        journal.append(&[Record::new(v.key(), &record)]).unwrap();
         drop((v, store));
         let (_, recovery) = open(dir.path());
         let [(id, detail)] = &recovery.lost[..] else {
