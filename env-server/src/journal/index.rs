@@ -1,8 +1,8 @@
-//! A second, short account of each segment, in a file beside it: whose every frame is.
+//! A second, short account of each segment, in a file beside it: which keys each frame has records of.
 //!
-//! Nothing is read from it as long as the segment is sound. Where frames are damaged, it tells whose they were, however many
-//! there are, and the *names* that came with them: what their owner is called, so that the loss of all records of one key
-//! can still be told to whoever asks for it. It also tells where the segment ended, and in which life of the machine: a process
+//! Nothing is read from it as long as the segment is sound. Where frames are damaged, however many, it gives their keys, and the
+//! *names* that came with them: what the owner of a key is called, so that the loss of all its records can be reported to a
+//! client that asks for it. It also tells where the segment ended, and in which life of the machine: a process
 //! that ends in the middle of a write leaves the beginning of a frame behind, and only a power cut leaves anything else. So
 //! what is torn is told from what was damaged later.
 //!
@@ -37,7 +37,11 @@ const MAX_NAME_LEN: usize = LAST as usize - 1;
 /// Which life of this machine it is; 0 where the system does not say.
 pub(super) fn boot() -> u64 {
     let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    let digits: String = id.chars().filter(char::is_ascii_hexdigit).take(16).collect();
+    let digits: String = id
+        .chars()
+        .filter(char::is_ascii_hexdigit)
+        .take(16)
+        .collect();
     u64::from_str_radix(&digits, 16).unwrap_or_default()
 }
 
@@ -170,11 +174,7 @@ impl Index {
     }
 
     /// The frames of a range that it is about, with key and name of each record.
-    pub fn frames(
-        &self,
-        from: u64,
-        to: u64,
-    ) -> impl Iterator<Item = (u64, &Vec<(Key, Vec<u8>)>)> {
+    pub fn frames(&self, from: u64, to: u64) -> impl Iterator<Item = (u64, &Vec<(Key, Vec<u8>)>)> {
         self.frames
             .range(from..=to)
             .map(|(seq, records)| (*seq, records))

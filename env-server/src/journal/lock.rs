@@ -103,67 +103,27 @@ struct Claim {
 
 impl Claim {
     fn take(folder: &Path) -> Result<Claim, JournalError> {
-        let path = folder.join("owner");
-        let claim = Claim {
-            text: myself(),
-            path,
-        };
+        let (path, text) = (folder.join("owner"), myself());
         // Once more, when the one before has ended.
         for _ in 0..2 {
-            let created = private().create_new(true).write(true).open(&claim.path);
-            match created.and_then(|mut file| file.write_all(claim.text.as_bytes())) {
-                Ok(()) => return Ok(claim),
+            let created = private().create_new(true).write(true).open(&path);
+            match created.and_then(|mut file| file.write_all(text.as_bytes())) {
+                Ok(()) => return Ok(Claim { path, text }),
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(JournalError::io("create", &claim.path, error)),
+                Err(error) => return Err(JournalError::io("create", &path, error)),
             }
-            let is_free = claim
-                .is_abandoned(folder)
-                .map_err(|error| JournalError::io("read", &claim.path, error))?;
+            let is_free = is_abandoned(&path, &text, folder)
+                .map_err(|error| JournalError::io("read", &path, error))?;
             if !is_free {
                 break;
             }
             // Of several that find it abandoned one succeeds in renaming it.
             let stale = folder.join(format!("owner.{}", std::process::id()));
-            if fs::rename(&claim.path, &stale).is_ok() {
+            if fs::rename(&path, &stale).is_ok() {
                 let _ = fs::remove_file(&stale);
             }
         }
         Err(JournalError::Locked(folder.to_owned()))
-    }
-
-    /// Whether who has the folder is no more.
-    fn is_abandoned(&self, folder: &Path) -> io::Result<bool> {
-        let text = fs::read_to_string(&self.path)?;
-        let mut lines = text.lines();
-        let (Some(host), Some(life), Some(process)) = (lines.next(), lines.next(), lines.next())
-        else {
-            // Its writer may be about to write, or ended before it could.
-            return self.is_silent(folder);
-        };
-        let mine = myself();
-        let mut mine = mine.lines();
-        if (Some(host), Some(life)) != (mine.next(), mine.next()) {
-            return self.is_silent(folder);
-        }
-        let pid = process.split(' ').next().and_then(|pid| pid.parse().ok());
-        Ok(pid.is_none_or(|pid| this_process(pid) != process))
-    }
-
-    /// Whether nobody has touched the file for long, by the clock of the file system.
-    fn is_silent(&self, folder: &Path) -> io::Result<bool> {
-        let watch = folder.join(format!("owner.{}", std::process::id()));
-        let now = private()
-            .create(true)
-            .truncate(true)
-            .write(true)
-            .open(&watch)
-            .and_then(|mut file| {
-                file.write_all(b"?")?;
-                file.metadata()?.modified()
-            });
-        let _ = fs::remove_file(&watch);
-        let touched = fs::metadata(&self.path)?.modified()?;
-        Ok(now?.duration_since(touched).is_ok_and(|age| age > SILENCE))
     }
 
     fn is_mine(&self) -> bool {
@@ -180,6 +140,39 @@ impl Claim {
             tracing::warn!(%error, path = %self.path.display(), "cannot be touched: other machines may think that this server is gone");
         }
     }
+}
+
+/// Whether the process that a claim names is no more. `mine`: what this process would write.
+fn is_abandoned(path: &Path, mine: &str, folder: &Path) -> io::Result<bool> {
+    let text = fs::read_to_string(path)?;
+    let (mut lines, mut mine) = (text.lines(), mine.lines());
+    let machine = (lines.next(), lines.next());
+    let Some(process) = lines
+        .next()
+        .filter(|_| machine == (mine.next(), mine.next()))
+    else {
+        // Of another machine, or its writer is about to write, or ended before it could.
+        return is_silent(path, folder);
+    };
+    let pid = process.split(' ').next().and_then(|pid| pid.parse().ok());
+    Ok(pid.is_none_or(|pid| this_process(pid) != process))
+}
+
+/// Whether nobody has touched a claim for long, by the clock of the file system.
+fn is_silent(path: &Path, folder: &Path) -> io::Result<bool> {
+    let watch = folder.join(format!("owner.{}", std::process::id()));
+    let now = private()
+        .create(true)
+        .truncate(true)
+        .write(true)
+        .open(&watch)
+        .and_then(|mut file| {
+            file.write_all(b"?")?;
+            file.metadata()?.modified()
+        });
+    let _ = fs::remove_file(&watch);
+    let touched = fs::metadata(path)?.modified()?;
+    Ok(now?.duration_since(touched).is_ok_and(|age| age > SILENCE))
 }
 
 impl Drop for Claim {
@@ -206,5 +199,53 @@ fn this_process(pid: u32) -> String {
         Some(begun) => format!("{pid} {begun}"),
         None if Path::new("/proc/self/stat").exists() => format!("{pid} gone"),
         None => format!("{pid}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+
+    fn is_taken(folder: &Path) -> bool {
+        matches!(Claim::take(folder), Err(JournalError::Locked(_)))
+    }
+
+    /// Where there are no locks, a file keeps others out, and a process that was killed does not.
+    #[test]
+    fn a_claim_holds_as_long_as_its_process() {
+        let folder = tempfile::tempdir().unwrap();
+        let claim = Claim::take(folder.path()).unwrap();
+        assert!(is_taken(folder.path()));
+        claim.touch();
+        assert!(claim.is_mine());
+        drop(claim);
+        let path = folder.path().join("owner");
+        assert!(!path.exists());
+        let mine = myself();
+        let (here, _) = mine.trim_end().rsplit_once('\n').unwrap();
+        let begun_before = format!("{} 1", std::process::id());
+        for gone in ["4194305 7", &begun_before] {
+            fs::write(&path, format!("{here}\n{gone}\n")).unwrap();
+            drop(Claim::take(folder.path()).unwrap());
+        }
+    }
+
+    #[test]
+    fn a_claim_of_another_machine_holds_until_it_is_silent() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("owner");
+        for text in ["elsewhere\n0123\n7 7\n", ""] {
+            fs::write(&path, text).unwrap();
+            assert!(is_taken(folder.path()));
+            let long_ago = SystemTime::now() - 2 * SILENCE;
+            let file = File::options().write(true).open(&path).unwrap();
+            file.set_modified(long_ago).unwrap();
+            let claim = Claim::take(folder.path()).unwrap();
+            assert!(claim.is_mine());
+        }
+        let left: Vec<_> = fs::read_dir(folder.path()).unwrap().collect();
+        assert!(left.is_empty(), "{left:?}");
     }
 }

@@ -145,7 +145,11 @@ impl Log {
             return Some(reason);
         }
         match self.is_failing.load(Ordering::Relaxed) {
-            true => self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            true => self
+                .trouble
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone(),
             false => None,
         }
     }

@@ -243,7 +243,11 @@ pub(super) fn recover(
         last: resume_at,
         next_number: expected,
         segments,
-        damaged: recovered.corrupt.iter().map(|place| place.segment).collect(),
+        damaged: recovered
+            .corrupt
+            .iter()
+            .map(|place| place.segment)
+            .collect(),
         link,
     };
     recovered.torn_tail_bytes = torn + torn_headers;
@@ -452,7 +456,9 @@ impl<'a> Scanner<'a> {
             }
         }
         if let Some(header) = header
-            && self.expected.is_some_and(|expected| expected < header.next_seq)
+            && self
+                .expected
+                .is_some_and(|expected| expected < header.next_seq)
         {
             // No frame told of those before it; the segment's header does.
             let previous = (header.next_seq - 1, Vec::new(), false);
@@ -476,7 +482,10 @@ impl<'a> Scanner<'a> {
             _ => vec![header.previous_key],
         };
         let previous = (seq - 1, previous_keys, header.previous_num_records == 1);
-        let is_next = self.group.as_ref().is_some_and(|group| group.link.seq + 1 == seq);
+        let is_next = self
+            .group
+            .as_ref()
+            .is_some_and(|group| group.link.seq + 1 == seq);
         if !(header.continues && is_next) {
             self.break_group();
         }
@@ -485,7 +494,8 @@ impl<'a> Scanner<'a> {
         self.expected = Some(seq + 1);
         if !frame.is_intact() {
             let group = self.group.take();
-            let (from, mut body) = group.map_or((seq, Vec::new()), |group| (group.from, group.body));
+            let (from, mut body) =
+                group.map_or((seq, Vec::new()), |group| (group.from, group.body));
             body.extend_from_slice(frame.body());
             let keys = match header.continues && from == seq {
                 // The directory was in a part before.
@@ -585,7 +595,14 @@ impl<'a> Scanner<'a> {
             lost.to = link.seq;
             return;
         }
-        self.lose_frame(segment, offset, link.seq, link, vec![link.key], Damage::Frame);
+        self.lose_frame(
+            segment,
+            offset,
+            link.seq,
+            link,
+            vec![link.key],
+            Damage::Frame,
+        );
     }
 
     /// A body whose last parts are missing is lost.
@@ -764,7 +781,9 @@ impl Whose {
     fn of(lost: &Lost, index: &Index, names: &mut Vec<LostName>) -> Whose {
         let mut known = BTreeMap::<Key, (u64, u64)>::new();
         let from = match lost.is_open {
-            true => index.first().map_or(lost.from, |first| first.min(lost.from)),
+            true => index
+                .first()
+                .map_or(lost.from, |first| first.min(lost.from)),
             false => lost.from,
         };
         let mut num_unknown = lost.to - from + 1;

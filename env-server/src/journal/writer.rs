@@ -118,24 +118,28 @@ impl Writer {
         if now.duration_since(self.looked_at) < LOOK_EVERY {
             return Ok(());
         }
-        self.folder.check_is_there(self.header.number, self.identity)?;
+        self.folder
+            .check_is_there(self.header.number, self.identity)?;
         self.looked_at = now;
         Ok(())
     }
 
     /// Appends one frame, or the parts of one body. `records` must have passed [`frame::len_of`].
-    pub fn append(
-        &mut self,
-        num_unsettled: u64,
-        records: &[Record<'_>],
-    ) -> Result<(), WriteError> {
+    pub fn append(&mut self, num_unsettled: u64, records: &[Record<'_>]) -> Result<(), WriteError> {
         let (journal, file, mut len) = (self.header.journal, &self.file, 0);
         let mut write = |frame: &[u8]| {
             len += frame.len() as u64;
             write_all(&**file, frame)
         };
         let buffer = &mut self.buffer;
-        let written = frame::encode(buffer, journal, self.link, num_unsettled, records, &mut write);
+        let written = frame::encode(
+            buffer,
+            journal,
+            self.link,
+            num_unsettled,
+            records,
+            &mut write,
+        );
         let link = match written {
             Ok(link) => link,
             Err(error) => {

@@ -631,7 +631,9 @@ impl Session {
     fn check_can_be_kept(&self) -> Result<(), Problem> {
         let state = self.lock()?;
         // What is small in memory is not that much larger when it is written.
-        if self.keeper.journal().is_none() || state.vector.bytes() < records::MAX_STATE_BYTES / 1_024 {
+        if self.keeper.journal().is_none()
+            || state.vector.bytes() < records::MAX_STATE_BYTES / 1_024
+        {
             return Ok(());
         }
         let (bytes, max) = (base(state.vector.as_ref()).len(), records::MAX_STATE_BYTES);

@@ -175,7 +175,10 @@ impl Recollection {
             return;
         }
         self.record(at, key, name);
-        if let Some(tombstone) = self.tombstones.pop_if(|tombstone| tombstone.end == End::Lost) {
+        if let Some(tombstone) = self
+            .tombstones
+            .pop_if(|tombstone| tombstone.end == End::Lost)
+        {
             self.only_names.insert(key, tombstone);
         }
     }

@@ -47,10 +47,9 @@ impl Store {
     ) -> Result<(Self, Recovery), JournalError> {
         let begun = Instant::now();
         let mut recollection = Recollection::new(limits.trajectory_bytes);
-        let (journal, recovered) =
-            Journal::open(config, &mut |at: Position, key, record| {
-                recollection.record(at.get(), key, record);
-            })?;
+        let (journal, recovered) = Journal::open(config, &mut |at: Position, key, record| {
+            recollection.record(at.get(), key, record);
+        })?;
         let mut recovery = Recovery {
             set_aside: recovered.aside,
             torn_tail_bytes: recovered.torn_tail_bytes,
@@ -84,7 +83,8 @@ impl Store {
             }
         }
         let nameless = lost.into_iter().filter(|(key, _)| *key != 0);
-        let nameless = nameless.map(|(key, detail)| (String::new(), format!("session {key}: {detail}")));
+        let nameless =
+            nameless.map(|(key, detail)| (String::new(), format!("session {key}: {detail}")));
         recovery.lost.extend(nameless);
         for (key, birth, outcome) in recover_all(wholes, store.keeper_handle()) {
             match outcome {
@@ -174,7 +174,9 @@ impl Store {
                 self.let_go(session, &tombstone, written);
             }
             Ok(None) => {}
-            Err(problem) => tracing::error!(%problem, id = session.id(), "an environment cannot be ended"),
+            Err(problem) => {
+                tracing::error!(%problem, id = session.id(), "an environment cannot be ended")
+            }
         }
     }
 }
@@ -254,5 +256,7 @@ fn recover_one(key: u64, whole: Whole, keeper: &Arc<Keeper>) -> Result<Session, 
         .unwrap_or_else(|_| Err("an operation failed in the middle".to_owned()))
 }
 
+#[cfg(test)]
+mod damage;
 #[cfg(test)]
 mod tests;

@@ -396,8 +396,7 @@ impl Store {
             let parents = self.parents(session.owner().cloned(), ttl_s, true);
             let mut child = session.branch(state, env_id, parents)?;
             self.check_memory()?;
-            let beside =
-                child.with_whole(|whole| session.write_down(state, bytes, Some(whole)));
+            let beside = child.with_whole(|whole| session.write_down(state, bytes, Some(whole)));
             let written = beside.expect("it has just begun")?;
             child.born = written;
             self.hold(child, &mut ledger);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::super::storage::{FileSystem, LogFile, Storage};
-use super::super::{Durability, Journal, JournalConfig, JournalError, Position};
+use super::super::{Durability, Journal, JournalConfig, JournalError, JournalStats, Position};
 use super::{config, open, record, segments};
 
 /// A disk, and what is wrong with it.
@@ -151,7 +151,11 @@ fn a_full_disk_changes_nothing() {
             disk.fill_up(free);
             let error = journal.put(&[(2, b"two")]).unwrap_err();
             assert!(matches!(error, JournalError::Io { .. }), "{error}");
-            assert_eq!(journal.stats(), before);
+            let failing = JournalStats {
+                is_failing: true,
+                ..before
+            };
+            assert_eq!(journal.stats(), failing);
             // Space is made, and all is well.
             *disk.free.lock().unwrap() = None;
             assert_eq!(
@@ -180,7 +184,8 @@ fn a_compaction_on_a_full_disk_changes_nothing() {
         journal.begin_compaction(),
         Err(JournalError::Io { .. })
     ));
-    assert_eq!((journal.stats(), segments(folder.path())), before);
+    assert_eq!(journal.stats().bytes, before.0.bytes);
+    assert_eq!(segments(folder.path()), before.1);
     *disk.free.lock().unwrap() = None;
     let token = journal.begin_compaction().unwrap().unwrap();
     disk.fill_up(0);
@@ -317,5 +322,58 @@ async fn closing_syncs_whatever_was_promised() {
         journal.close().unwrap();
         assert!(disk.num_syncs.load(Ordering::Relaxed) > before);
         journal.durable(position).await.unwrap();
+    }
+}
+
+/// A full disk is known to be full until it takes bytes again, which is found out without an append.
+#[test]
+fn a_full_disk_is_noticed_and_so_is_its_end() {
+    let folder = TempDir::new().unwrap();
+    let (journal, disk) = open_faulty(folder.path(), Durability::Process);
+    journal.put(&[(1, b"one")]).unwrap();
+    journal.look_after();
+    assert_eq!(journal.trouble(), None);
+    disk.fill_up(10);
+    journal.put(&[(1, b"two")]).unwrap_err();
+    assert!(journal.trouble().is_some() && journal.stats().is_failing);
+    disk.fill_up(1_000);
+    journal.look_after();
+    assert!(
+        journal.trouble().is_some(),
+        "there is room for a step, and soon none"
+    );
+    *disk.free.lock().unwrap() = None;
+    journal.look_after();
+    assert_eq!(journal.trouble(), None);
+    assert!(!folder.path().join("probe").exists());
+    // Or by one that succeeds.
+    disk.fill_up(10);
+    journal.put(&[(1, b"two")]).unwrap_err();
+    *disk.free.lock().unwrap() = None;
+    journal.put(&[(1, b"two")]).unwrap();
+    assert_eq!(journal.trouble(), None);
+}
+
+/// However much of a large body still fits.
+#[test]
+fn a_full_disk_in_the_middle_of_a_body_changes_nothing() {
+    let much = vec![7; 5 << 20];
+    for free in [10, 1 << 20, (1 << 20) + 60, 4 << 20] {
+        let folder = TempDir::new().unwrap();
+        let (journal, disk) = open_faulty(folder.path(), Durability::Process);
+        journal.put(&[(1, b"one")]).unwrap();
+        let before = journal.stats();
+        disk.fill_up(free);
+        journal.put(&[(2, &much)]).unwrap_err();
+        assert_eq!(journal.stats().appended_bytes, before.appended_bytes);
+        *disk.free.lock().unwrap() = None;
+        journal.put(&[(3, b"three")]).unwrap();
+        journal.put(&[(2, &much)]).unwrap();
+        drop(journal);
+        let (_, recovered, records) = open(folder.path());
+        assert_eq!((recovered.torn_tail_bytes, recovered.corrupt.len()), (0, 0));
+        let keys: Vec<_> = records.iter().map(|(key, _)| *key).collect();
+        assert_eq!(keys, [1, 3, 2]);
+        assert!(records[2].1 == much);
     }
 }

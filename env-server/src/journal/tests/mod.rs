@@ -4,6 +4,8 @@ mod compaction;
 mod crash;
 mod damage;
 mod faults;
+mod folder;
+mod parts;
 
 use std::fs;
 use std::path::{Path, PathBuf};
