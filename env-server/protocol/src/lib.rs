@@ -24,6 +24,7 @@
 mod array;
 mod bodies;
 mod codec;
+mod finite;
 mod json_text;
 mod nested;
 #[cfg(feature = "openapi")]
@@ -46,6 +47,7 @@ pub use bodies::{
     VectorStepReply, VectorStepRequest, Version,
 };
 pub use codec::{DecodeError, Encoding};
+pub use finite::FiniteMap;
 pub use problem::{ErrorCode, FieldError, PROBLEM_CONTENT_TYPE, Problem};
 pub use snapshot::{LanePhase, LaneSnapshot, SNAPSHOT_FORMAT, SNAPSHOT_VERSION, Snapshot};
 pub use space::{Bound, Space};

@@ -1,6 +1,7 @@
 //! The front of the server, from outside: connections, limits, tokens, TLS, and the program.
 
 mod access;
+mod browser;
 mod drain;
 mod evaluation;
 mod harness;
@@ -8,3 +9,4 @@ mod limits;
 mod program;
 mod settings;
 mod tls;
+mod unread;
