@@ -14,7 +14,7 @@ use super::wire::{ActReply, CreateSession, SessionDescription};
 
 /// How many sessions that are no more are remembered, so that closing again is no error. Beyond that, whoever has most of
 /// them forgets its oldest: nobody forgets because of what others do.
-const MAX_GRAVES: usize = 65_536;
+pub(super) const MAX_GRAVES: usize = 65_536;
 
 /// Who asks, where the service knows callers by their tokens: a session belongs to who began it, and nobody else sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
