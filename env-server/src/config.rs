@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::http::SocketTimes;
 use crate::journal::Durability;
 use crate::openenv;
+use crate::server;
 use crate::session::Clock;
 use crate::session::store::Limits;
 use crate::tls::Tls;
@@ -38,6 +39,12 @@ pub struct ServerConfig {
     pub access: Option<Arc<Access>>,
     /// Certificate and key; without them, plain HTTP.
     pub tls: Option<Arc<Tls>>,
+    /// Names that requests may be for beside those of this machine and its addresses, such as
+    /// `lab.example`: without a port, IPv6 in brackets. What is checked otherwise
+    /// `docs/operations.md` says.
+    pub allowed_hosts: Vec<String>,
+    /// Origins whose pages may send requests and read the replies, such as `https://lab.example`.
+    pub allowed_origins: Vec<String>,
     /// Whether whoever plays an environment may ask what a player that knows its hidden draws would
     /// do.
     pub allow_oracle: bool,
@@ -61,8 +68,10 @@ impl ServerConfig {
     /// Says what is wrong with the settings, before anything is served.
     ///
     /// # Errors
-    /// [`Error::OpenEnv`], when there is no environment of that name and arguments.
+    /// [`Error::OpenEnv`], when there is no environment of that name and arguments, and
+    /// [`Error::Setting`].
     pub fn check(&self) -> Result<(), Error> {
+        server::check_names(self)?;
         openenv::check(self)
     }
 }
@@ -83,6 +92,8 @@ impl Default for ServerConfig {
             durability: Durability::default(),
             access: None,
             tls: None,
+            allowed_hosts: Vec::new(),
+            allowed_origins: Vec::new(),
             allow_oracle: false,
             insecure: false,
             drain_delay: Duration::ZERO,

@@ -17,6 +17,16 @@ pub enum Error {
         /// What is wrong with it.
         detail: String,
     },
+    /// A setting cannot be used.
+    #[error("{name}: {given:?} cannot be used: {detail}")]
+    Setting {
+        /// The setting.
+        name: &'static str,
+        /// What was given.
+        given: String,
+        /// What is wrong with it.
+        detail: String,
+    },
     /// The listener failed.
     #[error("serving failed: {0}")]
     Serve(#[source] io::Error),

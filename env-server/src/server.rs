@@ -3,6 +3,8 @@
 mod acceptor;
 mod connection;
 mod front;
+mod gate;
+mod unread;
 mod watch;
 
 use std::future::Future;
@@ -20,6 +22,9 @@ use crate::error::Error;
 use crate::http::{self, App, Routes, SharedApp};
 use acceptor::{Acceptor, Backoff};
 use front::Front;
+use gate::Gate;
+
+pub(crate) use gate::check as check_names;
 
 /// Opens a [`Server`] and serves.
 ///
@@ -54,6 +59,7 @@ pub struct Server {
     config: ServerConfig,
     app: SharedApp,
     routes: Routes,
+    gate: Gate,
 }
 
 impl Server {
@@ -64,7 +70,7 @@ impl Server {
     /// address, and when the data directory cannot be used or [`ServerConfig::check`] refuses the
     /// settings.
     pub fn open(listener: TcpListener, config: ServerConfig) -> Result<Self, Error> {
-        check_listener(&listener, &config)?;
+        let gate = check_listener(&listener, &config)?;
         let app = App::open(&config)?;
         let routes = http::routes(app.clone(), &config)?;
         Ok(Server {
@@ -72,6 +78,7 @@ impl Server {
             config,
             app,
             routes,
+            gate,
         })
     }
 
@@ -85,6 +92,7 @@ impl Server {
             config,
             app,
             routes,
+            gate,
         } = self;
         // Sockets are no part of the requests that opened them, and must not outlive the server.
         let _sockets = app.sockets.cut_off_on_drop();
@@ -97,7 +105,7 @@ impl Server {
             tokio::time::sleep(config.drain_delay).await;
             app.sockets.end();
         };
-        let front = Front::new(routes, app.metrics(), &config);
+        let front = Front::new(routes, gate, app.metrics(), &config);
         serve(listener, front, &config, drain_begins, app.sockets.closed()).await;
     }
 }
@@ -132,15 +140,16 @@ async fn serve(
 
 /// The server as a service, without a listener: for tests and for embedding in another router.
 ///
-/// Tokens and the limit on requests hold here too. Limits on connections and on time are those of
-/// [`run`], as is TLS.
+/// Tokens, the limit on requests and the check of `Origin` hold here too. Limits on connections and
+/// on time are those of [`run`], as is TLS; any `Host` is answered to, unless the settings have some.
 ///
 /// # Errors
 /// When the data directory cannot be used, or [`ServerConfig::check`] refuses the settings.
 pub fn app(config: &ServerConfig) -> Result<Router, Error> {
     let app = App::open(config)?;
     let routes = http::routes(app.clone(), config)?;
-    let front = Arc::new(Front::new(routes, app.metrics(), config));
+    let gate = Gate::new(None, config)?;
+    let front = Arc::new(Front::new(routes, gate, app.metrics(), config));
     let answer = move |request: Request| async move { front.answer(request, None).await };
     Ok(Router::new().fallback(answer))
 }
@@ -160,7 +169,7 @@ pub async fn run_routes(
     config: &ServerConfig,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Error> {
-    check_listener(&listener, config)?;
+    let gate = check_listener(&listener, config)?;
     let drain_begins = async {
         shutdown.await;
         tracing::info!("draining");
@@ -171,7 +180,7 @@ pub async fn run_routes(
         router,
         templates: templates.iter().map(|&t| t.to_owned()).collect(),
     };
-    let front = Front::new(routes, &metrics, config);
+    let front = Front::new(routes, gate, &metrics, config);
     serve(
         listener,
         front,
@@ -183,14 +192,14 @@ pub async fn run_routes(
     Ok(())
 }
 
-/// Refuses or warns of a listener that others reach.
-fn check_listener(listener: &TcpListener, config: &ServerConfig) -> Result<(), Error> {
+/// Refuses or warns of a listener that others reach; gives what it answers to.
+fn check_listener(listener: &TcpListener, config: &ServerConfig) -> Result<Gate, Error> {
     let address = listener.local_addr().map_err(Error::Serve)?;
     check_exposure(address, config)?;
     if let Some(warning) = exposure(address, config) {
         tracing::warn!(%address, "{warning}");
     }
-    Ok(())
+    Gate::new(Some(address), config)
 }
 
 /// Refuses an address that other machines reach when nothing would ask them who they are.

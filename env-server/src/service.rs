@@ -7,6 +7,7 @@
 
 pub use crate::http::IDEMPOTENCY_REPLAYED;
 pub use crate::http::codec::{Accept, BodyLimit, Call, encoded};
+pub use crate::http::home::Home;
 pub use crate::http::operations::explain_problem;
 pub use crate::http::problem::Failure;
 pub use crate::server::run_routes;

@@ -164,6 +164,12 @@ settings! {
     tls_cert: PathBuf "FILE";
     /// Private key of the certificate, in PEM
     tls_key: PathBuf "FILE";
+    /// Names that requests may be for, beside this machine's own and, where others reach it, its addresses; with commas between them
+    #[arg(alias = "allowed-host")]
+    allowed_hosts: String "NAME,…";
+    /// Origins whose pages in browsers may use the server, such as https://lab.example; with commas between them
+    #[arg(alias = "allowed-origin")]
+    allowed_origins: String "ORIGIN,…";
     /// Serve without tokens on an address that other machines reach
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     insecure: bool "BOOL" = false;
@@ -218,6 +224,15 @@ settings! {
     otlp_endpoint: String "URL";
     /// Spec to play over the OpenEnv protocol, at /ws and its companions; without one, none
     openenv: String "SPEC";
+}
+
+/// What stands between commas.
+fn listed(text: Option<&str>) -> Vec<String> {
+    let parts = text.unwrap_or_default().split(',').map(str::trim);
+    parts
+        .filter(|part| !part.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 fn toml_text(value: &impl Serialize) -> anyhow::Result<String> {
@@ -372,6 +387,8 @@ impl Settings {
                 .transpose()?
                 .map(Arc::new),
             allow_oracle: self.allow_oracle,
+            allowed_hosts: listed(self.allowed_hosts.as_deref()),
+            allowed_origins: listed(self.allowed_origins.as_deref()),
             insecure: self.insecure,
             drain_delay: Duration::from_millis(self.drain_delay_ms),
             drain_timeout: Duration::from_millis(self.drain_timeout_ms),

@@ -1,14 +1,16 @@
 //! From the arrays of a body to the numbers that an agent takes, with the place of whatever does not fit.
 
-use env_protocol::{Array, Data, ErrorCode, Problem, Space, Value};
+use std::fmt::Write;
+
+use env_protocol::{Array, Data, Dtype, ErrorCode, Problem, Space, Value};
 
 use crate::encoder;
 
 /// The flat observations of a batch, `[lanes, flat_size]`.
 ///
 /// # Errors
-/// `invalid-observation`, when they are not `lanes` elements of the space, or not finite. The bounds of a `Box` are not
-/// asked for: numbers a little beyond them are still something to act on.
+/// `invalid-observation`, when they are not `lanes` elements of the space. A `Box` is asked as the float32 that the agent
+/// takes: what is beyond its bounds, or becomes an infinity, is no observation of its.
 pub fn rows(space: &Space, batch: Value, lanes: usize) -> Result<Vec<f32>, Problem> {
     let batch = as_space_has_it(space, batch);
     check(space, &batch, lanes, "/observations")?;
@@ -108,22 +110,45 @@ fn check_array(space: &Space, array: &Array, lanes: usize, pointer: &str) -> Res
         return Err(refused(detail, pointer));
     }
     let width = space.flat_size().max(1);
-    let is_choice = |i: usize, x: f64| match space {
+    if array.dtype() == Dtype::Bool && !matches!(space, Space::MultiBinary { .. }) {
+        let detail = "numbers are needed, not truth values";
+        return Err(refused(detail.into(), pointer));
+    }
+    let is_element = |i: usize, x: f64| match space {
         Space::Discrete { n, start } => is_within(x, *start, *n),
-        Space::MultiDiscrete { nvec } => is_within(x, 0, nvec[i % width]),
+        Space::MultiDiscrete { nvec } => is_within(x, 0, nvec[i]),
         Space::MultiBinary { .. } => is_within(x, 0, 2),
-        _ => x.is_finite(),
+        Space::Box {
+            dtype, low, high, ..
+        } => {
+            let is_whole = x.fract() == 0.0 || matches!(dtype, Dtype::Float32 | Dtype::Float64);
+            let x = x as f32;
+            x.is_finite() && is_whole && low.at(i) as f32 <= x && x <= high.at(i) as f32
+        }
+        Space::Tuple { .. } | Space::Dict { .. } => false,
     };
     let numbers = array.to_f64s();
-    let wrong = numbers.iter().enumerate().find(|&(i, &x)| !is_choice(i, x));
-    match wrong {
+    let mut numbered = numbers.iter().enumerate();
+    match numbered.find(|&(i, &x)| !is_element(i % width, x)) {
         None => Ok(()),
         Some((i, x)) => {
-            let lane = i / width;
             let detail = format!("{x} is not in {}", described(space, i % width));
-            Err(refused(detail, &format!("{pointer}/{lane}")))
+            Err(refused(detail, &format!("{pointer}{}", place(array, i))))
         }
     }
+}
+
+/// The place of an element, counted in C order, as tokens of a JSON pointer.
+fn place(array: &Array, element: usize) -> String {
+    let mut rest = element;
+    let mut size = array.data().len();
+    let mut tokens = String::new();
+    for dimension in array.shape() {
+        size /= dimension;
+        let _ = write!(tokens, "/{}", rest / size);
+        rest %= size;
+    }
+    tokens
 }
 
 /// Whether a number is one of `start..start + n`.
@@ -136,7 +161,10 @@ fn described(space: &Space, position: usize) -> String {
         Space::Discrete { n, start } => format!("{start}..{}", start + n),
         Space::MultiDiscrete { nvec } => format!("0..{}", nvec[position]),
         Space::MultiBinary { .. } => "0..2".into(),
-        _ => "the finite numbers".into(),
+        Space::Box { low, high, .. } => {
+            format!("{} to {}", low.at(position), high.at(position))
+        }
+        _ => "the space".into(),
     }
 }
 
@@ -169,14 +197,14 @@ mod tests {
     #[test]
     fn batches_become_rows() {
         assert_eq!(
-            read(BOX, "[[0, 0.5], [1, 2]]", 2),
-            Ok(vec![0.0, 0.5, 1.0, 2.0])
+            read(BOX, "[[0, 0.5], [1, 1]]", 2),
+            Ok(vec![0.0, 0.5, 1.0, 1.0])
         );
         assert_eq!(read(CHOICE, "[-1, 1]", 2), Ok(vec![-1.0, 1.0]));
         let dict = format!(r#"{{"type":"Dict","spaces":{{"a":{CHOICE},"b":{BOX}}}}}"#);
         assert_eq!(
-            read(&dict, r#"{"b":[[3,4]],"a":[0]}"#, 1),
-            Ok(vec![0.0, 3.0, 4.0])
+            read(&dict, r#"{"b":[[1,0.25]],"a":[0]}"#, 1),
+            Ok(vec![0.0, 1.0, 0.25])
         );
     }
 
@@ -200,17 +228,50 @@ mod tests {
         let tuple = format!(r#"{{"type":"Tuple","spaces":[{CHOICE},{BOX}]}}"#);
         let dict = format!(r#"{{"type":"Dict","spaces":{{"a/b":{CHOICE}}}}}"#);
         let many = r#"{"type":"MultiDiscrete","nvec":[2,3]}"#;
+        let wide =
+            r#"{"type":"Box","shape":[2,2],"dtype":"float32","low":"-Infinity","high":"Infinity"}"#;
+        let pixels = r#"{"type":"Box","shape":[1],"dtype":"uint8","low":0,"high":255}"#;
         for (space, batch, pointer, said) in [
             (BOX, "[[0, 1]]", "/observations", "[1, 2], but [2, 2]"),
             (BOX, "[0, 1, 2, 3]", "/observations", "[4], but [2, 2]"),
             (BOX, "[[0, 1], [1]]", "/observations", "of one length"),
             (BOX, "{}", "/observations", "an array is needed"),
+            (
+                BOX,
+                "[[0, 1], [1, 1.5]]",
+                "/observations/1/1",
+                "1.5 is not in 0 to 1",
+            ),
+            (
+                BOX,
+                "[[0, -1e-3], [1, 1]]",
+                "/observations/0/1",
+                "-0.001 is not in 0 to 1",
+            ),
+            (
+                BOX,
+                "[[true, false], [true, true]]",
+                "/observations",
+                "not truth values",
+            ),
+            (
+                wide,
+                "[[[0, 0], [0, 1e39]], [[0, 0], [0, 0]]]",
+                "/observations/0/1/1",
+                "is not in -inf to inf",
+            ),
+            (
+                pixels,
+                "[[0.5], [0]]",
+                "/observations/0/0",
+                "0.5 is not in 0 to 255",
+            ),
             (CHOICE, "[0, 2]", "/observations/1", "2 is not in -1..2"),
             (CHOICE, "[0.5, 0]", "/observations/0", "0.5 is not in"),
             (
                 many,
                 "[[1, 2], [1, 3]]",
-                "/observations/1",
+                "/observations/1/1",
                 "3 is not in 0..3",
             ),
             (&tuple, "[[0, 0]]", "/observations", "a list of 2 batches"),
@@ -242,6 +303,10 @@ mod tests {
         let space = serde_json::from_str(BOX).unwrap();
         let nan = Array::from_f32(vec![1, 2], vec![0.0, f32::NAN]).unwrap();
         let problem = rows(&space, nan.into(), 1).unwrap_err();
-        assert_eq!(problem.errors[0].pointer, "/observations/0");
+        assert_eq!(problem.errors[0].pointer, "/observations/0/1");
+        // The bounds of the space are float32, and so is what is between them.
+        let tenth =
+            r#"{"type":"Box","shape":[1],"dtype":"float32","low":0.0,"high":0.10000000149011612}"#;
+        assert!(read(tenth, "[[0.1], [0.100000001]]", 2).is_ok());
     }
 }

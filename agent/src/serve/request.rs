@@ -31,7 +31,7 @@ impl Spaces {
                 .map(|actions| self.actions_from_zero(actions, lanes))
                 .transpose()?,
             previous_rewards: previous_rewards
-                .map(|rewards| finite(rewards, lanes))
+                .map(|array| rewards(array, lanes))
                 .transpose()?,
             mode: request.mode,
         })
@@ -100,14 +100,22 @@ fn flags(array: Array, lanes: usize) -> Result<Vec<bool>, Problem> {
     }
 }
 
-fn finite(array: Array, lanes: usize) -> Result<Vec<f64>, Problem> {
+/// Rewards, which the agent takes as float32.
+fn rewards(array: Array, lanes: usize) -> Result<Vec<f64>, Problem> {
+    const POINTER: &str = "/previous_rewards";
     let refused =
-        |detail: String| Problem::new(ErrorCode::InvalidBody, detail).at("/previous_rewards");
-    check_shape(&array, &[lanes]).map_err(refused)?;
+        |detail: String, pointer: String| Problem::new(ErrorCode::InvalidBody, detail).at(pointer);
+    check_shape(&array, &[lanes]).map_err(|detail| refused(detail, POINTER.into()))?;
     let rewards = array.to_f64s();
-    match rewards.iter().find(|reward| !reward.is_finite()) {
+    match rewards
+        .iter()
+        .position(|&reward| !(reward as f32).is_finite())
+    {
         None => Ok(rewards),
-        Some(reward) => Err(refused(format!("{reward} is no finite number"))),
+        Some(lane) => {
+            let detail = format!("{} is no finite float32", rewards[lane]);
+            Err(refused(detail, format!("{POINTER}/{lane}")))
+        }
     }
 }
 

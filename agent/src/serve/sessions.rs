@@ -12,8 +12,9 @@ use super::lanes::{Lanes, Step};
 use super::service::Limits;
 use super::wire::{ActReply, CreateSession, SessionDescription};
 
-/// How many sessions that are no more are remembered, so that closing again is no error.
-const MAX_GRAVES: usize = 65_536;
+/// How many sessions that are no more are remembered, so that closing again is no error. Beyond that, whoever has most of
+/// them forgets its oldest: nobody forgets because of what others do.
+pub(super) const MAX_GRAVES: usize = 65_536;
 
 /// Who asks, where the service knows callers by their tokens: a session belongs to who began it, and nobody else sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,16 +36,24 @@ pub struct Sessions {
 
 #[derive(Default)]
 struct Ledger {
+    /// By owner. Each has ids of its own, so that nobody finds out, or takes, the ids of others.
+    shares: HashMap<Option<Arc<str>>, Share>,
+    /// How many sessions have ended.
+    ended: u64,
+}
+
+/// The sessions of one owner.
+#[derive(Default)]
+struct Share {
     held: HashMap<String, Arc<Session>>,
-    graves: HashMap<String, Grave>,
+    graves: HashMap<String, (u64, Grave)>,
     /// In the order in which they came, those that have been replaced included.
-    order: VecDeque<String>,
+    order: VecDeque<(String, u64)>,
 }
 
 /// How a session ended.
 struct Grave {
     end: End,
-    owner: Option<Arc<str>>,
     until: Instant,
 }
 
@@ -111,8 +120,8 @@ impl Sessions {
     ) -> Result<(Arc<Session>, bool), Problem> {
         check_id(id)?;
         let mut ledger = self.lock();
-        if let Some(session) = ledger.living(id) {
-            let is_same = session.creation == creation && session.is_of(owner);
+        if let Some(session) = ledger.living(id, owner) {
+            let is_same = session.creation == creation;
             return match is_same {
                 true => Ok((session, false)),
                 false => {
@@ -121,7 +130,7 @@ impl Sessions {
                 }
             };
         }
-        if let Some(grave) = ledger.grave(id) {
+        if let Some(grave) = ledger.grave(id, owner) {
             return Err(grave.problem(id));
         }
         let lanes = self.limits.lanes(creation.num_envs)?;
@@ -143,7 +152,8 @@ impl Sessions {
                 last: None,
             }),
         });
-        ledger.held.insert(id.to_owned(), Arc::clone(&session));
+        let share = ledger.shares.entry(session.owner.clone()).or_default();
+        share.held.insert(id.to_owned(), Arc::clone(&session));
         Ok((session, true))
     }
 
@@ -161,10 +171,11 @@ impl Sessions {
             max_memory_bytes,
             ..
         } = self.limits;
-        let all = || ledger.held.values();
+        let all = || ledger.held();
         within("the service", all(), lanes, max_sessions, max_lanes)?;
         if let Some(owner) = owner {
-            let own = all().filter(|session| session.is_of(Some(owner)));
+            let own = ledger.share(Some(owner));
+            let own = own.into_iter().flat_map(|share| share.held.values());
             let max_sessions = owner.max_sessions.unwrap_or(usize::MAX);
             let max_lanes = owner.max_lanes.unwrap_or(usize::MAX);
             within(&owner.name, own, lanes, max_sessions, max_lanes)?;
@@ -186,11 +197,12 @@ impl Sessions {
     /// `unknown-session`, `session-closed` or `session-expired`.
     pub fn get(&self, id: &str, owner: Option<&Owner>) -> Result<Arc<Session>, Problem> {
         let mut ledger = self.lock();
-        let found = ledger.living(id).filter(|session| session.is_of(owner));
-        found.ok_or_else(|| match ledger.grave(id) {
-            Some(grave) if is_of(&grave.owner, owner) => grave.problem(id),
-            _ => unknown(id),
-        })
+        ledger
+            .living(id, owner)
+            .ok_or_else(|| match ledger.grave(id, owner) {
+                Some(grave) => grave.problem(id),
+                None => unknown(id),
+            })
     }
 
     /// Closes a session. Closing it again is no error while it is remembered.
@@ -199,14 +211,14 @@ impl Sessions {
     /// `unknown-session`.
     pub fn close(&self, id: &str, owner: Option<&Owner>) -> Result<(), Problem> {
         let mut ledger = self.lock();
-        match ledger.living(id) {
-            Some(session) if session.is_of(owner) => {
+        match ledger.living(id, owner) {
+            Some(session) => {
                 ledger.bury(&session, End::Closed);
                 Ok(())
             }
-            _ => match ledger.grave(id) {
-                Some(grave) if is_of(&grave.owner, owner) => Ok(()),
-                _ => Err(unknown(id)),
+            None => match ledger.grave(id, owner) {
+                Some(_) => Ok(()),
+                None => Err(unknown(id)),
             },
         }
     }
@@ -214,7 +226,7 @@ impl Sessions {
     /// Ends every session whose lease has run out, and forgets those that ended long ago.
     pub fn reap(&self) {
         let mut ledger = self.lock();
-        let expired = ledger.held.values().filter(|s| s.has_expired());
+        let expired = ledger.held().filter(|s| s.has_expired());
         let expired: Vec<_> = expired.map(Arc::clone).collect();
         for session in expired {
             ledger.bury(&session, End::Expired);
@@ -224,7 +236,7 @@ impl Sessions {
 
     /// How many sessions there are.
     pub fn len(&self) -> usize {
-        self.lock().held.len()
+        self.lock().held().count()
     }
 
     /// Whether there are none.
@@ -239,9 +251,18 @@ impl Sessions {
 }
 
 impl Ledger {
-    /// The session of an id, if its lease has not run out.
-    fn living(&mut self, id: &str) -> Option<Arc<Session>> {
-        let session = Arc::clone(self.held.get(id)?);
+    fn share(&self, owner: Option<&Owner>) -> Option<&Share> {
+        self.shares.get(&owner.map(|owner| Arc::clone(&owner.name)))
+    }
+
+    /// Every session.
+    fn held(&self) -> impl Iterator<Item = &Arc<Session>> {
+        self.shares.values().flat_map(|share| share.held.values())
+    }
+
+    /// The owner's session of an id, if its lease has not run out.
+    fn living(&mut self, id: &str, owner: Option<&Owner>) -> Option<Arc<Session>> {
+        let session = Arc::clone(self.share(owner)?.held.get(id)?);
         if session.has_expired() {
             self.bury(&session, End::Expired);
             return None;
@@ -249,34 +270,58 @@ impl Ledger {
         Some(session)
     }
 
-    fn grave(&self, id: &str) -> Option<&Grave> {
-        self.graves.get(id).filter(|grave| !grave.is_over())
+    fn grave(&self, id: &str, owner: Option<&Owner>) -> Option<&Grave> {
+        let (_, grave) = self.share(owner)?.graves.get(id)?;
+        Some(grave).filter(|grave| !grave.is_over())
     }
 
     fn bury(&mut self, session: &Session, end: End) {
-        self.held.remove(&session.id);
         let grave = Grave {
             end,
-            owner: session.owner.clone(),
             until: Instant::now() + session.ttl,
         };
-        self.graves.insert(session.id.clone(), grave);
-        self.order.push_back(session.id.clone());
-        if self.order.len() > MAX_GRAVES
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.graves.remove(&oldest);
+        let (id, number) = (session.id.clone(), self.ended);
+        self.ended += 1;
+        let share = self.shares.entry(session.owner.clone()).or_default();
+        share.held.remove(&id);
+        share.graves.insert(id.clone(), (number, grave));
+        share.order.push_back((id, number));
+        let remembered: usize = self.shares.values().map(|share| share.order.len()).sum();
+        if remembered > MAX_GRAVES {
+            let shares = self.shares.values_mut();
+            if let Some(largest) = shares.max_by_key(|share| share.order.len()) {
+                largest.forget_one();
+            }
         }
     }
 
     fn forget(&mut self) {
-        while let Some(oldest) = self.order.front()
-            && self.graves.get(oldest).is_none_or(Grave::is_over)
-        {
-            if let Some(oldest) = self.order.pop_front() {
-                self.graves.remove(&oldest);
+        for share in self.shares.values_mut() {
+            while share.is_oldest_over() {
+                share.forget_one();
             }
         }
+        self.shares
+            .retain(|_, share| !share.held.is_empty() || !share.order.is_empty());
+    }
+}
+
+impl Share {
+    /// Forgets the oldest of those that have ended.
+    fn forget_one(&mut self) {
+        if let Some((id, number)) = self.order.pop_front()
+            && self.graves.get(&id).is_some_and(|(n, _)| *n == number)
+        {
+            self.graves.remove(&id);
+        }
+    }
+
+    /// Whether the oldest means nothing any more.
+    fn is_oldest_over(&self) -> bool {
+        self.order.front().is_some_and(|(id, number)| {
+            let grave = self.graves.get(id).filter(|(n, _)| n == number);
+            grave.is_none_or(|(_, grave)| grave.is_over())
+        })
     }
 }
 
@@ -363,10 +408,6 @@ impl Session {
         Instant::now() >= self.expires_at()
     }
 
-    fn is_of(&self, owner: Option<&Owner>) -> bool {
-        is_of(&self.owner, owner)
-    }
-
     fn lock_expiry(&self) -> MutexGuard<'_, Instant> {
         self.expires_at
             .lock()
@@ -400,11 +441,6 @@ impl State {
             }
         }
     }
-}
-
-/// Whether who asks may see what belongs to `owner`. A service without tokens has no owners.
-fn is_of(owner: &Option<Arc<str>>, asks: Option<&Owner>) -> bool {
-    owner.as_ref() == asks.map(|owner| &owner.name)
 }
 
 /// Checks that one more session with so many lanes is within limits.

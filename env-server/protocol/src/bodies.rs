@@ -7,6 +7,7 @@ use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::array::{Array, Data};
+use crate::finite::{self, Finite};
 use crate::read;
 use crate::snapshot::Snapshot;
 use crate::space::Space;
@@ -74,7 +75,7 @@ pub struct CreateEnv {
     /// One of `GET /v1/specs`.
     pub spec_id: String,
     /// Arguments; those left out have their defaults.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "finite::map")]
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub kwargs: Kwargs,
     /// Seed of the first reset that brings none. Drawn by the server when left out.
@@ -106,7 +107,7 @@ pub struct CreateVectorEnv {
     #[serde(deserialize_with = "read::whole")]
     pub num_envs: u64,
     /// Arguments; those left out have their defaults.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "finite::map")]
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub kwargs: Kwargs,
     /// Seed of the first reset that brings none. Drawn by the server when left out.
@@ -225,7 +226,11 @@ pub struct ResetRequest {
     )]
     pub seed: Option<u64>,
     /// Resettable parameters of the spec, for this episode. Those left out are as created.
-    #[serde(default, skip_serializing_if = "Kwargs::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "finite::map",
+        skip_serializing_if = "Kwargs::is_empty"
+    )]
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub options: Kwargs,
 }
@@ -298,7 +303,8 @@ impl<'de> Deserialize<'de> for VectorResetOptions {
                         let mask: Option<Array> = map.next_value()?;
                         options.reset_mask = mask.map(into_flags).transpose()?;
                     } else {
-                        options.kwargs.insert(key, map.next_value()?);
+                        let Finite(value) = map.next_value()?;
+                        options.kwargs.insert(key, value);
                     }
                 }
                 Ok(options)

@@ -25,6 +25,7 @@ mod address;
 mod array;
 mod bodies;
 mod codec;
+mod finite;
 mod json_text;
 mod nearest;
 mod nested;
@@ -49,6 +50,7 @@ pub use bodies::{
     VectorResetRequest, VectorStepReply, VectorStepRequest, Version,
 };
 pub use codec::{DecodeError, Encoding};
+pub use finite::FiniteMap;
 pub use nearest::{did_you_mean, hint};
 pub use problem::{ErrorCode, FieldError, PROBLEM_CONTENT_TYPE, Problem};
 pub use snapshot::{LanePhase, LaneSnapshot, SNAPSHOT_FORMAT, SNAPSHOT_VERSION, Snapshot};

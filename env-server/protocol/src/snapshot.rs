@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::bodies::{AutoresetMode, Kwargs};
+use crate::finite;
 use crate::read;
 
 /// The value of [`Snapshot::format`].
@@ -29,6 +30,7 @@ pub struct Snapshot {
     pub spec_id: String,
     /// Arguments the environment was created with.
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
+    #[serde(deserialize_with = "finite::map")]
     pub kwargs: Kwargs,
     /// What happens when a lane's episode ends; absent for a single environment.
     #[serde(
@@ -38,6 +40,7 @@ pub struct Snapshot {
     )]
     pub autoreset_mode: Option<AutoresetMode>,
     /// Last observation of every lane, flat in C order.
+    #[serde(deserialize_with = "finite::numbers")]
     pub observations: Vec<f64>,
     /// The lanes; a single environment has one.
     pub lanes: Vec<LaneSnapshot>,
@@ -57,6 +60,7 @@ pub struct LaneSnapshot {
     pub rng: String,
     /// The environment's own state.
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
+    #[serde(deserialize_with = "finite::value")]
     pub state: serde_json::Value,
 }
 

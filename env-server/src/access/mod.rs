@@ -15,7 +15,7 @@
 //! ```
 //!
 //! A principal is known by its name: environments, quotas and counts stay with it when its tokens
-//! change.
+//! change, and when it is not in the file for a while.
 
 mod grant;
 mod principal;
@@ -24,7 +24,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use axum::http::{HeaderMap, header};
 use env_protocol::{ErrorCode, Problem};
@@ -32,6 +32,8 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::error::Error;
+
+use principal::Count;
 
 pub use grant::Grant;
 #[cfg(any(test, fuzzing))]
@@ -46,6 +48,9 @@ pub struct Access {
     path: Option<PathBuf>,
     hash_key: [u8; 32],
     principals: RwLock<HashMap<TokenHash, Arc<Principal>>>,
+    /// By name, of everybody who has ever been in the file: a budget does not begin anew when a
+    /// principal comes back.
+    counts: Mutex<HashMap<String, Arc<Count>>>,
 }
 
 impl Access {
@@ -74,6 +79,7 @@ impl Access {
             path,
             hash_key: rand::random(),
             principals: RwLock::default(),
+            counts: Mutex::default(),
         }
     }
 
@@ -91,12 +97,11 @@ impl Access {
 
     fn replace(&self, grants: &BTreeMap<String, Grant>) -> Result<usize, Error> {
         grant::check(grants).map_err(|detail| self.unusable(detail))?;
-        let before = self.by_name();
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let mut after = HashMap::new();
         for (name, grant) in grants {
-            let count = before.get(name).map(|principal| principal.count());
-            for (token, principal) in Principal::of(name, grant, count.cloned().unwrap_or_default())
-            {
+            let count = counts.entry(name.clone()).or_default();
+            for (token, principal) in Principal::of(name, grant, Arc::clone(count)) {
                 let hash = self.hash(token.as_bytes());
                 if let Some(other) = after.insert(hash, Arc::clone(&principal)) {
                     let (one, other) = (other.name(), principal.name());
@@ -411,6 +416,30 @@ mod tests {
         assert!(access.principal("b").is_none());
         assert_eq!(access.reload().unwrap(), 1, "there is no file to read");
         assert!(Access::from_grants(&BTreeMap::new()).is_err());
+    }
+
+    #[test]
+    fn a_budget_is_not_renewed_by_an_absence() {
+        let alice = format!("[alice]\ntoken = \"{ALICE}\"\nmax_steps = 2");
+        let (_folder, path) = file(&alice);
+        let access = Access::from_file(&path).unwrap();
+        let budget = || {
+            access
+                .principal("alice")
+                .unwrap()
+                .budget()
+                .cloned()
+                .unwrap()
+        };
+        budget().close();
+        budget().take(1).unwrap_err();
+        std::fs::write(&path, format!("[bob]\ntoken = \"{BOB}\"")).unwrap();
+        access.reload().unwrap();
+        assert!(access.principal("alice").is_none());
+        std::fs::write(&path, alice).unwrap();
+        access.reload().unwrap();
+        assert_eq!(budget().refused_closed(), 1);
+        assert!(budget().take(1).is_err(), "it is still closed");
     }
 
     #[test]

@@ -109,10 +109,6 @@ impl Principal {
         &self.owner
     }
 
-    pub(super) fn count(&self) -> &Arc<Count> {
-        &self.count
-    }
-
     /// Refuses what an evaluation token may not do, and counts it. `asked` says what it was.
     pub(crate) fn forbid(&self, asked: String) -> Problem {
         self.count.refusals.fetch_add(1, Ordering::Relaxed);

@@ -40,7 +40,7 @@ impl<T: DeserializeOwned, S: BodyLimit> FromRequest<S> for Call<T> {
     type Rejection = Failure;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
-        let encoding = content_type(request.headers())?;
+        let encoding = content_type(request.headers(), request.body().is_end_stream())?;
         let reply = accept(request.headers(), encoding)?;
         let bytes = read(request.into_body(), state.max_body_bytes()).await?;
         Ok(Call::read(encoding, &bytes, reply)?)
@@ -136,8 +136,11 @@ pub fn encoded<T: Serialize>(encoding: Encoding, body: &T) -> Response {
     with_body(encoding, encoding.encode(body))
 }
 
-/// A reply with a body that has been written.
-pub fn with_body(encoding: Encoding, body: Vec<u8>) -> Response {
+/// A reply with a body that has been written. JSON ends with a line's end, as people like it.
+pub fn with_body(encoding: Encoding, mut body: Vec<u8>) -> Response {
+    if encoding == Encoding::Json {
+        body.push(b'\n');
+    }
     let content_type = HeaderValue::from_static(encoding.content_type());
     let mut response = Response::new(Body::from(body));
     let headers = response.headers_mut();
@@ -147,10 +150,15 @@ pub fn with_body(encoding: Encoding, body: Vec<u8>) -> Response {
 
 const ENCODINGS: [Encoding; 2] = [Encoding::Json, Encoding::MessagePack];
 
-/// The encoding of the body; JSON if nothing is said.
-fn content_type(headers: &HeaderMap) -> Result<Encoding, Problem> {
+/// The encoding of the body. It must be said of one that is there: a browser asks before it sends
+/// either of the two for a page of another origin, and not before it sends a body of no type.
+fn content_type(headers: &HeaderMap, is_empty: bool) -> Result<Encoding, Problem> {
     let Some(value) = headers.get(header::CONTENT_TYPE) else {
-        return Ok(Encoding::Json);
+        if is_empty {
+            return Ok(Encoding::Json);
+        }
+        let detail = "Content-Type is missing; send application/json or application/vnd.msgpack";
+        return Err(Problem::new(ErrorCode::UnsupportedMediaType, detail));
     };
     let text = value.to_str().unwrap_or_default();
     let media_type = text.split(';').next().unwrap_or_default().trim();

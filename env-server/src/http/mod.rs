@@ -3,6 +3,7 @@
 mod caller;
 pub(crate) mod codec;
 mod envs;
+pub(crate) mod home;
 mod metrics;
 mod openapi;
 pub(crate) mod operations;
@@ -19,9 +20,12 @@ use std::time::Duration;
 use axum::Router;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use bytes::Bytes;
 use env_protocol::{Encoding, ErrorCode, ForkRequest, Problem};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
+use crate::access::Access;
 use crate::config::ServerConfig;
 use crate::error::Error;
 use crate::journal::JournalConfig;
@@ -70,6 +74,7 @@ impl App {
                 let journal = JournalConfig::new(dir, config.durability);
                 let (store, recovery) = Store::open(config.limits, config.clock.clone(), journal)?;
                 report(&recovery);
+                report_owners(&store.held_by(), config.access.as_deref());
                 store.keeper().metrics().recovered(RecoveryFigures {
                     took: recovery.took,
                     recovered: recovery.environments as u64,
@@ -268,6 +273,42 @@ fn report(recovery: &Recovery) {
     }
 }
 
+/// Says whose the environments are that a journal has brought back, where that is not as it was.
+fn report_owners(held_by: &[(Option<Arc<str>>, usize)], access: Option<&Access>) {
+    let mut of_nobody = 0;
+    let mut of_absent = Vec::new();
+    let mut of_principals = 0;
+    for (owner, environments) in held_by {
+        match (owner, access) {
+            (None, _) => of_nobody += environments,
+            (Some(_), None) => of_principals += environments,
+            (Some(name), Some(access)) if access.principal(name).is_none() => {
+                of_absent.push(format!("{environments} of {name}"));
+            }
+            (Some(_), Some(_)) => {}
+        }
+    }
+    if access.is_some() && of_nobody > 0 {
+        tracing::info!(
+            environments = of_nobody,
+            "environments were made without tokens: every principal may use them"
+        );
+    }
+    if of_principals > 0 {
+        tracing::warn!(
+            environments = of_principals,
+            "environments belong to principals, and there are no tokens: whoever reaches the server may use them"
+        );
+    }
+    if !of_absent.is_empty() {
+        let environments = of_absent.join(", ");
+        tracing::warn!(
+            environments,
+            "environments belong to principals that the token file does not name: they wait for them until their leases end"
+        );
+    }
+}
+
 /// Header with the path of an environment.
 fn location(kind: Kind, id: &str) -> [(HeaderName, String); 1] {
     let collection = match kind {
@@ -298,7 +339,7 @@ pub(crate) fn is_probe(path: &str) -> bool {
 /// What is answered without a token: probes, and what explains the server.
 pub(crate) fn is_open(path: &str) -> bool {
     is_probe(path)
-        || matches!(path, "/openapi.json" | "/docs")
+        || matches!(path, "/" | "/openapi.json" | "/docs")
         || path.starts_with("/docs/")
         || path.starts_with("/problems/")
 }
@@ -310,8 +351,11 @@ pub(crate) struct Routes {
     pub(crate) templates: Vec<String>,
 }
 
+/// Path of the document for programs.
+const DOCUMENT: &str = "/openapi.json";
+
 /// The routes of the page for people, which no document describes.
-const DOCS_TEMPLATES: [&str; 3] = ["/docs", "/docs/{*rest}", "/openapi.json"];
+const DOCS_TEMPLATES: [&str; 4] = ["/", "/docs", "/docs/{*rest}", DOCUMENT];
 
 /// Everything the server answers.
 ///
@@ -326,9 +370,18 @@ pub(crate) fn routes(app: SharedApp, config: &ServerConfig) -> Result<Routes, Er
     let mut templates: Vec<_> = document.paths.paths.keys().cloned().collect();
     templates.extend(DOCS_TEMPLATES.map(str::to_owned));
     openapi::finish(&mut document, config);
-    let docs = SwaggerUi::new("/docs")
-        .url("/openapi.json", document)
-        .config(Config::default().try_it_out_enabled(true));
-    let router = routes.with_state(app).merge(docs);
+    let mut document = Encoding::Json.encode(&document);
+    document.push(b'\n');
+    let document = Bytes::from(document);
+    let served = move || {
+        let json = HeaderValue::from_static(Encoding::Json.content_type());
+        std::future::ready(([(header::CONTENT_TYPE, json)], document.clone()))
+    };
+    let docs = SwaggerUi::new("/docs").config(Config::new([DOCUMENT]).try_it_out_enabled(true));
+    let router = routes
+        .with_state(app)
+        .route("/", get(home::home))
+        .route(DOCUMENT, get(served))
+        .merge(docs);
     Ok(Routes { router, templates })
 }

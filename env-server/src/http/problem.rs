@@ -88,10 +88,37 @@ fn write(mut response: Response, path: &str) -> Response {
         let scheme = HeaderValue::from_static("Bearer");
         parts.headers.insert(header::WWW_AUTHENTICATE, scheme);
     }
-    let body = serde_json::to_vec(&problem).expect("a problem is plain data");
+    let body = document(&problem);
     // For who counts and logs them.
     parts.extensions.insert(problem);
     Response::from_parts(parts, Body::from(body))
+}
+
+/// A problem as a body, which ends with a line's end.
+fn document(problem: &Problem) -> Vec<u8> {
+    let mut body = serde_json::to_vec(problem).expect("a problem is plain data");
+    body.push(b'\n');
+    body
+}
+
+/// A problem as a whole answer, head and body, after which the connection is closed: for requests
+/// of which there is no head that could be given to routes.
+pub(crate) fn last_answer(problem: &Problem) -> Vec<u8> {
+    let status = status(problem.code);
+    let body = document(problem);
+    let mut answer = format!(
+        "HTTP/1.1 {status}\r\ncontent-type: {PROBLEM_CONTENT_TYPE}\r\ncontent-length: {}\r\n{}\
+         connection: close\r\n\r\n",
+        body.len(),
+        if problem.retryable {
+            "retry-after: 1\r\n"
+        } else {
+            ""
+        },
+    )
+    .into_bytes();
+    answer.extend(body);
+    answer
 }
 
 /// The problem behind a status that the router gave without one.

@@ -11,18 +11,17 @@ mod play;
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::ws::{Message, close_code};
 use axum::extract::{FromRequest, Request as HttpRequest, State};
 use axum::response::Response;
-use env_protocol::{ErrorCode, Problem};
+use env_protocol::{Encoding, ErrorCode, FiniteMap, Problem};
 use serde_json::{Map, Value, json};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::config::ServerConfig;
 use crate::error::Error;
-use crate::http::codec::Call;
+use crate::http::codec::{Call, encoded};
 use crate::http::problem::Failure;
 use crate::http::socket::{Event, Gone, Socket, Upgrade};
 use crate::http::{FullCaller, SharedApp};
@@ -203,9 +202,15 @@ fn text(reply: String) -> Message {
     Message::Text(reply.into())
 }
 
+/// A body of OpenEnv's, which is JSON whatever was asked for.
+fn reply(body: &Value) -> Response {
+    encoded(Encoding::Json, body)
+}
+
 /// The body of a request, which is an object.
 async fn fields(server: &Server, request: HttpRequest) -> Result<Map<String, Value>, Failure> {
-    Ok(Call::from_request(request, &server.app).await?.body)
+    let FiniteMap(fields) = Call::from_request(request, &server.app).await?.body;
+    Ok(fields)
 }
 
 fn invalid(wrong: Vec<WrongField>) -> Failure {
@@ -246,10 +251,10 @@ async fn reset(
     State(server): State<Server>,
     caller: FullCaller,
     request: HttpRequest,
-) -> Result<Json<Value>, Failure> {
+) -> Result<Response, Failure> {
     let arguments = ResetArguments::read(fields(&server, request).await?).map_err(invalid)?;
     let mut play = Play::begin(&server.app, caller, &server.offer).await?;
-    Ok(Json(json!(play.reset(arguments).await?)))
+    Ok(reply(&json!(play.reset(arguments).await?)))
 }
 
 /// Take the first step of an environment that lives for this request only
@@ -274,7 +279,7 @@ async fn step(
     State(server): State<Server>,
     caller: FullCaller,
     request: HttpRequest,
-) -> Result<Json<Value>, Failure> {
+) -> Result<Response, Failure> {
     let mut fields = fields(&server, request).await?;
     let data = match fields.remove("action") {
         Some(Value::Object(data)) => data,
@@ -292,7 +297,7 @@ async fn step(
     let action = read_action(data).map_err(invalid)?;
     let mut play = Play::begin(&server.app, caller, &server.offer).await?;
     play.reset(ResetArguments::default()).await?;
-    Ok(Json(json!(play.step(action).await?)))
+    Ok(reply(&json!(play.step(action).await?)))
 }
 
 /// The state of an environment that lives for this request only
@@ -300,8 +305,8 @@ async fn step(
     get, path = "/state", operation_id = "openenv_state", tag = "openenv",
     responses((status = 200, description = "No episode, no steps", body = Value)),
 )]
-async fn state(State(server): State<Server>) -> Json<Value> {
-    Json(json!(play::fresh_state(&server.offer)))
+async fn state(State(server): State<Server>) -> Response {
+    reply(&json!(play::fresh_state(&server.offer)))
 }
 
 /// Whether the server lives
@@ -309,8 +314,8 @@ async fn state(State(server): State<Server>) -> Json<Value> {
     get, path = "/health", operation_id = "openenv_health", tag = "openenv",
     responses((status = 200, description = "It does", body = Value, example = json!({"status": "healthy"}))),
 )]
-async fn health() -> Json<Value> {
-    Json(json!({"status": "healthy"}))
+async fn health() -> Response {
+    reply(&json!({"status": "healthy"}))
 }
 
 /// What the environment is
@@ -318,9 +323,9 @@ async fn health() -> Json<Value> {
     get, path = "/metadata", operation_id = "openenv_metadata", tag = "openenv",
     responses((status = 200, description = "Name and description", body = Value)),
 )]
-async fn metadata(State(server): State<Server>) -> Json<Value> {
+async fn metadata(State(server): State<Server>) -> Response {
     let spec = server.offer.spec;
-    Json(json!({
+    reply(&json!({
         "name": spec.id,
         "description": spec.description,
         "readme_content": null,
@@ -335,8 +340,8 @@ async fn metadata(State(server): State<Server>) -> Json<Value> {
     get, path = "/schema", operation_id = "openenv_schema", tag = "openenv",
     responses((status = 200, description = "The schemas", body = Value)),
 )]
-async fn schema(State(server): State<Server>) -> Json<Value> {
-    Json(server.offer.schemas())
+async fn schema(State(server): State<Server>) -> Response {
+    reply(&server.offer.schemas())
 }
 
 /// Tell clients of the Model Context Protocol that there are no tools
@@ -345,7 +350,7 @@ async fn schema(State(server): State<Server>) -> Json<Value> {
     request_body(content((Value = "application/json"))),
     responses((status = 200, description = "A JSON-RPC error", body = Value)),
 )]
-async fn mcp(request: axum::body::Bytes) -> Json<Value> {
+async fn mcp(request: axum::body::Bytes) -> Response {
     let request = serde_json::from_slice(&request).unwrap_or_default();
-    Json(messages::refuse_mcp(&request))
+    reply(&messages::refuse_mcp(&request))
 }

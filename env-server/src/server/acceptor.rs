@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use env_protocol::{ErrorCode, PROBLEM_CONTENT_TYPE, Problem};
+use env_protocol::{ErrorCode, Problem};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -16,6 +16,7 @@ use super::connection::{self, Held};
 use super::front::Front;
 use super::watch::Timeouts;
 use crate::config::ServerConfig;
+use crate::http::problem::last_answer;
 use crate::tls::Tls;
 
 /// Most connections over the limit that are being told so at once; more are closed untold.
@@ -72,7 +73,7 @@ impl Acceptor {
         let place = (place, self.front.metrics().connection());
         match &self.tls {
             None => {
-                let stream = Held::new(stream, timeouts, place);
+                let stream = Held::new(stream, timeouts, place, front.metrics());
                 self.tasks.spawn(connection::serve(stream, front, draining));
             }
             Some(tls) => {
@@ -81,7 +82,7 @@ impl Acceptor {
                     if let Some(stream) =
                         shake_hands(acceptor, stream, time, draining.clone()).await
                     {
-                        let stream = Held::new(stream, timeouts, place);
+                        let stream = Held::new(stream, timeouts, place, front.metrics());
                         connection::serve(stream, front, draining).await;
                     }
                 });
@@ -155,17 +156,10 @@ async fn tell(mut stream: TcpStream, refusal: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// The answer, head and body, to a connection for which there is no room.
+/// The answer to a connection for which there is no room.
 fn refusal(max_connections: usize) -> Vec<u8> {
     let detail = format!("the server has {max_connections} connections open, its limit");
-    let problem = Problem::new(ErrorCode::Overloaded, detail);
-    let body = serde_json::to_string(&problem).expect("a problem is plain data");
-    let len = body.len();
-    format!(
-        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: {PROBLEM_CONTENT_TYPE}\r\n\
-         content-length: {len}\r\nretry-after: 1\r\nconnection: close\r\n\r\n{body}"
-    )
-    .into_bytes()
+    last_answer(&Problem::new(ErrorCode::Overloaded, detail))
 }
 
 /// Accepts, and waits a while when the system cannot: with no file descriptors left, say, trying

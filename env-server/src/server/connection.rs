@@ -4,7 +4,7 @@ use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use axum::body::Body;
 use axum::response::Response;
@@ -17,7 +17,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use super::front::Front;
+use super::unread::{self, Answer};
 use super::watch::{Late, Timeouts, Watch, WatchedBody};
+use crate::observe::Metrics;
 use crate::observe::metrics::OpenConnection;
 
 /// Most bytes of a request's head, and of what is read or written ahead.
@@ -25,6 +27,9 @@ const MAX_BUFFER_BYTES: usize = 64 << 10;
 
 /// Up to here it takes less time to copy a head and its body into one piece than it takes the kernel to send two.
 const SMALL_BYTES: usize = 512;
+
+/// Most bytes that are read past after an answer to what is no request.
+const MAX_UNREAD_BYTES: usize = 1 << 20;
 
 /// One of the places for connections, and its being counted as open.
 pub(super) type Place = (OwnedSemaphorePermit, OpenConnection);
@@ -34,14 +39,22 @@ pub(super) type Place = (OwnedSemaphorePermit, OpenConnection);
 pub(super) struct Held<I> {
     io: I,
     watch: Arc<Watch>,
+    /// In place of one of hyper's own.
+    answer: Option<Answer>,
+    /// Bytes read since that answer.
+    unread_bytes: usize,
+    metrics: Arc<Metrics>,
     _place: Place,
 }
 
 impl<I> Held<I> {
-    pub(super) fn new(io: I, timeouts: Timeouts, place: Place) -> Self {
+    pub(super) fn new(io: I, timeouts: Timeouts, place: Place, metrics: &Arc<Metrics>) -> Self {
         Held {
             io,
             watch: Arc::new(Watch::new(timeouts)),
+            answer: None,
+            unread_bytes: 0,
+            metrics: Arc::clone(metrics),
             _place: place,
         }
     }
@@ -101,7 +114,7 @@ pub(super) async fn serve<I>(
             }
             match watch.poll_late(timer.as_mut(), cx) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Late::Request) => {}
+                Poll::Ready(Late::Request | Late::Head) => {}
                 Poll::Ready(Late::Connection) => {
                     tracing::debug!("a connection was idle for too long, or slow");
                     return Poll::Ready(());
@@ -118,6 +131,11 @@ impl<I: AsyncRead + Unpin> AsyncRead for Held<I> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.watch.is_head_overdue() && buffer.remaining() >= unread::NO_HEAD.len() {
+            // So that hyper gives it up, and its answer can be replaced.
+            buffer.put_slice(unread::NO_HEAD);
+            return Poll::Ready(Ok(()));
+        }
         let before = buffer.filled().len();
         let outcome = Pin::new(&mut self.io).poll_read(cx, buffer);
         if buffer.filled().len() > before {
@@ -128,6 +146,26 @@ impl<I: AsyncRead + Unpin> AsyncRead for Held<I> {
 }
 
 impl<I: AsyncWrite + Unpin> Held<I> {
+    /// Writes what ends with the end of a head: hyper's own refusal gets its body here.
+    fn poll_write_head(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.answer.is_none() {
+            let Some((at, status)) = unread::find_refusal(bytes) else {
+                return Pin::new(&mut self.io).poll_write(cx, bytes);
+            };
+            if at > 0 {
+                return Pin::new(&mut self.io).poll_write(cx, &bytes[..at]);
+            }
+            let late = self.watch.late_head();
+            let problem = late.unwrap_or_else(|| unread::problem(status, MAX_BUFFER_BYTES));
+            self.metrics.problem(problem.code);
+            self.answer = Some(Answer::new(&problem));
+        }
+        if let Some(answer) = &mut self.answer {
+            ready!(answer.poll_write(Pin::new(&mut self.io), cx))?;
+        }
+        Poll::Ready(Ok(bytes.len()))
+    }
+
     fn written(&self, outcome: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if matches!(outcome, Poll::Ready(Ok(1..))) {
             self.watch.note_written();
@@ -136,13 +174,33 @@ impl<I: AsyncWrite + Unpin> Held<I> {
     }
 }
 
-impl<I: AsyncWrite + Unpin> AsyncWrite for Held<I> {
+impl<I: AsyncRead + Unpin> Held<I> {
+    /// Reads what is left of a request that could not be read. Closing with something unread would
+    /// reset the connection, and the answer with it.
+    fn poll_unread(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut bytes = [0; 4096];
+        while self.unread_bytes < MAX_UNREAD_BYTES {
+            let mut buffer = ReadBuf::new(&mut bytes);
+            ready!(Pin::new(&mut self.io).poll_read(cx, &mut buffer))?;
+            match buffer.filled().len() {
+                0 => break,
+                len => self.unread_bytes += len,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Held<I> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let outcome = Pin::new(&mut self.io).poll_write(cx, bytes);
+        let outcome = match unread::may_refuse(bytes) {
+            false => Pin::new(&mut self.io).poll_write(cx, bytes),
+            true => self.poll_write_head(cx, bytes),
+        };
         self.written(outcome)
     }
 
@@ -161,7 +219,7 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Held<I> {
                     begin.copy_from_slice(slice);
                     rest = end;
                 }
-                Pin::new(&mut self.io).poll_write(cx, &joined[..len])
+                return self.poll_write(cx, &joined[..len]);
             }
             _ => Pin::new(&mut self.io).poll_write_vectored(cx, slices),
         };
@@ -177,6 +235,10 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Held<I> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
+        ready!(Pin::new(&mut self.io).poll_shutdown(cx))?;
+        match self.answer {
+            None => Poll::Ready(Ok(())),
+            Some(_) => self.poll_unread(cx),
+        }
     }
 }

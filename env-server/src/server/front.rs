@@ -1,4 +1,5 @@
-//! What is settled before a route is looked at: who sends a request, and whether there is room.
+//! What is settled before a route is looked at: whether a request may come in at all, who sends it,
+//! and whether there is room.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -11,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use env_protocol::{ErrorCode, Problem};
 use tower_service::Service;
 
+use super::gate::Gate;
 use super::watch::{Overdue, Watch};
 use crate::access::{Access, InFlight, Principal};
 use crate::config::ServerConfig;
@@ -25,6 +27,7 @@ use crate::observe::{Metrics, Observe};
 pub(crate) struct Front {
     router: Router,
     observe: Observe,
+    gate: Gate,
     access: Option<Arc<Access>>,
     metrics: Arc<Metrics>,
     in_flight: AtomicUsize,
@@ -32,12 +35,18 @@ pub(crate) struct Front {
 }
 
 impl Front {
-    pub(crate) fn new(routes: Routes, metrics: &Arc<Metrics>, config: &ServerConfig) -> Self {
+    pub(crate) fn new(
+        routes: Routes,
+        gate: Gate,
+        metrics: &Arc<Metrics>,
+        config: &ServerConfig,
+    ) -> Self {
         let templates = routes.templates.iter().map(String::as_str);
         Front {
             observe: Observe::new(Arc::clone(metrics), templates),
             // Settles every route now, instead of at each request.
             router: routes.router.with_state(()),
+            gate,
             access: config.access.clone(),
             metrics: Arc::clone(metrics),
             in_flight: AtomicUsize::new(0),
@@ -52,14 +61,20 @@ impl Front {
     pub(crate) async fn answer(&self, mut request: Request, watch: Option<&Watch>) -> Response {
         let mut observed = self.observe.begin(&request);
         let uri = request.uri().clone();
-        let principal = self.authenticate(&mut request);
+        let (guest, principal) = match self.gate.let_in(&request) {
+            Ok(guest) => (guest, self.authenticate(&mut request)),
+            Err(problem) => (None, Err(problem)),
+        };
+        // Browsers ask without the token.
+        let preflight = guest.as_ref().and_then(|guest| guest.preflight(&request));
         let admitted = principal
             .as_ref()
             .map_err(Problem::clone)
             .and_then(|principal| self.admit(uri.path(), principal.as_deref()));
-        let response = match admitted {
-            Err(problem) => Failure::from(problem).into_response(),
-            Ok(_under_way) => {
+        let response = match (preflight, admitted) {
+            (Some(response), _) => response,
+            (None, Err(problem)) => Failure::from(problem).into_response(),
+            (None, Ok(_under_way)) => {
                 let mut answer = pin!(self.router.clone().call(request));
                 let polled = poll_fn(|cx| {
                     let _inside = observed.span().enter();
@@ -75,6 +90,9 @@ impl Front {
             }
         };
         let mut response = problem::written(response, uri.path());
+        if let Some(guest) = guest {
+            guest.may_read(&mut response);
+        }
         observed.end(&mut response);
         response
     }

@@ -25,7 +25,8 @@ async fn start(
             router,
             templates: Vec::new(),
         };
-        let front = Front::new(routes, &Arc::default(), &config);
+        let gate = Gate::new(Some(address), &config).unwrap();
+        let front = Front::new(routes, gate, &Arc::default(), &config);
         serve(listener, front, &config, ends, std::future::ready(())).await;
     });
     (address, stop, task)
@@ -58,7 +59,7 @@ async fn a_handler_that_takes_too_long_is_given_up_and_the_connection_kept() {
     let (address, _stop, _) = start(router, config).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     for _ in 0..2 {
-        let slow = "POST /slow HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}";
+        let slow = "POST /slow HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 2\r\n\r\n{}";
         let reply = ask(&mut stream, slow, "}").await;
         assert!(reply.starts_with("HTTP/1.1 503 "), "{reply}");
         assert!(reply.contains("retry-after: 1"), "{reply}");
@@ -67,7 +68,7 @@ async fn a_handler_that_takes_too_long_is_given_up_and_the_connection_kept() {
     }
     let reply = ask(
         &mut stream,
-        "GET /quick HTTP/1.1\r\nhost: x\r\n\r\n",
+        "GET /quick HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n",
         "quick",
     )
     .await;
@@ -86,7 +87,7 @@ async fn whoever_does_not_read_an_answer_is_cut() {
     };
     let (address, stop, task) = start(router, config).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let request = b"GET /large HTTP/1.1\r\nhost: x\r\n\r\n";
+    let request = b"GET /large HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n";
     stream.write_all(request).await.unwrap();
     stream.readable().await.unwrap();
     // The end waits, for ten seconds if need be, for an answer that is being written.
@@ -127,7 +128,8 @@ async fn an_upgraded_connection_keeps_its_place_until_it_is_closed() {
         ..ServerConfig::default()
     };
     let (address, _stop, _) = start(Router::new().route("/echo", upgrade), config).await;
-    let request = "GET /echo HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n";
+    let request =
+        "GET /echo HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n";
     let mut upgraded = TcpStream::connect(address).await.unwrap();
     let reply = ask(&mut upgraded, request, "\r\n\r\n").await;
     assert!(reply.starts_with("HTTP/1.1 101 "), "{reply}");
@@ -219,14 +221,19 @@ async fn a_panic_is_a_problem_and_the_connection_goes_on() {
     let (address, _stop, _) = start(router, config).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     for _ in 0..2 {
-        let reply = ask(&mut stream, "GET /panic HTTP/1.1\r\nhost: x\r\n\r\n", "}").await;
+        let reply = ask(
+            &mut stream,
+            "GET /panic HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n",
+            "}",
+        )
+        .await;
         assert!(reply.starts_with("HTTP/1.1 500 "), "{reply}");
         assert!(reply.contains("\"code\":\"internal\""), "{reply}");
         assert!(!reply.contains("on purpose"), "{reply}");
     }
     let reply = ask(
         &mut stream,
-        "GET /quick HTTP/1.1\r\nhost: x\r\n\r\n",
+        "GET /quick HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n",
         "quick",
     )
     .await;

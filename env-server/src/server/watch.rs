@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use env_protocol::{ErrorCode, Problem};
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep};
 
@@ -41,6 +42,7 @@ impl Timeouts {
             Phase::Fresh | Phase::Head => self.header_ms,
             Phase::Body | Phase::Reply => self.request_ms,
             Phase::Idle => self.idle_ms,
+            Phase::OverdueHead => self.header_ms.saturating_add(ANSWER_MS),
             // Whoever sees these acts at once.
             Phase::OverdueBody | Phase::OverdueReply => u64::MAX,
         }
@@ -60,6 +62,8 @@ enum Phase {
     Reply,
     /// The answer is being written or read, or the next request is waited for.
     Idle,
+    /// Too long in [`Phase::Head`]; the answer that says so is being written.
+    OverdueHead,
     /// Too long in [`Phase::Body`].
     OverdueBody,
     /// Too long in [`Phase::Reply`].
@@ -67,18 +71,22 @@ enum Phase {
 }
 
 impl Phase {
-    const ALL: [Phase; 7] = [
+    const ALL: [Phase; 8] = [
         Phase::Fresh,
         Phase::Head,
         Phase::Body,
         Phase::Reply,
         Phase::Idle,
+        Phase::OverdueHead,
         Phase::OverdueBody,
         Phase::OverdueReply,
     ];
 }
 
 const PHASE_BITS: u32 = 3;
+
+/// How long the answer to a late head may take to be written.
+const ANSWER_MS: u64 = 1_000;
 
 /// What a request was late with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,6 +164,20 @@ impl Watch {
         }
     }
 
+    /// Whether the head of a request has not come in time.
+    pub(super) fn is_head_overdue(&self) -> bool {
+        self.phase().0 == Phase::OverdueHead
+    }
+
+    /// What to say of a head that has not come in time.
+    pub(super) fn late_head(&self) -> Option<Problem> {
+        self.is_head_overdue().then(|| {
+            let after_ms = self.timeouts.header_ms;
+            let detail = format!("the head was not complete after {after_ms} ms");
+            Problem::new(ErrorCode::SlowRequest, detail)
+        })
+    }
+
     /// Whether nothing is lost by cutting the connection before its first request.
     pub(super) fn is_fresh(&self) -> bool {
         self.phase().0 == Phase::Fresh
@@ -197,6 +219,10 @@ impl Watch {
                 continue;
             }
             return Poll::Ready(match phase {
+                Phase::Head => {
+                    self.enter(Phase::OverdueHead, since_ms);
+                    Late::Head
+                }
                 Phase::Body => {
                     self.enter(Phase::OverdueBody, since_ms);
                     Late::Request
@@ -219,6 +245,8 @@ impl Watch {
 /// What to do about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Late {
+    /// Poll the connection again: it is given something that no head can hold, and answers.
+    Head,
     /// Poll the connection again: [`Watch::in_time`] gives the request up.
     Request,
     /// Cut it.
@@ -308,9 +336,11 @@ mod tests {
         watch.note_read();
         assert_eq!(
             late_after(&watch, &mut timer).await,
-            (Late::Connection, 6),
+            (Late::Head, 6),
             "more of the head gives no more time"
         );
+        assert_eq!(watch.late_head().unwrap().code, ErrorCode::SlowRequest);
+        assert_eq!(late_after(&watch, &mut timer).await, (Late::Connection, 1));
     }
 
     #[tokio::test(start_paused = true)]

@@ -67,7 +67,7 @@ impl StepBudget {
     ///
     /// # Errors
     /// `budget-exceeded`, when fewer are left, and `forbidden` once the budget is closed.
-    pub(super) fn take(&self, steps: u64) -> Result<(), Problem> {
+    pub(crate) fn take(&self, steps: u64) -> Result<(), Problem> {
         let within = |taken: u64| taken.checked_add(steps).filter(|&sum| sum <= self.max);
         let taken = &self.count.taken;
         match taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, within) {

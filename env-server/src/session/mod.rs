@@ -3,6 +3,7 @@
 pub(crate) mod budget;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
+mod graves;
 mod history;
 pub mod keeper;
 mod lease;

@@ -68,14 +68,14 @@ impl Reply {
 pub fn request(method: &str, path: &str, more: &str, body: &str) -> String {
     let len = body.len();
     format!(
-        "{method} {path} HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\n\
+        "{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
          content-length: {len}\r\n{more}\r\n{body}"
     )
 }
 
 /// A request without a body.
 pub fn get(path: &str, more: &str) -> String {
-    format!("GET {path} HTTP/1.1\r\nhost: test\r\n{more}\r\n")
+    format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n{more}\r\n")
 }
 
 pub const CREATE: &str = r#"{"spec_id":"MemoryTask-v0"}"#;

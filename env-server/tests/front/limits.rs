@@ -42,6 +42,9 @@ async fn a_head_that_never_ends_is_cut() {
     let mut kept = server.connect().await;
     assert_eq!(exchange(&mut kept, &get("/healthz", "")).await.status, 200);
     kept.write_all(b"GET /hea").await.unwrap();
+    let told = read_reply(&mut kept).await;
+    assert_eq!(told.failure(), (408, "slow-request".to_owned()));
+    assert!(told.has_header("connection: close"), "{told:?}");
     assert_eq!(read_to_close(&mut kept).await, "");
 }
 

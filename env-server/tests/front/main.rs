@@ -1,6 +1,7 @@
 //! The front of the server, from outside: connections, limits, tokens, TLS, and the program.
 
 mod access;
+mod browser;
 mod drain;
 mod evaluation;
 mod harness;
@@ -9,3 +10,4 @@ mod program;
 mod settings;
 mod storage;
 mod tls;
+mod unread;

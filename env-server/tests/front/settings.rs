@@ -90,6 +90,8 @@ fn what_is_printed_can_be_fed_back() {
         "--tls-key=k",
         "--token-file=t",
         "--openenv=MemoryTask-v0",
+        "--allowed-hosts=x,lab.example",
+        "--allowed-origins=http://localhost:8000",
         "--otlp-endpoint=http://127.0.0.1:4318",
         "--max-memory-bytes=1099511627776",
         "--idle-timeout-ms=1",

@@ -232,6 +232,32 @@ fn typed_arrays_are_checked() {
     insta::assert_snapshot!(report);
 }
 
+/// MessagePack has numbers that JSON has not. As a null they would leave an argument out.
+#[test]
+fn numbers_that_are_not_finite_are_refused_with_their_place() {
+    let client = playing();
+    let msgpack = ["content-type: application/vnd.msgpack"];
+    for (number, said) in [
+        (&b"\xcb\x7f\xf8\0\0\0\0\0\0"[..], "NaN"),
+        (b"\xcb\x7f\xf0\0\0\0\0\0\0", "inf"),
+        (b"\xca\xff\x80\0\0", "-inf"),
+    ] {
+        let creation = b"\x82\xa7spec_id\xadMemoryTask-v0\xa6kwargs\x81\xb1observation_noise";
+        let reset = b"\x81\xa7options\x81\xa5delay";
+        for (path, body, place) in [
+            ("/v1/envs", &creation[..], "/kwargs/observation_noise"),
+            ("/v1/envs/e/reset", reset, "/options/delay"),
+            ("/v1/vector-envs/v/reset", reset, "/options/delay"),
+        ] {
+            let reply = client.send("POST", path, &msgpack, [body, number].concat());
+            let expected = format!(
+                "422 invalid-body at {place:?}: invalid value: floating point `{said}`, expected a finite number"
+            );
+            assert_eq!(told(&reply), expected, "{path}");
+        }
+    }
+}
+
 #[test]
 fn the_router_speaks_problems_too() {
     let client = playing();

@@ -63,6 +63,26 @@ struct AccessArgs {
     /// Private key of the certificate, in PEM
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
+    /// Names that requests may be for, beside this machine's own and, where others reach it, its addresses
+    #[arg(
+        long,
+        value_name = "NAME,…",
+        value_delimiter = ',',
+        alias = "allowed-host",
+        env = "AGENT_SERVE_ALLOWED_HOSTS",
+        hide_env_values = true
+    )]
+    allowed_hosts: Vec<String>,
+    /// Origins whose pages in browsers may use the service, such as https://lab.example
+    #[arg(
+        long,
+        value_name = "ORIGIN,…",
+        value_delimiter = ',',
+        alias = "allowed-origin",
+        env = "AGENT_SERVE_ALLOWED_ORIGINS",
+        hide_env_values = true
+    )]
+    allowed_origins: Vec<String>,
     /// Serve without tokens on an address that other machines reach
     #[arg(long)]
     insecure: bool,
@@ -113,6 +133,7 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     let limits = args.limits.of_service()?;
     let config = server_config(args)?;
     // Before the checkpoint is read, which takes a while.
+    config.check()?;
     check_exposure(args.listen, &config)?;
     let path = values::checkpoint(&args.checkpoint)?;
     let bytes = std::fs::read(&path).map_err(|error| anyhow!("{}: {error}", path.display()))?;
@@ -185,6 +206,15 @@ impl LimitArgs {
     }
 }
 
+/// What was given; a variable may be set to nothing.
+fn given(names: &[String]) -> Vec<String> {
+    let names = names.iter().map(|name| name.trim());
+    names
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
 fn server_config(args: &ServeArgs) -> anyhow::Result<ServerConfig> {
     let (access, limits) = (&args.access, &args.limits);
     let tls = access.tls_cert.as_deref().zip(access.tls_key.as_deref());
@@ -198,6 +228,8 @@ fn server_config(args: &ServeArgs) -> anyhow::Result<ServerConfig> {
         drain_timeout: Duration::from_millis(limits.drain_timeout_ms),
         access: tokens.transpose()?.map(Arc::new),
         tls: tls.transpose()?.map(Arc::new),
+        allowed_hosts: given(&access.allowed_hosts),
+        allowed_origins: given(&access.allowed_origins),
         insecure: access.insecure,
         ..ServerConfig::default()
     })

@@ -7,13 +7,13 @@ use agent::serve::{Owner, Service};
 use axum::Router;
 use axum::extract::{FromRequestParts, Path, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use env_protocol::Health;
 use env_server::Principal;
 use env_server::service::{
-    Accept, BodyLimit, Call, Failure, IDEMPOTENCY_REPLAYED, encoded, explain_problem,
+    Accept, BodyLimit, Call, Failure, Home, IDEMPOTENCY_REPLAYED, encoded, explain_problem,
 };
 
 /// What handlers share.
@@ -30,7 +30,8 @@ impl BodyLimit for App {
 }
 
 /// Paths of the routes, as logs name them.
-pub const TEMPLATES: [&str; 6] = [
+pub const TEMPLATES: [&str; 7] = [
+    "/",
     "/healthz",
     "/readyz",
     "/v1/agent",
@@ -39,10 +40,22 @@ pub const TEMPLATES: [&str; 6] = [
     "/problems/{code}",
 ];
 
+/// What is at `/`.
+const HOME: Home = Home {
+    title: "Agent service: what a trained agent would do, over HTTP",
+    links: &[
+        ("/v1/agent", "who acts here, and what it takes"),
+        ("/readyz", "whether sessions can be begun"),
+    ],
+    note: "PUT /v1/sessions/mine begins a session, POST /v1/act asks for actions. docs/serving.md of the project \
+           explains both.",
+};
+
 /// Everything the service answers.
 pub fn router(service: Arc<Service>, max_body_bytes: usize) -> Router {
-    let [health, ready, agent, session, action, problem] = TEMPLATES;
+    let [home, health, ready, agent, session, action, problem] = TEMPLATES;
     Router::new()
+        .route(home, get(async |headers: HeaderMap| HOME.page(&headers)))
         .route(health, get(healthz))
         .route(ready, get(readyz))
         .route(agent, get(describe))

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::serve::Owner;
+use crate::serve::sessions::MAX_GRAVES;
 
 fn begun(limits: Limits) -> Service {
     let service = service("recurrent-ppo", limits);
@@ -107,6 +108,24 @@ fn what_is_wrong_is_pointed_at() {
         ("state", json!("x"), body, "/state"),
         ("num_envs", json!(2), body, "/num_envs"),
         ("seed", json!(2), body, "/seed"),
+        (
+            "previous_rewards",
+            json!([1.0, 1e39]),
+            body,
+            "/previous_rewards/1",
+        ),
+        (
+            "observations",
+            json!([[1, 0, 0], [1e39, 0, 0]]),
+            ErrorCode::InvalidObservation,
+            "/observations/1/0",
+        ),
+        (
+            "observations",
+            json!([[1, 0, -0.5], [1, 0, 0]]),
+            ErrorCode::InvalidObservation,
+            "/observations/0/2",
+        ),
         (
             "observations",
             json!([[1, 0], [1, 0]]),
@@ -240,9 +259,6 @@ fn nobody_sees_the_sessions_of_others() {
     assert_eq!(code("hers", 3), ErrorCode::QuotaExceeded);
     service.begin("hers", lanes(2), Some(&alice)).unwrap();
     assert_eq!(code("more", 1), ErrorCode::QuotaExceeded);
-    let taken = refusal(service.begin("hers", lanes(2), Some(&bob))).0;
-    assert_eq!(taken, ErrorCode::SessionExists);
-    service.begin("his", lanes(2), Some(&bob)).unwrap();
     for other in [Some(&bob), None] {
         let asked = service.act(request(shows("hers", 0, &[1.0, 0.0])), other);
         assert_eq!(refusal(asked).0, ErrorCode::UnknownSession);
@@ -251,6 +267,34 @@ fn nobody_sees_the_sessions_of_others() {
             ErrorCode::UnknownSession
         );
     }
+    // Ids are each one's own.
+    service.begin("hers", lanes(1), Some(&bob)).unwrap();
+    let asked = service.act(request(shows("hers", 0, &[1.0])), Some(&bob));
+    assert_eq!(asked.unwrap().reply.seq, Some(1));
+    service.close("hers", Some(&bob)).unwrap();
     let asked = service.act(request(shows("hers", 0, &[1.0, 0.0])), Some(&alice));
     assert_eq!(asked.unwrap().reply.seq, Some(1));
+}
+
+#[test]
+fn whoever_comes_and_goes_much_forgets_its_own_only() {
+    let owner = |name: &str| Owner {
+        name: Arc::from(name),
+        max_sessions: None,
+        max_lanes: None,
+    };
+    let (alice, bob) = (owner("alice"), owner("bob"));
+    let service = service("ppo", Limits::default());
+    let come_and_go = |id: &str, owner: &Owner| {
+        service.begin(id, lanes(1), Some(owner)).unwrap();
+        service.close(id, Some(owner)).unwrap();
+    };
+    come_and_go("mine", &alice);
+    for i in 0..=MAX_GRAVES {
+        come_and_go(&i.to_string(), &bob);
+    }
+    let code = |id: &str, owner| refusal(service.begin(id, lanes(1), Some(owner))).0;
+    assert_eq!(code("mine", &alice), ErrorCode::SessionClosed);
+    assert_eq!(code("2", &bob), ErrorCode::SessionClosed);
+    service.begin("0", lanes(1), Some(&bob)).unwrap();
 }

@@ -13,7 +13,7 @@ fn a_state_goes_on_as_a_session_does() {
         service.begin("mine", lanes(2), None).unwrap();
         let mut state = None;
         for step in 0..12_u64 {
-            let xs = [(step % 3) as f32, (step % 5) as f32 - 2.0];
+            let xs = [(step % 3) as f32 / 2.0, (step % 5) as f32 / 4.0];
             let with = |mut body: Json| {
                 body["is_first"] = json!([step % 4 == 0, step == 7]);
                 body["previous_rewards"] = json!([0.5, -0.5]);

@@ -16,11 +16,15 @@ use crate::http::is_open;
 const BEARER: &str = "bearer";
 
 /// Codes that do not depend on the operation, by status.
-const ANYWHERE: [ErrorCode; 7] = [
+const ANYWHERE: [ErrorCode; 11] = [
     ErrorCode::MalformedRequest,
     ErrorCode::Unauthorized,
+    ErrorCode::CrossOrigin,
     ErrorCode::SlowRequest,
+    ErrorCode::UriTooLong,
+    ErrorCode::UnknownHost,
     ErrorCode::RateLimited,
+    ErrorCode::HeadTooLarge,
     ErrorCode::Internal,
     ErrorCode::Overloaded,
     ErrorCode::RequestTimeout,

@@ -202,7 +202,8 @@ async fn reply(
         id: Some(id.clone()),
         status: parts.status.as_u16(),
         replayed: parts.headers.contains_key(IDEMPOTENCY_REPLAYED),
-        body: &body,
+        // A line's end is for people.
+        body: body.strip_suffix(b"\n").unwrap_or(&body),
     };
     Ok(reply.encode(encoding))
 }

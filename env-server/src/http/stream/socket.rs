@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::extract::FromRequestParts;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use env_protocol::{ErrorCode, Problem};
@@ -74,34 +74,16 @@ impl Sockets {
     }
 }
 
-/// A request for a WebSocket, which browsers' pages of other origins may not make.
+/// A request for a WebSocket. The pages of others have been kept out before: `server::gate`.
 pub(crate) struct Upgrade(WebSocketUpgrade);
 
 impl<S: Send + Sync> FromRequestParts<S> for Upgrade {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
-        check_origin(&parts.headers).map_err(|problem| Failure::from(problem).into_response())?;
         match WebSocketUpgrade::from_request_parts(parts, state).await {
             Ok(upgrade) => Ok(Upgrade(upgrade)),
             Err(rejection) => Err(upgrade_required(rejection.body_text())),
-        }
-    }
-}
-
-/// Browsers let any page open a socket to anywhere, and say whose page it is.
-fn check_origin(headers: &HeaderMap) -> Result<(), Problem> {
-    let Some(origin) = headers.get(header::ORIGIN) else {
-        return Ok(());
-    };
-    let origin = origin.to_str().unwrap_or_default();
-    let host = headers.get(header::HOST).and_then(|h| h.to_str().ok());
-    let authority = origin.split_once("://").map(|(_, authority)| authority);
-    match (authority, host) {
-        (Some(authority), Some(host)) if authority.eq_ignore_ascii_case(host) => Ok(()),
-        _ => {
-            let detail = format!("the page is of {origin:?}, the server is {host:?}");
-            Err(Problem::new(ErrorCode::CrossOrigin, detail))
         }
     }
 }
@@ -317,28 +299,4 @@ fn poll_io(
         }
     }
     Poll::Pending
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pages_of_other_origins_are_told_from_our_own() {
-        let check = |origin: Option<&str>| {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::HOST, HeaderValue::from_static("localhost:7878"));
-            if let Some(origin) = origin {
-                headers.insert(header::ORIGIN, origin.parse().unwrap());
-            }
-            check_origin(&headers).is_ok()
-        };
-        assert!(check(None));
-        assert!(check(Some("http://localhost:7878")));
-        assert!(check(Some("https://LOCALHOST:7878")));
-        assert!(!check(Some("http://localhost:7879")));
-        assert!(!check(Some("https://example.org")));
-        assert!(!check(Some("null")));
-        assert!(!check(Some("")));
-    }
 }

@@ -179,7 +179,11 @@ fn ends_leases_and_owners_are_kept() {
     };
     assert_eq!(code("closed", None), Some("env-closed"));
     assert_eq!(code("expired", None), Some("lease-expired"));
-    assert_eq!(code("hers", None), Some("unknown-env"));
+    let bob = Owner {
+        name: "bob".into(),
+        ..ann.clone()
+    };
+    assert_eq!(code("hers", Some(&bob)), Some("unknown-env"));
     assert_eq!(code("hers", Some(&ann)), None);
     let over = store.create_as("more", single(), Some(&ann)).err().unwrap();
     assert_eq!(over.code.as_str(), "quota-exceeded");
