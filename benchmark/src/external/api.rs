@@ -30,7 +30,7 @@ const LOOK: Duration = Duration::from_millis(20);
 /// A client for one server; it limits the bytes of an answer and the time that it may take.
 pub struct Api<'a> {
     /// Drives the connections while a request is under way.
-    runtime: Runtime,
+    runtime: Option<Runtime>,
     client: Client,
     base: String,
     token: Option<String>,
@@ -113,7 +113,7 @@ impl<'a> Api<'a> {
             .map_err(|error| error.to_string())?;
         let runtime = Builder::new_current_thread().enable_all().build();
         Ok(Self {
-            runtime: runtime.map_err(|error| error.to_string())?,
+            runtime: Some(runtime.map_err(|error| error.to_string())?),
             client,
             base: base.trim_end_matches('/').to_owned(),
             token: token.map(str::to_owned),
@@ -220,7 +220,8 @@ impl<'a> Api<'a> {
 
     /// Sends a request and reads its answer, for as long as it is wanted.
     fn attempt(&self, request: RequestBuilder) -> Result<(u16, Vec<u8>), Trouble> {
-        self.runtime.block_on(async {
+        let runtime = self.runtime.as_ref().expect("it is there until the end");
+        runtime.block_on(async {
             tokio::select! {
                 answer = self.exchange(request) => answer,
                 () = self.impatience() => Err(Trouble::NotWanted),
@@ -254,6 +255,15 @@ impl<'a> Api<'a> {
         match &self.token {
             Some(token) => request.bearer_auth(token),
             None => request,
+        }
+    }
+}
+
+impl Drop for Api<'_> {
+    /// Does not wait for a host name that is still being looked up.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
         }
     }
 }

@@ -89,7 +89,10 @@ impl ExternalContender {
         };
         let trained = match self.ledger.get(&job.directory) {
             Some(trained) => trained,
-            None => trial.train()?,
+            // The program may have written such a record itself.
+            None => trial
+                .train()
+                .inspect_err(|_| self.ledger.forget(&job.directory))?,
         };
         let judged = trial.judge();
         if let Err(JobError::Failed(_)) = &judged {

@@ -207,7 +207,7 @@ impl Connection {
             .headers()
             .get(RETRY_AFTER)
             .and_then(|value| value.to_str().ok()?.parse().ok());
-        let answer = read_body(response, MAX_BODY_BYTES).await.map_err(passing)?;
+        let answer = body_of(response, MAX_BODY_BYTES).await.map_err(passing)?;
         let Some(answer) = answer else {
             return Err(Failure::Final(EnvError::Protocol {
                 url: url.into(),
@@ -252,7 +252,7 @@ impl Connection {
 }
 
 /// The body of an answer; `None` as soon as it is longer than this.
-async fn read_body(mut response: Response, most_bytes: usize) -> reqwest::Result<Option<Vec<u8>>> {
+async fn body_of(mut response: Response, most_bytes: usize) -> reqwest::Result<Option<Vec<u8>>> {
     let announced = response.content_length().unwrap_or(0);
     if announced > most_bytes as u64 {
         return Ok(None);
@@ -307,7 +307,7 @@ mod tests {
             .build();
         let read = async {
             let response = Client::new().get(url).send().await?;
-            read_body(response, 1_000).await
+            body_of(response, 1_000).await
         };
         let read = runtime.unwrap().block_on(read).unwrap();
         server.join().unwrap();
