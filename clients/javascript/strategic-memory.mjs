@@ -107,8 +107,8 @@ class Raw {
 }
 
 /**
- * As JSON, with bigints as numbers and typed arrays as lists. Fields that are undefined are left out. What JSON has no
- * word for is an error, where `JSON.stringify` would write null: no seed, say, in place of one that is not a number.
+ * As JSON, with bigints as numbers and typed arrays as lists. Fields that are undefined are left out. Values that
+ * JSON cannot hold are errors: `JSON.stringify` would write null for a seed of NaN, and null means no seed.
  * @param {any} value
  * @param {string} [place] A JSON pointer to the value in the body.
  * @returns {string}

@@ -126,7 +126,7 @@ test("what is no server of ours is told apart", async () => {
   assert.throws(() => new Client(url, { token: "a\nb" }), TypeError);
 });
 
-test("numbers that JSON has no word for are refused with their place, and nothing is sent", async () => {
+test("numbers that JSON cannot hold are refused with their place, and nothing is sent", async () => {
   const proxy = await startProxy(url);
   const client = new Client(proxy.url, quick);
   const refused = (/** @type {Promise<any>} */ call, /** @type {string} */ place, name = "RangeError") =>
@@ -179,7 +179,7 @@ test("a reply without end is given up", async () => {
   });
   const client = new Client(`http://127.0.0.1:${port}`, { ...quick, maxReplyBytes: 1_000_000 });
   await assert.rejects(client.specs(), { name: "ProtocolError", message: "the reply is longer than 1000000 bytes" });
-  // What was on the way besides lay in buffers.
+  // The rest filled buffers on the way.
   assert.ok(sent < 50_000_000, `${sent} bytes`);
   endless.close();
 });

@@ -168,7 +168,7 @@ def test_forgotten_ones_are_closed_on_the_server(server: str) -> None:
     env_ids = asyncio.run(forget(5))
     gc.collect()
     assert number_of_envs(server, env_ids) == 0
-    # And one that is forgotten when its event loop has ended.
+    # An environment may also be forgotten after its event loop has ended.
     env = sme.AsyncRemoteEnv("MemoryTask-v0", server=server, delay=4)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)

@@ -182,9 +182,9 @@ impl Deck {
         &self.cards
     }
 
-    /// Cards in the order in which they are dealt, as rows of a picture: about `most` of them around
-    /// the one that is dealt at the place `focus`, always in as many rows. `look` makes each what it
-    /// is to look like, by its place from 1 on.
+    /// Cards in the order of dealing, as rows of a picture: about `most` cards around the place
+    /// `focus`. The number of rows does not depend on `focus`. `look` gives each card its looks, by
+    /// its place from 1 on.
     pub(crate) fn rows(
         &self,
         deck_type: DeckType,

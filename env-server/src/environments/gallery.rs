@@ -180,7 +180,7 @@ fn largest() -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// Arguments with which something of what is drawn comes and goes, or gets more.
+/// Arguments that make parts of a picture appear, vanish or grow during an episode.
 fn changing() -> Vec<(&'static str, Value)> {
     let mut cases = vec![
         ("MemoryTask-v0", json!({"delay": 3, "num_bits": 5})),
@@ -240,12 +240,12 @@ fn vector(spec_id: &str, kwargs: &Value) -> Box<dyn VectorEnvironment> {
     vector
 }
 
-/// Sizes of all images of some episodes, and of what was there before them.
+/// Sizes of all images of some episodes, and of the image before the first reset.
 fn sizes(spec_id: &str, kwargs: &Value) -> BTreeSet<(u32, u32)> {
     let mut vector = new_vector(spec_id, kwargs);
     let mut sizes = BTreeSet::from([png_size(&vector.picture(0).expect("a lane"))]);
     vector.reset(&Reset::default()).expect("a plain reset");
-    // Whoever walks on gets to the end of a corridor; there, turns are to both sides.
+    // Walking on reaches the end of a corridor; varied actions then turn to both sides.
     for t in 0..400 {
         let action = match t / 80 {
             0 | 3 => check::action(vector.action_space(), t),

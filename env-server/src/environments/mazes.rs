@@ -76,7 +76,7 @@ impl Maze {
     }
 }
 
-/// The same as [`columns`] wherever the agent is: with blank ones behind, where fewer are shown.
+/// [`columns`] and blank ones behind them, so that their number does not depend on the agent.
 fn padded_columns(length: usize, agent: usize) -> Vec<Option<usize>> {
     let mut columns = columns(length, agent);
     columns.resize(length.min(AT_ENDS + 1 + NEAR + 1 + AT_ENDS), None);

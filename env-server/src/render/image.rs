@@ -3,9 +3,9 @@
 //! Everything is stacked from the top and says how large it is before it is drawn. Lengths are in
 //! pixels.
 //!
-//! All images of an environment have one size, as videos need it: there is room for [`NOTES`] notes
-//! and for the whole key whether or not they are there, the width is always the same, and what an
-//! environment draws besides is of a size that its arguments alone settle.
+//! All images of an environment have one size, because videos need that. The width is constant.
+//! The height includes room for [`NOTES`] notes and for the whole key, also when they are absent;
+//! the size of all other parts must depend on the environment's arguments alone.
 
 use embedded_graphics::mono_font::MonoFont;
 use embedded_graphics::prelude::*;
@@ -22,7 +22,7 @@ const MARGIN: u32 = 16;
 const GAP: u32 = 12;
 /// Of a line of text.
 pub(super) const LINE_HEIGHT: u32 = 16;
-/// What is between the margins.
+/// Between the margins.
 pub(super) const MAX_WIDTH: u32 = 608;
 /// Of a whole picture; what is below is cut off.
 const MAX_HEIGHT: u32 = 960;
@@ -74,7 +74,7 @@ pub fn tiles_to_png<'a>(pictures: impl IntoIterator<Item = &'a Picture>) -> Vec<
 /// Where things go.
 struct Layout {
     key: Key,
-    /// Of all parts, with room for notes that are not there.
+    /// Height of all parts, with room for absent notes.
     parts: u32,
     size: Size,
 }
@@ -94,12 +94,12 @@ impl Layout {
     }
 }
 
-/// Of what [`to_png`] gives.
+/// Height of the image of [`to_png`].
 pub(super) fn height(picture: &Picture) -> u32 {
     Layout::of(picture).size.height
 }
 
-/// Width and height of what [`to_png`] gives.
+/// Width and height of the image of [`to_png`].
 #[cfg(test)]
 pub(crate) fn png_size(picture: &Picture) -> (u32, u32) {
     let size = Layout::of(picture).size;
@@ -301,7 +301,7 @@ fn draw_scene(canvas: &mut Canvas, scene: &Scene, at: Point) {
 struct Key {
     /// An example, what it means, and where it goes.
     entries: Vec<(Cell, String, Point)>,
-    /// Of all of it, with the marks that are not there just now.
+    /// Height of the whole key, with room for absent marks.
     height: u32,
 }
 
@@ -311,7 +311,7 @@ impl Key {
         let seen = (Cell::default().seen(true), "the agent sees now".to_owned());
         let chosen = (Cell::default().chosen(true), "its last action".to_owned());
         let keys = picture.keys.iter().cloned();
-        // Marks come last, where one that is not there leaves no gap between others.
+        // Marks come last: a missing one leaves no gap between other entries.
         let all = keys.map(|key| (true, key));
         let all = all.chain([(marks.seen, seen), (marks.chosen, chosen)]);
         let mut entries = Vec::new();

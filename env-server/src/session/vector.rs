@@ -202,8 +202,8 @@ impl<E: Environment> Lane<E> {
         self.phase = LanePhase::Running;
     }
 
-    /// The picture that a reset would lead to, of which observations have so many numbers. Nothing
-    /// changes.
+    /// The picture that a reset would lead to. The lane does not change. `row` is the length of an
+    /// observation.
     fn begun(&self, row: usize) -> Picture {
         let mut environment = self.environment.clone();
         let mut observation = vec![E::Element::default(); row];

@@ -148,8 +148,8 @@ class _Channel(asyncio.BufferedProtocol):
         try:
             self._loop.call_soon_threadsafe(transport.abort)
         except RuntimeError:
-            # The loop has been closed and ends nothing any more. The other side is told here; the
-            # descriptor goes with the transport, which would warn that nobody has ended it.
+            # The loop is closed and can no longer abort the transport. Tell the server here. The
+            # descriptor is closed with the transport, which would warn about it.
             connected = transport.get_extra_info("socket")
             with contextlib.suppress(OSError):
                 connected.shutdown(socket.SHUT_RDWR)
@@ -159,10 +159,10 @@ class _Channel(asyncio.BufferedProtocol):
 
 
 class _AsyncRemote(Generic[_Bodies]):
-    """What the two asynchronous environments share.
+    """Base of the two asynchronous environments.
 
-    One event loop at a time plays an environment. Another one may go on with it, as the next
-    `asyncio.run` of a script or a notebook does; it opens a connection of its own.
+    One event loop at a time plays an environment. Another loop may continue with it, as the next
+    `asyncio.run` of a script or a notebook does; it opens its own connection.
     """
 
     _is_open = False

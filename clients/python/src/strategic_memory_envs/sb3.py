@@ -109,7 +109,7 @@ class RemoteVecEnv(VecEnv):  # type: ignore[misc]
             ended = self._by_lane(final_infos or {})
             elapsed_s = round(time.monotonic() - self._began, 6)
             for lane in np.flatnonzero(over).tolist():
-                # What the step has told of the lane is of the episode that it has begun.
+                # The step's own infos belong to the episode that has just begun.
                 self.reset_infos[lane] = lanes[lane]
                 lanes[lane] = {
                     **ended[lane],
