@@ -7,6 +7,7 @@ use axum::http::Uri;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use env_protocol::{Domain, Parameter, Returns, Spec};
 use env_server::environments::Wrappers;
+use env_server::render::decimal;
 
 use crate::settings::{self, Given};
 
@@ -144,7 +145,9 @@ pub fn describe(specs: &[Spec]) -> String {
         let [low, high] = spec.reward_range;
         let _ = writeln!(
             text,
-            "  reward {low} to {high}, solved from a mean return of {}",
+            "  reward {} to {}, solved from a mean return of {}",
+            decimal(low, 4),
+            decimal(high, 4),
             spec.solved_threshold
         );
         let wrappers = Wrappers::parameters();
