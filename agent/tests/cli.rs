@@ -432,6 +432,17 @@ fn what_cannot_be_done_is_said_in_a_line_and_leaves_nothing_behind() {
         ),
         ("play --episodes 0", 2, &["1.."]),
         (
+            "play --env MineSweper",
+            1,
+            &["did you mean \"MineSweeper-v0\"?"],
+        ),
+        ("play --env-arg dealy=3", 1, &["did you mean \"delay\"?"]),
+        (
+            "train --algorithm recurrent_ppo",
+            1,
+            &["did you mean \"recurrent-ppo\"?"],
+        ),
+        (
             "inspect --checkpoint nowhere",
             1,
             &["no checkpoint nowhere"],
@@ -495,4 +506,8 @@ fn a_person_plays() {
     assert!(output.status.success(), "{shown}");
     assert!(shown.contains("`7` is not an action"), "{shown}");
     assert!(shown.contains("2 played to the end"), "{shown}");
+    // It is told what to do, and sees a picture without what is hidden from agents.
+    assert!(shown.contains("To remember: "), "{shown}");
+    assert!(shown.contains("actions left"), "{shown}");
+    assert!(shown.contains("[ ] the agent sees now"), "{shown}");
 }

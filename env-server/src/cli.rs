@@ -7,6 +7,7 @@ use axum::http::Uri;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use env_protocol::{Domain, Parameter, Returns, Spec};
 use env_server::environments::Wrappers;
+use env_server::render::decimal;
 
 use crate::settings::{self, Given};
 
@@ -145,6 +146,7 @@ pub fn describe(specs: &[Spec]) -> String {
         let solved = spec.solved_threshold.map_or(String::new(), |threshold| {
             format!(", solved from a mean return of {threshold}")
         });
+        let (low, high) = (decimal(low, 4), decimal(high, 4));
         let _ = writeln!(text, "  reward {low} to {high}{solved}");
         let wrappers = Wrappers::parameters();
         let own = |parameter: &&Parameter| !wrappers.contains(parameter);

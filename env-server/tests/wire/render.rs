@@ -28,6 +28,17 @@ fn text_is_the_default_and_has_colours_only_when_asked() {
     assert!(String::from_utf8_lossy(&coloured.body).contains('\x1b'));
 }
 
+/// The cue stands in the spectator's picture to the end, in the agent's only while it is on screen.
+#[test]
+fn the_agents_view_leaves_out_what_it_does_not_see() {
+    let client = playing();
+    client.post("/v1/envs/e/step", json!({"action": 0}));
+    let text = |path: &str| String::from_utf8(client.get(path).body.to_vec()).unwrap();
+    let agent = text("/v1/envs/e/render?as_agent=true");
+    assert!(agent.contains("(?)"), "{agent}");
+    assert!(!text("/v1/envs/e/render").contains("(?)"));
+}
+
 #[test]
 fn an_image_is_a_png() {
     let client = playing();

@@ -386,7 +386,7 @@ impl VectorEnv for RemoteVectorEnv {
     /// The first lane. An older server draws no such picture.
     fn picture(&mut self, has_colour: bool) -> Result<Option<String>, EnvError> {
         let url = &self.shards[0].url;
-        let url = format!("{url}/render?lane=0&view=agent&colour={has_colour}");
+        let url = format!("{url}/render?lane=0&as_agent=true&colour={has_colour}");
         match self.runtime.block_on(self.connection.get_text(url)) {
             Ok(text) => Ok(Some(String::from_utf8_lossy(&text).into_owned())),
             Err(EnvError::Refused { .. }) => Ok(None),

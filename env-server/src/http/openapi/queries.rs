@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use env_protocol::{Encoding, ErrorCode, Problem};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 
 use crate::http::aside;
 use crate::http::codec::{encoded, negotiate};
@@ -88,21 +88,9 @@ pub(in crate::http) struct RenderQuery {
     /// Whether text has escape codes for colours; it has none if left out.
     #[serde(default)]
     colour: bool,
-    /// Whose view it is: a spectator's, who also sees what is hidden, or the agent's, to play in its
-    /// place. A spectator's if left out.
+    /// Whether it leaves out what the agent does not see now, for a person who plays in its place.
     #[serde(default)]
-    view: View,
-}
-
-/// Who looks at a picture.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub(in crate::http) enum View {
-    /// Sees everything.
-    #[default]
-    Spectator,
-    /// Sees the last observation, and what it did.
-    Agent,
+    as_agent: bool,
 }
 
 impl RenderQuery {
@@ -122,7 +110,7 @@ impl RenderQuery {
         };
         aside(move || {
             let mut pictures = session.pictures(self.lane)?;
-            if self.view == View::Agent {
+            if self.as_agent {
                 let seen = pictures.into_iter().map(Picture::as_the_agent_sees);
                 pictures = seen.collect();
             }
