@@ -11,9 +11,7 @@ use std::f64::consts::TAU;
 use env_protocol::{Bound, Dtype, Parameter, Returns, Space};
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Arguments, Draw, Draws, Element, Environment, KwargsError, Profile, Transition, Wrappers,
-};
+use super::{Arguments, Draw, Draws, Element, Environment, KwargsError, Profile, Transition, Wrappers, vec_bytes};
 use crate::render::{Picture, Seen};
 
 /// `E` through wrappers. Its observations are rows of float64, which hold the numbers of any other.
@@ -276,6 +274,10 @@ impl<E: Environment> Environment for Wrapped<E> {
             return Err(format!("{} steps are more than an episode has", self.steps));
         }
         Ok(())
+    }
+
+    fn heap_bytes(&self) -> usize {
+        self.environment.heap_bytes() + vec_bytes(&self.row)
     }
 
     fn is_running(&self) -> bool {

@@ -1,5 +1,7 @@
 //! The server's HTTP side: routes by resource, two encodings, one form of error.
 
+pub(crate) mod aside;
+pub(crate) mod bodies;
 mod caller;
 pub(crate) mod codec;
 mod envs;
@@ -29,7 +31,10 @@ use crate::observe::{Metrics, RecoveryFigures};
 use crate::openenv;
 use crate::session::recovery::Recovery;
 use crate::session::store::{Created, Owner, Store};
-use crate::session::{Answer, Creation, Kind, Operation, Reply, Session};
+use crate::session::pieces::Pieces;
+use crate::session::{Answer, Creation, Kind, Operation, PAGE_BYTES, Reply, Session};
+use openapi::TrajectoryPage;
+use bodies::{Bodies, with_pieces};
 use codec::{encoded, with_body};
 use problem::Failure;
 
@@ -47,10 +52,13 @@ pub const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotenc
 /// this only frees memory.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(1);
 
+/// So many lanes are built in a moment.
+const FEW_LANES: u64 = 64;
+
 /// What handlers share.
 pub(crate) struct App {
     pub(crate) store: Store,
-    max_body_bytes: usize,
+    bodies: Bodies,
     allow_oracle: bool,
     is_draining: AtomicBool,
     /// Held while metrics are written.
@@ -80,7 +88,7 @@ impl App {
         };
         Ok(Arc::new(App {
             store,
-            max_body_bytes: config.max_body_bytes,
+            bodies: Bodies::new(config.max_body_bytes),
             allow_oracle: config.allow_oracle,
             is_draining: AtomicBool::new(false),
             scrape: tokio::sync::Mutex::default(),
@@ -126,29 +134,70 @@ impl App {
         Ok(())
     }
 
+    /// Does what takes a while where it keeps nobody waiting.
+    async fn aside<T: Send + 'static>(
+        &self,
+        caller: &Caller,
+        job: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Failure> {
+        Ok(Box::pin(self.bodies.aside.run(caller.note(), job)).await?)
+    }
+
+    /// Does something with a session: here if that takes a moment, else aside.
+    async fn with<T: Send + 'static>(
+        &self,
+        session: Arc<Session>,
+        caller: &Caller,
+        job: impl FnOnce(&Session) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Failure> {
+        match session.is_quick() {
+            true => Ok(job(&session)?),
+            false => self.aside(caller, move || job(&session)).await,
+        }
+    }
+
     /// Answers `POST` on a collection.
     async fn create(
-        &self,
+        self: &Arc<Self>,
         creation: Creation,
-        owner: Option<&Owner>,
+        caller: &Caller,
         reply: Encoding,
     ) -> Result<Response, Failure> {
         self.check_ready()?;
-        let created = self.store.create(creation, owner)?;
-        self.created(created, reply).await
+        let created = self.building(creation, caller, |store, creation, owner| {
+            store.create(creation, owner)
+        });
+        self.created(created.await?, reply).await
     }
 
     /// Answers `PUT` on an id.
     async fn create_as(
-        &self,
-        id: &str,
+        self: &Arc<Self>,
+        id: String,
         creation: Creation,
-        owner: Option<&Owner>,
+        caller: &Caller,
         reply: Encoding,
     ) -> Result<Response, Failure> {
         self.check_ready()?;
-        let created = self.store.create_as(id, creation, owner)?;
-        self.created(created, reply).await
+        let created = self.building(creation, caller, move |store, creation, owner| {
+            store.create_as(&id, creation, owner)
+        });
+        self.created(created.await?, reply).await
+    }
+
+    /// Builds environments: here if there are few.
+    async fn building(
+        self: &Arc<Self>,
+        creation: Creation,
+        caller: &Caller,
+        build: impl FnOnce(&Store, Creation, Option<&Owner>) -> Result<Created, Problem> + Send + 'static,
+    ) -> Result<Created, Failure> {
+        if creation.num_envs() <= FEW_LANES {
+            return Ok(build(&self.store, creation, caller.owner())?);
+        }
+        let (app, owner) = (Arc::clone(self), caller.owner().cloned());
+        self.aside(caller, move || build(&app.store, creation, owner.as_ref()))
+            .await
     }
 
     async fn created(&self, created: Created, reply: Encoding) -> Result<Response, Failure> {
@@ -162,6 +211,39 @@ impl App {
         Ok((StatusCode::CREATED, location, body).into_response())
     }
 
+    /// Answers with the whole state of a session.
+    async fn snapshot(
+        self: &Arc<Self>,
+        session: Arc<Session>,
+        caller: &Caller,
+        reply: Encoding,
+    ) -> Result<Response, Failure> {
+        let app = Arc::clone(self);
+        self.with(session, caller, move |session| {
+            let room = app.store.room(session.bytes())?;
+            Ok(with_pieces(reply, session.snapshot_body(reply)?, room))
+        })
+        .await
+    }
+
+    /// Answers with a page of what was played.
+    async fn trajectory(
+        self: &Arc<Self>,
+        session: Arc<Session>,
+        caller: &Caller,
+        page: TrajectoryPage,
+        reply: Encoding,
+    ) -> Result<Response, Failure> {
+        let app = Arc::clone(self);
+        self.aside(caller, move || {
+            // Environments that play it again, the state before it, and its entries.
+            let room = app.store.room(2 * session.bytes() + PAGE_BYTES)?;
+            let (from, limit) = (page.from(), page.limit());
+            Ok(with_pieces(reply, session.trajectory(from, limit, reply)?, room))
+        })
+        .await
+    }
+
     fn check_oracle(&self) -> Result<(), Failure> {
         if self.allow_oracle {
             return Ok(());
@@ -172,56 +254,105 @@ impl App {
 
     /// Answers a numbered operation.
     async fn operate(
-        &self,
-        session: &Session,
+        self: &Arc<Self>,
+        session: Arc<Session>,
         caller: &Caller,
         seq: Option<u64>,
         operation: Operation,
         reply: Encoding,
     ) -> Result<Response, Failure> {
-        let answer = session.apply_within(caller.budget(), seq, operation)?;
-        self.answer(answer, reply).await
+        let is_quick = session.is_quick() && !matches!(operation, Operation::Restore(_));
+        if is_quick {
+            let answer = session.apply_within(caller.budget(), seq, operation)?;
+            return self.answer(answer, reply).await;
+        }
+        let budget = caller.budget().cloned();
+        let work = move |_: &Store| session.apply_within(budget.as_ref(), seq, operation);
+        Box::pin(self.answer_aside(caller, reply, work)).await
     }
 
     /// Answers a fork.
     async fn fork(
-        &self,
-        session: &Session,
+        self: &Arc<Self>,
+        session: Arc<Session>,
         request: ForkRequest,
-        owner: Option<&Owner>,
+        caller: &Caller,
         reply: Encoding,
     ) -> Result<Response, Failure> {
         self.check_ready()?;
-        let answer = self.store.fork(session, request, owner)?;
+        let kind = session.creation().kind();
+        let answer = match session.is_quick() {
+            true => self.store.fork(&session, request, caller.owner())?,
+            false => {
+                let (app, owner) = (Arc::clone(self), caller.owner().cloned());
+                self.aside(caller, move || app.store.fork(&session, request, owner.as_ref()))
+                    .await?
+            }
+        };
         let location = match &*answer.reply {
-            Reply::Fork(fork) => location(session.creation().kind(), &fork.env_id),
+            Reply::Fork(fork) => location(kind, &fork.env_id),
             _ => unreachable!("a fork is answered as one"),
         };
         let body = self.answer(answer, reply).await?;
         Ok((StatusCode::CREATED, location, body).into_response())
     }
 
+    /// Does an operation aside, and writes the reply to it there: it may be large.
+    async fn answer_aside(
+        self: &Arc<Self>,
+        caller: &Caller,
+        reply: Encoding,
+        work: impl FnOnce(&Store) -> Result<Answer, Problem> + Send + 'static,
+    ) -> Result<Response, Failure> {
+        let app = Arc::clone(self);
+        let (mut response, answer) = self
+            .aside(caller, move || {
+                let answer = work(&app.store)?;
+                let room = app.store.room(answer.reply.body_bytes(reply))?;
+                let mut body = Pieces::default();
+                answer.reply.write(reply, &mut body);
+                Ok((with_pieces(reply, body, room), answer))
+            })
+            .await?;
+        self.store.keeper().safe(answer.written).await?;
+        mark(&mut response, &answer);
+        Ok(response)
+    }
+
     /// Answers once what was done is safe.
     async fn answer(&self, answer: Answer, reply: Encoding) -> Result<Response, Failure> {
         self.store.keeper().safe(answer.written).await?;
         let mut response = with_body(reply, answer.reply.encode(reply));
-        if answer.is_replay {
-            let headers = response.headers_mut();
-            headers.insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
-        }
+        mark(&mut response, &answer);
         Ok(response)
     }
 
     /// Answers `DELETE` on an id.
     async fn close(
-        &self,
+        self: &Arc<Self>,
         kind: Kind,
-        id: &str,
-        owner: Option<&Owner>,
+        id: String,
+        caller: &Caller,
     ) -> Result<StatusCode, Failure> {
-        let written = self.store.close(kind, id, owner)?;
+        let is_quick = self.store.is_quick(&id);
+        let written = match is_quick {
+            true => self.store.close(kind, &id, caller.owner())?,
+            false => {
+                let (app, owner) = (Arc::clone(self), caller.owner().cloned());
+                self.aside(caller, move || app.store.close(kind, &id, owner.as_ref()))
+                    .await?
+            }
+        };
         self.store.keeper().safe(written).await?;
         Ok(StatusCode::NO_CONTENT)
+    }
+}
+
+/// Says of a reply whether it had been given before.
+fn mark(response: &mut Response, answer: &Answer) {
+    if answer.is_replay {
+        let headers = response.headers_mut();
+        headers.insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
     }
 }
 
@@ -257,19 +388,6 @@ fn location(kind: Kind, id: &str) -> [(HeaderName, String); 1] {
         Kind::Vector => "vector-envs",
     };
     [(header::LOCATION, format!("/v1/{collection}/{id}"))]
-}
-
-/// Does what takes a while where it keeps nobody waiting: not on a thread that answers requests.
-async fn aside<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
-) -> Result<T, Failure> {
-    let done = tokio::task::spawn_blocking(work).await;
-    let done = done.map_err(|error| match error.try_into_panic() {
-        // As if it had happened here.
-        Ok(panic) => std::panic::resume_unwind(panic),
-        Err(cancelled) => Problem::new(ErrorCode::Internal, cancelled.to_string()),
-    })?;
-    Ok(done?)
 }
 
 /// What is answered however much there is to do.

@@ -1,6 +1,7 @@
 //! From a message to the handler of the HTTP route that it names, and back.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 
 use axum::body::to_bytes;
 use axum::extract::{Path, State};
@@ -13,9 +14,11 @@ use env_protocol::{
 use futures_util::FutureExt;
 use serde::Deserialize;
 
+use crate::http::aside::Note;
 use crate::http::codec::{self, Accept, Call};
 use crate::http::problem::{self, Failure};
 use crate::http::{Caller, IDEMPOTENCY_REPLAYED, SharedApp, envs, vector_envs};
+use crate::session::room::Room;
 
 /// A message with everything that answering it takes.
 pub(super) struct Order {
@@ -54,8 +57,13 @@ impl Order {
         self.env_id.clone().map(|id| (self.kind, id))
     }
 
-    /// Does it and gives the reply. Up to its first wait it is done when it is polled first.
-    pub(super) async fn answer(self, app: SharedApp, caller: Caller) -> Vec<u8> {
+    /// Does it and gives the reply, with the room that it takes if it is large. Up to its first
+    /// wait it is done when it is polled first.
+    pub(super) async fn answer(
+        self,
+        app: SharedApp,
+        caller: Caller,
+    ) -> (Vec<u8>, Option<Arc<Room>>) {
         let path = self.path();
         let (id, encoding) = (self.id.clone(), self.encoding);
         let response = match AssertUnwindSafe(self.call(app, caller))
@@ -71,7 +79,7 @@ impl Order {
         };
         match reply(encoding, &id, response).await {
             Ok(reply) => reply,
-            Err(problem) => refusal(encoding, Some(id), problem, path),
+            Err(problem) => (refusal(encoding, Some(id), problem, path), None),
         }
     }
 
@@ -80,7 +88,8 @@ impl Order {
         let (encoding, op, path) = (self.encoding, self.op, self.path());
         let full = |caller: Caller| caller.full(|| format!("{} on {path}", op.as_str()));
         let bytes = self.body;
-        let state = State(app);
+        let state = State(app.clone());
+        let note = caller.note().clone();
         // Those that need one have been checked for it.
         let env_id = Path(self.env_id.unwrap_or_default());
         let accept = Accept(encoding);
@@ -89,10 +98,10 @@ impl Order {
             ($handlers:ident) => {
                 match op {
                     StreamOp::Create => {
-                        $handlers::create(state, full(caller)?, body(encoding, &bytes)?).await
+                        $handlers::create(state, full(caller)?, body(&app, &note, encoding, &bytes).await?).await
                     }
                     StreamOp::Put => {
-                        $handlers::put(state, full(caller)?, env_id, body(encoding, &bytes)?).await
+                        $handlers::put(state, full(caller)?, env_id, body(&app, &note, encoding, &bytes).await?).await
                     }
                     StreamOp::List => {
                         let page = query(encoding, &bytes)?;
@@ -108,13 +117,13 @@ impl Order {
                         closed.map(IntoResponse::into_response)
                     }
                     StreamOp::Reset => {
-                        $handlers::reset(state, caller, env_id, body(encoding, &bytes)?).await
+                        $handlers::reset(state, caller, env_id, body(&app, &note, encoding, &bytes).await?).await
                     }
                     StreamOp::Step => {
-                        $handlers::step(state, caller, env_id, body(encoding, &bytes)?).await
+                        $handlers::step(state, caller, env_id, body(&app, &note, encoding, &bytes).await?).await
                     }
                     StreamOp::Lease => {
-                        $handlers::lease(state, full(caller)?, env_id, body(encoding, &bytes)?)
+                        $handlers::lease(state, full(caller)?, env_id, body(&app, &note, encoding, &bytes).await?)
                             .await
                     }
                     StreamOp::Snapshot => {
@@ -122,11 +131,11 @@ impl Order {
                         $handlers::snapshot(state, full(caller)?, env_id, accept).await
                     }
                     StreamOp::Restore => {
-                        $handlers::restore(state, full(caller)?, env_id, body(encoding, &bytes)?)
+                        $handlers::restore(state, full(caller)?, env_id, body(&app, &note, encoding, &bytes).await?)
                             .await
                     }
                     StreamOp::Fork => {
-                        $handlers::fork(state, full(caller)?, env_id, body(encoding, &bytes)?).await
+                        $handlers::fork(state, full(caller)?, env_id, body(&app, &note, encoding, &bytes).await?).await
                     }
                     StreamOp::Trajectory => {
                         let page = query(encoding, &bytes)?;
@@ -167,11 +176,14 @@ impl Order {
 }
 
 /// A body as the HTTP route reads it.
-fn body<T: for<'de> Deserialize<'de>>(
+async fn body<T: for<'de> Deserialize<'de> + Send + 'static>(
+    app: &SharedApp,
+    note: &Note,
     encoding: Encoding,
-    bytes: &[u8],
+    bytes: &Bytes,
 ) -> Result<Call<T>, Failure> {
-    Ok(Call::read(encoding, bytes, encoding)?)
+    let bytes = bytes.clone();
+    Ok(Call::decode(encoding, bytes, None, encoding, &app.bodies, note).await?)
 }
 
 /// A query as the HTTP route reads it, from a body.
@@ -193,9 +205,10 @@ async fn reply(
     encoding: Encoding,
     id: &StreamId,
     response: Result<Response, Failure>,
-) -> Result<Vec<u8>, Problem> {
+) -> Result<(Vec<u8>, Option<Arc<Room>>), Problem> {
     let response = response.map_err(Failure::into_problem)?;
-    let (parts, body) = response.into_parts();
+    let (mut parts, body) = response.into_parts();
+    let room = parts.extensions.remove::<Arc<Room>>();
     let body = to_bytes(body, usize::MAX).await;
     let body = body.map_err(|e| Problem::new(ErrorCode::Internal, e.to_string()))?;
     let reply = StreamReply {
@@ -204,7 +217,7 @@ async fn reply(
         replayed: parts.headers.contains_key(IDEMPOTENCY_REPLAYED),
         body: &body,
     };
-    Ok(reply.encode(encoding))
+    Ok((reply.encode(encoding), room))
 }
 
 /// The reply that says what was wrong.
