@@ -4,12 +4,8 @@ use std::cell::Cell;
 
 use coarsetime::{Duration, Instant};
 
-#[cfg(not(test))]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-#[cfg(test)]
-pub(crate) mod counting;
 
 /// How often a thread looks for memory to give back, at most.
 const INTERVAL: Duration = Duration::from_millis(500);

@@ -360,7 +360,8 @@ impl Session {
         let reply = Arc::new(run(&mut state.lanes, &step, next_seq)?);
         state.seq = next_seq;
         state.keep(step, Arc::clone(&reply));
-        self.window_bytes.store(state.window_bytes, Ordering::Relaxed);
+        self.window_bytes
+            .store(state.window_bytes, Ordering::Relaxed);
         self.renew();
         Ok(Answer {
             reply,

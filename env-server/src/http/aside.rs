@@ -78,6 +78,16 @@ pub(crate) async fn blocking<T: Send + 'static>(
 }
 
 #[cfg(test)]
+impl Aside {
+    /// Takes every place to run, until the result is dropped.
+    pub(crate) async fn occupy(&self) -> tokio::sync::OwnedSemaphorePermit {
+        let all = self.running.available_permits() as u32;
+        let places = Arc::clone(&self.running).acquire_many_owned(all).await;
+        places.expect("it is never closed")
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use std::sync::atomic::AtomicUsize;
@@ -88,7 +98,8 @@ mod tests {
         let most = aside.running.available_permits();
         let (running, peak) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let jobs = (0..4 * most).map(|i| {
-            let (aside, running, peak) = (Arc::clone(&aside), Arc::clone(&running), Arc::clone(&peak));
+            let (aside, running, peak) =
+                (Arc::clone(&aside), Arc::clone(&running), Arc::clone(&peak));
             tokio::spawn(async move {
                 let job = move || {
                     let now = running.fetch_add(1, Ordering::SeqCst) + 1;
@@ -112,7 +123,9 @@ mod tests {
     async fn it_is_noted_and_errors_come_back() {
         let aside = Aside::default();
         let note: Note = Some(Arc::default());
-        let refused = aside.run(&note, || Err::<(), _>(Problem::new(ErrorCode::Internal, "no")));
+        let refused = aside.run(&note, || {
+            Err::<(), _>(Problem::new(ErrorCode::Internal, "no"))
+        });
         assert_eq!(refused.await.unwrap_err().detail, "no");
         assert!(note.unwrap().load(Ordering::Relaxed));
     }

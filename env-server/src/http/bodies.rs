@@ -73,7 +73,8 @@ impl Bodies {
         match is_there {
             true => Ok(()),
             false => {
-                let detail = "the bodies of the requests under way are as large as they may be together";
+                let detail =
+                    "the bodies of the requests under way are as large as they may be together";
                 Err(Problem::new(ErrorCode::Overloaded, detail))
             }
         }
@@ -129,7 +130,9 @@ pub(crate) fn with_pieces(encoding: Encoding, pieces: Pieces, mut room: Room) ->
     };
     let mut response = Response::new(Body::new(body));
     let content_type = HeaderValue::from_static(encoding.content_type());
-    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, content_type);
     // For who sends it otherwise than as a body.
     response.extensions_mut().insert(room);
     response

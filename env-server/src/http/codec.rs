@@ -70,7 +70,9 @@ impl<T: DeserializeOwned + Send + 'static> Call<T> {
             return Call::read(encoding, &bytes, reply);
         }
         bodies.count_decoded(&mut room, bytes.len())?;
-        let decoded = bodies.aside.run(note, move || Call::read(encoding, &bytes, reply));
+        let decoded = bodies
+            .aside
+            .run(note, move || Call::read(encoding, &bytes, reply));
         let mut call = Box::pin(decoded).await?;
         call._room = room;
         Ok(call)
@@ -373,7 +375,10 @@ mod tests {
                 Err(problem) => break problem,
             }
         };
-        assert_eq!((refused.code, refused.retryable), (ErrorCode::Overloaded, true));
+        assert_eq!(
+            (refused.code, refused.retryable),
+            (ErrorCode::Overloaded, true)
+        );
         assert_eq!(rooms.len(), 16);
         let (_, room) = read(Body::from("{}"), &bodies).await.unwrap();
         assert!(room.is_none(), "small ones always pass");

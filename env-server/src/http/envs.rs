@@ -98,10 +98,12 @@ pub(super) async fn list(
     let listed = app.aside(&caller, move || {
         let store = &listing.store;
         let (described, next) = store.list(KIND, page.after(), page.limit(), owner.as_ref())?;
-        let envs = described.into_iter().filter_map(|description| match description {
-            Description::Single(description) => Some(description),
-            _ => None,
-        });
+        let envs = described
+            .into_iter()
+            .filter_map(|description| match description {
+                Description::Single(description) => Some(description),
+                _ => None,
+            });
         let envs = envs.collect();
         Ok(encoded(reply, &EnvList { envs, next }))
     });

@@ -29,13 +29,13 @@ use crate::error::Error;
 use crate::journal::JournalConfig;
 use crate::observe::{Metrics, RecoveryFigures};
 use crate::openenv;
+use crate::session::pieces::Pieces;
 use crate::session::recovery::Recovery;
 use crate::session::store::{Created, Owner, Store};
-use crate::session::pieces::Pieces;
-use crate::session::{Answer, Creation, Kind, Operation, PAGE_BYTES, Reply, Session};
-use openapi::TrajectoryPage;
+use crate::session::{Answer, Creation, Kind, Operation, Reply, Session};
 use bodies::{Bodies, with_pieces};
 use codec::{encoded, with_body};
+use openapi::TrajectoryPage;
 use problem::Failure;
 
 pub(crate) use caller::{Caller, FullCaller};
@@ -190,7 +190,9 @@ impl App {
         self: &Arc<Self>,
         creation: Creation,
         caller: &Caller,
-        build: impl FnOnce(&Store, Creation, Option<&Owner>) -> Result<Created, Problem> + Send + 'static,
+        build: impl FnOnce(&Store, Creation, Option<&Owner>) -> Result<Created, Problem>
+        + Send
+        + 'static,
     ) -> Result<Created, Failure> {
         if creation.num_envs() <= FEW_LANES {
             return Ok(build(&self.store, creation, caller.owner())?);
@@ -220,7 +222,7 @@ impl App {
     ) -> Result<Response, Failure> {
         let app = Arc::clone(self);
         self.with(session, caller, move |session| {
-            let room = app.store.room(session.bytes())?;
+            let room = app.store.room(session.snapshot_bytes())?;
             Ok(with_pieces(reply, session.snapshot_body(reply)?, room))
         })
         .await
@@ -236,10 +238,13 @@ impl App {
     ) -> Result<Response, Failure> {
         let app = Arc::clone(self);
         self.aside(caller, move || {
-            // Environments that play it again, the state before it, and its entries.
-            let room = app.store.room(2 * session.bytes() + PAGE_BYTES)?;
             let (from, limit) = (page.from(), page.limit());
-            Ok(with_pieces(reply, session.trajectory(from, limit, reply)?, room))
+            let room = app.store.room(session.page_bytes(limit))?;
+            Ok(with_pieces(
+                reply,
+                session.trajectory(from, limit, reply)?,
+                room,
+            ))
         })
         .await
     }
@@ -266,9 +271,33 @@ impl App {
             let answer = session.apply_within(caller.budget(), seq, operation)?;
             return self.answer(answer, reply).await;
         }
+        Box::pin(self.operate_aside(session, caller, seq, operation, reply)).await
+    }
+
+    /// Does an operation aside, and writes the reply to it there: it may be large.
+    async fn operate_aside(
+        self: &Arc<Self>,
+        session: Arc<Session>,
+        caller: &Caller,
+        seq: Option<u64>,
+        operation: Operation,
+        reply: Encoding,
+    ) -> Result<Response, Failure> {
+        let app = Arc::clone(self);
         let budget = caller.budget().cloned();
-        let work = move |_: &Store| session.apply_within(budget.as_ref(), seq, operation);
-        Box::pin(self.answer_aside(caller, reply, work)).await
+        let (mut response, answer) = self
+            .aside(caller, move || {
+                // Before anything is done: an error changes nothing.
+                let room = app.store.room(session.reply_bytes(reply))?;
+                let answer = session.apply_within(budget.as_ref(), seq, operation)?;
+                let mut body = Pieces::default();
+                answer.reply.write(reply, &mut body);
+                Ok((with_pieces(reply, body, room), answer))
+            })
+            .await?;
+        self.store.keeper().safe(answer.written).await?;
+        mark(&mut response, &answer);
+        Ok(response)
     }
 
     /// Answers a fork.
@@ -285,8 +314,10 @@ impl App {
             true => self.store.fork(&session, request, caller.owner())?,
             false => {
                 let (app, owner) = (Arc::clone(self), caller.owner().cloned());
-                self.aside(caller, move || app.store.fork(&session, request, owner.as_ref()))
-                    .await?
+                self.aside(caller, move || {
+                    app.store.fork(&session, request, owner.as_ref())
+                })
+                .await?
             }
         };
         let location = match &*answer.reply {
@@ -295,28 +326,6 @@ impl App {
         };
         let body = self.answer(answer, reply).await?;
         Ok((StatusCode::CREATED, location, body).into_response())
-    }
-
-    /// Does an operation aside, and writes the reply to it there: it may be large.
-    async fn answer_aside(
-        self: &Arc<Self>,
-        caller: &Caller,
-        reply: Encoding,
-        work: impl FnOnce(&Store) -> Result<Answer, Problem> + Send + 'static,
-    ) -> Result<Response, Failure> {
-        let app = Arc::clone(self);
-        let (mut response, answer) = self
-            .aside(caller, move || {
-                let answer = work(&app.store)?;
-                let room = app.store.room(answer.reply.body_bytes(reply))?;
-                let mut body = Pieces::default();
-                answer.reply.write(reply, &mut body);
-                Ok((with_pieces(reply, body, room), answer))
-            })
-            .await?;
-        self.store.keeper().safe(answer.written).await?;
-        mark(&mut response, &answer);
-        Ok(response)
     }
 
     /// Answers once what was done is safe.
@@ -431,4 +440,169 @@ pub(crate) fn routes(app: SharedApp, config: &ServerConfig) -> Result<Routes, Er
         .config(Config::default().try_it_out_enabled(true));
     let router = routes.with_state(app).merge(docs);
     Ok(Routes { router, templates })
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::{Body, to_bytes};
+    use axum::http::Request;
+    use serde_json::{Value, json};
+    use tokio::task::JoinHandle;
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::session::store::Limits;
+
+    struct Server {
+        app: SharedApp,
+        router: Router,
+    }
+
+    impl Server {
+        fn with(config: &ServerConfig) -> Self {
+            let app = App::open(config).unwrap();
+            let router = routes(app.clone(), config).unwrap().router;
+            Server { app, router }
+        }
+
+        /// Sends a request that goes on by itself.
+        fn send(&self, method: &str, path: &str, body: Value) -> JoinHandle<(StatusCode, Value)> {
+            let request = Request::builder().method(method).uri(path);
+            let request = request.header(header::CONTENT_TYPE, "application/json");
+            let request = request.body(Body::from(body.to_string())).unwrap();
+            let router = self.router.clone();
+            tokio::spawn(async move {
+                let response = router.oneshot(request).await.unwrap();
+                let status = response.status();
+                let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+                (status, serde_json::from_slice(&body).unwrap_or_default())
+            })
+        }
+
+        async fn ask(&self, method: &str, path: &str, body: Value) -> (StatusCode, Value) {
+            self.send(method, path, body).await.unwrap()
+        }
+    }
+
+    fn large() -> Value {
+        json!({"spec_id": "RepeatFirst-v0", "num_envs": 8_192})
+    }
+
+    /// While every thread for long work is taken, all that is quick is answered.
+    #[tokio::test]
+    async fn long_work_keeps_nothing_else_waiting() {
+        let server = Server::with(&ServerConfig::default());
+        let small = json!({"spec_id": "MemoryTask-v0"});
+        assert_eq!(
+            server.ask("PUT", "/v1/vector-envs/v", large()).await.0,
+            StatusCode::CREATED
+        );
+        let path = |name: &str| format!("/v1/vector-envs/v/{name}");
+        assert_eq!(
+            server.ask("POST", &path("reset"), json!({})).await.0,
+            StatusCode::OK
+        );
+        let (_, snapshot) = server.ask("GET", &path("snapshot"), json!({})).await;
+        let taken = server.app.bodies.aside.occupy().await;
+        let actions = json!({"actions": vec![0; 8_192]});
+        let long = [
+            server.send("GET", &path("snapshot"), json!({})),
+            server.send("GET", &path("trajectory"), json!({})),
+            server.send("GET", "/v1/vector-envs", json!({})),
+            server.send("POST", &path("step"), actions),
+            server.send("POST", &path("reset"), json!({})),
+            server.send("POST", &path("restore"), json!({"snapshot": snapshot})),
+            server.send("POST", &path("fork"), json!({})),
+            server.send("POST", &path("lease"), json!({})),
+            server.send("POST", "/v1/vector-envs", large()),
+        ];
+        for i in 0..3 {
+            let path = format!("/v1/envs/e{i}");
+            for (method, path, body, status) in [
+                ("GET", "/healthz", json!({}), StatusCode::OK),
+                ("PUT", &path, small.clone(), StatusCode::CREATED),
+                (
+                    "POST",
+                    &format!("{path}/reset"),
+                    json!({"seq": 0}),
+                    StatusCode::OK,
+                ),
+                (
+                    "POST",
+                    &format!("{path}/step"),
+                    json!({"seq": 1, "action": 0}),
+                    StatusCode::OK,
+                ),
+                (
+                    "GET",
+                    &format!("{path}/snapshot"),
+                    json!({}),
+                    StatusCode::OK,
+                ),
+                (
+                    "POST",
+                    &format!("{path}/fork"),
+                    json!({}),
+                    StatusCode::CREATED,
+                ),
+                ("GET", "/v1/vector-envs/v", json!({}), StatusCode::OK),
+                ("GET", "/metrics", json!({}), StatusCode::OK),
+                ("DELETE", &path, json!({}), StatusCode::NO_CONTENT),
+            ] {
+                assert_eq!(
+                    server.ask(method, path, body).await.0,
+                    status,
+                    "{method} {path}"
+                );
+            }
+        }
+        assert!(long.iter().all(|request| !request.is_finished()));
+        drop(taken);
+        for request in long {
+            let (status, body) = request.await.unwrap();
+            assert!(status.is_success(), "{status}: {body}");
+        }
+        assert_eq!(server.app.store.rooms_taken(), 0);
+    }
+
+    /// Large replies share the memory that there is; one alone always has some.
+    #[tokio::test]
+    async fn large_replies_are_counted() {
+        let limits = Limits {
+            max_memory_bytes: 16 << 20,
+            ..Limits::default()
+        };
+        let server = Server::with(&ServerConfig {
+            limits,
+            ..ServerConfig::default()
+        });
+        assert_eq!(
+            server.ask("PUT", "/v1/vector-envs/v", large()).await.0,
+            StatusCode::CREATED
+        );
+        let held = server.app.store.keeper().memory_bytes();
+        let room = server.app.store.room((16 << 20) - held - 1_000).unwrap();
+        for (method, name) in [
+            ("GET", "snapshot"),
+            ("GET", "trajectory"),
+            ("POST", "reset"),
+        ] {
+            let path = format!("/v1/vector-envs/v/{name}");
+            let (status, _) = server.ask(method, &path, json!({"seq": 0})).await;
+            assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{name}");
+        }
+        let (_, described) = server.ask("GET", "/v1/vector-envs/v", json!({})).await;
+        assert_eq!(described["seq"], 0, "an error changes nothing");
+        drop(room);
+        for (method, name) in [
+            ("GET", "snapshot"),
+            ("GET", "trajectory"),
+            ("POST", "reset"),
+        ] {
+            let path = format!("/v1/vector-envs/v/{name}");
+            let (status, body) = server.ask(method, &path, json!({"seq": 0})).await;
+            assert_eq!(status, StatusCode::OK, "{name}: {body}");
+        }
+        assert_eq!(server.app.store.rooms_taken(), 0);
+    }
 }

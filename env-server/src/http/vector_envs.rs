@@ -98,10 +98,12 @@ pub(super) async fn list(
     let listed = app.aside(&caller, move || {
         let store = &listing.store;
         let (described, next) = store.list(KIND, page.after(), page.limit(), owner.as_ref())?;
-        let vector_envs = described.into_iter().filter_map(|description| match description {
-            Description::Vector(description) => Some(description),
-            _ => None,
-        });
+        let vector_envs = described
+            .into_iter()
+            .filter_map(|description| match description {
+                Description::Vector(description) => Some(description),
+                _ => None,
+            });
         let vector_envs = vector_envs.collect();
         Ok(encoded(reply, &VectorEnvList { vector_envs, next }))
     });

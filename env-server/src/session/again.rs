@@ -75,8 +75,7 @@ impl Session {
     fn play_again(&self, state: &mut State, seq: u64) -> Result<Reply, String> {
         let State { history, rerun, .. } = state;
         let (chunk, _) = history.find(seq).ok_or("it is not kept")?;
-        let is_on_the_way =
-            |rerun: &Rerun| (chunk.first_seq..=seq).contains(&rerun.next_seq);
+        let is_on_the_way = |rerun: &Rerun| (chunk.first_seq..=seq).contains(&rerun.next_seq);
         let Rerun {
             mut vector,
             mut next_seq,
@@ -187,7 +186,10 @@ mod tests {
             let (operation, expected) = &done[seq as usize];
             let answer = session.apply(Some(seq), operation.clone()).unwrap();
             assert!(answer.is_replay);
-            assert!(answer.reply.encode(Encoding::Json) == *expected, "operation {seq}");
+            assert!(
+                answer.reply.encode(Encoding::Json) == *expected,
+                "operation {seq}"
+            );
             let other = Operation::Reset(Reset {
                 seed: Some(env_protocol::Seed::First(1 << 40)),
                 ..Reset::default()
@@ -200,7 +202,10 @@ mod tests {
     fn everything_in_the_window_is_answered_again(creation: Creation, operations: u64) {
         let dir = tempfile::tempdir().unwrap();
         let mut store = open(dir.path());
-        let session = store.create_as("e", creation.clone(), None).unwrap().session;
+        let session = store
+            .create_as("e", creation.clone(), None)
+            .unwrap()
+            .session;
         let mut done = Vec::new();
         for seq in 0..operations {
             let operation = operation(&session, seq);
@@ -222,11 +227,16 @@ mod tests {
             }
             drop(store);
             store = open(dir.path());
-            let session = store.create_as("e", creation.clone(), None).unwrap().session;
+            let session = store
+                .create_as("e", creation.clone(), None)
+                .unwrap()
+                .session;
             resend(&session, &done, &window);
             assert_eq!(session.snapshot().unwrap(), snapshot);
             let old = session.apply(Some(0), done[0].0.clone()).unwrap_err();
-            let future = session.apply(Some(operations + 1), done[1].0.clone()).unwrap_err();
+            let future = session
+                .apply(Some(operations + 1), done[1].0.clone())
+                .unwrap_err();
             for conflict in [&old, &future] {
                 assert_eq!(conflict.code, ErrorCode::SeqConflict);
                 assert_eq!(conflict.expected_seq, Some(operations));

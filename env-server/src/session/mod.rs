@@ -26,10 +26,10 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 
 use env_protocol::{
-    Array, AutoresetMode, CreateEnv, CreateVectorEnv, Encoding, EnvDescription, ErrorCode, ForkReply, Info,
-    LeaseReply, LeaseRequest, Problem, ResetReply, RestoreReply, SNAPSHOT_FORMAT, SNAPSHOT_VERSION,
-    Seed, Snapshot, Space, Spec, StepReply, Value, VectorEnvDescription, VectorResetReply,
-    VectorStepReply,
+    Array, AutoresetMode, CreateEnv, CreateVectorEnv, Encoding, EnvDescription, ErrorCode,
+    ForkReply, Info, LeaseReply, LeaseRequest, Problem, ResetReply, RestoreReply, SNAPSHOT_FORMAT,
+    SNAPSHOT_VERSION, Seed, Snapshot, Space, Spec, StepReply, Value, VectorEnvDescription,
+    VectorResetReply, VectorStepReply,
 };
 use serde::{Deserialize, Serialize};
 
@@ -42,8 +42,8 @@ use history::History;
 use keeper::{Keeper, Written};
 use lease::Lease;
 use operation::{check_seed, escape};
-use records::{Birth, End, Tombstone, Whole};
 use pieces::Pieces;
+use records::{Birth, End, Tombstone, Whole};
 use vector::{Head, Reset, Saved, StepBatch, VectorEnvironment};
 
 pub use budget::StepBudget;
@@ -51,7 +51,7 @@ pub use lease::Clock;
 pub use operation::{Answer, Operation, Reply};
 pub use trajectory::{PAGE_BYTES, Replayed, replay};
 
-/// Numbers and lanes from which on what is done to a session may take a millisecond.
+/// Numbers, with eight for each lane, above which what is done to a session may take a millisecond.
 const LARGE: usize = 65_536;
 
 /// What an environment is created with. It tells the two kinds of session apart.
@@ -172,8 +172,8 @@ pub struct Session {
     born: Written,
     /// Number of the next operation, for who does not want to wait for the state.
     seq: AtomicU64,
-    /// Whether what is done to it may take long.
-    is_large: bool,
+    /// Numbers that a step reads and writes.
+    numbers: usize,
     /// Bytes it was last counted with.
     counted_bytes: AtomicUsize,
     /// Bytes it is counted with at least: what it is expected to take once it is played.
@@ -268,7 +268,7 @@ impl Session {
             lease: Lease::new(ttl_s, &keeper.clock),
             born: Written::default(),
             seq: AtomicU64::new(0),
-            is_large: vector.numbers() + 8 * vector.num_envs() >= LARGE,
+            numbers: vector.numbers(),
             counted_bytes: AtomicUsize::new(0),
             expected_bytes: 0,
             steps: keeper.metrics.steps(&spec.id),
@@ -361,7 +361,30 @@ impl Session {
 
     /// Whether something is done to it in a moment: it is not large, and nobody is at it.
     pub(crate) fn is_quick(&self) -> bool {
-        !self.is_large && !matches!(self.state.try_lock(), Err(TryLockError::WouldBlock))
+        self.numbers + 8 * self.creation.num_envs() as usize <= LARGE
+            && !matches!(self.state.try_lock(), Err(TryLockError::WouldBlock))
+    }
+
+    /// Bytes of the body that answers a step, about: in JSON, up to four characters for a byte.
+    pub(crate) fn reply_bytes(&self, encoding: Encoding) -> usize {
+        let bytes = 4 * self.numbers + 10 * self.creation.num_envs() as usize;
+        match encoding {
+            Encoding::Json => 4 * bytes,
+            Encoding::MessagePack => bytes,
+        }
+    }
+
+    /// Bytes of its state as a document, about.
+    pub(crate) fn snapshot_bytes(&self) -> usize {
+        2 * self.bytes() + 256 * self.creation.num_envs() as usize
+    }
+
+    /// Bytes that it takes to tell so many operations, about: environments that play them again, the
+    /// state before them, and what they were asked and answered.
+    pub(crate) fn page_bytes(&self, limit: usize) -> usize {
+        let entry = 512 + 2 * self.reply_bytes(Encoding::Json);
+        let entries = limit.saturating_mul(entry).min(PAGE_BYTES.max(entry));
+        self.bytes() + self.snapshot_bytes() + entries
     }
 
     /// Bytes that environments take once they are played, by what one of them takes. Of a few

@@ -105,14 +105,6 @@ impl Reply {
         }
     }
 
-    /// Bytes it takes as a body, about: in JSON, four characters for a byte.
-    pub(crate) fn body_bytes(&self, encoding: Encoding) -> usize {
-        match encoding {
-            Encoding::Json => 4 * self.content_bytes() + NAMES_BYTES,
-            Encoding::MessagePack => self.content_bytes() + NAMES_BYTES,
-        }
-    }
-
     /// Bytes it takes in memory, about.
     pub(super) fn bytes(&self) -> usize {
         size_of::<Reply>() + self.content_bytes()
@@ -194,12 +186,10 @@ impl Session {
                     }
                 }
             }
-            (Operation::Restore(snapshot), _) => {
-                RequestBody::Restore(Box::new(RestoreRequest {
-                    seq: None,
-                    snapshot: *snapshot,
-                }))
-            }
+            (Operation::Restore(snapshot), _) => RequestBody::Restore(Box::new(RestoreRequest {
+                seq: None,
+                snapshot: *snapshot,
+            })),
             (
                 Operation::Fork {
                     mut request,

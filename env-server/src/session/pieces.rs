@@ -90,7 +90,11 @@ mod tests {
         whole.write_all(b"end").unwrap();
         assert_eq!(whole.len(), 2 * bytes.len() + 3);
         let pieces = whole.into_pieces();
-        assert!(pieces.iter().all(|piece| !piece.is_empty() && piece.len() <= PIECE_BYTES));
+        assert!(
+            pieces
+                .iter()
+                .all(|piece| !piece.is_empty() && piece.len() <= PIECE_BYTES)
+        );
         assert_eq!(pieces.concat(), [&bytes[..], &bytes, b"end"].concat());
         assert!(Pieces::default().is_empty() && Pieces::default().into_pieces().is_empty());
     }

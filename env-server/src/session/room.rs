@@ -49,8 +49,9 @@ pub struct Room {
 impl Room {
     /// Takes more, up to so many bytes, if there is room.
     pub(crate) fn grow(&mut self, bytes: usize) -> bool {
-        let Some(more) = bytes.checked_sub(self.bytes) else {
-            return true;
+        let more = match bytes.checked_sub(self.bytes) {
+            None | Some(0) => return true,
+            Some(more) => more,
         };
         let (own, held, max) = (self.bytes, self.held, self.rooms.max);
         let fits = |taken: usize| {

@@ -14,13 +14,14 @@ use super::keeper::{Keeper, Written};
 use super::lease::{Clock, ms};
 use super::records::{End, Tombstone};
 use super::room::{Room, Rooms};
-use super::{
-    Answer, Creation, Description, Kind, Operation, PAGE_BYTES, Parents, Session, ended,
-};
+use super::{Answer, Creation, Description, Kind, Operation, PAGE_BYTES, Parents, Session, ended};
 
 /// How many sessions that are no more are remembered, so that closing again is no error: as many as there may be by
 /// default. Each takes some 200 bytes, which clients that come and go would pile up to megabytes.
 const MAX_TOMBSTONES: usize = 16_384;
+
+/// Bytes of a reply that is not counted while it is under way: `--max-requests-in-flight` bounds how many there are.
+const SMALL_REPLY: usize = 64 << 10;
 
 /// What a server holds at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -362,7 +363,10 @@ impl Store {
     }
 
     fn check_memory_with(&self, expected: usize) -> Result<(), Problem> {
-        let (held, max) = (self.memory_bytes().saturating_add(expected), self.limits.max_memory_bytes);
+        let (held, max) = (
+            self.memory_bytes().saturating_add(expected),
+            self.limits.max_memory_bytes,
+        );
         if held > max {
             let detail = format!("with it the server would hold {held} bytes, over {max}");
             return Err(Problem::new(ErrorCode::ServerFull, detail));
@@ -376,12 +380,13 @@ impl Store {
         Ok(self.rooms.take(bytes, self.keeper.memory_bytes()))
     }
 
-    /// Takes room for a reply of about so many bytes, until it has been sent.
+    /// Takes room for a reply of about so many bytes, until it has been sent. A small one needs none.
     ///
     /// # Errors
     /// `overloaded`, when other replies take it.
     pub(crate) fn room(&self, bytes: usize) -> Result<Room, Problem> {
         let held = self.keeper.memory_bytes();
+        let bytes = if bytes <= SMALL_REPLY { 0 } else { bytes };
         self.rooms.take(bytes, held).ok_or_else(|| {
             let (taken, max) = (self.rooms.taken(), self.limits.max_memory_bytes);
             let detail = format!(
@@ -392,14 +397,24 @@ impl Store {
         })
     }
 
+    /// Bytes that are taken for a while.
+    #[cfg(test)]
+    pub(crate) fn rooms_taken(&self) -> usize {
+        self.rooms.taken()
+    }
+
     /// Bytes of all environments, and of what is taken for a while.
     fn memory_bytes(&self) -> usize {
-        self.keeper.memory_bytes().saturating_add(self.rooms.taken())
+        self.keeper
+            .memory_bytes()
+            .saturating_add(self.rooms.taken())
     }
 
     /// Whether something is done to the session of an id in a moment, if there is one.
     pub(crate) fn is_quick(&self, id: &str) -> bool {
-        self.sessions.get(id).is_none_or(|session| session.is_quick())
+        self.sessions
+            .get(id)
+            .is_none_or(|session| session.is_quick())
     }
 
     /// Finds a session.
@@ -459,18 +474,24 @@ impl Store {
                 Some(ttl_s) => self.ttl_s(Some(ttl_s))?,
                 None => session.lease.ttl_s(),
             };
-            let mut ledger = self.lock_ledger();
-            let now_ms = self.keeper.clock.now_ms();
-            if self.sessions.contains_key(&env_id) {
-                return Err(taken(&env_id).at("/env_id"));
-            }
-            if let Some(grave) = ledger.grave(session.creation().kind(), &env_id, now_ms) {
-                return Err(ended(&env_id, grave.end));
-            }
-            self.admit(session.creation(), owner, &ledger)?;
+            let may_be = |ledger: &Ledger| {
+                if self.sessions.contains_key(&env_id) {
+                    return Err(taken(&env_id).at("/env_id"));
+                }
+                let now_ms = self.keeper.clock.now_ms();
+                if let Some(grave) = ledger.grave(session.creation().kind(), &env_id, now_ms) {
+                    return Err(ended(&env_id, grave.end));
+                }
+                self.admit(session.creation(), owner, ledger)
+            };
+            may_be(&self.lock_ledger())?;
+            // Others are created and closed while it is built.
             let parents = self.parents(session.owner().cloned(), ttl_s, true);
-            let _room = self.room_to_build(session.bytes())?;
-            let mut child = session.branch(state, env_id, parents)?;
+            let room = self.room_to_build(session.bytes())?;
+            let mut child = session.branch(state, env_id.clone(), parents)?;
+            drop(room);
+            let mut ledger = self.lock_ledger();
+            may_be(&ledger)?;
             self.check_memory()?;
             let beside =
                 child.with_whole(|key, whole| session.write_down(state, bytes, Some((key, whole))));

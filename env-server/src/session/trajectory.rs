@@ -326,3 +326,62 @@ fn difference(pointer: &str, ours: &Json, recorded: &Json) -> Option<String> {
         )),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::store::{Limits, Store};
+    use super::super::vector::Reset;
+    use super::*;
+
+    /// Pages of at most so many bytes, one after the other.
+    fn pages(session: &Session, max_bytes: usize, encoding: Encoding) -> Vec<Trajectory> {
+        let mut pages = Vec::new();
+        let mut from = None;
+        loop {
+            let page = session.page(from, 1_000, max_bytes, encoding).unwrap();
+            let page: Trajectory = encoding.decode(&page.into_pieces().concat()).unwrap();
+            from = page.next;
+            pages.push(page);
+            if from.is_none() {
+                return pages;
+            }
+        }
+    }
+
+    #[test]
+    fn pages_end_when_they_are_full() {
+        let store = Store::new(Limits::default(), Clock::default());
+        let creation = Creation::Vector(CreateVectorEnv {
+            spec_id: "StatelessCartPole-v0".to_owned(),
+            num_envs: 3,
+            kwargs: Default::default(),
+            seed: None,
+            autoreset_mode: env_protocol::AutoresetMode::SameStep,
+            ttl_s: None,
+        });
+        let session = store.create(creation, None).unwrap().session;
+        session
+            .apply(None, Operation::Reset(Reset::default()))
+            .unwrap();
+        for t in 0..40 {
+            session
+                .apply(None, Operation::Step(vec![t % 2, 0, 1]))
+                .unwrap();
+        }
+        let whole = &pages(&session, usize::MAX, Encoding::Json)[..];
+        let [whole] = whole else {
+            panic!("{} pages", whole.len());
+        };
+        assert_eq!(whole.entries.len(), 41);
+        assert_eq!(replay(whole).unwrap().operations, 41);
+        for (max_bytes, num_pages) in [(0, 41..=41), (1, 41..=41), (2_000, 3..=20)] {
+            for encoding in [Encoding::Json, Encoding::MessagePack] {
+                let pages = pages(&session, max_bytes, encoding);
+                assert!(num_pages.contains(&pages.len()), "{}", pages.len());
+                assert!(pages.iter().all(|page| replay(page).is_ok()));
+                let entries: Vec<_> = pages.into_iter().flat_map(|page| page.entries).collect();
+                assert_eq!(entries, whole.entries);
+            }
+        }
+    }
+}

@@ -333,9 +333,9 @@ impl<E: Environment> VectorOf<E> {
             let lane = lane
                 .map_err(|detail| ("state", detail))
                 .and_then(|(phase, rng, state)| self.restore_lane(phase, rng.as_ref(), state));
-            parsed.push(lane.map_err(|(field, detail)| {
-                refuse(format!("/lanes/{i}/{field}"), detail)
-            })?);
+            parsed.push(
+                lane.map_err(|(field, detail)| refuse(format!("/lanes/{i}/{field}"), detail))?,
+            );
         }
         Ok((observations?, parsed))
     }

@@ -140,11 +140,20 @@ async fn over_http(server: &Server, encoding: Encoding, body: &Value) -> (u16, b
         encoding.content_type(),
         body.len()
     );
-    let mut connection = tokio::net::TcpStream::connect(server.address).await.unwrap();
-    connection.write_all(&[head.as_bytes(), &body].concat()).await.unwrap();
+    let mut connection = tokio::net::TcpStream::connect(server.address)
+        .await
+        .unwrap();
+    connection
+        .write_all(&[head.as_bytes(), &body].concat())
+        .await
+        .unwrap();
     let mut reply = Vec::new();
     connection.read_to_end(&mut reply).await.unwrap();
-    let end = reply.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
+    let end = reply
+        .windows(4)
+        .position(|four| four == b"\r\n\r\n")
+        .unwrap()
+        + 4;
     let head = String::from_utf8(reply[..end].to_vec()).unwrap();
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
     let replayed = head.contains("idempotency-replayed: true");
@@ -179,12 +188,18 @@ async fn large_operations_keep_their_order() {
     let body = |seq: u64| json!({"seq": seq, "actions": vec![seq % 4; lanes]});
     // All of it before the first reply is read.
     socket.send(JSON, Put, VectorEnv, "v", &large).await;
-    socket.send(JSON, Reset, VectorEnv, "v", &json!({"seq": 0})).await;
+    socket
+        .send(JSON, Reset, VectorEnv, "v", &json!({"seq": 0}))
+        .await;
     for seq in 1..=5 {
         socket.send(JSON, Step, VectorEnv, "v", &body(seq)).await;
-        socket.send(JSON, Describe, VectorEnv, "v", &json!({})).await;
+        socket
+            .send(JSON, Describe, VectorEnv, "v", &json!({}))
+            .await;
     }
-    socket.send(JSON, Snapshot, VectorEnv, "v", &json!({})).await;
+    socket
+        .send(JSON, Snapshot, VectorEnv, "v", &json!({}))
+        .await;
     socket.send(JSON, Step, VectorEnv, "v", &body(6)).await;
     socket.send(JSON, Close, VectorEnv, "v", &json!({})).await;
     socket.send(JSON, Step, VectorEnv, "v", &body(7)).await;

@@ -52,18 +52,30 @@ fn each_operation_is_applied_once() {
 fn the_last_operations_are_answered_again() {
     let service = begun(Limits::default());
     let shown = |seq: u64| shows("mine", seq, &[seq as f32 % 3.0, 1.0]);
-    let replies: Vec<_> = (0..100).map(|seq| act(&service, shown(seq)).unwrap()).collect();
+    let replies: Vec<_> = (0..100)
+        .map(|seq| act(&service, shown(seq)).unwrap())
+        .collect();
     for seq in (36..100).chain((36..100).rev()) {
         let again = service.act(request(shown(seq)), None).unwrap();
-        assert_eq!((&*again.reply, again.is_replay), (&replies[seq as usize], true));
+        assert_eq!(
+            (&*again.reply, again.is_replay),
+            (&replies[seq as usize], true)
+        );
     }
     assert_eq!(
         refusal(act(&service, shows("mine", 50, &[9.0, 9.0]))),
         (ErrorCode::SeqReused, "/seq".into())
     );
     let older = act(&service, shown(35)).unwrap_err();
-    assert_eq!((older.code, older.expected_seq), (ErrorCode::SeqConflict, Some(100)));
-    assert!(older.detail.ends_with("no operation before 36 can be answered again"));
+    assert_eq!(
+        (older.code, older.expected_seq),
+        (ErrorCode::SeqConflict, Some(100))
+    );
+    assert!(
+        older
+            .detail
+            .ends_with("no operation before 36 can be answered again")
+    );
 }
 
 /// Bytes bound them, too; the last one is always kept.

@@ -15,6 +15,7 @@ use futures_util::FutureExt;
 use serde::Deserialize;
 
 use crate::http::aside::Note;
+use crate::http::bodies::Bodies;
 use crate::http::codec::{self, Accept, Call};
 use crate::http::problem::{self, Failure};
 use crate::http::{Caller, IDEMPOTENCY_REPLAYED, SharedApp, envs, vector_envs};
@@ -28,6 +29,8 @@ pub(super) struct Order {
     env_id: Option<String>,
     body: Bytes,
     encoding: Encoding,
+    /// What a large body takes, or that there is no room for it.
+    room: Result<Option<Room>, Problem>,
 }
 
 impl Order {
@@ -35,9 +38,16 @@ impl Order {
     ///
     /// # Errors
     /// The reply that says what is wrong.
-    pub(super) fn read(encoding: Encoding, message: &Bytes) -> Result<Self, Vec<u8>> {
+    pub(super) fn read(
+        encoding: Encoding,
+        message: &Bytes,
+        bodies: &Bodies,
+    ) -> Result<Self, Vec<u8>> {
+        let mut room = None;
+        let counted = bodies.count(&mut room, message.len());
         match StreamRequest::decode(encoding, message) {
             Ok(request) => Ok(Order {
+                room: counted.map(|()| room),
                 body: message.slice_ref(request.body),
                 id: request.id,
                 op: request.op,
@@ -87,7 +97,7 @@ impl Order {
     async fn call(self, app: SharedApp, caller: Caller) -> Result<Response, Failure> {
         let (encoding, op, path) = (self.encoding, self.op, self.path());
         let full = |caller: Caller| caller.full(|| format!("{} on {path}", op.as_str()));
-        let bytes = self.body;
+        let (bytes, room) = (self.body, self.room?);
         let state = State(app.clone());
         let note = caller.note().clone();
         // Those that need one have been checked for it.
@@ -98,10 +108,21 @@ impl Order {
             ($handlers:ident) => {
                 match op {
                     StreamOp::Create => {
-                        $handlers::create(state, full(caller)?, body(&app, &note, encoding, &bytes).await?).await
+                        $handlers::create(
+                            state,
+                            full(caller)?,
+                            body(&app, &note, encoding, &bytes, room).await?,
+                        )
+                        .await
                     }
                     StreamOp::Put => {
-                        $handlers::put(state, full(caller)?, env_id, body(&app, &note, encoding, &bytes).await?).await
+                        $handlers::put(
+                            state,
+                            full(caller)?,
+                            env_id,
+                            body(&app, &note, encoding, &bytes, room).await?,
+                        )
+                        .await
                     }
                     StreamOp::List => {
                         let page = query(encoding, &bytes)?;
@@ -117,25 +138,53 @@ impl Order {
                         closed.map(IntoResponse::into_response)
                     }
                     StreamOp::Reset => {
-                        $handlers::reset(state, caller, env_id, body(&app, &note, encoding, &bytes).await?).await
+                        $handlers::reset(
+                            state,
+                            caller,
+                            env_id,
+                            body(&app, &note, encoding, &bytes, room).await?,
+                        )
+                        .await
                     }
                     StreamOp::Step => {
-                        $handlers::step(state, caller, env_id, body(&app, &note, encoding, &bytes).await?).await
+                        $handlers::step(
+                            state,
+                            caller,
+                            env_id,
+                            body(&app, &note, encoding, &bytes, room).await?,
+                        )
+                        .await
                     }
                     StreamOp::Lease => {
-                        $handlers::lease(state, full(caller)?, env_id, body(&app, &note, encoding, &bytes).await?)
-                            .await
+                        $handlers::lease(
+                            state,
+                            full(caller)?,
+                            env_id,
+                            body(&app, &note, encoding, &bytes, room).await?,
+                        )
+                        .await
                     }
                     StreamOp::Snapshot => {
                         no_body(encoding, &bytes)?;
                         $handlers::snapshot(state, full(caller)?, env_id, accept).await
                     }
                     StreamOp::Restore => {
-                        $handlers::restore(state, full(caller)?, env_id, body(&app, &note, encoding, &bytes).await?)
-                            .await
+                        $handlers::restore(
+                            state,
+                            full(caller)?,
+                            env_id,
+                            body(&app, &note, encoding, &bytes, room).await?,
+                        )
+                        .await
                     }
                     StreamOp::Fork => {
-                        $handlers::fork(state, full(caller)?, env_id, body(&app, &note, encoding, &bytes).await?).await
+                        $handlers::fork(
+                            state,
+                            full(caller)?,
+                            env_id,
+                            body(&app, &note, encoding, &bytes, room).await?,
+                        )
+                        .await
                     }
                     StreamOp::Trajectory => {
                         let page = query(encoding, &bytes)?;
@@ -181,9 +230,10 @@ async fn body<T: for<'de> Deserialize<'de> + Send + 'static>(
     note: &Note,
     encoding: Encoding,
     bytes: &Bytes,
+    room: Option<Room>,
 ) -> Result<Call<T>, Failure> {
     let bytes = bytes.clone();
-    Ok(Call::decode(encoding, bytes, None, encoding, &app.bodies, note).await?)
+    Ok(Call::decode(encoding, bytes, room, encoding, &app.bodies, note).await?)
 }
 
 /// A query as the HTTP route reads it, from a body.

@@ -229,12 +229,25 @@ mod tests {
         };
         let (first, first_reply) = oneshot::channel();
         let (second, second_reply) = oneshot::channel();
-        assert_eq!(in_flight.begin(target("a"), aside(&note, first_reply)).await, None);
+        assert_eq!(
+            in_flight
+                .begin(target("a"), aside(&note, first_reply))
+                .await,
+            None
+        );
         assert_eq!(in_flight.begin(target("a"), noting(2)).await, None);
-        assert_eq!(in_flight.begin(target("a"), aside(&note, second_reply)).await, None);
+        assert_eq!(
+            in_flight
+                .begin(target("a"), aside(&note, second_reply))
+                .await,
+            None
+        );
         assert_eq!(in_flight.begin(target("a"), noting(4)).await, None);
         assert_eq!(in_flight.begin(target("b"), noting(10)).await, Some(10));
-        assert_eq!((in_flight.len(), begun.lock().unwrap().clone()), (4, vec![10]));
+        assert_eq!(
+            (in_flight.len(), begun.lock().unwrap().clone()),
+            (4, vec![10])
+        );
         first.send(1).unwrap();
         assert_eq!(in_flight.next().await, Some(1));
         assert_eq!(in_flight.next().await, Some(2));

@@ -82,7 +82,7 @@ async fn serve(app: SharedApp, caller: Caller, mut socket: Socket) -> Result<(),
             Event::Ending => break,
             Event::Gone => return Ok(()),
         };
-        let order = match Order::read(encoding, &message) {
+        let order = match Order::read(encoding, &message, &app.bodies) {
             Ok(order) => order,
             Err(reply) => {
                 socket.send(frame(encoding, reply)).await?;
@@ -121,7 +121,7 @@ async fn send(
 /// The reply to one message, from nobody in particular.
 #[cfg(any(test, fuzzing))]
 pub(crate) async fn answer_message(app: &SharedApp, encoding: Encoding, message: &[u8]) -> Vec<u8> {
-    match Order::read(encoding, &Bytes::copy_from_slice(message)) {
+    match Order::read(encoding, &Bytes::copy_from_slice(message), &app.bodies) {
         Ok(order) => order.answer(app.clone(), Caller::nobody()).await.0,
         Err(reply) => reply,
     }

@@ -105,7 +105,9 @@ impl<E: Environment> VectorOf<E> {
             }
             Encoding::MessagePack => {
                 let mut serializer = rmp_serde::Serializer::new(out).with_struct_map();
-                snapshot.serialize(&mut serializer).map_err(io::Error::other)?;
+                snapshot
+                    .serialize(&mut serializer)
+                    .map_err(io::Error::other)?;
             }
         }
         Ok(())
@@ -129,7 +131,9 @@ impl<E: Environment> VectorOf<E> {
             observations,
             lanes,
         } = rmp_serde::from_slice(base).map_err(|e| e.to_string())?;
-        let lanes = lanes.into_iter().map(|lane| (lane.phase, lane.rng, lane.state));
+        let lanes = lanes
+            .into_iter()
+            .map(|lane| (lane.phase, lane.rng, lane.state));
         let parsed = self.parse(&observations, lanes.len(), lanes.map(Ok));
         (self.observations, self.lanes) = parsed.map_err(|refusal| refusal.to_string())?;
         self.actions.clear();

@@ -8,12 +8,23 @@ use mimalloc::MiMalloc;
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-thread_local!(static TAKEN: Cell<isize> = const { Cell::new(0) });
+thread_local! {
+    static TAKEN: Cell<isize> = const { Cell::new(0) };
+    static MOST: Cell<isize> = const { Cell::new(0) };
+}
 
 /// Bytes that this thread has been given, less those that it has given back. Those of small parts are what the
 /// allocator rounds them up to.
 pub(crate) fn taken() -> isize {
     TAKEN.get()
+}
+
+/// The most bytes that this thread has while it does something, beyond what it has now.
+pub(crate) fn most<T>(work: impl FnOnce() -> T) -> (T, usize) {
+    let before = taken();
+    MOST.set(before);
+    let done = work();
+    (done, (MOST.get() - before) as usize)
 }
 
 struct Counting;
@@ -22,7 +33,11 @@ fn count(place: *mut u8, sign: isize) {
     // SAFETY: the place is one of this allocator, or null, of which it says 0.
     let bytes = unsafe { libmimalloc_sys::mi_usable_size(place.cast()) };
     // While a thread ends there is nobody to be told.
-    let _ = TAKEN.try_with(|taken| taken.set(taken.get() + sign * bytes as isize));
+    let _ = TAKEN.try_with(|taken| {
+        let now = taken.get() + sign * bytes as isize;
+        taken.set(now);
+        MOST.set(MOST.get().max(now));
+    });
 }
 
 // SAFETY: all of it is done by `MiMalloc`.
