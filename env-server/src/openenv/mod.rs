@@ -350,7 +350,9 @@ async fn schema(State(server): State<Server>) -> Response {
     request_body(content((Value = "application/json"))),
     responses((status = 200, description = "A JSON-RPC error", body = Value)),
 )]
-async fn mcp(request: axum::body::Bytes) -> Response {
-    let request = serde_json::from_slice(&request).unwrap_or_default();
+async fn mcp(State(server): State<Server>, request: HttpRequest) -> Response {
+    // Whatever cannot be read is answered as a request that says nothing.
+    let request = fields(&server, request).await;
+    let request = request.map_or(Value::Null, Value::Object);
     reply(&messages::refuse_mcp(&request))
 }
