@@ -13,11 +13,8 @@ use serde::Serialize;
 /// Seed of the bootstrap: the same records always give the same intervals.
 pub(crate) const BOOTSTRAP_SEED: u64 = 0x5EED;
 
-/// Bootstrap resamples; with at most tens of seeds the percentiles have settled to two decimals.
-const BOOTSTRAP_RESAMPLES: usize = 10_000;
-
-/// Resamples of evaluations: their percentiles stray by about a fiftieth of the interval's width.
-const EVALUATION_RESAMPLES: usize = 2_000;
+/// Bootstrap resamples. Their percentiles stray by about a fiftieth of the interval's width.
+const RESAMPLES: usize = 2_000;
 
 /// The standard normal distribution's 97.5 % quantile.
 const Z_95: f64 = 1.959_963_984_540_054;
@@ -113,7 +110,7 @@ pub fn interval(judged: &[Measured]) -> Option<(f64, f64)> {
         }
         _ => {
             let mut rng = Xoshiro256PlusPlus::seed_from_u64(BOOTSTRAP_SEED);
-            let means: Vec<f64> = (0..EVALUATION_RESAMPLES)
+            let means: Vec<f64> = (0..RESAMPLES)
                 .map(|_| resampled_mean(judged, &mut rng))
                 .collect();
             let means = sorted(&means);
@@ -140,7 +137,7 @@ impl Difference {
             return Some(Self { mean, interval });
         }
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(BOOTSTRAP_SEED);
-        let differences: Vec<f64> = (0..EVALUATION_RESAMPLES)
+        let differences: Vec<f64> = (0..RESAMPLES)
             .map(|_| resampled_mean(one, &mut rng) - resampled_mean(other, &mut rng))
             .collect();
         let differences = sorted(&differences);
@@ -184,26 +181,6 @@ pub fn interquartile_mean(values: &[f64]) -> Option<f64> {
     let sorted = sorted(values);
     let cut = sorted.len() / 4;
     mean(&sorted[cut..sorted.len() - cut])
-}
-
-/// The percentile bootstrap's 95 % interval of the mean; `None` with fewer than two values.
-pub fn bootstrap_interval(values: &[f64]) -> Option<(f64, f64)> {
-    if values.len() < 2 {
-        return None;
-    }
-    let mut rng = Xoshiro256PlusPlus::seed_from_u64(BOOTSTRAP_SEED);
-    let resampled_mean = |_| {
-        (0..values.len())
-            .map(|_| values[rng.random_range(0..values.len())])
-            .sum::<f64>()
-            / values.len() as f64
-    };
-    let means = sorted(
-        &(0..BOOTSTRAP_RESAMPLES)
-            .map(resampled_mean)
-            .collect::<Vec<_>>(),
-    );
-    Some((quantile(&means, 0.025), quantile(&means, 0.975)))
 }
 
 /// Median over seeds of the steps it took to solve a task, a seed that did not solve it counting as infinite;
@@ -261,25 +238,18 @@ mod tests {
     }
 
     #[test]
-    fn bootstrap_interval_of_two_values_is_the_two_values() {
-        // A resample is (0,0), (0,1), (1,0) or (1,1): each extreme has probability 1/4 > 2.5 %.
-        assert_eq!(bootstrap_interval(&[0.0, 1.0]), Some((0.0, 1.0)));
-        assert_eq!(bootstrap_interval(&[0.5, 0.5, 0.5]), Some((0.5, 0.5)));
-        assert_eq!(bootstrap_interval(&[0.5]), None);
-    }
-
-    #[test]
-    fn bootstrap_interval_of_ten_seeds_one_of_which_failed() {
+    fn interval_of_ten_seeds_one_of_which_failed() {
         // The number of failed seeds in a resample is binomial(10, 0.1): P(0) = 0.349, P(≥4) = 0.013 and
         // P(≥3) = 0.070, so the 2.5 % quantile of the mean is 1 - 3/10 and the 97.5 % quantile is 1.
         let values = [1.0, 1.0, 1.0, 0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0];
-        let (low, high) = bootstrap_interval(&values).unwrap();
+        let judged = values.map(|value| measured(value, 0.0));
+        let (low, high) = interval(&judged).unwrap();
         assert!(
             (low - 0.7).abs() < 1e-12 && (high - 1.0).abs() < 1e-12,
             "{low} {high}"
         );
         assert_eq!(
-            bootstrap_interval(&values),
+            interval(&judged),
             Some((low, high)),
             "the same values give the same interval"
         );
@@ -324,7 +294,8 @@ mod tests {
             (low - 0.361).abs() < 0.02 && (high - 0.639).abs() < 0.02,
             "{low} {high}"
         );
-        // Without noise of episodes it is the bootstrap over seeds.
+        // Without noise of episodes it is the bootstrap over seeds: a resample is (0,0), (0,1), (1,0) or (1,1), and
+        // each extreme has a probability of 1/4.
         let certain = [measured(0.0, 0.0), measured(1.0, 0.0)];
         assert_eq!(interval(&certain), Some((0.0, 1.0)));
         assert_eq!(interval(&[measured(0.5, 0.0); 3]), Some((0.5, 0.5)));

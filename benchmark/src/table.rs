@@ -49,23 +49,18 @@ pub fn experiment_table(summary: &ExperimentSummary<'_>) -> String {
 fn title(summary: &ExperimentSummary<'_>) -> String {
     let experiment = summary.experiment;
     let what = format!("{} ({})", summary.title(), experiment.spec_id);
-    let scale = match Reference::of(experiment) {
-        Some(known) if !needs_memory(experiment) => format!(
-            ": random earns {}, the best {}, without memory too",
+    let scale = Reference::of(experiment).map_or(String::new(), |known| {
+        let memoryless = match known.memoryless {
+            _ if !needs_memory(experiment) => "nothing to remember".to_owned(),
+            Some(earned) => format!("memoryless {}", fixed(earned, 2)),
+            None => "memoryless unknown".to_owned(),
+        };
+        format!(
+            ": random {}, {memoryless}, best {}",
             fixed(known.random, 2),
             fixed(known.best, 2)
-        ),
-        Some(known) => {
-            let memoryless = known.memoryless.map(|earned| fixed(earned, 2));
-            format!(
-                ": random earns {}, without memory {}, the best {}",
-                fixed(known.random, 2),
-                memoryless.as_deref().unwrap_or("?"),
-                fixed(known.best, 2)
-            )
-        }
-        None => String::new(),
-    };
+        )
+    });
     wrapped(&format!("{what}{scale}"), usize::from(WIDTH), "  ")
 }
 

@@ -63,9 +63,9 @@ pub fn caption(summary: &ExperimentSummary<'_>) -> String {
         let slots = outcome.hyperparameters.get("max_entries")?.as_u64()?;
         (trained <= slots && slots < longest).then(|| {
             format!(
-                "{} has {} slots, and at delay {} an episode never filled them: it was never taught what to drop. \
-                 At delay {} it has to drop something, so that what is seen there is chance, not what it could learn. \
-                 Ask that of a row trained at a delay longer than {}.",
+                "{} has {} slots, and at delay {} an episode never filled them: nothing taught it what to drop. \
+                 At delay {} it has to drop something, by a choice that was never trained, so a low return there says \
+                 nothing about what it can learn. Ask a row that was trained at a delay longer than {}.",
                 agent.agent.name,
                 thousands(slots),
                 thousands(trained),
