@@ -432,13 +432,13 @@ fn whoever_takes_too_long_is_ended_with_all_it_has_started() {
     // It takes connections and never answers.
     let silent = r#"
 import os, socket, time
-if os.environ["STRATEGIC_MEMORY_PHASE"] == "evaluate":
-    listener = socket.create_server(("127.0.0.1", 0))
-    print(f"listening on http://127.0.0.1:{listener.getsockname()[1]}", flush=True)
-    time.sleep(600)
+listener = socket.create_server(("127.0.0.1", 0))
+print(f"listening on http://127.0.0.1:{listener.getsockname()[1]}", flush=True)
+time.sleep(600)
 "#;
+    let silent = python(&place, "silent.py", silent);
     assert_eq!(
-        reason_of(&shlex::try_join(["python3", "-c", silent]).unwrap()),
+        reason_of(&phases("true", &format!("exec {silent}"))),
         "evaluation took longer than 1 s (--external-timeout)"
     );
 }
@@ -610,8 +610,7 @@ fn answers_without_end_cost_the_row_and_not_the_run() {
     let answers = |loops: &str| {
         let text = format!(
             r#"
-import os, socket, sys, time
-if os.environ["STRATEGIC_MEMORY_PHASE"] == "train": sys.exit()
+import socket, time
 listener = socket.create_server(("127.0.0.1", 0))
 print(f"listening on http://127.0.0.1:{{listener.getsockname()[1]}}", flush=True)
 peer, _ = listener.accept()
@@ -622,7 +621,10 @@ try:
 except OSError: time.sleep(60)
 "#
         );
-        python(&place, "endless.py", &text)
+        phases(
+            "true",
+            &format!("exec {}", python(&place, "endless.py", &text)),
+        )
     };
     let chunks = answers(
         "peer.sendall(head + b'Transfer-Encoding: chunked\\r\\n\\r\\n')\n    while True: peer.sendall(b'10000\\r\\n' + b' ' * 0x10000 + b'\\r\\n')",
@@ -685,12 +687,9 @@ exec(open({:?}).read())
         std::fs::remove_dir_all(place.path("runs")).unwrap();
     }
     // The same after a timeout.
-    let text = format!("{LEAVE}\nleave(lambda: time.sleep(600))\ntime.sleep(600)");
-    let reason = reason(
-        &place,
-        &python(&place, "daemon.py", &text),
-        &["--external-timeout", "1"],
-    );
+    let leaves = "(setsid sh -c 'echo $$ >pid; exec sleep 600' &); exec sleep 600";
+    let more = ["--external-timeout", "1"];
+    let reason = reason(&place, &phases(leaves, "true"), &more);
     assert_eq!(reason, "training took longer than 1 s (--external-timeout)");
     assert_gone(&place);
 }
@@ -787,7 +786,7 @@ fn trainings_that_nobody_counted_are_not_believed() {
     // Those of jobs that have not begun.
     let place = Workplace::new(PLAN);
     let plant = format!(
-        "test -e plant && for job in $(cat plant); do mkdir -p runs/y/checkpoints/$job/work; \
+        "test $STRATEGIC_MEMORY_SEED = 0 && test -e plant && for job in $(cat plant); do mkdir -p runs/y/checkpoints/$job/work; \
          touch runs/y/checkpoints/$job/work/planted; echo '{forged}' >runs/y/checkpoints/$job/trained.json; done"
     );
     let contender = phases(
