@@ -43,9 +43,10 @@ A TOML file has the flags' names as keys, with `_` for `-`:
   [hyperparameters]
   learning_rate = 0.003
 
-DIR gets config.toml (everything resolved), checkpoint.safetensors, best.safetensors, metrics.jsonl, run.json (its
-clock), event files for TensorBoard, and run.lock, which keeps a second process out. The checkpoint is written when
-the run begins, every half a minute, and when it ends: even after kill -9, --resume goes on from there.
+DIR gets config.toml (everything resolved), checkpoint.safetensors, best.safetensors, metrics.jsonl,
+run.json (its clock), event files for TensorBoard, and run.lock, which keeps a second process out.
+The checkpoint is written when the run begins, every half a minute, and when it ends: even after
+kill -9 the run goes on from there with --resume.
 
 Ctrl-C, SIGTERM and SIGHUP stop the run with a checkpoint; the exit status is then 130, 143 or 129."
 )]
