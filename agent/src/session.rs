@@ -297,22 +297,20 @@ fn is_free(directory: &Path) -> bool {
         return true;
     };
     let is_leftover = |name: &str| {
-        let files = [
-            CONFIG,
-            RUN,
-            METRICS,
-            FolderLock::FILE,
-            FolderLock::OWNER_FILE,
-        ];
-        let is_unfinished = |file: &str| Path::new(file).with_extension(files::UNFINISHED);
-        let is_ours = files.contains(&name)
-            || name.starts_with(EVENTS)
-            || [CONFIG, RUN, LATEST]
-                .map(is_unfinished)
-                .contains(&name.into());
-        let is_unused = name != METRICS
-            || fs::metadata(directory.join(name)).is_ok_and(|metrics| metrics.len() == 0);
-        is_ours && is_unused
+        let path = directory.join(name);
+        match name {
+            METRICS => fs::metadata(path).is_ok_and(|metrics| metrics.len() == 0),
+            LATEST => Checkpoint::load(&path)
+                .is_ok_and(|checkpoint| checkpoint.run.statistics.timesteps == 0),
+            CONFIG | RUN | FolderLock::FILE | FolderLock::OWNER_FILE => true,
+            _ => {
+                let is_unfinished = |file: &str| Path::new(file).with_extension(files::UNFINISHED);
+                name.starts_with(EVENTS)
+                    || [CONFIG, RUN, LATEST]
+                        .map(is_unfinished)
+                        .contains(&name.into())
+            }
+        }
     };
     entries
         .flatten()

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use agent::lock::FolderLock;
 use agent::monitor::read_metrics;
@@ -39,6 +39,15 @@ fn fail(args: &str, folder: &Path, code: i32, parts: &[&str]) {
     let first = first.unwrap_or_else(|| panic!("agent {args}: {said}"));
     for part in parts {
         assert!(first.contains(part), "agent {args}: {said}");
+    }
+}
+
+/// Waits until a run has measured an update; its first checkpoint is there before.
+fn await_training(child: &mut Child, run: &Path) {
+    let is_measured = || std::fs::metadata(run.join("metrics.jsonl")).is_ok_and(|it| it.len() > 0);
+    while !is_measured() {
+        assert_eq!(child.try_wait().unwrap(), None, "ended early");
+        std::thread::sleep(std::time::Duration::from_millis(2));
     }
 }
 
@@ -209,14 +218,7 @@ fn an_interrupted_run_ends_with_the_files_of_one_never_stopped() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    while !folder.join("parts/checkpoint.safetensors").exists() {
-        assert_eq!(
-            child.try_wait().unwrap(),
-            None,
-            "ended before its first checkpoint"
-        );
-        std::thread::sleep(std::time::Duration::from_millis(2));
-    }
+    await_training(&mut child, &folder.join("parts"));
     let kill = format!("kill -INT {}", child.id());
     assert!(
         Command::new("sh")
@@ -321,10 +323,7 @@ fn a_folder_has_one_process_at_a_time() {
     .stderr(Stdio::null())
     .spawn()
     .unwrap();
-    while !folder.join("run/checkpoint.safetensors").exists() {
-        assert_eq!(child.try_wait().unwrap(), None, "ended early");
-        std::thread::sleep(std::time::Duration::from_millis(2));
-    }
+    await_training(&mut child, &folder.join("run"));
     let busy = ["another process is at work in run"];
     fail("train --resume run", folder, 1, &busy);
     fail("train --algorithm ppo --out run", folder, 1, &["not empty"]);

@@ -84,6 +84,26 @@ fn every_request_to_stop_keeps_what_was_learned() {
     }
 }
 
+/// In the middle of a rollout and update of many seconds: there is nothing but the checkpoint of the beginning.
+#[test]
+fn a_second_request_ends_it_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let words = format!("train {LONG} --num-envs 64 --num-steps 16384");
+    let mut running = Running::start(agent(&words, folder));
+    while !folder.join("run/checkpoint.safetensors").exists() {
+        assert_eq!(running.0.try_wait().unwrap(), None, "it has ended");
+        sleep(Duration::from_millis(2));
+    }
+    // The first is one request, however often it comes at that time.
+    while running.0.try_wait().unwrap().is_none() {
+        running.signal("INT");
+        sleep(Duration::from_millis(50));
+    }
+    assert_eq!(running.code(), Some(130));
+    assert_eq!(kept_steps(folder), 0);
+}
+
 /// As `nohup` starts it. Had it heard the hangup, it would end with 129.
 #[test]
 fn a_hangup_that_is_ignored_stays_ignored() {

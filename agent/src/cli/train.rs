@@ -47,9 +47,10 @@ A task counts as solved when the mean return of the last 100 training episodes i
 way from random actions to the best player known, with the arguments in use, as the server tells it. Training stops
 early once each of those 100 episodes has reached it. Without a threshold it goes to the end of the budget.
 
-DIR gets config.toml (everything resolved), checkpoint.safetensors, best.safetensors, metrics.jsonl, run.json (its
-clock), event files for TensorBoard, and run.lock, which keeps a second process out. The checkpoint is written when
-the run begins, every half a minute, and when it ends: even after kill -9, --resume goes on from there.
+DIR gets config.toml (everything resolved), checkpoint.safetensors, best.safetensors, metrics.jsonl,
+run.json (its clock), event files for TensorBoard, and run.lock, which keeps a second process out.
+The checkpoint is written when the run begins, every half a minute, and when it ends: even after
+kill -9 --resume continues from there.
 
 Ctrl-C, SIGTERM and SIGHUP stop the run with a checkpoint; the exit status is then 130, 143 or 129."
 )]
