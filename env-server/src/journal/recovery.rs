@@ -437,7 +437,11 @@ impl<'a> Scanner<'a> {
         let mut at = SEGMENT_HEADER_LEN.min(bytes.len());
         self.break_group();
         match header {
-            Some(header) => self.expected = self.expected.or(Some(header.next_seq)),
+            // Where bytes before could not be read, the first frame tells more of them than the header.
+            Some(header) if self.unread.is_none() => {
+                self.expected = self.expected.or(Some(header.next_seq));
+            }
+            Some(_) => {}
             None => self.note(number, 0, Damage::SegmentHeader),
         }
         self.num_confirmed = self.findings.len();
@@ -458,7 +462,7 @@ impl<'a> Scanner<'a> {
         if let Some(header) = header
             && self
                 .expected
-                .is_some_and(|expected| expected < header.next_seq)
+                .is_none_or(|expected| expected < header.next_seq)
         {
             // No frame told of those before it; the segment's header does.
             let previous = (header.next_seq - 1, Vec::new(), false);

@@ -1,5 +1,6 @@
 //! What the journal promises, on real files.
 
+mod anywhere;
 mod compaction;
 mod crash;
 mod damage;
