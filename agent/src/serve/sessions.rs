@@ -2,6 +2,7 @@
 //! lease does, and applies each operation once.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,6 +15,11 @@ use super::wire::{ActReply, CreateSession, SessionDescription};
 
 /// How many sessions that are no more are remembered, so that closing again is no error.
 const MAX_GRAVES: usize = 65_536;
+
+/// How many operations of a session are kept with their replies, so that each can be answered again, and the most
+/// bytes that they may take. The last one is kept whatever it takes.
+const WINDOW: usize = 64;
+const WINDOW_BYTES: usize = 64 << 10;
 
 /// Who asks, where the service knows callers by their tokens: a session belongs to who began it, and nobody else sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +70,8 @@ pub struct Session {
     lanes: usize,
     bytes: usize,
     ttl: Duration,
+    /// What its window takes.
+    window_bytes: AtomicUsize,
     expires_at: Mutex<Instant>,
     state: Mutex<State>,
 }
@@ -73,8 +81,9 @@ struct State {
     /// Made by the first operation.
     lanes: Option<Lanes>,
     seq: u64,
-    /// The last operation and its reply, to answer when it comes again.
-    last: Option<(Step, Arc<ActReply>)>,
+    /// The last operations and their replies, to answer when they come again.
+    window: VecDeque<(Step, Arc<ActReply>)>,
+    window_bytes: usize,
 }
 
 /// A reply, and whether it had been given before.
@@ -136,11 +145,13 @@ impl Sessions {
             lanes,
             bytes,
             ttl,
+            window_bytes: AtomicUsize::new(0),
             expires_at: Mutex::new(Instant::now() + ttl),
             state: Mutex::new(State {
                 lanes: None,
                 seq: 0,
-                last: None,
+                window: VecDeque::new(),
+                window_bytes: 0,
             }),
         });
         ledger.held.insert(id.to_owned(), Arc::clone(&session));
@@ -169,7 +180,7 @@ impl Sessions {
             let max_lanes = owner.max_lanes.unwrap_or(usize::MAX);
             within(&owner.name, own, lanes, max_sessions, max_lanes)?;
         }
-        let held: usize = all().map(|session| session.bytes).sum();
+        let held: usize = all().map(|session| session.bytes()).sum();
         if held + bytes > max_memory_bytes {
             let detail = format!(
                 "with it the service would hold {} bytes, over {max_memory_bytes}",
@@ -295,6 +306,11 @@ impl Grave {
 }
 
 impl Session {
+    /// Bytes it takes, about.
+    fn bytes(&self) -> usize {
+        self.bytes + self.window_bytes.load(Ordering::Relaxed)
+    }
+
     /// Number of its lanes.
     pub fn lanes(&self) -> usize {
         self.lanes
@@ -317,8 +333,8 @@ impl Session {
         })
     }
 
-    /// Applies a step exactly once: `seq` must be the number of the next operation, or that of the last one if the step
-    /// is the same. `run` takes the lanes, or nothing where they have still to be made, and gives them back with the
+    /// Applies a step exactly once: `seq` must be the number of the next operation, or that of one before it that is
+    /// kept, if the step is the same. `run` takes the lanes, or nothing where they have still to be made, and gives them back with the
     /// reply to the operation before `next_seq`.
     ///
     /// # Errors
@@ -343,7 +359,9 @@ impl Session {
         let next_seq = state.seq + 1;
         let reply = Arc::new(run(&mut state.lanes, &step, next_seq)?);
         state.seq = next_seq;
-        state.last = Some((step, Arc::clone(&reply)));
+        state.keep(step, Arc::clone(&reply));
+        self.window_bytes
+            .store(state.window_bytes, Ordering::Relaxed);
         self.renew();
         Ok(Answer {
             reply,
@@ -382,24 +400,52 @@ impl Session {
 }
 
 impl State {
-    /// The stored reply to the last operation, if this is it again.
+    /// Keeps the last operation, and those before it that there is room for.
+    fn keep(&mut self, step: Step, reply: Arc<ActReply>) {
+        self.window_bytes += kept_bytes(&step, &reply);
+        self.window.push_back((step, reply));
+        while self.window.len() > WINDOW
+            || (self.window.len() > 1 && self.window_bytes > WINDOW_BYTES)
+        {
+            if let Some((step, reply)) = self.window.pop_front() {
+                self.window_bytes -= kept_bytes(&step, &reply);
+            }
+        }
+    }
+
+    /// The stored reply to an operation that is kept, if this is it again.
     fn replay(&self, seq: u64, step: &Step) -> Result<Arc<ActReply>, Problem> {
-        match &self.last {
-            Some((last, reply)) if seq.checked_add(1) == Some(self.seq) => match last == step {
-                true => Ok(Arc::clone(reply)),
-                false => {
-                    let detail = format!("operation {seq} came before with another body");
-                    Err(Problem::new(ErrorCode::SeqReused, detail).at("/seq"))
+        let first = self.seq - self.window.len() as u64;
+        let place = seq.checked_sub(first);
+        match place.and_then(|place| self.window.get(place as usize)) {
+            Some((kept, reply)) if kept == step => Ok(Arc::clone(reply)),
+            Some(_) => {
+                let detail = format!("operation {seq} came before with another body");
+                Err(Problem::new(ErrorCode::SeqReused, detail).at("/seq"))
+            }
+            None => {
+                let mut detail = format!("the next operation has seq {}, not {seq}", self.seq);
+                if seq < first {
+                    detail.push_str(&format!(
+                        ", and no operation before {first} can be answered again"
+                    ));
                 }
-            },
-            _ => {
-                let detail = format!("the next operation has seq {}, not {seq}", self.seq);
                 let mut problem = Problem::new(ErrorCode::SeqConflict, detail).at("/seq");
                 problem.expected_seq = Some(self.seq);
                 Err(problem)
             }
         }
     }
+}
+
+/// Bytes that an operation takes with its reply, about.
+fn kept_bytes(step: &Step, reply: &ActReply) -> usize {
+    let actions = step.previous_actions.as_ref().map_or(0, Vec::len);
+    let rewards = step.previous_rewards.as_ref().map_or(0, Vec::len);
+    size_of::<(Step, ActReply)>()
+        + size_of_val(&step.observations[..])
+        + step.is_first.len()
+        + size_of::<i64>() * (actions + rewards + reply.actions.data().len())
 }
 
 /// Whether who asks may see what belongs to `owner`. A service without tokens has no owners.

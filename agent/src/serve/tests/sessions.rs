@@ -47,6 +47,53 @@ fn each_operation_is_applied_once() {
     assert_eq!((description.seq, is_new), (3, false));
 }
 
+/// Whoever sends on without waiting for replies, and loses them, sends all of it again.
+#[test]
+fn the_last_operations_are_answered_again() {
+    let service = begun(Limits::default());
+    let shown = |seq: u64| shows("mine", seq, &[seq as f32 % 3.0, 1.0]);
+    let replies: Vec<_> = (0..100)
+        .map(|seq| act(&service, shown(seq)).unwrap())
+        .collect();
+    for seq in (36..100).chain((36..100).rev()) {
+        let again = service.act(request(shown(seq)), None).unwrap();
+        assert_eq!(
+            (&*again.reply, again.is_replay),
+            (&replies[seq as usize], true)
+        );
+    }
+    assert_eq!(
+        refusal(act(&service, shows("mine", 50, &[9.0, 9.0]))),
+        (ErrorCode::SeqReused, "/seq".into())
+    );
+    let older = act(&service, shown(35)).unwrap_err();
+    assert_eq!(
+        (older.code, older.expected_seq),
+        (ErrorCode::SeqConflict, Some(100))
+    );
+    assert!(
+        older
+            .detail
+            .ends_with("no operation before 36 can be answered again")
+    );
+}
+
+/// Bytes bound them, too; the last one is always kept.
+#[test]
+fn large_operations_are_kept_while_there_is_room() {
+    let service = service("recurrent-ppo", Limits::default());
+    for (id, num_envs, operations, kept) in [("few", 400, 12, 2..=11), ("many", 3_200, 3, 1..=1)] {
+        service.begin(id, lanes(num_envs), None).unwrap();
+        let row = vec![0.5; num_envs as usize];
+        let shown = |seq: u64| shows(id, seq, &row);
+        (0..operations).for_each(|seq| drop(act(&service, shown(seq)).unwrap()));
+        let again = (0..operations).filter(|&seq| act(&service, shown(seq)).is_ok());
+        let count = again.count();
+        assert!(kept.contains(&count), "{id}: {count}");
+        assert!(act(&service, shown(operations - 1)).is_ok());
+    }
+}
+
 /// A retry moves nothing on: what follows is what follows without it.
 #[test]
 fn a_retry_does_not_move_the_memory() {
