@@ -6,6 +6,8 @@
 
 pub mod access;
 pub mod config;
+#[cfg(test)]
+mod counting;
 pub mod environments;
 pub mod error;
 #[cfg(any(test, fuzzing))]

@@ -137,6 +137,10 @@ impl Environment for Autoencode {
         }
     }
 
+    fn heap_bytes(&self) -> usize {
+        self.deck.heap_bytes()
+    }
+
     fn is_running(&self) -> bool {
         self.to_play > 0
     }

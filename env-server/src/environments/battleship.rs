@@ -23,7 +23,7 @@ use serde_json::Value;
 
 use super::levels::{self, Levels};
 use super::recording::{Bit, ensure, parse};
-use super::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition};
+use super::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition, vec_bytes};
 use crate::render::{Bar, Cell, Grid, Picture, Seen, Tone};
 
 /// Longest side of a board.
@@ -320,6 +320,10 @@ impl Environment for Battleship {
             true => Ok(()),
             false => Err(format!("{} actions cannot remain", self.remaining)),
         }
+    }
+
+    fn heap_bytes(&self) -> usize {
+        vec_bytes(&self.ship_sizes) + vec_bytes(&self.board)
     }
 
     fn is_running(&self) -> bool {

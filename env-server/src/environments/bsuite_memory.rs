@@ -23,7 +23,7 @@ use serde_json::Value;
 
 use super::arguments::required;
 use super::recording::{Bit, parse};
-use super::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition};
+use super::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition, vec_bytes};
 use crate::render::{Bar, Cell, Grid, Picture, Seen, Tone};
 
 /// Longest memory.
@@ -194,6 +194,10 @@ impl<const IS_SIZE: bool> Environment for MemoryChain<IS_SIZE> {
             return Err(format!("{} actions cannot remain", self.remaining));
         }
         Ok(())
+    }
+
+    fn heap_bytes(&self) -> usize {
+        vec_bytes(&self.context)
     }
 
     fn is_running(&self) -> bool {

@@ -8,7 +8,7 @@ use env_protocol::Parameter;
 use serde::{Deserialize, Serialize};
 
 use super::recording::ensure;
-use super::{Draw, Draws};
+use super::{Draw, Draws, vec_bytes};
 use crate::render::{Bar, Cell, Grid, Picture, Suit, Tone, window};
 
 /// Most decks in one.
@@ -129,6 +129,11 @@ pub(crate) struct Deck {
 }
 
 impl Deck {
+    /// Bytes on the heap.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        vec_bytes(&self.cards)
+    }
+
     /// A deck in order, of which no card is left to be dealt.
     pub(crate) fn new(num_decks: u32, deck_type: DeckType) -> Self {
         let cards = 0..CARDS * num_decks as usize;

@@ -151,7 +151,8 @@ fn snapshots_change_nothing<E: Environment>(make: &impl Fn(usize, u64) -> Vector
         play(&mut original, at);
         let saved = original.save();
         let mut copy = make(LANES, 99);
-        copy.restore(&saved).expect("its own snapshot");
+        copy.restore(&saved.observations, &saved.lanes)
+            .expect("its own snapshot");
         assert_eq!(copy.save(), saved, "after {at} steps");
         for t in at..at + 50 {
             assert_eq!(step(&mut original, t), step(&mut copy, t), "saved at {at}");
@@ -172,7 +173,9 @@ fn pictures_can_be_drawn<E: Environment>(vector: &mut VectorOf<E>) {
         step(vector, t);
     }
     let middle = vector.save();
-    vector.restore(&middle).expect("its own snapshot");
+    vector
+        .restore(&middle.observations, &middle.lanes)
+        .expect("its own snapshot");
     let picture = vector.picture(0).expect("a lane");
     assert!(to_ansi(&picture, true).lines().count() > 2, "restored");
 }
@@ -204,7 +207,10 @@ fn hostile_states_are_harmless<E: Environment>(make: &impl Fn(usize, u64) -> Vec
                 for phase in [LanePhase::New, LanePhase::Running, LanePhase::Ended] {
                     hostile.lanes[0].phase = phase;
                     let mut vector = make(1, 3);
-                    if vector.restore(&hostile).is_ok() {
+                    if vector
+                        .restore(&hostile.observations, &hostile.lanes)
+                        .is_ok()
+                    {
                         to_ansi(&vector.picture(0).expect("a lane"), false);
                         play_on(&mut vector, phase);
                     }

@@ -30,7 +30,7 @@ use super::arguments::required;
 use super::cards::{self, Deck, DeckOrder, DeckType};
 use super::levels::{self, Levels, at_level};
 use super::recording::parse;
-use super::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition};
+use super::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition, vec_bytes};
 use crate::render::{Bar, Cell, Picture, Seen, Tone};
 
 /// Most decks on the table.
@@ -236,6 +236,10 @@ impl Environment for Concentration {
             return Err(format!("{} actions cannot remain", self.remaining));
         }
         Ok(())
+    }
+
+    fn heap_bytes(&self) -> usize {
+        self.table.heap_bytes() + vec_bytes(&self.is_matched)
     }
 
     fn is_running(&self) -> bool {

@@ -21,7 +21,7 @@ use super::arguments::required;
 use super::cards::{self, Deck, DeckType, MAX_DECKS};
 use super::levels::{self, Levels};
 use super::recording::parse;
-use super::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition};
+use super::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition, vec_bytes};
 use crate::render::{Bar, Grid, Picture, Seen, Tone};
 
 /// Most cards of which the memoryless return is computed.
@@ -204,6 +204,10 @@ impl Environment for CountRecall {
             true => Ok(()),
             false => Err("the counts are not those of the cards dealt".to_owned()),
         }
+    }
+
+    fn heap_bytes(&self) -> usize {
+        self.values.heap_bytes() + self.queries.heap_bytes() + vec_bytes(&self.counts)
     }
 
     fn is_running(&self) -> bool {

@@ -121,6 +121,10 @@ impl Environment for HigherLower {
         }
     }
 
+    fn heap_bytes(&self) -> usize {
+        self.deck.heap_bytes()
+    }
+
     fn is_running(&self) -> bool {
         self.deck.left() > 0
     }

@@ -19,7 +19,7 @@ use serde_json::Value;
 use super::arguments::required;
 use super::levels::{self, Levels};
 use super::recording::{ensure, parse};
-use super::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition};
+use super::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition, vec_bytes};
 use crate::render::{Bar, Cell, Grid, Picture, Seen, Tone};
 
 /// Difficulties.
@@ -233,6 +233,10 @@ impl Environment for MineSweeper {
             true => Ok(()),
             false => Err(format!("{} actions cannot remain", self.remaining)),
         }
+    }
+
+    fn heap_bytes(&self) -> usize {
+        vec_bytes(&self.field)
     }
 
     fn is_running(&self) -> bool {

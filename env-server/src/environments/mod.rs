@@ -173,6 +173,11 @@ pub trait Environment: Clone + Serialize + DeserializeOwned + Send + 'static {
     /// Says what no episode could have led to.
     fn validate(&self) -> Result<(), String>;
 
+    /// Bytes that it has on the heap, those of its vectors: what a server counts beside its size.
+    fn heap_bytes(&self) -> usize {
+        0
+    }
+
     /// Whether a step may come next: an episode has begun and not ended.
     fn is_running(&self) -> bool;
 
@@ -205,6 +210,11 @@ pub trait Environment: Clone + Serialize + DeserializeOwned + Send + 'static {
     fn agrees_with(&self, _recorded: &Self) -> Result<(), String> {
         Ok(())
     }
+}
+
+/// Bytes that a vector has on the heap.
+pub(crate) fn vec_bytes<T>(vector: &Vec<T>) -> usize {
+    vector.capacity() * size_of::<T>()
 }
 
 /// What a step led to, beside the observation.

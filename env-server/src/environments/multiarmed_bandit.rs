@@ -19,7 +19,7 @@ use serde_json::Value;
 
 use super::levels::{self, Levels, at_level};
 use super::recording::{ensure, parse};
-use super::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition};
+use super::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition, vec_bytes};
 use crate::render::{Bar, Picture, Seen, Tone, window};
 
 /// Most arms.
@@ -161,6 +161,10 @@ impl Environment for MultiarmedBandit {
             ));
         }
         Ok(())
+    }
+
+    fn heap_bytes(&self) -> usize {
+        vec_bytes(&self.payouts)
     }
 
     fn is_running(&self) -> bool {

@@ -113,6 +113,10 @@ impl Environment for RepeatFirst {
         }
     }
 
+    fn heap_bytes(&self) -> usize {
+        self.deck.heap_bytes()
+    }
+
     fn is_running(&self) -> bool {
         self.deck.left() > 0
     }

@@ -136,6 +136,10 @@ impl Environment for RepeatPrevious {
         }
     }
 
+    fn heap_bytes(&self) -> usize {
+        self.deck.heap_bytes()
+    }
+
     fn is_running(&self) -> bool {
         self.deck.left() > 0
     }

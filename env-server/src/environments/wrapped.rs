@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Arguments, Draw, Draws, Element, Environment, KwargsError, Profile, Transition, Wrappers,
+    vec_bytes,
 };
 use crate::render::{Picture, Seen};
 
@@ -276,6 +277,10 @@ impl<E: Environment> Environment for Wrapped<E> {
             return Err(format!("{} steps are more than an episode has", self.steps));
         }
         Ok(())
+    }
+
+    fn heap_bytes(&self) -> usize {
+        self.environment.heap_bytes() + vec_bytes(&self.row)
     }
 
     fn is_running(&self) -> bool {
