@@ -6,6 +6,7 @@
 //! [`Principal`](crate::Principal) in its extensions.
 
 pub use crate::http::IDEMPOTENCY_REPLAYED;
+pub use crate::http::bodies::Bodies;
 pub use crate::http::codec::{Accept, BodyLimit, Call, encoded};
 pub use crate::http::operations::explain_problem;
 pub use crate::http::problem::Failure;

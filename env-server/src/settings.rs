@@ -174,7 +174,7 @@ settings! {
     max_lanes_per_env: usize "N" = Limits::default().max_lanes_per_env, in 1..=MANY;
     /// Most lanes of all environments together
     max_lanes: usize "N" = Limits::default().max_lanes, in 1..=MANY;
-    /// Most memory of all environments together, by estimate
+    /// Most memory of all environments and of large replies under way, by estimate
     max_memory_bytes: usize "BYTES" = base().limits.max_memory_bytes, in 1..=MANY;
     /// Most of its trajectory that is kept of one environment; older steps are forgotten
     trajectory_bytes: usize "BYTES" = base().limits.trajectory_bytes, in 0..=MANY;

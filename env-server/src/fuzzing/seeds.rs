@@ -315,7 +315,7 @@ fn trajectories() -> Vec<Seed> {
         ("cards", played(single("RepeatPrevious-v0"))),
     ];
     let seeds = sessions.into_iter().map(|(name, session)| {
-        let page = session.trajectory(None, 100).expect("it is sound");
+        let page = session.told(None, 100).expect("it is sound");
         Seed::new(name, Encoding::Json.encode(&page))
     });
     seeds.collect()

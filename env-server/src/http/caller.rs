@@ -2,11 +2,13 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use env_protocol::Problem;
 
+use super::aside::Note;
 use super::problem::Failure;
 use crate::access::{Principal, Role};
 use crate::session::store::Owner;
@@ -15,7 +17,7 @@ use crate::session::{Description, StepBudget};
 /// Who sends a request, where the server asks for tokens. Whatever handler takes one is open to
 /// evaluation tokens, too.
 #[derive(Clone)]
-pub(crate) struct Caller(Option<Arc<Principal>>);
+pub(crate) struct Caller(Option<Arc<Principal>>, Note);
 
 /// A caller that may do everything with what is its own. What handlers take unless an evaluation
 /// token may ask for it.
@@ -26,7 +28,18 @@ impl Caller {
     /// Nobody in particular, as where the server asks for no tokens.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn nobody() -> Self {
-        Caller(None)
+        Caller(None, None)
+    }
+
+    /// The same, noting what is done aside for it.
+    pub(crate) fn noting(mut self, note: Arc<AtomicBool>) -> Self {
+        self.1 = Some(note);
+        self
+    }
+
+    /// Where to note what is done aside, if anywhere.
+    pub(crate) fn note(&self) -> &Note {
+        &self.1
     }
 
     pub(crate) fn owner(&self) -> Option<&Owner> {
@@ -88,7 +101,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
-        Ok(Caller(parts.extensions.get::<Arc<Principal>>().cloned()))
+        let principal = parts.extensions.get::<Arc<Principal>>();
+        Ok(Caller(principal.cloned(), None))
     }
 }
 

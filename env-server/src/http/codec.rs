@@ -12,17 +12,20 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::SharedApp;
+use super::aside::Note;
+use super::bodies::Bodies;
 use super::problem::Failure;
+use crate::session::room::Room;
 
 /// State of routes that take bodies.
 pub trait BodyLimit: Sync {
-    /// Bytes of the largest body that is taken.
-    fn max_body_bytes(&self) -> usize;
+    /// The bodies that are being read.
+    fn bodies(&self) -> &Bodies;
 }
 
 impl BodyLimit for SharedApp {
-    fn max_body_bytes(&self) -> usize {
-        self.max_body_bytes
+    fn bodies(&self) -> &Bodies {
+        &self.bodies
     }
 }
 
@@ -34,16 +37,45 @@ pub struct Call<T> {
     pub body: T,
     /// What to reply in.
     pub reply: Encoding,
+    /// What a large body takes, as long as it is there.
+    pub(super) _room: Option<Room>,
 }
 
-impl<T: DeserializeOwned, S: BodyLimit> FromRequest<S> for Call<T> {
+impl<T: DeserializeOwned + Send + 'static, S: BodyLimit> FromRequest<S> for Call<T> {
     type Rejection = Failure;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
         let encoding = content_type(request.headers())?;
         let reply = accept(request.headers(), encoding)?;
-        let bytes = read(request.into_body(), state.max_body_bytes()).await?;
-        Ok(Call::read(encoding, &bytes, reply)?)
+        let bodies = state.bodies();
+        let (bytes, room) = read(request.into_body(), bodies).await?;
+        Ok(Call::decode(encoding, bytes, room, reply, bodies, &None).await?)
+    }
+}
+
+impl<T: DeserializeOwned + Send + 'static> Call<T> {
+    /// Decodes a body, a large one aside.
+    ///
+    /// # Errors
+    /// As [`Call::read`], and `overloaded`.
+    pub(super) async fn decode(
+        encoding: Encoding,
+        bytes: Bytes,
+        mut room: Option<Room>,
+        reply: Encoding,
+        bodies: &Bodies,
+        note: &Note,
+    ) -> Result<Self, Problem> {
+        if !Bodies::is_large(bytes.len()) {
+            return Call::read(encoding, &bytes, reply);
+        }
+        bodies.count_decoded(&mut room, bytes.len())?;
+        let decoded = bodies
+            .aside
+            .run(note, move || Call::read(encoding, &bytes, reply));
+        let mut call = Box::pin(decoded).await?;
+        call._room = room;
+        Ok(call)
     }
 }
 
@@ -60,18 +92,25 @@ impl<T: DeserializeOwned> Call<T> {
         };
         let body = body.map_err(problem)?;
         check_is_map(encoding, bytes)?;
-        Ok(Call { body, reply })
+        Ok(Call {
+            body,
+            reply,
+            _room: None,
+        })
     }
 }
 
-/// Reads a body of at most `max` bytes. One that says it is larger is not read at all.
+/// Reads a body. One that says it is too large is not read at all, and what a large one takes is
+/// counted as it comes.
 ///
 /// By hand, because axum's own limit is a layer on every route and an extension of every request.
-async fn read(mut body: Body, max: usize) -> Result<Bytes, Problem> {
+async fn read(mut body: Body, bodies: &Bodies) -> Result<(Bytes, Option<Room>), Problem> {
+    let max = bodies.max_body_bytes();
     if body.size_hint().lower() > max as u64 {
         return Err(too_large(max));
     }
     let mut whole = BytesMut::new();
+    let mut room = None;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| {
             let detail = format!("the body cannot be read: {error}");
@@ -84,13 +123,14 @@ async fn read(mut body: Body, max: usize) -> Result<Bytes, Problem> {
         if piece.len() > max - whole.len() {
             return Err(too_large(max));
         }
+        bodies.count(&mut room, whole.len() + piece.len())?;
         // Most bodies come in one piece, which is taken as it is.
         if whole.is_empty() && body.is_end_stream() {
-            return Ok(piece);
+            return Ok((piece, room));
         }
         whole.extend_from_slice(&piece);
     }
-    Ok(whole.freeze())
+    Ok((whole.freeze(), room))
 }
 
 fn too_large(max: usize) -> Problem {
@@ -299,7 +339,13 @@ mod tests {
         let read_at_most = |max: usize, pieces: &[&'static str]| {
             let pieces = pieces.iter().map(|&piece| Ok::<_, Infallible>(piece));
             let pieces: Vec<_> = pieces.collect();
-            read(Body::from_stream(futures_util::stream::iter(pieces)), max)
+            async move {
+                let body = Body::from_stream(futures_util::stream::iter(pieces));
+                Ok::<_, Problem>(read(body, &Bodies::new(max)).await?.0)
+            }
+        };
+        let read_whole = |max: usize| async move {
+            Ok::<_, Problem>(read(Body::from("abc"), &Bodies::new(max)).await?.0)
         };
         for (max, pieces) in [
             (6, ["abc", "", "def"].as_slice()),
@@ -312,8 +358,49 @@ mod tests {
             assert_eq!(problem.code, ErrorCode::BodyTooLarge, "{pieces:?}");
         }
         assert_eq!(read_at_most(0, &[]).await.unwrap(), "");
-        assert_eq!(read(Body::from("abc"), 3).await.unwrap(), "abc");
-        let problem = read(Body::from("abc"), 2).await.unwrap_err();
+        assert_eq!(read_whole(3).await.unwrap(), "abc");
+        let problem = read_whole(2).await.unwrap_err();
         assert_eq!(problem.code, ErrorCode::BodyTooLarge);
+    }
+
+    #[tokio::test]
+    async fn large_bodies_have_a_limit_together() {
+        const MIB: usize = 1 << 20;
+        let bodies = Bodies::new(MIB);
+        let large = || read(Body::from(vec![b' '; MIB]), &bodies);
+        let mut rooms = Vec::new();
+        let refused = loop {
+            match large().await {
+                Ok((_, room)) => rooms.push(room.expect("it is counted")),
+                Err(problem) => break problem,
+            }
+        };
+        assert_eq!(
+            (refused.code, refused.retryable),
+            (ErrorCode::Overloaded, true)
+        );
+        assert_eq!(rooms.len(), 16);
+        let (_, room) = read(Body::from("{}"), &bodies).await.unwrap();
+        assert!(room.is_none(), "small ones always pass");
+        rooms.pop();
+        let (bytes, room) = large().await.unwrap();
+        // What it becomes is larger.
+        let decode = |bytes: Bytes, room| {
+            Call::<env_protocol::ResetRequest>::decode(
+                Encoding::Json,
+                bytes,
+                room,
+                Encoding::Json,
+                &bodies,
+                &None,
+            )
+        };
+        let refused = decode(bytes.clone(), room).await.err().unwrap();
+        assert_eq!(refused.code, ErrorCode::Overloaded);
+        drop(rooms);
+        let mut json = b"{}".to_vec();
+        json.extend_from_slice(&bytes[2..]);
+        let (bytes, room) = read(Body::from(json), &bodies).await.unwrap();
+        assert!(decode(bytes, room).await.is_ok());
     }
 }

@@ -39,10 +39,9 @@ const KIND: Kind = Kind::Single;
 pub(super) async fn create(
     State(app): State<SharedApp>,
     caller: FullCaller,
-    Call { body, reply }: Call<CreateEnv>,
+    Call { body, reply, .. }: Call<CreateEnv>,
 ) -> Result<Response, Failure> {
-    app.create(Creation::Single(body), caller.owner(), reply)
-        .await
+    app.create(Creation::Single(body), &caller, reply).await
 }
 
 /// Create an environment under your own id
@@ -70,9 +69,9 @@ pub(super) async fn put(
     State(app): State<SharedApp>,
     caller: FullCaller,
     Path(env_id): Path<String>,
-    Call { body, reply }: Call<CreateEnv>,
+    Call { body, reply, .. }: Call<CreateEnv>,
 ) -> Result<Response, Failure> {
-    app.create_as(&env_id, Creation::Single(body), caller.owner(), reply)
+    app.create_as(env_id, Creation::Single(body), &caller, reply)
         .await
 }
 
@@ -94,18 +93,21 @@ pub(super) async fn list(
     page: Page,
     Accept(reply): Accept,
 ) -> Result<Response, Failure> {
-    let (sessions, has_more) = app
-        .store
-        .list(KIND, page.after(), page.limit(), caller.owner());
-    let mut envs = Vec::with_capacity(sessions.len());
-    for session in &sessions {
-        if let Description::Single(description) = session.describe()? {
-            envs.push(description);
-        }
-    }
-    let last = sessions.last().filter(|_| has_more);
-    let next = last.map(|session| session.id().to_owned());
-    Ok(encoded(reply, &EnvList { envs, next }))
+    let listing = app.clone();
+    let owner = caller.owner().cloned();
+    let listed = app.aside(&caller, move || {
+        let store = &listing.store;
+        let (described, next) = store.list(KIND, page.after(), page.limit(), owner.as_ref())?;
+        let envs = described
+            .into_iter()
+            .filter_map(|description| match description {
+                Description::Single(description) => Some(description),
+                _ => None,
+            });
+        let envs = envs.collect();
+        Ok(encoded(reply, &EnvList { envs, next }))
+    });
+    listed.await
 }
 
 /// Begin an episode
@@ -129,13 +131,13 @@ pub(super) async fn reset(
     State(app): State<SharedApp>,
     caller: Caller,
     Path(env_id): Path<String>,
-    Call { body, reply }: Call<ResetRequest>,
+    Call { body, reply, .. }: Call<ResetRequest>,
 ) -> Result<Response, Failure> {
     caller.check_reset(body.seed.is_none() && body.options.is_empty())?;
     let session = app.store.get(KIND, &env_id, caller.owner())?;
     let seq = body.seq;
     let operation = Session::reset_operation(body);
-    app.operate(&session, &caller, seq, operation, reply).await
+    app.operate(session, &caller, seq, operation, reply).await
 }
 
 /// Take an action
@@ -159,11 +161,11 @@ pub(super) async fn step(
     State(app): State<SharedApp>,
     caller: Caller,
     Path(env_id): Path<String>,
-    Call { body, reply }: Call<StepRequest>,
+    Call { body, reply, .. }: Call<StepRequest>,
 ) -> Result<Response, Failure> {
     let session = app.store.get(KIND, &env_id, caller.owner())?;
     let operation = session.step_operation(body.action)?;
-    app.operate(&session, &caller, body.seq, operation, reply)
+    app.operate(session, &caller, body.seq, operation, reply)
         .await
 }
 

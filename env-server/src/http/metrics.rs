@@ -7,8 +7,9 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use env_protocol::Problem;
 
+use super::aside::blocking;
 use super::problem::Failure;
-use super::{FullCaller, SharedApp, aside};
+use super::{FullCaller, SharedApp};
 use crate::observe;
 
 /// What the server does and holds, for Prometheus
@@ -29,6 +30,6 @@ pub(super) async fn scrape(
     let _turn = app.scrape.lock().await;
     let metrics = Arc::clone(app.metrics());
     let this = Arc::clone(&app);
-    let text = aside(move || Ok(observe::render(&metrics, this.store.census()))).await?;
+    let text = blocking(move || Ok(observe::render(&metrics, this.store.census()))).await?;
     Ok(([(header::CONTENT_TYPE, observe::CONTENT_TYPE)], text).into_response())
 }

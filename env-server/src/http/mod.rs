@@ -1,5 +1,7 @@
 //! The server's HTTP side: routes by resource, two encodings, one form of error.
 
+pub(crate) mod aside;
+pub(crate) mod bodies;
 mod caller;
 pub(crate) mod codec;
 mod envs;
@@ -27,10 +29,13 @@ use crate::error::Error;
 use crate::journal::JournalConfig;
 use crate::observe::{Metrics, RecoveryFigures};
 use crate::openenv;
+use crate::session::pieces::Pieces;
 use crate::session::recovery::Recovery;
 use crate::session::store::{Created, Owner, Store};
 use crate::session::{Answer, Creation, Kind, Operation, Reply, Session};
+use bodies::{Bodies, with_pieces};
 use codec::{encoded, with_body};
+use openapi::TrajectoryPage;
 use problem::Failure;
 
 pub(crate) use caller::{Caller, FullCaller};
@@ -47,10 +52,13 @@ pub const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotenc
 /// this only frees memory.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(1);
 
+/// So many lanes are built in a moment.
+const FEW_LANES: u64 = 64;
+
 /// What handlers share.
 pub(crate) struct App {
     pub(crate) store: Store,
-    max_body_bytes: usize,
+    bodies: Bodies,
     allow_oracle: bool,
     is_draining: AtomicBool,
     /// Held while metrics are written.
@@ -80,7 +88,7 @@ impl App {
         };
         Ok(Arc::new(App {
             store,
-            max_body_bytes: config.max_body_bytes,
+            bodies: Bodies::new(config.max_body_bytes),
             allow_oracle: config.allow_oracle,
             is_draining: AtomicBool::new(false),
             scrape: tokio::sync::Mutex::default(),
@@ -126,29 +134,72 @@ impl App {
         Ok(())
     }
 
+    /// Does what takes a while where it keeps nobody waiting.
+    async fn aside<T: Send + 'static>(
+        &self,
+        caller: &Caller,
+        job: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Failure> {
+        Ok(Box::pin(self.bodies.aside.run(caller.note(), job)).await?)
+    }
+
+    /// Does something with a session: here if that takes a moment, else aside.
+    async fn with<T: Send + 'static>(
+        &self,
+        session: Arc<Session>,
+        caller: &Caller,
+        job: impl FnOnce(&Session) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Failure> {
+        match session.is_quick() {
+            true => Ok(job(&session)?),
+            false => self.aside(caller, move || job(&session)).await,
+        }
+    }
+
     /// Answers `POST` on a collection.
     async fn create(
-        &self,
+        self: &Arc<Self>,
         creation: Creation,
-        owner: Option<&Owner>,
+        caller: &Caller,
         reply: Encoding,
     ) -> Result<Response, Failure> {
         self.check_ready()?;
-        let created = self.store.create(creation, owner)?;
-        self.created(created, reply).await
+        let created = self.building(creation, caller, |store, creation, owner| {
+            store.create(creation, owner)
+        });
+        self.created(created.await?, reply).await
     }
 
     /// Answers `PUT` on an id.
     async fn create_as(
-        &self,
-        id: &str,
+        self: &Arc<Self>,
+        id: String,
         creation: Creation,
-        owner: Option<&Owner>,
+        caller: &Caller,
         reply: Encoding,
     ) -> Result<Response, Failure> {
         self.check_ready()?;
-        let created = self.store.create_as(id, creation, owner)?;
-        self.created(created, reply).await
+        let created = self.building(creation, caller, move |store, creation, owner| {
+            store.create_as(&id, creation, owner)
+        });
+        self.created(created.await?, reply).await
+    }
+
+    /// Builds environments: here if there are few.
+    async fn building(
+        self: &Arc<Self>,
+        creation: Creation,
+        caller: &Caller,
+        build: impl FnOnce(&Store, Creation, Option<&Owner>) -> Result<Created, Problem>
+        + Send
+        + 'static,
+    ) -> Result<Created, Failure> {
+        if creation.num_envs() <= FEW_LANES {
+            return Ok(build(&self.store, creation, caller.owner())?);
+        }
+        let (app, owner) = (Arc::clone(self), caller.owner().cloned());
+        self.aside(caller, move || build(&app.store, creation, owner.as_ref()))
+            .await
     }
 
     async fn created(&self, created: Created, reply: Encoding) -> Result<Response, Failure> {
@@ -162,6 +213,42 @@ impl App {
         Ok((StatusCode::CREATED, location, body).into_response())
     }
 
+    /// Answers with the whole state of a session.
+    async fn snapshot(
+        self: &Arc<Self>,
+        session: Arc<Session>,
+        caller: &Caller,
+        reply: Encoding,
+    ) -> Result<Response, Failure> {
+        let app = Arc::clone(self);
+        self.with(session, caller, move |session| {
+            let room = app.store.room(session.snapshot_bytes())?;
+            Ok(with_pieces(reply, session.snapshot_body(reply)?, room))
+        })
+        .await
+    }
+
+    /// Answers with a page of what was played.
+    async fn trajectory(
+        self: &Arc<Self>,
+        session: Arc<Session>,
+        caller: &Caller,
+        page: TrajectoryPage,
+        reply: Encoding,
+    ) -> Result<Response, Failure> {
+        let app = Arc::clone(self);
+        self.aside(caller, move || {
+            let (from, limit) = (page.from(), page.limit());
+            let room = app.store.room(session.page_bytes(limit))?;
+            Ok(with_pieces(
+                reply,
+                session.trajectory(from, limit, reply)?,
+                room,
+            ))
+        })
+        .await
+    }
+
     fn check_oracle(&self) -> Result<(), Failure> {
         if self.allow_oracle {
             return Ok(());
@@ -172,29 +259,69 @@ impl App {
 
     /// Answers a numbered operation.
     async fn operate(
-        &self,
-        session: &Session,
+        self: &Arc<Self>,
+        session: Arc<Session>,
         caller: &Caller,
         seq: Option<u64>,
         operation: Operation,
         reply: Encoding,
     ) -> Result<Response, Failure> {
-        let answer = session.apply_within(caller.budget(), seq, operation)?;
-        self.answer(answer, reply).await
+        let is_quick = session.is_quick() && !matches!(operation, Operation::Restore(_));
+        if is_quick {
+            let answer = session.apply_within(caller.budget(), seq, operation)?;
+            return self.answer(answer, reply).await;
+        }
+        Box::pin(self.operate_aside(session, caller, seq, operation, reply)).await
+    }
+
+    /// Does an operation aside, and writes the reply to it there: it may be large.
+    async fn operate_aside(
+        self: &Arc<Self>,
+        session: Arc<Session>,
+        caller: &Caller,
+        seq: Option<u64>,
+        operation: Operation,
+        reply: Encoding,
+    ) -> Result<Response, Failure> {
+        let app = Arc::clone(self);
+        let budget = caller.budget().cloned();
+        let (mut response, answer) = self
+            .aside(caller, move || {
+                // Before anything is done: an error changes nothing.
+                let room = app.store.room(session.reply_bytes(reply))?;
+                let answer = session.apply_within(budget.as_ref(), seq, operation)?;
+                let mut body = Pieces::default();
+                answer.reply.write(reply, &mut body);
+                Ok((with_pieces(reply, body, room), answer))
+            })
+            .await?;
+        self.store.keeper().safe(answer.written).await?;
+        mark(&mut response, &answer);
+        Ok(response)
     }
 
     /// Answers a fork.
     async fn fork(
-        &self,
-        session: &Session,
+        self: &Arc<Self>,
+        session: Arc<Session>,
         request: ForkRequest,
-        owner: Option<&Owner>,
+        caller: &Caller,
         reply: Encoding,
     ) -> Result<Response, Failure> {
         self.check_ready()?;
-        let answer = self.store.fork(session, request, owner)?;
+        let kind = session.creation().kind();
+        let answer = match session.is_quick() {
+            true => self.store.fork(&session, request, caller.owner())?,
+            false => {
+                let (app, owner) = (Arc::clone(self), caller.owner().cloned());
+                self.aside(caller, move || {
+                    app.store.fork(&session, request, owner.as_ref())
+                })
+                .await?
+            }
+        };
         let location = match &*answer.reply {
-            Reply::Fork(fork) => location(session.creation().kind(), &fork.env_id),
+            Reply::Fork(fork) => location(kind, &fork.env_id),
             _ => unreachable!("a fork is answered as one"),
         };
         let body = self.answer(answer, reply).await?;
@@ -205,23 +332,36 @@ impl App {
     async fn answer(&self, answer: Answer, reply: Encoding) -> Result<Response, Failure> {
         self.store.keeper().safe(answer.written).await?;
         let mut response = with_body(reply, answer.reply.encode(reply));
-        if answer.is_replay {
-            let headers = response.headers_mut();
-            headers.insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
-        }
+        mark(&mut response, &answer);
         Ok(response)
     }
 
     /// Answers `DELETE` on an id.
     async fn close(
-        &self,
+        self: &Arc<Self>,
         kind: Kind,
-        id: &str,
-        owner: Option<&Owner>,
+        id: String,
+        caller: &Caller,
     ) -> Result<StatusCode, Failure> {
-        let written = self.store.close(kind, id, owner)?;
+        let is_quick = self.store.is_quick(&id);
+        let written = match is_quick {
+            true => self.store.close(kind, &id, caller.owner())?,
+            false => {
+                let (app, owner) = (Arc::clone(self), caller.owner().cloned());
+                self.aside(caller, move || app.store.close(kind, &id, owner.as_ref()))
+                    .await?
+            }
+        };
         self.store.keeper().safe(written).await?;
         Ok(StatusCode::NO_CONTENT)
+    }
+}
+
+/// Says of a reply whether it had been given before.
+fn mark(response: &mut Response, answer: &Answer) {
+    if answer.is_replay {
+        let headers = response.headers_mut();
+        headers.insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
     }
 }
 
@@ -257,19 +397,6 @@ fn location(kind: Kind, id: &str) -> [(HeaderName, String); 1] {
         Kind::Vector => "vector-envs",
     };
     [(header::LOCATION, format!("/v1/{collection}/{id}"))]
-}
-
-/// Does what takes a while where it keeps nobody waiting: not on a thread that answers requests.
-async fn aside<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
-) -> Result<T, Failure> {
-    let done = tokio::task::spawn_blocking(work).await;
-    let done = done.map_err(|error| match error.try_into_panic() {
-        // As if it had happened here.
-        Ok(panic) => std::panic::resume_unwind(panic),
-        Err(cancelled) => Problem::new(ErrorCode::Internal, cancelled.to_string()),
-    })?;
-    Ok(done?)
 }
 
 /// What is answered however much there is to do.
@@ -313,4 +440,169 @@ pub(crate) fn routes(app: SharedApp, config: &ServerConfig) -> Result<Routes, Er
         .config(Config::default().try_it_out_enabled(true));
     let router = routes.with_state(app).merge(docs);
     Ok(Routes { router, templates })
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::{Body, to_bytes};
+    use axum::http::Request;
+    use serde_json::{Value, json};
+    use tokio::task::JoinHandle;
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::session::store::Limits;
+
+    struct Server {
+        app: SharedApp,
+        router: Router,
+    }
+
+    impl Server {
+        fn with(config: &ServerConfig) -> Self {
+            let app = App::open(config).unwrap();
+            let router = routes(app.clone(), config).unwrap().router;
+            Server { app, router }
+        }
+
+        /// Sends a request that goes on by itself.
+        fn send(&self, method: &str, path: &str, body: Value) -> JoinHandle<(StatusCode, Value)> {
+            let request = Request::builder().method(method).uri(path);
+            let request = request.header(header::CONTENT_TYPE, "application/json");
+            let request = request.body(Body::from(body.to_string())).unwrap();
+            let router = self.router.clone();
+            tokio::spawn(async move {
+                let response = router.oneshot(request).await.unwrap();
+                let status = response.status();
+                let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+                (status, serde_json::from_slice(&body).unwrap_or_default())
+            })
+        }
+
+        async fn ask(&self, method: &str, path: &str, body: Value) -> (StatusCode, Value) {
+            self.send(method, path, body).await.unwrap()
+        }
+    }
+
+    fn large() -> Value {
+        json!({"spec_id": "RepeatFirst-v0", "num_envs": 8_192})
+    }
+
+    /// While every thread for long work is taken, all that is quick is answered.
+    #[tokio::test]
+    async fn long_work_keeps_nothing_else_waiting() {
+        let server = Server::with(&ServerConfig::default());
+        let small = json!({"spec_id": "MemoryTask-v0"});
+        assert_eq!(
+            server.ask("PUT", "/v1/vector-envs/v", large()).await.0,
+            StatusCode::CREATED
+        );
+        let path = |name: &str| format!("/v1/vector-envs/v/{name}");
+        assert_eq!(
+            server.ask("POST", &path("reset"), json!({})).await.0,
+            StatusCode::OK
+        );
+        let (_, snapshot) = server.ask("GET", &path("snapshot"), json!({})).await;
+        let taken = server.app.bodies.aside.occupy().await;
+        let actions = json!({"actions": vec![0; 8_192]});
+        let long = [
+            server.send("GET", &path("snapshot"), json!({})),
+            server.send("GET", &path("trajectory"), json!({})),
+            server.send("GET", "/v1/vector-envs", json!({})),
+            server.send("POST", &path("step"), actions),
+            server.send("POST", &path("reset"), json!({})),
+            server.send("POST", &path("restore"), json!({"snapshot": snapshot})),
+            server.send("POST", &path("fork"), json!({})),
+            server.send("POST", &path("lease"), json!({})),
+            server.send("POST", "/v1/vector-envs", large()),
+        ];
+        for i in 0..3 {
+            let path = format!("/v1/envs/e{i}");
+            for (method, path, body, status) in [
+                ("GET", "/healthz", json!({}), StatusCode::OK),
+                ("PUT", &path, small.clone(), StatusCode::CREATED),
+                (
+                    "POST",
+                    &format!("{path}/reset"),
+                    json!({"seq": 0}),
+                    StatusCode::OK,
+                ),
+                (
+                    "POST",
+                    &format!("{path}/step"),
+                    json!({"seq": 1, "action": 0}),
+                    StatusCode::OK,
+                ),
+                (
+                    "GET",
+                    &format!("{path}/snapshot"),
+                    json!({}),
+                    StatusCode::OK,
+                ),
+                (
+                    "POST",
+                    &format!("{path}/fork"),
+                    json!({}),
+                    StatusCode::CREATED,
+                ),
+                ("GET", "/v1/vector-envs/v", json!({}), StatusCode::OK),
+                ("GET", "/metrics", json!({}), StatusCode::OK),
+                ("DELETE", &path, json!({}), StatusCode::NO_CONTENT),
+            ] {
+                assert_eq!(
+                    server.ask(method, path, body).await.0,
+                    status,
+                    "{method} {path}"
+                );
+            }
+        }
+        assert!(long.iter().all(|request| !request.is_finished()));
+        drop(taken);
+        for request in long {
+            let (status, body) = request.await.unwrap();
+            assert!(status.is_success(), "{status}: {body}");
+        }
+        assert_eq!(server.app.store.rooms_taken(), 0);
+    }
+
+    /// Large replies share the memory that there is; one alone always has some.
+    #[tokio::test]
+    async fn large_replies_are_counted() {
+        let limits = Limits {
+            max_memory_bytes: 16 << 20,
+            ..Limits::default()
+        };
+        let server = Server::with(&ServerConfig {
+            limits,
+            ..ServerConfig::default()
+        });
+        assert_eq!(
+            server.ask("PUT", "/v1/vector-envs/v", large()).await.0,
+            StatusCode::CREATED
+        );
+        let held = server.app.store.keeper().memory_bytes();
+        let room = server.app.store.room((16 << 20) - held - 1_000).unwrap();
+        for (method, name) in [
+            ("GET", "snapshot"),
+            ("GET", "trajectory"),
+            ("POST", "reset"),
+        ] {
+            let path = format!("/v1/vector-envs/v/{name}");
+            let (status, _) = server.ask(method, &path, json!({"seq": 0})).await;
+            assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{name}");
+        }
+        let (_, described) = server.ask("GET", "/v1/vector-envs/v", json!({})).await;
+        assert_eq!(described["seq"], 0, "an error changes nothing");
+        drop(room);
+        for (method, name) in [
+            ("GET", "snapshot"),
+            ("GET", "trajectory"),
+            ("POST", "reset"),
+        ] {
+            let path = format!("/v1/vector-envs/v/{name}");
+            let (status, body) = server.ask(method, &path, json!({"seq": 0})).await;
+            assert_eq!(status, StatusCode::OK, "{name}: {body}");
+        }
+        assert_eq!(server.app.store.rooms_taken(), 0);
+    }
 }

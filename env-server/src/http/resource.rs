@@ -56,7 +56,7 @@ macro_rules! resource_routes {
             caller: FullCaller,
             Path(env_id): Path<String>,
         ) -> Result<StatusCode, Failure> {
-            app.close($kind, &env_id, caller.owner()).await
+            app.close($kind, env_id, &caller).await
         }
 
         /// Renew a lease
@@ -79,10 +79,12 @@ macro_rules! resource_routes {
             State(app): State<SharedApp>,
             caller: FullCaller,
             Path(env_id): Path<String>,
-            Call { body, reply }: Call<LeaseRequest>,
+            Call { body, reply, .. }: Call<LeaseRequest>,
         ) -> Result<Response, Failure> {
             let session = app.store.get($kind, &env_id, caller.owner())?;
-            let (renewed, written) = app.store.renew(&session, body)?;
+            let renewing = app.clone();
+            let renew = move |session: &Session| renewing.store.renew(session, body);
+            let (renewed, written) = app.with(session, &caller, renew).await?;
             app.store.keeper().safe(written).await?;
             Ok(encoded(reply, &renewed))
         }
@@ -106,7 +108,7 @@ macro_rules! resource_routes {
             Accept(reply): Accept,
         ) -> Result<Response, Failure> {
             let session = app.store.get($kind, &env_id, caller.owner())?;
-            Ok(encoded(reply, &session.snapshot()?))
+            app.snapshot(session, &caller, reply).await
         }
 
         /// Put a state back
@@ -130,11 +132,11 @@ macro_rules! resource_routes {
             State(app): State<SharedApp>,
             caller: FullCaller,
             Path(env_id): Path<String>,
-            Call { body, reply }: Call<RestoreRequest>,
+            Call { body, reply, .. }: Call<RestoreRequest>,
         ) -> Result<Response, Failure> {
             let session = app.store.get($kind, &env_id, caller.owner())?;
             let operation = Operation::Restore(Box::new(body.snapshot));
-            app.operate(&session, &caller, body.seq, operation, reply).await
+            app.operate(session, &caller, body.seq, operation, reply).await
         }
 
         /// Branch off another environment
@@ -163,17 +165,18 @@ macro_rules! resource_routes {
             State(app): State<SharedApp>,
             caller: FullCaller,
             Path(env_id): Path<String>,
-            Call { body, reply }: Call<ForkRequest>,
+            Call { body, reply, .. }: Call<ForkRequest>,
         ) -> Result<Response, Failure> {
             let session = app.store.get($kind, &env_id, caller.owner())?;
-            app.fork(&session, body, caller.owner(), reply).await
+            app.fork(session, body, &caller, reply).await
         }
 
         /// See what was played
         ///
         /// A page holds operations and replies in order, and the state before the first of them,
-        /// so that `env-server replay` can play and compare it. The server keeps the latest
-        /// operations, as many as fit into `--trajectory-bytes`.
+        /// so that `env-server replay` can play and compare it. It ends at `limit` operations, or
+        /// when those in it take 8 MiB; `next` says where the following page begins. The server
+        /// keeps the latest operations, as many as fit into `--trajectory-bytes` and at least 64.
         #[utoipa::path(
             get, path = $trajectory_path, operation_id = $trajectory, tag = $tag,
             params(("env_id" = String, Path, description = "Id of the environment"), TrajectoryPage),
@@ -192,7 +195,7 @@ macro_rules! resource_routes {
             Accept(reply): Accept,
         ) -> Result<Response, Failure> {
             let session = app.store.get($kind, &env_id, caller.owner())?;
-            page.of(session, reply).await
+            app.trajectory(session, &caller, page, reply).await
         }
 
         /// See an environment
@@ -217,7 +220,7 @@ macro_rules! resource_routes {
             headers: HeaderMap,
         ) -> Result<Response, Failure> {
             let session = app.store.get($kind, &env_id, caller.owner())?;
-            query.of(session, &headers).await
+            query.of(&app, &caller, session, &headers).await
         }
 
         /// Ask what an oracle would do
@@ -245,7 +248,7 @@ macro_rules! resource_routes {
         ) -> Result<Response, Failure> {
             app.check_oracle()?;
             let session = app.store.get($kind, &env_id, caller.owner())?;
-            let ($oracle_field, seq) = session.oracle()?;
+            let ($oracle_field, seq) = app.with(session, &caller, Session::oracle).await?;
             Ok(encoded(reply, &$oracle_reply { $oracle_field, seq }))
         }
     };

@@ -16,7 +16,7 @@ use super::openapi::{
 use super::problem::Failure;
 use super::resource::resource_routes;
 use super::{Caller, FullCaller, SharedApp};
-use crate::session::{Creation, Description, Kind, Operation};
+use crate::session::{Creation, Description, Kind, Operation, Session};
 
 const KIND: Kind = Kind::Vector;
 
@@ -39,10 +39,9 @@ const KIND: Kind = Kind::Vector;
 pub(super) async fn create(
     State(app): State<SharedApp>,
     caller: FullCaller,
-    Call { body, reply }: Call<CreateVectorEnv>,
+    Call { body, reply, .. }: Call<CreateVectorEnv>,
 ) -> Result<Response, Failure> {
-    app.create(Creation::Vector(body), caller.owner(), reply)
-        .await
+    app.create(Creation::Vector(body), &caller, reply).await
 }
 
 /// Create a vector environment under your own id
@@ -70,9 +69,9 @@ pub(super) async fn put(
     State(app): State<SharedApp>,
     caller: FullCaller,
     Path(env_id): Path<String>,
-    Call { body, reply }: Call<CreateVectorEnv>,
+    Call { body, reply, .. }: Call<CreateVectorEnv>,
 ) -> Result<Response, Failure> {
-    app.create_as(&env_id, Creation::Vector(body), caller.owner(), reply)
+    app.create_as(env_id, Creation::Vector(body), &caller, reply)
         .await
 }
 
@@ -94,18 +93,21 @@ pub(super) async fn list(
     page: Page,
     Accept(reply): Accept,
 ) -> Result<Response, Failure> {
-    let (sessions, has_more) = app
-        .store
-        .list(KIND, page.after(), page.limit(), caller.owner());
-    let mut vector_envs = Vec::with_capacity(sessions.len());
-    for session in &sessions {
-        if let Description::Vector(description) = session.describe()? {
-            vector_envs.push(description);
-        }
-    }
-    let last = sessions.last().filter(|_| has_more);
-    let next = last.map(|session| session.id().to_owned());
-    Ok(encoded(reply, &VectorEnvList { vector_envs, next }))
+    let listing = app.clone();
+    let owner = caller.owner().cloned();
+    let listed = app.aside(&caller, move || {
+        let store = &listing.store;
+        let (described, next) = store.list(KIND, page.after(), page.limit(), owner.as_ref())?;
+        let vector_envs = described
+            .into_iter()
+            .filter_map(|description| match description {
+                Description::Vector(description) => Some(description),
+                _ => None,
+            });
+        let vector_envs = vector_envs.collect();
+        Ok(encoded(reply, &VectorEnvList { vector_envs, next }))
+    });
+    listed.await
 }
 
 /// Begin episodes in all lanes, or in those of `options.reset_mask`
@@ -129,13 +131,13 @@ pub(super) async fn reset(
     State(app): State<SharedApp>,
     caller: Caller,
     Path(env_id): Path<String>,
-    Call { body, reply }: Call<VectorResetRequest>,
+    Call { body, reply, .. }: Call<VectorResetRequest>,
 ) -> Result<Response, Failure> {
     caller.check_reset(body.seed.is_none() && body.options.is_empty())?;
     let session = app.store.get(KIND, &env_id, caller.owner())?;
     let seq = body.seq;
     let operation = session.vector_reset_operation(body)?;
-    app.operate(&session, &caller, seq, operation, reply).await
+    app.operate(session, &caller, seq, operation, reply).await
 }
 
 /// Take an action in every lane
@@ -160,11 +162,11 @@ pub(super) async fn step(
     State(app): State<SharedApp>,
     caller: Caller,
     Path(env_id): Path<String>,
-    Call { body, reply }: Call<VectorStepRequest>,
+    Call { body, reply, .. }: Call<VectorStepRequest>,
 ) -> Result<Response, Failure> {
     let session = app.store.get(KIND, &env_id, caller.owner())?;
     let operation = session.step_operation(body.actions)?;
-    app.operate(&session, &caller, body.seq, operation, reply)
+    app.operate(session, &caller, body.seq, operation, reply)
         .await
 }
 

@@ -345,7 +345,9 @@ async fn schema(State(server): State<Server>) -> Json<Value> {
     request_body(content((Value = "application/json"))),
     responses((status = 200, description = "A JSON-RPC error", body = Value)),
 )]
-async fn mcp(request: axum::body::Bytes) -> Json<Value> {
-    let request = serde_json::from_slice(&request).unwrap_or_default();
+async fn mcp(State(server): State<Server>, request: HttpRequest) -> Json<Value> {
+    // Whatever cannot be read is answered as a request that says nothing.
+    let request = fields(&server, request).await;
+    let request = request.map_or(Value::Null, Value::Object);
     Json(messages::refuse_mcp(&request))
 }

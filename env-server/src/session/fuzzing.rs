@@ -67,7 +67,7 @@ pub fn record(mut bytes: &[u8]) {
 
 /// What it tells of its past can be played again, or it says that it cannot tell.
 fn tells_its_trajectory(session: &Session) {
-    match session.trajectory(None, 100) {
+    match session.told(None, 100) {
         Ok(page) => drop(replay(&page)),
         Err(problem) => assert_eq!(problem.code, ErrorCode::Internal),
     }

@@ -14,6 +14,14 @@ use super::wire_bytes::{read_length, write_length};
 /// Least bytes of operations in a chunk before the next one begins.
 const CHUNK_BYTES: usize = 4_096;
 
+/// Least operations that are kept, so that each of them can be answered again: as many as one socket may have under
+/// way. Those of a large environment are kept only while they, and the states between them, take at most
+/// [`WINDOW_BYTES`].
+pub(super) const WINDOW: u64 = 64;
+
+/// Most bytes that are kept for the sake of [`WINDOW`].
+const WINDOW_BYTES: usize = 4 << 20;
+
 /// No environment has played so many operations.
 const MAX_SEQ: u64 = 1 << 60;
 
@@ -123,8 +131,8 @@ impl History {
         newest.operations.len() >= CHUNK_BYTES.max(base)
     }
 
-    /// Begins a chunk from the state now, and drops old ones as long as the operations of those
-    /// that remain take at least `keep_bytes`.
+    /// Begins a chunk from the state now, and drops old ones as long as those that remain have
+    /// operations of at least `keep_bytes`, and at least [`WINDOW`] of them.
     pub(super) fn begin_chunk(&mut self, base: Vec<u8>, keep_bytes: usize) {
         self.newest_mut().operations.shrink_to_fit();
         let chunk = Chunk::new(self.end_seq(), Some(base));
@@ -133,7 +141,11 @@ impl History {
         let mut total: usize = sizes.sum();
         while let Some(oldest) = self.chunks.front() {
             let size = oldest.operations.len();
-            if self.chunks.len() <= 2 || total - size < keep_bytes {
+            let is_in_window = self.end_seq() - oldest.end_seq() < WINDOW;
+            if self.chunks.len() <= 2
+                || total - size < keep_bytes
+                || (is_in_window && self.bytes() <= WINDOW_BYTES)
+            {
                 break;
             }
             total -= size;
@@ -145,12 +157,18 @@ impl History {
         self.newest_mut().push(operation);
     }
 
-    /// The operation before the next one, unless there is none.
-    pub(super) fn last(&self) -> Option<&[u8]> {
-        let newest = self.newest();
-        (newest.count > 0).then(|| &newest.operations[newest.last_at..])
+    /// An operation that is kept, and the chunk that it is in.
+    pub(super) fn find(&self, seq: u64) -> Option<(&Chunk, &[u8])> {
+        let mut chunks = self.chunks.iter().rev();
+        let chunk = chunks.find(|chunk| (chunk.first_seq..chunk.end_seq()).contains(&seq))?;
+        let operation = match seq + 1 == chunk.end_seq() {
+            true => &chunk.operations[chunk.last_at..],
+            false => chunk.operations().find(|(at, _)| *at == seq)?.1,
+        };
+        Some((chunk, operation))
     }
 
+    /// Number of the earliest operation that is kept.
     pub(super) fn first_seq(&self) -> u64 {
         self.chunks.front().map_or(0, |chunk| chunk.first_seq)
     }
@@ -180,10 +198,9 @@ mod tests {
     #[test]
     fn operations_come_back_in_order() {
         let mut history = History::new(None);
-        assert_eq!((history.last(), history.end_seq()), (None, 0));
+        assert_eq!(history.end_seq(), 0);
         history.push(b"reset");
         history.push(&[7; 300]);
-        assert_eq!(history.last(), Some(&[7; 300][..]));
         let operations: Vec<_> = history.newest().operations().collect();
         assert_eq!(operations, [(0, &b"reset"[..]), (1, &[7; 300][..])]);
         assert!(history.is_sound());
@@ -208,6 +225,45 @@ mod tests {
         let chunks = history.since(from);
         assert_eq!(chunks.len(), 1);
         assert!(chunks[0].operations().any(|(seq, _)| seq == from));
+    }
+
+    #[test]
+    fn the_last_operations_are_kept_whatever_they_take() {
+        let kept_of = |operation: &[u8], base: usize| {
+            let mut history = History::new(None);
+            for _ in 0..300 {
+                if history.is_due() {
+                    history.begin_chunk(vec![1; base], 0);
+                }
+                history.push(operation);
+            }
+            assert!(history.bytes() < 3 * WINDOW_BYTES, "{}", history.bytes());
+            history.end_seq() - history.first_seq()
+        };
+        // A chunk each.
+        assert!(kept_of(&[0; CHUNK_BYTES], 10) >= WINDOW);
+        assert!(kept_of(&[0; CHUNK_BYTES / 3], 10) >= WINDOW);
+        assert!(kept_of(&[0; 3], 10) >= WINDOW);
+        // More than there is room for.
+        assert!((1..WINDOW).contains(&kept_of(&[0; WINDOW_BYTES / 8], 10)));
+    }
+
+    #[test]
+    fn operations_are_found_by_their_number() {
+        let mut history = History::new(None);
+        assert!(history.find(0).is_none());
+        for seq in 0..10u8 {
+            if seq == 4 {
+                history.begin_chunk(vec![1], 0);
+            }
+            history.push(&[seq; 3]);
+        }
+        for seq in 0..10u8 {
+            let (chunk, operation) = history.find(u64::from(seq)).unwrap();
+            assert_eq!(operation, [seq; 3]);
+            assert_eq!(chunk.first_seq, if seq < 4 { 0 } else { 4 });
+        }
+        assert!(history.find(10).is_none() && history.find(u64::MAX).is_none());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What stands behind an id: environments, the number of the next operation, the last reply.
 
+mod again;
 pub(crate) mod budget;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
@@ -8,21 +9,27 @@ pub mod keeper;
 mod lease;
 pub mod operation;
 mod oracle;
+pub mod pieces;
 mod records;
 pub mod recovery;
+pub mod room;
+#[cfg(test)]
+mod sizes;
 pub mod store;
 mod trajectory;
+mod transcode;
 pub mod vector;
 mod wire_bytes;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::io;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 
 use env_protocol::{
-    Array, AutoresetMode, CreateEnv, CreateVectorEnv, EnvDescription, ErrorCode, ForkReply, Info,
-    LeaseReply, LeaseRequest, Problem, ResetReply, RestoreReply, SNAPSHOT_FORMAT, SNAPSHOT_VERSION,
-    Seed, Snapshot, Space, Spec, StepReply, Value, VectorEnvDescription, VectorResetReply,
-    VectorStepReply,
+    Array, AutoresetMode, CreateEnv, CreateVectorEnv, Encoding, EnvDescription, ErrorCode,
+    ForkReply, Info, LeaseReply, LeaseRequest, Problem, ResetReply, RestoreReply, SNAPSHOT_FORMAT,
+    SNAPSHOT_VERSION, Seed, Snapshot, Space, Spec, StepReply, Value, VectorEnvDescription,
+    VectorResetReply, VectorStepReply,
 };
 use serde::{Deserialize, Serialize};
 
@@ -30,17 +37,22 @@ use crate::environments::{Arguments, KwargsError, registry};
 use crate::observe::Work;
 use crate::observe::metrics::Counter;
 use crate::render::{MAX_PICTURES, Picture};
+use again::Rerun;
 use history::History;
 use keeper::{Keeper, Written};
 use lease::Lease;
 use operation::{check_seed, escape};
+use pieces::Pieces;
 use records::{Birth, End, Tombstone, Whole};
-use vector::{Saved, StepBatch, VectorEnvironment};
+use vector::{Head, Reset, Saved, StepBatch, VectorEnvironment};
 
 pub use budget::StepBudget;
 pub use lease::Clock;
 pub use operation::{Answer, Operation, Reply};
-pub use trajectory::{Replayed, replay};
+pub use trajectory::{PAGE_BYTES, Replayed, replay};
+
+/// Numbers, with eight for each lane, above which what is done to a session may take a millisecond.
+const LARGE: usize = 65_536;
 
 /// What an environment is created with. It tells the two kinds of session apart.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -113,6 +125,23 @@ pub enum Description {
 }
 
 impl Description {
+    /// Bytes that it takes as JSON.
+    fn json_bytes(&self) -> usize {
+        struct Count(usize);
+        impl io::Write for Count {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                self.0 += bytes.len();
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut count = Count(0);
+        serde_json::to_writer(&mut count, self).expect("plain data");
+        count.0
+    }
+
     /// The same without what would tell beforehand what the environment draws.
     #[must_use]
     pub fn without_seed(mut self) -> Self {
@@ -141,8 +170,14 @@ pub struct Session {
     lease: Lease,
     /// Where the journal has its creation.
     born: Written,
+    /// Number of the next operation, for who does not want to wait for the state.
+    seq: AtomicU64,
+    /// Numbers that a step reads and writes.
+    numbers: usize,
     /// Bytes it was last counted with.
     counted_bytes: AtomicUsize,
+    /// Bytes it is counted with at least: what it is expected to take once it is played.
+    expected_bytes: usize,
     keeper: Arc<Keeper>,
     /// Where its steps are counted.
     steps: Arc<Counter>,
@@ -164,6 +199,8 @@ struct State {
     /// the operation. The operation itself is the last of the history.
     last: Option<(Arc<Reply>, Written)>,
     history: History,
+    /// Where the past is played again, while somebody asks for it.
+    rerun: Option<Rerun>,
     /// Why nothing more is done, once that is so, and where the journal has it.
     end: Option<(End, Written)>,
 }
@@ -206,13 +243,7 @@ impl Session {
         seed: Seed,
         parents: Parents,
     ) -> Result<Self, Problem> {
-        let (spec_id, kwargs) = match &creation {
-            Creation::Single(body) => (&body.spec_id, &body.kwargs),
-            Creation::Vector(body) => (&body.spec_id, &body.kwargs),
-        };
-        let (_, spec) =
-            registry::find(spec_id).ok_or_else(|| unknown_spec(spec_id).at("/spec_id"))?;
-        let arguments = Arguments::resolve(&spec.parameters, kwargs).map_err(refused_kwargs)?;
+        let (spec, arguments) = resolve(&creation)?;
         let vector = make_vector(spec, &arguments, &creation, &seed)?;
         let spaces = Spaces {
             observation: vector.observation_space().clone(),
@@ -236,7 +267,10 @@ impl Session {
             seed,
             lease: Lease::new(ttl_s, &keeper.clock),
             born: Written::default(),
+            seq: AtomicU64::new(0),
+            numbers: vector.numbers(),
             counted_bytes: AtomicUsize::new(0),
+            expected_bytes: 0,
             steps: keeper.metrics.steps(&spec.id),
             keeper,
             state: Mutex::new(State {
@@ -244,6 +278,7 @@ impl Session {
                 seq: 0,
                 last: None,
                 history: History::new(None),
+                rerun: None,
                 end: None,
             }),
         };
@@ -283,6 +318,7 @@ impl Session {
                 }
             }
             state.seq = end_seq;
+            session.seq.store(end_seq, Ordering::Release);
             state.history = history;
             session.count_bytes(state);
         }
@@ -319,16 +355,82 @@ impl Session {
     }
 
     /// Bytes it takes, by estimate.
-    fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.counted_bytes.load(Ordering::Relaxed)
     }
 
-    /// The environment as it is now.
+    /// Whether something is done to it in a moment: it is not large, and nobody is at it.
+    pub(crate) fn is_quick(&self) -> bool {
+        self.numbers + 8 * self.creation.num_envs() as usize <= LARGE
+            && !matches!(self.state.try_lock(), Err(TryLockError::WouldBlock))
+    }
+
+    /// Bytes of the body that answers a step, about: in JSON, up to four characters for a byte.
+    pub(crate) fn reply_bytes(&self, encoding: Encoding) -> usize {
+        let bytes = 4 * self.numbers + 10 * self.creation.num_envs() as usize;
+        match encoding {
+            Encoding::Json => 4 * bytes,
+            Encoding::MessagePack => bytes,
+        }
+    }
+
+    /// Bytes of its state as a document, about.
+    pub(crate) fn snapshot_bytes(&self) -> usize {
+        2 * self.bytes() + 256 * self.creation.num_envs() as usize
+    }
+
+    /// Bytes that it takes to tell so many operations, about: environments that play them again, the
+    /// state before them, and what they were asked and answered.
+    pub(crate) fn page_bytes(&self, limit: usize) -> usize {
+        let entry = 512 + 2 * self.reply_bytes(Encoding::Json);
+        let entries = limit.saturating_mul(entry).min(PAGE_BYTES.max(entry));
+        self.bytes() + self.snapshot_bytes() + entries
+    }
+
+    /// Bytes that environments take once they are played, by what one of them takes. Of a few
+    /// nothing is expected: they are counted as they are.
+    ///
+    /// # Errors
+    /// `unknown-spec` or `invalid-kwargs`.
+    fn expected_bytes(creation: &Creation) -> Result<usize, Problem> {
+        const FEW: u64 = 16;
+        let num_envs = creation.num_envs();
+        if num_envs <= FEW {
+            return Ok(0);
+        }
+        let (spec, arguments) = resolve(creation)?;
+        let one = match creation {
+            Creation::Single(_) => creation.clone(),
+            Creation::Vector(body) => Creation::Vector(CreateVectorEnv {
+                num_envs: 1,
+                seed: None,
+                ..body.clone()
+            }),
+        };
+        let mut one = make_vector(spec, &arguments, &one, &Seed::First(0))?;
+        let reply = one.reset(&Reset::default());
+        let reply = reply.map_or(0, |observations| observations.bytes());
+        let bytes = (one.bytes() + reply).saturating_mul(num_envs as usize);
+        Ok(bytes.saturating_add(FIXED_BYTES))
+    }
+
+    /// Counts it with so many bytes at least.
+    fn expect_bytes(&mut self, bytes: usize) {
+        self.expected_bytes = bytes;
+        if let Ok(state) = self.lock() {
+            self.count_bytes(&state);
+        }
+    }
+
+    /// The environment as it is now. Waits for nothing.
     ///
     /// # Errors
     /// `internal`, when an operation has failed in the middle.
     pub fn describe(&self) -> Result<Description, Problem> {
-        let seq = self.lock()?.seq;
+        if self.state.is_poisoned() {
+            return Err(failed());
+        }
+        let seq = self.seq.load(Ordering::Acquire);
         let env_id = self.id.clone();
         let spec_id = self.spec.id.clone();
         let kwargs = self.arguments.to_kwargs();
@@ -365,7 +467,7 @@ impl Session {
     }
 
     /// Applies an operation exactly once: `seq` must be the number of the next operation, or that
-    /// of the last one if the operation is the same.
+    /// of one before it that is kept, if the operation is the same.
     ///
     /// # Errors
     /// `seq-conflict`, `seq-reused`, `env-closed`, `lease-expired`, `storage-failed`, or why the
@@ -420,7 +522,7 @@ impl Session {
         if let Some(seq) = seq
             && seq != state.seq
         {
-            let answer = state.replay(seq, &operation, &bytes)?;
+            let answer = self.answer_again(state, seq, &operation, &bytes)?;
             self.keeper.metrics.replayed();
             self.lease.renew(&self.keeper.clock);
             return Ok(answer);
@@ -430,7 +532,9 @@ impl Session {
         let (reply, written) = run(state, operation, &bytes, next_seq)?;
         let reply = Arc::new(reply);
         state.seq = next_seq;
+        self.seq.store(next_seq, Ordering::Release);
         state.last = Some((Arc::clone(&reply), written));
+        state.rerun = None;
         self.lease.renew(&self.keeper.clock);
         self.count_bytes(state);
         self.keeper.metrics.done(work);
@@ -470,7 +574,7 @@ impl Session {
             Operation::Reset(reset) => vector.check_reset(reset),
             Operation::Restore(snapshot) => {
                 self.check_snapshot(snapshot)?;
-                vector.check_restore(&saved(snapshot))
+                vector.check_restore(&snapshot.observations, &snapshot.lanes)
             }
             Operation::Fork { .. } => Ok(()),
         }
@@ -494,7 +598,7 @@ impl Session {
         operation: &[u8],
         beside: Option<(u64, &[u8])>,
     ) -> Result<Written, Problem> {
-        let base = state.history.is_due().then(|| base(state.vector.as_ref()));
+        let base = state.history.is_due().then(|| state.vector.base());
         let mut written = Written::default();
         if self.keeper.journal().is_some() {
             let chunk = base.as_ref().map(|base| records::chunk(state.seq, base));
@@ -577,7 +681,7 @@ impl Session {
         let key = parents.keeper.draw_key();
         let (creation, seed) = (self.creation.clone(), self.seed.clone());
         let child = Session::build(key, id, creation, seed, parents)?;
-        let base = base(state.vector.as_ref());
+        let base = state.vector.base();
         {
             let mut of_child = child.lock()?;
             let restored = restore_base(of_child.vector.as_mut(), &base);
@@ -614,9 +718,24 @@ impl Session {
     /// Tells the server how much room the session takes.
     fn count_bytes(&self, state: &State) {
         let reply = state.last.as_ref().map_or(0, |(reply, _)| reply.bytes());
-        let now = FIXED_BYTES + state.vector.bytes() + state.history.bytes() + reply;
+        let rerun = state.rerun.as_ref().map_or(0, Rerun::bytes);
+        let played = (state.vector.bytes() + reply).max(self.expected_bytes);
+        let now = FIXED_BYTES + self.seed_bytes() + played + state.history.bytes() + rerun;
         let before = self.counted_bytes.swap(now, Ordering::Relaxed);
         self.keeper.resized(before, now);
+    }
+
+    /// Bytes of the seeds of its lanes, where there is one for each.
+    fn seed_bytes(&self) -> usize {
+        let bytes = |seed: &Seed| match seed {
+            Seed::First(_) => 0,
+            Seed::Each(seeds) => seeds.capacity() * size_of::<u64>(),
+        };
+        let asked = match &self.creation {
+            Creation::Single(_) => None,
+            Creation::Vector(body) => body.seed.as_ref(),
+        };
+        bytes(&self.seed) + asked.map_or(0, bytes)
     }
 
     /// The whole state, as a document.
@@ -626,6 +745,31 @@ impl Session {
     pub fn snapshot(&self) -> Result<Snapshot, Problem> {
         let saved = self.lock()?.vector.save();
         Ok(self.snapshot_of(saved))
+    }
+
+    /// The whole state, written down.
+    ///
+    /// # Errors
+    /// As [`Session::snapshot`].
+    pub fn snapshot_body(&self, encoding: Encoding) -> Result<Pieces, Problem> {
+        let state = self.lock()?;
+        self.written_snapshot(state.vector.as_ref(), encoding)
+    }
+
+    fn written_snapshot(
+        &self,
+        vector: &dyn VectorEnvironment,
+        encoding: Encoding,
+    ) -> Result<Pieces, Problem> {
+        let head = Head {
+            spec_id: &self.spec.id,
+            kwargs: &self.arguments.to_kwargs(),
+            autoreset_mode: self.creation.autoreset_mode(),
+        };
+        let mut body = Pieces::default();
+        let written = vector.write_snapshot(&head, encoding, &mut body);
+        written.map_err(|error| Problem::new(ErrorCode::Internal, error.to_string()))?;
+        Ok(body)
     }
 
     /// Pictures of the first lanes, or of one.
@@ -689,7 +833,8 @@ impl Session {
                 }
             }
             Operation::Restore(snapshot) => {
-                vector.restore(&saved(&snapshot)).expect("checked");
+                let restored = vector.restore(&snapshot.observations, &snapshot.lanes);
+                restored.expect("checked");
                 Reply::Restore(RestoreReply { seq })
             }
             Operation::Fork { env_id, .. } => Reply::Fork(ForkReply { env_id, seq }),
@@ -697,10 +842,7 @@ impl Session {
     }
 
     fn lock(&self) -> Result<MutexGuard<'_, State>, Problem> {
-        self.state.lock().map_err(|_| {
-            let detail = "an earlier operation failed in the middle; close this environment";
-            Problem::new(ErrorCode::Internal, detail)
-        })
+        self.state.lock().map_err(|_| failed())
     }
 }
 
@@ -710,36 +852,20 @@ impl Drop for Session {
     }
 }
 
-impl State {
-    /// Answers a request whose `seq` is not the next one.
-    fn replay(&self, seq: u64, operation: &Operation, bytes: &[u8]) -> Result<Answer, Problem> {
-        match (&self.last, self.history.last()) {
-            (Some((reply, written)), Some(last)) if seq.checked_add(1) == Some(self.seq) => {
-                let is_same = last == bytes
-                    || Operation::decode(last).is_ok_and(|last| last.is_same_request(operation));
-                if is_same {
-                    return Ok(Answer {
-                        reply: Arc::clone(reply),
-                        is_replay: true,
-                        written: *written,
-                    });
-                }
-                let detail = format!("seq {seq} has been used for another operation or body");
-                Err(Problem::new(ErrorCode::SeqReused, detail).at("/seq"))
-            }
-            _ => {
-                let detail = format!("seq is {seq}, but {} comes next", self.seq);
-                let mut problem = Problem::new(ErrorCode::SeqConflict, detail).at("/seq");
-                problem.expected_seq = Some(self.seq);
-                Err(problem)
-            }
-        }
-    }
-}
-
 /// Bytes a session takes beside its environments, its history and its last reply, about: itself,
 /// its names and its spaces.
 const FIXED_BYTES: usize = 2_048;
+
+/// The spec of a creation, and its arguments.
+fn resolve(creation: &Creation) -> Result<(&'static Spec, Arguments), Problem> {
+    let (spec_id, kwargs) = match creation {
+        Creation::Single(body) => (&body.spec_id, &body.kwargs),
+        Creation::Vector(body) => (&body.spec_id, &body.kwargs),
+    };
+    let (_, spec) = registry::find(spec_id).ok_or_else(|| unknown_spec(spec_id).at("/spec_id"))?;
+    let arguments = Arguments::resolve(&spec.parameters, kwargs).map_err(refused_kwargs)?;
+    Ok((spec, arguments))
+}
 
 /// The environments of a creation whose arguments have been checked one by one.
 fn make_vector(
@@ -765,23 +891,8 @@ fn refused_kwargs(error: KwargsError) -> Problem {
     Problem::new(ErrorCode::InvalidKwargs, error.to_string()).at(pointer)
 }
 
-/// A state in the form that histories hold.
-fn base(vector: &dyn VectorEnvironment) -> Vec<u8> {
-    rmp_serde::to_vec_named(&vector.save()).expect("plain data into memory")
-}
-
 fn restore_base(vector: &mut dyn VectorEnvironment, base: &[u8]) -> Result<(), String> {
-    let saved: Saved = rmp_serde::from_slice(base).map_err(|e| e.to_string())?;
-    vector
-        .restore(&saved)
-        .map_err(|refusal| refusal.to_string())
-}
-
-fn saved(snapshot: &Snapshot) -> Saved {
-    Saved {
-        observations: snapshot.observations.clone(),
-        lanes: snapshot.lanes.clone(),
-    }
+    vector.restore_base(base)
 }
 
 /// The one lane's row, without the dimension of lanes.
@@ -827,6 +938,12 @@ pub(crate) fn unknown_spec(spec_id: &str) -> Problem {
     let known: Vec<_> = registry::specs().iter().map(|s| s.id.as_str()).collect();
     let detail = format!("there is no {spec_id:?}; there are {}", known.join(", "));
     Problem::new(ErrorCode::UnknownSpec, detail)
+}
+
+/// An operation has panicked.
+fn failed() -> Problem {
+    let detail = "an earlier operation failed in the middle; close this environment";
+    Problem::new(ErrorCode::Internal, detail)
 }
 
 /// It is no more.

@@ -14,6 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::keeper::Written;
+use super::pieces::Pieces;
 use super::vector::{Refusal, Reset};
 use super::{Kind, Session};
 use crate::environments::{Arguments, KwargsError};
@@ -60,6 +61,18 @@ impl Operation {
     }
 }
 
+/// The body that asks for an operation.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub(super) enum RequestBody {
+    Reset(ResetRequest),
+    VectorReset(VectorResetRequest),
+    Step(StepRequest),
+    VectorStep(VectorStepRequest),
+    Restore(Box<RestoreRequest>),
+    Fork(ForkRequest),
+}
+
 /// What the names of a body's fields and of its arrays take at most, beside what [`Reply::content_bytes`] counts.
 const NAMES_BYTES: usize = 256;
 
@@ -80,6 +93,16 @@ impl Reply {
     /// As a body. Most of a large one is numbers, so that its size is known before.
     pub(crate) fn encode(&self, encoding: Encoding) -> Vec<u8> {
         encoding.encode_about(self, self.content_bytes() + NAMES_BYTES)
+    }
+
+    /// Writes it as a body.
+    pub(crate) fn write(&self, encoding: Encoding, out: &mut Pieces) {
+        match encoding {
+            Encoding::Json => serde_json::to_writer(out, self).expect("into memory"),
+            Encoding::MessagePack => self
+                .serialize(&mut rmp_serde::Serializer::new(out).with_struct_map())
+                .expect("into memory"),
+        }
     }
 
     /// Bytes it takes in memory, about.
@@ -132,37 +155,41 @@ impl Session {
         })
     }
 
-    /// The request that asks for an operation, without its seq, as JSON.
-    pub(super) fn request_of(&self, operation: Operation) -> serde_json::Value {
-        let json = match (operation, self.creation.kind()) {
-            (Operation::Reset(reset), Kind::Single) => serde_json::to_value(ResetRequest {
+    /// The request that asks for an operation, without its seq.
+    pub(super) fn request_of(&self, operation: Operation) -> RequestBody {
+        match (operation, self.creation.kind()) {
+            (Operation::Reset(reset), Kind::Single) => RequestBody::Reset(ResetRequest {
                 seq: None,
                 seed: reset.seed.and_then(|seed| seed.lane(0)),
                 options: reset.kwargs,
             }),
-            (Operation::Reset(reset), Kind::Vector) => serde_json::to_value(VectorResetRequest {
-                seq: None,
-                seed: reset.seed,
-                options: env_protocol::VectorResetOptions {
-                    reset_mask: reset.mask,
-                    kwargs: reset.kwargs,
-                },
-            }),
+            (Operation::Reset(reset), Kind::Vector) => {
+                RequestBody::VectorReset(VectorResetRequest {
+                    seq: None,
+                    seed: reset.seed,
+                    options: env_protocol::VectorResetOptions {
+                        reset_mask: reset.mask,
+                        kwargs: reset.kwargs,
+                    },
+                })
+            }
             (Operation::Step(actions), kind) => {
                 let actions = Array::from_i64(self.action_shape(), actions);
                 let actions = actions.expect("actions fill their shape");
                 match kind {
-                    Kind::Single => serde_json::to_value(StepRequest {
+                    Kind::Single => RequestBody::Step(StepRequest {
                         seq: None,
                         action: actions,
                     }),
-                    Kind::Vector => serde_json::to_value(VectorStepRequest { seq: None, actions }),
+                    Kind::Vector => {
+                        RequestBody::VectorStep(VectorStepRequest { seq: None, actions })
+                    }
                 }
             }
-            (Operation::Restore(snapshot), _) => serde_json::to_value(RestoreRequest {
+            (Operation::Restore(snapshot), _) => RequestBody::Restore(Box::new(RestoreRequest {
                 seq: None,
                 snapshot: *snapshot,
-            }),
+            })),
             (
                 Operation::Fork {
                     mut request,
@@ -171,10 +198,9 @@ impl Session {
                 _,
             ) => {
                 request.env_id = Some(env_id);
-                serde_json::to_value(request)
+                RequestBody::Fork(request)
             }
-        };
-        json.expect("requests are plain data")
+        }
     }
 
     /// The operation that a request asks for, as a trajectory has it.

@@ -13,11 +13,15 @@ use crate::observe::{Census, Population, Work};
 use super::keeper::{Keeper, Written};
 use super::lease::{Clock, ms};
 use super::records::{End, Tombstone};
-use super::{Answer, Creation, Kind, Operation, Parents, Session, ended};
+use super::room::{Room, Rooms};
+use super::{Answer, Creation, Description, Kind, Operation, PAGE_BYTES, Parents, Session, ended};
 
 /// How many sessions that are no more are remembered, so that closing again is no error: as many as there may be by
 /// default. Each takes some 200 bytes, which clients that come and go would pile up to megabytes.
 const MAX_TOMBSTONES: usize = 16_384;
+
+/// Bytes of a reply that is not counted while it is under way: `--max-requests-in-flight` bounds how many there are.
+const SMALL_REPLY: usize = 64 << 10;
 
 /// What a server holds at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +75,8 @@ pub struct Store {
     ledger: Mutex<Ledger>,
     limits: Limits,
     keeper: Arc<Keeper>,
+    /// Memory that is taken for a while, beside what sessions hold.
+    rooms: Arc<Rooms>,
     leases_expired: AtomicU64,
 }
 
@@ -173,6 +179,7 @@ impl Store {
         Store {
             sessions: DashMap::new(),
             ledger: Mutex::default(),
+            rooms: Rooms::new(limits.max_memory_bytes),
             limits,
             keeper: Arc::new(keeper),
             leases_expired: AtomicU64::new(0),
@@ -194,8 +201,8 @@ impl Store {
     /// `unknown-spec`, `invalid-kwargs`, `invalid-seed`, `invalid-num-envs`, `invalid-ttl`,
     /// `quota-exceeded`, `server-full` or `storage-failed`.
     pub fn create(&self, creation: Creation, owner: Option<&Owner>) -> Result<Created, Problem> {
-        let mut ledger = self.lock_ledger();
-        self.insert(drawn_id(), creation, owner, &mut ledger)
+        let built = self.build(drawn_id(), creation, owner)?;
+        self.insert(built, owner, &mut self.lock_ledger())
     }
 
     /// Creates a session under the client's id, or finds the one created so before.
@@ -210,35 +217,69 @@ impl Store {
     ) -> Result<Created, Problem> {
         check_id(id)?;
         self.expire_if_due(id);
+        if let Some(found) = self.created_before(id, &creation, owner, &self.lock_ledger())? {
+            return Ok(found);
+        }
+        let built = self.build(id.to_owned(), creation, owner)?;
         let mut ledger = self.lock_ledger();
+        // Somebody else may have created it meanwhile.
+        match self.created_before(id, built.creation(), owner, &ledger)? {
+            Some(found) => Ok(found),
+            None => self.insert(built, owner, &mut ledger),
+        }
+    }
+
+    /// The session that was created under this id with this body, if it was.
+    fn created_before(
+        &self,
+        id: &str,
+        creation: &Creation,
+        owner: Option<&Owner>,
+        ledger: &Ledger,
+    ) -> Result<Option<Created>, Problem> {
         if let Some(session) = self.sessions.get(id).map(|session| Arc::clone(&session)) {
-            let is_same = session.creation() == &creation && !session.is_fork();
+            let is_same = session.creation() == creation && !session.is_fork();
             if is_same && session.owner() == owner.map(|owner| &owner.name) {
-                return Ok(Created {
+                return Ok(Some(Created {
                     written: session.born,
                     session,
                     is_new: false,
-                });
+                }));
             }
             return Err(taken(id));
         }
-        if let Some(grave) = ledger.grave(creation.kind(), id, self.keeper.clock.now_ms()) {
-            return Err(ended(id, grave.end));
+        match ledger.grave(creation.kind(), id, self.keeper.clock.now_ms()) {
+            Some(grave) => Err(ended(id, grave.end)),
+            None => Ok(None),
         }
-        self.insert(id.to_owned(), creation, owner, &mut ledger)
     }
 
-    fn insert(
+    /// Builds a session that nobody sees yet. This takes long where it is large: others are created
+    /// and closed meanwhile.
+    fn build(
         &self,
         id: String,
         creation: Creation,
         owner: Option<&Owner>,
-        ledger: &mut Ledger,
-    ) -> Result<Created, Problem> {
-        self.admit(&creation, owner, ledger)?;
+    ) -> Result<Session, Problem> {
+        self.admit(&creation, owner, &self.lock_ledger())?;
         let ttl_s = self.ttl_s(creation.ttl_s())?;
         let parents = self.parents(owner.map(|owner| Arc::clone(&owner.name)), ttl_s, false);
+        let expected = Session::expected_bytes(&creation)?;
+        let room = self.room_to_build(expected)?;
         let mut session = Session::new(id, creation, drawn_seed(), parents)?;
+        drop(room);
+        session.expect_bytes(expected);
+        Ok(session)
+    }
+
+    fn insert(
+        &self,
+        mut session: Session,
+        owner: Option<&Owner>,
+        ledger: &mut Ledger,
+    ) -> Result<Created, Problem> {
+        self.admit(session.creation(), owner, ledger)?;
         self.check_memory()?;
         let written = session.with_whole(|key, whole| self.keeper.write_down(&[(key, whole)]));
         session.born = written.expect("it has just begun")?;
@@ -318,12 +359,62 @@ impl Store {
 
     /// Whether what is held, a session just built included, is within the memory there is for it.
     fn check_memory(&self) -> Result<(), Problem> {
-        let (held, max) = (self.keeper.memory_bytes(), self.limits.max_memory_bytes);
+        self.check_memory_with(0)
+    }
+
+    fn check_memory_with(&self, expected: usize) -> Result<(), Problem> {
+        let (held, max) = (
+            self.memory_bytes().saturating_add(expected),
+            self.limits.max_memory_bytes,
+        );
         if held > max {
             let detail = format!("with it the server would hold {held} bytes, over {max}");
             return Err(Problem::new(ErrorCode::ServerFull, detail));
         }
         Ok(())
+    }
+
+    /// Takes room for environments of so many bytes, before they are built.
+    fn room_to_build(&self, bytes: usize) -> Result<Option<Room>, Problem> {
+        self.check_memory_with(bytes)?;
+        Ok(self.rooms.take(bytes, self.keeper.memory_bytes()))
+    }
+
+    /// Takes room for a reply of about so many bytes, until it has been sent. A small one needs none.
+    ///
+    /// # Errors
+    /// `overloaded`, when other replies take it.
+    pub(crate) fn room(&self, bytes: usize) -> Result<Room, Problem> {
+        let held = self.keeper.memory_bytes();
+        let bytes = if bytes <= SMALL_REPLY { 0 } else { bytes };
+        self.rooms.take(bytes, held).ok_or_else(|| {
+            let (taken, max) = (self.rooms.taken(), self.limits.max_memory_bytes);
+            let detail = format!(
+                "{bytes} bytes for the reply, beside {taken} of others and {held} of environments, are over the \
+                 server's {max}"
+            );
+            Problem::new(ErrorCode::Overloaded, detail)
+        })
+    }
+
+    /// Bytes that are taken for a while.
+    #[cfg(test)]
+    pub(crate) fn rooms_taken(&self) -> usize {
+        self.rooms.taken()
+    }
+
+    /// Bytes of all environments, and of what is taken for a while.
+    fn memory_bytes(&self) -> usize {
+        self.keeper
+            .memory_bytes()
+            .saturating_add(self.rooms.taken())
+    }
+
+    /// Whether something is done to the session of an id in a moment, if there is one.
+    pub(crate) fn is_quick(&self, id: &str) -> bool {
+        self.sessions
+            .get(id)
+            .is_none_or(|session| session.is_quick())
     }
 
     /// Finds a session.
@@ -383,17 +474,24 @@ impl Store {
                 Some(ttl_s) => self.ttl_s(Some(ttl_s))?,
                 None => session.lease.ttl_s(),
             };
-            let mut ledger = self.lock_ledger();
-            let now_ms = self.keeper.clock.now_ms();
-            if self.sessions.contains_key(&env_id) {
-                return Err(taken(&env_id).at("/env_id"));
-            }
-            if let Some(grave) = ledger.grave(session.creation().kind(), &env_id, now_ms) {
-                return Err(ended(&env_id, grave.end));
-            }
-            self.admit(session.creation(), owner, &ledger)?;
+            let may_be = |ledger: &Ledger| {
+                if self.sessions.contains_key(&env_id) {
+                    return Err(taken(&env_id).at("/env_id"));
+                }
+                let now_ms = self.keeper.clock.now_ms();
+                if let Some(grave) = ledger.grave(session.creation().kind(), &env_id, now_ms) {
+                    return Err(ended(&env_id, grave.end));
+                }
+                self.admit(session.creation(), owner, ledger)
+            };
+            may_be(&self.lock_ledger())?;
+            // Others are created and closed while it is built.
             let parents = self.parents(session.owner().cloned(), ttl_s, true);
-            let mut child = session.branch(state, env_id, parents)?;
+            let room = self.room_to_build(session.bytes())?;
+            let mut child = session.branch(state, env_id.clone(), parents)?;
+            drop(room);
+            let mut ledger = self.lock_ledger();
+            may_be(&ledger)?;
             self.check_memory()?;
             let beside =
                 child.with_whole(|key, whole| session.write_down(state, bytes, Some((key, whole))));
@@ -570,20 +668,24 @@ impl Store {
         }
         Census {
             populations,
-            memory_bytes: self.keeper.memory_bytes() as u64,
+            memory_bytes: self.memory_bytes() as u64,
             leases_expired: self.leases_expired(),
             journal: self.keeper.journal().map(Journal::stats),
         }
     }
 
-    /// A page of sessions in the order of their ids, those after `after`, and whether more follow.
+    /// A page of sessions in the order of their ids, those after `after`, and where the next page
+    /// begins. It ends when it is large.
+    ///
+    /// # Errors
+    /// Those of [`Session::describe`].
     pub fn list(
         &self,
         kind: Kind,
         after: &str,
         limit: usize,
         owner: Option<&Owner>,
-    ) -> (Vec<Arc<Session>>, bool) {
+    ) -> Result<(Vec<Description>, Option<String>), Problem> {
         let mut sessions: Vec<_> = self
             .sessions
             .iter()
@@ -592,9 +694,19 @@ impl Store {
             .map(|s| Arc::clone(&s))
             .collect();
         sessions.sort_unstable_by(|a, b| a.id().cmp(b.id()));
-        let has_more = sessions.len() > limit;
-        sessions.truncate(limit);
-        (sessions, has_more)
+        let mut page = Vec::new();
+        let mut bytes = 0;
+        for session in sessions.iter().take(limit) {
+            let description = session.describe()?;
+            bytes += description.json_bytes();
+            if bytes > PAGE_BYTES && !page.is_empty() {
+                break;
+            }
+            page.push(description);
+        }
+        let last = sessions[..page.len()].last();
+        let next = last.filter(|_| page.len() < sessions.len());
+        Ok((page, next.map(|session| session.id().to_owned())))
     }
 
     fn lock_ledger(&self) -> MutexGuard<'_, Ledger> {

@@ -4,19 +4,25 @@
 //! into one contiguous buffer; [`VectorEnvironment`] erases the kind, once a request.
 //! A single environment is one lane that never starts over by itself.
 
+mod state;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::io::{self, Write};
 use std::iter;
 use std::ops::Range;
 
 use env_protocol::{
-    Array, AutoresetMode, Info, Kwargs, LanePhase, LaneSnapshot, Parameter, Seed, Space, Value,
+    Array, AutoresetMode, Encoding, Info, Kwargs, LanePhase, LaneSnapshot, Parameter, Seed, Space,
+    Value,
 };
 
 use serde::{Deserialize, Serialize};
 
 use crate::environments::{Arguments, Element, Environment, KwargsError, Layout, Rng};
 use crate::render::{Picture, Played, Seen};
+
+pub use state::Head;
 
 /// What lanes are reset with. The default resets all of them and goes on with their streams.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -148,23 +154,46 @@ pub trait VectorEnvironment: Send {
     /// A lane for people to look at, if there is such a lane.
     fn picture(&self, lane: usize) -> Option<Picture>;
 
+    /// Numbers that a step reads and writes, about: what says how long it takes.
+    fn numbers(&self) -> usize;
+
     /// Bytes it takes in memory, about.
     fn bytes(&self) -> usize;
 
-    /// The whole state.
+    /// The whole state, as a document. For programs that look at one; a server writes it down.
     fn save(&self) -> Saved;
+
+    /// Writes the whole state as a snapshot.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    fn write_snapshot(
+        &self,
+        head: &Head<'_>,
+        encoding: Encoding,
+        out: &mut dyn Write,
+    ) -> io::Result<()>;
+
+    /// The whole state in the form that histories hold: a [`Saved`] in MessagePack.
+    fn base(&self) -> Vec<u8>;
+
+    /// Puts back a state of a history.
+    ///
+    /// # Errors
+    /// Says what does not fit.
+    fn restore_base(&mut self, base: &[u8]) -> Result<(), String>;
 
     /// Whether a state would be taken.
     ///
     /// # Errors
     /// [`Refusal::Snapshot`].
-    fn check_restore(&self, saved: &Saved) -> Result<(), Refusal>;
+    fn check_restore(&self, observations: &[f64], lanes: &[LaneSnapshot]) -> Result<(), Refusal>;
 
     /// Puts a state back.
     ///
     /// # Errors
     /// As [`Self::check_restore`].
-    fn restore(&mut self, saved: &Saved) -> Result<(), Refusal>;
+    fn restore(&mut self, observations: &[f64], lanes: &[LaneSnapshot]) -> Result<(), Refusal>;
 }
 
 /// Lanes of environment `E`.
@@ -255,20 +284,40 @@ impl<E: Environment> VectorOf<E> {
         E::new(&Arguments::resolve(&self.parameters, &kwargs)?)
     }
 
-    /// Saved state as this environment holds it.
-    fn parse(&self, saved: &Saved) -> Result<Parsed<E>, Refusal> {
+    /// A document's state as this environment holds it.
+    fn parse_documents(
+        &self,
+        observations: &[f64],
+        lanes: &[LaneSnapshot],
+    ) -> Result<Parsed<E>, Refusal> {
+        let read = lanes.iter().map(|lane| {
+            let state = serde::Deserialize::deserialize(&lane.state);
+            let state = state.map_err(|e: serde_json::Error| e.to_string())?;
+            Ok((lane.phase, lane.rng.as_str(), state))
+        });
+        self.parse(observations, lanes.len(), read)
+    }
+
+    /// Saved state as this environment holds it: phase, random stream and state of each lane, or
+    /// why its state cannot be read.
+    fn parse<R: AsRef<str>>(
+        &self,
+        observations: &[f64],
+        num_lanes: usize,
+        lanes: impl Iterator<Item = Result<(LanePhase, R, E), String>>,
+    ) -> Result<Parsed<E>, Refusal> {
         let refuse = |pointer: String, detail: String| Refusal::Snapshot { pointer, detail };
-        if saved.lanes.len() != self.lanes.len() {
-            let (found, expected) = (saved.lanes.len(), self.lanes.len());
-            let detail = format!("{found} lanes, but this environment has {expected}");
+        if num_lanes != self.lanes.len() {
+            let expected = self.lanes.len();
+            let detail = format!("{num_lanes} lanes, but this environment has {expected}");
             return Err(refuse("/lanes".to_owned(), detail));
         }
-        if saved.observations.len() != self.observations.len() {
-            let (found, expected) = (saved.observations.len(), self.observations.len());
+        if observations.len() != self.observations.len() {
+            let (found, expected) = (observations.len(), self.observations.len());
             let detail = format!("{found} numbers, but {expected} are needed");
             return Err(refuse("/observations".to_owned(), detail));
         }
-        let numbers = saved.observations.iter().enumerate();
+        let numbers = observations.iter().enumerate();
         let observations: Result<Vec<E::Element>, Refusal> = numbers
             .map(|(i, &x)| {
                 E::Element::from_f64(x).ok_or_else(|| {
@@ -279,26 +328,29 @@ impl<E: Environment> VectorOf<E> {
                 })
             })
             .collect();
-        let lanes: Result<Vec<Lane<E>>, Refusal> = saved
-            .lanes
-            .iter()
-            .enumerate()
-            .map(|(i, lane)| {
-                self.restore_lane(lane)
-                    .map_err(|(field, detail)| refuse(format!("/lanes/{i}/{field}"), detail))
-            })
-            .collect();
-        Ok((observations?, lanes?))
+        let mut parsed = Vec::with_capacity(num_lanes);
+        for (i, lane) in lanes.enumerate() {
+            let lane = lane
+                .map_err(|detail| ("state", detail))
+                .and_then(|(phase, rng, state)| self.restore_lane(phase, rng.as_ref(), state));
+            parsed.push(
+                lane.map_err(|(field, detail)| refuse(format!("/lanes/{i}/{field}"), detail))?,
+            );
+        }
+        Ok((observations?, parsed))
     }
 
     /// A lane from its snapshot, or the field that is wrong and why.
-    fn restore_lane(&self, saved: &LaneSnapshot) -> Result<Lane<E>, (&'static str, String)> {
-        let rng = Rng::from_hex(&saved.rng).ok_or_else(|| {
+    fn restore_lane(
+        &self,
+        phase: LanePhase,
+        rng: &str,
+        environment: E,
+    ) -> Result<Lane<E>, (&'static str, String)> {
+        let rng = Rng::from_hex(rng).ok_or_else(|| {
             let detail = "must be 64 hexadecimal digits, not all zero";
             ("rng", detail.to_owned())
         })?;
-        let environment: E = serde::Deserialize::deserialize(&saved.state)
-            .map_err(|e: serde_json::Error| ("state", e.to_string()))?;
         environment.validate().map_err(|e| ("state", e))?;
         if environment.observation_space() != *self.layout.space()
             || environment.action_space() != self.action_space
@@ -306,13 +358,13 @@ impl<E: Environment> VectorOf<E> {
             let detail = "it has other spaces than this environment";
             return Err(("state", detail.to_owned()));
         }
-        if environment.is_running() != (saved.phase == LanePhase::Running) {
+        if environment.is_running() != (phase == LanePhase::Running) {
             return Err(("phase", "the state says otherwise".to_owned()));
         }
         Ok(Lane {
             environment,
             rng,
-            phase: saved.phase,
+            phase,
             played: None,
         })
     }
@@ -468,9 +520,16 @@ impl<E: Environment> VectorEnvironment for VectorOf<E> {
         Some(picture.of_lane(&E::spec().id, lane, state.phase, state.played))
     }
 
+    fn numbers(&self) -> usize {
+        self.observations.len() + self.lanes.len() * self.action_ranges.len()
+    }
+
     fn bytes(&self) -> usize {
-        let lane = size_of::<Lane<E>>() + size_of::<i64>() * self.action_ranges.len();
-        self.lanes.len() * lane + size_of_val(&self.observations[..])
+        let heap = self.lanes.iter().map(|lane| lane.environment.heap_bytes());
+        self.lanes.len() * size_of::<Lane<E>>()
+            + heap.sum::<usize>()
+            + size_of_val(&self.observations[..])
+            + self.lanes.len() * self.action_ranges.len() * size_of::<i64>()
     }
 
     fn save(&self) -> Saved {
@@ -485,12 +544,29 @@ impl<E: Environment> VectorEnvironment for VectorOf<E> {
         }
     }
 
-    fn check_restore(&self, saved: &Saved) -> Result<(), Refusal> {
-        self.parse(saved).map(drop)
+    fn write_snapshot(
+        &self,
+        head: &Head<'_>,
+        encoding: Encoding,
+        out: &mut dyn Write,
+    ) -> io::Result<()> {
+        self.write_state(head, encoding, out)
     }
 
-    fn restore(&mut self, saved: &Saved) -> Result<(), Refusal> {
-        (self.observations, self.lanes) = self.parse(saved)?;
+    fn base(&self) -> Vec<u8> {
+        self.to_base()
+    }
+
+    fn restore_base(&mut self, base: &[u8]) -> Result<(), String> {
+        self.read_base(base)
+    }
+
+    fn check_restore(&self, observations: &[f64], lanes: &[LaneSnapshot]) -> Result<(), Refusal> {
+        self.parse_documents(observations, lanes).map(drop)
+    }
+
+    fn restore(&mut self, observations: &[f64], lanes: &[LaneSnapshot]) -> Result<(), Refusal> {
+        (self.observations, self.lanes) = self.parse_documents(observations, lanes)?;
         self.actions.clear();
         Ok(())
     }

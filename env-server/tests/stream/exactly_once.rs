@@ -75,6 +75,151 @@ async fn resending_blindly_plays_every_step_once() {
     server.stop().await.unwrap().unwrap();
 }
 
+/// Fills a window, loses the socket with all replies, and sends all again: over a socket and over HTTP.
+async fn replies_of_a_window_are_given_again(config: ServerConfig) {
+    const SENT: u64 = 64;
+    let server = Server::with(config).await;
+    let mut watcher = Socket::open(server.address).await;
+    for env_id in ["cut", "calm"] {
+        watcher.json(Put, env_id, spec(200)).await;
+        watcher.json(Reset, env_id, json!({"seq": 0})).await;
+    }
+    let body = |seq: u64| json!({"seq": seq, "action": seq / 3 % 2});
+    for (round, encoding) in [JSON, Encoding::MessagePack].into_iter().enumerate() {
+        let first = 1 + SENT * round as u64;
+        let mut calm = Vec::new();
+        for seq in first..first + SENT {
+            let step = watcher.ask(encoding, Step, Env, "calm", &body(seq)).await;
+            assert!(!step.replayed);
+            calm.push(step.body);
+        }
+        let mut cut = Socket::open(server.address).await;
+        for seq in first..first + SENT {
+            cut.send(encoding, Step, Env, "cut", &body(seq)).await;
+        }
+        until_seq(&mut watcher, "cut", first + SENT).await;
+        drop(cut);
+        // All at once, as they were sent, and once more from the last to the first.
+        let mut again = Socket::open(server.address).await;
+        let orders: [Vec<u64>; 2] = [
+            (first..first + SENT).collect(),
+            (first..first + SENT).rev().collect(),
+        ];
+        for order in orders {
+            for &seq in &order {
+                again.send(encoding, Step, Env, "cut", &body(seq)).await;
+            }
+            for &seq in &order {
+                let reply = again.receive().await;
+                assert_eq!((reply.status, reply.replayed), (200, true), "{seq}");
+                assert_eq!(reply.body, calm[(seq - first) as usize], "{seq}");
+            }
+        }
+        for seq in first..first + SENT {
+            let (status, replayed, reply) = over_http(&server, encoding, &body(seq)).await;
+            assert_eq!((status, replayed), (200, true), "{seq}");
+            assert_eq!(reply, calm[(seq - first) as usize], "{seq}");
+        }
+        let other = json!({"seq": first, "action": 1 - first / 3 % 2});
+        let other = again.ask(encoding, Step, Env, "cut", &other).await;
+        assert_eq!(other.failure(), (422, "seq-reused"));
+    }
+    let told = watcher.json(Describe, "cut", json!({})).await.value();
+    assert_eq!(told["seq"], 1 + 2 * SENT);
+    server.stop().await.unwrap().unwrap();
+}
+
+/// A step of the environment `cut`.
+async fn over_http(server: &Server, encoding: Encoding, body: &Value) -> (u16, bool, Vec<u8>) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let body = encoding.encode(body);
+    let head = format!(
+        "POST /v1/envs/cut/step HTTP/1.1\r\nhost: {}\r\nconnection: close\r\ncontent-type: {}\r\n\
+         content-length: {}\r\n\r\n",
+        server.address,
+        encoding.content_type(),
+        body.len()
+    );
+    let mut connection = tokio::net::TcpStream::connect(server.address)
+        .await
+        .unwrap();
+    connection
+        .write_all(&[head.as_bytes(), &body].concat())
+        .await
+        .unwrap();
+    let mut reply = Vec::new();
+    connection.read_to_end(&mut reply).await.unwrap();
+    let end = reply
+        .windows(4)
+        .position(|four| four == b"\r\n\r\n")
+        .unwrap()
+        + 4;
+    let head = String::from_utf8(reply[..end].to_vec()).unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    let replayed = head.contains("idempotency-replayed: true");
+    (status, replayed, reply[end..].to_vec())
+}
+
+#[tokio::test]
+async fn a_window_of_replies_that_were_lost_is_given_again() {
+    replies_of_a_window_are_given_again(ServerConfig::default()).await;
+}
+
+#[tokio::test]
+async fn a_window_is_given_again_with_either_durability() {
+    for durability in [Durability::Process, Durability::Disk] {
+        let dir = tempfile::tempdir().unwrap();
+        let config = ServerConfig {
+            data_dir: Some(dir.path().to_owned()),
+            durability,
+            ..ServerConfig::default()
+        };
+        replies_of_a_window_are_given_again(config).await;
+    }
+}
+
+/// What takes long is done elsewhere, and what was sent after it is still done after it.
+#[tokio::test(flavor = "multi_thread")]
+async fn large_operations_keep_their_order() {
+    let server = Server::start().await;
+    let mut socket = Socket::open(server.address).await;
+    let lanes = 8_192;
+    let large = json!({"spec_id": "RepeatFirst-v0", "num_envs": lanes, "kwargs": {"num_decks": 2}, "seed": 1});
+    let body = |seq: u64| json!({"seq": seq, "actions": vec![seq % 4; lanes]});
+    // All of it before the first reply is read.
+    socket.send(JSON, Put, VectorEnv, "v", &large).await;
+    socket
+        .send(JSON, Reset, VectorEnv, "v", &json!({"seq": 0}))
+        .await;
+    for seq in 1..=5 {
+        socket.send(JSON, Step, VectorEnv, "v", &body(seq)).await;
+        socket
+            .send(JSON, Describe, VectorEnv, "v", &json!({}))
+            .await;
+    }
+    socket
+        .send(JSON, Snapshot, VectorEnv, "v", &json!({}))
+        .await;
+    socket.send(JSON, Step, VectorEnv, "v", &body(6)).await;
+    socket.send(JSON, Close, VectorEnv, "v", &json!({})).await;
+    socket.send(JSON, Step, VectorEnv, "v", &body(7)).await;
+    assert_eq!(socket.receive().await.status, 201);
+    assert_eq!(socket.receive().await.value()["seq"], 1);
+    let mut steps = Vec::new();
+    for seq in 1..=5u64 {
+        let step = socket.receive().await;
+        assert_eq!(step.value()["seq"], seq + 1);
+        steps.push(step.body);
+        assert_eq!(socket.receive().await.value()["seq"], seq + 1);
+    }
+    let snapshot: env_protocol::Snapshot = socket.receive().await.decode();
+    assert_eq!(snapshot.lanes.len(), lanes);
+    assert_eq!(socket.receive().await.value()["seq"], 7);
+    assert_eq!(socket.receive().await.status, 204);
+    assert_eq!(socket.receive().await.failure(), (410, "env-closed"));
+    server.stop().await.unwrap().unwrap();
+}
+
 #[tokio::test]
 async fn duplicates_on_two_sockets_join() {
     let server = Server::start().await;

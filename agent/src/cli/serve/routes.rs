@@ -13,19 +13,19 @@ use axum::routing::{get, post, put};
 use env_protocol::Health;
 use env_server::Principal;
 use env_server::service::{
-    Accept, BodyLimit, Call, Failure, IDEMPOTENCY_REPLAYED, encoded, explain_problem,
+    Accept, Bodies, BodyLimit, Call, Failure, IDEMPOTENCY_REPLAYED, encoded, explain_problem,
 };
 
 /// What handlers share.
 #[derive(Clone)]
 struct App {
     service: Arc<Service>,
-    max_body_bytes: usize,
+    bodies: Arc<Bodies>,
 }
 
 impl BodyLimit for App {
-    fn max_body_bytes(&self) -> usize {
-        self.max_body_bytes
+    fn bodies(&self) -> &Bodies {
+        &self.bodies
     }
 }
 
@@ -51,7 +51,7 @@ pub fn router(service: Arc<Service>, max_body_bytes: usize) -> Router {
         .route(problem, get(explain_problem))
         .with_state(App {
             service,
-            max_body_bytes,
+            bodies: Arc::new(Bodies::new(max_body_bytes)),
         })
 }
 
@@ -78,7 +78,7 @@ async fn begin(
     State(app): State<App>,
     Caller(owner): Caller,
     Path(id): Path<String>,
-    Call { body, reply }: Call<CreateSession>,
+    Call { body, reply, .. }: Call<CreateSession>,
 ) -> Result<Response, Failure> {
     let (session, is_new) = app.service.begin(&id, body, owner.as_ref())?;
     let body = encoded(reply, &session);
@@ -100,7 +100,7 @@ async fn close(
 async fn act(
     State(app): State<App>,
     Caller(owner): Caller,
-    Call { body, reply }: Call<ActRequest>,
+    Call { body, reply, .. }: Call<ActRequest>,
 ) -> Result<Response, Failure> {
     // Many lanes take a while, in which other requests are to be read and answered.
     let acting = tokio::task::spawn_blocking(move || app.service.act(body, owner.as_ref()));

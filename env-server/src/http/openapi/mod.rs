@@ -23,8 +23,9 @@ pub(super) use responses::{CreateProblems, OperationProblems, Png, ReadProblems}
     info(
         title = "Environment server",
         description = "Gym-style memory tasks behind HTTP. Field names are Gymnasium's. Every operation on an \
-                       environment carries a `seq`; sent again with the same body it is answered from store, \
-                       so a request may be repeated after any doubt. Bodies are JSON or, several times faster \
+                       environment carries a `seq`; sent again with the same body it is answered as it was, \
+                       so a request may be repeated after any doubt. At least the last 64 operations of an \
+                       environment are kept for that. Bodies are JSON or, several times faster \
                        for batches, MessagePack (`application/vnd.msgpack`). Errors are problem documents \
                        (RFC 9457), and an error changes nothing.",
     ),

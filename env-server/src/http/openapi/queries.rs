@@ -6,14 +6,14 @@ use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
-use env_protocol::{Encoding, ErrorCode, Problem};
+use env_protocol::{ErrorCode, Problem};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use utoipa::IntoParams;
 
-use crate::http::aside;
-use crate::http::codec::{encoded, negotiate};
+use crate::http::codec::negotiate;
 use crate::http::problem::Failure;
+use crate::http::{Caller, SharedApp};
 use crate::render::{Format, render};
 use crate::session::Session;
 
@@ -59,14 +59,12 @@ pub(in crate::http) struct TrajectoryPage {
 }
 
 impl TrajectoryPage {
-    /// The page of a session, which takes a while to make.
-    pub(in crate::http) async fn of(
-        self,
-        session: Arc<Session>,
-        reply: Encoding,
-    ) -> Result<Response, Failure> {
-        let limit = self.limit.unwrap_or(100).clamp(1, 1000);
-        aside(move || Ok(encoded(reply, &session.trajectory(self.from, limit)?))).await
+    pub(in crate::http) fn from(&self) -> Option<u64> {
+        self.from
+    }
+
+    pub(in crate::http) fn limit(&self) -> usize {
+        self.limit.unwrap_or(100).clamp(1, 1000)
     }
 }
 
@@ -96,6 +94,8 @@ impl RenderQuery {
     /// The session says what is in it, and can be played again while it is drawn.
     pub(in crate::http) async fn of(
         self,
+        app: &SharedApp,
+        caller: &Caller,
         session: Arc<Session>,
         headers: &HeaderMap,
     ) -> Result<Response, Failure> {
@@ -105,7 +105,7 @@ impl RenderQuery {
             },
             _ => Format::Png,
         };
-        aside(move || {
+        app.aside(caller, move || {
             let pictures = session.pictures(self.lane)?;
             let (content_type, bytes) = render(&pictures, format);
             Ok(([(header::CONTENT_TYPE, content_type)], bytes).into_response())

@@ -1,6 +1,7 @@
 //! From a message to the handler of the HTTP route that it names, and back.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 
 use axum::body::to_bytes;
 use axum::extract::{Path, State};
@@ -13,9 +14,12 @@ use env_protocol::{
 use futures_util::FutureExt;
 use serde::Deserialize;
 
+use crate::http::aside::Note;
+use crate::http::bodies::Bodies;
 use crate::http::codec::{self, Accept, Call};
 use crate::http::problem::{self, Failure};
 use crate::http::{Caller, IDEMPOTENCY_REPLAYED, SharedApp, envs, vector_envs};
+use crate::session::room::Room;
 
 /// A message with everything that answering it takes.
 pub(super) struct Order {
@@ -25,6 +29,8 @@ pub(super) struct Order {
     env_id: Option<String>,
     body: Bytes,
     encoding: Encoding,
+    /// What a large body takes, or that there is no room for it.
+    room: Result<Option<Room>, Problem>,
 }
 
 impl Order {
@@ -32,9 +38,16 @@ impl Order {
     ///
     /// # Errors
     /// The reply that says what is wrong.
-    pub(super) fn read(encoding: Encoding, message: &Bytes) -> Result<Self, Vec<u8>> {
+    pub(super) fn read(
+        encoding: Encoding,
+        message: &Bytes,
+        bodies: &Bodies,
+    ) -> Result<Self, Vec<u8>> {
+        let mut room = None;
+        let counted = bodies.count(&mut room, message.len());
         match StreamRequest::decode(encoding, message) {
             Ok(request) => Ok(Order {
+                room: counted.map(|()| room),
                 body: message.slice_ref(request.body),
                 id: request.id,
                 op: request.op,
@@ -54,8 +67,13 @@ impl Order {
         self.env_id.clone().map(|id| (self.kind, id))
     }
 
-    /// Does it and gives the reply. Up to its first wait it is done when it is polled first.
-    pub(super) async fn answer(self, app: SharedApp, caller: Caller) -> Vec<u8> {
+    /// Does it and gives the reply, with the room that it takes if it is large. Up to its first
+    /// wait it is done when it is polled first.
+    pub(super) async fn answer(
+        self,
+        app: SharedApp,
+        caller: Caller,
+    ) -> (Vec<u8>, Option<Arc<Room>>) {
         let path = self.path();
         let (id, encoding) = (self.id.clone(), self.encoding);
         let response = match AssertUnwindSafe(self.call(app, caller))
@@ -71,7 +89,7 @@ impl Order {
         };
         match reply(encoding, &id, response).await {
             Ok(reply) => reply,
-            Err(problem) => refusal(encoding, Some(id), problem, path),
+            Err(problem) => (refusal(encoding, Some(id), problem, path), None),
         }
     }
 
@@ -79,8 +97,9 @@ impl Order {
     async fn call(self, app: SharedApp, caller: Caller) -> Result<Response, Failure> {
         let (encoding, op, path) = (self.encoding, self.op, self.path());
         let full = |caller: Caller| caller.full(|| format!("{} on {path}", op.as_str()));
-        let bytes = self.body;
-        let state = State(app);
+        let (bytes, room) = (self.body, self.room?);
+        let state = State(app.clone());
+        let note = caller.note().clone();
         // Those that need one have been checked for it.
         let env_id = Path(self.env_id.unwrap_or_default());
         let accept = Accept(encoding);
@@ -89,10 +108,21 @@ impl Order {
             ($handlers:ident) => {
                 match op {
                     StreamOp::Create => {
-                        $handlers::create(state, full(caller)?, body(encoding, &bytes)?).await
+                        $handlers::create(
+                            state,
+                            full(caller)?,
+                            body(&app, &note, encoding, &bytes, room).await?,
+                        )
+                        .await
                     }
                     StreamOp::Put => {
-                        $handlers::put(state, full(caller)?, env_id, body(encoding, &bytes)?).await
+                        $handlers::put(
+                            state,
+                            full(caller)?,
+                            env_id,
+                            body(&app, &note, encoding, &bytes, room).await?,
+                        )
+                        .await
                     }
                     StreamOp::List => {
                         let page = query(encoding, &bytes)?;
@@ -108,25 +138,53 @@ impl Order {
                         closed.map(IntoResponse::into_response)
                     }
                     StreamOp::Reset => {
-                        $handlers::reset(state, caller, env_id, body(encoding, &bytes)?).await
+                        $handlers::reset(
+                            state,
+                            caller,
+                            env_id,
+                            body(&app, &note, encoding, &bytes, room).await?,
+                        )
+                        .await
                     }
                     StreamOp::Step => {
-                        $handlers::step(state, caller, env_id, body(encoding, &bytes)?).await
+                        $handlers::step(
+                            state,
+                            caller,
+                            env_id,
+                            body(&app, &note, encoding, &bytes, room).await?,
+                        )
+                        .await
                     }
                     StreamOp::Lease => {
-                        $handlers::lease(state, full(caller)?, env_id, body(encoding, &bytes)?)
-                            .await
+                        $handlers::lease(
+                            state,
+                            full(caller)?,
+                            env_id,
+                            body(&app, &note, encoding, &bytes, room).await?,
+                        )
+                        .await
                     }
                     StreamOp::Snapshot => {
                         no_body(encoding, &bytes)?;
                         $handlers::snapshot(state, full(caller)?, env_id, accept).await
                     }
                     StreamOp::Restore => {
-                        $handlers::restore(state, full(caller)?, env_id, body(encoding, &bytes)?)
-                            .await
+                        $handlers::restore(
+                            state,
+                            full(caller)?,
+                            env_id,
+                            body(&app, &note, encoding, &bytes, room).await?,
+                        )
+                        .await
                     }
                     StreamOp::Fork => {
-                        $handlers::fork(state, full(caller)?, env_id, body(encoding, &bytes)?).await
+                        $handlers::fork(
+                            state,
+                            full(caller)?,
+                            env_id,
+                            body(&app, &note, encoding, &bytes, room).await?,
+                        )
+                        .await
                     }
                     StreamOp::Trajectory => {
                         let page = query(encoding, &bytes)?;
@@ -167,11 +225,15 @@ impl Order {
 }
 
 /// A body as the HTTP route reads it.
-fn body<T: for<'de> Deserialize<'de>>(
+async fn body<T: for<'de> Deserialize<'de> + Send + 'static>(
+    app: &SharedApp,
+    note: &Note,
     encoding: Encoding,
-    bytes: &[u8],
+    bytes: &Bytes,
+    room: Option<Room>,
 ) -> Result<Call<T>, Failure> {
-    Ok(Call::read(encoding, bytes, encoding)?)
+    let bytes = bytes.clone();
+    Ok(Call::decode(encoding, bytes, room, encoding, &app.bodies, note).await?)
 }
 
 /// A query as the HTTP route reads it, from a body.
@@ -193,9 +255,10 @@ async fn reply(
     encoding: Encoding,
     id: &StreamId,
     response: Result<Response, Failure>,
-) -> Result<Vec<u8>, Problem> {
+) -> Result<(Vec<u8>, Option<Arc<Room>>), Problem> {
     let response = response.map_err(Failure::into_problem)?;
-    let (parts, body) = response.into_parts();
+    let (mut parts, body) = response.into_parts();
+    let room = parts.extensions.remove::<Arc<Room>>();
     let body = to_bytes(body, usize::MAX).await;
     let body = body.map_err(|e| Problem::new(ErrorCode::Internal, e.to_string()))?;
     let reply = StreamReply {
@@ -204,7 +267,7 @@ async fn reply(
         replayed: parts.headers.contains_key(IDEMPOTENCY_REPLAYED),
         body: &body,
     };
-    Ok(reply.encode(encoding))
+    Ok((reply.encode(encoding), room))
 }
 
 /// The reply that says what was wrong.

@@ -9,6 +9,9 @@ mod dispatch;
 mod in_flight;
 pub(crate) mod socket;
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
 use axum::extract::State;
 use axum::extract::ws::{Message, Utf8Bytes, close_code};
 use axum::response::Response;
@@ -17,6 +20,7 @@ use env_protocol::{Encoding, Problem};
 use tokio::task::coop::consume_budget;
 
 use super::{Caller, SharedApp};
+use crate::session::room::Room;
 use dispatch::Order;
 use in_flight::InFlight;
 use socket::{Event, Gone, Socket, Upgrade};
@@ -58,13 +62,15 @@ pub(super) async fn stream(
 
 /// Answers messages until the client leaves or the server ends.
 async fn serve(app: SharedApp, caller: Caller, mut socket: Socket) -> Result<(), Gone> {
-    let mut in_flight = InFlight::new();
+    let aside = Arc::new(AtomicBool::new(false));
+    let caller = caller.noting(Arc::clone(&aside));
+    let mut in_flight = InFlight::new(aside);
     loop {
         let is_reading = in_flight.len() < MAX_IN_FLIGHT;
         let event = tokio::select! {
             biased;
             Some(reply) = in_flight.next(), if in_flight.len() > 0 => {
-                socket.send(reply).await?;
+                send(&mut socket, reply).await?;
                 continue;
             }
             event = socket.next(is_reading) => event,
@@ -76,7 +82,7 @@ async fn serve(app: SharedApp, caller: Caller, mut socket: Socket) -> Result<(),
             Event::Ending => break,
             Event::Gone => return Ok(()),
         };
-        let order = match Order::read(encoding, &message) {
+        let order = match Order::read(encoding, &message, &app.bodies) {
             Ok(order) => order,
             Err(reply) => {
                 socket.send(frame(encoding, reply)).await?;
@@ -85,15 +91,18 @@ async fn serve(app: SharedApp, caller: Caller, mut socket: Socket) -> Result<(),
         };
         let target = order.target();
         let (app, caller) = (app.clone(), caller.clone());
-        let work = async move { frame(encoding, order.answer(app, caller).await) };
+        let work = async move {
+            let (reply, room) = order.answer(app, caller).await;
+            (frame(encoding, reply), room)
+        };
         if let Some(reply) = in_flight.begin(target, Box::pin(work)).await {
-            socket.send(reply).await?;
+            send(&mut socket, reply).await?;
         }
         // Messages that have come already must not keep other tasks waiting.
         consume_budget().await;
     }
     while let Some(reply) = in_flight.next().await {
-        socket.send(reply).await?;
+        send(&mut socket, reply).await?;
     }
     socket
         .close(close_code::AWAY, "the server is shutting down")
@@ -101,11 +110,19 @@ async fn serve(app: SharedApp, caller: Caller, mut socket: Socket) -> Result<(),
     Ok(())
 }
 
+/// Sends a reply, which takes its room until it has been sent.
+async fn send(
+    socket: &mut Socket,
+    (message, _room): (Message, Option<Arc<Room>>),
+) -> Result<(), Gone> {
+    socket.send(message).await
+}
+
 /// The reply to one message, from nobody in particular.
 #[cfg(any(test, fuzzing))]
 pub(crate) async fn answer_message(app: &SharedApp, encoding: Encoding, message: &[u8]) -> Vec<u8> {
-    match Order::read(encoding, &Bytes::copy_from_slice(message)) {
-        Ok(order) => order.answer(app.clone(), Caller::nobody()).await,
+    match Order::read(encoding, &Bytes::copy_from_slice(message), &app.bodies) {
+        Ok(order) => order.answer(app.clone(), Caller::nobody()).await.0,
         Err(reply) => reply,
     }
 }

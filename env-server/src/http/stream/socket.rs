@@ -135,8 +135,8 @@ impl Upgrade {
         // It counts from now on: the upgrade itself takes a while.
         let counted = sockets.open.token();
         self.0
-            .max_message_size(app.max_body_bytes)
-            .max_frame_size(app.max_body_bytes)
+            .max_message_size(app.bodies.max_body_bytes())
+            .max_frame_size(app.bodies.max_body_bytes())
             .read_buffer_size(BUFFER_BYTES)
             .write_buffer_size(BUFFER_BYTES)
             .on_failed_upgrade(|error| tracing::debug!(%error, "a socket could not be opened"))

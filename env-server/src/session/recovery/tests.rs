@@ -206,7 +206,7 @@ fn a_compacted_journal_tells_the_same() {
         }
     }
     assert!(compactions >= 2, "{compactions}");
-    let trajectory = v.trajectory(None, 1_000).unwrap();
+    let trajectory = v.told(None, 1_000).unwrap();
     let snapshot = v.snapshot().unwrap();
     drop((v, store));
     let (store, recovery) = Store::open(Limits::default(), Clock::default(), config).unwrap();
@@ -214,7 +214,7 @@ fn a_compacted_journal_tells_the_same() {
     let v = store.get(Kind::Vector, "v", None).unwrap();
     assert_eq!(v.snapshot().unwrap(), snapshot);
     assert_eq!(
-        v.trajectory(Some(trajectory.first_seq), 1_000).unwrap(),
+        v.told(Some(trajectory.first_seq), 1_000).unwrap(),
         trajectory
     );
     let calm = Store::new(Limits::default(), Clock::default());

@@ -287,7 +287,7 @@ fn a_picture_says_when_there_is_nothing_to_see_or_to_know() {
     vector.step(&[7]).unwrap();
     let ended = "step 2 · reward 7 · return 12 · ended";
     assert_eq!(told(&vector, 0)[1..], [ended, "0 left, action 7"]);
-    vector.restore(&saved).unwrap();
+    vector.restore(&saved.observations, &saved.lanes).unwrap();
     assert_eq!(told(&vector, 0)[1..], ["restored", "1 left, action none"]);
     vector.step(&[6]).unwrap();
     assert_eq!(

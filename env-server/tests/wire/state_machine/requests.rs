@@ -22,9 +22,10 @@ pub enum What {
         seq: SeqChoice,
         encoding: Encoding,
     },
-    /// The last operation that was applied, once more.
+    /// An operation that was applied, once more: the last one, or one so many before it.
     Repeat {
         encoding: Encoding,
+        before: usize,
     },
     /// Several clients send the same operation with the next seq at once.
     Storm {
@@ -121,7 +122,8 @@ fn what() -> impl Strategy<Value = What> {
     });
     prop_oneof![
         30 => operate,
-        6 => encoding().prop_map(|encoding| What::Repeat { encoding }),
+        6 => (encoding(), prop_oneof![2 => Just(0), 1 => 0..20usize])
+            .prop_map(|(encoding, before)| What::Repeat { encoding, before }),
         2 => body().prop_map(|body| What::Storm { body }),
         1 => Just(What::Race),
         3 => put.prop_map(What::Put),

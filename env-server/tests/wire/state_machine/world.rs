@@ -91,11 +91,14 @@ impl World {
                         self.operate(&id, &body, seq, *encoding);
                     }
                 }
-                What::Repeat { encoding } => {
-                    let model = self.open(&id).map(|open| &open.model);
-                    if let Some((body, _)) = model.and_then(|model| model.last.clone()) {
-                        let seq = self.seq(&id, SeqChoice::Offset(-1)).flatten();
-                        self.operate(&id, &body, seq, *encoding);
+                What::Repeat { encoding, before } => {
+                    let done = self.open(&id).map(|open| &open.model.done);
+                    let found = done.and_then(|done| {
+                        let seq = done.len().checked_sub(1 + before)?;
+                        Some((seq as u64, done[seq].0.clone()))
+                    });
+                    if let Some((seq, body)) = found {
+                        self.operate(&id, &body, Some(seq), *encoding);
                     }
                 }
                 What::Storm { body } => {
@@ -260,11 +263,18 @@ impl World {
             return;
         }
         let expected = self.expect(id, body, seq);
-        self.check(id, body, expected, &reply);
+        self.check(id, body, seq, expected, &reply);
     }
 
     /// Compares a reply with what the model says, and lets the model go on.
-    fn check(&mut self, id: &str, body: &Body, expected: Expected, reply: &Reply) {
+    fn check(
+        &mut self,
+        id: &str,
+        body: &Body,
+        seq: Option<u64>,
+        expected: Expected,
+        reply: &Reply,
+    ) {
         let mode = self.mode;
         let replayed = reply.header("idempotency-replayed");
         match expected {
@@ -278,8 +288,8 @@ impl World {
                 let json = success(mode, body, reply);
                 let now_s = self.now_s;
                 let open = self.open(id).expect("open");
-                let stored = open.model.last.as_ref().map(|(_, reply)| reply);
-                assert_eq!(Some(&json), stored);
+                let seq = seq.expect("what has no number is no repetition");
+                assert_eq!(json, open.model.done[seq as usize].1);
                 open.model.renew(now_s);
             }
             Expected::Refused(status, code) => {
@@ -314,7 +324,7 @@ impl World {
         };
         let model = Model {
             seq: 0,
-            last: None,
+            done: Vec::new(),
             ttl_s: ttl_s.unwrap_or(open.model.ttl_s),
             ..open.model.clone()
         };
@@ -347,7 +357,7 @@ impl World {
                 Expected::Applied if i > 0 => Expected::Replayed,
                 expected => expected,
             };
-            self.check(id, body, expected, reply);
+            self.check(id, body, seq, expected, reply);
         }
     }
 
@@ -367,10 +377,11 @@ impl World {
         let is_first =
             |reply: &Reply| reply.status == 200 && reply.header("idempotency-replayed").is_empty();
         let winner = replies.iter().position(is_first).expect("one was done");
-        self.check(id, &bodies[winner], Expected::Applied, &replies[winner]);
+        let (body, reply) = (&bodies[winner], &replies[winner]);
+        self.check(id, body, seq, Expected::Applied, reply);
         for (i, reply) in replies.iter().enumerate().filter(|(i, _)| *i != winner) {
             let expected = self.expect(id, &bodies[i], seq);
-            self.check(id, &bodies[i], expected, reply);
+            self.check(id, &bodies[i], seq, expected, reply);
         }
     }
 
