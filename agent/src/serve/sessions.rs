@@ -419,11 +419,11 @@ impl State {
         let place = seq.checked_sub(first);
         match place.and_then(|place| self.window.get(place as usize)) {
             Some((kept, reply)) if kept == step => Ok(Arc::clone(reply)),
-            Some(_) => {
+            Some(_) if seq + 1 == self.seq => {
                 let detail = format!("operation {seq} came before with another body");
                 Err(Problem::new(ErrorCode::SeqReused, detail).at("/seq"))
             }
-            None => {
+            _ => {
                 let mut detail = format!("the next operation has seq {}, not {seq}", self.seq);
                 if seq < first {
                     detail.push_str(&format!(

@@ -132,7 +132,7 @@ def test_someone_elses_step_is_noticed(server: str) -> None:
         theirs.step(0)
         theirs.step(0)
         with pytest.raises(sme.SeqConflict) as caught:
-            mine.step(0)
+            mine.step(1)
         assert caught.value.expected_seq == 3
 
 

@@ -30,8 +30,8 @@ impl Session {
     /// Answers a request whose `seq` is not the next one.
     ///
     /// # Errors
-    /// `seq-conflict`, where the operation of this number is not kept, and `seq-reused`, where it
-    /// was another one.
+    /// `seq-conflict`, where the operation of this number is not kept or was another one; of the last
+    /// number, `seq-reused`.
     pub(super) fn answer_again(
         &self,
         state: &mut State,
@@ -39,14 +39,18 @@ impl Session {
         operation: &Operation,
         bytes: &[u8],
     ) -> Result<Answer, Problem> {
+        let is_last = seq.checked_add(1) == Some(state.seq);
         let Some((_, kept)) = state.history.find(seq) else {
             return Err(conflict(state, seq));
         };
         let is_same = kept == bytes
             || Operation::decode(kept).is_ok_and(|kept| kept.is_same_request(operation));
-        if !is_same {
+        if !is_same && is_last {
             let detail = format!("seq {seq} has been used for another operation or body");
             return Err(Problem::new(ErrorCode::SeqReused, detail).at("/seq"));
+        }
+        if !is_same {
+            return Err(conflict(state, seq));
         }
         // What is as safe as the last operation is as safe as those before it.
         let (last, written) = match &state.last {
@@ -54,7 +58,7 @@ impl Session {
             None => (None, Default::default()),
         };
         let reply = match last {
-            Some(last) if seq + 1 == state.seq => Arc::clone(last),
+            Some(last) if is_last => Arc::clone(last),
             _ => {
                 let reply = self.play_again(state, seq).map_err(|detail| {
                     let detail = format!("operation {seq} cannot be played again: {detail}");
@@ -195,7 +199,11 @@ mod tests {
                 ..Reset::default()
             });
             let refused = session.apply(Some(seq), other).unwrap_err();
-            assert_eq!(refused.code, ErrorCode::SeqReused);
+            let (code, expected) = match seq as usize + 1 == done.len() {
+                true => (ErrorCode::SeqReused, None),
+                false => (ErrorCode::SeqConflict, Some(done.len() as u64)),
+            };
+            assert_eq!((refused.code, refused.expected_seq), (code, expected));
         }
     }
 

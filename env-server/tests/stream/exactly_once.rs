@@ -122,7 +122,7 @@ async fn replies_of_a_window_are_given_again(config: ServerConfig) {
         }
         let other = json!({"seq": first, "action": 1 - first / 3 % 2});
         let other = again.ask(encoding, Step, Env, "cut", &other).await;
-        assert_eq!(other.failure(), (422, "seq-reused"));
+        assert_eq!(other.failure(), (409, "seq-conflict"));
     }
     let told = watcher.json(Describe, "cut", json!({})).await.value();
     assert_eq!(told["seq"], 1 + 2 * SENT);

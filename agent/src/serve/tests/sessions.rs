@@ -64,7 +64,7 @@ fn the_last_operations_are_answered_again() {
     }
     assert_eq!(
         refusal(act(&service, shows("mine", 50, &[9.0, 9.0]))),
-        (ErrorCode::SeqReused, "/seq".into())
+        (ErrorCode::SeqConflict, "/seq".into())
     );
     let older = act(&service, shown(35)).unwrap_err();
     assert_eq!(

@@ -112,8 +112,8 @@ impl Model {
             Some(seq) => {
                 return match self.done.get(seq as usize) {
                     Some((done, _)) if done == body => Replayed,
-                    Some(_) => Refused(422, "seq-reused"),
-                    None => Refused(409, "seq-conflict"),
+                    Some(_) if seq + 1 == self.seq => Refused(422, "seq-reused"),
+                    _ => Refused(409, "seq-conflict"),
                 };
             }
         }
