@@ -228,6 +228,9 @@ pub async fn http(
     let replayed = response.headers().contains_key("idempotency-replayed");
     let status = response.status().as_u16();
     let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
-    let body = body.strip_suffix(b"\n").unwrap_or(&body);
-    (status, replayed, body.to_vec())
+    let mut body = body.to_vec();
+    if encoding == Encoding::Json && body.last() == Some(&b'\n') {
+        body.pop();
+    }
+    (status, replayed, body)
 }
