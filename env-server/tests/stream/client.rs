@@ -208,7 +208,8 @@ impl Reply {
     }
 }
 
-/// Asks a router over HTTP; gives status, headers' `idempotency-replayed`, and body.
+/// Asks a router over HTTP; gives status, headers' `idempotency-replayed`, and body, without the
+/// line's end that JSON has there.
 pub async fn http(
     app: &Router,
     method: &str,
@@ -227,5 +228,9 @@ pub async fn http(
     let replayed = response.headers().contains_key("idempotency-replayed");
     let status = response.status().as_u16();
     let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
-    (status, replayed, body.to_vec())
+    let mut body = body.to_vec();
+    if encoding == Encoding::Json && body.last() == Some(&b'\n') {
+        body.pop();
+    }
+    (status, replayed, body)
 }

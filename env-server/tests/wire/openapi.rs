@@ -119,7 +119,10 @@ fn links_lead_somewhere() {
         json!({"seq": "$response.body#/seq", "action": "$response.body#/action"})
     );
     let refused = &operations["oracle_env"]["responses"]["403"];
-    assert_eq!(refused["description"], "oracle-not-allowed or forbidden");
+    assert_eq!(
+        refused["description"],
+        "oracle-not-allowed or forbidden; cross-origin"
+    );
 }
 
 /// A server's document is of that server.

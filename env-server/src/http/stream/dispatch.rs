@@ -265,10 +265,17 @@ async fn reply(
         id: Some(id.clone()),
         status: parts.status.as_u16(),
         replayed: parts.headers.contains_key(IDEMPOTENCY_REPLAYED),
-        // A line's end is for people.
-        body: body.strip_suffix(b"\n").unwrap_or(&body),
+        body: without_line_end(encoding, &body),
     };
     Ok((reply.encode(encoding), room))
+}
+
+/// The body of a message: that JSON ends a line is for people who ask over HTTP.
+fn without_line_end(encoding: Encoding, body: &[u8]) -> &[u8] {
+    match encoding {
+        Encoding::Json => body.strip_suffix(b"\n").unwrap_or(body),
+        Encoding::MessagePack => body,
+    }
 }
 
 /// The reply that says what was wrong.
