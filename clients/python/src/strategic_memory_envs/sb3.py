@@ -4,8 +4,8 @@
 from stable_baselines3 import PPO
 from strategic_memory_envs.sb3 import RemoteVecEnv
 
-envs = RemoteVecEnv("MemoryTask-v0", 64, delay=1, difficulty=1)
-PPO("MlpPolicy", envs, seed=1).learn(20_000)
+envs = RemoteVecEnv("MemoryTask-v0", 8, delay=1, difficulty=1)
+PPO("MlpPolicy", envs, n_steps=64, learning_rate=3e-3, seed=1).learn(6_000)
 ```
 
 Nothing else of the package needs Stable-Baselines3: `pip install 'strategic-memory-envs[sb3]'`.
