@@ -1,13 +1,13 @@
 //! The catalogue: `/v1/specs`.
 
-use axum::extract::Path;
+use axum::extract::{Path, State};
 use axum::response::Response;
 use env_protocol::{Problem, Spec, SpecList, SpecRequest};
 
 use super::codec::{Accept, Call, encoded};
 use super::openapi::DescribeProblems;
 use super::problem::Failure;
-use super::{FullCaller, aside};
+use super::{FullCaller, SharedApp};
 use crate::environments::registry;
 use crate::session::{refused_kwargs, unknown_spec};
 
@@ -61,15 +61,16 @@ pub(super) async fn get(
     ),
 )]
 pub(super) async fn describe(
-    _: FullCaller,
+    State(app): State<SharedApp>,
+    caller: FullCaller,
     Path(spec_id): Path<String>,
-    Call { body, reply }: Call<SpecRequest>,
+    Call { body, reply, .. }: Call<SpecRequest>,
 ) -> Result<Response, Failure> {
     // Returns of long mazes are computed step by step.
-    let spec = aside(move || {
+    let described = app.aside(&caller, move || {
         let spec = registry::spec_with(&spec_id, &body.kwargs);
-        spec.ok_or_else(|| unknown_spec(&spec_id))?
-            .map_err(refused_kwargs)
+        let spec = spec.ok_or_else(|| unknown_spec(&spec_id))?;
+        Ok(encoded(reply, &spec.map_err(refused_kwargs)?))
     });
-    Ok(encoded(reply, &spec.await?))
+    described.await
 }

@@ -741,7 +741,7 @@ impl Session {
         {
             return Ok(());
         }
-        let (bytes, max) = (base(state.vector.as_ref()).len(), records::MAX_STATE_BYTES);
+        let (bytes, max) = (state.vector.base().len(), records::MAX_STATE_BYTES);
         if bytes <= max {
             return Ok(());
         }

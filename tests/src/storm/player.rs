@@ -435,10 +435,9 @@ impl<'a> Player<'a> {
                 return;
             };
             if !found.is_retryable() {
-                let due: &[&str] = if age > WINDOW {
-                    &["seq-conflict", "seq-reused"]
-                } else {
-                    &["seq-reused"]
+                let due: &[&str] = match age {
+                    1 => &["seq-reused"],
+                    _ => &["seq-conflict"],
                 };
                 self.expect_problem(Fate::Stale, &changed, &found, due);
             }

@@ -47,8 +47,12 @@ fn answer(store: &Store, id: &str, asks: Option<&Owner>) -> Result<u64, ErrorCod
 }
 
 fn ids(store: &Store, asks: Option<&Owner>) -> Vec<String> {
-    let (sessions, _) = store.list(Kind::Single, "", 100, asks);
-    sessions.iter().map(|s| s.id().to_owned()).collect()
+    let (page, _) = store.list(Kind::Single, "", 100, asks).unwrap();
+    let ids = page.into_iter().map(|description| match description {
+        Description::Single(description) => description.env_id,
+        Description::Vector(_) => unreachable!("all are single ones"),
+    });
+    ids.collect()
 }
 
 #[test]
