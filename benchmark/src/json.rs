@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::format::speed;
 use crate::records::Record;
-use crate::summary::verdict_of;
+use crate::summary::{solved_at, verdict_of};
 
 /// A row as JSON. Numbers that a failed or partial row has not are `null`.
 #[derive(Debug, Serialize)]
@@ -75,7 +75,7 @@ pub fn row(record: &Record) -> String {
         emptied_standard_error: error(Mode::Emptied),
         verdict: verdict_of(record).name(),
         solved_threshold: outcome.and_then(|outcome| outcome.solved_threshold),
-        solved_at: outcome.and_then(|outcome| outcome.solved_at),
+        solved_at: solved_at(record),
         trained_steps: outcome.map(|outcome| outcome.trained_steps),
         steps_per_s: outcome
             .and_then(|outcome| speed(outcome.steps_per_s, outcome.train_duration_s)),

@@ -1,7 +1,7 @@
 //! What a return is worth: 0 for random actions, 1 for the best player known that does not see what is hidden.
 
 use env_protocol::Returns;
-use env_server::environments::registry;
+use env_server::environments::registry::{self, Instance};
 
 use crate::plan::Experiment;
 
@@ -67,10 +67,18 @@ pub fn needs_memory(experiment: &Experiment) -> bool {
         .is_none_or(|instance| instance.needs_memory)
 }
 
+/// The mean return from which an experiment's task counts as solved, where that is known.
+pub fn solved_threshold(experiment: &Experiment) -> Option<f64> {
+    instance(experiment)?.solved_threshold
+}
+
 /// What players score on an experiment's task; `None` when this program's table of environments has no such task.
 fn returns(experiment: &Experiment) -> Option<Returns> {
-    let instance = registry::instance(&experiment.spec_id, &experiment.kwargs)?;
-    Some(instance.ok()?.returns)
+    Some(instance(experiment)?.returns)
+}
+
+fn instance(experiment: &Experiment) -> Option<Instance> {
+    registry::instance(&experiment.spec_id, &experiment.kwargs)?.ok()
 }
 
 #[cfg(test)]

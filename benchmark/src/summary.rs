@@ -1,12 +1,13 @@
 //! Records brought together: experiments in the plan's order, agents within them, seeds within those.
 
 use agent::evaluate::Mode;
+use env_protocol::SOLVED_SCORE;
 
 use crate::contender::Outcome;
 use crate::format::speed;
 use crate::plan::{AgentRow, Experiment, Plan};
 use crate::records::Record;
-use crate::reference::{Reference, needs_memory};
+use crate::reference::{Reference, needs_memory, solved_threshold};
 use crate::statistics::{Estimate, Measured, mean, median_steps_to_solve};
 use crate::verdict::{Evidence, Verdict};
 
@@ -64,6 +65,15 @@ pub fn summarize<'a>(records: &'a [Record], plan: &Plan) -> Vec<ExperimentSummar
         summaries[index].add(record);
     }
     summaries
+}
+
+/// Trained steps after which a seed had solved its task. Earlier versions wrote down when the mean return passed 0.95 on
+/// whatever task; where the threshold is another one, their records do not say.
+pub fn solved_at(record: &Record) -> Option<u64> {
+    let outcome = record.outcome()?;
+    let is_told = outcome.solved_threshold.is_some()
+        || solved_threshold(&record.experiment) == Some(SOLVED_SCORE);
+    outcome.solved_at.filter(|_| is_told)
 }
 
 /// What the evaluations of one seed say together.
@@ -201,7 +211,7 @@ impl AgentSummary<'_> {
         let solved_at: Vec<_> = self
             .finished
             .iter()
-            .map(|(_, outcome)| outcome.solved_at)
+            .map(|(record, _)| solved_at(record))
             .collect();
         median_steps_to_solve(&solved_at)
     }
@@ -310,6 +320,24 @@ mod tests {
             .map(|(record, _)| record.seed)
             .collect();
         assert_eq!(seeds, [0, 1]);
+    }
+
+    #[test]
+    fn what_solved_meant_once_is_not_taken_for_what_it_means() {
+        let record = |spec_id, solved_threshold| {
+            let mut record = fixtures::record_on(("x", spec_id), &[], "x", 0, [1.0, 1.0, 0.0]);
+            if let crate::records::RowResult::Finished(outcome) = &mut record.result {
+                outcome.solved_threshold = solved_threshold;
+            }
+            record
+        };
+        assert_eq!(
+            solved_at(&record("HigherLower-v0", Some(0.503))),
+            Some(4_096)
+        );
+        // Without a threshold it is an earlier version's: a mean above 0.95.
+        assert_eq!(solved_at(&record("HigherLower-v0", None)), None);
+        assert_eq!(solved_at(&record("MemoryTask-v0", None)), Some(4_096));
     }
 
     #[test]

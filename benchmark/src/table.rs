@@ -15,9 +15,9 @@ const WIDTH: u16 = 80;
 const HEADER: [&str; 5] = [
     "Agent",
     "Mean Ep Rew",
-    "Trained steps",
+    "Trained\nsteps",
     "Steps/s",
-    "Duration (s)",
+    "Duration\n(s)",
 ];
 
 /// An experiment's table, with the verdicts, what the other evaluations say and the reasons of failures below it.

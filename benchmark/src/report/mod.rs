@@ -21,7 +21,7 @@ use crate::format::{compact, estimate, fixed, seconds, thousands};
 use crate::records::Record;
 use crate::reference::needs_memory;
 use crate::statistics::Estimate;
-use crate::summary::{AgentSummary, ExperimentSummary, summarize};
+use crate::summary::{AgentSummary, ExperimentSummary, solved_at, summarize};
 use crate::verdict::{LOST_SCORE, Verdict};
 
 /// How many colours the page's style defines for agents.
@@ -471,7 +471,7 @@ fn job_rows(summary: &ExperimentSummary<'_>) -> Vec<JobRow> {
                 })
             })
             .to_vec(),
-        solved_at: or_dash(outcome.solved_at, thousands),
+        solved_at: or_dash(solved_at(record), thousands),
         duration_s: seconds(outcome.train_duration_s),
         hyperparameters: outcome
             .hyperparameters
