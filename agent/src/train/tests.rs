@@ -278,8 +278,9 @@ fn a_run_that_diverges_leaves_the_state_before() {
     };
     let mut env = TestTask::new(4, 2);
     let before = train(&config, &mut env, options(&stop), &mut monitor).unwrap();
-    assert_eq!(good.params, before.checkpoint.params);
-    assert_eq!(good.adam, before.checkpoint.adam);
+    // A file has its arrays in another order.
+    let before = Checkpoint::from_bytes(&before.checkpoint.to_bytes()).unwrap();
+    assert!(good.params == before.params && good.adam == before.adam);
 }
 
 /// Cannot keep the fifth update.
