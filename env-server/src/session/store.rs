@@ -12,7 +12,7 @@ use crate::observe::{Census, Population, Work};
 
 use super::keeper::{Keeper, Written};
 use super::lease::{Clock, ms};
-use super::records::{End, Tombstone};
+use super::records::{End, MAX_STATE_BYTES, Tombstone};
 use super::{Answer, Creation, Kind, Operation, Parents, Session, ended};
 
 /// How many sessions that are no more are remembered, so that closing again is no error: as many as there may be by
@@ -240,7 +240,7 @@ impl Store {
         let parents = self.parents(owner.map(|owner| Arc::clone(&owner.name)), ttl_s, false);
         let mut session = Session::new(id, creation, drawn_seed(), parents)?;
         self.check_memory()?;
-        session.check_can_be_kept()?;
+        session.check_can_be_kept(MAX_STATE_BYTES)?;
         let written = session.with_whole(|whole| self.keeper.write_down(&[whole]));
         session.born = written.expect("it has just begun")?;
         self.keeper.metrics.done(Work::Create);
