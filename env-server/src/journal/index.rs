@@ -182,6 +182,15 @@ impl Index {
 
     /// Takes in the account of one more segment, if there is one; those of `journal`, if that is known. Says whose it is.
     pub fn read(&mut self, path: &Path, journal: Option<u32>) -> Option<u32> {
+        self.scan(path, journal, true)
+    }
+
+    /// Only where the account of a segment ends.
+    pub fn read_end(&mut self, path: &Path, journal: Option<u32>) -> Option<u32> {
+        self.scan(path, journal, false)
+    }
+
+    fn scan(&mut self, path: &Path, journal: Option<u32>, with_entries: bool) -> Option<u32> {
         self.end = None;
         let is_file = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_file());
         let bytes = match fs::read(path) {
@@ -205,7 +214,7 @@ impl Index {
             };
             journal.get_or_insert(frame.header.journal);
             let seq = frame.header.link.seq;
-            if !frame.header.is_continued && !frame.header.continues {
+            if with_entries && !frame.header.is_continued && !frame.header.continues {
                 self.take_in(seq, frame.body());
             }
             self.end = Some(End {

@@ -160,7 +160,7 @@ pub(super) fn recover(
     if journal.is_none() {
         // So that no frame that somebody has planted in a payload can be the first that is found.
         for &number in starts.keys() {
-            journal = Index::default().read(&folder.index_path(number), journal);
+            journal = Index::default().read_end(&folder.index_path(number), journal);
         }
     }
     let mut scanner = Scanner::new(journal, visit);
@@ -190,7 +190,7 @@ pub(super) fn recover(
     let mut index_damaged_bytes = 0;
     if let Some((number, end)) = last {
         let rest = &buffer[end..];
-        index.read(&folder.index_path(number), scanner.journal);
+        index.read_end(&folder.index_path(number), scanner.journal);
         index_damaged_bytes = index.damaged_bytes;
         // The power was not cut since, so that whatever was written is there.
         let told = index.end.filter(|end| boot != 0 && end.boot == boot);
@@ -312,7 +312,7 @@ fn drop_torn(
         let number = *entry.key();
         folder.read(number, &mut bytes)?;
         let mut index = Index::default();
-        index.read(&folder.index_path(number), None);
+        index.read_end(&folder.index_path(number), None);
         let had_frames = index.end.is_some_and(|end| boot != 0 && end.boot == boot);
         let is_empty = bytes.len() < SEGMENT_HEADER_LEN || bytes.iter().all(|byte| *byte == 0);
         if had_frames || !is_empty {

@@ -729,19 +729,17 @@ impl Session {
         }))
     }
 
-    /// Refuses environments whose state is more than the journal takes, if there is one.
+    /// Refuses environments whose state is more than `max` bytes, if there is a journal to write it to.
     ///
     /// # Errors
     /// `invalid-num-envs`, or `invalid-kwargs` where there is one lane only.
-    fn check_can_be_kept(&self) -> Result<(), Problem> {
+    fn check_can_be_kept(&self, max: usize) -> Result<(), Problem> {
         let state = self.lock()?;
         // What is small in memory is not that much larger when it is written.
-        if self.keeper.journal().is_none()
-            || state.vector.bytes() < records::MAX_STATE_BYTES / 1_024
-        {
+        if self.keeper.journal().is_none() || state.vector.bytes() < max / 1_024 {
             return Ok(());
         }
-        let (bytes, max) = (state.vector.base().len(), records::MAX_STATE_BYTES);
+        let bytes = state.vector.base().len();
         if bytes <= max {
             return Ok(());
         }

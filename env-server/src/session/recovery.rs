@@ -50,6 +50,12 @@ impl Store {
         let (journal, recovered) = Journal::open(config, &mut |at: Position, key, record| {
             recollection.record(at.get(), key, record);
         })?;
+        if recovered.index_damaged_bytes > 0 {
+            tracing::warn!(
+                bytes = recovered.index_damaged_bytes,
+                "the index of the last segment cannot be read in full; nothing is lost with it"
+            );
+        }
         let mut recovery = Recovery {
             set_aside: recovered.aside,
             torn_tail_bytes: recovered.torn_tail_bytes,

@@ -13,7 +13,7 @@ use crate::observe::{Census, Population, Work};
 use super::graves::{Grave, Graves};
 use super::keeper::{Keeper, Written};
 use super::lease::{Clock, ms};
-use super::records::{End, Tombstone};
+use super::records::{End, MAX_STATE_BYTES, Tombstone};
 use super::room::{Room, Rooms};
 use super::{Answer, Creation, Description, Kind, Operation, PAGE_BYTES, Parents, Session, ended};
 
@@ -287,6 +287,7 @@ impl Store {
         let mut session = Session::new(id, creation, drawn_seed(), parents)?;
         drop(room);
         session.expect_bytes(expected);
+        session.check_can_be_kept(MAX_STATE_BYTES)?;
         Ok(session)
     }
 
@@ -298,7 +299,6 @@ impl Store {
     ) -> Result<Created, Problem> {
         self.admit(session.creation(), owner, ledger)?;
         self.check_memory()?;
-        session.check_can_be_kept()?;
         let written = session.with_whole(|whole| self.keeper.write_down(&[whole]));
         session.born = written.expect("it has just begun")?;
         self.keeper.metrics.done(Work::Create);

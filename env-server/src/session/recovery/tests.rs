@@ -314,3 +314,48 @@ fn an_operation_that_does_not_fit_its_lanes_loses_its_environment() {
         assert!(id == "v" && detail.starts_with("operation 2: "), "{detail}");
     }
 }
+
+#[test]
+fn a_state_that_is_too_large_to_be_kept_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    let (e, v) = (
+        created(&store, "e", single()),
+        created(&store, "v", vector()),
+    );
+    for session in [&e, &v] {
+        assert_eq!(session.check_can_be_kept(1 << 20), Ok(()));
+    }
+    let refused = |session: &Session| session.check_can_be_kept(100).err().unwrap();
+    assert_eq!(refused(&e).code.as_str(), "invalid-kwargs");
+    let problem = refused(&v);
+    assert_eq!(problem.code.as_str(), "invalid-num-envs");
+    assert!(problem.detail.contains("100"), "{problem}");
+    // Without a journal nothing needs to be written.
+    let calm = Store::new(Limits::default(), Clock::default());
+    assert_eq!(created(&calm, "v", vector()).check_can_be_kept(100), Ok(()));
+}
+
+/// What could keep the journal of all others from being compacted is lost instead.
+#[test]
+fn one_that_cannot_be_written_down_is_given_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    let (one, other) = (
+        created(&store, "one", single()),
+        created(&store, "other", single()),
+    );
+    play(&other, 0, 3);
+    store.give_up(
+        &one,
+        &JournalError::FrameSize {
+            records: 1,
+            bytes: 1 << 40,
+        },
+    );
+    drop((one, other, store));
+    let (store, recovery) = open(dir.path());
+    assert_eq!(recovery.environments, 1);
+    let gone = store.get(Kind::Single, "one", None).err().unwrap();
+    assert_eq!(gone.code.as_str(), "env-lost");
+}
