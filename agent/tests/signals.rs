@@ -89,7 +89,7 @@ fn every_request_to_stop_keeps_what_was_learned() {
 fn a_second_request_ends_it_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    let words = format!("train {LONG} --num-envs 64 --num-steps 16384");
+    let words = format!("train {LONG} --env-arg delay=16384 --num-steps 16384 --num-envs 64");
     let mut running = Running::start(agent(&words, folder));
     while !folder.join("run/checkpoint.safetensors").exists() {
         assert_eq!(running.0.try_wait().unwrap(), None, "it has ended");

@@ -55,7 +55,7 @@ async fn work_under_way_is_answered() {
     stream.write_all(b"{}").await.unwrap();
     let reply = read_reply(&mut stream).await;
     assert_eq!(reply.status, 200, "{reply:?}");
-    assert!(reply.body.ends_with("\"seq\":1}"), "{reply:?}");
+    assert!(reply.body.ends_with("\"seq\":1}\n"), "{reply:?}");
     let began = std::time::Instant::now();
     server.task.await.unwrap().unwrap();
     assert!(began.elapsed() < ServerConfig::default().drain_timeout);
