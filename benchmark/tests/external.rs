@@ -548,6 +548,17 @@ fn finished_row(place: &Workplace, command: String, more: &[&str]) -> Value {
     rows[0].clone()
 }
 
+#[test]
+fn no_proxy_is_asked_for_servers_of_this_machine() {
+    let place = Workplace::new(PLAN);
+    // Nothing listens there.
+    let proxy = "http://127.0.0.1:9";
+    let oracle = example("oracle.py");
+    let command = format!("env HTTP_PROXY={proxy} http_proxy={proxy} python3 {oracle}");
+    let row = finished_row(&place, command, &[]);
+    assert_eq!(row["mean_return"], 1.0);
+}
+
 /// The folder of the only job.
 fn job_folder(place: &Workplace) -> std::path::PathBuf {
     let mut jobs = std::fs::read_dir(place.path("runs/x/checkpoints")).unwrap();

@@ -37,6 +37,16 @@ struct End {
     left: Vec<u32>,
 }
 
+/// What a program must not ask a proxy for: what the environment names already, and this machine, where its servers are.
+/// Many HTTP libraries would send their requests to a company's proxy otherwise.
+fn no_proxy(already: Option<String>) -> String {
+    let here = "localhost,127.0.0.1,::1";
+    match already.filter(|names| !names.is_empty()) {
+        Some(names) => format!("{names},{here}"),
+        None => here.to_owned(),
+    }
+}
+
 impl Program {
     /// Starts a program; what it says goes to `NAME.out` and `NAME.err` in a folder.
     ///
@@ -62,6 +72,7 @@ impl Program {
                     .iter()
                     .map(|(name, value)| (format!("{PREFIX}{name}"), value)),
             )
+            .envs(["NO_PROXY", "no_proxy"].map(|name| (name, no_proxy(std::env::var(name).ok()))))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
