@@ -47,11 +47,14 @@ fn evidence(
     }
 }
 
+/// A scale; returns greedily, scrambled and emptied; and the verdict.
+type Case = (&'static Reference, f64, Option<f64>, Option<f64>, Verdict);
+
 /// Standard errors are 0.03, so that an interval is ± 0.0588, and that of a difference of two ± 0.0832.
 #[test]
 fn verdicts_by_hand() {
     use Verdict::*;
-    let cases: [(&Reference, f64, Option<f64>, Option<f64>, Verdict); 36] = [
+    let cases: [Case; 36] = [
         (&BIT, 1.00, Some(0.99), Some(0.02), Remembers),
         (&BIT, 1.00, None, Some(0.02), Remembers),
         // An emptied agent that is wrong has lost what it knew as well as one that guesses.

@@ -2,9 +2,9 @@
 
 use env_protocol::{
     Array, CreateEnv, CreateVectorEnv, Encoding, EnvDescription, ForkRequest, LeaseRequest,
-    Problem, ResetReply, ResetRequest, RestoreRequest, Snapshot, SpecList, StepReply, StepRequest,
-    Trajectory, Value, VectorEnvDescription, VectorResetReply, VectorResetRequest, VectorStepReply,
-    VectorStepRequest,
+    Problem, ResetReply, ResetRequest, RestoreRequest, Snapshot, SpecList, SpecRequest, StepReply,
+    StepRequest, Trajectory, Value, VectorEnvDescription, VectorResetReply, VectorResetRequest,
+    VectorStepReply, VectorStepRequest,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -25,7 +25,7 @@ fn every_body(encoding: Encoding, bytes: &[u8]) {
     }
     check! {
         CreateEnv CreateVectorEnv ResetRequest VectorResetRequest StepRequest VectorStepRequest
-        RestoreRequest ForkRequest LeaseRequest
+        RestoreRequest ForkRequest LeaseRequest SpecRequest
         ResetReply VectorResetReply StepReply VectorStepReply EnvDescription VectorEnvDescription
         Snapshot Trajectory SpecList Problem Array Value
     }
