@@ -278,9 +278,12 @@ fn a_run_that_diverges_leaves_the_state_before() {
     };
     let mut env = TestTask::new(4, 2);
     let before = train(&config, &mut env, options(&stop), &mut monitor).unwrap();
-    // A file has its arrays in another order.
-    let before = Checkpoint::from_bytes(&before.checkpoint.to_bytes()).unwrap();
-    assert!(good.params == before.params && good.adam == before.adam);
+    // Weights and optimiser; as files, for a file that is read has its arrays in any order.
+    let good = Checkpoint {
+        run: before.checkpoint.run.clone(),
+        ..good
+    };
+    assert!(good.to_bytes() == before.checkpoint.to_bytes());
 }
 
 /// Cannot keep the fifth update.
