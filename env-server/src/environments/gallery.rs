@@ -352,7 +352,7 @@ fn pictures_are_bounded_whatever_the_arguments() {
     assert!(specs().iter().all(|spec| is_there(&spec.id)));
 }
 
-/// Episodes that look the same to the agent look the same to whoever plays in its place.
+/// Episodes that have looked the same to the agent look the same to whoever plays in its place.
 #[test]
 fn the_agents_view_holds_nothing_that_is_hidden_from_it() {
     let mut pairs = 0;
@@ -365,12 +365,12 @@ fn the_agents_view_holds_nothing_that_is_hidden_from_it() {
                 ..Reset::default()
             };
             let mut observation = vector.reset(&options).expect("a seed");
-            let mut rewards = Vec::new();
+            let (mut looks, mut rewards) = (String::new(), Vec::new());
             for t in 0..12 {
                 let picture = vector.picture(0).expect("a lane").as_the_agent_sees();
                 let text = to_ansi(&picture, false);
-                let looks = format!("{t} {rewards:?} {observation:?}");
-                if let Some(other) = seen.insert(looks, text.clone()) {
+                looks.push_str(&format!("{rewards:?} {observation:?}"));
+                if let Some(other) = seen.insert(looks.clone(), text.clone()) {
                     assert_eq!(text, other, "{spec_id} {kwargs}");
                     pairs += 1;
                 }
@@ -384,7 +384,7 @@ fn the_agents_view_holds_nothing_that_is_hidden_from_it() {
             }
         }
     }
-    assert!(pairs > 1000, "only {pairs} were compared");
+    assert!(pairs > 300, "only {pairs} were compared");
 }
 
 #[test]
@@ -393,8 +393,8 @@ fn the_agents_view_hides_a_cue_after_it_was_shown() {
         let case = ("MemoryTask-v0", json!({"delay": 3}), actions.to_vec());
         to_ansi(&drawn(&case).as_the_agent_sees(), false)
     };
-    insta::assert_snapshot!(
-        "the_agents_view",
-        format!("{}\n\n{}", view(&[]), view(&[0]))
-    );
+    let (at_the_cue, after_it) = (view(&[]), view(&[0]));
+    assert!(!at_the_cue.contains("(?)"), "{at_the_cue}");
+    assert!(after_it.contains("(?)"), "{after_it}");
+    assert!(after_it.contains("actions left"), "{after_it}");
 }

@@ -305,5 +305,4 @@ fn memoryless_players() {
     scores::<RepeatPrevious>(json!({}), |row| (row[0] + 1) % 4);
     scores::<Autoencode>(json!({}), |row| row[1]);
     scores::<HigherLower>(json!({}), |row| i64::from(row[0] > 6));
-    scores::<MultiarmedBandit>(json!({}), |_| 3);
 }
