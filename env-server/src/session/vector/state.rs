@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::{Lane, VectorOf};
 use crate::environments::{Element, Environment};
+use crate::session::pieces::Pieces;
 
 /// What a snapshot says beside the state.
 #[derive(Clone, Debug)]
@@ -87,7 +88,7 @@ impl<E: Environment> VectorOf<E> {
         &self,
         head: &Head<'_>,
         encoding: Encoding,
-        out: &mut dyn Write,
+        out: &mut Pieces,
     ) -> io::Result<()> {
         let snapshot = SnapshotOf::<E> {
             format: env_protocol::SNAPSHOT_FORMAT,
