@@ -120,7 +120,9 @@ impl<E: Environment> VectorOf<E> {
             observations: Observations(&self.observations),
             lanes: Lanes(&self.lanes),
         };
-        rmp_serde::to_vec_named(&saved).expect("plain data into memory")
+        let mut base = rmp_serde::to_vec_named(&saved).expect("plain data into memory");
+        base.shrink_to_fit();
+        base
     }
 
     /// Puts back what [`Self::to_base`] has written.
