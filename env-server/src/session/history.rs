@@ -209,16 +209,17 @@ mod tests {
     #[test]
     fn old_chunks_go_when_newer_ones_fill_the_budget() {
         let mut history = History::new(None);
-        for seq in 0..40 {
+        const SIZE: usize = CHUNK_BYTES / 64;
+        for seq in 0..1_280 {
             if history.is_due() {
                 history.begin_chunk(vec![1; 10], 3 * CHUNK_BYTES);
             }
             assert_eq!(history.end_seq(), seq);
-            history.push(&[0; CHUNK_BYTES / 2]);
+            history.push(&[0; SIZE]);
         }
         assert!(history.first_seq() > 0);
         let kept = history.end_seq() - history.first_seq();
-        assert!(kept as usize * CHUNK_BYTES / 2 >= 3 * CHUNK_BYTES, "{kept}");
+        assert!(kept as usize * SIZE >= 3 * CHUNK_BYTES, "{kept}");
         assert!(history.bytes() < 6 * CHUNK_BYTES, "{}", history.bytes());
         assert!(history.is_sound());
         let from = history.end_seq() - 1;

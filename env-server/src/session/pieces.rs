@@ -50,7 +50,26 @@ impl Pieces {
 }
 
 impl Write for Pieces {
+    #[inline]
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // Most writes are of a number or a comma.
+        if bytes.len() < self.last.capacity() - self.last.len()
+            && self.last.len() + bytes.len() < PIECE_BYTES
+        {
+            self.last.extend_from_slice(bytes);
+            self.len += bytes.len();
+            return Ok(bytes.len());
+        }
+        self.write_more(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Pieces {
+    fn write_more(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut rest = bytes;
         while !rest.is_empty() {
             let (now, later) = rest.split_at(rest.len().min(PIECE_BYTES - self.last.len()));
@@ -66,10 +85,6 @@ impl Write for Pieces {
         }
         self.len += bytes.len();
         Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 

@@ -130,7 +130,7 @@ impl Session {
         let mut next = from;
         let operations = chunks.iter().flat_map(|chunk| chunk.operations());
         for (seq, bytes) in operations.take_while(|(seq, _)| *seq < end) {
-            if entries.written.len() >= max_bytes {
+            if entries.count > 0 && entries.written.len() >= max_bytes {
                 break;
             }
             let operation = self.recorded(vector.as_ref(), bytes).map_err(broken)?;

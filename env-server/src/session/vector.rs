@@ -8,7 +8,7 @@ mod state;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::io;
 use std::iter;
 use std::ops::Range;
 
@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::environments::{Arguments, Element, Environment, KwargsError, Layout, Rng};
 use crate::render::{Picture, Played, Seen};
+use crate::session::pieces::Pieces;
 
 pub use state::Head;
 
@@ -171,7 +172,7 @@ pub trait VectorEnvironment: Send {
         &self,
         head: &Head<'_>,
         encoding: Encoding,
-        out: &mut dyn Write,
+        out: &mut Pieces,
     ) -> io::Result<()>;
 
     /// The whole state in the form that histories hold: a [`Saved`] in MessagePack.
@@ -561,7 +562,7 @@ impl<E: Environment> VectorEnvironment for VectorOf<E> {
         &self,
         head: &Head<'_>,
         encoding: Encoding,
-        out: &mut dyn Write,
+        out: &mut Pieces,
     ) -> io::Result<()> {
         self.write_state(head, encoding, out)
     }

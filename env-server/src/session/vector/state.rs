@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::{Lane, VectorOf};
 use crate::environments::{Element, Environment};
+use crate::session::pieces::Pieces;
 
 /// What a snapshot says beside the state.
 #[derive(Clone, Debug)]
@@ -87,7 +88,7 @@ impl<E: Environment> VectorOf<E> {
         &self,
         head: &Head<'_>,
         encoding: Encoding,
-        out: &mut dyn Write,
+        out: &mut Pieces,
     ) -> io::Result<()> {
         let snapshot = SnapshotOf::<E> {
             format: env_protocol::SNAPSHOT_FORMAT,
@@ -119,7 +120,9 @@ impl<E: Environment> VectorOf<E> {
             observations: Observations(&self.observations),
             lanes: Lanes(&self.lanes),
         };
-        rmp_serde::to_vec_named(&saved).expect("plain data into memory")
+        let mut base = rmp_serde::to_vec_named(&saved).expect("plain data into memory");
+        base.shrink_to_fit();
+        base
     }
 
     /// Puts back what [`Self::to_base`] has written.
