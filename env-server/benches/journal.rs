@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::path::Path;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use env_server::journal::{Durability, Journal, JournalConfig};
+use env_server::journal::{Durability, Journal, JournalConfig, Record};
 
 /// Environments in the recovery bench, and records of each.
 const NUM_ENVS: u64 = 10_000;
@@ -12,7 +12,7 @@ const NUM_RECORDS: u64 = 20;
 
 fn open(dir: &Path) -> Journal {
     let config = JournalConfig::new(dir, Durability::Process);
-    let journal = Journal::open(config, &mut |_, payload| {
+    let journal = Journal::open(config, &mut |_, _, payload| {
         black_box(payload);
     });
     journal.unwrap().0
@@ -21,7 +21,7 @@ fn open(dir: &Path) -> Journal {
 /// One compaction, with one record left of everything: keeps the bench's disk use small.
 fn compact(journal: &Journal) {
     if let Some(token) = journal.begin_compaction().unwrap() {
-        journal.append(&[(1, &[0; 60])]).unwrap();
+        journal.append(&[Record::new(1, &[0; 60])]).unwrap();
         journal.finish_compaction(token).unwrap();
     }
 }
@@ -36,7 +36,7 @@ fn append(criterion: &mut Criterion) {
         group.bench_function(format!("{num_bytes} bytes"), |bencher| {
             bencher.iter(|| {
                 key = (key + 1) % 1_000;
-                journal.append(&[(key, &payload)]).unwrap()
+                journal.append(&[Record::new(key, &payload)]).unwrap()
             });
             compact(&journal);
         });
@@ -49,7 +49,7 @@ fn recovery(criterion: &mut Criterion) {
     let journal = open(folder.path());
     for _ in 0..NUM_RECORDS {
         for key in 0..NUM_ENVS {
-            journal.append(&[(key, &[7; 60])]).unwrap();
+            journal.append(&[Record::new(key, &[7; 60])]).unwrap();
         }
     }
     drop(journal);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use axum::http::Uri;
+use env_protocol::Problem;
 use env_server::tls;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -50,8 +51,17 @@ pub async fn check(url: &Uri, tls_cert: Option<&Path>) -> anyhow::Result<()> {
     let status = answer.lines().next().unwrap_or_default();
     match status.split(' ').nth(1) {
         Some("200") => Ok(()),
-        _ => bail!("not ready: {status:?}"),
+        _ => match problem(&answer) {
+            Some(problem) => bail!("not ready: {}: {}", problem.code.as_str(), problem.detail),
+            None => bail!("not ready: {status:?}"),
+        },
     }
+}
+
+/// Why the server is not ready, if it says so.
+fn problem(answer: &str) -> Option<Problem> {
+    let (_, body) = answer.split_once("\r\n\r\n")?;
+    serde_json::from_str(body).ok()
 }
 
 async fn ask(

@@ -74,6 +74,7 @@ impl App {
                     took: recovery.took,
                     recovered: recovery.environments as u64,
                     lost: recovery.lost.len() as u64,
+                    damaged: recovery.damage.len() as u64,
                 });
                 store
             }
@@ -98,6 +99,7 @@ impl App {
     pub(crate) async fn keep_house(app: Weak<App>) {
         while let Some(app) = app.upgrade() {
             let keeping = tokio::task::spawn_blocking(move || {
+                app.store.look_after_journal();
                 app.store.reap();
                 match app.store.is_compaction_due() {
                     true => app.store.compact(),
@@ -116,6 +118,14 @@ impl App {
     /// From now on `/readyz` says no and nothing is created.
     pub(crate) fn drain(&self) {
         self.is_draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether what is asked for can be written down, as far as the last write or look told.
+    pub(crate) fn check_storage(&self) -> Result<(), Failure> {
+        match self.store.trouble() {
+            None => Ok(()),
+            Some(reason) => Err(Problem::new(ErrorCode::StorageFailed, &*reason).into()),
+        }
     }
 
     pub(crate) fn check_ready(&self) -> Result<(), Failure> {
@@ -231,6 +241,7 @@ fn report(recovery: &Recovery) {
         environments,
         lost,
         damage,
+        set_aside,
         torn_tail_bytes,
         took,
     } = recovery;
@@ -244,6 +255,13 @@ fn report(recovery: &Recovery) {
     );
     for place in damage {
         tracing::error!("the journal is damaged: {place}");
+    }
+    if let (files @ 1.., bytes) = *set_aside {
+        tracing::warn!(
+            files,
+            bytes,
+            "the data directory has files named *.damaged: nothing reads them, and they are yours to remove"
+        );
     }
     for (env_id, detail) in lost {
         tracing::error!(env_id, "an environment is lost: {detail}");

@@ -33,7 +33,7 @@ pub(super) async fn healthz(Accept(reply): Accept) -> Response {
     responses(
         (status = 200, description = "It does", body = Health, example = json!({"status": "ok"})),
         (status = 406, description = "not-acceptable", body = Problem, content_type = "application/problem+json"),
-        (status = 503, description = "draining", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "draining, storage-failed", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn readyz(
@@ -41,6 +41,7 @@ pub(super) async fn readyz(
     Accept(reply): Accept,
 ) -> Result<Response, Failure> {
     app.check_ready()?;
+    app.check_storage()?;
     Ok(encoded(reply, &ok()))
 }
 

@@ -62,6 +62,7 @@ impl CompactionToken {
         let (file, folder) = (Arc::clone(&writer.file), Arc::clone(&writer.folder));
         let kept = writer.segments.split_off(&self.first);
         let old = std::mem::replace(&mut writer.segments, kept);
+        let damaged = std::mem::take(&mut writer.damaged);
         let num_freed: u64 = old.values().sum();
         let num_bytes = log.num_bytes.fetch_sub(num_freed, Ordering::Relaxed) - num_freed;
         let compact_at = num_bytes + allowance(log.config.segment_bytes, rewritten);
@@ -72,7 +73,14 @@ impl CompactionToken {
         log.sync_file(&*file)?;
         folder.sync().map_err(|error| log.poison(error))?;
         for number in old.into_keys() {
-            folder.remove(number)?;
+            match damaged.contains(&number) {
+                // What cannot be read today may be worth something to somebody.
+                true => {
+                    let path = folder.set_aside(number)?;
+                    tracing::warn!(path = %path.display(), "a damaged segment was set aside");
+                }
+                false => folder.remove(number)?,
+            }
         }
         log.num_compactions.fetch_add(1, Ordering::Relaxed);
         folder.sync()

@@ -5,7 +5,7 @@
 //! | offset | bytes | what |
 //! |---|---|---|
 //! | 0 | 8 | magic `SMRLJRNL` |
-//! | 8 | 4 | version of the format |
+//! | 8 | 4 | version of the format: 2; version 1 had no parts |
 //! | 12 | 4 | CRC-32C of everything else in the header; at this place in every version |
 //! | 16 | 4 | the journal's random id |
 //! | 20 | 4 | zero |
@@ -22,7 +22,7 @@
 //! |---|---|---|
 //! | 0 | 4 | magic `F5 4A 0D 31` |
 //! | 4 | 4 | CRC-32C of the rest of the header |
-//! | 8 | 4 | bytes of the body |
+//! | 8 | 4 | bytes of the body; bit 31: the next frame continues this one, bit 30: this one continues the frame before |
 //! | 12 | 4 | CRC-32C of the body |
 //! | 16 | 4 | the journal's id |
 //! | 20 | 2 | records in this frame, at least 1 |
@@ -34,23 +34,35 @@
 //!
 //! The body of one record is its payload. The body of several is a directory (for each its key, 8 bytes, and its length,
 //! 4), the directory's CRC-32C, and the payloads.
+//!
+//! A body of more than 1 MiB is written as several frames, its *parts*, each with a sequence number of its own. They stand one
+//! behind the other in one segment, and count together or not at all.
 
-use super::{JournalError, Key};
+use std::io;
+
+use super::{JournalError, Key, Record};
 
 /// The version this build writes, and the newest it reads.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 /// Bytes of a segment's header.
 pub(super) const SEGMENT_HEADER_LEN: usize = 56;
 /// Bytes of a frame's header.
 pub(super) const HEADER_LEN: usize = 52;
-/// The largest frame, header included.
-pub(super) const MAX_FRAME_LEN: usize = 64 << 20;
+/// The largest frame that is read, header included; version 1 wrote frames of that size.
+const MAX_FRAME_LEN: usize = 64 << 20;
+/// The largest body of a frame; a longer one is written in parts.
+pub(super) const MAX_PART_LEN: usize = 1 << 20;
+/// The largest body, all parts together.
+pub(super) const MAX_BODY_LEN: usize = 3 << 30;
 /// First bytes of every frame; the first is no ASCII, so that text never looks like one.
 pub(super) const MAGIC: [u8; 4] = [0xf5, 0x4a, 0x0d, 0x31];
 
 const SEGMENT_MAGIC: [u8; 8] = *b"SMRLJRNL";
 const ENTRY_LEN: usize = 12;
 const CRC_LEN: usize = 4;
+/// Bits of a body's length.
+const CONTINUED: u32 = 1 << 31;
+const CONTINUES: u32 = 1 << 30;
 
 /// A frame by its place and keys, as the frame after it remembers it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,6 +76,8 @@ pub(super) struct Link {
 /// What a segment says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct SegmentHeader {
+    /// The format that its frames have.
+    pub version: u32,
     pub journal: u32,
     pub number: u64,
     pub first: u64,
@@ -77,7 +91,7 @@ pub(super) enum Start {
     Intact(SegmentHeader),
     /// Written by a later version of this program.
     Newer(u32),
-    /// Too short, or nothing but zeros: it was being created.
+    /// Too short for a header, or zeros in its place. If nothing else stands in the file it was being created.
     Torn,
     Damaged,
 }
@@ -86,7 +100,7 @@ impl SegmentHeader {
     pub fn encode(&self) -> [u8; SEGMENT_HEADER_LEN] {
         let mut bytes = [0; SEGMENT_HEADER_LEN];
         bytes[..8].copy_from_slice(&SEGMENT_MAGIC);
-        bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        bytes[8..12].copy_from_slice(&self.version.to_le_bytes());
         bytes[16..20].copy_from_slice(&self.journal.to_le_bytes());
         bytes[24..32].copy_from_slice(&self.number.to_le_bytes());
         bytes[32..40].copy_from_slice(&self.first.to_le_bytes());
@@ -112,6 +126,7 @@ impl SegmentHeader {
             return Start::Newer(version);
         }
         let header = SegmentHeader {
+            version,
             journal: u32_at(bytes, 16),
             number: u64_at(bytes, 24),
             first: u64_at(bytes, 32),
@@ -143,13 +158,24 @@ pub(super) struct Header {
     pub previous_num_records: u16,
     /// Frames before this one that were not yet durable.
     pub num_unsettled: u32,
+    /// Whether the next frame has more of the body.
+    pub is_continued: bool,
+    /// Whether the frame before has the beginning of the body.
+    pub continues: bool,
 }
 
 impl Header {
     fn encode(&self) -> [u8; HEADER_LEN] {
         let mut bytes = [0; HEADER_LEN];
         bytes[..4].copy_from_slice(&MAGIC);
-        bytes[8..12].copy_from_slice(&self.body_len.to_le_bytes());
+        let mut length = self.body_len;
+        if self.is_continued {
+            length |= CONTINUED;
+        }
+        if self.continues {
+            length |= CONTINUES;
+        }
+        bytes[8..12].copy_from_slice(&length.to_le_bytes());
         bytes[12..16].copy_from_slice(&self.body_checksum.to_le_bytes());
         bytes[16..20].copy_from_slice(&self.journal.to_le_bytes());
         bytes[20..22].copy_from_slice(&self.link.num_records.to_le_bytes());
@@ -167,9 +193,10 @@ impl Header {
         if bytes[..4] != MAGIC || crc32c::crc32c(&bytes[8..]) != u32_at(bytes, 4) {
             return None;
         }
+        let length = u32_at(bytes, 8);
         let header = Header {
             journal: u32_at(bytes, 16),
-            body_len: u32_at(bytes, 8),
+            body_len: length & !(CONTINUED | CONTINUES),
             body_checksum: u32_at(bytes, 12),
             link: Link {
                 seq: u64_at(bytes, 24),
@@ -179,6 +206,8 @@ impl Header {
             previous_key: u64_at(bytes, 40),
             previous_num_records: u16_at(bytes, 22),
             num_unsettled: u32_at(bytes, 48),
+            is_continued: length & CONTINUED != 0,
+            continues: length & CONTINUES != 0,
         };
         let is_sound = header.body_len as usize <= MAX_FRAME_LEN - HEADER_LEN
             && header.link.num_records > 0
@@ -209,60 +238,102 @@ impl<'a> Frame<'a> {
         HEADER_LEN + self.body.len()
     }
 
-    /// Hands over the records and says how many; all or none. On damage: the keys that are known.
-    pub fn visit(&self, visit: &mut dyn FnMut(Key, &[u8])) -> Result<u64, Vec<Key>> {
-        let link = self.header.link;
-        let is_intact = crc32c::crc32c(self.body) == self.header.body_checksum;
-        if link.num_records == 1 {
-            if !is_intact {
-                return Err(vec![link.key]);
-            }
-            visit(link.key, self.body);
-            return Ok(1);
-        }
-        let Some((directory, payloads)) = self.directory() else {
-            return Err(vec![link.key]);
-        };
-        let entries = || {
-            directory
-                .chunks_exact(ENTRY_LEN)
-                .map(|entry| (u64_at(entry, 0), u32_at(entry, 8) as usize))
-        };
-        let num_bytes: usize = entries().map(|(_, len)| len).sum();
-        if !is_intact || num_bytes != payloads.len() {
-            return Err(entries().map(|(key, _)| key).collect());
-        }
-        let mut rest = payloads;
-        for (key, len) in entries() {
-            let (payload, after) = rest.split_at(len);
-            visit(key, payload);
-            rest = after;
-        }
-        Ok(u64::from(link.num_records))
+    /// Whether the body is what was written.
+    pub fn is_intact(&self) -> bool {
+        crc32c::crc32c(self.body) == self.header.body_checksum
     }
 
-    /// The directory and what follows it, if the directory is intact.
-    fn directory(&self) -> Option<(&'a [u8], &'a [u8])> {
-        let len = usize::from(self.header.link.num_records) * ENTRY_LEN;
-        let (directory, rest) = self.body.split_at_checked(len)?;
-        let (checksum, payloads) = rest.split_at_checked(CRC_LEN)?;
-        (crc32c::crc32c(directory) == u32_at(checksum, 0)).then_some((directory, payloads))
+    /// The body, or this part of it.
+    pub fn body(&self) -> &'a [u8] {
+        self.body
     }
 }
 
-/// Bytes of the frame that would hold `records`.
+/// Hands over the records of a body whose checksums held, and says how many; all or none. Otherwise: the keys that are known.
+pub(super) fn visit(
+    link: Link,
+    body: &[u8],
+    visit: &mut dyn FnMut(Key, &[u8]),
+) -> Result<u64, Vec<Key>> {
+    if link.num_records == 1 {
+        visit(link.key, body);
+        return Ok(1);
+    }
+    let Some((directory, payloads)) = directory(link.num_records, body) else {
+        return Err(vec![link.key]);
+    };
+    let num_bytes: usize = entries(directory).map(|(_, len)| len).sum();
+    if num_bytes != payloads.len() {
+        return Err(entries(directory).map(|(key, _)| key).collect());
+    }
+    let mut rest = payloads;
+    for (key, len) in entries(directory) {
+        let (payload, after) = rest.split_at(len);
+        visit(key, payload);
+        rest = after;
+    }
+    Ok(u64::from(link.num_records))
+}
+
+/// The keys of a body that is damaged or incomplete, as far as they are known.
+pub(super) fn known_keys(link: Link, body: &[u8]) -> Vec<Key> {
+    match link.num_records {
+        1 => vec![link.key],
+        num_records => match directory(num_records, body) {
+            Some((directory, _)) => entries(directory).map(|(key, _)| key).collect(),
+            None => vec![link.key],
+        },
+    }
+}
+
+/// The directory and what follows it, if the directory is intact.
+fn directory(num_records: u16, body: &[u8]) -> Option<(&[u8], &[u8])> {
+    let len = usize::from(num_records) * ENTRY_LEN;
+    let (directory, rest) = body.split_at_checked(len)?;
+    let (checksum, payloads) = rest.split_at_checked(CRC_LEN)?;
+    (crc32c::crc32c(directory) == u32_at(checksum, 0)).then_some((directory, payloads))
+}
+
+fn entries(directory: &[u8]) -> impl Iterator<Item = (Key, usize)> {
+    directory
+        .chunks_exact(ENTRY_LEN)
+        .map(|entry| (u64_at(entry, 0), u32_at(entry, 8) as usize))
+}
+
+/// Whether `bytes` are the beginning, and not all, of the frame after `previous`: what a process leaves behind that ends
+/// in the middle of a write.
+pub(super) fn is_cut_short(bytes: &[u8], journal: Option<u32>, previous: Link) -> bool {
+    let Some(header) = bytes.first_chunk::<HEADER_LEN>() else {
+        let number = |at: usize, number: &[u8]| {
+            let len = bytes.len().saturating_sub(at).min(number.len());
+            len == 0 || bytes[at..at + len] == number[..len]
+        };
+        return number(0, &MAGIC)
+            && journal.is_none_or(|journal| number(16, &journal.to_le_bytes()))
+            && number(22, &previous.num_records.to_le_bytes())
+            && number(24, &(previous.seq + 1).to_le_bytes())
+            && number(40, &previous.key.to_le_bytes());
+    };
+    Header::decode(header).is_some_and(|header| {
+        journal.is_none_or(|journal| journal == header.journal)
+            && header.link.seq == previous.seq + 1
+            && bytes.len() - HEADER_LEN < header.body_len as usize
+    })
+}
+
+/// Bytes of the frames that would hold `records`.
 ///
 /// # Errors
-/// [`JournalError::FrameSize`] if there is no record, if there are more than 65,535, or the frame would exceed 64 MiB.
-pub(super) fn len_of(records: &[(Key, &[u8])]) -> Result<usize, JournalError> {
+/// [`JournalError::FrameSize`] if there is no record, if there are more than 65,535, or they exceed 3 GiB.
+pub(super) fn len_of(records: &[Record<'_>]) -> Result<usize, JournalError> {
     let directory = match records.len() {
         1 => 0,
         len => len * ENTRY_LEN + CRC_LEN,
     };
-    let payloads: usize = records.iter().map(|(_, payload)| payload.len()).sum();
-    let len = HEADER_LEN + directory + payloads;
-    if u16::try_from(records.len()).is_ok_and(|len| len > 0) && len <= MAX_FRAME_LEN {
-        return Ok(len);
+    let payloads: usize = records.iter().map(Record::len).sum();
+    let len = directory + payloads;
+    if u16::try_from(records.len()).is_ok_and(|len| len > 0) && len <= MAX_BODY_LEN {
+        return Ok(len.div_ceil(MAX_PART_LEN).max(1) * HEADER_LEN + len);
     }
     Err(JournalError::FrameSize {
         records: records.len(),
@@ -270,45 +341,116 @@ pub(super) fn len_of(records: &[(Key, &[u8])]) -> Result<usize, JournalError> {
     })
 }
 
-/// Writes the frame after `previous` over `buffer` and returns its link.
+/// Lets `write` have the frames after `previous` that hold `records`, one by one, and returns the link of the last one. Each
+/// is put together in `buffer`.
 ///
 /// `records` must have passed [`len_of`].
+///
+/// # Errors
+/// That of `write`. Some of the frames may have been written.
 pub(super) fn encode(
     buffer: &mut Vec<u8>,
     journal: u32,
     previous: Link,
     num_unsettled: u64,
-    records: &[(Key, &[u8])],
-) -> Link {
-    buffer.clear();
-    buffer.resize(HEADER_LEN, 0);
-    if records.len() > 1 {
-        for (key, payload) in records {
-            buffer.extend_from_slice(&key.to_le_bytes());
-            buffer.extend_from_slice(&(payload.len() as u32).to_le_bytes());
-        }
-        let checksum = crc32c::crc32c(&buffer[HEADER_LEN..]);
-        buffer.extend_from_slice(&checksum.to_le_bytes());
-    }
-    for (_, payload) in records {
-        buffer.extend_from_slice(payload);
-    }
-    let body = &buffer[HEADER_LEN..];
-    let header = Header {
+    records: &[Record<'_>],
+    write: &mut dyn FnMut(&[u8]) -> io::Result<()>,
+) -> io::Result<Link> {
+    let mut frames = Frames {
         journal,
-        body_len: body.len() as u32,
-        body_checksum: crc32c::crc32c(body),
-        link: Link {
-            seq: previous.seq + 1,
-            key: records[0].0,
+        link: previous,
+        this: Link {
+            seq: 0,
+            key: records[0].key,
             num_records: records.len() as u16,
         },
-        previous_key: previous.key,
-        previous_num_records: previous.num_records,
         num_unsettled: u32::try_from(num_unsettled).unwrap_or(u32::MAX),
+        continues: false,
+        buffer,
+        write,
     };
-    buffer[..HEADER_LEN].copy_from_slice(&header.encode());
-    header.link
+    frames.begin();
+    if let [record] = records {
+        frames.extend(record)?;
+    } else {
+        let mut directory = Vec::with_capacity(records.len() * ENTRY_LEN + CRC_LEN);
+        for record in records {
+            directory.extend_from_slice(&record.key.to_le_bytes());
+            directory.extend_from_slice(&(record.len() as u32).to_le_bytes());
+        }
+        let checksum = crc32c::crc32c(&directory);
+        directory.extend_from_slice(&checksum.to_le_bytes());
+        frames.push(&directory)?;
+        for record in records {
+            frames.extend(record)?;
+        }
+    }
+    frames.end(false)?;
+    Ok(frames.link)
+}
+
+/// Frames on their way out.
+struct Frames<'a> {
+    journal: u32,
+    /// The last frame written.
+    link: Link,
+    /// What the frames say of themselves, but for the number.
+    this: Link,
+    num_unsettled: u32,
+    /// Whether a frame of these has been written.
+    continues: bool,
+    buffer: &'a mut Vec<u8>,
+    write: &'a mut dyn FnMut(&[u8]) -> io::Result<()>,
+}
+
+impl Frames<'_> {
+    fn begin(&mut self) {
+        self.buffer.clear();
+        self.buffer.resize(HEADER_LEN, 0);
+    }
+
+    fn extend(&mut self, record: &Record<'_>) -> io::Result<()> {
+        self.push(record.head)?;
+        self.push(record.payload)
+    }
+
+    fn push(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        loop {
+            let room = HEADER_LEN + MAX_PART_LEN - self.buffer.len();
+            if bytes.len() <= room {
+                self.buffer.extend_from_slice(bytes);
+                return Ok(());
+            }
+            let (now, later) = bytes.split_at(room);
+            self.buffer.extend_from_slice(now);
+            self.end(true)?;
+            self.begin();
+            bytes = later;
+        }
+    }
+
+    fn end(&mut self, is_continued: bool) -> io::Result<()> {
+        let body = &self.buffer[HEADER_LEN..];
+        let header = Header {
+            journal: self.journal,
+            body_len: body.len() as u32,
+            body_checksum: crc32c::crc32c(body),
+            link: Link {
+                seq: self.link.seq + 1,
+                ..self.this
+            },
+            previous_key: self.link.key,
+            previous_num_records: self.link.num_records,
+            num_unsettled: self.num_unsettled,
+            is_continued,
+            continues: self.continues,
+        };
+        self.buffer[..HEADER_LEN].copy_from_slice(&header.encode());
+        (self.write)(self.buffer)?;
+        self.link = header.link;
+        self.continues = true;
+        Ok(())
+    }
 }
 
 /// A segment with checksums that hold, for fuzzing: what is behind a checksum would hardly ever be reached by chance.
@@ -329,7 +471,8 @@ pub(crate) fn with_sound_checksums(segment: &[u8]) -> Vec<u8> {
             break;
         };
         at += HEADER_LEN;
-        if let Some(body) = rest.get_mut(..u32_at(header, 8) as usize) {
+        let body_len = u32_at(header, 8) & !(CONTINUED | CONTINUES);
+        if let Some(body) = rest.get_mut(..body_len as usize) {
             let directory = match u16_at(header, 20) {
                 ..=1 => 0,
                 len => usize::from(len) * ENTRY_LEN,

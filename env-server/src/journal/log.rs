@@ -8,9 +8,10 @@ use tokio::sync::watch;
 
 use super::compaction::CompactionToken;
 use super::frame;
+use super::index::PAUSE;
 use super::storage::LogFile;
 use super::writer::{Tally, WriteError, Writer};
-use super::{Durability, JournalConfig, JournalError, JournalStats, Key, Position};
+use super::{Durability, JournalConfig, JournalError, JournalStats, Position, Record};
 
 /// How far the journal is on the disk.
 #[derive(Clone, Copy, Debug, Default)]
@@ -27,6 +28,10 @@ pub(super) struct Log {
     pub writer: Mutex<Writer>,
     pub settled: watch::Sender<Settled>,
     poison: OnceLock<Arc<str>>,
+    /// Why the last append failed, if it did, or why the next one would. It may go away.
+    trouble: Mutex<Option<Arc<str>>>,
+    /// Whether there is such a reason.
+    is_failing: AtomicBool,
     /// Bytes of all segments.
     pub num_bytes: AtomicU64,
     /// Bytes of all segments at which a compaction is due.
@@ -49,6 +54,8 @@ impl Log {
             settled: watch::Sender::new(settled),
             writer: Mutex::new(writer),
             poison: OnceLock::new(),
+            trouble: Mutex::default(),
+            is_failing: AtomicBool::new(false),
             is_compacting: AtomicBool::new(false),
             num_syncs: AtomicU64::new(0),
             num_compactions: AtomicU64::new(0),
@@ -82,10 +89,23 @@ impl Log {
         self.poison.get().cloned()
     }
 
-    /// Appends one frame.
-    pub fn append(&self, records: &[(Key, &[u8])]) -> Result<Position, JournalError> {
+    /// Appends records.
+    pub fn append(&self, records: &[Record<'_>]) -> Result<Position, JournalError> {
+        let appended = self.try_append(records);
+        match &appended {
+            Ok(_) if self.is_failing.load(Ordering::Relaxed) => self.set_trouble(None),
+            Err(error @ (JournalError::Io { .. } | JournalError::Gone(_))) => {
+                self.set_trouble(Some(error));
+            }
+            _ => {}
+        }
+        appended
+    }
+
+    fn try_append(&self, records: &[Record<'_>]) -> Result<Position, JournalError> {
         let len = frame::len_of(records)? as u64;
         let mut writer = self.lock()?;
+        writer.check_is_there()?;
         if !writer.is_empty() && writer.len() + len > self.config.segment_bytes {
             self.roll(&mut writer)?;
         }
@@ -111,6 +131,70 @@ impl Log {
             let _ = wake.try_send(());
         }
         Ok(Position(writer.link.seq))
+    }
+
+    fn set_trouble(&self, error: Option<&JournalError>) {
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        *trouble = error.map(|error| error.to_string().into());
+        self.is_failing.store(error.is_some(), Ordering::Relaxed);
+    }
+
+    /// Why nothing can be appended now, if that is so.
+    pub fn trouble(&self) -> Option<Arc<str>> {
+        if let Some(reason) = self.poisoned() {
+            return Some(reason);
+        }
+        match self.is_failing.load(Ordering::Relaxed) {
+            true => self
+                .trouble
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone(),
+            false => None,
+        }
+    }
+
+    /// Finds out whether anything could be appended. A folder that has refused bytes is asked whether it takes some.
+    pub fn look_after(&self) {
+        let Ok(writer) = self.lock() else { return };
+        let folder = Arc::clone(&writer.folder);
+        let (number, identity) = (writer.header.number, writer.identity);
+        drop(writer);
+        folder.keep_lock();
+        let found = folder.check_is_there(number, identity);
+        let found = found.and_then(|()| folder.check_room());
+        let found = match self.is_failing.load(Ordering::Relaxed) {
+            true => found.and_then(|()| folder.probe()),
+            false => found,
+        };
+        match found {
+            Ok(()) if !self.is_failing.load(Ordering::Relaxed) => {}
+            Ok(()) => {
+                tracing::info!("the journal can be written again");
+                self.set_trouble(None);
+            }
+            Err(error) => {
+                // A segment that another one has followed meanwhile may have been compacted away.
+                let is_still_newest = self.lock().is_ok_and(|w| w.header.number == number);
+                if is_still_newest {
+                    tracing::error!(%error, "the journal cannot be written");
+                    self.set_trouble(Some(&error));
+                }
+            }
+        }
+    }
+
+    /// The thread that writes the index.
+    pub fn index_when_woken(&self, wake: &Receiver<()>) {
+        while wake.recv().is_ok() {
+            let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+            writer.index.flush();
+            if writer.is_closed {
+                return;
+            }
+            drop(writer);
+            std::thread::sleep(PAUSE);
+        }
     }
 
     /// Starts a new segment that continues the journal as it is.
@@ -215,6 +299,7 @@ impl Log {
             syncs: self.num_syncs.load(Ordering::Relaxed),
             compactions: self.num_compactions.load(Ordering::Relaxed),
             is_poisoned: self.poison.get().is_some(),
+            is_failing: self.trouble().is_some(),
         }
     }
 
@@ -225,6 +310,8 @@ impl Log {
             return Ok(());
         }
         writer.wake = None;
+        writer.wake_indexing = None;
+        writer.index.flush();
         if let Some(reason) = self.poisoned() {
             return Err(JournalError::Poisoned(reason));
         }

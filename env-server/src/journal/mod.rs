@@ -9,11 +9,13 @@
 //!   every later append is an error.
 //! - Damage loses the records it hit and no others, and [`open`](Journal::open) says whose they were.
 //!
-//! Layers: `frame` (bytes), `storage` (files), `recovery` (reading), `writer` (appending), `log` (sharing and
-//! syncing), `compaction`. `docs/durability.md` has the measurements that led to it.
+//! Layers: `frame` (bytes), `index` (whose they are, a second time), `storage` and `lock` (files), `recovery` (reading),
+//! `writer` (appending), `log` (sharing and syncing), `compaction`. `docs/durability.md` has the measurements that led to it.
 
 mod compaction;
 mod frame;
+mod index;
+mod lock;
 mod log;
 mod recovery;
 mod storage;
@@ -36,10 +38,40 @@ use writer::Writer;
 pub use compaction::CompactionToken;
 #[cfg(any(test, fuzzing))]
 pub(crate) use frame::with_sound_checksums;
-pub use recovery::{Corruption, Damage, Recovered};
+pub use recovery::{Corruption, Damage, LostName, Recovered};
 
 /// What a record is about, chosen by the caller and never used again for something else.
 pub type Key = u64;
+
+/// What is appended: `head` and then `payload`, which come back as one.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    /// Whose it is.
+    pub key: Key,
+    /// The first bytes, so that who has the others need not copy them.
+    pub head: &'a [u8],
+    /// The other bytes.
+    pub payload: &'a [u8],
+    /// What its owner is called, for a record that is the first of its key or the last: kept a second time in another file,
+    /// and given back when the record is damaged. Empty, or 32,767 bytes at most.
+    pub name: &'a [u8],
+}
+
+impl<'a> Record<'a> {
+    /// A record without a name.
+    pub fn new(key: Key, payload: &'a [u8]) -> Record<'a> {
+        Record {
+            key,
+            head: &[],
+            payload,
+            name: &[],
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.head.len() + self.payload.len()
+    }
+}
 
 /// What acknowledged records survive.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
@@ -105,6 +137,17 @@ pub enum JournalError {
         /// Its version.
         version: u32,
     },
+    /// The folder, or something in it, is not for this process alone.
+    #[error("{path}: {detail}")]
+    Unsafe {
+        /// What it is about.
+        path: PathBuf,
+        /// Why it is refused.
+        detail: String,
+    },
+    /// Where a segment was there is none, or another file. Nothing was changed.
+    #[error("{0}: has been deleted or replaced, or its file system is gone: nothing would be kept")]
+    Gone(PathBuf),
     /// The file system refused something. Nothing was changed.
     #[error("{path}: cannot {action}: {source}")]
     Io {
@@ -115,12 +158,12 @@ pub enum JournalError {
         /// Why it failed.
         source: io::Error,
     },
-    /// A frame holds 1 to 65,535 records and 64 MiB at most.
-    #[error("a frame of {records} records and {bytes} bytes is out of bounds")]
+    /// An append takes 1 to 65,535 records and 3 GiB at most.
+    #[error("{records} records of {bytes} bytes are more than can be appended at once")]
     FrameSize {
-        /// Records in it.
+        /// How many records.
         records: usize,
-        /// Bytes of it.
+        /// Bytes of them.
         bytes: usize,
     },
     /// What is on the disk is no longer known, so that nothing can be promised any more.
@@ -165,12 +208,14 @@ pub struct JournalStats {
     pub compactions: u64,
     /// Whether the journal takes no more records because of an error.
     pub is_poisoned: bool,
+    /// Whether it cannot be written now, for whatever reason.
+    pub is_failing: bool,
 }
 
 /// A journal that is open. All methods may be called from many threads.
 pub struct Journal {
     log: Arc<Log>,
-    syncing: Mutex<Option<JoinHandle<()>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Journal {
@@ -184,7 +229,7 @@ impl Journal {
     /// [`JournalError::Locked`], [`JournalError::NewerFormat`], or [`JournalError::Io`].
     pub fn open(
         config: JournalConfig,
-        visit: &mut dyn FnMut(Key, &[u8]),
+        visit: &mut dyn FnMut(Position, Key, &[u8]),
     ) -> Result<(Journal, Recovered), JournalError> {
         Journal::open_on(Box::new(FileSystem), config, visit)
     }
@@ -192,7 +237,7 @@ impl Journal {
     fn open_on(
         storage: Box<dyn Storage>,
         config: JournalConfig,
-        visit: &mut dyn FnMut(Key, &[u8]),
+        visit: &mut dyn FnMut(Position, Key, &[u8]),
     ) -> Result<(Journal, Recovered), JournalError> {
         let folder = Arc::new(Folder::open(&config.dir, storage)?);
         let (resume, recovered) = recovery::recover(&folder, visit)?;
@@ -212,31 +257,47 @@ impl Journal {
         let mut writer = Writer::new(Arc::clone(&folder), resume)?;
         let (wake, woken) = mpsc::sync_channel(1);
         writer.wake = (durability == Durability::Disk).then_some(wake);
+        let (wake, indexing_woken) = mpsc::sync_channel(1);
+        writer.wake_indexing = Some(wake);
         let log = Arc::new(Log::new(config, writer, compact_at));
-        let mut syncing = None;
+        let mut threads = Vec::new();
+        let shared = Arc::clone(&log);
+        threads.push(spawn("journal-index", &log, move || {
+            shared.index_when_woken(&indexing_woken);
+        })?);
         if durability == Durability::Disk {
             let shared = Arc::clone(&log);
-            let thread = thread::Builder::new()
-                .name("journal-sync".to_owned())
-                .spawn(move || shared.sync_when_woken(&woken))
-                .map_err(|error| JournalError::io("start syncing", &log.config.dir, error))?;
-            syncing = Some(thread);
+            threads.push(spawn("journal-sync", &log, move || {
+                shared.sync_when_woken(&woken);
+            })?);
         }
         let journal = Journal {
             log,
-            syncing: Mutex::new(syncing),
+            threads: Mutex::new(threads),
         };
         Ok((journal, recovered))
     }
 
-    /// Appends one frame that holds `records`, all of which survive a crash or none. One write to the operating system:
-    /// a microsecond or so for small records.
+    /// Appends `records`, all of which survive a crash or none. One write to the operating system for each MiB: a
+    /// microsecond or so for small records.
     ///
     /// # Errors
-    /// On any error the journal is as before. [`JournalError::Io`] (the disk is full, say) may go away;
-    /// [`JournalError::Poisoned`] and [`JournalError::Closed`] stay.
-    pub fn append(&self, records: &[(Key, &[u8])]) -> Result<Position, JournalError> {
+    /// On any error the journal is as before. [`JournalError::Io`] (the disk is full, say) and [`JournalError::Gone`] may go
+    /// away; [`JournalError::Poisoned`] and [`JournalError::Closed`] stay.
+    pub fn append(&self, records: &[Record<'_>]) -> Result<Position, JournalError> {
         self.log.append(records)
+    }
+
+    /// Why records cannot be appended now, if so, as far as the last append or [`look`](Self::look_after) told. Waits for
+    /// nothing.
+    pub fn trouble(&self) -> Option<Arc<str>> {
+        self.log.trouble()
+    }
+
+    /// Looks whether the folder is where it was and has room, and whether what kept records from being appended has gone;
+    /// to be called about once a second. Blocks on the disk.
+    pub fn look_after(&self) {
+        self.log.look_after();
     }
 
     /// Completes when everything up to `position` has the promised durability: at once under [`Durability::Process`];
@@ -288,12 +349,8 @@ impl Journal {
     /// [`JournalError::Poisoned`].
     pub fn close(&self) -> Result<(), JournalError> {
         let closed = self.log.close();
-        let thread = self
-            .syncing
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some(thread) = thread {
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        for thread in threads.drain(..) {
             // It ends once the writer lets go of its end of the channel, which closing did.
             let _ = thread.join();
         }
@@ -307,6 +364,15 @@ impl Drop for Journal {
     }
 }
 
+fn spawn(
+    name: &str,
+    log: &Log,
+    work: impl FnOnce() + Send + 'static,
+) -> Result<JoinHandle<()>, JournalError> {
+    let thread = thread::Builder::new().name(name.to_owned()).spawn(work);
+    thread.map_err(|error| JournalError::io("start a thread for", &log.config.dir, error))
+}
+
 /// Reads `bytes` as if they were the only segment of a journal, for fuzzing: never panics, and needs memory in
 /// proportion to `bytes` at most. Returns what was found.
 #[cfg(any(test, fuzzing))]
@@ -315,11 +381,13 @@ pub(crate) fn fuzz_segment(bytes: &[u8]) -> Recovered {
         frame::Start::Intact(header) => Some(header),
         _ => None,
     };
-    let mut visit = |_: Key, payload: &[u8]| assert!(payload.len() <= bytes.len());
+    let mut visit = |_: Position, _: Key, payload: &[u8]| assert!(payload.len() <= bytes.len());
     let mut scanner = recovery::Scanner::new(header.map(|header| header.journal), &mut visit);
     let number = header.map_or(1, |header| header.number);
     let end = scanner.segment(number, header, bytes);
-    let mut recovered = scanner.finish(number).recovered;
+    let mut found = scanner.finish(number, recovery::Tail::Torn);
+    found.resolve(&|_| PathBuf::new(), &index::Index::default());
+    let mut recovered = found.recovered;
     recovered.torn_tail_bytes = (bytes.len() - end) as u64;
     recovered
 }

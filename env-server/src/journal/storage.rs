@@ -1,12 +1,13 @@
 //! The journal's folder, and what is asked of the file system, behind a trait so that tests can make it fail.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::JournalError;
 use super::frame::{SEGMENT_HEADER_LEN, SegmentHeader};
+use super::lock::FolderLock;
 
 /// A segment that is open for appending.
 pub(super) trait LogFile: Send + Sync {
@@ -65,14 +66,14 @@ impl Storage for FileSystem {
 }
 
 /// Options for files that only their owner may read.
-fn private() -> OpenOptions {
+pub(super) fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options
 }
 
-/// Appends all of `bytes`, going on after interruptions and short writes.
+/// Appends all of `bytes`, continuing after interruptions and short writes.
 pub(super) fn write_all(file: &dyn LogFile, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         match file.write(bytes) {
@@ -85,11 +86,41 @@ pub(super) fn write_all(file: &dyn LogFile, mut bytes: &[u8]) -> io::Result<()> 
     Ok(())
 }
 
+/// What a path leads to, as the system knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Identity {
+    #[cfg(unix)]
+    device: u64,
+    #[cfg(unix)]
+    inode: u64,
+}
+
+impl Identity {
+    fn of(path: &Path) -> io::Result<Identity> {
+        let metadata = fs::metadata(path)?;
+        #[cfg(unix)]
+        return Ok(Identity {
+            device: std::os::unix::fs::MetadataExt::dev(&metadata),
+            inode: std::os::unix::fs::MetadataExt::ino(&metadata),
+        });
+        #[cfg(not(unix))]
+        return Ok({
+            let _ = metadata;
+            Identity {}
+        });
+    }
+}
+
+/// Free bytes of a file system at which it counts as full.
+const FULL_BYTES: u64 = 64 << 10;
+/// Bytes written to find out whether a folder that refused some takes them again.
+const PROBE_BYTES: usize = 16 << 10;
+
 /// The folder of one journal, locked for this process.
 pub(super) struct Folder {
     path: PathBuf,
     storage: Box<dyn Storage>,
-    lock: File,
+    lock: FolderLock,
 }
 
 impl Folder {
@@ -102,22 +133,61 @@ impl Folder {
             .recursive(true)
             .create(path)
             .map_err(|error| JournalError::io("create the folder", path, error))?;
-        let lock_path = path.join("lock");
-        let lock = private()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&lock_path)
-            .map_err(|error| JournalError::io("open the lock", &lock_path, error))?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Folder {
-                path: path.to_owned(),
-                storage,
-                lock,
-            }),
-            Err(TryLockError::WouldBlock) => Err(JournalError::Locked(path.to_owned())),
-            Err(TryLockError::Error(error)) => Err(JournalError::io("lock", &lock_path, error)),
+        check_mode(path)?;
+        Ok(Folder {
+            path: path.to_owned(),
+            storage,
+            lock: FolderLock::take(path)?,
+        })
+    }
+
+    /// What the path of a segment leads to.
+    pub fn identity(&self, number: u64) -> Result<Identity, JournalError> {
+        let path = self.segment_path(number);
+        Identity::of(&path).map_err(|error| JournalError::io("find", &path, error))
+    }
+
+    /// Whether the path of a segment still leads to the file that was opened: neither it nor its folder has been deleted,
+    /// moved or covered by another file system.
+    pub fn check_is_there(&self, number: u64, identity: Identity) -> Result<(), JournalError> {
+        match Identity::of(&self.segment_path(number)) {
+            Ok(found) if found == identity => Ok(()),
+            Ok(_) => Err(JournalError::Gone(self.segment_path(number))),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                Err(JournalError::Gone(self.segment_path(number)))
+            }
+            Err(error) => Err(JournalError::io("find", &self.segment_path(number), error)),
         }
+    }
+
+    /// Whether there is room on the file system, as far as it says.
+    pub fn check_room(&self) -> Result<(), JournalError> {
+        #[cfg(unix)]
+        if let Ok(found) = rustix::fs::statvfs(&self.path)
+            && found.f_blocks > 0
+            && found.f_bavail.saturating_mul(found.f_frsize) < FULL_BYTES
+        {
+            let error = io::Error::from(ErrorKind::StorageFull);
+            return Err(JournalError::io("append to files in", &self.path, error));
+        }
+        Ok(())
+    }
+
+    /// Whether the folder takes bytes, by writing some.
+    pub fn probe(&self) -> Result<(), JournalError> {
+        let path = self.path.join("probe");
+        let probe = || {
+            let file = self.storage.open(&path, true)?;
+            write_all(&*file, &[0; PROBE_BYTES])
+        };
+        let probed = probe().map_err(|error| JournalError::io("write to", &path, error));
+        let _ = self.storage.remove(&path);
+        probed
+    }
+
+    /// Shows other machines that this process still has the folder, where locks cannot.
+    pub fn keep_lock(&self) {
+        self.lock.keep();
     }
 
     /// Where a segment lies.
@@ -125,15 +195,41 @@ impl Folder {
         self.path.join(format!("{number:020}.journal"))
     }
 
+    /// Where the index of a segment lies.
+    pub fn index_path(&self, number: u64) -> PathBuf {
+        self.path.join(format!("{number:020}.index"))
+    }
+
     /// Numbers of the segments there are, ascending. Files with other names are none of ours.
     pub fn segments(&self) -> Result<Vec<u64>, JournalError> {
+        self.numbers(".journal")
+    }
+
+    /// Numbers of the indexes there are.
+    pub fn indexes(&self) -> Result<Vec<u64>, JournalError> {
+        self.numbers(".index")
+    }
+
+    /// Files that were set aside, and how many bytes they have.
+    pub fn aside(&self) -> (u64, u64) {
+        let files = fs::read_dir(&self.path).into_iter().flatten().flatten();
+        let aside = files.filter(|file| {
+            let name = file.file_name();
+            name.to_str().is_some_and(|name| name.ends_with(".damaged"))
+        });
+        aside.fold((0, 0), |(files, bytes), file| {
+            (files + 1, bytes + file.metadata().map_or(0, |m| m.len()))
+        })
+    }
+
+    fn numbers(&self, suffix: &str) -> Result<Vec<u64>, JournalError> {
         let unreadable = |error| JournalError::io("list the folder", &self.path, error);
         let mut numbers = Vec::new();
         for entry in fs::read_dir(&self.path).map_err(unreadable)? {
             let name = entry.map_err(unreadable)?.file_name();
             let number = name
                 .to_str()
-                .and_then(|name| name.strip_suffix(".journal"))
+                .and_then(|name| name.strip_suffix(suffix))
                 .filter(|digits| digits.len() == 20)
                 .and_then(|digits| digits.parse().ok());
             numbers.extend(number.filter(|number| (1..u64::MAX).contains(number)));
@@ -172,6 +268,7 @@ impl Folder {
     /// The first bytes of a segment, as many as its header has, and its length.
     pub fn read_header(&self, number: u64) -> Result<(Vec<u8>, u64), JournalError> {
         let path = self.segment_path(number);
+        check_file(&path)?;
         let read = || {
             let file = File::open(&path)?;
             let len = file.metadata()?.len();
@@ -195,15 +292,57 @@ impl Folder {
         Ok(())
     }
 
-    /// Removes a segment.
+    /// Removes a segment and its index.
     pub fn remove(&self, number: u64) -> Result<(), JournalError> {
         let path = self.segment_path(number);
         match self.storage.remove(&path) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
-                Err(JournalError::io("remove", &path, error))
+                return Err(JournalError::io("remove", &path, error));
             }
-            _ => Ok(()),
+            _ => {}
         }
+        self.remove_index(number);
+        Ok(())
+    }
+
+    /// Removes the index of a segment that is no more.
+    pub fn remove_index(&self, number: u64) {
+        // One that stays is removed at the next opening.
+        let _ = fs::remove_file(self.index_path(number));
+    }
+
+    /// Gives a segment that counts no more, and may hold what cannot be read, a name under which it is left alone.
+    pub fn set_aside(&self, number: u64) -> Result<PathBuf, JournalError> {
+        let path = self.segment_path(number);
+        let aside = self.free_name(number);
+        fs::rename(&path, &aside).map_err(|error| JournalError::io("rename", &path, error))?;
+        self.remove_index(number);
+        Ok(aside)
+    }
+
+    /// Writes what is to be cut off a segment into a file of its own, durably.
+    pub fn save_aside(&self, number: u64, bytes: &[u8]) -> Result<PathBuf, JournalError> {
+        let aside = self.free_name(number);
+        let save = || {
+            let mut file = private().create_new(true).write(true).open(&aside)?;
+            file.write_all(bytes)?;
+            file.sync_all()
+        };
+        save().map_err(|error| {
+            let _ = fs::remove_file(&aside);
+            JournalError::io("write", &aside, error)
+        })?;
+        Ok(aside)
+    }
+
+    /// A name for what is set aside that is not taken.
+    fn free_name(&self, number: u64) -> PathBuf {
+        let name = |suffix: &str| self.path.join(format!("{number:020}{suffix}.damaged"));
+        let numbered = (2..).map(|copy: u64| name(&format!("-{copy}")));
+        let mut names = std::iter::once(name("")).chain(numbered);
+        names
+            .find(|path| fs::symlink_metadata(path).is_err())
+            .expect("there is always another")
     }
 
     /// Returns when the folder's list of files is on the disk.
@@ -214,10 +353,37 @@ impl Folder {
     }
 }
 
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // Closing the file would do, but for a process that another thread is just starting: it has a copy of the open file
-        // until it runs its own program.
-        let _ = self.lock.unlock();
+/// Refuses a folder in which others could put files of theirs.
+fn check_mode(path: &Path) -> Result<(), JournalError> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let metadata =
+            fs::metadata(path).map_err(|error| JournalError::io("look at", path, error))?;
+        let mode = metadata.permissions().mode() & 0o7777;
+        if mode & 0o002 != 0 {
+            return Err(JournalError::Unsafe {
+                path: path.to_owned(),
+                detail: format!(
+                    "everybody on this machine may write to it (mode {mode:04o}): take that \
+                     away (chmod o-w), or name a folder inside that does not exist yet"
+                ),
+            });
+        }
+    }
+    let _ = path;
+    Ok(())
+}
+
+/// Refuses what has the name of a segment and is no file: opening it could block, or lead elsewhere.
+fn check_file(path: &Path) -> Result<(), JournalError> {
+    let metadata =
+        fs::symlink_metadata(path).map_err(|error| JournalError::io("look at", path, error))?;
+    match metadata.is_file() {
+        true => Ok(()),
+        false => Err(JournalError::Unsafe {
+            path: path.to_owned(),
+            detail: "it has the name of a segment, and is no regular file".to_owned(),
+        }),
     }
 }

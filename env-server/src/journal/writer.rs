@@ -1,17 +1,20 @@
 //! Appending frames to the newest segment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
-use super::frame::{self, Link, SEGMENT_HEADER_LEN, SegmentHeader};
+use super::frame::{self, Link, SEGMENT_HEADER_LEN, SegmentHeader, VERSION};
+use super::index::IndexWriter;
 use super::recovery::Resume;
-use super::storage::{Folder, LogFile, write_all};
-use super::{JournalError, Key};
+use super::storage::{Folder, Identity, LogFile, write_all};
+use super::{JournalError, Record};
 
 /// A buffer that grew beyond this for one large frame is given back.
-const MAX_KEPT_BUFFER: usize = 1 << 20;
+const MAX_KEPT_BUFFER: usize = 2 << 20;
+/// How long the newest segment is taken to be where it was.
+const LOOK_EVERY: coarsetime::Duration = coarsetime::Duration::from_ticks(1 << 22);
 
 /// How much was appended since the journal was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,9 +27,16 @@ pub(super) struct Tally {
 pub(super) struct Writer {
     pub folder: Arc<Folder>,
     pub file: Arc<dyn LogFile>,
+    /// What the newest segment's path leads to.
+    pub identity: Identity,
+    /// When it was last looked at.
+    pub looked_at: coarsetime::Instant,
+    pub index: IndexWriter,
     pub header: SegmentHeader,
     /// Bytes of each segment; the newest one's are all of whole frames.
     pub segments: BTreeMap<u64, u64>,
+    /// Segments with damaged places; they are set aside when they count no more.
+    pub damaged: BTreeSet<u64>,
     /// The last frame.
     pub link: Link,
     pub appended: Tally,
@@ -34,6 +44,8 @@ pub(super) struct Writer {
     pub unsynced: Vec<Arc<dyn LogFile>>,
     /// Wakes the thread that syncs; none under [`Durability::Process`](super::Durability::Process).
     pub wake: Option<SyncSender<()>>,
+    /// Wakes the thread that writes the index.
+    pub wake_indexing: Option<SyncSender<()>>,
     pub is_closed: bool,
     buffer: Vec<u8>,
 }
@@ -47,9 +59,10 @@ pub(super) enum WriteError {
 }
 
 impl Writer {
-    /// Goes on where recovery ended.
+    /// Continues where recovery ended.
     pub fn new(folder: Arc<Folder>, resume: Resume) -> Result<Writer, JournalError> {
         let mut header = SegmentHeader {
+            version: VERSION,
             journal: resume.journal,
             number: resume.next_number,
             first: resume.first,
@@ -69,7 +82,13 @@ impl Writer {
             }
         };
         folder.sync()?;
+        let index_path = folder.index_path(header.number);
         Ok(Writer {
+            identity: folder.identity(header.number)?,
+            looked_at: coarsetime::Instant::now(),
+            index: IndexWriter::open(&index_path, &header, resume.last.is_none()),
+            damaged: resume.damaged,
+            wake_indexing: None,
             folder,
             file,
             header,
@@ -93,23 +112,51 @@ impl Writer {
         self.len() == SEGMENT_HEADER_LEN as u64
     }
 
-    /// Appends one frame. `records` must have passed [`frame::len_of`].
-    pub fn append(
-        &mut self,
-        num_unsettled: u64,
-        records: &[(Key, &[u8])],
-    ) -> Result<(), WriteError> {
-        let journal = self.header.journal;
-        let link = frame::encode(&mut self.buffer, journal, self.link, num_unsettled, records);
-        if let Err(error) = write_all(&*self.file, &self.buffer) {
-            return Err(match self.file.truncate(self.len()) {
-                Ok(()) => WriteError::Undone(error),
-                Err(_) => WriteError::Stuck(error),
-            });
+    /// Whether the newest segment is where it was, as of a few milliseconds ago: looking costs as much as a small append.
+    pub fn check_is_there(&mut self) -> Result<(), JournalError> {
+        let now = coarsetime::Instant::now();
+        if now.duration_since(self.looked_at) < LOOK_EVERY {
+            return Ok(());
         }
-        let len = self.buffer.len() as u64;
+        self.folder
+            .check_is_there(self.header.number, self.identity)?;
+        self.looked_at = now;
+        Ok(())
+    }
+
+    /// Appends one frame, or the parts of one body. `records` must have passed [`frame::len_of`].
+    pub fn append(&mut self, num_unsettled: u64, records: &[Record<'_>]) -> Result<(), WriteError> {
+        let (journal, file, mut len) = (self.header.journal, &self.file, 0);
+        let mut write = |frame: &[u8]| {
+            len += frame.len() as u64;
+            write_all(&**file, frame)
+        };
+        let buffer = &mut self.buffer;
+        let written = frame::encode(
+            buffer,
+            journal,
+            self.link,
+            num_unsettled,
+            records,
+            &mut write,
+        );
+        let link = match written {
+            Ok(link) => link,
+            Err(error) => {
+                return Err(match self.file.truncate(self.len()) {
+                    Ok(()) => WriteError::Undone(error),
+                    Err(_) => WriteError::Stuck(error),
+                });
+            }
+        };
         if self.buffer.capacity() > MAX_KEPT_BUFFER {
             self.buffer = Vec::new();
+        }
+        if self.index.push(self.link.seq + 1, link.seq, records)
+            && let Some(wake) = &self.wake_indexing
+        {
+            // Full: the thread was woken already and has yet to look.
+            let _ = wake.try_send(());
         }
         self.link = link;
         self.appended.records += records.len() as u64;
@@ -118,7 +165,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Starts a new segment. On an error the old one goes on.
+    /// Starts a new segment. On an error the old one continues.
     pub fn roll(&mut self, first: u64, rewritten: u64) -> Result<Arc<dyn LogFile>, JournalError> {
         let header = SegmentHeader {
             number: self.header.number + 1,
@@ -128,6 +175,10 @@ impl Writer {
             ..self.header
         };
         let file = self.folder.create(&header)?;
+        let identity = self.folder.identity(header.number)?;
+        self.index.flush();
+        self.index = IndexWriter::open(&self.folder.index_path(header.number), &header, true);
+        self.identity = identity;
         self.header = header;
         self.segments
             .insert(header.number, SEGMENT_HEADER_LEN as u64);

@@ -1,6 +1,7 @@
 //! Setting up logs and traces of a process, once, by its `main`.
 
 use std::io::IsTerminal;
+use std::time::Duration;
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
@@ -10,6 +11,8 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{EnvFilter, Layer, fmt};
+
+use super::limit::{INTERVAL, Limited};
 
 /// How logs are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
@@ -54,7 +57,7 @@ pub struct Logging {
     _exporter: Option<super::otlp::Exporter>,
 }
 
-/// Logs what passes `filter` (`info`, or `warn,env_server::request=debug`) to stderr, and sends
+/// Logs what passes `filter`, warnings and errors of one kind once in ten seconds (`info`, or `warn,env_server::request=debug`) to stderr, and sends
 /// traces to the collector at `otlp_endpoint` (`http://127.0.0.1:4318`), if there is one.
 ///
 /// # Errors
@@ -66,7 +69,7 @@ pub fn set_up(
     otlp_endpoint: Option<&str>,
 ) -> Result<Logging, LoggingError> {
     let is_terminal = std::io::stderr().is_terminal();
-    let logs = logs(filter, format, std::io::stderr, is_terminal)?;
+    let logs = logs(filter, format, std::io::stderr, is_terminal, INTERVAL)?;
     let subscriber = tracing_subscriber::registry().with(logs);
     #[cfg(feature = "otlp")]
     {
@@ -95,6 +98,7 @@ fn logs<S, W>(
     format: LogFormat,
     writer: W,
     is_terminal: bool,
+    interval: Duration,
 ) -> Result<Box<dyn Layer<S> + Send + Sync>, LoggingError>
 where
     S: tracing::Subscriber + for<'a> LookupSpan<'a>,
@@ -106,12 +110,16 @@ where
     })?;
     let layer = fmt::layer().with_writer(writer).with_ansi(is_terminal);
     Ok(match format {
-        LogFormat::Text => layer.with_filter(parsed).boxed(),
+        LogFormat::Text => layer
+            .map_event_format(|inner| Limited::new(inner, false, interval))
+            .with_filter(parsed)
+            .boxed(),
         LogFormat::Json => layer
             .json()
             .flatten_event(true)
             .with_current_span(true)
             .with_span_list(false)
+            .map_event_format(|inner| Limited::new(inner, true, interval))
             .with_filter(parsed)
             .boxed(),
     })
@@ -152,7 +160,7 @@ mod tests {
     fn logged(filter: &str, format: LogFormat, paths: &[&str]) -> String {
         let kept = Kept::default();
         let writer = kept.clone();
-        let logs = logs(filter, format, move || writer.clone(), false).unwrap();
+        let logs = logs(filter, format, move || writer.clone(), false, INTERVAL).unwrap();
         let subscriber = tracing_subscriber::registry().with(logs);
         let metrics = Arc::<Metrics>::default();
         let router = Router::new()
@@ -235,8 +243,45 @@ mod tests {
 
     #[test]
     fn a_malformed_filter_is_refused() {
-        let refused = logs::<Registry, _>("a=b=c", LogFormat::Text, io::sink, false);
+        let refused = logs::<Registry, _>("a=b=c", LogFormat::Text, io::sink, false, INTERVAL);
         let error = refused.err().unwrap().to_string();
         assert!(error.contains("\"a=b=c\""), "{error}");
+    }
+
+    #[test]
+    fn what_comes_again_and_again_is_counted() {
+        for format in [LogFormat::Text, LogFormat::Json] {
+            let kept = Kept::default();
+            let writer = kept.clone();
+            let interval = Duration::from_millis(200);
+            let logs = logs("info", format, move || writer.clone(), false, interval).unwrap();
+            let subscriber = tracing_subscriber::registry().with(logs);
+            let fail = |number: usize| {
+                for place in ["first", "second"] {
+                    tracing::error!(request_id = number, "the {place} disk is full");
+                }
+                tracing::info!(number, "as many as there are");
+            };
+            tracing::subscriber::with_default(subscriber, || {
+                (0..50).for_each(fail);
+                std::thread::sleep(2 * interval);
+                fail(50);
+            });
+            let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+            let count = |what: &str| text.lines().filter(|line| line.contains(what)).count();
+            assert_eq!(count("as many as"), 51, "{text}");
+            for place in ["first", "second"] {
+                // Once, once more when the interval was over, and how many there were between.
+                assert_eq!(count(&format!("the {place} disk is full")), 3, "{text}");
+            }
+            let told = match format {
+                LogFormat::Text => count("49 more were left out"),
+                LogFormat::Json => lines(&text)
+                    .iter()
+                    .filter(|line| line["left_out"] == 49)
+                    .count(),
+            };
+            assert_eq!(told, 2, "{text}");
+        }
     }
 }

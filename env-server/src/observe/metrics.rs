@@ -137,6 +137,8 @@ pub struct RecoveryFigures {
     pub recovered: u64,
     /// Environments that do not.
     pub lost: u64,
+    /// Damaged places in the journal.
+    pub damaged: u64,
 }
 
 impl Default for Metrics {

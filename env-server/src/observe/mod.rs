@@ -4,6 +4,7 @@
 //! several in one process do not mix.
 
 mod histogram;
+mod limit;
 pub mod logging;
 pub mod metrics;
 #[cfg(feature = "otlp")]

@@ -130,6 +130,8 @@ impl Scrape {
             Metric::JournalSyncs => journal.syncs,
             Metric::JournalCompactions => journal.compactions,
             Metric::JournalFailed => journal.is_poisoned.into(),
+            Metric::JournalRefusing => journal.is_failing.into(),
+            Metric::JournalDamaged => recovery.damaged,
             Metric::JournalAppendDuration => {
                 return family.distribution(&[], &self.metrics.journal_appends);
             }

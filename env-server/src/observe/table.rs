@@ -109,6 +109,10 @@ metrics! {
         "Times the journal was rewritten to what is still needed"
     JournalFailed Gauge "env_server_journal_failed" []
         "1 when the journal can no longer be written and every change is refused"
+    JournalRefusing Gauge "env_server_journal_refusing" []
+        "1 when the journal cannot be written now, for whatever reason: the disk is full, or the folder is gone"
+    JournalDamaged Gauge "env_server_journal_damaged_places" []
+        "Damaged places that were found in the journal when the server began"
     RecoveryDuration Gauge "env_server_recovery_duration_seconds" []
         "How long recovery took when the server began"
     RecoveredEnvironments Gauge "env_server_recovered_environments" ["outcome"]
@@ -130,6 +134,8 @@ impl Metric {
                 | Metric::JournalSyncs
                 | Metric::JournalCompactions
                 | Metric::JournalFailed
+                | Metric::JournalRefusing
+                | Metric::JournalDamaged
                 | Metric::RecoveryDuration
                 | Metric::RecoveredEnvironments
         )

@@ -44,7 +44,7 @@ pub fn record(mut bytes: &[u8]) {
     while let Some((&key, mut rest)) = bytes.split_first() {
         let length = read_length(&mut rest).unwrap_or(rest.len());
         let (record, after) = rest.split_at(length.min(rest.len()));
-        recollection.record(u64::from(key), record);
+        recollection.record(0, u64::from(key), record);
         bytes = after;
     }
     let keeper = Arc::new(Keeper::new(
@@ -53,12 +53,12 @@ pub fn record(mut bytes: &[u8]) {
         None,
         recollection.last_key,
     ));
-    for (key, whole) in &recollection.sessions {
+    for (key, whole) in recollection.sessions {
         // More are refused before they are written down.
-        if whole.birth.creation.num_envs() > MAX_LANES || recollection.lost.contains_key(key) {
+        if whole.birth.creation.num_envs() > MAX_LANES || recollection.lost.contains_key(&key) {
             continue;
         }
-        if let Ok(session) = Session::recover(*key, whole, Arc::clone(&keeper)) {
+        if let Ok(session) = Session::recover(key, whole, Arc::clone(&keeper)) {
             tells_its_trajectory(&session);
             plays_on(&session, STEPS);
         }

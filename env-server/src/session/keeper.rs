@@ -7,7 +7,7 @@ use std::time::Instant;
 use env_protocol::{ErrorCode, Problem};
 
 use super::lease::Clock;
-use crate::journal::{Journal, JournalError, Position};
+use crate::journal::{Journal, JournalError, Position, Record};
 use crate::observe::Metrics;
 
 /// How far the journal must be safe before a client may be told of what was written down;
@@ -69,7 +69,7 @@ impl Keeper {
     ///
     /// # Errors
     /// `storage-failed`; nothing has been written then.
-    pub(super) fn write_down(&self, records: &[(u64, &[u8])]) -> Result<Written, Problem> {
+    pub(super) fn write_down(&self, records: &[Record<'_>]) -> Result<Written, Problem> {
         let Some(journal) = &self.journal else {
             return Ok(Written::default());
         };

@@ -27,6 +27,7 @@ use env_protocol::{
 use serde::{Deserialize, Serialize};
 
 use crate::environments::{Arguments, KwargsError, registry};
+use crate::journal::Record;
 use crate::observe::Work;
 use crate::observe::metrics::Counter;
 use crate::render::{MAX_PICTURES, Picture};
@@ -255,8 +256,8 @@ impl Session {
     ///
     /// # Errors
     /// Says what does not fit in its records.
-    fn recover(key: u64, whole: &Whole, keeper: Arc<Keeper>) -> Result<Self, String> {
-        let Whole { birth, history } = whole.clone();
+    fn recover(key: u64, whole: Whole, keeper: Arc<Keeper>) -> Result<Self, String> {
+        let Whole { birth, history } = whole;
         let parents = Parents {
             keeper,
             owner: birth.owner.map(Arc::from),
@@ -492,17 +493,20 @@ impl Session {
         &self,
         state: &mut State,
         operation: &[u8],
-        beside: Option<(u64, &[u8])>,
+        beside: Option<Record<'_>>,
     ) -> Result<Written, Problem> {
         let base = state.history.is_due().then(|| base(state.vector.as_ref()));
         let mut written = Written::default();
         if self.keeper.journal().is_some() {
-            let chunk = base.as_ref().map(|base| records::chunk(state.seq, base));
+            let head = records::chunk_head(state.seq);
             let operation = records::operation(state.seq, operation);
             let mut records = Vec::with_capacity(3);
-            records.extend(chunk.as_deref().map(|chunk| (self.key, chunk)));
+            records.extend(base.as_ref().map(|base| Record {
+                head: &head,
+                ..Record::new(self.key, base)
+            }));
             records.extend(beside);
-            records.push((self.key, &operation[..]));
+            records.push(Record::new(self.key, &operation));
             written = self.keeper.write_down(&records)?;
         }
         if let Some(base) = base {
@@ -525,7 +529,7 @@ impl Session {
         let mut written = Written::default();
         if let Some(ttl_s) = request.ttl_s {
             let record = records::lease(ttl_s);
-            written = self.keeper.write_down(&[(self.key, &record)])?;
+            written = self.keeper.write_down(&[Record::new(self.key, &record)])?;
             self.lease.set_ttl_s(ttl_s);
         }
         self.lease.renew(&self.keeper.clock);
@@ -561,7 +565,11 @@ impl Session {
             owner: self.owner.as_deref().map(str::to_owned),
         };
         let record = records::end(&tombstone);
-        let written = self.keeper.write_down(&[(self.key, &record)])?;
+        let record = Record {
+            name: &record,
+            ..Record::new(self.key, &record)
+        };
+        let written = self.keeper.write_down(&[record])?;
         state.end = Some((end, written));
         Ok(Some((tombstone, written)))
     }
@@ -588,27 +596,55 @@ impl Session {
         Ok(child)
     }
 
-    /// The session as the journal keeps it.
-    fn whole(&self, history: &History) -> Vec<u8> {
-        let birth = Birth {
+    /// The session as the journal keeps it, but for its operations.
+    fn birth(&self) -> Birth {
+        Birth {
             id: self.id.clone(),
             creation: self.creation.clone(),
             seed: self.seed.clone(),
             ttl_s: self.lease.ttl_s(),
             owner: self.owner.as_deref().map(str::to_owned),
             is_fork: self.is_fork,
-        };
-        records::whole(&birth, history)
+        }
     }
 
     /// Lets `write` see the session as the journal keeps it; nothing is done to it meanwhile.
     /// Nothing happens when it has ended or failed.
-    fn with_whole<T>(&self, write: impl FnOnce(u64, &[u8]) -> T) -> Option<T> {
+    fn with_whole<T>(&self, write: impl FnOnce(Record<'_>) -> T) -> Option<T> {
         let state = self.state.lock().ok()?;
         if state.end.is_some() {
             return None;
         }
-        Some(write(self.key, &self.whole(&state.history)))
+        let birth = self.birth();
+        let whole = records::whole(&birth, &state.history);
+        let name = records::name(&birth);
+        Some(write(Record {
+            name: &name,
+            ..Record::new(self.key, &whole)
+        }))
+    }
+
+    /// Refuses environments whose state is more than `max` bytes, if there is a journal to write it to.
+    ///
+    /// # Errors
+    /// `invalid-num-envs`, or `invalid-kwargs` where there is one lane only.
+    fn check_can_be_kept(&self, max: usize) -> Result<(), Problem> {
+        let state = self.lock()?;
+        // What is small in memory is not that much larger when it is written.
+        if self.keeper.journal().is_none() || state.vector.bytes() < max / 1_024 {
+            return Ok(());
+        }
+        let bytes = base(state.vector.as_ref()).len();
+        if bytes <= max {
+            return Ok(());
+        }
+        let detail = format!(
+            "its state takes {bytes} bytes, and a server with a data directory keeps up to {max} of one environment"
+        );
+        Err(match self.creation.kind() {
+            Kind::Single => Problem::new(ErrorCode::InvalidKwargs, detail).at("/kwargs"),
+            Kind::Vector => Problem::new(ErrorCode::InvalidNumEnvs, detail).at("/num_envs"),
+        })
     }
 
     /// Tells the server how much room the session takes.

@@ -8,19 +8,23 @@ use std::time::{Duration, Instant};
 use super::Session;
 use super::keeper::Keeper;
 use super::lease::Clock;
-use super::records::{self, End, Recollection, Tombstone, Whole};
+use super::records::{self, Birth, End, Recollection, Tombstone, Whole};
 use super::store::{Limits, Store};
-use crate::journal::{Journal, JournalConfig, JournalError, Recovered};
+use crate::journal::{
+    Corruption, Journal, JournalConfig, JournalError, Position, Record, Recovered,
+};
 
 /// What opening a journal has brought back.
 #[derive(Clone, Debug, Default)]
 pub struct Recovery {
-    /// Environments that go on.
+    /// Environments that continue.
     pub environments: usize,
     /// Environments that do not, by id where it is known, and why.
     pub lost: Vec<(String, String)>,
     /// Damaged places, in words.
     pub damage: Vec<String>,
+    /// Files that were made of what was damaged, now or before, and their bytes.
+    pub set_aside: (u64, u64),
     /// Bytes of an unfinished write that were cut off.
     pub torn_tail_bytes: u64,
     /// How long all of it took.
@@ -28,7 +32,7 @@ pub struct Recovery {
 }
 
 impl Store {
-    /// A store whose sessions outlive their process: those of the journal go on.
+    /// A store whose sessions outlive their process: those of the journal continue.
     ///
     /// Each is put at the state of its newest chunk and plays the operations since, on as many
     /// threads as there are cores. One whose records are damaged is lost, and says so; the others
@@ -43,21 +47,21 @@ impl Store {
     ) -> Result<(Self, Recovery), JournalError> {
         let begun = Instant::now();
         let mut recollection = Recollection::new(limits.trajectory_bytes);
-        let (journal, recovered) =
-            Journal::open(config, &mut |key, record| recollection.record(key, record))?;
+        let (journal, recovered) = Journal::open(config, &mut |at: Position, key, record| {
+            recollection.record(at.get(), key, record);
+        })?;
+        if recovered.index_damaged_bytes > 0 {
+            tracing::warn!(
+                bytes = recovered.index_damaged_bytes,
+                "the index of the last segment cannot be read in full; nothing is lost with it"
+            );
+        }
         let mut recovery = Recovery {
+            set_aside: recovered.aside,
             torn_tail_bytes: recovered.torn_tail_bytes,
-            damage: damage(&recovered, &mut recollection),
+            damage: take_in_damage(&recovered, &mut recollection),
             ..Recovery::default()
         };
-        let strays = recollection.strays();
-        let stray = |key| {
-            (
-                String::new(),
-                format!("session {key}: its beginning is missing"),
-            )
-        };
-        recovery.lost.extend(strays.map(stray));
         let keeper = Keeper::new(
             limits.trajectory_bytes,
             clock,
@@ -68,21 +72,33 @@ impl Store {
         for tombstone in &recollection.tombstones {
             store.bury_recovered(tombstone);
         }
-        let lost = std::mem::take(&mut recollection.lost);
+        let mut lost = std::mem::take(&mut recollection.lost);
+        for key in recollection.strays() {
+            let detail = || "its beginning is missing".to_owned();
+            lost.entry(key).or_insert_with(detail);
+        }
+        for (key, tombstone) in std::mem::take(&mut recollection.only_names) {
+            let detail = lost.remove(&key).unwrap_or_default();
+            store.lose(key, tombstone, detail, &mut recovery);
+        }
         let mut wholes = Vec::with_capacity(recollection.sessions.len());
         for (key, whole) in recollection.sessions {
-            match lost.get(&key) {
-                Some(detail) => store.lose(key, whole, detail.clone(), &mut recovery)?,
+            match lost.remove(&key) {
+                Some(detail) => store.lose(key, whole.birth.lost(), detail, &mut recovery),
                 None => wholes.push((key, whole)),
             }
         }
-        for (key, whole, outcome) in recover_all(wholes, store.keeper_handle()) {
+        let nameless = lost.into_iter().filter(|(key, _)| *key != 0);
+        let nameless =
+            nameless.map(|(key, detail)| (String::new(), format!("session {key}: {detail}")));
+        recovery.lost.extend(nameless);
+        for (key, birth, outcome) in recover_all(wholes, store.keeper_handle()) {
             match outcome {
                 Ok(session) => {
                     store.hold_recovered(session);
                     recovery.environments += 1;
                 }
-                Err(detail) => store.lose(key, *whole, detail, &mut recovery)?,
+                Err(detail) => store.lose(key, birth.lost(), detail, &mut recovery),
             }
         }
         recovery.took = begun.elapsed();
@@ -90,27 +106,32 @@ impl Store {
     }
 
     /// Marks a session as lost, for good.
-    fn lose(
-        &self,
-        key: u64,
-        whole: Whole,
-        detail: String,
-        recovery: &mut Recovery,
-    ) -> Result<(), JournalError> {
-        let birth = whole.birth;
-        let tombstone = Tombstone {
-            is_vector: matches!(birth.creation, super::Creation::Vector(_)),
-            id: birth.id,
-            end: End::Lost,
-            ttl_s: birth.ttl_s,
-            owner: birth.owner,
-        };
+    fn lose(&self, key: u64, tombstone: Tombstone, detail: String, recovery: &mut Recovery) {
+        let record = records::end(&tombstone);
         if let Some(journal) = self.keeper().journal() {
-            journal.append(&[(key, &records::end(&tombstone))])?;
+            let record = Record {
+                name: &record,
+                ..Record::new(key, &record)
+            };
+            if let Err(error) = journal.append(&[record]) {
+                // The damage will be found again at the next start.
+                tracing::error!(%error, env_id = tombstone.id, "that an environment is lost cannot be written down");
+            }
         }
         self.bury_recovered(&tombstone);
         recovery.lost.push((tombstone.id, detail));
-        Ok(())
+    }
+
+    /// Why nothing can be written down now, if that is so.
+    pub fn trouble(&self) -> Option<Arc<str>> {
+        self.keeper().journal().and_then(Journal::trouble)
+    }
+
+    /// Looks whether the journal can be written. Blocks on the disk; to be called about once a second.
+    pub fn look_after_journal(&self) {
+        if let Some(journal) = self.keeper().journal() {
+            journal.look_after();
+        }
     }
 
     /// Whether the journal has grown enough to be written anew.
@@ -132,37 +153,85 @@ impl Store {
             return Ok(());
         };
         for session in self.all() {
-            let written = session.with_whole(|key, whole| journal.append(&[(key, whole)]));
-            written.transpose()?;
+            match session.with_whole(|whole| journal.append(&[whole])) {
+                // It has ended, or been written.
+                None | Some(Ok(_)) => {}
+                Some(Err(error @ JournalError::FrameSize { .. })) => self.give_up(&session, &error),
+                Some(Err(error)) => return Err(error),
+            }
         }
         for tombstone in self.tombstones() {
             // Of a session of which nothing else is left.
-            journal.append(&[(0, &records::end(&tombstone))])?;
+            let record = records::end(&tombstone);
+            let record = Record {
+                name: &record,
+                ..Record::new(0, &record)
+            };
+            journal.append(&[record])?;
         }
         journal.finish_compaction(token)
     }
+
+    /// Ends a session that cannot be written down: one must not keep the journal of all others from being compacted.
+    fn give_up(&self, session: &Session, error: &JournalError) {
+        match session.finish(End::Lost) {
+            Ok(Some((tombstone, written))) => {
+                tracing::error!(%error, env_id = session.id(), "an environment is lost: it cannot be written down");
+                self.let_go(session, &tombstone, written);
+            }
+            Ok(None) => {}
+            Err(problem) => {
+                tracing::error!(%problem, id = session.id(), "an environment cannot be ended")
+            }
+        }
+    }
 }
 
-/// Says what is damaged and notes whose it was.
-fn damage(recovered: &Recovered, recollection: &mut Recollection) -> Vec<String> {
+/// Says what is damaged, in which file and whose, and takes note of what is lost.
+fn take_in_damage(recovered: &Recovered, recollection: &mut Recollection) -> Vec<String> {
+    for lost in &recovered.names {
+        recollection.stand_in(lost.position.get(), lost.key, &lost.name);
+    }
     let described = recovered.corrupt.iter().map(|corruption| {
-        let place = format!(
-            "segment {}, byte {}: {}",
-            corruption.segment, corruption.offset, corruption.detail
-        );
-        if let Some(key) = corruption.key {
-            recollection.lose(key, place.clone());
+        let place = place(corruption);
+        let Some(key) = corruption.key else {
+            return match corruption.frames {
+                0 => format!("{place}; nothing is lost"),
+                frames => format!(
+                    "{place}; {frames} records of unknown environments are lost: one that was played last there is some \
+                     operations behind, and refuses the number that its client expects"
+                ),
+            };
+        };
+        let is_told = recollection.is_told_since(key, corruption.position.get());
+        if is_told && recollection.by_name(key).is_none() {
+            return format!("{place}; what it held is known from elsewhere");
         }
-        place
+        let whose = match recollection.id(key) {
+            Some(id) => format!("environment {id:?}"),
+            None => format!("session {key}"),
+        };
+        recollection.lose(key, place.clone());
+        format!("{place}; records of {whose} are lost")
     });
     described.collect()
+}
+
+fn place(corruption: &Corruption) -> String {
+    let Corruption {
+        path,
+        offset,
+        detail,
+        ..
+    } = corruption;
+    format!("{}, byte {offset}: {detail}", path.display())
 }
 
 /// Recovers sessions on all cores.
 fn recover_all(
     wholes: Vec<(u64, Whole)>,
     keeper: &Arc<Keeper>,
-) -> Vec<(u64, Box<Whole>, Result<Session, String>)> {
+) -> Vec<(u64, Birth, Result<Session, String>)> {
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let share = wholes.len().div_ceil(threads).max(1);
     thread::scope(|scope| {
@@ -172,8 +241,8 @@ fn recover_all(
                 let mine: Vec<_> = wholes.by_ref().take(share).collect();
                 scope.spawn(move || -> Vec<_> {
                     let recovered = mine.into_iter().map(|(key, whole)| {
-                        let outcome = recover_one(key, &whole, keeper);
-                        (key, Box::new(whole), outcome)
+                        let birth = whole.birth.clone();
+                        (key, birth, recover_one(key, whole, keeper))
                     });
                     recovered.collect()
                 })
@@ -187,11 +256,13 @@ fn recover_all(
 }
 
 /// An environment that panics on what it once did takes nobody with it.
-fn recover_one(key: u64, whole: &Whole, keeper: &Arc<Keeper>) -> Result<Session, String> {
+fn recover_one(key: u64, whole: Whole, keeper: &Arc<Keeper>) -> Result<Session, String> {
     let recover = || Session::recover(key, whole, Arc::clone(keeper));
     catch_unwind(AssertUnwindSafe(recover))
         .unwrap_or_else(|_| Err("an operation failed in the middle".to_owned()))
 }
 
+#[cfg(test)]
+mod damage;
 #[cfg(test)]
 mod tests;

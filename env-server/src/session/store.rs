@@ -12,7 +12,7 @@ use crate::observe::{Census, Population, Work};
 
 use super::keeper::{Keeper, Written};
 use super::lease::{Clock, ms};
-use super::records::{End, Tombstone};
+use super::records::{End, MAX_STATE_BYTES, Tombstone};
 use super::{Answer, Creation, Kind, Operation, Parents, Session, ended};
 
 /// How many sessions that are no more are remembered, so that closing again is no error: as many as there may be by
@@ -240,7 +240,8 @@ impl Store {
         let parents = self.parents(owner.map(|owner| Arc::clone(&owner.name)), ttl_s, false);
         let mut session = Session::new(id, creation, drawn_seed(), parents)?;
         self.check_memory()?;
-        let written = session.with_whole(|key, whole| self.keeper.write_down(&[(key, whole)]));
+        session.check_can_be_kept(MAX_STATE_BYTES)?;
+        let written = session.with_whole(|whole| self.keeper.write_down(&[whole]));
         session.born = written.expect("it has just begun")?;
         self.keeper.metrics.done(Work::Create);
         Ok(Created {
@@ -395,8 +396,7 @@ impl Store {
             let parents = self.parents(session.owner().cloned(), ttl_s, true);
             let mut child = session.branch(state, env_id, parents)?;
             self.check_memory()?;
-            let beside =
-                child.with_whole(|key, whole| session.write_down(state, bytes, Some((key, whole))));
+            let beside = child.with_whole(|whole| session.write_down(state, bytes, Some(whole)));
             let written = beside.expect("it has just begun")?;
             child.born = written;
             self.hold(child, &mut ledger);
@@ -465,7 +465,7 @@ impl Store {
     }
 
     /// Takes an ended session out.
-    fn let_go(&self, session: &Session, tombstone: &Tombstone, written: Written) {
+    pub(super) fn let_go(&self, session: &Session, tombstone: &Tombstone, written: Written) {
         let mut ledger = self.lock_ledger();
         let removed = self
             .sessions

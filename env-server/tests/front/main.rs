@@ -7,4 +7,5 @@ mod harness;
 mod limits;
 mod program;
 mod settings;
+mod storage;
 mod tls;

@@ -41,7 +41,7 @@ fn read(dir: &Path) -> (Journal, State) {
 /// Appends counters until a compaction is due.
 fn fill(journal: &Journal, state: &mut State) {
     let mut append = |key, payload: &[u8]| {
-        journal.append(&[(key, payload)]).unwrap();
+        journal.put(&[(key, payload)]).unwrap();
         state.apply(key, payload);
     };
     for key in 0..5 {
@@ -58,7 +58,7 @@ fn fill(journal: &Journal, state: &mut State) {
 fn compact(journal: &Journal, state: &State) -> Result<(), JournalError> {
     let token = journal.begin_compaction()?.expect("it was due");
     for (key, value) in &state.0 {
-        journal.append(&[(*key, &[b'=', *value])])?;
+        journal.put(&[(*key, &[b'=', *value])])?;
     }
     journal.finish_compaction(token)
 }
@@ -91,7 +91,7 @@ fn the_next_compaction_waits_for_twice_what_the_last_one_left() {
     let fill_up = |journal: &Journal| {
         let before = journal.stats().bytes;
         while !journal.is_compaction_due() {
-            journal.append(&[(1, &[0; 48])]).unwrap();
+            journal.put(&[(1, &[0; 48])]).unwrap();
         }
         journal.stats().bytes - before
     };
@@ -100,7 +100,7 @@ fn the_next_compaction_waits_for_twice_what_the_last_one_left() {
     assert!(!journal.is_compaction_due());
     assert!(journal.begin_compaction().unwrap().is_none());
     for _ in 0..50 {
-        journal.append(&[(1, &[0; 48])]).unwrap();
+        journal.put(&[(1, &[0; 48])]).unwrap();
     }
     journal.finish_compaction(token).unwrap();
     let left = journal.stats().bytes;
@@ -209,7 +209,7 @@ fn a_crash_at_any_point_of_a_compaction_loses_nothing() {
             ..config(folder.path(), SEGMENT_BYTES / 5)
         };
         let watched = Box::new(Watched(Arc::new(camera)));
-        let (journal, _) = Journal::open_on(watched, config, &mut |_, _| {}).unwrap();
+        let (journal, _) = Journal::open_on(watched, config, &mut |_, _, _| {}).unwrap();
         assert!(journal.stats().segments > 1);
         compact(&journal, &state).unwrap();
         drop(journal);

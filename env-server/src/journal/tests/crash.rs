@@ -28,7 +28,7 @@ fn child() {
     for number in records.len() as u64 / 2.. {
         let payload = number.to_le_bytes();
         journal
-            .append(&[(number, &payload), (number + 1, &payload)])
+            .put(&[(number, &payload), (number + 1, &payload)])
             .unwrap();
         writeln!(stdout, "acknowledged {number}").unwrap();
         stdout.flush().unwrap();
@@ -118,7 +118,7 @@ proptest! {
             match event {
                 Event::Append(records) => {
                     let slices: Vec<_> = records.iter().map(|(key, bytes)| (*key, bytes.as_slice())).collect();
-                    journal.append(&slices).unwrap();
+                    journal.put(&slices).unwrap();
                     let path = segments(folder.path()).pop().unwrap();
                     let end = fs::metadata(&path).unwrap().len();
                     model.push((end, segments(folder.path()).len(), records));
@@ -132,6 +132,10 @@ proptest! {
                     let len = file.metadata().unwrap().len().saturating_sub(num_bytes).max(56);
                     file.set_len(len).unwrap();
                     model.retain(|(end, segment, _)| *segment < paths.len() || *end <= len);
+                    // The machine has begun a new life: nobody knows any more what had been written in the last one.
+                    for path in &paths {
+                        let _ = fs::remove_file(path.with_extension("index"));
+                    }
                 }
             }
             let (reopened, recovered, records) = open_with(config());

@@ -28,7 +28,7 @@ fn append(journal: &Journal, frame: &[Record]) {
         .iter()
         .map(|(key, payload)| (*key, payload.as_slice()))
         .collect();
-    journal.append(&records).unwrap();
+    journal.put(&records).unwrap();
 }
 
 /// A segment that holds the sample, and where each frame lies in it.
@@ -77,7 +77,7 @@ fn a_tail_torn_anywhere_costs_only_the_frame_it_tore() {
         assert_eq!(recovered.torn_tail_bytes, (len - end) as u64);
         // The journal goes on where the tail was cut.
         assert_eq!(
-            journal.append(&[(9, b"new")]).unwrap().get(),
+            journal.put(&[(9, b"new")]).unwrap().get(),
             num_whole as u64 + 1
         );
         drop(journal);
@@ -140,7 +140,7 @@ fn a_flipped_byte_costs_only_the_frame_it_hit() {
             );
             check_report(&recovered.corrupt, &ranges, hit, at);
             // What is appended afterwards is read, whatever was reported before.
-            journal.append(&[(9, b"new")]).unwrap();
+            journal.put(&[(9, b"new")]).unwrap();
             assert_eq!(journal.is_compaction_due(), !recovered.corrupt.is_empty());
             drop(journal);
             let (_, again, mut records) = open(folder.path());
@@ -235,10 +235,10 @@ fn frames_inside_a_payload_stay_payload() {
     let (planted, ranges) = segment();
     let folder = TempDir::new().unwrap();
     let (journal, ..) = open(folder.path());
-    journal.append(&[(1, b"first")]).unwrap();
+    journal.put(&[(1, b"first")]).unwrap();
     let at = journal.stats().bytes as usize;
-    journal.append(&[(2, &planted[ranges[0].start..])]).unwrap();
-    journal.append(&[(3, b"last")]).unwrap();
+    journal.put(&[(2, &planted[ranges[0].start..])]).unwrap();
+    journal.put(&[(3, b"last")]).unwrap();
     drop(journal);
     let path = &segments(folder.path())[0];
     let mut bytes = fs::read(path).unwrap();
@@ -254,7 +254,7 @@ fn damage_in_one_segment_leaves_the_others() {
     let folder = TempDir::new().unwrap();
     let (journal, ..) = open_with(config(folder.path(), 200));
     for key in 0..9 {
-        journal.append(&[(key, b"12345678")]).unwrap();
+        journal.put(&[(key, b"12345678")]).unwrap();
     }
     drop(journal);
     let paths = segments(folder.path());

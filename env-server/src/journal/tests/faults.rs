@@ -9,7 +9,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::super::storage::{FileSystem, LogFile, Storage};
-use super::super::{Durability, Journal, JournalConfig, JournalError, Position};
+use super::super::{Durability, Journal, JournalConfig, JournalError, JournalStats, Position};
 use super::{config, open, record, segments};
 
 /// A disk, and what is wrong with it.
@@ -113,7 +113,7 @@ fn open_faulty(dir: &Path, durability: Durability) -> (Journal, Arc<Disk>) {
         ..config(dir, 300)
     };
     let faulty = Box::new(Faulty(Arc::clone(&disk)));
-    let (journal, _) = Journal::open_on(faulty, config, &mut |_, _| {}).unwrap();
+    let (journal, _) = Journal::open_on(faulty, config, &mut |_, _, _| {}).unwrap();
     (journal, disk)
 }
 
@@ -127,8 +127,8 @@ fn interrupted_and_short_writes_are_gone_on_with() {
     let (journal, disk) = open_faulty(folder.path(), Durability::Process);
     set(&disk.interrupts);
     set(&disk.writes_bytes_one_by_one);
-    journal.append(&[(1, b"one")]).unwrap();
-    journal.append(&[(2, b"two"), (3, b"three")]).unwrap();
+    journal.put(&[(1, b"one")]).unwrap();
+    journal.put(&[(2, b"two"), (3, b"three")]).unwrap();
     drop(journal);
     let records = open(folder.path()).2;
     assert_eq!(
@@ -145,17 +145,21 @@ fn a_full_disk_changes_nothing() {
             let folder = TempDir::new().unwrap();
             let (journal, disk) = open_faulty(folder.path(), Durability::Process);
             for _ in 0..num_before {
-                journal.append(&[(1, b"one")]).unwrap();
+                journal.put(&[(1, b"one")]).unwrap();
             }
             let before = journal.stats();
             disk.fill_up(free);
-            let error = journal.append(&[(2, b"two")]).unwrap_err();
+            let error = journal.put(&[(2, b"two")]).unwrap_err();
             assert!(matches!(error, JournalError::Io { .. }), "{error}");
-            assert_eq!(journal.stats(), before);
+            let failing = JournalStats {
+                is_failing: true,
+                ..before
+            };
+            assert_eq!(journal.stats(), failing);
             // Space is made, and all is well.
             *disk.free.lock().unwrap() = None;
             assert_eq!(
-                journal.append(&[(3, b"three")]).unwrap(),
+                journal.put(&[(3, b"three")]).unwrap(),
                 Position(num_before + 1)
             );
             drop(journal);
@@ -172,7 +176,7 @@ fn a_compaction_on_a_full_disk_changes_nothing() {
     let folder = TempDir::new().unwrap();
     let (journal, disk) = open_faulty(folder.path(), Durability::Process);
     while !journal.is_compaction_due() {
-        journal.append(&[(1, b"one")]).unwrap();
+        journal.put(&[(1, b"one")]).unwrap();
     }
     let before = (journal.stats(), segments(folder.path()));
     disk.fill_up(20);
@@ -180,7 +184,8 @@ fn a_compaction_on_a_full_disk_changes_nothing() {
         journal.begin_compaction(),
         Err(JournalError::Io { .. })
     ));
-    assert_eq!((journal.stats(), segments(folder.path())), before);
+    assert_eq!(journal.stats().bytes, before.0.bytes);
+    assert_eq!(segments(folder.path()), before.1);
     *disk.free.lock().unwrap() = None;
     let token = journal.begin_compaction().unwrap().unwrap();
     disk.fill_up(0);
@@ -190,7 +195,7 @@ fn a_compaction_on_a_full_disk_changes_nothing() {
         Err(JournalError::Io { .. })
     ));
     *disk.free.lock().unwrap() = None;
-    journal.append(&[(2, b"two")]).unwrap();
+    journal.put(&[(2, b"two")]).unwrap();
     drop(journal);
     let records = open(folder.path()).2;
     assert_eq!(records.len() as u64, before.0.appended_records + 1);
@@ -200,11 +205,11 @@ fn a_compaction_on_a_full_disk_changes_nothing() {
 fn a_failure_that_cannot_be_undone_ends_the_journal() {
     let folder = TempDir::new().unwrap();
     let (journal, disk) = open_faulty(folder.path(), Durability::Process);
-    journal.append(&[(1, b"one")]).unwrap();
+    journal.put(&[(1, b"one")]).unwrap();
     disk.fill_up(10);
     set(&disk.cannot_truncate);
     for _ in 0..2 {
-        let error = journal.append(&[(2, b"two")]).unwrap_err();
+        let error = journal.put(&[(2, b"two")]).unwrap_err();
         assert!(matches!(error, JournalError::Poisoned(_)), "{error}");
         *disk.free.lock().unwrap() = None;
         disk.cannot_truncate.store(false, Ordering::Relaxed);
@@ -221,16 +226,16 @@ fn a_failure_that_cannot_be_undone_ends_the_journal() {
 async fn a_failed_sync_is_never_retried() {
     let folder = TempDir::new().unwrap();
     let (journal, disk) = open_faulty(folder.path(), Durability::Disk);
-    let durable = journal.append(&[(1, b"one")]).unwrap();
+    let durable = journal.put(&[(1, b"one")]).unwrap();
     journal.durable(durable).await.unwrap();
     set(&disk.cannot_sync);
-    let lost = journal.append(&[(2, b"two")]).unwrap();
+    let lost = journal.put(&[(2, b"two")]).unwrap();
     let error = journal.durable(lost).await.unwrap_err();
     assert!(matches!(error, JournalError::Poisoned(_)), "{error}");
     // The disk recovers; the journal cannot know what it dropped.
     disk.cannot_sync.store(false, Ordering::Relaxed);
     assert!(matches!(
-        journal.append(&[(3, b"three")]),
+        journal.put(&[(3, b"three")]),
         Err(JournalError::Poisoned(_))
     ));
     assert!(matches!(
@@ -248,7 +253,7 @@ async fn waiters_share_a_sync() {
     let journal = Arc::new(journal);
     disk.slow(true);
     let positions: Vec<Position> = (0..3)
-        .map(|key| journal.append(&[(key, b"x")]).unwrap())
+        .map(|key| journal.put(&[(key, b"x")]).unwrap())
         .collect();
     let waiters: Vec<_> = (0..100)
         .map(|index| {
@@ -284,7 +289,7 @@ async fn many_threads_append_and_wait() {
             let journal = Arc::clone(&journal);
             tokio::spawn(async move {
                 for index in 0..20_u8 {
-                    let position = journal.append(&[(key, &[index])]).unwrap();
+                    let position = journal.put(&[(key, &[index])]).unwrap();
                     journal.durable(position).await.unwrap();
                 }
             })
@@ -312,10 +317,63 @@ async fn closing_syncs_whatever_was_promised() {
     for durability in [Durability::Process, Durability::Disk] {
         let folder = TempDir::new().unwrap();
         let (journal, disk) = open_faulty(folder.path(), durability);
-        let position = journal.append(&[(1, b"one")]).unwrap();
+        let position = journal.put(&[(1, b"one")]).unwrap();
         let before = disk.num_syncs.load(Ordering::Relaxed);
         journal.close().unwrap();
         assert!(disk.num_syncs.load(Ordering::Relaxed) > before);
         journal.durable(position).await.unwrap();
+    }
+}
+
+/// A full disk is known to be full until it takes bytes again, which is found out without an append.
+#[test]
+fn a_full_disk_is_noticed_and_so_is_its_end() {
+    let folder = TempDir::new().unwrap();
+    let (journal, disk) = open_faulty(folder.path(), Durability::Process);
+    journal.put(&[(1, b"one")]).unwrap();
+    journal.look_after();
+    assert_eq!(journal.trouble(), None);
+    disk.fill_up(10);
+    journal.put(&[(1, b"two")]).unwrap_err();
+    assert!(journal.trouble().is_some() && journal.stats().is_failing);
+    disk.fill_up(1_000);
+    journal.look_after();
+    assert!(
+        journal.trouble().is_some(),
+        "there is room for a step, and soon none"
+    );
+    *disk.free.lock().unwrap() = None;
+    journal.look_after();
+    assert_eq!(journal.trouble(), None);
+    assert!(!folder.path().join("probe").exists());
+    // Or by one that succeeds.
+    disk.fill_up(10);
+    journal.put(&[(1, b"two")]).unwrap_err();
+    *disk.free.lock().unwrap() = None;
+    journal.put(&[(1, b"two")]).unwrap();
+    assert_eq!(journal.trouble(), None);
+}
+
+/// However much of a large body still fits.
+#[test]
+fn a_full_disk_in_the_middle_of_a_body_changes_nothing() {
+    let much = vec![7; 5 << 20];
+    for free in [10, 1 << 20, (1 << 20) + 60, 4 << 20] {
+        let folder = TempDir::new().unwrap();
+        let (journal, disk) = open_faulty(folder.path(), Durability::Process);
+        journal.put(&[(1, b"one")]).unwrap();
+        let before = journal.stats();
+        disk.fill_up(free);
+        journal.put(&[(2, &much)]).unwrap_err();
+        assert_eq!(journal.stats().appended_bytes, before.appended_bytes);
+        *disk.free.lock().unwrap() = None;
+        journal.put(&[(3, b"three")]).unwrap();
+        journal.put(&[(2, &much)]).unwrap();
+        drop(journal);
+        let (_, recovered, records) = open(folder.path());
+        assert_eq!((recovered.torn_tail_bytes, recovered.corrupt.len()), (0, 0));
+        let keys: Vec<_> = records.iter().map(|(key, _)| *key).collect();
+        assert_eq!(keys, [1, 3, 2]);
+        assert!(records[2].1 == much);
     }
 }

@@ -1,9 +1,12 @@
 //! What the journal promises, on real files.
 
+mod anywhere;
 mod compaction;
 mod crash;
 mod damage;
 mod faults;
+mod folder;
+mod parts;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,10 +14,21 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::frame::{HEADER_LEN, SEGMENT_HEADER_LEN};
-use super::{Durability, Journal, JournalConfig, JournalError, Key, Recovered};
+use super::{Durability, Journal, JournalConfig, JournalError, Key, Position, Recovered};
 
 /// A record as it came back.
 type Record = (Key, Vec<u8>);
+
+impl Journal {
+    /// Appends records without names.
+    fn put(&self, records: &[(Key, &[u8])]) -> Result<Position, JournalError> {
+        let records: Vec<_> = records
+            .iter()
+            .map(|(key, payload)| super::Record::new(*key, payload))
+            .collect();
+        self.append(&records)
+    }
+}
 
 fn config(dir: &Path, segment_bytes: u64) -> JournalConfig {
     JournalConfig {
@@ -26,7 +40,7 @@ fn config(dir: &Path, segment_bytes: u64) -> JournalConfig {
 /// Opens a journal and collects what it held.
 fn open_with(config: JournalConfig) -> (Journal, Recovered, Vec<Record>) {
     let mut records = Vec::new();
-    let opened = Journal::open(config, &mut |key, payload| {
+    let opened = Journal::open(config, &mut |_, key, payload| {
         records.push((key, payload.to_vec()));
     });
     let (journal, recovered) = opened.unwrap();
@@ -70,8 +84,8 @@ fn records_come_back_in_order() {
     let folder = TempDir::new().unwrap();
     let (journal, recovered, _) = open(folder.path());
     assert_eq!((recovered.segments, recovered.bytes), (0, 0));
-    assert_eq!(journal.append(&[(7, b"seven")]).unwrap().get(), 1);
-    assert_eq!(journal.append(&[(8, b""), (7, b"again")]).unwrap().get(), 2);
+    assert_eq!(journal.put(&[(7, b"seven")]).unwrap().get(), 1);
+    assert_eq!(journal.put(&[(8, b""), (7, b"again")]).unwrap().get(), 2);
     drop(journal);
 
     let (journal, recovered, records) = open(folder.path());
@@ -84,7 +98,7 @@ fn records_come_back_in_order() {
     // 56 of the segment, 52 + 5, 52 + 2 × 12 + 4 + 5.
     assert_eq!(recovered.bytes, 198);
     // The count goes on.
-    assert_eq!(journal.append(&[(9, b"nine")]).unwrap().get(), 3);
+    assert_eq!(journal.put(&[(9, b"nine")]).unwrap().get(), 3);
 }
 
 #[test]
@@ -93,12 +107,12 @@ fn full_segments_are_followed_by_others() {
     let segment_bytes = (SEGMENT_HEADER_LEN + 3 * (HEADER_LEN + 8)) as u64;
     let (journal, ..) = open_with(config(folder.path(), segment_bytes));
     for key in 0..10 {
-        journal.append(&[(key, &key.to_le_bytes())]).unwrap();
+        journal.put(&[(key, &key.to_le_bytes())]).unwrap();
     }
     assert_eq!(journal.stats().segments, 4);
     assert_eq!(journal.stats().bytes, 4 * 56 + 10 * 60);
     // One that does not fit into any segment gets its own.
-    journal.append(&[(10, &[0; 1_000])]).unwrap();
+    journal.put(&[(10, &[0; 1_000])]).unwrap();
     drop(journal);
     let lens: Vec<u64> = segments(folder.path())
         .iter()
@@ -118,41 +132,37 @@ fn full_segments_are_followed_by_others() {
 fn one_journal_at_a_time() {
     let folder = TempDir::new().unwrap();
     let (journal, ..) = open(folder.path());
-    let second = Journal::open(config(folder.path(), 1 << 20), &mut |_, _| {});
+    let second = Journal::open(config(folder.path(), 1 << 20), &mut |_, _, _| {});
     assert!(matches!(second, Err(JournalError::Locked(dir)) if dir == folder.path()));
     drop(journal);
     open(folder.path());
 }
 
 #[test]
-fn frames_are_bounded() {
+fn appends_are_bounded() {
     let folder = TempDir::new().unwrap();
     let (journal, ..) = open(folder.path());
-    let much = vec![1; (64 << 20) - HEADER_LEN];
-    let more = vec![1; much.len() + 1];
     let many = vec![(1, b"x".as_slice()); 65_536];
-    for records in [&[][..], &[(1, more.as_slice())], &many] {
-        let error = journal.append(records).unwrap_err();
+    for records in [&[][..], &many] {
+        let error = journal.put(records).unwrap_err();
         assert!(matches!(error, JournalError::FrameSize { .. }), "{error}");
     }
-    journal.append(&[(1, &much)]).unwrap();
-    journal.append(&many[1..]).unwrap();
+    journal.put(&many[1..]).unwrap();
     drop(journal);
     let (_, recovered, records) = open(folder.path());
     assert_eq!(recovered.corrupt, []);
-    assert_eq!(records.len(), 1 + 65_535);
-    assert_eq!(records[0], (1, much));
+    assert_eq!(records.len(), 65_535);
 }
 
 #[test]
 fn a_closed_journal_takes_nothing() {
     let folder = TempDir::new().unwrap();
     let (journal, ..) = open(folder.path());
-    journal.append(&[(1, b"kept")]).unwrap();
+    journal.put(&[(1, b"kept")]).unwrap();
     journal.close().unwrap();
     journal.close().unwrap();
     assert!(matches!(
-        journal.append(&[(1, b"late")]),
+        journal.put(&[(1, b"late")]),
         Err(JournalError::Closed)
     ));
     drop(journal);
@@ -165,14 +175,14 @@ fn a_newer_format_is_refused_and_left_alone() {
     drop(open(folder.path()));
     let path = &segments(folder.path())[0];
     let mut bytes = fs::read(path).unwrap();
-    bytes[8] = 2;
+    bytes[8] = 3;
     let checksum = crc32c::crc32c_append(crc32c::crc32c(&bytes[..12]), &bytes[16..56]);
     bytes[12..16].copy_from_slice(&checksum.to_le_bytes());
     fs::write(path, &bytes).unwrap();
-    let opened = Journal::open(config(folder.path(), 1 << 20), &mut |_, _| {});
+    let opened = Journal::open(config(folder.path(), 1 << 20), &mut |_, _, _| {});
     let error = opened.err().unwrap();
     assert!(
-        matches!(error, JournalError::NewerFormat { version: 2, .. }),
+        matches!(error, JournalError::NewerFormat { version: 3, .. }),
         "{error}"
     );
     assert_eq!(fs::read(path).unwrap(), bytes);

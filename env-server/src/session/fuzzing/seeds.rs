@@ -96,10 +96,10 @@ fn written() -> Written {
     let lease = LeaseRequest { ttl_s: Some(9) };
     store.renew(&v, lease).expect("renewed");
     store.close(Kind::Single, "g", None).expect("closed");
-    let whole = e.with_whole(|key, whole| (key, whole.to_vec()));
+    let whole = e.with_whole(|whole| (whole.key, whole.payload.to_vec()));
     drop((e, v, store));
     let mut records = Vec::new();
-    let see = &mut |key, record: &[u8]| records.push((key, record.to_vec()));
+    let see = &mut |_, key, record: &[u8]| records.push((key, record.to_vec()));
     Journal::open(config, see).expect("a sound journal");
     let mut files = fs::read_dir(folder.path()).expect("a folder");
     let segment = files.find_map(|file| {

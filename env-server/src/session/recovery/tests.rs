@@ -13,12 +13,12 @@ use crate::session::store::{Created, Owner};
 use crate::session::vector::Reset;
 use crate::session::{Answer, Creation, Kind, Operation};
 
-fn open(dir: &Path) -> (Store, Recovery) {
+pub(super) fn open(dir: &Path) -> (Store, Recovery) {
     let config = JournalConfig::new(dir, Durability::Process);
     Store::open(Limits::default(), Clock::default(), config).expect("a journal")
 }
 
-fn single() -> Creation {
+pub(super) fn single() -> Creation {
     let kwargs = json!({"delay": 5, "difficulty": 1});
     Creation::Single(CreateEnv {
         spec_id: "MemoryTask-v0".to_owned(),
@@ -28,7 +28,7 @@ fn single() -> Creation {
     })
 }
 
-fn vector() -> Creation {
+pub(super) fn vector() -> Creation {
     let kwargs = json!({"delay": 9, "delay_min": 2, "difficulty": 1});
     Creation::Vector(CreateVectorEnv {
         spec_id: "MemoryTask-v0".to_owned(),
@@ -54,17 +54,17 @@ fn wrapped() -> Creation {
     }
 }
 
-fn created(store: &Store, id: &str, creation: Creation) -> Arc<Session> {
+pub(super) fn created(store: &Store, id: &str, creation: Creation) -> Arc<Session> {
     let Created { session, .. } = store.create_as(id, creation, None).expect("created");
     session
 }
 
-fn reset(session: &Session, seq: u64) -> Answer {
+pub(super) fn reset(session: &Session, seq: u64) -> Answer {
     let operation = Operation::Reset(Reset::default());
     session.apply(Some(seq), operation).expect("reset")
 }
 
-fn step(session: &Session, seq: u64) -> Answer {
+pub(super) fn step(session: &Session, seq: u64) -> Answer {
     let lanes = session.creation().num_envs();
     let actions = (0..lanes).map(|lane| ((seq + lane) % 2) as i64).collect();
     let answer = session.apply(Some(seq), Operation::Step(actions));
@@ -72,7 +72,7 @@ fn step(session: &Session, seq: u64) -> Answer {
 }
 
 /// Plays on, for as long as nothing else is asked for, and tells all replies.
-fn play(session: &Session, from: u64, to: u64) -> Vec<String> {
+pub(super) fn play(session: &Session, from: u64, to: u64) -> Vec<String> {
     let replies = (from..to).map(|seq| {
         let answer = match session.creation().kind() {
             Kind::Single if seq % 6 == 0 => reset(session, seq),
@@ -238,7 +238,9 @@ fn damage_stays_where_it_is() {
     }
     let segment = fs::read_dir(dir.path()).unwrap().filter_map(|entry| {
         let path = entry.unwrap().path();
-        (fs::metadata(&path).unwrap().len() > 100).then_some(path)
+        path.extension()
+            .is_some_and(|extension| extension == "journal")
+            .then_some(path)
     });
     let segment = segment.into_iter().next().expect("a segment");
     let good = fs::read(&segment).unwrap();
@@ -299,7 +301,7 @@ fn an_operation_that_does_not_fit_its_lanes_loses_its_environment() {
         operation.encode(&mut bytes);
         let record = records::operation(2, &bytes);
         let journal = store.keeper().journal().unwrap();
-        journal.append(&[(v.key(), &record)]).unwrap();
+        journal.append(&[Record::new(v.key(), &record)]).unwrap();
         drop((v, store));
         let (_, recovery) = open(dir.path());
         let [(id, detail)] = &recovery.lost[..] else {
@@ -307,4 +309,49 @@ fn an_operation_that_does_not_fit_its_lanes_loses_its_environment() {
         };
         assert!(id == "v" && detail.starts_with("operation 2: "), "{detail}");
     }
+}
+
+#[test]
+fn a_state_that_is_too_large_to_be_kept_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    let (e, v) = (
+        created(&store, "e", single()),
+        created(&store, "v", vector()),
+    );
+    for session in [&e, &v] {
+        assert_eq!(session.check_can_be_kept(1 << 20), Ok(()));
+    }
+    let refused = |session: &Session| session.check_can_be_kept(100).err().unwrap();
+    assert_eq!(refused(&e).code.as_str(), "invalid-kwargs");
+    let problem = refused(&v);
+    assert_eq!(problem.code.as_str(), "invalid-num-envs");
+    assert!(problem.detail.contains("100"), "{problem}");
+    // Without a journal nothing needs to be written.
+    let calm = Store::new(Limits::default(), Clock::default());
+    assert_eq!(created(&calm, "v", vector()).check_can_be_kept(100), Ok(()));
+}
+
+/// What could keep the journal of all others from being compacted is lost instead.
+#[test]
+fn one_that_cannot_be_written_down_is_given_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    let (one, other) = (
+        created(&store, "one", single()),
+        created(&store, "other", single()),
+    );
+    play(&other, 0, 3);
+    store.give_up(
+        &one,
+        &JournalError::FrameSize {
+            records: 1,
+            bytes: 1 << 40,
+        },
+    );
+    drop((one, other, store));
+    let (store, recovery) = open(dir.path());
+    assert_eq!(recovery.environments, 1);
+    let gone = store.get(Kind::Single, "one", None).err().unwrap();
+    assert_eq!(gone.code.as_str(), "env-lost");
 }

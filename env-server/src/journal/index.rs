@@ -1,0 +1,254 @@
+//! A second, short account of each segment, in a file beside it: which keys each frame has records of.
+//!
+//! Nothing is read from it as long as the segment is sound. Where frames are damaged, however many, it gives their keys, and the
+//! *names* that came with them: what the owner of a key is called, so that the loss of all its records can be reported to a
+//! client that asks for it. It also tells where the segment ended, and in which life of the machine: a process
+//! that ends in the middle of a write leaves the beginning of a frame behind, and only a power cut leaves anything else. So
+//! what is torn is told from what was damaged later.
+//!
+//! A file has the header of a segment and frames like a segment's, each about the frames appended since the one before it:
+//! its sequence number is that of the last of them, its key says which life of the machine it was. The body is the sequence
+//! number of the first one (8 bytes), then for each record of each frame in order its key (8 bytes) and the length of its name (2;
+//! bit 15: it is the frame's last record), and the name.
+//!
+//! Entries are collected and written within [`PAUSE`], at once where there are names. A write that fails costs names, and
+//! nothing else.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use memchr::memmem;
+
+use super::frame::{self, Frame, Link, MAGIC, SEGMENT_HEADER_LEN, SegmentHeader, Start};
+use super::{Key, Record};
+
+/// How long entries are collected at most.
+pub(super) const PAUSE: Duration = Duration::from_millis(2);
+/// Bytes of entries that are not collected any longer.
+const MAX_PENDING: usize = 64 << 10;
+/// Marks the last record of a frame.
+const LAST: u16 = 1 << 15;
+/// The longest name that is kept.
+const MAX_NAME_LEN: usize = LAST as usize - 1;
+
+/// Which life of this machine it is; 0 where the system does not say.
+pub(super) fn boot() -> u64 {
+    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let digits: String = id
+        .chars()
+        .filter(char::is_ascii_hexdigit)
+        .take(16)
+        .collect();
+    u64::from_str_radix(&digits, 16).unwrap_or_default()
+}
+
+/// Writes the account of the newest segment.
+pub(super) struct IndexWriter {
+    file: Option<File>,
+    journal: u32,
+    boot: u64,
+    /// The last frame of this file, for the numbers of the next.
+    link: Link,
+    /// Entries that are not written yet, behind the number of the first frame that they are about.
+    pending: Vec<u8>,
+    /// The last frame that they are about.
+    last: u64,
+    buffer: Vec<u8>,
+}
+
+impl IndexWriter {
+    /// An account of a segment; of one just created it begins anew.
+    pub fn open(path: &Path, header: &SegmentHeader, is_new: bool) -> IndexWriter {
+        let open = || {
+            let mut options = OpenOptions::new();
+            #[cfg(unix)]
+            std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+            let mut file = options.create(true).append(true).open(path)?;
+            if is_new || file.metadata()?.len() < SEGMENT_HEADER_LEN as u64 {
+                file.set_len(0)?;
+                file.write_all(&header.encode())?;
+            }
+            io::Result::Ok(file)
+        };
+        let file = open().inspect_err(|error| cannot_be_written(path, error));
+        IndexWriter {
+            file: file.ok(),
+            journal: header.journal,
+            boot: boot(),
+            link: Link::default(),
+            pending: Vec::new(),
+            last: 0,
+            buffer: Vec::new(),
+        }
+    }
+
+    /// Takes note of frames from `first` to `last`, the parts of one body. Says whether somebody must see to it that it is
+    /// written.
+    pub fn push(&mut self, first: u64, last: u64, records: &[Record<'_>]) -> bool {
+        if self.file.is_none() {
+            return false;
+        }
+        let was_empty = self.pending.is_empty();
+        if was_empty {
+            self.pending.extend_from_slice(&first.to_le_bytes());
+        }
+        let mut has_names = false;
+        for seq in first..=last {
+            for (index, record) in records.iter().enumerate() {
+                let name = match record.name.len() {
+                    ..=MAX_NAME_LEN if seq == first => record.name,
+                    _ => &[],
+                };
+                let is_last = index + 1 == records.len();
+                let length = name.len() as u16 | if is_last { LAST } else { 0 };
+                self.pending.extend_from_slice(&record.key.to_le_bytes());
+                self.pending.extend_from_slice(&length.to_le_bytes());
+                self.pending.extend_from_slice(name);
+                has_names |= !name.is_empty();
+            }
+        }
+        self.last = last;
+        if has_names || self.pending.len() > MAX_PENDING {
+            self.flush();
+            return false;
+        }
+        was_empty
+    }
+
+    /// Writes what was collected.
+    pub fn flush(&mut self) {
+        let Some(file) = &mut self.file else { return };
+        if self.pending.is_empty() {
+            return;
+        }
+        let previous = Link {
+            seq: self.last - 1,
+            ..self.link
+        };
+        let entries = Record::new(self.boot, &self.pending);
+        let mut write = |bytes: &[u8]| file.write_all(bytes);
+        let (buffer, journal) = (&mut self.buffer, self.journal);
+        // They take less than a part.
+        match frame::encode(buffer, journal, previous, 0, &[entries], &mut write) {
+            Ok(link) => self.link = link,
+            Err(error) => tracing::warn!(
+                %error,
+                "the index of a segment cannot be written: should the segment be damaged, it may be unknown whose it was"
+            ),
+        }
+        self.pending.clear();
+    }
+}
+
+fn cannot_be_written(path: &Path, error: &io::Error) {
+    tracing::warn!(%error, path = %path.display(), "the index of a segment cannot be opened");
+}
+
+/// What the indexes tell of frames.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    /// Key and name of each record of a frame.
+    frames: BTreeMap<u64, Vec<(Key, Vec<u8>)>>,
+    /// Where the account of the last segment ends.
+    pub end: Option<End>,
+    /// Bytes that cannot be read.
+    pub damaged_bytes: u64,
+}
+
+/// Where an account ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct End {
+    /// The last frame it is about.
+    pub seq: u64,
+    /// In which life of the machine it was written.
+    pub boot: u64,
+}
+
+impl Index {
+    /// The first frame that it is about.
+    pub fn first(&self) -> Option<u64> {
+        self.frames.keys().next().copied()
+    }
+
+    /// The frames of a range that it is about, with key and name of each record.
+    pub fn frames(&self, from: u64, to: u64) -> impl Iterator<Item = (u64, &Vec<(Key, Vec<u8>)>)> {
+        self.frames
+            .range(from..=to)
+            .map(|(seq, records)| (*seq, records))
+    }
+
+    /// Takes in the account of one more segment, if there is one; those of `journal`, if that is known. Says whose it is.
+    pub fn read(&mut self, path: &Path, journal: Option<u32>) -> Option<u32> {
+        self.scan(path, journal, true)
+    }
+
+    /// Only where the account of a segment ends.
+    pub fn read_end(&mut self, path: &Path, journal: Option<u32>) -> Option<u32> {
+        self.scan(path, journal, false)
+    }
+
+    fn scan(&mut self, path: &Path, journal: Option<u32>, with_entries: bool) -> Option<u32> {
+        self.end = None;
+        let is_file = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_file());
+        let bytes = match fs::read(path) {
+            Ok(bytes) if is_file => bytes,
+            _ => return journal,
+        };
+        let mut journal = journal;
+        match SegmentHeader::decode(&bytes) {
+            Start::Intact(header) => _ = journal.get_or_insert(header.journal),
+            _ => self.damaged_bytes += bytes.len().min(SEGMENT_HEADER_LEN) as u64,
+        }
+        let mut at = SEGMENT_HEADER_LEN.min(bytes.len());
+        while at < bytes.len() {
+            let found = Frame::read(&bytes[at..], journal);
+            let Some(frame) = found.filter(|frame| frame.is_intact()) else {
+                let next = memmem::find(&bytes[at + 1..], &MAGIC);
+                let next = next.map_or(bytes.len(), |next| at + 1 + next);
+                self.damaged_bytes += (next - at) as u64;
+                at = next;
+                continue;
+            };
+            journal.get_or_insert(frame.header.journal);
+            let seq = frame.header.link.seq;
+            if with_entries && !frame.header.is_continued && !frame.header.continues {
+                self.take_in(seq, frame.body());
+            }
+            self.end = Some(End {
+                seq,
+                boot: frame.header.link.key,
+            });
+            at += frame.len();
+        }
+        journal
+    }
+
+    /// Takes in the frames up to `last`. What was told of later ones before a power cut is void.
+    fn take_in(&mut self, last: u64, body: &[u8]) {
+        let Some((first, mut rest)) = body.split_first_chunk::<8>() else {
+            return;
+        };
+        let mut seq = u64::from_le_bytes(*first);
+        self.frames.split_off(&seq);
+        let mut records = Vec::new();
+        while let Some((entry, after)) = rest.split_first_chunk::<10>()
+            && seq <= last
+        {
+            let (key, length) = entry.split_at(8);
+            let key = u64::from_le_bytes(key.try_into().expect("eight bytes"));
+            let length = u16::from_le_bytes(length.try_into().expect("two bytes"));
+            let Some((name, after)) = after.split_at_checked(usize::from(length & !LAST)) else {
+                break;
+            };
+            records.push((key, name.to_vec()));
+            if length & LAST != 0 {
+                self.frames.insert(seq, std::mem::take(&mut records));
+                seq += 1;
+            }
+            rest = after;
+        }
+    }
+}
