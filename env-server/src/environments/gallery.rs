@@ -368,7 +368,7 @@ fn the_agents_view_holds_nothing_that_is_hidden_from_it() {
             let (mut looks, mut rewards) = (String::new(), Vec::new());
             for t in 0..12 {
                 let picture = vector.picture(0).expect("a lane").as_the_agent_sees();
-                let text = to_ansi(&picture, false);
+                let text = to_ansi(&picture, true);
                 looks.push_str(&format!("{rewards:?} {observation:?}"));
                 if let Some(other) = seen.insert(looks.clone(), text.clone()) {
                     assert_eq!(text, other, "{spec_id} {kwargs}");

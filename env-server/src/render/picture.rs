@@ -289,9 +289,13 @@ impl Cell {
         self
     }
 
-    /// Leaves of what the agent does not see only that it is there.
+    /// Leaves of what the agent does not see only that it is there, and of what it sees no colour that
+    /// tells more than its text, such as which bit will be asked for.
     fn hide_unless_seen(&mut self) {
         let is_shape = matches!(self.tone, Tone::Blank | Tone::Agent | Tone::Wall);
+        if self.marks.seen && !is_shape {
+            self.tone = Tone::Neutral;
+        }
         if !self.marks.seen && !is_shape && self.text != "·" {
             *self = Cell::new("?").tone(Tone::Hidden).chosen(self.marks.chosen);
         }
