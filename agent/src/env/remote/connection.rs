@@ -15,8 +15,8 @@ const WARN_AFTER: Duration = Duration::from_secs(1);
 /// Longest wait for the answer to a courtesy.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Largest body of an answer, as in the Python client.
-const MAX_BODY_BYTES: usize = 1 << 30;
+/// Largest body of an answer; the other clients have the same bound.
+const MAX_BODY_BYTES: usize = 256 << 20;
 
 /// How long trouble is borne.
 #[derive(Clone, Copy, Debug, PartialEq)]
