@@ -54,7 +54,6 @@ struct Claim {
     error: f64,
     /// Games of the quick test and of the measurement.
     games: [usize; 2],
-    #[expect(clippy::type_complexity, reason = "one closure")]
     play: Box<dyn Fn(usize, u64) -> Mean>,
 }
 

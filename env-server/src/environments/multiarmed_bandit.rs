@@ -185,7 +185,7 @@ impl Environment for MultiarmedBandit {
         let num_arms = self.payouts.len();
         let pulled = seen.action.map(|action| action[0] as usize);
         let best = self.oracle()[0] as usize;
-        let shown = window(num_arms, pulled.unwrap_or(best), MAX_SHOWN);
+        let shown = window(num_arms, pulled.unwrap_or(0), MAX_SHOWN);
         let heading = match shown.len() < num_arms {
             true => format!(
                 "how often arms pay: {} to {} of {num_arms}",
@@ -211,7 +211,7 @@ impl Environment for MultiarmedBandit {
             .grid("observation", seen.grid())
             .bars("", [Bar::remaining("actions left", remaining, length)])
             .note(
-                Tone::Goal,
+                Tone::Hidden,
                 &format!("the best is arm {best}: {}", percent(best)),
             );
         match pulled {
