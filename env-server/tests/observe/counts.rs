@@ -182,7 +182,8 @@ fn dropped_requests_are_counted() {
     let body = Body::from_stream(futures_util::stream::pending::<
         Result<Vec<u8>, std::io::Error>,
     >());
-    let request = Request::post("/v1/envs").body(body).expect("a request");
+    let request = Request::post("/v1/envs").header("content-type", "application/json");
+    let request = request.body(body).expect("a request");
     let mut reply = Box::pin(app.oneshot(request));
     runtime.block_on(poll_fn(|context| {
         assert!(reply.as_mut().poll(context).is_pending());
