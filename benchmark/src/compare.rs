@@ -2,11 +2,14 @@
 
 use agent::evaluate::Mode;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
-use comfy_table::{Cell, CellAlignment, Table};
+use comfy_table::{Cell, CellAlignment, ContentArrangement, Table};
 
 use crate::format::{estimate, fixed, thousands};
 use crate::statistics::{Difference, Estimate};
 use crate::summary::{AgentSummary, ExperimentSummary};
+
+/// Widest line that is printed.
+const WIDTH: u16 = 80;
 
 /// What an experiment or agent is in both runs.
 #[derive(Debug)]
@@ -84,8 +87,16 @@ fn pairs<'a>(
 
 fn table(pairs: &[Pair<'_>]) -> String {
     let mut table = Table::new();
-    table.load_style(UTF8_FULL_CONDENSED.with_rounded_corners());
-    table.set_header(["Experiment, agent", "First", "Second", "Difference", "Solved at"]);
+    table
+        .load_style(UTF8_FULL_CONDENSED.with_rounded_corners())
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_width(WIDTH);
+    table.set_header([
+        "Experiment, agent",
+        "First, second",
+        "Difference",
+        "Solved at",
+    ]);
     for pair in pairs {
         table.add_row(row(pair));
     }
@@ -104,7 +115,12 @@ fn row(Pair { before, after }: &Pair<'_>) -> Vec<Cell> {
         |found| {
             let (low, high) = found.interval;
             let sign = if found.mean > 0.0 { "+" } else { "" };
-            format!("{sign}{} [{}, {}]", fixed(found.mean, 2), fixed(low, 2), fixed(high, 2))
+            format!(
+                "{sign}{} [{}, {}]",
+                fixed(found.mean, 2),
+                fixed(low, 2),
+                fixed(high, 2)
+            )
         },
     );
     let solved = |summary: &AgentSummary<'_>| {
@@ -113,8 +129,7 @@ fn row(Pair { before, after }: &Pair<'_>) -> Vec<Cell> {
     };
     vec![
         Cell::new(format!("{}\n{}", before.experiment.name, before.label())),
-        number(greedy(before)),
-        number(greedy(after)),
+        number(format!("{}\n{}", greedy(before), greedy(after))),
         number(difference),
         number(format!("{}\n{}", solved(before), solved(after))),
     ]
@@ -134,9 +149,15 @@ mod tests {
         ];
         let mut longer = fixtures::record_with_returns("tracerl", 4, 1, 0, [1.0, 1.0, 1.0, 0.0]);
         longer.experiment.total_timesteps += 1;
-        let after = [longer, fixtures::record_with_returns("random", 4, 1, 0, [0.0; 4])];
+        let after = [
+            longer,
+            fixtures::record_with_returns("random", 4, 1, 0, [0.0; 4]),
+        ];
         let plan = fixtures::plan();
-        insta::assert_snapshot!(compare(&summarize(&before, &plan), &summarize(&after, &plan)));
+        insta::assert_snapshot!(compare(
+            &summarize(&before, &plan),
+            &summarize(&after, &plan)
+        ));
     }
 
     #[test]

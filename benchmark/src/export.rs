@@ -58,9 +58,7 @@ pub fn table(summaries: &[ExperimentSummary<'_>], format: Format) -> Result<Stri
     }
 }
 
-fn rows<'a>(
-    summaries: &'a [ExperimentSummary<'a>],
-) -> impl Iterator<Item = &'a AgentSummary<'a>> {
+fn rows<'a>(summaries: &'a [ExperimentSummary<'a>]) -> impl Iterator<Item = &'a AgentSummary<'a>> {
     summaries.iter().flat_map(|summary| &summary.agents)
 }
 
@@ -169,7 +167,8 @@ fn escape_markdown(text: &str) -> String {
 
 fn latex_table(summaries: &[ExperimentSummary<'_>]) -> String {
     let line = |cells: &[String]| format!("{} \\\\\n", cells.join(" & "));
-    let mut text = String::from("% \\usepackage{booktabs}\n\\begin{tabular}{llrrlrrl}\n\\toprule\n");
+    let mut text =
+        String::from("% \\usepackage{booktabs}\n\\begin{tabular}{llrrlrrl}\n\\toprule\n");
     text.push_str(&line(&HEADER.map(escape_latex)));
     for summary in summaries {
         text.push_str("\\midrule\n");
@@ -225,6 +224,9 @@ mod tests {
     #[test]
     fn names_stay_in_their_cells() {
         assert_eq!(escape_markdown("a|b\n_c"), "a\\|b \\_c");
-        assert_eq!(escape_latex("50 % of a_b\\"), "50 \\% of a\\_b\\textbackslash{}");
+        assert_eq!(
+            escape_latex("50 % of a_b\\"),
+            "50 \\% of a\\_b\\textbackslash{}"
+        );
     }
 }

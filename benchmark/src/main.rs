@@ -68,6 +68,22 @@ fn print(text: &str) -> anyhow::Result<ExitCode> {
 fn compete(run: &OpenRun, args: &cli::RunArgs, token: Option<Token>) -> anyhow::Result<ExitCode> {
     let groups = precautions(&run.config.plan);
     let stop = stop_on_interrupt(groups.clone())?;
+    let mut token = token;
+    let embedded = match args.server.as_slice() {
+        [] => {
+            let mut config = ServerConfig {
+                allow_oracle: asks_an_oracle(&run.config.plan),
+                ..ServerConfig::default()
+            };
+            if has_programs(&run.config.plan) {
+                let own = external::guard(&mut config).map_err(anyhow::Error::msg)?;
+                token = Some(Token::own(&own)?);
+            }
+            let server = EmbeddedServer::with(config);
+            Some(server.context("cannot start an environment server")?)
+        }
+        _ => None,
+    };
     let contender = Contenders {
         agents: AgentContender { token },
         external: ExternalContender::new(
@@ -75,16 +91,6 @@ fn compete(run: &OpenRun, args: &cli::RunArgs, token: Option<Token>) -> anyhow::
             groups,
             run.config.external_folders(&run.directory),
         ),
-    };
-    let embedded = match args.server.as_slice() {
-        [] => {
-            let server = EmbeddedServer::with(ServerConfig {
-                allow_oracle: asks_an_oracle(&run.config.plan),
-                ..ServerConfig::default()
-            });
-            Some(server.context("cannot start an environment server")?)
-        }
-        _ => None,
     };
     let servers = match &embedded {
         Some(server) => vec![server.url().to_owned()],
@@ -101,11 +107,16 @@ fn compete(run: &OpenRun, args: &cli::RunArgs, token: Option<Token>) -> anyhow::
 /// Before tokens and seeds are drawn for programs from outside: their memory is hidden from them, and what they leave behind
 /// is adopted, to be ended. A run without them can be looked into by a debugger.
 fn precautions(plan: &Plan) -> Groups {
-    if plan.agents.iter().all(|row| row.external.is_none()) {
+    if !has_programs(plan) {
         return Groups::default();
     }
     external::hide_memory();
     Groups::adopting()
+}
+
+/// Whether programs from outside compete.
+fn has_programs(plan: &Plan) -> bool {
+    plan.agents.iter().any(|row| row.external.is_some())
 }
 
 /// Whether an agent of the plan plays by the environments' hidden draws.

@@ -562,8 +562,13 @@ mod tests {
         assert_eq!(plan.agents, classic.agents);
         let plan = Plan::of_environments(&names, &kwargs, Some(5_000)).unwrap();
         let first = &plan.experiments[0];
-        assert_eq!((first.total_timesteps, first.quick_timesteps), (5_000, Some(5_000)));
-        assert!(Plan::of_environments(&[names[0].clone(), names[0].clone()], &kwargs, None).is_err());
+        assert_eq!(
+            (first.total_timesteps, first.quick_timesteps),
+            (5_000, Some(5_000))
+        );
+        assert!(
+            Plan::of_environments(&[names[0].clone(), names[0].clone()], &kwargs, None).is_err()
+        );
     }
 
     #[test]

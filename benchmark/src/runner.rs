@@ -116,8 +116,10 @@ impl Runner<'_> {
         for index in 0..ledger.pending.len() {
             ledger.tell_if_complete(index, on_event)?;
         }
-        self.work(queue, &precautions, &mut ledger, on_event)?;
-        for file in precautions.restore()? {
+        let worked = self.work(queue, &precautions, &mut ledger, on_event);
+        let restored = precautions.restore();
+        worked?;
+        for file in restored? {
             tell(&format!(
                 "{file} was changed by another process; it has been restored"
             ));

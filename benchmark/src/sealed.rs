@@ -48,9 +48,12 @@ impl SealedFile {
     pub fn append(&self, bytes: &[u8]) -> Result<(), Error> {
         let mut state = self.lock();
         let written = state.file.write_all(bytes);
-        written
-            .and_then(|()| state.file.sync_data())
-            .map_err(Error::write(&self.path))?;
+        let written = written.and_then(|()| state.file.sync_data());
+        if let Err(error) = written {
+            // A part of it may be there: what nobody forged must not look forged.
+            let _ = state.file.set_len(state.expected.len() as u64);
+            return Err(Error::write(&self.path)(error));
+        }
         state.expected.extend_from_slice(bytes);
         Ok(())
     }

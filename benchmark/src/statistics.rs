@@ -141,10 +141,7 @@ impl Difference {
             .map(|_| resampled_mean(one, &mut rng) - resampled_mean(other, &mut rng))
             .collect();
         let differences = sorted(&differences);
-        let interval = (
-            quantile(&differences, 0.025),
-            quantile(&differences, 0.975),
-        );
+        let interval = (quantile(&differences, 0.025), quantile(&differences, 0.975));
         Some(Self { mean, interval })
     }
 }

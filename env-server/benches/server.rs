@@ -107,7 +107,7 @@ fn exchange(stream: &mut TcpStream, request: &[u8], buffer: &mut [u8]) -> usize 
 fn message(method: &str, path: &str, encoding: Encoding, body: &[u8]) -> Vec<u8> {
     let (content_type, len) = (encoding.content_type(), body.len());
     let head = format!(
-        "{method} {path} HTTP/1.1\r\nhost: bench\r\ncontent-type: {content_type}\r\n\
+        "{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: {content_type}\r\n\
          content-length: {len}\r\n\r\n"
     );
     [head.as_bytes(), body].concat()

@@ -63,7 +63,7 @@ struct Socket {
 impl Socket {
     fn open(address: &str, encoding: Encoding, names: &[String]) -> Self {
         let mut connection = Connection::open(address);
-        let upgrade = "GET /v1/stream HTTP/1.1\r\nhost: bench\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+        let upgrade = "GET /v1/stream HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
              sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
         connection.send(upgrade.as_bytes());
         let mut head = Vec::new();

@@ -282,6 +282,19 @@ fn start<const N: usize>(
     Ok((server, access))
 }
 
+/// Has a server that is not theirs ask for a token, so that programs from outside, which find its port, can neither play on it
+/// uncounted nor touch what others play there. Returns the token.
+///
+/// # Errors
+/// When the token cannot be used.
+pub fn guard(config: &mut ServerConfig) -> Result<String, String> {
+    let token = draw_token();
+    let grants = BTreeMap::from([("agents".to_owned(), full(&token))]);
+    let access = Access::from_grants(&grants).map_err(|error| error.to_string())?;
+    config.access = Some(Arc::new(access));
+    Ok(token)
+}
+
 fn principal(access: &Access, name: &str) -> Arc<Principal> {
     access.principal(name).expect("it was opened with it")
 }

@@ -38,6 +38,7 @@ use processes::PAUSE;
 use program::Program;
 use trained::{Ledger, Trained};
 
+pub use arena::guard;
 pub use processes::{Groups, hide_memory};
 
 /// Trains and judges programs.

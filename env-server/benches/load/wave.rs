@@ -154,8 +154,8 @@ fn half_open(address: &str, index: usize) -> TcpStream {
     let mut stream = TcpStream::connect(address).expect("a connection");
     let sent: &[u8] = match index % 3 {
         0 => b"",
-        1 => b"POST /v1/envs HTTP/1.1\r\nhost: bench\r\ncontent-",
-        _ => b"GET /openapi.json HTTP/1.1\r\nhost: bench\r\n\r\n",
+        1 => b"POST /v1/envs HTTP/1.1\r\nhost: localhost\r\ncontent-",
+        _ => b"GET /openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n",
     };
     stream.write_all(sent).expect("sent");
     stream

@@ -147,7 +147,7 @@ pub fn request(method: &str, path: &str, encoding: Encoding, body: &[u8], out: &
     out.clear();
     let _ = write!(
         out,
-        "{method} {path} HTTP/1.1\r\nhost: bench\r\ncontent-type: {content_type}\r\n\
+        "{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: {content_type}\r\n\
          content-length: {len}\r\n\r\n"
     );
     out.extend_from_slice(body);

@@ -122,11 +122,12 @@ mod tests {
     #[tokio::test]
     async fn it_is_noted_and_errors_come_back() {
         let aside = Aside::default();
-        let note: Note = Some(Arc::default());
+        let noted = Arc::default();
+        let note: Note = Some(Arc::clone(&noted));
         let refused = aside.run(&note, || {
             Err::<(), _>(Problem::new(ErrorCode::Internal, "no"))
         });
         assert_eq!(refused.await.unwrap_err().detail, "no");
-        assert!(note.unwrap().load(Ordering::Relaxed));
+        assert!(noted.load(Ordering::Relaxed));
     }
 }

@@ -119,7 +119,10 @@ impl HttpBody for PiecesBody {
 }
 
 /// A reply in pieces, which takes this room until it has been sent.
-pub(crate) fn with_pieces(encoding: Encoding, pieces: Pieces, mut room: Room) -> Response {
+pub(crate) fn with_pieces(encoding: Encoding, mut pieces: Pieces, mut room: Room) -> Response {
+    if encoding == Encoding::Json {
+        pieces.end_line();
+    }
     room.resize(pieces.len());
     let left = pieces.len() as u64;
     let room = Arc::new(room);

@@ -105,7 +105,7 @@ pub(super) async fn list(
                 _ => None,
             });
         let envs = envs.collect();
-        Ok(encoded(reply, &EnvList { envs, next }))
+        listing.large(reply, &EnvList { envs, next })
     });
     listed.await
 }

@@ -25,6 +25,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use bytes::Bytes;
 use env_protocol::{Encoding, ErrorCode, ForkRequest, Problem};
+use serde::Serialize;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::access::Access;
@@ -281,7 +282,9 @@ impl App {
         operation: Operation,
         reply: Encoding,
     ) -> Result<Response, Failure> {
-        let is_quick = session.is_quick() && !matches!(operation, Operation::Restore(_));
+        // What comes again and is not the last one is played again, from some way back.
+        let is_old = seq.is_some_and(|seq| session.is_old(seq));
+        let is_quick = session.is_quick() && !is_old && !matches!(operation, Operation::Restore(_));
         if is_quick {
             let answer = session.apply_within(caller.budget(), seq, operation)?;
             return self.answer(answer, reply).await;
@@ -343,6 +346,16 @@ impl App {
         Ok((StatusCode::CREATED, location, body).into_response())
     }
 
+    /// A reply that may be large: it takes its room until it has been sent.
+    ///
+    /// # Errors
+    /// `overloaded`.
+    fn large<T: Serialize>(&self, reply: Encoding, body: &T) -> Result<Response, Problem> {
+        let bytes = reply.encode(body);
+        let room = self.store.room(bytes.len())?;
+        Ok(with_pieces(reply, Pieces::from(bytes), room))
+    }
+
     /// Answers once what was done is safe.
     async fn answer(&self, answer: Answer, reply: Encoding) -> Result<Response, Failure> {
         self.store.keeper().safe(answer.written).await?;
@@ -358,7 +371,7 @@ impl App {
         id: String,
         caller: &Caller,
     ) -> Result<StatusCode, Failure> {
-        let is_quick = self.store.is_quick(&id);
+        let is_quick = self.store.is_quick(kind, &id, caller.owner());
         let written = match is_quick {
             true => self.store.close(kind, &id, caller.owner())?,
             false => {

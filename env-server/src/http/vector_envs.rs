@@ -105,7 +105,7 @@ pub(super) async fn list(
                 _ => None,
             });
         let vector_envs = vector_envs.collect();
-        Ok(encoded(reply, &VectorEnvList { vector_envs, next }))
+        listing.large(reply, &VectorEnvList { vector_envs, next })
     });
     listed.await
 }

@@ -120,7 +120,7 @@ impl Picture {
     }
 
     /// With an image that is as high as that of another picture, if it would be lower.
-    pub(crate) fn as_high_as(mut self, other: &Picture) -> Self {
+    pub(crate) fn raised_to(mut self, other: &Picture) -> Self {
         self.least_height = height(other);
         self
     }

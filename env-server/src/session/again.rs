@@ -164,8 +164,10 @@ mod tests {
         match seq {
             0 => Operation::Reset(Reset::default()),
             _ if seq % 50 == 7 => Operation::Restore(Box::new(session.snapshot().unwrap())),
-            _ if seq % 6 == 0 => Operation::Reset(Reset {
-                seed: (seq % 12 == 0).then_some(env_protocol::Seed::First(seq)),
+            _ if seq.is_multiple_of(6) => Operation::Reset(Reset {
+                seed: seq
+                    .is_multiple_of(12)
+                    .then_some(env_protocol::Seed::First(seq)),
                 ..Reset::default()
             }),
             _ => {

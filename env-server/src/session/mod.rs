@@ -367,6 +367,16 @@ impl Session {
             && !matches!(self.state.try_lock(), Err(TryLockError::WouldBlock))
     }
 
+    /// Whether this is the number of an operation before the last one.
+    pub(crate) fn is_old(&self, seq: u64) -> bool {
+        seq.saturating_add(1) < self.seq.load(Ordering::Acquire)
+    }
+
+    /// Whether an operation has failed in the middle, so that nothing more can be done.
+    fn has_failed(&self) -> bool {
+        self.state.is_poisoned()
+    }
+
     /// Bytes of the body that answers a step, about: in JSON, up to four characters for a byte.
     pub(crate) fn reply_bytes(&self, encoding: Encoding) -> usize {
         let bytes = 4 * self.numbers + 10 * self.creation.num_envs() as usize;
@@ -659,7 +669,15 @@ impl Session {
     /// `storage-failed`; it has not ended then.
     fn finish(&self, end: End) -> Result<Option<(Tombstone, Written)>, Problem> {
         // One that failed in the middle can still be closed.
-        let mut state = self.state.lock().unwrap_or_else(|e| e.into_inner());
+        let mut state = match (end, self.state.try_lock()) {
+            (_, Ok(state)) => state,
+            (_, Err(TryLockError::Poisoned(failed))) => failed.into_inner(),
+            // It is played at this moment, which renews its lease.
+            (End::Expired, Err(TryLockError::WouldBlock)) => return Ok(None),
+            (_, Err(TryLockError::WouldBlock)) => {
+                self.state.lock().unwrap_or_else(|e| e.into_inner())
+            }
+        };
         if state.end.is_some() || (end == End::Expired && !self.has_expired()) {
             return Ok(None);
         }

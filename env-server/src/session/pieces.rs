@@ -26,6 +26,12 @@ impl Pieces {
         self.len == 0
     }
 
+    /// Ends a text with a line's end, as people like it.
+    pub(crate) fn end_line(&mut self) {
+        self.last.push(b'\n');
+        self.len += 1;
+    }
+
     /// Appends another body.
     pub(super) fn append(&mut self, other: Pieces) {
         self.finish_piece();
@@ -46,6 +52,20 @@ impl Pieces {
         self.last.shrink_to_fit();
         self.finish_piece();
         self.full
+    }
+}
+
+impl From<Vec<u8>> for Pieces {
+    /// A body that is one piece, whatever its size.
+    fn from(bytes: Vec<u8>) -> Self {
+        Self {
+            len: bytes.len(),
+            full: match bytes.is_empty() {
+                true => Vec::new(),
+                false => vec![bytes.into()],
+            },
+            last: Vec::new(),
+        }
     }
 }
 

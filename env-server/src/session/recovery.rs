@@ -1,5 +1,6 @@
 //! Sessions that a journal brings back, and the journal kept small.
 
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
@@ -115,7 +116,7 @@ impl Store {
             };
             if let Err(error) = journal.append(&[record]) {
                 // The damage will be found again at the next start.
-                tracing::error!(%error, env_id = tombstone.id, "that an environment is lost cannot be written down");
+                tracing::error!(error = %error, env_id = tombstone.id, "that an environment is lost cannot be written down");
             }
         }
         self.bury_recovered(&tombstone);
@@ -154,6 +155,9 @@ impl Store {
         };
         for session in self.all() {
             match session.with_whole(|whole| journal.append(&[whole])) {
+                None if session.has_failed() => {
+                    self.give_up(&session, &"an operation on it has failed in the middle");
+                }
                 // It has ended, or been written.
                 None | Some(Ok(_)) => {}
                 Some(Err(error @ JournalError::FrameSize { .. })) => self.give_up(&session, &error),
@@ -173,7 +177,7 @@ impl Store {
     }
 
     /// Ends a session that cannot be written down: one must not keep the journal of all others from being compacted.
-    fn give_up(&self, session: &Session, error: &JournalError) {
+    fn give_up(&self, session: &Session, error: &dyn fmt::Display) {
         match session.finish(End::Lost) {
             Ok(Some((tombstone, written))) => {
                 tracing::error!(%error, env_id = session.id(), "an environment is lost: it cannot be written down");

@@ -444,9 +444,16 @@ impl Store {
     }
 
     /// Takes room for environments of so many bytes, before they are built.
-    fn room_to_build(&self, bytes: usize) -> Result<Option<Room>, Problem> {
+    fn room_to_build(&self, bytes: usize) -> Result<Room, Problem> {
         self.check_memory_with(bytes)?;
-        Ok(self.rooms.take(bytes, self.keeper.memory_bytes()))
+        self.rooms
+            .take(bytes, self.keeper.memory_bytes())
+            .ok_or_else(|| {
+                let detail = format!(
+                    "{bytes} bytes for it, beside what is built now, are over the server's limit"
+                );
+                Problem::new(ErrorCode::ServerFull, detail)
+            })
     }
 
     /// Takes room for a reply of about so many bytes, until it has been sent. A small one needs none.
@@ -479,11 +486,12 @@ impl Store {
             .saturating_add(self.rooms.taken())
     }
 
-    /// Whether something is done to the session of an id in a moment, if there is one.
-    pub(crate) fn is_quick(&self, id: &str) -> bool {
-        self.sessions
-            .get(id)
-            .is_none_or(|session| session.is_quick())
+    /// Whether something is done to the session that an id means to who asks in a moment, if there is one.
+    pub(crate) fn is_quick(&self, kind: Kind, id: &str, owner: Option<&Owner>) -> bool {
+        match self.find(kind, id, owner) {
+            Found::Living(session) => session.is_quick(),
+            Found::Ended(..) | Found::Nothing => true,
+        }
     }
 
     /// Finds a session.
@@ -505,9 +513,10 @@ impl Store {
             found = self.find(kind, id, owner);
         }
         match found {
-            Found::Living(session) if !session.has_expired() => Ok(session),
+            // One that is played at this moment does not end: its lease is renewed by that.
+            Found::Living(session) => Ok(session),
             Found::Ended(end, _) => Err(ended(id, end)),
-            Found::Living(_) | Found::Nothing => Err(unknown(id)),
+            Found::Nothing => Err(unknown(id)),
         }
     }
 

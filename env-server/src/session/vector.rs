@@ -527,7 +527,7 @@ impl<E: Environment> VectorEnvironment for VectorOf<E> {
             played: state.played,
         };
         let picture = match state.phase {
-            LanePhase::New => Picture::new().as_high_as(&state.begun(row)),
+            LanePhase::New => Picture::new().raised_to(&state.begun(row)),
             LanePhase::Running | LanePhase::Ended => state.environment.picture(&seen),
         };
         let lane = (self.lanes.len() > 1).then_some(lane);

@@ -157,7 +157,17 @@ async fn over_http(server: &Server, encoding: Encoding, body: &Value) -> (u16, b
     let head = String::from_utf8(reply[..end].to_vec()).unwrap();
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
     let replayed = head.contains("idempotency-replayed: true");
-    (status, replayed, reply[end..].to_vec())
+    // Over HTTP, JSON ends with a line's end.
+    let body = reply[end..].trim_ascii_end().to_vec();
+    (
+        status,
+        replayed,
+        if encoding == Encoding::Json {
+            body
+        } else {
+            reply[end..].to_vec()
+        },
+    )
 }
 
 #[tokio::test]

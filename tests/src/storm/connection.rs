@@ -148,7 +148,7 @@ fn receive_message(socket: &mut WebSocket<TcpStream>, id: u64) -> io::Result<Rep
             _ => continue,
         };
         let mut fields: Value = serde_json::from_str(&text)?;
-        if fields["id"] != Value::from(id) && !fields["id"].is_null() {
+        if fields["id"] != id && !fields["id"].is_null() {
             let problem = format!("a reply to {} where {id} was due", fields["id"]);
             return Err(io::Error::new(ErrorKind::InvalidData, problem));
         }

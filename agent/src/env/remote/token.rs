@@ -55,6 +55,14 @@ impl Token {
         }
     }
 
+    /// The token of a server that this program has started.
+    ///
+    /// # Errors
+    /// When it is no token.
+    pub fn own(text: &str) -> Result<Self, TokenError> {
+        Self::new(text.as_bytes(), "the program's own server".to_owned())
+    }
+
     fn read(path: &Path) -> Result<Self, TokenError> {
         let bytes = fs::read(path).map_err(|source| TokenError::Unreadable {
             path: path.to_owned(),

@@ -75,7 +75,7 @@ proptest! {
         let (journal, recovered, records) = open_with(config(folder.path(), SEGMENT_BYTES));
         let all = frames.concat();
         prop_assert!(records.iter().all(|record| all.contains(record)));
-        prop_assert!(records.is_sorted_by_key(|(_, payload)| payload[..8].to_vec().into_iter().rev().collect::<Vec<_>>()));
+        prop_assert!(records.is_sorted_by_key(|(_, payload)| payload[..8].iter().copied().rev().collect::<Vec<_>>()));
         let missing: BTreeSet<Key> = all.iter().filter(|r| !records.contains(r)).map(|(key, _)| *key).collect();
         let reported: BTreeSet<Key> = recovered.corrupt.iter().filter_map(|place| place.key).collect();
         prop_assert_eq!(&reported, &missing, "{:#?}", recovered);
