@@ -130,7 +130,7 @@ pub struct PlanArgs {
     /// May be given several times.
     #[arg(long, value_name = "NAME=COMMAND", value_parser = external_row)]
     external: Vec<AgentRow>,
-    /// A plan of one's own; experiments/notebook.toml shows the form.
+    /// A plan of one's own; benchmark/experiments/notebook.toml shows the form.
     #[arg(long, value_name = "FILE.toml")]
     experiments: Option<PathBuf>,
     /// Where runs are kept.
@@ -268,7 +268,7 @@ impl PlanArgs {
 /// Runs or continues a run, printing as it goes.
 ///
 /// The exit code is 0 when every row finished, 1 when a row failed or could not be printed, 130 when the run was stopped by
-/// Ctrl-C, 143 by SIGTERM. A reader of standard output who leaves ends the printing, and nothing else.
+/// Ctrl-C, 143 by SIGTERM, 129 by SIGHUP. A reader of standard output who leaves ends the printing, and nothing else.
 ///
 /// # Errors
 /// When results cannot be read or kept.

@@ -152,7 +152,7 @@ mod tests {
         assert!(needs("MemoryTask-v0", "delay", 2.into()));
         assert!(needs("HigherLower-v0", "level", "easy".into()));
         // Nothing is known of this one without memory, nor of one that is elsewhere.
-        assert!(needs("Concentration-v0", "level", "easy".into()));
+        assert!(needs("MineSweeper-v0", "level", "easy".into()));
         assert!(needs("Elsewhere-v0", "level", "easy".into()));
     }
 

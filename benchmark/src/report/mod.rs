@@ -351,7 +351,7 @@ fn grid_cell(summary: &AgentSummary<'_>) -> GridCell {
     let class = match verdict {
         Verdict::Remembers => "good",
         Verdict::ActionTrail => "trick",
-        Verdict::UsesMemory | Verdict::Untested => "partly",
+        Verdict::UsesMemory | Verdict::Untested => "uses",
         Verdict::AsGoodAsWithoutMemory
         | Verdict::NoBetterThanRandom
         | Verdict::WorseThanRandom

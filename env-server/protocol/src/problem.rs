@@ -79,7 +79,7 @@ error_codes! {
     EnvExists 409 "env-exists" false "The id is taken by an environment created with another body"
         "Choose another id, or repeat the very body it was created with."
     SeqConflict 409 "seq-conflict" false "The seq is neither the next one nor that of the same operation before"
-        "Go on with expected_seq. Another client may be playing the same environment, or the seq is older than the operations that are kept: at least the last 64."
+        "Go on with expected_seq. Another client may be playing the same environment, or the seq is older than the operations that are kept: at least the last 64, fewer of a large environment."
     NeedsReset 409 "needs-reset" false "The episode has ended or never begun"
         "Reset first."
     SessionExists 409 "session-exists" false "The id is taken by a session begun with another body"

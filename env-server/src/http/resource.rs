@@ -176,7 +176,8 @@ macro_rules! resource_routes {
         /// A page holds operations and replies in order, and the state before the first of them,
         /// so that `env-server replay` can play and compare it. It ends at `limit` operations, or
         /// when those in it take 8 MiB; `next` says where the following page begins. The server
-        /// keeps the latest operations, as many as fit into `--trajectory-bytes` and at least 64.
+        /// keeps the latest operations, as many as fit into `--trajectory-bytes` and at least 64 (fewer
+        /// where they take more than 4 MiB with their states, but always the last one).
         #[utoipa::path(
             get, path = $trajectory_path, operation_id = $trajectory, tag = $tag,
             params(("env_id" = String, Path, description = "Id of the environment"), TrajectoryPage),

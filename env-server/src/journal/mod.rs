@@ -341,7 +341,7 @@ impl Journal {
         self.log.stats()
     }
 
-    /// Takes no more records, syncs what there is, whatever was promised, and ends the thread that syncs. Closing again
+    /// Takes no more records, syncs what there is, whatever was promised, and ends the journal's threads. Closing again
     /// does nothing. Dropping a journal closes it. Blocks on the disk. The folder stays locked until the journal
     /// (and any [`CompactionToken`]) is dropped.
     ///

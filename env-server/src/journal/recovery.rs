@@ -26,8 +26,9 @@ pub struct Recovered {
     pub bytes: u64,
     /// Segments read.
     pub segments: u64,
-    /// Bytes cut off the end: writes that a crash broke off. Under [`Durability::Process`](super::Durability::Process)
-    /// after a mere `kill -9`, and under `Disk` always, nobody was told that they had succeeded.
+    /// Bytes cut off the end: writes that a crash broke off. Nobody was told that they had succeeded, but for two cases. After
+    /// a power cut under [`Durability::Process`](super::Durability::Process) it may have been told. And after a restart of the
+    /// machine (or where it tells no boot id) damage of the end cannot be told from a torn write and is counted here.
     pub torn_tail_bytes: u64,
     /// What is damaged, in order. It is reported at every opening until a compaction has replaced it.
     pub corrupt: Vec<Corruption>,

@@ -27,7 +27,8 @@ pub(super) use responses::{
         description = "Gym-style memory tasks behind HTTP. Field names are Gymnasium's. Every operation on an \
                        environment carries a `seq`; sent again with the same body it is answered as it was, \
                        so a request may be repeated after any doubt. At least the last 64 operations of an \
-                       environment are kept for that. Bodies are JSON or, several times faster \
+                       environment are kept for that (fewer where they take more than 4 MiB with \
+                       their states, but always the last one). Bodies are JSON or, several times faster \
                        for batches, MessagePack (`application/vnd.msgpack`). Errors are problem documents \
                        (RFC 9457), and an error changes nothing.",
     ),
