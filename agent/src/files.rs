@@ -1,8 +1,9 @@
-//! Files that are replaced as a whole: a reader, and whoever comes after a crash, sees the old content or the new.
+//! Files that are replaced as a whole: a reader, and whoever comes after a crash, sees the old content or the new. And folders
+//! that nobody else makes at the same time.
 
 use std::fs;
-use std::io::{self, Write};
-use std::path::Path;
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
 
 /// Extension of a file that is being written; it takes the place of the file's own.
 pub(crate) const UNFINISHED: &str = "tmp";
@@ -20,6 +21,27 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
         // On a full disk it is in the way.
         let _ = fs::remove_file(&unfinished);
     })
+}
+
+/// Makes a folder that was not there, in one that is: of this name, or of the first that is free of `NAME-2`, `NAME-3` and so on.
+/// Two processes never make the same.
+///
+/// # Errors
+/// The folder that cannot be made, and why.
+pub fn create_next(wanted: &Path) -> Result<PathBuf, (PathBuf, io::Error)> {
+    for number in 1_u64.. {
+        let mut name = wanted.as_os_str().to_owned();
+        if number > 1 {
+            name.push(format!("-{number}"));
+        }
+        let folder = PathBuf::from(name);
+        match fs::create_dir(&folder) {
+            Ok(()) => return Ok(folder),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => return Err((folder, error)),
+        }
+    }
+    unreachable!("no drive has 2⁶⁴ folders")
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ pub mod encoder;
 pub mod env;
 pub mod evaluate;
 pub mod exploration;
-mod files;
+pub mod files;
 pub mod heatmap;
 pub mod inputs;
 pub mod inspect;

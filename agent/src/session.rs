@@ -254,19 +254,7 @@ fn make_next(wanted: &Path) -> Result<PathBuf, SessionError> {
     if let Some(parent) = wanted.parent() {
         fs::create_dir_all(parent).map_err(|error| io(parent, error))?;
     }
-    for number in 1_u64.. {
-        let mut name = wanted.as_os_str().to_owned();
-        if number > 1 {
-            name.push(format!("-{number}"));
-        }
-        let directory = PathBuf::from(name);
-        match fs::create_dir(&directory) {
-            Ok(()) => return Ok(directory),
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(io(&directory, error)),
-        }
-    }
-    unreachable!("no drive has 2⁶⁴ folders")
+    files::create_next(wanted).map_err(|(directory, error)| io(&directory, error))
 }
 
 impl SessionEnd {

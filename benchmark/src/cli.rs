@@ -20,7 +20,7 @@ use crate::error::Error;
 use crate::export::{self, Format};
 use crate::plan::{AgentRow, Plan, Suite};
 use crate::progress::{Display, tell};
-use crate::records::{git_commit, read_records};
+use crate::records::{Record, git_commit, read_records};
 use crate::runner::{Event, Runner, now};
 use crate::summary::summarize;
 use crate::{json, report, table};
@@ -364,16 +364,21 @@ fn look_into(run_directory: &Path) -> anyhow::Result<(RunDirectory, RunConfig)> 
     Ok((directory, config))
 }
 
-/// Writes a run's report again.
+/// A run with its results.
+fn read_run(run_directory: &Path) -> anyhow::Result<(RunDirectory, RunConfig, Vec<Record>)> {
+    let (directory, config) = look_into(run_directory)?;
+    let records = read_records(&directory.records())?;
+    Ok((directory, config, records))
+}
+
+/// Writes a run's report again. Returns where it is.
 ///
 /// # Errors
 /// When the directory is not a run's or cannot be written.
-pub fn rewrite_report(run_directory: &Path) -> anyhow::Result<()> {
-    let (directory, config) = look_into(run_directory)?;
-    let records = read_records(&directory.records())?;
+pub fn rewrite_report(run_directory: &Path) -> anyhow::Result<String> {
+    let (directory, config, records) = read_run(run_directory)?;
     directory.write_report(&report::render(&records, &config)?)?;
-    Display::hidden().print(&directory.report().display().to_string());
-    Ok(())
+    Ok(directory.report().display().to_string())
 }
 
 /// A run's results as a table.
@@ -381,8 +386,7 @@ pub fn rewrite_report(run_directory: &Path) -> anyhow::Result<()> {
 /// # Errors
 /// When the directory is not a run's.
 pub fn export_table(run_directory: &Path, format: Format) -> anyhow::Result<String> {
-    let (directory, config) = look_into(run_directory)?;
-    let records = read_records(&directory.records())?;
+    let (_, config, records) = read_run(run_directory)?;
     Ok(export::table(&summarize(&records, &config.plan), format)?)
 }
 
@@ -392,11 +396,10 @@ pub fn export_table(run_directory: &Path, format: Format) -> anyhow::Result<Stri
 /// When a directory is not a run's.
 pub fn compare_runs(first: &Path, second: &Path) -> anyhow::Result<String> {
     let read = |run_directory: &Path| {
-        let (directory, config) = look_into(run_directory)
-            .with_context(|| format!("cannot compare {}", run_directory.display()))?;
-        anyhow::Ok((read_records(&directory.records())?, config))
+        read_run(run_directory)
+            .with_context(|| format!("cannot compare {}", run_directory.display()))
     };
-    let ((before, before_config), (after, after_config)) = (read(first)?, read(second)?);
+    let ((_, before_config, before), (_, after_config, after)) = (read(first)?, read(second)?);
     Ok(compare(
         &summarize(&before, &before_config.plan),
         &summarize(&after, &after_config.plan),

@@ -1,8 +1,8 @@
 //! A run's directory, `runs/NAME/`: records, configuration, report and checkpoints.
 
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use agent::files::create_next;
 use agent::lock::FolderLock;
 use serde::{Deserialize, Serialize};
 
@@ -99,19 +99,12 @@ impl RunDirectory {
     /// When it cannot be created.
     pub fn next(parent: &Path, name: &str) -> Result<(String, Self), Error> {
         std::fs::create_dir_all(parent).map_err(Error::write(parent))?;
-        for number in 1_u64.. {
-            let name = match number {
-                1 => name.to_owned(),
-                _ => format!("{name}-{number}"),
-            };
-            let root = parent.join(&name);
-            match std::fs::create_dir(&root) {
-                Ok(()) => return Ok((name, Self { root })),
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(Error::write(&root)(error)),
-            }
-        }
-        unreachable!("no drive has 2⁶⁴ directories")
+        let made = create_next(&parent.join(name));
+        let root = made.map_err(|(root, error)| Error::write(&root)(error))?;
+        let name = root
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned());
+        Ok((name.expect("it was made by its name"), Self { root }))
     }
 
     /// Creates the directory, unless it is there, and has it for this process alone while the lock is held.

@@ -30,10 +30,7 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
-        Some(Subcommands::Report { run_directory }) => {
-            cli::rewrite_report(&run_directory)?;
-            Ok(ExitCode::SUCCESS)
-        }
+        Some(Subcommands::Report { run_directory }) => print(&cli::rewrite_report(&run_directory)?),
         Some(Subcommands::Export {
             run_directory,
             format,
@@ -60,15 +57,18 @@ fn print(text: &str) -> anyhow::Result<ExitCode> {
     let display = Display::hidden();
     display.print(text.trim_end());
     match display.lost_words() {
-        Some(error) => anyhow::bail!("cannot print the table: {error}"),
+        Some(error) => anyhow::bail!("cannot print: {error}"),
         None => Ok(ExitCode::SUCCESS),
     }
 }
 
-fn compete(run: &OpenRun, args: &cli::RunArgs, token: Option<Token>) -> anyhow::Result<ExitCode> {
+fn compete(
+    run: &OpenRun,
+    args: &cli::RunArgs,
+    mut token: Option<Token>,
+) -> anyhow::Result<ExitCode> {
     let groups = precautions(&run.config.plan);
     let stop = stop_on_interrupt(groups.clone())?;
-    let mut token = token;
     let embedded = match args.server.as_slice() {
         [] => {
             let mut config = ServerConfig {

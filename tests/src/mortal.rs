@@ -5,6 +5,7 @@ use std::io::{self, BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
+use clap::ValueEnum;
 use env_server::ServerConfig;
 use env_server::journal::Durability;
 use tokio::net::TcpListener;
@@ -97,15 +98,13 @@ fn spawn(
     durability: Durability,
     listen: &str,
 ) -> io::Result<(Child, String)> {
-    let durability = match durability {
-        Durability::Process => "process",
-        Durability::Disk => "disk",
-    };
+    let durability = durability.to_possible_value();
+    let durability = durability.expect("none is hidden");
     let mut child = Command::new(std::env::current_exe()?)
         .args([serve, "--exact", "--ignored", "--nocapture"])
         .env(DATA_DIR, data_dir)
         .env(LISTEN, listen)
-        .env(DURABILITY, durability)
+        .env(DURABILITY, durability.get_name())
         .stdout(Stdio::piped())
         .spawn()?;
     let stdout = child.stdout.take().expect("it is piped");
@@ -127,6 +126,7 @@ pub fn serve_if_asked() {
     let (Some(data_dir), Ok(listen)) = (std::env::var_os(DATA_DIR), std::env::var(LISTEN)) else {
         return;
     };
+    let durability = std::env::var(DURABILITY).expect("it is told with the other two");
     let runtime = tokio::runtime::Runtime::new().expect("threads");
     runtime.block_on(async {
         let listener = TcpListener::bind(listen).await.expect("the port is free");
@@ -136,10 +136,7 @@ pub fn serve_if_asked() {
         );
         let config = ServerConfig {
             data_dir: Some(data_dir.into()),
-            durability: match std::env::var(DURABILITY).as_deref() {
-                Ok("disk") => Durability::Disk,
-                _ => Durability::Process,
-            },
+            durability: Durability::from_str(&durability, false).expect("one of its values"),
             ..ServerConfig::default()
         };
         let served = env_server::run(listener, config, std::future::pending());

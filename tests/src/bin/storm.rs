@@ -24,37 +24,17 @@ struct Arguments {
     seed: u64,
     /// How the players reach the server; both by default.
     #[arg(long)]
-    transport: Option<TransportArgument>,
+    transport: Option<Transport>,
     /// What an acknowledged operation outlives; both by default.
     #[arg(long)]
-    durability: Option<DurabilityArgument>,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum TransportArgument {
-    Http,
-    Websocket,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum DurabilityArgument {
-    Process,
-    Disk,
+    durability: Option<Durability>,
 }
 
 fn main() -> ExitCode {
     end_to_end::serve_if_asked();
     let arguments = Arguments::parse();
-    let transports = match arguments.transport {
-        Some(TransportArgument::Http) => vec![Transport::Http],
-        Some(TransportArgument::Websocket) => vec![Transport::WebSocket],
-        None => vec![Transport::Http, Transport::WebSocket],
-    };
-    let durabilities = match arguments.durability {
-        Some(DurabilityArgument::Process) => vec![Durability::Process],
-        Some(DurabilityArgument::Disk) => vec![Durability::Disk],
-        None => vec![Durability::Process, Durability::Disk],
-    };
+    let transports = chosen(arguments.transport);
+    let durabilities = chosen(arguments.durability);
     let storms = (transports.len() * durabilities.len()) as u64;
     let (mut kills, mut calls, mut faulty, mut mismatches) = (0, 0, 0, 0);
     for &transport in &transports {
@@ -90,6 +70,11 @@ fn main() -> ExitCode {
     } else {
         ExitCode::FAILURE
     }
+}
+
+/// The value that was given, or all there are.
+fn chosen<T: ValueEnum + Clone>(given: Option<T>) -> Vec<T> {
+    given.map_or_else(|| T::value_variants().to_vec(), |given| vec![given])
 }
 
 fn print(outcome: &Outcome) {

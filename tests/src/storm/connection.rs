@@ -10,11 +10,12 @@ use tungstenite::{Message, WebSocket};
 use super::request::{Reply, Request};
 
 /// How players reach the server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Transport {
     /// Requests on kept connections.
     Http,
     /// Messages on `/v1/stream`.
+    #[value(name = "websocket")]
     WebSocket,
 }
 
