@@ -46,18 +46,24 @@ fn pairs<'a>(
         summaries.iter().flat_map(|summary| &summary.agents)
     };
     let name = |row: &AgentSummary<'_>| (row.experiment.name.clone(), row.agent.name.clone());
+    // Of an experiment all its rows say the same.
+    let mut note = |text: String| {
+        if !notes.contains(&text) {
+            notes.push(text);
+        }
+    };
     let mut pairs = Vec::new();
     for row in rows(before) {
         match rows(after).find(|other| name(other) == name(row)) {
             Some(other) => {
                 if other.experiment != row.experiment {
-                    notes.push(format!(
+                    note(format!(
                         "{}: another definition in the second run (budget, arguments or evaluation)",
                         row.experiment.name
                     ));
                 }
                 if other.agent != row.agent {
-                    notes.push(format!(
+                    note(format!(
                         "{} on {}: other settings in the second run",
                         row.agent.name, row.experiment.name
                     ));
@@ -67,7 +73,7 @@ fn pairs<'a>(
                     after: other,
                 });
             }
-            None => notes.push(format!(
+            None => note(format!(
                 "{} on {}: only in the first run",
                 row.agent.name, row.experiment.name
             )),
@@ -75,13 +81,12 @@ fn pairs<'a>(
     }
     for row in rows(after) {
         if !rows(before).any(|other| name(other) == name(row)) {
-            notes.push(format!(
+            note(format!(
                 "{} on {}: only in the second run",
                 row.agent.name, row.experiment.name
             ));
         }
     }
-    notes.dedup();
     pairs
 }
 

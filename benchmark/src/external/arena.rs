@@ -266,9 +266,7 @@ fn start<const N: usize>(
     grants: [(&str, Grant); N],
     limits: Limits,
 ) -> Result<(EmbeddedServer, Arc<Access>), String> {
-    let grants = grants.map(|(name, grant)| (name.to_owned(), grant));
-    let access = Access::from_grants(&BTreeMap::from(grants));
-    let access = Arc::new(access.map_err(|error| error.to_string())?);
+    let access = access_of(grants)?;
     let config = ServerConfig {
         access: Some(Arc::clone(&access)),
         limits: Limits {
@@ -289,10 +287,14 @@ fn start<const N: usize>(
 /// When the token cannot be used.
 pub fn guard(config: &mut ServerConfig) -> Result<String, String> {
     let token = draw_token();
-    let grants = BTreeMap::from([("agents".to_owned(), full(&token))]);
-    let access = Access::from_grants(&grants).map_err(|error| error.to_string())?;
-    config.access = Some(Arc::new(access));
+    config.access = Some(access_of([("agents", full(&token))])?);
     Ok(token)
+}
+
+fn access_of<const N: usize>(grants: [(&str, Grant); N]) -> Result<Arc<Access>, String> {
+    let grants = grants.map(|(name, grant)| (name.to_owned(), grant));
+    let access = Access::from_grants(&BTreeMap::from(grants));
+    access.map(Arc::new).map_err(|error| error.to_string())
 }
 
 fn principal(access: &Access, name: &str) -> Arc<Principal> {

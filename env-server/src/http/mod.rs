@@ -328,16 +328,9 @@ impl App {
     ) -> Result<Response, Failure> {
         self.check_ready()?;
         let kind = session.creation().kind();
-        let answer = match session.is_quick() {
-            true => self.store.fork(&session, request, caller.owner())?,
-            false => {
-                let (app, owner) = (Arc::clone(self), caller.owner().cloned());
-                self.aside(caller, move || {
-                    app.store.fork(&session, request, owner.as_ref())
-                })
-                .await?
-            }
-        };
+        let (app, owner) = (Arc::clone(self), caller.owner().cloned());
+        let branch = move |session: &Session| app.store.fork(session, request, owner.as_ref());
+        let answer = self.with(session, caller, branch).await?;
         let location = match &*answer.reply {
             Reply::Fork(fork) => location(kind, &fork.env_id),
             _ => unreachable!("a fork is answered as one"),
@@ -666,27 +659,22 @@ mod tests {
         );
         let held = server.app.store.keeper().memory_bytes();
         let room = server.app.store.room((16 << 20) - held - 1_000).unwrap();
-        for (method, name) in [
-            ("GET", "snapshot"),
-            ("GET", "trajectory"),
-            ("POST", "reset"),
-        ] {
-            let path = format!("/v1/vector-envs/v/{name}");
-            let (status, _) = server.ask(method, &path, json!({"seq": 0})).await;
-            assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{name}");
-        }
+        let answers = async |expected: StatusCode| {
+            for (method, name) in [
+                ("GET", "snapshot"),
+                ("GET", "trajectory"),
+                ("POST", "reset"),
+            ] {
+                let path = format!("/v1/vector-envs/v/{name}");
+                let (status, body) = server.ask(method, &path, json!({"seq": 0})).await;
+                assert_eq!(status, expected, "{name}: {body}");
+            }
+        };
+        answers(StatusCode::SERVICE_UNAVAILABLE).await;
         let (_, described) = server.ask("GET", "/v1/vector-envs/v", json!({})).await;
         assert_eq!(described["seq"], 0, "an error changes nothing");
         drop(room);
-        for (method, name) in [
-            ("GET", "snapshot"),
-            ("GET", "trajectory"),
-            ("POST", "reset"),
-        ] {
-            let path = format!("/v1/vector-envs/v/{name}");
-            let (status, body) = server.ask(method, &path, json!({"seq": 0})).await;
-            assert_eq!(status, StatusCode::OK, "{name}: {body}");
-        }
+        answers(StatusCode::OK).await;
         assert_eq!(server.app.store.rooms_taken(), 0);
     }
 }
