@@ -323,3 +323,26 @@ fn times(count: u64) -> String {
         count => format!("{count} requests"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn a_guarded_server_is_played_on_with_its_token_only() {
+        let mut config = ServerConfig::default();
+        let token = guard(&mut config).unwrap();
+        let server = EmbeddedServer::start_with(config, 1).unwrap();
+        let ask = |token: Option<&str>| {
+            let patience = Patience::default();
+            let api = Api::new(server.url(), token, TIMEOUT, MOST_BYTES, patience).unwrap();
+            let listed: Result<Value, _> = api.get("/v1/envs");
+            listed.map_err(|error| error.to_string())
+        };
+        assert!(ask(Some(&token)).is_ok());
+        assert!(ask(None).unwrap_err().contains("401"));
+        assert!(ask(Some("another")).unwrap_err().contains("401"));
+    }
+}
