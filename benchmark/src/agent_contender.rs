@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use agent::algorithms;
+use agent::algorithms::sections::Overrides;
 use agent::env::EnvError;
 use agent::env::remote::{RemoteEnvConfig, RemoteVectorEnv, RetryPolicy, Token};
 use agent::env::selection::{EnvSelection, OptionDraw};
-use agent::hyper::{Hyperparameters, Overrides};
 use agent::run::config::TrainConfig;
 use agent::run::folder::{Earlier, Session, SessionEnd};
 use agent::run::settings::Settings;
@@ -203,17 +203,9 @@ fn to_map(values: &BTreeMap<String, Value>) -> Map<String, Value> {
 
 /// The hyper-parameters that the job's algorithm has.
 fn hyperparameters(config: &TrainConfig) -> BTreeMap<String, Value> {
-    let parts = algorithms::find(&config.algorithm).map_or(&[][..], |row| row.parts);
     // By way of text, where a single-precision 0.003 is "0.003": as a value it is 0.003000000026077032.
     let text = serde_json::to_string(&config.hyper).expect("hyper-parameters are plain data");
-    let mut all: BTreeMap<String, Value> =
-        serde_json::from_str(&text).expect("what was just written");
-    for row in Hyperparameters::table() {
-        if !parts.contains(&row.part) {
-            all.remove(row.name);
-        }
-    }
-    all
+    serde_json::from_str(&text).expect("what was just written")
 }
 
 /// At most `limit` of the points, evenly spaced, the first and the last among them.
@@ -254,7 +246,7 @@ mod tests {
         let mut experiment = fixtures::experiment(4, 1);
         let stops = |experiment: &Experiment, row: &AgentRow| {
             let config = train_config(experiment, row, 0).unwrap();
-            config.hyper.early_stop
+            agent::learner::stopping::Stopping::is_early(&config.hyper)
         };
         for algorithm in ["ppo", "recurrent-ppo", "tracerl"] {
             let row = fixtures::agent(algorithm);
