@@ -60,7 +60,7 @@ def test_who_waits_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
         clock.now += 2.0
         attempts.pause_s(LOST)
     assert caplog.messages == [
-        "GET x: no answer for 4 s, trying on for up to 60 s; the last try failed with "
+        "GET x: no answer for 4 s, still trying for up to 60 s; the last try failed with "
         "ConnectionResetError: lost"
     ]
 
