@@ -1,6 +1,6 @@
-"""A contender that is asked for its actions: it keeps what each lane saw first, and gives that as its action.
+"""A contender that is asked for its actions: it keeps the first observation of each lane and answers with its bit.
 
-It trains nothing. With Python's standard library alone; `strategic_memory_envs.contender.serve` does this for you.
+It does not learn. It needs only Python's standard library; `strategic_memory_envs.contender.serve` does this for you.
 """
 
 import json
@@ -12,12 +12,12 @@ sessions: dict[str, dict] = {}
 
 
 def act(asked: dict) -> tuple[int, dict]:
-    """Status and body of the answer to `POST /v1/act`."""
+    """Returns status and body of the answer to `POST /v1/act`."""
     session = sessions.get(asked["session_id"])
     if session is None:
         return 404, {"detail": "there is no such session"}
     if asked["seq"] == session["seq"] - 1:
-        return 200, session["reply"]  # It comes again: nothing is done twice.
+        return 200, session["reply"]  # A repeated question: nothing is done twice.
     if asked["seq"] != session["seq"]:
         return 409, {"detail": f"seq {session['seq']} comes next"}
     for lane, is_first in enumerate(asked["is_first"]):
@@ -29,7 +29,7 @@ def act(asked: dict) -> tuple[int, dict]:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """The three requests that the benchmark makes."""
+    """Answers the three kinds of requests that the benchmark makes."""
 
     protocol_version = "HTTP/1.1"
 
@@ -57,7 +57,7 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(204, {})
 
     def log_message(self, *_: object) -> None:
-        """Says nothing of each request."""
+        """Logs nothing."""
 
 
 if os.environ["STRATEGIC_MEMORY_PHASE"] == "train":

@@ -146,7 +146,7 @@ class RemoteVecEnv(VecEnv):  # type: ignore[misc]
         return list(self.envs.render() or [None] * self.num_envs)
 
     def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
-        """Returns an attribute of the vector environment for each lane; spaces are those of a lane."""
+        """Returns an attribute of the vector environment for each lane; spaces are per lane."""
         owner = self if attr_name in ("observation_space", "action_space") else self.envs
         return [getattr(owner, attr_name)] * len(self._lanes(indices))
 
