@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use agent::arguments::{env_arg, steps};
 use agent::env::remote::{Token, TokenError};
-use agent::lock::FolderLock;
+use agent::run::lock::FolderLock;
 use agent::shell;
 use agent::signals::StopRequest;
 use anyhow::Context as _;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 use agent::evaluate::{Mode, standard_error};
-use agent::heatmap::{Entries, EpisodeView, MemoryView as Recorded};
+use agent::views::heatmap::{Entries, EpisodeView, MemoryView as Recorded};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -251,7 +251,7 @@ impl MemoryView {
 
 #[cfg(test)]
 mod tests {
-    use agent::heatmap::SlotsView;
+    use agent::views::heatmap::SlotsView;
 
     use super::*;
 

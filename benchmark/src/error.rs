@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use agent::lock::LockError;
+use agent::run::lock::LockError;
 
 /// An error of the benchmark: what was wrong, where, and what to do about it.
 ///

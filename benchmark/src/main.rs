@@ -4,8 +4,9 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use agent::algorithms::{self, ALGORITHMS, Decider};
+use agent::algorithms::{self, ALGORITHMS};
 use agent::env::remote::Token;
+use agent::policy::decider::Decider;
 use agent::signals::{StopRequest, stop_on_signals};
 use anyhow::Context as _;
 use benchmark::agent_contender::{AgentContender, check_servers};
