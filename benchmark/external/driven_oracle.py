@@ -1,6 +1,6 @@
-"""A contender that is asked for its actions: it keeps the first observation of each lane and answers with its bit.
+"""A contender that listens for requests: it remembers each lane's first observation and answers with that.
 
-It does not learn. It needs only Python's standard library; `strategic_memory_envs.contender.serve` does this for you.
+It does not train. It uses only Python's standard library; `strategic_memory_envs.contender.serve` does this for you.
 """
 
 import json
@@ -17,7 +17,7 @@ def act(asked: dict) -> tuple[int, dict]:
     if session is None:
         return 404, {"detail": "there is no such session"}
     if asked["seq"] == session["seq"] - 1:
-        return 200, session["reply"]  # A repeated question: nothing is done twice.
+        return 200, session["reply"]  # A repeated request: its reply is sent again.
     if asked["seq"] != session["seq"]:
         return 409, {"detail": f"seq {session['seq']} comes next"}
     for lane, is_first in enumerate(asked["is_first"]):
@@ -29,7 +29,7 @@ def act(asked: dict) -> tuple[int, dict]:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers the three kinds of requests that the benchmark makes."""
+    """The three requests that the benchmark makes."""
 
     protocol_version = "HTTP/1.1"
 
@@ -57,7 +57,7 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(204, {})
 
     def log_message(self, *_: object) -> None:
-        """Logs nothing."""
+        """Logs no requests."""
 
 
 if os.environ["STRATEGIC_MEMORY_PHASE"] == "train":

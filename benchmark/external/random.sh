@@ -1,11 +1,11 @@
 #!/bin/sh
-# A contender that guesses, with sh, curl and awk. It does not learn; in evaluation it takes random actions of a Discrete
-# space that starts at 0, until the first episode of every lane is over.
+# A contender that guesses, written with sh, curl and awk. It does not train. In its evaluation it takes random actions of
+# a Discrete space that starts at 0, until the first episode of every lane is over.
 set -eu
 [ "$STRATEGIC_MEMORY_PHASE" = evaluate ] || exit 0
 
 ask() { # METHOD PATH [BODY]
-    # Without a proxy: the server is the benchmark's own, on this machine.
+    # Never through a proxy: the server is the benchmark's own, on this machine.
     curl --silent --show-error --fail --noproxy '*' --request "$1" --header "Authorization: Bearer $STRATEGIC_MEMORY_TOKEN" \
         --header 'Content-Type: application/json' ${3:+--data "$3"} "$STRATEGIC_MEMORY_SERVER/v1/vector-envs/$2"
 }

@@ -1,4 +1,4 @@
-"""sb3-contrib's RecurrentPPO as a contender; its state is carried from step to step and reset with each episode."""
+"""sb3-contrib's RecurrentPPO as a contender. Its state is carried from step to step and reset with each episode."""
 
 import torch
 from sb3_contrib import RecurrentPPO
@@ -12,13 +12,13 @@ path = task.workdir / "model.zip"
 
 
 class Player:
-    """Acts in lanes that step together."""
+    """Acts in lanes that are played together."""
 
     def __init__(self, num_envs):
         self.state = None
 
     def __call__(self, observations, is_first, greedy):
-        # Where an episode begins, `predict` empties the lane's state before it uses the observation.
+        # Where an episode begins, `predict` resets the lane's state before it reads the observation.
         actions, self.state = model.predict(
             observations, self.state, episode_start=is_first, deterministic=greedy
         )

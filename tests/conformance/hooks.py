@@ -15,7 +15,7 @@ import schemathesis
 from schemathesis.transport.serialization import Binary
 
 URL = os.environ["CONFORMANCE_URL"]
-# The token of the principal that sends these requests; a server without tokens ignores it.
+# The token of the principal that sends the requests; a server without tokens ignores it.
 HEADERS = {"Authorization": f"Bearer {os.environ['CONFORMANCE_TOKEN']}"}
 
 
@@ -39,7 +39,7 @@ def unpackable(value):
     if isinstance(value, Binary):
         return value.data
     if isinstance(value, int):
-        # Wider than 64 bits: the encoding has no such integers.
+        # The encoding has no integers wider than 64 bits.
         return float(value)
     raise TypeError(type(value).__name__)
 
@@ -69,10 +69,10 @@ def nested(shape, flat):
     return [nested(shape[1:], flat[i * stride : (i + 1) * stride]) for i in range(shape[0])]
 
 
-# --- Data that fits. By the schema any action and any id is valid; the server would refuse most of them, and the code
-# behind the checks would not be tested. So most valid requests are changed to fit, with randomness drawn from the request
-# itself: an unknown id becomes that of an environment, an action becomes one of the environment's. Invalid requests, and
-# every fourth valid one, stay unchanged.
+# --- Data that fits. By the schema, any action and any id are valid; most would be refused, and the code behind the
+# refusal would not be tested. So most valid requests are adapted to existing environments, by rules and by chance drawn
+# from the request itself: an unknown id becomes that of an environment, an action one of the environment's. Invalid
+# requests, and every fourth valid one, stay as they are.
 
 
 @schemathesis.hook
@@ -101,10 +101,10 @@ def fit_id(case, chance):
     path = collection(case.operation)
     known = created[path]
     if case.path_parameters["env_id"] in known:
-        # As a link does, with the number of the next operation.
+        # Follow the link, with the next number.
         return
-    # Now and then use a closed or expired environment, to test the answer. But only now and then, so that no operation
-# remains without success by chance.
+    # Sometimes use a closed or expired environment, to test the answer. But only sometimes, so that no operation is left
+    # without success by chance.
     is_any = known and chance.random() < 0.25
     case.path_parameters = {"env_id": chance.choice(known[-8:] if is_any else living(path))}
     # Operations that need a running episode get one in half of the cases.
@@ -154,7 +154,7 @@ def path_of(case, below=""):
 PARAMETERS = {spec["id"]: spec["parameters"] for spec in get("/v1/specs")["specs"]}
 
 
-# Arguments of every spec: most of the created environments should be ordinary ones, without wrappers.
+# Arguments that every spec accepts: most of the environments created should be ordinary ones, without wrappers.
 WRAPPERS = set.intersection(*({p["name"] for p in parameters} for parameters in PARAMETERS.values()))
 
 
@@ -212,8 +212,7 @@ def integers(value):
 
 # --- Our own checks.
 
-# Codes that complain about the form of a request. The document defines the form, so a request that follows it must never
-# be answered with these.
+# Errors in the form of a request. The document defines the form, so a request that follows it never causes one.
 FORMAL = {
     "malformed-body",
     "malformed-request",
@@ -240,7 +239,7 @@ def refusal_is_meant(ctx, response, case):
     meta = case.meta
     if meta is None or not meta.generation.mode.is_positive or problem["code"] not in FORMAL:
         return
-    # A schema cannot say that lists have the same length.
+    # A schema cannot express that lists have the same length.
     assert "ragged" in problem["detail"], f"a request that follows the document is {problem['code']}"
 
 
