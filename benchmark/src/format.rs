@@ -1,6 +1,6 @@
 //! Numbers as people read them.
 
-use crate::statistics::Estimate;
+use crate::scores::statistics::Estimate;
 
 /// An integer with its thousands separated: `2,560,000`.
 pub fn thousands(value: u64) -> String {

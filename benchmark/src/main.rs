@@ -8,13 +8,13 @@ use agent::algorithms::{self, ALGORITHMS, Decider};
 use agent::env::remote::Token;
 use agent::signals::{StopRequest, stop_on_signals};
 use anyhow::Context as _;
-use benchmark::agent_contender::{AgentContender, check_servers};
 use benchmark::cli::{self, Cli, Equipment, OpenRun, Subcommands};
-use benchmark::contenders::Contenders;
-use benchmark::embedded::EmbeddedServer;
-use benchmark::external::{self, ExternalContender, Groups};
+use benchmark::contenders::any::Contenders;
+use benchmark::contenders::external::{self, ExternalContender, Groups};
+use benchmark::contenders::ours::{AgentContender, check_servers};
 use benchmark::plan::Plan;
-use benchmark::progress::{Display, tell};
+use benchmark::run::embedded::EmbeddedServer;
+use benchmark::run::progress::{Display, tell};
 use clap::Parser as _;
 use env_server::ServerConfig;
 

@@ -312,7 +312,7 @@ fn a_token_is_sent_and_kept_nowhere() {
     .unwrap();
     std::fs::write(place.path("token"), format!("{TOKEN}\n")).unwrap();
     let access = env_server::Access::from_file(&place.path("tokens.toml")).unwrap();
-    let server = benchmark::embedded::EmbeddedServer::with(env_server::ServerConfig {
+    let server = benchmark::run::embedded::EmbeddedServer::with(env_server::ServerConfig {
         access: Some(std::sync::Arc::new(access)),
         ..env_server::ServerConfig::default()
     });

@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use benchmark::aggregate::{
+use benchmark::scores::aggregate::{
     Aggregate, aggregate_iqm, performance_profile, probability_of_improvement,
 };
 use rand::{RngExt, SeedableRng};

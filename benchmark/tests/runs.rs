@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use agent::evaluate::Mode;
-use benchmark::contender::{Contender, EvaluationRecord, Job, JobError, Outcome};
-use benchmark::directory::{RunConfig, RunDirectory, RunInfo};
 use benchmark::plan::Plan;
-use benchmark::progress::{Display, JobProgress};
+use benchmark::records::directory::{RunConfig, RunDirectory, RunInfo};
 use benchmark::records::{RowResult, read_records};
-use benchmark::runner::{Ending, Event, Runner};
+use benchmark::run::contender::{Contender, EvaluationRecord, Job, JobError, Outcome};
+use benchmark::run::progress::{Display, JobProgress};
+use benchmark::run::runner::{Ending, Event, Runner};
 
 const PLAN: &str = r#"
     [[agents]]

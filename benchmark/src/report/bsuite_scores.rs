@@ -4,9 +4,9 @@ use serde::Serialize;
 
 use super::svg::Panel;
 use super::{Colours, Figure};
-use crate::bsuite::{BsuiteScore, LEARNING_THRESHOLD, Sweep, score};
 use crate::format::fixed;
-use crate::summary::ExperimentSummary;
+use crate::scores::ExperimentSummary;
+use crate::scores::bsuite::{BsuiteScore, LEARNING_THRESHOLD, Sweep, score};
 
 /// One of bsuite's experiments.
 #[derive(Serialize)]

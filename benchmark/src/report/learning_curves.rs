@@ -3,8 +3,8 @@
 use super::svg::{Panel, return_domain};
 use super::{Colours, seed_list};
 use crate::format::{fixed, thousands};
-use crate::statistics::mean;
-use crate::summary::{AgentSummary, ExperimentSummary};
+use crate::scores::statistics::mean;
+use crate::scores::summary::{AgentSummary, ExperimentSummary};
 
 /// Points along a mean curve.
 const GRID: u64 = 120;

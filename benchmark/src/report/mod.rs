@@ -1,12 +1,16 @@
 //! The report: records in, one self-contained page of HTML out. Nothing is read or written here.
 
 mod bsuite_scores;
+pub mod compare;
+pub mod export;
+pub mod json;
 mod learning_curves;
 mod remembered_or_lucky;
 mod retention;
 mod success_by_delay;
 mod suite;
 mod svg;
+pub mod table;
 
 use std::collections::BTreeSet;
 
@@ -15,14 +19,14 @@ use env_protocol::SOLVED_SCORE;
 use minijinja::Environment;
 use serde::Serialize;
 
-use crate::directory::{Command, RunConfig};
 use crate::error::Error;
 use crate::format::{compact, estimate, fixed, seconds, thousands};
 use crate::records::Record;
-use crate::reference::needs_memory;
-use crate::statistics::Estimate;
-use crate::summary::{AgentSummary, ExperimentSummary, solved_at, summarize};
-use crate::verdict::{LOST_SCORE, Verdict};
+use crate::records::directory::{Command, RunConfig};
+use crate::scores::reference::needs_memory;
+use crate::scores::statistics::Estimate;
+use crate::scores::summary::{AgentSummary, ExperimentSummary, solved_at, summarize};
+use crate::scores::verdict::{LOST_SCORE, Verdict};
 
 /// How many colours the page's style defines for agents.
 const COLOURS: usize = 8;
@@ -591,7 +595,7 @@ mod tests {
             );
             sweep.experiment.early_stop = false;
             if let RowResult::Finished(outcome) = &mut sweep.result {
-                outcome.training = Some(crate::contender::TrainingTally {
+                outcome.training = Some(crate::run::contender::TrainingTally {
                     episodes: 100,
                     return_sum: 80.0,
                 });

@@ -4,7 +4,7 @@ use agent::evaluate::Mode;
 
 use super::svg::{Anchor, HEIGHT, Panel, return_domain};
 use crate::format::estimate;
-use crate::summary::{AgentSummary, ExperimentSummary};
+use crate::scores::summary::{AgentSummary, ExperimentSummary};
 
 /// Width of a label's letter, about.
 const LETTER: f64 = 6.0;

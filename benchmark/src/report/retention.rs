@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::svg::{Anchor, Scale, Svg};
-use crate::contender::MemoryView;
 use crate::format::{compact, fixed};
+use crate::run::contender::MemoryView;
 
 const WIDTH: f64 = 560.0;
 const LEFT: f64 = 34.0;

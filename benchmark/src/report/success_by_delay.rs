@@ -5,7 +5,7 @@ use agent::evaluate::Mode;
 use super::Colours;
 use super::svg::{Anchor, Panel, return_domain};
 use crate::format::{estimate, thousands};
-use crate::summary::{AgentSummary, ExperimentSummary};
+use crate::scores::summary::{AgentSummary, ExperimentSummary};
 
 /// The modes drawn: greedy as a solid line, scrambled as a dashed one.
 const MODES: [(Mode, &str); 2] = [(Mode::Greedy, "solid"), (Mode::Scrambled, "dashed")];
@@ -96,7 +96,7 @@ fn points(
     agent: &AgentSummary<'_>,
     delays: &[u64],
     mode: Mode,
-) -> Vec<(u64, crate::statistics::Estimate)> {
+) -> Vec<(u64, crate::scores::statistics::Estimate)> {
     delays
         .iter()
         .filter_map(|&delay| Some((delay, agent.estimate_at(Some(delay), mode)?)))

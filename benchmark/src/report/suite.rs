@@ -5,11 +5,13 @@ use serde::Serialize;
 
 use super::svg::{Anchor, Panel, Scale, Svg};
 use super::{Colours, GridCell, find_agent as find, grid_cell};
-use crate::aggregate::{Aggregate, aggregate_iqm, performance_profile, probability_of_improvement};
 use crate::format::{compact, estimate, fixed};
-use crate::reference::Reference;
-use crate::statistics::Estimate;
-use crate::summary::{AgentSummary, ExperimentSummary};
+use crate::scores::aggregate::{
+    Aggregate, aggregate_iqm, performance_profile, probability_of_improvement,
+};
+use crate::scores::reference::Reference;
+use crate::scores::statistics::Estimate;
+use crate::scores::summary::{AgentSummary, ExperimentSummary};
 
 /// Lowest score that the figures show; worse ones stand at the edge.
 const LOWEST: f64 = -0.25;
