@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use agent::evaluate::Mode;
 
 use crate::plan::{AgentRow, EvalPlan, Experiment, Plan};
-use crate::records::directory::{RunConfig, RunInfo};
+use crate::records::config::{RunConfig, RunInfo};
+use crate::records::outcome::{EvaluationRecord, MemoryView, Outcome};
 use crate::records::{Record, RowResult, SCHEMA_VERSION, configuration_hash};
-use crate::run::contender::{EvaluationRecord, MemoryView, Outcome};
 
 /// Two experiments, delay 4 EASY and HARD, with three agents.
 pub fn plan() -> Plan {

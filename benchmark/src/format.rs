@@ -1,7 +1,5 @@
 //! Numbers as people read them.
 
-use crate::scores::statistics::Estimate;
-
 /// An integer with its thousands separated: `2,560,000`.
 pub fn thousands(value: u64) -> String {
     let digits = value.to_string();
@@ -22,17 +20,6 @@ pub fn fixed(value: f64, decimals: usize) -> String {
         Some(zero) if zero.chars().all(|c| "0.".contains(c)) => zero.to_owned(),
         _ => text,
     }
-}
-
-/// A mean with its interval: `0.98 [0.95, 1.00]`.
-pub fn estimate(estimate: &Estimate) -> String {
-    let (low, high) = estimate.interval;
-    format!(
-        "{} [{}, {}]",
-        fixed(estimate.mean, 2),
-        fixed(low, 2),
-        fixed(high, 2)
-    )
 }
 
 /// Seconds, of which there is nothing exact to say below one: `<1` or `12.3`.

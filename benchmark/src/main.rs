@@ -8,10 +8,11 @@ use agent::algorithms::{self, ALGORITHMS, Decider};
 use agent::env::remote::Token;
 use agent::signals::{StopRequest, stop_on_signals};
 use anyhow::Context as _;
-use benchmark::cli::{self, Cli, Equipment, OpenRun, Subcommands};
-use benchmark::contenders::any::Contenders;
+use benchmark::cli::commands::{self, OpenRun, RunContext};
+use benchmark::cli::{Cli, RunArgs, Subcommands};
+use benchmark::contenders::any::AnyContender;
 use benchmark::contenders::external::{self, ExternalContender, Groups};
-use benchmark::contenders::ours::{AgentContender, check_servers};
+use benchmark::contenders::ours::{OurContender, check_servers};
 use benchmark::plan::Plan;
 use benchmark::run::embedded::EmbeddedServer;
 use benchmark::run::progress::{Display, tell};
@@ -30,16 +31,20 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
-        Some(Subcommands::Report { run_directory }) => print(&cli::rewrite_report(&run_directory)?),
+        Some(Subcommands::Report { run_directory }) => {
+            print(&commands::rewrite_report(&run_directory)?)
+        }
         Some(Subcommands::Export {
             run_directory,
             format,
-        }) => print(&cli::export_table(&run_directory, format)?),
-        Some(Subcommands::Compare { first, second }) => print(&cli::compare_runs(&first, &second)?),
+        }) => print(&commands::export_table(&run_directory, format)?),
+        Some(Subcommands::Compare { first, second }) => {
+            print(&commands::compare_runs(&first, &second)?)
+        }
         Some(Subcommands::Resume { run_directory, run }) => {
             let token = run.token()?;
             check_servers(&run.server, token.as_ref())?;
-            compete(&cli::reopen(&run_directory)?, &run, token)
+            compete(&commands::reopen(&run_directory)?, &run, token)
         }
         None => {
             // Before a directory is made for a run that could not begin.
@@ -47,7 +52,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             check_servers(&cli.run.server, token.as_ref())?;
             let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
             let algorithms: Vec<&str> = ALGORITHMS.iter().map(|row| row.id).collect();
-            let open = cli.plan.prepare(&arguments, &algorithms)?;
+            let open = commands::prepare(&cli.plan, &arguments, &algorithms)?;
             compete(&open, &cli.run, token)
         }
     }
@@ -62,11 +67,7 @@ fn print(text: &str) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn compete(
-    run: &OpenRun,
-    args: &cli::RunArgs,
-    mut token: Option<Token>,
-) -> anyhow::Result<ExitCode> {
+fn compete(run: &OpenRun, args: &RunArgs, mut token: Option<Token>) -> anyhow::Result<ExitCode> {
     let groups = precautions(&run.config.plan);
     let stop = stop_on_interrupt(groups.clone())?;
     let embedded = match args.server.as_slice() {
@@ -84,24 +85,24 @@ fn compete(
         }
         _ => None,
     };
-    let contender = Contenders {
-        agents: AgentContender { token },
+    let contender = AnyContender {
+        ours: OurContender { token },
         external: ExternalContender::new(
             Duration::from_secs(args.external_timeout),
             groups,
-            run.config.external_folders(&run.directory),
+            run.directory.program_folders(&run.config),
         ),
     };
     let servers = match &embedded {
         Some(server) => vec![server.url().to_owned()],
         None => args.server.clone(),
     };
-    let equipment = Equipment {
+    let context = RunContext {
         contender: &contender,
         servers: &servers,
         stop: &stop,
     };
-    cli::run(run, args, &equipment)
+    commands::run(run, args, &context)
 }
 
 /// Before tokens and seeds are drawn for programs from outside: their memory is hidden from them, and what they leave behind

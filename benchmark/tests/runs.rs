@@ -7,10 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use agent::evaluate::Mode;
-use benchmark::plan::Plan;
-use benchmark::records::directory::{RunConfig, RunDirectory, RunInfo};
+use benchmark::plan::{Job, Plan};
+use benchmark::records::config::{RunConfig, RunInfo};
+use benchmark::records::directory::RunDirectory;
+use benchmark::records::outcome::{EvaluationRecord, Outcome};
 use benchmark::records::{RowResult, read_records};
-use benchmark::run::contender::{Contender, EvaluationRecord, Job, JobError, Outcome};
+use benchmark::run::contender::{Contender, JobError};
 use benchmark::run::progress::{Display, JobProgress};
 use benchmark::run::runner::{Ending, Event, Runner};
 

@@ -3,19 +3,21 @@
 use std::sync::atomic::AtomicBool;
 
 use crate::contenders::external::ExternalContender;
-use crate::contenders::ours::AgentContender;
-use crate::run::contender::{Contender, Job, JobError, Outcome};
+use crate::contenders::ours::OurContender;
+use crate::plan::Job;
+use crate::records::outcome::Outcome;
+use crate::run::contender::{Contender, JobError};
 use crate::run::progress::JobProgress;
 
 /// Lets each job be run by whom its row names.
-pub struct Contenders {
+pub struct AnyContender {
     /// Trains and judges the agents of this project.
-    pub agents: AgentContender,
+    pub ours: OurContender,
     /// Runs the programs.
     pub external: ExternalContender,
 }
 
-impl Contender for Contenders {
+impl Contender for AnyContender {
     fn run(
         &self,
         job: &Job,
@@ -23,7 +25,7 @@ impl Contender for Contenders {
         stop: &AtomicBool,
     ) -> Result<Outcome, JobError> {
         match &job.agent.external {
-            None => self.agents.run(job, progress, stop),
+            None => self.ours.run(job, progress, stop),
             Some(external) => self.external.run(external, job, progress, stop),
         }
     }

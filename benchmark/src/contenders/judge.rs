@@ -11,8 +11,8 @@ use agent::seeds::{self, Role};
 use serde_json::{Map, Value};
 
 use crate::format::thousands;
-use crate::plan::Experiment;
-use crate::run::contender::{EvaluationRecord, Job, MemoryView};
+use crate::plan::{Experiment, Job};
+use crate::records::outcome::{EvaluationRecord, MemoryView};
 use crate::run::progress::JobProgress;
 
 /// How an agent is judged at delays other than its own: what success against delay shows.
@@ -141,7 +141,7 @@ impl Judge<'_> {
         let cue_steps = self.job.experiment.cue_step().into_iter().collect();
         let mut watched = self.watched(&mut env);
         let episode = record_episode(player, &mut watched, seed, String::new(), cue_steps)?;
-        Ok(MemoryView::of(&episode).map(|view| view.thinned(VIEW_COLUMNS)))
+        Ok(MemoryView::from_episode(&episode).map(|view| view.thinned(VIEW_COLUMNS)))
     }
 
     /// The first seed, from the job's on, of an episode whose cue is 1: in EASY tasks a cue of 0 looks like everything

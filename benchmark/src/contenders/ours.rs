@@ -16,8 +16,9 @@ use serde_json::{Map, Value};
 
 use crate::contenders::judge::Judge;
 use crate::format::thousands;
-use crate::plan::{AgentRow, Experiment};
-use crate::run::contender::{Contender, Job, JobError, Outcome, TrainingTally};
+use crate::plan::{AgentRow, Experiment, Job};
+use crate::records::outcome::{Outcome, TrainingTally};
+use crate::run::contender::{Contender, JobError};
 use crate::run::progress::JobProgress;
 
 /// Runs with fewer steps than this have no best checkpoint but the last.
@@ -34,12 +35,12 @@ const UNAUTHORIZED: u16 = 401;
 
 /// Trains and judges the agents of the `agent` crate.
 #[derive(Debug, Default)]
-pub struct AgentContender {
+pub struct OurContender {
     /// What the jobs' servers are told of who asks.
     pub token: Option<Token>,
 }
 
-impl Contender for AgentContender {
+impl Contender for OurContender {
     fn run(
         &self,
         job: &Job,
@@ -146,7 +147,7 @@ fn train_config(experiment: &Experiment, row: &AgentRow, seed: u64) -> Result<Tr
         .map_err(|error| error.to_string())
 }
 
-impl AgentContender {
+impl OurContender {
     fn train(
         &self,
         job: &Job,

@@ -3,6 +3,11 @@
 //! A plan is a TOML file. Those of the suites are compiled in, the reference notebook's five experiments first;
 //! `--experiments` reads another of the same form.
 
+mod agents;
+mod experiment;
+mod job;
+mod suites;
+
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
@@ -10,6 +15,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::Error;
+
+pub use agents::{AgentRow, External};
+pub use experiment::{EvalPlan, Experiment};
+pub use job::Job;
+pub use suites::Suite;
 
 /// How many experiments `--quick` keeps of a plan that has no budgets for it.
 const QUICK_EXPERIMENTS: usize = 3;
@@ -20,37 +30,6 @@ const QUICK_EPISODES: u64 = 200;
 /// Training budget of an environment that no suite has.
 const DEFAULT_TIMESTEPS: u64 = 1_000_000;
 
-/// The plans that are compiled in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Suite {
-    /// The five experiments of the reference notebook.
-    Notebook,
-    /// Every environment the server has.
-    Classic,
-    /// The memory sweeps of bsuite, for bsuite's own scores.
-    Bsuite,
-}
-
-impl Suite {
-    /// The plan's file, as committed, and its text.
-    const fn file(self) -> (&'static str, &'static str) {
-        match self {
-            Self::Notebook => (
-                "experiments/notebook.toml",
-                include_str!("../../experiments/notebook.toml"),
-            ),
-            Self::Classic => (
-                "experiments/classic.toml",
-                include_str!("../../experiments/classic.toml"),
-            ),
-            Self::Bsuite => (
-                "experiments/bsuite.toml",
-                include_str!("../../experiments/bsuite.toml"),
-            ),
-        }
-    }
-}
-
 /// Experiments and agents; every agent runs every experiment once a seed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -60,161 +39,6 @@ pub struct Plan {
     pub agents: Vec<AgentRow>,
     /// The tasks, in the order in which they are run and shown.
     pub experiments: Vec<Experiment>,
-}
-
-/// One row of the comparison: an algorithm with settings that are the same for every experiment.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AgentRow {
-    /// What the row is called in tables and figures.
-    pub name: String,
-    /// The algorithm's id in the agent's table of algorithms; empty for a program from outside.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub algorithm: String,
-    /// The program that is the contender, instead of an algorithm.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub external: Option<External>,
-    /// Hyper-parameters that differ from the algorithm's defaults.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub overrides: BTreeMap<String, Value>,
-    /// Whether the overrides were searched for on these tasks; such rows are marked wherever they appear.
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub tuned: bool,
-    /// Whether the row runs only when `--agents` names it.
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub optional: bool,
-}
-
-/// A program from outside that trains and plays (docs/bring-your-own-agent.md).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct External {
-    /// The program and its arguments, quoted as for a shell. No shell reads it.
-    pub command: String,
-}
-
-/// One task with its training budget.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Experiment {
-    /// What the experiment is called; unique in its plan.
-    pub name: String,
-    /// The environment's spec id, such as `MemoryTask-v0`.
-    #[serde(rename = "env")]
-    pub spec_id: String,
-    /// Environment steps to train for, at most (a learner may stop early when it has solved the task).
-    pub total_timesteps: u64,
-    /// The same for `--quick`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub quick_timesteps: Option<u64>,
-    /// Whether learners may stop before the budget is spent, once the task is solved: not where all of training is judged.
-    #[serde(default = "default_early_stop", skip_serializing_if = "is_true")]
-    pub early_stop: bool,
-    /// The environment's arguments (`delay`, `difficulty`, `delay_min`, …).
-    #[serde(rename = "env_args", default)]
-    pub kwargs: BTreeMap<String, Value>,
-    /// Reset options that training draws anew for each rollout, log-uniformly between these bounds: all lanes then
-    /// share, say, a delay, and longer and shorter episodes are mixed over time.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub draws: BTreeMap<String, (u64, u64)>,
-    /// How the trained agent is judged.
-    #[serde(rename = "evaluation", default)]
-    pub eval: EvalPlan,
-}
-
-/// How a trained agent is judged.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct EvalPlan {
-    /// Episodes an evaluation at the experiment's own delay takes; even, half of them for each cue.
-    #[serde(default = "default_episodes")]
-    pub episodes: u64,
-    /// Further delays to evaluate at, for success against delay.
-    #[serde(default)]
-    pub delays: Vec<u64>,
-    /// Episodes an evaluation at each further delay takes; even.
-    #[serde(default = "default_delay_episodes")]
-    pub delay_episodes: u64,
-}
-
-impl Default for EvalPlan {
-    fn default() -> Self {
-        Self {
-            episodes: default_episodes(),
-            delays: Vec::new(),
-            delay_episodes: default_delay_episodes(),
-        }
-    }
-}
-
-fn default_episodes() -> u64 {
-    1000
-}
-
-fn default_delay_episodes() -> u64 {
-    200
-}
-
-fn default_early_stop() -> bool {
-    true
-}
-
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "the signature serde's skip_serializing_if asks for"
-)]
-fn is_true(flag: &bool) -> bool {
-    *flag
-}
-
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "the signature serde's skip_serializing_if asks for"
-)]
-fn is_false(flag: &bool) -> bool {
-    !flag
-}
-
-impl Experiment {
-    /// The delay trained on (the longest, when episodes draw theirs), for tasks that have one.
-    pub fn delay(&self) -> Option<u64> {
-        self.kwargs.get("delay").and_then(Value::as_u64)
-    }
-
-    /// The shortest and longest delay trained on.
-    pub fn delay_range(&self) -> Option<(u64, u64)> {
-        if let Some(&drawn) = self.draws.get("delay") {
-            return Some(drawn);
-        }
-        let longest = self.delay()?;
-        let shortest = self.kwargs.get("delay_min").and_then(Value::as_u64);
-        Some((shortest.unwrap_or(longest), longest))
-    }
-
-    /// Whether the first number of the first observation is the cue, a fair bit: then as many episodes of each are judged.
-    pub fn shows_cue_first(&self) -> bool {
-        agent::evaluate::shows_cue_first(&self.kwargs.clone().into_iter().collect())
-    }
-
-    /// The step whose observation is the cue, where all episodes have it at the same.
-    pub fn cue_step(&self) -> Option<u32> {
-        let is_first = self.shows_cue_first() || self.kwargs.contains_key("memory_length");
-        is_first.then_some(0)
-    }
-
-    /// The task's difficulty: 0 or 1, for tasks that have one.
-    pub fn difficulty(&self) -> Option<u64> {
-        self.kwargs.get("difficulty").and_then(Value::as_u64)
-    }
-
-    /// The notebook's name of the difficulty: `EASY` for 0, `HARD` for 1.
-    pub fn mode(&self) -> Option<&'static str> {
-        match self.difficulty()? {
-            0 => Some("EASY"),
-            1 => Some("HARD"),
-            _ => None,
-        }
-    }
 }
 
 impl Plan {
@@ -232,7 +56,7 @@ impl Plan {
     ///
     /// # Errors
     /// When an environment is named twice.
-    pub fn of_environments(
+    pub fn from_environments(
         spec_ids: &[String],
         kwargs: &BTreeMap<String, Value>,
         total_timesteps: Option<u64>,
@@ -410,86 +234,6 @@ impl Plan {
     }
 }
 
-impl AgentRow {
-    /// A row named after its algorithm, with that algorithm's defaults.
-    fn with_defaults(algorithm: &str) -> Self {
-        Self {
-            name: algorithm.to_owned(),
-            algorithm: algorithm.to_owned(),
-            external: None,
-            overrides: BTreeMap::new(),
-            tuned: false,
-            optional: false,
-        }
-    }
-
-    /// A row for a program from outside.
-    pub fn from_outside(name: &str, command: &str) -> Self {
-        Self {
-            algorithm: String::new(),
-            external: Some(External {
-                command: command.to_owned(),
-            }),
-            ..Self::with_defaults(name)
-        }
-    }
-
-    fn check(&self) -> Result<(), String> {
-        match &self.external {
-            None if self.algorithm.is_empty() => {
-                Err("it needs an algorithm, or external = { command = \"…\" }".to_owned())
-            }
-            Some(_) if !(self.algorithm.is_empty() && self.overrides.is_empty()) => {
-                Err("a program from outside has neither algorithm nor overrides here".to_owned())
-            }
-            Some(external) => external.words().map(drop),
-            None => Ok(()),
-        }
-    }
-}
-
-impl External {
-    /// The program and its arguments, one by one.
-    ///
-    /// # Errors
-    /// When there are none, or a quote is not closed.
-    pub fn words(&self) -> Result<Vec<String>, String> {
-        let words = shlex::split(&self.command).filter(|words| !words.is_empty());
-        words.ok_or_else(|| format!("{:?} is not a command", self.command))
-    }
-}
-
-impl Experiment {
-    fn check(&self) -> Result<(), String> {
-        if self.total_timesteps == 0 || self.quick_timesteps == Some(0) {
-            return Err("total_timesteps and quick_timesteps must be at least 1".to_owned());
-        }
-        for (key, episodes) in [
-            ("episodes", self.eval.episodes),
-            ("delay_episodes", self.eval.delay_episodes),
-        ] {
-            if episodes == 0 || episodes % 2 == 1 {
-                return Err(format!(
-                    "evaluation.{key} must be even and at least 2, half for each cue; it is {episodes}"
-                ));
-            }
-        }
-        if let Some((name, (low, high))) = self
-            .draws
-            .iter()
-            .find(|(_, (low, high))| *low == 0 || low > high)
-        {
-            return Err(format!(
-                "draws.{name} must be [low, high] with 1 <= low <= high; it is [{low}, {high}]"
-            ));
-        }
-        if self.eval.delays.contains(&0) {
-            return Err("evaluation.delays must be at least 1; one is 0".to_owned());
-        }
-        Ok(())
-    }
-}
-
 fn check_some<T>(list: &str, rows: &[T]) -> Result<(), Error> {
     match rows.is_empty() {
         true => Err(Error::PlanContent {
@@ -551,7 +295,7 @@ mod tests {
     fn environments_without_a_file() {
         let names = ["RepeatFirst-v0".to_owned(), "Elsewhere-v0".to_owned()];
         let kwargs = BTreeMap::from([("level".to_owned(), "hard".into())]);
-        let plan = Plan::of_environments(&names, &kwargs, None).unwrap();
+        let plan = Plan::from_environments(&names, &kwargs, None).unwrap();
         let classic = Plan::suite(Suite::Classic).unwrap();
         let known = |experiment: &&Experiment| experiment.spec_id == "RepeatFirst-v0";
         let known = classic.experiments.iter().find(known).unwrap();
@@ -560,14 +304,14 @@ mod tests {
         assert_eq!(plan.experiments[0].kwargs, kwargs);
         assert_eq!(plan.experiments[1].total_timesteps, DEFAULT_TIMESTEPS);
         assert_eq!(plan.agents, classic.agents);
-        let plan = Plan::of_environments(&names, &kwargs, Some(5_000)).unwrap();
+        let plan = Plan::from_environments(&names, &kwargs, Some(5_000)).unwrap();
         let first = &plan.experiments[0];
         assert_eq!(
             (first.total_timesteps, first.quick_timesteps),
             (5_000, Some(5_000))
         );
         assert!(
-            Plan::of_environments(&[names[0].clone(), names[0].clone()], &kwargs, None).is_err()
+            Plan::from_environments(&[names[0].clone(), names[0].clone()], &kwargs, None).is_err()
         );
     }
 
@@ -631,7 +375,7 @@ mod tests {
         all.sort_unstable();
         assert_eq!(planned, all);
         for experiment in &plan.experiments {
-            let reference = crate::scores::reference::Reference::of(experiment);
+            let reference = crate::scores::reference::Reference::from_experiment(experiment);
             assert!(reference.is_some(), "{}", experiment.name);
             assert!(experiment.quick_timesteps.is_some(), "{}", experiment.name);
         }

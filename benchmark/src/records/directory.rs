@@ -4,86 +4,17 @@ use std::path::{Path, PathBuf};
 
 use agent::files::create_next;
 use agent::lock::FolderLock;
-use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::files;
-use crate::plan::{AgentRow, Experiment, Plan};
+use crate::plan::{AgentRow, Experiment};
+use crate::records::config::RunConfig;
 use crate::records::configuration_hash;
 
 /// The paths of a run.
 #[derive(Debug, Clone)]
 pub struct RunDirectory {
     root: PathBuf,
-}
-
-/// What a run was asked to do; `config.toml`. As a plan (`--experiments config.toml`) it repeats the run.
-#[derive(Debug, Clone, PartialEq)]
-pub struct RunConfig {
-    /// The run itself.
-    pub run: RunInfo,
-    /// What it runs.
-    pub plan: Plan,
-}
-
-/// The `[run]` table of `config.toml`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RunInfo {
-    /// The run's name.
-    pub name: String,
-    /// Every agent runs every experiment with the seeds `0..seeds`.
-    pub seeds: u64,
-    /// The last command that was run under this name.
-    pub command: String,
-    /// Git commit of the code when it was started.
-    pub commit: String,
-    /// When that was, RFC 3339.
-    pub started_at: String,
-    /// What was run under the same name before, in order: its rows stay, and are on the same page.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub earlier: Vec<Command>,
-}
-
-/// A command that was run under a run's name.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Command {
-    /// The command.
-    pub command: String,
-    /// Git commit of the code when it was started.
-    pub commit: String,
-    /// When it was first started, RFC 3339.
-    pub started_at: String,
-}
-
-impl RunInfo {
-    /// Everything that was run under this name, in order, this command the last.
-    pub fn commands(&self) -> Vec<Command> {
-        let own = Command {
-            command: self.command.clone(),
-            commit: self.commit.clone(),
-            started_at: self.started_at.clone(),
-        };
-        self.earlier.iter().cloned().chain([own]).collect()
-    }
-
-    /// The same, after what was run under its name before. The same command again goes on with the run, and is one.
-    #[must_use]
-    pub fn after(self, before: Self) -> Self {
-        let is_same = (&self.command, &self.commit) == (&before.command, &before.commit);
-        match is_same {
-            true => Self {
-                started_at: before.started_at,
-                earlier: before.earlier,
-                ..self
-            },
-            false => Self {
-                earlier: before.commands(),
-                ..self
-            },
-        }
-    }
 }
 
 impl RunDirectory {
@@ -144,6 +75,20 @@ impl RunDirectory {
         ))
     }
 
+    /// The folders of all jobs of programs from outside.
+    pub fn program_folders(&self, config: &RunConfig) -> Vec<PathBuf> {
+        let plan = &config.plan;
+        let programs = plan.agents.iter().filter(|agent| agent.external.is_some());
+        let folders = programs.flat_map(|agent| {
+            let seeds = 0..config.run.seeds;
+            seeds.flat_map(move |seed| {
+                let folder = move |experiment| self.job(experiment, agent, seed);
+                plan.experiments.iter().map(folder)
+            })
+        });
+        folders.collect()
+    }
+
     /// Writes the report.
     ///
     /// # Errors
@@ -184,58 +129,6 @@ impl RunDirectory {
 
 fn replace(path: &Path, text: &str) -> Result<(), Error> {
     files::replace(path, text.as_bytes()).map_err(Error::write(path))
-}
-
-impl RunConfig {
-    /// The folders of all jobs of programs from outside.
-    pub fn external_folders(&self, directory: &RunDirectory) -> Vec<PathBuf> {
-        let plan = &self.plan;
-        let programs = plan.agents.iter().filter(|agent| agent.external.is_some());
-        let folders = programs.flat_map(|agent| {
-            let seeds = 0..self.run.seeds;
-            seeds.flat_map(move |seed| {
-                let of = move |experiment| directory.job(experiment, agent, seed);
-                plan.experiments.iter().map(of)
-            })
-        });
-        folders.collect()
-    }
-
-    /// The configuration as TOML.
-    ///
-    /// # Errors
-    /// When the plan holds a value that TOML has not, such as null.
-    pub fn to_toml(&self) -> Result<String, Error> {
-        #[derive(Serialize)]
-        struct File<'a> {
-            run: &'a RunInfo,
-            #[serde(flatten)]
-            plan: &'a Plan,
-        }
-        toml::to_string(&File {
-            run: &self.run,
-            plan: &self.plan,
-        })
-        .map_err(|error| Error::Encode {
-            what: "the run's configuration",
-            reason: error.to_string(),
-        })
-    }
-
-    fn from_toml(text: &str, path: &Path) -> Result<Self, Error> {
-        #[derive(Deserialize)]
-        struct File {
-            run: RunInfo,
-        }
-        let File { run } = toml::from_str(text).map_err(|error| Error::PlanSyntax {
-            path: path.to_owned(),
-            reason: error.to_string(),
-        })?;
-        Ok(Self {
-            run,
-            plan: Plan::from_toml(text, path)?,
-        })
-    }
 }
 
 #[cfg(test)]

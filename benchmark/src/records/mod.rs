@@ -1,6 +1,8 @@
 //! `records.jsonl`: one line of JSON a finished job, with everything needed to judge and repeat it.
 
+pub mod config;
 pub mod directory;
+pub mod outcome;
 pub(crate) mod sealed;
 
 use std::collections::HashMap;
@@ -14,8 +16,8 @@ use sha2::{Digest as _, Sha256};
 use crate::error::Error;
 use crate::files;
 use crate::plan::{AgentRow, Experiment};
+use crate::records::outcome::Outcome;
 use crate::records::sealed::SealedFile;
-use crate::run::contender::Outcome;
 
 /// Version of a record's form; a reader refuses versions it does not know.
 pub const SCHEMA_VERSION: u32 = 1;

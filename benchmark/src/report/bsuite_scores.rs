@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
+use super::parts::{Colours, Figure};
 use super::svg::Panel;
-use super::{Colours, Figure};
 use crate::format::fixed;
 use crate::scores::ExperimentSummary;
 use crate::scores::bsuite::{BsuiteScore, LEARNING_THRESHOLD, Sweep, score};
@@ -68,7 +68,7 @@ fn sweep_scores(
 fn ratios(sweep: Sweep, scored: &[(&String, BsuiteScore)], colours: &Colours) -> String {
     let settings = sweep.settings();
     let ends = (settings[0] as f64, settings[settings.len() - 1] as f64);
-    let mut panel = Panel::of_returns(ends, true, (0.0, 1.15));
+    let mut panel = Panel::for_returns(ends, true, (0.0, 1.15));
     panel.label_x(sweep.argument());
     let (from, to) = (
         panel.point(ends.0, LEARNING_THRESHOLD),

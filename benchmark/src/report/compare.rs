@@ -4,7 +4,7 @@ use agent::evaluate::Mode;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table};
 
-use crate::format::{estimate, fixed, thousands};
+use crate::format::{fixed, thousands};
 use crate::scores::statistics::{Difference, Estimate};
 use crate::scores::summary::{AgentSummary, ExperimentSummary};
 
@@ -111,10 +111,10 @@ fn table(pairs: &[Pair<'_>]) -> String {
 fn row(Pair { before, after }: &Pair<'_>) -> Vec<Cell> {
     let number = |text: String| Cell::new(text).set_alignment(CellAlignment::Right);
     let greedy = |summary: &AgentSummary<'_>| {
-        let judged = Estimate::of(&summary.judged(Mode::Greedy));
-        judged.map_or_else(|| "failed".to_owned(), |judged| estimate(&judged))
+        let judged = Estimate::from_seeds(&summary.judged(Mode::Greedy));
+        judged.map_or_else(|| "failed".to_owned(), |judged| judged.to_string())
     };
-    let difference = Difference::of(&after.judged(Mode::Greedy), &before.judged(Mode::Greedy));
+    let difference = Difference::between(&after.judged(Mode::Greedy), &before.judged(Mode::Greedy));
     let difference = difference.map_or_else(
         || "–".to_owned(),
         |found| {

@@ -80,7 +80,7 @@ fn csv_table(summaries: &[ExperimentSummary<'_>]) -> Result<String, Error> {
 
 fn row<'a>(summary: &AgentSummary<'a>) -> Row<'a> {
     let greedy = summary.estimate(Mode::Greedy);
-    let score = Estimate::of(&summary.scores(Mode::Greedy));
+    let score = Estimate::from_seeds(&summary.scores(Mode::Greedy));
     let mean_in = |mode| summary.estimate(mode).map(|judged| judged.mean);
     Row {
         experiment: &summary.experiment.name,

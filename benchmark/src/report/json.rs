@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::format::speed;
 use crate::records::Record;
+use crate::scores::statistics::Measured;
 use crate::scores::summary::{solved_at, verdict_of};
 
 /// A row as JSON. Numbers that a failed or partial row has not are `null`.
@@ -57,7 +58,7 @@ pub fn row(record: &Record) -> String {
     let delay = record.experiment.delay();
     let evaluation = |mode| outcome.and_then(|outcome| outcome.evaluation(delay, mode));
     let greedy = evaluation(Mode::Greedy);
-    let error = |mode| evaluation(mode).map(|judged| judged.measured().standard_error);
+    let error = |mode| evaluation(mode).map(|judged| Measured::from_record(judged).standard_error);
     let row = Row {
         agent: &record.agent.name,
         experiment: &record.experiment.name,

@@ -1,7 +1,7 @@
 //! Learning curves: mean return of recent training episodes against environment steps.
 
+use super::parts::{Colours, seed_list};
 use super::svg::{Panel, return_domain};
-use super::{Colours, seed_list};
 use crate::format::{fixed, thousands};
 use crate::scores::statistics::mean;
 use crate::scores::summary::{AgentSummary, ExperimentSummary};
@@ -19,7 +19,7 @@ pub fn panel(summary: &ExperimentSummary<'_>, colours: &Colours) -> String {
         .chain([budget])
         .max();
     let domain = return_domain(curves().flatten().map(|(_, value)| *value));
-    let mut panel = Panel::of_returns((0.0, longest.unwrap_or(budget) as f64), false, domain);
+    let mut panel = Panel::for_returns((0.0, longest.unwrap_or(budget) as f64), false, domain);
     panel.label_x("environment steps");
     for agent in &summary.agents {
         draw(&mut panel, agent, colours.class(&agent.agent.name));

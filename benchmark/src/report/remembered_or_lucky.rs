@@ -3,7 +3,6 @@
 use agent::evaluate::Mode;
 
 use super::svg::{Anchor, HEIGHT, Panel, return_domain};
-use crate::format::estimate;
 use crate::scores::summary::{AgentSummary, ExperimentSummary};
 
 /// Width of a label's letter, about.
@@ -27,7 +26,7 @@ pub fn panel(summary: &ExperimentSummary<'_>) -> Option<String> {
     });
     let domain = return_domain(estimates);
     let (left, right) = Panel::horizontal_extent();
-    let mut panel = Panel::of_returns((0.0, 1.0), false, domain);
+    let mut panel = Panel::for_returns((0.0, 1.0), false, domain);
     let group = (right - left) / agents.len() as f64;
     let longest = agents.iter().map(|agent| agent.agent.name.len()).max();
     let crowded = longest.unwrap_or(0) as f64 * LETTER > group;
@@ -62,7 +61,7 @@ fn draw_group(panel: &mut Panel, agent: &AgentSummary<'_>, left: f64, width: f64
         let end = panel.y.at(judged.mean);
         // A return of exactly chance still shows that it was measured.
         let height = (chance - end).abs().max(1.0);
-        let title = format!("{}, {mode}: {}", agent.agent.name, estimate(&judged));
+        let title = format!("{}, {mode}: {}", agent.agent.name, judged);
         panel.svg.rect(
             &format!("bar {mode}"),
             (x + 1.0, end.min(chance)),

@@ -4,9 +4,11 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use super::parts::Figure;
 use super::svg::{Anchor, Scale, Svg};
 use crate::format::{compact, fixed};
-use crate::run::contender::MemoryView;
+use crate::records::outcome::MemoryView;
+use crate::scores::summary::{AgentSummary, ExperimentSummary};
 
 const WIDTH: f64 = 560.0;
 const LEFT: f64 = 34.0;
@@ -27,8 +29,29 @@ enum Fill {
     Shade(usize),
 }
 
+/// One heat map an agent: the first seed that has one.
+pub fn figures(summary: &ExperimentSummary<'_>) -> Vec<Figure> {
+    let figure = |agent: &AgentSummary<'_>| {
+        let (record, view) = agent
+            .finished
+            .iter()
+            .find_map(|(record, outcome)| Some((record, outcome.memory_view.as_ref()?)))?;
+        Some(Figure {
+            title: format!(
+                "{}, {}, seed {}",
+                agent.agent.name,
+                summary.title(),
+                record.seed
+            ),
+            caption: caption(view).unwrap_or_default(),
+            svg: figure(view),
+        })
+    };
+    summary.agents.iter().filter_map(figure).collect()
+}
+
 /// The figure: three maps `[slots, steps]` above each other.
-pub fn figure(view: &MemoryView) -> String {
+fn figure(view: &MemoryView) -> String {
     let row = (96.0 / view.slots as f64).clamp(4.0, 16.0);
     let map_height = row * view.slots as f64;
     let mut svg = Svg::new(WIDTH, 3.0 * (HEADING + map_height) + AXIS);
@@ -57,7 +80,7 @@ pub fn figure(view: &MemoryView) -> String {
 }
 
 /// What the figure shows, in a sentence, for tasks that have a cue.
-pub fn caption(view: &MemoryView) -> Option<String> {
+fn caption(view: &MemoryView) -> Option<String> {
     let cue = view.cue_step?;
     let last = view.steps.len().checked_sub(1)?;
     let holders: Vec<usize> = (0..view.slots)

@@ -2,9 +2,9 @@
 
 use agent::evaluate::Mode;
 
-use super::Colours;
+use super::parts::Colours;
 use super::svg::{Anchor, Panel, return_domain};
-use crate::format::{estimate, thousands};
+use crate::format::thousands;
 use crate::scores::summary::{AgentSummary, ExperimentSummary};
 
 /// The modes drawn: greedy as a solid line, scrambled as a dashed one.
@@ -30,7 +30,7 @@ pub fn panel(summary: &ExperimentSummary<'_>, colours: &Colours) -> Option<Strin
         .map_or((shortest, longest), |(low, high)| {
             (low.min(shortest), high.max(longest))
         });
-    let mut panel = Panel::of_returns((from as f64, to as f64), true, return_domain(values));
+    let mut panel = Panel::for_returns((from as f64, to as f64), true, return_domain(values));
     mark_training_range(&mut panel, summary);
     panel.label_x("delay (log)");
     for agent in &summary.agents {
@@ -158,7 +158,7 @@ fn draw(
             "{}, delay {}, {mode}: {}",
             agent.agent.name,
             thousands(delay),
-            estimate(&judged)
+            judged
         );
         panel
             .svg

@@ -3,9 +3,9 @@
 use agent::evaluate::Mode;
 use serde::Serialize;
 
+use super::parts::{Colours, GridCell, find_agent as find, grid_cell};
 use super::svg::{Anchor, Panel, Scale, Svg};
-use super::{Colours, GridCell, find_agent as find, grid_cell};
-use crate::format::{compact, estimate, fixed};
+use crate::format::{compact, fixed};
 use crate::scores::aggregate::{
     Aggregate, aggregate_iqm, performance_profile, probability_of_improvement,
 };
@@ -119,7 +119,7 @@ pub fn section(summaries: &[ExperimentSummary<'_>], colours: &Colours) -> Option
 
 /// Whether a task has a scale and a run of every agent.
 fn is_comparable(task: &ExperimentSummary<'_>, colours: &Colours) -> bool {
-    Reference::of(task.experiment).is_some()
+    Reference::from_experiment(task.experiment).is_some()
         && colours
             .names
             .iter()
@@ -132,7 +132,7 @@ fn scores(task: &ExperimentSummary<'_>, name: &str) -> Vec<f64> {
 }
 
 fn task_row(task: &ExperimentSummary<'_>, colours: &Colours) -> TaskRow {
-    let reference = Reference::of(task.experiment);
+    let reference = Reference::from_experiment(task.experiment);
     let dash = || "–".to_owned();
     let arguments = task.experiment.kwargs.iter();
     TaskRow {
@@ -158,7 +158,7 @@ fn task_row(task: &ExperimentSummary<'_>, colours: &Colours) -> TaskRow {
 }
 
 fn score_cell(agent: &AgentSummary<'_>) -> ScoreCell {
-    let score = Estimate::of(&agent.scores(Mode::Greedy));
+    let score = Estimate::from_seeds(&agent.scores(Mode::Greedy));
     ScoreCell {
         score: score.map_or_else(|| "–".to_owned(), |score| fixed(score.mean, 2)),
         interval: score.map(|score| range(score.interval)),
@@ -219,7 +219,7 @@ fn scores_figure(summaries: &[ExperimentSummary<'_>], colours: &Colours) -> Stri
         svg.text("label", (NAMES - 10.0, middle + 4.0), Anchor::End, name);
         svg.line("grid", (NAMES, middle), (WIDTH - 12.0, middle));
         for (place, agent) in task.agents.iter().enumerate() {
-            let Some(score) = Estimate::of(&agent.scores(Mode::Greedy)) else {
+            let Some(score) = Estimate::from_seeds(&agent.scores(Mode::Greedy)) else {
                 continue;
             };
             // Side by side, or equal scores would hide each other.
@@ -232,7 +232,7 @@ fn scores_figure(summaries: &[ExperimentSummary<'_>], colours: &Colours) -> Stri
                 (x.at(low), y),
                 (x.at(high), y),
             );
-            let title = format!("{}, {name}: {}", agent.agent.name, estimate(&score));
+            let title = format!("{}, {name}: {}", agent.agent.name, score);
             svg.dot(&format!("end {colour}"), (x.at(score.mean), y), 3.6, &title);
         }
     }
@@ -245,7 +245,7 @@ fn profile_figure(scores: &[Vec<Vec<f64>>], colours: &Colours) -> String {
     let thresholds: Vec<f64> = (0..=steps)
         .map(|index| LOWEST + index as f64 * THRESHOLD_STEP)
         .collect();
-    let mut panel = Panel::of_returns((LOWEST, HIGHEST), false, (0.0, 1.02));
+    let mut panel = Panel::for_returns((LOWEST, HIGHEST), false, (0.0, 1.02));
     panel.label_x("normalised score");
     for (name, scores) in colours.names.iter().zip(scores) {
         let profile = performance_profile(scores, &thresholds);

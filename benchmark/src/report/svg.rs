@@ -213,7 +213,7 @@ pub struct Panel {
 
 impl Panel {
     /// A panel of returns (vertical) over something; chance, 0, is drawn as a line.
-    pub fn of_returns(x_domain: (f64, f64), logarithmic: bool, y_domain: (f64, f64)) -> Self {
+    pub fn for_returns(x_domain: (f64, f64), logarithmic: bool, y_domain: (f64, f64)) -> Self {
         let x_range = (LEFT, WIDTH - RIGHT);
         let x = if logarithmic {
             Scale::logarithmic(x_domain, x_range)

@@ -5,7 +5,7 @@ use agent::text::wrapped;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table};
 
-use crate::format::{estimate, fixed, seconds, thousands};
+use crate::format::{fixed, seconds, thousands};
 use crate::scores::reference::{Reference, needs_memory};
 use crate::scores::summary::{AgentSummary, ExperimentSummary};
 
@@ -49,7 +49,7 @@ pub fn experiment_table(summary: &ExperimentSummary<'_>) -> String {
 fn title(summary: &ExperimentSummary<'_>) -> String {
     let experiment = summary.experiment;
     let what = format!("{} ({})", summary.title(), experiment.spec_id);
-    let scale = Reference::of(experiment).map_or(String::new(), |known| {
+    let scale = Reference::from_experiment(experiment).map_or(String::new(), |known| {
         let memoryless = match known.memoryless {
             _ if !needs_memory(experiment) => "nothing to remember".to_owned(),
             Some(earned) => format!("memoryless {}", fixed(earned, 2)),
@@ -73,7 +73,7 @@ fn row(summary: &AgentSummary<'_>) -> Vec<Cell> {
         Cell::new(summary.label()),
         number(greedy.map_or_else(
             || Some("failed".to_owned()),
-            |greedy| Some(estimate(&greedy)),
+            |greedy| Some(greedy.to_string()),
         )),
         number(
             summary

@@ -7,9 +7,11 @@ use std::sync::atomic::AtomicBool;
 
 use crate::error::Error;
 use crate::files;
-use crate::records::directory::{RunConfig, RunDirectory};
+use crate::plan::Job;
+use crate::records::config::RunConfig;
+use crate::records::directory::RunDirectory;
 use crate::records::sealed::SealedFile;
-use crate::run::contender::{Job, JobError};
+use crate::run::contender::JobError;
 use crate::run::progress::JobProgress;
 use crate::run::turn::{Turn, Turns};
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::format::{fixed, thousands};
-use crate::run::contender::Job;
+use crate::plan::Job;
 
 const JOB_TEMPLATE: &str =
     "{prefix:<30.bold} {bar:24.cyan/black.dim} {percent:>3}%  {msg}  {eta:.dim}";

@@ -8,11 +8,14 @@ use std::sync::{Mutex, PoisonError, mpsc};
 
 use crate::error::Error;
 use crate::format::{seconds, speed};
-use crate::records::directory::{RunConfig, RunDirectory};
+use crate::plan::Job;
+use crate::records::config::RunConfig;
+use crate::records::directory::RunDirectory;
+use crate::records::outcome::Outcome;
 use crate::records::{
     Record, RecordWriter, RowResult, SCHEMA_VERSION, configuration_hash, read_records,
 };
-use crate::run::contender::{Contender, Job, JobError, Outcome};
+use crate::run::contender::{Contender, JobError};
 use crate::run::precautions::Precautions;
 use crate::run::progress::{Display, JobProgress, tell};
 use crate::scores::summary::{ExperimentSummary, summarize};

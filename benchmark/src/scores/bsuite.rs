@@ -7,7 +7,7 @@
 use std::ops::RangeInclusive;
 
 use crate::plan::Experiment;
-use crate::run::contender::TrainingTally;
+use crate::records::outcome::TrainingTally;
 use crate::scores::statistics::mean;
 use crate::scores::summary::{AgentSummary, ExperimentSummary};
 

@@ -21,7 +21,7 @@ pub struct Reference {
 impl Reference {
     /// The reference of an experiment's task; `None` when this program's table of environments has no such task, or
     /// nothing is known of its returns, or random actions are as good as any.
-    pub fn of(experiment: &Experiment) -> Option<Self> {
+    pub fn from_experiment(experiment: &Experiment) -> Option<Self> {
         let returns = returns(experiment)?;
         let (random, best) = returns.scale()?;
         Some(Self {
@@ -91,7 +91,7 @@ mod tests {
         let mut experiment = fixtures::experiment(4, 1);
         experiment.spec_id = spec_id.to_owned();
         experiment.kwargs = kwargs;
-        Reference::of(&experiment)
+        Reference::from_experiment(&experiment)
     }
 
     #[test]
@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn the_notebooks_task_is_its_own_scale() {
-        let task = Reference::of(&fixtures::experiment(32, 1)).unwrap();
+        let task = Reference::from_experiment(&fixtures::experiment(32, 1)).unwrap();
         assert_eq!([-1.0, 0.3].map(|x| task.normalise(x)), [-1.0, 0.3]);
         assert_eq!(task.without_memory(), 0.0);
         assert_eq!(task.memory_score(0.3), 0.3);

@@ -6,9 +6,15 @@
 //! Interquartile mean and bootstrap intervals follow Agarwal et al. 2021, "Deep Reinforcement Learning at the
 //! Edge of the Statistical Precipice" (arXiv:2108.13264).
 
+use std::fmt::{self, Display, Formatter};
+
+use agent::evaluate::standard_error;
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::Serialize;
+
+use crate::format::fixed;
+use crate::records::outcome::EvaluationRecord;
 
 /// Seed of the bootstrap: the same records always give the same intervals.
 pub(crate) const BOOTSTRAP_SEED: u64 = 0x5EED;
@@ -29,6 +35,14 @@ pub struct Measured {
 }
 
 impl Measured {
+    /// The mean of an evaluation and how sure it is.
+    pub fn from_record(record: &EvaluationRecord) -> Self {
+        Self {
+            mean: record.mean_return,
+            standard_error: standard_error(record.std_return, record.episodes),
+        }
+    }
+
     /// The evaluation less a number that is known.
     #[must_use]
     pub fn less(self, level: f64) -> Self {
@@ -73,7 +87,7 @@ pub struct Estimate {
 
 impl Estimate {
     /// Summarises one evaluation a seed; `None` without any.
-    pub fn of(judged: &[Measured]) -> Option<Self> {
+    pub fn from_seeds(judged: &[Measured]) -> Option<Self> {
         let means: Vec<f64> = judged.iter().map(|one| one.mean).collect();
         Some(Self {
             count: judged.len(),
@@ -81,6 +95,15 @@ impl Estimate {
             interquartile_mean: interquartile_mean(&means)?,
             interval: interval(judged)?,
         })
+    }
+}
+
+impl Display for Estimate {
+    /// The mean with its interval: `0.98 [0.95, 1.00]`.
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        let (low, high) = self.interval;
+        let [mean, low, high] = [self.mean, low, high].map(|value| fixed(value, 2));
+        write!(formatter, "{mean} [{low}, {high}]")
     }
 }
 
@@ -130,7 +153,7 @@ pub struct Difference {
 
 impl Difference {
     /// Of two groups of evaluations, one a seed; `None` when one is empty. As [`interval`], each group drawn by itself.
-    pub fn of(one: &[Measured], other: &[Measured]) -> Option<Self> {
+    pub fn between(one: &[Measured], other: &[Measured]) -> Option<Self> {
         let mean = mean_of(one)? - mean_of(other)?;
         if let ([one], [other]) = (one, other) {
             let interval = interval(&[one.minus(other)])?;
@@ -272,7 +295,7 @@ mod tests {
 
     #[test]
     fn one_seed_is_as_sure_as_its_episodes() {
-        let estimate = Estimate::of(&[measured(0.25, 0.1)]).unwrap();
+        let estimate = Estimate::from_seeds(&[measured(0.25, 0.1)]).unwrap();
         assert_eq!((estimate.count, estimate.mean), (1, 0.25));
         let (low, high) = estimate.interval;
         // 0.25 ± 1.96 · 0.1
@@ -280,7 +303,7 @@ mod tests {
             (low - 0.054).abs() < 1e-4 && (high - 0.446).abs() < 1e-4,
             "{low} {high}"
         );
-        assert_eq!(Estimate::of(&[]), None);
+        assert_eq!(Estimate::from_seeds(&[]), None);
     }
 
     #[test]
@@ -302,16 +325,16 @@ mod tests {
     #[test]
     fn groups_that_are_not_paired() {
         // One seed each: 1.96 · √(0.3² + 0.4²) = 0.98.
-        let found = Difference::of(&[measured(1.0, 0.3)], &[measured(0.2, 0.4)]).unwrap();
+        let found = Difference::between(&[measured(1.0, 0.3)], &[measured(0.2, 0.4)]).unwrap();
         assert!((found.mean - 0.8).abs() < 1e-12);
         assert!((found.interval.0 + 0.18).abs() < 1e-3 && (found.interval.1 - 1.78).abs() < 1e-3);
         // Without noise: the bootstrap of {0, 1} less that of {0, 1} has -1 and 1 in its tails, each with 1/16.
         let coin = [measured(0.0, 0.0), measured(1.0, 0.0)];
         assert_eq!(
-            Difference::of(&coin, &coin).map(|found| found.interval),
+            Difference::between(&coin, &coin).map(|found| found.interval),
             Some((-1.0, 1.0))
         );
-        assert_eq!(Difference::of(&coin, &[]), None);
+        assert_eq!(Difference::between(&coin, &[]), None);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use env_protocol::SOLVED_SCORE;
 use crate::format::speed;
 use crate::plan::{AgentRow, Experiment, Plan};
 use crate::records::Record;
-use crate::run::contender::Outcome;
+use crate::records::outcome::Outcome;
 use crate::scores::reference::{Reference, needs_memory, solved_threshold};
 use crate::scores::statistics::{Estimate, Measured, mean, median_steps_to_solve};
 use crate::scores::verdict::{Evidence, Verdict};
@@ -79,12 +79,15 @@ pub fn solved_at(record: &Record) -> Option<u64> {
 /// What the evaluations of one seed say together.
 pub fn verdict_of(record: &Record) -> Verdict {
     let experiment = &record.experiment;
-    let evidence = Evidence::of(|mode| {
+    let evidence = Evidence::from_modes(|mode| {
         let outcome = record.outcome();
         let judged = outcome.and_then(|outcome| outcome.evaluation(experiment.delay(), mode));
-        judged.iter().map(|judged| judged.measured()).collect()
+        judged
+            .iter()
+            .map(|judged| Measured::from_record(judged))
+            .collect()
     });
-    let reference = Reference::of(experiment);
+    let reference = Reference::from_experiment(experiment);
     evidence.verdict(reference.as_ref(), needs_memory(experiment))
 }
 
@@ -141,7 +144,9 @@ impl AgentSummary<'_> {
     pub fn judged_at(&self, delay: Option<u64>, mode: Mode) -> Vec<Measured> {
         self.finished
             .iter()
-            .filter_map(|(_, outcome)| Some(outcome.evaluation(delay, mode)?.measured()))
+            .filter_map(|(_, outcome)| {
+                Some(Measured::from_record(outcome.evaluation(delay, mode)?))
+            })
             .collect()
     }
 
@@ -153,7 +158,7 @@ impl AgentSummary<'_> {
     /// One normalised score a finished seed, in a mode at the experiment's own delay; returns as they are for a task
     /// without a scale.
     pub fn scores(&self, mode: Mode) -> Vec<Measured> {
-        let reference = Reference::of(self.experiment);
+        let reference = Reference::from_experiment(self.experiment);
         let score =
             |judged: Measured| reference.map_or(judged, |known| judged.on(|x| known.normalise(x)));
         self.judged(mode).into_iter().map(score).collect()
@@ -161,7 +166,7 @@ impl AgentSummary<'_> {
 
     /// Mean return over seeds at a delay in a mode.
     pub fn estimate_at(&self, delay: Option<u64>, mode: Mode) -> Option<Estimate> {
-        Estimate::of(&self.judged_at(delay, mode))
+        Estimate::from_seeds(&self.judged_at(delay, mode))
     }
 
     /// Mean return over seeds in a mode, at the experiment's own delay.
@@ -171,18 +176,19 @@ impl AgentSummary<'_> {
 
     /// What the greedy agent earns more than the one whose memory is emptied.
     pub fn gap(&self) -> Option<Estimate> {
-        Estimate::of(&self.evidence().gap())
+        Estimate::from_seeds(&self.evidence().gap())
     }
 
     /// How far the greedy agent is from the best without memory (0) to the best known (1); `None` where the task has no
     /// scale, or nothing to remember.
     pub fn memory_score(&self) -> Option<Estimate> {
-        let known = Reference::of(self.experiment).filter(|_| needs_memory(self.experiment))?;
+        let known = Reference::from_experiment(self.experiment)
+            .filter(|_| needs_memory(self.experiment))?;
         let judged = self.judged(Mode::Greedy).into_iter();
         let scores: Vec<Measured> = judged
             .map(|judged| judged.on(|x| known.memory_score(x)))
             .collect();
-        Estimate::of(&scores)
+        Estimate::from_seeds(&scores)
     }
 
     /// Standard deviation of the greedy return over episodes, averaged over seeds.
@@ -240,13 +246,13 @@ impl AgentSummary<'_> {
 
     /// What the evaluations of all seeds say together.
     pub fn verdict(&self) -> Verdict {
-        let reference = Reference::of(self.experiment);
+        let reference = Reference::from_experiment(self.experiment);
         self.evidence()
             .verdict(reference.as_ref(), needs_memory(self.experiment))
     }
 
     fn evidence(&self) -> Evidence {
-        Evidence::of(|mode| self.judged(mode))
+        Evidence::from_modes(|mode| self.judged(mode))
     }
 }
 

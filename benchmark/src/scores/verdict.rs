@@ -84,7 +84,7 @@ pub struct Evidence {
 
 impl Evidence {
     /// Puts together what `of` tells of each mode.
-    pub fn of(of: impl Fn(Mode) -> Vec<Measured>) -> Self {
+    pub fn from_modes(of: impl Fn(Mode) -> Vec<Measured>) -> Self {
         Self {
             greedy: of(Mode::Greedy),
             scrambled: of(Mode::Scrambled),

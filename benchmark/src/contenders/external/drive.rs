@@ -54,7 +54,7 @@ struct Acted {
 }
 
 /// The contender's memory of lanes that are played together.
-struct Session<'a> {
+struct ContenderSession<'a> {
     contender: &'a Api<'a>,
     id: String,
     seq: u64,
@@ -161,14 +161,14 @@ impl Driver<'_> {
         unreachable!("an evaluation ends with its episodes")
     }
 
-    fn begin(&self, lanes: usize) -> Result<Session<'_>, String> {
+    fn begin(&self, lanes: usize) -> Result<ContenderSession<'_>, String> {
         let id = format!("judged-{:032x}", rand::random::<u128>());
         let body = json!({"num_envs": lanes, "seed": self.seed});
         let _: Value = self
             .contender
             .put(&format!("/v1/sessions/{id}"), &body)
             .map_err(failed)?;
-        Ok(Session {
+        Ok(ContenderSession {
             contender: self.contender,
             id,
             seq: 0,
@@ -176,7 +176,7 @@ impl Driver<'_> {
     }
 }
 
-impl Session<'_> {
+impl ContenderSession<'_> {
     fn act(&mut self, shown: &Shown<'_>) -> Result<Value, ApiError> {
         let mut body = json!({
             "session_id": self.id,
@@ -195,7 +195,7 @@ impl Session<'_> {
     }
 }
 
-impl Drop for Session<'_> {
+impl Drop for ContenderSession<'_> {
     fn drop(&mut self) {
         self.contender.delete(&format!("/v1/sessions/{}", self.id));
     }

@@ -5,6 +5,9 @@
 //! benchmark is a subreaper as well, so processes that a program leaves behind when it ends become children of the
 //! benchmark. A child that the benchmark has not started itself is therefore always an orphan of a program that has ended.
 
+#[cfg(target_os = "linux")]
+use super::linux;
+use super::signals::{Signal, end, end_group};
 use std::collections::HashSet;
 use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -166,53 +169,6 @@ pub fn hide_memory() {
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
 }
 
-/// A signal that ends processes.
-#[derive(Clone, Copy)]
-pub enum Signal {
-    /// Asks to end.
-    Terminate,
-    /// Ends.
-    Kill,
-}
-
-#[cfg(unix)]
-impl Signal {
-    const fn number(self) -> rustix::process::Signal {
-        match self {
-            Self::Terminate => rustix::process::Signal::TERM,
-            Self::Kill => rustix::process::Signal::KILL,
-        }
-    }
-}
-
-#[cfg(unix)]
-fn pid(number: u32) -> Option<rustix::process::Pid> {
-    i32::try_from(number)
-        .ok()
-        .and_then(rustix::process::Pid::from_raw)
-}
-
-/// Sends a signal to a process group, which may be empty.
-pub fn end_group(group: u32, signal: Signal) {
-    #[cfg(unix)]
-    if let Some(group) = pid(group) {
-        let _ = rustix::process::kill_process_group(group, signal.number());
-    }
-    // Without process groups only the program itself is ended, through its handle.
-    #[cfg(not(unix))]
-    let _ = (group, signal);
-}
-
-/// Sends a signal to a process.
-fn end(process: u32, signal: Signal) {
-    #[cfg(unix)]
-    if let Some(process) = pid(process) {
-        let _ = rustix::process::kill_process(process, signal.number());
-    }
-    #[cfg(not(unix))]
-    let _ = (process, signal);
-}
-
 /// Whether a child of this process still runs; a zombie does not.
 fn is_alive(program: u32) -> bool {
     #[cfg(target_os = "linux")]
@@ -221,82 +177,5 @@ fn is_alive(program: u32) -> bool {
     {
         let _ = program;
         false
-    }
-}
-
-#[cfg(target_os = "linux")]
-mod linux {
-    use std::collections::HashSet;
-    use std::os::unix::process::CommandExt as _;
-    use std::process::Command;
-
-    use rustix::process::{
-        Signal, WaitOptions, getpid, set_child_subreaper, set_parent_process_death_signal, waitpid,
-    };
-    use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
-
-    /// Capabilities with which root can read other processes' memory, or change the kernel so that it can.
-    const WITHHELD: [CapabilitySet; 7] = [
-        CapabilitySet::SYS_PTRACE,
-        CapabilitySet::SYS_ADMIN,
-        CapabilitySet::SYS_MODULE,
-        CapabilitySet::SYS_RAWIO,
-        CapabilitySet::BPF,
-        CapabilitySet::PERFMON,
-        CapabilitySet::CHECKPOINT_RESTORE,
-    ];
-
-    pub(super) fn confine(command: &mut Command) {
-        let prepare = || {
-            set_child_subreaper(Some(getpid()))?;
-            set_parent_process_death_signal(Some(Signal::KILL))?;
-            withhold();
-            Ok(())
-        };
-        // SAFETY: it runs between fork and exec, and makes system calls only: it allocates nothing and takes no locks.
-        unsafe { command.pre_exec(prepare) };
-    }
-
-    /// Errors are ignored: without root, a process has no such capabilities to drop.
-    fn withhold() {
-        for capability in WITHHELD {
-            let _ = rustix::thread::remove_capability_from_bounding_set(capability);
-        }
-        if let Ok(mut sets) = capabilities(None) {
-            sets.inheritable = CapabilitySet::empty();
-            let _ = set_capabilities(None, sets);
-        }
-    }
-
-    /// The ids of this process's children, zombies included.
-    pub(super) fn children() -> HashSet<u32> {
-        let own = std::process::id();
-        let is_child = |pid: &u32| stat(*pid).is_some_and(|(_, parent)| parent == own);
-        processes().filter(is_child).collect()
-    }
-
-    fn processes() -> impl Iterator<Item = u32> {
-        let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-        entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-    }
-
-    /// The state and the parent of a process.
-    pub(super) fn stat(pid: u32) -> Option<(char, u32)> {
-        let text = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
-        // The name is in parentheses and may contain any bytes; the other fields follow it.
-        let end = text.iter().rposition(|&byte| byte == b')')?;
-        let mut fields = std::str::from_utf8(&text[end + 1..])
-            .ok()?
-            .split_whitespace();
-        let state = fields.next()?.chars().next()?;
-        Some((state, fields.next()?.parse().ok()?))
-    }
-
-    /// Reaps a child, if it has ended.
-    pub(super) fn reap(child: u32) -> bool {
-        let Some(child) = super::pid(child) else {
-            return true;
-        };
-        !matches!(waitpid(Some(child), WaitOptions::NOHANG), Ok(None))
     }
 }

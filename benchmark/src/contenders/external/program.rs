@@ -5,7 +5,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use super::output::Output;
-use super::processes::{self, GRACE, Groups, PAUSE, Signal};
+use super::processes::{self, GRACE, Groups, PAUSE};
+use super::signals::{self, Signal};
 
 /// Prefix of a contender's variables.
 const PREFIX: &str = "STRATEGIC_MEMORY_";
@@ -183,18 +184,18 @@ fn end(child: &mut Child, groups: &Groups) -> Vec<u32> {
     let is_over = |child: &mut Child| !matches!(child.try_wait(), Ok(None));
     let was_over = is_over(child);
     if !was_over {
-        processes::end_group(child.id(), Signal::Terminate);
+        signals::end_group(child.id(), Signal::Terminate);
         let asked = Instant::now();
         while !is_over(child) && asked.elapsed() < GRACE {
             std::thread::sleep(PAUSE);
         }
-        processes::end_group(child.id(), Signal::Kill);
+        signals::end_group(child.id(), Signal::Kill);
     }
     let _ = child.kill();
     let _ = child.wait();
     let left = groups.end_orphans(was_over).err().unwrap_or_default();
     // Without a subreaper, its group is all that is known.
-    processes::end_group(child.id(), Signal::Kill);
+    signals::end_group(child.id(), Signal::Kill);
     groups.forget(child.id());
     left
 }
