@@ -1,7 +1,8 @@
-//! The benchmark: trains agents on memory tasks and reports who remembers what, for how long, at what cost.
+//! The benchmark: trains agents on memory tasks and reports who remembers what, for how long, at
+//! what cost.
 //!
-//! A [`plan`] says what to run, [`run`] runs it through the [`run::contender`] seam and keeps [`records`], and
-//! the [`report`] is made from those and nothing else.
+//! A [`plan`] says what to run, [`run`] runs it through the [`run::contender`] seam and keeps
+//! [`records`], and the [`report`] is made from those and nothing else.
 
 pub mod cli;
 pub mod contenders;

@@ -1,4 +1,5 @@
-//! The benchmark's program: arguments, Ctrl-C, a server, and then the library.
+//! The benchmark's program: reads the arguments, starts a server, handles Ctrl-C, and calls the
+//! library.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -47,7 +48,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             compete(&commands::reopen(&run_directory)?, &run, token)
         }
         None => {
-            // Before a directory is made for a run that could not begin.
+            // Checked first, so that no directory is made for a run that cannot begin.
             let token = cli.run.token()?;
             check_servers(&cli.run.server, token.as_ref())?;
             let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
@@ -105,8 +106,9 @@ fn compete(run: &OpenRun, args: &RunArgs, mut token: Option<Token>) -> anyhow::R
     commands::run(run, args, &context)
 }
 
-/// Before tokens and seeds are drawn for programs from outside: their memory is hidden from them, and what they leave behind
-/// is adopted, to be ended. A run without them can be looked into by a debugger.
+/// Takes precautions against external programs, before tokens and seeds are drawn: hides this
+/// process's memory from them, and adopts the processes that they leave behind, so that these can
+/// be ended. Without external programs, a debugger can still attach.
 fn precautions(plan: &Plan) -> Groups {
     if !has_programs(plan) {
         return Groups::default();
@@ -115,12 +117,12 @@ fn precautions(plan: &Plan) -> Groups {
     Groups::adopting()
 }
 
-/// Whether programs from outside compete.
+/// Returns whether the plan has external programs.
 fn has_programs(plan: &Plan) -> bool {
     plan.agents.iter().any(|row| row.external.is_some())
 }
 
-/// Whether an agent of the plan plays by the environments' hidden draws.
+/// Returns whether an agent of the plan plays by the environments' hidden draws.
 fn asks_an_oracle(plan: &Plan) -> bool {
     let algorithms = plan
         .agents
@@ -130,8 +132,8 @@ fn asks_an_oracle(plan: &Plan) -> bool {
     known.any(|algorithm| algorithm.decider == Decider::Oracle)
 }
 
-/// What Ctrl-C (or a request to terminate) sets. Asked a second time, the program leaves at once, and takes the
-/// programs it has started with it: what has been kept so far is kept.
+/// Returns a request that Ctrl-C (or a request to terminate) sets. The second time, the program
+/// exits at once and kills the programs that it has started; recorded results stay.
 fn stop_on_interrupt(groups: Groups) -> anyhow::Result<StopRequest> {
     let on_first =
         || tell("\nstopping as soon as what is learned is kept; Ctrl-C again leaves at once");

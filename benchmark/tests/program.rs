@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use workplace::{Finished, Workplace, interrupt, rows};
 
-/// Two agents that learn, and one that cannot be.
+/// A plan with two agents that learn, and one that does not exist.
 const SMALL: &str = r#"
     [[agents]]
     name = "ppo"
@@ -29,7 +29,7 @@ const SMALL: &str = r#"
     evaluation = { episodes = 40, delays = [3], delay_episodes = 20 }
 "#;
 
-/// One agent for some seconds.
+/// A plan with one agent that trains for some seconds.
 const LONG: &str = r#"
     [[agents]]
     name = "recurrent-ppo"
@@ -145,7 +145,7 @@ fn an_interrupted_run_ends_as_one_that_was_not() {
     assert_eq!(outcome("parts"), outcome("whole"));
 }
 
-/// Until the first update has been measured.
+/// Waits until the first update has been measured.
 fn wait_for_training(checkpoints: &Path) {
     let begin = Instant::now();
     let measured = || {
@@ -212,7 +212,7 @@ fn what_is_wrong_with_the_arguments_is_told_before_anything_is_run() {
     }
 }
 
-/// One agent that has nothing to learn, on a task of a moment.
+/// A plan with one agent that does not learn, on a very short task.
 const TINY: &str = r#"
     [[agents]]
     name = "random"
@@ -368,7 +368,7 @@ fn a_hangup_ends_a_run_unless_it_is_ignored() {
     }
 }
 
-/// A folder whose name is Latin-1.
+/// The folder's name is Latin-1.
 #[cfg(target_os = "linux")]
 #[test]
 fn names_need_not_be_text() {

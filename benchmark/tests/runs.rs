@@ -1,4 +1,5 @@
-//! Whole runs with a contender whose results are known: resuming, stopping, failing, the files that remain.
+//! Whole runs with a contender of known results: resuming, stopping, failing, and the files that
+//! remain.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -35,10 +36,10 @@ const PLAN: &str = r#"
     env_args = { delay = 8, difficulty = 1 }
 "#;
 
-/// Remembers which jobs it ran; behaves as told by its table of jobs.
+/// A contender that behaves according to its table of jobs and records which of them ran.
 #[derive(Default)]
 struct Scripted {
-    /// `agent experiment seed` of every job run, in order.
+    /// `agent experiment seed` of every job that ran, in order.
     ran: Mutex<Vec<String>>,
     servers: Mutex<Vec<String>>,
     behaviour: BTreeMap<&'static str, Behaviour>,
@@ -51,7 +52,7 @@ enum Behaviour {
     NoNumber,
     /// Sets `stop` as Ctrl-C would, and obeys it.
     IsStopped,
-    /// Works until it is told to stop.
+    /// Works until `stop` is set.
     WaitsForStop,
 }
 
@@ -124,7 +125,7 @@ fn config(seeds: u64) -> RunConfig {
     }
 }
 
-/// Runs on one worker; the events in words.
+/// Runs on one worker and returns the events in words.
 fn run(
     directory: &RunDirectory,
     config: &RunConfig,

@@ -1,4 +1,4 @@
-//! The commands: what the program does with its arguments, and what it prints meanwhile.
+//! The commands: each carries out its arguments and prints results as they come.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -22,34 +22,34 @@ use crate::run::progress::{Display, tell};
 use crate::run::runner::{Event, Runner, now};
 use crate::scores::summary::summarize;
 
-/// What the program is called in lines that are to be pasted into a shell.
+/// Name of the program in commands to paste into a shell.
 const PROGRAM: &str = "benchmark";
 
-/// A run's directory that this process has for itself, and what is to be run in it.
+/// A run's directory, reserved for this process, and its configuration.
 pub struct OpenRun {
-    /// Where the run is kept.
+    /// The run's directory.
     pub directory: RunDirectory,
-    /// What is run.
+    /// The run's configuration.
     pub config: RunConfig,
-    /// Held until the run has ended.
+    /// Held until the run ends.
     _lock: FolderLock,
 }
 
-/// What a run plays with: filled in by the program, or by a test.
+/// Surroundings of a run, provided by the program or by a test.
 pub struct RunContext<'a> {
-    /// Who trains and judges.
+    /// Trains and judges the agents.
     pub contender: &'a dyn Contender,
     /// Base URLs of environment servers, at least one.
     pub servers: &'a [String],
-    /// Set from outside to stop the run.
+    /// Set by a signal to stop the run.
     pub stop: &'a StopRequest,
 }
 
-/// Makes the run's directory with its configuration; `arguments` are the program's own, `algorithms` the ids
-/// that `--agents` may name beside the plan's rows.
+/// Makes the run's directory and writes its configuration. `arguments` are the program's own;
+/// `algorithms` are the ids that `--agents` may name besides the plan's rows.
 ///
 /// # Errors
-/// When the plan is not sound, the directory cannot be written, or another process runs in it.
+/// When the plan is not valid, the directory cannot be written, or another process uses it.
 pub fn prepare(
     args: &PlanArgs,
     arguments: &[OsString],
@@ -88,13 +88,14 @@ pub fn prepare(
     })
 }
 
-/// Runs or continues a run, printing as it goes.
+/// Runs or resumes a run, and prints results as they come.
 ///
-/// The exit code is 0 when every row finished, 1 when a row failed or could not be printed, 130 when the run was stopped by
-/// Ctrl-C, 143 by SIGTERM, 129 by SIGHUP. A reader of standard output who leaves ends the printing, and nothing else.
+/// Returns exit code 0 when every row finished, 1 when a row failed or could not be printed, 130
+/// after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP. When standard output is closed (`| head`),
+/// printing ends and the run continues.
 ///
 /// # Errors
-/// When results cannot be read or kept.
+/// When results cannot be read or recorded.
 pub fn run(run: &OpenRun, args: &RunArgs, context: &RunContext<'_>) -> anyhow::Result<ExitCode> {
     let OpenRun {
         directory, config, ..
@@ -154,12 +155,12 @@ pub fn run(run: &OpenRun, args: &RunArgs, context: &RunContext<'_>) -> anyhow::R
     Ok(ExitCode::SUCCESS)
 }
 
-/// An earlier run, to be gone on with.
+/// Opens an earlier run to resume it.
 ///
 /// # Errors
-/// When the directory is not a run's, or another process runs in it.
+/// When this is not the directory of a run, or another process uses it.
 pub fn reopen(run_directory: &Path) -> anyhow::Result<OpenRun> {
-    // Before a lock is left in a directory that is not a run's.
+    // Read first, so that no lock is left in a directory that is not a run's.
     let (directory, _) = look_into(run_directory)?;
     let lock = lock(&directory)?;
     let (directory, config) = look_into(run_directory)?;
@@ -170,7 +171,7 @@ pub fn reopen(run_directory: &Path) -> anyhow::Result<OpenRun> {
     })
 }
 
-/// Has a run's directory for this process alone, as well as its drive allows.
+/// Reserves a run's directory for this process. Warns where the file system cannot lock.
 fn lock(directory: &RunDirectory) -> Result<FolderLock, Error> {
     let lock = directory.lock()?;
     if let Some(warning) = lock.warning() {
@@ -187,36 +188,36 @@ fn look_into(run_directory: &Path) -> anyhow::Result<(RunDirectory, RunConfig)> 
     Ok((directory, config))
 }
 
-/// A run with its results.
+/// Reads a run and its results.
 fn read_run(run_directory: &Path) -> anyhow::Result<(RunDirectory, RunConfig, Vec<Record>)> {
     let (directory, config) = look_into(run_directory)?;
     let records = read_records(&directory.records())?;
     Ok((directory, config, records))
 }
 
-/// Writes a run's report again. Returns where it is.
+/// Writes a run's report again and returns its path.
 ///
 /// # Errors
-/// When the directory is not a run's or cannot be written.
+/// When this is not the directory of a run, or it cannot be written.
 pub fn rewrite_report(run_directory: &Path) -> anyhow::Result<String> {
     let (directory, config, records) = read_run(run_directory)?;
     directory.write_report(&report::render(&records, &config)?)?;
     Ok(directory.report().display().to_string())
 }
 
-/// A run's results as a table.
+/// Returns a run's results as a table.
 ///
 /// # Errors
-/// When the directory is not a run's.
+/// When this is not the directory of a run.
 pub fn export_table(run_directory: &Path, format: Format) -> anyhow::Result<String> {
     let (_, config, records) = read_run(run_directory)?;
     Ok(export::table(&summarize(&records, &config.plan), format)?)
 }
 
-/// Two runs side by side.
+/// Returns a comparison of two runs.
 ///
 /// # Errors
-/// When a directory is not a run's.
+/// When a directory is not that of a run.
 pub fn compare_runs(first: &Path, second: &Path) -> anyhow::Result<String> {
     let read = |run_directory: &Path| {
         read_run(run_directory)

@@ -1,4 +1,4 @@
-//! The command line: arguments, and what is printed while a run goes on.
+//! The command line: arguments and help.
 
 pub mod commands;
 
@@ -16,19 +16,19 @@ use crate::run::progress::tell;
 
 /// Train agents on memory tasks and report who remembers what, for how long, at what cost.
 ///
-/// Without arguments: PPO, recurrent PPO and TraceRL on the five experiments of the reference notebook, each judged
-/// over 1,000 episodes, on an environment server started for the occasion. Results are printed as tables and kept
-/// in runs/NAME/ with a report to read in a browser.
+/// Without arguments: PPO, recurrent PPO and TraceRL on the five experiments of the reference
+/// notebook, each judged over 1,000 episodes, on an environment server started for the run. Results
+/// are printed as tables and kept in runs/NAME/ with a report to read in a browser.
 #[derive(Debug, Parser)]
 #[command(version, args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
 pub struct Cli {
-    /// Without a subcommand: run the benchmark.
+    /// Runs the benchmark if absent.
     #[command(subcommand)]
     pub command: Option<Subcommands>,
-    /// What to run.
+    /// Arguments that choose the plan.
     #[command(flatten)]
     pub plan: PlanArgs,
-    /// How to run it.
+    /// Arguments that say how to run it.
     #[command(flatten)]
     pub run: RunArgs,
 }
@@ -54,92 +54,94 @@ Examples:
 
 docs/benchmark.md explains plans, records and run folders.";
 
-/// What else the program does.
+/// The other commands.
 #[derive(Debug, Subcommand)]
 pub enum Subcommands {
-    /// Go on with an interrupted run: what has finished is not run again, failed rows are tried again.
+    /// Resume an interrupted run: finished rows are kept, failed rows run again.
     Resume {
-        /// The run's directory.
+        /// Directory of the run.
         run_directory: PathBuf,
-        /// How to run it.
+        /// Arguments that say how to run it.
         #[command(flatten)]
         run: RunArgs,
     },
     /// Write a run's report.html again from its records.
     Report {
-        /// The run's directory.
+        /// Directory of the run.
         run_directory: PathBuf,
     },
     /// Print a run's results as a table: a row for each agent on each experiment.
     Export {
-        /// The run's directory.
+        /// Directory of the run.
         run_directory: PathBuf,
-        /// The table's form.
+        /// Form of the table.
         #[arg(long, value_enum, default_value_t = Format::Csv)]
         format: Format,
     },
-    /// Print two runs side by side: the same agents on the same experiments, and how much they differ.
+    /// Compare two runs: the same agents on the same experiments, with the differences.
     Compare {
-        /// The first run's directory.
+        /// Directory of the first run.
         first: PathBuf,
-        /// The second run's directory.
+        /// Directory of the second run.
         second: PathBuf,
     },
 }
 
-/// What to run.
+/// Arguments that choose the plan.
 #[derive(Debug, Args)]
 pub struct PlanArgs {
-    /// Which experiments, of those that come with the program.
+    /// Built-in set of experiments to run.
     #[arg(long, value_enum, default_value_t = Suite::Notebook, conflicts_with = "experiments")]
     suite: Suite,
-    /// One environment instead: a spec id of the server. May be given several times.
+    /// Run this environment instead of a suite: a spec id of the server. May be given several
+    /// times.
     #[arg(long, value_name = "SPEC", conflicts_with_all = ["suite", "experiments"])]
     env: Vec<String>,
-    /// Argument of the environments that --env names, e.g. delay=16. May be given several times.
+    /// Argument of the environments given by --env, e.g. delay=16. May be given several times.
     #[arg(long, value_name = "NAME=VALUE", requires = "env", value_parser = env_arg)]
     env_arg: Vec<(String, Value)>,
-    /// Training budget for --env [default: the classic suite's, or 1,000,000].
+    /// Training budget for --env, in steps [default: the classic suite's, or 1,000,000].
     #[arg(long, value_name = "STEPS", requires = "env", value_parser = steps)]
     total_timesteps: Option<u64>,
-    /// With the plan's budgets for a quick run, and without experiments that have none; of a plan without such budgets
-    /// only the first three experiments.
+    /// Use the plan's budgets for quick runs, and leave out experiments without one. Of a plan
+    /// without such budgets, run only the first three experiments.
     #[arg(long)]
     quick: bool,
     /// Run every agent with the seeds 0..N.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     seeds: u64,
-    /// The agents to compare: rows of the plan, or algorithms with their defaults.
+    /// Agents to compare: rows of the plan, or algorithms with their default settings.
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
     agents: Vec<String>,
-    /// A program from outside as a further contender; docs/bring-your-own-agent.md says how it is run and judged.
-    /// May be given several times.
+    /// External program to compare as well; docs/bring-your-own-agent.md says how it is run and
+    /// judged. May be given several times.
     #[arg(long, value_name = "NAME=COMMAND", value_parser = external_row)]
     external: Vec<AgentRow>,
-    /// A plan of one's own; benchmark/experiments/notebook.toml shows the form.
+    /// File with a plan; benchmark/experiments/notebook.toml shows the form.
     #[arg(long, value_name = "FILE.toml")]
     experiments: Option<PathBuf>,
-    /// Where runs are kept.
+    /// Directory to keep runs in.
     #[arg(long, value_name = "DIR", default_value = "runs")]
     out: PathBuf,
-    /// The run's name; one that exists is gone on with [default: the time, and a number where that is taken].
+    /// Name of the run; an existing run is resumed [default: the current time, with a number if
+    /// that is taken].
     #[arg(long, value_parser = run_name)]
     name: Option<String>,
 }
 
-/// How to run it.
+/// Arguments that say how to run a plan.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// Environment servers to play on, taken in turn [default: one started for the run].
+    /// Environment servers to use in turn [default: one started for the run].
     #[arg(long, value_name = "URL[,URL…]", value_delimiter = ',', value_parser = server_url)]
     pub server: Vec<String>,
-    /// File with the bearer token that these servers ask for [default: the variable STRATEGIC_MEMORY_TOKEN].
+    /// File with the bearer token for these servers [default: the variable STRATEGIC_MEMORY_TOKEN].
     #[arg(long, value_name = "FILE", requires = "server")]
     token_file: Option<PathBuf>,
-    /// How many agents train at once [default: the number of cores].
+    /// Number of agents that train at once [default: the number of cores].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1024))]
     jobs: Option<u64>,
-    /// How long a program from outside may take for its training, and again for its evaluation.
+    /// Time limit for an external program's training, and again for its evaluation.
     #[arg(long, value_name = "SECONDS", default_value_t = 3_600, value_parser = clap::value_parser!(u64).range(1..))]
     pub external_timeout: u64,
     /// Print each finished row as a line of JSON instead of tables.
@@ -151,10 +153,10 @@ pub struct RunArgs {
 }
 
 impl RunArgs {
-    /// The token for the servers that were named; a server of one's own asks nobody.
+    /// Returns the token for the servers given by --server. The embedded server needs none.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// When the token cannot be read.
     pub fn token(&self) -> Result<Option<Token>, TokenError> {
         if self.server.is_empty() {
             return Ok(None);
@@ -169,7 +171,7 @@ impl RunArgs {
 }
 
 impl PlanArgs {
-    /// The plan as it is asked for, with all of its rows.
+    /// Returns the requested plan, with all of its rows.
     fn plan(&self) -> Result<Plan, Error> {
         match &self.experiments {
             Some(path) => Plan::read(path),
@@ -181,7 +183,8 @@ impl PlanArgs {
         }
     }
 
-    /// What `--agents` names, if anything, and then programs that it does not name.
+    /// Returns the names given by `--agents`, if any, followed by the external programs among those
+    /// that it does not name.
     fn selected(&self) -> Vec<String> {
         let mut names = self.agents.clone();
         if !names.is_empty() {
@@ -192,7 +195,7 @@ impl PlanArgs {
     }
 }
 
-/// A run's name: a directory within `--out`.
+/// Parses a run's name: a directory within `--out`.
 fn run_name(text: &str) -> Result<String, String> {
     let mut parts = Path::new(text).components();
     match (parts.next(), parts.next()) {
@@ -203,7 +206,7 @@ fn run_name(text: &str) -> Result<String, String> {
     }
 }
 
-/// A row for a program from outside, of `NAME=COMMAND`.
+/// Parses an external program, given as `NAME=COMMAND`.
 fn external_row(text: &str) -> Result<AgentRow, String> {
     match text.split_once('=') {
         Some((name, command)) => Ok(AgentRow::from_outside(name, command)),
@@ -231,7 +234,7 @@ mod tests {
     #[test]
     fn help() {
         Cli::command().debug_assert();
-        // Of one width, whatever terminal the test runs in.
+        // A fixed width, independent of the terminal.
         insta::assert_snapshot!(Cli::command().term_width(100).render_long_help());
     }
 }

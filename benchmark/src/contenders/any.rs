@@ -1,4 +1,4 @@
-//! Everybody who competes: the agents of this project and programs from outside.
+//! Any contender: an agent of this project or an external program.
 
 use std::sync::atomic::AtomicBool;
 
@@ -9,11 +9,11 @@ use crate::records::outcome::Outcome;
 use crate::run::contender::{Contender, JobError};
 use crate::run::progress::JobProgress;
 
-/// Lets each job be run by whom its row names.
+/// Gives each job to the contender that its row names.
 pub struct AnyContender {
     /// Trains and judges the agents of this project.
     pub ours: OurContender,
-    /// Runs the programs.
+    /// Trains and judges external programs.
     pub external: ExternalContender,
 }
 

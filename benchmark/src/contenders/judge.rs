@@ -1,4 +1,5 @@
-//! Judges a trained agent: who remembers, who is merely lucky, and how far beyond its training.
+//! Judging a trained agent: whether it remembers or is merely lucky, and how far beyond its
+//! training.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -15,27 +16,27 @@ use crate::plan::{Experiment, Job};
 use crate::records::outcome::{EvaluationRecord, MemoryView};
 use crate::run::progress::JobProgress;
 
-/// How an agent is judged at delays other than its own: what success against delay shows.
+/// Modes at delays other than the experiment's own, shown as success against delay.
 const FURTHER_MODES: [Mode; 2] = [Mode::Greedy, Mode::Scrambled];
 
-/// Steps of the memory view that are kept: a figure has no room for more.
+/// Most steps that a memory view keeps: a figure has no room for more.
 const VIEW_COLUMNS: usize = 256;
 
-/// Episodes among which one with a visible cue is looked for; fair cues need two.
+/// Number of seeds to try for an episode with a visible cue; fair cues need two on average.
 const CUE_SEARCH: u64 = 64;
 
-/// A delay to judge at, and how.
+/// A delay to judge at, with the episodes and the modes.
 pub(crate) struct Judgement {
-    /// `None` for a task without one.
+    /// The delay; `None` for a task without one.
     pub(crate) delay: Option<u64>,
     /// Episodes in each mode.
     pub(crate) episodes: u64,
-    /// How the agent acts and what its memory is left.
+    /// The modes: how the agent acts, and how its memory is restricted.
     pub(crate) modes: &'static [Mode],
 }
 
-/// How an experiment wants its contenders judged: in every way at its own delay, greedily and scrambled at its further
-/// ones.
+/// Returns how an experiment's contenders are judged: in every mode at its own delay, greedy and
+/// scrambled at its further ones.
 pub(crate) fn judgements(experiment: &Experiment) -> Vec<Judgement> {
     let own = experiment.delay();
     let plan = &experiment.eval;
@@ -53,25 +54,25 @@ pub(crate) fn judgements(experiment: &Experiment) -> Vec<Judgement> {
     std::iter::once(at_own).chain(further).collect()
 }
 
-/// A trained agent and what it is judged for.
+/// A trained agent and the job that it is judged for.
 pub struct Judge<'a> {
-    /// The job it was trained in.
+    /// The job in which it was trained.
     pub job: &'a Job,
-    /// What its server is told of who asks.
+    /// The token for the job's server.
     pub token: Option<&'a Token>,
-    /// Its last state.
+    /// The agent's last checkpoint.
     pub checkpoint: &'a Checkpoint,
-    /// Where is shown how far judging is.
+    /// Displays the progress of judging.
     pub progress: &'a JobProgress,
     /// Ends judging with [`EnvError::Stopped`].
     pub stop: &'a AtomicBool,
 }
 
 impl Judge<'_> {
-    /// Evaluates as [`judgements`] says, and looks into the memory through one episode.
+    /// Evaluates according to [`judgements`], and records the memory through one episode.
     ///
     /// # Errors
-    /// What the environment refused, or that judging was stopped.
+    /// When the environment refuses a request, or judging is stopped.
     pub fn judge(&self) -> Result<(Vec<EvaluationRecord>, Option<MemoryView>), EvaluateError> {
         let player = Player::new(self.checkpoint)?;
         let mut evaluations = Vec::new();
@@ -126,7 +127,8 @@ impl Judge<'_> {
         Ok(records)
     }
 
-    /// What the memory held through one greedy episode, if it has slots and the episode is not too long to keep.
+    /// Returns the contents of the memory during one greedy episode, if it has slots and the
+    /// episode is short enough to keep.
     fn memory_view(&self, player: &Player) -> Result<Option<MemoryView>, EvaluateError> {
         let EvaluationEnv {
             mut env,
@@ -144,8 +146,8 @@ impl Judge<'_> {
         Ok(MemoryView::from_episode(&episode).map(|view| view.thinned(VIEW_COLUMNS)))
     }
 
-    /// The first seed, from the job's on, of an episode whose cue is 1: in EASY tasks a cue of 0 looks like everything
-    /// after it, and there is nothing to keep.
+    /// Returns the first seed, starting at the job's, of an episode whose cue is 1. In EASY tasks a
+    /// cue of 0 looks like everything after it, so there would be nothing to show.
     fn seed_of_a_visible_cue(&self, env: &mut dyn VectorEnv) -> Result<u64, EnvError> {
         let seeds = self.job.seed..self.job.seed + CUE_SEARCH;
         for seed in seeds {
@@ -161,7 +163,7 @@ impl Judge<'_> {
         Ok(self.job.seed)
     }
 
-    /// Environments of the experiment, at a delay.
+    /// Connects to environments of the experiment at a delay.
     fn connect(&self, delay: Option<u64>, episodes: u64) -> Result<EvaluationEnv, EnvError> {
         let overrides = delay.map(|delay| ("delay".to_owned(), Value::from(delay)));
         EvaluationEnv::connect(
@@ -174,8 +176,8 @@ impl Judge<'_> {
         )
     }
 
-    /// An environment that shows how far its episodes are, and ends them when the run is stopped: at long delays an
-    /// evaluation takes minutes.
+    /// Wraps an environment: shows the progress of its episodes, and ends them when the run is
+    /// stopped. At long delays an evaluation takes minutes.
     fn watched<'a>(&'a self, env: &'a mut RemoteVectorEnv) -> impl VectorEnv + 'a {
         Watched::new(env, || {
             if self.stop.load(Ordering::Relaxed) {
@@ -187,7 +189,7 @@ impl Judge<'_> {
     }
 }
 
-/// What is shown while judging.
+/// Returns the text to show while judging.
 pub(crate) fn label(delay: Option<u64>, mode: Mode) -> String {
     match delay {
         Some(delay) => format!("judging {mode}, delay {}", thousands(delay)),

@@ -1,4 +1,4 @@
-//! The contenders: this project's own agents and programs from outside.
+//! The contenders: this project's own agents and external programs.
 
 pub mod any;
 pub mod external;

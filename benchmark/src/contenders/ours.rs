@@ -1,4 +1,4 @@
-//! The agents of this project as contenders: trains a job's agent in its directory, then judges it.
+//! This project's agents as contenders: trains a job's agent in its directory, then judges it.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,22 +21,22 @@ use crate::records::outcome::{Outcome, TrainingTally};
 use crate::run::contender::{Contender, JobError};
 use crate::run::progress::JobProgress;
 
-/// Runs with fewer steps than this have no best checkpoint but the last.
+/// Least steps between checkpoints. A shorter run has only its last checkpoint.
 const MIN_CHECKPOINT_INTERVAL: u64 = 50_000;
-/// Checkpoints of a long run that may be the best.
+/// Number of checkpoints of a long run.
 const CHECKPOINTS: u64 = 10;
-/// Points of a learning curve that are kept: more than a figure has pixels for.
+/// Most points of a learning curve to keep: more than a figure has pixels for.
 const CURVE_POINTS: usize = 400;
-/// How long a server that was named is waited for before the run begins.
+/// How long to wait for a server given by `--server` before the run begins.
 const FIRST_CONTACT: Duration = Duration::from_secs(3);
 
-/// The status of a server that wants a token, or another one.
+/// Status of a server that asks for a token, or for another one.
 const UNAUTHORIZED: u16 = 401;
 
 /// Trains and judges the agents of the `agent` crate.
 #[derive(Debug, Default)]
 pub struct OurContender {
-    /// What the jobs' servers are told of who asks.
+    /// The token for the jobs' servers.
     pub token: Option<Token>,
 }
 
@@ -84,7 +84,7 @@ impl Contender for OurContender {
     }
 }
 
-/// What a reader must know of a row's duration and speed, if they are not those of the whole training.
+/// Returns a note if a row's duration and speed do not cover the whole training.
 fn clock_note(trained: &SessionEnd) -> Option<String> {
     let lost = trained.checkpoint.run.statistics.timesteps - trained.timed_steps;
     let lost = (lost > 0).then(|| thousands(lost))?;
@@ -93,10 +93,10 @@ fn clock_note(trained: &SessionEnd) -> Option<String> {
     ))
 }
 
-/// Makes sure before a run that the servers named for it answer.
+/// Checks before a run that the servers given for it answer.
 ///
 /// # Errors
-/// When one does not, after a few seconds, or it does not know the token.
+/// When a server does not answer within a few seconds, or does not accept the token.
 pub fn check_servers(servers: &[String], token: Option<&Token>) -> Result<(), EnvError> {
     for server in servers {
         let connected = RemoteVectorEnv::connect(&RemoteEnvConfig {
@@ -111,7 +111,7 @@ pub fn check_servers(servers: &[String], token: Option<&Token>) -> Result<(), En
             },
         });
         match connected {
-            // Whoever refuses is there; what it refuses is told in the rows that need it.
+            // A server that refuses this request is there. Refusals appear in the rows they affect.
             Err(EnvError::Refused { status, .. }) if status != UNAUTHORIZED => {}
             Ok(_) => {}
             Err(error) => return Err(error),
@@ -120,11 +120,11 @@ pub fn check_servers(servers: &[String], token: Option<&Token>) -> Result<(), En
     Ok(())
 }
 
-/// The configuration of a job's training, with everything resolved.
+/// Returns the complete configuration of a job's training.
 fn train_config(experiment: &Experiment, row: &AgentRow, seed: u64) -> Result<TrainConfig, String> {
     let algorithm = algorithms::find(&row.algorithm).map_err(|error| error.to_string())?;
     let mut overrides = to_map(&row.overrides);
-    // Who does not learn never stops early anyway, and refuses to be told so.
+    // Players that do not learn never stop early, and refuse the setting.
     if !experiment.early_stop && algorithm.learns() {
         overrides.insert("early_stop".to_owned(), false.into());
     }
@@ -174,7 +174,7 @@ impl OurContender {
     }
 }
 
-/// Shows training on a job's bar.
+/// Shows training on a job's progress bar.
 struct Bar<'a>(&'a JobProgress);
 
 impl Monitor for Bar<'_> {
@@ -200,10 +200,11 @@ fn to_map(values: &BTreeMap<String, Value>) -> Map<String, Value> {
     values.clone().into_iter().collect()
 }
 
-/// The hyper-parameters that the job's algorithm has.
+/// Returns the hyper-parameters that the job's algorithm has.
 fn hyperparameters(config: &TrainConfig) -> BTreeMap<String, Value> {
     let parts = algorithms::find(&config.algorithm).map_or(&[][..], |row| row.parts);
-    // By way of text, where a single-precision 0.003 is "0.003": as a value it is 0.003000000026077032.
+    // Converted through text, where a single-precision 0.003 is "0.003"; as a value it would be
+    // 0.003000000026077032.
     let text = serde_json::to_string(&config.hyper).expect("hyper-parameters are plain data");
     let mut all: BTreeMap<String, Value> =
         serde_json::from_str(&text).expect("what was just written");
@@ -215,7 +216,7 @@ fn hyperparameters(config: &TrainConfig) -> BTreeMap<String, Value> {
     all
 }
 
-/// At most `limit` of the points, evenly spaced, the first and the last among them.
+/// Returns at most `limit` of the points, evenly spaced, including the first and the last.
 fn thinned(curve: &[(u64, f64)], limit: usize) -> Vec<(u64, f64)> {
     if curve.len() <= limit {
         return curve.to_vec();

@@ -9,18 +9,18 @@ use serde_json::Value;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AgentRow {
-    /// What the row is called in tables and figures.
+    /// Name of the row in tables and figures.
     pub name: String,
-    /// The algorithm's id in the agent's table of algorithms; empty for a program from outside.
+    /// Id of the algorithm in the agent's table of algorithms; empty for an external program.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub algorithm: String,
-    /// The program that is the contender, instead of an algorithm.
+    /// Program that competes instead of an algorithm.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external: Option<External>,
     /// Hyper-parameters that differ from the algorithm's defaults.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub overrides: BTreeMap<String, Value>,
-    /// Whether the overrides were searched for on these tasks; such rows are marked wherever they appear.
+    /// Whether the overrides were tuned on these tasks; tables and figures mark such rows.
     #[serde(default, skip_serializing_if = "is_false")]
     pub tuned: bool,
     /// Whether the row runs only when `--agents` names it.
@@ -28,16 +28,16 @@ pub struct AgentRow {
     pub optional: bool,
 }
 
-/// A program from outside that trains and plays (docs/bring-your-own-agent.md).
+/// An external program that trains and plays (docs/bring-your-own-agent.md).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct External {
-    /// The program and its arguments, quoted as for a shell. No shell reads it.
+    /// The program and its arguments, quoted as for a shell, though no shell reads them.
     pub command: String,
 }
 
 impl AgentRow {
-    /// A row named after its algorithm, with that algorithm's defaults.
+    /// Returns a row that has its algorithm's name and default settings.
     pub(super) fn with_defaults(algorithm: &str) -> Self {
         Self {
             name: algorithm.to_owned(),
@@ -49,7 +49,7 @@ impl AgentRow {
         }
     }
 
-    /// A row for a program from outside.
+    /// Returns a row for an external program.
     pub fn from_outside(name: &str, command: &str) -> Self {
         Self {
             algorithm: String::new(),
@@ -75,10 +75,10 @@ impl AgentRow {
 }
 
 impl External {
-    /// The program and its arguments, one by one.
+    /// Splits the command into the program and its arguments.
     ///
     /// # Errors
-    /// When there are none, or a quote is not closed.
+    /// When the command is empty or a quote is not closed.
     pub fn words(&self) -> Result<Vec<String>, String> {
         let words = shlex::split(&self.command).filter(|words| !words.is_empty());
         words.ok_or_else(|| format!("{:?} is not a command", self.command))

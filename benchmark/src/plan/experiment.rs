@@ -1,4 +1,4 @@
-//! The tasks of a plan and how agents are judged on them.
+//! Experiments: the tasks of a plan, and how agents are judged on them.
 
 use std::collections::BTreeMap;
 
@@ -9,42 +9,44 @@ use serde_json::Value;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Experiment {
-    /// What the experiment is called; unique in its plan.
+    /// Name of the experiment, unique in its plan.
     pub name: String,
     /// The environment's spec id, such as `MemoryTask-v0`.
     #[serde(rename = "env")]
     pub spec_id: String,
-    /// Environment steps to train for, at most (a learner may stop early when it has solved the task).
+    /// Training budget in environment steps; a learner that has solved the task may stop earlier.
     pub total_timesteps: u64,
-    /// The same for `--quick`.
+    /// Training budget for `--quick`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quick_timesteps: Option<u64>,
-    /// Whether learners may stop before the budget is spent, once the task is solved: not where all of training is judged.
+    /// Whether learners may stop early once they have solved the task. Off where all of training is
+    /// judged.
     #[serde(default = "default_early_stop", skip_serializing_if = "is_true")]
     pub early_stop: bool,
     /// The environment's arguments (`delay`, `difficulty`, `delay_min`, …).
     #[serde(rename = "env_args", default)]
     pub kwargs: BTreeMap<String, Value>,
-    /// Reset options that training draws anew for each rollout, log-uniformly between these bounds: all lanes then
-    /// share, say, a delay, and longer and shorter episodes are mixed over time.
+    /// Reset options that training draws again for each rollout, log-uniformly between these
+    /// bounds. All lanes of a rollout share the value, so that, for example, short and long delays
+    /// are mixed over time.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub draws: BTreeMap<String, (u64, u64)>,
-    /// How the trained agent is judged.
+    /// How trained agents are judged.
     #[serde(rename = "evaluation", default)]
     pub eval: EvalPlan,
 }
 
-/// How a trained agent is judged.
+/// How trained agents are judged.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EvalPlan {
-    /// Episodes an evaluation at the experiment's own delay takes; even, half of them for each cue.
+    /// Episodes of an evaluation at the experiment's own delay; even, half of them for each cue.
     #[serde(default = "default_episodes")]
     pub episodes: u64,
     /// Further delays to evaluate at, for success against delay.
     #[serde(default)]
     pub delays: Vec<u64>,
-    /// Episodes an evaluation at each further delay takes; even.
+    /// Episodes of an evaluation at each further delay; even.
     #[serde(default = "default_delay_episodes")]
     pub delay_episodes: u64,
 }
@@ -80,12 +82,13 @@ fn is_true(flag: &bool) -> bool {
 }
 
 impl Experiment {
-    /// The delay trained on (the longest, when episodes draw theirs), for tasks that have one.
+    /// Returns the delay trained on, or the longest when episodes draw theirs; `None` for a task
+    /// without a delay.
     pub fn delay(&self) -> Option<u64> {
         self.kwargs.get("delay").and_then(Value::as_u64)
     }
 
-    /// The shortest and longest delay trained on.
+    /// Returns the shortest and the longest delay trained on.
     pub fn delay_range(&self) -> Option<(u64, u64)> {
         if let Some(&drawn) = self.draws.get("delay") {
             return Some(drawn);
@@ -95,23 +98,24 @@ impl Experiment {
         Some((shortest.unwrap_or(longest), longest))
     }
 
-    /// Whether the first number of the first observation is the cue, a fair bit: then as many episodes of each are judged.
+    /// Returns whether the first number of the first observation is the cue, a fair bit.
+    /// Evaluations then play as many episodes with each cue.
     pub fn shows_cue_first(&self) -> bool {
         agent::evaluate::shows_cue_first(&self.kwargs.clone().into_iter().collect())
     }
 
-    /// The step whose observation is the cue, where all episodes have it at the same.
+    /// Returns the step whose observation is the cue, if it is the same in all episodes.
     pub fn cue_step(&self) -> Option<u32> {
         let is_first = self.shows_cue_first() || self.kwargs.contains_key("memory_length");
         is_first.then_some(0)
     }
 
-    /// The task's difficulty: 0 or 1, for tasks that have one.
+    /// Returns the task's difficulty, 0 or 1; `None` for a task without one.
     pub fn difficulty(&self) -> Option<u64> {
         self.kwargs.get("difficulty").and_then(Value::as_u64)
     }
 
-    /// The notebook's name of the difficulty: `EASY` for 0, `HARD` for 1.
+    /// Returns the notebook's name of the difficulty: `EASY` for 0, `HARD` for 1.
     pub fn mode(&self) -> Option<&'static str> {
         match self.difficulty()? {
             0 => Some("EASY"),

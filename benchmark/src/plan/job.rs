@@ -1,4 +1,4 @@
-//! A job of a plan.
+//! Jobs: the units of work of a run.
 
 use std::path::PathBuf;
 
@@ -12,10 +12,10 @@ pub struct Job {
     pub experiment: Experiment,
     /// The algorithm and its settings.
     pub agent: AgentRow,
-    /// Seeds training and, independently, evaluation.
+    /// Seed of training and, with a stream of its own, of evaluation.
     pub seed: u64,
     /// Base URL of the environment server to play on.
     pub server: String,
-    /// The job's own directory for checkpoints; it exists.
+    /// Existing directory for the job's checkpoints, shared with no other job.
     pub directory: PathBuf,
 }

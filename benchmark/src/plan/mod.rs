@@ -1,7 +1,7 @@
-//! What to run: experiments (a task and a budget) × agents (an algorithm and its settings) × seeds.
+//! Plans: experiments (a task and a budget) × agents (an algorithm and its settings) × seeds.
 //!
-//! A plan is a TOML file. Those of the suites are compiled in, the reference notebook's five experiments first;
-//! `--experiments` reads another of the same form.
+//! A plan is a TOML file. The plans of the suites are compiled in; the first is the reference
+//! notebook's, with five experiments. `--experiments` reads other files of the same form.
 
 mod agents;
 mod experiment;
@@ -21,41 +21,42 @@ pub use experiment::{EvalPlan, Experiment};
 pub use job::Job;
 pub use suites::Suite;
 
-/// How many experiments `--quick` keeps of a plan that has no budgets for it.
+/// Experiments that `--quick` keeps of a plan without quick budgets.
 const QUICK_EXPERIMENTS: usize = 3;
 
-/// Episodes that `--quick` judges over, at most, where a plan has budgets for it.
+/// Most episodes that an evaluation takes under a quick budget.
 const QUICK_EPISODES: u64 = 200;
 
-/// Training budget of an environment that no suite has.
+/// Training budget of an environment that is in no suite.
 const DEFAULT_TIMESTEPS: u64 = 1_000_000;
 
-/// Experiments and agents; every agent runs every experiment once a seed.
+/// Experiments and agents; every agent runs every experiment once for each seed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
-    /// The rows of the comparison; programs from outside may be all there are.
+    /// The rows of the comparison. A plan file may have none: command-line arguments can add
+    /// external programs.
     #[serde(default)]
     pub agents: Vec<AgentRow>,
-    /// The tasks, in the order in which they are run and shown.
+    /// The tasks, in the order in which they run and appear in results.
     pub experiments: Vec<Experiment>,
 }
 
 impl Plan {
-    /// A suite's plan, with the three main agents (and optional further rows).
+    /// Returns a suite's plan: the three main agents, and further rows that are optional.
     ///
     /// # Errors
-    /// Never for the files as committed; tests read them.
+    /// Never for the committed files, which tests read.
     pub fn suite(suite: Suite) -> Result<Self, Error> {
         let (path, text) = suite.file();
         Self::from_toml(text, Path::new(path))
     }
 
-    /// A plan of single environments with these arguments, for the agents of the classic suite. A budget that is not given
-    /// is that of the environment's experiment in the suite.
+    /// Makes a plan of single environments with these arguments, for the agents of the classic
+    /// suite. Without `total_timesteps` each environment has its budget from that suite.
     ///
     /// # Errors
-    /// When an environment is named twice.
+    /// When an environment is given twice.
     pub fn from_environments(
         spec_ids: &[String],
         kwargs: &BTreeMap<String, Value>,
@@ -72,7 +73,7 @@ impl Plan {
                 name: spec_id.clone(),
                 spec_id: spec_id.clone(),
                 total_timesteps: total_timesteps.unwrap_or(usual),
-                // A budget that is asked for is meant.
+                // An explicit budget holds for quick runs too.
                 quick_timesteps: total_timesteps.or(quick),
                 early_stop: true,
                 kwargs: kwargs.clone(),
@@ -91,7 +92,7 @@ impl Plan {
     /// Reads a plan from a file.
     ///
     /// # Errors
-    /// When the file cannot be read or is not a sound plan.
+    /// When the file cannot be read or is not a valid plan.
     pub fn read(path: &Path) -> Result<Self, Error> {
         let text = std::fs::read_to_string(path).map_err(Error::read(path))?;
         Self::from_toml(&text, path)
@@ -99,10 +100,10 @@ impl Plan {
 
     /// Parses and checks a plan; `path` is named in errors.
     ///
-    /// A run's own `config.toml` is accepted too: its `[run]` table is passed over.
+    /// Accepts a run's own `config.toml` too, and ignores its `[run]` table.
     ///
     /// # Errors
-    /// When the text is not TOML of a plan's form, or the plan is not sound.
+    /// When the text is not TOML of a plan's form, or the plan is not valid.
     pub fn from_toml(text: &str, path: &Path) -> Result<Self, Error> {
         let syntax = |error: toml::de::Error| Error::PlanSyntax {
             path: path.to_owned(),
@@ -111,17 +112,18 @@ impl Plan {
         let mut table: toml::Table = toml::from_str(text).map_err(syntax)?;
         let plan: Self = match table.remove("run") {
             Some(_) => table.try_into().map_err(syntax)?,
-            // Parsed from the text, for errors then name line and column.
+            // Parsed from the text, so that errors give the line and column.
             None => toml::from_str(text).map_err(syntax)?,
         };
         plan.check_rows()?;
         Ok(plan)
     }
 
-    /// Takes the budgets of a quick run or of a whole one; afterwards there is only one for each experiment.
+    /// Chooses between the budgets for quick and full runs, and leaves one for each experiment.
     ///
-    /// A quick run keeps the experiments that have a budget for it; of a plan without any, the first ones: the short ones.
-    /// An experiment that a quick run does in full is the same in both, with the same row.
+    /// A quick run keeps the experiments that have a quick budget. If none has one, it keeps the
+    /// first few, which are the shortest. An experiment whose quick budget is the full one is the
+    /// same in both kinds of run, and so are its rows.
     pub fn settle_budgets(&mut self, quick: bool) {
         let has_quick = |experiment: &Experiment| experiment.quick_timesteps.is_some();
         match self.experiments.iter().any(has_quick) {
@@ -138,17 +140,18 @@ impl Plan {
         }
     }
 
-    /// Adds programs from outside as further rows.
+    /// Adds external programs as further rows.
     ///
     /// # Errors
-    /// When a name is taken or a command is none.
+    /// When a name is taken or a command is empty.
     pub fn add(&mut self, rows: &[AgentRow]) -> Result<(), Error> {
         self.agents.extend_from_slice(rows);
         self.check()
     }
 
-    /// Keeps the rows that `names` lists, in that order; a name that is no row but an algorithm's id becomes a row
-    /// with the algorithm's defaults. Without names the rows that are not optional stay.
+    /// Keeps the rows that `names` lists, in that order. A name that is an algorithm's id instead
+    /// of a row becomes a row with the algorithm's defaults. Without names, the rows that are not
+    /// optional stay.
     ///
     /// # Errors
     /// When a name is neither.
@@ -172,7 +175,7 @@ impl Plan {
             let row = row
                 .or_else(default_row)
                 .ok_or_else(|| self.unknown_agent(name, algorithms))?;
-            // Named is wanted: a run's configuration lists the row as any other.
+            // A row given by name is no longer optional: the run's configuration must repeat it.
             selected.push(AgentRow {
                 optional: false,
                 ..row
@@ -205,7 +208,7 @@ impl Plan {
         check_some("agents", &self.agents)
     }
 
-    /// [`Plan::check`] of a plan that programs from outside may still be added to.
+    /// As [`Plan::check`], for a plan that may still have no rows.
     fn check_rows(&self) -> Result<(), Error> {
         check_some("experiments", &self.experiments)?;
         check_names(
@@ -379,7 +382,7 @@ mod tests {
             assert!(reference.is_some(), "{}", experiment.name);
             assert!(experiment.quick_timesteps.is_some(), "{}", experiment.name);
         }
-        // One set of settings for all tasks, the algorithms' own.
+        // All tasks share the algorithms' default settings.
         for agent in plan.agents.iter().filter(|agent| !agent.optional) {
             assert!(agent.overrides.is_empty(), "{}", agent.name);
         }
@@ -417,7 +420,7 @@ mod tests {
                 "delay-32-hard"
             ]
         );
-        // The same rows as a whole run has, so that one can go on from the other.
+        // Rows match those of a full run, so each kind of run can continue the other.
         let mut settled = whole;
         settled.settle_budgets(false);
         assert_eq!(quick.experiments, settled.experiments[..4]);

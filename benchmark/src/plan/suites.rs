@@ -1,18 +1,18 @@
-//! The plans that are compiled in.
+//! Suites: the plans that are compiled in.
 
 /// A plan that is compiled in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Suite {
     /// The five experiments of the reference notebook.
     Notebook,
-    /// Every environment the server has.
+    /// Every environment of the server.
     Classic,
-    /// The memory sweeps of bsuite, for bsuite's own scores.
+    /// The memory sweeps of bsuite, scored as bsuite does.
     Bsuite,
 }
 
 impl Suite {
-    /// The plan's file, as committed, and its text.
+    /// Returns the path of the plan's committed file, and its text.
     pub(super) const fn file(self) -> (&'static str, &'static str) {
         match self {
             Self::Notebook => (

@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 use crate::error::Error;
 use crate::plan::Plan;
 
-/// What a run was asked to do; `config.toml`. As a plan (`--experiments config.toml`) it repeats the run.
+/// Contents of `config.toml`: the run and its plan. `--experiments config.toml` repeats the run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunConfig {
     /// The run itself.
     pub run: RunInfo,
-    /// What it runs.
+    /// The plan that it runs.
     pub plan: Plan,
 }
 
@@ -22,33 +22,33 @@ pub struct RunConfig {
 pub struct RunInfo {
     /// The run's name.
     pub name: String,
-    /// Every agent runs every experiment with the seeds `0..seeds`.
+    /// Number of seeds: every agent runs every experiment with the seeds `0..seeds`.
     pub seeds: u64,
-    /// The last command that was run under this name.
+    /// The latest command of this run.
     pub command: String,
-    /// Git commit of the code when it was started.
+    /// Git commit of the code at the command's first start.
     pub commit: String,
-    /// When that was, RFC 3339.
+    /// Time of that start, RFC 3339.
     pub started_at: String,
-    /// What was run under the same name before, in order: its rows stay, and are on the same page.
+    /// Earlier commands of this run, in order. Their rows stay, and appear on the same page.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub earlier: Vec<Command>,
 }
 
-/// A command that was run under a run's name.
+/// A command of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Command {
     /// The command.
     pub command: String,
-    /// Git commit of the code when it was started.
+    /// Git commit of the code at the command's first start.
     pub commit: String,
-    /// When it was first started, RFC 3339.
+    /// Time of that start, RFC 3339.
     pub started_at: String,
 }
 
 impl RunInfo {
-    /// Everything that was run under this name, in order, this command the last.
+    /// Returns all commands of this run in order, the latest one last.
     pub fn commands(&self) -> Vec<Command> {
         let own = Command {
             command: self.command.clone(),
@@ -58,7 +58,8 @@ impl RunInfo {
         self.earlier.iter().cloned().chain([own]).collect()
     }
 
-    /// The same, after what was run under its name before. The same command again goes on with the run, and is one.
+    /// Adds the commands of `before` in front of this one. A command that equals the latest of
+    /// those (with the same commit) resumes it and is not listed again.
     #[must_use]
     pub fn after(self, before: Self) -> Self {
         let is_same = (&self.command, &self.commit) == (&before.command, &before.commit);
@@ -77,10 +78,10 @@ impl RunInfo {
 }
 
 impl RunConfig {
-    /// The configuration as TOML.
+    /// Writes the configuration as TOML.
     ///
     /// # Errors
-    /// When the plan holds a value that TOML has not, such as null.
+    /// When the plan holds a value that TOML does not have, such as null.
     pub fn to_toml(&self) -> Result<String, Error> {
         #[derive(Serialize)]
         struct File<'a> {

@@ -18,13 +18,13 @@ pub struct RunDirectory {
 }
 
 impl RunDirectory {
-    /// The directory at a path; nothing is created.
+    /// Refers to a directory without creating it.
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self { root: root.into() }
     }
 
-    /// Creates a directory of this name, or of the first that is free of `NAME-2`, `NAME-3` and so on. Of runs that begin at
-    /// the same time each gets its own.
+    /// Creates a directory with this name or, if that is taken, the first free one of `NAME-2`,
+    /// `NAME-3` and so on. Runs that begin at the same time get different directories.
     ///
     /// # Errors
     /// When it cannot be created.
@@ -38,35 +38,37 @@ impl RunDirectory {
         Ok((name.expect("it was made by its name"), Self { root }))
     }
 
-    /// Creates the directory, unless it is there, and has it for this process alone while the lock is held.
+    /// Creates the directory if it is missing, and reserves it for this process while the lock is
+    /// held.
     ///
     /// # Errors
-    /// When it cannot be created, or another process runs in it.
+    /// When it cannot be created, or another process uses it.
     pub fn lock(&self) -> Result<FolderLock, Error> {
         Ok(FolderLock::take(&self.root)?)
     }
 
-    /// The directory itself.
+    /// Returns the path of the directory itself.
     pub fn path(&self) -> &Path {
         &self.root
     }
 
-    /// One line of JSON a finished job.
+    /// Returns the path of the records: a line of JSON for each finished job.
     pub fn records(&self) -> PathBuf {
         self.root.join("records.jsonl")
     }
 
-    /// The page for people.
+    /// Returns the path of the report, a page of HTML.
     pub fn report(&self) -> PathBuf {
         self.root.join("report.html")
     }
 
-    /// What the run was asked to do.
+    /// Returns the path of the run's configuration.
     pub fn config(&self) -> PathBuf {
         self.root.join("config.toml")
     }
 
-    /// A job's own directory, named so that people find it and other settings never meet its checkpoints.
+    /// Returns a job's own directory. Its name tells people which job it is, and contains a hash of
+    /// the configuration so that other settings never find its checkpoints.
     pub fn job(&self, experiment: &Experiment, agent: &AgentRow, seed: u64) -> PathBuf {
         let hash = configuration_hash(experiment, agent, seed);
         self.root.join("checkpoints").join(format!(
@@ -75,7 +77,7 @@ impl RunDirectory {
         ))
     }
 
-    /// The folders of all jobs of programs from outside.
+    /// Returns the directories of all jobs of external programs.
     pub fn program_folders(&self, config: &RunConfig) -> Vec<PathBuf> {
         let plan = &config.plan;
         let programs = plan.agents.iter().filter(|agent| agent.external.is_some());
@@ -105,10 +107,10 @@ impl RunDirectory {
         replace(&self.config(), &config.to_toml()?)
     }
 
-    /// Reads the configuration of what was run here before; `None` in a directory without one.
+    /// Reads the configuration of an earlier command in this directory; `None` if there is none.
     ///
     /// # Errors
-    /// When there is one that is not sound: it is not to be overwritten.
+    /// When the existing configuration is not valid: it must not be overwritten.
     pub fn earlier_config(&self) -> Result<Option<RunConfig>, Error> {
         match self.config().exists() {
             true => self.read_config().map(Some),
@@ -119,7 +121,7 @@ impl RunDirectory {
     /// Reads the configuration.
     ///
     /// # Errors
-    /// When the directory is not a run's, or its configuration is not sound.
+    /// When this is not the directory of a run, or its configuration is not valid.
     pub fn read_config(&self) -> Result<RunConfig, Error> {
         let path = self.config();
         let text = files::read_text(&path).map_err(Error::read(&path))?;
@@ -135,6 +137,8 @@ fn replace(path: &Path, text: &str) -> Result<(), Error> {
 mod tests {
     use super::*;
     use crate::fixtures;
+    use crate::plan::Plan;
+    use crate::records::config::RunInfo;
 
     #[test]
     fn configuration_round_trips_and_is_a_plan() {
@@ -171,7 +175,7 @@ mod tests {
         };
         let second = run("b", "2").after(run("a", "1"));
         assert_eq!(all(&second), ["a 1", "b 2"]);
-        // Gone on with.
+        // Resumed.
         assert_eq!(all(&run("b", "3").after(second.clone())), ["a 1", "b 2"]);
         assert_eq!(all(&run("a", "3").after(second)), ["a 1", "b 2", "a 3"]);
 

@@ -1,4 +1,5 @@
-//! `records.jsonl`: one line of JSON a finished job, with everything needed to judge and repeat it.
+//! Records: `records.jsonl` has a line of JSON for each finished job, with everything needed to
+//! judge and repeat it.
 
 pub mod config;
 pub mod directory;
@@ -19,7 +20,7 @@ use crate::plan::{AgentRow, Experiment};
 use crate::records::outcome::Outcome;
 use crate::records::sealed::SealedFile;
 
-/// Version of a record's form; a reader refuses versions it does not know.
+/// Version of a record's form. Readers refuse versions they do not know.
 pub const SCHEMA_VERSION: u32 = 1;
 
 /// One finished job.
@@ -27,11 +28,11 @@ pub const SCHEMA_VERSION: u32 = 1;
 pub struct Record {
     /// [`SCHEMA_VERSION`] of the writer.
     pub schema_version: u32,
-    /// Git commit of the code that ran, with `-dirty` behind it when tracked files had changed.
+    /// Git commit of the code that ran, with the suffix `-dirty` if tracked files had changed.
     pub commit: String,
     /// [`configuration_hash`] of the experiment, agent and seed.
     pub configuration_hash: String,
-    /// When the job finished, RFC 3339.
+    /// Time at which the job finished, RFC 3339.
     pub finished_at: String,
     /// The task, its budget (training arguments) and how it was judged (evaluation arguments).
     pub experiment: Experiment,
@@ -39,25 +40,25 @@ pub struct Record {
     pub agent: AgentRow,
     /// The job's seed.
     pub seed: u64,
-    /// How it ended.
+    /// The job's result.
     pub result: RowResult,
 }
 
-/// How a job ended.
+/// The result of a job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "status", rename_all = "snake_case")]
 pub enum RowResult {
-    /// With a trained and judged agent.
+    /// A trained and judged agent.
     Finished(Box<Outcome>),
-    /// Without one.
+    /// A failure.
     Failed {
-        /// Why.
+        /// Reason of the failure.
         reason: String,
     },
 }
 
 impl Record {
-    /// The outcome of a job that finished.
+    /// Returns the outcome of a job that finished.
     pub fn outcome(&self) -> Option<&Outcome> {
         match &self.result {
             RowResult::Finished(outcome) => Some(outcome),
@@ -65,7 +66,7 @@ impl Record {
         }
     }
 
-    /// The reason of a job that failed.
+    /// Returns the reason of a job that failed.
     pub fn failure(&self) -> Option<&str> {
         match &self.result {
             RowResult::Finished(_) => None,
@@ -74,8 +75,9 @@ impl Record {
     }
 }
 
-/// What a job is recognised by when a run is continued: 16 hexadecimal digits of the SHA-256 of everything that
-/// decides its result (experiment, agent settings, seed), and of nothing else (not the server, not the directory).
+/// Returns the hash by which a resumed run recognises a job: 16 hexadecimal digits of the SHA-256
+/// of everything that decides its result (experiment, agent settings, seed). The server and the
+/// directory are not part of it.
 pub fn configuration_hash(experiment: &Experiment, agent: &AgentRow, seed: u64) -> String {
     let canonical = serde_json::to_vec(&(SCHEMA_VERSION, experiment, agent, seed))
         .expect("a plan came from TOML, whose tables have string keys as JSON's do");
@@ -86,7 +88,8 @@ pub fn configuration_hash(experiment: &Experiment, agent: &AgentRow, seed: u64) 
         .collect()
 }
 
-/// The git commit of the source tree that this program was built in, or `unknown` when there is none any more.
+/// Returns the git commit of the source tree that this program was built in, or `unknown` if the
+/// tree is gone.
 pub fn git_commit() -> String {
     let git = |arguments: &[&str]| -> Option<String> {
         let output = Command::new("git")
@@ -109,11 +112,11 @@ pub fn git_commit() -> String {
     }
 }
 
-/// Reads all records; a job that has several keeps its last. A missing file has none; a torn last line (the
-/// writer was killed in the middle of it) is passed over.
+/// Reads all records and keeps the last of each job. A missing file has no records. An incomplete
+/// last line, left by a writer that was killed while writing, is ignored.
 ///
 /// # Errors
-/// When the file cannot be read or another line is not a record.
+/// When the file cannot be read, or a line other than an incomplete last one is not a record.
 pub fn read_records(path: &Path) -> Result<Vec<Record>, Error> {
     let bytes = match files::read(path) {
         Ok(bytes) => bytes,
@@ -157,7 +160,7 @@ fn parse(line: &[u8]) -> Result<Record, String> {
     serde_json::from_slice(line).map_err(|error| error.to_string())
 }
 
-/// Length of the part of `bytes` that is whole lines.
+/// Returns the length of the part of `bytes` that is whole lines.
 fn whole_lines(bytes: &[u8]) -> usize {
     bytes
         .iter()
@@ -165,14 +168,15 @@ fn whole_lines(bytes: &[u8]) -> usize {
         .map_or(0, |newline| newline + 1)
 }
 
-/// Appends records to a file, each flushed to the disk before the next job's.
+/// Appends records to a file and flushes each to the disk at once.
 #[derive(Debug)]
 pub struct RecordWriter {
     file: Arc<SealedFile>,
 }
 
 impl RecordWriter {
-    /// Opens a records file for appending, creating it or cutting off a torn last line.
+    /// Opens a records file for appending. Creates it if it is missing, and cuts off an incomplete
+    /// last line.
     ///
     /// # Errors
     /// When the file cannot be read or written.
@@ -183,7 +187,7 @@ impl RecordWriter {
         })
     }
 
-    /// The file, to be checked by others.
+    /// Returns the file, for checks that other processes have not changed it.
     pub(crate) fn file(&self) -> Arc<SealedFile> {
         Arc::clone(&self.file)
     }

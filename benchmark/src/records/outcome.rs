@@ -1,4 +1,4 @@
-//! The outcome of a job: what training and evaluating an agent gave.
+//! Outcomes: the results of training and evaluating an agent.
 
 use std::collections::BTreeMap;
 
@@ -7,56 +7,58 @@ use agent::heatmap::{Entries, EpisodeView, MemoryView as Recorded};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// What training and evaluating an agent gave.
+/// The results of training and evaluating an agent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
     /// Environment steps trained for.
     pub trained_steps: u64,
-    /// Environment steps a second while training, everything included.
+    /// Environment steps per second of training, everything included.
     pub steps_per_s: f64,
-    /// Wall-clock seconds of training, over all parts of an interrupted run.
+    /// Wall-clock seconds of training, summed over all parts of an interrupted run.
     pub train_duration_s: f64,
-    /// Trained steps at which the mean return of the last 100 training episodes first reached the task's threshold.
+    /// Trained steps at which the mean return of the last 100 training episodes first reached
+    /// [`Self::solved_threshold`].
     pub solved_at: Option<u64>,
-    /// That threshold; `None` in records of earlier versions, for programs from outside, and where nothing is known to
-    /// compare with.
+    /// Mean return from which the task counts as solved; `None` for external programs, for tasks
+    /// without a known threshold, and in records of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub solved_threshold: Option<f64>,
-    /// All of training's episodes together; `None` in records of earlier versions and for programs from outside.
+    /// Totals over all training episodes; `None` for external programs and in records of earlier
+    /// versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub training: Option<TrainingTally>,
-    /// Number of trained parameters, where it is known.
+    /// Number of trained parameters, if known.
     #[serde(default)]
     pub parameters: Option<usize>,
-    /// Every hyper-parameter the agent was trained with, defaults included.
+    /// Hyper-parameters of the training, defaults included.
     pub hyperparameters: BTreeMap<String, Value>,
-    /// Mean return of recent training episodes after so many steps, steps ascending.
+    /// Pairs of trained steps and the mean return of recent training episodes, steps ascending.
     pub learning_curve: Vec<(u64, f64)>,
-    /// The judgements.
+    /// The evaluations.
     pub evaluations: Vec<EvaluationRecord>,
-    /// What the memory held through one greedy episode, for agents whose memory has slots.
+    /// Contents of the memory during one greedy episode, for agents whose memory has slots.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_view: Option<MemoryView>,
-    /// What a reader of the row should know beside the numbers.
+    /// Remarks without which the numbers could mislead a reader.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
 }
 
-/// What training's episodes came to.
+/// Totals over all training episodes.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct TrainingTally {
-    /// Episodes that ended.
+    /// Number of episodes that ended.
     pub episodes: u64,
     /// Sum of their undiscounted returns.
     pub return_sum: f64,
 }
 
-/// One judgement of a trained agent.
+/// One evaluation of a trained agent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EvaluationRecord {
-    /// The delay judged at; `None` for a task without one.
+    /// The delay evaluated at; `None` for a task without one.
     pub delay: Option<u64>,
-    /// How the agent acted and what its memory was left.
+    /// How the agent acted, and how its memory was restricted.
     pub mode: Mode,
     /// Mean undiscounted return over the episodes.
     pub mean_return: f64,
@@ -66,35 +68,36 @@ pub struct EvaluationRecord {
     pub episodes: u64,
 }
 
-/// A memory of slots through one episode. Arrays are `[columns, slots]`, time first, flattened.
+/// Contents of a memory of slots during one episode. Arrays are `[columns, slots]`, time first,
+/// flattened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MemoryView {
     /// Number of slots, N.
     pub slots: usize,
-    /// The step that each column shows, ascending; not every step of a long episode is kept.
+    /// The step that each column shows, ascending. Long episodes leave out steps.
     pub steps: Vec<u32>,
-    /// The step whose observation was the cue, if the task has one.
+    /// The step whose observation is the cue, if the task has one.
     pub cue_step: Option<u32>,
-    /// The step at which a slot's entry was written; `None` for an empty slot.
+    /// The step at which each slot's entry was written; `None` for an empty slot.
     pub write_step: Vec<Option<u32>>,
-    /// The learned usefulness of a slot's entry.
+    /// The learned usefulness of each slot's entry.
     pub usefulness: Vec<f32>,
-    /// The share of attention a slot got, 0..=1.
+    /// The share of attention on each slot, 0..=1.
     pub attention: Vec<f32>,
 }
 
 impl Outcome {
-    /// The judgement at a delay in a mode, if it was made.
+    /// Returns the evaluation at a delay in a mode, if there is one.
     pub fn evaluation(&self, delay: Option<u64>, mode: Mode) -> Option<&EvaluationRecord> {
         self.evaluations
             .iter()
             .find(|evaluation| evaluation.delay == delay && evaluation.mode == mode)
     }
 
-    /// Says what in the outcome is no number or does not fit together.
+    /// Checks that all numbers are finite and that array lengths match.
     ///
     /// # Errors
-    /// The reason, in words.
+    /// The problem, in words.
     pub fn check(&self) -> Result<(), String> {
         for evaluation in &self.evaluations {
             if !(evaluation.mean_return.is_finite() && evaluation.std_return.is_finite()) {
@@ -121,8 +124,9 @@ impl Outcome {
 }
 
 impl MemoryView {
-    /// What an episode showed of a memory of slots; `None` for a memory without, and for one whose entries are whole
-    /// episodes: those have no place on an axis of steps.
+    /// Copies the contents of a memory of slots from an episode. Returns `None` for a memory
+    /// without slots, and for one whose entries are whole episodes: those have no place on an axis
+    /// of steps.
     pub fn from_episode(episode: &EpisodeView) -> Option<Self> {
         match &episode.memory {
             Recorded::Slots(slots) if slots.entries == Entries::Steps => Some(Self {
@@ -137,7 +141,7 @@ impl MemoryView {
         }
     }
 
-    /// Keeps at most `limit` columns, evenly spaced, the first and the last among them.
+    /// Keeps at most `limit` columns, evenly spaced, including the first and the last.
     #[must_use]
     pub fn thinned(&self, limit: usize) -> Self {
         let columns = self.steps.len();

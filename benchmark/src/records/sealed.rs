@@ -1,5 +1,6 @@
-//! A file that only this process should change while it runs. A program from outside has the same user and can change it as
-//! well, so a copy in memory says what it must hold: changes are detected and undone.
+//! Files that only this process should change during a run. An external program has the same user
+//! and could change them too, so a copy in memory holds the expected contents: changes are detected
+//! and undone.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -9,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::error::Error;
 use crate::files;
 
-/// An open file and a copy of its contents.
+/// An open file and a copy of its expected contents.
 #[derive(Debug)]
 pub struct SealedFile {
     path: PathBuf,
@@ -23,7 +24,8 @@ struct State {
 }
 
 impl SealedFile {
-    /// Opens a file, or creates it. `keep` says how many bytes of its contents to keep; the rest is cut off.
+    /// Opens a file, or creates it. `keep` returns the length to keep of the given contents; the
+    /// rest is cut off.
     ///
     /// # Errors
     /// When it cannot be read or written.
@@ -50,7 +52,7 @@ impl SealedFile {
         let written = state.file.write_all(bytes);
         let written = written.and_then(|()| state.file.sync_data());
         if let Err(error) = written {
-            // A part of it may be there: what nobody forged must not look forged.
+            // Part of the bytes may have been written. Cut it off, or it would look like a forgery.
             let _ = state.file.set_len(state.expected.len() as u64);
             return Err(Error::write(&self.path)(error));
         }
@@ -58,7 +60,8 @@ impl SealedFile {
         Ok(())
     }
 
-    /// Whether the file still has the expected contents. If not, it is restored.
+    /// Checks that the file still has the expected contents, and restores it otherwise. Returns
+    /// whether it was unchanged.
     ///
     /// # Errors
     /// When it cannot be restored.

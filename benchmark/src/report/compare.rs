@@ -1,4 +1,5 @@
-//! Two runs side by side: the same agents on the same experiments, with the difference and how sure it is.
+//! Comparison of two runs: the same agents on the same experiments, and their differences with
+//! intervals.
 
 use agent::evaluate::Mode;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
@@ -8,18 +9,19 @@ use crate::format::{fixed, thousands};
 use crate::scores::statistics::{Difference, Estimate};
 use crate::scores::summary::{AgentSummary, ExperimentSummary};
 
-/// Widest line that is printed.
+/// Width of the widest line.
 const WIDTH: u16 = 80;
 
-/// What an experiment or agent is in both runs.
+/// The same agent on the same experiment in both runs.
 #[derive(Debug)]
 struct Pair<'a> {
     before: &'a AgentSummary<'a>,
     after: &'a AgentSummary<'a>,
 }
 
-/// The agents of two runs on the experiments that both have, matched by the names of both; below, what only one has,
-/// and where the same name stands for another definition.
+/// Compares the agents of two runs on the experiments that both have, matched by the names of agent
+/// and experiment. Notes below the table list rows that only one run has, and names with different
+/// definitions.
 pub fn compare(before: &[ExperimentSummary<'_>], after: &[ExperimentSummary<'_>]) -> String {
     let mut text = String::new();
     let mut notes = Vec::new();
@@ -46,7 +48,7 @@ fn pairs<'a>(
         summaries.iter().flat_map(|summary| &summary.agents)
     };
     let name = |row: &AgentSummary<'_>| (row.experiment.name.clone(), row.agent.name.clone());
-    // Of an experiment all its rows say the same.
+    // All rows of an experiment have the same note.
     let mut note = |text: String| {
         if !notes.contains(&text) {
             notes.push(text);

@@ -1,4 +1,5 @@
-//! A run's results as a table for other programs and for papers: a row for each agent on each experiment.
+//! Export of a run's results as a table for other programs and for papers: a row for each agent on
+//! each experiment.
 
 use agent::evaluate::Mode;
 use serde::Serialize;
@@ -8,18 +9,18 @@ use crate::format::fixed;
 use crate::scores::statistics::Estimate;
 use crate::scores::summary::{AgentSummary, ExperimentSummary};
 
-/// The forms a table is written in.
+/// Form of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
-    /// A line a row, every number in full; empty where there is none.
+    /// CSV: numbers in full, missing ones empty.
     Csv,
-    /// A `tabular` with the rules of booktabs.
+    /// LaTeX: a `tabular` with the rules of booktabs.
     Latex,
-    /// A table as GitHub reads it.
+    /// Markdown as on GitHub.
     Markdown,
 }
 
-/// A row of the CSV table. Means are over seeds, intervals are those of the report.
+/// A row of the CSV table. Means are over seeds; intervals are the report's.
 #[derive(Debug, Serialize)]
 struct Row<'a> {
     experiment: &'a str,
@@ -46,7 +47,7 @@ struct Row<'a> {
     parameters: Option<usize>,
 }
 
-/// The table of a run.
+/// Returns the table of a run.
 ///
 /// # Errors
 /// When a row cannot be written as CSV.
@@ -108,7 +109,7 @@ fn row<'a>(summary: &AgentSummary<'a>) -> Row<'a> {
     }
 }
 
-/// Columns of the tables that people read.
+/// Columns of the tables for people.
 const HEADER: [&str; 8] = [
     "Experiment",
     "Agent",
@@ -153,7 +154,7 @@ fn markdown_table(summaries: &[ExperimentSummary<'_>]) -> String {
     text
 }
 
-/// A cell whose text stays in its cell.
+/// Escapes a text so that it stays in its cell.
 fn escape_markdown(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for letter in text.chars() {

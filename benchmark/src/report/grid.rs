@@ -1,4 +1,4 @@
-//! The experiments at a glance: a line an agent, a verdict for each experiment.
+//! The experiments at a glance: a line for each agent with a verdict for each experiment.
 
 use serde::Serialize;
 
@@ -7,20 +7,20 @@ use crate::scores::reference::needs_memory;
 use crate::scores::summary::{AgentSummary, ExperimentSummary};
 use crate::scores::verdict::Verdict;
 
-/// One agent's line at a glance.
+/// One agent's line.
 #[derive(Serialize)]
 pub struct GridRow {
     name: String,
     class: String,
     badge: Option<&'static str>,
-    /// In how many experiments it remembers, and only uses its memory, of how many that ask for one and that it has rows
-    /// in.
+    /// Number of experiments in which it remembers, in which it only uses its memory, and of all
+    /// its experiments that need memory.
     remembers: usize,
     uses: usize,
     of: usize,
-    /// In how many nobody could look into its memory.
+    /// Number of experiments in which its memory could not be tested.
     untested: usize,
-    /// How many have nothing to remember.
+    /// Number of experiments with nothing to remember.
     others: usize,
     cells: Vec<Option<GridCell>>,
 }

@@ -1,4 +1,4 @@
-//! The table of jobs: a line for each finished one, with its settings.
+//! The table of jobs: a line for each finished job, with its settings.
 
 use agent::evaluate::Mode;
 use serde::Serialize;
@@ -7,7 +7,7 @@ use super::parts::or_dash;
 use crate::format::{fixed, seconds, thousands};
 use crate::scores::summary::{ExperimentSummary, solved_at};
 
-/// One row of the records.
+/// One finished job.
 #[derive(Serialize)]
 pub struct JobRow {
     agent: String,

@@ -1,4 +1,4 @@
-//! `--json`: a finished row as one line of JSON.
+//! Rows as JSON (`--json`): a line for each finished row.
 
 use agent::evaluate::Mode;
 use serde::Serialize;
@@ -8,51 +8,53 @@ use crate::records::Record;
 use crate::scores::statistics::Measured;
 use crate::scores::summary::{solved_at, verdict_of};
 
-/// A row as JSON. Numbers that a failed or partial row has not are `null`.
+/// A row as JSON. Numbers that a failed or partial row lacks are `null`.
 #[derive(Debug, Serialize)]
 struct Row<'a> {
     agent: &'a str,
     experiment: &'a str,
-    /// The delay trained on and judged at.
+    /// The delay of training and evaluation.
     delay: Option<u64>,
     /// `EASY` or `HARD`.
     mode: Option<&'static str>,
     /// 0 for `EASY`, 1 for `HARD`.
     difficulty: Option<u64>,
     seed: u64,
-    /// Greedy evaluation.
+    /// Mean return of the greedy evaluation.
     mean_return: Option<f64>,
-    /// Over the episodes of the greedy evaluation.
+    /// Standard deviation over the episodes of the greedy evaluation.
     std_return: Option<f64>,
-    /// Of `mean_return`: the standard deviation over the root of the number of episodes.
+    /// Standard error of `mean_return`: the standard deviation over the root of the number of
+    /// episodes.
     standard_error: Option<f64>,
     episodes: Option<u64>,
     scrambled_return: Option<f64>,
     scrambled_standard_error: Option<f64>,
     emptied_return: Option<f64>,
     emptied_standard_error: Option<f64>,
-    /// What the evaluations of this seed say together.
+    /// The verdict on this seed's evaluations.
     verdict: &'static str,
-    /// Mean return from which the task counts as solved, and when the last 100 training episodes first had it.
+    /// Mean return from which the task counts as solved, and the steps after which the last 100
+    /// training episodes first reached it.
     solved_threshold: Option<f64>,
     solved_at: Option<u64>,
     trained_steps: Option<u64>,
-    /// `null` where training took less than a second, too short to tell.
+    /// `null` if training took less than a second, too short to measure speed.
     steps_per_s: Option<f64>,
-    /// Of training, in seconds.
+    /// Seconds of training.
     duration_s: Option<f64>,
-    /// Whether the agent is a program from outside; only where it is.
+    /// Whether the agent is an external program; left out if it is not.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     external: bool,
-    /// What is to be known beside the numbers.
+    /// Remarks without which the numbers could mislead.
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     notes: &'a [String],
-    /// Why the row failed; only in failed rows.
+    /// Reason of the failure; only in failed rows.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'a str>,
 }
 
-/// The record as one line of JSON, without the line's end.
+/// Writes the record as JSON in one line, without a line break at the end.
 pub fn row(record: &Record) -> String {
     let outcome = record.outcome();
     let delay = record.experiment.delay();

@@ -1,4 +1,5 @@
-//! The report: records in, one self-contained page of HTML out. Nothing is read or written here.
+//! The report: turns records into one self-contained page of HTML, and into tables and JSON. Reads
+//! and writes no files.
 
 mod bsuite_scores;
 pub mod compare;
@@ -69,7 +70,7 @@ mod tests {
         ]
     }
 
-    /// The page's text: style, tags and drawings removed, a line a non-empty piece.
+    /// Returns the page's text without style, tags and drawings, a line for each non-empty piece.
     fn text_of(html: &str) -> String {
         let mut text = String::new();
         let body = html.split("</style>").nth(1).unwrap_or(html);
@@ -97,7 +98,8 @@ mod tests {
         insta::assert_snapshot!(text_of(&render(&records(), &fixtures::config()).unwrap()));
     }
 
-    /// Two agents, three seeds, tasks of four kinds, one of which has no scale and one no row of every agent.
+    /// Records of two agents and three seeds on tasks of four kinds. One task has no scale, and one
+    /// lacks rows of an agent.
     fn suite_records() -> Vec<Record> {
         let easy = |name| ("level", serde_json::Value::from(name));
         let mut records = Vec::new();

@@ -1,4 +1,4 @@
-//! The page as the template shows it, section by section.
+//! The page's content in the form of the template, section by section.
 
 use std::collections::BTreeSet;
 
@@ -14,36 +14,36 @@ use crate::error::Error;
 use crate::format::{compact, fixed};
 use crate::records::Record;
 use crate::records::config::{Command, RunConfig};
-use crate::scores::summary::{AgentSummary, ExperimentSummary};
+use crate::scores::summary::ExperimentSummary;
 use crate::scores::verdict::LOST_SCORE;
 
-/// Everything the template shows.
+/// The data for the template.
 #[derive(Serialize)]
 pub struct Page {
     name: String,
-    /// When the first command was given.
+    /// Time of the first command.
     started_at: String,
-    /// What was run under the run's name, in order.
+    /// All commands of the run, in order.
     commands: Vec<Command>,
-    /// Whether rows are there that none of these commands made.
+    /// Whether some rows come from commands that are not recorded.
     has_other_rows: bool,
-    /// Most and least seeds of a row.
+    /// Most and fewest seeds of a row.
     seeds: usize,
     fewest_seeds: usize,
-    /// Seeds of the last command.
+    /// Number of seeds of the last command.
     planned_seeds: u64,
     commit: String,
-    /// Commits that rows were made with; more than one is worth a warning.
+    /// Commits of the rows; the page warns if there are several.
     row_commits: Vec<String>,
     config_toml: String,
-    /// Share of the way to the best known, in per cent: from which on a task is solved or remembered, and up to which what
-    /// was known counts as lost.
+    /// Memory scores in per cent: from the first on, a task is solved or remembered; up to the
+    /// second, knowledge counts as lost.
     solved_share: String,
     lost_share: String,
     legend: Vec<LegendEntry>,
     experiments: Vec<Heading>,
     rows: Vec<grid::GridRow>,
-    /// Many kinds of task, instead of the experiments at a glance.
+    /// Section for several kinds of task; replaces the experiments at a glance.
     suite: Option<suite::Suite>,
     bsuite: Vec<bsuite_scores::SweepScores>,
     table: Vec<results::TableRow>,
@@ -141,7 +141,8 @@ impl Page {
     }
 }
 
-/// Whether rows are there that are not of the run's plan: of commands that an earlier version did not write down.
+/// Returns whether some rows are not part of the run's plan: they come from commands that an
+/// earlier version did not record.
 fn has_rows_of_others(records: &[Record], config: &RunConfig) -> bool {
     let is_planned = |record: &Record| {
         config.plan.experiments.contains(&record.experiment)

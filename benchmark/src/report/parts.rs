@@ -1,4 +1,4 @@
-//! Parts that several sections of the page share.
+//! Parts shared by several sections of the page.
 
 use agent::evaluate::Mode;
 use serde::Serialize;
@@ -8,10 +8,10 @@ use crate::scores::statistics::Estimate;
 use crate::scores::summary::{AgentSummary, ExperimentSummary};
 use crate::scores::verdict::Verdict;
 
-/// How many colours the page's style defines for agents.
+/// Number of colours for agents in the page's style.
 const COLOURS: usize = 8;
 
-/// Which colour an agent has, the same in every figure.
+/// Colours of the agents, the same in every figure.
 pub struct Colours {
     pub names: Vec<String>,
     classes: Vec<String>,
@@ -83,7 +83,7 @@ pub fn grid_cell(summary: &AgentSummary<'_>) -> GridCell {
     }
 }
 
-/// The agent of that name in an experiment.
+/// Returns the agent with this name in an experiment.
 pub fn find_agent<'a, 'b>(
     summary: &'b ExperimentSummary<'a>,
     name: &str,
@@ -91,7 +91,7 @@ pub fn find_agent<'a, 'b>(
     summary.agents.iter().find(|agent| agent.agent.name == name)
 }
 
-/// What an agent is marked as.
+/// Returns the mark next to an agent's name.
 pub fn badge(summary: &AgentSummary<'_>) -> Option<&'static str> {
     match (&summary.agent.external, summary.agent.tuned) {
         (Some(_), _) => Some("external"),
@@ -104,7 +104,7 @@ pub fn or_dash<T>(value: Option<T>, format: impl FnOnce(T) -> String) -> String 
     value.map_or_else(|| "–".to_owned(), format)
 }
 
-/// `1 seed` or `3 seeds`, for tooltips.
+/// Returns `1 seed` or `mean of 3 seeds`, for tooltips.
 pub fn seed_list(count: usize) -> String {
     if count == 1 {
         "1 seed".to_owned()

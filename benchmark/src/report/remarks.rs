@@ -1,11 +1,11 @@
-//! Failures of rows, and notes on them.
+//! Failures of rows and notes on rows.
 
 use serde::Serialize;
 
 use crate::records::Record;
 use crate::scores::summary::ExperimentSummary;
 
-/// What is to be said of one row.
+/// A remark on one row.
 #[derive(Serialize)]
 pub struct Remark {
     agent: String,

@@ -13,14 +13,14 @@ use crate::scores::summary::{AgentSummary, ExperimentSummary};
 #[derive(Serialize)]
 pub struct TableRow {
     experiment: String,
-    /// The first agent of an experiment: a rule is drawn above.
+    /// Whether this is an experiment's first row: the table draws a rule above it.
     first: bool,
     agent: String,
     badge: Option<&'static str>,
     class: String,
     seeds: usize,
     returns: Vec<ReturnCell>,
-    /// Greedy less emptied.
+    /// Greedy return minus emptied return.
     gap: ReturnCell,
     memory_score: ReturnCell,
     interquartile_mean: String,
@@ -33,7 +33,7 @@ pub struct TableRow {
     parameters: String,
 }
 
-/// A mean over seeds, its interval below it.
+/// A mean over seeds, with its interval below.
 #[derive(Serialize)]
 struct ReturnCell {
     mean: String,

@@ -1,4 +1,4 @@
-//! Success against delay: does what was learned at some delays hold at others?
+//! Success against delay: whether knowledge from some delays holds at others.
 
 use agent::evaluate::Mode;
 
@@ -10,7 +10,7 @@ use crate::scores::summary::{AgentSummary, ExperimentSummary};
 /// The modes drawn: greedy as a solid line, scrambled as a dashed one.
 const MODES: [(Mode, &str); 2] = [(Mode::Greedy, "solid"), (Mode::Scrambled, "dashed")];
 
-/// One experiment's panel; `None` when it was judged at a single delay.
+/// Draws one experiment's panel; `None` when it was judged at a single delay.
 pub fn panel(summary: &ExperimentSummary<'_>, colours: &Colours) -> Option<String> {
     let delays = delays(summary);
     let (shortest, longest) = (*delays.first()?, *delays.last()?);
@@ -23,7 +23,7 @@ pub fn panel(summary: &ExperimentSummary<'_>, colours: &Colours) -> Option<Strin
             .flat_map(|(mode, _)| points(agent, &delays, *mode))
             .map(|(_, estimate)| estimate.mean)
     });
-    // The whole of the training range is shown, judged or not.
+    // The whole training range is shown, evaluated or not.
     let (from, to) = summary
         .experiment
         .delay_range()
@@ -51,8 +51,8 @@ pub fn panel(summary: &ExperimentSummary<'_>, colours: &Colours) -> Option<Strin
     )))
 }
 
-/// Why an agent whose slots were never full in training cannot be expected to choose what to keep at longer delays; empty
-/// where there is no such agent.
+/// Explains why an agent whose slots were never full in training cannot be expected to choose what
+/// to keep at longer delays. Empty without such an agent.
 pub fn caption(summary: &ExperimentSummary<'_>) -> String {
     let Some((_, trained)) = summary.experiment.delay_range() else {
         return String::new();
@@ -108,7 +108,7 @@ fn mark_training_range(panel: &mut Panel, summary: &ExperimentSummary<'_>) {
         return;
     };
     let (top, bottom) = Panel::vertical_extent();
-    // A single delay is a range without width: drawn wide enough to be seen.
+    // A single delay has no width: drawn wide enough to be visible.
     let (left, right) = (
         panel.x.at(shortest as f64) - 5.0,
         panel.x.at(longest as f64) + 5.0,

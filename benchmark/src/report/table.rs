@@ -9,7 +9,7 @@ use crate::format::{fixed, seconds, thousands};
 use crate::scores::reference::{Reference, needs_memory};
 use crate::scores::summary::{AgentSummary, ExperimentSummary};
 
-/// Widest line that is printed.
+/// Width of the widest line.
 const WIDTH: u16 = 80;
 
 const HEADER: [&str; 5] = [
@@ -20,10 +20,11 @@ const HEADER: [&str; 5] = [
     "Duration\n(s)",
 ];
 
-/// An experiment's table, with the verdicts, what the other evaluations say and the reasons of failures below it.
+/// Returns an experiment's table, with verdicts, further evaluations, notes and reasons of failures
+/// below it.
 ///
-/// Numbers are of the greedy evaluation at the experiment's own delay, the mean return with its 95 % interval: over seeds
-/// where there are several, over episodes where there is one.
+/// Numbers come from the greedy evaluation at the experiment's own delay. The mean return has a 95
+/// % interval: over seeds if there are several, over episodes if there is one.
 pub fn experiment_table(summary: &ExperimentSummary<'_>) -> String {
     let mut table = Table::new();
     table
@@ -45,7 +46,7 @@ pub fn experiment_table(summary: &ExperimentSummary<'_>) -> String {
     text
 }
 
-/// What is played, and what its returns mean.
+/// Returns the experiment's heading, with the scale of its returns.
 fn title(summary: &ExperimentSummary<'_>) -> String {
     let experiment = summary.experiment;
     let what = format!("{} ({})", summary.title(), experiment.spec_id);
@@ -89,7 +90,7 @@ fn row(summary: &AgentSummary<'_>) -> Vec<Cell> {
     ]
 }
 
-/// Why an agent has no speed, where one has none.
+/// Explains why an agent has no speed, if one has none.
 fn no_speed(summary: &ExperimentSummary<'_>) -> Option<String> {
     let is_short =
         |agent: &AgentSummary<'_>| !agent.finished.is_empty() && agent.steps_per_s().is_none();

@@ -1,20 +1,23 @@
-//! The seam between the benchmark and the agents: a job goes in, what the agent learned comes out.
+//! The seam between the benchmark and the agents: a job goes in, its outcome comes out.
 
 use std::sync::atomic::AtomicBool;
 
-use crate::plan::job::Job;
+use crate::plan::Job;
 use crate::records::outcome::Outcome;
 use crate::run::progress::JobProgress;
 
-/// Whoever can train an agent and judge it.
+/// Trains agents and judges them.
 pub trait Contender: Sync {
-    /// Trains the job's agent, then evaluates it in every [`Mode`].
+    /// Trains the job's agent, then evaluates it in each [`Mode`](agent::evaluate::Mode) that its
+    /// task allows.
     ///
-    /// Called from several threads at once. Polls `stop`; once it is set, the job saves what it needs to go on
-    /// from in its directory and returns [`JobError::Stopped`]. A directory with such a checkpoint is continued.
+    /// Called from several threads at once. Polls `stop`: once it is set, saves a checkpoint in the
+    /// job's directory and returns [`JobError::Stopped`]. A directory with such a checkpoint is
+    /// resumed.
     ///
     /// # Errors
-    /// [`JobError::Stopped`] when told to stop, [`JobError::Failed`] with a reason when the agent cannot go on.
+    /// [`JobError::Stopped`] when `stop` was set; [`JobError::Failed`] with the reason when the
+    /// agent fails.
     fn run(
         &self,
         job: &Job,
@@ -23,13 +26,13 @@ pub trait Contender: Sync {
     ) -> Result<Outcome, JobError>;
 }
 
-/// Why a job has no outcome.
+/// The reason why a job has no outcome.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum JobError {
-    /// It was told to stop; it can be continued.
+    /// The run was stopped; the job can be resumed.
     #[error("stopped before the end")]
     Stopped,
-    /// It failed, for this reason.
+    /// The agent failed, for this reason.
     #[error("{0}")]
     Failed(String),
 }

@@ -1,4 +1,4 @@
-//! An environment server in this process, for runs that name none.
+//! An environment server in this process, for runs without `--server`.
 
 use std::io;
 
@@ -8,23 +8,23 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::run::progress::tell;
 
-/// A server on a free port of this machine; it ends when this is dropped.
+/// A server on a free port of this machine; ends when it is dropped.
 pub struct EmbeddedServer {
     url: String,
-    /// Dropping it ends the server: whoever plays on it is gone by then.
+    /// Dropped to end the server, after all jobs that play on it.
     _runtime: Runtime,
 }
 
 impl EmbeddedServer {
-    /// Starts a server on threads of its own, one for every two cores: agents do most of the work.
+    /// Starts a server with one thread for every two cores: the agents do most of the work.
     ///
     /// # Errors
-    /// When the system gives no port or no threads.
+    /// When no port is free or no thread can be started.
     pub fn start() -> io::Result<Self> {
         Self::with(ServerConfig::default())
     }
 
-    /// As [`EmbeddedServer::start`], with settings of one's own.
+    /// As [`EmbeddedServer::start`], with these settings.
     ///
     /// # Errors
     /// As [`EmbeddedServer::start`].
@@ -33,7 +33,7 @@ impl EmbeddedServer {
         Self::start_with(config, (cores / 2).max(1))
     }
 
-    /// Starts a server with these settings on so many threads of its own.
+    /// Starts a server with these settings and number of threads.
     ///
     /// # Errors
     /// As [`EmbeddedServer::start`].
@@ -57,7 +57,7 @@ impl EmbeddedServer {
         })
     }
 
-    /// Its base URL.
+    /// Returns the server's base URL.
     pub fn url(&self) -> &str {
         &self.url
     }

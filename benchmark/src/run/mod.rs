@@ -1,4 +1,4 @@
-//! From a plan to records: the runner, the seam to contenders, and what is shown meanwhile.
+//! Running a plan: the runner, the seam to the contenders, progress, and an environment server.
 
 pub mod contender;
 pub mod embedded;

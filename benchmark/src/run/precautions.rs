@@ -1,4 +1,4 @@
-//! Keeps programs from outside from disturbing each other and the files of the run.
+//! Precautions that keep external programs from disturbing each other and the run's files.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -15,18 +15,18 @@ use crate::run::contender::JobError;
 use crate::run::progress::JobProgress;
 use crate::run::turn::{Turn, Turns};
 
-/// The precautions of a run; none, where all contenders are this project's own.
+/// The precautions of a run; none without external programs.
 #[derive(Debug, Default)]
 pub(crate) struct Precautions {
     turns: Turns,
-    /// The run's own files, by their names.
+    /// The run's own files and their names.
     files: Vec<(&'static str, Arc<SealedFile>)>,
-    /// Job folders that existed when the run began; `None` without programs from outside.
+    /// Job folders that existed when the run began; `None` without external programs.
     earlier: Option<HashSet<PathBuf>>,
 }
 
 impl Precautions {
-    /// Records the state of the run's files before any program has run.
+    /// Records the state of the run's files before any program starts.
     ///
     /// # Errors
     /// When the run's files cannot be read.
@@ -54,10 +54,11 @@ impl Precautions {
         })
     }
 
-    /// Prepares a job: waits for a program's turn, and removes a job folder that did not exist when the run began.
+    /// Prepares a job: waits for a program's turn, and removes a job folder that did not exist when
+    /// the run began.
     ///
     /// # Errors
-    /// When the run was stopped, or something cannot be removed.
+    /// When the run was stopped, or the folder cannot be removed.
     pub(crate) fn begin(
         &self,
         job: &Job,
@@ -84,10 +85,10 @@ impl Precautions {
         Ok(turn)
     }
 
-    /// Checks the run's files after a job of a program, and restores those that have changed.
+    /// Checks the run's files after a program's job, and restores changed ones.
     ///
     /// # Errors
-    /// Names the files that have changed.
+    /// With the names of the changed files.
     pub(crate) fn check(&self, job: &Job) -> Result<(), JobError> {
         if job.agent.external.is_none() {
             return Ok(());
@@ -104,10 +105,10 @@ impl Precautions {
         }
     }
 
-    /// Restores the files that are no longer as this process wrote them, and names them.
+    /// Restores the files that another process has changed, and returns their names.
     ///
     /// # Errors
-    /// When one cannot be written.
+    /// When a file cannot be written.
     pub(crate) fn restore(&self) -> Result<Vec<&'static str>, Error> {
         let mut changed = Vec::new();
         for (name, file) in &self.files {

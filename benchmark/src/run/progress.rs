@@ -1,4 +1,5 @@
-//! Progress on standard error: one bar a running job and one for the whole; results go to standard output.
+//! Progress on standard error: a bar for each running job and one for all jobs. Results go to
+//! standard output.
 
 use std::io::{ErrorKind, IsTerminal as _, Write as _};
 use std::sync::OnceLock;
@@ -14,14 +15,15 @@ const JOB_TEMPLATE: &str =
 const TOTAL_TEMPLATE: &str =
     "{prefix:<30.bold} {bar:24.green/black.dim} {pos}/{len} jobs, {elapsed}";
 
-/// What a person sees of a run while it goes on.
+/// Displays the progress of a run.
 ///
-/// On a terminal: bars. Elsewhere: a line for each finished job. With progress turned off: neither.
+/// On a terminal with bars, elsewhere with a line for each finished job, and not at all when
+/// progress is turned off.
 #[derive(Debug)]
 pub struct Display {
     bars: Option<Bars>,
     lines: bool,
-    /// Why standard output takes nothing more.
+    /// The error after which standard output is no longer written.
     closed: OnceLock<std::io::Error>,
 }
 
@@ -31,14 +33,14 @@ struct Bars {
     total: ProgressBar,
 }
 
-/// Where a job tells how far it is.
+/// Reports the progress of a job.
 #[derive(Debug, Clone)]
 pub struct JobProgress {
     bar: ProgressBar,
 }
 
 impl Display {
-    /// A display for so many jobs, of which `done` have finished before.
+    /// Makes a display for `jobs` jobs; `done` of them have finished before.
     pub fn new(progress: bool, jobs: usize, done: usize) -> Self {
         let on_terminal = std::io::stderr().is_terminal();
         let bars = (progress && on_terminal).then(|| Bars::new(jobs, done));
@@ -49,7 +51,7 @@ impl Display {
         }
     }
 
-    /// A display that shows nothing.
+    /// Makes a display that shows nothing.
     pub const fn hidden() -> Self {
         Self {
             bars: None,
@@ -58,7 +60,7 @@ impl Display {
         }
     }
 
-    /// Begins a job's bar.
+    /// Starts a job's bar.
     pub fn start(&self, job: &Job) -> JobProgress {
         let Some(bars) = &self.bars else {
             return JobProgress {
@@ -75,7 +77,7 @@ impl Display {
         JobProgress { bar }
     }
 
-    /// Ends a job's bar; `text` is the line shown instead where there are no bars.
+    /// Ends a job's bar. Without bars, prints `text` instead.
     pub fn finish(&self, progress: &JobProgress, text: &str) {
         progress.bar.finish_and_clear();
         if let Some(bars) = &self.bars {
@@ -87,7 +89,7 @@ impl Display {
         }
     }
 
-    /// Takes a bar away whose job was stopped.
+    /// Removes the bar of a job that was stopped.
     pub fn abandon(&self, progress: &JobProgress) {
         progress.bar.finish_and_clear();
         if let Some(bars) = &self.bars {
@@ -95,8 +97,8 @@ impl Display {
         }
     }
 
-    /// Writes a result to standard output, above the bars. Once that has failed nothing more is written: the work goes on,
-    /// and its records have everything.
+    /// Writes a result to standard output, above the bars. After the first error, nothing more is
+    /// written; the run continues, and its records are complete.
     pub fn print(&self, text: &str) {
         if self.closed.get().is_some() {
             return;
@@ -114,13 +116,14 @@ impl Display {
         }
     }
 
-    /// Why not everything could be printed. A reader who has gone away (`| head`) has seen what he wanted: that is no reason.
+    /// Returns why some results could not be printed. A closed pipe (`| head`) does not count: its
+    /// reader had seen enough.
     pub fn lost_words(&self) -> Option<&std::io::Error> {
         let error = self.closed.get();
         error.filter(|error| error.kind() != ErrorKind::BrokenPipe)
     }
 
-    /// Takes all bars away.
+    /// Removes all bars.
     pub fn end(&self) {
         if let Some(bars) = &self.bars {
             bars.total.finish_and_clear();
@@ -140,14 +143,15 @@ impl Bars {
 }
 
 impl JobProgress {
-    /// Shows nothing.
+    /// Makes a progress that shows nothing.
     pub fn hidden() -> Self {
         Self {
             bar: ProgressBar::hidden(),
         }
     }
 
-    /// Training stands at so many environment steps, at a rate, with a mean return of recent episodes.
+    /// Updates training: environment steps so far, steps per second, mean return of recent
+    /// episodes.
     pub fn update(&self, steps: u64, steps_per_s: f64, mean_return: Option<f64>) {
         self.bar.set_position(steps);
         let rate = thousands(steps_per_s.round() as u64);
@@ -156,12 +160,12 @@ impl JobProgress {
             .set_message(format!("{rate} steps/s · return {mean_return}"));
     }
 
-    /// The job is at something else than training, such as `judging scrambled`, of unknown length.
+    /// Shows a phase other than training, such as `judging scrambled`, of unknown length.
     pub fn phase(&self, text: &str) {
         self.bar.set_message(text.to_owned());
     }
 
-    /// As [`Self::phase`], with a length in steps: the bar begins anew.
+    /// As [`Self::phase`], with a length in steps: the bar starts again from 0.
     pub fn phase_of(&self, text: &str, steps: u64) {
         self.bar.set_length(steps);
         self.bar.set_position(0);
@@ -169,13 +173,13 @@ impl JobProgress {
         self.phase(text);
     }
 
-    /// So many more steps of the phase are done.
+    /// Advances the phase by `steps`.
     pub fn advance(&self, steps: u64) {
         self.bar.inc(steps);
     }
 }
 
-/// Writes a line for the person. A reader who has gone away (`2>&1 | head`) is no reason to fail.
+/// Writes a line to standard error. A closed pipe (`2>&1 | head`) is no reason to fail.
 pub fn tell(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }

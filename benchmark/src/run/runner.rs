@@ -1,4 +1,5 @@
-//! Runs a plan's jobs on worker threads, records each as it finishes, and goes on where an earlier run stopped.
+//! The runner: runs a plan's jobs on worker threads, records each as it finishes, and resumes
+//! interrupted runs.
 
 use std::any::Any;
 use std::collections::{HashSet, VecDeque};
@@ -20,29 +21,29 @@ use crate::run::precautions::Precautions;
 use crate::run::progress::{Display, JobProgress, tell};
 use crate::scores::summary::{ExperimentSummary, summarize};
 
-/// Everything a run needs.
+/// Runs the jobs of a plan.
 pub struct Runner<'a> {
-    /// What to run.
+    /// The plan, and the number of seeds.
     pub config: &'a RunConfig,
-    /// Where to keep it; the directory exists.
+    /// The run's directory; it exists.
     pub directory: &'a RunDirectory,
-    /// Who trains and judges.
+    /// Trains and judges the agents.
     pub contender: &'a dyn Contender,
-    /// Base URLs of environment servers, at least one; jobs take them in turn.
+    /// Base URLs of environment servers, at least one; jobs use them in turn.
     pub servers: &'a [String],
-    /// How many jobs run at once, at least one.
+    /// Number of jobs that run at once, at least one.
     pub workers: usize,
-    /// Git commit written into the records.
+    /// Git commit for the records.
     pub commit: &'a str,
-    /// Set by whoever wants the run to stop; also set here when results can no longer be kept.
+    /// Set by a caller to stop the run, and by the runner when results can no longer be recorded.
     pub stop: &'a AtomicBool,
-    /// What a person sees.
+    /// Displays the progress.
     pub display: &'a Display,
 }
 
-/// What happens in a run that its owner wants to show.
+/// Events of a run, for display.
 pub enum Event<'a> {
-    /// A job has a row: just finished, or found finished from an earlier run.
+    /// A job has a row: it just finished, or had finished in an earlier run.
     Row(&'a Record),
     /// All jobs of an experiment have rows.
     Experiment {
@@ -53,16 +54,16 @@ pub enum Event<'a> {
     },
 }
 
-/// How a run ended.
+/// The end of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ending {
-    /// All rows of the run's directory, those of earlier runs with other plans among them.
+    /// All rows of the run's directory, including those of earlier runs with other plans.
     pub records: Vec<Record>,
-    /// Jobs without a row because the run was stopped.
+    /// Number of jobs without a row because the run was stopped.
     pub remaining: usize,
 }
 
-/// A job that a worker is done with.
+/// A job that has ended.
 struct Finished {
     experiment_index: usize,
     record: Record,
@@ -75,7 +76,7 @@ struct Queued {
 }
 
 impl Runner<'_> {
-    /// How many jobs the plan has, and how many of them have finished before.
+    /// Returns how many jobs the plan has, and how many of them have finished before.
     ///
     /// # Errors
     /// When the records cannot be read.
@@ -86,11 +87,12 @@ impl Runner<'_> {
         Ok((jobs, jobs - queued))
     }
 
-    /// Runs all jobs that have not finished before. Earlier rows are told as events first, so that what is shown
-    /// does not depend on interruptions. A job that failed before is tried again.
+    /// Runs all jobs that have not finished before; a job that failed before runs again. Earlier
+    /// rows are sent as events first, so that the output does not depend on interruptions.
     ///
     /// # Errors
-    /// When results cannot be read or kept, or `on_event` fails. Failing agents are rows, not errors.
+    /// When results cannot be read or recorded, or `on_event` fails. A failing agent is a row, not
+    /// an error.
     pub fn run(
         &self,
         on_event: &mut dyn FnMut(Event<'_>) -> Result<(), Error>,
@@ -133,7 +135,7 @@ impl Runner<'_> {
         })
     }
 
-    /// Lets workers take jobs from the queue until it is empty or `stop` is set.
+    /// Runs workers, which take jobs from the queue until it is empty or `stop` is set.
     fn work(
         &self,
         queue: VecDeque<Queued>,
@@ -151,7 +153,7 @@ impl Runner<'_> {
             drop(sender);
             for finished in receiver {
                 let kept = ledger.keep(finished, on_event);
-                // A run whose results are lost is not worth the electricity.
+                // A run that cannot record its results is not worth the electricity.
                 kept.inspect_err(|_| self.stop.store(true, Ordering::Relaxed))?;
             }
             Ok(())
@@ -179,7 +181,7 @@ impl Runner<'_> {
             let progress = self.display.start(&job);
             let result = match self.run_job(&job, &progress, precautions) {
                 Ok(outcome) => RowResult::Finished(Box::new(outcome)),
-                // Told to stop, an agent may fail in ways that say nothing about it; it is tried again later.
+                // An error after a stop says nothing about the agent; its job runs again later.
                 Err(_) if self.stop.load(Ordering::Relaxed) => {
                     return self.display.abandon(&progress);
                 }
@@ -247,8 +249,9 @@ impl Runner<'_> {
         plan.experiments.len() * plan.agents.len() * self.config.run.seeds as usize
     }
 
-    /// The plan's jobs that have not finished: experiment by experiment, seeds outermost within one, so that an
-    /// interrupted run has whole comparisons.
+    /// Returns the plan's jobs that have not finished, experiment by experiment. Within an
+    /// experiment all agents come before the next seed, so that an interrupted run has whole
+    /// comparisons.
     fn queue(&self, finished: &HashSet<String>) -> VecDeque<Queued> {
         let mut queue = VecDeque::new();
         for (experiment_index, experiment) in self.config.plan.experiments.iter().enumerate() {
@@ -282,7 +285,7 @@ impl Runner<'_> {
     }
 }
 
-/// The rows so far, and how many each experiment still waits for.
+/// The rows so far, and the number of jobs that each experiment still waits for.
 struct Ledger<'a> {
     runner: &'a Runner<'a>,
     writer: RecordWriter,
@@ -338,7 +341,7 @@ fn finished_hashes(records: &[Record]) -> HashSet<String> {
         .collect()
 }
 
-/// A finished job in one line, for where there are no bars.
+/// Describes a finished job in one line, for output without bars.
 fn row_line(record: &Record) -> String {
     let name = format!(
         "{} {} seed {}",
@@ -358,7 +361,7 @@ fn row_line(record: &Record) -> String {
     }
 }
 
-/// The time now, RFC 3339 to the second.
+/// Returns the current time, RFC 3339 with seconds.
 pub(crate) fn now() -> String {
     let now = jiff::Timestamp::now();
     now.round(jiff::Unit::Second).unwrap_or(now).to_string()

@@ -1,14 +1,14 @@
-//! Lets programs from outside run one after the other. Two programs of the same user could read each other's tokens, kill each
-//! other and write into each other's folders.
+//! Turns: external programs run one after the other. Two programs of the same user could read each
+//! other's tokens, kill each other, and write to each other's folders.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// How often a waiting job looks whether the run was stopped.
+/// Interval at which a waiting job checks whether the run was stopped.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Admits jobs of one program at a time.
+/// Admits the jobs of one program at a time.
 #[derive(Debug, Default)]
 pub(crate) struct Turns {
     running: Mutex<Option<Running>>,
@@ -21,11 +21,11 @@ struct Running {
     jobs: usize,
 }
 
-/// A job's turn, until it is dropped.
+/// A job's turn; ends when it is dropped.
 pub(crate) struct Turn<'a>(&'a Turns);
 
 impl Turns {
-    /// Waits until no other program runs; `None` when the run was stopped before.
+    /// Waits until no other program runs; `None` when the run is stopped first.
     pub(crate) fn wait(&self, program: &str, stop: &AtomicBool) -> Option<Turn<'_>> {
         let mut running = self.lock();
         while !stop.load(Ordering::Relaxed) {

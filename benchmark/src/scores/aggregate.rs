@@ -1,9 +1,11 @@
-//! Statistics over tasks and seeds together, on scores that are normalised so that tasks can be compared.
+//! Statistics over tasks and seeds together, on scores that are normalised so that tasks can be
+//! compared.
 //!
-//! Interquartile mean, performance profile and probability of improvement are those of Agarwal et al. 2021, "Deep
-//! Reinforcement Learning at the Edge of the Statistical Precipice" (arXiv:2108.13264), with percentile bootstrap
-//! intervals that resample the runs within each task: they say how much would change with other seeds on the same
-//! tasks. `tests/rliable.rs` compares them with the authors' package.
+//! Interquartile mean, performance profile and probability of improvement follow Agarwal et al.
+//! 2021, "Deep Reinforcement Learning at the Edge of the Statistical Precipice" (arXiv:2108.13264).
+//! Intervals are percentile bootstraps that resample the runs within each task: they show the
+//! effect of other seeds on the same tasks. `tests/rliable.rs` compares the results with the
+//! authors' package.
 
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -11,23 +13,25 @@ use serde::Serialize;
 
 use crate::scores::statistics::{BOOTSTRAP_SEED, interquartile_mean, quantile, sorted};
 
-/// Bootstrap resamples. Their percentiles stray by about a fiftieth of the interval's width.
+/// Number of bootstrap resamples. Their percentiles vary by about a fiftieth of the interval's
+/// width.
 const RESAMPLES: usize = 2_000;
 
-/// One agent's normalised scores: for each task one a run. Tasks without runs are left out by the caller, and two agents
-/// that are compared have the same tasks in the same order.
+/// One agent's normalised scores: a list of runs for each task. Callers leave out tasks without
+/// runs, and give agents that are compared the same tasks in the same order.
 pub type Scores = [Vec<f64>];
 
 /// A value with its 95 % interval.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Aggregate {
-    /// The value on the scores as they are.
+    /// The value on the original scores.
     pub value: f64,
-    /// Bounds of the interval; none when no task has two runs, which say nothing about others.
+    /// Bounds of the interval. `None` when no task has two runs: a single run says nothing about
+    /// others.
     pub interval: Option<(f64, f64)>,
 }
 
-/// The interquartile mean over all runs of all tasks; `None` without scores.
+/// Returns the interquartile mean over all runs of all tasks; `None` without scores.
 pub fn aggregate_iqm(scores: &Scores) -> Option<Aggregate> {
     Some(Aggregate {
         value: interquartile_mean(&scores.concat())?,
@@ -37,8 +41,9 @@ pub fn aggregate_iqm(scores: &Scores) -> Option<Aggregate> {
     })
 }
 
-/// The share of runs, over all tasks, that score more than each of `thresholds`: a curve that never rises, and lies
-/// higher for a better agent. Intervals hold for each threshold by itself. Empty without scores.
+/// Returns, for each threshold, the share of runs over all tasks that score more. The curve never
+/// rises, and is higher for a better agent. Each threshold has an interval of its own. Empty
+/// without scores.
 pub fn performance_profile(scores: &Scores, thresholds: &[f64]) -> Vec<Aggregate> {
     if scores.concat().is_empty() {
         return Vec::new();
@@ -59,11 +64,12 @@ pub fn performance_profile(scores: &Scores, thresholds: &[f64]) -> Vec<Aggregate
     thresholds.iter().map(at).collect()
 }
 
-/// The probability that a run of `x` scores more than a run of `y` on a task drawn at random, ties counting one half:
-/// Mann and Whitney's U over the number of pairs, averaged over tasks. `None` without tasks.
+/// Returns the probability that a run of `x` scores more than a run of `y` on a task drawn at
+/// random, a tie counting one half: Mann and Whitney's U over the number of pairs, averaged over
+/// tasks. `None` without tasks.
 ///
 /// # Panics
-/// When the two have not the same number of tasks.
+/// When the two agents have different numbers of tasks.
 pub fn probability_of_improvement(x: &Scores, y: &Scores) -> Option<Aggregate> {
     assert_eq!(x.len(), y.len(), "the same tasks in the same order");
     (!x.is_empty()).then(|| Aggregate {
@@ -79,7 +85,7 @@ fn mean_superiority(x: &Scores, y: &Scores) -> f64 {
     pairs.sum::<f64>() / x.len() as f64
 }
 
-/// The share of pairs in which the first is greater, ties counting one half.
+/// Returns the share of pairs whose first value is greater, a tie counting one half.
 fn superiority(x: &[f64], y: &[f64]) -> f64 {
     let wins = x.iter().flat_map(|x| {
         y.iter().map(move |y| match x.total_cmp(y) {
@@ -91,13 +97,14 @@ fn superiority(x: &[f64], y: &[f64]) -> f64 {
     wins.sum::<f64>() / (x.len() * y.len()) as f64
 }
 
-/// The share of sorted values that are greater than a threshold.
+/// Returns the share of sorted values that are greater than a threshold.
 fn share_above(sorted: &[f64], threshold: f64) -> f64 {
     let above = sorted.len() - sorted.partition_point(|value| *value <= threshold);
     above as f64 / sorted.len() as f64
 }
 
-/// The stratified percentile bootstrap's 95 % interval of a statistic of one or more agents, each resampled by itself.
+/// Returns the 95 % interval of a statistic by a stratified percentile bootstrap, which resamples
+/// each agent independently.
 fn interval(agents: &[&Scores], statistic: impl Fn(&[Vec<Vec<f64>>]) -> f64) -> Option<(f64, f64)> {
     has_spread(agents).then(|| {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(BOOTSTRAP_SEED);
@@ -109,7 +116,7 @@ fn interval(agents: &[&Scores], statistic: impl Fn(&[Vec<Vec<f64>>]) -> f64) -> 
     })
 }
 
-/// Whether any task has runs to resample.
+/// Returns whether any task has at least two runs.
 fn has_spread(agents: &[&Scores]) -> bool {
     agents
         .iter()
@@ -117,7 +124,7 @@ fn has_spread(agents: &[&Scores]) -> bool {
         .any(|runs| runs.len() > 1)
 }
 
-/// As many runs of each task as there are, drawn with replacement.
+/// Draws as many runs of each task as it has, with replacement.
 fn resample(scores: &Scores, rng: &mut Xoshiro256PlusPlus) -> Vec<Vec<f64>> {
     let mut draw = |runs: &Vec<f64>| -> Vec<f64> {
         (0..runs.len())
@@ -138,7 +145,7 @@ mod tests {
 
     #[test]
     fn iqm_is_over_all_runs_of_all_tasks() {
-        // Eight runs: 0, 0.1 and 0.9, 1 are cut; (0.2 + 0.3 + 0.4 + 0.5) / 4 is left.
+        // Eight runs: 0, 0.1 and 0.9, 1 are cut, which leaves (0.2 + 0.3 + 0.4 + 0.5) / 4.
         let scores = [vec![0.0, 0.2, 0.4, 1.0], vec![0.1, 0.3, 0.5, 0.9]];
         let iqm = aggregate_iqm(&scores).unwrap();
         assert!((iqm.value - 0.35).abs() < 1e-12, "{iqm:?}");
@@ -149,16 +156,17 @@ mod tests {
 
     #[test]
     fn runs_are_resampled_within_their_task() {
-        // The runs of a task agree, so nothing changes however they are drawn, though the tasks differ.
+        // The runs of each task agree, so every resample is the same, though the tasks differ.
         let scores = [vec![0.0, 0.0, 0.0], vec![1.0, 1.0, 1.0]];
         let iqm = aggregate_iqm(&scores).unwrap();
-        // Six runs: one cut at either end, two of 0 and two of 1 are left.
+        // Six runs: one is cut at either end, which leaves two of 0 and two of 1.
         assert_eq!((iqm.value, iqm.interval), (0.5, Some((0.5, 0.5))));
     }
 
     #[test]
     fn interval_of_one_task_with_two_runs() {
-        // With two runs nothing is cut. A resample is (0,0), (0,1), (1,0) or (1,1): each extreme has probability 1/4.
+        // With two runs nothing is cut. A resample is (0,0), (0,1), (1,0) or (1,1): each extreme
+        // has probability 1/4.
         let iqm = aggregate_iqm(&[vec![0.0, 1.0]]).unwrap();
         assert_eq!((iqm.value, iqm.interval), (0.5, Some((0.0, 1.0))));
     }
@@ -178,7 +186,8 @@ mod tests {
         let profile = performance_profile(&scores, &[-1.0, 0.0, 0.5, 1.0]);
         let shares: Vec<f64> = profile.iter().map(|at| at.value).collect();
         assert_eq!(shares, [1.0, 0.75, 0.25, 0.0]);
-        // The first task has 0, 1 or 2 runs above 0 with probabilities 1/4, 1/2, 1/4; the second always has 2.
+        // The first task has 0, 1 or 2 runs above 0 with probabilities 1/4, 1/2, 1/4; the second
+        // always has 2.
         assert_eq!(profile[1].interval, Some((0.5, 1.0)));
         assert_eq!(performance_profile(&[], &[0.0]), []);
     }

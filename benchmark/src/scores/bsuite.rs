@@ -1,8 +1,9 @@
 //! bsuite's own scores of its memory experiments, as bsuite 0.3.5 and 0.3.6 define them
 //! (`bsuite/experiments/memory_len/analysis.py`; Osband et al. 2020, arXiv:1908.03568).
 //!
-//! All of training is judged, 10,000 episodes: a setting's regret ratio is the share of wrong answers over one half,
-//! which is what guessing gets wrong. The score is the share of settings whose ratio is below 0.75.
+//! bsuite judges all of training, 10,000 episodes. A setting's regret ratio is the share of wrong
+//! answers divided by one half, the share that guessing gets wrong. The score is the share of
+//! settings whose ratio is below 0.75.
 
 use std::ops::RangeInclusive;
 
@@ -14,10 +15,10 @@ use crate::scores::summary::{AgentSummary, ExperimentSummary};
 /// Regret ratio below which a setting counts as learned.
 pub const LEARNING_THRESHOLD: f64 = 0.75;
 
-/// The share of episodes that guessing gets wrong, whatever the setting.
+/// Share of episodes that guessing gets wrong, whatever the setting.
 const BASE_RATE: f64 = 0.5;
 
-/// Episodes of training that bsuite judges.
+/// Number of training episodes that bsuite judges.
 const NUM_EPISODES: u64 = 10_000;
 
 const ONE_TO_TEN: RangeInclusive<u64> = 1..=10;
@@ -26,17 +27,17 @@ const UP_TO_25: [u64; 5] = [12, 14, 17, 20, 25];
 /// One of bsuite's two memory experiments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sweep {
-    /// One bit, for longer and longer.
+    /// One bit, held for more and more steps.
     MemoryLen,
-    /// More and more bits, for one step.
+    /// More and more bits, held for one step.
     MemorySize,
 }
 
 impl Sweep {
-    /// Both.
+    /// Both experiments.
     pub const ALL: [Self; 2] = [Self::MemoryLen, Self::MemorySize];
 
-    /// bsuite's name.
+    /// Returns bsuite's name of the experiment.
     pub const fn name(self) -> &'static str {
         match self {
             Self::MemoryLen => "memory_len",
@@ -44,7 +45,7 @@ impl Sweep {
         }
     }
 
-    /// What is swept.
+    /// Returns the environment's argument that is varied.
     pub const fn argument(self) -> &'static str {
         match self {
             Self::MemoryLen => "memory_length",
@@ -52,7 +53,7 @@ impl Sweep {
         }
     }
 
-    /// The settings, ascending.
+    /// Returns the values of that argument, ascending.
     pub fn settings(self) -> Vec<u64> {
         let tens = match self {
             Self::MemoryLen => 30..=100,
@@ -61,7 +62,8 @@ impl Sweep {
         ONE_TO_TEN.chain(UP_TO_25).chain(tens.step_by(10)).collect()
     }
 
-    /// The setting that an experiment is, if it is one and is trained as bsuite has it.
+    /// Returns the setting that an experiment stands for; `None` if it is not of this sweep or does
+    /// not train as bsuite asks.
     pub fn setting(self, experiment: &Experiment) -> Option<u64> {
         let number = |name: &str, default| {
             let given = experiment.kwargs.get(name);
@@ -77,16 +79,16 @@ impl Sweep {
     }
 }
 
-/// What bsuite says of one agent.
+/// One agent's score and the ratios behind it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BsuiteScore {
-    /// The share of settings learned, of those that were run.
+    /// Share of the settings that were learned, among the settings that ran.
     pub score: f64,
-    /// Setting and regret ratio, ascending.
+    /// Pairs of setting and regret ratio, settings ascending.
     pub ratios: Vec<(u64, f64)>,
 }
 
-/// An agent's score over the settings that it has rows of; `None` when it has none.
+/// Returns an agent's score over the settings that it has rows of; `None` when it has none.
 pub fn score(
     sweep: Sweep,
     agent: &str,
@@ -109,12 +111,13 @@ pub fn score(
     })
 }
 
-/// The mean over seeds; seeds that trained for more episodes than bsuite are not counted.
+/// Returns the mean over seeds, without seeds that trained for more episodes than bsuite.
 fn regret_ratio(rows: &AgentSummary<'_>) -> Option<f64> {
     mean(&rows.values(|outcome| outcome.training.and_then(ratio_of_training)))
 }
 
-/// An episode pays 1 for the right answer and −1 for the wrong one.
+/// Returns the regret ratio of one training. An episode pays 1 for the right answer and −1 for the
+/// wrong one.
 fn ratio_of_training(tally: TrainingTally) -> Option<f64> {
     let episodes = tally.episodes as f64;
     let wrong = (episodes - tally.return_sum) / 2.0;
@@ -157,9 +160,9 @@ mod tests {
                 return_sum,
             })
         };
-        // 10,000 episodes with a return of 0 each: half are wrong, as guessing has it.
+        // 10,000 episodes with a mean return of 0: half of the answers are wrong, as with guessing.
         assert_eq!(ratio(10_000, 0.0), Some(1.0));
-        // Of 8 episodes 3 wrong: (5 − 3) in return, 3/8 over 1/2.
+        // 3 of 8 episodes wrong: a return of 5 − 3, and 3/8 over 1/2.
         assert_eq!(ratio(8, 2.0), Some(0.75));
         assert_eq!(ratio(100, 100.0), Some(0.0));
         assert_eq!((ratio(0, 0.0), ratio(10_001, 0.0)), (None, None));

@@ -1,4 +1,4 @@
-//! From records to numbers: rows brought together, intervals, verdicts and normalised scores.
+//! Scores: rows grouped by experiment and agent, with intervals, verdicts and normalised returns.
 
 pub mod aggregate;
 pub mod bsuite;

@@ -1,26 +1,29 @@
-//! What a return is worth: 0 for random actions, 1 for the best player known that does not see what is hidden.
+//! The scale of returns: 0 for random actions, 1 for the best known player that does not see hidden
+//! state.
 
 use env_protocol::Returns;
 use env_server::environments::registry::{self, Instance};
 
 use crate::plan::Experiment;
 
-/// What players score on a task with its arguments, as the environment itself says.
+/// Returns that players reach on a task with its arguments, as the environment itself gives them.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Reference {
-    /// Of uniformly random actions.
+    /// Return of uniformly random actions.
     pub random: f64,
-    /// Of the best player known without clairvoyance, or of the clairvoyant where no other is known.
+    /// Return of the best known player without clairvoyance, or of a clairvoyant player if no other
+    /// is known.
     pub best: f64,
-    /// Whether `best` is the clairvoyant's: an upper bound that nobody may reach.
+    /// Whether `best` belongs to a clairvoyant player: an upper bound that may be out of reach.
     pub is_bound: bool,
-    /// Of the best player that sees the last observation only, where that is known.
+    /// Return of the best player that sees only the last observation, if known.
     pub memoryless: Option<f64>,
 }
 
 impl Reference {
-    /// The reference of an experiment's task; `None` when this program's table of environments has no such task, or
-    /// nothing is known of its returns, or random actions are as good as any.
+    /// Returns the reference of an experiment's task. `None` when this program's table of
+    /// environments lacks the task, when its returns are unknown, or when random actions are as
+    /// good as any.
     pub fn from_experiment(experiment: &Experiment) -> Option<Self> {
         let returns = returns(experiment)?;
         let (random, best) = returns.scale()?;
@@ -32,34 +35,35 @@ impl Reference {
         })
     }
 
-    /// `(x − random) / (best − random)`: below 0 when worse than random, above 1 when better than the best known.
+    /// Returns `(x − random) / (best − random)`: below 0 for a return worse than random, above 1
+    /// for one better than the best known.
     pub fn normalise(&self, mean_return: f64) -> f64 {
         (mean_return - self.random) / (self.best - self.random)
     }
 
-    /// What can be earned without memory: the best that sees the last observation only, or random actions where that is
-    /// not known.
+    /// Returns the best return without memory: that of the best player that sees only the last
+    /// observation, or of random actions if it is unknown.
     pub fn without_memory(&self) -> f64 {
         self.memoryless
             .map_or(self.random, |known| known.max(self.random))
     }
 
-    /// `(x − memoryless) / (best − memoryless)`: 0 for what can be earned without memory, 1 for the best known. Meant for
-    /// tasks on which there is something to remember.
+    /// Returns `(x − memoryless) / (best − memoryless)`: 0 for the best return without memory, 1
+    /// for the best known. Only meaningful on tasks with something to remember.
     pub fn memory_score(&self, mean_return: f64) -> f64 {
         let floor = self.without_memory();
         (mean_return - floor) / (self.best - floor)
     }
 
-    /// The return that has this memory score.
+    /// Returns the return whose memory score this is.
     pub fn return_at(&self, memory_score: f64) -> f64 {
         let floor = self.without_memory();
         floor + memory_score * (self.best - floor)
     }
 }
 
-/// Whether an experiment's task asks for a memory, as the environment itself says. Of one that this program's table lacks
-/// it is taken to ask for one.
+/// Returns whether an experiment's task needs memory, as the environment itself says. A task that
+/// this program's table lacks is assumed to need it.
 pub fn needs_memory(experiment: &Experiment) -> bool {
     let instance = registry::instance(&experiment.spec_id, &experiment.kwargs);
     instance
@@ -67,12 +71,13 @@ pub fn needs_memory(experiment: &Experiment) -> bool {
         .is_none_or(|instance| instance.needs_memory)
 }
 
-/// The mean return from which an experiment's task counts as solved, where that is known.
+/// Returns the mean return from which an experiment's task counts as solved, if known.
 pub fn solved_threshold(experiment: &Experiment) -> Option<f64> {
     instance(experiment)?.solved_threshold
 }
 
-/// What players score on an experiment's task; `None` when this program's table of environments has no such task.
+/// Returns the known returns of an experiment's task; `None` when this program's table of
+/// environments lacks the task.
 fn returns(experiment: &Experiment) -> Option<Returns> {
     Some(instance(experiment)?.returns)
 }
@@ -151,7 +156,7 @@ mod tests {
         assert!(!needs("MemoryTask-v0", "delay", 1.into()));
         assert!(needs("MemoryTask-v0", "delay", 2.into()));
         assert!(needs("HigherLower-v0", "level", "easy".into()));
-        // Nothing is known of this one without memory, nor of one that is elsewhere.
+        // The memoryless return of the first is unknown; the second is not in the table.
         assert!(needs("MineSweeper-v0", "level", "easy".into()));
         assert!(needs("Elsewhere-v0", "level", "easy".into()));
     }
@@ -161,7 +166,7 @@ mod tests {
         let decks = BTreeMap::from([("num_decks".into(), 4.into())]);
         assert!(of("HigherLower-v0", decks).unwrap().is_bound);
         assert!(!of("MineSweeper-v0", BTreeMap::new()).unwrap().is_bound);
-        // Nothing says which arm is best: random is as good as any.
+        // Which arm is best cannot be known: random play is as good as any.
         assert_eq!(of("BsuiteDiscountingChain-v0", BTreeMap::new()), None);
         assert_eq!(of("Elsewhere-v0", BTreeMap::new()), None);
     }

@@ -1,10 +1,10 @@
-//! Statistics over seeds: few, so every number comes with an interval.
+//! Statistics over seeds. Seeds are few, so every number has an interval.
 //!
-//! An evaluation is itself uncertain: it is a mean over episodes, with a standard error. Intervals are over seeds and episodes
-//! where there are several seeds, and over episodes where there is one.
+//! Each evaluation is itself uncertain: a mean over episodes with a standard error. With several
+//! seeds, intervals cover seeds and episodes; with one seed, only episodes.
 //!
-//! Interquartile mean and bootstrap intervals follow Agarwal et al. 2021, "Deep Reinforcement Learning at the
-//! Edge of the Statistical Precipice" (arXiv:2108.13264).
+//! Interquartile mean and bootstrap intervals follow Agarwal et al. 2021, "Deep Reinforcement
+//! Learning at the Edge of the Statistical Precipice" (arXiv:2108.13264).
 
 use std::fmt::{self, Display, Formatter};
 
@@ -16,26 +16,27 @@ use serde::Serialize;
 use crate::format::fixed;
 use crate::records::outcome::EvaluationRecord;
 
-/// Seed of the bootstrap: the same records always give the same intervals.
+/// Seed of the bootstrap, so that the same records always have the same intervals.
 pub(crate) const BOOTSTRAP_SEED: u64 = 0x5EED;
 
-/// Bootstrap resamples. Their percentiles stray by about a fiftieth of the interval's width.
+/// Number of bootstrap resamples. Their percentiles vary by about a fiftieth of the interval's
+/// width.
 const RESAMPLES: usize = 2_000;
 
 /// The standard normal distribution's 97.5 % quantile.
 const Z_95: f64 = 1.959_963_984_540_054;
 
-/// One seed's evaluation: a mean over episodes, and how sure it is.
+/// One seed's evaluation: a mean over episodes and its standard error.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Measured {
     /// Mean over the episodes.
     pub mean: f64,
-    /// Standard error of that mean.
+    /// Standard error of the mean.
     pub standard_error: f64,
 }
 
 impl Measured {
-    /// The mean of an evaluation and how sure it is.
+    /// Reads the mean of an evaluation and derives its standard error.
     pub fn from_record(record: &EvaluationRecord) -> Self {
         Self {
             mean: record.mean_return,
@@ -43,7 +44,7 @@ impl Measured {
         }
     }
 
-    /// The evaluation less a number that is known.
+    /// Subtracts an exact number.
     #[must_use]
     pub fn less(self, level: f64) -> Self {
         Self {
@@ -52,7 +53,7 @@ impl Measured {
         }
     }
 
-    /// The difference of two evaluations over episodes of their own.
+    /// Subtracts another evaluation, over independent episodes.
     #[must_use]
     pub fn minus(&self, other: &Self) -> Self {
         Self {
@@ -61,7 +62,7 @@ impl Measured {
         }
     }
 
-    /// The evaluation on another scale.
+    /// Maps the evaluation to another scale, which must be linear.
     #[must_use]
     pub fn on(self, scale: impl Fn(f64) -> f64) -> Self {
         let mean = scale(self.mean);
@@ -72,10 +73,10 @@ impl Measured {
     }
 }
 
-/// The evaluations of an agent, one a seed, summarised.
+/// Summary of an agent's evaluations, one for each seed.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Estimate {
-    /// How many seeds.
+    /// Number of seeds.
     pub count: usize,
     /// Mean over seeds.
     pub mean: f64,
@@ -86,7 +87,7 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// Summarises one evaluation a seed; `None` without any.
+    /// Summarises evaluations, one for each seed; `None` without any.
     pub fn from_seeds(judged: &[Measured]) -> Option<Self> {
         let means: Vec<f64> = judged.iter().map(|one| one.mean).collect();
         Some(Self {
@@ -99,7 +100,7 @@ impl Estimate {
 }
 
 impl Display for Estimate {
-    /// The mean with its interval: `0.98 [0.95, 1.00]`.
+    /// Writes the mean with its interval: `0.98 [0.95, 1.00]`.
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
         let (low, high) = self.interval;
         let [mean, low, high] = [self.mean, low, high].map(|value| fixed(value, 2));
@@ -107,16 +108,17 @@ impl Display for Estimate {
     }
 }
 
-/// Mean over seeds; `None` without any.
+/// Returns the mean over seeds; `None` without any.
 pub fn mean_of(judged: &[Measured]) -> Option<f64> {
     mean(&judged.iter().map(|one| one.mean).collect::<Vec<_>>())
 }
 
-/// Bounds of the mean's 95 % interval; `None` without values.
+/// Returns the bounds of the mean's 95 % interval; `None` without values.
 ///
-/// Of a single seed it is the normal interval over its episodes. Of several it is a percentile bootstrap that draws
-/// seeds anew and gives each the noise of its own episodes, so that seeds which agree by chance do not look certain.
-/// With fewer than five seeds such an interval is too narrow rather than too wide.
+/// For a single seed this is the normal interval over its episodes. For several it is a percentile
+/// bootstrap that resamples seeds and adds to each the noise of its own episodes, so that seeds
+/// that agree by chance do not look certain. With fewer than five seeds such an interval is too
+/// narrow rather than too wide.
 pub fn interval(judged: &[Measured]) -> Option<(f64, f64)> {
     match judged {
         [] => None,
@@ -142,17 +144,18 @@ pub fn interval(judged: &[Measured]) -> Option<(f64, f64)> {
     }
 }
 
-/// How much more one group of seeds earns than another, neither paired with the other.
+/// The difference in return of two groups of seeds that are not paired.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Difference {
-    /// Mean of the first less the mean of the second.
+    /// Mean of the first group minus the mean of the second.
     pub mean: f64,
-    /// Bounds of its 95 % interval.
+    /// Bounds of the difference's 95 % interval.
     pub interval: (f64, f64),
 }
 
 impl Difference {
-    /// Of two groups of evaluations, one a seed; `None` when one is empty. As [`interval`], each group drawn by itself.
+    /// Compares two groups of evaluations, one for each seed; `None` when a group is empty. The
+    /// interval is that of [`interval`], with each group resampled independently.
     pub fn between(one: &[Measured], other: &[Measured]) -> Option<Self> {
         let mean = mean_of(one)? - mean_of(other)?;
         if let ([one], [other]) = (one, other) {
@@ -169,7 +172,7 @@ impl Difference {
     }
 }
 
-/// Mean of as many seeds, drawn anew, each with the noise of its own episodes.
+/// Returns the mean of as many resampled seeds, each with the noise of its own episodes.
 fn resampled_mean(judged: &[Measured], rng: &mut Xoshiro256PlusPlus) -> f64 {
     let drawn = (0..judged.len()).map(|_| {
         let one = judged[rng.random_range(0..judged.len())];
@@ -178,33 +181,34 @@ fn resampled_mean(judged: &[Measured], rng: &mut Xoshiro256PlusPlus) -> f64 {
     drawn.sum::<f64>() / judged.len() as f64
 }
 
-/// A draw from the standard normal distribution (Box and Muller 1958).
+/// Draws from the standard normal distribution (Box and Muller 1958).
 fn standard_normal(rng: &mut Xoshiro256PlusPlus) -> f64 {
     let radius = (-2.0 * (1.0 - rng.random::<f64>()).ln()).sqrt();
     radius * (std::f64::consts::TAU * rng.random::<f64>()).cos()
 }
 
-/// Arithmetic mean; `None` without values.
+/// Returns the arithmetic mean; `None` without values.
 pub fn mean(values: &[f64]) -> Option<f64> {
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
 
-/// Sample standard deviation, `sqrt(Σ(x-mean)² / (n-1))`; `None` with fewer than two values.
+/// Returns the sample standard deviation, `sqrt(Σ(x-mean)² / (n-1))`; `None` with fewer than two
+/// values.
 pub fn sample_std(values: &[f64]) -> Option<f64> {
     let mean = mean(values)?;
     let squares: f64 = values.iter().map(|x| (x - mean).powi(2)).sum();
     (values.len() > 1).then(|| (squares / (values.len() - 1) as f64).sqrt())
 }
 
-/// Mean of what is left when `⌊n/4⌋` values are cut at either end; `None` without values.
+/// Returns the mean of the values without the lowest and highest `⌊n/4⌋`; `None` without values.
 pub fn interquartile_mean(values: &[f64]) -> Option<f64> {
     let sorted = sorted(values);
     let cut = sorted.len() / 4;
     mean(&sorted[cut..sorted.len() - cut])
 }
 
-/// Median over seeds of the steps it took to solve a task, a seed that did not solve it counting as infinite;
-/// `None` when the median seed did not.
+/// Returns the median over seeds of the steps to solve a task. A seed that did not solve it counts
+/// as infinite; `None` when the median is infinite.
 pub fn median_steps_to_solve(solved_at: &[Option<u64>]) -> Option<f64> {
     let steps: Vec<f64> = solved_at
         .iter()
@@ -217,7 +221,7 @@ pub fn median_steps_to_solve(solved_at: &[Option<u64>]) -> Option<f64> {
     median.is_finite().then_some(median)
 }
 
-/// Quantile `q` in 0..=1 of sorted, non-empty values, linearly interpolated.
+/// Returns the quantile `q` in 0..=1 of sorted, non-empty values, linearly interpolated.
 pub(crate) fn quantile(sorted: &[f64], q: f64) -> f64 {
     let position = q * (sorted.len() - 1) as f64;
     let below = sorted[position.floor() as usize];
@@ -225,7 +229,7 @@ pub(crate) fn quantile(sorted: &[f64], q: f64) -> f64 {
     below + (above - below) * position.fract()
 }
 
-/// The values, ascending.
+/// Returns the values in ascending order.
 pub(crate) fn sorted(values: &[f64]) -> Vec<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -247,7 +251,7 @@ mod tests {
 
     #[test]
     fn interquartile_mean_cuts_a_quarter_at_either_end() {
-        // Eight values: two cut at either end, (2 + 3 + 4 + 5) / 4 is left.
+        // Eight values: two are cut at either end, which leaves (2 + 3 + 4 + 5) / 4.
         assert_eq!(
             interquartile_mean(&[100.0, 3.0, 1.0, 2.0, 5.0, 4.0, -50.0, 9.0]),
             Some(3.5)
@@ -259,8 +263,9 @@ mod tests {
 
     #[test]
     fn interval_of_ten_seeds_one_of_which_failed() {
-        // The number of failed seeds in a resample is binomial(10, 0.1): P(0) = 0.349, P(≥4) = 0.013 and
-        // P(≥3) = 0.070, so the 2.5 % quantile of the mean is 1 - 3/10 and the 97.5 % quantile is 1.
+        // The number of failed seeds in a resample is binomial(10, 0.1): P(0) = 0.349, P(≥4) =
+        // 0.013 and P(≥3) = 0.070, so the 2.5 % quantile of the mean is 1 - 3/10 and the 97.5 %
+        // quantile is 1.
         let values = [1.0, 1.0, 1.0, 0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0];
         let judged = values.map(|value| measured(value, 0.0));
         let (low, high) = interval(&judged).unwrap();
@@ -308,14 +313,15 @@ mod tests {
 
     #[test]
     fn seeds_that_agree_by_chance_are_no_surer_than_their_episodes() {
-        // The mean of two, each with an error of 0.1: 0.1/√2 = 0.0707, and 1.96 of that is 0.139.
+        // The mean of two, each with a standard error of 0.1: 0.1/√2 = 0.0707, and 1.96 · 0.0707 =
+        // 0.139.
         let (low, high) = interval(&[measured(0.5, 0.1); 2]).unwrap();
         assert!(
             (low - 0.361).abs() < 0.02 && (high - 0.639).abs() < 0.02,
             "{low} {high}"
         );
-        // Without noise of episodes it is the bootstrap over seeds: a resample is (0,0), (0,1), (1,0) or (1,1), and
-        // each extreme has a probability of 1/4.
+        // Without noise of episodes this is the bootstrap over seeds: a resample is (0,0), (0,1),
+        // (1,0) or (1,1), and each extreme has probability 1/4.
         let certain = [measured(0.0, 0.0), measured(1.0, 0.0)];
         assert_eq!(interval(&certain), Some((0.0, 1.0)));
         assert_eq!(interval(&[measured(0.5, 0.0); 3]), Some((0.5, 0.5)));
@@ -328,7 +334,8 @@ mod tests {
         let found = Difference::between(&[measured(1.0, 0.3)], &[measured(0.2, 0.4)]).unwrap();
         assert!((found.mean - 0.8).abs() < 1e-12);
         assert!((found.interval.0 + 0.18).abs() < 1e-3 && (found.interval.1 - 1.78).abs() < 1e-3);
-        // Without noise: the bootstrap of {0, 1} less that of {0, 1} has -1 and 1 in its tails, each with 1/16.
+        // Without noise: the difference of two bootstraps of {0, 1} has -1 and 1 in its tails, each
+        // with probability 1/16.
         let coin = [measured(0.0, 0.0), measured(1.0, 0.0)];
         assert_eq!(
             Difference::between(&coin, &coin).map(|found| found.interval),

@@ -1,4 +1,4 @@
-//! Records brought together: experiments in the plan's order, agents within them, seeds within those.
+//! Summaries: records grouped by experiment in the plan's order, then by agent, then by seed.
 
 use agent::evaluate::Mode;
 use env_protocol::SOLVED_SCORE;
@@ -33,9 +33,9 @@ pub struct AgentSummary<'a> {
     pub failed: Vec<&'a Record>,
 }
 
-/// Groups records by experiment and agent. Definitions are compared, not names: the same name with another budget
-/// or other settings is another group, so that what differs is never averaged. Whatever the plan does not list
-/// comes last.
+/// Groups records by experiment and agent. Compares definitions instead of names: the same name
+/// with another budget or other settings is another group, so that different things are never
+/// averaged. Rows that the plan does not list come last.
 pub fn summarize<'a>(records: &'a [Record], plan: &Plan) -> Vec<ExperimentSummary<'a>> {
     let mut ordered: Vec<&Record> = records.iter().collect();
     ordered.sort_by_key(|record| {
@@ -67,8 +67,8 @@ pub fn summarize<'a>(records: &'a [Record], plan: &Plan) -> Vec<ExperimentSummar
     summaries
 }
 
-/// Trained steps after which a seed had solved its task. Earlier versions wrote down when the mean return passed 0.95 on
-/// whatever task; where the threshold is another one, their records do not say.
+/// Returns the trained steps after which a seed solved its task. Earlier versions recorded on every
+/// task when the mean return passed 0.95; on tasks with another threshold their value is ignored.
 pub fn solved_at(record: &Record) -> Option<u64> {
     let outcome = record.outcome()?;
     let is_told = outcome.solved_threshold.is_some()
@@ -76,7 +76,7 @@ pub fn solved_at(record: &Record) -> Option<u64> {
     outcome.solved_at.filter(|_| is_told)
 }
 
-/// What the evaluations of one seed say together.
+/// Returns the verdict on one seed's evaluations.
 pub fn verdict_of(record: &Record) -> Verdict {
     let experiment = &record.experiment;
     let evidence = Evidence::from_modes(|mode| {
@@ -112,7 +112,8 @@ impl<'a> ExperimentSummary<'a> {
         }
     }
 
-    /// The experiment in a heading's words: `delay 4 HARD` or `delay 4…256 HARD` where that says all of it, or its name.
+    /// Returns the experiment's heading: `delay 4 HARD` or `delay 4…256 HARD` if these are its only
+    /// arguments, and otherwise its name.
     pub fn title(&self) -> String {
         let says_all =
             |argument: &String| ["delay", "delay_min", "difficulty"].contains(&argument.as_str());
@@ -132,7 +133,7 @@ impl<'a> ExperimentSummary<'a> {
 }
 
 impl AgentSummary<'_> {
-    /// One value a finished seed.
+    /// Returns one value for each finished seed that has it.
     pub fn values(&self, of: impl Fn(&Outcome) -> Option<f64>) -> Vec<f64> {
         self.finished
             .iter()
@@ -140,7 +141,7 @@ impl AgentSummary<'_> {
             .collect()
     }
 
-    /// One evaluation a finished seed, at a delay in a mode.
+    /// Returns one evaluation for each finished seed, at a delay in a mode.
     pub fn judged_at(&self, delay: Option<u64>, mode: Mode) -> Vec<Measured> {
         self.finished
             .iter()
@@ -150,13 +151,13 @@ impl AgentSummary<'_> {
             .collect()
     }
 
-    /// The same, at the experiment's own delay.
+    /// Returns one evaluation for each finished seed, at the experiment's own delay.
     pub fn judged(&self, mode: Mode) -> Vec<Measured> {
         self.judged_at(self.experiment.delay(), mode)
     }
 
-    /// One normalised score a finished seed, in a mode at the experiment's own delay; returns as they are for a task
-    /// without a scale.
+    /// Returns one normalised score for each finished seed, in a mode at the experiment's own
+    /// delay. On a task without a scale, scores are the returns themselves.
     pub fn scores(&self, mode: Mode) -> Vec<Measured> {
         let reference = Reference::from_experiment(self.experiment);
         let score =
@@ -164,23 +165,23 @@ impl AgentSummary<'_> {
         self.judged(mode).into_iter().map(score).collect()
     }
 
-    /// Mean return over seeds at a delay in a mode.
+    /// Returns the mean return over seeds at a delay in a mode.
     pub fn estimate_at(&self, delay: Option<u64>, mode: Mode) -> Option<Estimate> {
         Estimate::from_seeds(&self.judged_at(delay, mode))
     }
 
-    /// Mean return over seeds in a mode, at the experiment's own delay.
+    /// Returns the mean return over seeds in a mode, at the experiment's own delay.
     pub fn estimate(&self, mode: Mode) -> Option<Estimate> {
         self.estimate_at(self.experiment.delay(), mode)
     }
 
-    /// What the greedy agent earns more than the one whose memory is emptied.
+    /// Returns how much more the agent earns when greedy than with its memory emptied.
     pub fn gap(&self) -> Option<Estimate> {
         Estimate::from_seeds(&self.evidence().gap())
     }
 
-    /// How far the greedy agent is from the best without memory (0) to the best known (1); `None` where the task has no
-    /// scale, or nothing to remember.
+    /// Returns the greedy agent's memory score: 0 for the best return without memory, 1 for the
+    /// best known. `None` on a task without a scale, or with nothing to remember.
     pub fn memory_score(&self) -> Option<Estimate> {
         let known = Reference::from_experiment(self.experiment)
             .filter(|_| needs_memory(self.experiment))?;
@@ -191,28 +192,30 @@ impl AgentSummary<'_> {
         Estimate::from_seeds(&scores)
     }
 
-    /// Standard deviation of the greedy return over episodes, averaged over seeds.
+    /// Returns the standard deviation of the greedy return over episodes, averaged over seeds.
     pub fn std_return(&self) -> Option<f64> {
         let delay = self.experiment.delay();
         mean(&self.values(|outcome| Some(outcome.evaluation(delay, Mode::Greedy)?.std_return)))
     }
 
-    /// Trained steps, averaged over seeds.
+    /// Returns the trained steps, averaged over seeds.
     pub fn trained_steps(&self) -> Option<f64> {
         mean(&self.values(|outcome| Some(outcome.trained_steps as f64)))
     }
 
-    /// Environment steps a second while training, averaged over the seeds that trained long enough to tell.
+    /// Returns environment steps per second of training, averaged over the seeds that trained long
+    /// enough to measure it.
     pub fn steps_per_s(&self) -> Option<f64> {
         mean(&self.values(|outcome| speed(outcome.steps_per_s, outcome.train_duration_s)))
     }
 
-    /// Seconds of training, averaged over seeds.
+    /// Returns the seconds of training, averaged over seeds.
     pub fn train_duration_s(&self) -> Option<f64> {
         mean(&self.values(|outcome| Some(outcome.train_duration_s)))
     }
 
-    /// Median over seeds of the steps to solve; `None` when the median seed did not.
+    /// Returns the median over seeds of the steps to solve; `None` when the median seed did not
+    /// solve the task.
     pub fn median_steps_to_solve(&self) -> Option<f64> {
         let solved_at: Vec<_> = self
             .finished
@@ -222,12 +225,12 @@ impl AgentSummary<'_> {
         median_steps_to_solve(&solved_at)
     }
 
-    /// Number of trained parameters, where it is known.
+    /// Returns the number of trained parameters, if known.
     pub fn parameters(&self) -> Option<usize> {
         self.finished.first()?.1.parameters
     }
 
-    /// The agent's name, marked when its settings were searched for or when it is a program from outside.
+    /// Returns the agent's name, marked if its settings were tuned or it is an external program.
     pub fn label(&self) -> String {
         let name = &self.agent.name;
         match (&self.agent.external, self.agent.tuned) {
@@ -237,14 +240,14 @@ impl AgentSummary<'_> {
         }
     }
 
-    /// How many seeds remember, each judged by itself.
+    /// Counts the seeds that remember, each judged on its own.
     pub fn remembering_seeds(&self) -> usize {
         let remembers =
             |&&(record, _): &&(&Record, &Outcome)| verdict_of(record) == Verdict::Remembers;
         self.finished.iter().filter(remembers).count()
     }
 
-    /// What the evaluations of all seeds say together.
+    /// Returns the verdict on the evaluations of all seeds together.
     pub fn verdict(&self) -> Verdict {
         let reference = Reference::from_experiment(self.experiment);
         self.evidence()
@@ -261,7 +264,8 @@ mod tests {
     use super::*;
     use crate::fixtures;
 
-    /// The verdict on an agent with these mean returns over 1,000 episodes: greedy, sampled, scrambled, emptied.
+    /// Returns the verdict on an agent with these mean returns over 1,000 episodes: greedy,
+    /// sampled, scrambled, emptied.
     fn verdict(returns: [f64; 4]) -> Verdict {
         let records = [fixtures::record_with_returns("x", 4, 1, 0, returns)];
         summarize(&records, &fixtures::plan())[0].agents[0].verdict()
@@ -341,7 +345,7 @@ mod tests {
             solved_at(&record("HigherLower-v0", Some(0.503))),
             Some(4_096)
         );
-        // Without a threshold it is an earlier version's: a mean above 0.95.
+        // Without a threshold the record is of an earlier version: a mean above 0.95.
         assert_eq!(solved_at(&record("HigherLower-v0", None)), None);
         assert_eq!(solved_at(&record("MemoryTask-v0", None)), Some(4_096));
     }
@@ -355,7 +359,7 @@ mod tests {
         ];
         let summaries = summarize(&records, &fixtures::plan());
         let agent = &summaries[0].agents[0];
-        // Greedy 0.967, but scrambled 0.833.
+        // Greedy 0.967, but scrambled only 0.833.
         assert_eq!(agent.verdict(), Verdict::UsesMemory);
         assert_eq!(agent.remembering_seeds(), 1);
         let gap = agent.gap().unwrap();

@@ -1,8 +1,8 @@
-//! Verdicts: an agent's evaluations on a task, summed up in a few words.
+//! Verdicts: an agent's evaluations on a task, in a few words.
 //!
-//! Each comparison takes a 95 % interval, never a mean alone, so that no verdict rests on noise. The agent is compared with
-//! random actions, with the best return known without memory, and with itself: its memory emptied, its earlier actions
-//! scrambled.
+//! Every comparison uses a 95 % interval, never a mean alone, so that no verdict rests on noise.
+//! The agent is compared with random actions, with the best known return without memory, and with
+//! itself: once with its memory emptied, once with its earlier actions scrambled.
 
 use agent::evaluate::Mode;
 use env_protocol::SOLVED_SCORE;
@@ -10,38 +10,41 @@ use env_protocol::SOLVED_SCORE;
 use crate::scores::reference::Reference;
 use crate::scores::statistics::{Measured, interval, mean_of};
 
-/// Memory score up to which an emptied or scrambled agent counts as having lost what it knew.
+/// Memory score up to which an emptied or scrambled agent counts as having lost its knowledge.
 pub const LOST_SCORE: f64 = 0.1;
 
-/// Differences below this are those of rounding.
+/// Differences below this come from rounding.
 const ROUNDING: f64 = 1e-9;
 
 /// The verdict on an agent on a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verdict {
-    /// Below what random actions earn.
+    /// Earns less than random actions.
     WorseThanRandom,
     /// Not shown to earn more than random actions.
     NoBetterThanRandom,
-    /// Better than random, and not shown to be better than with its memory emptied, or than the best known that sees the
-    /// last observation only.
+    /// Better than random, but not shown to be better than with its memory emptied, or than the
+    /// best known player that sees only the last observation.
     AsGoodAsWithoutMemory,
-    /// Better than what random actions, an emptied memory and the best without memory earn.
+    /// Better than random actions, than with its memory emptied, and than the best player without
+    /// memory.
     UsesMemory,
-    /// The same, and close to the best known; with its memory emptied next to nothing is left.
+    /// As [`Self::UsesMemory`], and close to the best known; with its memory emptied, almost
+    /// nothing of that is left.
     Remembers,
-    /// Lost when its earlier actions are random: it carried the cue in them.
+    /// Loses its knowledge when its earlier actions are random: it carried the cue in them.
     ActionTrail,
-    /// The task asks for no memory, so it cannot show one.
+    /// The task needs no memory, so it cannot show one.
     NothingToRemember,
-    /// Better than the best known without memory. The agent played by itself, so its memory could not be emptied.
+    /// Better than the best known player without memory. The agent played by itself, so its memory
+    /// could not be emptied.
     Untested,
     /// No seed finished.
     Failed,
 }
 
 impl Verdict {
-    /// All verdicts: from the best to the worst, then those without a rank.
+    /// All verdicts, from the best to the worst, then those without a rank.
     pub const ALL: [Self; 9] = [
         Self::Remembers,
         Self::UsesMemory,
@@ -54,7 +57,7 @@ impl Verdict {
         Self::Failed,
     ];
 
-    /// The verdict in words.
+    /// Returns the verdict in words.
     pub const fn name(self) -> &'static str {
         match self {
             Self::WorseThanRandom => "worse than random",
@@ -70,20 +73,20 @@ impl Verdict {
     }
 }
 
-/// An agent's evaluations on a task, one a seed; the same seeds in the same order in each mode, empty where there was
-/// none.
+/// An agent's evaluations on a task, one for each seed: the same seeds in the same order in each
+/// mode. Empty for a mode that was not evaluated.
 #[derive(Debug, Clone, Default)]
 pub struct Evidence {
-    /// Greedy.
+    /// Greedy evaluations.
     pub greedy: Vec<Measured>,
-    /// With earlier actions scrambled.
+    /// Evaluations with earlier actions scrambled.
     pub scrambled: Vec<Measured>,
-    /// With the memory emptied before every step.
+    /// Evaluations with the memory emptied before every step.
     pub emptied: Vec<Measured>,
 }
 
 impl Evidence {
-    /// Puts together what `of` tells of each mode.
+    /// Collects the evaluations that `of` returns for each mode.
     pub fn from_modes(of: impl Fn(Mode) -> Vec<Measured>) -> Self {
         Self {
             greedy: of(Mode::Greedy),
@@ -92,12 +95,12 @@ impl Evidence {
         }
     }
 
-    /// The greedy return minus the emptied one, for each seed.
+    /// Returns the greedy return minus the emptied one, for each seed.
     pub fn gap(&self) -> Vec<Measured> {
         difference(&self.greedy, &self.emptied)
     }
 
-    /// The verdict. `reference` is the task's scale, where it has one.
+    /// Returns the verdict. `reference` is the task's scale, if it has one.
     pub fn verdict(&self, reference: Option<&Reference>, needs_memory: bool) -> Verdict {
         if self.greedy.is_empty() {
             return Verdict::Failed;
@@ -136,20 +139,20 @@ impl Evidence {
         }
     }
 
-    /// Whether scrambled actions take from it what it knew.
+    /// Returns whether scrambled actions make the agent lose its knowledge.
     fn is_action_trail(&self, reference: Option<&Reference>) -> bool {
         if self.scrambled.is_empty() || !is_positive(&difference(&self.greedy, &self.scrambled)) {
             return false;
         }
         match reference {
             Some(known) => is_lost(&self.scrambled, known),
-            // Without a scale, what its memory alone earns is what there is to compare with.
+            // Without a scale, the comparison is with the agent's emptied memory.
             None => !is_positive(&difference(&self.scrambled, &self.emptied)),
         }
     }
 
-    /// Whether its mean, scrambled too where that is possible, has come 95 % of the way from the best without memory to
-    /// the best known.
+    /// Returns whether the agent's mean has come 95 % of the way from the best without memory to
+    /// the best known. If there are scrambled evaluations, they must have too.
     fn is_close_to_the_best(&self, known: &Reference) -> bool {
         let is_close = |judged: &[Measured]| {
             mean_of(judged).is_none_or(|mean| known.memory_score(mean) >= SOLVED_SCORE - ROUNDING)
@@ -158,13 +161,14 @@ impl Evidence {
     }
 }
 
-/// Whether this is not shown to earn more than next to nothing above what needs no memory.
+/// Returns whether the evaluations are not shown to earn more than almost nothing above the best
+/// without memory.
 fn is_lost(judged: &[Measured], known: &Reference) -> bool {
     let next_to_nothing = known.return_at(LOST_SCORE);
     !is_positive(&above(judged, next_to_nothing))
 }
 
-/// Whether the lower end of the mean's 95 % interval is above zero.
+/// Returns whether the lower end of the mean's 95 % interval is above zero.
 fn is_positive(differences: &[Measured]) -> bool {
     interval(differences).is_some_and(|(low, _)| low > ROUNDING)
 }
@@ -173,8 +177,8 @@ fn above(judged: &[Measured], level: f64) -> Vec<Measured> {
     judged.iter().map(|&one| one.less(level)).collect()
 }
 
-/// Seed by seed; as if the episodes of the two were different ones, though they are the same: that errs on the side of
-/// saying nothing.
+/// Subtracts seed by seed. Treats the episodes of the two as independent, though they are the same:
+/// the intervals are too wide rather than too narrow.
 fn difference(one: &[Measured], other: &[Measured]) -> Vec<Measured> {
     let pairs = one.iter().zip(other);
     pairs.map(|(one, other)| one.minus(other)).collect()

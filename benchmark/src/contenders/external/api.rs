@@ -1,4 +1,4 @@
-//! Requests in JSON, one at a time, to the job's own server and to contenders that are asked for their actions.
+//! Requests in JSON, one at a time, to the job's own server and to contenders that choose actions.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -12,24 +12,25 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::format::thousands;
 
-/// How often a request is sent before giving up. The other side recognises a repetition by its number or id.
+/// Number of attempts before giving up. The receiver recognises a repeated request by its number or
+/// id.
 const ATTEMPTS: u32 = 4;
 
-/// Pause before a request is sent again.
+/// Pause between attempts.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Longest wait for an answer that is not needed.
+/// Longest wait for an answer that does not matter.
 const COURTESY: Duration = Duration::from_secs(2);
 
-/// Letters of an answer that is no problem document that are shown.
+/// Most characters to show of an answer that is not a problem document.
 const SHOWN_LETTERS: usize = 120;
 
-/// How often to check whether an answer is still wanted.
+/// Interval at which to check whether an answer is still wanted.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// A client for one server; it limits the bytes of an answer and the time that it may take.
+/// A client for one server. Limits the size of an answer and the time to wait for it.
 pub struct Api<'a> {
-    /// Drives the connections while a request is under way.
+    /// Drives the connections during a request.
     runtime: Option<Runtime>,
     client: Client,
     base: String,
@@ -38,42 +39,42 @@ pub struct Api<'a> {
     patience: Patience<'a>,
 }
 
-/// How long answers are wanted at all.
+/// Limits on waiting for all answers together.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Patience<'a> {
-    /// The last moment.
+    /// Time after which no answer is wanted.
     pub deadline: Option<Instant>,
     /// Set when no answer is wanted any longer.
     pub stop: Option<&'a AtomicBool>,
 }
 
-/// Why there is no answer.
+/// The reason why a request has no usable answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
-    /// The answer is a refusal.
+    /// The server refused the request.
     #[error("{what} was refused ({status}): {detail}")]
     Refused {
         /// Method and path.
         what: String,
         /// HTTP status.
         status: u16,
-        /// The reason given.
+        /// The server's reason.
         detail: String,
     },
-    /// There is none.
+    /// No answer arrived.
     #[error("no answer to {what}: {reason}")]
     Unreachable {
         /// Method and path.
         what: String,
-        /// Why.
+        /// Reason of the failure.
         reason: String,
     },
-    /// It is not what was asked for.
+    /// The answer does not have the expected form.
     #[error("the answer to {what} is not understood: {reason}")]
     Misfit {
         /// Method and path.
         what: String,
-        /// Why.
+        /// The problem with it.
         reason: String,
     },
 }
@@ -85,7 +86,7 @@ impl Patience<'_> {
     }
 }
 
-/// Why an attempt failed.
+/// The reason why an attempt failed.
 enum Trouble {
     Http(reqwest::Error),
     TooLong,
@@ -93,10 +94,10 @@ enum Trouble {
 }
 
 impl<'a> Api<'a> {
-    /// Requests to a base URL, with a token if one is wanted, each with so much time and for so many bytes.
+    /// Makes a client for a base URL, with an optional token and limits for each request.
     ///
     /// # Errors
-    /// When the system cannot make a client.
+    /// When the system cannot create a client.
     pub fn new(
         base: &str,
         token: Option<&str>,
@@ -125,7 +126,7 @@ impl<'a> Api<'a> {
     /// Reads a resource.
     ///
     /// # Errors
-    /// [`ApiError`].
+    /// See [`ApiError`].
     pub fn get<R: DeserializeOwned>(&self, path: &str) -> Result<R, ApiError> {
         self.call(Method::GET, path, None)
     }
@@ -133,7 +134,7 @@ impl<'a> Api<'a> {
     /// Creates a resource under a chosen id.
     ///
     /// # Errors
-    /// [`ApiError`].
+    /// See [`ApiError`].
     pub fn put<R: DeserializeOwned>(
         &self,
         path: &str,
@@ -142,10 +143,10 @@ impl<'a> Api<'a> {
         self.call(Method::PUT, path, Some(json(body)))
     }
 
-    /// Asks for an operation, which must be known again when it comes twice.
+    /// Requests an operation. The receiver must recognise it if it arrives twice.
     ///
     /// # Errors
-    /// [`ApiError`].
+    /// See [`ApiError`].
     pub fn post<R: DeserializeOwned>(
         &self,
         path: &str,
@@ -154,7 +155,7 @@ impl<'a> Api<'a> {
         self.call(Method::POST, path, Some(json(body)))
     }
 
-    /// Takes a resource away, as a courtesy.
+    /// Deletes a resource, as a courtesy: errors are ignored.
     pub fn delete(&self, path: &str) {
         let request = self.request(&Method::DELETE, path).timeout(COURTESY);
         let _ = self.attempt(request);
@@ -176,7 +177,7 @@ impl<'a> Api<'a> {
             }
             match self.attempt(request) {
                 Ok(answer) => break answer,
-                // A timeout is not tried again: it would take as long.
+                // A request that timed out is not sent again: it would take as long.
                 Err(Trouble::Http(error)) if attempts < ATTEMPTS && !error.is_timeout() => {
                     attempts += 1;
                     std::thread::sleep(PAUSE);
@@ -218,7 +219,7 @@ impl<'a> Api<'a> {
         }
     }
 
-    /// Sends a request and reads its answer, for as long as it is wanted.
+    /// Sends a request and reads its answer while the answer is wanted.
     fn attempt(&self, request: RequestBuilder) -> Result<(u16, Vec<u8>), Trouble> {
         let runtime = self.runtime.as_ref().expect("it is there until the end");
         runtime.block_on(async {
@@ -241,7 +242,7 @@ impl<'a> Api<'a> {
         Ok((response.status().as_u16(), answer))
     }
 
-    /// Ends when no answer is wanted any longer.
+    /// Completes when no answer is wanted any longer.
     async fn impatience(&self) {
         while !self.patience.is_over() {
             tokio::time::sleep(LOOK).await;
@@ -260,7 +261,7 @@ impl<'a> Api<'a> {
 }
 
 impl Drop for Api<'_> {
-    /// Does not wait for a host name that is still being looked up.
+    /// Does not wait for a host name lookup in progress.
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
@@ -272,7 +273,7 @@ fn json(body: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(body).expect("bodies are plain data")
 }
 
-/// The reason of a refusal: the detail of its problem document, or its first letters.
+/// Returns the reason of a refusal: the detail of its problem document, or its first characters.
 fn detail(answer: &[u8]) -> String {
     let problem: Option<Value> = serde_json::from_slice(answer).ok();
     let detail = problem
@@ -288,7 +289,7 @@ fn detail(answer: &[u8]) -> String {
     }
 }
 
-/// An error with its causes: reqwest's own text leaves out why a connection failed.
+/// Writes an error with its causes: reqwest's own text leaves out why a connection failed.
 fn describe(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -308,7 +309,7 @@ mod tests {
 
     const OK: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n";
 
-    /// A peer that accepts connections and then does this.
+    /// Starts a peer that accepts connections and runs `act` on each.
     fn stranger(act: impl Fn(&mut TcpStream) -> std::io::Result<()> + Send + 'static) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());

@@ -1,6 +1,7 @@
-//! Servers for one job of a contender from outside: one counts the steps of training, and one lets the contender play what
-//! it is judged on without seeing more of it than a player does. Only one of them is there at a time: while the contender
-//! trains there is nothing to be judged on yet, and while it is judged there is nothing left to train on.
+//! Servers for one job of an external program. One counts the steps of training; the other lets the
+//! program play its evaluation without seeing more than a player does. Only one of them exists at a
+//! time: during training there is no evaluation to look at yet, and during evaluation no server to
+//! train on any longer.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,27 +28,28 @@ const DRIVER: &str = "driver";
 const TRAINING: &str = "training";
 const EVALUATION: &str = "evaluation";
 
-/// Operations of an environment that are kept, in bytes: the whole of an evaluation, from which it is scored. A step of a
-/// thousand lanes with two actions takes about 130.
+/// Bytes of history that an environment keeps: all of an evaluation, which is scored from it. A
+/// step of a thousand lanes with two possible actions takes about 130 bytes.
 const TRAJECTORY_BYTES: usize = 512 << 20;
 
-/// Seconds an environment lives unplayed: longer than any phase, for the server goes when the job does.
+/// Seconds until an idle environment expires: longer than any phase, since the server ends with the
+/// job.
 const TTL_S: u64 = 7 * 24 * 3_600;
 
-/// How long the server may take to answer; telling a long trajectory again takes a while.
+/// Longest wait for an answer; sending a long trajectory takes a while.
 const TIMEOUT: Duration = Duration::from_secs(600);
 
-/// Most bytes of an answer of these servers, which are this program's own.
+/// Most bytes of an answer from these servers, which are the benchmark's own.
 const MOST_BYTES: usize = 1 << 30;
 
-/// A server to train on. It and its token go when training is over.
+/// A server for training. The server and its token end with the training.
 pub struct TrainingArena {
     server: EmbeddedServer,
     access: Arc<Access>,
     token: String,
 }
 
-/// A server to be judged on. It and its tokens are made when training is over.
+/// A server for evaluation. It and its tokens are created after the training.
 pub struct EvaluationArena {
     server: EmbeddedServer,
     access: Arc<Access>,
@@ -57,46 +59,48 @@ pub struct EvaluationArena {
     evaluation: Api<'static>,
 }
 
-/// Environments to be judged on: one lane an episode, with seeds that only the benchmark knows.
+/// Environments for an evaluation: a lane for each episode, with seeds that only the benchmark
+/// knows.
 pub struct Prepared {
     /// The delay; `None` for a task without one.
     pub delay: Option<u64>,
     /// Number of lanes.
     pub episodes: usize,
-    /// How many episodes of each lane count: one, or all that share what is to be remembered.
+    /// Episodes of each lane that count: one, or all that share something to remember.
     pub episodes_per_lifetime: usize,
-    /// Step of the episode, from 0, whose action is the first to be judged, where the task tells.
+    /// First step of the episode, from 0, whose action is judged, if the task says.
     pub judged_step: Option<u64>,
     /// A lane's action space.
     pub action_space: Space,
-    /// The vector environment that the contender may play.
+    /// Id of the vector environment that the contender may play.
     pub judged_id: String,
-    /// The same for the benchmark, which resets it with [`Self::seeds`].
+    /// Id of a second one for the benchmark, which resets it with [`Self::seeds`].
     pub driven_id: String,
-    /// One for each lane, in an order that says nothing, by the mode that is judged with them. They are others in each, and
-    /// others than those of the environment that the contender may play: what it saw there tells it nothing of these.
+    /// Seeds of the lanes for each mode, in an order without meaning. They differ between modes,
+    /// and from the seeds of the environment that the contender may play: nothing it sees there
+    /// helps it here.
     pub seeds: Vec<(Mode, Vec<u64>)>,
 }
 
-/// Why there is nothing to be judged on.
+/// The reason why environments cannot be prepared.
 #[derive(Debug, thiserror::Error)]
 pub enum ArenaError {
     /// The server refused.
     #[error(transparent)]
     Api(#[from] ApiError),
-    /// There are not as many episodes of each cue.
+    /// The cues cannot be balanced.
     #[error(transparent)]
     Unbalanced(#[from] Unbalanced),
-    /// The cue is not where it should be.
+    /// The first observation does not show a cue.
     #[error("the first observations are no array of numbers, so there is no cue to balance over")]
     NoCue,
 }
 
 impl TrainingArena {
-    /// Starts a server that lets the contender train for so many steps.
+    /// Starts a server on which the contender can train for `budget_steps` steps.
     ///
     /// # Errors
-    /// When the system gives no port or no threads.
+    /// When no port is free or no thread can be started.
     pub fn open(budget_steps: u64) -> Result<Self, String> {
         let token = draw_token();
         let grant = Grant {
@@ -111,17 +115,17 @@ impl TrainingArena {
         })
     }
 
-    /// Its base URL.
+    /// Returns the server's base URL.
     pub fn url(&self) -> &str {
         self.server.url()
     }
 
-    /// The token to train with.
+    /// Returns the contender's token for training.
     pub fn token(&self) -> &str {
         &self.token
     }
 
-    /// The steps of training.
+    /// Returns the budget, which counts the steps of training.
     pub fn budget(&self) -> StepBudget {
         let budget = principal(&self.access, TRAINING).budget().cloned();
         budget.expect("training has a budget")
@@ -132,7 +136,7 @@ impl EvaluationArena {
     /// Starts a server for one evaluation.
     ///
     /// # Errors
-    /// When the system gives no port or no threads.
+    /// When no port is free or no thread can be started.
     pub fn open() -> Result<Self, String> {
         let [driver, evaluation, token] = [(); 3].map(|()| draw_token());
         let judged = Grant {
@@ -158,17 +162,17 @@ impl EvaluationArena {
         })
     }
 
-    /// Its base URL.
+    /// Returns the server's base URL.
     pub fn url(&self) -> &str {
         self.server.url()
     }
 
-    /// The token to be judged with.
+    /// Returns the contender's token for evaluation.
     pub fn token(&self) -> &str {
         &self.token
     }
 
-    /// The rule that the contender broke while it was judged, in words.
+    /// Describes the rule that the contender broke while it was judged, if any.
     pub fn violation(&self) -> Option<String> {
         let refusals = principal(&self.access, EVALUATION).refusals();
         let first = refusals.first?;
@@ -178,18 +182,18 @@ impl EvaluationArena {
         ))
     }
 
-    /// The environments that the benchmark plays itself.
+    /// Returns a client for the environments that the benchmark plays itself.
     pub fn driver(&self) -> &Api<'static> {
         &self.driver
     }
 
-    /// The environments that the contender was judged on, with the right to see all of them.
+    /// Returns a client with full access to the environments that the contender played.
     pub fn evaluation(&self) -> &Api<'static> {
         &self.evaluation
     }
 
-    /// Makes environments to be judged on, from a secret seed. Of every cue there are as many, where the first observation
-    /// is one, and their order is drawn.
+    /// Creates environments for an evaluation from a secret seed. If the first observation is a
+    /// cue, there are as many lanes with each cue, in random order.
     ///
     /// # Errors
     /// When the server refuses the arguments, or the cues cannot be balanced.
@@ -243,7 +247,7 @@ impl EvaluationArena {
         })
     }
 
-    /// The first numbers that are seen with these seeds.
+    /// Returns the first number of each lane's first observation with these seeds.
     fn cues(&self, driven_id: &str, seeds: &[u64]) -> Result<Vec<f32>, ArenaError> {
         let reset = VectorResetRequest {
             seq: None,
@@ -280,11 +284,11 @@ fn start<const N: usize>(
     Ok((server, access))
 }
 
-/// Has a server that is not theirs ask for a token, so that programs from outside, which find its port, can neither play on it
-/// uncounted nor touch what others play there. Returns the token.
+/// Makes a server ask for a token, and returns the token. External programs find the server's port,
+/// and must neither play on it uncounted nor touch the environments of others.
 ///
 /// # Errors
-/// When the token cannot be used.
+/// When the token is not usable.
 pub fn guard(config: &mut ServerConfig) -> Result<String, String> {
     let token = draw_token();
     config.access = Some(access_of([("agents", full(&token))])?);

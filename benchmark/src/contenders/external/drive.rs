@@ -1,5 +1,5 @@
-//! The benchmark plays, and asks the contender for its actions (`POST /v1/act`): so it can be judged in every way in which
-//! this project's own agents are.
+//! Driven evaluation: the benchmark plays and asks the contender for its actions (`POST /v1/act`),
+//! so that it can be judged in every mode, as this project's own agents are.
 
 use std::time::Instant;
 
@@ -14,15 +14,15 @@ use serde_json::{Value, json};
 use super::api::{Api, ApiError};
 use super::arena::Prepared;
 
-/// A contender that answers.
+/// Plays with a contender that chooses actions.
 pub struct Driver<'a> {
-    /// The server, with the right to play.
+    /// Client for the environments.
     pub server: &'a Api<'a>,
-    /// The contender.
+    /// Client for the contender.
     pub contender: &'a Api<'a>,
-    /// The job's seed, which the contender is told.
+    /// The job's seed, which the contender knows.
     pub seed: u64,
-    /// Draws scrambled actions; the contender is not told it.
+    /// Seed of the scrambled actions, which the contender does not know.
     pub secret_seed: u64,
     /// Called before every step.
     pub before_step: &'a dyn Fn(),
@@ -53,15 +53,15 @@ struct Acted {
     actions: Value,
 }
 
-/// The contender's memory of lanes that are played together.
+/// The contender's session: its memory of the lanes that are played together.
 struct ContenderSession<'a> {
     contender: &'a Api<'a>,
     id: String,
     seq: u64,
 }
 
-/// Most bytes of an answer with an action for each lane: more than the longest numbers take, and room for the reason of a
-/// refusal.
+/// Returns the most bytes of an answer with an action for each lane: enough for the longest
+/// numbers, or for the reason of a refusal.
 pub fn most_answer_bytes(prepared: &[Prepared]) -> usize {
     let of = |env: &Prepared| {
         let lane = 64 + 64 * env.action_space.flat_size();
@@ -71,20 +71,21 @@ pub fn most_answer_bytes(prepared: &[Prepared]) -> usize {
     largest.unwrap_or(0).saturating_add(64 << 10)
 }
 
-/// A question to the contender.
+/// A request for actions.
 struct Shown<'a> {
     observations: &'a Value,
     is_first: &'a [bool],
-    /// Actions and rewards of the step before; none at the beginning.
+    /// Actions and rewards of the previous step; `None` at the first.
     previous: Option<&'a (Value, Vec<f64>)>,
     mode: Mode,
 }
 
 impl Driver<'_> {
-    /// Plays the episodes that count in each lane; `None` for a mode that the contender refuses to act in.
+    /// Plays the episodes that count in each lane. Returns `None` for a mode in which the contender
+    /// refuses to act.
     ///
     /// # Errors
-    /// When the contender does not answer, or its actions are refused.
+    /// When the contender does not answer, or the server refuses its actions.
     pub fn evaluate(&self, prepared: &Prepared, mode: Mode) -> Result<Option<Evaluation>, String> {
         let began = Instant::now();
         let lanes = prepared.episodes;
@@ -112,7 +113,7 @@ impl Driver<'_> {
         for step in 0.. {
             (self.before_step)();
             if mode == Mode::Emptied && step > 0 {
-                // A contender's memory lives in its session.
+                // A contender keeps its memory in a session, so a new session empties it.
                 session = self.begin(lanes)?;
                 is_first.fill(true);
                 previous = None;
@@ -205,7 +206,7 @@ fn failed(error: ApiError) -> String {
     error.to_string()
 }
 
-/// Puts random actions in the place of some lanes' own.
+/// Replaces the actions of some lanes with random ones.
 fn scramble(
     actions: &mut Value,
     random: Value,
@@ -226,7 +227,7 @@ fn scramble(
     Ok(())
 }
 
-/// An action for each lane, any of them as likely, as the wire has it.
+/// Draws a uniformly random action for each lane, in the form of the wire.
 fn random_actions(
     space: &Space,
     lanes: usize,

@@ -1,4 +1,4 @@
-//! Linux: children, their state, and what a program may not do.
+//! Linux: process state, and the restrictions on programs.
 
 use std::collections::HashSet;
 use std::os::unix::process::CommandExt as _;
@@ -9,7 +9,7 @@ use rustix::process::{
 };
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 
-/// Capabilities with which root can read other processes' memory, or change the kernel so that it can.
+/// Capabilities that let root read other processes' memory, or change the kernel to do so.
 const WITHHELD: [CapabilitySet; 7] = [
     CapabilitySet::SYS_PTRACE,
     CapabilitySet::SYS_ADMIN,
@@ -27,11 +27,13 @@ pub fn confine(command: &mut Command) {
         withhold();
         Ok(())
     };
-    // SAFETY: it runs between fork and exec, and makes system calls only: it allocates nothing and takes no locks.
+    // SAFETY: the closure runs between fork and exec and only makes system calls: it allocates
+    // nothing and takes no locks.
     unsafe { command.pre_exec(prepare) };
 }
 
-/// Errors are ignored: without root, a process has no such capabilities to drop.
+/// Withholds [`WITHHELD`]. Ignores errors: without root, a process has no such capabilities to
+/// drop.
 fn withhold() {
     for capability in WITHHELD {
         let _ = rustix::thread::remove_capability_from_bounding_set(capability);
@@ -42,7 +44,7 @@ fn withhold() {
     }
 }
 
-/// The ids of this process's children, zombies included.
+/// Returns the ids of this process's children, including zombies.
 pub fn children() -> HashSet<u32> {
     let own = std::process::id();
     let is_child = |pid: &u32| stat(*pid).is_some_and(|(_, parent)| parent == own);
@@ -54,10 +56,10 @@ fn processes() -> impl Iterator<Item = u32> {
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
-/// The state and the parent of a process.
+/// Returns the state and the parent of a process.
 pub fn stat(pid: u32) -> Option<(char, u32)> {
     let text = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
-    // The name is in parentheses and may contain any bytes; the other fields follow it.
+    // The name is in parentheses and may contain any bytes. The other fields follow it.
     let end = text.iter().rposition(|&byte| byte == b')')?;
     let mut fields = std::str::from_utf8(&text[end + 1..])
         .ok()?
@@ -66,7 +68,7 @@ pub fn stat(pid: u32) -> Option<(char, u32)> {
     Some((state, fields.next()?.parse().ok()?))
 }
 
-/// Reaps a child, if it has ended.
+/// Reaps a child if it has ended, and returns whether it has.
 pub fn reap(child: u32) -> bool {
     let Some(child) = super::signals::pid(child) else {
         return true;

@@ -1,9 +1,11 @@
-//! Programs from outside as contenders (docs/bring-your-own-agent.md).
+//! External programs as contenders (docs/bring-your-own-agent.md).
 //!
-//! A job has two phases, and the same command runs in both. It *trains* on a server of the job's own, which counts its
-//! steps and refuses those beyond the budget. Then it is *judged*, on another server: either it plays environments whose
-//! seeds only the benchmark knows, with a token that allows nothing but playing, and is scored from the server's record; or
-//! it says where it listens, and the benchmark plays and asks it for its actions.
+//! A job has two phases, and the same command runs in both. First the program *trains*, on a server
+//! of the job's own that counts its steps and refuses those beyond the budget. Then it is *judged*,
+//! on another server, in one of two ways. Either it plays environments whose seeds only the
+//! benchmark knows, with a token that allows nothing but playing, and its score is read from the
+//! server's record. Or it prints the address at which it listens, and the benchmark plays and asks
+//! it for its actions.
 
 mod api;
 mod arena;
@@ -33,20 +35,20 @@ use trial::{Trial, failed};
 pub use arena::guard;
 pub use processes::{Groups, hide_memory};
 
-/// Trains and judges programs.
+/// Trains and judges external programs.
 #[derive(Debug)]
 pub struct ExternalContender {
-    /// How long each of the two phases may take.
+    /// Time limit of each of the two phases.
     timeout: Duration,
-    /// Where programs under way are noted, so that they can be ended with the benchmark.
+    /// The running programs, so that they end with the benchmark.
     groups: Groups,
-    /// Trainings that have come to their end.
+    /// Finished trainings.
     ledger: Ledger,
 }
 
 impl ExternalContender {
-    /// With so much time for each phase. `folders` are those of the run's jobs: trainings that came to their end in an
-    /// earlier run are believed if they are there now, before any program runs.
+    /// Makes a contender with a time limit for each phase. `folders` are those of the run's jobs:
+    /// finished trainings of an earlier run are read from them now, before any program starts.
     pub fn new(
         timeout: Duration,
         groups: Groups,
@@ -59,8 +61,8 @@ impl ExternalContender {
         }
     }
 
-    /// Trains a job's program, then judges it. A job that was stopped while it was judged is judged again; one that was
-    /// stopped in training, or failed, begins anew.
+    /// Trains a job's program, then judges it. A job that was stopped while being judged is judged
+    /// again; one that failed, or was stopped in training, starts over.
     ///
     /// # Errors
     /// As [`crate::run::contender::Contender::run`].
@@ -73,7 +75,7 @@ impl ExternalContender {
     ) -> Result<Outcome, JobError> {
         let trial = Trial {
             words: external.words().map_err(failed)?,
-            // Of 53 bits, so that every reader of the records can repeat it.
+            // 53 bits, so that every reader of the records can repeat it without rounding.
             secret_seed: rand::random::<u64>() >> 11,
             timeout: self.timeout,
             groups: &self.groups,
@@ -84,7 +86,7 @@ impl ExternalContender {
         };
         let trained = match self.ledger.get(&job.directory) {
             Some(trained) => trained,
-            // The program may have written such a record itself.
+            // The program may have written a record of its training itself.
             None => trial
                 .train()
                 .inspect_err(|_| self.ledger.forget(&job.directory))?,

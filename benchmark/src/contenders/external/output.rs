@@ -1,5 +1,5 @@
-//! A program's output, read as it comes by a separate thread. Memory and disk use are bounded, and the thread that watches
-//! the program never waits for it.
+//! A program's output, read by a separate thread as it arrives. Memory and disk use are bounded,
+//! and the thread that watches the program never waits for its output.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -11,22 +11,22 @@ use std::time::Duration;
 use super::plain::Lines;
 use crate::files;
 
-/// Comes before the URL at which a program wants to be asked for its actions.
+/// Text in front of the URL at which a program listens for requests.
 const LISTENING: &str = "listening on ";
 
-/// Bytes of standard output that are searched for that line.
+/// Bytes of standard output to search for that line.
 const SEARCHED: usize = 1 << 20;
 
-/// Longest line that can be a match, in bytes.
+/// Longest line that can match, in bytes.
 const MAX_LINE: usize = 4 << 10;
 
-/// Bytes of the latest output that are kept in memory.
+/// Bytes of the latest output to keep in memory.
 const KEPT: usize = 64 << 10;
 
-/// Bytes of output that are logged from the start; of the rest, only the last [`KEPT`] bytes are.
+/// Bytes of output to log from the start. Of the rest, only the last [`KEPT`] bytes are logged.
 const LOGGED: u64 = 8 << 20;
 
-/// Size of a read.
+/// Bytes of one read.
 const PIECE: usize = 64 << 10;
 
 /// One of a program's two outputs.
@@ -45,10 +45,10 @@ struct State {
 }
 
 impl Output {
-    /// Reads a pipe to its end and logs it to a new file, which replaces whatever is there.
+    /// Reads a pipe to its end and logs it to a new file, which replaces any existing one.
     ///
     /// # Errors
-    /// When the file cannot be made, or the system gives no thread.
+    /// When the file cannot be created, or no thread can be started.
     pub fn read(pipe: impl Read + Send + 'static, log: &Path) -> Result<Self, String> {
         let log = Log::create(log)?;
         let heard = Arc::new(Heard {
@@ -67,12 +67,13 @@ impl Output {
         Ok(Self(heard))
     }
 
-    /// The URL at which the program says that it listens, once it has said so.
+    /// Returns the URL that the program has printed as its address, if it has.
     pub fn listens(&self) -> Option<String> {
         self.0.lock().listens.clone()
     }
 
-    /// Waits until the pipe is read to its end, for at most this long: a process that still holds it keeps it open.
+    /// Waits until the pipe is read to its end, but no longer than `patience`: a process that still
+    /// holds the pipe keeps it open.
     pub fn finish(&self, patience: Duration) {
         let state = self.0.lock();
         let waited = self
@@ -82,7 +83,7 @@ impl Output {
         drop(waited);
     }
 
-    /// The latest output.
+    /// Returns the latest output.
     pub fn last(&self) -> Vec<u8> {
         self.0.lock().last.iter().copied().collect()
     }
@@ -132,11 +133,11 @@ impl Reader {
     }
 }
 
-/// Finds the line that says where the program listens; looks at each byte once.
+/// Finds the line with the address at which the program listens. Looks at each byte once.
 #[derive(Default)]
 struct Search {
     looked_through: usize,
-    /// The unfinished line, cut where it is too long to match.
+    /// The unfinished line, cut off when it is too long to match.
     line: Vec<u8>,
 }
 
@@ -163,7 +164,7 @@ fn url(line: &[u8]) -> Option<String> {
     (line.len() <= MAX_LINE && url.starts_with("http://")).then(|| url.to_owned())
 }
 
-/// The log for people. Reading continues when it cannot be written (a full disk).
+/// The log for people. Reading continues if the log cannot be written (a full disk).
 struct Log {
     file: Option<File>,
     lines: Lines,

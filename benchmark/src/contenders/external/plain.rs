@@ -1,9 +1,10 @@
-//! Text from programs, escaped for display: nothing in it moves a cursor, sets a title or reverses text.
+//! Text from programs, escaped for display: it cannot move a cursor, set a title or reverse text.
 
 /// Longest message, in characters.
 const MAX_CHARS: usize = 1_000;
 
-/// Makes a message of one line. Control characters and invisible ones are escaped, and the middle of a long text is left out.
+/// Makes a message of one line. Escapes control characters and invisible ones, and leaves out the
+/// middle of a long text.
 pub fn message(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     for c in text.chars() {
@@ -22,17 +23,17 @@ pub fn message(text: &str) -> String {
     format!("{head} […] {tail}")
 }
 
-/// Turns a stream of bytes into plain text; where the stream is split makes no difference.
+/// Turns a stream of bytes into plain text, the same however the stream is split.
 #[derive(Debug, Default)]
 pub struct Lines {
-    /// First bytes of a character whose rest has not arrived yet.
+    /// First bytes of a character whose other bytes have not arrived yet.
     begun: Vec<u8>,
     after_return: bool,
 }
 
 impl Lines {
-    /// The text of the next bytes. Control characters and bytes that are not UTF-8 are escaped. A carriage return, with
-    /// which progress bars overwrite themselves, starts a new line.
+    /// Returns the text of the next bytes. Escapes control characters and bytes that are not UTF-8.
+    /// A carriage return, with which progress bars overwrite themselves, starts a new line.
     pub fn take(&mut self, bytes: &[u8]) -> String {
         let mut data = std::mem::take(&mut self.begun);
         data.extend_from_slice(bytes);
@@ -51,7 +52,7 @@ impl Lines {
         text
     }
 
-    /// The text of incomplete bytes at the end of the stream.
+    /// Returns the text of an incomplete character at the end of the stream.
     pub fn finish(&mut self) -> String {
         let mut text = String::new();
         push_bytes(&mut text, &std::mem::take(&mut self.begun));
@@ -72,7 +73,7 @@ impl Lines {
     }
 }
 
-/// Whether these invalid bytes may be the start of a character.
+/// Returns whether these invalid bytes may be the start of a character.
 fn is_begun(bytes: &[u8]) -> bool {
     let length = match bytes.first() {
         Some(0xc2..=0xdf) => 2,
@@ -87,7 +88,8 @@ fn push_bytes(text: &mut String, bytes: &[u8]) {
     text.extend(bytes.iter().map(|byte| format!("\\x{byte:02x}")));
 }
 
-/// Whether a character is a control character, or an invisible one that reverses, hides or splits the text around it.
+/// Returns whether a character is a control character, or an invisible character that reverses,
+/// hides or splits the text around it.
 fn is_obeyed(c: char) -> bool {
     c.is_control()
         || matches!(c,

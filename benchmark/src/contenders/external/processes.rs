@@ -1,9 +1,10 @@
-//! Ends programs from outside together with every process that they have started: their process groups and, on Linux, also
-//! processes that have left those.
+//! Processes of external programs: ends a program together with every process that it has started.
+//! Covers process groups and, on Linux, processes that have left them.
 //!
-//! A program is a subreaper (`PR_SET_CHILD_SUBREAPER`): a descendant whose parent ends becomes the program's own child. The
-//! benchmark is a subreaper as well, so processes that a program leaves behind when it ends become children of the
-//! benchmark. A child that the benchmark has not started itself is therefore always an orphan of a program that has ended.
+//! Each program is a subreaper (`PR_SET_CHILD_SUBREAPER`): a descendant whose parent ends becomes
+//! the program's own child. The benchmark is a subreaper as well, so the processes that a program
+//! leaves behind become children of the benchmark. A child that the benchmark has not started
+//! itself is therefore always an orphan of a program that has ended.
 
 #[cfg(target_os = "linux")]
 use super::linux;
@@ -13,22 +14,23 @@ use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long orphans may take to end by themselves: helper processes of many libraries do so once the program is gone.
+/// Time for orphans to end by themselves: helper processes of many libraries do so soon after the
+/// program.
 const LINGER: Duration = Duration::from_millis(500);
 
-/// Between SIGTERM and SIGKILL.
+/// Time between SIGTERM and SIGKILL.
 pub const GRACE: Duration = Duration::from_secs(2);
 
-/// How long to chase processes that keep starting others before giving up.
+/// Time to keep killing processes that start others, before giving up.
 const PURSUIT: Duration = Duration::from_secs(10);
 
-/// Interval at which processes are polled.
+/// Interval for polling processes.
 pub const PAUSE: Duration = Duration::from_millis(20);
 
 /// Interval between rounds of SIGKILL.
 const SHORT_PAUSE: Duration = Duration::from_millis(1);
 
-/// Running programs, so that all of them can be ended at once.
+/// The running programs, so that all of them can be ended at once.
 #[derive(Clone, Debug, Default)]
 pub struct Groups(Arc<Mutex<Running>>);
 
@@ -36,16 +38,16 @@ pub struct Groups(Arc<Mutex<Running>>);
 struct Running {
     /// Process ids of the programs; each is also the id of the program's group.
     programs: HashSet<u32>,
-    /// Children that this process had before it became a subreaper; `None` if it is not one.
+    /// Children of this process before it became a subreaper; `None` if it is not one.
     earlier: Option<HashSet<u32>>,
 }
 
-/// A lock under which one program is started, so that it is registered before anything looks for orphans.
+/// A lock held while a program starts, so that it is registered before anything looks for orphans.
 pub struct Starting<'a>(MutexGuard<'a, Running>);
 
 impl Groups {
-    /// Makes this process a subreaper. From then on, a child that it starts without registering it here counts as an orphan
-    /// and is ended with the next program.
+    /// Makes this process a subreaper. Afterwards, a child that it starts without registering it
+    /// here counts as an orphan and is ended with the next program.
     pub fn adopting() -> Self {
         let groups = Self::default();
         #[cfg(target_os = "linux")]
@@ -55,7 +57,7 @@ impl Groups {
         groups
     }
 
-    /// Locks out others while a program is started.
+    /// Locks the running programs while another one starts.
     pub fn starting(&self) -> Starting<'_> {
         Starting(self.lock())
     }
@@ -65,10 +67,11 @@ impl Groups {
         self.lock().programs.remove(&program);
     }
 
-    /// Ends the orphans of programs that have ended. `linger`: they may first end by themselves.
+    /// Ends the orphans of programs that have ended. With `linger`, gives them time to end by
+    /// themselves first.
     ///
     /// # Errors
-    /// The ids of orphans that are still alive.
+    /// With the ids of orphans that are still alive.
     pub fn end_orphans(&self, linger: bool) -> Result<(), Vec<u32>> {
         let linger = if linger { LINGER } else { Duration::ZERO };
         let mut asked = HashSet::new();
@@ -122,14 +125,14 @@ impl Groups {
 }
 
 impl Starting<'_> {
-    /// Registers the program that was started.
+    /// Registers the program that has started.
     pub fn started(mut self, program: u32) {
         self.0.programs.insert(program);
     }
 }
 
 impl Running {
-    /// Children that this process has not started. Zombies are reaped on the way.
+    /// Returns the children that this process has not started. Reaps zombies.
     #[cfg(target_os = "linux")]
     fn orphans(&self) -> Vec<u32> {
         let Some(earlier) = &self.earlier else {
@@ -150,8 +153,8 @@ impl Running {
     }
 }
 
-/// Makes a command run in its own process group, as a subreaper, until this process ends at most, and without the
-/// capabilities that would open other processes' memory to it.
+/// Confines a command. It runs in its own process group, as a subreaper, and ends with this process
+/// at the latest. It lacks the capabilities that would give it access to other processes' memory.
 pub fn confine(command: &mut Command) {
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(command, 0);
@@ -161,15 +164,17 @@ pub fn confine(command: &mut Command) {
     let _ = command;
 }
 
-/// Hides this process's memory, which holds tokens and seeds, from other processes of the same user: debuggers cannot attach,
-/// `/proc/PID/mem` and `environ` cannot be read, and no core is dumped.
+/// Hides this process's memory, which holds tokens and seeds, from other processes of the same
+/// user: debuggers cannot attach, `/proc/PID/mem` and `environ` cannot be read, and no core is
+/// dumped.
 pub fn hide_memory() {
-    // On failure the run continues unprotected: docs/bring-your-own-agent.md names the systems where this works.
+    // On failure the run continues unprotected. docs/bring-your-own-agent.md lists the systems
+    // where this works.
     #[cfg(target_os = "linux")]
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
 }
 
-/// Whether a child of this process still runs; a zombie does not.
+/// Returns whether a child of this process still runs; a zombie does not.
 fn is_alive(program: u32) -> bool {
     #[cfg(target_os = "linux")]
     return linux::stat(program).is_some_and(|(state, _)| state != 'Z');

@@ -1,4 +1,5 @@
-//! A contender's program: started in a process group of its own, watched, and ended with everything it has started.
+//! A running external program: started in a process group of its own, watched, and ended with
+//! everything it has started.
 
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -8,20 +9,20 @@ use super::output::Output;
 use super::processes::{self, GRACE, Groups, PAUSE};
 use super::signals::{self, Signal};
 
-/// Prefix of a contender's variables.
+/// Prefix of the environment variables for programs.
 const PREFIX: &str = "STRATEGIC_MEMORY_";
 
 /// Prefixes of variables that are not passed on: settings and tokens of other servers.
 const KEPT_BACK: [&str; 2] = [PREFIX, "ENV_SERVER_"];
 
-/// How long to wait for the rest of the output once the program and its descendants are gone.
+/// Time to wait for the rest of the output after the program and its descendants have ended.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// Last words of a program that are shown: so many lines and letters.
+/// Most lines, and most characters, to show of a failed program's last output.
 const LAST_LINES: usize = 4;
 const LAST_LETTERS: usize = 400;
 
-/// A program under way; dropping it ends it.
+/// A running program; dropping it ends it.
 pub struct Program {
     child: Child,
     out: Output,
@@ -31,15 +32,15 @@ pub struct Program {
     end: Option<End>,
 }
 
-/// How ending it went.
+/// The result of ending a program.
 #[derive(Clone, Debug)]
 struct End {
     /// Processes that could not be ended.
     left: Vec<u32>,
 }
 
-/// What a program must not ask a proxy for: what the environment names already, and this machine, where its servers are.
-/// Many HTTP libraries would send their requests to a company's proxy otherwise.
+/// Returns the hosts that need no proxy: those already listed, and this machine, where the servers
+/// are. Many HTTP libraries would otherwise send these requests to a company's proxy.
 fn no_proxy(already: Option<String>) -> String {
     let here = "localhost,127.0.0.1,::1";
     match already.filter(|names| !names.is_empty()) {
@@ -49,10 +50,10 @@ fn no_proxy(already: Option<String>) -> String {
 }
 
 impl Program {
-    /// Starts a program; what it says goes to `NAME.out` and `NAME.err` in a folder.
+    /// Starts a program. Its output goes to `NAME.out` and `NAME.err` in a folder.
     ///
     /// # Errors
-    /// When it cannot be started, or the files cannot be written.
+    /// When it cannot be started, or its output files cannot be written.
     pub fn start(
         words: &[String],
         variables: &[(&str, String)],
@@ -78,7 +79,7 @@ impl Program {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         processes::confine(&mut command);
-        // Locked before it starts, so that `kill_all` cannot miss it.
+        // Locked before the program starts, so that `kill_all` cannot miss it.
         let starting = groups.starting();
         let mut child = command
             .spawn()
@@ -105,30 +106,30 @@ impl Program {
         }
     }
 
-    /// When it was started.
+    /// Returns the time at which it was started.
     pub fn began(&self) -> Instant {
         self.began
     }
 
-    /// How long ago it was started.
+    /// Returns the time since it was started.
     pub fn elapsed(&self) -> Duration {
         self.began.elapsed()
     }
 
-    /// How it has ended, if it has.
+    /// Returns its exit status, if it has ended.
     ///
     /// # Errors
-    /// When the system does not know.
+    /// When the system cannot tell.
     pub fn poll(&mut self) -> Result<Option<ExitStatus>, String> {
         self.child.try_wait().map_err(|error| error.to_string())
     }
 
-    /// The URL at which it says that it listens, once it has said so.
+    /// Returns the URL that it has printed as its address, if it has.
     pub fn listening(&self) -> Option<String> {
         self.out.listens()
     }
 
-    /// Describes how it ended, with its last words. Its orphans are ended.
+    /// Describes how it ended, with its last output, and ends its orphans.
     pub fn describe(&mut self, status: ExitStatus) -> String {
         self.end();
         match self.last_words() {
@@ -137,7 +138,7 @@ impl Program {
         }
     }
 
-    /// The last lines of its standard error, or of its standard output.
+    /// Returns the last lines of its standard error or, if that is empty, of its standard output.
     fn last_words(&self) -> Option<String> {
         [&self.err, &self.out].into_iter().find_map(|output| {
             let bytes = output.last();
@@ -153,8 +154,9 @@ impl Program {
         })
     }
 
-    /// Ends it and everything it has started, with SIGTERM first and SIGKILL after a while. Orphans of a program that has
-    /// ended by itself may first do the same. Afterwards all its output has been read.
+    /// Ends it and everything it has started, first with SIGTERM and after a while with SIGKILL. If
+    /// it has ended by itself, its orphans get time to do the same. Afterwards all output has been
+    /// read.
     pub fn end(&mut self) {
         if self.end.is_none() {
             self.end = Some(End {
@@ -179,7 +181,7 @@ impl Program {
     }
 }
 
-/// Ends a child and everything it has started; returns the ids of processes that are still alive.
+/// Ends a child and everything it has started. Returns the ids of processes that are still alive.
 fn end(child: &mut Child, groups: &Groups) -> Vec<u32> {
     let is_over = |child: &mut Child| !matches!(child.try_wait(), Ok(None));
     let was_over = is_over(child);
@@ -194,7 +196,7 @@ fn end(child: &mut Child, groups: &Groups) -> Vec<u32> {
     let _ = child.kill();
     let _ = child.wait();
     let left = groups.end_orphans(was_over).err().unwrap_or_default();
-    // Without a subreaper, its group is all that is known.
+    // Without a subreaper, only its process group is known.
     signals::end_group(child.id(), Signal::Kill);
     groups.forget(child.id());
     left

@@ -10,14 +10,16 @@ use super::api::Api;
 use super::arena::Prepared;
 use crate::format::thousands;
 
-/// Operations asked for at once.
+/// Number of operations to request at once.
 const PAGE: usize = 1_000;
 
-/// Reads the score of environments that a contender was given: the returns of the first episode of each lane.
+/// Reads the score of environments that a contender has played: the returns of the first episode of
+/// each lane.
 ///
 /// # Errors
-/// When an episode was not played to its end, or the record cannot be read from its beginning. An unfinished episode has no
-/// score: in several tasks doing nothing would be worth more than playing badly.
+/// When an episode was not played to its end, or the record does not reach back to its beginning.
+/// Unfinished episodes have no score: in several tasks, doing nothing would earn more than playing
+/// badly.
 pub fn read(api: &Api<'_>, prepared: &Prepared) -> Result<Evaluation, String> {
     let mut reading = Reading::new(prepared);
     let mut from = 0;
@@ -36,7 +38,7 @@ pub fn read(api: &Api<'_>, prepared: &Prepared) -> Result<Evaluation, String> {
     reading.score()
 }
 
-/// A record, as far as it has been read.
+/// The part of a record that has been read.
 struct Reading {
     tally: Tally,
     episodes: usize,
@@ -96,7 +98,8 @@ impl Reading {
         if !self.tally.all_ended() {
             return Err(self.unfinished("it left"));
         }
-        // It chose its actions itself, which counts as greedy; how long it took to choose is not known.
+        // The contender chose its actions itself, which counts as greedy. How long it took to
+        // choose is unknown.
         Ok(self
             .tally
             .evaluation(Mode::Greedy, self.steps, Duration::ZERO))

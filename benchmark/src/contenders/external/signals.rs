@@ -3,9 +3,9 @@
 /// A signal that ends processes.
 #[derive(Clone, Copy)]
 pub enum Signal {
-    /// Asks to end.
+    /// SIGTERM: asks the process to end.
     Terminate,
-    /// Ends.
+    /// SIGKILL: ends the process.
     Kill,
 }
 
@@ -32,7 +32,7 @@ pub fn end_group(group: u32, signal: Signal) {
     if let Some(group) = pid(group) {
         let _ = rustix::process::kill_process_group(group, signal.number());
     }
-    // Without process groups only the program itself is ended, through its handle.
+    // Without process groups, only the program itself is ended, through its handle.
     #[cfg(not(unix))]
     let _ = (group, signal);
 }

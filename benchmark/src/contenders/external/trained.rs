@@ -1,4 +1,4 @@
-//! A record of a program's finished training, so that a run that was stopped afterwards need not repeat it.
+//! Records of finished trainings, so that a run that was stopped later need not repeat them.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -9,27 +9,28 @@ use serde::{Deserialize, Serialize};
 use crate::files;
 use crate::format::thousands;
 
-/// A training that has come to its end.
+/// A finished training.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Trained {
     /// Steps that the server counted.
     pub steps: u64,
-    /// From the program's start to its end, in seconds.
+    /// Seconds from the program's start to its end.
     pub duration_s: f64,
     /// Requests that were refused because the budget was spent.
     pub refused: u64,
 }
 
-/// Finished trainings, by the folders of the jobs.
+/// Finished trainings, by the folders of their jobs.
 ///
-/// A program from outside can write to these folders. Files there are therefore read only when the ledger is made, before any
-/// program runs. From then on the ledger in memory counts; it is written to the folders as trainings end, and again when the
-/// ledger is dropped, after all programs have ended.
+/// External programs can write to these folders. Files there are therefore read only when the
+/// ledger is made, before any program starts. From then on the ledger in memory counts. It is
+/// written to the folders as trainings finish, and again when it is dropped, after all programs
+/// have ended.
 #[derive(Debug, Default)]
 pub struct Ledger(Mutex<HashMap<PathBuf, Trained>>);
 
 impl Ledger {
-    /// Reads the trainings that an earlier run has kept in these folders.
+    /// Reads the trainings that an earlier run has recorded in these folders.
     pub fn read(folders: impl IntoIterator<Item = PathBuf>) -> Self {
         let kept = folders.into_iter().filter_map(|folder| {
             let trained = serde_json::from_slice(&files::read(&path(&folder)).ok()?).ok()?;
@@ -38,12 +39,12 @@ impl Ledger {
         Self(Mutex::new(kept.collect()))
     }
 
-    /// The finished training of a job.
+    /// Returns the finished training of a job.
     pub fn get(&self, folder: &Path) -> Option<Trained> {
         self.lock().get(folder).copied()
     }
 
-    /// Keeps a training.
+    /// Records a training.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -52,7 +53,7 @@ impl Ledger {
         write(folder, trained)
     }
 
-    /// Removes a training: the job begins anew.
+    /// Removes a training, so that the job starts over.
     pub fn forget(&self, folder: &Path) {
         self.lock().remove(folder);
         let _ = files::remove(&path(folder));
@@ -79,7 +80,7 @@ fn write(folder: &Path, trained: Trained) -> Result<(), String> {
 }
 
 impl Trained {
-    /// Says when more steps were asked for than there were.
+    /// Returns a note if the program asked for more steps than its budget.
     pub fn note(&self, budget_steps: u64) -> Option<String> {
         (self.refused > 0).then(|| {
             let refused = match self.refused {
@@ -128,7 +129,7 @@ mod tests {
         assert_eq!(ledger.get(&one), Some(trained));
         ledger.forget(&one);
         assert_eq!(read().get(&one), None);
-        // A folder in the file's place.
+        // A folder in the place of the file.
         std::fs::create_dir(path(&one)).unwrap();
         ledger.keep(&one, trained).unwrap();
         assert_eq!(read().get(&one), Some(trained));

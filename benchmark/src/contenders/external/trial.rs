@@ -1,4 +1,4 @@
-//! One job of a program: its training and how it is judged.
+//! One job of an external program: its training and its evaluation.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -25,12 +25,12 @@ use crate::records::outcome::{EvaluationRecord, Outcome};
 use crate::run::contender::JobError;
 use crate::run::progress::JobProgress;
 
-/// One job of a program.
+/// One job of an external program.
 pub struct Trial<'a> {
     pub words: Vec<String>,
-    /// Evaluation seeds are drawn from it.
+    /// Seed of the evaluation, which the program does not know.
     pub secret_seed: u64,
-    /// How long each of the two phases may take.
+    /// Time limit of each of the two phases.
     pub timeout: Duration,
     pub groups: &'a Groups,
     pub ledger: &'a Ledger,
@@ -42,11 +42,11 @@ pub struct Trial<'a> {
 /// Evaluations, and notes for the reader.
 pub type Judged = (Vec<EvaluationRecord>, Vec<String>);
 
-/// How a program that is judged came to be.
+/// How a program wants to be judged.
 enum Offer {
-    /// It has played and ended.
+    /// It has played by itself and ended.
     Ended(ExitStatus),
-    /// It wants to be asked, there.
+    /// It listens for requests at this URL.
     Listens(String),
 }
 
@@ -54,7 +54,7 @@ impl Trial<'_> {
     pub fn train(&self) -> Result<Trained, JobError> {
         self.ledger.forget(&self.job.directory);
         let workdir = self.workdir();
-        // An earlier try may have left files that were learned with steps that no longer count.
+        // Files of an earlier try may hold results of steps that no longer count.
         files::remove(&workdir)
             .and_then(|()| std::fs::create_dir_all(&workdir))
             .map_err(|error| failed(format!("cannot empty {}: {error}", workdir.display())))?;
@@ -72,7 +72,7 @@ impl Trial<'_> {
         };
         let duration_s = program.elapsed().as_secs_f64();
         program.end();
-        // Read after all its processes are gone: until then they can step.
+        // Read after all its processes have ended: until then they can still step.
         let trained = Trained {
             steps: budget.taken(),
             duration_s,
@@ -86,10 +86,8 @@ impl Trial<'_> {
             });
         }
         left_nothing(&program)?;
-        self.contender
-            .ledger
-            .keep(&self.job.directory, trained)
-            .map_err(failed)?;
+        let kept = self.ledger.keep(&self.job.directory, trained);
+        kept.map_err(failed)?;
         Ok(trained)
     }
 
@@ -109,7 +107,7 @@ impl Trial<'_> {
             .await_offer(&mut program)
             .and_then(|offer| match offer {
                 Offer::Ended(status) if status.success() => {
-                    // A process that it has left could still play.
+                    // A process that it has left behind could still play.
                     program.end();
                     read_scores(&arena, &prepared)
                 }
@@ -141,7 +139,8 @@ impl Trial<'_> {
         }
     }
 
-    /// Asks a program for its actions until it is judged, the phase takes too long or the run is stopped.
+    /// Asks a program for its actions until it is judged, the time limit passes, or the run is
+    /// stopped.
     fn drive(
         &self,
         arena: &EvaluationArena,
@@ -186,7 +185,8 @@ impl Trial<'_> {
             let modes: Vec<Mode> = modes
                 .filter(|mode| mode.is_possible(env.judged_step))
                 .collect();
-            // Played in a random order, so that the contender cannot tell modes apart by it; recorded in the usual order.
+            // Played in a random order, so that the contender cannot tell modes apart by it.
+            // Recorded in the usual order.
             let mut order = modes.clone();
             order.shuffle(&mut rand::rng());
             let mut judged = BTreeMap::new();
@@ -235,7 +235,7 @@ impl Trial<'_> {
         Program::start(&self.words, &variables, output, self.groups).map_err(failed)
     }
 
-    /// Fails when the run is stopped or the phase has taken too long.
+    /// Fails when the run is stopped or the phase has exceeded its time limit.
     fn check(&self, phase: &str, program: &Program) -> Result<(), JobError> {
         if self.stop.load(Ordering::Relaxed) {
             return Err(JobError::Stopped);
@@ -254,7 +254,7 @@ impl Trial<'_> {
         self.job.experiment.total_timesteps
     }
 
-    /// The folder that the program has for itself, from training to evaluation.
+    /// Returns the folder that the program keeps from training to evaluation.
     fn workdir(&self) -> PathBuf {
         self.job.directory.join("work")
     }
@@ -288,7 +288,8 @@ impl Trial<'_> {
     }
 }
 
-/// A reason for failure. It may quote the program (its output, its answers), so it is escaped.
+/// Makes an error from a reason. The reason may quote the program (its output, its answers), so it
+/// is escaped.
 pub fn failed(reason: impl std::fmt::Display) -> JobError {
     JobError::Failed(plain::message(&reason.to_string()))
 }

@@ -2,21 +2,21 @@ use std::collections::HashSet;
 
 use super::*;
 
-/// A bit to be remembered: without memory nothing is better than a guess.
+/// A task with one bit to remember: without memory nothing beats a guess.
 const BIT: Reference = Reference {
     random: 0.0,
     memoryless: Some(0.0),
     best: 1.0,
     is_bound: false,
 };
-/// A maze: whoever walks it without memory guesses at its end.
+/// A maze whose end a player without memory has to guess.
 const MAZE: Reference = Reference {
     random: -1.0,
     memoryless: Some(0.5),
     best: 1.0,
     is_bound: false,
 };
-/// A game of which nobody knows what can be earned without memory.
+/// A game whose best return without memory is unknown.
 const GAME: Reference = Reference {
     random: -0.2,
     memoryless: None,
@@ -47,22 +47,22 @@ fn evidence(
     }
 }
 
-/// A scale; returns greedily, scrambled and emptied; and the verdict.
+/// A scale; greedy, scrambled and emptied returns; and the verdict.
 type Case = (&'static Reference, f64, Option<f64>, Option<f64>, Verdict);
 
-/// Standard errors are 0.03, so that an interval is ± 0.0588, and that of a difference of two ± 0.0832.
+/// Standard errors are 0.03, so an interval is ± 0.0588, and that of a difference ± 0.0832.
 #[test]
 fn verdicts_by_hand() {
     use Verdict::*;
     let cases: [Case; 36] = [
         (&BIT, 1.00, Some(0.99), Some(0.02), Remembers),
         (&BIT, 1.00, None, Some(0.02), Remembers),
-        // An emptied agent that is wrong has lost what it knew as well as one that guesses.
+        // An emptied agent that is wrong has lost its knowledge just as one that guesses.
         (&BIT, 1.00, None, Some(-0.60), Remembers),
         (&BIT, 0.95, None, Some(0.00), Remembers),
         (&BIT, 0.94, None, Some(0.00), UsesMemory),
         (&BIT, 0.30, None, Some(0.00), UsesMemory),
-        // 0.02 ± 0.08 is nothing.
+        // 0.02 ± 0.08 shows nothing.
         (&BIT, 0.96, None, Some(0.94), AsGoodAsWithoutMemory),
         (&BIT, 1.00, Some(1.00), Some(1.00), AsGoodAsWithoutMemory),
         (&BIT, 0.07, None, Some(0.00), AsGoodAsWithoutMemory),
@@ -74,7 +74,7 @@ fn verdicts_by_hand() {
         (&BIT, 1.00, Some(-0.04), Some(1.00), ActionTrail),
         (&BIT, 1.00, Some(0.50), Some(0.02), UsesMemory),
         (&BIT, 1.00, Some(0.94), Some(0.00), UsesMemory),
-        // Emptied it is above 0.1 beyond doubt: 0.30 − 0.06; then 0.15 − 0.06 is not.
+        // Emptied, it is certainly above 0.1: 0.30 − 0.06. The next, 0.15 − 0.06, is not.
         (&BIT, 1.00, Some(1.00), Some(0.30), UsesMemory),
         (&BIT, 1.00, Some(1.00), Some(0.15), Remembers),
         (&BIT, 1.00, None, None, Untested),
@@ -85,7 +85,7 @@ fn verdicts_by_hand() {
         (&MAZE, 1.00, None, Some(-0.98), Remembers),
         (&MAZE, 0.97, None, Some(-0.98), UsesMemory),
         (&MAZE, 0.91, None, Some(0.50), UsesMemory),
-        // Whoever plays badly when emptied is compared with who needs no memory.
+        // Playing badly when emptied does not help: the comparison is with the best without memory.
         (&MAZE, 0.54, None, Some(-0.98), AsGoodAsWithoutMemory),
         (&MAZE, 0.00, None, Some(-0.98), AsGoodAsWithoutMemory),
         (&MAZE, 0.50, None, Some(0.50), AsGoodAsWithoutMemory),
@@ -145,18 +145,18 @@ fn several_seeds_have_to_agree() {
     };
     assert_eq!(verdict(&[1.0, 0.98, 1.0, 0.97, 1.0]), Verdict::Remembers);
     assert_eq!(verdict(&[1.0, 1.0, 1.0, 0.2, 1.0]), Verdict::UsesMemory);
-    // Of five seeds one: with others there might have been none.
+    // One of five seeds: other seeds might all have failed.
     assert_eq!(
         verdict(&[1.0, 0.0, 0.0, 0.0, 0.0]),
         Verdict::NoBetterThanRandom
     );
 }
 
-/// What each verdict claims holds of the numbers that it is given for, over a grid of them.
+/// Over a grid of numbers, each verdict's claim holds of the numbers it was given for.
 #[test]
 fn no_verdict_contradicts_its_numbers() {
     const Z: f64 = 1.959_963_984_540_054;
-    // Off the bounds, so that rounding decides nothing.
+    // Off the bounds, so that no result depends on rounding.
     let greedy_means = (-13..=11).map(|i| f64::from(i) * 0.1003);
     let others = [
         None,
@@ -210,7 +210,8 @@ fn no_verdict_contradicts_its_numbers() {
                 "greedy {greedy}, scrambled {scrambled:?}, emptied {emptied:?}, all ± {single} on {known:?}"
             );
             assert!(holds, "{}: {numbers}", verdict.name());
-            // Playing badly when emptied never earns a better verdict than what is earned without memory.
+            // Playing badly when emptied never gives a better verdict than the return without
+            // memory allows.
             if !is_above_floor {
                 assert!(
                     !matches!(verdict, Verdict::Remembers | Verdict::UsesMemory),
@@ -222,7 +223,7 @@ fn no_verdict_contradicts_its_numbers() {
     assert_eq!(seen.len(), 7, "{seen:?}");
 }
 
-/// Whoever earns more is never judged worse.
+/// A higher return never has a worse verdict.
 #[test]
 fn verdicts_rise_with_the_return() {
     let ladder = [
