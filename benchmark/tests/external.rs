@@ -148,20 +148,7 @@ fn the_examples_compete() {
             .find(|record| record["agent"]["name"] == *name)
             .unwrap()
     };
-    let modes = |name| -> Vec<(u64, String, f64)> {
-        let judged = of(name)["result"]["evaluations"]
-            .as_array()
-            .unwrap()
-            .clone();
-        let row = |judged: &Value| {
-            let (delay, mode) = (
-                judged["delay"].as_u64().unwrap(),
-                judged["mode"].as_str().unwrap(),
-            );
-            (delay, mode.to_owned(), judged["episodes"].as_f64().unwrap())
-        };
-        judged.iter().map(row).collect()
-    };
+    let modes = |name| evaluations(of(name));
     let expected = |rows: &[(u64, &str, f64)]| -> Vec<_> {
         rows.iter()
             .map(|(delay, mode, episodes)| (*delay, (*mode).to_owned(), *episodes))
@@ -321,6 +308,17 @@ fn whoever_does_not_play_it_all_has_no_score() {
         reason_of(&shlex::try_join(["sh", "-c", dies]).unwrap()),
         "evaluation ended with exit status: 5; its last words: listening on http://127.0.0.1:9"
     );
+}
+
+/// Returns delay, mode and number of episodes of a record's evaluations.
+fn evaluations(record: &Value) -> Vec<(u64, String, f64)> {
+    let judged = record["result"]["evaluations"].as_array().unwrap();
+    let row = |judged: &Value| {
+        let mode = judged["mode"].as_str().unwrap().to_owned();
+        let episodes = judged["episodes"].as_f64().unwrap();
+        (judged["delay"].as_u64().unwrap(), mode, episodes)
+    };
+    judged.iter().map(row).collect()
 }
 
 /// A program that plays the environments it is given, notes the right answer of each lane, and then

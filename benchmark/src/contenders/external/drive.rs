@@ -48,6 +48,14 @@ struct Step {
     seq: u64,
 }
 
+impl Step {
+    /// Returns whether each lane's episode has ended.
+    fn ends(&self) -> Vec<bool> {
+        let ends = self.terminations.iter().zip(&self.truncations);
+        ends.map(|(&terminated, &cut)| terminated || cut).collect()
+    }
+}
+
 #[derive(Deserialize)]
 struct Acted {
     actions: Value,
@@ -90,19 +98,14 @@ impl Driver<'_> {
         let began = Instant::now();
         let lanes = prepared.episodes;
         let url = format!("/v1/vector-envs/{}", prepared.driven_id);
-        let Described { seq } = self.server.get(&url).map_err(failed)?;
         let seeds = prepared.seeds.iter().find(|(of, _)| *of == mode);
         let Some((_, seeds)) = seeds else {
             return Ok(None);
         };
-        let reset = json!({"seq": seq, "seed": seeds});
         let Reset {
             mut observations,
             mut seq,
-        } = self
-            .server
-            .post(&format!("{url}/reset"), &reset)
-            .map_err(failed)?;
+        } = self.reset(&url, seeds)?;
         let mut rng = seeds::generator(self.secret_seed, Role::EvaluationActions);
         let mut session = self.begin(lanes)?;
         let mut is_first = vec![true; lanes];
@@ -136,15 +139,8 @@ impl Driver<'_> {
                 let random = random_actions(&prepared.action_space, lanes, &mut rng)?;
                 scramble(&mut actions, random, ages.iter().map(|&age| age < judged))?;
             }
-            let reply: Step = self
-                .server
-                .post(
-                    &format!("{url}/step"),
-                    &json!({"seq": seq, "actions": actions}),
-                )
-                .map_err(|error| format!("its actions: {error}"))?;
-            let ends = reply.terminations.iter().zip(&reply.truncations);
-            is_first = ends.map(|(&terminated, &cut)| terminated || cut).collect();
+            let reply = self.step(&url, seq, &actions)?;
+            is_first = reply.ends();
             tally.push(&reply.rewards, &is_first);
             for (age, &begins) in ages.iter_mut().zip(&is_first) {
                 *age = if begins { 0 } else { *age + 1 };
@@ -162,6 +158,22 @@ impl Driver<'_> {
         unreachable!("an evaluation ends with its episodes")
     }
 
+    /// Resets the lanes of an environment.
+    fn reset(&self, url: &str, seeds: &[u64]) -> Result<Reset, String> {
+        let Described { seq } = self.server.get(url).map_err(failed)?;
+        let body = json!({"seq": seq, "seed": seeds});
+        let reply = self.server.post(&format!("{url}/reset"), &body);
+        reply.map_err(failed)
+    }
+
+    /// Steps the lanes of an environment. The server refuses actions outside the action space.
+    fn step(&self, url: &str, seq: u64, actions: &Value) -> Result<Step, String> {
+        let body = json!({"seq": seq, "actions": actions});
+        let reply = self.server.post(&format!("{url}/step"), &body);
+        reply.map_err(|error| format!("its actions: {error}"))
+    }
+
+    /// Begins a session of the contender, with an empty memory.
     fn begin(&self, lanes: usize) -> Result<ContenderSession<'_>, String> {
         let id = format!("judged-{:032x}", rand::random::<u128>());
         let body = json!({"num_envs": lanes, "seed": self.seed});
