@@ -136,7 +136,7 @@ fn asks_an_oracle(plan: &Plan) -> bool {
 /// exits at once and kills the programs that it has started; recorded results stay.
 fn stop_on_interrupt(groups: Groups) -> anyhow::Result<StopRequest> {
     let on_first =
-        || tell("\nstopping as soon as what is learned is kept; Ctrl-C again leaves at once");
+        || tell("\nstopping once checkpoints are saved; press Ctrl-C again to stop at once");
     let on_second = move || groups.kill_all();
     stop_on_signals(on_first, on_second).context("cannot handle Ctrl-C")
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use workplace::{Finished, Workplace, interrupt, rows};
 
-/// A plan with two agents that learn, and one that does not exist.
+/// A plan with two learning agents, and a row whose algorithm does not exist.
 const SMALL: &str = r#"
     [[agents]]
     name = "ppo"
@@ -129,7 +129,7 @@ fn an_interrupted_run_ends_as_one_that_was_not() {
     interrupt(&child);
     let stopped = Finished::of(child.wait_with_output().unwrap());
     assert_eq!(stopped.code, Some(130), "{}", stopped.stderr);
-    let advice = "go on with: benchmark resume runs/parts";
+    let advice = "resume with: benchmark resume runs/parts";
     assert!(stopped.stderr.contains(advice), "{}", stopped.stderr);
     assert!(place.records("parts").is_empty());
 
@@ -261,7 +261,7 @@ fn rows_that_cannot_be_printed_are_kept_and_told() {
     let run = status(&place, &arguments, full.unwrap());
     assert_eq!(run.code, Some(1), "{}", run.stderr);
     assert!(
-        run.stderr.contains("not all could be printed"),
+        run.stderr.contains("some results could not be printed"),
         "{}",
         run.stderr
     );

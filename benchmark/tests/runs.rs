@@ -250,7 +250,7 @@ fn failures_are_rows_and_are_tried_again() {
         [
             Some("the server went away"),
             Some("the agent panicked: index out of bounds"),
-            Some("the greedy evaluation gave a return that is no number"),
+            Some("the greedy evaluation gave a return that is not a number"),
             None
         ]
     );

@@ -127,7 +127,7 @@ pub fn run(run: &OpenRun, args: &RunArgs, context: &RunContext<'_>) -> anyhow::R
     if ending.remaining > 0 {
         let run = shell::quote(directory.path());
         tell(&format!(
-            "stopped with {} of {jobs} jobs to do; go on with: {PROGRAM} resume {run}",
+            "stopped with {} of {jobs} jobs left; resume with: {PROGRAM} resume {run}",
             ending.remaining
         ));
         return Ok(ExitCode::from(context.stop.exit_status()));
@@ -147,7 +147,7 @@ pub fn run(run: &OpenRun, args: &RunArgs, context: &RunContext<'_>) -> anyhow::R
     }
     if let Some(reason) = display.lost_words() {
         tell(&format!(
-            "not all could be printed ({reason}); it is in {}",
+            "some results could not be printed ({reason}); they are in {}",
             directory.records().display()
         ));
         return Ok(ExitCode::FAILURE);

@@ -183,8 +183,7 @@ impl PlanArgs {
         }
     }
 
-    /// Returns the names given by `--agents`, if any, followed by the external programs among those
-    /// that it does not name.
+    /// Returns the names given by `--agents`, if any, followed by those of other external programs.
     fn selected(&self) -> Vec<String> {
         let mut names = self.agents.clone();
         if !names.is_empty() {
@@ -221,7 +220,7 @@ fn server_url(text: &str) -> Result<String, String> {
     if has_scheme {
         Ok(text.to_owned())
     } else {
-        Err(format!("a server is named by its URL: http://{text}"))
+        Err(format!("a server is given by its URL: http://{text}"))
     }
 }
 

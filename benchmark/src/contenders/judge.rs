@@ -138,7 +138,7 @@ impl Judge<'_> {
         if judged_step.is_some_and(|judged| judged >= MAX_STEPS) {
             return Ok(None);
         }
-        self.progress.phase("looking into the memory");
+        self.progress.phase("recording the memory");
         let seed = self.seed_of_a_visible_cue(&mut env)?;
         let cue_steps = self.job.experiment.cue_step().into_iter().collect();
         let mut watched = self.watched(&mut env);

@@ -89,7 +89,7 @@ fn clock_note(trained: &SessionEnd) -> Option<String> {
     let lost = trained.checkpoint.run.statistics.timesteps - trained.timed_steps;
     let lost = (lost > 0).then(|| thousands(lost))?;
     Some(format!(
-        "the clock of the first {lost} steps was lost: duration and speed are of the steps after them"
+        "the clock of the first {lost} steps was lost: duration and speed cover only the steps after them"
     ))
 }
 

@@ -66,7 +66,7 @@ impl AgentRow {
                 Err("it needs an algorithm, or external = { command = \"…\" }".to_owned())
             }
             Some(_) if !(self.algorithm.is_empty() && self.overrides.is_empty()) => {
-                Err("a program from outside has neither algorithm nor overrides here".to_owned())
+                Err("an external program takes neither algorithm nor overrides".to_owned())
             }
             Some(external) => external.words().map(drop),
             None => Ok(()),
@@ -87,7 +87,7 @@ impl External {
 
 #[expect(
     clippy::trivially_copy_pass_by_ref,
-    reason = "the signature serde's skip_serializing_if asks for"
+    reason = "the signature that serde's skip_serializing_if needs"
 )]
 fn is_false(flag: &bool) -> bool {
     !flag

@@ -75,7 +75,7 @@ fn default_early_stop() -> bool {
 
 #[expect(
     clippy::trivially_copy_pass_by_ref,
-    reason = "the signature serde's skip_serializing_if asks for"
+    reason = "the signature that serde's skip_serializing_if needs"
 )]
 fn is_true(flag: &bool) -> bool {
     *flag

@@ -498,7 +498,7 @@ mod tests {
             algorithm: "ppo".to_owned(),
             ..row.clone()
         };
-        assert!(refused(both).contains("has neither algorithm nor overrides"));
+        assert!(refused(both).contains("takes neither algorithm nor overrides"));
         let neither = AgentRow {
             external: None,
             ..row

@@ -35,7 +35,10 @@ impl RunDirectory {
         let name = root
             .file_name()
             .map(|name| name.to_string_lossy().into_owned());
-        Ok((name.expect("it was made by its name"), Self { root }))
+        Ok((
+            name.expect("the directory was made from its name"),
+            Self { root },
+        ))
     }
 
     /// Creates the directory if it is missing, and reserves it for this process while the lock is

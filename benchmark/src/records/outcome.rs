@@ -102,7 +102,7 @@ impl Outcome {
         for evaluation in &self.evaluations {
             if !(evaluation.mean_return.is_finite() && evaluation.std_return.is_finite()) {
                 return Err(format!(
-                    "the {} evaluation gave a return that is no number",
+                    "the {} evaluation gave a return that is not a number",
                     evaluation.mode
                 ));
             }
@@ -113,11 +113,11 @@ impl Outcome {
             .find(|(_, value)| !value.is_finite())
         {
             return Err(format!(
-                "the mean return after {steps} steps is no number: training diverged"
+                "the mean return after {steps} steps is not a number: training diverged"
             ));
         }
         if !(self.steps_per_s.is_finite() && self.train_duration_s.is_finite()) {
-            return Err("the training time is no number".to_owned());
+            return Err("the training time is not a number".to_owned());
         }
         self.memory_view.as_ref().map_or(Ok(()), MemoryView::check)
     }
@@ -125,8 +125,7 @@ impl Outcome {
 
 impl MemoryView {
     /// Copies the contents of a memory of slots from an episode. Returns `None` for a memory
-    /// without slots, and for one whose entries are whole episodes: those have no place on an axis
-    /// of steps.
+    /// without slots, and for a memory of whole episodes, which have no place on an axis of steps.
     pub fn from_episode(episode: &EpisodeView) -> Option<Self> {
         match &episode.memory {
             Recorded::Slots(slots) if slots.entries == Entries::Steps => Some(Self {
@@ -189,7 +188,7 @@ impl MemoryView {
         if finite {
             Ok(())
         } else {
-            Err("the memory view holds a value that is no number".to_owned())
+            Err("the memory view holds a value that is not a number".to_owned())
         }
     }
 }

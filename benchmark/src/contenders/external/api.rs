@@ -214,14 +214,17 @@ impl<'a> Api<'a> {
             },
             Trouble::NotWanted => ApiError::Unreachable {
                 what,
-                reason: "it was not waited for any longer".to_owned(),
+                reason: "gave up waiting".to_owned(),
             },
         }
     }
 
     /// Sends a request and reads its answer while the answer is wanted.
     fn attempt(&self, request: RequestBuilder) -> Result<(u16, Vec<u8>), Trouble> {
-        let runtime = self.runtime.as_ref().expect("it is there until the end");
+        let runtime = self
+            .runtime
+            .as_ref()
+            .expect("the runtime is there until the client is dropped");
         runtime.block_on(async {
             tokio::select! {
                 answer = self.exchange(request) => answer,
@@ -377,10 +380,7 @@ mod tests {
                 stop: None,
             };
             let reason = ask(&stranger(drip(head)), patience);
-            assert!(
-                reason.ends_with("it was not waited for any longer"),
-                "{reason}"
-            );
+            assert!(reason.ends_with("gave up waiting"), "{reason}");
         }
         let stop = AtomicBool::new(true);
         let patience = Patience {
@@ -388,10 +388,7 @@ mod tests {
             stop: Some(&stop),
         };
         let reason = ask(&stranger(drip(false)), patience);
-        assert!(
-            reason.ends_with("it was not waited for any longer"),
-            "{reason}"
-        );
+        assert!(reason.ends_with("gave up waiting"), "{reason}");
     }
 
     #[test]

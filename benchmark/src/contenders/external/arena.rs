@@ -92,7 +92,9 @@ pub enum ArenaError {
     #[error(transparent)]
     Unbalanced(#[from] Unbalanced),
     /// The first observation does not show a cue.
-    #[error("the first observations are no array of numbers, so there is no cue to balance over")]
+    #[error(
+        "the first observations are not an array of numbers, so there is no cue to balance over"
+    )]
     NoCue,
 }
 
@@ -302,7 +304,9 @@ fn access_of<const N: usize>(grants: [(&str, Grant); N]) -> Result<Arc<Access>, 
 }
 
 fn principal(access: &Access, name: &str) -> Arc<Principal> {
-    access.principal(name).expect("it was opened with it")
+    access
+        .principal(name)
+        .expect("every principal was opened with the server")
 }
 
 fn draw_token() -> String {

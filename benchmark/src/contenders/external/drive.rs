@@ -111,7 +111,7 @@ impl Driver<'_> {
         let mut is_first = vec![true; lanes];
         let mut previous = None;
         let mut tally = Tally::new(lanes, prepared.episodes_per_lifetime);
-        // Steps taken in each lane's episode.
+        // Number of steps in each lane's episode.
         let mut ages = vec![0; lanes];
         for step in 0.. {
             (self.before_step)();
@@ -225,7 +225,7 @@ fn scramble(
     lanes: impl ExactSizeIterator<Item = bool>,
 ) -> Result<(), String> {
     let (Value::Array(actions), Value::Array(random)) = (actions, random) else {
-        return Err("its actions are no array of an action for each lane".to_owned());
+        return Err("its actions are not an array with an action for each lane".to_owned());
     };
     if actions.len() != lanes.len() {
         let (told, lanes) = (actions.len(), lanes.len());

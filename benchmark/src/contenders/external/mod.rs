@@ -61,8 +61,8 @@ impl ExternalContender {
         }
     }
 
-    /// Trains a job's program, then judges it. A job that was stopped while being judged is judged
-    /// again; one that failed, or was stopped in training, starts over.
+    /// Trains a job's program, then judges it. A job that was stopped during its evaluation is judged
+    /// again; any other unfinished job starts over.
     ///
     /// # Errors
     /// As [`crate::run::contender::Contender::run`].

@@ -63,7 +63,7 @@ impl Output {
         std::thread::Builder::new()
             .name("contender output".to_owned())
             .spawn(move || reader.run(pipe))
-            .map_err(|error| format!("cannot read what it says: {error}"))?;
+            .map_err(|error| format!("cannot read its output: {error}"))?;
         Ok(Self(heard))
     }
 

@@ -80,7 +80,7 @@ impl Reading {
                 let ends: Vec<bool> = ends.map(|(&terminated, &cut)| terminated || cut).collect();
                 if [step.rewards.len(), ends.len()] != [self.episodes; 2] {
                     return Err(format!(
-                        "the record of step {} is of other lanes",
+                        "the record of step {} has another number of lanes",
                         entry.seq
                     ));
                 }
@@ -88,7 +88,7 @@ impl Reading {
                 self.steps += self.episodes as u64;
             }
             OperationKind::Restore | OperationKind::Fork => {
-                return Err(format!("operation {} is none of a player", entry.seq));
+                return Err(format!("operation {} is not a player's", entry.seq));
             }
         }
         Ok(())

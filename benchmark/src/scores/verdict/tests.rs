@@ -57,7 +57,7 @@ fn verdicts_by_hand() {
     let cases: [Case; 36] = [
         (&BIT, 1.00, Some(0.99), Some(0.02), Remembers),
         (&BIT, 1.00, None, Some(0.02), Remembers),
-        // An emptied agent that is wrong has lost its knowledge just as one that guesses.
+        // An emptied agent that is wrong has lost its knowledge just like a guessing one.
         (&BIT, 1.00, None, Some(-0.60), Remembers),
         (&BIT, 0.95, None, Some(0.00), Remembers),
         (&BIT, 0.94, None, Some(0.00), UsesMemory),
