@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     #[cfg(unix)]
-    fn a_pipe_in_the_place_of_a_file_holds_nobody_up() {
+    fn a_pipe_in_place_of_a_file_blocks_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.txt");
         pipe(&path);

@@ -114,7 +114,7 @@ pub fn record_with_returns(
 /// Returns a record of an external program that played by itself on delay 4 HARD.
 pub fn external_record(name: &str, mean_return: f64, notes: &[&str]) -> Record {
     let mut record = record_with_returns(name, 4, 1, 0, [mean_return, 0.0, 0.0, 0.0]);
-    record.agent = AgentRow::from_outside(name, "sh agent.sh");
+    record.agent = AgentRow::from_command(name, "sh agent.sh");
     record.configuration_hash = configuration_hash(&record.experiment, &record.agent, 0);
     if let RowResult::Finished(outcome) = &mut record.result {
         outcome

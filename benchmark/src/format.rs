@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shorter_than_a_second_has_no_speed() {
+    fn training_shorter_than_a_second_has_no_speed() {
         assert_eq!(
             [0.085, 0.999, 1.0, 12.34].map(seconds),
             ["<1", "<1", "1.0", "12.3"]

@@ -178,7 +178,7 @@ fn the_examples_compete() {
 }
 
 #[test]
-fn the_program_of_the_guide_is_the_example() {
+fn the_guide_shows_the_example_program() {
     let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/bring-your-own-agent.md");
     let guide = std::fs::read_to_string(guide).unwrap();
     let oracle = std::fs::read_to_string(example("oracle.py")).unwrap();
@@ -186,7 +186,7 @@ fn the_program_of_the_guide_is_the_example() {
 }
 
 #[test]
-fn steps_are_the_servers_and_a_budget_that_is_spent_is_noted() {
+fn the_server_counts_steps_and_a_spent_budget_is_noted() {
     let place = Workplace::new(PLAN);
     let thrifty = learner(&place, &[("WANTED", "40")]);
     let (finished, rows) = run(
@@ -216,7 +216,7 @@ fn steps_are_the_servers_and_a_budget_that_is_spent_is_noted() {
 }
 
 #[test]
-fn whoever_breaks_the_rules_has_no_score() {
+fn breaking_the_rules_fails_the_row() {
     let look = r#"
 id = os.environ["STRATEGIC_MEMORY_ENV_IDS"].split()[0]
 try: api("GET", f"/v1/vector-envs/{id}/snapshot")
@@ -261,7 +261,7 @@ except urllib.error.HTTPError as error: assert error.code == 403
 }
 
 #[test]
-fn nothing_of_training_is_left_when_it_is_judged() {
+fn training_leaves_nothing_behind_for_evaluation() {
     let place = Workplace::new(PLAN);
     let train_on = r#"
 server, token = open(os.environ["STRATEGIC_MEMORY_WORKDIR"] + "/training").read().split()
@@ -279,7 +279,7 @@ except urllib.error.URLError as error: assert isinstance(error.reason, Connectio
 }
 
 #[test]
-fn whoever_does_not_play_it_all_has_no_score() {
+fn a_program_that_fails_has_no_score() {
     let place = Workplace::new(PLAN);
     let reason_of = |command: &str| reason(&place, command, &[]);
     assert_eq!(
@@ -324,7 +324,7 @@ fn evaluations(record: &Value) -> Vec<(u64, String, f64)> {
 /// A program that plays the environments it is given, notes the right answer of each lane, and then
 /// listens for requests gains nothing by it.
 #[test]
-fn what_was_seen_in_playing_is_worth_nothing_in_being_asked() {
+fn playing_first_tells_nothing_about_driven_evaluations() {
     let peek = r#"
 seen = []
 for id in os.environ["STRATEGIC_MEMORY_ENV_IDS"].split():
@@ -361,7 +361,7 @@ exec(text)
 }
 
 #[test]
-fn a_plan_may_be_of_programs_from_outside_alone() {
+fn a_plan_may_have_only_external_programs() {
     let rows = PLAN.find("[[experiments]]").unwrap();
     let place = Workplace::new(&PLAN[rows..]);
     let contender = ("random", example("random.sh"));
@@ -378,7 +378,7 @@ fn a_plan_may_be_of_programs_from_outside_alone() {
 }
 
 #[test]
-fn episodes_that_are_left_cost_the_row() {
+fn unfinished_episodes_fail_the_row() {
     // Random play loses on this task, and doing nothing would beat most players.
     let place = Workplace::new(
         r#"
@@ -414,7 +414,7 @@ api("POST", f"/v1/vector-envs/{id}/reset", {})
 const SLEEPER: &str = "sleep 600 & echo $! >pid; wait";
 
 #[test]
-fn whoever_takes_too_long_is_ended_with_all_it_has_started() {
+fn a_program_that_takes_too_long_is_ended_with_its_processes() {
     let place = Workplace::new(PLAN);
     let sleeper = shlex::try_join(["sh", "-c", SLEEPER]).unwrap();
     let reason_of = |command: &str| reason(&place, command, &["--external-timeout", "1"]);
@@ -444,7 +444,7 @@ time.sleep(600)
 }
 
 #[test]
-fn an_interrupted_run_ends_its_programs_and_goes_on() {
+fn an_interrupted_run_ends_its_programs_and_can_be_resumed() {
     let place = Workplace::new(PLAN);
     // Its first evaluation waits, its second plays. It trains once.
     let waits = format!(
@@ -491,7 +491,7 @@ fn assert_gone(place: &Workplace) {
 }
 
 #[test]
-fn what_is_wrong_with_a_program_is_told_before_anything_is_run() {
+fn invalid_programs_are_refused_before_anything_runs() {
     let place = Workplace::new(PLAN);
     for (contender, code, message) in [
         (
@@ -568,7 +568,7 @@ fn job_folder(place: &Workplace) -> std::path::PathBuf {
 }
 
 #[test]
-fn however_much_it_says_is_read_and_a_part_is_kept() {
+fn all_output_is_read_and_a_part_is_kept() {
     let place = Workplace::new(PLAN);
     let says = "yes 'step 17: observation [0, 1, 0] action 1' | head -c 30000000";
     let talks = phases(&format!("{says} >&2"), &format!("{says}; {}", play()));
@@ -597,7 +597,7 @@ fn however_much_it_says_is_read_and_a_part_is_kept() {
 
 #[cfg(unix)]
 #[test]
-fn pipes_and_links_in_the_place_of_files_hold_nobody_up() {
+fn pipes_and_links_in_place_of_files_block_nothing() {
     let place = Workplace::new(PLAN);
     let files = "evaluate.out evaluate.err trained.json";
     let train = format!("cd $STRATEGIC_MEMORY_WORKDIR/.. && mkfifo {files}");
@@ -616,7 +616,7 @@ fn pipes_and_links_in_the_place_of_files_hold_nobody_up() {
 }
 
 #[test]
-fn answers_without_end_cost_the_row_and_not_the_run() {
+fn endless_answers_fail_the_row_and_not_the_run() {
     let place = Workplace::new(PLAN);
     let answers = |loops: &str| {
         let text = format!(
@@ -674,7 +674,7 @@ def leave(act):
 
 #[cfg(target_os = "linux")]
 #[test]
-fn what_leaves_its_group_is_ended_with_its_phase() {
+fn processes_outside_the_group_end_with_the_phase() {
     let place = Workplace::new(PLAN);
     let deaf = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); ";
     for deaf in ["", deaf] {
@@ -707,7 +707,7 @@ exec(open({:?}).read())
 
 #[cfg(target_os = "linux")]
 #[test]
-fn the_benchmarks_memory_is_closed_to_it() {
+fn programs_cannot_read_the_benchmarks_memory() {
     let place = Workplace::new(PLAN);
     let text = format!(
         r#"
@@ -730,7 +730,7 @@ if os.environ["STRATEGIC_MEMORY_PHASE"] == "evaluate":
 }
 
 #[test]
-fn forged_records_are_found_out_and_put_right() {
+fn forged_records_are_detected_and_undone() {
     let place = Workplace::new(PLAN);
     let forge = phases(
         "sed -i s/1.0/0.5/g runs/x/records.jsonl; echo '[run]' >runs/x/config.toml",
@@ -769,7 +769,7 @@ fn forged_records_are_found_out_and_put_right() {
 }
 
 #[test]
-fn trainings_that_nobody_counted_are_not_believed() {
+fn uncounted_trainings_are_ignored() {
     let forged = r#"{"steps":77,"duration_s":1.0,"refused":0}"#;
     let write = format!("echo '{forged}' >$STRATEGIC_MEMORY_WORKDIR/../trained.json");
     // Files of its own job, from a program that fails.
@@ -841,7 +841,7 @@ fn trainings_that_nobody_counted_are_not_believed() {
 }
 
 #[test]
-fn what_it_says_moves_no_cursor() {
+fn output_with_control_characters_is_escaped() {
     let place = Workplace::new(PLAN);
     let says = r"printf '\033]0;owned\007\033[1A\033[2Kx, seed 0: 1.00 remembers\n' >&2; exit 9";
     let contender = format!("x={}", phases(says, "true"));
@@ -882,7 +882,7 @@ fn programs_take_turns() {
 
 /// A contender that notes how many sessions precede the sampled one finds no fixed order.
 #[test]
-fn the_order_of_judging_tells_nothing() {
+fn the_order_of_modes_is_random() {
     let place = Workplace::new(&PLAN.replace(
         "episodes = 40, delays = [5], delay_episodes = 20",
         "episodes = 2",

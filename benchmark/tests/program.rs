@@ -91,7 +91,7 @@ fn a_run_leaves_a_table_records_and_a_report() {
 }
 
 #[test]
-fn an_agent_that_cannot_be_is_a_row() {
+fn an_unknown_algorithm_is_a_failed_row() {
     let place = Workplace::new(SMALL);
     let agents = ["--agents", "unheard-of,ppo", "--json", "--name", "mixed"];
     let run = place.run(&[&["--experiments", "plan.toml"], &agents[..]].concat());
@@ -111,7 +111,7 @@ fn an_agent_that_cannot_be_is_a_row() {
 }
 
 #[test]
-fn an_interrupted_run_ends_as_one_that_was_not() {
+fn an_interrupted_run_has_the_same_result_in_the_end() {
     let place = Workplace::new(LONG);
     let arguments = ["--experiments", "plan.toml", "--name"];
     let whole = place.run(&[&arguments[..], &["whole"]].concat());
@@ -163,7 +163,7 @@ fn wait_for_training(checkpoints: &Path) {
 }
 
 #[test]
-fn what_is_wrong_with_the_arguments_is_told_before_anything_is_run() {
+fn invalid_arguments_are_refused_before_anything_runs() {
     let place = Workplace::new(SMALL);
     let cases: [(&[&str], i32, &str); 8] = [
         (
@@ -238,7 +238,7 @@ fn status(place: &Workplace, arguments: &[&str], stdout: impl Into<Stdio>) -> Fi
 }
 
 #[test]
-fn a_reader_who_leaves_ends_the_printing_and_not_the_run() {
+fn a_closed_pipe_ends_the_printing_and_not_the_run() {
     let place = Workplace::new(TINY);
     for (name, more) in [("table", ""), ("rows", "--json")] {
         let (reader, writer) = std::io::pipe().unwrap();
@@ -254,7 +254,7 @@ fn a_reader_who_leaves_ends_the_printing_and_not_the_run() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn rows_that_cannot_be_printed_are_kept_and_told() {
+fn rows_that_cannot_be_printed_are_recorded_and_reported() {
     let place = Workplace::new(TINY);
     let full = std::fs::File::options().write(true).open("/dev/full");
     let arguments = ["--experiments", "plan.toml", "--name", "full", "--json"];
@@ -302,7 +302,7 @@ fn the_server_of_a_run_is_never_asked_through_a_proxy() {
 }
 
 #[test]
-fn a_token_is_sent_and_kept_nowhere() {
+fn a_token_is_sent_and_not_stored() {
     const TOKEN: &str = "a-token-of-the-tests";
     let place = Workplace::new(TINY);
     std::fs::write(
@@ -371,7 +371,7 @@ fn a_hangup_ends_a_run_unless_it_is_ignored() {
 /// The folder's name is Latin-1.
 #[cfg(target_os = "linux")]
 #[test]
-fn names_need_not_be_text() {
+fn paths_need_not_be_utf_8() {
     use std::os::unix::ffi::OsStrExt as _;
     let place = Workplace::new(TINY);
     let out = std::ffi::OsStr::from_bytes(b"caf\xe9");

@@ -101,7 +101,7 @@ fn compare(what: &str, ours: &[Aggregate], theirs: &Value) {
 }
 
 #[test]
-fn rliable_says_the_same() {
+fn statistics_agree_with_rliable() {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
     let (x, y) = (scores(&mut rng), scores(&mut rng));
     let thresholds: Vec<f64> = (0..=12).map(|index| f64::from(index) * 0.1 - 0.1).collect();

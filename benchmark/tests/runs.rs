@@ -186,7 +186,7 @@ fn a_run_goes_experiment_by_experiment() {
 }
 
 #[test]
-fn an_interrupted_run_goes_on_where_it_stopped() {
+fn an_interrupted_run_resumes_where_it_stopped() {
     let root = tempfile::tempdir().unwrap();
     let directory = RunDirectory::new(root.path());
     let stopped = Scripted {
@@ -300,7 +300,7 @@ fn more_seeds_run_only_what_is_new() {
 }
 
 #[test]
-fn results_that_cannot_be_kept_end_the_run() {
+fn results_that_cannot_be_recorded_end_the_run() {
     let root = tempfile::tempdir().unwrap();
     let directory = RunDirectory::new(root.path());
     let _lock = directory.lock().unwrap();

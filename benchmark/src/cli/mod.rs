@@ -208,7 +208,7 @@ fn run_name(text: &str) -> Result<String, String> {
 /// Parses an external program, given as `NAME=COMMAND`.
 fn external_row(text: &str) -> Result<AgentRow, String> {
     match text.split_once('=') {
-        Some((name, command)) => Ok(AgentRow::from_outside(name, command)),
+        Some((name, command)) => Ok(AgentRow::from_command(name, command)),
         None => Err("a program is given as NAME='command and arguments'".to_owned()),
     }
 }

@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn an_experiment_can_have_everybody_train_to_the_end() {
+    fn an_experiment_can_turn_early_stop_off() {
         let mut experiment = fixtures::experiment(4, 1);
         let stops = |experiment: &Experiment, row: &AgentRow| {
             let config = train_config(experiment, row, 0).unwrap();
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_row_is_told() {
+    fn invalid_rows_name_their_problem() {
         let reason =
             |row: &AgentRow| train_config(&fixtures::experiment(4, 0), row, 0).unwrap_err();
         let mut row = fixtures::agent("dreamer");

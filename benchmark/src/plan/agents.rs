@@ -50,7 +50,7 @@ impl AgentRow {
     }
 
     /// Returns a row for an external program.
-    pub fn from_outside(name: &str, command: &str) -> Self {
+    pub fn from_command(name: &str, command: &str) -> Self {
         Self {
             algorithm: String::new(),
             external: Some(External {

@@ -406,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quick_notebook_shows_what_choosing_slots_are_for() {
+    fn a_quick_notebook_has_a_delay_that_fills_the_slots() {
         let whole = Plan::suite(Suite::Notebook).unwrap();
         let mut quick = whole.clone();
         quick.settle_budgets(true);
@@ -427,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn cues_that_come_at_any_time_are_not_balanced() {
+    fn cues_at_random_steps_are_not_balanced() {
         let first = parse(SMALL).unwrap().experiments.remove(0);
         assert!(first.shows_cue_first() && first.cue_step() == Some(0));
         let random = SMALL.replace("difficulty = 1", "difficulty = 1, cue_time = \"random\"");
@@ -475,9 +475,9 @@ mod tests {
     }
 
     #[test]
-    fn a_program_from_outside_is_a_row() {
+    fn an_external_program_is_a_row() {
         let mut plan = parse(SMALL).unwrap();
-        let row = AgentRow::from_outside("mine", "python3 'my agent.py' --fast");
+        let row = AgentRow::from_command("mine", "python3 'my agent.py' --fast");
         plan.add(std::slice::from_ref(&row)).unwrap();
         let text = toml::to_string(&plan).unwrap();
         assert_eq!(parse(&text).unwrap(), plan);
@@ -489,11 +489,11 @@ mod tests {
         };
         for (command, reason) in [("", "\"\""), ("sh -c 'x", "\"sh -c 'x\"")] {
             assert_eq!(
-                refused(AgentRow::from_outside("mine", command)),
+                refused(AgentRow::from_command("mine", command)),
                 format!("agents[2] \"mine\": {reason} is not a command")
             );
         }
-        assert!(refused(AgentRow::from_outside("ppo", "true")).contains("the name is taken"));
+        assert!(refused(AgentRow::from_command("ppo", "true")).contains("the name is taken"));
         let both = AgentRow {
             algorithm: "ppo".to_owned(),
             ..row.clone()

@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn runs_of_the_same_second_have_directories_of_their_own() {
+    fn runs_of_the_same_second_have_different_directories() {
         let root = tempfile::tempdir().unwrap();
         let parent = root.path().join("runs");
         let begin = || RunDirectory::next(&parent, "12-00-00").unwrap();
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_that_is_no_run_is_told() {
+    fn a_directory_without_a_run_is_an_error() {
         let error = RunDirectory::new("does/not/exist")
             .read_config()
             .unwrap_err();

@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn torn_last_line_is_passed_over_and_cut_off() {
+    fn an_incomplete_last_line_is_ignored_and_cut_off() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("records.jsonl");
         let first = fixtures::record("tracerl", 4, 1, 0);

@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_view_is_of_slots_that_hold_steps() {
+    fn only_slots_that_hold_steps_have_a_view() {
         let recorded = SlotsView {
             num_slots: 2,
             entries: Entries::Steps,
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_view_that_does_not_fit_together_is_told() {
+    fn a_view_with_wrong_lengths_is_an_error() {
         let mut torn = view();
         torn.attention.pop();
         assert_eq!(

@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_changed_is_found_out_and_put_right() {
+    fn changes_are_detected_and_undone() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.jsonl");
         let sealed = SealedFile::open(&path, |bytes| bytes.len()).unwrap();

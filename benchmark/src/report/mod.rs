@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn the_page_needs_nothing_from_outside() {
+    fn the_page_loads_nothing() {
         for records in [records(), suite_records()] {
             nothing_from_outside(&render(&records, &fixtures::config()).unwrap());
         }
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_of_commands_that_were_not_written_down_are_told() {
+    fn rows_of_unrecorded_commands_are_mentioned() {
         let config = fixtures::config();
         let told = "made by earlier commands under the same name";
         let page = |records: &[Record]| render(records, &config).unwrap();
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn why_slots_that_were_never_full_do_not_stretch_is_on_the_page() {
+    fn the_page_explains_slots_that_were_never_full() {
         let mut record = fixtures::record("tracerl", 4, 1, 0);
         let caption = |record: &Record| {
             let records = [record.clone()];

@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_from_outside_is_marked() {
+    fn an_external_program_is_marked() {
         let records = [
             fixtures::external_record("mine", 1.0, &["it asked for more than its budget"]),
             fixtures::record("tracerl", 4, 1, 0),

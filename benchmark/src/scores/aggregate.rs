@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn single_runs_claim_no_interval() {
+    fn single_runs_have_no_interval() {
         let scores = [vec![0.25], vec![0.75]];
         assert_eq!(aggregate_iqm(&scores).unwrap().interval, None);
         assert_eq!(performance_profile(&scores, &[0.5])[0].interval, None);

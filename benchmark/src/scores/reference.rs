@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_asks_for_a_memory_is_told_by_its_best_player_without_one() {
+    fn tasks_that_need_memory() {
         let needs = |spec_id: &str, argument: &str, value: serde_json::Value| {
             let mut experiment = fixtures::experiment(4, 1);
             experiment.spec_id = spec_id.to_owned();
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bound_is_told_and_a_task_without_a_scale_has_none() {
+    fn bounds_are_marked_and_tasks_without_a_scale_have_no_reference() {
         let decks = BTreeMap::from([("num_decks".into(), 4.into())]);
         assert!(of("HigherLower-v0", decks).unwrap().is_bound);
         assert!(!of("MineSweeper-v0", BTreeMap::new()).unwrap().is_bound);

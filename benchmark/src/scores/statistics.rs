@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn one_seed_is_as_sure_as_its_episodes() {
+    fn the_interval_of_one_seed_comes_from_its_episodes() {
         let estimate = Estimate::from_seeds(&[measured(0.25, 0.1)]).unwrap();
         assert_eq!((estimate.count, estimate.mean), (1, 0.25));
         let (low, high) = estimate.interval;
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn seeds_that_agree_by_chance_are_no_surer_than_their_episodes() {
+    fn seeds_that_agree_by_chance_keep_the_noise_of_their_episodes() {
         // The mean of two, each with a standard error of 0.1: 0.1/√2 = 0.0707, and 1.96 · 0.0707 =
         // 0.139.
         let (low, high) = interval(&[measured(0.5, 0.1); 2]).unwrap();
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn groups_that_are_not_paired() {
+    fn difference_of_unpaired_groups() {
         // One seed each: 1.96 · √(0.3² + 0.4²) = 0.98.
         let found = Difference::between(&[measured(1.0, 0.3)], &[measured(0.2, 0.4)]).unwrap();
         assert!((found.mean - 0.8).abs() < 1e-12);

@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn what_solved_meant_once_is_not_taken_for_what_it_means() {
+    fn an_earlier_meaning_of_solved_is_not_mixed_with_todays() {
         let record = |spec_id, solved_threshold| {
             let mut record = fixtures::record_on(("x", spec_id), &[], "x", 0, [1.0, 1.0, 0.0]);
             if let crate::records::RowResult::Finished(outcome) = &mut record.result {
@@ -370,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn a_task_without_anything_to_remember_has_no_memory_score() {
+    fn a_task_with_nothing_to_remember_has_no_memory_score() {
         let records = [
             fixtures::record_on(
                 ("u", "BsuiteUmbrellaChain-v0"),

@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_without_end_is_read_to_its_bound() {
+    fn an_endless_answer_is_read_to_its_limit() {
         let chunks = |stream: &mut TcpStream| {
             write!(stream, "{OK}Transfer-Encoding: chunked\r\n\r\n")?;
             loop {
@@ -362,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_drips_is_not_waited_for_beyond_the_deadline() {
+    fn a_slow_answer_is_given_up_at_the_deadline() {
         let drip = |head: bool| {
             move |stream: &mut TcpStream| {
                 if !head {
@@ -392,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_sent_elsewhere() {
+    fn redirects_are_not_followed() {
         let elsewhere = |stream: &mut TcpStream| {
             write!(
                 stream,

@@ -339,7 +339,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_guarded_server_is_played_on_with_its_token_only() {
+    fn a_guarded_server_accepts_only_its_token() {
         let mut config = ServerConfig::default();
         let token = guard(&mut config).unwrap();
         let server = EmbeddedServer::start_with(config, 1).unwrap();

@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn much_is_kept_in_part_and_all_is_read() {
+    fn all_output_is_read_and_a_part_is_kept() {
         let said: Vec<u8> = (0..2_000_000)
             .flat_map(|i| format!("{i}\n").into_bytes())
             .collect();

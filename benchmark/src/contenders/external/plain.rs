@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_is_one_line_without_instructions() {
+    fn a_message_is_one_line_without_control_characters() {
         assert_eq!(message("näive\tτ → 1.0"), "näive τ → 1.0");
         assert_eq!(
             message("\x1b[2Ka\r\n\u{9b}1A\u{202e}b\0"),

@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn unfinished_episodes_are_counted_and_worth_nothing() {
+    fn unfinished_episodes_are_counted_and_have_no_score() {
         let reason = |entries: &[Entry], delay| score(entries, delay).unwrap_err();
         let one = (STEP, [1.0, -0.5], [true, false], NO);
         let both = (STEP, [5.0, 5.0], [true, true], NO);

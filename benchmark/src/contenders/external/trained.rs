@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_kept_until_it_is_forgotten_whatever_a_program_writes() {
+    fn forged_trainings_are_ignored() {
         let root = tempfile::tempdir().unwrap();
         let [one, two] = ["one", "two"].map(|name| root.path().join(name));
         let trained = Trained {

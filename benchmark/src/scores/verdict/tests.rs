@@ -109,7 +109,7 @@ fn verdicts_by_hand() {
 }
 
 #[test]
-fn a_task_without_anything_to_remember_says_nothing_of_memory() {
+fn a_task_with_nothing_to_remember_shows_no_memory() {
     let verdict = |greedy, known| evidence(greedy, None, Some(-0.5), ERROR).verdict(known, false);
     assert_eq!(verdict(1.0, Some(&BIT)), Verdict::NothingToRemember);
     assert_eq!(verdict(0.0, Some(&BIT)), Verdict::NoBetterThanRandom);
