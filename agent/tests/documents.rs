@@ -5,8 +5,8 @@ use std::fmt::Write;
 use std::path::Path;
 
 use agent::algorithms::ALGORITHMS;
-use agent::config::Hyperparameters;
-use agent::settings::written;
+use agent::hyper::Hyperparameters;
+use agent::run::settings::written;
 use serde_json::{Map, Value};
 
 /// Compares a document with what it should be, or writes it when asked to.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use agent::lock::LockError;
+use agent::run::lock::LockError;
 
 /// An error of the benchmark, with its place and what to do about it.
 ///

@@ -5,8 +5,9 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use agent::algorithms::{self, ALGORITHMS, Decider};
+use agent::algorithms::{self, ALGORITHMS};
 use agent::env::remote::Token;
+use agent::policy::decider::Decider;
 use agent::signals::{StopRequest, stop_on_signals};
 use anyhow::Context as _;
 use benchmark::cli::commands::{self, OpenRun, RunContext};

@@ -4,8 +4,8 @@ use std::fmt::Write;
 use std::process::ExitCode;
 
 use agent::algorithms::{self, ALGORITHMS, Algorithm};
-use agent::config::{HyperparameterRow, Hyperparameters};
-use agent::settings::written;
+use agent::hyper::{HyperparameterRow, Hyperparameters};
+use agent::run::settings::written;
 use clap::Args;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{ContentArrangement, Table};

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
-use agent::lock::FolderLock;
+use agent::run::lock::FolderLock;
 use agent::shell;
 use agent::signals::StopRequest;
 use anyhow::Context as _;

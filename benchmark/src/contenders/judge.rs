@@ -3,11 +3,11 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use agent::checkpoint::Checkpoint;
 use agent::env::remote::{RemoteVectorEnv, RetryPolicy, Token};
 use agent::env::{EnvError, ResetRequest, VectorEnv, Watched};
+use agent::evaluate::inspect::{MAX_STEPS, record_episode};
 use agent::evaluate::{EvaluateError, EvaluateOptions, EvaluationEnv, Mode, Player};
-use agent::inspect::{MAX_STEPS, record_episode};
+use agent::run::checkpoint::Checkpoint;
 use agent::seeds::{self, Role};
 use serde_json::{Map, Value};
 

@@ -5,13 +5,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use agent::algorithms;
-use agent::config::{EnvSelection, Hyperparameters, OptionDraw, Overrides, TrainConfig};
 use agent::env::EnvError;
 use agent::env::remote::{RemoteEnvConfig, RemoteVectorEnv, RetryPolicy, Token};
-use agent::monitor::{LogRecord, Monitor, MonitorError, Progress};
-use agent::session::{Earlier, Session, SessionEnd};
-use agent::settings::Settings;
-use agent::train::Ending;
+use agent::env::selection::{EnvSelection, OptionDraw};
+use agent::hyper::{Hyperparameters, Overrides};
+use agent::run::config::TrainConfig;
+use agent::run::folder::{Earlier, Session, SessionEnd};
+use agent::run::settings::Settings;
+use agent::run::train::Ending;
+use agent::views::monitor::{LogRecord, Monitor, MonitorError, Progress};
 use serde_json::{Map, Value};
 
 use crate::contenders::judge::Judge;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use agent::files::create_next;
-use agent::lock::FolderLock;
+use agent::run::lock::FolderLock;
 
 use crate::error::Error;
 use crate::files;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use agent::evaluate::Mode;
-use agent::heatmap::{Entries, EpisodeView, MemoryView as Recorded};
+use agent::views::heatmap::{Entries, EpisodeView, MemoryView as Recorded};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -195,7 +195,7 @@ impl MemoryView {
 
 #[cfg(test)]
 mod tests {
-    use agent::heatmap::SlotsView;
+    use agent::views::heatmap::SlotsView;
 
     use super::*;
 
