@@ -8,7 +8,7 @@ use agent::algorithms;
 use agent::env::EnvError;
 use agent::env::remote::{RemoteEnvConfig, RemoteVectorEnv, RetryPolicy, Token};
 use agent::env::selection::{EnvSelection, OptionDraw};
-use agent::hyper::{Hyperparameters, Overrides};
+use agent::hyper::Overrides;
 use agent::run::config::TrainConfig;
 use agent::run::folder::{Earlier, Session, SessionEnd};
 use agent::run::settings::Settings;
@@ -77,7 +77,7 @@ impl Contender for OurContender {
                 return_sum: statistics.return_sum,
             }),
             parameters: Some(trained.parameters),
-            hyperparameters: hyperparameters(&config),
+            hyperparameters: config.hyperparameters().into_iter().collect(),
             learning_curve: thinned(&statistics.curve, CURVE_POINTS),
             evaluations,
             memory_view,
@@ -202,22 +202,6 @@ fn to_map(values: &BTreeMap<String, Value>) -> Map<String, Value> {
     values.clone().into_iter().collect()
 }
 
-/// Returns the hyper-parameters that the job's algorithm has.
-fn hyperparameters(config: &TrainConfig) -> BTreeMap<String, Value> {
-    let parts = algorithms::find(&config.algorithm).map_or(&[][..], |row| row.parts);
-    // Converted through text, where a single-precision 0.003 is "0.003"; as a value it would be
-    // 0.003000000026077032.
-    let text = serde_json::to_string(&config.hyper).expect("hyper-parameters are plain data");
-    let mut all: BTreeMap<String, Value> =
-        serde_json::from_str(&text).expect("what was just written");
-    for row in Hyperparameters::table() {
-        if !parts.contains(&row.part) {
-            all.remove(row.name);
-        }
-    }
-    all
-}
-
 /// Returns at most `limit` of the points, evenly spaced, including the first and the last.
 fn thinned(curve: &[(u64, f64)], limit: usize) -> Vec<(u64, f64)> {
     if curve.len() <= limit {
@@ -246,7 +230,7 @@ mod tests {
         assert_eq!((config.seed, config.total_timesteps), (3, 14_000));
         assert_eq!(config.env.kwargs["delay"], 256);
         assert_eq!(config.env.draws[0].to_string(), "delay=4..256");
-        let shown = hyperparameters(&config);
+        let shown = config.hyperparameters();
         assert_eq!(shown["max_entries"], 8);
         assert_eq!(shown["learning_rate"].to_string(), "0.002");
     }
@@ -272,7 +256,7 @@ mod tests {
     fn hyperparameters_of_other_algorithms_are_not_shown() {
         let row = fixtures::agent("ppo");
         let config = train_config(&fixtures::experiment(4, 0), &row, 0).unwrap();
-        let shown = hyperparameters(&config);
+        let shown = config.hyperparameters();
         assert!(shown.contains_key("clip_coef") && !shown.contains_key("max_entries"));
     }
 
