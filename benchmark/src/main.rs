@@ -63,7 +63,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 fn print(text: &str) -> anyhow::Result<ExitCode> {
     let display = Display::hidden();
     display.print(text.trim_end());
-    match display.lost_words() {
+    match display.print_error() {
         Some(error) => anyhow::bail!("cannot print: {error}"),
         None => Ok(ExitCode::SUCCESS),
     }

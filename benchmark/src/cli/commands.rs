@@ -145,7 +145,7 @@ pub fn run(run: &OpenRun, args: &RunArgs, context: &RunContext<'_>) -> anyhow::R
         ));
         return Ok(ExitCode::FAILURE);
     }
-    if let Some(reason) = display.lost_words() {
+    if let Some(reason) = display.print_error() {
         tell(&format!(
             "some results could not be printed ({reason}); they are in {}",
             directory.records().display()

@@ -118,7 +118,7 @@ impl Display {
 
     /// Returns why some results could not be printed. A closed pipe (`| head`) does not count: its
     /// reader had seen enough.
-    pub fn lost_words(&self) -> Option<&std::io::Error> {
+    pub fn print_error(&self) -> Option<&std::io::Error> {
         let error = self.closed.get();
         error.filter(|error| error.kind() != ErrorKind::BrokenPipe)
     }

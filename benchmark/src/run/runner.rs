@@ -104,24 +104,24 @@ impl Runner<'_> {
         let writer = RecordWriter::open(&self.directory.records())?;
         let jobs = queue.iter().map(|queued| &queued.job);
         let precautions = Precautions::take(self.config, self.directory, writer.file(), jobs)?;
-        let mut ledger = Ledger {
+        let mut state = RunState {
             runner: self,
             writer,
             pending: self.config.plan.experiments.iter().map(|_| 0).collect(),
             records,
         };
         for queued in &queue {
-            ledger.pending[queued.experiment_index] += 1;
+            state.pending[queued.experiment_index] += 1;
         }
-        for record in ledger.records.iter().filter(|record| {
+        for record in state.records.iter().filter(|record| {
             planned.contains(&record.configuration_hash) && record.outcome().is_some()
         }) {
             on_event(Event::Row(record))?;
         }
-        for index in 0..ledger.pending.len() {
-            ledger.tell_if_complete(index, on_event)?;
+        for index in 0..state.pending.len() {
+            state.report_if_complete(index, on_event)?;
         }
-        let worked = self.work(queue, &precautions, &mut ledger, on_event);
+        let worked = self.work(queue, &precautions, &mut state, on_event);
         let restored = precautions.restore();
         worked?;
         for file in restored? {
@@ -130,8 +130,8 @@ impl Runner<'_> {
             ));
         }
         Ok(Ending {
-            remaining: ledger.pending.iter().sum(),
-            records: ledger.records,
+            remaining: state.pending.iter().sum(),
+            records: state.records,
         })
     }
 
@@ -140,7 +140,7 @@ impl Runner<'_> {
         &self,
         queue: VecDeque<Queued>,
         precautions: &Precautions,
-        ledger: &mut Ledger<'_>,
+        state: &mut RunState<'_>,
         on_event: &mut dyn FnMut(Event<'_>) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let queue = Mutex::new(queue);
@@ -152,9 +152,9 @@ impl Runner<'_> {
             }
             drop(sender);
             for finished in receiver {
-                let kept = ledger.keep(finished, on_event);
+                let recorded = state.record(finished, on_event);
                 // A run that cannot record its results is not worth the electricity.
-                kept.inspect_err(|_| self.stop.store(true, Ordering::Relaxed))?;
+                recorded.inspect_err(|_| self.stop.store(true, Ordering::Relaxed))?;
             }
             Ok(())
         })
@@ -286,15 +286,15 @@ impl Runner<'_> {
 }
 
 /// The rows so far, and the number of jobs that each experiment still waits for.
-struct Ledger<'a> {
+struct RunState<'a> {
     runner: &'a Runner<'a>,
     writer: RecordWriter,
     pending: Vec<usize>,
     records: Vec<Record>,
 }
 
-impl Ledger<'_> {
-    fn keep(
+impl RunState<'_> {
+    fn record(
         &mut self,
         Finished {
             experiment_index,
@@ -308,10 +308,10 @@ impl Ledger<'_> {
             .retain(|earlier| earlier.configuration_hash != record.configuration_hash);
         self.records.push(record);
         self.pending[experiment_index] -= 1;
-        self.tell_if_complete(experiment_index, on_event)
+        self.report_if_complete(experiment_index, on_event)
     }
 
-    fn tell_if_complete(
+    fn report_if_complete(
         &self,
         experiment_index: usize,
         on_event: &mut dyn FnMut(Event<'_>) -> Result<(), Error>,

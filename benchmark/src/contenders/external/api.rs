@@ -87,7 +87,7 @@ impl Patience<'_> {
 }
 
 /// The reason why an attempt failed.
-enum Trouble {
+enum AttemptError {
     Http(reqwest::Error),
     TooLong,
     NotWanted,
@@ -178,11 +178,11 @@ impl<'a> Api<'a> {
             match self.attempt(request) {
                 Ok(answer) => break answer,
                 // A request that timed out is not sent again: it would take as long.
-                Err(Trouble::Http(error)) if attempts < ATTEMPTS && !error.is_timeout() => {
+                Err(AttemptError::Http(error)) if attempts < ATTEMPTS && !error.is_timeout() => {
                     attempts += 1;
                     std::thread::sleep(PAUSE);
                 }
-                Err(trouble) => return Err(self.failure(what, trouble)),
+                Err(error) => return Err(self.failure(what, error)),
             }
         };
         if !(200..300).contains(&status) {
@@ -199,20 +199,20 @@ impl<'a> Api<'a> {
         })
     }
 
-    fn failure(&self, what: String, trouble: Trouble) -> ApiError {
-        match trouble {
-            Trouble::Http(error) => ApiError::Unreachable {
+    fn failure(&self, what: String, error: AttemptError) -> ApiError {
+        match error {
+            AttemptError::Http(error) => ApiError::Unreachable {
                 what,
                 reason: describe(&error.without_url()),
             },
-            Trouble::TooLong => ApiError::Misfit {
+            AttemptError::TooLong => ApiError::Misfit {
                 what,
                 reason: format!(
                     "it is longer than {} bytes",
                     thousands(self.most_bytes as u64)
                 ),
             },
-            Trouble::NotWanted => ApiError::Unreachable {
+            AttemptError::NotWanted => ApiError::Unreachable {
                 what,
                 reason: "gave up waiting".to_owned(),
             },
@@ -220,7 +220,7 @@ impl<'a> Api<'a> {
     }
 
     /// Sends a request and reads its answer while the answer is wanted.
-    fn attempt(&self, request: RequestBuilder) -> Result<(u16, Vec<u8>), Trouble> {
+    fn attempt(&self, request: RequestBuilder) -> Result<(u16, Vec<u8>), AttemptError> {
         let runtime = self
             .runtime
             .as_ref()
@@ -228,17 +228,17 @@ impl<'a> Api<'a> {
         runtime.block_on(async {
             tokio::select! {
                 answer = self.exchange(request) => answer,
-                () = self.impatience() => Err(Trouble::NotWanted),
+                () = self.impatience() => Err(AttemptError::NotWanted),
             }
         })
     }
 
-    async fn exchange(&self, request: RequestBuilder) -> Result<(u16, Vec<u8>), Trouble> {
-        let mut response = request.send().await.map_err(Trouble::Http)?;
+    async fn exchange(&self, request: RequestBuilder) -> Result<(u16, Vec<u8>), AttemptError> {
+        let mut response = request.send().await.map_err(AttemptError::Http)?;
         let mut answer = Vec::new();
-        while let Some(piece) = response.chunk().await.map_err(Trouble::Http)? {
+        while let Some(piece) = response.chunk().await.map_err(AttemptError::Http)? {
             if piece.len() > self.most_bytes - answer.len() {
-                return Err(Trouble::TooLong);
+                return Err(AttemptError::TooLong);
             }
             answer.extend_from_slice(&piece);
         }
@@ -313,7 +313,7 @@ mod tests {
     const OK: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n";
 
     /// Starts a peer that accepts connections and runs `act` on each.
-    fn stranger(act: impl Fn(&mut TcpStream) -> std::io::Result<()> + Send + 'static) -> String {
+    fn peer(act: impl Fn(&mut TcpStream) -> std::io::Result<()> + Send + 'static) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         std::thread::spawn(move || {
@@ -348,8 +348,8 @@ mod tests {
         };
         let expected =
             "the answer to POST /v1/act is not understood: it is longer than 1,000 bytes";
-        assert_eq!(ask(&stranger(chunks), Patience::default()), expected);
-        assert_eq!(ask(&stranger(length), Patience::default()), expected);
+        assert_eq!(ask(&peer(chunks), Patience::default()), expected);
+        assert_eq!(ask(&peer(length), Patience::default()), expected);
         let head = |stream: &mut TcpStream| {
             stream.write_all(OK.as_bytes())?;
             for i in 0.. {
@@ -357,7 +357,7 @@ mod tests {
             }
             Ok(())
         };
-        let reason = ask(&stranger(head), Patience::default());
+        let reason = ask(&peer(head), Patience::default());
         assert!(reason.starts_with("no answer to POST /v1/act"), "{reason}");
     }
 
@@ -379,7 +379,7 @@ mod tests {
                 deadline: Some(Instant::now() + Duration::from_millis(50)),
                 stop: None,
             };
-            let reason = ask(&stranger(drip(head)), patience);
+            let reason = ask(&peer(drip(head)), patience);
             assert!(reason.ends_with("gave up waiting"), "{reason}");
         }
         let stop = AtomicBool::new(true);
@@ -387,7 +387,7 @@ mod tests {
             deadline: None,
             stop: Some(&stop),
         };
-        let reason = ask(&stranger(drip(false)), patience);
+        let reason = ask(&peer(drip(false)), patience);
         assert!(reason.ends_with("gave up waiting"), "{reason}");
     }
 
@@ -399,7 +399,7 @@ mod tests {
                 "HTTP/1.1 307 Temporary Redirect\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n"
             )
         };
-        let reason = ask(&stranger(elsewhere), Patience::default());
+        let reason = ask(&peer(elsewhere), Patience::default());
         assert!(reason.contains("was refused (307)"), "{reason}");
     }
 }
