@@ -20,6 +20,7 @@ const WITHHELD: [CapabilitySet; 7] = [
     CapabilitySet::CHECKPOINT_RESTORE,
 ];
 
+/// Confines a command as [`super::processes::confine`] describes.
 pub fn confine(command: &mut Command) {
     let prepare = || {
         set_child_subreaper(Some(getpid()))?;

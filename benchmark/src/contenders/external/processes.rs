@@ -6,13 +6,14 @@
 //! leaves behind become children of the benchmark. A child that the benchmark has not started
 //! itself is therefore always an orphan of a program that has ended.
 
-#[cfg(target_os = "linux")]
-use super::linux;
-use super::signals::{Signal, end, end_group};
 use std::collections::HashSet;
 use std::process::Command;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+#[cfg(target_os = "linux")]
+use super::linux;
+use super::signals::{Signal, end, end_group};
 
 /// Time for orphans to end by themselves: helper processes of many libraries do so soon after the
 /// program.
