@@ -4,7 +4,7 @@
 #[cfg(test)]
 mod check;
 
-use crate::hyper::{AuxModule, ConfigError, Hyperparameters, MemoryScope, Part};
+use crate::hyper::{AuxModule, ConfigError, HyperparameterRow, Hyperparameters, MemoryScope, Part};
 use crate::memory::attention::episodic_transformer::EpisodicTransformer;
 use crate::memory::episodes::with_episodes::WithEpisodes;
 use crate::memory::feedforward::Feedforward;
@@ -38,6 +38,12 @@ impl Algorithm {
     /// Whether there is anything to learn.
     pub fn learns(&self) -> bool {
         self.decider == Decider::Network
+    }
+
+    /// Returns the hyper-parameters that the algorithm has, in the order of their table.
+    pub fn hyperparameters(&self) -> impl Iterator<Item = HyperparameterRow> {
+        let rows = Hyperparameters::table().into_iter();
+        rows.filter(|row| self.parts.contains(&row.part))
     }
 }
 

@@ -1,8 +1,9 @@
 //! What a training run is told, resolved: defaults, file and flags as one.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
-use crate::algorithms::Algorithm;
+use crate::algorithms::{self, Algorithm};
 use crate::env::selection::EnvSelection;
 use crate::hyper::{ConfigError, Hyperparameters, MemoryScope, Overrides, Part};
 use crate::memory::{attention::episodic_transformer, episodes};
@@ -24,6 +25,18 @@ pub struct TrainConfig {
 }
 
 impl TrainConfig {
+    /// Returns the values of the hyper-parameters that the algorithm has, by name. A single-precision
+    /// 0.003 is 0.003 here: by way of text, since its value is 0.003000000026077032.
+    pub fn hyperparameters(&self) -> Map<String, Value> {
+        let text = serde_json::to_string(&self.hyper).expect("hyper-parameters are plain data");
+        let mut all: Map<String, Value> =
+            serde_json::from_str(&text).expect("the text was written as an object");
+        let own = algorithms::find(&self.algorithm).map(Algorithm::hyperparameters);
+        let own: Vec<&str> = own.into_iter().flatten().map(|row| row.name).collect();
+        all.retain(|name, _| own.contains(&name.as_str()));
+        all
+    }
+
     /// The algorithm's defaults with what was set laid over them.
     ///
     /// # Errors

@@ -22,7 +22,7 @@ use serde_json::{Map, Value};
 
 use crate::algorithms;
 use crate::env::selection::{EnvSelection, OptionDraw};
-use crate::hyper::{ConfigError, Hyperparameters, Overrides};
+use crate::hyper::{ConfigError, Overrides};
 use crate::run::config::TrainConfig;
 
 /// What was said; what was not is `None` or empty.
@@ -78,16 +78,8 @@ impl Settings {
 
     /// A configuration in the words in which it would be asked for: loading them gives the same configuration.
     pub fn of(config: &TrainConfig) -> Self {
-        let rows = Hyperparameters::table();
-        let parts = algorithms::find(&config.algorithm).map_or(&[][..], |row| row.parts);
-        let Ok(Value::Object(mut hyper)) = serde_json::to_value(&config.hyper) else {
-            unreachable!("hyper-parameters are a plain struct")
-        };
         // A hyper-parameter that the algorithm lacks may not be set, not even to its default.
-        hyper.retain(|name, _| {
-            rows.iter()
-                .any(|row| row.name == name && parts.contains(&row.part))
-        });
+        let hyper = config.hyperparameters();
         Self {
             algorithm: Some(config.algorithm.clone()),
             env: Some(config.env.spec_id.clone()),
