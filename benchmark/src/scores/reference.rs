@@ -2,7 +2,7 @@
 //! state.
 
 use env_protocol::Returns;
-use env_server::environments::registry::{self, Instance};
+use environments::registry::{self, Instance};
 
 use crate::plan::Experiment;
 
