@@ -16,7 +16,7 @@ use agent::run::train::{TrainError, TrainOptions, train};
 use agent::views::monitor::Silent;
 use end_to_end::EmbeddedServer;
 use env_server::ServerConfig;
-use env_server::environments::registry;
+use environments::registry;
 use serde_json::{Map, Value, json};
 
 /// Episodes of a measurement.

@@ -10,7 +10,7 @@ use agent::run::config::TrainConfig;
 use agent::run::train::{TrainOptions, train};
 use agent::views::monitor::{LogRecord, Monitor, MonitorError, Progress};
 use end_to_end::EmbeddedServer;
-use env_server::environments::registry;
+use environments::registry;
 use serde_json::{Map, Value, json};
 
 const NUM_ENVS: usize = 4;

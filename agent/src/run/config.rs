@@ -28,6 +28,13 @@ pub struct TrainConfig {
 }
 
 impl TrainConfig {
+    /// Returns the values of the hyper-parameters that the algorithm has, by name. A single-precision
+    /// 0.003 is 0.003 here: by way of text, since its value is 0.003000000026077032.
+    pub fn hyperparameters(&self) -> Map<String, Value> {
+        let text = serde_json::to_string(&self.hyper).expect("hyper-parameters are plain data");
+        serde_json::from_str(&text).expect("the text was written as an object")
+    }
+
     /// The algorithm's defaults with what was set laid over them.
     ///
     /// # Errors
