@@ -141,15 +141,11 @@ impl Subject {
             let numbers = |column: &[f32]| -> Vec<f64> {
                 column[rows.clone()].iter().map(|&x| f64::from(x)).collect()
             };
-            let actions: Vec<i64> = experience.actions[rows.clone()]
-                .iter()
-                .map(|&action| i64::from(action))
-                .collect();
             let rewards = numbers(&experience.rewards);
             core.outcome(
                 params,
                 state,
-                &actions,
+                &experience.actions[rows.clone()],
                 &rewards,
                 &experience.ends[rows.clone()],
             );
@@ -498,7 +494,7 @@ fn one_step_recall_is_learned(algorithm_id: &str) {
     };
     let trained = train(&config, &mut env, options, &mut Silent).unwrap();
     let run = trained.checkpoint.run;
-    let has_memory = !run.lanes.memory.arrays.is_empty();
+    let has_memory = !run.collector.lanes.memory.arrays.is_empty();
     let statistics = run.statistics;
     assert_eq!(
         statistics.solved_at.is_some(),

@@ -14,6 +14,8 @@ use crate::nn;
 use crate::policy::Policy;
 use crate::policy::decider::Decider;
 use crate::policy::inputs::{InputEncoder, LaneHistory};
+use crate::policy::lanes::Lanes;
+use crate::spaces::actions::Choice;
 
 section! {
     /// How experience is collected.
@@ -28,17 +30,54 @@ section! {
     }
 }
 
-/// Everything that goes on from one rollout to the next, and into a checkpoint.
+/// Everything that lasts from one rollout to the next, and goes into a checkpoint.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Lanes {
+#[serde(from = "Saved", into = "Saved")]
+pub struct CollectorState {
     /// Current observations, `[batch, flat_size]`.
     observations: Vec<f32>,
-    /// Whether they are first ones.
+    /// Whether they are the first of an episode, `[batch]`.
+    starts: Vec<bool>,
+    /// What the agent carries.
+    pub lanes: Lanes,
+    /// Undiscounted returns of the episodes so far, `[batch]`.
+    returns: Vec<f64>,
+}
+
+/// A [`CollectorState`] as it stands in checkpoints.
+#[derive(Serialize, Deserialize)]
+struct Saved {
+    observations: Vec<f32>,
     starts: Vec<bool>,
     history: LaneHistory,
-    /// The memory of every lane.
-    pub memory: State,
+    memory: State,
     returns: Vec<f64>,
+}
+
+impl From<Saved> for CollectorState {
+    fn from(saved: Saved) -> Self {
+        Self {
+            observations: saved.observations,
+            starts: saved.starts,
+            lanes: Lanes {
+                memory: saved.memory,
+                history: saved.history,
+            },
+            returns: saved.returns,
+        }
+    }
+}
+
+impl From<CollectorState> for Saved {
+    fn from(state: CollectorState) -> Self {
+        Self {
+            observations: state.observations,
+            starts: state.starts,
+            history: state.lanes.history,
+            memory: state.lanes.memory,
+            returns: state.returns,
+        }
+    }
 }
 
 /// Plays a policy in an environment.
@@ -49,7 +88,9 @@ pub struct Collector<'a> {
     whole_episodes: bool,
     draws: Vec<OptionDraw>,
     /// Where the lanes are.
-    pub lanes: Lanes,
+    pub state: CollectorState,
+    /// The current observations, encoded: `[batch, observation_size]`.
+    encoded: Vec<f32>,
 }
 
 impl<'a> Collector<'a> {
@@ -73,11 +114,12 @@ impl<'a> Collector<'a> {
                 options: Map::new(),
             })?
             .observations;
-        let lanes = Lanes {
+        let mut encoded = Vec::with_capacity(batch * encoder.observation_size());
+        encoder.encode_observations(&observations, &mut encoded);
+        let state = CollectorState {
             observations,
             starts: vec![true; batch],
-            history: LaneHistory::new(batch, encoder.heads().components()),
-            memory: policy.core.initial_state(batch),
+            lanes: Lanes::new(policy.core.initial_state(batch), &encoder),
             returns: vec![0.0; batch],
         };
         Ok(Self {
@@ -86,7 +128,8 @@ impl<'a> Collector<'a> {
             num_steps: collection.num_steps,
             whole_episodes: collection.whole_episodes,
             draws: draws.to_vec(),
-            lanes,
+            state,
+            encoded,
         })
     }
 
@@ -102,10 +145,18 @@ impl<'a> Collector<'a> {
     ///
     /// # Errors
     /// What the environment refused; nothing has changed then.
-    pub fn restore(&mut self, snapshot: &[u8], lanes: Lanes) -> Result<(), EnvError> {
+    pub fn restore(&mut self, snapshot: &[u8], state: CollectorState) -> Result<(), EnvError> {
         self.env.restore(snapshot)?;
-        self.lanes = lanes;
+        self.state = state;
+        self.encode();
         Ok(())
+    }
+
+    /// Encodes the current observations anew.
+    fn encode(&mut self) {
+        self.encoded.clear();
+        self.encoder
+            .encode_observations(&self.state.observations, &mut self.encoded);
     }
 
     /// Number of lanes.
@@ -127,8 +178,9 @@ impl<'a> Collector<'a> {
             self.reset_with_draws(rng)?;
         }
         let batch = self.env.num_envs();
-        policy.core.refresh(&policy.params, &mut self.lanes.memory);
-        let mut rollout = Rollout::empty(batch, self.lanes.memory.clone());
+        let memory = &mut self.state.lanes.memory;
+        policy.core.refresh(&policy.params, memory);
+        let mut rollout = Rollout::empty(batch, memory.clone());
         let mut ended = vec![false; batch];
         while rollout.steps < self.num_steps.min(max_steps) {
             self.step(policy, rng, &mut rollout)?;
@@ -164,17 +216,18 @@ impl<'a> Collector<'a> {
                 )
             })
             .collect();
-        self.lanes.observations = self
+        self.state.observations = self
             .env
             .reset(&ResetRequest {
                 seeds: None,
                 options,
             })?
             .observations;
-        let batch = self.lanes.starts.len();
-        self.lanes.starts = vec![true; batch];
-        self.lanes.history = LaneHistory::new(batch, self.encoder.heads().components());
-        self.lanes.returns = vec![0.0; batch];
+        self.encode();
+        let batch = self.state.starts.len();
+        self.state.starts = vec![true; batch];
+        self.state.lanes.history = LaneHistory::new(batch, self.encoder.heads().components());
+        self.state.returns = vec![0.0; batch];
         Ok(())
     }
 
@@ -184,14 +237,12 @@ impl<'a> Collector<'a> {
         rng: &mut Xoshiro256PlusPlus,
         rollout: &mut Rollout,
     ) -> Result<(), EnvError> {
-        let lanes = &mut self.lanes;
-        let first_input = rollout.inputs.len();
-        self.encoder
-            .encode(&lanes.observations, &lanes.history, &mut rollout.inputs);
-        let acted = policy.act(
-            &rollout.inputs[first_input..],
-            &lanes.starts,
-            &mut lanes.memory,
+        let acted = self.state.lanes.act(
+            policy,
+            &self.encoder,
+            &self.encoded,
+            &self.state.starts,
+            &mut rollout.inputs,
             Some(rng),
         );
         let heads = self.encoder.heads();
@@ -210,18 +261,16 @@ impl<'a> Collector<'a> {
         }
         let reply = self.env.step(&actions)?;
 
-        rollout.starts.extend_from_slice(&lanes.starts);
+        rollout.starts.extend_from_slice(&self.state.starts);
         rollout.decisions.extend(acted.decisions);
-        rollout
-            .actions
-            .extend(actions.iter().map(|&action| action as u32));
+        rollout.actions.extend_from_slice(&actions);
         rollout
             .rewards
             .extend(reply.rewards.iter().map(|&reward| reward as f32));
         rollout.values.extend_from_slice(&acted.values);
         rollout.steps += 1;
         self.value_last_observations(policy, &reply, &actions, rollout);
-        self.take_in(policy, reply, &actions, rollout);
+        self.record(policy, reply, &actions, rollout);
         Ok(())
     }
 
@@ -231,7 +280,7 @@ impl<'a> Collector<'a> {
         &self,
         policy: &Policy,
         reply: &StepReply,
-        actions: &[i64],
+        actions: &[Choice],
         rollout: &mut Rollout,
     ) {
         let first = rollout.next_values.len();
@@ -240,80 +289,80 @@ impl<'a> Collector<'a> {
         if !(0..rollout.batch).any(cut_off) {
             return;
         }
-        let mut history = self.lanes.history.clone();
+        let mut history = self.state.lanes.history.clone();
         history.push(
             actions,
             &reply.rewards,
             std::iter::repeat_n(false, rollout.batch),
         );
-        let values = self.peek(
-            policy,
-            &reply.final_observations,
-            &history,
-            &vec![false; rollout.batch],
-        );
+        let mut encoded = Vec::new();
+        self.encoder
+            .encode_observations(&reply.final_observations, &mut encoded);
+        let values = self.peek(policy, &encoded, &history, &vec![false; rollout.batch]);
         for lane in (0..rollout.batch).filter(|&lane| cut_off(lane)) {
             rollout.next_values[first + lane] = values[lane];
         }
     }
 
-    /// Values of observations without moving the memory on.
+    /// Values of encoded observations, without moving the memory on.
     fn peek(
         &self,
         policy: &Policy,
-        observations: &[f32],
+        encoded: &[f32],
         history: &LaneHistory,
         starts: &[bool],
     ) -> Vec<f32> {
+        let mut lanes = Lanes {
+            memory: self.state.lanes.memory.clone(),
+            history: history.clone(),
+        };
         let mut inputs = Vec::new();
-        self.encoder.encode(observations, history, &mut inputs);
-        policy
-            .act(&inputs, starts, &mut self.lanes.memory.clone(), None)
-            .values
+        let acted = lanes.act(policy, &self.encoder, encoded, starts, &mut inputs, None);
+        acted.values
     }
 
-    fn take_in(
+    /// Records a step of every lane, and moves on to the observations after it.
+    fn record(
         &mut self,
         policy: &Policy,
         reply: StepReply,
-        actions: &[i64],
+        actions: &[Choice],
         rollout: &mut Rollout,
     ) {
-        let lanes = &mut self.lanes;
+        let state = &mut self.state;
         for lane in 0..rollout.batch {
             let end = reply.terminations[lane] || reply.truncations[lane];
-            lanes.returns[lane] += reply.rewards[lane];
+            state.returns[lane] += reply.rewards[lane];
             if end {
-                let length = u64::from(lanes.history.ages[lane]) + 1;
+                let length = u64::from(state.lanes.history.ages[lane]) + 1;
                 rollout.episodes.push(Episode {
-                    episode_return: lanes.returns[lane],
+                    episode_return: state.returns[lane],
                     length,
                 });
-                lanes.returns[lane] = 0.0;
+                state.returns[lane] = 0.0;
             }
-            lanes.starts[lane] = end;
+            state.starts[lane] = end;
             rollout.ends.push(end);
-            let observations = if end {
-                &reply.final_observations
-            } else {
-                &reply.observations
-            };
-            let size = self.encoder.flat_size();
-            let observation = &observations[lane * size..][..size];
-            self.encoder
-                .encode_observation(observation, &mut rollout.next_observations);
         }
-        policy.core.outcome(
-            &policy.params,
-            &mut lanes.memory,
-            actions,
-            &reply.rewards,
-            &lanes.starts,
-        );
-        lanes
-            .history
-            .push(actions, &reply.rewards, lanes.starts.iter().copied());
-        lanes.observations = reply.observations;
+        let lanes = &mut state.lanes;
+        lanes.record(policy, actions, &reply.rewards, &state.starts);
+        state.observations = reply.observations;
+        self.encode();
+        self.record_next_observations(&reply.final_observations, rollout);
+    }
+
+    /// Appends what each action led to: the last observation of an episode that ended, else the current one.
+    fn record_next_observations(&self, final_observations: &[f32], rollout: &mut Rollout) {
+        let (size, flat_size) = (self.encoder.observation_size(), self.encoder.flat_size());
+        let next = &mut rollout.next_observations;
+        for (lane, &end) in self.state.starts.iter().enumerate() {
+            if end {
+                let last = &final_observations[lane * flat_size..][..flat_size];
+                self.encoder.encode_observation(last, next);
+            } else {
+                next.extend_from_slice(&self.encoded[lane * size..][..size]);
+            }
+        }
     }
 
     /// Fills in V of the next row wherever an episode went on.
@@ -323,12 +372,8 @@ impl<'a> Collector<'a> {
         let beyond = if rollout.ends[last..].iter().all(|&end| end) {
             vec![0.0; batch]
         } else {
-            self.peek(
-                policy,
-                &self.lanes.observations,
-                &self.lanes.history,
-                &self.lanes.starts,
-            )
+            let CollectorState { lanes, starts, .. } = &self.state;
+            self.peek(policy, &self.encoded, &lanes.history, starts)
         };
         for row in 0..rollout.ends.len() {
             if !rollout.ends[row] {
@@ -415,7 +460,7 @@ mod tests {
             let policy = Policy::new(row, &hyper, &encoder, &mut rng);
             let mut collector =
                 Collector::begin(&mut env, encoder, &policy, &hyper, &[], vec![1, 2]).unwrap();
-            let (mut memory, mut noise) = (collector.lanes.memory.clone(), rng.clone());
+            let (mut memory, mut noise) = (collector.state.lanes.memory.clone(), rng.clone());
             let rollout = collector.collect(&policy, &mut rng, usize::MAX).unwrap();
 
             policy.core.refresh(&policy.params, &mut memory);

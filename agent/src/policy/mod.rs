@@ -4,6 +4,7 @@
 pub mod actor;
 pub mod decider;
 pub mod inputs;
+pub mod lanes;
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 

@@ -13,7 +13,7 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
-use crate::experience::Lanes;
+use crate::experience::CollectorState;
 use crate::files;
 use crate::learner::exploration::ExplorationState;
 use crate::nn::{AdamState, NamedArray};
@@ -51,7 +51,8 @@ pub struct RunState {
     /// The agent's generator.
     pub rng: Xoshiro256PlusPlus,
     /// Observations and memories of the lanes.
-    pub lanes: Lanes,
+    #[serde(rename = "lanes")]
+    pub collector: CollectorState,
     /// The environment's own state; without it (the server was gone) a resumed run begins new episodes.
     #[serde(with = "serde_bytes")]
     pub environment: Option<Vec<u8>>,

@@ -32,7 +32,7 @@ pub fn actor(checkpoint: &Checkpoint) -> Result<Actor, ActorError> {
     Ok(Actor::new(
         policy,
         encoder,
-        checkpoint.run.lanes.memory.clone(),
+        checkpoint.run.collector.lanes.memory.clone(),
     ))
 }
 

@@ -264,7 +264,9 @@ impl<'a> Trainer<'a> {
         trainer.learner.adam.import(&checkpoint.adam)?;
         trainer.exploration.import(checkpoint.run.exploration)?;
         if let Some(snapshot) = &checkpoint.run.environment {
-            trainer.collector.restore(snapshot, checkpoint.run.lanes)?;
+            trainer
+                .collector
+                .restore(snapshot, checkpoint.run.collector)?;
         }
         trainer.rng = checkpoint.run.rng;
         trainer.session.timesteps_before = checkpoint.run.statistics.timesteps;
@@ -403,7 +405,7 @@ impl<'a> Trainer<'a> {
                 statistics: self.statistics.clone(),
                 rng: self.rng.clone(),
                 exploration: self.exploration.export(),
-                lanes: self.collector.lanes.clone(),
+                collector: self.collector.state.clone(),
                 environment,
             },
         }

@@ -10,6 +10,8 @@ use crate::learner::auxiliary::AuxModule;
 use crate::memory::slots::{MemoryScope, Steps};
 use crate::nn;
 use crate::overrides;
+use crate::policy::lanes::Lanes;
+use crate::spaces::actions::Choice;
 use crate::views::monitor::Silent;
 
 /// A configuration for [`TestTask`].
@@ -235,7 +237,7 @@ impl VectorEnv for Poisoned {
         self.task.reset(request)
     }
 
-    fn step(&mut self, actions: &[i64]) -> Result<StepReply, EnvError> {
+    fn step(&mut self, actions: &[Choice]) -> Result<StepReply, EnvError> {
         let mut reply = self.task.step(actions)?;
         match self.good_steps.checked_sub(1) {
             Some(left) => self.good_steps = left,
@@ -629,16 +631,16 @@ fn evaluate(trained: &Trained, delay: u64) -> f64 {
         options: serde_json::Map::new(),
     };
     let mut observations = env.reset(&request).unwrap().observations;
-    let history = crate::policy::inputs::LaneHistory::new(EPISODES, 1);
-    let mut memory = policy.core.initial_state(EPISODES);
+    let mut lanes = Lanes::new(policy.core.initial_state(EPISODES), &encoder);
     let mut total = 0.0;
     for step in 0..delay {
-        let mut inputs = Vec::new();
-        encoder.encode(&observations, &history, &mut inputs);
-        let acted = policy.act(&inputs, &[step == 0; EPISODES], &mut memory, None);
-        let actions: Vec<i64> = nn::values(&acted.logits)
+        let (mut encoded, mut inputs) = (Vec::new(), Vec::new());
+        encoder.encode_observations(&observations, &mut encoded);
+        let starts = [step == 0; EPISODES];
+        let acted = lanes.act(&policy, &encoder, &encoded, &starts, &mut inputs, None);
+        let actions: Vec<Choice> = nn::values(&acted.logits)
             .chunks_exact(2)
-            .map(|logits| i64::from(nn::categorical::argmax(logits)))
+            .map(nn::categorical::argmax)
             .collect();
         let reply = env.step(&actions).unwrap();
         total += reply.rewards.iter().sum::<f64>();
