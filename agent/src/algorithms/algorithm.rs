@@ -1,0 +1,32 @@
+//! A row of the table of algorithms.
+
+use crate::hyper::{Hyperparameters, Part};
+use crate::memory::{CoreContext, MemoryCore};
+use crate::policy::decider::Decider;
+
+/// A row: the description of an algorithm, and the parts that it is built from.
+pub struct Algorithm {
+    /// Id on the command line, in records and in file names.
+    pub id: &'static str,
+    /// Name in tables.
+    pub title: &'static str,
+    /// Description, in a sentence.
+    pub summary: &'static str,
+    /// Paper or program that it comes from.
+    pub source: &'static str,
+    /// Chooser of its actions.
+    pub decider: Decider,
+    /// Parts that it has; they decide which hyper-parameters it takes.
+    pub parts: &'static [Part],
+    /// Default hyper-parameters: one set for every task.
+    pub defaults: fn() -> Hyperparameters,
+    /// Builds its memory, adding the memory's parameters to the context's.
+    pub core: fn(&mut CoreContext<'_>) -> Box<dyn MemoryCore>,
+}
+
+impl Algorithm {
+    /// Returns whether there is anything to learn.
+    pub fn learns(&self) -> bool {
+        self.decider == Decider::Network
+    }
+}

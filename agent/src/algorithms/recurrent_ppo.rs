@@ -1,0 +1,34 @@
+//! PPO over an LSTM.
+
+use super::algorithm::Algorithm;
+use crate::hyper::{Hyperparameters, Part};
+use crate::memory::recurrent::lstm::Lstm;
+use crate::policy::decider::Decider;
+
+/// PPO over an LSTM.
+pub const ROW: Algorithm = Algorithm {
+    id: "recurrent-ppo",
+    title: "RecurrentPPO",
+    summary: "PPO over an LSTM, trained through whole stored sequences.",
+    source: "Schulman et al. 2017, arXiv:1707.06347; Pleines et al. 2022, arXiv:2205.11104; Ni et al. 2022, arXiv:2110.05038",
+    decider: Decider::Network,
+    parts: &[
+        Part::Inputs,
+        Part::Collection,
+        Part::Learner,
+        Part::Network,
+        Part::Extras,
+    ],
+    defaults: || Hyperparameters {
+        num_envs: 64,
+        num_steps: 512,
+        whole_episodes: true,
+        learning_rate: 3e-3,
+        anneal_lr: true,
+        update_epochs: 5,
+        num_minibatches: 4,
+        gae_lambda: 0.3,
+        ..Hyperparameters::base()
+    },
+    core: |context| Box::new(Lstm::new(context)),
+};
