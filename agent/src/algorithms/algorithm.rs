@@ -1,8 +1,14 @@
 //! A row of the table of algorithms.
 
+use rand_xoshiro::Xoshiro256PlusPlus;
+
 use crate::hyper::{Hyperparameters, Part};
+use crate::learner::{Learner, LearnerContext};
 use crate::memory::{CoreContext, MemoryCore};
 use crate::policy::decider::Decider;
+use crate::policy::inputs::InputEncoder;
+use crate::policy::outputs::Outputs;
+use crate::policy::{Policy, PolicyParts};
 
 /// A row: the description of an algorithm, and the parts that it is built from.
 pub struct Algorithm {
@@ -22,11 +28,30 @@ pub struct Algorithm {
     pub defaults: fn() -> Hyperparameters,
     /// Builds its memory, adding the memory's parameters to the context's.
     pub core: fn(&mut CoreContext<'_>) -> Box<dyn MemoryCore>,
+    /// Layers on its memory's features, from which actions are chosen.
+    pub outputs: Outputs,
+    /// Builds its learner, which may add parameters of its own to the policy's.
+    pub learner: fn(&mut LearnerContext<'_>) -> Box<dyn Learner>,
 }
 
 impl Algorithm {
     /// Returns whether there is anything to learn.
     pub fn learns(&self) -> bool {
         self.decider == Decider::Network
+    }
+
+    /// Builds its policy with fresh weights.
+    pub fn policy(
+        &self,
+        hyper: &Hyperparameters,
+        encoder: &InputEncoder,
+        rng: &mut Xoshiro256PlusPlus,
+    ) -> Policy {
+        let parts = PolicyParts {
+            core: self.core,
+            decider: self.decider,
+            outputs: self.outputs,
+        };
+        Policy::new(parts, hyper, encoder, rng)
     }
 }

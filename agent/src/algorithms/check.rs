@@ -10,7 +10,7 @@ use crate::algorithms;
 use crate::env::VectorEnv;
 use crate::env::selection::EnvSelection;
 use crate::env::test_task::TestTask;
-use crate::experience::{Collector, Rollout};
+use crate::experience::{Behaviour, Collector, Rollout, Source};
 use crate::hyper::{Hyperparameters, MemoryScope, Overrides, Part};
 use crate::memory::{Segment, State};
 use crate::nn::{self, Graph, Params, categorical, check::check_gradients};
@@ -92,7 +92,7 @@ impl Subject {
         set(&mut hyper);
         let encoder =
             InputEncoder::new(env.observation_space(), env.action_space(), &hyper).unwrap();
-        let mut policy = Policy::new(row, &hyper, &encoder, &mut rng(0));
+        let mut policy = row.policy(&hyper, &encoder, &mut rng(0));
         jitter(&mut policy.params, 1);
         Self {
             policy,
@@ -401,7 +401,7 @@ fn ratios_are_one_before_the_first_update(mut subject: Subject, mut env: TestTas
     let mut noise = rng(2);
     for update in 0..3 {
         let rollout = collector
-            .collect(&subject.policy, &mut noise, usize::MAX)
+            .collect(&subject.policy, Behaviour::Policy, &mut noise, usize::MAX)
             .unwrap();
         for part in [rollout.clone(), rollout.lanes(&[2, 0]), rollout.lanes(&[1])] {
             assert_close(

@@ -2,8 +2,10 @@
 
 use super::algorithm::Algorithm;
 use crate::hyper::{Hyperparameters, Part};
+use crate::learner::none::NoLearner;
 use crate::memory::none::Nothing;
 use crate::policy::decider::Decider;
+use crate::policy::outputs::Outputs;
 
 /// The floor: chance.
 pub const RANDOM: Algorithm = Algorithm {
@@ -15,6 +17,8 @@ pub const RANDOM: Algorithm = Algorithm {
     parts: &[Part::Collection],
     defaults: player,
     core: |_| Box::new(Nothing),
+    outputs: Outputs::Nothing,
+    learner: |_| Box::new(NoLearner),
 };
 
 /// The ceiling: the environment's clairvoyant player.
@@ -27,6 +31,8 @@ pub const ORACLE: Algorithm = Algorithm {
     parts: &[Part::Collection],
     defaults: player,
     core: |_| Box::new(Nothing),
+    outputs: Outputs::Nothing,
+    learner: |_| Box::new(NoLearner),
 };
 
 /// Returns the hyper-parameters of a player: how many environments it plays, and for how long between two reports.

@@ -2,8 +2,10 @@
 
 use super::algorithm::Algorithm;
 use crate::hyper::{Hyperparameters, Part};
+use crate::learner::ppo::Ppo;
 use crate::memory::feedforward::Feedforward;
 use crate::policy::decider::Decider;
+use crate::policy::outputs::Outputs;
 
 /// PPO with two hidden layers: the control of every memory.
 pub const ROW: Algorithm = Algorithm {
@@ -26,4 +28,6 @@ pub const ROW: Algorithm = Algorithm {
         ..Hyperparameters::base()
     },
     core: |context| Box::new(Feedforward::new(context)),
+    outputs: Outputs::ActorCritic,
+    learner: |context| Box::new(Ppo::new(context)),
 };

@@ -2,8 +2,10 @@
 
 use super::algorithm::Algorithm;
 use crate::hyper::{Hyperparameters, Part};
+use crate::learner::ppo::Ppo;
 use crate::memory::recurrent::lstm::Lstm;
 use crate::policy::decider::Decider;
+use crate::policy::outputs::Outputs;
 
 /// PPO over an LSTM.
 pub const ROW: Algorithm = Algorithm {
@@ -31,4 +33,6 @@ pub const ROW: Algorithm = Algorithm {
         ..Hyperparameters::base()
     },
     core: |context| Box::new(Lstm::new(context)),
+    outputs: Outputs::ActorCritic,
+    learner: |context| Box::new(Ppo::new(context)),
 };

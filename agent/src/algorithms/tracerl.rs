@@ -2,10 +2,12 @@
 
 use super::algorithm::Algorithm;
 use crate::hyper::{Hyperparameters, MemoryScope, Part};
+use crate::learner::ppo::Ppo;
 use crate::memory::episodes::with_episodes::WithEpisodes;
 use crate::memory::feedforward::Feedforward;
 use crate::memory::slots::SlotMemory;
 use crate::policy::decider::Decider;
+use crate::policy::outputs::Outputs;
 
 /// TraceRL.
 pub const ROW: Algorithm = Algorithm {
@@ -41,4 +43,6 @@ pub const ROW: Algorithm = Algorithm {
         MemoryScope::Lifetime => Box::new(WithEpisodes::new(Feedforward::new, context)),
         MemoryScope::Both => Box::new(WithEpisodes::new(SlotMemory::new, context)),
     },
+    outputs: Outputs::ActorCritic,
+    learner: |context| Box::new(Ppo::new(context)),
 };

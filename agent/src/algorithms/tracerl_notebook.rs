@@ -2,9 +2,11 @@
 
 use super::algorithm::Algorithm;
 use crate::hyper::{AuxModule, Hyperparameters, Part};
+use crate::learner::ppo::Ppo;
 use crate::memory::attention::episodic_transformer::EpisodicTransformer;
 use crate::memory::episodes::with_episodes::WithEpisodes;
 use crate::policy::decider::Decider;
+use crate::policy::outputs::Outputs;
 
 /// The agent of the reference notebook.
 pub const ROW: Algorithm = Algorithm {
@@ -41,4 +43,6 @@ pub const ROW: Algorithm = Algorithm {
         ..Hyperparameters::base()
     },
     core: |context| Box::new(WithEpisodes::new(EpisodicTransformer::new, context)),
+    outputs: Outputs::ActorCritic,
+    learner: |context| Box::new(Ppo::new(context)),
 };

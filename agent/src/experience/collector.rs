@@ -2,31 +2,19 @@
 
 use rand::RngExt;
 use rand_xoshiro::Xoshiro256PlusPlus;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::env::selection::OptionDraw;
 use crate::env::{EnvError, ResetRequest, StepReply, VectorEnv};
-use crate::experience::{Episode, Rollout};
+use crate::experience::behaviour::Behaviour;
+use crate::experience::lanes::Lanes;
+use crate::experience::rollout::{CutOff, Episode, Rollout};
+use crate::experience::source::Source;
 use crate::hyper::Hyperparameters;
-use crate::memory::State;
 use crate::nn;
 use crate::policy::Policy;
 use crate::policy::decider::Decider;
 use crate::policy::inputs::{InputEncoder, LaneHistory};
-
-/// Everything that goes on from one rollout to the next, and into a checkpoint.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Lanes {
-    /// Current observations, `[batch, flat_size]`.
-    observations: Vec<f32>,
-    /// Whether they are first ones.
-    starts: Vec<bool>,
-    history: LaneHistory,
-    /// The memory of every lane.
-    pub memory: State,
-    returns: Vec<f64>,
-}
 
 /// Plays a policy in an environment.
 pub struct Collector<'a> {
@@ -35,8 +23,16 @@ pub struct Collector<'a> {
     num_steps: usize,
     whole_episodes: bool,
     draws: Vec<OptionDraw>,
-    /// Where the lanes are.
-    pub lanes: Lanes,
+    lanes: Lanes,
+}
+
+/// Who chooses the actions of a rollout.
+#[derive(Clone, Copy)]
+pub(super) enum Chooser {
+    /// The policy's decider: the network by this behaviour, chance, or the environment's oracle.
+    Decider(Behaviour),
+    /// The environment, which is a recording.
+    Recording,
 }
 
 impl<'a> Collector<'a> {
@@ -76,36 +72,11 @@ impl<'a> Collector<'a> {
         })
     }
 
-    /// The environment's whole state.
-    ///
-    /// # Errors
-    /// What the environment refused.
-    pub fn snapshot(&mut self) -> Result<Vec<u8>, EnvError> {
-        self.env.snapshot()
-    }
-
-    /// Puts the environment and the lanes back to where a checkpoint left them.
-    ///
-    /// # Errors
-    /// What the environment refused; nothing has changed then.
-    pub fn restore(&mut self, snapshot: &[u8], lanes: Lanes) -> Result<(), EnvError> {
-        self.env.restore(snapshot)?;
-        self.lanes = lanes;
-        Ok(())
-    }
-
-    /// Number of lanes.
-    pub fn batch(&self) -> usize {
-        self.env.num_envs()
-    }
-
     /// Plays `num_steps` steps in every lane, or until every lane has ended an episode, but at most `max_steps`.
-    ///
-    /// # Errors
-    /// What the environment refused; the lanes are then between two steps.
-    pub fn collect(
+    pub(super) fn play(
         &mut self,
         policy: &Policy,
+        chooser: Chooser,
         rng: &mut Xoshiro256PlusPlus,
         max_steps: usize,
     ) -> Result<Rollout, EnvError> {
@@ -117,7 +88,7 @@ impl<'a> Collector<'a> {
         let mut rollout = Rollout::empty(batch, self.lanes.memory.clone());
         let mut ended = vec![false; batch];
         while rollout.steps < self.num_steps.min(max_steps) {
-            self.step(policy, rng, &mut rollout)?;
+            self.step(policy, chooser, rng, &mut rollout)?;
             let last = rollout.ends.len() - batch;
             ended
                 .iter_mut()
@@ -167,6 +138,7 @@ impl<'a> Collector<'a> {
     fn step(
         &mut self,
         policy: &Policy,
+        chooser: Chooser,
         rng: &mut Xoshiro256PlusPlus,
         rollout: &mut Rollout,
     ) -> Result<(), EnvError> {
@@ -182,16 +154,18 @@ impl<'a> Collector<'a> {
         );
         let heads = self.encoder.heads();
         let mut actions = Vec::with_capacity(rollout.batch * heads.components());
-        if policy.decider() == Decider::Oracle {
-            actions = self.env.oracle()?;
-            rollout
-                .log_probs
-                .resize(rollout.log_probs.len() + rollout.batch, 0.0);
-        } else {
-            // Chance as well: its logits are all the same.
-            for logits in nn::values(&acted.logits).chunks_exact(heads.num_logits()) {
-                let log_prob = heads.sample(logits, rng, &mut actions);
-                rollout.log_probs.push(log_prob);
+        match chooser {
+            Chooser::Decider(behaviour) if policy.decider() != Decider::Oracle => {
+                // Chance as well: its logits are all the same.
+                for logits in nn::values(&acted.logits).chunks_exact(heads.num_logits()) {
+                    let log_prob = behaviour.choose(policy, logits, rng, &mut actions);
+                    rollout.log_probs.push(log_prob);
+                }
+            }
+            Chooser::Decider(_) | Chooser::Recording => {
+                actions = self.env.oracle()?;
+                let known = rollout.log_probs.len();
+                rollout.log_probs.resize(known + rollout.batch, 0.0);
             }
         }
         let reply = self.env.step(&actions)?;
@@ -232,29 +206,29 @@ impl<'a> Collector<'a> {
             &reply.rewards,
             std::iter::repeat_n(false, rollout.batch),
         );
-        let values = self.peek(
-            policy,
-            &reply.final_observations,
-            &history,
-            &vec![false; rollout.batch],
-        );
+        let inputs = self.encode(&reply.final_observations, &history);
+        let values = self.peek(policy, &inputs, &vec![false; rollout.batch]);
+        let size = self.encoder.input_size();
         for lane in (0..rollout.batch).filter(|&lane| cut_off(lane)) {
             rollout.next_values[first + lane] = values[lane];
+            rollout.cut_offs.push(CutOff {
+                row: first + lane,
+                inputs: inputs[lane * size..][..size].to_vec(),
+            });
         }
     }
 
-    /// Values of observations without moving the memory on.
-    fn peek(
-        &self,
-        policy: &Policy,
-        observations: &[f32],
-        history: &LaneHistory,
-        starts: &[bool],
-    ) -> Vec<f32> {
+    /// Returns the input rows of observations, `[batch, input_size]`.
+    fn encode(&self, observations: &[f32], history: &LaneHistory) -> Vec<f32> {
         let mut inputs = Vec::new();
         self.encoder.encode(observations, history, &mut inputs);
+        inputs
+    }
+
+    /// Returns the values of input rows, and leaves the memory as it is.
+    fn peek(&self, policy: &Policy, inputs: &[f32], starts: &[bool]) -> Vec<f32> {
         policy
-            .act(&inputs, starts, &mut self.lanes.memory.clone(), None)
+            .act(inputs, starts, &mut self.lanes.memory.clone(), None)
             .values
     }
 
@@ -309,12 +283,8 @@ impl<'a> Collector<'a> {
         let beyond = if rollout.ends[last..].iter().all(|&end| end) {
             vec![0.0; batch]
         } else {
-            self.peek(
-                policy,
-                &self.lanes.observations,
-                &self.lanes.history,
-                &self.lanes.starts,
-            )
+            let inputs = self.encode(&self.lanes.observations, &self.lanes.history);
+            self.peek(policy, &inputs, &self.lanes.starts)
         };
         for row in 0..rollout.ends.len() {
             if !rollout.ends[row] {
@@ -328,7 +298,41 @@ impl<'a> Collector<'a> {
     }
 }
 
-/// A whole number from `low..=high` whose logarithm is uniform.
+impl Source for Collector<'_> {
+    fn batch(&self) -> usize {
+        self.env.num_envs()
+    }
+
+    fn is_played(&self) -> bool {
+        true
+    }
+
+    fn collect(
+        &mut self,
+        policy: &Policy,
+        behaviour: Behaviour,
+        rng: &mut Xoshiro256PlusPlus,
+        max_steps: usize,
+    ) -> Result<Rollout, EnvError> {
+        self.play(policy, Chooser::Decider(behaviour), rng, max_steps)
+    }
+
+    fn lanes(&self) -> &Lanes {
+        &self.lanes
+    }
+
+    fn snapshot(&mut self) -> Result<Vec<u8>, EnvError> {
+        self.env.snapshot()
+    }
+
+    fn restore(&mut self, snapshot: &[u8], lanes: Lanes) -> Result<(), EnvError> {
+        self.env.restore(snapshot)?;
+        self.lanes = lanes;
+        Ok(())
+    }
+}
+
+/// Draws a whole number from `low..=high` whose logarithm is uniform.
 fn draw_log_uniform(low: u64, high: u64, rng: &mut Xoshiro256PlusPlus) -> u64 {
     let (bottom, top) = ((low as f64).ln(), (high as f64 + 1.0).ln());
     let drawn = (bottom + rng.random::<f64>() * (top - bottom)).exp();
@@ -354,10 +358,12 @@ mod tests {
         let encoder =
             InputEncoder::new(env.observation_space(), env.action_space(), &hyper).unwrap();
         let mut rng = seeds::generator(0, Role::Agent);
-        let policy = Policy::new(row, &hyper, &encoder, &mut rng);
+        let policy = row.policy(&hyper, &encoder, &mut rng);
         let mut collector =
             Collector::begin(&mut env, encoder, &policy, &hyper, &[], vec![1, 2]).unwrap();
-        let rollout = collector.collect(&policy, &mut rng, usize::MAX).unwrap();
+        let rollout = collector
+            .collect(&policy, Behaviour::Policy, &mut rng, usize::MAX)
+            .unwrap();
         // What a memoryless critic thinks of what followed each action.
         let values = policy
             .act(
@@ -402,11 +408,13 @@ mod tests {
             let encoder =
                 InputEncoder::new(env.observation_space(), env.action_space(), &hyper).unwrap();
             let mut rng = seeds::generator(0, Role::Agent);
-            let policy = Policy::new(row, &hyper, &encoder, &mut rng);
+            let policy = row.policy(&hyper, &encoder, &mut rng);
             let mut collector =
                 Collector::begin(&mut env, encoder, &policy, &hyper, &[], vec![1, 2]).unwrap();
             let (mut memory, mut noise) = (collector.lanes.memory.clone(), rng.clone());
-            let rollout = collector.collect(&policy, &mut rng, usize::MAX).unwrap();
+            let rollout = collector
+                .collect(&policy, Behaviour::Policy, &mut rng, usize::MAX)
+                .unwrap();
 
             policy.core.refresh(&policy.params, &mut memory);
             for t in 0..3 {
