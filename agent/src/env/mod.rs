@@ -142,6 +142,12 @@ pub enum EnvError {
     /// Nobody knows this environment's hidden draws.
     #[error("this environment has no oracle")]
     NoOracle,
+    /// A recording that cannot be played back as asked.
+    #[error("the recording cannot be played: {detail}")]
+    Recording {
+        /// The reason.
+        detail: String,
+    },
     /// Whoever plays was told to stop.
     #[error("stopped")]
     Stopped,

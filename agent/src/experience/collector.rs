@@ -2,14 +2,15 @@
 
 use rand::RngExt;
 use rand_xoshiro::Xoshiro256PlusPlus;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::env::selection::OptionDraw;
 use crate::env::{EnvError, ResetRequest, StepReply, VectorEnv};
-use crate::experience::{Episode, Rollout};
+use crate::experience::behaviour::Behaviour;
+use crate::experience::rollout::{CutOff, Episode, Rollout};
+use crate::experience::source::Source;
+use crate::experience::state::CollectorState;
 use crate::hyper::{Hyperparameters, section};
-use crate::memory::State;
 use crate::nn;
 use crate::policy::Policy;
 use crate::policy::decider::Decider;
@@ -30,56 +31,6 @@ section! {
     }
 }
 
-/// Everything that lasts from one rollout to the next, and goes into a checkpoint.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(from = "Saved", into = "Saved")]
-pub struct CollectorState {
-    /// Current observations, `[batch, flat_size]`.
-    observations: Vec<f32>,
-    /// Whether they are the first of an episode, `[batch]`.
-    starts: Vec<bool>,
-    /// What the agent carries.
-    pub lanes: Lanes,
-    /// Undiscounted returns of the episodes so far, `[batch]`.
-    returns: Vec<f64>,
-}
-
-/// A [`CollectorState`] as it stands in checkpoints.
-#[derive(Serialize, Deserialize)]
-struct Saved {
-    observations: Vec<f32>,
-    starts: Vec<bool>,
-    history: LaneHistory,
-    memory: State,
-    returns: Vec<f64>,
-}
-
-impl From<Saved> for CollectorState {
-    fn from(saved: Saved) -> Self {
-        Self {
-            observations: saved.observations,
-            starts: saved.starts,
-            lanes: Lanes {
-                memory: saved.memory,
-                history: saved.history,
-            },
-            returns: saved.returns,
-        }
-    }
-}
-
-impl From<CollectorState> for Saved {
-    fn from(state: CollectorState) -> Self {
-        Self {
-            observations: state.observations,
-            starts: state.starts,
-            history: state.lanes.history,
-            memory: state.lanes.memory,
-            returns: state.returns,
-        }
-    }
-}
-
 /// Plays a policy in an environment.
 pub struct Collector<'a> {
     env: &'a mut dyn VectorEnv,
@@ -87,10 +38,18 @@ pub struct Collector<'a> {
     num_steps: usize,
     whole_episodes: bool,
     draws: Vec<OptionDraw>,
-    /// Where the lanes are.
-    pub state: CollectorState,
+    state: CollectorState,
     /// The current observations, encoded: `[batch, observation_size]`.
     encoded: Vec<f32>,
+}
+
+/// Who chooses the actions of a rollout.
+#[derive(Clone, Copy)]
+pub(super) enum Chooser {
+    /// The policy's decider: the network by this behaviour, chance, or the environment's oracle.
+    Decider(Behaviour),
+    /// The environment, which is a recording.
+    Recording,
 }
 
 impl<'a> Collector<'a> {
@@ -107,7 +66,6 @@ impl<'a> Collector<'a> {
         seeds: Vec<u64>,
     ) -> Result<Self, EnvError> {
         let batch = env.num_envs();
-        let collection = hyper.get::<Collection>();
         let observations = env
             .reset(&ResetRequest {
                 seeds: Some(seeds),
@@ -122,6 +80,7 @@ impl<'a> Collector<'a> {
             lanes: Lanes::new(policy.core.initial_state(batch), &encoder),
             returns: vec![0.0; batch],
         };
+        let collection = hyper.get::<Collection>();
         Ok(Self {
             env,
             encoder,
@@ -133,44 +92,18 @@ impl<'a> Collector<'a> {
         })
     }
 
-    /// The environment's whole state.
-    ///
-    /// # Errors
-    /// What the environment refused.
-    pub fn snapshot(&mut self) -> Result<Vec<u8>, EnvError> {
-        self.env.snapshot()
-    }
-
-    /// Puts the environment and the lanes back to where a checkpoint left them.
-    ///
-    /// # Errors
-    /// What the environment refused; nothing has changed then.
-    pub fn restore(&mut self, snapshot: &[u8], state: CollectorState) -> Result<(), EnvError> {
-        self.env.restore(snapshot)?;
-        self.state = state;
-        self.encode();
-        Ok(())
-    }
-
-    /// Encodes the current observations anew.
+    /// Encodes the current observations.
     fn encode(&mut self) {
         self.encoded.clear();
         self.encoder
             .encode_observations(&self.state.observations, &mut self.encoded);
     }
 
-    /// Number of lanes.
-    pub fn batch(&self) -> usize {
-        self.env.num_envs()
-    }
-
     /// Plays `num_steps` steps in every lane, or until every lane has ended an episode, but at most `max_steps`.
-    ///
-    /// # Errors
-    /// What the environment refused; the lanes are then between two steps.
-    pub fn collect(
+    pub(super) fn play(
         &mut self,
         policy: &Policy,
+        chooser: Chooser,
         rng: &mut Xoshiro256PlusPlus,
         max_steps: usize,
     ) -> Result<Rollout, EnvError> {
@@ -183,7 +116,7 @@ impl<'a> Collector<'a> {
         let mut rollout = Rollout::empty(batch, memory.clone());
         let mut ended = vec![false; batch];
         while rollout.steps < self.num_steps.min(max_steps) {
-            self.step(policy, rng, &mut rollout)?;
+            self.step(policy, chooser, rng, &mut rollout)?;
             let last = rollout.ends.len() - batch;
             ended
                 .iter_mut()
@@ -234,6 +167,7 @@ impl<'a> Collector<'a> {
     fn step(
         &mut self,
         policy: &Policy,
+        chooser: Chooser,
         rng: &mut Xoshiro256PlusPlus,
         rollout: &mut Rollout,
     ) -> Result<(), EnvError> {
@@ -247,16 +181,18 @@ impl<'a> Collector<'a> {
         );
         let heads = self.encoder.heads();
         let mut actions = Vec::with_capacity(rollout.batch * heads.components());
-        if policy.decider() == Decider::Oracle {
-            actions = self.env.oracle()?;
-            rollout
-                .log_probs
-                .resize(rollout.log_probs.len() + rollout.batch, 0.0);
-        } else {
-            // Chance as well: its logits are all the same.
-            for logits in nn::values(&acted.logits).chunks_exact(heads.num_logits()) {
-                let log_prob = heads.sample(logits, rng, &mut actions);
-                rollout.log_probs.push(log_prob);
+        match chooser {
+            Chooser::Decider(behaviour) if policy.decider() != Decider::Oracle => {
+                // Chance as well: its logits are all the same.
+                for logits in nn::values(&acted.logits).chunks_exact(heads.num_logits()) {
+                    let log_prob = behaviour.choose(policy, logits, rng, &mut actions);
+                    rollout.log_probs.push(log_prob);
+                }
+            }
+            Chooser::Decider(_) | Chooser::Recording => {
+                actions = self.env.oracle()?;
+                let known = rollout.log_probs.len();
+                rollout.log_probs.resize(known + rollout.batch, 0.0);
             }
         }
         let reply = self.env.step(&actions)?;
@@ -298,27 +234,30 @@ impl<'a> Collector<'a> {
         let mut encoded = Vec::new();
         self.encoder
             .encode_observations(&reply.final_observations, &mut encoded);
-        let values = self.peek(policy, &encoded, &history, &vec![false; rollout.batch]);
+        let inputs = self.rows(&encoded, &history);
+        let values = self.peek(policy, &inputs, &vec![false; rollout.batch]);
+        let size = self.encoder.input_size();
         for lane in (0..rollout.batch).filter(|&lane| cut_off(lane)) {
             rollout.next_values[first + lane] = values[lane];
+            rollout.cut_offs.push(CutOff {
+                row: first + lane,
+                inputs: inputs[lane * size..][..size].to_vec(),
+            });
         }
     }
 
-    /// Values of encoded observations, without moving the memory on.
-    fn peek(
-        &self,
-        policy: &Policy,
-        encoded: &[f32],
-        history: &LaneHistory,
-        starts: &[bool],
-    ) -> Vec<f32> {
-        let mut lanes = Lanes {
-            memory: self.state.lanes.memory.clone(),
-            history: history.clone(),
-        };
+    /// Returns the input rows of encoded observations, `[batch, input_size]`.
+    fn rows(&self, encoded: &[f32], history: &LaneHistory) -> Vec<f32> {
         let mut inputs = Vec::new();
-        let acted = lanes.act(policy, &self.encoder, encoded, starts, &mut inputs, None);
-        acted.values
+        self.encoder.append_rows(encoded, history, &mut inputs);
+        inputs
+    }
+
+    /// Returns the values of input rows, and leaves the memory as it is.
+    fn peek(&self, policy: &Policy, inputs: &[f32], starts: &[bool]) -> Vec<f32> {
+        policy
+            .act(inputs, starts, &mut self.state.lanes.memory.clone(), None)
+            .values
     }
 
     /// Records a step of every lane, and moves on to the observations after it.
@@ -372,8 +311,8 @@ impl<'a> Collector<'a> {
         let beyond = if rollout.ends[last..].iter().all(|&end| end) {
             vec![0.0; batch]
         } else {
-            let CollectorState { lanes, starts, .. } = &self.state;
-            self.peek(policy, &self.encoded, &lanes.history, starts)
+            let inputs = self.rows(&self.encoded, &self.state.lanes.history);
+            self.peek(policy, &inputs, &self.state.starts)
         };
         for row in 0..rollout.ends.len() {
             if !rollout.ends[row] {
@@ -387,7 +326,42 @@ impl<'a> Collector<'a> {
     }
 }
 
-/// A whole number from `low..=high` whose logarithm is uniform.
+impl Source for Collector<'_> {
+    fn batch(&self) -> usize {
+        self.env.num_envs()
+    }
+
+    fn is_played(&self) -> bool {
+        true
+    }
+
+    fn collect(
+        &mut self,
+        policy: &Policy,
+        behaviour: Behaviour,
+        rng: &mut Xoshiro256PlusPlus,
+        max_steps: usize,
+    ) -> Result<Rollout, EnvError> {
+        self.play(policy, Chooser::Decider(behaviour), rng, max_steps)
+    }
+
+    fn state(&self) -> &CollectorState {
+        &self.state
+    }
+
+    fn snapshot(&mut self) -> Result<Vec<u8>, EnvError> {
+        self.env.snapshot()
+    }
+
+    fn restore(&mut self, snapshot: &[u8], state: CollectorState) -> Result<(), EnvError> {
+        self.env.restore(snapshot)?;
+        self.state = state;
+        self.encode();
+        Ok(())
+    }
+}
+
+/// Draws a whole number from `low..=high` whose logarithm is uniform.
 fn draw_log_uniform(low: u64, high: u64, rng: &mut Xoshiro256PlusPlus) -> u64 {
     let (bottom, top) = ((low as f64).ln(), (high as f64 + 1.0).ln());
     let drawn = (bottom + rng.random::<f64>() * (top - bottom)).exp();
@@ -410,10 +384,12 @@ mod tests {
         let encoder =
             InputEncoder::new(env.observation_space(), env.action_space(), &hyper, false).unwrap();
         let mut rng = seeds::generator(0, Role::Agent);
-        let policy = Policy::new(row, &hyper, &encoder, &mut rng);
+        let policy = row.policy(&hyper, &encoder, &mut rng);
         let mut collector =
             Collector::begin(&mut env, encoder, &policy, &hyper, &[], vec![1, 2]).unwrap();
-        let rollout = collector.collect(&policy, &mut rng, usize::MAX).unwrap();
+        let rollout = collector
+            .collect(&policy, Behaviour::Policy, &mut rng, usize::MAX)
+            .unwrap();
         // What a memoryless critic thinks of what followed each action.
         let values = policy
             .act(
@@ -457,11 +433,13 @@ mod tests {
                 InputEncoder::new(env.observation_space(), env.action_space(), &hyper, false)
                     .unwrap();
             let mut rng = seeds::generator(0, Role::Agent);
-            let policy = Policy::new(row, &hyper, &encoder, &mut rng);
+            let policy = row.policy(&hyper, &encoder, &mut rng);
             let mut collector =
                 Collector::begin(&mut env, encoder, &policy, &hyper, &[], vec![1, 2]).unwrap();
             let (mut memory, mut noise) = (collector.state.lanes.memory.clone(), rng.clone());
-            let rollout = collector.collect(&policy, &mut rng, usize::MAX).unwrap();
+            let rollout = collector
+                .collect(&policy, Behaviour::Policy, &mut rng, usize::MAX)
+                .unwrap();
 
             policy.core.refresh(&policy.params, &mut memory);
             for t in 0..3 {

@@ -71,7 +71,7 @@ impl Actor {
     /// An action of each lane, drawn from the policy: `[batch, components]`, counted from 0.
     pub fn sample(&self, acted: &Acted, rng: &mut Xoshiro256PlusPlus) -> Vec<Choice> {
         self.choose(acted, |logits, actions| {
-            self.encoder.heads().sample(logits, rng, actions);
+            self.policy.draw(logits, rng, actions);
         })
     }
 

@@ -113,6 +113,13 @@ impl ActionHeads {
         actions.extend(choices.map(categorical::argmax));
     }
 
+    /// Returns the mean over the components of the largest number in each, in a row of action values.
+    pub fn best(&self, values: &[f32]) -> f32 {
+        let largest =
+            |columns: Range<usize>| values[columns].iter().copied().fold(f32::MIN, f32::max);
+        self.columns().map(largest).sum::<f32>() / self.components() as f32
+    }
+
     /// Appends an action of which each is equally likely.
     pub fn random(&self, rng: &mut Xoshiro256PlusPlus, actions: &mut Vec<Choice>) {
         let sizes = self.sizes.iter();
@@ -179,6 +186,11 @@ mod tests {
         let mut row = [0.0; 5];
         pair().mark(&[1, 2], &mut row);
         assert_eq!(row, [0.0, 1.0, 0.0, 0.0, 1.0]);
+    }
+
+    #[test]
+    fn the_best_value_is_the_mean_over_the_components() {
+        assert_eq!(pair().best(&[-3.0, -1.0, 4.0, 5.0, 2.0]), 2.0);
     }
 
     /// A component of ¼, ¾ and one of ½, ½, 0: (1, 0) and (1, 1) are drawn three times as often as (0, 0) and (0, 1).

@@ -373,7 +373,9 @@ fn a_checkpoint_is_written_at_the_beginning_and_now_and_then() {
     };
     let always = Autosave::every(Duration::ZERO);
     let mut env = TestTask::new(4, 2);
-    let trained = train_with(&config, &mut env, kept, &mut onlooker, always).unwrap();
+    let algorithm = algorithms::find(&config.algorithm).unwrap();
+    let origin = Origin::Environments(&mut env);
+    let trained = train_with(algorithm, &config, origin, kept, &mut onlooker, always).unwrap();
     assert_eq!(trained.ending, Ending::Interrupted);
     assert_eq!(onlooker.seen[0], 0);
     assert_eq!(onlooker.seen.len(), 2);
@@ -579,15 +581,21 @@ fn values_go_on_beyond_truncations() {
         let mut env = TestTask::new(config.hyper.get::<Collection>().num_envs, 1);
         env.truncates = truncates;
         let stop = AtomicBool::new(false);
-        let mut trainer = Trainer::begin(&config, &mut env).unwrap();
+        let algorithm = algorithms::find(&config.algorithm).unwrap();
+        let origin = Origin::Environments(&mut env);
+        let mut trainer = Trainer::begin(algorithm, &config, origin).unwrap();
         while trainer.ending(&stop).is_none() {
             let rollout = trainer.collect().unwrap();
-            trainer.take_in(&rollout);
+            trainer.record(&rollout);
             trainer.learn(&rollout).unwrap();
         }
-        let values = trainer
-            .collector
-            .collect(&trainer.policy, &mut trainer.rng, 32);
+        let Trainer {
+            source,
+            policy,
+            rng,
+            ..
+        } = &mut trainer;
+        let values = source.collect(policy, Behaviour::Policy, rng, 32);
         let values = values.unwrap().values;
         values.iter().sum::<f32>() / values.len() as f32
     };
@@ -622,7 +630,7 @@ fn evaluate(trained: &Trained, delay: u64) -> f64 {
     .unwrap();
     let row = algorithms::find(&config.algorithm).unwrap();
     let mut rng = seeds::generator(0, Role::Agent);
-    let mut policy = Policy::new(row, &config.hyper, &encoder, &mut rng);
+    let mut policy = row.policy(&config.hyper, &encoder, &mut rng);
     policy.params.import(params).unwrap();
     let first = seeds::first_environment_seed(0, Role::Evaluation);
     let mut env = TestTask::new(EPISODES, delay);
