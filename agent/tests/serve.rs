@@ -14,6 +14,7 @@ use agent::evaluate::{EvaluateOptions, EvaluationEnv, Mode, Player};
 use agent::overrides;
 use agent::run::checkpoint::Checkpoint;
 use agent::seeds::{self, Role};
+use agent::spaces::actions::Choice;
 use env_protocol::{
     Array, AutoresetMode, CreateVectorEnv, Data, Encoding, Problem, Seed, VectorEnvDescription,
     VectorResetReply, VectorResetRequest, VectorStepReply, VectorStepRequest,
@@ -144,8 +145,9 @@ impl<E: VectorEnv> VectorEnv for Recorder<E> {
         self.env.reset(request)
     }
 
-    fn step(&mut self, actions: &[i64]) -> Result<StepReply, EnvError> {
-        self.actions.push(actions.to_vec());
+    fn step(&mut self, actions: &[Choice]) -> Result<StepReply, EnvError> {
+        self.actions
+            .push(actions.iter().map(|&choice| choice.into()).collect());
         self.env.step(actions)
     }
 

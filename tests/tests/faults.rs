@@ -116,7 +116,7 @@ fn trajectory(server: String, is_over: impl Fn(u64) -> bool) -> Vec<agent::env::
     env.reset(&reset).expect("reset");
     let mut steps = Vec::new();
     while !is_over(steps.len() as u64) {
-        let t = steps.len() as i64;
+        let t = steps.len() as u32;
         steps.push(env.step(&[t % 2, t / 2 % 2, 1]).expect("step"));
     }
     steps

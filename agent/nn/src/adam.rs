@@ -45,8 +45,8 @@ struct Moments {
     square: Vec<f32>,
 }
 
-/// Everything an [`Adam`] remembers, for a checkpoint.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// Everything an [`Adam`] remembers, for a checkpoint. The default is the state of an optimiser without parameters.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct AdamState {
     /// `mean/…` and `square/…` of each parameter.
     pub arrays: Vec<NamedArray>,

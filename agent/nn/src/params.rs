@@ -123,6 +123,46 @@ impl Params {
             .collect()
     }
 
+    /// Returns a copy with values of its own.
+    pub fn duplicate(&self) -> Self {
+        let copy = |param: &Param| Param {
+            name: param.name.clone(),
+            value: tensor::from_vec(
+                &self.device,
+                tensor::values(&param.value).to_vec(),
+                tensor::shape(&param.value),
+            ),
+        };
+        Self {
+            device: self.device.clone(),
+            params: self.params.iter().map(copy).collect(),
+        }
+    }
+
+    /// Moves every value by `rate` of the way to the value in `other`, as slow target networks do (Lillicrap et al.
+    /// 2016, arXiv 1509.02971): `θ' ← θ' + rate · (θ − θ')`.
+    ///
+    /// # Panics
+    /// When `other` has other parameters.
+    pub fn follow(&mut self, other: &Self, rate: f32) {
+        assert!(self.names().eq(other.names()), "the same parameters");
+        for id in self.ids() {
+            assert_eq!(self.shape(id), other.shape(id), "{}", self.name(id));
+            let pairs = self.data_mut(id).iter_mut().zip(other.data(id));
+            pairs.for_each(|(mine, theirs)| *mine += rate * (theirs - *mine));
+        }
+    }
+
+    /// Replaces its values by those of the arrays with the same names, and leaves out arrays of other names.
+    ///
+    /// # Errors
+    /// A missing or doubled name, or a wrong shape; then nothing has changed.
+    pub fn import_own(&mut self, arrays: &[NamedArray]) -> Result<(), NnError> {
+        let is_own = |array: &&NamedArray| self.names().any(|name| name == array.name);
+        let own: Vec<NamedArray> = arrays.iter().filter(is_own).cloned().collect();
+        self.import(&own)
+    }
+
     /// Takes over every value; the order of `arrays` is free.
     ///
     /// # Errors
@@ -217,6 +257,37 @@ mod tests {
         params.import(&saved).unwrap();
         assert_eq!(params.data(a), [1.5; 4]);
         assert_eq!(params.data(b), [0.0; 3]);
+    }
+
+    #[test]
+    fn a_copy_keeps_its_values_and_follows_slowly() {
+        let (mut params, a, b) = two_params();
+        let mut copy = params.duplicate();
+        params.data_mut(a)[1] = 3.5;
+        params.data_mut(b)[2] = 8.0;
+        assert_eq!(copy.data(a), [1.5; 4]);
+        copy.follow(&params, 0.25);
+        assert_eq!(copy.data(a), [1.5, 2.0, 1.5, 1.5]);
+        assert_eq!(copy.data(b), [0.0, 0.0, 2.0]);
+        copy.follow(&params, 1.0);
+        assert_eq!(copy.export(), params.export());
+    }
+
+    #[test]
+    fn arrays_of_others_are_left_out_of_an_import_of_its_own() {
+        let (mut params, a, _) = two_params();
+        let mut arrays = params.export();
+        arrays[0].data[0] = 7.0;
+        arrays.push(NamedArray {
+            name: "c".into(),
+            shape: (1, 1),
+            data: vec![0.0],
+        });
+        params.import_own(&arrays).unwrap();
+        assert_eq!(params.data(a), [7.0, 1.5, 1.5, 1.5]);
+        arrays.remove(1);
+        let missing = NnError::Missing { name: "b".into() };
+        assert_eq!(params.import_own(&arrays), Err(missing));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use env_protocol::{ErrorCode, Problem};
 use tokio::time::Instant;
 
-use super::lanes::{Lanes, Step};
+use super::lanes::{ServedLanes, Step};
 use super::limits::Limits;
 use super::wire::{ActReply, CreateSession, SessionDescription};
 
@@ -88,7 +88,7 @@ pub struct Session {
 /// What operations change.
 struct State {
     /// Made by the first operation.
-    lanes: Option<Lanes>,
+    lanes: Option<ServedLanes>,
     seq: u64,
     /// The last operations and their replies, to answer when they come again.
     window: VecDeque<(Step, Arc<ActReply>)>,
@@ -388,7 +388,7 @@ impl Session {
         &self,
         seq: Option<u64>,
         step: Step,
-        run: impl FnOnce(&mut Option<Lanes>, &Step, u64) -> Result<ActReply, Problem>,
+        run: impl FnOnce(&mut Option<ServedLanes>, &Step, u64) -> Result<ActReply, Problem>,
     ) -> Result<Answer, Problem> {
         let mut state = self.lock()?;
         if let Some(seq) = seq
