@@ -2,7 +2,7 @@
 //! what they score; here they play.
 //!
 //! A player sees what an agent sees: the spaces, the level, its observations, and what it did itself.
-//! `cargo test --release -p env-server --lib best -- --ignored --nocapture` measures them all, over as
+//! `cargo test --release -p environments --lib best -- --ignored --nocapture` measures them all, over as
 //! many games as docs/environments.md names; the tests that always run play fewer.
 
 mod battleship;
