@@ -23,6 +23,7 @@
 
 mod address;
 mod array;
+mod array_serde;
 mod bodies;
 mod codec;
 mod finite;
@@ -37,17 +38,18 @@ mod snapshot;
 mod space;
 mod spec;
 mod stream;
+mod terms;
 mod trajectory;
 mod value;
 
 pub use address::is_loopback;
 pub use array::{Array, ArrayError, Data, Dtype, MAX_DIMS};
 pub use bodies::{
-    AutoresetMode, CreateEnv, CreateVectorEnv, EnvDescription, EnvList, ForkReply, ForkRequest,
-    Health, Info, Kwargs, LeaseReply, LeaseRequest, OracleReply, ResetReply, ResetRequest,
-    RestoreReply, RestoreRequest, Seed, SpecList, SpecRequest, StepReply, StepRequest,
-    VectorEnvDescription, VectorEnvList, VectorOracleReply, VectorResetOptions, VectorResetReply,
-    VectorResetRequest, VectorStepReply, VectorStepRequest, Version,
+    CreateEnv, CreateVectorEnv, EnvDescription, EnvList, ForkReply, ForkRequest, Health,
+    LeaseReply, LeaseRequest, OracleReply, ResetReply, ResetRequest, RestoreReply, RestoreRequest,
+    SpecList, SpecRequest, StepReply, StepRequest, VectorEnvDescription, VectorEnvList,
+    VectorOracleReply, VectorResetOptions, VectorResetReply, VectorResetRequest, VectorStepReply,
+    VectorStepRequest, Version,
 };
 pub use codec::{DecodeError, Encoding};
 pub use finite::FiniteMap;
@@ -59,6 +61,7 @@ pub use spec::{Domain, Parameter, Returns, SOLVED_SCORE, Spec};
 pub use stream::{
     EnvelopeError, MAX_STREAM_ID_BYTES, StreamId, StreamKind, StreamOp, StreamReply, StreamRequest,
 };
+pub use terms::{AutoresetMode, Info, Kwargs, Seed};
 pub use trajectory::{
     OperationKind, TRAJECTORY_FORMAT, TRAJECTORY_VERSION, Trajectory, TrajectoryEntry,
 };

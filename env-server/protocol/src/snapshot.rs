@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::bodies::{AutoresetMode, Kwargs};
 use crate::finite;
 use crate::read;
+use crate::terms::{AutoresetMode, Kwargs};
 
 /// The value of [`Snapshot::format`].
 pub const SNAPSHOT_FORMAT: &str = "environment-snapshot";

@@ -7,7 +7,8 @@ use std::fmt;
 use serde::de::{self, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::array::{Array, read_typed};
+use crate::array::Array;
+use crate::array_serde::read_typed;
 
 /// What an array in MessagePack begins with.
 const DTYPE: &str = "dtype";
