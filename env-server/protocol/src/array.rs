@@ -1,8 +1,6 @@
 //! Typed n-dimensional arrays.
 //!
-//! In MessagePack an array is `{"dtype", "shape", "data"}` with `data` as little-endian bytes in C
-//! order, so that a batch costs one copy and nothing per element. In JSON it is nested lists. An
-//! array without dimensions is a plain number in both.
+//! `array_serde` holds their form on the wire.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,7 +8,7 @@ use std::fmt;
 use bytemuck::NoUninit;
 use serde::{Deserialize, Serialize};
 
-/// Most dimensions an array may have. Deeper nesting in a body is refused.
+/// Largest number of dimensions of an array. Deeper nesting in a body is refused.
 pub const MAX_DIMS: usize = 8;
 
 /// Element types on the wire, under their NumPy names.
@@ -20,10 +18,7 @@ pub const MAX_DIMS: usize = 8;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
-#[expect(
-    missing_docs,
-    reason = "the names are NumPy's and say all there is to say"
-)]
+#[expect(missing_docs, reason = "the names are NumPy's and need no explanation")]
 pub enum Dtype {
     Bool,
     Uint8,
@@ -45,7 +40,7 @@ impl fmt::Display for Dtype {
 }
 
 impl Dtype {
-    /// Bytes one element takes.
+    /// Size of one element in bytes.
     pub const fn size_bytes(self) -> usize {
         match self {
             Dtype::Bool | Dtype::Uint8 | Dtype::Int8 => 1,
@@ -58,7 +53,7 @@ impl Dtype {
 
 /// The elements of an [`Array`], flat in C order.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(missing_docs, reason = "one variant a dtype")]
+#[expect(missing_docs, reason = "one variant for each dtype")]
 pub enum Data {
     Bool(Vec<bool>),
     Uint8(Vec<u8>),
@@ -131,7 +126,7 @@ impl Data {
     }
 }
 
-/// Little-endian bytes: on most machines those that are there.
+/// Returns the items as little-endian bytes, borrowed where the machine is little-endian.
 fn pack<T: NoUninit, const N: usize>(
     items: &[T],
     to_le_bytes: impl Fn(T) -> [u8; N],
@@ -147,11 +142,11 @@ fn unpack<T, const N: usize>(bytes: &[u8], from_le_bytes: impl Fn([u8; N]) -> T)
     chunks.iter().map(|chunk| from_le_bytes(*chunk)).collect()
 }
 
-/// Why elements and shape do not make an array.
+/// The reason why elements and shape do not form an array.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ArrayError {
     /// The shape does not multiply to the number of elements, or overflows.
-    #[error("shape {shape:?} needs another number of elements than the {len} given")]
+    #[error("shape {shape:?} does not match the {len} elements given")]
     Shape {
         /// The shape as given.
         shape: Vec<usize>,
@@ -177,7 +172,7 @@ pub enum ArrayError {
     TooLarge,
 }
 
-/// An n-dimensional array: a shape and as many elements as it multiplies to.
+/// An n-dimensional array: a shape, and as many elements as the product of its sizes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Array {
     shape: Vec<usize>,
@@ -185,10 +180,10 @@ pub struct Array {
 }
 
 impl Array {
-    /// Joins shape and elements (flat, C order).
+    /// Creates an array from its shape and its elements (flat, C order).
     ///
     /// # Errors
-    /// When they do not fit each other, or there are more than [`MAX_DIMS`] dimensions.
+    /// When shape and elements do not match, or there are more than [`MAX_DIMS`] dimensions.
     pub fn new(shape: Vec<usize>, data: Data) -> Result<Self, ArrayError> {
         if shape.len() > MAX_DIMS {
             return Err(ArrayError::TooManyDims(shape.len()));
@@ -251,7 +246,7 @@ impl Array {
         &self.data
     }
 
-    /// Takes the elements out.
+    /// Returns the elements, without a copy.
     pub fn into_data(self) -> Data {
         self.data
     }
@@ -261,7 +256,7 @@ impl Array {
         self.data.dtype()
     }
 
-    /// The elements as f64. Exact for all but int64 beyond 2^53.
+    /// The elements as f64. Exact except for int64 beyond 2^53.
     pub fn to_f64s(&self) -> Vec<f64> {
         match &self.data {
             Data::Bool(x) => x.iter().map(|&b| f64::from(u8::from(b))).collect(),

@@ -1,4 +1,8 @@
-//! The serde form of [`Array`]: nested lists in JSON, dtype, shape and bytes in MessagePack.
+//! The form of an [`Array`] on the wire.
+//!
+//! In MessagePack an array is `{"dtype", "shape", "data"}` with `data` as little-endian bytes in C
+//! order, so that a batch costs one copy and nothing per element. In JSON it is nested lists. An
+//! array without dimensions is a plain number in both.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -41,7 +45,7 @@ impl<'de> Deserialize<'de> for Array {
     }
 }
 
-/// Reads a number, nested lists or, where `typed`, the three-field form.
+/// Reads a number, nested lists or, if `typed`, the form with three fields.
 struct ArrayVisitor {
     typed: bool,
 }
@@ -87,7 +91,8 @@ impl<'de> Visitor<'de> for ArrayVisitor {
     }
 }
 
-/// Reads the fields of `{"dtype", "shape", "data"}` in any order; `key` has been read already.
+/// Reads the fields of `{"dtype", "shape", "data"}` in any order. The first key has been read
+/// already and is `key`.
 pub(crate) fn read_typed<'de, A: MapAccess<'de>>(
     mut key: Option<Cow<'de, str>>,
     mut map: A,
@@ -119,9 +124,10 @@ pub(crate) fn read_typed<'de, A: MapAccess<'de>>(
         .map_err(de::Error::custom)
 }
 
+/// An element type given by its name.
 #[derive(Deserialize)]
 struct Named(#[serde(deserialize_with = "read::name")] Dtype);
 
-/// Bytes borrowed from the body where the decoder can lend them.
+/// Bytes, borrowed from the body where the decoder allows it.
 #[derive(Deserialize)]
 struct Bytes<'a>(#[serde(borrow, with = "serde_bytes")] Cow<'a, [u8]>);
