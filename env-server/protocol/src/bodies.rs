@@ -43,8 +43,8 @@ pub struct CreateEnv {
         skip_serializing_if = "Option::is_none"
     )]
     pub seed: Option<u64>,
-    /// Seconds until the environment expires after its last operation. The server's default when left
-    /// out.
+    /// Seconds until the environment expires after its last operation. The server's default when
+    /// left out.
     #[serde(
         default,
         deserialize_with = "read::whole_if_any",
@@ -75,8 +75,8 @@ pub struct CreateVectorEnv {
     /// Behaviour when a lane's episode ends.
     #[serde(default, deserialize_with = "read::name")]
     pub autoreset_mode: AutoresetMode,
-    /// Seconds until the environment expires after its last operation. The server's default when left
-    /// out.
+    /// Seconds until the environment expires after its last operation. The server's default when
+    /// left out.
     #[serde(
         default,
         deserialize_with = "read::whole_if_any",
@@ -429,7 +429,8 @@ pub struct ForkRequest {
     /// Id of the new environment. Chosen by the server when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub env_id: Option<String>,
-    /// Seconds until the new environment expires after its last operation; the parent's when left out.
+    /// Seconds until the new environment expires after its last operation; the parent's when left
+    /// out.
     #[serde(
         default,
         deserialize_with = "read::whole_if_any",
@@ -454,7 +455,8 @@ pub struct ForkReply {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct LeaseRequest {
-    /// Seconds until the environment expires after each operation from now on; as before when left out.
+    /// Seconds until the environment expires after each operation from now on; as before when left
+    /// out.
     #[serde(
         default,
         deserialize_with = "read::whole_if_any",
@@ -518,6 +520,7 @@ pub struct Version {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Health {
-    /// Always `ok`: a server that is not ready answers `/readyz` with a problem document and status 503.
+    /// Always `ok`: a server that is not ready answers `/readyz` with a problem document and status
+    /// 503.
     pub status: String,
 }

@@ -60,8 +60,8 @@ impl Encoding {
         self.encode_about(body, 256)
     }
 
-    /// Writes a body that is expected to take about `len` bytes. The buffer starts at that size, so a
-    /// large body is not copied as it grows.
+    /// Writes a body that is expected to take about `len` bytes. The buffer starts at that size, so
+    /// a large body is not copied as it grows.
     ///
     /// # Panics
     /// As [`Encoding::encode`].

@@ -1,7 +1,7 @@
 //! Arrays as JSON text, written directly from their elements.
 //!
-//! A batch in JSON has thousands of numbers, nearly all of them small integers. Calling a serializer
-//! for each took four fifths of the time of a step of 256 lanes.
+//! A batch in JSON has thousands of numbers, nearly all of them small integers. Calling a
+//! serializer for each took four fifths of the time of a step of 256 lanes.
 
 use std::io::Write;
 
@@ -9,8 +9,8 @@ use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 use crate::array::{Array, Data};
 
-/// Name of the struct that serde_json writes as raw JSON text. The crate has no public function that
-/// writes such text without parsing it first, so this relies on an internal name; the test
+/// Name of the struct that serde_json writes as raw JSON text. The crate has no public function
+/// that writes such text without parsing it first, so this relies on an internal name; the test
 /// `text_is_written_unchanged` fails if it changes.
 const RAW_VALUE: &str = "$serde_json::private::RawValue";
 

@@ -45,8 +45,8 @@
 //! # Ok::<(), env_protocol::DecodeError>(())
 //! ```
 //!
-//! A reply with a status of 400 or more has a [`Problem`] as its body, whose [`ErrorCode`] says what
-//! went wrong and whether a retry can help:
+//! A reply with a status of 400 or more has a [`Problem`] as its body, whose [`ErrorCode`] says
+//! what went wrong and whether a retry can help:
 //!
 //! ```
 //! use env_protocol::{ErrorCode, Problem};
@@ -58,8 +58,8 @@
 //!
 //! # Contents
 //!
-//! - Bodies of requests and replies: [`CreateEnv`], [`StepRequest`], [`StepReply`] and the rest, with
-//!   the terms they share: [`Kwargs`], [`Info`], [`Seed`], [`AutoresetMode`].
+//! - Bodies of requests and replies: [`CreateEnv`], [`StepRequest`], [`StepReply`] and the rest,
+//!   with the terms they share: [`Kwargs`], [`Info`], [`Seed`], [`AutoresetMode`].
 //! - Observations and actions: [`Space`], [`Value`], [`Array`].
 //! - The catalogue of environments: [`Spec`], [`Parameter`], [`Returns`].
 //! - Saved states and histories: [`Snapshot`], [`Trajectory`].

@@ -36,8 +36,8 @@ pub fn did_you_mean<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -
         .map(|(_, name)| name)
 }
 
-/// Returns the text to append to a message about a wrong name: ` (did you mean "MemoryTask-v0"?)`, or
-/// nothing if no known name is similar.
+/// Returns the text to append to a message about a wrong name: ` (did you mean "MemoryTask-v0"?)`,
+/// or nothing if no known name is similar.
 pub fn hint<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     match did_you_mean(wrong, known) {
         Some(meant) => format!(" (did you mean {meant:?}?)"),

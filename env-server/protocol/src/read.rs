@@ -6,8 +6,8 @@ use std::marker::PhantomData;
 use serde::de::{self, IntoDeserializer, Visitor};
 use serde::{Deserialize, Deserializer};
 
-/// Reads an unsigned integer that may be written as a float: `1.0` is an integer in JSON Schema, and
-/// some JSON libraries write integers no other way.
+/// Reads an unsigned integer that may be written as a float: `1.0` is an integer in JSON Schema,
+/// and some JSON libraries write integers no other way.
 ///
 /// # Errors
 /// When the input is not an unsigned integer, or does not fit `T`.
@@ -71,8 +71,8 @@ impl<'de> Deserialize<'de> for Whole {
     }
 }
 
-/// Reads a variant by its name. The derive would also accept its position (in MessagePack), and a map
-/// with the name as key.
+/// Reads a variant by its name. The derive would also accept its position (in MessagePack), and a
+/// map with the name as key.
 ///
 /// # Errors
 /// When the input is not a string, or not the name of a variant.

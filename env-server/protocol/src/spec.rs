@@ -23,16 +23,16 @@ pub struct Spec {
     pub action_space: Space,
     /// Least and greatest reward of one step, with the default arguments.
     pub reward_range: [f64; 2],
-    /// Least mean return at which the task counts as solved, with the default arguments; absent where
-    /// the returns to compare with are unknown.
+    /// Least mean return at which the task counts as solved, with the default arguments; absent
+    /// where the returns to compare with are unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(nullable = false))]
     pub solved_threshold: Option<f64>,
     /// Information that a player must remember, and for how long.
     #[serde(default)]
     pub remember: String,
-    /// Whether memory raises the return, with the default arguments: `false` where a player that sees
-    /// only the last observation is as good as the best.
+    /// Whether memory raises the return, with the default arguments: `false` where a player that
+    /// sees only the last observation is as good as the best.
     #[serde(default = "usually")]
     pub needs_memory: bool,
     /// Returns of reference players, with the default arguments.
@@ -42,8 +42,8 @@ pub struct Spec {
     pub source: String,
 }
 
-/// Least score at which a task counts as solved: this share of the way from random actions (0) to the
-/// best player known (1).
+/// Least score at which a task counts as solved: this share of the way from random actions (0) to
+/// the best player known (1).
 pub const SOLVED_SCORE: f64 = 0.95;
 
 /// Value of `needs_memory` in a spec from a server that leaves it out.
@@ -75,9 +75,9 @@ pub struct Returns {
 }
 
 impl Returns {
-    /// The ends of the task's scale: the return of random actions (score 0) and that of the best player
-    /// known, or of the clairvoyant player where no other is known (score 1). `None` when an end is
-    /// unknown, or random actions are as good as the best player.
+    /// The ends of the task's scale: the return of random actions (score 0) and that of the best
+    /// player known, or of the clairvoyant player where no other is known (score 1). `None` when an
+    /// end is unknown, or random actions are as good as the best player.
     pub fn scale(&self) -> Option<(f64, f64)> {
         let (random, best) = (self.random?, self.best.or(self.oracle)?);
         (best > random).then_some((random, best))
@@ -105,8 +105,8 @@ pub struct Parameter {
     pub resettable: bool,
 }
 
-/// Type and range of an argument. `default` is the value when the argument is left out; it is absent
-/// where the value follows from other arguments, as the description then says.
+/// Type and range of an argument. `default` is the value when the argument is left out; it is
+/// absent where the value follows from other arguments, as the description then says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "type", rename_all = "lowercase")]

@@ -148,8 +148,8 @@ pub struct StreamRequest<'a> {
     /// Id of the environment; absent for `create` and `list`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub env_id: Option<String>,
-    /// The body of the HTTP route as the client wrote it, in the encoding of the message; empty if the
-    /// message has none.
+    /// The body of the HTTP route as the client wrote it, in the encoding of the message; empty if
+    /// the message has none.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
     pub body: &'a [u8],
 }
@@ -162,11 +162,12 @@ pub struct StreamReply<'a> {
     pub id: Option<StreamId>,
     /// Status that the HTTP reply would have.
     pub status: u16,
-    /// Whether this is the stored reply to an operation applied earlier. Absent in JSON unless true.
+    /// Whether this is the stored reply to an operation applied earlier. Absent in JSON unless
+    /// true.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<bool>))]
     pub replayed: bool,
-    /// The body of the HTTP reply, in the encoding of the message; a problem document if the status is
-    /// 400 or more, and empty if the reply has none.
+    /// The body of the HTTP reply, in the encoding of the message; a problem document if the status
+    /// is 400 or more, and empty if the reply has none.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
     pub body: &'a [u8],
 }
@@ -182,7 +183,8 @@ pub struct EnvelopeError {
 }
 
 impl<'a> StreamRequest<'a> {
-    /// Reads a message up to its body, which is borrowed undecoded. Never panics, whatever the bytes.
+    /// Reads a message up to its body, which is borrowed undecoded. Never panics, whatever the
+    /// bytes.
     ///
     /// # Errors
     /// As [`Encoding::decode`], with the id of the message where it can be read.

@@ -10,8 +10,8 @@ use crate::value::Value;
 /// Arguments of an environment, by name.
 pub type Kwargs = BTreeMap<String, serde_json::Value>;
 
-/// Additional information from an environment: Gymnasium's `info`. In a vector reply the key `k` has
-/// one row per lane and comes with the mask `_k`; rows where the mask is false have no meaning.
+/// Additional information from an environment: Gymnasium's `info`. In a vector reply the key `k`
+/// has one row per lane and comes with the mask `_k`; rows where the mask is false have no meaning.
 pub type Info = BTreeMap<String, Value>;
 
 /// Behaviour when the episode of a lane has ended. Names and meanings are Gymnasium's.
@@ -21,8 +21,8 @@ pub enum AutoresetMode {
     /// The next step of the lane is a reset: its action is ignored, its reward is 0.
     #[default]
     NextStep,
-    /// The same step resets the lane: the reply has the first observation of the new episode, and the
-    /// last observation of the old one in `infos.final_obs`, with the mask `infos._final_obs`.
+    /// The same step resets the lane: the reply has the first observation of the new episode, and
+    /// the last observation of the old one in `infos.final_obs`, with the mask `infos._final_obs`.
     SameStep,
     /// Nothing happens: the client must reset the lane, with `options.reset_mask`, before the next
     /// step.

@@ -9,8 +9,8 @@ pub const TRAJECTORY_FORMAT: &str = "environment-trajectory";
 /// The value of [`Trajectory::version`] that this crate writes and reads.
 pub const TRAJECTORY_VERSION: u32 = 1;
 
-/// A page of an environment's operations and replies, in order, with the state before the first one:
-/// enough to replay the page, on this server or elsewhere, and to compare every reply.
+/// A page of an environment's operations and replies, in order, with the state before the first
+/// one: enough to replay the page, on this server or elsewhere, and to compare every reply.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]

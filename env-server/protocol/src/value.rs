@@ -15,8 +15,8 @@ const DTYPE: &str = "dtype";
 
 /// An observation, a batch of them, or an entry of an info.
 ///
-/// JSON does not distinguish a list of numbers from a tuple: such a list is read as an [`Array`], and
-/// the space says which of the two it is. MessagePack distinguishes them.
+/// JSON does not distinguish a list of numbers from a tuple: such a list is read as an [`Array`],
+/// and the space says which of the two it is. MessagePack distinguishes them.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Value {
