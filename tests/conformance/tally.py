@@ -1,14 +1,14 @@
-"""Prints how often each operation was answered what. Fails when one was answered 5xx, and when one never succeeded, unless
-that is left to chance: with few examples it is told only. Usage: tally.py FILE EXAMPLES
+"""Prints how often each operation got each status. Fails if an operation got a 5xx, or never succeeded. With few
+examples an operation may fail to succeed by chance, which is then only reported. Usage: tally.py FILE EXAMPLES
 """
 
 import json
 import sys
 
-# So many examples an operation make one succeed, if it can.
+# Number of examples per operation with which every operation should succeed at least once.
 ENOUGH = 100
 
-# It succeeds as a WebSocket only.
+# This operation succeeds only as a WebSocket.
 NEVER_SUCCEEDS = {"GET /v1/stream"}
 
 with open(sys.argv[1], encoding="utf-8") as file:
@@ -26,7 +26,7 @@ for label, statuses in sorted(tally.items(), key=lambda item: item[0].split()[::
 requests = sum(sum(statuses.values()) for statuses in tally.values())
 print(f"{len(tally)} operations, {requests} requests")
 for note in told:
-    print(f"told: {note}, of few examples")
+    print(f"note: {note}, with few examples")
 for failure in failures:
     print(f"FAILED: {failure}")
 sys.exit(bool(failures))

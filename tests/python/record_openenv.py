@@ -1,9 +1,9 @@
-"""Records what openenv-core's own client and server say to each other, one exchange a line.
+"""Records the messages between openenv-core's own client and server, one exchange per line.
 
     python tests/python/record_openenv.py > env-server/tests/stream/openenv.jsonl
 
 Each line is {"send": text, "receive": text or null}: a message as the client sends it and the reply as the
-server gives it, null where it closes. The environment is a stand-in with the fields that ours has.
+server sends it, null where it closes. The environment is a stand-in with the fields of ours.
 """
 
 import asyncio

@@ -1,4 +1,5 @@
-"""What the package rliable makes of scores: a JSON object on standard input, one on standard output.
+"""Computes statistics of scores with the package rliable: reads a JSON object from standard input and writes one to
+standard output.
 
 Input: {"x": [[...]], "y": [[...]], "thresholds": [...]}, scores of shape (runs, tasks).
 """
