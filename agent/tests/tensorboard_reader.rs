@@ -1,11 +1,12 @@
-//! Checks that TensorBoard's own reader can read the files of [`agent::monitor::EventsFile`].
+//! Checks that TensorBoard's own reader can read the files of
+//! [`agent::views::monitor::EventsFile`].
 //!
 //! Needs the feature `python-tests` and a Python with the package `tensorboard`.
 
 use std::path::Path;
 use std::process::Command;
 
-use agent::monitor::{EventsFile, LogRecord, Monitor, Progress};
+use agent::views::monitor::{EventsFile, LogRecord, Monitor, Progress};
 use serde_json::{Value, json};
 
 /// Environment variable with the path of a Python that has the package `tensorboard`.

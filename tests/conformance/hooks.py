@@ -1,5 +1,5 @@
-"""Extends Schemathesis with knowledge of this server: its second encoding, data that fits a live environment, and a
-check of every refusal. scripts/conformance loads this file."""
+"""Teaches Schemathesis this server's second encoding, data that fits a live environment, and rules for every refusal.
+scripts/conformance loads it."""
 
 import atexit
 import json
@@ -15,7 +15,7 @@ import schemathesis
 from schemathesis.transport.serialization import Binary
 
 URL = os.environ["CONFORMANCE_URL"]
-# Token of the principal that sends the requests; a server without tokens ignores it.
+# The token of the principal that sends the requests; a server without tokens ignores it.
 HEADERS = {"Authorization": f"Bearer {os.environ['CONFORMANCE_TOKEN']}"}
 
 
@@ -69,10 +69,10 @@ def nested(shape, flat):
     return [nested(shape[1:], flat[i * stride : (i + 1) * stride]) for i in range(shape[0])]
 
 
-# --- Data that fits. By its schema any action and any id is valid, but the server would refuse most of them, and the
-# operations behind would not be tested. So most valid requests are changed to fit existing environments: an unknown id
-# is replaced by that of an environment, and an action by a valid one. The choices are random, seeded by the request
-# itself. Invalid requests, and one valid request in four, are not changed.
+# --- Data that fits. By the schema, any action and any id are valid; most would be refused, and the code behind the
+# refusal would not be tested. So most valid requests are adapted to existing environments, by rules and by chance drawn
+# from the request itself: an unknown id becomes that of an environment, an action one of the environment's. Invalid
+# requests, and every fourth valid one, stay as they are.
 
 
 @schemathesis.hook
@@ -101,19 +101,19 @@ def fit_id(case, chance):
     path = collection(case.operation)
     known = created[path]
     if case.path_parameters["env_id"] in known:
-        # The id comes from a link, together with the number of the next operation.
+        # Follow the link, with the next number.
         return
-    # One choice in four may be an environment that was closed or has expired, to test those replies. The share is small,
-    # so that every operation succeeds at least once.
+    # Sometimes use a closed or expired environment, to test the answer. But only sometimes, so that no operation is left
+    # without success by chance.
     is_any = known and chance.random() < 0.25
     case.path_parameters = {"env_id": chance.choice(known[-8:] if is_any else living(path))}
-    # Operations that need a running episode get one in half of their cases.
+    # Operations that need a running episode get one in half of the cases.
     if case.operation.path.endswith(("/oracle", "/step")) and chance.random() < 0.5:
         send("POST", path_of(case, "/reset"), {})
 
 
 def living(path):
-    """Returns ids of existing environments, at least one: it is created if there is none."""
+    """Returns the ids of existing environments: at least one, which is created if necessary."""
     page = get(f"{path}?limit=20")
     ids = [env["env_id"] for env in page.get("envs", page.get("vector_envs"))]
     if not ids:
@@ -136,7 +136,7 @@ def fitting_body(case, chance):
 
 
 def send(method, path, body=None):
-    """Sends a request; returns the body of a success, otherwise None."""
+    """Returns the server's answer, if it is a success."""
     reply = requests.request(method, URL + path, json=body, headers=HEADERS, timeout=10)
     return reply.json() if reply.ok else None
 
@@ -146,7 +146,7 @@ def get(path):
 
 
 def path_of(case, below=""):
-    """Returns the path of the case's environment, with `below` appended."""
+    """Returns the path of the environment that the case is about, or of a resource below it."""
     env_id = requests.utils.quote(str(case.path_parameters["env_id"]), safe="")
     return f"{collection(case.operation)}/{env_id}{below}"
 
@@ -154,7 +154,7 @@ def path_of(case, below=""):
 PARAMETERS = {spec["id"]: spec["parameters"] for spec in get("/v1/specs")["specs"]}
 
 
-# Arguments that every spec has: those of the wrappers. Most environments should be created without them.
+# Arguments that every spec accepts: most of the environments created should be ordinary ones, without wrappers.
 WRAPPERS = set.intersection(*({p["name"] for p in parameters} for parameters in PARAMETERS.values()))
 
 
@@ -166,7 +166,7 @@ def fitting_kwargs(parameters, chance):
 
 
 def draw(parameter, chance):
-    """Draws an argument for the parameter. It is small, because large environments cost memory."""
+    """Draws an argument for the parameter: not a large one, because large environments cost memory."""
     kind = parameter["type"]
     if kind == "boolean":
         return chance.random() < 0.5
@@ -212,7 +212,7 @@ def integers(value):
 
 # --- Our own checks.
 
-# Problems with the form of a request. The document defines the form, so a request that follows it never gets one.
+# Errors in the form of a request. The document defines the form, so a request that follows it never causes one.
 FORMAL = {
     "malformed-body",
     "malformed-request",
@@ -228,7 +228,7 @@ FORMAL = {
 
 @schemathesis.check
 def refusal_is_meant(ctx, response, case):
-    """Checks that a refusal describes itself correctly, has Retry-After if retryable, and has a reason beyond the form."""
+    """A refusal has consistent fields, a Retry-After if retryable, and a reason that the document cannot express."""
     if response.status_code < 400:
         return
     problem = response.json()
@@ -239,11 +239,11 @@ def refusal_is_meant(ctx, response, case):
     meta = case.meta
     if meta is None or not meta.generation.mode.is_positive or problem["code"] not in FORMAL:
         return
-    # A schema cannot express that nested lists have equal lengths.
+    # A schema cannot express that lists have the same length.
     assert "ragged" in problem["detail"], f"a request that follows the document is {problem['code']}"
 
 
-# --- Tally of the replies.
+# --- The tally of answers.
 
 tally = defaultdict(Counter)
 

@@ -1,14 +1,14 @@
-"""Prints how often each operation got each status. Fails if an operation got a 5xx, or never succeeded. With few
-examples an operation may fail to succeed by chance, which is then only reported. Usage: tally.py FILE EXAMPLES
+"""Prints the number of answers of each operation by status. Fails if one was 5xx, or if an operation never succeeded
+(with few examples that may be chance, and is only reported). Usage: tally.py FILE EXAMPLES
 """
 
 import json
 import sys
 
-# Number of examples per operation with which every operation should succeed at least once.
+# With this many examples every operation that can succeed does.
 ENOUGH = 100
 
-# This operation succeeds only as a WebSocket.
+# Succeeds as a WebSocket only.
 NEVER_SUCCEEDS = {"GET /v1/stream"}
 
 with open(sys.argv[1], encoding="utf-8") as file:

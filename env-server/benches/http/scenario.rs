@@ -1,7 +1,7 @@
 //! The repeated requests of a bench.
 
 use env_protocol::{Array, Encoding, Space, StepRequest, VectorStepRequest};
-use env_server::environments::{Draws, Rng};
+use environments::{Draws, Rng};
 
 /// Number of different batches of random actions.
 const BATCHES: usize = 64;
