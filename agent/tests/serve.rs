@@ -121,7 +121,7 @@ impl Http {
     }
 }
 
-/// Environments together with a record of the actions taken in them.
+/// Environments, and a record of the actions that they received.
 struct Recorder<E> {
     env: E,
     actions: Vec<Vec<i64>>,

@@ -190,7 +190,7 @@ async fn steps_are_counted_once_and_refused_beyond_the_budget() {
     );
     let told = value(&ask(&server, FULL, "GET", "/v1/vector-envs/v", json!({})).await);
     assert_eq!(told["seq"], 4, "the refused step changed nothing");
-    // The remaining step can be taken in another environment.
+    // The last step of the budget can be spent on another environment.
     let single = json!({"spec_id": "MemoryTask-v0"});
     ask(&server, FULL, "PUT", "/v1/envs/e", single).await;
     ask(&server, FULL, "POST", "/v1/envs/e/reset", json!({})).await;

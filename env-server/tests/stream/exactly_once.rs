@@ -185,7 +185,7 @@ async fn a_window_of_lost_replies_is_sent_again_with_either_durability() {
             durability,
             ..ServerConfig::default()
         };
-        replies_of_a_window_are_given_again(config).await;
+        replies_of_a_window_are_sent_again(config).await;
     }
 }
 
