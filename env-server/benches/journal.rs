@@ -1,4 +1,4 @@
-//! What an append costs, and what reading a journal back costs.
+//! Time of appending to a journal, and of reading it back.
 
 use std::hint::black_box;
 use std::path::Path;
@@ -6,8 +6,9 @@ use std::path::Path;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use env_server::journal::{Durability, Journal, JournalConfig, Record};
 
-/// Environments in the recovery bench, and records of each.
+/// Number of environments in the recovery bench.
 const NUM_ENVS: u64 = 10_000;
+/// Number of records of each.
 const NUM_RECORDS: u64 = 20;
 
 fn open(dir: &Path) -> Journal {
@@ -18,7 +19,7 @@ fn open(dir: &Path) -> Journal {
     journal.unwrap().0
 }
 
-/// One compaction, with one record left of everything: keeps the bench's disk use small.
+/// Compacts the journal to a single record, to keep the bench's disk use small.
 fn compact(journal: &Journal) {
     if let Some(token) = journal.begin_compaction().unwrap() {
         journal.append(&[Record::new(1, &[0; 60])]).unwrap();

@@ -1,9 +1,10 @@
-//! How long a killed server takes to be back with every environment: `cargo bench -p env-server --bench recovery`.
+//! Time until a killed server has recovered every environment:
+//! `cargo bench -p env-server --bench recovery`.
 //!
-//! Environments of each kind of history are played over HTTP, the server is killed, and another
-//! one is started on the same folder. It is back when `/readyz` says so.
+//! The bench plays environments with histories of several kinds over HTTP, kills the server, and
+//! starts another one on the same folder. The server has recovered when `/readyz` succeeds.
 
-#[expect(dead_code, reason = "benches share it and need different parts")]
+#[expect(dead_code, reason = "benches share the module and use different parts")]
 mod support;
 
 use std::time::Instant;
@@ -11,13 +12,13 @@ use std::time::Instant;
 use env_protocol::Encoding;
 use support::{Connection, Server, median, request};
 
-/// Recoveries of which the median is told.
+/// Number of recoveries; the bench prints their median.
 const ROUNDS: usize = 5;
 
 struct Scenario {
     name: &'static str,
     environments: usize,
-    /// `None` for single environments.
+    /// Number of lanes; `None` for single environments.
     lanes: Option<usize>,
     steps: u64,
 }
@@ -44,7 +45,7 @@ const SCENARIOS: [Scenario; 3] = [
 ];
 
 impl Scenario {
-    /// Path, creation and the body of a step that has its number in place of `SEQ`.
+    /// Path, body of the creation, and body of a step with `SEQ` in place of its number.
     fn wire(&self) -> (&'static str, String, String) {
         let kwargs = r#"{"delay":16,"difficulty":1}"#;
         match self.lanes {
@@ -84,7 +85,7 @@ impl Scenario {
         }
     }
 
-    /// Asks the last environment what it has done.
+    /// Checks that the last environment has all its steps.
     fn check(&self, server: &Server) {
         let (collection, ..) = self.wire();
         let path = format!("{collection}/recovery-{}", self.environments - 1);
@@ -117,7 +118,7 @@ fn main() {
         scenario.play(&server);
         let steps = scenario.environments as u64 * scenario.steps;
         let step_us = server.cpu().as_secs_f64() * 1e6 / steps as f64;
-        // It is killed, not asked to end.
+        // Dropping the server kills it.
         drop(server);
         let mut times = Vec::new();
         for _ in 0..ROUNDS {

@@ -1,4 +1,4 @@
-//! What a step costs: in process, in each encoding, and over HTTP.
+//! Time of a step in process, of its encodings, and over HTTP.
 
 use std::hint::black_box;
 use std::io::{Read, Write};
@@ -86,7 +86,7 @@ fn codec(criterion: &mut Criterion) {
     }
 }
 
-/// Sends a request on a kept connection and reads the reply, whose length it is told.
+/// Sends a request on a kept connection and reads the reply; returns the reply's length.
 fn exchange(stream: &mut TcpStream, request: &[u8], buffer: &mut [u8]) -> usize {
     stream.write_all(request).unwrap();
     let mut len = 0;

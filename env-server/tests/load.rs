@@ -1,4 +1,5 @@
-//! What clients leave behind is reclaimed. `scripts/load` does this at full size, and measures it.
+//! Checks that the server reclaims the resources that clients abandon. `scripts/load` does the same
+//! at full size and measures it.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -10,12 +11,12 @@ use wave::{Scale, Task, Wave};
 #[path = "../benches/load/gauges.rs"]
 mod gauges;
 #[path = "../benches/support/mod.rs"]
-#[expect(dead_code, reason = "benches share it and need different parts")]
+#[expect(dead_code, reason = "benches share the module and use different parts")]
 mod support;
 #[path = "../benches/load/wave.rs"]
 mod wave;
 
-/// Far more than anything here takes.
+/// Far longer than anything in these tests takes.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 const SCALE: Scale = Scale {
@@ -56,7 +57,7 @@ fn abandoned_environments_and_half_open_connections_are_reclaimed() {
 }
 
 #[test]
-fn what_there_is_no_room_for_is_told_when_to_come_back() {
+fn creations_over_the_limit_are_refused_with_a_time_to_retry() {
     let server = server("--max-envs 900");
     let tasks = Task::all(&server.address);
     let scale = Scale {

@@ -1,7 +1,8 @@
 //! A proxy between a client and a server that fails by a seeded schedule.
 //!
-//! It takes requests apart from one another, so that each meets a fate of its own: it may never arrive, arrive twice,
-//! late, or its reply may be lost or cut after the server has done what was asked.
+//! The proxy separates the requests of a connection, so that each has a fate of its own: it may
+//! never arrive, arrive twice or arrive late, or its reply may be lost or cut after the server has
+//! applied the operation.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -13,30 +14,30 @@ use std::time::Duration;
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-/// A server that has been killed is back by then; a client's own patience is longer.
+/// Time to wait for a reply. A killed server is back within it, and clients wait longer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How often a proxy failed, by kind.
+/// Counts of a proxy's faults, by kind.
 #[derive(Debug, Default)]
 pub struct Faults {
     /// Requests that never arrived.
     pub requests_lost: AtomicU64,
     /// Requests answered 503 without asking the server.
     pub unavailable: AtomicU64,
-    /// Replies that never arrived: the operation was applied.
+    /// Replies that never arrived, although the operation was applied.
     pub replies_lost: AtomicU64,
-    /// Replies of which half arrived.
+    /// Replies that were cut in half.
     pub replies_cut: AtomicU64,
     /// Requests that arrived twice, on two connections.
     pub duplicated: AtomicU64,
     /// Requests that arrived late.
     pub delayed: AtomicU64,
-    /// Requests for which there was no server.
+    /// Requests that found no server.
     pub unanswered: AtomicU64,
 }
 
 impl Faults {
-    /// All kinds together.
+    /// Total of all kinds.
     pub fn total(&self) -> u64 {
         let kinds = [
             &self.requests_lost,
@@ -54,7 +55,7 @@ impl Faults {
     }
 }
 
-/// What happens to one request.
+/// The fate of one request.
 #[derive(Clone, Copy)]
 enum Fate {
     Pass,
@@ -67,7 +68,7 @@ enum Fate {
 }
 
 impl Fate {
-    /// One request in eight fails.
+    /// Draws a fate; one request in eight does not pass unchanged.
     fn draw(rng: &mut Xoshiro256PlusPlus) -> Self {
         match rng.random_range(0..48) {
             0 => Fate::LoseRequest,
@@ -81,7 +82,7 @@ impl Fate {
     }
 }
 
-/// Listens on a free port of this machine until it is dropped.
+/// A running proxy, which listens on a free port of this machine until it is dropped.
 pub struct FaultyProxy {
     address: SocketAddr,
     faults: Arc<Faults>,
@@ -89,7 +90,8 @@ pub struct FaultyProxy {
 }
 
 impl FaultyProxy {
-    /// Passes requests on to `server` (`http://HOST:PORT`), each with a fate drawn from `seed`.
+    /// Starts a proxy for `server` (`http://HOST:PORT`). The fate of each request is drawn from
+    /// `seed`.
     pub fn start(server: &str, seed: u64) -> io::Result<Self> {
         let upstream = server.trim_start_matches("http://").to_owned();
         let listener = TcpListener::bind("127.0.0.1:0")?;
@@ -104,7 +106,7 @@ impl FaultyProxy {
                 }
                 let rng = Xoshiro256PlusPlus::seed_from_u64(seed ^ (number as u64) << 20);
                 let (upstream, counts) = (upstream.clone(), Arc::clone(&counts));
-                // An error ends a connection, which is what this is about.
+                // Errors are expected: they end a connection, as many fates do.
                 thread::spawn(move || drop(serve(client, &upstream, rng, &counts)));
             }
         });
@@ -115,12 +117,12 @@ impl FaultyProxy {
         })
     }
 
-    /// Its base URL.
+    /// The base URL of the proxy.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// How often it failed so far.
+    /// Counts of the faults so far.
     pub fn faults(&self) -> &Faults {
         &self.faults
     }
@@ -129,12 +131,12 @@ impl FaultyProxy {
 impl Drop for FaultyProxy {
     fn drop(&mut self) {
         self.over.store(true, Ordering::Relaxed);
-        // Wakes the thread that waits for a connection.
+        // This connection wakes the thread that waits for one.
         let _ = TcpStream::connect(self.address);
     }
 }
 
-/// Serves one connection until it fails or is failed.
+/// Serves one connection until it fails or a fate ends it.
 fn serve(
     mut client: TcpStream,
     upstream: &str,

@@ -1,4 +1,4 @@
-//! The weights of an agent: named matrices whose sizes are known at run time.
+//! The weights of an agent: named matrices with sizes known at run time.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use super::error::NnError;
 use super::init::Init;
 use super::tensor::{self, Tensor};
 
-/// Names one parameter of the [`Params`] that made it.
+/// Identifies a parameter of the [`Params`] that created it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ParamId(usize);
 
@@ -23,7 +23,7 @@ impl ParamId {
 /// A matrix with its name, as checkpoints store it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NamedArray {
-    /// Unique within what it was exported from.
+    /// Name, unique within one export.
     pub name: String,
     /// Rows and columns.
     pub shape: (usize, usize),
@@ -44,7 +44,7 @@ pub struct Params {
 }
 
 impl Params {
-    /// Without any parameter.
+    /// Creates an empty set of parameters.
     pub fn new() -> Self {
         Self::default()
     }
@@ -52,7 +52,7 @@ impl Params {
     /// Adds a matrix `[rows, columns]`; a weight is `[inputs, outputs]`, a bias `[1, outputs]`.
     ///
     /// # Panics
-    /// On a name that is already taken.
+    /// When the name is already taken.
     pub fn add(
         &mut self,
         name: &str,
@@ -72,32 +72,32 @@ impl Params {
         ParamId(self.params.len() - 1)
     }
 
-    /// The parameter as a tensor.
+    /// A parameter as a tensor.
     pub fn get(&self, id: ParamId) -> &Tensor {
         &self.params[id.0].value
     }
 
-    /// Its values, row-major.
+    /// The values of a parameter, row-major.
     pub fn data(&self, id: ParamId) -> &[f32] {
         tensor::values(self.get(id))
     }
 
-    /// Its values for writing. Tensors taken from it before keep the old ones.
+    /// The values of a parameter, for writing. Tensors obtained earlier keep the old values.
     pub fn data_mut(&mut self, id: ParamId) -> &mut [f32] {
         tensor::values_mut(&mut self.params[id.0].value)
     }
 
-    /// Its name.
+    /// The name of a parameter.
     pub fn name(&self, id: ParamId) -> &str {
         &self.params[id.0].name
     }
 
-    /// Its rows and columns.
+    /// Rows and columns of a parameter.
     pub fn shape(&self, id: ParamId) -> (usize, usize) {
         tensor::shape(self.get(id))
     }
 
-    /// All names, in order.
+    /// The names of all parameters, in order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.params.iter().map(|param| param.name.as_str())
     }
@@ -107,12 +107,12 @@ impl Params {
         (0..self.params.len()).map(ParamId)
     }
 
-    /// Number of numbers in all parameters together.
+    /// Total count of numbers in all parameters.
     pub fn count(&self) -> usize {
         self.ids().map(|id| self.data(id).len()).sum()
     }
 
-    /// Copies of everything, for a checkpoint.
+    /// Returns copies of all parameters, for a checkpoint.
     pub fn export(&self) -> Vec<NamedArray> {
         self.ids()
             .map(|id| NamedArray {
@@ -163,10 +163,10 @@ impl Params {
         self.import(&own)
     }
 
-    /// Takes over every value; the order of `arrays` is free.
+    /// Replaces the values of all parameters by saved ones, in any order.
     ///
     /// # Errors
-    /// A missing, surplus or doubled name, or a wrong shape; then nothing has changed.
+    /// When a name is missing, unexpected or repeated, or a shape is wrong. Nothing changes then.
     pub fn import(&mut self, arrays: &[NamedArray]) -> Result<(), NnError> {
         let expected: Vec<_> = self
             .ids()
@@ -183,13 +183,13 @@ impl Params {
         &self.device
     }
 
-    /// The parameter whose storage starts at `start`.
+    /// Returns the parameter whose storage starts at `start`.
     pub(crate) fn find_storage(&self, start: *const f32) -> Option<ParamId> {
         self.ids().find(|&id| self.data(id).as_ptr() == start)
     }
 }
 
-/// The arrays of `found` in the order of `expected`, checked one to one.
+/// Returns the arrays of `found` in the order of `expected`, after checking names and shapes.
 pub(crate) fn match_arrays<'a>(
     expected: &[(String, (usize, usize))],
     found: &'a [NamedArray],
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn agents_can_move_to_threads() {
+    fn parameters_can_move_to_threads() {
         fn check<T: Send>() {}
         check::<Params>();
         check::<crate::Adam>();
@@ -352,7 +352,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "there is a parameter `a` already")]
-    fn a_name_is_taken_once() {
+    fn a_name_can_be_used_once_only() {
         let (mut params, ..) = two_params();
         params.add(
             "a",

@@ -1,12 +1,13 @@
-//! What a request costs beside a bare axum handler that answers a fixed body of the same size.
+//! Cost of a request, compared with a bare axum handler that answers a fixed body of the same size.
 //!
-//! Both servers are processes of their own, asked in turn by the same raw client. `scripts/bench-http`
-//! runs this pinned to one core, where a round trip measures servers and not wake-ups. With the
-//! argument `environments` it plays each spec in turn instead.
+//! The two servers run in separate processes, and the same raw client uses them in turn.
+//! `scripts/bench-http` pins everything to one core, so that a round trip measures the servers and
+//! not the time to wake threads. With the argument `environments` the bench plays each spec in turn
+//! instead.
 
 mod scenario;
 #[path = "../support/mod.rs"]
-#[expect(dead_code, reason = "benches share it and need different parts")]
+#[expect(dead_code, reason = "benches share the module and use different parts")]
 mod support;
 
 use std::fmt::Write as _;
@@ -18,18 +19,18 @@ use environments::registry;
 use scenario::Scenario;
 use support::{Connection, Server, cpu, median, request};
 
-/// Alternations of which the median is told.
+/// Number of alternations; the bench prints their median.
 const ROUNDS: usize = 5;
-/// How long each of them plays.
+/// Duration of one alternation of one server.
 const ROUND: Duration = Duration::from_millis(700);
-/// Names the body that a bare server answers, in a file.
+/// Environment variable with the path of a file that holds the bare server's body.
 const BARE_BODY: &str = "BENCH_BARE_BODY";
-/// Lanes of every spec that are played with the argument [`ENVIRONMENTS`].
+/// Number of lanes of every spec with the argument [`ENVIRONMENTS`].
 const LANES: usize = 256;
-/// The argument that asks for every spec.
+/// Argument that selects every spec.
 const ENVIRONMENTS: &str = "environments";
 
-/// What is compared without arguments.
+/// The scenarios that are measured without arguments.
 fn scenarios() -> Vec<Scenario> {
     use Encoding::{Json, MessagePack};
     vec![
@@ -42,19 +43,19 @@ fn scenarios() -> Vec<Scenario> {
     ]
 }
 
-/// Answers the same body over and over.
+/// Starts a bare server that always answers the same body.
 fn bare(body: &[u8]) -> Server {
     let path = std::env::temp_dir().join(format!("bench-body-{}", std::process::id()));
     std::fs::write(&path, body).expect("a temporary file");
     let mut command = Command::new(std::env::current_exe().expect("this program"));
     command.env(BARE_BODY, &path);
     let server = Server::start(command);
-    // It has read the body before it listens.
+    // The server has read the file by the time it listens.
     let _ = std::fs::remove_file(&path);
     server
 }
 
-/// The fixed answer.
+/// Runs the bare server.
 #[tokio::main]
 async fn serve_bare(body: Vec<u8>) {
     use axum::http::header::CONTENT_TYPE;
@@ -76,14 +77,14 @@ async fn serve_bare(body: Vec<u8>) {
     axum::serve(listener, app).await.expect("serving");
 }
 
-/// Environments on one server, a connection each.
+/// Environments on one server, with one connection for each.
 struct Players<'a> {
     scenario: &'a Scenario,
     players: Vec<(Connection, String)>,
     seq: u64,
 }
 
-/// One round.
+/// Measurements of one round.
 #[derive(Clone, Copy)]
 struct Figures {
     per_second: f64,
@@ -118,7 +119,7 @@ impl<'a> Players<'a> {
         }
     }
 
-    /// A step of every player, and the length of the last reply.
+    /// Takes a step with every player; returns the body of the first reply.
     fn step(&mut self, out: &mut Vec<u8>) -> Vec<u8> {
         let body = self.scenario.step(self.seq);
         self.seq += 1;
@@ -164,15 +165,15 @@ impl<'a> Players<'a> {
     }
 }
 
-/// What servers did, alternation by alternation, the bare one first.
+/// Measurements of several servers, alternation by alternation. The bare server comes first.
 struct Measured {
-    /// Bytes of a reply.
+    /// Size of a reply's body in bytes.
     body: usize,
     rounds: Vec<Vec<Figures>>,
 }
 
 impl Measured {
-    /// Plays a scenario on a bare server and on these, in turn.
+    /// Plays a scenario on a bare server and on `servers`, in turn.
     fn of(scenario: &Scenario, servers: &[&Server]) -> Self {
         let tag = format!("bench-{}", scenario.name.replace([' ', ','], "-"));
         let mut players: Vec<Players> = servers
@@ -197,12 +198,12 @@ impl Measured {
         }
     }
 
-    /// The median of a figure of the server.
+    /// The median of a figure of one server.
     fn median(&self, server: usize, field: fn(&Figures) -> f64) -> f64 {
         median(self.rounds[server].iter().map(field).collect())
     }
 
-    /// The median of its ratios to the bare server's, pair by pair.
+    /// The median ratio of a figure of one server to the bare server's, pair by pair.
     fn ratio(&self, server: usize, field: fn(&Figures) -> f64) -> f64 {
         let pairs = self.rounds[server].iter().zip(&self.rounds[0]);
         let ratios = pairs.map(|(mine, bare)| field(mine) / field(bare));
@@ -210,7 +211,7 @@ impl Measured {
     }
 }
 
-/// Our server in both of its ways, with the folder of the second.
+/// Starts our server without and with a data directory; also returns the directory.
 fn ours() -> ([(&'static str, Server); 2], tempfile::TempDir) {
     let data = tempfile::tempdir().expect("a temporary folder");
     let durable = ["--data-dir".to_owned(), data.path().display().to_string()];
@@ -221,7 +222,7 @@ fn ours() -> ([(&'static str, Server); 2], tempfile::TempDir) {
     (servers, data)
 }
 
-/// All figures of a scenario.
+/// Measures a scenario; returns all figures as text.
 fn compare(scenario: &Scenario) -> String {
     let (variants, _data) = ours();
     let servers = variants.each_ref().map(|(_, server)| server);
@@ -249,7 +250,8 @@ fn compare(scenario: &Scenario) -> String {
     text
 }
 
-/// A row for every spec whose name has one of these parts in it, or for all.
+/// Prints a row for every spec whose name contains one of `parts`, or for all specs if there are
+/// none.
 fn environments(parts: &[String]) {
     println!("{LANES} lanes, MessagePack, SameStep, random actions; lane-steps/s\n");
     println!(

@@ -1,4 +1,4 @@
-//! What the server says that it holds.
+//! Numbers of environments and connections, as the server reports them.
 
 use env_protocol::Encoding;
 
@@ -9,12 +9,12 @@ use crate::support::{Connection, request};
 pub struct Gauges {
     /// Environments, single and vector.
     pub environments: u64,
-    /// Open connections, that of who asks included.
+    /// Open connections, including the connection of this scrape.
     pub connections: u64,
 }
 
 impl Gauges {
-    /// Asks, on a connection of its own.
+    /// Reads the numbers on a new connection.
     pub fn read(address: &str) -> Self {
         let mut connection = Connection::open(address);
         let mut bytes = Vec::new();

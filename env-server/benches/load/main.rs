@@ -1,11 +1,12 @@
-//! What clients that never come back cost: waves of abandoned environments and half-open connections, and how others
-//! fare meanwhile. `scripts/load` runs it; it fails when a bar is missed.
+//! Cost of clients that never return. The bench sends waves of abandoned environments and half-open
+//! connections, and measures the server's memory and the response times of other clients.
+//! `scripts/load` runs it; it fails when a limit is exceeded.
 
 mod gauges;
 mod others;
 mod process;
 #[path = "../support/mod.rs"]
-#[expect(dead_code, reason = "benches share it and need different parts")]
+#[expect(dead_code, reason = "benches share the module and use different parts")]
 mod support;
 mod wave;
 
@@ -21,37 +22,37 @@ use wave::{Answers, Scale, Task, Wave};
 const SCALE: Scale = Scale {
     environments: 10_000,
     connections: 1_000,
-    // Longer than it takes to create all, so that all are there at once.
+    // Longer than it takes to create all environments, so that all exist at the same time.
     ttl_s: 20,
     creations_per_s: 1_000.0,
 };
 
-/// The first is to warm up.
+/// Number of waves; the first one warms up.
 const WAVES: usize = 5;
 
-/// How long the others are watched without the load.
+/// Time for which the other clients are measured without the load.
 const WITHOUT: Duration = Duration::from_secs(20);
 
-/// How long memory may take to settle.
+/// Time for memory to settle.
 const SETTLING: Duration = Duration::from_secs(5);
 
-/// What waves may raise peak and settled memory to, as a multiple of the first wave's.
+/// Limit of peak and settled memory, as a multiple of the first wave's.
 const MEMORY_BAR: f64 = 1.2;
-/// What the load may raise the others' 99th percentile to, as a multiple.
+/// Limit of the other clients' 99th percentile under load, as a multiple of that without load.
 const TIME_BAR: f64 = 5.0;
 
-/// What the server is started with, beside its defaults. Clients are silent for no longer than this before they are
-/// cut; the default, two minutes, would make each wave so much longer.
+/// Settings of the server that differ from its defaults. Silent clients are disconnected after this
+/// time; with the default of two minutes each wave would take that much longer.
 const SETTINGS: [&str; 2] = ["--idle-timeout-ms", "10000"];
 
-/// What came of a wave.
+/// The results of a wave.
 struct Outcome {
     answers: Answers,
-    /// While the environments were there and the connections open.
+    /// Numbers while the environments existed and the connections were open.
     held: Gauges,
     peak_mb: f64,
     settled_mb: f64,
-    /// Half-open connections that the server had not closed in time.
+    /// Number of half-open connections that the server did not close in time.
     uncut: usize,
     p99_without: Duration,
     p99_with: Duration,
@@ -95,7 +96,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// One wave, and the time before it.
+/// Measures the other clients without load, and then runs one wave.
 fn run(address: &str, process: &Process, tasks: &[Task], i: usize) -> Outcome {
     let others = Others::begin(address, &format!("alone-{i}"));
     std::thread::sleep(WITHOUT);
@@ -129,7 +130,7 @@ fn run(address: &str, process: &Process, tasks: &[Task], i: usize) -> Outcome {
     }
 }
 
-/// Of times in order.
+/// The 99th percentile of sorted times.
 fn p99(times: &[Duration]) -> Duration {
     times[times.len() * 99 / 100]
 }
@@ -156,7 +157,7 @@ fn row(i: usize, outcome: &Outcome) -> String {
     )
 }
 
-/// Each bar, and whether it is met.
+/// Checks each limit; returns whether it is met, with a description.
 fn judge(outcomes: &[Outcome]) -> Vec<(bool, String)> {
     let errors: Vec<_> = outcomes.iter().flat_map(|o| &o.answers.errors).collect();
     let first_error = errors
@@ -202,7 +203,7 @@ fn judge(outcomes: &[Outcome]) -> Vec<(bool, String)> {
     ]
 }
 
-/// Every connection is an open file here, too.
+/// Raises this process's limit on open files, because every connection is an open file here too.
 fn raise_file_limit() {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);

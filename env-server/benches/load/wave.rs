@@ -1,7 +1,8 @@
-//! One wave of load: environments that nobody comes back to, and connections half of which are left half-open.
+//! One wave of load: environments that are abandoned, and connections, half of them left half-open.
 //!
-//! On loopback a peer cannot vanish as one behind a cut cable does. A socket whose owner neither reads, writes nor
-//! closes it is the same to the server: nothing comes, and nothing says that nothing will.
+//! On loopback a peer cannot vanish like a peer behind a cut cable. A socket whose owner neither
+//! reads, writes nor closes looks the same to the server: nothing arrives, and nothing indicates
+//! that the peer has gone.
 
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
@@ -12,32 +13,32 @@ use env_protocol::{Encoding, Space, SpecList};
 
 use crate::support::{Connection, find, request};
 
-/// How much.
+/// The size of a wave.
 #[derive(Clone, Copy, Debug)]
 pub struct Scale {
-    /// Environments that are created, played a little and abandoned.
+    /// Number of environments that are created, stepped once and abandoned.
     pub environments: usize,
-    /// Connections, one half to create these on, one half half-open.
+    /// Number of connections. One half creates the environments, the other half is left half-open.
     pub connections: usize,
     /// Lease of each environment.
     pub ttl_s: u64,
-    /// Environments that are created a second, at most.
+    /// Largest number of environments created per second.
     pub creations_per_s: f64,
 }
 
-/// Threads that create.
+/// Number of threads that create environments.
 const CREATORS: usize = 4;
 
 /// An environment that can be created.
 #[derive(Clone, Debug)]
 pub struct Task {
     spec_id: String,
-    /// An action it takes, as JSON.
+    /// A valid action, as JSON.
     action: String,
 }
 
 impl Task {
-    /// One of each spec that the server has.
+    /// Reads the server's specs; returns a task for each.
     pub fn all(address: &str) -> Vec<Task> {
         let mut connection = Connection::open(address);
         let mut bytes = Vec::new();
@@ -60,19 +61,19 @@ impl Task {
     }
 }
 
-/// What the clients of a wave were answered.
+/// Counts of the replies to a wave's clients.
 #[derive(Clone, Debug, Default)]
 pub struct Answers {
-    /// Environments created.
+    /// Number of environments created.
     pub created: usize,
-    /// Refusals that say when to come back, by status.
+    /// Number of refusals with a Retry-After header, by status.
     pub refusals: BTreeMap<u16, usize>,
-    /// Answers that are neither a success nor such a refusal.
+    /// Replies that are neither a success nor such a refusal.
     pub errors: Vec<String>,
 }
 
 impl Answers {
-    /// Takes an answer in, and says whether it was a success.
+    /// Reads and counts a reply; returns whether it was a success.
     pub fn take(&mut self, connection: &mut Connection) -> bool {
         let reply = connection.receive_any();
         let says_when = find(reply.head, b"retry-after: ").is_some();
@@ -87,7 +88,7 @@ impl Answers {
         false
     }
 
-    /// Adds what others were answered.
+    /// Adds the counts of other clients.
     pub fn add(&mut self, others: Answers) {
         self.created += others.created;
         for (status, count) in others.refusals {
@@ -97,18 +98,19 @@ impl Answers {
     }
 }
 
-/// A wave whose environments are there and whose connections are open.
+/// A wave in progress: its environments exist and its connections are open.
 pub struct Wave {
-    /// What was answered.
+    /// Replies so far.
     pub answers: Answers,
-    /// Connections on which requests were answered.
+    /// Connections that created the environments.
     live: Vec<Connection>,
     half_open: Vec<TcpStream>,
 }
 
 impl Wave {
-    /// Creates environments of the tasks in turn, on one half of the connections, and then opens the other half, so
-    /// that all are there at once. `name` is one that no wave before had: ids begin with it.
+    /// Creates environments of the tasks in turn, on one half of the connections, and then opens
+    /// the other half, so that all are open at the same time. Ids begin with `name`, which no
+    /// earlier wave may have used.
     pub fn begin(address: &str, scale: Scale, tasks: &[Task], name: &str) -> Self {
         let half = scale.connections / 2;
         let mut shares: Vec<Vec<Connection>> = (0..CREATORS).map(|_| Vec::new()).collect();
@@ -136,8 +138,8 @@ impl Wave {
         wave
     }
 
-    /// Closes the connections that were answered, and waits until the server has closed the half-open ones. How many
-    /// it has not closed in `time`.
+    /// Closes the live connections, and waits until the server has closed the half-open ones.
+    /// Returns the number of connections that it has not closed within `time`.
     pub fn end(self, time: Duration) -> usize {
         drop(self.live);
         let deadline = Instant::now() + time;
@@ -148,8 +150,8 @@ impl Wave {
     }
 }
 
-/// A connection whose owner falls silent: before its first byte, within the head of a request, or with the answer to
-/// one, larger than most, unread.
+/// Opens a connection whose client falls silent: before its first byte, within the head of a
+/// request, or before it reads a large reply.
 fn half_open(address: &str, index: usize) -> TcpStream {
     let mut stream = TcpStream::connect(address).expect("a connection");
     let sent: &[u8] = match index % 3 {
@@ -161,7 +163,7 @@ fn half_open(address: &str, index: usize) -> TcpStream {
     stream
 }
 
-/// Whether the other end has closed it by then. What it has sent before is thrown away.
+/// Whether the server closes the connection before the deadline. Received bytes are discarded.
 fn is_closed_by(mut stream: &TcpStream, deadline: Instant) -> bool {
     let mut unread = [0; 1 << 14];
     loop {
@@ -174,13 +176,14 @@ fn is_closed_by(mut stream: &TcpStream, deadline: Instant) -> bool {
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
                 return false;
             }
-            // Reset, for it was closed with something unread.
+            // The server closed the connection with unread bytes, which resets it.
             Err(_) => return true,
         }
     }
 }
 
-/// Creates a share of the environments, on each connection in turn, and begins an episode in each.
+/// Creates one thread's share of the environments, using its connections in turn, and takes one
+/// step in each.
 fn create(
     mut connections: Vec<Connection>,
     creator: usize,

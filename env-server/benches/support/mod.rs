@@ -1,4 +1,4 @@
-//! What the benches of the wire share: a server in a process of its own, a raw client, medians.
+//! Helpers for benches of the wire: a server in a process of its own, a raw client, medians.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -36,7 +36,7 @@ impl Server {
         Server::start(command)
     }
 
-    /// Its process.
+    /// Id of the server's process.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
@@ -53,7 +53,7 @@ impl Drop for Server {
     }
 }
 
-/// Processor time of a process, to the nanosecond.
+/// Processor time of a process, in nanosecond resolution.
 pub fn cpu(process: u32) -> Duration {
     let tasks = std::fs::read_dir(format!("/proc/{process}/task")).expect("Linux");
     let times = tasks.filter_map(|task| {
@@ -92,7 +92,7 @@ impl Connection {
         reply.body
     }
 
-    /// The next reply, whatever it says.
+    /// The next reply, whatever its status.
     pub fn receive_any(&mut self) -> Reply<'_> {
         let mut len = 0;
         let mut head_end = None;
@@ -121,7 +121,7 @@ impl Connection {
 /// A reply.
 pub struct Reply<'a> {
     pub status: u16,
-    /// In lower case, up to and including the empty line.
+    /// Status line and headers, up to and including the empty line.
     pub head: &'a [u8],
     pub body: &'a [u8],
 }
@@ -132,7 +132,7 @@ pub fn find(bytes: &[u8], pattern: &[u8]) -> Option<usize> {
         .position(|window| window == pattern)
 }
 
-/// Zero, where there is none: a 204 has no body.
+/// The value of Content-Length; 0 if the header is missing, as in a 204.
 fn content_length(head: &[u8]) -> usize {
     let name = b"content-length: ";
     let start = find(head, name).map_or(head.len(), |at| at + name.len());

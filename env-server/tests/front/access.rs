@@ -1,4 +1,4 @@
-//! Tokens, over HTTP.
+//! Tests of tokens over HTTP.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,7 +28,7 @@ fn config(access: &Arc<Access>) -> ServerConfig {
 }
 
 #[tokio::test]
-async fn a_token_opens_what_is_not_open_to_all() {
+async fn all_but_a_few_open_paths_need_a_token() {
     let folder = tempfile::tempdir().unwrap();
     let path = write(folder.path(), &format!("[alice]\ntoken = \"{ALICE}\""));
     let access = Arc::new(Access::from_file(&path).unwrap());
@@ -73,11 +73,14 @@ async fn a_token_opens_what_is_not_open_to_all() {
     let create = request("POST", "/v1/envs", &bearer(ALICE), CREATE);
     assert_eq!(exchange(&mut stream, &create).await.status, 201);
     let refused = exchange(&mut stream, &request("POST", "/v1/envs", "", CREATE)).await;
-    assert_eq!(refused.status, 401, "the body is read past");
+    assert_eq!(
+        refused.status, 401,
+        "the connection is usable after the unread body"
+    );
 }
 
 #[tokio::test]
-async fn tokens_change_under_an_open_connection() {
+async fn new_tokens_hold_on_open_connections_too() {
     let folder = tempfile::tempdir().unwrap();
     let path = write(folder.path(), &format!("[alice]\ntoken = \"{ALICE}\""));
     let access = Arc::new(Access::from_file(&path).unwrap());
@@ -103,7 +106,7 @@ async fn tokens_change_under_an_open_connection() {
 }
 
 #[tokio::test]
-async fn a_token_has_requests_of_its_own() {
+async fn every_token_has_its_own_limit_on_requests() {
     let folder = tempfile::tempdir().unwrap();
     let text = format!(
         "[alice]\ntoken = \"{ALICE}\"\nmax_requests_in_flight = 0\n[bob]\ntoken = \"{BOB}\""

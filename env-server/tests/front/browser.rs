@@ -1,4 +1,5 @@
-//! What a page in a browser can do to a server on its reader's machine: nothing, unless it is let in.
+//! Checks that a web page in a browser can do nothing to a server on the same machine, unless the
+//! server's settings allow its origin.
 
 use env_server::ServerConfig;
 use serde_json::Value;
@@ -7,7 +8,7 @@ use crate::harness::{CREATE, Reply, Server, exchange, get, request};
 
 const EVIL: &str = "origin: http://evil.example\r\nsec-fetch-site: cross-site\r\n";
 
-/// A request as browsers send it for pages of other origins without asking first.
+/// A request that a browser sends for pages of other origins without a preflight request.
 fn simple(method: &str, path: &str, kind: Option<&str>, more: &str, body: &str) -> String {
     let kind = kind.map_or(String::new(), |kind| format!("content-type: {kind}\r\n"));
     let len = body.len();
@@ -37,7 +38,7 @@ async fn a_page_of_another_site_changes_nothing() {
     assert_eq!(
         server.ask(&reset).await.status,
         200,
-        "no body needs no type"
+        "a request without a body needs no content type"
     );
 
     let step = "{\"action\":0}";
@@ -88,12 +89,16 @@ async fn a_page_of_another_site_changes_nothing() {
 
     let own = "origin: http://localhost\r\n";
     let sent = simple("POST", "/v1/envs/victim/step", json, own, step);
-    assert_eq!(server.ask(&sent).await.status, 200, "/docs is such a page");
+    assert_eq!(
+        server.ask(&sent).await.status,
+        200,
+        "/docs sends this origin"
+    );
     assert_eq!(seq(&server).await, 2);
 }
 
 #[tokio::test]
-async fn a_name_that_was_made_to_lead_here_is_not_answered() {
+async fn requests_for_unknown_host_names_are_refused() {
     let server = Server::start(ServerConfig::default()).await;
     let port = server.address.port();
     for path in ["/v1/envs", "/healthz", "/", "/docs/", "/v1/stream"] {
@@ -130,7 +135,7 @@ async fn a_name_that_was_made_to_lead_here_is_not_answered() {
 }
 
 #[tokio::test]
-async fn a_page_that_is_let_in_can_play_and_read() {
+async fn a_page_of_an_allowed_origin_can_play_and_read() {
     let server = Server::start(ServerConfig {
         allowed_origins: vec!["https://lab.example".to_owned()],
         ..ServerConfig::default()
@@ -162,7 +167,7 @@ async fn a_page_that_is_let_in_can_play_and_read() {
     assert!(created.has_header(may_read), "{created:?}");
     let failed = server.ask(&get("/v1/envs/nobodys", lab)).await;
     assert_eq!(failed.status, 404);
-    assert!(failed.has_header(may_read), "an error is read, too");
+    assert!(failed.has_header(may_read), "the page may read errors too");
 
     let evil = server.ask(&asked.replace("lab", "evil")).await;
     assert_eq!(code(&evil), "cross-origin");
@@ -172,7 +177,7 @@ async fn a_page_that_is_let_in_can_play_and_read() {
 }
 
 #[tokio::test]
-async fn the_first_page_leads_on() {
+async fn the_root_page_links_to_the_documents() {
     let server = Server::start(ServerConfig::default()).await;
     let text = server.ask(&get("/", "accept: */*\r\n")).await;
     assert!(
@@ -190,7 +195,7 @@ async fn the_first_page_leads_on() {
 }
 
 #[tokio::test]
-async fn replies_end_with_a_lines_end() {
+async fn replies_end_with_one_newline() {
     let server = Server::start(ServerConfig {
         openenv: Some("MemoryTask-v0".to_owned()),
         ..ServerConfig::default()

@@ -1,4 +1,4 @@
-//! How a server ends.
+//! Tests of the server's shutdown.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::harness::{
 };
 
 #[tokio::test]
-async fn plays_over_tcp_and_ends_when_told() {
+async fn plays_over_tcp_and_ends_when_stopped() {
     let server = Server::start(ServerConfig::default()).await;
     let mut stream = server.connect().await;
     for (path, method, body, status) in [
@@ -27,8 +27,7 @@ async fn plays_over_tcp_and_ends_when_told() {
     assert_eq!(read_to_close(&mut stream).await, "");
 }
 
-/// Begins a request and waits until the server has begun to handle it, which is when it asks for
-/// the body.
+/// Begins a request and waits until the server handles it, which shows when it asks for the body.
 async fn begin(stream: &mut TcpStream, path: &str) {
     let head = request("POST", path, "expect: 100-continue\r\n", "{}");
     let head = head.trim_end_matches("{}");
@@ -38,17 +37,17 @@ async fn begin(stream: &mut TcpStream, path: &str) {
 }
 
 #[tokio::test]
-async fn work_under_way_is_answered() {
+async fn requests_in_progress_are_answered_before_the_end() {
     let server = Server::start(ServerConfig::default()).await;
     let mut stream = server.connect().await;
     exchange(&mut stream, &request("PUT", "/v1/envs/e", "", CREATE)).await;
     begin(&mut stream, "/v1/envs/e/reset").await;
-    // Neither an idle connection nor one that has said nothing is waited for.
+    // The server does not wait for idle connections, nor for connections without any request.
     let mut idle = server.connect().await;
     exchange(&mut idle, &get("/healthz", "")).await;
     let _silent = server.connect().await;
     server.stop.send(()).unwrap();
-    // Nothing new is accepted once draining has begun.
+    // A draining server accepts no new connections.
     while TcpStream::connect(server.address).await.is_ok() {
         tokio::task::yield_now().await;
     }
@@ -79,7 +78,7 @@ async fn a_draining_server_is_not_ready() {
     };
     assert_eq!(refused.failure(), (503, "draining".to_owned()));
     assert!(refused.has_header("retry-after: 1"), "{refused:?}");
-    // Connections are still taken, to be told so.
+    // During the drain delay the server still accepts connections, to refuse their requests.
     let mut other = TcpStream::connect(server.address).await.unwrap();
     let refused = exchange(&mut other, &request("POST", "/v1/envs", "", CREATE)).await;
     assert_eq!(refused.failure(), (503, "draining".to_owned()));

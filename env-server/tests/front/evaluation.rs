@@ -1,4 +1,4 @@
-//! Evaluation tokens and budgets of steps, over HTTP.
+//! Tests of evaluation tokens and step budgets over HTTP.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -51,7 +51,7 @@ fn value(reply: &Reply) -> Value {
     serde_json::from_str(&reply.body).unwrap()
 }
 
-/// What an evaluation token may ask for; a route that is added is none of it until it is listed.
+/// Routes that an evaluation token may use. A new route is not allowed until it is listed here.
 const ALLOWED: [&str; 9] = [
     "get /v1/envs/{env_id}",
     "post /v1/envs/{env_id}/reset",
@@ -64,7 +64,7 @@ const ALLOWED: [&str; 9] = [
     "get /v1/version",
 ];
 
-/// What says nothing of any environment, or is checked message by message.
+/// Routes that reveal nothing about environments, or that check each message.
 const OPEN: [&str; 9] = [
     "get /healthz",
     "get /readyz",
@@ -112,14 +112,18 @@ async fn an_evaluation_token_plays_and_does_nothing_else() {
             refused += 1;
         }
     }
-    assert_eq!(allowed, ALLOWED.len() + OPEN.len(), "all are there");
+    assert_eq!(
+        allowed,
+        ALLOWED.len() + OPEN.len(),
+        "every listed route exists"
+    );
     let refusals = access.principal("ann").unwrap().refusals();
     assert_eq!(refusals.count, refused as u64);
     assert!(refusals.first.is_some());
 }
 
 #[tokio::test]
-async fn an_evaluation_token_is_told_no_seed_and_chooses_none() {
+async fn an_evaluation_token_neither_sees_nor_chooses_seeds() {
     let (server, access) = server(with_evaluation()).await;
     for (collection, body) in [
         ("envs", json!({"spec_id": "MemoryTask-v0", "seed": 7})),
@@ -168,7 +172,7 @@ async fn steps_are_counted_once_and_refused_beyond_the_budget() {
     let taken = || access.principal("ann").unwrap().budget().unwrap().taken();
     let step = |seq: u64| json!({"seq": seq, "actions": [0, 1]});
     let path = "/v1/vector-envs/v/step";
-    // Both lanes step, twice; the third step starts both over and is none.
+    // Both lanes step twice. The third operation only resets them and does not count.
     for (seq, steps) in [(1, 2), (2, 4), (3, 4)] {
         for _ in 0..2 {
             let reply = ask(&server, FULL, "POST", path, step(seq)).await;
@@ -185,8 +189,8 @@ async fn steps_are_counted_once_and_refused_beyond_the_budget() {
         "4 of the 5 steps of this token have been taken; 2 more are asked for, and 1 are left"
     );
     let told = value(&ask(&server, FULL, "GET", "/v1/vector-envs/v", json!({})).await);
-    assert_eq!(told["seq"], 4, "nothing has changed");
-    // The one that is left can be taken elsewhere.
+    assert_eq!(told["seq"], 4, "the refused step changed nothing");
+    // The last step of the budget can be spent on another environment.
     let single = json!({"spec_id": "MemoryTask-v0"});
     ask(&server, FULL, "PUT", "/v1/envs/e", single).await;
     ask(&server, FULL, "POST", "/v1/envs/e/reset", json!({})).await;
@@ -198,7 +202,11 @@ async fn steps_are_counted_once_and_refused_beyond_the_budget() {
         json!({"action": 9}),
     );
     assert_eq!(bad.await.failure().1, "invalid-action");
-    assert_eq!(taken(), 4, "what is refused for another reason is none");
+    assert_eq!(
+        taken(),
+        4,
+        "a step refused for another reason does not count"
+    );
     let good = json!({"action": 0});
     let reply = ask(&server, FULL, "POST", "/v1/envs/e/step", good.clone()).await;
     assert_eq!((reply.status, taken()), (200, 5));
@@ -218,7 +226,7 @@ async fn steps_are_counted_once_and_refused_beyond_the_budget() {
 }
 
 #[tokio::test]
-async fn a_closed_budget_lets_nobody_step() {
+async fn a_closed_budget_allows_no_steps() {
     let (server, access) = server(with_budget(5)).await;
     let single = json!({"spec_id": "MemoryTask-v0"});
     ask(&server, FULL, "PUT", "/v1/envs/e", single).await;
@@ -229,11 +237,11 @@ async fn a_closed_budget_lets_nobody_step() {
     let budget = access.principal("ann").unwrap().budget().unwrap().clone();
     budget.close();
     let again = ask(&server, FULL, "POST", path, step(1)).await;
-    assert_eq!(again.status, 200, "what has been done is told again");
+    assert_eq!(again.status, 200, "a repeated step gets its stored reply");
     assert_eq!(budget.refused_closed(), 0);
     let reply = ask(&server, FULL, "POST", path, step(2)).await;
     assert_eq!(reply.failure(), (403, "forbidden".to_owned()));
     assert_eq!((budget.taken(), budget.refused_closed()), (1, 1));
     let reply = ask(&server, FULL, "POST", "/v1/envs/e/reset", json!({})).await;
-    assert_eq!(reply.status, 200, "only steps are");
+    assert_eq!(reply.status, 200, "only steps are refused");
 }

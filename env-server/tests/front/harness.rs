@@ -1,4 +1,4 @@
-//! A real server behind a real socket, and as little of an HTTP client as it takes.
+//! A real server on a real socket, and a minimal HTTP client.
 
 use std::net::SocketAddr;
 
@@ -34,17 +34,17 @@ impl Server {
         TcpStream::connect(self.address).await.unwrap()
     }
 
-    /// A request on a connection of its own.
+    /// Sends a request on a new connection and returns the reply.
     pub async fn ask(&self, request: &str) -> Reply {
         exchange(&mut self.connect().await, request).await
     }
 }
 
-/// An answer.
+/// A reply.
 #[derive(Debug)]
 pub struct Reply {
     pub status: u16,
-    /// In lower case.
+    /// Status line and headers, in lower case.
     pub head: String,
     pub body: String,
 }
@@ -64,7 +64,7 @@ impl Reply {
     }
 }
 
-/// A request; `more` are header lines, each with its end.
+/// A request with a body. `more` holds further header lines, each with its line end.
 pub fn request(method: &str, path: &str, more: &str, body: &str) -> String {
     let len = body.len();
     format!(
@@ -80,14 +80,14 @@ pub fn get(path: &str, more: &str) -> String {
 
 pub const CREATE: &str = r#"{"spec_id":"MemoryTask-v0"}"#;
 
-/// Sends something and reads one answer.
+/// Sends a text and reads one reply.
 pub async fn exchange(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), sent: &str) -> Reply {
     stream.write_all(sent.as_bytes()).await.unwrap();
     stream.flush().await.unwrap();
     read_reply(stream).await
 }
 
-/// Reads one answer.
+/// Reads one reply.
 pub async fn read_reply(stream: &mut (impl AsyncRead + Unpin)) -> Reply {
     let head = read_until(stream, "\r\n\r\n").await.to_lowercase();
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
@@ -100,7 +100,7 @@ pub async fn read_reply(stream: &mut (impl AsyncRead + Unpin)) -> Reply {
     Reply { status, head, body }
 }
 
-/// Reads to the end of `end`, and nothing after it.
+/// Reads up to and including `end`.
 pub async fn read_until(stream: &mut (impl AsyncRead + Unpin), end: &str) -> String {
     let mut text = String::new();
     while !text.ends_with(end) {
@@ -110,10 +110,10 @@ pub async fn read_until(stream: &mut (impl AsyncRead + Unpin), end: &str) -> Str
     text
 }
 
-/// Waits until the other end closes, whatever it sends before.
+/// Waits until the server closes the connection; returns everything it sent before.
 pub async fn read_to_close(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
-    // Whether it closes or resets depends on what it had still to read.
+    // The server closes or resets the connection, depending on the bytes it has not read.
     let _ = stream.read_to_end(&mut bytes).await;
     String::from_utf8(bytes).unwrap()
 }

@@ -1,4 +1,4 @@
-//! Limits on time, on connections and on requests under way.
+//! Tests of limits on time, on connections and on concurrent requests.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::harness::{
     CREATE, Server, exchange, get, read_reply, read_to_close, read_until, request,
 };
 
-/// Long enough that nothing in these tests waits for it.
+/// Longer than any test takes.
 const NEVER: Duration = Duration::from_secs(3_600);
 
 fn patient() -> ServerConfig {
@@ -34,11 +34,11 @@ async fn a_head_that_never_ends_is_cut() {
     assert_eq!(read_to_close(&mut silent).await, "");
     let mut slow = server.connect().await;
     slow.write_all(b"GET /healthz HTTP/1.1\r\n").await.unwrap();
-    // A byte now and then does not keep it.
+    // Single bytes from time to time do not keep the connection open.
     while slow.write_all(b"x").await.is_ok() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    // The second head on a connection has no more time than the first.
+    // The second request head on a connection has the same time limit as the first.
     let mut kept = server.connect().await;
     assert_eq!(exchange(&mut kept, &get("/healthz", "")).await.status, 200);
     kept.write_all(b"GET /hea").await.unwrap();
@@ -79,13 +79,13 @@ async fn a_body_that_never_ends_is_answered_and_changes_nothing() {
     assert_eq!(reply.problem().instance.as_deref(), Some("/v1/envs/slow"));
     let unknown = server.ask(&get("/v1/envs/slow", "")).await;
     assert_eq!(unknown.status, 404);
-    // What is left of the body is no request.
+    // The server does not read the rest of the body as a request: it closes the connection.
     assert_eq!(read_to_close(&mut stream).await, "");
     assert_eq!(server.ask(&whole).await.status, 201);
 }
 
 #[tokio::test]
-async fn connections_over_the_limit_are_told() {
+async fn connections_over_the_limit_get_a_problem() {
     let server = Server::start(ServerConfig {
         max_connections: 2,
         ..patient()
@@ -125,7 +125,7 @@ async fn half_open_connections_over_the_limit_hold_nothing() {
 }
 
 #[tokio::test]
-async fn requests_over_the_limit_are_told() {
+async fn requests_over_the_limit_get_a_problem() {
     let server = Server::start(ServerConfig {
         max_requests_in_flight: 1,
         ..patient()
@@ -142,7 +142,7 @@ async fn requests_over_the_limit_are_told() {
     assert_eq!(refused.failure(), (503, "overloaded".to_owned()));
     assert!(refused.has_header("retry-after: 1"), "{refused:?}");
     let healthy = exchange(&mut second, &get("/readyz", "")).await;
-    assert_eq!(healthy.status, 200, "a busy server is not a dead one");
+    assert_eq!(healthy.status, 200, "a busy server is still ready");
 
     first.write_all(CREATE.as_bytes()).await.unwrap();
     assert_eq!(read_reply(&mut first).await.status, 201);

@@ -1,4 +1,4 @@
-//! The program: what it refuses to start with, and what signals do.
+//! Tests of the program: settings that it refuses, and signals.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
@@ -6,17 +6,17 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 
 use crate::tls::certify;
 
-/// The program without anybody's variables.
+/// The program, with an empty environment.
 pub fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_env-server"));
     command.env_clear();
     command
 }
 
-/// A running program; it ends with this.
+/// A running program, killed when the value is dropped.
 struct Running {
     child: Child,
-    /// As it says: scheme, address and port.
+    /// URL that the program prints: scheme, address and port.
     url: String,
     stderr: BufReader<std::process::ChildStderr>,
 }
@@ -61,7 +61,7 @@ impl Running {
         rustix::process::kill_process(pid, signal).unwrap();
     }
 
-    /// Reads the log up to a line that has this.
+    /// Reads the log up to a line that contains `part`.
     fn await_log(&mut self, part: &str) {
         let mut log = String::new();
         while !log.contains(part) {
@@ -82,7 +82,7 @@ impl Drop for Running {
     }
 }
 
-/// What it says when it does not start.
+/// Runs the program with settings that it must refuse; returns its message.
 fn refused(args: &[&str]) -> String {
     let output = program().arg("serve").args(args).output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{args:?} {output:?}");
@@ -97,7 +97,7 @@ fn text(path: &Path) -> &str {
 const TOKENS: &str = "[alice]\ntoken = \"alice-0123456789abcdef\"\n";
 
 #[test]
-fn it_does_not_start_when_that_would_be_a_mistake() {
+fn wrong_settings_keep_it_from_starting() {
     let folder = tempfile::tempdir().unwrap();
     let (_, cert, key) = certify(folder.path());
     let tokens = folder.path().join("tokens.toml");
@@ -145,7 +145,7 @@ fn it_does_not_start_when_that_would_be_a_mistake() {
 }
 
 #[test]
-fn a_data_directory_that_cannot_be_used_is_told_once() {
+fn an_unusable_data_directory_is_reported_once() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let inside = file.path().join("data");
     let output = program()
@@ -156,12 +156,12 @@ fn a_data_directory_that_cannot_be_used_is_told_once() {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let error = String::from_utf8(output.stderr).unwrap();
     assert_eq!(error.matches("os error").count(), 1, "{error}");
-    assert!(output.stdout.is_empty(), "it never listened");
+    assert!(output.stdout.is_empty(), "the program must not listen");
 }
 
 #[cfg(unix)]
 #[test]
-fn sighup_reads_files_again() {
+fn sighup_reloads_tokens_and_certificates() {
     use rustix::process::Signal;
     let folder = tempfile::tempdir().unwrap();
     let (_, cert, key) = certify(folder.path());
@@ -207,7 +207,7 @@ fn sighup_reads_files_again() {
 
 #[cfg(unix)]
 #[test]
-fn signals_end_it() {
+fn interrupt_and_terminate_end_it() {
     use rustix::process::Signal;
     for signal in [Signal::TERM, Signal::INT] {
         let mut server = Running::start(&[]);
@@ -224,16 +224,16 @@ fn signals_end_it() {
     assert_eq!(server.wait().code(), Some(130));
 }
 
-/// With them an idle server grows while the kernel fills up what it has given back.
+/// With huge pages an idle server grows, because the kernel fills up memory that it has given back.
 #[cfg(target_os = "linux")]
 #[test]
-fn it_goes_without_huge_pages() {
+fn it_disables_huge_pages() {
     let server = Running::start(&[]);
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.child.id())).unwrap();
     assert!(status.contains("THP_enabled:\t0\n"), "{status}");
 }
 
-/// Its reading end is closed.
+/// A pipe whose reading end is closed.
 fn closed() -> Stdio {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
@@ -241,14 +241,14 @@ fn closed() -> Stdio {
 }
 
 #[test]
-fn a_reader_who_leaves_ends_the_printing_and_nothing_else() {
+fn a_closed_pipe_stops_the_output_and_nothing_else() {
     let data = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/memory_task.jsonl");
     for (args, code) in [
         (&["specs"][..], 0),
         (&["specs", "--json"], 0),
         (&["serve", "--print-config"], 0),
         (&["verify", data], 0),
-        // What the work comes to is still told.
+        // The exit code and the error still show the result.
         (&["verify", data, "/nowhere"], 1),
         (&["replay", "/nowhere"], 1),
         (&["--help"], 0),
@@ -267,9 +267,9 @@ fn a_reader_who_leaves_ends_the_printing_and_nothing_else() {
     }
 }
 
-/// Logs that nobody reads any more do not keep it from answering.
+/// The server answers even when its log is a closed pipe.
 #[test]
-fn a_server_whose_log_is_closed_goes_on() {
+fn a_server_whose_log_is_closed_keeps_answering() {
     let mut command = program();
     command.args(["serve", "--listen", "127.0.0.1:0", "--log", "debug"]);
     let mut child = command
@@ -289,7 +289,7 @@ fn a_server_whose_log_is_closed_goes_on() {
     child.wait().unwrap();
 }
 
-/// As `nohup` starts it: it is still there to be ended by something else.
+/// `nohup` starts a program in this way. The server must survive the ignored signal.
 #[cfg(unix)]
 #[test]
 fn a_signal_that_is_ignored_stays_ignored() {
@@ -313,7 +313,7 @@ fn a_signal_that_is_ignored_stays_ignored() {
         let health = program().args(["health", "--url", url]).status();
         assert!(health.unwrap().success());
         kill("KILL");
-        // Not the other one, which came first.
+        // The exit status names the second signal: the first one was ignored.
         assert_eq!(child.wait().unwrap().signal(), Some(9), "{signal}");
     }
 }

@@ -1,4 +1,4 @@
-//! HTTPS, end to end.
+//! Tests of HTTPS, end to end.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -40,7 +40,7 @@ async fn connect(
 }
 
 #[tokio::test]
-async fn plays_over_tls_and_takes_a_new_certificate() {
+async fn plays_over_tls_and_reloads_the_certificate() {
     let folder = tempfile::tempdir().unwrap();
     let (first, cert, key) = certify(folder.path());
     let tls = Arc::new(Tls::from_files(&cert, &key).unwrap());
@@ -59,7 +59,7 @@ async fn plays_over_tls_and_takes_a_new_certificate() {
     let mut renewed = connect(&server, &second).await.unwrap();
     for stream in [&mut stream, &mut renewed] {
         let reply = exchange(stream, &get("/v1/envs/e", "")).await;
-        assert_eq!(reply.status, 200, "old connections go on");
+        assert_eq!(reply.status, 200, "old connections stay open");
     }
     server.stop.send(()).unwrap();
     server.task.await.unwrap().unwrap();
@@ -85,7 +85,7 @@ async fn a_handshake_that_never_ends_is_cut() {
     let mut answer = Vec::new();
     let _ = tokio::io::AsyncReadExt::read_to_end(&mut plain, &mut answer).await;
     assert!(!answer.starts_with(b"HTTP"), "plain HTTP is not answered");
-    // It served others meanwhile and does so still.
+    // The server still serves other connections.
     let mut stream = loop {
         if let Ok(stream) = connect(&server, &trusted).await {
             break stream;

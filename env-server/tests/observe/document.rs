@@ -1,4 +1,4 @@
-//! `docs/observability.md` lists the metrics that there are.
+//! Checks that `docs/observability.md` lists every metric.
 
 use env_server::observe::table::Metric;
 

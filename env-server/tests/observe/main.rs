@@ -1,4 +1,4 @@
-//! Watching the server, from outside: what it counts, calls, logs and traces.
+//! Tests of observability from outside: metrics, request ids and traces.
 
 #[path = "../wire/client.rs"]
 #[expect(dead_code, reason = "shared with tests that need more of it")]

@@ -1,4 +1,4 @@
-//! A server of a test's own, and clients of it.
+//! A server for one test, and clients for its sockets.
 
 use std::net::SocketAddr;
 
@@ -46,14 +46,14 @@ impl Server {
         }
     }
 
-    /// Tells it to end. What is returned completes when it has.
+    /// Stops the server. The returned handle completes when it has ended.
     pub fn stop(self) -> JoinHandle<Result<(), env_server::Error>> {
         self.stop.send(()).unwrap();
         self.task
     }
 }
 
-/// A socket to a server.
+/// A WebSocket to a server.
 pub struct Socket {
     pub inner: WebSocketStream<TcpStream>,
     next_id: u64,
@@ -74,7 +74,7 @@ impl Socket {
         Socket::at(address, "/v1/stream").await
     }
 
-    /// Opens one with a token.
+    /// Opens a socket with a token.
     pub async fn open_with(address: SocketAddr, token: &str) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
@@ -98,7 +98,7 @@ impl Socket {
         Socket { inner, next_id: 0 }
     }
 
-    /// Sends a request in JSON, or in MessagePack, and returns its id.
+    /// Sends a request in the given encoding and returns its id.
     pub async fn send(
         &mut self,
         encoding: Encoding,
@@ -128,7 +128,7 @@ impl Socket {
         self.inner.send(message).await.unwrap();
     }
 
-    /// The next reply.
+    /// Waits for the next reply.
     pub async fn receive(&mut self) -> Reply {
         loop {
             let (encoding, bytes) = match self.inner.next().await.unwrap().unwrap() {
@@ -148,7 +148,7 @@ impl Socket {
         }
     }
 
-    /// Sends and waits for the reply, which is in the same encoding and has the same id.
+    /// Sends a request and waits for the reply, which must have the same encoding and id.
     pub async fn ask(
         &mut self,
         encoding: Encoding,
@@ -164,12 +164,12 @@ impl Socket {
         reply
     }
 
-    /// In JSON, about a single environment.
+    /// Sends a JSON request about a single environment and waits for the reply.
     pub async fn json(&mut self, op: StreamOp, env_id: &str, body: Value) -> Reply {
         self.ask(Encoding::Json, op, Env, env_id, &body).await
     }
 
-    /// The code of the close frame that comes next, after any replies.
+    /// Skips replies up to the next close frame and returns its code.
     pub async fn close_code(&mut self) -> u16 {
         loop {
             match self.inner.next().await {
@@ -208,8 +208,8 @@ impl Reply {
     }
 }
 
-/// Asks a router over HTTP; gives status, headers' `idempotency-replayed`, and body, without the
-/// line's end that JSON has there.
+/// Sends a request to a router over HTTP. Returns the status, whether the header
+/// `idempotency-replayed` is set, and the body without the newline that ends JSON.
 pub async fn http(
     app: &Router,
     method: &str,

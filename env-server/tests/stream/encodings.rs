@@ -1,4 +1,5 @@
-//! The same trajectory, bit for bit, in process, over HTTP and over a socket, in both encodings.
+//! Checks that a trajectory has the same bits in process, over HTTP and over a socket, in both
+//! encodings.
 
 use axum::Router;
 use env_protocol::{
@@ -22,12 +23,12 @@ const NUM_ENVS: usize = 5;
 const NUM_STEPS: usize = 60;
 const SEED: u64 = 11;
 
-/// Numbers as bits, in an order that does not depend on the encoding.
+/// Appends the numbers of a value as bits, in an order that does not depend on the encoding.
 fn bits(value: &Value, space: &Space, out: &mut Vec<u64>) {
     match (value, space) {
         (Value::Array(array), Space::Box { dtype, .. }) => {
             use env_protocol::Dtype::Float32;
-            // JSON does not tell widths apart; the space does.
+            // JSON does not distinguish the widths of floats, so use the width of the space.
             let narrow = |x: f64| match dtype {
                 Float32 => u64::from((x as f32).to_bits()),
                 _ => x.to_bits(),
@@ -53,7 +54,7 @@ fn flags(array: &Array) -> Vec<u64> {
     array.to_f64s().into_iter().map(f64::to_bits).collect()
 }
 
-/// The space of final observations is that of observations.
+/// Appends the numbers of an info as bits. Final observations have the space of observations.
 fn info_bits(info: &Info, space: &Space, out: &mut Vec<u64>) {
     for (name, value) in info {
         out.extend(name.bytes().map(u64::from));
@@ -68,7 +69,7 @@ fn info_bits(info: &Info, space: &Space, out: &mut Vec<u64>) {
     }
 }
 
-/// An element of the action space for each lane.
+/// Draws an element of the action space for each lane.
 fn actions(space: &Space, num_envs: usize, rng: &mut Xoshiro256PlusPlus) -> Vec<i64> {
     let mut draw = |n: i64| (rng.next_u64() % n as u64) as i64;
     let mut out = Vec::new();
@@ -121,7 +122,7 @@ impl Way<'_> {
         }
     }
 
-    /// Plays one environment, and starts over whenever an episode ends.
+    /// Plays a single environment, and resets it whenever an episode ends.
     async fn single(&mut self, spec: &Spec, env_id: &str) -> Vec<u64> {
         let body = CreateEnv {
             spec_id: spec.id.clone(),
@@ -161,7 +162,7 @@ impl Way<'_> {
         out
     }
 
-    /// Plays several lanes that start over by themselves.
+    /// Plays several lanes with autoreset.
     async fn vector(&mut self, spec: &Spec, env_id: &str) -> Vec<u64> {
         let body = CreateVectorEnv {
             spec_id: spec.id.clone(),
@@ -274,7 +275,7 @@ async fn every_way_to_play_gives_the_same_bits() {
     server.stop().await.unwrap().unwrap();
 }
 
-/// A socket's bodies are the very bytes of the routes'.
+/// The bodies on a socket are byte for byte those of the HTTP routes.
 #[tokio::test]
 async fn bodies_are_the_same_bytes() {
     let server = Server::start().await;
@@ -307,9 +308,9 @@ async fn bodies_are_the_same_bytes() {
     server.stop().await.unwrap().unwrap();
 }
 
-/// `Data` has no type that this test would pass over.
+/// `bits` distinguishes the values of every type that `Data` has.
 #[test]
-fn bits_tell_values_apart() {
+fn bits_distinguish_values() {
     let space = Space::Box {
         shape: vec![1],
         dtype: env_protocol::Dtype::Float32,

@@ -1,4 +1,4 @@
-//! The OpenEnv protocol: what its package says, and what it is to hear.
+//! Tests of the OpenEnv protocol against recorded messages of its package.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ fn config(spec: &str) -> ServerConfig {
     }
 }
 
-/// The message that comes next; `None` is the end.
+/// Waits for the next message; `None` when the socket closes.
 async fn receive(socket: &mut Socket) -> Option<Value> {
     loop {
         match socket.inner.next().await? {
@@ -56,8 +56,8 @@ async fn until_held(watcher: &mut Socket, count: usize) {
     }
 }
 
-/// What is fixed by the protocol, of a message: not what the environment shows or how errors are
-/// worded.
+/// The parts of a message that the protocol fixes, without the environment's observations and the
+/// wording of errors.
 fn fixed(message: &Value) -> Value {
     let data = &message["data"];
     let data = match message["type"].as_str() {
@@ -91,10 +91,10 @@ fn fixed(message: &Value) -> Value {
     json!({"type": message["type"], "data": data})
 }
 
-/// Every exchange that the package's client had with the package's server, which
-/// `tests/python/record_openenv.py` wrote down.
+/// Replays every exchange between the package's client and the package's server, as recorded by
+/// `tests/python/record_openenv.py`.
 #[tokio::test]
-async fn replies_are_those_of_the_package() {
+async fn replies_equal_those_of_the_package() {
     let server = Server::with(config("MemoryTask-v0?delay=2&difficulty=1")).await;
     let mut socket = Socket::at(server.address, "/ws").await;
     let recorded = include_str!("openenv.jsonl");
@@ -117,13 +117,13 @@ async fn replies_are_those_of_the_package() {
             socket = Socket::at(server.address, "/ws").await;
         }
     }
-    // After the last, which was no object, the session is over.
+    // The last message was not an object, which ends the session.
     assert_eq!(receive(&mut socket).await, None);
     server.stop().await.unwrap().unwrap();
 }
 
 #[tokio::test]
-async fn a_session_plays_what_the_routes_play() {
+async fn a_session_plays_the_same_episodes_as_the_routes() {
     let server = Server::with(config("MemoryTask-v0?delay=5&difficulty=1")).await;
     let mut one = Socket::at(server.address, "/ws").await;
     let mut two = Socket::at(server.address, "/ws").await;
@@ -166,7 +166,7 @@ async fn a_session_plays_what_the_routes_play() {
 }
 
 #[tokio::test]
-async fn an_environment_goes_with_its_socket() {
+async fn an_environment_is_closed_with_its_socket() {
     let server = Server::with(config("MemoryTask-v0")).await;
     let mut watcher = Socket::open(server.address).await;
     assert_eq!(held(&mut watcher).await.len(), 0);
@@ -192,7 +192,7 @@ async fn an_environment_goes_with_its_socket() {
 }
 
 #[tokio::test]
-async fn a_silent_session_ends_and_a_living_one_keeps_its_lease() {
+async fn a_silent_session_ends_and_an_active_one_keeps_its_lease() {
     let server = Server::with(ServerConfig {
         socket_times: SocketTimes {
             ping_interval: Duration::from_millis(50),
@@ -202,11 +202,11 @@ async fn a_silent_session_ends_and_a_living_one_keeps_its_lease() {
         ..config(r#"{"spec_id":"MemoryTask-v0","ttl_s":1}"#)
     })
     .await;
-    // Nothing reads from it, so pings are not answered.
+    // The test does not read from this socket, so pings are not answered.
     let silent = Socket::at(server.address, "/ws").await;
     let mut living = Socket::at(server.address, "/ws").await;
     ask(&mut living, "reset", json!({})).await;
-    // More pings than the lease is long.
+    // Together the pings take longer than the lease.
     for _ in 0..40 {
         let ping = living.inner.next().await.unwrap().unwrap();
         assert!(matches!(ping, Message::Ping(_)), "{ping:?}");
@@ -245,9 +245,9 @@ async fn a_session_over_the_limit_is_refused() {
     server.stop().await.unwrap().unwrap();
 }
 
-/// Behind HTTP there are no sessions: each request has an environment of its own.
+/// The HTTP routes have no sessions: each request creates an environment of its own.
 #[tokio::test]
-async fn routes_answer_as_the_package_has_them() {
+async fn the_http_routes_answer_as_the_package_does() {
     let router = app(&config("MemoryTask-v0?delay=2&difficulty=1")).unwrap();
     let http = async |method: &str, path: &str, body: Value| {
         let body = match body {
@@ -281,7 +281,7 @@ async fn routes_answer_as_the_package_has_them() {
     for _ in 0..2 {
         let body = json!({"action": {"action": 1}, "timeout_s": 1.0});
         let (status, step) = http("POST", "/step", body).await;
-        // It is the first step of an episode each time.
+        // Every step is the first of a new episode.
         assert_eq!((status, &step["done"]), (200, &json!(false)));
     }
     for (path, body) in [
@@ -306,7 +306,7 @@ async fn routes_answer_as_the_package_has_them() {
 }
 
 #[test]
-fn without_the_setting_there_is_nothing() {
+fn without_the_setting_the_routes_do_not_exist() {
     let document = serde_json::to_value(env_server::openapi_document()).unwrap();
     assert!(document["paths"]["/ws"].is_null());
     let refused = app(&config("Nothing-v0"));

@@ -1,4 +1,4 @@
-//! A client of the router, without a network or over one.
+//! A client of the server, directly on the router or over a network.
 
 use std::net::SocketAddr;
 use std::sync::LazyLock;
@@ -22,7 +22,7 @@ use tower::ServiceExt;
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a runtime"));
 
-/// Plays a server of its own.
+/// A client with a server of its own.
 pub struct Client {
     transport: Transport,
 }
@@ -32,7 +32,7 @@ enum Transport {
     Sockets {
         client: HttpClient<HttpConnector, Body>,
         address: SocketAddr,
-        /// The server ends when it is dropped.
+        /// Stops the server when it is dropped.
         _running: oneshot::Sender<()>,
     },
 }
@@ -77,7 +77,7 @@ impl Client {
         }
     }
 
-    /// A server that listens on a port.
+    /// Starts a server that listens on a port.
     pub fn over_sockets(config: ServerConfig) -> Self {
         let (running, stopped) = oneshot::channel();
         let listener = RUNTIME.block_on(TcpListener::bind("127.0.0.1:0"));
@@ -145,7 +145,7 @@ impl Client {
         self.send("POST", path, &json, body.as_bytes().to_vec())
     }
 
-    /// Posts in an encoding and is answered in it.
+    /// Posts a body in an encoding, and expects the reply in the same one.
     pub fn post_as<T: Serialize>(&self, encoding: Encoding, path: &str, body: &T) -> Reply {
         let content_type = format!("content-type: {}", encoding.content_type());
         self.send("POST", path, &[&content_type], encoding.encode(body))
@@ -153,7 +153,7 @@ impl Client {
 }
 
 impl Reply {
-    /// The header, the empty string if there is none.
+    /// A header; the empty string if the reply has none.
     pub fn header(&self, name: &str) -> &str {
         let value = self.headers.get(name);
         value.map_or("", |value| value.to_str().expect("text"))
@@ -166,7 +166,7 @@ impl Reply {
         serde_json::from_slice(&self.body).expect("JSON")
     }
 
-    /// The body of a success in the encoding it says it has.
+    /// The body of a success, decoded by its content type.
     pub fn decode<T: DeserializeOwned>(&self) -> T {
         let encoding = match self.header("content-type") {
             "application/vnd.msgpack" => Encoding::MessagePack,

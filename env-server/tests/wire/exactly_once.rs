@@ -1,13 +1,13 @@
-//! When a request is the same as the one before.
+//! Tests of when a request counts as a repetition of an earlier one.
 
 use serde_json::json;
 
 use crate::client::Client;
 
-/// The same body means the same content: an encoding, an integer type or an omitted default does
-/// not matter.
+/// Two bodies are the same if their content is: encoding, integer type and omitted defaults do not
+/// matter.
 #[test]
-fn sameness_is_of_content() {
+fn bodies_are_compared_by_content() {
     let client = Client::new();
     let path = "/v1/vector-envs/v";
     client.put(path, json!({"spec_id": "MemoryTask-v0", "num_envs": 2}));

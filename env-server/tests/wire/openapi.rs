@@ -1,4 +1,4 @@
-//! The OpenAPI document: committed, so that a change of the wire is seen in review.
+//! Tests of the OpenAPI document. It is committed, so that a review shows every change of the wire.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -27,7 +27,7 @@ fn the_committed_document_is_the_served_one() {
 }
 
 #[test]
-fn every_reference_leads_somewhere() {
+fn every_reference_has_a_target() {
     let document = serde_json::to_value(env_server::openapi_document()).unwrap();
     let mut references = BTreeSet::new();
     collect(&document, &mut references);
@@ -73,9 +73,9 @@ fn operations_are_complete() {
     assert_eq!(ids.len(), 37);
 }
 
-/// Links name operations and parameters that there are, and fields that their bodies have.
+/// Links name existing operations, their parameters, and fields of their bodies.
 #[test]
-fn links_lead_somewhere() {
+fn every_link_has_a_target() {
     let document = serde_json::to_value(env_server::openapi_document()).unwrap();
     let operations = operations(&document);
     let mut count = 0;
@@ -125,9 +125,9 @@ fn links_lead_somewhere() {
     );
 }
 
-/// A server's document is of that server.
+/// The document of a server describes that server's settings.
 #[test]
-fn the_document_says_what_the_settings_allow() {
+fn the_document_follows_the_settings() {
     let folder = tempfile::tempdir().unwrap();
     let tokens = folder.path().join("tokens.toml");
     std::fs::write(&tokens, "[a]\ntoken = \"a-0123456789abcdef\"").unwrap();

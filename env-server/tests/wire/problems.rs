@@ -1,4 +1,5 @@
-//! Bad input: the right status, a message that says what and where, and nothing changed.
+//! Tests of bad input: each gets the right status and a message that says what is wrong and where,
+//! and changes nothing.
 
 use env_protocol::{Array, Encoding, VectorStepRequest};
 use env_server::{Limits, ServerConfig};
@@ -28,7 +29,7 @@ fn playing() -> Client {
     client
 }
 
-/// Status, code, pointer, detail.
+/// Status, code, pointer and detail of a problem, in one line.
 fn told(reply: &Reply) -> String {
     let problem = reply.problem();
     assert_eq!(&*problem.kind, format!("/problems/{}", problem.code));
@@ -43,6 +44,79 @@ fn told(reply: &Reply) -> String {
     )
 }
 
+/// Bad steps of the single environment.
+const BAD_STEPS: &[(&str, &str)] = &[
+    ("/v1/envs/e/step", "{\"action\":0"),
+    ("/v1/envs/e/step", "{\"action\":0} x"),
+    ("/v1/envs/e/step", "[0]"),
+    ("/v1/envs/e/step", "[1,0]"),
+    ("/v1/envs/e/step", " \n[1,0]"),
+    ("/v1/envs/e/step", "{}"),
+    ("/v1/envs/e/step", "{\"action\":0,\"acton\":1}"),
+    ("/v1/envs/e/step", "{\"action\":2}"),
+    ("/v1/envs/e/step", "{\"action\":-1}"),
+    ("/v1/envs/e/step", "{\"action\":1.0}"),
+    ("/v1/envs/e/step", "{\"action\":NaN}"),
+    ("/v1/envs/e/step", "{\"action\":null}"),
+    ("/v1/envs/e/step", "{\"action\":\"left\"}"),
+    ("/v1/envs/e/step", "{\"action\":true}"),
+    ("/v1/envs/e/step", "{\"action\":[0]}"),
+    ("/v1/envs/e/step", "{\"action\":9223372036854775808}"),
+    ("/v1/envs/e/step", "{\"action\":{\"dtype\":\"int64\"}}"),
+    ("/v1/envs/e/step", "{\"action\":0,\"seq\":-1}"),
+    (
+        "/v1/envs/e/step",
+        "{\"action\":0,\"seq\":18446744073709551615}",
+    ),
+    ("/v1/envs/e/step", "{\"action\":0,\"seq\":7}"),
+    ("/v1/envs/e/step", "{\"action\":0,\"seq\":0}"),
+];
+
+/// Bad resets, and bad requests to the vector environment.
+const BAD_RESETS_AND_BATCHES: &[(&str, &str)] = &[
+    ("/v1/envs/e/reset", "{\"seed\":-1}"),
+    ("/v1/envs/e/reset", "{\"seed\":[1]}"),
+    ("/v1/envs/e/reset", "{\"ttl_s\":1}"),
+    ("/v1/envs/e/reset", "{\"options\":{\"delay\":0}}"),
+    ("/v1/envs/e/reset", "{\"options\":{\"delay\":10000001}}"),
+    ("/v1/envs/e/reset", "{\"options\":{\"difficulty\":1}}"),
+    ("/v1/envs/e/reset", "{\"options\":{\"target\":1}}"),
+    (
+        "/v1/envs/e/reset",
+        "{\"options\":{\"delay\":2,\"delay_min\":3}}",
+    ),
+    ("/v1/envs/e/reset", "{\"options\":{\"reset_mask\":[true]}}"),
+    ("/v1/vector-envs/v/step", "{\"actions\":[0,1]}"),
+    ("/v1/vector-envs/v/step", "{\"actions\":[0,1,2]}"),
+    ("/v1/vector-envs/v/step", "{\"actions\":[0,0.5,1]}"),
+    ("/v1/vector-envs/v/step", "{\"actions\":[[0],[1],[1]]}"),
+    ("/v1/vector-envs/v/step", "{\"actions\":[0,1,\"x\"]}"),
+    ("/v1/vector-envs/v/step", "{\"actions\":[[0],1,1]}"),
+    ("/v1/vector-envs/v/step", "{\"actions\":[]}"),
+    ("/v1/vector-envs/v/reset", "{\"seed\":[1,2]}"),
+    (
+        "/v1/vector-envs/v/reset",
+        "{\"options\":{\"reset_mask\":[true]}}",
+    ),
+    (
+        "/v1/vector-envs/v/reset",
+        "{\"options\":{\"reset_mask\":[]}}",
+    ),
+    (
+        "/v1/vector-envs/v/reset",
+        "{\"options\":{\"reset_mask\":[false,false,false]}}",
+    ),
+    (
+        "/v1/vector-envs/v/reset",
+        "{\"options\":{\"reset_mask\":[1,0,0]}}",
+    ),
+    (
+        "/v1/vector-envs/v/reset",
+        "{\"options\":{\"reset_mask\":[true,false,1]}}",
+    ),
+    ("/v1/vector-envs/v/restore", "{\"snapshot\":{}}"),
+];
+
 #[test]
 fn bad_bodies_are_told_apart() {
     let client = playing();
@@ -52,77 +126,13 @@ fn bad_bodies_are_told_apart() {
     );
     let deep = format!("{{\"action\":{}", "[".repeat(1_000));
     let huge = format!("{{\"action\":0{}}}", " ".repeat(4_000));
-    let posts = [
-        ("/v1/envs/e/step", "{\"action\":0"),
-        ("/v1/envs/e/step", "{\"action\":0} x"),
-        ("/v1/envs/e/step", "[0]"),
-        ("/v1/envs/e/step", "[1,0]"),
-        ("/v1/envs/e/step", " \n[1,0]"),
-        ("/v1/envs/e/step", "{}"),
-        ("/v1/envs/e/step", "{\"action\":0,\"acton\":1}"),
-        ("/v1/envs/e/step", "{\"action\":2}"),
-        ("/v1/envs/e/step", "{\"action\":-1}"),
-        ("/v1/envs/e/step", "{\"action\":1.0}"),
-        ("/v1/envs/e/step", "{\"action\":NaN}"),
-        ("/v1/envs/e/step", "{\"action\":null}"),
-        ("/v1/envs/e/step", "{\"action\":\"left\"}"),
-        ("/v1/envs/e/step", "{\"action\":true}"),
-        ("/v1/envs/e/step", "{\"action\":[0]}"),
-        ("/v1/envs/e/step", "{\"action\":9223372036854775808}"),
-        ("/v1/envs/e/step", "{\"action\":{\"dtype\":\"int64\"}}"),
-        ("/v1/envs/e/step", "{\"action\":0,\"seq\":-1}"),
-        (
-            "/v1/envs/e/step",
-            "{\"action\":0,\"seq\":18446744073709551615}",
-        ),
-        ("/v1/envs/e/step", "{\"action\":0,\"seq\":7}"),
-        ("/v1/envs/e/step", "{\"action\":0,\"seq\":0}"),
-        ("/v1/envs/e/step", &deep),
-        ("/v1/envs/e/step", &huge),
-        ("/v1/envs/e/reset", "{\"seed\":-1}"),
-        ("/v1/envs/e/reset", "{\"seed\":[1]}"),
-        ("/v1/envs/e/reset", "{\"ttl_s\":1}"),
-        ("/v1/envs/e/reset", "{\"options\":{\"delay\":0}}"),
-        ("/v1/envs/e/reset", "{\"options\":{\"delay\":10000001}}"),
-        ("/v1/envs/e/reset", "{\"options\":{\"difficulty\":1}}"),
-        ("/v1/envs/e/reset", "{\"options\":{\"target\":1}}"),
-        (
-            "/v1/envs/e/reset",
-            "{\"options\":{\"delay\":2,\"delay_min\":3}}",
-        ),
-        ("/v1/envs/e/reset", "{\"options\":{\"reset_mask\":[true]}}"),
-        ("/v1/vector-envs/v/step", "{\"actions\":[0,1]}"),
-        ("/v1/vector-envs/v/step", "{\"actions\":[0,1,2]}"),
-        ("/v1/vector-envs/v/step", "{\"actions\":[0,0.5,1]}"),
-        ("/v1/vector-envs/v/step", "{\"actions\":[[0],[1],[1]]}"),
-        ("/v1/vector-envs/v/step", "{\"actions\":[0,1,\"x\"]}"),
-        ("/v1/vector-envs/v/step", "{\"actions\":[[0],1,1]}"),
-        ("/v1/vector-envs/v/step", "{\"actions\":[]}"),
-        ("/v1/vector-envs/v/reset", "{\"seed\":[1,2]}"),
-        (
-            "/v1/vector-envs/v/reset",
-            "{\"options\":{\"reset_mask\":[true]}}",
-        ),
-        (
-            "/v1/vector-envs/v/reset",
-            "{\"options\":{\"reset_mask\":[]}}",
-        ),
-        (
-            "/v1/vector-envs/v/reset",
-            "{\"options\":{\"reset_mask\":[false,false,false]}}",
-        ),
-        (
-            "/v1/vector-envs/v/reset",
-            "{\"options\":{\"reset_mask\":[1,0,0]}}",
-        ),
-        (
-            "/v1/vector-envs/v/reset",
-            "{\"options\":{\"reset_mask\":[true,false,1]}}",
-        ),
-        ("/v1/vector-envs/v/restore", "{\"snapshot\":{}}"),
+    let large = [
+        ("/v1/envs/e/step", deep.as_str()),
+        ("/v1/envs/e/step", huge.as_str()),
     ];
+    let posts = BAD_STEPS.iter().chain(&large).chain(BAD_RESETS_AND_BATCHES);
     let mut report = String::new();
-    for (path, body) in posts {
+    for &(path, body) in posts {
         let reply = client.post_text(path, body);
         let (path, shown) = (path.trim_start_matches("/v1"), &body[..body.len().min(60)]);
         report.push_str(&format!("{path} {shown}\n  {}\n", told(&reply)));
@@ -232,7 +242,8 @@ fn typed_arrays_are_checked() {
     insta::assert_snapshot!(report);
 }
 
-/// MessagePack has numbers that JSON has not. As a null they would leave an argument out.
+/// MessagePack has NaN and infinities, which JSON lacks. Read as null they would leave an argument
+/// out.
 #[test]
 fn numbers_that_are_not_finite_are_refused_with_their_place() {
     let client = playing();
@@ -259,7 +270,7 @@ fn numbers_that_are_not_finite_are_refused_with_their_place() {
 }
 
 #[test]
-fn the_router_speaks_problems_too() {
+fn the_router_answers_with_problems_too() {
     let client = playing();
     let mut report = String::new();
     for (method, path, headers) in [
@@ -289,7 +300,7 @@ fn the_router_speaks_problems_too() {
 }
 
 #[test]
-fn quotas_hold_and_are_given_back() {
+fn quotas_are_enforced_and_freed_by_closing() {
     let client = playing();
     let create = |body: Value| client.post("/v1/vector-envs", body);
     let full = create(json!({"spec_id": "MemoryTask-v0", "num_envs": 7}));

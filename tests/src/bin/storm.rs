@@ -1,4 +1,5 @@
-//! A storm of kills and faulty calls on a server: `cargo run --release -p end-to-end --bin storm -- --help`.
+//! Runs a storm of kills and faulty calls on a server:
+//! `cargo run --release -p end-to-end --bin storm -- --help`.
 
 use std::process::ExitCode;
 
@@ -6,26 +7,27 @@ use clap::{Parser, ValueEnum};
 use end_to_end::storm::{Fate, Outcome, Storm, Transport};
 use env_server::Durability;
 
-/// Kills a server over and over while players lose, cut, double, pipeline, delay and garble half of their calls, and
-/// compares every reply with that of a calm server that was asked once. Exit status 1 when a reply differs.
+/// Kill a server repeatedly while players lose, cut, double, pipeline, delay and garble half of
+/// their calls, and compare every reply with that of an undisturbed server. Exits with 1 if a reply
+/// differs.
 #[derive(Parser)]
 struct Arguments {
-    /// SIGKILLs, over all storms.
+    /// Number of SIGKILLs, over all storms.
     #[arg(long, default_value_t = 1_000)]
     kills: u64,
-    /// Calls, over all storms.
+    /// Number of calls, over all storms.
     #[arg(long, default_value_t = 1_000_000)]
     calls: u64,
-    /// Players, each with environments of its own.
+    /// Number of players, each with environments of its own.
     #[arg(long, default_value_t = 4)]
     players: u64,
-    /// Of everything that is drawn.
+    /// Seed of all random choices.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// How the players reach the server; both by default.
+    /// Connection of the players to the server; both kinds by default.
     #[arg(long)]
     transport: Option<Transport>,
-    /// What an acknowledged operation outlives; both by default.
+    /// Durability of acknowledged operations; both kinds by default.
     #[arg(long)]
     durability: Option<Durability>,
 }
@@ -72,7 +74,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// The value that was given, or all there are.
+/// The given value, or all possible values.
 fn chosen<T: ValueEnum + Clone>(given: Option<T>) -> Vec<T> {
     given.map_or_else(|| T::value_variants().to_vec(), |given| vec![given])
 }

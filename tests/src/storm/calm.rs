@@ -1,4 +1,5 @@
-//! A server in this thread that is asked everything once: what it says is what is expected.
+//! An undisturbed server in the player's own thread. It receives each request once, and its replies
+//! are the expected ones.
 
 use axum::Router;
 use axum::body::{Body, to_bytes};

@@ -1,5 +1,6 @@
-//! A storm: players whose calls are lost, cut, doubled, pipelined, stale, from the future or garbage, on a server that is
-//! killed over and over. Every reply is compared with that of a calm server that was asked once.
+//! A storm: players whose calls are lost, cut, doubled, pipelined, stale, too early or garbage, on
+//! a server that is killed repeatedly. Every reply is compared with that of a calm server, which
+//! receives each request once.
 
 mod calm;
 mod connection;
@@ -8,7 +9,7 @@ mod request;
 
 use std::io;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -20,72 +21,73 @@ use crate::MortalServer;
 pub use connection::Transport;
 use player::Player;
 
-/// How long and how hard a storm is.
+/// The size of a storm.
 #[derive(Clone, Copy, Debug)]
 pub struct Storm {
-    /// How the players reach the server.
+    /// The kind of connection between players and server.
     pub transport: Transport,
-    /// What an acknowledged operation outlives.
+    /// Durability of acknowledged operations.
     pub durability: Durability,
-    /// SIGKILLs, at least.
+    /// Least number of SIGKILLs.
     pub kills: u64,
-    /// Calls, at least. The kills and the calls go on until both are reached.
+    /// Least number of calls. Kills and calls continue until both numbers are reached.
     pub calls: u64,
-    /// Players, each a thread with environments of its own.
+    /// Number of players, each a thread with environments of its own.
     pub players: u64,
-    /// Of everything that is drawn.
+    /// Seed of all random choices.
     pub seed: u64,
 }
 
-/// What came of a storm.
+/// The results of a storm.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    /// SIGKILLs.
+    /// Number of SIGKILLs.
     pub kills: u64,
-    /// Calls by what was done to them, in the order of [`Fate::ALL`].
+    /// Number of calls by fate, in the order of [`Fate::ALL`].
     pub calls: [u64; Fate::ALL.len()],
-    /// Replies that were compared with the calm server's.
+    /// Number of replies that were compared with the calm server's.
     pub compared: u64,
-    /// How long it took.
+    /// Duration of the storm.
     pub elapsed: Duration,
-    /// Replies that differ; the first of them.
+    /// Descriptions of the first replies that differ.
     pub mismatches: Vec<String>,
-    /// How many replies differ.
+    /// Number of replies that differ.
     pub num_mismatches: u64,
 }
 
 impl Outcome {
-    /// All calls.
+    /// Number of all calls.
     pub fn num_calls(&self) -> u64 {
         self.calls.iter().sum()
     }
 
-    /// Calls to which something was done.
+    /// Number of calls that were disturbed.
     pub fn num_faulty(&self) -> u64 {
         self.num_calls() - self.calls[Fate::Clean as usize] - self.calls[Fate::Repeated as usize]
     }
 }
 
-/// What is done to a call.
+/// The way in which a call is disturbed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// Nothing.
+    /// Not disturbed.
     Clean,
-    /// Sent again because nobody knows what became of it.
+    /// Sent again because its outcome is unknown.
     Repeated,
     /// Its reply is not read.
     Lost,
     /// The connection ends in the middle of the request.
     Cut,
-    /// Sent on two connections at once.
+    /// Sent on two connections at the same time.
     Doubled,
-    /// Sent with others of the same environment before any is answered; the connection ends before all are.
+    /// Sent with others for the same environment before any is answered; the connection ends before
+    /// all are answered.
     Pipelined,
-    /// An operation of the past, as it was or changed.
+    /// An earlier operation, unchanged or changed.
     Stale,
-    /// An operation with a number that has not come yet.
+    /// An operation whose number is too large.
     Future,
-    /// Nothing that the server could do.
+    /// A request that the server must refuse.
     Garbage,
 }
 
@@ -104,22 +106,20 @@ impl Fate {
     ];
 }
 
-/// What players and the killer share.
+/// State shared by the players and the killer.
 struct Shared {
     storm: Storm,
     address: String,
     calls: [AtomicU64; Fate::ALL.len()],
     compared: AtomicU64,
     kills: AtomicU64,
-    /// Whether the kills are over: a server that stays dead is a failure then.
-    killer_is_done: AtomicBool,
     mismatches: Mutex<Vec<String>>,
     num_mismatches: AtomicU64,
 }
 
-/// Mismatches that are kept in words.
+/// Number of mismatches whose descriptions are kept.
 const KEPT_MISMATCHES: usize = 20;
-/// Longest pause between a server's start and its end.
+/// Longest time between a server's start and its kill.
 const LONGEST_LIFE: Duration = Duration::from_millis(250);
 
 impl Shared {
@@ -147,11 +147,11 @@ impl Shared {
 }
 
 impl Storm {
-    /// Lets it rage. `serve` is the name of a test that calls [`crate::serve_if_asked`], or anything in a program that
-    /// calls it first.
+    /// Runs the storm. `serve` is the name of a test that calls [`crate::serve_if_asked`], or any
+    /// text in a program that calls that function first.
     ///
     /// # Errors
-    /// When the server does not come up, or not again after a kill.
+    /// When the server does not start, at first or after a kill.
     pub fn rage(self, serve: &'static str) -> io::Result<Outcome> {
         let data = tempfile::tempdir()?;
         let mut server = MortalServer::start_with(data.path(), serve, self.durability)?;
@@ -161,7 +161,6 @@ impl Storm {
             calls: Default::default(),
             compared: AtomicU64::new(0),
             kills: AtomicU64::new(0),
-            killer_is_done: AtomicBool::new(false),
             mismatches: Mutex::default(),
             num_mismatches: AtomicU64::new(0),
         };
@@ -171,9 +170,7 @@ impl Storm {
             for number in 0..self.players {
                 scope.spawn(move || Player::new(shared, number).play());
             }
-            let killed = kill_over_and_over(&mut server, shared);
-            shared.killer_is_done.store(true, Ordering::Relaxed);
-            killed
+            kill_over_and_over(&mut server, shared)
         });
         killed?;
         Ok(Outcome {
@@ -190,10 +187,10 @@ impl Storm {
     }
 }
 
-/// Kills the server until the storm is over, and leaves it alive.
+/// Kills and restarts the server until the storm is over, and leaves it running.
 fn kill_over_and_over(server: &mut MortalServer, shared: &Shared) -> io::Result<()> {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(shared.storm.seed ^ 0xdead);
-    // Spread over the calls, so that both come to their end together.
+    // Kills are spread over the calls, so that both reach their numbers together.
     let calls_a_kill = shared.storm.calls.checked_div(shared.storm.kills);
     while !shared.is_over() {
         let kills = shared.kills.load(Ordering::Relaxed);

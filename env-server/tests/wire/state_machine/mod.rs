@@ -1,6 +1,6 @@
-//! Operations at random, good and bad, once and again, one after another and at once: the server
-//! does what a small model says, and at the end every environment is where one would be that was
-//! never disturbed.
+//! Tests the server with random operations, good and bad, repeated, in sequence and concurrent,
+//! against a small model. At the end every environment must be in the state of a twin that received
+//! only the applied operations.
 
 mod lifetimes;
 mod model;

@@ -1,14 +1,15 @@
-//! What the rules say of one environment. It is meant to be seen to be right.
+//! A model of one environment, simple enough to be checked by reading.
 
 use env_protocol::{AutoresetMode, Encoding};
 use serde_json::{Value, json};
 
-/// Steps of an episode, unless a reset says otherwise.
+/// Steps of an episode, unless a reset sets another number.
 pub const DELAY: u32 = 3;
 /// Lanes of a vector environment.
 pub const NUM_ENVS: usize = 2;
 
-/// What kind of environment is played; `None` is a single one.
+/// The kind of environment: `None` for a single one, otherwise the autoreset mode of a vector
+/// environment.
 pub type Mode = Option<AutoresetMode>;
 
 /// The body of a numbered operation, without its seq.
@@ -20,7 +21,7 @@ pub enum Body {
         delay: Option<u32>,
         mask: Option<Vec<bool>>,
     },
-    /// Actions are 0 and 1, one a lane.
+    /// Actions 0 and 1, one per lane.
     Step(Vec<i64>),
     Restore(Saved),
     Fork {
@@ -29,7 +30,7 @@ pub enum Body {
     },
 }
 
-/// A snapshot and what is known of it.
+/// A snapshot and the state of the model at that moment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Saved {
     pub snapshot: Value,
@@ -37,10 +38,10 @@ pub struct Saved {
     pub is_damaged: bool,
 }
 
-/// Where a lane is.
+/// The place of a lane in its episode.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Lane {
-    /// Steps of each of its episodes.
+    /// Number of steps in each of its episodes.
     pub delay: u32,
     pub phase: Phase,
 }
@@ -48,12 +49,12 @@ pub struct Lane {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Phase {
     New,
-    /// So many steps are left.
+    /// Number of steps left.
     Running(u32),
     Ended,
 }
 
-/// What the rules say of a request.
+/// The expected outcome of a request.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Expected {
     Applied,
@@ -66,7 +67,7 @@ pub enum Expected {
 pub struct Model {
     pub mode: Mode,
     pub seq: u64,
-    /// The operations before the next one, and the replies to them.
+    /// The operations so far, and the replies to them.
     pub done: Vec<(Body, Value)>,
     pub lanes: Vec<Lane>,
     pub ttl_s: u64,
@@ -74,7 +75,7 @@ pub struct Model {
 }
 
 impl Model {
-    /// One that has just been created.
+    /// A model of an environment that has just been created.
     pub fn new(mode: Mode, ttl_s: u64, now_s: u64) -> Self {
         let lane = Lane {
             delay: DELAY,
@@ -90,10 +91,10 @@ impl Model {
         }
     }
 
-    /// What is answered to an operation, but for a fork's id being taken.
+    /// Returns the expected outcome of an operation, except for a fork whose id is taken.
     pub fn expect(&self, body: &Body, seq: Option<u64>) -> Expected {
         use Expected::{Applied, Refused, Replayed};
-        // What does not fit the environment at all is refused before its number is looked at.
+        // The server checks whether an operation fits the environment before it checks the number.
         match body {
             Body::Step(actions) if actions.len() != self.lanes.len() => {
                 return Refused(422, "invalid-action");
@@ -105,7 +106,7 @@ impl Model {
             }
             _ => {}
         }
-        // No test plays so much that the server drops what it has done.
+        // No test plays so long that the server drops old operations.
         match seq {
             None => {}
             Some(seq) if seq == self.seq => {}
@@ -131,7 +132,7 @@ impl Model {
             match lane.phase {
                 Phase::Running(_) if (0..2).contains(action) => {}
                 Phase::Running(_) => return Expected::Refused(422, "invalid-action"),
-                // This step is a reset, whatever the action.
+                // This step is a reset and ignores the action.
                 Phase::Ended if self.mode == Some(AutoresetMode::NextStep) => {}
                 Phase::New | Phase::Ended => return Expected::Refused(409, "needs-reset"),
             }
@@ -139,7 +140,7 @@ impl Model {
         Expected::Applied
     }
 
-    /// Takes in an operation that was applied. Says in which lanes a step ended an episode.
+    /// Applies an operation to the model. Returns for each lane whether a step ended its episode.
     pub fn apply(&mut self, body: &Body, reply: Value, now_s: u64) -> Vec<bool> {
         let before = self.lanes.clone();
         match body {
@@ -180,7 +181,7 @@ impl Model {
 }
 
 impl Body {
-    /// The last part of its path.
+    /// The last part of the operation's path.
     pub fn path(&self) -> &'static str {
         match self {
             Body::Reset { .. } => "reset",
@@ -190,7 +191,7 @@ impl Body {
         }
     }
 
-    /// The request, in an encoding.
+    /// The request in an encoding.
     pub fn encode(&self, mode: Mode, seq: Option<u64>, encoding: Encoding) -> Vec<u8> {
         let mut json = self.to_json(mode);
         if let Some(seq) = seq {
@@ -234,7 +235,7 @@ impl Body {
     }
 }
 
-/// The request in MessagePack, as a client of the crate's types writes it.
+/// The request in MessagePack, as a client with the crate's types writes it.
 fn typed<T: serde::Serialize + serde::de::DeserializeOwned>(json: Value) -> Vec<u8> {
     let request: T = serde_json::from_value(json).expect("a request of this type");
     Encoding::MessagePack.encode(&request)

@@ -1,4 +1,4 @@
-//! What is sent and what comes back, for either kind of environment.
+//! Requests and replies on the wire, for both kinds of environment.
 
 use env_protocol::{
     Encoding, ForkReply, ResetReply, RestoreReply, StepReply, VectorResetReply, VectorStepReply,
@@ -11,7 +11,7 @@ use super::model::{Body, DELAY, Mode, NUM_ENVS};
 use super::requests::PutChoice;
 use crate::client::{Client, Reply};
 
-/// The lease that environments are created with.
+/// Lease of new environments, in seconds.
 pub const TTL_S: u64 = 1_000;
 
 pub fn collection(mode: Mode) -> &'static str {
@@ -57,7 +57,7 @@ pub fn send(
     )
 }
 
-/// A success as JSON, whatever encoding it came in.
+/// The body of a success as JSON, from either encoding.
 pub fn success(mode: Mode, body: &Body, reply: &Reply) -> Value {
     fn json<T: DeserializeOwned + Serialize>(reply: &Reply) -> Value {
         serde_json::to_value(reply.decode::<T>()).expect("plain data")

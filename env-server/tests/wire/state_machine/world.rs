@@ -1,4 +1,4 @@
-//! A server and the models of its environments, side by side.
+//! A server together with the models of its environments.
 
 use std::collections::BTreeMap;
 use std::thread;
@@ -15,7 +15,7 @@ use super::wire::{path, send, success};
 use crate::client::{Client, Reply};
 
 const FIRST: &str = "e";
-/// How many clients there are where there are several.
+/// Number of concurrent clients.
 const NUM_CLIENTS: usize = 4;
 
 pub struct World {
@@ -23,16 +23,16 @@ pub struct World {
     clock: Clock,
     pub(super) mode: Mode,
     pub(super) now_s: u64,
-    /// Every environment there has been.
+    /// All environments so far.
     pub(super) lives: BTreeMap<String, Life>,
     pub(super) saved: Saved,
     num_forks: usize,
 }
 
-/// What has become of an environment.
+/// The state of an environment's life.
 pub(super) enum Life {
     Open(Box<Open>),
-    /// It is remembered for a while.
+    /// The server remembers the end of the environment until a given time.
     Ended {
         code: &'static str,
         until_s: u64,
@@ -42,19 +42,19 @@ pub(super) enum Life {
 
 pub(super) struct Open {
     pub(super) model: Model,
-    /// The body it was created with, or its ancestor if it is a fork.
+    /// The body that the environment, or its ancestor if it is a fork, was created with.
     pub(super) creation: Value,
     pub(super) is_fork: bool,
     /// The state after its last operation.
     pub(super) snapshot: Value,
-    /// What was done to it, and before that to its ancestors.
+    /// The operations applied to its ancestors and then to it.
     pub(super) log: Vec<Body>,
-    /// How much of that was done to its ancestors.
+    /// Number of operations in the log that were applied to its ancestors.
     pub(super) num_inherited: usize,
 }
 
 impl World {
-    /// A server with one environment.
+    /// Starts a server with one environment.
     pub fn new(mode: Mode, start: fn(ServerConfig) -> Client) -> Self {
         let config = ServerConfig::default();
         let clock = config.clock.clone();
@@ -111,8 +111,8 @@ impl World {
                 What::Wait { s } => {
                     self.clock.skip(Duration::from_secs(*s));
                     self.now_s += s;
-                    // Whether the server has looked through its leases is not known until somebody
-                    // has asked, or this one, which does so every second.
+                    // Without sockets there is no housekeeping, and the server notices an expired
+                    // lease only when a request asks for it, so there is nothing to check yet.
                     if !self.client.is_over_sockets() {
                         continue;
                     }
@@ -140,7 +140,8 @@ impl World {
         }
     }
 
-    /// Notices, as whoever asks does, that a lease has run out or that an end is forgotten.
+    /// Updates an environment's life as a request would: its lease may have expired, or its end may
+    /// be forgotten.
     pub(super) fn notice(&mut self, id: &str) {
         let now_s = self.now_s;
         let Some(life) = self.lives.get_mut(id) else {
@@ -156,7 +157,7 @@ impl World {
         }
     }
 
-    /// How a request about an environment that is not open is answered.
+    /// Status and code of a request about an environment that is not open; `None` if it is open.
     pub(super) fn absence(&mut self, id: &str) -> Option<(u16, String)> {
         self.notice(id);
         match self.lives.get(id) {
@@ -200,7 +201,8 @@ impl World {
                 env_id: match choice {
                     IdChoice::Fresh => self.fresh_id(),
                     IdChoice::Known(index) => match self.id(Some(index)) {
-                        // What is forgotten could be taken again, but not by a twin.
+                        // A forgotten id is free again, but a twin, which replays the log without
+                        // waiting, could not take it.
                         known if self.is_forgotten(&known) => self.fresh_id(),
                         known => known,
                     },
@@ -220,7 +222,7 @@ impl World {
         matches!(self.lives.get(id), Some(Life::Forgotten))
     }
 
-    /// The seq that a request carries; nothing, if there is no such number.
+    /// The seq of a request; `None` if the choice gives no valid number.
     fn seq(&mut self, id: &str, choice: SeqChoice) -> Option<Option<u64>> {
         let next = self.open(id).map_or(0, |open| open.model.seq);
         match choice {
@@ -230,7 +232,7 @@ impl World {
         }
     }
 
-    /// What the model says of an operation.
+    /// The outcome of an operation according to the model.
     fn expect(&mut self, id: &str, body: &Body, seq: Option<u64>) -> Expected {
         let Some(open) = self.open(id) else {
             unreachable!("it has been seen to be open");
@@ -266,7 +268,7 @@ impl World {
         self.check(id, body, seq, expected, &reply);
     }
 
-    /// Compares a reply with what the model says, and lets the model go on.
+    /// Compares a reply with the model, and updates the model.
     fn check(
         &mut self,
         id: &str,
@@ -342,7 +344,8 @@ impl World {
         self.num_forks += 1;
     }
 
-    /// However many send it, it is done once, and all hear the same.
+    /// Sends an operation from many clients. It must be applied once, and all must get the same
+    /// reply.
     fn storm(&mut self, id: &str, body: &Body) {
         if self.absence(id).is_some() {
             return;
@@ -350,7 +353,7 @@ impl World {
         let seq = self.seq(id, SeqChoice::Offset(0)).flatten();
         let expected = self.expect(id, body, seq);
         let mut replies = self.send_at_once(id, &vec![body.clone(); NUM_CLIENTS], seq);
-        // The one that was first comes first.
+        // The reply that is not a replay comes first.
         replies.sort_by_key(|reply| reply.header("idempotency-replayed").to_owned());
         for (i, reply) in replies.iter().enumerate() {
             let expected = match expected {
@@ -361,7 +364,8 @@ impl World {
         }
     }
 
-    /// Of two operations with one number one is done, and whoever sent the other hears of it.
+    /// Sends two operations with the same number. One must be applied, and the sender of the other
+    /// must get an error.
     fn race(&mut self, id: &str) {
         if self.absence(id).is_some() {
             return;
