@@ -8,7 +8,7 @@ use axum::extract::Request;
 use axum::response::Response;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use env_server::ServerConfig;
-use env_server::observe::{Metrics, Observe, Work};
+use service::observe::{Metrics, Observe, Work};
 use tower::ServiceExt;
 use tracing_subscriber::layer::SubscriberExt;
 

@@ -1,7 +1,6 @@
 //! Errors of the library.
 
 use std::io;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::journal::JournalError;
@@ -17,41 +16,9 @@ pub enum Error {
         /// What is wrong with it.
         detail: String,
     },
-    /// A setting cannot be used.
-    #[error("{name}: {given:?} cannot be used: {detail}")]
-    Setting {
-        /// The setting.
-        name: &'static str,
-        /// What was given.
-        given: String,
-        /// What is wrong with it.
-        detail: String,
-    },
-    /// The listener failed.
-    #[error("serving failed: {0}")]
-    Serve(#[source] io::Error),
-    /// Others could reach the server and nothing would ask them who they are.
-    #[error(
-        "{0} can be reached from other machines and there are no tokens: give --token-file FILE, \
-         or --insecure if whoever reaches it may do everything"
-    )]
-    Exposed(SocketAddr),
-    /// The file of tokens cannot be used.
-    #[error("token file {path}: {detail}")]
-    Tokens {
-        /// The file.
-        path: PathBuf,
-        /// Why, and in which line; never what stands there.
-        detail: String,
-    },
-    /// The certificate or its key cannot be used.
-    #[error("{path}: {detail}")]
-    Tls {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        detail: String,
-    },
+    /// The settings of the service or its listener cannot be used.
+    #[error(transparent)]
+    Service(#[from] service::Error),
     /// The journal under the data directory cannot be opened.
     #[error("the data directory cannot be used: {0}")]
     Journal(#[from] JournalError),

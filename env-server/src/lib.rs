@@ -4,7 +4,6 @@
 //! each of which knows only those before it: [`environments`] (pure tasks), [`session`] (numbered
 //! operations on them), and the HTTP routes.
 
-pub mod access;
 pub mod config;
 #[cfg(test)]
 mod counting;
@@ -14,24 +13,20 @@ pub mod error;
 pub mod fuzzing;
 mod http;
 pub mod journal;
-pub mod observe;
 mod openenv;
 pub mod render;
 pub mod replay;
 mod server;
-pub mod service;
 pub mod session;
-pub mod signals;
-pub mod tls;
 pub mod verify;
 
-pub use access::{Access, Grant, Principal};
 pub use config::ServerConfig;
 pub use error::Error;
-pub use http::{SocketTimes, document as openapi_document};
+pub use http::document as openapi_document;
 pub use journal::Durability;
-pub use server::{Server, app, check_exposure, run};
+pub use server::{Server, app, run};
+pub use service::{
+    Access, Grant, Principal, ServiceConfig, SocketTimes, StepBudget, Tls, check_exposure,
+};
 pub use session::Clock;
-pub use session::StepBudget;
 pub use session::store::Limits;
-pub use tls::Tls;

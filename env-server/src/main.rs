@@ -14,8 +14,8 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::{ArgMatches, FromArgMatches};
 use env_server::environments::registry;
-use env_server::observe;
-use env_server::{Server, check_exposure, replay, signals, verify};
+use env_server::{Server, check_exposure, replay, verify};
+use service::{observe, signals};
 use tokio::net::TcpListener;
 
 use cli::{Cli, Command, HealthArgs, ReplayArgs, ServeArgs, SpecsArgs, VerifyArgs};
@@ -88,18 +88,19 @@ fn serve(args: ServeArgs, matches: &ArgMatches) -> anyhow::Result<()> {
 async fn serve_with(settings: &Settings) -> anyhow::Result<()> {
     // Dropped last, it sends what is left of the traces.
     let _logging = observe::logging::set_up(
+        env!("CARGO_PKG_NAME"),
         &settings.log,
         settings.log_format,
         settings.otlp_endpoint.as_deref(),
     )?;
     let config = settings.server_config()?;
     config.check()?;
-    check_exposure(settings.listen, &config)?;
-    raise_file_limit(config.max_connections);
+    check_exposure(settings.listen, &config.service)?;
+    raise_file_limit(config.service.max_connections);
     let listener = bind(settings.listen).await?;
     let shutdown = signals::shutdown().context("cannot handle signals")?;
-    signals::reload_on_hangup(&config).context("cannot handle SIGHUP")?;
-    let scheme = match config.tls {
+    signals::reload_on_hangup(&config.service).context("cannot handle SIGHUP")?;
+    let scheme = match config.service.tls {
         Some(_) => "https",
         None => "http",
     };

@@ -10,9 +10,9 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command};
-use env_server::observe::LogFormat;
-use env_server::{Access, Durability, Limits, ServerConfig, Tls};
+use env_server::{Access, Durability, Limits, ServerConfig, ServiceConfig, Tls};
 use serde::{Deserialize, Serialize};
+use service::observe::LogFormat;
 
 /// One row of the table.
 pub struct Row {
@@ -185,18 +185,18 @@ settings! {
     /// Most of its trajectory that is kept of one environment; older steps are forgotten
     trajectory_bytes: usize "BYTES" = base().limits.trajectory_bytes, in 0..=MANY;
     /// Largest request body
-    max_body_bytes: usize "BYTES" = base().max_body_bytes, in 1..=MANY;
+    max_body_bytes: usize "BYTES" = base().service.max_body_bytes, in 1..=MANY;
     /// Most requests being answered at once; more are answered 503
-    max_requests_in_flight: usize "N" = base().max_requests_in_flight, in 1..=MANY;
+    max_requests_in_flight: usize "N" = base().service.max_requests_in_flight, in 1..=MANY;
     /// Most open connections; more are answered 503 and closed, over TLS only closed
-    max_connections: usize "N" = base().max_connections, in 1..=MANY;
+    max_connections: usize "N" = base().service.max_connections, in 1..=MANY;
 
     /// Most time from the first byte of a request to its answer; then 503, or 408 while its body is not complete
-    request_timeout_ms: u64 "MS" = ms(base().request_timeout), in 1..=MAX_MS;
+    request_timeout_ms: u64 "MS" = ms(base().service.request_timeout), in 1..=MAX_MS;
     /// Most time for the head of a request, or for a TLS handshake, to arrive; then the connection is cut
-    header_timeout_ms: u64 "MS" = ms(base().header_timeout), in 1..=MAX_MS;
+    header_timeout_ms: u64 "MS" = ms(base().service.header_timeout), in 1..=MAX_MS;
     /// Most time between requests on a connection, or without progress in reading an answer; then it is closed
-    idle_timeout_ms: u64 "MS" = ms(base().idle_timeout), in 1..=MAX_MS;
+    idle_timeout_ms: u64 "MS" = ms(base().service.idle_timeout), in 1..=MAX_MS;
     /// Lease of an environment whose creation asks for none
     default_ttl_s: u64 "S" = base().limits.default_ttl_s, in 1..=MAX_S;
     /// Longest lease that can be asked for
@@ -208,9 +208,9 @@ settings! {
     durability: Durability "WHICH" = Durability::default();
 
     /// After SIGTERM, go on serving this long while /readyz says 503, for load balancers to notice
-    drain_delay_ms: u64 "MS" = ms(base().drain_delay), in 0..=MAX_MS;
+    drain_delay_ms: u64 "MS" = ms(base().service.drain_delay), in 0..=MAX_MS;
     /// Then wait this long at most for work under way
-    drain_timeout_ms: u64 "MS" = ms(base().drain_timeout), in 0..=MAX_MS;
+    drain_timeout_ms: u64 "MS" = ms(base().service.drain_timeout), in 0..=MAX_MS;
 
     /// Tell what a player that knows the hidden draws would do, at …/oracle: for baselines
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
@@ -358,6 +358,30 @@ impl Settings {
     pub fn server_config(&self) -> Result<ServerConfig, env_server::Error> {
         let tls = self.tls_cert.as_ref().zip(self.tls_key.as_ref());
         Ok(ServerConfig {
+            service: ServiceConfig {
+                max_body_bytes: self.max_body_bytes,
+                max_requests_in_flight: self.max_requests_in_flight,
+                max_connections: self.max_connections,
+                request_timeout: Duration::from_millis(self.request_timeout_ms),
+                header_timeout: Duration::from_millis(self.header_timeout_ms),
+                idle_timeout: Duration::from_millis(self.idle_timeout_ms),
+                access: self
+                    .token_file
+                    .as_deref()
+                    .map(Access::from_file)
+                    .transpose()?
+                    .map(Arc::new),
+                tls: tls
+                    .map(|(cert, key)| Tls::from_files(cert, key))
+                    .transpose()?
+                    .map(Arc::new),
+                allowed_hosts: listed(self.allowed_hosts.as_deref()),
+                allowed_origins: listed(self.allowed_origins.as_deref()),
+                insecure: self.insecure,
+                drain_delay: Duration::from_millis(self.drain_delay_ms),
+                drain_timeout: Duration::from_millis(self.drain_timeout_ms),
+                ..ServiceConfig::default()
+            },
             limits: Limits {
                 max_envs: self.max_envs,
                 max_lanes_per_env: self.max_lanes_per_env,
@@ -367,31 +391,10 @@ impl Settings {
                 default_ttl_s: self.default_ttl_s,
                 max_ttl_s: self.max_ttl_s,
             },
-            max_body_bytes: self.max_body_bytes,
-            max_requests_in_flight: self.max_requests_in_flight,
-            max_connections: self.max_connections,
-            request_timeout: Duration::from_millis(self.request_timeout_ms),
-            header_timeout: Duration::from_millis(self.header_timeout_ms),
-            idle_timeout: Duration::from_millis(self.idle_timeout_ms),
             data_dir: self.data_dir.clone(),
             durability: self.durability,
             openenv: self.openenv.clone(),
-            access: self
-                .token_file
-                .as_deref()
-                .map(Access::from_file)
-                .transpose()?
-                .map(Arc::new),
-            tls: tls
-                .map(|(cert, key)| Tls::from_files(cert, key))
-                .transpose()?
-                .map(Arc::new),
             allow_oracle: self.allow_oracle,
-            allowed_hosts: listed(self.allowed_hosts.as_deref()),
-            allowed_origins: listed(self.allowed_origins.as_deref()),
-            insecure: self.insecure,
-            drain_delay: Duration::from_millis(self.drain_delay_ms),
-            drain_timeout: Duration::from_millis(self.drain_timeout_ms),
             ..ServerConfig::default()
         })
     }

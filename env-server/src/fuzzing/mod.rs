@@ -19,7 +19,9 @@ pub use crate::session::fuzzing::{operation, record, snapshot, trajectory};
 pub use bodies::{json, messagepack};
 pub use messages::{stream_frame, websocket};
 
-use crate::{access, journal};
+use service::access;
+
+use crate::journal;
 
 /// A decoder under test.
 pub struct Target {

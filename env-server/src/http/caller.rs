@@ -8,11 +8,12 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use env_protocol::Problem;
 
-use super::aside::Note;
-use super::problem::Failure;
-use crate::access::{Principal, Role};
-use crate::session::store::Owner;
-use crate::session::{Description, StepBudget};
+use crate::session::Description;
+use service::StepBudget;
+use service::access::Owner;
+use service::access::{Principal, Role};
+use service::aside::Note;
+use service::problem::Failure;
 
 /// Who sends a request, where the server asks for tokens. Whatever handler takes one is open to
 /// evaluation tokens, too.

@@ -9,14 +9,14 @@ use env_protocol::{
     StepReply, StepRequest, Trajectory,
 };
 
-use super::codec::{Accept, Call, encoded};
 use super::openapi::{
     CreateProblems, OperationProblems, Page, Png, ReadProblems, RenderQuery, TrajectoryPage,
 };
-use super::problem::Failure;
 use super::resource::resource_routes;
 use super::{Caller, FullCaller, SharedApp};
 use crate::session::{Creation, Description, Kind, Operation, Session};
+use service::codec::{Accept, Call, encoded};
+use service::problem::Failure;
 
 const KIND: Kind = Kind::Single;
 

@@ -7,10 +7,10 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use env_protocol::Problem;
 
-use super::aside::blocking;
-use super::problem::Failure;
 use super::{FullCaller, SharedApp};
-use crate::observe;
+use service::aside::blocking;
+use service::observe;
+use service::problem::Failure;
 
 /// What the server does and holds, for Prometheus
 ///

@@ -1,13 +1,12 @@
 //! Routes for those who run the server.
 
 use axum::extract::{Path, State};
-use axum::http::header;
-use axum::response::{IntoResponse, Response};
-use env_protocol::{ErrorCode, Health, Problem, SNAPSHOT_VERSION, Version};
+use axum::response::Response;
+use env_protocol::{Health, Problem, SNAPSHOT_VERSION, Version};
 
 use super::SharedApp;
-use super::codec::{Accept, encoded};
-use super::problem::Failure;
+use service::codec::{Accept, encoded};
+use service::problem::Failure;
 
 fn ok() -> Health {
     Health {
@@ -74,22 +73,6 @@ pub(super) async fn version(Accept(reply): Accept) -> Response {
         (status = 404, description = "unknown-route", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub async fn explain_problem(Path(code): Path<String>) -> Result<Response, Failure> {
-    let found = ErrorCode::ALL.iter().find(|c| c.as_str() == code);
-    let Some(found) = found else {
-        let detail = format!("there is no problem {code:?}");
-        return Err(Problem::new(ErrorCode::UnknownRoute, detail).into());
-    };
-    let text = format!(
-        "{code}: {}\nstatus {}, {}\n\n{}\n",
-        found.title(),
-        found.status(),
-        match found.is_retryable() {
-            true => "the same request may succeed later",
-            false => "the same request will fail again",
-        },
-        found.advice(),
-    );
-    let plain = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
-    Ok((plain, text).into_response())
+pub(super) async fn explain_problem(code: Path<String>) -> Result<Response, Failure> {
+    service::explain_problem(code).await
 }

@@ -4,12 +4,12 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use env_protocol::{Problem, Spec, SpecList, SpecRequest};
 
-use super::codec::{Accept, Call, encoded};
 use super::openapi::DescribeProblems;
-use super::problem::Failure;
 use super::{FullCaller, SharedApp};
 use crate::environments::registry;
 use crate::session::{refused_kwargs, unknown_spec};
+use service::codec::{Accept, Call, encoded};
+use service::problem::Failure;
 
 /// Everything that can be created
 #[utoipa::path(

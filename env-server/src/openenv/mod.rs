@@ -21,13 +21,13 @@ use utoipa_axum::routes;
 
 use crate::config::ServerConfig;
 use crate::error::Error;
-use crate::http::codec::{Call, encoded};
-use crate::http::problem::Failure;
-use crate::http::socket::{Event, Gone, Socket, Upgrade};
 use crate::http::{FullCaller, SharedApp};
 use messages::{Request, ResetArguments, WrongField, code, error, message, read_action};
 use offer::Offer;
 use play::Play;
+use service::codec::{Call, encoded};
+use service::problem::Failure;
+use service::socket::{Event, Gone, Socket, Upgrade};
 
 /// What handlers share.
 #[derive(Clone)]
@@ -84,7 +84,8 @@ pub(crate) fn check(config: &ServerConfig) -> Result<(), Error> {
 )]
 async fn ws(State(server): State<Server>, caller: FullCaller, upgrade: Upgrade) -> Response {
     let app = server.app.clone();
-    upgrade.accept(&app, move |socket| async move {
+    let max_bytes = app.max_body_bytes();
+    upgrade.accept(&app.sockets, max_bytes, move |socket| async move {
         // The client is gone, which is its own business.
         let _ = serve(server, caller, socket).await;
     })

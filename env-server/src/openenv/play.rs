@@ -6,9 +6,9 @@ use env_protocol::{Array, ErrorCode, LeaseRequest, Problem, ResetRequest};
 
 use super::messages::{Observation, Outcome, ResetArguments, State};
 use super::offer::Offer;
-use crate::http::problem::Failure;
 use crate::http::{FullCaller, SharedApp};
 use crate::session::{Creation, Kind, Operation, Reply, Session};
+use service::problem::Failure;
 
 /// A session. Dropping it closes its environment.
 pub(super) struct Play {

@@ -8,7 +8,7 @@ use env_protocol::{ErrorCode, Problem};
 
 use super::lease::Clock;
 use crate::journal::{Journal, JournalError, Position, Record};
-use crate::observe::Metrics;
+use service::observe::Metrics;
 
 /// How far the journal must be safe before a client may be told of what was written down;
 /// nowhere, where there is no journal.

@@ -1,7 +1,6 @@
 //! What stands behind an id: environments, the number of the next operation, the last reply.
 
 mod again;
-pub(crate) mod budget;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod graves;
@@ -13,7 +12,6 @@ mod oracle;
 pub mod pieces;
 mod records;
 pub mod recovery;
-pub mod room;
 #[cfg(test)]
 mod sizes;
 pub mod store;
@@ -36,8 +34,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::environments::{Arguments, KwargsError, registry};
 use crate::journal::Record;
-use crate::observe::Work;
-use crate::observe::metrics::Counter;
 use crate::render::{MAX_PICTURES, Picture};
 use again::Rerun;
 use history::History;
@@ -46,9 +42,11 @@ use lease::Lease;
 use operation::{check_seed, escape};
 use pieces::Pieces;
 use records::{Birth, End, Tombstone, Whole};
+use service::StepBudget;
+use service::observe::Work;
+use service::observe::metrics::Counter;
 use vector::{Head, Reset, Saved, StepBatch, VectorEnvironment};
 
-pub use budget::StepBudget;
 pub use lease::Clock;
 pub use operation::{Answer, Operation, Reply};
 pub use trajectory::{PAGE_BYTES, Replayed, replay};

@@ -14,10 +14,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::keeper::Written;
-use super::pieces::Pieces;
 use super::vector::{Refusal, Reset};
 use super::{Kind, Session};
 use crate::environments::{Arguments, KwargsError};
+use crate::session::pieces::Pieces;
 
 /// A change to an environment, in one form whatever the encoding it came in: two requests are the
 /// same when their operations are equal.

@@ -8,14 +8,15 @@ use dashmap::DashMap;
 use env_protocol::{ErrorCode, ForkRequest, LeaseReply, LeaseRequest, Problem};
 
 use crate::journal::Journal;
-use crate::observe::{Census, Population, Work};
+use service::access::Owner;
+use service::observe::{Census, Population, Work};
 
 use super::graves::{Grave, Graves};
 use super::keeper::{Keeper, Written};
 use super::lease::{Clock, ms};
 use super::records::{End, MAX_STATE_BYTES, Tombstone};
-use super::room::{Room, Rooms};
 use super::{Answer, Creation, Description, Kind, Operation, PAGE_BYTES, Parents, Session, ended};
+use service::room::{Room, Rooms};
 
 /// Bytes of a reply that is not counted while it is under way: `--max-requests-in-flight` bounds how many there are.
 const SMALL_REPLY: usize = 64 << 10;
@@ -51,17 +52,6 @@ impl Default for Limits {
             max_ttl_s: 7 * 24 * 3_600,
         }
     }
-}
-
-/// Who asks, where the server knows them by a token: environments belong to who created them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Owner {
-    /// The name, under which quotas count.
-    pub name: Arc<str>,
-    /// Most environments, if there is a limit.
-    pub max_envs: Option<usize>,
-    /// Most lanes, if there is a limit.
-    pub max_lanes: Option<usize>,
 }
 
 /// All sessions of a server.

@@ -13,9 +13,9 @@ use serde_json::Value as Json;
 use super::keeper::Keeper;
 use super::lease::Clock;
 use super::operation::{Operation, RequestBody};
-use super::pieces::Pieces;
 use super::transcode;
 use super::{Creation, Parents, Reply, Session, ended, make_vector, restore_base};
+use crate::session::pieces::Pieces;
 
 /// A page that has so many bytes of entries is full. It holds one operation at least, whatever it takes.
 pub const PAGE_BYTES: usize = 8 << 20;

@@ -1,6 +1,6 @@
 //! What a page in a browser can do to a server on its reader's machine: nothing, unless it is let in.
 
-use env_server::ServerConfig;
+use env_server::{ServerConfig, ServiceConfig};
 use serde_json::Value;
 
 use crate::harness::{CREATE, Reply, Server, exchange, get, request};
@@ -121,7 +121,10 @@ async fn a_name_that_was_made_to_lead_here_is_not_answered() {
     assert_eq!(code(&none), "malformed-request");
 
     let named = Server::start(ServerConfig {
-        allowed_hosts: vec!["lab.example".to_owned()],
+        service: ServiceConfig {
+            allowed_hosts: vec!["lab.example".to_owned()],
+            ..ServiceConfig::default()
+        },
         ..ServerConfig::default()
     })
     .await;
@@ -132,7 +135,10 @@ async fn a_name_that_was_made_to_lead_here_is_not_answered() {
 #[tokio::test]
 async fn a_page_that_is_let_in_can_play_and_read() {
     let server = Server::start(ServerConfig {
-        allowed_origins: vec!["https://lab.example".to_owned()],
+        service: ServiceConfig {
+            allowed_origins: vec!["https://lab.example".to_owned()],
+            ..ServiceConfig::default()
+        },
         ..ServerConfig::default()
     })
     .await;

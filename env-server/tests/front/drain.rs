@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use env_server::ServerConfig;
+use env_server::{ServerConfig, ServiceConfig};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
@@ -58,13 +58,16 @@ async fn work_under_way_is_answered() {
     assert!(reply.body.ends_with("\"seq\":1}\n"), "{reply:?}");
     let began = std::time::Instant::now();
     server.task.await.unwrap().unwrap();
-    assert!(began.elapsed() < ServerConfig::default().drain_timeout);
+    assert!(began.elapsed() < ServiceConfig::default().drain_timeout);
 }
 
 #[tokio::test]
 async fn a_draining_server_is_not_ready() {
     let server = Server::start(ServerConfig {
-        drain_delay: Duration::from_secs(3600),
+        service: ServiceConfig {
+            drain_delay: Duration::from_secs(3600),
+            ..ServiceConfig::default()
+        },
         ..ServerConfig::default()
     })
     .await;
@@ -89,7 +92,10 @@ async fn a_draining_server_is_not_ready() {
 #[tokio::test]
 async fn a_client_that_never_finishes_does_not_hold_the_server() {
     let server = Server::start(ServerConfig {
-        drain_timeout: Duration::from_millis(10),
+        service: ServiceConfig {
+            drain_timeout: Duration::from_millis(10),
+            ..ServiceConfig::default()
+        },
         ..ServerConfig::default()
     })
     .await;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use env_server::{Access, Grant, ServerConfig};
+use env_server::{Access, Grant, ServerConfig, ServiceConfig};
 use serde_json::{Value, json};
 
 use crate::harness::{Reply, Server, request};
@@ -16,7 +16,10 @@ async fn server(grant: Grant) -> (Server, Arc<Access>) {
     let access = Access::from_grants(&BTreeMap::from([("ann".to_owned(), grant)])).unwrap();
     let access = Arc::new(access);
     let config = ServerConfig {
-        access: Some(Arc::clone(&access)),
+        service: ServiceConfig {
+            access: Some(Arc::clone(&access)),
+            ..ServiceConfig::default()
+        },
         openenv: Some("MemoryTask-v0".to_owned()),
         ..ServerConfig::default()
     };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use env_server::ServerConfig;
+use env_server::{ServerConfig, ServiceConfig};
 use tokio::io::AsyncWriteExt;
 
 use crate::harness::{
@@ -14,9 +14,12 @@ const NEVER: Duration = Duration::from_secs(3_600);
 
 fn patient() -> ServerConfig {
     ServerConfig {
-        header_timeout: NEVER,
-        request_timeout: NEVER,
-        idle_timeout: NEVER,
+        service: ServiceConfig {
+            header_timeout: NEVER,
+            request_timeout: NEVER,
+            idle_timeout: NEVER,
+            ..ServiceConfig::default()
+        },
         ..ServerConfig::default()
     }
 }
@@ -26,7 +29,10 @@ const SHORT: Duration = Duration::from_millis(50);
 #[tokio::test]
 async fn a_head_that_never_ends_is_cut() {
     let server = Server::start(ServerConfig {
-        header_timeout: SHORT,
+        service: ServiceConfig {
+            header_timeout: SHORT,
+            ..ServiceConfig::default()
+        },
         ..patient()
     })
     .await;
@@ -51,7 +57,10 @@ async fn a_head_that_never_ends_is_cut() {
 #[tokio::test]
 async fn an_idle_connection_is_closed() {
     let server = Server::start(ServerConfig {
-        idle_timeout: SHORT,
+        service: ServiceConfig {
+            idle_timeout: SHORT,
+            ..ServiceConfig::default()
+        },
         ..patient()
     })
     .await;
@@ -66,7 +75,10 @@ async fn an_idle_connection_is_closed() {
 #[tokio::test]
 async fn a_body_that_never_ends_is_answered_and_changes_nothing() {
     let server = Server::start(ServerConfig {
-        request_timeout: SHORT,
+        service: ServiceConfig {
+            request_timeout: SHORT,
+            ..ServiceConfig::default()
+        },
         ..patient()
     })
     .await;
@@ -87,7 +99,10 @@ async fn a_body_that_never_ends_is_answered_and_changes_nothing() {
 #[tokio::test]
 async fn connections_over_the_limit_are_told() {
     let server = Server::start(ServerConfig {
-        max_connections: 2,
+        service: ServiceConfig {
+            max_connections: 2,
+            ..ServiceConfig::default()
+        },
         ..patient()
     })
     .await;
@@ -108,7 +123,10 @@ async fn connections_over_the_limit_are_told() {
 #[tokio::test]
 async fn half_open_connections_over_the_limit_hold_nothing() {
     let server = Server::start(ServerConfig {
-        max_connections: 1,
+        service: ServiceConfig {
+            max_connections: 1,
+            ..ServiceConfig::default()
+        },
         ..patient()
     })
     .await;
@@ -127,7 +145,10 @@ async fn half_open_connections_over_the_limit_hold_nothing() {
 #[tokio::test]
 async fn requests_over_the_limit_are_told() {
     let server = Server::start(ServerConfig {
-        max_requests_in_flight: 1,
+        service: ServiceConfig {
+            max_requests_in_flight: 1,
+            ..ServiceConfig::default()
+        },
         ..patient()
     })
     .await;

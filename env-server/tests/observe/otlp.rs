@@ -4,11 +4,11 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{Sender, channel};
 
-use env_server::observe::{LogFormat, logging};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use prost::Message;
 use serde_json::json;
+use service::observe::{LogFormat, logging};
 
 use crate::client::Client;
 
@@ -66,7 +66,8 @@ fn a_steps_span_arrives_with_its_route_and_parent() {
             std::thread::spawn(move || collect(stream, &sender));
         }
     });
-    let logging = logging::set_up("off", LogFormat::Text, Some(&endpoint)).expect("a good address");
+    let logging = logging::set_up("env-server", "off", LogFormat::Text, Some(&endpoint))
+        .expect("a good address");
 
     let client = Client::new();
     client.put("/v1/envs/e", json!({"spec_id": "MemoryTask-v0"}));

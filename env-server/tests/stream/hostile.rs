@@ -1,7 +1,7 @@
 //! Frames that nobody should send.
 
 use env_protocol::{Encoding, StreamId};
-use env_server::{ServerConfig, app};
+use env_server::{ServerConfig, ServiceConfig, app};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -226,7 +226,10 @@ async fn problems_are_those_of_the_routes() {
 #[tokio::test]
 async fn a_message_that_is_too_large_ends_the_socket() {
     let config = ServerConfig {
-        max_body_bytes: 10_000,
+        service: ServiceConfig {
+            max_body_bytes: 10_000,
+            ..ServiceConfig::default()
+        },
         ..ServerConfig::default()
     };
     let server = Server::with(config).await;

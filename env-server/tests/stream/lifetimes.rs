@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use env_protocol::{Encoding, StreamOp};
-use env_server::{Access, Grant, ServerConfig, SocketTimes, app};
+use env_server::{Access, Grant, ServerConfig, ServiceConfig, SocketTimes, app};
 use futures_util::StreamExt;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -16,10 +16,13 @@ use crate::client::*;
 
 fn impatient() -> ServerConfig {
     ServerConfig {
-        socket_times: SocketTimes {
-            ping_interval: Duration::from_millis(20),
-            silence: Duration::from_millis(200),
-            ..SocketTimes::default()
+        service: ServiceConfig {
+            socket_times: SocketTimes {
+                ping_interval: Duration::from_millis(20),
+                silence: Duration::from_millis(200),
+                ..SocketTimes::default()
+            },
+            ..ServiceConfig::default()
         },
         ..ServerConfig::default()
     }
@@ -71,8 +74,11 @@ async fn a_socket_that_answers_pings_stays_open() {
 #[tokio::test]
 async fn sockets_are_closed_when_the_server_ends() {
     let config = ServerConfig {
-        // That it is not waited for is part of the test.
-        drain_timeout: Duration::from_secs(3_600),
+        service: ServiceConfig {
+            // That it is not waited for is part of the test.
+            drain_timeout: Duration::from_secs(3_600),
+            ..ServiceConfig::default()
+        },
         ..ServerConfig::default()
     };
     let server = Server::with(config).await;
@@ -91,10 +97,13 @@ async fn sockets_are_closed_when_the_server_ends() {
 #[tokio::test]
 async fn a_socket_that_does_not_close_holds_the_server_for_a_moment_only() {
     let config = ServerConfig {
-        drain_timeout: Duration::from_secs(3_600),
-        socket_times: SocketTimes {
-            close: Duration::from_millis(10),
-            ..SocketTimes::default()
+        service: ServiceConfig {
+            drain_timeout: Duration::from_secs(3_600),
+            socket_times: SocketTimes {
+                close: Duration::from_millis(10),
+                ..SocketTimes::default()
+            },
+            ..ServiceConfig::default()
         },
         ..ServerConfig::default()
     };
@@ -118,7 +127,10 @@ async fn messages_come_from_whom_the_socket_belongs_to() {
         format!("[ann]\ntoken = \"{ANN}\"\nmax_envs = 1\n[bob]\ntoken = \"{BOB}\"\nmax_envs = 1\n");
     std::fs::write(tokens.path(), text).unwrap();
     let config = ServerConfig {
-        access: Some(Arc::new(Access::from_file(tokens.path()).unwrap())),
+        service: ServiceConfig {
+            access: Some(Arc::new(Access::from_file(tokens.path()).unwrap())),
+            ..ServiceConfig::default()
+        },
         ..ServerConfig::default()
     };
     let app = app(&config).unwrap();
@@ -149,7 +161,10 @@ async fn an_evaluation_token_and_a_budget_hold_for_messages() {
     let access = Access::from_grants(&BTreeMap::from([("ann".to_owned(), grant)]));
     let access = Arc::new(access.unwrap());
     let config = ServerConfig {
-        access: Some(Arc::clone(&access)),
+        service: ServiceConfig {
+            access: Some(Arc::clone(&access)),
+            ..ServiceConfig::default()
+        },
         ..ServerConfig::default()
     };
     let server = Server::with(config).await;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use env_protocol::Encoding;
-use env_server::{Limits, ServerConfig, SocketTimes, app};
+use env_server::{Limits, ServerConfig, ServiceConfig, SocketTimes, app};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
@@ -194,10 +194,13 @@ async fn an_environment_goes_with_its_socket() {
 #[tokio::test]
 async fn a_silent_session_ends_and_a_living_one_keeps_its_lease() {
     let server = Server::with(ServerConfig {
-        socket_times: SocketTimes {
-            ping_interval: Duration::from_millis(50),
-            silence: Duration::from_millis(500),
-            ..SocketTimes::default()
+        service: ServiceConfig {
+            socket_times: SocketTimes {
+                ping_interval: Duration::from_millis(50),
+                silence: Duration::from_millis(500),
+                ..SocketTimes::default()
+            },
+            ..ServiceConfig::default()
         },
         ..config(r#"{"spec_id":"MemoryTask-v0","ttl_s":1}"#)
     })

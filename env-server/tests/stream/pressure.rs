@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use env_protocol::{Encoding, StreamId};
-use env_server::{ServerConfig, SocketTimes};
+use env_server::{ServerConfig, ServiceConfig, SocketTimes};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::json;
 use tokio::net::TcpSocket;
@@ -99,9 +99,12 @@ async fn a_client_that_does_not_read_makes_the_server_wait() {
 #[tokio::test]
 async fn a_client_that_never_reads_is_cut_off_and_loses_nothing() {
     let config = ServerConfig {
-        socket_times: SocketTimes {
-            write: Duration::from_millis(100),
-            ..SocketTimes::default()
+        service: ServiceConfig {
+            socket_times: SocketTimes {
+                write: Duration::from_millis(100),
+                ..SocketTimes::default()
+            },
+            ..ServiceConfig::default()
         },
         ..ServerConfig::default()
     };

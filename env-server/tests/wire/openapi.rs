@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use env_server::{Access, Limits, ServerConfig};
+use env_server::{Access, Limits, ServerConfig, ServiceConfig};
 use serde_json::{Value, json};
 
 use crate::client::Client;
@@ -133,12 +133,15 @@ fn the_document_says_what_the_settings_allow() {
     std::fs::write(&tokens, "[a]\ntoken = \"a-0123456789abcdef\"").unwrap();
     let document = |access| {
         let client = Client::with(ServerConfig {
+            service: ServiceConfig {
+                access,
+                ..ServiceConfig::default()
+            },
             limits: Limits {
                 max_lanes_per_env: 5,
                 max_ttl_s: 7,
                 ..Limits::default()
             },
-            access,
             ..ServerConfig::default()
         });
         client.get("/openapi.json").json()

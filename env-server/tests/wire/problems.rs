@@ -1,7 +1,7 @@
 //! Bad input: the right status, a message that says what and where, and nothing changed.
 
 use env_protocol::{Array, Encoding, VectorStepRequest};
-use env_server::{Limits, ServerConfig};
+use env_server::{Limits, ServerConfig, ServiceConfig};
 use serde_json::{Value, json};
 
 use crate::client::{Client, Reply};
@@ -9,7 +9,10 @@ use crate::client::{Client, Reply};
 /// A single environment `e` and a vector environment `v` of three lanes, both in an episode.
 fn playing() -> Client {
     let client = Client::with(ServerConfig {
-        max_body_bytes: 4_000,
+        service: ServiceConfig {
+            max_body_bytes: 4_000,
+            ..ServiceConfig::default()
+        },
         limits: Limits {
             max_envs: 3,
             max_lanes_per_env: 8,

@@ -10,7 +10,7 @@ use utoipa::openapi::{
 };
 
 use super::operations;
-use crate::http::is_open;
+use service::server::is_open;
 
 /// Name of the security scheme.
 const BEARER: &str = "bearer";

@@ -11,11 +11,11 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use utoipa::IntoParams;
 
-use crate::http::codec::negotiate;
-use crate::http::problem::Failure;
 use crate::http::{Caller, SharedApp};
 use crate::render::{Format, Picture, render};
 use crate::session::Session;
+use service::codec::negotiate;
+use service::problem::Failure;
 
 /// Query of a list.
 #[derive(Debug, Default, Deserialize, IntoParams)]

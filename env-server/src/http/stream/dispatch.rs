@@ -14,12 +14,13 @@ use env_protocol::{
 use futures_util::FutureExt;
 use serde::Deserialize;
 
-use crate::http::aside::Note;
-use crate::http::bodies::Bodies;
-use crate::http::codec::{self, Accept, Call};
-use crate::http::problem::{self, Failure};
-use crate::http::{Caller, IDEMPOTENCY_REPLAYED, SharedApp, envs, vector_envs};
-use crate::session::room::Room;
+use crate::http::{Caller, SharedApp, envs, vector_envs};
+use service::IDEMPOTENCY_REPLAYED;
+use service::aside::Note;
+use service::bodies::Bodies;
+use service::codec::{self, Accept, Call};
+use service::problem::{self, Failure};
+use service::room::Room;
 
 /// A message with everything that answering it takes.
 pub(super) struct Order {

@@ -7,7 +7,6 @@
 
 mod dispatch;
 mod in_flight;
-pub(crate) mod socket;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -20,10 +19,10 @@ use env_protocol::{Encoding, Problem};
 use tokio::task::coop::consume_budget;
 
 use super::{Caller, SharedApp};
-use crate::session::room::Room;
 use dispatch::Order;
 use in_flight::InFlight;
-use socket::{Event, Gone, Socket, Upgrade};
+use service::room::Room;
+use service::socket::{Event, Gone, Socket, Upgrade};
 
 /// Its path.
 const PATH: &str = "/v1/stream";
@@ -54,7 +53,8 @@ pub(super) async fn stream(
     upgrade: Upgrade,
 ) -> Response {
     let serving = app.clone();
-    upgrade.accept(&app, move |socket| async move {
+    let max_bytes = app.max_body_bytes();
+    upgrade.accept(&app.sockets, max_bytes, move |socket| async move {
         // The client is gone, which is its own business.
         let _ = serve(serving, caller, socket).await;
     })

@@ -1,0 +1,38 @@
+//! Which addresses may be served without tokens.
+
+use std::net::SocketAddr;
+
+use crate::config::ServiceConfig;
+use crate::error::Error;
+
+/// Refuses an address that other machines reach when nothing would ask them who they are.
+///
+/// # Errors
+/// [`Error::Exposed`], when the address is not loopback, there are no tokens, and the settings do
+/// not say `insecure`.
+pub fn check_exposure(address: SocketAddr, config: &ServiceConfig) -> Result<(), Error> {
+    match is_loopback(address) || config.access.is_some() || config.insecure {
+        true => Ok(()),
+        false => Err(Error::Exposed(address)),
+    }
+}
+
+/// What to warn of: that strangers may do everything, or that what clients send could be read on
+/// its way.
+pub(super) fn warning(address: SocketAddr, config: &ServiceConfig) -> Option<&'static str> {
+    match (&config.access, &config.tls) {
+        _ if is_loopback(address) => None,
+        (None, _) => Some("there are no tokens: whoever reaches this address may do everything"),
+        (Some(_), None) => Some(
+            "tokens come here over plain HTTP: give --tls-cert and --tls-key, or put a proxy with \
+             TLS before the server",
+        ),
+        (Some(_), Some(_)) => None,
+    }
+}
+
+/// Whether only this machine reaches an address.
+pub(super) fn is_loopback(address: SocketAddr) -> bool {
+    // An IPv4 address may come in the clothes of IPv6.
+    address.ip().to_canonical().is_loopback()
+}
