@@ -623,7 +623,7 @@ mod tests {
             .iter()
             .map(|experiment| experiment.spec_id.as_str())
             .collect();
-        let mut all: Vec<&str> = env_server::environments::registry::specs()
+        let mut all: Vec<&str> = environments::registry::specs()
             .iter()
             .map(|spec| spec.id.as_str())
             .collect();

@@ -1,7 +1,7 @@
 //! What a return is worth: 0 for random actions, 1 for the best player known that does not see what is hidden.
 
 use env_protocol::Returns;
-use env_server::environments::registry::{self, Instance};
+use environments::registry::{self, Instance};
 
 use crate::plan::Experiment;
 

@@ -7,14 +7,12 @@
 pub mod config;
 #[cfg(test)]
 mod counting;
-pub mod environments;
 pub mod error;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod http;
 pub mod journal;
 mod openenv;
-pub mod render;
 pub mod replay;
 mod server;
 pub mod session;

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::{ArgMatches, FromArgMatches};
-use env_server::environments::registry;
 use env_server::{Server, check_exposure, replay, verify};
+use environments::registry;
 use service::{observe, signals};
 use tokio::net::TcpListener;
 

@@ -13,7 +13,7 @@ use agent::monitor::Silent;
 use agent::train::{TrainError, TrainOptions, train};
 use end_to_end::EmbeddedServer;
 use env_server::ServerConfig;
-use env_server::environments::registry;
+use environments::registry;
 use serde_json::{Map, Value, json};
 
 /// Episodes of a measurement.

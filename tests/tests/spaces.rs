@@ -8,7 +8,7 @@ use agent::env::remote::{RemoteEnvConfig, RemoteVectorEnv, RetryPolicy};
 use agent::monitor::{LogRecord, Monitor, MonitorError, Progress};
 use agent::train::{TrainOptions, train};
 use end_to_end::EmbeddedServer;
-use env_server::environments::registry;
+use environments::registry;
 use serde_json::{Map, Value, json};
 
 const NUM_ENVS: usize = 4;

@@ -6,8 +6,8 @@ use env_protocol::{Problem, Spec, SpecList, SpecRequest};
 
 use super::openapi::DescribeProblems;
 use super::{FullCaller, SharedApp};
-use crate::environments::registry;
 use crate::session::{refused_kwargs, unknown_spec};
+use environments::registry;
 use service::codec::{Accept, Call, encoded};
 use service::problem::Failure;
 

@@ -9,7 +9,6 @@ pub mod keeper;
 mod lease;
 pub mod operation;
 mod oracle;
-pub mod pieces;
 mod records;
 pub mod recovery;
 #[cfg(test)]
@@ -17,7 +16,6 @@ mod sizes;
 pub mod store;
 mod trajectory;
 mod transcode;
-pub mod vector;
 mod wire_bytes;
 
 use std::io;
@@ -32,20 +30,20 @@ use env_protocol::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::environments::{Arguments, KwargsError, registry};
 use crate::journal::Record;
-use crate::render::{MAX_PICTURES, Picture};
 use again::Rerun;
+use environments::pieces::Pieces;
+use environments::render::{MAX_PICTURES, Picture};
+use environments::vector::{Head, Reset, Saved, StepBatch, VectorEnvironment};
+use environments::{Arguments, KwargsError, registry};
 use history::History;
 use keeper::{Keeper, Written};
 use lease::Lease;
 use operation::{check_seed, escape};
-use pieces::Pieces;
 use records::{Birth, End, Tombstone, Whole};
 use service::StepBudget;
 use service::observe::Work;
 use service::observe::metrics::Counter;
-use vector::{Head, Reset, Saved, StepBatch, VectorEnvironment};
 
 pub use lease::Clock;
 pub use operation::{Answer, Operation, Reply};

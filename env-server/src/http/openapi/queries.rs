@@ -12,8 +12,8 @@ use serde::de::DeserializeOwned;
 use utoipa::IntoParams;
 
 use crate::http::{Caller, SharedApp};
-use crate::render::{Format, Picture, render};
 use crate::session::Session;
+use environments::render::{Format, Picture, render};
 use service::codec::negotiate;
 use service::problem::Failure;
 
