@@ -5,8 +5,8 @@ use std::fmt::Write;
 use std::path::Path;
 
 use agent::algorithms::ALGORITHMS;
-use agent::config::Hyperparameters;
-use agent::settings::written;
+use agent::hyper::Hyperparameters;
+use agent::run::settings::written;
 use serde_json::{Map, Value};
 
 /// Compares a document with what it should be, or writes it when asked to.
@@ -38,10 +38,11 @@ fn hyperparameters() {
         .collect();
     let mut text = String::from(
         "# Hyper-parameters\n\n\
-         Every setting of every algorithm, with its default in each; `–` where the algorithm lacks the part that reads it, so that \
-         setting it there is an error. A flag of `agent train` has `-` for `_`; in a TOML file the names stand under \
-         `[hyperparameters]`, in a plan under `overrides`. `agent list ALGORITHM` prints the same for one algorithm.\n\n\
-         This page is made from the program's table (`agent/src/config.rs`).\n\n",
+         Every setting of every algorithm, with its default in each. `–` means that the algorithm lacks the part that reads \
+         the setting, so that setting it there is an error. As a flag of `agent train`, a name has `-` for `_`; in a TOML file \
+         it belongs under `[hyperparameters]`, in a plan under `overrides`. `agent list ALGORITHM` prints the same for one \
+         algorithm.\n\n\
+         This page is generated from the program's table (`agent/src/hyper/mod.rs`).\n\n",
     );
     text.push_str("| name |");
     for row in &learning {
@@ -66,7 +67,7 @@ fn hyperparameters() {
         let _ = writeln!(text, " {} | {} |", row.range, row.doc.replace('|', "\\|"));
     }
     text.push_str(
-        "\n`random` and `oracle` learn nothing; they have only the settings of collection.\n",
+        "\n`random` and `oracle` do not learn; they have only the settings of collection.\n",
     );
     check("docs/hyperparameters.md", &text);
 }

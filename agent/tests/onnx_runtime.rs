@@ -1,4 +1,4 @@
-//! ONNX Runtime computes what the agent computes, from the models that [`agent::onnx`] writes.
+//! ONNX Runtime computes what the agent computes, from the models that [`agent::deploy::onnx_export`] writes.
 //!
 //! Needs the feature `python-tests` and a Python with the packages `onnx` and `onnxruntime`.
 
@@ -7,11 +7,11 @@ mod support;
 use std::path::Path;
 use std::process::Command;
 
-use agent::actor::Actor;
-use agent::checkpoint::Checkpoint;
-use agent::config::Overrides;
 use agent::env::{ResetRequest, VectorEnv};
 use agent::evaluate::EvaluationEnv;
+use agent::hyper::Overrides;
+use agent::run::checkpoint::Checkpoint;
+use agent::run::load;
 use agent::{nn, onnx};
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -64,7 +64,7 @@ fn run(model: &[u8], steps: &[Step]) -> Vec<Map<String, Value>> {
 /// An agent that is shown things, and what it was shown before.
 struct Shown<'a> {
     actor: &'a Actor,
-    lanes: agent::actor::ActingLanes,
+    lanes: agent::policy::actor::ActingLanes,
     previous: Option<(Vec<i64>, Vec<f64>)>,
     steps: Vec<Step>,
 }
@@ -242,7 +242,7 @@ fn onnx_runtime_computes_the_same() {
             spread: 0.2,
         };
         let checkpoint = trained.checkpoint(&server);
-        let actor = Actor::new(&checkpoint).unwrap();
+        let actor = load::actor(&checkpoint).unwrap();
         let model = onnx::export(&checkpoint.to_bytes()).unwrap();
         let name = format!("{algorithm} on {spec_id}");
         check(

@@ -6,13 +6,13 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
 
-use agent::checkpoint::Checkpoint;
-use agent::config::Overrides;
-use agent::describe::AgentDescription;
+use agent::deploy::describe::AgentDescription;
+use agent::deploy::serve::wire::{ActMode, ActReply, ActRequest, SessionDescription};
 use agent::env::{EnvError, ResetReply, ResetRequest, Space, StepReply, VectorEnv};
 use agent::evaluate::{EvaluateOptions, EvaluationEnv, Mode, Player};
+use agent::hyper::Overrides;
+use agent::run::checkpoint::Checkpoint;
 use agent::seeds::{self, Role};
-use agent::serve::wire::{ActMode, ActReply, ActRequest, SessionDescription};
 use env_protocol::{
     Array, AutoresetMode, CreateVectorEnv, Data, Encoding, Problem, Seed, VectorEnvDescription,
     VectorResetReply, VectorResetRequest, VectorStepReply, VectorStepRequest,

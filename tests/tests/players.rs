@@ -4,13 +4,15 @@
 use std::sync::atomic::AtomicBool;
 
 use agent::algorithms;
-use agent::checkpoint::Checkpoint;
-use agent::config::{EnvSelection, Overrides, TrainConfig};
 use agent::env::EnvError;
 use agent::env::remote::{RemoteEnvConfig, RemoteVectorEnv, RetryPolicy};
+use agent::env::selection::EnvSelection;
 use agent::evaluate::{EvaluateOptions, Evaluation, Mode, Player};
-use agent::monitor::Silent;
-use agent::train::{TrainError, TrainOptions, train};
+use agent::hyper::Overrides;
+use agent::run::checkpoint::Checkpoint;
+use agent::run::config::TrainConfig;
+use agent::run::train::{TrainError, TrainOptions, train};
+use agent::views::monitor::Silent;
 use end_to_end::EmbeddedServer;
 use env_server::ServerConfig;
 use environments::registry;

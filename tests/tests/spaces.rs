@@ -3,10 +3,12 @@
 use std::sync::atomic::AtomicBool;
 
 use agent::algorithms;
-use agent::config::{EnvSelection, Overrides, TrainConfig};
 use agent::env::remote::{RemoteEnvConfig, RemoteVectorEnv, RetryPolicy};
-use agent::monitor::{LogRecord, Monitor, MonitorError, Progress};
-use agent::train::{TrainOptions, train};
+use agent::env::selection::EnvSelection;
+use agent::hyper::Overrides;
+use agent::run::config::TrainConfig;
+use agent::run::train::{TrainOptions, train};
+use agent::views::monitor::{LogRecord, Monitor, MonitorError, Progress};
 use end_to_end::EmbeddedServer;
 use environments::registry;
 use serde_json::{Map, Value, json};

@@ -4,8 +4,8 @@ use std::fmt::Write;
 use std::process::ExitCode;
 
 use agent::algorithms::{self, ALGORITHMS, Algorithm};
-use agent::config::{HyperparameterRow, Hyperparameters};
-use agent::settings::written;
+use agent::hyper::Hyperparameters;
+use agent::run::settings::written;
 use clap::Args;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{ContentArrangement, Table};
@@ -64,19 +64,14 @@ fn page(algorithm: &Algorithm, width: u16) -> String {
         width,
         ["Hyper-parameter", "Default", "Range", "What it does"],
     );
-    for HyperparameterRow {
-        name,
-        part,
-        range,
-        doc,
-        ..
-    } in Hyperparameters::table()
-    {
-        if algorithm.parts.contains(&part) {
-            let default = written(&own[name]);
-            let mark = if own[name] == base[name] { "" } else { " *" };
-            table.add_row([name, &format!("{default}{mark}"), range, doc]);
-        }
+    for row in algorithm.hyperparameters() {
+        let default = written(&own[row.name]);
+        let mark = if own[row.name] == base[row.name] {
+            ""
+        } else {
+            " *"
+        };
+        table.add_row([row.name, &format!("{default}{mark}"), row.range, row.doc]);
     }
     let _ = writeln!(
         text,

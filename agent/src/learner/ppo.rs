@@ -4,11 +4,11 @@
 use rand::seq::SliceRandom;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-use crate::advantage::{self, AdvantageInputs};
-use crate::config::Hyperparameters;
+use crate::experience::Rollout;
+use crate::hyper::Hyperparameters;
+use crate::learner::advantage::{self, AdvantageInputs};
 use crate::nn::{Adam, Graph, PpoBatch, PpoCoefficients, PpoStats};
 use crate::policy::Policy;
-use crate::rollout::Rollout;
 
 /// The optimiser and what it is told.
 pub struct Ppo {

@@ -7,23 +7,17 @@
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-use crate::actions::ActionHeads;
-use crate::config::Hyperparameters;
+use crate::hyper::Hyperparameters;
 use crate::nn::{Graph, Params, Tensor};
 use crate::onnx::{self, StepGraph};
+use crate::spaces::actions::ActionHeads;
 
-#[cfg(test)]
-mod check;
-pub mod episodic_transformer;
+pub mod attention;
+pub mod episodes;
 pub mod feedforward;
-mod lag;
-pub mod lifetime;
-pub mod lstm;
-pub mod nothing;
-mod retention;
-pub mod strategic;
-mod transformer;
-pub mod with_lifetime;
+pub mod none;
+pub mod recurrent;
+pub mod slots;
 
 pub use state::{Array, State};
 mod state;

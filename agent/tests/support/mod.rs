@@ -3,11 +3,13 @@
 use std::sync::atomic::AtomicBool;
 
 use agent::algorithms;
-use agent::checkpoint::Checkpoint;
-use agent::config::{EnvSelection, Overrides, TrainConfig};
 use agent::env::remote::{RemoteEnvConfig, RemoteVectorEnv, RetryPolicy};
-use agent::monitor::Silent;
-use agent::train::{TrainOptions, train};
+use agent::env::selection::EnvSelection;
+use agent::hyper::Overrides;
+use agent::run::checkpoint::Checkpoint;
+use agent::run::config::TrainConfig;
+use agent::run::train::{TrainOptions, train};
+use agent::views::monitor::Silent;
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde_json::{Map, Value};
