@@ -21,54 +21,53 @@ pub struct ServerConfig {
     pub limits: Limits,
     /// Largest request body.
     pub max_body_bytes: usize,
-    /// Most requests that are being answered at once; more are refused with `overloaded`.
+    /// Most requests processed at once; further ones are refused with `overloaded`.
     pub max_requests_in_flight: usize,
-    /// Most open connections; more are refused with `overloaded`, over TLS by closing them.
+    /// Most open connections; further ones are refused with `overloaded`, or just closed over TLS.
     pub max_connections: usize,
-    /// How long a request may take, from its first byte to its answer.
+    /// Longest time for a request, from its first byte to its answer.
     pub request_timeout: Duration,
-    /// How long the head of a request, and a TLS handshake, may take to arrive.
+    /// Longest time for receiving the head of a request, and for a TLS handshake.
     pub header_timeout: Duration,
-    /// How long a connection is kept without a request on it or progress in reading a reply.
+    /// How long a connection stays open without a request or progress in reading a reply.
     pub idle_timeout: Duration,
-    /// Where environments are kept; without it they end with the process.
+    /// Folder in which environments are kept; without it they end with the process.
     pub data_dir: Option<PathBuf>,
-    /// What an acknowledged operation survives, given a `data_dir`.
+    /// How much an acknowledged operation survives, given a `data_dir`.
     pub durability: Durability,
-    /// Who may use the server; without it, everybody who reaches it.
+    /// Tokens that grant access; without them anyone who can reach the server may use it.
     pub access: Option<Arc<Access>>,
     /// Certificate and key; without them, plain HTTP.
     pub tls: Option<Arc<Tls>>,
-    /// Names that requests may be for beside those of this machine and its addresses, such as
-    /// `lab.example`: without a port, IPv6 in brackets. What is checked otherwise
-    /// `docs/operations.md` says.
+    /// Names that requests may be for, such as `lab.example`, in addition to those of this machine
+    /// and its addresses: without a port, IPv6 in brackets. `docs/operations.md` describes the
+    /// other checks.
     pub allowed_hosts: Vec<String>,
     /// Origins whose pages may send requests and read the replies, such as `https://lab.example`.
     pub allowed_origins: Vec<String>,
-    /// Whether whoever plays an environment may ask what a player that knows its hidden draws would
-    /// do.
+    /// Whether clients may ask for the action of a player that knows an environment's hidden draws.
     pub allow_oracle: bool,
-    /// Whether an address that other machines reach may do without tokens.
+    /// Whether to serve without tokens on an address that other machines can reach.
     pub insecure: bool,
-    /// How long to go on serving, not ready, after shutdown has begun; for load balancers that
-    /// need time to notice.
+    /// How long to continue serving, while not ready, after shutdown has begun; for load balancers
+    /// that need time to notice.
     pub drain_delay: Duration,
-    /// How long to wait for work under way after that.
+    /// How long to wait for work in progress after that.
     pub drain_timeout: Duration,
-    /// What leases go by.
+    /// The clock of leases.
     pub clock: Clock,
     /// Pings and timeouts of WebSockets.
     pub socket_times: SocketTimes,
-    /// The environment that the OpenEnv protocol plays, where it is spoken: a spec as in
+    /// The environment served over the OpenEnv protocol, if it is enabled: a spec such as
     /// `MemoryTask-v0?delay=16`, or a body of `POST /v1/envs`.
     pub openenv: Option<String>,
 }
 
 impl ServerConfig {
-    /// Says what is wrong with the settings, before anything is served.
+    /// Checks the settings before anything is served.
     ///
     /// # Errors
-    /// [`Error::OpenEnv`], when there is no environment of that name and arguments, and
+    /// [`Error::OpenEnv`], when there is no environment with that name and arguments, and
     /// [`Error::Setting`].
     pub fn check(&self) -> Result<(), Error> {
         server::check_names(self)?;
@@ -85,8 +84,8 @@ impl Default for ServerConfig {
             max_connections: 4_096,
             request_timeout: Duration::from_secs(30),
             header_timeout: Duration::from_secs(10),
-            // Longer than clients keep idle connections (reqwest 90 s), so that it is the client
-            // that closes: the other way round a request can meet a connection just closed.
+            // Longer than clients keep idle connections (reqwest: 90 s), so that the client closes
+            // them. If the server did, a request could arrive on a connection just closed.
             idle_timeout: Duration::from_secs(120),
             data_dir: None,
             durability: Durability::default(),

@@ -1,4 +1,4 @@
-//! From a listener to an end: accept, serve, drain.
+//! The life of a server: accept, serve, drain.
 
 mod acceptor;
 mod connection;
@@ -50,10 +50,10 @@ pub async fn run(
     Ok(())
 }
 
-/// A server that has what its data directory held, and has yet to serve.
+/// A server that has read its data directory and is ready to serve.
 ///
-/// HTTP/1.1, over TLS when the settings say so, and with tokens when they hold any. Each request
-/// then has its [`Principal`](crate::Principal) in its extensions.
+/// It speaks HTTP/1.1, over TLS if the settings say so. If the settings have tokens, each request
+/// has its [`Principal`](crate::Principal) in its extensions.
 pub struct Server {
     listener: TcpListener,
     config: ServerConfig,
@@ -66,8 +66,8 @@ impl Server {
     /// Reads the data directory, if any; nothing can fail after that.
     ///
     /// # Errors
-    /// [`Error::Exposed`], as [`check_exposure`] says, [`Error::Serve`] when the listener has no
-    /// address, and when the data directory cannot be used or [`ServerConfig::check`] refuses the
+    /// [`Error::Exposed`], as for [`check_exposure`]; [`Error::Serve`] when the listener has no
+    /// address; and when the data directory cannot be used or [`ServerConfig::check`] refuses the
     /// settings.
     pub fn open(listener: TcpListener, config: ServerConfig) -> Result<Self, Error> {
         let gate = check_listener(&listener, &config)?;
@@ -82,10 +82,11 @@ impl Server {
         })
     }
 
-    /// Serves until `shutdown` completes, then drains: `/readyz` says 503 for `drain_delay`, after
-    /// which nothing new is accepted and work under way is answered, for `drain_timeout` at most.
+    /// Serves until `shutdown` completes, then drains: `/readyz` answers 503 for `drain_delay`;
+    /// after that no connection is accepted, and requests in progress are answered for at most
+    /// `drain_timeout`.
     ///
-    /// That connections cannot be accepted for a while is logged and no error.
+    /// If connections cannot be accepted for a while, this is logged and is not an error.
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send + 'static) {
         let Server {
             listener,
@@ -94,9 +95,9 @@ impl Server {
             routes,
             gate,
         } = self;
-        // Sockets are no part of the requests that opened them, and must not outlive the server.
+        // Sockets are not part of the requests that opened them, and must not outlive the server.
         let _sockets = app.sockets.cut_off_on_drop();
-        // It ends with the app.
+        // This task ends with the app.
         tokio::spawn(App::keep_house(Arc::downgrade(&app)));
         let drain_begins = async {
             shutdown.await;
@@ -110,7 +111,7 @@ impl Server {
     }
 }
 
-/// Serves until `drain_begins` completes, and what is under way for a while longer.
+/// Serves until `drain_begins` completes, and then finishes work in progress.
 async fn serve(
     listener: TcpListener,
     front: Front,
@@ -138,10 +139,11 @@ async fn serve(
     }
 }
 
-/// The server as a service, without a listener: for tests and for embedding in another router.
+/// Returns the server as a service, without a listener: for tests and for embedding in another
+/// router.
 ///
-/// Tokens, the limit on requests and the check of `Origin` hold here too. Limits on connections and
-/// on time are those of [`run`], as is TLS; any `Host` is answered to, unless the settings have some.
+/// Tokens, the limit on requests and the check of `Origin` apply here too. Limits on connections
+/// and on time, and TLS, are part of [`run`]. Any `Host` is accepted unless the settings name some.
 ///
 /// # Errors
 /// When the data directory cannot be used, or [`ServerConfig::check`] refuses the settings.
@@ -154,11 +156,12 @@ pub fn app(config: &ServerConfig) -> Result<Router, Error> {
     Ok(Router::new().fallback(answer))
 }
 
-/// Serves routes of another program as [`run`](crate::run) serves this one's, and drains when `shutdown` completes.
-/// `/healthz` and `/readyz` are answered without a token, however busy the server is.
+/// Serves the routes of another program in the way [`run`](crate::run) serves this one's, and
+/// drains when `shutdown` completes. `/healthz` and `/readyz` are answered without a token, however
+/// busy the server is.
 ///
-/// `templates` are those of the routes, such as `/v1/sessions/{id}`, for logs to name. Of the
-/// settings, those that are about environments do nothing here.
+/// `templates` are those of the routes, such as `/v1/sessions/{id}`, for use in logs. Settings
+/// about environments have no effect here.
 ///
 /// # Errors
 /// [`Error::Exposed`] and [`Error::Serve`], as [`run`](crate::run).
@@ -192,7 +195,7 @@ pub async fn run_routes(
     Ok(())
 }
 
-/// Refuses or warns of a listener that others reach; gives what it answers to.
+/// Refuses a listener that is exposed, or warns about it; returns the gate for its address.
 fn check_listener(listener: &TcpListener, config: &ServerConfig) -> Result<Gate, Error> {
     let address = listener.local_addr().map_err(Error::Serve)?;
     check_exposure(address, config)?;
@@ -202,7 +205,7 @@ fn check_listener(listener: &TcpListener, config: &ServerConfig) -> Result<Gate,
     Gate::new(Some(address), config)
 }
 
-/// Refuses an address that other machines reach when nothing would ask them who they are.
+/// Refuses an address that other machines can reach when there are no tokens to identify clients.
 ///
 /// # Errors
 /// [`Error::Exposed`], when the address is not loopback, there are no tokens, and the settings do
@@ -214,22 +217,24 @@ pub fn check_exposure(address: SocketAddr, config: &ServerConfig) -> Result<(), 
     }
 }
 
-/// What to warn of: that strangers may do everything, or that what clients send could be read on
-/// its way.
+/// Returns a warning if strangers may do everything, or if what clients send could be read in
+/// transit.
 fn exposure(address: SocketAddr, config: &ServerConfig) -> Option<&'static str> {
     match (&config.access, &config.tls) {
         _ if is_loopback(address) => None,
-        (None, _) => Some("there are no tokens: whoever reaches this address may do everything"),
+        (None, _) => {
+            Some("there are no tokens: anyone who can reach this address may do everything")
+        }
         (Some(_), None) => Some(
-            "tokens come here over plain HTTP: give --tls-cert and --tls-key, or put a proxy with \
-             TLS before the server",
+            "tokens arrive over plain HTTP: give --tls-cert and --tls-key, or put a TLS proxy in \
+             front of the server",
         ),
         (Some(_), Some(_)) => None,
     }
 }
 
 fn is_loopback(address: SocketAddr) -> bool {
-    // An IPv4 address may come in the clothes of IPv6.
+    // An IPv4 address may be written as IPv6.
     address.ip().to_canonical().is_loopback()
 }
 

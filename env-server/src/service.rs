@@ -1,9 +1,10 @@
-//! For programs that serve something of their own as this server serves environments: bodies in both encodings, problem
-//! documents, tokens, TLS, limits on connections, requests and time, draining.
+//! Support for programs that offer a service of their own in the way this server serves
+//! environments: bodies in both encodings, problem documents, tokens, TLS, limits on connections,
+//! requests and time, and draining.
 //!
-//! A route takes its body as [`Call`], answers with [`encoded`], and fails with a [`Failure`], which is made of an
-//! [`env_protocol::Problem`]; [`run_routes`] serves such routes. With tokens, each request has its
-//! [`Principal`](crate::Principal) in its extensions.
+//! A route takes its body as [`Call`], answers with [`encoded`], and fails with a [`Failure`],
+//! which is made from an [`env_protocol::Problem`]; [`run_routes`] serves such routes. With tokens,
+//! each request has its [`Principal`](crate::Principal) in its extensions.
 
 pub use crate::http::IDEMPOTENCY_REPLAYED;
 pub use crate::http::bodies::Bodies;

@@ -1,10 +1,10 @@
-//! `env-server verify`: recorded reference episodes against our environments.
+//! `env-server verify`: compares recorded reference episodes with our environments.
 //!
-//! A file has one episode a line: the environment's name, its arguments, everything random it drew
-//! (`latent`), the actions, and what the original returned. The environment is put into those
-//! draws, fed the actions, and must return the same, number for number. Where an environment's
-//! recordings hold its states, it is put into each of them instead and makes one step from there:
-//! rounding differences between machines' sines would grow over an episode.
+//! A file has one episode per line: the environment's name, its arguments, all its random draws
+//! (`latent`), the actions, and the original's results. The environment replays the draws and the
+//! actions, and must return the same, number for number. If an environment's recordings include its
+//! states, each step starts from the recorded state instead: rounding differences between machines'
+//! sines would otherwise grow over an episode.
 
 use std::fmt;
 use std::fs::File;
@@ -28,7 +28,7 @@ pub struct Episode {
     pub env: String,
     /// Its arguments.
     pub kwargs: Kwargs,
-    /// What it drew.
+    /// Its random draws.
     pub latent: Value,
     /// `[T]`
     pub actions: Vec<Row>,
@@ -48,7 +48,7 @@ pub struct Episode {
 pub enum Row {
     /// One number.
     One(f64),
-    /// Several.
+    /// Several numbers.
     Many(Vec<f64>),
 }
 
@@ -61,10 +61,10 @@ impl Row {
     }
 }
 
-/// Most differences that a report describes; the rest is counted.
+/// Most differences that a report describes; the rest are only counted.
 pub const MAX_DESCRIBED: usize = 20;
 
-/// What was found in a file.
+/// The result of verifying a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     /// Number of episodes.
@@ -77,19 +77,19 @@ pub struct Report {
     pub differences: Vec<Difference>,
 }
 
-/// Something in a recorded episode that is malformed or not what the environment does.
+/// A recorded episode that is malformed or differs from the environment's behaviour.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
     /// The line of the file, from 1.
     pub line: usize,
-    /// What differs, where in the episode.
+    /// The difference and its place in the episode.
     pub detail: String,
 }
 
 /// Verifies every episode of a file.
 ///
 /// # Errors
-/// When the file cannot be read or holds no episode. Everything else is a difference.
+/// When the file cannot be read or contains no episode. Anything else is a difference.
 pub fn verify_file(path: &Path) -> Result<Report, Error> {
     let unreadable = |source| Error::Unreadable {
         path: path.to_owned(),
@@ -121,7 +121,7 @@ pub fn verify_file(path: &Path) -> Result<Report, Error> {
     Ok(report)
 }
 
-/// Differences, of which the first few are kept.
+/// A count of differences, with descriptions of the first few.
 #[derive(Clone, Debug, Default)]
 pub struct Differences {
     total: usize,
@@ -157,7 +157,7 @@ impl Differences {
     }
 }
 
-/// Where in an episode: the reset, or the step with this number, from 1.
+/// A place in an episode: the reset (0), or the step with this number, from 1.
 #[derive(Clone, Copy)]
 struct Place(usize);
 
@@ -170,7 +170,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// Verifies one episode and gives its number of steps.
+/// Verifies one episode; returns its number of steps and the differences.
 fn verify_line(text: &str) -> (usize, Differences) {
     let mut differences = Differences::default();
     let found = serde_json::from_str::<Episode>(text)
@@ -200,10 +200,10 @@ fn find(name: &str) -> Result<&'static Entry, String> {
     })
 }
 
-/// Puts `E` into the draws of an episode, feeds the actions and compares everything.
+/// Replays an episode in `E`, with its draws and actions, and compares everything.
 ///
 /// # Errors
-/// When the episode is malformed, so that it cannot be played (to its end).
+/// When the episode is malformed, so that it cannot be replayed to its end.
 pub(crate) fn verify_episode<E: Environment>(
     episode: &Episode,
     differences: &mut Differences,
@@ -238,21 +238,21 @@ struct Replay<'a, T> {
 }
 
 impl<T: Element> Replay<'_, T> {
-    /// From the recorded draws, end to end.
+    /// Replays the recorded draws from beginning to end.
     fn by_draws<E: Environment<Element = T>>(&mut self, mut environment: E) -> Result<(), String> {
         let mut draws = Script::new(environment.script(&self.episode.latent)?);
         environment.reset(&mut draws, &mut self.row);
         self.compare_observation::<E>(0);
         for step in 1..=self.episode.actions.len() {
             if !environment.is_running() {
-                return Err(format!("{}: the episode has ended before", Place(step)));
+                return Err(format!("{}: the episode ended earlier", Place(step)));
             }
             self.step(&mut environment, &mut draws, step)?;
         }
         draws.finish()
     }
 
-    /// From each recorded state, one step.
+    /// Replays one step from each recorded state.
     fn by_states<E: Environment<Element = T>>(&mut self, states: &[E]) -> Result<(), String> {
         let steps = self.episode.actions.len();
         if states.len() != steps + 1 {
@@ -267,7 +267,7 @@ impl<T: Element> Replay<'_, T> {
         draws.finish()?;
         for (step, pair) in (1..).zip(states.windows(2)) {
             if !pair[0].is_running() {
-                return Err(format!("{}: the episode has ended before", Place(step)));
+                return Err(format!("{}: the episode ended earlier", Place(step)));
             }
             let mut environment = pair[0].clone();
             self.step(&mut environment, &mut Script::new(Vec::new()), step)?;
@@ -313,7 +313,12 @@ impl<T: Element> Replay<'_, T> {
                 && matches!(row, Row::One(_)) == (action.len() == 1)
                 && action.iter().zip(&self.actions).all(in_range)
         });
-        action.ok_or_else(|| format!("{row:?} is no action; the ranges are {:?}", self.actions))
+        action.ok_or_else(|| {
+            format!(
+                "{row:?} is not an action; the ranges are {:?}",
+                self.actions
+            )
+        })
     }
 
     fn compare_observation<E: Environment<Element = T>>(&mut self, step: usize) {
@@ -330,9 +335,10 @@ impl<T: Element> Replay<'_, T> {
     }
 }
 
-/// Whether two float32 are at most so many floats apart. Numbers that are no float32 are not.
+/// Whether two float32 values are at most `ulps` floats apart. `false` for numbers that are not
+/// float32.
 fn is_within_ulps(a: f64, b: f64, ulps: u32) -> bool {
-    // Negative floats count down from zero's place as positive ones count up.
+    // Negative floats count down from zero as positive ones count up.
     let place = |x: f64| {
         let narrow = f32::from_f64(x)?;
         let magnitude = i64::from(narrow.to_bits() & 0x7fff_ffff);
@@ -358,7 +364,7 @@ fn check_lengths(episode: &Episode) -> Result<(), String> {
     ];
     if steps == 0 || found != [steps + 1, steps, steps, steps] {
         return Err(format!(
-            "{steps} actions do not go with {found:?} observations, rewards, terminated and truncated"
+            "{steps} actions do not match {found:?} observations, rewards, terminated and truncated"
         ));
     }
     Ok(())

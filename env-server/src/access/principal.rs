@@ -136,10 +136,7 @@ impl Principal {
         if let Some(rate) = &self.rate
             && rate.check().is_err()
         {
-            let detail = format!(
-                "{} exceeds its limit of requests per second",
-                self.name()
-            );
+            let detail = format!("{} exceeds its limit of requests per second", self.name());
             return Err(Problem::new(ErrorCode::RateLimited, detail));
         }
         Ok(in_flight)

@@ -236,8 +236,7 @@ pub(crate) fn check(config: &ServerConfig) -> Result<(), Error> {
     }
     let mut origins = config.allowed_origins.iter();
     if let Some(given) = origins.find(|origin| !is_origin(origin)) {
-        let detail =
-            "expected an origin such as https://lab.example or http://localhost:8000, without a path";
+        let detail = "expected an origin such as https://lab.example or http://localhost:8000, without a path";
         return wrong("allowed_origins", given, detail);
     }
     Ok(())

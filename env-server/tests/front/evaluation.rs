@@ -104,7 +104,9 @@ async fn an_evaluation_token_plays_and_does_nothing_else() {
             }
             assert_eq!(reply.failure(), (403, "forbidden".to_owned()), "{route}");
             let detail = reply.problem().detail;
-            assert!(detail.contains("an evaluation token may only describe, step and plainly reset"));
+            assert!(
+                detail.contains("an evaluation token may only describe, step and plainly reset")
+            );
             assert!(
                 detail.contains(&format!("not {} {path}", method.to_uppercase())),
                 "{detail}"
