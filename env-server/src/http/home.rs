@@ -1,4 +1,4 @@
-//! What is at `/`: a few lines that lead on, as text or, to browsers, with links.
+//! The page at `/`: a few lines that point further, as text or, for browsers, with links.
 
 use std::fmt::Write;
 
@@ -7,30 +7,30 @@ use axum::response::{IntoResponse, Response};
 
 use super::codec::negotiate;
 
-/// A page that says what a server is and where to go from here.
+/// A page that describes a server and where to go next.
 pub struct Home {
-    /// What it is, in a few words.
+    /// Short name of the server.
     pub title: &'static str,
-    /// Paths and what is there.
+    /// Paths and their descriptions.
     pub links: &'static [(&'static str, &'static str)],
-    /// What else is to be said.
+    /// A closing note.
     pub note: &'static str,
 }
 
-/// Of this server.
+/// The page of this server.
 pub(super) const HOME: Home = Home {
-    title: "Environment server: memory tasks behind HTTP",
+    title: "Environment server: memory tasks over HTTP",
     links: &[
-        ("/docs", "every operation, to read and to try"),
+        ("/docs", "every operation, to read about and try"),
         ("/openapi.json", "the same for programs"),
-        ("/v1/specs", "the environments there are"),
-        ("/readyz", "whether it takes new environments"),
+        ("/v1/specs", "the available environments"),
+        ("/readyz", "whether it accepts new environments"),
     ],
-    note: "PUT /v1/envs/mine makes an environment, POST /v1/envs/mine/reset and …/step play it.",
+    note: "PUT /v1/envs/mine creates an environment; POST /v1/envs/mine/reset and …/step play it.",
 };
 
 impl Home {
-    /// The page in the form that a client likes better.
+    /// Renders the page in the form that the client prefers.
     pub fn page(&self, headers: &HeaderMap) -> Response {
         let (kind, text) = match negotiate(headers, ["text/plain", "text/html"]) {
             Ok(1) => ("text/html; charset=utf-8", self.html()),
