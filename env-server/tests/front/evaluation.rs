@@ -184,7 +184,7 @@ async fn steps_are_counted_once_and_refused_beyond_the_budget() {
     assert!(!problem.retryable && !reply.has_header("retry-after: 1"));
     assert_eq!(
         problem.detail,
-        "4 of the 5 steps of this token have been taken; 2 more are asked for, and 1 are left"
+        "4 of the 5 steps of this token have been taken; 2 more are requested, and 1 are left"
     );
     let told = value(&ask(&server, FULL, "GET", "/v1/vector-envs/v", json!({})).await);
     assert_eq!(told["seq"], 4, "nothing has changed");
