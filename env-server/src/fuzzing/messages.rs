@@ -59,7 +59,7 @@ pub fn stream_frame(bytes: &[u8]) {
     });
 }
 
-/// Checks that a message that can be read is written as one that reads the same.
+/// Checks that a readable message reads the same after it is written.
 fn envelopes(encoding: Encoding, bytes: &[u8]) {
     if let Ok(request) = StreamRequest::decode(encoding, bytes) {
         let written = request.encode(encoding);

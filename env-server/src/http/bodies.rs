@@ -56,7 +56,7 @@ impl Bodies {
         len > LARGE_BYTES
     }
 
-    /// Reserves memory for `len` bytes received, some of which may already be counted.
+    /// Reserves memory for `len` bytes received, including bytes that are already counted.
     ///
     /// # Errors
     /// `overloaded`.

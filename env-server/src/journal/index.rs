@@ -182,7 +182,7 @@ impl Index {
             .map(|(seq, records)| (*seq, records))
     }
 
-    /// Adds the index of another segment, if it has one that belongs to `journal` (or to any, if
+    /// Adds the index of another segment, if it exists and belongs to `journal` (or to any, if
     /// `None`). Returns the journal's id.
     pub fn read(&mut self, path: &Path, journal: Option<u32>) -> Option<u32> {
         self.scan(path, journal, true)

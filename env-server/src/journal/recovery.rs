@@ -580,7 +580,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Reports a frame of which only the keys are known.
+    /// Reports a lost frame; only its keys are known.
     fn lose_frame(
         &mut self,
         segment: u64,
@@ -716,8 +716,7 @@ impl<'a> Scanner<'a> {
         };
     }
 
-    /// Ends reading. `last` is the number of the last segment, the only one that may have a torn
-    /// tail.
+    /// Ends reading. `last` is the number of the last segment; only its tail may be torn.
     pub fn finish(mut self, last: u64, tail: Tail) -> Found {
         if tail == Tail::Torn {
             let num_confirmed = self.num_confirmed;

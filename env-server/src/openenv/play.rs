@@ -46,7 +46,7 @@ impl Play {
     }
 
     /// Begins an episode. Arguments that are not parameters of the environment are ignored:
-    /// upstream, too, passes on only those that a reset accepts.
+    /// upstream, too, only passes on the arguments of a reset.
     ///
     /// # Errors
     /// Those of `POST …/reset`.

@@ -20,7 +20,7 @@ use crate::error::Error;
 const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PUT, DELETE");
 const HEADERS: HeaderValue =
     HeaderValue::from_static("authorization, content-type, accept, x-request-id, traceparent");
-/// Reply headers that it may read, in addition to those that every page may read.
+/// Reply headers that it may read, besides the headers that every page may read.
 const EXPOSED: HeaderValue =
     HeaderValue::from_static("location, retry-after, allow, idempotency-replayed, x-request-id");
 /// Seconds for which a browser may cache a preflight answer.

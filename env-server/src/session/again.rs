@@ -12,7 +12,7 @@ use super::vector::VectorEnvironment;
 use super::{Answer, Operation, Reply, Session, State, make_vector, restore_base};
 
 /// Environments that replay the past. They are kept for the next repeated operation, which usually
-/// is the one that follows.
+/// is the following one.
 pub(super) struct Rerun {
     vector: Box<dyn VectorEnvironment>,
     /// Number of the operation that they would replay next.
@@ -20,7 +20,7 @@ pub(super) struct Rerun {
 }
 
 impl Rerun {
-    /// Returns the bytes it takes in memory.
+    /// Returns its size in memory, in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.vector.bytes()
     }
@@ -186,8 +186,8 @@ mod tests {
         Store::open(limits, Clock::default(), config).unwrap().0
     }
 
-    /// Repeats every operation that must still be kept, and returns how many older ones were
-    /// answered.
+    /// Repeats the operations with these numbers, and checks that their replies are equal and that
+    /// other operations with these numbers are refused.
     fn resend(session: &Session, done: &[(Operation, Vec<u8>)], order: &[u64]) {
         for &seq in order {
             let (operation, expected) = &done[seq as usize];

@@ -38,8 +38,8 @@ fn encoded(operation: &Operation) -> Vec<u8> {
     bytes
 }
 
-/// Reads records of a journal, each after a byte for its key and its length. Whatever they contain,
-/// sessions are recovered from them and play on, or are lost.
+/// Reads records of a journal, each after a byte for its key and its length. Sessions are
+/// recovered from any contents and play on, or are lost.
 pub fn record(mut bytes: &[u8]) {
     let mut recollection = Recollection::new(1_024);
     while let Some((&key, mut rest)) = bytes.split_first() {

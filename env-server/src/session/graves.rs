@@ -1,6 +1,6 @@
 //! Memory of ended sessions, so that a late repetition does not start a new one.
 //!
-//! Each principal has its own share: one that creates and closes many sessions forgets its own, not
+//! Each principal has its own share: a principal with many short sessions forgets its own, not
 //! those of others.
 
 use std::collections::{HashMap, VecDeque};

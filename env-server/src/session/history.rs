@@ -125,7 +125,7 @@ impl History {
     }
 
     /// Whether the next operation should begin a new chunk. A chunk grows as large as the state it
-    /// begins from, so that states take at most half of what is written.
+    /// begins from, so that states are at most half of the bytes written.
     pub(super) fn is_due(&self) -> bool {
         let newest = self.newest();
         let base = newest.base.as_ref().map_or(0, |base| base.len());
@@ -186,7 +186,7 @@ impl History {
         wanted.cloned().collect()
     }
 
-    /// Returns the bytes it takes in memory.
+    /// Returns its size in memory, in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.chunks.iter().map(Chunk::bytes).sum()
     }

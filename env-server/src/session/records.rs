@@ -1,7 +1,7 @@
 //! Records of sessions in the journal, and how sessions are recovered from them.
 //!
-//! The first byte of a record is its kind. Operations, of which there are many, are encoded by
-//! hand; other records are MessagePack with named fields, so that later versions can add fields.
+//! The first byte of a record is its kind. Operations are frequent, so they are encoded by hand;
+//! other records are MessagePack with named fields, so that later versions can add fields.
 //!
 //! A record that begins or ends a session has a name that the journal stores a second time: a
 //! record of the session's end, which stands in for it if it is damaged.
@@ -137,7 +137,7 @@ pub(super) struct Recollection {
     pub(super) tombstones: Vec<Tombstone>,
     /// Sessions whose records do not fit together, and why.
     pub(super) lost: HashMap<u64, String>,
-    /// Sessions of which only a name is left.
+    /// Sessions known only by a name.
     pub(super) only_names: HashMap<u64, Tombstone>,
     /// Position of each session's last record of a whole or an end.
     told_at: HashMap<u64, u64>,
@@ -195,7 +195,7 @@ impl Recollection {
         whole.or_else(|| self.by_name(key))
     }
 
-    /// Returns the id of a session of which only a name is left.
+    /// Returns the id of a session known only by a name.
     pub(super) fn by_name(&self, key: u64) -> Option<&str> {
         let tombstone = self.only_names.get(&key);
         tombstone.map(|tombstone| &tombstone.id[..])
