@@ -362,7 +362,6 @@ impl World {
     }
 
     /// Sends two operations with the same number: one is applied, the other is refused.
-    /// told so.
     fn race(&mut self, id: &str) {
         if self.absence(id).is_some() {
             return;
