@@ -52,7 +52,7 @@ class Shell:
         tools = self.folder / ".tools"
         tools.mkdir()
         (tools / "env-server").symlink_to(binary)
-        # As in a terminal, where curl shows no progress beside the body.
+        # As in a terminal, where curl prints no progress along with the body.
         (self.folder / ".curlrc").write_text("silent\nshow-error\n")
         self._ports = free_ports()
         environment = {
