@@ -103,8 +103,8 @@ def fit_id(case, chance):
     if case.path_parameters["env_id"] in known:
         # Follow the link, with the next number.
         return
-    # Sometimes use one that was closed or has expired, to test the answer. But only sometimes, so that no
-    # operation is left without success by chance.
+    # Sometimes use a closed or expired environment, to test the answer. But only sometimes, so that no operation is left
+    # without success by chance.
     is_any = known and chance.random() < 0.25
     case.path_parameters = {"env_id": chance.choice(known[-8:] if is_any else living(path))}
     # Operations that need a running episode get one in half of the cases.
