@@ -17,25 +17,24 @@ pub struct ServerConfig {
     pub service: ServiceConfig,
     /// Most environments and lanes.
     pub limits: Limits,
-    /// Where environments are kept; without it they end with the process.
+    /// Folder in which environments are kept; without it they end with the process.
     pub data_dir: Option<PathBuf>,
-    /// What an acknowledged operation survives, given a `data_dir`.
+    /// How much an acknowledged operation survives, given a `data_dir`.
     pub durability: Durability,
-    /// Whether whoever plays an environment may ask what a player that knows its hidden draws would
-    /// do.
+    /// Whether clients may ask for the action of a player that knows an environment's hidden draws.
     pub allow_oracle: bool,
-    /// What leases go by.
+    /// The clock of leases.
     pub clock: Clock,
-    /// The environment that the OpenEnv protocol plays, where it is spoken: a spec as in
+    /// The environment served over the OpenEnv protocol, if it is enabled: a spec such as
     /// `MemoryTask-v0?delay=16`, or a body of `POST /v1/envs`.
     pub openenv: Option<String>,
 }
 
 impl ServerConfig {
-    /// Says what is wrong with the settings, before anything is served.
+    /// Checks the settings before anything is served.
     ///
     /// # Errors
-    /// [`Error::OpenEnv`], when there is no environment of that name and arguments, and
+    /// [`Error::OpenEnv`], when there is no environment with that name and arguments, and
     /// [`service::Error::Setting`].
     pub fn check(&self) -> Result<(), Error> {
         service::server::check_names(&self.service)?;

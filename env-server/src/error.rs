@@ -5,15 +5,15 @@ use std::path::PathBuf;
 
 use crate::journal::JournalError;
 
-/// What can go wrong outside of a request. (Inside, it is an [`env_protocol::Problem`].)
+/// An error outside of a request. (Within a request it is an [`env_protocol::Problem`].)
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// There is no such environment for the OpenEnv protocol.
+    /// The environment for the OpenEnv protocol does not exist.
     #[error("--openenv {given}: {detail}")]
     OpenEnv {
-        /// What was asked for.
+        /// The value given.
         given: String,
-        /// What is wrong with it.
+        /// The reason.
         detail: String,
     },
     /// The settings of the service or its listener cannot be used.
@@ -27,20 +27,20 @@ pub enum Error {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         source: io::Error,
     },
-    /// A file of recorded episodes holds none.
+    /// A file of recorded episodes is empty.
     #[error("{0}: holds nothing to play")]
     NoEpisodes(PathBuf),
-    /// A page of a trajectory is malformed or differs from what the environment does.
+    /// A page of a trajectory is malformed or differs from the environment's behaviour.
     #[error("{path}: page {page}: {detail}")]
     PageDiffers {
         /// The file.
         path: PathBuf,
-        /// Its page, from 1.
+        /// The page, from 1.
         page: usize,
-        /// What differs, where.
+        /// The difference and its place.
         detail: String,
     },
 }

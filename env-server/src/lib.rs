@@ -1,8 +1,8 @@
-//! Gym-style memory tasks behind HTTP: exactly-once steps, vector environments, snapshots.
+//! Gym-style memory tasks over HTTP: exactly-once steps, vector environments, snapshots.
 //!
-//! [`run`] serves a listener until it is told to end, [`Server`] in two steps; [`app`] is the same as a service. The layers,
-//! each of which knows only those before it: [`environments`] (pure tasks), [`session`] (numbered
-//! operations on them), and the HTTP routes.
+//! [`run`] serves a listener until it is stopped, and [`Server`] does so in two steps; [`app`] is
+//! the server as a service. The layers, each on top of the previous ones, are [`environments`]
+//! (pure tasks), [`session`] (numbered operations on them), and the HTTP routes.
 
 pub mod config;
 #[cfg(test)]

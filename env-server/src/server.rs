@@ -35,10 +35,10 @@ pub async fn run(
     Ok(())
 }
 
-/// A server that has recovered its data directory and has yet to serve.
+/// A server that has read its data directory and is ready to serve.
 ///
-/// HTTP/1.1, over TLS when the settings say so, and with tokens when they hold any. Each request
-/// then has its [`Principal`](crate::Principal) in its extensions.
+/// It speaks HTTP/1.1, over TLS if the settings say so. If the settings have tokens, each request
+/// has its [`Principal`](crate::Principal) in its extensions.
 pub struct Server {
     listening: Listening,
     app: SharedApp,
@@ -62,9 +62,9 @@ impl Server {
         })
     }
 
-    /// Serves until `shutdown` completes, then drains: `/readyz` answers 503 for `drain_delay`,
-    /// after which nothing new is accepted and work under way is answered, for `drain_timeout` at
-    /// most.
+    /// Serves until `shutdown` completes, then drains: `/readyz` answers 503 for `drain_delay`;
+    /// after that no connection is accepted, and requests in progress are answered for at most
+    /// `drain_timeout`.
     ///
     /// Failures to accept connections are logged, and are no error.
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send + 'static) {
@@ -84,10 +84,11 @@ impl Server {
     }
 }
 
-/// The server as a service, without a listener: for tests and for embedding in another router.
+/// Returns the server as a service, without a listener: for tests and for embedding in another
+/// router.
 ///
-/// Tokens, the limit on requests and the check of `Origin` hold here too. Limits on connections and
-/// on time are those of [`run`], as is TLS; any `Host` is answered, unless the settings name some.
+/// Tokens, the limit on requests and the check of `Origin` apply here too. Limits on connections
+/// and on time, and TLS, are part of [`run`]. Any `Host` is accepted unless the settings name some.
 ///
 /// # Errors
 /// When the data directory cannot be used, or [`ServerConfig::check`] refuses the settings.

@@ -1,7 +1,7 @@
-//! What takes longer than a moment, away from the threads that answer requests.
+//! Runs long jobs away from the threads that answer requests.
 //!
-//! Those threads are as many as there are cores, and each answers many connections in turn: whatever holds one for
-//! milliseconds holds up others, `/healthz` among them.
+//! There are as many of those threads as cores, and each answers many connections in turn. A job
+//! that occupies one for milliseconds delays the others, `/healthz` among them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,10 +10,11 @@ use std::thread;
 use env_protocol::{ErrorCode, Problem};
 use tokio::sync::Semaphore;
 
-/// Most jobs that wait for their turn. More are refused.
+/// Most jobs that wait for their turn. Further ones are refused.
 const MAX_WAITING: usize = 1_024;
 
-/// Threads for long jobs: as many jobs at once as there are cores, the others in the order in which they came.
+/// Threads for long jobs: as many jobs run at once as there are cores, and the others wait in order
+/// of arrival.
 #[derive(Debug)]
 pub struct Aside {
     running: Arc<Semaphore>,
@@ -30,17 +31,17 @@ impl Default for Aside {
     }
 }
 
-/// Notes that something is done aside: what follows on the same environment has to wait for it.
+/// A flag set when a job runs aside: later operations on the same environment must wait for it.
 pub type Note = Option<Arc<AtomicBool>>;
 
 impl Aside {
-    /// Does a job in its turn. It is finished even if nobody waits for it any more, unless it has not begun.
+    /// Runs a job in its turn. Once begun, it is finished even if its caller stops waiting.
     ///
     /// # Errors
     /// `overloaded`, and those of the job.
     ///
     /// # Panics
-    /// When the job does, as if it had been done here.
+    /// When the job panics, as if it had run here.
     pub async fn run<T: Send + 'static>(
         &self,
         note: &Note,
@@ -51,7 +52,7 @@ impl Aside {
         }
         let turn = {
             let _waiting = self.waiting.try_acquire().map_err(|_| {
-                let detail = format!("{MAX_WAITING} long requests are waiting already");
+                let detail = format!("{MAX_WAITING} long requests are already waiting");
                 Problem::new(ErrorCode::Overloaded, detail)
             })?;
             let turn = Arc::clone(&self.running).acquire_owned().await;
@@ -65,13 +66,14 @@ impl Aside {
     }
 }
 
-/// Does a job aside, at once. For what must be answered however much there is to do.
+/// Runs a job aside without waiting for a turn, for requests that must be answered however busy the
+/// server is.
 pub async fn blocking<T: Send + 'static>(
     job: impl FnOnce() -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {
     let done = tokio::task::spawn_blocking(job).await;
     done.unwrap_or_else(|error| match error.try_into_panic() {
-        // As if it had happened here.
+        // Continue the panic as if it had happened here.
         Ok(panic) => std::panic::resume_unwind(panic),
         Err(cancelled) => Err(Problem::new(ErrorCode::Internal, cancelled.to_string())),
     })

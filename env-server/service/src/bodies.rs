@@ -1,4 +1,4 @@
-//! Bodies on their way in and out: what they take in memory together has a limit.
+//! Bodies of requests and replies, whose memory is limited in total.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -15,27 +15,28 @@ use hyper::body::{Frame, SizeHint};
 use crate::aside::Aside;
 use crate::room::{Room, Rooms};
 
-/// Bytes of a request's body that are not counted: `--max-requests-in-flight` bounds how many such there are.
+/// Bytes of a request's body that are not counted; `--max-requests-in-flight` bounds the number of
+/// such bodies.
 const UNCOUNTED_BYTES: usize = 64 << 10;
 
-/// A body with more bytes than this is decoded aside: it takes about a millisecond.
+/// A body larger than this is decoded aside, since that takes about a millisecond.
 const LARGE_BYTES: usize = 128 << 10;
 
-/// What a large body takes while it is decoded, in its own bytes: a list of short numbers in JSON takes many times as
-/// much as a document.
+/// Memory of a large body while it is decoded, as a multiple of its size: a list of short numbers
+/// takes many times its JSON text.
 const DECODED_TIMES: usize = 8;
 
 /// Bodies of requests that are being read and decoded.
 #[derive(Debug)]
 pub struct Bodies {
     max_bytes: usize,
-    /// What the large ones take together: at least one of the largest can always be decoded.
+    /// Memory of the large ones together: enough for at least one of the largest.
     rooms: Arc<Rooms>,
     aside: Aside,
 }
 
 impl Bodies {
-    /// Bodies of at most so many bytes each.
+    /// Creates a limit for bodies of at most `max_body_bytes` each.
     pub fn new(max_body_bytes: usize) -> Self {
         Bodies {
             max_bytes: max_body_bytes,
@@ -44,7 +45,7 @@ impl Bodies {
         }
     }
 
-    /// Bytes of the largest body that is taken.
+    /// Returns the size of the largest body that is accepted.
     pub fn max_body_bytes(&self) -> usize {
         self.max_bytes
     }
@@ -59,7 +60,7 @@ impl Bodies {
         len > LARGE_BYTES
     }
 
-    /// Takes room for `len` bytes that have come, of which some are counted already.
+    /// Reserves memory for `len` bytes received, including bytes that are already counted.
     ///
     /// # Errors
     /// `overloaded`.
@@ -77,14 +78,13 @@ impl Bodies {
         match is_there {
             true => Ok(()),
             false => {
-                let detail =
-                    "the bodies of the requests under way are as large as they may be together";
+                let detail = "the bodies of the requests in flight have reached their total limit";
                 Err(Problem::new(ErrorCode::Overloaded, detail))
             }
         }
     }
 
-    /// Takes room for what a large body becomes.
+    /// Reserves memory for decoding a large body.
     ///
     /// # Errors
     /// `overloaded`.
@@ -93,7 +93,7 @@ impl Bodies {
     }
 }
 
-/// A body in pieces, which holds its room until it has been sent.
+/// A body in pieces, which holds its memory reservation until it has been sent.
 struct PiecesBody {
     pieces: VecDeque<Bytes>,
     left: u64,
@@ -137,7 +137,7 @@ pub fn with_pieces(encoding: Encoding, pieces: Vec<Bytes>, mut room: Room) -> Re
     response
         .headers_mut()
         .insert(header::CONTENT_TYPE, content_type);
-    // For senders that do not send it as a body.
+    // Needed where the reply is not sent as an HTTP body.
     response.extensions_mut().insert(room);
     response
 }

@@ -1,4 +1,4 @@
-//! Bodies in and out, in the encodings that `Content-Type` and `Accept` name.
+//! Encodes and decodes bodies as `Content-Type` and `Accept` say.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::room::Room;
 
 /// State of routes that take bodies.
 pub trait BodyLimit: Sync {
-    /// The bodies that are being read.
+    /// Returns the bodies that are being read.
     fn bodies(&self) -> &Bodies;
 }
 
@@ -32,13 +32,13 @@ impl<T: BodyLimit + Send> BodyLimit for Arc<T> {
 
 /// A decoded request body, and the encoding of the reply to it.
 ///
-/// Both are settled before the handler runs, so that an error in either changes nothing.
+/// Both are determined before the handler runs, so an error in either changes nothing.
 pub struct Call<T> {
     /// The body.
     pub body: T,
-    /// What to reply in.
+    /// The encoding of the reply.
     pub reply: Encoding,
-    /// What a large body takes, as long as it is there.
+    /// The memory reservation of a large body.
     _room: Option<Room>,
 }
 
@@ -55,7 +55,7 @@ impl<T: DeserializeOwned + Send + 'static, S: BodyLimit> FromRequest<S> for Call
 }
 
 impl<T: DeserializeOwned + Send + 'static> Call<T> {
-    /// Decodes a body, a large one aside.
+    /// Decodes a body; a large one aside.
     ///
     /// # Errors
     /// As [`Call::read`], and `overloaded`.
@@ -86,7 +86,7 @@ impl<T: DeserializeOwned> Call<T> {
     /// # Errors
     /// `malformed-body` or `invalid-body`.
     pub fn read(encoding: Encoding, bytes: &[u8], reply: Encoding) -> Result<Self, Problem> {
-        // An empty body is one that says nothing, so that a reset by hand needs none.
+        // An empty body counts as an empty map, so that a reset by hand needs none.
         let body = match bytes.is_empty() {
             true => Encoding::Json.decode(b"{}"),
             false => encoding.decode(bytes),
@@ -101,10 +101,11 @@ impl<T: DeserializeOwned> Call<T> {
     }
 }
 
-/// Reads a body. One that says it is too large is not read at all, and what a large one takes is
-/// counted as it comes.
+/// Reads a body. If its declared size is too large it is not read at all; the memory of a large one
+/// is counted as it arrives.
 ///
-/// By hand, because axum's own limit is a layer on every route and an extension of every request.
+/// This is done by hand because axum's own limit is a layer on every route and an extension of
+/// every request.
 async fn read(mut body: Body, bodies: &Bodies) -> Result<(Bytes, Option<Room>), Problem> {
     let max = bodies.max_body_bytes();
     if body.size_hint().lower() > max as u64 {
@@ -117,7 +118,7 @@ async fn read(mut body: Body, bodies: &Bodies) -> Result<(Bytes, Option<Room>), 
             let detail = format!("the body cannot be read: {error}");
             Problem::new(ErrorCode::MalformedRequest, detail)
         })?;
-        // Trailers say nothing here.
+        // Ignore trailers.
         let Ok(piece) = frame.into_data() else {
             continue;
         };
@@ -125,7 +126,7 @@ async fn read(mut body: Body, bodies: &Bodies) -> Result<(Bytes, Option<Room>), 
             return Err(too_large(max));
         }
         bodies.count(&mut room, whole.len() + piece.len())?;
-        // Most bodies come in one piece, which is taken as it is.
+        // Most bodies arrive in one piece, which is used as it is.
         if whole.is_empty() && body.is_end_stream() {
             return Ok((piece, room));
         }
@@ -138,7 +139,7 @@ fn too_large(max: usize) -> Problem {
     Problem::new(ErrorCode::BodyTooLarge, format!("over {max} bytes"))
 }
 
-/// What was wrong with a body, as a problem.
+/// Converts a decoding error into a problem.
 pub fn problem(error: DecodeError) -> Problem {
     match error {
         DecodeError::Malformed { .. } => Problem::new(ErrorCode::MalformedBody, error.to_string()),
@@ -148,7 +149,7 @@ pub fn problem(error: DecodeError) -> Problem {
     }
 }
 
-/// Refuses a list of a body's values in order, which the decoders take for the body itself.
+/// Refuses a list of a body's values, which the decoders would accept in place of a map.
 fn check_is_map(encoding: Encoding, bytes: &[u8]) -> Result<(), Problem> {
     let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
     let is_map = match encoding {
@@ -177,7 +178,7 @@ pub fn encoded<T: Serialize>(encoding: Encoding, body: &T) -> Response {
     with_body(encoding, encoding.encode(body))
 }
 
-/// A reply with a body that has been written. JSON ends with a line's end, as people like it.
+/// Builds a reply from an encoded body. JSON ends with a newline, for readers in a terminal.
 pub fn with_body(encoding: Encoding, mut body: Vec<u8>) -> Response {
     if encoding == Encoding::Json {
         body.push(b'\n');
@@ -191,8 +192,8 @@ pub fn with_body(encoding: Encoding, mut body: Vec<u8>) -> Response {
 
 const ENCODINGS: [Encoding; 2] = [Encoding::Json, Encoding::MessagePack];
 
-/// The encoding of the body. It must be said of one that is there: a browser asks before it sends
-/// either of the two for a page of another origin, and not before it sends a body of no type.
+/// Returns the encoding of the body. A body must declare it: browsers send a preflight request
+/// before they send either type for a page of another origin, but not before a body without a type.
 fn content_type(headers: &HeaderMap, is_empty: bool) -> Result<Encoding, Problem> {
     let Some(value) = headers.get(header::CONTENT_TYPE) else {
         if is_empty {
@@ -214,7 +215,7 @@ fn content_type(headers: &HeaderMap, is_empty: bool) -> Result<Encoding, Problem
         })
 }
 
-/// The encoding to reply in: the one that `Accept` likes best, `default` where it leaves a choice.
+/// Chooses the encoding of the reply: the one `Accept` prefers, or `default` if it leaves a choice.
 fn accept(headers: &HeaderMap, default: Encoding) -> Result<Encoding, Problem> {
     let other = match default {
         Encoding::Json => Encoding::MessagePack,
@@ -224,8 +225,8 @@ fn accept(headers: &HeaderMap, default: Encoding) -> Result<Encoding, Problem> {
     negotiate(headers, choices.map(Encoding::content_type)).map(|chosen| choices[chosen])
 }
 
-/// Which of some media types to reply in: the one that `Accept` likes best, the first where it
-/// leaves a choice.
+/// Chooses among media types for the reply: the one `Accept` prefers, or the first if it leaves a
+/// choice. Returns its index.
 ///
 /// # Errors
 /// `not-acceptable`.
@@ -237,7 +238,7 @@ pub fn negotiate<const N: usize>(
     let mut both = values.iter();
     match (both.next(), both.next()) {
         (None, _) => return Ok(0),
-        // What most clients send: nothing is to be weighed.
+        // The value that most clients send; there is nothing to weigh.
         (Some(only), None) => {
             if let Some(i) = choices.iter().position(|choice| only == choice) {
                 return Ok(i);
@@ -275,7 +276,7 @@ pub fn negotiate<const N: usize>(
 /// One entry of `Accept` (RFC 9110, section 12.5.1).
 struct MediaRange<'a> {
     name: &'a str,
-    /// From 0, never, to 1.
+    /// From 0 (never) to 1.
     quality: f32,
 }
 
@@ -393,7 +394,7 @@ mod tests {
         assert!(room.is_none(), "small ones always pass");
         rooms.pop();
         let (bytes, room) = large().await.unwrap();
-        // What it becomes is larger.
+        // The decoded body is larger.
         let decode = |bytes: Bytes, room| {
             Call::<env_protocol::ResetRequest>::decode(
                 Encoding::Json,

@@ -23,7 +23,7 @@ pub enum Error {
     /// Other machines can reach the address, and no token is required.
     #[error(
         "{0} can be reached from other machines and there are no tokens: give --token-file FILE, \
-         or --insecure if whoever reaches it may do everything"
+         or --insecure if anyone who can reach it may do everything"
     )]
     Exposed(SocketAddr),
     /// The file of tokens cannot be used.

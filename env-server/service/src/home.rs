@@ -1,4 +1,4 @@
-//! What is at `/`: a few lines that lead on, as text or, to browsers, with links.
+//! The page at `/`: a few lines that point further, as text or, for browsers, with links.
 
 use std::fmt::Write;
 
@@ -7,18 +7,18 @@ use axum::response::{IntoResponse, Response};
 
 use crate::codec::negotiate;
 
-/// A page that says what a server is and where to go from here.
+/// A page that describes a server and where to go next.
 pub struct Home {
-    /// What it is, in a few words.
+    /// Short name of the server.
     pub title: &'static str,
-    /// Paths and what is there.
+    /// Paths and their descriptions.
     pub links: &'static [(&'static str, &'static str)],
-    /// What else is to be said.
+    /// A closing note.
     pub note: &'static str,
 }
 
 impl Home {
-    /// The page in the form that a client likes better.
+    /// Renders the page in the form that the client prefers.
     pub fn page(&self, headers: &HeaderMap) -> Response {
         let (kind, text) = match negotiate(headers, ["text/plain", "text/html"]) {
             Ok(1) => ("text/html; charset=utf-8", self.html()),

@@ -1,4 +1,4 @@
-//! Errors as responses: every one is a problem document (RFC 9457).
+//! Errors as responses: every error is a problem document (RFC 9457).
 
 use std::any::Any;
 use std::convert::Infallible;
@@ -14,15 +14,15 @@ use env_protocol::{ErrorCode, PROBLEM_CONTENT_TYPE, Problem};
 
 use crate::observe::Cause;
 
-/// After how many seconds to try again, where trying again may help.
+/// Seconds to wait before retrying, for errors where a retry may help.
 const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("1");
 
-/// A problem on its way to the client; it gets its body last.
+/// A problem to be sent to the client; its body is written last.
 #[derive(Debug)]
 pub struct Failure(Box<Problem>);
 
 impl Failure {
-    /// The problem, for who writes its body otherwise.
+    /// Returns the problem, for callers that write its body in another form.
     pub fn into_problem(self) -> Problem {
         *self.0
     }
@@ -46,21 +46,20 @@ fn status(code: ErrorCode) -> StatusCode {
     StatusCode::from_u16(code.status()).expect("the table has valid statuses")
 }
 
-/// Polls an answer. A panic is answered as a problem.
+/// Polls an answer; a panic is answered as a problem.
 pub fn poll_caught(
     answer: Pin<&mut impl Future<Output = Result<Response, Infallible>>>,
     cx: &mut Context<'_>,
 ) -> Poll<Response> {
-    // After a panic it is not polled again, and what it shares is behind locks that are made for
-    // this.
+    // It is not polled again after a panic, and its shared state is behind locks that tolerate one.
     match catch_unwind(AssertUnwindSafe(|| answer.poll(cx))) {
         Ok(polled) => polled.map(|Ok(response)| response),
         Err(panic) => Poll::Ready(from_panic(panic)),
     }
 }
 
-/// A response in full: every error is a problem document, those of handlers, which leave their
-/// problem with the response, and those of the router, which leave only a status.
+/// Completes a response. Every error becomes a problem document: those of handlers, which attach
+/// their problem to the response, and those of the router, which only set a status.
 pub fn written(response: Response, path: &str) -> Response {
     let status = response.status();
     match status.is_client_error() || status.is_server_error() {
@@ -69,7 +68,7 @@ pub fn written(response: Response, path: &str) -> Response {
     }
 }
 
-/// Gives an error its body; its other headers stay.
+/// Writes the body of an error; its other headers stay.
 fn write(mut response: Response, path: &str) -> Response {
     let problem = response.extensions_mut().remove::<Problem>();
     let mut problem = problem.unwrap_or_else(|| from_status(response.status(), path));
@@ -89,20 +88,20 @@ fn write(mut response: Response, path: &str) -> Response {
         parts.headers.insert(header::WWW_AUTHENTICATE, scheme);
     }
     let body = document(&problem);
-    // For who counts and logs them.
+    // Used for counting and logging.
     parts.extensions.insert(problem);
     Response::from_parts(parts, Body::from(body))
 }
 
-/// A problem as a body, which ends with a line's end.
+/// Encodes a problem as a body that ends with a newline.
 fn document(problem: &Problem) -> Vec<u8> {
     let mut body = serde_json::to_vec(problem).expect("a problem is plain data");
     body.push(b'\n');
     body
 }
 
-/// A problem as a whole answer, head and body, after which the connection is closed: for requests
-/// of which there is no head that could be given to routes.
+/// Builds a whole answer from a problem, head and body, after which the connection is closed: for
+/// requests whose head cannot be passed to routes.
 pub(crate) fn last_answer(problem: &Problem) -> Vec<u8> {
     let status = status(problem.code);
     let body = document(problem);
@@ -121,14 +120,14 @@ pub(crate) fn last_answer(problem: &Problem) -> Vec<u8> {
     answer
 }
 
-/// The problem behind a status that the router gave without one.
+/// Returns the problem for a status that the router set without one.
 fn from_status(status: StatusCode, path: &str) -> Problem {
     match status {
         StatusCode::NOT_FOUND => {
             Problem::new(ErrorCode::UnknownRoute, format!("nothing is at {path}"))
         }
         StatusCode::METHOD_NOT_ALLOWED => {
-            let detail = format!("{path} has other methods, see the Allow header");
+            let detail = format!("{path} does not support this method, see the Allow header");
             Problem::new(ErrorCode::MethodNotAllowed, detail)
         }
         status if status.is_client_error() => {
@@ -139,7 +138,7 @@ fn from_status(status: StatusCode, path: &str) -> Problem {
     }
 }
 
-/// A handler has panicked.
+/// Builds the response after a panic in a handler.
 fn from_panic(payload: Box<dyn Any + Send>) -> Response {
     let cause = Cause(format!("a panic: {}", panic_text(&*payload)));
     let mut response = panicked().into_response();
@@ -147,14 +146,14 @@ fn from_panic(payload: Box<dyn Any + Send>) -> Response {
     response
 }
 
-/// What a panic said.
+/// Returns the message of a panic.
 pub fn panic_text(payload: &(dyn Any + Send)) -> &str {
     let text = payload.downcast_ref::<&str>().copied();
     let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
     text.unwrap_or("no message")
 }
 
-/// What a panic is to the client.
+/// Returns the problem that a client sees after a panic.
 pub fn panicked() -> Failure {
     let detail = "the request could not be finished";
     Problem::new(ErrorCode::Internal, detail).into()

@@ -1,9 +1,9 @@
-//! Memory that is taken for a while: replies that are being made or sent, environments that are being built.
+//! Temporary memory: replies being built or sent, environments being built.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Counts what is taken for a while, beside what the sessions of a server hold.
+/// Counts temporary memory, in addition to that of the server's sessions.
 #[derive(Debug)]
 pub struct Rooms {
     taken: AtomicUsize,
@@ -12,7 +12,7 @@ pub struct Rooms {
 }
 
 impl Rooms {
-    /// Nothing is taken yet.
+    /// Creates a count at zero.
     pub fn new(max: usize) -> Arc<Self> {
         Arc::new(Rooms {
             taken: AtomicUsize::new(0),
@@ -20,13 +20,14 @@ impl Rooms {
         })
     }
 
-    /// Bytes that are taken for a while.
+    /// Returns the bytes of temporary memory.
     pub fn taken(&self) -> usize {
         self.taken.load(Ordering::Relaxed)
     }
 
-    /// Takes room beside `held` bytes of sessions, if there is some. Where nothing else is taken there always is: what
-    /// is there can be played and asked for, however full the server is, one at a time.
+    /// Reserves `bytes` next to `held` bytes of sessions, if they fit. A reservation always
+    /// succeeds if there is no other: however full the server is, existing environments can be
+    /// played and read, one at a time.
     pub fn take(self: &Arc<Self>, bytes: usize, held: usize) -> Option<Room> {
         let mut room = Room {
             rooms: Arc::clone(self),
@@ -37,17 +38,17 @@ impl Rooms {
     }
 }
 
-/// Bytes that are taken until this is dropped.
+/// A reservation of bytes, until it is dropped.
 #[derive(Debug)]
 pub struct Room {
     rooms: Arc<Rooms>,
-    /// What sessions held when it was taken.
+    /// Bytes held by sessions when it was made.
     held: usize,
     bytes: usize,
 }
 
 impl Room {
-    /// Takes more, up to so many bytes, if there is room.
+    /// Grows the reservation to `bytes`, if they fit.
     pub fn grow(&mut self, bytes: usize) -> bool {
         let more = match bytes.checked_sub(self.bytes) {
             None | Some(0) => return true,
@@ -67,9 +68,9 @@ impl Room {
         has_grown
     }
 
-    /// From now on it is so many bytes, which are there already.
+    /// Sets the reservation to `bytes`, which are already allocated.
     pub fn resize(&mut self, bytes: usize) {
-        // Wraps around for less.
+        // Wraps around for a smaller size.
         let difference = bytes.wrapping_sub(self.bytes);
         self.rooms.taken.fetch_add(difference, Ordering::Relaxed);
         self.bytes = bytes;

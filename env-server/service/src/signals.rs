@@ -1,10 +1,10 @@
-//! Signals: what ends the server, what ends it at once, and what makes it read its files again.
+//! Signals: graceful shutdown, immediate exit, and rereading files.
 
 use crate::config::ServiceConfig;
 
 /// Completes on Ctrl-C or SIGTERM; a Ctrl-C after that ends the process at once. The handlers are
 /// in place when this returns. A SIGTERM that is ignored when the process starts stays ignored; a
-/// Ctrl-C does not, for shells ignore it for whatever a script starts with `&`.
+/// Ctrl-C does not, since shells ignore it for commands that a script starts with `&`.
 #[cfg(unix)]
 pub fn shutdown() -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
     use tokio::signal::unix::{SignalKind, signal};
@@ -28,19 +28,19 @@ pub fn shutdown() -> std::io::Result<impl Future<Output = ()> + Send + 'static> 
         tokio::spawn(async move {
             if interrupt.recv().await.is_some() {
                 tracing::warn!("interrupted while draining");
-                // What a shell reports of a program that Ctrl-C has ended.
+                // The status that a shell reports for a program ended by Ctrl-C.
                 std::process::exit(130);
             }
         });
     })
 }
 
-/// Whether the process ignores a signal now: whoever started it wanted that.
+/// Whether the process ignores a signal, as arranged by its parent.
 #[cfg(unix)]
 fn is_ignored(kind: tokio::signal::unix::SignalKind) -> bool {
     let mut now = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
     // SAFETY: without a new action, sigaction only writes the present one, to memory of its size.
-    // All zeros are one, too.
+    // All zeros are a valid action, too.
     unsafe {
         libc::sigaction(kind.as_raw_value(), std::ptr::null(), now.as_mut_ptr()) == 0
             && now.assume_init().sa_sigaction == libc::SIG_IGN
@@ -51,16 +51,16 @@ fn is_ignored(kind: tokio::signal::unix::SignalKind) -> bool {
 #[cfg(not(unix))]
 pub fn shutdown() -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
     Ok(async {
-        // Without a handler there is nothing to wait for but the end of the process.
+        // Without a handler, only the end of the process remains to wait for.
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }
     })
 }
 
-/// From now on SIGHUP reads tokens and certificate again, if there are any; under `nohup` as well,
-/// for it does not end the process. Without any, SIGHUP is left as it is: ignored under `nohup`.
-/// The handler is in place when this returns.
+/// Makes SIGHUP reread tokens and certificate, if there are any; also under `nohup`, since SIGHUP
+/// then does not end the process. Without any, SIGHUP is left as it is: ignored under `nohup`. The
+/// handler is in place when this returns.
 #[cfg(unix)]
 pub fn reload_on_hangup(config: &ServiceConfig) -> std::io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
@@ -77,7 +77,7 @@ pub fn reload_on_hangup(config: &ServiceConfig) -> std::io::Result<()> {
     Ok(())
 }
 
-/// There is no SIGHUP here.
+/// Does nothing: there is no SIGHUP here.
 #[cfg(not(unix))]
 pub fn reload_on_hangup(_: &ServiceConfig) -> std::io::Result<()> {
     Ok(())

@@ -1,4 +1,4 @@
-//! One WebSocket: liveness, back-pressure, closing. It knows nothing of what messages mean.
+//! One WebSocket: liveness, back-pressure and closing, independent of the meaning of messages.
 
 use std::future::poll_fn;
 use std::task::{Context, Poll};
@@ -18,16 +18,16 @@ use tokio_util::task::TaskTracker;
 use crate::config::SocketTimes;
 use crate::problem::Failure;
 
-/// Bytes that a socket may buffer before it is written to the network.
+/// Bytes that a socket may buffer before they are written to the network.
 const BUFFER_BYTES: usize = 16 << 10;
 
 /// All sockets of a server, which outlive the requests that opened them.
 #[derive(Default)]
 pub struct Sockets {
     times: SocketTimes,
-    /// They are told to finish.
+    /// Cancelled to ask sockets to finish.
     ending: CancellationToken,
-    /// They are cut off.
+    /// Cancelled to cut sockets off.
     ended: CancellationToken,
     open: TaskTracker,
 }
@@ -41,24 +41,24 @@ impl Sockets {
         }
     }
 
-    /// Tells every socket to answer what is under way and close.
+    /// Asks every socket to answer requests in flight and close.
     pub fn end(&self) {
         self.ending.cancel();
     }
 
-    /// Completes when none is open, after [`Sockets::end`].
+    /// Completes when no socket is open, after [`Sockets::end`].
     pub async fn closed(&self) {
         self.open.close();
         self.open.wait().await;
     }
 
-    /// Cuts every socket off when it is dropped.
+    /// Returns a guard that cuts off every socket when it is dropped.
     pub fn cut_off_on_drop(&self) -> DropGuard {
         self.ended.clone().drop_guard()
     }
 }
 
-/// A request for a WebSocket. The pages of others have been kept out before: `server::gate`.
+/// A request for a WebSocket. `server::gate` has already refused the pages of other origins.
 pub struct Upgrade(WebSocketUpgrade);
 
 impl<S: Send + Sync> FromRequestParts<S> for Upgrade {
@@ -86,7 +86,7 @@ fn upgrade_required(detail: String) -> Response {
 }
 
 impl Upgrade {
-    /// Answers the request, and lets `serve` have the socket until the server ends.
+    /// Answers the request, and gives the socket to `serve` until the server ends.
     pub fn accept<F>(
         self,
         sockets: &Sockets,
@@ -98,7 +98,7 @@ impl Upgrade {
     {
         let times = sockets.times;
         let (ending, ended) = (sockets.ending.clone(), sockets.ended.clone());
-        // It counts from now on: the upgrade itself takes a while.
+        // Count it from now on, since the upgrade itself takes a while.
         let counted = sockets.open.token();
         self.0
             .max_message_size(max_message_bytes)
@@ -114,22 +114,22 @@ impl Upgrade {
     }
 }
 
-/// What comes from a socket.
+/// An event on a socket.
 #[derive(Debug)]
 pub enum Event {
     /// A text frame.
     Text(Utf8Bytes),
     /// A binary frame.
     Binary(Bytes),
-    /// The client has been silent for a while, but lives.
+    /// The client has been silent for a while, but is alive.
     Beat,
     /// The server is ending: finish, then [`Socket::close`].
     Ending,
-    /// Nothing more will come.
+    /// Nothing more will arrive.
     Gone,
 }
 
-/// The socket is gone: the client has left, or has taken nothing for too long.
+/// The socket is gone: the client has left, or has accepted nothing for too long.
 #[derive(Debug)]
 pub struct Gone;
 
@@ -138,9 +138,9 @@ pub struct Socket {
     inner: WebSocket,
     times: SocketTimes,
     ping: Interval,
-    /// When something came from the client last.
+    /// Time of the last message from the client.
     heard_at: Instant,
-    /// Whether something written may still lie in a buffer.
+    /// Whether written messages may still be in a buffer.
     is_unflushed: bool,
     ending: CancellationToken,
 }
@@ -160,10 +160,11 @@ impl Socket {
         }
     }
 
-    /// The next event. Messages are read only if `is_reading`; otherwise they wait in the network,
-    /// and so does the client. What has been sent goes out when there is nothing else to do.
+    /// Returns the next event. Messages are read only if `is_reading`; otherwise they wait in the
+    /// network, and so does the client. Messages written are flushed when there is nothing else to
+    /// do.
     ///
-    /// Cancelled at any point, it loses nothing.
+    /// Cancelling it at any point loses nothing.
     pub async fn next(&mut self, is_reading: bool) -> Event {
         loop {
             let ending = self.ending.clone();
@@ -175,7 +176,7 @@ impl Socket {
                     match message {
                         Some(Ok(Message::Text(text))) => return Event::Text(text),
                         Some(Ok(Message::Binary(bytes))) => return Event::Binary(bytes),
-                        // The pong is written by the library.
+                        // The library writes the pong.
                         Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                         Some(Ok(Message::Close(_))) => {
                             self.end().await;
@@ -190,7 +191,7 @@ impl Socket {
                 }
                 _ = self.ping.tick() => {
                     if !is_reading {
-                        // Whether it speaks is not known.
+                        // Without reading, it is unknown whether the client is silent.
                         self.heard_at = Instant::now();
                     } else if self.heard_at.elapsed() >= self.times.silence {
                         tracing::debug!("a socket has gone silent");
@@ -205,8 +206,8 @@ impl Socket {
         }
     }
 
-    /// Sends a message, soon: it goes out with the next call of [`Socket::next`] that finds nothing
-    /// to do, or when enough has gathered. Waits while the client takes nothing.
+    /// Sends a message soon: it goes out with the next call of [`Socket::next`] that finds nothing
+    /// to do, or when enough has accumulated. Waits while the client accepts nothing.
     pub async fn send(&mut self, message: Message) -> Result<(), Gone> {
         self.is_unflushed = true;
         let until = Instant::now() + self.times.write;
@@ -214,13 +215,13 @@ impl Socket {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(Gone),
             Err(_) => {
-                tracing::debug!("a socket takes nothing, it is cut off");
+                tracing::debug!("a client accepts nothing: its socket is cut off");
                 Err(Gone)
             }
         }
     }
 
-    /// Says goodbye, and waits a moment for the client's own goodbye.
+    /// Sends a close message, and waits briefly for the client's own.
     pub async fn close(mut self, code: u16, reason: &'static str) {
         self.say_close(code, reason).await;
     }
@@ -237,13 +238,13 @@ impl Socket {
         }
     }
 
-    /// Waits for the end, which is what remains after either side's goodbye.
+    /// Waits for the end after either side's close message.
     async fn end(&mut self) {
         let until = Instant::now() + self.times.close;
         while let Ok(Some(Ok(_))) = timeout_at(until, self.inner.next()).await {}
     }
 
-    /// Says what was wrong with a frame, if it was a frame that was wrong.
+    /// Sends the reason for refusing a frame, if the frame was the problem.
     async fn reject(&mut self, error: axum::Error) {
         use tungstenite::Error;
         let error = error.into_inner();
@@ -265,7 +266,7 @@ impl Socket {
     }
 }
 
-/// Reads a message, and meanwhile writes what lies in the buffer.
+/// Reads a message, and meanwhile flushes the buffer.
 fn poll_io(
     inner: &mut WebSocket,
     is_unflushed: &mut bool,

@@ -1,4 +1,4 @@
-//! TLS: certificate and key from files, which can be read again while the server runs.
+//! TLS: certificate and key from files, which can be reread while the server runs.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -23,9 +23,8 @@ pub struct Tls {
 impl Tls {
     /// Reads a certificate chain, the server's own first, and its private key, both PEM.
     ///
-    /// # Errors
-    /// [`Error::Tls`], when a file cannot be read or does not hold what it should, or when the
-    /// key is not that of the certificate.
+    /// [`Error::Tls`], when a file cannot be read or does not contain what it should, or when the
+    /// key does not belong to the certificate.
     pub fn from_files(cert: &Path, key: &Path) -> Result<Self, Error> {
         Ok(Tls {
             cert: cert.to_owned(),
@@ -34,10 +33,10 @@ impl Tls {
         })
     }
 
-    /// Reads the files again, for connections from now on.
+    /// Rereads the files, for new connections.
     ///
     /// # Errors
-    /// As [`Tls::from_files`]; then the certificate is as it was.
+    /// As [`Tls::from_files`]; then the certificate stays as it was.
     pub fn reload(&self) -> Result<(), Error> {
         let loaded = load(&self.cert, &self.key)?;
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = loaded;
@@ -58,8 +57,8 @@ impl fmt::Debug for Tls {
     }
 }
 
-/// The cryptography in use. It is named wherever it is needed, because a program that embeds the
-/// server may have linked another one beside it.
+/// Returns the cryptography provider in use. It is passed explicitly wherever needed, because a
+/// program that embeds the server may have linked another one.
 pub fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }

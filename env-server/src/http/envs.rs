@@ -46,7 +46,7 @@ pub(super) async fn create(
 
 /// Create an environment under your own id
 ///
-/// Idempotent: the same id and body again answer 200 with the environment as it is now.
+/// Idempotent: repeating the id and body answers 200 with the environment as it is now.
 #[utoipa::path(
     put, path = "/v1/envs/{env_id}", operation_id = "put_env", tag = "envs",
     params(("env_id" = String, Path, description = "1 to 64 of A-Z a-z 0-9 . _ -", example = "mine")),
@@ -58,7 +58,7 @@ pub(super) async fn create(
             (EnvDescription = "application/json", example = json!({"env_id": "mine", "spec_id": "MemoryTask-v0", "kwargs": {"delay": 4, "difficulty": 1}, "seed": 7, "observation_space": {"type": "Box", "shape": [3], "dtype": "float32", "low": 0.0, "high": 1.0}, "action_space": {"type": "Discrete", "n": 2, "start": 0}, "ttl_s": 3600, "expires_in_s": 3600, "seq": 0})),
             (EnvDescription = "application/vnd.msgpack")),
             headers(("Location" = String, description = "Path of the environment"))),
-        (status = 200, description = "Created before with the same body", content(
+        (status = 200, description = "Already created with the same body", content(
             (EnvDescription = "application/json"), (EnvDescription = "application/vnd.msgpack"))),
         CreateProblems,
         (status = 409, description = "env-exists", body = Problem, content_type = "application/problem+json"),
@@ -112,7 +112,7 @@ pub(super) async fn list(
 
 /// Begin an episode
 ///
-/// An episode under way is left. An empty body is a reset without seed and options.
+/// An episode in progress is abandoned. An empty body is a reset without seed and options.
 #[utoipa::path(
     post, path = "/v1/envs/{env_id}/reset", operation_id = "reset_env", tag = "envs",
     params(("env_id" = String, Path, description = "Id of the environment")),
@@ -150,7 +150,7 @@ pub(super) async fn reset(
         (StepRequest = "application/json", example = json!({"seq": 1, "action": 0})),
         (StepRequest = "application/vnd.msgpack"))),
     responses(
-        (status = 200, description = "What it led to", content(
+        (status = 200, description = "The outcome", content(
             (StepReply = "application/json", example = json!({"observation": [0.0, 1.0, 0.0], "reward": 0.0, "terminated": false, "truncated": false, "info": {}, "seq": 2})),
             (StepReply = "application/vnd.msgpack")),
             headers(("Idempotency-Replayed" = String, description = "`true` on a stored reply"))),

@@ -4,16 +4,16 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use service::Home;
 
-/// Of this server.
+/// The page of this server.
 pub(super) const HOME: Home = Home {
-    title: "Environment server: memory tasks behind HTTP",
+    title: "Environment server: memory tasks over HTTP",
     links: &[
-        ("/docs", "every operation, to read and to try"),
+        ("/docs", "every operation, to read about and try"),
         ("/openapi.json", "the same for programs"),
-        ("/v1/specs", "the environments there are"),
-        ("/readyz", "whether it takes new environments"),
+        ("/v1/specs", "the available environments"),
+        ("/readyz", "whether it accepts new environments"),
     ],
-    note: "PUT /v1/envs/mine makes an environment, POST /v1/envs/mine/reset and …/step play it.",
+    note: "PUT /v1/envs/mine creates an environment; POST /v1/envs/mine/reset and …/step play it.",
 };
 
 /// Answers `GET /`.

@@ -1,4 +1,4 @@
-//! Routes for those who run the server.
+//! Routes for operators of the server.
 
 use axum::extract::{Path, State};
 use axum::response::Response;
@@ -14,11 +14,11 @@ fn ok() -> Health {
     }
 }
 
-/// Whether the server lives
+/// Check that the server is alive
 #[utoipa::path(
     get, path = "/healthz", operation_id = "get_health", tag = "operations",
     responses(
-        (status = 200, description = "It lives", body = Health, example = json!({"status": "ok"})),
+        (status = 200, description = "It is alive", body = Health, example = json!({"status": "ok"})),
         (status = 406, description = "not-acceptable", body = Problem, content_type = "application/problem+json"),
     ),
 )]
@@ -26,11 +26,11 @@ pub(super) async fn healthz(Accept(reply): Accept) -> Response {
     encoded(reply, &ok())
 }
 
-/// Whether the server takes new environments
+/// Check that the server accepts new environments
 #[utoipa::path(
     get, path = "/readyz", operation_id = "get_readiness", tag = "operations",
     responses(
-        (status = 200, description = "It does", body = Health, example = json!({"status": "ok"})),
+        (status = 200, description = "It is ready", body = Health, example = json!({"status": "ok"})),
         (status = 406, description = "not-acceptable", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "draining, storage-failed", body = Problem, content_type = "application/problem+json"),
     ),
@@ -44,7 +44,7 @@ pub(super) async fn readyz(
     Ok(encoded(reply, &ok()))
 }
 
-/// Which server this is
+/// Return the name and version of the server
 #[utoipa::path(
     get, path = "/v1/version", operation_id = "get_version", tag = "operations",
     responses(
@@ -62,7 +62,7 @@ pub(super) async fn version(Accept(reply): Accept) -> Response {
     encoded(reply, &version)
 }
 
-/// What a kind of problem means and what to do about it
+/// Explain a kind of problem and what to do about it
 ///
 /// The `type` of a problem document leads here.
 #[utoipa::path(

@@ -1,8 +1,8 @@
-//! Answers to operations that come again.
+//! Answers to repeated operations.
 //!
-//! The reply to the last operation is stored. Those before it are worked out again, by playing from
-//! the state at which their chunk of the history begins: nothing more is kept for them than the
-//! operations, which are kept anyway, and an operation that is applied pays nothing.
+//! The reply to the last operation is stored. Earlier replies are recomputed by replaying from the
+//! state at which their chunk of the history begins. Nothing is stored for them but the operations,
+//! which are kept anyway, and applying an operation costs nothing extra.
 
 use std::sync::Arc;
 
@@ -11,16 +11,16 @@ use env_protocol::{ErrorCode, Problem};
 use super::{Answer, Operation, Reply, Session, State, make_vector, restore_base};
 use environments::vector::VectorEnvironment;
 
-/// Environments that play the past again. They stay for the next operation that comes again, which
-/// mostly is the one that follows.
+/// Environments that replay the past. They are kept for the next repeated operation, which usually
+/// is the following one.
 pub(super) struct Rerun {
     vector: Box<dyn VectorEnvironment>,
-    /// Number of the operation that they would play next.
+    /// Number of the operation that they would replay next.
     next_seq: u64,
 }
 
 impl Rerun {
-    /// Bytes it takes in memory.
+    /// Returns its size in memory, in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.vector.bytes()
     }
@@ -30,8 +30,8 @@ impl Session {
     /// Answers a request whose `seq` is not the next one.
     ///
     /// # Errors
-    /// `seq-conflict`, where the operation of this number is not kept or was another one; of the last
-    /// number, `seq-reused`.
+    /// `seq-conflict`, if the operation with this number is no longer kept or was a different one;
+    /// `seq-reused`, if it was a different one and has the last number.
     pub(super) fn answer_again(
         &self,
         state: &mut State,
@@ -52,7 +52,7 @@ impl Session {
         if !is_same {
             return Err(conflict(state, seq));
         }
-        // What is as safe as the last operation is as safe as those before it.
+        // Once the last operation is durable, so are those before it.
         let (last, written) = match &state.last {
             Some((reply, written)) => (Some(reply), *written),
             None => (None, Default::default()),
@@ -61,7 +61,7 @@ impl Session {
             Some(last) if is_last => Arc::clone(last),
             _ => {
                 let reply = self.play_again(state, seq).map_err(|detail| {
-                    let detail = format!("operation {seq} cannot be played again: {detail}");
+                    let detail = format!("operation {seq} cannot be replayed: {detail}");
                     Problem::new(ErrorCode::Internal, detail)
                 });
                 self.count_bytes(state);
@@ -75,7 +75,7 @@ impl Session {
         })
     }
 
-    /// The reply to an operation that is kept.
+    /// Recomputes the reply to an earlier operation.
     fn play_again(&self, state: &mut State, seq: u64) -> Result<Reply, String> {
         let State { history, rerun, .. } = state;
         let (chunk, _) = history.find(seq).ok_or("it is not kept")?;
@@ -159,7 +159,7 @@ mod tests {
         })
     }
 
-    /// The operation of a number: mostly steps, resets with and without seeds, states put back.
+    /// Returns the operation with a number: mostly steps, with resets (seeded or not) and restores.
     fn operation(session: &Session, seq: u64) -> Operation {
         match seq {
             0 => Operation::Reset(Reset::default()),
@@ -186,7 +186,8 @@ mod tests {
         Store::open(limits, Clock::default(), config).unwrap().0
     }
 
-    /// Sends all again that must still be there, and says how many more were.
+    /// Repeats the operations with these numbers, and checks that their replies are equal and that
+    /// other operations with these numbers are refused.
     fn resend(session: &Session, done: &[(Operation, Vec<u8>)], order: &[u64]) {
         for &seq in order {
             let (operation, expected) = &done[seq as usize];
@@ -229,7 +230,7 @@ mod tests {
         resend(&session, &done, &window);
         resend(&session, &done, &backwards);
         drop(session);
-        // The same from the journal, as it is and written anew.
+        // The same from the journal, as it is and after a compaction.
         for is_compacted in [false, true] {
             if is_compacted {
                 store.compact().unwrap();
@@ -255,7 +256,7 @@ mod tests {
             assert!(old.detail.contains(&told), "{}", old.detail);
             assert!(!future.detail.contains("before"), "{}", future.detail);
         }
-        // What plays the past again is counted, and goes with the next operation.
+        // The replaying environments count, and are dropped by the next operation.
         let session = store.create_as("e", creation, None).unwrap().session;
         resend(&session, &done, &window[..1]);
         let rerun = session.lock().unwrap().rerun.as_ref().map(Rerun::bytes);

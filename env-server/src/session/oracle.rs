@@ -1,12 +1,12 @@
-//! What a player that knows every hidden draw would do: for baselines, where the server allows it.
+//! Actions of a player that knows every hidden draw: for baselines, where the server allows it.
 
 use env_protocol::{Array, ErrorCode, Problem};
 
 use super::{Kind, Session};
 
 impl Session {
-    /// The clairvoyant action for the present state, of a vector one for each lane, and the number
-    /// of the step that it is for.
+    /// Returns the clairvoyant action for the present state (for a vector, one per lane), and the
+    /// number of the step that it is for.
     ///
     /// # Errors
     /// `needs-reset`; `internal`, when an operation has failed in the middle.

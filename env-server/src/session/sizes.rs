@@ -1,4 +1,4 @@
-//! What sessions are counted with, against what the allocator gave for them.
+//! Compares the estimated sizes of sessions with their allocations.
 
 use env_protocol::{AutoresetMode, CreateVectorEnv, Encoding, Kwargs, Snapshot};
 use serde_json::json;
@@ -9,7 +9,7 @@ use crate::counting::{most, taken};
 use environments::registry;
 use environments::vector::Reset;
 
-/// Every environment, as it is by default, with as much as it takes, and with wrappers.
+/// Returns every environment by default, at its largest, and with wrappers.
 fn creations(num_envs: u64) -> impl Iterator<Item = Creation> {
     let wrappers = json!({"previous_action": true, "previous_reward": true, "is_first": true});
     let large = [
@@ -43,7 +43,7 @@ fn creations(num_envs: u64) -> impl Iterator<Item = Creation> {
 fn environments_are_counted_with_what_they_take() {
     let store = Store::new(Limits::default(), Clock::default());
     let mut counted_all = 0;
-    // What is made once is made.
+    // Create each once, so that lazily built tables already exist.
     creations(1).for_each(|creation| drop(store.create(creation, None)));
     for creation in creations(512) {
         let told = format!("{creation:?}");
@@ -69,7 +69,7 @@ fn environments_are_counted_with_what_they_take() {
             counted <= 2 * given && given <= 2 * counted,
             "{told}: counted {counted}, given {given}"
         );
-        // States between operations are counted as they come.
+        // States between operations are counted as they are added.
         let given = given - session.lock().unwrap().history.bytes();
         assert!(
             given <= 2 * born,
@@ -113,7 +113,7 @@ fn a_state_written_down_is_the_state() {
     }
 }
 
-/// 4,096 lanes of a thousand bits.
+/// Creates 4,096 lanes of a thousand bits.
 fn wide() -> Creation {
     Creation::Vector(CreateVectorEnv {
         spec_id: "BsuiteMemorySize-v0".to_owned(),

@@ -1,4 +1,4 @@
-//! Telling again what was played, from the operations alone.
+//! Trajectories: the history of an environment, replayed from its operations alone.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -17,7 +17,8 @@ use super::transcode;
 use super::{Creation, Parents, Reply, Session, ended, make_vector, restore_base};
 use environments::pieces::Pieces;
 
-/// A page that has so many bytes of entries is full. It holds one operation at least, whatever it takes.
+/// Bytes of entries at which a page is full. A page holds at least one operation, whatever its
+/// size.
 pub const PAGE_BYTES: usize = 8 << 20;
 
 /// A [`env_protocol::TrajectoryEntry`].
@@ -29,12 +30,12 @@ struct Entry<'a> {
     reply: &'a Reply,
 }
 
-/// Entries one after the other, as they stand in a list.
+/// Entries one after another, as in a list.
 struct Entries {
     encoding: Encoding,
     written: Pieces,
     count: u32,
-    /// Where a piece of JSON is put together, on its way to MessagePack.
+    /// A buffer for an entry as JSON before it is converted to MessagePack.
     json: Vec<u8>,
 }
 
@@ -61,7 +62,7 @@ impl Entries {
 }
 
 impl Session {
-    /// The same as [`Session::trajectory`], as a document.
+    /// As [`Session::trajectory`], as a document.
     ///
     /// # Errors
     /// As there.
@@ -72,12 +73,12 @@ impl Session {
         Ok(serde_json::from_slice(&page).expect("a trajectory"))
     }
 
-    /// Operations from number `from` on, or from the earliest that is kept, at most `limit` of
-    /// them and not many more bytes than [`PAGE_BYTES`]: a [`Trajectory`]. They are played again, on
-    /// environments of their own.
+    /// Returns a [`Trajectory`]: operations from number `from` on, or from the earliest one kept,
+    /// at most `limit` of them and not many more bytes than [`PAGE_BYTES`]. They are replayed on
+    /// separate environments.
     ///
     /// # Errors
-    /// `invalid-query` when `from` is not (or no longer) there; `env-closed`, `lease-expired`.
+    /// `invalid-query` when `from` is not kept (any longer); `env-closed`, `lease-expired`.
     pub fn trajectory(
         &self,
         from: Option<u64>,
@@ -104,7 +105,7 @@ impl Session {
             if !(first_seq..=end_seq).contains(&from) {
                 let detail = format!(
                     "from is {from}, but the operations kept are those from {first_seq} to \
-                     {end_seq}, the last not included"
+                     {end_seq}, exclusive"
                 );
                 return Err(Problem::new(ErrorCode::InvalidQuery, detail));
             }
@@ -157,7 +158,7 @@ impl Session {
     }
 }
 
-/// A page around its start and its entries.
+/// Assembles a page from its start and its entries.
 fn document(
     first_seq: u64,
     start: Pieces,
@@ -203,21 +204,21 @@ fn document(
     Ok(page)
 }
 
-/// A trajectory that has been played again and found equal.
+/// The result of a replay that was equal throughout.
 #[derive(Debug)]
 pub struct Replayed {
-    /// How many operations it had.
+    /// Number of operations.
     pub operations: usize,
-    /// How many steps of lanes were among them.
+    /// Number of steps of single lanes among them.
     pub steps: usize,
-    /// Where the state was at its end.
+    /// The state at its end.
     pub end: Snapshot,
 }
 
-/// Plays a trajectory again, from its own beginning, and compares every reply.
+/// Replays a trajectory from its start, and compares every reply.
 ///
 /// # Errors
-/// Says what does not fit or differs, and at which operation.
+/// Describes what does not fit or differs, and at which operation.
 pub fn replay(trajectory: &Trajectory) -> Result<Replayed, String> {
     check_header(trajectory)?;
     let start = &trajectory.start;
@@ -275,7 +276,7 @@ fn check_header(trajectory: &Trajectory) -> Result<(), String> {
     Ok(())
 }
 
-/// A session that a snapshot can be restored into, if into any.
+/// Creates a session for restoring a snapshot.
 fn session_for(start: &Snapshot) -> Result<Session, String> {
     let parents = Parents {
         keeper: Arc::new(Keeper::new(0, Clock::default(), None, 0)),
@@ -287,7 +288,7 @@ fn session_for(start: &Snapshot) -> Result<Session, String> {
         .map_err(|problem| format!("start: {problem}"))
 }
 
-/// What creates the kind, spec and arguments that a snapshot is of.
+/// Returns a creation with the kind, spec and arguments of a snapshot.
 pub(super) fn creation_for(snapshot: &Snapshot) -> Creation {
     let (spec_id, kwargs) = (snapshot.spec_id.clone(), snapshot.kwargs.clone());
     match snapshot.autoreset_mode {
@@ -308,7 +309,7 @@ pub(super) fn creation_for(snapshot: &Snapshot) -> Creation {
     }
 }
 
-/// The first place where two documents differ, and how.
+/// Describes the first place where two documents differ.
 fn difference(pointer: &str, ours: &Json, recorded: &Json) -> Option<String> {
     match (ours, recorded) {
         (Json::Object(a), Json::Object(b)) if a.keys().eq(b.keys()) => a
@@ -333,7 +334,7 @@ mod tests {
     use super::*;
     use environments::vector::Reset;
 
-    /// Pages of at most so many bytes, one after the other.
+    /// Returns pages of at most `max_bytes`, one after another.
     fn pages(session: &Session, max_bytes: usize, encoding: Encoding) -> Vec<Trajectory> {
         let mut pages = Vec::new();
         let mut from = None;

@@ -1,4 +1,5 @@
-//! What a page in a browser can do to a server on its reader's machine: nothing, unless it is let in.
+//! Attacks by a page in a browser on a server on its reader's machine: all fail, unless the page is
+//! admitted.
 
 use env_server::{ServerConfig, ServiceConfig};
 use serde_json::Value;
@@ -7,7 +8,7 @@ use crate::harness::{CREATE, Reply, Server, exchange, get, request};
 
 const EVIL: &str = "origin: http://evil.example\r\nsec-fetch-site: cross-site\r\n";
 
-/// A request as browsers send it for pages of other origins without asking first.
+/// Builds a request as browsers send it for pages of other origins without a preflight.
 fn simple(method: &str, path: &str, kind: Option<&str>, more: &str, body: &str) -> String {
     let kind = kind.map_or(String::new(), |kind| format!("content-type: {kind}\r\n"));
     let len = body.len();

@@ -1,4 +1,4 @@
-//! How a server ends.
+//! Shutdown of a server.
 
 use std::time::Duration;
 
@@ -43,12 +43,12 @@ async fn work_under_way_is_answered() {
     let mut stream = server.connect().await;
     exchange(&mut stream, &request("PUT", "/v1/envs/e", "", CREATE)).await;
     begin(&mut stream, "/v1/envs/e/reset").await;
-    // Neither an idle connection nor one that has said nothing is waited for.
+    // The server waits neither for an idle connection nor for a silent one.
     let mut idle = server.connect().await;
     exchange(&mut idle, &get("/healthz", "")).await;
     let _silent = server.connect().await;
     server.stop.send(()).unwrap();
-    // Nothing new is accepted once draining has begun.
+    // No connection is accepted once draining has begun.
     while TcpStream::connect(server.address).await.is_ok() {
         tokio::task::yield_now().await;
     }
@@ -82,7 +82,7 @@ async fn a_draining_server_is_not_ready() {
     };
     assert_eq!(refused.failure(), (503, "draining".to_owned()));
     assert!(refused.has_header("retry-after: 1"), "{refused:?}");
-    // Connections are still taken, to be told so.
+    // Connections are still accepted, and requests on them refused.
     let mut other = TcpStream::connect(server.address).await.unwrap();
     let refused = exchange(&mut other, &request("POST", "/v1/envs", "", CREATE)).await;
     assert_eq!(refused.failure(), (503, "draining".to_owned()));

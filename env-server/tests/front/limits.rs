@@ -1,4 +1,4 @@
-//! Limits on time, on connections and on requests under way.
+//! Limits on time, on connections and on requests in flight.
 
 use std::time::Duration;
 
@@ -40,11 +40,11 @@ async fn a_head_that_never_ends_is_cut() {
     assert_eq!(read_to_close(&mut silent).await, "");
     let mut slow = server.connect().await;
     slow.write_all(b"GET /healthz HTTP/1.1\r\n").await.unwrap();
-    // A byte now and then does not keep it.
+    // A byte now and then does not keep the connection open.
     while slow.write_all(b"x").await.is_ok() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    // The second head on a connection has no more time than the first.
+    // The second head on a connection has the same time as the first.
     let mut kept = server.connect().await;
     assert_eq!(exchange(&mut kept, &get("/healthz", "")).await.status, 200);
     kept.write_all(b"GET /hea").await.unwrap();
@@ -91,7 +91,7 @@ async fn a_body_that_never_ends_is_answered_and_changes_nothing() {
     assert_eq!(reply.problem().instance.as_deref(), Some("/v1/envs/slow"));
     let unknown = server.ask(&get("/v1/envs/slow", "")).await;
     assert_eq!(unknown.status, 404);
-    // What is left of the body is no request.
+    // The rest of the body is not taken for a request.
     assert_eq!(read_to_close(&mut stream).await, "");
     assert_eq!(server.ask(&whole).await.status, 201);
 }

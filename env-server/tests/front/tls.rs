@@ -91,7 +91,7 @@ async fn a_handshake_that_never_ends_is_cut() {
     let mut answer = Vec::new();
     let _ = tokio::io::AsyncReadExt::read_to_end(&mut plain, &mut answer).await;
     assert!(!answer.starts_with(b"HTTP"), "plain HTTP is not answered");
-    // It served others meanwhile and does so still.
+    // It has served others in the meantime and still does.
     let mut stream = loop {
         if let Ok(stream) = connect(&server, &trusted).await {
             break stream;

@@ -1,4 +1,4 @@
-//! `docs/observability.md` lists the metrics that there are.
+//! `docs/observability.md` lists exactly the existing metrics.
 
 use service::observe::table::Metric;
 

@@ -1,36 +1,36 @@
-//! How many steps somebody may take, counted where steps are applied.
+//! Budgets of steps, counted where steps are applied.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use env_protocol::{ErrorCode, Problem};
 
-/// Set in the number of steps when no more may be taken, whatever is left of the budget: one
-/// number decides both.
+/// A bit set in the number of steps once the budget is closed, whatever is left of it, so that one
+/// atomic number decides both.
 const CLOSED: u64 = 1 << 63;
 
-/// Most steps that somebody may take. Clones count together.
+/// A limit on steps. Clones share one count.
 ///
-/// A step is one lane's action that was applied: a reset is none, neither is a lane of a
-/// `NextStep` vector that only starts over, nor a reply that is given again from store.
+/// A step is one lane's action that was applied. Resets do not count, nor do lanes of a `NextStep`
+/// vector that only start over, nor stored replies.
 #[derive(Clone, Debug)]
 pub struct StepBudget {
     max: u64,
     count: Arc<StepCount>,
 }
 
-/// What has been counted under a name. It outlives a change of the budget.
+/// Counts under one name. They outlive a change of the budget.
 #[derive(Debug, Default)]
 pub(super) struct StepCount {
-    /// Steps taken, with [`CLOSED`] above them.
+    /// Steps taken; [`CLOSED`] is set above them.
     taken: AtomicU64,
-    /// Operations refused because the budget was spent, and because it was closed.
+    /// Operations refused because the budget was spent, and those refused because it was closed.
     refused: AtomicU64,
     refused_closed: AtomicU64,
 }
 
 impl StepBudget {
-    /// A budget of `max` steps, those counted before included.
+    /// Creates a budget of `max` steps, including those counted before.
     pub(super) fn new(max: u64, count: Arc<StepCount>) -> Self {
         StepBudget {
             max: max.min(CLOSED - 1),
@@ -38,35 +38,35 @@ impl StepBudget {
         }
     }
 
-    /// Most steps.
+    /// Returns the limit.
     pub fn max(&self) -> u64 {
         self.max
     }
 
-    /// Steps taken since the server began.
+    /// Returns the steps taken since the server started.
     pub fn taken(&self) -> u64 {
         self.count.taken.load(Ordering::Relaxed) & !CLOSED
     }
 
-    /// Lets no more steps be taken, for good. One that is being applied this moment is counted.
+    /// Refuses all further steps, permanently. A step that is just being applied is counted.
     pub fn close(&self) {
         self.count.taken.fetch_or(CLOSED, Ordering::Relaxed);
     }
 
-    /// Operations that were refused because too little was left.
+    /// Returns the number of operations refused because too little was left.
     pub fn refused(&self) -> u64 {
         self.count.refused.load(Ordering::Relaxed)
     }
 
-    /// Operations that were refused because the budget had been closed.
+    /// Returns the number of operations refused because the budget was closed.
     pub fn refused_closed(&self) -> u64 {
         self.count.refused_closed.load(Ordering::Relaxed)
     }
 
-    /// Counts steps that are about to be applied, all or none.
+    /// Counts steps that are about to be applied: all of them or none.
     ///
     /// # Errors
-    /// `budget-exceeded`, when fewer are left, and `forbidden` once the budget is closed.
+    /// `budget-exceeded`, if fewer are left, and `forbidden` once the budget is closed.
     pub fn take(&self, steps: u64) -> Result<(), Problem> {
         let within = |taken: u64| taken.checked_add(steps).filter(|&sum| sum <= self.max);
         let taken = &self.count.taken;
@@ -76,7 +76,7 @@ impl StepBudget {
         }
     }
 
-    /// Takes back steps that could not be applied after all.
+    /// Uncounts steps that could not be applied after all.
     pub fn give_back(&self, steps: u64) {
         self.count.taken.fetch_sub(steps, Ordering::Relaxed);
     }
@@ -86,7 +86,7 @@ impl StepBudget {
         if taken & CLOSED != 0 {
             self.count.refused_closed.fetch_add(1, Ordering::Relaxed);
             let detail = format!(
-                "no more steps may be taken with this token ({} were)",
+                "this token may take no further steps ({} were taken)",
                 taken & !CLOSED
             );
             return Problem::new(ErrorCode::Forbidden, detail);
@@ -94,7 +94,7 @@ impl StepBudget {
         self.count.refused.fetch_add(1, Ordering::Relaxed);
         let left = max.saturating_sub(taken);
         let detail = format!(
-            "{taken} of the {max} steps of this token have been taken; {steps} more are asked for, and {left} are left"
+            "{taken} of the {max} steps of this token have been taken; {steps} more are requested, and {left} are left"
         );
         Problem::new(ErrorCode::BudgetExceeded, detail)
     }
@@ -119,7 +119,7 @@ mod tests {
         );
         assert_eq!(
             problem.detail,
-            "8 of the 10 steps of this token have been taken; 3 more are asked for, and 2 are left"
+            "8 of the 10 steps of this token have been taken; 3 more are requested, and 2 are left"
         );
         assert_eq!((budget.taken(), budget.refused()), (8, 1));
         assert!(budget.take(2).is_ok());
@@ -138,7 +138,11 @@ mod tests {
         for steps in [0, 1, 4] {
             let problem = budget.take(steps).unwrap_err();
             assert_eq!(problem.code, ErrorCode::Forbidden);
-            assert!(problem.detail.contains("(4 were)"), "{}", problem.detail);
+            assert!(
+                problem.detail.contains("(4 were taken)"),
+                "{}",
+                problem.detail
+            );
         }
         assert_eq!((budget.taken(), budget.refused_closed()), (4, 3));
         assert_eq!(budget.refused(), 0);

@@ -1,4 +1,4 @@
-//! What a file of tokens says, and what is said in code instead of one.
+//! The contents of a file of tokens; programs can give the same in code.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -8,30 +8,29 @@ use serde::Deserialize;
 
 use super::owner::Owner;
 
-/// A file of tokens is read whole.
+/// Largest file of tokens, since it is read whole.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
-/// The tokens of a principal and what it may use at most: as much as the server has, where
-/// nothing is said.
+/// The tokens of a principal and its quotas. Where a quota is not set, the server's limit applies.
 #[derive(Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Grant {
     /// Its token: 16 to 256 of the characters `A-Z a-z 0-9 - . _ ~ + / =`.
     pub token: String,
-    /// Another token that is still taken, while clients change over.
+    /// An older token that is still accepted while clients change over.
     pub previous_token: Option<String>,
-    /// A token for somebody who is to be judged: it may describe, step and plainly reset
-    /// environments that are there, and nothing else.
+    /// A token for an agent under evaluation: it may only describe, step and plainly reset existing
+    /// environments.
     pub evaluation_token: Option<String>,
     /// Most environments.
     pub max_envs: Option<usize>,
     /// Most lanes of all its environments.
     pub max_lanes: Option<usize>,
-    /// Most requests under way.
+    /// Most requests in flight.
     pub max_requests_in_flight: Option<usize>,
-    /// Most requests in a second.
+    /// Most requests per second.
     pub max_requests_per_s: Option<NonZeroU32>,
-    /// Most steps, counted since the server began.
+    /// Most steps, counted since the server started.
     pub max_steps: Option<u64>,
 }
 
@@ -54,7 +53,7 @@ impl Grant {
 /// Reads a file of tokens.
 ///
 /// # Errors
-/// Says what is wrong with it.
+/// Returns a description of the first problem.
 pub(super) fn read(path: &Path) -> Result<BTreeMap<String, Grant>, String> {
     let unreadable = |e: std::io::Error| format!("cannot be read: {e}");
     let metadata = std::fs::metadata(path).map_err(unreadable)?;
@@ -76,7 +75,7 @@ pub(crate) fn warn_if_readable_by_all(path: &Path, metadata: &std::fs::Metadata)
     let _ = (path, metadata);
 }
 
-/// Reads the text of a file of tokens. Errors name a line and never say what stands in it.
+/// Parses the text of a file of tokens. Errors name a line and never repeat its contents.
 fn parse(text: &str) -> Result<BTreeMap<String, Grant>, String> {
     toml::from_str(text).map_err(|error| {
         let start = error.span().map_or(0, |span| span.start.min(text.len()));
@@ -91,10 +90,10 @@ fn parse(text: &str) -> Result<BTreeMap<String, Grant>, String> {
     })
 }
 
-/// Says what is wrong with names and tokens, without repeating a token.
+/// Checks names and tokens, without repeating a token in the error.
 ///
 /// # Errors
-/// So.
+/// Returns a description of the first problem.
 pub(super) fn check(grants: &BTreeMap<String, Grant>) -> Result<(), String> {
     if grants.is_empty() {
         return Err("holds no token".to_owned());
@@ -102,17 +101,17 @@ pub(super) fn check(grants: &BTreeMap<String, Grant>) -> Result<(), String> {
     for (name, grant) in grants {
         if !is_good_name(name) {
             let detail = "a name is 1 to 64 of the characters A-Z a-z 0-9 . _ -";
-            return Err(format!("{name:?} cannot be a name: {detail}"));
+            return Err(format!("{name:?} is not a valid name: {detail}"));
         }
         if !grant.tokens().all(|token| is_good_token(token)) {
             let detail = "a token is 16 to 256 of the characters A-Z a-z 0-9 - . _ ~ + / =";
-            return Err(format!("the token of {name} cannot be one: {detail}"));
+            return Err(format!("the token of {name} is not valid: {detail}"));
         }
     }
     Ok(())
 }
 
-/// Reads a file of tokens. Any text is read or refused.
+/// Parses a file of tokens: any text is accepted or refused without a panic.
 #[doc(hidden)]
 pub fn fuzz_file(text: &str) {
     let checked = parse(text).and_then(|grants| check(&grants).map(|()| grants));
@@ -121,7 +120,8 @@ pub fn fuzz_file(text: &str) {
     }
 }
 
-/// Messages of these kinds repeat keys, all others may repeat a value, which may be a token.
+/// Whether a message is of a kind that repeats only keys. All others may repeat a value, which may
+/// be a token.
 fn is_about_keys(message: &str) -> bool {
     ["unknown field", "missing field", "duplicate key"]
         .iter()

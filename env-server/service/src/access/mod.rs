@@ -1,4 +1,4 @@
-//! Who may use the server: bearer tokens from a file or from code, each with quotas of its own.
+//! Access control: bearer tokens from a file or from code, each principal with its own quotas.
 //!
 //! The file is TOML, one table for each principal:
 //!
@@ -14,8 +14,8 @@
 //! max_steps = 1000000
 //! ```
 //!
-//! A principal is known by its name: environments, quotas and counts stay with it when its tokens
-//! change, and when it is not in the file for a while.
+//! A principal is identified by its name: its environments, quotas and counts remain when its
+//! tokens change, or when it is missing from the file for a while.
 
 mod budget;
 mod grant;
@@ -46,14 +46,14 @@ pub use owner::Owner;
 pub(crate) use principal::InFlight;
 pub use principal::{Principal, Refusals, Role};
 
-/// The tokens of a server. They are not kept, only their hashes under a key of this process.
+/// The tokens of a server, stored only as hashes under a key of this process.
 pub struct Access {
-    /// None when the tokens were given in code.
+    /// `None` if the tokens were given in code.
     path: Option<PathBuf>,
     hash_key: [u8; 32],
     principals: RwLock<HashMap<TokenHash, Arc<Principal>>>,
-    /// By name, of everybody who has ever been in the file: a budget does not begin anew when a
-    /// principal comes back.
+    /// Counts by name, for every principal that was ever in the file: a returning principal
+    /// continues with its old budget.
     counts: Mutex<HashMap<String, Arc<Count>>>,
 }
 
@@ -68,10 +68,10 @@ impl Access {
         Ok(access)
     }
 
-    /// Takes tokens without a file, by the names of their principals.
+    /// Accepts tokens given in code, by the names of their principals.
     ///
     /// # Errors
-    /// [`Error::Tokens`], when there is none or one cannot be a token.
+    /// [`Error::Tokens`], when there are none or one is not valid.
     pub fn from_grants(grants: &BTreeMap<String, Grant>) -> Result<Self, Error> {
         let access = Access::empty(None);
         access.replace(grants)?;
@@ -87,11 +87,11 @@ impl Access {
         }
     }
 
-    /// Reads the file again and returns the number of principals. Requests under way go on.
-    /// Tokens that were given in code stay as they are.
+    /// Reads the file again and returns the number of principals. Requests in flight are not
+    /// affected. Tokens given in code stay as they are.
     ///
     /// # Errors
-    /// As [`Access::from_file`]; then the tokens are as they were.
+    /// As [`Access::from_file`]; then the tokens stay as they were.
     pub fn reload(&self) -> Result<usize, Error> {
         match &self.path {
             Some(path) => self.replace(&grant::read(path).map_err(|e| self.unusable(e))?),
@@ -142,16 +142,16 @@ impl Access {
         named.collect()
     }
 
-    /// The principal of a name, to see what it has done and to close its budget. What is counted
-    /// is the same for all its tokens.
+    /// Returns the principal with this name, for example to read its counts or close its budget.
+    /// All its tokens share the counts.
     pub fn principal(&self, name: &str) -> Option<Arc<Principal>> {
         self.by_name().remove(name)
     }
 
-    /// Finds out who sends a request.
+    /// Identifies the sender of a request.
     ///
     /// # Errors
-    /// `unauthorized`, when the headers hold no token or one that is not known.
+    /// `unauthorized`, when the headers contain no token or an unknown one.
     pub fn authenticate(&self, headers: &HeaderMap) -> Result<Arc<Principal>, Problem> {
         let refused = |detail: &str| Problem::new(ErrorCode::Unauthorized, detail);
         let mut values = headers.get_all(header::AUTHORIZATION).iter();
@@ -179,8 +179,8 @@ impl fmt::Debug for Access {
     }
 }
 
-/// Hash of a token under a key that nobody else has, so that how long a search takes tells
-/// nothing of the tokens; the last comparison takes the same time for any two.
+/// Hash of a token under a secret key, so that the time of a lookup reveals nothing about the
+/// tokens. The final comparison takes constant time.
 #[derive(Clone, Copy)]
 struct TokenHash([u8; 32]);
 
@@ -198,14 +198,15 @@ impl Hash for TokenHash {
     }
 }
 
-/// The token of `Bearer TOKEN` (RFC 6750, section 2.1).
+/// Returns the token of `Bearer TOKEN` (RFC 6750, section 2.1).
 fn bearer(value: &[u8]) -> Option<&[u8]> {
     let (scheme, token) = value.split_at_checked("bearer ".len())?;
     let token = token.trim_ascii();
     (scheme.eq_ignore_ascii_case(b"bearer ") && !token.is_empty()).then_some(token)
 }
 
-/// Reads the value of an `Authorization` header. Any bytes are read or refused.
+/// Parses the value of an `Authorization` header: any bytes are accepted or refused without a
+/// panic.
 #[doc(hidden)]
 pub fn fuzz_header(value: &[u8]) {
     if let Some(token) = bearer(value) {
@@ -220,7 +221,7 @@ mod tests {
     const ALICE: &str = "alice-0123456789abcdef";
     const BOB: &str = "bob-0123456789abcdef";
 
-    /// A file of tokens with this text, in a folder that goes with it.
+    /// Writes a file of tokens in a temporary folder that is deleted with it.
     fn file(text: &str) -> (tempfile::TempDir, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tokens.toml");
@@ -296,15 +297,15 @@ mod tests {
             ),
             (
                 "[a]\ntoken = \"short\"".to_owned(),
-                "the token of a cannot be one",
+                "the token of a is not valid",
             ),
             (
                 format!("[a]\ntoken = \"{secret} {secret}\""),
-                "the token of a cannot be one",
+                "the token of a is not valid",
             ),
             (
                 format!("[\"a b\"]\ntoken = \"{secret}\""),
-                "\"a b\" cannot be a name",
+                "\"a b\" is not a valid name",
             ),
             (
                 format!("[a]\ntoken = \"{secret}\"\n[b]\ntoken = \"{secret}\""),
@@ -316,7 +317,7 @@ mod tests {
             ),
             (
                 format!("[a]\ntoken = \"{secret}\"\nevaluation_token = \"{secret} \""),
-                "the token of a cannot be one",
+                "the token of a is not valid",
             ),
         ] {
             let (_folder, path) = file(&text);
@@ -386,7 +387,7 @@ mod tests {
         let bob = access
             .authenticate(&headers(&format!("Bearer {BOB}")))
             .unwrap();
-        // A third of a second gives one back, so a slow machine may see a few more than three.
+        // A third of a second frees one request, so a slow machine may admit a few more than three.
         let is_taken = |_| bob.begin_request().is_ok();
         let taken = (0..1_000).map(is_taken).filter(|&taken| taken).count();
         assert!((3..1_000).contains(&taken), "{taken}");

@@ -1,4 +1,4 @@
-//! Whoever holds a token: what it may do, and what is counted of it.
+//! The holder of a token: its permissions and its counts.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -11,28 +11,28 @@ use super::budget::{StepBudget, StepCount};
 use super::grant::Grant;
 use super::owner::Owner;
 
-/// What a token may do with the environments of its principal.
+/// Permissions of a token on the environments of its principal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// Everything.
     Full,
-    /// Describe, step and plainly reset those that are there.
+    /// Describe, step and plainly reset existing environments.
     Evaluation,
 }
 
-/// Whoever holds a token, with what it may use at most: as much as the server has, where nothing
-/// is said. Handlers find it in the request's extensions.
+/// The holder of a token with its quotas; where a quota is not set, the server's limit applies.
+/// Handlers find it in the request's extensions.
 pub struct Principal {
     role: Role,
     owner: Arc<Owner>,
     max_in_flight: usize,
-    /// Shared by the tokens of one name, as is the count.
+    /// Shared by all tokens of one name, as is the count.
     rate: Option<Arc<DefaultDirectRateLimiter>>,
     budget: Option<StepBudget>,
     count: Arc<Count>,
 }
 
-/// What is counted under a name, before and after a reload.
+/// Counts under one name, kept over reloads.
 #[derive(Default)]
 pub(super) struct Count {
     in_flight: AtomicUsize,
@@ -41,17 +41,17 @@ pub(super) struct Count {
     first_refusal: OnceLock<String>,
 }
 
-/// What evaluation tokens asked for although they may not.
+/// Requests by evaluation tokens that were not permitted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Refusals {
-    /// How often.
+    /// Number of refusals.
     pub count: u64,
     /// The first of them, such as `GET /v1/vector-envs/x/snapshot`.
     pub first: Option<String>,
 }
 
 impl Principal {
-    /// The principals of a grant, each with its tokens.
+    /// Creates the principals of a grant, each with its tokens.
     pub(super) fn of<'a>(
         name: &str,
         grant: &'a Grant,
@@ -80,22 +80,22 @@ impl Principal {
             .chain(grant.evaluation_token.as_ref().map(|t| (t, evaluation)))
     }
 
-    /// Its name: 1 to 64 of the characters `A-Z a-z 0-9 . _ -`.
+    /// Returns its name: 1 to 64 of the characters `A-Z a-z 0-9 . _ -`.
     pub fn name(&self) -> &str {
         &self.owner.name
     }
 
-    /// What its token may do.
+    /// Returns the permissions of its token.
     pub fn role(&self) -> Role {
         self.role
     }
 
-    /// How many steps it may take, if there is a limit.
+    /// Returns its budget of steps, if there is a limit.
     pub fn budget(&self) -> Option<&StepBudget> {
         self.budget.as_ref()
     }
 
-    /// What its evaluation token was refused.
+    /// Returns the requests that its evaluation token was refused.
     pub fn refusals(&self) -> Refusals {
         Refusals {
             count: self.count.refusals.load(Ordering::Relaxed),
@@ -103,24 +103,25 @@ impl Principal {
         }
     }
 
-    /// As environments know it.
+    /// Returns it as the owner of environments.
     pub fn owner(&self) -> &Arc<Owner> {
         &self.owner
     }
 
-    /// Refuses what an evaluation token may not do, and counts it. `asked` says what it was.
+    /// Refuses and counts a request that an evaluation token may not make; `asked` describes the
+    /// request.
     pub fn forbid(&self, asked: String) -> Problem {
         self.count.refusals.fetch_add(1, Ordering::Relaxed);
         let detail = format!(
-            "an evaluation token may describe, step and plainly reset (without seed and options) the \
-             environments there are, and nothing else: not {asked}"
+            "an evaluation token may only describe, step and plainly reset (without seed or options) \
+             existing environments, not {asked}"
         );
         // Only the first is kept.
         let _ = self.count.first_refusal.set(asked);
         Problem::new(ErrorCode::Forbidden, detail)
     }
 
-    /// Counts a request as under way until the result is dropped.
+    /// Counts a request as in flight until the result is dropped.
     ///
     /// # Errors
     /// `rate-limited`.
@@ -128,16 +129,13 @@ impl Principal {
         let max = self.max_in_flight;
         let in_flight = InFlight::begin(&self.count.in_flight, max).ok_or_else(|| {
             let name = self.name();
-            let detail = format!("{name} has {max} requests under way, its limit");
+            let detail = format!("{name} has {max} requests in flight, its limit");
             Problem::new(ErrorCode::RateLimited, detail)
         })?;
         if let Some(rate) = &self.rate
             && rate.check().is_err()
         {
-            let detail = format!(
-                "{} sends more requests in a second than it may",
-                self.name()
-            );
+            let detail = format!("{} exceeds its limit of requests per second", self.name());
             return Err(Problem::new(ErrorCode::RateLimited, detail));
         }
         Ok(in_flight)
@@ -152,14 +150,14 @@ impl fmt::Debug for Principal {
     }
 }
 
-/// One of a limited number of things under way, until it is dropped.
+/// One of a limited number of items in flight, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct InFlight<'a>(&'a AtomicUsize);
 
 impl<'a> InFlight<'a> {
-    /// Nothing, when `max` are under way.
+    /// Returns `None` when `max` are already in flight.
     pub(crate) fn begin(count: &'a AtomicUsize, max: usize) -> Option<Self> {
-        // Guards before the check: when it fails, dropping takes the count back.
+        // Create the guard before the check: if it fails, dropping the guard restores the count.
         let held = count.fetch_add(1, Ordering::Relaxed);
         let this = InFlight(count);
         (held < max).then_some(this)

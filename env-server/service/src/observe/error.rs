@@ -3,7 +3,7 @@
 use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::util::TryInitError;
 
-/// Why logging cannot begin.
+/// An error in setting up logging.
 #[derive(Debug, thiserror::Error)]
 pub enum LoggingError {
     /// The filter is malformed.
@@ -11,18 +11,18 @@ pub enum LoggingError {
     Filter {
         /// The filter.
         filter: String,
-        /// What is wrong with it.
+        /// The parser's error.
         source: ParseError,
     },
     /// Traces cannot be sent.
     #[error("traces cannot be sent to {endpoint}: {detail}")]
     Otlp {
-        /// Where they should go.
+        /// The collector's URL.
         endpoint: String,
-        /// Why they cannot.
+        /// Why it is refused.
         detail: String,
     },
-    /// It has been set up before.
+    /// Logging was already set up.
     #[error("logging has been set up before: {0}")]
     AlreadySetUp(#[from] TryInitError),
 }

@@ -1,11 +1,11 @@
-//! Figures that others count and metrics show.
+//! Figures of others that metrics show.
 
-/// What a journal holds and how far it lags.
+/// Size and progress of a journal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct JournalStats {
     /// Bytes of all segments.
     pub bytes: u64,
-    /// Segments.
+    /// Number of segments.
     pub segments: u64,
     /// Records appended since opening.
     pub appended_records: u64,
@@ -15,11 +15,11 @@ pub struct JournalStats {
     pub lag_records: u64,
     /// Bytes appended that are not durable yet.
     pub lag_bytes: u64,
-    /// Times a segment was synced since opening.
+    /// Number of syncs of a segment since opening.
     pub syncs: u64,
-    /// Compactions finished since opening.
+    /// Number of compactions finished since opening.
     pub compactions: u64,
-    /// Whether the journal takes no more records because of an error.
+    /// Whether the journal no longer accepts records because of an error.
     pub is_poisoned: bool,
     /// Whether it cannot be written now, for whatever reason.
     pub is_failing: bool,

@@ -1,10 +1,10 @@
-//! Durations in buckets that are counted without a lock.
+//! Histograms of durations, counted without a lock.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Upper ends of the buckets in nanoseconds, 5 µs to 10 s. A step takes about 10 µs; what takes
-/// more than a second is in trouble, and ten seconds are as bad as more.
+/// Upper ends of the buckets in nanoseconds, from 5 µs to 10 s. A step takes about 10 µs, anything
+/// over a second is in trouble, and beyond ten seconds the exact time no longer matters.
 const BOUNDS_NS: [u64; 20] = [
     5_000,
     10_000,
@@ -31,19 +31,19 @@ const BOUNDS_NS: [u64; 20] = [
 /// A histogram of durations.
 #[derive(Debug, Default)]
 pub struct Histogram {
-    /// Not cumulative; the last is for what exceeds every bound.
+    /// Counts of each bucket alone; the last is for durations above every bound.
     buckets: [AtomicU64; BOUNDS_NS.len() + 1],
     sum_ns: AtomicU64,
 }
 
-/// What a histogram held at one moment.
+/// The contents of a histogram at one moment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Distribution {
-    /// Seconds in all.
+    /// Sum of all durations, in seconds.
     pub sum_s: f64,
-    /// How many durations.
+    /// Number of durations.
     pub count: u64,
-    /// Upper end in seconds, how many in this bucket alone.
+    /// For each bucket, its upper end in seconds and its own count.
     pub buckets: Vec<(f64, u64)>,
 }
 
@@ -56,13 +56,14 @@ impl Histogram {
         self.sum_ns.fetch_add(ns, Ordering::Relaxed);
     }
 
-    /// How many durations have been counted.
+    /// Returns the number of durations counted.
     pub fn count(&self) -> u64 {
         let counts = self.buckets.iter().map(|n| n.load(Ordering::Relaxed));
         counts.sum()
     }
 
-    /// All of it. The count is the sum of the very buckets given, also while others record.
+    /// Returns all contents. The count is the sum of the buckets returned, even while others
+    /// record.
     pub fn distribution(&self) -> Distribution {
         let bounds = BOUNDS_NS.iter().map(|&ns| ns as f64 / 1e9);
         let bounds = bounds.chain([f64::INFINITY]);

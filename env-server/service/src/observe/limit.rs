@@ -1,6 +1,8 @@
-//! Warnings and errors that come again and again are logged once in a while, and counted.
+//! Limits repeated warnings and errors: each kind is logged once per interval, and the rest are
+//! counted.
 //!
-//! A full disk fails every request. The log that says so must not fill the disk that is left, nor hide everything else.
+//! A full disk fails every request. The log about it must not fill the remaining disk or hide
+//! everything else.
 
 use std::collections::HashMap;
 use std::fmt::{self, Write};
@@ -17,13 +19,15 @@ use tracing_subscriber::registry::LookupSpan;
 
 /// How often warnings and errors of one kind are logged.
 pub(super) const INTERVAL: Duration = Duration::from_secs(10);
-/// Kinds that are told apart at a time; of more, only the place in the program is looked at.
+/// Most kinds distinguished at a time; beyond that, events of one place in the program share a
+/// kind.
 const MAX_KINDS: usize = 1_024;
-/// Fields that do not make a kind: they differ each time.
+/// Fields that do not distinguish kinds, because they differ each time.
 const PASSING: [&str; 6] = ["request_id", "duration_us", "path", "detail", "id", "took"];
 
-/// Writes events as `inner` does, but for warnings and errors of a kind that was logged within the interval. Two are of one
-/// kind when they come from the same place and say the same, apart from what differs each time.
+/// Writes events as `inner` does, except warnings and errors of a kind already logged within the
+/// interval. Two events are of one kind if they come from the same place and have the same fields,
+/// apart from those in [`PASSING`].
 pub(super) struct Limited<F> {
     inner: F,
     is_json: bool,
@@ -55,7 +59,8 @@ impl<F> Limited<F> {
         }
     }
 
-    /// Whether to log an event, and what was left out of kinds whose interval is over.
+    /// Returns whether to log an event, and the kinds with suppressed events whose interval is
+    /// over.
     fn admit(&self, event: &Event<'_>) -> (bool, Vec<Kind>) {
         let metadata = event.metadata();
         if *metadata.level() > Level::WARN {
@@ -91,7 +96,7 @@ impl<F> Limited<F> {
         (true, over)
     }
 
-    /// Says how many were left out.
+    /// Writes how many events were left out.
     fn tell(&self, writer: &mut Writer<'_>, kind: &Kind) -> fmt::Result {
         let Kind {
             left_out,
@@ -107,7 +112,7 @@ impl<F> Limited<F> {
                 "timestamp": timestamp,
                 "level": level.as_str(),
                 "target": target,
-                "message": "left out, like one before",
+                "message": "similar messages were left out",
                 "left_out": left_out,
                 "of": message,
             });
@@ -116,13 +121,13 @@ impl<F> Limited<F> {
         SystemTime.format_time(writer)?;
         writeln!(
             writer,
-            " {level:>5} {target}: {left_out} more were left out, like one before: {message}"
+            " {level:>5} {target}: {left_out} similar messages were left out: {message}"
         )
     }
 }
 
 impl Kinds {
-    /// Takes out those whose interval is over, and returns those that left something out.
+    /// Removes kinds whose interval is over, and returns those with events left out.
     fn sweep(&mut self, now: Instant, interval: Duration) -> Vec<Kind> {
         if self.swept.is_some_and(|swept| now - swept < interval / 8) {
             return Vec::new();
@@ -160,7 +165,7 @@ where
     }
 }
 
-/// What an event says.
+/// The hash and the message of an event.
 #[derive(Default)]
 struct Said {
     hasher: DefaultHasher,

@@ -1,4 +1,4 @@
-//! Setting up logs and traces of a process, once, by its `main`.
+//! Sets up logs and traces for a process, once, from its `main`.
 
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -14,18 +14,18 @@ use tracing_subscriber::{EnvFilter, Layer, fmt};
 use super::error::LoggingError;
 use super::limit::{INTERVAL, Limited};
 
-/// How logs are written.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
-    /// Lines for people
+    /// Human-readable lines
     #[default]
     Text,
-    /// One JSON object a line
+    /// One JSON object per line
     Json,
 }
 
-/// Logging under way. Dropping it sends what is left of the traces, which may take five seconds.
+/// Active logging. Dropping it sends the remaining traces, which may take five seconds.
 #[derive(Debug)]
 #[must_use = "dropping it ends the traces"]
 pub struct Logging {
@@ -33,12 +33,14 @@ pub struct Logging {
     _exporter: Option<super::otlp::Exporter>,
 }
 
-/// Logs what passes `filter`, warnings and errors of one kind once in ten seconds (`info`, or `warn,env_server::request=debug`) to stderr, and sends
-/// traces to the collector at `otlp_endpoint` (`http://127.0.0.1:4318`), if there is one.
+/// Starts logging to stderr and tracing. Logs pass `filter` (such as `info`, or
+/// `warn,env_server::request=debug`), and warnings and errors of one kind appear once in ten
+/// seconds. Traces go to the collector at `otlp_endpoint` (such as `http://127.0.0.1:4318`), if
+/// there is one.
 ///
 /// # Errors
-/// When the filter or the endpoint is malformed, or logging has been set up before. A collector
-/// that does not answer is no error.
+/// When the filter or the endpoint is malformed, or logging was already set up. A collector that
+/// does not respond is not an error.
 pub fn set_up(
     service: &str,
     filter: &str,
@@ -73,7 +75,7 @@ pub fn set_up(
     }
 }
 
-/// The layer that writes logs.
+/// Creates the layer that writes logs.
 fn logs<S, W>(
     filter: &str,
     format: LogFormat,
@@ -90,8 +92,8 @@ where
         source,
     })?;
     let layer = fmt::layer().with_writer(writer).with_ansi(is_terminal);
-    // What cannot be written would be told on standard error, with a panic where that is closed: in
-    // the middle of a request.
+    // Otherwise a failed write would be reported on standard error, and panic in the middle of a
+    // request where that is closed.
     let layer = layer.log_internal_errors(false);
     Ok(match format {
         LogFormat::Text => layer
@@ -126,7 +128,7 @@ mod tests {
     use super::*;
     use crate::observe::{Metrics, Observe};
 
-    /// Keeps what is logged.
+    /// A writer that keeps what is logged.
     #[derive(Clone, Default)]
     struct Kept(Arc<Mutex<Vec<u8>>>);
 
@@ -140,7 +142,7 @@ mod tests {
         }
     }
 
-    /// What is logged while requests go to these paths, which say what becomes of them.
+    /// Returns the logs of requests to these paths, which determine how each request ends.
     fn logged(filter: &str, format: LogFormat, paths: &[&str]) -> String {
         let kept = Kept::default();
         let writer = kept.clone();
@@ -255,11 +257,12 @@ mod tests {
             let count = |what: &str| text.lines().filter(|line| line.contains(what)).count();
             assert_eq!(count("as many as"), 51, "{text}");
             for place in ["first", "second"] {
-                // Once, once more when the interval was over, and how many there were between.
+                // Logged at first and again after the interval, plus a line with the number left
+                // out between.
                 assert_eq!(count(&format!("the {place} disk is full")), 3, "{text}");
             }
             let told = match format {
-                LogFormat::Text => count("49 more were left out"),
+                LogFormat::Text => count("49 similar messages were left out"),
                 LogFormat::Json => lines(&text)
                     .iter()
                     .filter(|line| line["left_out"] == 49)

@@ -1,4 +1,4 @@
-//! The instruments of one server, counted without locks where requests pass.
+//! The metrics of a server, updated without locks on the path of requests.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -15,23 +15,23 @@ use super::histogram::Histogram;
 pub struct Counter(AtomicU64);
 
 impl Counter {
-    /// Counts one more.
+    /// Adds one.
     pub fn one(&self) {
         self.add(1);
     }
 
-    /// Counts `n` more.
+    /// Adds `n`.
     pub fn add(&self, n: u64) {
         self.0.fetch_add(n, Ordering::Relaxed);
     }
 
-    /// How many so far.
+    /// Returns the current count.
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// What is done to environments, for `env_server_operations_total`.
+/// Kinds of operations on environments, for `env_server_operations_total`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "one variant an operation")]
 pub enum Work {
@@ -56,7 +56,7 @@ impl Work {
         Work::Close,
     ];
 
-    /// Its label.
+    /// Value of the label `operation`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Work::Create => "create",
@@ -81,16 +81,16 @@ impl From<OperationKind> for Work {
     }
 }
 
-/// What the sessions of a server are when somebody looks. Filled by the store.
+/// State of a server's sessions at one moment, filled in by the store.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Census {
-    /// Environments by what they are; each combination once, those without any left out.
+    /// Environments by spec, kind and state; combinations without environments are left out.
     pub populations: Vec<Population>,
-    /// Bytes that all environments take, by estimate.
+    /// Estimated bytes of all environments.
     pub memory_bytes: u64,
-    /// Leases that have run out since the server began.
+    /// Leases that have expired since the server started.
     pub leases_expired: u64,
-    /// The journal, with a data directory.
+    /// State of the journal, if there is a data directory.
     pub journal: Option<JournalStats>,
 }
 
@@ -104,13 +104,13 @@ pub struct Population {
     /// `new` (no operation yet), `idle`, `busy` (an operation is under way), `failed` or `expired`
     /// (about to be ended).
     pub state: &'static str,
-    /// How many.
+    /// Number of environments.
     pub environments: u64,
-    /// Lanes they have together.
+    /// Number of lanes they have together.
     pub lanes: u64,
 }
 
-/// The instruments of one server. There is one for each server, never one for the process.
+/// The metrics of one server. Each server has its own; none are global to the process.
 #[derive(Debug)]
 pub struct Metrics {
     pub(super) begun: SystemTime,
@@ -124,18 +124,18 @@ pub struct Metrics {
     pub(super) connections_opened: Counter,
     connections_closed: Counter,
     pub(super) journal_appends: Histogram,
-    /// Set once, with a journal.
+    /// Set once, if there is a journal.
     pub(super) recovery: OnceLock<RecoveryFigures>,
 }
 
-/// What recovery brought back when the server began.
+/// The results of recovery when the server started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RecoveryFigures {
-    /// How long it took.
+    /// How long recovery took.
     pub took: Duration,
-    /// Environments that go on.
+    /// Environments recovered.
     pub recovered: u64,
-    /// Environments that do not.
+    /// Environments lost.
     pub lost: u64,
     /// Damaged places in the journal.
     pub damaged: u64,
@@ -160,12 +160,12 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Something was done to an environment, for the first time.
+    /// Counts an operation, when it is applied for the first time.
     pub fn done(&self, work: Work) {
         self.work[work as usize].one();
     }
 
-    /// Where the steps of a spec are counted. For environments to keep: this takes a lock.
+    /// Returns the step counter of a spec. Environments keep it, because this takes a lock.
     pub fn steps(&self, spec_id: &str) -> Arc<Counter> {
         let mut steps = lock(&self.steps);
         let found = steps.iter().find(|(id, _)| **id == *spec_id);
@@ -177,33 +177,33 @@ impl Metrics {
         counter
     }
 
-    /// A stored reply was given again.
+    /// Counts a stored reply that was sent again.
     pub fn replayed(&self) {
         self.replays.one();
     }
 
-    /// A problem was sent. The HTTP side counts its own.
+    /// Counts a problem that was sent. The HTTP side counts its own.
     pub fn problem(&self, code: ErrorCode) {
         self.problems[code as usize].one();
     }
 
-    /// A connection was accepted; it counts as open until the guard is dropped.
+    /// Counts an accepted connection as open until the guard is dropped.
     pub fn connection(self: &Arc<Self>) -> OpenConnection {
         self.connections_opened.one();
         OpenConnection(Arc::clone(self))
     }
 
-    /// An append to the journal took so long.
+    /// Records the duration of an append to the journal.
     pub fn journal_appended(&self, duration: Duration) {
         self.journal_appends.record(duration);
     }
 
-    /// Recovery has ended; only the first call counts.
+    /// Stores the results of recovery; only the first call counts.
     pub fn recovered(&self, figures: RecoveryFigures) {
         let _ = self.recovery.set(figures);
     }
 
-    /// The metrics of a route. For services to keep: this takes a lock.
+    /// Returns the metrics of a route. Services keep them, because this takes a lock.
     pub(super) fn route(&self, template: &str) -> Arc<RouteMetrics> {
         let mut routes = lock(&self.routes);
         if let Some(route) = routes.iter().find(|route| &*route.template == template) {
@@ -229,9 +229,9 @@ impl Metrics {
         lock(&self.routes).clone()
     }
 
-    /// Requests whose reply has not begun.
+    /// Returns the number of requests whose reply has not begun.
     pub(super) fn requests_in_flight(&self) -> u64 {
-        // The ends first: what begins meanwhile is in flight.
+        // Read the ends first, so that requests that begin meanwhile count as in flight.
         let ended: u64 = self.routes().iter().map(|route| route.count()).sum();
         self.requests_begun.get().saturating_sub(ended)
     }
@@ -243,7 +243,7 @@ impl Metrics {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Both lists only ever grow by whole entries.
+    // Both lists only ever grow, by whole entries.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -257,10 +257,10 @@ impl Drop for OpenConnection {
     }
 }
 
-/// Methods that are told apart; what else a client may invent is one of them too.
+/// Methods counted separately; `other` stands for any method that a client may invent.
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "other"];
 
-/// How requests end, for the label `status`.
+/// Ways in which requests end, for the label `status`.
 const STATUSES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "dropped"];
 
 /// The requests to one route.
@@ -286,12 +286,12 @@ impl RouteMetrics {
         }
     }
 
-    /// The route, with names for the parts that vary.
+    /// Returns the route's template, with names for the variable parts.
     pub(super) fn template(&self) -> &str {
         &self.template
     }
 
-    /// Which method a request has, as an index for [`Self::series`].
+    /// Returns the index of a request's method, for [`Self::series`].
     pub(super) fn method(method: &Method) -> usize {
         match *method {
             Method::GET => 0,
@@ -319,7 +319,7 @@ impl RouteMetrics {
         histograms.map(Histogram::count).sum()
     }
 
-    /// Method, status and durations of all requests that were.
+    /// Returns method, status and durations for every combination that occurred.
     pub(super) fn histograms(
         &self,
     ) -> impl Iterator<Item = (&'static str, &'static str, &Histogram)> {
@@ -333,7 +333,7 @@ impl RouteMetrics {
 }
 
 impl Series {
-    /// A reply began after so long, or the client went away (`None`).
+    /// Records that a reply began after `duration`, or that the client disconnected (`None`).
     pub(super) fn ended(&self, status: Option<StatusCode>, duration: Duration) {
         let index = match status {
             Some(status) => usize::from(status.as_u16() / 100).clamp(1, 5) - 1,

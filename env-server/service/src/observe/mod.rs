@@ -1,7 +1,7 @@
 //! Watching the server: metrics, request ids, logs, traces.
 //!
-//! Nothing here is global but what `tracing` itself is: each server has its own [`Metrics`], so that
-//! several in one process do not mix.
+//! Nothing here is global except what `tracing` itself makes so: each server has its own
+//! [`Metrics`], so the servers of one process do not mix.
 
 mod error;
 mod figures;

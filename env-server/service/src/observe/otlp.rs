@@ -1,7 +1,7 @@
-//! Traces of requests to an OpenTelemetry collector: OTLP over HTTP, protobuf.
+//! Sends traces of requests to an OpenTelemetry collector: OTLP over HTTP, protobuf.
 //!
-//! Spans go through a queue of the SDK's to a thread of its own. A full queue drops spans, so that a
-//! slow or dead collector costs traces and nothing else.
+//! Spans pass through a queue of the SDK to its own thread. A full queue drops spans, so a slow or
+//! dead collector costs only traces.
 
 use std::time::Duration;
 
@@ -24,13 +24,13 @@ use tracing_subscriber::registry::LookupSpan;
 use super::error::LoggingError;
 use super::target::TARGET;
 
-/// How long one batch may take.
+/// Longest time for one batch.
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long the end of the server waits for the last batch.
+/// Longest wait for the last batch when the server ends.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Sends spans until it is dropped, and then what is left.
+/// Sends spans until it is dropped, and then the remaining ones.
 #[derive(Debug)]
 pub(super) struct Exporter(SdkTracerProvider);
 
@@ -42,7 +42,7 @@ impl Drop for Exporter {
     }
 }
 
-/// The layer that hands spans over, and what sends them.
+/// Creates the layer that collects spans, and the exporter that sends them.
 pub(super) fn traces<S>(
     service: &str,
     endpoint: &str,
@@ -72,7 +72,7 @@ where
         .with_batch_exporter(exporter)
         .with_resource(resource)
         .build();
-    // Requests only: the exporter's own HTTP client has spans too.
+    // Pass only requests: the exporter's own HTTP client has spans too.
     let is_request = FilterFn::new(|metadata| metadata.is_span() && metadata.target() == TARGET);
     let layer = tracing_opentelemetry::layer()
         .with_tracer(provider.tracer(service.to_owned()))
@@ -83,18 +83,19 @@ where
     Ok((layer, Exporter(provider)))
 }
 
-/// What sends to a collector: straight to one on this machine, else through the proxy of the environment if it names one.
+/// Builds the HTTP client. A collector on this machine is reached directly; any other through the
+/// proxy that the environment names, if any.
 fn client(endpoint: &str) -> reqwest::Result<reqwest::blocking::Client> {
     let uri = endpoint.parse::<Uri>();
     let is_here = uri.is_ok_and(|uri| uri.host().is_some_and(is_loopback));
     let builder = reqwest::blocking::Client::builder().timeout(EXPORT_TIMEOUT);
     let builder = if is_here { builder.no_proxy() } else { builder };
-    // It waits for a runtime of its own, which must not be done inside another.
+    // Building waits for a runtime of its own, which is not allowed inside another one.
     let built = std::thread::spawn(move || builder.build());
     built.join().expect("building a client does not panic")
 }
 
-/// Where a collector takes traces, from its base URL or the whole.
+/// Returns the URL for traces, given the collector's base URL or the whole URL.
 fn url(endpoint: &str) -> Result<String, String> {
     let uri: Uri = endpoint.parse().map_err(|e| format!("{e}"))?;
     if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none() {
@@ -107,11 +108,11 @@ fn url(endpoint: &str) -> Result<String, String> {
     })
 }
 
-/// Makes a span the child of the one that `traceparent` tells of (W3C Trace Context).
+/// Makes a span the child of the remote span in `traceparent` (W3C Trace Context).
 pub(super) fn adopt_parent(span: &Span, headers: &HeaderMap) {
     let parent = TraceContextPropagator::new().extract(&Headers(headers));
     if parent.span().span_context().is_valid() {
-        // It fails where spans are only logged.
+        // This fails if spans are only logged.
         let _ = span.set_parent(parent);
     }
 }
@@ -136,8 +137,8 @@ mod tests {
 
     use super::*;
 
-    /// More spans than the queue holds, while nobody takes them; it ends when the last one is let go
-    /// of, and when the exporter has given up.
+    /// Sends more spans than the queue holds to a collector that never answers. It ends when the
+    /// last connection is dropped and the exporter gives up.
     #[test]
     fn a_collector_that_never_answers_holds_nothing_up() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -149,7 +150,7 @@ mod tests {
                 assert!(!span.is_disabled());
             }
         });
-        // Its connections are refused from now on.
+        // From here on its connections are refused.
         drop(listener);
         drop(exporter);
     }

@@ -1,7 +1,7 @@
-//! What stands around every request: it gets an id, is measured and logged.
+//! Observation of every request: it gets an id, is measured and logged.
 //!
-//! It stands around the whole router and not on each route, where it would cost every request one
-//! more boxed future. So it looks routes up itself; what then passes takes no lock.
+//! This wraps the whole router rather than each route, where it would cost every request another
+//! boxed future. It therefore looks up routes itself; after that, a request takes no lock.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -16,17 +16,17 @@ use super::metrics::{Metrics, RouteMetrics};
 use super::request_id::{RequestIds, X_REQUEST_ID};
 use super::target::TARGET;
 
-/// The route of what no route matches.
+/// The label for requests that match no route.
 const UNMATCHED: &str = "unmatched";
 
 /// Longest path that is logged.
 const MAX_LOGGED_PATH: usize = 256;
 
-/// Left with a response that is a failure: what was behind it, for the log only.
+/// The internal cause of a failed response, attached to it for the log only.
 #[derive(Clone, Debug)]
 pub struct Cause(pub String);
 
-/// Watches the requests to a server.
+/// Observes the requests to a server.
 #[derive(Debug)]
 pub struct Observe {
     metrics: Arc<Metrics>,
@@ -35,8 +35,7 @@ pub struct Observe {
     unmatched: Route,
 }
 
-/// A route's template, and its metrics from the first request on: routes that nobody uses are not
-/// told of.
+/// A route's template, and its metrics from its first request on: unused routes are not reported.
 #[derive(Debug)]
 struct Route {
     template: Box<str>,
@@ -53,8 +52,8 @@ impl Route {
 }
 
 impl Observe {
-    /// Counts into these metrics, by the templates of the server's routes, such as
-    /// `/v1/envs/{env_id}`.
+    /// Creates an observer that counts into `metrics`, by the templates of the server's routes,
+    /// such as `/v1/envs/{env_id}`.
     ///
     /// # Panics
     /// When a template is malformed or two of them match the same paths.
@@ -72,8 +71,8 @@ impl Observe {
         }
     }
 
-    /// A request has come. It is watched until its answer, or until the result is dropped because
-    /// the client has gone away.
+    /// Starts observing a request, until its answer or until the result is dropped because the
+    /// client has disconnected.
     pub fn begin<'a>(&'a self, request: &Request) -> Observed<'a> {
         Observed::begin(self, request)
     }
@@ -86,7 +85,7 @@ impl Observe {
     }
 }
 
-/// A request under way.
+/// A request in progress.
 #[derive(Debug)]
 pub struct Observed<'a> {
     metrics: &'a Metrics,
@@ -95,7 +94,7 @@ pub struct Observed<'a> {
     method: usize,
     /// Taken by the reply.
     id: Option<HeaderValue>,
-    /// Only when it may be logged.
+    /// Set only if it may be logged.
     uri: Option<Uri>,
     span: Span,
     is_closing: bool,
@@ -122,15 +121,16 @@ impl<'a> Observed<'a> {
         }
     }
 
-    /// For everything that is done for it to be in; disabled unless somebody wants spans.
+    /// Returns the span that all work on the request belongs to; disabled unless spans are
+    /// collected.
     pub fn span(&self) -> &Span {
         &self.span
     }
 
-    /// It has been answered.
+    /// Records that the request has been answered.
     ///
-    /// A response that is a problem document carries its [`Problem`] among its extensions, for here
-    /// to be counted and taken out.
+    /// A response that is a problem document carries its [`Problem`] in its extensions; it is
+    /// counted and removed here.
     pub fn end(&mut self, response: &mut Response) {
         let Some(id) = self.id.take() else {
             return;
@@ -210,7 +210,7 @@ impl<'a> Observed<'a> {
 }
 
 impl Drop for Observed<'_> {
-    /// The client has gone away before its reply.
+    /// Records that the client disconnected before its reply, if there was none.
     fn drop(&mut self) {
         if self.id.is_some() {
             let series = self.route.series(self.method);
@@ -219,7 +219,7 @@ impl Drop for Observed<'_> {
     }
 }
 
-/// The span of a request, with names that OpenTelemetry gives to what HTTP servers do.
+/// Creates the span of a request, with OpenTelemetry's attribute names for HTTP servers.
 fn span(route: &RouteMetrics, method: usize, id: &HeaderValue, request: &Request) -> Span {
     let span = debug_span!(
         target: TARGET,
@@ -240,7 +240,7 @@ fn span(route: &RouteMetrics, method: usize, id: &HeaderValue, request: &Request
     span
 }
 
-/// The beginning of a path; there is no telling what clients send.
+/// Returns the beginning of a path, since clients may send paths of any length.
 fn shortened(path: &str) -> &str {
     let ends = 0..=MAX_LOGGED_PATH.min(path.len());
     let end = ends.rev().find(|&end| path.is_char_boundary(end));

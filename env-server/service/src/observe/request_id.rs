@@ -1,16 +1,16 @@
-//! Request ids: what a client calls its request, or a name made here.
+//! Request ids: chosen by the client, or generated here.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
-/// Header of the request's id, in request and reply.
+/// Header with the request's id, in requests and replies.
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Longest id that is taken from a client.
+/// Longest id that is accepted from a client.
 const MAX_LEN: usize = 64;
 
-/// Makes ids: eight hexadecimal digits that tell servers apart, a dash, and a count.
+/// Generates ids: eight hexadecimal digits that identify the server, a dash, and a count.
 #[derive(Debug)]
 pub(super) struct RequestIds {
     prefix: [u8; 9],
@@ -20,7 +20,7 @@ pub(super) struct RequestIds {
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
 impl RequestIds {
-    /// `server` should be random.
+    /// Creates a generator; `server` should be random.
     pub(super) fn new(server: u32) -> Self {
         let mut prefix = *b"00000000-";
         for (i, digit) in prefix[..8].iter_mut().enumerate() {
@@ -32,7 +32,7 @@ impl RequestIds {
         }
     }
 
-    /// The client's id if there is one that can go into logs as it is, else a new one.
+    /// Returns the client's id if it is safe to log as it is, or else a new one.
     pub(super) fn of(&self, headers: &HeaderMap) -> HeaderValue {
         match headers.get(X_REQUEST_ID) {
             Some(id) if is_safe(id.as_bytes()) => id.clone(),

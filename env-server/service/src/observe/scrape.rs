@@ -1,4 +1,4 @@
-//! The text that `/metrics` answers, written from the table.
+//! The text served at `/metrics`, generated from the table.
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use super::table::{Metric, MetricKind};
 /// `Content-Type` of the text: Prometheus' text format, version 0.0.4.
 pub const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
 
-/// Everything there is to know about a server now. Reads a file on Linux, so it may block shortly.
+/// Renders all metrics of a server. Reads a file on Linux, so it may block briefly.
 pub fn render(metrics: &Arc<Metrics>, census: Census) -> String {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Scrape {
@@ -32,7 +32,7 @@ pub fn render(metrics: &Arc<Metrics>, census: Census) -> String {
     text
 }
 
-/// What is written at one scrape.
+/// The data of one scrape.
 #[derive(Debug)]
 struct Scrape {
     metrics: Arc<Metrics>,
@@ -51,7 +51,7 @@ impl Collector for Scrape {
                 continue;
             }
             let (name, kind) = match metric.kind() {
-                // The encoder puts the suffix back.
+                // The encoder adds the suffix again.
                 MetricKind::Counter => (
                     metric.name().trim_end_matches("_total"),
                     MetricType::Counter,
@@ -147,7 +147,7 @@ impl Scrape {
 }
 
 impl Census {
-    /// Lanes by spec.
+    /// Returns the number of lanes by spec.
     fn lanes(&self) -> Vec<(&str, u64)> {
         let mut lanes: Vec<(&str, u64)> = Vec::new();
         for population in &self.populations {
@@ -160,7 +160,7 @@ impl Census {
     }
 }
 
-/// One metric being written; values of its labels come in the order of the table.
+/// One metric being written; label values are given in the order of the table.
 struct Family<'a> {
     metric: Metric,
     encoder: MetricEncoder<'a>,
@@ -186,7 +186,7 @@ impl Family<'_> {
         self.encoder.encode_gauge(&seconds)
     }
 
-    /// Writes a histogram, unless nothing was ever recorded.
+    /// Writes a histogram, unless it is empty.
     fn distribution(&mut self, values: &[&str], histogram: &Histogram) -> fmt::Result {
         let found = histogram.distribution();
         if found.count == 0 {
@@ -198,9 +198,9 @@ impl Family<'_> {
     }
 }
 
-/// Memory of the process, where the system tells.
+/// Returns the process's resident memory, where the system reports it.
 fn resident_bytes() -> Option<u64> {
-    // `statm` would be shorter, but counts in pages, of a size that would have to be asked for.
+    // `statm` would be shorter, but counts in pages, whose size would have to be queried.
     parse_resident(&std::fs::read_to_string("/proc/self/status").ok()?)
 }
 

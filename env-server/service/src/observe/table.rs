@@ -1,7 +1,7 @@
-//! The one table of metrics: `/metrics` is written from it, and `docs/observability.md` is checked
+//! The table of metrics: `/metrics` is generated from it, and `docs/observability.md` is checked
 //! against it.
 
-/// What kind of number a metric is.
+/// The type of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MetricKind {
     /// Only grows, from the server's start.
@@ -13,7 +13,7 @@ pub enum MetricKind {
 }
 
 impl MetricKind {
-    /// Its name in the text format.
+    /// Returns the type's name in the text format.
     pub const fn as_str(self) -> &'static str {
         match self {
             MetricKind::Counter => "counter",
@@ -35,22 +35,22 @@ macro_rules! metrics {
             /// Every metric, in the order in which they are written.
             pub const ALL: &'static [Metric] = &[$(Metric::$variant),*];
 
-            /// What kind of number it is.
+            /// Returns the metric's type.
             pub const fn kind(self) -> MetricKind {
                 match self { $(Metric::$variant => MetricKind::$kind),* }
             }
 
-            /// Its name, with the `_total` of a counter.
+            /// Returns its name, with the `_total` of a counter.
             pub const fn name(self) -> &'static str {
                 match self { $(Metric::$variant => $name),* }
             }
 
-            /// The names of its labels.
+            /// Returns the names of its labels.
             pub const fn labels(self) -> &'static [&'static str] {
                 match self { $(Metric::$variant => &[$($label),*]),* }
             }
 
-            /// One line for people.
+            /// Returns a one-line description.
             pub const fn help(self) -> &'static str {
                 match self { $(Metric::$variant => $help),* }
             }
@@ -62,27 +62,27 @@ metrics! {
     BuildInfo Gauge "env_server_build_info" ["version", "snapshot_version"]
         "Always 1; the labels say which server this is"
     StartTime Gauge "process_start_time_seconds" []
-        "When the server began, in seconds since 1970"
+        "When the server started, in seconds since 1970"
     ResidentMemory Gauge "process_resident_memory_bytes" []
-        "Memory of the whole process by the operating system's count; Linux only"
+        "Memory of the whole process as counted by the operating system; Linux only"
     Memory Gauge "env_server_memory_bytes" []
-        "Memory of all environments by the estimate that --max-memory limits"
+        "Estimated memory of all environments, which --max-memory-bytes limits"
     Environments Gauge "env_server_environments" ["spec", "kind", "state"]
-        "Environments, a vector environment being one"
+        "Environments; a vector environment counts as one"
     Lanes Gauge "env_server_lanes" ["spec"]
-        "Lanes of all environments, a single environment being one"
+        "Lanes of all environments; a single environment counts as one"
     Steps Counter "env_server_steps_total" ["spec"]
-        "Actions applied, one a lane; a lane that only starts over has applied none, nor has a replay"
+        "Actions applied, one per lane; lanes that only start over and replays are not counted"
     Operations Counter "env_server_operations_total" ["operation"]
-        "What was done, replays and refusals left out"
+        "Operations applied, not counting replays and refusals"
     Replays Counter "env_server_replays_total" []
-        "Stored replies that were given again"
+        "Stored replies sent again"
     LeasesExpired Counter "env_server_leases_expired_total" []
-        "Environments that ended because nobody played them"
+        "Environments ended because their lease expired"
     Problems Counter "env_server_problems_total" ["code"]
         "Problem documents sent"
     RequestDuration Histogram "env_server_http_request_duration_seconds" ["method", "route", "status"]
-        "From the request's head to the reply's; status dropped: the client went away before"
+        "From the head of the request to that of the reply; status dropped: the client disconnected first"
     RequestsInFlight Gauge "env_server_http_requests_in_flight" []
         "Requests whose reply has not begun"
     Connections Gauge "env_server_connections" []
@@ -104,23 +104,23 @@ metrics! {
     JournalLagBytes Gauge "env_server_journal_lag_bytes" []
         "Bytes appended but not yet as safe as --durability promises"
     JournalSyncs Counter "env_server_journal_syncs_total" []
-        "Times the journal was forced to disk"
+        "Syncs of the journal to disk"
     JournalCompactions Counter "env_server_journal_compactions_total" []
-        "Times the journal was rewritten to what is still needed"
+        "Compactions of the journal to what is still needed"
     JournalFailed Gauge "env_server_journal_failed" []
         "1 when the journal can no longer be written and every change is refused"
     JournalRefusing Gauge "env_server_journal_refusing" []
-        "1 when the journal cannot be written now, for whatever reason: the disk is full, or the folder is gone"
+        "1 when the journal cannot be written now, for example because the disk is full or the folder is gone"
     JournalDamaged Gauge "env_server_journal_damaged_places" []
-        "Damaged places that were found in the journal when the server began"
+        "Damaged places found in the journal when the server started"
     RecoveryDuration Gauge "env_server_recovery_duration_seconds" []
-        "How long recovery took when the server began"
+        "How long recovery took when the server started"
     RecoveredEnvironments Gauge "env_server_recovered_environments" ["outcome"]
-        "Environments that recovery found in the journal when the server began"
+        "Environments found in the journal by recovery when the server started"
 }
 
 impl Metric {
-    /// Whether it is there only with a data directory.
+    /// Whether the metric exists only with a data directory.
     pub const fn needs_journal(self) -> bool {
         matches!(
             self,

@@ -1,4 +1,4 @@
-//! Where connections come in, and what happens to those for which there is no room.
+//! Accepts connections, and refuses those over the limit.
 
 use std::io;
 use std::sync::Arc;
@@ -19,17 +19,18 @@ use crate::config::ServiceConfig;
 use crate::problem::last_answer;
 use crate::tls::Tls;
 
-/// Most connections over the limit that are being told so at once; more are closed untold.
+/// Most connections over the limit that are answered at once; more are closed without an answer.
 const MAX_REFUSALS: usize = 64;
 
-/// How long a connection over the limit may take to ask and to read that there is no room.
+/// Longest time in which a connection over the limit may send its request and read the refusal.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Has each connection served by a task of its own.
+/// Serves each connection in its own task.
 ///
-/// A connection over the limit is taken, told 503 and closed. Left in the system's queue instead it
-/// would wait, without a word, for as long as others lie idle. Those that are served feel neither:
-/// a refusal costs some microseconds and never more than [`MAX_REFUSALS`] tasks.
+/// A connection over the limit is accepted, answered 503 and closed. Left in the system's queue
+/// instead, it would wait without an answer for as long as others are idle. Refusals do not slow
+/// down the connections being served: each takes a few microseconds, and together never more than
+/// [`MAX_REFUSALS`] tasks.
 pub(super) struct Acceptor {
     front: Arc<Front>,
     tls: Option<Arc<Tls>>,
@@ -61,7 +62,7 @@ impl Acceptor {
 
     /// Serves a connection, or refuses it.
     pub(super) fn serve(&mut self, stream: TcpStream) {
-        // Replies are small and waited for: they must not wait for one another.
+        // Replies are small, and clients wait for them, so send each at once.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY could not be set");
         }
@@ -91,9 +92,9 @@ impl Acceptor {
     }
 
     fn refuse(&mut self, stream: TcpStream) {
-        tracing::debug!("a connection is refused: there are as many as there may be");
+        tracing::debug!("a connection is refused: the limit is reached");
         self.front.metrics().problem(ErrorCode::Overloaded);
-        // Over TLS the refusal would cost a handshake, which is most of what is to be spared.
+        // Over TLS a refusal would need a handshake, which is most of the cost to be avoided.
         if self.tls.is_none()
             && let Ok(turn) = Arc::clone(&self.refusals).try_acquire_owned()
         {
@@ -106,21 +107,21 @@ impl Acceptor {
         }
     }
 
-    /// Completes when a connection has ended and its task is taken out.
+    /// Completes when a connection has ended and its task has been removed.
     pub(super) async fn clear_ended(&mut self) {
         if self.tasks.join_next().await.is_none() {
             std::future::pending().await
         }
     }
 
-    /// Ends idle connections, and waits for the others.
+    /// Closes idle connections, and waits for the others.
     pub(super) async fn drain(&mut self) {
         self.draining.send_replace(true);
         while self.tasks.join_next().await.is_some() {}
     }
 }
 
-/// Nothing, when it fails, takes too long, or the server ends meanwhile.
+/// Returns `None` when the handshake fails or takes too long, or when draining begins.
 async fn shake_hands(
     acceptor: TlsAcceptor,
     stream: TcpStream,
@@ -144,26 +145,27 @@ async fn shake_hands(
     }
 }
 
-/// Waits for a request, for some clients take no answer before they have asked; answers and closes.
+/// Waits for a request, since some clients accept no answer before they have sent one; then answers
+/// and closes.
 async fn tell(mut stream: TcpStream, refusal: &[u8]) -> io::Result<()> {
     let mut unread = [0; 4096];
     if stream.read(&mut unread).await? > 0 {
         stream.write_all(refusal).await?;
         stream.shutdown().await?;
-        // Closing with something unread would reset the connection, and the answer with it.
+        // Closing with unread bytes would reset the connection and lose the answer.
         while stream.read(&mut unread).await? > 0 {}
     }
     Ok(())
 }
 
-/// The answer to a connection for which there is no room.
+/// Builds the answer to a connection over the limit.
 fn refusal(max_connections: usize) -> Vec<u8> {
     let detail = format!("the server has {max_connections} connections open, its limit");
     last_answer(&Problem::new(ErrorCode::Overloaded, detail))
 }
 
-/// Accepts, and waits a while when the system cannot: with no file descriptors left, say, trying
-/// again at once would only keep a core busy.
+/// Accepts connections, and pauses when the system cannot: without free file descriptors, for
+/// example, retrying at once would only keep a core busy.
 #[derive(Default)]
 pub(super) struct Backoff {
     not_before: Option<Instant>,
@@ -174,7 +176,7 @@ impl Backoff {
     const FIRST: Duration = Duration::from_millis(10);
     const LONGEST: Duration = Duration::from_secs(1);
 
-    /// The next connection. Nothing is lost when this is dropped before it completes.
+    /// Returns the next connection. Dropping the future before it completes loses nothing.
     pub(super) async fn accept(&mut self, listener: &TcpListener) -> TcpStream {
         loop {
             if let Some(not_before) = self.not_before {

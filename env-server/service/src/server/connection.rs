@@ -1,4 +1,4 @@
-//! One connection: TLS if any, requests in turn, until an end.
+//! One connection: optional TLS, then requests one after another until it ends.
 
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
@@ -22,24 +22,25 @@ use super::watch::{Late, Timeouts, Watch, WatchedBody};
 use crate::observe::Metrics;
 use crate::observe::metrics::OpenConnection;
 
-/// Most bytes of a request's head, and of what is read or written ahead.
+/// Most bytes of a request's head, and of data read or written ahead.
 const MAX_BUFFER_BYTES: usize = 64 << 10;
 
-/// Up to here it takes less time to copy a head and its body into one piece than it takes the kernel to send two.
+/// Up to this size, copying a head and its body into one buffer is faster than sending two with the
+/// kernel.
 const SMALL_BYTES: usize = 512;
 
-/// Most bytes that are read past after an answer to what is no request.
+/// Most bytes read and discarded after answering input that is not a request.
 const MAX_UNREAD_BYTES: usize = 1 << 20;
 
-/// One of the places for connections, and its being counted as open.
+/// A permit for one connection, together with its count as open.
 pub(super) type Place = (OwnedSemaphorePermit, OpenConnection);
 
-/// A stream that is watched and holds one of the places for connections, also after an upgrade to
-/// WebSocket, until it is closed.
+/// A watched stream that holds one of the permits for connections until it is closed, also after an
+/// upgrade to WebSocket.
 pub(super) struct Held<I> {
     io: I,
     watch: Arc<Watch>,
-    /// In place of one of hyper's own.
+    /// Replaces an answer of hyper's own.
     answer: Option<Answer>,
     /// Bytes read since that answer.
     unread_bytes: usize,
@@ -60,7 +61,7 @@ impl<I> Held<I> {
     }
 }
 
-/// Serves a connection until it is closed, overdue, or idle while `draining` says so.
+/// Serves a connection until it is closed, overdue, or idle while draining.
 pub(super) async fn serve<I>(
     stream: Held<I>,
     front: Arc<Front>,
@@ -90,8 +91,8 @@ pub(super) async fn serve<I>(
     let mut drain_wakes: Option<Waker> = None;
     let mut is_told = false;
     poll_fn(|cx| {
-        // Polling takes a lock that all connections share, and a request polls several times: so
-        // only to be woken by it, and once it has something to say.
+        // Polling `drain` takes a lock that all connections share, and a request polls several
+        // times. So poll it only to register a new waker or after it has changed.
         let wakes_me = drain_wakes
             .as_ref()
             .is_some_and(|w| w.will_wake(cx.waker()));
@@ -132,7 +133,7 @@ impl<I: AsyncRead + Unpin> AsyncRead for Held<I> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if self.watch.is_head_overdue() && buffer.remaining() >= unread::NO_HEAD.len() {
-            // So that hyper gives it up, and its answer can be replaced.
+            // Makes hyper reject the head, so that its answer can be replaced.
             buffer.put_slice(unread::NO_HEAD);
             return Poll::Ready(Ok(()));
         }
@@ -146,7 +147,7 @@ impl<I: AsyncRead + Unpin> AsyncRead for Held<I> {
 }
 
 impl<I: AsyncWrite + Unpin> Held<I> {
-    /// Writes what ends with the end of a head: hyper's own refusal gets its body here.
+    /// Writes bytes that end with the end of a head; a refusal by hyper itself gets its body here.
     fn poll_write_head(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if self.answer.is_none() {
             let Some((at, status)) = unread::find_refusal(bytes) else {
@@ -175,8 +176,8 @@ impl<I: AsyncWrite + Unpin> Held<I> {
 }
 
 impl<I: AsyncRead + Unpin> Held<I> {
-    /// Reads what is left of a request that could not be read. Closing with something unread would
-    /// reset the connection, and the answer with it.
+    /// Reads the rest of a request that could not be parsed. Closing with unread bytes would reset
+    /// the connection and lose the answer.
     fn poll_unread(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut bytes = [0; 4096];
         while self.unread_bytes < MAX_UNREAD_BYTES {

@@ -1,5 +1,5 @@
-//! What is settled before a route is looked at: whether a request may come in at all, who sends it,
-//! and whether there is room.
+//! Checks made before routing: whether a request is admitted at all, who sends it, and whether
+//! there is capacity for it.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -21,10 +21,10 @@ use crate::config::ServiceConfig;
 use crate::observe::{Metrics, Observe};
 use crate::problem::{self, Failure};
 
-/// The routes behind the checks. One for all connections.
+/// The routes after the checks. All connections share one.
 ///
-/// Written by hand and not as a tower of middleware: on the path of every request it allocates
-/// nothing.
+/// Written by hand and not as a tower of middleware, so that it allocates nothing on the path of a
+/// request.
 pub(crate) struct Front {
     router: Router,
     observe: Observe,
@@ -45,7 +45,7 @@ impl Front {
         let templates = routes.templates.iter().map(String::as_str);
         Front {
             observe: Observe::new(Arc::clone(metrics), templates),
-            // Settles every route now, instead of at each request.
+            // Resolves all routes now, instead of at each request.
             router: routes.router.with_state(()),
             gate,
             access: config.access.clone(),
@@ -55,10 +55,10 @@ impl Front {
         }
     }
 
-    /// Answers a request, and one of a watched connection in time.
+    /// Answers a request, within its time limits if the connection is watched.
     ///
-    /// One function, and each future where it stays: requests and the futures that answer them are
-    /// large, and moving them through layers was a twentieth of a step's time.
+    /// This is one function with its futures pinned in place: requests and the futures that answer
+    /// them are large, and moving them through layers took a twentieth of a step's time.
     pub(crate) async fn answer(&self, mut request: Request, watch: Option<&Watch>) -> Response {
         let mut observed = self.observe.begin(&request);
         let uri = request.uri().clone();
@@ -66,7 +66,7 @@ impl Front {
             Ok(guest) => (guest, self.authenticate(&mut request)),
             Err(problem) => (None, Err(problem)),
         };
-        // Browsers ask without the token.
+        // Browsers send preflight requests without the token.
         let preflight = guest.as_ref().and_then(|guest| guest.preflight(&request));
         let admitted = principal
             .as_ref()
@@ -102,7 +102,8 @@ impl Front {
         &self.metrics
     }
 
-    /// Who sends it; nobody in particular where that does not matter. Handlers are told.
+    /// Identifies the sender and attaches it to the request for handlers. Returns `None` for open
+    /// paths and for servers without tokens.
     fn authenticate(&self, request: &mut Request) -> Result<Option<Arc<Principal>>, Problem> {
         match &self.access {
             Some(access) if !is_open(request.uri().path()) => {
@@ -114,19 +115,19 @@ impl Front {
         }
     }
 
-    /// Counts it as under way until the result is dropped.
+    /// Counts the request as in flight until the result is dropped.
     fn admit<'a>(
         &'a self,
         path: &str,
         principal: Option<&'a Principal>,
     ) -> Result<(Option<InFlight<'a>>, Option<InFlight<'a>>), Problem> {
         if is_probe(path) {
-            // A server with much to do is not dead: whoever watches it must be able to see that.
+            // A busy server is not dead, and probes must be able to see that.
             return Ok((None, None));
         }
         let of_all = InFlight::begin(&self.in_flight, self.max_in_flight).ok_or_else(|| {
             let max = self.max_in_flight;
-            let detail = format!("the server has {max} requests under way, its limit");
+            let detail = format!("the server has {max} requests in flight, its limit");
             Problem::new(ErrorCode::Overloaded, detail)
         })?;
         let of_principal = principal.map(Principal::begin_request).transpose()?;
@@ -142,8 +143,8 @@ fn too_late(overdue: Overdue) -> Problem {
         }
         Overdue::Reply { after_ms } => {
             let detail = format!(
-                "there was no answer after {after_ms} ms; if the operation has been applied it stays so, \
-                 and its stored reply answers the same request"
+                "there was no answer after {after_ms} ms; if the operation was applied, it stays applied, \
+                 and repeating the request returns its stored reply"
             );
             Problem::new(ErrorCode::RequestTimeout, detail)
         }

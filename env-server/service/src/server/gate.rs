@@ -1,9 +1,10 @@
-//! What a browser must not be used for: the pages of others, and names that are not this server's.
+//! Protection against misuse of browsers: requests from other sites' pages, and names that are not
+//! this server's.
 //!
-//! A page of any site may send requests to a server on its reader's machine. The browser says whose page it is, in
-//! `Origin`. A page whose own name has been made to lead to this machine ("DNS rebinding") looks like one of the server's
-//! own; it is found out by that name, in `Host`. Both are compared before anything else is looked at, byte by byte and
-//! without allocating.
+//! A page of any site can send requests to a server on its reader's machine. The browser names the
+//! page's origin in `Origin`. A page whose own name was made to resolve to this machine ("DNS
+//! rebinding") looks like one of the server's own pages; its name in `Host` gives it away. Both
+//! headers are checked before anything else, byte by byte and without allocating.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -16,52 +17,54 @@ use super::exposure::is_loopback;
 use crate::config::ServiceConfig;
 use crate::error::Error;
 
-/// What a page of another origin may send.
+/// Methods and request headers that a page of another origin may use.
 const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PUT, DELETE");
 const HEADERS: HeaderValue =
     HeaderValue::from_static("authorization, content-type, accept, x-request-id, traceparent");
-/// What it may read of a reply, beside the body and the headers that every page may read.
+/// Reply headers that it may read, besides the headers that every page may read.
 const EXPOSED: HeaderValue =
     HeaderValue::from_static("location, retry-after, allow, idempotency-replayed, x-request-id");
-/// For how many seconds a browser need not ask again.
+/// Seconds for which a browser may cache a preflight answer.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("600");
 
 const PRIVATE_NETWORK_ASKED: &str = "access-control-request-private-network";
 const PRIVATE_NETWORK: &str = "access-control-allow-private-network";
 
-/// Most of a header that an error repeats.
+/// Most bytes of a header that an error repeats.
 const MAX_SHOWN: usize = 80;
 
-/// Which names the server answers to, and whose pages it lets in.
+/// The names this server answers to, and the origins it admits.
 pub(crate) struct Gate {
     names: Option<Names>,
-    /// Of pages that are let in, such as `https://lab.example`.
+    /// Admitted origins, such as `https://lab.example`.
     origins: Vec<String>,
 }
 
 /// The names that a request may be for.
 struct Names {
-    /// Without ports: behind a tunnel or a container's port a server has others.
+    /// Names without ports: behind a tunnel or a container's port, clients see other ports.
     given: Vec<String>,
-    /// The address it listens on, where it is one.
+    /// The address the server listens on, if it is a listener.
     bound: Option<IpAddr>,
-    /// Whether any IP address is a name of this server. A page cannot lead an address elsewhere.
+    /// Whether every IP address counts as a name of this server. A page cannot make an address
+    /// resolve elsewhere.
     are_addresses_own: bool,
 }
 
-/// A page of another origin that has been let in.
+/// A page of another origin that has been admitted.
 pub(crate) struct Guest(HeaderValue);
 
 impl Gate {
-    /// The gate of a server on an address, or of one that is a service in another program, which
-    /// knows no address of its own.
+    /// Creates the gate of a server on `address`, or of a service in another program (`None`),
+    /// which does not know its own address.
     ///
-    /// On a loopback address only names of this machine are answered to, and those of the
-    /// settings. On others, addresses are names too. A server with tokens on an address that
-    /// others reach answers to every name unless the settings have some: no page has a token.
+    /// A server on a loopback address answers only to names of this machine and those in the
+    /// settings. On other addresses, IP addresses are names too. A server with tokens on an address
+    /// that others can reach answers to every name unless the settings name some, since no page has
+    /// a token.
     ///
     /// # Errors
-    /// [`Error::Setting`], when the settings hold what is no name or no origin.
+    /// [`Error::Setting`], when the settings contain an invalid name or origin.
     pub(crate) fn new(address: Option<SocketAddr>, config: &ServiceConfig) -> Result<Self, Error> {
         check(config)?;
         let is_outside = address.is_none_or(|address| !is_loopback(address));
@@ -78,14 +81,14 @@ impl Gate {
         })
     }
 
-    /// Lets a request in, or not. The result is the page of another origin that it comes from.
+    /// Admits or refuses a request. Returns the page if it comes from another origin.
     ///
     /// # Errors
     /// `malformed-request`, `unknown-host` or `cross-origin`.
     pub(crate) fn let_in(&self, request: &Request) -> Result<Option<Guest>, Problem> {
         let headers = request.headers();
         let host = match request.uri().authority() {
-            // It replaces the header (RFC 9112, section 3.2.2).
+            // The authority takes precedence over the header (RFC 9112, section 3.2.2).
             Some(authority) => Some(authority.as_str()),
             None => only_host(headers)?,
         };
@@ -93,7 +96,7 @@ impl Gate {
             match host {
                 Some(host) if names.have(host) => {}
                 Some(host) => return Err(unknown_host(host)),
-                // A browser always names one, and HTTP/1.0 has none.
+                // Browsers always send one, and HTTP/1.0 has none.
                 None if request.version() == Version::HTTP_10 => {}
                 None => {
                     let detail = "there is no Host header";
@@ -111,7 +114,7 @@ impl Gate {
             _ if self.lets_in(text) => Ok(Some(Guest(origin.clone()))),
             _ => {
                 let (origin, host) = (shown(text), shown(host.unwrap_or_default()));
-                let detail = format!("the page is of {origin:?}, the server is {host:?}");
+                let detail = format!("the page comes from {origin:?}, but the server is {host:?}");
                 Err(Problem::new(ErrorCode::CrossOrigin, detail))
             }
         }
@@ -124,7 +127,7 @@ impl Gate {
 }
 
 impl Names {
-    /// Whether a host, with or without a port, is this server.
+    /// Whether a host, with or without a port, is a name of this server.
     fn have(&self, host: &str) -> bool {
         let Some(name) = without_port(host) else {
             return false;
@@ -140,8 +143,8 @@ impl Names {
 }
 
 impl Guest {
-    /// The answer to the question, before a request, whether a page may send it; nothing, when
-    /// this is no such question.
+    /// Answers a preflight request, with which a browser asks whether a page may send a request;
+    /// `None` for other requests.
     pub(crate) fn preflight(&self, request: &Request) -> Option<Response> {
         let asked = request.headers();
         let is_asked = request.method() == Method::OPTIONS
@@ -159,7 +162,7 @@ impl Guest {
         })
     }
 
-    /// Says that the page may read a reply.
+    /// Adds the headers that let the page read a reply.
     pub(crate) fn may_read(self, response: &mut Response) {
         let headers = response.headers_mut();
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, self.0);
@@ -168,7 +171,7 @@ impl Guest {
     }
 }
 
-/// The host of a request, if it names one.
+/// Returns the host of a request, if it names one.
 fn only_host(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     let mut hosts = headers.get_all(header::HOST).iter();
     let Some(host) = hosts.next() else {
@@ -183,7 +186,7 @@ fn only_host(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
         .map_err(|_| refused("the Host header is not text"))
 }
 
-/// The name or address of a host, without its port; nothing, when it is neither.
+/// Returns the name or address of a host without its port; `None` if it is malformed.
 fn without_port(host: &str) -> Option<&str> {
     let end = match host.strip_prefix('[') {
         Some(rest) => rest.find(']')? + 2,
@@ -197,7 +200,7 @@ fn without_port(host: &str) -> Option<&str> {
     (is_port && !name.is_empty()).then_some(name)
 }
 
-/// The address that a name is, as URLs have it: IPv6 in brackets.
+/// Parses an address as URLs write it, with IPv6 in brackets.
 fn address(name: &str) -> Option<IpAddr> {
     match name.strip_prefix('[') {
         Some(rest) => rest.strip_suffix(']')?.parse().ok().map(IpAddr::V6),
@@ -207,16 +210,16 @@ fn address(name: &str) -> Option<IpAddr> {
 
 fn unknown_host(host: &str) -> Problem {
     let host = shown(host);
-    let detail = format!("the request is for {host:?}, which is none of this server's names");
+    let detail = format!("the request is for {host:?}, which is not a name of this server");
     Problem::new(ErrorCode::UnknownHost, detail)
 }
 
 fn shown(text: &str) -> &str {
-    // Only visible ASCII gets so far.
+    // Only visible ASCII reaches this point.
     text.get(..MAX_SHOWN).unwrap_or(text)
 }
 
-/// Says what is wrong with the names and origins of the settings.
+/// Checks the names and origins of the settings.
 ///
 /// # Errors
 /// [`Error::Setting`].
@@ -229,13 +232,12 @@ pub fn check(config: &ServiceConfig) -> Result<(), Error> {
         })
     };
     if let Some(given) = config.allowed_hosts.iter().find(|host| !is_host(host)) {
-        let detail = "a name or an address is needed, without scheme and port; IPv6 in brackets";
+        let detail = "expected a name or an address without scheme or port, IPv6 in brackets";
         return wrong("allowed_hosts", given, detail);
     }
     let mut origins = config.allowed_origins.iter();
     if let Some(given) = origins.find(|origin| !is_origin(origin)) {
-        let detail =
-            "an origin is needed, as https://lab.example or http://localhost:8000, without a path";
+        let detail = "expected an origin such as https://lab.example or http://localhost:8000, without a path";
         return wrong("allowed_origins", given, detail);
     }
     Ok(())

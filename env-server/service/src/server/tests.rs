@@ -1,4 +1,4 @@
-//! What needs routes that the real server does not have: handlers that are slow or write much.
+//! Tests with routes that the real server does not have: slow handlers and large replies.
 
 use std::future::pending;
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 use super::*;
 
-/// Serves `router` until the sender is dropped and the drain is over.
+/// Serves `router` until the sender is dropped and draining has ended.
 async fn start(
     router: Router,
     config: ServiceConfig,
@@ -91,13 +91,13 @@ async fn whoever_does_not_read_an_answer_is_cut() {
     let request = b"GET /large HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n";
     stream.write_all(request).await.unwrap();
     stream.readable().await.unwrap();
-    // The end waits, for ten seconds if need be, for an answer that is being written.
+    // Shutdown waits up to ten seconds for an answer that is being written.
     let began = std::time::Instant::now();
     drop(stop);
     task.await.unwrap();
     assert!(began.elapsed() < ServiceConfig::default().drain_timeout);
     let mut answer = Vec::new();
-    // The end is one of two kinds, as the system has it.
+    // Depending on the system, the connection ends normally or with an error.
     let _ = stream.read_to_end(&mut answer).await;
     assert!(
         !answer.is_empty() && answer.len() < LARGE,
@@ -134,7 +134,7 @@ async fn an_upgraded_connection_keeps_its_place_until_it_is_closed() {
     let mut upgraded = TcpStream::connect(address).await.unwrap();
     let reply = ask(&mut upgraded, request, "\r\n\r\n").await;
     assert!(reply.starts_with("HTTP/1.1 101 "), "{reply}");
-    // The times of requests are not those of what follows an upgrade.
+    // The timeouts of requests do not apply after an upgrade.
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(ask(&mut upgraded, "x", "x").await, "x");
 

@@ -1,8 +1,9 @@
-//! Answers to what hyper cannot read as a request. It writes them by itself, with an empty body; here they get a problem
-//! document, as every other error has one.
+//! Answers to input that hyper cannot parse as a request. By itself hyper answers with an empty
+//! body; here the answer gets a problem document, like every other error.
 //!
-//! They are recognised by what hyper writes: a head alone that refuses, with a `Content-Length` of 0. No route answers so.
-//! Only to the head of HTTP/2 there is no answer: hyper closes the connection.
+//! Such answers are recognised by how hyper writes them: a head alone, with an error status and a
+//! `Content-Length` of 0. No route answers like that. Only the preface of HTTP/2 gets no answer:
+//! hyper closes the connection.
 
 use std::io;
 use std::pin::Pin;
@@ -18,16 +19,17 @@ const MAX_HEAD_BYTES: usize = 256;
 
 const HEAD_END: &[u8] = b"\r\n\r\n";
 
-/// What no head of a request can hold, and the end of one: it makes hyper give a head up.
+/// Bytes that no request head can contain, followed by the end of a head: they make hyper reject
+/// it.
 pub(super) const NO_HEAD: &[u8] = b"\0\n\n";
 
-/// Whether something to be written may end with such an answer. It is asked of everything, so it
-/// takes next to no time.
+/// Whether bytes to be written may end with such an answer. Checked on every write, so it must be
+/// cheap.
 pub(super) fn may_refuse(bytes: &[u8]) -> bool {
     bytes.ends_with(HEAD_END)
 }
 
-/// Where the answer begins that something to be written ends with, and its status, if it does.
+/// Finds such an answer at the end of bytes to be written; returns where it begins and its status.
 pub(super) fn find_refusal(bytes: &[u8]) -> Option<(usize, u16)> {
     let from = bytes.len().saturating_sub(MAX_HEAD_BYTES);
     let tail = &bytes[from..];
@@ -39,7 +41,7 @@ pub(super) fn find_refusal(bytes: &[u8]) -> Option<(usize, u16)> {
     (is_empty && matches!(status, 400 | 414 | 431)).then_some((from + at, status))
 }
 
-/// The problem behind a status of hyper's.
+/// Returns the problem for one of hyper's own statuses.
 pub(super) fn problem(status: u16, max_head_bytes: usize) -> Problem {
     match status {
         414 => Problem::new(
@@ -52,13 +54,13 @@ pub(super) fn problem(status: u16, max_head_bytes: usize) -> Problem {
             Problem::new(ErrorCode::HeadTooLarge, detail)
         }
         _ => {
-            let detail = "the request line or a header is not of HTTP/1.1";
+            let detail = "the request line or a header is not valid HTTP/1.1";
             Problem::new(ErrorCode::MalformedRequest, detail)
         }
     }
 }
 
-/// An answer in place of hyper's, as far as it has been written.
+/// An answer that replaces hyper's, and how much of it has been written.
 pub(super) struct Answer {
     bytes: Vec<u8>,
     written: usize,
@@ -72,7 +74,7 @@ impl Answer {
         }
     }
 
-    /// Writes the rest of it. Ready when all is written.
+    /// Writes the rest of the answer; ready when it is complete.
     pub(super) fn poll_write(
         &mut self,
         mut io: Pin<&mut impl AsyncWrite>,

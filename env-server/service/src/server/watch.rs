@@ -1,9 +1,9 @@
-//! Time on a connection: one timer sees to the head of a request, its body, its answer, and
-//! connections that lie idle or whose other end is gone.
+//! Timeouts of a connection. One timer covers the head of a request, its body, its answer, and
+//! connections that are idle or whose peer has gone.
 //!
-//! A timer for each of these would be set and unset with every request. Here a request only notes
-//! in an atomic what the connection is doing and since when. The connection's one timer is looked
-//! at after the connection has nothing more to do, and set anew only when it has fired or when
+//! A timer for each of these would be set and cleared with every request. Here a request only
+//! stores in an atomic what the connection is doing and since when. The connection's only timer is
+//! checked after the connection has nothing left to do, and reset only when it has fired or
 //! something is due earlier.
 
 use std::future::{Future, poll_fn};
@@ -19,7 +19,7 @@ use tokio::time::{Instant, Sleep};
 
 use crate::config::ServiceConfig;
 
-/// How long a connection may be in each of its phases, in milliseconds.
+/// How long a connection may stay in each of its phases, in milliseconds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Timeouts {
     header_ms: u64,
@@ -43,24 +43,24 @@ impl Timeouts {
             Phase::Body | Phase::Reply => self.request_ms,
             Phase::Idle => self.idle_ms,
             Phase::OverdueHead => self.header_ms.saturating_add(ANSWER_MS),
-            // Whoever sees these acts at once.
+            // `in_time` reacts to these at once.
             Phase::OverdueBody | Phase::OverdueReply => u64::MAX,
         }
     }
 }
 
-/// What a connection is doing.
+/// The current activity of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// Nothing has come yet.
+    /// Nothing has arrived yet.
     Fresh,
-    /// The head of a request is coming.
+    /// The head of a request is arriving.
     Head,
-    /// The head is here, the body is not; the request may be worked on.
+    /// The head has arrived, but not the body; the request may already be processed.
     Body,
-    /// The whole request is here and worked on.
+    /// The whole request has arrived and is being processed.
     Reply,
-    /// The answer is being written or read, or the next request is waited for.
+    /// The answer is being written or read, or the next request is awaited.
     Idle,
     /// Too long in [`Phase::Head`]; the answer that says so is being written.
     OverdueHead,
@@ -85,25 +85,26 @@ impl Phase {
 
 const PHASE_BITS: u32 = 3;
 
-/// How long the answer to a late head may take to be written.
+/// Longest time for writing the answer to a late head.
 const ANSWER_MS: u64 = 1_000;
 
-/// What a request was late with.
+/// The part of a request that was late.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Overdue {
-    /// The client, with the body.
+    /// The client was late with the body.
     Body { after_ms: u64 },
-    /// The server, with the answer.
+    /// The server was late with the answer.
     Reply { after_ms: u64 },
 }
 
-/// What one connection is doing, and since when.
+/// The current activity of a connection, and since when.
 #[derive(Debug)]
 pub(crate) struct Watch {
     began: Instant,
     timeouts: Timeouts,
-    /// Milliseconds since `began`, shifted by [`PHASE_BITS`], and the phase. All access is from the
-    /// task of the connection, unless a handler gives a body to another; so the order is relaxed.
+    /// Milliseconds since `began`, shifted by [`PHASE_BITS`], and the phase. Only the connection's
+    /// task accesses it, unless a handler passes a body to another task, so the ordering is
+    /// relaxed.
     now_doing: AtomicU64,
 }
 
@@ -135,22 +136,22 @@ impl Watch {
         self.enter(phase, self.elapsed_ms());
     }
 
-    /// Bytes have come.
+    /// Notes that bytes have arrived.
     pub(super) fn note_read(&self) {
         if let (Phase::Fresh | Phase::Idle, _) = self.phase() {
             self.enter_now(Phase::Head);
         }
     }
 
-    /// Bytes have gone: whoever reads a long answer slowly is not idle.
+    /// Notes that bytes were sent, so that a client that slowly reads a long answer is not idle.
     pub(super) fn note_written(&self) {
         if let (Phase::Idle, _) = self.phase() {
             self.enter_now(Phase::Idle);
         }
     }
 
-    /// The head of a request is complete. Its time counts from its first byte, if that has been
-    /// seen to come: a clock need not be read again.
+    /// Notes that the head of a request is complete. Its time counts from its first byte, if that
+    /// was noted, so the clock need not be read again.
     pub(super) fn note_request(&self) {
         match self.phase() {
             (Phase::Head, since_ms) => self.enter(Phase::Body, since_ms),
@@ -164,12 +165,12 @@ impl Watch {
         }
     }
 
-    /// Whether the head of a request has not come in time.
+    /// Whether the head of a request did not arrive in time.
     pub(super) fn is_head_overdue(&self) -> bool {
         self.phase().0 == Phase::OverdueHead
     }
 
-    /// What to say of a head that has not come in time.
+    /// Returns the problem for a head that did not arrive in time.
     pub(super) fn late_head(&self) -> Option<Problem> {
         self.is_head_overdue().then(|| {
             let after_ms = self.timeouts.header_ms;
@@ -178,12 +179,12 @@ impl Watch {
         })
     }
 
-    /// Whether nothing is lost by cutting the connection before its first request.
+    /// Whether the connection has received nothing, so that cutting it loses nothing.
     pub(super) fn is_fresh(&self) -> bool {
         self.phase().0 == Phase::Fresh
     }
 
-    /// Waits for the answer to the request that [`Watch::note_request`] has begun.
+    /// Waits for the answer to the request noted by [`Watch::note_request`].
     pub(super) async fn in_time<T>(&self, answer: impl Future<Output = T>) -> Result<T, Overdue> {
         let mut answer = pin!(answer);
         let outcome = poll_fn(|cx| {
@@ -202,13 +203,13 @@ impl Watch {
         outcome
     }
 
-    /// Ready when something is overdue; to be polled after the connection has been.
+    /// Ready when something is overdue; to be polled after the connection.
     pub(super) fn poll_late(&self, mut timer: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<Late> {
         loop {
             let (phase, since_ms) = self.phase();
             let due_ms = since_ms.saturating_add(self.timeouts.of(phase));
             let due = self.began.checked_add(Duration::from_millis(due_ms));
-            // Beyond what a clock can say is never.
+            // A time beyond the range of the clock never comes.
             let Some(due) = due else { return Poll::Pending };
             if due < timer.deadline() {
                 timer.as_mut().reset(due);
@@ -236,24 +237,24 @@ impl Watch {
         }
     }
 
-    /// A timer for [`Watch::poll_late`].
+    /// Creates a timer for [`Watch::poll_late`].
     pub(super) fn timer(&self) -> Sleep {
         tokio::time::sleep(Duration::from_millis(self.timeouts.header_ms))
     }
 }
 
-/// What to do about it.
+/// The reaction to a missed deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Late {
-    /// Poll the connection again: it is given something that no head can hold, and answers.
+    /// Poll the connection again: it reads bytes that no head can contain, and answers.
     Head,
-    /// Poll the connection again: [`Watch::in_time`] gives the request up.
+    /// Poll the connection again: [`Watch::in_time`] abandons the request.
     Request,
-    /// Cut it.
+    /// Close it.
     Connection,
 }
 
-/// A request's body that tells the watch when it is complete.
+/// A request's body that notifies the watch when it is complete.
 pub(super) struct WatchedBody {
     body: Incoming,
     watch: Arc<Watch>,
@@ -306,7 +307,7 @@ mod tests {
         Watch::new(Timeouts::new(&config))
     }
 
-    /// Seconds, on tokio's paused clock, until the watch reports something.
+    /// Returns the seconds, on tokio's paused clock, until the watch reports something.
     async fn late_after(watch: &Watch, timer: &mut Pin<Box<Sleep>>) -> (Late, u64) {
         let began = Instant::now();
         let late = poll_fn(|cx| watch.poll_late(timer.as_mut(), cx)).await;
