@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::journal::Durability;
 use crate::openenv;
 use crate::session::Clock;
-use crate::session::store::Limits;
+use crate::session::Limits;
 
 /// Settings of a server; the defaults are safe on a machine of any size.
 #[derive(Clone, Debug)]

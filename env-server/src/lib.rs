@@ -27,4 +27,4 @@ pub use service::{
     Access, Grant, Principal, ServiceConfig, SocketTimes, StepBudget, Tls, check_exposure,
 };
 pub use session::Clock;
-pub use session::store::Limits;
+pub use session::Limits;

@@ -14,7 +14,7 @@ use super::openapi::{
 };
 use super::resource::resource_routes;
 use super::{Caller, FullCaller, SharedApp};
-use crate::session::{Creation, Description, Kind, Operation, Session};
+use crate::session::{Blueprint, Creation, Description, Kind, Operation, Session};
 use service::codec::{Accept, Call, encoded};
 use service::problem::Failure;
 
@@ -136,7 +136,7 @@ pub(super) async fn reset(
     caller.check_reset(body.seed.is_none() && body.options.is_empty())?;
     let session = app.store.get(KIND, &env_id, caller.owner())?;
     let seq = body.seq;
-    let operation = Session::reset_operation(body);
+    let operation = Blueprint::reset_operation(body);
     app.operate(session, &caller, seq, operation, reply).await
 }
 
@@ -164,7 +164,7 @@ pub(super) async fn step(
     Call { body, reply, .. }: Call<StepRequest>,
 ) -> Result<Response, Failure> {
     let session = app.store.get(KIND, &env_id, caller.owner())?;
-    let operation = session.step_operation(body.action)?;
+    let operation = session.blueprint().step_operation(body.action)?;
     app.operate(session, &caller, body.seq, operation, reply)
         .await
 }

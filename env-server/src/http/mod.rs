@@ -520,7 +520,7 @@ mod tests {
     use tower::ServiceExt;
 
     use super::*;
-    use crate::session::store::Limits;
+    use crate::session::Limits;
 
     struct Server {
         app: SharedApp,

@@ -136,7 +136,7 @@ pub(super) async fn reset(
     caller.check_reset(body.seed.is_none() && body.options.is_empty())?;
     let session = app.store.get(KIND, &env_id, caller.owner())?;
     let seq = body.seq;
-    let operation = session.vector_reset_operation(body)?;
+    let operation = session.blueprint().vector_reset_operation(body)?;
     app.operate(session, &caller, seq, operation, reply).await
 }
 
@@ -165,7 +165,7 @@ pub(super) async fn step(
     Call { body, reply, .. }: Call<VectorStepRequest>,
 ) -> Result<Response, Failure> {
     let session = app.store.get(KIND, &env_id, caller.owner())?;
-    let operation = session.step_operation(body.actions)?;
+    let operation = session.blueprint().step_operation(body.actions)?;
     app.operate(session, &caller, body.seq, operation, reply)
         .await
 }

@@ -7,7 +7,7 @@ use env_protocol::{Array, ErrorCode, LeaseRequest, Problem, ResetRequest};
 use super::messages::{Observation, Outcome, ResetArguments, State};
 use super::offer::Offer;
 use crate::http::{FullCaller, SharedApp};
-use crate::session::{Creation, Kind, Operation, Reply, Session};
+use crate::session::{Blueprint, Creation, Kind, Operation, Reply, Session};
 use service::problem::Failure;
 
 /// A session. Dropping it closes its environment.
@@ -63,7 +63,7 @@ impl Play {
             seed,
             options: options.collect(),
         };
-        let reply = self.apply(Session::reset_operation(request)).await?;
+        let reply = self.apply(Blueprint::reset_operation(request)).await?;
         self.episode_id = episode_id.unwrap_or_else(draw_episode_id);
         self.step_count = 0;
         match &*reply {
@@ -86,7 +86,7 @@ impl Play {
     /// # Errors
     /// Those of `POST …/step`.
     pub(super) async fn step(&mut self, action: Array) -> Result<Outcome, Problem> {
-        let operation = self.session.step_operation(action)?;
+        let operation = self.session.blueprint().step_operation(action)?;
         let reply = self.apply(operation).await?;
         self.step_count += 1;
         match &*reply {

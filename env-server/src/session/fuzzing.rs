@@ -6,8 +6,9 @@ use env_protocol::{Encoding, ErrorCode, Snapshot, Trajectory};
 
 use super::keeper::Keeper;
 use super::lease::Clock;
+use super::limits::Limits;
 use super::records::Recollection;
-use super::store::{Limits, Store};
+use super::store::Store;
 use super::trajectory::{creation_for, replay};
 use super::wire_bytes::read_length;
 use super::{Description, Kind, Operation, Reply, Session};
@@ -146,7 +147,7 @@ pub(crate) fn plays_on(session: &Session, steps: usize) {
                 Reply::Step(reply) => &reply.observation,
                 other => panic!("{other:?}"),
             };
-            let space = &session.spaces.observation;
+            let space = &session.blueprint().spaces.observation;
             assert!(space.contains(observation), "{observation:?} at {t}");
         }
     }

@@ -6,7 +6,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use super::Kind;
+use super::creation::Kind;
 use super::keeper::Written;
 use super::records::End;
 

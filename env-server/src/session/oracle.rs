@@ -2,7 +2,7 @@
 
 use env_protocol::{Array, ErrorCode, Problem};
 
-use super::{Kind, Session};
+use super::session::Session;
 
 impl Session {
     /// Returns the clairvoyant action for the present state (for a vector, one per lane), and the
@@ -13,12 +13,8 @@ impl Session {
     pub fn oracle(&self) -> Result<(Array, u64), Problem> {
         let state = self.lock()?;
         let actions = state.vector.oracle();
-        let actions = actions.map_err(|refusal| self.problem(refusal))?;
-        let mut shape = self.spaces.action.shape().unwrap_or_default();
-        if self.creation.kind() == Kind::Vector {
-            shape.insert(0, state.vector.num_envs());
-        }
-        let actions = Array::from_i64(shape, actions)
+        let actions = actions.map_err(|refusal| self.blueprint().problem(refusal))?;
+        let actions = Array::from_i64(self.blueprint().action_shape(), actions)
             .map_err(|error| Problem::new(ErrorCode::Internal, error.to_string()))?;
         Ok((actions, state.seq))
     }

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use env_protocol::Seed;
 use serde::{Deserialize, Serialize};
 
-use super::Creation;
+use super::creation::Creation;
 use super::history::History;
 use super::wire_bytes::{read_number, write_number};
 

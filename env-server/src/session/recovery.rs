@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::Session;
 use super::keeper::Keeper;
 use super::lease::Clock;
+use super::limits::Limits;
 use super::records::{self, Birth, End, Recollection, Tombstone, Whole};
-use super::store::{Limits, Store};
+use super::session::Session;
+use super::store::Store;
 use crate::journal::{
     Corruption, Journal, JournalConfig, JournalError, Position, Record, Recovered,
 };

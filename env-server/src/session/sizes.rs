@@ -3,7 +3,8 @@
 use env_protocol::{AutoresetMode, CreateVectorEnv, Encoding, Kwargs, Snapshot};
 use serde_json::json;
 
-use super::store::{Limits, Store};
+use super::limits::Limits;
+use super::store::Store;
 use super::{Clock, Creation, Operation};
 use crate::counting::{most, taken};
 use environments::registry;
@@ -60,7 +61,7 @@ fn environments_are_counted_with_what_they_take() {
             .unwrap();
         for _ in 0..3 {
             let (actions, _) = session.oracle().unwrap();
-            let step = session.step_operation(actions).unwrap();
+            let step = session.blueprint().step_operation(actions).unwrap();
             session.apply(None, step).unwrap();
         }
         let given = (taken() - before.0) as usize;
@@ -107,7 +108,7 @@ fn a_state_written_down_is_the_state() {
             other.lock().unwrap().vector.restore_base(&base).unwrap();
             assert_eq!(other.snapshot().unwrap(), expected, "{told}");
             let (actions, _) = one.oracle().unwrap();
-            one.apply(None, one.step_operation(actions).unwrap())
+            one.apply(None, one.blueprint().step_operation(actions).unwrap())
                 .unwrap();
         }
     }

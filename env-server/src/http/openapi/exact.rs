@@ -9,7 +9,8 @@ use utoipa::openapi::schema::{AdditionalProperties, ArrayItems, Object, SchemaFo
 use utoipa::openapi::{KnownFormat, OpenApi, RefOr, Required, Schema, Type};
 
 use super::operations;
-use crate::session::store::{ID_PATTERN, Limits};
+use crate::session::Limits;
+use crate::session::store::ID_PATTERN;
 use environments::registry;
 
 /// Operations for which an empty body is enough, by the prefixes of their ids.

@@ -90,7 +90,7 @@ fn ids_are_each_principals_own() {
     // A fork belongs to its creator, under an id that others may have.
     let theirs = store.get(Kind::Single, "mine", Some(&bob)).unwrap();
     theirs
-        .apply(None, Session::reset_operation(Default::default()))
+        .apply(None, Blueprint::reset_operation(Default::default()))
         .unwrap();
     let fork = ForkRequest {
         seq: None,

@@ -4,12 +4,11 @@
 //! state at which their chunk of the history begins. Nothing is stored for them but the operations,
 //! which are kept anyway, and applying an operation costs nothing extra.
 
-use std::sync::Arc;
-
-use env_protocol::{ErrorCode, Problem};
-
-use super::{Answer, Operation, Reply, Session, State, make_vector, restore_base};
 use environments::vector::VectorEnvironment;
+
+use super::blueprint::Blueprint;
+use super::history::History;
+use super::operation::Reply;
 
 /// Environments that replay the past. They are kept for the next repeated operation, which usually
 /// is the following one.
@@ -26,58 +25,18 @@ impl Rerun {
     }
 }
 
-impl Session {
-    /// Answers a request whose `seq` is not the next one.
+impl Rerun {
+    /// Returns the reply to operation `seq` of a history, by replaying it from the state at the start
+    /// of its chunk, or from where `rerun` is if that is on the way. The environments stay in `rerun`.
     ///
     /// # Errors
-    /// `seq-conflict`, if the operation with this number is no longer kept or was a different one;
-    /// `seq-reused`, if it was a different one and has the last number.
-    pub(super) fn answer_again(
-        &self,
-        state: &mut State,
+    /// Describes why it cannot be replayed.
+    pub(super) fn reply(
+        rerun: &mut Option<Rerun>,
+        blueprint: &Blueprint,
+        history: &History,
         seq: u64,
-        operation: &Operation,
-        bytes: &[u8],
-    ) -> Result<Answer, Problem> {
-        let is_last = seq.checked_add(1) == Some(state.seq);
-        let Some((_, kept)) = state.history.find(seq) else {
-            return Err(conflict(state, seq));
-        };
-        let is_same = kept == bytes
-            || Operation::decode(kept).is_ok_and(|kept| kept.is_same_request(operation));
-        if !is_same && is_last {
-            let detail = format!("seq {seq} has been used for another operation or body");
-            return Err(Problem::new(ErrorCode::SeqReused, detail).at("/seq"));
-        }
-        if !is_same {
-            return Err(conflict(state, seq));
-        }
-        // Once the last operation is durable, so are those before it.
-        let (last, written) = match &state.last {
-            Some((reply, written)) => (Some(reply), *written),
-            None => (None, Default::default()),
-        };
-        let reply = match last {
-            Some(last) if is_last => Arc::clone(last),
-            _ => {
-                let reply = self.play_again(state, seq).map_err(|detail| {
-                    let detail = format!("operation {seq} cannot be replayed: {detail}");
-                    Problem::new(ErrorCode::Internal, detail)
-                });
-                self.count_bytes(state);
-                Arc::new(reply?)
-            }
-        };
-        Ok(Answer {
-            reply,
-            is_replay: true,
-            written,
-        })
-    }
-
-    /// Recomputes the reply to an earlier operation.
-    fn play_again(&self, state: &mut State, seq: u64) -> Result<Reply, String> {
-        let State { history, rerun, .. } = state;
+    ) -> Result<Reply, String> {
         let (chunk, _) = history.find(seq).ok_or("it is not kept")?;
         let is_on_the_way = |rerun: &Rerun| (chunk.first_seq..=seq).contains(&rerun.next_seq);
         let Rerun {
@@ -86,10 +45,10 @@ impl Session {
         } = match rerun.take().filter(is_on_the_way) {
             Some(rerun) => rerun,
             None => {
-                let vector = make_vector(self.spec, &self.arguments, &self.creation, &self.seed);
+                let vector = blueprint.environments();
                 let mut vector = vector.map_err(|problem| problem.to_string())?;
                 if let Some(base) = &chunk.base {
-                    restore_base(vector.as_mut(), base)?;
+                    vector.restore_base(base)?;
                 }
                 Rerun {
                     vector,
@@ -99,9 +58,9 @@ impl Session {
         };
         let operations = chunk.operations();
         for (at, bytes) in operations.skip((next_seq - chunk.first_seq) as usize) {
-            let operation = self.recorded(vector.as_ref(), bytes)?;
+            let operation = blueprint.recorded(vector.as_ref(), bytes)?;
             next_seq = at + 1;
-            let reply = self.perform(vector.as_mut(), operation, next_seq);
+            let reply = blueprint.perform(vector.as_mut(), operation, next_seq);
             if at == seq {
                 *rerun = Some(Rerun { vector, next_seq });
                 return Ok(reply);
@@ -111,31 +70,20 @@ impl Session {
     }
 }
 
-fn conflict(state: &State, seq: u64) -> Problem {
-    let (next, first) = (state.seq, state.history.first_seq());
-    let detail = match seq < first {
-        false => format!("seq is {seq}, but {next} comes next"),
-        true => format!(
-            "seq is {seq}, but {next} comes next, and no operation before {first} can be answered again"
-        ),
-    };
-    let mut problem = Problem::new(ErrorCode::SeqConflict, detail).at("/seq");
-    problem.expected_seq = Some(next);
-    problem
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
-    use env_protocol::{AutoresetMode, CreateEnv, CreateVectorEnv, Encoding, ForkRequest};
+    use env_protocol::{
+        AutoresetMode, CreateEnv, CreateVectorEnv, Encoding, ErrorCode, ForkRequest,
+    };
     use serde_json::json;
 
     use super::*;
     use crate::journal::{Durability, JournalConfig};
     use crate::session::history::WINDOW;
-    use crate::session::store::{Limits, Store};
-    use crate::session::{Clock, Creation};
+    use crate::session::{Clock, Creation, Operation, Session};
+    use crate::session::{Limits, store::Store};
     use environments::vector::Reset;
 
     fn single() -> Creation {
