@@ -8,7 +8,7 @@ use utoipa::openapi::path::{Operation, Parameter};
 use utoipa::openapi::schema::{AdditionalProperties, ArrayItems, Object, SchemaFormat, SchemaType};
 use utoipa::openapi::{KnownFormat, OpenApi, RefOr, Required, Schema, Type};
 
-use super::operations;
+use super::items::operations;
 use crate::session::Limits;
 use crate::session::store::ID_PATTERN;
 use environments::registry;
