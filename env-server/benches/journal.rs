@@ -1,4 +1,4 @@
-//! Time of appending to a journal, and of reading it back.
+//! The cost of an append, and of reading a journal back.
 
 use std::hint::black_box;
 use std::path::Path;
@@ -6,9 +6,8 @@ use std::path::Path;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use env_server::journal::{Durability, Journal, JournalConfig, Record};
 
-/// Number of environments in the recovery bench.
+/// Environments in the recovery bench, and records of each.
 const NUM_ENVS: u64 = 10_000;
-/// Number of records of each.
 const NUM_RECORDS: u64 = 20;
 
 fn open(dir: &Path) -> Journal {
@@ -19,7 +18,7 @@ fn open(dir: &Path) -> Journal {
     journal.unwrap().0
 }
 
-/// Compacts the journal to a single record, to keep the bench's disk use small.
+/// Runs a compaction that leaves one record, to keep the bench's disk use small.
 fn compact(journal: &Journal) {
     if let Some(token) = journal.begin_compaction().unwrap() {
         journal.append(&[Record::new(1, &[0; 60])]).unwrap();

@@ -1,10 +1,10 @@
-//! Time until a killed server has recovered every environment:
-//! `cargo bench -p env-server --bench recovery`.
+//! Time until a killed server is back with every environment: `cargo bench -p env-server --bench
+//! recovery`.
 //!
-//! The bench plays environments with histories of several kinds over HTTP, kills the server, and
-//! starts another one on the same folder. The server has recovered when `/readyz` succeeds.
+//! Environments with each kind of history are played over HTTP, the server is killed, and another
+//! one is started on the same folder. It is back when `/readyz` answers 200.
 
-#[expect(dead_code, reason = "benches share the module and use different parts")]
+#[expect(dead_code, reason = "benches share it and need different parts")]
 mod support;
 
 use std::time::Instant;
@@ -12,13 +12,13 @@ use std::time::Instant;
 use env_protocol::Encoding;
 use support::{Connection, Server, median, request};
 
-/// Number of recoveries; the bench prints their median.
+/// Recoveries; the median is reported.
 const ROUNDS: usize = 5;
 
 struct Scenario {
     name: &'static str,
     environments: usize,
-    /// Number of lanes; `None` for single environments.
+    /// `None` for single environments.
     lanes: Option<usize>,
     steps: u64,
 }
@@ -45,7 +45,7 @@ const SCENARIOS: [Scenario; 3] = [
 ];
 
 impl Scenario {
-    /// Path, body of the creation, and body of a step with `SEQ` in place of its number.
+    /// Returns the path, the creation and the body of a step, with `SEQ` in place of its number.
     fn wire(&self) -> (&'static str, String, String) {
         let kwargs = r#"{"delay":16,"difficulty":1}"#;
         match self.lanes {
@@ -85,7 +85,7 @@ impl Scenario {
         }
     }
 
-    /// Checks that the last environment has all its steps.
+    /// Checks the number of operations of the last environment.
     fn check(&self, server: &Server) {
         let (collection, ..) = self.wire();
         let path = format!("{collection}/recovery-{}", self.environments - 1);
@@ -118,7 +118,7 @@ fn main() {
         scenario.play(&server);
         let steps = scenario.environments as u64 * scenario.steps;
         let step_us = server.cpu().as_secs_f64() * 1e6 / steps as f64;
-        // Dropping the server kills it.
+        // This kills it, rather than asking it to end.
         drop(server);
         let mut times = Vec::new();
         for _ in 0..ROUNDS {

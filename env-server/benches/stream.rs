@@ -1,9 +1,10 @@
-//! Cost of a step as a message on one WebSocket, compared with the same step as an HTTP request.
+//! The cost of a step as a message on one WebSocket, compared with the same step as an HTTP
+//! request.
 //!
-//! Raw clients use one server, in a process of its own, in turn. Run the bench pinned to one core,
+//! One server in a separate process is asked in turn by raw clients. Run it pinned to one core,
 //! `taskset -c 0 cargo bench -p env-server --bench stream`, as `scripts/bench-http` does.
 
-#[expect(dead_code, reason = "benches share the module and use different parts")]
+#[expect(dead_code, reason = "benches share it and need different parts")]
 mod support;
 
 use std::io::{Read, Write};
@@ -14,9 +15,9 @@ use std::time::{Duration, Instant};
 use env_protocol::{Array, Encoding, StepRequest, StreamId, StreamKind, StreamOp, StreamRequest};
 use support::{Connection, Server, median, request};
 
-/// Number of alternations; the bench prints their median.
+/// Alternations; their median is reported.
 const ROUNDS: usize = 5;
-/// Duration of one alternation of one client.
+/// Duration of each of them.
 const ROUND: Duration = Duration::from_millis(700);
 
 /// A way to take one step in each of several environments.
@@ -30,7 +31,7 @@ fn body(encoding: Encoding, seq: u64) -> Vec<u8> {
     encoding.encode(&StepRequest { seq, action })
 }
 
-/// A client with one connection for each environment.
+/// A connection for each environment.
 struct Http {
     encoding: Encoding,
     players: Vec<(Connection, String)>,
@@ -50,13 +51,13 @@ impl Wire for Http {
     }
 }
 
-/// A client with one socket for all environments.
+/// One socket for all environments.
 struct Socket {
     encoding: Encoding,
     names: Vec<String>,
     stream: TcpStream,
     buffer: Vec<u8>,
-    /// Number of bytes in the buffer that have been received and not been processed.
+    /// Bytes of the buffer that have been read but not used.
     filled: usize,
 }
 
@@ -82,7 +83,7 @@ impl Socket {
         }
     }
 
-    /// Waits for one message, which must be a successful reply.
+    /// Receives one message, which must be a successful reply.
     fn receive(&mut self) {
         loop {
             if let Some((start, end)) = frame(&self.buffer[..self.filled]) {
@@ -128,7 +129,7 @@ impl Wire for Socket {
     }
 }
 
-/// Appends a client's frame, masked with zeros.
+/// Writes a client's frame, masked with zeros.
 fn write_frame(encoding: Encoding, message: &[u8], out: &mut Vec<u8>) {
     out.push(match encoding {
         Encoding::Json => 0x81,
@@ -145,7 +146,7 @@ fn write_frame(encoding: Encoding, message: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(message);
 }
 
-/// Start and end of the first frame's message; `None` until the whole frame has arrived.
+/// Returns the range of the first frame's message, once it has arrived.
 fn frame(bytes: &[u8]) -> Option<(usize, usize)> {
     let &len = bytes.get(1)?;
     let (start, len) = match len {
@@ -158,8 +159,8 @@ fn frame(bytes: &[u8]) -> Option<(usize, usize)> {
     (bytes.len() >= start + len).then_some((start, start + len))
 }
 
-/// Plays one alternation. Returns operations per second, the median round trip in microseconds, and
-/// the server's processor time per operation in microseconds.
+/// Returns operations per second, microseconds per round trip, and the server's processor time per
+/// operation.
 fn round(wire: &mut dyn Wire, seq: &mut u64, num_envs: usize, server: &Server) -> [f64; 3] {
     let mut step = || {
         wire.step(*seq);

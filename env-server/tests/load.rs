@@ -1,5 +1,5 @@
-//! Checks that the server reclaims the resources that clients abandon. `scripts/load` does the same
-//! at full size and measures it.
+//! Resources that clients leave behind are reclaimed. `scripts/load` tests this at full size, and
+//! measures it.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -11,12 +11,12 @@ use wave::{Scale, Task, Wave};
 #[path = "../benches/load/gauges.rs"]
 mod gauges;
 #[path = "../benches/support/mod.rs"]
-#[expect(dead_code, reason = "benches share the module and use different parts")]
+#[expect(dead_code, reason = "benches share it and need different parts")]
 mod support;
 #[path = "../benches/load/wave.rs"]
 mod wave;
 
-/// Far longer than anything in these tests takes.
+/// Far longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 const SCALE: Scale = Scale {
@@ -57,7 +57,7 @@ fn abandoned_environments_and_half_open_connections_are_reclaimed() {
 }
 
 #[test]
-fn creations_over_the_limit_are_refused_with_a_time_to_retry() {
+fn what_there_is_no_room_for_is_told_when_to_come_back() {
     let server = server("--max-envs 900");
     let tasks = Task::all(&server.address);
     let scale = Scale {

@@ -1,4 +1,4 @@
-//! Checks that OpenEnv's own clients can play, unmodified.
+//! OpenEnv's own clients work, unmodified.
 //!
 //! Needs the feature `python-tests` and a Python with the package `openenv-core`.
 
@@ -9,13 +9,13 @@ use env_server::{ServerConfig, run};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-/// Environment variable with the path of a Python that has the package `openenv-core`.
+/// The environment variable that names a Python with the package `openenv-core`.
 const PYTHON: &str = "STRATEGIC_MEMORY_PYTHON";
 
 const HOW_TO_INSTALL: &str = "python3 -m venv .venv && .venv/bin/pip install openenv-core requests && \
      export STRATEGIC_MEMORY_PYTHON=$PWD/.venv/bin/python";
 
-/// Plays with the package's clients; returns what they observed.
+/// Returns the results that the package's clients see.
 fn play(url: &str) -> Value {
     let python = std::env::var_os(PYTHON)
         .unwrap_or_else(|| panic!("{PYTHON} is not set; to set it: {HOW_TO_INSTALL}"));

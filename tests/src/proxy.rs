@@ -1,8 +1,7 @@
 //! A proxy between a client and a server that fails by a seeded schedule.
 //!
-//! The proxy separates the requests of a connection, so that each has a fate of its own: it may
-//! never arrive, arrive twice or arrive late, or its reply may be lost or cut after the server has
-//! applied the operation.
+//! It separates requests, so that each has its own fate: it may never arrive, arrive twice or late,
+//! or its reply may be lost or cut after the server has applied the operation.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -14,10 +13,10 @@ use std::time::Duration;
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-/// Time to wait for a reply. A killed server is back within it, and clients wait longer.
+/// Time by which a killed server is back; a client's own patience is longer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Counts of a proxy's faults, by kind.
+/// Number of failures by kind.
 #[derive(Debug, Default)]
 pub struct Faults {
     /// Requests that never arrived.
@@ -26,18 +25,18 @@ pub struct Faults {
     pub unavailable: AtomicU64,
     /// Replies that never arrived, although the operation was applied.
     pub replies_lost: AtomicU64,
-    /// Replies that were cut in half.
+    /// Replies that arrived only by half.
     pub replies_cut: AtomicU64,
     /// Requests that arrived twice, on two connections.
     pub duplicated: AtomicU64,
     /// Requests that arrived late.
     pub delayed: AtomicU64,
-    /// Requests that found no server.
+    /// Requests for which there was no server.
     pub unanswered: AtomicU64,
 }
 
 impl Faults {
-    /// Total of all kinds.
+    /// Returns the number of all failures.
     pub fn total(&self) -> u64 {
         let kinds = [
             &self.requests_lost,
@@ -55,7 +54,7 @@ impl Faults {
     }
 }
 
-/// The fate of one request.
+/// The fate of a request.
 #[derive(Clone, Copy)]
 enum Fate {
     Pass,
@@ -68,7 +67,7 @@ enum Fate {
 }
 
 impl Fate {
-    /// Draws a fate; one request in eight does not pass unchanged.
+    /// Draws a fate; one request in eight fails.
     fn draw(rng: &mut Xoshiro256PlusPlus) -> Self {
         match rng.random_range(0..48) {
             0 => Fate::LoseRequest,
@@ -82,7 +81,7 @@ impl Fate {
     }
 }
 
-/// A running proxy, which listens on a free port of this machine until it is dropped.
+/// A proxy that listens on a free port of this machine until it is dropped.
 pub struct FaultyProxy {
     address: SocketAddr,
     faults: Arc<Faults>,
@@ -90,8 +89,8 @@ pub struct FaultyProxy {
 }
 
 impl FaultyProxy {
-    /// Starts a proxy for `server` (`http://HOST:PORT`). The fate of each request is drawn from
-    /// `seed`.
+    /// Starts a proxy that passes requests on to `server` (`http://HOST:PORT`), each with a fate
+    /// drawn from `seed`.
     pub fn start(server: &str, seed: u64) -> io::Result<Self> {
         let upstream = server.trim_start_matches("http://").to_owned();
         let listener = TcpListener::bind("127.0.0.1:0")?;
@@ -106,7 +105,7 @@ impl FaultyProxy {
                 }
                 let rng = Xoshiro256PlusPlus::seed_from_u64(seed ^ (number as u64) << 20);
                 let (upstream, counts) = (upstream.clone(), Arc::clone(&counts));
-                // Errors are expected: they end a connection, as many fates do.
+                // An error ends the connection, as intended.
                 thread::spawn(move || drop(serve(client, &upstream, rng, &counts)));
             }
         });
@@ -117,12 +116,12 @@ impl FaultyProxy {
         })
     }
 
-    /// The base URL of the proxy.
+    /// Returns its base URL.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Counts of the faults so far.
+    /// Returns the failures so far.
     pub fn faults(&self) -> &Faults {
         &self.faults
     }
@@ -131,12 +130,12 @@ impl FaultyProxy {
 impl Drop for FaultyProxy {
     fn drop(&mut self) {
         self.over.store(true, Ordering::Relaxed);
-        // This connection wakes the thread that waits for one.
+        // Wake the thread that waits for a connection.
         let _ = TcpStream::connect(self.address);
     }
 }
 
-/// Serves one connection until it fails or a fate ends it.
+/// Serves one connection until it fails or is made to fail.
 fn serve(
     mut client: TcpStream,
     upstream: &str,

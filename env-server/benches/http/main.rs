@@ -1,13 +1,13 @@
-//! Cost of a request, compared with a bare axum handler that answers a fixed body of the same size.
+//! The cost of a request compared with a bare axum handler that answers a fixed body of the same
+//! size.
 //!
-//! The two servers run in separate processes, and the same raw client uses them in turn.
-//! `scripts/bench-http` pins everything to one core, so that a round trip measures the servers and
-//! not the time to wake threads. With the argument `environments` the bench plays each spec in turn
-//! instead.
+//! Both servers are separate processes that the same raw client asks in turn. `scripts/bench-http`
+//! pins this to one core, where a round trip measures servers rather than wake-ups. With the
+//! argument `environments` it plays each spec in turn instead.
 
 mod scenario;
 #[path = "../support/mod.rs"]
-#[expect(dead_code, reason = "benches share the module and use different parts")]
+#[expect(dead_code, reason = "benches share it and need different parts")]
 mod support;
 
 use std::fmt::Write as _;
@@ -19,18 +19,18 @@ use environments::registry;
 use scenario::Scenario;
 use support::{Connection, Server, cpu, median, request};
 
-/// Number of alternations; the bench prints their median.
+/// Alternations; their median is reported.
 const ROUNDS: usize = 5;
-/// Duration of one alternation of one server.
+/// Duration of each of them.
 const ROUND: Duration = Duration::from_millis(700);
-/// Environment variable with the path of a file that holds the bare server's body.
+/// Variable that names a file with the body of a bare server's answer.
 const BARE_BODY: &str = "BENCH_BARE_BODY";
-/// Number of lanes of every spec with the argument [`ENVIRONMENTS`].
+/// Lanes of every spec that are played with the argument [`ENVIRONMENTS`].
 const LANES: usize = 256;
-/// Argument that selects every spec.
+/// The argument that asks for every spec.
 const ENVIRONMENTS: &str = "environments";
 
-/// The scenarios that are measured without arguments.
+/// The comparisons made without arguments.
 fn scenarios() -> Vec<Scenario> {
     use Encoding::{Json, MessagePack};
     vec![
@@ -43,19 +43,19 @@ fn scenarios() -> Vec<Scenario> {
     ]
 }
 
-/// Starts a bare server that always answers the same body.
+/// Starts a server that always answers the same body.
 fn bare(body: &[u8]) -> Server {
     let path = std::env::temp_dir().join(format!("bench-body-{}", std::process::id()));
     std::fs::write(&path, body).expect("a temporary file");
     let mut command = Command::new(std::env::current_exe().expect("this program"));
     command.env(BARE_BODY, &path);
     let server = Server::start(command);
-    // The server has read the file by the time it listens.
+    // The server has read the body before it listens.
     let _ = std::fs::remove_file(&path);
     server
 }
 
-/// Runs the bare server.
+/// The fixed answer.
 #[tokio::main]
 async fn serve_bare(body: Vec<u8>) {
     use axum::http::header::CONTENT_TYPE;
@@ -77,14 +77,14 @@ async fn serve_bare(body: Vec<u8>) {
     axum::serve(listener, app).await.expect("serving");
 }
 
-/// Environments on one server, with one connection for each.
+/// Environments on one server, each with its own connection.
 struct Players<'a> {
     scenario: &'a Scenario,
     players: Vec<(Connection, String)>,
     seq: u64,
 }
 
-/// Measurements of one round.
+/// One round.
 #[derive(Clone, Copy)]
 struct Figures {
     per_second: f64,
@@ -119,7 +119,7 @@ impl<'a> Players<'a> {
         }
     }
 
-    /// Takes a step with every player; returns the body of the first reply.
+    /// Steps every player; returns the last reply.
     fn step(&mut self, out: &mut Vec<u8>) -> Vec<u8> {
         let body = self.scenario.step(self.seq);
         self.seq += 1;
@@ -165,15 +165,15 @@ impl<'a> Players<'a> {
     }
 }
 
-/// Measurements of several servers, alternation by alternation. The bare server comes first.
+/// Measurements of servers in each alternation, the bare one first.
 struct Measured {
-    /// Size of a reply's body in bytes.
+    /// Bytes of a reply.
     body: usize,
     rounds: Vec<Vec<Figures>>,
 }
 
 impl Measured {
-    /// Plays a scenario on a bare server and on `servers`, in turn.
+    /// Plays a scenario on a bare server and on these servers, in turn.
     fn of(scenario: &Scenario, servers: &[&Server]) -> Self {
         let tag = format!("bench-{}", scenario.name.replace([' ', ','], "-"));
         let mut players: Vec<Players> = servers
@@ -198,12 +198,12 @@ impl Measured {
         }
     }
 
-    /// The median of a figure of one server.
+    /// Returns the median of a figure of the server.
     fn median(&self, server: usize, field: fn(&Figures) -> f64) -> f64 {
         median(self.rounds[server].iter().map(field).collect())
     }
 
-    /// The median ratio of a figure of one server to the bare server's, pair by pair.
+    /// Returns the median of its ratios to the bare server, pair by pair.
     fn ratio(&self, server: usize, field: fn(&Figures) -> f64) -> f64 {
         let pairs = self.rounds[server].iter().zip(&self.rounds[0]);
         let ratios = pairs.map(|(mine, bare)| field(mine) / field(bare));
@@ -211,7 +211,7 @@ impl Measured {
     }
 }
 
-/// Starts our server without and with a data directory; also returns the directory.
+/// Starts our server in both of its modes, with the folder of the second.
 fn ours() -> ([(&'static str, Server); 2], tempfile::TempDir) {
     let data = tempfile::tempdir().expect("a temporary folder");
     let durable = ["--data-dir".to_owned(), data.path().display().to_string()];
@@ -222,7 +222,7 @@ fn ours() -> ([(&'static str, Server); 2], tempfile::TempDir) {
     (servers, data)
 }
 
-/// Measures a scenario; returns all figures as text.
+/// Formats all figures of a scenario.
 fn compare(scenario: &Scenario) -> String {
     let (variants, _data) = ours();
     let servers = variants.each_ref().map(|(_, server)| server);
@@ -250,8 +250,7 @@ fn compare(scenario: &Scenario) -> String {
     text
 }
 
-/// Prints a row for every spec whose name contains one of `parts`, or for all specs if there are
-/// none.
+/// Prints a row for every spec whose name contains one of these parts, or for all.
 fn environments(parts: &[String]) {
     println!("{LANES} lanes, MessagePack, SameStep, random actions; lane-steps/s\n");
     println!(

@@ -1,9 +1,9 @@
-//! The repeated requests of a bench.
+//! The requests that are repeated.
 
 use env_protocol::{Array, Encoding, Space, StepRequest, VectorStepRequest};
 use environments::{Draws, Rng};
 
-/// Number of different batches of random actions.
+/// Different batches of random actions.
 const BATCHES: usize = 64;
 
 /// One kind of environment, in one encoding.
@@ -11,18 +11,18 @@ const BATCHES: usize = 64;
 pub struct Scenario {
     pub name: String,
     pub spec_id: String,
-    /// Arguments as JSON.
+    /// The arguments, as JSON.
     pub kwargs: &'static str,
     pub encoding: Encoding,
-    /// Number of lanes; `None` for a single environment.
+    /// `None` for a single environment.
     pub lanes: Option<usize>,
     pub connections: usize,
-    /// Actions, used in turn.
+    /// Batches that are used in turn.
     actions: Vec<Array>,
 }
 
 impl Scenario {
-    /// Single environments of MemoryTask that do not end, with one connection for each.
+    /// Single environments of MemoryTask that do not end, each with its own connection.
     pub fn single(name: &str, encoding: Encoding, connections: usize) -> Self {
         Scenario {
             name: name.to_owned(),
@@ -45,7 +45,7 @@ impl Scenario {
         }
     }
 
-    /// Lanes of any spec with its default arguments, and random actions.
+    /// Lanes of any spec with its default arguments, with random actions.
     pub fn of_spec(spec_id: &str, actions: &Space, encoding: Encoding, lanes: usize) -> Self {
         let mut rng = Rng::from_seed(1);
         Scenario {
@@ -76,7 +76,7 @@ impl Scenario {
         format!(r#"{{"spec_id":"{spec_id}","kwargs":{kwargs},"seed":1{lanes}}}"#)
     }
 
-    /// The body of the step with number `seq`.
+    /// Returns the body of the step with this number.
     pub fn step(&self, seq: u64) -> Vec<u8> {
         let actions = self.actions[seq as usize % self.actions.len()].clone();
         let seq = Some(seq);

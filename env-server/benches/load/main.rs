@@ -1,12 +1,12 @@
-//! Cost of clients that never return. The bench sends waves of abandoned environments and half-open
-//! connections, and measures the server's memory and the response times of other clients.
-//! `scripts/load` runs it; it fails when a limit is exceeded.
+//! The cost of clients that never come back: waves of abandoned environments and half-open
+//! connections, and the latency of other clients meanwhile. `scripts/load` runs it; it fails when a
+//! bar is missed.
 
 mod gauges;
 mod others;
 mod process;
 #[path = "../support/mod.rs"]
-#[expect(dead_code, reason = "benches share the module and use different parts")]
+#[expect(dead_code, reason = "benches share it and need different parts")]
 mod support;
 mod wave;
 
@@ -22,37 +22,37 @@ use wave::{Answers, Scale, Task, Wave};
 const SCALE: Scale = Scale {
     environments: 10_000,
     connections: 1_000,
-    // Longer than it takes to create all environments, so that all exist at the same time.
+    // Longer than it takes to create them all, so that all exist at the same time.
     ttl_s: 20,
     creations_per_s: 1_000.0,
 };
 
-/// Number of waves; the first one warms up.
+/// The first one is a warm-up.
 const WAVES: usize = 5;
 
-/// Time for which the other clients are measured without the load.
+/// How long the other clients are measured without the load.
 const WITHOUT: Duration = Duration::from_secs(20);
 
-/// Time for memory to settle.
+/// How long memory may take to settle.
 const SETTLING: Duration = Duration::from_secs(5);
 
-/// Limit of peak and settled memory, as a multiple of the first wave's.
+/// Largest peak and settled memory of a wave, as a multiple of the first wave's.
 const MEMORY_BAR: f64 = 1.2;
-/// Limit of the other clients' 99th percentile under load, as a multiple of that without load.
+/// Largest 99th percentile of the other clients under load, as a multiple.
 const TIME_BAR: f64 = 5.0;
 
-/// Settings of the server that differ from its defaults. Silent clients are disconnected after this
-/// time; with the default of two minutes each wave would take that much longer.
+/// Settings of the server besides the defaults. Silent clients are disconnected after this time;
+/// with the default of two minutes each wave would take that much longer.
 const SETTINGS: [&str; 2] = ["--idle-timeout-ms", "10000"];
 
-/// The results of a wave.
+/// The result of a wave.
 struct Outcome {
     answers: Answers,
-    /// Numbers while the environments existed and the connections were open.
+    /// Gauges while the environments existed and the connections were open.
     held: Gauges,
     peak_mb: f64,
     settled_mb: f64,
-    /// Number of half-open connections that the server did not close in time.
+    /// Half-open connections that the server had not closed in time.
     uncut: usize,
     p99_without: Duration,
     p99_with: Duration,
@@ -96,7 +96,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Measures the other clients without load, and then runs one wave.
+/// Runs one wave, and the time before it.
 fn run(address: &str, process: &Process, tasks: &[Task], i: usize) -> Outcome {
     let others = Others::begin(address, &format!("alone-{i}"));
     std::thread::sleep(WITHOUT);
@@ -130,7 +130,7 @@ fn run(address: &str, process: &Process, tasks: &[Task], i: usize) -> Outcome {
     }
 }
 
-/// The 99th percentile of sorted times.
+/// Returns the 99th percentile of sorted times.
 fn p99(times: &[Duration]) -> Duration {
     times[times.len() * 99 / 100]
 }
@@ -157,7 +157,7 @@ fn row(i: usize, outcome: &Outcome) -> String {
     )
 }
 
-/// Checks each limit; returns whether it is met, with a description.
+/// Returns each bar, and whether it is met.
 fn judge(outcomes: &[Outcome]) -> Vec<(bool, String)> {
     let errors: Vec<_> = outcomes.iter().flat_map(|o| &o.answers.errors).collect();
     let first_error = errors
@@ -203,7 +203,7 @@ fn judge(outcomes: &[Outcome]) -> Vec<(bool, String)> {
     ]
 }
 
-/// Raises this process's limit on open files, because every connection is an open file here too.
+/// Raises the limit on open files, since every connection needs one here, too.
 fn raise_file_limit() {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);

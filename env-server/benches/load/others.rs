@@ -1,4 +1,4 @@
-//! Clients that are not part of the load, and their response times.
+//! Clients that are not part of the load, and how long they wait for answers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,17 +13,17 @@ use crate::wave::Answers;
 /// Number of these clients.
 pub const PLAYERS: usize = 4;
 
-/// Time between a reply and the next step.
+/// Time between an answer and the next step.
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// Running players, each with an environment and a connection of its own.
+/// Running players, each with its own environment and connection.
 pub struct Others {
     is_over: Arc<AtomicBool>,
     players: Vec<JoinHandle<(Vec<Duration>, Answers)>>,
 }
 
 impl Others {
-    /// Starts the players. `name` must not have been used before.
+    /// Starts the players. `name` must be new, since ids begin with it.
     pub fn begin(address: &str, name: &str) -> Self {
         let is_over = Arc::new(AtomicBool::new(false));
         let players = (0..PLAYERS).map(|i| {
@@ -37,7 +37,7 @@ impl Others {
         }
     }
 
-    /// Stops the players; returns the times of their steps, sorted, and their other replies.
+    /// Stops the players; returns the sorted times of steps, and the other answers.
     pub fn end(self) -> (Vec<Duration>, Answers) {
         self.is_over.store(true, Ordering::Relaxed);
         let (mut times, mut answers) = (Vec::new(), Answers::default());

@@ -1,4 +1,4 @@
-//! Memory use of a process, as Linux reports it.
+//! Memory of a process, as reported by Linux.
 
 use std::fs;
 
@@ -10,18 +10,18 @@ impl Process {
         Process(id)
     }
 
-    /// Resets the peak to the current use.
+    /// Resets the peak, so that it covers only the time from now on.
     pub fn forget_peak(&self) {
         let path = format!("/proc/{}/clear_refs", self.0);
         fs::write(path, "5").expect("Linux");
     }
 
-    /// Peak use in MB since [`Self::forget_peak`].
+    /// Returns the peak since [`Self::forget_peak`], in MB.
     pub fn peak_mb(&self) -> f64 {
         self.mb("VmHWM:")
     }
 
-    /// Current use in MB.
+    /// Returns the present size in MB.
     pub fn resident_mb(&self) -> f64 {
         self.mb("VmRSS:")
     }

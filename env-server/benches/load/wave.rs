@@ -1,8 +1,8 @@
 //! One wave of load: environments that are abandoned, and connections, half of them left half-open.
 //!
 //! On loopback a peer cannot vanish like a peer behind a cut cable. A socket whose owner neither
-//! reads, writes nor closes looks the same to the server: nothing arrives, and nothing indicates
-//! that the peer has gone.
+//! reads, writes nor closes it looks the same to the server: nothing arrives, and nothing says that
+//! nothing will.
 
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
@@ -16,17 +16,17 @@ use crate::support::{Connection, find, request};
 /// The size of a wave.
 #[derive(Clone, Copy, Debug)]
 pub struct Scale {
-    /// Number of environments that are created, stepped once and abandoned.
+    /// Environments that are created, played for a few steps and abandoned.
     pub environments: usize,
-    /// Number of connections. One half creates the environments, the other half is left half-open.
+    /// Connections: half of them to create environments on, half of them half-open.
     pub connections: usize,
     /// Lease of each environment.
     pub ttl_s: u64,
-    /// Largest number of environments created per second.
+    /// Most environments created per second.
     pub creations_per_s: f64,
 }
 
-/// Number of threads that create environments.
+/// Threads that create environments.
 const CREATORS: usize = 4;
 
 /// An environment that can be created.
@@ -38,7 +38,7 @@ pub struct Task {
 }
 
 impl Task {
-    /// Reads the server's specs; returns a task for each.
+    /// Returns a task for each spec of the server.
     pub fn all(address: &str) -> Vec<Task> {
         let mut connection = Connection::open(address);
         let mut bytes = Vec::new();
@@ -61,19 +61,19 @@ impl Task {
     }
 }
 
-/// Counts of the replies to a wave's clients.
+/// The answers to the clients of a wave.
 #[derive(Clone, Debug, Default)]
 pub struct Answers {
-    /// Number of environments created.
+    /// Environments created.
     pub created: usize,
-    /// Number of refusals with a Retry-After header, by status.
+    /// Refusals with a time to retry, by status.
     pub refusals: BTreeMap<u16, usize>,
-    /// Replies that are neither a success nor such a refusal.
+    /// Answers that are neither a success nor such a refusal.
     pub errors: Vec<String>,
 }
 
 impl Answers {
-    /// Reads and counts a reply; returns whether it was a success.
+    /// Counts an answer, and returns whether it was a success.
     pub fn take(&mut self, connection: &mut Connection) -> bool {
         let reply = connection.receive_any();
         let says_when = find(reply.head, b"retry-after: ").is_some();
@@ -88,7 +88,7 @@ impl Answers {
         false
     }
 
-    /// Adds the counts of other clients.
+    /// Adds the answers of other clients.
     pub fn add(&mut self, others: Answers) {
         self.created += others.created;
         for (status, count) in others.refusals {
@@ -98,19 +98,18 @@ impl Answers {
     }
 }
 
-/// A wave in progress: its environments exist and its connections are open.
+/// A wave whose environments exist and whose connections are open.
 pub struct Wave {
-    /// Replies so far.
+    /// The answers so far.
     pub answers: Answers,
-    /// Connections that created the environments.
+    /// Connections on which requests were answered.
     live: Vec<Connection>,
     half_open: Vec<TcpStream>,
 }
 
 impl Wave {
-    /// Creates environments of the tasks in turn, on one half of the connections, and then opens
-    /// the other half, so that all are open at the same time. Ids begin with `name`, which no
-    /// earlier wave may have used.
+    /// Creates environments of the tasks in turn, on half of the connections, and then opens the
+    /// other half, so that all exist at the same time. `name` must be new, since ids begin with it.
     pub fn begin(address: &str, scale: Scale, tasks: &[Task], name: &str) -> Self {
         let half = scale.connections / 2;
         let mut shares: Vec<Vec<Connection>> = (0..CREATORS).map(|_| Vec::new()).collect();
@@ -138,8 +137,8 @@ impl Wave {
         wave
     }
 
-    /// Closes the live connections, and waits until the server has closed the half-open ones.
-    /// Returns the number of connections that it has not closed within `time`.
+    /// Closes the connections that were answered, and waits until the server has closed the
+    /// half-open ones. Returns how many it has not closed after `time`.
     pub fn end(self, time: Duration) -> usize {
         drop(self.live);
         let deadline = Instant::now() + time;
@@ -150,8 +149,8 @@ impl Wave {
     }
 }
 
-/// Opens a connection whose client falls silent: before its first byte, within the head of a
-/// request, or before it reads a large reply.
+/// Opens a connection that falls silent: before its first byte, within the head of a request, or
+/// with an unread answer that is larger than most.
 fn half_open(address: &str, index: usize) -> TcpStream {
     let mut stream = TcpStream::connect(address).expect("a connection");
     let sent: &[u8] = match index % 3 {
@@ -163,7 +162,7 @@ fn half_open(address: &str, index: usize) -> TcpStream {
     stream
 }
 
-/// Whether the server closes the connection before the deadline. Received bytes are discarded.
+/// Whether the other end closes the connection before the deadline. Bytes received are discarded.
 fn is_closed_by(mut stream: &TcpStream, deadline: Instant) -> bool {
     let mut unread = [0; 1 << 14];
     loop {
@@ -176,14 +175,13 @@ fn is_closed_by(mut stream: &TcpStream, deadline: Instant) -> bool {
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
                 return false;
             }
-            // The server closed the connection with unread bytes, which resets it.
+            // Reset, because it was closed with unread bytes.
             Err(_) => return true,
         }
     }
 }
 
-/// Creates one thread's share of the environments, using its connections in turn, and takes one
-/// step in each.
+/// Creates a share of the environments, on each connection in turn, and begins an episode in each.
 fn create(
     mut connections: Vec<Connection>,
     creator: usize,

@@ -1,4 +1,4 @@
-//! Time of a step of each environment in process, with 256 lanes and autoreset.
+//! The cost of a step of each environment in process: 256 lanes that start over by themselves.
 
 use std::hint::black_box;
 
@@ -9,7 +9,7 @@ use environments::{Arguments, Draws, Rng, registry};
 
 /// Lanes stepped together.
 const LANES: usize = 256;
-/// Number of different batches of random actions.
+/// Different batches of random actions.
 const BATCHES: usize = 64;
 
 /// Arguments that are measured in addition to the defaults.

@@ -1,9 +1,9 @@
-//! Tests of tokens over HTTP.
+//! Tokens, over HTTP.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use env_server::{Access, ServerConfig};
+use env_server::{Access, ServerConfig, ServiceConfig};
 
 use crate::harness::{CREATE, Server, exchange, get, request};
 
@@ -22,13 +22,16 @@ fn write(folder: &Path, text: &str) -> PathBuf {
 
 fn config(access: &Arc<Access>) -> ServerConfig {
     ServerConfig {
-        access: Some(Arc::clone(access)),
+        service: ServiceConfig {
+            access: Some(Arc::clone(access)),
+            ..ServiceConfig::default()
+        },
         ..ServerConfig::default()
     }
 }
 
 #[tokio::test]
-async fn all_but_a_few_open_paths_need_a_token() {
+async fn a_token_opens_what_is_not_open_to_all() {
     let folder = tempfile::tempdir().unwrap();
     let path = write(folder.path(), &format!("[alice]\ntoken = \"{ALICE}\""));
     let access = Arc::new(Access::from_file(&path).unwrap());
@@ -73,14 +76,11 @@ async fn all_but_a_few_open_paths_need_a_token() {
     let create = request("POST", "/v1/envs", &bearer(ALICE), CREATE);
     assert_eq!(exchange(&mut stream, &create).await.status, 201);
     let refused = exchange(&mut stream, &request("POST", "/v1/envs", "", CREATE)).await;
-    assert_eq!(
-        refused.status, 401,
-        "the connection is usable after the unread body"
-    );
+    assert_eq!(refused.status, 401, "the body is read past");
 }
 
 #[tokio::test]
-async fn new_tokens_hold_on_open_connections_too() {
+async fn tokens_change_under_an_open_connection() {
     let folder = tempfile::tempdir().unwrap();
     let path = write(folder.path(), &format!("[alice]\ntoken = \"{ALICE}\""));
     let access = Arc::new(Access::from_file(&path).unwrap());
@@ -106,7 +106,7 @@ async fn new_tokens_hold_on_open_connections_too() {
 }
 
 #[tokio::test]
-async fn every_token_has_its_own_limit_on_requests() {
+async fn a_token_has_requests_of_its_own() {
     let folder = tempfile::tempdir().unwrap();
     let text = format!(
         "[alice]\ntoken = \"{ALICE}\"\nmax_requests_in_flight = 0\n[bob]\ntoken = \"{BOB}\""

@@ -1,14 +1,14 @@
-//! Checks that a web page in a browser can do nothing to a server on the same machine, unless the
-//! server's settings allow its origin.
+//! Attacks by a page in a browser on a server on its reader's machine: all fail, unless the page is
+//! admitted.
 
-use env_server::ServerConfig;
+use env_server::{ServerConfig, ServiceConfig};
 use serde_json::Value;
 
 use crate::harness::{CREATE, Reply, Server, exchange, get, request};
 
 const EVIL: &str = "origin: http://evil.example\r\nsec-fetch-site: cross-site\r\n";
 
-/// A request that a browser sends for pages of other origins without a preflight request.
+/// Builds a request as browsers send it for pages of other origins without a preflight.
 fn simple(method: &str, path: &str, kind: Option<&str>, more: &str, body: &str) -> String {
     let kind = kind.map_or(String::new(), |kind| format!("content-type: {kind}\r\n"));
     let len = body.len();
@@ -38,7 +38,7 @@ async fn a_page_of_another_site_changes_nothing() {
     assert_eq!(
         server.ask(&reset).await.status,
         200,
-        "a request without a body needs no content type"
+        "no body needs no type"
     );
 
     let step = "{\"action\":0}";
@@ -89,16 +89,12 @@ async fn a_page_of_another_site_changes_nothing() {
 
     let own = "origin: http://localhost\r\n";
     let sent = simple("POST", "/v1/envs/victim/step", json, own, step);
-    assert_eq!(
-        server.ask(&sent).await.status,
-        200,
-        "/docs sends this origin"
-    );
+    assert_eq!(server.ask(&sent).await.status, 200, "/docs is such a page");
     assert_eq!(seq(&server).await, 2);
 }
 
 #[tokio::test]
-async fn requests_for_unknown_host_names_are_refused() {
+async fn a_name_that_was_made_to_lead_here_is_not_answered() {
     let server = Server::start(ServerConfig::default()).await;
     let port = server.address.port();
     for path in ["/v1/envs", "/healthz", "/", "/docs/", "/v1/stream"] {
@@ -126,7 +122,10 @@ async fn requests_for_unknown_host_names_are_refused() {
     assert_eq!(code(&none), "malformed-request");
 
     let named = Server::start(ServerConfig {
-        allowed_hosts: vec!["lab.example".to_owned()],
+        service: ServiceConfig {
+            allowed_hosts: vec!["lab.example".to_owned()],
+            ..ServiceConfig::default()
+        },
         ..ServerConfig::default()
     })
     .await;
@@ -135,9 +134,12 @@ async fn requests_for_unknown_host_names_are_refused() {
 }
 
 #[tokio::test]
-async fn a_page_of_an_allowed_origin_can_play_and_read() {
+async fn a_page_that_is_let_in_can_play_and_read() {
     let server = Server::start(ServerConfig {
-        allowed_origins: vec!["https://lab.example".to_owned()],
+        service: ServiceConfig {
+            allowed_origins: vec!["https://lab.example".to_owned()],
+            ..ServiceConfig::default()
+        },
         ..ServerConfig::default()
     })
     .await;
@@ -167,7 +169,7 @@ async fn a_page_of_an_allowed_origin_can_play_and_read() {
     assert!(created.has_header(may_read), "{created:?}");
     let failed = server.ask(&get("/v1/envs/nobodys", lab)).await;
     assert_eq!(failed.status, 404);
-    assert!(failed.has_header(may_read), "the page may read errors too");
+    assert!(failed.has_header(may_read), "an error is read, too");
 
     let evil = server.ask(&asked.replace("lab", "evil")).await;
     assert_eq!(code(&evil), "cross-origin");
@@ -177,7 +179,7 @@ async fn a_page_of_an_allowed_origin_can_play_and_read() {
 }
 
 #[tokio::test]
-async fn the_root_page_links_to_the_documents() {
+async fn the_first_page_leads_on() {
     let server = Server::start(ServerConfig::default()).await;
     let text = server.ask(&get("/", "accept: */*\r\n")).await;
     assert!(
@@ -195,7 +197,7 @@ async fn the_root_page_links_to_the_documents() {
 }
 
 #[tokio::test]
-async fn replies_end_with_one_newline() {
+async fn replies_end_with_a_lines_end() {
     let server = Server::start(ServerConfig {
         openenv: Some("MemoryTask-v0".to_owned()),
         ..ServerConfig::default()

@@ -1,4 +1,4 @@
-//! A real server on a real socket, and a minimal HTTP client.
+//! A real server behind a real socket, and a minimal HTTP client.
 
 use std::net::SocketAddr;
 
@@ -34,17 +34,17 @@ impl Server {
         TcpStream::connect(self.address).await.unwrap()
     }
 
-    /// Sends a request on a new connection and returns the reply.
+    /// Sends a request on a separate connection.
     pub async fn ask(&self, request: &str) -> Reply {
         exchange(&mut self.connect().await, request).await
     }
 }
 
-/// A reply.
+/// An answer.
 #[derive(Debug)]
 pub struct Reply {
     pub status: u16,
-    /// Status line and headers, in lower case.
+    /// The head, in lower case.
     pub head: String,
     pub body: String,
 }
@@ -54,7 +54,7 @@ impl Reply {
         serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("{self:?}"))
     }
 
-    /// Status and code of a failure.
+    /// Returns status and code of a failure.
     pub fn failure(&self) -> (u16, String) {
         (self.status, self.problem().code.to_string())
     }
@@ -64,7 +64,7 @@ impl Reply {
     }
 }
 
-/// A request with a body. `more` holds further header lines, each with its line end.
+/// Builds a request; `more` are header lines, each with its line ending.
 pub fn request(method: &str, path: &str, more: &str, body: &str) -> String {
     let len = body.len();
     format!(
@@ -73,21 +73,21 @@ pub fn request(method: &str, path: &str, more: &str, body: &str) -> String {
     )
 }
 
-/// A request without a body.
+/// Builds a request without a body.
 pub fn get(path: &str, more: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n{more}\r\n")
 }
 
 pub const CREATE: &str = r#"{"spec_id":"MemoryTask-v0"}"#;
 
-/// Sends a text and reads one reply.
+/// Sends `sent` and reads one answer.
 pub async fn exchange(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), sent: &str) -> Reply {
     stream.write_all(sent.as_bytes()).await.unwrap();
     stream.flush().await.unwrap();
     read_reply(stream).await
 }
 
-/// Reads one reply.
+/// Reads one answer.
 pub async fn read_reply(stream: &mut (impl AsyncRead + Unpin)) -> Reply {
     let head = read_until(stream, "\r\n\r\n").await.to_lowercase();
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
@@ -100,7 +100,7 @@ pub async fn read_reply(stream: &mut (impl AsyncRead + Unpin)) -> Reply {
     Reply { status, head, body }
 }
 
-/// Reads up to and including `end`.
+/// Reads to the end of `end`, and nothing after it.
 pub async fn read_until(stream: &mut (impl AsyncRead + Unpin), end: &str) -> String {
     let mut text = String::new();
     while !text.ends_with(end) {
@@ -110,10 +110,10 @@ pub async fn read_until(stream: &mut (impl AsyncRead + Unpin), end: &str) -> Str
     text
 }
 
-/// Waits until the server closes the connection; returns everything it sent before.
+/// Reads until the other end closes, and returns everything received.
 pub async fn read_to_close(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
-    // The server closes or resets the connection, depending on the bytes it has not read.
+    // Whether it closes or resets depends on what the server had yet to read.
     let _ = stream.read_to_end(&mut bytes).await;
     String::from_utf8(bytes).unwrap()
 }

@@ -1,4 +1,4 @@
-//! Tests of the program: settings that it refuses, and signals.
+//! The program: errors at the start, and signals.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
@@ -6,17 +6,17 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 
 use crate::tls::certify;
 
-/// The program, with an empty environment.
+/// Returns the program's command, without variables from the environment.
 pub fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_env-server"));
     command.env_clear();
     command
 }
 
-/// A running program, killed when the value is dropped.
+/// A running program, ended when dropped.
 struct Running {
     child: Child,
-    /// URL that the program prints: scheme, address and port.
+    /// URL as printed: scheme, address and port.
     url: String,
     stderr: BufReader<std::process::ChildStderr>,
 }
@@ -82,7 +82,7 @@ impl Drop for Running {
     }
 }
 
-/// Runs the program with settings that it must refuse; returns its message.
+/// Returns the error of a program that does not start.
 fn refused(args: &[&str]) -> String {
     let output = program().arg("serve").args(args).output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{args:?} {output:?}");
@@ -97,7 +97,7 @@ fn text(path: &Path) -> &str {
 const TOKENS: &str = "[alice]\ntoken = \"alice-0123456789abcdef\"\n";
 
 #[test]
-fn wrong_settings_keep_it_from_starting() {
+fn it_does_not_start_when_that_would_be_a_mistake() {
     let folder = tempfile::tempdir().unwrap();
     let (_, cert, key) = certify(folder.path());
     let tokens = folder.path().join("tokens.toml");
@@ -145,7 +145,7 @@ fn wrong_settings_keep_it_from_starting() {
 }
 
 #[test]
-fn an_unusable_data_directory_is_reported_once() {
+fn a_data_directory_that_cannot_be_used_is_told_once() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let inside = file.path().join("data");
     let output = program()
@@ -156,12 +156,12 @@ fn an_unusable_data_directory_is_reported_once() {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let error = String::from_utf8(output.stderr).unwrap();
     assert_eq!(error.matches("os error").count(), 1, "{error}");
-    assert!(output.stdout.is_empty(), "the program must not listen");
+    assert!(output.stdout.is_empty(), "it never listened");
 }
 
 #[cfg(unix)]
 #[test]
-fn sighup_reloads_tokens_and_certificates() {
+fn sighup_reads_files_again() {
     use rustix::process::Signal;
     let folder = tempfile::tempdir().unwrap();
     let (_, cert, key) = certify(folder.path());
@@ -207,7 +207,7 @@ fn sighup_reloads_tokens_and_certificates() {
 
 #[cfg(unix)]
 #[test]
-fn interrupt_and_terminate_end_it() {
+fn signals_end_it() {
     use rustix::process::Signal;
     for signal in [Signal::TERM, Signal::INT] {
         let mut server = Running::start(&[]);
@@ -224,16 +224,17 @@ fn interrupt_and_terminate_end_it() {
     assert_eq!(server.wait().code(), Some(130));
 }
 
-/// With huge pages an idle server grows, because the kernel fills up memory that it has given back.
+/// With huge pages an idle server grows, because the kernel fills up the memory that it has
+/// returned.
 #[cfg(target_os = "linux")]
 #[test]
-fn it_disables_huge_pages() {
+fn it_goes_without_huge_pages() {
     let server = Running::start(&[]);
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.child.id())).unwrap();
     assert!(status.contains("THP_enabled:\t0\n"), "{status}");
 }
 
-/// A pipe whose reading end is closed.
+/// Returns a pipe whose reading end is closed.
 fn closed() -> Stdio {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
@@ -241,14 +242,14 @@ fn closed() -> Stdio {
 }
 
 #[test]
-fn a_closed_pipe_stops_the_output_and_nothing_else() {
+fn a_reader_who_leaves_ends_the_printing_and_nothing_else() {
     let data = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/memory_task.jsonl");
     for (args, code) in [
         (&["specs"][..], 0),
         (&["specs", "--json"], 0),
         (&["serve", "--print-config"], 0),
         (&["verify", data], 0),
-        // The exit code and the error still show the result.
+        // The exit status still reports the result.
         (&["verify", data, "/nowhere"], 1),
         (&["replay", "/nowhere"], 1),
         (&["--help"], 0),
@@ -267,9 +268,9 @@ fn a_closed_pipe_stops_the_output_and_nothing_else() {
     }
 }
 
-/// The server answers even when its log is a closed pipe.
+/// A closed log does not keep the server from answering.
 #[test]
-fn a_server_whose_log_is_closed_keeps_answering() {
+fn a_server_whose_log_is_closed_goes_on() {
     let mut command = program();
     command.args(["serve", "--listen", "127.0.0.1:0", "--log", "debug"]);
     let mut child = command
@@ -289,7 +290,7 @@ fn a_server_whose_log_is_closed_keeps_answering() {
     child.wait().unwrap();
 }
 
-/// `nohup` starts a program in this way. The server must survive the ignored signal.
+/// Starts the program like `nohup`: it must survive a hangup until another signal ends it.
 #[cfg(unix)]
 #[test]
 fn a_signal_that_is_ignored_stays_ignored() {
@@ -313,7 +314,7 @@ fn a_signal_that_is_ignored_stays_ignored() {
         let health = program().args(["health", "--url", url]).status();
         assert!(health.unwrap().success());
         kill("KILL");
-        // The exit status names the second signal: the first one was ignored.
+        // Not by the other signal, which came first.
         assert_eq!(child.wait().unwrap().signal(), Some(9), "{signal}");
     }
 }

@@ -1,4 +1,4 @@
-//! Tests of a data directory that fails while the server runs, and of large environments in it.
+//! Data directories that fail while the server runs or that cannot be used.
 
 use std::fs;
 use std::time::Duration;
@@ -18,7 +18,7 @@ async fn readiness(server: &Server) -> (u16, String) {
     }
 }
 
-/// Waits until `/readyz` has a status. Housekeeping updates it about once a second.
+/// Waits for a status of `/readyz`, which housekeeping updates about once a second.
 async fn becomes(server: &Server, status: u16) {
     for _ in 0..400 {
         if readiness(server).await.0 == status {
@@ -42,7 +42,7 @@ async fn a_server_whose_data_directory_is_gone_is_not_ready_until_it_is_back() {
     assert_eq!(server.ask(&put("a")).await.status, 201);
     assert_eq!(readiness(&server).await.0, 200);
     fs::rename(&dir, &away).unwrap();
-    // The server notices by itself: no request that needs the journal has come yet.
+    // No client has requested an operation that would be written.
     becomes(&server, 503).await;
     let failed = (503, "storage-failed".to_owned());
     assert_eq!(readiness(&server).await, failed);
@@ -53,7 +53,7 @@ async fn a_server_whose_data_directory_is_gone_is_not_ready_until_it_is_back() {
         reply.problem().detail.contains("deleted or replaced"),
         "{reply:?}"
     );
-    // The server still runs and answers requests that only read.
+    // It is alive, and serves what it has.
     assert_eq!(server.ask(&get("/healthz", "")).await.status, 200);
     assert_eq!(server.ask(&get("/v1/envs/a", "")).await.status, 200);
     let metrics = server.ask(&get("/metrics", "")).await.body;
@@ -66,7 +66,7 @@ async fn a_server_whose_data_directory_is_gone_is_not_ready_until_it_is_back() {
     assert_eq!(server.ask(&reset).await.status, 200);
 }
 
-/// An environment whose state fills several records of the journal survives a restart.
+/// An environment whose state takes several parts of the journal is played, kept and recovered.
 #[tokio::test]
 async fn a_large_environment_is_kept() {
     let dir = tempfile::tempdir().unwrap();
@@ -88,8 +88,7 @@ async fn a_large_environment_is_kept() {
     assert_eq!(created.status, 201);
     let reset = request("POST", "/v1/vector-envs/v/reset", "", r#"{"seq":0}"#);
     assert_eq!(server.ask(&reset).await.status, 200);
-    // A step has 32 bytes of actions. After the 128th, a new chunk of the history begins with the
-    // environment's state.
+    // Each has 32 bytes of actions: the next chunk begins, with the state, after the 128th.
     for seq in 1..140 {
         let reply = server.ask(&step(seq)).await;
         assert_eq!(reply.status, 200, "{seq}: {reply:?}");

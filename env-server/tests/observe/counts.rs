@@ -1,4 +1,4 @@
-//! Checks of the metrics' counts after known requests.
+//! Counts after known requests.
 
 use std::future::poll_fn;
 use std::task::Poll;
@@ -21,7 +21,7 @@ fn play(client: &Client) {
         200
     );
     for _ in 0..3 {
-        // One step, sent three times: two of the replies are replays.
+        // One step and two replays of it.
         let step = json!({"seq": 1, "action": 0});
         assert_eq!(client.post("/v1/envs/one/step", step).status, 200);
     }
@@ -88,14 +88,13 @@ fn a_known_sequence_is_counted() {
     assert_eq!(environments("vector", "new"), 0.0);
     assert_eq!(numbers.get("env_server_lanes{spec=\"MemoryTask-v0\"}"), 2.0);
     assert!(numbers.get("env_server_memory_bytes") > 0.0);
-    // The one request in flight is the scrape itself.
+    // This is the scrape itself.
     assert_eq!(numbers.get("env_server_http_requests_in_flight"), 1.0);
 }
 
-/// In the mode `NextStep`, the step after the end of an episode resets the lane and ignores its
-/// action.
+/// Under `NextStep`, a lane that has ended starts over in the next step and takes no action in it.
 #[test]
-fn steps_that_only_reset_do_not_count() {
+fn steps_that_only_start_over_do_not_count() {
     let client = Client::new();
     let create = json!({
         "spec_id": "MemoryTask-v0", "num_envs": 3, "kwargs": {"delay": 1}, "seed": 7,
@@ -126,7 +125,7 @@ fn steps_that_only_reset_do_not_count() {
 }
 
 #[test]
-fn servers_in_one_process_have_separate_counts() {
+fn servers_in_one_process_count_for_themselves() {
     let (busy, calm) = (Client::new(), Client::new());
     play(&busy);
     let calm = Numbers::of(&calm);
@@ -139,7 +138,7 @@ fn servers_in_one_process_have_separate_counts() {
 }
 
 #[test]
-fn made_up_paths_and_methods_create_no_new_series() {
+fn what_clients_invent_makes_no_new_series() {
     let client = Client::new();
     let ask = |i: usize| {
         for path in [
@@ -160,7 +159,7 @@ fn made_up_paths_and_methods_create_no_new_series() {
         numbers.series().map(str::to_owned).collect()
     };
     ask(0);
-    // A scrape does not count itself, so the first one shows only in the second.
+    // The first scrape is visible only in the second.
     names();
     let before = names();
     for i in 1..100 {
@@ -172,14 +171,14 @@ fn made_up_paths_and_methods_create_no_new_series() {
     assert_eq!(unmatched.count(), 3, "GET, POST and other");
 }
 
-/// A request whose client disconnects is no longer in flight and is counted as dropped.
+/// A request whose client disconnects is no longer in flight, and is counted separately.
 #[test]
 fn dropped_requests_are_counted() {
     let app = env_server::app(&env_server::ServerConfig::default()).expect("a server");
     let client = Client::of(app.clone());
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let name = "env_server_http_request_duration_seconds_count{method=\"POST\",route=\"/v1/envs\",status=\"dropped\"}";
-    // A body that never comes.
+    // A body that never arrives.
     let body = Body::from_stream(futures_util::stream::pending::<
         Result<Vec<u8>, std::io::Error>,
     >());
@@ -199,9 +198,9 @@ fn dropped_requests_are_counted() {
     assert_eq!(after.get(name), 1.0);
 }
 
-/// The metrics show the journal's size, and recovery's replay does not count as steps.
+/// The size of a journal is reported, and operations replayed by recovery do not count as steps.
 #[test]
-fn a_journal_and_its_recovery_have_metrics() {
+fn a_journal_and_its_recovery_are_told() {
     let dir = tempfile::tempdir().expect("a folder");
     let config = env_server::ServerConfig {
         data_dir: Some(dir.path().to_owned()),

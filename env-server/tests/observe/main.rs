@@ -1,4 +1,4 @@
-//! Tests of observability from outside: metrics, request ids and traces.
+//! Observation of the server from outside: metrics, request ids, logs and traces.
 
 #[path = "../wire/client.rs"]
 #[expect(dead_code, reason = "shared with tests that need more of it")]

@@ -1,15 +1,15 @@
-//! A scrape of `/metrics`, parsed and checked.
+//! Parses the text of `/metrics`.
 
 use std::collections::BTreeMap;
 
 use crate::client::Client;
 
-/// All numbers of a scrape, keyed by the name and labels as written.
+/// All numbers of a scrape, by name and labels as written.
 pub struct Numbers(BTreeMap<String, f64>);
 
 impl Numbers {
-    /// Scrapes the metrics and checks their form: each number belongs to a metric described above
-    /// it, no series occurs twice, and buckets are cumulative up to the count.
+    /// Scrapes and checks the form: every number belongs to a metric described before, no series
+    /// appears twice, and buckets are cumulative up to the count.
     pub fn of(client: &Client) -> Self {
         let reply = client.get("/metrics");
         assert_eq!(reply.status, 200);
@@ -58,7 +58,7 @@ impl Numbers {
         Numbers(numbers)
     }
 
-    /// Returns a number; 0 if no series has this name and these labels.
+    /// Returns a number; 0 for a combination of labels that does not appear.
     pub fn get(&self, series: &str) -> f64 {
         self.0.get(series).copied().unwrap_or_default()
     }

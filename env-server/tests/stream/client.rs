@@ -1,4 +1,4 @@
-//! A server for one test, and clients for its sockets.
+//! A server for a single test, and clients of it.
 
 use std::net::SocketAddr;
 
@@ -46,14 +46,14 @@ impl Server {
         }
     }
 
-    /// Stops the server. The returned handle completes when it has ended.
+    /// Asks it to end. The result completes when it has ended.
     pub fn stop(self) -> JoinHandle<Result<(), env_server::Error>> {
         self.stop.send(()).unwrap();
         self.task
     }
 }
 
-/// A WebSocket to a server.
+/// A socket to a server.
 pub struct Socket {
     pub inner: WebSocketStream<TcpStream>,
     next_id: u64,
@@ -98,7 +98,7 @@ impl Socket {
         Socket { inner, next_id: 0 }
     }
 
-    /// Sends a request in the given encoding and returns its id.
+    /// Sends a request in JSON, or in MessagePack, and returns its id.
     pub async fn send(
         &mut self,
         encoding: Encoding,
@@ -128,7 +128,7 @@ impl Socket {
         self.inner.send(message).await.unwrap();
     }
 
-    /// Waits for the next reply.
+    /// Returns the next reply.
     pub async fn receive(&mut self) -> Reply {
         loop {
             let (encoding, bytes) = match self.inner.next().await.unwrap().unwrap() {
@@ -148,7 +148,7 @@ impl Socket {
         }
     }
 
-    /// Sends a request and waits for the reply, which must have the same encoding and id.
+    /// Sends a request and waits for the reply, which has the same encoding and id.
     pub async fn ask(
         &mut self,
         encoding: Encoding,
@@ -164,12 +164,12 @@ impl Socket {
         reply
     }
 
-    /// Sends a JSON request about a single environment and waits for the reply.
+    /// Asks in JSON, about a single environment.
     pub async fn json(&mut self, op: StreamOp, env_id: &str, body: Value) -> Reply {
         self.ask(Encoding::Json, op, Env, env_id, &body).await
     }
 
-    /// Skips replies up to the next close frame and returns its code.
+    /// Returns the code of the next close frame, after any replies.
     pub async fn close_code(&mut self) -> u16 {
         loop {
             match self.inner.next().await {
@@ -183,33 +183,33 @@ impl Socket {
 }
 
 impl Reply {
-    /// The body of a success.
+    /// Decodes the body of a success.
     pub fn decode<T: DeserializeOwned>(&self) -> T {
         let text = String::from_utf8_lossy(&self.body);
         assert!((200..300).contains(&self.status), "{}: {text}", self.status);
         self.encoding.decode(&self.body).unwrap()
     }
 
-    /// The body of a success in JSON.
+    /// Returns the body of a success in JSON.
     pub fn value(&self) -> Value {
         self.decode()
     }
 
-    /// The body of a failure.
+    /// Returns the body of a failure.
     pub fn problem(&self) -> Problem {
         let problem: Problem = self.encoding.decode(&self.body).unwrap();
         assert_eq!(problem.status, self.status);
         problem
     }
 
-    /// Status and code of a failure.
+    /// Returns status and code of a failure.
     pub fn failure(&self) -> (u16, &'static str) {
         (self.status, self.problem().code.as_str())
     }
 }
 
-/// Sends a request to a router over HTTP. Returns the status, whether the header
-/// `idempotency-replayed` is set, and the body without the newline that ends JSON.
+/// Sends a request to a router over HTTP; returns the status, whether `idempotency-replayed` is
+/// set, and the body, without the newline at the end of JSON.
 pub async fn http(
     app: &Router,
     method: &str,

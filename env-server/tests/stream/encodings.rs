@@ -1,5 +1,4 @@
-//! Checks that a trajectory has the same bits in process, over HTTP and over a socket, in both
-//! encodings.
+//! The same trajectory, bit for bit, in process, over HTTP and over a socket, in both encodings.
 
 use axum::Router;
 use env_protocol::{
@@ -23,12 +22,12 @@ const NUM_ENVS: usize = 5;
 const NUM_STEPS: usize = 60;
 const SEED: u64 = 11;
 
-/// Appends the numbers of a value as bits, in an order that does not depend on the encoding.
+/// Collects numbers as bits, in an order that does not depend on the encoding.
 fn bits(value: &Value, space: &Space, out: &mut Vec<u64>) {
     match (value, space) {
         (Value::Array(array), Space::Box { dtype, .. }) => {
             use env_protocol::Dtype::Float32;
-            // JSON does not distinguish the widths of floats, so use the width of the space.
+            // JSON does not distinguish widths, but the space does.
             let narrow = |x: f64| match dtype {
                 Float32 => u64::from((x as f32).to_bits()),
                 _ => x.to_bits(),
@@ -54,7 +53,7 @@ fn flags(array: &Array) -> Vec<u64> {
     array.to_f64s().into_iter().map(f64::to_bits).collect()
 }
 
-/// Appends the numbers of an info as bits. Final observations have the space of observations.
+/// Final observations have the space of observations.
 fn info_bits(info: &Info, space: &Space, out: &mut Vec<u64>) {
     for (name, value) in info {
         out.extend(name.bytes().map(u64::from));
@@ -122,7 +121,7 @@ impl Way<'_> {
         }
     }
 
-    /// Plays a single environment, and resets it whenever an episode ends.
+    /// Plays one environment, and starts over whenever an episode ends.
     async fn single(&mut self, spec: &Spec, env_id: &str) -> Vec<u64> {
         let body = CreateEnv {
             spec_id: spec.id.clone(),
@@ -162,7 +161,7 @@ impl Way<'_> {
         out
     }
 
-    /// Plays several lanes with autoreset.
+    /// Plays several lanes that start over by themselves.
     async fn vector(&mut self, spec: &Spec, env_id: &str) -> Vec<u64> {
         let body = CreateVectorEnv {
             spec_id: spec.id.clone(),
@@ -275,7 +274,7 @@ async fn every_way_to_play_gives_the_same_bits() {
     server.stop().await.unwrap().unwrap();
 }
 
-/// The bodies on a socket are byte for byte those of the HTTP routes.
+/// Bodies on a socket are byte for byte those of the routes.
 #[tokio::test]
 async fn bodies_are_the_same_bytes() {
     let server = Server::start().await;
@@ -308,9 +307,9 @@ async fn bodies_are_the_same_bytes() {
     server.stop().await.unwrap().unwrap();
 }
 
-/// `bits` distinguishes the values of every type that `Data` has.
+/// This test covers every type of `Data`.
 #[test]
-fn bits_distinguish_values() {
+fn bits_tell_values_apart() {
     let space = Space::Box {
         shape: vec![1],
         dtype: env_protocol::Dtype::Float32,

@@ -1,7 +1,7 @@
-//! Tests of malformed messages and frames.
+//! Invalid frames.
 
 use env_protocol::{Encoding, StreamId};
-use env_server::{ServerConfig, app};
+use env_server::{ServerConfig, ServiceConfig, app};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -16,24 +16,14 @@ use crate::client::{self, *};
 
 const JSON: Encoding = Encoding::Json;
 
-/// Checks that the socket still answers.
+/// Checks that the socket still works.
 async fn still_plays(socket: &mut Socket) {
     let listed = socket.json(List, "", json!({})).await;
     assert_eq!(listed.status, 200);
 }
 
-/// Sends a JSON message and checks the id and the problem of its reply.
-async fn assert_refused(socket: &mut Socket, text: &str, id: Option<u64>, failure: (u16, &str)) {
-    socket.send_bytes(JSON, text.as_bytes().to_vec()).await;
-    let reply = socket.receive().await;
-    let short = &text[..text.len().min(100)];
-    let found = (reply.id.clone(), reply.failure());
-    assert_eq!(found, (id.map(StreamId::Number), failure), "{short}");
-    still_plays(socket).await;
-}
-
 #[tokio::test]
-async fn wrong_json_messages_are_answered_and_the_socket_stays_open() {
+async fn messages_that_are_wrong_are_answered_and_the_socket_goes_on() {
     let server = Server::start().await;
     let mut socket = Socket::open(server.address).await;
     let deep = format!(
@@ -45,49 +35,74 @@ async fn wrong_json_messages_are_answered_and_the_socket_stays_open() {
         "[".repeat(50_000),
         "]".repeat(50_000)
     );
-    let malformed = (400, "malformed-body");
-    for text in ["", "hello", "{\"id\":1", &deep] {
-        assert_refused(&mut socket, text, None, malformed).await;
-    }
-    assert_refused(&mut socket, &closed_deep, Some(1), malformed).await;
-    let invalid = (422, "invalid-body");
-    for text in ["null", "[]", "{}", r#"{"op":"list","kind":"env"}"#] {
-        assert_refused(&mut socket, text, None, invalid).await;
-    }
-    for text in [
-        r#"{"id":1}"#,
-        r#"{"id":1,"op":"jump","kind":"env"}"#,
-        r#"{"id":1,"op":"list","kind":"envs"}"#,
-        r#"{"id":1,"op":"list","kind":"env","body":[]}"#,
-        r#"{"id":1,"op":"list","kind":"env","body":7}"#,
-        r#"{"id":1,"op":"list","kind":"env","body":{"limit":"many"}}"#,
-        r#"{"id":1,"op":"describe","kind":"env","env_id":"e","body":{"x":1}}"#,
-    ] {
-        assert_refused(&mut socket, text, Some(1), invalid).await;
-    }
-    for (text, failure) in [
+    let number = || Some(StreamId::Number(1));
+    for (text, id, failure) in [
+        ("", None, (400, "malformed-body")),
+        ("hello", None, (400, "malformed-body")),
+        ("{\"id\":1", None, (400, "malformed-body")),
+        ("null", None, (422, "invalid-body")),
+        ("[]", None, (422, "invalid-body")),
+        ("{}", None, (422, "invalid-body")),
+        (r#"{"op":"list","kind":"env"}"#, None, (422, "invalid-body")),
+        (r#"{"id":1}"#, number(), (422, "invalid-body")),
+        (
+            r#"{"id":1,"op":"jump","kind":"env"}"#,
+            number(),
+            (422, "invalid-body"),
+        ),
+        (
+            r#"{"id":1,"op":"list","kind":"envs"}"#,
+            number(),
+            (422, "invalid-body"),
+        ),
+        (
+            r#"{"id":1,"op":"list","kind":"env","body":[]}"#,
+            number(),
+            (422, "invalid-body"),
+        ),
+        (
+            r#"{"id":1,"op":"list","kind":"env","body":7}"#,
+            number(),
+            (422, "invalid-body"),
+        ),
+        (
+            r#"{"id":1,"op":"list","kind":"env","body":{"limit":"many"}}"#,
+            number(),
+            (422, "invalid-body"),
+        ),
+        (
+            r#"{"id":1,"op":"describe","kind":"env","env_id":"e","body":{"x":1}}"#,
+            number(),
+            (422, "invalid-body"),
+        ),
         (
             r#"{"id":1,"op":"step","kind":"env","env_id":"e","body":{"action":0}}"#,
+            number(),
             (404, "unknown-env"),
         ),
         (
             r#"{"id":1,"op":"step","kind":"env","env_id":"e/../f","body":{"action":0}}"#,
+            number(),
             (404, "unknown-env"),
         ),
         (
             r#"{"id":1,"op":"put","kind":"env","env_id":"../e","body":{"spec_id":"MemoryTask-v0"}}"#,
+            number(),
             (422, "invalid-env-id"),
         ),
+        (deep.as_str(), None, (400, "malformed-body")),
+        (closed_deep.as_str(), number(), (400, "malformed-body")),
     ] {
-        assert_refused(&mut socket, text, Some(1), failure).await;
+        socket.send_bytes(JSON, text.as_bytes().to_vec()).await;
+        let reply = socket.receive().await;
+        let short = &text[..text.len().min(100)];
+        assert_eq!(
+            (reply.id.clone(), reply.failure()),
+            (id, failure),
+            "{short}"
+        );
+        still_plays(&mut socket).await;
     }
-    server.stop().await.unwrap().unwrap();
-}
-
-#[tokio::test]
-async fn wrong_messagepack_messages_are_answered_and_the_socket_stays_open() {
-    let server = Server::start().await;
-    let mut socket = Socket::open(server.address).await;
     let number = || Some(StreamId::Number(1));
     let deep = [
         b"\x95\x01\xa4step\xa3env\xa1e".to_vec(),
@@ -102,7 +117,7 @@ async fn wrong_messagepack_messages_are_answered_and_the_socket_stays_open() {
             number(),
             (422, "invalid-body"),
         ),
-        // Announced lengths of 4 GiB, without any content.
+        // Lengths of 4 GiB without contents.
         (b"\xdd\xff\xff\xff\xff", None, (400, "malformed-body")),
         (
             b"\x95\x01\xa4step\xa3env\xa1e\xdf\xff\xff\xff\xff",
@@ -137,9 +152,9 @@ async fn wrong_messagepack_messages_are_answered_and_the_socket_stays_open() {
     server.stop().await.unwrap().unwrap();
 }
 
-/// A socket refuses a request with the same document as the HTTP route.
+/// A socket refuses requests with exactly the same documents as the routes.
 #[tokio::test]
-async fn sockets_and_routes_have_the_same_problems() {
+async fn problems_are_those_of_the_routes() {
     let server = Server::start().await;
     let mut socket = Socket::open(server.address).await;
     let router = app(&ServerConfig::default()).unwrap();
@@ -209,9 +224,12 @@ async fn sockets_and_routes_have_the_same_problems() {
 }
 
 #[tokio::test]
-async fn a_message_that_is_too_large_closes_the_socket() {
+async fn a_message_that_is_too_large_ends_the_socket() {
     let config = ServerConfig {
-        max_body_bytes: 10_000,
+        service: ServiceConfig {
+            max_body_bytes: 10_000,
+            ..ServiceConfig::default()
+        },
         ..ServerConfig::default()
     };
     let server = Server::with(config).await;
@@ -220,14 +238,14 @@ async fn a_message_that_is_too_large_closes_the_socket() {
     let text = format!(r#"{{"id":1,"op":"list","kind":"env"{padding}}}"#);
     socket.send_bytes(JSON, text.into_bytes()).await;
     assert_eq!(socket.receive().await.status, 200);
-    // A header that announces a terabyte, without any content.
+    // A header that announces a terabyte, without contents.
     let mut header = vec![0x82, 0xff];
     header.extend_from_slice(&(1u64 << 40).to_be_bytes());
     header.extend_from_slice(&[0; 4]);
     socket.inner.get_mut().write_all(&header).await.unwrap();
     assert_eq!(socket.close_code().await, 1009);
 
-    // A message that is too large in small fragments.
+    // The same in small pieces.
     let mut socket = Socket::open(server.address).await;
     for i in 0..4 {
         let opcode = match i {
@@ -244,7 +262,7 @@ async fn a_message_that_is_too_large_closes_the_socket() {
 }
 
 #[tokio::test]
-async fn frames_that_break_the_protocol_close_the_socket() {
+async fn frames_that_break_the_protocol_end_the_socket() {
     let server = Server::start().await;
     for (frame, code) in [
         // A text that is not UTF-8.
@@ -253,18 +271,18 @@ async fn frames_that_break_the_protocol_close_the_socket() {
         (b"\xf1\x80\0\0\0\0", 1002),
         // An unknown opcode.
         (b"\x83\x80\0\0\0\0", 1002),
-        // An unmasked frame.
+        // Not masked.
         (b"\x81\x01x", 1002),
-        // A continuation without a first fragment.
+        // A continuation of nothing.
         (b"\x80\x80\0\0\0\0", 1002),
-        // A fragmented ping.
+        // A ping in pieces.
         (b"\x09\x80\0\0\0\0", 1002),
     ] {
         let mut socket = Socket::open(server.address).await;
         socket.inner.get_mut().write_all(frame).await.unwrap();
         assert_eq!(socket.close_code().await, code, "{frame:x?}");
     }
-    // Random bytes.
+    // Bytes that are not frames at all.
     let mut socket = Socket::open(server.address).await;
     let garbage: Vec<u8> = (0..5_000u32)
         .map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8)
@@ -277,7 +295,7 @@ async fn frames_that_break_the_protocol_close_the_socket() {
 }
 
 #[tokio::test]
-async fn a_closing_handshake_is_completed() {
+async fn a_client_that_leaves_in_form_is_answered_in_form() {
     let server = Server::start().await;
     let mut socket = Socket::open(server.address).await;
     socket.inner.close(None).await.unwrap();
@@ -293,7 +311,7 @@ async fn a_closing_handshake_is_completed() {
 }
 
 #[tokio::test]
-async fn requests_without_an_upgrade_and_other_origins_are_refused() {
+async fn what_asks_for_no_socket_is_told_to() {
     let router = app(&ServerConfig::default()).unwrap();
     for path in ["/v1/stream", "/v1/stream?x=1"] {
         let (status, _, body) = client::http(&router, "GET", path, JSON, Vec::new()).await;

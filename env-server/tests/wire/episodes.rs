@@ -1,4 +1,4 @@
-//! Tests of creating, playing, listing and closing environments.
+//! Creating, playing, listing and closing.
 
 use env_protocol::{
     Array, Data, Encoding, ErrorCode, VectorResetReply, VectorResetRequest, VectorStepReply,
@@ -74,7 +74,7 @@ fn put_is_idempotent() {
         first.json()["seed"],
         "the drawn seed is kept"
     );
-    assert_eq!(again.json()["seq"], 1, "the environment keeps its state");
+    assert_eq!(again.json()["seq"], 1, "and the environment goes on");
     let other = json!({"spec_id": "MemoryTask-v0", "kwargs": {"delay": 4}});
     let conflict = client.put("/v1/envs/mine", other.clone());
     assert_eq!(conflict.failure(), (409, "env-exists".to_owned()));
@@ -117,8 +117,7 @@ fn lists_come_in_pages() {
     assert_eq!(client.get("/v1/envs?page=1").status, 400);
 }
 
-/// The same seed and actions give the same trajectory in both encodings, in a single environment
-/// and in a lane.
+/// The same seed and actions give the same trajectory in both encodings, alone and as a lane.
 #[test]
 fn every_way_of_playing_gives_the_same_trajectory() {
     const LANES: usize = 3;
@@ -175,7 +174,7 @@ fn floats(value: env_protocol::Value) -> Vec<f64> {
     value.into_array().expect("an array").to_f64s()
 }
 
-/// Checks shapes and element types of a batch in MessagePack.
+/// The form of a batch in MessagePack, down to the types.
 #[test]
 fn messagepack_batches_are_typed() {
     let client = Client::new();
@@ -183,7 +182,7 @@ fn messagepack_batches_are_typed() {
                       "autoreset_mode": "SameStep", "seed": 1});
     client.put("/v1/vector-envs/v", body);
     client.post("/v1/vector-envs/v/reset", json!({}));
-    // The server accepts any integer type, and a plain list.
+    // Any integer type is accepted, and so is a plain list.
     let typed = b"\x81\xa7actions\x83\xa5dtype\xa4int8\xa5shape\x91\x02\xa4data\xc4\x02\x01\x00";
     let plain = b"\x81\xa7actions\x92\x01\x00";
     for body in [&typed[..], &plain[..]] {
@@ -239,7 +238,7 @@ fn reset_options_hold_for_the_episodes_that_begin_with_them() {
 }
 
 #[test]
-fn health_version_specs_and_problems_are_answered() {
+fn operations_answer() {
     let client = Client::new();
     assert_eq!(client.get("/healthz").json(), json!({"status": "ok"}));
     assert_eq!(client.get("/readyz").json(), json!({"status": "ok"}));
@@ -252,9 +251,9 @@ fn health_version_specs_and_problems_are_answered() {
     assert!(String::from_utf8_lossy(&explained.body).contains("expected_seq"));
 }
 
-/// The threshold of a task depends on its arguments. The catalogue has the one of the defaults.
+/// A solved threshold belongs to the arguments: the catalogue has that of the default ones.
 #[test]
-fn a_spec_can_be_described_for_other_arguments() {
+fn a_spec_says_what_follows_from_arguments() {
     let client = Client::new();
     let ask = |spec_id: &str, body: Value| client.post(&format!("/v1/specs/{spec_id}"), body);
     let threshold = |spec_id: &str, kwargs: Value| {
@@ -266,7 +265,7 @@ fn a_spec_can_be_described_for_other_arguments() {
         ask("MemoryTask-v0", json!({})).json(),
         client.get("/v1/specs/MemoryTask-v0").json()
     );
-    // 0.95 * 0.528, the return of the best player measured at this level.
+    // 0.95 * 0.528, the return of the best player measured at the level.
     assert_eq!(threshold("HigherLower-v0", json!({})), Some(json!(0.502)));
     // Random actions earn 1.02, and the bonus arm 1.1.
     let chain = json!({"mapping_seed": 3});
@@ -274,7 +273,7 @@ fn a_spec_can_be_described_for_other_arguments() {
         threshold("BsuiteDiscountingChain-v0", chain),
         Some(json!(1.096))
     );
-    // The returns of random actions and of the best player are unknown with other penalties.
+    // With custom penalties, the return of random actions is unknown, and so is the best one.
     let odd = json!({"corridor_length": 2000, "penalty": 0.5});
     assert_eq!(threshold("TMazePassive-v0", odd), None);
     let limited = json!({"max_episode_steps": 2});
@@ -284,7 +283,7 @@ fn a_spec_can_be_described_for_other_arguments() {
     assert_eq!(ask("None-v0", json!({})).status, 404);
 }
 
-/// The documentation page loads all its parts from the server itself.
+/// The documentation page contains everything it needs.
 #[test]
 fn docs_need_no_other_host() {
     let client = Client::new();

@@ -1,13 +1,13 @@
-//! Tests of when a request counts as a repetition of an earlier one.
+//! Which requests count as repetitions.
 
 use serde_json::json;
 
 use crate::client::Client;
 
-/// Two bodies are the same if their content is: encoding, integer type and omitted defaults do not
-/// matter.
+/// The same body means the same content: an encoding, an integer type or an omitted default does
+/// not matter.
 #[test]
-fn bodies_are_compared_by_content() {
+fn sameness_is_of_content() {
     let client = Client::new();
     let path = "/v1/vector-envs/v";
     client.put(path, json!({"spec_id": "MemoryTask-v0", "num_envs": 2}));

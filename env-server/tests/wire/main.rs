@@ -1,4 +1,4 @@
-//! Tests of the wire from outside. Most send HTTP requests directly to the router.
+//! The wire from outside: every test talks HTTP, to the router.
 
 mod binary;
 mod branches;

@@ -1,5 +1,5 @@
-//! Tests of the oracle, the player that knows the hidden draws: its actions are served only if the
-//! server allows it.
+//! Actions of a player that knows the hidden draws: returned on request where that is allowed, and
+//! nowhere else.
 
 use env_server::ServerConfig;
 use serde_json::json;
@@ -30,7 +30,7 @@ fn it_is_refused_unless_the_server_allows_it() {
 }
 
 #[test]
-fn its_actions_earn_the_reward() {
+fn its_actions_are_those_that_pay() {
     let client = allowing();
     let kwargs = json!({"delay": 3, "difficulty": 1});
     let body = json!({"spec_id": "MemoryTask-v0", "kwargs": kwargs});
@@ -43,7 +43,7 @@ fn its_actions_earn_the_reward() {
         assert_eq!(oracle["seq"], step);
         let reply = client.post("/v1/envs/one/step", oracle).json();
         assert_eq!(reply["reward"], if step == 3 { 1.0 } else { 0.0 });
-        // The reply to a step reveals nothing of it.
+        // Nothing of it appears where agents look.
         assert_eq!(reply["info"], json!({}));
     }
     let late = client.get("/v1/envs/one/oracle");
@@ -52,7 +52,7 @@ fn its_actions_earn_the_reward() {
     assert_eq!(unknown.failure(), (404, "unknown-env".to_owned()));
 }
 
-/// Covers MultiDiscrete actions, and lanes that the next step only resets.
+/// MultiDiscrete actions, and lanes that the next step only resets.
 #[test]
 fn a_vector_has_an_action_for_every_lane() {
     let client = allowing();

@@ -1,4 +1,4 @@
-//! Tests of every kind of space on the wire: in both encodings, in single and vector environments.
+//! Every space on the wire: in both encodings, as a single environment and as a lane.
 
 use env_protocol::{
     Array, Encoding, Kwargs, Space, Value, VectorResetReply, VectorResetRequest, VectorStepReply,
@@ -12,13 +12,13 @@ use crate::client::Client;
 const LANES: usize = 2;
 const STEPS: usize = 4;
 
-/// The numbers in a part of a reply, in order, from all nested lists and objects.
+/// Returns the numbers in a part of a reply in order, from all lists and objects.
 fn numbers(json: &Json) -> Vec<f64> {
     match json {
         Json::Number(number) => number.as_f64().into_iter().collect(),
         Json::Bool(flag) => vec![f64::from(u8::from(*flag))],
         Json::Array(items) => items.iter().flat_map(numbers).collect(),
-        // The map is sorted by name.
+        // In order of names, since the map is sorted.
         Json::Object(entries) => entries.values().flat_map(numbers).collect(),
         other => panic!("{other} is no number"),
     }
@@ -32,7 +32,7 @@ fn numbers_of(value: &Value) -> Vec<f64> {
     }
 }
 
-/// Checks that a batch has the shape of the space, after the dimension of the lanes.
+/// Checks that the shape in a value is that of the space, after the dimension of lanes.
 fn assert_typed(space: &Space, batch: &Value) {
     match (space, batch) {
         (Space::Tuple { spaces }, Value::Tuple(values)) => {
@@ -59,7 +59,7 @@ fn assert_typed(space: &Space, batch: &Value) {
     }
 }
 
-/// The last action of the space, in the shape it has on the wire.
+/// Returns the last action of the space, in its shape on the wire.
 fn action(space: &Space) -> (Vec<usize>, Vec<i64>) {
     match space {
         Space::Discrete { n, start } => (vec![], vec![start + n - 1]),
@@ -108,14 +108,14 @@ fn plays(client: &Client, spec_id: &str, kwargs: &Kwargs) {
         }
         trajectories.push(trajectory);
     }
-    // JSON text has enough digits for a float32.
+    // Text has as many digits as a float32 needs.
     let [json, msgpack] = [0, 1]
         .map(|i| -> Vec<f32> { trajectories[i].concat().iter().map(|&x| x as f32).collect() });
     assert_eq!(json, msgpack, "{name}");
     alone(client, spec_id, kwargs);
 }
 
-/// Plays a single environment in JSON.
+/// Checks a single environment, in JSON.
 fn alone(client: &Client, spec_id: &str, kwargs: &Kwargs) {
     let created = client.post(
         "/v1/envs",
@@ -141,7 +141,7 @@ fn every_spec_plays_alike_in_both_encodings() {
     }
 }
 
-/// Wrappers make observations dicts, with every other kind of space in them.
+/// Dicts, with every other kind of space in them.
 #[test]
 fn every_spec_plays_alike_through_wrappers() {
     let client = Client::new();
@@ -149,7 +149,7 @@ fn every_spec_plays_alike_through_wrappers() {
                           "previous_reward": true, "is_first": true});
     let mut kwargs: Kwargs = serde_json::from_value(wrappers).unwrap();
     for spec in registry::specs() {
-        // The limit of this task must be longer than its corridor.
+        // The limit must be longer than the corridor.
         let limit = if spec.id == "TMazeDistractors-v0" {
             40
         } else {

@@ -1,5 +1,4 @@
-//! Runs a storm of kills and faulty calls on a server:
-//! `cargo run --release -p end-to-end --bin storm -- --help`.
+//! A storm of kills and faulty calls on a server: `cargo run --release -p end-to-end --bin storm -- --help`.
 
 use std::process::ExitCode;
 
@@ -7,27 +6,27 @@ use clap::{Parser, ValueEnum};
 use end_to_end::storm::{Fate, Outcome, Storm, Transport};
 use env_server::Durability;
 
-/// Kill a server repeatedly while players lose, cut, double, pipeline, delay and garble half of
-/// their calls, and compare every reply with that of an undisturbed server. Exits with 1 if a reply
-/// differs.
+/// Kills a server over and over while players lose, cut, duplicate, pipeline, delay and garble half
+/// of their calls, and compares every reply with that of an undisturbed server asked once. The exit
+/// status is 1 when a reply differs.
 #[derive(Parser)]
 struct Arguments {
-    /// Number of SIGKILLs, over all storms.
+    /// SIGKILLs, over all storms.
     #[arg(long, default_value_t = 1_000)]
     kills: u64,
-    /// Number of calls, over all storms.
+    /// Calls, over all storms.
     #[arg(long, default_value_t = 1_000_000)]
     calls: u64,
-    /// Number of players, each with environments of its own.
+    /// Players, each with its own environments.
     #[arg(long, default_value_t = 4)]
     players: u64,
-    /// Seed of all random choices.
+    /// Seed of everything random.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Connection of the players to the server; both kinds by default.
+    /// How the players reach the server; both ways by default.
     #[arg(long)]
     transport: Option<Transport>,
-    /// Durability of acknowledged operations; both kinds by default.
+    /// Durability of acknowledged operations; both by default.
     #[arg(long)]
     durability: Option<Durability>,
 }
@@ -74,7 +73,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// The given value, or all possible values.
+/// Returns the value given, or all values.
 fn chosen<T: ValueEnum + Clone>(given: Option<T>) -> Vec<T> {
     given.map_or_else(|| T::value_variants().to_vec(), |given| vec![given])
 }

@@ -1,5 +1,5 @@
-//! An undisturbed server in the player's own thread. It receives each request once, and its replies
-//! are the expected ones.
+//! An undisturbed server in this thread that is asked everything once; its replies are the expected
+//! ones.
 
 use axum::Router;
 use axum::body::{Body, to_bytes};

@@ -1,6 +1,6 @@
-//! A storm: players whose calls are lost, cut, doubled, pipelined, stale, too early or garbage, on
-//! a server that is killed repeatedly. Every reply is compared with that of a calm server, which
-//! receives each request once.
+//! A storm: players whose calls are lost, cut, duplicated, pipelined, stale, from the future or
+//! garbage, on a server that is killed over and over. Every reply is compared with that of an
+//! undisturbed server asked once.
 
 mod calm;
 mod connection;
@@ -9,7 +9,7 @@ mod request;
 
 use std::io;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -21,10 +21,10 @@ use crate::MortalServer;
 pub use connection::Transport;
 use player::Player;
 
-/// The size of a storm.
+/// Length and severity of a storm.
 #[derive(Clone, Copy, Debug)]
 pub struct Storm {
-    /// The kind of connection between players and server.
+    /// How the players reach the server.
     pub transport: Transport,
     /// Durability of acknowledged operations.
     pub durability: Durability,
@@ -32,22 +32,22 @@ pub struct Storm {
     pub kills: u64,
     /// Least number of calls. Kills and calls continue until both numbers are reached.
     pub calls: u64,
-    /// Number of players, each a thread with environments of its own.
+    /// Players, each a thread with its own environments.
     pub players: u64,
-    /// Seed of all random choices.
+    /// Seed of everything random.
     pub seed: u64,
 }
 
-/// The results of a storm.
+/// The result of a storm.
 #[derive(Debug, Default)]
 pub struct Outcome {
     /// Number of SIGKILLs.
     pub kills: u64,
-    /// Number of calls by fate, in the order of [`Fate::ALL`].
+    /// Calls by fate, in the order of [`Fate::ALL`].
     pub calls: [u64; Fate::ALL.len()],
-    /// Number of replies that were compared with the calm server's.
+    /// Replies that were compared with the calm server's.
     pub compared: u64,
-    /// Duration of the storm.
+    /// How long it took.
     pub elapsed: Duration,
     /// Descriptions of the first replies that differ.
     pub mismatches: Vec<String>,
@@ -56,38 +56,37 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Number of all calls.
+    /// Returns the number of calls.
     pub fn num_calls(&self) -> u64 {
         self.calls.iter().sum()
     }
 
-    /// Number of calls that were disturbed.
+    /// Returns the number of calls that were disturbed.
     pub fn num_faulty(&self) -> u64 {
         self.num_calls() - self.calls[Fate::Clean as usize] - self.calls[Fate::Repeated as usize]
     }
 }
 
-/// The way in which a call is disturbed.
+/// The fate of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// Not disturbed.
+    /// Undisturbed.
     Clean,
-    /// Sent again because its outcome is unknown.
+    /// Repeated, because its outcome is unknown.
     Repeated,
     /// Its reply is not read.
     Lost,
     /// The connection ends in the middle of the request.
     Cut,
-    /// Sent on two connections at the same time.
+    /// Sent on two connections at once.
     Doubled,
-    /// Sent with others for the same environment before any is answered; the connection ends before
-    /// all are answered.
+    /// Sent with others of the same environment before any is answered; the connection ends before all are.
     Pipelined,
     /// An earlier operation, unchanged or changed.
     Stale,
-    /// An operation whose number is too large.
+    /// An operation with a number in the future.
     Future,
-    /// A request that the server must refuse.
+    /// Not a valid request.
     Garbage,
 }
 
@@ -113,13 +112,15 @@ struct Shared {
     calls: [AtomicU64; Fate::ALL.len()],
     compared: AtomicU64,
     kills: AtomicU64,
+    /// Whether the kills are over: from then on a dead server is a failure.
+    killer_is_done: AtomicBool,
     mismatches: Mutex<Vec<String>>,
     num_mismatches: AtomicU64,
 }
 
-/// Number of mismatches whose descriptions are kept.
+/// Most mismatches that are described.
 const KEPT_MISMATCHES: usize = 20;
-/// Longest time between a server's start and its kill.
+/// Longest pause between a server's start and its end.
 const LONGEST_LIFE: Duration = Duration::from_millis(250);
 
 impl Shared {
@@ -147,11 +148,11 @@ impl Shared {
 }
 
 impl Storm {
-    /// Runs the storm. `serve` is the name of a test that calls [`crate::serve_if_asked`], or any
-    /// text in a program that calls that function first.
+    /// Runs the storm. `serve` is the name of a test that calls [`crate::serve_if_asked`], or
+    /// anything in a program that calls it first.
     ///
     /// # Errors
-    /// When the server does not start, at first or after a kill.
+    /// When the server does not start, or not again after a kill.
     pub fn rage(self, serve: &'static str) -> io::Result<Outcome> {
         let data = tempfile::tempdir()?;
         let mut server = MortalServer::start_with(data.path(), serve, self.durability)?;
@@ -161,6 +162,7 @@ impl Storm {
             calls: Default::default(),
             compared: AtomicU64::new(0),
             kills: AtomicU64::new(0),
+            killer_is_done: AtomicBool::new(false),
             mismatches: Mutex::default(),
             num_mismatches: AtomicU64::new(0),
         };
@@ -170,7 +172,9 @@ impl Storm {
             for number in 0..self.players {
                 scope.spawn(move || Player::new(shared, number).play());
             }
-            kill_over_and_over(&mut server, shared)
+            let killed = kill_over_and_over(&mut server, shared);
+            shared.killer_is_done.store(true, Ordering::Relaxed);
+            killed
         });
         killed?;
         Ok(Outcome {
@@ -187,10 +191,10 @@ impl Storm {
     }
 }
 
-/// Kills and restarts the server until the storm is over, and leaves it running.
+/// Kills the server until the storm is over, and leaves it alive.
 fn kill_over_and_over(server: &mut MortalServer, shared: &Shared) -> io::Result<()> {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(shared.storm.seed ^ 0xdead);
-    // Kills are spread over the calls, so that both reach their numbers together.
+    // Spread the kills over the calls, so that both are completed together.
     let calls_a_kill = shared.storm.calls.checked_div(shared.storm.kills);
     while !shared.is_over() {
         let kills = shared.kills.load(Ordering::Relaxed);

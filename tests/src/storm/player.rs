@@ -15,19 +15,20 @@ use super::connection::Connection;
 use super::request::{Kind, Op, Reply, Request};
 use super::{Fate, Shared};
 
-/// Number of environments that a player has at a time.
+/// Environments of a player at a time.
 const NUM_ENVS: usize = 6;
-/// Largest number of operations sent before the first is answered. The server keeps more replies.
+/// Most operations sent before the first is answered: as many as the server promises to keep
+/// replies for.
 const LONGEST_PIPELINE: usize = 32;
-/// Number of an environment's operations that a player remembers.
+/// Operations of an environment that a player remembers.
 const MEMORY: usize = 200;
-/// Number of latest operations whose repetition the server must answer with the stored reply.
+/// Latest operations of an environment that the server must be able to answer again.
 const WINDOW: usize = 64;
-/// Time without any reply after which the server counts as not restarted.
+/// Time without any answer after which the server counts as not having come back.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Tasks of the environments: spec, arguments, number of lanes (0 for a single environment), number
-/// of actions.
+/// Parameters of environments: spec, arguments, number of lanes (0: a single one), number of
+/// actions.
 const TASKS: [(&str, &str, usize, u64); 6] = [
     ("MemoryTask-v0", r#"{"delay":5,"difficulty":1}"#, 0, 2),
     (
@@ -57,7 +58,7 @@ pub(super) struct Player<'a> {
     connection: Option<Connection>,
 }
 
-/// A player's record of an environment.
+/// A player's knowledge of an environment.
 struct Env {
     id: String,
     kind: Kind,
@@ -96,7 +97,7 @@ impl<'a> Player<'a> {
         }
     }
 
-    /// Plays until the storm is over, and then checks the state of every environment.
+    /// Plays until the storm is over, then checks that every environment is in the expected state.
     pub(super) fn play(mut self) {
         while !self.shared.is_over() {
             if self.envs.len() < NUM_ENVS {
@@ -157,7 +158,7 @@ impl<'a> Player<'a> {
         }
     }
 
-    // Comparing.
+    // Expected replies.
 
     fn expect(&self, fate: Fate, request: &Request, found: &Reply, expected: &Reply) {
         self.shared
@@ -232,7 +233,7 @@ impl<'a> Player<'a> {
         self.envs.push(env);
     }
 
-    /// Compares descriptions of an environment, except for the remaining time of its lease.
+    /// Checks that a description is the same, except for the rest of the lease.
     fn expect_description(&self, request: &Request, found: &Reply, expected: &Reply) {
         let without_clock = |body: &Value| {
             let mut body = body.clone();
@@ -242,7 +243,7 @@ impl<'a> Player<'a> {
             body
         };
         let due = Reply {
-            // The reply to a repeated creation is 200 instead of 201.
+            // A repeated creation answers 200 instead of 201.
             status: match (found.status, expected.status) {
                 (200, 201) => 200,
                 (_, status) => status,
@@ -257,7 +258,7 @@ impl<'a> Player<'a> {
         self.expect(Fate::Clean, request, &found, &due);
     }
 
-    /// Draws the next operation of an environment; returns it with the calm server's reply.
+    /// Returns the next operation of an environment and its expected reply.
     fn next(&mut self, env: usize) -> (Request, Reply) {
         let seq = self.envs[env].seq;
         let choice = self.rng.random_range(0..100);
@@ -293,7 +294,7 @@ impl<'a> Player<'a> {
                 .iter()
                 .any(|flag| **flag == json!(true)),
             Op::Reset => false,
-            // Snapshots are saved during an episode only, so after a restore an episode runs.
+            // Restored states were saved while an episode was running.
             _ => false,
         };
         known.past.push_back((request.clone(), reply.clone()));
@@ -313,8 +314,7 @@ impl<'a> Player<'a> {
         self.expect(Fate::Clean, &request, &found, &expected);
     }
 
-    /// Sends an operation without reading the reply, so that it may or may not be applied, and
-    /// repeats it.
+    /// Loses the reply; the operation may have been applied or not.
     fn play_lost(&mut self, env: usize) {
         let (request, expected) = self.next(env);
         self.shared.count(Fate::Lost);
@@ -325,8 +325,8 @@ impl<'a> Player<'a> {
         self.expect(Fate::Lost, &request, &found, &expected);
     }
 
-    /// Sends a part of a request. It must not be applied, so that its number is still free for
-    /// another operation.
+    /// Cuts a request. Half a request is not a request, so its number is still free for another
+    /// operation.
     fn play_cut(&mut self, env: usize) {
         let seq = self.envs[env].seq;
         let never = self.envs[env].request(Op::Reset, format!(r#"{{"seq":{seq},"seed":4711}}"#));
@@ -340,8 +340,7 @@ impl<'a> Player<'a> {
         self.expect(Fate::Cut, &request, &found, &expected);
     }
 
-    /// Sends an operation on two connections at the same time. Both must get the same reply, or
-    /// none.
+    /// Sends an operation on two connections at once: both get the same reply, or none.
     fn play_doubled(&mut self, env: usize) {
         let (request, expected) = self.next(env);
         let (transport, address) = (self.shared.storm.transport, &self.shared.address);
@@ -363,7 +362,7 @@ impl<'a> Player<'a> {
         self.expect(Fate::Doubled, &request, &found, &expected);
     }
 
-    /// Sends many operations at once, closes the connection before all are answered, and sends all
+    /// Sends many operations at once; the connection ends before all are answered, and all are sent
     /// again.
     fn play_pipelined(&mut self, env: usize) {
         let length = self.rng.random_range(2..=LONGEST_PIPELINE);
@@ -371,7 +370,7 @@ impl<'a> Player<'a> {
             (0..length).map(|_| self.next(env)).unzip();
         let num_read = self.rng.random_range(0..length);
         let mut sent = self.pipeline(Fate::Pipelined, &requests, &expected, num_read);
-        // Send them again: all at once on another connection, or one by one.
+        // Repeat them at once on another connection, or one by one.
         self.connection = None;
         if self.rng.random() {
             sent = self.pipeline(Fate::Repeated, &requests, &expected, length);
@@ -384,7 +383,8 @@ impl<'a> Player<'a> {
         }
     }
 
-    /// Sends all requests and reads `num_read` replies. Returns the number of replies that arrived.
+    /// Sends all requests and reads `num_read` of the replies. Returns how many were answered in
+    /// order.
     fn pipeline(
         &mut self,
         fate: Fate,
@@ -412,7 +412,7 @@ impl<'a> Player<'a> {
         requests.len()
     }
 
-    /// Sends an earlier operation again, unchanged or changed.
+    /// Repeats an earlier operation, unchanged or changed.
     fn play_stale(&mut self, env: usize) {
         let known = &self.envs[env];
         if known.past.is_empty() {
@@ -525,8 +525,8 @@ impl<'a> Player<'a> {
         }
     }
 
-    /// Describes an environment, creates it again (which is refused for the id of a fork), and
-    /// renews its lease. None of these may change its state.
+    /// Describes an environment, creates it again (which is refused under the id of a fork), and
+    /// requests another lease: none of this changes its state.
     fn look(&mut self, env: usize) {
         let known = &self.envs[env];
         let put = known.request(Op::Put, known.creation.clone());
@@ -544,8 +544,7 @@ impl<'a> Player<'a> {
         }
     }
 
-    /// Forks an environment, closes the parent, and continues with the child, after checking that
-    /// both have the expected state.
+    /// Forks a child, closes the parent, checks both, and continues with the child.
     fn close(&mut self, env: usize) {
         let known = &self.envs[env];
         let child_id = format!("{}-{}", self.name, self.num_made);
@@ -582,7 +581,7 @@ impl<'a> Player<'a> {
         self.envs.push(child);
     }
 
-    /// Checks that an environment has the calm server's description and snapshot.
+    /// Checks that the server has an environment in the expected state.
     fn compare_state(&mut self, env: &Env) {
         let describe = env.request(Op::Describe, String::new());
         let found = self.ask_until_answered(&describe, Fate::Clean);

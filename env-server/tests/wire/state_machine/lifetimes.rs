@@ -1,4 +1,4 @@
-//! Creation, closing and expiry of environments, and checks of all of them.
+//! Creation and end of environments, and checks of all of them.
 
 use env_protocol::{AutoresetMode, Encoding};
 use serde_json::json;
@@ -70,7 +70,7 @@ impl World {
         let reply = self.client.delete(&path(self.mode, id));
         let now_s = self.now_s;
         match self.open(id) {
-            // This also holds if its lease has expired and the server has not noticed yet.
+            // The same if its lease has expired unnoticed.
             Some(open) => {
                 let (code, until_s) = ("env-closed", now_s + open.model.ttl_s);
                 self.lives
@@ -95,7 +95,7 @@ impl World {
         }
     }
 
-    /// Checks that every environment is in the state of its model.
+    /// Checks that everything is as the models say, whatever was done to one of them.
     pub(super) fn look(&mut self) {
         let mode = self.mode;
         let ids: Vec<String> = self.lives.keys().cloned().collect();
@@ -132,8 +132,8 @@ impl World {
         assert_eq!(found, listed);
     }
 
-    /// Checks an environment against a twin that receives only its applied operations: both must
-    /// have the same trajectory and end in the same state.
+    /// Checks that an undisturbed environment with the same operations has the same trajectory and
+    /// ends in the same state.
     pub(super) fn compare_with_twin(&mut self, id: &str) {
         if self.absence(id).is_some() {
             return;

@@ -1,6 +1,6 @@
-//! Tests the server with random operations, good and bad, repeated, in sequence and concurrent,
-//! against a small model. At the end every environment must be in the state of a twin that received
-//! only the applied operations.
+//! Random operations, valid and invalid, single and repeated, sequential and concurrent: the server
+//! behaves like a small model, and at the end every environment is in the same state as an
+//! undisturbed one.
 
 mod lifetimes;
 mod model;

@@ -1,15 +1,14 @@
-//! A model of one environment, simple enough to be checked by reading.
+//! The rules for one environment, simple enough to be checked by reading.
 
 use env_protocol::{AutoresetMode, Encoding};
 use serde_json::{Value, json};
 
-/// Steps of an episode, unless a reset sets another number.
+/// Steps of an episode, unless a reset changes it.
 pub const DELAY: u32 = 3;
 /// Lanes of a vector environment.
 pub const NUM_ENVS: usize = 2;
 
-/// The kind of environment: `None` for a single one, otherwise the autoreset mode of a vector
-/// environment.
+/// The kind of environment played; `None` is a single one.
 pub type Mode = Option<AutoresetMode>;
 
 /// The body of a numbered operation, without its seq.
@@ -21,7 +20,7 @@ pub enum Body {
         delay: Option<u32>,
         mask: Option<Vec<bool>>,
     },
-    /// Actions 0 and 1, one per lane.
+    /// Actions are 0 or 1, one per lane.
     Step(Vec<i64>),
     Restore(Saved),
     Fork {
@@ -30,7 +29,7 @@ pub enum Body {
     },
 }
 
-/// A snapshot and the state of the model at that moment.
+/// A snapshot and what is known about it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Saved {
     pub snapshot: Value,
@@ -38,10 +37,10 @@ pub struct Saved {
     pub is_damaged: bool,
 }
 
-/// The place of a lane in its episode.
+/// The state of a lane.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Lane {
-    /// Number of steps in each of its episodes.
+    /// Steps of each of its episodes.
     pub delay: u32,
     pub phase: Phase,
 }
@@ -49,12 +48,12 @@ pub struct Lane {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Phase {
     New,
-    /// Number of steps left.
+    /// This many steps are left.
     Running(u32),
     Ended,
 }
 
-/// The expected outcome of a request.
+/// The expected answer to a request.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Expected {
     Applied,
@@ -67,7 +66,7 @@ pub enum Expected {
 pub struct Model {
     pub mode: Mode,
     pub seq: u64,
-    /// The operations so far, and the replies to them.
+    /// The operations before the next one, and their replies.
     pub done: Vec<(Body, Value)>,
     pub lanes: Vec<Lane>,
     pub ttl_s: u64,
@@ -75,7 +74,7 @@ pub struct Model {
 }
 
 impl Model {
-    /// A model of an environment that has just been created.
+    /// Creates the model of a new environment.
     pub fn new(mode: Mode, ttl_s: u64, now_s: u64) -> Self {
         let lane = Lane {
             delay: DELAY,
@@ -91,10 +90,11 @@ impl Model {
         }
     }
 
-    /// Returns the expected outcome of an operation, except for a fork whose id is taken.
+    /// Returns the expected answer to an operation, except that a fork's id may be taken.
     pub fn expect(&self, body: &Body, seq: Option<u64>) -> Expected {
         use Expected::{Applied, Refused, Replayed};
-        // The server checks whether an operation fits the environment before it checks the number.
+        // An operation that does not fit the environment at all is refused before its number is
+        // checked.
         match body {
             Body::Step(actions) if actions.len() != self.lanes.len() => {
                 return Refused(422, "invalid-action");
@@ -106,7 +106,7 @@ impl Model {
             }
             _ => {}
         }
-        // No test plays so long that the server drops old operations.
+        // No test plays enough for the server to drop operations.
         match seq {
             None => {}
             Some(seq) if seq == self.seq => {}
@@ -132,7 +132,7 @@ impl Model {
             match lane.phase {
                 Phase::Running(_) if (0..2).contains(action) => {}
                 Phase::Running(_) => return Expected::Refused(422, "invalid-action"),
-                // This step is a reset and ignores the action.
+                // This step is a reset, whatever the action.
                 Phase::Ended if self.mode == Some(AutoresetMode::NextStep) => {}
                 Phase::New | Phase::Ended => return Expected::Refused(409, "needs-reset"),
             }
@@ -140,7 +140,7 @@ impl Model {
         Expected::Applied
     }
 
-    /// Applies an operation to the model. Returns for each lane whether a step ended its episode.
+    /// Records an operation that was applied. Returns in which lanes a step ended an episode.
     pub fn apply(&mut self, body: &Body, reply: Value, now_s: u64) -> Vec<bool> {
         let before = self.lanes.clone();
         match body {
@@ -181,7 +181,7 @@ impl Model {
 }
 
 impl Body {
-    /// The last part of the operation's path.
+    /// Returns the last part of its path.
     pub fn path(&self) -> &'static str {
         match self {
             Body::Reset { .. } => "reset",
@@ -191,7 +191,7 @@ impl Body {
         }
     }
 
-    /// The request in an encoding.
+    /// Encodes the request.
     pub fn encode(&self, mode: Mode, seq: Option<u64>, encoding: Encoding) -> Vec<u8> {
         let mut json = self.to_json(mode);
         if let Some(seq) = seq {
@@ -235,7 +235,7 @@ impl Body {
     }
 }
 
-/// The request in MessagePack, as a client with the crate's types writes it.
+/// Encodes the request in MessagePack, as a client with the crate's types does.
 fn typed<T: serde::Serialize + serde::de::DeserializeOwned>(json: Value) -> Vec<u8> {
     let request: T = serde_json::from_value(json).expect("a request of this type");
     Encoding::MessagePack.encode(&request)

@@ -1,5 +1,5 @@
-//! Random requests to a server. Parts of a request that depend on earlier requests are determined
-//! when it is sent, so that shrinking a failure can leave out any request.
+//! Random requests to a server. Choices that depend on earlier requests are made when a request is
+//! sent, so that any request can be left out when a failure shrinks.
 
 use env_protocol::{AutoresetMode, Encoding};
 use proptest::prelude::*;
@@ -10,7 +10,7 @@ use super::model::Mode;
 /// A request about one of the environments so far.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// Index of the environment; the first one if absent.
+    /// The first one, if absent.
     pub about: Option<Index>,
     pub what: What,
 }
@@ -22,28 +22,28 @@ pub enum What {
         seq: SeqChoice,
         encoding: Encoding,
     },
-    /// Repeats an applied operation: the one `before` places before the last.
+    /// Repeats an operation that was applied: the last one, or one a given number before it.
     Repeat {
         encoding: Encoding,
         before: usize,
     },
-    /// Several clients send the same operation, with the next seq, at the same time.
+    /// Several clients send the same operation with the next seq at once.
     Storm {
         body: BodyChoice,
     },
-    /// Several clients send two different operations, with the next seq, at the same time.
+    /// Several clients send two different operations with the next seq at once.
     Race,
     Put(PutChoice),
-    /// Renews the lease, for `ttl_s` seconds if given; 0 is refused.
+    /// A lease in seconds; 0 is refused.
     Lease {
         ttl_s: Option<u64>,
     },
-    /// Advances the clock.
+    /// Time passes.
     Wait {
         s: u64,
     },
     Close,
-    /// Saves the current state, for later restores.
+    /// Saves the present state for later restores.
     Save,
 }
 
@@ -54,12 +54,12 @@ pub enum BodyChoice {
         delay: Option<u32>,
         mask: Option<Vec<bool>>,
     },
-    /// One action per lane, cut to the number of lanes unless `is_misshapen`.
+    /// One action per lane, cut to the number of lanes unless it `is_misshapen`.
     Step {
         actions: [i64; 2],
         is_misshapen: bool,
     },
-    /// Restores the saved snapshot, with one kind of damage if given.
+    /// Restores with one of the kinds of damage, or without.
     Restore {
         damage: Option<usize>,
     },
@@ -72,7 +72,7 @@ pub enum BodyChoice {
 #[derive(Clone, Copy, Debug)]
 pub enum IdChoice {
     Fresh,
-    /// Id of any environment so far.
+    /// The id of any environment so far.
     Known(Index),
     Malformed,
 }
@@ -88,7 +88,7 @@ pub enum SeqChoice {
 
 #[derive(Clone, Copy, Debug)]
 pub enum PutChoice {
-    /// The body that the test's first environment was created with.
+    /// The body with which the test's first environment was created.
     Usual,
     /// A body with another seed.
     Other,

@@ -1,4 +1,4 @@
-//! A server together with the models of its environments.
+//! A server and the models of its environments, side by side.
 
 use std::collections::BTreeMap;
 use std::thread;
@@ -15,7 +15,7 @@ use super::wire::{path, send, success};
 use crate::client::{Client, Reply};
 
 const FIRST: &str = "e";
-/// Number of concurrent clients.
+/// Number of clients in concurrent requests.
 const NUM_CLIENTS: usize = 4;
 
 pub struct World {
@@ -23,16 +23,16 @@ pub struct World {
     clock: Clock,
     pub(super) mode: Mode,
     pub(super) now_s: u64,
-    /// All environments so far.
+    /// Every environment so far.
     pub(super) lives: BTreeMap<String, Life>,
     pub(super) saved: Saved,
     num_forks: usize,
 }
 
-/// The state of an environment's life.
+/// The present condition of an environment.
 pub(super) enum Life {
     Open(Box<Open>),
-    /// The server remembers the end of the environment until a given time.
+    /// It is remembered for a while.
     Ended {
         code: &'static str,
         until_s: u64,
@@ -42,14 +42,14 @@ pub(super) enum Life {
 
 pub(super) struct Open {
     pub(super) model: Model,
-    /// The body that the environment, or its ancestor if it is a fork, was created with.
+    /// The body that created it, or its ancestor if it is a fork.
     pub(super) creation: Value,
     pub(super) is_fork: bool,
     /// The state after its last operation.
     pub(super) snapshot: Value,
-    /// The operations applied to its ancestors and then to it.
+    /// Its operations, after those of its ancestors.
     pub(super) log: Vec<Body>,
-    /// Number of operations in the log that were applied to its ancestors.
+    /// How many of these are its ancestors'.
     pub(super) num_inherited: usize,
 }
 
@@ -111,8 +111,8 @@ impl World {
                 What::Wait { s } => {
                     self.clock.skip(Duration::from_secs(*s));
                     self.now_s += s;
-                    // Without sockets there is no housekeeping, and the server notices an expired
-                    // lease only when a request asks for it, so there is nothing to check yet.
+                    // A server behind a socket collects expired leases once a second, so the models
+                    // are brought in step now. Otherwise the next request notices.
                     if !self.client.is_over_sockets() {
                         continue;
                     }
@@ -140,8 +140,7 @@ impl World {
         }
     }
 
-    /// Updates an environment's life as a request would: its lease may have expired, or its end may
-    /// be forgotten.
+    /// Notices, like any request, that a lease has expired or that an end is forgotten.
     pub(super) fn notice(&mut self, id: &str) {
         let now_s = self.now_s;
         let Some(life) = self.lives.get_mut(id) else {
@@ -157,7 +156,7 @@ impl World {
         }
     }
 
-    /// Status and code of a request about an environment that is not open; `None` if it is open.
+    /// Returns the expected answer to a request about an environment that is not open.
     pub(super) fn absence(&mut self, id: &str) -> Option<(u16, String)> {
         self.notice(id);
         match self.lives.get(id) {
@@ -201,8 +200,7 @@ impl World {
                 env_id: match choice {
                     IdChoice::Fresh => self.fresh_id(),
                     IdChoice::Known(index) => match self.id(Some(index)) {
-                        // A forgotten id is free again, but a twin, which replays the log without
-                        // waiting, could not take it.
+                        // A forgotten id could be used again, but not by a twin.
                         known if self.is_forgotten(&known) => self.fresh_id(),
                         known => known,
                     },
@@ -222,7 +220,7 @@ impl World {
         matches!(self.lives.get(id), Some(Life::Forgotten))
     }
 
-    /// The seq of a request; `None` if the choice gives no valid number.
+    /// Returns the seq of a request; `None` if there is no such number.
     fn seq(&mut self, id: &str, choice: SeqChoice) -> Option<Option<u64>> {
         let next = self.open(id).map_or(0, |open| open.model.seq);
         match choice {
@@ -232,7 +230,7 @@ impl World {
         }
     }
 
-    /// The outcome of an operation according to the model.
+    /// Returns the model's answer to an operation.
     fn expect(&mut self, id: &str, body: &Body, seq: Option<u64>) -> Expected {
         let Some(open) = self.open(id) else {
             unreachable!("it has been seen to be open");
@@ -268,7 +266,7 @@ impl World {
         self.check(id, body, seq, expected, &reply);
     }
 
-    /// Compares a reply with the model, and updates the model.
+    /// Compares a reply with the model's, and advances the model.
     fn check(
         &mut self,
         id: &str,
@@ -344,8 +342,7 @@ impl World {
         self.num_forks += 1;
     }
 
-    /// Sends an operation from many clients. It must be applied once, and all must get the same
-    /// reply.
+    /// Sends an operation from several clients: it is applied once, and all get the same reply.
     fn storm(&mut self, id: &str, body: &Body) {
         if self.absence(id).is_some() {
             return;
@@ -353,7 +350,7 @@ impl World {
         let seq = self.seq(id, SeqChoice::Offset(0)).flatten();
         let expected = self.expect(id, body, seq);
         let mut replies = self.send_at_once(id, &vec![body.clone(); NUM_CLIENTS], seq);
-        // The reply that is not a replay comes first.
+        // Put the first reply first.
         replies.sort_by_key(|reply| reply.header("idempotency-replayed").to_owned());
         for (i, reply) in replies.iter().enumerate() {
             let expected = match expected {
@@ -364,8 +361,7 @@ impl World {
         }
     }
 
-    /// Sends two operations with the same number. One must be applied, and the sender of the other
-    /// must get an error.
+    /// Sends two operations with the same number: one is applied, the other is refused.
     fn race(&mut self, id: &str) {
         if self.absence(id).is_some() {
             return;
