@@ -73,7 +73,7 @@ impl Server {
             app,
             routes,
         } = self;
-        // It ends with the app.
+        // This task ends with the app.
         tokio::spawn(App::keep_house(Arc::downgrade(&app)));
         let drain_begins = async {
             shutdown.await;

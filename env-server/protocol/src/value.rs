@@ -44,7 +44,7 @@ impl Value {
         }
     }
 
-    /// Bytes it takes in memory, about.
+    /// Returns the approximate bytes it takes in memory.
     pub fn bytes(&self) -> usize {
         match self {
             Value::Array(array) => 48 + array.data().len() * array.data().dtype().size_bytes(),

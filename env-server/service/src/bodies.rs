@@ -122,7 +122,7 @@ impl HttpBody for PiecesBody {
     }
 }
 
-/// A reply in pieces, which takes this room until it has been sent.
+/// Builds a reply in pieces, which holds `room` until it has been sent.
 pub fn with_pieces(encoding: Encoding, pieces: Vec<Bytes>, mut room: Room) -> Response {
     let len = pieces.iter().map(Bytes::len).sum();
     room.resize(len);

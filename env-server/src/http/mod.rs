@@ -102,7 +102,7 @@ impl App {
         }))
     }
 
-    /// Where what is done is counted.
+    /// Returns the metrics in which operations are counted.
     pub(crate) fn metrics(&self) -> &Arc<Metrics> {
         self.store.keeper().metrics()
     }

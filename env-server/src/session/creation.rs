@@ -19,7 +19,7 @@ pub enum Creation {
     Vector(CreateVectorEnv),
 }
 
-/// The two kinds of session, which have paths of their own.
+/// The two kinds of session, which have different paths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// Under `/v1/envs`.
@@ -110,7 +110,7 @@ impl Description {
     }
 }
 
-/// Checks that there is a seed for each lane.
+/// Checks that there is one seed per lane.
 pub(super) fn check_seed(seed: &Seed, num_envs: usize) -> Result<(), Problem> {
     match seed {
         Seed::Each(seeds) if seeds.len() != num_envs => {

@@ -31,7 +31,7 @@ const LARGE: usize = 65_536;
 
 /// One environment, or a vector of them, behind an id.
 pub struct Session {
-    /// Its identity in the journal.
+    /// Its key in the journal.
     key: u64,
     id: String,
     blueprint: Blueprint,
@@ -275,7 +275,7 @@ impl Session {
     /// Returns the description of the environment as it is now. Never blocks.
     ///
     /// # Errors
-    /// `internal`, when an operation has failed in the middle.
+    /// `internal`, when an operation has failed midway.
     pub fn describe(&self) -> Result<Description, Problem> {
         if self.state.is_poisoned() {
             return Err(failed());
@@ -629,7 +629,7 @@ impl Session {
             return Ok(());
         }
         let detail = format!(
-            "its state takes {bytes} bytes, and a server with a data directory keeps up to {max} of one environment"
+            "its state takes {bytes} bytes, and a server with a data directory keeps at most {max} per environment"
         );
         Err(match self.creation().kind() {
             Kind::Single => Problem::new(ErrorCode::InvalidKwargs, detail).at("/kwargs"),
@@ -651,7 +651,7 @@ impl Session {
     /// Returns the whole state, as a document.
     ///
     /// # Errors
-    /// `internal`, when an operation has failed in the middle.
+    /// `internal`, when an operation has failed midway.
     pub fn snapshot(&self) -> Result<Snapshot, Problem> {
         let saved = self.lock()?.vector.save();
         Ok(self.blueprint.snapshot_of(saved))
@@ -670,15 +670,14 @@ impl Session {
     /// Returns pictures of the first lanes, or of one lane.
     ///
     /// # Errors
-    /// `invalid-query` when there is no such lane; `internal`, when an operation has failed in
-    /// the middle.
+    /// `invalid-query` if there is no such lane; `internal` if an operation has failed midway.
     pub fn pictures(&self, lane: Option<usize>) -> Result<Vec<Picture>, Problem> {
         let num_lanes = self.creation().num_envs() as usize;
         let lanes = match lane {
             None => 0..num_lanes.min(MAX_PICTURES),
             Some(lane) if lane < num_lanes => lane..lane + 1,
             Some(lane) => {
-                let detail = format!("lane is {lane}, and there are {num_lanes}, from 0");
+                let detail = format!("lane is {lane}, but there are {num_lanes}, counted from 0");
                 return Err(Problem::new(ErrorCode::InvalidQuery, detail));
             }
         };
@@ -719,7 +718,7 @@ fn conflict(state: &State, seq: u64) -> Problem {
 
 /// Returns the problem of a session with an operation that panicked.
 fn failed() -> Problem {
-    let detail = "an earlier operation failed in the middle; close this environment";
+    let detail = "an earlier operation failed midway; close this environment";
     Problem::new(ErrorCode::Internal, detail)
 }
 
@@ -729,7 +728,7 @@ pub(super) fn ended(id: &str, end: End) -> Problem {
         End::Closed => (ErrorCode::EnvClosed, "has been closed"),
         End::Expired => (
             ErrorCode::LeaseExpired,
-            "has not been played for longer than its lease",
+            "has not been used for longer than its lease",
         ),
         End::Lost => (
             ErrorCode::EnvLost,

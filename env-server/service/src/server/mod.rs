@@ -1,4 +1,4 @@
-//! From a listener to an end: accept, serve, drain.
+//! The life of a server: accept, serve, drain.
 
 mod acceptor;
 mod connection;
@@ -79,7 +79,7 @@ impl Listening {
             gate,
             config,
         } = self;
-        // Sockets are no part of the requests that opened them, and must not outlive the server.
+        // Sockets are not part of the requests that opened them, and must not outlive the server.
         let _sockets = sockets.cut_off_on_drop();
         let drain_begins = async {
             shutdown.await;
@@ -92,7 +92,7 @@ impl Listening {
     }
 }
 
-/// Serves until `drain_begins` completes, and what is under way for a while longer.
+/// Serves until `drain_begins` completes, and then finishes work in progress.
 async fn serve(
     listener: TcpListener,
     front: Front,
