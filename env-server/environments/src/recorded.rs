@@ -1,10 +1,10 @@
-//! Recorded episodes, played again and compared.
+//! Replay of recorded episodes, and comparison with the originals.
 //!
-//! An episode has the environment's name, its arguments, everything random it drew
-//! (`latent`), the actions, and what the original returned. The environment is put into those
-//! draws, fed the actions, and must return the same, number for number. Where an environment's
-//! recordings hold its states, it is put into each of them instead and makes one step from there:
-//! rounding differences between machines' sines would grow over an episode.
+//! An episode has the environment's name, its arguments, all its random draws (`latent`), the
+//! actions, and the original's results. The environment replays the draws and the actions, and must
+//! return the same, number for number. If an environment's recordings include its states, each step
+//! starts from the recorded state instead: rounding differences between machines' sines would
+//! otherwise grow over an episode.
 
 use std::fmt;
 use std::ops::Range;

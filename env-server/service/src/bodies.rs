@@ -50,7 +50,7 @@ impl Bodies {
         self.max_bytes
     }
 
-    /// The threads that decode large bodies, for other long work as well.
+    /// Returns the threads that decode large bodies; other long jobs may use them as well.
     pub fn aside(&self) -> &Aside {
         &self.aside
     }

@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_comes_and_goes_much_forgets_its_own_only() {
+    fn a_principal_with_many_sessions_forgets_only_its_own() {
         let mut graves = Graves::default();
         let owner = |name: &str| Some(Arc::from(name));
         let (alice, bob) = (owner("alice"), owner("bob"));

@@ -1,10 +1,10 @@
-//! Limits on what a server holds and on what one reply holds.
+//! Limits on the sessions of a server and on the size of a reply.
 
 /// Bytes of entries at which a page is full. A page holds at least one operation, whatever its
 /// size.
 pub const PAGE_BYTES: usize = 8 << 20;
 
-/// Most that a server holds.
+/// Limits on the sessions of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Environments, where a vector environment counts as one.
@@ -19,7 +19,7 @@ pub struct Limits {
     pub trajectory_bytes: usize,
     /// Default lease in seconds: the time an environment lives after its last operation.
     pub default_ttl_s: u64,
-    /// Longest lease that a creation may ask for, in seconds.
+    /// Longest lease that a creation may request, in seconds.
     pub max_ttl_s: u64,
 }
 

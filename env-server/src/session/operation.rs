@@ -88,7 +88,7 @@ impl Reply {
         }
     }
 
-    /// Returns its size in memory, in bytes, by estimate.
+    /// Returns its estimated size in memory, in bytes.
     pub(super) fn bytes(&self) -> usize {
         size_of::<Reply>() + self.content_bytes()
     }

@@ -1,4 +1,4 @@
-//! Operations from request bodies, and request bodies from operations.
+//! Conversion of request bodies into operations, and back.
 
 use env_protocol::{
     Array, Data, ErrorCode, ForkRequest, OperationKind, Problem, ResetRequest, RestoreRequest,

@@ -1,4 +1,4 @@
-//! One session: environments, the number of the next operation, the stored reply to the last one.
+//! One session: its environments, the number of the next operation, and the last reply.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
@@ -25,11 +25,11 @@ use super::records::{self, Birth, End, Tombstone, Whole};
 use super::rerun::Rerun;
 use crate::journal::Record;
 
-/// Size of a session, in numbers and with eight for each lane, above which an operation may take a
+/// Size in numbers, with eight added per lane, above which an operation on a session may take a
 /// millisecond.
 const LARGE: usize = 65_536;
 
-/// One environment, or a vector of them, behind an id.
+/// A single or vector environment with an id.
 pub struct Session {
     /// Its key in the journal.
     key: u64,
@@ -44,7 +44,7 @@ pub struct Session {
     pub(super) born: Written,
     /// Number of the next operation, readable without waiting for the state.
     seq: AtomicU64,
-    /// Count of the numbers that a step reads and writes.
+    /// How many numbers a step reads and writes.
     numbers: usize,
     /// Bytes at the last count.
     counted_bytes: AtomicUsize,
@@ -71,7 +71,7 @@ pub(super) struct State {
     pub(super) end: Option<(End, Written)>,
 }
 
-/// Circumstances of a session's creation.
+/// Context of a session's creation.
 pub(super) struct Parents {
     pub(super) keeper: Arc<Keeper>,
     pub(super) owner: Option<Arc<str>>,
@@ -215,12 +215,12 @@ impl Session {
         self.is_fork
     }
 
-    /// Returns its identity in the journal.
+    /// Returns its key in the journal.
     pub(super) fn key(&self) -> u64 {
         self.key
     }
 
-    /// Returns its size in memory, in bytes, by estimate.
+    /// Returns its estimated size in memory, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.counted_bytes.load(Ordering::Relaxed)
     }
@@ -236,12 +236,12 @@ impl Session {
         seq.saturating_add(1) < self.seq.load(Ordering::Acquire)
     }
 
-    /// Whether an operation has failed in the middle, so that no other can be applied.
+    /// Whether an operation has failed midway, so that no other can be applied.
     pub(super) fn has_failed(&self) -> bool {
         self.state.is_poisoned()
     }
 
-    /// Returns the bytes of the reply to a step, by estimate. In JSON a byte takes up to four
+    /// Returns the estimated bytes of the reply to a step. In JSON a byte takes up to four
     /// characters.
     pub(crate) fn reply_bytes(&self, encoding: Encoding) -> usize {
         let bytes = 4 * self.numbers + 10 * self.creation().num_envs() as usize;
@@ -251,13 +251,13 @@ impl Session {
         }
     }
 
-    /// Returns the bytes of its state as a document, by estimate.
+    /// Returns the estimated bytes of its state as a document.
     pub(crate) fn snapshot_bytes(&self) -> usize {
         2 * self.bytes() + 256 * self.creation().num_envs() as usize
     }
 
-    /// Returns the bytes needed to write `limit` operations of its trajectory, by estimate:
-    /// environments that replay them, the state before them, their requests and their replies.
+    /// Returns the estimated bytes needed for a page of `limit` operations: environments that
+    /// replay them, the state before them, their requests and their replies.
     pub(crate) fn page_bytes(&self, limit: usize) -> usize {
         let entry = 512 + 2 * self.reply_bytes(Encoding::Json);
         let entries = limit.saturating_mul(entry).min(PAGE_BYTES.max(entry));
@@ -316,8 +316,8 @@ impl Session {
         })
     }
 
-    /// Applies an operation exactly once: `seq` must be the number of the next operation, or of an
-    /// earlier one that is kept and equal.
+    /// Applies an operation exactly once. `seq` must be the number of the next operation, or of an
+    /// earlier equal one that is still kept.
     ///
     /// # Errors
     /// `seq-conflict`, `seq-reused`, `env-closed`, `lease-expired`, `storage-failed`, or the
@@ -410,13 +410,14 @@ impl Session {
         }
     }
 
-    /// Writes an operation to the journal and the history before it is applied, so that every applied
-    /// operation is in the journal. `beside` is written with it, or neither is.
+    /// Writes an operation to the journal and the history before it is applied, so that every
+    /// applied operation is in the journal. `extra` records are written together with it, or none
+    /// is.
     pub(super) fn write_down(
         &self,
         state: &mut State,
         operation: &[u8],
-        beside: Option<Record<'_>>,
+        extra: Option<Record<'_>>,
     ) -> Result<Written, Problem> {
         let base = state.history.is_due().then(|| state.vector.base());
         let mut written = Written::default();
@@ -428,7 +429,7 @@ impl Session {
                 head: &head,
                 ..Record::new(self.key, base)
             }));
-            records.extend(beside);
+            records.extend(extra);
             records.push(Record::new(self.key, &operation));
             written = self.keeper.write_down(&records)?;
         }
@@ -518,13 +519,13 @@ impl Session {
         Ok((reply, written))
     }
 
-    /// Whether its lease has run out without an operation.
+    /// Whether it has not been used for longer than its lease.
     pub(super) fn has_expired(&self) -> bool {
         self.lease.has_expired(&self.keeper.clock)
     }
 
-    /// Ends the session once; later operations are refused. Returns `None` if it had ended before, or
-    /// if it should expire but was played meanwhile.
+    /// Ends the session once; later operations are refused. Returns `None` if it had already ended,
+    /// or if it should expire but was played meanwhile.
     ///
     /// # Errors
     /// `storage-failed`; the session has not ended then.
@@ -690,7 +691,7 @@ impl Session {
     /// Locks the state.
     ///
     /// # Errors
-    /// `internal`, when an operation has failed in the middle.
+    /// `internal`, when an operation has failed midway.
     pub(super) fn lock(&self) -> Result<MutexGuard<'_, State>, Problem> {
         self.state.lock().map_err(|_| failed())
     }

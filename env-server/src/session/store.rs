@@ -309,8 +309,8 @@ impl Store {
         }
     }
 
-    /// Looks up an id under which the caller has no session: it may be one of its own that has
-    /// ended, or one that is open to all.
+    /// Looks up an id under which the caller has no session. It may be the id of an ended session
+    /// of its own, or of a session that is open to all.
     fn ended_or_beyond(
         &self,
         kind: Kind,
@@ -536,8 +536,8 @@ impl Store {
             let mut ledger = self.lock_ledger();
             may_be(&ledger)?;
             self.check_memory()?;
-            let beside = child.with_whole(|whole| session.write_down(state, bytes, Some(whole)));
-            let written = beside.expect("it has just begun")?;
+            let result = child.with_whole(|whole| session.write_down(state, bytes, Some(whole)));
+            let written = result.expect("it has just begun")?;
             child.born = written;
             self.hold(child, &mut ledger);
             let reply = session
@@ -818,9 +818,9 @@ fn within(
         return Err(Problem::new(ErrorCode::QuotaExceeded, detail));
     }
     if lanes > max_lanes.saturating_sub(held.lanes) {
-        let beside = held.lanes;
+        let has = held.lanes;
         let detail = format!(
-            "{lanes} more lanes for {who}, which has {beside}, exceed the limit of {max_lanes}"
+            "{lanes} more lanes for {who}, which has {has}, exceed the limit of {max_lanes}"
         );
         return Err(Problem::new(ErrorCode::QuotaExceeded, detail));
     }
