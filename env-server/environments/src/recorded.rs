@@ -1,10 +1,10 @@
-//! Recorded episodes, played again and compared.
+//! Replay of recorded episodes, and comparison with the originals.
 //!
-//! An episode has the environment's name, its arguments, everything random it drew
-//! (`latent`), the actions, and what the original returned. The environment is put into those
-//! draws, fed the actions, and must return the same, number for number. Where an environment's
-//! recordings hold its states, it is put into each of them instead and makes one step from there:
-//! rounding differences between machines' sines would grow over an episode.
+//! An episode has the environment's name, its arguments, all its random draws (`latent`), the
+//! actions, and the original's results. The environment replays the draws and the actions, and must
+//! return the same, number for number. If an environment's recordings include its states, each step
+//! starts from the recorded state instead: rounding differences between machines' sines would
+//! otherwise grow over an episode.
 
 use std::fmt;
 use std::ops::Range;
@@ -23,7 +23,7 @@ pub struct Episode {
     pub env: String,
     /// Its arguments.
     pub kwargs: Kwargs,
-    /// What it drew.
+    /// Its random draws.
     pub latent: Value,
     /// `[T]`
     pub actions: Vec<Row>,
@@ -43,7 +43,7 @@ pub struct Episode {
 pub enum Row {
     /// One number.
     One(f64),
-    /// Several.
+    /// Several numbers.
     Many(Vec<f64>),
 }
 
@@ -56,10 +56,10 @@ impl Row {
     }
 }
 
-/// Most differences that a report describes; the rest is counted.
+/// Most differences that a report describes; the rest are only counted.
 pub const MAX_DESCRIBED: usize = 20;
 
-/// Differences, of which the first few are kept.
+/// A count of differences, with descriptions of the first few.
 #[derive(Clone, Debug, Default)]
 pub struct Differences {
     /// Number of differences.
@@ -97,7 +97,7 @@ impl Differences {
     }
 }
 
-/// Where in an episode: the reset, or the step with this number, from 1.
+/// A place in an episode: the reset (0), or the step with this number, from 1.
 #[derive(Clone, Copy)]
 pub(crate) struct Place(pub usize);
 
@@ -110,10 +110,10 @@ impl fmt::Display for Place {
     }
 }
 
-/// Puts `E` into the draws of an episode, feeds the actions and compares everything.
+/// Replays an episode in `E`, with its draws and actions, and compares everything.
 ///
 /// # Errors
-/// When the episode is malformed, so that it cannot be played (to its end).
+/// When the episode is malformed, so that it cannot be replayed to its end.
 pub fn verify_episode<E: Environment>(
     episode: &Episode,
     differences: &mut Differences,
@@ -148,21 +148,21 @@ struct Replay<'a, T> {
 }
 
 impl<T: Element> Replay<'_, T> {
-    /// From the recorded draws, end to end.
+    /// Replays the recorded draws from beginning to end.
     fn by_draws<E: Environment<Element = T>>(&mut self, mut environment: E) -> Result<(), String> {
         let mut draws = Script::new(environment.script(&self.episode.latent)?);
         environment.reset(&mut draws, &mut self.row);
         self.compare_observation::<E>(0);
         for step in 1..=self.episode.actions.len() {
             if !environment.is_running() {
-                return Err(format!("{}: the episode has ended before", Place(step)));
+                return Err(format!("{}: the episode ended earlier", Place(step)));
             }
             self.step(&mut environment, &mut draws, step)?;
         }
         draws.finish()
     }
 
-    /// From each recorded state, one step.
+    /// Replays one step from each recorded state.
     fn by_states<E: Environment<Element = T>>(&mut self, states: &[E]) -> Result<(), String> {
         let steps = self.episode.actions.len();
         if states.len() != steps + 1 {
@@ -177,7 +177,7 @@ impl<T: Element> Replay<'_, T> {
         draws.finish()?;
         for (step, pair) in (1..).zip(states.windows(2)) {
             if !pair[0].is_running() {
-                return Err(format!("{}: the episode has ended before", Place(step)));
+                return Err(format!("{}: the episode ended earlier", Place(step)));
             }
             let mut environment = pair[0].clone();
             self.step(&mut environment, &mut Script::new(Vec::new()), step)?;
@@ -223,7 +223,12 @@ impl<T: Element> Replay<'_, T> {
                 && matches!(row, Row::One(_)) == (action.len() == 1)
                 && action.iter().zip(&self.actions).all(in_range)
         });
-        action.ok_or_else(|| format!("{row:?} is no action; the ranges are {:?}", self.actions))
+        action.ok_or_else(|| {
+            format!(
+                "{row:?} is not an action; the ranges are {:?}",
+                self.actions
+            )
+        })
     }
 
     fn compare_observation<E: Environment<Element = T>>(&mut self, step: usize) {
@@ -240,9 +245,10 @@ impl<T: Element> Replay<'_, T> {
     }
 }
 
-/// Whether two float32 are at most so many floats apart. Numbers that are no float32 are not.
+/// Whether two float32 values are at most `ulps` floats apart. `false` for numbers that are not
+/// float32.
 pub(crate) fn is_within_ulps(a: f64, b: f64, ulps: u32) -> bool {
-    // Negative floats count down from zero's place as positive ones count up.
+    // Negative floats count down from zero as positive ones count up.
     let place = |x: f64| {
         let narrow = f32::from_f64(x)?;
         let magnitude = i64::from(narrow.to_bits() & 0x7fff_ffff);
@@ -268,7 +274,7 @@ fn check_lengths(episode: &Episode) -> Result<(), String> {
     ];
     if steps == 0 || found != [steps + 1, steps, steps, steps] {
         return Err(format!(
-            "{steps} actions do not go with {found:?} observations, rewards, terminated and truncated"
+            "{steps} actions do not match {found:?} observations, rewards, terminated and truncated"
         ));
     }
     Ok(())

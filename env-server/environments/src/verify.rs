@@ -3,7 +3,7 @@
 use crate::recorded::{Differences, Episode};
 use crate::registry::{self, Entry};
 
-/// Verifies one episode and gives its number of steps.
+/// Verifies one episode; returns its number of steps and the differences.
 pub fn verify_line(text: &str) -> (usize, Differences) {
     let mut differences = Differences::default();
     let found = serde_json::from_str::<Episode>(text)
