@@ -25,7 +25,9 @@ class Crate(unittest.TestCase):
         source = self.write(files)
         graph = check_imports.arrows(check_imports.read(source))
         return {
-            f"{file.relative_to(source)} -> {goal.relative_to(source)}" for file, goals in graph.items() for goal in goals
+            f"{file.relative_to(source)} -> {goal.relative_to(source)}"
+            for file, goals in graph.items()
+            for goal in goals
         }
 
     def names(self, files):
@@ -151,7 +153,10 @@ class Resolution(Crate):
 class Places(Crate):
     """Where an import may stand."""
 
-    TREE = {"lib.rs": "mod a; mod b;", "b.rs": "pub struct B; impl B { pub fn new() {} } pub mod inner { pub struct I; }"}
+    TREE = {
+        "lib.rs": "mod a; mod b;",
+        "b.rs": "pub struct B; impl B { pub fn new() {} } pub mod inner { pub struct I; }",
+    }
 
     def test_inside_a_function(self):
         self.assertEqual(self.arrows({**self.TREE, "a.rs": "fn f() { use crate::b::B; }"}), {"a.rs -> b.rs"})
@@ -175,7 +180,11 @@ class Places(Crate):
         self.assertEqual(self.arrows({**self.TREE, "a.rs": text}), {"a.rs -> b.rs"})
 
     def test_not_a_visibility(self):
-        files = {"lib.rs": "mod a;", "a/mod.rs": "pub mod x;", "a/x.rs": "pub(in crate::a) struct X; pub struct Y(pub (u8, u8));"}
+        files = {
+            "lib.rs": "mod a;",
+            "a/mod.rs": "pub mod x;",
+            "a/x.rs": "pub(in crate::a) struct X; pub struct Y(pub (u8, u8));",
+        }
         self.assertEqual(self.arrows(files), set())
 
     def test_not_comments_or_literals(self):
@@ -235,7 +244,9 @@ class Modules(Crate):
         self.assertEqual(self.arrows(files), {"b.rs -> a/x.rs"})
 
     def test_a_program_without_a_library(self):
-        self.assertEqual(self.arrows({"main.rs": "mod a; fn main() { a::a() }", "a.rs": "pub fn a() {}"}), {"main.rs -> a.rs"})
+        self.assertEqual(
+            self.arrows({"main.rs": "mod a; fn main() { a::a() }", "a.rs": "pub fn a() {}"}), {"main.rs -> a.rs"}
+        )
 
 
 class Tests(Crate):
@@ -247,7 +258,7 @@ class Tests(Crate):
         for text in (
             "#[cfg(test)] mod tests { mod deeper { use crate::b::B; } fn f() { crate::b::B; } }",
             "#[cfg(test)] use crate::b::B;",
-            "#[cfg(all(test, feature = \"x\"))] #[allow(unused)] fn f() { crate::b::B; }",
+            '#[cfg(all(test, feature = "x"))] #[allow(unused)] fn f() { crate::b::B; }',
             "#[cfg(any(test, fuzzing))] pub mod fuzz { use crate::b::B; }",
             "struct A { #[cfg(test)] b: crate::b::B, c: u8 }",
             "struct A { #[cfg(test)] b: crate::b::B }",
@@ -262,7 +273,7 @@ class Tests(Crate):
     def test_kept(self):
         for text in (
             "#[cfg(not(test))] use crate::b::B;",
-            "#[cfg(any(test, feature = \"x\"))] use crate::b::B;",
+            '#[cfg(any(test, feature = "x"))] use crate::b::B;',
             "#[cfg(test)] mod tests { fn f() {} } use crate::b::B;",
             "#[cfg(test)] use std::fmt; use crate::b::B;",
             "struct A { #[cfg(test)] c: u8, b: crate::b::B }",
@@ -272,7 +283,12 @@ class Tests(Crate):
             self.assertEqual(self.arrows({**self.TREE, "a.rs": text}), {"a.rs -> b.rs"}, text)
 
     def test_a_file_of_tests_is_not_read(self):
-        files = {"lib.rs": "mod a; mod b;", "a.rs": "#[cfg(test)] mod tests;", "a/tests.rs": "use crate::b::B;", "b.rs": ""}
+        files = {
+            "lib.rs": "mod a; mod b;",
+            "a.rs": "#[cfg(test)] mod tests;",
+            "a/tests.rs": "use crate::b::B;",
+            "b.rs": "",
+        }
         self.assertEqual(self.arrows(files), set())
 
 
