@@ -105,6 +105,11 @@ fn train_evaluate_inspect_and_find_nothing_left_to_do() {
     assert!(picture("episode-3.svg").starts_with(b"<svg"));
     assert!(picture("episode-3.png").starts_with(b"\x89PNG"));
 
+    assert_nothing_is_left_to_do(folder);
+}
+
+/// Checks that a run which has ended is resumed without training, and refuses other settings.
+fn assert_nothing_is_left_to_do(folder: &Path) {
     let again = succeed("train --resume run", folder);
     assert!(again.contains("had ended before"), "{again}");
     assert!(
@@ -342,116 +347,124 @@ fn a_folder_has_one_process_at_a_time() {
     succeed(train, folder);
 }
 
+/// Command lines that are refused before anything is written: the exit status, and parts of the error's first line.
+const REFUSED: &[(&str, i32, &[&str])] = &[
+    ("train", 1, &["which algorithm", "tracerl"]),
+    (
+        "train --algorithm trace",
+        1,
+        &["no algorithm `trace`", "tracerl"],
+    ),
+    ("list trace", 1, &["no algorithm `trace`", "tracerl"]),
+    ("train --algorithm ppo --gamma 2", 1, &["gamma", "0 to 1"]),
+    ("train --algorithm ppo --gamma -1", 1, &["gamma", "0 to 1"]),
+    ("train --algorithm ppo --total-timesteps many", 2, &["2e6"]),
+    (
+        "train --algorithm tracerl --memory-scope lifetime --memory-score-coef 0.5",
+        1,
+        &["memory_score_coef = 0.5 would do nothing", "both"],
+    ),
+    (
+        "train --algorithm ppo --max-entries 4",
+        1,
+        &["max_entries", "agent list ppo"],
+    ),
+    (
+        "train --algorithm ppo --total-timesteps 9",
+        1,
+        &["not one step"],
+    ),
+    (
+        "train --algorithm ppo --env-arg delya=3",
+        1,
+        &["delya", "delay"],
+    ),
+    (
+        "train --algorithm ppo --env-arg delay=0",
+        1,
+        &["delay", "1 to 10000000"],
+    ),
+    ("train --algorithm ppo --env-arg delay", 2, &["NAME=VALUE"]),
+    (
+        "train --algorithm ppo --env Chess-v0",
+        1,
+        &["Chess-v0", "MemoryTask-v0"],
+    ),
+    (
+        "train --algorithm ppo --env-draw delay=4..2",
+        2,
+        &["LOW <= HIGH"],
+    ),
+    (
+        "train --algorithm ppo --env-draw delay=2..4",
+        1,
+        &["--whole-episodes"],
+    ),
+    (
+        "train --algorithm ppo --server localhost:1",
+        2,
+        &["http://localhost:1"],
+    ),
+    (
+        "train --algorithm ppo --server http://127.0.0.1:1 --give-up-after-s 0",
+        1,
+        &[
+            "no answer from http://127.0.0.1:1/",
+            "Is the server running?",
+        ],
+    ),
+    ("train --config missing.toml", 1, &["missing.toml"]),
+    ("train --resume", 1, &["--resume DIR"]),
+    ("train --resume nowhere", 1, &["no checkpoint nowhere"]),
+    (
+        "evaluate --checkpoint nowhere",
+        1,
+        &["no checkpoint nowhere", "agent train"],
+    ),
+    (
+        "evaluate --checkpoint .",
+        1,
+        &["no checkpoint.safetensors in ."],
+    ),
+    (
+        "evaluate --checkpoint . --mode lucky",
+        2,
+        &["greedy", "all"],
+    ),
+    ("play --episodes 0", 2, &["1.."]),
+    (
+        "play --env MineSweper",
+        1,
+        &["did you mean \"MineSweeper-v0\"?"],
+    ),
+    ("play --env-arg dealy=3", 1, &["did you mean \"delay\"?"]),
+    (
+        "train --algorithm recurrent_ppo",
+        1,
+        &["did you mean \"recurrent-ppo\"?"],
+    ),
+    (
+        "inspect --checkpoint nowhere",
+        1,
+        &["no checkpoint nowhere"],
+    ),
+];
+
 #[test]
 fn what_cannot_be_done_is_said_in_a_line_and_leaves_nothing_behind() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    for (args, code, parts) in [
-        ("train", 1, &["which algorithm", "tracerl"][..]),
-        (
-            "train --algorithm trace",
-            1,
-            &["no algorithm `trace`", "tracerl"],
-        ),
-        ("list trace", 1, &["no algorithm `trace`", "tracerl"]),
-        ("train --algorithm ppo --gamma 2", 1, &["gamma", "0 to 1"]),
-        ("train --algorithm ppo --gamma -1", 1, &["gamma", "0 to 1"]),
-        ("train --algorithm ppo --total-timesteps many", 2, &["2e6"]),
-        (
-            "train --algorithm tracerl --memory-scope lifetime --memory-score-coef 0.5",
-            1,
-            &["memory_score_coef = 0.5 would do nothing", "both"],
-        ),
-        (
-            "train --algorithm ppo --max-entries 4",
-            1,
-            &["max_entries", "agent list ppo"],
-        ),
-        (
-            "train --algorithm ppo --total-timesteps 9",
-            1,
-            &["not one step"],
-        ),
-        (
-            "train --algorithm ppo --env-arg delya=3",
-            1,
-            &["delya", "delay"],
-        ),
-        (
-            "train --algorithm ppo --env-arg delay=0",
-            1,
-            &["delay", "1 to 10000000"],
-        ),
-        ("train --algorithm ppo --env-arg delay", 2, &["NAME=VALUE"]),
-        (
-            "train --algorithm ppo --env Chess-v0",
-            1,
-            &["Chess-v0", "MemoryTask-v0"],
-        ),
-        (
-            "train --algorithm ppo --env-draw delay=4..2",
-            2,
-            &["LOW <= HIGH"],
-        ),
-        (
-            "train --algorithm ppo --env-draw delay=2..4",
-            1,
-            &["--whole-episodes"],
-        ),
-        (
-            "train --algorithm ppo --server localhost:1",
-            2,
-            &["http://localhost:1"],
-        ),
-        (
-            "train --algorithm ppo --server http://127.0.0.1:1 --give-up-after-s 0",
-            1,
-            &[
-                "no answer from http://127.0.0.1:1/",
-                "Is the server running?",
-            ],
-        ),
-        ("train --config missing.toml", 1, &["missing.toml"]),
-        ("train --resume", 1, &["--resume DIR"]),
-        ("train --resume nowhere", 1, &["no checkpoint nowhere"]),
-        (
-            "evaluate --checkpoint nowhere",
-            1,
-            &["no checkpoint nowhere", "agent train"],
-        ),
-        (
-            "evaluate --checkpoint .",
-            1,
-            &["no checkpoint.safetensors in ."],
-        ),
-        (
-            "evaluate --checkpoint . --mode lucky",
-            2,
-            &["greedy", "all"],
-        ),
-        ("play --episodes 0", 2, &["1.."]),
-        (
-            "play --env MineSweper",
-            1,
-            &["did you mean \"MineSweeper-v0\"?"],
-        ),
-        ("play --env-arg dealy=3", 1, &["did you mean \"delay\"?"]),
-        (
-            "train --algorithm recurrent_ppo",
-            1,
-            &["did you mean \"recurrent-ppo\"?"],
-        ),
-        (
-            "inspect --checkpoint nowhere",
-            1,
-            &["no checkpoint nowhere"],
-        ),
-    ] {
+    for &(args, code, parts) in REFUSED {
         fail(args, folder, code, parts);
     }
     assert_eq!(std::fs::read_dir(folder).unwrap().count(), 0);
+}
 
-    // What only the first reset shows: the folder stays free.
+#[test]
+fn errors_after_the_first_reset_name_the_cause_and_spare_the_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    // An unknown option shows at the first reset; the run's folder stays free.
     for _ in 0..2 {
         fail(
             "train --algorithm tracerl --env-draw length=2..4 --out run",

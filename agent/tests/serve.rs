@@ -191,6 +191,27 @@ fn evaluated(checkpoint: &Checkpoint, mode: Mode, server: &str) -> Vec<Vec<i64>>
     recorder.actions
 }
 
+/// Creates the lanes of an evaluation at the URL `envs`, and resets them.
+fn created(http: &Http, checkpoint: &Checkpoint, envs: &str) -> VectorResetReply {
+    let packed = Encoding::MessagePack;
+    let creation = CreateVectorEnv {
+        spec_id: checkpoint.config.env.spec_id.clone(),
+        num_envs: LANES as u64,
+        kwargs: checkpoint.config.env.kwargs.clone().into_iter().collect(),
+        seed: None,
+        autoreset_mode: AutoresetMode::SameStep,
+        ttl_s: None,
+    };
+    let _: VectorEnvDescription = http.ask(Method::PUT, envs, packed, &creation);
+    let first_seed = seeds::first_environment_seed(SEED, Role::Evaluation);
+    let reset = VectorResetRequest {
+        seq: Some(0),
+        seed: Some(Seed::First(first_seed)),
+        ..VectorResetRequest::default()
+    };
+    http.ask(Method::POST, &format!("{envs}/reset"), packed, &reset)
+}
+
 /// What a program with nothing but HTTP does: it makes environments, shows their observations to the service, and takes
 /// the actions that come back. Asks twice at each step, with a session in one encoding and with a state in the other.
 fn played(
@@ -203,15 +224,7 @@ fn played(
 ) -> Vec<Vec<i64>> {
     let envs = format!("{environments}/v1/vector-envs/{:?}", mode).to_lowercase();
     let packed = Encoding::MessagePack;
-    let creation = CreateVectorEnv {
-        spec_id: checkpoint.config.env.spec_id.clone(),
-        num_envs: LANES as u64,
-        kwargs: checkpoint.config.env.kwargs.clone().into_iter().collect(),
-        seed: None,
-        autoreset_mode: AutoresetMode::SameStep,
-        ttl_s: None,
-    };
-    let _: VectorEnvDescription = http.ask(Method::PUT, &envs, packed, &creation);
+    let first = created(http, checkpoint, &envs);
     let session_id = format!("{mode:?}");
     let session: SessionDescription = http.ask(
         Method::PUT,
@@ -220,15 +233,6 @@ fn played(
         &json!({"num_envs": LANES, "seed": SEED}),
     );
     assert_eq!((session.seq, session.num_envs), (0, LANES as u64));
-    let reset = VectorResetRequest {
-        seq: Some(0),
-        seed: Some(Seed::First(seeds::first_environment_seed(
-            SEED,
-            Role::Evaluation,
-        ))),
-        ..VectorResetRequest::default()
-    };
-    let first: VectorResetReply = http.ask(Method::POST, &format!("{envs}/reset"), packed, &reset);
     let mut seen = first.observations;
     let (mut is_first, mut rewards) = (Array::mask(vec![true; LANES]), None);
     let (mut state, mut taken) = (None, Vec::new());
@@ -387,6 +391,76 @@ fn actions_over_http_are_those_of_an_evaluation() {
     }
 }
 
+/// A request that the service refuses, and the problem document that it answers with.
+struct Refusal {
+    method: Method,
+    path: &'static str,
+    body: Json,
+    status: u16,
+    code: &'static str,
+    /// Of the first error; empty without one.
+    pointer: &'static str,
+}
+
+/// A request for actions that the session `mine` of two lanes accepts.
+fn good_act() -> Json {
+    json!({
+        "session_id": "mine",
+        "seq": 0,
+        "observations": [[1, 0, 0], [0, 1, 0]],
+        "is_first": [true, true],
+    })
+}
+
+fn refusals() -> Vec<Refusal> {
+    let of = |method, path, body, status, code, pointer| Refusal {
+        method,
+        path,
+        body,
+        status,
+        code,
+        pointer,
+    };
+    let (act, mine) = ("/v1/act", "/v1/sessions/mine");
+    let (more, none) = ("/v1/sessions/more", "/v1/sessions/none");
+    let acting = |name: &str, value: Json, status, code, pointer| {
+        let mut body = good_act();
+        body[name] = value;
+        of(Method::POST, act, body, status, code, pointer)
+    };
+    let state = json!({"state": "AAAA", "observations": [[1, 0, 0]], "is_first": [true]});
+    let (one, nine) = (json!({"num_envs": 1}), json!({"num_envs": 9}));
+    let row = json!([[1, 0, 0]]);
+    let long = json!(vec![0; 8200]);
+    vec![
+        acting("session_id", json!("other"), 404, "unknown-session", ""),
+        acting("seq", json!(7), 409, "seq-conflict", "/seq"),
+        acting("mode", json!("lucky"), 422, "invalid-body", "/mode"),
+        acting("extra", json!(1), 422, "invalid-body", "/extra"),
+        acting(
+            "observations",
+            row,
+            422,
+            "invalid-observation",
+            "/observations",
+        ),
+        acting("observations", long, 413, "body-too-large", ""),
+        of(Method::POST, act, state, 422, "invalid-state", "/state"),
+        of(Method::PUT, mine, one, 409, "session-exists", ""),
+        of(
+            Method::PUT,
+            more,
+            nine,
+            422,
+            "invalid-num-envs",
+            "/num_envs",
+        ),
+        of(Method::DELETE, none, json!({}), 404, "unknown-session", ""),
+        of(Method::PUT, act, json!({}), 405, "method-not-allowed", ""),
+        of(Method::GET, "/nothing", json!({}), 404, "unknown-route", ""),
+    ]
+}
+
 #[test]
 fn what_is_wrong_is_a_problem_document() {
     let server = environments();
@@ -410,114 +484,19 @@ fn what_is_wrong_is_a_problem_document() {
     };
     assert_eq!([made().status, made().status], [201, 200]);
 
-    let act = at("/v1/act");
-    let good = json!({"session_id": "mine", "seq": 0, "observations": [[1,0,0],[0,1,0]], "is_first": [true, true]});
-    let with = |name: &str, value: Json| {
-        let mut body = good.clone();
-        body[name] = value;
-        body
-    };
-    let post = Method::POST;
-    for (method, url, body, status, code, pointer) in [
-        (
-            &post,
-            &act,
-            with("session_id", json!("other")),
-            404,
-            "unknown-session",
-            "",
-        ),
-        (
-            &post,
-            &act,
-            with("seq", json!(7)),
-            409,
-            "seq-conflict",
-            "/seq",
-        ),
-        (
-            &post,
-            &act,
-            with("mode", json!("lucky")),
-            422,
-            "invalid-body",
-            "/mode",
-        ),
-        (
-            &post,
-            &act,
-            with("extra", json!(1)),
-            422,
-            "invalid-body",
-            "/extra",
-        ),
-        (
-            &post,
-            &act,
-            with("observations", json!([[1, 0, 0]])),
-            422,
-            "invalid-observation",
-            "/observations",
-        ),
-        (
-            &post,
-            &act,
-            json!({"state": "AAAA", "observations": [[1,0,0]], "is_first": [true]}),
-            422,
-            "invalid-state",
-            "/state",
-        ),
-        (
-            &post,
-            &act,
-            with("observations", json!(vec![0; 8200])),
-            413,
-            "body-too-large",
-            "",
-        ),
-        (
-            &Method::PUT,
-            &session,
-            json!({"num_envs": 1}),
-            409,
-            "session-exists",
-            "",
-        ),
-        (
-            &Method::PUT,
-            &at("/v1/sessions/more"),
-            json!({"num_envs": 9}),
-            422,
-            "invalid-num-envs",
-            "/num_envs",
-        ),
-        (
-            &Method::DELETE,
-            &at("/v1/sessions/none"),
-            json!({}),
-            404,
-            "unknown-session",
-            "",
-        ),
-        (&Method::PUT, &act, json!({}), 405, "method-not-allowed", ""),
-        (
-            &Method::GET,
-            &at("/nothing"),
-            json!({}),
-            404,
-            "unknown-route",
-            "",
-        ),
-    ] {
-        let problem = http.refused(method.clone(), url, &body);
+    for refusal in refusals() {
+        let url = at(refusal.path);
+        let problem = http.refused(refusal.method, &url, &refusal.body);
         let found = problem.errors.first().map_or("", |error| &error.pointer);
         assert_eq!(
             (problem.status, problem.code.as_str(), found),
-            (status, code, pointer),
+            (refusal.status, refusal.code, refusal.pointer),
             "{problem}"
         );
-        assert_eq!(problem.expected_seq, (code == "seq-conflict").then_some(0));
+        let is_conflict = refusal.code == "seq-conflict";
+        assert_eq!(problem.expected_seq, is_conflict.then_some(0));
     }
+    let (act, good) = (at("/v1/act"), good_act());
     for (content_type, body, status) in [
         ("text/plain", "{}", 415),
         ("application/json", "{\"seq\":", 400),
