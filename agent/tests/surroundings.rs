@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 
-use env_server::{Access, ServerConfig};
+use env_server::{Access, ServerConfig, ServiceConfig};
 
 const TRAIN: &str = "train --algorithm ppo --env-arg delay=1 --total-timesteps 2000 --no-progress";
 const TOKEN: &str = "a-token-of-the-tests";
@@ -43,7 +43,10 @@ fn guarded_server(folder: &Path) -> String {
     let url = format!("http://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || {
         let config = ServerConfig {
-            access: Some(Arc::new(access)),
+            service: ServiceConfig {
+                access: Some(Arc::new(access)),
+                ..ServiceConfig::default()
+            },
             ..ServerConfig::default()
         };
         runtime.block_on(env_server::run(listener, config, std::future::pending()))

@@ -1,4 +1,4 @@
-//! What a step costs: in process, in each encoding, and over HTTP.
+//! The cost of a step: in process, in each encoding, and over HTTP.
 
 use std::hint::black_box;
 use std::io::{Read, Write};
@@ -86,7 +86,7 @@ fn codec(criterion: &mut Criterion) {
     }
 }
 
-/// Sends a request on a kept connection and reads the reply, whose length it is told.
+/// Sends a request on a kept connection and reads the reply, which must fit into `buffer`.
 fn exchange(stream: &mut TcpStream, request: &[u8], buffer: &mut [u8]) -> usize {
     stream.write_all(request).unwrap();
     let mut len = 0;

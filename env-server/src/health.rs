@@ -1,4 +1,4 @@
-//! Asking a server whether it is ready, so that a container needs no other program for it.
+//! Asks a server whether it is ready, so that a container needs no other program for it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use axum::http::Uri;
 use env_protocol::Problem;
-use env_server::tls;
+use service::tls;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -24,10 +24,10 @@ use tokio_rustls::rustls::{
 /// Most bytes of an answer that are read.
 const MAX_ANSWER_BYTES: u64 = 64 << 10;
 
-/// Asks `/readyz` of the server at `url`; what else is in the URL does not matter.
+/// Asks `/readyz` of the server at `url`; the rest of the URL is ignored.
 ///
 /// # Errors
-/// When the server cannot be asked, or says anything but 200.
+/// When the server cannot be asked, or answers anything but 200.
 pub async fn check(url: &Uri, tls_cert: Option<&Path>) -> anyhow::Result<()> {
     let is_tls = match url.scheme_str() {
         Some("http") => false,
@@ -35,7 +35,7 @@ pub async fn check(url: &Uri, tls_cert: Option<&Path>) -> anyhow::Result<()> {
         _ => bail!("the URL must begin with http:// or https://"),
     };
     let host = url.host().context("the URL has no host")?;
-    // IPv6 addresses stand in brackets in a URL, and nowhere else.
+    // IPv6 addresses are in brackets in a URL, and only there.
     let bare_host = host.trim_start_matches('[').trim_end_matches(']');
     let port = url.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
     let stream = TcpStream::connect((bare_host, port)).await?;
@@ -58,7 +58,7 @@ pub async fn check(url: &Uri, tls_cert: Option<&Path>) -> anyhow::Result<()> {
     }
 }
 
-/// Why the server is not ready, if it says so.
+/// Returns the problem in an answer, if there is one.
 fn problem(answer: &str) -> Option<Problem> {
     let (_, body) = answer.split_once("\r\n\r\n")?;
     serde_json::from_str(body).ok()
@@ -93,8 +93,8 @@ fn connector(cert: &Path) -> anyhow::Result<TlsConnector> {
     Ok(TlsConnector::from(Arc::new(config)))
 }
 
-/// Takes one certificate and no other. A probe asks its own machine, by an address that the
-/// certificate is hardly made out to, so that neither names nor authorities would tell anything.
+/// Accepts exactly one certificate. A probe reaches its own machine by an address that the
+/// certificate is rarely issued for, so checking names or authorities would be useless.
 #[derive(Debug)]
 struct Pinned {
     certificate: CertificateDer<'static>,

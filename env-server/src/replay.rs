@@ -1,4 +1,4 @@
-//! `env-server replay`: trajectories that a server has told, played again and compared.
+//! `env-server replay`: replays trajectories downloaded from a server and compares them.
 
 use std::fs::File;
 use std::io::BufReader;
@@ -9,22 +9,22 @@ use env_protocol::{Snapshot, Trajectory};
 use crate::error::Error;
 use crate::session::replay;
 
-/// What a file held, all of it equal.
+/// Contents of a file whose replay was equal throughout.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReplayedFile {
-    /// Pages, as the server gives them.
+    /// Pages, as served.
     pub pages: usize,
     /// Operations.
     pub operations: usize,
-    /// Steps of lanes among them.
+    /// Steps of single lanes among them.
     pub steps: usize,
 }
 
-/// Plays every page of a file again: one JSON document after another, as
-/// `GET …/trajectory` gives them. Pages that follow one another must fit together.
+/// Replays every page of a file: one JSON document after another, as `GET …/trajectory` returns
+/// them. Consecutive pages must fit together.
 ///
 /// # Errors
-/// When the file cannot be read, holds no page, or anything differs.
+/// When the file cannot be read, contains no page, or anything differs.
 pub fn replay_file(path: &Path) -> Result<ReplayedFile, Error> {
     let unreadable = |source| Error::Unreadable {
         path: path.to_owned(),
@@ -45,7 +45,7 @@ pub fn replay_file(path: &Path) -> Result<ReplayedFile, Error> {
             && first.seq == *seq
             && page.start != *end
         {
-            let detail = "it begins with another state than the page before ends with";
+            let detail = "it does not begin with the state in which the previous page ends";
             return Err(differs(detail.to_owned()));
         }
         let replayed = replay(&page).map_err(differs)?;

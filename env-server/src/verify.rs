@@ -1,4 +1,4 @@
-//! `env-server verify`: files of recorded reference episodes against our environments.
+//! `env-server verify`: compares recorded reference episodes with our environments.
 //!
 //! A file has one episode a line; [`environments::recorded`] says what is compared.
 
@@ -11,7 +11,7 @@ use environments::verify::verify_line;
 
 use crate::error::Error;
 
-/// What was found in a file.
+/// The result of verifying a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     /// Number of episodes.
@@ -24,19 +24,19 @@ pub struct Report {
     pub differences: Vec<Difference>,
 }
 
-/// Something in a recorded episode that is malformed or not what the environment does.
+/// A recorded episode that is malformed or differs from the environment's behaviour.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
     /// The line of the file, from 1.
     pub line: usize,
-    /// What differs, where in the episode.
+    /// The difference and its place in the episode.
     pub detail: String,
 }
 
 /// Verifies every episode of a file.
 ///
 /// # Errors
-/// When the file cannot be read or holds no episode. Everything else is a difference.
+/// When the file cannot be read or contains no episode. Anything else is a difference.
 pub fn verify_file(path: &Path) -> Result<Report, Error> {
     let unreadable = |source| Error::Unreadable {
         path: path.to_owned(),

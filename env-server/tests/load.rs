@@ -1,4 +1,5 @@
-//! What clients leave behind is reclaimed. `scripts/load` does this at full size, and measures it.
+//! Resources that clients leave behind are reclaimed. `scripts/load` tests this at full size, and
+//! measures it.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -15,7 +16,7 @@ mod support;
 #[path = "../benches/load/wave.rs"]
 mod wave;
 
-/// Far more than anything here takes.
+/// Far longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 const SCALE: Scale = Scale {

@@ -1,5 +1,5 @@
-//! Exactly once, seen from an agent: a training run whose requests and replies are lost ends with the same bytes as a
-//! calm one.
+//! Exactly once, as an agent sees it: a training run whose requests and replies are lost ends with
+//! the same bytes as an undisturbed one.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -85,14 +85,14 @@ fn a_training_run_under_faults_ends_with_the_same_bytes() {
     );
 }
 
-/// The server of [`MortalServer`], in a process that it starts; nothing in any other.
+/// Runs the server of [`MortalServer`] in the process that it starts; does nothing in any other.
 #[test]
 #[ignore = "a server for other tests"]
 fn serve() {
     serve_if_asked();
 }
 
-/// Kills and restarts a server at random moments, until it is told to stop. Tells how often.
+/// Kills and restarts a server at random moments until `stop` is set. Returns the number of kills.
 fn kill_over_and_over(server: &mut MortalServer, seed: u64, kills: u64, stop: &AtomicBool) -> u64 {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
     for done in 0..kills {
@@ -106,7 +106,8 @@ fn kill_over_and_over(server: &mut MortalServer, seed: u64, kills: u64, stop: &A
     kills
 }
 
-/// Observations, rewards and ends of every step, until `is_over` is true at a step's number.
+/// Returns observations, rewards and ends of every step, until `is_over` is true at a step's
+/// number.
 fn trajectory(server: String, is_over: impl Fn(u64) -> bool) -> Vec<agent::env::StepReply> {
     let mut env = environment(vec![server], 3).expect("a server");
     let reset = ResetRequest {
@@ -122,17 +123,18 @@ fn trajectory(server: String, is_over: impl Fn(u64) -> bool) -> Vec<agent::env::
     steps
 }
 
-/// How many kills; `KILLS=200` is the whole show, of about a minute.
+/// Returns the number of kills; `KILLS=200` is the full test, of about a minute.
 fn wanted_kills() -> u64 {
     let text = std::env::var("KILLS").ok();
     text.map_or(40, |text| text.parse().expect("KILLS is a number"))
 }
 
-/// Steps that every player takes.
+/// Steps that every player makes at least.
 const LEAST_STEPS: u64 = 100;
 
-/// Requests are lost, doubled, delayed and cut, replies are lost after what they tell of was done, and the server is
-/// killed over and over: what players see is what they see in peace, every step once.
+/// Requests are lost, duplicated, delayed and cut, replies are lost after their operation was
+/// applied, and the server is killed over and over: players see the same as without disturbance,
+/// every step once.
 #[test]
 fn trajectories_under_fire_are_those_of_peace() {
     let data = tempfile::tempdir().expect("a directory");
@@ -140,7 +142,7 @@ fn trajectories_under_fire_are_those_of_peace() {
     let proxy = FaultyProxy::start(&server.url(), 5).expect("a proxy");
     let (stop, is_over) = (AtomicBool::new(false), AtomicBool::new(false));
     let begun = Instant::now();
-    // On a busy machine a player may come to few steps between the kills: it plays on when they are over.
+    // On a busy machine a player may make few steps between the kills, so it continues after them.
     let has_played = |t| t >= LEAST_STEPS && is_over.load(Ordering::Relaxed);
     let (played, kills) = thread::scope(|scope| {
         let player = || trajectory(proxy.url(), has_played);

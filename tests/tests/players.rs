@@ -1,5 +1,5 @@
-//! Who learns nothing scores what is known of the tasks: random and clairvoyant players, by the agents' own programs
-//! and over HTTP.
+//! Players that do not learn reach the known scores of the tasks: random and clairvoyant players,
+//! run by the agents' own programs and over HTTP.
 
 use std::sync::atomic::AtomicBool;
 
@@ -21,7 +21,7 @@ use serde_json::{Map, Value, json};
 
 /// Episodes of a measurement.
 const EPISODES: usize = 2_000;
-/// A rollout: training changes nothing.
+/// Steps of one rollout; training has no effect.
 const TRAINED_STEPS: u64 = 64 * 128;
 
 /// A mean and its standard error; 0 where the mean is known exactly.
@@ -31,7 +31,7 @@ struct Mean(f64, f64);
 const ZERO: Mean = Mean(0.0, 0.0);
 const ONE: Mean = Mean(1.0, 0.0);
 
-/// Returns of random and of clairvoyant play: what follows from the rules, or what was measured on the originals.
+/// Returns of random and of clairvoyant play, derived from the rules or measured on the originals.
 #[rustfmt::skip]
 #[expect(clippy::approx_constant, reason = "a mean that happens to be near log10(e)")]
 const TABLE: &[(&str, &str, Mean, Mean)] = &[
@@ -77,9 +77,9 @@ const TABLE: &[(&str, &str, Mean, Mean)] = &[
     ("StatelessCartPole-v0", r#"{"level":"medium"}"#, Mean(0.0559, 0.0007), ONE),
     ("StatelessCartPole-v0", r#"{"level":"hard"}"#, Mean(0.0373, 0.0004), ONE),
     ("EndlessTMaze-v0", r#"{}"#, ZERO, ONE),
-    // The first episode of a lifetime shows the cue and pays nothing.
+    // The first episode of a lifetime shows the cue and gives no reward.
     ("PersistentRecall-v0", r#"{}"#, ZERO, ZERO),
-    // Random play: as the spec computes it.
+    // Random play: as computed by the spec.
     ("TMazeDistractors-v0", r#"{}"#, Mean(f64::NAN, 0.0), Mean(4.0, 0.0)),
 ];
 
@@ -102,7 +102,7 @@ impl Task<'_> {
         .expect("an environment")
     }
 
-    /// What `agent train` makes of it.
+    /// Returns the checkpoint of `agent train`.
     fn train(&self, algorithm: &str) -> Result<Checkpoint, TrainError> {
         let row = algorithms::find(algorithm).expect("a row of the table");
         let selection = EnvSelection {
@@ -122,7 +122,7 @@ impl Task<'_> {
         Ok(train(&config, &mut env, options, &mut Silent)?.checkpoint)
     }
 
-    /// What `agent evaluate` makes of that.
+    /// Returns the result of `agent evaluate` for it.
     fn evaluate(&self, algorithm: &str) -> Evaluation {
         let checkpoint = self.train(algorithm).expect("trained");
         assert!(checkpoint.params.is_empty(), "there is nothing to learn");
@@ -141,7 +141,7 @@ impl Task<'_> {
     }
 }
 
-/// Whether a measurement is within four combined standard errors of what is known.
+/// Checks that a measurement is within four combined standard errors of the known value.
 #[track_caller]
 fn assert_agrees(name: &str, found: &Evaluation, Mean(mean, error): Mean) {
     let own_error = found.std_return / (EPISODES as f64).sqrt();

@@ -1,4 +1,4 @@
-//! Every algorithm plays every spec: whatever a space is made of, there is an encoding of it and a distribution over it.
+//! Every algorithm plays every spec: each kind of space has an encoding and a distribution.
 
 use std::sync::atomic::AtomicBool;
 
@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 const NUM_ENVS: usize = 4;
 const STEPS: u64 = 512;
 
-/// Keeps everything that was measured.
+/// Collects all metrics.
 #[derive(Default)]
 struct Measured(Vec<(String, f64)>);
 
@@ -68,7 +68,8 @@ fn everybody_learns(spec_id: &str, kwargs: &Map<String, Value>) {
             num_minibatches: 2,
             update_epochs: 2,
             early_stop: false,
-            // The notebook's would ask for a cue, and not every first number has classes.
+            // The notebook's modules need a cue, or a first number with classes, which not every
+            // task has.
             aux_modules: Vec::<&str>::new(),
         };
         let selection = EnvSelection {

@@ -4,7 +4,7 @@ use end_to_end::serve_if_asked;
 use end_to_end::storm::{Fate, Storm, Transport};
 use env_server::Durability;
 
-/// The server that is killed, in a process of its own; nothing in any other.
+/// Runs the server that is killed, in a separate process; does nothing in any other.
 #[test]
 #[ignore = "a server for other tests"]
 fn serve() {

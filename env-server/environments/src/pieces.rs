@@ -1,4 +1,5 @@
-//! Large bodies, written in pieces: no piece is moved as the body grows, and what has been sent is freed.
+//! Large bodies, written in pieces: no piece is moved as the body grows, and pieces that have been
+//! sent are freed.
 
 use std::io::{self, Write};
 
@@ -16,17 +17,17 @@ pub struct Pieces {
 }
 
 impl Pieces {
-    /// Bytes written.
+    /// Returns the bytes written.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether nothing was written.
+    /// Whether nothing has been written.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Ends a text with a line's end, as people like it.
+    /// Ends a text with a newline, for readers in a terminal.
     pub fn end_line(&mut self) {
         self.last.push(b'\n');
         self.len += 1;
@@ -47,7 +48,7 @@ impl Pieces {
         }
     }
 
-    /// The pieces in order, none of them empty.
+    /// Returns the pieces in order, none of them empty.
     pub fn into_pieces(mut self) -> Vec<Bytes> {
         self.last.shrink_to_fit();
         self.finish_piece();
@@ -56,7 +57,7 @@ impl Pieces {
 }
 
 impl From<Vec<u8>> for Pieces {
-    /// A body that is one piece, whatever its size.
+    /// Makes a body of a single piece, whatever its size.
     fn from(bytes: Vec<u8>) -> Self {
         Self {
             len: bytes.len(),
@@ -72,7 +73,7 @@ impl From<Vec<u8>> for Pieces {
 impl Write for Pieces {
     #[inline]
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // Most writes are of a number or a comma.
+        // Most writes are a number or a comma.
         if bytes.len() < self.last.capacity() - self.last.len()
             && self.last.len() + bytes.len() < PIECE_BYTES
         {
@@ -93,7 +94,7 @@ impl Pieces {
         let mut rest = bytes;
         while !rest.is_empty() {
             let (now, later) = rest.split_at(rest.len().min(PIECE_BYTES - self.last.len()));
-            // A small body stays small, a large one is not moved as it grows.
+            // A small body stays small; a large one is not moved as it grows.
             if self.last.capacity() < self.last.len() + now.len() && !self.full.is_empty() {
                 self.last.reserve_exact(PIECE_BYTES - self.last.len());
             }

@@ -1,4 +1,4 @@
-//! Seeds: what the program itself writes and reads, so that mutations of it get far.
+//! Seeds: bytes that the program itself writes and reads, so that mutations of them get far.
 
 use env_protocol::{
     CreateEnv, CreateVectorEnv, Encoding, ForkRequest, Kwargs, LeaseRequest, ResetRequest,
@@ -30,7 +30,7 @@ impl Seed {
     }
 }
 
-/// The seeds of a target.
+/// Generates the seeds of a target.
 pub(super) fn made(target: &str) -> Vec<Seed> {
     match target {
         "json" => bodies(Encoding::Json),
@@ -48,7 +48,7 @@ pub(super) fn made(target: &str) -> Vec<Seed> {
     }
 }
 
-/// A message of a conversation and its answer.
+/// A message in a conversation, with its answer.
 struct Exchange {
     name: String,
     request: Vec<u8>,
@@ -56,7 +56,8 @@ struct Exchange {
     reply_body: Vec<u8>,
 }
 
-/// Every operation on both kinds of environment, good and bad, on the server of the targets.
+/// Runs every operation on both kinds of environment, valid and invalid, on the server of the
+/// targets.
 fn conversation(encoding: Encoding) -> Vec<Exchange> {
     use StreamKind::{Env, VectorEnv};
     use StreamOp::*;
@@ -133,7 +134,7 @@ fn conversation(encoding: Encoding) -> Vec<Exchange> {
     exchanges
 }
 
-/// A body as clients write it.
+/// Encodes a body as clients do.
 fn encode(encoding: Encoding, op: StreamOp, kind: StreamKind, body: &Value) -> Vec<u8> {
     fn typed<T: DeserializeOwned + Serialize>(body: &Value) -> Vec<u8> {
         let request: T = serde_json::from_value(body.clone()).expect("a body of its type");
@@ -194,7 +195,7 @@ fn stream_frames() -> Vec<Seed> {
     seeds
 }
 
-/// Frames as a client sends them, under a mask of zeros (RFC 6455, section 5.2).
+/// Encodes frames as a client sends them, with a mask of zeros (RFC 6455, section 5.2).
 fn websockets() -> Vec<Seed> {
     const TEXT: u8 = 0x81;
     const TEXT_BEGUN: u8 = 0x01;
@@ -260,7 +261,7 @@ fn openenv() -> Vec<Seed> {
         .collect()
 }
 
-/// A session of some spec with its default arguments that has been played for a few steps.
+/// Creates a session of a spec with its default arguments and plays a few steps.
 fn played(creation: Creation) -> std::sync::Arc<Session> {
     let store = Store::new(Limits::default(), Clock::default());
     let session = store

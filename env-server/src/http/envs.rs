@@ -9,14 +9,14 @@ use env_protocol::{
     StepReply, StepRequest, Trajectory,
 };
 
-use super::codec::{Accept, Call, encoded};
 use super::openapi::{
     CreateProblems, OperationProblems, Page, Png, ReadProblems, RenderQuery, TrajectoryPage,
 };
-use super::problem::Failure;
 use super::resource::resource_routes;
 use super::{Caller, FullCaller, SharedApp};
-use crate::session::{Creation, Description, Kind, Operation, Session};
+use crate::session::{Blueprint, Creation, Description, Kind, Operation, Session};
+use service::codec::{Accept, Call, encoded};
+use service::problem::Failure;
 
 const KIND: Kind = Kind::Single;
 
@@ -46,7 +46,7 @@ pub(super) async fn create(
 
 /// Create an environment under your own id
 ///
-/// Idempotent: the same id and body again answer 200 with the environment as it is now.
+/// Idempotent: repeating the id and body answers 200 with the environment as it is now.
 #[utoipa::path(
     put, path = "/v1/envs/{env_id}", operation_id = "put_env", tag = "envs",
     params(("env_id" = String, Path, description = "1 to 64 of A-Z a-z 0-9 . _ -", example = "mine")),
@@ -58,7 +58,7 @@ pub(super) async fn create(
             (EnvDescription = "application/json", example = json!({"env_id": "mine", "spec_id": "MemoryTask-v0", "kwargs": {"delay": 4, "difficulty": 1}, "seed": 7, "observation_space": {"type": "Box", "shape": [3], "dtype": "float32", "low": 0.0, "high": 1.0}, "action_space": {"type": "Discrete", "n": 2, "start": 0}, "ttl_s": 3600, "expires_in_s": 3600, "seq": 0})),
             (EnvDescription = "application/vnd.msgpack")),
             headers(("Location" = String, description = "Path of the environment"))),
-        (status = 200, description = "Created before with the same body", content(
+        (status = 200, description = "Already created with the same body", content(
             (EnvDescription = "application/json"), (EnvDescription = "application/vnd.msgpack"))),
         CreateProblems,
         (status = 409, description = "env-exists", body = Problem, content_type = "application/problem+json"),
@@ -112,7 +112,7 @@ pub(super) async fn list(
 
 /// Begin an episode
 ///
-/// An episode under way is left. An empty body is a reset without seed and options.
+/// An episode in progress is abandoned. An empty body is a reset without seed and options.
 #[utoipa::path(
     post, path = "/v1/envs/{env_id}/reset", operation_id = "reset_env", tag = "envs",
     params(("env_id" = String, Path, description = "Id of the environment")),
@@ -136,7 +136,7 @@ pub(super) async fn reset(
     caller.check_reset(body.seed.is_none() && body.options.is_empty())?;
     let session = app.store.get(KIND, &env_id, caller.owner())?;
     let seq = body.seq;
-    let operation = Session::reset_operation(body);
+    let operation = Blueprint::reset_operation(body);
     app.operate(session, &caller, seq, operation, reply).await
 }
 
@@ -150,7 +150,7 @@ pub(super) async fn reset(
         (StepRequest = "application/json", example = json!({"seq": 1, "action": 0})),
         (StepRequest = "application/vnd.msgpack"))),
     responses(
-        (status = 200, description = "What it led to", content(
+        (status = 200, description = "The outcome", content(
             (StepReply = "application/json", example = json!({"observation": [0.0, 1.0, 0.0], "reward": 0.0, "terminated": false, "truncated": false, "info": {}, "seq": 2})),
             (StepReply = "application/vnd.msgpack")),
             headers(("Idempotency-Replayed" = String, description = "`true` on a stored reply"))),
@@ -164,7 +164,7 @@ pub(super) async fn step(
     Call { body, reply, .. }: Call<StepRequest>,
 ) -> Result<Response, Failure> {
     let session = app.store.get(KIND, &env_id, caller.owner())?;
-    let operation = session.step_operation(body.action)?;
+    let operation = session.blueprint().step_operation(body.action)?;
     app.operate(session, &caller, body.seq, operation, reply)
         .await
 }

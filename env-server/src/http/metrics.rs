@@ -7,12 +7,12 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use env_protocol::Problem;
 
-use super::aside::blocking;
-use super::problem::Failure;
 use super::{FullCaller, SharedApp};
-use crate::observe;
+use service::aside::blocking;
+use service::observe;
+use service::problem::Failure;
 
-/// What the server does and holds, for Prometheus
+/// Return the server's metrics for Prometheus
 ///
 /// Prometheus' text format, version 0.0.4. `docs/observability.md` lists the metrics.
 #[utoipa::path(
@@ -26,7 +26,7 @@ pub(super) async fn scrape(
     State(app): State<SharedApp>,
     _: FullCaller,
 ) -> Result<Response, Failure> {
-    // One at a time, however many ask: it looks at every environment.
+    // Only one scrape runs at a time, however many are requested: each looks at every environment.
     let _turn = app.scrape.lock().await;
     let metrics = Arc::clone(app.metrics());
     let this = Arc::clone(&app);

@@ -1,15 +1,11 @@
 //! The server's HTTP side: routes by resource, two encodings, one form of error.
 
-pub(crate) mod aside;
-pub(crate) mod bodies;
 mod caller;
-pub(crate) mod codec;
 mod envs;
 pub(crate) mod home;
 mod metrics;
 mod openapi;
 pub(crate) mod operations;
-pub(crate) mod problem;
 mod resource;
 mod specs;
 mod stream;
@@ -19,7 +15,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use axum::Router;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -28,30 +23,29 @@ use env_protocol::{Encoding, ErrorCode, ForkRequest, Problem};
 use serde::Serialize;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use crate::access::Access;
 use crate::config::ServerConfig;
 use crate::error::Error;
 use crate::journal::JournalConfig;
-use crate::observe::{Metrics, RecoveryFigures};
 use crate::openenv;
 use crate::session::recovery::Recovery;
-use crate::session::store::{Created, Owner, Store};
+use crate::session::store::{Created, Store};
 use crate::session::{Answer, Creation, Kind, Operation, Reply, Session};
-use bodies::{Bodies, with_pieces};
-use codec::{encoded, with_body};
 use environments::pieces::Pieces;
 use openapi::TrajectoryPage;
-use problem::Failure;
+use service::Failure;
+use service::Owner;
+use service::access::Access;
+use service::bodies::{self, Bodies};
+use service::codec::{encoded, with_body};
+use service::observe::{Metrics, RecoveryFigures};
+use service::room::Room;
+use service::socket::Sockets;
+use service::{BodyLimit, IDEMPOTENCY_REPLAYED, Routes};
 
 pub(crate) use caller::{Caller, FullCaller};
 pub use openapi::document;
-pub(crate) use stream::socket;
-pub use stream::socket::SocketTimes;
 #[cfg(any(test, fuzzing))]
 pub(crate) use stream::{answer_message, only_route};
-
-/// Header of a reply that had been given before.
-pub const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// How often leases are looked through. One that has run out is seen at once by who asks for it;
 /// this only frees memory.
@@ -68,11 +62,16 @@ pub(crate) struct App {
     is_draining: AtomicBool,
     /// Held while metrics are written.
     scrape: tokio::sync::Mutex<()>,
-    pub(crate) sockets: socket::Sockets,
-    socket_times: SocketTimes,
+    pub(crate) sockets: Sockets,
 }
 
 pub(crate) type SharedApp = Arc<App>;
+
+impl BodyLimit for App {
+    fn bodies(&self) -> &Bodies {
+        &self.bodies
+    }
+}
 
 impl App {
     /// Opens the store, which recovers what the data directory holds.
@@ -83,7 +82,7 @@ impl App {
                 let journal = JournalConfig::new(dir, config.durability);
                 let (store, recovery) = Store::open(config.limits, config.clock.clone(), journal)?;
                 report(&recovery);
-                report_owners(&store.held_by(), config.access.as_deref());
+                report_owners(&store.held_by(), config.service.access.as_deref());
                 store.keeper().metrics().recovered(RecoveryFigures {
                     took: recovery.took,
                     recovered: recovery.environments as u64,
@@ -95,18 +94,22 @@ impl App {
         };
         Ok(Arc::new(App {
             store,
-            bodies: Bodies::new(config.max_body_bytes),
+            bodies: Bodies::new(config.service.max_body_bytes),
             allow_oracle: config.allow_oracle,
             is_draining: AtomicBool::new(false),
             scrape: tokio::sync::Mutex::default(),
-            sockets: socket::Sockets::default(),
-            socket_times: config.socket_times,
+            sockets: Sockets::new(config.service.socket_times),
         }))
     }
 
     /// Where what is done is counted.
     pub(crate) fn metrics(&self) -> &Arc<Metrics> {
         self.store.keeper().metrics()
+    }
+
+    /// Bytes of the largest body or message that is taken.
+    pub(crate) fn max_body_bytes(&self) -> usize {
+        self.bodies.max_body_bytes()
     }
 
     /// Ends leases that have run out and keeps the journal small, until the server is gone.
@@ -156,7 +159,7 @@ impl App {
         caller: &Caller,
         job: impl FnOnce() -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Failure> {
-        Ok(Box::pin(self.bodies.aside.run(caller.note(), job)).await?)
+        Ok(Box::pin(self.bodies.aside().run(caller.note(), job)).await?)
     }
 
     /// Does something with a session: here if that takes a moment, else aside.
@@ -378,6 +381,14 @@ impl App {
     }
 }
 
+/// A large reply, which takes this room until it has been sent. JSON ends with a line's end.
+fn with_pieces(encoding: Encoding, mut pieces: Pieces, room: Room) -> Response {
+    if encoding == Encoding::Json {
+        pieces.end_line();
+    }
+    bodies::with_pieces(encoding, pieces.into_pieces(), room)
+}
+
 /// Says of a reply whether it had been given before.
 fn mark(response: &mut Response, answer: &Answer) {
     if answer.is_replay {
@@ -464,26 +475,6 @@ fn location(kind: Kind, id: &str) -> [(HeaderName, String); 1] {
     [(header::LOCATION, format!("/v1/{collection}/{id}"))]
 }
 
-/// What is answered however much there is to do.
-pub(crate) fn is_probe(path: &str) -> bool {
-    matches!(path, "/healthz" | "/readyz")
-}
-
-/// What is answered without a token: probes, and what explains the server.
-pub(crate) fn is_open(path: &str) -> bool {
-    is_probe(path)
-        || matches!(path, "/" | "/openapi.json" | "/docs")
-        || path.starts_with("/docs/")
-        || path.starts_with("/problems/")
-}
-
-/// Everything the server answers.
-pub(crate) struct Routes {
-    pub(crate) router: Router,
-    /// Of its routes, as metrics name them.
-    pub(crate) templates: Vec<String>,
-}
-
 /// Path of the document for programs.
 const DOCUMENT: &str = "/openapi.json";
 
@@ -521,6 +512,7 @@ pub(crate) fn routes(app: SharedApp, config: &ServerConfig) -> Result<Routes, Er
 
 #[cfg(test)]
 mod tests {
+    use axum::Router;
     use axum::body::{Body, to_bytes};
     use axum::http::Request;
     use serde_json::{Value, json};
@@ -528,7 +520,7 @@ mod tests {
     use tower::ServiceExt;
 
     use super::*;
-    use crate::session::store::Limits;
+    use crate::session::Limits;
 
     struct Server {
         app: SharedApp,
@@ -580,7 +572,7 @@ mod tests {
             StatusCode::OK
         );
         let (_, snapshot) = server.ask("GET", &path("snapshot"), json!({})).await;
-        let taken = server.app.bodies.aside.occupy().await;
+        let taken = server.app.bodies.aside().occupy().await;
         let actions = json!({"actions": vec![0; 8_192]});
         let long = [
             server.send("GET", &path("snapshot"), json!({})),

@@ -1,13 +1,12 @@
-//! Routes for those who run the server.
+//! Routes for operators of the server.
 
 use axum::extract::{Path, State};
-use axum::http::header;
-use axum::response::{IntoResponse, Response};
-use env_protocol::{ErrorCode, Health, Problem, SNAPSHOT_VERSION, Version};
+use axum::response::Response;
+use env_protocol::{Health, Problem, SNAPSHOT_VERSION, Version};
 
 use super::SharedApp;
-use super::codec::{Accept, encoded};
-use super::problem::Failure;
+use service::codec::{Accept, encoded};
+use service::problem::Failure;
 
 fn ok() -> Health {
     Health {
@@ -15,11 +14,11 @@ fn ok() -> Health {
     }
 }
 
-/// Whether the server lives
+/// Check that the server is alive
 #[utoipa::path(
     get, path = "/healthz", operation_id = "get_health", tag = "operations",
     responses(
-        (status = 200, description = "It lives", body = Health, example = json!({"status": "ok"})),
+        (status = 200, description = "It is alive", body = Health, example = json!({"status": "ok"})),
         (status = 406, description = "not-acceptable", body = Problem, content_type = "application/problem+json"),
     ),
 )]
@@ -27,11 +26,11 @@ pub(super) async fn healthz(Accept(reply): Accept) -> Response {
     encoded(reply, &ok())
 }
 
-/// Whether the server takes new environments
+/// Check that the server accepts new environments
 #[utoipa::path(
     get, path = "/readyz", operation_id = "get_readiness", tag = "operations",
     responses(
-        (status = 200, description = "It does", body = Health, example = json!({"status": "ok"})),
+        (status = 200, description = "It is ready", body = Health, example = json!({"status": "ok"})),
         (status = 406, description = "not-acceptable", body = Problem, content_type = "application/problem+json"),
         (status = 503, description = "draining, storage-failed", body = Problem, content_type = "application/problem+json"),
     ),
@@ -45,7 +44,7 @@ pub(super) async fn readyz(
     Ok(encoded(reply, &ok()))
 }
 
-/// Which server this is
+/// Return the name and version of the server
 #[utoipa::path(
     get, path = "/v1/version", operation_id = "get_version", tag = "operations",
     responses(
@@ -63,7 +62,7 @@ pub(super) async fn version(Accept(reply): Accept) -> Response {
     encoded(reply, &version)
 }
 
-/// What a kind of problem means and what to do about it
+/// Explain a kind of problem and what to do about it
 ///
 /// The `type` of a problem document leads here.
 #[utoipa::path(
@@ -74,22 +73,6 @@ pub(super) async fn version(Accept(reply): Accept) -> Response {
         (status = 404, description = "unknown-route", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub async fn explain_problem(Path(code): Path<String>) -> Result<Response, Failure> {
-    let found = ErrorCode::ALL.iter().find(|c| c.as_str() == code);
-    let Some(found) = found else {
-        let detail = format!("there is no problem {code:?}");
-        return Err(Problem::new(ErrorCode::UnknownRoute, detail).into());
-    };
-    let text = format!(
-        "{code}: {}\nstatus {}, {}\n\n{}\n",
-        found.title(),
-        found.status(),
-        match found.is_retryable() {
-            true => "the same request may succeed later",
-            false => "the same request will fail again",
-        },
-        found.advice(),
-    );
-    let plain = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
-    Ok((plain, text).into_response())
+pub(super) async fn explain_problem(code: Path<String>) -> Result<Response, Failure> {
+    service::explain_problem(code).await
 }

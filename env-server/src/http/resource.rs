@@ -1,9 +1,9 @@
-//! What single and vector environments have in common: routes on one that is there.
+//! Routes that single and vector environments share, on an existing environment.
 //!
-//! The two differ in paths and names only, so one macro writes both; utoipa wants these as
+//! They differ only in paths and names, so one macro generates both; utoipa needs these as
 //! literals.
 
-/// Handlers of the routes that both kinds of environment have, in the module it is called in.
+/// Generates the handlers of these routes in the calling module.
 macro_rules! resource_routes {
     (
         kind: $kind:expr, tag: $tag:literal, description: $description:ty,
@@ -18,7 +18,7 @@ macro_rules! resource_routes {
     ) => {
         /// Describe an environment
         ///
-        /// Looking does not renew its lease.
+        /// Reading it does not renew its lease.
         #[utoipa::path(
             get, path = $item, operation_id = $get, tag = $tag,
             params(("env_id" = String, Path, description = "Id of the environment")),
@@ -40,13 +40,13 @@ macro_rules! resource_routes {
 
         /// Close an environment
         ///
-        /// An operation under way is finished first. Closing it again is no error, as long as the
-        /// server remembers it.
+        /// An operation in progress is finished first. Closing it again is not an error, as long as
+        /// the server remembers it.
         #[utoipa::path(
             delete, path = $item, operation_id = $close, tag = $tag,
             params(("env_id" = String, Path, description = "Id of the environment")),
             responses(
-                (status = 204, description = "Closed, now or before"),
+                (status = 204, description = "Closed, now or earlier"),
                 (status = 404, description = "unknown-env", body = Problem, content_type = "application/problem+json"),
                 (status = 503, description = "storage-failed", body = Problem, content_type = "application/problem+json"),
             ),
@@ -61,7 +61,7 @@ macro_rules! resource_routes {
 
         /// Renew a lease
         ///
-        /// Every operation does so as well. An empty body keeps the time to live.
+        /// Every operation renews it as well. An empty body keeps the time to live.
         #[utoipa::path(
             post, path = $lease_path, operation_id = $lease, tag = $tag,
             params(("env_id" = String, Path, description = "Id of the environment")),
@@ -89,9 +89,9 @@ macro_rules! resource_routes {
             Ok(encoded(reply, &renewed))
         }
 
-        /// Take the whole state out
+        /// Take a snapshot of the whole state
         ///
-        /// Restored here or on another server, it goes on bit for bit, random draws included.
+        /// Restored here or on another server, it continues bit for bit, random draws included.
         #[utoipa::path(
             get, path = $snapshot_path, operation_id = $snapshot, tag = $tag,
             params(("env_id" = String, Path, description = "Id of the environment")),
@@ -111,7 +111,7 @@ macro_rules! resource_routes {
             app.snapshot(session, &caller, reply).await
         }
 
-        /// Put a state back
+        /// Restore a state
         ///
         /// The environment must have been created with the same spec, kwargs, lanes and autoreset
         /// mode. It is an operation with a `seq` like any other.
@@ -121,7 +121,7 @@ macro_rules! resource_routes {
             request_body(content(
                 (RestoreRequest = "application/json"), (RestoreRequest = "application/vnd.msgpack"))),
             responses(
-                (status = 200, description = "It is back", content(
+                (status = 200, description = "The state is restored", content(
                     (RestoreReply = "application/json", example = json!({"seq": 3})),
                     (RestoreReply = "application/vnd.msgpack")),
                     headers(("Idempotency-Replayed" = String, description = "`true` on a stored reply"))),
@@ -141,9 +141,8 @@ macro_rules! resource_routes {
 
         /// Branch off another environment
         ///
-        /// It has the same spec and arguments and goes on from the same state, random draws
-        /// included. For the environment it is branched from, this is an operation with a `seq`
-        /// like any other.
+        /// It has the same spec and arguments and continues from the same state, random draws
+        /// included. For the original environment this is an operation with a `seq` like any other.
         #[utoipa::path(
             post, path = $fork_path, operation_id = $fork, tag = $tag,
             params(("env_id" = String, Path, description = "Id of the environment to branch from")),
@@ -151,7 +150,7 @@ macro_rules! resource_routes {
                 (ForkRequest = "application/json", example = json!({"seq": 3, "env_id": "what-if"})),
                 (ForkRequest = "application/vnd.msgpack"))),
             responses(
-                (status = 201, description = "The branch is there", content(
+                (status = 201, description = "The branch exists", content(
                     (ForkReply = "application/json", example = json!({"env_id": "what-if", "seq": 4})),
                     (ForkReply = "application/vnd.msgpack")),
                     headers(
@@ -171,13 +170,13 @@ macro_rules! resource_routes {
             app.fork(session, body, &caller, reply).await
         }
 
-        /// See what was played
+        /// Read the history of operations
         ///
-        /// A page holds operations and replies in order, and the state before the first of them,
-        /// so that `env-server replay` can play and compare it. It ends at `limit` operations, or
-        /// when those in it take 8 MiB; `next` says where the following page begins. The server
-        /// keeps the latest operations, as many as fit into `--trajectory-bytes` and at least 64 (fewer
-        /// where they take more than 4 MiB with their states, but always the last one).
+        /// A page holds operations and replies in order, and the state before the first of them, so
+        /// that `env-server replay` can replay and compare it. It ends after `limit` operations, or
+        /// when they take 8 MiB; `next` is where the following page begins. The server keeps the
+        /// latest operations: as many as fit into `--trajectory-bytes` and at least 64 (fewer if
+        /// they take more than 4 MiB with their states, but always the last one).
         #[utoipa::path(
             get, path = $trajectory_path, operation_id = $trajectory, tag = $tag,
             params(("env_id" = String, Path, description = "Id of the environment"), TrajectoryPage),
@@ -199,10 +198,10 @@ macro_rules! resource_routes {
             app.trajectory(session, &caller, page, reply).await
         }
 
-        /// See an environment
+        /// Render an environment
         ///
-        /// A picture of its present state, for people: it also shows what the agent is not shown.
-        /// Of a vector environment it shows the first sixteen lanes, or the one asked for.
+        /// A picture of its present state, for people: it also shows what the agent does not see.
+        /// For a vector environment it shows the first sixteen lanes, or the requested one.
         #[utoipa::path(
             get, path = $render_path, operation_id = $render, tag = $tag,
             params(("env_id" = String, Path, description = "Id of the environment"), RenderQuery),
@@ -224,20 +223,20 @@ macro_rules! resource_routes {
             query.of(&app, &caller, session, &headers).await
         }
 
-        /// Ask what an oracle would do
+        /// Ask for the oracle's action
         ///
         /// The action, for the present state, of a player that knows every hidden draw: a baseline
-        /// to compare learners with. Only a server that was started with `--allow-oracle` answers;
-        /// no observation and no info ever holds it.
+        /// to compare learners with. Only a server started with `--allow-oracle` answers; no
+        /// observation and no info ever contains it.
         #[utoipa::path(
             get, path = $oracle_path, operation_id = $oracle, tag = $tag,
             params(("env_id" = String, Path, description = "Id of the environment")),
             responses(
-                (status = 200, description = "What it would do", content(
+                (status = 200, description = "The action", content(
                     ($oracle_reply = "application/json"), ($oracle_reply = "application/vnd.msgpack"))),
                 (status = 409, description = "needs-reset", body = Problem, content_type = "application/problem+json"),
                 ReadProblems,
-                // Instead of the one among those.
+                // Replaces the 403 of those.
                 (status = 403, description = "oracle-not-allowed or forbidden", body = Problem, content_type = "application/problem+json"),
             ),
         )]

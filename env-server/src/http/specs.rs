@@ -4,14 +4,14 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use env_protocol::{Problem, Spec, SpecList, SpecRequest};
 
-use super::codec::{Accept, Call, encoded};
 use super::openapi::DescribeProblems;
-use super::problem::Failure;
 use super::{FullCaller, SharedApp};
 use crate::session::{refused_kwargs, unknown_spec};
 use environments::registry;
+use service::codec::{Accept, Call, encoded};
+use service::problem::Failure;
 
-/// Everything that can be created
+/// List everything that can be created
 #[utoipa::path(
     get, path = "/v1/specs", operation_id = "list_specs", tag = "specs",
     responses(
@@ -25,7 +25,7 @@ pub(super) async fn list(Accept(reply): Accept) -> Response {
     encoded(reply, &SpecList { specs })
 }
 
-/// One entry of the catalogue
+/// Return one entry of the catalogue
 #[utoipa::path(
     get, path = "/v1/specs/{spec_id}", operation_id = "get_spec", tag = "specs",
     params(("spec_id" = String, Path, description = "Id of the spec", example = "MemoryTask-v0")),
@@ -44,10 +44,10 @@ pub(super) async fn get(
     Ok(encoded(reply, spec))
 }
 
-/// What follows from arguments of a spec
+/// Describe a spec with given arguments
 ///
-/// The entry of the catalogue, with spaces, range of rewards, returns and solved threshold as they
-/// are with these arguments. Nothing is created.
+/// The entry of the catalogue, with spaces, range of rewards, returns and solved threshold for
+/// these arguments. Nothing is created.
 #[utoipa::path(
     post, path = "/v1/specs/{spec_id}", operation_id = "describe_spec", tag = "specs",
     params(("spec_id" = String, Path, description = "Id of the spec", example = "MemoryTask-v0")),
@@ -66,7 +66,7 @@ pub(super) async fn describe(
     Path(spec_id): Path<String>,
     Call { body, reply, .. }: Call<SpecRequest>,
 ) -> Result<Response, Failure> {
-    // Returns of long mazes are computed step by step.
+    // Returns of long mazes are computed step by step, which takes time.
     let described = app.aside(&caller, move || {
         let spec = registry::spec_with(&spec_id, &body.kwargs);
         let spec = spec.ok_or_else(|| unknown_spec(&spec_id))?;

@@ -9,14 +9,14 @@ use env_protocol::{
     VectorResetReply, VectorResetRequest, VectorStepReply, VectorStepRequest,
 };
 
-use super::codec::{Accept, Call, encoded};
 use super::openapi::{
     CreateProblems, OperationProblems, Page, Png, ReadProblems, RenderQuery, TrajectoryPage,
 };
-use super::problem::Failure;
 use super::resource::resource_routes;
 use super::{Caller, FullCaller, SharedApp};
 use crate::session::{Creation, Description, Kind, Operation, Session};
+use service::codec::{Accept, Call, encoded};
+use service::problem::Failure;
 
 const KIND: Kind = Kind::Vector;
 
@@ -46,7 +46,7 @@ pub(super) async fn create(
 
 /// Create a vector environment under your own id
 ///
-/// Idempotent: the same id and body again answer 200 with the environment as it is now.
+/// Idempotent: repeating the id and body answers 200 with the environment as it is now.
 #[utoipa::path(
     put, path = "/v1/vector-envs/{env_id}", operation_id = "put_vector_env", tag = "vector-envs",
     params(("env_id" = String, Path, description = "1 to 64 of A-Z a-z 0-9 . _ -", example = "ours")),
@@ -58,7 +58,7 @@ pub(super) async fn create(
             (VectorEnvDescription = "application/json", example = json!({"env_id": "ours", "spec_id": "MemoryTask-v0", "num_envs": 2, "kwargs": {"delay": 4, "difficulty": 0}, "seed": 7, "autoreset_mode": "SameStep", "single_observation_space": {"type": "Box", "shape": [3], "dtype": "float32", "low": 0.0, "high": 1.0}, "single_action_space": {"type": "Discrete", "n": 2, "start": 0}, "ttl_s": 3600, "expires_in_s": 3600, "seq": 0})),
             (VectorEnvDescription = "application/vnd.msgpack")),
             headers(("Location" = String, description = "Path of the environment"))),
-        (status = 200, description = "Created before with the same body", content(
+        (status = 200, description = "Already created with the same body", content(
             (VectorEnvDescription = "application/json"), (VectorEnvDescription = "application/vnd.msgpack"))),
         CreateProblems,
         (status = 409, description = "env-exists", body = Problem, content_type = "application/problem+json"),
@@ -136,13 +136,13 @@ pub(super) async fn reset(
     caller.check_reset(body.seed.is_none() && body.options.is_empty())?;
     let session = app.store.get(KIND, &env_id, caller.owner())?;
     let seq = body.seq;
-    let operation = session.vector_reset_operation(body)?;
+    let operation = session.blueprint().vector_reset_operation(body)?;
     app.operate(session, &caller, seq, operation, reply).await
 }
 
 /// Take an action in every lane
 ///
-/// What happens to lanes whose episode ends is a matter of the `autoreset_mode`. In MessagePack,
+/// The `autoreset_mode` determines what happens to lanes whose episode ends. In MessagePack,
 /// `actions` is best sent as a typed array of any integer type.
 #[utoipa::path(
     post, path = "/v1/vector-envs/{env_id}/step", operation_id = "step_vector_env", tag = "vector-envs",
@@ -151,7 +151,7 @@ pub(super) async fn reset(
         (VectorStepRequest = "application/json", example = json!({"seq": 1, "actions": [0, 1]})),
         (VectorStepRequest = "application/vnd.msgpack"))),
     responses(
-        (status = 200, description = "What it led to", content(
+        (status = 200, description = "The outcome", content(
             (VectorStepReply = "application/json", example = json!({"observations": [[0.0, 0.0, 0.0], [0.0, 0.0, 0.0]], "rewards": [0.0, 0.0], "terminations": [false, false], "truncations": [false, false], "infos": {}, "seq": 2})),
             (VectorStepReply = "application/vnd.msgpack")),
             headers(("Idempotency-Replayed" = String, description = "`true` on a stored reply"))),
@@ -165,7 +165,7 @@ pub(super) async fn step(
     Call { body, reply, .. }: Call<VectorStepRequest>,
 ) -> Result<Response, Failure> {
     let session = app.store.get(KIND, &env_id, caller.owner())?;
-    let operation = session.step_operation(body.actions)?;
+    let operation = session.blueprint().step_operation(body.actions)?;
     app.operate(session, &caller, body.seq, operation, reply)
         .await
 }

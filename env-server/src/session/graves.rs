@@ -1,22 +1,24 @@
-//! What is remembered of sessions that are no more, so that a late repetition begins nothing anew.
+//! Memory of ended sessions, so that a late repetition does not start a new one.
 //!
-//! It is remembered for each principal apart: whoever comes and goes much forgets its own, not what
-//! others did.
+//! Each principal has its own share: a principal with many short sessions forgets its own, not
+//! those of others.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use super::Kind;
+use super::creation::Kind;
 use super::keeper::Written;
 use super::records::End;
 
-/// How many are remembered of one principal: as many as there may be environments by default. Each takes some 200 bytes.
+/// Most ended sessions remembered per principal: as many as there may be environments by default.
+/// Each takes about 200 bytes.
 const MAX_OF_ONE: usize = 16_384;
 
-/// How many are remembered of all. Beyond that, whoever has most forgets its oldest.
+/// Most ended sessions remembered in all. Beyond that, the principal with the most forgets its
+/// oldest.
 const MAX_OF_ALL: usize = 16 * MAX_OF_ONE;
 
-/// Whose session it was; nobody's, where the server asked for no tokens.
+/// The session's owner; `None` if the server had no tokens.
 type Owner = Option<Arc<str>>;
 
 type Key = (Kind, String);
@@ -24,32 +26,32 @@ type Key = (Kind, String);
 /// How a session ended.
 pub(super) struct Grave {
     pub(super) end: End,
-    /// Until when it is remembered.
+    /// Time until which it is remembered.
     pub(super) until_ms: u64,
-    /// Where the journal has the end.
+    /// Position of the end in the journal.
     pub(super) written: Written,
 }
 
-/// Every session that is remembered as ended.
+/// All ended sessions that are remembered.
 #[derive(Default)]
 pub(super) struct Graves {
     shares: HashMap<Owner, Share>,
-    /// Entries of all orders.
+    /// Entries of all queues.
     count: usize,
-    /// How many there have ever been.
+    /// Number of entries ever added.
     buried: u64,
 }
 
-/// Those of one owner.
+/// The ended sessions of one owner.
 #[derive(Default)]
 struct Share {
     graves: HashMap<Key, (u64, Grave)>,
-    /// In the order in which they came, those that have been replaced included.
+    /// In order of ending, including entries that have been replaced since.
     order: VecDeque<(Key, u64)>,
 }
 
 impl Share {
-    /// Forgets the oldest.
+    /// Forgets the oldest entry.
     fn forget_one(&mut self) {
         if let Some((key, number)) = self.order.pop_front()
             && self.graves.get(&key).is_some_and(|(n, _)| *n == number)
@@ -58,7 +60,7 @@ impl Share {
         }
     }
 
-    /// Whether the oldest means nothing any more at this time.
+    /// Whether the oldest entry is no longer needed at this time.
     fn is_oldest_over(&self, now_ms: u64) -> bool {
         self.order.front().is_some_and(|(key, number)| {
             let grave = self.graves.get(key).filter(|(n, _)| n == number);
@@ -68,7 +70,7 @@ impl Share {
 }
 
 impl Graves {
-    /// Remembers a session.
+    /// Remembers an ended session.
     pub(super) fn bury(&mut self, owner: Owner, kind: Kind, id: &str, grave: Grave) {
         let share = self.shares.entry(owner).or_default();
         let key = (kind, id.to_owned());
@@ -88,7 +90,7 @@ impl Graves {
         }
     }
 
-    /// How a session of this owner ended, if it is remembered.
+    /// Returns how a session of this owner ended, if it is remembered.
     pub(super) fn find(
         &self,
         owner: Option<&Arc<str>>,
@@ -101,7 +103,7 @@ impl Graves {
         (grave.until_ms > now_ms).then_some(grave)
     }
 
-    /// Forgets those that ended long ago.
+    /// Forgets entries whose time is over.
     pub(super) fn forget(&mut self, now_ms: u64) {
         for share in self.shares.values_mut() {
             while share.is_oldest_over(now_ms) {
@@ -112,12 +114,12 @@ impl Graves {
         self.shares.retain(|_, share| !share.order.is_empty());
     }
 
-    /// The principals of whom something is remembered.
+    /// Returns the principals with entries.
     pub(super) fn owners(&self) -> impl Iterator<Item = &Arc<str>> {
         self.shares.keys().flatten()
     }
 
-    /// All of them, with whose they were.
+    /// Iterates over all entries and their owners.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&Owner, Kind, &str, &Grave)> {
         self.shares.iter().flat_map(|(owner, share)| {
             let graves = share.graves.iter();
@@ -155,7 +157,7 @@ mod tests {
         assert!(!is_known(&graves, &bob, "0"));
         assert!(is_known(&graves, &bob, "1"));
         assert!(!is_known(&graves, &bob, "mine") && !is_known(&graves, &None, "mine"));
-        // Together they are bounded, too.
+        // The total is bounded, too.
         for other in 0..16 {
             let other = owner(&other.to_string());
             for i in 0..MAX_OF_ONE {

@@ -1,4 +1,4 @@
-//! What all sessions of a server share: the clock, the room they take together, and the journal.
+//! State shared by all sessions of a server: the clock, their total memory, and the journal.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -8,27 +8,27 @@ use env_protocol::{ErrorCode, Problem};
 
 use super::lease::Clock;
 use crate::journal::{Journal, JournalError, Position, Record};
-use crate::observe::Metrics;
+use service::observe::Metrics;
 
-/// How far the journal must be safe before a client may be told of what was written down;
-/// nowhere, where there is no journal.
+/// The position up to which the journal must be durable before a client may be answered; none if
+/// there is no journal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Written(Option<Position>);
 
-/// Shared by all sessions of a store.
+/// State shared by all sessions of a store.
 pub struct Keeper {
     pub(super) clock: Clock,
     pub(super) metrics: Arc<Metrics>,
-    /// Bytes of operations that a session keeps for its trajectory, at least.
+    /// Least bytes of operations that a session keeps for its trajectory.
     trajectory_bytes: usize,
-    /// Bytes that all sessions take, by estimate.
+    /// Estimated bytes of all sessions.
     memory_bytes: AtomicUsize,
     next_key: AtomicU64,
     journal: Option<Journal>,
 }
 
 impl Keeper {
-    /// For sessions that a journal, if there is one, knows up to and including `last_key`.
+    /// Creates the keeper of sessions; their journal, if any, has used keys up to `last_key`.
     pub(super) fn new(
         trajectory_bytes: usize,
         clock: Clock,
@@ -45,30 +45,30 @@ impl Keeper {
         }
     }
 
-    /// Where what is done is counted.
+    /// Returns the metrics in which operations are counted.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
     }
 
-    /// An identity that no other session of this server's journal has had.
+    /// Returns a key that no other session in this server's journal has had.
     pub(super) fn draw_key(&self) -> u64 {
         self.next_key.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// The journal, if there is one.
+    /// Returns the journal, if there is one.
     pub fn journal(&self) -> Option<&Journal> {
         self.journal.as_ref()
     }
 
-    /// Bytes of operations that a session keeps for its trajectory, at least.
+    /// Returns the least bytes of operations that a session keeps for its trajectory.
     pub(super) fn trajectory_bytes(&self) -> usize {
         self.trajectory_bytes
     }
 
-    /// Writes records down, all or none of them. Without a journal there is nothing to do.
+    /// Writes records to the journal, all or none. Does nothing without a journal.
     ///
     /// # Errors
-    /// `storage-failed`; nothing has been written then.
+    /// `storage-failed`; then nothing has been written.
     pub(super) fn write_down(&self, records: &[Record<'_>]) -> Result<Written, Problem> {
         let Some(journal) = &self.journal else {
             return Ok(Written::default());
@@ -79,10 +79,10 @@ impl Keeper {
         Ok(Written(Some(position)))
     }
 
-    /// Waits until everything up to this point is as safe as promised.
+    /// Waits until everything up to this position is as durable as promised.
     ///
     /// # Errors
-    /// `storage-failed`: whether it is safe is not known.
+    /// `storage-failed`: it is unknown whether it is durable.
     pub async fn safe(&self, written: Written) -> Result<(), Problem> {
         match (&self.journal, written.0) {
             (Some(journal), Some(position)) => journal.durable(position).await.map_err(failed),
@@ -90,14 +90,14 @@ impl Keeper {
         }
     }
 
-    /// Bytes that all sessions take, by estimate.
+    /// Returns the estimated bytes of all sessions.
     pub fn memory_bytes(&self) -> usize {
         self.memory_bytes.load(Ordering::Relaxed)
     }
 
-    /// Counts a session's change of size.
+    /// Records a session's change of size.
     pub(super) fn resized(&self, from: usize, to: usize) {
-        // Wraps around for one that shrinks.
+        // Wraps around for a session that shrinks.
         let difference = to.wrapping_sub(from);
         self.memory_bytes.fetch_add(difference, Ordering::Relaxed);
     }

@@ -1,4 +1,4 @@
-//! Leases: how long an environment lives when nobody plays it.
+//! Leases: how long an environment lives without operations.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use coarsetime::Instant;
 
-/// Milliseconds since it began, for leases, to a few of them: what is read twice with every
-/// operation must cost nothing. Clones tell the same time. It can be moved forward, which is how
-/// leases are tested.
+/// Milliseconds since the clock was created, for leases, accurate to a few milliseconds: it is read
+/// twice per operation, so reading must cost almost nothing. Clones show the same time. It can be
+/// moved forward to test leases.
 #[derive(Clone, Debug)]
 pub struct Clock {
     begun: Instant,
@@ -25,7 +25,7 @@ impl Default for Clock {
 }
 
 impl Clock {
-    /// Now.
+    /// Returns the current time.
     pub fn now_ms(&self) -> u64 {
         self.begun.elapsed().as_millis() + self.skipped_ms.load(Ordering::Relaxed)
     }
@@ -45,7 +45,7 @@ pub(super) struct Lease {
 }
 
 impl Lease {
-    /// A lease that begins now.
+    /// Creates a lease that begins now.
     pub(super) fn new(ttl_s: u64, clock: &Clock) -> Self {
         let lease = Lease {
             ttl_ms: AtomicU64::new(ms(ttl_s)),
@@ -70,7 +70,7 @@ impl Lease {
         self.ttl_ms.load(Ordering::Relaxed) / 1_000
     }
 
-    /// Seconds left, rounded up; 0 when it has run out.
+    /// Returns the seconds left, rounded up; 0 once it has expired.
     pub(super) fn expires_in_s(&self, clock: &Clock) -> u64 {
         let end = self.expires_at_ms.load(Ordering::Relaxed);
         end.saturating_sub(clock.now_ms()).div_ceil(1_000)
@@ -81,7 +81,7 @@ impl Lease {
     }
 }
 
-/// A length that was asked for within limits, or is what a file says.
+/// Converts seconds to milliseconds. The value was checked against limits, or comes from a file.
 pub(super) fn ms(ttl_s: u64) -> u64 {
     ttl_s.saturating_mul(1_000)
 }

@@ -1,4 +1,4 @@
-//! Sessions that a journal brings back, and the journal kept small.
+//! Recovery of sessions from a journal, and its compaction.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -6,38 +6,39 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::Session;
 use super::keeper::Keeper;
 use super::lease::Clock;
+use super::limits::Limits;
 use super::records::{self, Birth, End, Recollection, Tombstone, Whole};
-use super::store::{Limits, Store};
+use super::session::Session;
+use super::store::Store;
 use crate::journal::{
     Corruption, Journal, JournalConfig, JournalError, Position, Record, Recovered,
 };
 
-/// What opening a journal has brought back.
+/// The result of recovery.
 #[derive(Clone, Debug, Default)]
 pub struct Recovery {
     /// Environments that continue.
     pub environments: usize,
-    /// Environments that do not, by id where it is known, and why.
+    /// Environments lost, by id where it is known, and why.
     pub lost: Vec<(String, String)>,
-    /// Damaged places, in words.
+    /// Descriptions of the damaged places.
     pub damage: Vec<String>,
-    /// Files that were made of what was damaged, now or before, and their bytes.
+    /// Number and bytes of the files that damaged bytes were moved to, now or earlier.
     pub set_aside: (u64, u64),
     /// Bytes of an unfinished write that were cut off.
     pub torn_tail_bytes: u64,
-    /// How long all of it took.
+    /// How long recovery took.
     pub took: Duration,
 }
 
 impl Store {
-    /// A store whose sessions outlive their process: those of the journal continue.
+    /// Opens a store whose sessions outlive the process: those in the journal continue.
     ///
-    /// Each is put at the state of its newest chunk and plays the operations since, on as many
-    /// threads as there are cores. One whose records are damaged is lost, and says so; the others
-    /// are not affected.
+    /// Each is restored to the state of its newest chunk and replays the operations since, on as
+    /// many threads as there are cores. A session with damaged records is reported as lost; the
+    /// others are not affected.
     ///
     /// # Errors
     /// When the journal cannot be opened.
@@ -106,7 +107,7 @@ impl Store {
         Ok((store, recovery))
     }
 
-    /// Marks a session as lost, for good.
+    /// Marks a session as lost, permanently.
     fn lose(&self, key: u64, tombstone: Tombstone, detail: String, recovery: &mut Recovery) {
         let record = records::end(&tombstone);
         if let Some(journal) = self.keeper().journal() {
@@ -116,36 +117,37 @@ impl Store {
             };
             if let Err(error) = journal.append(&[record]) {
                 // The damage will be found again at the next start.
-                tracing::error!(error = %error, env_id = tombstone.id, "that an environment is lost cannot be written down");
+                tracing::error!(error = %error, env_id = tombstone.id, "the loss of an environment cannot be recorded");
             }
         }
         self.bury_recovered(&tombstone);
         recovery.lost.push((tombstone.id, detail));
     }
 
-    /// Why nothing can be written down now, if that is so.
+    /// Returns why nothing can be written now, if that is so.
     pub fn trouble(&self) -> Option<Arc<str>> {
         self.keeper().journal().and_then(Journal::trouble)
     }
 
-    /// Looks whether the journal can be written. Blocks on the disk; to be called about once a second.
+    /// Checks whether the journal can be written. Blocks on the disk; to be called about once a
+    /// second.
     pub fn look_after_journal(&self) {
         if let Some(journal) = self.keeper().journal() {
             journal.look_after();
         }
     }
 
-    /// Whether the journal has grown enough to be written anew.
+    /// Whether the journal has grown enough to be compacted.
     pub fn is_compaction_due(&self) -> bool {
         let journal = self.keeper().journal();
         journal.is_some_and(Journal::is_compaction_due)
     }
 
-    /// Writes all sessions as they are into new segments of the journal and deletes the old ones.
-    /// Blocks on the disk; operations go on meanwhile.
+    /// Writes the current state of all sessions into new segments of the journal and deletes the
+    /// old ones. Blocks on the disk; operations continue meanwhile.
     ///
     /// # Errors
-    /// When the journal fails. The old segments are still there then.
+    /// When the journal fails. The old segments still exist then.
     pub fn compact(&self) -> Result<(), JournalError> {
         let Some(journal) = self.keeper().journal() else {
             return Ok(());
@@ -158,14 +160,14 @@ impl Store {
                 None if session.has_failed() => {
                     self.give_up(&session, &"an operation on it has failed in the middle");
                 }
-                // It has ended, or been written.
+                // It has ended, or has been written.
                 None | Some(Ok(_)) => {}
                 Some(Err(error @ JournalError::FrameSize { .. })) => self.give_up(&session, &error),
                 Some(Err(error)) => return Err(error),
             }
         }
         for tombstone in self.tombstones() {
-            // Of a session of which nothing else is left.
+            // Key 0, since nothing else is left of the session.
             let record = records::end(&tombstone);
             let record = Record {
                 name: &record,
@@ -176,11 +178,12 @@ impl Store {
         journal.finish_compaction(token)
     }
 
-    /// Ends a session that cannot be written down: one must not keep the journal of all others from being compacted.
+    /// Ends a session that cannot be written, so that it does not prevent the compaction of the
+    /// journal for all others.
     fn give_up(&self, session: &Session, error: &dyn fmt::Display) {
         match session.finish(End::Lost) {
             Ok(Some((tombstone, written))) => {
-                tracing::error!(%error, env_id = session.id(), "an environment is lost: it cannot be written down");
+                tracing::error!(%error, env_id = session.id(), "an environment is lost: it cannot be written");
                 self.let_go(session, &tombstone, written);
             }
             Ok(None) => {}
@@ -191,7 +194,7 @@ impl Store {
     }
 }
 
-/// Says what is damaged, in which file and whose, and takes note of what is lost.
+/// Describes the damage, with its file and owner, and marks the affected sessions as lost.
 fn take_in_damage(recovered: &Recovered, recollection: &mut Recollection) -> Vec<String> {
     for lost in &recovered.names {
         recollection.stand_in(lost.position.get(), lost.key, &lost.name);
@@ -202,14 +205,14 @@ fn take_in_damage(recovered: &Recovered, recollection: &mut Recollection) -> Vec
             return match corruption.frames {
                 0 => format!("{place}; nothing is lost"),
                 frames => format!(
-                    "{place}; {frames} records of unknown environments are lost: one that was played last there is some \
+                    "{place}; {frames} records of unknown environments are lost: an environment played last there is some \
                      operations behind, and refuses the number that its client expects"
                 ),
             };
         };
         let is_told = recollection.is_told_since(key, corruption.position.get());
         if is_told && recollection.by_name(key).is_none() {
-            return format!("{place}; what it held is known from elsewhere");
+            return format!("{place}; its contents are known from other records");
         }
         let whose = match recollection.id(key) {
             Some(id) => format!("environment {id:?}"),
@@ -259,7 +262,7 @@ fn recover_all(
     })
 }
 
-/// An environment that panics on what it once did takes nobody with it.
+/// Recovers a session, so that a panic while replaying it affects no other.
 fn recover_one(key: u64, whole: Whole, keeper: &Arc<Keeper>) -> Result<Session, String> {
     let recover = || Session::recover(key, whole, Arc::clone(keeper));
     catch_unwind(AssertUnwindSafe(recover))

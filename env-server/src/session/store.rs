@@ -8,61 +8,22 @@ use dashmap::DashMap;
 use env_protocol::{ErrorCode, ForkRequest, LeaseReply, LeaseRequest, Problem};
 
 use crate::journal::Journal;
-use crate::observe::{Census, Population, Work};
+use service::access::Owner;
+use service::observe::{Census, Population, Work};
 
+use super::blueprint::Blueprint;
+use super::creation::{Creation, Description, Kind};
 use super::graves::{Grave, Graves};
 use super::keeper::{Keeper, Written};
 use super::lease::{Clock, ms};
+use super::limits::{Limits, PAGE_BYTES};
+use super::operation::{Answer, Operation};
 use super::records::{End, MAX_STATE_BYTES, Tombstone};
-use super::room::{Room, Rooms};
-use super::{Answer, Creation, Description, Kind, Operation, PAGE_BYTES, Parents, Session, ended};
+use super::session::{Parents, Session, ended};
+use service::room::{Room, Rooms};
 
 /// Bytes of a reply that is not counted while it is under way: `--max-requests-in-flight` bounds how many there are.
 const SMALL_REPLY: usize = 64 << 10;
-
-/// What a server holds at most.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Environments, counting a vector environment as one.
-    pub max_envs: usize,
-    /// Lanes of one vector environment.
-    pub max_lanes_per_env: usize,
-    /// Lanes of all environments together.
-    pub max_lanes: usize,
-    /// Bytes of all environments together, by estimate.
-    pub max_memory_bytes: usize,
-    /// Bytes of operations that each environment keeps for its trajectory, at least.
-    pub trajectory_bytes: usize,
-    /// Seconds an environment lives after its last operation when its creation does not say.
-    pub default_ttl_s: u64,
-    /// Most that a creation may say.
-    pub max_ttl_s: u64,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Limits {
-            max_envs: 16_384,
-            max_lanes_per_env: 16_384,
-            max_lanes: 262_144,
-            max_memory_bytes: 1 << 30,
-            trajectory_bytes: 32 << 10,
-            default_ttl_s: 3_600,
-            max_ttl_s: 7 * 24 * 3_600,
-        }
-    }
-}
-
-/// Who asks, where the server knows them by a token: environments belong to who created them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Owner {
-    /// The name, under which quotas count.
-    pub name: Arc<str>,
-    /// Most environments, if there is a limit.
-    pub max_envs: Option<usize>,
-    /// Most lanes, if there is a limit.
-    pub max_lanes: Option<usize>,
-}
 
 /// All sessions of a server.
 ///
@@ -282,7 +243,7 @@ impl Store {
         self.admit(&creation, owner, &self.lock_ledger())?;
         let ttl_s = self.ttl_s(creation.ttl_s())?;
         let parents = self.parents(owner.map(|owner| Arc::clone(&owner.name)), ttl_s, false);
-        let expected = Session::expected_bytes(&creation)?;
+        let expected = Blueprint::expected_bytes(&creation)?;
         let room = self.room_to_build(expected)?;
         let mut session = Session::new(id, creation, drawn_seed(), parents)?;
         drop(room);
@@ -549,7 +510,7 @@ impl Store {
             check_id(&env_id).map_err(|problem| problem.at("/env_id"))?;
             let ttl_s = match ttl_s {
                 Some(ttl_s) => self.ttl_s(Some(ttl_s))?,
-                None => session.lease.ttl_s(),
+                None => session.ttl_s(),
             };
             let kind = session.creation().kind();
             let may_be = |ledger: &Ledger| {
@@ -574,7 +535,9 @@ impl Store {
             let written = beside.expect("it has just begun")?;
             child.born = written;
             self.hold(child, &mut ledger);
-            let reply = session.perform(state.vector.as_mut(), operation, next_seq);
+            let reply = session
+                .blueprint()
+                .perform(state.vector.as_mut(), operation, next_seq);
             Ok((reply, written))
         })
     }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use env_server::{Access, ServerConfig};
+use env_server::{Access, ServerConfig, ServiceConfig};
 
 use crate::harness::{CREATE, Server, exchange, get, request};
 
@@ -22,7 +22,10 @@ fn write(folder: &Path, text: &str) -> PathBuf {
 
 fn config(access: &Arc<Access>) -> ServerConfig {
     ServerConfig {
-        access: Some(Arc::clone(access)),
+        service: ServiceConfig {
+            access: Some(Arc::clone(access)),
+            ..ServiceConfig::default()
+        },
         ..ServerConfig::default()
     }
 }

@@ -1,13 +1,14 @@
-//! What a page in a browser can do to a server on its reader's machine: nothing, unless it is let in.
+//! Attacks by a page in a browser on a server on its reader's machine: all fail, unless the page is
+//! admitted.
 
-use env_server::ServerConfig;
+use env_server::{ServerConfig, ServiceConfig};
 use serde_json::Value;
 
 use crate::harness::{CREATE, Reply, Server, exchange, get, request};
 
 const EVIL: &str = "origin: http://evil.example\r\nsec-fetch-site: cross-site\r\n";
 
-/// A request as browsers send it for pages of other origins without asking first.
+/// Builds a request as browsers send it for pages of other origins without a preflight.
 fn simple(method: &str, path: &str, kind: Option<&str>, more: &str, body: &str) -> String {
     let kind = kind.map_or(String::new(), |kind| format!("content-type: {kind}\r\n"));
     let len = body.len();
@@ -121,7 +122,10 @@ async fn a_name_that_was_made_to_lead_here_is_not_answered() {
     assert_eq!(code(&none), "malformed-request");
 
     let named = Server::start(ServerConfig {
-        allowed_hosts: vec!["lab.example".to_owned()],
+        service: ServiceConfig {
+            allowed_hosts: vec!["lab.example".to_owned()],
+            ..ServiceConfig::default()
+        },
         ..ServerConfig::default()
     })
     .await;
@@ -132,7 +136,10 @@ async fn a_name_that_was_made_to_lead_here_is_not_answered() {
 #[tokio::test]
 async fn a_page_that_is_let_in_can_play_and_read() {
     let server = Server::start(ServerConfig {
-        allowed_origins: vec!["https://lab.example".to_owned()],
+        service: ServiceConfig {
+            allowed_origins: vec!["https://lab.example".to_owned()],
+            ..ServiceConfig::default()
+        },
         ..ServerConfig::default()
     })
     .await;

@@ -1,4 +1,4 @@
-//! The program: what it refuses to start with, and what signals do.
+//! The program: errors at the start, and signals.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
@@ -6,17 +6,17 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 
 use crate::tls::certify;
 
-/// The program without anybody's variables.
+/// Returns the program's command, without variables from the environment.
 pub fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_env-server"));
     command.env_clear();
     command
 }
 
-/// A running program; it ends with this.
+/// A running program, ended when dropped.
 struct Running {
     child: Child,
-    /// As it says: scheme, address and port.
+    /// URL as printed: scheme, address and port.
     url: String,
     stderr: BufReader<std::process::ChildStderr>,
 }
@@ -61,7 +61,7 @@ impl Running {
         rustix::process::kill_process(pid, signal).unwrap();
     }
 
-    /// Reads the log up to a line that has this.
+    /// Reads the log up to a line that contains `part`.
     fn await_log(&mut self, part: &str) {
         let mut log = String::new();
         while !log.contains(part) {
@@ -82,7 +82,7 @@ impl Drop for Running {
     }
 }
 
-/// What it says when it does not start.
+/// Returns the error of a program that does not start.
 fn refused(args: &[&str]) -> String {
     let output = program().arg("serve").args(args).output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{args:?} {output:?}");
@@ -224,7 +224,8 @@ fn signals_end_it() {
     assert_eq!(server.wait().code(), Some(130));
 }
 
-/// With them an idle server grows while the kernel fills up what it has given back.
+/// With huge pages an idle server grows, because the kernel fills up the memory that it has
+/// returned.
 #[cfg(target_os = "linux")]
 #[test]
 fn it_goes_without_huge_pages() {
@@ -233,7 +234,7 @@ fn it_goes_without_huge_pages() {
     assert!(status.contains("THP_enabled:\t0\n"), "{status}");
 }
 
-/// Its reading end is closed.
+/// Returns a pipe whose reading end is closed.
 fn closed() -> Stdio {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
@@ -248,7 +249,7 @@ fn a_reader_who_leaves_ends_the_printing_and_nothing_else() {
         (&["specs", "--json"], 0),
         (&["serve", "--print-config"], 0),
         (&["verify", data], 0),
-        // What the work comes to is still told.
+        // The exit status still reports the result.
         (&["verify", data, "/nowhere"], 1),
         (&["replay", "/nowhere"], 1),
         (&["--help"], 0),
@@ -267,7 +268,7 @@ fn a_reader_who_leaves_ends_the_printing_and_nothing_else() {
     }
 }
 
-/// Logs that nobody reads any more do not keep it from answering.
+/// A closed log does not keep the server from answering.
 #[test]
 fn a_server_whose_log_is_closed_goes_on() {
     let mut command = program();
@@ -289,7 +290,7 @@ fn a_server_whose_log_is_closed_goes_on() {
     child.wait().unwrap();
 }
 
-/// As `nohup` starts it: it is still there to be ended by something else.
+/// Starts the program like `nohup`: it must survive a hangup until another signal ends it.
 #[cfg(unix)]
 #[test]
 fn a_signal_that_is_ignored_stays_ignored() {
@@ -313,7 +314,7 @@ fn a_signal_that_is_ignored_stays_ignored() {
         let health = program().args(["health", "--url", url]).status();
         assert!(health.unwrap().success());
         kill("KILL");
-        // Not the other one, which came first.
+        // Not by the other signal, which came first.
         assert_eq!(child.wait().unwrap().signal(), Some(9), "{signal}");
     }
 }

@@ -1,4 +1,4 @@
-//! Settings from flags, variables and a file, as the program sees them.
+//! Settings from flags, variables and a file, as the program resolves them.
 
 use std::path::PathBuf;
 use std::process::Output;

@@ -1,4 +1,4 @@
-//! What cannot be read as a request is answered with a problem document, too.
+//! Input that cannot be parsed as a request is answered with a problem document, too.
 
 use env_server::ServerConfig;
 use tokio::io::AsyncWriteExt;

@@ -1,4 +1,4 @@
-//! Every reply names its request.
+//! Every reply carries the id of its request.
 
 use crate::client::Client;
 

@@ -1,7 +1,7 @@
-//! Frames that nobody should send.
+//! Invalid frames.
 
 use env_protocol::{Encoding, StreamId};
-use env_server::{ServerConfig, app};
+use env_server::{ServerConfig, ServiceConfig, app};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -16,7 +16,7 @@ use crate::client::{self, *};
 
 const JSON: Encoding = Encoding::Json;
 
-/// After whatever was sent, the socket still does its work.
+/// Checks that the socket still works.
 async fn still_plays(socket: &mut Socket) {
     let listed = socket.json(List, "", json!({})).await;
     assert_eq!(listed.status, 200);
@@ -117,7 +117,7 @@ async fn messages_that_are_wrong_are_answered_and_the_socket_goes_on() {
             number(),
             (422, "invalid-body"),
         ),
-        // Lengths of 4 GiB, of which nothing follows.
+        // Lengths of 4 GiB without contents.
         (b"\xdd\xff\xff\xff\xff", None, (400, "malformed-body")),
         (
             b"\x95\x01\xa4step\xa3env\xa1e\xdf\xff\xff\xff\xff",
@@ -152,7 +152,7 @@ async fn messages_that_are_wrong_are_answered_and_the_socket_goes_on() {
     server.stop().await.unwrap().unwrap();
 }
 
-/// Whatever the routes refuse, a socket refuses with the very same document.
+/// A socket refuses requests with exactly the same documents as the routes.
 #[tokio::test]
 async fn problems_are_those_of_the_routes() {
     let server = Server::start().await;
@@ -226,7 +226,10 @@ async fn problems_are_those_of_the_routes() {
 #[tokio::test]
 async fn a_message_that_is_too_large_ends_the_socket() {
     let config = ServerConfig {
-        max_body_bytes: 10_000,
+        service: ServiceConfig {
+            max_body_bytes: 10_000,
+            ..ServiceConfig::default()
+        },
         ..ServerConfig::default()
     };
     let server = Server::with(config).await;
@@ -235,7 +238,7 @@ async fn a_message_that_is_too_large_ends_the_socket() {
     let text = format!(r#"{{"id":1,"op":"list","kind":"env"{padding}}}"#);
     socket.send_bytes(JSON, text.into_bytes()).await;
     assert_eq!(socket.receive().await.status, 200);
-    // A header that announces a terabyte, of which nothing follows.
+    // A header that announces a terabyte, without contents.
     let mut header = vec![0x82, 0xff];
     header.extend_from_slice(&(1u64 << 40).to_be_bytes());
     header.extend_from_slice(&[0; 4]);
@@ -279,7 +282,7 @@ async fn frames_that_break_the_protocol_end_the_socket() {
         socket.inner.get_mut().write_all(frame).await.unwrap();
         assert_eq!(socket.close_code().await, code, "{frame:x?}");
     }
-    // Bytes that are no frames at all.
+    // Bytes that are not frames at all.
     let mut socket = Socket::open(server.address).await;
     let garbage: Vec<u8> = (0..5_000u32)
         .map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8)

@@ -1,4 +1,4 @@
-//! Forks and trajectories: what might have been, and what was.
+//! Forks and trajectories.
 
 use env_protocol::Trajectory;
 use env_server::session::replay;
@@ -69,7 +69,7 @@ fn a_fork_in_the_middle_goes_on_as_its_parent_does() {
     }
 }
 
-/// Noise and limits go into branches, and out of what is told of them, as everything else does.
+/// Noise and limits carry over to forks, and trajectories replay them, like everything else.
 #[test]
 fn a_wrapped_environment_branches_and_is_played_again() {
     for mode in ["NextStep", "SameStep"] {
@@ -141,14 +141,14 @@ fn a_fork_without_an_id_is_given_one_and_the_same_again() {
         .json();
     assert_eq!(first, second);
     let id = first["env_id"].as_str().unwrap();
-    // An id made by forking is not one that a PUT has made.
+    // An id created by a fork does not match a PUT.
     let kwargs = json!({"delay": 6, "difficulty": 1});
     let body = json!({"spec_id": "MemoryTask-v0", "kwargs": kwargs, "seed": 3});
     let put = client.put(&format!("/v1/envs/{id}"), body);
     assert_eq!(put.failure(), (409, "env-exists".to_owned()));
 }
 
-/// All pages from the earliest operation on.
+/// Returns all pages, from the earliest operation on.
 fn pages(client: &Client, path: &str, limit: usize) -> Vec<Value> {
     let mut pages = Vec::new();
     let mut query = format!("?limit={limit}");
@@ -200,7 +200,7 @@ fn a_trajectory_tells_what_was_asked_and_answered() {
     let page: Trajectory = serde_json::from_value(page).unwrap();
     let replayed = replay(&page).unwrap();
     assert_eq!((replayed.operations, replayed.steps), (6, 3));
-    // Looking has changed nothing.
+    // Reading has changed nothing.
     assert_eq!(client.get(&format!("{ENV}/snapshot")).json(), snapshot);
 }
 
@@ -238,7 +238,7 @@ fn pages_stand_alone_and_fit_together() {
     }
 }
 
-/// Old operations go when they take too much room; what remains is whole.
+/// Old operations are dropped when they take too much memory; the rest is complete.
 #[test]
 fn a_long_trajectory_keeps_its_end() {
     let client = single();

@@ -174,7 +174,7 @@ fn floats(value: env_protocol::Value) -> Vec<f64> {
     value.into_array().expect("an array").to_f64s()
 }
 
-/// What a batch looks like in MessagePack, down to the types.
+/// The form of a batch in MessagePack, down to the types.
 #[test]
 fn messagepack_batches_are_typed() {
     let client = Client::new();
@@ -182,7 +182,7 @@ fn messagepack_batches_are_typed() {
                       "autoreset_mode": "SameStep", "seed": 1});
     client.put("/v1/vector-envs/v", body);
     client.post("/v1/vector-envs/v/reset", json!({}));
-    // Any integer type will do, and so will a plain list.
+    // Any integer type is accepted, and so is a plain list.
     let typed = b"\x81\xa7actions\x83\xa5dtype\xa4int8\xa5shape\x91\x02\xa4data\xc4\x02\x01\x00";
     let plain = b"\x81\xa7actions\x92\x01\x00";
     for body in [&typed[..], &plain[..]] {
@@ -203,7 +203,7 @@ fn messagepack_batches_are_typed() {
             &reply.terminations
         );
     }
-    // Accept decides over Content-Type.
+    // Accept takes precedence over Content-Type.
     let headers = [
         "content-type: application/vnd.msgpack",
         "accept: application/json",
@@ -251,7 +251,7 @@ fn operations_answer() {
     assert!(String::from_utf8_lossy(&explained.body).contains("expected_seq"));
 }
 
-/// A threshold is that of the arguments: the catalogue has those of the default ones.
+/// A solved threshold belongs to the arguments: the catalogue has that of the default ones.
 #[test]
 fn a_spec_says_what_follows_from_arguments() {
     let client = Client::new();
@@ -265,7 +265,7 @@ fn a_spec_says_what_follows_from_arguments() {
         ask("MemoryTask-v0", json!({})).json(),
         client.get("/v1/specs/MemoryTask-v0").json()
     );
-    // 0.95 * 0.528, of the best player measured at the level.
+    // 0.95 * 0.528, the return of the best player measured at the level.
     assert_eq!(threshold("HigherLower-v0", json!({})), Some(json!(0.502)));
     // Random actions earn 1.02, and the bonus arm 1.1.
     let chain = json!({"mapping_seed": 3});
@@ -273,7 +273,7 @@ fn a_spec_says_what_follows_from_arguments() {
         threshold("BsuiteDiscountingChain-v0", chain),
         Some(json!(1.096))
     );
-    // How random actions fare with penalties of one's own is not known, nor who is best.
+    // With custom penalties, the return of random actions is unknown, and so is the best one.
     let odd = json!({"corridor_length": 2000, "penalty": 0.5});
     assert_eq!(threshold("TMazePassive-v0", odd), None);
     let limited = json!({"max_episode_steps": 2});
@@ -283,7 +283,7 @@ fn a_spec_says_what_follows_from_arguments() {
     assert_eq!(ask("None-v0", json!({})).status, 404);
 }
 
-/// The page for people brings everything it needs.
+/// The documentation page contains everything it needs.
 #[test]
 fn docs_need_no_other_host() {
     let client = Client::new();

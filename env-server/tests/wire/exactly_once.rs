@@ -1,4 +1,4 @@
-//! When a request is the same as the one before.
+//! Which requests count as repetitions.
 
 use serde_json::json;
 

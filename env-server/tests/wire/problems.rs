@@ -1,7 +1,7 @@
-//! Bad input: the right status, a message that says what and where, and nothing changed.
+//! Invalid input: the right status, a message that names the error and its place, and no change.
 
 use env_protocol::{Array, Encoding, VectorStepRequest};
-use env_server::{Limits, ServerConfig};
+use env_server::{Limits, ServerConfig, ServiceConfig};
 use serde_json::{Value, json};
 
 use crate::client::{Client, Reply};
@@ -9,7 +9,10 @@ use crate::client::{Client, Reply};
 /// A single environment `e` and a vector environment `v` of three lanes, both in an episode.
 fn playing() -> Client {
     let client = Client::with(ServerConfig {
-        max_body_bytes: 4_000,
+        service: ServiceConfig {
+            max_body_bytes: 4_000,
+            ..ServiceConfig::default()
+        },
         limits: Limits {
             max_envs: 3,
             max_lanes_per_env: 8,
@@ -28,7 +31,7 @@ fn playing() -> Client {
     client
 }
 
-/// Status, code, pointer, detail.
+/// Formats status, code, pointer and detail.
 fn told(reply: &Reply) -> String {
     let problem = reply.problem();
     assert_eq!(&*problem.kind, format!("/problems/{}", problem.code));
@@ -238,7 +241,7 @@ fn typed_arrays_are_checked() {
     insta::assert_snapshot!(report);
 }
 
-/// MessagePack has numbers that JSON has not. As a null they would leave an argument out.
+/// MessagePack has numbers that JSON lacks. Converted to null they would omit an argument.
 #[test]
 fn numbers_that_are_not_finite_are_refused_with_their_place() {
     let client = playing();

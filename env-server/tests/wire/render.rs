@@ -28,7 +28,8 @@ fn text_is_the_default_and_has_colours_only_when_asked() {
     assert!(String::from_utf8_lossy(&coloured.body).contains('\x1b'));
 }
 
-/// The cue stands in the spectator's picture to the end, in the agent's only while it is on screen.
+/// The spectator's picture shows the cue to the end, the agent's picture only while it is on
+/// screen.
 #[test]
 fn the_agents_view_leaves_out_what_it_does_not_see() {
     let client = playing();

@@ -11,9 +11,9 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use env_protocol::Health;
-use env_server::Principal;
-use env_server::service::{
-    Accept, Bodies, BodyLimit, Call, Failure, Home, IDEMPOTENCY_REPLAYED, encoded, explain_problem,
+use service::{
+    Accept, Bodies, BodyLimit, Call, Failure, Home, IDEMPOTENCY_REPLAYED, Principal, encoded,
+    explain_problem,
 };
 
 /// What handlers share.

@@ -1,4 +1,4 @@
-//! The recorded episodes, and that no change to one of them goes unnoticed.
+//! Tests that recorded episodes verify, and that any change to one of them is noticed.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -125,7 +125,7 @@ fn lengths_and_actions_are_checked() {
             let mut bad = episode.clone();
             bad[key].as_array_mut().unwrap().pop();
             let found = differences(&bad);
-            assert!(found[0].contains("actions do not go with"), "{found:?}");
+            assert!(found[0].contains("actions do not match"), "{found:?}");
         }
         for action in [
             json!(-1),
@@ -138,7 +138,7 @@ fn lengths_and_actions_are_checked() {
             bad["actions"][0] = action;
             let found = differences(&bad).join("\n");
             assert!(
-                found.contains("step 1:") && found.contains("is no action"),
+                found.contains("step 1:") && found.contains("is not an action"),
                 "{found}"
             );
         }
@@ -213,8 +213,8 @@ fn numbers(json: &Value, pointer: &str, found: &mut Vec<String>) {
     }
 }
 
-/// What nothing shows: probabilities and uniform numbers that fall on the same side, and the side
-/// of a goal whose sign was never seen and that was never reached.
+/// Whether a draw has no visible effect: probabilities and uniform numbers that stay on the same
+/// side, and the side of a goal whose sign was never seen and that was never reached.
 fn is_hidden(episode: &Value, pointer: &str) -> bool {
     let is_bandit = episode["env"] == "popgym/MultiarmedBandit";
     let is_unseen = episode["env"] == "tmaze_active" && pointer == "/goal_y" && {

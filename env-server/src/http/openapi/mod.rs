@@ -93,7 +93,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
 /// Adds what the descriptions of single routes do not say.
 pub(super) fn finish(document: &mut utoipa::openapi::OpenApi, config: &ServerConfig) {
     exact::make_exact(document, &config.limits);
-    anywhere::add(document, config.access.is_some());
+    anywhere::add(document, config.service.access.is_some());
     links::add(document);
 }
 

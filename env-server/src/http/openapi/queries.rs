@@ -1,4 +1,4 @@
-//! Queries, and what answers those that take a while.
+//! Query parameters, and the rendering of pictures.
 
 use std::sync::Arc;
 
@@ -11,20 +11,20 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use utoipa::IntoParams;
 
-use crate::http::codec::negotiate;
-use crate::http::problem::Failure;
 use crate::http::{Caller, SharedApp};
 use crate::session::Session;
 use environments::render::{Format, Picture, render};
+use service::codec::negotiate;
+use service::problem::Failure;
 
 /// Query of a list.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(in crate::http) struct Page {
-    /// Only ids after this one; `next` of the page before.
+    /// Only ids after this one; `next` of the previous page.
     after: Option<String>,
-    /// Most entries, 100 if left out and never more than 1,000.
+    /// Most entries; 100 if omitted, at most 1,000.
     limit: Option<usize>,
 }
 
@@ -51,10 +51,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Page {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(in crate::http) struct TrajectoryPage {
-    /// Number of the first operation, the earliest that is kept if left out; `next` of the page
-    /// before.
+    /// Number of the first operation; the earliest one kept if omitted; `next` of the previous
+    /// page.
     from: Option<u64>,
-    /// Most operations, 100 if left out and never more than 1,000.
+    /// Most operations; 100 if omitted, at most 1,000.
     limit: Option<usize>,
 }
 
@@ -83,18 +83,19 @@ impl<S: Send + Sync> FromRequestParts<S> for TrajectoryPage {
 pub(in crate::http) struct RenderQuery {
     /// The only lane to show, from 0.
     lane: Option<usize>,
-    /// Whether text has escape codes for colours; it has none if left out.
+    /// Whether text contains escape codes for colours; false if omitted.
     #[serde(default)]
     colour: bool,
-    /// Whether it leaves out what the agent does not see now, for a person who plays in its place.
+    /// Whether to leave out what the agent does not currently see, for a person who plays in its
+    /// place.
     #[serde(default)]
     as_agent: bool,
 }
 
 impl RenderQuery {
-    /// The picture of a session, as text unless an image is liked better.
+    /// Returns the picture of a session, as text unless an image is preferred.
     ///
-    /// The session says what is in it, and can be played again while it is drawn.
+    /// The session describes the picture, and may be played again while it is drawn.
     pub(in crate::http) async fn of(
         self,
         app: &SharedApp,
@@ -129,7 +130,7 @@ impl<S: Send + Sync> FromRequestParts<S> for RenderQuery {
     }
 }
 
-/// The query of a request.
+/// Parses the query of a request.
 async fn query<T: DeserializeOwned + Send, S: Send + Sync>(
     parts: &mut Parts,
     state: &S,

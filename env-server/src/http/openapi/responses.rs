@@ -1,13 +1,12 @@
-//! Failures that operations of one sort have in common.
+//! Failures that similar operations share.
 //!
-//! What any operation may be answered before its handler is asked is not here but in
-//! [`super::anywhere`].
+//! Failures of any operation, before its handler is called, are in [`super::anywhere`].
 
 use env_protocol::Problem;
 use utoipa::openapi::{KnownFormat, ObjectBuilder, RefOr, Schema, SchemaFormat, Type};
 use utoipa::{IntoResponses, PartialSchema, ToSchema};
 
-/// What reading one environment may fail with.
+/// Failures of reading an environment.
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "read by the derive only")]
 pub(in crate::http) enum ReadProblems {
@@ -28,7 +27,7 @@ pub(in crate::http) enum ReadProblems {
     Internal(Problem),
 }
 
-/// What asking about arguments may fail with.
+/// Failures of describing a spec with arguments.
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "read by the derive only")]
 pub(in crate::http) enum DescribeProblems {
@@ -58,7 +57,7 @@ pub(in crate::http) enum DescribeProblems {
     Internal(Problem),
 }
 
-/// What creating may fail with.
+/// Failures of creating an environment.
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "read by the derive only")]
 pub(in crate::http) enum CreateProblems {
@@ -94,14 +93,14 @@ pub(in crate::http) enum CreateProblems {
     Draining(Problem),
 }
 
-/// What a numbered operation may fail with.
+/// Failures of a numbered operation.
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "read by the derive only")]
 pub(in crate::http) enum OperationProblems {
     /// malformed-body or malformed-request
     #[response(status = 400, content_type = "application/problem+json")]
     BadRequest(Problem),
-    /// forbidden, or of a step budget-exceeded
+    /// forbidden, or budget-exceeded for a step
     #[response(status = 403, content_type = "application/problem+json")]
     Forbidden(Problem),
     /// unknown-env
@@ -110,7 +109,7 @@ pub(in crate::http) enum OperationProblems {
     /// not-acceptable
     #[response(status = 406, content_type = "application/problem+json")]
     NotAcceptable(Problem),
-    /// seq-conflict, with expected_seq, or needs-reset; of a fork also env-exists
+    /// seq-conflict, with expected_seq, or needs-reset; for a fork also env-exists
     #[response(status = 409, content_type = "application/problem+json")]
     Conflict(Problem),
     /// env-closed, lease-expired or env-lost
@@ -129,7 +128,7 @@ pub(in crate::http) enum OperationProblems {
     /// internal
     #[response(status = 500, content_type = "application/problem+json")]
     Internal(Problem),
-    /// storage-failed; of a fork also draining or server-full
+    /// storage-failed; for a fork also draining or server-full
     #[response(status = 503, content_type = "application/problem+json")]
     Unavailable(Problem),
 }

@@ -1,4 +1,4 @@
-//! Seeds that reach into sessions and journals.
+//! Seeds that need access to sessions and journals.
 
 use std::fs;
 
@@ -58,11 +58,11 @@ fn vector() -> Creation {
     Creation::Vector(serde_json::from_value(body).expect("a body"))
 }
 
-/// A journal of a server on which everything has happened that one writes down.
+/// The journal of a server on which everything that is written to one has happened.
 struct Written {
-    /// Keys and records in order.
+    /// Keys and records, in order.
     records: Vec<(u64, Vec<u8>)>,
-    /// A session as a compaction writes it.
+    /// A session as written by a compaction.
     whole: (u64, Vec<u8>),
     /// The only segment.
     segment: Vec<u8>,
@@ -87,7 +87,7 @@ fn written() -> Written {
         ..ForkRequest::default()
     };
     store.fork(&e, fork, None).expect("forked");
-    // As many as fill a chunk, so that another one begins.
+    // Fill a chunk, so that another one begins.
     for _ in 0..12 {
         let snapshot = Box::new(e.snapshot().expect("it is sound"));
         e.apply(None, Operation::Restore(snapshot))
@@ -130,7 +130,7 @@ pub(crate) fn records() -> Vec<Seed> {
     ]
 }
 
-/// A record as the target reads it.
+/// Frames a record as the target reads it.
 fn framed((key, record): &(u64, Vec<u8>)) -> Vec<u8> {
     let mut bytes = vec![u8::try_from(*key).expect("a small key")];
     write_length(&mut bytes, record.len());

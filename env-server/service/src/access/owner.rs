@@ -1,0 +1,14 @@
+//! The owner of what a service holds, and its quotas.
+
+use std::sync::Arc;
+
+/// The principal of a request, where the service asks for tokens: what it creates belongs to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// Name under which quotas count.
+    pub name: Arc<str>,
+    /// Most environments or sessions, if there is a limit.
+    pub max_envs: Option<usize>,
+    /// Most lanes of all of them, if there is a limit.
+    pub max_lanes: Option<usize>,
+}

@@ -1,0 +1,38 @@
+//! What any HTTP service of this project needs around its routes: bodies in two encodings, problem
+//! documents, tokens, TLS, limits on connections, requests and time, observation, draining.
+//!
+//! A route takes its body as [`Call`], answers with [`encoded`], and fails with a [`Failure`], which
+//! is made of an [`env_protocol::Problem`]; [`run_routes`] serves such routes. With tokens, each
+//! request has its [`Principal`] in its extensions.
+
+pub mod access;
+pub mod aside;
+pub mod bodies;
+pub mod codec;
+pub mod config;
+pub mod error;
+mod explain;
+mod home;
+pub mod observe;
+pub mod problem;
+pub mod room;
+pub mod server;
+pub mod signals;
+pub mod socket;
+pub mod tls;
+
+use axum::http::HeaderName;
+
+pub use access::{Access, Grant, Owner, Principal, StepBudget};
+pub use bodies::Bodies;
+pub use codec::{Accept, BodyLimit, Call, encoded};
+pub use config::{ServiceConfig, SocketTimes};
+pub use error::Error;
+pub use explain::explain_problem;
+pub use home::Home;
+pub use problem::Failure;
+pub use server::{Listening, Routes, check_exposure, check_names, run_routes};
+pub use tls::Tls;
+
+/// Header of a reply that had been given before.
+pub const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
