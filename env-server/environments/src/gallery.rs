@@ -17,7 +17,11 @@ type Case = (&'static str, Value, Vec<i64>);
 /// Every environment as it is by default and with other arguments, in the middle of an episode or
 /// at its end.
 fn cases() -> Vec<Case> {
-    let mazes = vec![
+    [chains(), mazes(), cards(), others()].concat()
+}
+
+fn mazes() -> Vec<Case> {
+    vec![
         ("TMazePassive-v0", json!({}), vec![]),
         (
             "TMazePassive-v0",
@@ -42,8 +46,11 @@ fn cases() -> Vec<Case> {
             json!({"corridor_length": 2, "max_episode_steps": 9, "noise": "uniform"}),
             vec![0, 0, 3],
         ),
-    ];
-    let chains = vec![
+    ]
+}
+
+fn chains() -> Vec<Case> {
+    vec![
         ("MemoryTask-v0", json!({}), vec![0, 1, 1]),
         (
             "MemoryTask-v0",
@@ -76,8 +83,11 @@ fn cases() -> Vec<Case> {
             json!({"delay": 2, "episodes_per_lifetime": 3}),
             vec![0, 0, 0, 0, 1],
         ),
-    ];
-    let cards = vec![
+    ]
+}
+
+fn cards() -> Vec<Case> {
+    vec![
         ("RepeatFirst-v0", json!({}), vec![3, 2, 1, 0]),
         ("RepeatFirst-v0", json!({"level": "hard"}), vec![1; 400]),
         ("RepeatPrevious-v0", json!({}), vec![0, 1, 2, 3, 0]),
@@ -90,8 +100,11 @@ fn cases() -> Vec<Case> {
         ("Concentration-v0", json!({"level": "hard"}), vec![7, 20]),
         ("HigherLower-v0", json!({}), vec![0, 1, 0]),
         ("HigherLower-v0", json!({"num_decks": 3}), vec![0; 155]),
-    ];
-    let others = vec![
+    ]
+}
+
+fn others() -> Vec<Case> {
+    vec![
         ("MultiarmedBandit-v0", json!({}), vec![3, 4]),
         ("MultiarmedBandit-v0", json!({"num_bandits": 200}), vec![77]),
         (
@@ -116,8 +129,7 @@ fn cases() -> Vec<Case> {
             json!({"max_episode_length": 50}),
             vec![1; 9],
         ),
-    ];
-    [chains, mazes, cards, others].concat()
+    ]
 }
 
 /// The greatest arguments there are, or those that ask for the largest pictures.
