@@ -19,9 +19,10 @@ use env_protocol::{
 
 use serde::{Deserialize, Serialize};
 
+use crate::kit::batch::Layout;
 use crate::pieces::Pieces;
 use crate::render::{Picture, Played, Seen};
-use crate::{Arguments, Element, Environment, KwargsError, Layout, Rng};
+use crate::{Arguments, Element, Environment, KwargsError, Rng};
 
 pub use state::Head;
 

@@ -5,3 +5,8 @@ pub(crate) mod batch;
 pub mod draws;
 pub(crate) mod recording;
 pub mod script;
+
+/// Bytes that a vector has on the heap.
+pub(crate) fn vec_bytes<T>(vector: &Vec<T>) -> usize {
+    vector.capacity() * size_of::<T>()
+}

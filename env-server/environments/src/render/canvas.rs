@@ -20,6 +20,10 @@ pub(super) const HEADING: &MonoFont = &FONT_7X13_BOLD;
 pub(super) const LINE: &MonoFont = &FONT_7X13;
 /// Labels of rows and columns.
 pub(super) const SMALL: &MonoFont = &FONT_6X10;
+/// Height of a line of text, in pixels.
+pub(super) const LINE_HEIGHT: u32 = 16;
+/// Width of an image between its margins, in pixels.
+pub(super) const MAX_WIDTH: u32 = 608;
 
 /// Which end of a text is at its position.
 #[derive(Clone, Copy)]
@@ -182,6 +186,20 @@ pub(super) fn font_for(num_letters: usize, width: u32, height: u32) -> &'static 
         size.width * num_letters as u32 <= width && size.height <= height
     };
     FONTS.iter().find(fits).copied().unwrap_or(&FONT_4X6)
+}
+
+/// "… and so many more" below what is shown, if there are any.
+pub(super) fn draw_left_out(canvas: &mut Canvas, left_out: usize, at: Point) {
+    if left_out > 0 {
+        let text = format!("... and {left_out} more");
+        let middle = at + Point::new(0, LINE_HEIGHT as i32 / 2);
+        canvas.text(&text, middle, Anchor::Start, LINE, Ink::Muted);
+    }
+}
+
+/// Height of what [`draw_left_out`] draws.
+pub(super) const fn left_out_height(left_out: usize) -> u32 {
+    if left_out > 0 { LINE_HEIGHT } else { 0 }
 }
 
 #[cfg(test)]

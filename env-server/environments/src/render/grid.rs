@@ -4,8 +4,9 @@ use embedded_graphics::mono_font::MonoFont;
 use embedded_graphics::prelude::*;
 use embedded_graphics::primitives::Rectangle;
 
-use super::canvas::{Anchor, Canvas, LINE, SMALL, font_for, text_width};
-use super::image::{MAX_WIDTH, draw_left_out, left_out_height};
+use super::canvas::{
+    Anchor, Canvas, LINE, MAX_WIDTH, SMALL, draw_left_out, font_for, left_out_height, text_width,
+};
 use super::palette::Ink;
 use super::picture::{Cell, Grid, Tone};
 use super::shapes::Suit;

@@ -11,7 +11,10 @@ use embedded_graphics::mono_font::MonoFont;
 use embedded_graphics::prelude::*;
 use embedded_graphics::primitives::Rectangle;
 
-use super::canvas::{Anchor, Canvas, HEADING, LINE, SMALL, TITLE, font_for, text_width};
+use super::canvas::{
+    Anchor, Canvas, HEADING, LINE, LINE_HEIGHT, MAX_WIDTH, SMALL, TITLE, draw_left_out, font_for,
+    left_out_height, text_width,
+};
 use super::grid::GridFrame;
 use super::palette::Ink;
 use super::picture::{Bar, Bars, Cell, Content, Part, Picture, Scene, Tone};
@@ -20,10 +23,6 @@ use super::picture::{Bar, Bars, Cell, Content, Part, Picture, Scene, Tone};
 const MARGIN: u32 = 16;
 /// Between parts.
 const GAP: u32 = 12;
-/// Of a line of text.
-pub(super) const LINE_HEIGHT: u32 = 16;
-/// Between the margins.
-pub(super) const MAX_WIDTH: u32 = 608;
 /// Of a whole picture; what is below is cut off.
 const MAX_HEIGHT: u32 = 960;
 /// Of title and status.
@@ -94,9 +93,12 @@ impl Layout {
     }
 }
 
-/// Height of the image of [`to_png`].
-pub(super) fn height(picture: &Picture) -> u32 {
-    Layout::of(picture).size.height
+impl Picture {
+    /// Makes the image at least as high as that of another picture.
+    pub(crate) fn raised_to(mut self, other: &Picture) -> Self {
+        self.least_height = Layout::of(other).size.height;
+        self
+    }
 }
 
 /// Width and height of the image of [`to_png`].
@@ -179,20 +181,6 @@ fn draw_note(canvas: &mut Canvas, tone: Tone, text: &str, at: Point) {
         text_at.x += NOTE_PAD as i32;
     }
     canvas.text(text, text_at, Anchor::Start, LINE, tone.ink());
-}
-
-/// "… and so many more" below what is shown, if there are any.
-pub(super) fn draw_left_out(canvas: &mut Canvas, left_out: usize, at: Point) {
-    if left_out > 0 {
-        let text = format!("... and {left_out} more");
-        let middle = at + Point::new(0, LINE_HEIGHT as i32 / 2);
-        canvas.text(&text, middle, Anchor::Start, LINE, Ink::Muted);
-    }
-}
-
-/// Height of what [`draw_left_out`] draws.
-pub(super) const fn left_out_height(left_out: usize) -> u32 {
-    if left_out > 0 { LINE_HEIGHT } else { 0 }
 }
 
 /// Lengths that the bars of a part share.

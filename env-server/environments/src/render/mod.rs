@@ -13,24 +13,28 @@
 
 mod ansi;
 mod canvas;
+mod decimal;
 #[cfg(test)]
 pub(crate) mod examples;
 mod grid;
 mod image;
 mod palette;
 mod picture;
+mod played;
+mod seen;
 mod shapes;
 
-use crate::Element;
-
 pub use ansi::to_ansi;
+pub use decimal::decimal;
 #[cfg(test)]
 pub(crate) use image::png_size;
 pub use image::{tiles_to_png, to_png};
 pub use picture::{
     Bar, Cell, Grid, MAX_BARS, MAX_COLUMNS, MAX_KEYS, MAX_PARTS, MAX_ROWS, MAX_SHAPES, Picture,
-    Scene, Tone, decimal, window,
+    Scene, Tone, window,
 };
+pub use played::Played;
+pub use seen::Seen;
 pub use shapes::{Point, Shape, Suit};
 
 /// Pictures in one rendering, at most.
@@ -70,69 +74,4 @@ pub fn render(pictures: &[Picture], format: Format) -> (&'static str, Vec<u8>) {
         Format::Png => tiles_to_png(pictures),
     };
     (format.content_type(), bytes)
-}
-
-/// What a lane knows of the episode it is in, beside its environment's own state.
-#[derive(Clone, Copy, Debug)]
-pub struct Seen<'a, T> {
-    /// The last observation: a row of the observation space.
-    pub observation: &'a [T],
-    /// The action that led to it: a row of the action space. None after a reset, nor before the
-    /// first step of a restored lane.
-    pub action: Option<&'a [i64]>,
-    /// What was played. None in an episode that was under way when its lane was restored:
-    /// snapshots do not hold it.
-    pub played: Option<Played>,
-}
-
-impl<T: Element> Seen<'_, T> {
-    /// The observation as a grid.
-    pub fn grid(&self) -> Grid {
-        Grid::observation(self.observation.iter().map(|x| x.to_f64()))
-    }
-}
-
-/// What was played of an episode, and how the one before ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Played {
-    /// Steps so far.
-    pub steps: u64,
-    /// Reward of the last step, 0 before it.
-    pub reward: f64,
-    /// Sum of the rewards, undiscounted.
-    pub episode_return: f64,
-    /// The sum of the episode before on this lane, if that has ended.
-    pub last_return: Option<f64>,
-}
-
-impl Played {
-    /// Counts a step.
-    #[inline]
-    pub fn step(&mut self, reward: f64) {
-        self.steps += 1;
-        self.reward = reward;
-        self.episode_return += reward;
-    }
-
-    /// Nothing yet, in an episode after one that came to its end, or after none.
-    pub fn after(ended: Option<Self>) -> Self {
-        Played {
-            last_return: ended.map(|played| played.episode_return),
-            ..Played::default()
-        }
-    }
-
-    /// In words.
-    pub(crate) fn status(&self) -> String {
-        let number = |x| decimal(x, 4);
-        let mut status = format!("step {}", self.steps);
-        if self.steps > 0 {
-            let (reward, episode) = (number(self.reward), number(self.episode_return));
-            status.push_str(&format!(" · reward {reward} · return {episode}"));
-        }
-        if let Some(last) = self.last_return {
-            status.push_str(&format!(" · last episode {}", number(last)));
-        }
-        status
-    }
 }

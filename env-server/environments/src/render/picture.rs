@@ -7,8 +7,8 @@ use std::ops::Range;
 
 use env_protocol::LanePhase;
 
-use super::Played;
-use super::image::height;
+use super::decimal::decimal;
+use super::played::Played;
 use super::shapes::{Shape, Suit};
 
 /// Columns of a [`Grid`].
@@ -117,12 +117,6 @@ impl Picture {
             LanePhase::Ended => format!("{} · ended", counts()),
         };
         self.entitled(&title, &status)
-    }
-
-    /// With an image that is as high as that of another picture, if it would be lower.
-    pub(crate) fn raised_to(mut self, other: &Picture) -> Self {
-        self.least_height = height(other);
-        self
     }
 
     /// With a line of text below what is there already.
@@ -504,19 +498,6 @@ impl Scene {
     }
 }
 
-/// A number with at most so many decimals, without trailing zeros: `0.25`, `-1`.
-pub fn decimal(number: f64, decimals: usize) -> String {
-    let fixed = format!("{number:.decimals$}");
-    let short = match fixed.contains('.') {
-        true => fixed.trim_end_matches('0').trim_end_matches('.'),
-        false => &fixed,
-    };
-    match short {
-        "-0" => "0".to_owned(),
-        short => short.to_owned(),
-    }
-}
-
 /// Printable Latin-1, which both outputs can show; anything else becomes `?`, what is beyond `most`
 /// letters is cut.
 fn clean(text: &str, most: usize) -> String {
@@ -576,10 +557,6 @@ mod tests {
         assert_eq!(Scene::new(f64::NAN).height, 0.1);
         let disc = Shape::disc((f64::NAN, 0.0), 0.1);
         assert!(Scene::new(1.0).shape(disc, Tone::Agent).shapes.is_empty());
-        assert_eq!(decimal(-0.0001, 2), "0");
-        assert_eq!(decimal(100.0, 0), "100");
-        assert_eq!(decimal(0.333_333, 2), "0.33");
-        assert_eq!(decimal(f64::NAN, 2), "NaN");
     }
 
     #[test]

@@ -13,10 +13,10 @@ use std::f64::consts::TAU;
 use env_protocol::{Bound, Dtype, Parameter, Returns, Space};
 use serde::{Deserialize, Serialize};
 
+use crate::kit::vec_bytes;
 use crate::render::{Picture, Seen};
 use crate::{
     Arguments, Draw, Draws, Element, Environment, KwargsError, Profile, Transition, Wrappers,
-    vec_bytes,
 };
 
 /// `E` through wrappers. Its observations are rows of float64, which hold the numbers of any other.

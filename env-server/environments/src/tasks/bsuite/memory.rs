@@ -23,8 +23,9 @@ use serde_json::Value;
 
 use crate::kit::arguments::required;
 use crate::kit::recording::{Bit, parse};
+use crate::kit::vec_bytes;
 use crate::render::{Bar, Cell, Grid, Picture, Seen, Tone};
-use crate::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition, vec_bytes};
+use crate::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition};
 
 /// Longest memory.
 const MAX_LENGTH: u32 = 10_000_000;

@@ -23,9 +23,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::kit::recording::{Bit, ensure, parse};
+use crate::kit::vec_bytes;
 use crate::render::{Bar, Cell, Grid, Picture, Seen, Tone};
 use crate::tasks::popgym::levels::{self, Levels, at_level};
-use crate::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition, vec_bytes};
+use crate::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition};
 
 /// Longest side of a board.
 const MAX_SIZE: u32 = 32;

@@ -8,8 +8,9 @@ use env_protocol::Parameter;
 use serde::{Deserialize, Serialize};
 
 use crate::kit::recording::ensure;
+use crate::kit::vec_bytes;
 use crate::render::{Bar, Cell, Grid, Picture, Suit, Tone, window};
-use crate::{Draw, Draws, vec_bytes};
+use crate::{Draw, Draws};
 
 /// Most decks in one.
 pub(crate) const MAX_DECKS: u32 = 32;

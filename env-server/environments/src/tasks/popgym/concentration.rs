@@ -29,10 +29,11 @@ use serde_json::Value;
 
 use crate::kit::arguments::required;
 use crate::kit::recording::parse;
+use crate::kit::vec_bytes;
 use crate::render::{Bar, Cell, Picture, Seen, Tone};
 use crate::tasks::popgym::cards::{self, Deck, DeckOrder, DeckType};
 use crate::tasks::popgym::levels::{self, Levels, at_level};
-use crate::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition, vec_bytes};
+use crate::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition};
 
 /// Most decks on the table.
 const MAX_DECKS: u32 = 8;

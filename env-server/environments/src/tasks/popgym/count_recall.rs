@@ -19,10 +19,11 @@ use serde_json::Value;
 
 use crate::kit::arguments::required;
 use crate::kit::recording::parse;
+use crate::kit::vec_bytes;
 use crate::render::{Bar, Grid, Picture, Seen, Tone};
 use crate::tasks::popgym::cards::{self, Deck, DeckType, MAX_DECKS};
 use crate::tasks::popgym::levels::{self, Levels};
-use crate::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition, vec_bytes};
+use crate::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition};
 
 /// Most cards of which the memoryless return is computed.
 const MAX_COMPUTED: usize = 208;

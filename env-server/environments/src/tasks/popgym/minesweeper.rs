@@ -19,9 +19,10 @@ use serde_json::Value;
 
 use crate::kit::arguments::required;
 use crate::kit::recording::{ensure, parse};
+use crate::kit::vec_bytes;
 use crate::render::{Bar, Cell, Grid, Picture, Seen, Tone};
 use crate::tasks::popgym::levels::{self, Levels, at_level};
-use crate::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition, vec_bytes};
+use crate::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition};
 
 /// Difficulties.
 const NAMES: [&str; 3] = ["easy", "medium", "hard"];

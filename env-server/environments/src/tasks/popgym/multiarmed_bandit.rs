@@ -19,9 +19,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::kit::recording::{ensure, parse};
+use crate::kit::vec_bytes;
 use crate::render::{Bar, Picture, Seen, Tone, window};
 use crate::tasks::popgym::levels::{self, Levels, at_level};
-use crate::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition, vec_bytes};
+use crate::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition};
 
 /// Most arms.
 const MAX_BANDITS: u32 = 1024;
