@@ -15,7 +15,7 @@ use env_protocol::Space;
 use serde_json::{Value, json};
 
 use crate::players::{Mean, exactly, make, measured};
-use crate::{Element, Environment, Rng};
+use crate::{Catalogued, Element, Rng};
 
 /// What a player is told before an episode.
 struct Task {
@@ -58,7 +58,7 @@ struct Claim {
 }
 
 /// A claim about a player that is made anew for each episode.
-fn claim<E: Environment>(
+fn claim<E: Catalogued>(
     who: Who,
     kwargs: Value,
     error: f64,
@@ -79,7 +79,7 @@ fn claim<E: Environment>(
         actions: environment.action_space(),
     };
     Claim {
-        name: format!("{} {kwargs} {who:?}", E::REFERENCE_NAME),
+        name: format!("{} {kwargs} {who:?}", E::profile().id),
         stated: stated.expect("the registry states it"),
         error,
         games,
@@ -106,7 +106,7 @@ fn claim<E: Environment>(
 }
 
 /// One claim for each level.
-fn levels<E: Environment>(
+fn levels<E: Catalogued>(
     who: Who,
     error: f64,
     games: [[usize; 2]; 3],

@@ -2,9 +2,10 @@
 
 use env_protocol::{Array, AutoresetMode, Data, Kwargs, LanePhase, Seed, Space, Value};
 
+use crate::catalogue;
 use crate::render::{to_ansi, to_png};
 use crate::vector::{Refusal, Reset, StepBatch, VectorEnvironment, VectorOf};
-use crate::{Arguments, Environment};
+use crate::{Arguments, Catalogued, Pictured};
 
 /// Lanes played at once.
 const LANES: usize = 3;
@@ -12,9 +13,9 @@ const LANES: usize = 3;
 const STEPS: usize = 900;
 
 /// Checked arguments of an environment.
-pub fn arguments<E: Environment>(kwargs: serde_json::Value) -> Arguments {
+pub fn arguments<E: Catalogued>(kwargs: serde_json::Value) -> Arguments {
     let kwargs: Kwargs = serde_json::from_value(kwargs).expect("an object");
-    Arguments::resolve(&E::parameters(), &kwargs).expect("arguments in range")
+    Arguments::resolve(&catalogue::parameters::<E>(), &kwargs).expect("arguments in range")
 }
 
 /// Checks an environment with these arguments:
@@ -25,7 +26,7 @@ pub fn arguments<E: Environment>(kwargs: serde_json::Value) -> Arguments {
 /// - no state from outside, if it is taken, leads to a panic, in a picture neither, or out of the
 ///   space;
 /// - a picture can be drawn of every state, with something in it.
-pub fn check_environment<E: Environment>(kwargs: serde_json::Value) {
+pub fn check_environment<E: Catalogued + Pictured>(kwargs: serde_json::Value) {
     let arguments = arguments::<E>(kwargs);
     let make = |num_envs, seed| {
         let seed = Seed::First(seed);
@@ -76,14 +77,14 @@ pub(crate) fn action(space: &Space, t: usize) -> Vec<i64> {
 
 /// Actions do not depend on how many lanes there are, but on their seeds: lane `i` of seed `s`
 /// plays as a lane alone of seed `s + i` does.
-fn step<E: Environment>(vector: &mut VectorOf<E>, t: usize) -> StepBatch {
+fn step<E: Catalogued + Pictured>(vector: &mut VectorOf<E>, t: usize) -> StepBatch {
     let actions: Vec<i64> = (0..vector.num_envs())
         .flat_map(|_| action(vector.action_space(), t))
         .collect();
     vector.step(&actions).expect("actions in range")
 }
 
-fn play<E: Environment>(vector: &mut VectorOf<E>, steps: usize) -> Vec<StepBatch> {
+fn play<E: Catalogued + Pictured>(vector: &mut VectorOf<E>, steps: usize) -> Vec<StepBatch> {
     vector.reset(&Reset::default()).expect("a plain reset");
     (0..steps).map(|t| step(vector, t)).collect()
 }
@@ -129,7 +130,7 @@ fn row(batch: &Value, lane: usize) -> Vec<f64> {
     numbers(&lane_value(batch, lane))
 }
 
-fn stays_in_bounds<E: Environment>(environment: &E, batches: &[StepBatch]) {
+fn stays_in_bounds<E: Catalogued + Pictured>(environment: &E, batches: &[StepBatch]) {
     let [low, high] = environment.reward_range();
     let space = environment.observation_space();
     for batch in batches {
@@ -145,7 +146,7 @@ fn stays_in_bounds<E: Environment>(environment: &E, batches: &[StepBatch]) {
     }
 }
 
-fn snapshots_change_nothing<E: Environment>(make: &impl Fn(usize, u64) -> VectorOf<E>) {
+fn snapshots_change_nothing<E: Catalogued + Pictured>(make: &impl Fn(usize, u64) -> VectorOf<E>) {
     for at in 0..20 {
         let mut original = make(LANES, 7);
         play(&mut original, at);
@@ -160,7 +161,7 @@ fn snapshots_change_nothing<E: Environment>(make: &impl Fn(usize, u64) -> Vector
     }
 }
 
-fn pictures_can_be_drawn<E: Environment>(vector: &mut VectorOf<E>) {
+fn pictures_can_be_drawn<E: Catalogued + Pictured>(vector: &mut VectorOf<E>) {
     vector.reset(&Reset::default()).expect("a plain reset");
     for t in 0..STEPS {
         let picture = vector.picture(0).expect("a lane");
@@ -180,7 +181,7 @@ fn pictures_can_be_drawn<E: Environment>(vector: &mut VectorOf<E>) {
     assert!(to_ansi(&picture, true).lines().count() > 2, "restored");
 }
 
-fn bad_actions_change_nothing<E: Environment>(vector: &mut VectorOf<E>) {
+fn bad_actions_change_nothing<E: Catalogued + Pictured>(vector: &mut VectorOf<E>) {
     vector.reset(&Reset::default()).expect("a plain reset");
     let before = vector.save();
     let mut actions: Vec<i64> = (0..LANES)
@@ -193,7 +194,9 @@ fn bad_actions_change_nothing<E: Environment>(vector: &mut VectorOf<E>) {
     assert_eq!(vector.save(), before);
 }
 
-fn hostile_states_are_harmless<E: Environment>(make: &impl Fn(usize, u64) -> VectorOf<E>) {
+fn hostile_states_are_harmless<E: Catalogued + Pictured>(
+    make: &impl Fn(usize, u64) -> VectorOf<E>,
+) {
     for at in [0, 1, 2, 7] {
         let mut vector = make(1, 3);
         play(&mut vector, at);
@@ -220,7 +223,7 @@ fn hostile_states_are_harmless<E: Environment>(make: &impl Fn(usize, u64) -> Vec
     }
 }
 
-fn play_on<E: Environment>(vector: &mut VectorOf<E>, phase: LanePhase) {
+fn play_on<E: Catalogued + Pictured>(vector: &mut VectorOf<E>, phase: LanePhase) {
     if phase != LanePhase::Running {
         vector.reset(&Reset::default()).expect("a plain reset");
     }

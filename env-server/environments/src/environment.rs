@@ -1,121 +1,34 @@
-//! What a task is.
+//! What plays.
 
-use env_protocol::{Kwargs, Parameter, Returns, Space, Spec};
+use env_protocol::Space;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::element::Element;
 use crate::kit::arguments::{Arguments, KwargsError};
 use crate::kit::draws::Draws;
-use crate::kit::script::Draw;
-use crate::render::{Picture, Seen};
-use crate::wrappers::parameters::Wrappers;
 
-/// What an environment is, whatever its arguments.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Profile {
-    /// Name with version, as in `MemoryTask-v0`.
-    pub id: &'static str,
-    /// What the task is and what it asks of a memory.
-    pub description: &'static str,
-    /// Arguments it takes, less those of wrappers.
-    pub parameters: Vec<Parameter>,
-    /// What must be remembered, and for how long.
-    pub remember: &'static str,
-    /// Where the task comes from.
-    pub source: &'static str,
-}
-
-/// A task: what it shows, what it pays, when it ends.
+/// A task that can be played: a state, a reset, a step.
 ///
-/// Its serde form is its whole state, and what a snapshot holds.
+/// Its serde form is its whole state, and what a snapshot holds. An entry of the table also
+/// implements [`Catalogued`](crate::Catalogued) and [`Pictured`](crate::Pictured), and
+/// [`Recorded`](crate::Recorded) where an original exists whose episodes it must repeat.
 pub trait Environment: Clone + Serialize + DeserializeOwned + Send + 'static {
     /// Type of the numbers in an observation.
     type Element: Element;
 
-    /// Name in files of recorded episodes.
-    const REFERENCE_NAME: &'static str;
-
-    /// Distance at which an observed float32 still counts as equal to a recorded one, in units in
-    /// the last place.
-    const TOLERANCE_ULPS: u32 = 0;
-
-    /// What the environment is, whatever its arguments.
-    fn profile() -> Profile;
-
-    /// Arguments that it is created with: its own, and those of the wrappers that it has not got
-    /// itself.
-    fn parameters() -> Vec<Parameter> {
-        let mut parameters = Self::profile().parameters;
-        for wrapper in Wrappers::parameters() {
-            if parameters.iter().all(|own| own.name != wrapper.name) {
-                parameters.push(wrapper);
-            }
-        }
-        parameters
-    }
-
-    /// The entry in the catalogue: the profile, with all that follows from the default arguments.
-    fn spec() -> Spec {
-        let profile = Self::profile();
-        let parameters = Self::parameters();
-        let environment = Arguments::resolve(&parameters, &Kwargs::new())
-            .and_then(|arguments| Self::new(&arguments))
-            .expect("the default arguments are good");
-        Spec {
-            id: profile.id.to_owned(),
-            description: profile.description.to_owned(),
-            parameters,
-            observation_space: environment.observation_space(),
-            action_space: environment.action_space(),
-            reward_range: environment.reward_range(),
-            solved_threshold: environment.solved_threshold(),
-            remember: profile.remember.to_owned(),
-            needs_memory: environment.needs_memory(),
-            returns: environment.returns(),
-            source: profile.source.to_owned(),
-        }
-    }
-
-    /// An environment with these arguments, before its first reset.
+    /// Makes an environment with these arguments, before its first reset.
     ///
     /// # Errors
     /// When arguments that are each in range do not fit together.
     fn new(arguments: &Arguments) -> Result<Self, KwargsError>;
 
-    /// What an observation looks like. A row of numbers holds the numbers of its arrays one after
-    /// the other, a `Dict`'s in the order of its names.
+    /// Space of an observation. A row of numbers holds the numbers of its arrays one after the
+    /// other, a `Dict`'s in the order of its names.
     fn observation_space(&self) -> Space;
 
-    /// What an action looks like: a single array of integers.
+    /// Space of an action: a single array of integers.
     fn action_space(&self) -> Space;
-
-    /// Least and greatest reward of one step.
-    fn reward_range(&self) -> [f64; 2];
-
-    /// What players score.
-    fn returns(&self) -> Returns;
-
-    /// Mean return from which the task counts as solved: by default, 95 % of the way from random
-    /// to the best known, or to the oracle's where no best is known. `None` where that is not known.
-    fn solved_threshold(&self) -> Option<f64> {
-        self.returns().solved_threshold()
-    }
-
-    /// Whether remembering earns anything with these arguments: by default, unless the best player is
-    /// known to be no better than one that sees the last observation only.
-    fn needs_memory(&self) -> bool {
-        let returns = self.returns();
-        let without = returns.memoryless.or(returns.random);
-        let with = returns.best.or(returns.oracle);
-        without
-            .zip(with)
-            .is_none_or(|(without, with)| without < with)
-    }
-
-    /// Takes over what outlives episodes, from the environment that this one replaces at a reset
-    /// without a seed. By default nothing does.
-    fn inherit(&mut self, _previous: &Self) {}
 
     /// Begins an episode and writes its first observation.
     fn reset(&mut self, draws: &mut impl Draws, observation: &mut [Self::Element]);
@@ -130,60 +43,35 @@ pub trait Environment: Clone + Serialize + DeserializeOwned + Send + 'static {
         observation: &mut [Self::Element],
     ) -> Transition;
 
-    /// The action of a player that knows every hidden draw. Only called while an episode runs.
+    /// Whether a step may come next: an episode has begun and not ended.
+    fn is_running(&self) -> bool;
+
+    /// Returns the action of a player that knows every hidden draw. Only called while an episode
+    /// runs.
     fn oracle(&self) -> Vec<i64>;
 
     /// Checks a state that came from outside.
     ///
     /// # Errors
-    /// Says what no episode could have led to.
+    /// Says what is wrong with a state that no episode leads to.
     fn validate(&self) -> Result<(), String>;
 
-    /// Bytes that it has on the heap, those of its vectors: what a server counts beside its size.
+    /// Copies the state that outlives episodes from the environment that this one replaces at a
+    /// reset without a seed. By default there is none.
+    fn inherit(&mut self, _previous: &Self) {}
+
+    /// Bytes on the heap: those of its vectors. A server adds them to the size of the type.
     fn heap_bytes(&self) -> usize {
         0
     }
-
-    /// Whether a step may come next: an episode has begun and not ended.
-    fn is_running(&self) -> bool;
-
-    /// The present state for a spectator, who may see what the agent does not. Title, step count and
-    /// rewards are added by the caller.
-    ///
-    /// Only called after a reset. It must cost little and build a bounded number of cells, whatever
-    /// the arguments: [`window`](crate::render::window) finds what to show of something long.
-    fn picture(&self, seen: &Seen<'_, Self::Element>) -> Picture;
-
-    /// The draws that lead to a recorded episode, in the order in which the environment asks.
-    ///
-    /// # Errors
-    /// When the recording lacks something.
-    fn script(&self, latent: &serde_json::Value) -> Result<Vec<Draw>, String>;
-
-    /// The states at each observation of a recorded episode, where it is to be compared step by
-    /// step: the environment is put into each, because small differences would grow.
-    ///
-    /// # Errors
-    /// When the recording lacks something.
-    fn recorded_states(&self, _latent: &serde_json::Value) -> Result<Option<Vec<Self>>, String> {
-        Ok(None)
-    }
-
-    /// Whether a step has led to the recorded state, where states are recorded.
-    ///
-    /// # Errors
-    /// Says what differs.
-    fn agrees_with(&self, _recorded: &Self) -> Result<(), String> {
-        Ok(())
-    }
 }
 
-/// What a step led to, beside the observation.
+/// Result of a step, apart from the observation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Transition {
     /// The reward.
     pub reward: f64,
-    /// Whether the task has come to its end.
+    /// Whether the task has ended.
     pub terminated: bool,
     /// Whether the episode was cut short.
     pub truncated: bool,
@@ -199,7 +87,7 @@ impl Transition {
         }
     }
 
-    /// A step after which the task goes on, unless the time is up.
+    /// A step that may end the task, or run out of time.
     pub const fn until(reward: f64, terminated: bool, truncated: bool) -> Self {
         Transition {
             reward,

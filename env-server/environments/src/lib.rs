@@ -6,8 +6,10 @@
 
 #[cfg(test)]
 mod best;
+pub mod catalogue;
 pub mod check;
 mod element;
+mod entry;
 mod environment;
 #[cfg(test)]
 mod gallery;
@@ -23,10 +25,13 @@ pub mod vector;
 pub mod verify;
 pub mod wrappers;
 
+pub use catalogue::{Catalogued, Profile};
 pub use element::Element;
-pub use environment::{Environment, Profile, Transition};
+pub use environment::{Environment, Transition};
 pub use kit::arguments::{Arguments, KwargsError};
 pub use kit::draws::{Draws, Rng};
 pub use kit::script::{Draw, Script};
+pub use recorded::Recorded;
+pub use render::Pictured;
 pub use wrappers::Wrapped;
 pub use wrappers::parameters::Wrappers;

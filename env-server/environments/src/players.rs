@@ -24,7 +24,7 @@ use crate::tasks::popgym::stateless_cartpole::StatelessCartPole;
 use crate::tasks::tmaze::corridor::{TMazeActive, TMazePassive};
 use crate::tasks::tmaze::distractors::TMazeDistractors;
 use crate::tasks::tmaze::endless::EndlessTMaze;
-use crate::{Arguments, Draws, Element, Environment, Rng};
+use crate::{Arguments, Catalogued, Draws, Element, Rng};
 
 /// Fewest episodes of a measurement.
 const EPISODES: usize = 2000;
@@ -61,14 +61,14 @@ impl Mean {
     }
 }
 
-pub(super) fn make<E: Environment>(kwargs: &Value) -> E {
+pub(super) fn make<E: Catalogued>(kwargs: &Value) -> E {
     let kwargs: Kwargs = serde_json::from_value(kwargs.clone()).unwrap();
     let arguments = Arguments::resolve(&E::profile().parameters, &kwargs).unwrap();
     E::new(&arguments).unwrap()
 }
 
 /// Returns of episodes one after the other.
-fn returns<E: Environment>(
+fn returns<E: Catalogued>(
     environment: &mut E,
     episodes: usize,
     mut act: impl FnMut(&E, &mut Rng) -> Vec<i64>,
@@ -91,7 +91,7 @@ fn returns<E: Environment>(
 
 /// Random play scores as expected, and as `returns()` says where it says something; the oracle as
 /// `oracle` says.
-fn plays<E: Environment + Debug>(kwargs: Value, random: Mean, oracle: Mean) {
+fn plays<E: Catalogued + Debug>(kwargs: Value, random: Mean, oracle: Mean) {
     let mut environment: E = make(&kwargs);
     let space = environment.action_space();
     let uniform = |_: &E, rng: &mut Rng| match &space {
@@ -103,7 +103,7 @@ fn plays<E: Environment + Debug>(kwargs: Value, random: Mean, oracle: Mean) {
         other => panic!("actions of {other:?}"),
     };
     let found = Mean::of(&returns(&mut environment, EPISODES, uniform));
-    let name = E::REFERENCE_NAME;
+    let name = E::profile().id;
     assert!(
         found.agrees(random),
         "{name} {kwargs}: random {found:?} {random:?}"
@@ -283,7 +283,7 @@ fn boards_bandits_and_the_pole() {
 /// Memoryless returns that are stated exactly, against the players they are of.
 #[test]
 fn memoryless_players() {
-    fn scores<E: Environment<Element = i64>>(kwargs: Value, act: impl Fn(&[i64]) -> i64) {
+    fn scores<E: Catalogued<Element = i64>>(kwargs: Value, act: impl Fn(&[i64]) -> i64) {
         let mut environment: E = make(&kwargs);
         let mut rng = Rng::from_seed(5);
         let mut row = vec![0; environment.observation_space().flat_size()];
@@ -298,7 +298,7 @@ fn memoryless_players() {
         }
         let found = Mean::of(&totals);
         let stated = exactly(environment.returns().memoryless.unwrap());
-        let name = E::REFERENCE_NAME;
+        let name = E::profile().id;
         assert!(found.agrees(stated), "{name}: {found:?} {stated:?}");
     }
     scores::<RepeatFirst>(json!({}), |row| row[0]);

@@ -13,8 +13,44 @@ use env_protocol::Kwargs;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::catalogue::Catalogued;
+use crate::environment::Environment;
 use crate::vector::action_ranges;
-use crate::{Arguments, Element, Environment, Script};
+use crate::{Arguments, Draw, Element, Script};
+
+/// A task that follows an original, whose recorded episodes it must repeat.
+pub trait Recorded: Environment {
+    /// Name in files of recorded episodes.
+    const REFERENCE_NAME: &'static str;
+
+    /// Distance at which an observed float32 still counts as equal to a recorded one, in units in
+    /// the last place.
+    const TOLERANCE_ULPS: u32 = 0;
+
+    /// Returns the draws that lead to a recorded episode, in the order in which the environment
+    /// asks for them. `latent` is what the original drew.
+    ///
+    /// # Errors
+    /// When the recording lacks something.
+    fn script(&self, latent: &Value) -> Result<Vec<Draw>, String>;
+
+    /// Returns the states at each observation of a recorded episode, where it is to be compared
+    /// step by step: the environment is put into each, because small differences would grow.
+    ///
+    /// # Errors
+    /// When the recording lacks something.
+    fn recorded_states(&self, _latent: &Value) -> Result<Option<Vec<Self>>, String> {
+        Ok(None)
+    }
+
+    /// Checks that a step led to the recorded state, where states are recorded.
+    ///
+    /// # Errors
+    /// Says what differs.
+    fn agrees_with(&self, _recorded: &Self) -> Result<(), String> {
+        Ok(())
+    }
+}
 
 /// A recorded episode of `T` steps.
 #[derive(Clone, Debug, Deserialize)]
@@ -114,7 +150,7 @@ impl fmt::Display for Place {
 ///
 /// # Errors
 /// When the episode is malformed, so that it cannot be played (to its end).
-pub fn verify_episode<E: Environment>(
+pub fn verify_episode<E: Catalogued + Recorded>(
     episode: &Episode,
     differences: &mut Differences,
 ) -> Result<(), String> {
@@ -149,7 +185,7 @@ struct Replay<'a, T> {
 
 impl<T: Element> Replay<'_, T> {
     /// From the recorded draws, end to end.
-    fn by_draws<E: Environment<Element = T>>(&mut self, mut environment: E) -> Result<(), String> {
+    fn by_draws<E: Recorded<Element = T>>(&mut self, mut environment: E) -> Result<(), String> {
         let mut draws = Script::new(environment.script(&self.episode.latent)?);
         environment.reset(&mut draws, &mut self.row);
         self.compare_observation::<E>(0);
@@ -163,7 +199,7 @@ impl<T: Element> Replay<'_, T> {
     }
 
     /// From each recorded state, one step.
-    fn by_states<E: Environment<Element = T>>(&mut self, states: &[E]) -> Result<(), String> {
+    fn by_states<E: Recorded<Element = T>>(&mut self, states: &[E]) -> Result<(), String> {
         let steps = self.episode.actions.len();
         if states.len() != steps + 1 {
             let len = states.len();
@@ -186,14 +222,14 @@ impl<T: Element> Replay<'_, T> {
         Ok(())
     }
 
-    fn agrees<E: Environment>(&mut self, step: usize, ours: &E, recorded: &E) {
+    fn agrees<E: Recorded>(&mut self, step: usize, ours: &E, recorded: &E) {
         let result = ours.agrees_with(recorded);
         let place = Place(step);
         self.differences
             .check(result.map_err(|detail| format!("{place}: {detail}")));
     }
 
-    fn step<E: Environment<Element = T>>(
+    fn step<E: Recorded<Element = T>>(
         &mut self,
         environment: &mut E,
         draws: &mut Script,
@@ -226,7 +262,7 @@ impl<T: Element> Replay<'_, T> {
         action.ok_or_else(|| format!("{row:?} is no action; the ranges are {:?}", self.actions))
     }
 
-    fn compare_observation<E: Environment<Element = T>>(&mut self, step: usize) {
+    fn compare_observation<E: Recorded<Element = T>>(&mut self, step: usize) {
         let recorded = self.episode.observations[step].numbers();
         let ours: Vec<f64> = self.row.iter().map(|x| x.to_f64()).collect();
         let is_close = |(&ours, &recorded): (&f64, &f64)| {

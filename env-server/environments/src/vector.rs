@@ -19,9 +19,10 @@ use env_protocol::{
 
 use serde::{Deserialize, Serialize};
 
+use crate::catalogue::{self, Catalogued};
 use crate::kit::batch::Layout;
 use crate::pieces::Pieces;
-use crate::render::{Picture, Played, Seen};
+use crate::render::{Picture, Pictured, Played, Seen};
 use crate::{Arguments, Element, Environment, KwargsError, Rng};
 
 pub use state::Head;
@@ -225,7 +226,7 @@ struct Lane<E> {
     played: Option<Played>,
 }
 
-impl<E: Environment> Lane<E> {
+impl<E: Pictured> Lane<E> {
     fn reset(&mut self, observation: &mut [E::Element]) {
         let ended = self.played.filter(|_| self.phase == LanePhase::Ended);
         self.played = Some(Played::after(ended));
@@ -247,7 +248,7 @@ impl<E: Environment> Lane<E> {
     }
 }
 
-impl<E: Environment> VectorOf<E> {
+impl<E: Catalogued + Pictured> VectorOf<E> {
     /// Lanes that wait for their first reset. `seed` has a seed for every lane.
     ///
     /// # Errors
@@ -275,7 +276,7 @@ impl<E: Environment> VectorOf<E> {
             action_space,
             actions: Vec::new(),
             autoreset_mode,
-            parameters: E::parameters(),
+            parameters: catalogue::parameters::<E>(),
             kwargs: arguments.to_kwargs(),
         })
     }
@@ -385,7 +386,7 @@ impl<E: Environment> VectorOf<E> {
     }
 }
 
-impl<E: Environment> VectorEnvironment for VectorOf<E> {
+impl<E: Catalogued + Pictured> VectorEnvironment for VectorOf<E> {
     fn num_envs(&self) -> usize {
         self.lanes.len()
     }
@@ -532,7 +533,7 @@ impl<E: Environment> VectorEnvironment for VectorOf<E> {
             LanePhase::Running | LanePhase::Ended => state.environment.picture(&seen),
         };
         let lane = (self.lanes.len() > 1).then_some(lane);
-        Some(picture.of_lane(&E::spec().id, lane, state.phase, state.played))
+        Some(picture.of_lane(E::profile().id, lane, state.phase, state.played))
     }
 
     fn numbers(&self) -> usize {

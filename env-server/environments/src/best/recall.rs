@@ -6,7 +6,7 @@ use std::rc::Rc;
 use serde_json::{Value, json};
 
 use super::{Claim, Player, Task, Who, claim, one};
-use crate::Environment;
+use crate::Catalogued;
 use crate::tasks::bsuite::discounting_chain::BsuiteDiscountingChain;
 use crate::tasks::bsuite::memory::{BsuiteMemoryLen, BsuiteMemorySize};
 use crate::tasks::bsuite::umbrella_chain::BsuiteUmbrellaChain;
@@ -106,7 +106,7 @@ fn lifelong() -> impl Fn(&Task) -> Player {
 }
 
 /// A claim whose return is exact.
-fn exact<E: Environment>(
+fn exact<E: Catalogued>(
     who: Who,
     kwargs: Value,
     player: impl Fn(&Task) -> Player + 'static,

@@ -34,7 +34,7 @@ pub use picture::{
     Scene, Tone, window,
 };
 pub use played::Played;
-pub use seen::Seen;
+pub use seen::{Pictured, Seen};
 pub use shapes::{Point, Shape, Suit};
 
 /// Pictures in one rendering, at most.

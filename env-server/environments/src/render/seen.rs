@@ -1,8 +1,19 @@
-//! What a picture is drawn from, beside the state.
+//! What is drawn.
 
-use super::picture::Grid;
+use super::picture::{Grid, Picture};
 use super::played::Played;
 use crate::element::Element;
+use crate::environment::Environment;
+
+/// A task that can be drawn.
+pub trait Pictured: Environment {
+    /// Draws the present state for a spectator, who may see what the agent does not. The caller
+    /// adds title, step count and rewards.
+    ///
+    /// Only called after a reset. It must cost little and build a bounded number of cells, whatever
+    /// the arguments: [`window`](crate::render::window) finds what to show of something long.
+    fn picture(&self, seen: &Seen<'_, Self::Element>) -> Picture;
+}
 
 /// What a lane knows of the episode it is in, beside its environment's own state.
 #[derive(Clone, Copy, Debug)]

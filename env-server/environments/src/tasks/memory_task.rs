@@ -29,7 +29,10 @@ use serde_json::Value;
 use crate::kit::arguments::required;
 use crate::kit::recording::{Bit, ensure, parse};
 use crate::render::{Bar, Cell, Grid, Picture, Seen, Tone};
-use crate::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition};
+use crate::{
+    Arguments, Catalogued, Draw, Draws, Environment, KwargsError, Pictured, Profile, Recorded,
+    Transition,
+};
 
 /// Longest delay.
 pub const MAX_DELAY: u32 = 10_000_000;
@@ -147,11 +150,7 @@ impl MemoryTask {
     }
 }
 
-impl Environment for MemoryTask {
-    type Element = f32;
-
-    const REFERENCE_NAME: &'static str = "MemoryTask";
-
+impl Catalogued for MemoryTask {
     fn profile() -> Profile {
         let max = i64::from(MAX_DELAY);
         Profile {
@@ -204,6 +203,33 @@ impl Environment for MemoryTask {
         }
     }
 
+    fn reward_range(&self) -> [f64; 2] {
+        let most = 1.0 / f64::from(self.more_bits + 1);
+        [-most, most]
+    }
+
+    fn returns(&self) -> Returns {
+        // Right where a drawn delay is 1, a coin otherwise.
+        let memoryless = match self.delay_min {
+            1 => f64::ln(2.0) / f64::from(self.delay + 1).ln(),
+            _ => 0.0,
+        };
+        Returns {
+            random: Some(0.0),
+            memoryless: Some(memoryless),
+            best: Some(1.0),
+            oracle: Some(1.0),
+            note:
+                "Memoryless: right at delay 1, where the cue is on screen when it is asked for; so \
+                   1, or how often a drawn delay is 1."
+                    .to_owned(),
+        }
+    }
+}
+
+impl Environment for MemoryTask {
+    type Element = f32;
+
     fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
         let delay = required("delay", arguments.natural("delay")?)?;
         let delay_min = arguments.natural("delay_min")?.unwrap_or(delay);
@@ -237,29 +263,6 @@ impl Environment for MemoryTask {
 
     fn action_space(&self) -> Space {
         Space::Discrete { n: 2, start: 0 }
-    }
-
-    fn reward_range(&self) -> [f64; 2] {
-        let most = 1.0 / f64::from(self.more_bits + 1);
-        [-most, most]
-    }
-
-    fn returns(&self) -> Returns {
-        // Right where a drawn delay is 1, a coin otherwise.
-        let memoryless = match self.delay_min {
-            1 => f64::ln(2.0) / f64::from(self.delay + 1).ln(),
-            _ => 0.0,
-        };
-        Returns {
-            random: Some(0.0),
-            memoryless: Some(memoryless),
-            best: Some(1.0),
-            oracle: Some(1.0),
-            note:
-                "Memoryless: right at delay 1, where the cue is on screen when it is asked for; so \
-                   1, or how often a drawn delay is 1."
-                    .to_owned(),
-        }
     }
 
     /// Draws the episode's delay (only if there is a choice), the place of the cue (only if it is
@@ -343,7 +346,9 @@ impl Environment for MemoryTask {
     fn is_running(&self) -> bool {
         self.remaining > 0
     }
+}
 
+impl Pictured for MemoryTask {
     /// The bits to remember, what is seen, and how far away the answers are.
     fn picture(&self, seen: &Seen<'_, f32>) -> Picture {
         const COLUMNS: u32 = 16;
@@ -393,6 +398,10 @@ impl Environment for MemoryTask {
             }
         }
     }
+}
+
+impl Recorded for MemoryTask {
+    const REFERENCE_NAME: &'static str = "MemoryTask";
 
     /// `{"target", "reset_distractor", "distractors": [[d1, d2], …]}` and, where the delay was
     /// drawn, `"delay"`. With a random cue or several bits, `{"targets": […], "distractors": […]}`,

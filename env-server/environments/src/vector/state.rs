@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::{Lane, VectorOf};
 use crate::pieces::Pieces;
-use crate::{Element, Environment};
+use crate::render::Pictured;
+use crate::{Catalogued, Element, Environment};
 
 /// What a snapshot says beside the state.
 #[derive(Clone, Debug)]
@@ -79,7 +80,7 @@ struct Read<E: Environment> {
     lanes: Vec<LaneOf<E>>,
 }
 
-impl<E: Environment> VectorOf<E> {
+impl<E: Catalogued + Pictured> VectorOf<E> {
     /// Writes a snapshot.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::*;
 use crate::check::{arguments, check_environment};
 use crate::render::{Tone, to_ansi};
-use crate::{Draw, Draws, Environment, Profile, Transition};
+use crate::{Draws, Environment, Profile, Transition};
 
 /// Counts down from `length` and is cut short at 0. Shows `[count, a random bit]`, pays the action.
 #[derive(Clone, Serialize, Deserialize)]
@@ -16,11 +16,7 @@ struct Countdown {
     count: i64,
 }
 
-impl Environment for Countdown {
-    type Element = i64;
-
-    const REFERENCE_NAME: &'static str = "Countdown";
-
+impl Catalogued for Countdown {
     fn profile() -> Profile {
         let length = Parameter::integer("length", "", 1, 9, Some(2)).resettable();
         Profile {
@@ -32,20 +28,24 @@ impl Environment for Countdown {
         }
     }
 
-    fn observation_space(&self) -> Space {
-        Space::MultiDiscrete { nvec: vec![10, 2] }
-    }
-
-    fn action_space(&self) -> Space {
-        Space::Discrete { n: 3, start: 5 }
-    }
-
     fn reward_range(&self) -> [f64; 2] {
         [5.0, 7.0]
     }
 
     fn returns(&self) -> Returns {
         Returns::default()
+    }
+}
+
+impl Environment for Countdown {
+    type Element = i64;
+
+    fn observation_space(&self) -> Space {
+        Space::MultiDiscrete { nvec: vec![10, 2] }
+    }
+
+    fn action_space(&self) -> Space {
+        Space::Discrete { n: 3, start: 5 }
     }
 
     fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
@@ -87,17 +87,15 @@ impl Environment for Countdown {
     fn is_running(&self) -> bool {
         self.count > 0
     }
+}
 
+impl Pictured for Countdown {
     fn picture(&self, seen: &Seen<'_, i64>) -> Picture {
         let action = seen.action.map_or("none".to_owned(), |a| a[0].to_string());
         let text = format!("{} left, action {action}", self.count);
         Picture::new()
             .note(Tone::Neutral, &text)
             .grid("observation", seen.grid())
-    }
-
-    fn script(&self, _: &serde_json::Value) -> Result<Vec<Draw>, String> {
-        Ok(Vec::new())
     }
 }
 

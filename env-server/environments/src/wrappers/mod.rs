@@ -10,13 +10,13 @@ pub mod parameters;
 use std::collections::BTreeMap;
 use std::f64::consts::TAU;
 
-use env_protocol::{Bound, Dtype, Parameter, Returns, Space};
+use env_protocol::{Bound, Dtype, Returns, Space};
 use serde::{Deserialize, Serialize};
 
 use crate::kit::vec_bytes;
-use crate::render::{Picture, Seen};
+use crate::render::{Picture, Pictured, Seen};
 use crate::{
-    Arguments, Draw, Draws, Element, Environment, KwargsError, Profile, Transition, Wrappers,
+    Arguments, Catalogued, Draws, Element, Environment, KwargsError, Profile, Transition, Wrappers,
 };
 
 /// `E` through wrappers. Its observations are rows of float64, which hold the numbers of any other.
@@ -39,7 +39,7 @@ struct Extras<'a> {
     reward: f64,
 }
 
-impl<E: Environment> Wrapped<E> {
+impl<E: Catalogued> Wrapped<E> {
     /// Numbers in the environment's own observation.
     fn own_size(&self) -> usize {
         self.environment.observation_space().flat_size()
@@ -115,18 +115,56 @@ fn as_observed(bound: f64) -> Bound {
     Bound::All(f64::from(bound as f32))
 }
 
-impl<E: Environment> Environment for Wrapped<E> {
-    type Element = f64;
-
-    const REFERENCE_NAME: &'static str = E::REFERENCE_NAME;
-
+impl<E: Catalogued> Catalogued for Wrapped<E> {
     fn profile() -> Profile {
         E::profile()
     }
 
-    fn parameters() -> Vec<Parameter> {
-        E::parameters()
+    /// Of one to `frame_skip` rewards, added up as a step does.
+    fn reward_range(&self) -> [f64; 2] {
+        let [low, high] = self.environment.reward_range();
+        let most = |bound: f64| (1..self.wrappers.frame_skip).fold(bound, |sum, _| sum + bound);
+        [low.min(most(low)), high.max(most(high))]
     }
+
+    /// What a wrapper leaves as it is. Who remembers everything knows actions, rewards and when an
+    /// episode began without being shown; a memoryless player does not.
+    fn returns(&self) -> Returns {
+        let own = self.environment.returns();
+        let note = "With wrappers: those that are known to be the same.";
+        if self.wrappers.changes_episodes() {
+            return Returns {
+                note: note.to_owned(),
+                ..Returns::default()
+            };
+        }
+        let is_noisy = self.wrappers.observation_noise > 0.0;
+        Returns {
+            random: own.random,
+            memoryless: None,
+            best: own.best.filter(|_| !is_noisy),
+            oracle: own.oracle,
+            note: format!("{} {note}", own.note).trim_start().to_owned(),
+        }
+    }
+
+    /// That of the environment without wrappers, where they leave returns as they are.
+    fn solved_threshold(&self) -> Option<f64> {
+        let returns = self.returns();
+        match returns.scale() == self.environment.returns().scale() {
+            true => self.environment.solved_threshold(),
+            false => returns.solved_threshold(),
+        }
+    }
+
+    /// That of the environment without wrappers.
+    fn needs_memory(&self) -> bool {
+        self.environment.needs_memory()
+    }
+}
+
+impl<E: Catalogued> Environment for Wrapped<E> {
+    type Element = f64;
 
     fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
         let environment = E::new(arguments)?;
@@ -181,48 +219,6 @@ impl<E: Environment> Environment for Wrapped<E> {
 
     fn action_space(&self) -> Space {
         self.environment.action_space()
-    }
-
-    /// Of one to `frame_skip` rewards, added up as a step does.
-    fn reward_range(&self) -> [f64; 2] {
-        let [low, high] = self.environment.reward_range();
-        let most = |bound: f64| (1..self.wrappers.frame_skip).fold(bound, |sum, _| sum + bound);
-        [low.min(most(low)), high.max(most(high))]
-    }
-
-    /// What a wrapper leaves as it is. Who remembers everything knows actions, rewards and when an
-    /// episode began without being shown; a memoryless player does not.
-    fn returns(&self) -> Returns {
-        let own = self.environment.returns();
-        let note = "With wrappers: those that are known to be the same.";
-        if self.wrappers.changes_episodes() {
-            return Returns {
-                note: note.to_owned(),
-                ..Returns::default()
-            };
-        }
-        let is_noisy = self.wrappers.observation_noise > 0.0;
-        Returns {
-            random: own.random,
-            memoryless: None,
-            best: own.best.filter(|_| !is_noisy),
-            oracle: own.oracle,
-            note: format!("{} {note}", own.note).trim_start().to_owned(),
-        }
-    }
-
-    /// That of the environment without wrappers, where they leave returns as they are.
-    fn solved_threshold(&self) -> Option<f64> {
-        let returns = self.returns();
-        match returns.scale() == self.environment.returns().scale() {
-            true => self.environment.solved_threshold(),
-            false => returns.solved_threshold(),
-        }
-    }
-
-    /// That of the environment without wrappers.
-    fn needs_memory(&self) -> bool {
-        self.environment.needs_memory()
     }
 
     fn inherit(&mut self, previous: &Self) {
@@ -298,7 +294,9 @@ impl<E: Environment> Environment for Wrapped<E> {
         let has_time = |limit| self.steps < limit;
         self.environment.is_running() && self.wrappers.max_episode_steps.is_none_or(has_time)
     }
+}
 
+impl<E: Pictured + Catalogued> Pictured for Wrapped<E> {
     fn picture(&self, seen: &Seen<'_, f64>) -> Picture {
         let own = &seen.observation[self.own_start()..][..self.own_size()];
         let own: Vec<E::Element> = own
@@ -310,10 +308,6 @@ impl<E: Environment> Environment for Wrapped<E> {
             action: seen.action,
             played: seen.played,
         })
-    }
-
-    fn script(&self, latent: &serde_json::Value) -> Result<Vec<Draw>, String> {
-        self.environment.script(latent)
     }
 }
 
@@ -329,4 +323,4 @@ fn takes_noise(space: &Space) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

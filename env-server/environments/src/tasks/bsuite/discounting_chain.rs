@@ -21,7 +21,10 @@ use serde_json::Value;
 
 use crate::kit::recording::{ensure, parse};
 use crate::render::{Bar, Picture, Seen, Tone};
-use crate::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition};
+use crate::{
+    Arguments, Catalogued, Draw, Draws, Environment, KwargsError, Pictured, Profile, Recorded,
+    Transition,
+};
 
 /// Steps of an episode.
 const LENGTH: u32 = 100;
@@ -60,11 +63,7 @@ impl BsuiteDiscountingChain {
     }
 }
 
-impl Environment for BsuiteDiscountingChain {
-    type Element = f32;
-
-    const REFERENCE_NAME: &'static str = "bsuite/discounting_chain";
-
+impl Catalogued for BsuiteDiscountingChain {
     fn profile() -> Profile {
         Profile {
             id: "BsuiteDiscountingChain-v0",
@@ -82,31 +81,6 @@ impl Environment for BsuiteDiscountingChain {
                        100 steps",
             source: "bsuite 0.3.6, discounting_chain (Osband et al. 2020, arXiv:1908.03568)",
         }
-    }
-
-    fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
-        let bonus_arm = arguments
-            .natural("mapping_seed")?
-            .map(|seed| (seed % 5) as u8);
-        Ok(BsuiteDiscountingChain {
-            is_mapped: bonus_arm.is_some(),
-            bonus_arm,
-            context: None,
-            remaining: 0,
-        })
-    }
-
-    fn observation_space(&self) -> Space {
-        Space::Box {
-            shape: vec![2],
-            dtype: Dtype::Float32,
-            low: Bound::Each(vec![-1.0, 0.0]),
-            high: Bound::Each(vec![4.0, 1.0]),
-        }
-    }
-
-    fn action_space(&self) -> Space {
-        Space::Discrete { n: 5, start: 0 }
     }
 
     fn reward_range(&self) -> [f64; 2] {
@@ -134,6 +108,35 @@ impl Environment for BsuiteDiscountingChain {
             ..self.returns()
         };
         returns.solved_threshold()
+    }
+}
+
+impl Environment for BsuiteDiscountingChain {
+    type Element = f32;
+
+    fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
+        let bonus_arm = arguments
+            .natural("mapping_seed")?
+            .map(|seed| (seed % 5) as u8);
+        Ok(BsuiteDiscountingChain {
+            is_mapped: bonus_arm.is_some(),
+            bonus_arm,
+            context: None,
+            remaining: 0,
+        })
+    }
+
+    fn observation_space(&self) -> Space {
+        Space::Box {
+            shape: vec![2],
+            dtype: Dtype::Float32,
+            low: Bound::Each(vec![-1.0, 0.0]),
+            high: Bound::Each(vec![4.0, 1.0]),
+        }
+    }
+
+    fn action_space(&self) -> Space {
+        Space::Discrete { n: 5, start: 0 }
     }
 
     fn inherit(&mut self, previous: &Self) {
@@ -188,7 +191,9 @@ impl Environment for BsuiteDiscountingChain {
     fn is_running(&self) -> bool {
         self.remaining > 0
     }
+}
 
+impl Pictured for BsuiteDiscountingChain {
     /// When each arm pays, against the time, and the arm that was chosen.
     fn picture(&self, seen: &Seen<'_, f32>) -> Picture {
         let share = |t: u32| f64::from(t) / f64::from(LENGTH);
@@ -222,6 +227,10 @@ impl Environment for BsuiteDiscountingChain {
         let text = format!("arm {arm} is chosen and {verb} {}", self.pays(arm));
         picture.note(tone, &text)
     }
+}
+
+impl Recorded for BsuiteDiscountingChain {
+    const REFERENCE_NAME: &'static str = "bsuite/discounting_chain";
 
     /// `{"bonus_arm", "arm_rewards", "arm_reward_step"}`.
     fn script(&self, latent: &Value) -> Result<Vec<Draw>, String> {

@@ -25,7 +25,10 @@ use crate::kit::arguments::required;
 use crate::kit::recording::{Bit, parse};
 use crate::kit::vec_bytes;
 use crate::render::{Bar, Cell, Grid, Picture, Seen, Tone};
-use crate::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition};
+use crate::{
+    Arguments, Catalogued, Draw, Draws, Environment, KwargsError, Pictured, Profile, Recorded,
+    Transition,
+};
 
 /// Longest memory.
 const MAX_LENGTH: u32 = 10_000_000;
@@ -64,14 +67,7 @@ impl<const IS_SIZE: bool> MemoryChain<IS_SIZE> {
     }
 }
 
-impl<const IS_SIZE: bool> Environment for MemoryChain<IS_SIZE> {
-    type Element = f32;
-
-    const REFERENCE_NAME: &'static str = match IS_SIZE {
-        true => "bsuite/memory_size",
-        false => "bsuite/memory_len",
-    };
-
+impl<const IS_SIZE: bool> Catalogued for MemoryChain<IS_SIZE> {
     fn profile() -> Profile {
         let (id, description, length, bits) = match IS_SIZE {
             true => (
@@ -111,6 +107,26 @@ impl<const IS_SIZE: bool> Environment for MemoryChain<IS_SIZE> {
         }
     }
 
+    fn reward_range(&self) -> [f64; 2] {
+        [-1.0, 1.0]
+    }
+
+    fn returns(&self) -> Returns {
+        let memoryless = if self.memory_length == 1 { 1.0 } else { 0.0 };
+        Returns {
+            random: Some(0.0),
+            memoryless: Some(memoryless),
+            best: Some(1.0),
+            oracle: Some(1.0),
+            note: "Memoryless: 1 at memory_length 1, where cue and query are on screen together."
+                .to_owned(),
+        }
+    }
+}
+
+impl<const IS_SIZE: bool> Environment for MemoryChain<IS_SIZE> {
+    type Element = f32;
+
     fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
         let num_bits = required("num_bits", arguments.natural("num_bits")?)?;
         Ok(MemoryChain {
@@ -137,22 +153,6 @@ impl<const IS_SIZE: bool> Environment for MemoryChain<IS_SIZE> {
 
     fn action_space(&self) -> Space {
         Space::Discrete { n: 2, start: 0 }
-    }
-
-    fn reward_range(&self) -> [f64; 2] {
-        [-1.0, 1.0]
-    }
-
-    fn returns(&self) -> Returns {
-        let memoryless = if self.memory_length == 1 { 1.0 } else { 0.0 };
-        Returns {
-            random: Some(0.0),
-            memoryless: Some(memoryless),
-            best: Some(1.0),
-            oracle: Some(1.0),
-            note: "Memoryless: 1 at memory_length 1, where cue and query are on screen together."
-                .to_owned(),
-        }
     }
 
     /// Draws the bits, then the query.
@@ -204,7 +204,9 @@ impl<const IS_SIZE: bool> Environment for MemoryChain<IS_SIZE> {
     fn is_running(&self) -> bool {
         self.remaining > 0
     }
+}
 
+impl<const IS_SIZE: bool> Pictured for MemoryChain<IS_SIZE> {
     /// The bits, the one that is asked for, and how far away the answer is.
     fn picture(&self, seen: &Seen<'_, f32>) -> Picture {
         let (length, query) = (self.memory_length, self.query as usize);
@@ -241,6 +243,13 @@ impl<const IS_SIZE: bool> Environment for MemoryChain<IS_SIZE> {
             _ => picture.note(Tone::Hidden, &format!("bit {query} will be asked for")),
         }
     }
+}
+
+impl<const IS_SIZE: bool> Recorded for MemoryChain<IS_SIZE> {
+    const REFERENCE_NAME: &'static str = match IS_SIZE {
+        true => "bsuite/memory_size",
+        false => "bsuite/memory_len",
+    };
 
     /// `{"context": [bits], "query"}`.
     fn script(&self, latent: &Value) -> Result<Vec<Draw>, String> {

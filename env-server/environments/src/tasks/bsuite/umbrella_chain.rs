@@ -19,7 +19,10 @@ use serde_json::Value;
 use crate::kit::arguments::required;
 use crate::kit::recording::{Bit, ensure, parse};
 use crate::render::{Bar, Cell, Grid, Picture, Seen, Tone};
-use crate::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition};
+use crate::{
+    Arguments, Catalogued, Draw, Draws, Environment, KwargsError, Pictured, Profile, Recorded,
+    Transition,
+};
 
 /// Longest chain.
 const MAX_LENGTH: u32 = 10_000_000;
@@ -55,11 +58,7 @@ impl BsuiteUmbrellaChain {
     }
 }
 
-impl Environment for BsuiteUmbrellaChain {
-    type Element = f32;
-
-    const REFERENCE_NAME: &'static str = "bsuite/umbrella_chain";
-
+impl Catalogued for BsuiteUmbrellaChain {
     fn profile() -> Profile {
         Profile {
             id: "BsuiteUmbrellaChain-v0",
@@ -86,6 +85,24 @@ impl Environment for BsuiteUmbrellaChain {
         }
     }
 
+    fn reward_range(&self) -> [f64; 2] {
+        [-1.0, 1.0]
+    }
+
+    fn returns(&self) -> Returns {
+        Returns {
+            random: Some(0.0),
+            memoryless: Some(1.0),
+            best: Some(1.0),
+            oracle: Some(1.0),
+            note: "Expected; the random rewards add up to chain_length - 1 either way.".to_owned(),
+        }
+    }
+}
+
+impl Environment for BsuiteUmbrellaChain {
+    type Element = f32;
+
     fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
         Ok(BsuiteUmbrellaChain {
             chain_length: required("chain_length", arguments.natural("chain_length")?)?,
@@ -107,20 +124,6 @@ impl Environment for BsuiteUmbrellaChain {
 
     fn action_space(&self) -> Space {
         Space::Discrete { n: 2, start: 0 }
-    }
-
-    fn reward_range(&self) -> [f64; 2] {
-        [-1.0, 1.0]
-    }
-
-    fn returns(&self) -> Returns {
-        Returns {
-            random: Some(0.0),
-            memoryless: Some(1.0),
-            best: Some(1.0),
-            oracle: Some(1.0),
-            note: "Expected; the random rewards add up to chain_length - 1 either way.".to_owned(),
-        }
     }
 
     /// Draws need, have and the distractors.
@@ -172,7 +175,9 @@ impl Environment for BsuiteUmbrellaChain {
     fn is_running(&self) -> bool {
         self.remaining > 0
     }
+}
 
+impl Pictured for BsuiteUmbrellaChain {
     /// What is needed and what was taken, and when that is paid for.
     fn picture(&self, seen: &Seen<'_, f32>) -> Picture {
         let (length, remaining) = (self.chain_length, self.remaining);
@@ -204,6 +209,10 @@ impl Environment for BsuiteUmbrellaChain {
             _ => picture.note(Tone::Goal, "the next action takes it (1) or leaves it (0)"),
         }
     }
+}
+
+impl Recorded for BsuiteUmbrellaChain {
+    const REFERENCE_NAME: &'static str = "bsuite/umbrella_chain";
 
     /// `{"need_umbrella", "initial_has_umbrella", "distractors": [a list an observation],
     /// "step_rewards": [±1, …]}`.

@@ -20,7 +20,10 @@ use crate::kit::recording::parse;
 use crate::render::{Bar, Cell, Picture, Seen, Tone};
 use crate::tasks::popgym::cards::{self, CARDS, Deck, DeckOrder, DeckType, MAX_DECKS};
 use crate::tasks::popgym::levels::{self, Levels};
-use crate::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition};
+use crate::{
+    Arguments, Catalogued, Draw, Draws, Environment, KwargsError, Pictured, Profile, Recorded,
+    Transition,
+};
 
 /// `Autoencode-v0`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,11 +46,7 @@ impl Autoencode {
     }
 }
 
-impl Environment for Autoencode {
-    type Element = i64;
-
-    const REFERENCE_NAME: &'static str = "popgym/Autoencode";
-
+impl Catalogued for Autoencode {
     fn profile() -> Profile {
         Profile {
             id: "Autoencode-v0",
@@ -58,6 +57,25 @@ impl Environment for Autoencode {
             source: "POPGym 1.0.7, Autoencode (Morad et al. 2023, arXiv:2303.01859)",
         }
     }
+
+    fn reward_range(&self) -> [f64; 2] {
+        [-self.most(), self.most()]
+    }
+
+    fn returns(&self) -> Returns {
+        let n = self.deck.len() as f64;
+        Returns {
+            random: Some(-0.5),
+            memoryless: Some((1.5 - n / 2.0) / n),
+            best: Some(1.0),
+            oracle: Some(1.0),
+            note: "Memoryless: naming the suit on screen.".to_owned(),
+        }
+    }
+}
+
+impl Environment for Autoencode {
+    type Element = i64;
 
     fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
         let num_decks = Levels::of(arguments).natural("num_decks", [1, 2, 3])?;
@@ -76,21 +94,6 @@ impl Environment for Autoencode {
 
     fn action_space(&self) -> Space {
         Space::Discrete { n: 4, start: 0 }
-    }
-
-    fn reward_range(&self) -> [f64; 2] {
-        [-self.most(), self.most()]
-    }
-
-    fn returns(&self) -> Returns {
-        let n = self.deck.len() as f64;
-        Returns {
-            random: Some(-0.5),
-            memoryless: Some((1.5 - n / 2.0) / n),
-            best: Some(1.0),
-            oracle: Some(1.0),
-            note: "Memoryless: naming the suit on screen.".to_owned(),
-        }
     }
 
     /// Draws the order of the cards.
@@ -144,7 +147,9 @@ impl Environment for Autoencode {
     fn is_running(&self) -> bool {
         self.to_play > 0
     }
+}
 
+impl Pictured for Autoencode {
     /// The cards as they are dealt, and then which of them have been named.
     fn picture(&self, seen: &Seen<'_, i64>) -> Picture {
         let (dealt, all) = (self.deck.dealt(), self.deck.len());
@@ -188,6 +193,10 @@ impl Environment for Autoencode {
             _ => cards::asked(picture, &format!("name card {to_play}")),
         }
     }
+}
+
+impl Recorded for Autoencode {
+    const REFERENCE_NAME: &'static str = "popgym/Autoencode";
 
     /// `{"deck_order"}`.
     fn script(&self, latent: &Value) -> Result<Vec<Draw>, String> {

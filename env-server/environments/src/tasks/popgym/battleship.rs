@@ -26,7 +26,10 @@ use crate::kit::recording::{Bit, ensure, parse};
 use crate::kit::vec_bytes;
 use crate::render::{Bar, Cell, Grid, Picture, Seen, Tone};
 use crate::tasks::popgym::levels::{self, Levels, at_level};
-use crate::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition};
+use crate::{
+    Arguments, Catalogued, Draw, Draws, Environment, KwargsError, Pictured, Profile, Recorded,
+    Transition,
+};
 
 /// Longest side of a board.
 const MAX_SIZE: u32 = 32;
@@ -163,11 +166,7 @@ impl Battleship {
     }
 }
 
-impl Environment for Battleship {
-    type Element = i64;
-
-    const REFERENCE_NAME: &'static str = "popgym/Battleship";
-
+impl Catalogued for Battleship {
     fn profile() -> Profile {
         let sizes = Domain::Integers {
             minimum: 1,
@@ -200,6 +199,33 @@ impl Environment for Battleship {
         }
     }
 
+    fn reward_range(&self) -> [f64; 2] {
+        [self.miss(), 1.0 / f64::from(self.num_ship_cells())]
+    }
+
+    fn returns(&self) -> Returns {
+        let ships = self.ship_sizes.iter().map(|&size| i64::from(size));
+        let measured = match ships.eq(SHIPS) {
+            true => at_level(&self.board_size, &SIZES, [0.632, 0.649, 0.661]),
+            false => None,
+        };
+        let in_any_order = 1.0 / (f64::from(self.num_ship_cells()) + 1.0);
+        Returns {
+            random: Some(self.random_return()),
+            memoryless: None,
+            best: measured.or(Some(in_any_order)),
+            oracle: Some(1.0),
+            note: "Random is exact. Best, the best known, is measured at the three levels: it \
+                   shoots where most boards that agree with all shots have a ship. With other \
+                   arguments it is that of shooting once at each cell, in any order."
+                .to_owned(),
+        }
+    }
+}
+
+impl Environment for Battleship {
+    type Element = i64;
+
     fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
         let levels = Levels::of(arguments);
         let board_size = levels.natural("board_size", SIZES)?;
@@ -229,29 +255,6 @@ impl Environment for Battleship {
     fn action_space(&self) -> Space {
         Space::MultiDiscrete {
             nvec: vec![i64::from(self.board_size); 2],
-        }
-    }
-
-    fn reward_range(&self) -> [f64; 2] {
-        [self.miss(), 1.0 / f64::from(self.num_ship_cells())]
-    }
-
-    fn returns(&self) -> Returns {
-        let ships = self.ship_sizes.iter().map(|&size| i64::from(size));
-        let measured = match ships.eq(SHIPS) {
-            true => at_level(&self.board_size, &SIZES, [0.632, 0.649, 0.661]),
-            false => None,
-        };
-        let in_any_order = 1.0 / (f64::from(self.num_ship_cells()) + 1.0);
-        Returns {
-            random: Some(self.random_return()),
-            memoryless: None,
-            best: measured.or(Some(in_any_order)),
-            oracle: Some(1.0),
-            note: "Random is exact. Best, the best known, is measured at the three levels: it \
-                   shoots where most boards that agree with all shots have a ship. With other \
-                   arguments it is that of shooting once at each cell, in any order."
-                .to_owned(),
         }
     }
 
@@ -340,7 +343,9 @@ impl Environment for Battleship {
     fn is_running(&self) -> bool {
         self.remaining > 0
     }
+}
 
+impl Pictured for Battleship {
     /// The board. Shots at water are not kept, so that only the last one is shown.
     fn picture(&self, seen: &Seen<'_, i64>) -> Picture {
         let side = self.board_size as usize;
@@ -383,6 +388,10 @@ impl Environment for Battleship {
             None => picture,
         }
     }
+}
+
+impl Recorded for Battleship {
+    const REFERENCE_NAME: &'static str = "popgym/Battleship";
 
     /// `{"board": [rows of 0 and 1], "ships": [the cells of each, in order]}`.
     fn script(&self, latent: &Value) -> Result<Vec<Draw>, String> {

@@ -33,7 +33,10 @@ use crate::kit::vec_bytes;
 use crate::render::{Bar, Cell, Picture, Seen, Tone};
 use crate::tasks::popgym::cards::{self, Deck, DeckOrder, DeckType};
 use crate::tasks::popgym::levels::{self, Levels, at_level};
-use crate::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition};
+use crate::{
+    Arguments, Catalogued, Draw, Draws, Environment, KwargsError, Pictured, Profile, Recorded,
+    Transition,
+};
 
 /// Most decks on the table.
 const MAX_DECKS: u32 = 8;
@@ -84,11 +87,7 @@ impl Concentration {
     }
 }
 
-impl Environment for Concentration {
-    type Element = i64;
-
-    const REFERENCE_NAME: &'static str = "popgym/Concentration";
-
+impl Catalogued for Concentration {
     fn profile() -> Profile {
         Profile {
             id: "Concentration-v0",
@@ -103,6 +102,29 @@ impl Environment for Concentration {
             source: "POPGym 1.0.7, Concentration (Morad et al. 2023, arXiv:2303.01859)",
         }
     }
+
+    fn reward_range(&self) -> [f64; 2] {
+        [-2.0 / f64::from(self.limit()), 2.0 / self.n() as f64]
+    }
+
+    fn returns(&self) -> Returns {
+        let here = (self.table.num_decks(), self.deck_type);
+        let measured = |values| at_level(&here, &LEVELS, values);
+        Returns {
+            random: measured([-0.1897, -0.1879, -0.8349]),
+            memoryless: measured([0.451, 0.471, -0.820]),
+            best: measured([0.8301, 0.8322, 0.7326]),
+            oracle: Some(1.0),
+            note: "All but the oracle are measured, at the three levels. Memoryless turns any \
+                   card that is face down; best, the best known, remembers all cards and leaves \
+                   known pairs for the end."
+                .to_owned(),
+        }
+    }
+}
+
+impl Environment for Concentration {
+    type Element = i64;
 
     fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
         let levels = Levels::of(arguments);
@@ -131,25 +153,6 @@ impl Environment for Concentration {
         Space::Discrete {
             n: self.n() as i64,
             start: 0,
-        }
-    }
-
-    fn reward_range(&self) -> [f64; 2] {
-        [-2.0 / f64::from(self.limit()), 2.0 / self.n() as f64]
-    }
-
-    fn returns(&self) -> Returns {
-        let here = (self.table.num_decks(), self.deck_type);
-        let measured = |values| at_level(&here, &LEVELS, values);
-        Returns {
-            random: measured([-0.1897, -0.1879, -0.8349]),
-            memoryless: measured([0.451, 0.471, -0.820]),
-            best: measured([0.8301, 0.8322, 0.7326]),
-            oracle: Some(1.0),
-            note: "All but the oracle are measured, at the three levels. Memoryless turns any \
-                   card that is face down; best, the best known, remembers all cards and leaves \
-                   known pairs for the end."
-                .to_owned(),
         }
     }
 
@@ -248,7 +251,9 @@ impl Environment for Concentration {
     fn is_running(&self) -> bool {
         !self.has_ended
     }
+}
 
+impl Pictured for Concentration {
     /// All cards on the table; framed are those face up in the observation.
     fn picture(&self, seen: &Seen<'_, i64>) -> Picture {
         let hidden = i64::from(self.deck_type.num_kinds());
@@ -291,6 +296,10 @@ impl Environment for Concentration {
             None => picture,
         }
     }
+}
+
+impl Recorded for Concentration {
+    const REFERENCE_NAME: &'static str = "popgym/Concentration";
 
     /// `{"deck_order"}`.
     fn script(&self, latent: &Value) -> Result<Vec<Draw>, String> {

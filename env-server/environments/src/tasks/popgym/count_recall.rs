@@ -23,7 +23,10 @@ use crate::kit::vec_bytes;
 use crate::render::{Bar, Grid, Picture, Seen, Tone};
 use crate::tasks::popgym::cards::{self, Deck, DeckType, MAX_DECKS};
 use crate::tasks::popgym::levels::{self, Levels};
-use crate::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition};
+use crate::{
+    Arguments, Catalogued, Draw, Draws, Environment, KwargsError, Pictured, Profile, Recorded,
+    Transition,
+};
 
 /// Most cards of which the memoryless return is computed.
 const MAX_COMPUTED: usize = 208;
@@ -89,11 +92,7 @@ impl CountRecall {
     }
 }
 
-impl Environment for CountRecall {
-    type Element = i64;
-
-    const REFERENCE_NAME: &'static str = "popgym/CountRecall";
-
+impl Catalogued for CountRecall {
     fn profile() -> Profile {
         Profile {
             id: "CountRecall-v0",
@@ -116,6 +115,25 @@ impl Environment for CountRecall {
             source: "POPGym 1.0.7, CountRecall (Morad et al. 2023, arXiv:2303.01859)",
         }
     }
+
+    fn reward_range(&self) -> [f64; 2] {
+        [-self.most(), self.most()]
+    }
+
+    fn returns(&self) -> Returns {
+        let is_small = self.values.len() <= MAX_COMPUTED;
+        Returns {
+            random: Some(2.0 / (f64::from(self.each()) + 1.0) - 1.0),
+            memoryless: is_small.then(|| self.memoryless_return()),
+            best: Some(1.0),
+            oracle: Some(1.0),
+            note: format!("Memoryless is exact, for up to {MAX_COMPUTED} cards."),
+        }
+    }
+}
+
+impl Environment for CountRecall {
+    type Element = i64;
 
     fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
         let levels = Levels::of(arguments);
@@ -142,21 +160,6 @@ impl Environment for CountRecall {
         Space::Discrete {
             n: i64::from(self.each()) + 1,
             start: 0,
-        }
-    }
-
-    fn reward_range(&self) -> [f64; 2] {
-        [-self.most(), self.most()]
-    }
-
-    fn returns(&self) -> Returns {
-        let is_small = self.values.len() <= MAX_COMPUTED;
-        Returns {
-            random: Some(2.0 / (f64::from(self.each()) + 1.0) - 1.0),
-            memoryless: is_small.then(|| self.memoryless_return()),
-            best: Some(1.0),
-            oracle: Some(1.0),
-            note: format!("Memoryless is exact, for up to {MAX_COMPUTED} cards."),
         }
     }
 
@@ -214,7 +217,9 @@ impl Environment for CountRecall {
     fn is_running(&self) -> bool {
         self.values.left() > 0
     }
+}
 
+impl Pictured for CountRecall {
     /// The pair on screen, and how often each kind has been dealt.
     fn picture(&self, seen: &Seen<'_, i64>) -> Picture {
         let dealt = self.values.dealt().max(1);
@@ -259,6 +264,10 @@ impl Environment for CountRecall {
             false => picture.note(Tone::Neutral, "the last pair is never asked"),
         }
     }
+}
+
+impl Recorded for CountRecall {
+    const REFERENCE_NAME: &'static str = "popgym/CountRecall";
 
     /// `{"value_deck_order", "query_deck_order"}`.
     fn script(&self, latent: &Value) -> Result<Vec<Draw>, String> {

@@ -21,7 +21,10 @@ use crate::kit::recording::parse;
 use crate::render::{Cell, Grid, Picture, Seen, Tone};
 use crate::tasks::popgym::cards::{self, Deck, DeckOrder, DeckType, MAX_DECKS};
 use crate::tasks::popgym::levels::{self, Levels, at_level};
-use crate::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition};
+use crate::{
+    Arguments, Catalogued, Draw, Draws, Environment, KwargsError, Pictured, Profile, Recorded,
+    Transition,
+};
 
 /// `HigherLower-v0`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,11 +39,7 @@ impl HigherLower {
     }
 }
 
-impl Environment for HigherLower {
-    type Element = i64;
-
-    const REFERENCE_NAME: &'static str = "popgym/HigherLower";
-
+impl Catalogued for HigherLower {
     fn profile() -> Profile {
         Profile {
             id: "HigherLower-v0",
@@ -49,21 +48,6 @@ impl Environment for HigherLower {
             remember: "how many cards of each rank are gone; 1, 2, 3 decks at easy, medium, hard",
             source: "POPGym 1.0.7, HigherLower (Morad et al. 2023, arXiv:2303.01859)",
         }
-    }
-
-    fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
-        let num_decks = Levels::of(arguments).natural("num_decks", [1, 2, 3])?;
-        Ok(HigherLower {
-            deck: Deck::new(num_decks, DeckType::Ranks),
-        })
-    }
-
-    fn observation_space(&self) -> Space {
-        Space::Discrete { n: 13, start: 0 }
-    }
-
-    fn action_space(&self) -> Space {
-        Space::Discrete { n: 2, start: 0 }
     }
 
     fn reward_range(&self) -> [f64; 2] {
@@ -81,6 +65,25 @@ impl Environment for HigherLower {
                 "Best, a counter of cards, is measured at the three levels; the others are exact."
                     .to_owned(),
         }
+    }
+}
+
+impl Environment for HigherLower {
+    type Element = i64;
+
+    fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
+        let num_decks = Levels::of(arguments).natural("num_decks", [1, 2, 3])?;
+        Ok(HigherLower {
+            deck: Deck::new(num_decks, DeckType::Ranks),
+        })
+    }
+
+    fn observation_space(&self) -> Space {
+        Space::Discrete { n: 13, start: 0 }
+    }
+
+    fn action_space(&self) -> Space {
+        Space::Discrete { n: 2, start: 0 }
     }
 
     /// Draws the order of the cards.
@@ -129,7 +132,9 @@ impl Environment for HigherLower {
     fn is_running(&self) -> bool {
         self.deck.left() > 0
     }
+}
 
+impl Pictured for HigherLower {
     /// The cards as they are dealt, and how many of each rank are still to come.
     fn picture(&self, seen: &Seen<'_, i64>) -> Picture {
         let (deck, dealt) = (&self.deck, self.deck.dealt());
@@ -159,6 +164,10 @@ impl Environment for HigherLower {
             order => picture.judged(said, (order == Ordering::Greater) == (action == 0)),
         }
     }
+}
+
+impl Recorded for HigherLower {
+    const REFERENCE_NAME: &'static str = "popgym/HigherLower";
 
     /// `{"deck_order"}`.
     fn script(&self, latent: &Value) -> Result<Vec<Draw>, String> {

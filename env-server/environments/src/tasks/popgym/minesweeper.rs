@@ -22,7 +22,10 @@ use crate::kit::recording::{ensure, parse};
 use crate::kit::vec_bytes;
 use crate::render::{Bar, Cell, Grid, Picture, Seen, Tone};
 use crate::tasks::popgym::levels::{self, Levels, at_level};
-use crate::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition};
+use crate::{
+    Arguments, Catalogued, Draw, Draws, Environment, KwargsError, Pictured, Profile, Recorded,
+    Transition,
+};
 
 /// Difficulties.
 const NAMES: [&str; 3] = ["easy", "medium", "hard"];
@@ -110,11 +113,7 @@ impl MineSweeper {
     }
 }
 
-impl Environment for MineSweeper {
-    type Element = i64;
-
-    const REFERENCE_NAME: &'static str = "popgym/MineSweeper";
-
+impl Catalogued for MineSweeper {
     fn profile() -> Profile {
         Profile {
             id: "MineSweeper-v0",
@@ -134,6 +133,26 @@ impl Environment for MineSweeper {
         }
     }
 
+    fn reward_range(&self) -> [f64; 2] {
+        [self.exploded(), 1.0 / f64::from(self.num_clear())]
+    }
+
+    fn returns(&self) -> Returns {
+        Returns {
+            random: Some(self.random_return()),
+            memoryless: None,
+            best: at_level(&self.side, &[4, 6, 8], [0.769, 0.581, 0.578]),
+            oracle: Some(1.0),
+            note: "Random is exact. Best, the best known, is measured: it opens the cell that is \
+                   least likely to be a mine."
+                .to_owned(),
+        }
+    }
+}
+
+impl Environment for MineSweeper {
+    type Element = i64;
+
     fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
         let difficulty = Levels::of(arguments).choice("difficulty", NAMES)?;
         required("difficulty", MineSweeper::of(&difficulty))
@@ -149,22 +168,6 @@ impl Environment for MineSweeper {
     fn action_space(&self) -> Space {
         Space::MultiDiscrete {
             nvec: vec![i64::from(self.side); 2],
-        }
-    }
-
-    fn reward_range(&self) -> [f64; 2] {
-        [self.exploded(), 1.0 / f64::from(self.num_clear())]
-    }
-
-    fn returns(&self) -> Returns {
-        Returns {
-            random: Some(self.random_return()),
-            memoryless: None,
-            best: at_level(&self.side, &[4, 6, 8], [0.769, 0.581, 0.578]),
-            oracle: Some(1.0),
-            note: "Random is exact. Best, the best known, is measured: it opens the cell that is \
-                   least likely to be a mine."
-                .to_owned(),
         }
     }
 
@@ -246,7 +249,9 @@ impl Environment for MineSweeper {
     fn is_running(&self) -> bool {
         self.remaining > 0
     }
+}
 
+impl Pictured for MineSweeper {
     /// The field, with the counts of the open cells.
     fn picture(&self, seen: &Seen<'_, i64>) -> Picture {
         let side = self.side as usize;
@@ -288,6 +293,10 @@ impl Environment for MineSweeper {
             _ => picture,
         }
     }
+}
+
+impl Recorded for MineSweeper {
+    const REFERENCE_NAME: &'static str = "popgym/MineSweeper";
 
     /// `{"dims": [rows, columns], "mines": [cells], "neighbor_grid": [rows of counts]}`.
     fn script(&self, latent: &Value) -> Result<Vec<Draw>, String> {

@@ -22,7 +22,10 @@ use crate::kit::recording::{ensure, parse};
 use crate::kit::vec_bytes;
 use crate::render::{Bar, Picture, Seen, Tone, window};
 use crate::tasks::popgym::levels::{self, Levels, at_level};
-use crate::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition};
+use crate::{
+    Arguments, Catalogued, Draw, Draws, Environment, KwargsError, Pictured, Profile, Recorded,
+    Transition,
+};
 
 /// Most arms.
 const MAX_BANDITS: u32 = 1024;
@@ -49,11 +52,7 @@ impl MultiarmedBandit {
     }
 }
 
-impl Environment for MultiarmedBandit {
-    type Element = i64;
-
-    const REFERENCE_NAME: &'static str = "popgym/MultiarmedBandit";
-
+impl Catalogued for MultiarmedBandit {
     fn profile() -> Profile {
         Profile {
             id: "MultiarmedBandit-v0",
@@ -81,27 +80,6 @@ impl Environment for MultiarmedBandit {
         }
     }
 
-    fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
-        let levels = Levels::of(arguments);
-        let num_bandits = levels.natural("num_bandits", [10, 20, 30])?;
-        Ok(MultiarmedBandit {
-            episode_length: levels.natural("episode_length", [200, 400, 600])?,
-            payouts: vec![0.0; num_bandits as usize],
-            remaining: 0,
-        })
-    }
-
-    fn observation_space(&self) -> Space {
-        Space::Discrete { n: 2, start: 0 }
-    }
-
-    fn action_space(&self) -> Space {
-        Space::Discrete {
-            n: self.payouts.len() as i64,
-            start: 0,
-        }
-    }
-
     fn reward_range(&self) -> [f64; 2] {
         [-self.most(), self.most()]
     }
@@ -124,6 +102,31 @@ impl Environment for MultiarmedBandit {
                    Memoryless pulls one arm after a pull that paid, else any other; best pulls \
                    the arm of the highest index, like Gittins's."
                 .to_owned(),
+        }
+    }
+}
+
+impl Environment for MultiarmedBandit {
+    type Element = i64;
+
+    fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
+        let levels = Levels::of(arguments);
+        let num_bandits = levels.natural("num_bandits", [10, 20, 30])?;
+        Ok(MultiarmedBandit {
+            episode_length: levels.natural("episode_length", [200, 400, 600])?,
+            payouts: vec![0.0; num_bandits as usize],
+            remaining: 0,
+        })
+    }
+
+    fn observation_space(&self) -> Space {
+        Space::Discrete { n: 2, start: 0 }
+    }
+
+    fn action_space(&self) -> Space {
+        Space::Discrete {
+            n: self.payouts.len() as i64,
+            start: 0,
         }
     }
 
@@ -180,7 +183,9 @@ impl Environment for MultiarmedBandit {
     fn is_running(&self) -> bool {
         self.remaining > 0
     }
+}
 
+impl Pictured for MultiarmedBandit {
     /// How often each arm pays, of many arms those near the last one pulled.
     fn picture(&self, seen: &Seen<'_, i64>) -> Picture {
         let num_arms = self.payouts.len();
@@ -223,6 +228,10 @@ impl Environment for MultiarmedBandit {
             None => picture,
         }
     }
+}
+
+impl Recorded for MultiarmedBandit {
+    const REFERENCE_NAME: &'static str = "popgym/MultiarmedBandit";
 
     /// `{"payouts": [float32 an arm], "uniforms": [a number a step]}`.
     fn script(&self, latent: &Value) -> Result<Vec<Draw>, String> {

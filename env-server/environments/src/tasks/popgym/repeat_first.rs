@@ -19,7 +19,10 @@ use crate::kit::recording::parse;
 use crate::render::{Cell, Grid, Picture, Seen, Tone};
 use crate::tasks::popgym::cards::{self, Deck, DeckOrder, DeckType, MAX_DECKS};
 use crate::tasks::popgym::levels::{self, Levels};
-use crate::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition};
+use crate::{
+    Arguments, Catalogued, Draw, Draws, Environment, KwargsError, Pictured, Profile, Recorded,
+    Transition,
+};
 
 /// `RepeatFirst-v0`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,11 +37,7 @@ impl RepeatFirst {
     }
 }
 
-impl Environment for RepeatFirst {
-    type Element = i64;
-
-    const REFERENCE_NAME: &'static str = "popgym/RepeatFirst";
-
+impl Catalogued for RepeatFirst {
     fn profile() -> Profile {
         Profile {
             id: "RepeatFirst-v0",
@@ -48,21 +47,6 @@ impl Environment for RepeatFirst {
                        medium, hard",
             source: "POPGym 1.0.7, RepeatFirst (Morad et al. 2023, arXiv:2303.01859)",
         }
-    }
-
-    fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
-        let num_decks = Levels::of(arguments).natural("num_decks", [1, 8, 16])?;
-        Ok(RepeatFirst {
-            deck: Deck::new(num_decks, DeckType::Suits),
-        })
-    }
-
-    fn observation_space(&self) -> Space {
-        Space::Discrete { n: 4, start: 0 }
-    }
-
-    fn action_space(&self) -> Space {
-        Space::Discrete { n: 4, start: 0 }
     }
 
     fn reward_range(&self) -> [f64; 2] {
@@ -80,6 +64,25 @@ impl Environment for RepeatFirst {
             oracle: Some(1.0),
             note: "Memoryless: naming the suit on screen.".to_owned(),
         }
+    }
+}
+
+impl Environment for RepeatFirst {
+    type Element = i64;
+
+    fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
+        let num_decks = Levels::of(arguments).natural("num_decks", [1, 8, 16])?;
+        Ok(RepeatFirst {
+            deck: Deck::new(num_decks, DeckType::Suits),
+        })
+    }
+
+    fn observation_space(&self) -> Space {
+        Space::Discrete { n: 4, start: 0 }
+    }
+
+    fn action_space(&self) -> Space {
+        Space::Discrete { n: 4, start: 0 }
     }
 
     /// Draws the order of the cards.
@@ -120,7 +123,9 @@ impl Environment for RepeatFirst {
     fn is_running(&self) -> bool {
         self.deck.left() > 0
     }
+}
 
+impl Pictured for RepeatFirst {
     /// The first card, and the cards as they are dealt.
     fn picture(&self, seen: &Seen<'_, i64>) -> Picture {
         let first = self.deck.card(1);
@@ -137,6 +142,10 @@ impl Environment for RepeatFirst {
             _ => picture,
         }
     }
+}
+
+impl Recorded for RepeatFirst {
+    const REFERENCE_NAME: &'static str = "popgym/RepeatFirst";
 
     /// `{"deck_order"}`.
     fn script(&self, latent: &Value) -> Result<Vec<Draw>, String> {

@@ -19,7 +19,10 @@ use crate::kit::recording::parse;
 use crate::render::{Cell, Grid, Picture, Seen, Tone};
 use crate::tasks::popgym::cards::{self, CARDS, Deck, DeckOrder, DeckType, MAX_DECKS};
 use crate::tasks::popgym::levels::{self, Levels};
-use crate::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition};
+use crate::{
+    Arguments, Catalogued, Draw, Draws, Environment, KwargsError, Pictured, Profile, Recorded,
+    Transition,
+};
 
 /// `RepeatPrevious-v0`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,11 +38,7 @@ impl RepeatPrevious {
     }
 }
 
-impl Environment for RepeatPrevious {
-    type Element = i64;
-
-    const REFERENCE_NAME: &'static str = "popgym/RepeatPrevious";
-
+impl Catalogued for RepeatPrevious {
     fn profile() -> Profile {
         Profile {
             id: "RepeatPrevious-v0",
@@ -62,25 +61,6 @@ impl Environment for RepeatPrevious {
         }
     }
 
-    fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
-        let levels = Levels::of(arguments);
-        let deck = Deck::new(levels.natural("num_decks", [1, 2, 3])?, DeckType::Suits);
-        let k = levels.natural("k", [4, 32, 64])?;
-        if k as usize >= deck.len() {
-            let detail = format!("{k} is not less than the number of cards, {}", deck.len());
-            return Err(KwargsError::new("k", detail));
-        }
-        Ok(RepeatPrevious { deck, k })
-    }
-
-    fn observation_space(&self) -> Space {
-        Space::Discrete { n: 4, start: 0 }
-    }
-
-    fn action_space(&self) -> Space {
-        Space::Discrete { n: 4, start: 0 }
-    }
-
     fn reward_range(&self) -> [f64; 2] {
         [-self.most(), self.most()]
     }
@@ -98,6 +78,29 @@ impl Environment for RepeatPrevious {
             oracle: Some(1.0),
             note: "Memoryless: naming any suit but the one on screen; 1 at k = 1.".to_owned(),
         }
+    }
+}
+
+impl Environment for RepeatPrevious {
+    type Element = i64;
+
+    fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
+        let levels = Levels::of(arguments);
+        let deck = Deck::new(levels.natural("num_decks", [1, 2, 3])?, DeckType::Suits);
+        let k = levels.natural("k", [4, 32, 64])?;
+        if k as usize >= deck.len() {
+            let detail = format!("{k} is not less than the number of cards, {}", deck.len());
+            return Err(KwargsError::new("k", detail));
+        }
+        Ok(RepeatPrevious { deck, k })
+    }
+
+    fn observation_space(&self) -> Space {
+        Space::Discrete { n: 4, start: 0 }
+    }
+
+    fn action_space(&self) -> Space {
+        Space::Discrete { n: 4, start: 0 }
     }
 
     /// Draws the order of the cards.
@@ -143,7 +146,9 @@ impl Environment for RepeatPrevious {
     fn is_running(&self) -> bool {
         self.deck.left() > 0
     }
+}
 
+impl Pictured for RepeatPrevious {
     /// The card that is asked for, and the cards as they are dealt.
     fn picture(&self, seen: &Seen<'_, i64>) -> Picture {
         let (dealt, k) = (self.deck.dealt(), self.k as usize);
@@ -186,6 +191,10 @@ impl Environment for RepeatPrevious {
             None => picture.note(Tone::Neutral, "nothing is asked"),
         }
     }
+}
+
+impl Recorded for RepeatPrevious {
+    const REFERENCE_NAME: &'static str = "popgym/RepeatPrevious";
 
     /// `{"deck_order"}`.
     fn script(&self, latent: &Value) -> Result<Vec<Draw>, String> {

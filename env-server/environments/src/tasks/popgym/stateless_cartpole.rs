@@ -26,7 +26,10 @@ use serde_json::Value;
 use crate::kit::recording::{ensure, parse};
 use crate::render::{Bar, Cell, Grid, Picture, Scene, Seen, Shape, Tone};
 use crate::tasks::popgym::levels::{self, Levels};
-use crate::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition};
+use crate::{
+    Arguments, Catalogued, Draw, Draws, Environment, KwargsError, Pictured, Profile, Recorded,
+    Transition,
+};
 
 /// Longest episode.
 const MAX_LENGTH: u32 = 10_000_000;
@@ -131,13 +134,7 @@ struct Latent {
     states: Vec<[f64; 4]>,
 }
 
-impl Environment for StatelessCartPole {
-    type Element = f32;
-
-    const REFERENCE_NAME: &'static str = "popgym/PositionOnlyCartPole";
-
-    const TOLERANCE_ULPS: u32 = 1;
-
+impl Catalogued for StatelessCartPole {
     fn profile() -> Profile {
         Profile {
             id: "StatelessCartPole-v0",
@@ -158,6 +155,28 @@ impl Environment for StatelessCartPole {
             source: "POPGym 1.0.7, PositionOnlyCartPole (Morad et al. 2023, arXiv:2303.01859)",
         }
     }
+
+    fn reward_range(&self) -> [f64; 2] {
+        [0.0, 1.0 / f64::from(self.max_episode_length)]
+    }
+
+    fn returns(&self) -> Returns {
+        let length = self.max_episode_length;
+        Returns {
+            random: (length >= 200).then(|| 22.4 / f64::from(length)),
+            memoryless: (length >= 200).then(|| 50.8 / f64::from(length)),
+            best: Some(1.0),
+            oracle: Some(1.0),
+            note: "Random is measured on the original: 22.4 steps. Memoryless, the best known, is \
+                   measured: 50.8 steps, pushing to the side to which the pole leans, the more \
+                   often the more it leans."
+                .to_owned(),
+        }
+    }
+}
+
+impl Environment for StatelessCartPole {
+    type Element = f32;
 
     fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
         let levels = Levels::of(arguments);
@@ -182,24 +201,6 @@ impl Environment for StatelessCartPole {
 
     fn action_space(&self) -> Space {
         Space::Discrete { n: 2, start: 0 }
-    }
-
-    fn reward_range(&self) -> [f64; 2] {
-        [0.0, 1.0 / f64::from(self.max_episode_length)]
-    }
-
-    fn returns(&self) -> Returns {
-        let length = self.max_episode_length;
-        Returns {
-            random: (length >= 200).then(|| 22.4 / f64::from(length)),
-            memoryless: (length >= 200).then(|| 50.8 / f64::from(length)),
-            best: Some(1.0),
-            oracle: Some(1.0),
-            note: "Random is measured on the original: 22.4 steps. Memoryless, the best known, is \
-                   measured: 50.8 steps, pushing to the side to which the pole leans, the more \
-                   often the more it leans."
-                .to_owned(),
-        }
     }
 
     /// Draws the four numbers of the state.
@@ -259,7 +260,9 @@ impl Environment for StatelessCartPole {
     fn is_running(&self) -> bool {
         self.is_running
     }
+}
 
+impl Pictured for StatelessCartPole {
     /// The cart from the side, and the velocities, which the agent is not shown.
     fn picture(&self, seen: &Seen<'_, f32>) -> Picture {
         let [_, x_dot, _, theta_dot] = self.state;
@@ -289,6 +292,12 @@ impl Environment for StatelessCartPole {
             (true, false) => picture,
         }
     }
+}
+
+impl Recorded for StatelessCartPole {
+    const REFERENCE_NAME: &'static str = "popgym/PositionOnlyCartPole";
+
+    const TOLERANCE_ULPS: u32 = 1;
 
     /// `{"initial_state": [4], "states": [[4] an observation]}`.
     fn script(&self, latent: &Value) -> Result<Vec<Draw>, String> {

@@ -31,7 +31,10 @@ use crate::kit::arguments::required;
 use crate::kit::recording::{ensure, parse};
 use crate::render::{Bar, Picture, Seen, Tone};
 use crate::tasks::tmaze::mazes::{self, Maze};
-use crate::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition};
+use crate::{
+    Arguments, Catalogued, Draw, Draws, Environment, KwargsError, Pictured, Profile, Recorded,
+    Transition,
+};
 
 /// Longest corridor.
 const MAX_LENGTH: u32 = 1_000_000;
@@ -144,14 +147,7 @@ impl<const ORACLE: u32> TMaze<ORACLE> {
     }
 }
 
-impl<const ORACLE: u32> Environment for TMaze<ORACLE> {
-    type Element = f32;
-
-    const REFERENCE_NAME: &'static str = match ORACLE {
-        0 => "tmaze_passive",
-        _ => "tmaze_active",
-    };
-
+impl<const ORACLE: u32> Catalogued for TMaze<ORACLE> {
     fn profile() -> Profile {
         let (id, description, remember) = match ORACLE {
             0 => (
@@ -198,6 +194,34 @@ impl<const ORACLE: u32> Environment for TMaze<ORACLE> {
         }
     }
 
+    fn reward_range(&self) -> [f64; 2] {
+        let both = self.penalty + self.distract_reward;
+        let rewards = [self.penalty, self.distract_reward, both, self.goal_reward];
+        let least = rewards.into_iter().fold(0.0, f64::min);
+        [least, rewards.into_iter().fold(0.0, f64::max)]
+    }
+
+    fn returns(&self) -> Returns {
+        let is_plain =
+            self.penalty <= 0.0 && self.distract_reward == 0.0 && self.goal_reward >= 0.0;
+        let known = |value: f64| is_plain.then_some(value);
+        let is_short = self.corridor_length <= MAX_COMPUTED;
+        Returns {
+            random: is_short.then(|| self.random_return()),
+            memoryless: known(self.goal_reward / 2.0),
+            best: known(self.goal_reward),
+            oracle: known(self.goal_reward),
+            note: format!(
+                "Random is exact, for corridors of up to {MAX_COMPUTED}; the others hold for \
+                 penalties of at most 0 and no distract_reward."
+            ),
+        }
+    }
+}
+
+impl<const ORACLE: u32> Environment for TMaze<ORACLE> {
+    type Element = f32;
+
     fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
         let corridor_length = required("corridor_length", arguments.natural("corridor_length")?)?;
         let penalty = arguments.number("penalty");
@@ -225,30 +249,6 @@ impl<const ORACLE: u32> Environment for TMaze<ORACLE> {
 
     fn action_space(&self) -> Space {
         Space::Discrete { n: 4, start: 0 }
-    }
-
-    fn reward_range(&self) -> [f64; 2] {
-        let both = self.penalty + self.distract_reward;
-        let rewards = [self.penalty, self.distract_reward, both, self.goal_reward];
-        let least = rewards.into_iter().fold(0.0, f64::min);
-        [least, rewards.into_iter().fold(0.0, f64::max)]
-    }
-
-    fn returns(&self) -> Returns {
-        let is_plain =
-            self.penalty <= 0.0 && self.distract_reward == 0.0 && self.goal_reward >= 0.0;
-        let known = |value: f64| is_plain.then_some(value);
-        let is_short = self.corridor_length <= MAX_COMPUTED;
-        Returns {
-            random: is_short.then(|| self.random_return()),
-            memoryless: known(self.goal_reward / 2.0),
-            best: known(self.goal_reward),
-            oracle: known(self.goal_reward),
-            note: format!(
-                "Random is exact, for corridors of up to {MAX_COMPUTED}; the others hold for \
-                 penalties of at most 0 and no distract_reward."
-            ),
-        }
     }
 
     /// Draws the goal's side.
@@ -308,7 +308,9 @@ impl<const ORACLE: u32> Environment for TMaze<ORACLE> {
     fn is_running(&self) -> bool {
         self.remaining > 0
     }
+}
 
+impl<const ORACLE: u32> Pictured for TMaze<ORACLE> {
     /// The maze from above.
     fn picture(&self, seen: &Seen<'_, f32>) -> Picture {
         let is_sign_seen = self.x == 0 && seen.observation[1] != 0.0;
@@ -333,6 +335,13 @@ impl<const ORACLE: u32> Environment for TMaze<ORACLE> {
             _ => picture,
         }
     }
+}
+
+impl<const ORACLE: u32> Recorded for TMaze<ORACLE> {
+    const REFERENCE_NAME: &'static str = match ORACLE {
+        0 => "tmaze_passive",
+        _ => "tmaze_active",
+    };
 
     /// `{"goal_y": ±1}`.
     fn script(&self, latent: &Value) -> Result<Vec<Draw>, String> {

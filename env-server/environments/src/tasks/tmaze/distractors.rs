@@ -19,13 +19,13 @@
 
 use env_protocol::{Bound, Dtype, Parameter, Returns, Space};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::kit::arguments::required;
-use crate::kit::recording::{ensure, parse};
 use crate::render::{Bar, Picture, Seen, Tone};
 use crate::tasks::tmaze::mazes::{self, Maze};
-use crate::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition};
+use crate::{
+    Arguments, Catalogued, Draws, Environment, KwargsError, Pictured, Profile, Transition,
+};
 
 /// Longest corridor.
 const MAX_LENGTH: u32 = 1_000_000;
@@ -117,11 +117,7 @@ impl TMazeDistractors {
     }
 }
 
-impl Environment for TMazeDistractors {
-    type Element = f32;
-
-    const REFERENCE_NAME: &'static str = "TMazeDistractors";
-
+impl Catalogued for TMazeDistractors {
     fn profile() -> Profile {
         Profile {
             id: "TMazeDistractors-v0",
@@ -156,6 +152,28 @@ impl Environment for TMazeDistractors {
         }
     }
 
+    fn reward_range(&self) -> [f64; 2] {
+        [PENALTY, GOAL]
+    }
+
+    fn returns(&self) -> Returns {
+        let [length, steps] = MAX_COMPUTED;
+        let is_short = self.corridor_length <= length && self.max_episode_steps <= steps;
+        Returns {
+            random: is_short.then(|| self.random_return()),
+            memoryless: Some((GOAL + PENALTY) / 2.0),
+            best: Some(GOAL),
+            oracle: Some(GOAL),
+            note: format!(
+                "Random is exact, for corridors of up to {length} and times of up to {steps}."
+            ),
+        }
+    }
+}
+
+impl Environment for TMazeDistractors {
+    type Element = f32;
+
     fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
         let corridor_length = required("corridor_length", arguments.natural("corridor_length")?)?;
         let steps = arguments.natural("max_episode_steps")?;
@@ -189,24 +207,6 @@ impl Environment for TMazeDistractors {
 
     fn action_space(&self) -> Space {
         Space::Discrete { n: 4, start: 0 }
-    }
-
-    fn reward_range(&self) -> [f64; 2] {
-        [PENALTY, GOAL]
-    }
-
-    fn returns(&self) -> Returns {
-        let [length, steps] = MAX_COMPUTED;
-        let is_short = self.corridor_length <= length && self.max_episode_steps <= steps;
-        Returns {
-            random: is_short.then(|| self.random_return()),
-            memoryless: Some((GOAL + PENALTY) / 2.0),
-            best: Some(GOAL),
-            oracle: Some(GOAL),
-            note: format!(
-                "Random is exact, for corridors of up to {length} and times of up to {steps}."
-            ),
-        }
     }
 
     /// Draws the goal's side.
@@ -263,7 +263,9 @@ impl Environment for TMazeDistractors {
     fn is_running(&self) -> bool {
         self.remaining > 0
     }
+}
 
+impl Pictured for TMazeDistractors {
     /// The maze from above.
     fn picture(&self, seen: &Seen<'_, f32>) -> Picture {
         let is_sign_seen = self.x == 0;
@@ -296,39 +298,14 @@ impl Environment for TMazeDistractors {
             None => picture,
         }
     }
-
-    /// `{"goal_y": ±1, "noise": [[a, b] for each observation in the corridor]}`.
-    fn script(&self, latent: &Value) -> Result<Vec<Draw>, String> {
-        #[derive(Deserialize)]
-        struct Latent {
-            goal_y: i64,
-            noise: Vec<[f64; 2]>,
-        }
-        let Latent { goal_y, noise } = parse(latent)?;
-        ensure(goal_y.abs() == 1, || format!("{goal_y} as the goal's side"))?;
-        let mut draws = vec![Draw::Bit(goal_y == 1)];
-        for number in noise.into_iter().flatten() {
-            match self.noise {
-                Noise::None => ensure(number == 1.0, || format!("{number} without noise"))?,
-                Noise::Uniform => draws.push(Draw::Number(number)),
-                Noise::Bits => {
-                    ensure(number == 0.0 || number == 1.0, || {
-                        format!("{number} is no bit")
-                    })?;
-                    draws.push(Draw::Bit(number == 1.0));
-                }
-            }
-        }
-        Ok(draws)
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Script;
     use crate::check::{arguments, check_environment};
-    use serde_json::json;
+    use crate::{Draw, Script};
+    use serde_json::{Value, json};
 
     fn maze(kwargs: Value) -> Result<TMazeDistractors, KwargsError> {
         TMazeDistractors::new(&arguments::<TMazeDistractors>(kwargs))
@@ -348,8 +325,9 @@ mod tests {
     #[test]
     fn noise_stands_between_the_sign_and_the_choice() {
         let mut maze = maze(json!({"corridor_length": 2})).unwrap();
-        let latent = json!({"goal_y": -1, "noise": [[1, 0], [0, 0], [1, 1]]});
-        let mut draws = Script::new(maze.script(&latent).unwrap());
+        // The goal's side, then the noise of three observations in the corridor.
+        let bits = [false, true, false, false, false, true, true];
+        let mut draws = Script::new(bits.map(Draw::Bit).to_vec());
         let mut observation = [9.0; 3];
         maze.reset(&mut draws, &mut observation);
         assert_eq!(observation, [1.0, 1.0, 0.0]);

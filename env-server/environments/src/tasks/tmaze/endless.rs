@@ -16,13 +16,13 @@
 
 use env_protocol::{Bound, Dtype, Parameter, Returns, Space};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::kit::arguments::required;
-use crate::kit::recording::{ensure, parse};
 use crate::render::{Bar, Picture, Seen};
 use crate::tasks::tmaze::mazes::{self, Maze};
-use crate::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition};
+use crate::{
+    Arguments, Catalogued, Draws, Environment, KwargsError, Pictured, Profile, Transition,
+};
 
 /// Longest corridor.
 const MAX_LENGTH: u32 = 10_000;
@@ -79,11 +79,7 @@ impl EndlessTMaze {
     }
 }
 
-impl Environment for EndlessTMaze {
-    type Element = f32;
-
-    const REFERENCE_NAME: &'static str = "EndlessTMaze";
-
+impl Catalogued for EndlessTMaze {
     fn profile() -> Profile {
         Profile {
             id: "EndlessTMaze-v0",
@@ -112,6 +108,28 @@ impl Environment for EndlessTMaze {
         }
     }
 
+    fn reward_range(&self) -> [f64; 2] {
+        [-self.most(), self.most()]
+    }
+
+    fn returns(&self) -> Returns {
+        Returns {
+            random: Some(0.0),
+            memoryless: (self.num_corridors <= MAX_COMPUTED).then(|| self.memoryless_return()),
+            best: Some(1.0),
+            oracle: Some(1.0),
+            note: format!(
+                "Memoryless, the best known, turns up and waits a step where the cue says down, so \
+                 that the time may be over before a turn it would lose; exact, for up to \
+                 {MAX_COMPUTED} corridors."
+            ),
+        }
+    }
+}
+
+impl Environment for EndlessTMaze {
+    type Element = f32;
+
     fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
         Ok(EndlessTMaze {
             corridor_length: required("corridor_length", arguments.natural("corridor_length")?)?,
@@ -134,24 +152,6 @@ impl Environment for EndlessTMaze {
 
     fn action_space(&self) -> Space {
         Space::Discrete { n: 4, start: 0 }
-    }
-
-    fn reward_range(&self) -> [f64; 2] {
-        [-self.most(), self.most()]
-    }
-
-    fn returns(&self) -> Returns {
-        Returns {
-            random: Some(0.0),
-            memoryless: (self.num_corridors <= MAX_COMPUTED).then(|| self.memoryless_return()),
-            best: Some(1.0),
-            oracle: Some(1.0),
-            note: format!(
-                "Memoryless, the best known, turns up and waits a step where the cue says down, so \
-                 that the time may be over before a turn it would lose; exact, for up to \
-                 {MAX_COMPUTED} corridors."
-            ),
-        }
     }
 
     /// Draws the first cue.
@@ -218,7 +218,9 @@ impl Environment for EndlessTMaze {
     fn is_running(&self) -> bool {
         self.remaining > 0
     }
+}
 
+impl Pictured for EndlessTMaze {
     /// The corridor the agent is in, and how many are left.
     fn picture(&self, seen: &Seen<'_, f32>) -> Picture {
         let turn = seen.action.map(|action| action[0]);
@@ -257,27 +259,14 @@ impl Environment for EndlessTMaze {
             false => picture,
         }
     }
-
-    /// `{"cues": [±1 for each corridor entered]}`.
-    fn script(&self, latent: &Value) -> Result<Vec<Draw>, String> {
-        #[derive(Deserialize)]
-        struct Latent {
-            cues: Vec<i64>,
-        }
-        let Latent { cues } = parse(latent)?;
-        ensure(cues.iter().all(|cue| cue.abs() == 1), || {
-            format!("{cues:?} as cues")
-        })?;
-        Ok(cues.into_iter().map(|cue| Draw::Bit(cue == 1)).collect())
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Script;
     use crate::check::{arguments, check_environment};
-    use serde_json::json;
+    use crate::{Draw, Script};
+    use serde_json::{Value, json};
 
     fn maze(kwargs: Value) -> EndlessTMaze {
         EndlessTMaze::new(&arguments::<EndlessTMaze>(kwargs)).unwrap()
@@ -297,7 +286,7 @@ mod tests {
     #[test]
     fn each_cue_counts_for_its_own_corridor() {
         let mut maze = maze(json!({"corridor_length": 1, "num_corridors": 2}));
-        let mut draws = Script::new(maze.script(&json!({"cues": [1, -1]})).unwrap());
+        let mut draws = Script::new(vec![Draw::Bit(true), Draw::Bit(false)]);
         let mut observation = [9.0; 2];
         maze.reset(&mut draws, &mut observation);
         assert_eq!(observation, [0.0, 1.0]);
