@@ -11,7 +11,7 @@ use crate::wrappers::parameters::Wrappers;
 pub struct Profile {
     /// Name with version, as in `MemoryTask-v0`.
     pub id: &'static str,
-    /// Description of the task and of what it asks of a memory.
+    /// Description of the task, and the demands on a memory.
     pub description: &'static str,
     /// Arguments of the task itself, without those of wrappers.
     pub parameters: Vec<Parameter>,
@@ -39,8 +39,8 @@ pub trait Catalogued: Environment {
         self.returns().solved_threshold()
     }
 
-    /// Whether remembering earns anything with these arguments: by default, unless the best player
-    /// is known to be no better than a player that sees the last observation only.
+    /// Whether remembering earns anything with these arguments: by default, unless the best known
+    /// player scores no more than a memoryless player, which sees the last observation only.
     fn needs_memory(&self) -> bool {
         let returns = self.returns();
         let without = returns.memoryless.or(returns.random);

@@ -1,4 +1,4 @@
-//! The contract every environment keeps, as one call.
+//! The contract that every environment keeps, checked by one call.
 
 use env_protocol::{Array, AutoresetMode, Data, Kwargs, LanePhase, Seed, Space, Value};
 
@@ -9,10 +9,13 @@ use crate::{Arguments, Catalogued, Pictured};
 
 /// Lanes played at once.
 const LANES: usize = 3;
-/// More steps than an episode of a checked configuration takes.
+/// Number of steps, more than an episode with the checked arguments takes.
 const STEPS: usize = 900;
 
-/// Checked arguments of an environment.
+/// Returns checked arguments of an environment, from JSON.
+///
+/// # Panics
+/// When they are refused.
 pub fn arguments<E: Catalogued>(kwargs: serde_json::Value) -> Arguments {
     let kwargs: Kwargs = serde_json::from_value(kwargs).expect("an object");
     Arguments::resolve(&catalogue::parameters::<E>(), &kwargs).expect("arguments in range")
@@ -20,12 +23,16 @@ pub fn arguments<E: Catalogued>(kwargs: serde_json::Value) -> Arguments {
 
 /// Checks an environment with these arguments:
 /// - observations are in their space, rewards in their range, and episodes end;
-/// - the same seed gives the same trajectory, alone or as a lane, and another seed another one;
+/// - the same seed gives the same trajectory, alone or as a lane, and a different seed a different
+///   one;
 /// - saving and restoring in the middle changes nothing;
 /// - an action outside the space is an error and changes nothing;
-/// - no state from outside, if it is taken, leads to a panic, in a picture neither, or out of the
-///   space;
-/// - a picture can be drawn of every state, with something in it.
+/// - a state from outside that is accepted leads neither to a panic, in steps or pictures, nor to
+///   an observation outside the space;
+/// - every state has a picture that is not empty.
+///
+/// # Panics
+/// When the environment breaks one of these promises.
 pub fn check_environment<E: Catalogued + Pictured>(kwargs: serde_json::Value) {
     let arguments = arguments::<E>(kwargs);
     let make = |num_envs, seed| {
@@ -62,7 +69,7 @@ pub fn check_environment<E: Catalogued + Pictured>(kwargs: serde_json::Value) {
     hostile_states_are_harmless(&make);
 }
 
-/// An action at time `t` that varies over time and is in the space.
+/// Returns an action in the space that varies with the time `t`.
 pub(crate) fn action(space: &Space, t: usize) -> Vec<i64> {
     let varied = |n: i64, position: usize| ((t * 7 + t / 5 + position) % 113) as i64 % n;
     match space {
@@ -75,8 +82,8 @@ pub(crate) fn action(space: &Space, t: usize) -> Vec<i64> {
     }
 }
 
-/// Actions do not depend on how many lanes there are, but on their seeds: lane `i` of seed `s`
-/// plays as a lane alone of seed `s + i` does.
+/// Steps all lanes with the action of time `t`. Actions do not depend on the number of lanes, so
+/// lane `i` of seed `s` plays like a single lane of seed `s + i`.
 fn step<E: Catalogued + Pictured>(vector: &mut VectorOf<E>, t: usize) -> StepBatch {
     let actions: Vec<i64> = (0..vector.num_envs())
         .flat_map(|_| action(vector.action_space(), t))
@@ -89,7 +96,7 @@ fn play<E: Catalogued + Pictured>(vector: &mut VectorOf<E>, steps: usize) -> Vec
     (0..steps).map(|t| step(vector, t)).collect()
 }
 
-/// One lane's observation out of a batch.
+/// Returns one lane's observation of a batch.
 fn lane_value(batch: &Value, lane: usize) -> Value {
     match batch {
         Value::Array(array) => {
@@ -117,7 +124,7 @@ fn lane_value(batch: &Value, lane: usize) -> Value {
     }
 }
 
-/// The numbers in a value, one after the other.
+/// Returns the numbers of a value in order.
 fn numbers(value: &Value) -> Vec<f64> {
     match value {
         Value::Array(array) => array.to_f64s(),
@@ -167,7 +174,7 @@ fn pictures_can_be_drawn<E: Catalogued + Pictured>(vector: &mut VectorOf<E>) {
         let picture = vector.picture(0).expect("a lane");
         let num_lines = to_ansi(&picture, false).lines().count();
         assert!(num_lines > 2, "only a title and a status after {t} steps");
-        // An image costs more, so only some.
+        // Images cost more, so only some steps have one.
         if t % 50 == 0 {
             assert!(to_png(&picture).starts_with(b"\x89PNG"));
         }
@@ -215,7 +222,7 @@ fn hostile_states_are_harmless<E: Catalogued + Pictured>(
                         .is_ok()
                     {
                         to_ansi(&vector.picture(0).expect("a lane"), false);
-                        play_on(&mut vector, phase);
+                        continue_play(&mut vector, phase);
                     }
                 }
             }
@@ -223,7 +230,7 @@ fn hostile_states_are_harmless<E: Catalogued + Pictured>(
     }
 }
 
-fn play_on<E: Catalogued + Pictured>(vector: &mut VectorOf<E>, phase: LanePhase) {
+fn continue_play<E: Catalogued + Pictured>(vector: &mut VectorOf<E>, phase: LanePhase) {
     if phase != LanePhase::Running {
         vector.reset(&Reset::default()).expect("a plain reset");
     }
@@ -240,7 +247,8 @@ fn play_on<E: Catalogued + Pictured>(vector: &mut VectorOf<E>, phase: LanePhase)
     }
 }
 
-/// Pointers to everything in a document; of a list, the first items and the last.
+/// Returns JSON pointers to all values of a document. Of a list, to the first two items and the
+/// last.
 fn pointers(json: &serde_json::Value) -> Vec<String> {
     let mut found = vec![String::new()];
     let mut inside = |key: String, value: &serde_json::Value| {
@@ -266,7 +274,7 @@ fn pointers(json: &serde_json::Value) -> Vec<String> {
     found
 }
 
-/// What may stand in a place instead.
+/// Returns hostile values to put in place of a value.
 fn replacements(original: &serde_json::Value) -> Vec<serde_json::Value> {
     use serde_json::{Value, json};
     let mut found = vec![

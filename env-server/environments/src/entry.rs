@@ -76,5 +76,5 @@ impl Entry {
 
 /// Whether these arguments switch a wrapper on.
 fn is_wrapped<E: Catalogued>(arguments: &Arguments) -> Result<bool, KwargsError> {
-    Ok(Wrappers::of(arguments, &E::profile().parameters)?.any())
+    Ok(Wrappers::from_arguments(arguments, &E::profile().parameters)?.any())
 }

@@ -1,4 +1,4 @@
-//! What plays.
+//! The trait of tasks that can be played.
 
 use env_protocol::Space;
 use serde::Serialize;
@@ -8,7 +8,7 @@ use crate::element::Element;
 use crate::kit::arguments::{Arguments, KwargsError};
 use crate::kit::draws::Draws;
 
-/// A task that can be played: a state, a reset, a step.
+/// A task that can be played: a state, a reset and steps.
 ///
 /// Its serde form is its whole state, and what a snapshot holds. An entry of the table also
 /// implements [`Catalogued`](crate::Catalogued) and [`Pictured`](crate::Pictured), and
@@ -78,8 +78,8 @@ pub struct Transition {
 }
 
 impl Transition {
-    /// A step in the middle of an episode.
-    pub const fn going_on(reward: f64) -> Self {
+    /// Makes the result of a step in the middle of an episode.
+    pub const fn running(reward: f64) -> Self {
         Transition {
             reward,
             terminated: false,
@@ -87,8 +87,8 @@ impl Transition {
         }
     }
 
-    /// A step that may end the task, or run out of time.
-    pub const fn until(reward: f64, terminated: bool, truncated: bool) -> Self {
+    /// Makes the result of a step that may end the task or the time.
+    pub const fn new(reward: f64, terminated: bool, truncated: bool) -> Self {
         Transition {
             reward,
             terminated,
@@ -96,7 +96,7 @@ impl Transition {
         }
     }
 
-    /// The last step of the task.
+    /// Makes the result of the last step of the task.
     pub const fn terminal(reward: f64) -> Self {
         Transition {
             reward,

@@ -1,5 +1,4 @@
-//! Random and clairvoyant players: what they score is what was measured on the originals, or is
-//! known exactly.
+//! Random and clairvoyant players: they score as measured on the originals, or as known exactly.
 
 use std::fmt::Debug;
 
@@ -46,7 +45,7 @@ pub(super) fn measured(mean: f64, error: f64) -> Mean {
 }
 
 impl Mean {
-    pub(super) fn of(returns: &[f64]) -> Self {
+    pub(super) fn from_returns(returns: &[f64]) -> Self {
         let n = returns.len() as f64;
         let mean = returns.iter().sum::<f64>() / n;
         let squares: f64 = returns.iter().map(|x| (x - mean).powi(2)).sum();
@@ -54,7 +53,7 @@ impl Mean {
         Mean { mean, error }
     }
 
-    /// Whether both are means of the same, by four combined standard errors.
+    /// Whether two means agree within four combined standard errors.
     pub(super) fn agrees(self, other: Mean) -> bool {
         let error = self.error.hypot(other.error);
         (self.mean - other.mean).abs() <= 4.0 * error + 1e-9
@@ -67,7 +66,7 @@ pub(super) fn make<E: Catalogued>(kwargs: &Value) -> E {
     E::new(&arguments).unwrap()
 }
 
-/// Returns of episodes one after the other.
+/// Plays episodes one after the other and returns the sum of rewards of each.
 fn returns<E: Catalogued>(
     environment: &mut E,
     episodes: usize,
@@ -89,8 +88,8 @@ fn returns<E: Catalogued>(
     (0..episodes).map(&mut episode).collect()
 }
 
-/// Random play scores as expected, and as `returns()` says where it says something; the oracle as
-/// `oracle` says.
+/// Checks that random play scores `random`, and the return that `returns()` states, if it states
+/// one; and that the oracle scores `oracle`.
 fn plays<E: Catalogued + Debug>(kwargs: Value, random: Mean, oracle: Mean) {
     let mut environment: E = make(&kwargs);
     let space = environment.action_space();
@@ -102,7 +101,7 @@ fn plays<E: Catalogued + Debug>(kwargs: Value, random: Mean, oracle: Mean) {
         }
         other => panic!("actions of {other:?}"),
     };
-    let found = Mean::of(&returns(&mut environment, EPISODES, uniform));
+    let found = Mean::from_returns(&returns(&mut environment, EPISODES, uniform));
     let name = E::profile().id;
     assert!(
         found.agrees(random),
@@ -117,7 +116,7 @@ fn plays<E: Catalogued + Debug>(kwargs: Value, random: Mean, oracle: Mean) {
             "{name} {kwargs}: random {found:?} {stated:?}"
         );
     }
-    let found = Mean::of(&returns(&mut environment, EPISODES, |e, _| e.oracle()));
+    let found = Mean::from_returns(&returns(&mut environment, EPISODES, |e, _| e.oracle()));
     assert!(
         found.agrees(oracle),
         "{name} {kwargs}: oracle {found:?} {oracle:?}"
@@ -280,7 +279,7 @@ fn boards_bandits_and_the_pole() {
     }
 }
 
-/// Memoryless returns that are stated exactly, against the players they are of.
+/// Memoryless returns that are stated exactly, compared with what memoryless players score.
 #[test]
 fn memoryless_players() {
     fn scores<E: Catalogued<Element = i64>>(kwargs: Value, act: impl Fn(&[i64]) -> i64) {
@@ -296,7 +295,7 @@ fn memoryless_players() {
             }
             totals.push(total);
         }
-        let found = Mean::of(&totals);
+        let found = Mean::from_returns(&totals);
         let stated = exactly(environment.returns().memoryless.unwrap());
         let name = E::profile().id;
         assert!(found.agrees(stated), "{name}: {found:?} {stated:?}");

@@ -1,4 +1,4 @@
-//! The catalogue. Routes, help and documents read it.
+//! Lookups in the catalogue. Routes, help and documents use them.
 
 use std::sync::LazyLock;
 
@@ -10,24 +10,24 @@ pub use crate::catalogue::Instance;
 pub use crate::entry::{Entry, Reference};
 pub use crate::tasks::ENTRIES;
 
-/// Every spec, in the order of [`ENTRIES`].
+/// Returns every spec, in the order of [`ENTRIES`].
 pub fn specs() -> &'static [Spec] {
     static SPECS: LazyLock<Vec<Spec>> =
         LazyLock::new(|| ENTRIES.iter().map(|entry| (entry.spec)()).collect());
     &SPECS
 }
 
-/// Looks a spec up by its id.
+/// Finds a spec by its id.
 pub fn find(spec_id: &str) -> Option<(&'static Entry, &'static Spec)> {
     let mut entries = ENTRIES.iter().zip(specs());
     entries.find(|(_, spec)| spec.id == spec_id)
 }
 
-/// The entry of the catalogue with what follows from these arguments in place of what follows from
-/// the default ones; `None` when there is no such spec.
+/// Returns a spec with the spaces, rewards and returns of these arguments instead of the default
+/// ones; `None` when there is no such spec.
 ///
 /// # Errors
-/// When the arguments are not good.
+/// When the arguments are refused.
 pub fn spec_with(spec_id: &str, kwargs: &Kwargs) -> Option<Result<Spec, KwargsError>> {
     let (_, spec) = find(spec_id)?;
     let instance = instance(spec_id, kwargs)?;
@@ -41,10 +41,11 @@ pub fn spec_with(spec_id: &str, kwargs: &Kwargs) -> Option<Result<Spec, KwargsEr
     }))
 }
 
-/// What follows from these arguments of a spec; `None` when there is no such spec.
+/// Returns the spaces, rewards and returns of a spec with these arguments; `None` when there is no
+/// such spec.
 ///
 /// # Errors
-/// When the arguments are not good.
+/// When the arguments are refused.
 pub fn instance(spec_id: &str, kwargs: &Kwargs) -> Option<Result<Instance, KwargsError>> {
     let (entry, spec) = find(spec_id)?;
     let arguments = Arguments::resolve(&spec.parameters, kwargs);
@@ -76,7 +77,7 @@ mod tests {
         );
         assert!(!needs_memory("MemoryTask-v0", json!({"delay": 1})));
         assert!(needs_memory("MemoryTask-v0", json!({"delay": 2})));
-        // A wrapper hides what is known of a player, not what a task asks for.
+        // A wrapper makes some returns unknown, but does not change whether memory helps.
         let noisy = json!({"observation_noise": 0.1});
         assert!(!needs_memory("BsuiteUmbrellaChain-v0", noisy.clone()));
         assert!(needs_memory("MemoryTask-v0", noisy));

@@ -1,10 +1,10 @@
-//! Recorded episodes, each played in the environment of the table that it names.
+//! Verifies recorded episodes, each in the environment that it names.
 
 use crate::entry::Reference;
 use crate::recorded::{Differences, Episode};
 use crate::tasks::ENTRIES;
 
-/// Verifies one episode and gives its number of steps.
+/// Verifies one episode, a line of JSON. Returns its number of steps and the differences.
 pub fn verify_line(text: &str) -> (usize, Differences) {
     let mut differences = Differences::default();
     let found = serde_json::from_str::<Episode>(text)

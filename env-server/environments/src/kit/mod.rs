@@ -1,4 +1,4 @@
-//! What tasks are built from: checked arguments, draws, recorded draws, batches.
+//! Parts that tasks are built from: checked arguments, draws, recorded draws, batches.
 
 pub mod arguments;
 pub(crate) mod batch;
@@ -6,7 +6,7 @@ pub mod draws;
 pub(crate) mod recording;
 pub mod script;
 
-/// Bytes that a vector has on the heap.
+/// Returns the bytes that a vector occupies on the heap.
 pub(crate) fn vec_bytes<T>(vector: &Vec<T>) -> usize {
     vector.capacity() * size_of::<T>()
 }

@@ -1,6 +1,6 @@
-//! Numbers in words.
+//! Short decimal numbers.
 
-/// A number with at most so many decimals, without trailing zeros: `0.25`, `-1`.
+/// Formats a number with at most `decimals` decimals and no trailing zeros: `0.25`, `-1`.
 pub fn decimal(number: f64, decimals: usize) -> String {
     let fixed = format!("{number:.decimals$}");
     let short = match fixed.contains('.') {

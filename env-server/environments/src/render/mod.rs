@@ -1,15 +1,15 @@
 //! Pictures of environments, for people.
 //!
-//! A [`Picture`] is data: what an environment says about its present state. [`to_ansi`] and
+//! A [`Picture`] is data: an environment's description of its present state. [`to_ansi`] and
 //! [`to_png`] draw it, and the same picture always gives the same bytes.
 //!
-//! **A picture is not an observation.** As in Gymnasium, it shows what a spectator may see, so also
-//! what is hidden from the agent: the card that lies face down, the bit to be remembered. What the
-//! agent itself sees now is framed, what its last action chose has a mark, and what it has not been
-//! shown should be [`Tone::Hidden`]. Nobody should learn from pictures.
+//! **A picture is not an observation.** As in Gymnasium, it shows what a spectator may see. That
+//! includes things hidden from the agent: a card that lies face down, a bit to be remembered.
+//! Things that the agent sees now are framed, the choice of its last action has a mark, and things
+//! that it has not been shown should be [`Tone::Hidden`]. Agents should not learn from pictures.
 //!
-//! Text is plain by default: codes for colours are put in only when asked for, so that
-//! `text/plain` is what it says, whoever reads it.
+//! Text is plain by default. Colour codes are added only on request, so that `text/plain` is what
+//! every reader gets.
 
 mod ansi;
 mod canvas;
@@ -37,10 +37,10 @@ pub use played::Played;
 pub use seen::{Pictured, Seen};
 pub use shapes::{Point, Shape, Suit};
 
-/// Pictures in one rendering, at most.
+/// Greatest number of pictures in one rendering.
 pub const MAX_PICTURES: usize = 16;
 
-/// What pictures are drawn as.
+/// Format that pictures are drawn in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// Lines of text in UTF-8, one picture below the other.
@@ -53,7 +53,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// The media type.
+    /// Returns the media type.
     pub const fn content_type(self) -> &'static str {
         match self {
             Format::Ansi { .. } => "text/plain; charset=utf-8",
@@ -62,8 +62,8 @@ impl Format {
     }
 }
 
-/// The pictures, of which there should be no more than [`MAX_PICTURES`] (those beyond are left
-/// out), as a media type and the bytes of it.
+/// Draws the first [`MAX_PICTURES`] pictures and leaves out the rest. Returns the media type and
+/// the bytes.
 pub fn render(pictures: &[Picture], format: Format) -> (&'static str, Vec<u8>) {
     let pictures = &pictures[..pictures.len().min(MAX_PICTURES)];
     let bytes = match format {

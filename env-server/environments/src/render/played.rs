@@ -1,17 +1,17 @@
-//! What was played of an episode.
+//! The part of an episode played so far.
 
 use super::decimal::decimal;
 
-/// What was played of an episode, and how the one before ended.
+/// The part of an episode played so far, and the return of the previous episode.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Played {
-    /// Steps so far.
+    /// Number of steps.
     pub steps: u64,
     /// Reward of the last step, 0 before it.
     pub reward: f64,
     /// Sum of the rewards, undiscounted.
     pub episode_return: f64,
-    /// The sum of the episode before on this lane, if that has ended.
+    /// Return of the previous episode on this lane, if that ended.
     pub last_return: Option<f64>,
 }
 
@@ -24,7 +24,7 @@ impl Played {
         self.episode_return += reward;
     }
 
-    /// Nothing yet, in an episode after one that came to its end, or after none.
+    /// Begins an episode. `ended` is the previous one, if it was played to its end.
     pub fn after(ended: Option<Self>) -> Self {
         Played {
             last_return: ended.map(|played| played.episode_return),
@@ -32,7 +32,7 @@ impl Played {
         }
     }
 
-    /// In words.
+    /// Describes the episode in a line of text.
     pub(crate) fn status(&self) -> String {
         let number = |x| decimal(x, 4);
         let mut status = format!("step {}", self.steps);

@@ -1,4 +1,4 @@
-//! What is drawn.
+//! The trait of tasks with pictures.
 
 use super::picture::{Grid, Picture};
 use super::played::Played;
@@ -11,25 +11,25 @@ pub trait Pictured: Environment {
     /// adds title, step count and rewards.
     ///
     /// Only called after a reset. It must cost little and build a bounded number of cells, whatever
-    /// the arguments: [`window`](crate::render::window) finds what to show of something long.
+    /// the arguments: [`window`](crate::render::window) chooses the part of a long thing to show.
     fn picture(&self, seen: &Seen<'_, Self::Element>) -> Picture;
 }
 
-/// What a lane knows of the episode it is in, beside its environment's own state.
+/// Facts of an episode that a lane knows and the state of its environment does not hold.
 #[derive(Clone, Copy, Debug)]
 pub struct Seen<'a, T> {
     /// The last observation: a row of the observation space.
     pub observation: &'a [T],
-    /// The action that led to it: a row of the action space. None after a reset, nor before the
+    /// The action that led to it: a row of the action space. `None` after a reset, and before the
     /// first step of a restored lane.
     pub action: Option<&'a [i64]>,
-    /// What was played. None in an episode that was under way when its lane was restored:
-    /// snapshots do not hold it.
+    /// Steps and rewards so far. `None` in an episode that was running when its lane was restored,
+    /// because snapshots do not hold them.
     pub played: Option<Played>,
 }
 
 impl<T: Element> Seen<'_, T> {
-    /// The observation as a grid.
+    /// Returns the observation as a grid.
     pub fn grid(&self) -> Grid {
         Grid::observation(self.observation.iter().map(|x| x.to_f64()))
     }

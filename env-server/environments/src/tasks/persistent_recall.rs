@@ -1,9 +1,9 @@
 //! PersistentRecall: a cue shown in the first episode of a lifetime, asked for in all later ones.
 //!
-//! Observation `[cue, is asked]`. A lifetime is `episodes_per_lifetime` k episodes, each of `delay` steps.
-//! The first episode begins with a cue, ±1, in the first slot, pays 0 and asks for nothing. Every
-//! later one shows zeros, but for a 1 in the second slot where its last action is chosen; that
-//! action pays +1 if it names the cue (1 for +1, 0 for −1) and else −1. Then the next lifetime
+//! Observation `[cue, is asked]`. A lifetime is `episodes_per_lifetime` k episodes, each of `delay`
+//! steps. The first episode begins with a cue, ±1, in the first slot, pays 0 and asks for nothing.
+//! Every later one shows zeros, except for a 1 in the second slot where its last action is chosen;
+//! that action pays +1 if it names the cue (1 for +1, 0 for −1) and else −1. Then the next lifetime
 //! begins, with a new cue.
 //!
 //! Lifetimes are counted in the environment, one for each lane: an episode belongs to the same
@@ -12,8 +12,8 @@
 //! lifetime early.
 //!
 //! Returns, as a mean over the episodes of a lifetime: random, memoryless, and any player whose
-//! memory ends with the episode 0; best and oracle (k − 1)/k. To remember: one bit for up to k · `delay`
-//! observations and across k − 1 ends of episodes.
+//! memory ends with the episode 0; best and oracle (k − 1)/k. To remember: one bit for up to k ·
+//! `delay` observations and across k − 1 ends of episodes.
 //!
 //! Source: this project.
 
@@ -159,7 +159,7 @@ impl Environment for PersistentRecall {
         self.remaining -= 1;
         self.observe(0.0, observation);
         if self.remaining > 0 {
-            return Transition::going_on(0.0);
+            return Transition::running(0.0);
         }
         let is_right = (action[0] == 1) == self.is_cue_up;
         Transition::terminal(match self.asks() {
@@ -191,7 +191,7 @@ impl Environment for PersistentRecall {
 }
 
 impl Pictured for PersistentRecall {
-    /// The lifetime's cue, and where in the lifetime and in the episode the agent is.
+    /// Shows the lifetime's cue, and the place of the agent in the lifetime and in the episode.
     fn picture(&self, seen: &Seen<'_, f32>) -> Picture {
         let cue = Cell::new(if self.is_cue_up { "+1" } else { "-1" });
         let cue = cue.tone(Tone::Cue).seen(seen.observation[0] != 0.0);

@@ -15,7 +15,8 @@ fn wrapped<E: Catalogued>(kwargs: serde_json::Value) -> Wrapped<E> {
     Wrapped::new(&arguments::<E>(kwargs)).unwrap()
 }
 
-/// Plays actions with scripted draws; the row after each, and what it led to.
+/// Plays actions with scripted draws. Returns the row at the reset and after each action, and the
+/// transitions.
 fn play<E: Catalogued>(
     environment: &mut Wrapped<E>,
     draws: &mut impl Draws,
@@ -33,7 +34,8 @@ fn play<E: Catalogued>(
     (rows, transitions)
 }
 
-/// The target is 1; the second action is judged. A row is `is_first`, three numbers of the task, the action, the reward.
+/// The target is 1, and the second action is the answer. A row holds `is_first`, three numbers of
+/// the task, the action and the reward.
 #[test]
 fn extras_by_hand() {
     let kwargs = json!({"delay": 2, "previous_action": true, "previous_reward": true,
@@ -74,7 +76,7 @@ fn extras_by_hand() {
     );
 }
 
-/// An action of two numbers, zeros at the reset.
+/// An action of two numbers is shown as two numbers, zeros at the reset.
 #[test]
 fn an_action_of_several_numbers_is_shown_whole() {
     let mut environment = wrapped::<Battleship>(json!({"previous_action": true}));
@@ -91,17 +93,17 @@ fn a_time_limit_truncates() {
     let mut environment = wrapped::<MemoryTask>(json!({"delay": 5, "max_episode_steps": 2}));
     let mut draws = Script::new(vec![Draw::Bit(true)]);
     let (_, transitions) = play(&mut environment, &mut draws, &[0, 0]);
-    assert_eq!(transitions[0], Transition::going_on(0.0));
-    assert_eq!(transitions[1], Transition::until(0.0, false, true));
+    assert_eq!(transitions[0], Transition::running(0.0));
+    assert_eq!(transitions[1], Transition::new(0.0, false, true));
     assert!(!environment.is_running());
-    // A task that ends in that step is both, as in Gymnasium.
+    // A task that ends in that step is both terminated and truncated, as in Gymnasium.
     let mut environment = wrapped::<MemoryTask>(json!({"delay": 2, "max_episode_steps": 2}));
     let (_, transitions) = play(
         &mut environment,
         &mut Script::new(vec![Draw::Bit(true)]),
         &[0, 1],
     );
-    assert_eq!(transitions[1], Transition::until(1.0, true, true));
+    assert_eq!(transitions[1], Transition::new(1.0, true, true));
 }
 
 /// The arm chosen by action 3 pays once, at frame 30; episodes have 100 frames.
@@ -121,8 +123,8 @@ fn frames_add_up_and_stop_at_the_end() {
     assert!((high - 33.0).abs() < 1e-9, "{high}");
 }
 
-/// 3,000 numbers that are 0 but for the noise: the mean's standard deviation is 0.5 / √3000 = 0.009, the deviation's
-/// 0.5 / √6000 = 0.0065.
+/// 3,000 numbers that are 0 without noise. The standard deviation of their mean is 0.5 / √3000 =
+/// 0.009, and that of their standard deviation is 0.5 / √6000 = 0.0065.
 #[test]
 fn noise_has_the_deviation_it_was_given() {
     let mut environment = wrapped::<MemoryTask>(json!({"delay": 1001, "observation_noise": 0.5}));
@@ -137,7 +139,8 @@ fn noise_has_the_deviation_it_was_given() {
     assert!((deviation - 0.5).abs() < 0.033, "{deviation}");
     let is_single = |x: &f64| f64::from(*x as f32) == *x;
     assert!(numbers.iter().all(is_single));
-    // Of a normal distribution 4.6 % are further from 0 than two deviations: 137 of 3,000, within five times 11.4.
+    // 4.6 % of a normal distribution are more than two deviations from 0: 137 of 3,000, within five
+    // times 11.4.
     let far = numbers.iter().filter(|x| x.abs() > 1.0).count();
     assert!(far.abs_diff(137) < 57, "{far}");
 }
@@ -192,7 +195,7 @@ fn vector(
     (entry.vector)(&arguments, 2, mode, &Seed::First(3)).unwrap()
 }
 
-/// Arguments that switch nothing on are as good as none, to the bit and in what is saved.
+/// Arguments that switch nothing on change no bit of the results and of the saved state.
 #[test]
 fn without_wrappers_nothing_is_wrapped() {
     let off = json!({"frame_skip": 1, "observation_noise": 0.0, "previous_action": false,
@@ -211,12 +214,12 @@ fn without_wrappers_nothing_is_wrapped() {
     }
 }
 
-/// Its own limit is the older one of that name.
+/// An environment's own argument takes precedence over the wrapper of the same name.
 #[test]
 fn what_an_environment_has_for_itself_is_not_wrapped() {
     let arguments = arguments::<TMazeDistractors>(json!({"max_episode_steps": 30}));
     let own = TMazeDistractors::profile().parameters;
-    assert!(!Wrappers::of(&arguments, &own).unwrap().any());
+    assert!(!Wrappers::from_arguments(&arguments, &own).unwrap().any());
     for spec in registry::specs() {
         let named = |name: &str| spec.parameters.iter().filter(|p| p.name == name).count();
         for wrapper in Wrappers::parameters() {
@@ -244,7 +247,7 @@ fn what_is_out_of_range_is_refused() {
     }
 }
 
-/// Whether each lane's observation is the first of its episode.
+/// Returns whether each lane's observation is the first of its episode.
 fn first(observations: &Value) -> Vec<f64> {
     match observations {
         Value::Dict(parts) => parts["is_first"].as_array().unwrap().to_f64s(),
@@ -252,7 +255,7 @@ fn first(observations: &Value) -> Vec<f64> {
     }
 }
 
-/// Episodes of one step, in the three ways of starting over.
+/// Episodes of one step, in the three autoreset modes.
 #[test]
 fn first_observations_are_flagged_however_an_episode_begins() {
     let make = |mode| {
@@ -329,8 +332,8 @@ pub(crate) fn keeps_the_contract<E: Catalogued + Pictured>(kwargs: &serde_json::
     }
 }
 
-/// Arguments that make the episodes of a task short, or its draws many. Tasks that are not listed
-/// are checked with their default arguments.
+/// Returns arguments that make the episodes of a task short, or its draws many. Tasks that are not
+/// listed are checked with their default arguments.
 fn checked_arguments(spec_id: &str) -> serde_json::Value {
     match spec_id {
         "MemoryTask-v0" => json!({"delay": 9, "difficulty": 1}),
@@ -347,7 +350,7 @@ fn checked_arguments(spec_id: &str) -> serde_json::Value {
     }
 }
 
-/// A row of the table is checked because it is there. Each row has a thread, named after its task.
+/// Every row of the table is checked, in a thread named after its task.
 #[test]
 fn every_row_of_the_table_keeps_the_contract() {
     let threads = registry::ENTRIES.iter().zip(registry::specs());

@@ -7,8 +7,8 @@
 //!
 //! Nothing must be remembered within an episode; the choice must be credited up to 100 steps
 //! later. Returns: random 1.02, memoryless, best and oracle 1.1. Without a `mapping_seed` the bonus
-//! arm is drawn before the first episode and stays; nothing shows it, so that a player who knows
-//! nothing of earlier episodes expects 1.02.
+//! arm is drawn before the first episode and stays the same. No observation shows it, so a player
+//! that knows nothing of earlier episodes expects 1.02.
 //!
 //! Source: Osband et al. 2020, arXiv:1908.03568; bsuite 0.3.6,
 //! `environments/discounting_chain.py`. Quirk kept: the second slot counts up, where a comment of
@@ -28,9 +28,9 @@ use crate::{
 
 /// Steps of an episode.
 const LENGTH: u32 = 100;
-/// When each arm pays.
+/// Step at which each arm pays.
 const PAYS_AT: [u32; 5] = [1, 3, 10, 30, 100];
-/// What the bonus arm pays; the others pay 1.
+/// Reward of the bonus arm; the others pay 1.
 const BONUS: f64 = 1.1;
 
 /// `BsuiteDiscountingChain-v0`.
@@ -100,8 +100,8 @@ impl Catalogued for BsuiteDiscountingChain {
         }
     }
 
-    /// On the scale of a player that knows the bonus arm: without a `mapping_seed`, too, it can be
-    /// found out over episodes.
+    /// Returns relative to a player that knows the bonus arm. A player can find the arm over
+    /// several episodes, even without a `mapping_seed`.
     fn solved_threshold(&self) -> Option<f64> {
         let returns = Returns {
             best: Some(BONUS),
@@ -145,7 +145,7 @@ impl Environment for BsuiteDiscountingChain {
         }
     }
 
-    /// Draws the bonus arm, once, unless it is given.
+    /// Draws the bonus arm once, unless it is given.
     fn reset(&mut self, draws: &mut impl Draws, observation: &mut [f32]) {
         let drawn = || draws.below(PAYS_AT.len() as u64) as u8;
         self.bonus_arm.get_or_insert_with(drawn);
@@ -166,7 +166,7 @@ impl Environment for BsuiteDiscountingChain {
         self.observe(observation);
         let is_paid = PAYS_AT[usize::from(arm)] == LENGTH - self.remaining;
         let reward = if is_paid { self.pays(arm) } else { 0.0 };
-        Transition::until(reward, self.remaining == 0, false)
+        Transition::new(reward, self.remaining == 0, false)
     }
 
     fn oracle(&self) -> Vec<i64> {
@@ -194,7 +194,7 @@ impl Environment for BsuiteDiscountingChain {
 }
 
 impl Pictured for BsuiteDiscountingChain {
-    /// When each arm pays, against the time, and the arm that was chosen.
+    /// Shows when each arm pays, the time, and the chosen arm.
     fn picture(&self, seen: &Seen<'_, f32>) -> Picture {
         let share = |t: u32| f64::from(t) / f64::from(LENGTH);
         let t = LENGTH.saturating_sub(self.remaining);
@@ -291,7 +291,7 @@ mod tests {
                 let transition = chain.step(&[action], &mut rng, &mut observation);
                 let pays = if arm == 2 { 1.1 } else { 1.0 };
                 let reward = if t == at { pays } else { 0.0 };
-                assert_eq!(transition, Transition::until(reward, t == 100, false));
+                assert_eq!(transition, Transition::new(reward, t == 100, false));
                 assert_eq!(observation, [arm as f32, t as f32 / 100.0]);
             }
         }

@@ -40,7 +40,7 @@ pub type BsuiteMemoryLen = MemoryChain<false>;
 /// `BsuiteMemorySize-v0`.
 pub type BsuiteMemorySize = MemoryChain<true>;
 
-/// The task, as the family that varies the number of bits (`IS_SIZE`) or the other one.
+/// The task. `IS_SIZE` selects the family that varies the number of bits, else the length varies.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MemoryChain<const IS_SIZE: bool> {
@@ -173,7 +173,7 @@ impl<const IS_SIZE: bool> Environment for MemoryChain<IS_SIZE> {
         self.observe(self.memory_length + 1 - self.remaining, observation);
         self.remaining -= 1;
         if self.remaining > 0 {
-            return Transition::going_on(0.0);
+            return Transition::running(0.0);
         }
         let is_right = action[0] == i64::from(self.context[self.query as usize]);
         Transition::terminal(if is_right { 1.0 } else { -1.0 })
@@ -207,7 +207,7 @@ impl<const IS_SIZE: bool> Environment for MemoryChain<IS_SIZE> {
 }
 
 impl<const IS_SIZE: bool> Pictured for MemoryChain<IS_SIZE> {
-    /// The bits, the one that is asked for, and how far away the answer is.
+    /// Shows the bits, the queried bit, and the time until the answer.
     fn picture(&self, seen: &Seen<'_, f32>) -> Picture {
         let (length, query) = (self.memory_length, self.query as usize);
         // Bits are in the observations of the reset and of the first step.
@@ -297,8 +297,8 @@ mod tests {
             .collect();
         let cue = [1.0, 0.0, 1.0, -1.0];
         assert_eq!(seen, [cue, cue, [0.5, 1.0, 0.0, 0.0], [0.0; 4]]);
-        let going_on = Transition::going_on(0.0);
-        assert_eq!(transitions, [going_on, going_on, Transition::terminal(1.0)]);
+        let running = Transition::running(0.0);
+        assert_eq!(transitions, [running, running, Transition::terminal(1.0)]);
         draws.finish().unwrap();
     }
 }

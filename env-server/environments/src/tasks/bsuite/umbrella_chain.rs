@@ -152,7 +152,7 @@ impl Environment for BsuiteUmbrellaChain {
             false => draws.bit(),
         };
         self.observe(draws, observation);
-        Transition::until(if is_good { 1.0 } else { -1.0 }, is_last, false)
+        Transition::new(if is_good { 1.0 } else { -1.0 }, is_last, false)
     }
 
     fn oracle(&self) -> Vec<i64> {
@@ -178,7 +178,7 @@ impl Environment for BsuiteUmbrellaChain {
 }
 
 impl Pictured for BsuiteUmbrellaChain {
-    /// What is needed and what was taken, and when that is paid for.
+    /// Shows whether an umbrella is needed, whether it was taken, and the time until the reward.
     fn picture(&self, seen: &Seen<'_, f32>) -> Picture {
         let (length, remaining) = (self.chain_length, self.remaining);
         let word = |yes: bool| Cell::new(if yes { "yes" } else { "no" }).seen(true);
@@ -278,7 +278,7 @@ mod tests {
         chain.reset(&mut draws, &mut observation);
         assert_eq!(observation, [1.0, 0.0, 1.0, 1.0]);
         let first = chain.step(&[1], &mut draws, &mut observation);
-        assert_eq!(first, Transition::going_on(-1.0));
+        assert_eq!(first, Transition::running(-1.0));
         assert_eq!(observation, [1.0, 1.0, 0.5, 0.0]);
         let last = chain.step(&[0], &mut draws, &mut observation);
         assert_eq!(last, Transition::terminal(1.0));

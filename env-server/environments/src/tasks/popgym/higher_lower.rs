@@ -1,8 +1,8 @@
 //! POPGym's HigherLower: will the next card be higher or lower?
 //!
-//! Observation: the rank on screen, 0 (ace) to 12 (king). Action 0 says higher, 1 lower. An equal next
-//! rank pays 0, a right guess 1/N and a wrong one −1/N, N = 52·`num_decks`; there are N − 1 steps, and the
-//! episode terminates with the last card.
+//! Observation: the rank on screen, 0 (ace) to 12 (king). Action 0 says higher, 1 lower. An equal
+//! next rank pays 0, a right guess 1/N and a wrong one −1/N, N = 52·`num_decks`; there are N − 1
+//! steps, and the episode terminates with the last card.
 //!
 //! Returns: random 0, oracle 12/13 (equal ranks pay nothing), memoryless 84/169 (higher iff the
 //! rank is at most 6), for any number of decks. Best, a counter of cards, is measured at the three
@@ -72,7 +72,7 @@ impl Environment for HigherLower {
     type Element = i64;
 
     fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
-        let num_decks = Levels::of(arguments).natural("num_decks", [1, 2, 3])?;
+        let num_decks = Levels::from_arguments(arguments).natural("num_decks", [1, 2, 3])?;
         Ok(HigherLower {
             deck: Deck::new(num_decks, DeckType::Ranks),
         })
@@ -109,7 +109,7 @@ impl Environment for HigherLower {
         } else {
             -self.most()
         };
-        Transition::until(reward, self.deck.left() == 0, false)
+        Transition::new(reward, self.deck.left() == 0, false)
     }
 
     fn oracle(&self) -> Vec<i64> {
@@ -135,7 +135,7 @@ impl Environment for HigherLower {
 }
 
 impl Pictured for HigherLower {
-    /// The cards as they are dealt, and how many of each rank are still to come.
+    /// Shows the cards as they are dealt, and the number of cards left of each rank.
     fn picture(&self, seen: &Seen<'_, i64>) -> Picture {
         let (deck, dealt) = (&self.deck, self.deck.dealt());
         let mut left = [0_u32; 13];
@@ -193,7 +193,7 @@ mod tests {
     #[test]
     fn equal_ranks_pay_nothing() {
         let mut task = HigherLower::new(&arguments::<HigherLower>(json!({}))).unwrap();
-        // Ranks 12, 12, 12, 12, 11, … down to the four aces, but for a king last of all.
+        // Ranks 12, 12, 12, 12, 11, … down to the four aces, with a king at the very end.
         let mut order: Vec<usize> = (0..52).collect();
         order.swap(0, 51);
         let mut draws = Script::new(task.script(&json!({"deck_order": order})).unwrap());
@@ -205,10 +205,10 @@ mod tests {
         };
         // The ace on top, then three kings.
         let most = 1.0 / 52.0;
-        assert_eq!(step(0), (12, Transition::going_on(most)));
-        assert_eq!(step(0), (12, Transition::going_on(0.0)));
-        assert_eq!(step(1), (12, Transition::going_on(0.0)));
-        assert_eq!(step(0), (11, Transition::going_on(-most)));
+        assert_eq!(step(0), (12, Transition::running(most)));
+        assert_eq!(step(0), (12, Transition::running(0.0)));
+        assert_eq!(step(1), (12, Transition::running(0.0)));
+        assert_eq!(step(0), (11, Transition::running(-most)));
         for _ in 0..46 {
             step(0);
         }

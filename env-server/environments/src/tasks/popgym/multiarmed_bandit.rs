@@ -3,13 +3,14 @@
 //! Each reset draws a probability, uniform in [0, 1) as float32, for each of `num_bandits` arms. A
 //! step draws a uniform number u, and the arm pays if u, rounded to float32, is below its
 //! probability: observation 1 and reward 1/`episode_length`; else observation 0 and the negative of
-//! that (the original's documentation says zero). The reset shows 0. Never terminated; truncated at step
-//! `episode_length`. The observation does not say which arm was pulled.
+//! that (the original's documentation says zero). The reset shows 0. Never terminated; truncated at
+//! step `episode_length`. The observation does not say which arm was pulled.
 //!
-//! Returns: random 0, oracle 2K/(K + 1) − 1 for K arms (in expectation). The others are measured at the
-//! three levels, and not proven to be the best. Memoryless pulls one arm after a pull that paid, else any
-//! other: so it stays with that arm for longer the more it pays. Best pulls the arm of the highest
-//! index, which approximates Gittins's. To remember: what was pulled and paid, over the whole episode.
+//! Returns: random 0, oracle 2K/(K + 1) − 1 for K arms (in expectation). The others are measured at
+//! the three levels, and not proven to be the best. Memoryless pulls one arm after a pull that
+//! paid, else any other: so it stays longer with that arm the more it pays. Best pulls the arm with
+//! the highest index, which approximates the Gittins index. To remember: pulls and payments of each
+//! arm, over the whole episode.
 //!
 //! Source: Morad et al. 2023, POPGym, arXiv:2303.01859; POPGym 1.0.7, `envs/multiarmed_bandit.py`.
 //! Left out: the probabilities in the reset's `info`.
@@ -27,7 +28,7 @@ use crate::{
     Transition,
 };
 
-/// Most arms.
+/// Greatest number of arms.
 const MAX_BANDITS: u32 = 1024;
 /// Longest episode.
 const MAX_LENGTH: u32 = 10_000_000;
@@ -110,7 +111,7 @@ impl Environment for MultiarmedBandit {
     type Element = i64;
 
     fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
-        let levels = Levels::of(arguments);
+        let levels = Levels::from_arguments(arguments);
         let num_bandits = levels.natural("num_bandits", [10, 20, 30])?;
         Ok(MultiarmedBandit {
             episode_length: levels.natural("episode_length", [200, 400, 600])?,
@@ -149,7 +150,7 @@ impl Environment for MultiarmedBandit {
         observation[0] = i64::from(is_paid);
         self.remaining -= 1;
         let reward = if is_paid { self.most() } else { -self.most() };
-        Transition::until(reward, false, self.remaining == 0)
+        Transition::new(reward, false, self.remaining == 0)
     }
 
     fn oracle(&self) -> Vec<i64> {
@@ -186,7 +187,7 @@ impl Environment for MultiarmedBandit {
 }
 
 impl Pictured for MultiarmedBandit {
-    /// How often each arm pays, of many arms those near the last one pulled.
+    /// Shows the probability of each arm. Of many arms, shows those near the last one pulled.
     fn picture(&self, seen: &Seen<'_, i64>) -> Picture {
         let num_arms = self.payouts.len();
         let pulled = seen.action.map(|action| action[0] as usize);
@@ -284,7 +285,7 @@ mod tests {
             (1, 0, -third, true),
         ] {
             let transition = task.step(&[action], &mut draws, &mut observation);
-            assert_eq!(transition, Transition::until(reward, false, truncated));
+            assert_eq!(transition, Transition::new(reward, false, truncated));
             assert_eq!(observation, [paid]);
         }
         draws.finish().unwrap();

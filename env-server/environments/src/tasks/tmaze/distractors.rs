@@ -1,10 +1,10 @@
 //! TMazeDistractors: Bakker's T-maze, with noise in the corridor.
 //!
-//! The agent starts at x = 0 of a corridor and chooses at the junction x = L = `corridor_length`. Actions
-//! as in the other T-mazes: 0 = +x, 1 = +y, 2 = −x, 3 = −y. Three numbers are observed:
+//! The agent starts at x = 0 of a corridor and chooses at the junction x = L = `corridor_length`.
+//! Actions as in the other T-mazes: 0 = +x, 1 = +y, 2 = −x, 3 = −y. Three numbers are observed:
 //! - at the start `[0, 1, 1]` if the goal is at +y, `[1, 1, 0]` if at −y;
-//! - in the corridor `[a, 0, b]`, with a and b new at every observation: fair bits, uniform in [0, 1), or
-//!   always 1 (`noise` bits, uniform, none);
+//! - in the corridor `[a, 0, b]`, with a and b new at every observation: fair bits, uniform in [0,
+//!   1), or always 1 (`noise` bits, uniform, none);
 //! - at the junction `[0, 1, 0]`, and zeros after the choice.
 //!
 //! Standing still (a move into a wall) pays −0.1. At the junction actions 1 and 3 end the episode:
@@ -14,8 +14,8 @@
 //! one bit for L observations of noise.
 //!
 //! Source: Bakker 2001, Reinforcement Learning with Long Short-Term Memory (NIPS 14, published
-//! 2002), section 4: rewards, observations and the noisy variant (`uniform`). Deviations: `bits` is new
-//! and the default; the time limit is ours.
+//! 2002), section 4: rewards, observations and the noisy variant (`uniform`). Deviations: `bits` is
+//! new and the default; the time limit is ours.
 
 use env_protocol::{Bound, Dtype, Parameter, Returns, Space};
 use serde::{Deserialize, Serialize};
@@ -29,16 +29,16 @@ use crate::{
 
 /// Longest corridor.
 const MAX_LENGTH: u32 = 1_000_000;
-/// Longest time.
+/// Greatest time limit.
 const MAX_STEPS: u32 = 10_000_000;
 /// Longest corridor and time for which the random player's return is computed.
 const MAX_COMPUTED: [u32; 2] = [1000, 10_000];
-/// For the right turn.
+/// Reward of the right turn.
 const GOAL: f64 = 4.0;
-/// For the wrong turn, and for standing still.
+/// Reward of the wrong turn, and of standing still.
 const PENALTY: f64 = -0.1;
 
-/// What stands in the corridor's observations.
+/// Noise in the observations of the corridor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Noise {
@@ -57,7 +57,7 @@ pub struct TMazeDistractors {
     /// Whether the goal is at +y.
     is_goal_up: bool,
     x: u32,
-    /// Actions until the end of the time.
+    /// Actions until the time limit.
     remaining: u32,
 }
 
@@ -82,7 +82,7 @@ impl TMazeDistractors {
         observation.copy_from_slice(&seen);
     }
 
-    /// Where an action leads to, unless it is a turn at the junction.
+    /// Returns the cell that an action leads to, unless it is a turn at the junction.
     #[inline]
     fn moved(&self, x: u32, action: i64) -> u32 {
         match action {
@@ -92,7 +92,8 @@ impl TMazeDistractors {
         }
     }
 
-    /// The expected return of random actions, from how likely each cell is after each step.
+    /// Computes the expected return of random actions from the probability of each cell after each
+    /// step.
     fn random_return(&self) -> f64 {
         let mut likely = vec![0.0; self.corridor_length as usize + 1];
         likely[0] = 1.0;
@@ -237,7 +238,7 @@ impl Environment for TMazeDistractors {
         self.x = to;
         self.observe(draws, observation);
         self.remaining -= 1;
-        Transition::until(reward, false, self.remaining == 0)
+        Transition::new(reward, false, self.remaining == 0)
     }
 
     fn oracle(&self) -> Vec<i64> {
@@ -266,10 +267,10 @@ impl Environment for TMazeDistractors {
 }
 
 impl Pictured for TMazeDistractors {
-    /// The maze from above.
+    /// Shows the maze from above.
     fn picture(&self, seen: &Seen<'_, f32>) -> Picture {
         let is_sign_seen = self.x == 0;
-        // Only a turn at the junction leaves the agent there without time.
+        // The agent is at the junction with no time left only after a turn.
         let turn = match seen.action {
             Some(&[turn @ (1 | 3)]) if self.remaining == 0 && self.x == self.corridor_length => {
                 Some(turn == 1)
@@ -284,7 +285,7 @@ impl Pictured for TMazeDistractors {
             is_sign_seen,
         };
         let (remaining, most) = (self.remaining, self.max_episode_steps);
-        // The end of the episode leaves nothing of the time.
+        // `remaining` is 0 after the end, whatever time was left.
         let steps = Bar::remaining("actions left", u64::from(remaining), u64::from(most));
         let picture = maze
             .picture()
@@ -332,13 +333,13 @@ mod tests {
         maze.reset(&mut draws, &mut observation);
         assert_eq!(observation, [1.0, 1.0, 0.0]);
         for (action, seen, transition) in [
-            (2, [1.0, 1.0, 0.0], Transition::going_on(-0.1)),
-            (0, [1.0, 0.0, 0.0], Transition::going_on(0.0)),
-            (3, [0.0, 0.0, 0.0], Transition::going_on(-0.1)),
-            (0, [0.0, 1.0, 0.0], Transition::going_on(0.0)),
-            (0, [0.0, 1.0, 0.0], Transition::going_on(-0.1)),
-            (2, [1.0, 0.0, 1.0], Transition::going_on(0.0)),
-            (0, [0.0, 1.0, 0.0], Transition::going_on(0.0)),
+            (2, [1.0, 1.0, 0.0], Transition::running(-0.1)),
+            (0, [1.0, 0.0, 0.0], Transition::running(0.0)),
+            (3, [0.0, 0.0, 0.0], Transition::running(-0.1)),
+            (0, [0.0, 1.0, 0.0], Transition::running(0.0)),
+            (0, [0.0, 1.0, 0.0], Transition::running(-0.1)),
+            (2, [1.0, 0.0, 1.0], Transition::running(0.0)),
+            (0, [0.0, 1.0, 0.0], Transition::running(0.0)),
             (3, [0.0, 0.0, 0.0], Transition::terminal(4.0)),
         ] {
             assert_eq!(

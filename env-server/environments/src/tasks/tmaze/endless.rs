@@ -3,14 +3,14 @@
 //! Observation `[is at the junction, cue]`; the cue, ±1, is shown on arrival in a corridor, and 0
 //! everywhere else, also when the agent comes back there. Actions as in the other T-mazes: 0 = +x,
 //! 1 = +y, 2 = −x, 3 = −y; a move into a wall leaves the agent in place. At the junction, x = L =
-//! `corridor_length`, actions 1 and 3 turn: the side of the corridor's cue pays 1/n, n = `num_corridors`,
-//! the other −1/n, and either way the agent arrives in the next corridor. Terminated after the n-th
-//! turn; truncated after n(L + 1) steps, which is just enough.
+//! `corridor_length`, actions 1 and 3 turn: the side of the corridor's cue pays 1/n, n =
+//! `num_corridors`, the other −1/n, and either way the agent arrives in the next corridor.
+//! Terminated after the n-th turn; truncated after n(L + 1) steps, which is just enough.
 //!
-//! Returns: random 0, best and oracle 1. Memoryless, hardly above 0 but for one corridor, where it is 1/2, is
-//! computed; it turns up always and waits a step where the cue says down, so that the time may be over
-//! before a turn that it would lose. To remember: one bit for L observations, and then the next
-//! one instead of it.
+//! Returns: random 0, best and oracle 1. Memoryless is computed: 1/2 for one corridor, and hardly
+//! above 0 for more. The player always turns up and waits a step where the cue says down, so that
+//! the time may run out before a turn that it would lose. To remember: one bit for L observations,
+//! and then the next bit instead of it.
 //!
 //! Source: this project, after the T-mazes of Bakker (2001) and Ni et al. (2023, arXiv:2307.03864).
 
@@ -42,7 +42,7 @@ pub struct EndlessTMaze {
     x: u32,
     /// Turns until the end.
     corridors_left: u32,
-    /// Actions until the end of the time.
+    /// Actions until the time limit.
     remaining: u32,
 }
 
@@ -55,9 +55,11 @@ impl EndlessTMaze {
         1.0 / f64::from(self.num_corridors)
     }
 
-    /// Of always turning up, and waiting a step where the cue says down. Only one turn is not a coin's:
-    /// that which is lost by a wait, because all the time that later corridors would have taken has
-    /// been waited away already. Waits are fair bits, one a corridor.
+    /// Computes the return of a player that always turns up and waits a step where the cue says
+    /// down. Each turn is right with probability 1/2, except one: the turn at which earlier waits
+    /// have used up the time of all later corridors, so that a wait ends the episode. There it
+    /// earns 1/n where the cue says up, and loses nothing where it says down. Waits are fair bits,
+    /// one a corridor.
     fn memoryless_return(&self) -> f64 {
         let n = self.num_corridors;
         let likely = |later: u32| {
@@ -179,7 +181,7 @@ impl Environment for EndlessTMaze {
                 self.corridors_left -= 1;
                 if self.corridors_left > 0 {
                     self.arrive(draws, observation);
-                    return Transition::until(reward, false, self.remaining == 0);
+                    return Transition::new(reward, false, self.remaining == 0);
                 }
             }
             0 if !is_at_junction => self.x += 1,
@@ -193,7 +195,7 @@ impl Environment for EndlessTMaze {
         if is_over {
             self.remaining = 0;
         }
-        Transition::until(reward, is_over, truncated)
+        Transition::new(reward, is_over, truncated)
     }
 
     fn oracle(&self) -> Vec<i64> {
@@ -221,7 +223,7 @@ impl Environment for EndlessTMaze {
 }
 
 impl Pictured for EndlessTMaze {
-    /// The corridor the agent is in, and how many are left.
+    /// Shows the present corridor and the number of corridors left.
     fn picture(&self, seen: &Seen<'_, f32>) -> Picture {
         let turn = seen.action.map(|action| action[0]);
         let is_over = self.corridors_left == 0;
@@ -249,7 +251,7 @@ impl Pictured for EndlessTMaze {
             .grid("at the junction, cue", seen.grid())
             .bars("", bars);
         let mut picture = mazes::acted(picture, seen.action);
-        // Only turns are paid for; the corridor they were made in is gone.
+        // Only turns have rewards, and the picture shows the corridor after the turn.
         let reward = seen.played.map_or(0.0, |played| played.reward);
         if reward != 0.0 {
             picture = mazes::turned(picture, reward > 0.0);
@@ -291,9 +293,9 @@ mod tests {
         maze.reset(&mut draws, &mut observation);
         assert_eq!(observation, [0.0, 1.0]);
         for (action, seen, transition) in [
-            (0, [1.0, 0.0], Transition::going_on(0.0)),
-            (1, [0.0, -1.0], Transition::going_on(0.5)),
-            (0, [1.0, 0.0], Transition::going_on(0.0)),
+            (0, [1.0, 0.0], Transition::running(0.0)),
+            (1, [0.0, -1.0], Transition::running(0.5)),
+            (0, [1.0, 0.0], Transition::running(0.0)),
             (1, [0.0, 0.0], Transition::terminal(-0.5)),
         ] {
             assert_eq!(
@@ -315,6 +317,6 @@ mod tests {
         maze.step(&[2], &mut draws, &mut observation);
         assert_eq!(observation, [0.0, 0.0]);
         let last = maze.step(&[1], &mut draws, &mut observation);
-        assert_eq!(last, Transition::until(0.0, false, true));
+        assert_eq!(last, Transition::new(0.0, false, true));
     }
 }
