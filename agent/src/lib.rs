@@ -1,40 +1,37 @@
 //! Agents that learn what to remember, over HTTP.
 //!
-//! Start reading at [`train`]: it is the main path.
+//! Start reading at [`run::train`]: it is the main path.
+//!
+//! Modules stand on floors, from the ground up, and import only their own floor and those below it
+//! (`scripts/check-imports` tests it).
 
 pub use agent_nn as nn;
 
-pub mod actions;
-pub mod actor;
-pub mod advantage;
-pub mod algorithms;
+// The ground: no module here knows of agents.
 pub mod arguments;
-mod autosave;
-pub mod auxiliary;
-pub mod checkpoint;
-pub mod config;
-pub mod describe;
-pub mod encoder;
-pub mod env;
-pub mod evaluate;
-pub mod exploration;
 pub mod files;
-pub mod heatmap;
-pub mod inputs;
-pub mod inspect;
-pub mod learner;
-pub mod lock;
-pub mod memory;
-pub mod monitor;
-pub mod onnx;
-pub mod play;
-pub mod policy;
-pub mod rollout;
 pub mod seeds;
-pub mod serve;
-pub mod session;
-pub mod settings;
 pub mod shell;
 pub mod signals;
 pub mod text;
-pub mod train;
+pub mod views;
+
+// What an environment shows and takes, and where it is played.
+pub mod env;
+pub mod onnx;
+pub mod spaces;
+
+// What an agent is made of.
+pub mod hyper;
+pub mod memory;
+pub mod policy;
+
+// How it learns.
+pub mod algorithms;
+pub mod experience;
+pub mod learner;
+pub mod run;
+
+// What is done with an agent that has learned.
+pub mod deploy;
+pub mod evaluate;

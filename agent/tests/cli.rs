@@ -4,8 +4,8 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
-use agent::lock::FolderLock;
-use agent::monitor::read_metrics;
+use agent::run::lock::FolderLock;
+use agent::views::monitor::read_metrics;
 use serde_json::Value;
 
 fn command(args: &str, folder: &Path) -> Command {

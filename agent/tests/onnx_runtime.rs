@@ -1,4 +1,4 @@
-//! ONNX Runtime computes what the agent computes, from the models that [`agent::onnx`] writes.
+//! ONNX Runtime computes what the agent computes, from the models that [`agent::deploy::onnx_export`] writes.
 //!
 //! Needs the feature `python-tests` and a Python with the packages `onnx` and `onnxruntime`.
 
@@ -7,11 +7,12 @@ mod support;
 use std::path::Path;
 use std::process::Command;
 
-use agent::actor::Actor;
-use agent::checkpoint::Checkpoint;
-use agent::config::Overrides;
+use agent::algorithms::sections::Overrides;
 use agent::env::{ResetRequest, VectorEnv};
 use agent::evaluate::EvaluationEnv;
+use agent::overrides;
+use agent::run::checkpoint::Checkpoint;
+use agent::run::load;
 use agent::{nn, onnx};
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -64,7 +65,7 @@ fn run(model: &[u8], steps: &[Step]) -> Vec<Map<String, Value>> {
 /// An agent that is shown things, and what it was shown before.
 struct Shown<'a> {
     actor: &'a Actor,
-    lanes: agent::actor::ActingLanes,
+    lanes: agent::policy::actor::ActingLanes,
     previous: Option<(Vec<i64>, Vec<f64>)>,
     steps: Vec<Step>,
 }
@@ -214,16 +215,16 @@ fn check(name: &str, model: &[u8], steps: &[Step]) {
 fn onnx_runtime_computes_the_same() {
     let server = environments();
     let plain = Overrides::default;
-    let shown = || Overrides {
-        previous_action: Some(true),
-        previous_reward: Some(true),
-        step_counter: Some(true),
-        ..plain()
+    let shown = || {
+        plain().overlaid(&overrides! {
+            previous_action: true,
+            previous_reward: true,
+            step_counter: true,
+        })
     };
-    let fixed = Overrides {
-        memory_learn_retention: Some(false),
-        ..plain()
-    };
+    let fixed = plain().overlaid(&overrides! {
+        memory_learn_retention: false,
+    });
     let memory_task = json!({"delay": 60, "difficulty": 1});
     for (algorithm, spec_id, kwargs, overrides) in [
         ("ppo", "MemoryTask-v0", &memory_task, plain()),
@@ -242,7 +243,7 @@ fn onnx_runtime_computes_the_same() {
             spread: 0.2,
         };
         let checkpoint = trained.checkpoint(&server);
-        let actor = Actor::new(&checkpoint).unwrap();
+        let actor = load::actor(&checkpoint).unwrap();
         let model = onnx::export(&checkpoint.to_bytes()).unwrap();
         let name = format!("{algorithm} on {spec_id}");
         check(

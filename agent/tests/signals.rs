@@ -7,8 +7,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
-use agent::checkpoint::Checkpoint;
-use agent::monitor::read_metrics;
+use agent::run::checkpoint::Checkpoint;
+use agent::views::monitor::read_metrics;
 
 /// More steps than any test waits for.
 const LONG: &str = "--algorithm recurrent-ppo --env-arg delay=4 --no-early-stop --no-progress --total-timesteps 4e9 --out run";

@@ -1,11 +1,11 @@
-//! TensorBoard's own reader reads what [`agent::monitor::EventsFile`] writes.
+//! TensorBoard's own reader reads what [`agent::views::monitor::EventsFile`] writes.
 //!
 //! Needs the feature `python-tests` and a Python with the package `tensorboard`.
 
 use std::path::Path;
 use std::process::Command;
 
-use agent::monitor::{EventsFile, LogRecord, Monitor, Progress};
+use agent::views::monitor::{EventsFile, LogRecord, Monitor, Progress};
 use serde_json::{Value, json};
 
 /// The environment variable that names a Python with the package `tensorboard`.

@@ -6,12 +6,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use agent::algorithms;
-use agent::checkpoint::Checkpoint;
-use agent::config::{EnvSelection, Overrides, TrainConfig};
 use agent::env::remote::{RemoteEnvConfig, RemoteVectorEnv, RetryPolicy};
+use agent::env::selection::EnvSelection;
 use agent::env::{EnvError, ResetRequest, VectorEnv};
-use agent::monitor::Silent;
-use agent::train::{TrainOptions, train};
+use agent::overrides;
+use agent::run::checkpoint::Checkpoint;
+use agent::run::config::TrainConfig;
+use agent::run::train::{TrainOptions, train};
+use agent::views::monitor::Silent;
 use end_to_end::{EmbeddedServer, FaultyProxy, MortalServer, serve_if_asked};
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -41,11 +43,10 @@ fn trained(servers: Vec<String>) -> Checkpoint {
             .clone(),
         draws: Vec::new(),
     };
-    let overrides = Overrides {
-        num_envs: Some(16),
-        num_minibatches: Some(2),
-        early_stop: Some(false),
-        ..Overrides::default()
+    let overrides = overrides! {
+        num_envs: 16,
+        num_minibatches: 2,
+        early_stop: false,
     };
     let row = algorithms::find("tracerl").expect("a row of the table");
     let config =

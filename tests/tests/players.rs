@@ -4,13 +4,16 @@
 use std::sync::atomic::AtomicBool;
 
 use agent::algorithms;
-use agent::checkpoint::Checkpoint;
-use agent::config::{EnvSelection, Overrides, TrainConfig};
+use agent::algorithms::sections::Overrides;
 use agent::env::EnvError;
 use agent::env::remote::{RemoteEnvConfig, RemoteVectorEnv, RetryPolicy};
+use agent::env::selection::EnvSelection;
 use agent::evaluate::{EvaluateOptions, Evaluation, Mode, Player};
-use agent::monitor::Silent;
-use agent::train::{TrainError, TrainOptions, train};
+use agent::experience::Collection;
+use agent::run::checkpoint::Checkpoint;
+use agent::run::config::TrainConfig;
+use agent::run::train::{TrainError, TrainOptions, train};
+use agent::views::monitor::Silent;
 use end_to_end::EmbeddedServer;
 use env_server::ServerConfig;
 use environments::registry;
@@ -108,7 +111,7 @@ impl Task<'_> {
             draws: Vec::new(),
         };
         let config = TrainConfig::resolve(row, &Overrides::default(), selection, TRAINED_STEPS, 1)?;
-        let mut env = self.connect(config.hyper.num_envs);
+        let mut env = self.connect(config.hyper.get::<Collection>().num_envs);
         let stop = AtomicBool::new(false);
         let options = TrainOptions {
             out: None,

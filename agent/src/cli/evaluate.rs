@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use agent::algorithms;
-use agent::checkpoint::Checkpoint;
 use agent::env::Watched;
 use agent::evaluate::{EvaluateOptions, Evaluation, EvaluationEnv, Mode, Player};
+use agent::run::checkpoint::Checkpoint;
 use agent::text::wrapped;
 use clap::{Args, ValueEnum};
 use comfy_table::presets::UTF8_FULL_CONDENSED;

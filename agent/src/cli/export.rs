@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use agent::onnx;
+use agent::deploy::onnx_export;
 use anyhow::anyhow;
 use clap::Args;
 
@@ -36,7 +36,7 @@ pub fn run(args: &ExportArgs) -> anyhow::Result<ExitCode> {
     let fails =
         |path: &PathBuf, error: &dyn std::fmt::Display| anyhow!("{}: {error}", path.display());
     let checkpoint = std::fs::read(&path).map_err(|error| fails(&path, &error))?;
-    let model = onnx::export(&checkpoint).map_err(|error| fails(&path, &error))?;
+    let model = onnx_export::export(&checkpoint).map_err(|error| fails(&path, &error))?;
     std::fs::write(&args.onnx, model).map_err(|error| fails(&args.onnx, &error))?;
     print(&args.onnx.display().to_string())?;
     Ok(ExitCode::SUCCESS)

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use agent::algorithms;
-use agent::checkpoint::Checkpoint;
+use agent::evaluate::inspect::{MAX_STEPS, last_contents, record_episode};
 use agent::evaluate::{EvaluationEnv, Player};
-use agent::heatmap::{EpisodeView, HeatMap, TerminalStyle};
-use agent::inspect::{MAX_STEPS, last_contents, record_episode};
+use agent::run::checkpoint::Checkpoint;
+use agent::views::heatmap::{EpisodeView, HeatMap, TerminalStyle};
 use anyhow::bail;
 use clap::Args;
 use serde_json::Value;

@@ -5,6 +5,7 @@ mod export;
 mod inspect;
 mod list;
 mod play;
+mod play_terminal;
 mod row;
 #[cfg(feature = "serve")]
 mod serve;

@@ -3,9 +3,9 @@
 use std::io::{ErrorKind, IsTerminal};
 use std::process::ExitCode;
 
+use super::play_terminal::{Briefing, PlayError, play, readable};
 use agent::env::ResetRequest;
-use agent::play::{Briefing, PlayError, play, readable};
-use agent::settings::Settings;
+use agent::run::settings::Settings;
 use clap::Args;
 use env_protocol::Spec;
 use serde_json::{Map, Value};

@@ -1,6 +1,6 @@
 //! What `--json` lines have in common, under the names that the benchmark's lines have.
 
-use agent::config::TrainConfig;
+use agent::run::config::TrainConfig;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -51,7 +51,7 @@ pub fn task(spec_id: &str, kwargs: &Map<String, Value>) -> String {
 fn arguments(kwargs: &Map<String, Value>) -> String {
     let pairs: Vec<String> = kwargs
         .iter()
-        .map(|(name, value)| format!("{name}={}", agent::settings::written(value)))
+        .map(|(name, value)| format!("{name}={}", agent::run::settings::written(value)))
         .collect();
     pairs.join(", ")
 }

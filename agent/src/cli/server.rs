@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use agent::algorithms::{Algorithm, Decider};
-use agent::checkpoint::Checkpoint;
+use agent::algorithms::Algorithm;
 use agent::env::EnvError;
 use agent::env::remote::{RemoteEnvConfig, RemoteVectorEnv, RetryPolicy, Token};
 use agent::evaluate::EvaluationEnv;
+use agent::policy::decider::Decider;
+use agent::run::checkpoint::Checkpoint;
 use clap::Args;
 use serde_json::{Map, Value};
 

@@ -5,13 +5,16 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use agent::algorithms;
-use agent::checkpoint::Checkpoint;
-use agent::config::{OptionDraw, Overrides, TrainConfig};
-use agent::monitor::{Console, ConsoleOptions};
-use agent::session::{CONFIG, Earlier, Session, SessionEnd};
-use agent::settings::Settings;
+use agent::algorithms::sections::Overrides;
+use agent::env::selection::OptionDraw;
+use agent::run::checkpoint::Checkpoint;
+use agent::run::config::TrainConfig;
+use agent::run::folder::{CONFIG, Earlier, Session, SessionEnd};
+use agent::run::settings::Settings;
+use agent::run::statistics::RunStatistics;
+use agent::run::train::{Ending, LATEST};
 use agent::signals::{StopRequest, stop_on_signals};
-use agent::train::{Ending, LATEST, RunStatistics};
+use agent::views::monitor::{Console, ConsoleOptions};
 use anyhow::bail;
 use clap::Args;
 use serde::Serialize;
@@ -210,7 +213,7 @@ impl TrainArgs {
     fn settings(&self) -> Settings {
         let mut hyperparameters = self.hyperparameters.clone();
         if self.no_early_stop {
-            hyperparameters.early_stop = Some(false);
+            hyperparameters.stopping.early_stop = Some(false);
         }
         Settings {
             algorithm: self.algorithm.clone(),

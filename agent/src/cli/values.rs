@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use agent::train::LATEST;
+use agent::run::train::LATEST;
 use anyhow::bail;
 
 pub use agent::arguments::{env_arg, steps};

@@ -2,18 +2,22 @@
 
 use serde_json::{Map, Value};
 
+use crate::spaces::UnsupportedSpace;
+
 pub mod remote;
+pub mod selection;
 #[cfg(test)]
 pub mod test_task;
 mod watched;
 
 pub use env_protocol::Space;
+
 pub use watched::Watched;
 
 /// What a vector environment shows after a reset.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ResetReply {
-    /// Flat observations (see [`crate::encoder`]), `[num_envs, flat_size]`.
+    /// Flat observations (see [`crate::spaces::encoder`]), `[num_envs, flat_size]`.
     pub observations: Vec<f32>,
 }
 
@@ -67,7 +71,7 @@ pub trait VectorEnv {
     /// Applies one action to each environment, exactly once: `[num_envs, components]`, as [`ActionHeads`] has them.
     /// Each number counts from 0, wherever a `Discrete` starts.
     ///
-    /// [`ActionHeads`]: crate::actions::ActionHeads
+    /// [`ActionHeads`]: crate::spaces::actions::ActionHeads
     ///
     /// # Errors
     /// As [`VectorEnv::reset`].
@@ -141,11 +145,6 @@ pub enum EnvError {
     #[error("stopped")]
     Stopped,
     /// A space that the agents cannot play.
-    #[error("the agents cannot play this {what} space: {detail}")]
-    UnsupportedSpace {
-        /// `observation` or `action`.
-        what: &'static str,
-        /// Why.
-        detail: String,
-    },
+    #[error(transparent)]
+    Space(#[from] UnsupportedSpace),
 }

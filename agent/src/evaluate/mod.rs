@@ -11,14 +11,16 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
 
-use crate::actor::{Actor, ActorError};
-use crate::algorithms::Decider;
-use crate::checkpoint::Checkpoint;
 use crate::env::{EnvError, ResetRequest, VectorEnv};
 use crate::memory::{MemoryContents, State};
+use crate::policy::actor::Actor;
+use crate::policy::decider::Decider;
+use crate::run::checkpoint::Checkpoint;
+use crate::run::load::{self, ActorError};
 use crate::seeds::{self, Role};
 
 mod balance;
+pub mod inspect;
 mod setup;
 mod tally;
 
@@ -150,7 +152,7 @@ impl Player {
     /// A checkpoint whose weights do not fit its configuration.
     pub fn new(checkpoint: &Checkpoint) -> Result<Self, EvaluateError> {
         Ok(Self {
-            actor: Actor::new(checkpoint)?,
+            actor: load::actor(checkpoint)?,
         })
     }
 

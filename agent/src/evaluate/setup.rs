@@ -2,9 +2,9 @@
 
 use serde_json::{Map, Value};
 
-use crate::config::EnvSelection;
 use crate::env::EnvError;
 use crate::env::remote::{RemoteEnvConfig, RemoteVectorEnv, RetryPolicy, Token};
+use crate::env::selection::EnvSelection;
 
 /// Environments to evaluate in, and what is known of their task.
 pub struct EvaluationEnv {

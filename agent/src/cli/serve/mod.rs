@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use agent::serve::{Limits, Service};
+use agent::deploy::serve::{Limits, Service};
 use anyhow::{anyhow, bail, ensure};
 use clap::Args;
 use env_server::service::run_routes;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use agent::serve::wire::{ActRequest, CreateSession};
-use agent::serve::{Owner, Service};
+use agent::deploy::serve::wire::{ActRequest, CreateSession};
+use agent::deploy::serve::{Owner, Service};
 use axum::Router;
 use axum::extract::{FromRequestParts, Path, State};
 use axum::http::request::Parts;

@@ -18,7 +18,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use self::connection::Connection;
 use super::{EnvError, ResetReply, ResetRequest, StepReply, VectorEnv};
-use crate::encoder;
+use crate::spaces::encoder;
 
 pub use self::connection::RetryPolicy;
 pub use self::token::{Token, TokenError};

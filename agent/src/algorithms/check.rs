@@ -1,0 +1,510 @@
+//! What every memory must keep, whatever its architecture. A row of the table of algorithms is checked because it is
+//! there.
+
+use std::sync::atomic::AtomicBool;
+
+use rand::{RngExt, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+
+use crate::algorithms;
+use crate::algorithms::sections::Overrides;
+use crate::env::VectorEnv;
+use crate::env::selection::EnvSelection;
+use crate::env::test_task::TestTask;
+use crate::experience::Collection;
+use crate::experience::{Collector, Rollout};
+use crate::hyper::Hyperparameters;
+use crate::learner::auxiliary::AuxiliaryLosses;
+use crate::memory::attention::episodic_transformer::Episodes;
+use crate::memory::slots::{MemoryScope, Steps};
+use crate::memory::{Network, Slots};
+use crate::memory::{Segment, State};
+use crate::nn::{self, Graph, Params, categorical, check::check_gradients};
+use crate::policy::Policy;
+use crate::policy::inputs::InputEncoder;
+use crate::run::config::TrainConfig;
+use crate::run::train::{TrainOptions, train};
+use crate::views::monitor::Silent;
+
+/// Lanes of the experience below.
+const LANES: usize = 3;
+/// Largest difference of numbers that two ways of computing must agree on.
+const TOLERANCE: f32 = 1e-5;
+/// Steps within which a memory learns to answer one step after the cue.
+const RECALL_BUDGET: u64 = 30_000;
+
+#[test]
+fn every_algorithm_keeps_the_contract() {
+    for row in algorithms::learners() {
+        check_memory_core(row.id, |_| {});
+        one_step_recall_is_learned(row.id);
+        if (row.defaults)().has::<Slots>() {
+            check_memory_core(row.id, |hyper| slots(hyper).memory_learn_retention = false);
+        }
+        if (row.defaults)().has::<Steps>() {
+            for recent in [0, 3] {
+                check_memory_core(row.id, |hyper| steps(hyper).recent_entries = recent);
+            }
+            check_memory_core(row.id, |hyper| steps(hyper).relative_age = false);
+            for scope in [MemoryScope::Lifetime, MemoryScope::Both] {
+                check_memory_core(row.id, |hyper| steps(hyper).memory_scope = scope);
+            }
+        }
+    }
+}
+
+fn slots(hyper: &mut Hyperparameters) -> &mut Slots {
+    hyper.get_mut().expect("a memory of slots")
+}
+
+fn steps(hyper: &mut Hyperparameters) -> &mut Steps {
+    hyper.get_mut().expect("a memory of steps")
+}
+
+/// Checks the core of one algorithm, at small sizes and with one hyper-parameter set.
+fn check_memory_core(algorithm_id: &str, set: impl Fn(&mut Hyperparameters)) {
+    eprintln!("checking the memory of {algorithm_id}");
+    unroll_repeats_the_steps(Subject::new(algorithm_id, &set));
+    a_reset_row_is_a_fresh_one(&Subject::new(algorithm_id, &set));
+    lanes_do_not_mix(&Subject::new(algorithm_id, &set));
+    lanes_are_settled_apart(&Subject::new(algorithm_id, &set));
+    a_gradient_reaches_every_parameter(Subject::new(algorithm_id, &set));
+    a_saved_state_goes_on_as_before(&Subject::new(algorithm_id, &set));
+    for env in [TestTask::new(LANES, 4), TestTask::of_pairs(LANES, 4)] {
+        ratios_are_one_before_the_first_update(Subject::playing(&env, algorithm_id, &set), env);
+    }
+    evaluation_is_deterministic(&Subject::new(algorithm_id, &set));
+    nothing_is_left_after_forgetting(&Subject::new(algorithm_id, &set));
+}
+
+/// A small agent.
+struct Subject {
+    policy: Policy,
+    encoder: InputEncoder,
+    hyper: Hyperparameters,
+}
+
+impl Subject {
+    fn new(algorithm_id: &str, set: impl Fn(&mut Hyperparameters)) -> Self {
+        Self::playing(&TestTask::new(LANES, 1), algorithm_id, set)
+    }
+
+    fn playing(env: &TestTask, algorithm_id: &str, set: impl Fn(&mut Hyperparameters)) -> Self {
+        let row = algorithms::find(algorithm_id).unwrap();
+        let mut hyper = (row.defaults)()
+            .with(Network { hidden_size: 6 })
+            .with(Episodes { context_length: 4 })
+            .with(Collection {
+                num_envs: LANES,
+                num_steps: 10,
+                whole_episodes: false,
+            })
+            .edited(|losses: &mut AuxiliaryLosses| losses.aux_modules.clear())
+            .edited(|slots: &mut Slots| (slots.mem_dim, slots.max_entries) = (8, 3));
+        if hyper.has::<Steps>() {
+            steps(&mut hyper).recent_entries = 1;
+        }
+        set(&mut hyper);
+        let encoder =
+            InputEncoder::new(env.observation_space(), env.action_space(), &hyper, false).unwrap();
+        let mut policy = Policy::new(row, &hyper, &encoder, &mut rng(0));
+        jitter(&mut policy.params, 1);
+        Self {
+            policy,
+            encoder,
+            hyper,
+        }
+    }
+
+    fn fresh(&self) -> State {
+        self.policy.core.initial_state(LANES)
+    }
+
+    /// Acts through an experience; features `[T*B, feature_size]` and decisions.
+    fn act(
+        &self,
+        experience: &Experience,
+        state: &mut State,
+        mut rng: Option<&mut Xoshiro256PlusPlus>,
+    ) -> (Vec<f32>, Vec<i32>) {
+        let core = &self.policy.core;
+        let params = &self.policy.params;
+        let (mut features, mut decisions) = (Vec::new(), Vec::new());
+        let width = experience.inputs.len() / experience.starts.len();
+        for first in (0..experience.starts.len()).step_by(LANES) {
+            let rows = first..first + LANES;
+            let inputs = &experience.inputs[rows.start * width..rows.end * width];
+            let starts = &experience.starts[rows.clone()];
+            let step = core.step(params, inputs, starts, state, rng.as_deref_mut());
+            features.extend_from_slice(nn::values(&step.features));
+            decisions.extend(step.decisions);
+            let numbers = |column: &[f32]| -> Vec<f64> {
+                column[rows.clone()].iter().map(|&x| f64::from(x)).collect()
+            };
+            let actions: Vec<i64> = experience.actions[rows.clone()]
+                .iter()
+                .map(|&action| i64::from(action))
+                .collect();
+            let rewards = numbers(&experience.rewards);
+            core.outcome(
+                params,
+                state,
+                &actions,
+                &rewards,
+                &experience.ends[rows.clone()],
+            );
+        }
+        (features, decisions)
+    }
+
+    /// A state in the middle of episodes, some episodes in.
+    fn experienced(&self, seed: u64) -> State {
+        let mut state = self.fresh();
+        let experience = Experience::random(&[true; LANES], 12, seed);
+        self.act(&experience, &mut state, Some(&mut rng(seed)));
+        state
+    }
+}
+
+/// Random rows for [`LANES`] lanes.
+struct Experience {
+    steps: usize,
+    inputs: Vec<f32>,
+    starts: Vec<bool>,
+    ends: Vec<bool>,
+    actions: Vec<u32>,
+    rewards: Vec<f32>,
+}
+
+impl Experience {
+    fn random(first_starts: &[bool; LANES], steps: usize, seed: u64) -> Self {
+        let mut rng = rng(seed);
+        let rows = steps * LANES;
+        let ends: Vec<bool> = (0..rows).map(|_| rng.random_bool(0.25)).collect();
+        Self {
+            steps,
+            inputs: (0..rows * 3).map(|_| rng.random_range(-1.0..1.0)).collect(),
+            starts: [&first_starts[..], &ends[..rows - LANES]].concat(),
+            actions: (0..rows).map(|_| rng.random_range(0..2)).collect(),
+            rewards: (0..rows).map(|_| rng.random_range(-1.0..1.0)).collect(),
+            ends,
+        }
+    }
+
+    /// Without a beginning or an end.
+    fn endless(mut self) -> Self {
+        self.starts.fill(false);
+        self.ends.fill(false);
+        self
+    }
+
+    fn next_starts(&self) -> [bool; LANES] {
+        self.ends[self.ends.len() - LANES..].try_into().unwrap()
+    }
+
+    fn segment<'a>(
+        &'a self,
+        initial_state: &'a State,
+        decisions: &'a [i32],
+        zeros: &'a [f32],
+    ) -> Segment<'a> {
+        Segment {
+            steps: self.steps,
+            batch: LANES,
+            inputs: &self.inputs,
+            starts: &self.starts,
+            ends: &self.ends,
+            actions: &self.actions,
+            rewards: &self.rewards,
+            initial_state,
+            decisions,
+            returns: zeros,
+        }
+    }
+}
+
+fn rng(seed: u64) -> Xoshiro256PlusPlus {
+    Xoshiro256PlusPlus::seed_from_u64(seed)
+}
+
+/// Moves every weight, as training would: fresh ones are zero or tiny here and there.
+fn jitter(params: &mut Params, seed: u64) {
+    let mut rng = rng(seed);
+    for id in params.ids() {
+        for weight in params.data_mut(id) {
+            *weight += rng.random_range(-0.3..0.3);
+        }
+    }
+}
+
+#[track_caller]
+fn assert_close(found: &[f32], expected: &[f32], what: &str) {
+    assert_eq!(found.len(), expected.len(), "{what}: lengths");
+    for (i, (a, b)) in found.iter().zip(expected).enumerate() {
+        assert!((a - b).abs() <= TOLERANCE, "{what}: [{i}] is {a}, not {b}");
+    }
+}
+
+/// Two rollouts, the second in the middle of episodes and after an update of the weights; resets inside both.
+fn unroll_repeats_the_steps(mut subject: Subject) {
+    let mut noise = rng(2);
+    let mut state = subject.fresh();
+    let mut starts = [true; LANES];
+    for rollout in 0..2 {
+        let core = &subject.policy.core;
+        core.refresh(&subject.policy.params, &mut state);
+        let before = state.clone();
+        let experience = Experience::random(&starts, 12, 3 + rollout);
+        let (features, decisions) = subject.act(&experience, &mut state, Some(&mut noise));
+        let zeros = vec![0.0; experience.starts.len()];
+        let mut graph = Graph::training(&subject.policy.params);
+        let unrolled = core.unroll(&mut graph, &experience.segment(&before, &decisions, &zeros));
+        assert_close(nn::values(&unrolled.features), &features, "unrolled");
+        starts = experience.next_starts();
+        jitter(&mut subject.policy.params, 10 + rollout);
+    }
+}
+
+/// Whatever an episode that was broken off left behind, a start wipes out.
+fn a_reset_row_is_a_fresh_one(subject: &Subject) {
+    let mut used = subject.fresh();
+    let broken_off = Experience::random(&[true; LANES], 7, 3).endless();
+    subject.act(&broken_off, &mut used, None);
+    let mut fresh = subject.fresh();
+    let mut after = Experience::random(&[true; LANES], 6, 4).endless();
+    after.starts[..LANES].fill(true);
+    let (found, _) = subject.act(&after, &mut used, None);
+    let (expected, _) = subject.act(&after, &mut fresh, None);
+    assert_eq!(found, expected, "a reset row");
+}
+
+/// Other inputs and outcomes in lane 0 change nothing in the other lanes.
+fn lanes_do_not_mix(subject: &Subject) {
+    let experience = Experience::random(&[true; LANES], 12, 3);
+    let mut disturbed = Experience::random(&[true; LANES], 12, 3);
+    for row in (0..disturbed.starts.len()).step_by(LANES) {
+        disturbed.inputs[row * 3] += 0.5;
+        disturbed.rewards[row] += 0.5;
+        disturbed.actions[row] = 1 - disturbed.actions[row];
+    }
+    let zeros = vec![0.0; experience.starts.len()];
+    let features = [&experience, &disturbed].map(|experience| {
+        let mut state = subject.fresh();
+        let before = state.clone();
+        let (acted, decisions) = subject.act(experience, &mut state, None);
+        let segment = experience.segment(&before, &decisions, &zeros);
+        let mut graph = Graph::inference(&subject.policy.params);
+        let unrolled = subject.policy.core.unroll(&mut graph, &segment);
+        (acted, nn::values(&unrolled.features).to_vec())
+    });
+    let width = subject.policy.core.feature_size();
+    let mut lane_0_differs = false;
+    for row in 0..experience.starts.len() {
+        let columns = row * width..(row + 1) * width;
+        let differs = features[0].0[columns.clone()] != features[1].0[columns.clone()];
+        if row % LANES == 0 {
+            lane_0_differs |= differs;
+        } else {
+            assert!(!differs, "acting: row {row} saw another lane");
+            assert_close(
+                &features[1].1[columns.clone()],
+                &features[0].1[columns],
+                "learning: a row that saw another lane",
+            );
+        }
+    }
+    assert!(lane_0_differs, "the disturbance did nothing");
+}
+
+/// A lane's decisions are settled alike alone and among others.
+fn lanes_are_settled_apart(subject: &Subject) {
+    let core = &subject.policy.core;
+    let experience = Experience::random(&[true; LANES], 12, 3);
+    let (_, raw) = subject.act(&experience, &mut subject.fresh(), Some(&mut rng(5)));
+    let mut together = raw.clone();
+    core.settle(LANES, &experience.starts, &experience.ends, &mut together);
+    let width = core.decision_width();
+    for lane in 0..LANES {
+        let rows = || (lane..experience.starts.len()).step_by(LANES);
+        let decisions = |all: &[i32]| -> Vec<i32> {
+            rows()
+                .flat_map(|row| all[row * width..][..width].to_vec())
+                .collect()
+        };
+        let flags = |all: &[bool]| -> Vec<bool> { rows().map(|row| all[row]).collect() };
+        let mut alone = decisions(&raw);
+        let (starts, ends) = (flags(&experience.starts), flags(&experience.ends));
+        core.settle(1, &starts, &ends, &mut alone);
+        assert_eq!(alone, decisions(&together), "lane {lane}");
+    }
+}
+
+/// The whole way from actor and critic into the memory, with entries from before the segment in it.
+fn a_gradient_reaches_every_parameter(subject: Subject) {
+    let mut state = subject.experienced(3);
+    subject
+        .policy
+        .core
+        .refresh(&subject.policy.params, &mut state);
+    let before = state.clone();
+    let experience = Experience::random(&[false; LANES], 8, 4);
+    let (_, decisions) = subject.act(&experience, &mut state, Some(&mut rng(5)));
+    let rows = experience.starts.len();
+    let zeros = vec![0.0; rows];
+    let ones = vec![1.0; rows];
+    let mut targets = rng(6);
+    let targets: Vec<f32> = (0..2 * rows)
+        .map(|_| targets.random_range(-1.0..1.0))
+        .collect();
+    let mut policy = subject.policy;
+    let mut params = std::mem::take(&mut policy.params);
+    let loss = |graph: &mut Graph<'_>| {
+        let seen = policy.evaluate(graph, &experience.segment(&before, &decisions, &zeros));
+        let actor = graph.mse(&seen.logits, &targets, &ones);
+        let critic = graph.mse(&seen.values, &targets[..rows], &ones);
+        graph.total(&[(1.0, &actor), (1.0, &critic)])
+    };
+    let mut graph = Graph::training(&params);
+    let output = loss(&mut graph);
+    let gradients = graph.backward(&output);
+    for id in params.ids() {
+        let idle = !subject.hyper.get::<Slots>().memory_learn_retention
+            && params.name(id).contains("usefulness");
+        let reached = gradients
+            .of(id)
+            .is_some_and(|gradient| gradient.iter().any(|&g| g != 0.0));
+        assert!(
+            reached != idle,
+            "a gradient where there should be none, or none, at `{}`",
+            params.name(id)
+        );
+    }
+    check_gradients(&mut params, loss);
+}
+
+fn a_saved_state_goes_on_as_before(subject: &Subject) {
+    let mut state = subject.experienced(3);
+    let saved = rmp_serde::to_vec_named(&state).unwrap();
+    let mut loaded: State = rmp_serde::from_slice(&saved).unwrap();
+    assert_eq!(loaded, state, "loaded");
+    let mut copied = subject.fresh();
+    for lane in 0..LANES {
+        copied.copy_row(lane, &state, lane);
+    }
+    assert_eq!(copied, state, "copied lane by lane");
+    let turned = state.gather(&[2, 0, 1]).gather(&[1, 2, 0]);
+    assert_eq!(turned, state, "turned around and back");
+    let experience = Experience::random(&[false; LANES], 12, 4);
+    let expected = subject.act(&experience, &mut state, Some(&mut rng(5)));
+    let found = subject.act(&experience, &mut loaded, Some(&mut rng(5)));
+    assert!(
+        found == expected && loaded == state,
+        "a loaded state goes on otherwise"
+    );
+}
+
+/// Log-probabilities that learning recomputes are those that acting stored, in all lanes together and in some of them.
+fn ratios_are_one_before_the_first_update(mut subject: Subject, mut env: TestTask) {
+    let mut collector = Collector::begin(
+        &mut env,
+        subject.encoder.clone(),
+        &subject.policy,
+        &subject.hyper,
+        &[],
+        vec![1, 2, 3],
+    )
+    .unwrap();
+    let mut noise = rng(2);
+    for update in 0..3 {
+        let rollout = collector
+            .collect(&subject.policy, &mut noise, usize::MAX)
+            .unwrap();
+        for part in [rollout.clone(), rollout.lanes(&[2, 0]), rollout.lanes(&[1])] {
+            assert_close(
+                &recomputed(&subject.policy, &part),
+                &part.log_probs,
+                "log-probabilities",
+            );
+        }
+        jitter(&mut subject.policy.params, 20 + update);
+    }
+}
+
+fn recomputed(policy: &Policy, rollout: &Rollout) -> Vec<f32> {
+    let zeros = vec![0.0; rollout.rewards.len()];
+    let mut graph = Graph::training(&policy.params);
+    let seen = policy.evaluate(&mut graph, &rollout.segment(&zeros));
+    let heads = policy.heads();
+    nn::values(&seen.logits)
+        .chunks_exact(heads.num_logits())
+        .zip(rollout.actions.chunks_exact(heads.components()))
+        .map(|(logits, action)| log_prob(heads.sizes(), logits, action))
+        .collect()
+}
+
+fn log_prob(sizes: &[usize], mut logits: &[f32], action: &[u32]) -> f32 {
+    let mut sum = 0.0;
+    for (&size, &choice) in sizes.iter().zip(action) {
+        let (component, rest) = logits.split_at(size);
+        let mut log_probs = component.to_vec();
+        categorical::log_softmax(&mut log_probs, size);
+        sum += log_probs[choice as usize];
+        logits = rest;
+    }
+    sum
+}
+
+fn evaluation_is_deterministic(subject: &Subject) {
+    let experience = Experience::random(&[true; LANES], 12, 3);
+    let [first, second] = [(); 2].map(|()| subject.act(&experience, &mut subject.fresh(), None));
+    assert!(first == second, "two evaluations differ");
+}
+
+/// Two pasts of equal length lead to the same future.
+fn nothing_is_left_after_forgetting(subject: &Subject) {
+    let future = Experience::random(&[false; LANES], 6, 9);
+    let [first, second] = [3, 4].map(|seed| {
+        let mut past = Experience::random(&[true; LANES], 12, 5);
+        let other = Experience::random(&[true; LANES], 12, seed);
+        (past.inputs, past.rewards) = (other.inputs, other.rewards);
+        let mut state = subject.fresh();
+        subject.act(&past, &mut state, None);
+        subject.policy.core.forget(&mut state);
+        subject.act(&future, &mut state, None).0
+    });
+    assert_eq!(first, second, "features after forgetting");
+}
+
+/// With the algorithm's own hyper-parameters; an agent that carries nothing must stay at chance.
+fn one_step_recall_is_learned(algorithm_id: &str) {
+    let config = TrainConfig::resolve(
+        algorithms::find(algorithm_id).unwrap(),
+        &Overrides::default(),
+        EnvSelection {
+            spec_id: "MemoryTask-v0".into(),
+            kwargs: serde_json::Map::new(),
+            draws: Vec::new(),
+        },
+        RECALL_BUDGET,
+        0,
+    )
+    .unwrap();
+    let mut env = TestTask::new(config.hyper.get::<Collection>().num_envs, 2);
+    let options = TrainOptions {
+        out: None,
+        checkpoint_interval: None,
+        resume: None,
+        stop: &AtomicBool::new(false),
+    };
+    let trained = train(&config, &mut env, options, &mut Silent).unwrap();
+    let run = trained.checkpoint.run;
+    let has_memory = !run.lanes.memory.arrays.is_empty();
+    let statistics = run.statistics;
+    assert_eq!(
+        statistics.solved_at.is_some(),
+        has_memory,
+        "{algorithm_id}: one-step recall; last returns {:?}",
+        statistics.recent_return()
+    );
+    eprintln!("  one-step recall at step {:?}", statistics.solved_at);
+}

@@ -1,0 +1,5 @@
+//! An agent that has learned, for others: described, served over HTTP, exported.
+
+pub mod describe;
+pub mod onnx_export;
+pub mod serve;

@@ -1,0 +1,123 @@
+use std::sync::atomic::AtomicBool;
+
+use prost::Message;
+use serde_json::{Map, Value};
+
+use super::*;
+use crate::algorithms;
+use crate::algorithms::sections::Overrides;
+use crate::env::selection::EnvSelection;
+use crate::env::test_task::TestTask;
+use crate::memory::slots::MemoryScope;
+use crate::onnx::ModelProto;
+use crate::overrides;
+use crate::run::config::TrainConfig;
+use crate::run::train::{TrainOptions, train};
+use crate::views::monitor::Silent;
+
+/// The model of a small agent of pairs: observations of a choice and two numbers, actions of a choice of two and one of
+/// three.
+fn exported(algorithm: &str, overrides: Overrides) -> Result<ModelProto, OnnxError> {
+    let overrides = overrides.overlaid(&overrides! {
+        num_envs: 2,
+        num_steps: 8,
+        whole_episodes: false,
+        num_minibatches: 1,
+        hidden_size: 6,
+        aux_modules: Vec::<&str>::new(),
+    });
+    let selection = EnvSelection {
+        spec_id: "MemoryTask-v0".into(),
+        kwargs: Map::new(),
+        draws: Vec::new(),
+    };
+    let row = algorithms::find(algorithm).unwrap();
+    let config = TrainConfig::resolve(row, &overrides, selection, 16, 0).unwrap();
+    let options = TrainOptions {
+        out: None,
+        checkpoint_interval: None,
+        resume: None,
+        stop: &AtomicBool::new(false),
+    };
+    let trained = train(&config, &mut TestTask::of_pairs(2, 4), options, &mut Silent).unwrap();
+    let model = export(&trained.checkpoint.to_bytes())?;
+    Ok(ModelProto::decode(&model[..]).unwrap())
+}
+
+fn names(model: &ModelProto) -> (Vec<&str>, Vec<&str>) {
+    let graph = model.graph.as_ref().unwrap();
+    let inputs = graph.input.iter().map(|value| value.name.as_str());
+    let outputs = graph.output.iter().map(|value| value.name.as_str());
+    (inputs.collect(), outputs.collect())
+}
+
+fn metadata(model: &ModelProto, key: &str) -> Value {
+    let entries = model.metadata_props.iter();
+    let entry = entries.clone().find(|entry| entry.key == key).unwrap();
+    serde_json::from_str(&entry.value).unwrap_or_else(|_| entry.value.as_str().into())
+}
+
+#[test]
+fn a_model_takes_what_its_agent_is_shown() {
+    let model = exported("ppo", Overrides::default()).unwrap();
+    let outputs = vec!["action", "logits", "value"];
+    assert_eq!(names(&model), (vec!["observation"], outputs));
+    assert_eq!(metadata(&model, "algorithm"), "ppo");
+    assert_eq!(metadata(&model, "states"), json!([]));
+
+    let shown = overrides! {
+        previous_action: true,
+        previous_reward: true,
+        step_counter: true,
+    };
+    let model = exported("recurrent-ppo", shown).unwrap();
+    let (inputs, outputs) = names(&model);
+    assert_eq!(
+        inputs,
+        [
+            "observation",
+            "previous_action",
+            "is_first",
+            "previous_reward",
+            "age",
+            "h",
+            "c"
+        ]
+    );
+    assert_eq!(
+        outputs,
+        ["next_age", "next_h", "next_c", "action", "logits", "value"]
+    );
+    assert_eq!(
+        metadata(&model, "states"),
+        json!([
+            {"input": "age", "output": "next_age", "shape": [1]},
+            {"input": "h", "output": "next_h", "shape": [6]},
+            {"input": "c", "output": "next_c", "shape": [6]},
+        ])
+    );
+    assert_eq!(metadata(&model, "action_space")["nvec"], json!([2, 3]));
+    assert_eq!(metadata(&model, "inputs")["previous_reward"], true);
+}
+
+#[test]
+fn a_memory_that_outlives_episodes_is_refused_with_the_reason() {
+    let scope = |memory_scope| {
+        overrides! {
+            memory_scope: memory_scope,
+        }
+    };
+    for (algorithm, overrides) in [
+        ("tracerl-notebook", scope(None)),
+        ("tracerl", scope(Some(MemoryScope::Lifetime))),
+        ("tracerl", scope(Some(MemoryScope::Both))),
+    ] {
+        let error = exported(algorithm, overrides).unwrap_err().to_string();
+        assert!(error.starts_with(algorithm), "{error}");
+        assert!(
+            error.contains("takes in a whole episode when that ends"),
+            "{error}"
+        );
+        assert!(error.contains("`agent serve`"), "{error}");
+    }
+}

@@ -1,0 +1,483 @@
+//! Playing a policy in all lanes.
+
+use rand::RngExt;
+use rand_xoshiro::Xoshiro256PlusPlus;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::env::selection::OptionDraw;
+use crate::env::{EnvError, ResetRequest, StepReply, VectorEnv};
+use crate::experience::{Episode, Rollout};
+use crate::hyper::{Hyperparameters, section};
+use crate::memory::State;
+use crate::nn;
+use crate::policy::Policy;
+use crate::policy::decider::Decider;
+use crate::policy::inputs::{InputEncoder, LaneHistory};
+
+section! {
+    /// How experience is collected.
+    pub struct Collection, overridden by CollectionOverrides {
+        /// Environments played side by side.
+        num_envs: usize = 32, |&v| (1..=65_536).contains(&v), "1 to 65536";
+        /// Steps of each environment between two updates; the longest, with `whole_episodes`.
+        num_steps: usize = 128, |&v| (1..=1_000_000).contains(&v), "1 to 1000000";
+        /// Update as soon as every environment has ended an episode, instead of after `num_steps`.
+        #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
+        whole_episodes: bool = false, |_| true, "true or false";
+    }
+}
+
+/// Everything that goes on from one rollout to the next, and into a checkpoint.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Lanes {
+    /// Current observations, `[batch, flat_size]`.
+    observations: Vec<f32>,
+    /// Whether they are first ones.
+    starts: Vec<bool>,
+    history: LaneHistory,
+    /// The memory of every lane.
+    pub memory: State,
+    returns: Vec<f64>,
+}
+
+/// Plays a policy in an environment.
+pub struct Collector<'a> {
+    env: &'a mut dyn VectorEnv,
+    encoder: InputEncoder,
+    num_steps: usize,
+    whole_episodes: bool,
+    draws: Vec<OptionDraw>,
+    /// Where the lanes are.
+    pub lanes: Lanes,
+}
+
+impl<'a> Collector<'a> {
+    /// Resets the environment with one seed for each lane.
+    ///
+    /// # Errors
+    /// What the environment refused.
+    pub fn begin(
+        env: &'a mut dyn VectorEnv,
+        encoder: InputEncoder,
+        policy: &Policy,
+        hyper: &Hyperparameters,
+        draws: &[OptionDraw],
+        seeds: Vec<u64>,
+    ) -> Result<Self, EnvError> {
+        let batch = env.num_envs();
+        let collection = hyper.get::<Collection>();
+        let observations = env
+            .reset(&ResetRequest {
+                seeds: Some(seeds),
+                options: Map::new(),
+            })?
+            .observations;
+        let lanes = Lanes {
+            observations,
+            starts: vec![true; batch],
+            history: LaneHistory::new(batch, encoder.heads().components()),
+            memory: policy.core.initial_state(batch),
+            returns: vec![0.0; batch],
+        };
+        Ok(Self {
+            env,
+            encoder,
+            num_steps: collection.num_steps,
+            whole_episodes: collection.whole_episodes,
+            draws: draws.to_vec(),
+            lanes,
+        })
+    }
+
+    /// The environment's whole state.
+    ///
+    /// # Errors
+    /// What the environment refused.
+    pub fn snapshot(&mut self) -> Result<Vec<u8>, EnvError> {
+        self.env.snapshot()
+    }
+
+    /// Puts the environment and the lanes back to where a checkpoint left them.
+    ///
+    /// # Errors
+    /// What the environment refused; nothing has changed then.
+    pub fn restore(&mut self, snapshot: &[u8], lanes: Lanes) -> Result<(), EnvError> {
+        self.env.restore(snapshot)?;
+        self.lanes = lanes;
+        Ok(())
+    }
+
+    /// Number of lanes.
+    pub fn batch(&self) -> usize {
+        self.env.num_envs()
+    }
+
+    /// Plays `num_steps` steps in every lane, or until every lane has ended an episode, but at most `max_steps`.
+    ///
+    /// # Errors
+    /// What the environment refused; the lanes are then between two steps.
+    pub fn collect(
+        &mut self,
+        policy: &Policy,
+        rng: &mut Xoshiro256PlusPlus,
+        max_steps: usize,
+    ) -> Result<Rollout, EnvError> {
+        if !self.draws.is_empty() {
+            self.reset_with_draws(rng)?;
+        }
+        let batch = self.env.num_envs();
+        policy.core.refresh(&policy.params, &mut self.lanes.memory);
+        let mut rollout = Rollout::empty(batch, self.lanes.memory.clone());
+        let mut ended = vec![false; batch];
+        while rollout.steps < self.num_steps.min(max_steps) {
+            self.step(policy, rng, &mut rollout)?;
+            let last = rollout.ends.len() - batch;
+            ended
+                .iter_mut()
+                .zip(&rollout.ends[last..])
+                .for_each(|(ended, &end)| *ended |= end);
+            if self.whole_episodes && ended.iter().all(|&e| e) {
+                break;
+            }
+        }
+        rollout.cut_short =
+            self.whole_episodes && max_steps < self.num_steps && ended.contains(&false);
+        self.value_what_follows(policy, &mut rollout);
+        policy.core.settle(
+            batch,
+            &rollout.starts,
+            &rollout.ends,
+            &mut rollout.decisions,
+        );
+        Ok(rollout)
+    }
+
+    fn reset_with_draws(&mut self, rng: &mut Xoshiro256PlusPlus) -> Result<(), EnvError> {
+        let options: Map<String, Value> = self
+            .draws
+            .iter()
+            .map(|draw| {
+                (
+                    draw.name.clone(),
+                    draw_log_uniform(draw.low, draw.high, rng).into(),
+                )
+            })
+            .collect();
+        self.lanes.observations = self
+            .env
+            .reset(&ResetRequest {
+                seeds: None,
+                options,
+            })?
+            .observations;
+        let batch = self.lanes.starts.len();
+        self.lanes.starts = vec![true; batch];
+        self.lanes.history = LaneHistory::new(batch, self.encoder.heads().components());
+        self.lanes.returns = vec![0.0; batch];
+        Ok(())
+    }
+
+    fn step(
+        &mut self,
+        policy: &Policy,
+        rng: &mut Xoshiro256PlusPlus,
+        rollout: &mut Rollout,
+    ) -> Result<(), EnvError> {
+        let lanes = &mut self.lanes;
+        let first_input = rollout.inputs.len();
+        self.encoder
+            .encode(&lanes.observations, &lanes.history, &mut rollout.inputs);
+        let acted = policy.act(
+            &rollout.inputs[first_input..],
+            &lanes.starts,
+            &mut lanes.memory,
+            Some(rng),
+        );
+        let heads = self.encoder.heads();
+        let mut actions = Vec::with_capacity(rollout.batch * heads.components());
+        if policy.decider() == Decider::Oracle {
+            actions = self.env.oracle()?;
+            rollout
+                .log_probs
+                .resize(rollout.log_probs.len() + rollout.batch, 0.0);
+        } else {
+            // Chance as well: its logits are all the same.
+            for logits in nn::values(&acted.logits).chunks_exact(heads.num_logits()) {
+                let log_prob = heads.sample(logits, rng, &mut actions);
+                rollout.log_probs.push(log_prob);
+            }
+        }
+        let reply = self.env.step(&actions)?;
+
+        rollout.starts.extend_from_slice(&lanes.starts);
+        rollout.decisions.extend(acted.decisions);
+        rollout
+            .actions
+            .extend(actions.iter().map(|&action| action as u32));
+        rollout
+            .rewards
+            .extend(reply.rewards.iter().map(|&reward| reward as f32));
+        rollout.values.extend_from_slice(&acted.values);
+        rollout.steps += 1;
+        self.value_last_observations(policy, &reply, &actions, rollout);
+        self.take_in(policy, reply, &actions, rollout);
+        Ok(())
+    }
+
+    /// V of the observation at which an episode was cut off: the return goes on beyond a truncation, unlike a
+    /// termination (Pardo et al. 2018, arXiv:1712.00378).
+    fn value_last_observations(
+        &self,
+        policy: &Policy,
+        reply: &StepReply,
+        actions: &[i64],
+        rollout: &mut Rollout,
+    ) {
+        let first = rollout.next_values.len();
+        rollout.next_values.resize(first + rollout.batch, 0.0);
+        let cut_off = |lane: usize| reply.truncations[lane] && !reply.terminations[lane];
+        if !(0..rollout.batch).any(cut_off) {
+            return;
+        }
+        let mut history = self.lanes.history.clone();
+        history.push(
+            actions,
+            &reply.rewards,
+            std::iter::repeat_n(false, rollout.batch),
+        );
+        let values = self.peek(
+            policy,
+            &reply.final_observations,
+            &history,
+            &vec![false; rollout.batch],
+        );
+        for lane in (0..rollout.batch).filter(|&lane| cut_off(lane)) {
+            rollout.next_values[first + lane] = values[lane];
+        }
+    }
+
+    /// Values of observations without moving the memory on.
+    fn peek(
+        &self,
+        policy: &Policy,
+        observations: &[f32],
+        history: &LaneHistory,
+        starts: &[bool],
+    ) -> Vec<f32> {
+        let mut inputs = Vec::new();
+        self.encoder.encode(observations, history, &mut inputs);
+        policy
+            .act(&inputs, starts, &mut self.lanes.memory.clone(), None)
+            .values
+    }
+
+    fn take_in(
+        &mut self,
+        policy: &Policy,
+        reply: StepReply,
+        actions: &[i64],
+        rollout: &mut Rollout,
+    ) {
+        let lanes = &mut self.lanes;
+        for lane in 0..rollout.batch {
+            let end = reply.terminations[lane] || reply.truncations[lane];
+            lanes.returns[lane] += reply.rewards[lane];
+            if end {
+                let length = u64::from(lanes.history.ages[lane]) + 1;
+                rollout.episodes.push(Episode {
+                    episode_return: lanes.returns[lane],
+                    length,
+                });
+                lanes.returns[lane] = 0.0;
+            }
+            lanes.starts[lane] = end;
+            rollout.ends.push(end);
+            let observations = if end {
+                &reply.final_observations
+            } else {
+                &reply.observations
+            };
+            let size = self.encoder.flat_size();
+            let observation = &observations[lane * size..][..size];
+            self.encoder
+                .encode_observation(observation, &mut rollout.next_observations);
+        }
+        policy.core.outcome(
+            &policy.params,
+            &mut lanes.memory,
+            actions,
+            &reply.rewards,
+            &lanes.starts,
+        );
+        lanes
+            .history
+            .push(actions, &reply.rewards, lanes.starts.iter().copied());
+        lanes.observations = reply.observations;
+    }
+
+    /// Fills in V of the next row wherever an episode went on.
+    fn value_what_follows(&self, policy: &Policy, rollout: &mut Rollout) {
+        let batch = rollout.batch;
+        let last = rollout.ends.len() - batch;
+        let beyond = if rollout.ends[last..].iter().all(|&end| end) {
+            vec![0.0; batch]
+        } else {
+            self.peek(
+                policy,
+                &self.lanes.observations,
+                &self.lanes.history,
+                &self.lanes.starts,
+            )
+        };
+        for row in 0..rollout.ends.len() {
+            if !rollout.ends[row] {
+                rollout.next_values[row] = if row < last {
+                    rollout.values[row + batch]
+                } else {
+                    beyond[row - last]
+                };
+            }
+        }
+    }
+}
+
+/// A whole number from `low..=high` whose logarithm is uniform.
+fn draw_log_uniform(low: u64, high: u64, rng: &mut Xoshiro256PlusPlus) -> u64 {
+    let (bottom, top) = ((low as f64).ln(), (high as f64 + 1.0).ln());
+    let drawn = (bottom + rng.random::<f64>() * (top - bottom)).exp();
+    (drawn as u64).clamp(low, high)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::algorithms;
+    use crate::env::test_task::TestTask;
+    use crate::seeds::{self, Role};
+
+    /// Rollouts of two lanes in which every episode ends after 3 steps.
+    fn collect(truncates: bool) -> Rollout {
+        let mut env = TestTask::new(2, 3);
+        env.truncates = truncates;
+        let row = algorithms::find("ppo").unwrap();
+        let hyper = (row.defaults)().edited(|collection: &mut Collection| collection.num_steps = 7);
+        let encoder =
+            InputEncoder::new(env.observation_space(), env.action_space(), &hyper, false).unwrap();
+        let mut rng = seeds::generator(0, Role::Agent);
+        let policy = Policy::new(row, &hyper, &encoder, &mut rng);
+        let mut collector =
+            Collector::begin(&mut env, encoder, &policy, &hyper, &[], vec![1, 2]).unwrap();
+        let rollout = collector.collect(&policy, &mut rng, usize::MAX).unwrap();
+        // What a memoryless critic thinks of what followed each action.
+        let values = policy
+            .act(
+                &rollout.next_observations,
+                &[false; 14],
+                &mut policy.core.initial_state(14),
+                None,
+            )
+            .values;
+        for (row, &value) in values.iter().enumerate() {
+            let terminated = rollout.ends[row] && !truncates;
+            let expected = if terminated { 0.0 } else { value };
+            assert!((rollout.next_values[row] - expected).abs() < 1e-6);
+        }
+        rollout
+    }
+
+    #[test]
+    fn a_return_goes_on_beyond_a_truncation_but_not_beyond_a_termination() {
+        for truncates in [false, true] {
+            let rollout = collect(truncates);
+            let ends: Vec<usize> = (0..14).filter(|&row| rollout.ends[row]).collect();
+            assert_eq!(ends, [4, 5, 10, 11]);
+            // The critic begins without a bias, so what looks like zeros is worth 0 to it; not all of these do.
+            let beyond = ends.iter().any(|&row| rollout.next_values[row] != 0.0);
+            assert_eq!(beyond, truncates);
+        }
+    }
+
+    /// What every learner bootstraps from: V of the last observation, by the memory of the episode that was cut off.
+    /// Compared with acting on by hand, with the same noise.
+    #[test]
+    fn a_truncation_is_worth_its_last_observation_to_every_algorithm() {
+        for (row, truncates) in algorithms::learners().flat_map(|row| [(row, true), (row, false)]) {
+            let mut env = TestTask::new(2, 3);
+            env.truncates = truncates;
+            let hyper = (row.defaults)().edited(|collection: &mut Collection| {
+                (collection.num_steps, collection.whole_episodes) = (3, false);
+            });
+            let encoder =
+                InputEncoder::new(env.observation_space(), env.action_space(), &hyper, false)
+                    .unwrap();
+            let mut rng = seeds::generator(0, Role::Agent);
+            let policy = Policy::new(row, &hyper, &encoder, &mut rng);
+            let mut collector =
+                Collector::begin(&mut env, encoder, &policy, &hyper, &[], vec![1, 2]).unwrap();
+            let (mut memory, mut noise) = (collector.lanes.memory.clone(), rng.clone());
+            let rollout = collector.collect(&policy, &mut rng, usize::MAX).unwrap();
+
+            policy.core.refresh(&policy.params, &mut memory);
+            for t in 0..3 {
+                let inputs = &rollout.inputs[t * 6..][..6];
+                let starts = &rollout.starts[t * 2..][..2];
+                let acted = policy.act(inputs, starts, &mut memory, Some(&mut noise));
+                let mut actions = Vec::new();
+                for logits in nn::values(&acted.logits).chunks_exact(2) {
+                    policy.heads().sample(logits, &mut noise, &mut actions);
+                }
+                if t < 2 {
+                    let (rewards, ends) = ([0.0; 2], [false; 2]);
+                    let params = &policy.params;
+                    let core = &policy.core;
+                    core.outcome(params, &mut memory, &actions, &rewards, &ends);
+                }
+            }
+            let last = &rollout.next_observations[12..];
+            let values = policy.act(last, &[false; 2], &mut memory, None).values;
+            assert_ne!(values, [0.0; 2], "{}", row.id);
+            let expected = if truncates { values } else { vec![0.0; 2] };
+            assert_eq!(rollout.next_values[4..], expected, "{}", row.id);
+        }
+    }
+
+    #[test]
+    fn rows_follow_one_another() {
+        let rollout = collect(false);
+        assert_eq!((rollout.steps, rollout.batch), (7, 2));
+        for row in 0..12 {
+            let next = &rollout.inputs[(row + 2) * 3..][..3];
+            let followed = rollout.next_observations[row * 3..][..3] == *next;
+            assert!(followed || rollout.ends[row]);
+            assert_eq!(rollout.starts[row + 2], rollout.ends[row]);
+        }
+        assert!(rollout.episodes.iter().all(|episode| episode.length == 3));
+        assert_eq!(rollout.episodes.len(), 4);
+    }
+
+    #[test]
+    fn chosen_lanes_are_a_rollout_of_their_own() {
+        let rollout = collect(false);
+        let lane = rollout.lanes(&[1]);
+        assert_eq!((lane.steps, lane.batch), (7, 1));
+        for step in 0..7 {
+            let row = step * 2 + 1;
+            assert_eq!(lane.inputs[step * 3..][..3], rollout.inputs[row * 3..][..3]);
+            assert_eq!(lane.log_probs[step], rollout.log_probs[row]);
+            assert_eq!(lane.ends[step], rollout.ends[row]);
+        }
+    }
+
+    #[test]
+    fn log_uniform_draws_cover_the_range_evenly_in_the_logarithm() {
+        let mut rng = seeds::generator(0, Role::Agent);
+        let draws: Vec<u64> = (0..4_000)
+            .map(|_| draw_log_uniform(4, 255, &mut rng))
+            .collect();
+        assert!(draws.iter().all(|draw| (4..=255).contains(draw)));
+        // ln 4, ln 32 and ln 256 are equally far apart: half of the draws lie below 32. Deviation of the count: 32.
+        let below = draws.iter().filter(|&&draw| draw < 32).count();
+        assert!(below.abs_diff(2_000) < 160, "{below}");
+    }
+}

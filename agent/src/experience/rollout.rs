@@ -1,0 +1,124 @@
+//! A rollout: what is kept of playing for learning.
+
+use serde::{Deserialize, Serialize};
+
+use crate::memory::{Segment, State};
+
+/// What was played between two updates. Columns are time-major: `row = t * batch + lane`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rollout {
+    /// Steps T.
+    pub steps: usize,
+    /// Lanes B.
+    pub batch: usize,
+    /// `[T*B, input_size]`.
+    pub inputs: Vec<f32>,
+    /// `[T*B]`: first of its episode.
+    pub starts: Vec<bool>,
+    /// `[T*B]`: the action ended its episode.
+    pub ends: Vec<bool>,
+    /// The memory before the first row.
+    pub initial_state: State,
+    /// `[T*B, decision_width]`.
+    pub decisions: Vec<i32>,
+    /// `[T*B, components]`.
+    pub actions: Vec<u32>,
+    /// `[T*B]`: of the action that was taken.
+    pub log_probs: Vec<f32>,
+    /// `[T*B]`: the task's own, never with a bonus.
+    pub rewards: Vec<f32>,
+    /// `[T*B, observation_size]`: what the action led to, encoded; at an end the episode's last observation.
+    pub next_observations: Vec<f32>,
+    /// `[T*B]`: V of what was seen.
+    pub values: Vec<f32>,
+    /// `[T*B]`: V of what came after; 0 at a termination, V of the last observation at a truncation.
+    pub next_values: Vec<f32>,
+    /// Episodes that ended, in order: return and length.
+    pub episodes: Vec<Episode>,
+    /// Whole episodes were wanted, and `max_steps` ended the rollout before every lane had one.
+    pub cut_short: bool,
+}
+
+/// An episode that ended.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Episode {
+    /// Undiscounted sum of the task's rewards.
+    pub episode_return: f64,
+    /// Steps.
+    pub length: u64,
+}
+
+impl Rollout {
+    /// Before the first step.
+    pub(crate) fn empty(batch: usize, initial_state: State) -> Self {
+        Self {
+            steps: 0,
+            batch,
+            inputs: Vec::new(),
+            starts: Vec::new(),
+            ends: Vec::new(),
+            initial_state,
+            decisions: Vec::new(),
+            actions: Vec::new(),
+            log_probs: Vec::new(),
+            rewards: Vec::new(),
+            next_observations: Vec::new(),
+            values: Vec::new(),
+            next_values: Vec::new(),
+            episodes: Vec::new(),
+            cut_short: false,
+        }
+    }
+
+    /// The chosen lanes, as a rollout of their own (without the list of episodes).
+    pub fn lanes(&self, lanes: &[usize]) -> Self {
+        let rows: Vec<usize> = (0..self.steps)
+            .flat_map(|t| lanes.iter().map(move |&lane| t * self.batch + lane))
+            .collect();
+        fn take<T: Copy>(column: &[T], width: usize, rows: &[usize]) -> Vec<T> {
+            let mut taken = Vec::with_capacity(rows.len() * width);
+            for &row in rows {
+                taken.extend_from_slice(&column[row * width..(row + 1) * width]);
+            }
+            taken
+        }
+        let total = self.steps * self.batch;
+        Self {
+            steps: self.steps,
+            batch: lanes.len(),
+            inputs: take(&self.inputs, self.inputs.len() / total, &rows),
+            starts: take(&self.starts, 1, &rows),
+            ends: take(&self.ends, 1, &rows),
+            initial_state: self.initial_state.gather(lanes),
+            decisions: take(&self.decisions, self.decisions.len() / total, &rows),
+            actions: take(&self.actions, self.actions.len() / total, &rows),
+            log_probs: take(&self.log_probs, 1, &rows),
+            rewards: take(&self.rewards, 1, &rows),
+            next_observations: take(
+                &self.next_observations,
+                self.next_observations.len() / total,
+                &rows,
+            ),
+            values: take(&self.values, 1, &rows),
+            next_values: take(&self.next_values, 1, &rows),
+            episodes: Vec::new(),
+            cut_short: false,
+        }
+    }
+
+    /// As a memory core sees it.
+    pub fn segment<'a>(&'a self, returns: &'a [f32]) -> Segment<'a> {
+        Segment {
+            steps: self.steps,
+            batch: self.batch,
+            inputs: &self.inputs,
+            starts: &self.starts,
+            ends: &self.ends,
+            actions: &self.actions,
+            rewards: &self.rewards,
+            initial_state: &self.initial_state,
+            decisions: &self.decisions,
+            returns,
+        }
+    }
+}

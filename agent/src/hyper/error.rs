@@ -1,0 +1,103 @@
+//! Why a configuration is refused.
+
+/// Why a configuration was refused.
+#[derive(Debug, thiserror::Error, PartialEq)]
+pub enum ConfigError {
+    /// A value outside its range.
+    #[error("{name} = {value} is out of range: it must be {range}")]
+    OutOfRange {
+        /// The hyper-parameter.
+        name: &'static str,
+        /// What it was set to.
+        value: String,
+        /// What it may be.
+        range: &'static str,
+    },
+    /// A hyper-parameter that would do nothing.
+    #[error(
+        "{algorithm} has nothing that {name} would change: leave it out (`agent list {algorithm}` shows what it has)"
+    )]
+    Unused {
+        /// The hyper-parameter.
+        name: &'static str,
+        /// The algorithm.
+        algorithm: &'static str,
+    },
+    /// `her` was switched on.
+    #[error(
+        "her: hindsight experience replay relabels goals in an off-policy learner's replay (Andrychowicz et al. 2017); \
+         {algorithm} learns on-policy and its environments have no goals. Leave it off"
+    )]
+    Her {
+        /// The algorithm.
+        algorithm: &'static str,
+    },
+    /// The heads of an attention share an embedding's numbers out evenly.
+    #[error(
+        "mem_dim = {mem_dim} cannot be shared out to the {heads} heads of the attention: it must be a multiple of {heads}"
+    )]
+    Heads {
+        /// As set.
+        mem_dim: usize,
+        /// The memory's.
+        heads: usize,
+    },
+    /// The score-function term is on the keeping of steps.
+    #[error(
+        "memory_score_coef = {memory_score_coef} would do nothing: with memory_scope = lifetime no steps are kept, only \
+         whole episodes. Leave it out, or take memory_scope = both"
+    )]
+    ScoreWithoutSteps {
+        /// As set.
+        memory_score_coef: f32,
+    },
+    /// The latest steps are in the memory's own slots.
+    #[error(
+        "recent_entries = {recent_entries} is more than max_entries = {max_entries}: they are some of the memory's slots"
+    )]
+    MoreRecentThanSlots {
+        /// As set.
+        recent_entries: usize,
+        /// As set.
+        max_entries: usize,
+    },
+    /// Minibatches are made of whole environments.
+    #[error(
+        "num_minibatches = {num_minibatches} is more than num_envs = {num_envs}: a minibatch holds whole environments"
+    )]
+    MoreMinibatchesThanEnvs {
+        /// As set.
+        num_minibatches: usize,
+        /// As set.
+        num_envs: usize,
+    },
+    /// Not one step.
+    #[error(
+        "total_timesteps = {total_timesteps} is not one step in each of num_envs = {num_envs} environments"
+    )]
+    TooFewTimesteps {
+        /// As set.
+        total_timesteps: u64,
+        /// As set.
+        num_envs: usize,
+    },
+    /// Options are given at resets, and a rollout can begin with one only where episodes are whole.
+    #[error("an option drawn for each rollout needs whole_episodes: set --whole-episodes")]
+    DrawsNeedWholeEpisodes,
+    /// Nobody said which algorithm.
+    #[error("which algorithm? Name one of them with --algorithm: {known}")]
+    NoAlgorithm {
+        /// The ids there are.
+        known: String,
+    },
+    /// No such algorithm.
+    #[error("there is no algorithm `{name}`{meant}: there are {known}")]
+    UnknownAlgorithm {
+        /// As given.
+        name: String,
+        /// A hint at the id that was probably meant.
+        meant: String,
+        /// The ids there are.
+        known: String,
+    },
+}

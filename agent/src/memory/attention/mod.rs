@@ -1,0 +1,5 @@
+//! Memories that read by attention, and what such reading is made of.
+
+pub mod episodic_transformer;
+pub(super) mod lag;
+pub(super) mod layer;

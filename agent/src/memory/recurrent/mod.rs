@@ -1,0 +1,3 @@
+//! Memories that carry a vector from step to step.
+
+pub mod lstm;

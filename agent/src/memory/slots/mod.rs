@@ -1,0 +1,509 @@
+//! TraceRL's memory: N slots that learn what to keep (retention) and what to attend to (retrieval), end to end.
+//!
+//! Every step offers an entry: its raw input, its write time, and a retention score u = f(embedding). R of the N slots
+//! hold the latest entries; the others hold, of all older ones of the episode, those with the largest keys κ = u + g,
+//! where the Gumbel noise g is drawn once, at the write (none in evaluation). Reading is soft attention over the slots
+//! and a learned null slot with weights α ∝ exp(q·eᵢ/√d + log σ(uᵢ) + r·φ(lagᵢ)): through the gate σ(u) the policy's
+//! gradient reaches the retention score; r, of the current embedding, says how old an entry is looked for (Shaw et al.
+//! 2018, arXiv:1803.02155, with features φ in place of a row for each distance). A read sees the entries of earlier
+//! steps; the current one stands beside it in the features.
+//!
+//! Entries are kept raw and embedded with the weights of the day, so nothing is stale and no gradient runs through
+//! time: from the judged action to the first observation is one hop. Each step of a rollout is embedded once, then every
+//! row gathers what its step had in memory, which makes the cost of a step independent of the episode's length.
+//!
+//! The projection of keys is left out because q·(W mᵢ) = (Wᵀq)·mᵢ, the projection of values because a layer follows.
+
+use clap::ValueEnum;
+use rand::RngExt;
+use rand_xoshiro::Xoshiro256PlusPlus;
+use serde::{Deserialize, Serialize};
+
+use self::retention::{OfferedEntries, Ring, fate};
+use self::state::{EMPTY, Offer, array};
+use crate::hyper::section;
+use crate::memory::attention::lag::{self, LagTerms};
+use crate::memory::{
+    CoreContext, CoreStep, MemoryContents, MemoryCore, Network, Segment, Slots, State, Unrolled,
+};
+use crate::nn::{self, Activation, Graph, Init, ParamId, Params, ScoreTerms, Tensor};
+use crate::onnx::StepGraph;
+
+mod onnx;
+pub(super) mod retention;
+mod state;
+
+/// Time constants, in steps, of the write-time features `exp(−t/τ)`: bounded, distinct near an episode's beginning,
+/// and the same for all late times, so that a memory trained on hundreds of steps meets nothing new at thousands.
+const TIME_CONSTANTS: [f32; 4] = [1.0, 4.0, 16.0, 64.0];
+
+/// While learning, every so many lanes one keeps entries without noise, as evaluation does. A reader that never met the
+/// contents of such a memory (the entries most like the cue beside the cue) need not read it well: at delay 256 EASY
+/// one of two seeds solved the task with noise and scored 0.00 without.
+const NOISELESS_EVERY: usize = 4;
+
+/// What a memory of slots holds, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum MemoryScope {
+    /// Entries are steps; cleared when an episode begins.
+    Episode,
+    /// Entries are whole episodes with their outcome, kept across episodes; within one nothing is remembered.
+    Lifetime,
+    /// Both, side by side.
+    Both,
+}
+
+section! {
+    /// Memory entries that are steps of an episode, and whether whole episodes are kept as well.
+    pub struct Steps, overridden by StepsOverrides {
+        /// How many of the slots always hold the latest steps. What leaves them competes for the others.
+        recent_entries: usize = 4, |&v| v <= 1_024, "0 to max_entries";
+        /// Attend by how long ago an entry was written, too.
+        #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
+        relative_age: bool = true, |_| true, "true or false";
+        /// What the memory holds: `episode` (steps), `lifetime` (whole episodes with their outcome, and nothing within an episode), `both`.
+        #[arg(value_name = "SCOPE")]
+        memory_scope: MemoryScope = MemoryScope::Episode, |_| true, "episode, lifetime or both";
+        /// Weight of the score-function term on keeping and dropping steps; 0 is off, and it is 0 where `memory_scope` is `lifetime`.
+        memory_score_coef: f32 = 0.0, |&v| (0.0..=100.0).contains(&v), "0 to 100";
+    }
+}
+
+/// A memory of slots with learned retention and retrieval.
+pub struct SlotMemory {
+    embed: (ParamId, ParamId),
+    query: ParamId,
+    lag: LagTerms,
+    null: ParamId,
+    usefulness: (ParamId, ParamId),
+    output: (ParamId, ParamId),
+    input_size: usize,
+    mem_dim: usize,
+    slots: usize,
+    /// How many of the slots hold the latest entries.
+    recent: usize,
+    hidden_size: usize,
+    learn_retention: bool,
+    retention_coef: f32,
+    score_coef: f32,
+}
+
+impl SlotMemory {
+    /// Adds its parameters to the context's.
+    pub fn new(context: &mut CoreContext<'_>) -> Self {
+        let (hyper, steps) = (context.hyper.get::<Slots>(), context.hyper.get::<Steps>());
+        let hidden = context.hyper.get::<Network>().hidden_size;
+        let (inputs, dim) = (context.input_size, hyper.mem_dim);
+        let CoreContext { params, rng, .. } = context;
+        let wide = Init::Orthogonal {
+            gain: std::f32::consts::SQRT_2,
+        };
+        let embed = (
+            params.add(
+                "core.embed.weight",
+                (inputs + TIME_CONSTANTS.len(), dim),
+                wide,
+                rng,
+            ),
+            params.add("core.embed.bias", (1, dim), Init::Zeros, rng),
+        );
+        let query = params.add(
+            "core.query.weight",
+            (dim, dim),
+            Init::Orthogonal { gain: 1.0 },
+            rng,
+        );
+        let lag = LagTerms::new("core.lag", dim, steps.relative_age, params, rng);
+        let null = params.add("core.null", (1, dim), Init::Zeros, rng);
+        let usefulness = (
+            params.add(
+                "core.usefulness.weight",
+                (dim, 1),
+                Init::Orthogonal { gain: 0.1 },
+                rng,
+            ),
+            params.add("core.usefulness.bias", (1, 1), Init::Zeros, rng),
+        );
+        let output = (
+            params.add("core.output.weight", (2 * dim, hidden), wide, rng),
+            params.add("core.output.bias", (1, hidden), Init::Zeros, rng),
+        );
+        Self {
+            embed,
+            query,
+            lag,
+            null,
+            usefulness,
+            output,
+            input_size: inputs,
+            mem_dim: dim,
+            slots: hyper.max_entries,
+            recent: steps.recent_entries,
+            hidden_size: hidden,
+            learn_retention: hyper.memory_learn_retention,
+            retention_coef: hyper.memory_retention_coef,
+            score_coef: steps.memory_score_coef,
+        }
+    }
+
+    /// Embeddings `[rows, mem_dim]` of raw inputs written at `times`.
+    fn embed(
+        &self,
+        graph: &mut Graph<'_>,
+        inputs: &[f32],
+        times: impl Iterator<Item = f32>,
+    ) -> Tensor {
+        let rows = inputs.len() / self.input_size;
+        let width = self.input_size + TIME_CONSTANTS.len();
+        let mut timed = Vec::with_capacity(rows * width);
+        for (input, time) in inputs.chunks_exact(self.input_size).zip(times) {
+            timed.extend_from_slice(input);
+            timed.extend(TIME_CONSTANTS.map(|tau| (-time / tau).exp()));
+        }
+        let x = graph.constant(timed, (rows, width));
+        graph.linear(&x, self.embed.0, Some(self.embed.1), Activation::Tanh)
+    }
+
+    fn usefulness(&self, graph: &mut Graph<'_>, embedding: &Tensor) -> Tensor {
+        graph.linear(
+            embedding,
+            self.usefulness.0,
+            Some(self.usefulness.1),
+            Activation::Identity,
+        )
+    }
+
+    /// `log σ(u)` for entries behind a null slot whose gate is open; nothing where retention is not learned.
+    fn gates(&self, graph: &mut Graph<'_>, usefulness: &Tensor) -> Option<Tensor> {
+        self.learn_retention.then(|| {
+            let open = graph.constant(vec![0.0], (1, 1));
+            let gates = graph.activate(usefulness, Activation::LogSigmoid);
+            graph.concat_rows(&[&open, &gates])
+        })
+    }
+
+    fn features(&self, graph: &mut Graph<'_>, readout: &Tensor, embedding: &Tensor) -> Tensor {
+        let both = graph.concat_cols(&[readout, embedding]);
+        graph.linear(&both, self.output.0, Some(self.output.1), Activation::Tanh)
+    }
+
+    /// Attention of every lane over its slots: readout `[batch, mem_dim]`; the weights go into the state.
+    fn read(&self, graph: &mut Graph<'_>, state: &mut State, embedding: &Tensor) -> Tensor {
+        let query = graph.linear(embedding, self.query, None, Activation::Identity);
+        let width = self.slots + 1;
+        let mut index = Vec::with_capacity(state.rows() * width);
+        for (lane, written) in state.arrays[array::WRITTEN]
+            .data
+            .chunks_exact(self.slots)
+            .enumerate()
+        {
+            let null = (lane * width) as i32;
+            index.push(null);
+            index.extend(
+                (null + 1..)
+                    .zip(written)
+                    .map(|(entry, &step)| if step == EMPTY { -1 } else { entry }),
+            );
+        }
+        let table = &state.arrays[array::EMBEDDING].data;
+        let lags = self.lag.scores(graph, embedding, || {
+            let ages = &state.arrays[array::AGE].data;
+            let written = state.arrays[array::WRITTEN].data.chunks_exact(self.slots);
+            let mut lags = Vec::with_capacity(index.len());
+            for (&age, written) in ages.iter().zip(written) {
+                lags.push(lag::NONE);
+                lags.extend(written.iter().map(|&step| lag_of(age, step)));
+            }
+            lags
+        });
+        let gates = &state.arrays[array::GATE].data[..];
+        let terms = ScoreTerms {
+            entry: self.learn_retention.then_some(gates),
+            slot: lags.as_ref().map(nn::values),
+        };
+        let (readout, weights) = nn::attend(&query, table, terms, &index);
+        for (lane, weights) in weights.chunks_exact(width).enumerate() {
+            state.arrays[array::ATTENTION]
+                .row_mut(lane)
+                .copy_from_slice(&weights[1..]);
+        }
+        graph.constant(readout, (state.rows(), self.mem_dim))
+    }
+
+    /// Where each row's slots lie in the pool of a segment (null, carried entries, rows): `[T*B, slots + 1]`, null
+    /// first, -1 for empty.
+    fn pool_index(&self, segment: &Segment<'_>, carried: usize) -> Vec<i32> {
+        let width = self.decision_width();
+        let mut index = Vec::with_capacity(segment.starts.len() * (self.slots + 1));
+        for (row, decisions) in segment.decisions.chunks_exact(width).enumerate() {
+            let lane = row % segment.batch;
+            index.push(0);
+            index.extend(decisions[..self.slots].iter().map(|&origin| match origin {
+                -1 => -1,
+                from_before if from_before < 0 => {
+                    1 + (lane * self.slots) as i32 + (-2 - from_before)
+                }
+                step => 1 + carried as i32 + step * segment.batch as i32 + lane as i32,
+            }));
+        }
+        index
+    }
+
+    /// Lags of what is in each row's slots, as [`LagTerms::scores`] takes them.
+    fn pool_lags(&self, segment: &Segment<'_>, ages: &[f32]) -> Vec<i32> {
+        let width = self.decision_width();
+        let written = &segment.initial_state.arrays[array::WRITTEN];
+        let mut lags = Vec::with_capacity(segment.starts.len() * (self.slots + 1));
+        for (row, decisions) in segment.decisions.chunks_exact(width).enumerate() {
+            let (step, lane) = (row / segment.batch, row % segment.batch);
+            lags.push(lag::NONE);
+            lags.extend(decisions[..self.slots].iter().map(|&origin| match origin {
+                -1 => lag::NONE,
+                from_before if from_before < 0 => {
+                    lag_of(ages[row], written.row(lane)[(-2 - from_before) as usize])
+                }
+                origin => lag::index((step as i32 - origin) as f32),
+            }));
+        }
+        lags
+    }
+
+    /// Step of the episode of every row.
+    fn ages(&self, segment: &Segment<'_>) -> Vec<f32> {
+        let mut age = segment.initial_state.arrays[array::AGE].data.clone();
+        let mut ages = Vec::with_capacity(segment.starts.len());
+        for starts in segment.starts.chunks_exact(segment.batch) {
+            for (age, &start) in age.iter_mut().zip(starts) {
+                if start {
+                    *age = 0.0;
+                }
+                ages.push(*age);
+                *age += 1.0;
+            }
+        }
+        ages
+    }
+
+    fn retention_losses(
+        &self,
+        graph: &mut Graph<'_>,
+        segment: &Segment<'_>,
+        usefulness: &Tensor,
+        index: &[i32],
+        weights: &[f32],
+        carried: usize,
+    ) -> Vec<(&'static str, f32, Tensor)> {
+        let mut losses = Vec::new();
+        if self.retention_coef > 0.0 {
+            let (index, target) =
+                retention::usefulness_targets(index, weights, segment.returns, self.slots + 1);
+            let rows = vec![1.0; segment.returns.len()];
+            let loss = graph.slot_regression(usefulness, &index, &target, &rows);
+            losses.push(("usefulness_loss", self.retention_coef, loss));
+        }
+        if self.score_coef > 0.0 {
+            let offered = OfferedEntries::of(segment, self.decision_width());
+            let rows: Vec<u32> = (0..segment.starts.len())
+                .map(|row| (carried + row) as u32)
+                .collect();
+            let scores = graph.gather_rows(usefulness, &rows);
+            let loss = graph.retention_score(&scores, &offered.bounds, &offered.weight);
+            losses.push(("retention_score_loss", self.score_coef, loss));
+        }
+        losses
+    }
+}
+
+/// How old an entry is that was written at a step of the episode, as [`LagTerms::scores`] takes it.
+fn lag_of(age: f32, written: f32) -> i32 {
+    match written == EMPTY {
+        true => lag::NONE,
+        false => lag::index(age - written),
+    }
+}
+
+/// A standard Gumbel variable: the race for the largest `u + g` picks entries in proportion to `exp(u)`.
+fn gumbel(rng: &mut Xoshiro256PlusPlus) -> f32 {
+    let uniform: f64 = rng.random_range(f64::MIN_POSITIVE..1.0);
+    -(-uniform.ln()).ln() as f32
+}
+
+impl MemoryCore for SlotMemory {
+    fn feature_size(&self) -> usize {
+        self.hidden_size
+    }
+
+    fn decision_width(&self) -> usize {
+        self.slots + fate::WIDTH
+    }
+
+    fn initial_state(&self, batch: usize) -> State {
+        state::initial_state(batch, self.slots, self.input_size, self.mem_dim)
+    }
+
+    fn step(
+        &self,
+        params: &Params,
+        inputs: &[f32],
+        starts: &[bool],
+        state: &mut State,
+        mut rng: Option<&mut Xoshiro256PlusPlus>,
+    ) -> CoreStep {
+        let mut graph = Graph::inference(params);
+        let null = params.data(self.null);
+        for lane in (0..starts.len()).filter(|&lane| starts[lane]) {
+            state::clear(state, lane);
+            state.arrays[array::AGE].data[lane] = 0.0;
+            state.arrays[array::EMBEDDING].row_mut(lane)[..self.mem_dim].copy_from_slice(null);
+        }
+        let ages = state.arrays[array::AGE].data.iter().copied();
+        let embedding = self.embed(&mut graph, inputs, ages);
+        let readout = self.read(&mut graph, state, &embedding);
+        let features = self.features(&mut graph, &readout, &embedding);
+        let scores = self.usefulness(&mut graph, &embedding);
+        let gates = graph.activate(&scores, Activation::LogSigmoid);
+
+        let (embeddings, scores, gates) = (
+            nn::values(&embedding),
+            nn::values(&scores),
+            nn::values(&gates),
+        );
+        let mut decisions = Vec::with_capacity(starts.len() * self.decision_width());
+        for (lane, input) in inputs.chunks_exact(self.input_size).enumerate() {
+            let noiseless = lane % NOISELESS_EVERY == NOISELESS_EVERY - 1;
+            let noise = rng.as_deref_mut().filter(|_| !noiseless).map(gumbel);
+            let offer = Offer {
+                input,
+                embedding: &embeddings[lane * self.mem_dim..][..self.mem_dim],
+                usefulness: if self.learn_retention {
+                    scores[lane]
+                } else {
+                    0.0
+                },
+                gate: gates[lane],
+                noise: noise.unwrap_or(0.0),
+            };
+            // Without noise nothing was chosen: the score-function term has nothing to credit.
+            let key = noise.map_or(f32::NAN, |noise| offer.usefulness + noise);
+            state::record(state, lane, key, &mut decisions);
+            state::write(state, lane, self.recent, &offer);
+        }
+        for clock in [array::AGE, array::CLOCK] {
+            state.arrays[clock].data.iter_mut().for_each(|t| *t += 1.0);
+        }
+        CoreStep {
+            features,
+            decisions,
+        }
+    }
+
+    fn settle(&self, batch: usize, starts: &[bool], ends: &[bool], decisions: &mut [i32]) {
+        if self.learn_retention && self.score_coef > 0.0 {
+            let width = self.decision_width();
+            let ring = Ring {
+                recent: self.recent,
+                others: self.slots - self.recent,
+            };
+            retention::settle(batch, starts, ends, decisions, width, ring);
+        }
+    }
+
+    fn unroll(&self, graph: &mut Graph<'_>, segment: &Segment<'_>) -> Unrolled {
+        let before = &segment.initial_state.arrays;
+        let rows = segment.starts.len();
+        let ages = self.ages(segment);
+        let embedding = self.embed(graph, segment.inputs, ages.iter().copied());
+        let has_carried = before[array::WRITTEN]
+            .data
+            .iter()
+            .any(|&step| step != EMPTY);
+        let (entries, carried) = if has_carried {
+            let old = self.embed(
+                graph,
+                &before[array::INPUT].data,
+                before[array::WRITTEN].data.iter().copied(),
+            );
+            (
+                graph.concat_rows(&[&old, &embedding]),
+                segment.batch * self.slots,
+            )
+        } else {
+            (embedding.clone(), 0)
+        };
+        let scores = self.usefulness(graph, &entries);
+        let gates = self.gates(graph, &scores);
+        let null = graph.param(self.null);
+        let pool = graph.concat_rows(&[&null, &entries]);
+        let index = self.pool_index(segment, carried);
+        debug_assert_eq!(index.len(), rows * (self.slots + 1));
+        let query = graph.linear(&embedding, self.query, None, Activation::Identity);
+        let lags = self
+            .lag
+            .scores(graph, &embedding, || self.pool_lags(segment, &ages));
+        let terms = ScoreTerms {
+            entry: gates.as_ref(),
+            slot: lags.as_ref(),
+        };
+        let read = graph.attention_read(&query, &pool, &pool, terms, &index, 1);
+        let losses = if self.learn_retention {
+            self.retention_losses(graph, segment, &scores, &index, &read.weights, carried)
+        } else {
+            Vec::new()
+        };
+        Unrolled {
+            features: self.features(graph, &read.readout, &embedding),
+            losses,
+        }
+    }
+
+    fn refresh(&self, params: &Params, state: &mut State) {
+        let mut graph = Graph::inference(params);
+        let times = state.arrays[array::WRITTEN].data.iter().copied();
+        let embedding = self.embed(&mut graph, &state.arrays[array::INPUT].data, times);
+        let scores = self.usefulness(&mut graph, &embedding);
+        let gates = graph.activate(&scores, Activation::LogSigmoid);
+        let (embeddings, scores, gates) = (
+            nn::values(&embedding),
+            nn::values(&scores),
+            nn::values(&gates),
+        );
+        let dim = self.mem_dim;
+        for lane in 0..state.rows() {
+            let table = state.arrays[array::EMBEDDING].row_mut(lane);
+            table[..dim].copy_from_slice(params.data(self.null));
+            table[dim..]
+                .copy_from_slice(&embeddings[lane * self.slots * dim..][..self.slots * dim]);
+            state.arrays[array::GATE].row_mut(lane)[1..]
+                .copy_from_slice(&gates[lane * self.slots..][..self.slots]);
+            for slot in 0..self.slots {
+                state.arrays[array::ORIGIN].row_mut(lane)[slot] = -2.0 - slot as f32;
+                if self.learn_retention && state.arrays[array::WRITTEN].row(lane)[slot] != EMPTY {
+                    let usefulness = scores[lane * self.slots + slot];
+                    let noise = state.arrays[array::NOISE].row(lane)[slot];
+                    state.arrays[array::USEFULNESS].row_mut(lane)[slot] = usefulness;
+                    state.arrays[array::KEY].row_mut(lane)[slot] = usefulness + noise;
+                }
+            }
+        }
+        state.arrays[array::CLOCK].data.fill(0.0);
+    }
+
+    fn forget(&self, state: &mut State) {
+        for lane in 0..state.rows() {
+            state::clear(state, lane);
+        }
+    }
+
+    fn onnx(
+        &self,
+        step: &mut StepGraph<'_>,
+        inputs: &crate::onnx::Value,
+    ) -> Result<crate::onnx::Value, &'static str> {
+        Ok(self.step_graph(step, inputs))
+    }
+
+    fn inspect(&self, state: &State, lane: usize) -> MemoryContents {
+        MemoryContents::Slots(state::contents(state, lane, self.slots))
+    }
+}

@@ -1,0 +1,11 @@
+//! A training run: the loop, what it is told, and the folder that it is resumed from.
+
+mod autosave;
+pub mod checkpoint;
+pub mod config;
+pub mod folder;
+pub mod load;
+pub mod lock;
+pub mod settings;
+pub mod statistics;
+pub mod train;

@@ -1,0 +1,99 @@
+//! What a run has counted, and how its last episodes went.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+use crate::experience::{Episode, Rollout};
+
+/// Episodes that a running mean is taken over.
+const WINDOW: usize = 100;
+
+/// What a run has counted, and how its last episodes went.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RunStatistics {
+    /// Steps of all lanes together.
+    pub timesteps: u64,
+    /// Updates of the weights.
+    pub updates: u64,
+    /// Episodes that ended.
+    pub episodes: u64,
+    /// Sum of their undiscounted returns.
+    #[serde(default)]
+    pub return_sum: f64,
+    /// Mean return from which the task counts as solved, as the server tells it for the task's arguments; `None` where
+    /// nothing is known to compare with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub solved_threshold: Option<f64>,
+    /// Steps at the first update after which the mean return of the last 100 episodes was at least
+    /// [`solved_threshold`](Self::solved_threshold).
+    pub solved_at: Option<u64>,
+    /// The best mean over the last 100 episodes that a checkpoint was kept for.
+    pub best_return: Option<f64>,
+    /// Learning curve: steps, mean return of the last 100 episodes.
+    pub curve: Vec<(u64, f64)>,
+    pub(super) recent: VecDeque<Episode>,
+}
+
+impl RunStatistics {
+    /// Counts a rollout.
+    pub(super) fn record(&mut self, rollout: &Rollout) {
+        self.timesteps += (rollout.steps * rollout.batch) as u64;
+        self.episodes += rollout.episodes.len() as u64;
+        let returns = rollout.episodes.iter().map(|ended| ended.episode_return);
+        self.return_sum += returns.sum::<f64>();
+        self.recent.extend(&rollout.episodes);
+        self.recent
+            .drain(..self.recent.len().saturating_sub(WINDOW));
+        if let Some((mean, _)) = self.recent_return() {
+            self.curve.push((self.timesteps, mean));
+        }
+        if self.is_solved() {
+            self.solved_at.get_or_insert(self.timesteps);
+        }
+    }
+
+    /// Whether the mean return of the last 100 episodes is at least the threshold: the one definition of solved.
+    pub(super) fn is_solved(&self) -> bool {
+        self.have_reached(|threshold| {
+            let recent = self.recent_return();
+            recent.is_some_and(|(mean, _)| mean >= threshold)
+        })
+    }
+
+    /// Whether not only the mean but each of the last 100 returns is at least the threshold: training stops early then.
+    pub(super) fn is_safely_solved(&self) -> bool {
+        self.have_reached(|threshold| {
+            let mut returns = self.recent.iter().map(|episode| episode.episode_return);
+            returns.all(|reached| reached >= threshold)
+        })
+    }
+
+    /// Whether the last 100 episodes, if there have been so many, reach the threshold, if there is one.
+    fn have_reached(&self, reaches: impl Fn(f64) -> bool) -> bool {
+        self.recent.len() == WINDOW && self.solved_threshold.is_some_and(reaches)
+    }
+
+    /// Mean and (population) deviation of the last 100 returns.
+    pub fn recent_return(&self) -> Option<(f64, f64)> {
+        let n = self.recent.len() as f64;
+        let mean = self
+            .recent
+            .iter()
+            .map(|episode| episode.episode_return)
+            .sum::<f64>()
+            / n;
+        let variance = self
+            .recent
+            .iter()
+            .map(|episode| (episode.episode_return - mean).powi(2))
+            .sum::<f64>()
+            / n;
+        (!self.recent.is_empty()).then(|| (mean, variance.sqrt()))
+    }
+
+    pub(super) fn recent_length(&self) -> Option<f64> {
+        let total: u64 = self.recent.iter().map(|episode| episode.length).sum();
+        (!self.recent.is_empty()).then(|| total as f64 / self.recent.len() as f64)
+    }
+}

@@ -1,0 +1,531 @@
+//! The main path: play, learn, report, until the budget is spent or the task is solved.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rand_xoshiro::Xoshiro256PlusPlus;
+use serde::{Deserialize, Serialize};
+
+use crate::algorithms;
+use crate::env::{EnvError, VectorEnv};
+use crate::experience::{Collector, Rollout};
+use crate::hyper::ConfigError;
+use crate::learner::auxiliary::{AuxiliaryLosses, wants_cue};
+use crate::learner::exploration::{Exploration, LearningRewards};
+use crate::learner::ppo::{NotANumber, Ppo, PpoUpdate, UpdateMetrics};
+use crate::learner::stopping::Stopping;
+use crate::nn::NnError;
+use crate::policy::Policy;
+use crate::policy::decider::Decider;
+use crate::policy::inputs::InputEncoder;
+use crate::run::autosave::{self, Autosave};
+use crate::run::checkpoint::{Checkpoint, CheckpointError, RunState};
+use crate::run::config::TrainConfig;
+use crate::run::statistics::RunStatistics;
+use crate::seeds::{self, Role};
+use crate::spaces::{Spaces, UnsupportedSpace};
+use crate::views::monitor::{LogRecord, Monitor, MonitorError, Progress};
+
+/// What is said before training on a task that has no threshold.
+const NO_THRESHOLD: &str = "nothing says from which return this task counts as solved with these arguments: training \
+                            goes to the end of its budget";
+
+/// How a run is carried out: none of this changes what it computes.
+pub struct TrainOptions<'a> {
+    /// Folder for `checkpoint.safetensors` (the latest) and `best.safetensors`; it must exist.
+    pub out: Option<&'a Path>,
+    /// Steps between two checkpoints that may become the best. The latest state is written at the beginning, now and then on
+    /// the way, and at the end in any case.
+    pub checkpoint_interval: Option<u64>,
+    /// Goes on from here instead of beginning.
+    pub resume: Option<Checkpoint>,
+    /// Set by Ctrl-C: stop after the update under way.
+    pub stop: &'a AtomicBool,
+}
+
+/// Why a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ending {
+    /// The budget is spent.
+    Budget,
+    /// Each of the last episodes reached the return from which the task counts as solved.
+    EarlyStop,
+    /// Somebody asked for it.
+    Interrupted,
+}
+
+/// A run that ended without an error.
+#[derive(Clone, Debug)]
+pub struct Trained {
+    /// Why it ended.
+    pub ending: Ending,
+    /// Its last state.
+    pub checkpoint: Checkpoint,
+    /// Time spent in this session.
+    pub elapsed: Duration,
+    /// Steps a second in this session.
+    pub steps_per_s: f64,
+    /// Scalars that were learned.
+    pub parameters: usize,
+}
+
+/// Trains an agent, from scratch or from where a checkpoint left it.
+///
+/// # Errors
+/// The environment's, the file system's, or that learning diverged. If there is a folder, the last good state is written
+/// there first.
+pub fn train(
+    config: &TrainConfig,
+    env: &mut dyn VectorEnv,
+    options: TrainOptions<'_>,
+    monitor: &mut dyn Monitor,
+) -> Result<Trained, TrainError> {
+    let autosave = Autosave::every(autosave::INTERVAL);
+    train_with(config, env, options, monitor, autosave)
+}
+
+fn train_with(
+    config: &TrainConfig,
+    env: &mut dyn VectorEnv,
+    options: TrainOptions<'_>,
+    monitor: &mut dyn Monitor,
+    mut autosave: Autosave,
+) -> Result<Trained, TrainError> {
+    let TrainOptions {
+        out,
+        checkpoint_interval,
+        resume,
+        stop,
+    } = options;
+    let is_new = resume.is_none();
+    let mut trainer = match resume {
+        Some(checkpoint) => Trainer::resume(config, env, checkpoint)?,
+        None => Trainer::begin(config, env)?,
+    };
+    if let (true, Some(out)) = (is_new, out) {
+        // From the first step on there is something to go on from; and a folder that cannot be written to shows now.
+        trainer.keep_what_can_be(out, monitor)?;
+    }
+    // At multiples of the interval, so that a resumed run keeps the same ones as one never stopped.
+    let due_after = |timesteps: u64| {
+        checkpoint_interval.map(|interval| (timesteps / interval.max(1) + 1) * interval.max(1))
+    };
+    let learns = trainer.policy.decider() == Decider::Network;
+    if learns && Stopping::is_early(&config.hyper) && trainer.statistics.solved_threshold.is_none()
+    {
+        monitor.message(NO_THRESHOLD);
+    }
+    let mut next_checkpoint = due_after(trainer.statistics.timesteps);
+    let ending = loop {
+        if let Some(ending) = trainer.ending(stop) {
+            break ending;
+        }
+        let rollout = match trainer.collect() {
+            Ok(rollout) => rollout,
+            Err(error) => return Err(trainer.give_up(error.into(), out, monitor)),
+        };
+        if trainer.take_in(&rollout) == Verdict::Solved {
+            // Not learned from: what was seen to work is what is kept.
+            break Ending::EarlyStop;
+        }
+        if rollout.cut_short {
+            // The budget ended in the middle of the episodes: there is no outcome to learn from.
+            break Ending::Budget;
+        }
+        let record = match trainer.learn(&rollout) {
+            Ok(record) => record,
+            Err(error) => return Err(trainer.give_up(error, out, monitor)),
+        };
+        if let Err(error) = monitor.update(&trainer.progress(), &record) {
+            return Err(trainer.give_up(error.into(), out, monitor));
+        }
+        let Some(out) = out else { continue };
+        let began = Instant::now();
+        if next_checkpoint.is_some_and(|due| trainer.statistics.timesteps >= due) {
+            if let Err(error) = trainer.save(out, monitor) {
+                return Err(trainer.give_up(error, Some(out), monitor));
+            }
+            next_checkpoint = due_after(trainer.statistics.timesteps);
+        } else if autosave.is_due(began) {
+            // Nobody asked for it: training does not end because it cannot be written just now.
+            if let Err(error) = trainer.keep(out, monitor) {
+                monitor.message(&format!("could not write a checkpoint: {error}"));
+            }
+        } else {
+            continue;
+        }
+        autosave.saved(began, Instant::now());
+    };
+    let kept = match out {
+        // What is best is decided where a run never stopped would decide it.
+        Some(out) if ending == Ending::Interrupted => trainer.keep(out, monitor),
+        Some(out) => trainer.save(out, monitor),
+        None => Ok(()),
+    };
+    if let Err(error) = kept {
+        return Err(trainer.give_up(error, out, monitor));
+    }
+    monitor.finish(&trainer.progress())?;
+    trainer.finished(ending)
+}
+
+/// Whether there is more to learn.
+#[derive(PartialEq)]
+enum Verdict {
+    GoOn,
+    Solved,
+}
+
+struct Trainer<'a> {
+    config: TrainConfig,
+    spaces: Spaces,
+    policy: Policy,
+    learner: Ppo,
+    exploration: Exploration,
+    collector: Collector<'a>,
+    rng: Xoshiro256PlusPlus,
+    statistics: RunStatistics,
+    session: Session,
+}
+
+/// The clock of this process's part of a run.
+struct Session {
+    began: Instant,
+    timesteps_before: u64,
+}
+
+impl<'a> Trainer<'a> {
+    fn begin(config: &TrainConfig, env: &'a mut dyn VectorEnv) -> Result<Self, TrainError> {
+        let solved_threshold = env.solved_threshold()?;
+        let spaces = Spaces {
+            observation: env.observation_space().clone(),
+            action: env.action_space().clone(),
+        };
+        let encoder = InputEncoder::new(
+            &spaces.observation,
+            &spaces.action,
+            &config.hyper,
+            wants_cue(&config.hyper),
+        )?;
+        let mut rng = seeds::generator(config.seed, Role::Agent);
+        let policy = Policy::new(
+            algorithms::find(&config.algorithm)?,
+            &config.hyper,
+            &encoder,
+            &mut rng,
+        );
+        let exploration = Exploration::new(
+            &config.hyper.get(),
+            config.hyper.get::<PpoUpdate>().gamma,
+            encoder.observation_size(),
+            env.num_envs(),
+            &mut rng,
+        );
+        let first = seeds::first_environment_seed(config.seed, Role::Training);
+        let seeds = (first..).take(env.num_envs()).collect();
+        let collector = Collector::begin(
+            env,
+            encoder,
+            &policy,
+            &config.hyper,
+            &config.env.draws,
+            seeds,
+        )?;
+        Ok(Self {
+            learner: Ppo::new(&policy, &config.hyper),
+            exploration,
+            config: config.clone(),
+            spaces,
+            policy,
+            collector,
+            rng,
+            statistics: RunStatistics {
+                solved_threshold,
+                ..RunStatistics::default()
+            },
+            session: Session {
+                began: Instant::now(),
+                timesteps_before: 0,
+            },
+        })
+    }
+
+    /// The configuration may differ from the checkpoint's in what a longer run needs (its budget); everything else is
+    /// the checkpoint's.
+    fn resume(
+        config: &TrainConfig,
+        env: &'a mut dyn VectorEnv,
+        checkpoint: Checkpoint,
+    ) -> Result<Self, TrainError> {
+        let mut trainer = Self::begin(config, env)?;
+        trainer.policy.params.import(&checkpoint.params)?;
+        trainer.learner.adam.import(&checkpoint.adam)?;
+        trainer.exploration.import(checkpoint.run.exploration)?;
+        if let Some(snapshot) = &checkpoint.run.environment {
+            trainer.collector.restore(snapshot, checkpoint.run.lanes)?;
+        }
+        trainer.rng = checkpoint.run.rng;
+        trainer.session.timesteps_before = checkpoint.run.statistics.timesteps;
+        trainer.statistics = RunStatistics {
+            solved_threshold: trainer.statistics.solved_threshold,
+            ..checkpoint.run.statistics
+        };
+        Ok(trainer)
+    }
+
+    fn ending(&self, stop: &AtomicBool) -> Option<Ending> {
+        let statistics = &self.statistics;
+        if statistics.timesteps + self.collector.batch() as u64 > self.config.total_timesteps {
+            Some(Ending::Budget)
+        } else if stop.load(Ordering::Relaxed) {
+            Some(Ending::Interrupted)
+        } else {
+            None
+        }
+    }
+
+    /// Plays a rollout, the last one no longer than the budget.
+    fn collect(&mut self) -> Result<Rollout, EnvError> {
+        let left = self.config.total_timesteps - self.statistics.timesteps;
+        let max_steps = usize::try_from(left / self.collector.batch() as u64).unwrap_or(usize::MAX);
+        self.collector
+            .collect(&self.policy, &mut self.rng, max_steps)
+    }
+
+    fn take_in(&mut self, rollout: &Rollout) -> Verdict {
+        self.statistics.record(rollout);
+        if Stopping::is_early(&self.config.hyper) && self.statistics.is_safely_solved() {
+            Verdict::Solved
+        } else {
+            Verdict::GoOn
+        }
+    }
+
+    /// Improves the policy on a rollout, if it is one that learns; what there was to measure.
+    fn learn(&mut self, rollout: &Rollout) -> Result<LogRecord, TrainError> {
+        if self.policy.decider() != Decider::Network {
+            return Ok(self.progress().to_record());
+        }
+        let progress = self.statistics.timesteps as f64 / self.config.total_timesteps as f64;
+        let shaped = self.exploration.rewards(rollout);
+        let good = (self.policy.params.export(), self.learner.adam.export());
+        let updated = self.learner.update(
+            &mut self.policy,
+            rollout,
+            &shaped.rewards,
+            progress,
+            &mut self.rng,
+        );
+        let metrics = match updated {
+            Ok(metrics) => metrics,
+            Err(diverged) => {
+                // Minibatches before the one that diverged have moved the weights already.
+                self.policy.params.import(&good.0)?;
+                self.learner.adam.import(&good.1)?;
+                return Err(diverged.into());
+            }
+        };
+        self.statistics.updates += 1;
+        Ok(self.record(&metrics, &shaped))
+    }
+
+    fn progress(&self) -> Progress {
+        let statistics = &self.statistics;
+        let elapsed = self.session.began.elapsed();
+        let (return_mean, return_std) = statistics.recent_return().unzip();
+        Progress {
+            total_timesteps: self.config.total_timesteps,
+            timesteps: statistics.timesteps,
+            episodes: statistics.episodes,
+            updates: statistics.updates,
+            elapsed,
+            steps_per_s: self.session.steps_per_s(statistics.timesteps),
+            return_mean,
+            return_std,
+            length_mean: statistics.recent_length(),
+        }
+    }
+
+    fn record(&self, metrics: &UpdateMetrics, shaped: &LearningRewards<'_>) -> LogRecord {
+        let mut record = self.progress().to_record();
+        let has_aux = !self
+            .config
+            .hyper
+            .get::<AuxiliaryLosses>()
+            .aux_modules
+            .is_empty();
+        let aux_loss = has_aux.then_some(metrics.aux_loss);
+        record
+            .section("rollout")
+            .put("policy_entropy", metrics.entropy)
+            .put("advantage_mean", metrics.advantage_mean)
+            .put("advantage_std", metrics.advantage_std)
+            .put_known("aux_loss_mean", aux_loss);
+        let train = record.section("train");
+        train
+            .put("loss", metrics.loss)
+            .put("policy_loss", metrics.policy_loss)
+            .put("value_loss", metrics.value_loss)
+            .put_known("explained_variance", metrics.explained_variance)
+            .put("approx_kl", metrics.approx_kl)
+            .put("clip_fraction", metrics.clip_fraction)
+            .put("grad_norm", metrics.grad_norm)
+            .put("learning_rate", metrics.learning_rate);
+        let bonuses = [
+            ("mean_rnd_bonus", shaped.mean_rnd_bonus),
+            ("mean_count_bonus", shaped.mean_count_bonus),
+        ];
+        for (name, bonus) in bonuses {
+            if let Some(bonus) = bonus {
+                record.section("rnd_net_dist").put(name, bonus);
+            }
+        }
+        for (name, value) in &metrics.losses {
+            record.section("memory").put(name, *value);
+        }
+        record
+    }
+
+    fn checkpoint(&mut self) -> Result<Checkpoint, TrainError> {
+        let environment = self.collector.snapshot()?;
+        Ok(self.checkpoint_with(Some(environment)))
+    }
+
+    fn checkpoint_with(&self, environment: Option<Vec<u8>>) -> Checkpoint {
+        Checkpoint {
+            config: self.config.clone(),
+            spaces: self.spaces.clone(),
+            params: self.policy.params.export(),
+            adam: self.learner.adam.export(),
+            run: RunState {
+                statistics: self.statistics.clone(),
+                rng: self.rng.clone(),
+                exploration: self.exploration.export(),
+                lanes: self.collector.lanes.clone(),
+                environment,
+            },
+        }
+    }
+
+    /// Writes the latest checkpoint, and keeps it as the best if the running return says so.
+    fn save(&mut self, out: &Path, monitor: &mut dyn Monitor) -> Result<(), TrainError> {
+        let mean = self.statistics.recent_return().map(|(mean, _)| mean);
+        let best = mean.filter(|mean| self.statistics.best_return.is_none_or(|best| *mean > best));
+        if best.is_some() {
+            self.statistics.best_return = best;
+        }
+        let checkpoint = self.checkpoint()?;
+        monitor.before_checkpoint(self.statistics.timesteps, best.is_some())?;
+        checkpoint.save(&out.join(LATEST))?;
+        if best.is_some() {
+            checkpoint.save(&out.join(BEST))?;
+        }
+        Ok(())
+    }
+
+    /// Writes the latest checkpoint and leaves the best as it is.
+    fn keep(&mut self, out: &Path, monitor: &mut dyn Monitor) -> Result<(), TrainError> {
+        let checkpoint = self.checkpoint()?;
+        monitor.before_checkpoint(self.statistics.timesteps, false)?;
+        Ok(checkpoint.save(&out.join(LATEST))?)
+    }
+
+    /// As [`Trainer::keep`], without the environment's state if the server does not give it: a run resumed from there
+    /// begins new episodes.
+    fn keep_what_can_be(
+        &mut self,
+        out: &Path,
+        monitor: &mut dyn Monitor,
+    ) -> Result<(), TrainError> {
+        let environment = match self.collector.snapshot() {
+            Ok(environment) => Some(environment),
+            Err(EnvError::Refused { .. }) => None,
+            Err(error) => return Err(error.into()),
+        };
+        monitor.before_checkpoint(self.statistics.timesteps, false)?;
+        Ok(self.checkpoint_with(environment).save(&out.join(LATEST))?)
+    }
+
+    /// The run cannot go on: keeps what was learned. Where the environment is to blame, its state is not asked for, which
+    /// may take long: a resumed run begins new episodes.
+    fn give_up(
+        &mut self,
+        error: TrainError,
+        out: Option<&Path>,
+        monitor: &mut dyn Monitor,
+    ) -> TrainError {
+        if let Some(out) = out
+            && self.statistics.updates > 0
+        {
+            let environment = match error {
+                TrainError::Env(_) => None,
+                _ => self.collector.snapshot().ok(),
+            };
+            let timesteps = self.statistics.timesteps;
+            if let Err(failed) = monitor.before_checkpoint(timesteps, false) {
+                monitor.message(&format!("could not keep the run's clock: {failed}"));
+            }
+            let path = out.join(LATEST);
+            match self.checkpoint_with(environment).save(&path) {
+                Ok(()) => monitor.message(&format!("kept what was learned in {}", path.display())),
+                Err(failed) => {
+                    monitor.message(&format!("could not keep what was learned: {failed}"))
+                }
+            }
+        }
+        error
+    }
+
+    fn finished(mut self, ending: Ending) -> Result<Trained, TrainError> {
+        let timesteps = self.statistics.timesteps;
+        Ok(Trained {
+            ending,
+            elapsed: self.session.began.elapsed(),
+            steps_per_s: self.session.steps_per_s(timesteps),
+            parameters: self.policy.params.count(),
+            checkpoint: self.checkpoint()?,
+        })
+    }
+}
+
+/// The latest checkpoint of a run's folder.
+pub const LATEST: &str = "checkpoint.safetensors";
+/// The checkpoint with the best running return of a run's folder.
+pub const BEST: &str = "best.safetensors";
+
+impl Session {
+    fn steps_per_s(&self, timesteps: u64) -> f64 {
+        (timesteps - self.timesteps_before) as f64 / self.began.elapsed().as_secs_f64()
+    }
+}
+
+/// Why a run failed.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The environment.
+    #[error(transparent)]
+    Env(#[from] EnvError),
+    /// A space that the agents cannot play.
+    #[error(transparent)]
+    Space(#[from] UnsupportedSpace),
+    /// A checkpoint.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// A checkpoint of another network.
+    #[error("the checkpoint does not fit the agent: {0}")]
+    Weights(#[from] NnError),
+    /// A file of measurements.
+    #[error(transparent)]
+    Monitor(#[from] MonitorError),
+    /// The losses.
+    #[error(transparent)]
+    Diverged(#[from] NotANumber),
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,648 @@
+use super::*;
+use crate::algorithms::sections::Overrides;
+use crate::env::selection::EnvSelection;
+use crate::env::test_task::TestTask;
+use crate::env::{ResetReply, ResetRequest, Space, StepReply};
+use crate::evaluate::{EvaluateOptions, Mode, Player};
+use crate::experience::Collection;
+use crate::experience::Episode;
+use crate::learner::auxiliary::AuxModule;
+use crate::memory::slots::{MemoryScope, Steps};
+use crate::nn;
+use crate::overrides;
+use crate::views::monitor::Silent;
+
+/// A configuration for [`TestTask`].
+fn config(algorithm: &str, overrides: &Overrides, total_timesteps: u64, seed: u64) -> TrainConfig {
+    let env = EnvSelection {
+        spec_id: "MemoryTask-v0".into(),
+        kwargs: serde_json::Map::new(),
+        draws: Vec::new(),
+    };
+    let row = algorithms::find(algorithm).unwrap();
+    TrainConfig::resolve(row, overrides, env, total_timesteps, seed).unwrap()
+}
+
+/// Small and quick, with rollouts that cut episodes in the middle.
+fn quick() -> Overrides {
+    overrides! {
+        num_envs: 4,
+        num_steps: 10,
+        whole_episodes: false,
+        num_minibatches: 2,
+        update_epochs: 2,
+        early_stop: false,
+    }
+}
+
+/// Small, for those who do not learn.
+fn short() -> Overrides {
+    overrides! {
+        num_envs: 4,
+        num_steps: 10,
+    }
+}
+
+/// [`quick`], with every option that is off by default.
+fn with_every_option() -> Overrides {
+    quick().overlaid(&overrides! {
+        aux_modules: vec![
+            AuxModule::Cue,
+            AuxModule::Confidence,
+            AuxModule::NextObservation,
+        ],
+        reward_norm: true,
+        intrinsic_expl: true,
+        use_rnd: true,
+    })
+}
+
+/// Many updates in few steps.
+fn few_lanes() -> Overrides {
+    overrides! {
+        num_envs: 8,
+        num_steps: 32,
+    }
+}
+
+fn options(stop: &AtomicBool) -> TrainOptions<'_> {
+    TrainOptions {
+        out: None,
+        checkpoint_interval: None,
+        resume: None,
+        stop,
+    }
+}
+
+fn run(config: &TrainConfig, delay: u64) -> Trained {
+    let mut env = TestTask::new(config.hyper.get::<Collection>().num_envs, delay);
+    let stop = AtomicBool::new(false);
+    train(config, &mut env, options(&stop), &mut Silent).unwrap()
+}
+
+/// Asks for a stop after some rollouts.
+struct StopAfter<'a> {
+    rollouts: u64,
+    stop: &'a AtomicBool,
+}
+
+impl Monitor for StopAfter<'_> {
+    fn update(&mut self, _progress: &Progress, _record: &LogRecord) -> Result<(), MonitorError> {
+        self.rollouts -= 1;
+        if self.rollouts == 0 {
+            self.stop.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, _progress: &Progress) -> Result<(), MonitorError> {
+        Ok(())
+    }
+}
+
+/// An uninterrupted run, and the same one stopped after 5 rollouts of 40 steps, written to a file, read back and gone on with in a
+/// new environment.
+fn assert_resumes_bit_for_bit(config: &TrainConfig) {
+    let uninterrupted = run(config, 4);
+    assert_eq!(uninterrupted.ending, Ending::Budget);
+
+    let stop = AtomicBool::new(false);
+    let mut monitor = StopAfter {
+        rollouts: 5,
+        stop: &stop,
+    };
+    let num_envs = config.hyper.get::<Collection>().num_envs;
+    let mut env = TestTask::new(num_envs, 4);
+    let interrupted = train(config, &mut env, options(&stop), &mut monitor).unwrap();
+    assert_eq!(interrupted.ending, Ending::Interrupted);
+    assert_eq!(interrupted.checkpoint.run.statistics.timesteps, 200);
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(LATEST);
+    interrupted.checkpoint.save(&path).unwrap();
+    let loaded = Checkpoint::load(&path).unwrap();
+    assert_eq!(loaded.to_bytes(), interrupted.checkpoint.to_bytes());
+
+    let stop = AtomicBool::new(false);
+    let resumed = TrainOptions {
+        resume: Some(loaded),
+        ..options(&stop)
+    };
+    let resumed = train(
+        config,
+        &mut TestTask::new(num_envs, 4),
+        resumed,
+        &mut Silent,
+    )
+    .unwrap();
+    assert!(
+        resumed.checkpoint.to_bytes() == uninterrupted.checkpoint.to_bytes(),
+        "{}: a resumed run ends otherwise",
+        config.algorithm
+    );
+}
+
+#[test]
+fn a_resumed_run_ends_bit_for_bit_like_an_uninterrupted_one() {
+    for row in algorithms::ALGORITHMS.iter().filter(|row| !row.learns()) {
+        assert_resumes_bit_for_bit(&config(row.id, &short(), 600, 7));
+    }
+    for row in algorithms::learners() {
+        assert_resumes_bit_for_bit(&config(row.id, &quick(), 600, 7));
+        let mut overrides = with_every_option();
+        if (row.defaults)().has::<Steps>() {
+            overrides.steps.memory_scope = Some(MemoryScope::Both);
+        }
+        assert_resumes_bit_for_bit(&config(row.id, &overrides, 600, 7));
+    }
+}
+
+/// Choices as observations, actions of two components, and every question and bonus about them.
+#[test]
+fn every_algorithm_learns_from_compound_spaces() {
+    for row in algorithms::learners() {
+        let mut overrides = with_every_option().overlaid(&overrides! {
+            previous_action: true,
+        });
+        if (row.defaults)().has::<Steps>() {
+            overrides.steps.memory_scope = Some(MemoryScope::Both);
+        }
+        let config = config(row.id, &overrides, 600, 7);
+        let mut env = TestTask::of_pairs(config.hyper.get::<Collection>().num_envs, 4);
+        let stop = AtomicBool::new(false);
+        let mut last = Last::default();
+        let trained = train(&config, &mut env, options(&stop), &mut last).unwrap();
+        assert!(trained.checkpoint.run.statistics.updates > 0, "{}", row.id);
+        for (name, value) in &last.0 {
+            assert!(value.is_finite(), "{}: {name} is {value}", row.id);
+        }
+    }
+}
+
+#[test]
+fn equal_seeds_give_equal_bits_and_others_others() {
+    for row in algorithms::learners() {
+        let bytes = |seed| {
+            let config = config(row.id, &quick(), 400, seed);
+            run(&config, 3).checkpoint.to_bytes()
+        };
+        assert!(bytes(1) == bytes(1), "{}: equal seeds", row.id);
+        assert!(bytes(1) != bytes(2), "{}: other seeds", row.id);
+    }
+}
+
+#[test]
+fn checkpoints_on_the_way_keep_the_best() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config("ppo", &quick(), 2_000, 0);
+    let mut env = TestTask::new(4, 1);
+    let stop = AtomicBool::new(false);
+    let on_the_way = TrainOptions {
+        out: Some(folder.path()),
+        checkpoint_interval: Some(200),
+        ..options(&stop)
+    };
+    let trained = train(&config, &mut env, on_the_way, &mut Silent).unwrap();
+    let latest = Checkpoint::load(&folder.path().join(LATEST)).unwrap();
+    assert_eq!(latest.to_bytes(), trained.checkpoint.to_bytes());
+    let best = Checkpoint::load(&folder.path().join(BEST)).unwrap();
+    assert_eq!(
+        best.run.statistics.recent_return().map(|(mean, _)| mean),
+        trained.checkpoint.run.statistics.best_return
+    );
+}
+
+/// A task whose rewards are without bound after so many steps.
+struct Poisoned {
+    task: TestTask,
+    good_steps: u64,
+}
+
+impl VectorEnv for Poisoned {
+    fn num_envs(&self) -> usize {
+        self.task.num_envs()
+    }
+
+    fn observation_space(&self) -> &Space {
+        self.task.observation_space()
+    }
+
+    fn action_space(&self) -> &Space {
+        self.task.action_space()
+    }
+
+    fn reset(&mut self, request: &ResetRequest) -> Result<ResetReply, EnvError> {
+        self.task.reset(request)
+    }
+
+    fn step(&mut self, actions: &[i64]) -> Result<StepReply, EnvError> {
+        let mut reply = self.task.step(actions)?;
+        match self.good_steps.checked_sub(1) {
+            Some(left) => self.good_steps = left,
+            None => reply.rewards.fill(f64::INFINITY),
+        }
+        Ok(reply)
+    }
+
+    fn snapshot(&mut self) -> Result<Vec<u8>, EnvError> {
+        self.task.snapshot()
+    }
+
+    fn restore(&mut self, snapshot: &[u8]) -> Result<(), EnvError> {
+        self.task.restore(snapshot)
+    }
+}
+
+/// Rewards of the fourth rollout of 40 steps are no numbers.
+#[test]
+fn a_run_that_diverges_leaves_the_state_before() {
+    let config = config("ppo", &quick(), 2_000, 0);
+    let folder = tempfile::tempdir().unwrap();
+    let stop = AtomicBool::new(false);
+    let kept = TrainOptions {
+        out: Some(folder.path()),
+        ..options(&stop)
+    };
+    let mut env = Poisoned {
+        task: TestTask::new(4, 2),
+        good_steps: 30,
+    };
+    let error = train(&config, &mut env, kept, &mut Silent).unwrap_err();
+    assert!(matches!(error, TrainError::Diverged(_)), "{error}");
+    let good = Checkpoint::load(&folder.path().join(LATEST)).unwrap();
+    assert_eq!(good.run.statistics.updates, 3);
+    assert!(good.run.environment.is_some());
+
+    let mut monitor = StopAfter {
+        rollouts: 3,
+        stop: &stop,
+    };
+    let mut env = TestTask::new(4, 2);
+    let before = train(&config, &mut env, options(&stop), &mut monitor).unwrap();
+    // Weights and optimiser; as files, for a file that is read has its arrays in any order.
+    let good = Checkpoint {
+        run: before.checkpoint.run.clone(),
+        ..good
+    };
+    assert!(good.to_bytes() == before.checkpoint.to_bytes());
+}
+
+/// Cannot keep the fifth update.
+struct FullDisk(u64);
+
+impl Monitor for FullDisk {
+    fn update(&mut self, _progress: &Progress, _record: &LogRecord) -> Result<(), MonitorError> {
+        self.0 += 1;
+        match self.0 {
+            5 => Err(MonitorError::io(
+                "write",
+                Path::new("metrics.jsonl"),
+                std::io::ErrorKind::StorageFull.into(),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn finish(&mut self, _progress: &Progress) -> Result<(), MonitorError> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_run_whose_metrics_cannot_be_kept_leaves_its_last_state() {
+    let config = config("recurrent-ppo", &quick(), 2_000, 0);
+    let folder = tempfile::tempdir().unwrap();
+    let stop = AtomicBool::new(false);
+    let kept = TrainOptions {
+        out: Some(folder.path()),
+        ..options(&stop)
+    };
+    let mut env = TestTask::new(4, 2);
+    let error = train(&config, &mut env, kept, &mut FullDisk(0)).unwrap_err();
+    assert!(matches!(error, TrainError::Monitor(_)), "{error}");
+    let left = Checkpoint::load(&folder.path().join(LATEST)).unwrap();
+    let whole = run(&config, 2);
+    let resumed = TrainOptions {
+        resume: Some(left),
+        ..options(&stop)
+    };
+    let resumed = train(&config, &mut TestTask::new(4, 2), resumed, &mut Silent).unwrap();
+    assert!(resumed.checkpoint.to_bytes() == whole.checkpoint.to_bytes());
+}
+
+/// Looks at each update what has been kept, and asks for a stop when there is something of this run.
+struct Onlooker<'a> {
+    folder: &'a Path,
+    stop: &'a AtomicBool,
+    /// Steps of the first checkpoint, and of the one on the way.
+    seen: Vec<u64>,
+}
+
+impl Monitor for Onlooker<'_> {
+    fn update(&mut self, _progress: &Progress, _record: &LogRecord) -> Result<(), MonitorError> {
+        let latest = Checkpoint::load(&self.folder.join(LATEST)).unwrap();
+        let timesteps = latest.run.statistics.timesteps;
+        if self.seen.last() != Some(&timesteps) {
+            self.seen.push(timesteps);
+        }
+        self.stop.store(self.seen.len() == 2, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn finish(&mut self, _progress: &Progress) -> Result<(), MonitorError> {
+        Ok(())
+    }
+}
+
+/// Without being asked to, and without a say in what is best.
+#[test]
+fn a_checkpoint_is_written_at_the_beginning_and_now_and_then() {
+    let config = config("ppo", &quick(), 40_000_000, 0);
+    let folder = tempfile::tempdir().unwrap();
+    let stop = AtomicBool::new(false);
+    let kept = TrainOptions {
+        out: Some(folder.path()),
+        ..options(&stop)
+    };
+    let mut onlooker = Onlooker {
+        folder: folder.path(),
+        stop: &stop,
+        seen: Vec::new(),
+    };
+    let always = Autosave::every(Duration::ZERO);
+    let mut env = TestTask::new(4, 2);
+    let trained = train_with(&config, &mut env, kept, &mut onlooker, always).unwrap();
+    assert_eq!(trained.ending, Ending::Interrupted);
+    assert_eq!(onlooker.seen[0], 0);
+    assert_eq!(onlooker.seen.len(), 2);
+    assert_eq!(trained.checkpoint.run.statistics.best_return, None);
+    assert!(!folder.path().join(BEST).exists());
+}
+
+/// Keeps what was measured in the last update.
+#[derive(Default)]
+struct Last(Vec<(String, f64)>);
+
+impl Monitor for Last {
+    fn update(&mut self, _progress: &Progress, record: &LogRecord) -> Result<(), MonitorError> {
+        self.0 = record.scalars().collect();
+        Ok(())
+    }
+
+    fn finish(&mut self, _progress: &Progress) -> Result<(), MonitorError> {
+        Ok(())
+    }
+}
+
+/// Returns of ±1, with bonuses a hundred times as large.
+#[test]
+fn bonuses_are_logged_and_never_reach_a_reported_return() {
+    let overrides = with_every_option().overlaid(&overrides! {
+        intrinsic_eta: 100.0,
+    });
+    let config = config("ppo", &overrides, 400, 0);
+    let mut env = TestTask::new(4, 2);
+    let stop = AtomicBool::new(false);
+    let mut last = Last::default();
+    let trained = train(&config, &mut env, options(&stop), &mut last).unwrap();
+    let statistics = &trained.checkpoint.run.statistics;
+    assert!(
+        statistics
+            .recent
+            .iter()
+            .all(|episode| episode.episode_return.abs() == 1.0)
+    );
+    let logged = |key: &str| {
+        let entry = last.0.iter().find(|(name, _)| name == key);
+        entry
+            .unwrap_or_else(|| panic!("{key} is not logged: {:?}", last.0))
+            .1
+    };
+    assert!(logged("rnd_net_dist/mean_rnd_bonus") > 0.0);
+    assert!(logged("rnd_net_dist/mean_count_bonus") > 0.0);
+    assert!(logged("rollout/aux_loss_mean") > 0.0);
+}
+
+/// A run whose last episodes had these returns.
+fn statistics(solved_threshold: Option<f64>, returns: &[(usize, f64)]) -> RunStatistics {
+    let episodes = returns.iter().flat_map(|&(count, episode_return)| {
+        let episode = Episode {
+            episode_return,
+            length: 1,
+        };
+        std::iter::repeat_n(episode, count)
+    });
+    RunStatistics {
+        solved_threshold,
+        recent: episodes.collect(),
+        ..RunStatistics::default()
+    }
+}
+
+#[test]
+fn a_task_is_solved_at_its_own_threshold() {
+    let solved = |threshold, returns: &[(usize, f64)]| {
+        let statistics = statistics(threshold, returns);
+        (statistics.is_solved(), statistics.is_safely_solved())
+    };
+    // ±1: a mean of 1, 0.96 and 0.94.
+    assert_eq!(solved(Some(0.95), &[(100, 1.0)]), (true, true));
+    assert_eq!(solved(Some(0.95), &[(98, 1.0), (2, -1.0)]), (true, false));
+    assert_eq!(solved(Some(0.95), &[(97, 1.0), (3, -1.0)]), (false, false));
+    // Random play on DiscountingChain; a good player of HigherLower, whose best is 0.53.
+    assert_eq!(solved(Some(1.096), &[(80, 1.0), (20, 1.1)]), (false, false));
+    assert_eq!(solved(Some(0.503), &[(50, 0.45), (50, 0.6)]), (true, false));
+    assert_eq!(solved(Some(0.95), &[(99, 1.0)]), (false, false), "too few");
+    assert_eq!(
+        solved(None, &[(100, 1.0)]),
+        (false, false),
+        "nothing is known"
+    );
+}
+
+/// Keeps what was said.
+#[derive(Default)]
+struct Said(Vec<String>);
+
+impl Monitor for Said {
+    fn update(&mut self, _progress: &Progress, _record: &LogRecord) -> Result<(), MonitorError> {
+        Ok(())
+    }
+
+    fn message(&mut self, text: &str) {
+        self.0.push(text.to_owned());
+    }
+
+    fn finish(&mut self, _progress: &Progress) -> Result<(), MonitorError> {
+        Ok(())
+    }
+}
+
+/// Copying what is on screen is soon learned; whether that is enough, nobody knows without a threshold.
+#[test]
+fn without_a_threshold_training_says_so_and_goes_to_the_end() {
+    let config = config("ppo", &few_lanes(), 20_480, 0);
+    let ended = |solved_threshold| {
+        let mut env = TestTask::new(config.hyper.get::<Collection>().num_envs, 1);
+        env.solved_threshold = solved_threshold;
+        let stop = AtomicBool::new(false);
+        let mut said = Said::default();
+        let trained = train(&config, &mut env, options(&stop), &mut said).unwrap();
+        let statistics = trained.checkpoint.run.statistics;
+        assert_eq!(statistics.solved_threshold, solved_threshold);
+        (trained.ending, statistics.solved_at.is_some(), said.0)
+    };
+    assert_eq!(ended(Some(0.95)), (Ending::EarlyStop, true, vec![]));
+    let (ending, is_solved, said) = ended(None);
+    assert_eq!((ending, is_solved), (Ending::Budget, false));
+    assert!(
+        said[0].contains("nothing says from which return"),
+        "{said:?}"
+    );
+}
+
+/// Neither changes, whatever the budget: there is nothing to change.
+#[test]
+fn chance_and_oracle_play_without_learning() {
+    for (id, least, most) in [("random", -0.2, 0.2), ("oracle", 1.0, 1.0)] {
+        let trained = run(&config(id, &short(), 4_000, 0), 3);
+        assert_eq!(
+            (trained.parameters, trained.ending),
+            (0, Ending::Budget),
+            "{id}"
+        );
+        let statistics = &trained.checkpoint.run.statistics;
+        assert_eq!(
+            (statistics.timesteps, statistics.updates),
+            (4_000, 0),
+            "{id}"
+        );
+        for mode in [Mode::Greedy, Mode::Scrambled] {
+            let options = EvaluateOptions {
+                episodes: 1_000,
+                seed: 0,
+                mode,
+                balanced: true,
+                judged_step: Some(2),
+                episodes_per_lifetime: 1,
+            };
+            let player = Player::new(&trained.checkpoint).unwrap();
+            let mean = player
+                .evaluate(&mut TestTask::new(1_000, 3), &options)
+                .unwrap()
+                .mean_return;
+            assert!((least..=most).contains(&mean), "{id} {mode}: {mean}");
+        }
+    }
+}
+
+/// The cue is on screen when it is asked: no memory needed.
+#[test]
+fn ppo_learns_to_copy_what_it_sees() {
+    let trained = run(&config("ppo", &few_lanes(), 20_000, 0), 1);
+    assert!(evaluate(&trained, 1) >= 0.95);
+}
+
+/// Two choices that earn something only together.
+#[test]
+fn ppo_learns_actions_of_two_components() {
+    let config = config("ppo", &few_lanes(), 40_000, 0);
+    let stop = AtomicBool::new(false);
+    let mut env = TestTask::of_pairs(config.hyper.get::<Collection>().num_envs, 1);
+    let trained = train(&config, &mut env, options(&stop), &mut Silent).unwrap();
+    let options = EvaluateOptions {
+        episodes: 200,
+        seed: 0,
+        mode: Mode::Greedy,
+        balanced: true,
+        judged_step: None,
+        episodes_per_lifetime: 1,
+    };
+    let player = Player::new(&trained.checkpoint).unwrap();
+    let evaluation = player.evaluate(&mut TestTask::of_pairs(200, 1), &options);
+    let mean = evaluation.unwrap().mean_return;
+    assert!(mean >= 0.95, "{mean}");
+}
+
+/// Copying earns 1 a step, and every episode has one step. To a critic that stops there a state is worth 1; to one that
+/// goes on beyond truncations 1/(1 − γ) = 5.
+#[test]
+fn values_go_on_beyond_truncations() {
+    let overrides = few_lanes().overlaid(&overrides! {
+        gamma: 0.8,
+        early_stop: false,
+    });
+    let config = config("ppo", &overrides, 20_000, 0);
+    let value = |truncates| {
+        let mut env = TestTask::new(config.hyper.get::<Collection>().num_envs, 1);
+        env.truncates = truncates;
+        let stop = AtomicBool::new(false);
+        let mut trainer = Trainer::begin(&config, &mut env).unwrap();
+        while trainer.ending(&stop).is_none() {
+            let rollout = trainer.collect().unwrap();
+            trainer.take_in(&rollout);
+            trainer.learn(&rollout).unwrap();
+        }
+        let values = trainer
+            .collector
+            .collect(&trainer.policy, &mut trainer.rng, 32);
+        let values = values.unwrap().values;
+        values.iter().sum::<f32>() / values.len() as f32
+    };
+    let (terminated, truncated) = (value(false), value(true));
+    assert!((0.8..1.2).contains(&terminated), "{terminated}");
+    assert!((4.0..6.0).contains(&truncated), "{truncated}");
+}
+
+/// The control: what is no longer on screen, an agent without memory cannot answer.
+#[test]
+fn ppo_stays_at_chance_when_it_must_remember() {
+    let trained = run(&config("ppo", &few_lanes(), 20_000, 0), 2);
+    let mean = evaluate(&trained, 2);
+    assert!(mean.abs() <= 0.1, "{mean}");
+}
+
+/// Mean return of 1,000 greedy episodes.
+fn evaluate(trained: &Trained, delay: u64) -> f64 {
+    const EPISODES: usize = 1_000;
+    let Checkpoint {
+        config,
+        spaces,
+        params,
+        ..
+    } = &trained.checkpoint;
+    let encoder = InputEncoder::new(
+        &spaces.observation,
+        &spaces.action,
+        &config.hyper,
+        wants_cue(&config.hyper),
+    )
+    .unwrap();
+    let row = algorithms::find(&config.algorithm).unwrap();
+    let mut rng = seeds::generator(0, Role::Agent);
+    let mut policy = Policy::new(row, &config.hyper, &encoder, &mut rng);
+    policy.params.import(params).unwrap();
+    let first = seeds::first_environment_seed(0, Role::Evaluation);
+    let mut env = TestTask::new(EPISODES, delay);
+    let request = crate::env::ResetRequest {
+        seeds: Some((first..).take(EPISODES).collect()),
+        options: serde_json::Map::new(),
+    };
+    let mut observations = env.reset(&request).unwrap().observations;
+    let history = crate::policy::inputs::LaneHistory::new(EPISODES, 1);
+    let mut memory = policy.core.initial_state(EPISODES);
+    let mut total = 0.0;
+    for step in 0..delay {
+        let mut inputs = Vec::new();
+        encoder.encode(&observations, &history, &mut inputs);
+        let acted = policy.act(&inputs, &[step == 0; EPISODES], &mut memory, None);
+        let actions: Vec<i64> = nn::values(&acted.logits)
+            .chunks_exact(2)
+            .map(|logits| i64::from(nn::categorical::argmax(logits)))
+            .collect();
+        let reply = env.step(&actions).unwrap();
+        total += reply.rewards.iter().sum::<f64>();
+        observations = reply.observations;
+    }
+    total / EPISODES as f64
+}
