@@ -1,4 +1,4 @@
-//! Support for end-to-end tests: a real server, one that can be killed, and a proxy that loses
+//! Support for end-to-end tests: a real server, a server that can be killed, and a proxy that loses
 //! messages.
 
 mod mortal;
