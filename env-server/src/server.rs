@@ -1,4 +1,4 @@
-//! From a listener to an end: open the data directory, serve, drain.
+//! The life of a server: open the data directory, serve, drain.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -10,6 +10,19 @@ use tokio::net::TcpListener;
 use crate::config::ServerConfig;
 use crate::error::Error;
 use crate::http::{self, App, SharedApp};
+use crate::openenv;
+
+impl ServerConfig {
+    /// Checks the settings before anything is served.
+    ///
+    /// # Errors
+    /// [`Error::OpenEnv`], when there is no environment with that name and arguments, and
+    /// [`service::Error::Setting`].
+    pub fn check(&self) -> Result<(), Error> {
+        server::check_names(&self.service)?;
+        openenv::check(self)
+    }
+}
 
 /// Opens a [`Server`] and serves.
 ///
@@ -49,12 +62,12 @@ impl Server {
     /// Reads the data directory, if any; nothing can fail after that.
     ///
     /// # Errors
-    /// [`Error::Service`], as [`Listening::check`] says, and when the data directory cannot be used
+    /// [`Error::Service`], as for [`Listening::check`], and when the data directory cannot be used
     /// or [`ServerConfig::check`] refuses the settings.
     pub fn open(listener: TcpListener, config: ServerConfig) -> Result<Self, Error> {
         let listening = Listening::check(listener, config.service.clone())?;
         let app = App::open(&config)?;
-        let routes = http::routes(app.clone(), &config)?;
+        let routes = http::routes(app.clone(), &config, openenv::routes(&app, &config)?);
         Ok(Server {
             listening,
             app,
@@ -66,14 +79,14 @@ impl Server {
     /// after that no connection is accepted, and requests in progress are answered for at most
     /// `drain_timeout`.
     ///
-    /// Failures to accept connections are logged, and are no error.
+    /// Failures to accept connections are logged, and are not errors.
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send + 'static) {
         let Server {
             listening,
             app,
             routes,
         } = self;
-        // It ends with the app.
+        // This task ends with the app.
         tokio::spawn(App::keep_house(Arc::downgrade(&app)));
         let drain_begins = async {
             shutdown.await;
@@ -94,7 +107,7 @@ impl Server {
 /// When the data directory cannot be used, or [`ServerConfig::check`] refuses the settings.
 pub fn app(config: &ServerConfig) -> Result<Router, Error> {
     let app = App::open(config)?;
-    let routes = http::routes(app.clone(), config)?;
+    let routes = http::routes(app.clone(), config, openenv::routes(&app, config)?);
     let router = server::without_listener(routes, app.metrics(), &config.service)?;
     Ok(router)
 }

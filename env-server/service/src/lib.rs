@@ -1,9 +1,9 @@
-//! What any HTTP service of this project needs around its routes: bodies in two encodings, problem
-//! documents, tokens, TLS, limits on connections, requests and time, observation, draining.
+//! The parts of an HTTP service that surround its routes: bodies in two encodings, problem
+//! documents, tokens, TLS, limits on connections, requests and time, observation, and draining.
 //!
-//! A route takes its body as [`Call`], answers with [`encoded`], and fails with a [`Failure`], which
-//! is made of an [`env_protocol::Problem`]; [`run_routes`] serves such routes. With tokens, each
-//! request has its [`Principal`] in its extensions.
+//! A route takes its body as [`Call`], answers with [`encoded`], and fails with a [`Failure`],
+//! which is made from an [`env_protocol::Problem`]; [`run_routes`] serves such routes. With tokens,
+//! each request has its [`Principal`] in its extensions.
 
 pub mod access;
 pub mod aside;
@@ -13,6 +13,7 @@ pub mod config;
 pub mod error;
 mod explain;
 mod home;
+pub mod leases;
 pub mod observe;
 pub mod problem;
 pub mod room;
@@ -34,5 +35,5 @@ pub use problem::Failure;
 pub use server::{Listening, Routes, check_exposure, check_names, run_routes};
 pub use tls::Tls;
 
-/// Header of a reply that had been given before.
+/// Header of a stored reply that was sent before.
 pub const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");

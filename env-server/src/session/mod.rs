@@ -1,17 +1,15 @@
 //! Sessions: an environment behind an id, whose operations are numbered and applied exactly once.
 //!
 //! From the ground up: `creation` (the body that creates one), `operation` (changes and replies),
-//! `blueprint` (what an operation does to environments), `session` (numbers, history, lease,
-//! journal), `store` (all of them, with limits), and `recovery` from the journal.
+//! `blueprint` (the effect of an operation on environments), `session` (numbers, history, lease,
+//! journal), `store` (all sessions, with limits), and `recovery` from the journal.
 
 mod blueprint;
 mod creation;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
-mod graves;
 mod history;
 pub mod keeper;
-mod lease;
 mod limits;
 pub mod operation;
 mod oracle;
@@ -32,8 +30,8 @@ mod wire_bytes;
 pub use blueprint::Blueprint;
 pub use creation::{Creation, Description, Kind};
 pub(crate) use creation::{refused_kwargs, unknown_spec};
-pub use lease::Clock;
 pub use limits::{Limits, PAGE_BYTES};
 pub use operation::{Answer, Operation, Reply};
+pub use service::leases::Clock;
 pub use session::Session;
 pub use trajectory::{Replayed, replay};

@@ -1,4 +1,4 @@
-//! Replies made of what the environments return.
+//! Conversion of the environments' results into replies.
 
 use env_protocol::{Array, Info, StepReply, Value, VectorStepReply};
 use environments::vector::StepBatch;

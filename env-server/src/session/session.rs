@@ -1,4 +1,4 @@
-//! One session: environments, the number of the next operation, the stored reply to the last one.
+//! One session: its environments, the number of the next operation, and the last reply.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
@@ -18,20 +18,20 @@ use super::blueprint::{Blueprint, FIXED_BYTES};
 use super::creation::{Creation, Description, Kind, check_seed};
 use super::history::History;
 use super::keeper::{Keeper, Written};
-use super::lease::Lease;
 use super::limits::PAGE_BYTES;
 use super::operation::{Answer, Operation, Reply};
-use super::records::{self, Birth, End, Tombstone, Whole};
+use super::records::{self, Birth, End, Ended, Whole};
 use super::rerun::Rerun;
 use crate::journal::Record;
+use service::leases::{Lease, Turn, turn};
 
-/// Size of a session, in numbers and with eight for each lane, above which an operation may take a
+/// Size in numbers, with eight added per lane, above which an operation on a session may take a
 /// millisecond.
 const LARGE: usize = 65_536;
 
-/// One environment, or a vector of them, behind an id.
+/// A single or vector environment with an id.
 pub struct Session {
-    /// Its identity in the journal.
+    /// Its key in the journal.
     key: u64,
     id: String,
     blueprint: Blueprint,
@@ -44,7 +44,7 @@ pub struct Session {
     pub(super) born: Written,
     /// Number of the next operation, readable without waiting for the state.
     seq: AtomicU64,
-    /// Count of the numbers that a step reads and writes.
+    /// How many numbers a step reads and writes.
     numbers: usize,
     /// Bytes at the last count.
     counted_bytes: AtomicUsize,
@@ -71,7 +71,7 @@ pub(super) struct State {
     pub(super) end: Option<(End, Written)>,
 }
 
-/// Circumstances of a session's creation.
+/// Context of a session's creation.
 pub(super) struct Parents {
     pub(super) keeper: Arc<Keeper>,
     pub(super) owner: Option<Arc<str>>,
@@ -215,12 +215,12 @@ impl Session {
         self.is_fork
     }
 
-    /// Returns its identity in the journal.
+    /// Returns its key in the journal.
     pub(super) fn key(&self) -> u64 {
         self.key
     }
 
-    /// Returns its size in memory, in bytes, by estimate.
+    /// Returns its estimated size in memory, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.counted_bytes.load(Ordering::Relaxed)
     }
@@ -236,12 +236,12 @@ impl Session {
         seq.saturating_add(1) < self.seq.load(Ordering::Acquire)
     }
 
-    /// Whether an operation has failed in the middle, so that no other can be applied.
+    /// Whether an operation has failed midway, so that no other can be applied.
     pub(super) fn has_failed(&self) -> bool {
         self.state.is_poisoned()
     }
 
-    /// Returns the bytes of the reply to a step, by estimate. In JSON a byte takes up to four
+    /// Returns the estimated bytes of the reply to a step. In JSON a byte takes up to four
     /// characters.
     pub(crate) fn reply_bytes(&self, encoding: Encoding) -> usize {
         let bytes = 4 * self.numbers + 10 * self.creation().num_envs() as usize;
@@ -251,13 +251,13 @@ impl Session {
         }
     }
 
-    /// Returns the bytes of its state as a document, by estimate.
+    /// Returns the estimated bytes of its state as a document.
     pub(crate) fn snapshot_bytes(&self) -> usize {
         2 * self.bytes() + 256 * self.creation().num_envs() as usize
     }
 
-    /// Returns the bytes needed to write `limit` operations of its trajectory, by estimate:
-    /// environments that replay them, the state before them, their requests and their replies.
+    /// Returns the estimated bytes needed for a page of `limit` operations: environments that
+    /// replay them, the state before them, their requests and their replies.
     pub(crate) fn page_bytes(&self, limit: usize) -> usize {
         let entry = 512 + 2 * self.reply_bytes(Encoding::Json);
         let entries = limit.saturating_mul(entry).min(PAGE_BYTES.max(entry));
@@ -275,7 +275,7 @@ impl Session {
     /// Returns the description of the environment as it is now. Never blocks.
     ///
     /// # Errors
-    /// `internal`, when an operation has failed in the middle.
+    /// `internal`, when an operation has failed midway.
     pub fn describe(&self) -> Result<Description, Problem> {
         if self.state.is_poisoned() {
             return Err(failed());
@@ -316,8 +316,8 @@ impl Session {
         })
     }
 
-    /// Applies an operation exactly once: `seq` must be the number of the next operation, or of an
-    /// earlier one that is kept and equal.
+    /// Applies an operation exactly once. `seq` must be the number of the next operation, or of an
+    /// earlier equal one that is still kept.
     ///
     /// # Errors
     /// `seq-conflict`, `seq-reused`, `env-closed`, `lease-expired`, `storage-failed`, or the
@@ -371,10 +371,15 @@ impl Session {
         }
         let mut bytes = Vec::with_capacity(32);
         operation.encode(&mut bytes);
-        if let Some(seq) = seq
-            && seq != state.seq
-        {
-            let answer = self.answer_again(state, seq, &operation, &bytes)?;
+        let history = &state.history;
+        let is_same = |seq| {
+            let (_, kept) = history.find(seq)?;
+            let is_same = kept == bytes
+                || Operation::decode(kept).is_ok_and(|kept| kept.is_same_request(&operation));
+            Some(is_same)
+        };
+        if let Turn::Again(seq) = turn(seq, state.seq, || history.first_seq(), is_same)? {
+            let answer = self.answer_again(state, seq)?;
             self.keeper.metrics.replayed();
             self.lease.renew(&self.keeper.clock);
             return Ok(answer);
@@ -410,13 +415,14 @@ impl Session {
         }
     }
 
-    /// Writes an operation to the journal and the history before it is applied, so that every applied
-    /// operation is in the journal. `beside` is written with it, or neither is.
+    /// Writes an operation to the journal and the history before it is applied, so that every
+    /// applied operation is in the journal. `extra` records are written together with it, or none
+    /// is.
     pub(super) fn write_down(
         &self,
         state: &mut State,
         operation: &[u8],
-        beside: Option<Record<'_>>,
+        extra: Option<Record<'_>>,
     ) -> Result<Written, Problem> {
         let base = state.history.is_due().then(|| state.vector.base());
         let mut written = Written::default();
@@ -428,7 +434,7 @@ impl Session {
                 head: &head,
                 ..Record::new(self.key, base)
             }));
-            records.extend(beside);
+            records.extend(extra);
             records.push(Record::new(self.key, &operation));
             written = self.keeper.write_down(&records)?;
         }
@@ -440,31 +446,12 @@ impl Session {
         Ok(written)
     }
 
-    /// Answers a request whose `seq` is not the next one.
+    /// Answers the repetition of an operation that is kept.
     ///
     /// # Errors
-    /// `seq-conflict`, if the operation with this number is no longer kept or was a different one;
-    /// `seq-reused`, if it was a different one and has the last number.
-    fn answer_again(
-        &self,
-        state: &mut State,
-        seq: u64,
-        operation: &Operation,
-        bytes: &[u8],
-    ) -> Result<Answer, Problem> {
+    /// `internal`, when it cannot be replayed.
+    fn answer_again(&self, state: &mut State, seq: u64) -> Result<Answer, Problem> {
         let is_last = seq.checked_add(1) == Some(state.seq);
-        let Some((_, kept)) = state.history.find(seq) else {
-            return Err(conflict(state, seq));
-        };
-        let is_same = kept == bytes
-            || Operation::decode(kept).is_ok_and(|kept| kept.is_same_request(operation));
-        if !is_same && is_last {
-            let detail = format!("seq {seq} has been used for another operation or body");
-            return Err(Problem::new(ErrorCode::SeqReused, detail).at("/seq"));
-        }
-        if !is_same {
-            return Err(conflict(state, seq));
-        }
         // Once the last operation is durable, so are those before it.
         let (last, written) = match &state.last {
             Some((reply, written)) => (Some(reply), *written),
@@ -518,17 +505,17 @@ impl Session {
         Ok((reply, written))
     }
 
-    /// Whether its lease has run out without an operation.
+    /// Whether it has not been used for longer than its lease.
     pub(super) fn has_expired(&self) -> bool {
         self.lease.has_expired(&self.keeper.clock)
     }
 
-    /// Ends the session once; later operations are refused. Returns `None` if it had ended before, or
-    /// if it should expire but was played meanwhile.
+    /// Ends the session once; later operations are refused. Returns `None` if it had already ended,
+    /// or if it should expire but was played meanwhile.
     ///
     /// # Errors
     /// `storage-failed`; the session has not ended then.
-    pub(super) fn finish(&self, end: End) -> Result<Option<(Tombstone, Written)>, Problem> {
+    pub(super) fn finish(&self, end: End) -> Result<Option<(Ended, Written)>, Problem> {
         // A session with a failed operation can still be closed.
         let mut state = match (end, self.state.try_lock()) {
             (_, Ok(state)) => state,
@@ -542,7 +529,7 @@ impl Session {
         if state.end.is_some() || (end == End::Expired && !self.has_expired()) {
             return Ok(None);
         }
-        let tombstone = Tombstone {
+        let tombstone = Ended {
             id: self.id.clone(),
             is_vector: self.creation().kind() == Kind::Vector,
             end,
@@ -629,7 +616,7 @@ impl Session {
             return Ok(());
         }
         let detail = format!(
-            "its state takes {bytes} bytes, and a server with a data directory keeps up to {max} of one environment"
+            "its state takes {bytes} bytes, and a server with a data directory keeps at most {max} per environment"
         );
         Err(match self.creation().kind() {
             Kind::Single => Problem::new(ErrorCode::InvalidKwargs, detail).at("/kwargs"),
@@ -651,7 +638,7 @@ impl Session {
     /// Returns the whole state, as a document.
     ///
     /// # Errors
-    /// `internal`, when an operation has failed in the middle.
+    /// `internal`, when an operation has failed midway.
     pub fn snapshot(&self) -> Result<Snapshot, Problem> {
         let saved = self.lock()?.vector.save();
         Ok(self.blueprint.snapshot_of(saved))
@@ -670,15 +657,14 @@ impl Session {
     /// Returns pictures of the first lanes, or of one lane.
     ///
     /// # Errors
-    /// `invalid-query` when there is no such lane; `internal`, when an operation has failed in
-    /// the middle.
+    /// `invalid-query` if there is no such lane; `internal` if an operation has failed midway.
     pub fn pictures(&self, lane: Option<usize>) -> Result<Vec<Picture>, Problem> {
         let num_lanes = self.creation().num_envs() as usize;
         let lanes = match lane {
             None => 0..num_lanes.min(MAX_PICTURES),
             Some(lane) if lane < num_lanes => lane..lane + 1,
             Some(lane) => {
-                let detail = format!("lane is {lane}, and there are {num_lanes}, from 0");
+                let detail = format!("lane is {lane}, but there are {num_lanes}, counted from 0");
                 return Err(Problem::new(ErrorCode::InvalidQuery, detail));
             }
         };
@@ -691,7 +677,7 @@ impl Session {
     /// Locks the state.
     ///
     /// # Errors
-    /// `internal`, when an operation has failed in the middle.
+    /// `internal`, when an operation has failed midway.
     pub(super) fn lock(&self) -> Result<MutexGuard<'_, State>, Problem> {
         self.state.lock().map_err(|_| failed())
     }
@@ -703,23 +689,9 @@ impl Drop for Session {
     }
 }
 
-/// Returns the problem of a number that is neither the next one nor that of a kept operation.
-fn conflict(state: &State, seq: u64) -> Problem {
-    let (next, first) = (state.seq, state.history.first_seq());
-    let detail = match seq < first {
-        false => format!("seq is {seq}, but {next} comes next"),
-        true => format!(
-            "seq is {seq}, but {next} comes next, and no operation before {first} can be answered again"
-        ),
-    };
-    let mut problem = Problem::new(ErrorCode::SeqConflict, detail).at("/seq");
-    problem.expected_seq = Some(next);
-    problem
-}
-
 /// Returns the problem of a session with an operation that panicked.
 fn failed() -> Problem {
-    let detail = "an earlier operation failed in the middle; close this environment";
+    let detail = "an earlier operation failed midway; close this environment";
     Problem::new(ErrorCode::Internal, detail)
 }
 
@@ -729,7 +701,7 @@ pub(super) fn ended(id: &str, end: End) -> Problem {
         End::Closed => (ErrorCode::EnvClosed, "has been closed"),
         End::Expired => (
             ErrorCode::LeaseExpired,
-            "has not been played for longer than its lease",
+            "has not been used for longer than its lease",
         ),
         End::Lost => (
             ErrorCode::EnvLost,
