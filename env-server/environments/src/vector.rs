@@ -5,6 +5,7 @@
 //! makes a single dynamic call. A single environment is a vector of one lane that never resets
 //! itself.
 
+mod head;
 mod state;
 
 use std::borrow::Cow;
@@ -26,7 +27,7 @@ use crate::pieces::Pieces;
 use crate::render::{Picture, Pictured, Played, Seen};
 use crate::{Arguments, Element, Environment, KwargsError, Rng};
 
-pub use state::Head;
+pub use head::Head;
 
 /// Options of a reset. The default resets all lanes and continues their random streams.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -7,6 +7,7 @@
 mod drawing;
 mod error;
 mod grid;
+mod heat_map;
 mod layout;
 mod palette;
 mod panels;
@@ -16,37 +17,11 @@ mod terminal;
 mod view;
 
 pub use error::HeatMapError;
+pub use heat_map::HeatMap;
 pub use terminal::TerminalStyle;
 pub use view::{Entries, EpisodeView, MemoryView, SlotsView, UnitsView};
 
-use panels::Panel;
-
-/// A drawing of an episode: panels aligned over its steps, and what they show in words.
-#[derive(Clone, Debug)]
-pub struct HeatMap {
-    title: String,
-    notes: Vec<String>,
-    num_steps: usize,
-    cue_steps: Vec<u32>,
-    panels: Vec<Panel>,
-}
-
 impl HeatMap {
-    /// Prepares the drawing of an episode.
-    ///
-    /// # Errors
-    /// When the view is empty or contradicts itself.
-    pub fn new(view: &EpisodeView) -> Result<Self, HeatMapError> {
-        view.check()?;
-        Ok(Self {
-            title: view.title.clone(),
-            notes: view.notes(),
-            num_steps: view.num_steps(),
-            cue_steps: view.cue_steps.clone(),
-            panels: panels::panels(view),
-        })
-    }
-
     /// The drawing as an SVG document.
     #[must_use]
     pub fn svg(&self) -> String {

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::HeatMap;
 use super::grid::{Grid, share};
+use super::heat_map::HeatMap;
 use super::layout::ticks;
 use super::palette::{CUE, Colour};
 use super::panels::Panel;

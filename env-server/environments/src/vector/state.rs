@@ -6,21 +6,11 @@ use std::io::{self, Write};
 use env_protocol::{AutoresetMode, Encoding, Kwargs, LanePhase};
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::head::Head;
 use super::{Lane, VectorOf};
 use crate::pieces::Pieces;
 use crate::render::Pictured;
 use crate::{Catalogued, Element, Environment};
-
-/// Fields of a snapshot other than the state.
-#[derive(Clone, Debug)]
-pub struct Head<'a> {
-    /// Id of the spec.
-    pub spec_id: &'a str,
-    /// Arguments at creation.
-    pub kwargs: &'a Kwargs,
-    /// Autoreset mode, for vector environments.
-    pub autoreset_mode: Option<AutoresetMode>,
-}
 
 /// An [`env_protocol::Snapshot`], field by field.
 #[derive(Serialize)]
