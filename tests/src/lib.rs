@@ -1,5 +1,5 @@
-//! Support for end-to-end tests: a real server, one that can be killed, and a proxy that loses
-//! messages.
+//! Support for end-to-end tests: a real server, a server that can be killed, and a proxy that
+//! loses messages.
 
 mod mortal;
 mod proxy;

@@ -128,7 +128,7 @@ pub fn serve_if_asked() {
     let (Some(data_dir), Ok(listen)) = (std::env::var_os(DATA_DIR), std::env::var(LISTEN)) else {
         return;
     };
-    let durability = std::env::var(DURABILITY).expect("it is told with the other two");
+    let durability = std::env::var(DURABILITY).expect("it is set with the other two");
     let runtime = tokio::runtime::Runtime::new().expect("threads");
     runtime.block_on(async {
         let listener = TcpListener::bind(listen).await.expect("the port is free");
