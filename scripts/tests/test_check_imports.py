@@ -105,6 +105,15 @@ class Resolution(Crate):
         }
         self.assertEqual(self.arrows(files), {"b.rs -> c.rs"})
 
+    def test_a_variable_is_not_a_use_of_a_public_function(self):
+        files = {
+            "lib.rs": "mod a; mod b; mod c;",
+            "a.rs": "pub use crate::c::part; fn f(part: u8) -> u8 { self.part(part.part) }",
+            "b.rs": "pub use crate::c::part; fn f() { part(1) }",
+            "c.rs": "pub fn part(n: u8) {}",
+        }
+        self.assertEqual(self.arrows(files), {"b.rs -> c.rs"})
+
     def test_importing_a_module_is_no_arrow_and_naming_through_it_is_one(self):
         files = {
             "lib.rs": "mod memory; mod policy; mod quiet;",

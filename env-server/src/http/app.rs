@@ -133,7 +133,7 @@ impl App {
         Ok(())
     }
 
-    /// Does what takes a while where it keeps nobody waiting.
+    /// Runs a long job on the threads for long work, where no other request waits for it.
     pub(super) async fn aside<T: Send + 'static>(
         &self,
         caller: &Caller,
@@ -231,7 +231,7 @@ impl App {
         .await
     }
 
-    /// Answers with a page of what was played.
+    /// Answers with a page of a trajectory.
     pub(super) async fn trajectory(
         self: &Arc<Self>,
         session: Arc<Session>,
@@ -268,7 +268,7 @@ impl App {
         operation: Operation,
         reply: Encoding,
     ) -> Result<Response, Failure> {
-        // What comes again and is not the last one is played again, from some way back.
+        // The reply to an earlier operation than the last is computed again, from an earlier state.
         let is_old = seq.is_some_and(|seq| session.is_old(seq));
         let is_quick = session.is_quick() && !is_old && !matches!(operation, Operation::Restore(_));
         if is_quick {
@@ -445,7 +445,7 @@ fn report_owners(held_by: &[(Option<Arc<str>>, usize)], access: Option<&Access>)
     if of_principals > 0 {
         tracing::warn!(
             environments = of_principals,
-            "environments belong to principals, and there are no tokens: whoever reaches the server may use them"
+            "environments belong to principals, and there are no tokens: every client that reaches the server may use them"
         );
     }
     if !of_absent.is_empty() {

@@ -28,11 +28,11 @@ use crate::config::ServerConfig;
                        (RFC 9457), and an error changes nothing.",
     ),
     tags(
-        (name = "specs", description = "What can be created"),
+        (name = "specs", description = "The catalogue of tasks"),
         (name = "envs", description = "One environment behind an id"),
         (name = "vector-envs", description = "Many environments behind one id, one request a batch"),
         (name = "stream", description = "All of this on one WebSocket"),
-        (name = "operations", description = "For those who run the server"),
+        (name = "operations", description = "Health, version and metrics, for operators"),
     ),
     // No route has them as a body: they are the messages of the stream.
     components(schemas(StreamRequest, StreamReply)),
@@ -149,7 +149,7 @@ mod tests {
             Server { app, router }
         }
 
-        /// Sends a request that goes on by itself.
+        /// Sends a request from a task of its own.
         fn send(&self, method: &str, path: &str, body: Value) -> JoinHandle<(StatusCode, Value)> {
             let request = Request::builder().method(method).uri(path);
             let request = request.header(header::CONTENT_TYPE, "application/json");

@@ -130,9 +130,10 @@ pub(super) struct Resume {
 }
 
 /// State of the last segment's end, after its last whole frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Tail {
     /// Nothing follows.
+    #[default]
     Clean,
     /// A write was interrupted. It had not been acknowledged, or only under the promise that does
     /// not cover power cuts.
@@ -150,30 +151,11 @@ pub(super) fn recover(
 ) -> Result<(Resume, Recovered), JournalError> {
     let started = Instant::now();
     let boot = boot();
-    let mut starts = starts(folder)?;
-    let torn_headers = drop_torn(folder, &mut starts, boot)?;
-    let headers = || starts.values().filter_map(|start| intact(*start));
-    let first = headers().map(|header| header.first).max();
-    let first = first.or_else(|| starts.keys().next().copied()).unwrap_or(1);
-    let newest = headers().next_back();
-    let set_aside = drop_superseded(folder, &mut starts, first)?;
-    for number in folder.indexes()? {
-        if !starts.contains_key(&number) {
-            folder.remove_index(number);
-        }
-    }
-
-    let mut journal = newest.map(|header| header.journal);
-    if journal.is_none() {
-        // Without the id, a frame that a client planted in a payload could be the first one found.
-        for &number in starts.keys() {
-            journal = Index::default().read_end(&folder.index_path(number), journal);
-        }
-    }
-    let mut scanner = Scanner::new(journal, visit);
-    let (mut buffer, mut segments, mut expected) = (Vec::new(), BTreeMap::new(), first);
-    let mut last = None;
-    for (&number, &start) in &starts {
+    let current = Current::open(folder, boot)?;
+    let mut scanner = Scanner::new(current.journal(folder), visit);
+    let (mut buffer, mut segments) = (Vec::new(), BTreeMap::new());
+    let (mut expected, mut last) = (current.first, None);
+    for (&number, &start) in &current.starts {
         if number > expected {
             scanner.note(expected, 0, Damage::SegmentMissing);
         }
@@ -183,7 +165,7 @@ pub(super) fn recover(
         segments.insert(number, buffer.len() as u64);
         last = Some((number, end));
     }
-    let next_seq = newest.map_or(1, |header| header.next_seq);
+    let next_seq = current.newest.map_or(1, |header| header.next_seq);
     if scanner.link.seq + 1 < next_seq {
         scanner.link = Link {
             seq: next_seq - 1,
@@ -192,78 +174,169 @@ pub(super) fn recover(
     }
 
     let mut index = Index::default();
-    let (mut resume_at, mut tail, mut torn) = (None, Tail::Clean, 0);
-    let mut set_aside = set_aside;
-    let mut index_damaged_bytes = 0;
+    let mut ending = Ending::default();
     if let Some((number, end)) = last {
-        let rest = &buffer[end..];
         index.read_end(&folder.index_path(number), scanner.journal);
-        index_damaged_bytes = index.damaged_bytes;
-        // There was no power cut since the index was written, so everything written is there.
-        let told = index.end.filter(|end| boot != 0 && end.boot == boot);
-        let is_cut_short = is_cut_short(rest, scanner.journal, scanner.link);
-        tail = match told {
-            Some(told) if told.seq > scanner.last_seq() => Tail::Damaged,
-            _ if rest.is_empty() => Tail::Clean,
-            Some(_) if !is_cut_short => Tail::Damaged,
-            _ => Tail::Torn,
+        let last = LastSegment {
+            number,
+            start: current.starts[&number],
+            end: end as u64,
+            rest: &buffer[end..],
         };
-        match tail {
-            Tail::Damaged => {
-                scanner.end_is_damaged(number, end as u64, told.map_or(0, |told| told.seq));
-            }
-            Tail::Torn => {
-                torn = rest.len() as u64;
-                if !is_cut_short && rest.iter().any(|byte| *byte != 0) {
-                    set_aside.push(folder.save_aside(number, rest)?);
-                }
-                segments.insert(number, end as u64);
-            }
-            Tail::Clean => {}
-        }
-        // Nothing is appended after damage, so that further damage to this file costs less; nor
-        // after frames of another format.
-        let is_good = tail != Tail::Damaged
-            && intact(starts[&number]).is_some_and(|header| header.version == VERSION);
-        if is_good {
-            resume_at = Some((number, end as u64));
-        } else if tail == Tail::Torn {
-            folder.reopen(number, end as u64)?;
+        ending = last.end(folder, &index, boot, &mut scanner)?;
+        if ending.tail == Tail::Torn {
+            segments.insert(number, last.end);
         }
     }
+    let index_damaged_bytes = index.damaged_bytes;
     drop(buffer);
     let link = scanner.link;
     let journal = scanner.journal;
-    let mut found = scanner.finish(last.map_or(0, |(number, _)| number), tail);
+    let mut found = scanner.finish(last.map_or(0, |(number, _)| number), ending.tail);
     if found.has_losses() {
         // Read the indexes of all segments, since a key's name may have been recorded long before.
-        for &number in starts.keys() {
+        for &number in current.starts.keys() {
             index.read(&folder.index_path(number), journal);
         }
     }
     found.resolve(&|number| folder.segment_path(number), &index);
     let mut recovered = found.recovered;
+    let damaged = recovered.corrupt.iter().map(|place| place.segment);
     let resume = Resume {
         journal: journal.unwrap_or_else(rand::random),
-        first,
-        rewritten: newest.map_or(0, |header| header.rewritten),
-        last: resume_at,
+        first: current.first,
+        rewritten: current.newest.map_or(0, |header| header.rewritten),
+        last: ending.resume_at,
         next_number: expected,
         segments,
-        damaged: recovered
-            .corrupt
-            .iter()
-            .map(|place| place.segment)
-            .collect(),
+        damaged: damaged.collect(),
         link,
     };
-    recovered.torn_tail_bytes = torn + torn_headers;
-    recovered.bytes += torn_headers;
-    recovered.set_aside = set_aside;
+    recovered.torn_tail_bytes = ending.torn + current.torn_headers;
+    recovered.bytes += current.torn_headers;
+    recovered.set_aside = current.set_aside;
+    recovered.set_aside.extend(ending.set_aside);
     recovered.aside = folder.aside();
     recovered.index_damaged_bytes = index_damaged_bytes;
     recovered.took = started.elapsed();
     Ok((resume, recovered))
+}
+
+/// The segments to read, after leftovers of compactions and crashes have been removed.
+struct Current {
+    starts: BTreeMap<u64, Start>,
+    /// Number of the first segment.
+    first: u64,
+    /// Header of the newest segment with an intact one.
+    newest: Option<SegmentHeader>,
+    /// Bytes of segments that were being created when the process ended.
+    torn_headers: u64,
+    /// Copies of damaged bytes in segments that were removed.
+    set_aside: Vec<PathBuf>,
+}
+
+impl Current {
+    fn open(folder: &Folder, boot: u64) -> Result<Current, JournalError> {
+        let mut starts = starts(folder)?;
+        let torn_headers = drop_torn(folder, &mut starts, boot)?;
+        let headers = || starts.values().filter_map(|start| intact(*start));
+        let first = headers().map(|header| header.first).max();
+        let first = first.or_else(|| starts.keys().next().copied()).unwrap_or(1);
+        let newest = headers().next_back();
+        let set_aside = drop_superseded(folder, &mut starts, first)?;
+        for number in folder.indexes()? {
+            if !starts.contains_key(&number) {
+                folder.remove_index(number);
+            }
+        }
+        Ok(Current {
+            starts,
+            first,
+            newest,
+            torn_headers,
+            set_aside,
+        })
+    }
+
+    /// Returns the id of the journal, from a header or else from an index.
+    fn journal(&self, folder: &Folder) -> Option<u32> {
+        let mut journal = self.newest.map(|header| header.journal);
+        if journal.is_none() {
+            // Without the id, a frame that a client planted in a payload could be the first one
+            // found.
+            for &number in self.starts.keys() {
+                journal = Index::default().read_end(&folder.index_path(number), journal);
+            }
+        }
+        journal
+    }
+}
+
+/// The last segment, and the bytes after its last whole frame.
+struct LastSegment<'a> {
+    number: u64,
+    start: Start,
+    /// Where the last whole frame ends.
+    end: u64,
+    rest: &'a [u8],
+}
+
+/// How the last segment ends, and where the journal continues.
+#[derive(Default)]
+struct Ending {
+    tail: Tail,
+    /// Bytes of the torn tail.
+    torn: u64,
+    /// Copy of a torn tail that is not the beginning of frames.
+    set_aside: Option<PathBuf>,
+    /// Segment and position to append at; `None` for a new segment.
+    resume_at: Option<(u64, u64)>,
+}
+
+impl LastSegment<'_> {
+    /// Judges the bytes after the last whole frame, reports damage to `scanner`, and decides where
+    /// the journal continues. `index` is that of this segment.
+    fn end(
+        &self,
+        folder: &Folder,
+        index: &Index,
+        boot: u64,
+        scanner: &mut Scanner<'_>,
+    ) -> Result<Ending, JournalError> {
+        let mut ending = Ending::default();
+        // There was no power cut since the index was written, so everything written is there.
+        let told = index.end.filter(|end| boot != 0 && end.boot == boot);
+        let is_cut_short = is_cut_short(self.rest, scanner.journal, scanner.link);
+        ending.tail = match told {
+            Some(told) if told.seq > scanner.last_seq() => Tail::Damaged,
+            _ if self.rest.is_empty() => Tail::Clean,
+            Some(_) if !is_cut_short => Tail::Damaged,
+            _ => Tail::Torn,
+        };
+        match ending.tail {
+            Tail::Damaged => {
+                let told = told.map_or(0, |told| told.seq);
+                scanner.end_is_damaged(self.number, self.end, told);
+            }
+            Tail::Torn => {
+                ending.torn = self.rest.len() as u64;
+                if !is_cut_short && self.rest.iter().any(|byte| *byte != 0) {
+                    ending.set_aside = Some(folder.save_aside(self.number, self.rest)?);
+                }
+            }
+            Tail::Clean => {}
+        }
+        // Nothing is appended after damage, so that further damage to this file costs less; nor
+        // after frames of another format.
+        let is_good = ending.tail != Tail::Damaged
+            && intact(self.start).is_some_and(|header| header.version == VERSION);
+        if is_good {
+            ending.resume_at = Some((self.number, self.end));
+        } else if ending.tail == Tail::Torn {
+            folder.reopen(self.number, self.end)?;
+        }
+        Ok(ending)
+    }
 }
 
 /// Whether `bytes` are what a process leaves behind when it ends while writing the frames of one

@@ -234,7 +234,7 @@ async fn a_closed_budget_lets_nobody_step() {
     let budget = access.principal("ann").unwrap().budget().unwrap().clone();
     budget.close();
     let again = ask(&server, FULL, "POST", path, step(1)).await;
-    assert_eq!(again.status, 200, "what has been done is told again");
+    assert_eq!(again.status, 200, "an applied operation is answered again");
     assert_eq!(budget.refused_closed(), 0);
     let reply = ask(&server, FULL, "POST", path, step(2)).await;
     assert_eq!(reply.failure(), (403, "forbidden".to_owned()));

@@ -62,7 +62,7 @@ async fn plays_over_tls_and_takes_a_new_certificate() {
     let mut renewed = connect(&server, &second).await.unwrap();
     for stream in [&mut stream, &mut renewed] {
         let reply = exchange(stream, &get("/v1/envs/e", "")).await;
-        assert_eq!(reply.status, 200, "old connections go on");
+        assert_eq!(reply.status, 200, "old connections continue");
     }
     server.stop.send(()).unwrap();
     server.task.await.unwrap().unwrap();

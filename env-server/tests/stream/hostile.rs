@@ -22,6 +22,17 @@ async fn still_plays(socket: &mut Socket) {
     assert_eq!(listed.status, 200);
 }
 
+/// Messages with an id whose operation, kind or body is invalid.
+const INVALID: [&str; 7] = [
+    r#"{"id":1}"#,
+    r#"{"id":1,"op":"jump","kind":"env"}"#,
+    r#"{"id":1,"op":"list","kind":"envs"}"#,
+    r#"{"id":1,"op":"list","kind":"env","body":[]}"#,
+    r#"{"id":1,"op":"list","kind":"env","body":7}"#,
+    r#"{"id":1,"op":"list","kind":"env","body":{"limit":"many"}}"#,
+    r#"{"id":1,"op":"describe","kind":"env","env_id":"e","body":{"x":1}}"#,
+];
+
 #[tokio::test]
 async fn messages_that_are_wrong_are_answered_and_the_socket_goes_on() {
     let server = Server::start().await;
@@ -36,7 +47,8 @@ async fn messages_that_are_wrong_are_answered_and_the_socket_goes_on() {
         "]".repeat(50_000)
     );
     let number = || Some(StreamId::Number(1));
-    for (text, id, failure) in [
+    let invalid = INVALID.map(|text| (text, number(), (422, "invalid-body")));
+    let others = [
         ("", None, (400, "malformed-body")),
         ("hello", None, (400, "malformed-body")),
         ("{\"id\":1", None, (400, "malformed-body")),
@@ -44,37 +56,6 @@ async fn messages_that_are_wrong_are_answered_and_the_socket_goes_on() {
         ("[]", None, (422, "invalid-body")),
         ("{}", None, (422, "invalid-body")),
         (r#"{"op":"list","kind":"env"}"#, None, (422, "invalid-body")),
-        (r#"{"id":1}"#, number(), (422, "invalid-body")),
-        (
-            r#"{"id":1,"op":"jump","kind":"env"}"#,
-            number(),
-            (422, "invalid-body"),
-        ),
-        (
-            r#"{"id":1,"op":"list","kind":"envs"}"#,
-            number(),
-            (422, "invalid-body"),
-        ),
-        (
-            r#"{"id":1,"op":"list","kind":"env","body":[]}"#,
-            number(),
-            (422, "invalid-body"),
-        ),
-        (
-            r#"{"id":1,"op":"list","kind":"env","body":7}"#,
-            number(),
-            (422, "invalid-body"),
-        ),
-        (
-            r#"{"id":1,"op":"list","kind":"env","body":{"limit":"many"}}"#,
-            number(),
-            (422, "invalid-body"),
-        ),
-        (
-            r#"{"id":1,"op":"describe","kind":"env","env_id":"e","body":{"x":1}}"#,
-            number(),
-            (422, "invalid-body"),
-        ),
         (
             r#"{"id":1,"op":"step","kind":"env","env_id":"e","body":{"action":0}}"#,
             number(),
@@ -92,7 +73,8 @@ async fn messages_that_are_wrong_are_answered_and_the_socket_goes_on() {
         ),
         (deep.as_str(), None, (400, "malformed-body")),
         (closed_deep.as_str(), number(), (400, "malformed-body")),
-    ] {
+    ];
+    for (text, id, failure) in invalid.into_iter().chain(others) {
         socket.send_bytes(JSON, text.as_bytes().to_vec()).await;
         let reply = socket.receive().await;
         let short = &text[..text.len().min(100)];
@@ -103,6 +85,13 @@ async fn messages_that_are_wrong_are_answered_and_the_socket_goes_on() {
         );
         still_plays(&mut socket).await;
     }
+    server.stop().await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn packed_messages_that_are_wrong_are_answered_too() {
+    let server = Server::start().await;
+    let mut socket = Socket::open(server.address).await;
     let number = || Some(StreamId::Number(1));
     let deep = [
         b"\x95\x01\xa4step\xa3env\xa1e".to_vec(),

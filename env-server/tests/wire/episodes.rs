@@ -74,7 +74,7 @@ fn put_is_idempotent() {
         first.json()["seed"],
         "the drawn seed is kept"
     );
-    assert_eq!(again.json()["seq"], 1, "and the environment goes on");
+    assert_eq!(again.json()["seq"], 1, "and the episode continues");
     let other = json!({"spec_id": "MemoryTask-v0", "kwargs": {"delay": 4}});
     let conflict = client.put("/v1/envs/mine", other.clone());
     assert_eq!(conflict.failure(), (409, "env-exists".to_owned()));

@@ -1,4 +1,4 @@
-//! What clients choose when they create a session: an id, a number of lanes, a lease.
+//! Checks of the choices of a client that creates a session: an id, a number of lanes, a lease.
 
 use env_protocol::{ErrorCode, Problem};
 

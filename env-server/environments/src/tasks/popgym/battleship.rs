@@ -101,7 +101,7 @@ impl Battleship {
         }
     }
 
-    /// Draws a uniform placement from those that fit; `None` if no placement fits.
+    /// Draws a uniform placement from all that fit; `None` if no placement fits.
     fn place(&self, size: u32, draws: &mut impl Draws) -> Option<[u32; 2]> {
         for _ in 0..TRIES {
             let start = draws.below(u64::from(self.num_cells())) as u32;
