@@ -4,9 +4,7 @@ use std::path::PathBuf;
 
 use service::ServiceConfig;
 
-use crate::error::Error;
 use crate::journal::Durability;
-use crate::openenv;
 use crate::session::Clock;
 use crate::session::Limits;
 
@@ -28,18 +26,6 @@ pub struct ServerConfig {
     /// The environment served over the OpenEnv protocol, if it is enabled: a spec such as
     /// `MemoryTask-v0?delay=16`, or a body of `POST /v1/envs`.
     pub openenv: Option<String>,
-}
-
-impl ServerConfig {
-    /// Checks the settings before anything is served.
-    ///
-    /// # Errors
-    /// [`Error::OpenEnv`], when there is no environment with that name and arguments, and
-    /// [`service::Error::Setting`].
-    pub fn check(&self) -> Result<(), Error> {
-        service::server::check_names(&self.service)?;
-        openenv::check(self)
-    }
 }
 
 impl Default for ServerConfig {

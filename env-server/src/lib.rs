@@ -4,6 +4,7 @@
 //! the server as a service. The layers, each on top of the previous ones, are [`environments`]
 //! (pure tasks), [`session`] (numbered operations on them), and the HTTP routes.
 
+pub mod commands;
 pub mod config;
 #[cfg(test)]
 mod counting;
@@ -13,10 +14,8 @@ pub mod fuzzing;
 mod http;
 pub mod journal;
 mod openenv;
-pub mod replay;
 mod server;
 pub mod session;
-pub mod verify;
 
 pub use config::ServerConfig;
 pub use error::Error;

@@ -1,8 +1,7 @@
 //! The program: reads arguments, binds, serves and drains.
 
+mod allocator;
 mod cli;
-mod health;
-mod memory;
 mod settings;
 
 use std::io::{ErrorKind, Write};
@@ -13,7 +12,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::{ArgMatches, FromArgMatches};
-use env_server::{Server, check_exposure, replay, verify};
+use env_server::commands::{health, replay, verify};
+use env_server::{Server, check_exposure};
 use environments::registry;
 use service::{observe, signals};
 use tokio::net::TcpListener;
@@ -76,10 +76,10 @@ fn serve(args: ServeArgs, matches: &ArgMatches) -> anyhow::Result<()> {
     if args.print_config {
         return print(resolved.to_toml()?.trim_end());
     }
-    memory::leave_huge_pages();
+    allocator::leave_huge_pages();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        .on_thread_park(memory::give_back)
+        .on_thread_park(allocator::give_back)
         .build()
         .context("cannot start threads")?;
     runtime.block_on(serve_with(&resolved.settings))

@@ -10,6 +10,19 @@ use tokio::net::TcpListener;
 use crate::config::ServerConfig;
 use crate::error::Error;
 use crate::http::{self, App, SharedApp};
+use crate::openenv;
+
+impl ServerConfig {
+    /// Checks the settings before anything is served.
+    ///
+    /// # Errors
+    /// [`Error::OpenEnv`], when there is no environment with that name and arguments, and
+    /// [`service::Error::Setting`].
+    pub fn check(&self) -> Result<(), Error> {
+        server::check_names(&self.service)?;
+        openenv::check(self)
+    }
+}
 
 /// Opens a [`Server`] and serves.
 ///
@@ -54,7 +67,7 @@ impl Server {
     pub fn open(listener: TcpListener, config: ServerConfig) -> Result<Self, Error> {
         let listening = Listening::check(listener, config.service.clone())?;
         let app = App::open(&config)?;
-        let routes = http::routes(app.clone(), &config)?;
+        let routes = http::routes(app.clone(), &config, openenv::routes(&app, &config)?);
         Ok(Server {
             listening,
             app,
@@ -94,7 +107,7 @@ impl Server {
 /// When the data directory cannot be used, or [`ServerConfig::check`] refuses the settings.
 pub fn app(config: &ServerConfig) -> Result<Router, Error> {
     let app = App::open(config)?;
-    let routes = http::routes(app.clone(), config)?;
+    let routes = http::routes(app.clone(), config, openenv::routes(&app, config)?);
     let router = server::without_listener(routes, app.metrics(), &config.service)?;
     Ok(router)
 }

@@ -4,11 +4,12 @@
 use std::sync::atomic::AtomicBool;
 
 use agent::algorithms;
+use agent::algorithms::sections::Overrides;
 use agent::env::EnvError;
 use agent::env::remote::{RemoteEnvConfig, RemoteVectorEnv, RetryPolicy};
 use agent::env::selection::EnvSelection;
 use agent::evaluate::{EvaluateOptions, Evaluation, Mode, Player};
-use agent::hyper::Overrides;
+use agent::experience::Collection;
 use agent::run::checkpoint::Checkpoint;
 use agent::run::config::TrainConfig;
 use agent::run::train::{TrainError, TrainOptions, train};
@@ -110,7 +111,7 @@ impl Task<'_> {
             draws: Vec::new(),
         };
         let config = TrainConfig::resolve(row, &Overrides::default(), selection, TRAINED_STEPS, 1)?;
-        let mut env = self.connect(config.hyper.num_envs);
+        let mut env = self.connect(config.hyper.get::<Collection>().num_envs);
         let stop = AtomicBool::new(false);
         let options = TrainOptions {
             out: None,

@@ -3,16 +3,26 @@
 
 #[cfg(test)]
 mod check;
+pub mod sections;
 
-use crate::hyper::{AuxModule, ConfigError, HyperparameterRow, Hyperparameters, MemoryScope, Part};
-use crate::memory::attention::episodic_transformer::EpisodicTransformer;
+use crate::experience::Collection;
+use crate::hyper::{ConfigError, Hyperparameters};
+use crate::learner::auxiliary::{AuxModule, AuxiliaryLosses};
+use crate::learner::exploration::ExplorationBonuses;
+use crate::learner::ppo::PpoUpdate;
+use crate::learner::stopping::Stopping;
+use crate::memory::attention::episodic_transformer::{self, Episodes, EpisodicTransformer};
+use crate::memory::episodes;
 use crate::memory::episodes::with_episodes::WithEpisodes;
 use crate::memory::feedforward::Feedforward;
 use crate::memory::none::Nothing;
 use crate::memory::recurrent::lstm::Lstm;
-use crate::memory::slots::SlotMemory;
-use crate::memory::{CoreContext, MemoryCore};
+use crate::memory::slots::{MemoryScope, SlotMemory, Steps};
+use crate::memory::{CoreContext, MemoryCore, Network, Slots};
 use crate::policy::decider::Decider;
+use crate::policy::inputs::Inputs;
+
+use self::sections::Overrides;
 
 /// A row: what an algorithm is, and what it is made of.
 pub struct Algorithm {
@@ -26,10 +36,10 @@ pub struct Algorithm {
     pub source: &'static str,
     /// Who chooses its actions.
     pub decider: Decider,
-    /// The parts it has; they decide which hyper-parameters it takes.
-    pub parts: &'static [Part],
-    /// Its hyper-parameters: one set for every task.
+    /// Its hyper-parameters: one set for every task. The sections that they hold are the ones that it has.
     pub defaults: fn() -> Hyperparameters,
+    /// Checks that values which are each in range agree with each other, and settles those that depend on others.
+    pub check: fn(&mut Hyperparameters, &Overrides) -> Result<(), ConfigError>,
     /// Builds its memory, adding the memory's parameters to the context's.
     pub core: fn(&mut CoreContext<'_>) -> Box<dyn MemoryCore>,
 }
@@ -38,12 +48,6 @@ impl Algorithm {
     /// Whether there is anything to learn.
     pub fn learns(&self) -> bool {
         self.decider == Decider::Network
-    }
-
-    /// Returns the hyper-parameters that the algorithm has, in the order of their table.
-    pub fn hyperparameters(&self) -> impl Iterator<Item = HyperparameterRow> {
-        let rows = Hyperparameters::table().into_iter();
-        rows.filter(|row| self.parts.contains(&row.part))
     }
 }
 
@@ -55,19 +59,19 @@ pub const ALGORITHMS: &[Algorithm] = &[
         summary: "Proximal policy optimisation without any memory: the control.",
         source: "Schulman et al. 2017, arXiv:1707.06347; Huang et al. 2022, The 37 Implementation Details of PPO",
         decider: Decider::Network,
-        parts: &[
-            Part::Inputs,
-            Part::Collection,
-            Part::Learner,
-            Part::Network,
-            Part::Extras,
-        ],
-        defaults: || Hyperparameters {
-            num_envs: 64,
-            num_steps: 32,
-            anneal_lr: true,
-            ..Hyperparameters::base()
+        defaults: || {
+            learner()
+                .with(Collection {
+                    num_envs: 64,
+                    num_steps: 32,
+                    ..Collection::default()
+                })
+                .with(PpoUpdate {
+                    anneal_lr: true,
+                    ..PpoUpdate::default()
+                })
         },
+        check: no_check,
         core: |context| Box::new(Feedforward::new(context)),
     },
     Algorithm {
@@ -76,24 +80,23 @@ pub const ALGORITHMS: &[Algorithm] = &[
         summary: "PPO over an LSTM, trained through whole stored sequences.",
         source: "Schulman et al. 2017, arXiv:1707.06347; Pleines et al. 2022, arXiv:2205.11104; Ni et al. 2022, arXiv:2110.05038",
         decider: Decider::Network,
-        parts: &[
-            Part::Inputs,
-            Part::Collection,
-            Part::Learner,
-            Part::Network,
-            Part::Extras,
-        ],
-        defaults: || Hyperparameters {
-            num_envs: 64,
-            num_steps: 512,
-            whole_episodes: true,
-            learning_rate: 3e-3,
-            anneal_lr: true,
-            update_epochs: 5,
-            num_minibatches: 4,
-            gae_lambda: 0.3,
-            ..Hyperparameters::base()
+        defaults: || {
+            learner()
+                .with(Collection {
+                    num_envs: 64,
+                    num_steps: 512,
+                    whole_episodes: true,
+                })
+                .with(PpoUpdate {
+                    learning_rate: 3e-3,
+                    anneal_lr: true,
+                    update_epochs: 5,
+                    num_minibatches: 4,
+                    gae_lambda: 0.3,
+                    ..PpoUpdate::default()
+                })
         },
+        check: no_check,
         core: |context| Box::new(Lstm::new(context)),
     },
     Algorithm {
@@ -102,32 +105,41 @@ pub const ALGORITHMS: &[Algorithm] = &[
         summary: "PPO with a memory of slots that learns what to keep and what to attend to, end to end.",
         source: "this project; the reference notebook's agent, reworked",
         decider: Decider::Network,
-        parts: &[
-            Part::Inputs,
-            Part::Collection,
-            Part::Learner,
-            Part::Network,
-            Part::Slots,
-            Part::Steps,
-            Part::Extras,
-        ],
-        defaults: || Hyperparameters {
-            num_envs: 64,
-            num_steps: 512,
-            whole_episodes: true,
-            learning_rate: 3e-3,
-            anneal_lr: true,
-            update_epochs: 6,
-            num_minibatches: 8,
-            gae_lambda: 0.3,
-            memory_score_coef: 1.0,
-            ent_coef: 0.1,
-            ..Hyperparameters::base()
+        defaults: || {
+            slots(|hyper| {
+                hyper.with(Steps {
+                    memory_score_coef: 1.0,
+                    ..Steps::default()
+                })
+            })
+            .with(Collection {
+                num_envs: 64,
+                num_steps: 512,
+                whole_episodes: true,
+            })
+            .with(PpoUpdate {
+                learning_rate: 3e-3,
+                anneal_lr: true,
+                update_epochs: 6,
+                num_minibatches: 8,
+                gae_lambda: 0.3,
+                ent_coef: 0.1,
+                ..PpoUpdate::default()
+            })
         },
-        core: |context| match context.hyper.memory_scope {
+        check: check_steps,
+        core: |context| match context.hyper.get::<Steps>().memory_scope {
             MemoryScope::Episode => Box::new(SlotMemory::new(context)),
-            MemoryScope::Lifetime => Box::new(WithEpisodes::new(Feedforward::new, context)),
-            MemoryScope::Both => Box::new(WithEpisodes::new(SlotMemory::new, context)),
+            MemoryScope::Lifetime => Box::new(WithEpisodes::new(
+                Feedforward::new,
+                relative_age(context),
+                context,
+            )),
+            MemoryScope::Both => Box::new(WithEpisodes::new(
+                SlotMemory::new,
+                relative_age(context),
+                context,
+            )),
         },
     },
     Algorithm {
@@ -136,34 +148,39 @@ pub const ALGORITHMS: &[Algorithm] = &[
         summary: "The reference notebook's agent: a transformer over the episode and a lifetime memory of episodes.",
         source: "the reference notebook of this project",
         decider: Decider::Network,
-        parts: &[
-            Part::Inputs,
-            Part::Collection,
-            Part::Learner,
-            Part::Network,
-            Part::Slots,
-            Part::Episodes,
-            Part::Extras,
-        ],
-        defaults: || Hyperparameters {
-            num_envs: 1,
-            num_steps: 4_096,
-            whole_episodes: true,
-            update_epochs: 1,
-            num_minibatches: 1,
-            // An update sees one episode: normalising would take away whether it was a good one.
-            norm_adv: false,
-            context_length: 256,
-            aux_modules: vec![
-                AuxModule::Cue,
-                AuxModule::Confidence,
-                AuxModule::NextObservation,
-            ],
-            intrinsic_expl: true,
-            relative_age: false,
-            ..Hyperparameters::base()
+        defaults: || {
+            slots(|hyper| {
+                hyper.with(Episodes {
+                    context_length: 256,
+                })
+            })
+            .with(Collection {
+                num_envs: 1,
+                num_steps: 4_096,
+                whole_episodes: true,
+            })
+            .with(PpoUpdate {
+                update_epochs: 1,
+                num_minibatches: 1,
+                // An update sees one episode: normalising would take away whether it was a good one.
+                norm_adv: false,
+                ..PpoUpdate::default()
+            })
+            .with(AuxiliaryLosses {
+                aux_modules: vec![
+                    AuxModule::Cue,
+                    AuxModule::Confidence,
+                    AuxModule::NextObservation,
+                ],
+                ..AuxiliaryLosses::default()
+            })
+            .with(ExplorationBonuses {
+                intrinsic_expl: true,
+                ..ExplorationBonuses::default()
+            })
         },
-        core: |context| Box::new(WithEpisodes::new(EpisodicTransformer::new, context)),
+        check: |hyper, _| check_heads(hyper, episodic_transformer::HEADS),
+        core: |context| Box::new(WithEpisodes::new(EpisodicTransformer::new, false, context)),
     },
     Algorithm {
         id: "random",
@@ -171,8 +188,8 @@ pub const ALGORITHMS: &[Algorithm] = &[
         summary: "Every action equally likely; learns nothing: the floor.",
         source: "the lower baseline of every benchmark",
         decider: Decider::Chance,
-        parts: &[Part::Collection],
         defaults: player,
+        check: no_check,
         core: |_| Box::new(Nothing),
     },
     Algorithm {
@@ -181,20 +198,92 @@ pub const ALGORITHMS: &[Algorithm] = &[
         summary: "Knows every hidden draw; learns nothing: the ceiling. The server must allow it (--allow-oracle).",
         source: "the environments' own clairvoyant player",
         decider: Decider::Oracle,
-        parts: &[Part::Collection],
         defaults: player,
+        check: no_check,
         core: |_| Box::new(Nothing),
     },
 ];
 
-/// The hyper-parameters of who does not learn: how many environments it plays, and for how long between two reports.
+/// The sections of an algorithm that learns, in the order of the list.
+fn learner() -> Hyperparameters {
+    Hyperparameters::new()
+        .with(Inputs::default())
+        .with(Collection::default())
+        .with(PpoUpdate::default())
+        .with(Stopping::default())
+        .with(Network::default())
+        .with(AuxiliaryLosses::default())
+        .with(ExplorationBonuses::default())
+}
+
+/// The sections of a learner with a memory of slots, in the order of the list; `own` adds the memory's own after them.
+fn slots(own: fn(Hyperparameters) -> Hyperparameters) -> Hyperparameters {
+    let hyper = Hyperparameters::new()
+        .with(Inputs::default())
+        .with(Collection::default())
+        .with(PpoUpdate::default())
+        .with(Stopping::default())
+        .with(Network::default())
+        .with(Slots::default());
+    own(hyper)
+        .with(AuxiliaryLosses::default())
+        .with(ExplorationBonuses::default())
+}
+
+/// The hyper-parameters of a player that does not learn: how many environments it plays, and for how long between two
+/// reports.
 fn player() -> Hyperparameters {
-    Hyperparameters {
+    Hyperparameters::new().with(Collection {
         num_envs: 64,
-        num_minibatches: 1,
-        early_stop: false,
-        ..Hyperparameters::base()
+        ..Collection::default()
+    })
+}
+
+fn relative_age(context: &CoreContext<'_>) -> bool {
+    context.hyper.get::<Steps>().relative_age
+}
+
+fn no_check(_: &mut Hyperparameters, _: &Overrides) -> Result<(), ConfigError> {
+    Ok(())
+}
+
+/// The heads of an attention share the numbers of an entry evenly.
+fn check_heads(hyper: &Hyperparameters, heads: usize) -> Result<(), ConfigError> {
+    let Slots { mem_dim, .. } = hyper.get();
+    if mem_dim.is_multiple_of(heads) {
+        return Ok(());
     }
+    Err(ConfigError::Heads { mem_dim, heads })
+}
+
+/// Checks a memory of steps, of episodes, or of both.
+fn check_steps(hyper: &mut Hyperparameters, overrides: &Overrides) -> Result<(), ConfigError> {
+    let mut steps: Steps = hyper.get();
+    if steps.memory_scope != MemoryScope::Episode {
+        check_heads(hyper, episodes::HEADS)?;
+    }
+    if steps.memory_scope == MemoryScope::Lifetime {
+        // The algorithm's own value gives way; a value that was set must not silently do nothing.
+        if overrides
+            .steps
+            .memory_score_coef
+            .is_some_and(|coef| coef > 0.0)
+        {
+            return Err(ConfigError::ScoreWithoutSteps {
+                memory_score_coef: steps.memory_score_coef,
+            });
+        }
+        steps.memory_score_coef = 0.0;
+    }
+    let Slots { max_entries, .. } = hyper.get();
+    if steps.recent_entries > max_entries {
+        return Err(ConfigError::MoreRecentThanSlots {
+            recent_entries: steps.recent_entries,
+            max_entries,
+        });
+    }
+    *hyper = std::mem::take(hyper).with(steps);
+    Ok(())
 }
 
 /// The rows that learn.

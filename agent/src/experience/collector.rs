@@ -8,12 +8,25 @@ use serde_json::{Map, Value};
 use crate::env::selection::OptionDraw;
 use crate::env::{EnvError, ResetRequest, StepReply, VectorEnv};
 use crate::experience::{Episode, Rollout};
-use crate::hyper::Hyperparameters;
+use crate::hyper::{Hyperparameters, section};
 use crate::memory::State;
 use crate::nn;
 use crate::policy::Policy;
 use crate::policy::decider::Decider;
 use crate::policy::inputs::{InputEncoder, LaneHistory};
+
+section! {
+    /// How experience is collected.
+    pub struct Collection, overridden by CollectionOverrides {
+        /// Environments played side by side.
+        num_envs: usize = 32, |&v| (1..=65_536).contains(&v), "1 to 65536";
+        /// Steps of each environment between two updates; the longest, with `whole_episodes`.
+        num_steps: usize = 128, |&v| (1..=1_000_000).contains(&v), "1 to 1000000";
+        /// Update as soon as every environment has ended an episode, instead of after `num_steps`.
+        #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
+        whole_episodes: bool = false, |_| true, "true or false";
+    }
+}
 
 /// Everything that goes on from one rollout to the next, and into a checkpoint.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -53,6 +66,7 @@ impl<'a> Collector<'a> {
         seeds: Vec<u64>,
     ) -> Result<Self, EnvError> {
         let batch = env.num_envs();
+        let collection = hyper.get::<Collection>();
         let observations = env
             .reset(&ResetRequest {
                 seeds: Some(seeds),
@@ -69,8 +83,8 @@ impl<'a> Collector<'a> {
         Ok(Self {
             env,
             encoder,
-            num_steps: hyper.num_steps,
-            whole_episodes: hyper.whole_episodes,
+            num_steps: collection.num_steps,
+            whole_episodes: collection.whole_episodes,
             draws: draws.to_vec(),
             lanes,
         })
@@ -347,12 +361,9 @@ mod tests {
         let mut env = TestTask::new(2, 3);
         env.truncates = truncates;
         let row = algorithms::find("ppo").unwrap();
-        let hyper = Hyperparameters {
-            num_steps: 7,
-            ..(row.defaults)()
-        };
+        let hyper = (row.defaults)().edited(|collection: &mut Collection| collection.num_steps = 7);
         let encoder =
-            InputEncoder::new(env.observation_space(), env.action_space(), &hyper).unwrap();
+            InputEncoder::new(env.observation_space(), env.action_space(), &hyper, false).unwrap();
         let mut rng = seeds::generator(0, Role::Agent);
         let policy = Policy::new(row, &hyper, &encoder, &mut rng);
         let mut collector =
@@ -394,13 +405,12 @@ mod tests {
         for (row, truncates) in algorithms::learners().flat_map(|row| [(row, true), (row, false)]) {
             let mut env = TestTask::new(2, 3);
             env.truncates = truncates;
-            let hyper = Hyperparameters {
-                num_steps: 3,
-                whole_episodes: false,
-                ..(row.defaults)()
-            };
+            let hyper = (row.defaults)().edited(|collection: &mut Collection| {
+                (collection.num_steps, collection.whole_episodes) = (3, false);
+            });
             let encoder =
-                InputEncoder::new(env.observation_space(), env.action_space(), &hyper).unwrap();
+                InputEncoder::new(env.observation_space(), env.action_space(), &hyper, false)
+                    .unwrap();
             let mut rng = seeds::generator(0, Role::Agent);
             let policy = Policy::new(row, &hyper, &encoder, &mut rng);
             let mut collector =

@@ -3,5 +3,5 @@
 mod collector;
 mod rollout;
 
-pub use self::collector::{Collector, Lanes};
+pub use self::collector::{Collection, Collector, Lanes};
 pub use self::rollout::{Episode, Rollout};

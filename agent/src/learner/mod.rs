@@ -4,3 +4,4 @@ pub mod advantage;
 pub mod auxiliary;
 pub mod exploration;
 pub mod ppo;
+pub mod stopping;

@@ -2,6 +2,7 @@
 
 use crate::algorithms;
 use crate::hyper::ConfigError;
+use crate::learner::auxiliary::wants_cue;
 use crate::nn::NnError;
 use crate::policy::Policy;
 use crate::policy::actor::Actor;
@@ -18,7 +19,12 @@ use crate::spaces::UnsupportedSpace;
 pub fn actor(checkpoint: &Checkpoint) -> Result<Actor, ActorError> {
     let config = &checkpoint.config;
     let spaces = &checkpoint.spaces;
-    let encoder = InputEncoder::new(&spaces.observation, &spaces.action, &config.hyper)?;
+    let encoder = InputEncoder::new(
+        &spaces.observation,
+        &spaces.action,
+        &config.hyper,
+        wants_cue(&config.hyper),
+    )?;
     let mut rng = seeds::generator(config.seed, Role::Agent);
     let row = algorithms::find(&config.algorithm)?;
     let mut policy = Policy::new(row, &config.hyper, &encoder, &mut rng);

@@ -11,8 +11,10 @@ use crate::algorithms;
 use crate::env::{EnvError, VectorEnv};
 use crate::experience::{Collector, Rollout};
 use crate::hyper::ConfigError;
+use crate::learner::auxiliary::{AuxiliaryLosses, wants_cue};
 use crate::learner::exploration::{Exploration, LearningRewards};
-use crate::learner::ppo::{NotANumber, Ppo, UpdateMetrics};
+use crate::learner::ppo::{NotANumber, Ppo, PpoUpdate, UpdateMetrics};
+use crate::learner::stopping::Stopping;
 use crate::nn::NnError;
 use crate::policy::Policy;
 use crate::policy::decider::Decider;
@@ -111,7 +113,8 @@ fn train_with(
         checkpoint_interval.map(|interval| (timesteps / interval.max(1) + 1) * interval.max(1))
     };
     let learns = trainer.policy.decider() == Decider::Network;
-    if learns && config.hyper.early_stop && trainer.statistics.solved_threshold.is_none() {
+    if learns && Stopping::is_early(&config.hyper) && trainer.statistics.solved_threshold.is_none()
+    {
         monitor.message(NO_THRESHOLD);
     }
     let mut next_checkpoint = due_after(trainer.statistics.timesteps);
@@ -200,7 +203,12 @@ impl<'a> Trainer<'a> {
             observation: env.observation_space().clone(),
             action: env.action_space().clone(),
         };
-        let encoder = InputEncoder::new(&spaces.observation, &spaces.action, &config.hyper)?;
+        let encoder = InputEncoder::new(
+            &spaces.observation,
+            &spaces.action,
+            &config.hyper,
+            wants_cue(&config.hyper),
+        )?;
         let mut rng = seeds::generator(config.seed, Role::Agent);
         let policy = Policy::new(
             algorithms::find(&config.algorithm)?,
@@ -209,7 +217,8 @@ impl<'a> Trainer<'a> {
             &mut rng,
         );
         let exploration = Exploration::new(
-            &config.hyper,
+            &config.hyper.get(),
+            config.hyper.get::<PpoUpdate>().gamma,
             encoder.observation_size(),
             env.num_envs(),
             &mut rng,
@@ -287,7 +296,7 @@ impl<'a> Trainer<'a> {
 
     fn take_in(&mut self, rollout: &Rollout) -> Verdict {
         self.statistics.record(rollout);
-        if self.config.hyper.early_stop && self.statistics.is_safely_solved() {
+        if Stopping::is_early(&self.config.hyper) && self.statistics.is_safely_solved() {
             Verdict::Solved
         } else {
             Verdict::GoOn
@@ -341,7 +350,12 @@ impl<'a> Trainer<'a> {
 
     fn record(&self, metrics: &UpdateMetrics, shaped: &LearningRewards<'_>) -> LogRecord {
         let mut record = self.progress().to_record();
-        let has_aux = !self.config.hyper.aux_modules.is_empty();
+        let has_aux = !self
+            .config
+            .hyper
+            .get::<AuxiliaryLosses>()
+            .aux_modules
+            .is_empty();
         let aux_loss = has_aux.then_some(metrics.aux_loss);
         record
             .section("rollout")

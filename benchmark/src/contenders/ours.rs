@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use agent::algorithms;
+use agent::algorithms::sections::Overrides;
 use agent::env::EnvError;
 use agent::env::remote::{RemoteEnvConfig, RemoteVectorEnv, RetryPolicy, Token};
 use agent::env::selection::{EnvSelection, OptionDraw};
-use agent::hyper::Overrides;
 use agent::run::config::TrainConfig;
 use agent::run::folder::{Earlier, Session, SessionEnd};
 use agent::run::settings::Settings;
@@ -240,7 +240,7 @@ mod tests {
         let mut experiment = fixtures::experiment(4, 1);
         let stops = |experiment: &Experiment, row: &AgentRow| {
             let config = train_config(experiment, row, 0).unwrap();
-            config.hyper.early_stop
+            agent::learner::stopping::Stopping::is_early(&config.hyper)
         };
         for algorithm in ["ppo", "recurrent-ppo", "tracerl"] {
             let row = fixtures::agent(algorithm);

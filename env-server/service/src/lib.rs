@@ -13,6 +13,7 @@ pub mod config;
 pub mod error;
 mod explain;
 mod home;
+pub mod leases;
 pub mod observe;
 pub mod problem;
 pub mod room;

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use env_protocol::{Encoding, ErrorCode, Snapshot, Trajectory};
 
 use super::keeper::Keeper;
-use super::lease::Clock;
 use super::limits::Limits;
 use super::records::Recollection;
 use super::store::Store;
@@ -13,6 +12,7 @@ use super::trajectory::{creation_for, replay};
 use super::wire_bytes::read_length;
 use super::{Description, Kind, Operation, Reply, Session};
 use environments::vector::{Reset, action_ranges};
+use service::leases::Clock;
 
 #[cfg(test)]
 pub(crate) mod seeds;

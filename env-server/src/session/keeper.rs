@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use env_protocol::{ErrorCode, Problem};
 
-use super::lease::Clock;
 use crate::journal::{Journal, JournalError, Position, Record};
+use service::leases::Clock;
 use service::observe::Metrics;
 
 /// The position up to which the journal must be durable before a client may be answered; none if

@@ -40,8 +40,8 @@ pub(super) struct Birth {
 
 impl Birth {
     /// Returns the tombstone of a session whose records were damaged.
-    pub(super) fn lost(&self) -> Tombstone {
-        Tombstone {
+    pub(super) fn lost(&self) -> Ended {
+        Ended {
             id: self.id.clone(),
             is_vector: matches!(self.creation, Creation::Vector(_)),
             end: End::Lost,
@@ -71,7 +71,7 @@ pub(super) enum End {
 
 /// Memory of an ended session.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Tombstone {
+pub(super) struct Ended {
     pub(super) id: String,
     pub(super) is_vector: bool,
     pub(super) end: End,
@@ -118,7 +118,7 @@ pub(super) fn lease(ttl_s: u64) -> Vec<u8> {
 }
 
 /// Encodes the end of a session.
-pub(super) fn end(tombstone: &Tombstone) -> Vec<u8> {
+pub(super) fn end(tombstone: &Ended) -> Vec<u8> {
     named(END, tombstone)
 }
 
@@ -134,11 +134,11 @@ pub(super) struct Recollection {
     /// Sessions that have not ended.
     pub(super) sessions: HashMap<u64, Whole>,
     /// Ends, the oldest first.
-    pub(super) tombstones: Vec<Tombstone>,
+    pub(super) tombstones: Vec<Ended>,
     /// Sessions whose records do not fit together, and why.
     pub(super) lost: HashMap<u64, String>,
     /// Sessions known only by a name.
-    pub(super) only_names: HashMap<u64, Tombstone>,
+    pub(super) only_names: HashMap<u64, Ended>,
     /// Position of each session's last record of a whole or an end.
     told_at: HashMap<u64, u64>,
     /// Position of the current record.
@@ -232,7 +232,7 @@ impl Recollection {
                 self.sessions.insert(key, Whole { birth, history });
             }
             END => {
-                let tombstone: Tombstone = read(content)?;
+                let tombstone: Ended = read(content)?;
                 self.told(key);
                 self.sessions.remove(&key);
                 self.lost.remove(&key);

@@ -7,14 +7,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::keeper::Keeper;
-use super::lease::Clock;
 use super::limits::Limits;
-use super::records::{self, Birth, End, Recollection, Tombstone, Whole};
+use super::records::{self, Birth, End, Ended, Recollection, Whole};
 use super::session::Session;
 use super::store::Store;
 use crate::journal::{
     Corruption, Journal, JournalConfig, JournalError, Position, Record, Recovered,
 };
+use service::leases::Clock;
 
 /// The result of recovery.
 #[derive(Clone, Debug, Default)]
@@ -108,7 +108,7 @@ impl Store {
     }
 
     /// Marks a session as lost, permanently.
-    fn lose(&self, key: u64, tombstone: Tombstone, detail: String, recovery: &mut Recovery) {
+    fn lose(&self, key: u64, tombstone: Ended, detail: String, recovery: &mut Recovery) {
         let record = records::end(&tombstone);
         if let Some(journal) = self.keeper().journal() {
             let record = Record {

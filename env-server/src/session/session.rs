@@ -18,12 +18,12 @@ use super::blueprint::{Blueprint, FIXED_BYTES};
 use super::creation::{Creation, Description, Kind, check_seed};
 use super::history::History;
 use super::keeper::{Keeper, Written};
-use super::lease::Lease;
 use super::limits::PAGE_BYTES;
 use super::operation::{Answer, Operation, Reply};
-use super::records::{self, Birth, End, Tombstone, Whole};
+use super::records::{self, Birth, End, Ended, Whole};
 use super::rerun::Rerun;
 use crate::journal::Record;
+use service::leases::{Lease, Turn, turn};
 
 /// Size in numbers, with eight added per lane, above which an operation on a session may take a
 /// millisecond.
@@ -371,10 +371,15 @@ impl Session {
         }
         let mut bytes = Vec::with_capacity(32);
         operation.encode(&mut bytes);
-        if let Some(seq) = seq
-            && seq != state.seq
-        {
-            let answer = self.answer_again(state, seq, &operation, &bytes)?;
+        let history = &state.history;
+        let is_same = |seq| {
+            let (_, kept) = history.find(seq)?;
+            let is_same = kept == bytes
+                || Operation::decode(kept).is_ok_and(|kept| kept.is_same_request(&operation));
+            Some(is_same)
+        };
+        if let Turn::Again(seq) = turn(seq, state.seq, || history.first_seq(), is_same)? {
+            let answer = self.answer_again(state, seq)?;
             self.keeper.metrics.replayed();
             self.lease.renew(&self.keeper.clock);
             return Ok(answer);
@@ -441,31 +446,12 @@ impl Session {
         Ok(written)
     }
 
-    /// Answers a request whose `seq` is not the next one.
+    /// Answers the repetition of an operation that is kept.
     ///
     /// # Errors
-    /// `seq-conflict`, if the operation with this number is no longer kept or was a different one;
-    /// `seq-reused`, if it was a different one and has the last number.
-    fn answer_again(
-        &self,
-        state: &mut State,
-        seq: u64,
-        operation: &Operation,
-        bytes: &[u8],
-    ) -> Result<Answer, Problem> {
+    /// `internal`, when it cannot be replayed.
+    fn answer_again(&self, state: &mut State, seq: u64) -> Result<Answer, Problem> {
         let is_last = seq.checked_add(1) == Some(state.seq);
-        let Some((_, kept)) = state.history.find(seq) else {
-            return Err(conflict(state, seq));
-        };
-        let is_same = kept == bytes
-            || Operation::decode(kept).is_ok_and(|kept| kept.is_same_request(operation));
-        if !is_same && is_last {
-            let detail = format!("seq {seq} has been used for another operation or body");
-            return Err(Problem::new(ErrorCode::SeqReused, detail).at("/seq"));
-        }
-        if !is_same {
-            return Err(conflict(state, seq));
-        }
         // Once the last operation is durable, so are those before it.
         let (last, written) = match &state.last {
             Some((reply, written)) => (Some(reply), *written),
@@ -529,7 +515,7 @@ impl Session {
     ///
     /// # Errors
     /// `storage-failed`; the session has not ended then.
-    pub(super) fn finish(&self, end: End) -> Result<Option<(Tombstone, Written)>, Problem> {
+    pub(super) fn finish(&self, end: End) -> Result<Option<(Ended, Written)>, Problem> {
         // A session with a failed operation can still be closed.
         let mut state = match (end, self.state.try_lock()) {
             (_, Ok(state)) => state,
@@ -543,7 +529,7 @@ impl Session {
         if state.end.is_some() || (end == End::Expired && !self.has_expired()) {
             return Ok(None);
         }
-        let tombstone = Tombstone {
+        let tombstone = Ended {
             id: self.id.clone(),
             is_vector: self.creation().kind() == Kind::Vector,
             end,
@@ -701,20 +687,6 @@ impl Drop for Session {
     fn drop(&mut self) {
         self.keeper.resized(self.bytes(), 0);
     }
-}
-
-/// Returns the problem of a number that is neither the next one nor that of a kept operation.
-fn conflict(state: &State, seq: u64) -> Problem {
-    let (next, first) = (state.seq, state.history.first_seq());
-    let detail = match seq < first {
-        false => format!("seq is {seq}, but {next} comes next"),
-        true => format!(
-            "seq is {seq}, but {next} comes next, and no operation before {first} can be answered again"
-        ),
-    };
-    let mut problem = Problem::new(ErrorCode::SeqConflict, detail).at("/seq");
-    problem.expected_seq = Some(next);
-    problem
 }
 
 /// Returns the problem of a session with an operation that panicked.

@@ -1,6 +1,5 @@
 //! All sessions of a server, and the limits on them.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -9,16 +8,17 @@ use env_protocol::{ErrorCode, ForkRequest, LeaseReply, LeaseRequest, Problem};
 
 use crate::journal::Journal;
 use service::access::Owner;
+use service::leases::{
+    Clock, Quotas, Tombstone, Tombstones, Usage, check_id, check_lanes, check_ttl_s, drawn_seed, ms,
+};
 use service::observe::{Census, Population, Work};
 
 use super::blueprint::Blueprint;
 use super::creation::{Creation, Description, Kind};
-use super::graves::{Grave, Graves};
 use super::keeper::{Keeper, Written};
-use super::lease::{Clock, ms};
 use super::limits::{Limits, PAGE_BYTES};
 use super::operation::{Answer, Operation};
-use super::records::{End, MAX_STATE_BYTES, Tombstone};
+use super::records::{End, Ended, MAX_STATE_BYTES};
 use super::session::{Parents, Session, ended};
 use service::room::{Room, Rooms};
 
@@ -45,18 +45,18 @@ pub struct Store {
     leases_expired: AtomicU64,
 }
 
-/// State that must stay consistent when sessions are created and ended.
-#[derive(Default)]
-struct Ledger {
-    held: Usage,
-    by_owner: HashMap<Arc<str>, Usage>,
-    graves: Graves,
-}
+/// Most ended sessions remembered per principal: as many as there may be environments by default.
+/// Each takes about 200 bytes.
+const MAX_ENDED_OF_ONE: usize = 16_384;
 
-#[derive(Clone, Copy, Debug, Default)]
-struct Usage {
-    envs: usize,
-    lanes: usize,
+/// Most ended sessions remembered in all. Beyond that, the principal with the most forgets its
+/// oldest.
+const MAX_ENDED_OF_ALL: usize = 16 * MAX_ENDED_OF_ONE;
+
+/// Counts and tombstones, which creating and ending change together.
+struct Ledger {
+    quotas: Quotas,
+    tombstones: Tombstones<(Kind, String), (End, Written)>,
 }
 
 /// The result of looking up an id.
@@ -67,40 +67,20 @@ enum Found {
 }
 
 impl Ledger {
-    fn add(&mut self, session: &Session) {
-        let lanes = session.creation().num_envs() as usize;
-        let usages = self.usages(session.owner());
-        for usage in usages {
-            usage.envs += 1;
-            usage.lanes += lanes;
+    fn new() -> Self {
+        Ledger {
+            quotas: Quotas::new("the server", "environments"),
+            tombstones: Tombstones::new(MAX_ENDED_OF_ONE, MAX_ENDED_OF_ALL),
         }
     }
 
-    fn remove(&mut self, session: &Session) {
-        let lanes = session.creation().num_envs() as usize;
-        for usage in self.usages(session.owner()) {
-            usage.envs -= 1;
-            usage.lanes -= lanes;
-        }
-        if let Some(owner) = session.owner()
-            && self
-                .by_owner
-                .get(owner)
-                .is_some_and(|usage| usage.envs == 0)
-        {
-            self.by_owner.remove(owner);
-        }
-    }
-
-    fn usages(&mut self, owner: Option<&Arc<str>>) -> impl Iterator<Item = &mut Usage> {
-        let of_owner = owner.map(|name| self.by_owner.entry(Arc::clone(name)).or_default());
-        [Some(&mut self.held), of_owner].into_iter().flatten()
-    }
-
-    /// Returns the principals with sessions or memory of ended ones.
+    /// Returns the principals that hold sessions or have ended ones.
     fn owners(&self) -> Vec<Arc<str>> {
-        let held = self.by_owner.keys();
-        let mut owners: Vec<_> = held.chain(self.graves.owners()).map(Arc::clone).collect();
+        let held = self.quotas.by_owner().map(|(name, _)| name);
+        let mut owners: Vec<_> = held
+            .chain(self.tombstones.owners())
+            .map(Arc::clone)
+            .collect();
         owners.sort_unstable();
         owners.dedup();
         owners
@@ -151,7 +131,7 @@ impl Store {
     pub(super) fn with_keeper(limits: Limits, keeper: Keeper) -> Self {
         Store {
             sessions: DashMap::new(),
-            ledger: Mutex::default(),
+            ledger: Mutex::new(Ledger::new()),
             rooms: Rooms::new(limits.max_memory_bytes),
             limits,
             keeper: Arc::new(keeper),
@@ -189,7 +169,7 @@ impl Store {
         creation: Creation,
         owner: Option<&Owner>,
     ) -> Result<Created, Problem> {
-        check_id(id)?;
+        check_id(id, ErrorCode::InvalidEnvId)?;
         let name = owner.map(|owner| &owner.name);
         self.expire_if_due(name, id);
         if let Some(found) = self.created_before(id, &creation, name, &self.lock_ledger())? {
@@ -283,7 +263,8 @@ impl Store {
 
     fn hold(&self, session: Session, ledger: &mut Ledger) -> Arc<Session> {
         let session = Arc::new(session);
-        ledger.add(&session);
+        let lanes = session.creation().num_envs() as usize;
+        ledger.quotas.add(session.owner(), lanes);
         self.sessions
             .insert(Key::of(&session), Arc::clone(&session));
         session
@@ -318,10 +299,10 @@ impl Store {
         asks: Option<&Arc<str>>,
         ledger: &Ledger,
     ) -> Found {
-        let now_ms = self.keeper.clock.now_ms();
+        let (now_ms, key) = (self.keeper.clock.now_ms(), (kind, id.to_owned()));
         let ended = |owner: Option<&Arc<str>>| {
-            let grave = ledger.graves.find(owner, kind, id, now_ms);
-            grave.map(|grave| Found::Ended(grave.end, grave.written))
+            let found = ledger.tombstones.find(owner, &key, now_ms);
+            found.map(|&(end, written)| Found::Ended(end, written))
         };
         let of = |owner: Option<&Arc<str>>| {
             let living = self.living(owner, id);
@@ -341,15 +322,7 @@ impl Store {
     }
 
     fn ttl_s(&self, asked: Option<u64>) -> Result<u64, Problem> {
-        let max = self.limits.max_ttl_s;
-        match asked {
-            None => Ok(self.limits.default_ttl_s.min(max)),
-            Some(ttl_s) if (1..=max).contains(&ttl_s) => Ok(ttl_s),
-            Some(ttl_s) => {
-                let detail = format!("ttl_s must be from 1 to {max} seconds, not {ttl_s}");
-                Err(Problem::new(ErrorCode::InvalidTtl, detail).at("/ttl_s"))
-            }
-        }
+        check_ttl_s(asked, self.limits.default_ttl_s, self.limits.max_ttl_s)
     }
 
     /// Checks the limits.
@@ -359,34 +332,12 @@ impl Store {
         owner: Option<&Owner>,
         ledger: &Ledger,
     ) -> Result<(), Problem> {
-        let Limits {
-            max_envs,
-            max_lanes_per_env,
-            max_lanes,
-            ..
-        } = self.limits;
-        let asked = creation.num_envs();
-        let lanes = usize::try_from(asked)
-            .ok()
-            .filter(|n| (1..=max_lanes_per_env).contains(n))
-            .ok_or_else(|| {
-                let detail = format!("num_envs must be from 1 to {max_lanes_per_env}, not {asked}");
-                Problem::new(ErrorCode::InvalidNumEnvs, detail).at("/num_envs")
-            })?;
-        within("the server", ledger.held, lanes, max_envs, max_lanes)?;
-        if let Some(owner) = owner {
-            let held = ledger.by_owner.get(&owner.name).copied();
-            let max_envs = owner.max_envs.unwrap_or(usize::MAX);
-            let max_lanes = owner.max_lanes.unwrap_or(usize::MAX);
-            within(
-                &owner.name,
-                held.unwrap_or_default(),
-                lanes,
-                max_envs,
-                max_lanes,
-            )?;
-        }
-        Ok(())
+        let lanes = check_lanes(creation.num_envs(), self.limits.max_lanes_per_env)?;
+        let max = Usage {
+            sessions: self.limits.max_envs,
+            lanes: self.limits.max_lanes,
+        };
+        ledger.quotas.admit(lanes, max, owner)
     }
 
     /// Checks that all sessions, including one just built, fit into the memory limit.
@@ -512,7 +463,7 @@ impl Store {
             env_id: env_id.clone(),
         };
         session.once(seq, operation, |state, operation, bytes, next_seq| {
-            check_id(&env_id).map_err(|problem| problem.at("/env_id"))?;
+            check_id(&env_id, ErrorCode::InvalidEnvId).map_err(|problem| problem.at("/env_id"))?;
             let ttl_s = match ttl_s {
                 Some(ttl_s) => self.ttl_s(Some(ttl_s))?,
                 None => session.ttl_s(),
@@ -602,39 +553,38 @@ impl Store {
         }
     }
 
-    /// Removes an ended session.
-    pub(super) fn let_go(&self, session: &Session, tombstone: &Tombstone, written: Written) {
+    /// Takes an ended session out.
+    pub(super) fn let_go(&self, session: &Session, tombstone: &Ended, written: Written) {
         let mut ledger = self.lock_ledger();
         let removed = self
             .sessions
             .remove_if(&Key::of(session), |_, held| held.key() == session.key());
         if removed.is_some() {
-            ledger.remove(session);
+            let lanes = session.creation().num_envs() as usize;
+            ledger.quotas.remove(session.owner(), lanes);
         }
         self.bury(tombstone, written, &mut ledger);
     }
 
-    fn bury(&self, tombstone: &Tombstone, written: Written, ledger: &mut Ledger) {
-        let grave = Grave {
-            end: tombstone.end,
-            until_ms: self
-                .keeper
-                .clock
-                .now_ms()
-                .saturating_add(ms(tombstone.ttl_s)),
-            written,
-        };
-        let kind = match tombstone.is_vector {
+    fn bury(&self, ended: &Ended, written: Written, ledger: &mut Ledger) {
+        let until_ms = self.keeper.clock.now_ms().saturating_add(ms(ended.ttl_s));
+        let kind = match ended.is_vector {
             true => Kind::Vector,
             false => Kind::Single,
         };
-        let owner = tombstone.owner.as_deref().map(Arc::from);
-        ledger.graves.bury(owner, kind, &tombstone.id, grave);
+        let owner = ended.owner.as_deref().map(Arc::from);
+        let tombstone = Tombstone {
+            end: (ended.end, written),
+            until_ms,
+        };
+        ledger
+            .tombstones
+            .add(owner, (kind, ended.id.clone()), tombstone);
     }
 
-    /// Remembers a session that had ended before the server started.
-    pub(super) fn bury_recovered(&self, tombstone: &Tombstone) {
-        self.bury(tombstone, Written::default(), &mut self.lock_ledger());
+    /// Remembers a session that had ended when the server began.
+    pub(super) fn bury_recovered(&self, ended: &Ended) {
+        self.bury(ended, Written::default(), &mut self.lock_ledger());
     }
 
     /// Adds a session recovered from the journal.
@@ -649,18 +599,18 @@ impl Store {
         self.sessions.iter().map(|s| Arc::clone(&s)).collect()
     }
 
-    /// Returns the ended sessions that are remembered, as a journal keeps them.
-    pub(super) fn tombstones(&self) -> Vec<Tombstone> {
+    /// The sessions that are remembered as ended, as a journal keeps them.
+    pub(super) fn tombstones(&self) -> Vec<Ended> {
         let now_ms = self.keeper.clock.now_ms();
         let ledger = self.lock_ledger();
-        let graves = ledger.graves.iter();
-        let remembered = graves.filter(|(_, _, _, grave)| grave.until_ms > now_ms);
+        let all = ledger.tombstones.iter();
+        let remembered = all.filter(|(_, _, tombstone)| tombstone.until_ms > now_ms);
         remembered
-            .map(|(owner, kind, id, grave)| Tombstone {
-                id: id.to_owned(),
-                is_vector: kind == Kind::Vector,
-                end: grave.end,
-                ttl_s: (grave.until_ms - now_ms).div_ceil(1_000),
+            .map(|(owner, (kind, id), tombstone)| Ended {
+                id: id.clone(),
+                is_vector: *kind == Kind::Vector,
+                end: tombstone.end.0,
+                ttl_s: (tombstone.until_ms - now_ms).div_ceil(1_000),
                 owner: owner.as_deref().map(str::to_owned),
             })
             .collect()
@@ -674,19 +624,20 @@ impl Store {
         for session in expired {
             self.expire(&session);
         }
-        self.lock_ledger().graves.forget(self.keeper.clock.now_ms());
+        let now_ms = self.keeper.clock.now_ms();
+        self.lock_ledger().tombstones.forget(now_ms);
     }
 
     /// Returns the number of sessions of each principal, and of sessions without one.
     pub fn held_by(&self) -> Vec<(Option<Arc<str>>, usize)> {
         let ledger = self.lock_ledger();
-        let owned = ledger.by_owner.iter();
+        let owned = ledger.quotas.by_owner();
         let mut held: Vec<_> = owned
-            .map(|(name, usage)| (Some(Arc::clone(name)), usage.envs))
+            .map(|(name, usage)| (Some(Arc::clone(name)), usage.sessions))
             .collect();
         held.sort_unstable();
         let of_principals: usize = held.iter().map(|(_, envs)| envs).sum();
-        held.insert(0, (None, ledger.held.envs - of_principals));
+        held.insert(0, (None, ledger.quotas.held().sessions - of_principals));
         held
     }
 
@@ -805,35 +756,8 @@ fn only_found(sessions: Vec<Arc<Session>>, name: Option<&Arc<str>>) -> Vec<Arc<S
     found.map(Arc::clone).collect()
 }
 
-/// Checks that another environment with so many lanes is within limits.
-fn within(
-    who: &str,
-    held: Usage,
-    lanes: usize,
-    max_envs: usize,
-    max_lanes: usize,
-) -> Result<(), Problem> {
-    if held.envs >= max_envs {
-        let detail = format!("{who} has {} environments, the limit", held.envs);
-        return Err(Problem::new(ErrorCode::QuotaExceeded, detail));
-    }
-    if lanes > max_lanes.saturating_sub(held.lanes) {
-        let has = held.lanes;
-        let detail = format!(
-            "{lanes} more lanes for {who}, which has {has}, exceed the limit of {max_lanes}"
-        );
-        return Err(Problem::new(ErrorCode::QuotaExceeded, detail));
-    }
-    Ok(())
-}
-
 fn drawn_id() -> String {
     uuid::Uuid::new_v4().to_string()
-}
-
-/// Draws 53 bits, so that every JSON library can represent the seed.
-fn drawn_seed() -> u64 {
-    rand::random::<u64>() >> 11
 }
 
 fn taken(id: &str) -> Problem {
@@ -846,24 +770,6 @@ fn unknown(id: &str) -> Problem {
         ErrorCode::UnknownEnv,
         format!("there is no environment {id:?} here"),
     )
-}
-
-/// Form of an id, as a regular expression; [`check_id`] checks the same.
-pub(crate) const ID_PATTERN: &str = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$";
-
-fn check_id(id: &str) -> Result<(), Problem> {
-    let is_letter_or_digit = |b: u8| b.is_ascii_alphanumeric();
-    let is_allowed = |b: u8| is_letter_or_digit(b) || b"._-".contains(&b);
-    let is_good = id.len() <= 64
-        && id.bytes().next().is_some_and(is_letter_or_digit)
-        && id.bytes().all(is_allowed);
-    match is_good {
-        true => Ok(()),
-        false => {
-            let detail = format!("{id:?} is not a valid id");
-            Err(Problem::new(ErrorCode::InvalidEnvId, detail))
-        }
-    }
 }
 
 #[cfg(test)]

@@ -318,11 +318,11 @@ fn difference(pointer: &str, ours: &Json, recorded: &Json) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::lease::Clock;
     use super::super::limits::Limits;
     use super::super::store::Store;
     use super::*;
     use environments::vector::Reset;
+    use service::leases::Clock;
 
     /// Returns pages of at most `max_bytes`, one after another.
     fn pages(session: &Session, max_bytes: usize, encoding: Encoding) -> Vec<Trajectory> {

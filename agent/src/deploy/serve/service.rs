@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use env_protocol::{ErrorCode, Problem};
+use service::Owner;
+use service::leases::{Clock, drawn_seed};
 
 use super::lanes::{Lanes, Step};
 use super::limits::Limits;
 use super::request::Spaces;
-use super::sessions::{Answer, Owner, Sessions};
+use super::sessions::{Answer, Sessions};
 use super::token::Seal;
 use super::wire::{ActReply, ActRequest, CreateSession, SessionDescription};
 use crate::deploy::describe::AgentDescription;
@@ -50,7 +52,7 @@ impl Service {
             },
             description: AgentDescription::of(&actor, &read, checkpoint),
             limits,
-            sessions: Sessions::new(limits),
+            sessions: Sessions::new(limits, Clock::default()),
             seal: Seal::new(checkpoint),
             bytes_per_lane: state_bytes_per_lane + step_bytes,
             state_bytes_per_lane: state_bytes_per_lane + 8 * components,
@@ -210,11 +212,6 @@ fn refuse_fields<const N: usize>(fields: [(&str, bool); N], why: &str) -> Result
             Err(problem.at(format!("/{name}")))
         }
     }
-}
-
-/// 53 bits, so that every JSON library can repeat it.
-fn drawn_seed() -> u64 {
-    rand::random::<u64>() >> 11
 }
 
 /// Why there is no service.

@@ -10,7 +10,7 @@ use utoipa::openapi::{
     Components, ContentBuilder, ObjectBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder, Type,
 };
 
-use super::operations;
+use super::items::operations;
 use service::server::is_open;
 
 /// Name of the security scheme.

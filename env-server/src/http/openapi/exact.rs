@@ -8,10 +8,10 @@ use utoipa::openapi::path::{Operation, Parameter};
 use utoipa::openapi::schema::{AdditionalProperties, ArrayItems, Object, SchemaFormat, SchemaType};
 use utoipa::openapi::{KnownFormat, OpenApi, RefOr, Required, Schema, Type};
 
-use super::operations;
+use super::items::operations;
 use crate::session::Limits;
-use crate::session::store::ID_PATTERN;
 use environments::registry;
+use service::leases::ID_PATTERN;
 
 /// Operations for which an empty body is enough, by the prefixes of their ids.
 const BODY_IS_OPTIONAL: [&str; 4] = ["reset_", "renew_", "fork_", "describe_"];

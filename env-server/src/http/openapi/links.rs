@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use utoipa::openapi::link::{Link, LinkBuilder};
 use utoipa::openapi::{OpenApi, RefOr};
 
-use super::operations;
+use super::items::operations;
 
 /// The id in a reply that contains one.
 const IN_REPLY: &str = "$response.body#/env_id";

@@ -14,13 +14,18 @@ use env_protocol::{
 use futures_util::FutureExt;
 use serde::Deserialize;
 
-use crate::http::{Caller, SharedApp, envs, vector_envs};
+use crate::http::app::SharedApp;
+use crate::http::caller::Caller;
+use crate::http::handlers::{envs, vector_envs};
 use service::IDEMPOTENCY_REPLAYED;
 use service::aside::Note;
 use service::bodies::Bodies;
 use service::codec::{self, Accept, Call};
 use service::problem::{self, Failure};
 use service::room::Room;
+
+/// Path of the route.
+pub(super) const PATH: &str = "/v1/stream";
 
 /// A message with everything needed to answer it.
 pub(super) struct Order {
@@ -58,7 +63,7 @@ impl Order {
             }),
             Err(EnvelopeError { id, error }) => {
                 let problem = codec::problem(error);
-                Err(refusal(encoding, id, problem, super::PATH.to_owned()))
+                Err(refusal(encoding, id, problem, PATH.to_owned()))
             }
         }
     }

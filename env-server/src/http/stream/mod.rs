@@ -18,14 +18,12 @@ use bytes::Bytes;
 use env_protocol::{Encoding, Problem};
 use tokio::task::coop::consume_budget;
 
-use super::{Caller, SharedApp};
+use super::app::SharedApp;
+use super::caller::Caller;
 use dispatch::Order;
 use in_flight::InFlight;
 use service::room::Room;
 use service::socket::{Event, Gone, Socket, Upgrade};
-
-/// Path of the route.
-const PATH: &str = "/v1/stream";
 
 /// Most operations of one socket in flight. Beyond that the socket is not read, so the client
 /// waits.
@@ -131,7 +129,9 @@ pub(crate) async fn answer_message(app: &SharedApp, encoding: Encoding, message:
 #[cfg(any(test, fuzzing))]
 pub(crate) fn only_route(app: SharedApp) -> axum::Router {
     let route = axum::routing::get(stream);
-    axum::Router::new().route(PATH, route).with_state(app)
+    axum::Router::new()
+        .route(dispatch::PATH, route)
+        .with_state(app)
 }
 
 /// Wraps a reply in a frame of its encoding.

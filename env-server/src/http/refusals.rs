@@ -1,6 +1,6 @@
 //! Failures that similar operations share.
 //!
-//! Failures of any operation, before its handler is called, are in [`super::anywhere`].
+//! Failures of any operation, before its handler is called, are in `openapi::anywhere`.
 
 use env_protocol::Problem;
 use utoipa::openapi::{KnownFormat, ObjectBuilder, RefOr, Schema, SchemaFormat, Type};
@@ -9,7 +9,7 @@ use utoipa::{IntoResponses, PartialSchema, ToSchema};
 /// Failures of reading an environment.
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "read by the derive only")]
-pub(in crate::http) enum ReadProblems {
+pub(super) enum ReadProblems {
     /// forbidden
     #[response(status = 403, content_type = "application/problem+json")]
     Forbidden(Problem),
@@ -30,7 +30,7 @@ pub(in crate::http) enum ReadProblems {
 /// Failures of describing a spec with arguments.
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "read by the derive only")]
-pub(in crate::http) enum DescribeProblems {
+pub(super) enum DescribeProblems {
     /// malformed-body or malformed-request
     #[response(status = 400, content_type = "application/problem+json")]
     BadRequest(Problem),
@@ -60,7 +60,7 @@ pub(in crate::http) enum DescribeProblems {
 /// Failures of creating an environment.
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "read by the derive only")]
-pub(in crate::http) enum CreateProblems {
+pub(super) enum CreateProblems {
     /// malformed-body or malformed-request
     #[response(status = 400, content_type = "application/problem+json")]
     BadRequest(Problem),
@@ -96,7 +96,7 @@ pub(in crate::http) enum CreateProblems {
 /// Failures of a numbered operation.
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "read by the derive only")]
-pub(in crate::http) enum OperationProblems {
+pub(super) enum OperationProblems {
     /// malformed-body or malformed-request
     #[response(status = 400, content_type = "application/problem+json")]
     BadRequest(Problem),
@@ -134,7 +134,7 @@ pub(in crate::http) enum OperationProblems {
 }
 
 /// An image as a body.
-pub(in crate::http) struct Png;
+pub(super) struct Png;
 
 impl PartialSchema for Png {
     fn schema() -> RefOr<Schema> {

@@ -11,7 +11,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use utoipa::IntoParams;
 
-use crate::http::{Caller, SharedApp};
+use super::app::SharedApp;
+use super::caller::Caller;
 use crate::session::Session;
 use environments::render::{Format, Picture, render};
 use service::codec::negotiate;
@@ -21,7 +22,7 @@ use service::problem::Failure;
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(in crate::http) struct Page {
+pub(super) struct Page {
     /// Only ids after this one; `next` of the previous page.
     after: Option<String>,
     /// Most entries; 100 if omitted, at most 1,000.
@@ -29,11 +30,11 @@ pub(in crate::http) struct Page {
 }
 
 impl Page {
-    pub(in crate::http) fn after(&self) -> &str {
+    pub(super) fn after(&self) -> &str {
         self.after.as_deref().unwrap_or_default()
     }
 
-    pub(in crate::http) fn limit(&self) -> usize {
+    pub(super) fn limit(&self) -> usize {
         self.limit.unwrap_or(100).clamp(1, 1000)
     }
 }
@@ -50,7 +51,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Page {
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(in crate::http) struct TrajectoryPage {
+pub(super) struct TrajectoryPage {
     /// Number of the first operation; the earliest one kept if omitted; `next` of the previous
     /// page.
     from: Option<u64>,
@@ -59,11 +60,11 @@ pub(in crate::http) struct TrajectoryPage {
 }
 
 impl TrajectoryPage {
-    pub(in crate::http) fn from(&self) -> Option<u64> {
+    pub(super) fn from(&self) -> Option<u64> {
         self.from
     }
 
-    pub(in crate::http) fn limit(&self) -> usize {
+    pub(super) fn limit(&self) -> usize {
         self.limit.unwrap_or(100).clamp(1, 1000)
     }
 }
@@ -80,7 +81,7 @@ impl<S: Send + Sync> FromRequestParts<S> for TrajectoryPage {
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(in crate::http) struct RenderQuery {
+pub(super) struct RenderQuery {
     /// The only lane to show, from 0.
     lane: Option<usize>,
     /// Whether text contains escape codes for colours; false if omitted.
@@ -96,7 +97,7 @@ impl RenderQuery {
     /// Returns the picture of a session, as text unless an image is preferred.
     ///
     /// The session describes the picture, and may be played again while it is drawn.
-    pub(in crate::http) async fn of(
+    pub(super) async fn of(
         self,
         app: &SharedApp,
         caller: &Caller,

@@ -7,7 +7,8 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use env_protocol::Problem;
 
-use super::{FullCaller, SharedApp};
+use crate::http::app::SharedApp;
+use crate::http::caller::FullCaller;
 use service::aside::blocking;
 use service::observe;
 use service::problem::Failure;
@@ -22,7 +23,7 @@ use service::problem::Failure;
         (status = 500, description = "internal", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn scrape(
+pub(in crate::http) async fn scrape(
     State(app): State<SharedApp>,
     _: FullCaller,
 ) -> Result<Response, Failure> {

@@ -4,7 +4,7 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use env_protocol::{Health, Problem, SNAPSHOT_VERSION, Version};
 
-use super::SharedApp;
+use crate::http::app::SharedApp;
 use service::codec::{Accept, encoded};
 use service::problem::Failure;
 
@@ -22,7 +22,7 @@ fn ok() -> Health {
         (status = 406, description = "not-acceptable", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn healthz(Accept(reply): Accept) -> Response {
+pub(in crate::http) async fn healthz(Accept(reply): Accept) -> Response {
     encoded(reply, &ok())
 }
 
@@ -35,7 +35,7 @@ pub(super) async fn healthz(Accept(reply): Accept) -> Response {
         (status = 503, description = "draining, storage-failed", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn readyz(
+pub(in crate::http) async fn readyz(
     State(app): State<SharedApp>,
     Accept(reply): Accept,
 ) -> Result<Response, Failure> {
@@ -53,7 +53,7 @@ pub(super) async fn readyz(
         (status = 406, description = "not-acceptable", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn version(Accept(reply): Accept) -> Response {
+pub(in crate::http) async fn version(Accept(reply): Accept) -> Response {
     let version = Version {
         name: env!("CARGO_PKG_NAME").to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -73,6 +73,6 @@ pub(super) async fn version(Accept(reply): Accept) -> Response {
         (status = 404, description = "unknown-route", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn explain_problem(code: Path<String>) -> Result<Response, Failure> {
+pub(in crate::http) async fn explain_problem(code: Path<String>) -> Result<Response, Failure> {
     service::explain_problem(code).await
 }

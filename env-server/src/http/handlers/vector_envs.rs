@@ -9,11 +9,11 @@ use env_protocol::{
     VectorResetReply, VectorResetRequest, VectorStepReply, VectorStepRequest,
 };
 
-use super::openapi::{
-    CreateProblems, OperationProblems, Page, Png, ReadProblems, RenderQuery, TrajectoryPage,
-};
 use super::resource::resource_routes;
-use super::{Caller, FullCaller, SharedApp};
+use crate::http::app::SharedApp;
+use crate::http::caller::{Caller, FullCaller};
+use crate::http::queries::{Page, RenderQuery, TrajectoryPage};
+use crate::http::refusals::{CreateProblems, OperationProblems, Png, ReadProblems};
 use crate::session::{Creation, Description, Kind, Operation, Session};
 use service::codec::{Accept, Call, encoded};
 use service::problem::Failure;
@@ -36,7 +36,7 @@ const KIND: Kind = Kind::Vector;
         CreateProblems,
     ),
 )]
-pub(super) async fn create(
+pub(in crate::http) async fn create(
     State(app): State<SharedApp>,
     caller: FullCaller,
     Call { body, reply, .. }: Call<CreateVectorEnv>,
@@ -65,7 +65,7 @@ pub(super) async fn create(
         (status = 410, description = "env-closed or lease-expired", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn put(
+pub(in crate::http) async fn put(
     State(app): State<SharedApp>,
     caller: FullCaller,
     Path(env_id): Path<String>,
@@ -87,7 +87,7 @@ pub(super) async fn put(
         (status = 500, description = "internal", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn list(
+pub(in crate::http) async fn list(
     State(app): State<SharedApp>,
     caller: FullCaller,
     page: Page,
@@ -127,7 +127,7 @@ pub(super) async fn list(
         OperationProblems,
     ),
 )]
-pub(super) async fn reset(
+pub(in crate::http) async fn reset(
     State(app): State<SharedApp>,
     caller: Caller,
     Path(env_id): Path<String>,
@@ -158,7 +158,7 @@ pub(super) async fn reset(
         OperationProblems,
     ),
 )]
-pub(super) async fn step(
+pub(in crate::http) async fn step(
     State(app): State<SharedApp>,
     caller: Caller,
     Path(env_id): Path<String>,

@@ -4,8 +4,9 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use env_protocol::{Problem, Spec, SpecList, SpecRequest};
 
-use super::openapi::DescribeProblems;
-use super::{FullCaller, SharedApp};
+use crate::http::app::SharedApp;
+use crate::http::caller::FullCaller;
+use crate::http::refusals::DescribeProblems;
 use crate::session::{refused_kwargs, unknown_spec};
 use environments::registry;
 use service::codec::{Accept, Call, encoded};
@@ -20,7 +21,7 @@ use service::problem::Failure;
         (status = 406, description = "not-acceptable", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn list(Accept(reply): Accept) -> Response {
+pub(in crate::http) async fn list(Accept(reply): Accept) -> Response {
     let specs = registry::specs().to_vec();
     encoded(reply, &SpecList { specs })
 }
@@ -36,7 +37,7 @@ pub(super) async fn list(Accept(reply): Accept) -> Response {
         (status = 406, description = "not-acceptable", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn get(
+pub(in crate::http) async fn get(
     Path(spec_id): Path<String>,
     Accept(reply): Accept,
 ) -> Result<Response, Failure> {
@@ -60,7 +61,7 @@ pub(super) async fn get(
         DescribeProblems,
     ),
 )]
-pub(super) async fn describe(
+pub(in crate::http) async fn describe(
     State(app): State<SharedApp>,
     caller: FullCaller,
     Path(spec_id): Path<String>,

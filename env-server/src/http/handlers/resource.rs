@@ -28,7 +28,7 @@ macro_rules! resource_routes {
                 ReadProblems,
             ),
         )]
-        pub(super) async fn get(
+        pub(in crate::http) async fn get(
             State(app): State<SharedApp>,
             caller: Caller,
             Path(env_id): Path<String>,
@@ -51,7 +51,7 @@ macro_rules! resource_routes {
                 (status = 503, description = "storage-failed", body = Problem, content_type = "application/problem+json"),
             ),
         )]
-        pub(super) async fn close(
+        pub(in crate::http) async fn close(
             State(app): State<SharedApp>,
             caller: FullCaller,
             Path(env_id): Path<String>,
@@ -75,7 +75,7 @@ macro_rules! resource_routes {
                 OperationProblems,
             ),
         )]
-        pub(super) async fn lease(
+        pub(in crate::http) async fn lease(
             State(app): State<SharedApp>,
             caller: FullCaller,
             Path(env_id): Path<String>,
@@ -101,7 +101,7 @@ macro_rules! resource_routes {
                 ReadProblems,
             ),
         )]
-        pub(super) async fn snapshot(
+        pub(in crate::http) async fn snapshot(
             State(app): State<SharedApp>,
             caller: FullCaller,
             Path(env_id): Path<String>,
@@ -128,7 +128,7 @@ macro_rules! resource_routes {
                 OperationProblems,
             ),
         )]
-        pub(super) async fn restore(
+        pub(in crate::http) async fn restore(
             State(app): State<SharedApp>,
             caller: FullCaller,
             Path(env_id): Path<String>,
@@ -160,7 +160,7 @@ macro_rules! resource_routes {
                 OperationProblems,
             ),
         )]
-        pub(super) async fn fork(
+        pub(in crate::http) async fn fork(
             State(app): State<SharedApp>,
             caller: FullCaller,
             Path(env_id): Path<String>,
@@ -187,7 +187,7 @@ macro_rules! resource_routes {
                 ReadProblems,
             ),
         )]
-        pub(super) async fn trajectory(
+        pub(in crate::http) async fn trajectory(
             State(app): State<SharedApp>,
             caller: FullCaller,
             Path(env_id): Path<String>,
@@ -195,7 +195,7 @@ macro_rules! resource_routes {
             Accept(reply): Accept,
         ) -> Result<Response, Failure> {
             let session = app.store.get($kind, &env_id, caller.owner())?;
-            app.trajectory(session, &caller, page, reply).await
+            app.trajectory(session, &caller, (page.from(), page.limit()), reply).await
         }
 
         /// Render an environment
@@ -212,7 +212,7 @@ macro_rules! resource_routes {
                 ReadProblems,
             ),
         )]
-        pub(super) async fn render(
+        pub(in crate::http) async fn render(
             State(app): State<SharedApp>,
             caller: FullCaller,
             Path(env_id): Path<String>,
@@ -240,7 +240,7 @@ macro_rules! resource_routes {
                 (status = 403, description = "oracle-not-allowed or forbidden", body = Problem, content_type = "application/problem+json"),
             ),
         )]
-        pub(super) async fn oracle(
+        pub(in crate::http) async fn oracle(
             State(app): State<SharedApp>,
             caller: FullCaller,
             Path(env_id): Path<String>,

@@ -1,4 +1,4 @@
-//! Leases: how long an environment lives without operations.
+//! Leases: how long a session lives without operations.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -39,14 +39,14 @@ impl Clock {
 
 /// A lease that every operation renews.
 #[derive(Debug)]
-pub(super) struct Lease {
+pub struct Lease {
     ttl_ms: AtomicU64,
     expires_at_ms: AtomicU64,
 }
 
 impl Lease {
     /// Creates a lease that begins now.
-    pub(super) fn new(ttl_s: u64, clock: &Clock) -> Self {
+    pub fn new(ttl_s: u64, clock: &Clock) -> Self {
         let lease = Lease {
             ttl_ms: AtomicU64::new(ms(ttl_s)),
             expires_at_ms: AtomicU64::new(0),
@@ -55,34 +55,38 @@ impl Lease {
         lease
     }
 
-    pub(super) fn renew(&self, clock: &Clock) {
+    /// Begins the whole time anew.
+    pub fn renew(&self, clock: &Clock) {
         let end = clock
             .now_ms()
             .saturating_add(self.ttl_ms.load(Ordering::Relaxed));
         self.expires_at_ms.store(end, Ordering::Relaxed);
     }
 
-    pub(super) fn set_ttl_s(&self, ttl_s: u64) {
+    /// Changes its length from the next renewal on.
+    pub fn set_ttl_s(&self, ttl_s: u64) {
         self.ttl_ms.store(ms(ttl_s), Ordering::Relaxed);
     }
 
-    pub(super) fn ttl_s(&self) -> u64 {
+    /// Returns its length in seconds.
+    pub fn ttl_s(&self) -> u64 {
         self.ttl_ms.load(Ordering::Relaxed) / 1_000
     }
 
     /// Returns the seconds left, rounded up; 0 once it has expired.
-    pub(super) fn expires_in_s(&self, clock: &Clock) -> u64 {
+    pub fn expires_in_s(&self, clock: &Clock) -> u64 {
         let end = self.expires_at_ms.load(Ordering::Relaxed);
         end.saturating_sub(clock.now_ms()).div_ceil(1_000)
     }
 
-    pub(super) fn has_expired(&self, clock: &Clock) -> bool {
+    /// Whether it has run out.
+    pub fn has_expired(&self, clock: &Clock) -> bool {
         clock.now_ms() >= self.expires_at_ms.load(Ordering::Relaxed)
     }
 }
 
 /// Converts seconds to milliseconds. The value was checked against limits, or comes from a file.
-pub(super) fn ms(ttl_s: u64) -> u64 {
+pub fn ms(ttl_s: u64) -> u64 {
     ttl_s.saturating_mul(1_000)
 }
 
