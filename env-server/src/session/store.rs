@@ -553,7 +553,7 @@ impl Store {
         }
     }
 
-    /// Takes an ended session out.
+    /// Removes an ended session.
     pub(super) fn let_go(&self, session: &Session, tombstone: &Ended, written: Written) {
         let mut ledger = self.lock_ledger();
         let removed = self
@@ -582,7 +582,7 @@ impl Store {
             .add(owner, (kind, ended.id.clone()), tombstone);
     }
 
-    /// Remembers a session that had ended when the server began.
+    /// Remembers a session that had ended before the server started.
     pub(super) fn bury_recovered(&self, ended: &Ended) {
         self.bury(ended, Written::default(), &mut self.lock_ledger());
     }
@@ -599,7 +599,7 @@ impl Store {
         self.sessions.iter().map(|s| Arc::clone(&s)).collect()
     }
 
-    /// The sessions that are remembered as ended, as a journal keeps them.
+    /// Returns the ended sessions that are remembered, as a journal keeps them.
     pub(super) fn tombstones(&self) -> Vec<Ended> {
         let now_ms = self.keeper.clock.now_ms();
         let ledger = self.lock_ledger();

@@ -7,12 +7,12 @@ use env_protocol::{ErrorCode, Problem};
 
 use crate::access::Owner;
 
-/// Counts of what is held now.
+/// Current counts.
 #[derive(Debug)]
 pub struct Quotas {
-    /// The holder of everything, in problems: `the server`.
+    /// The subject of messages in problems, such as `the server`.
     holder: &'static str,
-    /// The plural of what is counted, in problems: `environments`.
+    /// The plural of the items counted, for problems, such as `environments`.
     what: &'static str,
     held: Usage,
     by_owner: HashMap<Arc<str>, Usage>,
@@ -28,8 +28,8 @@ pub struct Usage {
 }
 
 impl Quotas {
-    /// Counts nothing yet. `holder` and `what` name the service and the plural of what it holds, as
-    /// in "the server holds 3 environments".
+    /// Creates counts at zero. `holder` and `what` name the service and its items, as in "the
+    /// server holds 3 environments".
     pub fn new(holder: &'static str, what: &'static str) -> Self {
         Quotas {
             holder,
@@ -39,8 +39,8 @@ impl Quotas {
         }
     }
 
-    /// Checks that one more session with so many lanes is within `max`, and within the quotas of
-    /// its owner.
+    /// Checks that another session with so many lanes is within `max`, and within its owner's
+    /// quotas.
     ///
     /// # Errors
     /// `quota-exceeded`.
@@ -66,7 +66,7 @@ impl Quotas {
         if lanes > max.lanes.saturating_sub(held.lanes) {
             let (held, max) = (held.lanes, max.lanes);
             return refused(format!(
-                "{lanes} lanes beside {held} of {who} are over the limit, {max}"
+                "{lanes} more lanes for {who}, which has {held}, exceed the limit of {max}"
             ));
         }
         Ok(())
@@ -98,12 +98,12 @@ impl Quotas {
         [Some(&mut self.held), of_owner].into_iter().flatten()
     }
 
-    /// Returns what is held in all.
+    /// Returns the total counts.
     pub fn held(&self) -> Usage {
         self.held
     }
 
-    /// Returns the principals that hold something, and what.
+    /// Returns the principals with sessions, and their counts.
     pub fn by_owner(&self) -> impl Iterator<Item = (&Arc<str>, Usage)> {
         self.by_owner.iter().map(|(name, usage)| (name, *usage))
     }
@@ -136,7 +136,7 @@ mod tests {
         };
         assert_eq!(
             refusal(&quotas, 5, Some(&ann)),
-            "5 lanes beside 0 of ann are over the limit, 4"
+            "5 more lanes for ann, which has 0, exceed the limit of 4"
         );
         quotas.admit(4, MAX, Some(&ann)).unwrap();
         quotas.add(Some(&ann.name), 4);
@@ -147,7 +147,7 @@ mod tests {
         quotas.admit(6, MAX, None).unwrap();
         assert_eq!(
             refusal(&quotas, 7, None),
-            "7 lanes beside 4 of the server are over the limit, 10"
+            "7 more lanes for the server, which has 4, exceed the limit of 10"
         );
         quotas.add(None, 1);
         quotas.add(None, 1);
