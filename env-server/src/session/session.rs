@@ -317,7 +317,7 @@ impl Session {
     }
 
     /// Applies an operation exactly once. `seq` must be the number of the next operation, or of an
-    /// earlier equal one that is still kept.
+    /// earlier, equal operation in the history.
     ///
     /// # Errors
     /// `seq-conflict`, `seq-reused`, `env-closed`, `lease-expired`, `storage-failed`, or the
