@@ -158,7 +158,7 @@ impl Store {
         for session in self.all() {
             match session.with_whole(|whole| journal.append(&[whole])) {
                 None if session.has_failed() => {
-                    self.give_up(&session, &"an operation on it has failed in the middle");
+                    self.give_up(&session, &"an operation on it has failed midway");
                 }
                 // It has ended, or has been written.
                 None | Some(Ok(_)) => {}
@@ -266,7 +266,7 @@ fn recover_all(
 fn recover_one(key: u64, whole: Whole, keeper: &Arc<Keeper>) -> Result<Session, String> {
     let recover = || Session::recover(key, whole, Arc::clone(keeper));
     catch_unwind(AssertUnwindSafe(recover))
-        .unwrap_or_else(|_| Err("an operation failed in the middle".to_owned()))
+        .unwrap_or_else(|_| Err("an operation failed midway".to_owned()))
 }
 
 #[cfg(test)]

@@ -416,7 +416,7 @@ impl Session {
     }
 
     /// Writes an operation to the journal and the history before it is applied, so that every
-    /// applied operation is in the journal. `extra` records are written together with it, or none
+    /// applied operation is in the journal. `extra` is written together with it, or neither
     /// is.
     pub(super) fn write_down(
         &self,

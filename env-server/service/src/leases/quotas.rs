@@ -10,7 +10,7 @@ use crate::access::Owner;
 /// Counts of the sessions that exist now.
 #[derive(Debug)]
 pub struct Quotas {
-    /// The holder of everything, in problems: `the server`.
+    /// The subject of messages in problems, such as `the server`.
     holder: &'static str,
     /// The plural of a session, in problems: `environments`.
     what: &'static str,
@@ -39,8 +39,8 @@ impl Quotas {
         }
     }
 
-    /// Checks that one more session with so many lanes is within `max`, and within the quotas of
-    /// its owner.
+    /// Checks that another session with so many lanes is within `max`, and within its owner's
+    /// quotas.
     ///
     /// # Errors
     /// `quota-exceeded`.
@@ -98,12 +98,12 @@ impl Quotas {
         [Some(&mut self.held), of_owner].into_iter().flatten()
     }
 
-    /// Returns what is held in all.
+    /// Returns the total counts.
     pub fn held(&self) -> Usage {
         self.held
     }
 
-    /// Returns the principals that hold something, and what.
+    /// Returns the principals with sessions, and their counts.
     pub fn by_owner(&self) -> impl Iterator<Item = (&Arc<str>, Usage)> {
         self.by_owner.iter().map(|(name, usage)| (name, *usage))
     }
