@@ -5,6 +5,8 @@ mod algorithm;
 mod check;
 mod players;
 mod ppo;
+#[cfg(test)]
+pub(crate) mod proofs;
 mod recurrent_ppo;
 mod tracerl;
 mod tracerl_notebook;
@@ -28,14 +30,22 @@ pub fn learners() -> impl Iterator<Item = &'static Algorithm> {
     ALGORITHMS.iter().filter(|row| row.learns())
 }
 
+/// Returns the rows that learn, and learners of other kinds to test what must hold for all.
+#[cfg(test)]
+pub(crate) fn every_learner() -> impl Iterator<Item = &'static Algorithm> {
+    learners().chain(proofs::LEARNERS)
+}
+
 /// Returns the row with this id.
 ///
 /// # Errors
 /// An unknown id; the error names the known ones.
 pub fn find(id: &str) -> Result<&'static Algorithm, ConfigError> {
-    ALGORITHMS
-        .iter()
-        .find(|row| row.id == id)
+    let table = ALGORITHMS.iter();
+    #[cfg(test)]
+    let table = table.chain(proofs::all());
+    let mut rows = table;
+    rows.find(|row| row.id == id)
         .ok_or_else(|| ConfigError::UnknownAlgorithm {
             name: id.into(),
             meant: env_protocol::hint(id, ALGORITHMS.iter().map(|row| row.id)),

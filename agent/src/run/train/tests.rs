@@ -147,7 +147,7 @@ fn a_resumed_run_ends_bit_for_bit_like_an_uninterrupted_one() {
     for row in algorithms::ALGORITHMS.iter().filter(|row| !row.learns()) {
         assert_resumes_bit_for_bit(&config(row.id, &short(), 600, 7));
     }
-    for row in algorithms::learners() {
+    for row in algorithms::every_learner() {
         assert_resumes_bit_for_bit(&config(row.id, &quick(), 600, 7));
         let mut overrides = with_every_option();
         if row.parts.contains(&Part::Steps) {
@@ -160,7 +160,7 @@ fn a_resumed_run_ends_bit_for_bit_like_an_uninterrupted_one() {
 /// Choices as observations, actions of two components, and every question and bonus about them.
 #[test]
 fn every_algorithm_learns_from_compound_spaces() {
-    for row in algorithms::learners() {
+    for row in algorithms::every_learner() {
         let mut overrides = Overrides {
             previous_action: Some(true),
             ..with_every_option()
@@ -182,7 +182,7 @@ fn every_algorithm_learns_from_compound_spaces() {
 
 #[test]
 fn equal_seeds_give_equal_bits_and_others_others() {
-    for row in algorithms::learners() {
+    for row in algorithms::every_learner() {
         let bytes = |seed| {
             let config = config(row.id, &quick(), 400, seed);
             run(&config, 3).checkpoint.to_bytes()
