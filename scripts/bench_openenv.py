@@ -9,19 +9,19 @@ from openenv.core.env_server.types import Action, Observation, State
 
 
 class Choice(Action):
-    """What to answer."""
+    """The agent's answer."""
 
     value: int
 
 
 class Shown(Observation):
-    """What is seen."""
+    """The agent's view."""
 
     values: list[float]
 
 
 class MemoryTask(Environment):
-    """The task of the same delay as bench_python.py's."""
+    """The task with the same delay as in bench_python.py."""
 
     SUPPORTS_CONCURRENT_SESSIONS = True
 

@@ -1,4 +1,4 @@
-"""Steps per second of the Python client and its rivals, taken in turn. See scripts/bench-python."""
+"""Steps per second of the Python client and alternatives, measured in turn. See scripts/bench-python."""
 
 import argparse
 import asyncio
@@ -31,7 +31,7 @@ TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 class MemoryTask(gymnasium.Env):
-    """The task in process, as plain as it can be."""
+    """The task in process, as simple as possible."""
 
     observation_space = gymnasium.spaces.Box(0.0, 1.0, (3,), numpy.float32)
     action_space = gymnasium.spaces.Discrete(2)
@@ -49,7 +49,7 @@ class MemoryTask(gymnasium.Env):
 
 
 class Episodes:
-    """Episodes of one environment; counts steps."""
+    """Plays episodes of one environment; counts steps."""
 
     lanes = 1
 
@@ -71,7 +71,7 @@ class Episodes:
 
 
 class Lanes:
-    """Batches of a vector environment; counts steps of lanes."""
+    """Steps a vector environment; counts steps of lanes."""
 
     def __init__(self, envs):
         self.envs, self.lanes = envs, envs.num_envs
@@ -91,7 +91,7 @@ class Lanes:
 
 
 class EventLoop:
-    """Single environments on one event loop, each with a request of its own under way."""
+    """Plays single environments on one event loop, each with its own request in flight."""
 
     lanes = 1
 
@@ -126,7 +126,7 @@ class EventLoop:
 
 
 class StandardLibrary:
-    """The same requests through http.client, for scale."""
+    """Sends the same requests through http.client, for comparison."""
 
     def __init__(self, url):
         self.connection = http.client.HTTPConnection(url.removeprefix("http://"))
@@ -162,7 +162,7 @@ class OpenEnv:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         command = [sys.executable, str(Path(__file__).with_name("bench_openenv.py")), str(port)]
-        # It prints a traceback when a client goes away.
+        # It prints a traceback when a client disconnects.
         self.server = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         for _ in range(300):
             time.sleep(0.1)
@@ -202,7 +202,7 @@ def contenders(url):
 
 
 def server_cpu_s(pid):
-    """User and kernel seconds of the server, where /proc tells."""
+    """Returns user and kernel seconds of the server, if /proc has them."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -211,7 +211,7 @@ def server_cpu_s(pid):
 
 
 def measure(rounds, seconds):
-    """Rates by contender, a list of one for each round, and microseconds of CPU a request."""
+    """Returns rates by contender, one for each round, and microseconds of CPU per request."""
     server = sme.LocalServer()
     rates, cpu = {}, {}
     try:
@@ -266,7 +266,7 @@ def report(title, rates, cpu):
 
 
 def where():
-    """Microseconds of each piece of the client's own work."""
+    """Prints the microseconds of each part of the client's own work."""
 
     def microseconds(function):
         return min(timeit.repeat(function, number=20_000, repeat=5)) / 20_000 * 1e6

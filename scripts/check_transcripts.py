@@ -3,12 +3,12 @@
 
     scripts/check_transcripts.py [--write] DOCUMENT…
 
-A block ```console is a transcript: lines that begin with "$ " are commands (lines with "> " go on with them), what follows
-is their output. A block with `file=NAME` behind its language is put into a file first. All commands of a document run in
-one shell, in an empty folder, with `env-server` on the PATH and a server of their own at http://127.0.0.1:7878, which
-stands for a free port here; 7879 and so on are free ports too.
+A block ```console is a transcript: lines that begin with "$ " are commands (lines with "> " continue them), and the
+other lines are their output. A block with `file=NAME` after its language is written to a file first. All commands of a
+document run in one shell, in an empty folder, with `env-server` on the PATH and a server of their own at
+http://127.0.0.1:7878. A free port takes the place of 7878; 7879 and so on are free ports too.
 
-White space does not count, `…` stands for anything. --write puts what was printed in place of what differs.
+White space is ignored, and `…` matches anything. --write replaces output that differs with the output printed.
 The server is $STRATEGIC_MEMORY_ENV_SERVER, or the one built in the repository.
 """
 
@@ -35,7 +35,7 @@ WIDTH = 120
 
 
 def free_ports() -> dict[int, int]:
-    """A free port for each that documents name."""
+    """Returns a free port for each port that documents name."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in PORTS]
     ports = {port: each.getsockname()[1] for port, each in zip(PORTS, sockets)}
     for each in sockets:
@@ -44,7 +44,7 @@ def free_ports() -> dict[int, int]:
 
 
 class Shell:
-    """A shell, its folder, and the server that it finds at port 7878."""
+    """A shell, its folder, and its server at port 7878."""
 
     def __init__(self, binary: Path) -> None:
         self._folder = tempfile.TemporaryDirectory()
@@ -52,7 +52,7 @@ class Shell:
         tools = self.folder / ".tools"
         tools.mkdir()
         (tools / "env-server").symlink_to(binary)
-        # As in a terminal, where curl shows no progress beside the body.
+        # As in a terminal, where curl prints no progress along with the body.
         (self.folder / ".curlrc").write_text("silent\nshow-error\n")
         self._ports = free_ports()
         environment = {
@@ -77,7 +77,7 @@ class Shell:
         self.run("until grep -q listening .server; do kill -0 $! || break; sleep 0.05; done")
 
     def run(self, command: str) -> str:
-        """What a command prints, with the ports of the document."""
+        """Runs a command and returns its output, with the ports of the document."""
         shell = self._shell
         assert shell.stdin is not None and shell.stdout is not None
         shell.stdin.write(f"{self._translated(command)}\nprintf '\\n{END}\\n'\n")
@@ -94,7 +94,7 @@ class Shell:
         return printed.strip("\n")
 
     def write(self, name: str, text: str) -> None:
-        """Puts a program of the document into a file."""
+        """Writes a program of the document to a file."""
         (self.folder / name).write_text(self._translated(text))
 
     def _translated(self, text: str) -> str:
@@ -105,7 +105,7 @@ class Shell:
         return f"{match[1]}:{self._ports.get(port, port)}"
 
     def close(self) -> None:
-        """Ends the shell and all that it has started."""
+        """Ends the shell and everything that it has started."""
         try:
             os.killpg(self._shell.pid, signal.SIGKILL)
         except ProcessLookupError:
@@ -115,7 +115,7 @@ class Shell:
 
 
 def commands(transcript: str) -> list[tuple[str, str]]:
-    """The commands of a transcript, each with its expected output."""
+    """Returns the commands of a transcript, each with its expected output."""
     found: list[tuple[list[str], list[str]]] = []
     for line in transcript.splitlines():
         if line.startswith("$ "):
@@ -130,14 +130,14 @@ def commands(transcript: str) -> list[tuple[str, str]]:
 
 
 def is_same(expected: str, printed: str) -> bool:
-    """Whether output is as expected, but for white space and what `…` stands for."""
+    """Returns whether output is as expected, ignoring white space; `…` matches anything."""
     parts = ("".join(part.split()) for part in expected.split("…"))
     pattern = ".*?".join(re.escape(part) for part in parts)
     return re.fullmatch(pattern, "".join(printed.split()), re.DOTALL) is not None
 
 
 def wrapped(printed: str) -> str:
-    """Output in lines that fit, broken after commas."""
+    """Returns output in lines that fit, broken after commas."""
     lines = []
     for line in printed.splitlines():
         pieces = re.sub(r",(?=\S)", ",\0", line).replace(" ", "\1").replace("\0", " ")
@@ -147,7 +147,7 @@ def wrapped(printed: str) -> str:
 
 
 def check(document: Path, binary: Path, may_write: bool) -> int:
-    """Runs a document; gives the number of commands whose output differs."""
+    """Runs a document; returns the number of commands whose output differs."""
     text = document.read_text()
     shell = Shell(binary)
     num_commands = num_different = 0
@@ -180,13 +180,13 @@ def check(document: Path, binary: Path, may_write: bool) -> int:
 
 
 def give_up(*_: object) -> None:
-    raise TimeoutError(f"no end of a command's output after {COMMAND_TIMEOUT_S} s")
+    raise TimeoutError(f"a command's output did not end within {COMMAND_TIMEOUT_S} s")
 
 
 def main() -> None:
     signal.signal(signal.SIGALRM, give_up)
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--write", action="store_true", help="put what was printed in place of what differs")
+    parser.add_argument("--write", action="store_true", help="replace output that differs with the output printed")
     parser.add_argument("documents", nargs="+", type=Path)
     arguments = parser.parse_args()
     built = REPOSITORY / "target" / "release" / "env-server"

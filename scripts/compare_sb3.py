@@ -1,8 +1,8 @@
-"""Environment steps per second of training, ours over HTTP against Stable-Baselines3 in process, measured in turn.
+"""Compares environment steps per second of training: ours over HTTP, Stable-Baselines3 in process, in turn.
 
-Every pairing names both sides' settings, because speed means little without them: ours are the defaults with which the
-learning results hold, theirs are the library's defaults (learning rate 1e-3), with one environment as the pairing is
-usually quoted and with eight.
+Every pairing names both sides' settings, because speed means little without them. Ours are the defaults with which the
+learning results hold. Theirs are the library's defaults (learning rate 1e-3), with one environment, as usually quoted,
+and with eight.
 """
 
 import argparse
@@ -53,7 +53,7 @@ class MemoryTask(gymnasium.Env):
 
 
 def peer(algorithm, policy, delay, num_envs, timesteps):
-    """Steps per second of one training of a peer, without building it."""
+    """Returns steps per second of one training of the other library, without its construction."""
     env = make_vec_env(lambda: MemoryTask(delay, 1), n_envs=num_envs, seed=0)
     model = algorithm(policy, env, learning_rate=1e-3, seed=0, device="cpu")
     began = time.perf_counter()
@@ -62,7 +62,7 @@ def peer(algorithm, policy, delay, num_envs, timesteps):
 
 
 def ours(algorithm, delay, timesteps, *flags):
-    """Steps per second of one of our trainings over HTTP, server included."""
+    """Returns steps per second of one of our trainings over HTTP, server included."""
     command = [
         ROOT / "target/release/agent", "train", "--algorithm", algorithm, "--env", "MemoryTask-v0",
         "--env-arg", f"delay={delay}", "--env-arg", "difficulty=1", "--total-timesteps", str(timesteps),
@@ -101,7 +101,7 @@ PAIRINGS = {
     ),
 }  # fmt: skip
 
-# Rates of ours that have no peer in this environment: name, what, run, bar in steps/s or None.
+# Our rates without a counterpart in this environment: name, description, run, bar in steps/s or None.
 RATES = [
     ("tracerl, delay 16", lambda: ours("tracerl", 16, 600_000), 60_000),
     ("tracerl, delay 1024", lambda: ours("tracerl", 1024, 800_000, "--num-steps", "1024"), None),
@@ -115,7 +115,7 @@ RATES = [
 
 
 def spread(values, unit=""):
-    """Median with the range."""
+    """Formats the median with the range."""
     return f"{statistics.median(values):,.1f}{unit} ({min(values):,.1f} … {max(values):,.1f})"
 
 

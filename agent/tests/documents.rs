@@ -5,9 +5,8 @@ use std::fmt::Write;
 use std::path::Path;
 
 use agent::algorithms::ALGORITHMS;
-use agent::hyper::Hyperparameters;
+use agent::algorithms::sections;
 use agent::run::settings::written;
-use serde_json::{Map, Value};
 
 /// Compares a document with what it should be, or writes it when asked to.
 fn check(path: &str, expected: &str) {
@@ -23,13 +22,6 @@ fn check(path: &str, expected: &str) {
     );
 }
 
-fn values(hyper: &Hyperparameters) -> Map<String, Value> {
-    match serde_json::to_value(hyper) {
-        Ok(Value::Object(values)) => values,
-        _ => unreachable!("hyper-parameters are a plain struct"),
-    }
-}
-
 #[test]
 fn hyperparameters() {
     let learning: Vec<_> = ALGORITHMS
@@ -38,10 +30,11 @@ fn hyperparameters() {
         .collect();
     let mut text = String::from(
         "# Hyper-parameters\n\n\
-         Every setting of every algorithm, with its default in each; `–` where the algorithm lacks the part that reads it, so that \
-         setting it there is an error. A flag of `agent train` has `-` for `_`; in a TOML file the names stand under \
-         `[hyperparameters]`, in a plan under `overrides`. `agent list ALGORITHM` prints the same for one algorithm.\n\n\
-         This page is made from the program's table (`agent/src/config.rs`).\n\n",
+         Every setting of every algorithm, with its default in each. `–` means that the algorithm lacks the part that reads \
+         the setting, so that setting it there is an error. As a flag of `agent train`, a name has `-` for `_`; in a TOML file \
+         it belongs under `[hyperparameters]`, in a plan under `overrides`. `agent list ALGORITHM` prints the same for one \
+         algorithm.\n\n\
+         This page is generated from the program's list of sections (`agent/src/algorithms/sections.rs`).\n\n",
     );
     text.push_str("| name |");
     for row in &learning {
@@ -52,21 +45,18 @@ fn hyperparameters() {
     text.push('\n');
     let defaults: Vec<_> = learning
         .iter()
-        .map(|row| values(&(row.defaults)()))
+        .map(|row| (row.defaults)().to_map())
         .collect();
-    for row in Hyperparameters::table() {
+    for row in sections::rows() {
         let _ = write!(text, "| `{}` |", row.name);
-        for (algorithm, defaults) in learning.iter().zip(&defaults) {
-            let default = match algorithm.parts.contains(&row.part) {
-                true => written(&defaults[row.name]),
-                false => "–".to_owned(),
-            };
+        for defaults in &defaults {
+            let default = defaults.get(row.name).map_or("–".to_owned(), written);
             let _ = write!(text, " {default} |");
         }
         let _ = writeln!(text, " {} | {} |", row.range, row.doc.replace('|', "\\|"));
     }
     text.push_str(
-        "\n`random` and `oracle` learn nothing; they have only the settings of collection.\n",
+        "\n`random` and `oracle` do not learn; they have only the settings of collection.\n",
     );
     check("docs/hyperparameters.md", &text);
 }

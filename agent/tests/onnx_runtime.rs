@@ -7,9 +7,10 @@ mod support;
 use std::path::Path;
 use std::process::Command;
 
+use agent::algorithms::sections::Overrides;
 use agent::env::{ResetRequest, VectorEnv};
 use agent::evaluate::EvaluationEnv;
-use agent::hyper::Overrides;
+use agent::overrides;
 use agent::run::checkpoint::Checkpoint;
 use agent::run::load;
 use agent::{nn, onnx};
@@ -214,16 +215,16 @@ fn check(name: &str, model: &[u8], steps: &[Step]) {
 fn onnx_runtime_computes_the_same() {
     let server = environments();
     let plain = Overrides::default;
-    let shown = || Overrides {
-        previous_action: Some(true),
-        previous_reward: Some(true),
-        step_counter: Some(true),
-        ..plain()
+    let shown = || {
+        plain().overlaid(&overrides! {
+            previous_action: true,
+            previous_reward: true,
+            step_counter: true,
+        })
     };
-    let fixed = Overrides {
-        memory_learn_retention: Some(false),
-        ..plain()
-    };
+    let fixed = plain().overlaid(&overrides! {
+        memory_learn_retention: false,
+    });
     let memory_task = json!({"delay": 60, "difficulty": 1});
     for (algorithm, spec_id, kwargs, overrides) in [
         ("ppo", "MemoryTask-v0", &memory_task, plain()),

@@ -6,11 +6,12 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
 
+use agent::algorithms::sections::Overrides;
 use agent::deploy::describe::AgentDescription;
 use agent::deploy::serve::wire::{ActMode, ActReply, ActRequest, SessionDescription};
 use agent::env::{EnvError, ResetReply, ResetRequest, Space, StepReply, VectorEnv};
 use agent::evaluate::{EvaluateOptions, EvaluationEnv, Mode, Player};
-use agent::hyper::Overrides;
+use agent::overrides;
 use agent::run::checkpoint::Checkpoint;
 use agent::seeds::{self, Role};
 use env_protocol::{
@@ -322,11 +323,10 @@ fn small_agent(server: &str) -> Checkpoint {
 fn actions_over_http_are_those_of_an_evaluation() {
     let server = environments();
     let http = Http::new();
-    let shown = Overrides {
-        previous_action: Some(true),
-        previous_reward: Some(true),
-        step_counter: Some(true),
-        ..Overrides::default()
+    let shown = overrides! {
+        previous_action: true,
+        previous_reward: true,
+        step_counter: true,
     };
     for (algorithm, spec_id, kwargs, overrides) in [
         ("ppo", "MemoryTask-v0", memory_task(), shown.clone()),

@@ -1,6 +1,6 @@
-"""A contender that is asked for its actions: it keeps what each lane saw first, and gives that as its action.
+"""A contender that listens for requests: it remembers each lane's first observation and answers with that.
 
-It trains nothing. With Python's standard library alone; `strategic_memory_envs.contender.serve` does this for you.
+It does not train. It uses only Python's standard library; `strategic_memory_envs.contender.serve` does this for you.
 """
 
 import json
@@ -12,12 +12,12 @@ sessions: dict[str, dict] = {}
 
 
 def act(asked: dict) -> tuple[int, dict]:
-    """Status and body of the answer to `POST /v1/act`."""
+    """Returns status and body of the answer to `POST /v1/act`."""
     session = sessions.get(asked["session_id"])
     if session is None:
         return 404, {"detail": "there is no such session"}
     if asked["seq"] == session["seq"] - 1:
-        return 200, session["reply"]  # It comes again: nothing is done twice.
+        return 200, session["reply"]  # A repeated request: its reply is sent again.
     if asked["seq"] != session["seq"]:
         return 409, {"detail": f"seq {session['seq']} comes next"}
     for lane, is_first in enumerate(asked["is_first"]):
@@ -57,7 +57,7 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(204, {})
 
     def log_message(self, *_: object) -> None:
-        """Says nothing of each request."""
+        """Logs no requests."""
 
 
 if os.environ["STRATEGIC_MEMORY_PHASE"] == "train":

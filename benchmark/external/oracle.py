@@ -5,7 +5,7 @@ def ask(path, body):
     headers = {"Authorization": f"Bearer {os.environ['STRATEGIC_MEMORY_TOKEN']}", "Content-Type": "application/json"}
     return json.load(http.urlopen(http.Request(url, json.dumps(body).encode(), headers)))
 
-for env_id in os.environ["STRATEGIC_MEMORY_ENV_IDS"].split():  # there are none while it is to train
+for env_id in os.environ["STRATEGIC_MEMORY_ENV_IDS"].split():  # empty while training
     cues = [int(observation[0]) for observation in ask(f"{env_id}/reset", {})["observations"]]
     over = [False] * len(cues)
     while not all(over):

@@ -1,6 +1,6 @@
 #!/bin/sh
-# A contender that guesses, with sh, curl and awk. It trains nothing; then it takes random actions of a Discrete space that
-# starts at 0, until the first episode of every lane is over.
+# A contender that guesses, written with sh, curl and awk. It does not train. In its evaluation it takes random actions of
+# a Discrete space that starts at 0, until the first episode of every lane is over.
 set -eu
 [ "$STRATEGIC_MEMORY_PHASE" = evaluate ] || exit 0
 

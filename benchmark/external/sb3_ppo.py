@@ -1,4 +1,4 @@
-"""Stable-Baselines3's PPO as a contender: it has no memory, and so can only do what needs none."""
+"""Stable-Baselines3's PPO as a contender: it has no memory, so it can only solve tasks that need none."""
 
 import torch
 from stable_baselines3 import PPO

@@ -1,4 +1,4 @@
-"""sb3-contrib's RecurrentPPO as a contender, with its state carried from step to step and begun anew with each episode."""
+"""sb3-contrib's RecurrentPPO as a contender. Its state is carried from step to step and reset with each episode."""
 
 import torch
 from sb3_contrib import RecurrentPPO
@@ -18,7 +18,7 @@ class Player:
         self.state = None
 
     def __call__(self, observations, is_first, greedy):
-        # Where an episode begins, `predict` empties the lane's state before it takes the observation in.
+        # Where an episode begins, `predict` resets the lane's state before it reads the observation.
         actions, self.state = model.predict(
             observations, self.state, episode_start=is_first, deterministic=greedy
         )

@@ -1,12 +1,13 @@
-//! What can go wrong in a benchmark outside the agents themselves.
+//! Errors of the benchmark itself, as opposed to failures of agents.
 
 use std::path::PathBuf;
 
 use agent::run::lock::LockError;
 
-/// An error of the benchmark: what was wrong, where, and what to do about it.
+/// An error of the benchmark, with its place and what to do about it.
 ///
-/// An agent that fails is not one of these: it is a row with its reason (see [`crate::records::RowResult`]).
+/// An agent that fails does not cause one: it gets a row with the reason (see
+/// [`crate::records::RowResult`]).
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file could not be read.
@@ -14,7 +15,7 @@ pub enum Error {
     Read {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The system's error.
         reason: std::io::Error,
     },
     /// A file or directory could not be written.
@@ -22,39 +23,39 @@ pub enum Error {
     Write {
         /// The file or directory.
         path: PathBuf,
-        /// Why not.
+        /// The system's error.
         reason: std::io::Error,
     },
-    /// A run's directory could not be had for this process alone.
+    /// A run's directory could not be reserved for this process.
     #[error(transparent)]
     Lock(#[from] LockError),
     /// A plan or configuration is not valid TOML, or has an unknown or missing key.
     #[error("{path} is not a valid plan: {reason}")]
     PlanSyntax {
-        /// Where the text came from.
+        /// The file, or the committed path of a compiled-in plan.
         path: PathBuf,
         /// The parser's message, with line and column.
         reason: String,
     },
-    /// A plan reads well but asks for something impossible.
+    /// A plan has the right form but asks for something impossible.
     #[error("{place}: {reason}")]
     PlanContent {
         /// The entry, such as `experiments[2] "delay-16-easy"`.
         place: String,
-        /// What is wrong with it.
+        /// The problem.
         reason: String,
     },
-    /// `--agents` names an agent that neither the plan nor the table of algorithms has.
+    /// `--agents` names an agent that is neither in the plan nor in the table of algorithms.
     #[error("no agent is called {name:?}{meant}; there are: {known}")]
     UnknownAgent {
-        /// The name asked for.
+        /// The unknown name.
         name: String,
-        /// A hint at the name that was probably meant.
+        /// A hint at the most similar known name.
         meant: String,
-        /// The names that exist, comma separated.
+        /// The known names, comma separated.
         known: String,
     },
-    /// A line of `records.jsonl`, other than a torn last one, cannot be understood.
+    /// A line of `records.jsonl`, other than an incomplete last one, is not a record.
     #[error("{path}, line {line} is not a benchmark record ({reason}); repair or delete that line")]
     Record {
         /// The records file.
@@ -64,12 +65,12 @@ pub enum Error {
         /// The parser's message.
         reason: String,
     },
-    /// Records or configuration could not be turned into text.
+    /// Records or a configuration could not be encoded.
     #[error("cannot encode {what}: {reason}")]
     Encode {
-        /// What was to be written.
+        /// The value to encode.
         what: &'static str,
-        /// Why it could not.
+        /// The encoder's message.
         reason: String,
     },
     /// The report's template failed.
@@ -78,13 +79,13 @@ pub enum Error {
 }
 
 impl Error {
-    /// For `map_err` after reading `path`.
+    /// Makes an error for `map_err` after reading `path`.
     pub(crate) fn read(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
         move |reason| Self::Read { path, reason }
     }
 
-    /// For `map_err` after writing `path`.
+    /// Makes an error for `map_err` after writing `path`.
     pub(crate) fn write(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
         move |reason| Self::Write { path, reason }

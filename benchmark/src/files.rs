@@ -1,11 +1,12 @@
-//! Files in folders that a program from outside can write to as well. It may put a named pipe, a link or a folder in the place
-//! of a file: none of them may block this program or redirect what it writes.
+//! Access to files in folders that external programs can write to as well. A program may put a
+//! named pipe, a link or a folder in a file's place: none of these may block this process or
+//! redirect its writes.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::path::Path;
 
-/// Reads a whole file. Anything but a regular file is an error, without waiting.
+/// Reads a whole file. Fails without waiting on anything but a regular file.
 ///
 /// # Errors
 /// As [`std::fs::read`]; `InvalidInput` for anything but a regular file.
@@ -30,7 +31,7 @@ pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// As [`read`], of text.
+/// As [`read`], for text.
 ///
 /// # Errors
 /// As [`read`]; `InvalidData` if it is not UTF-8.
@@ -38,7 +39,7 @@ pub(crate) fn read_text(path: &Path) -> io::Result<String> {
     String::from_utf8(read(path)?).map_err(|error| io::Error::new(ErrorKind::InvalidData, error))
 }
 
-/// Creates a new file; whatever has this name is removed first.
+/// Creates a new file, after removing anything that has its name.
 ///
 /// # Errors
 /// When the old file cannot be removed or the new one cannot be created.
@@ -47,7 +48,7 @@ pub(crate) fn create_new(path: &Path) -> io::Result<File> {
     File::options().write(true).create_new(true).open(path)
 }
 
-/// Replaces a file as a whole: a reader sees the old or the new one, never half of it.
+/// Replaces a whole file at once: readers see the old or the new contents, never part of them.
 ///
 /// # Errors
 /// When it cannot be written.
@@ -60,7 +61,7 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     std::fs::rename(&beside, path)
 }
 
-/// Removes a file, or a folder with its contents, if it exists; links are not followed.
+/// Removes a file, or a folder with its contents, if it exists. Does not follow links.
 ///
 /// # Errors
 /// When it cannot be removed.
@@ -88,7 +89,7 @@ mod tests {
 
     #[test]
     #[cfg(unix)]
-    fn a_pipe_in_the_place_of_a_file_holds_nobody_up() {
+    fn a_pipe_in_place_of_a_file_blocks_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.txt");
         pipe(&path);

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use agent::evaluate::Mode;
 
-use crate::contender::{EvaluationRecord, MemoryView, Outcome};
-use crate::directory::{RunConfig, RunInfo};
 use crate::plan::{AgentRow, EvalPlan, Experiment, Plan};
+use crate::records::config::{RunConfig, RunInfo};
+use crate::records::outcome::{EvaluationRecord, MemoryView, Outcome};
 use crate::records::{Record, RowResult, SCHEMA_VERSION, configuration_hash};
 
-/// Two experiments, delay 4 EASY and HARD, with three agents.
+/// Returns two experiments, delay 4 EASY and HARD, with three agents.
 pub fn plan() -> Plan {
     let agents = ["ppo", "recurrent-ppo", "tracerl"].map(agent).to_vec();
     Plan {
@@ -87,12 +87,13 @@ pub fn failed_record(
     )
 }
 
-/// An agent that remembers: greedy 1, sampled 0.97, scrambled 0.99, emptied 0.02.
+/// Returns a record of an agent that remembers: greedy 1, sampled 0.97, scrambled 0.99, emptied
+/// 0.02.
 pub fn record(agent_name: &str, delay: u64, difficulty: u64, seed: u64) -> Record {
     record_with_returns(agent_name, delay, difficulty, seed, [1.0, 0.97, 0.99, 0.02])
 }
 
-/// An agent with these mean returns: greedy, sampled, scrambled, emptied.
+/// Returns a record with these mean returns: greedy, sampled, scrambled, emptied.
 pub fn record_with_returns(
     name: &str,
     delay: u64,
@@ -110,10 +111,10 @@ pub fn record_with_returns(
     )
 }
 
-/// A program from outside, on delay 4 HARD, that played by itself.
+/// Returns a record of an external program that played by itself on delay 4 HARD.
 pub fn external_record(name: &str, mean_return: f64, notes: &[&str]) -> Record {
     let mut record = record_with_returns(name, 4, 1, 0, [mean_return, 0.0, 0.0, 0.0]);
-    record.agent = AgentRow::from_outside(name, "sh agent.sh");
+    record.agent = AgentRow::from_command(name, "sh agent.sh");
     record.configuration_hash = configuration_hash(&record.experiment, &record.agent, 0);
     if let RowResult::Finished(outcome) = &mut record.result {
         outcome
@@ -164,7 +165,7 @@ fn outcome(delay: u64, returns: [f64; 4]) -> Outcome {
     }
 }
 
-/// The same on another task, without a delay: greedy, sampled and emptied.
+/// Returns a record on another task, without a delay: greedy, sampled and emptied.
 pub fn record_on(
     (name, spec_id): (&str, &str),
     kwargs: &[(&str, serde_json::Value)],
@@ -195,7 +196,8 @@ pub fn record_on(
     record
 }
 
-/// Two slots over `delay` steps: the cue stays in slot 0, slot 1 holds the newest entry; attention ends on the cue.
+/// Returns a view of two slots over `delay` steps: slot 0 keeps the cue, slot 1 holds the newest
+/// entry, and attention ends on the cue.
 pub fn memory_view(delay: u32) -> MemoryView {
     let steps: Vec<u32> = (0..delay).collect();
     let last = delay - 1;
@@ -215,7 +217,7 @@ pub fn memory_view(delay: u32) -> MemoryView {
     }
 }
 
-/// The configuration of a run of [`plan`].
+/// Returns the configuration of a run of [`plan`].
 pub fn config() -> RunConfig {
     RunConfig {
         run: RunInfo {

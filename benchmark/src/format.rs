@@ -1,8 +1,6 @@
-//! Numbers as people read them.
+//! Numbers in a form for people.
 
-use crate::statistics::Estimate;
-
-/// An integer with its thousands separated: `2,560,000`.
+/// Writes an integer with thousands separators: `2,560,000`.
 pub fn thousands(value: u64) -> String {
     let digits = value.to_string();
     let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
@@ -15,7 +13,7 @@ pub fn thousands(value: u64) -> String {
     grouped
 }
 
-/// A number rounded to so many decimals, never a negative zero.
+/// Rounds a number to `decimals` decimals; never writes a negative zero.
 pub fn fixed(value: f64, decimals: usize) -> String {
     let text = format!("{value:.decimals$}");
     match text.strip_prefix('-') {
@@ -24,18 +22,7 @@ pub fn fixed(value: f64, decimals: usize) -> String {
     }
 }
 
-/// A mean with its interval: `0.98 [0.95, 1.00]`.
-pub fn estimate(estimate: &Estimate) -> String {
-    let (low, high) = estimate.interval;
-    format!(
-        "{} [{}, {}]",
-        fixed(estimate.mean, 2),
-        fixed(low, 2),
-        fixed(high, 2)
-    )
-}
-
-/// Seconds, of which there is nothing exact to say below one: `<1` or `12.3`.
+/// Writes a duration in seconds: `12.3`, or `<1` below one second.
 pub fn seconds(seconds: f64) -> String {
     match seconds < SHORTEST_TIMED {
         true => "<1".to_owned(),
@@ -43,15 +30,15 @@ pub fn seconds(seconds: f64) -> String {
     }
 }
 
-/// Training shorter than this, in seconds, is mostly its own beginning, so that it has no speed.
+/// Shortest training, in seconds, whose speed is given: a shorter one is mostly start-up.
 pub const SHORTEST_TIMED: f64 = 1.0;
 
-/// Steps a second, where training took long enough to tell.
+/// Returns the steps per second of a training that took long enough to measure them.
 pub fn speed(steps_per_s: f64, train_duration_s: f64) -> Option<f64> {
     (train_duration_s >= SHORTEST_TIMED).then_some(steps_per_s)
 }
 
-/// A count in few characters, for axes: `950`, `14k`, `2.56M`.
+/// Writes a count in few characters, for axes: `950`, `14k`, `2.56M`.
 pub fn compact(value: f64) -> String {
     let (scaled, unit) = match value.abs() {
         size if size >= 1e6 => (value / 1e6, "M"),
@@ -84,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shorter_than_a_second_has_no_speed() {
+    fn training_shorter_than_a_second_has_no_speed() {
         assert_eq!(
             [0.085, 0.999, 1.0, 12.34].map(seconds),
             ["<1", "<1", "1.0", "12.3"]

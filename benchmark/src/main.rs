@@ -1,4 +1,5 @@
-//! The benchmark's program: arguments, Ctrl-C, a server, and then the library.
+//! The benchmark's program: reads the arguments, starts a server, handles Ctrl-C, and calls the
+//! library.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -9,13 +10,14 @@ use agent::env::remote::Token;
 use agent::policy::decider::Decider;
 use agent::signals::{StopRequest, stop_on_signals};
 use anyhow::Context as _;
-use benchmark::agent_contender::{AgentContender, check_servers};
-use benchmark::cli::{self, Cli, Equipment, OpenRun, Subcommands};
-use benchmark::contenders::Contenders;
-use benchmark::embedded::EmbeddedServer;
-use benchmark::external::{self, ExternalContender, Groups};
+use benchmark::cli::commands::{self, OpenRun, RunContext};
+use benchmark::cli::{Cli, RunArgs, Subcommands};
+use benchmark::contenders::any::AnyContender;
+use benchmark::contenders::external::{self, ExternalContender, Groups};
+use benchmark::contenders::ours::{OurContender, check_servers};
 use benchmark::plan::Plan;
-use benchmark::progress::{Display, tell};
+use benchmark::run::embedded::EmbeddedServer;
+use benchmark::run::progress::{Display, tell};
 use clap::Parser as _;
 use env_server::ServerConfig;
 
@@ -31,24 +33,28 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
-        Some(Subcommands::Report { run_directory }) => print(&cli::rewrite_report(&run_directory)?),
+        Some(Subcommands::Report { run_directory }) => {
+            print(&commands::rewrite_report(&run_directory)?)
+        }
         Some(Subcommands::Export {
             run_directory,
             format,
-        }) => print(&cli::export_table(&run_directory, format)?),
-        Some(Subcommands::Compare { first, second }) => print(&cli::compare_runs(&first, &second)?),
+        }) => print(&commands::export_table(&run_directory, format)?),
+        Some(Subcommands::Compare { first, second }) => {
+            print(&commands::compare_runs(&first, &second)?)
+        }
         Some(Subcommands::Resume { run_directory, run }) => {
             let token = run.token()?;
             check_servers(&run.server, token.as_ref())?;
-            compete(&cli::reopen(&run_directory)?, &run, token)
+            compete(&commands::reopen(&run_directory)?, &run, token)
         }
         None => {
-            // Before a directory is made for a run that could not begin.
+            // Checked first, so that no directory is made for a run that cannot begin.
             let token = cli.run.token()?;
             check_servers(&cli.run.server, token.as_ref())?;
             let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
             let algorithms: Vec<&str> = ALGORITHMS.iter().map(|row| row.id).collect();
-            let open = cli.plan.prepare(&arguments, &algorithms)?;
+            let open = commands::prepare(&cli.plan, &arguments, &algorithms)?;
             compete(&open, &cli.run, token)
         }
     }
@@ -57,17 +63,13 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 fn print(text: &str) -> anyhow::Result<ExitCode> {
     let display = Display::hidden();
     display.print(text.trim_end());
-    match display.lost_words() {
+    match display.print_error() {
         Some(error) => anyhow::bail!("cannot print: {error}"),
         None => Ok(ExitCode::SUCCESS),
     }
 }
 
-fn compete(
-    run: &OpenRun,
-    args: &cli::RunArgs,
-    mut token: Option<Token>,
-) -> anyhow::Result<ExitCode> {
+fn compete(run: &OpenRun, args: &RunArgs, mut token: Option<Token>) -> anyhow::Result<ExitCode> {
     let groups = precautions(&run.config.plan);
     let stop = stop_on_interrupt(groups.clone())?;
     let embedded = match args.server.as_slice() {
@@ -85,28 +87,29 @@ fn compete(
         }
         _ => None,
     };
-    let contender = Contenders {
-        agents: AgentContender { token },
+    let contender = AnyContender {
+        ours: OurContender { token },
         external: ExternalContender::new(
             Duration::from_secs(args.external_timeout),
             groups,
-            run.config.external_folders(&run.directory),
+            run.directory.program_folders(&run.config),
         ),
     };
     let servers = match &embedded {
         Some(server) => vec![server.url().to_owned()],
         None => args.server.clone(),
     };
-    let equipment = Equipment {
+    let context = RunContext {
         contender: &contender,
         servers: &servers,
         stop: &stop,
     };
-    cli::run(run, args, &equipment)
+    commands::run(run, args, &context)
 }
 
-/// Before tokens and seeds are drawn for programs from outside: their memory is hidden from them, and what they leave behind
-/// is adopted, to be ended. A run without them can be looked into by a debugger.
+/// Takes precautions against external programs, before tokens and seeds are drawn: hides this
+/// process's memory from them, and adopts the processes that they leave behind, so that these can
+/// be ended. Without external programs, a debugger can still attach.
 fn precautions(plan: &Plan) -> Groups {
     if !has_programs(plan) {
         return Groups::default();
@@ -115,12 +118,12 @@ fn precautions(plan: &Plan) -> Groups {
     Groups::adopting()
 }
 
-/// Whether programs from outside compete.
+/// Returns whether the plan has external programs.
 fn has_programs(plan: &Plan) -> bool {
     plan.agents.iter().any(|row| row.external.is_some())
 }
 
-/// Whether an agent of the plan plays by the environments' hidden draws.
+/// Returns whether an agent of the plan plays by the environments' hidden draws.
 fn asks_an_oracle(plan: &Plan) -> bool {
     let algorithms = plan
         .agents
@@ -130,11 +133,11 @@ fn asks_an_oracle(plan: &Plan) -> bool {
     known.any(|algorithm| algorithm.decider == Decider::Oracle)
 }
 
-/// What Ctrl-C (or a request to terminate) sets. Asked a second time, the program leaves at once, and takes the
-/// programs it has started with it: what has been kept so far is kept.
+/// Returns a request that Ctrl-C (or a request to terminate) sets. The second time, the program
+/// exits at once and kills the programs that it has started; recorded results stay.
 fn stop_on_interrupt(groups: Groups) -> anyhow::Result<StopRequest> {
     let on_first =
-        || tell("\nstopping as soon as what is learned is kept; Ctrl-C again leaves at once");
+        || tell("\nstopping once checkpoints are saved; press Ctrl-C again to stop at once");
     let on_second = move || groups.kill_all();
     stop_on_signals(on_first, on_second).context("cannot handle Ctrl-C")
 }

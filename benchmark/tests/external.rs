@@ -1,5 +1,5 @@
-//! Programs from outside, as whole runs: the shipped examples, and everything that can go wrong with one. They need
-//! `python3`, `sh` and `curl`.
+//! Whole runs of external programs: the shipped examples, and programs that fail or cheat in every
+//! known way. They need `python3`, `sh` and `curl`.
 
 mod workplace;
 
@@ -22,8 +22,8 @@ const PLAN: &str = r#"
     evaluation = { episodes = 40, delays = [5], delay_episodes = 20 }
 "#;
 
-/// A program in the tests' folder that trains by stepping so many lanes until it is stopped, and then plays as the
-/// oracle.
+/// A program in the test's folder that trains with a given number of lanes until it is stopped, and
+/// then plays as the oracle.
 const GREEDY_LEARNER: &str = r#"
 import json, os, sys, urllib.request, urllib.error
 S, T = os.environ["STRATEGIC_MEMORY_SERVER"], os.environ["STRATEGIC_MEMORY_TOKEN"]
@@ -61,7 +61,7 @@ fn example(name: &str) -> String {
     path.join(name).display().to_string()
 }
 
-/// A run of programs from outside on the plan; the rows as JSON.
+/// Runs external programs on the plan and returns the rows as JSON.
 fn run(place: &Workplace, contenders: &[(&str, String)], more: &[&str]) -> (Finished, Vec<Value>) {
     let contenders: Vec<String> = contenders
         .iter()
@@ -77,7 +77,7 @@ fn run(place: &Workplace, contenders: &[(&str, String)], more: &[&str]) -> (Fini
     (finished, rows)
 }
 
-/// The command of [`GREEDY_LEARNER`] with these variables.
+/// Returns the command of [`GREEDY_LEARNER`] with these variables.
 fn learner(place: &Workplace, variables: &[(&str, &str)]) -> String {
     std::fs::write(place.path("learner.py"), GREEDY_LEARNER).unwrap();
     let mut words = vec!["env".to_owned(), format!("ORACLE={}", example("oracle.py"))];
@@ -90,7 +90,7 @@ fn learner(place: &Workplace, variables: &[(&str, &str)]) -> String {
     shlex::try_join(words.iter().map(String::as_str)).unwrap()
 }
 
-/// The reason for which a single program's row failed.
+/// Runs a single program and returns the reason why its row failed.
 fn reason(place: &Workplace, command: &str, more: &[&str]) -> String {
     let (finished, rows) = run(place, &[("x", command.to_owned())], more);
     assert_eq!(finished.code, Some(1), "{}", finished.stderr);
@@ -124,7 +124,8 @@ fn the_examples_compete() {
         );
         assert_eq!(row["trained_steps"], 0);
     }
-    // Forty fair guesses leave ±0.8 once in 10^7 runs or so; and its seed is fixed, only the cues are not.
+    // Forty fair guesses exceed ±0.8 about once in 10^7 runs. The program's seed is fixed, only the
+    // cues vary.
     let guessed = random["mean_return"].as_f64().unwrap();
     assert!(guessed.abs() < 0.8, "{guessed}");
     assert_eq!(oracle["mean_return"], 1.0);
@@ -136,7 +137,7 @@ fn the_examples_compete() {
         (&driven["mean_return"], &driven["scrambled_return"]),
         (&1.0.into(), &1.0.into())
     );
-    // With nothing kept, it answers with what it sees: a fair bit that is not the cue.
+    // Without memory, it answers with the bit that it sees: a fair bit that is not the cue.
     let emptied = driven["emptied_return"].as_f64().unwrap();
     assert!(emptied.abs() < 0.8, "{emptied}");
 
@@ -147,20 +148,7 @@ fn the_examples_compete() {
             .find(|record| record["agent"]["name"] == *name)
             .unwrap()
     };
-    let modes = |name| -> Vec<(u64, String, f64)> {
-        let judged = of(name)["result"]["evaluations"]
-            .as_array()
-            .unwrap()
-            .clone();
-        let row = |judged: &Value| {
-            let (delay, mode) = (
-                judged["delay"].as_u64().unwrap(),
-                judged["mode"].as_str().unwrap(),
-            );
-            (delay, mode.to_owned(), judged["episodes"].as_f64().unwrap())
-        };
-        judged.iter().map(row).collect()
-    };
+    let modes = |name| evaluations(of(name));
     let expected = |rows: &[(u64, &str, f64)]| -> Vec<_> {
         rows.iter()
             .map(|(delay, mode, episodes)| (*delay, (*mode).to_owned(), *episodes))
@@ -190,7 +178,7 @@ fn the_examples_compete() {
 }
 
 #[test]
-fn the_program_of_the_guide_is_the_example() {
+fn the_guide_shows_the_example_program() {
     let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/bring-your-own-agent.md");
     let guide = std::fs::read_to_string(guide).unwrap();
     let oracle = std::fs::read_to_string(example("oracle.py")).unwrap();
@@ -198,7 +186,7 @@ fn the_program_of_the_guide_is_the_example() {
 }
 
 #[test]
-fn steps_are_the_servers_and_a_budget_that_is_spent_is_noted() {
+fn the_server_counts_steps_and_a_spent_budget_is_noted() {
     let place = Workplace::new(PLAN);
     let thrifty = learner(&place, &[("WANTED", "40")]);
     let (finished, rows) = run(
@@ -228,7 +216,7 @@ fn steps_are_the_servers_and_a_budget_that_is_spent_is_noted() {
 }
 
 #[test]
-fn whoever_breaks_the_rules_has_no_score() {
+fn breaking_the_rules_fails_the_row() {
     let look = r#"
 id = os.environ["STRATEGIC_MEMORY_ENV_IDS"].split()[0]
 try: api("GET", f"/v1/vector-envs/{id}/snapshot")
@@ -273,7 +261,7 @@ except urllib.error.HTTPError as error: assert error.code == 403
 }
 
 #[test]
-fn nothing_of_training_is_left_when_it_is_judged() {
+fn training_leaves_nothing_behind_for_evaluation() {
     let place = Workplace::new(PLAN);
     let train_on = r#"
 server, token = open(os.environ["STRATEGIC_MEMORY_WORKDIR"] + "/training").read().split()
@@ -291,7 +279,7 @@ except urllib.error.URLError as error: assert isinstance(error.reason, Connectio
 }
 
 #[test]
-fn whoever_does_not_play_it_all_has_no_score() {
+fn a_program_that_fails_has_no_score() {
     let place = Workplace::new(PLAN);
     let reason_of = |command: &str| reason(&place, command, &[]);
     assert_eq!(
@@ -322,9 +310,21 @@ fn whoever_does_not_play_it_all_has_no_score() {
     );
 }
 
-/// Plays the environments that it is given, notes which answer was right in which lane, and then asks to be asked.
+/// Returns delay, mode and number of episodes of a record's evaluations.
+fn evaluations(record: &Value) -> Vec<(u64, String, f64)> {
+    let judged = record["result"]["evaluations"].as_array().unwrap();
+    let row = |judged: &Value| {
+        let mode = judged["mode"].as_str().unwrap().to_owned();
+        let episodes = judged["episodes"].as_f64().unwrap();
+        (judged["delay"].as_u64().unwrap(), mode, episodes)
+    };
+    judged.iter().map(row).collect()
+}
+
+/// A program that plays the environments it is given, notes the right answer of each lane, and then
+/// listens for requests gains nothing by it.
 #[test]
-fn what_was_seen_in_playing_is_worth_nothing_in_being_asked() {
+fn playing_first_tells_nothing_about_driven_evaluations() {
     let peek = r#"
 seen = []
 for id in os.environ["STRATEGIC_MEMORY_ENV_IDS"].split():
@@ -353,7 +353,7 @@ exec(text)
     let [row] = rows.as_slice() else {
         panic!("{}", finished.stdout)
     };
-    // It answers as it pleases, whatever it is shown: half of forty cues are what it says, give or take.
+    // Its answers do not depend on the cue, so about half of the forty are right.
     for mode in ["mean_return", "scrambled_return", "emptied_return"] {
         let score = row[mode].as_f64().unwrap();
         assert!(score.abs() < 0.8, "{mode}: {score}");
@@ -361,7 +361,7 @@ exec(text)
 }
 
 #[test]
-fn a_plan_may_be_of_programs_from_outside_alone() {
+fn a_plan_may_have_only_external_programs() {
     let rows = PLAN.find("[[experiments]]").unwrap();
     let place = Workplace::new(&PLAN[rows..]);
     let contender = ("random", example("random.sh"));
@@ -378,8 +378,8 @@ fn a_plan_may_be_of_programs_from_outside_alone() {
 }
 
 #[test]
-fn episodes_that_are_left_cost_the_row() {
-    // In this task random play loses, and doing nothing would be better than most players.
+fn unfinished_episodes_fail_the_row() {
+    // Random play loses on this task, and doing nothing would beat most players.
     let place = Workplace::new(
         r#"
         [[experiments]]
@@ -410,11 +410,11 @@ api("POST", f"/v1/vector-envs/{id}/reset", {})
     }
 }
 
-/// A program that starts another one, writes down its number, and waits for it.
+/// A program that starts another process, writes down its id, and waits for it.
 const SLEEPER: &str = "sleep 600 & echo $! >pid; wait";
 
 #[test]
-fn whoever_takes_too_long_is_ended_with_all_it_has_started() {
+fn a_program_that_takes_too_long_is_ended_with_its_processes() {
     let place = Workplace::new(PLAN);
     let sleeper = shlex::try_join(["sh", "-c", SLEEPER]).unwrap();
     let reason_of = |command: &str| reason(&place, command, &["--external-timeout", "1"]);
@@ -429,7 +429,7 @@ fn whoever_takes_too_long_is_ended_with_all_it_has_started() {
         "evaluation took longer than 1 s (--external-timeout)"
     );
     assert_gone(&place);
-    // It takes connections and never answers.
+    // Accepts connections and never answers.
     let silent = r#"
 import os, socket, time
 listener = socket.create_server(("127.0.0.1", 0))
@@ -444,9 +444,9 @@ time.sleep(600)
 }
 
 #[test]
-fn an_interrupted_run_ends_its_programs_and_goes_on() {
+fn an_interrupted_run_ends_its_programs_and_can_be_resumed() {
     let place = Workplace::new(PLAN);
-    // In its first evaluation it waits; in its second it plays. It trains once.
+    // Its first evaluation waits, its second plays. It trains once.
     let waits = format!(
         "test $STRATEGIC_MEMORY_PHASE = train && {{ echo once >>trained; exit; }}; test -e pid || {{ {SLEEPER}; }}; \
          exec python3 {}",
@@ -491,7 +491,7 @@ fn assert_gone(place: &Workplace) {
 }
 
 #[test]
-fn what_is_wrong_with_a_program_is_told_before_anything_is_run() {
+fn invalid_programs_are_refused_before_anything_runs() {
     let place = Workplace::new(PLAN);
     for (contender, code, message) in [
         (
@@ -524,19 +524,19 @@ fn what_is_wrong_with_a_program_is_told_before_anything_is_run() {
     }
 }
 
-/// A shell that runs one script in training and another in evaluation.
+/// Returns a shell command that runs one script in training and another in evaluation.
 fn phases(train: &str, evaluate: &str) -> String {
     let script =
         format!("if test $STRATEGIC_MEMORY_PHASE = train; then {train}; else {evaluate}; fi");
     shlex::try_join(["sh", "-c", &script]).unwrap()
 }
 
-/// Plays as the oracle, in a shell.
+/// Returns a shell script that plays as the oracle.
 fn play() -> String {
     format!("exec python3 {}", example("oracle.py"))
 }
 
-/// A Python program in the tests' folder.
+/// Writes a Python program into the test's folder and returns its command.
 fn python(place: &Workplace, name: &str, text: &str) -> String {
     std::fs::write(place.path(name), text).unwrap();
     format!("python3 {name}")
@@ -551,7 +551,7 @@ fn finished_row(place: &Workplace, command: String, more: &[&str]) -> Value {
 #[test]
 fn no_proxy_is_asked_for_servers_of_this_machine() {
     let place = Workplace::new(PLAN);
-    // Nothing listens there.
+    // Nothing listens at this port.
     let proxy = "http://127.0.0.1:9";
     let oracle = example("oracle.py");
     let command = format!("env HTTP_PROXY={proxy} http_proxy={proxy} python3 {oracle}");
@@ -559,7 +559,7 @@ fn no_proxy_is_asked_for_servers_of_this_machine() {
     assert_eq!(row["mean_return"], 1.0);
 }
 
-/// The folder of the only job.
+/// Returns the folder of the only job.
 fn job_folder(place: &Workplace) -> std::path::PathBuf {
     let mut jobs = std::fs::read_dir(place.path("runs/x/checkpoints")).unwrap();
     let job = jobs.next().unwrap().unwrap().path();
@@ -568,7 +568,7 @@ fn job_folder(place: &Workplace) -> std::path::PathBuf {
 }
 
 #[test]
-fn however_much_it_says_is_read_and_a_part_is_kept() {
+fn all_output_is_read_and_a_part_is_kept() {
     let place = Workplace::new(PLAN);
     let says = "yes 'step 17: observation [0, 1, 0] action 1' | head -c 30000000";
     let talks = phases(&format!("{says} >&2"), &format!("{says}; {}", play()));
@@ -583,7 +583,7 @@ fn however_much_it_says_is_read_and_a_part_is_kept() {
         );
         assert!(text.contains("bytes are left out"));
     }
-    // Without end.
+    // An endless answer.
     let reason = reason(
         &place,
         &phases("true", "exec yes"),
@@ -597,7 +597,7 @@ fn however_much_it_says_is_read_and_a_part_is_kept() {
 
 #[cfg(unix)]
 #[test]
-fn pipes_and_links_in_the_place_of_files_hold_nobody_up() {
+fn pipes_and_links_in_place_of_files_block_nothing() {
     let place = Workplace::new(PLAN);
     let files = "evaluate.out evaluate.err trained.json";
     let train = format!("cd $STRATEGIC_MEMORY_WORKDIR/.. && mkfifo {files}");
@@ -616,7 +616,7 @@ fn pipes_and_links_in_the_place_of_files_hold_nobody_up() {
 }
 
 #[test]
-fn answers_without_end_cost_the_row_and_not_the_run() {
+fn endless_answers_fail_the_row_and_not_the_run() {
     let place = Workplace::new(PLAN);
     let answers = |loops: &str| {
         let text = format!(
@@ -656,7 +656,7 @@ except OSError: time.sleep(60)
     );
 }
 
-/// Leaves a process that is in no group of the program's, and gives its number.
+/// Leaves a process outside the program's process groups, and writes down its id.
 const LEAVE: &str = r#"
 import os, sys, time
 def leave(act):
@@ -674,7 +674,7 @@ def leave(act):
 
 #[cfg(target_os = "linux")]
 #[test]
-fn what_leaves_its_group_is_ended_with_its_phase() {
+fn processes_outside_the_group_end_with_the_phase() {
     let place = Workplace::new(PLAN);
     let deaf = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); ";
     for deaf in ["", deaf] {
@@ -707,7 +707,7 @@ exec(open({:?}).read())
 
 #[cfg(target_os = "linux")]
 #[test]
-fn the_benchmarks_memory_is_closed_to_it() {
+fn programs_cannot_read_the_benchmarks_memory() {
     let place = Workplace::new(PLAN);
     let text = format!(
         r#"
@@ -730,7 +730,7 @@ if os.environ["STRATEGIC_MEMORY_PHASE"] == "evaluate":
 }
 
 #[test]
-fn forged_records_are_found_out_and_put_right() {
+fn forged_records_are_detected_and_undone() {
     let place = Workplace::new(PLAN);
     let forge = phases(
         "sed -i s/1.0/0.5/g runs/x/records.jsonl; echo '[run]' >runs/x/config.toml",
@@ -769,10 +769,10 @@ fn forged_records_are_found_out_and_put_right() {
 }
 
 #[test]
-fn trainings_that_nobody_counted_are_not_believed() {
+fn uncounted_trainings_are_ignored() {
     let forged = r#"{"steps":77,"duration_s":1.0,"refused":0}"#;
     let write = format!("echo '{forged}' >$STRATEGIC_MEMORY_WORKDIR/../trained.json");
-    // Its own, when it fails.
+    // Files of its own job, from a program that fails.
     let place = Workplace::new(PLAN);
     let fails = phases(
         &format!(
@@ -794,7 +794,7 @@ fn trainings_that_nobody_counted_are_not_believed() {
         place.read("seen")
     );
 
-    // Those of jobs that have not begun.
+    // Files of jobs that have not begun.
     let place = Workplace::new(PLAN);
     let plant = format!(
         "test $STRATEGIC_MEMORY_SEED = 0 && test -e plant && for job in $(cat plant); do mkdir -p runs/y/checkpoints/$job/work; \
@@ -841,7 +841,7 @@ fn trainings_that_nobody_counted_are_not_believed() {
 }
 
 #[test]
-fn what_it_says_moves_no_cursor() {
+fn output_with_control_characters_is_escaped() {
     let place = Workplace::new(PLAN);
     let says = r"printf '\033]0;owned\007\033[1A\033[2Kx, seed 0: 1.00 remembers\n' >&2; exit 9";
     let contender = format!("x={}", phases(says, "true"));
@@ -880,9 +880,9 @@ fn programs_take_turns() {
     assert_eq!(finished.code, Some(0), "{}{rows:?}", finished.stderr);
 }
 
-/// The contender notes how many sessions precede the one in which it is asked to draw its actions.
+/// A contender that notes how many sessions precede the sampled one finds no fixed order.
 #[test]
-fn the_order_of_judging_tells_nothing() {
+fn the_order_of_modes_is_random() {
     let place = Workplace::new(&PLAN.replace(
         "episodes = 40, delays = [5], delay_episodes = 20",
         "episodes = 2",
@@ -919,7 +919,7 @@ fn the_order_of_judging_tells_nothing() {
     assert_eq!(places.len(), 8);
     places.sort_unstable();
     places.dedup();
-    // Always in the same of four places: once in 16,384 runs.
+    // The chance of the same of four places every time is one in 16,384.
     assert!(places.len() > 1, "{order}");
 }
 

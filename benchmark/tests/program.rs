@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use workplace::{Finished, Workplace, interrupt, rows};
 
-/// Two agents that learn, and one that cannot be.
+/// A plan with two learning agents, and a row whose algorithm does not exist.
 const SMALL: &str = r#"
     [[agents]]
     name = "ppo"
@@ -29,7 +29,7 @@ const SMALL: &str = r#"
     evaluation = { episodes = 40, delays = [3], delay_episodes = 20 }
 "#;
 
-/// One agent for some seconds.
+/// A plan with one agent that trains for some seconds.
 const LONG: &str = r#"
     [[agents]]
     name = "recurrent-ppo"
@@ -91,7 +91,7 @@ fn a_run_leaves_a_table_records_and_a_report() {
 }
 
 #[test]
-fn an_agent_that_cannot_be_is_a_row() {
+fn an_unknown_algorithm_is_a_failed_row() {
     let place = Workplace::new(SMALL);
     let agents = ["--agents", "unheard-of,ppo", "--json", "--name", "mixed"];
     let run = place.run(&[&["--experiments", "plan.toml"], &agents[..]].concat());
@@ -111,7 +111,7 @@ fn an_agent_that_cannot_be_is_a_row() {
 }
 
 #[test]
-fn an_interrupted_run_ends_as_one_that_was_not() {
+fn an_interrupted_run_has_the_same_result_in_the_end() {
     let place = Workplace::new(LONG);
     let arguments = ["--experiments", "plan.toml", "--name"];
     let whole = place.run(&[&arguments[..], &["whole"]].concat());
@@ -129,7 +129,7 @@ fn an_interrupted_run_ends_as_one_that_was_not() {
     interrupt(&child);
     let stopped = Finished::of(child.wait_with_output().unwrap());
     assert_eq!(stopped.code, Some(130), "{}", stopped.stderr);
-    let advice = "go on with: benchmark resume runs/parts";
+    let advice = "resume with: benchmark resume runs/parts";
     assert!(stopped.stderr.contains(advice), "{}", stopped.stderr);
     assert!(place.records("parts").is_empty());
 
@@ -145,7 +145,7 @@ fn an_interrupted_run_ends_as_one_that_was_not() {
     assert_eq!(outcome("parts"), outcome("whole"));
 }
 
-/// Until the first update has been measured.
+/// Waits until the first update has been measured.
 fn wait_for_training(checkpoints: &Path) {
     let begin = Instant::now();
     let measured = || {
@@ -163,7 +163,7 @@ fn wait_for_training(checkpoints: &Path) {
 }
 
 #[test]
-fn what_is_wrong_with_the_arguments_is_told_before_anything_is_run() {
+fn invalid_arguments_are_refused_before_anything_runs() {
     let place = Workplace::new(SMALL);
     let cases: [(&[&str], i32, &str); 8] = [
         (
@@ -212,7 +212,7 @@ fn what_is_wrong_with_the_arguments_is_told_before_anything_is_run() {
     }
 }
 
-/// One agent that has nothing to learn, on a task of a moment.
+/// A plan with one agent that does not learn, on a very short task.
 const TINY: &str = r#"
     [[agents]]
     name = "random"
@@ -238,7 +238,7 @@ fn status(place: &Workplace, arguments: &[&str], stdout: impl Into<Stdio>) -> Fi
 }
 
 #[test]
-fn a_reader_who_leaves_ends_the_printing_and_not_the_run() {
+fn a_closed_pipe_ends_the_printing_and_not_the_run() {
     let place = Workplace::new(TINY);
     for (name, more) in [("table", ""), ("rows", "--json")] {
         let (reader, writer) = std::io::pipe().unwrap();
@@ -254,14 +254,14 @@ fn a_reader_who_leaves_ends_the_printing_and_not_the_run() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn rows_that_cannot_be_printed_are_kept_and_told() {
+fn rows_that_cannot_be_printed_are_recorded_and_reported() {
     let place = Workplace::new(TINY);
     let full = std::fs::File::options().write(true).open("/dev/full");
     let arguments = ["--experiments", "plan.toml", "--name", "full", "--json"];
     let run = status(&place, &arguments, full.unwrap());
     assert_eq!(run.code, Some(1), "{}", run.stderr);
     assert!(
-        run.stderr.contains("not all could be printed"),
+        run.stderr.contains("some results could not be printed"),
         "{}",
         run.stderr
     );
@@ -302,7 +302,7 @@ fn the_server_of_a_run_is_never_asked_through_a_proxy() {
 }
 
 #[test]
-fn a_token_is_sent_and_kept_nowhere() {
+fn a_token_is_sent_and_not_stored() {
     const TOKEN: &str = "a-token-of-the-tests";
     let place = Workplace::new(TINY);
     std::fs::write(
@@ -312,7 +312,7 @@ fn a_token_is_sent_and_kept_nowhere() {
     .unwrap();
     std::fs::write(place.path("token"), format!("{TOKEN}\n")).unwrap();
     let access = env_server::Access::from_file(&place.path("tokens.toml")).unwrap();
-    let server = benchmark::embedded::EmbeddedServer::with(env_server::ServerConfig {
+    let server = benchmark::run::embedded::EmbeddedServer::with(env_server::ServerConfig {
         access: Some(std::sync::Arc::new(access)),
         ..env_server::ServerConfig::default()
     });
@@ -368,10 +368,10 @@ fn a_hangup_ends_a_run_unless_it_is_ignored() {
     }
 }
 
-/// A folder whose name is Latin-1.
+/// The folder's name is Latin-1.
 #[cfg(target_os = "linux")]
 #[test]
-fn names_need_not_be_text() {
+fn paths_need_not_be_utf_8() {
     use std::os::unix::ffi::OsStrExt as _;
     let place = Workplace::new(TINY);
     let out = std::ffi::OsStr::from_bytes(b"caf\xe9");

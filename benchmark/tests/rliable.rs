@@ -1,4 +1,5 @@
-//! The aggregate statistics are those of the package `rliable`, whose authors proposed them.
+//! Comparison of the aggregate statistics with those of the package `rliable`, by the authors who
+//! proposed them.
 //!
 //! Needs the feature `python-tests` and a Python with the package `rliable`.
 
@@ -6,14 +7,14 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use benchmark::aggregate::{
+use benchmark::scores::aggregate::{
     Aggregate, aggregate_iqm, performance_profile, probability_of_improvement,
 };
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde_json::{Value, json};
 
-/// The environment variable that names a Python with the package `rliable`.
+/// Environment variable with the path of a Python that has the package `rliable`.
 const PYTHON: &str = "STRATEGIC_MEMORY_PYTHON";
 
 const HOW_TO_INSTALL: &str = "python3 -m venv .venv && .venv/bin/pip install rliable 'pandas<3' && \
@@ -22,11 +23,12 @@ const HOW_TO_INSTALL: &str = "python3 -m venv .venv && .venv/bin/pip install rli
 const RUNS: usize = 7;
 const TASKS: usize = 6;
 
-/// How far the bounds of an interval may be apart, in interval widths. Both sides draw 2,000 resamples of their own: the
-/// standard error of a 2.5 % quantile of a bell curve is then 0.06 of its deviation, or 0.015 of the interval's width.
+/// Largest distance between bounds of intervals, in interval widths. Both sides draw 2,000
+/// resamples of their own: the standard error of a 2.5 % quantile of a normal distribution is then
+/// 0.06 of its deviation, or 0.015 of the interval's width.
 const BOOTSTRAP_NOISE: f64 = 0.08;
 
-/// The last bit of sums in another order.
+/// Difference from adding in another order.
 const ROUNDING: f64 = 1e-9;
 
 fn ask_rliable(question: &Value) -> Value {
@@ -55,7 +57,8 @@ fn ask_rliable(question: &Value) -> Value {
     serde_json::from_slice(&output.stdout).expect("the script prints JSON")
 }
 
-/// Scores of every kind that agents have: spread, all the same, in tenths so that there are ties, and with a failed run.
+/// Draws scores of every kind that agents have: spread, all the same, in tenths so that there are
+/// ties, and with a failed run.
 fn scores(rng: &mut Xoshiro256PlusPlus) -> Vec<Vec<f64>> {
     let tenths = |rng: &mut Xoshiro256PlusPlus| f64::from(rng.random_range(0..=10)) / 10.0;
     let mut tasks: Vec<Vec<f64>> = (0..TASKS)
@@ -67,7 +70,7 @@ fn scores(rng: &mut Xoshiro256PlusPlus) -> Vec<Vec<f64>> {
     tasks
 }
 
-/// Task by task, as rliable wants them: a row a run.
+/// Transposes scores for rliable, which expects a row for each run.
 fn by_run(scores: &[Vec<f64>]) -> Vec<Vec<f64>> {
     (0..RUNS)
         .map(|run| scores.iter().map(|runs| runs[run]).collect())
@@ -86,7 +89,7 @@ fn compare(what: &str, ours: &[Aggregate], theirs: &Value) {
             our.value
         );
         let (our_low, our_high) = our.interval.expect("there are several runs");
-        // A share of runs moves in steps of one run.
+        // A share of runs changes in steps of one run.
         let step = 1.0 / (RUNS * TASKS) as f64;
         let noise =
             BOOTSTRAP_NOISE * (high - low) + if what == "profile" { step } else { ROUNDING };
@@ -98,7 +101,7 @@ fn compare(what: &str, ours: &[Aggregate], theirs: &Value) {
 }
 
 #[test]
-fn rliable_says_the_same() {
+fn statistics_agree_with_rliable() {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
     let (x, y) = (scores(&mut rng), scores(&mut rng));
     let thresholds: Vec<f64> = (0..=12).map(|index| f64::from(index) * 0.1 - 0.1).collect();

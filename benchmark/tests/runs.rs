@@ -1,4 +1,5 @@
-//! Whole runs with a contender whose results are known: resuming, stopping, failing, the files that remain.
+//! Whole runs with a contender of known results: resuming, stopping, failing, and the files that
+//! remain.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,12 +8,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use agent::evaluate::Mode;
-use benchmark::contender::{Contender, EvaluationRecord, Job, JobError, Outcome};
-use benchmark::directory::{RunConfig, RunDirectory, RunInfo};
-use benchmark::plan::Plan;
-use benchmark::progress::{Display, JobProgress};
+use benchmark::plan::{Job, Plan};
+use benchmark::records::config::{RunConfig, RunInfo};
+use benchmark::records::directory::RunDirectory;
+use benchmark::records::outcome::{EvaluationRecord, Outcome};
 use benchmark::records::{RowResult, read_records};
-use benchmark::runner::{Ending, Event, Runner};
+use benchmark::run::contender::{Contender, JobError};
+use benchmark::run::progress::{Display, JobProgress};
+use benchmark::run::runner::{Ending, Event, Runner};
 
 const PLAN: &str = r#"
     [[agents]]
@@ -33,10 +36,10 @@ const PLAN: &str = r#"
     env_args = { delay = 8, difficulty = 1 }
 "#;
 
-/// Remembers which jobs it ran; behaves as told by its table of jobs.
+/// A contender that behaves according to its table of jobs and records which of them ran.
 #[derive(Default)]
 struct Scripted {
-    /// `agent experiment seed` of every job run, in order.
+    /// `agent experiment seed` of every job that ran, in order.
     ran: Mutex<Vec<String>>,
     servers: Mutex<Vec<String>>,
     behaviour: BTreeMap<&'static str, Behaviour>,
@@ -49,7 +52,7 @@ enum Behaviour {
     NoNumber,
     /// Sets `stop` as Ctrl-C would, and obeys it.
     IsStopped,
-    /// Works until it is told to stop.
+    /// Works until `stop` is set.
     WaitsForStop,
 }
 
@@ -122,7 +125,7 @@ fn config(seeds: u64) -> RunConfig {
     }
 }
 
-/// Runs on one worker; the events in words.
+/// Runs on one worker and returns the events in words.
 fn run(
     directory: &RunDirectory,
     config: &RunConfig,
@@ -183,7 +186,7 @@ fn a_run_goes_experiment_by_experiment() {
 }
 
 #[test]
-fn an_interrupted_run_goes_on_where_it_stopped() {
+fn an_interrupted_run_resumes_where_it_stopped() {
     let root = tempfile::tempdir().unwrap();
     let directory = RunDirectory::new(root.path());
     let stopped = Scripted {
@@ -247,7 +250,7 @@ fn failures_are_rows_and_are_tried_again() {
         [
             Some("the server went away"),
             Some("the agent panicked: index out of bounds"),
-            Some("the greedy evaluation gave a return that is no number"),
+            Some("the greedy evaluation gave a return that is not a number"),
             None
         ]
     );
@@ -297,7 +300,7 @@ fn more_seeds_run_only_what_is_new() {
 }
 
 #[test]
-fn results_that_cannot_be_kept_end_the_run() {
+fn results_that_cannot_be_recorded_end_the_run() {
     let root = tempfile::tempdir().unwrap();
     let directory = RunDirectory::new(root.path());
     let _lock = directory.lock().unwrap();

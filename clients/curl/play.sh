@@ -1,7 +1,7 @@
 #!/bin/sh
 # Plays whole episodes of MemoryTask-v0 with nothing but sh, curl and sed, and remembers the cue in a variable.
 # Usage: play.sh [-s URL] [-n EPISODES] [-d DELAY] [-p remember|forget]
-# A server that asks for tokens is given $STRATEGIC_MEMORY_TOKEN. Exit status 1 when the server refuses or is not there.
+# Sends $STRATEGIC_MEMORY_TOKEN if it is set. The exit status is 1 if the server refuses or cannot be reached.
 set -eu
 
 server=http://127.0.0.1:7878 episodes=5 delay=4 policy=remember most_tries=30
@@ -16,17 +16,17 @@ while getopts s:n:d:p: option; do
     esac
 done
 
-# A proxy is on another machine, and this one is not its to reach.
+# A proxy is usually on another machine, which cannot reach a server on this one.
 no_proxy=${no_proxy:-${NO_PROXY:-}}
 export no_proxy="${no_proxy:+$no_proxy,}localhost,127.0.0.1,::1"
 
-# ask METHOD PATH [BODY]: sends a request until there is an answer, and puts its body into $reply. Sending it again is
-# safe: the body carries a seq, and the server applies each once.
+# ask METHOD PATH [BODY]: sends a request until there is an answer, and puts its body into $reply. Repeating it is
+# safe: the body carries a seq, and the server applies each seq once.
 ask() {
     tries=0
     while :; do
-        # The token goes in by a pipe, for the list of processes is seen by all users. The last line is the status. This
-        # machine is never asked for through a proxy, and a reply is no longer than the largest that is to be expected.
+        # The token goes through a pipe, because all users can see the list of processes. The last line is the status.
+        # A server on this machine is reached without a proxy, and the size of a reply is limited.
         if reply=$(
             printf '%s' "${STRATEGIC_MEMORY_TOKEN:+header = \"Authorization: Bearer $STRATEGIC_MEMORY_TOKEN\"}" |
                 curl -K - -sS --max-time 30 --max-filesize 1000000 --noproxy "$direct" -X "$1" \
@@ -37,7 +37,7 @@ ask() {
             reply=${reply%?"$status"}
             case $status in
                 2*) return ;;
-                408 | 429 | 502 | 503 | 504) ;; # Later, perhaps.
+                408 | 429 | 502 | 503 | 504) ;; # Try again.
                 *) echo "$1 $2 was refused: $reply" >&2; exit 1 ;;
             esac
         fi
@@ -47,7 +47,7 @@ ask() {
     done
 }
 
-# field NAME: the number or word behind "NAME": in $reply, or the first one where it is a list.
+# field NAME: prints the number or word after "NAME": in $reply, or the first one of a list.
 field() {
     printf '%s\n' "$reply" | sed -n 's/.*"'"$1"'":\[*\([^],}]*\).*/\1/p'
 }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Tests play.sh against a real server: what it prints, tokens, refusals, and a server that is killed while it plays.
+# Tests play.sh against a real server: its output, tokens, refusals, and a server that is killed during an episode.
 set -eu
 cd "$(dirname "$0")"
 binary=${STRATEGIC_MEMORY_ENV_SERVER:-$PWD/../../target/release/env-server}
@@ -28,11 +28,11 @@ expect() {
 
 serve 127.0.0.1:0
 
-# Nothing but these is in reach.
+# Only these programs are on the PATH.
 mkdir "$work/bin"
 for tool in sh curl sed sleep date; do ln -s "$(command -v $tool)" "$work/bin/$tool"; done
 
-# The cues are the bits that the server's generator draws first with seeds 0 to 9.
+# The cues are the first bits that the server's generator draws with seeds 0 to 9.
 expected=$(
     episode=0
     for cue in 0 1 1 0 1 0 1 0 0 1; do
@@ -61,7 +61,7 @@ expect "a token is sent" "1 episodes, sum of returns 1" \
 expect "without one it is refused" 1 "$(./play.sh -s "$url" -n 1 2>/dev/null && echo 0 || echo $?)"
 kill $pid
 
-# The server is killed in the middle and comes back: not a step is lost or taken twice.
+# The server is killed in the middle and restarted: no step is lost or applied twice.
 serve 127.0.0.1:0 --data-dir "$work/data"
 : >"$work/played"
 ./play.sh -s "$url" -n 40 >>"$work/played" &
@@ -69,7 +69,7 @@ player=$!
 until [ "$(wc -l <"$work/played")" -ge 3 ]; do sleep 0.05; done
 kill -9 $pid
 wait $pid 2>/dev/null || true
-kill -0 $player || { echo "it had ended before the server was killed" >&2; exit 1; }
+kill -0 $player || { echo "play.sh had ended before the server was killed" >&2; exit 1; }
 serve "${url#http://}" --data-dir "$work/data"
 wait $player
 expect "a server that is killed is waited for" "40 episodes, sum of returns 40" "$(sed -n '$p' "$work/played")"

@@ -4,13 +4,13 @@
  * browsers.
  *
  * Every operation on an environment carries a number, `seq`, and the server applies each number once. So this client
- * sends an operation again, byte for byte, after any doubt: a lost connection, silence, a 503. Should it give up, the
- * operation is kept: the same call made again goes on with it, and another call first lets it finish.
+ * sends an operation again, byte for byte, whenever it is in doubt: after a lost connection, silence or a 503. If it
+ * gives up, it keeps the operation: repeating the same call continues with it, and another call first lets it finish.
  *
- * Names of results and of reset options are those of the wire, which are Gymnasium's. See docs/protocol.md.
+ * Results and reset options have the names used on the wire, which are Gymnasium's. See docs/protocol.md.
  */
 
-/** @typedef {any} Value An element of a space: a number, nested lists of them, of a Dict space an object. */
+/** @typedef {any} Value An element of a space: a number, nested lists of numbers, or for a Dict space an object. */
 /** @typedef {{ [name: string]: any }} Fields Arguments, options or infos, by name. */
 /** @typedef {number | bigint} Seed An integer from 0 to 2^64 - 1; from 2^53 on only a bigint is exact. */
 /** @typedef {number | bigint | ArrayLike<any>} Action An integer, or lists or typed arrays of them. */
@@ -24,13 +24,13 @@
  */
 
 /**
- * How long to wait and to insist.
+ * How long to wait, and how long to keep trying.
  * @typedef {object} Settings
- * @property {string} [token] Bearer token, where the server asks for one. In Node, `$STRATEGIC_MEMORY_TOKEN` if left out.
+ * @property {string} [token] Bearer token, if the server requires one. In Node, `$STRATEGIC_MEMORY_TOKEN` if left out.
  * @property {number} [timeoutMs] Longest wait for one answer. 30,000 if left out.
  * @property {number} [giveUpAfterMs] Time from the first try after which there is no other; 0 tries once. 60,000 if left
- *   out. Making an environment gives up after 10,000 at most, so that a wrong address is told soon.
- * @property {number} [firstDelayMs] Pause before the second try; it doubles with each further one. 50 if left out.
+ *   out. Creating an environment gives up after at most 10,000, so that a wrong address is reported soon.
+ * @property {number} [firstDelayMs] Pause before the second try; it doubles with each further try. 50 if left out.
  * @property {number} [longestDelayMs] Longest pause, unless Retry-After asks for a longer one. 2,000 if left out.
  * @property {number} [maxReplyBytes] Longest reply that is read. 268,435,456 if left out.
  */
@@ -38,7 +38,7 @@
 /**
  * @typedef {object} Making
  * @property {Fields} [kwargs] Arguments of the environment.
- * @property {Seed} [seed] Of the first reset that brings none. The server draws one if left out.
+ * @property {Seed} [seed] Of the first reset without a seed. The server draws one if left out.
  * @property {string} [envId] The environment's name on the server; a random one if left out.
  * @property {number} [ttlS] Seconds that it lives after its last operation.
  */
@@ -71,8 +71,8 @@ export class ServerProblem extends Error {
 }
 
 /**
- * No usable answer for as long as the settings allow; `cause` says what came of the last try. The operation may or may
- * not have been applied: make the same call again to go on with it.
+ * No usable answer for as long as the settings allow; `cause` is the outcome of the last try. The operation may or may
+ * not have been applied: repeat the same call to continue with it.
  */
 export class ServerUnreachable extends Error {
   /** @param {string} message @param {unknown} cause */
@@ -82,7 +82,7 @@ export class ServerUnreachable extends Error {
   }
 }
 
-/** What answered does not speak the protocol: perhaps another program, or a proxy's own page. */
+/** The answer does not follow the protocol: perhaps it is another program, or a proxy's own page. */
 export class ProtocolError extends Error {
   /** @param {string} message */
   constructor(message) {
@@ -93,9 +93,9 @@ export class ProtocolError extends Error {
 
 const CREATE_PATIENCE_MS = 10_000;
 const CLOSE_PATIENCE_MS = 5_000;
-/** What a timer can hold: 24 days. */
+/** The longest time of a timer: 24 days. */
 const MOST_TIMEOUT_MS = 2 ** 31 - 1;
-/** Statuses after which another try may help, when what sent them is no server of ours, such as a proxy. */
+/** Statuses after which another try may help even if they come from another server, such as a proxy. */
 const DOUBTFUL_STATUSES = new Set([408, 425, 429, 500, 502, 503, 504]);
 
 /** Text that is JSON already. */
@@ -107,8 +107,8 @@ class Raw {
 }
 
 /**
- * As JSON, with bigints as numbers and typed arrays as lists. Fields that are undefined are left out. Values that
- * JSON cannot hold are errors: `JSON.stringify` would write null for a seed of NaN, and null means no seed.
+ * Encodes a value as JSON, with bigints as numbers and typed arrays as lists. Undefined fields are left out. Values
+ * that JSON cannot express are errors: `JSON.stringify` would write null for a seed of NaN, and null means no seed.
  * @param {any} value
  * @param {string} [place] A JSON pointer to the value in the body.
  * @returns {string}
@@ -138,7 +138,7 @@ function checkFinite(number, place) {
   if (!Number.isFinite(number)) throw new RangeError(`${number} is not a finite number [at ${place}]`);
 }
 
-/** @param {Fields} fields @returns {string} The fields that are given, as the end of a path. */
+/** @param {Fields} fields @returns {string} The given fields as a query string. */
 function query(fields) {
   const given = Object.entries(fields).filter(([, value]) => value !== undefined);
   for (const [name, value] of given) if (typeof value === "number") checkFinite(value, name);
@@ -148,7 +148,7 @@ function query(fields) {
 /** @returns {string} 128 random bits. */
 function randomId() {
   const bytes = new Uint8Array(16);
-  // Node 18 has no global `crypto`. An id need only be unlikely to be taken, not hard to guess.
+  // Node 18 has no global `crypto`. An id has to be unique, not hard to guess.
   if (globalThis.crypto) globalThis.crypto.getRandomValues(bytes);
   else bytes.forEach((_, i) => (bytes[i] = Math.floor(Math.random() * 256)));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
@@ -157,7 +157,7 @@ function randomId() {
 /** @typedef {{ method: string, path: string, body?: string, accept?: string }} Request */
 /** @typedef {{ status: number, mediaType: string, retryAfterMs: number, bytes: Uint8Array }} Reply */
 
-/** Sends requests that may be sent again, until there is an answer. */
+/** Sends requests that may be repeated, until there is an answer. */
 class Transport {
   #base;
   /** @type {Record<string, string>} */
@@ -175,7 +175,7 @@ class Transport {
     // Browsers have no `process`.
     const token = settings.token ?? (/** @type {any} */ (globalThis).process?.env?.STRATEGIC_MEMORY_TOKEN || undefined);
     if (token !== undefined) this.#headers.authorization = `Bearer ${token}`;
-    new Headers(this.#headers); // A token that no header can hold is an error now, not a try that fails.
+    new Headers(this.#headers); // An invalid token is an error now, not a failed try later.
     const defaults = {
       timeoutMs: 30_000,
       giveUpAfterMs: 60_000,
@@ -185,7 +185,7 @@ class Transport {
     };
     this.#settings = { ...defaults, ...settings };
     for (const name of /** @type {(keyof typeof defaults)[]} */ (Object.keys(defaults))) {
-      // Infinity is a long time; not a number is none.
+      // Infinity is allowed, NaN is not.
       if (!(this.#settings[name] >= 0)) throw new RangeError(`${name} is a number from 0 on, not ${this.#settings[name]}`);
     }
   }
@@ -193,7 +193,7 @@ class Transport {
   /**
    * @param {Request} request
    * @param {number} [patienceMs] Gives up after this long, if that is sooner.
-   * @returns {Promise<Reply>} One whose status is no error.
+   * @returns {Promise<Reply>} A successful reply.
    */
   async send(request, patienceMs = Infinity) {
     const { firstDelayMs, longestDelayMs } = this.#settings;
@@ -217,7 +217,7 @@ class Transport {
         continue;
       }
       if (cause instanceof ServerProblem) throw cause;
-      // What Node's fetch says is "fetch failed"; the reason is its cause.
+      // The message of Node's fetch is "fetch failed"; the reason is its cause.
       const last = /** @type {any} */ (cause)?.cause ?? cause;
       const name = `${request.method} ${this.#base}${request.path}`;
       throw new ServerUnreachable(`${name}: no answer in ${tries} tries; the last one: ${last.message || last.code}`, cause);
@@ -227,8 +227,8 @@ class Transport {
   /** @param {Request} request @returns {Promise<Reply>} */
   async #attempt({ method, path, body, accept = "application/json" }) {
     const headers = new Headers({ ...this.#headers, accept });
-    // Also without a body: a page in a browser cannot send this type to another site without being asked for, so servers
-    // may insist on it for every change.
+    // Also without a body: a page in a browser cannot send this type to another site without permission, so servers
+    // may require it for every change.
     if (method !== "GET") headers.set("content-type", "application/json");
     const signal = AbortSignal.timeout(Math.min(this.#settings.timeoutMs, MOST_TIMEOUT_MS));
     const response = await fetch(this.#base + path, { method, headers, body, signal });
@@ -240,7 +240,7 @@ class Transport {
     };
   }
 
-  /** @param {Response} response @returns {Promise<Uint8Array>} Its body, read no further than it may be long. */
+  /** @param {Response} response @returns {Promise<Uint8Array>} Its body, read up to the largest allowed length. */
   async #bodyOf(response) {
     const most = this.#settings.maxReplyBytes;
     /** @type {Uint8Array[]} */
@@ -278,7 +278,7 @@ function jsonOf(reply) {
     try {
       return JSON.parse(text);
     } catch {
-      // Told below.
+      // Reported below.
     }
   }
   throw new ProtocolError(`the reply is ${reply.mediaType || "of no type"}: ${JSON.stringify(text.slice(0, 200))}`);
@@ -291,7 +291,7 @@ function problemOf(reply) {
     try {
       return new ServerProblem(JSON.parse(text));
     } catch {
-      // What follows says what it was instead.
+      // The detail below shows the body instead.
     }
   }
   const detail = `status ${reply.status} without a problem document: ${JSON.stringify(text.slice(0, 200))}`;
@@ -308,7 +308,7 @@ export class Client {
     this.#transport = new Transport(url, settings);
   }
 
-  /** @returns {Promise<any[]>} The catalogue: what can be made, with arguments, spaces and returns. */
+  /** @returns {Promise<any[]>} The catalogue: all specs, with arguments, spaces and returns. */
   async specs() {
     return (await this.#get("/v1/specs")).specs;
   }
@@ -324,7 +324,7 @@ export class Client {
   }
 
   /**
-   * Makes an environment. With an `envId` that exists and was made in just this way, it is that one.
+   * Creates an environment. If one with this `envId` exists and was created in the same way, returns that one.
    * @param {string} specId @param {Making} [making]
    */
   async make(specId, making = {}) {
@@ -332,7 +332,7 @@ export class Client {
   }
 
   /**
-   * Makes a vector environment of `numEnvs` lanes; lane i of seed s plays as a single environment of seed s + i.
+   * Creates a vector environment of `numEnvs` lanes; lane i of seed s behaves like a single environment of seed s + i.
    * @param {string} specId @param {number} numEnvs
    * @param {Omit<Making, "seed"> & { seed?: Seed | Seed[], autoresetMode?: AutoresetMode }} [making]
    */
@@ -341,12 +341,12 @@ export class Client {
     return new VectorEnv(this.#transport, await this.#put("vector-envs", specId, making, fields));
   }
 
-  /** Goes on with an environment that exists. @param {string} envId */
+  /** Continues with an existing environment. @param {string} envId */
   async attach(envId) {
     return new Env(this.#transport, await this.#get(`/v1/envs/${encodeURIComponent(envId)}`));
   }
 
-  /** Goes on with a vector environment that exists. @param {string} envId */
+  /** Continues with an existing vector environment. @param {string} envId */
   async attachVector(envId) {
     return new VectorEnv(this.#transport, await this.#get(`/v1/vector-envs/${encodeURIComponent(envId)}`));
   }
@@ -368,13 +368,13 @@ export class Client {
   }
 }
 
-/** What single and vector environments have in common. Calls on one environment take turns, in the order made. */
+/** The common part of single and vector environments. Calls on one environment take turns, in the order made. */
 class Remote {
   #path;
   #isClosed = false;
-  /** Ends when the calls made so far have. @type {Promise<unknown>} */
+  /** Settles when all calls made so far have ended. @type {Promise<unknown>} */
   #turn = Promise.resolve();
-  /** The last operation, while nobody knows whether it was applied. @type {Request | undefined} */
+  /** The last operation, while it is unknown whether it was applied. @type {Request | undefined} */
   #inDoubt;
 
   /** @param {Transport} transport @param {string} kind @param {any} description */
@@ -386,20 +386,20 @@ class Remote {
     this.envId = description.env_id;
     /** @type {string} */
     this.specId = description.spec_id;
-    /** Its arguments, defaults filled in. @type {Fields} */
+    /** Its arguments, including defaults. @type {Fields} */
     this.kwargs = description.kwargs;
     /** Number of the next operation. @type {number} */
     this.seq = description.seq;
   }
 
-  /** The environment as it is now: `seq`, `expires_in_s`, spaces, … @returns {Promise<any>} */
+  /** Describes the environment as it is now: `seq`, `expires_in_s`, spaces, … @returns {Promise<any>} */
   async describe() {
     return jsonOf(await this._transport.send({ method: "GET", path: this.#path }));
   }
 
   /**
-   * The whole state, random stream included, as JSON text: parsing it may lose digits, so pass it on as it is. It holds
-   * what the agent is not shown.
+   * Returns the whole state, random stream included, as JSON text. Parsing it may lose digits, so pass it on as it is.
+   * It also holds what the agent is not shown.
    */
   async snapshot() {
     const reply = await this._transport.send({ method: "GET", path: `${this.#path}/snapshot` });
@@ -407,14 +407,14 @@ class Remote {
     return textOf(reply);
   }
 
-  /** Puts a state back. @param {string} snapshot What `snapshot()` of such an environment gave. */
+  /** Restores a state. @param {string} snapshot The result of `snapshot()` of such an environment. */
   async restore(snapshot) {
     JSON.parse(snapshot);
     await this._operate("restore", { snapshot: new Raw(snapshot) });
   }
 
   /**
-   * A picture of the present state, for people: it shows what the agent is not shown, too.
+   * Returns a picture of the current state, for people: it also shows what the agent is not shown.
    * @param {{ format?: "text" | "png", lane?: number, colour?: boolean }} [how] `colour`: escape codes in text.
    * @returns {Promise<string | Uint8Array>} Text, or the bytes of a PNG file.
    */
@@ -427,7 +427,7 @@ class Remote {
   }
 
   /**
-   * A page of what was played, with the state before it.
+   * Returns a page of the operations played, with the state before the first of them.
    * @param {{ from?: number, limit?: number }} [page] `from`: `next` of the page before.
    * @returns {Promise<any>}
    */
@@ -436,13 +436,13 @@ class Remote {
     return jsonOf(await this._transport.send({ method: "GET", path }));
   }
 
-  /** Renews the lease, as every operation does. @param {number} [ttlS] Seconds to live after each from now on. */
+  /** Renews the lease, as every operation does. @param {number} [ttlS] New lease in seconds, from now on. */
   async renewLease(ttlS) {
     const request = { method: "POST", path: `${this.#path}/lease`, body: encode({ ttl_s: ttlS }) };
     return jsonOf(await this._transport.send(request));
   }
 
-  /** Closes it on the server, after the calls under way. That it is gone already is no error. */
+  /** Closes it on the server, after all earlier calls. If it no longer exists, that is no error. */
   async close() {
     if (this.#isClosed) return;
     this.#isClosed = true;
@@ -491,12 +491,12 @@ class Remote {
     return this.#send(request);
   }
 
-  /** Lets an operation finish whose reply nobody waits for any more. @param {Request} before */
+  /** Lets an operation finish whose reply is no longer needed. @param {Request} before */
   async #settle(before) {
     try {
       await this.#send(before);
     } catch (error) {
-      // Refused: it has done nothing, and the next one may take its number.
+      // Refused: it has changed nothing, and the next operation may use its number.
       const isRefused = error instanceof ServerProblem && !error.retryable && error.code !== "seq-conflict";
       if (!isRefused) throw error;
     }
@@ -523,7 +523,7 @@ class Remote {
   }
 }
 
-/** One environment. `Client.make` and `Client.attach` give them. */
+/** A single environment, from `Client.make` or `Client.attach`. */
 export class Env extends Remote {
   /** @param {Transport} transport @param {any} description */
   constructor(transport, description) {
@@ -535,7 +535,7 @@ export class Env extends Remote {
   }
 
   /**
-   * Begins an episode. A seed starts the random stream anew; without one it goes on.
+   * Begins an episode. A seed restarts the random stream; without a seed the stream continues.
    * @param {{ seed?: Seed, options?: Fields }} [how] `options`: arguments that a reset may change, for this episode.
    * @returns {Promise<ResetResult>}
    */
@@ -550,13 +550,13 @@ export class Env extends Remote {
     return { observation, reward, terminated, truncated, info };
   }
 
-  /** Branches off an environment that goes on from the same state. @param {{ envId?: string, ttlS?: number }} [branch] */
+  /** Branches off a new environment that continues from the same state. @param {{ envId?: string, ttlS?: number }} [branch] */
   async fork(branch = {}) {
     return new Env(this._transport, await this._fork(branch));
   }
 }
 
-/** Many environments behind one id. `Client.makeVector` and `Client.attachVector` give them. */
+/** Many environments behind one id, from `Client.makeVector` or `Client.attachVector`. */
 export class VectorEnv extends Remote {
   /** @param {Transport} transport @param {any} description */
   constructor(transport, description) {
@@ -588,7 +588,7 @@ export class VectorEnv extends Remote {
     return { observations, rewards, terminations, truncations, infos };
   }
 
-  /** Branches off a vector that goes on from the same state. @param {{ envId?: string, ttlS?: number }} [branch] */
+  /** Branches off a new vector that continues from the same state. @param {{ envId?: string, ttlS?: number }} [branch] */
   async fork(branch = {}) {
     return new VectorEnv(this._transport, await this._fork(branch));
   }

@@ -10,8 +10,9 @@ use env_protocol::{
     VectorStepRequest,
 };
 use env_server::ServerConfig;
-use env_server::environments::{Arguments, Environment, memory_task::MemoryTask};
-use env_server::session::vector::{Reset, VectorEnvironment, VectorOf};
+use environments::tasks::memory_task::MemoryTask;
+use environments::vector::{Reset, VectorEnvironment, VectorOf};
+use environments::{Arguments, Environment};
 
 const ENCODINGS: [(&str, Encoding); 2] = [
     ("json", Encoding::Json),

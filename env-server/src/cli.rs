@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use axum::http::Uri;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use env_protocol::{Domain, Parameter, Returns, Spec};
-use env_server::environments::Wrappers;
-use env_server::render::decimal;
+use environments::Wrappers;
+use environments::render::decimal;
 
 use crate::settings::{self, Given};
 
@@ -290,7 +290,7 @@ mod tests {
 
     #[test]
     fn the_catalogue_reads_well() {
-        let specs = env_server::environments::registry::specs();
+        let specs = environments::registry::specs();
         insta::assert_snapshot!("specs", describe(specs));
     }
 }

@@ -8,7 +8,6 @@ pub mod access;
 pub mod config;
 #[cfg(test)]
 mod counting;
-pub mod environments;
 pub mod error;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
@@ -16,7 +15,6 @@ mod http;
 pub mod journal;
 pub mod observe;
 mod openenv;
-pub mod render;
 pub mod replay;
 mod server;
 pub mod service;

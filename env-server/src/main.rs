@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::{ArgMatches, FromArgMatches};
-use env_server::environments::registry;
 use env_server::observe;
 use env_server::{Server, check_exposure, replay, signals, verify};
+use environments::registry;
 use tokio::net::TcpListener;
 
 use cli::{Cli, Command, HealthArgs, ReplayArgs, ServeArgs, SpecsArgs, VerifyArgs};

@@ -1,5 +1,5 @@
-"""What Schemathesis cannot know of this server: its second encoding, what fits a live environment, and what must be
-true of every refusal. scripts/conformance loads it."""
+"""Teaches Schemathesis this server's second encoding, data that fits a live environment, and rules for every refusal.
+scripts/conformance loads it."""
 
 import atexit
 import json
@@ -15,11 +15,11 @@ import schemathesis
 from schemathesis.transport.serialization import Binary
 
 URL = os.environ["CONFORMANCE_URL"]
-# Of the principal whose requests these are; a server without tokens does not look at it.
+# The token of the principal that sends the requests; a server without tokens ignores it.
 HEADERS = {"Authorization": f"Bearer {os.environ['CONFORMANCE_TOKEN']}"}
 
 
-# --- MessagePack. The document's schemas are those of values; that arrays are typed here is the encoding's affair.
+# --- MessagePack. The document's schemas describe values; typed arrays are a matter of the encoding.
 
 MESSAGEPACK = "application/vnd.msgpack"
 DTYPES = {
@@ -39,7 +39,7 @@ def unpackable(value):
     if isinstance(value, Binary):
         return value.data
     if isinstance(value, int):
-        # Wider than 64 bits: the encoding has no such integers.
+        # The encoding has no integers wider than 64 bits.
         return float(value)
     raise TypeError(type(value).__name__)
 
@@ -50,7 +50,7 @@ def from_messagepack(ctx, response):
 
 
 def plain(value):
-    """The value with typed arrays as nested lists, as JSON has them."""
+    """Returns the value with typed arrays as nested lists, as in JSON."""
     if isinstance(value, list):
         return [plain(item) for item in value]
     if not isinstance(value, dict):
@@ -69,10 +69,10 @@ def nested(shape, flat):
     return [nested(shape[1:], flat[i * stride : (i + 1) * stride]) for i in range(shape[0])]
 
 
-# --- Data that fits. Valid by its schema is any action and any id; most would be refused, and what lies behind would
-# not be tested. So most valid requests are bent, by rule and by chance drawn from the request itself, to what there is:
-# an id that was never given becomes that of an environment, an action one of the environment's. Invalid requests, and
-# every fourth valid one, stay as they are.
+# --- Data that fits. By the schema, any action and any id are valid; most would be refused, and the code behind the
+# refusal would not be tested. So most valid requests are adapted to existing environments, by rules and by chance drawn
+# from the request itself: an unknown id becomes that of an environment, an action one of the environment's. Invalid
+# requests, and every fourth valid one, stay as they are.
 
 
 @schemathesis.hook
@@ -101,19 +101,19 @@ def fit_id(case, chance):
     path = collection(case.operation)
     known = created[path]
     if case.path_parameters["env_id"] in known:
-        # As a link says, with the number that comes next.
+        # Follow the link, with the next number.
         return
-    # Now and then one that was closed or has expired: what follows is to be seen. But only now and then, so that no
-    # operation is left without success by chance.
+    # Sometimes use a closed or expired environment, to test the answer. But only sometimes, so that no operation is left
+    # without success by chance.
     is_any = known and chance.random() < 0.25
     case.path_parameters = {"env_id": chance.choice(known[-8:] if is_any else living(path))}
-    # What needs an episode under way meets one in half of its cases.
+    # Operations that need a running episode get one in half of the cases.
     if case.operation.path.endswith(("/oracle", "/step")) and chance.random() < 0.5:
         send("POST", path_of(case, "/reset"), {})
 
 
 def living(path):
-    """Ids of environments that are there now: at least one, which is made if need be."""
+    """Returns the ids of existing environments: at least one, which is created if necessary."""
     page = get(f"{path}?limit=20")
     ids = [env["env_id"] for env in page.get("envs", page.get("vector_envs"))]
     if not ids:
@@ -136,7 +136,7 @@ def fitting_body(case, chance):
 
 
 def send(method, path, body=None):
-    """What the server answers, if it does what is asked."""
+    """Returns the server's answer, if it is a success."""
     reply = requests.request(method, URL + path, json=body, headers=HEADERS, timeout=10)
     return reply.json() if reply.ok else None
 
@@ -146,7 +146,7 @@ def get(path):
 
 
 def path_of(case, below=""):
-    """The path of the environment that the case is about, or of what is below it."""
+    """Returns the path of the environment that the case is about, or of a resource below it."""
     env_id = requests.utils.quote(str(case.path_parameters["env_id"]), safe="")
     return f"{collection(case.operation)}/{env_id}{below}"
 
@@ -154,19 +154,19 @@ def path_of(case, below=""):
 PARAMETERS = {spec["id"]: spec["parameters"] for spec in get("/v1/specs")["specs"]}
 
 
-# What every spec takes: most of the environments that are created should be ordinary ones, whatever wrappers there are.
+# Arguments that every spec accepts: most of the environments created should be ordinary ones, without wrappers.
 WRAPPERS = set.intersection(*({p["name"] for p in parameters} for parameters in PARAMETERS.values()))
 
 
 def fitting_kwargs(parameters, chance):
-    """A few arguments, and for one environment in three a few wrappers."""
+    """Draws a few arguments, and for one environment in three a few wrappers."""
     wraps = chance.random() < 1 / 3
     shares = {p["name"]: 0.3 if wraps or p["name"] not in WRAPPERS else 0.0 for p in parameters}
     return {p["name"]: draw(p, chance) for p in parameters if chance.random() < shares[p["name"]]}
 
 
 def draw(parameter, chance):
-    """An argument of the parameter: not large, for environments of any size cost memory."""
+    """Draws an argument for the parameter: not a large one, because large environments cost memory."""
     kind = parameter["type"]
     if kind == "boolean":
         return chance.random() < 0.5
@@ -210,9 +210,9 @@ def integers(value):
         yield value
 
 
-# --- Checks of our own.
+# --- Our own checks.
 
-# Complaints about the form of a request. The document says what the form is, so that what follows it never meets one.
+# Errors in the form of a request. The document defines the form, so a request that follows it never causes one.
 FORMAL = {
     "malformed-body",
     "malformed-request",
@@ -228,7 +228,7 @@ FORMAL = {
 
 @schemathesis.check
 def refusal_is_meant(ctx, response, case):
-    """A refusal says truly what it is, when to come back if at all, and has a reason that is not in the document."""
+    """A refusal has consistent fields, a Retry-After if retryable, and a reason that the document cannot express."""
     if response.status_code < 400:
         return
     problem = response.json()
@@ -239,11 +239,11 @@ def refusal_is_meant(ctx, response, case):
     meta = case.meta
     if meta is None or not meta.generation.mode.is_positive or problem["code"] not in FORMAL:
         return
-    # That lists are of one length each, a schema cannot say.
+    # A schema cannot express that lists have the same length.
     assert "ragged" in problem["detail"], f"a request that follows the document is {problem['code']}"
 
 
-# --- What was reached.
+# --- The tally of answers.
 
 tally = defaultdict(Counter)
 

@@ -1,14 +1,14 @@
-"""Prints how often each operation was answered what. Fails when one was answered 5xx, and when one never succeeded, unless
-that is left to chance: with few examples it is told only. Usage: tally.py FILE EXAMPLES
+"""Prints the number of answers of each operation by status. Fails if one was 5xx, or if an operation never succeeded
+(with few examples that may be chance, and is only reported). Usage: tally.py FILE EXAMPLES
 """
 
 import json
 import sys
 
-# So many examples an operation make one succeed, if it can.
+# With this many examples every operation that can succeed does.
 ENOUGH = 100
 
-# It succeeds as a WebSocket only.
+# Succeeds as a WebSocket only.
 NEVER_SUCCEEDS = {"GET /v1/stream"}
 
 with open(sys.argv[1], encoding="utf-8") as file:
@@ -26,7 +26,7 @@ for label, statuses in sorted(tally.items(), key=lambda item: item[0].split()[::
 requests = sum(sum(statuses.values()) for statuses in tally.values())
 print(f"{len(tally)} operations, {requests} requests")
 for note in told:
-    print(f"told: {note}, of few examples")
+    print(f"note: {note}, with few examples")
 for failure in failures:
     print(f"FAILED: {failure}")
 sys.exit(bool(failures))

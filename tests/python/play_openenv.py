@@ -1,4 +1,4 @@
-"""Plays MemoryTask-v0 (delay 3, HARD) with openenv-core's own clients, async and sync, and checks what they see.
+"""Plays MemoryTask-v0 (delay 3, HARD) with openenv-core's own clients, async and sync, and checks their results.
 
     python tests/python/play_openenv.py http://127.0.0.1:PORT
 
@@ -56,7 +56,7 @@ def play_sync(url):
 
 
 def check_routes(url):
-    """Reads the routes with the package's own models, and lets the package's validator look."""
+    """Reads the routes with the package's own models, and runs the package's validator."""
     import requests
 
     HealthResponse(**requests.get(url + "/health", timeout=10).json())

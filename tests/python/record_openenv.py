@@ -1,9 +1,9 @@
-"""Records what openenv-core's own client and server say to each other, one exchange a line.
+"""Records the messages between openenv-core's own client and server, one exchange per line.
 
     python tests/python/record_openenv.py > env-server/tests/stream/openenv.jsonl
 
-Each line is {"send": text, "receive": text or null}: a message as the client sends it and the reply as the
-server gives it, null where it closes. The environment is a stand-in with the fields that ours has.
+Each line is {"send": text, "receive": text or null}: a message of the client and the reply of the server, null
+if the server closes the socket. The environment is a stub with the fields of ours.
 """
 
 import asyncio
@@ -61,7 +61,7 @@ class Cue(Environment):
 
 
 class Recorder(GenericEnvClient):
-    """Writes down what it sends and receives."""
+    """Records the messages that it sends and receives."""
 
     async def _send(self, message):
         self.sent = json.dumps(message)
@@ -90,7 +90,7 @@ async def play(url):
 
 
 async def say(url, messages):
-    """Sends messages as they are, on one socket."""
+    """Sends messages unchanged, on one socket."""
     async with connect(url.replace("http", "ws") + "/ws") as socket:
         for message in messages:
             await socket.send(message)

@@ -1,4 +1,4 @@
-"""What the package rliable makes of scores: a JSON object on standard input, one on standard output.
+"""Computes statistics of scores with the package rliable: reads a JSON object and prints a JSON object.
 
 Input: {"x": [[...]], "y": [[...]], "thresholds": [...]}, scores of shape (runs, tasks).
 """
@@ -14,7 +14,7 @@ RESAMPLES = 2_000
 given = json.load(sys.stdin)
 x, y = np.array(given["x"]), np.array(given["y"])
 thresholds = np.array(given["thresholds"])
-# The package draws from numpy's global generator.
+# The package uses numpy's global generator.
 np.random.seed(0)
 
 

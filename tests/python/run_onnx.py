@@ -1,8 +1,8 @@
-"""Checks an ONNX model and runs it step by step, with its states carried along.
+"""Checks an ONNX model and runs it step by step, passing its states along.
 
 Usage: python run_onnx.py MODEL STEPS
-STEPS is a JSON file with a list of steps, each an object: input -> nested lists. What the model does not take is left
-out. Prints a JSON list of the outputs of each step that are not states: output -> nested lists.
+STEPS is a JSON file with a list of steps, each an object: input -> nested lists. Inputs that the model does not have are
+ignored. Prints a JSON list of the outputs of each step that are not states: output -> nested lists.
 """
 
 import json

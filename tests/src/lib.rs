@@ -4,6 +4,6 @@ mod mortal;
 mod proxy;
 pub mod storm;
 
-pub use benchmark::embedded::EmbeddedServer;
+pub use benchmark::run::embedded::EmbeddedServer;
 pub use mortal::{MortalServer, serve_if_asked};
 pub use proxy::{Faults, FaultyProxy};

@@ -9,7 +9,7 @@ use agent::algorithms;
 use agent::env::remote::{RemoteEnvConfig, RemoteVectorEnv, RetryPolicy};
 use agent::env::selection::EnvSelection;
 use agent::env::{EnvError, ResetRequest, VectorEnv};
-use agent::hyper::Overrides;
+use agent::overrides;
 use agent::run::checkpoint::Checkpoint;
 use agent::run::config::TrainConfig;
 use agent::run::train::{TrainOptions, train};
@@ -43,11 +43,10 @@ fn trained(servers: Vec<String>) -> Checkpoint {
             .clone(),
         draws: Vec::new(),
     };
-    let overrides = Overrides {
-        num_envs: Some(16),
-        num_minibatches: Some(2),
-        early_stop: Some(false),
-        ..Overrides::default()
+    let overrides = overrides! {
+        num_envs: 16,
+        num_minibatches: 2,
+        early_stop: false,
     };
     let row = algorithms::find("tracerl").expect("a row of the table");
     let config =

@@ -4,18 +4,19 @@
 use std::sync::atomic::AtomicBool;
 
 use agent::algorithms;
+use agent::algorithms::sections::Overrides;
 use agent::env::EnvError;
 use agent::env::remote::{RemoteEnvConfig, RemoteVectorEnv, RetryPolicy};
 use agent::env::selection::EnvSelection;
 use agent::evaluate::{EvaluateOptions, Evaluation, Mode, Player};
-use agent::hyper::Overrides;
+use agent::experience::Collection;
 use agent::run::checkpoint::Checkpoint;
 use agent::run::config::TrainConfig;
 use agent::run::train::{TrainError, TrainOptions, train};
 use agent::views::monitor::Silent;
 use end_to_end::EmbeddedServer;
 use env_server::ServerConfig;
-use env_server::environments::registry;
+use environments::registry;
 use serde_json::{Map, Value, json};
 
 /// Episodes of a measurement.
@@ -110,7 +111,7 @@ impl Task<'_> {
             draws: Vec::new(),
         };
         let config = TrainConfig::resolve(row, &Overrides::default(), selection, TRAINED_STEPS, 1)?;
-        let mut env = self.connect(config.hyper.num_envs);
+        let mut env = self.connect(config.hyper.get::<Collection>().num_envs);
         let stop = AtomicBool::new(false);
         let options = TrainOptions {
             out: None,

@@ -5,12 +5,12 @@ use std::sync::atomic::AtomicBool;
 use agent::algorithms;
 use agent::env::remote::{RemoteEnvConfig, RemoteVectorEnv, RetryPolicy};
 use agent::env::selection::EnvSelection;
-use agent::hyper::Overrides;
+use agent::overrides;
 use agent::run::config::TrainConfig;
 use agent::run::train::{TrainOptions, train};
 use agent::views::monitor::{LogRecord, Monitor, MonitorError, Progress};
 use end_to_end::EmbeddedServer;
-use env_server::environments::registry;
+use environments::registry;
 use serde_json::{Map, Value, json};
 
 const NUM_ENVS: usize = 4;
@@ -61,16 +61,15 @@ fn everybody_learns(spec_id: &str, kwargs: &Map<String, Value>) {
     let server = EmbeddedServer::start().expect("a server");
     for algorithm in algorithms::learners() {
         let name = format!("{} on {}", algorithm.id, spec_id);
-        let overrides = Overrides {
-            num_envs: Some(NUM_ENVS),
-            num_steps: Some(32),
-            whole_episodes: Some(false),
-            num_minibatches: Some(2),
-            update_epochs: Some(2),
-            early_stop: Some(false),
+        let overrides = overrides! {
+            num_envs: NUM_ENVS,
+            num_steps: 32,
+            whole_episodes: false,
+            num_minibatches: 2,
+            update_epochs: 2,
+            early_stop: false,
             // The notebook's would ask for a cue, and not every first number has classes.
-            aux_modules: Some(Vec::new()),
-            ..Overrides::default()
+            aux_modules: Vec::<&str>::new(),
         };
         let selection = EnvSelection {
             spec_id: spec_id.into(),

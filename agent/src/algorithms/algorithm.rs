@@ -2,7 +2,8 @@
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-use crate::hyper::{Hyperparameters, Part};
+use super::sections::Overrides;
+use crate::hyper::{ConfigError, Hyperparameters};
 use crate::learner::{Learner, LearnerContext};
 use crate::memory::{CoreContext, MemoryCore};
 use crate::policy::decider::Decider;
@@ -22,10 +23,10 @@ pub struct Algorithm {
     pub source: &'static str,
     /// Chooser of its actions.
     pub decider: Decider,
-    /// Parts that it has; they decide which hyper-parameters it takes.
-    pub parts: &'static [Part],
-    /// Default hyper-parameters: one set for every task.
+    /// Default hyper-parameters: one set for every task. The sections that they hold are the ones that it has.
     pub defaults: fn() -> Hyperparameters,
+    /// Checks that values which are each in range agree with each other, and settles those that depend on others.
+    pub check: fn(&mut Hyperparameters, &Overrides) -> Result<(), ConfigError>,
     /// Builds its memory, adding the memory's parameters to the context's.
     pub core: fn(&mut CoreContext<'_>) -> Box<dyn MemoryCore>,
     /// Layers on its memory's features, from which actions are chosen.

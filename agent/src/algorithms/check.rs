@@ -7,11 +7,16 @@ use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use crate::algorithms;
+use crate::algorithms::sections::Overrides;
 use crate::env::VectorEnv;
 use crate::env::selection::EnvSelection;
 use crate::env::test_task::TestTask;
-use crate::experience::{Behaviour, Collector, Rollout, Source};
-use crate::hyper::{Hyperparameters, MemoryScope, Overrides, Part};
+use crate::experience::{Behaviour, Collection, Collector, Rollout, Source};
+use crate::hyper::Hyperparameters;
+use crate::learner::auxiliary::AuxiliaryLosses;
+use crate::memory::attention::episodic_transformer::Episodes;
+use crate::memory::slots::{MemoryScope, Steps};
+use crate::memory::{Network, Slots};
 use crate::memory::{Segment, State};
 use crate::nn::{self, Graph, Params, categorical, check::check_gradients};
 use crate::policy::Policy;
@@ -32,19 +37,27 @@ fn every_algorithm_keeps_the_contract() {
     for row in algorithms::learners() {
         check_memory_core(row.id, |_| {});
         one_step_recall_is_learned(row.id);
-        if row.parts.contains(&Part::Slots) {
-            check_memory_core(row.id, |hyper| hyper.memory_learn_retention = false);
+        if (row.defaults)().has::<Slots>() {
+            check_memory_core(row.id, |hyper| slots(hyper).memory_learn_retention = false);
         }
-        if row.parts.contains(&Part::Steps) {
+        if (row.defaults)().has::<Steps>() {
             for recent in [0, 3] {
-                check_memory_core(row.id, |hyper| hyper.recent_entries = recent);
+                check_memory_core(row.id, |hyper| steps(hyper).recent_entries = recent);
             }
-            check_memory_core(row.id, |hyper| hyper.relative_age = false);
+            check_memory_core(row.id, |hyper| steps(hyper).relative_age = false);
             for scope in [MemoryScope::Lifetime, MemoryScope::Both] {
-                check_memory_core(row.id, |hyper| hyper.memory_scope = scope);
+                check_memory_core(row.id, |hyper| steps(hyper).memory_scope = scope);
             }
         }
     }
+}
+
+fn slots(hyper: &mut Hyperparameters) -> &mut Slots {
+    hyper.get_mut().expect("a memory of slots")
+}
+
+fn steps(hyper: &mut Hyperparameters) -> &mut Steps {
+    hyper.get_mut().expect("a memory of steps")
 }
 
 /// Checks the core of one algorithm, at small sizes and with one hyper-parameter set.
@@ -77,21 +90,22 @@ impl Subject {
 
     fn playing(env: &TestTask, algorithm_id: &str, set: impl Fn(&mut Hyperparameters)) -> Self {
         let row = algorithms::find(algorithm_id).unwrap();
-        let mut hyper = Hyperparameters {
-            hidden_size: 6,
-            mem_dim: 8,
-            max_entries: 3,
-            recent_entries: 1,
-            context_length: 4,
-            num_envs: LANES,
-            num_steps: 10,
-            whole_episodes: false,
-            aux_modules: Vec::new(),
-            ..(row.defaults)()
-        };
+        let mut hyper = (row.defaults)()
+            .with(Network { hidden_size: 6 })
+            .with(Episodes { context_length: 4 })
+            .with(Collection {
+                num_envs: LANES,
+                num_steps: 10,
+                whole_episodes: false,
+            })
+            .edited(|losses: &mut AuxiliaryLosses| losses.aux_modules.clear())
+            .edited(|slots: &mut Slots| (slots.mem_dim, slots.max_entries) = (8, 3));
+        if hyper.has::<Steps>() {
+            steps(&mut hyper).recent_entries = 1;
+        }
         set(&mut hyper);
         let encoder =
-            InputEncoder::new(env.observation_space(), env.action_space(), &hyper).unwrap();
+            InputEncoder::new(env.observation_space(), env.action_space(), &hyper, false).unwrap();
         let mut policy = row.policy(&hyper, &encoder, &mut rng(0));
         jitter(&mut policy.params, 1);
         Self {
@@ -353,7 +367,8 @@ fn a_gradient_reaches_every_parameter(subject: Subject) {
     let output = loss(&mut graph);
     let gradients = graph.backward(&output);
     for id in params.ids() {
-        let idle = !subject.hyper.memory_learn_retention && params.name(id).contains("usefulness");
+        let idle = !subject.hyper.get::<Slots>().memory_learn_retention
+            && params.name(id).contains("usefulness");
         let reached = gradients
             .of(id)
             .is_some_and(|gradient| gradient.iter().any(|&g| g != 0.0));
@@ -473,7 +488,7 @@ fn one_step_recall_is_learned(algorithm_id: &str) {
         0,
     )
     .unwrap();
-    let mut env = TestTask::new(config.hyper.num_envs, 2);
+    let mut env = TestTask::new(config.hyper.get::<Collection>().num_envs, 2);
     let options = TrainOptions {
         out: None,
         checkpoint_interval: None,

@@ -1,7 +1,9 @@
 //! Players that do not learn: the floor and the ceiling of every benchmark.
 
 use super::algorithm::Algorithm;
-use crate::hyper::{Hyperparameters, Part};
+use super::defaults::no_check;
+use crate::experience::Collection;
+use crate::hyper::Hyperparameters;
 use crate::learner::none::NoLearner;
 use crate::memory::none::Nothing;
 use crate::policy::decider::Decider;
@@ -14,8 +16,8 @@ pub const RANDOM: Algorithm = Algorithm {
     summary: "Every action equally likely; learns nothing: the floor.",
     source: "the lower baseline of every benchmark",
     decider: Decider::Chance,
-    parts: &[Part::Collection],
     defaults: player,
+    check: no_check,
     core: |_| Box::new(Nothing),
     outputs: Outputs::Nothing,
     learner: |_| Box::new(NoLearner),
@@ -28,19 +30,18 @@ pub const ORACLE: Algorithm = Algorithm {
     summary: "Knows every hidden draw; learns nothing: the ceiling. The server must allow it (--allow-oracle).",
     source: "the environments' own clairvoyant player",
     decider: Decider::Oracle,
-    parts: &[Part::Collection],
     defaults: player,
+    check: no_check,
     core: |_| Box::new(Nothing),
     outputs: Outputs::Nothing,
     learner: |_| Box::new(NoLearner),
 };
 
-/// Returns the hyper-parameters of a player: how many environments it plays, and for how long between two reports.
+/// Returns the hyper-parameters of a player that does not learn: how many environments it plays, and for how long between two
+/// reports.
 fn player() -> Hyperparameters {
-    Hyperparameters {
+    Hyperparameters::new().with(Collection {
         num_envs: 64,
-        num_minibatches: 1,
-        early_stop: false,
-        ..Hyperparameters::base()
-    }
+        ..Collection::default()
+    })
 }

@@ -1,8 +1,9 @@
 //! PPO without a memory.
 
 use super::algorithm::Algorithm;
-use crate::hyper::{Hyperparameters, Part};
-use crate::learner::ppo::Ppo;
+use super::defaults::{learner, no_check};
+use crate::experience::Collection;
+use crate::learner::ppo::{Ppo, PpoUpdate};
 use crate::memory::feedforward::Feedforward;
 use crate::policy::decider::Decider;
 use crate::policy::outputs::Outputs;
@@ -14,19 +15,19 @@ pub const ROW: Algorithm = Algorithm {
     summary: "Proximal policy optimisation without any memory: the control.",
     source: "Schulman et al. 2017, arXiv:1707.06347; Huang et al. 2022, The 37 Implementation Details of PPO",
     decider: Decider::Network,
-    parts: &[
-        Part::Inputs,
-        Part::Collection,
-        Part::Learner,
-        Part::Network,
-        Part::Extras,
-    ],
-    defaults: || Hyperparameters {
-        num_envs: 64,
-        num_steps: 32,
-        anneal_lr: true,
-        ..Hyperparameters::base()
+    defaults: || {
+        learner()
+            .with(Collection {
+                num_envs: 64,
+                num_steps: 32,
+                ..Collection::default()
+            })
+            .with(PpoUpdate {
+                anneal_lr: true,
+                ..PpoUpdate::default()
+            })
     },
+    check: no_check,
     core: |context| Box::new(Feedforward::new(context)),
     outputs: Outputs::ActorCritic,
     learner: |context| Box::new(Ppo::new(context)),

@@ -4,12 +4,11 @@ use std::fmt::Write;
 use std::process::ExitCode;
 
 use agent::algorithms::{self, ALGORITHMS, Algorithm};
-use agent::hyper::{HyperparameterRow, Hyperparameters};
+use agent::hyper::HyperparameterRow;
 use agent::run::settings::written;
 use clap::Args;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{ContentArrangement, Table};
-use serde_json::{Map, Value};
 
 /// Width of tables where there is no terminal.
 const DEFAULT_WIDTH: u16 = 80;
@@ -58,25 +57,16 @@ fn page(algorithm: &Algorithm, width: u16) -> String {
         ..
     } = algorithm;
     let _ = writeln!(text, "{title} ({id})\n{summary}\nSource: {source}\n");
-    let own = values(&(algorithm.defaults)());
-    let base = values(&Hyperparameters::base());
+    let hyper = (algorithm.defaults)();
+    let (own, base) = (hyper.to_map(), hyper.defaults().to_map());
     let mut table = table(
         width,
         ["Hyper-parameter", "Default", "Range", "What it does"],
     );
-    for HyperparameterRow {
-        name,
-        part,
-        range,
-        doc,
-        ..
-    } in Hyperparameters::table()
-    {
-        if algorithm.parts.contains(&part) {
-            let default = written(&own[name]);
-            let mark = if own[name] == base[name] { "" } else { " *" };
-            table.add_row([name, &format!("{default}{mark}"), range, doc]);
-        }
+    for HyperparameterRow { name, range, doc } in hyper.rows() {
+        let default = written(&own[*name]);
+        let mark = if own[*name] == base[*name] { "" } else { " *" };
+        table.add_row([*name, &format!("{default}{mark}"), range, doc]);
     }
     let _ = writeln!(
         text,
@@ -84,13 +74,6 @@ fn page(algorithm: &Algorithm, width: u16) -> String {
          A flag of `agent train` has `-` for `_`; a TOML file has these names under [hyperparameters]."
     );
     text
-}
-
-fn values(hyper: &Hyperparameters) -> Map<String, Value> {
-    match serde_json::to_value(hyper) {
-        Ok(Value::Object(values)) => values,
-        _ => unreachable!("hyper-parameters are a plain struct"),
-    }
 }
 
 fn table<const N: usize>(width: u16, header: [&str; N]) -> Table {

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use agent::algorithms;
+use agent::algorithms::sections::Overrides;
 use agent::env::selection::OptionDraw;
-use agent::hyper::Overrides;
 use agent::run::checkpoint::Checkpoint;
 use agent::run::config::TrainConfig;
 use agent::run::folder::{CONFIG, Earlier, Session, SessionEnd};
@@ -213,7 +213,7 @@ impl TrainArgs {
     fn settings(&self) -> Settings {
         let mut hyperparameters = self.hyperparameters.clone();
         if self.no_early_stop {
-            hyperparameters.early_stop = Some(false);
+            hyperparameters.stopping.early_stop = Some(false);
         }
         Settings {
             algorithm: self.algorithm.clone(),

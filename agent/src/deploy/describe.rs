@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::policy::actor::Actor;
+use crate::policy::inputs::Inputs;
 use crate::run::checkpoint::Checkpoint;
 
 /// What others need to know of an agent.
@@ -54,6 +55,7 @@ impl AgentDescription {
     /// The agent of a checkpoint, which is `bytes` as a file.
     pub fn of(actor: &Actor, checkpoint: &Checkpoint, bytes: &[u8]) -> Self {
         let config = &checkpoint.config;
+        let shown: Inputs = config.hyper.get();
         let core = &actor.policy().core;
         Self {
             algorithm: config.algorithm.clone(),
@@ -62,9 +64,9 @@ impl AgentDescription {
             action_space: checkpoint.spaces.action.clone(),
             has_memory: !core.initial_state(1).arrays.is_empty(),
             inputs: AgentInputs {
-                previous_action: config.hyper.previous_action,
-                previous_reward: config.hyper.previous_reward || core.needs_outcomes(),
-                step_counter: config.hyper.step_counter,
+                previous_action: shown.previous_action,
+                previous_reward: shown.previous_reward || core.needs_outcomes(),
+                step_counter: shown.step_counter,
             },
             checkpoint: CheckpointDescription {
                 sha256: hex(&Sha256::digest(bytes)),

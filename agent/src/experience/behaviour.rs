@@ -70,8 +70,8 @@ mod tests {
         let env = TestTask::of_pairs(1, 1);
         let row = algorithms::find("ppo").unwrap();
         let hyper = (row.defaults)();
-        let encoder =
-            InputEncoder::new(env.observation_space(), env.action_space(), &hyper).unwrap();
+        let spaces = (env.observation_space(), env.action_space());
+        let encoder = InputEncoder::new(spaces.0, spaces.1, &hyper, false).unwrap();
         let mut rng = seeds::generator(0, Role::Agent);
         let policy = row.policy(&hyper, &encoder, &mut rng);
         let logits = [0.0, 1.0, 0.0, 0.0, 9.0];

@@ -10,11 +10,24 @@ use crate::experience::behaviour::Behaviour;
 use crate::experience::lanes::Lanes;
 use crate::experience::rollout::{CutOff, Episode, Rollout};
 use crate::experience::source::Source;
-use crate::hyper::Hyperparameters;
+use crate::hyper::{Hyperparameters, section};
 use crate::nn;
 use crate::policy::Policy;
 use crate::policy::decider::Decider;
 use crate::policy::inputs::{InputEncoder, LaneHistory};
+
+section! {
+    /// How experience is collected.
+    pub struct Collection, overridden by CollectionOverrides {
+        /// Environments played side by side.
+        num_envs: usize = 32, |&v| (1..=65_536).contains(&v), "1 to 65536";
+        /// Steps of each environment between two updates; the longest, with `whole_episodes`.
+        num_steps: usize = 128, |&v| (1..=1_000_000).contains(&v), "1 to 1000000";
+        /// Update as soon as every environment has ended an episode, instead of after `num_steps`.
+        #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
+        whole_episodes: bool = false, |_| true, "true or false";
+    }
+}
 
 /// Plays a policy in an environment.
 pub struct Collector<'a> {
@@ -49,6 +62,7 @@ impl<'a> Collector<'a> {
         seeds: Vec<u64>,
     ) -> Result<Self, EnvError> {
         let batch = env.num_envs();
+        let collection = hyper.get::<Collection>();
         let observations = env
             .reset(&ResetRequest {
                 seeds: Some(seeds),
@@ -65,8 +79,8 @@ impl<'a> Collector<'a> {
         Ok(Self {
             env,
             encoder,
-            num_steps: hyper.num_steps,
-            whole_episodes: hyper.whole_episodes,
+            num_steps: collection.num_steps,
+            whole_episodes: collection.whole_episodes,
             draws: draws.to_vec(),
             lanes,
         })
@@ -351,12 +365,9 @@ mod tests {
         let mut env = TestTask::new(2, 3);
         env.truncates = truncates;
         let row = algorithms::find("ppo").unwrap();
-        let hyper = Hyperparameters {
-            num_steps: 7,
-            ..(row.defaults)()
-        };
+        let hyper = (row.defaults)().edited(|collection: &mut Collection| collection.num_steps = 7);
         let encoder =
-            InputEncoder::new(env.observation_space(), env.action_space(), &hyper).unwrap();
+            InputEncoder::new(env.observation_space(), env.action_space(), &hyper, false).unwrap();
         let mut rng = seeds::generator(0, Role::Agent);
         let policy = row.policy(&hyper, &encoder, &mut rng);
         let mut collector =
@@ -400,13 +411,12 @@ mod tests {
         for (row, truncates) in algorithms::learners().flat_map(|row| [(row, true), (row, false)]) {
             let mut env = TestTask::new(2, 3);
             env.truncates = truncates;
-            let hyper = Hyperparameters {
-                num_steps: 3,
-                whole_episodes: false,
-                ..(row.defaults)()
-            };
+            let hyper = (row.defaults)().edited(|collection: &mut Collection| {
+                (collection.num_steps, collection.whole_episodes) = (3, false);
+            });
             let encoder =
-                InputEncoder::new(env.observation_space(), env.action_space(), &hyper).unwrap();
+                InputEncoder::new(env.observation_space(), env.action_space(), &hyper, false)
+                    .unwrap();
             let mut rng = seeds::generator(0, Role::Agent);
             let policy = row.policy(&hyper, &encoder, &mut rng);
             let mut collector =

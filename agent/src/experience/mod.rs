@@ -15,7 +15,7 @@ mod rollout;
 mod source;
 
 pub use self::behaviour::Behaviour;
-pub use self::collector::Collector;
+pub use self::collector::{Collection, Collector};
 pub use self::dataset::{Dataset, RecordedEpisode};
 pub use self::lanes::Lanes;
 pub use self::playback::{Playback, Recording};

@@ -280,8 +280,7 @@ mod tests {
     use crate::algorithms;
     use crate::env::VectorEnv;
     use crate::env::test_task::TestTask;
-    use crate::experience::{Behaviour, Collector, CutOff, Source};
-    use crate::hyper::Hyperparameters;
+    use crate::experience::{Behaviour, Collection, Collector, CutOff, Source};
     use crate::nn::{self, Graph, categorical};
     use crate::policy::inputs::InputEncoder;
     use crate::seeds::{self, Role};
@@ -392,13 +391,11 @@ mod tests {
         for row in algorithms::learners() {
             let mut env = TestTask::new(3, 4);
             env.truncates = true;
-            let hyper = Hyperparameters {
-                num_steps: 13,
-                whole_episodes: false,
-                ..(row.defaults)()
-            };
-            let encoder =
-                InputEncoder::new(env.observation_space(), env.action_space(), &hyper).unwrap();
+            let hyper = (row.defaults)().edited(|collection: &mut Collection| {
+                (collection.num_steps, collection.whole_episodes) = (13, false);
+            });
+            let spaces = (env.observation_space(), env.action_space());
+            let encoder = InputEncoder::new(spaces.0, spaces.1, &hyper, false).unwrap();
             let mut rng = seeds::generator(0, Role::Agent);
             let policy = row.policy(&hyper, &encoder, &mut rng);
             let seeds = vec![1, 2, 3];

@@ -1,14 +1,46 @@
 //! Auxiliary losses: questions that the memory's features must answer while learning. They shape the features and touch
 //! nothing else: acting never computes them. A new one is a struct here and a name in the hyper-parameters' table.
 
+use clap::ValueEnum;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use crate::experience::Rollout;
-use crate::hyper::{AuxModule, Hyperparameters};
+use serde::{Deserialize, Serialize};
+
+use crate::hyper::{Hyperparameters, section};
 use crate::nn::{Activation, Graph, Init, ParamId, Params, Tensor};
 use crate::policy::inputs::InputEncoder;
 use crate::spaces::actions::ActionHeads;
 use crate::spaces::encoder::FirstNumber;
+
+/// Auxiliary prediction tasks that share the memory's features (the reference notebook's `aux_modules`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum AuxModule {
+    /// Classify the first observation of the episode (rounded) from every later step's features.
+    Cue,
+    /// Predict the probability that the episode ends with a positive return.
+    Confidence,
+    /// Predict the next observation.
+    NextObservation,
+}
+
+section! {
+    /// Auxiliary losses.
+    pub struct AuxiliaryLosses, overridden by AuxiliaryOverrides {
+        /// Auxiliary losses, by comma: `cue`, `confidence`, `next-observation`.
+        #[arg(value_enum, value_delimiter = ',', num_args = 0..)]
+        aux_modules: Vec<AuxModule> = Vec::new(), |_| true, "cue, confidence, next-observation";
+        /// Weight of each auxiliary loss.
+        aux_coef: f32 = 0.1, |&v| (0.0..=100.0).contains(&v), "0 to 100";
+    }
+}
+
+/// Whether a loss asks for the cue, which the encoder of inputs then has to know.
+pub fn wants_cue(hyper: &Hyperparameters) -> bool {
+    let AuxiliaryLosses { aux_modules, .. } = hyper.get();
+    aux_modules.contains(&AuxModule::Cue)
+}
 
 /// A question about a rollout's steps.
 trait AuxiliaryTask: Send + Sync {
@@ -30,7 +62,7 @@ impl Auxiliary {
         params: &mut Params,
         rng: &mut Xoshiro256PlusPlus,
     ) -> Self {
-        let mut modules = hyper.aux_modules.clone();
+        let mut modules = hyper.get::<AuxiliaryLosses>().aux_modules;
         modules.sort();
         modules.dedup();
         let mut head =
@@ -247,13 +279,17 @@ mod tests {
     /// A policy, and the questions that a learner adds to it.
     fn policy(aux_modules: Vec<AuxModule>) -> (Policy, Auxiliary) {
         let row = algorithms::find("ppo").unwrap();
-        let hyper = Hyperparameters {
-            aux_modules,
-            ..(row.defaults)()
-        };
+        let hyper = (row.defaults)().edited(|losses: &mut AuxiliaryLosses| {
+            losses.aux_modules = aux_modules;
+        });
         let env = TestTask::new(1, 1);
-        let encoder =
-            InputEncoder::new(env.observation_space(), env.action_space(), &hyper).unwrap();
+        let encoder = InputEncoder::new(
+            env.observation_space(),
+            env.action_space(),
+            &hyper,
+            wants_cue(&hyper),
+        )
+        .unwrap();
         let mut rng = seeds::generator(0, Role::Agent);
         let mut policy = row.policy(&hyper, &encoder, &mut rng);
         let feature_size = policy.core.feature_size();

@@ -9,6 +9,7 @@ pub mod auxiliary;
 pub mod exploration;
 pub mod none;
 pub mod ppo;
+pub mod stopping;
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::Serialize;
@@ -105,12 +106,12 @@ impl LearnerState {
 /// Measurements of one update, in named rows, for the log.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Metrics {
-    rows: Vec<(Section, &'static str, f64)>,
+    rows: Vec<(Group, &'static str, f64)>,
 }
 
-/// A section of the log that learners write into.
+/// A group of rows: a section of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Section {
+pub enum Group {
     /// Measurements of the experience, such as the policy's entropy.
     Rollout,
     /// Losses, gradients and step sizes.
@@ -120,28 +121,23 @@ pub enum Section {
 }
 
 impl Metrics {
-    /// Adds a row at the end of a section.
-    pub fn put(&mut self, section: Section, name: &'static str, value: f64) -> &mut Self {
-        self.rows.push((section, name, value));
+    /// Adds a row at the end of a group.
+    pub fn put(&mut self, group: Group, name: &'static str, value: f64) -> &mut Self {
+        self.rows.push((group, name, value));
         self
     }
 
     /// Adds a row if the value is known.
-    pub fn put_known(
-        &mut self,
-        section: Section,
-        name: &'static str,
-        value: Option<f64>,
-    ) -> &mut Self {
+    pub fn put_known(&mut self, group: Group, name: &'static str, value: Option<f64>) -> &mut Self {
         if let Some(value) = value {
-            self.put(section, name, value);
+            self.put(group, name, value);
         }
         self
     }
 
-    /// Returns the names and values of a section, in order.
-    pub fn section(&self, section: Section) -> impl Iterator<Item = (&'static str, f64)> {
-        let rows = self.rows.iter().filter(move |(of, ..)| *of == section);
+    /// Returns the names and values of a group, in order.
+    pub fn group(&self, group: Group) -> impl Iterator<Item = (&'static str, f64)> {
+        let rows = self.rows.iter().filter(move |(of, ..)| *of == group);
         rows.map(|&(_, name, value)| (name, value))
     }
 }

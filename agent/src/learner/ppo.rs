@@ -5,21 +5,60 @@ use rand::seq::SliceRandom;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use crate::experience::Rollout;
-use crate::hyper::Hyperparameters;
+use crate::hyper::section;
 use crate::learner::advantage::{self, AdvantageInputs};
-use crate::learner::auxiliary::Auxiliary;
+use crate::learner::auxiliary::{Auxiliary, AuxiliaryLosses};
 use crate::learner::{
-    Backup, Diverged, Experience, Learner, LearnerContext, LearnerState, Metrics, Section,
-    StateError,
+    Backup, Diverged, Experience, Group, Learner, LearnerContext, LearnerState, Metrics, StateError,
 };
 use crate::nn::{Adam, Graph, PpoBatch, PpoCoefficients, PpoStats};
 use crate::policy::Policy;
+
+section! {
+    /// PPO's update.
+    pub struct PpoUpdate, overridden by PpoOverrides {
+        /// Adam's step size.
+        learning_rate: f32 = 1e-3, |&v| v > 0.0 && v <= 1.0, "above 0, at most 1";
+        /// Let the step size fall linearly to 0 over the run.
+        #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
+        anneal_lr: bool = false, |_| true, "true or false";
+        /// Passes over each rollout.
+        update_epochs: usize = 4, |&v| (1..=1_000).contains(&v), "1 to 1000";
+        /// Parts that the environments of a rollout are dealt into, each an optimiser step.
+        num_minibatches: usize = 4, |&v| (1..=65_536).contains(&v), "1 to 65536, at most num_envs";
+        /// Discount of future rewards.
+        gamma: f32 = 0.99, |&v| (0.0..=1.0).contains(&v), "0 to 1";
+        /// λ of generalised advantage estimation (Schulman et al. 2016, arXiv:1506.02438). The notebook's name: `lam`.
+        #[arg(alias = "lam")]
+        #[alias = "lam"]
+        gae_lambda: f32 = 0.95, |&v| (0.0..=1.0).contains(&v), "0 to 1";
+        /// Share m of the one-step advantage: A = m·norm(A[λ=0]) + (1−m)·norm(A[λ=gae_lambda]). 0 is plain PPO.
+        advantage_mix: f32 = 0.0, |&v| (0.0..=1.0).contains(&v), "0 to 1";
+        /// Normalise advantages to mean 0 and deviation 1.
+        #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
+        norm_adv: bool = true, |_| true, "true or false";
+        /// PPO's clipping range ε of the probability ratio.
+        clip_coef: f32 = 0.2, |&v| v > 0.0 && v <= 10.0, "above 0, at most 10";
+        /// Clip the value loss as well.
+        #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
+        clip_vloss: bool = false, |_| true, "true or false";
+        /// Weight of the entropy bonus.
+        ent_coef: f32 = 0.01, |&v| (0.0..=10.0).contains(&v), "0 to 10";
+        /// Weight of the value loss.
+        vf_coef: f32 = 0.5, |&v| (0.0..=100.0).contains(&v), "0 to 100";
+        /// Longest gradient (norm over all parameters); 0 does not clip.
+        max_grad_norm: f32 = 0.5, |&v| (0.0..=1e6).contains(&v), "0 to 1000000";
+        /// Leave out the remaining epochs of an update once the approximate KL divergence passes this; 0 never does.
+        target_kl: f32 = 0.0, |&v| (0.0..=100.0).contains(&v), "0 to 100";
+    }
+}
 
 /// The optimiser, the auxiliary losses and the settings of PPO.
 pub struct Ppo {
     adam: Adam,
     auxiliary: Auxiliary,
-    hyper: Hyperparameters,
+    hyper: PpoUpdate,
+    aux_coef: f32,
 }
 
 /// Sums over the optimiser steps of an update, and their means in the end.
@@ -76,7 +115,8 @@ impl Ppo {
         Self {
             adam: Adam::new(&policy.params),
             auxiliary,
-            hyper: hyper.clone(),
+            hyper: hyper.get::<PpoUpdate>(),
+            aux_coef: hyper.get::<AuxiliaryLosses>().aux_coef,
         }
     }
 
@@ -160,7 +200,7 @@ impl Ppo {
         let (ppo_loss, stats) = graph.ppo_loss(&seen.logits, &seen.values, &batch, &coefficients);
         let mut losses = vec![(1.0, &ppo_loss)];
         losses.extend(seen.losses.iter().map(|(_, weight, loss)| (*weight, loss)));
-        losses.extend(auxiliary.iter().map(|loss| (hyper.aux_coef, loss)));
+        losses.extend(auxiliary.iter().map(|loss| (self.aux_coef, loss)));
         let loss = graph.total(&losses);
         let value = f64::from(crate::nn::values(&loss)[0]);
         let gradients = graph.backward(&loss);
@@ -220,7 +260,7 @@ impl Learner for Ppo {
 /// recall wants a short λ (a long one spreads the last step's noise over all earlier actions), acting through time a
 /// long one. Return targets are A[λ] + V.
 fn targets(
-    hyper: &Hyperparameters,
+    hyper: &PpoUpdate,
     rollout: &Rollout,
     rewards: &[f32],
     metrics: &mut UpdateMetrics,
@@ -331,24 +371,20 @@ impl UpdateMetrics {
 
     fn rows(&self) -> Metrics {
         let mut rows = Metrics::default();
-        rows.put(Section::Rollout, "policy_entropy", self.entropy)
-            .put(Section::Rollout, "advantage_mean", self.advantage_mean)
-            .put(Section::Rollout, "advantage_std", self.advantage_std)
-            .put_known(Section::Rollout, "aux_loss_mean", self.aux_loss)
-            .put(Section::Train, "loss", self.loss)
-            .put(Section::Train, "policy_loss", self.policy_loss)
-            .put(Section::Train, "value_loss", self.value_loss)
-            .put_known(
-                Section::Train,
-                "explained_variance",
-                self.explained_variance,
-            )
-            .put(Section::Train, "approx_kl", self.approx_kl)
-            .put(Section::Train, "clip_fraction", self.clip_fraction)
-            .put(Section::Train, "grad_norm", self.grad_norm)
-            .put(Section::Train, "learning_rate", self.learning_rate);
+        rows.put(Group::Rollout, "policy_entropy", self.entropy)
+            .put(Group::Rollout, "advantage_mean", self.advantage_mean)
+            .put(Group::Rollout, "advantage_std", self.advantage_std)
+            .put_known(Group::Rollout, "aux_loss_mean", self.aux_loss)
+            .put(Group::Train, "loss", self.loss)
+            .put(Group::Train, "policy_loss", self.policy_loss)
+            .put(Group::Train, "value_loss", self.value_loss)
+            .put_known(Group::Train, "explained_variance", self.explained_variance)
+            .put(Group::Train, "approx_kl", self.approx_kl)
+            .put(Group::Train, "clip_fraction", self.clip_fraction)
+            .put(Group::Train, "grad_norm", self.grad_norm)
+            .put(Group::Train, "learning_rate", self.learning_rate);
         for (name, value) in &self.losses {
-            rows.put(Section::Memory, name, *value);
+            rows.put(Group::Memory, name, *value);
         }
         rows
     }

@@ -3,7 +3,7 @@
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-use super::{CoreContext, CoreStep, MemoryCore, Segment, State, Unrolled};
+use super::{CoreContext, CoreStep, MemoryCore, Network, Segment, State, Unrolled};
 use crate::nn::{Activation, Graph, Init, ParamId, Params, Tensor};
 use crate::onnx::{self, StepGraph};
 
@@ -17,7 +17,7 @@ pub struct Feedforward {
 impl Feedforward {
     /// Adds its parameters to the context's.
     pub fn new(context: &mut CoreContext<'_>) -> Self {
-        let hidden_size = context.hyper.hidden_size;
+        let hidden_size = context.hyper.get::<Network>().hidden_size;
         let input_size = context.input_size;
         let mut layer = |name: &str, inputs: usize| {
             let gain = std::f32::consts::SQRT_2;

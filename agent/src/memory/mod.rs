@@ -7,7 +7,7 @@
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-use crate::hyper::Hyperparameters;
+use crate::hyper::{Hyperparameters, section};
 use crate::nn::{Graph, Params, Tensor};
 use crate::onnx::{self, StepGraph};
 use crate::spaces::actions::ActionHeads;
@@ -21,6 +21,29 @@ pub mod slots;
 
 pub use state::{Array, State};
 mod state;
+
+section! {
+    /// Width of hidden layers.
+    pub struct Network, overridden by NetworkOverrides {
+        /// Width of the hidden layers; of the LSTM, its number of units.
+        hidden_size: usize = 64, |&v| (1..=4_096).contains(&v), "1 to 4096";
+    }
+}
+
+section! {
+    /// Memory entries with learned retention.
+    pub struct Slots, overridden by SlotsOverrides {
+        /// Width of an embedded entry of the memory.
+        mem_dim: usize = 32, |&v| (1..=1_024).contains(&v), "1 to 1024";
+        /// Slots of the memory.
+        max_entries: usize = 16, |&v| (1..=1_024).contains(&v), "1 to 1024";
+        /// Learn what to keep: the retention score gates attention. Off, steps are kept at random and episodes by age.
+        #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
+        memory_learn_retention: bool = true, |_| true, "true or false";
+        /// Weight of the usefulness regression `(u − attention·return)²`.
+        memory_retention_coef: f32 = 0.01, |&v| (0.0..=100.0).contains(&v), "0 to 100";
+    }
+}
 
 /// What a core is built from. Parameters that it adds belong to the agent and are trained with it.
 pub struct CoreContext<'a> {

@@ -5,10 +5,25 @@
 use env_protocol::Space;
 use serde::{Deserialize, Serialize};
 
-use crate::hyper::{AuxModule, Hyperparameters};
+use crate::hyper::{Hyperparameters, section};
 use crate::spaces::UnsupportedSpace;
 use crate::spaces::actions::ActionHeads;
 use crate::spaces::encoder::{FirstNumber, InputColumn, SpaceEncoder};
+
+section! {
+    /// What an agent is shown of each step, next to the observation.
+    pub struct Inputs, overridden by InputsOverrides {
+        /// Show the agent its previous action (one-hot, zeros at the first step).
+        #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
+        previous_action: bool = false, |_| true, "true or false";
+        /// Show the agent its previous reward.
+        #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
+        previous_reward: bool = false, |_| true, "true or false";
+        /// Show the agent how many steps it has taken in the episode, as t/(t+100).
+        #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
+        step_counter: bool = false, |_| true, "true or false";
+    }
+}
 
 /// Turns observations into input rows.
 #[derive(Clone, Debug)]
@@ -78,15 +93,16 @@ impl InputEncoder {
         observation: &Space,
         action: &Space,
         hyper: &Hyperparameters,
+        wants_cue: bool,
     ) -> Result<Self, UnsupportedSpace> {
-        let asks_for_cue = hyper.aux_modules.contains(&AuxModule::Cue);
+        let inputs = hyper.get::<Inputs>();
         Ok(Self {
             observation: SpaceEncoder::new(observation)?,
             heads: ActionHeads::new(action)?,
-            previous_action: hyper.previous_action,
-            previous_reward: hyper.previous_reward,
-            step_counter: hyper.step_counter,
-            cue: asks_for_cue.then(|| cue(observation)).transpose()?,
+            previous_action: inputs.previous_action,
+            previous_reward: inputs.previous_reward,
+            step_counter: inputs.step_counter,
+            cue: wants_cue.then(|| cue(observation)).transpose()?,
         })
     }
 
@@ -179,16 +195,16 @@ mod tests {
     #[test]
     fn a_row_is_the_observation_and_what_was_asked_for() {
         let space = |json: &str| serde_json::from_str(json).unwrap();
-        let hyper = Hyperparameters {
+        let hyper = Hyperparameters::new().with(Inputs {
             previous_action: true,
             previous_reward: true,
             step_counter: true,
-            ..Hyperparameters::base()
-        };
+        });
         let encoder = InputEncoder::new(
             &space(r#"{"type":"Discrete","n":3,"start":0}"#),
             &space(r#"{"type":"MultiDiscrete","nvec":[2,3]}"#),
             &hyper,
+            false,
         )
         .unwrap();
         assert_eq!((encoder.flat_size(), encoder.observation_size()), (1, 3));

@@ -98,6 +98,9 @@ impl Checkpoint {
             config: self.config.clone(),
             spaces: self.spaces.clone(),
             adam_steps: adam.steps.clone(),
+            writer: Writer {
+                program: Some(env!("CARGO_PKG_VERSION").into()),
+            },
         };
         let header = serde_json::to_string(&header).expect("a header is plain data");
         let mut tensors = vec![("run".to_owned(), vec![run.len()], Dtype::U8, run)];
@@ -147,7 +150,14 @@ impl Checkpoint {
                 "its version is {version}, this program reads {VERSION}"
             ));
         }
-        let header: Header = serde_json::from_str(header).map_err(|e| format!("header: {e}"))?;
+        let Writer { program } = serde_json::from_str(header).unwrap_or_default();
+        let header: Header = serde_json::from_str(header).map_err(|error| {
+            format!(
+                "header: {error} (version {} of the program wrote it; this is {})",
+                program.as_deref().unwrap_or("0.1.0 or an earlier one"),
+                env!("CARGO_PKG_VERSION"),
+            )
+        })?;
         let tensors = SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?;
         let arrays = |prefix: &str| -> Result<Vec<NamedArray>, String> {
             let named = tensors
@@ -182,6 +192,16 @@ struct Header {
     config: TrainConfig,
     spaces: Spaces,
     adam_steps: Vec<u64>,
+    #[serde(flatten)]
+    writer: Writer,
+}
+
+/// The program that wrote a file, for messages.
+#[derive(Default, Serialize, Deserialize)]
+struct Writer {
+    /// Its version; files of the first programs do not name it.
+    #[serde(default)]
+    program: Option<String>,
 }
 
 /// Read first: a header of another version may have other fields.

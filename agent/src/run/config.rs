@@ -1,33 +1,44 @@
-//! What a training run is told, resolved: defaults, file and flags as one.
+//! The configuration of a training run, resolved: defaults, file and flags as one.
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
 
-use crate::algorithms::Algorithm;
+use crate::algorithms::sections::{self, Overrides};
+use crate::algorithms::{self, Algorithm};
 use crate::env::selection::EnvSelection;
-use crate::hyper::{ConfigError, Hyperparameters, MemoryScope, Overrides, Part};
-use crate::memory::{attention::episodic_transformer, episodes};
+use crate::experience::Collection;
+use crate::hyper::{ConfigError, Hyperparameters};
+use crate::learner::ppo::PpoUpdate;
 
 /// Everything that decides what a training run computes. Two runs with equal configurations on machines of one class
 /// end with the same weights, bit for bit.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TrainConfig {
     /// Id of a row in the table of algorithms.
     pub algorithm: String,
-    /// What is played.
+    /// The environment that is played.
     pub env: EnvSelection,
     /// Steps of all environments together; the run ends with the first update at or beyond it.
     pub total_timesteps: u64,
     /// Seed of weights, actions, memory noise and environments.
     pub seed: u64,
-    /// All hyper-parameters, resolved.
+    /// The algorithm's hyper-parameters, resolved.
     pub hyper: Hyperparameters,
 }
 
 impl TrainConfig {
+    /// Returns the values of the hyper-parameters that the algorithm has, by name. A single-precision
+    /// 0.003 is 0.003 here: by way of text, since its value is 0.003000000026077032.
+    pub fn hyperparameters(&self) -> Map<String, Value> {
+        let text = serde_json::to_string(&self.hyper).expect("hyper-parameters are plain data");
+        serde_json::from_str(&text).expect("the text was written as an object")
+    }
+
     /// The algorithm's defaults with what was set laid over them.
     ///
     /// # Errors
-    /// A hyper-parameter out of range, of a part that the algorithm does not have, or one that contradicts another.
+    /// A hyper-parameter out of range, one that the algorithm does not have, or one that contradicts another.
     pub fn resolve(
         algorithm: &Algorithm,
         overrides: &Overrides,
@@ -35,71 +46,144 @@ impl TrainConfig {
         total_timesteps: u64,
         seed: u64,
     ) -> Result<Self, ConfigError> {
-        for (name, part) in overrides.set() {
-            if !algorithm.parts.contains(&part) {
-                return Err(ConfigError::Unused {
-                    name,
-                    algorithm: algorithm.id,
-                });
-            }
-        }
         let mut hyper = (algorithm.defaults)();
-        overrides.apply(&mut hyper);
+        overrides.apply(algorithm.id, &mut hyper)?;
         hyper.validate()?;
-        if hyper.her {
-            return Err(ConfigError::Her {
-                algorithm: algorithm.id,
-            });
-        }
-        let heads = if algorithm.parts.contains(&Part::Episodes) {
-            episodic_transformer::HEADS
-        } else if hyper.memory_scope != MemoryScope::Episode {
-            episodes::HEADS
-        } else {
-            1
-        };
-        if !hyper.mem_dim.is_multiple_of(heads) {
-            return Err(ConfigError::Heads {
-                mem_dim: hyper.mem_dim,
-                heads,
-            });
-        }
-        if algorithm.parts.contains(&Part::Steps) && hyper.memory_scope == MemoryScope::Lifetime {
-            // The algorithm's own value gives way; a value that somebody set may not silently do nothing.
-            if overrides.memory_score_coef.is_some_and(|coef| coef > 0.0) {
-                return Err(ConfigError::ScoreWithoutSteps {
-                    memory_score_coef: hyper.memory_score_coef,
-                });
-            }
-            hyper.memory_score_coef = 0.0;
-        }
-        if algorithm.parts.contains(&Part::Steps) && hyper.recent_entries > hyper.max_entries {
-            return Err(ConfigError::MoreRecentThanSlots {
-                recent_entries: hyper.recent_entries,
-                max_entries: hyper.max_entries,
-            });
-        }
-        if hyper.num_minibatches > hyper.num_envs {
-            return Err(ConfigError::MoreMinibatchesThanEnvs {
-                num_minibatches: hyper.num_minibatches,
-                num_envs: hyper.num_envs,
-            });
-        }
-        if total_timesteps < hyper.num_envs as u64 {
-            return Err(ConfigError::TooFewTimesteps {
-                total_timesteps,
-                num_envs: hyper.num_envs,
-            });
-        }
-        if !env.draws.is_empty() && !hyper.whole_episodes {
-            return Err(ConfigError::DrawsNeedWholeEpisodes);
-        }
-        Ok(Self {
+        (algorithm.check)(&mut hyper, overrides)?;
+        let config = Self {
             algorithm: algorithm.id.into(),
             env,
             total_timesteps,
             seed,
             hyper,
+        };
+        config.check(algorithm)?;
+        Ok(config)
+    }
+
+    /// Checks what no row of the table can know of: the budget, the environment, and sections against each other.
+    fn check(&self, algorithm: &Algorithm) -> Result<(), ConfigError> {
+        let Collection {
+            num_envs,
+            whole_episodes,
+            ..
+        } = self.hyper.get();
+        if self
+            .hyper
+            .get::<crate::learner::exploration::ExplorationBonuses>()
+            .her
+        {
+            return Err(ConfigError::Her {
+                algorithm: algorithm.id,
+            });
+        }
+        let num_minibatches = self.hyper.get::<PpoUpdate>().num_minibatches;
+        if self.hyper.has::<PpoUpdate>() && num_minibatches > num_envs {
+            return Err(ConfigError::MoreMinibatchesThanEnvs {
+                num_minibatches,
+                num_envs,
+            });
+        }
+        if self.total_timesteps < num_envs as u64 {
+            return Err(ConfigError::TooFewTimesteps {
+                total_timesteps: self.total_timesteps,
+                num_envs,
+            });
+        }
+        if !self.env.draws.is_empty() && !whole_episodes {
+            return Err(ConfigError::DrawsNeedWholeEpisodes);
+        }
+        Ok(())
+    }
+}
+
+/// A configuration as it stands in a file.
+#[derive(Deserialize)]
+struct Written {
+    algorithm: String,
+    env: EnvSelection,
+    total_timesteps: u64,
+    seed: u64,
+    hyper: Map<String, Value>,
+}
+
+/// Reads a configuration that this or an earlier program wrote. A hyper-parameter that the file lacks has its default;
+/// one that the program knows but the algorithm does not have is left out, as programs before the sections wrote all of
+/// them; one that the program does not know is an error.
+impl<'de> Deserialize<'de> for TrainConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let written = Written::deserialize(deserializer)?;
+        let algorithm = algorithms::find(&written.algorithm).map_err(D::Error::custom)?;
+        let mut hyper = (algorithm.defaults)().defaults();
+        for (name, value) in &written.hyper {
+            let is_set = hyper
+                .set(name, value)
+                .map_err(|error| D::Error::custom(format!("hyper-parameter `{name}`: {error}")))?;
+            if !is_set && !sections::rows().any(|row| row.name == name) {
+                return Err(D::Error::custom(format!(
+                    "unknown hyper-parameter `{name}`"
+                )));
+            }
+        }
+        Ok(Self {
+            algorithm: written.algorithm,
+            env: written.env,
+            total_timesteps: written.total_timesteps,
+            seed: written.seed,
+            hyper,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(algorithm: &str, hyper: &str) -> Result<TrainConfig, String> {
+        let text = format!(
+            r#"{{"algorithm":"{algorithm}","env":{{"spec_id":"MemoryTask-v0","kwargs":{{}}}},
+                "total_timesteps":9,"seed":1,"hyper":{hyper}}}"#
+        );
+        serde_json::from_str(&text).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_file_holds_the_algorithms_own_hyper_parameters_only() {
+        for row in algorithms::ALGORITHMS {
+            let config = read(row.id, "{}").unwrap();
+            let text = serde_json::to_string(&config).unwrap();
+            let written: Value = serde_json::from_str(&text).unwrap();
+            let names: Vec<_> = written["hyper"].as_object().unwrap().keys().collect();
+            let own = (row.defaults)();
+            assert_eq!(names.len(), own.rows().count(), "{}", row.id);
+            assert_eq!(serde_json::from_str::<TrainConfig>(&text).unwrap(), config);
+        }
+    }
+
+    #[test]
+    fn a_hyper_parameter_that_a_file_lacks_has_its_default() {
+        let config = read("ppo", r#"{"num_envs": 3}"#).unwrap();
+        let expected = Collection {
+            num_envs: 3,
+            ..Collection::default()
+        };
+        assert_eq!(config.hyper.get::<Collection>(), expected);
+        assert_eq!(config.hyper.get::<PpoUpdate>(), PpoUpdate::default());
+    }
+
+    #[test]
+    fn those_of_other_algorithms_are_left_out_and_unknown_ones_refused() {
+        let config = read("random", r#"{"num_envs": 3, "gamma": 0.5}"#).unwrap();
+        assert!(!config.hyper.has::<PpoUpdate>());
+        let error = read("ppo", r#"{"num_envs": 3, "novelty": 1}"#).unwrap_err();
+        assert!(
+            error.contains("unknown hyper-parameter `novelty`"),
+            "{error}"
+        );
+        let error = read("ppo", r#"{"num_envs": "many"}"#).unwrap_err();
+        assert!(
+            error.contains("hyper-parameter `num_envs`: invalid type"),
+            "{error}"
+        );
     }
 }

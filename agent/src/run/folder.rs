@@ -25,6 +25,7 @@ use serde_json::Value;
 
 use crate::env::EnvError;
 use crate::env::remote::{RemoteEnvConfig, RemoteVectorEnv, RetryPolicy, Token};
+use crate::experience::Collection;
 use crate::files;
 use crate::run::checkpoint::{Checkpoint, CheckpointError};
 use crate::run::config::TrainConfig;
@@ -139,7 +140,7 @@ impl Session {
             token: self.token.clone(),
             spec_id: self.config.env.spec_id.clone(),
             kwargs: self.config.env.kwargs.clone(),
-            num_envs: self.config.hyper.num_envs,
+            num_envs: self.config.hyper.get::<Collection>().num_envs,
             retry: self.retry,
         })?;
         let (directory, lock) = match early_lock {

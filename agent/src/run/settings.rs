@@ -21,8 +21,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use crate::algorithms;
+use crate::algorithms::sections::Overrides;
 use crate::env::selection::{EnvSelection, OptionDraw};
-use crate::hyper::{ConfigError, Hyperparameters, Overrides};
+use crate::hyper::ConfigError;
 use crate::run::config::TrainConfig;
 
 /// What was said; what was not is `None` or empty.
@@ -78,16 +79,6 @@ impl Settings {
 
     /// A configuration in the words in which it would be asked for: loading them gives the same configuration.
     pub fn of(config: &TrainConfig) -> Self {
-        let rows = Hyperparameters::table();
-        let parts = algorithms::find(&config.algorithm).map_or(&[][..], |row| row.parts);
-        let Ok(Value::Object(mut hyper)) = serde_json::to_value(&config.hyper) else {
-            unreachable!("hyper-parameters are a plain struct")
-        };
-        // A hyper-parameter that the algorithm lacks may not be set, not even to its default.
-        hyper.retain(|name, _| {
-            rows.iter()
-                .any(|row| row.name == name && parts.contains(&row.part))
-        });
         Self {
             algorithm: Some(config.algorithm.clone()),
             env: Some(config.env.spec_id.clone()),
@@ -95,7 +86,7 @@ impl Settings {
             seed: Some(config.seed),
             env_draw: config.env.draws.clone(),
             env_args: config.env.kwargs.clone(),
-            hyperparameters: serde_json::from_value(Value::Object(hyper))
+            hyperparameters: serde_json::from_value(Value::Object(config.hyper.to_map()))
                 .expect("the same names and types"),
         }
     }
@@ -246,6 +237,8 @@ pub enum SettingsError {
 mod tests {
     use super::*;
 
+    use crate::learner::ppo::PpoUpdate;
+
     fn parse(text: &str) -> Settings {
         toml::from_str(text).unwrap()
     }
@@ -257,7 +250,7 @@ mod tests {
              [env_args]\ndelay = 16\n[hyperparameters]\nlam = 0.9\naux_modules = ['cue']\n",
         );
         let config = settings.resolve().unwrap();
-        assert_eq!(config.hyper.gae_lambda, 0.9);
+        assert_eq!(config.hyper.get::<PpoUpdate>().gae_lambda, 0.9);
         assert_eq!(config.env.draws[0].high, 16);
         let written = Settings::of(&config).to_toml().unwrap();
         assert!(written.contains("gae_lambda = 0.9\n"), "{written}");

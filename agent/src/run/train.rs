@@ -10,12 +10,15 @@ use std::time::{Duration, Instant};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
 
-use crate::algorithms::{self, Algorithm};
+use crate::algorithms;
 use crate::env::{EnvError, VectorEnv};
 use crate::experience::{Behaviour, Collector, Playback, Recording, Rollout, Source};
 use crate::hyper::ConfigError;
+use crate::learner::auxiliary::wants_cue;
 use crate::learner::exploration::{Exploration, LearningRewards};
-use crate::learner::{Diverged, Experience, Learner, LearnerContext, Metrics, Section, StateError};
+use crate::learner::ppo::PpoUpdate;
+use crate::learner::stopping::Stopping;
+use crate::learner::{Diverged, Experience, Group, Learner, LearnerContext, Metrics, StateError};
 use crate::nn::NnError;
 use crate::policy::Policy;
 use crate::policy::inputs::InputEncoder;
@@ -79,44 +82,35 @@ pub enum Origin<'a> {
     Recording(&'a mut Playback<'a>),
 }
 
-/// Trains an agent of the configuration's algorithm, from scratch or from where a checkpoint left it.
+/// Trains an agent by playing, from scratch or from where a checkpoint left it.
 ///
 /// # Errors
-/// Those of [`train_algorithm`], and an algorithm that is not in the table.
+/// Those of [`train_from`].
 pub fn train(
     config: &TrainConfig,
     env: &mut dyn VectorEnv,
     options: TrainOptions<'_>,
     monitor: &mut dyn Monitor,
 ) -> Result<Trained, TrainError> {
-    let algorithm = algorithms::find(&config.algorithm)?;
-    train_algorithm(
-        algorithm,
-        config,
-        Origin::Environments(env),
-        options,
-        monitor,
-    )
+    train_from(config, Origin::Environments(env), options, monitor)
 }
 
-/// Trains an agent of an algorithm that need not be in the table.
+/// Trains an agent from experience of any origin, from scratch or from where a checkpoint left it.
 ///
 /// # Errors
 /// Those of the environment and of the file system, or [`TrainError::Diverged`]. If there is a folder, the last good
 /// state is written there first.
-pub fn train_algorithm(
-    algorithm: &Algorithm,
+pub fn train_from(
     config: &TrainConfig,
     origin: Origin<'_>,
     options: TrainOptions<'_>,
     monitor: &mut dyn Monitor,
 ) -> Result<Trained, TrainError> {
     let autosave = Autosave::every(autosave::INTERVAL);
-    train_with(algorithm, config, origin, options, monitor, autosave)
+    train_with(config, origin, options, monitor, autosave)
 }
 
 fn train_with(
-    algorithm: &Algorithm,
     config: &TrainConfig,
     origin: Origin<'_>,
     options: TrainOptions<'_>,
@@ -131,8 +125,8 @@ fn train_with(
     } = options;
     let is_new = resume.is_none();
     let mut trainer = match resume {
-        Some(checkpoint) => Trainer::resume(algorithm, config, origin, checkpoint)?,
-        None => Trainer::begin(algorithm, config, origin)?,
+        Some(checkpoint) => Trainer::resume(config, origin, checkpoint)?,
+        None => Trainer::begin(config, origin)?,
     };
     if let (true, Some(out)) = (is_new, out) {
         // From the first step on there is something to go on from; and a folder that cannot be written to shows now.
@@ -142,7 +136,7 @@ fn train_with(
     let due_after = |timesteps: u64| {
         checkpoint_interval.map(|interval| (timesteps / interval.max(1) + 1) * interval.max(1))
     };
-    let may_stop_early = algorithm.learns() && config.hyper.early_stop && trainer.is_judged();
+    let may_stop_early = Stopping::is_early(&config.hyper) && trainer.is_judged();
     if may_stop_early && trainer.statistics.solved_threshold.is_none() {
         monitor.message(NO_THRESHOLD);
     }
@@ -257,11 +251,8 @@ struct Session {
 }
 
 impl<'a> Trainer<'a> {
-    fn begin(
-        algorithm: &Algorithm,
-        config: &TrainConfig,
-        mut origin: Origin<'a>,
-    ) -> Result<Self, TrainError> {
+    fn begin(config: &TrainConfig, mut origin: Origin<'a>) -> Result<Self, TrainError> {
+        let algorithm = algorithms::find(&config.algorithm)?;
         let env = origin.env();
         let solved_threshold = env.solved_threshold()?;
         let spaces = Spaces {
@@ -270,7 +261,8 @@ impl<'a> Trainer<'a> {
         };
         let num_envs = env.num_envs();
         let hyper = &config.hyper;
-        let encoder = InputEncoder::new(&spaces.observation, &spaces.action, hyper)?;
+        let encoder =
+            InputEncoder::new(&spaces.observation, &spaces.action, hyper, wants_cue(hyper))?;
         // The order of the draws decides the weights: policy, learner, exploration.
         let mut rng = seeds::generator(config.seed, Role::Agent);
         let mut policy = algorithm.policy(hyper, &encoder, &mut rng);
@@ -281,7 +273,9 @@ impl<'a> Trainer<'a> {
             rng: &mut rng,
         });
         let observation_size = encoder.observation_size();
-        let exploration = Exploration::new(hyper, observation_size, num_envs, &mut rng);
+        let gamma = hyper.get::<PpoUpdate>().gamma;
+        let exploration =
+            Exploration::new(&hyper.get(), gamma, observation_size, num_envs, &mut rng);
         let source = origin.begin(config, encoder, &policy)?;
         Ok(Self {
             config: config.clone(),
@@ -305,12 +299,11 @@ impl<'a> Trainer<'a> {
     /// The configuration may differ from the checkpoint's in what a longer run needs (its budget); everything else is
     /// the checkpoint's.
     fn resume(
-        algorithm: &Algorithm,
         config: &TrainConfig,
         origin: Origin<'a>,
         checkpoint: Checkpoint,
     ) -> Result<Self, TrainError> {
-        let mut trainer = Self::begin(algorithm, config, origin)?;
+        let mut trainer = Self::begin(config, origin)?;
         trainer.policy.params.import(&checkpoint.params)?;
         trainer.learner.import(&checkpoint.learner)?;
         trainer.exploration.import(checkpoint.run.exploration)?;
@@ -361,7 +354,8 @@ impl<'a> Trainer<'a> {
     fn record(&mut self, rollout: &Rollout) -> Verdict {
         let is_judged = self.is_judged();
         self.statistics.record(rollout, is_judged);
-        if self.config.hyper.early_stop && is_judged && self.statistics.is_safely_solved() {
+        if Stopping::is_early(&self.config.hyper) && is_judged && self.statistics.is_safely_solved()
+        {
             Verdict::Solved
         } else {
             Verdict::GoOn
@@ -403,13 +397,13 @@ impl<'a> Trainer<'a> {
 
     fn log_record(&self, metrics: &Metrics, shaped: &LearningRewards<'_>) -> LogRecord {
         let mut record = self.progress().to_record();
-        let mut put = |name: &str, section: Section| {
-            for (key, value) in metrics.section(section) {
+        let mut put = |name: &str, group: Group| {
+            for (key, value) in metrics.group(group) {
                 record.section(name).put(key, value);
             }
         };
-        put("rollout", Section::Rollout);
-        put("train", Section::Train);
+        put("rollout", Group::Rollout);
+        put("train", Group::Train);
         let bonuses = [
             ("mean_rnd_bonus", shaped.mean_rnd_bonus),
             ("mean_count_bonus", shaped.mean_count_bonus),
@@ -419,7 +413,7 @@ impl<'a> Trainer<'a> {
                 record.section("rnd_net_dist").put(name, bonus);
             }
         }
-        for (key, value) in metrics.section(Section::Memory) {
+        for (key, value) in metrics.group(Group::Memory) {
             record.section("memory").put(key, value);
         }
         record

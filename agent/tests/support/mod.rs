@@ -3,9 +3,10 @@
 use std::sync::atomic::AtomicBool;
 
 use agent::algorithms;
+use agent::algorithms::sections::Overrides;
 use agent::env::remote::{RemoteEnvConfig, RemoteVectorEnv, RetryPolicy};
 use agent::env::selection::EnvSelection;
-use agent::hyper::Overrides;
+use agent::overrides;
 use agent::run::checkpoint::Checkpoint;
 use agent::run::config::TrainConfig;
 use agent::run::train::{TrainOptions, train};
@@ -45,16 +46,15 @@ impl Trained<'_> {
     /// sees.
     pub fn checkpoint(&self, server: &str) -> Checkpoint {
         const LANES: usize = 4;
-        let overrides = Overrides {
-            num_envs: Some(LANES),
-            num_steps: Some(32),
-            whole_episodes: Some(false),
-            num_minibatches: Some(1),
-            update_epochs: Some(1),
-            early_stop: Some(false),
-            aux_modules: Some(Vec::new()),
-            ..self.overrides.clone()
-        };
+        let overrides = self.overrides.clone().overlaid(&overrides! {
+            num_envs: LANES,
+            num_steps: 32,
+            whole_episodes: false,
+            num_minibatches: 1,
+            update_epochs: 1,
+            early_stop: false,
+            aux_modules: Vec::<&str>::new(),
+        });
         let selection = EnvSelection {
             spec_id: self.spec_id.into(),
             kwargs: self.kwargs.clone(),

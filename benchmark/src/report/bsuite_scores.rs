@@ -1,12 +1,12 @@
-//! bsuite's own scores, and the regret ratios that they come from.
+//! bsuite's own scores, with the regret ratios behind them.
 
 use serde::Serialize;
 
+use super::parts::{Colours, Figure};
 use super::svg::Panel;
-use super::{Colours, Figure};
-use crate::bsuite::{BsuiteScore, LEARNING_THRESHOLD, Sweep, score};
 use crate::format::fixed;
-use crate::summary::ExperimentSummary;
+use crate::scores::bsuite::{BsuiteScore, LEARNING_THRESHOLD, Sweep, score};
+use crate::scores::summary::ExperimentSummary;
 
 /// One of bsuite's experiments.
 #[derive(Serialize)]
@@ -27,7 +27,7 @@ struct ScoreRow {
     of: usize,
 }
 
-/// The experiments of bsuite that the run has rows of.
+/// Returns the experiments of bsuite that the run has rows of.
 pub fn section(summaries: &[ExperimentSummary<'_>], colours: &Colours) -> Vec<SweepScores> {
     Sweep::ALL
         .into_iter()
@@ -64,11 +64,11 @@ fn sweep_scores(
     })
 }
 
-/// The regret ratio of each setting, a curve an agent; the threshold is drawn.
+/// Draws the regret ratio of each setting as a curve for each agent, with the threshold as a line.
 fn ratios(sweep: Sweep, scored: &[(&String, BsuiteScore)], colours: &Colours) -> String {
     let settings = sweep.settings();
     let ends = (settings[0] as f64, settings[settings.len() - 1] as f64);
-    let mut panel = Panel::of_returns(ends, true, (0.0, 1.15));
+    let mut panel = Panel::for_returns(ends, true, (0.0, 1.15));
     panel.label_x(sweep.argument());
     let (from, to) = (
         panel.point(ends.0, LEARNING_THRESHOLD),

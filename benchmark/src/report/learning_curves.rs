@@ -1,15 +1,16 @@
 //! Learning curves: mean return of recent training episodes against environment steps.
 
+use super::parts::{Colours, seed_list};
 use super::svg::{Panel, return_domain};
-use super::{Colours, seed_list};
 use crate::format::{fixed, thousands};
-use crate::statistics::mean;
-use crate::summary::{AgentSummary, ExperimentSummary};
+use crate::scores::statistics::mean;
+use crate::scores::summary::{AgentSummary, ExperimentSummary};
 
-/// Points along a mean curve.
+/// Intervals along a mean curve.
 const GRID: u64 = 120;
 
-/// One experiment's panel: a thin line a seed, a thick one for their mean, a dot where training ended.
+/// Draws one experiment's panel: a thin line for each seed, a thick one for their mean, and a dot
+/// where training ended.
 pub fn panel(summary: &ExperimentSummary<'_>, colours: &Colours) -> String {
     let budget = summary.experiment.total_timesteps;
     let curves = || summary.agents.iter().flat_map(curves);
@@ -19,7 +20,7 @@ pub fn panel(summary: &ExperimentSummary<'_>, colours: &Colours) -> String {
         .chain([budget])
         .max();
     let domain = return_domain(curves().flatten().map(|(_, value)| *value));
-    let mut panel = Panel::of_returns((0.0, longest.unwrap_or(budget) as f64), false, domain);
+    let mut panel = Panel::for_returns((0.0, longest.unwrap_or(budget) as f64), false, domain);
     panel.label_x("environment steps");
     for agent in &summary.agents {
         draw(&mut panel, agent, colours.class(&agent.agent.name));
@@ -58,7 +59,7 @@ fn draw(panel: &mut Panel, summary: &AgentSummary<'_>, colour: &str) {
                 .iter()
                 .filter_map(|curve| value_at(curve, steps))
                 .collect();
-            // Before every seed has finished an episode there is no mean over seeds.
+            // There is no mean over seeds until every seed has finished an episode.
             (values.len() == curves.len())
                 .then(|| mean(&values))
                 .flatten()
@@ -96,8 +97,8 @@ fn curves<'a>(summary: &'a AgentSummary<'_>) -> impl Iterator<Item = &'a [(u64, 
         .filter(|curve| !curve.is_empty())
 }
 
-/// The curve's value after so many steps, linear between its points; before its first point none, after its last
-/// the last (a learner that has solved the task stops).
+/// Returns the curve's value after `steps` steps, linear between its points. There is none before
+/// the first point; after the last, its value stays (a learner that has solved the task stops).
 fn value_at(curve: &[(u64, f64)], steps: f64) -> Option<f64> {
     let after = curve.partition_point(|(at, _)| *at as f64 <= steps);
     let (from, value) = *curve.get(after.checked_sub(1)?)?;

@@ -3,13 +3,12 @@
 use agent::evaluate::Mode;
 
 use super::svg::{Anchor, HEIGHT, Panel, return_domain};
-use crate::format::estimate;
-use crate::summary::{AgentSummary, ExperimentSummary};
+use crate::scores::summary::{AgentSummary, ExperimentSummary};
 
-/// Width of a label's letter, about.
+/// Approximate width of a character of a label.
 const LETTER: f64 = 6.0;
 
-/// One experiment's panel: a group of four bars an agent.
+/// Draws one experiment's panel: a group of four bars for each agent.
 pub fn panel(summary: &ExperimentSummary<'_>) -> Option<String> {
     let agents: Vec<&AgentSummary<'_>> = summary
         .agents
@@ -27,14 +26,14 @@ pub fn panel(summary: &ExperimentSummary<'_>) -> Option<String> {
     });
     let domain = return_domain(estimates);
     let (left, right) = Panel::horizontal_extent();
-    let mut panel = Panel::of_returns((0.0, 1.0), false, domain);
+    let mut panel = Panel::for_returns((0.0, 1.0), false, domain);
     let group = (right - left) / agents.len() as f64;
     let longest = agents.iter().map(|agent| agent.agent.name.len()).max();
     let crowded = longest.unwrap_or(0) as f64 * LETTER > group;
     for (index, agent) in agents.iter().enumerate() {
         let left = left + group * index as f64;
         draw_group(&mut panel, agent, left, group);
-        // Names that would run into each other stand on two lines in turn.
+        // Names that would overlap alternate between two lines.
         let line = if crowded && index % 2 == 1 { 14.0 } else { 0.0 };
         panel.svg.text(
             "label",
@@ -60,9 +59,9 @@ fn draw_group(panel: &mut Panel, agent: &AgentSummary<'_>, left: f64, width: f64
         };
         let x = first + bar * index as f64;
         let end = panel.y.at(judged.mean);
-        // A return of exactly chance still shows that it was measured.
+        // A return of exactly chance still has a visible bar.
         let height = (chance - end).abs().max(1.0);
-        let title = format!("{}, {mode}: {}", agent.agent.name, estimate(&judged));
+        let title = format!("{}, {mode}: {}", agent.agent.name, judged);
         panel.svg.rect(
             &format!("bar {mode}"),
             (x + 1.0, end.min(chance)),

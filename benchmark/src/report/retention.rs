@@ -1,24 +1,26 @@
-//! The retention heat map: what each slot of a memory held, how useful it seemed and how much it was attended to,
-//! step by step through one episode.
+//! The retention heat map: each slot's entry, its usefulness and its attention, step by step
+//! through one episode.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use super::parts::Figure;
 use super::svg::{Anchor, Scale, Svg};
-use crate::contender::MemoryView;
 use crate::format::{compact, fixed};
+use crate::records::outcome::MemoryView;
+use crate::scores::summary::{AgentSummary, ExperimentSummary};
 
 const WIDTH: f64 = 560.0;
 const LEFT: f64 = 34.0;
 const RIGHT: f64 = 10.0;
-/// Above each of the three maps, for its heading.
+/// Height of the heading above each of the three maps.
 const HEADING: f64 = 26.0;
-/// Below the last map, for the axis.
+/// Height of the axis below the last map.
 const AXIS: f64 = 36.0;
-/// Shades told apart; equal neighbours are drawn as one, so few shades make a small page.
+/// Number of shades. Equal neighbours are drawn as one, so few shades keep the page small.
 const SHADES: usize = 8;
 
-/// How a cell is filled.
+/// The fill of a cell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Fill {
     /// The cue.
@@ -27,8 +29,29 @@ enum Fill {
     Shade(usize),
 }
 
-/// The figure: three maps `[slots, steps]` above each other.
-pub fn figure(view: &MemoryView) -> String {
+/// Draws one heat map for each agent, of the first seed that has one.
+pub fn figures(summary: &ExperimentSummary<'_>) -> Vec<Figure> {
+    let figure = |agent: &AgentSummary<'_>| {
+        let (record, view) = agent
+            .finished
+            .iter()
+            .find_map(|(record, outcome)| Some((record, outcome.memory_view.as_ref()?)))?;
+        Some(Figure {
+            title: format!(
+                "{}, {}, seed {}",
+                agent.agent.name,
+                summary.title(),
+                record.seed
+            ),
+            caption: caption(view).unwrap_or_default(),
+            svg: figure(view),
+        })
+    };
+    summary.agents.iter().filter_map(figure).collect()
+}
+
+/// Draws the figure: three maps `[slots, steps]`, one below the other.
+fn figure(view: &MemoryView) -> String {
     let row = (96.0 / view.slots as f64).clamp(4.0, 16.0);
     let map_height = row * view.slots as f64;
     let mut svg = Svg::new(WIDTH, 3.0 * (HEADING + map_height) + AXIS);
@@ -56,8 +79,8 @@ pub fn figure(view: &MemoryView) -> String {
     svg.finish("Retention heat map: slots over time")
 }
 
-/// What the figure shows, in a sentence, for tasks that have a cue.
-pub fn caption(view: &MemoryView) -> Option<String> {
+/// Describes in a sentence what happened to the cue; `None` for tasks without a cue.
+fn caption(view: &MemoryView) -> Option<String> {
     let cue = view.cue_step?;
     let last = view.steps.len().checked_sub(1)?;
     let holders: Vec<usize> = (0..view.slots)
@@ -93,7 +116,7 @@ fn written(view: &MemoryView) -> Vec<Option<Fill>> {
         .collect()
 }
 
-/// Shades values between the least and the greatest of the occupied slots.
+/// Shades values between the lowest and the highest of the occupied slots.
 fn shaded(view: &MemoryView, values: &[f32]) -> Vec<Option<Fill>> {
     let occupied = || {
         view.write_step
@@ -126,7 +149,7 @@ fn shade(share: f64) -> usize {
     ((share * SHADES as f64) as usize).min(SHADES - 1)
 }
 
-/// Draws cells `[columns, slots]`, one path a fill, runs of equal cells along time joined.
+/// Draws cells `[columns, slots]` with one path for each fill. Joins equal neighbours along time.
 fn draw_map(svg: &mut Svg, view: &MemoryView, cells: &[Option<Fill>], top: f64, row: f64) {
     let columns = view.steps.len();
     let width = (WIDTH - LEFT - RIGHT) / columns as f64;
@@ -222,7 +245,8 @@ mod tests {
 
     #[test]
     fn cells_by_hand() {
-        // Steps 0..=3, slot 0 holds the cue, slot 1 nothing and then steps 1, 2, 3 of 3: shades 8/3 → 2, 16/3 → 5, 7.
+        // Steps 0..=3. Slot 0 holds the cue. Slot 1 holds nothing, then steps 1, 2 and 3 of 3:
+        // shades 8/3 → 2, 16/3 → 5, 7.
         let view = fixtures::memory_view(4);
         let cue = Some(Fill::Cue);
         let expected = [
@@ -249,7 +273,7 @@ mod tests {
 
     #[test]
     fn runs_are_joined() {
-        // The cue stays in one slot through four steps: one rectangle.
+        // The cue stays in one slot for four steps: one rectangle.
         let svg = figure(&fixtures::memory_view(4));
         let cue = svg
             .split(r#"class="cue""#)

@@ -1,16 +1,16 @@
-//! Success against delay: does what was learned at some delays hold at others?
+//! Success against delay: whether knowledge from some delays holds at others.
 
 use agent::evaluate::Mode;
 
-use super::Colours;
+use super::parts::Colours;
 use super::svg::{Anchor, Panel, return_domain};
-use crate::format::{estimate, thousands};
-use crate::summary::{AgentSummary, ExperimentSummary};
+use crate::format::thousands;
+use crate::scores::summary::{AgentSummary, ExperimentSummary};
 
 /// The modes drawn: greedy as a solid line, scrambled as a dashed one.
 const MODES: [(Mode, &str); 2] = [(Mode::Greedy, "solid"), (Mode::Scrambled, "dashed")];
 
-/// One experiment's panel; `None` when it was judged at a single delay.
+/// Draws one experiment's panel; `None` when it was judged at a single delay.
 pub fn panel(summary: &ExperimentSummary<'_>, colours: &Colours) -> Option<String> {
     let delays = delays(summary);
     let (shortest, longest) = (*delays.first()?, *delays.last()?);
@@ -23,14 +23,14 @@ pub fn panel(summary: &ExperimentSummary<'_>, colours: &Colours) -> Option<Strin
             .flat_map(|(mode, _)| points(agent, &delays, *mode))
             .map(|(_, estimate)| estimate.mean)
     });
-    // The whole of the training range is shown, judged or not.
+    // The whole training range is shown, evaluated or not.
     let (from, to) = summary
         .experiment
         .delay_range()
         .map_or((shortest, longest), |(low, high)| {
             (low.min(shortest), high.max(longest))
         });
-    let mut panel = Panel::of_returns((from as f64, to as f64), true, return_domain(values));
+    let mut panel = Panel::for_returns((from as f64, to as f64), true, return_domain(values));
     mark_training_range(&mut panel, summary);
     panel.label_x("delay (log)");
     for agent in &summary.agents {
@@ -51,8 +51,8 @@ pub fn panel(summary: &ExperimentSummary<'_>, colours: &Colours) -> Option<Strin
     )))
 }
 
-/// Why an agent whose slots were never full in training cannot be expected to choose what to keep at longer delays; empty
-/// where there is no such agent.
+/// Explains why an agent whose slots were never full in training cannot be expected to choose what
+/// to keep at longer delays. Empty without such an agent.
 pub fn caption(summary: &ExperimentSummary<'_>) -> String {
     let Some((_, trained)) = summary.experiment.delay_range() else {
         return String::new();
@@ -96,7 +96,7 @@ fn points(
     agent: &AgentSummary<'_>,
     delays: &[u64],
     mode: Mode,
-) -> Vec<(u64, crate::statistics::Estimate)> {
+) -> Vec<(u64, crate::scores::statistics::Estimate)> {
     delays
         .iter()
         .filter_map(|&delay| Some((delay, agent.estimate_at(Some(delay), mode)?)))
@@ -108,7 +108,7 @@ fn mark_training_range(panel: &mut Panel, summary: &ExperimentSummary<'_>) {
         return;
     };
     let (top, bottom) = Panel::vertical_extent();
-    // A single delay is a range without width: drawn wide enough to be seen.
+    // A single delay has no width: drawn wide enough to be visible.
     let (left, right) = (
         panel.x.at(shortest as f64) - 5.0,
         panel.x.at(longest as f64) + 5.0,
@@ -158,7 +158,7 @@ fn draw(
             "{}, delay {}, {mode}: {}",
             agent.agent.name,
             thousands(delay),
-            estimate(&judged)
+            judged
         );
         panel
             .svg

@@ -1,39 +1,42 @@
-//! Many tasks at once: normalised scores task by task, and what they come to together.
+//! Several kinds of task: normalised scores for each task, and aggregates over tasks.
 
 use agent::evaluate::Mode;
 use serde::Serialize;
 
+use super::parts::{Colours, GridCell, find_agent as find, grid_cell};
 use super::svg::{Anchor, Panel, Scale, Svg};
-use super::{Colours, GridCell, find_agent as find, grid_cell};
-use crate::aggregate::{Aggregate, aggregate_iqm, performance_profile, probability_of_improvement};
-use crate::format::{compact, estimate, fixed};
-use crate::reference::Reference;
-use crate::statistics::Estimate;
-use crate::summary::{AgentSummary, ExperimentSummary};
+use crate::format::{compact, fixed};
+use crate::scores::aggregate::{
+    Aggregate, aggregate_iqm, performance_profile, probability_of_improvement,
+};
+use crate::scores::reference::Reference;
+use crate::scores::statistics::Estimate;
+use crate::scores::summary::{AgentSummary, ExperimentSummary};
 
-/// Lowest score that the figures show; worse ones stand at the edge.
+/// Lowest score in the figures; lower ones stand at the edge.
 const LOWEST: f64 = -0.25;
-/// Highest score that the figures show.
+/// Highest score in the figures.
 const HIGHEST: f64 = 1.1;
-/// Distance of two thresholds of the performance profile.
+/// Distance between thresholds of the performance profile.
 const THRESHOLD_STEP: f64 = 0.025;
 
 /// Width of the figure of scores, and of the names on its left, in its own units.
 const WIDTH: f64 = 760.0;
 const NAMES: f64 = 170.0;
-/// Height of a task in it.
+/// Height of a task's row in that figure.
 const ROW: f64 = 26.0;
 
-/// What the page shows of a run over many kinds of task.
+/// The section for a run over several kinds of task.
 #[derive(Serialize)]
 pub struct Suite {
     tasks: Vec<TaskRow>,
     columns: Vec<Column>,
     scores: String,
     profile: Option<String>,
-    /// How many tasks the aggregates are over.
+    /// Number of tasks in the aggregates.
     aggregated: usize,
-    /// Tasks that they are not over: without a scale, or without a finished run of every agent.
+    /// Tasks that the aggregates leave out: they have no scale, or lack a finished run of some
+    /// agent.
     left_out: Vec<String>,
 }
 
@@ -45,10 +48,10 @@ struct TaskRow {
     arguments: String,
     budget: String,
     random: String,
-    /// Of the best that sees the last observation only.
+    /// Return of the best player that sees only the last observation.
     memoryless: String,
     best: String,
-    /// Whether `best` is a clairvoyant's.
+    /// Whether `best` belongs to a clairvoyant player.
     is_bound: bool,
     cells: Vec<Option<ScoreCell>>,
 }
@@ -68,7 +71,8 @@ struct Column {
     class: String,
     tuned: bool,
     iqm: Option<AggregateCell>,
-    /// Against each agent in the order of the columns; none against itself.
+    /// Probability of improvement over each agent in the order of the columns; `None` for the agent
+    /// itself.
     improvement: Vec<Option<AggregateCell>>,
 }
 
@@ -78,7 +82,7 @@ struct AggregateCell {
     interval: Option<String>,
 }
 
-/// What there is to show when the experiments are of more than one kind of task.
+/// Returns the section, if the experiments have more than one kind of task.
 pub fn section(summaries: &[ExperimentSummary<'_>], colours: &Colours) -> Option<Suite> {
     let first = &summaries.first()?.experiment.spec_id;
     if summaries
@@ -115,9 +119,9 @@ pub fn section(summaries: &[ExperimentSummary<'_>], colours: &Colours) -> Option
     })
 }
 
-/// Whether a task has a scale and a run of every agent.
+/// Returns whether a task has a scale and a run of every agent.
 fn is_comparable(task: &ExperimentSummary<'_>, colours: &Colours) -> bool {
-    Reference::of(task.experiment).is_some()
+    Reference::from_experiment(task.experiment).is_some()
         && colours
             .names
             .iter()
@@ -130,7 +134,7 @@ fn scores(task: &ExperimentSummary<'_>, name: &str) -> Vec<f64> {
 }
 
 fn task_row(task: &ExperimentSummary<'_>, colours: &Colours) -> TaskRow {
-    let reference = Reference::of(task.experiment);
+    let reference = Reference::from_experiment(task.experiment);
     let dash = || "–".to_owned();
     let arguments = task.experiment.kwargs.iter();
     TaskRow {
@@ -156,7 +160,7 @@ fn task_row(task: &ExperimentSummary<'_>, colours: &Colours) -> TaskRow {
 }
 
 fn score_cell(agent: &AgentSummary<'_>) -> ScoreCell {
-    let score = Estimate::of(&agent.scores(Mode::Greedy));
+    let score = Estimate::from_seeds(&agent.scores(Mode::Greedy));
     ScoreCell {
         score: score.map_or_else(|| "–".to_owned(), |score| fixed(score.mean, 2)),
         interval: score.map(|score| range(score.interval)),
@@ -200,7 +204,7 @@ fn range((low, high): (f64, f64)) -> String {
     format!("{} to {}", fixed(low, 2), fixed(high, 2))
 }
 
-/// A line a task, a dot an agent, a whisker its interval over seeds.
+/// Draws a row for each task with a dot for each agent, and its interval over seeds as a whisker.
 fn scores_figure(summaries: &[ExperimentSummary<'_>], colours: &Colours) -> String {
     let bottom = ROW * summaries.len() as f64 + 6.0;
     let mut svg = Svg::new(WIDTH, bottom + 22.0);
@@ -217,10 +221,10 @@ fn scores_figure(summaries: &[ExperimentSummary<'_>], colours: &Colours) -> Stri
         svg.text("label", (NAMES - 10.0, middle + 4.0), Anchor::End, name);
         svg.line("grid", (NAMES, middle), (WIDTH - 12.0, middle));
         for (place, agent) in task.agents.iter().enumerate() {
-            let Some(score) = Estimate::of(&agent.scores(Mode::Greedy)) else {
+            let Some(score) = Estimate::from_seeds(&agent.scores(Mode::Greedy)) else {
                 continue;
             };
-            // Side by side, or equal scores would hide each other.
+            // Side by side, so that equal scores do not hide each other.
             let share = (place as f64 + 0.5) / task.agents.len() as f64 - 0.5;
             let y = middle + share * ROW * 0.7;
             let colour = colours.class(&agent.agent.name);
@@ -230,20 +234,20 @@ fn scores_figure(summaries: &[ExperimentSummary<'_>], colours: &Colours) -> Stri
                 (x.at(low), y),
                 (x.at(high), y),
             );
-            let title = format!("{}, {name}: {}", agent.agent.name, estimate(&score));
+            let title = format!("{}, {name}: {}", agent.agent.name, score);
             svg.dot(&format!("end {colour}"), (x.at(score.mean), y), 3.6, &title);
         }
     }
     svg.finish("Normalised score by task")
 }
 
-/// The share of runs above each score, a curve an agent, its interval as a band.
+/// Draws the share of runs above each score: a curve for each agent, with its interval as a band.
 fn profile_figure(scores: &[Vec<Vec<f64>>], colours: &Colours) -> String {
     let steps = ((HIGHEST - LOWEST) / THRESHOLD_STEP).round() as usize;
     let thresholds: Vec<f64> = (0..=steps)
         .map(|index| LOWEST + index as f64 * THRESHOLD_STEP)
         .collect();
-    let mut panel = Panel::of_returns((LOWEST, HIGHEST), false, (0.0, 1.02));
+    let mut panel = Panel::for_returns((LOWEST, HIGHEST), false, (0.0, 1.02));
     panel.label_x("normalised score");
     for (name, scores) in colours.names.iter().zip(scores) {
         let profile = performance_profile(scores, &thresholds);
@@ -269,7 +273,7 @@ fn profile_figure(scores: &[Vec<Vec<f64>>], colours: &Colours) -> String {
         .finish("Share of runs above each normalised score")
 }
 
-/// Path data of the area between two curves.
+/// Returns the path data of the area between two curves.
 fn outline(upper: &[(f64, f64)], lower: &[(f64, f64)]) -> String {
     let points = upper.iter().chain(lower.iter().rev());
     let points: Vec<String> = points.map(|(x, y)| format!("{x:.1},{y:.1}")).collect();

@@ -1,4 +1,5 @@
-//! Small pieces of inline SVG. Colours are classes that the page's style defines for light and dark.
+//! Small pieces of inline SVG. Colours are classes, which the page's style defines for light and
+//! dark.
 
 use std::fmt::Write as _;
 
@@ -14,7 +15,7 @@ const RIGHT: f64 = 12.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = 38.0;
 
-/// How values become positions along an axis.
+/// A map from values to positions along an axis.
 #[derive(Debug, Clone, Copy)]
 pub struct Scale {
     domain: (f64, f64),
@@ -32,7 +33,7 @@ impl Scale {
         }
     }
 
-    /// Maps the logarithm of `domain`, which is positive, onto `range`.
+    /// Maps the logarithm of `domain`, which must be positive, onto `range`.
     pub const fn logarithmic(domain: (f64, f64), range: (f64, f64)) -> Self {
         Self {
             domain,
@@ -41,7 +42,7 @@ impl Scale {
         }
     }
 
-    /// The position of a value; beyond the domain, the nearer end.
+    /// Returns the position of a value; beyond the domain, that of the nearer end.
     pub fn at(&self, value: f64) -> f64 {
         let place = |value: f64| if self.logarithmic { value.ln() } else { value };
         let (low, high) = (place(self.domain.0), place(self.domain.1));
@@ -53,7 +54,8 @@ impl Scale {
         self.range.0 + share * (self.range.1 - self.range.0)
     }
 
-    /// Round values to label: multiples of 1, 2 or 5 times a power of ten, or powers of two on a logarithmic axis.
+    /// Returns round values to label: multiples of 1, 2 or 5 times a power of ten, or powers of two
+    /// on a logarithmic axis.
     pub fn ticks(&self) -> Vec<f64> {
         let (low, high) = self.domain;
         if self.logarithmic {
@@ -76,7 +78,8 @@ impl Scale {
     }
 }
 
-/// The range of returns to show: 0 (chance) and 1 (perfect) always, more when the data ask for it.
+/// Returns the range of returns to show: always 0 (chance) and 1 (perfect), more if the data need
+/// it.
 pub fn return_domain(values: impl Iterator<Item = f64>) -> (f64, f64) {
     let (low, high) = values.fold((0.0_f64, 1.0_f64), |(low, high), value| {
         (low.min(value), high.max(value))
@@ -89,7 +92,7 @@ pub fn return_domain(values: impl Iterator<Item = f64>) -> (f64, f64) {
     (low, high * 1.05)
 }
 
-/// A figure being drawn.
+/// An unfinished figure.
 #[derive(Debug)]
 pub struct Svg {
     body: String,
@@ -97,19 +100,19 @@ pub struct Svg {
     height: f64,
 }
 
-/// Where a text stands relative to its position.
+/// The part of a text that stands at its position.
 #[derive(Debug, Clone, Copy)]
 pub enum Anchor {
-    /// It begins there.
+    /// Its start.
     Start,
-    /// Its middle is there.
+    /// Its middle.
     Middle,
-    /// It ends there.
+    /// Its end.
     End,
 }
 
 impl Svg {
-    /// An empty figure of a size.
+    /// Starts an empty figure.
     pub const fn new(width: f64, height: f64) -> Self {
         Self {
             body: String::new(),
@@ -118,7 +121,7 @@ impl Svg {
         }
     }
 
-    /// A rectangle; `title` appears when pointed at.
+    /// Draws a rectangle; `title` is its tooltip.
     pub fn rect(
         &mut self,
         class: &str,
@@ -132,14 +135,14 @@ impl Svg {
         ));
     }
 
-    /// A straight line.
+    /// Draws a straight line.
     pub fn line(&mut self, class: &str, (x1, y1): (f64, f64), (x2, y2): (f64, f64)) {
         self.put(format_args!(
             r#"<line class="{class}" x1="{x1:.1}" y1="{y1:.1}" x2="{x2:.1}" y2="{y2:.1}"/>"#
         ));
     }
 
-    /// A line through points; `title` appears when pointed at.
+    /// Draws a line through points; `title` is its tooltip.
     pub fn polyline(&mut self, class: &str, points: &[(f64, f64)], title: &str) {
         let path: Vec<String> = points
             .iter()
@@ -152,7 +155,7 @@ impl Svg {
         ));
     }
 
-    /// A dot; `title` appears when pointed at.
+    /// Draws a dot; `title` is its tooltip.
     pub fn dot(&mut self, class: &str, (x, y): (f64, f64), radius: f64, title: &str) {
         let title = title_element(title);
         self.put(format_args!(
@@ -160,14 +163,14 @@ impl Svg {
         ));
     }
 
-    /// A filled path of SVG path data.
+    /// Fills a path given as SVG path data.
     pub fn path(&mut self, class: &str, opacity: f64, data: &str) {
         self.put(format_args!(
             r#"<path class="{class}" fill-opacity="{opacity:.2}" d="{data}"/>"#
         ));
     }
 
-    /// A text.
+    /// Writes a text.
     pub fn text(&mut self, class: &str, (x, y): (f64, f64), anchor: Anchor, text: &str) {
         let anchor = match anchor {
             Anchor::Start => "start",
@@ -180,7 +183,7 @@ impl Svg {
         ));
     }
 
-    /// The finished element; `label` says what it shows to those who cannot see it.
+    /// Returns the finished element; `label` describes it to screen readers.
     pub fn finish(self, label: &str) -> String {
         let Self {
             body,
@@ -200,7 +203,7 @@ impl Svg {
     }
 }
 
-/// A panel with axes: what the figures share.
+/// A panel with axes, the base of most figures.
 #[derive(Debug)]
 pub struct Panel {
     /// The drawing.
@@ -212,8 +215,8 @@ pub struct Panel {
 }
 
 impl Panel {
-    /// A panel of returns (vertical) over something; chance, 0, is drawn as a line.
-    pub fn of_returns(x_domain: (f64, f64), logarithmic: bool, y_domain: (f64, f64)) -> Self {
+    /// Makes a panel with returns on the vertical axis, and a line at 0 for chance.
+    pub fn for_returns(x_domain: (f64, f64), logarithmic: bool, y_domain: (f64, f64)) -> Self {
         let x_range = (LEFT, WIDTH - RIGHT);
         let x = if logarithmic {
             Scale::logarithmic(x_domain, x_range)
@@ -250,7 +253,7 @@ impl Panel {
             self.svg
                 .line("axis", (position, bottom), (position, bottom + 4.0));
             let text = if self.x.logarithmic {
-                // Delays are read as exact powers of two.
+                // Delays are exact powers of two.
                 thousands(tick as u64)
             } else {
                 compact(tick)
@@ -266,17 +269,17 @@ impl Panel {
         );
     }
 
-    /// The top and bottom of the plotted area.
+    /// Returns the top and bottom of the plotted area.
     pub const fn vertical_extent() -> (f64, f64) {
         (TOP, HEIGHT - BOTTOM)
     }
 
-    /// The left and right of the plotted area.
+    /// Returns the left and right of the plotted area.
     pub const fn horizontal_extent() -> (f64, f64) {
         (LEFT, WIDTH - RIGHT)
     }
 
-    /// The position of a point.
+    /// Returns the position of a point.
     pub fn point(&self, x: f64, y: f64) -> (f64, f64) {
         (self.x.at(x), self.y.at(y))
     }

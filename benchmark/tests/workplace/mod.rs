@@ -1,4 +1,4 @@
-//! The program in a folder of its own, with a plan.
+//! A folder with a plan, in which tests run the program.
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Far longer than any run here takes.
+/// Time limit of a run: far longer than any takes.
 const LONGEST_RUN: Duration = Duration::from_secs(600);
 
 /// A folder with a plan, to run the program in.
@@ -39,7 +39,7 @@ impl Workplace {
         self.command(arguments).spawn().unwrap()
     }
 
-    /// A run that hangs is ended: then it has no exit code.
+    /// Runs the program to its end. A run that hangs is killed, and then has no exit code.
     pub fn run(&self, arguments: &[&str]) -> Finished {
         let child = self.spawn(arguments);
         let pid = child.id().to_string();
@@ -92,7 +92,7 @@ pub fn rows(lines: &str) -> Vec<Value> {
         .collect()
 }
 
-/// What Ctrl-C sends.
+/// Sends the signal of Ctrl-C.
 pub fn interrupt(child: &Child) {
     signal(child, "INT");
 }

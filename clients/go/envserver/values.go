@@ -1,25 +1,25 @@
-// Package envserver is a client of the environment server. All of it but this file is made by scripts/generate-client
-// from the server's OpenAPI document.
+// Package envserver is a client of the environment server. scripts/generate-client generates all of it except this
+// file from the server's OpenAPI document.
 package envserver
 
 import "encoding/json"
 
-// Value is an element of a space: a float64 or bool, a []any of Values, or of a Dict space a map[string]any.
+// Value is an element of a space: a float64 or bool, a []any of Values, or for a Dict space a map[string]any.
 type Value = any
 
-// Array is a batch of rewards, flags or actions: a number, or nested slices of them.
+// Array is a batch of rewards, flags or actions: a number, or nested slices of numbers.
 type Array = any
 
-// Action is an integer, or a slice of them where the action space has several.
+// Action is an integer, or a slice of integers if the action space has several components.
 type Action = any
 
-// Seed is an integer or, of a vector environment, also a slice with one for each lane.
+// Seed is an integer, or for a vector environment also a slice with one for each lane.
 type Seed = any
 
-// Space is one of Gymnasium's, by "type": Discrete, Box, MultiDiscrete, MultiBinary, Tuple, Dict.
+// Space is a Gymnasium space, by "type": Discrete, Box, MultiDiscrete, MultiBinary, Tuple, Dict.
 type Space = map[string]any
 
-// Parameter is an argument of a spec: "name", "type", what it may be, "default".
+// Parameter is an argument of a spec: "name", "type", its range, "default".
 type Parameter = map[string]any
 
 // NullableSeed is a Seed that may be left out.

@@ -14,7 +14,7 @@ import (
 	"strategicmemory/envserver"
 )
 
-// The bits that the server's generator draws first with seeds 0 to 9.
+// The first bits that the server's generator draws with seeds 0 to 9.
 var cues = []any{0.0, 1.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 1.0}
 
 var url string
@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 	os.Exit(status)
 }
 
-// losing forgets every second reply that has come, once, and sometimes the request before it is sent.
+// losing drops every fifth request before it is sent, and every second reply.
 type losing struct{ count int }
 
 func (l *losing) RoundTrip(request *http.Request) (*http.Response, error) {

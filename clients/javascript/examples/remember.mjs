@@ -1,4 +1,4 @@
-// Plays MemoryTask-v0 with the simplest memory there is: a variable. `node examples/remember.mjs [URL]`
+// Plays MemoryTask-v0 with the simplest possible memory, a variable: `node examples/remember.mjs [URL]`
 import { Client } from "../strategic-memory.mjs";
 
 const client = new Client(process.argv[2], { token: process.env.STRATEGIC_MEMORY_TOKEN });
@@ -20,7 +20,7 @@ try {
   await env.close();
 }
 
-// Sixteen lanes, one request a step.
+// Sixteen lanes, one request per step.
 const envs = await client.makeVector("MemoryTask-v0", 16, { kwargs: { delay: 8 }, autoresetMode: "SameStep" });
 try {
   const { observations } = await envs.reset({ seed: 0 });

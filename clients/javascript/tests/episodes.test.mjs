@@ -6,7 +6,7 @@ import { startServer } from "./harness.mjs";
 
 const url = await startServer();
 const client = new Client(url);
-/** The bit that MemoryTask-v0 shows at a reset with the seed of this index, as the server's generator draws it. */
+/** The bit that MemoryTask-v0 shows at a reset, by seed, as drawn by the server's generator. */
 const CUES = [0, 1, 1, 0, 1, 0, 1, 0, 0, 1];
 
 test("an episode pays 1 for the cue and -1 for anything else", async () => {
@@ -53,7 +53,7 @@ test("seeds of 64 bits arrive as they are", async () => {
   await env.close();
 });
 
-test("calls that are not waited for are applied in the order in which they are made", async () => {
+test("calls that are not awaited are applied in the order in which they are made", async () => {
   const env = await client.make("MemoryTask-v0", { kwargs: { delay: 2 } });
   const calls = [env.reset({ seed: 1 }), env.step(0), env.step(1), env.step(0), env.reset({ seed: 3 }), env.close()];
   const [reset, first, last, tooMany, again] = await Promise.allSettled(calls);
@@ -64,7 +64,7 @@ test("calls that are not waited for are applied in the order in which they are m
   assert.deepEqual(/** @type {any} */ (again).value.observation, [0, 0, 0]);
 });
 
-test("a snapshot goes on as its environment does, here and in a fork", async () => {
+test("a restored snapshot continues like its environment, here and in a fork", async () => {
   const env = await client.make("MemoryTask-v0", { kwargs: { delay: 6, difficulty: 1 }, seed: 5 });
   await env.reset();
   await env.step(0);
@@ -88,7 +88,7 @@ test("a snapshot goes on as its environment does, here and in a fork", async () 
   assert.deepEqual(await rest(elsewhere), expected);
 });
 
-test("an environment that exists is gone on with", async () => {
+test("attaching continues with an existing environment", async () => {
   const env = await client.make("MemoryTask-v0", { kwargs: { delay: 2 }, envId: "kept", seed: 1, ttlS: 60 });
   await env.reset();
   await env.step(0);

@@ -9,7 +9,7 @@ const url = await startServer();
 const quick = { firstDelayMs: 1, longestDelayMs: 10 };
 const once = { giveUpAfterMs: 0 };
 
-/** Plays four episodes and gives every result. @param {Client} client */
+/** Plays four episodes and returns every result. @param {Client} client */
 async function play(client) {
   const env = await client.make("MemoryTask-v0", { kwargs: { delay: 3, difficulty: 1 } });
   const results = [];
@@ -26,7 +26,7 @@ async function play(client) {
 }
 
 for (const fault of FAULTS) {
-  test(`every step once, whatever happens to messages: ${fault}`, async () => {
+  test(`every step happens once, with the fault ${fault}`, async () => {
     const proxy = await startProxy(url);
     proxy.plan = Array(12).fill(["ok", fault]).flat();
     const client = new Client(proxy.url, { ...quick, timeoutMs: fault === "hang" ? 300 : 30_000 });
@@ -39,7 +39,7 @@ for (const fault of FAULTS) {
   });
 }
 
-test("an operation that was given up is gone on with by the same call", async () => {
+test("repeating the same call continues with an abandoned operation", async () => {
   const proxy = await startProxy(url);
   const env = await new Client(proxy.url, once).make("MemoryTask-v0", { kwargs: { delay: 2 } });
   await env.reset({ seed: 1 });
@@ -51,7 +51,7 @@ test("an operation that was given up is gone on with by the same call", async ()
   assert.deepEqual([last.terminated, last.reward], [true, 1]);
 });
 
-test("another call lets an operation that was given up finish first", async () => {
+test("another call lets an abandoned operation finish first", async () => {
   const proxy = await startProxy(url);
   const env = await new Client(proxy.url, once).make("MemoryTask-v0", { kwargs: { delay: 2 } });
   await env.reset({ seed: 1 });
@@ -63,7 +63,7 @@ test("another call lets an operation that was given up finish first", async () =
   assert.deepEqual((await env.reset({ seed: 1 })).observation, [1, 0, 0]);
 });
 
-test("a refusal is told at once, with the whole problem document", async () => {
+test("a refusal is thrown at once, with the whole problem document", async () => {
   const proxy = await startProxy(url);
   const env = await new Client(proxy.url, quick).make("MemoryTask-v0", { envId: "told" });
   await env.reset();
@@ -94,7 +94,7 @@ test("two clients of one environment notice each other", async () => {
   await assert.rejects(other.step(0), (/** @type {any} */ error) => error.problem.expected_seq === 2);
 });
 
-test("giving up says why", async () => {
+test("the error after giving up names the reason", async () => {
   const policy = { ...quick, giveUpAfterMs: 500 };
   const proxy = await startProxy(url);
   proxy.plan = Array(10_000).fill("refuse");
@@ -110,7 +110,7 @@ test("giving up says why", async () => {
   await assert.rejects(nobody.make("MemoryTask-v0"), { name: "ServerUnreachable", message: /ECONNREFUSED/ });
 });
 
-test("what is no server of ours is told apart", async () => {
+test("other servers are recognised", async () => {
   await assert.rejects(new Client(`${url}/docs`).spec("x"), { name: "ServerProblem", code: "unknown-route" });
   const page = createServer((socket) => {
     socket.end("HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 2\r\n\r\nhi");
@@ -126,7 +126,7 @@ test("what is no server of ours is told apart", async () => {
   assert.throws(() => new Client(url, { token: "a\nb" }), TypeError);
 });
 
-test("numbers that JSON cannot hold are refused with their place, and nothing is sent", async () => {
+test("numbers that JSON cannot express are refused with their place, and nothing is sent", async () => {
   const proxy = await startProxy(url);
   const client = new Client(proxy.url, quick);
   const refused = (/** @type {Promise<any>} */ call, /** @type {string} */ place, name = "RangeError") =>
@@ -160,7 +160,7 @@ test("numbers that JSON cannot hold are refused with their place, and nothing is
   assert.ok((await patient.specs()).length > 0);
 });
 
-test("a reply without end is given up", async () => {
+test("an endless reply is abandoned", async () => {
   let sent = 0;
   const endless = createServer((socket) => {
     socket.on("error", () => {});
@@ -184,7 +184,7 @@ test("a reply without end is given up", async () => {
   endless.close();
 });
 
-test("every change says what it sends, also without a body", async () => {
+test("every change has a content type, even without a body", async () => {
   const proxy = await startProxy(url);
   const env = await new Client(proxy.url, quick).make("MemoryTask-v0", { kwargs: { delay: 1 } });
   await env.reset();

@@ -1,4 +1,4 @@
-// What the tests play with: a real server, and a proxy in front of it that loses things as it is told.
+// The tests' helpers: a real server, and a proxy in front of it that causes faults.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
@@ -33,8 +33,8 @@ export async function startServer(...flags) {
 export const FAULTS = ["lose-request", "lose-reply", "cut", "hang", "refuse", "bad-gateway"];
 
 /**
- * Starts a proxy that passes requests on, but for the faults in `plan`, one a request. `lose-request`: never passed on.
- * `lose-reply`: applied, its reply thrown away. `cut`: applied, half of the reply. `hang`: applied, never answered.
+ * Starts a proxy that passes requests on, with the faults in `plan`, one per request. `lose-request`: not passed on.
+ * `lose-reply`: applied, its reply dropped. `cut`: applied, half of the reply. `hang`: applied, never answered.
  * `refuse`: answered 503, not passed on. `bad-gateway`: applied, answered 502 without a problem document.
  * @param {string} target
  */

@@ -13,7 +13,7 @@ const url = await startServer();
 const run = promisify(execFile);
 const client = new URL("../strategic-memory.mjs", import.meta.url);
 
-test("the program of the README runs as it stands", async () => {
+test("the program of the README runs unchanged", async () => {
   const readme = await readFile(new URL("../README.md", import.meta.url), "utf8");
   const [, program] = readme.match(/```js\n(.*?)```/s) ?? [];
   assert.ok(program);

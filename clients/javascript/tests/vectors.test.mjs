@@ -54,7 +54,7 @@ test("Disabled: lanes that have ended are reset by a mask", async () => {
   await envs.close();
 });
 
-test("lane i of seed s plays as a single environment of seed s + i", async () => {
+test("lane i of seed s behaves like a single environment of seed s + i", async () => {
   const kwargs = { delay: 5, difficulty: 1 };
   const envs = await client.makeVector("MemoryTask-v0", 3, { kwargs, seed: 2n ** 53n });
   const batches = [(await envs.reset()).observations];

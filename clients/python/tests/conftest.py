@@ -1,4 +1,4 @@
-"""Fixtures: a server of this process, and what decides whether heavy tests run."""
+"""Fixtures: a server of this process, and the option that runs heavy tests."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session")
 def server() -> str:
-    """URL of the server that the tests play on."""
+    """URL of the server that the tests use."""
     return os.environ.get("STRATEGIC_MEMORY_SERVER") or sme.local_server().url
 
 

@@ -1,4 +1,4 @@
-"""MemoryTask in process, with the draws of the server: what the remote one is compared with."""
+"""MemoryTask in process, with the server's draws, for comparison with the remote one."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Rng:
 
 
 class MemoryTask(gymnasium.Env[NDArray[np.float32], np.int64]):
-    """The first observation shows a bit; the `delay`-th action is judged by it."""
+    """The first observation shows a bit; the `delay`-th action has to repeat it."""
 
     observation_space = gymnasium.spaces.Box(0.0, 1.0, (3,), np.float32)
     action_space = gymnasium.spaces.Discrete(2)

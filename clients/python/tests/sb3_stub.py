@@ -1,4 +1,4 @@
-"""Stands in for Stable-Baselines3, which brings torch along: its vector environment's base class.
+"""Replaces Stable-Baselines3, which requires torch, by its vector environment's base class.
 
 `modules()` are the modules that `strategic_memory_envs.sb3` imports. The heavy tests use the real
 ones.
@@ -12,11 +12,11 @@ from typing import Any
 
 
 class Monitor:
-    """By name only."""
+    """Only the name is used."""
 
 
 class VecEnv:
-    """What a subclass finds: fields, seeds and options for the next reset, `step`."""
+    """The parts that a subclass uses: fields, seeds and options for the next reset, `step`."""
 
     def __init__(self, num_envs: int, observation_space: Any, action_space: Any) -> None:
         self.num_envs = num_envs
@@ -58,7 +58,7 @@ class VecEnv:
 
 
 def modules() -> dict[str, ModuleType]:
-    """By name."""
+    """Returns the modules by name."""
     names = ["stable_baselines3", "stable_baselines3.common"]
     made = {name: ModuleType(name) for name in names}
     made[f"{names[1]}.monitor"] = ModuleType(f"{names[1]}.monitor")

@@ -1,4 +1,4 @@
-"""Servers that misbehave as they are told: a stub that answers, and a proxy that loses things."""
+"""Servers that misbehave on purpose: a stub with prepared answers, and a proxy with faults."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Respond = Callable[["Request"], bytes | None]
 
 
 class Request:
-    """A request as the stub has read it."""
+    """A request that the stub has read."""
 
     def __init__(self, head: bytes, body: bytes) -> None:
         lines = head.decode().split("\r\n")
@@ -98,7 +98,7 @@ class Listener:
 
 
 class Stub(Listener):
-    """Answers with what `respond` gives; ends the connection where that is None."""
+    """Answers with the result of `respond`; closes the connection if that is None."""
 
     def __init__(self, respond: Respond) -> None:
         self.requests: list[Request] = []
@@ -115,12 +115,12 @@ class Stub(Listener):
 
 
 class Proxy(Listener):
-    """Passes requests on to a server, but for the faults in `plan`, one a request.
+    """Passes requests on to a server, with the faults in `plan`, one per request.
 
-    `lose-request`: never passed on. `lose-reply`: applied, its reply thrown away. `hang`: the same,
-    with the connection left open. `refuse`: answered 503 with Retry-After, not passed on.
+    `lose-request`: not passed on. `lose-reply`: applied, its reply dropped. `hang`: the same, with
+    the connection left open. `refuse`: answered 503 with Retry-After, not passed on.
     `bad-gateway`: applied, answered 502. `cut`: applied, half of the reply. `dribble`: applied, the
-    reply byte for byte. `ok`: nothing.
+    reply byte by byte. `ok`: no fault.
     """
 
     def __init__(self, target: str) -> None:

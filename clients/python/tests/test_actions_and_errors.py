@@ -1,4 +1,4 @@
-"""What is refused, and how that is told."""
+"""Refusals, and the exceptions that report them."""
 
 from __future__ import annotations
 

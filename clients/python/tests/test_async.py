@@ -65,9 +65,9 @@ def test_a_cancelled_step_is_not_lost(server: str) -> None:
             first = await env.reset(seed=3)
             assert data_equivalence(first, local.reset(seed=3))
             task = asyncio.ensure_future(env.step(1))
-            await asyncio.sleep(0)  # It sends,
+            await asyncio.sleep(0)  # It sends the request,
             await asyncio.sleep(0)
-            task.cancel()  # and will not see the reply.
+            task.cancel()  # and is cancelled before the reply.
             with pytest.raises(asyncio.CancelledError):
                 await task
             for action in (1, 0, 0, 1):
@@ -99,11 +99,11 @@ def test_problems_and_closing(server: str) -> None:
 
 
 def number_of_envs(server: str, env_ids: list[str]) -> int:
-    """How many of these are on the server."""
+    """Returns how many of these environments are on the server."""
     there = 0
     for env_id in env_ids:
         try:
-            # The same creation again finds what is there; a closed one is refused.
+            # Repeating the creation finds the environment; if it was closed, it is refused.
             sme.RemoteEnv("MemoryTask-v0", server=server, env_id=env_id, delay=4).close()
             there += 1
         except sme.EnvGone:
@@ -120,7 +120,7 @@ def test_another_event_loop_goes_on_with_the_episode(server: str) -> None:
         return await env.reset(seed=1)
 
     async def crowd() -> list[Any]:
-        # Several at once, so that they wait for one another in this loop as well.
+        # Several at once, so that they wait for one another in this loop too.
         return [await each for each in [env.step(1), env.step(0)]]
 
     async def together() -> list[Any]:

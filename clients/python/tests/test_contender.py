@@ -1,4 +1,4 @@
-"""What a contender is told, what it may do while it is judged, and how it is asked."""
+"""The task that a contender gets, its rights in evaluation, and the questions it answers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FULL, JUDGED = "full-0123456789abcdef", "judged-0123456789abcdef"
 
 @pytest.fixture
 def guarded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A server that wants tokens."""
+    """A server that requires tokens."""
     tokens = tmp_path / "tokens.toml"
     tokens.write_text(
         f'[a]\ntoken = "{FULL}"\nevaluation_token = "{JUDGED}"\nmax_steps = 8\n', "utf-8"
@@ -62,7 +62,7 @@ def test_an_evaluation_token_plays_what_is_there(
         assert rewards.tolist() == [1.0] * 3
         assert terminated.all()
         assert "final_obs" in infos
-    # It was left there, and whoever made it may step it as long as the budget lasts.
+    # It was not closed, and its creator may step it as long as the budget lasts.
     again = sme.RemoteVectorEnv.attach("judged", token=FULL)
     with pytest.raises(sme.BudgetExceeded, match="6 of the 8 steps"):
         again.step([0, 0, 0])

@@ -1,4 +1,4 @@
-"""The guides' programs run as they stand."""
+"""Runs the programs of the guides unchanged."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_the_program_of_the_guide_to_serving(
 ) -> None:
     program = programs(DOCS / "serving.md")[0]
     assert "http://127.0.0.1:7979" in program
-    # Again, as a reader would: its session is another one.
+    # Twice, as a reader might: the second run has another session.
     for _ in range(2):
         exec(program.replace("http://127.0.0.1:7979", service), {})
     # The lanes remember what they saw first.

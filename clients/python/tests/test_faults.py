@@ -1,4 +1,4 @@
-"""Messages get lost; steps do not: every one happens once."""
+"""Messages get lost, but every step is applied exactly once."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_giving_up_says_why() -> None:
 
 
 class _Interrupting:
-    """Loses the reply of one step in the way of Ctrl-C: by an exception in the waiting client."""
+    """Loses the reply of one step as Ctrl-C does: by an exception in the waiting client."""
 
     def __init__(self, env: sme.RemoteEnv) -> None:
         assert env._remote is not None

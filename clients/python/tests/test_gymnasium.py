@@ -1,4 +1,4 @@
-"""The contract of Gymnasium, by its own checkers and against its own vector environment."""
+"""Gymnasium's contract, tested by its own checkers and against its own vector environment."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_options_reach_the_server(env: sme.RemoteEnv) -> None:
 
 
 def trace(envs: Any, mode: AutoresetMode, steps: int) -> list[Any]:
-    """Everything that is returned; under `Disabled`, ended lanes are reset by mask."""
+    """Returns all results; under `Disabled`, ended lanes are reset by mask."""
     actions = np.random.default_rng(3)
     returned = [envs.reset(seed=5)]
     for i in range(steps):
@@ -109,7 +109,7 @@ def test_vector_traces_equal_gymnasiums(server: str, mode: AutoresetMode, encodi
     assert remote.metadata["autoreset_mode"] is mode
     assert remote.observation_space == local.observation_space
     assert remote.action_space == local.action_space
-    # Masks reset single lanes, so that lanes end at different steps from the middle on.
+    # Masks reset single lanes, so lanes end at different steps from the middle on.
     theirs, ours = trace(local, mode, 40), trace(remote, mode, 40)
     assert len(ours) == len(theirs)
     for mine, their in zip(ours, theirs, strict=True):
@@ -195,7 +195,7 @@ def test_what_is_returned_is_the_callers_own(server: str) -> None:
 def test_gymnasiums_own_vectorization_works_too(
     server: str, context: str | None, own_server: bool
 ) -> None:
-    """In this process, in forked ones and in spawned ones, which start servers of their own."""
+    """In this process, in forked ones and in spawned ones, which start their own servers."""
     envs = gym.make_vec(
         NAME,
         num_envs=2,
@@ -243,7 +243,7 @@ def test_the_known_specs_are_those_of_the_server(server: str) -> None:
     assert offered == KNOWN_SPECS, "run: python -m strategic_memory_envs.update_known"
 
 
-# bsuite's memory of one bit names the bit it asks for, which is always the first.
+# With one bit, bsuite's query is always the first bit.
 @pytest.mark.filterwarnings("ignore:.*maximum and minimum values are equal:UserWarning")
 def test_everything_offered_can_be_registered_and_played(server: str) -> None:
     ids = sme.register_all(server)

@@ -1,4 +1,4 @@
-"""Other people's learners, unmodified. A delay of 1 needs no memory and is learnt in seconds."""
+"""Unmodified learners of other projects. A delay of 1 needs no memory and is learned in seconds."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_stable_baselines3s_checker_has_no_word_to_say(server: str) -> None:
 
 
 def greedy_return(model: Any, env: Any, *, is_recurrent: bool) -> float:
-    """Mean return of 40 episodes; the state of a recurrent policy is carried along."""
+    """Returns the mean return of 40 episodes; carries the state of a recurrent policy along."""
     total = 0.0
     for seed in range(40):
         observation, _ = env.reset(seed=seed)
@@ -64,7 +64,7 @@ def test_stable_baselines3_learns(server: str) -> None:
 def test_the_program_of_the_guide_learns(
     server: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """PPO over `RemoteVecEnv`; its evaluation has no word to say about a missing `Monitor`."""
+    """Trains PPO over `RemoteVecEnv`; evaluation does not warn about a missing `Monitor`."""
     monkeypatch.setenv("STRATEGIC_MEMORY_SERVER", server)
     guide = (Path(__file__).parents[3] / "docs" / "python.md").read_text()
     program = re.search(r"```python sb3\n(.*?)```", guide, re.DOTALL)
@@ -116,7 +116,7 @@ def test_sb3_contribs_recurrent_ppo_learns_to_remember(server: str) -> None:
 
 
 def test_a_cleanrl_style_script_learns(server: str) -> None:
-    """Policy gradient with a value baseline in one page, over Gymnasium's own wrapper."""
+    """Policy gradient with a value baseline on one page, over Gymnasium's own wrapper."""
     import torch
     from torch import nn
 
@@ -135,7 +135,7 @@ def test_a_cleanrl_style_script_learns(server: str) -> None:
         observations, rewards, terminations, truncations, infos = envs.step(actions.numpy())
         if "episode" in infos:
             returns += infos["episode"]["r"][infos["_episode"]].tolist()
-        # A step after an end is a reset under NextStep: it teaches nothing.
+        # Under NextStep the step after an end is a reset: there is nothing to learn from it.
         counts = torch.as_tensor(~was_over, dtype=torch.float32)
         advantage = torch.as_tensor(rewards, dtype=torch.float32) - output[:, 2]
         loss = -(policy.log_prob(actions) * advantage.detach()) + 0.5 * advantage**2

@@ -1,4 +1,4 @@
-"""The reader of replies, byte by byte."""
+"""Tests the reader of replies, byte by byte."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_heads_are_kept_for_few_lengths_only() -> None:
 
 
 class Endless(Listener):
-    """Answers every request with `head`, and then `rest` again and again until nobody listens."""
+    """Answers every request with `head`, then repeats `rest` until the client disconnects."""
 
     def __init__(self, head: bytes, rest: bytes) -> None:
         self._head, self._rest = head, rest

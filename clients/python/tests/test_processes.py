@@ -23,7 +23,7 @@ import strategic_memory_envs as sme
 STARTS_A_SERVER = """
 import os, signal, sys, time
 import strategic_memory_envs as sme
-# A shell that runs tests in the background has it ignored, by all that they start.
+# Programs that a shell starts in the background ignore SIGINT.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 env = sme.RemoteEnv("MemoryTask-v0", server=None)
 env.reset()
@@ -107,7 +107,7 @@ def test_a_forked_child_leaves_the_server_and_the_environment_alone() -> None:
 
 
 def in_fork(function: Any) -> int:
-    """Runs it in a forked child and gives its exit status; 0 when it gives True."""
+    """Calls it in a forked child and returns the exit status: 0 if it returned True."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         pid = os.fork()
@@ -186,7 +186,7 @@ def test_forgotten_environments_are_closed_on_the_server(server: str) -> None:
     env = sme.RemoteEnv("MemoryTask-v0", server=server, env_id="forgotten")
     env.reset()
     del env
-    # The id is taken by a closed environment, which says that it was closed.
+    # The id belongs to a closed environment, and the answer says so.
     with pytest.raises(sme.EnvGone):
         sme.RemoteEnv("MemoryTask-v0", server=server, env_id="forgotten")
 
@@ -208,7 +208,7 @@ def test_nobody_waits_for_a_server_that_died() -> None:
     env.reset()
     os.kill(server.pid, signal.SIGKILL)
     server._child.wait()
-    # Without a word from the system it would be tried for a minute.
+    # Otherwise the client would keep trying for a minute.
     for call in (lambda: env.step(0), lambda: env.step(0), env.reset):
         with pytest.raises(sme.ServerUnreachable, match=r"has ended by signal 9.*make new ones"):
             call()

@@ -1,4 +1,4 @@
-"""Pictures: against a stub, and against the server as soon as it draws."""
+"""Pictures, against a stub and against a server."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from strategic_memory_envs import _png
 
 
 def filtered(pixels: np.ndarray[Any, Any], kinds: list[int]) -> bytes:
-    """Lines with a filter each, by the definitions of RFC 2083, section 6."""
+    """Filters each line, by the definitions of RFC 2083, section 6."""
     height, width, channels = pixels.shape
     out = bytearray()
     for y in range(height):
@@ -169,7 +169,7 @@ def test_pictures_of_another_kind_are_refused() -> None:
 
 
 def test_the_server_draws(server: str) -> None:
-    """Runs as soon as the server has the route."""
+    """Runs if the server has the route."""
     with sme.RemoteEnv("MemoryTask-v0", server=server, render_mode="ansi") as env:
         env.reset()
         try:

@@ -1,4 +1,4 @@
-"""When to try again, by a clock that only moves when told."""
+"""Tests when requests are repeated, with a clock that only the test moves."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_who_waits_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
         clock.now += 2.0
         attempts.pause_s(LOST)
     assert caplog.messages == [
-        "GET x: no answer for 4 s, trying on for up to 60 s; the last try failed with "
+        "GET x: no answer for 4 s, still trying for up to 60 s; the last try failed with "
         "ConnectionResetError: lost"
     ]
 
@@ -86,7 +86,7 @@ def test_what_is_in_doubt() -> None:
     for text, is_doubtful in [("true", True), ("false", False)]:
         answer = reply(500, kind, f'{{"retryable":{text},"status":500}}')
         assert (doubt_about(answer) is not None) == is_doubtful
-    # A document that is none does not hide the status.
+    # A malformed document does not hide the status.
     assert doubt_about(reply(503, kind, "[1]")) is not None
     assert doubt_about(reply(503, kind, "{")) is not None
 

@@ -1,4 +1,4 @@
-"""Stable-Baselines3's vector environment, against single environments that are played by hand."""
+"""Compares Stable-Baselines3's vector environment with single environments played by hand."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import strategic_memory_envs as sme
 
 @pytest.fixture
 def sb3(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The module, over the real base class where that is installed."""
+    """The module, over the real base class if that is installed."""
     name = "strategic_memory_envs.sb3"
     try:
         return importlib.import_module(name)
@@ -45,7 +45,7 @@ def test_the_package_does_without_it() -> None:
 
 
 class ByHand:
-    """Lanes as `DummyVecEnv` has them: a single environment each, reset where it is over."""
+    """Lanes like those of `DummyVecEnv`: single environments, each reset when its episode ends."""
 
     def __init__(self, spec_id: str, num_envs: int, server: str, **kwargs: Any) -> None:
         self.lanes = [sme.RemoteEnv(spec_id, server=server, **kwargs) for _ in range(num_envs)]

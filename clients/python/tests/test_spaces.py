@@ -58,13 +58,13 @@ IDS = [str(space)[:30] for _, space in CASES]
 
 
 def on_the_wire(value: Any) -> Any:
-    """As the server writes it: little-endian arrays, scalars as numbers, tuples as lists."""
+    """Encodes like the server: little-endian arrays, scalars as numbers, tuples as lists."""
     if isinstance(value, dict):
         return {key: on_the_wire(entry) for key, entry in value.items()}
     if isinstance(value, tuple):
         return [on_the_wire(entry) for entry in value]
     if isinstance(value, np.ndarray) and value.ndim:
-        # The server has no int8: what it sends for bits is int64.
+        # The server has no int8: it sends bits as int64.
         array = value.astype(np.int64) if value.dtype == np.int8 else value
         data = array.astype(array.dtype.newbyteorder("<")).tobytes()
         return {"dtype": array.dtype.name, "shape": list(array.shape), "data": data}

@@ -1,4 +1,4 @@
-"""The same over https."""
+"""Tests https."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A certificate for 127.0.0.1 that nobody trusts by default, and its key."""
+    """A certificate for 127.0.0.1 that is not trusted by default, and its key."""
     folder = tmp_path_factory.mktemp("tls")
     certificate, key = folder / "certificate.pem", folder / "key.pem"
     command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
@@ -58,7 +58,7 @@ def test_a_stranger_is_not_trusted(server: str, certificate: tuple[Path, Path]) 
         pytest.raises(ssl.SSLCertVerificationError),
     ):
         sme.RemoteEnv("MemoryTask-v0", server=proxy.url)
-    # Once: a certificate does not get better by asking again.
+    # Only once: another try would find the same certificate.
     assert proxy.connections == 1
     assert proxy.faults == []
 

@@ -1,4 +1,4 @@
-"""Environments that the server plays through wrappers, and what Gymnasium itself wraps."""
+"""Environments with the server's wrappers, and with those of Gymnasium."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_extras_make_observations_dicts(server: str, encoding: Any) -> None:
 
 @pytest.mark.parametrize("mode", AutoresetMode)
 def test_a_vector_batches_the_parts(server: str, mode: AutoresetMode) -> None:
-    """Lane by lane it is the single environment of the same seed."""
+    """Each lane is equal to the single environment with the same seed."""
     kwargs: dict[str, Any] = {"delay": 3, "difficulty": 1, **EXTRAS}
     envs = sme.RemoteVectorEnv("MemoryTask-v0", 2, server=server, autoreset_mode=mode, **kwargs)
     lanes = [sme.RemoteEnv("MemoryTask-v0", server=server, **kwargs) for _ in range(2)]
@@ -83,7 +83,7 @@ def test_gymnasium_flattens_them(server: str) -> None:
 
 
 def test_noise_is_the_servers(server: str) -> None:
-    """A seed decides it, and the space says that there is no bound."""
+    """The seed determines the noise, and the space has no bounds."""
     rows = []
     for noise in (0.0, 0.5, 0.5):
         env = gym.make(CARTPOLE, server=server, observation_noise=noise)
@@ -98,7 +98,7 @@ def test_noise_is_the_servers(server: str) -> None:
 
 
 def steps_of(env: gym.Env[Any, Any]) -> tuple[int, bool, bool]:
-    """Steps of an episode that alternates, and how it ended."""
+    """Plays an episode with alternating actions; returns its steps and its end."""
     env.reset(seed=1)
     steps = 0
     while True:
@@ -122,7 +122,7 @@ def test_gym_make_keeps_its_time_limit_for_itself(server: str) -> None:
     assert isinstance(env.unwrapped, sme.RemoteEnv)
     assert "max_episode_steps" not in env.unwrapped.env_kwargs
     assert steps_of(env) == (5, False, True)
-    # The server's episode goes on, and a reset ends it like any other.
+    # The server's episode continues, and a reset ends it.
     _, _, terminated, truncated, _ = env.unwrapped.step(0)
     assert not terminated
     assert not truncated

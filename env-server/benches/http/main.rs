@@ -14,7 +14,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use env_protocol::Encoding;
-use env_server::environments::registry;
+use environments::registry;
 use scenario::Scenario;
 use support::{Connection, Server, cpu, median, request};
 

@@ -1,7 +1,7 @@
 //! What is asked for over and over.
 
 use env_protocol::{Array, Encoding, Space, StepRequest, VectorStepRequest};
-use env_server::environments::{Draws, Rng};
+use environments::{Draws, Rng};
 
 /// Different batches of random actions.
 const BATCHES: usize = 64;

@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 
 use super::messages::with_server;
 use crate::Limits;
-use crate::environments::registry;
 use crate::session::store::Store;
 use crate::session::{Clock, Creation, Session, fuzzing};
+use environments::registry;
 
 /// A seed and the name of its file.
 pub(crate) struct Seed {

@@ -13,8 +13,8 @@ use env_protocol::{Encoding, ErrorCode, Problem};
 use hyper::body::{Frame, SizeHint};
 
 use super::aside::Aside;
-use crate::session::pieces::Pieces;
 use crate::session::room::{Room, Rooms};
+use environments::pieces::Pieces;
 
 /// Bytes of a request's body that are not counted: `--max-requests-in-flight` bounds how many such there are.
 const UNCOUNTED_BYTES: usize = 64 << 10;

@@ -34,12 +34,12 @@ use crate::error::Error;
 use crate::journal::JournalConfig;
 use crate::observe::{Metrics, RecoveryFigures};
 use crate::openenv;
-use crate::session::pieces::Pieces;
 use crate::session::recovery::Recovery;
 use crate::session::store::{Created, Owner, Store};
 use crate::session::{Answer, Creation, Kind, Operation, Reply, Session};
 use bodies::{Bodies, with_pieces};
 use codec::{encoded, with_body};
+use environments::pieces::Pieces;
 use openapi::TrajectoryPage;
 use problem::Failure;
 

@@ -8,8 +8,8 @@ use super::codec::{Accept, Call, encoded};
 use super::openapi::DescribeProblems;
 use super::problem::Failure;
 use super::{FullCaller, SharedApp};
-use crate::environments::registry;
 use crate::session::{refused_kwargs, unknown_spec};
+use environments::registry;
 
 /// Everything that can be created
 #[utoipa::path(

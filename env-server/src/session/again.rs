@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use env_protocol::{ErrorCode, Problem};
 
-use super::vector::VectorEnvironment;
 use super::{Answer, Operation, Reply, Session, State, make_vector, restore_base};
+use environments::vector::VectorEnvironment;
 
 /// Environments that play the past again. They stay for the next operation that comes again, which
 /// mostly is the one that follows.
@@ -135,8 +135,8 @@ mod tests {
     use crate::journal::{Durability, JournalConfig};
     use crate::session::history::WINDOW;
     use crate::session::store::{Limits, Store};
-    use crate::session::vector::Reset;
     use crate::session::{Clock, Creation};
+    use environments::vector::Reset;
 
     fn single() -> Creation {
         let kwargs = json!({"delay": 5, "difficulty": 1, "previous_reward": true});

@@ -9,9 +9,9 @@ use super::lease::Clock;
 use super::records::Recollection;
 use super::store::{Limits, Store};
 use super::trajectory::{creation_for, replay};
-use super::vector::{Reset, action_ranges};
 use super::wire_bytes::read_length;
 use super::{Description, Kind, Operation, Reply, Session};
+use environments::vector::{Reset, action_ranges};
 
 #[cfg(test)]
 pub(crate) mod seeds;

@@ -30,7 +30,7 @@ const MAX_SEQ: u64 = 1 << 60;
 pub(super) struct Chunk {
     /// Number of its first operation.
     pub(super) first_seq: u64,
-    /// The state before it, as [`super::vector::Saved`] in MessagePack; as created when absent.
+    /// The state before it, as [`environments::vector::Saved`] in MessagePack; as created when absent.
     pub(super) base: Option<ByteBuf>,
     /// Operations in order, each behind its length.
     operations: ByteBuf,

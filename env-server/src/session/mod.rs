@@ -10,7 +10,6 @@ pub mod keeper;
 mod lease;
 pub mod operation;
 mod oracle;
-pub mod pieces;
 mod records;
 pub mod recovery;
 pub mod room;
@@ -19,7 +18,6 @@ mod sizes;
 pub mod store;
 mod trajectory;
 mod transcode;
-pub mod vector;
 mod wire_bytes;
 
 use std::io;
@@ -34,19 +32,19 @@ use env_protocol::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::environments::{Arguments, KwargsError, registry};
 use crate::journal::Record;
 use crate::observe::Work;
 use crate::observe::metrics::Counter;
-use crate::render::{MAX_PICTURES, Picture};
 use again::Rerun;
+use environments::pieces::Pieces;
+use environments::render::{MAX_PICTURES, Picture};
+use environments::vector::{Head, Reset, Saved, StepBatch, VectorEnvironment};
+use environments::{Arguments, KwargsError, registry};
 use history::History;
 use keeper::{Keeper, Written};
 use lease::Lease;
 use operation::{check_seed, escape};
-use pieces::Pieces;
 use records::{Birth, End, Tombstone, Whole};
-use vector::{Head, Reset, Saved, StepBatch, VectorEnvironment};
 
 pub use budget::StepBudget;
 pub use lease::Clock;

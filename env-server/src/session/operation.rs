@@ -14,10 +14,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::keeper::Written;
-use super::pieces::Pieces;
-use super::vector::{Refusal, Reset};
 use super::{Kind, Session};
-use crate::environments::{Arguments, KwargsError};
+use environments::pieces::Pieces;
+use environments::vector::{Refusal, Reset};
+use environments::{Arguments, KwargsError};
 
 /// A change to an environment, in one form whatever the encoding it came in: two requests are the
 /// same when their operations are equal.
@@ -428,9 +428,9 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::environments::registry;
     use crate::session::store::{Limits, Store};
     use crate::session::{Clock, Creation};
+    use environments::registry;
 
     /// Else it is moved as it grows, all of it.
     #[test]

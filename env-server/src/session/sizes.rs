@@ -4,10 +4,10 @@ use env_protocol::{AutoresetMode, CreateVectorEnv, Encoding, Kwargs, Snapshot};
 use serde_json::json;
 
 use super::store::{Limits, Store};
-use super::vector::Reset;
 use super::{Clock, Creation, Operation};
 use crate::counting::{most, taken};
-use crate::environments::registry;
+use environments::registry;
+use environments::vector::Reset;
 
 /// Every environment, as it is by default, with as much as it takes, and with wrappers.
 fn creations(num_envs: u64) -> impl Iterator<Item = Creation> {

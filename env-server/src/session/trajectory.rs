@@ -13,9 +13,9 @@ use serde_json::Value as Json;
 use super::keeper::Keeper;
 use super::lease::Clock;
 use super::operation::{Operation, RequestBody};
-use super::pieces::Pieces;
 use super::transcode;
 use super::{Creation, Parents, Reply, Session, ended, make_vector, restore_base};
+use environments::pieces::Pieces;
 
 /// A page that has so many bytes of entries is full. It holds one operation at least, whatever it takes.
 pub const PAGE_BYTES: usize = 8 << 20;
@@ -330,8 +330,8 @@ fn difference(pointer: &str, ours: &Json, recorded: &Json) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::super::store::{Limits, Store};
-    use super::super::vector::Reset;
     use super::*;
+    use environments::vector::Reset;
 
     /// Pages of at most so many bytes, one after the other.
     fn pages(session: &Session, max_bytes: usize, encoding: Encoding) -> Vec<Trajectory> {

@@ -6,9 +6,9 @@ use env_protocol::{
     ResetRequest, Seed, Space, Spec, StepReply, StepRequest, Value, VectorResetReply,
     VectorResetRequest, VectorStepReply, VectorStepRequest,
 };
-use env_server::environments::{Arguments, registry};
-use env_server::session::vector::{Reset as ResetOperation, VectorEnvironment};
 use env_server::{ServerConfig, app};
+use environments::vector::{Reset as ResetOperation, VectorEnvironment};
+use environments::{Arguments, registry};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use serde::Serialize;

@@ -4,7 +4,7 @@ use env_protocol::{
     Array, Encoding, Kwargs, Space, Value, VectorResetReply, VectorResetRequest, VectorStepReply,
     VectorStepRequest,
 };
-use env_server::environments::registry;
+use environments::registry;
 use serde_json::{Value as Json, json};
 
 use crate::client::Client;

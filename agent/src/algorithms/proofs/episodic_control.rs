@@ -5,9 +5,9 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
 
 use crate::algorithms::algorithm::Algorithm;
+use crate::algorithms::defaults::no_check;
 use crate::experience::Behaviour;
-use crate::hyper::{Hyperparameters, Part};
-use crate::learner::{Diverged, Experience, Learner, LearnerState, Metrics, Section, StateError};
+use crate::learner::{Diverged, Experience, Group, Learner, LearnerState, Metrics, StateError};
 use crate::memory::feedforward::Feedforward;
 use crate::memory::recurrent::lstm::Lstm;
 use crate::nn::{self, Graph};
@@ -21,19 +21,8 @@ pub const ROW: Algorithm = Algorithm {
     summary: "Tables of the best return that followed a history.",
     source: "Blundell et al. 2016, arXiv:1606.04460",
     decider: Decider::Network,
-    parts: &[
-        Part::Inputs,
-        Part::Collection,
-        Part::Learner,
-        Part::Network,
-        Part::Extras,
-    ],
-    defaults: || Hyperparameters {
-        num_envs: 16,
-        num_steps: 8,
-        hidden_size: 16,
-        ..Hyperparameters::base()
-    },
+    defaults: || super::short_rollouts(1e-3),
+    check: no_check,
     core: |context| Box::new(Lstm::new(context)),
     outputs: Outputs::Tables { capacity: |_| 500 },
     learner: |_| Box::new(EpisodicControl::default()),
@@ -114,7 +103,7 @@ impl Learner for EpisodicControl {
         }
         let written = f64::from(self.episodes - before);
         let mut metrics = Metrics::default();
-        metrics.put(Section::Train, "episodes_written", written);
+        metrics.put(Group::Train, "episodes_written", written);
         Ok((written > 0.0).then_some(metrics))
     }
 

@@ -5,11 +5,11 @@
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use crate::algorithms::algorithm::Algorithm;
+use crate::algorithms::defaults::no_check;
 use crate::experience::{Behaviour, EpisodeBatch, Replay};
-use crate::hyper::{Hyperparameters, Part};
+use crate::learner::ppo::PpoUpdate;
 use crate::learner::{
-    Backup, Diverged, Experience, Learner, LearnerContext, LearnerState, Metrics, Section,
-    StateError,
+    Backup, Diverged, Experience, Group, Learner, LearnerContext, LearnerState, Metrics, StateError,
 };
 use crate::memory::feedforward::Feedforward;
 use crate::memory::recurrent::lstm::Lstm;
@@ -24,19 +24,8 @@ pub const ROW: Algorithm = Algorithm {
     summary: "Does what earned a positive return in episodes of chance.",
     source: "Chen et al. 2021, arXiv:2106.01345, section 5.1",
     decider: Decider::Network,
-    parts: &[
-        Part::Inputs,
-        Part::Collection,
-        Part::Learner,
-        Part::Network,
-        Part::Extras,
-    ],
-    defaults: || Hyperparameters {
-        num_envs: 16,
-        num_steps: 8,
-        learning_rate: 3e-3,
-        ..Hyperparameters::base()
-    },
+    defaults: || super::short_rollouts(3e-3),
+    check: no_check,
     core: |context| Box::new(Lstm::new(context)),
     outputs: Outputs::ActorCritic,
     learner: |context| Box::new(Imitation::new(context)),
@@ -62,7 +51,7 @@ impl Imitation {
     fn new(context: &mut LearnerContext<'_>) -> Self {
         Self {
             adam: Adam::new(&context.policy.params),
-            learning_rate: context.hyper.learning_rate,
+            learning_rate: context.hyper.get::<PpoUpdate>().learning_rate,
             replay: Replay::new(REPLAY_BYTES),
         }
     }
@@ -156,7 +145,7 @@ impl Learner for Imitation {
             });
         }
         let mut metrics = Metrics::default();
-        metrics.put(Section::Train, "grad_norm", f64::from(norm));
+        metrics.put(Group::Train, "grad_norm", f64::from(norm));
         Ok(Some(metrics))
     }
 

@@ -7,18 +7,43 @@ mod q_learning;
 mod tests;
 
 use super::algorithm::Algorithm;
+use super::defaults;
+use crate::experience::Collection;
+use crate::hyper::Hyperparameters;
+use crate::learner::ppo::PpoUpdate;
 
-/// The learners. Tests of the table's rows include them.
-pub const LEARNERS: &[Algorithm] = &[q_learning::ROW, episodic_control::ROW, imitation::ROW];
+static LEARNERS: [Algorithm; 3] = [q_learning::ROW, episodic_control::ROW, imitation::ROW];
 
-/// The same learners without a memory, which must stay at chance where a cue is to be remembered.
-pub const CONTROLS: &[Algorithm] = &[
+static CONTROLS: [Algorithm; 3] = [
     q_learning::CONTROL,
     episodic_control::CONTROL,
     imitation::CONTROL,
 ];
 
-/// Returns learners and controls.
-pub fn all() -> impl Iterator<Item = &'static Algorithm> {
-    LEARNERS.iter().chain(CONTROLS)
+fn added(rows: &'static [Algorithm]) -> impl Iterator<Item = &'static Algorithm> {
+    rows.iter().inspect(|row| super::add(row))
+}
+
+/// Returns the learners. Tests of the table's rows include them.
+pub fn learners() -> impl Iterator<Item = &'static Algorithm> {
+    added(&LEARNERS)
+}
+
+/// Returns the same learners without a memory. They must stay at chance where a cue is to be remembered.
+fn controls() -> impl Iterator<Item = &'static Algorithm> {
+    added(&CONTROLS)
+}
+
+/// Returns defaults for many short rollouts.
+fn short_rollouts(learning_rate: f32) -> Hyperparameters {
+    defaults::learner()
+        .with(Collection {
+            num_envs: 16,
+            num_steps: 8,
+            whole_episodes: false,
+        })
+        .with(PpoUpdate {
+            learning_rate,
+            ..PpoUpdate::default()
+        })
 }

@@ -5,11 +5,11 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
 
 use crate::algorithms::algorithm::Algorithm;
+use crate::algorithms::defaults::no_check;
 use crate::experience::{Behaviour, EpisodeBatch, Replay};
-use crate::hyper::{Hyperparameters, Part};
+use crate::learner::ppo::PpoUpdate;
 use crate::learner::{
-    Backup, Diverged, Experience, Learner, LearnerContext, LearnerState, Metrics, Section,
-    StateError,
+    Backup, Diverged, Experience, Group, Learner, LearnerContext, LearnerState, Metrics, StateError,
 };
 use crate::memory::feedforward::Feedforward;
 use crate::memory::recurrent::lstm::Lstm;
@@ -24,18 +24,8 @@ pub const ROW: Algorithm = Algorithm {
     summary: "Action values over an LSTM, from replayed episodes.",
     source: "Hausknecht & Stone 2015, arXiv:1507.06527",
     decider: Decider::Network,
-    parts: &[
-        Part::Inputs,
-        Part::Collection,
-        Part::Learner,
-        Part::Network,
-        Part::Extras,
-    ],
-    defaults: || Hyperparameters {
-        num_envs: 16,
-        num_steps: 8,
-        ..Hyperparameters::base()
-    },
+    defaults: || super::short_rollouts(1e-3),
+    check: no_check,
     core: |context| Box::new(Lstm::new(context)),
     outputs: Outputs::ActionValues,
     learner: |context| Box::new(QLearning::new(context)),
@@ -75,7 +65,7 @@ impl QLearning {
         Self {
             adam: Adam::new(&context.policy.params),
             target: context.policy.params.duplicate(),
-            learning_rate: context.hyper.learning_rate,
+            learning_rate: context.hyper.get::<PpoUpdate>().learning_rate,
             memory: Memory {
                 replay: Replay::new(REPLAY_BYTES),
                 steps: 0,
@@ -111,7 +101,7 @@ impl QLearning {
         }
         self.target.follow(&policy.params, TARGET_RATE);
         let mut metrics = Metrics::default();
-        metrics.put(Section::Train, "loss", value);
+        metrics.put(Group::Train, "loss", value);
         Ok(metrics)
     }
 }

@@ -2,21 +2,20 @@
 
 use std::sync::atomic::AtomicBool;
 
-use super::{CONTROLS, LEARNERS, imitation};
+use super::{CONTROLS, LEARNERS, controls, learners};
 use crate::algorithms::algorithm::Algorithm;
+use crate::algorithms::sections::Overrides;
 use crate::deploy::onnx_export;
 use crate::env::VectorEnv;
 use crate::env::selection::EnvSelection;
 use crate::env::test_task::TestTask;
 use crate::evaluate::inspect::record_episode;
 use crate::evaluate::{EvaluateOptions, Mode, Player};
-use crate::experience::{Dataset, Playback, Recorder};
-use crate::hyper::Overrides;
+use crate::experience::{Collection, Dataset, Playback, Recorder};
+use crate::overrides;
 use crate::run::checkpoint::Checkpoint;
 use crate::run::config::TrainConfig;
-use crate::run::train::{
-    Ending, Origin, TrainError, TrainOptions, Trained, train, train_algorithm,
-};
+use crate::run::train::{Ending, Origin, TrainError, TrainOptions, Trained, train, train_from};
 use crate::spaces::Spaces;
 use crate::views::heatmap::MemoryView;
 use crate::views::monitor::Silent;
@@ -50,7 +49,7 @@ fn options(stop: &AtomicBool) -> TrainOptions<'_> {
 
 fn trained(algorithm: &Algorithm) -> Trained {
     let config = config(algorithm, BUDGET);
-    let mut env = TestTask::new(config.hyper.num_envs, DELAY);
+    let mut env = TestTask::new(config.hyper.get::<Collection>().num_envs, DELAY);
     train(
         &config,
         &mut env,
@@ -77,7 +76,7 @@ fn score(checkpoint: &Checkpoint, mode: Mode) -> f64 {
 
 #[test]
 fn each_learner_remembers_a_cue_and_its_control_cannot() {
-    for algorithm in LEARNERS {
+    for algorithm in learners() {
         let checkpoint = trained(algorithm).checkpoint;
         for mode in [Mode::Greedy, Mode::Scrambled] {
             let mean = score(&checkpoint, mode);
@@ -86,7 +85,7 @@ fn each_learner_remembers_a_cue_and_its_control_cannot() {
         let emptied = score(&checkpoint, Mode::Emptied);
         assert!(emptied.abs() <= 0.2, "{}, emptied: {emptied}", algorithm.id);
     }
-    for algorithm in CONTROLS {
+    for algorithm in controls() {
         let mean = score(&trained(algorithm).checkpoint, Mode::Greedy);
         assert!(mean.abs() <= 0.2, "{}: {mean}", algorithm.id);
     }
@@ -95,9 +94,9 @@ fn each_learner_remembers_a_cue_and_its_control_cannot() {
 /// A policy of values is greedy: what is drawn from it is what it likes best. A softmax policy may do otherwise.
 #[test]
 fn only_a_softmax_policy_draws_its_actions() {
-    for algorithm in LEARNERS {
+    for algorithm in learners() {
         let config = config(algorithm, 256);
-        let mut env = TestTask::new(config.hyper.num_envs, DELAY);
+        let mut env = TestTask::new(config.hyper.get::<Collection>().num_envs, DELAY);
         let stop = AtomicBool::new(false);
         let checkpoint = train(&config, &mut env, options(&stop), &mut Silent)
             .unwrap()
@@ -129,7 +128,7 @@ fn only_a_softmax_policy_draws_its_actions() {
 
 #[test]
 fn a_memory_is_inspected_whatever_learned_over_it() {
-    for algorithm in LEARNERS {
+    for algorithm in learners() {
         let player = Player::new(&trained(algorithm).checkpoint).unwrap();
         let mut env = TestTask::new(1, 5);
         let view = record_episode(&player, &mut env, 0, "episode".into(), vec![0]).unwrap();
@@ -147,7 +146,7 @@ fn a_memory_is_inspected_whatever_learned_over_it() {
 
 #[test]
 fn each_learner_is_exported_or_says_why_not() {
-    for algorithm in LEARNERS {
+    for algorithm in learners() {
         let model = onnx_export::export(&trained(algorithm).checkpoint.to_bytes());
         match (algorithm.id, model) {
             ("proof-episodic-control", Err(error)) => {
@@ -164,8 +163,7 @@ fn each_learner_is_exported_or_says_why_not() {
 /// Returns are those of chance: the task is not solved by luck, and no checkpoint is the best.
 #[test]
 fn offline_learning_is_not_judged_by_what_is_played() {
-    let mut config = config(&imitation::ROW, 2_000);
-    config.hyper.early_stop = true;
+    let config = config(&LEARNERS[2], 2_000);
     let folder = tempfile::tempdir().unwrap();
     let stop = AtomicBool::new(false);
     let kept = TrainOptions {
@@ -173,7 +171,7 @@ fn offline_learning_is_not_judged_by_what_is_played() {
         checkpoint_interval: Some(500),
         ..options(&stop)
     };
-    let mut env = TestTask::new(config.hyper.num_envs, DELAY);
+    let mut env = TestTask::new(config.hyper.get::<Collection>().num_envs, DELAY);
     // Every episode of chance would be good enough.
     env.solved_threshold = Some(-1.0);
     let trained = train(&config, &mut env, kept, &mut Silent).unwrap();
@@ -197,10 +195,7 @@ fn dataset() -> Dataset {
     let mut dataset = Dataset::new(spaces, 1 << 20).unwrap();
     let mut env = Recorder::new(&mut task, &mut dataset);
     let random = crate::algorithms::find("random").unwrap();
-    let overrides = Overrides {
-        num_envs: Some(50),
-        ..Overrides::default()
-    };
+    let overrides = overrides! { num_envs: 50 };
     let config = config_with(random, &overrides, 1_000);
     let stop = AtomicBool::new(false);
     train(&config, &mut env, options(&stop), &mut Silent).unwrap();
@@ -216,34 +211,34 @@ fn learn_from(
 ) -> Result<Trained, TrainError> {
     let mut config = config(algorithm, BUDGET);
     config.total_timesteps = total_timesteps;
-    let mut playback = Playback::new(dataset, config.hyper.num_envs).unwrap();
+    let mut playback = Playback::new(dataset, config.hyper.get::<Collection>().num_envs).unwrap();
     let stop = AtomicBool::new(false);
     let options = TrainOptions {
         resume,
         ..options(&stop)
     };
     let origin = Origin::Recording(&mut playback);
-    train_algorithm(algorithm, &config, origin, options, &mut Silent)
+    train_from(&config, origin, options, &mut Silent)
 }
 
 /// No environment is stepped. The run that is stopped at half ends like the one that is not.
 #[test]
 fn a_dataset_is_learned_from_without_playing() {
     let dataset = dataset();
-    let whole = learn_from(&dataset, &imitation::ROW, None, BUDGET).unwrap();
+    let whole = learn_from(&dataset, &LEARNERS[2], None, BUDGET).unwrap();
     let mean = score(&whole.checkpoint, Mode::Greedy);
     assert!(mean >= 0.95, "{mean}");
     let statistics = &whole.checkpoint.run.statistics;
     assert_eq!((statistics.timesteps, statistics.solved_at), (BUDGET, None));
 
-    let half = learn_from(&dataset, &imitation::ROW, None, BUDGET / 2).unwrap();
+    let half = learn_from(&dataset, &LEARNERS[2], None, BUDGET / 2).unwrap();
     let bytes = half.checkpoint.to_bytes();
     let half = Checkpoint::from_bytes(&bytes).unwrap();
-    let resumed = learn_from(&dataset, &imitation::ROW, Some(half), BUDGET).unwrap();
+    let resumed = learn_from(&dataset, &LEARNERS[2], Some(half), BUDGET).unwrap();
     assert!(resumed.checkpoint.to_bytes() == whole.checkpoint.to_bytes());
 
     let mean = score(
-        &learn_from(&dataset, &imitation::CONTROL, None, BUDGET)
+        &learn_from(&dataset, &CONTROLS[2], None, BUDGET)
             .unwrap()
             .checkpoint,
         Mode::Greedy,

@@ -5,10 +5,12 @@ use serde_json::{Map, Value};
 
 use super::*;
 use crate::algorithms;
+use crate::algorithms::sections::Overrides;
 use crate::env::selection::EnvSelection;
 use crate::env::test_task::TestTask;
-use crate::hyper::{MemoryScope, Overrides};
+use crate::memory::slots::MemoryScope;
 use crate::onnx::ModelProto;
+use crate::overrides;
 use crate::run::config::TrainConfig;
 use crate::run::train::{TrainOptions, train};
 use crate::views::monitor::Silent;
@@ -16,15 +18,14 @@ use crate::views::monitor::Silent;
 /// The model of a small agent of pairs: observations of a choice and two numbers, actions of a choice of two and one of
 /// three.
 fn exported(algorithm: &str, overrides: Overrides) -> Result<ModelProto, OnnxError> {
-    let overrides = Overrides {
-        num_envs: Some(2),
-        num_steps: Some(8),
-        whole_episodes: Some(false),
-        num_minibatches: Some(1),
-        hidden_size: Some(6),
-        aux_modules: Some(Vec::new()),
-        ..overrides
-    };
+    let overrides = overrides.overlaid(&overrides! {
+        num_envs: 2,
+        num_steps: 8,
+        whole_episodes: false,
+        num_minibatches: 1,
+        hidden_size: 6,
+        aux_modules: Vec::<&str>::new(),
+    });
     let selection = EnvSelection {
         spec_id: "MemoryTask-v0".into(),
         kwargs: Map::new(),
@@ -64,11 +65,10 @@ fn a_model_takes_what_its_agent_is_shown() {
     assert_eq!(metadata(&model, "algorithm"), "ppo");
     assert_eq!(metadata(&model, "states"), json!([]));
 
-    let shown = Overrides {
-        previous_action: Some(true),
-        previous_reward: Some(true),
-        step_counter: Some(true),
-        ..Overrides::default()
+    let shown = overrides! {
+        previous_action: true,
+        previous_reward: true,
+        step_counter: true,
     };
     let model = exported("recurrent-ppo", shown).unwrap();
     let (inputs, outputs) = names(&model);
@@ -102,9 +102,10 @@ fn a_model_takes_what_its_agent_is_shown() {
 
 #[test]
 fn a_memory_that_outlives_episodes_is_refused_with_the_reason() {
-    let scope = |memory_scope| Overrides {
-        memory_scope,
-        ..Overrides::default()
+    let scope = |memory_scope| {
+        overrides! {
+            memory_scope: memory_scope,
+        }
     };
     for (algorithm, overrides) in [
         ("tracerl-notebook", scope(None)),

@@ -8,6 +8,7 @@
 //! same discount, and a bonus that crosses an episode's end would ask a critic that sees one episode's memory to
 //! predict the next episode's novelty; with η small the bonus is a nudge, not a second objective.
 
+mod bonuses;
 mod counts;
 mod moments;
 mod reward_norm;
@@ -19,9 +20,10 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
 
 use crate::experience::Rollout;
-use crate::hyper::Hyperparameters;
 use crate::nn::NnError;
 
+pub use self::bonuses::ExplorationBonuses;
+pub use self::bonuses::ExplorationOverrides;
 use counts::CountBonus;
 use reward_norm::RewardNormalizer;
 use rnd::{Rnd, RndState};
@@ -54,9 +56,10 @@ pub struct ExplorationState {
 }
 
 impl Exploration {
-    /// What the hyper-parameters ask for. Draws from `rng` only with `use_rnd`.
+    /// What the hyper-parameters ask for; `gamma` discounts returns. Draws from `rng` only with `use_rnd`.
     pub fn new(
-        hyper: &Hyperparameters,
+        hyper: &ExplorationBonuses,
+        gamma: f32,
         observation_size: usize,
         num_envs: usize,
         rng: &mut Xoshiro256PlusPlus,
@@ -70,7 +73,7 @@ impl Exploration {
                 .then(|| Rnd::new(hyper, observation_size, num_envs, rng)),
             reward_norm: hyper.reward_norm.then(|| RewardNormalizer::new(num_envs)),
             eta: hyper.intrinsic_eta,
-            gamma: hyper.gamma,
+            gamma,
         }
     }
 
@@ -136,8 +139,9 @@ mod tests {
     use crate::memory::State;
     use crate::seeds::{self, Role};
 
-    fn shaped(hyper: Hyperparameters) -> (Rollout, Vec<f32>, Exploration) {
-        let mut exploration = Exploration::new(&hyper, 1, 1, &mut seeds::generator(0, Role::Agent));
+    fn shaped(hyper: ExplorationBonuses) -> (Rollout, Vec<f32>, Exploration) {
+        let mut exploration =
+            Exploration::new(&hyper, 0.99, 1, 1, &mut seeds::generator(0, Role::Agent));
         let rollout = Rollout {
             rewards: vec![2.0, -2.0],
             starts: vec![true; 2],
@@ -150,7 +154,7 @@ mod tests {
 
     #[test]
     fn nothing_changes_by_default() {
-        let (rollout, rewards, exploration) = shaped(Hyperparameters::base());
+        let (rollout, rewards, exploration) = shaped(ExplorationBonuses::default());
         assert_eq!(rewards, rollout.rewards);
         let nothing = ExplorationState {
             counts: None,
@@ -163,11 +167,11 @@ mod tests {
     /// The deviation of ±2 is 2; then η/√1 and η/√2 are added.
     #[test]
     fn bonuses_come_on_top_of_normalised_rewards() {
-        let (rollout, rewards, _) = shaped(Hyperparameters {
+        let (rollout, rewards, _) = shaped(ExplorationBonuses {
             reward_norm: true,
             intrinsic_expl: true,
             intrinsic_eta: 0.5,
-            ..Hyperparameters::base()
+            ..ExplorationBonuses::default()
         });
         for (found, expected) in rewards.iter().zip([1.5, -1.0 + 0.5 / 2.0f32.sqrt()]) {
             assert!((found - expected).abs() < 1e-6, "{rewards:?}");

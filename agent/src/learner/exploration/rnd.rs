@@ -8,8 +8,8 @@
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
 
+use super::bonuses::ExplorationBonuses;
 use super::moments::Moments;
-use crate::hyper::Hyperparameters;
 use crate::nn::{
     self, Activation, Adam, AdamState, Graph, Init, NamedArray, NnError, ParamId, Params, Tensor,
 };
@@ -47,7 +47,7 @@ pub struct RndState {
 impl Rnd {
     /// Fresh networks; the predictor is one layer deeper.
     pub fn new(
-        hyper: &Hyperparameters,
+        hyper: &ExplorationBonuses,
         observation_size: usize,
         num_envs: usize,
         rng: &mut Xoshiro256PlusPlus,
@@ -216,7 +216,7 @@ mod tests {
 
     fn rnd(num_envs: usize) -> Rnd {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(0);
-        Rnd::new(&Hyperparameters::base(), 2, num_envs, &mut rng)
+        Rnd::new(&ExplorationBonuses::default(), 2, num_envs, &mut rng)
     }
 
     #[test]
@@ -282,7 +282,7 @@ mod tests {
         let mut first = rnd(1);
         first.bonuses(&observations);
         let mut second = Rnd::new(
-            &Hyperparameters::base(),
+            &ExplorationBonuses::default(),
             2,
             1,
             &mut Xoshiro256PlusPlus::seed_from_u64(1),

@@ -8,9 +8,18 @@
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 
+use crate::hyper::section;
 use crate::memory::attention::layer::{TransformerLayer, padded};
-use crate::memory::{Array, CoreContext, CoreStep, MemoryCore, Segment, State, Unrolled};
+use crate::memory::{Array, CoreContext, CoreStep, MemoryCore, Segment, Slots, State, Unrolled};
 use crate::nn::{self, Activation, Graph, Init, ParamId, Params, Tensor};
+
+section! {
+    /// How much of an episode attention can see.
+    pub struct Episodes, overridden by EpisodesOverrides {
+        /// Longest part of an episode, in steps from its beginning, that a transformer over episodes can see.
+        context_length: usize = 1024, |&v| (1..=16_384).contains(&v), "1 to 16384";
+    }
+}
 
 /// Heads of the context's attention, as in the notebook.
 pub const HEADS: usize = 4;
@@ -44,8 +53,9 @@ pub struct EpisodicTransformer {
 impl EpisodicTransformer {
     /// Adds its parameters to the context's.
     pub fn new(context: &mut CoreContext<'_>) -> Self {
-        let hyper = context.hyper;
-        let (inputs, dim, length) = (context.input_size, hyper.mem_dim, hyper.context_length);
+        let dim = context.hyper.get::<Slots>().mem_dim;
+        let length = context.hyper.get::<Episodes>().context_length;
+        let inputs = context.input_size;
         let CoreContext { params, rng, .. } = context;
         let orthogonal = Init::Orthogonal { gain: 1.0 };
         let embed = (
@@ -272,15 +282,14 @@ mod tests {
 
     use super::*;
     use crate::hyper::Hyperparameters;
+    use crate::memory::Network;
     use crate::spaces::actions::ActionHeads;
 
     fn transformer(context_length: usize) -> (EpisodicTransformer, Params) {
-        let hyper = Hyperparameters {
-            mem_dim: 8,
-            hidden_size: 8,
-            context_length,
-            ..Hyperparameters::base()
-        };
+        let hyper = Hyperparameters::new()
+            .with(Network { hidden_size: 8 })
+            .with(Episodes { context_length })
+            .edited(|slots: &mut Slots| slots.mem_dim = 8);
         let mut params = Params::new();
         let core = EpisodicTransformer::new(&mut CoreContext {
             input_size: 2,

@@ -5,7 +5,6 @@ use std::sync::LazyLock;
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-use crate::hyper::Hyperparameters;
 use crate::nn::{Activation, Graph, Init, ParamId, Params, Tensor};
 
 /// Lags that have a feature of their own.
@@ -48,11 +47,11 @@ impl LagTerms {
     pub fn new(
         name: &str,
         query_size: usize,
-        hyper: &Hyperparameters,
+        relative_age: bool,
         params: &mut Params,
         rng: &mut Xoshiro256PlusPlus,
     ) -> Self {
-        let weight = hyper.relative_age.then(|| {
+        let weight = relative_age.then(|| {
             let name = format!("{name}.weight");
             // From zeros: at first an entry's age says nothing.
             params.add(&name, (query_size, FEATURES), Init::Zeros, rng)

@@ -4,7 +4,7 @@
 //! With a single layer the keys and values of a token depend on that token only. So attending to a growing prefix gives
 //! each last token what encoding its prefix anew would give it, and keys and values can be kept from step to step.
 
-use crate::memory::CoreContext;
+use crate::memory::{CoreContext, Network, Slots};
 use crate::nn::{Activation, Graph, Init, ParamId, ScoreTerms, Tensor};
 
 /// Attention and a feed-forward layer, each added to its input and normalised.
@@ -23,7 +23,8 @@ pub struct TransformerLayer {
 impl TransformerLayer {
     /// Adds its parameters under `name` to the context's. Tokens have `mem_dim` numbers, which `heads` divides.
     pub fn new(name: &str, heads: usize, context: &mut CoreContext<'_>) -> Self {
-        let (dim, hidden) = (context.hyper.mem_dim, context.hyper.hidden_size);
+        let dim = context.hyper.get::<Slots>().mem_dim;
+        let hidden = context.hyper.get::<Network>().hidden_size;
         let CoreContext { params, rng, .. } = context;
         let mut add =
             |part: &str, shape, init| params.add(&format!("{name}.{part}"), shape, init, rng);

@@ -12,10 +12,11 @@
 
 use std::collections::BTreeMap;
 
+use crate::memory::attention::episodic_transformer::Episodes;
 use crate::memory::attention::lag::{self, LagTerms};
 use crate::memory::attention::layer::{TransformerLayer, padded};
 use crate::memory::slots::retention;
-use crate::memory::{Array, CoreContext, Segment, SlotContents, State};
+use crate::memory::{Array, CoreContext, Segment, SlotContents, Slots, State};
 use crate::nn::{self, Activation, Graph, Init, ParamId, Params, ScoreTerms, Tensor};
 use crate::spaces::actions::ActionHeads;
 
@@ -88,13 +89,19 @@ pub struct LifetimeRead {
 impl EpisodeMemory {
     /// Adds its parameters to the context's. Its arrays begin at `first` in the core's state; queries are computed from
     /// rows of `query_size` numbers.
-    pub fn new(context: &mut CoreContext<'_>, first: usize, query_size: usize) -> Self {
-        let hyper = context.hyper;
+    pub fn new(
+        context: &mut CoreContext<'_>,
+        first: usize,
+        query_size: usize,
+        relative_age: bool,
+    ) -> Self {
+        let hyper = context.hyper.get::<Slots>();
+        let context_length = context.hyper.get::<Episodes>().context_length;
         let (input_size, heads) = (context.input_size, context.heads.clone());
         let dim = hyper.mem_dim;
         let encoder = TransformerLayer::new("core.lifetime.encoder", HEADS, context);
         let CoreContext { params, rng, .. } = context;
-        let lag = LagTerms::new("core.lifetime.lag", query_size, hyper, params, rng);
+        let lag = LagTerms::new("core.lifetime.lag", query_size, relative_age, params, rng);
         let mut add = |name: &str, shape, init| {
             params.add(&format!("core.lifetime.{name}"), shape, init, rng)
         };
@@ -121,7 +128,7 @@ impl EpisodeMemory {
             heads,
             mem_dim: dim,
             slots: hyper.max_entries,
-            max_steps: hyper.context_length.min(MAX_STEPS),
+            max_steps: context_length.min(MAX_STEPS),
             learn_retention: hyper.memory_learn_retention,
             retention_coef: hyper.memory_retention_coef,
         }

@@ -3,18 +3,21 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::*;
 use crate::hyper::Hyperparameters;
+use crate::memory::Network;
 
 /// One number of input, two actions, queries of two numbers, two slots.
 fn lifetime(learn_retention: bool, max_steps: usize) -> (EpisodeMemory, Params) {
-    let hyper = Hyperparameters {
-        mem_dim: 4,
-        hidden_size: 4,
-        max_entries: 2,
-        context_length: max_steps,
-        memory_learn_retention: learn_retention,
-        memory_retention_coef: 0.5,
-        ..Hyperparameters::base()
-    };
+    let hyper = Hyperparameters::new()
+        .with(Network { hidden_size: 4 })
+        .with(Episodes {
+            context_length: max_steps,
+        })
+        .with(Slots {
+            mem_dim: 4,
+            max_entries: 2,
+            memory_learn_retention: learn_retention,
+            memory_retention_coef: 0.5,
+        });
     let mut params = Params::new();
     let lifetime = EpisodeMemory::new(
         &mut CoreContext {
@@ -26,6 +29,7 @@ fn lifetime(learn_retention: bool, max_steps: usize) -> (EpisodeMemory, Params) 
         },
         0,
         2,
+        true,
     );
     (lifetime, params)
 }

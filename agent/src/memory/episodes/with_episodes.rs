@@ -16,10 +16,14 @@ pub struct WithEpisodes<C> {
 
 impl<C: MemoryCore> WithEpisodes<C> {
     /// Builds the core and adds the lifetime memory's parameters to the context's.
-    pub fn new(core: fn(&mut CoreContext<'_>) -> C, context: &mut CoreContext<'_>) -> Self {
+    pub fn new(
+        core: fn(&mut CoreContext<'_>) -> C,
+        relative_age: bool,
+        context: &mut CoreContext<'_>,
+    ) -> Self {
         let core = core(context);
         let first_array = core.initial_state(0).arrays.len();
-        let lifetime = EpisodeMemory::new(context, first_array, core.feature_size());
+        let lifetime = EpisodeMemory::new(context, first_array, core.feature_size(), relative_age);
         Self { core, lifetime }
     }
 

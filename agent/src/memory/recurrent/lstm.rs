@@ -5,7 +5,7 @@
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use crate::memory::{
-    Array, CoreContext, CoreStep, MemoryContents, MemoryCore, Segment, State, Unrolled,
+    Array, CoreContext, CoreStep, MemoryContents, MemoryCore, Network, Segment, State, Unrolled,
 };
 use crate::nn::{Graph, Init, LstmParams, Params, Tensor};
 use crate::onnx::{self, StepGraph};
@@ -23,7 +23,8 @@ const C: usize = 1;
 impl Lstm {
     /// Adds its parameters to the context's.
     pub fn new(context: &mut CoreContext<'_>) -> Self {
-        let (inputs, hidden) = (context.input_size, context.hyper.hidden_size);
+        let inputs = context.input_size;
+        let hidden = context.hyper.get::<Network>().hidden_size;
         let CoreContext { params, rng, .. } = context;
         let orthogonal = Init::Orthogonal { gain: 1.0 };
         let w_ih = params.add("core.lstm.weight_ih", (inputs, 4 * hidden), orthogonal, rng);

@@ -14,13 +14,18 @@
 //!
 //! The projection of keys is left out because q·(W mᵢ) = (Wᵀq)·mᵢ, the projection of values because a layer follows.
 
+use clap::ValueEnum;
 use rand::RngExt;
 use rand_xoshiro::Xoshiro256PlusPlus;
+use serde::{Deserialize, Serialize};
 
 use self::retention::{OfferedEntries, Ring, fate};
 use self::state::{EMPTY, Offer, array};
+use crate::hyper::section;
 use crate::memory::attention::lag::{self, LagTerms};
-use crate::memory::{CoreContext, CoreStep, MemoryContents, MemoryCore, Segment, State, Unrolled};
+use crate::memory::{
+    CoreContext, CoreStep, MemoryContents, MemoryCore, Network, Segment, Slots, State, Unrolled,
+};
 use crate::nn::{self, Activation, Graph, Init, ParamId, Params, ScoreTerms, Tensor};
 use crate::onnx::StepGraph;
 
@@ -36,6 +41,34 @@ const TIME_CONSTANTS: [f32; 4] = [1.0, 4.0, 16.0, 64.0];
 /// contents of such a memory (the entries most like the cue beside the cue) need not read it well: at delay 256 EASY
 /// one of two seeds solved the task with noise and scored 0.00 without.
 const NOISELESS_EVERY: usize = 4;
+
+/// What a memory of slots holds, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum MemoryScope {
+    /// Entries are steps; cleared when an episode begins.
+    Episode,
+    /// Entries are whole episodes with their outcome, kept across episodes; within one nothing is remembered.
+    Lifetime,
+    /// Both, side by side.
+    Both,
+}
+
+section! {
+    /// Memory entries that are steps of an episode, and whether whole episodes are kept as well.
+    pub struct Steps, overridden by StepsOverrides {
+        /// How many of the slots always hold the latest steps. What leaves them competes for the others.
+        recent_entries: usize = 4, |&v| v <= 1_024, "0 to max_entries";
+        /// Attend by how long ago an entry was written, too.
+        #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
+        relative_age: bool = true, |_| true, "true or false";
+        /// What the memory holds: `episode` (steps), `lifetime` (whole episodes with their outcome, and nothing within an episode), `both`.
+        #[arg(value_name = "SCOPE")]
+        memory_scope: MemoryScope = MemoryScope::Episode, |_| true, "episode, lifetime or both";
+        /// Weight of the score-function term on keeping and dropping steps; 0 is off, and it is 0 where `memory_scope` is `lifetime`.
+        memory_score_coef: f32 = 0.0, |&v| (0.0..=100.0).contains(&v), "0 to 100";
+    }
+}
 
 /// A memory of slots with learned retention and retrieval.
 pub struct SlotMemory {
@@ -59,8 +92,9 @@ pub struct SlotMemory {
 impl SlotMemory {
     /// Adds its parameters to the context's.
     pub fn new(context: &mut CoreContext<'_>) -> Self {
-        let hyper = context.hyper;
-        let (inputs, dim, hidden) = (context.input_size, hyper.mem_dim, hyper.hidden_size);
+        let (hyper, steps) = (context.hyper.get::<Slots>(), context.hyper.get::<Steps>());
+        let hidden = context.hyper.get::<Network>().hidden_size;
+        let (inputs, dim) = (context.input_size, hyper.mem_dim);
         let CoreContext { params, rng, .. } = context;
         let wide = Init::Orthogonal {
             gain: std::f32::consts::SQRT_2,
@@ -80,7 +114,7 @@ impl SlotMemory {
             Init::Orthogonal { gain: 1.0 },
             rng,
         );
-        let lag = LagTerms::new("core.lag", dim, hyper, params, rng);
+        let lag = LagTerms::new("core.lag", dim, steps.relative_age, params, rng);
         let null = params.add("core.null", (1, dim), Init::Zeros, rng);
         let usefulness = (
             params.add(
@@ -105,11 +139,11 @@ impl SlotMemory {
             input_size: inputs,
             mem_dim: dim,
             slots: hyper.max_entries,
-            recent: hyper.recent_entries,
+            recent: steps.recent_entries,
             hidden_size: hidden,
             learn_retention: hyper.memory_learn_retention,
             retention_coef: hyper.memory_retention_coef,
-            score_coef: hyper.memory_score_coef,
+            score_coef: steps.memory_score_coef,
         }
     }
 

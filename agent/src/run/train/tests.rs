@@ -1,11 +1,15 @@
 use super::*;
+use crate::algorithms::sections::Overrides;
 use crate::env::selection::EnvSelection;
 use crate::env::test_task::TestTask;
 use crate::env::{ResetReply, ResetRequest, Space, StepReply};
 use crate::evaluate::{EvaluateOptions, Mode, Player};
+use crate::experience::Collection;
 use crate::experience::Episode;
-use crate::hyper::{AuxModule, MemoryScope, Overrides, Part};
+use crate::learner::auxiliary::AuxModule;
+use crate::memory::slots::{MemoryScope, Steps};
 use crate::nn;
+use crate::overrides;
 use crate::views::monitor::Silent;
 
 /// A configuration for [`TestTask`].
@@ -21,47 +25,43 @@ fn config(algorithm: &str, overrides: &Overrides, total_timesteps: u64, seed: u6
 
 /// Small and quick, with rollouts that cut episodes in the middle.
 fn quick() -> Overrides {
-    Overrides {
-        num_envs: Some(4),
-        num_steps: Some(10),
-        whole_episodes: Some(false),
-        num_minibatches: Some(2),
-        update_epochs: Some(2),
-        early_stop: Some(false),
-        ..Overrides::default()
+    overrides! {
+        num_envs: 4,
+        num_steps: 10,
+        whole_episodes: false,
+        num_minibatches: 2,
+        update_epochs: 2,
+        early_stop: false,
     }
 }
 
 /// Small, for those who do not learn.
 fn short() -> Overrides {
-    Overrides {
-        num_envs: Some(4),
-        num_steps: Some(10),
-        ..Overrides::default()
+    overrides! {
+        num_envs: 4,
+        num_steps: 10,
     }
 }
 
 /// [`quick`], with every option that is off by default.
 fn with_every_option() -> Overrides {
-    Overrides {
-        aux_modules: Some(vec![
+    quick().overlaid(&overrides! {
+        aux_modules: vec![
             AuxModule::Cue,
             AuxModule::Confidence,
             AuxModule::NextObservation,
-        ]),
-        reward_norm: Some(true),
-        intrinsic_expl: Some(true),
-        use_rnd: Some(true),
-        ..quick()
-    }
+        ],
+        reward_norm: true,
+        intrinsic_expl: true,
+        use_rnd: true,
+    })
 }
 
 /// Many updates in few steps.
 fn few_lanes() -> Overrides {
-    Overrides {
-        num_envs: Some(8),
-        num_steps: Some(32),
-        ..Overrides::default()
+    overrides! {
+        num_envs: 8,
+        num_steps: 32,
     }
 }
 
@@ -75,7 +75,7 @@ fn options(stop: &AtomicBool) -> TrainOptions<'_> {
 }
 
 fn run(config: &TrainConfig, delay: u64) -> Trained {
-    let mut env = TestTask::new(config.hyper.num_envs, delay);
+    let mut env = TestTask::new(config.hyper.get::<Collection>().num_envs, delay);
     let stop = AtomicBool::new(false);
     train(config, &mut env, options(&stop), &mut Silent).unwrap()
 }
@@ -111,7 +111,7 @@ fn assert_resumes_bit_for_bit(config: &TrainConfig) {
         rollouts: 5,
         stop: &stop,
     };
-    let num_envs = config.hyper.num_envs;
+    let num_envs = config.hyper.get::<Collection>().num_envs;
     let mut env = TestTask::new(num_envs, 4);
     let interrupted = train(config, &mut env, options(&stop), &mut monitor).unwrap();
     assert_eq!(interrupted.ending, Ending::Interrupted);
@@ -150,8 +150,8 @@ fn a_resumed_run_ends_bit_for_bit_like_an_uninterrupted_one() {
     for row in algorithms::every_learner() {
         assert_resumes_bit_for_bit(&config(row.id, &quick(), 600, 7));
         let mut overrides = with_every_option();
-        if row.parts.contains(&Part::Steps) {
-            overrides.memory_scope = Some(MemoryScope::Both);
+        if (row.defaults)().has::<Steps>() {
+            overrides.steps.memory_scope = Some(MemoryScope::Both);
         }
         assert_resumes_bit_for_bit(&config(row.id, &overrides, 600, 7));
     }
@@ -161,15 +161,14 @@ fn a_resumed_run_ends_bit_for_bit_like_an_uninterrupted_one() {
 #[test]
 fn every_algorithm_learns_from_compound_spaces() {
     for row in algorithms::every_learner() {
-        let mut overrides = Overrides {
-            previous_action: Some(true),
-            ..with_every_option()
-        };
-        if row.parts.contains(&Part::Steps) {
-            overrides.memory_scope = Some(MemoryScope::Both);
+        let mut overrides = with_every_option().overlaid(&overrides! {
+            previous_action: true,
+        });
+        if (row.defaults)().has::<Steps>() {
+            overrides.steps.memory_scope = Some(MemoryScope::Both);
         }
         let config = config(row.id, &overrides, 600, 7);
-        let mut env = TestTask::of_pairs(config.hyper.num_envs, 4);
+        let mut env = TestTask::of_pairs(config.hyper.get::<Collection>().num_envs, 4);
         let stop = AtomicBool::new(false);
         let mut last = Last::default();
         let trained = train(&config, &mut env, options(&stop), &mut last).unwrap();
@@ -372,9 +371,8 @@ fn a_checkpoint_is_written_at_the_beginning_and_now_and_then() {
     };
     let always = Autosave::every(Duration::ZERO);
     let mut env = TestTask::new(4, 2);
-    let algorithm = algorithms::find(&config.algorithm).unwrap();
     let origin = Origin::Environments(&mut env);
-    let trained = train_with(algorithm, &config, origin, kept, &mut onlooker, always).unwrap();
+    let trained = train_with(&config, origin, kept, &mut onlooker, always).unwrap();
     assert_eq!(trained.ending, Ending::Interrupted);
     assert_eq!(onlooker.seen[0], 0);
     assert_eq!(onlooker.seen.len(), 2);
@@ -400,10 +398,9 @@ impl Monitor for Last {
 /// Returns of ±1, with bonuses a hundred times as large.
 #[test]
 fn bonuses_are_logged_and_never_reach_a_reported_return() {
-    let overrides = Overrides {
-        intrinsic_eta: Some(100.0),
-        ..with_every_option()
-    };
+    let overrides = with_every_option().overlaid(&overrides! {
+        intrinsic_eta: 100.0,
+    });
     let config = config("ppo", &overrides, 400, 0);
     let mut env = TestTask::new(4, 2);
     let stop = AtomicBool::new(false);
@@ -487,7 +484,7 @@ impl Monitor for Said {
 fn without_a_threshold_training_says_so_and_goes_to_the_end() {
     let config = config("ppo", &few_lanes(), 20_480, 0);
     let ended = |solved_threshold| {
-        let mut env = TestTask::new(config.hyper.num_envs, 1);
+        let mut env = TestTask::new(config.hyper.get::<Collection>().num_envs, 1);
         env.solved_threshold = solved_threshold;
         let stop = AtomicBool::new(false);
         let mut said = Said::default();
@@ -552,7 +549,7 @@ fn ppo_learns_to_copy_what_it_sees() {
 fn ppo_learns_actions_of_two_components() {
     let config = config("ppo", &few_lanes(), 40_000, 0);
     let stop = AtomicBool::new(false);
-    let mut env = TestTask::of_pairs(config.hyper.num_envs, 1);
+    let mut env = TestTask::of_pairs(config.hyper.get::<Collection>().num_envs, 1);
     let trained = train(&config, &mut env, options(&stop), &mut Silent).unwrap();
     let options = EvaluateOptions {
         episodes: 200,
@@ -572,19 +569,17 @@ fn ppo_learns_actions_of_two_components() {
 /// goes on beyond truncations 1/(1 − γ) = 5.
 #[test]
 fn values_go_on_beyond_truncations() {
-    let overrides = Overrides {
-        gamma: Some(0.8),
-        early_stop: Some(false),
-        ..few_lanes()
-    };
+    let overrides = few_lanes().overlaid(&overrides! {
+        gamma: 0.8,
+        early_stop: false,
+    });
     let config = config("ppo", &overrides, 20_000, 0);
     let value = |truncates| {
-        let mut env = TestTask::new(config.hyper.num_envs, 1);
+        let mut env = TestTask::new(config.hyper.get::<Collection>().num_envs, 1);
         env.truncates = truncates;
         let stop = AtomicBool::new(false);
-        let algorithm = algorithms::find(&config.algorithm).unwrap();
         let origin = Origin::Environments(&mut env);
-        let mut trainer = Trainer::begin(algorithm, &config, origin).unwrap();
+        let mut trainer = Trainer::begin(&config, origin).unwrap();
         while trainer.ending(&stop).is_none() {
             let rollout = trainer.collect().unwrap();
             trainer.record(&rollout);
@@ -622,7 +617,13 @@ fn evaluate(trained: &Trained, delay: u64) -> f64 {
         params,
         ..
     } = &trained.checkpoint;
-    let encoder = InputEncoder::new(&spaces.observation, &spaces.action, &config.hyper).unwrap();
+    let encoder = InputEncoder::new(
+        &spaces.observation,
+        &spaces.action,
+        &config.hyper,
+        wants_cue(&config.hyper),
+    )
+    .unwrap();
     let row = algorithms::find(&config.algorithm).unwrap();
     let mut rng = seeds::generator(0, Role::Agent);
     let mut policy = row.policy(&config.hyper, &encoder, &mut rng);

@@ -7,7 +7,7 @@ env = gymnasium.make("strategic_memory_envs:MemoryTask-v0", delay=16)
 observation, info = env.reset(seed=7)
 ```
 
-Without `$STRATEGIC_MEMORY_SERVER` a server is started that ends with the process.
+Without `$STRATEGIC_MEMORY_SERVER` the package starts a server, which ends with the process.
 """
 
 from ._retry import RetryPolicy

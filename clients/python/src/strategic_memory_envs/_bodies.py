@@ -1,4 +1,4 @@
-"""What Gymnasium's calls say on the wire, and what replies mean to Gymnasium. Without I/O.
+"""Translates Gymnasium's calls into bodies, and replies into Gymnasium's results. Without I/O.
 
 Shared by the blocking and the asynchronous clients.
 """
@@ -26,7 +26,7 @@ VectorStepResult = tuple[Any, NDArray[np.float64], NDArray[np.bool_], NDArray[np
 
 _FLOAT64 = np.dtype(np.float64)
 _BOOL = np.dtype(np.bool_)
-# What taking a reply apart raises when it is not as it should be.
+# Exceptions that reading a malformed reply raises.
 _MISFITS = (KeyError, TypeError, ValueError, IndexError, AttributeError)
 
 
@@ -35,7 +35,7 @@ def _misfit(error: Exception) -> ProtocolError:
 
 
 def check_seed(seed: Any) -> int:
-    """The seed as the wire has it.
+    """Checks a seed and returns it in the form used on the wire.
 
     Raises:
         ValueError: when it is not an integer from 0 to 2^64 - 1.
@@ -47,10 +47,11 @@ def check_seed(seed: Any) -> int:
 
 
 def check_count(name: str, value: Any) -> int:
-    """An argument that counts something, as the wire has it. Its range the server knows.
+    """Checks an argument that counts something; the server knows its upper limit.
 
     Raises:
-        TypeError, ValueError: it is not a number of things.
+        TypeError: it is not an integer.
+        ValueError: it is negative.
     """
     try:
         number = operator.index(value)
@@ -81,7 +82,7 @@ class Single:
     """Bodies of one environment."""
 
     def __init__(self, description: Fields) -> None:
-        """Takes what creating it has answered."""
+        """Reads the description that the server sent when the environment was created."""
         try:
             self.env_kwargs: dict[str, Any] = dict(description["kwargs"])
             self.observation_space = space_from(description["observation_space"])
@@ -92,7 +93,7 @@ class Single:
         self._encode = encoder(self.action_space, place="/action")
 
     def reset_fields(self, seed: int | None, options: Mapping[str, Any] | None) -> Fields:
-        """The body of a reset, but for its number."""
+        """Returns the body of a reset, without its number."""
         fields: Fields = {}
         if seed is not None:
             fields["seed"] = check_seed(seed)
@@ -101,18 +102,18 @@ class Single:
         return fields
 
     def step_fields(self, action: Any) -> Fields:
-        """The body of a step, but for its number."""
+        """Returns the body of a step, without its number."""
         return {"action": self._encode(action)}
 
     def read_reset(self, reply: Fields) -> tuple[Any, Info]:
-        """What a reset has answered."""
+        """Reads the reply to a reset."""
         try:
             return self._decode(reply["observation"]), info_from(reply["info"])
         except _MISFITS as error:
             raise _misfit(error) from error
 
     def read_step(self, reply: Fields) -> StepResult:
-        """What a step has answered."""
+        """Reads the reply to a step."""
         try:
             info = reply["info"]
             return (
@@ -130,7 +131,7 @@ class Vector:
     """Bodies of a vector environment."""
 
     def __init__(self, description: Fields) -> None:
-        """Takes what creating it has answered."""
+        """Reads the description that the server sent when the environment was created."""
         try:
             self.env_kwargs: dict[str, Any] = dict(description["kwargs"])
             self.num_envs = operator.index(description["num_envs"])
@@ -145,14 +146,14 @@ class Vector:
         self._encode = encoder(self.single_action_space, self.num_envs, place="/actions")
 
     def reset_fields(self, seed: Seeds, options: Mapping[str, Any] | None) -> list[Fields]:
-        """The bodies of a reset, but for their numbers.
+        """Returns the bodies of a reset, without their numbers.
 
-        Two when some lanes are given a seed and others `None`: the first resets those with a seed
-        and the second the others.
+        There are two if some lanes have a seed and others `None`: the first resets the lanes with
+        a seed, the second the others.
 
         Raises:
             TypeError: the mask is not an array of bool.
-            ValueError: it or the seeds do not fit the lanes.
+            ValueError: the mask or the seeds do not fit the lanes.
         """
         rest = _check_options(options)
         mask = self._check_mask(rest.pop("reset_mask", None))
@@ -190,11 +191,11 @@ class Vector:
         return {**fields, "options": options} if options else fields
 
     def step_fields(self, actions: Any) -> Fields:
-        """The body of a step, but for its number."""
+        """Returns the body of a step, without its number."""
         return {"actions": self._encode(actions)}
 
     def read_resets(self, replies: Sequence[Fields]) -> tuple[Any, Info]:
-        """What the bodies of a reset have been answered."""
+        """Reads the replies to the bodies of a reset."""
         try:
             infos: Info = {}
             for reply in replies:
@@ -204,7 +205,7 @@ class Vector:
             raise _misfit(error) from error
 
     def read_step(self, reply: Fields) -> VectorStepResult:
-        """What a step has answered."""
+        """Reads the reply to a step."""
         try:
             infos = reply["infos"]
             return (
@@ -224,7 +225,7 @@ class Vector:
         return array
 
     def _read_infos(self, infos: Mapping[str, Any]) -> Info:
-        """Gymnasium's vector infos: `final_obs` holds one observation a lane, or None."""
+        """Reads Gymnasium's vector infos: `final_obs` has an observation or None for each lane."""
         read: Info = {}
         for key, value in infos.items():
             if key == "final_obs":
@@ -239,7 +240,7 @@ class Vector:
 
 
 def _merge(infos: Info, others: Info) -> None:
-    """Adds infos of other lanes: where a mask says so, their rows count."""
+    """Adds infos of other lanes: rows that a mask of `others` selects replace those of `infos`."""
     for key, value in others.items():
         mask = others.get(f"_{key}")
         if key not in infos:

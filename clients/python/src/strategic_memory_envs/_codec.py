@@ -1,4 +1,4 @@
-"""Bodies to bytes and back, in both encodings of the protocol."""
+"""Encodes and decodes bodies in both encodings of the protocol."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _to_msgpack(value: Any) -> Any:
         data = value.astype(WIRE_DTYPES[name], copy=False).tobytes()
         return {"dtype": name, "shape": value.shape, "data": data}
     if isinstance(value, int):
-        raise OverflowError  # As for numbers that msgpack itself finds too large.
+        raise OverflowError  # As msgpack itself does for numbers that are too large.
     raise TypeError(f"{type(value).__name__} cannot be sent: {value!r}"[:200])
 
 
@@ -60,12 +60,12 @@ def _to_json(value: Any) -> Any:
 
 
 def check_finite(value: Any, place: str) -> None:
-    """Looks through what is to be sent for numbers that no message can hold.
+    """Checks that a value holds no number that a message cannot express (NaN, infinities).
 
     `place` is a JSON pointer (RFC 6901) to the value in the body.
 
     Raises:
-        ValueError: there is one, and where.
+        ValueError: there is such a number; the message names its place.
     """
     if isinstance(value, (float, np.floating)):
         if not np.isfinite(value):
@@ -121,11 +121,11 @@ class Codec:
         """Reads a body.
 
         Raises:
-            ProtocolError: when it is not one map, whole and followed by nothing.
+            ProtocolError: the data is not exactly one complete map.
         """
         try:
             body = self._loads(data)
-        except Exception as error:  # msgpack raises many kinds, all for the same reason
+        except Exception as error:  # msgpack raises many kinds for the same reason
             reason = f"the body of the reply cannot be read: {error}"
             raise ProtocolError(reason) from error
         if type(body) is not dict:
@@ -134,7 +134,7 @@ class Codec:
 
 
 def array_from(value: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """An array of its own, writable and in native byte order, from either encoding."""
+    """Returns a new array, writable and in native byte order, from either encoding."""
     if type(value) is dict:
         data = value["data"]
         received = np.ndarray(value["shape"], WIRE_DTYPES[value["dtype"]], data)
@@ -145,13 +145,13 @@ def array_from(value: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
 
 
 def info_from(value: Any) -> Any:
-    """An entry of an info: arrays, numbers, tuples and dicts."""
+    """Reads an entry of an info: arrays, numbers, tuples and dicts."""
     if isinstance(value, dict):
         if value.keys() == {"dtype", "shape", "data"} and isinstance(value["data"], bytes):
             return array_from(value, np.dtype(value["dtype"]))
         return {key: info_from(entry) for key, entry in value.items()}
     if isinstance(value, list):
-        # JSON does not tell a tuple of numbers from an array, so both are arrays in both encodings.
+        # JSON does not distinguish a tuple of numbers from an array, so both encodings use arrays.
         try:
             array = np.array(value)
         except ValueError:  # ragged

@@ -1,4 +1,4 @@
-"""One connection to a server, blocking."""
+"""A blocking connection to a server."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from . import _process
 from ._http import Endpoint, Reply, ReplyReader
 from .errors import ProtocolError
 
-# Where the kernel keeps the time, Python need not poll before every call, which took a tenth of the
+# With the kernel's timeouts Python does not poll before every call, which took a tenth of the
 # client's time.
 _HAS_KERNEL_TIMEOUTS = sys.platform != "win32" and struct.calcsize("l") == 8
 
@@ -22,7 +22,7 @@ def _set_timeout(connected: socket.socket, timeout_s: float) -> None:
         connected.settimeout(timeout_s)
         return
     connected.settimeout(None)
-    # At least a microsecond: 0 would mean to wait for ever.
+    # At least a microsecond: 0 would mean to wait forever.
     seconds, microseconds = divmod(max(1, round(timeout_s * 1e6)), 1_000_000)
     timeval = struct.pack("ll", seconds, microseconds)
     connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
@@ -30,7 +30,7 @@ def _set_timeout(connected: socket.socket, timeout_s: float) -> None:
 
 
 class Connection:
-    """Sends a request, waits for its reply. Opened when first needed, and again after a fault."""
+    """Sends requests and reads their replies; opens when first used, and again after a fault."""
 
     def __init__(
         self, endpoint: Endpoint, timeout_s: float, ssl_context: ssl.SSLContext | None
@@ -44,12 +44,12 @@ class Connection:
 
     @property
     def url(self) -> str:
-        """Where it goes."""
+        """URL of the server."""
         return str(self._endpoint)
 
     @property
     def is_open(self) -> bool:
-        """Whether the next request goes over a connection that has been used before."""
+        """Whether the next request uses a connection that has been used before."""
         return self._socket is not None
 
     def _open(self) -> socket.socket:
@@ -70,11 +70,11 @@ class Connection:
         return connected
 
     def exchange(self, request: bytes) -> Reply:
-        """Sends a request and gives its reply, whose body is good until the next one.
+        """Sends a request and returns its reply, whose body is valid until the next request.
 
         Raises:
-            OSError: the connection failed, or nothing came for `timeout_s` seconds.
-            ProtocolError: what came is not HTTP. Either way the request may have been applied.
+            OSError: the connection failed, or nothing arrived for `timeout_s` seconds.
+            ProtocolError: the reply is not HTTP. In both cases the request may have been applied.
         """
         try:
             connected = self._socket or self._open()
@@ -88,7 +88,7 @@ class Connection:
             self.drop()
             raise TimeoutError(f"nothing came for {self._timeout_s} s") from error
         except BaseException:
-            # Also on Ctrl-C: the reply that is still to come must not be taken for the next one's.
+            # Also on Ctrl-C: a reply that arrives later must not be taken for the next one.
             self.drop()
             raise
         if reply.head.closes:
@@ -96,9 +96,9 @@ class Connection:
         return reply
 
     def exchange_once(self, request: bytes) -> None:
-        """Sends a request of which it matters little whether it arrives, and ends the connection.
+        """Sends a request without making sure that it arrives, and closes the connection.
 
-        Never raises for what the server or the network does.
+        Never raises because of the server or the network.
         """
         try:
             self.exchange(request)
@@ -108,13 +108,13 @@ class Connection:
             self.drop()
 
     def set_timeout(self, timeout_s: float) -> None:
-        """From now on, waits this long for something to come."""
+        """Sets how long later requests wait for data."""
         self._timeout_s = timeout_s
         if self._socket is not None:
             _set_timeout(self._socket, timeout_s)
 
     def drop(self) -> None:
-        """Ends the connection; the next request opens another one."""
+        """Closes the connection; the next request opens another one."""
         connected, self._socket = self._socket, None
         if connected is not None:
             with contextlib.suppress(OSError):

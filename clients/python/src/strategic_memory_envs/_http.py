@@ -1,8 +1,8 @@
-"""HTTP/1.1 without I/O: requests are rendered to bytes, replies are read from bytes.
+"""HTTP/1.1 without I/O: renders requests to bytes and reads replies from bytes.
 
-Only what talking to one server over a kept connection needs. What the hot path saves: heads of
-requests are formatted once for each length of body, and the head of a reply that has been seen
-before is not parsed again.
+This is only as much of HTTP as talking to one server over a kept connection needs. To save time,
+heads of requests are formatted once for each length of body, and the head of a reply that has been
+seen before is not parsed again.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from .errors import ProtocolError
 MAX_HEAD_BYTES = 64 << 10
 """Largest head of a reply."""
 MAX_BODY_BYTES = 256 << 20
-"""Largest body of a reply: many times what the largest vector environment has to say."""
+"""Largest body of a reply: many times the largest reply of a vector environment."""
 MAX_INTERIM_REPLIES = 16
-"""Most interim replies (1xx) before the one that counts."""
+"""Most interim replies (1xx) before the final one."""
 _BUFFER_BYTES = 64 << 10
 _MAX_CACHED_HEADS = 64
 _TOKEN = re.compile(r"[\x21-\x7e]+")
@@ -27,7 +27,7 @@ _TOKEN = re.compile(r"[\x21-\x7e]+")
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where a server is."""
+    """The address of a server."""
 
     is_tls: bool
     host: str
@@ -50,7 +50,7 @@ class Endpoint:
 
     @property
     def authority(self) -> str:
-        """Host and port as the Host header has them."""
+        """Host and port in the form of the Host header."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
 
@@ -59,7 +59,7 @@ class Endpoint:
 
 
 class Template:
-    """All of a request but the body and its length."""
+    """Everything of a request except the body and its length."""
 
     __slots__ = ("_heads", "_start", "name")
 
@@ -89,7 +89,7 @@ class Template:
         self._heads: dict[int, bytes] = {}
 
     def render(self, body: bytes) -> bytes:
-        """The request with this body."""
+        """Returns the request with this body."""
         head = self._heads.get(len(body))
         if head is None:
             if len(self._heads) >= _MAX_CACHED_HEADS:
@@ -100,13 +100,13 @@ class Template:
 
 
 class Head(NamedTuple):
-    """Status and headers of a reply, with what they say about its body."""
+    """Status and headers of a reply, and what they imply for its body."""
 
     status: int
     headers: dict[str, str]
     """By lower-case name."""
     length: int | None
-    """Bytes of the body; `None` when only its end will tell."""
+    """Bytes of the body; `None` if only its end determines the length."""
     is_chunked: bool
     closes: bool
     """Whether the connection cannot be used again."""
@@ -115,17 +115,17 @@ class Head(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """A whole reply. The body lies in the reader's buffer: take it before the next request."""
+    """A complete reply. The body is part of the reader's buffer: use it before the next request."""
 
     head: Head
     body: memoryview | bytes
 
 
 def parse_head(data: bytes) -> Head:
-    """Reads the head of a reply, without the empty line that ends it.
+    """Parses the head of a reply, without the empty line that ends it.
 
     Raises:
-        ProtocolError: when it is not one.
+        ProtocolError: the data is not the head of an HTTP/1.1 reply.
     """
     try:
         status_line, *lines = data.decode("latin-1").split("\r\n")
@@ -165,7 +165,7 @@ def parse_head(data: bytes) -> Head:
 class ReplyReader:
     """Reads one reply after another from received bytes.
 
-    Whoever receives puts bytes into `room()` and says `fed(n)`, until that gives a reply.
+    The caller writes received bytes into `room()` and calls `fed(n)`, until it returns a reply.
     """
 
     __slots__ = (
@@ -187,7 +187,7 @@ class ReplyReader:
         self.clear()
 
     def clear(self) -> None:
-        """Forgets what has been read of a reply."""
+        """Discards the reply read so far."""
         self._end = 0
         self._head: Head | None = None
         self._body_start = 0
@@ -197,11 +197,11 @@ class ReplyReader:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing of a reply has come yet."""
+        """Whether nothing of a reply has arrived yet."""
         return self._end == 0 and self._head is None
 
     def room(self) -> memoryview:
-        """Where the next bytes go; never empty."""
+        """Returns the place for the next bytes; never empty."""
         if self._end == len(self._view):
             self._grow(2 * self._end)
         return self._view[self._end :] if self._end else self._view
@@ -213,10 +213,10 @@ class ReplyReader:
         self._buffer, self._view = larger, memoryview(larger)
 
     def fed(self, count: int) -> Reply | None:
-        """Takes note of `count` new bytes in `room()`; gives the reply once it is whole.
+        """Reads `count` new bytes in `room()`; returns the reply once it is complete.
 
         Raises:
-            ProtocolError: when it is not HTTP, too large, or followed by what nobody asked for.
+            ProtocolError: the reply is not HTTP, too large, or followed by unrequested bytes.
         """
         self._end += count
         while True:
@@ -237,7 +237,7 @@ class ReplyReader:
                     self._grow(end)
                 return None
             if head.status < 200:
-                # An interim reply: the one that counts follows.
+                # An interim reply: the final one follows.
                 rest = bytes(self._view[end : self._end])
                 num_interim = self._num_interim + 1
                 if num_interim > MAX_INTERIM_REPLIES:
@@ -250,10 +250,10 @@ class ReplyReader:
             return self._finish(head, self._view[self._body_start : end], end)
 
     def eof(self) -> Reply:
-        """The other side has ended the connection; gives the reply if that is how it ends.
+        """Returns the reply if it ends with the connection, which the other side has closed.
 
         Raises:
-            ConnectionResetError: when the reply is not whole.
+            ConnectionResetError: the reply is incomplete.
         """
         head = self._head
         if head is None or head.is_chunked or head.length is not None:

@@ -1,4 +1,4 @@
-"""PNG pictures as arrays: RGB, RGBA or a palette, of 8 bits, not interlaced (PNG 1.2, RFC 2083)."""
+"""Decodes PNG pictures: RGB, RGBA or a palette, 8 bits, not interlaced (PNG 1.2, RFC 2083)."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _CHANNELS = {2: 3, _PALETTE: 1, 6: 4}
 
 
 def decode(data: bytes) -> NDArray[np.uint8]:
-    """The picture as `[height, width, 3]`; transparency is dropped.
+    """Returns the picture as `[height, width, 3]`; transparency is dropped.
 
     Raises:
-        ProtocolError: it is damaged, too large, or of another kind.
+        ProtocolError: the picture is damaged, too large, or of another kind.
     """
     try:
         return _decode(data)
@@ -71,7 +71,7 @@ def _decode(data: bytes) -> NDArray[np.uint8]:
 
 
 def _unfilter(lines: NDArray[np.uint8], width: int, channels: int) -> NDArray[np.uint8]:
-    """Adds what each line was predicted to be; its first byte says how (RFC 2083, section 6)."""
+    """Undoes the prediction of each line, which its first byte selects (RFC 2083, section 6)."""
     pixels = np.zeros((len(lines), width, channels), np.uint8)
     above = np.zeros((width, channels), np.uint8)
     for y, line in enumerate(lines):
@@ -93,7 +93,7 @@ def _unfilter(lines: NDArray[np.uint8], width: int, channels: int) -> NDArray[np
 def _predicted(
     rest: NDArray[np.uint8], above: NDArray[np.uint8], *, by_paeth: bool
 ) -> NDArray[np.uint8]:
-    """Lines predicted from the left as well as from above, a byte after the other."""
+    """Undoes, byte by byte, a prediction from the left as well as from above."""
     channels = rest.shape[1]
     out = [0] * channels + rest.ravel().tolist()
     up = [0] * channels + above.ravel().tolist()

@@ -1,4 +1,4 @@
-"""Which process this is. What was opened before a fork belongs to the parent."""
+"""Keeps track of forks: sockets opened before a fork belong to the parent."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _sockets: weakref.WeakSet[_Owner] = weakref.WeakSet()
 
 
 def drop_in_child(owner: _Owner) -> None:
-    """Has a forked child close its copy of the owner's socket."""
+    """Makes a forked child close its copy of the owner's socket."""
     _sockets.add(owner)
 
 

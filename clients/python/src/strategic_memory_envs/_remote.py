@@ -1,4 +1,4 @@
-"""A session over a blocking connection: every operation once, whatever happens to the messages."""
+"""A session over a blocking connection: each operation happens once, even if messages are lost."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ from .errors import ProtocolError, ServerProblem, StrategicMemoryError
 _T = TypeVar("_T")
 
 OPEN_PATIENCE_S = 10.0
-"""Creating tries for no longer than this: a wrong address is told soon."""
+"""Creating gives up after this time, so that a wrong address is reported soon."""
 CLOSE_POLICY = RetryPolicy(give_up_after_s=5.0)
-"""Closing tries for less long: an environment that is left alone ends with its lease."""
+"""Closing gives up sooner: an environment that is not closed ends with its lease."""
 
 
 def opening(policy: RetryPolicy) -> RetryPolicy:
-    """The policy for creating an environment."""
+    """Returns the policy for creating an environment."""
     return replace(policy, give_up_after_s=min(policy.give_up_after_s, OPEN_PATIENCE_S))
 
 
 def send(connection: Connection, request: bytes, name: str, policy: RetryPolicy) -> Reply:
-    """Sends a request that may be sent again, until there is an answer.
+    """Sends a request that may be repeated, until there is an answer.
 
     Raises:
-        ServerUnreachable, ServerProblem: there is none for longer than the policy allows.
-        ProtocolError: what answers does not speak HTTP.
-        ssl.SSLCertVerificationError: it cannot show who it is.
+        ServerUnreachable, ServerProblem: there was no answer for as long as the policy allows.
+        ProtocolError: the answer is not HTTP.
+        ssl.SSLCertVerificationError: the server's certificate is not valid.
     """
     attempts: Attempts | None = None
     while True:
@@ -64,7 +64,7 @@ def send(connection: Connection, request: bytes, name: str, policy: RetryPolicy)
 
 
 def check_closed(reply: Reply) -> None:
-    """Raises what the server has against closing; that it is closed already is no reason."""
+    """Raises the problem of a failed close; an environment that is already closed is no problem."""
     if reply.head.status >= 300 and reply.head.status not in (404, 410):
         raise problem_of(reply)
 
@@ -91,7 +91,7 @@ class Remote:
 
     @property
     def is_foreign(self) -> bool:
-        """Whether it belongs to the process that this one was forked from."""
+        """Whether it belongs to the process from which this one was forked."""
         return self._generation != _process.generation
 
     def _check_usable(self) -> None:
@@ -104,12 +104,12 @@ class Remote:
             raise ClosedEnvironmentError("the environment has been closed")
 
     def open(self, creation: dict[str, Any], read: Callable[[dict[str, Any]], _T]) -> _T:
-        """Creates it, or finds it as it was created before; gives its description as read."""
+        """Creates it, or finds it after the same creation before; returns `read(description)`."""
         put = self.session.put
         return self._find(put.render(self.session.codec.dumps(creation)), put, read)
 
     def attach(self, read: Callable[[dict[str, Any]], _T]) -> _T:
-        """Finds what somebody else has created, and leaves it there in the end."""
+        """Finds an environment that another client has created; `close()` will not close it."""
         self._is_guest = True
         get = self.session.get
         return self._find(get.render(b""), get, read)
@@ -125,7 +125,7 @@ class Remote:
             raise
 
     def operate(self, template: Template, fields: dict[str, Any]) -> dict[str, Any]:
-        """Applies an operation once and gives the body of its reply."""
+        """Applies an operation once and returns the body of its reply."""
         if self._generation != _process.generation or not self._is_open:
             self._check_usable()
         with self._lock:
@@ -143,7 +143,7 @@ class Remote:
         return send(self._connection, request, template.name, self._retry)
 
     def picture(self, accept: str, lane: int | None = None) -> bytes:
-        """Fetches a picture of the environment, or of one lane, of this media type."""
+        """Fetches a picture of the environment, or of one lane, with this media type."""
         self._check_usable()
         with self._lock:
             template = self.session.picture(accept, lane)
@@ -155,7 +155,7 @@ class Remote:
             return bytes(reply.body)
 
     def close(self) -> None:
-        """Closes it on the server. Never raises for what the server or the network does."""
+        """Closes it on the server. Never raises because of the server or the network."""
         if self.is_foreign or not self._is_open:
             return
         with self._lock:
@@ -173,7 +173,7 @@ class Remote:
                 self._connection.drop()
 
     def abandon(self) -> None:
-        """Closes it if that takes no effort: for the garbage collector and after a failure."""
+        """Closes it if the connection is open: for the garbage collector and after a failure."""
         if self.is_foreign:
             return
         was_open, self._is_open = self._is_open, False

@@ -1,4 +1,4 @@
-"""When to send a request again, and when to give up. Without I/O."""
+"""Decides when to send a request again, and when to give up. Without I/O."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ from .errors import ServerProblem, ServerUnreachable, from_problem
 _DOUBTFUL_STATUSES = frozenset((408, 425, 429, 500, 502, 503, 504))
 _PROBLEM = "application/problem+json"
 _TELL_AFTER_S = 3.0
-"""Silence for which people wonder what they wait for."""
+"""Seconds without an answer after which a warning says what the client is waiting for."""
 
 log = logging.getLogger("strategic_memory_envs")
 
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How long to go on after lost connections, timeouts and replies such as 503.
+    """How long to keep trying after lost connections, timeouts and replies such as 503.
 
-    Every operation carries a number, so that one sent again is never applied again.
+    Every operation carries a number, so an operation that is sent twice is applied once.
     """
 
     give_up_after_s: float = 60.0
     """Seconds from the first try. 0 tries once."""
     first_delay_s: float = 0.05
-    """Pause before the second try; it doubles with each further one."""
+    """Pause before the second try; it doubles with each further try."""
     longest_delay_s: float = 2.0
     """Longest pause, unless the server's Retry-After asks for a longer one."""
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if not value >= 0:  # Also when it is not a number.
+            if not value >= 0:  # Also true for NaN.
                 raise ValueError(f"{name} is a number of seconds from 0 on, not {value}")
 
 
 def problem_of(reply: Reply) -> ServerProblem:
-    """The exception that an error reply stands for, also when it is not a problem document."""
+    """Returns the exception for an error reply, which need not be a problem document."""
     problem: dict[str, Any] = {}
     if reply.head.media_type == _PROBLEM:
         try:
@@ -63,7 +63,7 @@ def problem_of(reply: Reply) -> ServerProblem:
 
 
 def doubt_about(reply: Reply) -> ServerProblem | None:
-    """The problem, if the same request may succeed later."""
+    """Returns the problem, if the same request may succeed later."""
     if reply.head.status not in _DOUBTFUL_STATUSES:
         return None
     problem = problem_of(reply)
@@ -71,13 +71,13 @@ def doubt_about(reply: Reply) -> ServerProblem | None:
 
 
 def retry_after_s(reply: Reply) -> float:
-    """Seconds that the server asks to wait, 0 if it does not say."""
+    """Returns the seconds that the server asks the client to wait, or 0."""
     text = reply.head.headers.get("retry-after", "")
     return float(text) if text.isascii() and text.isdigit() else 0.0
 
 
 class Attempts:
-    """The tries of one request."""
+    """Counts the tries of one request."""
 
     def __init__(
         self,
@@ -93,18 +93,18 @@ class Attempts:
         self._is_told = False
 
     def pause_s(self, cause: Exception, *, wait_s: float = 0.0, was_stale: bool = False) -> float:
-        """How long to wait before the next try, after one that failed with `cause`.
+        """Returns how long to wait before the next try, after a try that failed with `cause`.
 
-        `was_stale`: the connection was kept from an earlier request, which servers may end at any
-        time; the first such failure is no reason to wait.
+        `was_stale`: the connection was kept from an earlier request. Servers may close such a
+        connection at any time, so the first such failure is no reason to wait.
 
         Raises:
-            ServerProblem: no more tries, and the server has said why.
-            ServerUnreachable: no more tries, and it has said nothing.
+            ServerProblem: there is no time for another try, and the server has given a reason.
+            ServerUnreachable: there is no time for another try, and the server has not answered.
         """
         self._count += 1
         policy = self._policy
-        # An exponent that a float can hold; the longest delay comes far sooner.
+        # The exponent stays within a float's range; the longest delay is reached far earlier.
         delay = policy.first_delay_s * 2.0 ** min(self._count - 1, 60)
         delay = min(delay, policy.longest_delay_s) * random.uniform(0.5, 1.0)
         if was_stale and self._count == 1:
@@ -116,7 +116,7 @@ class Attempts:
             if elapsed >= _TELL_AFTER_S and not self._is_told:
                 self._is_told = True
                 log.warning(
-                    "%s: no answer for %.0f s, trying on for up to %.0f s; the last try failed "
+                    "%s: no answer for %.0f s, still trying for up to %.0f s; the last try failed "
                     "with %s: %s",
                     self._name,
                     elapsed,

@@ -1,4 +1,4 @@
-"""Finding an environment server, or starting one that ends with this process."""
+"""Finds an environment server, or starts a server that ends with this process."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TOKEN_VARIABLE = "STRATEGIC_MEMORY_TOKEN"
 """Bearer token for the server."""
 
 _SETTINGS_PREFIX = "ENV_SERVER_"
-"""Begins the variables that set up whatever server is started with them."""
+"""Prefix of the variables that configure every server that is started with them."""
 _LOGGING = frozenset(("ENV_SERVER_LOG", "ENV_SERVER_LOG_FORMAT"))
 
 _NAME = "env-server.exe" if sys.platform == "win32" else "env-server"
@@ -33,8 +33,8 @@ _MAX_TOKEN_BYTES = 4 << 10
 _START_TIMEOUT_S = 20.0
 _STOP_TIMEOUT_S = 5.0
 
-# A shell becomes the server, after leaving behind a watcher that reads from this process and ends
-# the server when there is nothing to read from any more, however this process has ended.
+# A shell starts a watcher and then becomes the server. The watcher reads from this process, and
+# ends the server when this process has ended in any way.
 _WATCHED = (
     "exec 3<&0; "
     '(while read -r _; do :; done <&3; kill "$$" 2>/dev/null) >/dev/null & '
@@ -43,8 +43,8 @@ _WATCHED = (
 
 
 def find_binary() -> Path:
-    """The `env-server` program: the environment variable's, the wheel's, that on PATH, or the one
-    built in the repository that this package lies in.
+    """Returns the `env-server` program: named by the environment variable, part of the wheel, on
+    PATH, or built in the repository that contains this package.
 
     Raises:
         LocalServerError: there is none.
@@ -77,10 +77,10 @@ def _candidates() -> Iterator[Path]:
 
 
 def _without_settings(variables: Mapping[str, str]) -> dict[str, str]:
-    """The variables without those that set up a server, but for how it logs.
+    """Returns the variables without those that configure a server, except those for logging.
 
-    They are meant for another one on this machine: its tokens would lock this process out, and its
-    data directory is taken.
+    They are meant for another server on this machine: its tokens would lock this process out, and
+    its data directory is in use.
     """
     return {
         name: value
@@ -92,8 +92,8 @@ def _without_settings(variables: Mapping[str, str]) -> dict[str, str]:
 class LocalServer:
     """A server that this process has started on a free port of the loopback interface.
 
-    It takes variables `ENV_SERVER_…` like any other server; without `inherits_settings` only those
-    for logging, as the one of `local_server()` does.
+    `ENV_SERVER_…` variables configure it like any other server; without `inherits_settings` (as in
+    `local_server()`) only those for logging do.
     """
 
     def __init__(self, binary: Path | None = None, *, inherits_settings: bool = True) -> None:
@@ -110,7 +110,7 @@ class LocalServer:
                 stdin=subprocess.PIPE if is_watched else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 env={"ENV_SERVER_LOG": "warn", **variables},
-                # Out of reach of Ctrl-C, which is meant for this process.
+                # In a session of its own, out of reach of Ctrl-C, which is meant for this process.
                 start_new_session=is_watched,
             )
         except OSError as error:
@@ -123,7 +123,7 @@ class LocalServer:
         _started[self.url] = self
 
     def _read_url(self, binary: Path) -> str:
-        """Waits for the line that says where it listens."""
+        """Waits for the line that names the address it listens on."""
         stdout = self._child.stdout
         assert stdout is not None
         lines: list[bytes] = []
@@ -154,15 +154,15 @@ class LocalServer:
 
     @property
     def is_running(self) -> bool:
-        """Whether it can be played on, as far as this process knows."""
+        """Whether the server is running, as far as this process knows."""
         # A forked child is not the server's parent and cannot ask.
         return self._generation != _process.generation or self._child.poll() is None
 
     def check_running(self) -> None:
-        """Tells who waits for an answer that none will come.
+        """Checks that the server is running, while waiting for its answer.
 
         Raises:
-            ServerUnreachable: it has ended, and what was on it is gone.
+            ServerUnreachable: the server has ended, and its environments with it.
         """
         if self.is_running:
             return
@@ -174,7 +174,7 @@ class LocalServer:
         )
 
     def stop(self) -> None:
-        """Ends it. Again, or in a forked child, this does nothing."""
+        """Ends the server. Calling it again, or in a forked child, does nothing."""
         if self._generation != _process.generation:
             return
         child = self._child
@@ -186,7 +186,7 @@ class LocalServer:
                 child.kill()
                 child.wait()
         if child.stdin is not None:
-            # The watcher first: once the server's id is free, it must not be signalled.
+            # End the watcher first: once the server's process id is free, it must not be signalled.
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(child.pid, signal.SIGKILL)
             child.stdin.close()
@@ -201,13 +201,13 @@ _started: weakref.WeakValueDictionary[str, LocalServer] = weakref.WeakValueDicti
 
 
 def local_server() -> LocalServer:
-    """The server of this process, started when first asked for and ended with the process.
+    """Returns the server of this process, which the first call starts and the process ends.
 
-    Processes forked from this one play on it too, as long as this one lives; spawned ones start
-    their own, unless the environment variable names one.
+    Processes forked from this one use it too, as long as this one lives; spawned processes start
+    their own, unless the environment variable names a server.
 
     Raises:
-        LocalServerError: none was found, or it does not start.
+        LocalServerError: no server program was found, or it does not start.
     """
     global _shared
     with _lock:
@@ -218,7 +218,7 @@ def local_server() -> LocalServer:
 
 
 def check_running(url: str) -> None:
-    """Tells who waits for an answer of a server of this process that none will come.
+    """Checks, while waiting for an answer, that a server started by this process is running.
 
     Raises:
         ServerUnreachable: it has ended.
@@ -229,15 +229,15 @@ def check_running(url: str) -> None:
 
 
 def server_url(server: str | None) -> str:
-    """The URL to play on: the one given, the environment variable's, or that of a local server."""
+    """Returns the given URL, else that of the environment variable, else that of a local server."""
     return server or os.environ.get(SERVER_VARIABLE) or local_server().url
 
 
 def server_token(token: str | None, token_file: str | os.PathLike[str] | None) -> str | None:
-    """The token given, or the one in the file, or the environment variable's.
+    """Returns the given token, or the token in the file, else that of the environment variable.
 
     Raises:
-        TypeError: both are given.
+        TypeError: both a token and a file are given.
         OSError: the file cannot be read.
         ValueError: there is no token in it.
     """
@@ -259,5 +259,5 @@ def _renew_lock() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    # Another thread may have held it at the fork, and does not exist in the child.
+    # A thread may have held the lock at the fork, and does not exist in the child.
     os.register_at_fork(after_in_child=_renew_lock)

@@ -1,4 +1,4 @@
-"""One environment's place on a server: its requests, and the number its next operation takes.
+"""The requests of one environment on a server, and the number of its next operation.
 
 Without I/O, shared by the blocking and the asynchronous clients.
 """
@@ -38,7 +38,7 @@ class Session:
             )
         self.seq = 0
         self.in_doubt: bytes | None = None
-        """The last operation, while nobody knows whether it was applied."""
+        """The last operation, while it is unknown whether it was applied."""
         self.codec = Codec(encoding)
         path = f"/v1/{kind}/{self.env_id}"
         content_type = self.codec.content_type
@@ -50,8 +50,8 @@ class Session:
                 endpoint,
                 token=token,
                 accept=accept,
-                # Also without a body: a page in a browser cannot send one of these types to another
-                # site without being asked for, so servers may insist on it for every change.
+                # Also without a body: a page in a browser cannot send these types to another site
+                # without permission, so servers may require them for every change.
                 content_type=None if method == "GET" else content_type,
             )
 
@@ -64,19 +64,19 @@ class Session:
         self.step = template("POST", f"{path}/step", content_type)
 
     def picture(self, accept: str, lane: int | None = None) -> Template:
-        """The request for a picture of the environment, or of one lane."""
+        """Returns the request for a picture of the environment, or of one lane."""
         query = "" if lane is None else f"?lane={lane}"
         return self._template("GET", f"{self._path}/render{query}", accept)
 
     def operation(self, template: Template, fields: dict[str, Any]) -> bytes:
-        """The request of the next operation."""
+        """Returns the request of the next operation."""
         return template.render(self.codec.dumps({"seq": self.seq, **fields}))
 
     def settle(self, reply: Reply) -> None:
-        """Takes note of how an operation in doubt came out, when its reply is not wanted any more.
+        """Records the outcome of an operation in doubt whose reply is no longer needed.
 
         Raises:
-            SeqConflict: someone else has gone on with the environment.
+            SeqConflict: another client has continued with the environment.
         """
         self.in_doubt = None
         try:
@@ -84,14 +84,14 @@ class Session:
         except SeqConflict:
             raise
         except ServerProblem:
-            return  # Refused, so nothing has happened.
+            return  # Refused: nothing has changed.
 
     def accept(self, reply: Reply) -> dict[str, Any]:
-        """The body of an operation's reply; from now on the next number counts.
+        """Returns the body of an operation's reply, and advances to the next number.
 
         Raises:
-            ServerProblem: it was refused.
-            ProtocolError: the reply is not understood.
+            ServerProblem: the operation was refused.
+            ProtocolError: the reply is malformed.
         """
         body = self.body(reply)
         seq = body.get("seq")
@@ -101,11 +101,11 @@ class Session:
         return body
 
     def body(self, reply: Reply) -> dict[str, Any]:
-        """The body of a reply that is no error.
+        """Returns the body of a successful reply.
 
         Raises:
-            ServerProblem: it is one.
-            ProtocolError: it is not understood.
+            ServerProblem: the reply is an error.
+            ProtocolError: the reply is malformed.
         """
         if reply.head.status >= 300:
             raise problem_of(reply)

@@ -1,4 +1,4 @@
-"""What all clients are made with."""
+"""Arguments that all clients have in common."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ PICTURES = {"ansi": "text/plain", "rgb_array": "image/png"}
 
 
 def check_render_mode(render_mode: str | None) -> None:
-    """Refuses a mode that there is not.
+    """Checks a render mode.
 
     Raises:
-        ValueError: so.
+        ValueError: there is no such mode.
     """
     if render_mode is not None and render_mode not in RENDER_MODES:
         raise ValueError(f"render_mode is one of {RENDER_MODES} or None, not {render_mode!r}")
 
 
 def refuse_copy(env: object) -> NoReturn:
-    """Stands in for `__reduce__`: two who play one environment would take each other's turns.
+    """Replaces `__reduce__`: two copies would take each other's turns in one environment.
 
     Raises:
-        TypeError: so.
+        TypeError: always.
     """
     raise TypeError(
         f"a {type(env).__name__} lives on a server and cannot be copied or pickled: make another "
@@ -45,7 +45,7 @@ def refuse_copy(env: object) -> NoReturn:
 
 
 def join_kwargs(env_kwargs: Mapping[str, Any] | None, kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments of the environment, however they were given."""
+    """Joins the arguments of the environment that were given in a dict and by name."""
     joined = dict(env_kwargs or {})
     for name, value in kwargs.items():
         if name in joined:
@@ -75,14 +75,14 @@ class Settings:
             raise ValueError(f"timeout_s is a finite number greater than 0, not {self.timeout_s}")
 
     def session(self, kind: Kind, env_id: str | None) -> tuple[Endpoint, Session]:
-        """A place for an environment on the server, which is started if there is none."""
+        """Returns a session for an environment on the server, which is started if there is none."""
         endpoint = Endpoint.parse(server_url(self.server))
         token = server_token(self.token, self.token_file)
         session = Session(endpoint, kind, env_id=env_id, token=token, encoding=self.encoding)
         return endpoint, session
 
     def remote(self, kind: Kind, env_id: str | None) -> tuple[Remote, Session]:
-        """The same, with a blocking connection."""
+        """Returns a session with a blocking connection."""
         endpoint, session = self.session(kind, env_id)
         remote = Remote(
             endpoint,

@@ -1,4 +1,4 @@
-"""Gymnasium's spaces from the wire, and what turns their elements into bodies and back."""
+"""Reads Gymnasium's spaces from the wire, and converts their elements to bodies and back."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ Encoder = Callable[[Any], Any]
 
 
 def space_from(document: dict[str, Any]) -> spaces.Space[Any]:
-    """The space that a document describes.
+    """Returns the space that a document describes.
 
     Raises:
-        ProtocolError: when there is no such kind of space, or a field is missing or wrong.
+        ProtocolError: the kind of space is unknown, or a field is missing or wrong.
     """
     try:
         return _space_from(document)
@@ -50,13 +50,13 @@ def _space_from(document: dict[str, Any]) -> spaces.Space[Any]:
 
 
 def _bound(bound: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """One number for all elements, or one for each; infinities are strings that NumPy reads."""
+    """Reads a bound: a number for all elements, or a list; NumPy reads the infinities' strings."""
     if isinstance(bound, list):
         numbers = np.array([float(number) for number in bound]).reshape(shape)
     else:
         numbers = np.full(shape, float(bound))
     if dtype.kind in "iub":
-        # Integers have no infinity: unbounded means as far as the type goes.
+        # Integers have no infinity: unbounded means the limit of the type.
         limits = np.iinfo(dtype) if dtype.kind != "b" else None
         low, high = (limits.min, limits.max) if limits else (0, 1)
         is_low, is_high = numbers <= low, numbers >= high
@@ -67,9 +67,9 @@ def _bound(bound: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[
 
 
 def decoder(space: spaces.Space[Any], num_envs: int | None = None) -> Decoder:
-    """Makes elements of the space, or batches of `num_envs` of them, out of decoded bodies.
+    """Returns a function that makes elements of the space, or batches of `num_envs`, from bodies.
 
-    What it makes is the caller's own: nothing else refers to its memory.
+    The results belong to the caller: nothing else refers to their memory.
     """
     if isinstance(space, spaces.Dict):
         named = {key: decoder(inner, num_envs) for key, inner in space.spaces.items()}
@@ -100,9 +100,9 @@ def decoder(space: spaces.Space[Any], num_envs: int | None = None) -> Decoder:
 
 
 def encoder(space: spaces.Space[Any], num_envs: int | None = None, *, place: str = "") -> Encoder:
-    """Makes what can be sent out of actions. Whether they are in the space, the server says.
+    """Returns a function that converts actions for a body. The server checks that they are valid.
 
-    `place` is where they go in the body, for the message about a number that is not finite.
+    `place` is their place in the body, for the message about a number that is not finite.
     """
     if isinstance(space, spaces.Dict):
         named = {
@@ -133,11 +133,11 @@ def encoder(space: spaces.Space[Any], num_envs: int | None = None, *, place: str
 
 
 def row(space: spaces.Space[Any], batch: Any, index: int) -> Any:
-    """One element of a decoded batch."""
+    """Returns one element of a decoded batch."""
     if isinstance(space, spaces.Dict):
         return {key: row(inner, batch[key], index) for key, inner in space.spaces.items()}
     if isinstance(space, spaces.Tuple):
         return tuple(row(inner, part, index) for inner, part in zip(space, batch, strict=True))
-    # An element without dimensions is an array too, but for Discrete, where it is a number.
+    # An element without dimensions is an array too, except for Discrete, where it is a number.
     is_number = isinstance(space, spaces.Discrete)
     return batch[index] if is_number else np.asarray(batch[index])

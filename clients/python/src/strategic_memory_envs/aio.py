@@ -1,4 +1,4 @@
-"""Environments for asyncio: many on one event loop, each with a request of its own under way."""
+"""Environments for asyncio: many on one event loop, each with its own request in flight."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ class _Channel(asyncio.BufferedProtocol):
             self._transport.write(request)
             return await waiter
         except BaseException:
-            # Also when cancelled: the reply must not be taken for the next request's.
+            # Also when cancelled: a late reply must not be taken for that of the next request.
             self.drop()
             raise
         finally:
@@ -129,7 +129,7 @@ class _Channel(asyncio.BufferedProtocol):
         self._alarm = self._loop.call_later(rest_s, self._check_silence, timeout_s)
 
     def _check_silence(self, timeout_s: float) -> None:
-        """Gives up on a reply of which nothing has come for so long, however long it is."""
+        """Gives up if no part of the reply has arrived for `timeout_s` seconds."""
         rest_s = self._heard + timeout_s - self._loop.time()
         if rest_s > 0:
             self._listen(timeout_s, rest_s)
@@ -137,7 +137,7 @@ class _Channel(asyncio.BufferedProtocol):
             self._fail(TimeoutError(f"nothing came for {timeout_s} s"))
 
     def drop(self) -> None:
-        """Ends the connection, also when its event loop has ended before it, or runs elsewhere."""
+        """Closes the connection, even if its event loop has ended, or runs in another thread."""
         self.is_usable = False
         transport, self._transport = self._transport, None
         if transport is None:
@@ -201,7 +201,7 @@ class _AsyncRemote(Generic[_Bodies]):
         """
         session = self._session
         if session is None:
-            # It may have to start a server, which takes a moment.
+            # This may have to start a server, which takes a moment.
             place = await asyncio.to_thread(self._settings.session, self._kind, self._env_id)
             self._endpoint, session = place
             self._session = session
@@ -234,10 +234,10 @@ class _AsyncRemote(Generic[_Bodies]):
 
     @property
     def _lock(self) -> asyncio.Lock:
-        """Whose turn it is in the running event loop, which from now on is the environment's.
+        """The lock for calls in the running event loop, which becomes the environment's loop.
 
         Raises:
-            StrategicMemoryError: another one, in another thread, is at it just now.
+            StrategicMemoryError: an event loop in another thread is using the environment.
         """
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
@@ -264,9 +264,9 @@ class _AsyncRemote(Generic[_Bodies]):
                 self._abandon()
 
     def _abandon(self) -> None:
-        """Closes the environment on the server, over a connection of its own.
+        """Closes the environment on the server, over a separate connection.
 
-        A running event loop has a thread do it, for which `asyncio.run` waits in the end.
+        If an event loop is running, a thread does it, and `asyncio.run` waits for the thread.
         """
         assert self._session is not None
         assert self._endpoint is not None
@@ -280,10 +280,10 @@ class _AsyncRemote(Generic[_Bodies]):
         def hand_over() -> None:
             try:
                 loop.run_in_executor(None, connection.exchange_once, request)
-            except RuntimeError:  # The loop is about to end and takes no more work.
+            except RuntimeError:  # The loop is about to end and accepts no work.
                 connection.exchange_once(request)
 
-        # Not at once: garbage is collected anywhere, also where the executor holds its locks.
+        # Not immediately: garbage is collected anywhere, even while the executor holds its locks.
         loop.call_soon(hand_over)
 
     async def __aenter__(self: _Self) -> _Self:
@@ -294,12 +294,12 @@ class _AsyncRemote(Generic[_Bodies]):
 
     @property
     def env_id(self) -> str:
-        """The environment's name on the server."""
+        """Name of the environment on the server."""
         return self._opened().env_id
 
     @property
     def env_kwargs(self) -> dict[str, Any]:
-        """The environment's arguments, defaults filled in."""
+        """Arguments of the environment, including defaults."""
         self._opened()
         return dict(self._bodies.env_kwargs)
 
@@ -382,7 +382,7 @@ class AsyncRemoteEnv(_AsyncRemote[Single]):
     """`RemoteEnv` with coroutines: `async with AsyncRemoteEnv("MemoryTask-v0") as env`.
 
     The arguments, results and exceptions are those of `RemoteEnv`. A step that was cancelled may
-    have been applied; the same step made again goes on with it.
+    have been applied; repeating the same step continues with it.
     """
 
     def __init__(
@@ -431,7 +431,7 @@ class AsyncRemoteEnv(_AsyncRemote[Single]):
         return self._bodies.read_step(await self._operate("step", fields))
 
     async def render(self) -> str | NDArray[np.uint8] | None:
-        """A picture of the present state, None without a render mode."""
+        """Returns a picture of the current state, or None without a render mode."""
         return await self._picture()
 
 

@@ -1,9 +1,9 @@
-"""What a contender of the benchmark needs: its task, its evaluation, or a way to be asked.
+"""Helps a program compete in the benchmark: its task, its evaluation, or a server for questions.
 
-`docs/bring-your-own-agent.md` has the whole story. The benchmark starts the same command twice: to
-train, and to be judged. Judged, it either plays the environments of `evaluation_envs()`, or calls
-`serve()` and is asked for its actions; then the benchmark can also scramble what it does and empty
-what it remembers.
+`docs/bring-your-own-agent.md` describes all of it. The benchmark starts the same command twice: to
+train, and to be judged. In evaluation the program either plays the environments of
+`evaluation_envs()`, or calls `serve()` and is asked for its actions; then the benchmark can also
+scramble its actions and empty its memory.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from ._spaces import decoder
 from .vector import RemoteVectorEnv
 
 Act = Callable[[Any, NDArray[np.bool_], bool], ArrayLike]
-"""Actions for `observations` (a batch, as Gymnasium's vectors have it), where `is_first` says which
-lanes begin an episode (their memory is to be emptied before), and whether they are to be the
-likeliest ones (or drawn)."""
+"""Returns actions for `observations` (a batch, as in Gymnasium's vectors). `is_first` says which
+lanes begin an episode (their memory has to be emptied first); the last argument says whether the
+actions are the likeliest ones or drawn."""
 
 
 MAX_BODY_BYTES = 256 << 20
@@ -37,28 +37,28 @@ MAX_BODY_BYTES = 256 << 20
 
 @dataclass(frozen=True)
 class Task:
-    """What the benchmark asks of a contender."""
+    """The task that the benchmark gives a contender."""
 
     phase: Literal["train", "evaluate"]
     spec_id: str
     kwargs: dict[str, Any]
     """Arguments of the environments to train on."""
     draws: dict[str, tuple[int, int]]
-    """Reset options that an agent should meet all of, from the least to the greatest."""
+    """Reset options to train on, each with its least and greatest value."""
     seed: int
     budget_steps: int
-    """Steps of training, counted by the server over all lanes."""
+    """Training steps, counted by the server over all lanes."""
     workdir: Path
-    """A folder that stays from training to evaluation."""
+    """A folder that is kept from training to evaluation."""
     env_ids: list[str]
-    """Vector environments to be judged on; none while training."""
+    """Vector environments to play in evaluation; empty while training."""
 
 
 def task() -> Task:
-    """The task, from the environment variables of the benchmark.
+    """Reads the task from the benchmark's environment variables.
 
     Raises:
-        KeyError: it did not start this program.
+        KeyError: the benchmark did not start this program.
     """
     variables = {name: os.environ[f"STRATEGIC_MEMORY_{name}"] for name in _VARIABLES}
     draws = json.loads(variables["DRAWS"])
@@ -78,10 +78,10 @@ _VARIABLES = ["PHASE", "SPEC", "KWARGS", "DRAWS", "SEED", "BUDGET_STEPS", "WORKD
 
 
 def evaluation_envs() -> Iterator[RemoteVectorEnv]:
-    """The environments to be judged on, one after the other; none while training.
+    """Yields the environments to play in evaluation, one after the other; none while training.
 
-    Each is to be reset once, without seed and options, and stepped until the first episode of every
-    lane is over. A lane whose episode ends begins another one, which does not count.
+    Reset each once, without seed and options, and step it until the first episode of every lane is
+    over. A lane whose episode ends begins another one, which does not count.
     """
     for env_id in os.environ.get("STRATEGIC_MEMORY_ENV_IDS", "").split():
         env = RemoteVectorEnv.attach(env_id)
@@ -94,11 +94,11 @@ def evaluation_envs() -> Iterator[RemoteVectorEnv]:
 def serve(begin: Callable[[int], Act], *, host: str = "127.0.0.1", port: int = 0) -> None:
     """Answers the benchmark's questions until it ends this program.
 
-    `begin(num_envs)` makes what acts in so many lanes, with a memory of its own. It is called for
-    each evaluation, and where the memory is to be emptied, for each step.
+    `begin(num_envs)` returns a function that acts in that many lanes, with a new memory. It is
+    called for each evaluation, and for each step of the evaluation that empties the memory.
 
-    What acts raises `NotImplementedError` where it is to draw actions and cannot: then it has no
-    sampled score. Whatever else is raised fails the row, which says so.
+    A function that cannot draw actions raises `NotImplementedError` when asked to: then there is no
+    sampled score. Any other exception fails the row, and is its reason.
     """
     with server_for(begin, host, port, observation_space()) as server:
         print(f"listening on http://{host}:{server.server_port}", flush=True)
@@ -106,7 +106,7 @@ def serve(begin: Callable[[int], Act], *, host: str = "127.0.0.1", port: int = 0
 
 
 def observation_space() -> gymnasium.Space[Any] | None:
-    """The space that each lane's observations will be of; None while training."""
+    """Returns the space of each lane's observations; None while training."""
     for env in evaluation_envs():
         return env.single_observation_space
     return None
@@ -118,16 +118,16 @@ def server_for(
     port: int,
     space: gymnasium.Space[Any] | None = None,
 ) -> ThreadingHTTPServer:
-    """The server of `serve`, which does not serve yet.
+    """Returns the server that `serve` runs, before it answers.
 
-    Without the space of observations they are taken for plain arrays.
+    Without the space, observations are read as plain arrays.
     """
     fields: dict[str, Any] = {"begin": staticmethod(begin), "space": space, "sessions": {}}
     return ThreadingHTTPServer((host, port), type("Handler", (_Handler,), fields))
 
 
 class _Refused(Exception):
-    """An answer that is no success."""
+    """An error answer."""
 
     def __init__(self, status: int, code: str, detail: str) -> None:
         super().__init__(detail)
@@ -141,7 +141,7 @@ def _plain_array(observations: Any) -> NDArray[Any]:
 
 
 class _Session:
-    """Lanes that act together, one question at a time and each once."""
+    """Lanes that act together; answers one question at a time, and each once."""
 
     def __init__(self, num_envs: int, act: Act, space: gymnasium.Space[Any] | None) -> None:
         self.num_envs = num_envs
@@ -183,7 +183,7 @@ class _Handler(BaseHTTPRequestHandler):
     """`PUT` and `DELETE /v1/sessions/{id}`, `POST /v1/act`, in JSON."""
 
     protocol_version = "HTTP/1.1"
-    # Without it an answer waits for the acknowledgement of the one before.
+    # Otherwise an answer waits for the acknowledgement of the previous one.
     disable_nagle_algorithm = True
     begin: Callable[[int], Act]
     space: gymnasium.Space[Any] | None
@@ -204,7 +204,7 @@ class _Handler(BaseHTTPRequestHandler):
         except _Refused as refused:
             answer = (refused.status, refused.document)
         except Exception as error:
-            # On standard error with all that led to it, and in short to whoever has asked.
+            # The traceback goes to standard error, a short form to the benchmark.
             traceback.print_exc()
             detail = f"{type(error).__name__}: {error}"
             answer = (500, {"status": 500, "code": "internal", "detail": detail})
@@ -266,4 +266,4 @@ class _Handler(BaseHTTPRequestHandler):
         self._do(act)
 
     def log_message(self, *_: object) -> None:
-        """Says nothing of each request."""
+        """Logs nothing."""

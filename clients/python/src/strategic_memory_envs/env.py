@@ -1,4 +1,4 @@
-"""One environment on a server, as a Gymnasium environment."""
+"""A single environment on a server, as a Gymnasium environment."""
 
 from __future__ import annotations
 
@@ -23,29 +23,29 @@ from ._settings import Settings
 class RemoteEnv(gymnasium.Env[Any, Any]):
     """An environment that lives on a server and is played over HTTP.
 
-    Every step is applied exactly once: it carries a number, and is sent again after any doubt.
+    Every step is applied exactly once: it carries a number, and is sent again if its reply is lost.
     The environment belongs to the process that made it; threads may share it and take turns.
 
     Args:
         spec_id: one of the server's catalogue, such as `MemoryTask-v0`.
-        server: URL; without it `$STRATEGIC_MEMORY_SERVER`, else a server of this process.
+        server: URL; without it `$STRATEGIC_MEMORY_SERVER`, else a server started by this process.
         token: bearer token; without it `$STRATEGIC_MEMORY_TOKEN`.
         token_file: a file that holds the token and nothing else, in place of `token`.
         render_mode: `ansi` (text), `rgb_array` (uint8 `[height, width, 3]`) or None.
-        seed: seed of the first reset that brings none, drawn by the server when left out.
-        env_id: the environment's name on the server, a random one when left out.
-        ttl_s: lease in whole seconds, as long as the server likes when left out.
-        timeout_s: silence after which a request is sent again.
-        retry: how long to go on after faults.
-        encoding: `msgpack` or `json`, which is slower and easier to read along.
-        ssl_context: for `https`, when the default one does not do.
-        env_kwargs: arguments of the environment, as those by name.
+        seed: seed of the first reset without a seed; drawn by the server if left out.
+        env_id: the environment's name on the server; random if left out.
+        ttl_s: lease in whole seconds; chosen by the server if left out.
+        timeout_s: seconds of silence after which a request is sent again.
+        retry: how long to keep trying after faults.
+        encoding: `msgpack` or `json`, which is slower and readable.
+        ssl_context: for `https`, if the default context does not fit.
+        env_kwargs: arguments of the environment, like those given by name.
         kwargs: arguments of the environment, such as `delay=16`.
 
     Raises:
-        ServerProblem: the server refuses, for one because of an argument.
-        ServerUnreachable: it does not answer.
-        LocalServerError: there is none, and none can be started.
+        ServerProblem: the server refuses, for example because of an argument.
+        ServerUnreachable: the server does not answer.
+        LocalServerError: there is no server, and none can be started.
     """
 
     metadata: ClassVar[dict[str, Any]] = {  # type: ignore[misc]
@@ -92,13 +92,13 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
 
     @property
     def env_id(self) -> str:
-        """The environment's name on the server."""
+        """Name of the environment on the server."""
         assert self._remote is not None
         return self._remote.session.env_id
 
     @property
     def env_kwargs(self) -> dict[str, Any]:
-        """The environment's arguments, defaults filled in."""
+        """Arguments of the environment, including defaults."""
         return dict(self._bodies.env_kwargs)
 
     def reset(
@@ -106,7 +106,7 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
     ) -> tuple[Any, Info]:
         """Begins an episode.
 
-        A seed starts the environment's random stream anew; without one the stream goes on.
+        A seed restarts the environment's random stream; without a seed the stream continues.
         `options` may hold the spec's resettable parameters, for this episode.
         """
         super().reset(seed=seed)
@@ -118,13 +118,13 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
 
         Raises:
             NeedsReset: the episode has ended or never begun.
-            InvalidAction: the action is not in the action space; the episode goes on.
+            InvalidAction: the action is not in the action space; the episode continues.
         """
         bodies = self._bodies
         return bodies.read_step(self._operate(self._step, bodies.step_fields(action)))
 
     def render(self) -> str | NDArray[np.uint8] | None:
-        """A picture of the present state, as `render_mode` says."""
+        """Returns a picture of the current state, in the form of `render_mode`."""
         return picture(self._remote, self.render_mode)
 
     def close(self) -> None:
@@ -142,7 +142,7 @@ class RemoteEnv(gymnasium.Env[Any, Any]):
 def picture(
     remote: Remote | None, render_mode: str | None, lane: int | None = None
 ) -> str | NDArray[np.uint8] | None:
-    """A picture in the render mode, None without one (after Gymnasium's warning)."""
+    """Returns a picture in the render mode, or None without a mode (after Gymnasium's warning)."""
     if remote is None or render_mode is None:
         gymnasium.logger.warn("render() needs a render_mode, given when the environment is made")
         return None
@@ -151,5 +151,5 @@ def picture(
 
 
 def read_picture(data: bytes, render_mode: str) -> str | NDArray[np.uint8]:
-    """A fetched picture as Gymnasium wants it."""
+    """Converts a fetched picture to Gymnasium's form."""
     return data.decode("utf-8", "replace") if render_mode == "ansi" else _png.decode(data)

@@ -1,4 +1,4 @@
-"""What can go wrong, and what the server says about it."""
+"""The exceptions of this package."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ import gymnasium
 
 
 class StrategicMemoryError(Exception):
-    """Everything this package raises on its own account."""
+    """Base of the package's own exceptions."""
 
 
 class LocalServerError(StrategicMemoryError):
-    """No environment server was found, or the one found does not start."""
+    """No environment server program was found, or it does not start."""
 
 
 class ProtocolError(StrategicMemoryError):
-    """What answered does not speak the protocol: perhaps another program, or another version."""
+    """The answer does not follow the protocol: perhaps another program, or another version."""
 
 
 class ServerUnreachable(StrategicMemoryError, ConnectionError):
     """The server gave no usable answer for as long as the retry policy allows.
 
-    The operation may or may not have been applied. It is kept: the same call made again goes on
-    with it, and any other call first lets it finish, so that nothing ever happens twice.
+    The operation may or may not have been applied. It is kept: repeating the same call continues
+    with it, and any other call first lets it finish, so nothing happens twice.
     """
 
 
 class ServerProblem(StrategicMemoryError):
-    """The server refused. Nothing has changed on it.
+    """The server refused a request. Nothing has changed on the server.
 
-    `problem` is the whole problem document (RFC 9457) as it came.
+    `problem` is the whole problem document (RFC 9457).
     """
 
     def __init__(self, problem: Mapping[str, Any]) -> None:
@@ -50,17 +50,17 @@ class ServerProblem(StrategicMemoryError):
 
     @property
     def title(self) -> str:
-        """One line that is the same for every problem of the kind."""
+        """A line that is the same for every problem of this kind."""
         return str(self.problem.get("title", ""))
 
     @property
     def detail(self) -> str:
-        """What was wrong this time."""
+        """The particular reason."""
         return str(self.problem.get("detail", ""))
 
     @property
     def errors(self) -> list[dict[str, str]]:
-        """Places in the request's body that were wrong: `pointer` (RFC 6901) and `detail`."""
+        """Wrong places in the request's body: `pointer` (RFC 6901) and `detail`."""
         return list(self.problem.get("errors", []))
 
     @property
@@ -70,7 +70,7 @@ class ServerProblem(StrategicMemoryError):
 
     @property
     def expected_seq(self) -> int | None:
-        """The number the environment expects next, with `seq-conflict`."""
+        """With `seq-conflict`: the number of the next operation."""
         expected = self.problem.get("expected_seq")
         return None if expected is None else int(expected)
 
@@ -89,7 +89,7 @@ class InvalidAction(ServerProblem, ValueError):
 
 
 class InvalidArguments(ServerProblem, ValueError):
-    """A kwarg, a reset option, the seed, the number of lanes, the lease or the id does not fit."""
+    """A kwarg, a reset option, the seed, the number of lanes, the lease or the id is invalid."""
 
 
 class UnknownSpec(ServerProblem, LookupError):
@@ -97,7 +97,7 @@ class UnknownSpec(ServerProblem, LookupError):
 
 
 class UnknownEnv(ServerProblem, LookupError):
-    """The server does not have the environment (any more): it may have been restarted."""
+    """The server does not have the environment: it may have been restarted."""
 
 
 class EnvGone(ServerProblem):
@@ -105,19 +105,19 @@ class EnvGone(ServerProblem):
 
 
 class SeqConflict(ServerProblem):
-    """The environment is at another operation than this client: does someone else play it too?"""
+    """The environment expects another operation: perhaps another client plays it too."""
 
 
 class QuotaExceeded(ServerProblem):
-    """The server holds as much as it may."""
+    """A quota or limit of the server is used up."""
 
 
 class AccessDenied(ServerProblem):
-    """The server wants a token, or another one."""
+    """The server requires a token, or the token does not allow this."""
 
 
 class BudgetExceeded(AccessDenied):
-    """The steps that the token may take have been taken. Trying again does not help."""
+    """The token's budget of steps is used up. Trying again does not help."""
 
 
 _BY_CODE: dict[str, type[ServerProblem]] = {
@@ -146,7 +146,7 @@ _BY_STATUS: dict[int, type[ServerProblem]] = {
 
 
 def from_problem(problem: Mapping[str, Any]) -> ServerProblem:
-    """The exception for a problem document, by its code, else by its status."""
+    """Returns the exception for a problem document, by its code, else by its status."""
     kind = _BY_CODE.get(str(problem.get("code")))
     if kind is None:
         kind = _BY_STATUS.get(int(problem.get("status", 0)), ServerProblem)

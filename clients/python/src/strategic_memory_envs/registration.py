@@ -1,4 +1,4 @@
-"""The server's catalogue in Gymnasium's registry."""
+"""Registers the server's catalogue with Gymnasium."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def catalogue(
     token: str | None = None,
     token_file: str | os.PathLike[str] | None = None,
 ) -> list[dict[str, Any]]:
-    """The specs that a server offers: ids, descriptions, parameters, spaces, thresholds.
+    """Returns the specs that a server offers: ids, descriptions, parameters, spaces, thresholds.
 
     Raises:
-        ServerUnreachable, ServerProblem, ProtocolError: it cannot be asked.
+        ServerUnreachable, ServerProblem, ProtocolError: the server cannot be asked.
     """
     endpoint = Endpoint.parse(server_url(server))
     template = Template(
@@ -53,7 +53,7 @@ def catalogue(
 
 
 def register_known() -> None:
-    """Registers the specs that this version of the package knows, without asking anyone."""
+    """Registers the specs that this version of the package knows, without asking a server."""
     for spec_id, reward_threshold in KNOWN_SPECS.items():
         _register(spec_id, reward_threshold, None)
 
@@ -64,12 +64,12 @@ def register_all(
     token: str | None = None,
     token_file: str | os.PathLike[str] | None = None,
 ) -> list[str]:
-    """Registers whatever a server offers, and gives the ids. Those already registered stay.
+    """Registers all specs of a server and returns their ids. Existing registrations stay.
 
-    With `server`, environments made by these ids are made there.
+    With `server`, environments with these ids are created on that server.
 
     Raises:
-        ServerUnreachable, ServerProblem, ProtocolError: it cannot be asked.
+        ServerUnreachable, ServerProblem, ProtocolError: the server cannot be asked.
     """
     specs = catalogue(server, token=token, token_file=token_file)
     for spec in specs:

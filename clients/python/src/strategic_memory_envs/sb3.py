@@ -8,7 +8,7 @@ envs = RemoteVecEnv("MemoryTask-v0", 8, delay=1, difficulty=1)
 PPO("MlpPolicy", envs, n_steps=64, learning_rate=3e-3, seed=1).learn(6_000)
 ```
 
-Nothing else of the package needs Stable-Baselines3: `pip install 'strategic-memory-envs[sb3]'`.
+No other module of the package needs Stable-Baselines3: `pip install 'strategic-memory-envs[sb3]'`.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ except ImportError as error:
     ) from error
 
 _MODULE = "strategic_memory_envs:"
-"""What `gymnasium.make` wants before an id, to import this package."""
+"""Prefix of an id in `gymnasium.make`, which makes it import this package."""
 
 
 class RemoteVecEnv(VecEnv):  # type: ignore[misc]
-    """`num_envs` lanes on a server, as Stable-Baselines3 has vector environments.
+    """`num_envs` lanes on a server, as a vector environment of Stable-Baselines3.
 
-    A lane begins its next episode in the step that ends one; the last observation is in
-    `infos[lane]["terminal_observation"]`. Returns and lengths of episodes are counted as `Monitor`
-    does, so that training logs and `evaluate_policy` have them without another wrapper.
+    The step that ends an episode begins the next one; the last observation is in
+    `infos[lane]["terminal_observation"]`. Returns and lengths of episodes are recorded like those
+    of `Monitor`, so training logs and `evaluate_policy` have them without another wrapper.
 
     Args:
-        spec_id: one of the server's catalogue, such as `MemoryTask-v0`.
+        spec_id: an id of the server's catalogue, such as `MemoryTask-v0`.
         num_envs: number of lanes.
-        kwargs: what `RemoteVectorEnv` takes besides: `server`, `token`, `seed`, `render_mode` and
+        kwargs: other arguments of `RemoteVectorEnv`: `server`, `token`, `seed`, `render_mode` and
             so on, and arguments of the environment such as `delay=16`.
 
     The exceptions are those of `RemoteVectorEnv`.
@@ -56,7 +56,7 @@ class RemoteVecEnv(VecEnv):  # type: ignore[misc]
     def __init__(self, spec_id: str, num_envs: int = 1, **kwargs: Any) -> None:
         if "autoreset_mode" in kwargs:
             raise TypeError(
-                "Stable-Baselines3 has one way to begin again: leave autoreset_mode out"
+                "Stable-Baselines3 has only one autoreset mode: leave autoreset_mode out"
             )
         self.envs = RemoteVectorEnv(
             spec_id.removeprefix(_MODULE),
@@ -97,7 +97,7 @@ class RemoteVecEnv(VecEnv):  # type: ignore[misc]
         self._actions = actions
 
     def step_wait(self) -> tuple[Any, NDArray[np.float32], NDArray[np.bool_], list[dict[str, Any]]]:
-        """Takes the actions: observations, rewards, which episodes are over, infos."""
+        """Takes the actions; returns observations, rewards, flags of ended episodes, and infos."""
         observations, rewards, terminated, truncated, infos = self.envs.step(self._actions)
         over = terminated | truncated
         self._returns += rewards
@@ -109,7 +109,7 @@ class RemoteVecEnv(VecEnv):  # type: ignore[misc]
             ended = self._by_lane(final_infos or {})
             elapsed_s = round(time.monotonic() - self._began, 6)
             for lane in np.flatnonzero(over).tolist():
-                # The step's own infos belong to the episode that has just begun.
+                # The infos of the step belong to the episode that has just begun.
                 self.reset_infos[lane] = lanes[lane]
                 lanes[lane] = {
                     **ended[lane],
@@ -126,11 +126,11 @@ class RemoteVecEnv(VecEnv):  # type: ignore[misc]
         return observations, rewards.astype(np.float32), over, lanes
 
     def _by_lane(self, infos: dict[str, Any]) -> list[dict[str, Any]]:
-        """Gymnasium's infos of a batch as one dict for each lane."""
+        """Splits Gymnasium's infos of a batch into a dict for each lane."""
         lanes: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         for key, values in infos.items():
             mask = infos.get(f"_{key}")
-            if mask is None:  # A mask itself, or what is not told by lanes.
+            if mask is None:  # A mask itself, or an entry that is not per lane.
                 continue
             parts = self._by_lane(values) if isinstance(values, dict) else values
             for lane in np.flatnonzero(mask).tolist():
@@ -142,26 +142,26 @@ class RemoteVecEnv(VecEnv):  # type: ignore[misc]
         self.envs.close()
 
     def get_images(self) -> Sequence[NDArray[np.uint8] | None]:
-        """A picture of each lane, with the render mode `rgb_array`."""
+        """Returns a picture of each lane, with the render mode `rgb_array`."""
         return list(self.envs.render() or [None] * self.num_envs)
 
     def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
-        """An attribute of the vector environment, for each lane; the spaces are a lane's own."""
+        """Returns an attribute of the vector environment for each lane; spaces are per lane."""
         owner = self if attr_name in ("observation_space", "action_space") else self.envs
         return [getattr(owner, attr_name)] * len(self._lanes(indices))
 
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
-        """Raises `NotImplementedError`: the lanes live on the server."""
-        raise NotImplementedError("the lanes live on the server, and so do their attributes")
+        """Raises `NotImplementedError`: the lanes are on the server."""
+        raise NotImplementedError("the lanes are on the server, and so are their attributes")
 
     def env_method(
         self, method_name: str, *method_args: Any, indices: Any = None, **method_kwargs: Any
     ) -> list[Any]:
-        """Raises `NotImplementedError`: the lanes live on the server."""
-        raise NotImplementedError("the lanes live on the server, and have no methods to call here")
+        """Raises `NotImplementedError`: the lanes are on the server."""
+        raise NotImplementedError("the lanes are on the server, and have no methods to call here")
 
     def env_is_wrapped(self, wrapper_class: type[Any], indices: Any = None) -> list[bool]:
-        """Whether each lane does what the wrapper does: `Monitor` alone is built in."""
+        """Returns whether each lane has the wrapper: only `Monitor` is built in."""
         return [wrapper_class is Monitor] * len(self._lanes(indices))
 
     def _lanes(self, indices: int | Iterable[int] | None) -> Sequence[int]:

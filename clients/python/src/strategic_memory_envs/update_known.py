@@ -9,7 +9,7 @@ from .registration import catalogue
 
 
 def main() -> None:
-    """Keeps everything before the table and writes the table anew."""
+    """Rewrites the table, and keeps everything before it."""
     path = Path(_known.__file__)
     before, _, _ = path.read_text().partition("KNOWN_SPECS")
     specs = sorted((str(spec["id"]), float(spec["solved_threshold"])) for spec in catalogue())

@@ -1,4 +1,4 @@
-"""Many environments behind one id, as a Gymnasium vector environment: one request a batch."""
+"""Many environments behind one id, as a Gymnasium vector environment: one request per batch."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def vector_creation(
     seed: int | Sequence[int] | None,
     ttl_s: int | None,
 ) -> Fields:
-    """The body that creates a vector environment."""
+    """Returns the body that creates a vector environment."""
     wanted = creation(
         spec_id,
         kwargs,
@@ -65,15 +65,16 @@ def vector_creation(
 
 
 class RemoteVectorEnv(gymnasium.vector.VectorEnv[Any, Any, NDArray[Any]]):
-    """`num_envs` environments that live on a server and are stepped by one request.
+    """`num_envs` environments on a server, stepped by one request.
 
-    The lanes are independent: lane `i` of seed `s` plays as a single environment of seed `s + i`.
+    The lanes are independent: lane `i` of seed `s` behaves like a single environment of seed
+    `s + i`.
 
     Args:
-        spec_id: one of the server's catalogue, such as `MemoryTask-v0`.
+        spec_id: an id of the server's catalogue, such as `MemoryTask-v0`.
         num_envs: number of lanes.
         autoreset_mode: Gymnasium's, or its value: `NextStep`, `SameStep`, `Disabled`.
-        seed: seed of the first reset that brings none, one for all lanes or one for each.
+        seed: seed of the first reset without a seed; one for all lanes or one for each.
 
     The other arguments and the exceptions are those of `RemoteEnv`.
     """
@@ -130,9 +131,9 @@ class RemoteVectorEnv(gymnasium.vector.VectorEnv[Any, Any, NDArray[Any]]):
         encoding: Encoding = "msgpack",
         ssl_context: ssl.SSLContext | None = None,
     ) -> RemoteVectorEnv:
-        """Plays a vector environment that somebody else has created; `close()` leaves it there.
+        """Plays a vector environment that another client has created; `close()` does not close it.
 
-        This is all that an evaluation token is good for, with resets that choose nothing.
+        An evaluation token allows only this, with resets without seed and options.
         """
         env = cls.__new__(cls)
         env.render_mode = None
@@ -144,7 +145,7 @@ class RemoteVectorEnv(gymnasium.vector.VectorEnv[Any, Any, NDArray[Any]]):
         return env
 
     def _begin(self, session: Session, bodies: Vector) -> None:
-        """Takes over what the server says of the environment."""
+        """Copies the server's description of the environment."""
         assert self._remote is not None
         self._bodies = bodies
         self._operate = self._remote.operate
@@ -162,13 +163,13 @@ class RemoteVectorEnv(gymnasium.vector.VectorEnv[Any, Any, NDArray[Any]]):
 
     @property
     def env_id(self) -> str:
-        """The vector environment's name on the server."""
+        """Name of the vector environment on the server."""
         assert self._remote is not None
         return self._remote.session.env_id
 
     @property
     def env_kwargs(self) -> dict[str, Any]:
-        """The lanes' arguments, defaults filled in."""
+        """Arguments of the lanes, including defaults."""
         return dict(self._bodies.env_kwargs)
 
     def reset(
@@ -179,13 +180,13 @@ class RemoteVectorEnv(gymnasium.vector.VectorEnv[Any, Any, NDArray[Any]]):
     ) -> tuple[Any, Info]:
         """Begins episodes in all lanes, or in those of `options["reset_mask"]`.
 
-        `seed`: lane `i` gets `seed + i`, or the `i`-th of a list; where that is None, and without
-        a seed, a lane's random stream goes on. Lanes outside the mask repeat their last
+        `seed`: lane `i` gets `seed + i`, or the `i`-th of a list. If that is None, or without a
+        seed, a lane's random stream continues. Lanes outside the mask repeat their last
         observation.
         """
         bodies = self._bodies
         plan = bodies.reset_fields(seed, options)
-        # Gymnasium's own generator takes one seed; the lanes' streams are the server's.
+        # Gymnasium's own generator takes one seed; the lanes' streams are on the server.
         super().reset(seed=plan[0]["seed"] if isinstance(plan[0].get("seed"), int) else None)
         return bodies.read_resets([self._operate(self._reset, fields) for fields in plan])
 
@@ -193,14 +194,14 @@ class RemoteVectorEnv(gymnasium.vector.VectorEnv[Any, Any, NDArray[Any]]):
         """Takes an action in every lane.
 
         Raises:
-            NeedsReset: a lane has no episode to go on with.
-            InvalidAction: an action is not in the action space. No lane has moved then.
+            NeedsReset: the episode of a lane has ended or never begun.
+            InvalidAction: an action is not in the action space; no lane has been stepped.
         """
         bodies = self._bodies
         return bodies.read_step(self._operate(self._step, bodies.step_fields(actions)))
 
     def render(self) -> tuple[Any, ...] | None:
-        """A picture of each lane's present state, as `render_mode` says."""
+        """Returns a picture of each lane's current state, in the form of `render_mode`."""
         if self.render_mode is None:
             picture(self._remote, None)
             return None

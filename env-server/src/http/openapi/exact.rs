@@ -9,8 +9,8 @@ use utoipa::openapi::schema::{AdditionalProperties, ArrayItems, Object, SchemaFo
 use utoipa::openapi::{KnownFormat, OpenApi, RefOr, Required, Schema, Type};
 
 use super::operations;
-use crate::environments::registry;
 use crate::session::store::{ID_PATTERN, Limits};
+use environments::registry;
 
 /// Operations that an empty body says enough to, by the beginnings of their ids.
 const BODY_IS_OPTIONAL: [&str; 4] = ["reset_", "renew_", "fork_", "describe_"];

@@ -14,8 +14,8 @@ use utoipa::IntoParams;
 use crate::http::codec::negotiate;
 use crate::http::problem::Failure;
 use crate::http::{Caller, SharedApp};
-use crate::render::{Format, Picture, render};
 use crate::session::Session;
+use environments::render::{Format, Picture, render};
 
 /// Query of a list.
 #[derive(Debug, Default, Deserialize, IntoParams)]

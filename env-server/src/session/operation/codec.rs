@@ -7,8 +7,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::Operation;
-use crate::session::vector::Reset;
 use crate::session::wire_bytes::{read_length, write_length};
+use environments::vector::Reset;
 
 /// Actions that are all 0 or 1, eight a byte, the first in the lowest bit.
 const STEP_BITS: u8 = 0;

@@ -10,8 +10,8 @@ use serde_json::json;
 use super::*;
 use crate::journal::Durability;
 use crate::session::store::{Created, Owner};
-use crate::session::vector::Reset;
 use crate::session::{Answer, Creation, Kind, Operation};
+use environments::vector::Reset;
 
 pub(super) fn open(dir: &Path) -> (Store, Recovery) {
     let config = JournalConfig::new(dir, Durability::Process);

@@ -3,8 +3,9 @@
 use super::*;
 use crate::env::{EnvError, ResetReply, ResetRequest, Space, StepReply, VectorEnv};
 use crate::evaluate::{EvaluateOptions, Mode, Player};
-use crate::hyper::MemoryScope;
+use crate::memory::slots::MemoryScope;
 use crate::nn;
+use crate::overrides;
 use crate::run::checkpoint::Checkpoint;
 
 const LANES: usize = 5;
@@ -74,12 +75,11 @@ impl VectorEnv for Recorder {
 
 /// An agent whose episodes end at every step of the training but not of the evaluation, and everything it is shown.
 fn agent(algorithm: &str, shown: bool, scope: Option<MemoryScope>, pairs: bool) -> Vec<u8> {
-    let overrides = Overrides {
-        previous_action: Some(shown),
-        previous_reward: Some(shown),
-        step_counter: Some(shown),
+    let overrides = overrides! {
+        previous_action: shown,
+        previous_reward: shown,
+        step_counter: shown,
         memory_scope: scope,
-        ..Overrides::default()
     };
     checkpoint(algorithm, overrides, &mut task(TRAINED_LANES, pairs))
 }

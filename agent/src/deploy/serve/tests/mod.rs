@@ -14,9 +14,10 @@ use serde_json::{Value as Json, json};
 use super::wire::{ActReply, ActRequest, CreateSession};
 use super::{Limits, Service};
 use crate::algorithms;
+use crate::algorithms::sections::Overrides;
 use crate::env::selection::EnvSelection;
 use crate::env::test_task::TestTask;
-use crate::hyper::Overrides;
+use crate::overrides;
 use crate::run::config::TrainConfig;
 use crate::run::train::{TrainOptions, train};
 use crate::views::monitor::Silent;
@@ -27,16 +28,15 @@ const TRAINED_LANES: usize = 4;
 /// An agent that has played a little in environments like `env`, with weights that make it do one thing here and another
 /// there, as a checkpoint's bytes.
 fn checkpoint(algorithm: &str, overrides: Overrides, env: &mut TestTask) -> Vec<u8> {
-    let overrides = Overrides {
-        num_envs: Some(TRAINED_LANES),
-        num_steps: Some(32),
-        whole_episodes: Some(false),
-        num_minibatches: Some(1),
-        update_epochs: Some(1),
-        early_stop: Some(false),
-        aux_modules: Some(Vec::new()),
-        ..overrides
-    };
+    let overrides = overrides.overlaid(&overrides! {
+        num_envs: TRAINED_LANES,
+        num_steps: 32,
+        whole_episodes: false,
+        num_minibatches: 1,
+        update_epochs: 1,
+        early_stop: false,
+        aux_modules: Vec::<&str>::new(),
+    });
     let selection = EnvSelection {
         spec_id: "MemoryTask-v0".into(),
         kwargs: serde_json::Map::new(),

@@ -1,0 +1,198 @@
+//! THE list of sections of hyper-parameters. Flags, the keys of TOML files and plans, the metadata of checkpoints and
+//! docs/hyperparameters.md come from it. A section is declared beside the code that reads it, and named here once.
+
+use std::fmt;
+use std::sync::LazyLock;
+
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+use crate::experience::Collection;
+use crate::hyper::{ConfigError, HyperparameterRow, Hyperparameters, Section, SectionOverrides};
+use crate::learner::auxiliary::AuxiliaryLosses;
+use crate::learner::exploration::ExplorationBonuses;
+use crate::learner::ppo::PpoUpdate;
+use crate::learner::stopping::Stopping;
+use crate::memory::attention::episodic_transformer::Episodes;
+use crate::memory::slots::Steps;
+use crate::memory::{Network, Slots};
+use crate::policy::inputs::Inputs;
+
+macro_rules! sections {
+    ($($field:ident: $section:ty;)+) => {
+        /// Hyper-parameters that were set, by flags, in a TOML file or in a plan; the others keep the algorithm's
+        /// defaults. In files it is one flat map.
+        #[derive(Clone, Debug, Default, PartialEq, clap::Args)]
+        #[command(next_help_heading = "Hyper-parameters (defaults: `agent list ALGORITHM`)")]
+        pub struct Overrides {
+            $(
+                #[doc = concat!("Those of [`", stringify!($section), "`].")]
+                #[command(flatten)]
+                pub $field: <$section as Section>::Overrides,
+            )+
+        }
+
+        impl Overrides {
+            /// Returns `self` with what `stronger` sets replaced.
+            #[must_use]
+            pub fn overlaid(self, stronger: &Self) -> Self {
+                Self { $($field: self.$field.overlaid(&stronger.$field),)+ }
+            }
+
+            /// Writes what is set into the hyper-parameters of an algorithm.
+            ///
+            /// # Errors
+            /// A hyper-parameter that the algorithm does not have: setting it would silently do nothing.
+            pub fn apply(
+                &self,
+                algorithm: &'static str,
+                hyper: &mut Hyperparameters,
+            ) -> Result<(), ConfigError> {
+                $(
+                    match (hyper.get_mut::<$section>(), self.$field.first_set()) {
+                        (Some(section), _) => self.$field.apply(section),
+                        (None, None) => {}
+                        (None, Some(name)) => return Err(ConfigError::Unused { name, algorithm }),
+                    }
+                )+
+                Ok(())
+            }
+
+            fn read<'de, A: MapAccess<'de>>(
+                &mut self,
+                name: &str,
+                map: &mut A,
+            ) -> Result<bool, A::Error> {
+                Ok($(self.$field.read(name, map)?)||+)
+            }
+
+            fn write<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+                $(self.$field.write(map)?;)+
+                Ok(())
+            }
+        }
+
+        /// Every hyper-parameter of every section.
+        pub fn rows() -> impl Iterator<Item = &'static HyperparameterRow> {
+            [$(<$section as Section>::rows(),)+].into_iter().flatten()
+        }
+    };
+}
+
+sections! {
+    inputs: Inputs;
+    collection: Collection;
+    ppo: PpoUpdate;
+    stopping: Stopping;
+    network: Network;
+    slots: Slots;
+    steps: Steps;
+    episodes: Episodes;
+    auxiliary: AuxiliaryLosses;
+    exploration: ExplorationBonuses;
+}
+
+/// The names of all hyper-parameters, for messages.
+static NAMES: LazyLock<Vec<&'static str>> = LazyLock::new(|| rows().map(|row| row.name).collect());
+
+impl<'de> Deserialize<'de> for Overrides {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(OverridesVisitor)
+    }
+}
+
+struct OverridesVisitor;
+
+impl<'de> Visitor<'de> for OverridesVisitor {
+    type Value = Overrides;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a table of hyper-parameters")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Overrides, A::Error> {
+        let mut overrides = Overrides::default();
+        while let Some(name) = map.next_key::<String>()? {
+            if !overrides.read(&name, &mut map)? {
+                return Err(A::Error::unknown_field(&name, &NAMES));
+            }
+        }
+        Ok(overrides)
+    }
+}
+
+impl Serialize for Overrides {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        self.write(&mut map)?;
+        map.end()
+    }
+}
+
+/// Overrides by name, for tests and programs: `overrides! { num_envs: 2, whole_episodes: false }`.
+///
+/// # Panics
+/// A name or a type that no section declares.
+#[macro_export]
+macro_rules! overrides {
+    ($($name:ident: $value:expr),* $(,)?) => {{
+        let overrides = serde_json::json!({ $(stringify!($name): $value),* });
+        serde_json::from_value::<$crate::algorithms::sections::Overrides>(overrides)
+            .expect("names and types of hyper-parameters")
+    }};
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_declared_once() {
+        let mut names = NAMES.clone();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), NAMES.len());
+        assert!(names.len() > 40, "{names:?}");
+    }
+
+    #[test]
+    fn an_unknown_name_is_an_error_with_the_names_there_are() {
+        let error = serde_json::from_str::<Overrides>(r#"{"num_env": 3}"#).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with("unknown field `num_env`, expected one of `")
+        );
+    }
+
+    #[test]
+    fn another_name_is_the_same_field() {
+        let read = |json| serde_json::from_str::<Overrides>(json);
+        assert_eq!(
+            read(r#"{"lam": 0.5}"#).unwrap(),
+            overrides! { gae_lambda: 0.5 }
+        );
+        let twice = read(r#"{"lam": 0.5, "gae_lambda": 0.5}"#).unwrap_err();
+        assert!(
+            twice
+                .to_string()
+                .starts_with("duplicate field `gae_lambda`")
+        );
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let overrides = overrides! {
+            learning_rate: 0.003,
+            memory_scope: "both",
+            aux_modules: ["cue", "confidence"],
+            whole_episodes: true,
+        };
+        let text = serde_json::to_string(&overrides).unwrap();
+        assert_eq!(
+            text,
+            r#"{"whole_episodes":true,"learning_rate":0.003,"memory_scope":"both","aux_modules":["cue","confidence"]}"#
+        );
+        assert_eq!(serde_json::from_str::<Overrides>(&text).unwrap(), overrides);
+    }
+}

@@ -1,0 +1,239 @@
+//! The command line: arguments and help.
+
+pub mod commands;
+
+use std::path::{Component, Path, PathBuf};
+
+use agent::arguments::{env_arg, steps};
+use agent::env::remote::{Token, TokenError};
+use clap::{Args, Parser, Subcommand};
+use serde_json::Value;
+
+use crate::error::Error;
+use crate::plan::{AgentRow, Plan, Suite};
+use crate::report::export::Format;
+use crate::run::progress::tell;
+
+/// Train agents on memory tasks and report who remembers what, for how long, at what cost.
+///
+/// Without arguments: PPO, recurrent PPO and TraceRL on the five experiments of the reference
+/// notebook, each judged over 1,000 episodes, on an environment server started for the run. Results
+/// are printed as tables and kept in runs/NAME/ with a report to read in a browser.
+#[derive(Debug, Parser)]
+#[command(version, args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
+pub struct Cli {
+    /// Runs the benchmark if absent.
+    #[command(subcommand)]
+    pub command: Option<Subcommands>,
+    /// Arguments that choose the plan.
+    #[command(flatten)]
+    pub plan: PlanArgs,
+    /// Arguments that say how to run it.
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  benchmark --quick                              the first four experiments, in seconds
+  benchmark --seeds 5 --name five                five seeds, intervals over seeds, kept in runs/five
+  benchmark --agents tracerl,tracerl-notebook    other agents
+  benchmark --env RepeatFirst-v0 --agents ppo,tracerl
+                                                 one environment, without a plan in a file
+  benchmark --suite classic --quick              every environment, in minutes
+  benchmark --experiments benchmark/experiments/length.toml
+                                                 how far beyond its training does it recall?
+  benchmark --agents ppo --external mine='python3 my_agent.py'
+                                                 a program of one's own beside PPO
+  benchmark --json --quick > rows.jsonl          a line of JSON for every finished row
+  benchmark --server http://10.0.0.5:7878        on a server elsewhere
+  benchmark resume runs/five                     continue an interrupted run
+  benchmark report runs/five                     write its report again
+  benchmark compare runs/before runs/after       two runs side by side
+  benchmark export runs/five --format csv        its results as a table
+
+docs/benchmark.md explains plans, records and run folders.";
+
+/// The other commands.
+#[derive(Debug, Subcommand)]
+pub enum Subcommands {
+    /// Resume an interrupted run: finished rows are kept, failed rows run again.
+    Resume {
+        /// Directory of the run.
+        run_directory: PathBuf,
+        /// Arguments that say how to run it.
+        #[command(flatten)]
+        run: RunArgs,
+    },
+    /// Write a run's report.html again from its records.
+    Report {
+        /// Directory of the run.
+        run_directory: PathBuf,
+    },
+    /// Print a run's results as a table: a row for each agent on each experiment.
+    Export {
+        /// Directory of the run.
+        run_directory: PathBuf,
+        /// Form of the table.
+        #[arg(long, value_enum, default_value_t = Format::Csv)]
+        format: Format,
+    },
+    /// Compare two runs: the same agents on the same experiments, with the differences.
+    Compare {
+        /// Directory of the first run.
+        first: PathBuf,
+        /// Directory of the second run.
+        second: PathBuf,
+    },
+}
+
+/// Arguments that choose the plan.
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// Built-in set of experiments to run.
+    #[arg(long, value_enum, default_value_t = Suite::Notebook, conflicts_with = "experiments")]
+    suite: Suite,
+    /// Run this environment instead of a suite: a spec id of the server. May be given several
+    /// times.
+    #[arg(long, value_name = "SPEC", conflicts_with_all = ["suite", "experiments"])]
+    env: Vec<String>,
+    /// Argument of the environments given by --env, e.g. delay=16. May be given several times.
+    #[arg(long, value_name = "NAME=VALUE", requires = "env", value_parser = env_arg)]
+    env_arg: Vec<(String, Value)>,
+    /// Training budget for --env, in steps [default: the classic suite's, or 1,000,000].
+    #[arg(long, value_name = "STEPS", requires = "env", value_parser = steps)]
+    total_timesteps: Option<u64>,
+    /// Use the plan's budgets for quick runs, and leave out experiments without one. Of a plan
+    /// without such budgets, run only the first three experiments.
+    #[arg(long)]
+    quick: bool,
+    /// Run every agent with the seeds 0..N.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    seeds: u64,
+    /// Agents to compare: rows of the plan, or algorithms with their default settings.
+    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    agents: Vec<String>,
+    /// External program to compare as well; docs/bring-your-own-agent.md says how it is run and
+    /// judged. May be given several times.
+    #[arg(long, value_name = "NAME=COMMAND", value_parser = external_row)]
+    external: Vec<AgentRow>,
+    /// File with a plan; benchmark/experiments/notebook.toml shows the form.
+    #[arg(long, value_name = "FILE.toml")]
+    experiments: Option<PathBuf>,
+    /// Directory to keep runs in.
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    out: PathBuf,
+    /// Name of the run; an existing run is resumed [default: the current time, with a number if
+    /// that is taken].
+    #[arg(long, value_parser = run_name)]
+    name: Option<String>,
+}
+
+/// Arguments that say how to run a plan.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Environment servers to use in turn [default: one started for the run].
+    #[arg(long, value_name = "URL[,URL…]", value_delimiter = ',', value_parser = server_url)]
+    pub server: Vec<String>,
+    /// File with the bearer token for these servers [default: the variable STRATEGIC_MEMORY_TOKEN].
+    #[arg(long, value_name = "FILE", requires = "server")]
+    token_file: Option<PathBuf>,
+    /// Number of agents that train at once [default: the number of cores].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1024))]
+    jobs: Option<u64>,
+    /// Time limit for an external program's training, and again for its evaluation.
+    #[arg(long, value_name = "SECONDS", default_value_t = 3_600, value_parser = clap::value_parser!(u64).range(1..))]
+    pub external_timeout: u64,
+    /// Print each finished row as a line of JSON instead of tables.
+    #[arg(long)]
+    json: bool,
+    /// Show no progress on standard error.
+    #[arg(long)]
+    no_progress: bool,
+}
+
+impl RunArgs {
+    /// Returns the token for the servers given by --server. The embedded server needs none.
+    ///
+    /// # Errors
+    /// When the token cannot be read.
+    pub fn token(&self) -> Result<Option<Token>, TokenError> {
+        if self.server.is_empty() {
+            return Ok(None);
+        }
+        let variable = std::env::var_os(Token::VARIABLE);
+        let token = Token::find(self.token_file.as_deref(), variable.as_deref())?;
+        if let Some(warning) = token.as_ref().and_then(Token::warning) {
+            tell(&format!("warning: {warning}"));
+        }
+        Ok(token)
+    }
+}
+
+impl PlanArgs {
+    /// Returns the requested plan, with all of its rows.
+    fn plan(&self) -> Result<Plan, Error> {
+        match &self.experiments {
+            Some(path) => Plan::read(path),
+            None if self.env.is_empty() => Plan::suite(self.suite),
+            None => {
+                let kwargs = self.env_arg.iter().cloned().collect();
+                Plan::from_environments(&self.env, &kwargs, self.total_timesteps)
+            }
+        }
+    }
+
+    /// Returns the names given by `--agents`, if any, followed by those of other external programs.
+    fn selected(&self) -> Vec<String> {
+        let mut names = self.agents.clone();
+        if !names.is_empty() {
+            let others = self.external.iter().map(|row| &row.name);
+            names.extend(others.filter(|name| !self.agents.contains(name)).cloned());
+        }
+        names
+    }
+}
+
+/// Parses a run's name: a directory within `--out`.
+fn run_name(text: &str) -> Result<String, String> {
+    let mut parts = Path::new(text).components();
+    match (parts.next(), parts.next()) {
+        (Some(Component::Normal(name)), None) if name == text => Ok(text.to_owned()),
+        _ => Err(
+            "a name has no `/` and is neither `.` nor `..`; --out says where runs are kept".into(),
+        ),
+    }
+}
+
+/// Parses an external program, given as `NAME=COMMAND`.
+fn external_row(text: &str) -> Result<AgentRow, String> {
+    match text.split_once('=') {
+        Some((name, command)) => Ok(AgentRow::from_command(name, command)),
+        None => Err("a program is given as NAME='command and arguments'".to_owned()),
+    }
+}
+
+fn server_url(text: &str) -> Result<String, String> {
+    let has_scheme = ["http://", "https://"]
+        .iter()
+        .any(|scheme| text.starts_with(scheme));
+    if has_scheme {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("a server is given by its URL: http://{text}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn help() {
+        Cli::command().debug_assert();
+        // A fixed width, independent of the terminal.
+        insta::assert_snapshot!(Cli::command().term_width(100).render_long_help());
+    }
+}

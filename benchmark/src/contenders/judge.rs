@@ -1,0 +1,198 @@
+//! Judging a trained agent: whether it remembers or is merely lucky, and how far beyond its
+//! training.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use agent::env::remote::{RemoteVectorEnv, RetryPolicy, Token};
+use agent::env::{EnvError, ResetRequest, VectorEnv, Watched};
+use agent::evaluate::inspect::{MAX_STEPS, record_episode};
+use agent::evaluate::{EvaluateError, EvaluateOptions, EvaluationEnv, Mode, Player};
+use agent::run::checkpoint::Checkpoint;
+use agent::seeds::{self, Role};
+use serde_json::{Map, Value};
+
+use crate::format::thousands;
+use crate::plan::{Experiment, Job};
+use crate::records::outcome::{EvaluationRecord, MemoryView};
+use crate::run::progress::JobProgress;
+
+/// Modes at delays other than the experiment's own, shown as success against delay.
+const FURTHER_MODES: [Mode; 2] = [Mode::Greedy, Mode::Scrambled];
+
+/// Most steps that a memory view keeps: a figure has no room for more.
+const VIEW_COLUMNS: usize = 256;
+
+/// Number of seeds to try for an episode with a visible cue; fair cues need two on average.
+const CUE_SEARCH: u64 = 64;
+
+/// A delay to judge at, with the episodes and the modes.
+pub(crate) struct Judgement {
+    /// The delay; `None` for a task without one.
+    pub(crate) delay: Option<u64>,
+    /// Episodes in each mode.
+    pub(crate) episodes: u64,
+    /// The modes: how the agent acts, and how its memory is restricted.
+    pub(crate) modes: &'static [Mode],
+}
+
+/// Returns how an experiment's contenders are judged: in every mode at its own delay, greedy and
+/// scrambled at its further ones.
+pub(crate) fn judgements(experiment: &Experiment) -> Vec<Judgement> {
+    let own = experiment.delay();
+    let plan = &experiment.eval;
+    let further = plan.delays.iter().filter(|&&delay| Some(delay) != own);
+    let further = further.map(|&delay| Judgement {
+        delay: Some(delay),
+        episodes: plan.delay_episodes,
+        modes: &FURTHER_MODES,
+    });
+    let at_own = Judgement {
+        delay: own,
+        episodes: plan.episodes,
+        modes: &Mode::ALL,
+    };
+    std::iter::once(at_own).chain(further).collect()
+}
+
+/// A trained agent and the job that it is judged for.
+pub struct Judge<'a> {
+    /// The job in which it was trained.
+    pub job: &'a Job,
+    /// The token for the job's server.
+    pub token: Option<&'a Token>,
+    /// The agent's last checkpoint.
+    pub checkpoint: &'a Checkpoint,
+    /// Displays the progress of judging.
+    pub progress: &'a JobProgress,
+    /// Ends judging with [`EnvError::Stopped`].
+    pub stop: &'a AtomicBool,
+}
+
+impl Judge<'_> {
+    /// Evaluates according to [`judgements`], and records the memory through one episode.
+    ///
+    /// # Errors
+    /// When the environment refuses a request, or judging is stopped.
+    pub fn judge(&self) -> Result<(Vec<EvaluationRecord>, Option<MemoryView>), EvaluateError> {
+        let player = Player::new(self.checkpoint)?;
+        let mut evaluations = Vec::new();
+        for judgement in judgements(&self.job.experiment) {
+            evaluations.extend(self.evaluate(&player, &judgement)?);
+        }
+        Ok((evaluations, self.memory_view(&player)?))
+    }
+
+    fn evaluate(
+        &self,
+        player: &Player,
+        judgement: &Judgement,
+    ) -> Result<Vec<EvaluationRecord>, EvaluateError> {
+        let &Judgement {
+            delay,
+            episodes,
+            modes,
+        } = judgement;
+        let EvaluationEnv {
+            mut env,
+            judged_step,
+            episodes_per_lifetime,
+            shows_cue_first,
+        } = self.connect(delay, episodes)?;
+        let mut records = Vec::new();
+        for &mode in modes.iter().filter(|mode| mode.is_possible(judged_step)) {
+            let label = label(delay, mode);
+            match judged_step {
+                Some(last) => self
+                    .progress
+                    .phase_of(&label, (last + 1) * episodes_per_lifetime as u64),
+                None => self.progress.phase(&label),
+            }
+            let options = EvaluateOptions {
+                episodes: episodes as usize,
+                seed: self.job.seed,
+                mode,
+                balanced: shows_cue_first,
+                judged_step,
+                episodes_per_lifetime,
+            };
+            let evaluation = player.evaluate(&mut self.watched(&mut env), &options)?;
+            records.push(EvaluationRecord {
+                delay,
+                mode,
+                mean_return: evaluation.mean_return,
+                std_return: evaluation.std_return,
+                episodes,
+            });
+        }
+        Ok(records)
+    }
+
+    /// Returns the contents of the memory during one greedy episode, if it has slots and the
+    /// episode is short enough to keep.
+    fn memory_view(&self, player: &Player) -> Result<Option<MemoryView>, EvaluateError> {
+        let EvaluationEnv {
+            mut env,
+            judged_step,
+            ..
+        } = self.connect(self.job.experiment.delay(), 1)?;
+        if judged_step.is_some_and(|judged| judged >= MAX_STEPS) {
+            return Ok(None);
+        }
+        self.progress.phase("recording the memory");
+        let seed = self.seed_of_a_visible_cue(&mut env)?;
+        let cue_steps = self.job.experiment.cue_step().into_iter().collect();
+        let mut watched = self.watched(&mut env);
+        let episode = record_episode(player, &mut watched, seed, String::new(), cue_steps)?;
+        Ok(MemoryView::from_episode(&episode).map(|view| view.thinned(VIEW_COLUMNS)))
+    }
+
+    /// Returns the first seed, starting at the job's, of an episode whose cue is 1. In EASY tasks a
+    /// cue of 0 looks like everything after it, so there would be nothing to show.
+    fn seed_of_a_visible_cue(&self, env: &mut dyn VectorEnv) -> Result<u64, EnvError> {
+        let seeds = self.job.seed..self.job.seed + CUE_SEARCH;
+        for seed in seeds {
+            let first = seeds::first_environment_seed(seed, Role::Evaluation);
+            let request = ResetRequest {
+                seeds: Some(vec![first]),
+                options: Map::new(),
+            };
+            if env.reset(&request)?.observations[0] >= 0.5 {
+                return Ok(seed);
+            }
+        }
+        Ok(self.job.seed)
+    }
+
+    /// Connects to environments of the experiment at a delay.
+    fn connect(&self, delay: Option<u64>, episodes: u64) -> Result<EvaluationEnv, EnvError> {
+        let overrides = delay.map(|delay| ("delay".to_owned(), Value::from(delay)));
+        EvaluationEnv::connect(
+            &self.checkpoint.config.env,
+            &overrides.into_iter().collect(),
+            episodes as usize,
+            std::slice::from_ref(&self.job.server),
+            self.token,
+            RetryPolicy::default(),
+        )
+    }
+
+    /// Wraps an environment: shows the progress of its episodes, and ends them when the run is
+    /// stopped. At long delays an evaluation takes minutes.
+    fn watched<'a>(&'a self, env: &'a mut RemoteVectorEnv) -> impl VectorEnv + 'a {
+        Watched::new(env, || {
+            if self.stop.load(Ordering::Relaxed) {
+                return Err(EnvError::Stopped);
+            }
+            self.progress.advance(1);
+            Ok(())
+        })
+    }
+}
+
+/// Returns the text to show while judging.
+pub(crate) fn label(delay: Option<u64>, mode: Mode) -> String {
+    match delay {
+        Some(delay) => format!("judging {mode}, delay {}", thousands(delay)),
+        None => format!("judging {mode}"),
+    }
+}

@@ -1,0 +1,21 @@
+//! Jobs: the units of work of a run.
+
+use std::path::PathBuf;
+
+use super::agents::AgentRow;
+use super::experiment::Experiment;
+
+/// One agent on one experiment with one seed.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// The task and its budget.
+    pub experiment: Experiment,
+    /// The algorithm and its settings.
+    pub agent: AgentRow,
+    /// Seed of training and, with a stream of its own, of evaluation.
+    pub seed: u64,
+    /// Base URL of the environment server to play on.
+    pub server: String,
+    /// Existing directory for the job's checkpoints, shared with no other job.
+    pub directory: PathBuf,
+}

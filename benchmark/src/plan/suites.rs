@@ -1,0 +1,32 @@
+//! Suites: the plans that are compiled in.
+
+/// A plan that is compiled in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Suite {
+    /// The five experiments of the reference notebook.
+    Notebook,
+    /// Every environment of the server.
+    Classic,
+    /// The memory sweeps of bsuite, scored as bsuite does.
+    Bsuite,
+}
+
+impl Suite {
+    /// Returns the path of the plan's committed file, and its text.
+    pub(super) const fn file(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Notebook => (
+                "experiments/notebook.toml",
+                include_str!("../../experiments/notebook.toml"),
+            ),
+            Self::Classic => (
+                "experiments/classic.toml",
+                include_str!("../../experiments/classic.toml"),
+            ),
+            Self::Bsuite => (
+                "experiments/bsuite.toml",
+                include_str!("../../experiments/bsuite.toml"),
+            ),
+        }
+    }
+}

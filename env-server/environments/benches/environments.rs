@@ -1,0 +1,71 @@
+//! What a step of each environment costs in process: 256 lanes that start over by themselves.
+
+use std::hint::black_box;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use env_protocol::{AutoresetMode, Kwargs, Seed, Space};
+use environments::vector::Reset;
+use environments::{Arguments, Draws, Rng, registry};
+
+/// Lanes stepped together.
+const LANES: usize = 256;
+/// Different batches of random actions.
+const BATCHES: usize = 64;
+
+/// Arguments beside the defaults that are measured as well.
+const VARIANTS: [(&str, &str); 6] = [
+    (
+        "MemoryTask-v0",
+        r#"{"delay":64,"difficulty":1,"cue_time":"random"}"#,
+    ),
+    ("BsuiteMemoryLen-v0", r#"{"memory_length":100}"#),
+    ("BsuiteUmbrellaChain-v0", r#"{"n_distractor":0}"#),
+    ("RepeatFirst-v0", r#"{"level":"hard"}"#),
+    ("CountRecall-v0", r#"{"level":"hard"}"#),
+    ("Concentration-v0", r#"{"level":"hard"}"#),
+];
+
+/// Uniformly random actions for all lanes.
+fn actions(space: &Space, rng: &mut Rng) -> Vec<i64> {
+    let mut lane = || -> Vec<i64> {
+        match space {
+            Space::Discrete { n, start } => vec![start + rng.below(*n as u64) as i64],
+            Space::MultiDiscrete { nvec } => {
+                let positions = nvec.iter();
+                positions.map(|&n| rng.below(n as u64) as i64).collect()
+            }
+            other => panic!("actions of {other:?}"),
+        }
+    };
+    (0..LANES).flat_map(|_| lane()).collect()
+}
+
+fn environments(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("step, 256 lanes");
+    group.throughput(Throughput::Elements(LANES as u64));
+    let defaults = registry::specs()
+        .iter()
+        .map(|spec| (spec.id.as_str(), "{}"));
+    for (id, kwargs) in defaults.chain(VARIANTS) {
+        let (entry, spec) = registry::find(id).expect("a spec");
+        let parsed: Kwargs = serde_json::from_str(kwargs).expect("an object");
+        let arguments = Arguments::resolve(&spec.parameters, &parsed).expect("arguments");
+        let mode = AutoresetMode::SameStep;
+        let seed = Seed::First(1);
+        let mut vector = (entry.vector)(&arguments, LANES, mode, &seed).expect("arguments");
+        vector.reset(&Reset::default()).expect("a plain reset");
+        let mut rng = Rng::from_seed(1);
+        let space = vector.action_space().clone();
+        let batches: Vec<Vec<i64>> = (0..BATCHES).map(|_| actions(&space, &mut rng)).collect();
+        let mut batches = batches.iter().cycle();
+        group.bench_function(format!("{id} {kwargs}"), |bencher| {
+            bencher.iter(|| {
+                let actions = batches.next().expect("it cycles");
+                vector.step(black_box(actions)).expect("actions in range")
+            });
+        });
+    }
+}
+
+criterion_group!(benches, environments);
+criterion_main!(benches);

@@ -1,0 +1,105 @@
+//! Players of boards, bandits and the pole.
+
+use super::battleship::Density;
+use super::minesweeper::Careful;
+use super::{Claim, Player, Task, Who, cell, levels, one};
+use crate::Draws;
+use crate::tasks::popgym::battleship::Battleship;
+use crate::tasks::popgym::minesweeper::MineSweeper;
+use crate::tasks::popgym::multiarmed_bandit::MultiarmedBandit;
+use crate::tasks::popgym::stateless_cartpole::StatelessCartPole;
+
+/// Shoots where most boards have a ship.
+fn density(task: &Task) -> Player {
+    let side = task.choices();
+    let mut player = Density::new(side, &[2, 3, 3, 4]);
+    Box::new(move |seen, _| cell(player.shoot(seen[0] == 1.0), side))
+}
+
+/// Opens the cell that is least likely to be a mine.
+fn careful(task: &Task) -> Player {
+    let side = task.choices();
+    let mut player = Careful::new(side, [2, 6, 10][task.level]);
+    Box::new(move |seen, _| cell(player.open(seen[0] as usize), side))
+}
+
+/// Pulls the arm of the highest index: its mean under a uniform prior, and a bonus of its standard
+/// deviation that shrinks with the pulls that are left for each one it has had (after Brezzi and Lai
+/// 2002, who approximate Gittins's).
+fn index(task: &Task) -> Player {
+    let arms = task.choices();
+    let mut left = [200.0, 400.0, 600.0][task.level];
+    let mut counts = vec![[1.0, 1.0]; arms];
+    let mut last = None;
+    Box::new(move |seen, _| {
+        if let Some(last) = last {
+            let counts: &mut [f64; 2] = &mut counts[last];
+            counts[seen[0] as usize] += 1.0;
+        }
+        let index = |&[missed, paid]: &[f64; 2]| {
+            let n = missed + paid;
+            let deviation = (missed * paid / (n * n * (n + 1.0))).sqrt();
+            paid / n + deviation * (0.5 * f64::ln_1p(left / (2.0 * n))).sqrt()
+        };
+        let best = (0..arms).max_by(|&a, &b| index(&counts[a]).total_cmp(&index(&counts[b])));
+        left -= 1.0;
+        last = best;
+        one(best.unwrap_or(0))
+    })
+}
+
+/// Pulls one arm after a pull that paid, else any other: it stays with that arm as long as it pays.
+fn returning(task: &Task) -> Player {
+    let others = task.choices() as u64 - 1;
+    Box::new(move |seen, rng| match seen[0] == 1.0 {
+        true => one(0),
+        false => one(1 + rng.below(others) as usize),
+    })
+}
+
+/// Pushes under the pole, as it leans and falls; speeds are differences of two observations.
+fn leaning(_: &Task) -> Player {
+    let mut before: Option<[f64; 2]> = None;
+    Box::new(move |seen, _| {
+        let now = [seen[0], seen[1]];
+        let [dx, dtheta] = match before.replace(now) {
+            Some(before) => [0, 1].map(|i| (now[i] - before[i]) / 0.02),
+            None => [0.0; 2],
+        };
+        let lean = now[1] + 0.3 * dtheta + 0.02 * now[0] + 0.05 * dx;
+        one(usize::from(lean > 0.0))
+    })
+}
+
+/// Pushes under the pole, the more often the more it leans.
+fn swaying(_: &Task) -> Player {
+    Box::new(|seen, rng| {
+        let chance = 1.0 / (1.0 + f64::exp(-25.0 * seen[1]));
+        one(usize::from(rng.uniform(0.0, 1.0) < chance))
+    })
+}
+
+pub(super) fn claims() -> Vec<Claim> {
+    use Who::{Best, Memoryless};
+    [
+        levels::<Battleship>(Best, 0.002, [[100, 4000], [60, 3000], [40, 3000]], density),
+        levels::<MineSweeper>(
+            Best,
+            0.0045,
+            [[1000, 60_000], [300, 40_000], [150, 20_000]],
+            careful,
+        ),
+        levels::<MultiarmedBandit>(
+            Best,
+            0.0017,
+            [[300, 20_000], [100, 6000], [60, 4000]],
+            index,
+        ),
+        levels::<MultiarmedBandit>(Memoryless, 0.0006, [[1000, 50_000]; 3], returning),
+        levels::<StatelessCartPole>(Best, 0.0, [[50, 1000]; 3], leaning),
+        levels::<StatelessCartPole>(Memoryless, 0.001, [[1000, 40_000]; 3], swaying),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}

@@ -1,0 +1,275 @@
+//! Recorded episodes, played again and compared.
+//!
+//! An episode has the environment's name, its arguments, everything random it drew
+//! (`latent`), the actions, and what the original returned. The environment is put into those
+//! draws, fed the actions, and must return the same, number for number. Where an environment's
+//! recordings hold its states, it is put into each of them instead and makes one step from there:
+//! rounding differences between machines' sines would grow over an episode.
+
+use std::fmt;
+use std::ops::Range;
+
+use env_protocol::Kwargs;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::vector::action_ranges;
+use crate::{Arguments, Element, Environment, Script};
+
+/// A recorded episode of `T` steps.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Episode {
+    /// Name of the environment.
+    pub env: String,
+    /// Its arguments.
+    pub kwargs: Kwargs,
+    /// What it drew.
+    pub latent: Value,
+    /// `[T]`
+    pub actions: Vec<Row>,
+    /// `[T + 1]`, the first one from the reset.
+    pub observations: Vec<Row>,
+    /// `[T]`
+    pub rewards: Vec<f64>,
+    /// `[T]`
+    pub terminated: Vec<bool>,
+    /// `[T]`
+    pub truncated: Vec<bool>,
+}
+
+/// An action or an observation: a number or a list of them.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged, expecting = "expected a number or a list of numbers")]
+pub enum Row {
+    /// One number.
+    One(f64),
+    /// Several.
+    Many(Vec<f64>),
+}
+
+impl Row {
+    fn numbers(&self) -> &[f64] {
+        match self {
+            Row::One(number) => std::slice::from_ref(number),
+            Row::Many(numbers) => numbers,
+        }
+    }
+}
+
+/// Most differences that a report describes; the rest is counted.
+pub const MAX_DESCRIBED: usize = 20;
+
+/// Differences, of which the first few are kept.
+#[derive(Clone, Debug, Default)]
+pub struct Differences {
+    /// Number of differences.
+    pub total: usize,
+    /// The first [`MAX_DESCRIBED`] of them, in words.
+    pub described: Vec<String>,
+}
+
+impl Differences {
+    pub(crate) fn add(&mut self, detail: impl FnOnce() -> String) {
+        self.total += 1;
+        if self.described.len() < MAX_DESCRIBED {
+            self.described.push(detail());
+        }
+    }
+
+    pub(crate) fn check(&mut self, result: Result<(), String>) {
+        if let Err(detail) = result {
+            self.add(|| detail);
+        }
+    }
+
+    fn same<T: PartialEq + std::fmt::Debug + ?Sized>(
+        &mut self,
+        place: Place,
+        what: &str,
+        ours: &T,
+        recorded: &T,
+    ) {
+        if ours != recorded {
+            self.add(|| {
+                format!("{place}: {what} is {ours:?} here and {recorded:?} in the recording")
+            });
+        }
+    }
+}
+
+/// Where in an episode: the reset, or the step with this number, from 1.
+#[derive(Clone, Copy)]
+pub(crate) struct Place(pub usize);
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => f.write_str("the reset"),
+            step => write!(f, "step {step}"),
+        }
+    }
+}
+
+/// Puts `E` into the draws of an episode, feeds the actions and compares everything.
+///
+/// # Errors
+/// When the episode is malformed, so that it cannot be played (to its end).
+pub fn verify_episode<E: Environment>(
+    episode: &Episode,
+    differences: &mut Differences,
+) -> Result<(), String> {
+    check_lengths(episode)?;
+    let parameters = E::profile().parameters;
+    let arguments = Arguments::resolve(&parameters, &episode.kwargs);
+    let environment = arguments.and_then(|arguments| E::new(&arguments));
+    let environment = environment.map_err(|e| format!("kwargs: {e}"))?;
+    let states = environment.recorded_states(&episode.latent)?;
+    let space = environment.observation_space();
+    let mut replay = Replay {
+        episode,
+        actions: action_ranges(&environment.action_space()),
+        row: vec![E::Element::default(); space.flat_size()],
+        differences,
+    };
+    match states {
+        Some(states) => replay.by_states(&states),
+        None => replay.by_draws(environment),
+    }
+}
+
+/// An episode being replayed.
+struct Replay<'a, T> {
+    episode: &'a Episode,
+    /// The range of each number in an action.
+    actions: Vec<Range<i64>>,
+    /// The last observation.
+    row: Vec<T>,
+    differences: &'a mut Differences,
+}
+
+impl<T: Element> Replay<'_, T> {
+    /// From the recorded draws, end to end.
+    fn by_draws<E: Environment<Element = T>>(&mut self, mut environment: E) -> Result<(), String> {
+        let mut draws = Script::new(environment.script(&self.episode.latent)?);
+        environment.reset(&mut draws, &mut self.row);
+        self.compare_observation::<E>(0);
+        for step in 1..=self.episode.actions.len() {
+            if !environment.is_running() {
+                return Err(format!("{}: the episode has ended before", Place(step)));
+            }
+            self.step(&mut environment, &mut draws, step)?;
+        }
+        draws.finish()
+    }
+
+    /// From each recorded state, one step.
+    fn by_states<E: Environment<Element = T>>(&mut self, states: &[E]) -> Result<(), String> {
+        let steps = self.episode.actions.len();
+        if states.len() != steps + 1 {
+            let len = states.len();
+            return Err(format!("latent: {len} states for {steps} actions"));
+        }
+        let mut first = states[0].clone();
+        let mut draws = Script::new(first.script(&self.episode.latent)?);
+        first.reset(&mut draws, &mut self.row);
+        self.compare_observation::<E>(0);
+        self.agrees(0, &first, &states[0]);
+        draws.finish()?;
+        for (step, pair) in (1..).zip(states.windows(2)) {
+            if !pair[0].is_running() {
+                return Err(format!("{}: the episode has ended before", Place(step)));
+            }
+            let mut environment = pair[0].clone();
+            self.step(&mut environment, &mut Script::new(Vec::new()), step)?;
+            self.agrees(step, &environment, &pair[1]);
+        }
+        Ok(())
+    }
+
+    fn agrees<E: Environment>(&mut self, step: usize, ours: &E, recorded: &E) {
+        let result = ours.agrees_with(recorded);
+        let place = Place(step);
+        self.differences
+            .check(result.map_err(|detail| format!("{place}: {detail}")));
+    }
+
+    fn step<E: Environment<Element = T>>(
+        &mut self,
+        environment: &mut E,
+        draws: &mut Script,
+        step: usize,
+    ) -> Result<(), String> {
+        let place = Place(step);
+        let t = step - 1;
+        let action = self.action(t).map_err(|e| format!("{place}: {e}"))?;
+        let transition = environment.step(&action, draws, &mut self.row);
+        self.compare_observation::<E>(step);
+        let episode = self.episode;
+        let differences = &mut self.differences;
+        differences.same(place, "reward", &transition.reward, &episode.rewards[t]);
+        let ends = (transition.terminated, transition.truncated);
+        let recorded = (episode.terminated[t], episode.truncated[t]);
+        differences.same(place, "(terminated, truncated)", &ends, &recorded);
+        Ok(())
+    }
+
+    fn action(&self, t: usize) -> Result<Vec<i64>, String> {
+        let row = &self.episode.actions[t];
+        let numbers = row.numbers().iter().map(|&x| i64::from_f64(x));
+        let action: Option<Vec<i64>> = numbers.collect();
+        let action = action.filter(|action| {
+            let in_range = |(action, range): (&i64, &Range<i64>)| range.contains(action);
+            action.len() == self.actions.len()
+                && matches!(row, Row::One(_)) == (action.len() == 1)
+                && action.iter().zip(&self.actions).all(in_range)
+        });
+        action.ok_or_else(|| format!("{row:?} is no action; the ranges are {:?}", self.actions))
+    }
+
+    fn compare_observation<E: Environment<Element = T>>(&mut self, step: usize) {
+        let recorded = self.episode.observations[step].numbers();
+        let ours: Vec<f64> = self.row.iter().map(|x| x.to_f64()).collect();
+        let is_close = |(&ours, &recorded): (&f64, &f64)| {
+            ours == recorded || is_within_ulps(ours, recorded, E::TOLERANCE_ULPS)
+        };
+        if ours.len() != recorded.len() || !ours.iter().zip(recorded).all(is_close) {
+            let place = Place(step);
+            let ours = ours.as_slice();
+            self.differences.same(place, "observation", ours, recorded);
+        }
+    }
+}
+
+/// Whether two float32 are at most so many floats apart. Numbers that are no float32 are not.
+pub(crate) fn is_within_ulps(a: f64, b: f64, ulps: u32) -> bool {
+    // Negative floats count down from zero's place as positive ones count up.
+    let place = |x: f64| {
+        let narrow = f32::from_f64(x)?;
+        let magnitude = i64::from(narrow.to_bits() & 0x7fff_ffff);
+        Some(if narrow.is_sign_negative() {
+            -magnitude
+        } else {
+            magnitude
+        })
+    };
+    match (place(a), place(b)) {
+        (Some(a), Some(b)) => a.abs_diff(b) <= u64::from(ulps),
+        _ => false,
+    }
+}
+
+fn check_lengths(episode: &Episode) -> Result<(), String> {
+    let steps = episode.actions.len();
+    let found = [
+        episode.observations.len(),
+        episode.rewards.len(),
+        episode.terminated.len(),
+        episode.truncated.len(),
+    ];
+    if steps == 0 || found != [steps + 1, steps, steps, steps] {
+        return Err(format!(
+            "{steps} actions do not go with {found:?} observations, rewards, terminated and truncated"
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,123 @@
+//! POPGym's levels: easy, medium and hard stand for values of the other arguments.
+
+use env_protocol::Parameter;
+
+use crate::{Arguments, KwargsError};
+
+/// The names, from easy to hard.
+const LEVELS: [&str; 3] = ["easy", "medium", "hard"];
+/// Every parameter by itself.
+const CUSTOM: &str = "custom";
+
+/// The argument `level`.
+pub(crate) fn parameter() -> Parameter {
+    Parameter::choice(
+        "level",
+        "easy, medium and hard set all other arguments. With custom, or when left out, each is \
+         taken by itself, and one left out is as at easy.",
+        &["easy", "medium", "hard", CUSTOM],
+        None,
+    )
+}
+
+/// Arguments of which a level may decide.
+pub(crate) struct Levels<'a> {
+    arguments: &'a Arguments,
+    /// Position among [`LEVELS`].
+    level: Option<usize>,
+}
+
+impl<'a> Levels<'a> {
+    /// What these arguments leave to the level.
+    pub(crate) fn of(arguments: &'a Arguments) -> Self {
+        let level = arguments.choice("level");
+        Levels {
+            arguments,
+            level: LEVELS.iter().position(|name| level == Some(name)),
+        }
+    }
+
+    /// The integer, whose values at the levels are these.
+    ///
+    /// # Errors
+    /// When another one is given than the level has.
+    pub(crate) fn natural(&self, name: &str, values: [u32; 3]) -> Result<u32, KwargsError> {
+        self.decide(name, values, self.arguments.natural(name)?)
+    }
+
+    /// The choice, whose values at the levels are these.
+    ///
+    /// # Errors
+    /// When another one is given than the level has.
+    pub(crate) fn choice(
+        &self,
+        name: &str,
+        values: [&'static str; 3],
+    ) -> Result<String, KwargsError> {
+        let given = self.arguments.choice(name).map(str::to_owned);
+        self.decide(name, values.map(str::to_owned), given)
+    }
+
+    /// The list, which is the same at all levels.
+    ///
+    /// # Errors
+    /// When another one is given than the level has.
+    pub(crate) fn integers(&self, name: &str, value: &[i64]) -> Result<Vec<i64>, KwargsError> {
+        let given = self.arguments.integers(name).map(<[i64]>::to_vec);
+        self.decide(name, [value, value, value].map(<[i64]>::to_vec), given)
+    }
+
+    fn decide<T: PartialEq + std::fmt::Debug + Clone>(
+        &self,
+        name: &str,
+        values: [T; 3],
+        given: Option<T>,
+    ) -> Result<T, KwargsError> {
+        let usual = &values[self.level.unwrap_or(0)];
+        match (self.level, given) {
+            (Some(level), Some(given)) if given != *usual => {
+                let level = LEVELS[level];
+                let detail = format!("is {usual:?} at level {level}, not {given:?}");
+                Err(KwargsError::new(name, detail))
+            }
+            (_, given) => Ok(given.unwrap_or_else(|| usual.clone())),
+        }
+    }
+}
+
+/// The value at the level whose argument has this value, of values at easy, medium and hard.
+pub(crate) fn at_level<T: PartialEq>(value: &T, of: &[T; 3], values: [f64; 3]) -> Option<f64> {
+    let level = of.iter().position(|usual| usual == value)?;
+    Some(values[level])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn decks(kwargs: serde_json::Value) -> Result<u32, String> {
+        let parameters = [
+            parameter(),
+            Parameter::integer("num_decks", "", 1, 32, None),
+        ];
+        let kwargs = serde_json::from_value(kwargs).unwrap();
+        let arguments = Arguments::resolve(&parameters, &kwargs).unwrap();
+        let decks = Levels::of(&arguments).natural("num_decks", [1, 8, 16]);
+        decks.map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn a_level_decides_and_custom_leaves_it_to_the_argument() {
+        assert_eq!(decks(json!({})), Ok(1));
+        assert_eq!(decks(json!({"level": "medium"})), Ok(8));
+        assert_eq!(decks(json!({"level": "hard", "num_decks": 16})), Ok(16));
+        assert_eq!(decks(json!({"num_decks": 5})), Ok(5));
+        assert_eq!(decks(json!({"level": "custom", "num_decks": 5})), Ok(5));
+        assert_eq!(decks(json!({"level": "custom"})), Ok(1));
+        assert_eq!(
+            decks(json!({"level": "medium", "num_decks": 5})),
+            Err("num_decks: is 8 at level medium, not 5".to_owned())
+        );
+    }
+}

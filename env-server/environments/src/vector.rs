@@ -1,0 +1,646 @@
+//! Lanes of one environment, stepped together, with Gymnasium's three ways of starting over.
+//!
+//! [`VectorOf`] is one monomorphic loop for each kind of environment, writing observations straight
+//! into one contiguous buffer; [`VectorEnvironment`] erases the kind, once a request.
+//! A single environment is one lane that never starts over by itself.
+
+mod state;
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::io;
+use std::iter;
+use std::ops::Range;
+
+use env_protocol::{
+    Array, AutoresetMode, Encoding, Info, Kwargs, LanePhase, LaneSnapshot, Parameter, Seed, Space,
+    Value,
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::pieces::Pieces;
+use crate::render::{Picture, Played, Seen};
+use crate::{Arguments, Element, Environment, KwargsError, Layout, Rng};
+
+pub use state::Head;
+
+/// What lanes are reset with. The default resets all of them and goes on with their streams.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Reset {
+    /// Lanes to reset, all when `None`.
+    pub mask: Option<Vec<bool>>,
+    /// New seeds.
+    pub seed: Option<Seed>,
+    /// Parameters that differ from those at creation, in the episodes that begin with this reset
+    /// and by autoresets after it.
+    pub kwargs: Kwargs,
+}
+
+/// What a step led to, lane by lane.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StepBatch {
+    /// A batch of the observation space: every array in it is `[num_envs, …]`.
+    pub observations: Value,
+    /// `[num_envs]`
+    pub rewards: Vec<f64>,
+    /// `[num_envs]`
+    pub terminations: Vec<bool>,
+    /// `[num_envs]`
+    pub truncations: Vec<bool>,
+    /// Gymnasium's vector infos.
+    pub infos: Info,
+}
+
+/// State of all lanes, for a snapshot.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Saved {
+    /// Last observations, flat.
+    pub observations: Vec<f64>,
+    /// The lanes.
+    pub lanes: Vec<LaneSnapshot>,
+}
+
+/// Why an operation was refused. Nothing has changed then.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum Refusal {
+    /// A lane has no episode to go on with.
+    #[error("lane {lane}: {}", match phase {
+        LanePhase::New => "it has never been reset",
+        _ => "its episode has ended",
+    })]
+    NeedsReset {
+        /// The first such lane.
+        lane: usize,
+        /// Where it is.
+        phase: LanePhase,
+    },
+    /// An action is outside its range.
+    #[error("{action} is not one of {}..={}", range.start, range.end - 1)]
+    Action {
+        /// The first such lane.
+        lane: usize,
+        /// Position in the lane's row of the action.
+        position: usize,
+        /// The number given.
+        action: i64,
+        /// The range it must be in.
+        range: Range<i64>,
+    },
+    /// Reset options do not fit.
+    #[error(transparent)]
+    Options(#[from] KwargsError),
+    /// Saved state does not fit.
+    #[error("{detail}")]
+    Snapshot {
+        /// JSON pointer into the snapshot.
+        pointer: String,
+        /// What is wrong there.
+        detail: String,
+    },
+}
+
+/// Lanes of some environment.
+pub trait VectorEnvironment: Send {
+    /// Number of lanes.
+    fn num_envs(&self) -> usize;
+
+    /// Number of lanes whose episode is under way: those that a step gives an action.
+    fn num_running(&self) -> usize;
+
+    /// What one lane's observation looks like.
+    fn observation_space(&self) -> &Space;
+
+    /// What one lane's action looks like.
+    fn action_space(&self) -> &Space;
+
+    /// Whether a reset would be taken.
+    ///
+    /// # Errors
+    /// [`Refusal::Options`].
+    fn check_reset(&self, reset: &Reset) -> Result<(), Refusal>;
+
+    /// Resets lanes and gives all observations, a batch of the observation space; lanes outside
+    /// the mask repeat their last one. Mask and seeds have one entry a lane.
+    ///
+    /// # Errors
+    /// As [`Self::check_reset`].
+    fn reset(&mut self, reset: &Reset) -> Result<Value, Refusal>;
+
+    /// Whether actions would be taken: rows of the action space, one after the other.
+    ///
+    /// # Errors
+    /// [`Refusal::NeedsReset`] or [`Refusal::Action`].
+    fn check_step(&self, actions: &[i64]) -> Result<(), Refusal>;
+
+    /// Takes one action a lane, which [`Self::check_step`] has found good.
+    fn step_checked(&mut self, actions: &[i64]) -> StepBatch;
+
+    /// Takes one action a lane.
+    ///
+    /// # Errors
+    /// As [`Self::check_step`].
+    fn step(&mut self, actions: &[i64]) -> Result<StepBatch, Refusal> {
+        self.check_step(actions)?;
+        Ok(self.step_checked(actions))
+    }
+
+    /// The actions of players that know every hidden draw, rows of the action space; of lanes that a
+    /// step only resets, the least action.
+    ///
+    /// # Errors
+    /// [`Refusal::NeedsReset`].
+    fn oracle(&self) -> Result<Vec<i64>, Refusal>;
+
+    /// A lane for people to look at, if there is such a lane.
+    fn picture(&self, lane: usize) -> Option<Picture>;
+
+    /// Numbers that a step reads and writes, about: what says how long it takes.
+    fn numbers(&self) -> usize;
+
+    /// Bytes it takes in memory, about.
+    fn bytes(&self) -> usize;
+
+    /// The whole state, as a document. For programs that look at one; a server writes it down.
+    fn save(&self) -> Saved;
+
+    /// Writes the whole state as a snapshot.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    fn write_snapshot(
+        &self,
+        head: &Head<'_>,
+        encoding: Encoding,
+        out: &mut Pieces,
+    ) -> io::Result<()>;
+
+    /// The whole state in the form that histories hold: a [`Saved`] in MessagePack.
+    fn base(&self) -> Vec<u8>;
+
+    /// Puts back a state of a history.
+    ///
+    /// # Errors
+    /// Says what does not fit.
+    fn restore_base(&mut self, base: &[u8]) -> Result<(), String>;
+
+    /// Whether a state would be taken.
+    ///
+    /// # Errors
+    /// [`Refusal::Snapshot`].
+    fn check_restore(&self, observations: &[f64], lanes: &[LaneSnapshot]) -> Result<(), Refusal>;
+
+    /// Puts a state back.
+    ///
+    /// # Errors
+    /// As [`Self::check_restore`].
+    fn restore(&mut self, observations: &[f64], lanes: &[LaneSnapshot]) -> Result<(), Refusal>;
+}
+
+/// Lanes of environment `E`.
+pub struct VectorOf<E: Environment> {
+    lanes: Vec<Lane<E>>,
+    /// Last observations, a row a lane.
+    observations: Vec<E::Element>,
+    layout: Layout,
+    action_space: Space,
+    /// The range of each number in a lane's action.
+    action_ranges: Vec<Range<i64>>,
+    /// Last actions, a row a lane; empty before the first.
+    actions: Vec<i64>,
+    autoreset_mode: AutoresetMode,
+    parameters: Vec<Parameter>,
+    kwargs: Kwargs,
+}
+
+/// Last observations and lanes.
+type Parsed<E> = (Vec<<E as Environment>::Element>, Vec<Lane<E>>);
+
+struct Lane<E> {
+    environment: E,
+    rng: Rng,
+    phase: LanePhase,
+    /// For pictures only, and not in snapshots: unknown from a restore to the next reset.
+    played: Option<Played>,
+}
+
+impl<E: Environment> Lane<E> {
+    fn reset(&mut self, observation: &mut [E::Element]) {
+        let ended = self.played.filter(|_| self.phase == LanePhase::Ended);
+        self.played = Some(Played::after(ended));
+        self.environment.reset(&mut self.rng, observation);
+        self.phase = LanePhase::Running;
+    }
+
+    /// The picture that a reset would lead to. The lane does not change. `row` is the length of an
+    /// observation.
+    fn begun(&self, row: usize) -> Picture {
+        let mut environment = self.environment.clone();
+        let mut observation = vec![E::Element::default(); row];
+        environment.reset(&mut self.rng.clone(), &mut observation);
+        environment.picture(&Seen {
+            observation: &observation,
+            action: None,
+            played: Some(Played::default()),
+        })
+    }
+}
+
+impl<E: Environment> VectorOf<E> {
+    /// Lanes that wait for their first reset. `seed` has a seed for every lane.
+    ///
+    /// # Errors
+    /// When the arguments do not fit together.
+    pub fn new(
+        arguments: &Arguments,
+        num_envs: usize,
+        autoreset_mode: AutoresetMode,
+        seed: &Seed,
+    ) -> Result<Self, KwargsError> {
+        let environment = E::new(arguments)?;
+        let lane = |i| Lane {
+            environment: environment.clone(),
+            rng: Rng::from_seed(seed.lane(i).unwrap_or_default()),
+            phase: LanePhase::New,
+            played: None,
+        };
+        let layout = Layout::new::<E::Element>(environment.observation_space(), num_envs);
+        let action_space = environment.action_space();
+        Ok(VectorOf {
+            lanes: (0..num_envs).map(lane).collect(),
+            observations: vec![E::Element::default(); num_envs * layout.row()],
+            layout,
+            action_ranges: action_ranges(&action_space),
+            action_space,
+            actions: Vec::new(),
+            autoreset_mode,
+            parameters: E::parameters(),
+            kwargs: arguments.to_kwargs(),
+        })
+    }
+
+    /// All last observations, for the wire.
+    fn observed(&self) -> Value {
+        self.layout.value(Cow::Borrowed(&self.observations))
+    }
+
+    /// An environment with the arguments of creation, but for the options.
+    fn with_options(&self, options: &Kwargs) -> Result<E, KwargsError> {
+        for name in options.keys() {
+            let parameter = self.parameters.iter().find(|p| p.name == *name);
+            if parameter.is_some_and(|p| !p.resettable) {
+                let detail = "cannot be changed by a reset; create another environment";
+                return Err(KwargsError::new(name, detail));
+            }
+        }
+        let mut kwargs = self.kwargs.clone();
+        kwargs.extend(options.clone());
+        E::new(&Arguments::resolve(&self.parameters, &kwargs)?)
+    }
+
+    /// A document's state as this environment holds it.
+    fn parse_documents(
+        &self,
+        observations: &[f64],
+        lanes: &[LaneSnapshot],
+    ) -> Result<Parsed<E>, Refusal> {
+        let read = lanes.iter().map(|lane| {
+            let state = serde::Deserialize::deserialize(&lane.state);
+            let state = state.map_err(|e: serde_json::Error| e.to_string())?;
+            Ok((lane.phase, lane.rng.as_str(), state))
+        });
+        self.parse(observations, lanes.len(), read)
+    }
+
+    /// Saved state as this environment holds it: phase, random stream and state of each lane, or
+    /// why its state cannot be read.
+    fn parse<R: AsRef<str>>(
+        &self,
+        observations: &[f64],
+        num_lanes: usize,
+        lanes: impl Iterator<Item = Result<(LanePhase, R, E), String>>,
+    ) -> Result<Parsed<E>, Refusal> {
+        let refuse = |pointer: String, detail: String| Refusal::Snapshot { pointer, detail };
+        if num_lanes != self.lanes.len() {
+            let expected = self.lanes.len();
+            let detail = format!("{num_lanes} lanes, but this environment has {expected}");
+            return Err(refuse("/lanes".to_owned(), detail));
+        }
+        if observations.len() != self.observations.len() {
+            let (found, expected) = (observations.len(), self.observations.len());
+            let detail = format!("{found} numbers, but {expected} are needed");
+            return Err(refuse("/observations".to_owned(), detail));
+        }
+        let numbers = observations.iter().enumerate();
+        let observations: Result<Vec<E::Element>, Refusal> = numbers
+            .map(|(i, &x)| {
+                E::Element::from_f64(x).ok_or_else(|| {
+                    refuse(
+                        format!("/observations/{i}"),
+                        format!("{x} cannot be observed"),
+                    )
+                })
+            })
+            .collect();
+        let mut parsed = Vec::with_capacity(num_lanes);
+        for (i, lane) in lanes.enumerate() {
+            let lane = lane
+                .map_err(|detail| ("state", detail))
+                .and_then(|(phase, rng, state)| self.restore_lane(phase, rng.as_ref(), state));
+            parsed.push(
+                lane.map_err(|(field, detail)| refuse(format!("/lanes/{i}/{field}"), detail))?,
+            );
+        }
+        Ok((observations?, parsed))
+    }
+
+    /// A lane from its snapshot, or the field that is wrong and why.
+    fn restore_lane(
+        &self,
+        phase: LanePhase,
+        rng: &str,
+        environment: E,
+    ) -> Result<Lane<E>, (&'static str, String)> {
+        let rng = Rng::from_hex(rng).ok_or_else(|| {
+            let detail = "must be 64 hexadecimal digits, not all zero";
+            ("rng", detail.to_owned())
+        })?;
+        environment.validate().map_err(|e| ("state", e))?;
+        if environment.observation_space() != *self.layout.space()
+            || environment.action_space() != self.action_space
+        {
+            let detail = "it has other spaces than this environment";
+            return Err(("state", detail.to_owned()));
+        }
+        if environment.is_running() != (phase == LanePhase::Running) {
+            return Err(("phase", "the state says otherwise".to_owned()));
+        }
+        Ok(Lane {
+            environment,
+            rng,
+            phase,
+            played: None,
+        })
+    }
+}
+
+impl<E: Environment> VectorEnvironment for VectorOf<E> {
+    fn num_envs(&self) -> usize {
+        self.lanes.len()
+    }
+
+    fn num_running(&self) -> usize {
+        let phases = self.lanes.iter().map(|lane| lane.phase);
+        phases.filter(|&phase| phase == LanePhase::Running).count()
+    }
+
+    fn observation_space(&self) -> &Space {
+        self.layout.space()
+    }
+
+    fn action_space(&self) -> &Space {
+        &self.action_space
+    }
+
+    fn check_reset(&self, reset: &Reset) -> Result<(), Refusal> {
+        self.with_options(&reset.kwargs)?;
+        Ok(())
+    }
+
+    fn reset(&mut self, reset: &Reset) -> Result<Value, Refusal> {
+        let environment = self.with_options(&reset.kwargs)?;
+        let row = self.layout.row();
+        let rows = self.observations.chunks_exact_mut(row);
+        for (i, (lane, observation)) in self.lanes.iter_mut().zip(rows).enumerate() {
+            if reset.mask.as_ref().is_some_and(|mask| !mask[i]) {
+                continue;
+            }
+            let mut next = environment.clone();
+            match reset.seed.as_ref().and_then(|seed| seed.lane(i)) {
+                Some(seed) => lane.rng = Rng::from_seed(seed),
+                None => next.inherit(&lane.environment),
+            }
+            lane.environment = next;
+            lane.reset(observation);
+        }
+        Ok(self.observed())
+    }
+
+    fn check_step(&self, actions: &[i64]) -> Result<(), Refusal> {
+        let width = self.action_ranges.len();
+        for (lane, (state, row)) in self
+            .lanes
+            .iter()
+            .zip(actions.chunks_exact(width))
+            .enumerate()
+        {
+            let starts_over = self.autoreset_mode == AutoresetMode::NextStep;
+            match state.phase {
+                LanePhase::Running => {}
+                LanePhase::Ended if starts_over => continue,
+                phase => return Err(Refusal::NeedsReset { lane, phase }),
+            }
+            for (position, (&action, range)) in row.iter().zip(&self.action_ranges).enumerate() {
+                if !range.contains(&action) {
+                    let range = range.clone();
+                    return Err(Refusal::Action {
+                        lane,
+                        position,
+                        action,
+                        range,
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn step_checked(&mut self, actions: &[i64]) -> StepBatch {
+        let num_envs = self.lanes.len();
+        let row = self.layout.row();
+        let mut rewards = Vec::with_capacity(num_envs);
+        let mut terminations = Vec::with_capacity(num_envs);
+        let mut truncations = Vec::with_capacity(num_envs);
+        let mut finals = Finals::new(&self.layout);
+        self.actions.clear();
+        self.actions.extend_from_slice(actions);
+        let actions = actions.chunks_exact(self.action_ranges.len());
+        let rows = self.observations.chunks_exact_mut(row);
+        for (i, ((lane, action), observation)) in
+            self.lanes.iter_mut().zip(actions).zip(rows).enumerate()
+        {
+            if lane.phase == LanePhase::Ended {
+                // Only under `NextStep`: the check has refused it elsewhere.
+                lane.reset(observation);
+                rewards.push(0.0);
+                terminations.push(false);
+                truncations.push(false);
+                continue;
+            }
+            let transition = lane.environment.step(action, &mut lane.rng, observation);
+            lane.played
+                .iter_mut()
+                .for_each(|p| p.step(transition.reward));
+            rewards.push(transition.reward);
+            terminations.push(transition.terminated);
+            truncations.push(transition.truncated);
+            if transition.is_end() {
+                lane.phase = LanePhase::Ended;
+                if self.autoreset_mode == AutoresetMode::SameStep {
+                    finals.record(i, observation);
+                    lane.reset(observation);
+                }
+            }
+        }
+        StepBatch {
+            observations: self.observed(),
+            rewards,
+            terminations,
+            truncations,
+            infos: finals.into_infos(&self.layout),
+        }
+    }
+
+    fn oracle(&self) -> Result<Vec<i64>, Refusal> {
+        let mut actions = Vec::with_capacity(self.lanes.len() * self.action_ranges.len());
+        let starts_over = self.autoreset_mode == AutoresetMode::NextStep;
+        for (lane, state) in self.lanes.iter().enumerate() {
+            match state.phase {
+                LanePhase::Running => actions.extend(state.environment.oracle()),
+                LanePhase::Ended if starts_over => {
+                    actions.extend(self.action_ranges.iter().map(|range| range.start));
+                }
+                phase => return Err(Refusal::NeedsReset { lane, phase }),
+            }
+        }
+        Ok(actions)
+    }
+
+    fn picture(&self, lane: usize) -> Option<Picture> {
+        let state = self.lanes.get(lane)?;
+        let (row, width) = (self.layout.row(), self.action_ranges.len());
+        let action = self.actions.get(lane * width..(lane + 1) * width);
+        let has_stepped = state.played.is_none_or(|played| played.steps > 0);
+        let seen = Seen {
+            observation: &self.observations[lane * row..(lane + 1) * row],
+            action: action.filter(|_| has_stepped),
+            played: state.played,
+        };
+        let picture = match state.phase {
+            LanePhase::New => Picture::new().raised_to(&state.begun(row)),
+            LanePhase::Running | LanePhase::Ended => state.environment.picture(&seen),
+        };
+        let lane = (self.lanes.len() > 1).then_some(lane);
+        Some(picture.of_lane(&E::spec().id, lane, state.phase, state.played))
+    }
+
+    fn numbers(&self) -> usize {
+        self.observations.len() + self.lanes.len() * self.action_ranges.len()
+    }
+
+    fn bytes(&self) -> usize {
+        let heap = self.lanes.iter().map(|lane| lane.environment.heap_bytes());
+        self.lanes.len() * size_of::<Lane<E>>()
+            + heap.sum::<usize>()
+            + size_of_val(&self.observations[..])
+            + self.lanes.len() * self.action_ranges.len() * size_of::<i64>()
+    }
+
+    fn save(&self) -> Saved {
+        let lanes = self.lanes.iter().map(|lane| LaneSnapshot {
+            phase: lane.phase,
+            rng: lane.rng.to_hex(),
+            state: serde_json::to_value(&lane.environment).expect("plain data"),
+        });
+        Saved {
+            observations: self.observations.iter().map(|x| x.to_f64()).collect(),
+            lanes: lanes.collect(),
+        }
+    }
+
+    fn write_snapshot(
+        &self,
+        head: &Head<'_>,
+        encoding: Encoding,
+        out: &mut Pieces,
+    ) -> io::Result<()> {
+        self.write_state(head, encoding, out)
+    }
+
+    fn base(&self) -> Vec<u8> {
+        self.to_base()
+    }
+
+    fn restore_base(&mut self, base: &[u8]) -> Result<(), String> {
+        self.read_base(base)
+    }
+
+    fn check_restore(&self, observations: &[f64], lanes: &[LaneSnapshot]) -> Result<(), Refusal> {
+        self.parse_documents(observations, lanes).map(drop)
+    }
+
+    fn restore(&mut self, observations: &[f64], lanes: &[LaneSnapshot]) -> Result<(), Refusal> {
+        (self.observations, self.lanes) = self.parse_documents(observations, lanes)?;
+        self.actions.clear();
+        Ok(())
+    }
+}
+
+/// The range of each number in an action.
+///
+/// # Panics
+/// When actions are not a fixed number of integers.
+pub fn action_ranges(space: &Space) -> Vec<Range<i64>> {
+    match space {
+        Space::Discrete { n, start } => iter::once(*start..start + n).collect(),
+        Space::MultiDiscrete { nvec } => nvec.iter().map(|&n| 0..n).collect(),
+        Space::MultiBinary { n } => vec![0..2; *n],
+        other => panic!("actions must be integers, not of {other:?}"),
+    }
+}
+
+/// Last observations of episodes that ended and were followed by a new one in the same step.
+struct Finals<T> {
+    num_envs: usize,
+    row: usize,
+    /// Empty until the first end, which most steps have none of.
+    observations: Vec<T>,
+    mask: Vec<bool>,
+}
+
+impl<T: Element> Finals<T> {
+    fn new(layout: &Layout) -> Self {
+        Finals {
+            num_envs: layout.num_envs(),
+            row: layout.row(),
+            observations: Vec::new(),
+            mask: Vec::new(),
+        }
+    }
+
+    fn record(&mut self, lane: usize, observation: &[T]) {
+        self.observations
+            .resize(self.num_envs * self.row, T::default());
+        self.mask.resize(self.num_envs, false);
+        self.observations[lane * self.row..(lane + 1) * self.row].copy_from_slice(observation);
+        self.mask[lane] = true;
+    }
+
+    /// `final_obs` and `final_info` with their masks, or nothing.
+    fn into_infos(self, layout: &Layout) -> Info {
+        if self.mask.is_empty() {
+            return Info::new();
+        }
+        let mask = Value::from(Array::mask(self.mask));
+        let observations = layout.value(Cow::Owned(self.observations));
+        Info::from([
+            ("final_obs".to_owned(), observations),
+            ("_final_obs".to_owned(), mask.clone()),
+            ("final_info".to_owned(), Value::Dict(BTreeMap::new())),
+            ("_final_info".to_owned(), mask),
+        ])
+    }
+}
+
+#[cfg(test)]
+mod tests;
