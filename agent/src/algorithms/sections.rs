@@ -155,6 +155,16 @@ mod tests {
         assert!(names.len() > 40, "{names:?}");
     }
 
+    /// A section that a row has and the list lacks would have no flags.
+    #[test]
+    fn every_section_of_a_row_is_in_the_list() {
+        for row in crate::algorithms::ALGORITHMS {
+            for hyper in (row.defaults)().rows() {
+                assert!(NAMES.contains(&hyper.name), "{}: {}", row.id, hyper.name);
+            }
+        }
+    }
+
     #[test]
     fn an_unknown_name_is_an_error_with_the_names_there_are() {
         let error = serde_json::from_str::<Overrides>(r#"{"num_env": 3}"#).unwrap_err();
