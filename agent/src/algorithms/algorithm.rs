@@ -25,7 +25,7 @@ pub struct Algorithm {
     pub decider: Decider,
     /// Default hyper-parameters: one set for every task. The sections that they hold are the ones that it has.
     pub defaults: fn() -> Hyperparameters,
-    /// Checks that values which are each in range agree with each other, and settles those that depend on others.
+    /// Checks that values, each of them in range, agree with each other; sets values that depend on others.
     pub check: fn(&mut Hyperparameters, &Overrides) -> Result<(), ConfigError>,
     /// Builds its memory, adding the memory's parameters to the context's.
     pub core: fn(&mut CoreContext<'_>) -> Box<dyn MemoryCore>,

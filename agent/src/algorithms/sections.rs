@@ -1,5 +1,5 @@
 //! THE list of sections of hyper-parameters. Flags, the keys of TOML files and plans, the metadata of checkpoints and
-//! docs/hyperparameters.md come from it. A section is declared beside the code that reads it, and named here once.
+//! docs/hyperparameters.md come from it. A section is declared next to the code that reads it, and named here once.
 
 use std::fmt;
 use std::sync::LazyLock;

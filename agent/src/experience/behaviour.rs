@@ -64,7 +64,7 @@ mod tests {
     use crate::policy::inputs::InputEncoder;
     use crate::seeds::{self, Role};
 
-    /// Six actions, of which (1, 2) is the likeliest. ε-greedy with ε ½ plays it with ½ + ½/6, others with ½/6 each.
+    /// Six actions; (1, 2) is the likeliest. ε-greedy with ε ½ plays it with ½ + ½/6, others with ½/6 each.
     #[test]
     fn log_probabilities_are_those_of_the_behaviour() {
         let env = TestTask::of_pairs(1, 1);

@@ -23,8 +23,8 @@ use crate::policy::inputs::InputEncoder;
 
 /// How experience becomes weights.
 ///
-/// All that a learner remembers is in its [`LearnerState`] and in the policy's parameters: a run that is stopped and
-/// resumed ends bit for bit like one that never stopped.
+/// All that a learner remembers is in its [`LearnerState`] and in the policy's parameters, so that a resumed run ends bit
+/// for bit like an uninterrupted one.
 pub trait Learner: Send {
     /// Returns how to play the next rollout. `progress` is the share of the run that is over, 0 to 1.
     fn behaviour(&self, _progress: f64) -> Behaviour {
@@ -142,8 +142,8 @@ impl Metrics {
     }
 }
 
-/// A copy of the policy's parameters and of their optimiser, made before an update that may diverge: the optimiser steps
-/// before the one that diverges have moved them already.
+/// A copy of the policy's parameters and of their optimiser, made before an update that may diverge. When an optimiser
+/// step diverges, earlier steps of the update have moved them already.
 pub struct Backup {
     params: Vec<NamedArray>,
     adam: AdamState,

@@ -1,21 +1,24 @@
-//! What the table's rows can, these can.
+//! The learners are trained, evaluated, inspected and exported like the rows of the table.
 
 use std::sync::atomic::AtomicBool;
 
 use super::{CONTROLS, LEARNERS, controls, learners};
-use crate::algorithms::algorithm::Algorithm;
 use crate::algorithms::sections::Overrides;
+use crate::algorithms::{self, Algorithm};
 use crate::deploy::onnx_export;
 use crate::env::VectorEnv;
 use crate::env::selection::EnvSelection;
 use crate::env::test_task::TestTask;
 use crate::evaluate::inspect::record_episode;
 use crate::evaluate::{EvaluateOptions, Mode, Player};
-use crate::experience::{Collection, Dataset, Playback, Recorder};
+use crate::experience::{Collection, Collector, Dataset, Playback, Recorder, Source};
+use crate::learner::{Experience, LearnerContext};
 use crate::overrides;
+use crate::policy::inputs::InputEncoder;
 use crate::run::checkpoint::Checkpoint;
 use crate::run::config::TrainConfig;
 use crate::run::train::{Ending, Origin, TrainError, TrainOptions, Trained, train, train_from};
+use crate::seeds::{self, Role};
 use crate::spaces::Spaces;
 use crate::views::heatmap::MemoryView;
 use crate::views::monitor::Silent;
@@ -163,6 +166,7 @@ fn each_learner_is_exported_or_says_why_not() {
 /// Returns are those of chance: the task is not solved by luck, and no checkpoint is the best.
 #[test]
 fn offline_learning_is_not_judged_by_what_is_played() {
+    algorithms::add(&LEARNERS[2]);
     let config = config(&LEARNERS[2], 2_000);
     let folder = tempfile::tempdir().unwrap();
     let stop = AtomicBool::new(false);
@@ -194,7 +198,7 @@ fn dataset() -> Dataset {
     };
     let mut dataset = Dataset::new(spaces, 1 << 20).unwrap();
     let mut env = Recorder::new(&mut task, &mut dataset);
-    let random = crate::algorithms::find("random").unwrap();
+    let random = algorithms::find("random").unwrap();
     let overrides = overrides! { num_envs: 50 };
     let config = config_with(random, &overrides, 1_000);
     let stop = AtomicBool::new(false);
@@ -205,10 +209,11 @@ fn dataset() -> Dataset {
 
 fn learn_from(
     dataset: &Dataset,
-    algorithm: &Algorithm,
+    algorithm: &'static Algorithm,
     resume: Option<Checkpoint>,
     total_timesteps: u64,
 ) -> Result<Trained, TrainError> {
+    algorithms::add(algorithm);
     let mut config = config(algorithm, BUDGET);
     config.total_timesteps = total_timesteps;
     let mut playback = Playback::new(dataset, config.hyper.get::<Collection>().num_envs).unwrap();
@@ -221,7 +226,7 @@ fn learn_from(
     train_from(&config, origin, options, &mut Silent)
 }
 
-/// No environment is stepped. The run that is stopped at half ends like the one that is not.
+/// No environment is stepped. A run that is stopped at half and resumed ends like an uninterrupted one.
 #[test]
 fn a_dataset_is_learned_from_without_playing() {
     let dataset = dataset();
@@ -244,4 +249,50 @@ fn a_dataset_is_learned_from_without_playing() {
         Mode::Greedy,
     );
     assert!(mean.abs() <= 0.2, "{mean}");
+}
+
+/// Rewards without bound: neither weights nor optimiser nor target network move.
+#[test]
+fn an_update_that_diverges_changes_nothing() {
+    for algorithm in learners().filter(|row| row.id != "proof-episodic-control") {
+        let config = config(algorithm, 1_000);
+        let mut env = TestTask::new(config.hyper.get::<Collection>().num_envs, DELAY);
+        let spaces = (env.observation_space(), env.action_space());
+        let encoder = InputEncoder::new(spaces.0, spaces.1, &config.hyper, false).unwrap();
+        let mut rng = seeds::generator(0, Role::Agent);
+        let mut policy = algorithm.policy(&config.hyper, &encoder, &mut rng);
+        let mut learner = (algorithm.learner)(&mut LearnerContext {
+            policy: &mut policy,
+            encoder: &encoder,
+            hyper: &config.hyper,
+            rng: &mut rng,
+        });
+        let seeds = (0..env.num_envs() as u64).collect();
+        let mut source =
+            Collector::begin(&mut env, encoder, &policy, &config.hyper, &[], seeds).unwrap();
+        for is_poisoned in [false, true] {
+            let behaviour = learner.behaviour(0.5);
+            let rollout = source
+                .collect(&policy, behaviour, &mut rng, usize::MAX)
+                .unwrap();
+            let poison = vec![f32::INFINITY; rollout.rewards.len()];
+            let experience = Experience {
+                rollout: &rollout,
+                rewards: if is_poisoned {
+                    &poison
+                } else {
+                    &rollout.rewards
+                },
+                progress: 0.5,
+            };
+            let before = (policy.params.export(), learner.export());
+            let learned = learner.learn(&mut policy, &experience, &mut rng);
+            let after = (policy.params.export(), learner.export());
+            assert_eq!(learned.is_err(), is_poisoned, "{}", algorithm.id);
+            let is_same = before.0 == after.0
+                && before.1.adam == after.1.adam
+                && before.1.arrays == after.1.arrays;
+            assert_eq!(is_same, is_poisoned, "{}", algorithm.id);
+        }
+    }
 }

@@ -35,7 +35,7 @@ fn quick() -> Overrides {
     }
 }
 
-/// Small, for those who do not learn.
+/// Small, for players that do not learn.
 fn short() -> Overrides {
     overrides! {
         num_envs: 4,
@@ -100,8 +100,8 @@ impl Monitor for StopAfter<'_> {
     }
 }
 
-/// An uninterrupted run, and the same one stopped after 5 rollouts of 40 steps, written to a file, read back and gone on with in a
-/// new environment.
+/// Compares an uninterrupted run with the same run stopped after 5 rollouts of 40 steps, written to a file, read back and
+/// resumed in a new environment.
 fn assert_resumes_bit_for_bit(config: &TrainConfig) {
     let uninterrupted = run(config, 4);
     assert_eq!(uninterrupted.ending, Ending::Budget);
@@ -479,7 +479,7 @@ impl Monitor for Said {
     }
 }
 
-/// Copying what is on screen is soon learned; whether that is enough, nobody knows without a threshold.
+/// Copying what is on screen is soon learned; without a threshold it is unknown whether that is enough.
 #[test]
 fn without_a_threshold_training_says_so_and_goes_to_the_end() {
     let config = config("ppo", &few_lanes(), 20_480, 0);
@@ -565,10 +565,10 @@ fn ppo_learns_actions_of_two_components() {
     assert!(mean >= 0.95, "{mean}");
 }
 
-/// Copying earns 1 a step, and every episode has one step. To a critic that stops there a state is worth 1; to one that
-/// goes on beyond truncations 1/(1 − γ) = 5.
+/// Copying earns 1 a step, and every episode has one step. A state is worth 1 if the return stops
+/// there, and 1/(1 − γ) = 5 if it continues beyond truncations.
 #[test]
-fn values_go_on_beyond_truncations() {
+fn values_continue_beyond_truncations() {
     let overrides = few_lanes().overlaid(&overrides! {
         gamma: 0.8,
         early_stop: false,
