@@ -1,4 +1,4 @@
-//! The state behind the routes, and what handlers do with it.
+//! The state behind the routes, and the work that handlers share.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -14,7 +14,7 @@ use crate::config::ServerConfig;
 use crate::error::Error;
 use crate::journal::JournalConfig;
 use crate::session::recovery::Recovery;
-use crate::session::store::{Created, Store};
+use crate::session::store::{CreatedSession, Store};
 use crate::session::{Answer, Creation, Kind, Operation, Reply, Session};
 use environments::pieces::Pieces;
 use service::Failure;
@@ -54,7 +54,7 @@ impl BodyLimit for App {
 }
 
 impl App {
-    /// Opens the store, which recovers what the data directory holds.
+    /// Opens the store, which recovers the contents of the data directory.
     pub(crate) fn open(config: &ServerConfig) -> Result<SharedApp, Error> {
         let store = match &config.data_dir {
             None => Store::new(config.limits, config.clock.clone()),
@@ -63,7 +63,7 @@ impl App {
                 let (store, recovery) = Store::open(config.limits, config.clock.clone(), journal)?;
                 report(&recovery);
                 report_owners(&store.held_by(), config.service.access.as_deref());
-                store.keeper().metrics().recovered(RecoveryFigures {
+                store.context().metrics().recovered(RecoveryFigures {
                     took: recovery.took,
                     recovered: recovery.environments as u64,
                     lost: recovery.lost.len() as u64,
@@ -82,17 +82,17 @@ impl App {
         }))
     }
 
-    /// Where what is done is counted.
+    /// Returns the counters of this server.
     pub(crate) fn metrics(&self) -> &Arc<Metrics> {
-        self.store.keeper().metrics()
+        self.store.context().metrics()
     }
 
-    /// Bytes of the largest body or message that is taken.
+    /// Returns the bytes of the largest body or message that is accepted.
     pub(crate) fn max_body_bytes(&self) -> usize {
         self.bodies.max_body_bytes()
     }
 
-    /// Ends leases that have run out and keeps the journal small, until the server is gone.
+    /// Ends leases that have run out and keeps the journal small, until the server is dropped.
     pub(crate) async fn keep_house(app: Weak<App>) {
         while let Some(app) = app.upgrade() {
             let keeping = tokio::task::spawn_blocking(move || {
@@ -112,12 +112,12 @@ impl App {
         }
     }
 
-    /// From now on `/readyz` says no and nothing is created.
+    /// Makes `/readyz` answer 503 and refuses to create environments, from now on.
     pub(crate) fn drain(&self) {
         self.is_draining.store(true, Ordering::Relaxed);
     }
 
-    /// Whether what is asked for can be written down, as far as the last write or look told.
+    /// Checks that the journal can be written, as far as its last write or check showed.
     pub(crate) fn check_storage(&self) -> Result<(), Failure> {
         match self.store.trouble() {
             None => Ok(()),
@@ -133,7 +133,7 @@ impl App {
         Ok(())
     }
 
-    /// Does what takes a while where it keeps nobody waiting.
+    /// Runs a long job on another thread, so that other requests do not wait for it.
     pub(super) async fn aside<T: Send + 'static>(
         &self,
         caller: &Caller,
@@ -142,7 +142,7 @@ impl App {
         Ok(Box::pin(self.bodies.aside().run(caller.note(), job)).await?)
     }
 
-    /// Does something with a session: here if that takes a moment, else aside.
+    /// Runs a job on a session: on this thread if it takes only a moment, else aside.
     pub(super) async fn with<T: Send + 'static>(
         &self,
         session: Arc<Session>,
@@ -184,15 +184,15 @@ impl App {
         self.created(created.await?, reply).await
     }
 
-    /// Builds environments: here if there are few.
+    /// Builds environments: on this thread if there are few, else aside.
     pub(super) async fn building(
         self: &Arc<Self>,
         creation: Creation,
         caller: &Caller,
-        build: impl FnOnce(&Store, Creation, Option<&Owner>) -> Result<Created, Problem>
+        build: impl FnOnce(&Store, Creation, Option<&Owner>) -> Result<CreatedSession, Problem>
         + Send
         + 'static,
-    ) -> Result<Created, Failure> {
+    ) -> Result<CreatedSession, Failure> {
         if creation.num_envs() <= FEW_LANES {
             return Ok(build(&self.store, creation, caller.owner())?);
         }
@@ -203,10 +203,10 @@ impl App {
 
     pub(super) async fn created(
         &self,
-        created: Created,
+        created: CreatedSession,
         reply: Encoding,
     ) -> Result<Response, Failure> {
-        self.store.keeper().safe(created.written).await?;
+        self.store.context().safe(created.written).await?;
         let session = created.session;
         let body = encoded(reply, &session.describe()?);
         if !created.is_new {
@@ -216,7 +216,7 @@ impl App {
         Ok((StatusCode::CREATED, location, body).into_response())
     }
 
-    /// Answers with the whole state of a session.
+    /// Answers with a snapshot of a session.
     pub(super) async fn snapshot(
         self: &Arc<Self>,
         session: Arc<Session>,
@@ -231,7 +231,7 @@ impl App {
         .await
     }
 
-    /// Answers with a page of what was played.
+    /// Answers with a page of a session's trajectory.
     pub(super) async fn trajectory(
         self: &Arc<Self>,
         session: Arc<Session>,
@@ -268,7 +268,7 @@ impl App {
         operation: Operation,
         reply: Encoding,
     ) -> Result<Response, Failure> {
-        // What comes again and is not the last one is played again, from some way back.
+        // A repetition of an earlier operation is replayed, which may take long.
         let is_old = seq.is_some_and(|seq| session.is_old(seq));
         let is_quick = session.is_quick() && !is_old && !matches!(operation, Operation::Restore(_));
         if is_quick {
@@ -278,7 +278,7 @@ impl App {
         Box::pin(self.operate_aside(session, caller, seq, operation, reply)).await
     }
 
-    /// Does an operation aside, and writes the reply to it there: it may be large.
+    /// Applies an operation aside, and encodes its reply there, since it may be large.
     pub(super) async fn operate_aside(
         self: &Arc<Self>,
         session: Arc<Session>,
@@ -291,7 +291,7 @@ impl App {
         let budget = caller.budget().cloned();
         let (mut response, answer) = self
             .aside(caller, move || {
-                // Before anything is done: an error changes nothing.
+                // Before the operation, since an error must change nothing.
                 let room = app.store.room(session.reply_bytes(reply))?;
                 let answer = session.apply_within(budget.as_ref(), seq, operation)?;
                 let mut body = Pieces::default();
@@ -299,7 +299,7 @@ impl App {
                 Ok((with_pieces(reply, body, room), answer))
             })
             .await?;
-        self.store.keeper().safe(answer.written).await?;
+        self.store.context().safe(answer.written).await?;
         mark(&mut response, &answer);
         Ok(response)
     }
@@ -325,7 +325,7 @@ impl App {
         Ok((StatusCode::CREATED, location, body).into_response())
     }
 
-    /// A reply that may be large: it takes its room until it has been sent.
+    /// Encodes a reply that may be large; it holds its memory reservation until it has been sent.
     ///
     /// # Errors
     /// `overloaded`.
@@ -339,13 +339,13 @@ impl App {
         Ok(with_pieces(reply, Pieces::from(bytes), room))
     }
 
-    /// Answers once what was done is safe.
+    /// Answers once the operation is as durable as promised.
     pub(super) async fn answer(
         &self,
         answer: Answer,
         reply: Encoding,
     ) -> Result<Response, Failure> {
-        self.store.keeper().safe(answer.written).await?;
+        self.store.context().safe(answer.written).await?;
         let mut response = with_body(reply, answer.reply.encode(reply));
         mark(&mut response, &answer);
         Ok(response)
@@ -367,12 +367,12 @@ impl App {
                     .await?
             }
         };
-        self.store.keeper().safe(written).await?;
+        self.store.context().safe(written).await?;
         Ok(StatusCode::NO_CONTENT)
     }
 }
 
-/// A large reply, which takes this room until it has been sent. JSON ends with a line's end.
+/// Builds a large reply, which holds `room` until it has been sent. JSON ends with a newline.
 fn with_pieces(encoding: Encoding, mut pieces: Pieces, room: Room) -> Response {
     if encoding == Encoding::Json {
         pieces.end_line();
@@ -380,7 +380,7 @@ fn with_pieces(encoding: Encoding, mut pieces: Pieces, room: Room) -> Response {
     bodies::with_pieces(encoding, pieces.into_pieces(), room)
 }
 
-/// Says of a reply whether it had been given before.
+/// Marks a reply that is a repetition.
 fn mark(response: &mut Response, answer: &Answer) {
     if answer.is_replay {
         let headers = response.headers_mut();
@@ -388,7 +388,7 @@ fn mark(response: &mut Response, answer: &Answer) {
     }
 }
 
-/// Says what a journal has brought back.
+/// Logs the result of recovery.
 fn report(recovery: &Recovery) {
     let Recovery {
         environments,
@@ -421,7 +421,7 @@ fn report(recovery: &Recovery) {
     }
 }
 
-/// Says whose the environments are that a journal has brought back, where that is not as it was.
+/// Logs the owners of recovered environments, where access to them has changed.
 fn report_owners(held_by: &[(Option<Arc<str>>, usize)], access: Option<&Access>) {
     let mut of_nobody = 0;
     let mut of_absent = Vec::new();
@@ -445,19 +445,19 @@ fn report_owners(held_by: &[(Option<Arc<str>>, usize)], access: Option<&Access>)
     if of_principals > 0 {
         tracing::warn!(
             environments = of_principals,
-            "environments belong to principals, and there are no tokens: whoever reaches the server may use them"
+            "environments belong to principals, and there are no tokens: anyone who can reach the server may use them"
         );
     }
     if !of_absent.is_empty() {
         let environments = of_absent.join(", ");
         tracing::warn!(
             environments,
-            "environments belong to principals that the token file does not name: they wait for them until their leases end"
+            "environments belong to principals that are not in the token file: they are kept until their leases end"
         );
     }
 }
 
-/// Header with the path of an environment.
+/// Returns a `Location` header with the path of an environment.
 fn location(kind: Kind, id: &str) -> [(HeaderName, String); 1] {
     let collection = match kind {
         Kind::Single => "envs",

@@ -149,7 +149,7 @@ mod tests {
             Server { app, router }
         }
 
-        /// Sends a request that goes on by itself.
+        /// Sends a request on a task of its own.
         fn send(&self, method: &str, path: &str, body: Value) -> JoinHandle<(StatusCode, Value)> {
             let request = Request::builder().method(method).uri(path);
             let request = request.header(header::CONTENT_TYPE, "application/json");
@@ -264,7 +264,7 @@ mod tests {
             server.ask("PUT", "/v1/vector-envs/v", large()).await.0,
             StatusCode::CREATED
         );
-        let held = server.app.store.keeper().memory_bytes();
+        let held = server.app.store.context().memory_bytes();
         let room = server.app.store.room((16 << 20) - held - 1_000).unwrap();
         let answers = async |expected: StatusCode| {
             for (method, name) in [

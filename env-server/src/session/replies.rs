@@ -1,4 +1,4 @@
-//! Replies made of what the environments return.
+//! Replies made from the results of environments.
 
 use env_protocol::{Array, Info, StepReply, Value, VectorStepReply};
 use environments::vector::StepBatch;

@@ -1,4 +1,4 @@
-//! What clients choose when they create a session: an id, a number of lanes, a lease.
+//! Checks of a client's choices for a new session: its id, its lanes, its lease.
 
 use env_protocol::{ErrorCode, Problem};
 

@@ -7,13 +7,13 @@ use env_protocol::{ErrorCode, Problem};
 
 use crate::access::Owner;
 
-/// Counts of what is held now.
+/// Counts of current sessions and lanes.
 #[derive(Debug)]
 pub struct Quotas {
     /// The holder of everything, in problems: `the server`.
     holder: &'static str,
-    /// The plural of what is counted, in problems: `environments`.
-    what: &'static str,
+    /// The counted things, in problems: `environments`.
+    things: &'static str,
     held: Usage,
     by_owner: HashMap<Arc<str>, Usage>,
 }
@@ -28,12 +28,12 @@ pub struct Usage {
 }
 
 impl Quotas {
-    /// Counts nothing yet. `holder` and `what` name the service and the plural of what it holds, as
-    /// in "the server holds 3 environments".
-    pub fn new(holder: &'static str, what: &'static str) -> Self {
+    /// Creates counts at zero. `holder` and `things` are words for problems, as in "the server holds 3
+    /// environments".
+    pub fn new(holder: &'static str, things: &'static str) -> Self {
         Quotas {
             holder,
-            what,
+            things,
             held: Usage::default(),
             by_owner: HashMap::new(),
         }
@@ -60,8 +60,8 @@ impl Quotas {
     fn check(&self, who: &str, held: Usage, lanes: usize, max: Usage) -> Result<(), Problem> {
         let refused = |detail| Err(Problem::new(ErrorCode::QuotaExceeded, detail));
         if held.sessions >= max.sessions {
-            let (count, what) = (held.sessions, self.what);
-            return refused(format!("{who} holds {count} {what}, the limit"));
+            let (count, things) = (held.sessions, self.things);
+            return refused(format!("{who} holds {count} {things}, the limit"));
         }
         if lanes > max.lanes.saturating_sub(held.lanes) {
             let (held, max) = (held.lanes, max.lanes);
@@ -98,12 +98,12 @@ impl Quotas {
         [Some(&mut self.held), of_owner].into_iter().flatten()
     }
 
-    /// Returns what is held in all.
+    /// Returns the total.
     pub fn held(&self) -> Usage {
         self.held
     }
 
-    /// Returns the principals that hold something, and what.
+    /// Returns the principals with sessions, and their counts.
     pub fn by_owner(&self) -> impl Iterator<Item = (&Arc<str>, Usage)> {
         self.by_owner.iter().map(|(name, usage)| (name, *usage))
     }

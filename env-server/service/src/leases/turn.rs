@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use env_protocol::{ErrorCode, Problem};
 
-/// What to do with a request.
+/// The decision on a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
     /// Apply it: it is the next operation.

@@ -65,7 +65,7 @@ impl Listening {
     /// Serves until `shutdown` completes, then drains: it continues to serve for `drain_delay`,
     /// then accepts nothing more and finishes the work under way, `drain_timeout` at most.
     ///
-    /// Sockets are told to close when the delay is over, and cut off when this returns. Failures
+    /// Sockets are asked to close when the delay is over, and cut off when this returns. Failures
     /// to accept connections are logged, and are no error.
     pub async fn serve(
         self,
