@@ -1,5 +1,5 @@
-//! Documents that are made from the program's own tables. `UPDATE_DOCUMENTS=1 cargo test -p agent --test documents`
-//! writes them.
+//! Checks that generated documents match the program's tables. This command writes them:
+//! `UPDATE_DOCUMENTS=1 cargo test -p agent --test documents`.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -8,7 +8,7 @@ use agent::algorithms::ALGORITHMS;
 use agent::algorithms::sections;
 use agent::run::settings::written;
 
-/// Compares a document with what it should be, or writes it when asked to.
+/// Compares a document with its expected text, or writes it if `UPDATE_DOCUMENTS` is set.
 fn check(path: &str, expected: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
     if std::env::var_os("UPDATE_DOCUMENTS").is_some() {

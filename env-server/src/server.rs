@@ -1,4 +1,4 @@
-//! From a listener to an end: open the data directory, serve, drain.
+//! The life of a server: open the data directory, serve, drain.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -62,7 +62,7 @@ impl Server {
     /// Reads the data directory, if any; nothing can fail after that.
     ///
     /// # Errors
-    /// [`Error::Service`], as [`Listening::check`] says, and when the data directory cannot be used
+    /// [`Error::Service`], as for [`Listening::check`], and when the data directory cannot be used
     /// or [`ServerConfig::check`] refuses the settings.
     pub fn open(listener: TcpListener, config: ServerConfig) -> Result<Self, Error> {
         let listening = Listening::check(listener, config.service.clone())?;
@@ -79,14 +79,14 @@ impl Server {
     /// after that no connection is accepted, and requests in progress are answered for at most
     /// `drain_timeout`.
     ///
-    /// Failures to accept connections are logged, and are no error.
+    /// Failures to accept connections are logged, and are not errors.
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send + 'static) {
         let Server {
             listening,
             app,
             routes,
         } = self;
-        // It ends with the app.
+        // This task ends with the app.
         tokio::spawn(App::keep_house(Arc::downgrade(&app)));
         let drain_begins = async {
             shutdown.await;

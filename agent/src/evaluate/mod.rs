@@ -18,6 +18,7 @@ use crate::policy::decider::Decider;
 use crate::run::checkpoint::Checkpoint;
 use crate::run::load::{self, ActorError};
 use crate::seeds::{self, Role};
+use crate::spaces::actions::Choice;
 
 mod balance;
 pub mod inspect;
@@ -138,7 +139,7 @@ pub struct Moment<'a> {
     /// What was seen, flat.
     pub observation: &'a [f32],
     /// What was done: a number for each component.
-    pub action: &'a [i64],
+    pub action: &'a [Choice],
     /// What came of it.
     pub reward: f64,
     /// What the memory held when the action was chosen, and what it attended to.
@@ -287,7 +288,7 @@ impl Player {
             if over(&moments) {
                 break;
             }
-            actor.outcome(&mut carried, &actions, &reply.rewards, &ends);
+            actor.record(&mut carried, &actions, &reply.rewards, &ends);
             observations = reply.observations;
             for (age, &end) in ages.iter_mut().zip(&ends) {
                 *age = if end { 0 } else { *age + 1 };
@@ -301,7 +302,7 @@ impl Player {
 /// One step of all lanes.
 struct Moments<'a> {
     observations: &'a [f32],
-    actions: &'a [i64],
+    actions: &'a [Choice],
     rewards: &'a [f64],
     ends: &'a [bool],
     memory: &'a State,

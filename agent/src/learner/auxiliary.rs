@@ -93,6 +93,11 @@ impl Auxiliary {
         }
     }
 
+    /// Returns whether there is no question.
+    pub fn is_empty(&self) -> bool {
+        self.tasks.is_empty()
+    }
+
     /// A `(1, 1)` loss for each question.
     pub fn losses(
         &self,
@@ -271,7 +276,8 @@ mod tests {
         assert_eq!(successes(&lost).0, [0; 6]);
     }
 
-    fn policy(aux_modules: Vec<AuxModule>) -> Policy {
+    /// A policy, and the questions that a learner adds to it.
+    fn policy(aux_modules: Vec<AuxModule>) -> (Policy, Auxiliary) {
         let row = algorithms::find("ppo").unwrap();
         let hyper = (row.defaults)().edited(|losses: &mut AuxiliaryLosses| {
             losses.aux_modules = aux_modules;
@@ -284,7 +290,12 @@ mod tests {
             wants_cue(&hyper),
         )
         .unwrap();
-        Policy::new(row, &hyper, &encoder, &mut seeds::generator(0, Role::Agent))
+        let mut rng = seeds::generator(0, Role::Agent);
+        let mut policy = row.policy(&hyper, &encoder, &mut rng);
+        let feature_size = policy.core.feature_size();
+        let params = &mut policy.params;
+        let auxiliary = Auxiliary::new(&hyper, &encoder, feature_size, params, &mut rng);
+        (policy, auxiliary)
     }
 
     /// Fresh answers to a two-way question cost ln 2 where the features are zeros; the prediction of ones costs 1.
@@ -295,7 +306,7 @@ mod tests {
             AuxModule::Confidence,
             AuxModule::NextObservation,
         ];
-        let policy = policy(all);
+        let (policy, auxiliary) = policy(all);
         let rollout = Rollout {
             steps: 2,
             inputs: vec![1.0, 0.0, 0.0, 0.0, 0.0, 0.0],
@@ -311,7 +322,7 @@ mod tests {
             vec![0.0; 2 * policy.core.feature_size()],
             (2, policy.core.feature_size()),
         );
-        let losses = policy.auxiliary.losses(&mut graph, &features, &rollout);
+        let losses = auxiliary.losses(&mut graph, &features, &rollout);
         let losses: Vec<f32> = losses.iter().map(|loss| nn::values(loss)[0]).collect();
         assert!((losses[0] - 2.0f32.ln()).abs() < 1e-6);
         assert!((losses[1] - 2.0f32.ln()).abs() < 1e-6);
@@ -334,7 +345,7 @@ mod tests {
             AuxModule::NextObservation,
         ];
         let [with, without] = [all, Vec::new()].map(|modules| {
-            let policy = policy(modules);
+            let (policy, _) = policy(modules);
             let mut state = policy.core.initial_state(1);
             let acted = policy.act(&[1.0, 0.5, 0.0], &[true], &mut state, None);
             (nn::values(&acted.logits).to_vec(), acted.values)

@@ -1,8 +1,10 @@
-//! A checkpoint: one safetensors file that holds everything a run needs to go on bit for bit, weights readable by any
+//! A checkpoint: one safetensors file that holds everything a run needs to continue bit for bit, weights readable by any
 //! safetensors library.
 //!
 //! Tensors `params/NAME`, `adam/mean/NAME`, `adam/square/NAME`; the rest of the run as MessagePack in the tensor `run`;
-//! the configuration as JSON in the header's metadata. The file is replaced in one step: a crash leaves the old or the new.
+//! the configuration as JSON in the header's metadata. A learner that remembers more than its optimiser adds float32
+//! matrices `learner/NAME` and bytes `learner/rest`; only such files have them. The file is replaced in one step: a
+//! crash leaves the old or the new one.
 
 use std::collections::HashMap;
 use std::fs;
@@ -13,8 +15,9 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
-use crate::experience::Lanes;
+use crate::experience::CollectorState;
 use crate::files;
+use crate::learner::LearnerState;
 use crate::learner::exploration::ExplorationState;
 use crate::nn::{AdamState, NamedArray};
 use crate::run::config::TrainConfig;
@@ -25,6 +28,8 @@ use crate::spaces::Spaces;
 const HEADER: &str = "strategic_memory";
 /// Version of the format.
 const VERSION: u32 = 1;
+/// Tensor with a learner's state that is no matrix.
+const REST: &str = "learner/rest";
 
 /// Everything a run is, between two updates.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,13 +40,13 @@ pub struct Checkpoint {
     pub spaces: Spaces,
     /// The weights.
     pub params: Vec<NamedArray>,
-    /// The optimiser's state.
-    pub adam: AdamState,
+    /// The learner's state.
+    pub learner: LearnerState,
     /// Everything else.
     pub run: RunState,
 }
 
-/// The part of a run that is neither weights nor optimiser.
+/// The part of a run that is neither weights nor learner.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunState {
     /// Steps, updates, episodes and what the last ones brought.
@@ -51,7 +56,8 @@ pub struct RunState {
     /// The agent's generator.
     pub rng: Xoshiro256PlusPlus,
     /// Observations and memories of the lanes.
-    pub lanes: Lanes,
+    #[serde(rename = "lanes")]
+    pub collector: CollectorState,
     /// The environment's own state; without it (the server was gone) a resumed run begins new episodes.
     #[serde(with = "serde_bytes")]
     pub environment: Option<Vec<u8>>,
@@ -87,18 +93,27 @@ impl Checkpoint {
     /// The file's content.
     pub fn to_bytes(&self) -> Vec<u8> {
         let run = rmp_serde::to_vec_named(&self.run).expect("a run's state is plain data");
+        let LearnerState { adam, arrays, rest } = &self.learner;
         let header = Header {
             version: VERSION,
             config: self.config.clone(),
             spaces: self.spaces.clone(),
-            adam_steps: self.adam.steps.clone(),
+            adam_steps: adam.steps.clone(),
             writer: Writer {
                 program: Some(env!("CARGO_PKG_VERSION").into()),
             },
         };
         let header = serde_json::to_string(&header).expect("a header is plain data");
         let mut tensors = vec![("run".to_owned(), vec![run.len()], Dtype::U8, run)];
-        for (prefix, arrays) in [("params", &self.params), ("adam", &self.adam.arrays)] {
+        if !rest.is_empty() {
+            tensors.push((REST.to_owned(), vec![rest.len()], Dtype::U8, rest.clone()));
+        }
+        let matrices = [
+            ("params", &self.params),
+            ("adam", &adam.arrays),
+            ("learner", arrays),
+        ];
+        for (prefix, arrays) in matrices {
             for NamedArray { name, shape, data } in arrays {
                 let bytes = data.iter().flat_map(|value| value.to_le_bytes()).collect();
                 tensors.push((
@@ -148,17 +163,23 @@ impl Checkpoint {
         let arrays = |prefix: &str| -> Result<Vec<NamedArray>, String> {
             let named = tensors
                 .iter()
+                .filter(|(name, _)| *name != REST)
                 .filter_map(|(name, view)| Some((name.strip_prefix(prefix)?, view)));
             named.map(|(name, view)| array(name, &view)).collect()
         };
         let run = tensors.tensor("run").map_err(|e| e.to_string())?;
+        let rest = tensors.tensor(REST).ok();
         Ok(Self {
             config: header.config,
             spaces: header.spaces,
             params: arrays("params/")?,
-            adam: AdamState {
-                steps: header.adam_steps,
-                arrays: arrays("adam/")?,
+            learner: LearnerState {
+                adam: AdamState {
+                    steps: header.adam_steps,
+                    arrays: arrays("adam/")?,
+                },
+                arrays: arrays("learner/")?,
+                rest: rest.map_or(Vec::new(), |tensor| tensor.data().to_vec()),
             },
             run: rmp_serde::from_slice(run.data()).map_err(|e| format!("run: {e}"))?,
         })

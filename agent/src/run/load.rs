@@ -1,10 +1,9 @@
-//! The agent of a checkpoint.
+//! From a checkpoint to the agent that acts.
 
-use crate::algorithms;
+use crate::algorithms::{self, Algorithm};
 use crate::hyper::ConfigError;
 use crate::learner::auxiliary::wants_cue;
 use crate::nn::NnError;
-use crate::policy::Policy;
 use crate::policy::actor::Actor;
 use crate::policy::decider::Decider;
 use crate::policy::inputs::InputEncoder;
@@ -12,11 +11,20 @@ use crate::run::checkpoint::Checkpoint;
 use crate::seeds::{self, Role};
 use crate::spaces::UnsupportedSpace;
 
-/// The agent of a checkpoint.
+/// Builds the agent of a checkpoint.
 ///
 /// # Errors
-/// A checkpoint whose weights do not fit its configuration.
+/// An algorithm that is not in the table, or weights that do not fit the configuration.
 pub fn actor(checkpoint: &Checkpoint) -> Result<Actor, ActorError> {
+    actor_of(algorithms::find(&checkpoint.config.algorithm)?, checkpoint)
+}
+
+/// Builds the agent of a checkpoint of an algorithm that need not be in the table. The parameters that a learner has
+/// added for itself are left out.
+///
+/// # Errors
+/// Weights that do not fit the configuration.
+pub fn actor_of(algorithm: &Algorithm, checkpoint: &Checkpoint) -> Result<Actor, ActorError> {
     let config = &checkpoint.config;
     let spaces = &checkpoint.spaces;
     let encoder = InputEncoder::new(
@@ -26,20 +34,16 @@ pub fn actor(checkpoint: &Checkpoint) -> Result<Actor, ActorError> {
         wants_cue(&config.hyper),
     )?;
     let mut rng = seeds::generator(config.seed, Role::Agent);
-    let row = algorithms::find(&config.algorithm)?;
-    let mut policy = Policy::new(row, &config.hyper, &encoder, &mut rng);
-    policy.params.import(&checkpoint.params)?;
-    Ok(Actor::new(
-        policy,
-        encoder,
-        checkpoint.run.lanes.memory.clone(),
-    ))
+    let mut policy = algorithm.policy(&config.hyper, &encoder, &mut rng);
+    policy.params.import_own(&checkpoint.params)?;
+    let trained = checkpoint.run.collector.lanes.memory.clone();
+    Ok(Actor::new(policy, encoder, trained))
 }
 
-/// The agent of a checkpoint, if its network chooses its actions.
+/// Builds the agent of a checkpoint, if its network chooses its actions.
 ///
 /// # Errors
-/// As [`actor`]; a player that does not learn.
+/// Those of [`actor`], and a player that does not learn.
 pub fn trained(checkpoint: &Checkpoint) -> Result<Actor, ActorError> {
     let actor = actor(checkpoint)?;
     if actor.policy().decider() == Decider::Network {
@@ -50,16 +54,16 @@ pub fn trained(checkpoint: &Checkpoint) -> Result<Actor, ActorError> {
     })
 }
 
-/// Why a checkpoint gives no agent.
+/// Reasons why a checkpoint gives no agent.
 #[derive(Debug, thiserror::Error)]
 pub enum ActorError {
-    /// Its configuration.
+    /// The configuration.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// Its spaces.
+    /// The spaces.
     #[error(transparent)]
     Space(#[from] UnsupportedSpace),
-    /// It has none.
+    /// A player that does not learn.
     #[error(
         "{algorithm} does not learn, so its checkpoint holds no agent to ask; `agent evaluate` plays it"
     )]
@@ -67,7 +71,7 @@ pub enum ActorError {
         /// The algorithm's id.
         algorithm: String,
     },
-    /// Its weights.
+    /// The weights.
     #[error("the checkpoint's weights do not fit its configuration: {0}")]
     Weights(#[from] NnError),
 }

@@ -36,8 +36,9 @@ pub struct RunStatistics {
 }
 
 impl RunStatistics {
-    /// Counts a rollout.
-    pub(super) fn record(&mut self, rollout: &Rollout) {
+    /// Counts a rollout. `is_judged`: whether its returns say how good the policy is; otherwise the task is not solved by
+    /// them.
+    pub(super) fn record(&mut self, rollout: &Rollout, is_judged: bool) {
         self.timesteps += (rollout.steps * rollout.batch) as u64;
         self.episodes += rollout.episodes.len() as u64;
         let returns = rollout.episodes.iter().map(|ended| ended.episode_return);
@@ -48,7 +49,7 @@ impl RunStatistics {
         if let Some((mean, _)) = self.recent_return() {
             self.curve.push((self.timesteps, mean));
         }
-        if self.is_solved() {
+        if is_judged && self.is_solved() {
             self.solved_at.get_or_insert(self.timesteps);
         }
     }

@@ -1,4 +1,7 @@
 //! The main path: play, learn, report, until the budget is spent or the task is solved.
+//!
+//! One loop serves every kind of learner. Before a rollout it asks the [`Learner`] how to play, after it the learner
+//! receives the rollout; a [`Source`] plays environments or plays back a recording.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,17 +10,16 @@ use std::time::{Duration, Instant};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
 
-use crate::algorithms;
+use crate::algorithms::{self, Algorithm};
 use crate::env::{EnvError, VectorEnv};
-use crate::experience::{Collector, Rollout};
+use crate::experience::{Behaviour, Collector, Playback, Recording, Rollout, Source};
 use crate::hyper::ConfigError;
-use crate::learner::auxiliary::{AuxiliaryLosses, wants_cue};
+use crate::learner::auxiliary::wants_cue;
 use crate::learner::exploration::{Exploration, LearningRewards};
-use crate::learner::ppo::{NotANumber, Ppo, PpoUpdate, UpdateMetrics};
 use crate::learner::stopping::Stopping;
+use crate::learner::{Diverged, Experience, Learner, LearnerContext, Metrics, Section, StateError};
 use crate::nn::NnError;
 use crate::policy::Policy;
-use crate::policy::decider::Decider;
 use crate::policy::inputs::InputEncoder;
 use crate::run::autosave::{self, Autosave};
 use crate::run::checkpoint::{Checkpoint, CheckpointError, RunState};
@@ -71,24 +73,54 @@ pub struct Trained {
     pub parameters: usize,
 }
 
-/// Trains an agent, from scratch or from where a checkpoint left it.
+/// Where a run's experience comes from.
+pub enum Origin<'a> {
+    /// Environments, played while learning.
+    Environments(&'a mut dyn VectorEnv),
+    /// Recorded episodes. Nothing is played; steps count as they are learned from.
+    Recording(&'a mut Playback<'a>),
+}
+
+/// Trains an agent of the configuration's algorithm, from scratch or from where a checkpoint left it.
 ///
 /// # Errors
-/// The environment's, the file system's, or that learning diverged. If there is a folder, the last good state is written
-/// there first.
+/// Those of [`train_algorithm`], and an algorithm that is not in the table.
 pub fn train(
     config: &TrainConfig,
     env: &mut dyn VectorEnv,
     options: TrainOptions<'_>,
     monitor: &mut dyn Monitor,
 ) -> Result<Trained, TrainError> {
+    let algorithm = algorithms::find(&config.algorithm)?;
+    train_algorithm(
+        algorithm,
+        config,
+        Origin::Environments(env),
+        options,
+        monitor,
+    )
+}
+
+/// Trains an agent of an algorithm that need not be in the table.
+///
+/// # Errors
+/// Those of the environment and of the file system, or [`TrainError::Diverged`]. If there is a folder, the last good
+/// state is written there first.
+pub fn train_algorithm(
+    algorithm: &Algorithm,
+    config: &TrainConfig,
+    origin: Origin<'_>,
+    options: TrainOptions<'_>,
+    monitor: &mut dyn Monitor,
+) -> Result<Trained, TrainError> {
     let autosave = Autosave::every(autosave::INTERVAL);
-    train_with(config, env, options, monitor, autosave)
+    train_with(algorithm, config, origin, options, monitor, autosave)
 }
 
 fn train_with(
+    algorithm: &Algorithm,
     config: &TrainConfig,
-    env: &mut dyn VectorEnv,
+    origin: Origin<'_>,
     options: TrainOptions<'_>,
     monitor: &mut dyn Monitor,
     mut autosave: Autosave,
@@ -101,8 +133,8 @@ fn train_with(
     } = options;
     let is_new = resume.is_none();
     let mut trainer = match resume {
-        Some(checkpoint) => Trainer::resume(config, env, checkpoint)?,
-        None => Trainer::begin(config, env)?,
+        Some(checkpoint) => Trainer::resume(algorithm, config, origin, checkpoint)?,
+        None => Trainer::begin(algorithm, config, origin)?,
     };
     if let (true, Some(out)) = (is_new, out) {
         // From the first step on there is something to go on from; and a folder that cannot be written to shows now.
@@ -112,9 +144,9 @@ fn train_with(
     let due_after = |timesteps: u64| {
         checkpoint_interval.map(|interval| (timesteps / interval.max(1) + 1) * interval.max(1))
     };
-    let learns = trainer.policy.decider() == Decider::Network;
-    if learns && Stopping::is_early(&config.hyper) && trainer.statistics.solved_threshold.is_none()
-    {
+    let may_stop_early =
+        algorithm.learns() && Stopping::is_early(&config.hyper) && trainer.is_judged();
+    if may_stop_early && trainer.statistics.solved_threshold.is_none() {
         monitor.message(NO_THRESHOLD);
     }
     let mut next_checkpoint = due_after(trainer.statistics.timesteps);
@@ -126,7 +158,7 @@ fn train_with(
             Ok(rollout) => rollout,
             Err(error) => return Err(trainer.give_up(error.into(), out, monitor)),
         };
-        if trainer.take_in(&rollout) == Verdict::Solved {
+        if trainer.record(&rollout) == Verdict::Solved {
             // Not learned from: what was seen to work is what is kept.
             break Ending::EarlyStop;
         }
@@ -178,13 +210,44 @@ enum Verdict {
     Solved,
 }
 
+impl<'a> Origin<'a> {
+    fn env(&mut self) -> &mut dyn VectorEnv {
+        match self {
+            Self::Environments(env) => *env,
+            Self::Recording(playback) => *playback,
+        }
+    }
+
+    fn begin(
+        self,
+        config: &TrainConfig,
+        encoder: InputEncoder,
+        policy: &Policy,
+    ) -> Result<Box<dyn Source + 'a>, EnvError> {
+        let TrainConfig { env, hyper, .. } = config;
+        let first = seeds::first_environment_seed(config.seed, Role::Training);
+        Ok(match self {
+            Self::Environments(played) => {
+                let seeds = (first..).take(played.num_envs()).collect();
+                let collector =
+                    Collector::begin(played, encoder, policy, hyper, &env.draws, seeds)?;
+                Box::new(collector)
+            }
+            Self::Recording(playback) => {
+                let seeds = (first..).take(playback.num_envs()).collect();
+                Box::new(Recording::begin(playback, encoder, policy, hyper, seeds)?)
+            }
+        })
+    }
+}
+
 struct Trainer<'a> {
     config: TrainConfig,
     spaces: Spaces,
     policy: Policy,
-    learner: Ppo,
+    learner: Box<dyn Learner>,
     exploration: Exploration,
-    collector: Collector<'a>,
+    source: Box<dyn Source + 'a>,
     rng: Xoshiro256PlusPlus,
     statistics: RunStatistics,
     session: Session,
@@ -197,49 +260,46 @@ struct Session {
 }
 
 impl<'a> Trainer<'a> {
-    fn begin(config: &TrainConfig, env: &'a mut dyn VectorEnv) -> Result<Self, TrainError> {
+    fn begin(
+        algorithm: &Algorithm,
+        config: &TrainConfig,
+        mut origin: Origin<'a>,
+    ) -> Result<Self, TrainError> {
+        let env = origin.env();
         let solved_threshold = env.solved_threshold()?;
         let spaces = Spaces {
             observation: env.observation_space().clone(),
             action: env.action_space().clone(),
         };
-        let encoder = InputEncoder::new(
-            &spaces.observation,
-            &spaces.action,
-            &config.hyper,
-            wants_cue(&config.hyper),
-        )?;
+        let num_envs = env.num_envs();
+        let hyper = &config.hyper;
+        let encoder =
+            InputEncoder::new(&spaces.observation, &spaces.action, hyper, wants_cue(hyper))?;
+        // The order of the draws decides the weights: policy, learner, exploration.
         let mut rng = seeds::generator(config.seed, Role::Agent);
-        let policy = Policy::new(
-            algorithms::find(&config.algorithm)?,
-            &config.hyper,
-            &encoder,
-            &mut rng,
-        );
+        let mut policy = algorithm.policy(hyper, &encoder, &mut rng);
+        let learner = (algorithm.learner)(&mut LearnerContext {
+            policy: &mut policy,
+            encoder: &encoder,
+            hyper,
+            rng: &mut rng,
+        });
+        let observation_size = encoder.observation_size();
         let exploration = Exploration::new(
-            &config.hyper.get(),
-            config.hyper.get::<PpoUpdate>().gamma,
-            encoder.observation_size(),
-            env.num_envs(),
+            &hyper.get(),
+            learner.discount(),
+            observation_size,
+            num_envs,
             &mut rng,
         );
-        let first = seeds::first_environment_seed(config.seed, Role::Training);
-        let seeds = (first..).take(env.num_envs()).collect();
-        let collector = Collector::begin(
-            env,
-            encoder,
-            &policy,
-            &config.hyper,
-            &config.env.draws,
-            seeds,
-        )?;
+        let source = origin.begin(config, encoder, &policy)?;
         Ok(Self {
-            learner: Ppo::new(&policy, &config.hyper),
-            exploration,
             config: config.clone(),
             spaces,
             policy,
-            collector,
+            learner,
+            exploration,
+            source,
             rng,
             statistics: RunStatistics {
                 solved_threshold,
@@ -255,16 +315,17 @@ impl<'a> Trainer<'a> {
     /// The configuration may differ from the checkpoint's in what a longer run needs (its budget); everything else is
     /// the checkpoint's.
     fn resume(
+        algorithm: &Algorithm,
         config: &TrainConfig,
-        env: &'a mut dyn VectorEnv,
+        origin: Origin<'a>,
         checkpoint: Checkpoint,
     ) -> Result<Self, TrainError> {
-        let mut trainer = Self::begin(config, env)?;
+        let mut trainer = Self::begin(algorithm, config, origin)?;
         trainer.policy.params.import(&checkpoint.params)?;
-        trainer.learner.adam.import(&checkpoint.adam)?;
+        trainer.learner.import(&checkpoint.learner)?;
         trainer.exploration.import(checkpoint.run.exploration)?;
         if let Some(snapshot) = &checkpoint.run.environment {
-            trainer.collector.restore(snapshot, checkpoint.run.lanes)?;
+            trainer.source.restore(snapshot, checkpoint.run.collector)?;
         }
         trainer.rng = checkpoint.run.rng;
         trainer.session.timesteps_before = checkpoint.run.statistics.timesteps;
@@ -277,7 +338,7 @@ impl<'a> Trainer<'a> {
 
     fn ending(&self, stop: &AtomicBool) -> Option<Ending> {
         let statistics = &self.statistics;
-        if statistics.timesteps + self.collector.batch() as u64 > self.config.total_timesteps {
+        if statistics.timesteps + self.source.batch() as u64 > self.config.total_timesteps {
             Some(Ending::Budget)
         } else if stop.load(Ordering::Relaxed) {
             Some(Ending::Interrupted)
@@ -289,46 +350,49 @@ impl<'a> Trainer<'a> {
     /// Plays a rollout, the last one no longer than the budget.
     fn collect(&mut self) -> Result<Rollout, EnvError> {
         let left = self.config.total_timesteps - self.statistics.timesteps;
-        let max_steps = usize::try_from(left / self.collector.batch() as u64).unwrap_or(usize::MAX);
-        self.collector
-            .collect(&self.policy, &mut self.rng, max_steps)
+        let max_steps = usize::try_from(left / self.source.batch() as u64).unwrap_or(usize::MAX);
+        let behaviour = self.learner.behaviour(self.share_done());
+        self.source
+            .collect(&self.policy, behaviour, &mut self.rng, max_steps)
     }
 
-    fn take_in(&mut self, rollout: &Rollout) -> Verdict {
-        self.statistics.record(rollout);
-        if Stopping::is_early(&self.config.hyper) && self.statistics.is_safely_solved() {
+    /// Returns the share of the budget that is spent, 0 to 1.
+    fn share_done(&self) -> f64 {
+        self.statistics.timesteps as f64 / self.config.total_timesteps as f64
+    }
+
+    /// Returns whether the returns of a rollout say how good the policy is. Those of chance or of a recording do not:
+    /// a task is not solved by them, and no checkpoint is the best by them.
+    fn is_judged(&self) -> bool {
+        self.source.is_played() && self.learner.behaviour(self.share_done()) != Behaviour::Uniform
+    }
+
+    /// Counts a rollout.
+    fn record(&mut self, rollout: &Rollout) -> Verdict {
+        let is_judged = self.is_judged();
+        self.statistics.record(rollout, is_judged);
+        if Stopping::is_early(&self.config.hyper) && is_judged && self.statistics.is_safely_solved()
+        {
             Verdict::Solved
         } else {
             Verdict::GoOn
         }
     }
 
-    /// Improves the policy on a rollout, if it is one that learns; what there was to measure.
+    /// Hands a rollout to the learner; returns the measurements.
     fn learn(&mut self, rollout: &Rollout) -> Result<LogRecord, TrainError> {
-        if self.policy.decider() != Decider::Network {
-            return Ok(self.progress().to_record());
-        }
-        let progress = self.statistics.timesteps as f64 / self.config.total_timesteps as f64;
+        let progress = self.share_done();
         let shaped = self.exploration.rewards(rollout);
-        let good = (self.policy.params.export(), self.learner.adam.export());
-        let updated = self.learner.update(
-            &mut self.policy,
+        let experience = Experience {
             rollout,
-            &shaped.rewards,
+            rewards: &shaped.rewards,
             progress,
-            &mut self.rng,
-        );
-        let metrics = match updated {
-            Ok(metrics) => metrics,
-            Err(diverged) => {
-                // Minibatches before the one that diverged have moved the weights already.
-                self.policy.params.import(&good.0)?;
-                self.learner.adam.import(&good.1)?;
-                return Err(diverged.into());
-            }
         };
-        self.statistics.updates += 1;
-        Ok(self.record(&metrics, &shaped))
+        let metrics = self
+            .learner
+            .learn(&mut self.policy, &experience, &mut self.rng)?;
+        self.statistics.updates += u64::from(metrics.is_some());
+        Ok(self.log_record(&metrics.unwrap_or_default(), &shaped))
     }
 
     fn progress(&self) -> Progress {
@@ -348,31 +412,15 @@ impl<'a> Trainer<'a> {
         }
     }
 
-    fn record(&self, metrics: &UpdateMetrics, shaped: &LearningRewards<'_>) -> LogRecord {
+    fn log_record(&self, metrics: &Metrics, shaped: &LearningRewards<'_>) -> LogRecord {
         let mut record = self.progress().to_record();
-        let has_aux = !self
-            .config
-            .hyper
-            .get::<AuxiliaryLosses>()
-            .aux_modules
-            .is_empty();
-        let aux_loss = has_aux.then_some(metrics.aux_loss);
-        record
-            .section("rollout")
-            .put("policy_entropy", metrics.entropy)
-            .put("advantage_mean", metrics.advantage_mean)
-            .put("advantage_std", metrics.advantage_std)
-            .put_known("aux_loss_mean", aux_loss);
-        let train = record.section("train");
-        train
-            .put("loss", metrics.loss)
-            .put("policy_loss", metrics.policy_loss)
-            .put("value_loss", metrics.value_loss)
-            .put_known("explained_variance", metrics.explained_variance)
-            .put("approx_kl", metrics.approx_kl)
-            .put("clip_fraction", metrics.clip_fraction)
-            .put("grad_norm", metrics.grad_norm)
-            .put("learning_rate", metrics.learning_rate);
+        let mut put = |name: &str, section: Section| {
+            for (key, value) in metrics.section(section) {
+                record.section(name).put(key, value);
+            }
+        };
+        put("rollout", Section::Rollout);
+        put("train", Section::Train);
         let bonuses = [
             ("mean_rnd_bonus", shaped.mean_rnd_bonus),
             ("mean_count_bonus", shaped.mean_count_bonus),
@@ -382,14 +430,14 @@ impl<'a> Trainer<'a> {
                 record.section("rnd_net_dist").put(name, bonus);
             }
         }
-        for (name, value) in &metrics.losses {
-            record.section("memory").put(name, *value);
+        for (key, value) in metrics.section(Section::Memory) {
+            record.section("memory").put(key, value);
         }
         record
     }
 
     fn checkpoint(&mut self) -> Result<Checkpoint, TrainError> {
-        let environment = self.collector.snapshot()?;
+        let environment = self.source.snapshot()?;
         Ok(self.checkpoint_with(Some(environment)))
     }
 
@@ -398,12 +446,12 @@ impl<'a> Trainer<'a> {
             config: self.config.clone(),
             spaces: self.spaces.clone(),
             params: self.policy.params.export(),
-            adam: self.learner.adam.export(),
+            learner: self.learner.export(),
             run: RunState {
                 statistics: self.statistics.clone(),
                 rng: self.rng.clone(),
                 exploration: self.exploration.export(),
-                lanes: self.collector.lanes.clone(),
+                collector: self.source.state().clone(),
                 environment,
             },
         }
@@ -411,7 +459,8 @@ impl<'a> Trainer<'a> {
 
     /// Writes the latest checkpoint, and keeps it as the best if the running return says so.
     fn save(&mut self, out: &Path, monitor: &mut dyn Monitor) -> Result<(), TrainError> {
-        let mean = self.statistics.recent_return().map(|(mean, _)| mean);
+        let judged = self.is_judged().then(|| self.statistics.recent_return());
+        let mean = judged.flatten().map(|(mean, _)| mean);
         let best = mean.filter(|mean| self.statistics.best_return.is_none_or(|best| *mean > best));
         if best.is_some() {
             self.statistics.best_return = best;
@@ -439,7 +488,7 @@ impl<'a> Trainer<'a> {
         out: &Path,
         monitor: &mut dyn Monitor,
     ) -> Result<(), TrainError> {
-        let environment = match self.collector.snapshot() {
+        let environment = match self.source.snapshot() {
             Ok(environment) => Some(environment),
             Err(EnvError::Refused { .. }) => None,
             Err(error) => return Err(error.into()),
@@ -461,7 +510,7 @@ impl<'a> Trainer<'a> {
         {
             let environment = match error {
                 TrainError::Env(_) => None,
-                _ => self.collector.snapshot().ok(),
+                _ => self.source.snapshot().ok(),
             };
             let timesteps = self.statistics.timesteps;
             if let Err(failed) = monitor.before_checkpoint(timesteps, false) {
@@ -519,12 +568,15 @@ pub enum TrainError {
     /// A checkpoint of another network.
     #[error("the checkpoint does not fit the agent: {0}")]
     Weights(#[from] NnError),
+    /// A checkpoint of another learner.
+    #[error("the checkpoint does not fit the agent: {0}")]
+    Learner(#[from] StateError),
     /// A file of measurements.
     #[error(transparent)]
     Monitor(#[from] MonitorError),
     /// The losses.
     #[error(transparent)]
-    Diverged(#[from] NotANumber),
+    Diverged(#[from] Diverged),
 }
 
 #[cfg(test)]

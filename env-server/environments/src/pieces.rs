@@ -1,11 +1,11 @@
-//! Large bodies, written in pieces: no piece is moved as the body grows, and pieces that have been
-//! sent are freed.
+//! Large bodies, written in pieces: a growing body moves no piece, and a sender can free each piece
+//! once it is sent.
 
 use std::io::{self, Write};
 
 use bytes::Bytes;
 
-/// Bytes of a piece.
+/// Size of a piece, in bytes.
 const PIECE_BYTES: usize = 256 << 10;
 
 /// A body that is being written.
@@ -17,17 +17,17 @@ pub struct Pieces {
 }
 
 impl Pieces {
-    /// Returns the bytes written.
+    /// Bytes written.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether nothing has been written.
+    /// Whether nothing was written.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Ends a text with a newline, for readers in a terminal.
+    /// Appends a line feed, so that a text ends with its line.
     pub fn end_line(&mut self) {
         self.last.push(b'\n');
         self.len += 1;
@@ -48,7 +48,7 @@ impl Pieces {
         }
     }
 
-    /// Returns the pieces in order, none of them empty.
+    /// Returns the pieces in order. None is empty.
     pub fn into_pieces(mut self) -> Vec<Bytes> {
         self.last.shrink_to_fit();
         self.finish_piece();
@@ -57,7 +57,7 @@ impl Pieces {
 }
 
 impl From<Vec<u8>> for Pieces {
-    /// Makes a body of a single piece, whatever its size.
+    /// Makes a body of one piece, of any size.
     fn from(bytes: Vec<u8>) -> Self {
         Self {
             len: bytes.len(),
@@ -73,7 +73,7 @@ impl From<Vec<u8>> for Pieces {
 impl Write for Pieces {
     #[inline]
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // Most writes are a number or a comma.
+        // Most writes are of a number or a comma.
         if bytes.len() < self.last.capacity() - self.last.len()
             && self.last.len() + bytes.len() < PIECE_BYTES
         {
@@ -94,7 +94,8 @@ impl Pieces {
         let mut rest = bytes;
         while !rest.is_empty() {
             let (now, later) = rest.split_at(rest.len().min(PIECE_BYTES - self.last.len()));
-            // A small body stays small; a large one is not moved as it grows.
+            // The first piece grows with a small body; later ones are allocated whole, so nothing
+            // moves.
             if self.last.capacity() < self.last.len() + now.len() && !self.full.is_empty() {
                 self.last.reserve_exact(PIECE_BYTES - self.last.len());
             }

@@ -50,7 +50,7 @@ impl Bodies {
         self.max_bytes
     }
 
-    /// The threads that decode large bodies, for other long work as well.
+    /// Returns the threads that decode large bodies; other long jobs may use them as well.
     pub fn aside(&self) -> &Aside {
         &self.aside
     }
@@ -122,7 +122,7 @@ impl HttpBody for PiecesBody {
     }
 }
 
-/// A reply in pieces, which takes this room until it has been sent.
+/// Builds a reply in pieces, which holds `room` until it has been sent.
 pub fn with_pieces(encoding: Encoding, pieces: Vec<Bytes>, mut room: Room) -> Response {
     let len = pieces.iter().map(Bytes::len).sum();
     room.resize(len);

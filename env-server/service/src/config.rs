@@ -13,16 +13,16 @@ pub struct ServiceConfig {
     pub max_body_bytes: usize,
     /// Most requests that are answered at once; further ones are refused with `overloaded`.
     pub max_requests_in_flight: usize,
-    /// Most open connections; further ones are refused with `overloaded`, over TLS by closing them.
+    /// Most open connections; further ones are refused with `overloaded`, or just closed over TLS.
     pub max_connections: usize,
     /// Longest time from the first byte of a request to its answer.
     pub request_timeout: Duration,
-    /// Longest time for the head of a request, and for a TLS handshake, to arrive.
+    /// Longest time for receiving the head of a request, and for a TLS handshake.
     pub header_timeout: Duration,
     /// Longest time that a connection is kept without a request and without progress in reading a
     /// reply.
     pub idle_timeout: Duration,
-    /// The tokens that may use the service; without them, everything that reaches it may.
+    /// The tokens that grant access; without them, anyone who can reach the service may use it.
     pub access: Option<Arc<Access>>,
     /// Certificate and key; without them, plain HTTP.
     pub tls: Option<Arc<Tls>>,
@@ -31,12 +31,12 @@ pub struct ServiceConfig {
     pub allowed_hosts: Vec<String>,
     /// Origins whose pages may send requests and read the replies, such as `https://lab.example`.
     pub allowed_origins: Vec<String>,
-    /// Whether an address that other machines reach may be served without tokens.
+    /// Whether to serve without tokens on an address that other machines can reach.
     pub insecure: bool,
-    /// How long to continue serving, not ready, after shutdown has begun: load balancers need time
-    /// to notice.
+    /// How long to continue serving, while not ready, after shutdown has begun; for load balancers
+    /// that need time to notice.
     pub drain_delay: Duration,
-    /// Longest time that work under way is waited for after that.
+    /// Longest wait for work in progress after that.
     pub drain_timeout: Duration,
     /// Pings and timeouts of WebSockets.
     pub socket_times: SocketTimes,
@@ -72,7 +72,7 @@ pub struct SocketTimes {
     pub ping_interval: Duration,
     /// Longest silence of a client before its socket is closed.
     pub silence: Duration,
-    /// Longest time that a client may take nothing of a reply before it is cut off.
+    /// Longest time that a client may accept nothing of a reply before it is disconnected.
     pub write: Duration,
     /// Longest time to wait for a client's own close message.
     pub close: Duration,

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 /// An error outside of a request. Inside one it is an [`env_protocol::Problem`].
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A setting cannot be used.
+    /// A setting is not valid.
     #[error("{name}: {given:?} cannot be used: {detail}")]
     Setting {
         /// Name of the setting.

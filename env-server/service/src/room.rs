@@ -25,7 +25,7 @@ impl Rooms {
         self.taken.load(Ordering::Relaxed)
     }
 
-    /// Reserves `bytes` next to `held` bytes of sessions, if they fit. A reservation always
+    /// Reserves `bytes` in addition to `held` bytes of sessions, if they fit. A reservation always
     /// succeeds if there is no other: however full the server is, existing environments can be
     /// played and read, one at a time.
     pub fn take(self: &Arc<Self>, bytes: usize, held: usize) -> Option<Room> {

@@ -33,7 +33,7 @@ pub struct Sockets {
 }
 
 impl Sockets {
-    /// Sockets with these pings and timeouts; none is open.
+    /// Creates an empty set of sockets with these timeouts.
     pub fn new(times: SocketTimes) -> Self {
         Sockets {
             times,

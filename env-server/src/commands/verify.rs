@@ -1,6 +1,6 @@
 //! `env-server verify`: compares recorded reference episodes with our environments.
 //!
-//! A file has one episode a line; [`environments::recorded`] says what is compared.
+//! A file has one episode per line; [`environments::recorded`] describes the comparison.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};

@@ -1,8 +1,8 @@
 //! The fixed part of a session: a spec, arguments and seeds, and the meaning of operations on
 //! environments made of them.
 //!
-//! A session, the replay of its past and the check of a recorded trajectory share it: each has
-//! environments of its own.
+//! A session, the replay of its past and the check of a recorded trajectory share it; each has its
+//! own environments.
 
 use env_protocol::{
     AutoresetMode, CreateVectorEnv, Encoding, ErrorCode, ForkReply, Info, Problem, ResetReply,
@@ -16,11 +16,11 @@ use super::creation::{Creation, Kind, check_seed, escape, make_vector, resolve};
 use super::operation::{Operation, Reply};
 use super::replies::{only_row, only_step, vector_step};
 
-/// Bytes of a session without its environments, its history and its last reply, by estimate: the
-/// struct, its names and its spaces.
+/// Estimated bytes of a session without its environments, history and last reply: the struct, its
+/// names and its spaces.
 pub(super) const FIXED_BYTES: usize = 2_048;
 
-/// Materials of environments. They never change.
+/// The parts from which environments are made. They never change.
 pub struct Blueprint {
     pub(super) creation: Creation,
     pub(super) spec: &'static Spec,
@@ -217,7 +217,7 @@ impl Blueprint {
         }
     }
 
-    /// Returns the bytes of the lanes' seeds; 0 where they all follow from one.
+    /// Returns the bytes of the lanes' seeds; 0 if they all follow from a single one.
     pub(super) fn seed_bytes(&self) -> usize {
         let bytes = |seed: &Seed| match seed {
             Seed::First(_) => 0,
@@ -307,7 +307,7 @@ impl Blueprint {
         let detail = refusal.to_string();
         match refusal {
             Refusal::NeedsReset { .. } => match self.creation.kind() {
-                // Clients of a single environment know of no lanes.
+                // Clients of a single environment do not know of lanes.
                 Kind::Single => {
                     let detail = detail.trim_start_matches("lane 0: ");
                     Problem::new(ErrorCode::NeedsReset, detail)

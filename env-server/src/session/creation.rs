@@ -19,7 +19,7 @@ pub enum Creation {
     Vector(CreateVectorEnv),
 }
 
-/// The two kinds of session, which have paths of their own.
+/// The two kinds of session, which have different paths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// Under `/v1/envs`.
@@ -29,7 +29,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Returns the name that people read.
+    /// Returns its name in logs and metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             Kind::Single => "single",
@@ -55,7 +55,7 @@ impl Creation {
         }
     }
 
-    /// Returns the lease that it asks for, in seconds.
+    /// Returns the lease that it requests, in seconds.
     pub(super) fn ttl_s(&self) -> Option<u64> {
         match self {
             Creation::Single(body) => body.ttl_s,
@@ -110,7 +110,7 @@ impl Description {
     }
 }
 
-/// Checks that there is a seed for each lane.
+/// Checks that there is one seed per lane.
 pub(super) fn check_seed(seed: &Seed, num_envs: usize) -> Result<(), Problem> {
     match seed {
         Seed::Each(seeds) if seeds.len() != num_envs => {
@@ -143,7 +143,8 @@ pub(super) fn resolve(creation: &Creation) -> Result<(&'static Spec, Arguments),
 /// Creates the environments of a creation whose arguments are resolved.
 ///
 /// # Errors
-/// `invalid-num-envs`, when there is no lane, or `invalid-kwargs`, when arguments do not go together.
+/// `invalid-num-envs`, when there is no lane, or `invalid-kwargs`, when arguments contradict each
+/// other.
 pub(super) fn make_vector(
     spec: &Spec,
     arguments: &Arguments,

@@ -1,25 +1,25 @@
-//! Limits on what a server holds and on what one reply holds.
+//! Limits on the sessions of a server and on the size of a reply.
 
 /// Bytes of entries at which a page is full. A page holds at least one operation, whatever its
 /// size.
 pub const PAGE_BYTES: usize = 8 << 20;
 
-/// Most that a server holds.
+/// Limits on the sessions of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Environments, counting a vector environment as one.
+    /// Environments, where a vector environment counts as one.
     pub max_envs: usize,
     /// Lanes of one vector environment.
     pub max_lanes_per_env: usize,
     /// Lanes of all environments together.
     pub max_lanes: usize,
-    /// Bytes of all environments together, by estimate.
+    /// Estimated bytes of all environments together.
     pub max_memory_bytes: usize,
-    /// Bytes of operations that each environment keeps for its trajectory, at least.
+    /// Least bytes of operations that each environment keeps for its trajectory.
     pub trajectory_bytes: usize,
     /// Default lease in seconds: the time an environment lives after its last operation.
     pub default_ttl_s: u64,
-    /// Longest lease that a creation may ask for, in seconds.
+    /// Longest lease that a creation may request, in seconds.
     pub max_ttl_s: u64,
 }
 

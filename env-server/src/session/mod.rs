@@ -1,8 +1,8 @@
 //! Sessions: an environment behind an id, whose operations are numbered and applied exactly once.
 //!
 //! From the ground up: `creation` (the body that creates one), `operation` (changes and replies),
-//! `blueprint` (what an operation does to environments), `session` (numbers, history, lease,
-//! journal), `store` (all of them, with limits), and `recovery` from the journal.
+//! `blueprint` (the effect of an operation on environments), `session` (numbers, history, lease,
+//! journal), `store` (all sessions, with limits), and `recovery` from the journal.
 
 mod blueprint;
 pub mod context;

@@ -20,7 +20,7 @@ use super::context::JournalPosition;
 pub enum Operation {
     /// Begin episodes.
     Reset(Reset),
-    /// Take actions, flat.
+    /// Take actions, as a flat list.
     Step(Vec<i64>),
     /// Restore a state.
     Restore(Box<Snapshot>),
@@ -88,7 +88,7 @@ impl Reply {
         }
     }
 
-    /// Returns its size in memory, in bytes, by estimate.
+    /// Returns its estimated size in memory, in bytes.
     pub(super) fn bytes(&self) -> usize {
         size_of::<Reply>() + self.content_bytes()
     }
@@ -138,7 +138,7 @@ mod tests {
     use crate::session::{Limits, store::Store};
     use environments::registry;
 
-    /// Else it is moved as it grows, all of it.
+    /// A body larger than expected would be moved as it grows, all of it.
     #[test]
     fn no_body_is_larger_than_was_expected() {
         let wrappers = json!({"previous_action": true, "previous_reward": true, "is_first": true});

@@ -1,4 +1,4 @@
-//! Operations from request bodies, and request bodies from operations.
+//! Conversion of request bodies into operations, and back.
 
 use env_protocol::{
     Array, Data, ErrorCode, ForkRequest, OperationKind, Problem, ResetRequest, RestoreRequest,
@@ -119,7 +119,7 @@ impl Blueprint {
     /// Returns the operation of a reset of a vector environment.
     ///
     /// # Errors
-    /// `invalid-seed` or `invalid-options`, when there is not one entry for each lane.
+    /// `invalid-seed` or `invalid-options`, when there is not exactly one entry per lane.
     pub fn vector_reset_operation(
         &self,
         request: VectorResetRequest,
@@ -138,7 +138,7 @@ impl Blueprint {
                 return refuse(format!("{len} entries for {num_envs} lanes"));
             }
             if !mask.contains(&true) {
-                return refuse("no lane is to be reset".to_owned());
+                return refuse("reset_mask selects no lane".to_owned());
             }
         }
         Ok(Operation::Reset(Reset {

@@ -26,8 +26,9 @@ impl Rerun {
 }
 
 impl Rerun {
-    /// Returns the reply to operation `seq` of a history, by replaying it from the state at the start
-    /// of its chunk, or from where `rerun` is if that is on the way. The environments stay in `rerun`.
+    /// Returns the reply to operation `seq` of a history, by replaying it from the state at the
+    /// start of its chunk, or from `rerun` if that lies in between. The environments stay in
+    /// `rerun`.
     ///
     /// # Errors
     /// Describes why it cannot be replayed.

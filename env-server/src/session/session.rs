@@ -1,4 +1,4 @@
-//! One session: environments, the number of the next operation, the stored reply to the last one.
+//! One session: its environments, the number of the next operation, and the last reply.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
@@ -25,13 +25,13 @@ use super::rerun::Rerun;
 use crate::journal::Record;
 use service::leases::{Lease, Turn, turn};
 
-/// Size of a session, in numbers and with eight for each lane, above which an operation may take a
+/// Size in numbers, with eight added per lane, above which an operation on a session may take a
 /// millisecond.
 const LARGE: usize = 65_536;
 
-/// One environment, or a vector of them, behind an id.
+/// A single or vector environment with an id.
 pub struct Session {
-    /// Its identity in the journal.
+    /// Its key in the journal.
     key: u64,
     id: String,
     blueprint: Blueprint,
@@ -44,7 +44,7 @@ pub struct Session {
     pub(super) born: JournalPosition,
     /// Number of the next operation, readable without waiting for the state.
     seq: AtomicU64,
-    /// Count of the numbers that a step reads and writes.
+    /// How many numbers a step reads and writes.
     numbers: usize,
     /// Bytes at the last count.
     counted_bytes: AtomicUsize,
@@ -71,7 +71,7 @@ pub(super) struct State {
     pub(super) end: Option<(End, JournalPosition)>,
 }
 
-/// Circumstances of a session's creation.
+/// Context of a session's creation.
 pub(super) struct Parents {
     pub(super) context: Arc<SessionContext>,
     pub(super) owner: Option<Arc<str>>,
@@ -219,12 +219,12 @@ impl Session {
         self.is_fork
     }
 
-    /// Returns its identity in the journal.
+    /// Returns its key in the journal.
     pub(super) fn key(&self) -> u64 {
         self.key
     }
 
-    /// Returns its size in memory, in bytes, by estimate.
+    /// Returns its estimated size in memory, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.counted_bytes.load(Ordering::Relaxed)
     }
@@ -240,12 +240,12 @@ impl Session {
         seq.saturating_add(1) < self.seq.load(Ordering::Acquire)
     }
 
-    /// Whether an operation has failed in the middle, so that no other can be applied.
+    /// Whether an operation has failed midway, so that no other can be applied.
     pub(super) fn has_failed(&self) -> bool {
         self.state.is_poisoned()
     }
 
-    /// Returns the bytes of the reply to a step, by estimate. In JSON a byte takes up to four
+    /// Returns the estimated bytes of the reply to a step. In JSON a byte takes up to four
     /// characters.
     pub(crate) fn reply_bytes(&self, encoding: Encoding) -> usize {
         let bytes = 4 * self.numbers + 10 * self.creation().num_envs() as usize;
@@ -255,13 +255,13 @@ impl Session {
         }
     }
 
-    /// Returns the bytes of its state as a document, by estimate.
+    /// Returns the estimated bytes of its state as a document.
     pub(crate) fn snapshot_bytes(&self) -> usize {
         2 * self.bytes() + 256 * self.creation().num_envs() as usize
     }
 
-    /// Returns the bytes needed to write `limit` operations of its trajectory, by estimate:
-    /// environments that replay them, the state before them, their requests and their replies.
+    /// Returns the estimated bytes needed for a page of `limit` operations: environments that
+    /// replay them, the state before them, their requests and their replies.
     pub(crate) fn page_bytes(&self, limit: usize) -> usize {
         let entry = 512 + 2 * self.reply_bytes(Encoding::Json);
         let entries = limit.saturating_mul(entry).min(PAGE_BYTES.max(entry));
@@ -279,7 +279,7 @@ impl Session {
     /// Returns the description of the environment as it is now. Never blocks.
     ///
     /// # Errors
-    /// `internal`, when an operation has failed in the middle.
+    /// `internal`, when an operation has failed midway.
     pub fn describe(&self) -> Result<Description, Problem> {
         if self.state.is_poisoned() {
             return Err(failed());
@@ -511,13 +511,13 @@ impl Session {
         Ok((reply, written))
     }
 
-    /// Whether its lease has run out without an operation.
+    /// Whether it has not been used for longer than its lease.
     pub(super) fn has_expired(&self) -> bool {
         self.lease.has_expired(&self.context.clock)
     }
 
-    /// Ends the session once; later operations are refused. Returns `None` if it had ended before, or
-    /// if it should expire but was played meanwhile.
+    /// Ends the session once; later operations are refused. Returns `None` if it had already ended,
+    /// or if it should expire but was played meanwhile.
     ///
     /// # Errors
     /// `storage-failed`; the session has not ended then.
@@ -622,7 +622,7 @@ impl Session {
             return Ok(());
         }
         let detail = format!(
-            "its state takes {bytes} bytes, and a server with a data directory keeps up to {max} of one environment"
+            "its state takes {bytes} bytes, and a server with a data directory keeps at most {max} per environment"
         );
         Err(match self.creation().kind() {
             Kind::Single => Problem::new(ErrorCode::InvalidKwargs, detail).at("/kwargs"),
@@ -644,7 +644,7 @@ impl Session {
     /// Returns the whole state, as a document.
     ///
     /// # Errors
-    /// `internal`, when an operation has failed in the middle.
+    /// `internal`, when an operation has failed midway.
     pub fn snapshot(&self) -> Result<Snapshot, Problem> {
         let saved = self.lock()?.vector.save();
         Ok(self.blueprint.snapshot_of(saved))
@@ -663,15 +663,14 @@ impl Session {
     /// Returns pictures of the first lanes, or of one lane.
     ///
     /// # Errors
-    /// `invalid-query` when there is no such lane; `internal`, when an operation has failed in
-    /// the middle.
+    /// `invalid-query` if there is no such lane; `internal` if an operation has failed midway.
     pub fn pictures(&self, lane: Option<usize>) -> Result<Vec<Picture>, Problem> {
         let num_lanes = self.creation().num_envs() as usize;
         let lanes = match lane {
             None => 0..num_lanes.min(MAX_PICTURES),
             Some(lane) if lane < num_lanes => lane..lane + 1,
             Some(lane) => {
-                let detail = format!("lane is {lane}, and there are {num_lanes}, from 0");
+                let detail = format!("lane is {lane}, but there are {num_lanes}, counted from 0");
                 return Err(Problem::new(ErrorCode::InvalidQuery, detail));
             }
         };
@@ -684,7 +683,7 @@ impl Session {
     /// Locks the state.
     ///
     /// # Errors
-    /// `internal`, when an operation has failed in the middle.
+    /// `internal`, when an operation has failed midway.
     pub(super) fn lock(&self) -> Result<MutexGuard<'_, State>, Problem> {
         self.state.lock().map_err(|_| failed())
     }
@@ -698,7 +697,7 @@ impl Drop for Session {
 
 /// Returns the problem of a session with an operation that panicked.
 fn failed() -> Problem {
-    let detail = "an earlier operation failed in the middle; close this environment";
+    let detail = "an earlier operation failed midway; close this environment";
     Problem::new(ErrorCode::Internal, detail)
 }
 
@@ -708,7 +707,7 @@ pub(super) fn ended(id: &str, end: End) -> Problem {
         End::Closed => (ErrorCode::EnvClosed, "has been closed"),
         End::Expired => (
             ErrorCode::LeaseExpired,
-            "has not been played for longer than its lease",
+            "has not been used for longer than its lease",
         ),
         End::Lost => (
             ErrorCode::EnvLost,

@@ -358,7 +358,8 @@ impl Store {
             self.limits.max_memory_bytes,
         );
         if held > max {
-            let detail = format!("with it the server would hold {held} bytes, over {max}");
+            let detail =
+                format!("with it the server would hold {held} bytes, more than its limit of {max}");
             return Err(Problem::new(ErrorCode::ServerFull, detail));
         }
         Ok(())
@@ -371,7 +372,7 @@ impl Store {
             .take(bytes, self.context.memory_bytes())
             .ok_or_else(|| {
                 let detail = format!(
-                    "{bytes} bytes for it, beside what is built now, are over the server's limit"
+                    "{bytes} bytes for it, in addition to those being built, exceed the server's limit"
                 );
                 Problem::new(ErrorCode::ServerFull, detail)
             })
@@ -387,8 +388,8 @@ impl Store {
         self.rooms.take(bytes, held).ok_or_else(|| {
             let (taken, max) = (self.rooms.taken(), self.limits.max_memory_bytes);
             let detail = format!(
-                "{bytes} bytes for the reply, beside {taken} of others and {held} of environments, are over the \
-                 server's {max}"
+                "{bytes} bytes for the reply, in addition to {taken} of others and {held} of environments, exceed the \
+                 server's limit of {max}"
             );
             Problem::new(ErrorCode::Overloaded, detail)
         })
@@ -491,8 +492,8 @@ impl Store {
             let mut ledger = self.lock_ledger();
             may_be(&ledger)?;
             self.check_memory()?;
-            let beside = child.with_snapshot(|whole| session.write_down(state, bytes, Some(whole)));
-            let written = beside.expect("it has just begun")?;
+            let result = child.with_snapshot(|whole| session.write_down(state, bytes, Some(whole)));
+            let written = result.expect("it has just begun")?;
             child.born = written;
             self.hold(child, &mut ledger);
             let reply = session
@@ -550,7 +551,7 @@ impl Store {
         }
     }
 
-    /// Ends a session whose lease has run out.
+    /// Ends a session with an expired lease.
     fn expire(&self, session: &Arc<Session>) {
         match session.finish(End::Expired) {
             Ok(Some((tombstone, written))) => {
@@ -627,7 +628,7 @@ impl Store {
             .collect()
     }
 
-    /// Ends every session whose lease has run out, and forgets those that ended long ago.
+    /// Ends every session with an expired lease, and forgets old ends.
     pub fn reap(&self) {
         let sessions = self.sessions.iter();
         let expired = sessions.filter(|session| session.has_expired());

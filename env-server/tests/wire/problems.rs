@@ -46,6 +46,79 @@ fn told(reply: &Reply) -> String {
     )
 }
 
+/// Paths and bodies of steps that are refused.
+const BAD_STEPS: &[(&str, &str)] = &[
+    ("/v1/envs/e/step", "{\"action\":0"),
+    ("/v1/envs/e/step", "{\"action\":0} x"),
+    ("/v1/envs/e/step", "[0]"),
+    ("/v1/envs/e/step", "[1,0]"),
+    ("/v1/envs/e/step", " \n[1,0]"),
+    ("/v1/envs/e/step", "{}"),
+    ("/v1/envs/e/step", "{\"action\":0,\"acton\":1}"),
+    ("/v1/envs/e/step", "{\"action\":2}"),
+    ("/v1/envs/e/step", "{\"action\":-1}"),
+    ("/v1/envs/e/step", "{\"action\":1.0}"),
+    ("/v1/envs/e/step", "{\"action\":NaN}"),
+    ("/v1/envs/e/step", "{\"action\":null}"),
+    ("/v1/envs/e/step", "{\"action\":\"left\"}"),
+    ("/v1/envs/e/step", "{\"action\":true}"),
+    ("/v1/envs/e/step", "{\"action\":[0]}"),
+    ("/v1/envs/e/step", "{\"action\":9223372036854775808}"),
+    ("/v1/envs/e/step", "{\"action\":{\"dtype\":\"int64\"}}"),
+    ("/v1/envs/e/step", "{\"action\":0,\"seq\":-1}"),
+    (
+        "/v1/envs/e/step",
+        "{\"action\":0,\"seq\":18446744073709551615}",
+    ),
+    ("/v1/envs/e/step", "{\"action\":0,\"seq\":7}"),
+    ("/v1/envs/e/step", "{\"action\":0,\"seq\":0}"),
+];
+
+/// Paths and bodies of other requests that are refused.
+const BAD_OTHERS: &[(&str, &str)] = &[
+    ("/v1/envs/e/reset", "{\"seed\":-1}"),
+    ("/v1/envs/e/reset", "{\"seed\":[1]}"),
+    ("/v1/envs/e/reset", "{\"ttl_s\":1}"),
+    ("/v1/envs/e/reset", "{\"options\":{\"delay\":0}}"),
+    ("/v1/envs/e/reset", "{\"options\":{\"delay\":10000001}}"),
+    ("/v1/envs/e/reset", "{\"options\":{\"difficulty\":1}}"),
+    ("/v1/envs/e/reset", "{\"options\":{\"target\":1}}"),
+    (
+        "/v1/envs/e/reset",
+        "{\"options\":{\"delay\":2,\"delay_min\":3}}",
+    ),
+    ("/v1/envs/e/reset", "{\"options\":{\"reset_mask\":[true]}}"),
+    ("/v1/vector-envs/v/step", "{\"actions\":[0,1]}"),
+    ("/v1/vector-envs/v/step", "{\"actions\":[0,1,2]}"),
+    ("/v1/vector-envs/v/step", "{\"actions\":[0,0.5,1]}"),
+    ("/v1/vector-envs/v/step", "{\"actions\":[[0],[1],[1]]}"),
+    ("/v1/vector-envs/v/step", "{\"actions\":[0,1,\"x\"]}"),
+    ("/v1/vector-envs/v/step", "{\"actions\":[[0],1,1]}"),
+    ("/v1/vector-envs/v/step", "{\"actions\":[]}"),
+    ("/v1/vector-envs/v/reset", "{\"seed\":[1,2]}"),
+    (
+        "/v1/vector-envs/v/reset",
+        "{\"options\":{\"reset_mask\":[true]}}",
+    ),
+    (
+        "/v1/vector-envs/v/reset",
+        "{\"options\":{\"reset_mask\":[]}}",
+    ),
+    (
+        "/v1/vector-envs/v/reset",
+        "{\"options\":{\"reset_mask\":[false,false,false]}}",
+    ),
+    (
+        "/v1/vector-envs/v/reset",
+        "{\"options\":{\"reset_mask\":[1,0,0]}}",
+    ),
+    (
+        "/v1/vector-envs/v/reset",
+        "{\"options\":{\"reset_mask\":[true,false,1]}}",
+    ),
+    ("/v1/vector-envs/v/restore", "{\"snapshot\":{}}"),
+];
+
 #[test]
 fn bad_bodies_are_told_apart() {
     let client = playing();
@@ -55,75 +128,8 @@ fn bad_bodies_are_told_apart() {
     );
     let deep = format!("{{\"action\":{}", "[".repeat(1_000));
     let huge = format!("{{\"action\":0{}}}", " ".repeat(4_000));
-    let posts = [
-        ("/v1/envs/e/step", "{\"action\":0"),
-        ("/v1/envs/e/step", "{\"action\":0} x"),
-        ("/v1/envs/e/step", "[0]"),
-        ("/v1/envs/e/step", "[1,0]"),
-        ("/v1/envs/e/step", " \n[1,0]"),
-        ("/v1/envs/e/step", "{}"),
-        ("/v1/envs/e/step", "{\"action\":0,\"acton\":1}"),
-        ("/v1/envs/e/step", "{\"action\":2}"),
-        ("/v1/envs/e/step", "{\"action\":-1}"),
-        ("/v1/envs/e/step", "{\"action\":1.0}"),
-        ("/v1/envs/e/step", "{\"action\":NaN}"),
-        ("/v1/envs/e/step", "{\"action\":null}"),
-        ("/v1/envs/e/step", "{\"action\":\"left\"}"),
-        ("/v1/envs/e/step", "{\"action\":true}"),
-        ("/v1/envs/e/step", "{\"action\":[0]}"),
-        ("/v1/envs/e/step", "{\"action\":9223372036854775808}"),
-        ("/v1/envs/e/step", "{\"action\":{\"dtype\":\"int64\"}}"),
-        ("/v1/envs/e/step", "{\"action\":0,\"seq\":-1}"),
-        (
-            "/v1/envs/e/step",
-            "{\"action\":0,\"seq\":18446744073709551615}",
-        ),
-        ("/v1/envs/e/step", "{\"action\":0,\"seq\":7}"),
-        ("/v1/envs/e/step", "{\"action\":0,\"seq\":0}"),
-        ("/v1/envs/e/step", &deep),
-        ("/v1/envs/e/step", &huge),
-        ("/v1/envs/e/reset", "{\"seed\":-1}"),
-        ("/v1/envs/e/reset", "{\"seed\":[1]}"),
-        ("/v1/envs/e/reset", "{\"ttl_s\":1}"),
-        ("/v1/envs/e/reset", "{\"options\":{\"delay\":0}}"),
-        ("/v1/envs/e/reset", "{\"options\":{\"delay\":10000001}}"),
-        ("/v1/envs/e/reset", "{\"options\":{\"difficulty\":1}}"),
-        ("/v1/envs/e/reset", "{\"options\":{\"target\":1}}"),
-        (
-            "/v1/envs/e/reset",
-            "{\"options\":{\"delay\":2,\"delay_min\":3}}",
-        ),
-        ("/v1/envs/e/reset", "{\"options\":{\"reset_mask\":[true]}}"),
-        ("/v1/vector-envs/v/step", "{\"actions\":[0,1]}"),
-        ("/v1/vector-envs/v/step", "{\"actions\":[0,1,2]}"),
-        ("/v1/vector-envs/v/step", "{\"actions\":[0,0.5,1]}"),
-        ("/v1/vector-envs/v/step", "{\"actions\":[[0],[1],[1]]}"),
-        ("/v1/vector-envs/v/step", "{\"actions\":[0,1,\"x\"]}"),
-        ("/v1/vector-envs/v/step", "{\"actions\":[[0],1,1]}"),
-        ("/v1/vector-envs/v/step", "{\"actions\":[]}"),
-        ("/v1/vector-envs/v/reset", "{\"seed\":[1,2]}"),
-        (
-            "/v1/vector-envs/v/reset",
-            "{\"options\":{\"reset_mask\":[true]}}",
-        ),
-        (
-            "/v1/vector-envs/v/reset",
-            "{\"options\":{\"reset_mask\":[]}}",
-        ),
-        (
-            "/v1/vector-envs/v/reset",
-            "{\"options\":{\"reset_mask\":[false,false,false]}}",
-        ),
-        (
-            "/v1/vector-envs/v/reset",
-            "{\"options\":{\"reset_mask\":[1,0,0]}}",
-        ),
-        (
-            "/v1/vector-envs/v/reset",
-            "{\"options\":{\"reset_mask\":[true,false,1]}}",
-        ),
-        ("/v1/vector-envs/v/restore", "{\"snapshot\":{}}"),
-    ];
+    let long = [("/v1/envs/e/step", &*deep), ("/v1/envs/e/step", &huge)];
+    let posts = BAD_STEPS.iter().chain(&long).chain(BAD_OTHERS);
     let mut report = String::new();
     for (path, body) in posts {
         let reply = client.post_text(path, body);

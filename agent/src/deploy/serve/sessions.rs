@@ -11,7 +11,7 @@ use service::leases::{
     Clock, Lease, Quotas, Tombstone, Tombstones, Turn, Usage, Window, check_id, ms,
 };
 
-use super::lanes::{Lanes, Step};
+use super::lanes::{ServedLanes, Step};
 use super::limits::Limits;
 use super::wire::{ActReply, CreateSession, SessionDescription};
 
@@ -65,7 +65,7 @@ pub struct Session {
 /// The state that operations change.
 struct State {
     /// Made by the first operation.
-    lanes: Option<Lanes>,
+    lanes: Option<ServedLanes>,
     seq: u64,
     /// The last operations and their replies, for repetitions.
     window: Window<Step, Arc<ActReply>>,
@@ -333,7 +333,7 @@ impl Session {
         &self,
         seq: Option<u64>,
         step: Step,
-        run: impl FnOnce(&mut Option<Lanes>, &Step, u64) -> Result<ActReply, Problem>,
+        run: impl FnOnce(&mut Option<ServedLanes>, &Step, u64) -> Result<ActReply, Problem>,
     ) -> Result<Answer, Problem> {
         let mut state = self.lock()?;
         if let Turn::Again(seq) = state.window.turn(seq, state.seq, &step)?

@@ -10,6 +10,8 @@ use crate::learner::auxiliary::AuxModule;
 use crate::memory::slots::{MemoryScope, Steps};
 use crate::nn;
 use crate::overrides;
+use crate::policy::lanes::Lanes;
+use crate::spaces::actions::Choice;
 use crate::views::monitor::Silent;
 
 /// A configuration for [`TestTask`].
@@ -235,7 +237,7 @@ impl VectorEnv for Poisoned {
         self.task.reset(request)
     }
 
-    fn step(&mut self, actions: &[i64]) -> Result<StepReply, EnvError> {
+    fn step(&mut self, actions: &[Choice]) -> Result<StepReply, EnvError> {
         let mut reply = self.task.step(actions)?;
         match self.good_steps.checked_sub(1) {
             Some(left) => self.good_steps = left,
@@ -371,7 +373,9 @@ fn a_checkpoint_is_written_at_the_beginning_and_now_and_then() {
     };
     let always = Autosave::every(Duration::ZERO);
     let mut env = TestTask::new(4, 2);
-    let trained = train_with(&config, &mut env, kept, &mut onlooker, always).unwrap();
+    let algorithm = algorithms::find(&config.algorithm).unwrap();
+    let origin = Origin::Environments(&mut env);
+    let trained = train_with(algorithm, &config, origin, kept, &mut onlooker, always).unwrap();
     assert_eq!(trained.ending, Ending::Interrupted);
     assert_eq!(onlooker.seen[0], 0);
     assert_eq!(onlooker.seen.len(), 2);
@@ -577,15 +581,21 @@ fn values_go_on_beyond_truncations() {
         let mut env = TestTask::new(config.hyper.get::<Collection>().num_envs, 1);
         env.truncates = truncates;
         let stop = AtomicBool::new(false);
-        let mut trainer = Trainer::begin(&config, &mut env).unwrap();
+        let algorithm = algorithms::find(&config.algorithm).unwrap();
+        let origin = Origin::Environments(&mut env);
+        let mut trainer = Trainer::begin(algorithm, &config, origin).unwrap();
         while trainer.ending(&stop).is_none() {
             let rollout = trainer.collect().unwrap();
-            trainer.take_in(&rollout);
+            trainer.record(&rollout);
             trainer.learn(&rollout).unwrap();
         }
-        let values = trainer
-            .collector
-            .collect(&trainer.policy, &mut trainer.rng, 32);
+        let Trainer {
+            source,
+            policy,
+            rng,
+            ..
+        } = &mut trainer;
+        let values = source.collect(policy, Behaviour::Policy, rng, 32);
         let values = values.unwrap().values;
         values.iter().sum::<f32>() / values.len() as f32
     };
@@ -620,7 +630,7 @@ fn evaluate(trained: &Trained, delay: u64) -> f64 {
     .unwrap();
     let row = algorithms::find(&config.algorithm).unwrap();
     let mut rng = seeds::generator(0, Role::Agent);
-    let mut policy = Policy::new(row, &config.hyper, &encoder, &mut rng);
+    let mut policy = row.policy(&config.hyper, &encoder, &mut rng);
     policy.params.import(params).unwrap();
     let first = seeds::first_environment_seed(0, Role::Evaluation);
     let mut env = TestTask::new(EPISODES, delay);
@@ -629,16 +639,16 @@ fn evaluate(trained: &Trained, delay: u64) -> f64 {
         options: serde_json::Map::new(),
     };
     let mut observations = env.reset(&request).unwrap().observations;
-    let history = crate::policy::inputs::LaneHistory::new(EPISODES, 1);
-    let mut memory = policy.core.initial_state(EPISODES);
+    let mut lanes = Lanes::new(policy.core.initial_state(EPISODES), &encoder);
     let mut total = 0.0;
     for step in 0..delay {
-        let mut inputs = Vec::new();
-        encoder.encode(&observations, &history, &mut inputs);
-        let acted = policy.act(&inputs, &[step == 0; EPISODES], &mut memory, None);
-        let actions: Vec<i64> = nn::values(&acted.logits)
+        let (mut encoded, mut inputs) = (Vec::new(), Vec::new());
+        encoder.encode_observations(&observations, &mut encoded);
+        let starts = [step == 0; EPISODES];
+        let acted = lanes.act(&policy, &encoder, &encoded, &starts, &mut inputs, None);
+        let actions: Vec<Choice> = nn::values(&acted.logits)
             .chunks_exact(2)
-            .map(|logits| i64::from(nn::categorical::argmax(logits)))
+            .map(nn::categorical::argmax)
             .collect();
         let reply = env.step(&actions).unwrap();
         total += reply.rewards.iter().sum::<f64>();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-/// The principal of a request, where the service asks for tokens: what it creates belongs to it.
+/// The principal of a request, if the service has tokens. It owns the environments it creates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {
     /// Name under which quotas count.

@@ -1,4 +1,4 @@
-//! Figures of others that metrics show.
+//! Figures of other modules that appear among the metrics.
 
 /// Size and progress of a journal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

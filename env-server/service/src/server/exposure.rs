@@ -1,4 +1,4 @@
-//! Which addresses may be served without tokens.
+//! Checks which addresses may be served without tokens.
 
 use std::net::SocketAddr;
 
@@ -33,7 +33,7 @@ pub(super) fn warning(address: SocketAddr, config: &ServiceConfig) -> Option<&'s
     }
 }
 
-/// Returns whether only this machine reaches an address.
+/// Whether only this machine can reach an address.
 pub(super) fn is_loopback(address: SocketAddr) -> bool {
     // An IPv4 address may be written as IPv6.
     address.ip().to_canonical().is_loopback()

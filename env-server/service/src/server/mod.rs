@@ -1,4 +1,4 @@
-//! From a listener to an end: accept, serve, drain.
+//! The life of a server: accept, serve, drain.
 
 mod acceptor;
 mod connection;
@@ -43,11 +43,11 @@ pub struct Listening {
 }
 
 impl Listening {
-    /// Checks a listener and the settings, and logs a warning when clients are not protected.
+    /// Checks a listener and the settings, and logs a warning if clients are not protected.
     ///
     /// # Errors
-    /// [`Error::Exposed`], as [`check_exposure`] says, [`Error::Serve`] when the listener has no
-    /// address, and [`Error::Setting`] when a name or an origin cannot be one.
+    /// [`Error::Exposed`], as for [`check_exposure`]; [`Error::Serve`], when the listener has no
+    /// address; and [`Error::Setting`], when a name or an origin is not valid.
     pub fn check(listener: TcpListener, config: ServiceConfig) -> Result<Self, Error> {
         let address = listener.local_addr().map_err(Error::Serve)?;
         check_exposure(address, &config)?;
@@ -63,7 +63,7 @@ impl Listening {
     }
 
     /// Serves until `shutdown` completes, then drains: it continues to serve for `drain_delay`,
-    /// then accepts nothing more and finishes the work under way, `drain_timeout` at most.
+    /// then accepts no more connections and finishes work in progress for at most `drain_timeout`.
     ///
     /// Sockets are asked to close when the delay is over, and cut off when this returns. Failures
     /// to accept connections are logged, and are no error.
@@ -79,7 +79,7 @@ impl Listening {
             gate,
             config,
         } = self;
-        // Sockets are no part of the requests that opened them, and must not outlive the server.
+        // Sockets are not part of the requests that opened them, and must not outlive the server.
         let _sockets = sockets.cut_off_on_drop();
         let drain_begins = async {
             shutdown.await;
@@ -92,7 +92,7 @@ impl Listening {
     }
 }
 
-/// Serves until `drain_begins` completes, and what is under way for a while longer.
+/// Serves until `drain_begins` completes, and then finishes work in progress.
 async fn serve(
     listener: TcpListener,
     front: Front,
@@ -144,14 +144,14 @@ pub async fn run_routes(
     Ok(())
 }
 
-/// The routes behind the same checks, without a listener: for tests and for embedding in another
-/// router.
+/// Returns the routes behind the same checks, without a listener: for tests and for embedding in
+/// another router.
 ///
-/// Tokens, the limit on requests and the check of `Origin` hold here too. Limits on connections and
-/// on time need a listener, as does TLS; any `Host` is answered, unless the settings name some.
+/// Tokens, the limit on requests and the check of `Origin` apply here too. Limits on connections
+/// and on time, and TLS, need a listener. Any `Host` is accepted unless the settings name some.
 ///
 /// # Errors
-/// [`Error::Setting`], when the settings hold a name or an origin that cannot be one.
+/// [`Error::Setting`], when a name or an origin in the settings is not valid.
 pub fn without_listener(
     routes: Routes,
     metrics: &Arc<Metrics>,

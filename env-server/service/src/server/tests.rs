@@ -80,7 +80,7 @@ async fn a_handler_that_takes_too_long_is_given_up_and_the_connection_kept() {
 const LARGE: usize = 64 << 20;
 
 #[tokio::test]
-async fn whoever_does_not_read_an_answer_is_cut() {
+async fn a_client_that_does_not_read_is_disconnected() {
     let router = Router::new().route("/large", get(|| async { vec![0_u8; LARGE] }));
     let config = ServiceConfig {
         idle_timeout: Duration::from_millis(100),

@@ -16,7 +16,7 @@ fn refused(folder: &TempDir) -> JournalError {
 }
 
 #[test]
-fn a_removed_lock_file_lets_nobody_in() {
+fn a_removed_lock_file_lets_no_process_in() {
     let folder = TempDir::new().unwrap();
     let (journal, ..) = open(folder.path());
     fs::remove_file(folder.path().join("lock")).unwrap();

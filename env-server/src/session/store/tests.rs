@@ -112,7 +112,7 @@ fn ids_are_each_principals_own() {
 }
 
 #[test]
-fn what_was_made_without_tokens_is_everybodys() {
+fn sessions_made_without_tokens_are_open_to_all() {
     let dir = tempfile::tempdir().unwrap();
     let (alice, bob) = (owner("alice"), owner("bob"));
     {
@@ -157,7 +157,7 @@ fn what_was_made_without_tokens_is_everybodys() {
 }
 
 #[test]
-fn what_principals_had_is_everybodys_where_nobody_is_asked() {
+fn sessions_of_principals_are_open_to_all_without_tokens() {
     let dir = tempfile::tempdir().unwrap();
     let (alice, bob) = (owner("alice"), owner("bob"));
     {
