@@ -1,4 +1,4 @@
-//! The state behind the routes, and what handlers do with it.
+//! The state behind the routes, and the work that handlers share.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -14,7 +14,7 @@ use crate::config::ServerConfig;
 use crate::error::Error;
 use crate::journal::JournalConfig;
 use crate::session::recovery::Recovery;
-use crate::session::store::{Created, Store};
+use crate::session::store::{CreatedSession, Store};
 use crate::session::{Answer, Creation, Kind, Operation, Reply, Session};
 use environments::pieces::Pieces;
 use service::Failure;
@@ -63,7 +63,7 @@ impl App {
                 let (store, recovery) = Store::open(config.limits, config.clock.clone(), journal)?;
                 report(&recovery);
                 report_owners(&store.held_by(), config.service.access.as_deref());
-                store.keeper().metrics().recovered(RecoveryFigures {
+                store.context().metrics().recovered(RecoveryFigures {
                     took: recovery.took,
                     recovered: recovery.environments as u64,
                     lost: recovery.lost.len() as u64,
@@ -84,7 +84,7 @@ impl App {
 
     /// Returns the metrics in which operations are counted.
     pub(crate) fn metrics(&self) -> &Arc<Metrics> {
-        self.store.keeper().metrics()
+        self.store.context().metrics()
     }
 
     /// Returns the size of the largest body or message that is accepted.
@@ -190,10 +190,10 @@ impl App {
         self: &Arc<Self>,
         creation: Creation,
         caller: &Caller,
-        build: impl FnOnce(&Store, Creation, Option<&Owner>) -> Result<Created, Problem>
+        build: impl FnOnce(&Store, Creation, Option<&Owner>) -> Result<CreatedSession, Problem>
         + Send
         + 'static,
-    ) -> Result<Created, Failure> {
+    ) -> Result<CreatedSession, Failure> {
         if creation.num_envs() <= FEW_LANES {
             return Ok(build(&self.store, creation, caller.owner())?);
         }
@@ -204,10 +204,10 @@ impl App {
 
     pub(super) async fn created(
         &self,
-        created: Created,
+        created: CreatedSession,
         reply: Encoding,
     ) -> Result<Response, Failure> {
-        self.store.keeper().safe(created.written).await?;
+        self.store.context().safe(created.written).await?;
         let session = created.session;
         let body = encoded(reply, &session.describe()?);
         if !created.is_new {
@@ -217,7 +217,7 @@ impl App {
         Ok((StatusCode::CREATED, location, body).into_response())
     }
 
-    /// Answers with the whole state of a session.
+    /// Answers with a snapshot of a session.
     pub(super) async fn snapshot(
         self: &Arc<Self>,
         session: Arc<Session>,
@@ -300,7 +300,7 @@ impl App {
                 Ok((with_pieces(reply, body, room), answer))
             })
             .await?;
-        self.store.keeper().safe(answer.written).await?;
+        self.store.context().safe(answer.written).await?;
         mark(&mut response, &answer);
         Ok(response)
     }
@@ -346,7 +346,7 @@ impl App {
         answer: Answer,
         reply: Encoding,
     ) -> Result<Response, Failure> {
-        self.store.keeper().safe(answer.written).await?;
+        self.store.context().safe(answer.written).await?;
         let mut response = with_body(reply, answer.reply.encode(reply));
         mark(&mut response, &answer);
         Ok(response)
@@ -368,7 +368,7 @@ impl App {
                     .await?
             }
         };
-        self.store.keeper().safe(written).await?;
+        self.store.context().safe(written).await?;
         Ok(StatusCode::NO_CONTENT)
     }
 }

@@ -264,7 +264,7 @@ mod tests {
             server.ask("PUT", "/v1/vector-envs/v", large()).await.0,
             StatusCode::CREATED
         );
-        let held = server.app.store.keeper().memory_bytes();
+        let held = server.app.store.context().memory_bytes();
         let room = server.app.store.room((16 << 20) - held - 1_000).unwrap();
         let answers = async |expected: StatusCode| {
             for (method, name) in [

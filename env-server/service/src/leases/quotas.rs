@@ -33,7 +33,7 @@ impl Quotas {
     pub fn new(holder: &'static str, what: &'static str) -> Self {
         Quotas {
             holder,
-            what,
+            things,
             held: Usage::default(),
             by_owner: HashMap::new(),
         }
@@ -60,8 +60,8 @@ impl Quotas {
     fn check(&self, who: &str, held: Usage, lanes: usize, max: Usage) -> Result<(), Problem> {
         let refused = |detail| Err(Problem::new(ErrorCode::QuotaExceeded, detail));
         if held.sessions >= max.sessions {
-            let (count, what) = (held.sessions, self.what);
-            return refused(format!("{who} holds {count} {what}, the limit"));
+            let (count, things) = (held.sessions, self.things);
+            return refused(format!("{who} holds {count} {things}, the limit"));
         }
         if lanes > max.lanes.saturating_sub(held.lanes) {
             let (held, max) = (held.lanes, max.lanes);
