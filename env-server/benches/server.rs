@@ -12,7 +12,7 @@ use env_protocol::{
 use env_server::ServerConfig;
 use environments::tasks::memory_task::MemoryTask;
 use environments::vector::{Reset, VectorEnvironment, VectorOf};
-use environments::{Arguments, Environment};
+use environments::{Arguments, Catalogued};
 
 const ENCODINGS: [(&str, Encoding); 2] = [
     ("json", Encoding::Json),

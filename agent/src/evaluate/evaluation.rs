@@ -1,4 +1,4 @@
-//! An evaluation: how actions were chosen, and the returns.
+//! What an evaluation is asked for and what it finds.
 
 use std::fmt;
 use std::time::Duration;

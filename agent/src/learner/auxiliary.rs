@@ -7,7 +7,8 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use crate::experience::Rollout;
 use serde::{Deserialize, Serialize};
 
-use crate::hyper::{Hyperparameters, section};
+use crate::hyper::Hyperparameters;
+use crate::hyper::section::section;
 use crate::nn::{Activation, Graph, Init, ParamId, Params, Tensor};
 use crate::policy::inputs::InputEncoder;
 use crate::spaces::actions::ActionHeads;

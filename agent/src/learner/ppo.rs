@@ -5,7 +5,7 @@ use rand::seq::SliceRandom;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use crate::experience::Rollout;
-use crate::hyper::section;
+use crate::hyper::section::section;
 use crate::learner::advantage::{self, AdvantageInputs};
 use crate::learner::auxiliary::{Auxiliary, AuxiliaryLosses};
 use crate::learner::{

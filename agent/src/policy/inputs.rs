@@ -5,7 +5,8 @@
 use env_protocol::Space;
 use serde::{Deserialize, Serialize};
 
-use crate::hyper::{Hyperparameters, section};
+use crate::hyper::Hyperparameters;
+use crate::hyper::section::section;
 use crate::spaces::UnsupportedSpace;
 use crate::spaces::actions::{ActionHeads, Choice};
 use crate::spaces::encoder::{FirstNumber, InputColumn, SpaceEncoder};

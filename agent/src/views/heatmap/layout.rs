@@ -2,7 +2,7 @@
 
 use super::drawing::{Anchor, Area, Cell, Drawing, Shape, Text, TextStyle};
 use super::grid::{Grid, share};
-use super::heat_map::HeatMap;
+use super::map::HeatMap;
 use super::palette::{CUE, Colour, EMPTY};
 use super::panels::Panel;
 

@@ -7,8 +7,8 @@
 mod drawing;
 mod error;
 mod grid;
-mod heat_map;
 mod layout;
+mod map;
 mod palette;
 mod panels;
 mod raster;
@@ -17,11 +17,26 @@ mod terminal;
 mod view;
 
 pub use error::HeatMapError;
-pub use heat_map::HeatMap;
+pub use map::HeatMap;
 pub use terminal::TerminalStyle;
 pub use view::{Entries, EpisodeView, MemoryView, SlotsView, UnitsView};
 
 impl HeatMap {
+    /// Prepares the drawing of an episode.
+    ///
+    /// # Errors
+    /// When the view is empty or contradicts itself.
+    pub fn new(view: &EpisodeView) -> Result<Self, HeatMapError> {
+        view.check()?;
+        Ok(Self {
+            title: view.title.clone(),
+            notes: view.notes(),
+            num_steps: view.num_steps(),
+            cue_steps: view.cue_steps.clone(),
+            panels: panels::panels(view),
+        })
+    }
+
     /// The drawing as an SVG document.
     #[must_use]
     pub fn svg(&self) -> String {

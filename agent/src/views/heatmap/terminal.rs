@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use super::grid::{Grid, share};
-use super::heat_map::HeatMap;
 use super::layout::ticks;
+use super::map::HeatMap;
 use super::palette::{CUE, Colour};
 use super::panels::Panel;
 

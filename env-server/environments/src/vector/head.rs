@@ -1,4 +1,4 @@
-//! The part of a snapshot that is not the state.
+//! Fields of a snapshot.
 
 use env_protocol::{AutoresetMode, Kwargs};
 
