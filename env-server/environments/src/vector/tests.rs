@@ -237,7 +237,7 @@ fn a_seeded_reset_repeats_itself_and_an_unseeded_one_goes_on() {
     let resets: Vec<Value> = (0..64)
         .map(|_| vector.reset(&Reset::default()).unwrap())
         .collect();
-    assert!(resets.iter().any(|r| *r != created), "the stream continues");
+    assert!(resets.iter().any(|r| *r != created), "the stream goes on");
 }
 
 /// Returns the lines of a lane's picture down to its note.
