@@ -10,9 +10,9 @@ use env_protocol::{
     VectorStepRequest,
 };
 use env_server::ServerConfig;
+use environments::Arguments;
 use environments::tasks::memory_task::MemoryTask;
 use environments::vector::{Reset, VectorEnvironment, VectorOf};
-use environments::Arguments;
 
 const ENCODINGS: [(&str, Encoding); 2] = [
     ("json", Encoding::Json),
@@ -27,7 +27,11 @@ fn kwargs() -> Kwargs {
 }
 
 fn vector(num_envs: usize) -> VectorOf<MemoryTask> {
-    let arguments = Arguments::resolve(&environments::catalogue::parameters::<MemoryTask>(), &kwargs()).unwrap();
+    let arguments = Arguments::resolve(
+        &environments::catalogue::parameters::<MemoryTask>(),
+        &kwargs(),
+    )
+    .unwrap();
     let mode = AutoresetMode::SameStep;
     let mut vector = VectorOf::new(&arguments, num_envs, mode, &Seed::First(1)).unwrap();
     vector.reset(&Reset::default()).unwrap();
