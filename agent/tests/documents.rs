@@ -60,3 +60,24 @@ fn hyperparameters() {
     );
     check("docs/hyperparameters.md", &text);
 }
+
+/// A row without a page cannot be looked up.
+#[test]
+fn each_algorithm_has_a_page_that_begins_with_its_name() {
+    let pages = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/algorithms");
+    for row in ALGORITHMS {
+        let name = match row.id {
+            "random" | "oracle" => "random-and-oracle",
+            id => id,
+        };
+        let path = pages.join(format!("{name}.md"));
+        let page = std::fs::read_to_string(&path)
+            .unwrap_or_else(|error| panic!("{} needs a page, {}: {error}", row.id, path.display()));
+        let title = page.lines().next().unwrap_or_default();
+        assert!(
+            title.contains(&format!("`{}`", row.id)),
+            "{}: {title}",
+            row.id
+        );
+    }
+}

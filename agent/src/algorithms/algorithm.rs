@@ -23,9 +23,9 @@ pub struct Algorithm {
     pub source: &'static str,
     /// Chooser of its actions.
     pub decider: Decider,
-    /// Default hyper-parameters: one set for every task. The algorithm has the sections that they hold.
+    /// Default hyper-parameters: one set for every task. The sections that they hold are the ones that it has.
     pub defaults: fn() -> Hyperparameters,
-    /// Checks that values which are each in range agree with each other, and settles those that depend on others.
+    /// Checks that values, each of them in range, agree with each other; sets values that depend on others.
     pub check: fn(&mut Hyperparameters, &Overrides) -> Result<(), ConfigError>,
     /// Builds its memory, adding the memory's parameters to the context's.
     pub core: fn(&mut CoreContext<'_>) -> Box<dyn MemoryCore>,

@@ -1,4 +1,4 @@
-//! What every memory must keep, whatever its architecture. A row of the table of algorithms is checked because it is
+//! The contract of every memory, whatever its architecture. A row of the table of algorithms is checked because it is
 //! there.
 
 use std::sync::atomic::AtomicBool;
@@ -260,7 +260,7 @@ fn unroll_repeats_the_steps(mut subject: Subject) {
     }
 }
 
-/// Whatever an episode that was broken off left behind, a start wipes out.
+/// A start wipes out all traces of an episode that was broken off.
 fn a_reset_row_is_a_fresh_one(subject: &Subject) {
     let mut used = subject.fresh();
     let broken_off = Experience::random(&[true; LANES], 7, 3).endless();
@@ -398,7 +398,7 @@ fn a_saved_state_goes_on_as_before(subject: &Subject) {
     );
 }
 
-/// Log-probabilities that learning recomputes are those that acting stored, in all lanes together and in some of them.
+/// Learning recomputes the log-probabilities that acting stored, in all lanes together and in some of them.
 fn ratios_are_one_before_the_first_update(mut subject: Subject, mut env: TestTask) {
     let mut collector = Collector::begin(
         &mut env,

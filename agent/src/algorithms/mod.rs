@@ -3,13 +3,17 @@
 mod algorithm;
 #[cfg(test)]
 mod check;
-mod parts;
+mod defaults;
 mod players;
 mod ppo;
+#[cfg(test)]
+pub(crate) mod proofs;
 mod recurrent_ppo;
 pub mod sections;
 mod tracerl;
 mod tracerl_notebook;
+
+use std::sync::{PoisonError, RwLock};
 
 use crate::hyper::ConfigError;
 
@@ -25,9 +29,34 @@ pub const ALGORITHMS: &[Algorithm] = &[
     players::ORACLE,
 ];
 
+/// Rows that this program has added to the table.
+static ADDED: RwLock<Vec<&'static Algorithm>> = RwLock::new(Vec::new());
+
+/// Adds a row to the table until the program ends: training, checkpoints and evaluation find it by its id. Lists and
+/// documents show [`ALGORITHMS`] only.
+///
+/// # Panics
+/// When another row has this id.
+pub fn add(row: &'static Algorithm) {
+    let mut added = ADDED.write().unwrap_or_else(PoisonError::into_inner);
+    if added.iter().any(|known| std::ptr::eq(*known, row)) {
+        return;
+    }
+    let mut known = ALGORITHMS.iter().chain(added.iter().copied());
+    let is_free = known.all(|known| known.id != row.id);
+    assert!(is_free, "there is an algorithm `{}` already", row.id);
+    added.push(row);
+}
+
 /// Returns the rows that learn.
 pub fn learners() -> impl Iterator<Item = &'static Algorithm> {
     ALGORITHMS.iter().filter(|row| row.learns())
+}
+
+/// Returns the rows that learn, and learners of other kinds, to test what must hold for all.
+#[cfg(test)]
+pub(crate) fn every_learner() -> impl Iterator<Item = &'static Algorithm> {
+    learners().chain(proofs::learners())
 }
 
 /// Returns the row with this id.
@@ -35,9 +64,9 @@ pub fn learners() -> impl Iterator<Item = &'static Algorithm> {
 /// # Errors
 /// An unknown id; the error names the known ones.
 pub fn find(id: &str) -> Result<&'static Algorithm, ConfigError> {
-    ALGORITHMS
-        .iter()
-        .find(|row| row.id == id)
+    let added = ADDED.read().unwrap_or_else(PoisonError::into_inner);
+    let mut rows = ALGORITHMS.iter().chain(added.iter().copied());
+    rows.find(|row| row.id == id)
         .ok_or_else(|| ConfigError::UnknownAlgorithm {
             name: id.into(),
             meant: env_protocol::hint(id, ALGORITHMS.iter().map(|row| row.id)),

@@ -1,7 +1,7 @@
 //! Players that do not learn: the floor and the ceiling of every benchmark.
 
 use super::algorithm::Algorithm;
-use super::parts::no_check;
+use super::defaults::no_check;
 use crate::experience::Collection;
 use crate::hyper::Hyperparameters;
 use crate::learner::none::NoLearner;
@@ -37,7 +37,8 @@ pub const ORACLE: Algorithm = Algorithm {
     learner: |_| Box::new(NoLearner),
 };
 
-/// Returns the hyper-parameters of a player: how many environments it plays, and for how long between two reports.
+/// Returns the hyper-parameters of a player that does not learn: how many environments it plays, and for how long between two
+/// reports.
 fn player() -> Hyperparameters {
     Hyperparameters::new().with(Collection {
         num_envs: 64,

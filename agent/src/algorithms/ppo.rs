@@ -1,7 +1,7 @@
 //! PPO without a memory.
 
 use super::algorithm::Algorithm;
-use super::parts::{learner, no_check};
+use super::defaults::{learner, no_check};
 use crate::experience::Collection;
 use crate::learner::ppo::{Ppo, PpoUpdate};
 use crate::memory::feedforward::Feedforward;

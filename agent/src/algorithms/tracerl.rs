@@ -1,7 +1,7 @@
 //! TraceRL: PPO with a memory of slots.
 
 use super::algorithm::Algorithm;
-use super::parts::{check_heads, slots};
+use super::defaults::{check_heads, slots};
 use super::sections::Overrides;
 use crate::experience::Collection;
 use crate::hyper::{ConfigError, Hyperparameters};

@@ -1,7 +1,7 @@
 //! The agent of the reference notebook.
 
 use super::algorithm::Algorithm;
-use super::parts::{check_heads, slots};
+use super::defaults::{check_heads, slots};
 use crate::experience::Collection;
 use crate::learner::auxiliary::{AuxModule, AuxiliaryLosses};
 use crate::learner::exploration::ExplorationBonuses;

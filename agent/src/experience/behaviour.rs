@@ -65,14 +65,14 @@ mod tests {
     use crate::policy::inputs::InputEncoder;
     use crate::seeds::{self, Role};
 
-    /// Six actions, of which (1, 2) is the likeliest. ε-greedy with ε ½ plays it with ½ + ½/6, others with ½/6 each.
+    /// Six actions; (1, 2) is the likeliest. ε-greedy with ε ½ plays it with ½ + ½/6, others with ½/6 each.
     #[test]
     fn log_probabilities_are_those_of_the_behaviour() {
         let env = TestTask::of_pairs(1, 1);
         let row = algorithms::find("ppo").unwrap();
         let hyper = (row.defaults)();
-        let encoder =
-            InputEncoder::new(env.observation_space(), env.action_space(), &hyper, false).unwrap();
+        let spaces = (env.observation_space(), env.action_space());
+        let encoder = InputEncoder::new(spaces.0, spaces.1, &hyper, false).unwrap();
         let mut rng = seeds::generator(0, Role::Agent);
         let policy = row.policy(&hyper, &encoder, &mut rng);
         let logits = [0.0, 1.0, 0.0, 0.0, 9.0];

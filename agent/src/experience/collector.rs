@@ -13,10 +13,10 @@ use crate::experience::state::CollectorState;
 use crate::hyper::Hyperparameters;
 use crate::hyper::section::section;
 use crate::nn;
-use crate::policy::Policy;
 use crate::policy::decider::Decider;
 use crate::policy::inputs::{InputEncoder, LaneHistory};
 use crate::policy::lanes::Lanes;
+use crate::policy::{Acted, Policy};
 use crate::spaces::actions::Choice;
 
 section! {
@@ -44,7 +44,7 @@ pub struct Collector<'a> {
     encoded: Vec<f32>,
 }
 
-/// Who chooses the actions of a rollout.
+/// The chooser of a rollout's actions.
 #[derive(Clone, Copy)]
 pub(super) enum Chooser {
     /// The policy's decider: the network by this behaviour, chance, or the environment's oracle.
@@ -57,7 +57,7 @@ impl<'a> Collector<'a> {
     /// Resets the environment with one seed for each lane.
     ///
     /// # Errors
-    /// What the environment refused.
+    /// A refusal by the environment.
     pub fn begin(
         env: &'a mut dyn VectorEnv,
         encoder: InputEncoder,
@@ -211,8 +211,8 @@ impl<'a> Collector<'a> {
         Ok(())
     }
 
-    /// V of the observation at which an episode was cut off: the return goes on beyond a truncation, unlike a
-    /// termination (Pardo et al. 2018, arXiv:1712.00378).
+    /// Fills in V of the last observation of episodes that were cut off: the return continues beyond a truncation, unlike
+    /// a termination (Pardo et al. 2018, arXiv:1712.00378).
     fn value_last_observations(
         &self,
         policy: &Policy,
@@ -236,13 +236,14 @@ impl<'a> Collector<'a> {
         self.encoder
             .encode_observations(&reply.final_observations, &mut encoded);
         let inputs = self.rows(&encoded, &history);
-        let values = self.peek(policy, &inputs, &vec![false; rollout.batch]);
-        let size = self.encoder.input_size();
+        let seen = self.peek(policy, &inputs, &vec![false; rollout.batch]);
+        let (size, width) = (self.encoder.input_size(), policy.core.decision_width());
         for lane in (0..rollout.batch).filter(|&lane| cut_off(lane)) {
-            rollout.next_values[first + lane] = values[lane];
+            rollout.next_values[first + lane] = seen.values[lane];
             rollout.cut_offs.push(CutOff {
                 row: first + lane,
                 inputs: inputs[lane * size..][..size].to_vec(),
+                decisions: seen.decisions[lane * width..][..width].to_vec(),
             });
         }
     }
@@ -254,11 +255,9 @@ impl<'a> Collector<'a> {
         inputs
     }
 
-    /// Returns the values of input rows, and leaves the memory as it is.
-    fn peek(&self, policy: &Policy, inputs: &[f32], starts: &[bool]) -> Vec<f32> {
-        policy
-            .act(inputs, starts, &mut self.state.lanes.memory.clone(), None)
-            .values
+    /// Acts on input rows, and leaves the memory as it is.
+    fn peek(&self, policy: &Policy, inputs: &[f32], starts: &[bool]) -> Acted {
+        policy.act(inputs, starts, &mut self.state.lanes.memory.clone(), None)
     }
 
     /// Records a step of every lane, and moves on to the observations after it.
@@ -305,7 +304,7 @@ impl<'a> Collector<'a> {
         }
     }
 
-    /// Fills in V of the next row wherever an episode went on.
+    /// Fills in V of the next row wherever an episode continues.
     fn value_what_follows(&self, policy: &Policy, rollout: &mut Rollout) {
         let batch = rollout.batch;
         let last = rollout.ends.len() - batch;
@@ -313,7 +312,7 @@ impl<'a> Collector<'a> {
             vec![0.0; batch]
         } else {
             let inputs = self.rows(&self.encoded, &self.state.lanes.history);
-            self.peek(policy, &inputs, &self.state.starts)
+            self.peek(policy, &inputs, &self.state.starts).values
         };
         for row in 0..rollout.ends.len() {
             if !rollout.ends[row] {
@@ -391,7 +390,7 @@ mod tests {
         let rollout = collector
             .collect(&policy, Behaviour::Policy, &mut rng, usize::MAX)
             .unwrap();
-        // What a memoryless critic thinks of what followed each action.
+        // The values that a memoryless critic gives to the observations after each action.
         let values = policy
             .act(
                 &rollout.next_observations,
@@ -420,8 +419,8 @@ mod tests {
         }
     }
 
-    /// What every learner bootstraps from: V of the last observation, by the memory of the episode that was cut off.
-    /// Compared with acting on by hand, with the same noise.
+    /// Every learner bootstraps from V of the last observation, by the memory of the episode that was cut off. Compared
+    /// with acting step by step by hand, with the same noise.
     #[test]
     fn a_truncation_is_worth_its_last_observation_to_every_algorithm() {
         for (row, truncates) in algorithms::learners().flat_map(|row| [(row, true), (row, false)]) {

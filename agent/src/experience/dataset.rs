@@ -4,8 +4,8 @@ use crate::spaces::actions::ActionHeads;
 use crate::spaces::encoder::SpaceEncoder;
 use crate::spaces::{Spaces, UnsupportedSpace};
 
-/// Whole episodes that were played in one task, whoever played them. They hold what the environment showed and what was
-/// done, not what an agent made of it, so that agents with any settings can learn from them.
+/// Whole episodes of one task, played by any agent or program. They hold the observations, actions and rewards of the
+/// environment and nothing of the agent that played, so that agents with any settings can learn from them.
 #[derive(Clone, Debug)]
 pub struct Dataset {
     spaces: Spaces,

@@ -1,11 +1,11 @@
-//! Recording what is played.
+//! Recording episodes as they are played.
 
 use crate::env::{EnvError, ResetReply, ResetRequest, Space, StepReply, VectorEnv};
 use crate::experience::dataset::{Dataset, RecordedEpisode};
 use crate::spaces::actions::Choice;
 
-/// An environment whose episodes are added to a dataset as they end, whoever plays them: a training run, an evaluation
-/// or a program. Episodes beyond the dataset's limit are left out.
+/// An environment that adds its episodes to a dataset as they end. A training run, an evaluation or any other program may
+/// play it. Episodes beyond the dataset's limit are left out.
 pub struct Recorder<'a> {
     env: &'a mut dyn VectorEnv,
     dataset: &'a mut Dataset,

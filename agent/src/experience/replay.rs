@@ -10,7 +10,7 @@ use crate::experience::floats;
 use crate::experience::rollout::Rollout;
 use crate::memory::{Segment, State};
 
-/// Episodes, of which the oldest make room for new ones (Lin 1992). They are stored whole, so that a memory can be
+/// Episodes; the oldest make room for new ones (Lin 1992). They are stored whole, so that a memory can be
 /// unrolled from their beginning (Hausknecht & Stone 2015, arXiv:1507.06527, "bootstrapped sequential updates").
 ///
 /// Episodes, the ones under way included, take at most `max_bytes`. An episode under way takes at most its lane's share
@@ -34,7 +34,7 @@ struct StoredEpisode {
     /// `[T]`.
     #[serde(with = "floats")]
     rewards: Vec<f32>,
-    /// `[T, decision_width]`.
+    /// `[T, decision_width]`; one row more, like the inputs.
     decisions: Vec<i32>,
     /// Whether the return continues beyond the last action: it was cut off, or another part follows.
     continues: bool,
@@ -149,13 +149,18 @@ impl Replay {
                 *open = StoredEpisode::default();
                 stored += open.bytes();
             } else if open.steps() > 0 && open.bytes() + widths.bytes() > share {
-                stored += self.close(lane, Some(inputs));
+                let after = (
+                    inputs,
+                    &rollout.decisions[row * widths.decisions..][..widths.decisions],
+                );
+                stored += self.close(lane, Some(after));
             }
             self.open[lane].append(rollout, rewards, row, widths);
             stored += widths.bytes();
             if rollout.ends[row] {
                 let cut_off = cut_offs.next_if(|cut_off| cut_off.row == row);
-                stored += self.close(lane, cut_off.map(|cut_off| &cut_off.inputs[..]));
+                let after = cut_off.map(|after| (&after.inputs[..], &after.decisions[..]));
+                stored += self.close(lane, after);
             }
             while stored > self.max_bytes && self.episodes.len() > 1 {
                 let oldest = self.episodes.pop_front().expect("more than one");
@@ -164,13 +169,16 @@ impl Replay {
         }
     }
 
-    /// Makes the episode under way in a lane one to draw; `after` is the input row with which its return continues.
-    /// Returns the bytes that this has added.
-    fn close(&mut self, lane: usize, after: Option<&[f32]>) -> usize {
+    /// Moves the episode under way in a lane to those that are drawn. `after`: the inputs and decisions of the row with
+    /// which its return continues. Returns the bytes that this has added.
+    fn close(&mut self, lane: usize, after: Option<(&[f32], &[i32])>) -> usize {
         let mut episode = std::mem::take(&mut self.open[lane]);
         let before = episode.bytes();
-        episode.inputs.extend_from_slice(after.unwrap_or_default());
-        episode.continues = after.is_some();
+        if let Some((inputs, decisions)) = after {
+            episode.inputs.extend_from_slice(inputs);
+            episode.decisions.extend_from_slice(decisions);
+            episode.continues = true;
+        }
         let bytes = episode.bytes() + size_of::<StoredEpisode>() - before;
         self.episodes.push_back(episode);
         bytes
@@ -213,7 +221,7 @@ impl EpisodeBatch {
         let first = episodes.first().expect("a batch of episodes");
         let width = first.inputs.len() / first.rows();
         let components = first.actions.len() / first.steps();
-        let decision_width = first.decisions.len() / first.steps();
+        let decision_width = first.decisions.len() / first.rows();
         let mut all = Self {
             steps,
             batch,
@@ -236,7 +244,7 @@ impl EpisodeBatch {
                     copy(&mut all.inputs, row, &episode.inputs, t, width);
                 }
                 // Beyond the end the last decision is repeated: a valid one, whose features carry no weight.
-                let decided = t.min(length - 1);
+                let decided = t.min(episode.rows() - 1);
                 let decisions = &episode.decisions;
                 copy(&mut all.decisions, row, decisions, decided, decision_width);
                 if t < length {
@@ -280,8 +288,7 @@ mod tests {
     use crate::algorithms;
     use crate::env::VectorEnv;
     use crate::env::test_task::TestTask;
-    use crate::experience::Collection;
-    use crate::experience::{Behaviour, Collector, CutOff, Source};
+    use crate::experience::{Behaviour, Collection, Collector, CutOff, Source};
     use crate::nn::{self, Graph, categorical};
     use crate::policy::inputs::InputEncoder;
     use crate::seeds::{self, Role};
@@ -319,6 +326,7 @@ mod tests {
         second.cut_offs.push(CutOff {
             row: 2,
             inputs: vec![9.0],
+            decisions: Vec::new(),
         });
         push(&mut replay, &second);
         assert_eq!(replay.len(), 2);
@@ -395,9 +403,8 @@ mod tests {
             let hyper = (row.defaults)().edited(|collection: &mut Collection| {
                 (collection.num_steps, collection.whole_episodes) = (13, false);
             });
-            let encoder =
-                InputEncoder::new(env.observation_space(), env.action_space(), &hyper, false)
-                    .unwrap();
+            let spaces = (env.observation_space(), env.action_space());
+            let encoder = InputEncoder::new(spaces.0, spaces.1, &hyper, false).unwrap();
             let mut rng = seeds::generator(0, Role::Agent);
             let policy = row.policy(&hyper, &encoder, &mut rng);
             let seeds = vec![1, 2, 3];

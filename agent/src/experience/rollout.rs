@@ -48,6 +48,8 @@ pub struct CutOff {
     pub row: usize,
     /// `[input_size]`: the input row of the observation that followed it, as the agent would have seen it.
     pub inputs: Vec<f32>,
+    /// `[decision_width]`: the decisions of the memory at that row.
+    pub decisions: Vec<i32>,
 }
 
 /// An episode that ended.
@@ -129,6 +131,7 @@ impl Rollout {
                 places.map(move |place| CutOff {
                     row: step * lanes.len() + place,
                     inputs: cut_off.inputs.clone(),
+                    decisions: cut_off.decisions.clone(),
                 })
             })
             .collect();

@@ -10,8 +10,7 @@ use crate::policy::Policy;
 
 /// A source of experience: environments that are played, or a recording.
 ///
-/// A learner that keeps experience for later ([`Replay`](crate::experience::Replay)) reads the same rollouts as one
-/// that does not.
+/// Learners that keep experience for later ([`Replay`](crate::experience::Replay)) read the same rollouts as others.
 pub trait Source {
     /// Returns the number of lanes.
     fn batch(&self) -> usize;

@@ -45,7 +45,7 @@ pub fn wants_cue(hyper: &Hyperparameters) -> bool {
 
 /// A question about a rollout's steps.
 trait AuxiliaryTask: Send + Sync {
-    /// How wrong the answers from `features` (`[T*B, feature_size]`) are: a `(1, 1)` tensor.
+    /// Returns the error of the answers from `features` (`[T*B, feature_size]`), a `(1, 1)` tensor.
     fn loss(&self, graph: &mut Graph<'_>, features: &Tensor, rollout: &Rollout) -> Tensor;
 }
 
@@ -99,7 +99,7 @@ impl Auxiliary {
         self.tasks.is_empty()
     }
 
-    /// A `(1, 1)` loss for each question.
+    /// Returns a `(1, 1)` loss for each question.
     pub fn losses(
         &self,
         graph: &mut Graph<'_>,
@@ -149,7 +149,7 @@ impl AuxiliaryTask for Cue {
     }
 }
 
-/// Class of every row, and 1 for the rows that are asked, 0 for the others.
+/// Returns the class of every row, and 1 for the rows that are asked, 0 for the others.
 fn cues(rollout: &Rollout, first: &FirstNumber) -> (Vec<u32>, Vec<f32>) {
     let input_size = rollout.inputs.len() / rollout.starts.len();
     let mut cue_of_lane = vec![None; rollout.batch];
@@ -178,7 +178,7 @@ impl AuxiliaryTask for Confidence {
     }
 }
 
-/// 1 for rows of episodes with a positive return, and 1 for the rows of whole episodes, 0 for the others.
+/// Returns 1 for rows of episodes with a positive return, 0 for others; and 1 for rows of whole episodes, 0 for others.
 fn successes(rollout: &Rollout) -> (Vec<u32>, Vec<f32>) {
     let rows = rollout.starts.len();
     let (mut classes, mut weights) = (vec![0; rows], vec![0.0; rows]);

@@ -23,8 +23,8 @@ use crate::policy::inputs::InputEncoder;
 
 /// How experience becomes weights.
 ///
-/// All that a learner remembers is in its [`LearnerState`] and in the policy's parameters: a run that is stopped and
-/// resumed ends bit for bit like one that never stopped.
+/// All that a learner remembers is in its [`LearnerState`] and in the policy's parameters, so that a resumed run ends bit
+/// for bit like an uninterrupted one.
 pub trait Learner: Send {
     /// Returns how to play the next rollout. `progress` is the share of the run that is over, 0 to 1.
     fn behaviour(&self, _progress: f64) -> Behaviour {
@@ -109,12 +109,12 @@ impl LearnerState {
 /// Measurements of one update, in named rows, for the log.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Metrics {
-    rows: Vec<(Section, &'static str, f64)>,
+    rows: Vec<(Group, &'static str, f64)>,
 }
 
-/// A section of the log that learners write into.
+/// A group of rows: a section of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Section {
+pub enum Group {
     /// Measurements of the experience, such as the policy's entropy.
     Rollout,
     /// Losses, gradients and step sizes.
@@ -124,34 +124,29 @@ pub enum Section {
 }
 
 impl Metrics {
-    /// Adds a row at the end of a section.
-    pub fn put(&mut self, section: Section, name: &'static str, value: f64) -> &mut Self {
-        self.rows.push((section, name, value));
+    /// Adds a row at the end of a group.
+    pub fn put(&mut self, group: Group, name: &'static str, value: f64) -> &mut Self {
+        self.rows.push((group, name, value));
         self
     }
 
     /// Adds a row if the value is known.
-    pub fn put_known(
-        &mut self,
-        section: Section,
-        name: &'static str,
-        value: Option<f64>,
-    ) -> &mut Self {
+    pub fn put_known(&mut self, group: Group, name: &'static str, value: Option<f64>) -> &mut Self {
         if let Some(value) = value {
-            self.put(section, name, value);
+            self.put(group, name, value);
         }
         self
     }
 
-    /// Returns the names and values of a section, in order.
-    pub fn section(&self, section: Section) -> impl Iterator<Item = (&'static str, f64)> {
-        let rows = self.rows.iter().filter(move |(of, ..)| *of == section);
+    /// Returns the names and values of a group, in order.
+    pub fn group(&self, group: Group) -> impl Iterator<Item = (&'static str, f64)> {
+        let rows = self.rows.iter().filter(move |(of, ..)| *of == group);
         rows.map(|&(_, name, value)| (name, value))
     }
 }
 
-/// A copy of the policy's parameters and of their optimiser, made before an update that may diverge: the optimiser steps
-/// before the one that diverges have moved them already.
+/// A copy of the policy's parameters and of their optimiser, made before an update that may diverge. When an optimiser
+/// step diverges, earlier steps of the update have moved them already.
 pub struct Backup {
     params: Vec<NamedArray>,
     adam: AdamState,

@@ -9,8 +9,7 @@ use crate::hyper::section::section;
 use crate::learner::advantage::{self, AdvantageInputs};
 use crate::learner::auxiliary::{Auxiliary, AuxiliaryLosses};
 use crate::learner::{
-    Backup, Diverged, Experience, Learner, LearnerContext, LearnerState, Metrics, Section,
-    StateError,
+    Backup, Diverged, Experience, Group, Learner, LearnerContext, LearnerState, Metrics, StateError,
 };
 use crate::nn::{Adam, Graph, PpoBatch, PpoCoefficients, PpoStats};
 use crate::policy::Policy;
@@ -58,8 +57,8 @@ section! {
 pub struct Ppo {
     adam: Adam,
     auxiliary: Auxiliary,
-    aux_coef: f32,
     hyper: PpoUpdate,
+    aux_coef: f32,
 }
 
 /// Sums over the optimiser steps of an update, and their means in the end.
@@ -116,8 +115,8 @@ impl Ppo {
         Self {
             adam: Adam::new(&policy.params),
             auxiliary,
+            hyper: hyper.get::<PpoUpdate>(),
             aux_coef: hyper.get::<AuxiliaryLosses>().aux_coef,
-            hyper: hyper.get(),
         }
     }
 
@@ -376,24 +375,20 @@ impl UpdateMetrics {
 
     fn rows(&self) -> Metrics {
         let mut rows = Metrics::default();
-        rows.put(Section::Rollout, "policy_entropy", self.entropy)
-            .put(Section::Rollout, "advantage_mean", self.advantage_mean)
-            .put(Section::Rollout, "advantage_std", self.advantage_std)
-            .put_known(Section::Rollout, "aux_loss_mean", self.aux_loss)
-            .put(Section::Train, "loss", self.loss)
-            .put(Section::Train, "policy_loss", self.policy_loss)
-            .put(Section::Train, "value_loss", self.value_loss)
-            .put_known(
-                Section::Train,
-                "explained_variance",
-                self.explained_variance,
-            )
-            .put(Section::Train, "approx_kl", self.approx_kl)
-            .put(Section::Train, "clip_fraction", self.clip_fraction)
-            .put(Section::Train, "grad_norm", self.grad_norm)
-            .put(Section::Train, "learning_rate", self.learning_rate);
+        rows.put(Group::Rollout, "policy_entropy", self.entropy)
+            .put(Group::Rollout, "advantage_mean", self.advantage_mean)
+            .put(Group::Rollout, "advantage_std", self.advantage_std)
+            .put_known(Group::Rollout, "aux_loss_mean", self.aux_loss)
+            .put(Group::Train, "loss", self.loss)
+            .put(Group::Train, "policy_loss", self.policy_loss)
+            .put(Group::Train, "value_loss", self.value_loss)
+            .put_known(Group::Train, "explained_variance", self.explained_variance)
+            .put(Group::Train, "approx_kl", self.approx_kl)
+            .put(Group::Train, "clip_fraction", self.clip_fraction)
+            .put(Group::Train, "grad_norm", self.grad_norm)
+            .put(Group::Train, "learning_rate", self.learning_rate);
         for (name, value) in &self.losses {
-            rows.put(Section::Memory, name, *value);
+            rows.put(Group::Memory, name, *value);
         }
         rows
     }

@@ -33,7 +33,7 @@ pub struct PolicyParts {
 
 /// Parameters and structure of an agent.
 pub struct Policy {
-    /// All weights: the memory's, the outputs', then those that a learner has added for itself.
+    /// All weights: of the memory, of the outputs, then those of the learner's own.
     pub params: Params,
     /// The memory.
     pub core: Box<dyn MemoryCore>,

@@ -31,12 +31,12 @@ const VERSION: u32 = 1;
 /// Tensor with a learner's state that is no matrix.
 const REST: &str = "learner/rest";
 
-/// Everything a run is, between two updates.
+/// The whole state of a run between two updates.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checkpoint {
-    /// What the run was told.
+    /// The configuration of the run.
     pub config: TrainConfig,
-    /// What it plays.
+    /// The spaces of its environments.
     pub spaces: Spaces,
     /// The weights.
     pub params: Vec<NamedArray>,
@@ -49,9 +49,9 @@ pub struct Checkpoint {
 /// The part of a run that is neither weights nor learner.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunState {
-    /// Steps, updates, episodes and what the last ones brought.
+    /// Counts of steps, updates and episodes, and the last returns.
     pub statistics: RunStatistics,
-    /// What exploration bonuses and reward normalisation have seen.
+    /// State of exploration bonuses and reward normalisation.
     pub exploration: ExplorationState,
     /// The agent's generator.
     pub rng: Xoshiro256PlusPlus,
@@ -64,10 +64,10 @@ pub struct RunState {
 }
 
 impl Checkpoint {
-    /// Writes the file, replacing what was there in one step.
+    /// Writes the file, replacing an earlier one in one step.
     ///
     /// # Errors
-    /// When the folder cannot be written to.
+    /// A folder that cannot be written to.
     pub fn save(&self, path: &Path) -> Result<(), CheckpointError> {
         files::replace(path, &self.to_bytes()).map_err(|source| CheckpointError::Io {
             path: path.to_owned(),
@@ -78,7 +78,7 @@ impl Checkpoint {
     /// Reads a file that [`Checkpoint::save`] wrote.
     ///
     /// # Errors
-    /// When there is no such file, or it is none of ours.
+    /// No such file, or a file that is no checkpoint.
     pub fn load(path: &Path) -> Result<Self, CheckpointError> {
         let bytes = fs::read(path).map_err(|source| CheckpointError::Io {
             path: path.to_owned(),
@@ -90,7 +90,7 @@ impl Checkpoint {
         })
     }
 
-    /// The file's content.
+    /// Returns the file's content.
     pub fn to_bytes(&self) -> Vec<u8> {
         let run = rmp_serde::to_vec_named(&self.run).expect("a run's state is plain data");
         let LearnerState { adam, arrays, rest } = &self.learner;
@@ -139,7 +139,7 @@ impl Checkpoint {
     /// Reads a file's content.
     ///
     /// # Errors
-    /// Says in what way it is none of ours.
+    /// The reason why it is no checkpoint.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
         let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|e| e.to_string())?;
         let header = metadata.metadata().as_ref().and_then(|m| m.get(HEADER));
@@ -186,7 +186,7 @@ impl Checkpoint {
     }
 }
 
-/// What stands as JSON in the file's header.
+/// The JSON in the file's header.
 #[derive(Serialize, Deserialize)]
 struct Header {
     version: u32,
@@ -230,7 +230,7 @@ fn array(name: &str, view: &TensorView<'_>) -> Result<NamedArray, String> {
     })
 }
 
-/// Why a checkpoint could not be written or read.
+/// Reasons why a checkpoint could not be written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
     /// The file system.
@@ -238,7 +238,7 @@ pub enum CheckpointError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: std::io::Error,
     },
     /// The content.
@@ -246,7 +246,7 @@ pub enum CheckpointError {
     Malformed {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The defect.
         detail: String,
     },
 }

@@ -1,8 +1,7 @@
 //! From a checkpoint to the agent that acts.
 
-use crate::algorithms::{self, Algorithm};
+use crate::algorithms;
 use crate::hyper::ConfigError;
-use crate::learner::auxiliary::wants_cue;
 use crate::nn::NnError;
 use crate::policy::actor::Actor;
 use crate::policy::decider::Decider;
@@ -11,30 +10,18 @@ use crate::run::checkpoint::Checkpoint;
 use crate::seeds::{self, Role};
 use crate::spaces::UnsupportedSpace;
 
-/// Builds the agent of a checkpoint.
+/// Builds the agent of a checkpoint. The parameters that a learner has added for itself are left out.
 ///
 /// # Errors
 /// An algorithm that is not in the table, or weights that do not fit the configuration.
 pub fn actor(checkpoint: &Checkpoint) -> Result<Actor, ActorError> {
-    actor_of(algorithms::find(&checkpoint.config.algorithm)?, checkpoint)
-}
-
-/// Builds the agent of a checkpoint of an algorithm that need not be in the table. The parameters that a learner has
-/// added for itself are left out.
-///
-/// # Errors
-/// Weights that do not fit the configuration.
-pub fn actor_of(algorithm: &Algorithm, checkpoint: &Checkpoint) -> Result<Actor, ActorError> {
     let config = &checkpoint.config;
+    let hyper = &config.hyper;
     let spaces = &checkpoint.spaces;
-    let encoder = InputEncoder::new(
-        &spaces.observation,
-        &spaces.action,
-        &config.hyper,
-        wants_cue(&config.hyper),
-    )?;
+    let encoder = InputEncoder::new(&spaces.observation, &spaces.action, hyper, false)?;
     let mut rng = seeds::generator(config.seed, Role::Agent);
-    let mut policy = algorithm.policy(&config.hyper, &encoder, &mut rng);
+    let row = algorithms::find(&config.algorithm)?;
+    let mut policy = row.policy(hyper, &encoder, &mut rng);
     policy.params.import_own(&checkpoint.params)?;
     let trained = checkpoint.run.collector.lanes.memory.clone();
     Ok(Actor::new(policy, encoder, trained))

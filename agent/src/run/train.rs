@@ -10,14 +10,14 @@ use std::time::{Duration, Instant};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
 
-use crate::algorithms::{self, Algorithm};
+use crate::algorithms;
 use crate::env::{EnvError, VectorEnv};
 use crate::experience::{Behaviour, Collector, Playback, Recording, Rollout, Source};
 use crate::hyper::ConfigError;
 use crate::learner::auxiliary::wants_cue;
 use crate::learner::exploration::{Exploration, LearningRewards};
 use crate::learner::stopping::Stopping;
-use crate::learner::{Diverged, Experience, Learner, LearnerContext, Metrics, Section, StateError};
+use crate::learner::{Diverged, Experience, Group, Learner, LearnerContext, Metrics, StateError};
 use crate::nn::NnError;
 use crate::policy::Policy;
 use crate::policy::inputs::InputEncoder;
@@ -29,24 +29,24 @@ use crate::seeds::{self, Role};
 use crate::spaces::{Spaces, UnsupportedSpace};
 use crate::views::monitor::{LogRecord, Monitor, MonitorError, Progress};
 
-/// What is said before training on a task that has no threshold.
+/// The message before training on a task that has no threshold.
 const NO_THRESHOLD: &str = "nothing says from which return this task counts as solved with these arguments: training \
                             goes to the end of its budget";
 
-/// How a run is carried out: none of this changes what it computes.
+/// How a run is carried out; none of it changes the result.
 pub struct TrainOptions<'a> {
     /// Folder for `checkpoint.safetensors` (the latest) and `best.safetensors`; it must exist.
     pub out: Option<&'a Path>,
-    /// Steps between two checkpoints that may become the best. The latest state is written at the beginning, now and then on
-    /// the way, and at the end in any case.
+    /// Steps between two checkpoints that may become the best. The latest state is written at the beginning, now and then
+    /// on the way, and at the end in any case.
     pub checkpoint_interval: Option<u64>,
-    /// Goes on from here instead of beginning.
+    /// Resumes from this checkpoint.
     pub resume: Option<Checkpoint>,
-    /// Set by Ctrl-C: stop after the update under way.
+    /// Set by Ctrl-C: stops after the update under way.
     pub stop: &'a AtomicBool,
 }
 
-/// Why a run ended.
+/// The reason why a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Ending {
@@ -54,14 +54,14 @@ pub enum Ending {
     Budget,
     /// Each of the last episodes reached the return from which the task counts as solved.
     EarlyStop,
-    /// Somebody asked for it.
+    /// A stop was requested.
     Interrupted,
 }
 
 /// A run that ended without an error.
 #[derive(Clone, Debug)]
 pub struct Trained {
-    /// Why it ended.
+    /// The reason why it ended.
     pub ending: Ending,
     /// Its last state.
     pub checkpoint: Checkpoint,
@@ -81,49 +81,40 @@ pub enum Origin<'a> {
     Recording(&'a mut Playback<'a>),
 }
 
-/// Trains an agent of the configuration's algorithm, from scratch or from where a checkpoint left it.
+/// Trains an agent by playing, from scratch or from where a checkpoint left it.
 ///
 /// # Errors
-/// Those of [`train_algorithm`], and an algorithm that is not in the table.
+/// Those of [`train_from`].
 pub fn train(
     config: &TrainConfig,
     env: &mut dyn VectorEnv,
     options: TrainOptions<'_>,
     monitor: &mut dyn Monitor,
 ) -> Result<Trained, TrainError> {
-    let algorithm = algorithms::find(&config.algorithm)?;
-    train_algorithm(
-        algorithm,
-        config,
-        Origin::Environments(env),
-        options,
-        monitor,
-    )
+    train_from(config, Origin::Environments(env), options, monitor)
 }
 
-/// Trains an agent of an algorithm that need not be in the table.
+/// Trains an agent from experience of any origin, from scratch or from where a checkpoint left it.
 ///
 /// # Errors
 /// Those of the environment and of the file system, or [`TrainError::Diverged`]. If there is a folder, the last good
 /// state is written there first.
-pub fn train_algorithm(
-    algorithm: &Algorithm,
+pub fn train_from(
     config: &TrainConfig,
     origin: Origin<'_>,
     options: TrainOptions<'_>,
     monitor: &mut dyn Monitor,
 ) -> Result<Trained, TrainError> {
     let autosave = Autosave::every(autosave::INTERVAL);
-    train_with(algorithm, config, origin, options, monitor, autosave)
+    train_with(config, origin, options, monitor, autosave)
 }
 
 fn train_with(
-    algorithm: &Algorithm,
     config: &TrainConfig,
     origin: Origin<'_>,
     options: TrainOptions<'_>,
     monitor: &mut dyn Monitor,
-    mut autosave: Autosave,
+    autosave: Autosave,
 ) -> Result<Trained, TrainError> {
     let TrainOptions {
         out,
@@ -133,80 +124,61 @@ fn train_with(
     } = options;
     let is_new = resume.is_none();
     let mut trainer = match resume {
-        Some(checkpoint) => Trainer::resume(algorithm, config, origin, checkpoint)?,
-        None => Trainer::begin(algorithm, config, origin)?,
+        Some(checkpoint) => Trainer::resume(config, origin, checkpoint)?,
+        None => Trainer::begin(config, origin)?,
     };
     if let (true, Some(out)) = (is_new, out) {
-        // From the first step on there is something to go on from; and a folder that cannot be written to shows now.
-        trainer.keep_what_can_be(out, monitor)?;
+        // So a run can be resumed from its first step on, and a folder that cannot be written to is an error now.
+        trainer.keep_what_is_given(out, monitor)?;
     }
-    // At multiples of the interval, so that a resumed run keeps the same ones as one never stopped.
-    let due_after = |timesteps: u64| {
-        checkpoint_interval.map(|interval| (timesteps / interval.max(1) + 1) * interval.max(1))
-    };
-    let may_stop_early =
-        algorithm.learns() && Stopping::is_early(&config.hyper) && trainer.is_judged();
+    let may_stop_early = Stopping::is_early(&config.hyper) && trainer.is_judged();
     if may_stop_early && trainer.statistics.solved_threshold.is_none() {
         monitor.message(NO_THRESHOLD);
     }
-    let mut next_checkpoint = due_after(trainer.statistics.timesteps);
-    let ending = loop {
-        if let Some(ending) = trainer.ending(stop) {
-            break ending;
+    let mut saving = Saving::new(out, checkpoint_interval, autosave);
+    saving.schedule_after(trainer.statistics.timesteps);
+    match trainer.run(stop, &mut saving, monitor) {
+        Ok(ending) => {
+            monitor.finish(&trainer.progress())?;
+            trainer.finished(ending)
         }
-        let rollout = match trainer.collect() {
-            Ok(rollout) => rollout,
-            Err(error) => return Err(trainer.give_up(error.into(), out, monitor)),
-        };
-        if trainer.record(&rollout) == Verdict::Solved {
-            // Not learned from: what was seen to work is what is kept.
-            break Ending::EarlyStop;
-        }
-        if rollout.cut_short {
-            // The budget ended in the middle of the episodes: there is no outcome to learn from.
-            break Ending::Budget;
-        }
-        let record = match trainer.learn(&rollout) {
-            Ok(record) => record,
-            Err(error) => return Err(trainer.give_up(error, out, monitor)),
-        };
-        if let Err(error) = monitor.update(&trainer.progress(), &record) {
-            return Err(trainer.give_up(error.into(), out, monitor));
-        }
-        let Some(out) = out else { continue };
-        let began = Instant::now();
-        if next_checkpoint.is_some_and(|due| trainer.statistics.timesteps >= due) {
-            if let Err(error) = trainer.save(out, monitor) {
-                return Err(trainer.give_up(error, Some(out), monitor));
-            }
-            next_checkpoint = due_after(trainer.statistics.timesteps);
-        } else if autosave.is_due(began) {
-            // Nobody asked for it: training does not end because it cannot be written just now.
-            if let Err(error) = trainer.keep(out, monitor) {
-                monitor.message(&format!("could not write a checkpoint: {error}"));
-            }
-        } else {
-            continue;
-        }
-        autosave.saved(began, Instant::now());
-    };
-    let kept = match out {
-        // What is best is decided where a run never stopped would decide it.
-        Some(out) if ending == Ending::Interrupted => trainer.keep(out, monitor),
-        Some(out) => trainer.save(out, monitor),
-        None => Ok(()),
-    };
-    if let Err(error) = kept {
-        return Err(trainer.give_up(error, out, monitor));
+        Err(error) => Err(trainer.give_up(error, out, monitor)),
     }
-    monitor.finish(&trainer.progress())?;
-    trainer.finished(ending)
+}
+
+/// When checkpoints are written, and where to.
+struct Saving<'a> {
+    out: Option<&'a Path>,
+    interval: Option<u64>,
+    /// Steps of the next checkpoint that may become the best.
+    next: Option<u64>,
+    autosave: Autosave,
+}
+
+impl<'a> Saving<'a> {
+    fn new(out: Option<&'a Path>, interval: Option<u64>, autosave: Autosave) -> Self {
+        let interval = interval.map(|interval| interval.max(1));
+        Self {
+            out,
+            interval,
+            next: None,
+            autosave,
+        }
+    }
+
+    /// Schedules the next checkpoint: at multiples of the interval, so that a resumed run keeps the same checkpoints as
+    /// an uninterrupted one.
+    fn schedule_after(&mut self, timesteps: u64) {
+        self.next = self
+            .interval
+            .map(|interval| (timesteps / interval + 1) * interval);
+    }
 }
 
 /// Whether there is more to learn.
 #[derive(PartialEq)]
 enum Verdict {
-    GoOn,
+    Continue,
     Solved,
 }
 
@@ -250,21 +222,18 @@ struct Trainer<'a> {
     source: Box<dyn Source + 'a>,
     rng: Xoshiro256PlusPlus,
     statistics: RunStatistics,
-    session: Session,
+    clock: Clock,
 }
 
 /// The clock of this process's part of a run.
-struct Session {
+struct Clock {
     began: Instant,
     timesteps_before: u64,
 }
 
 impl<'a> Trainer<'a> {
-    fn begin(
-        algorithm: &Algorithm,
-        config: &TrainConfig,
-        mut origin: Origin<'a>,
-    ) -> Result<Self, TrainError> {
+    fn begin(config: &TrainConfig, mut origin: Origin<'a>) -> Result<Self, TrainError> {
+        let algorithm = algorithms::find(&config.algorithm)?;
         let env = origin.env();
         let solved_threshold = env.solved_threshold()?;
         let spaces = Spaces {
@@ -305,7 +274,7 @@ impl<'a> Trainer<'a> {
                 solved_threshold,
                 ..RunStatistics::default()
             },
-            session: Session {
+            clock: Clock {
                 began: Instant::now(),
                 timesteps_before: 0,
             },
@@ -315,12 +284,11 @@ impl<'a> Trainer<'a> {
     /// The configuration may differ from the checkpoint's in what a longer run needs (its budget); everything else is
     /// the checkpoint's.
     fn resume(
-        algorithm: &Algorithm,
         config: &TrainConfig,
         origin: Origin<'a>,
         checkpoint: Checkpoint,
     ) -> Result<Self, TrainError> {
-        let mut trainer = Self::begin(algorithm, config, origin)?;
+        let mut trainer = Self::begin(config, origin)?;
         trainer.policy.params.import(&checkpoint.params)?;
         trainer.learner.import(&checkpoint.learner)?;
         trainer.exploration.import(checkpoint.run.exploration)?;
@@ -328,12 +296,72 @@ impl<'a> Trainer<'a> {
             trainer.source.restore(snapshot, checkpoint.run.collector)?;
         }
         trainer.rng = checkpoint.run.rng;
-        trainer.session.timesteps_before = checkpoint.run.statistics.timesteps;
+        trainer.clock.timesteps_before = checkpoint.run.statistics.timesteps;
         trainer.statistics = RunStatistics {
             solved_threshold: trainer.statistics.solved_threshold,
             ..checkpoint.run.statistics
         };
         Ok(trainer)
+    }
+
+    /// The loop: plays, learns and reports until the run ends, and writes checkpoints.
+    fn run(
+        &mut self,
+        stop: &AtomicBool,
+        saving: &mut Saving<'_>,
+        monitor: &mut dyn Monitor,
+    ) -> Result<Ending, TrainError> {
+        let ending = loop {
+            if let Some(ending) = self.ending(stop) {
+                break ending;
+            }
+            let rollout = self.collect()?;
+            if self.record(&rollout) == Verdict::Solved {
+                // There is no update: the weights that solved the task are the ones to keep.
+                break Ending::EarlyStop;
+            }
+            if rollout.cut_short {
+                // The budget ended in the middle of the episodes, so there is no outcome to learn from.
+                break Ending::Budget;
+            }
+            let record = self.learn(&rollout)?;
+            monitor.update(&self.progress(), &record)?;
+            self.save_if_due(saving, monitor)?;
+        };
+        match saving.out {
+            // An interrupted run decides on its best checkpoint where an uninterrupted run would.
+            Some(out) if ending == Ending::Interrupted => self.keep(out, monitor)?,
+            Some(out) => self.save(out, monitor)?,
+            None => {}
+        }
+        Ok(ending)
+    }
+
+    fn save_if_due(
+        &mut self,
+        saving: &mut Saving<'_>,
+        monitor: &mut dyn Monitor,
+    ) -> Result<(), TrainError> {
+        let Some(out) = saving.out else {
+            return Ok(());
+        };
+        let began = Instant::now();
+        if saving
+            .next
+            .is_some_and(|due| self.statistics.timesteps >= due)
+        {
+            self.save(out, monitor)?;
+            saving.schedule_after(self.statistics.timesteps);
+        } else if saving.autosave.is_due(began) {
+            // An automatic checkpoint: training does not end because it cannot be written just now.
+            if let Err(error) = self.keep(out, monitor) {
+                monitor.message(&format!("could not write a checkpoint: {error}"));
+            }
+        } else {
+            return Ok(());
+        }
+        saving.autosave.saved(began, Instant::now());
+        Ok(())
     }
 
     fn ending(&self, stop: &AtomicBool) -> Option<Ending> {
@@ -375,7 +403,7 @@ impl<'a> Trainer<'a> {
         {
             Verdict::Solved
         } else {
-            Verdict::GoOn
+            Verdict::Continue
         }
     }
 
@@ -397,7 +425,7 @@ impl<'a> Trainer<'a> {
 
     fn progress(&self) -> Progress {
         let statistics = &self.statistics;
-        let elapsed = self.session.began.elapsed();
+        let elapsed = self.clock.began.elapsed();
         let (return_mean, return_std) = statistics.recent_return().unzip();
         Progress {
             total_timesteps: self.config.total_timesteps,
@@ -405,7 +433,7 @@ impl<'a> Trainer<'a> {
             episodes: statistics.episodes,
             updates: statistics.updates,
             elapsed,
-            steps_per_s: self.session.steps_per_s(statistics.timesteps),
+            steps_per_s: self.clock.steps_per_s(statistics.timesteps),
             return_mean,
             return_std,
             length_mean: statistics.recent_length(),
@@ -414,13 +442,13 @@ impl<'a> Trainer<'a> {
 
     fn log_record(&self, metrics: &Metrics, shaped: &LearningRewards<'_>) -> LogRecord {
         let mut record = self.progress().to_record();
-        let mut put = |name: &str, section: Section| {
-            for (key, value) in metrics.section(section) {
+        let mut put = |name: &str, group: Group| {
+            for (key, value) in metrics.group(group) {
                 record.section(name).put(key, value);
             }
         };
-        put("rollout", Section::Rollout);
-        put("train", Section::Train);
+        put("rollout", Group::Rollout);
+        put("train", Group::Train);
         let bonuses = [
             ("mean_rnd_bonus", shaped.mean_rnd_bonus),
             ("mean_count_bonus", shaped.mean_count_bonus),
@@ -430,7 +458,7 @@ impl<'a> Trainer<'a> {
                 record.section("rnd_net_dist").put(name, bonus);
             }
         }
-        for (key, value) in metrics.section(Section::Memory) {
+        for (key, value) in metrics.group(Group::Memory) {
             record.section("memory").put(key, value);
         }
         record
@@ -481,9 +509,9 @@ impl<'a> Trainer<'a> {
         Ok(checkpoint.save(&out.join(LATEST))?)
     }
 
-    /// As [`Trainer::keep`], without the environment's state if the server does not give it: a run resumed from there
+    /// Writes the latest checkpoint, without the environment's state if the server refuses it: a run resumed from there
     /// begins new episodes.
-    fn keep_what_can_be(
+    fn keep_what_is_given(
         &mut self,
         out: &Path,
         monitor: &mut dyn Monitor,
@@ -497,8 +525,8 @@ impl<'a> Trainer<'a> {
         Ok(self.checkpoint_with(environment).save(&out.join(LATEST))?)
     }
 
-    /// The run cannot go on: keeps what was learned. Where the environment is to blame, its state is not asked for, which
-    /// may take long: a resumed run begins new episodes.
+    /// Writes a checkpoint of a run that failed. After an error of the environment its state is not requested, which may
+    /// take long: a resumed run begins new episodes.
     fn give_up(
         &mut self,
         error: TrainError,
@@ -531,8 +559,8 @@ impl<'a> Trainer<'a> {
         let timesteps = self.statistics.timesteps;
         Ok(Trained {
             ending,
-            elapsed: self.session.began.elapsed(),
-            steps_per_s: self.session.steps_per_s(timesteps),
+            elapsed: self.clock.began.elapsed(),
+            steps_per_s: self.clock.steps_per_s(timesteps),
             parameters: self.policy.params.count(),
             checkpoint: self.checkpoint()?,
         })
@@ -544,13 +572,13 @@ pub const LATEST: &str = "checkpoint.safetensors";
 /// The checkpoint with the best running return of a run's folder.
 pub const BEST: &str = "best.safetensors";
 
-impl Session {
+impl Clock {
     fn steps_per_s(&self, timesteps: u64) -> f64 {
         (timesteps - self.timesteps_before) as f64 / self.began.elapsed().as_secs_f64()
     }
 }
 
-/// Why a run failed.
+/// The reason why a run failed.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
     /// The configuration.

@@ -83,7 +83,7 @@ pub async fn blocking<T: Send + 'static>(
 }
 
 impl Aside {
-    /// Occupies every slot until the result is dropped, for tests.
+    /// Takes every place to run, until the result is dropped; for tests of requests that must not wait.
     #[doc(hidden)]
     pub async fn occupy(&self) -> tokio::sync::OwnedSemaphorePermit {
         let all = self.running.available_permits() as u32;

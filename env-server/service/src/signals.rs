@@ -13,7 +13,7 @@ pub fn shutdown() -> std::io::Result<impl Future<Output = ()> + Send + 'static> 
     use tokio::signal::unix::{SignalKind, signal};
     let mut interrupt = signal(SignalKind::interrupt())?;
     let terminate = SignalKind::terminate();
-    let mut terminate = match is_ignored(terminate) {
+    let mut terminate = match host_process::ignores(terminate.as_raw_value()) {
         true => None,
         false => Some(signal(terminate)?),
     };
@@ -36,18 +36,6 @@ pub fn shutdown() -> std::io::Result<impl Future<Output = ()> + Send + 'static> 
             }
         });
     })
-}
-
-/// Whether the process ignores a signal, as arranged by its parent.
-#[cfg(unix)]
-fn is_ignored(kind: tokio::signal::unix::SignalKind) -> bool {
-    let mut now = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
-    // SAFETY: without a new action, sigaction only writes the present one, to memory of its size.
-    // All zeros are a valid action, too.
-    unsafe {
-        libc::sigaction(kind.as_raw_value(), std::ptr::null(), now.as_mut_ptr()) == 0
-            && now.assume_init().sa_sigaction == libc::SIG_IGN
-    }
 }
 
 /// Completes on Ctrl-C.

@@ -1,4 +1,4 @@
-//! The state behind the routes, and what handlers do with it.
+//! The state behind the routes, and the work that handlers share.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -14,7 +14,7 @@ use crate::config::ServerConfig;
 use crate::error::Error;
 use crate::journal::JournalConfig;
 use crate::session::recovery::Recovery;
-use crate::session::store::{Created, Store};
+use crate::session::store::{CreatedSession, Store};
 use crate::session::{Answer, Creation, Kind, Operation, Reply, Session};
 use environments::pieces::Pieces;
 use service::Failure;
@@ -27,11 +27,11 @@ use service::room::Room;
 use service::socket::Sockets;
 use service::{BodyLimit, IDEMPOTENCY_REPLAYED};
 
-/// Time between two rounds of housekeeping. A request notices at once that a lease has run out; this
-/// only frees memory.
+/// Interval of housekeeping. A request for an expired environment notices at once; this only frees
+/// memory.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Most lanes that are built in a moment.
+/// Up to this many lanes are built at once without going aside.
 const FEW_LANES: u64 = 64;
 
 /// The state that handlers share.
@@ -40,7 +40,7 @@ pub(crate) struct App {
     pub(super) bodies: Bodies,
     allow_oracle: bool,
     is_draining: AtomicBool,
-    /// Held while metrics are written.
+    /// Held while metrics are rendered.
     pub(super) scrape: tokio::sync::Mutex<()>,
     pub(crate) sockets: Sockets,
 }
@@ -54,7 +54,7 @@ impl BodyLimit for App {
 }
 
 impl App {
-    /// Opens the store, which recovers what the data directory holds.
+    /// Opens the store, which recovers the contents of the data directory.
     pub(crate) fn open(config: &ServerConfig) -> Result<SharedApp, Error> {
         let store = match &config.data_dir {
             None => Store::new(config.limits, config.clock.clone()),
@@ -63,7 +63,7 @@ impl App {
                 let (store, recovery) = Store::open(config.limits, config.clock.clone(), journal)?;
                 report(&recovery);
                 report_owners(&store.held_by(), config.service.access.as_deref());
-                store.keeper().metrics().recovered(RecoveryFigures {
+                store.context().metrics().recovered(RecoveryFigures {
                     took: recovery.took,
                     recovered: recovery.environments as u64,
                     lost: recovery.lost.len() as u64,
@@ -82,17 +82,17 @@ impl App {
         }))
     }
 
-    /// Where what is done is counted.
+    /// Returns the metrics in which operations are counted.
     pub(crate) fn metrics(&self) -> &Arc<Metrics> {
-        self.store.keeper().metrics()
+        self.store.context().metrics()
     }
 
-    /// Bytes of the largest body or message that is taken.
+    /// Returns the size of the largest body or message that is accepted.
     pub(crate) fn max_body_bytes(&self) -> usize {
         self.bodies.max_body_bytes()
     }
 
-    /// Ends leases that have run out and keeps the journal small, until the server is gone.
+    /// Ends expired leases and keeps the journal small, for as long as the server exists.
     pub(crate) async fn keep_house(app: Weak<App>) {
         while let Some(app) = app.upgrade() {
             let keeping = tokio::task::spawn_blocking(move || {
@@ -112,12 +112,13 @@ impl App {
         }
     }
 
-    /// From now on `/readyz` says no and nothing is created.
+    /// Makes `/readyz` answer 503 and refuses to create environments, from now on.
     pub(crate) fn drain(&self) {
         self.is_draining.store(true, Ordering::Relaxed);
     }
 
-    /// Whether what is asked for can be written down, as far as the last write or look told.
+    /// Checks that operations can be written to the journal, as far as the last write or check
+    /// showed.
     pub(crate) fn check_storage(&self) -> Result<(), Failure> {
         match self.store.trouble() {
             None => Ok(()),
@@ -127,7 +128,7 @@ impl App {
 
     pub(crate) fn check_ready(&self) -> Result<(), Failure> {
         if self.is_draining.load(Ordering::Relaxed) {
-            let detail = "the server answers what is under way and then ends";
+            let detail = "the server finishes the requests in flight and then ends";
             return Err(Problem::new(ErrorCode::Draining, detail).into());
         }
         Ok(())
@@ -142,7 +143,7 @@ impl App {
         Ok(Box::pin(self.bodies.aside().run(caller.note(), job)).await?)
     }
 
-    /// Does something with a session: here if that takes a moment, else aside.
+    /// Runs a job on a session: here if that is quick, otherwise aside.
     pub(super) async fn with<T: Send + 'static>(
         &self,
         session: Arc<Session>,
@@ -184,15 +185,15 @@ impl App {
         self.created(created.await?, reply).await
     }
 
-    /// Builds environments: here if there are few.
+    /// Builds environments: here if there are few of them, otherwise aside.
     pub(super) async fn building(
         self: &Arc<Self>,
         creation: Creation,
         caller: &Caller,
-        build: impl FnOnce(&Store, Creation, Option<&Owner>) -> Result<Created, Problem>
+        build: impl FnOnce(&Store, Creation, Option<&Owner>) -> Result<CreatedSession, Problem>
         + Send
         + 'static,
-    ) -> Result<Created, Failure> {
+    ) -> Result<CreatedSession, Failure> {
         if creation.num_envs() <= FEW_LANES {
             return Ok(build(&self.store, creation, caller.owner())?);
         }
@@ -203,10 +204,10 @@ impl App {
 
     pub(super) async fn created(
         &self,
-        created: Created,
+        created: CreatedSession,
         reply: Encoding,
     ) -> Result<Response, Failure> {
-        self.store.keeper().safe(created.written).await?;
+        self.store.context().safe(created.written).await?;
         let session = created.session;
         let body = encoded(reply, &session.describe()?);
         if !created.is_new {
@@ -216,7 +217,7 @@ impl App {
         Ok((StatusCode::CREATED, location, body).into_response())
     }
 
-    /// Answers with the whole state of a session.
+    /// Answers with a snapshot of a session.
     pub(super) async fn snapshot(
         self: &Arc<Self>,
         session: Arc<Session>,
@@ -255,7 +256,7 @@ impl App {
         if self.allow_oracle {
             return Ok(());
         }
-        let detail = "a server tells what an oracle would do only with --allow-oracle";
+        let detail = "only a server started with --allow-oracle gives the oracle's action";
         Err(Problem::new(ErrorCode::OracleNotAllowed, detail).into())
     }
 
@@ -278,7 +279,7 @@ impl App {
         Box::pin(self.operate_aside(session, caller, seq, operation, reply)).await
     }
 
-    /// Does an operation aside, and writes the reply to it there: it may be large.
+    /// Runs an operation aside, and encodes its reply there, since it may be large.
     pub(super) async fn operate_aside(
         self: &Arc<Self>,
         session: Arc<Session>,
@@ -291,7 +292,7 @@ impl App {
         let budget = caller.budget().cloned();
         let (mut response, answer) = self
             .aside(caller, move || {
-                // Before anything is done: an error changes nothing.
+                // Reserve memory before anything is done: an error changes nothing.
                 let room = app.store.room(session.reply_bytes(reply))?;
                 let answer = session.apply_within(budget.as_ref(), seq, operation)?;
                 let mut body = Pieces::default();
@@ -299,7 +300,7 @@ impl App {
                 Ok((with_pieces(reply, body, room), answer))
             })
             .await?;
-        self.store.keeper().safe(answer.written).await?;
+        self.store.context().safe(answer.written).await?;
         mark(&mut response, &answer);
         Ok(response)
     }
@@ -325,7 +326,7 @@ impl App {
         Ok((StatusCode::CREATED, location, body).into_response())
     }
 
-    /// A reply that may be large: it takes its room until it has been sent.
+    /// Builds a reply that may be large; it holds its memory reservation until it has been sent.
     ///
     /// # Errors
     /// `overloaded`.
@@ -339,13 +340,13 @@ impl App {
         Ok(with_pieces(reply, Pieces::from(bytes), room))
     }
 
-    /// Answers once what was done is safe.
+    /// Answers once the operation is durable.
     pub(super) async fn answer(
         &self,
         answer: Answer,
         reply: Encoding,
     ) -> Result<Response, Failure> {
-        self.store.keeper().safe(answer.written).await?;
+        self.store.context().safe(answer.written).await?;
         let mut response = with_body(reply, answer.reply.encode(reply));
         mark(&mut response, &answer);
         Ok(response)
@@ -367,12 +368,12 @@ impl App {
                     .await?
             }
         };
-        self.store.keeper().safe(written).await?;
+        self.store.context().safe(written).await?;
         Ok(StatusCode::NO_CONTENT)
     }
 }
 
-/// A large reply, which takes this room until it has been sent. JSON ends with a line's end.
+/// Builds a large reply, which holds `room` until it has been sent. JSON ends with a newline.
 fn with_pieces(encoding: Encoding, mut pieces: Pieces, room: Room) -> Response {
     if encoding == Encoding::Json {
         pieces.end_line();
@@ -380,7 +381,7 @@ fn with_pieces(encoding: Encoding, mut pieces: Pieces, room: Room) -> Response {
     bodies::with_pieces(encoding, pieces.into_pieces(), room)
 }
 
-/// Says of a reply whether it had been given before.
+/// Marks a reply that was sent before.
 fn mark(response: &mut Response, answer: &Answer) {
     if answer.is_replay {
         let headers = response.headers_mut();
@@ -388,7 +389,7 @@ fn mark(response: &mut Response, answer: &Answer) {
     }
 }
 
-/// Says what a journal has brought back.
+/// Logs the results of recovery.
 fn report(recovery: &Recovery) {
     let Recovery {
         environments,
@@ -413,7 +414,7 @@ fn report(recovery: &Recovery) {
         tracing::warn!(
             files,
             bytes,
-            "the data directory has files named *.damaged: nothing reads them, and they are yours to remove"
+            "the data directory has files named *.damaged: nothing reads them, and you may remove them"
         );
     }
     for (env_id, detail) in lost {
@@ -421,7 +422,7 @@ fn report(recovery: &Recovery) {
     }
 }
 
-/// Says whose the environments are that a journal has brought back, where that is not as it was.
+/// Logs changes in the ownership of recovered environments.
 fn report_owners(held_by: &[(Option<Arc<str>>, usize)], access: Option<&Access>) {
     let mut of_nobody = 0;
     let mut of_absent = Vec::new();
@@ -439,7 +440,7 @@ fn report_owners(held_by: &[(Option<Arc<str>>, usize)], access: Option<&Access>)
     if access.is_some() && of_nobody > 0 {
         tracing::info!(
             environments = of_nobody,
-            "environments were made without tokens: every principal may use them"
+            "environments were created without tokens: every principal may use them"
         );
     }
     if of_principals > 0 {
@@ -452,12 +453,12 @@ fn report_owners(held_by: &[(Option<Arc<str>>, usize)], access: Option<&Access>)
         let environments = of_absent.join(", ");
         tracing::warn!(
             environments,
-            "environments belong to principals that the token file does not name: they wait for them until their leases end"
+            "environments belong to principals missing from the token file: they are kept until their leases end"
         );
     }
 }
 
-/// Header with the path of an environment.
+/// Builds a header with the path of an environment.
 fn location(kind: Kind, id: &str) -> [(HeaderName, String); 1] {
     let collection = match kind {
         Kind::Single => "envs",

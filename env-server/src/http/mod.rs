@@ -1,4 +1,4 @@
-//! The server's HTTP side: routes by resource, two encodings, one form of error.
+//! The server's HTTP side: routes by resource, two encodings, and one form of error.
 
 pub(crate) mod app;
 mod caller;

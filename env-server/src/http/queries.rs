@@ -97,7 +97,7 @@ impl RenderQuery {
     /// Returns the picture of a session, as text unless an image is preferred.
     ///
     /// The session describes the picture, and may be played again while it is drawn.
-    pub(super) async fn of(
+    pub(super) async fn picture(
         self,
         app: &SharedApp,
         caller: &Caller,

@@ -19,9 +19,9 @@ use crate::config::ServerConfig;
 #[openapi(
     info(
         title = "Environment server",
-        description = "Gym-style memory tasks behind HTTP. Field names are Gymnasium's. Every operation on an \
-                       environment carries a `seq`; sent again with the same body it is answered as it was, \
-                       so a request may be repeated after any doubt. At least the last 64 operations of an \
+        description = "Gym-style memory tasks over HTTP. Field names are Gymnasium's. Every operation on an \
+                       environment carries a `seq`; repeating it with the same body returns the same reply, \
+                       so a request may be repeated whenever in doubt. At least the last 64 operations of an \
                        environment are kept for that (fewer where they take more than 4 MiB with \
                        their states, but always the last one). Bodies are JSON or, several times faster \
                        for batches, MessagePack (`application/vnd.msgpack`). Errors are problem documents \
@@ -34,7 +34,7 @@ use crate::config::ServerConfig;
         (name = "stream", description = "All of this on one WebSocket"),
         (name = "operations", description = "Health, version and metrics, for operators"),
     ),
-    // No route has them as a body: they are the messages of the stream.
+    // No route has these as a body: they are the messages of the stream.
     components(schemas(StreamRequest, StreamReply)),
 )]
 struct Document;
@@ -84,7 +84,7 @@ const DOCUMENT: &str = "/openapi.json";
 /// Paths of the pages for people, which the document does not describe.
 const DOCS_TEMPLATES: [&str; 4] = ["/", "/docs", "/docs/{*rest}", DOCUMENT];
 
-/// Returns all routes of the server, with `further` ones that another protocol has.
+/// Returns all routes of the server, including the `further` routes of another protocol.
 pub(crate) fn routes(
     app: SharedApp,
     config: &ServerConfig,
@@ -178,7 +178,7 @@ mod tests {
         json!({"spec_id": "RepeatFirst-v0", "num_envs": 8_192})
     }
 
-    /// While every thread for long work is taken, all that is quick is answered.
+    /// While every thread for long jobs is occupied, all quick requests are answered.
     #[tokio::test]
     async fn long_work_keeps_nothing_else_waiting() {
         let server = Server::with(&ServerConfig::default());
@@ -248,7 +248,7 @@ mod tests {
         assert_eq!(server.app.store.rooms_taken(), 0);
     }
 
-    /// Large replies share the memory that there is; one alone always has some.
+    /// Large replies share the memory available; a single one always has enough.
     #[tokio::test]
     async fn large_replies_are_counted() {
         let limits = Limits {
@@ -263,7 +263,7 @@ mod tests {
             server.ask("PUT", "/v1/vector-envs/v", large()).await.0,
             StatusCode::CREATED
         );
-        let held = server.app.store.keeper().memory_bytes();
+        let held = server.app.store.context().memory_bytes();
         let room = server.app.store.room((16 << 20) - held - 1_000).unwrap();
         let answers = async |expected: StatusCode| {
             for (method, name) in [

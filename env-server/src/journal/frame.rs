@@ -88,7 +88,7 @@ pub(super) struct SegmentHeader {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Start {
     Intact(SegmentHeader),
-    /// Written by a later version of this program.
+    /// JournalPosition by a later version of this program.
     Newer(u32),
     /// Too short for a header, or zeros in its place. A file with nothing else in it was being
     /// created.

@@ -208,7 +208,7 @@ impl Index {
             journal.get_or_insert(frame.header.journal);
             let seq = frame.header.link.seq;
             if with_entries && !frame.header.is_continued && !frame.header.continues {
-                self.take_in(seq, frame.body());
+                self.record(seq, frame.body());
             }
             self.end = Some(End {
                 seq,
@@ -221,7 +221,7 @@ impl Index {
 
     /// Adds the frames up to `last`. A frame number seen before was reused after a power cut: the
     /// earlier entries from there on are void.
-    fn take_in(&mut self, last: u64, body: &[u8]) {
+    fn record(&mut self, last: u64, body: &[u8]) {
         let Some((first, mut rest)) = body.split_first_chunk::<8>() else {
             return;
         };

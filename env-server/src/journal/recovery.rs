@@ -843,7 +843,7 @@ impl Found {
                 corrupt.push(place(None, 0, 0, false));
                 continue;
             };
-            let whose = Whose::of(lost, index, &mut self.recovered.names);
+            let whose = Whose::from_lost(lost, index, &mut self.recovered.names);
             let unknown = (whose.num_unknown > 0).then(|| {
                 let settled = lost.from <= self.settled;
                 place(None, whose.num_unknown, lost.to, settled)
@@ -869,7 +869,7 @@ struct Whose {
 }
 
 impl Whose {
-    fn of(lost: &Lost, index: &Index, names: &mut Vec<LostName>) -> Whose {
+    fn from_lost(lost: &Lost, index: &Index, names: &mut Vec<LostName>) -> Whose {
         let mut known = BTreeMap::<Key, (u64, u64)>::new();
         let from = match lost.is_open {
             true => index

@@ -90,7 +90,7 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    fn of(path: &Path) -> io::Result<Identity> {
+    fn from_path(path: &Path) -> io::Result<Identity> {
         let metadata = fs::metadata(path)?;
         #[cfg(unix)]
         return Ok(Identity {
@@ -138,13 +138,13 @@ impl Folder {
     /// Returns the identity of a segment's file.
     pub fn identity(&self, number: u64) -> Result<Identity, JournalError> {
         let path = self.segment_path(number);
-        Identity::of(&path).map_err(|error| JournalError::io("find", &path, error))
+        Identity::from_path(&path).map_err(|error| JournalError::io("find", &path, error))
     }
 
     /// Checks that the path of a segment still leads to the file that was opened, so that neither
     /// the file nor its folder has been deleted, moved, or hidden under another mount.
     pub fn check_is_there(&self, number: u64, identity: Identity) -> Result<(), JournalError> {
-        match Identity::of(&self.segment_path(number)) {
+        match Identity::from_path(&self.segment_path(number)) {
             Ok(found) if found == identity => Ok(()),
             Ok(_) => Err(JournalError::Gone(self.segment_path(number))),
             Err(error) if error.kind() == ErrorKind::NotFound => {

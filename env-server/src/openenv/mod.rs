@@ -45,7 +45,7 @@ pub(crate) fn routes(
     app: &SharedApp,
     config: &ServerConfig,
 ) -> Result<Option<OpenApiRouter<SharedApp>>, Error> {
-    let Some(offer) = Offer::of(config)? else {
+    let Some(offer) = Offer::from_config(config)? else {
         return Ok(None);
     };
     let server = Server {
@@ -69,7 +69,7 @@ pub(crate) fn routes(
 /// # Errors
 /// [`Error::OpenEnv`].
 pub(crate) fn check(config: &ServerConfig) -> Result<(), Error> {
-    Offer::of(config).map(drop)
+    Offer::from_config(config).map(drop)
 }
 
 /// Play one environment on one WebSocket, as OpenEnv's clients do

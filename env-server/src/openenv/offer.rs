@@ -27,7 +27,7 @@ impl Offer {
     ///
     /// # Errors
     /// [`Error::OpenEnv`], when the environment is invalid.
-    pub(super) fn of(config: &ServerConfig) -> Result<Option<Self>, Error> {
+    pub(super) fn from_config(config: &ServerConfig) -> Result<Option<Self>, Error> {
         let Some(given) = &config.openenv else {
             return Ok(None);
         };
@@ -181,7 +181,7 @@ mod tests {
             openenv: Some(given.to_owned()),
             ..ServerConfig::default()
         };
-        match Offer::of(&config) {
+        match Offer::from_config(&config) {
             Ok(offer) => Ok(offer.expect("one is asked for")),
             Err(error) => Err(error.to_string()),
         }

@@ -41,7 +41,7 @@ impl Play {
             episode_id: draw_episode_id(),
             step_count: 0,
         };
-        app.store.keeper().safe(created.written).await?;
+        app.store.context().safe(created.written).await?;
         Ok(play)
     }
 
@@ -108,7 +108,7 @@ impl Play {
         let answer = self
             .session
             .apply_within(self.caller.budget(), None, operation)?;
-        self.app.store.keeper().safe(answer.written).await?;
+        self.app.store.context().safe(answer.written).await?;
         Ok(answer.reply)
     }
 

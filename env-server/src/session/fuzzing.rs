@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use env_protocol::{Encoding, ErrorCode, Snapshot, Trajectory};
 
-use super::keeper::Keeper;
+use super::context::SessionContext;
 use super::limits::Limits;
-use super::records::Recollection;
+use super::records::ReplayedSessions;
 use super::store::Store;
 use super::trajectory::{creation_for, replay};
 use super::wire_bytes::read_length;
@@ -42,25 +42,25 @@ fn encoded(operation: &Operation) -> Vec<u8> {
 /// Reads records of a journal, each after a byte for its key and its length. Sessions are
 /// recovered from any contents and play on, or are lost.
 pub fn record(mut bytes: &[u8]) {
-    let mut recollection = Recollection::new(1_024);
+    let mut replayed = ReplayedSessions::new(1_024);
     while let Some((&key, mut rest)) = bytes.split_first() {
         let length = read_length(&mut rest).unwrap_or(rest.len());
         let (record, after) = rest.split_at(length.min(rest.len()));
-        recollection.record(0, u64::from(key), record);
+        replayed.record(0, u64::from(key), record);
         bytes = after;
     }
-    let keeper = Arc::new(Keeper::new(
+    let context = Arc::new(SessionContext::new(
         1_024,
         Clock::default(),
         None,
-        recollection.last_key,
+        replayed.last_key,
     ));
-    for (key, whole) in recollection.sessions {
+    for (key, whole) in replayed.sessions {
         // Larger ones are refused before they are written.
-        if whole.birth.creation.num_envs() > MAX_LANES || recollection.lost.contains_key(&key) {
+        if whole.created.creation.num_envs() > MAX_LANES || replayed.lost.contains_key(&key) {
             continue;
         }
-        if let Ok(session) = Session::recover(key, whole, Arc::clone(&keeper)) {
+        if let Ok(session) = Session::recover(key, whole, Arc::clone(&context)) {
             tells_its_trajectory(&session);
             plays_on(&session, STEPS);
         }

@@ -5,11 +5,11 @@
 //! journal), `store` (all sessions, with limits), and `recovery` from the journal.
 
 mod blueprint;
+pub mod context;
 mod creation;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod history;
-pub mod keeper;
 mod limits;
 pub mod operation;
 mod oracle;

@@ -12,7 +12,7 @@ use environments::pieces::Pieces;
 use environments::vector::Reset;
 use serde::Serialize;
 
-use super::keeper::Written;
+use super::context::JournalPosition;
 
 /// A change to an environment. It does not depend on the encoding of its request: two requests are
 /// the same if their operations are equal.
@@ -125,7 +125,7 @@ pub struct Answer {
     /// Whether the operation was applied before, and this is its stored reply.
     pub is_replay: bool,
     /// The position up to which the journal must be durable before the client is answered.
-    pub written: Written,
+    pub written: JournalPosition,
 }
 
 #[cfg(test)]

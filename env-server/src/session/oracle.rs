@@ -9,7 +9,7 @@ impl Session {
     /// number of the step that it is for.
     ///
     /// # Errors
-    /// `needs-reset`; `internal`, when an operation has failed in the middle.
+    /// `needs-reset`; `internal`, when an operation has failed midway.
     pub fn oracle(&self) -> Result<(Array, u64), Problem> {
         let state = self.lock()?;
         let actions = state.vector.oracle();

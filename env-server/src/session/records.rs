@@ -27,7 +27,7 @@ const END: u8 = 5;
 
 /// A session, except for its operations.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Birth {
+pub(super) struct Created {
     pub(super) id: String,
     pub(super) creation: Creation,
     pub(super) seed: Seed,
@@ -38,7 +38,7 @@ pub(super) struct Birth {
     pub(super) is_fork: bool,
 }
 
-impl Birth {
+impl Created {
     /// Returns the tombstone of a session whose records were damaged.
     pub(super) fn lost(&self) -> Ended {
         Ended {
@@ -53,8 +53,8 @@ impl Birth {
 
 /// The current state of a session.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Whole {
-    pub(super) birth: Birth,
+pub(super) struct SessionSnapshot {
+    pub(super) created: Created,
     pub(super) history: History,
 }
 
@@ -101,13 +101,13 @@ pub(super) fn chunk_head(seq: u64) -> Vec<u8> {
 }
 
 /// Encodes a session at its creation, or as it is now: earlier records of it are replaced.
-pub(super) fn whole(birth: &Birth, history: &History) -> Vec<u8> {
-    named(WHOLE, &(birth, history))
+pub(super) fn snapshot(created: &Created, history: &History) -> Vec<u8> {
+    named(WHOLE, &(created, history))
 }
 
 /// Encodes the name that stands in for the record of a whole session if that is damaged.
-pub(super) fn name(birth: &Birth) -> Vec<u8> {
-    end(&birth.lost())
+pub(super) fn name(created: &Created) -> Vec<u8> {
+    end(&created.lost())
 }
 
 /// Encodes a new time to live.
@@ -130,9 +130,9 @@ fn named(tag: u8, content: &impl Serialize) -> Vec<u8> {
 
 /// The sessions found in a journal, built record by record.
 #[derive(Debug, Default)]
-pub(super) struct Recollection {
+pub(super) struct ReplayedSessions {
     /// Sessions that have not ended.
-    pub(super) sessions: HashMap<u64, Whole>,
+    pub(super) sessions: HashMap<u64, SessionSnapshot>,
     /// Ends, the oldest first.
     pub(super) tombstones: Vec<Ended>,
     /// Sessions whose records do not fit together, and why.
@@ -151,11 +151,11 @@ pub(super) struct Recollection {
     keep_bytes: usize,
 }
 
-impl Recollection {
+impl ReplayedSessions {
     pub(super) fn new(keep_bytes: usize) -> Self {
-        Recollection {
+        ReplayedSessions {
             keep_bytes,
-            ..Recollection::default()
+            ..ReplayedSessions::default()
         }
     }
 
@@ -163,7 +163,7 @@ impl Recollection {
     pub(super) fn record(&mut self, at: u64, key: u64, record: &[u8]) {
         self.last_key = self.last_key.max(key);
         self.at = at;
-        if let Err(detail) = self.take_in(key, record) {
+        if let Err(detail) = self.observe(key, record) {
             self.lose(key, detail);
         }
     }
@@ -191,7 +191,7 @@ impl Recollection {
 
     /// Returns the id of a session, if it is known.
     pub(super) fn id(&self, key: u64) -> Option<&str> {
-        let whole = self.sessions.get(&key).map(|whole| &whole.birth.id[..]);
+        let whole = self.sessions.get(&key).map(|whole| &whole.created.id[..]);
         whole.or_else(|| self.by_name(key))
     }
 
@@ -217,11 +217,11 @@ impl Recollection {
         *told_at = self.at.max(*told_at);
     }
 
-    fn take_in(&mut self, key: u64, record: &[u8]) -> Result<(), String> {
+    fn observe(&mut self, key: u64, record: &[u8]) -> Result<(), String> {
         let (&tag, mut content) = record.split_first().ok_or("an empty record")?;
         match tag {
             WHOLE => {
-                let (birth, history): (Birth, History) = read(content)?;
+                let (created, history): (Created, History) = read(content)?;
                 if !history.is_sound() {
                     return Err("its history has gaps".to_owned());
                 }
@@ -229,7 +229,8 @@ impl Recollection {
                 self.lost.remove(&key);
                 self.strays.remove(&key);
                 self.told(key);
-                self.sessions.insert(key, Whole { birth, history });
+                self.sessions
+                    .insert(key, SessionSnapshot { created, history });
             }
             END => {
                 let tombstone: Ended = read(content)?;
@@ -246,7 +247,7 @@ impl Recollection {
                 };
                 let number = read_number(&mut content).ok_or("a record without a number")?;
                 if tag == LEASE {
-                    session.birth.ttl_s = number;
+                    session.created.ttl_s = number;
                     return Ok(());
                 }
                 let expected = session.history.end_seq();

@@ -1,4 +1,4 @@
-//! Conversion of the environments' results into replies.
+//! Replies made from the results of environments.
 
 use env_protocol::{Array, Info, StepReply, Value, VectorStepReply};
 use environments::vector::StepBatch;

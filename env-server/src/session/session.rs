@@ -15,12 +15,12 @@ use service::observe::Work;
 use service::observe::metrics::Counter;
 
 use super::blueprint::{Blueprint, FIXED_BYTES};
+use super::context::{JournalPosition, SessionContext};
 use super::creation::{Creation, Description, Kind, check_seed};
 use super::history::History;
-use super::keeper::{Keeper, Written};
 use super::limits::PAGE_BYTES;
 use super::operation::{Answer, Operation, Reply};
-use super::records::{self, Birth, End, Ended, Whole};
+use super::records::{self, Created, End, Ended, SessionSnapshot};
 use super::rerun::Rerun;
 use crate::journal::Record;
 use service::leases::{Lease, Turn, turn};
@@ -41,7 +41,7 @@ pub struct Session {
     owner: Option<Arc<str>>,
     lease: Lease,
     /// Position of its creation in the journal.
-    pub(super) born: Written,
+    pub(super) born: JournalPosition,
     /// Number of the next operation, readable without waiting for the state.
     seq: AtomicU64,
     /// How many numbers a step reads and writes.
@@ -50,7 +50,7 @@ pub struct Session {
     counted_bytes: AtomicUsize,
     /// Least bytes to count: the expected size once it is played.
     expected_bytes: usize,
-    keeper: Arc<Keeper>,
+    context: Arc<SessionContext>,
     /// Counter of its steps.
     steps: Arc<Counter>,
     state: Mutex<State>,
@@ -63,17 +63,17 @@ pub(super) struct State {
     pub(super) seq: u64,
     /// The reply to the last operation, for repetitions, and the operation's position in the journal.
     /// The operation itself is the last of the history.
-    last: Option<(Arc<Reply>, Written)>,
+    last: Option<(Arc<Reply>, JournalPosition)>,
     pub(super) history: History,
     /// Environments that replay the past, between requests for it.
     pub(super) rerun: Option<Rerun>,
     /// The end of the session, after which no operation is applied, and its position in the journal.
-    pub(super) end: Option<(End, Written)>,
+    pub(super) end: Option<(End, JournalPosition)>,
 }
 
 /// Context of a session's creation.
 pub(super) struct Parents {
-    pub(super) keeper: Arc<Keeper>,
+    pub(super) context: Arc<SessionContext>,
     pub(super) owner: Option<Arc<str>>,
     pub(super) ttl_s: u64,
     pub(super) is_fork: bool,
@@ -98,7 +98,7 @@ impl Session {
             check_seed(seed, creation.num_envs() as usize)?;
         }
         let seed = seed.unwrap_or(Seed::First(drawn_seed));
-        let key = parents.keeper.draw_key();
+        let key = parents.context.draw_key();
         Session::build(key, id, creation, seed, parents)
     }
 
@@ -111,7 +111,7 @@ impl Session {
     ) -> Result<Self, Problem> {
         let (blueprint, vector) = Blueprint::new(creation, seed)?;
         let Parents {
-            keeper,
+            context,
             owner,
             ttl_s,
             is_fork,
@@ -121,15 +121,15 @@ impl Session {
             id,
             is_fork,
             owner,
-            lease: Lease::new(ttl_s, &keeper.clock),
-            born: Written::default(),
+            lease: Lease::new(ttl_s, &context.clock),
+            born: JournalPosition::default(),
             seq: AtomicU64::new(0),
             numbers: vector.numbers(),
             counted_bytes: AtomicUsize::new(0),
             expected_bytes: 0,
-            steps: keeper.metrics.steps(&blueprint.spec.id),
+            steps: context.metrics.steps(&blueprint.spec.id),
             blueprint,
-            keeper,
+            context,
             state: Mutex::new(State {
                 vector,
                 seq: 0,
@@ -147,15 +147,19 @@ impl Session {
     ///
     /// # Errors
     /// Describes what does not fit in its records.
-    pub(super) fn recover(key: u64, whole: Whole, keeper: Arc<Keeper>) -> Result<Self, String> {
-        let Whole { birth, history } = whole;
+    pub(super) fn recover(
+        key: u64,
+        whole: SessionSnapshot,
+        context: Arc<SessionContext>,
+    ) -> Result<Self, String> {
+        let SessionSnapshot { created, history } = whole;
         let parents = Parents {
-            keeper,
-            owner: birth.owner.map(Arc::from),
-            ttl_s: birth.ttl_s,
-            is_fork: birth.is_fork,
+            context,
+            owner: created.owner.map(Arc::from),
+            ttl_s: created.ttl_s,
+            is_fork: created.is_fork,
         };
-        let session = Session::build(key, birth.id, birth.creation, birth.seed, parents)
+        let session = Session::build(key, created.id, created.creation, created.seed, parents)
             .map_err(|problem| problem.to_string())?;
         {
             let mut guard = session.lock().map_err(|problem| problem.to_string())?;
@@ -174,7 +178,7 @@ impl Session {
                     .blueprint
                     .perform(state.vector.as_mut(), operation, seq + 1);
                 if seq + 1 == end_seq {
-                    state.last = Some((Arc::new(reply), Written::default()));
+                    state.last = Some((Arc::new(reply), JournalPosition::default()));
                 }
             }
             state.seq = end_seq;
@@ -287,7 +291,7 @@ impl Session {
         let observation_space = self.blueprint.spaces.observation.clone();
         let action_space = self.blueprint.spaces.action.clone();
         let ttl_s = self.lease.ttl_s();
-        let expires_in_s = self.lease.expires_in_s(&self.keeper.clock);
+        let expires_in_s = self.lease.expires_in_s(&self.context.clock);
         Ok(match self.creation() {
             Creation::Single(_) => Description::Single(EnvDescription {
                 env_id,
@@ -362,7 +366,7 @@ impl Session {
         &self,
         seq: Option<u64>,
         operation: Operation,
-        run: impl FnOnce(&mut State, Operation, &[u8], u64) -> Result<(Reply, Written), Problem>,
+        run: impl FnOnce(&mut State, Operation, &[u8], u64) -> Result<(Reply, JournalPosition), Problem>,
     ) -> Result<Answer, Problem> {
         let mut guard = self.lock()?;
         let state = &mut *guard;
@@ -380,8 +384,8 @@ impl Session {
         };
         if let Turn::Again(seq) = turn(seq, state.seq, || history.first_seq(), is_same)? {
             let answer = self.answer_again(state, seq)?;
-            self.keeper.metrics.replayed();
-            self.lease.renew(&self.keeper.clock);
+            self.context.metrics.replayed();
+            self.lease.renew(&self.context.clock);
             return Ok(answer);
         }
         let work = operation.kind().into();
@@ -392,9 +396,9 @@ impl Session {
         self.seq.store(next_seq, Ordering::Release);
         state.last = Some((Arc::clone(&reply), written));
         state.rerun = None;
-        self.lease.renew(&self.keeper.clock);
+        self.lease.renew(&self.context.clock);
         self.count_bytes(state);
-        self.keeper.metrics.done(work);
+        self.context.metrics.done(work);
         Ok(Answer {
             reply,
             is_replay: false,
@@ -416,17 +420,17 @@ impl Session {
     }
 
     /// Writes an operation to the journal and the history before it is applied, so that every
-    /// applied operation is in the journal. `extra` records are written together with it, or none
+    /// applied operation is in the journal. `extra` is written together with it, or neither
     /// is.
     pub(super) fn write_down(
         &self,
         state: &mut State,
         operation: &[u8],
-        extra: Option<Record<'_>>,
-    ) -> Result<Written, Problem> {
+        other: Option<Record<'_>>,
+    ) -> Result<JournalPosition, Problem> {
         let base = state.history.is_due().then(|| state.vector.base());
-        let mut written = Written::default();
-        if self.keeper.journal().is_some() {
+        let mut written = JournalPosition::default();
+        if self.context.journal().is_some() {
             let head = records::chunk_head(state.seq);
             let operation = records::operation(state.seq, operation);
             let mut records = Vec::with_capacity(3);
@@ -434,12 +438,12 @@ impl Session {
                 head: &head,
                 ..Record::new(self.key, base)
             }));
-            records.extend(extra);
+            records.extend(other);
             records.push(Record::new(self.key, &operation));
-            written = self.keeper.write_down(&records)?;
+            written = self.context.write_down(&records)?;
         }
         if let Some(base) = base {
-            let keep_bytes = self.keeper.trajectory_bytes();
+            let keep_bytes = self.context.trajectory_bytes();
             state.history.begin_chunk(base, keep_bytes);
         }
         state.history.push(operation);
@@ -485,29 +489,32 @@ impl Session {
     ///
     /// # Errors
     /// `env-closed`, `lease-expired` or `storage-failed`.
-    pub(super) fn renew(&self, request: LeaseRequest) -> Result<(LeaseReply, Written), Problem> {
+    pub(super) fn renew(
+        &self,
+        request: LeaseRequest,
+    ) -> Result<(LeaseReply, JournalPosition), Problem> {
         let state = self.lock()?;
         if let Some((end, _)) = state.end {
             return Err(ended(&self.id, end));
         }
-        let mut written = Written::default();
+        let mut written = JournalPosition::default();
         if let Some(ttl_s) = request.ttl_s {
             let record = records::lease(ttl_s);
-            written = self.keeper.write_down(&[Record::new(self.key, &record)])?;
+            written = self.context.write_down(&[Record::new(self.key, &record)])?;
             self.lease.set_ttl_s(ttl_s);
         }
-        self.lease.renew(&self.keeper.clock);
-        self.keeper.metrics.done(Work::Lease);
+        self.lease.renew(&self.context.clock);
+        self.context.metrics.done(Work::Lease);
         let reply = LeaseReply {
             ttl_s: self.lease.ttl_s(),
-            expires_in_s: self.lease.expires_in_s(&self.keeper.clock),
+            expires_in_s: self.lease.expires_in_s(&self.context.clock),
         };
         Ok((reply, written))
     }
 
     /// Whether it has not been used for longer than its lease.
     pub(super) fn has_expired(&self) -> bool {
-        self.lease.has_expired(&self.keeper.clock)
+        self.lease.has_expired(&self.context.clock)
     }
 
     /// Ends the session once; later operations are refused. Returns `None` if it had already ended,
@@ -515,7 +522,7 @@ impl Session {
     ///
     /// # Errors
     /// `storage-failed`; the session has not ended then.
-    pub(super) fn finish(&self, end: End) -> Result<Option<(Ended, Written)>, Problem> {
+    pub(super) fn finish(&self, end: End) -> Result<Option<(Ended, JournalPosition)>, Problem> {
         // A session with a failed operation can still be closed.
         let mut state = match (end, self.state.try_lock()) {
             (_, Ok(state)) => state,
@@ -541,13 +548,13 @@ impl Session {
             name: &record,
             ..Record::new(self.key, &record)
         };
-        let written = self.keeper.write_down(&[record])?;
+        let written = self.context.write_down(&[record])?;
         state.end = Some((end, written));
         Ok(Some((tombstone, written)))
     }
 
     /// Returns the position of its end in the journal, once it has ended.
-    pub(super) fn ended_at(&self) -> Option<Written> {
+    pub(super) fn ended_at(&self) -> Option<JournalPosition> {
         let state = self.state.lock().unwrap_or_else(|e| e.into_inner());
         state.end.map(|(_, written)| written)
     }
@@ -559,7 +566,7 @@ impl Session {
         id: String,
         parents: Parents,
     ) -> Result<Session, Problem> {
-        let key = parents.keeper.draw_key();
+        let key = parents.context.draw_key();
         let (creation, seed) = (self.blueprint.creation.clone(), self.blueprint.seed.clone());
         let child = Session::build(key, id, creation, seed, parents)?;
         let base = state.vector.base();
@@ -574,8 +581,8 @@ impl Session {
     }
 
     /// Returns the record of its creation.
-    fn birth(&self) -> Birth {
-        Birth {
+    fn created(&self) -> Created {
+        Created {
             id: self.id.clone(),
             creation: self.blueprint.creation.clone(),
             seed: self.blueprint.seed.clone(),
@@ -587,14 +594,14 @@ impl Session {
 
     /// Calls `write` with the record of the whole session, which no operation changes meanwhile.
     /// Returns `None` if the session has ended or failed.
-    pub(super) fn with_whole<T>(&self, write: impl FnOnce(Record<'_>) -> T) -> Option<T> {
+    pub(super) fn with_snapshot<T>(&self, write: impl FnOnce(Record<'_>) -> T) -> Option<T> {
         let state = self.state.lock().ok()?;
         if state.end.is_some() {
             return None;
         }
-        let birth = self.birth();
-        let whole = records::whole(&birth, &state.history);
-        let name = records::name(&birth);
+        let created = self.created();
+        let whole = records::snapshot(&created, &state.history);
+        let name = records::name(&created);
         Some(write(Record {
             name: &name,
             ..Record::new(self.key, &whole)
@@ -608,7 +615,7 @@ impl Session {
     pub(super) fn check_can_be_kept(&self, max: usize) -> Result<(), Problem> {
         let state = self.lock()?;
         // A state is never this many times larger when written than in memory.
-        if self.keeper.journal().is_none() || state.vector.bytes() < max / 1_024 {
+        if self.context.journal().is_none() || state.vector.bytes() < max / 1_024 {
             return Ok(());
         }
         let bytes = state.vector.base().len();
@@ -632,7 +639,7 @@ impl Session {
         let now =
             FIXED_BYTES + self.blueprint.seed_bytes() + played + state.history.bytes() + rerun;
         let before = self.counted_bytes.swap(now, Ordering::Relaxed);
-        self.keeper.resized(before, now);
+        self.context.resized(before, now);
     }
 
     /// Returns the whole state, as a document.
@@ -685,7 +692,7 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        self.keeper.resized(self.bytes(), 0);
+        self.context.resized(self.bytes(), 0);
     }
 }
 

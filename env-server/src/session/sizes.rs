@@ -48,14 +48,14 @@ fn environments_are_counted_with_what_they_take() {
     creations(1).for_each(|creation| drop(store.create(creation, None)));
     for creation in creations(512) {
         let told = format!("{creation:?}");
-        let before = (taken(), store.keeper().memory_bytes());
+        let before = (taken(), store.context().memory_bytes());
         // Not every environment has every argument.
         let Ok(created) = store.create(creation, None) else {
             continue;
         };
         counted_all += 1;
         let session = created.session;
-        let born = store.keeper().memory_bytes() - before.1;
+        let born = store.context().memory_bytes() - before.1;
         session
             .apply(None, Operation::Reset(Reset::default()))
             .unwrap();
@@ -65,7 +65,7 @@ fn environments_are_counted_with_what_they_take() {
             session.apply(None, step).unwrap();
         }
         let given = (taken() - before.0) as usize;
-        let counted = store.keeper().memory_bytes() - before.1;
+        let counted = store.context().memory_bytes() - before.1;
         assert!(
             counted <= 2 * given && given <= 2 * counted,
             "{told}: counted {counted}, given {given}"
@@ -136,7 +136,7 @@ fn what_does_not_fit_is_refused_before_it_is_built() {
     let (refused, taken) = most(|| store.create(wide(), None).err());
     assert_eq!(refused.unwrap().code, env_protocol::ErrorCode::ServerFull);
     assert!(taken < 1 << 20, "{taken}");
-    assert_eq!(store.keeper().memory_bytes(), 0);
+    assert_eq!(store.context().memory_bytes(), 0);
 }
 
 #[test]

@@ -14,33 +14,33 @@ use service::leases::{
 use service::observe::{Census, Population, Work};
 
 use super::blueprint::Blueprint;
+use super::context::{JournalPosition, SessionContext};
 use super::creation::{Creation, Description, Kind};
-use super::keeper::{Keeper, Written};
 use super::limits::{Limits, PAGE_BYTES};
 use super::operation::{Answer, Operation};
 use super::records::{End, Ended, MAX_STATE_BYTES};
 use super::session::{Parents, Session, ended};
 use service::room::{Room, Rooms};
 
-/// Bytes of a reply that is not counted while it is sent; `--max-requests-in-flight` bounds the
-/// number of such replies.
+/// Largest reply, in bytes, that is not counted while it is sent: `--max-requests-in-flight` bounds
+/// the number of such replies.
 const SMALL_REPLY: usize = 64 << 10;
 
 /// All sessions of a server.
 ///
-/// Each principal has its own ids: the same id of two principals names two sessions, and no
-/// principal can find out or take the ids of others. Sessions without an owner, which were created
-/// while the server had no tokens, are open to all principals. On a server without tokens, sessions
-/// of principals from earlier are open to all clients, as long as their id is unambiguous.
+/// Each principal has its own ids: the same id of two principals names two sessions, and a principal
+/// can neither discover nor take the ids of others. Sessions without an owner, created while the
+/// server required no tokens, remain open to every client. While the server requires no tokens, so
+/// are the sessions of principals, if their id is unambiguous.
 pub struct Store {
     /// By [`Key`].
     sessions: DashMap<String, Arc<Session>>,
-    /// Locked only for creating and ending sessions; operations never wait for it. If a session's
-    /// state is locked as well, the state comes first.
+    /// Locked only to create and end sessions; operations never wait for it. A session's state is
+    /// locked before it.
     ledger: Mutex<Ledger>,
     limits: Limits,
-    keeper: Arc<Keeper>,
-    /// Temporary memory, in addition to that of sessions.
+    context: Arc<SessionContext>,
+    /// Memory reserved for a time, in addition to that of sessions.
     rooms: Arc<Rooms>,
     leases_expired: AtomicU64,
 }
@@ -56,13 +56,13 @@ const MAX_ENDED_OF_ALL: usize = 16 * MAX_ENDED_OF_ONE;
 /// Counts and tombstones, which creating and ending change together.
 struct Ledger {
     quotas: Quotas,
-    tombstones: Tombstones<(Kind, String), (End, Written)>,
+    tombstones: Tombstones<(Kind, String), (End, JournalPosition)>,
 }
 
-/// The result of looking up an id.
+/// The state of an id.
 enum Found {
     Living(Arc<Session>),
-    Ended(End, Written),
+    Ended(End, JournalPosition),
     Nothing,
 }
 
@@ -87,18 +87,18 @@ impl Ledger {
     }
 }
 
-/// The key of a session in the map: its id, after its owner's name if it has one. Names contain no
-/// slash.
+/// The key of a session: its id, preceded by its owner's name and a slash if it has an owner. Names
+/// contain no slash.
 struct Key {
     bytes: [u8; Key::MAX_BYTES],
     len: usize,
 }
 
 impl Key {
-    /// Bytes of a name, a slash and an id.
+    /// Longest name, a slash, longest id.
     const MAX_BYTES: usize = 129;
 
-    /// Builds a key without allocating; `None` if the id is too long to be valid.
+    /// Creates a key without allocating. Returns `None` if the id is too long to be valid.
     fn new(owner: &str, id: &str) -> Option<Self> {
         let len = owner.len() + 1 + id.len();
         let mut bytes = [0; Key::MAX_BYTES];
@@ -113,7 +113,7 @@ impl Key {
         str::from_utf8(&self.bytes[..self.len]).unwrap_or_default()
     }
 
-    fn of(session: &Session) -> String {
+    fn from_session(session: &Session) -> String {
         match session.owner() {
             None => session.id().to_owned(),
             Some(owner) => format!("{owner}/{}", session.id()),
@@ -124,42 +124,45 @@ impl Key {
 impl Store {
     /// Creates an empty store, whose sessions end with the process.
     pub fn new(limits: Limits, clock: Clock) -> Self {
-        let keeper = Keeper::new(limits.trajectory_bytes, clock, None, 0);
-        Store::with_keeper(limits, keeper)
+        let context = SessionContext::new(limits.trajectory_bytes, clock, None, 0);
+        Store::with_context(limits, context)
     }
 
-    pub(super) fn with_keeper(limits: Limits, keeper: Keeper) -> Self {
+    pub(super) fn with_context(limits: Limits, context: SessionContext) -> Self {
         Store {
             sessions: DashMap::new(),
             ledger: Mutex::new(Ledger::new()),
             rooms: Rooms::new(limits.max_memory_bytes),
             limits,
-            keeper: Arc::new(keeper),
+            context: Arc::new(context),
             leases_expired: AtomicU64::new(0),
         }
     }
 
-    pub(super) fn keeper_handle(&self) -> &Arc<Keeper> {
-        &self.keeper
+    pub(super) fn context_handle(&self) -> &Arc<SessionContext> {
+        &self.context
     }
 
-    /// Returns the state shared by all sessions.
-    pub fn keeper(&self) -> &Keeper {
-        &self.keeper
+    /// Returns the context that all sessions share.
+    pub fn context(&self) -> &SessionContext {
+        &self.context
     }
 
-    /// Creates a session under a generated id.
+    /// Creates a session under an id drawn by the server.
     ///
     /// # Errors
     /// `unknown-spec`, `invalid-kwargs`, `invalid-seed`, `invalid-num-envs`, `invalid-ttl`,
     /// `quota-exceeded`, `server-full` or `storage-failed`.
-    pub fn create(&self, creation: Creation, owner: Option<&Owner>) -> Result<Created, Problem> {
+    pub fn create(
+        &self,
+        creation: Creation,
+        owner: Option<&Owner>,
+    ) -> Result<CreatedSession, Problem> {
         let built = self.build(drawn_id(), creation, owner)?;
         self.insert(built, owner, &mut self.lock_ledger())
     }
 
-    /// Creates a session under the client's id, or finds the one created earlier with the same
-    /// body.
+    /// Creates a session under the client's id, or finds the one created before by the same request.
     ///
     /// # Errors
     /// As [`Store::create`], and `invalid-env-id`, `env-exists`, `env-closed` or `lease-expired`.
@@ -168,7 +171,7 @@ impl Store {
         id: &str,
         creation: Creation,
         owner: Option<&Owner>,
-    ) -> Result<Created, Problem> {
+    ) -> Result<CreatedSession, Problem> {
         check_id(id, ErrorCode::InvalidEnvId)?;
         let name = owner.map(|owner| &owner.name);
         self.expire_if_due(name, id);
@@ -184,15 +187,19 @@ impl Store {
         }
     }
 
-    /// Returns the session created earlier under this id with this body, if there is one.
+    /// Returns the session created before under this id with this body, if there is one.
+    ///
+    /// # Errors
+    /// `env-exists`, if it was created with another body; `env-closed`, `lease-expired` or
+    /// `env-lost`, if it has ended.
     fn created_before(
         &self,
         id: &str,
         creation: &Creation,
         name: Option<&Arc<str>>,
         ledger: &Ledger,
-    ) -> Result<Option<Created>, Problem> {
-        let existing = |session: Arc<Session>| Created {
+    ) -> Result<Option<CreatedSession>, Problem> {
+        let existing = |session: Arc<Session>| CreatedSession {
             written: session.born,
             session,
             is_new: false,
@@ -206,7 +213,7 @@ impl Store {
         }
         match self.ended_or_beyond(creation.kind(), id, name, ledger) {
             Found::Ended(end, _) => Err(ended(id, end)),
-            // Its client continues with it, although the server now identifies clients differently.
+            // Its client continues with it, although the server now requires tokens, or no longer.
             Found::Living(session) if is_same(&session) && !session.has_expired() => {
                 Ok(Some(existing(session)))
             }
@@ -214,8 +221,8 @@ impl Store {
         }
     }
 
-    /// Builds a session that is not visible yet. This takes long for a large one; others are
-    /// created and closed meanwhile.
+    /// Builds a session without inserting it. A large one takes long, so the ledger is not locked
+    /// meanwhile.
     fn build(
         &self,
         id: String,
@@ -239,13 +246,13 @@ impl Store {
         mut session: Session,
         owner: Option<&Owner>,
         ledger: &mut Ledger,
-    ) -> Result<Created, Problem> {
+    ) -> Result<CreatedSession, Problem> {
         self.admit(session.creation(), owner, ledger)?;
         self.check_memory()?;
-        let written = session.with_whole(|whole| self.keeper.write_down(&[whole]));
+        let written = session.with_snapshot(|whole| self.context.write_down(&[whole]));
         session.born = written.expect("it has just begun")?;
-        self.keeper.metrics.done(Work::Create);
-        Ok(Created {
+        self.context.metrics.done(Work::Create);
+        Ok(CreatedSession {
             written: session.born,
             session: self.hold(session, ledger),
             is_new: true,
@@ -254,7 +261,7 @@ impl Store {
 
     fn parents(&self, owner: Option<Arc<str>>, ttl_s: u64, is_fork: bool) -> Parents {
         Parents {
-            keeper: Arc::clone(&self.keeper),
+            context: Arc::clone(&self.context),
             owner,
             ttl_s,
             is_fork,
@@ -266,11 +273,11 @@ impl Store {
         let lanes = session.creation().num_envs() as usize;
         ledger.quotas.add(session.owner(), lanes);
         self.sessions
-            .insert(Key::of(&session), Arc::clone(&session));
+            .insert(Key::from_session(&session), Arc::clone(&session));
         session
     }
 
-    /// Returns the session under an id of this owner (or without an owner).
+    /// Returns the session with this owner, or without an owner, under an id.
     fn living(&self, owner: Option<&Arc<str>>, id: &str) -> Option<Arc<Session>> {
         let found = match owner {
             None => self.sessions.get(id),
@@ -281,7 +288,7 @@ impl Store {
         Some(Arc::clone(&session))
     }
 
-    /// Looks up an id for a caller.
+    /// Resolves an id for the client.
     fn find(&self, kind: Kind, id: &str, asks: Option<&Owner>) -> Found {
         let name = asks.map(|owner| &owner.name);
         match self.living(name, id) {
@@ -290,8 +297,8 @@ impl Store {
         }
     }
 
-    /// Looks up an id under which the caller has no session. It may be the id of an ended session
-    /// of its own, or of a session that is open to all.
+    /// Resolves an id under which the client has no session of its own: it may name one that has
+    /// ended, or one open to every client.
     fn ended_or_beyond(
         &self,
         kind: Kind,
@@ -299,7 +306,7 @@ impl Store {
         asks: Option<&Arc<str>>,
         ledger: &Ledger,
     ) -> Found {
-        let (now_ms, key) = (self.keeper.clock.now_ms(), (kind, id.to_owned()));
+        let (now_ms, key) = (self.context.clock.now_ms(), (kind, id.to_owned()));
         let ended = |owner: Option<&Arc<str>>| {
             let found = ledger.tombstones.find(owner, &key, now_ms);
             found.map(|&(end, written)| Found::Ended(end, written))
@@ -314,7 +321,7 @@ impl Store {
             None => {
                 let owners = ledger.owners();
                 let mut found = owners.iter().filter_map(|owner| of(Some(owner)));
-                // If several match equally, none is meant.
+                // An id of several principals names none of their sessions.
                 found.next().filter(|_| found.next().is_none())
             }
         });
@@ -325,7 +332,7 @@ impl Store {
         check_ttl_s(asked, self.limits.default_ttl_s, self.limits.max_ttl_s)
     }
 
-    /// Checks the limits.
+    /// Checks that one more session is within the limits and quotas.
     fn admit(
         &self,
         creation: &Creation,
@@ -340,7 +347,7 @@ impl Store {
         ledger.quotas.admit(lanes, max, owner)
     }
 
-    /// Checks that all sessions, including one just built, fit into the memory limit.
+    /// Checks the limit on memory, including a session just built.
     fn check_memory(&self) -> Result<(), Problem> {
         self.check_memory_with(0)
     }
@@ -358,11 +365,11 @@ impl Store {
         Ok(())
     }
 
-    /// Reserves memory for environments, before they are built.
+    /// Reserves memory for environments before they are built.
     fn room_to_build(&self, bytes: usize) -> Result<Room, Problem> {
         self.check_memory_with(bytes)?;
         self.rooms
-            .take(bytes, self.keeper.memory_bytes())
+            .take(bytes, self.context.memory_bytes())
             .ok_or_else(|| {
                 let detail = format!(
                     "{bytes} bytes for it, in addition to those being built, exceed the server's limit"
@@ -371,13 +378,12 @@ impl Store {
             })
     }
 
-    /// Reserves memory for a reply of about so many bytes, until it has been sent. A small one
-    /// needs none.
+    /// Reserves memory for a reply of about this size until it has been sent; a small reply needs none.
     ///
     /// # Errors
-    /// `overloaded`, when other replies occupy it.
+    /// `overloaded`, if other replies leave too little.
     pub(crate) fn room(&self, bytes: usize) -> Result<Room, Problem> {
-        let held = self.keeper.memory_bytes();
+        let held = self.context.memory_bytes();
         let bytes = if bytes <= SMALL_REPLY { 0 } else { bytes };
         self.rooms.take(bytes, held).ok_or_else(|| {
             let (taken, max) = (self.rooms.taken(), self.limits.max_memory_bytes);
@@ -389,21 +395,20 @@ impl Store {
         })
     }
 
-    /// Returns the bytes of temporary memory.
+    /// Returns the bytes reserved for a time.
     #[cfg(test)]
     pub(crate) fn rooms_taken(&self) -> usize {
         self.rooms.taken()
     }
 
-    /// Returns the bytes of all environments and of temporary memory.
+    /// Returns the bytes of all environments and of all reservations.
     fn memory_bytes(&self) -> usize {
-        self.keeper
+        self.context
             .memory_bytes()
             .saturating_add(self.rooms.taken())
     }
 
-    /// Whether an operation on the session with this id takes only a moment; `true` if there is
-    /// none.
+    /// Whether an operation on the session under an id takes only a moment; true if there is none.
     pub(crate) fn is_quick(&self, kind: Kind, id: &str, owner: Option<&Owner>) -> bool {
         match self.find(kind, id, owner) {
             Found::Living(session) => session.is_quick(),
@@ -430,17 +435,17 @@ impl Store {
             found = self.find(kind, id, owner);
         }
         match found {
-            // It is being played, which renews its lease, so it does not end.
+            // A session with an operation in progress does not end: the operation renews its lease.
             Found::Living(session) => Ok(session),
             Found::Ended(end, _) => Err(ended(id, end)),
             Found::Nothing => Err(unknown(id)),
         }
     }
 
-    /// Forks a session; this is an operation on the original one.
+    /// Creates a branch of a session, as an operation on that session.
     ///
     /// # Errors
-    /// As [`Session::apply`], and those of [`Store::create_as`]. Nothing has changed then.
+    /// As [`Session::apply`] and [`Store::create_as`]. An error changes nothing.
     pub fn fork(
         &self,
         session: &Session,
@@ -479,7 +484,7 @@ impl Store {
                 self.admit(session.creation(), owner, ledger)
             };
             may_be(&self.lock_ledger())?;
-            // Other sessions are created and closed while it is built.
+            // Other sessions can be created and closed while it is built.
             let parents = self.parents(name.cloned(), ttl_s, true);
             let room = self.room_to_build(session.bytes())?;
             let mut child = session.branch(state, env_id.clone(), parents)?;
@@ -487,7 +492,7 @@ impl Store {
             let mut ledger = self.lock_ledger();
             may_be(&ledger)?;
             self.check_memory()?;
-            let result = child.with_whole(|whole| session.write_down(state, bytes, Some(whole)));
+            let result = child.with_snapshot(|whole| session.write_down(state, bytes, Some(whole)));
             let written = result.expect("it has just begun")?;
             child.born = written;
             self.hold(child, &mut ledger);
@@ -506,7 +511,7 @@ impl Store {
         &self,
         session: &Session,
         request: LeaseRequest,
-    ) -> Result<(LeaseReply, Written), Problem> {
+    ) -> Result<(LeaseReply, JournalPosition), Problem> {
         if request.ttl_s.is_some() {
             self.ttl_s(request.ttl_s)?;
         }
@@ -516,16 +521,21 @@ impl Store {
     /// Closes a session, after the operation in progress. Closing it again is not an error.
     ///
     /// # Errors
-    /// `unknown-env` if it never existed, or `storage-failed`.
-    pub fn close(&self, kind: Kind, id: &str, owner: Option<&Owner>) -> Result<Written, Problem> {
+    /// `unknown-env`, if there never was one, or `storage-failed`.
+    pub fn close(
+        &self,
+        kind: Kind,
+        id: &str,
+        owner: Option<&Owner>,
+    ) -> Result<JournalPosition, Problem> {
         match self.find(kind, id, owner) {
             Found::Living(session) => {
                 if let Some((tombstone, written)) = session.finish(End::Closed)? {
                     self.let_go(&session, &tombstone, written);
-                    self.keeper.metrics.done(Work::Close);
+                    self.context.metrics.done(Work::Close);
                     return Ok(written);
                 }
-                // Another request is ending it at this moment.
+                // Another request is ending it.
                 Ok(session.ended_at().unwrap_or_default())
             }
             Found::Ended(_, written) => Ok(written),
@@ -533,7 +543,7 @@ impl Store {
         }
     }
 
-    /// Ends the session with this id if its lease has expired unnoticed.
+    /// Ends the session under an id if its lease has run out.
     fn expire_if_due(&self, owner: Option<&Arc<str>>, id: &str) {
         let found = self.living(owner, id);
         if let Some(session) = found.filter(|session| session.has_expired()) {
@@ -553,21 +563,23 @@ impl Store {
         }
     }
 
-    /// Takes an ended session out.
-    pub(super) fn let_go(&self, session: &Session, tombstone: &Ended, written: Written) {
+    /// Removes a session that has ended.
+    pub(super) fn let_go(&self, session: &Session, tombstone: &Ended, written: JournalPosition) {
         let mut ledger = self.lock_ledger();
         let removed = self
             .sessions
-            .remove_if(&Key::of(session), |_, held| held.key() == session.key());
+            .remove_if(&Key::from_session(session), |_, held| {
+                held.key() == session.key()
+            });
         if removed.is_some() {
             let lanes = session.creation().num_envs() as usize;
             ledger.quotas.remove(session.owner(), lanes);
         }
-        self.bury(tombstone, written, &mut ledger);
+        self.remember(tombstone, written, &mut ledger);
     }
 
-    fn bury(&self, ended: &Ended, written: Written, ledger: &mut Ledger) {
-        let until_ms = self.keeper.clock.now_ms().saturating_add(ms(ended.ttl_s));
+    fn remember(&self, ended: &Ended, written: JournalPosition, ledger: &mut Ledger) {
+        let until_ms = self.context.clock.now_ms().saturating_add(ms(ended.ttl_s));
         let kind = match ended.is_vector {
             true => Kind::Vector,
             false => Kind::Single,
@@ -582,26 +594,26 @@ impl Store {
             .add(owner, (kind, ended.id.clone()), tombstone);
     }
 
-    /// Remembers a session that had ended when the server began.
-    pub(super) fn bury_recovered(&self, ended: &Ended) {
-        self.bury(ended, Written::default(), &mut self.lock_ledger());
+    /// Remembers a session that ended before the server began.
+    pub(super) fn remember_recovered(&self, ended: &Ended) {
+        self.remember(ended, JournalPosition::default(), &mut self.lock_ledger());
     }
 
-    /// Adds a session recovered from the journal.
+    /// Holds a session recovered from the journal.
     pub(super) fn hold_recovered(&self, session: Session) {
         self.hold(session, &mut self.lock_ledger());
     }
 
-    /// Returns every session, including all whose creation has been written.
+    /// Returns every session whose creation is in the journal.
     pub(super) fn all(&self) -> Vec<Arc<Session>> {
-        // The ledger is locked from writing a new session to adding it.
+        // Creating a session locks the ledger from writing the record until it is held.
         let _ledger = self.lock_ledger();
         self.sessions.iter().map(|s| Arc::clone(&s)).collect()
     }
 
-    /// The sessions that are remembered as ended, as a journal keeps them.
+    /// Returns the ended sessions that are remembered, as records for the journal.
     pub(super) fn tombstones(&self) -> Vec<Ended> {
-        let now_ms = self.keeper.clock.now_ms();
+        let now_ms = self.context.clock.now_ms();
         let ledger = self.lock_ledger();
         let all = ledger.tombstones.iter();
         let remembered = all.filter(|(_, _, tombstone)| tombstone.until_ms > now_ms);
@@ -624,11 +636,11 @@ impl Store {
         for session in expired {
             self.expire(&session);
         }
-        let now_ms = self.keeper.clock.now_ms();
+        let now_ms = self.context.clock.now_ms();
         self.lock_ledger().tombstones.forget(now_ms);
     }
 
-    /// Returns the number of sessions of each principal, and of sessions without one.
+    /// Returns the number of sessions of each principal, after those without an owner.
     pub fn held_by(&self) -> Vec<(Option<Arc<str>>, usize)> {
         let ledger = self.lock_ledger();
         let owned = ledger.quotas.by_owner();
@@ -641,12 +653,12 @@ impl Store {
         held
     }
 
-    /// Returns the number of leases that have expired since the server started.
+    /// Returns the number of leases that have run out since the server began.
     pub fn leases_expired(&self) -> u64 {
         self.leases_expired.load(Ordering::Relaxed)
     }
 
-    /// Counts the sessions for metrics.
+    /// Returns counts of all sessions, for metrics.
     pub fn census(&self) -> Census {
         let mut populations: Vec<Population> = Vec::new();
         for session in &self.sessions {
@@ -674,12 +686,12 @@ impl Store {
             populations,
             memory_bytes: self.memory_bytes() as u64,
             leases_expired: self.leases_expired(),
-            journal: self.keeper.journal().map(Journal::stats),
+            journal: self.context.journal().map(Journal::stats),
         }
     }
 
-    /// Returns a page of sessions in the order of their ids, those after `after`, and where the
-    /// next page begins. A page also ends when it is large.
+    /// Returns a page of sessions ordered by id, those after `after`, and the start of the next page.
+    /// A page ends after `limit` sessions or about [`PAGE_BYTES`].
     ///
     /// # Errors
     /// Those of [`Session::describe`].
@@ -697,7 +709,7 @@ impl Store {
             .filter(|s| is_open_to(s.owner(), owner) && !s.has_expired())
             .map(|s| Arc::clone(&s))
             .collect();
-        // For equal ids, put the caller's own first.
+        // The client's own session precedes others with the same id.
         let name = owner.map(|owner| &owner.name);
         sessions.sort_unstable_by(|a, b| {
             let is_other = |session: &Session| session.owner() != name;
@@ -720,23 +732,23 @@ impl Store {
     }
 
     fn lock_ledger(&self) -> MutexGuard<'_, Ledger> {
-        // A panic while it is locked leaves at worst counts that are off by one session.
+        // After a panic while it is locked, counts are at worst off by one session.
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A session that has been created, now or earlier.
-pub struct Created {
+/// The result of creating a session.
+pub struct CreatedSession {
     /// The session.
     pub session: Arc<Session>,
-    /// Whether it is new.
+    /// Whether it is new, rather than created before by the same request.
     pub is_new: bool,
-    /// Position up to which the journal must be durable before the client may be answered.
-    pub written: Written,
+    /// The position up to which the journal must be durable before the client is answered.
+    pub written: JournalPosition,
 }
 
-/// Whether a caller may see sessions of `owner`. Sessions without an owner are open to all, and
-/// callers without tokens may see all.
+/// Whether a client may see a session: sessions without an owner are open to all, and a client of a
+/// server without tokens sees all.
 fn is_open_to(owner: Option<&Arc<str>>, asks: Option<&Owner>) -> bool {
     match (owner, asks) {
         (Some(owner), Some(asks)) => *owner == asks.name,
@@ -744,8 +756,8 @@ fn is_open_to(owner: Option<&Arc<str>>, asks: Option<&Owner>) -> bool {
     }
 }
 
-/// Removes sessions that their id does not find: if several share an id, only the caller's own is
-/// kept, or none if none is the caller's.
+/// Removes sessions that their id does not name: of several with one id, only the client's own
+/// remains, and none if none is its own.
 fn only_found(sessions: Vec<Arc<Session>>, name: Option<&Arc<str>>) -> Vec<Arc<Session>> {
     let runs = sessions.chunk_by(|a, b| a.id() == b.id());
     let found = runs.filter_map(|run| match run {

@@ -105,7 +105,7 @@ impl Access {
         let mut after = HashMap::new();
         for (name, grant) in grants {
             let count = counts.entry(name.clone()).or_default();
-            for (token, principal) in Principal::of(name, grant, Arc::clone(count)) {
+            for (token, principal) in Principal::from_grant(name, grant, Arc::clone(count)) {
                 let hash = self.hash(token.as_bytes());
                 if let Some(other) = after.insert(hash, Arc::clone(&principal)) {
                     let (one, other) = (other.name(), principal.name());

@@ -1,4 +1,4 @@
-//! The owner of environments or sessions, and its quotas.
+//! Owners of sessions, and their quotas.
 
 use std::sync::Arc;
 

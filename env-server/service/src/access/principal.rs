@@ -52,7 +52,7 @@ pub struct Refusals {
 
 impl Principal {
     /// Creates the principals of a grant, each with its tokens.
-    pub(super) fn of<'a>(
+    pub(super) fn from_grant<'a>(
         name: &str,
         grant: &'a Grant,
         count: Arc<Count>,

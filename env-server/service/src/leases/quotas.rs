@@ -10,7 +10,7 @@ use crate::access::Owner;
 /// Counts of the sessions that exist now.
 #[derive(Debug)]
 pub struct Quotas {
-    /// The holder of everything, in problems: `the server`.
+    /// The subject of messages in problems, such as `the server`.
     holder: &'static str,
     /// The plural of a session, in problems: `environments`.
     what: &'static str,
@@ -33,14 +33,14 @@ impl Quotas {
     pub fn new(holder: &'static str, what: &'static str) -> Self {
         Quotas {
             holder,
-            what,
+            things,
             held: Usage::default(),
             by_owner: HashMap::new(),
         }
     }
 
-    /// Checks that one more session with so many lanes is within `max`, and within the quotas of
-    /// its owner.
+    /// Checks that another session with so many lanes is within `max`, and within its owner's
+    /// quotas.
     ///
     /// # Errors
     /// `quota-exceeded`.
@@ -60,8 +60,8 @@ impl Quotas {
     fn check(&self, who: &str, held: Usage, lanes: usize, max: Usage) -> Result<(), Problem> {
         let refused = |detail| Err(Problem::new(ErrorCode::QuotaExceeded, detail));
         if held.sessions >= max.sessions {
-            let (count, what) = (held.sessions, self.what);
-            return refused(format!("{who} holds {count} {what}, the limit"));
+            let (count, things) = (held.sessions, self.things);
+            return refused(format!("{who} holds {count} {things}, the limit"));
         }
         if lanes > max.lanes.saturating_sub(held.lanes) {
             let (held, max) = (held.lanes, max.lanes);
@@ -98,12 +98,12 @@ impl Quotas {
         [Some(&mut self.held), of_owner].into_iter().flatten()
     }
 
-    /// Returns what is held in all.
+    /// Returns the total counts.
     pub fn held(&self) -> Usage {
         self.held
     }
 
-    /// Returns the principals that hold something, and what.
+    /// Returns the principals with sessions, and their counts.
     pub fn by_owner(&self) -> impl Iterator<Item = (&Arc<str>, Usage)> {
         self.by_owner.iter().map(|(name, usage)| (name, *usage))
     }

@@ -106,7 +106,7 @@ impl<'a> Observed<'a> {
         let route = observe.route(request.uri().path());
         let method = RouteMetrics::method(request.method());
         observe.metrics.requests_begun.one();
-        let id = observe.ids.of(request.headers());
+        let id = observe.ids.id(request.headers());
         let is_closing = request.method() == Method::DELETE;
         let is_logged = is_closing || tracing::event_enabled!(target: TARGET, Level::DEBUG);
         Observed {

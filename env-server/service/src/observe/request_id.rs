@@ -33,7 +33,7 @@ impl RequestIds {
     }
 
     /// Returns the client's id if it is safe to log as it is, or else a new one.
-    pub(super) fn of(&self, headers: &HeaderMap) -> HeaderValue {
+    pub(super) fn id(&self, headers: &HeaderMap) -> HeaderValue {
         match headers.get(X_REQUEST_ID) {
             Some(id) if is_safe(id.as_bytes()) => id.clone(),
             _ => self.make(),
@@ -73,12 +73,12 @@ mod tests {
     fn ids_are_told_apart() {
         let ids = RequestIds::new(0x01ab_cdef);
         let none = HeaderMap::new();
-        assert_eq!(ids.of(&none), "01abcdef-1");
+        assert_eq!(ids.id(&none), "01abcdef-1");
         ids.next.store(0xfff, Ordering::Relaxed);
-        assert_eq!(ids.of(&none), "01abcdef-fff");
-        assert_eq!(ids.of(&none), "01abcdef-1000");
+        assert_eq!(ids.id(&none), "01abcdef-fff");
+        assert_eq!(ids.id(&none), "01abcdef-1000");
         ids.next.store(u64::MAX, Ordering::Relaxed);
-        assert_eq!(ids.of(&none), "01abcdef-ffffffffffffffff");
+        assert_eq!(ids.id(&none), "01abcdef-ffffffffffffffff");
     }
 
     #[test]

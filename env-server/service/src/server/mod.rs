@@ -65,8 +65,8 @@ impl Listening {
     /// Serves until `shutdown` completes, then drains: it continues to serve for `drain_delay`,
     /// then accepts no more connections and finishes work in progress for at most `drain_timeout`.
     ///
-    /// Sockets are asked to close after the delay, and cut off when this returns. Failures to
-    /// accept connections are logged, and are not errors.
+    /// Sockets are asked to close when the delay is over, and cut off when this returns. Failures
+    /// to accept connections are logged, and are no error.
     pub async fn serve(
         self,
         routes: Routes,

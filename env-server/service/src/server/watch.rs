@@ -37,7 +37,7 @@ impl Timeouts {
         }
     }
 
-    fn of(&self, phase: Phase) -> u64 {
+    fn limit(&self, phase: Phase) -> u64 {
         match phase {
             Phase::Fresh | Phase::Head => self.header_ms,
             Phase::Body | Phase::Reply => self.request_ms,
@@ -207,7 +207,7 @@ impl Watch {
     pub(super) fn poll_late(&self, mut timer: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<Late> {
         loop {
             let (phase, since_ms) = self.phase();
-            let due_ms = since_ms.saturating_add(self.timeouts.of(phase));
+            let due_ms = since_ms.saturating_add(self.timeouts.limit(phase));
             let due = self.began.checked_add(Duration::from_millis(due_ms));
             // A time beyond the range of the clock never comes.
             let Some(due) = due else { return Poll::Pending };

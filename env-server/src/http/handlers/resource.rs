@@ -85,7 +85,7 @@ macro_rules! resource_routes {
             let renewing = app.clone();
             let renew = move |session: &Session| renewing.store.renew(session, body);
             let (renewed, written) = app.with(session, &caller, renew).await?;
-            app.store.keeper().safe(written).await?;
+            app.store.context().safe(written).await?;
             Ok(encoded(reply, &renewed))
         }
 
@@ -220,7 +220,7 @@ macro_rules! resource_routes {
             headers: HeaderMap,
         ) -> Result<Response, Failure> {
             let session = app.store.get($kind, &env_id, caller.owner())?;
-            query.of(&app, &caller, session, &headers).await
+            query.picture(&app, &caller, session, &headers).await
         }
 
         /// Ask for the oracle's action

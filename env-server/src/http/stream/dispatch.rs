@@ -28,7 +28,7 @@ use service::room::Room;
 pub(super) const PATH: &str = "/v1/stream";
 
 /// A message with everything needed to answer it.
-pub(super) struct Order {
+pub(super) struct StreamCall {
     id: StreamId,
     op: StreamOp,
     kind: StreamKind,
@@ -39,7 +39,7 @@ pub(super) struct Order {
     room: Result<Option<Room>, Problem>,
 }
 
-impl Order {
+impl StreamCall {
     /// Decodes a message except for its body.
     ///
     /// # Errors
@@ -52,7 +52,7 @@ impl Order {
         let mut room = None;
         let counted = bodies.count(&mut room, message.len());
         match StreamRequest::decode(encoding, message) {
-            Ok(request) => Ok(Order {
+            Ok(request) => Ok(StreamCall {
                 room: counted.map(|()| room),
                 body: message.slice_ref(request.body),
                 id: request.id,

@@ -20,7 +20,7 @@ use tokio::task::coop::consume_budget;
 
 use super::app::SharedApp;
 use super::caller::Caller;
-use dispatch::Order;
+use dispatch::StreamCall;
 use in_flight::InFlight;
 use service::room::Room;
 use service::socket::{Event, Gone, Socket, Upgrade};
@@ -80,7 +80,7 @@ async fn serve(app: SharedApp, caller: Caller, mut socket: Socket) -> Result<(),
             Event::Ending => break,
             Event::Gone => return Ok(()),
         };
-        let order = match Order::read(encoding, &message, &app.bodies) {
+        let order = match StreamCall::read(encoding, &message, &app.bodies) {
             Ok(order) => order,
             Err(reply) => {
                 socket.send(frame(encoding, reply)).await?;
@@ -119,7 +119,7 @@ async fn send(
 /// Answers one message of an anonymous caller.
 #[cfg(any(test, fuzzing))]
 pub(crate) async fn answer_message(app: &SharedApp, encoding: Encoding, message: &[u8]) -> Vec<u8> {
-    match Order::read(encoding, &Bytes::copy_from_slice(message), &app.bodies) {
+    match StreamCall::read(encoding, &Bytes::copy_from_slice(message), &app.bodies) {
         Ok(order) => order.answer(app.clone(), Caller::nobody()).await.0,
         Err(reply) => reply,
     }

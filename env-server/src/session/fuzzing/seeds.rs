@@ -59,7 +59,7 @@ fn vector() -> Creation {
 }
 
 /// The journal of a server on which everything that is written to one has happened.
-struct Written {
+struct JournalPosition {
     /// Keys and records, in order.
     records: Vec<(u64, Vec<u8>)>,
     /// A session as written by a compaction.
@@ -68,7 +68,7 @@ struct Written {
     segment: Vec<u8>,
 }
 
-fn written() -> Written {
+fn written() -> JournalPosition {
     let folder = tempfile::tempdir().expect("a folder");
     let config = JournalConfig::new(folder.path(), Durability::Process);
     let opened = Store::open(Limits::default(), Clock::default(), config.clone());
@@ -96,7 +96,7 @@ fn written() -> Written {
     let lease = LeaseRequest { ttl_s: Some(9) };
     store.renew(&v, lease).expect("renewed");
     store.close(Kind::Single, "g", None).expect("closed");
-    let whole = e.with_whole(|whole| (whole.key, whole.payload.to_vec()));
+    let whole = e.with_snapshot(|whole| (whole.key, whole.payload.to_vec()));
     drop((e, v, store));
     let mut records = Vec::new();
     let see = &mut |_, key, record: &[u8]| records.push((key, record.to_vec()));
@@ -109,7 +109,7 @@ fn written() -> Written {
             .is_some_and(|extension| extension == "journal");
         is_segment.then(|| fs::read(path).expect("a segment"))
     });
-    Written {
+    JournalPosition {
         records,
         whole: whole.expect("it lives"),
         segment: segment.expect("a segment"),

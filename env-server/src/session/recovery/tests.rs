@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::*;
 use crate::journal::Durability;
-use crate::session::store::Created;
+use crate::session::store::CreatedSession;
 use crate::session::{Answer, Creation, Kind, Operation};
 use environments::vector::Reset;
 use service::Owner;
@@ -56,7 +56,7 @@ fn wrapped() -> Creation {
 }
 
 pub(super) fn created(store: &Store, id: &str, creation: Creation) -> Arc<Session> {
-    let Created { session, .. } = store.create_as(id, creation, None).expect("created");
+    let CreatedSession { session, .. } = store.create_as(id, creation, None).expect("created");
     session
 }
 
@@ -161,7 +161,7 @@ fn ends_leases_and_owners_are_kept() {
         created(&store, "closed", single());
         store.close(Kind::Single, "closed", None).unwrap();
         created(&store, "expired", single());
-        store.keeper().clock.skip(Duration::from_secs(61));
+        store.context().clock.skip(Duration::from_secs(61));
         store.reap();
         assert_eq!(store.leases_expired(), 1);
         let renewed = created(&store, "renewed", single());
@@ -188,7 +188,7 @@ fn ends_leases_and_owners_are_kept() {
     assert_eq!(code("hers", Some(&ann)), None);
     let over = store.create_as("more", single(), Some(&ann)).err().unwrap();
     assert_eq!(over.code.as_str(), "quota-exceeded");
-    store.keeper().clock.skip(Duration::from_secs(8));
+    store.context().clock.skip(Duration::from_secs(8));
     assert_eq!(code("renewed", None), Some("lease-expired"));
 }
 
@@ -305,7 +305,7 @@ fn an_operation_that_does_not_fit_its_lanes_loses_its_environment() {
         let mut bytes = Vec::new();
         operation.encode(&mut bytes);
         let record = records::operation(2, &bytes);
-        let journal = store.keeper().journal().unwrap();
+        let journal = store.context().journal().unwrap();
         journal.append(&[Record::new(v.key(), &record)]).unwrap();
         drop((v, store));
         let (_, recovery) = open(dir.path());

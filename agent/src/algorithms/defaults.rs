@@ -1,4 +1,4 @@
-//! What several rows of the table share.
+//! Defaults and checks that rows share.
 
 use super::sections::Overrides;
 use crate::experience::Collection;
@@ -11,7 +11,7 @@ use crate::memory::{Network, Slots};
 use crate::policy::inputs::Inputs;
 
 /// The sections of an algorithm that learns, in the order of the list.
-pub(super) fn learner() -> Hyperparameters {
+pub fn learner() -> Hyperparameters {
     Hyperparameters::new()
         .with(Inputs::default())
         .with(Collection::default())
@@ -23,7 +23,7 @@ pub(super) fn learner() -> Hyperparameters {
 }
 
 /// The sections of a learner with a memory of slots, in the order of the list; `own` adds the memory's own after them.
-pub(super) fn slots(own: fn(Hyperparameters) -> Hyperparameters) -> Hyperparameters {
+pub fn slots(own: fn(Hyperparameters) -> Hyperparameters) -> Hyperparameters {
     let hyper = Hyperparameters::new()
         .with(Inputs::default())
         .with(Collection::default())
@@ -36,12 +36,12 @@ pub(super) fn slots(own: fn(Hyperparameters) -> Hyperparameters) -> Hyperparamet
         .with(ExplorationBonuses::default())
 }
 
-pub(super) fn no_check(_: &mut Hyperparameters, _: &Overrides) -> Result<(), ConfigError> {
+pub fn no_check(_: &mut Hyperparameters, _: &Overrides) -> Result<(), ConfigError> {
     Ok(())
 }
 
 /// The heads of an attention share the numbers of an entry evenly.
-pub(super) fn check_heads(hyper: &Hyperparameters, heads: usize) -> Result<(), ConfigError> {
+pub fn check_heads(hyper: &Hyperparameters, heads: usize) -> Result<(), ConfigError> {
     let Slots { mem_dim, .. } = hyper.get();
     if mem_dim.is_multiple_of(heads) {
         return Ok(());

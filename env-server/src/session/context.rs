@@ -13,10 +13,10 @@ use service::observe::Metrics;
 /// The position up to which the journal must be durable before a client may be answered; none if
 /// there is no journal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Written(Option<Position>);
+pub struct JournalPosition(Option<Position>);
 
 /// State shared by all sessions of a store.
-pub struct Keeper {
+pub struct SessionContext {
     pub(super) clock: Clock,
     pub(super) metrics: Arc<Metrics>,
     /// Least bytes of operations that a session keeps for its trajectory.
@@ -27,15 +27,15 @@ pub struct Keeper {
     journal: Option<Journal>,
 }
 
-impl Keeper {
-    /// Creates the keeper of sessions; their journal, if any, has used keys up to `last_key`.
+impl SessionContext {
+    /// Creates the context of sessions; their journal, if any, has used keys up to `last_key`.
     pub(super) fn new(
         trajectory_bytes: usize,
         clock: Clock,
         journal: Option<Journal>,
         last_key: u64,
     ) -> Self {
-        Keeper {
+        SessionContext {
             clock,
             metrics: Arc::default(),
             trajectory_bytes,
@@ -69,21 +69,21 @@ impl Keeper {
     ///
     /// # Errors
     /// `storage-failed`; then nothing has been written.
-    pub(super) fn write_down(&self, records: &[Record<'_>]) -> Result<Written, Problem> {
+    pub(super) fn write_down(&self, records: &[Record<'_>]) -> Result<JournalPosition, Problem> {
         let Some(journal) = &self.journal else {
-            return Ok(Written::default());
+            return Ok(JournalPosition::default());
         };
         let begun = Instant::now();
         let position = journal.append(records).map_err(failed)?;
         self.metrics.journal_appended(begun.elapsed());
-        Ok(Written(Some(position)))
+        Ok(JournalPosition(Some(position)))
     }
 
     /// Waits until everything up to this position is as durable as promised.
     ///
     /// # Errors
     /// `storage-failed`: it is unknown whether it is durable.
-    pub async fn safe(&self, written: Written) -> Result<(), Problem> {
+    pub async fn safe(&self, written: JournalPosition) -> Result<(), Problem> {
         match (&self.journal, written.0) {
             (Some(journal), Some(position)) => journal.durable(position).await.map_err(failed),
             _ => Ok(()),
