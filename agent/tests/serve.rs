@@ -228,7 +228,7 @@ fn played(
     mode: ActMode,
     steps: usize,
 ) -> Vec<Vec<i64>> {
-    let envs = format!("{environments}/v1/vector-envs/{:?}", mode).to_lowercase();
+    let envs = format!("{environments}/v1/vector-envs/{mode:?}").to_lowercase();
     let session_id = format!("{mode:?}");
     let packed = Encoding::MessagePack;
     let mut seen = first_observations(http, checkpoint, &envs);

@@ -9,7 +9,7 @@ use crate::session::Clock;
 use crate::session::Limits;
 
 /// Settings of a server; the defaults are safe on a machine of any size.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct ServerConfig {
     /// Settings that any service has: access, TLS, limits on connections, requests and time.
     pub service: ServiceConfig,
@@ -26,18 +26,4 @@ pub struct ServerConfig {
     /// The environment served over the OpenEnv protocol, if it is enabled: a spec such as
     /// `MemoryTask-v0?delay=16`, or a body of `POST /v1/envs`.
     pub openenv: Option<String>,
-}
-
-impl Default for ServerConfig {
-    fn default() -> Self {
-        ServerConfig {
-            service: ServiceConfig::default(),
-            limits: Limits::default(),
-            data_dir: None,
-            durability: Durability::default(),
-            allow_oracle: false,
-            clock: Clock::default(),
-            openenv: None,
-        }
-    }
 }

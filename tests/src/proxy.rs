@@ -91,6 +91,9 @@ pub struct FaultyProxy {
 impl FaultyProxy {
     /// Starts a proxy that passes requests on to `server` (`http://HOST:PORT`), each with a fate
     /// drawn from `seed`.
+    ///
+    /// # Errors
+    /// When no port of the loopback address is free.
     pub fn start(server: &str, seed: u64) -> io::Result<Self> {
         let upstream = server.trim_start_matches("http://").to_owned();
         let listener = TcpListener::bind("127.0.0.1:0")?;

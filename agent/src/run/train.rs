@@ -548,7 +548,7 @@ impl<'a> Trainer<'a> {
             match self.checkpoint_with(environment).save(&path) {
                 Ok(()) => monitor.message(&format!("kept what was learned in {}", path.display())),
                 Err(failed) => {
-                    monitor.message(&format!("could not keep what was learned: {failed}"))
+                    monitor.message(&format!("could not keep what was learned: {failed}"));
                 }
             }
         }

@@ -226,9 +226,7 @@ impl<'de> Deserialize<'de> for Bound {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Ok(match WireBound::deserialize(deserializer)? {
             WireBound::All(bound) => Bound::All(bound.into()),
-            WireBound::Each(bounds) => {
-                Bound::Each(bounds.into_iter().map(|bound| bound.into()).collect())
-            }
+            WireBound::Each(bounds) => Bound::Each(bounds.into_iter().map(Into::into).collect()),
         })
     }
 }

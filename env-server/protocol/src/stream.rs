@@ -375,17 +375,14 @@ fn request_from_json(message: &[u8]) -> Result<StreamRequest<'_>, EnvelopeError>
 fn request_from_messagepack(message: &[u8]) -> Result<StreamRequest<'_>, EnvelopeError> {
     let unreadable = |error| EnvelopeError { id: None, error };
     let mut rest = message;
-    let len = match read_array_len(&mut rest) {
-        Ok(len @ (4 | 5)) => len,
-        _ => {
-            let detail = "a message is an array [id, op, kind, env_id, body]";
-            return Err(unreadable(malformed(detail)));
-        }
+    let Ok(len @ (4 | 5)) = read_array_len(&mut rest) else {
+        let detail = "a message is an array [id, op, kind, env_id, body]";
+        return Err(unreadable(malformed(detail)));
     };
     let id = read_id(&mut rest).map_err(unreadable)?;
     let mut fields = || {
-        let op = read_name(&mut rest, "/1", &StreamOp::ALL, |op| op.as_str())?;
-        let kind = read_name(&mut rest, "/2", &StreamKind::ALL, |kind| kind.as_str())?;
+        let op = read_name(&mut rest, "/1", &StreamOp::ALL, StreamOp::as_str)?;
+        let kind = read_name(&mut rest, "/2", &StreamKind::ALL, StreamKind::as_str)?;
         let env_id = match rest.first() {
             Some(&NIL) => {
                 rest = &rest[1..];

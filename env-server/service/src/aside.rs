@@ -68,6 +68,9 @@ impl Aside {
 
 /// Runs a job aside without waiting for a turn, for requests that must be answered however busy the
 /// server is.
+///
+/// # Errors
+/// Those of the job; `internal` when the runtime ends before it.
 pub async fn blocking<T: Send + 'static>(
     job: impl FnOnce() -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {

@@ -5,6 +5,9 @@ use crate::config::ServiceConfig;
 /// Completes on Ctrl-C or SIGTERM; a Ctrl-C after that ends the process at once. The handlers are
 /// in place when this returns. A SIGTERM that is ignored when the process starts stays ignored; a
 /// Ctrl-C does not, since shells ignore it for commands that a script starts with `&`.
+///
+/// # Errors
+/// When a handler cannot be installed.
 #[cfg(unix)]
 pub fn shutdown() -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
     use tokio::signal::unix::{SignalKind, signal};
@@ -49,6 +52,9 @@ pub fn shutdown() -> std::io::Result<impl Future<Output = ()> + Send + 'static> 
 /// Makes SIGHUP reread tokens and certificate, if there are any; also under `nohup`, since SIGHUP
 /// then does not end the process. Without any, SIGHUP is left as it is: ignored under `nohup`. The
 /// handler is in place when this returns.
+///
+/// # Errors
+/// When the handler cannot be installed.
 #[cfg(unix)]
 pub fn reload_on_hangup(config: &ServiceConfig) -> std::io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};

@@ -208,6 +208,9 @@ impl Socket {
 
     /// Sends a message soon: it goes out with the next call of [`Socket::next`] that finds nothing
     /// to do, or when enough has accumulated. Waits while the client accepts nothing.
+    ///
+    /// # Errors
+    /// [`Gone`], when the connection is broken or the client accepts nothing for too long.
     pub async fn send(&mut self, message: Message) -> Result<(), Gone> {
         self.is_unflushed = true;
         let until = Instant::now() + self.times.write;

@@ -23,6 +23,7 @@ pub struct Tls {
 impl Tls {
     /// Reads a certificate chain, the server's own first, and its private key, both PEM.
     ///
+    /// # Errors
     /// [`Error::Tls`], when a file cannot be read or does not contain what it should, or when the
     /// key does not belong to the certificate.
     pub fn from_files(cert: &Path, key: &Path) -> Result<Self, Error> {

@@ -166,6 +166,12 @@ mod tests {
         async fn ask(&self, method: &str, path: &str, body: Value) -> (StatusCode, Value) {
             self.send(method, path, body).await.unwrap()
         }
+
+        /// Sends a request and checks the status of its reply.
+        async fn expect(&self, method: &str, path: &str, body: Value, status: StatusCode) {
+            let (found, reply) = self.ask(method, path, body).await;
+            assert_eq!(found, status, "{method} {path}: {reply}");
+        }
     }
 
     fn large() -> Value {
@@ -177,15 +183,12 @@ mod tests {
     async fn long_work_keeps_nothing_else_waiting() {
         let server = Server::with(&ServerConfig::default());
         let small = json!({"spec_id": "MemoryTask-v0"});
-        assert_eq!(
-            server.ask("PUT", "/v1/vector-envs/v", large()).await.0,
-            StatusCode::CREATED
-        );
-        let path = |name: &str| format!("/v1/vector-envs/v/{name}");
-        assert_eq!(
-            server.ask("POST", &path("reset"), json!({})).await.0,
-            StatusCode::OK
-        );
+        let vector = "/v1/vector-envs/v";
+        let created = StatusCode::CREATED;
+        server.expect("PUT", vector, large(), created).await;
+        let path = |name: &str| format!("{vector}/{name}");
+        let (reset, ok) = (path("reset"), StatusCode::OK);
+        server.expect("POST", &reset, json!({}), ok).await;
         let (_, snapshot) = server.ask("GET", &path("snapshot"), json!({})).await;
         let taken = server.app.bodies.aside().occupy().await;
         let actions = json!({"actions": vec![0; 8_192]});
@@ -233,11 +236,7 @@ mod tests {
                 ("GET", "/metrics", json!({}), StatusCode::OK),
                 ("DELETE", &path, json!({}), StatusCode::NO_CONTENT),
             ] {
-                assert_eq!(
-                    server.ask(method, path, body).await.0,
-                    status,
-                    "{method} {path}"
-                );
+                server.expect(method, path, body, status).await;
             }
         }
         assert!(long.iter().all(|request| !request.is_finished()));

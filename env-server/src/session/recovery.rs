@@ -188,7 +188,7 @@ impl Store {
             }
             Ok(None) => {}
             Err(problem) => {
-                tracing::error!(%problem, id = session.id(), "an environment cannot be ended")
+                tracing::error!(%problem, id = session.id(), "an environment cannot be ended");
             }
         }
     }

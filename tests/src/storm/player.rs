@@ -293,7 +293,6 @@ impl<'a> Player<'a> {
             Op::Step => [&reply.body["terminated"], &reply.body["truncated"]]
                 .iter()
                 .any(|flag| **flag == json!(true)),
-            Op::Reset => false,
             // Restored states were saved while an episode was running.
             _ => false,
         };

@@ -113,7 +113,7 @@ pub(crate) fn attention_read(
     operands: Operands<'_>,
     slots: Slots<'_>,
 ) {
-    with_known_width!(operands, read_rows(readout, weights, operands, slots))
+    with_known_width!(operands, read_rows(readout, weights, operands, slots));
 }
 
 #[inline(always)]
@@ -208,7 +208,7 @@ pub(crate) fn attention_read_gradient(
     with_known_width!(
         operands,
         gradient_rows(gradients, d_readout, weights, operands, slots)
-    )
+    );
 }
 
 #[inline(always)]

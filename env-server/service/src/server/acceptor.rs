@@ -110,7 +110,7 @@ impl Acceptor {
     /// Completes when a connection has ended and its task has been removed.
     pub(super) async fn clear_ended(&mut self) {
         if self.tasks.join_next().await.is_none() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 

@@ -80,7 +80,7 @@ fn after_verb(verb: &str, kind: &str, status: &str) -> BTreeMap<String, Link> {
     };
     let next_seq = json!({"seq": "$response.body#/seq"});
     let is_there = match (verb, status) {
-        ("create", "201") | ("put" | "get", "200") | ("put", "201") => Some((IN_REPLY, next_seq)),
+        ("create" | "put", "201") | ("put" | "get", "200") => Some((IN_REPLY, next_seq)),
         ("reset" | "step" | "restore", "200") => Some((IN_PATH, next_seq)),
         // Its `seq` is that of the original environment.
         ("fork", "201") => Some((IN_REPLY, json!({"seq": 0}))),

@@ -130,7 +130,7 @@ impl World {
 
     fn id(&self, about: Option<Index>) -> String {
         let ids: Vec<&String> = self.lives.keys().collect();
-        about.map_or(FIRST.to_owned(), |about| about.get(&ids).to_string())
+        about.map_or(FIRST.to_owned(), |about| (*about.get(&ids)).clone())
     }
 
     pub(super) fn open(&mut self, id: &str) -> Option<&mut Open> {

@@ -1,7 +1,7 @@
 //! The T-mazes of Ni et al.: see which side the goal is on, walk a corridor, turn that way.
 //!
-//! Cells: the corridor (x, 0) for x = 0 … o + L, with L = `corridor_length`, and two goal cells (o
-//! + L, ±1). The agent starts at (o, 0); o is 0 in the passive maze and 1 in the active one, where
+//! Cells: the corridor (x, 0) for x = 0 … o + L, with L = `corridor_length`, and two goal cells
+//! (o + L, ±1). The agent starts at (o, 0); o is 0 in the passive maze and 1 in the active one, where
 //! the sign stands one cell behind the start. Actions: 0 = +x, 1 = +y, 2 = −x, 3 = −y; a move into
 //! anything else leaves the agent in place. Observation `[is at the end, y or the sign]`:
 //! - at x = o + L: `[1, y]`;
