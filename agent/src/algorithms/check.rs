@@ -394,7 +394,7 @@ fn a_saved_state_goes_on_as_before(subject: &Subject) {
     let found = subject.act(&experience, &mut loaded, Some(&mut rng(5)));
     assert!(
         found == expected && loaded == state,
-        "a loaded state goes on otherwise"
+        "a loaded state continues differently"
     );
 }
 
