@@ -9,7 +9,7 @@ use clap::Args;
 
 use super::{print, values};
 
-/// Write a trained agent as an ONNX model, to be run by ONNX Runtime and the like without this program
+/// Export a trained agent as an ONNX model, for ONNX Runtime and other programs
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
@@ -26,7 +26,7 @@ pub struct ExportArgs {
     /// A checkpoint, or a run's folder
     #[arg(long, value_name = "PATH|DIR")]
     checkpoint: PathBuf,
-    /// Where the model goes; a file that is there is replaced
+    /// File of the model; an existing file is replaced
     #[arg(long, value_name = "FILE")]
     onnx: PathBuf,
 }

@@ -29,10 +29,10 @@ pub struct PlayArgs {
     /// Argument of the environment, e.g. delay=3; repeatable
     #[arg(long, value_name = "NAME=VALUE", value_parser = values::env_arg)]
     env_arg: Vec<(String, Value)>,
-    /// Leave after so many episodes [default: when you type q]
+    /// Number of episodes [default: until you type q]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     episodes: Option<u64>,
-    /// Seed of the episodes [default: another one each time]
+    /// Seed of the episodes [default: random]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     #[command(flatten)]

@@ -24,7 +24,7 @@ pub struct ServerArgs {
     /// File with the bearer token that these servers ask for [default: the variable STRATEGIC_MEMORY_TOKEN]
     #[arg(long, value_name = "FILE", requires = "server")]
     token_file: Option<PathBuf>,
-    /// How long a server that does not answer is asked again, in seconds
+    /// Seconds to keep retrying an unresponsive server
     #[arg(long, value_name = "S", default_value_t = RetryPolicy::default().give_up_after.as_secs())]
     give_up_after_s: u64,
 }

@@ -76,17 +76,17 @@ pub struct TrainArgs {
     /// Seed of weights, actions and environments [default: 0]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     seed: Option<u64>,
-    /// Settings from a TOML file; flags win over it
+    /// Settings from a TOML file; flags override it
     #[arg(long, value_name = "FILE.toml")]
     config: Option<PathBuf>,
     /// The run's folder; it must be new or empty [default: a new one, runs/ALGORITHM-ENV-SEED-TIME]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Go on with the run in this folder (by default in --out), or from this checkpoint of it, with its own settings;
+    /// Resume the run in this folder (by default in --out), or from this checkpoint of it, with its own settings;
     /// --total-timesteps may be longer
     #[arg(long, value_name = "DIR|CHECKPOINT", num_args = 0..=1)]
     resume: Option<Option<PathBuf>>,
-    /// Write a checkpoint every N steps, too, and keep the best of these
+    /// Also write a checkpoint every N steps, and keep the best of these
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     checkpoint_interval: Option<u64>,
     /// Train to the end of the budget even if the task is solved
@@ -273,7 +273,7 @@ fn report(session: &Session, end: &SessionEnd, server_flags: &str) -> String {
     lines.push(format!("Kept in {}.\n", end.directory.display()));
     if end.ending == Ending::Interrupted {
         lines.push(format!(
-            "Go on:     agent train --resume {directory}{server_flags}"
+            "Resume:    agent train --resume {directory}{server_flags}"
         ));
     }
     lines.push(format!(

@@ -20,7 +20,7 @@ use super::values;
 /// How often leases are looked through. One that has run out is seen at once by who asks for it; this only frees memory.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Answer over HTTP what a trained agent would do, until Ctrl-C or SIGTERM
+/// Serve a trained agent over HTTP, until Ctrl-C or SIGTERM
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -92,10 +92,10 @@ struct AccessArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Limits")]
 struct LimitArgs {
-    /// Lease of a session that asks for none, in seconds: it ends when it is not used for so long
+    /// Default lease of a session, in seconds; an idle session ends after this time
     #[arg(long, value_name = "S", default_value_t = Limits::default().default_ttl_s, value_parser = clap::value_parser!(u64).range(1..=MAX_S))]
     ttl_s: u64,
-    /// Longest lease that can be asked for, in seconds
+    /// Longest lease that a session may ask for, in seconds
     #[arg(long, value_name = "S", default_value_t = Limits::default().max_ttl_s, value_parser = clap::value_parser!(u64).range(1..=MAX_S))]
     max_ttl_s: u64,
     /// Most sessions at once
@@ -110,7 +110,7 @@ struct LimitArgs {
     /// Most memory of all sessions together, by estimate
     #[arg(long, value_name = "BYTES", default_value_t = Limits::default().max_memory_bytes, value_parser = values::count)]
     max_memory_bytes: usize,
-    /// Largest request body; a state that travels may have half of it
+    /// Largest request body; a state that travels with its caller may have half of it
     #[arg(long, value_name = "BYTES", default_value_t = ServiceConfig::default().max_body_bytes, value_parser = values::count)]
     max_body_bytes: usize,
     /// Most requests being answered at once; more are answered 503
@@ -119,10 +119,10 @@ struct LimitArgs {
     /// Most open connections; more are answered 503 and closed
     #[arg(long, value_name = "N", default_value_t = 512, value_parser = values::count)]
     max_connections: usize,
-    /// Most time from a request to its answer, in milliseconds
+    /// Longest time from a request to its answer, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 30_000, value_parser = clap::value_parser!(u64).range(1..=MAX_S * 1_000))]
     request_timeout_ms: u64,
-    /// How long work under way is waited for in the end, in milliseconds
+    /// Time that requests in progress get at shutdown, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(0..=MAX_S * 1_000))]
     drain_timeout_ms: u64,
 }
