@@ -116,7 +116,7 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The modes that were asked for, each once; of all, those that the task allows.
+/// Returns the requested modes, each once; for `all`, every mode that the task allows.
 fn modes(asked: &[Option<Mode>], judged_step: Option<u64>) -> Vec<Mode> {
     if asked.contains(&None) {
         return Mode::ALL

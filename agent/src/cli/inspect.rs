@@ -36,7 +36,7 @@ pub struct InspectArgs {
     /// Which episode; none of them was trained on
     #[arg(long, value_name = "N", default_value_t = 0)]
     episode_seed: u64,
-    /// Where the pictures go [default: beside the checkpoint]
+    /// Folder for the pictures [default: the checkpoint's folder]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     #[command(flatten)]

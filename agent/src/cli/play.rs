@@ -60,7 +60,7 @@ pub fn run(args: &PlayArgs) -> anyhow::Result<ExitCode> {
         &mut std::io::stdout().lock(),
     );
     let returns = match returns {
-        // Nobody looks on any more.
+        // The reader has left.
         Err(PlayError::Terminal(error)) if error.kind() == ErrorKind::BrokenPipe => {
             return Ok(ExitCode::SUCCESS);
         }
@@ -77,7 +77,7 @@ pub fn run(args: &PlayArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What the task is, for whoever is to play it.
+/// Returns a description of the task for the player.
 fn describe(spec: &Spec, kwargs: &Map<String, Value>) -> String {
     let mut lines = vec![task(&spec.id, kwargs), spec.description.clone()];
     if !spec.remember.is_empty() {

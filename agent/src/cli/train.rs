@@ -24,7 +24,7 @@ use super::row::Row;
 use super::server::ServerArgs;
 use super::{print, shell, tell, thousands, values};
 
-/// Train an agent, or go on training one
+/// Train an agent, or resume a training run
 #[derive(Debug, Args)]
 #[command(
     allow_negative_numbers = true,
@@ -58,7 +58,7 @@ kill -9 --resume continues from there.
 Ctrl-C, SIGTERM and SIGHUP stop the run with a checkpoint; the exit status is then 130, 143 or 129."
 )]
 pub struct TrainArgs {
-    /// What learns: an id that `agent list` shows
+    /// Algorithm: an id that `agent list` shows
     #[arg(long, value_name = "ALGORITHM")]
     algorithm: Option<String>,
     /// Environment to learn [default: MemoryTask-v0]
@@ -140,7 +140,7 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// What to run where.
+/// A resolved configuration and its folder.
 struct Plan {
     config: TrainConfig,
     directory: PathBuf,
@@ -177,7 +177,7 @@ impl Plan {
             && out.canonicalize().ok() != directory.canonicalize().ok()
         {
             bail!(
-                "a run goes on in its own folder, {}: leave --out out",
+                "a run is resumed in its own folder, {}: leave --out out",
                 directory.display()
             );
         }
@@ -237,7 +237,7 @@ fn new_directory(config: &TrainConfig) -> PathBuf {
     Path::new("runs").join(name)
 }
 
-/// What the first Ctrl-C sets; the second ends the program.
+/// Returns the flag that the first Ctrl-C sets; the second ends the program.
 fn stop_request() -> anyhow::Result<StopRequest> {
     let on_first =
         || tell("\nstopping with a checkpoint after this update; Ctrl-C again ends at once");
@@ -309,7 +309,7 @@ fn speed(end: &SessionEnd) -> String {
         return "its clock is lost".into();
     };
     let (seconds, rate) = (end.elapsed.as_secs_f64(), thousands(steps_per_s as u64));
-    // What a run does in its first second is mostly to begin.
+    // Most of a run's first second is spent on starting.
     let times = match seconds < 1.0 {
         true => "less than a second".to_owned(),
         false => format!("{seconds:.1} s, {rate} steps/s"),

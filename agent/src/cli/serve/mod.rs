@@ -53,7 +53,8 @@ pub struct ServeArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Access")]
 struct AccessArgs {
-    /// File of bearer tokens, as env-server's; without one, whoever reaches the service may use it. SIGHUP reads it again
+    /// File of bearer tokens, in env-server's format; without one, every client that can reach the
+    /// service may use it. SIGHUP reads it again
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
     /// Certificate chain in PEM, for HTTPS
@@ -62,7 +63,8 @@ struct AccessArgs {
     /// Private key of the certificate, in PEM
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
-    /// Names that requests may be for, beside this machine's own and, where others reach it, its addresses
+    /// Host names that requests may use, in addition to this machine's own and, if others can reach
+    /// it, its addresses
     #[arg(
         long,
         value_name = "NAME,…",
@@ -162,7 +164,7 @@ async fn serve(
         "http"
     };
     let mut stdout = std::io::stdout();
-    // Whoever started this waits for the line; that it has gone away is no reason not to serve.
+    // The starting program waits for this line. If it has gone away, serve all the same.
     let _ = writeln!(stdout, "listening on {scheme}://{}", listener.local_addr()?);
     let _ = stdout.flush();
     let housekeeping = tokio::spawn(keep_house(Arc::clone(&service)));
@@ -197,7 +199,7 @@ impl LimitArgs {
             max_lanes_per_session: self.max_lanes_per_session,
             max_lanes: self.max_lanes,
             max_memory_bytes: self.max_memory_bytes,
-            // It comes back in a request, beside observations.
+            // It comes back in a request, together with observations.
             max_state_bytes: self.max_body_bytes / 2,
             default_ttl_s: ttl_s,
             max_ttl_s,
@@ -205,7 +207,7 @@ impl LimitArgs {
     }
 }
 
-/// What was given; a variable may be set to nothing.
+/// Returns the given text; a variable that is set to nothing counts as not given.
 fn given(names: &[String]) -> Vec<String> {
     let names = names.iter().map(|name| name.trim());
     names

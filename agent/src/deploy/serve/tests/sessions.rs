@@ -48,7 +48,8 @@ fn each_operation_is_applied_once() {
     assert_eq!((description.seq, is_new), (3, false));
 }
 
-/// Whoever sends on without waiting for replies, and loses them, sends all of it again.
+/// A client that sends several requests without waiting, and loses the replies, sends all of them
+/// again.
 #[test]
 fn the_last_operations_are_answered_again() {
     let service = begun(Limits::default());
