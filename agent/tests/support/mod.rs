@@ -27,7 +27,10 @@ pub fn environments() -> String {
     let listener = runtime.block_on(listener).unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || {
-        let config = env_server::ServerConfig::default();
+        let config = env_server::ServerConfig {
+            allow_oracle: true,
+            ..env_server::ServerConfig::default()
+        };
         runtime.block_on(env_server::run(listener, config, std::future::pending()))
     });
     url
