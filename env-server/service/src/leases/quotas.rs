@@ -7,13 +7,13 @@ use env_protocol::{ErrorCode, Problem};
 
 use crate::access::Owner;
 
-/// Counts of the sessions that exist now.
+/// Counts of current sessions and lanes.
 #[derive(Debug)]
 pub struct Quotas {
-    /// The subject of messages in problems, such as `the server`.
+    /// The holder of everything, in problems: `the server`.
     holder: &'static str,
-    /// The plural of a session, in problems: `environments`.
-    what: &'static str,
+    /// The counted things, in problems: `environments`.
+    things: &'static str,
     held: Usage,
     by_owner: HashMap<Arc<str>, Usage>,
 }
@@ -28,9 +28,9 @@ pub struct Usage {
 }
 
 impl Quotas {
-    /// Counts nothing yet. `holder` and `what` name the service and its sessions in problems, as in
-    /// "the server holds 3 environments".
-    pub fn new(holder: &'static str, what: &'static str) -> Self {
+    /// Creates counts at zero. `holder` and `things` are words for problems, as in "the server holds 3
+    /// environments".
+    pub fn new(holder: &'static str, things: &'static str) -> Self {
         Quotas {
             holder,
             things,
@@ -39,8 +39,8 @@ impl Quotas {
         }
     }
 
-    /// Checks that another session with so many lanes is within `max`, and within its owner's
-    /// quotas.
+    /// Checks that one more session with so many lanes is within `max`, and within the quotas of
+    /// its owner.
     ///
     /// # Errors
     /// `quota-exceeded`.
@@ -66,7 +66,7 @@ impl Quotas {
         if lanes > max.lanes.saturating_sub(held.lanes) {
             let (held, max) = (held.lanes, max.lanes);
             return refused(format!(
-                "{who} holds {held} lanes; {lanes} more exceed the limit, {max}"
+                "{lanes} lanes beside {held} of {who} are over the limit, {max}"
             ));
         }
         Ok(())
@@ -98,7 +98,7 @@ impl Quotas {
         [Some(&mut self.held), of_owner].into_iter().flatten()
     }
 
-    /// Returns the total counts.
+    /// Returns the total.
     pub fn held(&self) -> Usage {
         self.held
     }
@@ -136,7 +136,7 @@ mod tests {
         };
         assert_eq!(
             refusal(&quotas, 5, Some(&ann)),
-            "ann holds 0 lanes; 5 more exceed the limit, 4"
+            "5 lanes beside 0 of ann are over the limit, 4"
         );
         quotas.admit(4, MAX, Some(&ann)).unwrap();
         quotas.add(Some(&ann.name), 4);
@@ -147,7 +147,7 @@ mod tests {
         quotas.admit(6, MAX, None).unwrap();
         assert_eq!(
             refusal(&quotas, 7, None),
-            "the server holds 4 lanes; 7 more exceed the limit, 10"
+            "7 lanes beside 4 of the server are over the limit, 10"
         );
         quotas.add(None, 1);
         quotas.add(None, 1);
