@@ -57,7 +57,7 @@ fn abandoned_environments_and_half_open_connections_are_reclaimed() {
 }
 
 #[test]
-fn what_there_is_no_room_for_is_told_when_to_come_back() {
+fn creations_over_the_limit_are_refused_with_a_time_to_retry() {
     let server = server("--max-envs 900");
     let tasks = Task::all(&server.address);
     let scale = Scale {

@@ -94,7 +94,7 @@ async fn a_page_of_another_site_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_name_that_was_made_to_lead_here_is_not_answered() {
+async fn requests_for_unknown_host_names_are_refused() {
     let server = Server::start(ServerConfig::default()).await;
     let port = server.address.port();
     for path in ["/v1/envs", "/healthz", "/", "/docs/", "/v1/stream"] {
@@ -134,7 +134,7 @@ async fn a_name_that_was_made_to_lead_here_is_not_answered() {
 }
 
 #[tokio::test]
-async fn a_page_that_is_let_in_can_play_and_read() {
+async fn a_page_of_an_allowed_origin_can_play_and_read() {
     let server = Server::start(ServerConfig {
         service: ServiceConfig {
             allowed_origins: vec!["https://lab.example".to_owned()],
@@ -179,7 +179,7 @@ async fn a_page_that_is_let_in_can_play_and_read() {
 }
 
 #[tokio::test]
-async fn the_first_page_leads_on() {
+async fn the_root_page_links_to_the_documents() {
     let server = Server::start(ServerConfig::default()).await;
     let text = server.ask(&get("/", "accept: */*\r\n")).await;
     assert!(
@@ -197,7 +197,7 @@ async fn the_first_page_leads_on() {
 }
 
 #[tokio::test]
-async fn replies_end_with_a_lines_end() {
+async fn replies_end_with_one_newline() {
     let server = Server::start(ServerConfig {
         openenv: Some("MemoryTask-v0".to_owned()),
         ..ServerConfig::default()

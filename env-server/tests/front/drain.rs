@@ -11,7 +11,7 @@ use crate::harness::{
 };
 
 #[tokio::test]
-async fn plays_over_tcp_and_ends_when_told() {
+async fn plays_over_tcp_and_ends_when_stopped() {
     let server = Server::start(ServerConfig::default()).await;
     let mut stream = server.connect().await;
     for (path, method, body, status) in [
@@ -38,7 +38,7 @@ async fn begin(stream: &mut TcpStream, path: &str) {
 }
 
 #[tokio::test]
-async fn work_under_way_is_answered() {
+async fn requests_in_progress_are_answered_before_the_end() {
     let server = Server::start(ServerConfig::default()).await;
     let mut stream = server.connect().await;
     exchange(&mut stream, &request("PUT", "/v1/envs/e", "", CREATE)).await;

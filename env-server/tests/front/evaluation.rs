@@ -124,7 +124,7 @@ async fn an_evaluation_token_plays_and_does_nothing_else() {
 }
 
 #[tokio::test]
-async fn an_evaluation_token_is_told_no_seed_and_chooses_none() {
+async fn an_evaluation_token_neither_sees_nor_chooses_seeds() {
     let (server, access) = server(with_evaluation()).await;
     for (collection, body) in [
         ("envs", json!({"spec_id": "MemoryTask-v0", "seed": 7})),
@@ -223,7 +223,7 @@ async fn steps_are_counted_once_and_refused_beyond_the_budget() {
 }
 
 #[tokio::test]
-async fn a_closed_budget_lets_nobody_step() {
+async fn a_closed_budget_allows_no_steps() {
     let (server, access) = server(with_budget(5)).await;
     let single = json!({"spec_id": "MemoryTask-v0"});
     ask(&server, FULL, "PUT", "/v1/envs/e", single).await;

@@ -97,7 +97,7 @@ async fn a_body_that_never_ends_is_answered_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn connections_over_the_limit_are_told() {
+async fn connections_over_the_limit_get_a_problem() {
     let server = Server::start(ServerConfig {
         service: ServiceConfig {
             max_connections: 2,
@@ -143,7 +143,7 @@ async fn half_open_connections_over_the_limit_hold_nothing() {
 }
 
 #[tokio::test]
-async fn requests_over_the_limit_are_told() {
+async fn requests_over_the_limit_get_a_problem() {
     let server = Server::start(ServerConfig {
         service: ServiceConfig {
             max_requests_in_flight: 1,

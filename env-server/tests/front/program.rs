@@ -97,7 +97,7 @@ fn text(path: &Path) -> &str {
 const TOKENS: &str = "[alice]\ntoken = \"alice-0123456789abcdef\"\n";
 
 #[test]
-fn it_does_not_start_when_that_would_be_a_mistake() {
+fn wrong_settings_keep_it_from_starting() {
     let folder = tempfile::tempdir().unwrap();
     let (_, cert, key) = certify(folder.path());
     let tokens = folder.path().join("tokens.toml");
@@ -145,7 +145,7 @@ fn it_does_not_start_when_that_would_be_a_mistake() {
 }
 
 #[test]
-fn a_data_directory_that_cannot_be_used_is_told_once() {
+fn an_unusable_data_directory_is_reported_once() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let inside = file.path().join("data");
     let output = program()
@@ -161,7 +161,7 @@ fn a_data_directory_that_cannot_be_used_is_told_once() {
 
 #[cfg(unix)]
 #[test]
-fn sighup_reads_files_again() {
+fn sighup_reloads_tokens_and_certificates() {
     use rustix::process::Signal;
     let folder = tempfile::tempdir().unwrap();
     let (_, cert, key) = certify(folder.path());
@@ -207,7 +207,7 @@ fn sighup_reads_files_again() {
 
 #[cfg(unix)]
 #[test]
-fn signals_end_it() {
+fn interrupt_and_terminate_end_it() {
     use rustix::process::Signal;
     for signal in [Signal::TERM, Signal::INT] {
         let mut server = Running::start(&[]);
@@ -228,7 +228,7 @@ fn signals_end_it() {
 /// returned.
 #[cfg(target_os = "linux")]
 #[test]
-fn it_goes_without_huge_pages() {
+fn it_disables_huge_pages() {
     let server = Running::start(&[]);
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.child.id())).unwrap();
     assert!(status.contains("THP_enabled:\t0\n"), "{status}");
@@ -242,7 +242,7 @@ fn closed() -> Stdio {
 }
 
 #[test]
-fn a_reader_who_leaves_ends_the_printing_and_nothing_else() {
+fn a_closed_pipe_stops_the_output_and_nothing_else() {
     let data = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/memory_task.jsonl");
     for (args, code) in [
         (&["specs"][..], 0),
@@ -270,7 +270,7 @@ fn a_reader_who_leaves_ends_the_printing_and_nothing_else() {
 
 /// A closed log does not keep the server from answering.
 #[test]
-fn a_server_whose_log_is_closed_goes_on() {
+fn a_server_whose_log_is_closed_keeps_answering() {
     let mut command = program();
     command.args(["serve", "--listen", "127.0.0.1:0", "--log", "debug"]);
     let mut child = command

@@ -40,7 +40,7 @@ async fn connect(
 }
 
 #[tokio::test]
-async fn plays_over_tls_and_takes_a_new_certificate() {
+async fn plays_over_tls_and_reloads_the_certificate() {
     let folder = tempfile::tempdir().unwrap();
     let (first, cert, key) = certify(folder.path());
     let tls = Arc::new(Tls::from_files(&cert, &key).unwrap());

@@ -94,7 +94,7 @@ fn a_known_sequence_is_counted() {
 
 /// Under `NextStep`, a lane that has ended starts over in the next step and takes no action in it.
 #[test]
-fn steps_that_only_start_over_do_not_count() {
+fn steps_that_only_reset_do_not_count() {
     let client = Client::new();
     let create = json!({
         "spec_id": "MemoryTask-v0", "num_envs": 3, "kwargs": {"delay": 1}, "seed": 7,
@@ -125,7 +125,7 @@ fn steps_that_only_start_over_do_not_count() {
 }
 
 #[test]
-fn servers_in_one_process_count_for_themselves() {
+fn servers_in_one_process_have_separate_counts() {
     let (busy, calm) = (Client::new(), Client::new());
     play(&busy);
     let calm = Numbers::of(&calm);
@@ -138,7 +138,7 @@ fn servers_in_one_process_count_for_themselves() {
 }
 
 #[test]
-fn what_clients_invent_makes_no_new_series() {
+fn made_up_paths_and_methods_create_no_new_series() {
     let client = Client::new();
     let ask = |i: usize| {
         for path in [
@@ -200,7 +200,7 @@ fn dropped_requests_are_counted() {
 
 /// The size of a journal is reported, and operations replayed by recovery do not count as steps.
 #[test]
-fn a_journal_and_its_recovery_are_told() {
+fn a_journal_and_its_recovery_have_metrics() {
     let dir = tempfile::tempdir().expect("a folder");
     let config = env_server::ServerConfig {
         data_dir: Some(dir.path().to_owned()),

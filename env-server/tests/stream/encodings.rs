@@ -309,7 +309,7 @@ async fn bodies_are_the_same_bytes() {
 
 /// This test covers every type of `Data`.
 #[test]
-fn bits_tell_values_apart() {
+fn bits_distinguish_values() {
     let space = Space::Box {
         shape: vec![1],
         dtype: env_protocol::Dtype::Float32,

@@ -22,7 +22,7 @@ async fn until_seq(watcher: &mut Socket, env_id: &str, seq: u64) {
 
 /// Every socket is dropped after a request was sent and before its reply is read.
 #[tokio::test]
-async fn a_reply_that_was_lost_is_given_again() {
+async fn a_lost_reply_is_sent_again() {
     let server = Server::start().await;
     let mut watcher = Socket::open(server.address).await;
     for env_id in ["cut", "calm"] {
@@ -77,7 +77,7 @@ async fn resending_blindly_plays_every_step_once() {
 
 /// Fills a window, loses the socket with all replies, and resends everything: over a socket and
 /// over HTTP.
-async fn replies_of_a_window_are_given_again(config: ServerConfig) {
+async fn replies_of_a_window_are_sent_again(config: ServerConfig) {
     const SENT: u64 = 64;
     let server = Server::with(config).await;
     let mut watcher = Socket::open(server.address).await;
@@ -172,12 +172,12 @@ async fn over_http(server: &Server, encoding: Encoding, body: &Value) -> (u16, b
 }
 
 #[tokio::test]
-async fn a_window_of_replies_that_were_lost_is_given_again() {
-    replies_of_a_window_are_given_again(ServerConfig::default()).await;
+async fn a_window_of_lost_replies_is_sent_again() {
+    replies_of_a_window_are_sent_again(ServerConfig::default()).await;
 }
 
 #[tokio::test]
-async fn a_window_is_given_again_with_either_durability() {
+async fn a_window_of_lost_replies_is_sent_again_with_either_durability() {
     for durability in [Durability::Process, Durability::Disk] {
         let dir = tempfile::tempdir().unwrap();
         let config = ServerConfig {
@@ -185,7 +185,7 @@ async fn a_window_is_given_again_with_either_durability() {
             durability,
             ..ServerConfig::default()
         };
-        replies_of_a_window_are_given_again(config).await;
+        replies_of_a_window_are_sent_again(config).await;
     }
 }
 
@@ -232,7 +232,7 @@ async fn large_operations_keep_their_order() {
 }
 
 #[tokio::test]
-async fn duplicates_on_two_sockets_join() {
+async fn duplicates_on_two_sockets_are_applied_once() {
     let server = Server::start().await;
     let mut one = Socket::open(server.address).await;
     let mut two = Socket::open(server.address).await;
@@ -310,7 +310,7 @@ async fn pipelined(config: ServerConfig) {
 
 /// Every operation, in both encodings.
 #[tokio::test]
-async fn a_socket_can_do_what_the_routes_can() {
+async fn a_socket_supports_every_operation() {
     let server = Server::start().await;
     let mut socket = Socket::open(server.address).await;
     for encoding in [JSON, Encoding::MessagePack] {

@@ -34,7 +34,7 @@ const INVALID: [&str; 7] = [
 ];
 
 #[tokio::test]
-async fn messages_that_are_wrong_are_answered_and_the_socket_goes_on() {
+async fn wrong_json_messages_are_answered_and_the_socket_stays_open() {
     let server = Server::start().await;
     let mut socket = Socket::open(server.address).await;
     let deep = format!(
@@ -89,7 +89,7 @@ async fn messages_that_are_wrong_are_answered_and_the_socket_goes_on() {
 }
 
 #[tokio::test]
-async fn packed_messages_that_are_wrong_are_answered_too() {
+async fn wrong_messagepack_messages_are_answered_and_the_socket_stays_open() {
     let server = Server::start().await;
     let mut socket = Socket::open(server.address).await;
     let number = || Some(StreamId::Number(1));
@@ -143,7 +143,7 @@ async fn packed_messages_that_are_wrong_are_answered_too() {
 
 /// A socket refuses requests with exactly the same documents as the routes.
 #[tokio::test]
-async fn problems_are_those_of_the_routes() {
+async fn sockets_and_routes_have_the_same_problems() {
     let server = Server::start().await;
     let mut socket = Socket::open(server.address).await;
     let router = app(&ServerConfig::default()).unwrap();
@@ -213,7 +213,7 @@ async fn problems_are_those_of_the_routes() {
 }
 
 #[tokio::test]
-async fn a_message_that_is_too_large_ends_the_socket() {
+async fn a_message_that_is_too_large_closes_the_socket() {
     let config = ServerConfig {
         service: ServiceConfig {
             max_body_bytes: 10_000,
@@ -251,7 +251,7 @@ async fn a_message_that_is_too_large_ends_the_socket() {
 }
 
 #[tokio::test]
-async fn frames_that_break_the_protocol_end_the_socket() {
+async fn frames_that_break_the_protocol_close_the_socket() {
     let server = Server::start().await;
     for (frame, code) in [
         // A text that is not UTF-8.
@@ -284,7 +284,7 @@ async fn frames_that_break_the_protocol_end_the_socket() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_in_form_is_answered_in_form() {
+async fn a_closing_handshake_is_completed() {
     let server = Server::start().await;
     let mut socket = Socket::open(server.address).await;
     socket.inner.close(None).await.unwrap();
@@ -300,7 +300,7 @@ async fn a_client_that_leaves_in_form_is_answered_in_form() {
 }
 
 #[tokio::test]
-async fn what_asks_for_no_socket_is_told_to() {
+async fn requests_without_an_upgrade_and_other_origins_are_refused() {
     let router = app(&ServerConfig::default()).unwrap();
     for path in ["/v1/stream", "/v1/stream?x=1"] {
         let (status, _, body) = client::http(&router, "GET", path, JSON, Vec::new()).await;

@@ -30,7 +30,7 @@ fn impatient() -> ServerConfig {
 
 /// One end has gone without notice: pings are not answered.
 #[tokio::test]
-async fn a_half_open_socket_is_closed_and_its_environments_live_on() {
+async fn a_half_open_socket_is_closed_and_its_environments_stay() {
     let server = Server::with(impatient()).await;
     let mut half_open = TcpStream::connect(server.address).await.unwrap();
     let request = format!(
@@ -121,7 +121,7 @@ const ANN: &str = "ann-ann-ann-ann-ann";
 const BOB: &str = "bob-bob-bob-bob-bob";
 
 #[tokio::test]
-async fn messages_come_from_whom_the_socket_belongs_to() {
+async fn messages_act_for_the_principal_that_opened_the_socket() {
     let tokens = tempfile::NamedTempFile::new().unwrap();
     let text =
         format!("[ann]\ntoken = \"{ANN}\"\nmax_envs = 1\n[bob]\ntoken = \"{BOB}\"\nmax_envs = 1\n");

@@ -94,7 +94,7 @@ fn fixed(message: &Value) -> Value {
 /// Every exchange between the package's client and server, as recorded by
 /// `tests/python/record_openenv.py`.
 #[tokio::test]
-async fn replies_are_those_of_the_package() {
+async fn replies_equal_those_of_the_package() {
     let server = Server::with(config("MemoryTask-v0?delay=2&difficulty=1")).await;
     let mut socket = Socket::at(server.address, "/ws").await;
     let recorded = include_str!("openenv.jsonl");
@@ -123,7 +123,7 @@ async fn replies_are_those_of_the_package() {
 }
 
 #[tokio::test]
-async fn a_session_plays_what_the_routes_play() {
+async fn a_session_plays_the_same_episodes_as_the_routes() {
     let server = Server::with(config("MemoryTask-v0?delay=5&difficulty=1")).await;
     let mut one = Socket::at(server.address, "/ws").await;
     let mut two = Socket::at(server.address, "/ws").await;
@@ -166,7 +166,7 @@ async fn a_session_plays_what_the_routes_play() {
 }
 
 #[tokio::test]
-async fn an_environment_goes_with_its_socket() {
+async fn an_environment_is_closed_with_its_socket() {
     let server = Server::with(config("MemoryTask-v0")).await;
     let mut watcher = Socket::open(server.address).await;
     assert_eq!(held(&mut watcher).await.len(), 0);
@@ -192,7 +192,7 @@ async fn an_environment_goes_with_its_socket() {
 }
 
 #[tokio::test]
-async fn a_silent_session_ends_and_a_living_one_keeps_its_lease() {
+async fn a_silent_session_ends_and_an_active_one_keeps_its_lease() {
     let server = Server::with(ServerConfig {
         service: ServiceConfig {
             socket_times: SocketTimes {
@@ -250,7 +250,7 @@ async fn a_session_over_the_limit_is_refused() {
 
 /// Over HTTP there are no sessions: each request has its own environment.
 #[tokio::test]
-async fn routes_answer_as_the_package_has_them() {
+async fn the_http_routes_answer_as_the_package_does() {
     let router = app(&config("MemoryTask-v0?delay=2&difficulty=1")).unwrap();
     let http = async |method: &str, path: &str, body: Value| {
         let body = match body {
@@ -309,7 +309,7 @@ async fn routes_answer_as_the_package_has_them() {
 }
 
 #[test]
-fn without_the_setting_there_is_nothing() {
+fn without_the_setting_the_routes_do_not_exist() {
     let document = serde_json::to_value(env_server::openapi_document()).unwrap();
     assert!(document["paths"]["/ws"].is_null());
     let refused = app(&config("Nothing-v0"));

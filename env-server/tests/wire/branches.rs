@@ -39,7 +39,7 @@ fn step(client: &Client, path: &str, actions: Value) -> Value {
 }
 
 #[test]
-fn a_fork_in_the_middle_goes_on_as_its_parent_does() {
+fn a_fork_in_the_middle_continues_like_its_parent() {
     for mode in ["NextStep", "SameStep"] {
         for steps in 0..7 {
             let client = vector(mode);
@@ -71,7 +71,7 @@ fn a_fork_in_the_middle_goes_on_as_its_parent_does() {
 
 /// Noise and limits carry over to forks, and trajectories replay them, like everything else.
 #[test]
-fn a_wrapped_environment_branches_and_is_played_again() {
+fn a_wrapped_environment_can_be_forked_and_replayed() {
     for mode in ["NextStep", "SameStep"] {
         let client = Client::new();
         let kwargs = json!({"delay": 9, "max_episode_steps": 5, "frame_skip": 2, "previous_reward": true,
@@ -99,7 +99,7 @@ fn a_wrapped_environment_branches_and_is_played_again() {
 }
 
 #[test]
-fn a_fork_that_is_refused_changes_nothing() {
+fn a_refused_fork_changes_nothing() {
     let client = single();
     client.post(&format!("{ENV}/reset"), json!({"seq": 0}));
     client.put("/v1/envs/taken", json!({"spec_id": "MemoryTask-v0"}));
@@ -130,7 +130,7 @@ fn a_fork_that_is_refused_changes_nothing() {
 }
 
 #[test]
-fn a_fork_without_an_id_is_given_one_and_the_same_again() {
+fn a_fork_without_an_id_gets_one_and_a_retry_gets_the_same() {
     let client = single();
     client.post(&format!("{ENV}/reset"), json!({"seq": 0}));
     let first = client
@@ -164,7 +164,7 @@ fn pages(client: &Client, path: &str, limit: usize) -> Vec<Value> {
 }
 
 #[test]
-fn a_trajectory_tells_what_was_asked_and_answered() {
+fn a_trajectory_holds_requests_and_replies() {
     let client = single();
     let mut replies = Vec::new();
     let reset = json!({"seed": 9, "options": {"delay": 3}});
@@ -240,7 +240,7 @@ fn pages_stand_alone_and_fit_together() {
 
 /// Old operations are dropped when they take too much memory; the rest is complete.
 #[test]
-fn a_long_trajectory_keeps_its_end() {
+fn a_long_trajectory_keeps_its_latest_operations() {
     let client = single();
     for _ in 0..3_000 {
         client

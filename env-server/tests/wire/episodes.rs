@@ -238,7 +238,7 @@ fn reset_options_hold_for_the_episodes_that_begin_with_them() {
 }
 
 #[test]
-fn operations_answer() {
+fn health_version_specs_and_problems_are_answered() {
     let client = Client::new();
     assert_eq!(client.get("/healthz").json(), json!({"status": "ok"}));
     assert_eq!(client.get("/readyz").json(), json!({"status": "ok"}));
@@ -253,7 +253,7 @@ fn operations_answer() {
 
 /// A solved threshold belongs to the arguments: the catalogue has that of the default ones.
 #[test]
-fn a_spec_says_what_follows_from_arguments() {
+fn a_spec_can_be_described_for_other_arguments() {
     let client = Client::new();
     let ask = |spec_id: &str, body: Value| client.post(&format!("/v1/specs/{spec_id}"), body);
     let threshold = |spec_id: &str, kwargs: Value| {

@@ -22,7 +22,7 @@ fn create(client: &Client, ttl_s: u64) {
 }
 
 #[test]
-fn an_expired_environment_is_gone_and_says_so() {
+fn an_expired_environment_answers_that_it_has_expired() {
     let (client, clock) = server();
     create(&client, 60);
     client.post(&format!("{ENV}/reset"), json!({})).json();

@@ -27,7 +27,7 @@ fn the_committed_document_is_the_served_one() {
 }
 
 #[test]
-fn every_reference_leads_somewhere() {
+fn every_reference_has_a_target() {
     let document = serde_json::to_value(env_server::openapi_document()).unwrap();
     let mut references = BTreeSet::new();
     collect(&document, &mut references);
@@ -75,7 +75,7 @@ fn operations_are_complete() {
 
 /// Links name existing operations and parameters, and fields of their bodies.
 #[test]
-fn links_lead_somewhere() {
+fn every_link_has_a_target() {
     let document = serde_json::to_value(env_server::openapi_document()).unwrap();
     let operations = operations(&document);
     let mut count = 0;
@@ -127,7 +127,7 @@ fn links_lead_somewhere() {
 
 /// A server's document reflects its settings.
 #[test]
-fn the_document_says_what_the_settings_allow() {
+fn the_document_follows_the_settings() {
     let folder = tempfile::tempdir().unwrap();
     let tokens = folder.path().join("tokens.toml");
     std::fs::write(&tokens, "[a]\ntoken = \"a-0123456789abcdef\"").unwrap();

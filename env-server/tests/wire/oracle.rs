@@ -30,7 +30,7 @@ fn it_is_refused_unless_the_server_allows_it() {
 }
 
 #[test]
-fn its_actions_are_those_that_pay() {
+fn its_actions_earn_the_reward() {
     let client = allowing();
     let kwargs = json!({"delay": 3, "difficulty": 1});
     let body = json!({"spec_id": "MemoryTask-v0", "kwargs": kwargs});

@@ -268,7 +268,7 @@ fn numbers_that_are_not_finite_are_refused_with_their_place() {
 }
 
 #[test]
-fn the_router_speaks_problems_too() {
+fn the_router_answers_with_problems_too() {
     let client = playing();
     let mut report = String::new();
     for (method, path, headers) in [
@@ -298,7 +298,7 @@ fn the_router_speaks_problems_too() {
 }
 
 #[test]
-fn quotas_hold_and_are_given_back() {
+fn quotas_are_enforced_and_freed_by_closing() {
     let client = playing();
     let create = |body: Value| client.post("/v1/vector-envs", body);
     let full = create(json!({"spec_id": "MemoryTask-v0", "num_envs": 7}));

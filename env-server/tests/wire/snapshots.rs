@@ -21,7 +21,7 @@ fn step(client: &Client) -> Value {
 
 /// After these steps, lanes are at different places, and some are about to start over.
 #[test]
-fn a_restored_vector_goes_on_bit_for_bit() {
+fn a_restored_vector_continues_bit_for_bit() {
     for mode in ["NextStep", "SameStep"] {
         for steps in 0..8 {
             let (here, there) = (Client::new(), Client::new());

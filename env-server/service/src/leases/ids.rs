@@ -1,4 +1,4 @@
-//! Checks of the choices of a client that creates a session: an id, a number of lanes, a lease.
+//! Checks of a client's choices for a new session: its id, its lanes, its lease.
 
 use env_protocol::{ErrorCode, Problem};
 
@@ -17,11 +17,11 @@ pub fn check_id(id: &str, code: ErrorCode) -> Result<(), Problem> {
         && id.bytes().all(is_allowed);
     match is_good {
         true => Ok(()),
-        false => Err(Problem::new(code, format!("{id:?} is not a valid id"))),
+        false => Err(Problem::new(code, format!("{id:?} cannot be an id"))),
     }
 }
 
-/// Returns the number of lanes that a body requests.
+/// Returns the number of lanes that a body asks for.
 ///
 /// # Errors
 /// `invalid-num-envs`, when it is 0 or greater than `max`.
@@ -33,7 +33,7 @@ pub fn check_lanes(asked: u64, max: usize) -> Result<usize, Problem> {
     })
 }
 
-/// Returns the length of the lease that a body requests, in seconds, or the default.
+/// Returns the length of the lease that a body asks for, in seconds, or the default one.
 ///
 /// # Errors
 /// `invalid-ttl`, when it is 0 or greater than `max`.

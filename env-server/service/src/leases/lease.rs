@@ -55,7 +55,7 @@ impl Lease {
         lease
     }
 
-    /// Restarts the lease.
+    /// Begins the whole time anew.
     pub fn renew(&self, clock: &Clock) {
         let end = clock
             .now_ms()
@@ -63,7 +63,7 @@ impl Lease {
         self.expires_at_ms.store(end, Ordering::Relaxed);
     }
 
-    /// Changes its length, beginning with the next renewal.
+    /// Changes its length from the next renewal on.
     pub fn set_ttl_s(&self, ttl_s: u64) {
         self.ttl_ms.store(ms(ttl_s), Ordering::Relaxed);
     }
@@ -79,7 +79,7 @@ impl Lease {
         end.saturating_sub(clock.now_ms()).div_ceil(1_000)
     }
 
-    /// Whether it has expired.
+    /// Whether it has run out.
     pub fn has_expired(&self, clock: &Clock) -> bool {
         clock.now_ms() >= self.expires_at_ms.load(Ordering::Relaxed)
     }

@@ -1,14 +1,13 @@
 //! Sessions that live by leases, whose operations are numbered and applied exactly once.
 //!
-//! A service holds sessions behind ids that its clients choose. This module has the parts for that;
-//! the service combines them with its own sessions:
+//! A service holds sessions behind ids that its clients choose. The parts of that are here; the
+//! service puts them together with its own sessions:
 //!
-//! - [`check_id`], [`check_lanes`] and [`check_ttl_s`] check a client's request.
+//! - [`check_id`], [`check_lanes`] and [`check_ttl_s`] check what a client asks for.
 //! - [`Quotas`] count sessions and lanes, in all and by principal.
 //! - A [`Lease`] ends a session that is not used; operations renew it.
 //! - [`Tombstones`] remember ended sessions, so that a late repetition does not start a new one.
-//! - [`turn`] distinguishes the next operation from a repetition, and a [`Window`] keeps the last
-//!   replies.
+//! - [`turn`] tells the next operation from a repetition, and a [`Window`] keeps the last replies.
 //!
 //! ```
 //! use service::leases::{Turn, Window};

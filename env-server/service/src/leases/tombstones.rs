@@ -7,7 +7,7 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::sync::Arc;
 
-/// The owner's name; `None` without tokens.
+/// The owner's name; `None` where there are no tokens.
 type Name = Option<Arc<str>>;
 
 /// All ended sessions that are remembered, by owner and by key `K`, each with `T`: how it ended.
@@ -21,12 +21,12 @@ pub struct Tombstones<K, T> {
     max_of_all: usize,
 }
 
-/// How a session ended, and until when that is remembered.
+/// How a session ended, and how long that is remembered.
 #[derive(Clone, Debug)]
 pub struct Tombstone<T> {
     /// How it ended.
     pub end: T,
-    /// Time until which it is remembered, on a [`Clock`](super::Clock).
+    /// Time until which it is remembered, of a [`Clock`](super::Clock).
     pub until_ms: u64,
 }
 
@@ -64,8 +64,8 @@ impl<K: Clone + Eq + Hash, T> Share<K, T> {
 }
 
 impl<K: Clone + Eq + Hash, T> Tombstones<K, T> {
-    /// Creates an empty memory of at most `max_of_one` sessions per principal and `max_of_all` in
-    /// total. Beyond the latter, the principal with the most forgets its oldest.
+    /// Remembers at most `max_of_one` sessions of a principal and `max_of_all` in all. Beyond the
+    /// latter, the principal with the most forgets its oldest.
     pub fn new(max_of_one: usize, max_of_all: usize) -> Self {
         Tombstones {
             shares: HashMap::new(),

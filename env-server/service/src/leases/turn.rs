@@ -4,20 +4,20 @@ use std::collections::VecDeque;
 
 use env_protocol::{ErrorCode, Problem};
 
-/// How a request is to be answered.
+/// The decision on a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
     /// Apply it: it is the next operation.
     Next,
-    /// Repeat the reply to the operation with this number.
+    /// Give the reply to the operation with this number again.
     Again(u64),
 }
 
 /// Decides whether a request is the next operation of a session or a repetition.
 ///
 /// `seq` is the number in the request, if it has one, `next` that of the next operation, and
-/// `first` that of the earliest operation kept. `is_same` returns whether the operation kept under
-/// a number equals the request's, or `None` if none is kept.
+/// `first` that of the earliest operation that is kept. `is_same` says whether the operation kept
+/// under a number is that of the request; `None` if none is kept.
 ///
 /// # Errors
 /// `seq-reused`, if the last operation was a different one; `seq-conflict`, if an earlier operation
@@ -53,10 +53,10 @@ fn conflict(seq: u64, next: u64, first: u64) -> Problem {
     problem
 }
 
-/// The last operations of a session and their replies, as many as fit. The last one always fits.
+/// The last operations of a session with their replies, as many as fit. The last one always does.
 #[derive(Debug)]
 pub struct Window<O, R> {
-    /// Operations and replies, each with its size in bytes.
+    /// Each with its bytes.
     kept: VecDeque<(O, R, usize)>,
     bytes: usize,
     max_operations: usize,
@@ -64,7 +64,7 @@ pub struct Window<O, R> {
 }
 
 impl<O: PartialEq, R> Window<O, R> {
-    /// Creates an empty window with limits on the number of operations and their bytes.
+    /// Keeps at most so many operations, and bytes of them.
     pub fn new(max_operations: usize, max_bytes: usize) -> Self {
         Window {
             kept: VecDeque::new(),
@@ -74,7 +74,7 @@ impl<O: PartialEq, R> Window<O, R> {
         }
     }
 
-    /// Adds the next operation and its reply, which take `bytes`, and drops the earliest ones that
+    /// Keeps the next operation and its reply, which take `bytes`, and drops the earliest ones that
     /// no longer fit.
     pub fn push(&mut self, operation: O, reply: R, bytes: usize) {
         self.bytes += bytes;
@@ -88,17 +88,18 @@ impl<O: PartialEq, R> Window<O, R> {
         }
     }
 
-    /// Returns the bytes of all entries.
+    /// Returns the bytes of everything that is kept.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Returns the number of the earliest operation kept, given that of the next one.
+    /// Returns the number of the earliest operation that is kept, where `next` is that of the next
+    /// one.
     pub fn first(&self, next: u64) -> u64 {
         next - self.kept.len() as u64
     }
 
-    /// Returns an operation in the window, and its reply.
+    /// Returns an operation that is kept, and its reply.
     pub fn get(&self, seq: u64, next: u64) -> Option<(&O, &R)> {
         let place = usize::try_from(seq.checked_sub(self.first(next))?).ok()?;
         self.kept
