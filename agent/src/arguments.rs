@@ -32,7 +32,7 @@ pub fn steps(text: &str) -> Result<u64, String> {
         .ok_or_else(|| "give a whole number, such as 56000, 56_000 or 2e6".into())
 }
 
-/// Whether a real number is a whole one that it holds exactly.
+/// Returns whether a real number is whole and exact.
 fn is_whole(number: f64) -> bool {
     number.fract() == 0.0 && (0.0..=2f64.powi(53)).contains(&number)
 }

@@ -1,5 +1,5 @@
-//! Files that are replaced as a whole: a reader, and whoever comes after a crash, sees the old content or the new. And folders
-//! that nobody else makes at the same time.
+//! Files that are replaced as a whole: a reader sees the old content or the new, also after a
+//! crash. Folders that only one process can create.
 
 use std::fs;
 use std::io::{self, ErrorKind, Write};
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// Extension of a file that is being written; it takes the place of the file's own.
 pub(crate) const UNFINISHED: &str = "tmp";
 
-/// Puts `bytes` in the place of what a file held. When that fails, it holds what it held.
+/// Replaces the content of a file by `bytes`. When that fails, it holds what it held.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let unfinished = path.with_extension(UNFINISHED);
     let write = || {
@@ -23,7 +23,8 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     })
 }
 
-/// Makes a folder that was not there, in one that is: of this name, or of the first that is free of `NAME-2`, `NAME-3` and so on.
+/// Creates a new folder in an existing one, with this name or the first free one of `NAME-2`,
+/// `NAME-3` and so on.
 /// Two processes never make the same.
 ///
 /// # Errors

@@ -16,12 +16,12 @@ pub mod signals;
 pub mod text;
 pub mod views;
 
-// What an environment shows and takes, and where it is played.
+// Spaces, graphs and environments.
 pub mod env;
 pub mod onnx;
 pub mod spaces;
 
-// What an agent is made of.
+// Parts of an agent.
 pub mod hyper;
 pub mod memory;
 pub mod policy;
@@ -32,6 +32,6 @@ pub mod experience;
 pub mod learner;
 pub mod run;
 
-// What is done with an agent that has learned.
+// Uses of a trained agent.
 pub mod deploy;
 pub mod evaluate;

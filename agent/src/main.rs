@@ -1,4 +1,4 @@
-//! The `agent` program: arguments in, answers out. What it does is in the library.
+//! The `agent` program: arguments in, answers out. The library does the work.
 
 mod cli;
 

@@ -2,8 +2,8 @@
 
 use std::ffi::OsStr;
 
-/// A word as a POSIX shell reads it. What is not text, such as a file name in Latin-1, becomes `$'…'`, which bash, zsh and
-/// newer others read.
+/// A word as a POSIX shell reads it. Bytes that are not text, such as a file name in Latin-1,
+/// become `$'…'`, which bash, zsh and newer shells read.
 pub fn quote(word: impl AsRef<OsStr>) -> String {
     let word = word.as_ref();
     let text = word

@@ -1,4 +1,5 @@
-//! What asks a program to stop: Ctrl-C, SIGTERM (a service manager, a batch system, `kill`) and SIGHUP (the terminal is
+//! Requests to stop: Ctrl-C, SIGTERM (a service manager, a batch system, `kill`) and SIGHUP (the
+//! terminal is
 //! gone).
 //!
 //! The first request lets the program keep what it has; the next one ends it at once. A SIGHUP or SIGTERM that is ignored
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant};
 /// Requests within this time are one: `timeout` signals a program and then its whole group, and people press keys twice.
 const ONE_REQUEST: Duration = Duration::from_millis(500);
 
-/// What shells add to a signal's number for the exit status of a program that it ended.
+/// Shells add this to a signal's number for the exit status of a program that the signal ended.
 const SIGNALLED: u8 = 128;
 
 /// A request to stop. Clones are the same request.
@@ -24,7 +25,7 @@ pub struct StopRequest {
 }
 
 impl StopRequest {
-    /// Is true once somebody has asked.
+    /// Becomes true with the first request.
     pub fn flag(&self) -> &AtomicBool {
         &self.asked
     }

@@ -14,6 +14,9 @@ use agent::run::checkpoint::Checkpoint;
 #[path = "../examples/custom_learner.rs"]
 mod custom_learner;
 #[expect(dead_code, reason = "a test calls `run` in place of `main`")]
+#[path = "../examples/custom_memory.rs"]
+mod custom_memory;
+#[expect(dead_code, reason = "a test calls `run` in place of `main`")]
 #[path = "../examples/train_from_code.rs"]
 mod train_from_code;
 
@@ -38,21 +41,26 @@ fn a_custom_learner_learns_and_its_checkpoint_is_loaded() {
     Player::new(&loaded).unwrap();
 }
 
+/// The cue is on screen one step before it is asked for: without a memory the mean return is 0.
 #[test]
-fn the_book_shows_the_example_as_it_is() {
+fn a_custom_memory_learns_to_recall() {
+    let trained = custom_memory::run(60_000).unwrap();
+    let (mean, _) = trained.checkpoint.run.statistics.recent_return().unwrap();
+    assert!(mean >= 0.7, "{mean}");
+    Player::new(&trained.checkpoint).unwrap();
+}
+
+#[test]
+fn the_book_shows_the_examples_as_they_are() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let page = std::fs::read_to_string(root.join("../docs/contributing/add-a-learner.md")).unwrap();
-    let example = std::fs::read_to_string(root.join("examples/custom_learner.rs")).unwrap();
-    let block = page
-        .split("```rust\n")
-        .find(|block| block.starts_with("//! A learner"));
-    let block = block
-        .expect("the example's block")
-        .split("```")
-        .next()
-        .unwrap();
-    assert_eq!(
-        block, example,
-        "docs/contributing/add-a-learner.md differs from its example"
-    );
+    for kind in ["learner", "memory"] {
+        let page = format!("docs/contributing/add-a-{kind}.md");
+        let text = std::fs::read_to_string(root.join("..").join(&page)).unwrap();
+        let example = root.join(format!("examples/custom_{kind}.rs"));
+        let example = std::fs::read_to_string(example).unwrap();
+        let mut blocks = text.split("```rust\n");
+        let block = blocks.find(|block| block.starts_with("//! A "));
+        let block = block.expect("the example's block").split("```").next();
+        assert_eq!(block, Some(&*example), "{page} differs from its example");
+    }
 }

@@ -52,6 +52,14 @@ fn every_algorithm_keeps_the_contract() {
     }
 }
 
+#[test]
+fn a_memory_derived_from_one_step_keeps_the_contract() {
+    for row in algorithms::proofs::memories() {
+        check_memory_core(row.id, |_| {});
+        one_step_recall_is_learned(row.id);
+    }
+}
+
 fn slots(hyper: &mut Hyperparameters) -> &mut Slots {
     hyper.get_mut().expect("a memory of slots")
 }
@@ -394,7 +402,7 @@ fn a_saved_state_goes_on_as_before(subject: &Subject) {
     let found = subject.act(&experience, &mut loaded, Some(&mut rng(5)));
     assert!(
         found == expected && loaded == state,
-        "a loaded state goes on otherwise"
+        "a loaded state continues differently"
     );
 }
 

@@ -4,7 +4,8 @@ use super::algorithm::Algorithm;
 use super::defaults::{learner, no_check};
 use crate::experience::Collection;
 use crate::learner::ppo::{Ppo, PpoUpdate};
-use crate::memory::recurrent::lstm::Lstm;
+use crate::memory::recurrent::cell::Recurrent;
+use crate::memory::recurrent::lstm::LstmCell;
 use crate::policy::decider::Decider;
 use crate::policy::outputs::Outputs;
 
@@ -32,7 +33,7 @@ pub const ROW: Algorithm = Algorithm {
             })
     },
     check: no_check,
-    core: |context| Box::new(Lstm::new(context)),
+    core: |context| Box::new(Recurrent::new(LstmCell::new, context)),
     outputs: Outputs::ActorCritic,
     learner: |context| Box::new(Ppo::new(context)),
 };

@@ -20,7 +20,7 @@ use super::row::{Row, task};
 use super::server::ServerArgs;
 use super::{print, thousands, values};
 
-/// Judge a trained agent: greedily, by drawn actions, and with what it could cheat by taken away
+/// Evaluate a trained agent: greedy, sampled, and under two controls that rule out cheating
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -46,10 +46,10 @@ pub struct EvaluateArgs {
     /// Modes to evaluate in, by comma: greedy, sampled, scrambled, emptied, or all that the task allows
     #[arg(long, value_name = "MODE", value_delimiter = ',', default_value = "all", value_parser = mode)]
     mode: Vec<Option<Mode>>,
-    /// Evaluation seeds come from this, and never meet training's
+    /// Seed of the evaluation; its episodes are never those of training
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
-    /// Take episodes as they come, instead of as many of each cue where a task shows it first
+    /// Do not balance the cues; by default each cue has the same number of episodes, if the task shows it first
     #[arg(long)]
     no_balance: bool,
     /// Show no progress
@@ -116,7 +116,7 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The modes that were asked for, each once; of all, those that the task allows.
+/// Returns the requested modes, each once; for `all`, every mode that the task allows.
 fn modes(asked: &[Option<Mode>], judged_step: Option<u64>) -> Vec<Mode> {
     if asked.contains(&None) {
         return Mode::ALL

@@ -9,24 +9,24 @@ use clap::Args;
 
 use super::{print, values};
 
-/// Write a trained agent as an ONNX model, to be run by ONNX Runtime and the like without this program
+/// Export a trained agent as an ONNX model, for ONNX Runtime and other programs
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
   agent export --checkpoint runs/hard --onnx hard.onnx
 
-The model is one step of any number of lanes: observations in, actions, logits and values out. What
-the memory carries is an input and an output: zeros before the first step, then each next_NAME as
-NAME. Its metadata has spaces, inputs and states as JSON. docs/serving.md runs one from Python.
+The model is one step of any number of lanes: observations in, actions, logits and values out. The
+state of the memory is an input and an output: zeros before the first step, then each next_NAME as
+NAME. The metadata has spaces, inputs and states as JSON. docs/serving.md runs one from Python.
 
 ppo, recurrent-ppo and tracerl can be exported. A memory that outlives episodes (tracerl-notebook;
-memory_scope lifetime or both) cannot: it takes in whole episodes when they end. `agent serve`
+memory_scope lifetime or both) cannot: it stores whole episodes when they end. `agent serve`
 serves every agent.")]
 pub struct ExportArgs {
     /// A checkpoint, or a run's folder
     #[arg(long, value_name = "PATH|DIR")]
     checkpoint: PathBuf,
-    /// Where the model goes; a file that is there is replaced
+    /// File of the model; an existing file is replaced
     #[arg(long, value_name = "FILE")]
     onnx: PathBuf,
 }

@@ -17,7 +17,7 @@ use super::row::task;
 use super::server::ServerArgs;
 use super::{print, thousands, values};
 
-/// Play an episode and show what the memory kept, when it wrote it, and what it attended to
+/// Play an episode and show the memory: its entries, their write times, and the attention to them
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -33,10 +33,10 @@ pub struct InspectArgs {
     /// Argument of the environment that differs from training's, e.g. delay=200; repeatable
     #[arg(long, value_name = "NAME=VALUE", value_parser = values::env_arg)]
     env_arg: Vec<(String, Value)>,
-    /// Which episode; none of them was trained on
+    /// Number of the episode; training plays none of these
     #[arg(long, value_name = "N", default_value_t = 0)]
     episode_seed: u64,
-    /// Where the pictures go [default: beside the checkpoint]
+    /// Folder for the pictures [default: the checkpoint's folder]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     #[command(flatten)]

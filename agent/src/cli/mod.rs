@@ -59,7 +59,7 @@ pub fn main() -> ExitCode {
         .with_max_level(LevelFilter::WARN)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
-        // It would be told on standard error, and panic where that is closed.
+        // The default handler would print to standard error, and panic if that is closed.
         .log_internal_errors(false)
         .without_time()
         .with_target(false)
@@ -94,7 +94,7 @@ fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Writes a line to standard error, where nobody may be there to read it.
+/// Writes a line to standard error, which may be closed.
 fn tell(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }

@@ -29,10 +29,10 @@ pub struct PlayArgs {
     /// Argument of the environment, e.g. delay=3; repeatable
     #[arg(long, value_name = "NAME=VALUE", value_parser = values::env_arg)]
     env_arg: Vec<(String, Value)>,
-    /// Leave after so many episodes [default: when you type q]
+    /// Number of episodes [default: until you type q]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     episodes: Option<u64>,
-    /// Seed of the episodes [default: another one each time]
+    /// Seed of the episodes [default: random]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     #[command(flatten)]
@@ -60,7 +60,7 @@ pub fn run(args: &PlayArgs) -> anyhow::Result<ExitCode> {
         &mut std::io::stdout().lock(),
     );
     let returns = match returns {
-        // Nobody looks on any more.
+        // The reader has left.
         Err(PlayError::Terminal(error)) if error.kind() == ErrorKind::BrokenPipe => {
             return Ok(ExitCode::SUCCESS);
         }
@@ -77,7 +77,7 @@ pub fn run(args: &PlayArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What the task is, for whoever is to play it.
+/// Returns a description of the task for the player.
 fn describe(spec: &Spec, kwargs: &Map<String, Value>) -> String {
     let mut lines = vec![task(&spec.id, kwargs), spec.description.clone()];
     if !spec.remember.is_empty() {

@@ -18,15 +18,15 @@ pub enum PlayError {
     /// The environment.
     #[error(transparent)]
     Env(#[from] EnvError),
-    /// What is typed cannot be read, or what happens cannot be shown.
+    /// Input cannot be read, or output cannot be written.
     #[error("cannot talk to the terminal: {0}")]
     Terminal(#[from] io::Error),
 }
 
-/// What a person is told, and how.
+/// Text for the player, and its style.
 #[derive(Clone, Debug, Default)]
 pub struct Briefing {
-    /// What the task is, for the start and for whoever asks.
+    /// Description of the task, shown at the start and on request.
     pub task: String,
     /// Whether the output is a terminal: what was shown before an action is erased after it, for it is to be
     /// remembered, and pictures have colours.
@@ -206,7 +206,7 @@ impl Table<'_> {
     }
 }
 
-/// What can be typed: an integer for each component of an action.
+/// Valid input: an integer for each component of an action.
 struct Actions {
     components: Vec<RangeInclusive<i64>>,
 }

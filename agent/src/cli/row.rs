@@ -1,4 +1,4 @@
-//! What `--json` lines have in common, under the names that the benchmark's lines have.
+//! Fields that all `--json` lines share, named as in the benchmark's lines.
 
 use agent::run::config::TrainConfig;
 use serde::Serialize;
@@ -39,7 +39,7 @@ impl Row {
     }
 }
 
-/// What is played, for a title: `RepeatFirst-v0`, or with arguments `MemoryTask-v0 (delay=4, …)`.
+/// Returns the task for a title: `RepeatFirst-v0`, or with arguments `MemoryTask-v0 (delay=4, …)`.
 pub fn task(spec_id: &str, kwargs: &Map<String, Value>) -> String {
     match kwargs.is_empty() {
         true => spec_id.to_owned(),

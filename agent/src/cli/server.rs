@@ -17,14 +17,14 @@ use super::{shell, tell, values};
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Server")]
 pub struct ServerArgs {
-    /// Environment servers, e.g. http://127.0.0.1:7878; environments are dealt over several evenly [default: one that
-    /// is started for the occasion]
+    /// Environment servers, e.g. http://127.0.0.1:7878; environments are spread evenly across them
+    /// [default: start a local server]
     #[arg(long, value_name = "URL[,URL…]", value_delimiter = ',', value_parser = values::server_url)]
     pub server: Vec<String>,
     /// File with the bearer token that these servers ask for [default: the variable STRATEGIC_MEMORY_TOKEN]
     #[arg(long, value_name = "FILE", requires = "server")]
     token_file: Option<PathBuf>,
-    /// How long a server that does not answer is asked again, in seconds
+    /// Seconds to keep retrying an unresponsive server
     #[arg(long, value_name = "S", default_value_t = RetryPolicy::default().give_up_after.as_secs())]
     give_up_after_s: u64,
 }
@@ -44,7 +44,7 @@ impl ServerArgs {
     /// When none can be started, or the token cannot be read.
     pub fn start(&self, allow_oracle: bool) -> anyhow::Result<Servers> {
         let (urls, token) = if self.server.is_empty() {
-            // It asks nobody, and is told no secret.
+            // It asks for no token and gets none.
             (vec![start_embedded(allow_oracle)?], None)
         } else {
             let variable = std::env::var_os(Token::VARIABLE);
@@ -78,9 +78,9 @@ impl ServerArgs {
 pub struct Servers {
     /// Their base URLs, at least one.
     pub urls: Vec<String>,
-    /// What they are told of who asks.
+    /// Token for the servers.
     pub token: Option<Token>,
-    /// How long trouble with them is borne.
+    /// Limits of retries.
     pub retry: RetryPolicy,
 }
 

@@ -24,7 +24,7 @@ use super::row::Row;
 use super::server::ServerArgs;
 use super::{print, shell, tell, thousands, values};
 
-/// Train an agent, or go on training one
+/// Train an agent, or resume a training run
 #[derive(Debug, Args)]
 #[command(
     allow_negative_numbers = true,
@@ -58,7 +58,7 @@ kill -9 --resume continues from there.
 Ctrl-C, SIGTERM and SIGHUP stop the run with a checkpoint; the exit status is then 130, 143 or 129."
 )]
 pub struct TrainArgs {
-    /// What learns: an id that `agent list` shows
+    /// Algorithm: an id that `agent list` shows
     #[arg(long, value_name = "ALGORITHM")]
     algorithm: Option<String>,
     /// Environment to learn [default: MemoryTask-v0]
@@ -76,17 +76,17 @@ pub struct TrainArgs {
     /// Seed of weights, actions and environments [default: 0]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     seed: Option<u64>,
-    /// Settings from a TOML file; flags win over it
+    /// Settings from a TOML file; flags override it
     #[arg(long, value_name = "FILE.toml")]
     config: Option<PathBuf>,
     /// The run's folder; it must be new or empty [default: a new one, runs/ALGORITHM-ENV-SEED-TIME]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Go on with the run in this folder (by default in --out), or from this checkpoint of it, with its own settings;
+    /// Resume the run in this folder (by default in --out), or from this checkpoint of it, with its own settings;
     /// --total-timesteps may be longer
     #[arg(long, value_name = "DIR|CHECKPOINT", num_args = 0..=1)]
     resume: Option<Option<PathBuf>>,
-    /// Write a checkpoint every N steps, too, and keep the best of these
+    /// Also write a checkpoint every N steps, and keep the best of these
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     checkpoint_interval: Option<u64>,
     /// Train to the end of the budget even if the task is solved
@@ -140,7 +140,7 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// What to run where.
+/// A resolved configuration and its folder.
 struct Plan {
     config: TrainConfig,
     directory: PathBuf,
@@ -177,7 +177,7 @@ impl Plan {
             && out.canonicalize().ok() != directory.canonicalize().ok()
         {
             bail!(
-                "a run goes on in its own folder, {}: leave --out out",
+                "a run is resumed in its own folder, {}: leave --out out",
                 directory.display()
             );
         }
@@ -237,7 +237,7 @@ fn new_directory(config: &TrainConfig) -> PathBuf {
     Path::new("runs").join(name)
 }
 
-/// What the first Ctrl-C sets; the second ends the program.
+/// Returns the flag that the first Ctrl-C sets; the second ends the program.
 fn stop_request() -> anyhow::Result<StopRequest> {
     let on_first =
         || tell("\nstopping with a checkpoint after this update; Ctrl-C again ends at once");
@@ -273,7 +273,7 @@ fn report(session: &Session, end: &SessionEnd, server_flags: &str) -> String {
     lines.push(format!("Kept in {}.\n", end.directory.display()));
     if end.ending == Ending::Interrupted {
         lines.push(format!(
-            "Go on:     agent train --resume {directory}{server_flags}"
+            "Resume:    agent train --resume {directory}{server_flags}"
         ));
     }
     lines.push(format!(
@@ -309,7 +309,7 @@ fn speed(end: &SessionEnd) -> String {
         return "its clock is lost".into();
     };
     let (seconds, rate) = (end.elapsed.as_secs_f64(), thousands(steps_per_s as u64));
-    // What a run does in its first second is mostly to begin.
+    // Most of a run's first second is spent on starting.
     let times = match seconds < 1.0 {
         true => "less than a second".to_owned(),
         false => format!("{seconds:.1} s, {rate} steps/s"),

@@ -1,4 +1,4 @@
-//! What an agent is, for programs that ask it for actions or run it elsewhere.
+//! Description of an agent, for programs that ask it for actions or run it elsewhere.
 
 use env_protocol::{Kwargs, Space};
 use serde::{Deserialize, Serialize};
@@ -8,31 +8,31 @@ use crate::policy::actor::Actor;
 use crate::policy::inputs::Inputs;
 use crate::run::checkpoint::Checkpoint;
 
-/// What others need to know of an agent.
+/// Description of an agent for other programs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AgentDescription {
     /// Id of its algorithm.
     pub algorithm: String,
-    /// What it was trained on.
+    /// Spec that it was trained on.
     pub spec_id: String,
-    /// What it takes from one lane; a batch has one dimension more, in front.
+    /// Space of one lane's observation; a batch has one more dimension in front.
     pub observation_space: Space,
-    /// What it answers for one lane.
+    /// Space of one lane's action.
     pub action_space: Space,
     /// Whether it carries anything from step to step.
     pub has_memory: bool,
-    /// What it is shown beside observations.
+    /// Inputs in addition to observations.
     pub inputs: AgentInputs,
     /// Where its weights are from.
     pub checkpoint: CheckpointDescription,
 }
 
-/// What an agent is shown beside observations.
+/// Inputs of an agent in addition to observations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AgentInputs {
     /// Its previous action.
     pub previous_action: bool,
-    /// Its previous reward, or its memory keeps rewards: it must be told them.
+    /// Whether it needs the previous reward: as an input, or for its memory.
     pub previous_reward: bool,
     /// How far the episode has come, which it counts itself.
     pub step_counter: bool,

@@ -35,7 +35,8 @@ use crate::onnx::{
 /// The bytes of an ONNX model of the agent of a checkpoint, which is given as its file's content.
 ///
 /// # Errors
-/// Bytes that are no checkpoint, one that gives no agent, or an agent whose memory is no graph of tensors of fixed size.
+/// When the bytes are not a checkpoint, the checkpoint has no agent, or the agent's memory is not a
+/// graph of tensors of fixed size.
 pub fn export(checkpoint: &[u8]) -> Result<Vec<u8>, OnnxError> {
     let read = Checkpoint::from_bytes(checkpoint).map_err(OnnxError::Malformed)?;
     let actor = load::trained(&read)?;
@@ -256,7 +257,7 @@ pub enum OnnxError {
     /// The bytes.
     #[error("it is not a checkpoint of this program: {0}")]
     Malformed(String),
-    /// What they say.
+    /// The content.
     #[error(transparent)]
     Agent(#[from] ActorError),
     /// The memory.
@@ -266,7 +267,7 @@ pub enum OnnxError {
     NotAGraph {
         /// Id of the algorithm.
         algorithm: String,
-        /// What stands in the way.
+        /// The obstacle.
         reason: &'static str,
     },
 }

@@ -1,4 +1,4 @@
-//! What a learner plays: a batch of environments behind one trait. Learners never see HTTP.
+//! Batches of environments that learners play, behind one trait. Learners never see HTTP.
 
 use serde_json::{Map, Value};
 
@@ -15,14 +15,15 @@ pub use env_protocol::Space;
 
 pub use watched::Watched;
 
-/// What a vector environment shows after a reset.
+/// The reply of a vector environment to a reset.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ResetReply {
     /// Flat observations (see [`crate::spaces::encoder`]), `[num_envs, flat_size]`.
     pub observations: Vec<f32>,
 }
 
-/// What a vector environment answers to a step. Autoreset is `SameStep`: an environment that ended has already begun
+/// The reply of a vector environment to a step. Autoreset is `SameStep`: an environment that ended
+/// has already begun
 /// its next episode, whose first observation stands in `observations`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StepReply {
@@ -42,7 +43,7 @@ pub struct StepReply {
 /// How a reset is wanted.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ResetRequest {
-    /// One seed for each environment; none goes on with the generators as they stand.
+    /// One seed for each environment. `None` keeps the current generators.
     pub seeds: Option<Vec<u64>>,
     /// Reset options of the spec.
     pub options: Map<String, Value>,
@@ -77,10 +78,12 @@ pub trait VectorEnv {
     /// # Errors
     /// As [`VectorEnv::reset`].
     fn step(&mut self, actions: &[Choice]) -> Result<StepReply, EnvError>;
-    /// What a player that knows every hidden draw would do now, as [`VectorEnv::step`] takes it. For baselines only.
+    /// Returns the actions of a player that knows every hidden draw, in the form that
+    /// [`VectorEnv::step`] takes. For baselines only.
     ///
     /// # Errors
-    /// As [`VectorEnv::reset`]; and where there is no such player, or nobody may ask it.
+    /// Those of [`VectorEnv::reset`]; and when there is no such player, or the server does not
+    /// allow it.
     fn oracle(&mut self) -> Result<Vec<Choice>, EnvError> {
         Err(EnvError::NoOracle)
     }
@@ -107,14 +110,14 @@ pub trait VectorEnv {
 /// Why an environment could not be played.
 #[derive(Debug, thiserror::Error)]
 pub enum EnvError {
-    /// The server answered with a problem that a retry would not mend.
+    /// The server answered with a problem that a retry would not fix.
     #[error("the server refused ({status} {code}): {detail}")]
     Refused {
         /// HTTP status.
         status: u16,
         /// Code of the problem document.
         code: String,
-        /// What was wrong where.
+        /// The problem and its place.
         detail: String,
     },
     /// No answer within the retry limit.
@@ -122,7 +125,7 @@ pub enum EnvError {
         "no answer from {url} after {attempts} attempts in {elapsed_s:.1} s (last: {last}). Is the server running?"
     )]
     Unreachable {
-        /// What was asked.
+        /// URL of the request.
         url: String,
         /// How often.
         attempts: u32,
@@ -134,12 +137,12 @@ pub enum EnvError {
     /// An answer that does not keep the protocol.
     #[error("unexpected answer from {url}: {detail}")]
     Protocol {
-        /// What was asked.
+        /// URL of the request.
         url: String,
-        /// What was wrong with the answer.
+        /// The fault in the answer.
         detail: String,
     },
-    /// Nobody knows this environment's hidden draws.
+    /// The environment has no player that knows its hidden draws.
     #[error("this environment has no oracle")]
     NoOracle,
     /// A recording that cannot be played back as asked.
@@ -148,7 +151,7 @@ pub enum EnvError {
         /// The reason.
         detail: String,
     },
-    /// Whoever plays was told to stop.
+    /// The player was asked to stop.
     #[error("stopped")]
     Stopped,
     /// A space that the agents cannot play.

@@ -1,4 +1,4 @@
-//! What an evaluation is asked for and what it finds.
+//! Modes and results of evaluations.
 
 use std::fmt;
 use std::time::Duration;
@@ -45,7 +45,7 @@ impl fmt::Display for Mode {
     }
 }
 
-/// What an evaluation found.
+/// The result of an evaluation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
     /// How actions were chosen.

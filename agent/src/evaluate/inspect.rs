@@ -51,7 +51,7 @@ pub fn record_episode(
     Ok(view)
 }
 
-/// Appends one step's contents; the first decides of which kind the memory is.
+/// Appends one step's contents; the first step decides the kind of memory.
 fn record_memory(memory: &mut MemoryView, contents: &MemoryContents) {
     match contents {
         MemoryContents::Nothing => {}
@@ -92,7 +92,8 @@ fn record_slots(memory: &mut MemoryView, entries: Entries, slots: &[Option<SlotC
     }
 }
 
-/// What the memory held at the end of an episode, most attended first, a line each; nothing for a memory without slots.
+/// Returns a line for each entry that the memory held at the end of an episode, most attended
+/// first; none for a memory without slots.
 pub fn last_contents(view: &EpisodeView) -> Vec<String> {
     let MemoryView::Slots(slots) = &view.memory else {
         return Vec::new();

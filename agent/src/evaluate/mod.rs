@@ -1,9 +1,10 @@
 //! Evaluation: who remembers, and who is merely lucky.
 //!
-//! Every lane plays one episode, with its memory reset at the beginning and carried properly. Beside the greedy score
-//! stand two controls. *Scrambled*: every action before the judged one is replaced by a random one, so nothing can be
-//! carried through the world in the agent's own actions. *Emptied*: the memory is emptied before every step, so whoever
-//! still scores did not need it.
+//! Every lane plays one episode, with its memory reset at the beginning and carried properly. Two
+//! controls accompany the greedy score. *Scrambled*: every action before the judged one is replaced
+//! by a random one, so nothing can be
+//! carried through the world in the agent's own actions. *Emptied*: the memory is emptied before
+//! every step, so an agent that still scores did not need it.
 
 use std::time::Instant;
 
@@ -31,7 +32,7 @@ pub use setup::{
 };
 pub use tally::Tally;
 
-/// What is evaluated.
+/// Options of an evaluation.
 #[derive(Clone, Debug)]
 pub struct EvaluateOptions {
     /// Episodes, each in an environment of its own; the environment has as many.
@@ -57,13 +58,13 @@ pub struct Player {
 
 /// One step of one lane, for who watches.
 pub struct Moment<'a> {
-    /// What was seen, flat.
+    /// Flat observation.
     pub observation: &'a [f32],
-    /// What was done: a number for each component.
+    /// Action: a number for each component.
     pub action: &'a [Choice],
-    /// What came of it.
+    /// Reward of the action.
     pub reward: f64,
-    /// What the memory held when the action was chosen, and what it attended to.
+    /// Contents of the memory when the action was chosen, and their attention.
     pub memory: MemoryContents,
 }
 
@@ -171,7 +172,7 @@ impl Player {
                 options: Map::new(),
             })?
             .observations;
-        // Steps taken in each lane's episode.
+        // Age of each lane's episode, in steps.
         let mut ages = vec![0; lanes];
         loop {
             if options.mode == Mode::Emptied {

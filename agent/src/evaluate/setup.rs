@@ -1,4 +1,4 @@
-//! Where an agent is evaluated: the task it was trained on, with other arguments where somebody says so.
+//! The environments of an evaluation: the task of training, with other arguments on request.
 
 use serde_json::{Map, Value};
 
@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn arguments_tell_what_is_judged() {
         let map = |text: &str| serde_json::from_str::<Map<String, Value>>(text).unwrap();
-        // L + 1 actions, of which the last is judged.
+        // L + 1 actions; the last is judged.
         let bsuite = map(r#"{"memory_length": 10, "num_bits": 1}"#);
         assert_eq!(judged_step(&bsuite), Some(10));
         assert_eq!(judged_step(&map(r#"{"level": "easy"}"#)), None);

@@ -26,7 +26,7 @@ impl Tally {
         }
     }
 
-    /// Takes in a step of every lane, `[lanes]` each; lanes whose episodes are over are passed over.
+    /// Counts a step of every lane, `[lanes]` each, and skips lanes whose episodes are over.
     pub fn push(&mut self, rewards: &[f64], ends: &[bool]) {
         for lane in 0..self.ended.len() {
             if self.ended[lane] < self.per_lane {
@@ -48,7 +48,7 @@ impl Tally {
         self.num_ended() == self.ended.len()
     }
 
-    /// What came out, of `steps` steps over all environments.
+    /// Returns the result, after `steps` steps of all environments.
     pub fn evaluation(self, mode: Mode, steps: u64, elapsed: Duration) -> Evaluation {
         let per_lane = self.per_lane as f64;
         let returns: Vec<f64> = self.returns.iter().map(|sum| sum / per_lane).collect();

@@ -169,7 +169,8 @@ impl Replay {
         }
     }
 
-    /// Moves the episode under way in a lane to those that are drawn. `after`: the inputs and decisions of the row with
+    /// Moves a lane's current episode to the episodes that are drawn from. `after`: the inputs and
+    /// decisions of the row with
     /// which its return continues. Returns the bytes that this has added.
     fn close(&mut self, lane: usize, after: Option<(&[f32], &[i32])>) -> usize {
         let mut episode = std::mem::take(&mut self.open[lane]);

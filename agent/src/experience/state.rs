@@ -14,7 +14,7 @@ pub struct CollectorState {
     pub(super) observations: Vec<f32>,
     /// Whether they are the first of an episode, `[batch]`.
     pub(super) starts: Vec<bool>,
-    /// What the agent carries.
+    /// The agent's own state.
     pub lanes: Lanes,
     /// Undiscounted returns of the episodes so far, `[batch]`.
     pub(super) returns: Vec<f64>,

@@ -8,9 +8,9 @@ pub enum ConfigError {
     OutOfRange {
         /// The hyper-parameter.
         name: &'static str,
-        /// What it was set to.
+        /// The given value.
         value: String,
-        /// What it may be.
+        /// The allowed range.
         range: &'static str,
     },
     /// A hyper-parameter that would do nothing.
@@ -84,7 +84,7 @@ pub enum ConfigError {
     /// Options are given at resets, and a rollout can begin with one only where episodes are whole.
     #[error("an option drawn for each rollout needs whole_episodes: set --whole-episodes")]
     DrawsNeedWholeEpisodes,
-    /// Nobody said which algorithm.
+    /// No algorithm was named.
     #[error("which algorithm? Name one of them with --algorithm: {known}")]
     NoAlgorithm {
         /// The ids there are.

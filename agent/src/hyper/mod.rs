@@ -1,7 +1,8 @@
 //! Hyper-parameters in sections.
 //!
-//! A section is a plain struct of named values, declared by [`section!`](crate::hyper::section::section) beside the code that
-//! reads it: PPO's in `learner/ppo.rs`, the slots' in `memory/slots`. [`Hyperparameters`] holds the sections that an
+//! A section is a plain struct of named values, declared by
+//! [`section!`](crate::hyper::section::section) next to the code that reads it: PPO's in
+//! `learner/ppo.rs`, the slots' in `memory/slots`. [`Hyperparameters`] holds the sections that an
 //! algorithm has. [`crate::algorithms::sections`] lists all of them; the flags, the keys of TOML files, the metadata of
 //! checkpoints and the documents come from that list.
 
@@ -23,7 +24,7 @@ pub struct HyperparameterRow {
     pub name: &'static str,
     /// Its range, in words.
     pub range: &'static str,
-    /// What it does.
+    /// Description.
     pub doc: &'static str,
 }
 
@@ -32,7 +33,7 @@ pub struct HyperparameterRow {
 /// The default of a field is the value that older programs used when they did not have the field: a file that lacks it
 /// is read with the default.
 pub trait Section: Any + Clone + Default + PartialEq + fmt::Debug + Send + Sync {
-    /// The same fields, each of which may be unset.
+    /// The same fields, each optional.
     type Overrides: SectionOverrides<Self>;
 
     /// Name, range and documentation of each field, in the order of declaration.

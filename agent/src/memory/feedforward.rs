@@ -1,5 +1,5 @@
-//! No memory: two hidden layers over what is on screen. The control beside every memory, and PPO as published
-//! (Schulman et al. 2017, arXiv:1707.06347).
+//! No memory: two hidden layers over what is on screen. The control of every memory, and PPO as
+//! published (Schulman et al. 2017, arXiv:1707.06347).
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 

@@ -1,4 +1,4 @@
-//! What an agent carries from step to step. One file per architecture.
+//! Memories: the state of an agent from step to step. One file per architecture.
 //!
 //! A core turns the agent's inputs into features for the policy. It does so twice: [`MemoryCore::step`] while acting,
 //! one step of all lanes at a time, and [`MemoryCore::unroll`] while learning, over a whole rollout with a gradient.
@@ -46,11 +46,12 @@ section! {
     }
 }
 
-/// What a core is built from. Parameters that it adds belong to the agent and are trained with it.
+/// The inputs from which a core is built. Parameters that it adds belong to the agent and are
+/// trained with it.
 pub struct CoreContext<'a> {
     /// Numbers in an input row.
     pub input_size: usize,
-    /// What actions are made of.
+    /// Components of actions.
     pub heads: &'a ActionHeads,
     /// All hyper-parameters; a core reads those of its parts.
     pub hyper: &'a Hyperparameters,
@@ -92,7 +93,7 @@ pub struct Segment<'a> {
     pub returns: &'a [f32],
 }
 
-/// What learning gets out of a core.
+/// The result of unrolling a core.
 pub struct Unrolled {
     /// `[T*B, feature_size]`.
     pub features: Tensor,
@@ -138,7 +139,8 @@ pub trait MemoryCore: Send + Sync {
     /// A rollout begins, perhaps with new weights: bring whatever the state holds of the old ones up to date.
     fn refresh(&self, _params: &Params, _state: &mut State) {}
 
-    /// Empties the memory, leaving no trace of what was observed; a clock may go on. For the control that shows that
+    /// Empties the memory and leaves no trace of observations; a clock may continue. For the
+    /// control that shows that
     /// a score came from memory.
     fn forget(&self, state: &mut State) {
         *state = self.initial_state(state.rows());
@@ -156,7 +158,7 @@ pub trait MemoryCore: Send + Sync {
     ) {
     }
 
-    /// Whether it keeps what [`MemoryCore::outcome`] tells it: then it must be told.
+    /// Returns whether the memory depends on [`MemoryCore::outcome`], which must then be called.
     fn needs_outcomes(&self) -> bool {
         false
     }
@@ -180,7 +182,7 @@ pub trait MemoryCore: Send + Sync {
         Err("its memory has no form there")
     }
 
-    /// What lane `lane` keeps and what it attended to in the step just taken.
+    /// Returns the entries of lane `lane` and their attention in the last step.
     fn inspect(&self, _state: &State, _lane: usize) -> MemoryContents {
         MemoryContents::Nothing
     }

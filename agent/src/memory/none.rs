@@ -1,4 +1,4 @@
-//! What a player that does not learn has for a memory, and for features.
+//! The memory of a player that does not learn: no state, and a constant feature.
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 

@@ -1,4 +1,4 @@
-//! What a memory carries: rows of numbers, one row per lane.
+//! The state of a memory: rows of numbers, one row per lane.
 
 use serde::{Deserialize, Serialize};
 

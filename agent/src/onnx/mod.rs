@@ -1,5 +1,5 @@
-//! ONNX graphs, built operation by operation. What a whole agent looks like as such a graph is said in
-//! [`crate::deploy::onnx_export`].
+//! ONNX graphs, built operation by operation. [`crate::deploy::onnx_export`] describes the graph of
+//! a whole agent.
 
 mod graph;
 mod proto;

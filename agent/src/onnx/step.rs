@@ -38,7 +38,7 @@ impl<'p> StepGraph<'p> {
         }
     }
 
-    /// What is carried from step to step.
+    /// A state that is carried from step to step.
     pub fn states(&self) -> &[StateInfo] {
         &self.states
     }
@@ -76,7 +76,8 @@ impl<'p> StepGraph<'p> {
         self.graph.op("Where", &[&first, &fresh, value])
     }
 
-    /// What the step before gave to [`StepGraph::next`] under this name: lanes with tensors of this shape.
+    /// Returns the state of this name, which the previous step gave to [`StepGraph::next`]: lanes
+    /// with tensors of this shape.
     pub fn state(&mut self, name: &str, shape: &[usize], doc: &str) -> Value {
         let info = StateInfo {
             input: name.into(),
@@ -87,7 +88,7 @@ impl<'p> StepGraph<'p> {
         self.graph.input(name, DataType::Float, shape, doc)
     }
 
-    /// What the next step takes under this name.
+    /// Sets the state of this name for the next step.
     ///
     /// # Panics
     /// Without such a state.
@@ -99,12 +100,12 @@ impl<'p> StepGraph<'p> {
             .output(&output, value, DataType::Float, &shape, &doc);
     }
 
-    /// Steps taken in the episode before this one, `[batch, 1]`.
+    /// Returns the age of the episode before this step, `[batch, 1]`.
     pub fn age(&mut self) -> Value {
         if let Some(known) = &self.age {
             return known.clone();
         }
-        let before = self.state("age", &[1], "steps taken in the episode");
+        let before = self.state("age", &[1], "steps so far in the episode");
         let age = self.reset(&before, 0.0);
         let one = self.graph.floats(&[1], &[1.0]);
         let next = self.graph.op("Add", &[&age, &one]);

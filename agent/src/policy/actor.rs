@@ -1,5 +1,5 @@
-//! A trained agent that acts when it is asked to, in any number of lanes side by side. Who asks plays the environments:
-//! evaluation here, a caller over HTTP for [`crate::deploy::serve`].
+//! A trained agent that acts when it is asked to, in any number of lanes side by side. The caller
+//! plays the environments: evaluation here, a client over HTTP for [`crate::deploy::serve`].
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 

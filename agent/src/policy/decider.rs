@@ -1,6 +1,6 @@
-//! Who chooses actions.
+//! Choosers of actions.
 
-/// Who chooses an agent's actions.
+/// The chooser of an agent's actions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decider {
     /// The network, which learns to.

@@ -1,5 +1,6 @@
-//! What an agent sees of each step: the observation and, where asked for, its previous action, its previous reward and
-//! a step counter. Every agent has the same choice, all off by default, and results record it: an agent that is shown
+//! Input rows of an agent: the observation and, on request, its previous action, its previous
+//! reward and a step counter. Every agent has the same choice, all off by default, and results
+//! record it: an agent that is shown
 //! its previous action can carry a cue through its own actions instead of remembering it.
 
 use env_protocol::Space;
@@ -12,7 +13,7 @@ use crate::spaces::actions::{ActionHeads, Choice};
 use crate::spaces::encoder::{FirstNumber, InputColumn, SpaceEncoder};
 
 section! {
-    /// What an agent is shown of each step, next to the observation.
+    /// Inputs of an agent in addition to the observation.
     pub struct Inputs, overridden by InputsOverrides {
         /// Show the agent its previous action (one-hot, zeros at the first step).
         #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
@@ -20,7 +21,7 @@ section! {
         /// Show the agent its previous reward.
         #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
         previous_reward: bool = false, |_| true, "true or false";
-        /// Show the agent how many steps it has taken in the episode, as t/(t+100).
+        /// Show the agent the number of steps so far in the episode, as t/(t+100).
         #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
         step_counter: bool = false, |_| true, "true or false";
     }
@@ -40,10 +41,10 @@ pub struct InputEncoder {
 /// Most classes that a cue may have.
 const MAX_CUE_CLASSES: usize = 256;
 
-/// What the options need to know of each lane.
+/// State of each lane that the optional inputs read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LaneHistory {
-    /// Steps taken in the episode, `[lanes]`.
+    /// Steps so far in the episode, `[lanes]`.
     pub ages: Vec<u32>,
     /// Action of the previous step, `[lanes, components]`; meaningless at age 0.
     pub actions: Vec<Choice>,
@@ -61,7 +62,7 @@ impl LaneHistory {
         }
     }
 
-    /// Takes in one step of every lane.
+    /// Records one step of every lane.
     pub fn push(&mut self, actions: &[Choice], rewards: &[f64], ends: impl Iterator<Item = bool>) {
         let components = self.actions.len() / self.ages.len().max(1);
         for (lane, end) in ends.enumerate() {
@@ -121,12 +122,12 @@ impl InputEncoder {
         self.observation.size()
     }
 
-    /// What each number of an encoded observation is.
+    /// Returns the meaning of each number of an encoded observation.
     pub fn columns(&self) -> Vec<InputColumn> {
         self.observation.columns()
     }
 
-    /// What actions are made of.
+    /// Returns the components of actions.
     pub fn heads(&self) -> &ActionHeads {
         &self.heads
     }
@@ -198,7 +199,7 @@ fn cue(space: &Space) -> Result<FirstNumber, UnsupportedSpace> {
 mod tests {
     use super::*;
 
-    /// An observation of one choice of three, actions of two components, and everything that can be shown beside them.
+    /// An observation of one choice of three, actions of two components, and every optional input.
     #[test]
     fn a_row_is_the_observation_and_what_was_asked_for() {
         let space = |json: &str| serde_json::from_str(json).unwrap();

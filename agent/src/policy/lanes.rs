@@ -8,12 +8,12 @@ use crate::policy::inputs::{InputEncoder, LaneHistory};
 use crate::policy::{Acted, Policy};
 use crate::spaces::actions::Choice;
 
-/// What an agent carries from step to step in its lanes.
+/// State of an agent's lanes from step to step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Lanes {
     /// The memory of every lane.
     pub memory: State,
-    /// What the agent is shown of the step before.
+    /// State of the optional inputs, such as the previous action.
     pub history: LaneHistory,
 }
 

@@ -530,7 +530,7 @@ pub enum SessionError {
     },
     /// The run's clock.
     #[error(
-        "{} is not one that a run wrote ({source}); delete it to continue with the clock at zero",
+        "{} was not written by a run ({source}); delete it to continue with the clock at zero",
         path.display()
     )]
     BadRecord {

@@ -1,5 +1,6 @@
-//! What an agent chooses from: a categorical distribution for each component of an action, independent given the
-//! logits, which stand side by side in one row of the network's output. The log-probability and the entropy of an action
+//! Distributions over actions: a categorical for each component, independent given the logits,
+//! which stand side by side in one row of the network's output. The log-probability and the entropy
+//! of an action
 //! are the sums over its components (Huang et al. 2022, "multi-discrete action support").
 
 use std::ops::Range;
@@ -120,7 +121,7 @@ impl ActionHeads {
         self.columns().map(largest).sum::<f32>() / self.components() as f32
     }
 
-    /// Appends an action of which each is equally likely.
+    /// Appends a uniformly drawn action.
     pub fn random(&self, rng: &mut Xoshiro256PlusPlus, actions: &mut Vec<Choice>) {
         let sizes = self.sizes.iter();
         actions.extend(sizes.map(|&size| rng.random_range(0..size as Choice)));

@@ -82,7 +82,7 @@ impl SpaceEncoder {
         self.size
     }
 
-    /// What each number of an encoded observation is.
+    /// Returns the meaning of each number of an encoded observation.
     pub fn columns(&self) -> Vec<InputColumn> {
         let mut columns = Vec::with_capacity(self.size);
         let mut first = 0;
@@ -181,7 +181,7 @@ fn one_hot(n: i64, start: i64) -> Result<Part, String> {
     let n = count.ok_or_else(|| format!("a one-hot of {n} choices; 1 to {MAX_SIZE} are taken"))?;
     if start < -MAX_EXACT || start > MAX_EXACT - n as i64 {
         return Err(format!(
-            "a Discrete that starts at {start}: only numbers within ±2²⁴ are told apart"
+            "a Discrete that starts at {start}: only numbers within ±2²⁴ differ in single precision"
         ));
     }
     Ok(Part::OneHot { n, start })
@@ -259,8 +259,8 @@ fn numbers(array: Array, wanted: usize) -> Result<Vec<f32>, String> {
     }
 }
 
-/// How the first number of an observation is told from an encoded one, as one of some classes: the whole number that it
-/// rounds to, or the choice of a one-hot.
+/// The class of an observation's first number, read from an encoded observation: the whole number
+/// that it rounds to, or the choice of a one-hot.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FirstNumber {
     lowest: i64,

@@ -1,4 +1,5 @@
-//! What people and files see of a run: measurements as they come ([`monitor`]), and what a memory holds ([`heatmap`]).
+//! Views of a run for people and files: measurements as they come ([`monitor`]), and the contents
+//! of a memory ([`heatmap`]).
 
 pub mod heatmap;
 pub mod monitor;

@@ -84,6 +84,8 @@ fn rows_and_columns() {
         let constant = graph.constant(vec![0.5; 6], (1, 6));
         let beside = graph.concat_cols(&[&a, &b]);
         let below = graph.concat_rows(&[&beside, &constant, &c]);
+        let middle = graph.columns(&below, 1..5);
+        let below = graph.concat_cols(&[&middle, &below]);
         let picked = graph.gather_rows(&below, &[5, 0, 0, 2, 3]);
         let means = graph.segment_mean(&picked, &[0..2, 2..2, 1..5]);
         weighted_sum(graph, &means)

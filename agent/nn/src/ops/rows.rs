@@ -1,4 +1,4 @@
-//! Concatenation of matrices by columns or rows, and selection and averages of rows.
+//! Concatenation of matrices by columns or rows, selection of columns and rows, and averages of rows.
 
 use std::ops::Range;
 
@@ -75,6 +75,37 @@ impl Graph<'_> {
         joined
     }
 
+    /// Selects columns of a matrix: `[M, N]` → `[M, columns.len()]`.
+    ///
+    /// # Panics
+    /// When the range ends beyond the last column.
+    pub fn columns(&mut self, x: &Tensor, columns: Range<usize>) -> Tensor {
+        let (rows, width) = shape(x);
+        assert!(
+            columns.end <= width,
+            "{columns:?} of a matrix with {width} columns"
+        );
+        let parts = values(x).chunks_exact(width);
+        let picked: Vec<f32> = parts
+            .flat_map(|row| &row[columns.clone()])
+            .copied()
+            .collect();
+        let picked = self.constant(picked, (rows, columns.len()));
+        let x_key = self.key(x);
+        if x_key.wanted() {
+            self.record(&picked, move |d_picked, grads| {
+                grads.update(&x_key, |dx| {
+                    dx.resize(rows * width, 0.0);
+                    let parts = d_picked.chunks_exact(columns.len());
+                    for (dx, d) in dx.chunks_exact_mut(width).zip(parts) {
+                        add_to(&mut dx[columns.clone()], d);
+                    }
+                });
+            });
+        }
+        picked
+    }
+
     /// Row `i` of the result is row `rows[i]` of `x` `[M, N]`. A row may occur several times.
     pub fn gather_rows(&mut self, x: &Tensor, rows: &[u32]) -> Tensor {
         let (_, columns) = shape(x);
@@ -146,6 +177,8 @@ mod tests {
         assert_eq!(values(&beside), [1.0, 3.0, 4.0, 2.0, 5.0, 6.0]);
         let below = graph.concat_rows(&[&beside, &beside]);
         assert_eq!(shape(&below), (4, 3));
+        let middle = graph.columns(&below, 1..2);
+        assert_eq!(values(&middle), [3.0, 5.0, 3.0, 5.0]);
         let picked = graph.gather_rows(&below, &[3, 0]);
         assert_eq!(values(&picked), [2.0, 5.0, 6.0, 1.0, 3.0, 4.0]);
         let means = graph.segment_mean(&b, &[0..2, 1..1, 1..2]);

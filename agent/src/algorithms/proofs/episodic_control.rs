@@ -9,7 +9,8 @@ use crate::algorithms::defaults::no_check;
 use crate::experience::Behaviour;
 use crate::learner::{Diverged, Experience, Group, Learner, LearnerState, Metrics, StateError};
 use crate::memory::feedforward::Feedforward;
-use crate::memory::recurrent::lstm::Lstm;
+use crate::memory::recurrent::cell::Recurrent;
+use crate::memory::recurrent::lstm::LstmCell;
 use crate::nn::{self, Graph};
 use crate::policy::Policy;
 use crate::policy::decider::Decider;
@@ -23,7 +24,7 @@ pub const ROW: Algorithm = Algorithm {
     decider: Decider::Network,
     defaults: || super::short_rollouts(1e-3),
     check: no_check,
-    core: |context| Box::new(Lstm::new(context)),
+    core: |context| Box::new(Recurrent::new(LstmCell::new, context)),
     outputs: Outputs::Tables { capacity: |_| 500 },
     learner: |_| Box::new(EpisodicControl::default()),
 };

@@ -12,7 +12,8 @@ use crate::learner::{
     Backup, Diverged, Experience, Group, Learner, LearnerContext, LearnerState, Metrics, StateError,
 };
 use crate::memory::feedforward::Feedforward;
-use crate::memory::recurrent::lstm::Lstm;
+use crate::memory::recurrent::cell::Recurrent;
+use crate::memory::recurrent::lstm::LstmCell;
 use crate::nn::{self, Adam, Graph, PpoBatch, PpoCoefficients, categorical};
 use crate::policy::Policy;
 use crate::policy::decider::Decider;
@@ -26,7 +27,7 @@ pub const ROW: Algorithm = Algorithm {
     decider: Decider::Network,
     defaults: || super::short_rollouts(3e-3),
     check: no_check,
-    core: |context| Box::new(Lstm::new(context)),
+    core: |context| Box::new(Recurrent::new(LstmCell::new, context)),
     outputs: Outputs::ActorCritic,
     learner: |context| Box::new(Imitation::new(context)),
 };

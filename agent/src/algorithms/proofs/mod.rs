@@ -3,9 +3,11 @@
 
 mod episodic_control;
 mod imitation;
+mod memories;
 mod q_learning;
 mod tests;
 
+pub use self::memories::memories;
 use super::algorithm::Algorithm;
 use super::defaults;
 use crate::experience::Collection;

@@ -20,7 +20,7 @@ use super::values;
 /// How often leases are looked through. One that has run out is seen at once by who asks for it; this only frees memory.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Answer over HTTP what a trained agent would do, until Ctrl-C or SIGTERM
+/// Serve a trained agent over HTTP, until Ctrl-C or SIGTERM
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -53,7 +53,8 @@ pub struct ServeArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Access")]
 struct AccessArgs {
-    /// File of bearer tokens, as env-server's; without one, whoever reaches the service may use it. SIGHUP reads it again
+    /// File of bearer tokens, in env-server's format; without one, every client that can reach the
+    /// service may use it. SIGHUP reads it again
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
     /// Certificate chain in PEM, for HTTPS
@@ -62,7 +63,8 @@ struct AccessArgs {
     /// Private key of the certificate, in PEM
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
-    /// Names that requests may be for, beside this machine's own and, where others reach it, its addresses
+    /// Host names that requests may use, in addition to this machine's own and, if others can reach
+    /// it, its addresses
     #[arg(
         long,
         value_name = "NAME,…",
@@ -90,10 +92,10 @@ struct AccessArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Limits")]
 struct LimitArgs {
-    /// Lease of a session that asks for none, in seconds: it ends when it is not used for so long
+    /// Default lease of a session, in seconds; an idle session ends after this time
     #[arg(long, value_name = "S", default_value_t = Limits::default().default_ttl_s, value_parser = clap::value_parser!(u64).range(1..=MAX_S))]
     ttl_s: u64,
-    /// Longest lease that can be asked for, in seconds
+    /// Longest lease that a session may ask for, in seconds
     #[arg(long, value_name = "S", default_value_t = Limits::default().max_ttl_s, value_parser = clap::value_parser!(u64).range(1..=MAX_S))]
     max_ttl_s: u64,
     /// Most sessions at once
@@ -108,7 +110,7 @@ struct LimitArgs {
     /// Most memory of all sessions together, by estimate
     #[arg(long, value_name = "BYTES", default_value_t = Limits::default().max_memory_bytes, value_parser = values::count)]
     max_memory_bytes: usize,
-    /// Largest request body; a state that travels may have half of it
+    /// Largest request body; a state that travels with its caller may have half of it
     #[arg(long, value_name = "BYTES", default_value_t = ServiceConfig::default().max_body_bytes, value_parser = values::count)]
     max_body_bytes: usize,
     /// Most requests being answered at once; more are answered 503
@@ -117,10 +119,10 @@ struct LimitArgs {
     /// Most open connections; more are answered 503 and closed
     #[arg(long, value_name = "N", default_value_t = 512, value_parser = values::count)]
     max_connections: usize,
-    /// Most time from a request to its answer, in milliseconds
+    /// Longest time from a request to its answer, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 30_000, value_parser = clap::value_parser!(u64).range(1..=MAX_S * 1_000))]
     request_timeout_ms: u64,
-    /// How long work under way is waited for in the end, in milliseconds
+    /// Time that requests in progress get at shutdown, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(0..=MAX_S * 1_000))]
     drain_timeout_ms: u64,
 }
@@ -162,7 +164,7 @@ async fn serve(
         "http"
     };
     let mut stdout = std::io::stdout();
-    // Whoever started this waits for the line; that it has gone away is no reason not to serve.
+    // The starting program waits for this line. If it has gone away, serve all the same.
     let _ = writeln!(stdout, "listening on {scheme}://{}", listener.local_addr()?);
     let _ = stdout.flush();
     let housekeeping = tokio::spawn(keep_house(Arc::clone(&service)));
@@ -197,7 +199,7 @@ impl LimitArgs {
             max_lanes_per_session: self.max_lanes_per_session,
             max_lanes: self.max_lanes,
             max_memory_bytes: self.max_memory_bytes,
-            // It comes back in a request, beside observations.
+            // It comes back in a request, together with observations.
             max_state_bytes: self.max_body_bytes / 2,
             default_ttl_s: ttl_s,
             max_ttl_s,
@@ -205,7 +207,7 @@ impl LimitArgs {
     }
 }
 
-/// What was given; a variable may be set to nothing.
+/// Returns the given text; a variable that is set to nothing counts as not given.
 fn given(names: &[String]) -> Vec<String> {
     let names = names.iter().map(|name| name.trim());
     names

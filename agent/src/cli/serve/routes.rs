@@ -16,7 +16,7 @@ use service::{
     encoded, explain_problem,
 };
 
-/// What handlers share.
+/// State that handlers share.
 #[derive(Clone)]
 struct App {
     service: Arc<Service>,
@@ -40,7 +40,7 @@ pub const TEMPLATES: [&str; 7] = [
     "/problems/{code}",
 ];
 
-/// What is at `/`.
+/// Answers `GET /`.
 const HOME: Home = Home {
     title: "Agent service: what a trained agent would do, over HTTP",
     links: &[
@@ -119,7 +119,7 @@ async fn act(
     let acting = tokio::task::spawn_blocking(move || app.service.act(body, owner.as_ref()));
     let answer = match acting.await {
         Ok(answer) => answer?,
-        // It goes on here, to be answered as any handler's.
+        // The panic continues here, and is answered like that of any handler.
         Err(error) => std::panic::resume_unwind(error.into_panic()),
     };
     let mut response = encoded(reply, &*answer.reply);
@@ -130,7 +130,7 @@ async fn act(
     Ok(response)
 }
 
-/// Who sends a request, where the service asks for tokens.
+/// The owner of a request, if the service asks for tokens.
 struct Caller(Option<Owner>);
 
 impl<S: Send + Sync> FromRequestParts<S> for Caller {

@@ -115,7 +115,7 @@ fn a_memory_that_outlives_episodes_is_refused_with_the_reason() {
         let error = exported(algorithm, overrides).unwrap_err().to_string();
         assert!(error.starts_with(algorithm), "{error}");
         assert!(
-            error.contains("takes in a whole episode when that ends"),
+            error.contains("stores a whole episode when it ends"),
             "{error}"
         );
         assert!(error.contains("`agent serve`"), "{error}");

@@ -55,8 +55,8 @@ impl ServedLanes {
         self.last_actions.is_some()
     }
 
-    /// Takes in what came of the last actions and the new observations; returns the actions, `[batch, components]`,
-    /// counted from 0. Rewards that are not said are 0.
+    /// Records the outcome of the last actions, acts on the new observations, and returns the
+    /// actions, `[batch, components]`, counted from 0. Rewards that are not said are 0.
     pub fn act(&mut self, actor: &Actor, step: &Step) -> Vec<Choice> {
         let starts = match self.last_actions.take() {
             None => vec![true; step.is_first.len()],

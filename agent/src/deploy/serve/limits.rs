@@ -3,7 +3,7 @@
 use env_protocol::Problem;
 use service::leases::{check_lanes, check_ttl_s};
 
-/// What a service holds at most.
+/// Limits of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Sessions.

@@ -1,8 +1,9 @@
-//! A trained agent as a service: whoever plays an environment, in whatever language, asks it for actions.
+//! A trained agent as a service: a program in any language that plays an environment asks it for
+//! actions.
 //!
 //! [`Service`] answers decoded bodies ([`wire`]); the program `agent serve` puts HTTP before it. The memory of the lanes
 //! stays here, in a session behind an id ([`sessions`]), or travels with the caller as a sealed text (`token`).
-//! Actions are those that [`crate::evaluate`] would take.
+//! Actions equal those of [`crate::evaluate`].
 
 mod lanes;
 mod limits;

@@ -7,7 +7,7 @@ use super::observations;
 use super::wire::ActRequest;
 use crate::spaces::actions::Choice;
 
-/// What an agent takes and gives, in terms of the wire.
+/// Spaces of an agent's observations and actions on the wire.
 #[derive(Clone, Debug)]
 pub struct Spaces {
     /// Of one lane's observation.

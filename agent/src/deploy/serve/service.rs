@@ -26,9 +26,9 @@ pub struct Service {
     limits: Limits,
     pub(super) sessions: Sessions,
     seal: Seal,
-    /// What one lane takes in a session.
+    /// Bytes of one lane in a session.
     pub(super) bytes_per_lane: usize,
-    /// What of it travels where there is none.
+    /// Bytes of one lane in a state that travels with its caller.
     pub(super) state_bytes_per_lane: usize,
     is_draining: AtomicBool,
 }
@@ -37,13 +37,14 @@ impl Service {
     /// A service of the agent of a checkpoint, given as its file's content.
     ///
     /// # Errors
-    /// Bytes that are no checkpoint, or one that gives no agent.
+    /// When the bytes are not a checkpoint, or the checkpoint has no agent.
     pub fn new(checkpoint: &[u8], limits: Limits) -> Result<Self, ServiceError> {
         let read = Checkpoint::from_bytes(checkpoint).map_err(ServiceError::Malformed)?;
         let actor = load::trained(&read)?;
         let state_bytes_per_lane = actor.lanes(1).bytes();
         let components = actor.encoder().heads().components();
-        // The last step is kept beside the lanes: four bytes a number, eight an action or a reward, and its reply.
+        // The last step is kept as well: four bytes for a number, eight for an action or a reward,
+        // and its reply.
         let step_bytes = 4 * actor.encoder().flat_size() + 24 * components + 16;
         Ok(Self {
             spaces: Spaces {
@@ -61,7 +62,7 @@ impl Service {
         })
     }
 
-    /// Who acts here.
+    /// Returns the agent's description.
     pub fn describe(&self) -> &AgentDescription {
         &self.description
     }
@@ -203,7 +204,7 @@ impl Service {
     }
 }
 
-/// Refuses fields that have no meaning beside the others.
+/// Refuses fields that have no meaning with the others.
 fn refuse_fields<const N: usize>(fields: [(&str, bool); N], why: &str) -> Result<(), Problem> {
     match fields.into_iter().find(|(_, is_there)| *is_there) {
         None => Ok(()),
@@ -220,7 +221,7 @@ pub enum ServiceError {
     /// The bytes.
     #[error("it is not a checkpoint of this program: {0}")]
     Malformed(String),
-    /// What they say.
+    /// The content.
     #[error(transparent)]
     Agent(#[from] ActorError),
 }

@@ -33,7 +33,7 @@ pub struct Sessions {
 }
 
 struct Ledger {
-    /// By owner, each of which has ids of its own: ids of others can be neither found nor taken.
+    /// By owner. Each owner has its own ids and can neither find nor take those of others.
     held: HashMap<Option<Arc<str>>, HashMap<String, Arc<Session>>>,
     quotas: Quotas,
     tombstones: Tombstones<String, End>,
@@ -211,7 +211,7 @@ impl Sessions {
         }
     }
 
-    /// Ends every session whose lease has run out, and forgets those that ended long ago.
+    /// Ends every session whose lease has run out, and forgets old tombstones.
     pub fn reap(&self) {
         let mut ledger = self.lock();
         let expired = ledger.all().filter(|session| session.has_expired());
@@ -323,8 +323,9 @@ impl Session {
         })
     }
 
-    /// Applies a step exactly once: `seq` must be the number of the next operation, or of an earlier
-    /// one that is kept and equal. `run` takes the lanes, which it makes for the first operation, the
+    /// Applies a step exactly once: `seq` must be the number of the next operation, or of a kept
+    /// earlier operation that is equal. `run` takes the lanes, which it makes for the first
+    /// operation, the
     /// step, and the number after it, and returns the reply.
     ///
     /// # Errors

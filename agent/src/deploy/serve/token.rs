@@ -2,8 +2,8 @@
 //!
 //! Base64 (RFC 4648, the URL-safe alphabet without padding) of: the format's version, one byte; the first eight bytes of
 //! the checkpoint's SHA-256; the lanes as MessagePack; the first sixteen bytes of an HMAC-SHA-256 of all that. The key is
-//! derived from the checkpoint's bytes: a state is good at every service of the same checkpoint, one that was changed is
-//! found out, and who does not have the checkpoint cannot make one up.
+//! derived from the checkpoint's bytes: a state is valid at every service of the same checkpoint, a
+//! changed state is detected, and a state cannot be forged without the checkpoint.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

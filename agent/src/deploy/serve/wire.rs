@@ -66,8 +66,9 @@ pub struct ActRequest {
     pub seed: Option<u64>,
     /// `[num_envs, …]` of the observation space.
     pub observations: Value,
-    /// `[num_envs]` of bool: whether the lane begins an episode. Its memory is reset before the observation is taken
-    /// in. A memory that has seen nothing begins an episode whatever is said.
+    /// `[num_envs]` of bool: whether the lane begins an episode. Its memory is reset before the
+    /// agent reads the observation. A memory that has seen nothing begins an episode whatever is
+    /// said.
     pub is_first: Array,
     /// `[num_envs, …]` of the action space: what was really done in the step before. Left out, what the last reply
     /// said. It means nothing where the memory has seen nothing.

@@ -10,7 +10,7 @@ use super::Token;
 use crate::env::EnvError;
 
 const MSGPACK: &str = "application/vnd.msgpack";
-/// Shorter trouble is borne in silence.
+/// Shorter outages are not reported.
 const WARN_AFTER: Duration = Duration::from_secs(1);
 /// Longest wait for the answer to a courtesy.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -18,7 +18,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Largest body of an answer; the other clients have the same bound.
 const MAX_BODY_BYTES: usize = 256 << 20;
 
-/// How long trouble is borne.
+/// Limits of retries.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RetryPolicy {
     /// From the first failure of a request to giving up.
@@ -49,9 +49,9 @@ pub(super) struct Connection {
     retry: RetryPolicy,
 }
 
-/// Who speaks to servers of this machine, and who to others.
+/// Clients for servers on this machine and for others.
 struct Clients {
-    /// Whatever proxies the environment names, they are on other machines, and this one is not theirs to reach.
+    /// Proxies that the environment variables name are on other machines and cannot reach this one.
     direct: Client,
     /// Through the environment's proxies, if it names any.
     by_proxy: Option<Client>,
@@ -117,7 +117,8 @@ impl Connection {
         }
     }
 
-    /// Closes what stands behind a URL, as a courtesy: whoever is gone by now has nothing to close.
+    /// Closes the resource at a URL, as a courtesy; errors are ignored, since a server that is gone
+    /// has nothing to close.
     pub(super) async fn close(&self, url: &str) {
         let request = self.request(Method::DELETE, url).timeout(CLOSE_TIMEOUT);
         // Built and sent inside the runtime: its timeout is a timer there.
@@ -186,7 +187,7 @@ impl Connection {
         body: Option<Vec<u8>>,
     ) -> Result<Vec<u8>, Failure> {
         let passing = |error: reqwest::Error| Failure::Passing {
-            // Whoever reads this is told the URL beside it.
+            // The message around it names the URL.
             last: describe(&error.without_url()),
             pause: None,
         };
@@ -267,7 +268,8 @@ async fn body_of(mut response: Response, most_bytes: usize) -> reqwest::Result<O
     Ok(Some(body))
 }
 
-/// What to make of an answer without a problem document, which no environment server gives.
+/// Turns an answer without a problem document into an error; no environment server gives such
+/// answers.
 fn stranger(answer: &[u8]) -> String {
     let text = String::from_utf8_lossy(answer);
     let words: Vec<&str> = text.split_whitespace().collect();

@@ -27,12 +27,12 @@ pub use self::token::{Token, TokenError};
 mod connection;
 mod token;
 
-/// What is asked of the servers.
+/// Configuration of a remote vector environment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RemoteEnvConfig {
     /// Base URLs, e.g. `http://127.0.0.1:7878`; environments are dealt over them evenly.
     pub servers: Vec<String>,
-    /// What they are told of who asks, if they ask.
+    /// Token that identifies the client, for servers that ask for one.
     pub token: Option<Token>,
     /// Spec id.
     pub spec_id: String,
@@ -40,7 +40,7 @@ pub struct RemoteEnvConfig {
     pub kwargs: Map<String, Json>,
     /// Environments in all.
     pub num_envs: usize,
-    /// How long trouble is borne.
+    /// Limits of retries.
     pub retry: RetryPolicy,
 }
 
@@ -132,7 +132,7 @@ impl RemoteVectorEnv {
         &self.kwargs
     }
 
-    /// What the agents count as action 0.
+    /// The number on the wire of the agents' action 0.
     fn first_action(&self) -> i64 {
         match self.action_space {
             Space::Discrete { start, .. } => start,
@@ -330,7 +330,7 @@ impl VectorEnv for RemoteVectorEnv {
                 .transpose()?;
             let observations = self.flatten(shard, reply.observations)?;
             if final_observations.is_some() || !step.final_observations.is_empty() {
-                // Lanes of shards in which no episode ended have rows that nobody reads.
+                // Rows of lanes whose episode continues are never read.
                 step.final_observations.resize(step.observations.len(), 0.0);
                 step.final_observations
                     .extend(final_observations.unwrap_or_else(|| vec![0.0; observations.len()]));

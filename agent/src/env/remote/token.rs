@@ -23,7 +23,7 @@ pub enum TokenError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: std::io::Error,
     },
     /// It is not a token.
@@ -31,7 +31,7 @@ pub enum TokenError {
     Malformed {
         /// The file or the variable.
         place: String,
-        /// What is wrong with it.
+        /// The fault.
         reason: &'static str,
     },
 }
@@ -100,7 +100,7 @@ impl Token {
         })
     }
 
-    /// What to tell a person whose file every user of the machine can read.
+    /// Returns a warning if every user of the machine can read the file.
     pub fn warning(&self) -> Option<String> {
         let file = &self.source;
         self.is_open.then(|| {
@@ -108,7 +108,7 @@ impl Token {
         })
     }
 
-    /// What `Authorization` says.
+    /// Returns the value of the `Authorization` header.
     pub(super) fn header(&self) -> HeaderValue {
         self.header.clone()
     }

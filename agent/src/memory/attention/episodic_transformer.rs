@@ -1,5 +1,5 @@
 //! A one-layer transformer over the episode so far, whose last token is the features: what the reference notebook's
-//! agent makes of its context. The preset puts a lifetime memory beside it.
+//! agent makes of its context. The preset adds a lifetime memory.
 //!
 //! Of an episode the first `context_length` steps can be attended to, and always the current one. Raw inputs are kept
 //! with the keys and values that they have by the weights of the rollout. A lane takes
@@ -24,12 +24,12 @@ section! {
 /// Heads of the context's attention, as in the notebook.
 pub const HEADS: usize = 4;
 
-/// Deviation of fresh positions. Tokens have length 1 to 2; positions must be told apart from the start.
+/// Deviation of fresh positions. Tokens have length 1 to 2; positions must differ from the start.
 const POSITION_STD: f32 = 0.1;
 
 /// Indices of the state's arrays.
 mod array {
-    /// Steps that the lane has taken in its episode.
+    /// Age of the lane's episode, in steps.
     pub const AGE: usize = 0;
     /// Raw inputs of the steps that can be attended to.
     pub const INPUT: usize = 1;
@@ -108,7 +108,8 @@ impl EpisodicTransformer {
         )
     }
 
-    /// What each lane makes of its current token and the steps before it; keys and values of the token.
+    /// Encodes the current token of each lane with the steps before it; returns the result and the
+    /// token's keys and values.
     fn attend(
         &self,
         graph: &mut Graph<'_>,
@@ -143,7 +144,7 @@ impl EpisodicTransformer {
         )
     }
 
-    /// Adds the current step to those that can be attended to, where there is room.
+    /// Stores the current step for later attention, if there is room.
     fn append(&self, state: &mut State, inputs: &[f32], (keys, values): (&Tensor, &Tensor)) {
         let columns = [
             (array::INPUT, inputs, self.input_size),

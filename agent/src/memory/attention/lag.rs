@@ -37,7 +37,7 @@ pub fn index(lag: f32) -> i32 {
     lag.min(LONGEST as f32) as i32
 }
 
-/// What a reader makes of lags; nothing, where they are not to count.
+/// Weights of lags in a reader's scores; none if lags do not count.
 pub struct LagTerms {
     weight: Option<ParamId>,
 }
@@ -64,7 +64,8 @@ impl LagTerms {
         self.weight
     }
 
-    /// What every row of `readers` adds to the scores of its slots: `[rows, slots]`. `lags`, as many: rows of [`TABLE`], or
+    /// Returns the terms that each row of `readers` adds to the scores of its slots: `[rows,
+    /// slots]`. `lags`, as many: rows of [`TABLE`], or
     /// [`NONE`].
     pub fn scores(
         &self,

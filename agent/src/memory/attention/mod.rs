@@ -3,3 +3,4 @@
 pub mod episodic_transformer;
 pub(super) mod lag;
 pub(super) mod layer;
+pub mod window;

@@ -5,9 +5,10 @@
 //! encoding is its usefulness u. Reading is soft attention over the entries and a learned null slot, α ∝ exp(q·e/√d + log σ(u)), so the
 //! policy's gradient reaches usefulness and encoder.
 //!
-//! Entries are kept raw and encoded with the weights of the day: nothing is stale. Unlike in the notebook, usefulness
-//! belongs to what a slot holds and not to the slot's number: a new entry does not inherit the score of the one that it
-//! replaced. With `relative_age` the reader may ask for how many episodes ago: a lifetime that begins anew contradicts the
+//! Entries are kept raw and encoded with the weights of the day: nothing is stale. Unlike in the
+//! notebook, usefulness belongs to the entry and not to the slot's number: a new entry does not
+//! inherit the score of the replaced entry. With `relative_age` the reader may ask for how many
+//! episodes ago: a lifetime that begins anew contradicts the
 //! one before it.
 
 use std::collections::BTreeMap;
@@ -34,7 +35,7 @@ const EMPTY: i32 = -1;
 pub mod with_episodes;
 
 mod array {
-    /// Steps taken in the rollout.
+    /// Steps so far in the rollout.
     pub const CLOCK: usize = 0;
     /// Episodes that have ended.
     pub const EPISODES: usize = 1;
@@ -78,7 +79,7 @@ pub struct EpisodeMemory {
     retention_coef: f32,
 }
 
-/// What reading a segment gives.
+/// The result of reading a segment.
 pub struct LifetimeRead {
     /// `[T*B, mem_dim]`.
     pub readout: Tensor,
@@ -134,7 +135,7 @@ impl EpisodeMemory {
         }
     }
 
-    /// Width of what it answers.
+    /// Width of a readout.
     pub fn feature_size(&self) -> usize {
         self.mem_dim
     }
@@ -165,7 +166,7 @@ impl EpisodeMemory {
         state.arrays[self.first + array].row_mut(lane)
     }
 
-    /// Takes in the inputs of a step; forgets an episode that was under way where a new one starts.
+    /// Records the inputs of a step; forgets an unfinished episode where a new one starts.
     pub fn begin_step(&self, state: &mut State, inputs: &[f32], starts: &[bool]) {
         for (lane, input) in inputs.chunks_exact(self.input_size).enumerate() {
             self.push_step(state, lane, input, starts[lane]);
@@ -215,7 +216,7 @@ impl EpisodeMemory {
         &self.row(state, array::ENTRY_STEPS, lane)[slot * self.max_steps * size..][..length * size]
     }
 
-    /// Takes in what came of a step; episodes that ended become entries.
+    /// Records the outcome of a step; episodes that ended become entries.
     pub fn outcome(
         &self,
         params: &Params,
@@ -410,7 +411,7 @@ impl EpisodeMemory {
         lags
     }
 
-    /// The same for every row of a segment, from the origins of what it had in memory.
+    /// The same for every row of a segment, from the origins of its entries.
     fn segment_lags(&self, segment: &Segment<'_>, origins: &[i32]) -> Vec<i32> {
         let batch = segment.batch;
         // How many episodes had ended before each row.
@@ -505,7 +506,7 @@ impl EpisodeMemory {
         wanted
     }
 
-    /// Goes through a segment's episodes and keeps those that are wanted.
+    /// Scans a segment's episodes and keeps the wanted ones.
     fn replay(&self, segment: &Segment<'_>, wanted: &mut BTreeMap<(usize, i32), Vec<f32>>) {
         let mut state = segment.initial_state.clone();
         for (row, input) in segment.inputs.chunks_exact(self.input_size).enumerate() {
@@ -550,7 +551,7 @@ impl EpisodeMemory {
         self.row_mut(state, array::EPISODES, to)[0] = episodes;
     }
 
-    /// What a lane keeps.
+    /// Returns the entries of a lane.
     pub fn contents(&self, state: &State, lane: usize) -> Vec<Option<SlotContents>> {
         let filled = self.filled(state, lane);
         let slot = |slot: usize| {

@@ -167,7 +167,7 @@ fn new_lanes_take_over_entries_but_not_the_episode_under_way() {
     assert!(lifetime.entry(&state, 0, 0).is_empty());
     assert_eq!(lifetime.entry(&state, 1, 0), lifetime.entry(&trained, 0, 0));
     assert!(lifetime.episode(&state, 1).is_empty());
-    // It goes on counting, so that the oldest stays the oldest.
+    // It continues to count, so that the oldest stays the oldest.
     play(&lifetime, &params, &mut trained, &[3.0], 1.0);
     assert_eq!(lifetime.contents(&trained, 0)[1].unwrap().written_at, 1);
 }

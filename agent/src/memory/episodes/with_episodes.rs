@@ -1,5 +1,5 @@
-//! Any memory of an episode, and beside it a lifetime memory of whole episodes, which is asked with the other's
-//! features. Both answers, side by side, are the features.
+//! Any memory of an episode, combined with a lifetime memory of whole episodes, which is queried
+//! with the other's features. Both answers, side by side, are the features.
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 
@@ -151,8 +151,8 @@ impl<C: MemoryCore> MemoryCore for WithEpisodes<C> {
 
     fn onnx(&self, _: &mut StepGraph<'_>, _: &onnx::Value) -> Result<onnx::Value, &'static str> {
         Err(
-            "its lifetime memory takes in a whole episode when that ends, with every action and reward, and encodes it \
-             then, which is no part of a step",
+            "its lifetime memory stores a whole episode when it ends, with every action and reward, and encodes it then, \
+             which is not part of a step",
         )
     }
 

@@ -2,25 +2,22 @@
 //! et al. 2015), as recurrent PPO uses it (Huang et al. 2022; Pleines et al. 2022, arXiv:2205.11104): learning unrolls
 //! whole stored sequences from the state at which acting began them.
 
-use rand_xoshiro::Xoshiro256PlusPlus;
-
-use crate::memory::{
-    Array, CoreContext, CoreStep, MemoryContents, MemoryCore, Network, Segment, State, Unrolled,
-};
-use crate::nn::{Graph, Init, LstmParams, Params, Tensor};
+use super::cell::{Cell, CellRun};
+use crate::memory::{CoreContext, Network, State};
+use crate::nn::{Activation, Graph, Init, LstmParams, Tensor};
 use crate::onnx::{self, StepGraph};
 
-/// One LSTM layer straight on the inputs. State: h and c, `hidden_size` numbers each.
-pub struct Lstm {
-    cell: LstmParams,
-    input_size: usize,
+/// One LSTM layer straight on the inputs, with a fused kernel for whole sequences. State: h and c, `hidden_size` numbers
+/// each.
+pub struct LstmCell {
+    params: LstmParams,
     hidden_size: usize,
 }
 
 const H: usize = 0;
 const C: usize = 1;
 
-impl Lstm {
+impl LstmCell {
     /// Adds its parameters to the context's.
     pub fn new(context: &mut CoreContext<'_>) -> Self {
         let inputs = context.input_size;
@@ -33,68 +30,56 @@ impl Lstm {
         // Gates are i, f, g, o: a forget gate that begins open lets a gradient reach back.
         params.data_mut(bias)[hidden..2 * hidden].fill(1.0);
         Self {
-            cell: LstmParams { w_ih, w_hh, bias },
-            input_size: inputs,
+            params: LstmParams { w_ih, w_hh, bias },
             hidden_size: hidden,
         }
     }
-
-    fn inputs(&self, graph: &Graph<'_>, inputs: &[f32]) -> Tensor {
-        graph.constant(
-            inputs.to_vec(),
-            (inputs.len() / self.input_size, self.input_size),
-        )
-    }
 }
 
-impl MemoryCore for Lstm {
+impl Cell for LstmCell {
     fn feature_size(&self) -> usize {
         self.hidden_size
     }
 
-    fn initial_state(&self, batch: usize) -> State {
-        let zeros = || Array::filled(batch, self.hidden_size, 0.0);
-        State::new(batch, vec![zeros(), zeros()])
+    fn state_widths(&self) -> Vec<usize> {
+        vec![self.hidden_size; 2]
     }
 
-    fn step(
+    fn step(&self, graph: &mut Graph<'_>, x: &Tensor, state: &[Tensor]) -> (Tensor, Vec<Tensor>) {
+        let LstmParams { w_ih, w_hh, bias } = self.params;
+        let from_inputs = graph.linear(x, w_ih, Some(bias), Activation::Identity);
+        let from_before = graph.linear(&state[H], w_hh, None, Activation::Identity);
+        let gates = graph.add(&from_inputs, &from_before);
+        let width = self.hidden_size;
+        let gate = |graph: &mut Graph<'_>, number: usize, activation| {
+            let columns = graph.columns(&gates, number * width..(number + 1) * width);
+            graph.activate(&columns, activation)
+        };
+        let input = gate(graph, 0, Activation::Sigmoid);
+        let forget = gate(graph, 1, Activation::Sigmoid);
+        let candidate = gate(graph, 2, Activation::Tanh);
+        let output = gate(graph, 3, Activation::Sigmoid);
+        let kept = graph.mul(&forget, &state[C]);
+        let added = graph.mul(&input, &candidate);
+        let c = graph.add(&kept, &added);
+        let squashed = graph.activate(&c, Activation::Tanh);
+        let h = graph.mul(&output, &squashed);
+        (h.clone(), vec![h, c])
+    }
+
+    fn fused(
         &self,
-        params: &Params,
-        inputs: &[f32],
+        graph: &mut Graph<'_>,
+        x: &Tensor,
         starts: &[bool],
-        state: &mut State,
-        _rng: Option<&mut Xoshiro256PlusPlus>,
-    ) -> CoreStep {
-        let mut graph = Graph::inference(params);
-        let x = self.inputs(&graph, inputs);
-        let out = graph.lstm(
-            &x,
-            starts,
-            &state.arrays[H].data,
-            &state.arrays[C].data,
-            &self.cell,
-            state.rows(),
-        );
-        state.arrays[H].data = out.h;
-        state.arrays[C].data = out.c;
-        CoreStep {
+        state: &State,
+    ) -> Option<CellRun> {
+        let [h, c] = [H, C].map(|i| &state.arrays[i].data[..]);
+        let out = graph.lstm(x, starts, h, c, &self.params, state.rows());
+        Some(CellRun {
             features: out.hidden,
-            decisions: Vec::new(),
-        }
-    }
-
-    fn unroll(&self, graph: &mut Graph<'_>, segment: &Segment<'_>) -> Unrolled {
-        let x = self.inputs(graph, segment.inputs);
-        let [h, c] = [H, C].map(|i| &segment.initial_state.arrays[i].data[..]);
-        let out = graph.lstm(&x, segment.starts, h, c, &self.cell, segment.batch);
-        Unrolled {
-            features: out.hidden,
-            losses: Vec::new(),
-        }
-    }
-
-    fn inspect(&self, state: &State, lane: usize) -> MemoryContents {
-        MemoryContents::Units(state.arrays[H].row(lane).to_vec())
+            state: vec![out.h, out.c],
+        })
     }
 
     fn onnx(
@@ -107,8 +92,8 @@ impl MemoryCore for Lstm {
             let before = step.state(name, &[width], "of the LSTM, after the step before");
             step.reset(&before, 0.0)
         });
-        let recurrent = step.param(self.cell.w_hh);
-        let from_inputs = step.linear(inputs, (self.cell.w_ih, self.cell.bias));
+        let recurrent = step.param(self.params.w_hh);
+        let from_inputs = step.linear(inputs, (self.params.w_ih, self.params.bias));
         let from_before = step.graph.op("MatMul", &[&h, &recurrent]);
         let gates = step.graph.op("Add", &[&from_inputs, &from_before]);
         let [input, forget, candidate, output] =
@@ -126,5 +111,48 @@ impl MemoryCore for Lstm {
         step.next("h", &h);
         step.next("c", &c);
         Ok(h)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::{RngExt, SeedableRng};
+    use rand_xoshiro::Xoshiro256PlusPlus;
+
+    use super::*;
+    use crate::hyper::Hyperparameters;
+    use crate::memory::Array;
+    use crate::nn::{Params, values};
+    use crate::spaces::actions::ActionHeads;
+
+    /// Two lanes, one step, from a state that is not zero.
+    #[test]
+    fn the_fused_kernel_agrees_with_the_step() {
+        let mut params = Params::new();
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(0);
+        let cell = LstmCell::new(&mut CoreContext {
+            input_size: 3,
+            heads: &ActionHeads::of(&[2]),
+            hyper: &Hyperparameters::new().with(Network { hidden_size: 4 }),
+            params: &mut params,
+            rng: &mut rng,
+        });
+        let mut numbers = |count: usize| -> Vec<f32> {
+            let draws = (0..count).map(|_| rng.random::<f32>() - 0.5);
+            draws.collect()
+        };
+        let (x, h, c) = (numbers(6), numbers(8), numbers(8));
+        let mut graph = Graph::inference(&params);
+        let x = graph.constant(x, (2, 3));
+        let matrices = [&h, &c].map(|data| graph.constant(data.clone(), (2, 4)));
+        let (features, next) = cell.step(&mut graph, &x, &matrices);
+        let array = |data: Vec<f32>| Array { width: 4, data };
+        let state = State::new(2, vec![array(h), array(c)]);
+        let run = cell.fused(&mut graph, &x, &[false; 2], &state).unwrap();
+        let close = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-6);
+        assert!(close(values(&features), values(&run.features)));
+        for (next, fused) in next.iter().zip(&run.state) {
+            assert!(close(values(next), fused));
+        }
     }
 }

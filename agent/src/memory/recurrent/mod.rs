@@ -1,3 +1,4 @@
-//! Memories that carry a vector from step to step.
+//! Memories that carry vectors from step to step.
 
+pub mod cell;
 pub mod lstm;

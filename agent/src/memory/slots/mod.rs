@@ -5,8 +5,8 @@
 //! where the Gumbel noise g is drawn once, at the write (none in evaluation). Reading is soft attention over the slots
 //! and a learned null slot with weights α ∝ exp(q·eᵢ/√d + log σ(uᵢ) + r·φ(lagᵢ)): through the gate σ(u) the policy's
 //! gradient reaches the retention score; r, of the current embedding, says how old an entry is looked for (Shaw et al.
-//! 2018, arXiv:1803.02155, with features φ in place of a row for each distance). A read sees the entries of earlier
-//! steps; the current one stands beside it in the features.
+//! 2018, arXiv:1803.02155, with features φ in place of a row for each distance). A read sees the
+//! entries of earlier steps; the features hold the current one as well.
 //!
 //! Entries are kept raw and embedded with the weights of the day, so nothing is stale and no gradient runs through
 //! time: from the judged action to the first observation is one hop. Each step of a rollout is embedded once, then every
@@ -37,12 +37,13 @@ mod state;
 /// and the same for all late times, so that a memory trained on hundreds of steps meets nothing new at thousands.
 const TIME_CONSTANTS: [f32; 4] = [1.0, 4.0, 16.0, 64.0];
 
-/// While learning, every so many lanes one keeps entries without noise, as evaluation does. A reader that never met the
-/// contents of such a memory (the entries most like the cue beside the cue) need not read it well: at delay 256 EASY
+/// While learning, every so many lanes one keeps entries without noise, as evaluation does. A
+/// reader that never met the contents of such a memory (the cue and the entries most like it) need
+/// not read it well: at delay 256 EASY
 /// one of two seeds solved the task with noise and scored 0.00 without.
 const NOISELESS_EVERY: usize = 4;
 
-/// What a memory of slots holds, and for how long.
+/// Kind and lifetime of a memory's entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum MemoryScope {
@@ -57,12 +58,14 @@ pub enum MemoryScope {
 section! {
     /// Memory entries that are steps of an episode, and whether whole episodes are kept as well.
     pub struct Steps, overridden by StepsOverrides {
-        /// How many of the slots always hold the latest steps. What leaves them competes for the others.
+        /// Number of slots that always hold the latest steps. Entries that leave them compete for
+        /// the others.
         recent_entries: usize = 4, |&v| v <= 1_024, "0 to max_entries";
         /// Attend by how long ago an entry was written, too.
         #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
         relative_age: bool = true, |_| true, "true or false";
-        /// What the memory holds: `episode` (steps), `lifetime` (whole episodes with their outcome, and nothing within an episode), `both`.
+        /// Entries of the memory: `episode` (steps), `lifetime` (whole episodes with their outcome,
+        /// and nothing within an episode), `both`.
         #[arg(value_name = "SCOPE")]
         memory_scope: MemoryScope = MemoryScope::Episode, |_| true, "episode, lifetime or both";
         /// Weight of the score-function term on keeping and dropping steps; 0 is off, and it is 0 where `memory_scope` is `lifetime`.
@@ -250,7 +253,7 @@ impl SlotMemory {
         index
     }
 
-    /// Lags of what is in each row's slots, as [`LagTerms::scores`] takes them.
+    /// Returns the lags of each row's entries, as [`LagTerms::scores`] takes them.
     fn pool_lags(&self, segment: &Segment<'_>, ages: &[f32]) -> Vec<i32> {
         let width = self.decision_width();
         let written = &segment.initial_state.arrays[array::WRITTEN];

@@ -8,7 +8,7 @@ use crate::onnx::{Attribute, StepGraph, Value};
 /// ONNX's number for int64 in `Cast`.
 const INT64: i64 = 7;
 
-/// What the slots of every lane hold: `[batch, slots, …]`.
+/// Contents of every lane's slots: `[batch, slots, …]`.
 struct Held {
     keys: Value,
     entries: Value,
@@ -94,7 +94,7 @@ impl SlotMemory {
         step.graph.op("Tanh", &[&embedding])
     }
 
-    /// The readout `[batch, mem_dim]` of attention over the null slot and those that are not empty.
+    /// Returns the readout `[batch, mem_dim]` of attention over the null slot and the filled slots.
     fn attended(&self, step: &mut StepGraph<'_>, embedding: &Value, held: &Held) -> Value {
         let (slots, dim) = (self.slots, self.mem_dim);
         let lags = self.lag_scores(step, embedding, held);
@@ -127,7 +127,7 @@ impl SlotMemory {
         graph.op("Add", &[&null, &read])
     }
 
-    /// What the ages of entries add to their scores, `[batch, slots]`.
+    /// Returns the terms that the ages of entries add to their scores, `[batch, slots]`.
     fn lag_scores(
         &self,
         step: &mut StepGraph<'_>,
@@ -178,7 +178,8 @@ impl SlotMemory {
         Places::Ring(is_oldest, Some(beaten))
     }
 
-    /// What slots hold after a step: `held` `[batch, slots, …]` with `new` `[batch, …]` in its place, where `width` numbers
+    /// Contents of the slots after a step: `held` `[batch, slots, …]` with `new` `[batch, …]` in
+    /// its place, where `width` numbers
     /// are one slot's.
     fn written(
         &self,

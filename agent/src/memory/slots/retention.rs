@@ -1,4 +1,5 @@
-//! What the retention score of TraceRL's memory is trained on, besides the gate in its attention.
+//! Training targets of the retention score of TraceRL's memory, in addition to the gate in its
+//! attention.
 
 use crate::memory::Segment;
 
@@ -47,10 +48,12 @@ pub struct Ring {
     pub others: usize,
 }
 
-/// Finds the fate of every entry offered in a rollout. There is nothing to credit for entries of episodes that began
-/// before the rollout or go on after it, for those that never left the ring, and in lanes without noise.
+/// Finds the fate of every entry offered in a rollout. There is nothing to credit for entries of
+/// episodes that began before the rollout or continue after it, for entries that never left the
+/// ring, and in lanes without noise.
 ///
-/// `starts`, `ends`: `[T*B]`; `decisions`: `[T*B, width]`, of which the last [`fate::WIDTH`] columns are read and written.
+/// `starts`, `ends`: `[T*B]`; `decisions`: `[T*B, width]`; the last [`fate::WIDTH`] columns are
+/// read and written.
 pub fn settle(
     batch: usize,
     starts: &[bool],
@@ -65,7 +68,8 @@ pub fn settle(
         let rows = || (first..=end).step_by(batch);
         keys.clear();
         keys.extend(rows().map(|row| f32::from_bits(decisions[fate_of(row) + fate::LOW] as u32)));
-        // What the last step writes is never read, nor is what only it would drop.
+        // The entry that the last step writes is never read, nor is an entry that only this write
+        // would drop.
         let offered = (keys.len() - 1).saturating_sub(ring.recent);
         if offered <= ring.others || keys.iter().any(|key| key.is_nan()) {
             continue;
@@ -102,7 +106,7 @@ fn bounds(keys: &[f32], slots: usize) -> Vec<[f32; 2]> {
         };
         let dropped = held.remove(weakest);
         let least = smallest(&held).map_or(f32::INFINITY, |at| keys[held[at]]);
-        // What is dropped at once has never been in the memory.
+        // An entry that is dropped at once has never been in the memory.
         let low = match dropped == entry {
             true => f32::NEG_INFINITY,
             false => largest_dropped,
@@ -227,7 +231,8 @@ mod tests {
         assert_eq!(bounds(&[2.0, 2.0], 1), [[2.0, ALWAYS], [NEVER, 2.0]]);
     }
 
-    /// A key moved within its bounds changes nothing of what is held when; moved out, it does.
+    /// A key that moves within its bounds does not change the stays of entries; a key that moves
+    /// out does.
     #[test]
     fn bounds_are_where_an_entrys_stay_changes() {
         let keys: Vec<f32> = (0..40u8).map(|i| f32::from(i * 37 % 101)).collect();
@@ -257,8 +262,9 @@ mod tests {
         }
     }
 
-    /// Two lanes, five steps, one slot. Lane 0 has an episode of four steps with keys 1, 3, 2, 9, the last of which is
-    /// never read, and one that goes on; lane 1 ends one that began before, then has one of four steps.
+    /// Two lanes, five steps, one slot. Lane 0 has an episode of four steps with keys 1, 3, 2, 9,
+    /// the last of them never read, and an unfinished one; lane 1 ends an episode that began before, then
+    /// has one of four steps.
     fn offered(noiseless: bool, ring: Ring) -> OfferedEntries {
         let nan = if noiseless { f32::NAN } else { 4.0 };
         let keys = [[1.0, 9.0], [3.0, nan], [2.0, 6.0], [9.0, 5.0], [6.0, 7.0]];

@@ -1,5 +1,5 @@
-//! The slots of every lane, as they lie in a state: first a ring of the latest entries, then those that are kept for
-//! their keys.
+//! The slots of every lane, in the order of the state: first a ring of the latest entries, then the
+//! entries with the largest keys.
 
 use super::retention::fate;
 use crate::memory::{Array, SlotContents, State};
@@ -9,9 +9,9 @@ pub const EMPTY: f32 = -1.0;
 
 /// Indices of the state's arrays.
 pub mod array {
-    /// Steps that the lane has taken in its episode.
+    /// Age of the lane's episode, in steps.
     pub const AGE: usize = 0;
-    /// Steps that the lane has taken in the rollout.
+    /// Steps of the lane so far in the rollout.
     pub const CLOCK: usize = 1;
     /// Per slot: step of the episode at which its entry was written, or EMPTY.
     pub const WRITTEN: usize = 2;
@@ -33,7 +33,7 @@ pub mod array {
     pub const ATTENTION: usize = 10;
 }
 
-/// What a step offers to the memory.
+/// The entry that a step offers to the memory.
 pub struct Offer<'a> {
     /// The raw input.
     pub input: &'a [f32],
@@ -75,8 +75,8 @@ pub fn clear(state: &mut State, lane: usize) {
     state.arrays[array::ATTENTION].row_mut(lane).fill(0.0);
 }
 
-/// What learning must know of a step: the slots' origins (-1 for empty), then the entry's fate, of which the key is
-/// known.
+/// Record of a step for learning: the slots' origins (-1 for empty), then the entry's fate with
+/// only its key known.
 pub fn record(state: &State, lane: usize, key: f32, decisions: &mut Vec<i32>) {
     let written = state.arrays[array::WRITTEN].row(lane);
     let origin = state.arrays[array::ORIGIN].row(lane);
@@ -91,8 +91,8 @@ pub fn record(state: &State, lane: usize, key: f32, decisions: &mut Vec<i32>) {
     decisions.extend(fate);
 }
 
-/// Writes an entry into a lane's slots, of which the first `recent` are the ring: there it takes the place of the oldest,
-/// which is then offered to the others. Without a ring it is offered itself.
+/// Writes an entry into a lane's slots. The first `recent` slots are the ring: there it replaces
+/// the oldest, which is then offered to the others. Without a ring it is offered itself.
 pub fn write(state: &mut State, lane: usize, recent: usize, offer: &Offer<'_>) {
     let key = offer.usefulness + offer.noise;
     let age = state.arrays[array::AGE].data[lane];
@@ -162,7 +162,7 @@ fn copy(state: &mut State, lane: usize, from: usize, to: usize) {
     }
 }
 
-/// What a lane's slots hold.
+/// Returns the entries of a lane.
 pub fn contents(state: &State, lane: usize, slots: usize) -> Vec<Option<SlotContents>> {
     let row = |index: usize| state.arrays[index].row(lane);
     let slot = |slot: usize| {
@@ -200,7 +200,7 @@ mod tests {
                 .enumerate()
                 .filter(|(_, step)| **step != EMPTY)
             {
-                // Whatever moves, moves whole.
+                // An entry moves with all its numbers.
                 assert_eq!(state.arrays[array::INPUT].data[slot], step);
                 assert_eq!(state.arrays[array::EMBEDDING].data[slot + 1], 10.0 * step);
                 assert_eq!(state.arrays[array::GATE].data[slot + 1], -step);

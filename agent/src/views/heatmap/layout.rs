@@ -16,7 +16,7 @@ const LEFT: u32 = 96;
 const RIGHT: u32 = 124;
 /// Width of all heat maps; more steps than this are shrunk to it.
 const PLOT_WIDTH: u32 = 960;
-/// What the heat maps of the memory may take together in height, where their rows allow.
+/// Largest total height of the memory's heat maps, if their rows allow it.
 const MEMORY_HEIGHT: u32 = 640;
 const MAX_ROW_HEIGHT: u32 = 22;
 const MAX_ROWS: usize = 512;
@@ -53,7 +53,7 @@ pub(super) fn layout(map: &HeatMap) -> Drawing {
     sheet
 }
 
-/// What became of the cues, and what the marks mean.
+/// Notes on the cues, and the meaning of the marks.
 fn notes(map: &HeatMap) -> Vec<String> {
     let mut notes = map.notes.clone();
     if !map.cue_steps.is_empty() {

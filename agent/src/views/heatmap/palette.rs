@@ -13,7 +13,7 @@ impl Colour {
 
 /// Where there is nothing: an empty slot.
 pub(super) const EMPTY: Colour = Colour::hex(0xe4e7eb);
-/// What has to do with a cue.
+/// Colour of everything about a cue.
 pub(super) const CUE: Colour = Colour::hex(0xff7f0e);
 
 /// Colours are rounded to so many levels, so that neighbours often share one.

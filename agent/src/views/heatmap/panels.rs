@@ -78,7 +78,7 @@ pub(super) fn panels(view: &EpisodeView) -> Vec<Panel> {
     panels
 }
 
-/// What was seen, done and gained; each row relative to its own largest magnitude.
+/// Panel of observations, actions and rewards; each row is relative to its own largest magnitude.
 fn episode_panel(view: &EpisodeView) -> Panel {
     let num_features = view.num_features();
     let num_drawn = num_features.min(MAX_FEATURES);

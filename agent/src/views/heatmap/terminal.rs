@@ -33,8 +33,8 @@ pub struct TerminalStyle {
 }
 
 impl TerminalStyle {
-    /// What suits standard output: its width, and colours if it is a terminal and the environment
-    /// variable `NO_COLOR` is not set.
+    /// The style for standard output: its width, and colours if it is a terminal and the
+    /// environment variable `NO_COLOR` is not set.
     #[must_use]
     pub fn of_stdout() -> Self {
         let terminal = console::Term::stdout();
@@ -224,7 +224,7 @@ impl Page {
     }
 }
 
-/// What is in the two halves of a character; `None` is the terminal's own ground.
+/// Contents of the two halves of a character; `None` is the terminal's own ground.
 #[derive(Clone, Copy)]
 struct Block {
     upper: Option<Colour>,

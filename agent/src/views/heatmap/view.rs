@@ -1,4 +1,4 @@
-//! What is recorded of an episode to be drawn.
+//! The record of an episode that is drawn.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +11,7 @@ const MAX_CUES_DESCRIBED: usize = 4;
 /// counted from 0, and everything else at index `t` is what the agent had when it chose it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EpisodeView {
-    /// What was played by whom: the drawing's title.
+    /// Title of the drawing: the task and the agent.
     pub title: String,
     /// The observations, flattened, all of one length: `[T][features]`.
     pub observations: Vec<Vec<f32>>,
@@ -25,7 +25,7 @@ pub struct EpisodeView {
     pub memory: MemoryView,
 }
 
-/// What can be seen of a memory over an episode.
+/// The visible part of a memory over an episode.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum MemoryView {
@@ -37,7 +37,7 @@ pub enum MemoryView {
     None,
 }
 
-/// What the entries of a memory are.
+/// The kind of a memory's entries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Entries {
@@ -53,7 +53,7 @@ pub enum Entries {
 pub struct SlotsView {
     /// `N`.
     pub num_slots: usize,
-    /// What an entry is.
+    /// The kind of the entries.
     #[serde(default)]
     pub entries: Entries,
     /// The step at which the slot's entry was written, or the number of the episode that it is; `None` in an empty
@@ -127,7 +127,7 @@ impl EpisodeView {
         }
     }
 
-    /// What became of the cues, a sentence each.
+    /// Returns a sentence about each cue.
     pub(super) fn notes(&self) -> Vec<String> {
         match &self.memory {
             MemoryView::Slots(slots) if slots.entries == Entries::Episodes => {
@@ -232,7 +232,7 @@ fn check_step(what: &'static str, named: u32, latest: usize) -> Result<(), HeatM
 pub(super) mod examples {
     use super::*;
 
-    /// Three steps; two slots, of which the first keeps the cue and the second is overwritten.
+    /// Three steps and two slots: the first keeps the cue, the second is overwritten.
     pub fn slots() -> EpisodeView {
         EpisodeView {
             title: "example".to_owned(),

@@ -1,4 +1,4 @@
-//! What a person at the terminal sees: a progress bar, the log box, messages. All on standard
+//! Output for a person at the terminal: a progress bar, the log box, messages. All on standard
 //! error, so that standard output stays free for results.
 
 use std::io::{IsTerminal, Write};
@@ -11,7 +11,7 @@ use super::{LogRecord, Monitor, MonitorError, Progress, log_box};
 /// How often a line of progress is written where there is no terminal to draw a bar on.
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// What the console shows.
+/// Options of the console.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConsoleOptions {
     /// Show a progress bar, or now and then a line where there is no terminal.
@@ -168,7 +168,7 @@ fn summary(progress: &Progress) -> String {
         HumanCount(progress.timesteps),
         HumanCount(progress.total_timesteps)
     )];
-    // What a run does in its first second is mostly to begin.
+    // Most of a run's first second is spent on starting.
     if progress.elapsed >= Duration::from_secs(1) {
         parts.push(format!(
             "{} steps/s",

@@ -1,22 +1,22 @@
-//! What can go wrong while a run is being written down.
+//! Errors of monitors.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Why a monitor could not keep what it was told.
+/// An error of a monitor that writes.
 #[derive(Debug, thiserror::Error)]
 pub enum MonitorError {
     /// The operating system refused a file operation.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
-        /// What was attempted, as a verb: "open", "write".
+        /// The attempted action, as a verb: "open", "write".
         action: &'static str,
         /// The file or folder concerned.
         path: PathBuf,
         /// The system's own reason.
         source: io::Error,
     },
-    /// A line of a metrics file is not one that a run wrote.
+    /// A metrics file has a line that no run wrote.
     #[error(
         "{}, line {line} is not a line of metrics: {reason}; move the file away to start a new one",
         path.display()
@@ -26,7 +26,7 @@ pub enum MonitorError {
         path: PathBuf,
         /// Counted from 1.
         line: usize,
-        /// What the parser found.
+        /// Error of the parser.
         reason: String,
     },
 }

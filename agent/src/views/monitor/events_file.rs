@@ -16,7 +16,7 @@ use super::{LogRecord, Monitor, MonitorError, Progress};
 
 /// How the name of an event file begins; seconds and nanoseconds follow, of fixed width.
 const NAME: &str = "events.out.tfevents.";
-/// What the first event of a file says: the format's version.
+/// The first event of a file: the format's version.
 const FILE_VERSION: &str = "brain.Event:2";
 
 /// Writes an event file, tags `section/key`, the steps on the curves being environment steps.
@@ -28,8 +28,8 @@ pub struct EventsFile {
 }
 
 impl EventsFile {
-    /// Starts an event file in `folder`, which is made if needed: for a new run (`resume_at` is
-    /// `None`), or for one that goes on from a checkpoint taken after `resume_at` environment
+    /// Starts an event file in `folder`, which is created if needed: for a new run (`resume_at` is
+    /// `None`), or for a run that is resumed from a checkpoint taken after `resume_at` environment
     /// steps. Earlier event files stay as they are; the new one tells TensorBoard to forget
     /// whatever they hold beyond the point where it starts.
     ///
@@ -96,7 +96,7 @@ impl Monitor for EventsFile {
     }
 }
 
-/// Makes a file of this time, or of the next one that is free.
+/// Creates a file named by this time, or by the next free one.
 fn create(folder: &Path, mut time: Duration) -> Result<(PathBuf, File), MonitorError> {
     loop {
         let (seconds, nanoseconds) = (time.as_secs(), time.subsec_nanos());
@@ -151,7 +151,7 @@ struct EventClock {
 }
 
 impl EventClock {
-    /// A clock that goes on after `earlier`.
+    /// A clock that continues after `earlier`.
     fn after(earlier: Option<Duration>, now: Duration) -> Self {
         // More than the real numbers in a file tell apart, and less than anybody sees.
         const NEXT: Duration = Duration::from_micros(1);

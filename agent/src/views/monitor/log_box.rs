@@ -36,7 +36,7 @@ pub fn log_box(record: &LogRecord) -> String {
     text
 }
 
-/// The texts of both columns: a section's name with nothing beside it, then its values.
+/// The texts of both columns: a section's name alone, then its values.
 fn rows(record: &LogRecord) -> Vec<(String, String)> {
     let mut rows = Vec::new();
     for section in record.sections() {

@@ -24,10 +24,10 @@ pub struct MetricsFile {
 }
 
 impl MetricsFile {
-    /// Opens the file of a new run (`resume_at` is `None`: what was there is replaced), or of one
-    /// that goes on from a checkpoint taken after `resume_at` environment steps: later lines, and
-    /// a last line cut short by a crash, are removed, so that the file becomes the same as that
-    /// of a run never interrupted.
+    /// Opens the file of a new run (`resume_at` is `None`: an existing file is replaced), or of a
+    /// run that is resumed from a checkpoint taken after `resume_at` environment steps. Later
+    /// lines, and a last line cut short by a crash, are removed, so that the file becomes the same
+    /// as that of an uninterrupted run.
     ///
     /// # Errors
     /// When the file cannot be opened or cut, or holds a line that is not one of metrics.
@@ -86,7 +86,7 @@ struct NewLine<'a> {
     wall_clock: Values<'a>,
 }
 
-/// Those values of a record that depend on the clock, or those that do not.
+/// The values of a record that depend on the clock, or the others.
 struct Values<'a> {
     record: &'a LogRecord,
     wall_clock: bool,

@@ -1,7 +1,7 @@
-//! What a person and a file see of a training run.
+//! Measurements of a training run, for people and files.
 //!
 //! The trainer reports once an update: where the run stands ([`Progress`]) and what it measured
-//! ([`LogRecord`]). Whoever wants to show or keep that is a [`Monitor`]: [`Console`] for the
+//! ([`LogRecord`]). A [`Monitor`] shows or stores them: [`Console`] for the
 //! terminal, [`MetricsFile`] for `metrics.jsonl`, [`EventsFile`] for TensorBoard, and [`Monitors`]
 //! for several at once. A monitor never influences the run it watches.
 
@@ -24,7 +24,7 @@ pub use record::{LogEntry, LogRecord, LogSection, LogValue};
 
 /// Something that watches a training run.
 pub trait Monitor: Send {
-    /// Takes in one update of the weights. `record` holds everything measured in it, including
+    /// Records one update of the weights. `record` holds everything measured in it, including
     /// what [`Progress::to_record`] puts there.
     ///
     /// # Errors
@@ -32,7 +32,7 @@ pub trait Monitor: Send {
     fn update(&mut self, progress: &Progress, record: &LogRecord) -> Result<(), MonitorError>;
 
     /// A checkpoint of the run at so many environment steps is about to be written, as the latest and perhaps as the best,
-    /// too. What is kept beside it can be kept now.
+    /// too. Called before a checkpoint is written; files that belong to it can be written now.
     ///
     /// # Errors
     /// As [`Monitor::update`]; the checkpoint is then not written.
@@ -81,7 +81,7 @@ impl<'a> Monitors<'a> {
 }
 
 impl Monitor for Monitors<'_> {
-    /// Every monitor is told even if an earlier one fails; the first error is returned.
+    /// Calls every monitor even if an earlier one fails, and returns the first error.
     fn update(&mut self, progress: &Progress, record: &LogRecord) -> Result<(), MonitorError> {
         self.tell(|monitor| monitor.update(progress, record))
     }

@@ -1,4 +1,4 @@
-//! What was measured in one update: named values in named sections, in the order they were put.
+//! Measurements of one update: named values in named sections, in the order of insertion.
 
 /// A measured value.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -11,8 +11,8 @@
 
 use std::io::{self, BufReader, Read, Seek};
 
-/// What TensorFlow adds to a rotated checksum, so that the checksum of data that itself holds
-/// checksums does not degenerate.
+/// Constant that TensorFlow adds to a rotated checksum, so that the checksum of data that itself
+/// holds checksums does not degenerate.
 const MASK_DELTA: u32 = 0xa282_ead8;
 
 /// Appends `payload` to `file` as one record.

@@ -251,7 +251,7 @@ fn a_first_observation_resets_its_own_lane() {
         let actor = crate::run::load::actor(&checkpoint).unwrap();
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
         let seen: Vec<[f32; 3]> = (0..40).map(|_| rng.random()).collect();
-        // Logits of every step of two lanes, of which the second begins anew at step 10.
+        // Logits of every step of two lanes; the second begins a new episode at step 10.
         let mut both = actor.lanes(2);
         let mut logits = [Vec::new(), Vec::new()];
         for step in 0..20 {
@@ -286,7 +286,7 @@ fn a_first_observation_resets_its_own_lane() {
     }
 }
 
-/// An agent that is shown rewards, or keeps them, must be told them once there are any.
+/// An agent with rewards as inputs, or in its memory, must be sent them from the second step on.
 #[test]
 fn rewards_must_be_said_where_they_count() {
     let shown = agent("ppo", true, None, false);

@@ -48,7 +48,8 @@ fn each_operation_is_applied_once() {
     assert_eq!((description.seq, is_new), (3, false));
 }
 
-/// Whoever sends on without waiting for replies, and loses them, sends all of it again.
+/// A client that sends several requests without waiting, and loses the replies, sends all of them
+/// again.
 #[test]
 fn the_last_operations_are_answered_again() {
     let service = begun(Limits::default());
@@ -294,7 +295,7 @@ fn there_are_limits() {
 }
 
 #[test]
-fn nobody_sees_the_sessions_of_others() {
+fn sessions_of_others_cannot_be_seen() {
     let owner = |name: &str| Owner {
         name: Arc::from(name),
         max_envs: Some(1),
@@ -324,7 +325,7 @@ fn nobody_sees_the_sessions_of_others() {
 }
 
 #[test]
-fn whoever_comes_and_goes_much_forgets_its_own_only() {
+fn an_owner_with_many_ended_sessions_forgets_only_its_own() {
     let owner = |name: &str| Owner {
         name: Arc::from(name),
         max_envs: None,

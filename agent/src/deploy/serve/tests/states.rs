@@ -64,7 +64,7 @@ fn states_that_do_not_fit_are_refused() {
         refused(&URL_SAFE_NO_PAD.encode(bytes), &[1.0, 0.0])
     };
     let len = URL_SAFE_NO_PAD.decode(&state).unwrap().len();
-    // Whatever byte is changed, it is seen.
+    // A change of any byte is detected.
     for place in (0..len).step_by(7).chain([len - 1]) {
         changed(&|bytes| bytes[place] ^= 1);
     }

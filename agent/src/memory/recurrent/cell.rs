@@ -1,0 +1,226 @@
+//! A recurrent memory from one step of its cell.
+
+use rand_xoshiro::Xoshiro256PlusPlus;
+
+use crate::memory::{
+    Array, CoreContext, CoreStep, MemoryContents, MemoryCore, Segment, State, Unrolled,
+};
+use crate::nn::{self, Graph, Params, Tensor};
+use crate::onnx::{self, StepGraph};
+
+/// A step of a recurrent network. [`Recurrent`] makes a memory of it.
+pub trait Cell: Send + Sync {
+    /// Returns the width of the features.
+    fn feature_size(&self) -> usize;
+
+    /// Returns the width of each matrix of the state. All begin with zeros.
+    fn state_widths(&self) -> Vec<usize>;
+
+    /// Computes one step of every lane: features `[batch, feature_size]` and the next state, from inputs
+    /// `[batch, input_size]` and a state of matrices `[batch, width]`. Resets have been done.
+    fn step(&self, graph: &mut Graph<'_>, x: &Tensor, state: &[Tensor]) -> (Tensor, Vec<Tensor>);
+
+    /// Computes many steps at once: `x` is `[T*B, input_size]`, and the state of a lane is zeroed before each row that
+    /// `starts` (`[T*B]`) marks. `None`, the default, repeats [`Cell::step`]; a cell with a fused kernel must agree
+    /// with its own step.
+    fn fused(
+        &self,
+        _graph: &mut Graph<'_>,
+        _x: &Tensor,
+        _starts: &[bool],
+        _state: &State,
+    ) -> Option<CellRun> {
+        None
+    }
+
+    /// Adds a step to an ONNX graph, as [`MemoryCore::onnx`] does.
+    ///
+    /// # Errors
+    /// The reason why the cell has no such form.
+    fn onnx(
+        &self,
+        _step: &mut StepGraph<'_>,
+        _inputs: &onnx::Value,
+    ) -> Result<onnx::Value, &'static str> {
+        Err("its memory has no form there")
+    }
+}
+
+/// The result of running a cell over some steps.
+pub struct CellRun {
+    /// `[T*B, feature_size]`.
+    pub features: Tensor,
+    /// The matrices of the state after the last step, `[batch, width]` each.
+    pub state: Vec<Vec<f32>>,
+}
+
+/// A memory that repeats a cell: acting takes one step, learning unrolls whole stored sequences from the state at which
+/// acting began them, and episodes begin with a state of zeros.
+pub struct Recurrent<C> {
+    cell: C,
+    input_size: usize,
+}
+
+impl<C: Cell> Recurrent<C> {
+    /// Builds the cell, which adds its parameters to the context's.
+    pub fn new(cell: fn(&mut CoreContext<'_>) -> C, context: &mut CoreContext<'_>) -> Self {
+        Self {
+            cell: cell(context),
+            input_size: context.input_size,
+        }
+    }
+
+    fn run(
+        &self,
+        graph: &mut Graph<'_>,
+        inputs: &[f32],
+        starts: &[bool],
+        state: &State,
+    ) -> CellRun {
+        let (rows, batch) = (starts.len(), state.rows());
+        let x = graph.constant(inputs.to_vec(), (rows, self.input_size));
+        self.cell
+            .fused(graph, &x, starts, state)
+            .unwrap_or_else(|| self.repeat(graph, inputs, starts, state, batch))
+    }
+
+    fn repeat(
+        &self,
+        graph: &mut Graph<'_>,
+        inputs: &[f32],
+        starts: &[bool],
+        state: &State,
+        batch: usize,
+    ) -> CellRun {
+        let arrays = state.arrays.iter();
+        let mut carried: Vec<Tensor> = arrays
+            .map(|array| graph.constant(array.data.clone(), (batch, array.width)))
+            .collect();
+        let mut features = Vec::with_capacity(starts.len() / batch);
+        let steps = inputs.chunks_exact(batch * self.input_size);
+        for (x, starts) in steps.zip(starts.chunks_exact(batch)) {
+            if starts.contains(&true) {
+                for state in &mut carried {
+                    *state = zeroed(graph, state, starts);
+                }
+            }
+            let x = graph.constant(x.to_vec(), (batch, self.input_size));
+            let (of_step, next) = self.cell.step(graph, &x, &carried);
+            features.push(of_step);
+            carried = next;
+        }
+        let features: Vec<&Tensor> = features.iter().collect();
+        CellRun {
+            features: graph.concat_rows(&features),
+            state: carried.iter().map(|x| nn::values(x).to_vec()).collect(),
+        }
+    }
+}
+
+/// Returns a state with zeros in the lanes that start an episode.
+fn zeroed(graph: &mut Graph<'_>, state: &Tensor, starts: &[bool]) -> Tensor {
+    let width = nn::values(state).len() / starts.len();
+    let kept = starts.iter().map(|&start| f32::from(u8::from(!start)));
+    let mask = kept.flat_map(|kept| std::iter::repeat_n(kept, width));
+    let mask = graph.constant(mask.collect(), (starts.len(), width));
+    graph.mul(state, &mask)
+}
+
+impl<C: Cell> MemoryCore for Recurrent<C> {
+    fn feature_size(&self) -> usize {
+        self.cell.feature_size()
+    }
+
+    fn initial_state(&self, batch: usize) -> State {
+        let widths = self.cell.state_widths().into_iter();
+        let zeros = widths.map(|width| Array::filled(batch, width, 0.0));
+        State::new(batch, zeros.collect())
+    }
+
+    fn step(
+        &self,
+        params: &Params,
+        inputs: &[f32],
+        starts: &[bool],
+        state: &mut State,
+        _rng: Option<&mut Xoshiro256PlusPlus>,
+    ) -> CoreStep {
+        let run = self.run(&mut Graph::inference(params), inputs, starts, state);
+        for (array, after) in state.arrays.iter_mut().zip(run.state) {
+            array.data = after;
+        }
+        CoreStep {
+            features: run.features,
+            decisions: Vec::new(),
+        }
+    }
+
+    fn unroll(&self, graph: &mut Graph<'_>, segment: &Segment<'_>) -> Unrolled {
+        let run = self.run(graph, segment.inputs, segment.starts, segment.initial_state);
+        Unrolled {
+            features: run.features,
+            losses: Vec::new(),
+        }
+    }
+
+    /// The units of the state's first matrix.
+    fn inspect(&self, state: &State, lane: usize) -> MemoryContents {
+        MemoryContents::Units(state.arrays[0].row(lane).to_vec())
+    }
+
+    fn onnx(
+        &self,
+        step: &mut StepGraph<'_>,
+        inputs: &onnx::Value,
+    ) -> Result<onnx::Value, &'static str> {
+        self.cell.onnx(step, inputs)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sums its inputs: the features are the sum so far.
+    struct Sum;
+
+    impl Cell for Sum {
+        fn feature_size(&self) -> usize {
+            1
+        }
+
+        fn state_widths(&self) -> Vec<usize> {
+            vec![1]
+        }
+
+        fn step(
+            &self,
+            graph: &mut Graph<'_>,
+            x: &Tensor,
+            state: &[Tensor],
+        ) -> (Tensor, Vec<Tensor>) {
+            let sum = graph.add(x, &state[0]);
+            (sum.clone(), vec![sum])
+        }
+    }
+
+    /// Two lanes and three steps; the second lane begins an episode at step 1.
+    #[test]
+    fn a_cell_is_repeated_from_its_state_and_zeroed_at_starts() {
+        let core = Recurrent {
+            cell: Sum,
+            input_size: 1,
+        };
+        let mut state = core.initial_state(2);
+        state.arrays[0].data = vec![10.0, 20.0];
+        let params = Params::new();
+        let inputs = [1.0, 1.0, 2.0, 2.0, 3.0, 3.0];
+        let starts = [false, false, false, true, false, false];
+        let run = core.run(&mut Graph::inference(&params), &inputs, &starts, &state);
+        assert_eq!(
+            nn::values(&run.features),
+            [11.0, 21.0, 13.0, 2.0, 16.0, 5.0]
+        );
+        assert_eq!(run.state, [[16.0, 5.0]]);
+    }
+}
