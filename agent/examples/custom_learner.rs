@@ -143,7 +143,7 @@ impl Learner for Reinforce {
 }
 
 /// Trains it on MemoryTask with a delay of 1: the cue is on screen when it is asked for.
-pub fn run(total_timesteps: u64) -> Result<Trained, Box<dyn Error>> {
+pub(crate) fn run(total_timesteps: u64) -> Result<Trained, Box<dyn Error>> {
     // A program's own row. One that belongs to the project stands in the table instead.
     algorithms::add(&REINFORCE);
     let task = EnvSelection {

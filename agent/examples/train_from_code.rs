@@ -19,7 +19,7 @@ mod server;
 const NUM_ENVS: usize = 8;
 
 /// Trains on MemoryTask with a delay of 1: the cue is on screen when it is asked for.
-pub fn run(total_timesteps: u64) -> Result<Trained, Box<dyn Error>> {
+pub(crate) fn run(total_timesteps: u64) -> Result<Trained, Box<dyn Error>> {
     let task = EnvSelection {
         spec_id: "MemoryTask-v0".into(),
         kwargs: serde_json::from_str(r#"{"delay": 1}"#)?,

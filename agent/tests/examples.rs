@@ -1,5 +1,10 @@
 //! The examples train, and the book for contributors shows them as they are.
 
+#![expect(
+    clippy::duplicate_mod,
+    reason = "both examples start a server with the same helper"
+)]
+
 use std::path::Path;
 
 use agent::evaluate::Player;

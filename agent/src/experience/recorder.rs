@@ -46,8 +46,7 @@ impl<'a> Recorder<'a> {
             let is_end = reply.terminations[lane] || reply.truncations[lane];
             if let Some(mut open) = self.open[lane].take() {
                 let action = &actions[lane * components..][..components];
-                open.actions
-                    .extend(action.iter().map(|&choice| choice as u32));
+                open.actions.extend_from_slice(action);
                 open.rewards.push(reply.rewards[lane]);
                 let observations = if is_end {
                     &reply.final_observations

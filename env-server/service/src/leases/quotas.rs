@@ -66,7 +66,7 @@ impl Quotas {
         if lanes > max.lanes.saturating_sub(held.lanes) {
             let (held, max) = (held.lanes, max.lanes);
             return refused(format!(
-                "{lanes} lanes beside {held} of {who} are over the limit, {max}"
+                "{who} holds {held} lanes; {lanes} more exceed the limit, {max}"
             ));
         }
         Ok(())
@@ -136,7 +136,7 @@ mod tests {
         };
         assert_eq!(
             refusal(&quotas, 5, Some(&ann)),
-            "5 lanes beside 0 of ann are over the limit, 4"
+            "ann holds 0 lanes; 5 more exceed the limit, 4"
         );
         quotas.admit(4, MAX, Some(&ann)).unwrap();
         quotas.add(Some(&ann.name), 4);
@@ -147,7 +147,7 @@ mod tests {
         quotas.admit(6, MAX, None).unwrap();
         assert_eq!(
             refusal(&quotas, 7, None),
-            "7 lanes beside 4 of the server are over the limit, 10"
+            "the server holds 4 lanes; 7 more exceed the limit, 10"
         );
         quotas.add(None, 1);
         quotas.add(None, 1);
