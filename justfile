@@ -7,8 +7,8 @@ default:
 
 # After an edit: compile one crate and run its unit tests whose names contain FILTER
 loop crate="agent" filter="":
-    cargo check -p {{crate}} --all-targets
-    cargo test -p {{crate}} --lib {{filter}}
+    cargo check -p {{ crate }} --all-targets
+    cargo test -p {{ crate }} --lib {{ filter }}
 
 # Before a commit: format, imports, links, prose, features and lints, in the dev profile
 check:
@@ -22,7 +22,7 @@ check:
 
 # Before a push: everything; with arguments the Rust tests that they choose, e.g. `just test -p agent`
 test *arguments:
-    scripts/test {{arguments}}
+    scripts/test {{ arguments }}
 
 # Format all Rust code
 fmt:
@@ -47,4 +47,4 @@ bench:
 
 # Search for bytes that break a decoder, SECONDS for each target
 fuzz target="all" seconds="60":
-    scripts/fuzz {{target}} {{seconds}}
+    scripts/fuzz {{ target }} {{ seconds }}

@@ -80,8 +80,6 @@ pub fn stop_on_signals(
 #[cfg(unix)]
 mod system {
     use std::io;
-    use std::mem::MaybeUninit;
-    use std::ptr;
 
     use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -98,7 +96,11 @@ mod system {
     impl Signals {
         /// Inside a runtime.
         pub fn listen() -> io::Result<Self> {
-            let unless_ignored = |kind| (!is_ignored(kind)).then(|| signal(kind)).transpose();
+            let unless_ignored = |kind: SignalKind| {
+                (!host_process::ignores(kind.as_raw_value()))
+                    .then(|| signal(kind))
+                    .transpose()
+            };
             Ok(Self {
                 interrupt: signal(SignalKind::interrupt())?,
                 terminate: unless_ignored(SignalKind::terminate())?,
@@ -123,16 +125,6 @@ mod system {
                 signal.recv().await;
             }
             None => std::future::pending().await,
-        }
-    }
-
-    /// Whether the process ignores a signal now: whoever started it wanted that.
-    fn is_ignored(kind: SignalKind) -> bool {
-        let mut now = MaybeUninit::<libc::sigaction>::zeroed();
-        // SAFETY: without a new action, sigaction only writes the present one, to memory of its size. All zeros are one, too.
-        unsafe {
-            libc::sigaction(kind.as_raw_value(), ptr::null(), now.as_mut_ptr()) == 0
-                && now.assume_init().sa_sigaction == libc::SIG_IGN
         }
     }
 }

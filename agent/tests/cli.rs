@@ -1,4 +1,4 @@
-//! The program as a person uses it, against the server that it starts itself.
+//! Tests of the program as a person uses it, with the server that it starts itself.
 
 use std::io::Write;
 use std::path::Path;
@@ -18,7 +18,7 @@ fn agent(args: &str, folder: &Path) -> Output {
     command(args, folder).output().unwrap()
 }
 
-/// Runs the program, which has to succeed; returns its standard output.
+/// Runs the program, which must succeed, and returns its standard output.
 fn succeed(args: &str, folder: &Path) -> String {
     let output = agent(args, folder);
     let said = String::from_utf8_lossy(&output.stderr);
@@ -30,7 +30,7 @@ fn json(args: &str, folder: &Path) -> Value {
     serde_json::from_str(&succeed(&format!("{args} --json --no-progress"), folder)).unwrap()
 }
 
-/// Runs the program, which has to fail with one line on standard error that holds all of `parts`.
+/// Runs the program, which must fail with a line on standard error that contains all of `parts`.
 fn fail(args: &str, folder: &Path, code: i32, parts: &[&str]) {
     let output = agent(args, folder);
     let said = String::from_utf8(output.stderr).unwrap();
@@ -42,7 +42,7 @@ fn fail(args: &str, folder: &Path, code: i32, parts: &[&str]) {
     }
 }
 
-/// Waits until a run has measured an update; its first checkpoint is there before.
+/// Waits until a run has measured an update. Its first checkpoint exists by then.
 fn await_training(child: &mut Child, run: &Path) {
     let is_measured = || std::fs::metadata(run.join("metrics.jsonl")).is_ok_and(|it| it.len() > 0);
     while !is_measured() {
@@ -76,7 +76,7 @@ fn train_evaluate_inspect_and_find_nothing_left_to_do() {
         "{judged}"
     );
     assert!(judged["emptied_return"].as_f64() < Some(0.5), "{judged}");
-    // Of ±1 over 200 episodes: at most 1/√200.
+    // Returns are ±1, so the standard error over 200 episodes is at most 1/√200.
     let error = judged["emptied_standard_error"].as_f64();
     assert!(error > Some(0.05) && error < Some(0.08), "{judged}");
     let longer = json(
@@ -104,7 +104,12 @@ fn train_evaluate_inspect_and_find_nothing_left_to_do() {
     let picture = |name: &str| std::fs::read(folder.join("pictures").join(name)).unwrap();
     assert!(picture("episode-3.svg").starts_with(b"<svg"));
     assert!(picture("episode-3.png").starts_with(b"\x89PNG"));
+    assert_run_is_finished(folder);
+}
 
+/// Checks that the finished run in `run` can neither be trained further nor changed nor
+/// overwritten.
+fn assert_run_is_finished(folder: &Path) {
     let again = succeed("train --resume run", folder);
     assert!(again.contains("had ended before"), "{again}");
     assert!(
@@ -150,7 +155,7 @@ fn the_same_configuration_gives_the_same_checkpoint() {
         let bytes = |run: &str| std::fs::read(folder.join(run).join(file)).unwrap();
         assert_eq!(bytes("one"), bytes("other"), "{file}");
     }
-    // A folder of its own for whoever does not name one.
+    // A run without --out gets a folder with a name of its own.
     json("train --config one/config.toml --seed 7", folder);
     let runs: Vec<_> = std::fs::read_dir(folder.join("runs")).unwrap().collect();
     let name = runs[0].as_ref().unwrap().file_name();
@@ -159,7 +164,7 @@ fn the_same_configuration_gives_the_same_checkpoint() {
 }
 
 #[test]
-fn every_algorithm_can_be_trained_judged_and_looked_into() {
+fn every_algorithm_can_be_trained_evaluated_and_inspected() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     for algorithm in agent::algorithms::ALGORITHMS {
@@ -254,7 +259,8 @@ fn an_interrupted_run_ends_with_the_files_of_one_never_stopped() {
     assert!(longer["trained_steps"].as_u64() > Some(81_000), "{longer}");
 }
 
-/// Random play earns 1.02 of at most 1.1 there: more than enough elsewhere, and nothing here.
+/// In this task random actions earn 1.02 of at most 1.1: more than the threshold of other tasks,
+/// and a score of 0 in this one.
 #[test]
 fn solved_is_on_the_scale_of_the_task_and_its_arguments() {
     let folder = tempfile::tempdir().unwrap();
@@ -275,7 +281,7 @@ fn solved_is_on_the_scale_of_the_task_and_its_arguments() {
         again.contains("Not solved: that takes a mean return of at least 1.096"),
         "{again}"
     );
-    // Nobody knows what can be earned in so short a time.
+    // The best return in so few steps is not known.
     let limited = "--env-arg delay=4 --env-arg max_episode_steps=3 --total-timesteps 4096";
     let said = succeed(
         &format!("train --algorithm ppo {limited} --out limited"),
@@ -287,8 +293,9 @@ fn solved_is_on_the_scale_of_the_task_and_its_arguments() {
     );
 }
 
-/// Who is shown its previous action and has no memory carries the cue by repeating itself: it scores, until the actions
-/// before the judged one are random. Without, it is at chance.
+/// An agent without memory that observes its previous action can carry the cue by repeating itself.
+/// It scores, until the actions before the judged one are replaced by random ones. Without the
+/// previous action it stays at chance.
 #[test]
 fn a_previous_action_carries_the_cue_until_it_is_scrambled() {
     let folder = tempfile::tempdir().unwrap();
@@ -327,14 +334,14 @@ fn a_folder_has_one_process_at_a_time() {
     let busy = ["another process is at work in run"];
     fail("train --resume run", folder, 1, &busy);
     fail("train --algorithm ppo --out run", folder, 1, &["not empty"]);
-    // Without a word of farewell: the system gives the lock back.
+    // A killed process cannot release its lock, so the system does.
     child.kill().unwrap();
     child.wait().unwrap();
     let lock = FolderLock::take(&folder.join("run")).unwrap();
     fail("train --resume run", folder, 1, &busy);
     drop(lock);
 
-    // A folder with nothing in it but a lock is free once the lock is.
+    // A folder that contains only a lock is free when the lock is.
     let lock = FolderLock::take(&folder.join("new")).unwrap();
     let train = "train --algorithm ppo --total-timesteps 3000 --no-progress --out new";
     fail(train, folder, 1, &["another process is at work in new"]);
@@ -343,11 +350,9 @@ fn a_folder_has_one_process_at_a_time() {
 }
 
 #[test]
-fn what_cannot_be_done_is_said_in_a_line_and_leaves_nothing_behind() {
-    let folder = tempfile::tempdir().unwrap();
-    let folder = folder.path();
-    for (args, code, parts) in [
-        ("train", 1, &["which algorithm", "tracerl"][..]),
+fn wrong_training_flags_are_explained_in_a_line_and_leave_nothing_behind() {
+    assert_refused(&[
+        ("train", 1, &["which algorithm", "tracerl"]),
         (
             "train --algorithm trace",
             1,
@@ -398,6 +403,12 @@ fn what_cannot_be_done_is_said_in_a_line_and_leaves_nothing_behind() {
             1,
             &["--whole-episodes"],
         ),
+    ]);
+}
+
+#[test]
+fn other_wrong_flags_are_explained_in_a_line_and_leave_nothing_behind() {
+    assert_refused(&[
         (
             "train --algorithm ppo --server localhost:1",
             2,
@@ -446,12 +457,24 @@ fn what_cannot_be_done_is_said_in_a_line_and_leaves_nothing_behind() {
             1,
             &["no checkpoint nowhere"],
         ),
-    ] {
+    ]);
+}
+
+/// Checks that commands, given with exit code and parts of the message, fail and write no files.
+fn assert_refused(commands: &[(&str, i32, &[&str])]) {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    for &(args, code, parts) in commands {
         fail(args, folder, code, parts);
     }
     assert_eq!(std::fs::read_dir(folder).unwrap().count(), 0);
+}
 
-    // What only the first reset shows: the folder stays free.
+#[test]
+fn a_failed_start_leaves_the_folder_free() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    // This error appears only at the first reset. The folder stays free.
     for _ in 0..2 {
         fail(
             "train --algorithm tracerl --env-draw length=2..4 --out run",
@@ -462,7 +485,12 @@ fn what_cannot_be_done_is_said_in_a_line_and_leaves_nothing_behind() {
     }
     std::fs::write(folder.join("run/notes.txt"), "mine").unwrap();
     fail("train --algorithm ppo --out run", folder, 1, &["not empty"]);
+}
 
+#[test]
+fn wrong_files_are_explained() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
     std::fs::write(folder.join("wrong.toml"), "algorithm = 'ppo'\nlr = 1\n").unwrap();
     fail(
         "train --config wrong.toml",
@@ -505,7 +533,7 @@ fn a_person_plays() {
     assert!(output.status.success(), "{shown}");
     assert!(shown.contains("`7` is not an action"), "{shown}");
     assert!(shown.contains("2 played to the end"), "{shown}");
-    // It is told what to do, and sees a picture without what is hidden from agents.
+    // The person reads the task's instructions and sees a picture without the hidden state.
     assert!(shown.contains("To remember: "), "{shown}");
     assert!(shown.contains("actions left"), "{shown}");
     assert!(shown.contains("[ ] the agent sees now"), "{shown}");

@@ -1,5 +1,5 @@
-//! Documents that are made from the program's own tables. `UPDATE_DOCUMENTS=1 cargo test -p agent --test documents`
-//! writes them.
+//! Checks that generated documents match the program's tables. This command writes them:
+//! `UPDATE_DOCUMENTS=1 cargo test -p agent --test documents`.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -8,7 +8,7 @@ use agent::algorithms::ALGORITHMS;
 use agent::algorithms::sections;
 use agent::run::settings::written;
 
-/// Compares a document with what it should be, or writes it when asked to.
+/// Compares a document with its expected text, or writes it if `UPDATE_DOCUMENTS` is set.
 fn check(path: &str, expected: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
     if std::env::var_os("UPDATE_DOCUMENTS").is_some() {
@@ -59,4 +59,25 @@ fn hyperparameters() {
         "\n`random` and `oracle` do not learn; they have only the settings of collection.\n",
     );
     check("docs/hyperparameters.md", &text);
+}
+
+/// A row without a page cannot be looked up.
+#[test]
+fn each_algorithm_has_a_page_that_begins_with_its_name() {
+    let pages = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/algorithms");
+    for row in ALGORITHMS {
+        let name = match row.id {
+            "random" | "oracle" => "random-and-oracle",
+            id => id,
+        };
+        let path = pages.join(format!("{name}.md"));
+        let page = std::fs::read_to_string(&path)
+            .unwrap_or_else(|error| panic!("{} needs a page, {}: {error}", row.id, path.display()));
+        let title = page.lines().next().unwrap_or_default();
+        assert!(
+            title.contains(&format!("`{}`", row.id)),
+            "{}: {title}",
+            row.id
+        );
+    }
 }

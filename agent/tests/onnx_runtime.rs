@@ -1,4 +1,5 @@
-//! ONNX Runtime computes what the agent computes, from the models that [`agent::deploy::onnx_export`] writes.
+//! Checks that ONNX Runtime computes the agent's numbers from the models that
+//! [`agent::deploy::onnx_export`] writes.
 //!
 //! Needs the feature `python-tests` and a Python with the packages `onnx` and `onnxruntime`.
 
@@ -19,17 +20,17 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use serde_json::{Map, Value, json};
 use support::{Trained, environments};
 
-/// The environment variable that names a Python with the packages.
+/// Environment variable with the path of a Python that has the packages.
 const PYTHON: &str = "STRATEGIC_MEMORY_PYTHON";
 
 const HOW_TO_INSTALL: &str = "python3 -m venv .venv && .venv/bin/pip install onnx onnxruntime && \
      export STRATEGIC_MEMORY_PYTHON=$PWD/.venv/bin/python";
 
-/// Largest difference of logits and values.
+/// Largest allowed difference of logits and values.
 const TOLERANCE: f64 = 1e-5;
 const LANES: usize = 3;
 
-/// One step of all lanes: what is shown, and what the agent makes of it.
+/// One step of all lanes: the inputs, and the agent's outputs.
 struct Step {
     inputs: Value,
     actions: Vec<i64>,
@@ -37,7 +38,7 @@ struct Step {
     values: Vec<f32>,
 }
 
-/// Outputs of a model for each of some steps: name → nested lists.
+/// Runs a model in ONNX Runtime; returns its outputs for each step: name → nested lists.
 fn run(model: &[u8], steps: &[Step]) -> Vec<Map<String, Value>> {
     let folder = tempfile::tempdir().unwrap();
     let [path, asked] = ["agent.onnx", "steps.json"].map(|name| folder.path().join(name));
@@ -62,7 +63,7 @@ fn run(model: &[u8], steps: &[Step]) -> Vec<Map<String, Value>> {
     serde_json::from_slice(&output.stdout).expect("the script prints JSON")
 }
 
-/// An agent that is shown things, and what it was shown before.
+/// An agent in the course of an episode, with a record of the steps so far.
 struct Shown<'a> {
     actor: &'a Actor,
     lanes: agent::policy::actor::ActingLanes,
@@ -80,7 +81,7 @@ impl<'a> Shown<'a> {
         }
     }
 
-    /// Shows a step; returns the likeliest actions.
+    /// Passes one step to the agent, records it, and returns the likeliest actions.
     fn step(&mut self, observations: &[f32], starts: &[bool]) -> Vec<i64> {
         let heads = self.actor.encoder().heads();
         let acted = self.actor.act(&mut self.lanes, observations, starts);
@@ -113,7 +114,7 @@ impl<'a> Shown<'a> {
     }
 }
 
-/// Steps in which everything is drawn: observations, actions, rewards and ends.
+/// Steps with random observations, actions, rewards and episode ends.
 fn random_steps(actor: &Actor, count: usize) -> Vec<Step> {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
     let columns = actor.encoder().columns();
@@ -141,7 +142,7 @@ fn random_steps(actor: &Actor, count: usize) -> Vec<Step> {
     shown.steps
 }
 
-/// Steps of episodes that the agent plays greedily.
+/// Steps of episodes in which the agent plays greedily.
 fn played_steps(checkpoint: &Checkpoint, actor: &Actor, server: &str, count: usize) -> Vec<Step> {
     let servers = [server.to_owned()];
     let on = &checkpoint.config.env;

@@ -1,4 +1,4 @@
-//! `agent serve` as other programs use it: over HTTP, beside a server of environments.
+//! Tests of `agent serve` as other programs use it: over HTTP, together with an environment server.
 
 mod support;
 
@@ -14,6 +14,7 @@ use agent::evaluate::{EvaluateOptions, EvaluationEnv, Mode, Player};
 use agent::overrides;
 use agent::run::checkpoint::Checkpoint;
 use agent::seeds::{self, Role};
+use agent::spaces::actions::Choice;
 use env_protocol::{
     Array, AutoresetMode, CreateVectorEnv, Data, Encoding, Problem, Seed, VectorEnvDescription,
     VectorResetReply, VectorResetRequest, VectorStepReply, VectorStepRequest,
@@ -25,7 +26,7 @@ use serde_json::{Map, Value as Json, json};
 use support::{Trained, environments};
 use tokio::runtime::Runtime;
 
-/// A service in a process of its own.
+/// An agent's service in a process of its own.
 struct Served {
     process: Child,
     url: String,
@@ -61,7 +62,7 @@ impl Drop for Served {
     }
 }
 
-/// A client that waits for its answers.
+/// An HTTP client that waits for each answer.
 struct Http {
     runtime: Runtime,
     client: reqwest::Client,
@@ -97,7 +98,7 @@ impl Http {
         })
     }
 
-    /// A request that has to succeed.
+    /// Sends a request that must succeed, and decodes the reply.
     fn ask<T: DeserializeOwned>(
         &self,
         method: Method,
@@ -111,7 +112,7 @@ impl Http {
         encoding.decode(&answer.body).unwrap()
     }
 
-    /// A request in JSON that has to be refused.
+    /// Sends a JSON request that must be refused, and returns the problem.
     fn refused(&self, method: Method, url: &str, body: &Json) -> Problem {
         let answer = self.send(method, url, "application/json", body.to_string().into());
         assert_eq!(answer.headers["content-type"], "application/problem+json");
@@ -121,7 +122,7 @@ impl Http {
     }
 }
 
-/// Environments that are played, and the actions that were taken in them.
+/// Environments, and a record of the actions that they received.
 struct Recorder<E> {
     env: E,
     actions: Vec<Vec<i64>>,
@@ -144,8 +145,9 @@ impl<E: VectorEnv> VectorEnv for Recorder<E> {
         self.env.reset(request)
     }
 
-    fn step(&mut self, actions: &[i64]) -> Result<StepReply, EnvError> {
-        self.actions.push(actions.to_vec());
+    fn step(&mut self, actions: &[Choice]) -> Result<StepReply, EnvError> {
+        self.actions
+            .push(actions.iter().map(|&choice| choice.into()).collect());
         self.env.step(actions)
     }
 
@@ -191,17 +193,8 @@ fn evaluated(checkpoint: &Checkpoint, mode: Mode, server: &str) -> Vec<Vec<i64>>
     recorder.actions
 }
 
-/// What a program with nothing but HTTP does: it makes environments, shows their observations to the service, and takes
-/// the actions that come back. Asks twice at each step, with a session in one encoding and with a state in the other.
-fn played(
-    http: &Http,
-    checkpoint: &Checkpoint,
-    service: &str,
-    environments: &str,
-    mode: ActMode,
-    steps: usize,
-) -> Vec<Vec<i64>> {
-    let envs = format!("{environments}/v1/vector-envs/{:?}", mode).to_lowercase();
+/// Creates environments for an evaluation, resets them and returns their first observations.
+fn first_observations(http: &Http, checkpoint: &Checkpoint, envs: &str) -> env_protocol::Value {
     let packed = Encoding::MessagePack;
     let creation = CreateVectorEnv {
         spec_id: checkpoint.config.env.spec_id.clone(),
@@ -211,15 +204,7 @@ fn played(
         autoreset_mode: AutoresetMode::SameStep,
         ttl_s: None,
     };
-    let _: VectorEnvDescription = http.ask(Method::PUT, &envs, packed, &creation);
-    let session_id = format!("{mode:?}");
-    let session: SessionDescription = http.ask(
-        Method::PUT,
-        &format!("{service}/v1/sessions/{session_id}"),
-        Encoding::Json,
-        &json!({"num_envs": LANES, "seed": SEED}),
-    );
-    assert_eq!((session.seq, session.num_envs), (0, LANES as u64));
+    let _: VectorEnvDescription = http.ask(Method::PUT, envs, packed, &creation);
     let reset = VectorResetRequest {
         seq: Some(0),
         seed: Some(Seed::First(seeds::first_environment_seed(
@@ -229,7 +214,31 @@ fn played(
         ..VectorResetRequest::default()
     };
     let first: VectorResetReply = http.ask(Method::POST, &format!("{envs}/reset"), packed, &reset);
-    let mut seen = first.observations;
+    first.observations
+}
+
+/// Plays with an agent's service as any HTTP client could: creates environments, sends their
+/// observations to the service, and takes the actions that come back. Asks twice at each step, with
+/// a session in one encoding and with a state in the other.
+fn played(
+    http: &Http,
+    checkpoint: &Checkpoint,
+    service: &str,
+    environments: &str,
+    mode: ActMode,
+    steps: usize,
+) -> Vec<Vec<i64>> {
+    let envs = format!("{environments}/v1/vector-envs/{mode:?}").to_lowercase();
+    let session_id = format!("{mode:?}");
+    let packed = Encoding::MessagePack;
+    let mut seen = first_observations(http, checkpoint, &envs);
+    let session: SessionDescription = http.ask(
+        Method::PUT,
+        &format!("{service}/v1/sessions/{session_id}"),
+        Encoding::Json,
+        &json!({"num_envs": LANES, "seed": SEED}),
+    );
+    assert_eq!((session.seq, session.num_envs), (0, LANES as u64));
     let (mut is_first, mut rewards) = (Array::mask(vec![true; LANES]), None);
     let (mut state, mut taken) = (None, Vec::new());
     for step in 0..steps as u64 {
@@ -306,7 +315,7 @@ fn memory_task() -> Map<String, Json> {
         .clone()
 }
 
-/// A tiny agent of the task with the least to it.
+/// A small agent for the simplest task.
 fn small_agent(server: &str) -> Checkpoint {
     let trained = Trained {
         algorithm: "recurrent-ppo",
@@ -318,7 +327,8 @@ fn small_agent(server: &str) -> Checkpoint {
     trained.checkpoint(server)
 }
 
-/// Every algorithm, and every kind of space: numbers, a Tuple of choices, choices in a row, actions of two components.
+/// Covers every algorithm and every kind of space: numbers, a Tuple of choices, a vector of
+/// choices, and actions with two components.
 #[test]
 fn actions_over_http_are_those_of_an_evaluation() {
     let server = environments();
@@ -348,7 +358,7 @@ fn actions_over_http_are_those_of_an_evaluation() {
         };
         let checkpoint = trained.checkpoint(&server);
         let folder = tempfile::tempdir().unwrap();
-        // A run's folder is as good as the file in it.
+        // The service accepts a run's folder in place of its checkpoint file.
         saved(&checkpoint, folder.path());
         let service = Served::start(folder.path(), "");
         let description: AgentDescription = http.ask(
@@ -387,177 +397,193 @@ fn actions_over_http_are_those_of_an_evaluation() {
     }
 }
 
-#[test]
-fn what_is_wrong_is_a_problem_document() {
-    let server = environments();
-    let folder = tempfile::tempdir().unwrap();
-    let path = saved(&small_agent(&server), folder.path());
-    let service = Served::start(&path, "--max-body-bytes 16384 --max-lanes-per-session 8");
-    let http = Http::new();
-    let at = |path: &str| format!("{}{path}", service.url);
-    for path in ["/healthz", "/readyz"] {
-        let health: Json = http.ask(Method::GET, &at(path), Encoding::Json, &json!({}));
-        assert_eq!(health, json!({"status": "ok"}));
-    }
-    let session = at("/v1/sessions/mine");
-    let made = || {
-        http.send(
-            Method::PUT,
-            &session,
-            "application/json",
-            br#"{"num_envs":2}"#.into(),
-        )
-    };
-    assert_eq!([made().status, made().status], [201, 200]);
+/// A service with small limits and the session `mine` of two lanes.
+struct Refusing {
+    http: Http,
+    service: Served,
+    _folder: tempfile::TempDir,
+}
 
-    let act = at("/v1/act");
-    let good = json!({"session_id": "mine", "seq": 0, "observations": [[1,0,0],[0,1,0]], "is_first": [true, true]});
+impl Refusing {
+    fn start() -> Self {
+        let server = environments();
+        let folder = tempfile::tempdir().unwrap();
+        let path = saved(&small_agent(&server), folder.path());
+        let refusing = Self {
+            http: Http::new(),
+            service: Served::start(&path, "--max-body-bytes 16384 --max-lanes-per-session 8"),
+            _folder: folder,
+        };
+        let made = || {
+            let body = br#"{"num_envs":2}"#.into();
+            let url = refusing.at("/v1/sessions/mine");
+            refusing
+                .http
+                .send(Method::PUT, &url, "application/json", body)
+        };
+        assert_eq!([made().status, made().status], [201, 200]);
+        refusing
+    }
+
+    fn at(&self, path: &str) -> String {
+        format!("{}{path}", self.service.url)
+    }
+
+    /// A request to act in the session, which the service accepts.
+    fn good() -> Json {
+        json!({"session_id": "mine", "seq": 0, "observations": [[1,0,0],[0,1,0]], "is_first": [true, true]})
+    }
+
+    /// Sends a request and checks status, code and pointer of the problem that it gets.
+    fn assert_problem(&self, method: Method, path: &str, body: &Json, expected: (u16, &str, &str)) {
+        let problem = self.http.refused(method, &self.at(path), body);
+        let pointer = problem.errors.first().map_or("", |error| &error.pointer);
+        let code = problem.code.as_str();
+        assert_eq!((problem.status, code, pointer), expected, "{problem}");
+        assert_eq!(problem.expected_seq, (code == "seq-conflict").then_some(0));
+    }
+
+    /// Checks that the session has not advanced: its first operation is still to come.
+    fn assert_unchanged(&self) {
+        let act = self.at("/v1/act");
+        let good = Self::good();
+        let reply: ActReply = self.http.ask(Method::POST, &act, Encoding::Json, &good);
+        assert_eq!(reply.seq, Some(1));
+    }
+}
+
+#[test]
+fn a_wrong_request_for_actions_gets_a_problem_document() {
+    let service = Refusing::start();
     let with = |name: &str, value: Json| {
-        let mut body = good.clone();
+        let mut body = Refusing::good();
         body[name] = value;
         body
     };
-    let post = Method::POST;
-    for (method, url, body, status, code, pointer) in [
+    let few = json!([[1, 0, 0]]);
+    let state = json!({"state": "AAAA", "observations": few, "is_first": [true]});
+    for (body, status, code, pointer) in [
         (
-            &post,
-            &act,
             with("session_id", json!("other")),
             404,
             "unknown-session",
             "",
         ),
+        (with("seq", json!(7)), 409, "seq-conflict", "/seq"),
+        (with("mode", json!("lucky")), 422, "invalid-body", "/mode"),
+        (with("extra", json!(1)), 422, "invalid-body", "/extra"),
         (
-            &post,
-            &act,
-            with("seq", json!(7)),
-            409,
-            "seq-conflict",
-            "/seq",
-        ),
-        (
-            &post,
-            &act,
-            with("mode", json!("lucky")),
-            422,
-            "invalid-body",
-            "/mode",
-        ),
-        (
-            &post,
-            &act,
-            with("extra", json!(1)),
-            422,
-            "invalid-body",
-            "/extra",
-        ),
-        (
-            &post,
-            &act,
-            with("observations", json!([[1, 0, 0]])),
+            with("observations", few),
             422,
             "invalid-observation",
             "/observations",
         ),
+        (state, 422, "invalid-state", "/state"),
         (
-            &post,
-            &act,
-            json!({"state": "AAAA", "observations": [[1,0,0]], "is_first": [true]}),
-            422,
-            "invalid-state",
-            "/state",
-        ),
-        (
-            &post,
-            &act,
             with("observations", json!(vec![0; 8200])),
             413,
             "body-too-large",
             "",
         ),
+    ] {
+        service.assert_problem(Method::POST, "/v1/act", &body, (status, code, pointer));
+    }
+    let act = service.at("/v1/act");
+    for (content_type, body, status) in [
+        ("text/plain", "{}", 415),
+        ("application/json", "{\"seq\":", 400),
+        ("application/json", "[]", 422),
+    ] {
+        let answer = service
+            .http
+            .send(Method::POST, &act, content_type, body.into());
+        assert_eq!(answer.status, status, "{content_type}: {body}");
+    }
+    service.assert_unchanged();
+}
+
+#[test]
+fn wrong_sessions_and_paths_get_a_problem_document() {
+    let service = Refusing::start();
+    let session = "/v1/sessions/mine";
+    for (method, path, body, status, code, pointer) in [
         (
-            &Method::PUT,
-            &session,
+            Method::PUT,
+            session,
             json!({"num_envs": 1}),
             409,
             "session-exists",
             "",
         ),
         (
-            &Method::PUT,
-            &at("/v1/sessions/more"),
+            Method::PUT,
+            "/v1/sessions/more",
             json!({"num_envs": 9}),
             422,
             "invalid-num-envs",
             "/num_envs",
         ),
         (
-            &Method::DELETE,
-            &at("/v1/sessions/none"),
+            Method::DELETE,
+            "/v1/sessions/none",
             json!({}),
             404,
             "unknown-session",
             "",
         ),
-        (&Method::PUT, &act, json!({}), 405, "method-not-allowed", ""),
         (
-            &Method::GET,
-            &at("/nothing"),
+            Method::PUT,
+            "/v1/act",
             json!({}),
-            404,
-            "unknown-route",
+            405,
+            "method-not-allowed",
             "",
         ),
+        (Method::GET, "/nothing", json!({}), 404, "unknown-route", ""),
     ] {
-        let problem = http.refused(method.clone(), url, &body);
-        let found = problem.errors.first().map_or("", |error| &error.pointer);
-        assert_eq!(
-            (problem.status, problem.code.as_str(), found),
-            (status, code, pointer),
-            "{problem}"
-        );
-        assert_eq!(problem.expected_seq, (code == "seq-conflict").then_some(0));
+        service.assert_problem(method, path, &body, (status, code, pointer));
     }
-    for (content_type, body, status) in [
-        ("text/plain", "{}", 415),
-        ("application/json", "{\"seq\":", 400),
-        ("application/json", "[]", 422),
-    ] {
-        let answer = http.send(Method::POST, &act, content_type, body.into());
-        assert_eq!(answer.status, status, "{content_type}: {body}");
-    }
+    service.assert_unchanged();
+}
+
+#[test]
+fn a_web_page_of_another_origin_may_not_ask_for_actions() {
+    let service = Refusing::start();
     let from_a_page = |headers: &[(&str, &str)]| {
-        let mut request = http.client.post(&act).body(good.to_string());
+        let request = service.http.client.post(service.at("/v1/act"));
+        let mut request = request.body(Refusing::good().to_string());
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let response = http.runtime.block_on(request.send()).unwrap();
+        let response = service.http.runtime.block_on(request.send()).unwrap();
         response.status().as_u16()
     };
     let json = ("content-type", "application/json");
     assert_eq!(from_a_page(&[]), 415);
     assert_eq!(from_a_page(&[json, ("origin", "http://evil.example")]), 403);
     assert_eq!(from_a_page(&[json, ("host", "evil.example")]), 421);
-    // None of it has moved the session on.
-    let reply: ActReply = http.ask(Method::POST, &act, Encoding::Json, &good);
-    assert_eq!(reply.seq, Some(1));
-    let home = http.send(Method::GET, &at("/"), "text/plain", Vec::new());
-    assert_eq!(home.status, 200);
-    let page = http.send(
-        Method::GET,
-        &at("/problems/invalid-state"),
-        "text/plain",
-        Vec::new(),
-    );
-    let page = String::from_utf8(page.body).unwrap();
+    service.assert_unchanged();
+}
+
+#[test]
+fn the_service_shows_its_health_and_explains_problems() {
+    let Refusing { http, service, .. } = &Refusing::start();
+    let at = |path: &str| format!("{}{path}", service.url);
+    for path in ["/healthz", "/readyz"] {
+        let health: Json = http.ask(Method::GET, &at(path), Encoding::Json, &json!({}));
+        assert_eq!(health, json!({"status": "ok"}));
+    }
+    let get = |path: &str| http.send(Method::GET, &at(path), "text/plain", Vec::new());
+    assert_eq!(get("/").status, 200);
+    let page = String::from_utf8(get("/problems/invalid-state").body).unwrap();
     assert!(
-        page.contains("status 422") && page.contains("null begins anew"),
+        page.contains("status 422") && page.contains("null starts afresh"),
         "{page}"
     );
 }
 
 #[test]
-fn tokens_tell_callers_apart() {
+fn every_token_has_its_own_sessions_and_limits() {
     let server = environments();
     let folder = tempfile::tempdir().unwrap();
     let path = saved(&small_agent(&server), folder.path());
@@ -599,7 +625,7 @@ fn tokens_tell_callers_apart() {
 
 #[cfg(unix)]
 #[test]
-fn it_ends_when_it_is_told_to() {
+fn interrupt_and_terminate_end_the_service() {
     let server = environments();
     let folder = tempfile::tempdir().unwrap();
     let path = saved(&small_agent(&server), folder.path());
@@ -618,7 +644,7 @@ fn it_ends_when_it_is_told_to() {
 }
 
 #[test]
-fn what_cannot_be_served_is_said() {
+fn wrong_flags_and_checkpoints_are_explained() {
     let server = environments();
     let folder = tempfile::tempdir().unwrap();
     let path = saved(&small_agent(&server), folder.path());

@@ -1,4 +1,4 @@
-//! What ends a run from outside, and what is left of it.
+//! Tests of signals that end a run, and of the files it leaves behind.
 #![cfg(unix)]
 
 use std::fs;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use agent::run::checkpoint::Checkpoint;
 use agent::views::monitor::read_metrics;
 
-/// More steps than any test waits for.
+/// A run with more steps than any test waits for.
 const LONG: &str = "--algorithm recurrent-ppo --env-arg delay=4 --no-early-stop --no-progress --total-timesteps 4e9 --out run";
 
 fn agent(words: &str, folder: &Path) -> Command {
@@ -23,7 +23,7 @@ fn agent(words: &str, folder: &Path) -> Command {
     command
 }
 
-/// A run under way, that a test which fails takes with it.
+/// A running process, killed when the test ends or fails.
 struct Running(Child);
 
 impl Drop for Running {
@@ -44,7 +44,7 @@ impl Running {
         assert!(sent.unwrap().success());
     }
 
-    /// Waits until more than so many updates have been measured.
+    /// Waits until more than `updates` updates have been measured; returns their number.
     fn await_updates(&mut self, folder: &Path, updates: usize) -> usize {
         let metrics = folder.join("run/metrics.jsonl");
         loop {
@@ -72,7 +72,7 @@ fn kept_steps(folder: &Path) -> u64 {
 }
 
 #[test]
-fn every_request_to_stop_keeps_what_was_learned() {
+fn every_signal_to_stop_saves_the_progress() {
     for (signal, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path();
@@ -84,9 +84,10 @@ fn every_request_to_stop_keeps_what_was_learned() {
     }
 }
 
-/// In the middle of a rollout and update of many seconds: there is nothing but the checkpoint of the beginning.
+/// The signals arrive during a rollout and update of many seconds, when only the initial checkpoint
+/// exists.
 #[test]
-fn a_second_request_ends_it_at_once() {
+fn a_second_interrupt_ends_the_run_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let words = format!("train {LONG} --env-arg delay=16384 --num-steps 16384 --num-envs 64");
@@ -95,7 +96,7 @@ fn a_second_request_ends_it_at_once() {
         assert_eq!(running.0.try_wait().unwrap(), None, "it has ended");
         sleep(Duration::from_millis(2));
     }
-    // The first is one request, however often it comes at that time.
+    // Signals that arrive before the first one is handled count as one, so send until it ends.
     while running.0.try_wait().unwrap().is_none() {
         running.signal("INT");
         sleep(Duration::from_millis(50));
@@ -104,7 +105,7 @@ fn a_second_request_ends_it_at_once() {
     assert_eq!(kept_steps(folder), 0);
 }
 
-/// As `nohup` starts it. Had it heard the hangup, it would end with 129.
+/// `nohup` starts a program in this way. A run that did not ignore the hangup would exit with 129.
 #[test]
 fn a_hangup_that_is_ignored_stays_ignored() {
     let folder = tempfile::tempdir().unwrap();
@@ -124,9 +125,9 @@ fn a_hangup_that_is_ignored_stays_ignored() {
     assert_eq!(running.code(), Some(143));
 }
 
-/// Killed as soon as there is a checkpoint, which is before the first step.
+/// The run is killed as soon as a checkpoint exists, which is before the first step.
 #[test]
-fn a_run_killed_at_its_beginning_ends_as_one_that_was_not() {
+fn a_run_killed_at_its_start_and_resumed_ends_with_the_same_files() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let train = "train --algorithm tracerl --env-arg delay=4 --no-early-stop --no-progress --total-timesteps 12000";
@@ -162,7 +163,7 @@ fn the_clock_of_a_killed_run_is_that_of_its_checkpoint() {
     let clock = run["clock"].as_array().unwrap();
     assert!(clock.iter().any(|mark| mark["timesteps"] == steps), "{run}");
 
-    // A clock of other steps is none.
+    // A clock that does not match the checkpoint's steps is ignored.
     let other = r#"{"clock":[{"timesteps":1,"elapsed_s":0.001}],"ending":null}"#;
     fs::write(folder.join("run/run.json"), other).unwrap();
     let mut resumed = agent("train --resume run --no-progress --json", folder);

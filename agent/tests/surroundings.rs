@@ -1,11 +1,12 @@
-//! What the program finds around it: proxies, tokens, readers that leave, names that are not text, full disks.
+//! Tests of the program's surroundings: proxies, tokens, closed pipes, names that are not text,
+//! full disks.
 
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 
-use env_server::{Access, ServerConfig};
+use env_server::{Access, ServerConfig, ServiceConfig};
 
 const TRAIN: &str = "train --algorithm ppo --env-arg delay=1 --total-timesteps 2000 --no-progress";
 const TOKEN: &str = "a-token-of-the-tests";
@@ -29,7 +30,7 @@ fn succeed(command: &mut Command) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// A server that asks for [`TOKEN`], until the tests end; its URL.
+/// Starts a server that requires [`TOKEN`] and runs until the tests end; returns its URL.
 fn guarded_server(folder: &Path) -> String {
     let tokens = folder.join("tokens.toml");
     fs::write(&tokens, format!("[me]\ntoken = \"{TOKEN}\"\n")).unwrap();
@@ -43,7 +44,10 @@ fn guarded_server(folder: &Path) -> String {
     let url = format!("http://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || {
         let config = ServerConfig {
-            access: Some(Arc::new(access)),
+            service: ServiceConfig {
+                access: Some(Arc::new(access)),
+                ..ServiceConfig::default()
+            },
             ..ServerConfig::default()
         };
         runtime.block_on(env_server::run(listener, config, std::future::pending()))
@@ -51,9 +55,9 @@ fn guarded_server(folder: &Path) -> String {
     url
 }
 
-/// Nobody listens there: whoever asks it gets no answer.
+/// No program listens at the proxy's address, so a request through it would fail.
 #[test]
-fn its_own_server_is_never_asked_through_a_proxy() {
+fn the_programs_own_server_is_never_reached_through_a_proxy() {
     let folder = tempfile::tempdir().unwrap();
     let mut train = agent(
         &format!("{TRAIN} --out run --give-up-after-s 1"),
@@ -66,9 +70,9 @@ fn its_own_server_is_never_asked_through_a_proxy() {
     succeed(&mut train);
 }
 
-/// A proxy is what a server elsewhere is asked through.
+/// The name of the server does not resolve, so only the proxy can receive the request.
 #[test]
-fn a_server_elsewhere_is_asked_through_the_proxy() {
+fn a_server_on_another_machine_is_reached_through_the_proxy() {
     let proxy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", proxy.local_addr().unwrap());
     let folder = tempfile::tempdir().unwrap();
@@ -150,7 +154,7 @@ fn a_token_comes_from_a_file_or_from_the_environment() {
     }
 }
 
-/// At the same time, and without a name.
+/// The runs start at the same time, without a name for their folders.
 #[test]
 fn runs_of_the_same_second_have_folders_of_their_own() {
     let folder = tempfile::tempdir().unwrap();
@@ -180,9 +184,9 @@ fn runs_of_the_same_second_have_folders_of_their_own() {
     assert_eq!(delays, ["delay = 2", "delay = 3", "delay = 4", "delay = 5"]);
 }
 
-/// As `kill -9` leaves it, a moment after it was begun.
+/// `kill -9` leaves such a folder if it ends a run shortly after its start.
 #[test]
-fn a_run_without_a_checkpoint_is_begun_anew() {
+fn resuming_a_run_without_a_checkpoint_starts_it_over() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     succeed(&mut agent(&format!("{TRAIN} --out whole"), folder));
@@ -201,14 +205,14 @@ fn a_run_without_a_checkpoint_is_begun_anew() {
     let bytes = |run: &str| fs::read(folder.join(run).join("checkpoint.safetensors")).unwrap();
     assert!(bytes("run") == bytes("whole"));
 
-    // And --out takes a folder in which nothing was measured.
+    // --out also accepts a folder in which nothing was measured.
     fs::create_dir(folder.join("other")).unwrap();
     fs::write(folder.join("other/run.lock"), "").unwrap();
     fs::write(folder.join("other/checkpoint.tmp"), "torn").unwrap();
     succeed(&mut agent(&format!("{TRAIN} --out other"), folder));
 }
 
-/// Its reading end is closed.
+/// A pipe whose reading end is closed.
 fn closed() -> Stdio {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
@@ -216,7 +220,7 @@ fn closed() -> Stdio {
 }
 
 #[test]
-fn a_reader_who_leaves_ends_the_printing_and_nothing_else() {
+fn a_closed_pipe_stops_the_output_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let train = format!("{TRAIN} --out run --verbose");
@@ -251,7 +255,7 @@ fn a_reader_who_leaves_ends_the_printing_and_nothing_else() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn what_cannot_be_printed_for_another_reason_is_an_error() {
+fn any_other_failure_to_print_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let full = fs::File::options().write(true).open("/dev/full").unwrap();
     let output = agent("list", folder.path()).stdout(full).output().unwrap();
@@ -263,7 +267,7 @@ fn what_cannot_be_printed_for_another_reason_is_an_error() {
     );
 }
 
-/// A folder whose name is Latin-1.
+/// The name of the folder is Latin-1 and not valid UTF-8.
 #[cfg(target_os = "linux")]
 #[test]
 fn names_need_not_be_text() {

@@ -1,4 +1,5 @@
-//! TensorBoard's own reader reads what [`agent::views::monitor::EventsFile`] writes.
+//! Checks that TensorBoard's own reader can read the files of
+//! [`agent::views::monitor::EventsFile`].
 //!
 //! Needs the feature `python-tests` and a Python with the package `tensorboard`.
 
@@ -8,13 +9,13 @@ use std::process::Command;
 use agent::views::monitor::{EventsFile, LogRecord, Monitor, Progress};
 use serde_json::{Value, json};
 
-/// The environment variable that names a Python with the package `tensorboard`.
+/// Environment variable with the path of a Python that has the package `tensorboard`.
 const PYTHON: &str = "STRATEGIC_MEMORY_PYTHON";
 
 const HOW_TO_INSTALL: &str = "python3 -m venv .venv && .venv/bin/pip install tensorboard && \
      export STRATEGIC_MEMORY_PYTHON=$PWD/.venv/bin/python";
 
-/// What TensorBoard reads in `folder`: tag → `[[step, value], …]`.
+/// Reads a folder with TensorBoard; returns tag → `[[step, value], …]`.
 fn read_with_tensorboard(folder: &Path) -> Value {
     let python = std::env::var_os(PYTHON)
         .unwrap_or_else(|| panic!("{PYTHON} is not set; to set it: {HOW_TO_INSTALL}"));
@@ -34,7 +35,7 @@ fn read_with_tensorboard(folder: &Path) -> Value {
     serde_json::from_slice(&output.stdout).expect("the script prints JSON")
 }
 
-/// One update at each of `timesteps`, with a loss that is a function of `session`.
+/// Writes one update at each of `timesteps`, with `session` as the loss.
 fn play(events: &mut EventsFile, session: f64, timesteps: &[u64]) {
     for &timesteps in timesteps {
         let progress = Progress {

@@ -141,6 +141,13 @@ fn the_examples_compete() {
     let emptied = driven["emptied_return"].as_f64().unwrap();
     assert!(emptied.abs() < 0.8, "{emptied}");
 
+    assert_records_of_the_examples(&place);
+    let report = place.read("runs/x/report.html");
+    assert!(report.contains("memory not tested") && report.contains(">external<"));
+}
+
+/// Checks which modes were evaluated over how many episodes, at each delay.
+fn assert_records_of_the_examples(place: &Workplace) {
     let records = place.records("x");
     let of = |name: &str| {
         records
@@ -173,8 +180,6 @@ fn the_examples_compete() {
         .as_str()
         .unwrap();
     assert!(command.contains("oracle.py"));
-    let report = place.read("runs/x/report.html");
-    assert!(report.contains("memory not tested") && report.contains(">external<"));
 }
 
 #[test]

@@ -313,7 +313,10 @@ fn a_token_is_sent_and_not_stored() {
     std::fs::write(place.path("token"), format!("{TOKEN}\n")).unwrap();
     let access = env_server::Access::from_file(&place.path("tokens.toml")).unwrap();
     let server = benchmark::run::embedded::EmbeddedServer::with(env_server::ServerConfig {
-        access: Some(std::sync::Arc::new(access)),
+        service: env_server::ServiceConfig {
+            access: Some(std::sync::Arc::new(access)),
+            ..env_server::ServiceConfig::default()
+        },
         ..env_server::ServerConfig::default()
     });
     let server = server.unwrap();

@@ -1,4 +1,4 @@
-//! What an append costs, and what reading a journal back costs.
+//! The cost of an append, and of reading a journal back.
 
 use std::hint::black_box;
 use std::path::Path;
@@ -18,7 +18,7 @@ fn open(dir: &Path) -> Journal {
     journal.unwrap().0
 }
 
-/// One compaction, with one record left of everything: keeps the bench's disk use small.
+/// Runs a compaction that leaves one record, to keep the bench's disk use small.
 fn compact(journal: &Journal) {
     if let Some(token) = journal.begin_compaction().unwrap() {
         journal.append(&[Record::new(1, &[0; 60])]).unwrap();

@@ -1,4 +1,4 @@
-//! What watching costs: a request that is measured, and a scrape.
+//! The cost of observation: of measuring a request, and of a scrape.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -8,11 +8,11 @@ use axum::extract::Request;
 use axum::response::Response;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use env_server::ServerConfig;
-use env_server::observe::{Metrics, Observe, Work};
+use service::observe::{Metrics, Observe, Work};
 use tower::ServiceExt;
 use tracing_subscriber::layer::SubscriberExt;
 
-/// Answers at once, and does nothing.
+/// A handler that answers at once and does nothing.
 fn nothing(request: Request) -> Response {
     black_box(request);
     Response::new(Body::empty())

@@ -1,7 +1,8 @@
-//! How long a killed server takes to be back with every environment: `cargo bench -p env-server --bench recovery`.
+//! Time until a killed server is back with every environment: `cargo bench -p env-server --bench
+//! recovery`.
 //!
-//! Environments of each kind of history are played over HTTP, the server is killed, and another
-//! one is started on the same folder. It is back when `/readyz` says so.
+//! Environments with each kind of history are played over HTTP, the server is killed, and another
+//! one is started on the same folder. It is back when `/readyz` answers 200.
 
 #[expect(dead_code, reason = "benches share it and need different parts")]
 mod support;
@@ -11,7 +12,7 @@ use std::time::Instant;
 use env_protocol::Encoding;
 use support::{Connection, Server, median, request};
 
-/// Recoveries of which the median is told.
+/// Recoveries; the median is reported.
 const ROUNDS: usize = 5;
 
 struct Scenario {
@@ -44,7 +45,7 @@ const SCENARIOS: [Scenario; 3] = [
 ];
 
 impl Scenario {
-    /// Path, creation and the body of a step that has its number in place of `SEQ`.
+    /// Returns the path, the creation and the body of a step, with `SEQ` in place of its number.
     fn wire(&self) -> (&'static str, String, String) {
         let kwargs = r#"{"delay":16,"difficulty":1}"#;
         match self.lanes {
@@ -84,7 +85,7 @@ impl Scenario {
         }
     }
 
-    /// Asks the last environment what it has done.
+    /// Checks the number of operations of the last environment.
     fn check(&self, server: &Server) {
         let (collection, ..) = self.wire();
         let path = format!("{collection}/recovery-{}", self.environments - 1);
@@ -117,7 +118,7 @@ fn main() {
         scenario.play(&server);
         let steps = scenario.environments as u64 * scenario.steps;
         let step_us = server.cpu().as_secs_f64() * 1e6 / steps as f64;
-        // It is killed, not asked to end.
+        // This kills it, rather than asking it to end.
         drop(server);
         let mut times = Vec::new();
         for _ in 0..ROUNDS {

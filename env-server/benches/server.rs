@@ -1,4 +1,4 @@
-//! What a step costs: in process, in each encoding, and over HTTP.
+//! The cost of a step: in process, in each encoding, and over HTTP.
 
 use std::hint::black_box;
 use std::io::{Read, Write};
@@ -10,9 +10,9 @@ use env_protocol::{
     VectorStepRequest,
 };
 use env_server::ServerConfig;
+use environments::Arguments;
 use environments::tasks::memory_task::MemoryTask;
 use environments::vector::{Reset, VectorEnvironment, VectorOf};
-use environments::{Arguments, Environment};
 
 const ENCODINGS: [(&str, Encoding); 2] = [
     ("json", Encoding::Json),
@@ -27,7 +27,11 @@ fn kwargs() -> Kwargs {
 }
 
 fn vector(num_envs: usize) -> VectorOf<MemoryTask> {
-    let arguments = Arguments::resolve(&MemoryTask::spec().parameters, &kwargs()).unwrap();
+    let arguments = Arguments::resolve(
+        &environments::catalogue::parameters::<MemoryTask>(),
+        &kwargs(),
+    )
+    .unwrap();
     let mode = AutoresetMode::SameStep;
     let mut vector = VectorOf::new(&arguments, num_envs, mode, &Seed::First(1)).unwrap();
     vector.reset(&Reset::default()).unwrap();
@@ -86,7 +90,7 @@ fn codec(criterion: &mut Criterion) {
     }
 }
 
-/// Sends a request on a kept connection and reads the reply, whose length it is told.
+/// Sends a request on a kept connection and reads the reply, which must fit into `buffer`.
 fn exchange(stream: &mut TcpStream, request: &[u8], buffer: &mut [u8]) -> usize {
     stream.write_all(request).unwrap();
     let mut len = 0;

@@ -1,6 +1,7 @@
-//! What a step costs as a message on one WebSocket, beside the same step as an HTTP request.
+//! The cost of a step as a message on one WebSocket, compared with the same step as an HTTP
+//! request.
 //!
-//! One server, in a process of its own, is asked in turn by raw clients. Run it pinned to one core,
+//! One server in a separate process is asked in turn by raw clients. Run it pinned to one core,
 //! `taskset -c 0 cargo bench -p env-server --bench stream`, as `scripts/bench-http` does.
 
 #[expect(dead_code, reason = "benches share it and need different parts")]
@@ -14,9 +15,9 @@ use std::time::{Duration, Instant};
 use env_protocol::{Array, Encoding, StepRequest, StreamId, StreamKind, StreamOp, StreamRequest};
 use support::{Connection, Server, median, request};
 
-/// Alternations of which the median is told.
+/// Alternations; their median is reported.
 const ROUNDS: usize = 5;
-/// How long each of them plays.
+/// Duration of each of them.
 const ROUND: Duration = Duration::from_millis(700);
 
 /// A way to take one step in each of several environments.
@@ -50,13 +51,13 @@ impl Wire for Http {
     }
 }
 
-/// One socket for all of them.
+/// One socket for all environments.
 struct Socket {
     encoding: Encoding,
     names: Vec<String>,
     stream: TcpStream,
     buffer: Vec<u8>,
-    /// Bytes of the buffer that have been read but not taken.
+    /// Bytes of the buffer that have been read but not used.
     filled: usize,
 }
 
@@ -82,7 +83,7 @@ impl Socket {
         }
     }
 
-    /// Takes one message, which must be a good reply.
+    /// Receives one message, which must be a successful reply.
     fn receive(&mut self) {
         loop {
             if let Some((start, end)) = frame(&self.buffer[..self.filled]) {
@@ -128,7 +129,7 @@ impl Wire for Socket {
     }
 }
 
-/// A client's frame, masked with zeros.
+/// Writes a client's frame, masked with zeros.
 fn write_frame(encoding: Encoding, message: &[u8], out: &mut Vec<u8>) {
     out.push(match encoding {
         Encoding::Json => 0x81,
@@ -145,7 +146,7 @@ fn write_frame(encoding: Encoding, message: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(message);
 }
 
-/// Where the first frame's message is, once it is there.
+/// Returns the range of the first frame's message, once it has arrived.
 fn frame(bytes: &[u8]) -> Option<(usize, usize)> {
     let &len = bytes.get(1)?;
     let (start, len) = match len {
@@ -158,7 +159,8 @@ fn frame(bytes: &[u8]) -> Option<(usize, usize)> {
     (bytes.len() >= start + len).then_some((start, start + len))
 }
 
-/// Operations a second, microseconds of a round trip, and of the server's processor an operation.
+/// Returns operations per second, microseconds per round trip, and the server's processor time per
+/// operation.
 fn round(wire: &mut dyn Wire, seq: &mut u64, num_envs: usize, server: &Server) -> [f64; 3] {
     let mut step = || {
         wire.step(*seq);

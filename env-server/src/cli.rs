@@ -11,7 +11,7 @@ use environments::render::decimal;
 
 use crate::settings::{self, Given};
 
-/// Memory tasks behind HTTP, for agents in any language
+/// Memory tasks over HTTP, for agents in any language
 #[derive(Debug, Parser)]
 #[command(name = "env-server", version, max_term_width = 100)]
 pub struct Cli {
@@ -28,7 +28,7 @@ pub enum Command {
     Replay(ReplayArgs),
 }
 
-/// The whole command line, with the variables of settings.
+/// Returns the whole command line, with the environment variables of settings.
 pub fn command() -> clap::Command {
     Cli::command().mut_subcommand("serve", settings::complete)
 }
@@ -40,39 +40,39 @@ Examples:
   env-server serve                          on http://127.0.0.1:7878
   env-server serve --listen 127.0.0.1:0     on a free port; the printed line says which
   env-server serve --listen 0.0.0.0:7878 --token-file tokens.toml      for other machines
-  env-server serve --config env-server.toml --print-config             what it would run with
+  env-server serve --config env-server.toml --print-config             the effective settings
 
-Each setting can be given as a flag, in the environment, or in the file of --config; the first of these
-that has it counts. docs/operations.md explains them.
+Each setting can be given as a flag, in the environment, or in the file of --config, in this order
+of precedence. docs/operations.md explains them.
 
-Then, in another terminal, an episode of delay 1:
+Then, in another terminal, play an episode with delay 1:
   S=http://127.0.0.1:7878/v1/envs/mine
   curl -X PUT --json '{\"spec_id\":\"MemoryTask-v0\",\"kwargs\":{\"delay\":1}}' $S
   curl --json '{\"seed\":7}' $S/reset
   curl --json '{\"action\":1}' $S/step
 
-People read http://127.0.0.1:7878/docs, programs http://127.0.0.1:7878/openapi.json.")]
+Documentation: http://127.0.0.1:7878/docs; for programs: http://127.0.0.1:7878/openapi.json.")]
 pub struct ServeArgs {
     /// TOML file of settings: the names below with _ for -, e.g. max_envs = 100
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Print all settings as a TOML file, with where each came from, and end
+    /// Print the effective settings as TOML, with the source of each, and exit
     #[arg(long)]
     pub print_config: bool,
     #[command(flatten)]
     pub given: Given,
 }
 
-/// Ask a server whether it is ready; the exit status says so
+/// Ask a server whether it is ready; the exit status is 0 if so
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Over https, --tls-cert names the server's own certificate file: this and no other is accepted, whatever
-name it is for.
+Over https, --tls-cert names the server's own certificate file. Only this certificate is accepted,
+whatever name it is for.
 
 Example:
   env-server health --url http://127.0.0.1:7878")]
 pub struct HealthArgs {
-    /// The server
+    /// URL of the server
     #[arg(
         long,
         value_name = "URL",
@@ -89,7 +89,7 @@ pub struct HealthArgs {
         hide_env_values = true
     )]
     pub tls_cert: Option<PathBuf>,
-    /// How long to wait for an answer
+    /// Milliseconds to wait for an answer
     #[arg(long, value_name = "MS", default_value_t = 5_000)]
     pub timeout_ms: u64,
 }
@@ -101,7 +101,7 @@ Examples:
   env-server specs
   env-server specs --json | python3 -m json.tool")]
 pub struct SpecsArgs {
-    /// As JSON, as GET /v1/specs has them
+    /// Print JSON, as GET /v1/specs returns it
     #[arg(long)]
     pub json: bool,
 }
@@ -109,26 +109,26 @@ pub struct SpecsArgs {
 /// Replay recorded reference episodes and compare everything
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Each line of a FILE is one episode as JSON: env, kwargs, latent (what it drew), actions, observations,
-rewards, terminated, truncated. The environment is put into those draws and fed the actions. The exit
-status is 1 when anything differs, or when a file cannot be read, holds no episode or names an unknown
-environment.
+Each line of a FILE is one episode as JSON: env, kwargs, latent (its random draws), actions,
+observations, rewards, terminated, truncated. The environment replays the draws and the actions.
+The exit status is 1 when anything differs, or when a file cannot be read, holds no episode or
+names an unknown environment.
 
 Example:
   env-server verify env-server/tests/data/memory_task.jsonl")]
 pub struct VerifyArgs {
-    /// Files of episodes, one JSON object a line
+    /// Files of episodes, one JSON object per line
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
 }
 
-/// Play a trajectory that a server has told again and compare every reply
+/// Replay a trajectory downloaded from a server and check every reply
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A FILE has pages of GET …/trajectory, one JSON document after another. Each page is played from the
-state it begins with. The exit status is 1 when anything differs or a file cannot be read.
+A FILE has pages of GET …/trajectory, one JSON document after another. Each page is replayed from
+its first state. The exit status is 1 when anything differs or a file cannot be read.
 
-Example, with an environment \"mine\" that has been played:
+Example, with an environment \"mine\" that has been stepped:
   curl -s http://127.0.0.1:7878/v1/envs/mine/trajectory > mine.json
   env-server replay mine.json")]
 pub struct ReplayArgs {
@@ -137,7 +137,7 @@ pub struct ReplayArgs {
     pub files: Vec<PathBuf>,
 }
 
-/// The catalogue, for people.
+/// Formats the catalogue as text.
 pub fn describe(specs: &[Spec]) -> String {
     let mut text = String::new();
     for spec in specs {
@@ -167,7 +167,7 @@ pub fn describe(specs: &[Spec]) -> String {
         let _ = writeln!(text, "  returns: {}", returns(&spec.returns));
         let _ = writeln!(text, "  source: {}\n", spec.source);
     }
-    let _ = writeln!(text, "Wrappers, which every spec takes as well");
+    let _ = writeln!(text, "Wrappers, which every spec also accepts");
     for parameter in Wrappers::parameters() {
         let _ = writeln!(
             text,
@@ -180,7 +180,7 @@ pub fn describe(specs: &[Spec]) -> String {
     text
 }
 
-/// What an argument may be, and its default.
+/// Formats the range of an argument and its default.
 fn domain(domain: &Domain) -> String {
     let with_default = |range: String, default: Option<String>| match default {
         Some(default) => format!("{range}, default {default}"),
@@ -220,7 +220,7 @@ fn domain(domain: &Domain) -> String {
     }
 }
 
-/// What is known of what players score, with the default arguments.
+/// Formats the known returns of reference players, with the default arguments.
 fn returns(returns: &Returns) -> String {
     let known = [
         ("random", returns.random),
@@ -250,7 +250,7 @@ mod tests {
         }
     }
 
-    /// The table of settings as docs/operations.md has it.
+    /// Returns the table of settings as in docs/operations.md.
     fn table() -> String {
         let command = command();
         let serve = command.find_subcommand("serve").expect("a subcommand");

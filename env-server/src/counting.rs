@@ -1,4 +1,4 @@
-//! The allocator of the tests, which counts what each thread takes.
+//! The allocator used in tests, which counts the memory of each thread.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;
@@ -13,13 +13,14 @@ thread_local! {
     static MOST: Cell<isize> = const { Cell::new(0) };
 }
 
-/// Bytes that this thread has been given, less those that it has given back. Those of small parts are what the
-/// allocator rounds them up to.
+/// Returns the bytes that this thread has allocated, less those it has freed. Small blocks count as
+/// rounded up by the allocator.
 pub(crate) fn taken() -> isize {
     TAKEN.get()
 }
 
-/// The most bytes that this thread has while it does something, beyond what it has now.
+/// Runs `work` and returns its result and the most bytes this thread held meanwhile, beyond those
+/// it held before.
 pub(crate) fn most<T>(work: impl FnOnce() -> T) -> (T, usize) {
     let before = taken();
     MOST.set(before);
@@ -30,9 +31,9 @@ pub(crate) fn most<T>(work: impl FnOnce() -> T) -> (T, usize) {
 struct Counting;
 
 fn count(place: *mut u8, sign: isize) {
-    // SAFETY: the place is one of this allocator, or null, of which it says 0.
+    // SAFETY: the pointer is one of this allocator's, or null, for which it returns 0.
     let bytes = unsafe { libmimalloc_sys::mi_usable_size(place.cast()) };
-    // While a thread ends there is nobody to be told.
+    // While a thread ends, its counters are gone and there is nothing to update.
     let _ = TAKEN.try_with(|taken| {
         let now = taken.get() + sign * bytes as isize;
         taken.set(now);
@@ -40,7 +41,7 @@ fn count(place: *mut u8, sign: isize) {
     });
 }
 
-// SAFETY: all of it is done by `MiMalloc`.
+// SAFETY: all allocation is done by `MiMalloc`.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: as the caller promises.

@@ -1,57 +1,24 @@
 //! Errors of the library.
 
 use std::io;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::journal::JournalError;
 
-/// What can go wrong outside of a request. (Inside, it is an [`env_protocol::Problem`].)
+/// An error outside of a request. (Within a request it is an [`env_protocol::Problem`].)
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// There is no such environment for the OpenEnv protocol.
+    /// The environment for the OpenEnv protocol does not exist.
     #[error("--openenv {given}: {detail}")]
     OpenEnv {
-        /// What was asked for.
+        /// The value given.
         given: String,
-        /// What is wrong with it.
+        /// The reason.
         detail: String,
     },
-    /// A setting cannot be used.
-    #[error("{name}: {given:?} cannot be used: {detail}")]
-    Setting {
-        /// The setting.
-        name: &'static str,
-        /// What was given.
-        given: String,
-        /// What is wrong with it.
-        detail: String,
-    },
-    /// The listener failed.
-    #[error("serving failed: {0}")]
-    Serve(#[source] io::Error),
-    /// Others could reach the server and nothing would ask them who they are.
-    #[error(
-        "{0} can be reached from other machines and there are no tokens: give --token-file FILE, \
-         or --insecure if whoever reaches it may do everything"
-    )]
-    Exposed(SocketAddr),
-    /// The file of tokens cannot be used.
-    #[error("token file {path}: {detail}")]
-    Tokens {
-        /// The file.
-        path: PathBuf,
-        /// Why, and in which line; never what stands there.
-        detail: String,
-    },
-    /// The certificate or its key cannot be used.
-    #[error("{path}: {detail}")]
-    Tls {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        detail: String,
-    },
+    /// The settings of the service or its listener cannot be used.
+    #[error(transparent)]
+    Service(#[from] service::Error),
     /// The journal under the data directory cannot be opened.
     #[error("the data directory cannot be used: {0}")]
     Journal(#[from] JournalError),
@@ -60,20 +27,20 @@ pub enum Error {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         source: io::Error,
     },
-    /// A file of recorded episodes holds none.
+    /// A file of recorded episodes is empty.
     #[error("{0}: holds nothing to play")]
     NoEpisodes(PathBuf),
-    /// A page of a trajectory is malformed or differs from what the environment does.
+    /// A page of a trajectory is malformed or differs from the environment's behaviour.
     #[error("{path}: page {page}: {detail}")]
     PageDiffers {
         /// The file.
         path: PathBuf,
-        /// Its page, from 1.
+        /// The page, from 1.
         page: usize,
-        /// What differs, where.
+        /// The difference and its place.
         detail: String,
     },
 }

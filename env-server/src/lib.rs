@@ -1,10 +1,10 @@
-//! Gym-style memory tasks behind HTTP: exactly-once steps, vector environments, snapshots.
+//! Gym-style memory tasks over HTTP: exactly-once steps, vector environments, snapshots.
 //!
-//! [`run`] serves a listener until it is told to end, [`Server`] in two steps; [`app`] is the same as a service. The layers,
-//! each of which knows only those before it: [`environments`] (pure tasks), [`session`] (numbered
-//! operations on them), and the HTTP routes.
+//! [`run`] serves a listener until it is stopped, and [`Server`] does so in two steps; [`app`] is
+//! the server as a service. The layers, each on top of the previous ones, are [`environments`]
+//! (pure tasks), [`session`] (numbered operations on them), and the HTTP routes.
 
-pub mod access;
+pub mod commands;
 pub mod config;
 #[cfg(test)]
 mod counting;
@@ -13,23 +13,17 @@ pub mod error;
 pub mod fuzzing;
 mod http;
 pub mod journal;
-pub mod observe;
 mod openenv;
-pub mod replay;
 mod server;
-pub mod service;
 pub mod session;
-pub mod signals;
-pub mod tls;
-pub mod verify;
 
-pub use access::{Access, Grant, Principal};
 pub use config::ServerConfig;
 pub use error::Error;
-pub use http::{SocketTimes, document as openapi_document};
+pub use http::document as openapi_document;
 pub use journal::Durability;
-pub use server::{Server, app, check_exposure, run};
+pub use server::{Server, app, run};
+pub use service::{
+    Access, Grant, Principal, ServiceConfig, SocketTimes, StepBudget, Tls, check_exposure,
+};
 pub use session::Clock;
-pub use session::StepBudget;
-pub use session::store::Limits;
-pub use tls::Tls;
+pub use session::Limits;

@@ -1,8 +1,7 @@
-//! Arguments, bind, run, drain.
+//! The program: reads arguments, binds, serves and drains.
 
+mod allocator;
 mod cli;
-mod health;
-mod memory;
 mod settings;
 
 use std::io::{ErrorKind, Write};
@@ -13,9 +12,10 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::{ArgMatches, FromArgMatches};
-use env_server::observe;
-use env_server::{Server, check_exposure, replay, signals, verify};
+use env_server::commands::{health, replay, verify};
+use env_server::{Server, check_exposure};
 use environments::registry;
+use service::{observe, signals};
 use tokio::net::TcpListener;
 
 use cli::{Cli, Command, HealthArgs, ReplayArgs, ServeArgs, SpecsArgs, VerifyArgs};
@@ -40,8 +40,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Writes a line to standard output. A reader who has gone away (`| head`) has seen what he wanted:
-/// the work goes on.
+/// Writes a line to standard output. If the reader has gone (`| head`), it has seen enough: work
+/// continues.
 fn print(text: &str) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout();
     match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
@@ -52,12 +52,12 @@ fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Writes a line to standard error, where nobody may be there to read it.
+/// Writes a line to standard error, ignoring failures, since it may be closed.
 fn tell(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
-/// An error and its causes; one that its effect has told already is not told again.
+/// Formats an error and its causes, skipping a cause that the text already ends with.
 fn with_causes(error: &anyhow::Error) -> String {
     error.chain().fold(String::new(), |told, cause| {
         let cause = cause.to_string();
@@ -76,37 +76,38 @@ fn serve(args: ServeArgs, matches: &ArgMatches) -> anyhow::Result<()> {
     if args.print_config {
         return print(resolved.to_toml()?.trim_end());
     }
-    memory::leave_huge_pages();
+    allocator::leave_huge_pages();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        .on_thread_park(memory::give_back)
+        .on_thread_park(allocator::give_back)
         .build()
         .context("cannot start threads")?;
     runtime.block_on(serve_with(&resolved.settings))
 }
 
 async fn serve_with(settings: &Settings) -> anyhow::Result<()> {
-    // Dropped last, it sends what is left of the traces.
+    // Dropped last, it sends the remaining traces.
     let _logging = observe::logging::set_up(
+        env!("CARGO_PKG_NAME"),
         &settings.log,
         settings.log_format,
         settings.otlp_endpoint.as_deref(),
     )?;
     let config = settings.server_config()?;
     config.check()?;
-    check_exposure(settings.listen, &config)?;
-    raise_file_limit(config.max_connections);
+    check_exposure(settings.listen, &config.service)?;
+    raise_file_limit(config.service.max_connections);
     let listener = bind(settings.listen).await?;
     let shutdown = signals::shutdown().context("cannot handle signals")?;
-    signals::reload_on_hangup(&config).context("cannot handle SIGHUP")?;
-    let scheme = match config.tls {
+    signals::reload_on_hangup(&config.service).context("cannot handle SIGHUP")?;
+    let scheme = match config.service.tls {
         Some(_) => "https",
         None => "http",
     };
     let address = listener.local_addr()?;
     let server = Server::open(listener, config)?;
     let mut stdout = std::io::stdout();
-    // Whoever started this waits for the line; that it has gone away is no reason not to serve.
+    // The parent process may wait for this line; if it no longer reads, serve anyway.
     let _ = writeln!(stdout, "listening on {scheme}://{address}");
     let _ = stdout.flush();
     server.serve(shutdown).await;
@@ -121,11 +122,12 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     })
 }
 
-/// Every connection is an open file, and the usual limit is lower than `max_connections`.
+/// Raises the limit on open files, since every connection is one and the usual limit is lower than
+/// `max_connections`.
 #[cfg(unix)]
 fn raise_file_limit(max_connections: usize) {
     use rustix::process::{Resource, getrlimit, setrlimit};
-    /// Files for everything else.
+    /// Files kept free for everything else.
     const SPARE_FILES: u64 = 128;
     let wanted = (max_connections as u64).saturating_add(SPARE_FILES);
     let mut limit = getrlimit(Resource::Nofile);
@@ -137,7 +139,7 @@ fn raise_file_limit(max_connections: usize) {
         tracing::warn!(%error, "the limit on open files cannot be raised");
     } else if limit.current < Some(wanted) {
         tracing::warn!(
-            "max_connections is {max_connections}, and the system allows {} open files: raise its \
+            "max_connections is {max_connections}, but the system allows {} open files: raise its \
              hard limit, or lower the setting",
             limit.current.unwrap_or_default()
         );
@@ -202,8 +204,7 @@ fn replay_files(args: &ReplayArgs) -> ExitCode {
     })
 }
 
-/// Succeeds when `check` finds every file good; one that is not does not keep others from being
-/// checked.
+/// Checks every file, also after a failure; succeeds if `check` accepts all of them.
 fn each_file(files: &[PathBuf], check: impl Fn(&Path) -> anyhow::Result<bool>) -> ExitCode {
     let mut outcome = ExitCode::SUCCESS;
     for path in files {

@@ -1,5 +1,5 @@
-//! The table of settings: flags, environment variables, keys of the TOML file, their documentation
-//! and what `--print-config` shows all come from it.
+//! The table of settings. Flags, environment variables, keys of the TOML file, their documentation
+//! and the output of `--print-config` all come from it.
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -10,27 +10,27 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command};
-use env_server::observe::LogFormat;
-use env_server::{Access, Durability, Limits, ServerConfig, Tls};
+use env_server::{Access, Durability, Limits, ServerConfig, ServiceConfig, Tls};
 use serde::{Deserialize, Serialize};
+use service::observe::LogFormat;
 
 /// One row of the table.
 pub struct Row {
-    /// The TOML key; the flag has `-` for `_`, the variable is in capitals.
+    /// The TOML key. The flag has `-` for `_`; the variable is in capitals.
     pub name: &'static str,
-    /// What it does, without a full stop.
+    /// Description, without a full stop.
     pub doc: &'static str,
-    /// The value without anybody saying so, as TOML has it.
+    /// The default, as TOML.
     pub default: Option<String>,
 }
 
 impl Row {
-    /// The flag.
+    /// Returns the name of the flag.
     pub fn flag(&self) -> String {
         format!("--{}", self.name.replace('_', "-"))
     }
 
-    /// The environment variable.
+    /// Returns the name of the environment variable.
     pub fn variable(&self) -> String {
         variable(self.name)
     }
@@ -40,7 +40,7 @@ fn variable(name: &str) -> String {
     format!("ENV_SERVER_{}", name.to_uppercase())
 }
 
-/// The type of a setting: without a default it may be unset.
+/// The type of a setting: optional unless there is a default.
 macro_rules! resolved_type {
     ($type:ident) => { Option<$type> };
     ($type:ident = $default:expr) => { $type };
@@ -79,7 +79,7 @@ macro_rules! settings {
         $(#[arg($($arg:tt)*)])?
         $name:ident: $type:ident $value_name:literal $(= $default:expr)? $(, in $range:expr)?;
     )+) => {
-        /// Settings that somebody has given, by flags and variables or in a file.
+        /// Settings given explicitly, by flags and variables or in a file.
         #[derive(Clone, Debug, Default, Deserialize, clap::Args)]
         #[serde(deny_unknown_fields, default)]
         pub struct Given {
@@ -90,19 +90,19 @@ macro_rules! settings {
             )+
         }
 
-        /// Every setting, with a value where it has one.
+        /// Every setting, with its value if it has one.
         #[derive(Clone, Debug, PartialEq)]
         pub struct Settings {
             $(#[doc = $doc] pub $name: resolved_type!($type $(= $default)?),)+
         }
 
         impl Given {
-            /// `self`, and where it says nothing `weaker`, and where that does not either, defaults.
+            /// Fills the settings missing in `self` from `weaker`, and then from the defaults.
             fn or(self, weaker: Given) -> Settings {
                 Settings { $($name: resolved!(self.$name.or(weaker.$name) $(, = $default)?),)+ }
             }
 
-            /// Names of what is given.
+            /// Returns the names of the settings given.
             fn names(&self) -> Vec<&'static str> {
                 let mut names = Vec::new();
                 $(if self.$name.is_some() { names.push(stringify!($name)); })+
@@ -111,7 +111,7 @@ macro_rules! settings {
         }
 
         impl Settings {
-            /// The table, in its order.
+            /// Returns the rows of the table, in order.
             pub fn table() -> Vec<Row> {
                 vec![$(Row {
                     name: stringify!($name),
@@ -120,12 +120,12 @@ macro_rules! settings {
                 }),+]
             }
 
-            /// Name and value of each, as TOML.
+            /// Returns the name and value of each setting, as TOML.
             fn values(&self) -> anyhow::Result<Vec<(&'static str, Option<String>)>> {
                 Ok(vec![$((stringify!($name), shown!(self.$name $(, = $default)?)?)),+])
             }
 
-            /// Name of the first that is out of its range, and the range.
+            /// Returns the first setting that is out of its range, and the range.
             fn out_of_range(&self) -> Option<(&'static str, String)> {
                 $($(
                     let range: RangeInclusive<$type> = $range;
@@ -140,7 +140,7 @@ macro_rules! settings {
     };
 }
 
-/// Most of anything that is counted; it keeps sums far from overflowing.
+/// Largest value of any count; it keeps sums far from overflowing.
 const MANY: usize = 1 << 40;
 
 /// Longest time that can be set: ten years.
@@ -156,77 +156,77 @@ fn ms(time: Duration) -> u64 {
 }
 
 settings! {
-    /// Address to listen on; port 0 takes a free one
+    /// Address to listen on; port 0 picks a free port
     listen: SocketAddr "ADDR:PORT" = SocketAddr::from(([127, 0, 0, 1], 7878));
-    /// File of bearer tokens; without one, whoever reaches the server may use it. SIGHUP reads it again
+    /// File of bearer tokens, reread on SIGHUP; without it anyone who can reach the server may use it
     token_file: PathBuf "FILE";
-    /// Certificate chain in PEM, for HTTPS; needs tls_key. SIGHUP reads both again
+    /// Certificate chain in PEM, for HTTPS; needs tls_key. SIGHUP rereads both
     tls_cert: PathBuf "FILE";
     /// Private key of the certificate, in PEM
     tls_key: PathBuf "FILE";
-    /// Names that requests may be for, beside this machine's own and, where others reach it, its addresses; with commas between them
+    /// Comma-separated names that requests may be for, in addition to this machine's own and, where other machines can reach it, its addresses
     #[arg(alias = "allowed-host")]
     allowed_hosts: String "NAME,…";
-    /// Origins whose pages in browsers may use the server, such as https://lab.example; with commas between them
+    /// Comma-separated origins whose pages may use the server from a browser, such as https://lab.example
     #[arg(alias = "allowed-origin")]
     allowed_origins: String "ORIGIN,…";
-    /// Serve without tokens on an address that other machines reach
+    /// Serve without tokens on an address that other machines can reach
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     insecure: bool "BOOL" = false;
 
-    /// Most environments at once, a vector environment counting as one
+    /// Most environments at once; a vector environment counts as one
     max_envs: usize "N" = Limits::default().max_envs, in 1..=MANY;
     /// Most lanes of one vector environment
     max_lanes_per_env: usize "N" = Limits::default().max_lanes_per_env, in 1..=MANY;
     /// Most lanes of all environments together
     max_lanes: usize "N" = Limits::default().max_lanes, in 1..=MANY;
-    /// Most memory of all environments and of large replies under way, by estimate
+    /// Most memory, by estimate, for all environments and for large replies in progress
     max_memory_bytes: usize "BYTES" = base().limits.max_memory_bytes, in 1..=MANY;
-    /// Most of its trajectory that is kept of one environment; older steps are forgotten
+    /// Bytes of history kept per environment; older operations are dropped
     trajectory_bytes: usize "BYTES" = base().limits.trajectory_bytes, in 0..=MANY;
     /// Largest request body
-    max_body_bytes: usize "BYTES" = base().max_body_bytes, in 1..=MANY;
-    /// Most requests being answered at once; more are answered 503
-    max_requests_in_flight: usize "N" = base().max_requests_in_flight, in 1..=MANY;
-    /// Most open connections; more are answered 503 and closed, over TLS only closed
-    max_connections: usize "N" = base().max_connections, in 1..=MANY;
+    max_body_bytes: usize "BYTES" = base().service.max_body_bytes, in 1..=MANY;
+    /// Most requests processed at once; further ones are answered 503
+    max_requests_in_flight: usize "N" = base().service.max_requests_in_flight, in 1..=MANY;
+    /// Most open connections; further ones are answered 503 and closed, or over TLS just closed
+    max_connections: usize "N" = base().service.max_connections, in 1..=MANY;
 
-    /// Most time from the first byte of a request to its answer; then 503, or 408 while its body is not complete
-    request_timeout_ms: u64 "MS" = ms(base().request_timeout), in 1..=MAX_MS;
-    /// Most time for the head of a request, or for a TLS handshake, to arrive; then the connection is cut
-    header_timeout_ms: u64 "MS" = ms(base().header_timeout), in 1..=MAX_MS;
+    /// Most time from the first byte of a request to its answer; then 503, or 408 if its body is incomplete
+    request_timeout_ms: u64 "MS" = ms(base().service.request_timeout), in 1..=MAX_MS;
+    /// Most time for receiving the head of a request or a TLS handshake; then the connection is closed
+    header_timeout_ms: u64 "MS" = ms(base().service.header_timeout), in 1..=MAX_MS;
     /// Most time between requests on a connection, or without progress in reading an answer; then it is closed
-    idle_timeout_ms: u64 "MS" = ms(base().idle_timeout), in 1..=MAX_MS;
-    /// Lease of an environment whose creation asks for none
+    idle_timeout_ms: u64 "MS" = ms(base().service.idle_timeout), in 1..=MAX_MS;
+    /// Default lease in seconds; an unused environment ends after this time
     default_ttl_s: u64 "S" = base().limits.default_ttl_s, in 1..=MAX_S;
-    /// Longest lease that can be asked for
+    /// Longest lease in seconds that may be requested
     max_ttl_s: u64 "S" = base().limits.max_ttl_s, in 1..=MAX_S;
 
-    /// Folder that keeps environments over restarts; without one they end with the process
+    /// Folder that keeps environments across restarts; without it they end with the process
     data_dir: PathBuf "DIR";
-    /// What an acknowledged operation survives, given data_dir: process (the end of the process, however sudden) or disk (a power cut, too)
+    /// How much an acknowledged operation survives, given data_dir: process (the end of the process, however sudden) or disk (also a power cut)
     durability: Durability "WHICH" = Durability::default();
 
-    /// After SIGTERM, go on serving this long while /readyz says 503, for load balancers to notice
-    drain_delay_ms: u64 "MS" = ms(base().drain_delay), in 0..=MAX_MS;
-    /// Then wait this long at most for work under way
-    drain_timeout_ms: u64 "MS" = ms(base().drain_timeout), in 0..=MAX_MS;
+    /// After SIGTERM, keep serving this long while /readyz answers 503, so that load balancers notice
+    drain_delay_ms: u64 "MS" = ms(base().service.drain_delay), in 0..=MAX_MS;
+    /// Then wait at most this long for requests in progress
+    drain_timeout_ms: u64 "MS" = ms(base().service.drain_timeout), in 0..=MAX_MS;
 
-    /// Tell what a player that knows the hidden draws would do, at …/oracle: for baselines
+    /// Serve the clairvoyant player's action at …/oracle (for baselines only)
     #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     allow_oracle: bool "BOOL" = false;
 
-    /// What to log to stderr: error, warn, info, debug, trace, or filters by module
+    /// Filter for logs on stderr: error, warn, info, debug, trace, or filters by module
     log: String "FILTER" = "info".to_owned();
-    /// How log lines look: text or json
+    /// Format of log lines: text or json
     log_format: LogFormat "WHICH" = LogFormat::default();
-    /// Where to send traces by OTLP over HTTP; without one, nowhere
+    /// Collector of traces, by OTLP over HTTP; without it none are sent
     otlp_endpoint: String "URL";
-    /// Spec to play over the OpenEnv protocol, at /ws and its companions; without one, none
+    /// Spec to serve over the OpenEnv protocol, at /ws and related routes; without it none
     openenv: String "SPEC";
 }
 
-/// What stands between commas.
+/// Splits a comma-separated list.
 fn listed(text: Option<&str>) -> Vec<String> {
     let parts = text.unwrap_or_default().split(',').map(str::trim);
     parts
@@ -240,7 +240,7 @@ fn toml_text(value: &impl Serialize) -> anyhow::Result<String> {
     Ok(value.to_string())
 }
 
-/// Adds what the table knows and a derive cannot: variables, and defaults in the help.
+/// Adds environment variables and defaults from the table to the help, which a derive cannot do.
 pub fn complete(command: Command) -> Command {
     let config = |arg: clap::Arg| arg.env(variable("config")).hide_env_values(true);
     Settings::table()
@@ -258,21 +258,21 @@ pub fn complete(command: Command) -> Command {
         })
 }
 
-/// Settings from all sources, and which source each came from.
+/// Settings from all sources, and the source of each.
 #[derive(Debug)]
 pub struct Resolved {
     /// The values.
     pub settings: Settings,
-    /// In the order of the table.
+    /// Source of each setting, in the order of the table.
     origins: Vec<String>,
 }
 
-/// Puts together flags, which win over variables (clap sees to that), and the file, which yields
-/// to both. `matches` are those of the command that `given` comes from.
+/// Combines flags and variables with the file. Flags take precedence over variables (clap sees to
+/// that), and both over the file. `matches` are those of the command that `given` comes from.
 ///
 /// # Errors
 /// When the file cannot be read or has an unknown key or a wrong value, when a value is out of its
-/// range, and when values do not go together.
+/// range, and when values contradict each other.
 pub fn resolve(
     given: Given,
     file: Option<&Path>,
@@ -301,7 +301,7 @@ fn read(path: &Path) -> anyhow::Result<Given> {
     let shown = path.display();
     let text = std::fs::read_to_string(path).with_context(|| format!("{shown} cannot be read"))?;
     // The error shows the line.
-    toml::from_str(&text).with_context(|| format!("{shown} is not a file of settings"))
+    toml::from_str(&text).with_context(|| format!("{shown} is not a valid settings file"))
 }
 
 impl Resolved {
@@ -317,7 +317,7 @@ impl Resolved {
         );
         ensure!(
             settings.data_dir.is_some() || self.origin("durability") == "default",
-            "durability is set but there is no data_dir, so that nothing would be kept"
+            "durability is set but there is no data_dir, so nothing would be kept"
         );
         ensure!(
             settings.default_ttl_s <= settings.max_ttl_s,
@@ -334,7 +334,7 @@ impl Resolved {
         &self.origins[index.expect("a setting of the table")]
     }
 
-    /// Everything as a file of settings, with where each value came from.
+    /// Formats all settings as a settings file, with the source of each value.
     ///
     /// # Errors
     /// When a path is not Unicode.
@@ -351,13 +351,37 @@ impl Resolved {
 }
 
 impl Settings {
-    /// The settings of the server, with tokens and certificate read from their files.
+    /// Builds the configuration of the server, reading tokens and the certificate from their files.
     ///
     /// # Errors
     /// When one of these cannot be used.
     pub fn server_config(&self) -> Result<ServerConfig, env_server::Error> {
         let tls = self.tls_cert.as_ref().zip(self.tls_key.as_ref());
         Ok(ServerConfig {
+            service: ServiceConfig {
+                max_body_bytes: self.max_body_bytes,
+                max_requests_in_flight: self.max_requests_in_flight,
+                max_connections: self.max_connections,
+                request_timeout: Duration::from_millis(self.request_timeout_ms),
+                header_timeout: Duration::from_millis(self.header_timeout_ms),
+                idle_timeout: Duration::from_millis(self.idle_timeout_ms),
+                access: self
+                    .token_file
+                    .as_deref()
+                    .map(Access::from_file)
+                    .transpose()?
+                    .map(Arc::new),
+                tls: tls
+                    .map(|(cert, key)| Tls::from_files(cert, key))
+                    .transpose()?
+                    .map(Arc::new),
+                allowed_hosts: listed(self.allowed_hosts.as_deref()),
+                allowed_origins: listed(self.allowed_origins.as_deref()),
+                insecure: self.insecure,
+                drain_delay: Duration::from_millis(self.drain_delay_ms),
+                drain_timeout: Duration::from_millis(self.drain_timeout_ms),
+                ..ServiceConfig::default()
+            },
             limits: Limits {
                 max_envs: self.max_envs,
                 max_lanes_per_env: self.max_lanes_per_env,
@@ -367,31 +391,10 @@ impl Settings {
                 default_ttl_s: self.default_ttl_s,
                 max_ttl_s: self.max_ttl_s,
             },
-            max_body_bytes: self.max_body_bytes,
-            max_requests_in_flight: self.max_requests_in_flight,
-            max_connections: self.max_connections,
-            request_timeout: Duration::from_millis(self.request_timeout_ms),
-            header_timeout: Duration::from_millis(self.header_timeout_ms),
-            idle_timeout: Duration::from_millis(self.idle_timeout_ms),
             data_dir: self.data_dir.clone(),
             durability: self.durability,
             openenv: self.openenv.clone(),
-            access: self
-                .token_file
-                .as_deref()
-                .map(Access::from_file)
-                .transpose()?
-                .map(Arc::new),
-            tls: tls
-                .map(|(cert, key)| Tls::from_files(cert, key))
-                .transpose()?
-                .map(Arc::new),
             allow_oracle: self.allow_oracle,
-            allowed_hosts: listed(self.allowed_hosts.as_deref()),
-            allowed_origins: listed(self.allowed_origins.as_deref()),
-            insecure: self.insecure,
-            drain_delay: Duration::from_millis(self.drain_delay_ms),
-            drain_timeout: Duration::from_millis(self.drain_timeout_ms),
             ..ServerConfig::default()
         })
     }

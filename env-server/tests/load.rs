@@ -1,4 +1,5 @@
-//! What clients leave behind is reclaimed. `scripts/load` does this at full size, and measures it.
+//! Resources that clients leave behind are reclaimed. `scripts/load` tests this at full size, and
+//! measures it.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -15,7 +16,7 @@ mod support;
 #[path = "../benches/load/wave.rs"]
 mod wave;
 
-/// Far more than anything here takes.
+/// Far longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 const SCALE: Scale = Scale {
@@ -56,7 +57,7 @@ fn abandoned_environments_and_half_open_connections_are_reclaimed() {
 }
 
 #[test]
-fn what_there_is_no_room_for_is_told_when_to_come_back() {
+fn creations_over_the_limit_are_refused_with_a_time_to_retry() {
     let server = server("--max-envs 900");
     let tasks = Task::all(&server.address);
     let scale = Scale {

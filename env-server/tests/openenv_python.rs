@@ -1,4 +1,4 @@
-//! OpenEnv's own clients play, unmodified.
+//! OpenEnv's own clients work, unmodified.
 //!
 //! Needs the feature `python-tests` and a Python with the package `openenv-core`.
 
@@ -15,7 +15,7 @@ const PYTHON: &str = "STRATEGIC_MEMORY_PYTHON";
 const HOW_TO_INSTALL: &str = "python3 -m venv .venv && .venv/bin/pip install openenv-core requests && \
      export STRATEGIC_MEMORY_PYTHON=$PWD/.venv/bin/python";
 
-/// What the package's clients see.
+/// Returns the results that the package's clients see.
 fn play(url: &str) -> Value {
     let python = std::env::var_os(PYTHON)
         .unwrap_or_else(|| panic!("{PYTHON} is not set; to set it: {HOW_TO_INSTALL}"));

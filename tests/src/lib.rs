@@ -1,4 +1,5 @@
-//! What end-to-end tests share: a real server, one that can be killed, and a proxy that loses things.
+//! Support for end-to-end tests: a real server, a server that can be killed, and a proxy that
+//! loses messages.
 
 mod mortal;
 mod proxy;

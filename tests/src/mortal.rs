@@ -1,4 +1,4 @@
-//! A server that can be killed at any moment and begins anew with the same data.
+//! A server that can be killed at any moment and restarted with the same data.
 
 use std::ffi::OsStr;
 use std::io::{self, BufRead, BufReader};
@@ -10,14 +10,14 @@ use env_server::ServerConfig;
 use env_server::journal::Durability;
 use tokio::net::TcpListener;
 
-/// Names the data directory of a server that [`serve_if_asked`] is to be.
+/// Variable with the data directory of the server that [`serve_if_asked`] runs.
 const DATA_DIR: &str = "END_TO_END_DATA_DIR";
-/// The address it is to listen on.
+/// Variable with the address to listen on.
 const LISTEN: &str = "END_TO_END_LISTEN";
-/// What its acknowledged operations outlive: `process` or `disk`.
+/// Variable with the durability of acknowledged operations: `process` or `disk`.
 const DURABILITY: &str = "END_TO_END_DURABILITY";
 
-/// A server in a process of its own: this very program, run again as the test named `serve`.
+/// A server in a separate process: this same program, run again as the test named `serve`.
 pub struct MortalServer {
     data_dir: PathBuf,
     serve: &'static str,
@@ -27,18 +27,19 @@ pub struct MortalServer {
 }
 
 impl MortalServer {
-    /// Starts it on a free port. `serve` is the name of a test that calls [`serve_if_asked`].
+    /// Starts the server on a free port. `serve` is the name of a test that calls
+    /// [`serve_if_asked`].
     ///
     /// # Errors
-    /// When it does not come up.
+    /// When it does not start.
     pub fn start(data_dir: impl Into<PathBuf>, serve: &'static str) -> io::Result<Self> {
         Self::start_with(data_dir, serve, Durability::Process)
     }
 
-    /// As [`Self::start`], with what its acknowledged operations outlive.
+    /// As [`Self::start`], with the durability of acknowledged operations.
     ///
     /// # Errors
-    /// When it does not come up.
+    /// When it does not start.
     pub fn start_with(
         data_dir: impl Into<PathBuf>,
         serve: &'static str,
@@ -55,30 +56,30 @@ impl MortalServer {
         })
     }
 
-    /// Where it listens, the same through all its lives.
+    /// Returns its address, which stays the same over restarts.
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// Its base URL, the same through all its lives.
+    /// Returns its base URL, which stays the same over restarts.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Ends it with SIGKILL.
+    /// Kills it with SIGKILL.
     ///
     /// # Errors
-    /// When the system cannot.
+    /// When the system cannot kill it.
     pub fn kill(&mut self) -> io::Result<()> {
         self.child.kill()?;
         self.child.wait()?;
         Ok(())
     }
 
-    /// Begins anew after [`Self::kill`], on the same port and data.
+    /// Restarts it after [`Self::kill`], on the same port and data.
     ///
     /// # Errors
-    /// When it does not come up.
+    /// When it does not start.
     pub fn restart(&mut self) -> io::Result<()> {
         let data_dir = self.data_dir.as_os_str();
         (self.child, self.address) = spawn(data_dir, self.serve, self.durability, &self.address)?;
@@ -112,7 +113,7 @@ fn spawn(
     while let Some(line) = lines.next().transpose()? {
         if let Some((_, address)) = line.split_once("listening on http://") {
             let address = address.to_owned();
-            // What else it says goes nowhere, but it must not fill the pipe.
+            // Discard the rest of its output, so that it does not fill the pipe.
             std::thread::spawn(move || lines.for_each(drop));
             return Ok((child, address));
         }
@@ -121,12 +122,13 @@ fn spawn(
     Err(io::Error::other(format!("the server ended with {status}")))
 }
 
-/// Serves until it is killed, in a process that [`MortalServer`] has started; returns at once in any other.
+/// Serves until it is killed, in a process started by [`MortalServer`]; returns at once in any
+/// other.
 pub fn serve_if_asked() {
     let (Some(data_dir), Ok(listen)) = (std::env::var_os(DATA_DIR), std::env::var(LISTEN)) else {
         return;
     };
-    let durability = std::env::var(DURABILITY).expect("it is told with the other two");
+    let durability = std::env::var(DURABILITY).expect("it is set with the other two");
     let runtime = tokio::runtime::Runtime::new().expect("threads");
     runtime.block_on(async {
         let listener = TcpListener::bind(listen).await.expect("the port is free");

@@ -1,7 +1,7 @@
 //! A proxy between a client and a server that fails by a seeded schedule.
 //!
-//! It takes requests apart from one another, so that each meets a fate of its own: it may never arrive, arrive twice,
-//! late, or its reply may be lost or cut after the server has done what was asked.
+//! It separates requests, so that each has its own fate: it may never arrive, arrive twice or late,
+//! or its reply may be lost or cut after the server has applied the operation.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -13,19 +13,19 @@ use std::time::Duration;
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-/// A server that has been killed is back by then; a client's own patience is longer.
+/// Time by which a killed server is back; a client's own patience is longer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How often a proxy failed, by kind.
+/// Number of failures by kind.
 #[derive(Debug, Default)]
 pub struct Faults {
     /// Requests that never arrived.
     pub requests_lost: AtomicU64,
     /// Requests answered 503 without asking the server.
     pub unavailable: AtomicU64,
-    /// Replies that never arrived: the operation was applied.
+    /// Replies that never arrived, although the operation was applied.
     pub replies_lost: AtomicU64,
-    /// Replies of which half arrived.
+    /// Replies that arrived only by half.
     pub replies_cut: AtomicU64,
     /// Requests that arrived twice, on two connections.
     pub duplicated: AtomicU64,
@@ -36,7 +36,7 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// All kinds together.
+    /// Returns the number of all failures.
     pub fn total(&self) -> u64 {
         let kinds = [
             &self.requests_lost,
@@ -54,7 +54,7 @@ impl Faults {
     }
 }
 
-/// What happens to one request.
+/// The fate of a request.
 #[derive(Clone, Copy)]
 enum Fate {
     Pass,
@@ -67,7 +67,7 @@ enum Fate {
 }
 
 impl Fate {
-    /// One request in eight fails.
+    /// Draws a fate; one request in eight fails.
     fn draw(rng: &mut Xoshiro256PlusPlus) -> Self {
         match rng.random_range(0..48) {
             0 => Fate::LoseRequest,
@@ -81,7 +81,7 @@ impl Fate {
     }
 }
 
-/// Listens on a free port of this machine until it is dropped.
+/// A proxy that listens on a free port of this machine until it is dropped.
 pub struct FaultyProxy {
     address: SocketAddr,
     faults: Arc<Faults>,
@@ -89,7 +89,11 @@ pub struct FaultyProxy {
 }
 
 impl FaultyProxy {
-    /// Passes requests on to `server` (`http://HOST:PORT`), each with a fate drawn from `seed`.
+    /// Starts a proxy that passes requests on to `server` (`http://HOST:PORT`), each with a fate
+    /// drawn from `seed`.
+    ///
+    /// # Errors
+    /// When no port of the loopback address is free.
     pub fn start(server: &str, seed: u64) -> io::Result<Self> {
         let upstream = server.trim_start_matches("http://").to_owned();
         let listener = TcpListener::bind("127.0.0.1:0")?;
@@ -104,7 +108,7 @@ impl FaultyProxy {
                 }
                 let rng = Xoshiro256PlusPlus::seed_from_u64(seed ^ (number as u64) << 20);
                 let (upstream, counts) = (upstream.clone(), Arc::clone(&counts));
-                // An error ends a connection, which is what this is about.
+                // An error ends the connection, as intended.
                 thread::spawn(move || drop(serve(client, &upstream, rng, &counts)));
             }
         });
@@ -115,12 +119,12 @@ impl FaultyProxy {
         })
     }
 
-    /// Its base URL.
+    /// Returns its base URL.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// How often it failed so far.
+    /// Returns the failures so far.
     pub fn faults(&self) -> &Faults {
         &self.faults
     }
@@ -129,12 +133,12 @@ impl FaultyProxy {
 impl Drop for FaultyProxy {
     fn drop(&mut self) {
         self.over.store(true, Ordering::Relaxed);
-        // Wakes the thread that waits for a connection.
+        // Wake the thread that waits for a connection.
         let _ = TcpStream::connect(self.address);
     }
 }
 
-/// Serves one connection until it fails or is failed.
+/// Serves one connection until it fails or is made to fail.
 fn serve(
     mut client: TcpStream,
     upstream: &str,

@@ -1,5 +1,5 @@
-//! Exactly once, seen from an agent: a training run whose requests and replies are lost ends with the same bytes as a
-//! calm one.
+//! Tests of exactly-once from an agent's view: a training run that loses requests and replies ends
+//! with the same bytes as an undisturbed one.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -85,14 +85,15 @@ fn a_training_run_under_faults_ends_with_the_same_bytes() {
     );
 }
 
-/// The server of [`MortalServer`], in a process that it starts; nothing in any other.
+/// Runs the server in a process that [`MortalServer`] starts; does nothing in any other.
 #[test]
 #[ignore = "a server for other tests"]
 fn serve() {
     serve_if_asked();
 }
 
-/// Kills and restarts a server at random moments, until it is told to stop. Tells how often.
+/// Kills and restarts a server at random moments, `kills` times or until `stop` is set. Returns the
+/// number of kills.
 fn kill_over_and_over(server: &mut MortalServer, seed: u64, kills: u64, stop: &AtomicBool) -> u64 {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
     for done in 0..kills {
@@ -101,12 +102,12 @@ fn kill_over_and_over(server: &mut MortalServer, seed: u64, kills: u64, stop: &A
         }
         thread::sleep(Duration::from_millis(rng.random_range(2..40)));
         server.kill().expect("SIGKILL");
-        server.restart().expect("it begins anew");
+        server.restart().expect("it restarts");
     }
     kills
 }
 
-/// Observations, rewards and ends of every step, until `is_over` is true at a step's number.
+/// Plays until `is_over` is true for the number of steps; returns the replies to all steps.
 fn trajectory(server: String, is_over: impl Fn(u64) -> bool) -> Vec<agent::env::StepReply> {
     let mut env = environment(vec![server], 3).expect("a server");
     let reset = ResetRequest {
@@ -116,31 +117,33 @@ fn trajectory(server: String, is_over: impl Fn(u64) -> bool) -> Vec<agent::env::
     env.reset(&reset).expect("reset");
     let mut steps = Vec::new();
     while !is_over(steps.len() as u64) {
-        let t = steps.len() as i64;
+        let t = steps.len() as u32;
         steps.push(env.step(&[t % 2, t / 2 % 2, 1]).expect("step"));
     }
     steps
 }
 
-/// How many kills; `KILLS=200` is the whole show, of about a minute.
+/// Number of kills. `KILLS=200` runs the full test, which takes about a minute.
 fn wanted_kills() -> u64 {
     let text = std::env::var("KILLS").ok();
     text.map_or(40, |text| text.parse().expect("KILLS is a number"))
 }
 
-/// Steps that every player takes.
+/// Least number of steps of every player.
 const LEAST_STEPS: u64 = 100;
 
-/// Requests are lost, doubled, delayed and cut, replies are lost after what they tell of was done, and the server is
-/// killed over and over: what players see is what they see in peace, every step once.
+/// Requests are lost, doubled, delayed and cut, replies are lost after their operations were
+/// applied, and the server is killed repeatedly. The players must get the same replies as on an
+/// undisturbed server, with every step applied once.
 #[test]
-fn trajectories_under_fire_are_those_of_peace() {
+fn trajectories_under_faults_equal_undisturbed_ones() {
     let data = tempfile::tempdir().expect("a directory");
     let mut server = MortalServer::start(data.path(), "serve").expect("a server");
     let proxy = FaultyProxy::start(&server.url(), 5).expect("a proxy");
     let (stop, is_over) = (AtomicBool::new(false), AtomicBool::new(false));
     let begun = Instant::now();
-    // On a busy machine a player may come to few steps between the kills: it plays on when they are over.
+    // On a busy machine a player may take few steps between the kills. It continues after the last
+    // one.
     let has_played = |t| t >= LEAST_STEPS && is_over.load(Ordering::Relaxed);
     let (played, kills) = thread::scope(|scope| {
         let player = || trajectory(proxy.url(), has_played);
@@ -169,7 +172,7 @@ fn trajectories_under_fire_are_those_of_peace() {
 }
 
 #[test]
-fn training_under_fire_ends_with_the_same_bytes() {
+fn training_under_kills_and_faults_ends_with_the_same_bytes() {
     let calm_server = EmbeddedServer::start().expect("a server");
     let calm = trained(vec![calm_server.url().into()]);
     let data = tempfile::tempdir().expect("a directory");
@@ -194,7 +197,7 @@ fn training_under_fire_ends_with_the_same_bytes() {
 }
 
 #[test]
-fn dealing_lanes_over_two_servers_changes_nothing_that_is_seen() {
+fn spreading_lanes_over_two_servers_changes_no_reply() {
     let (first, second) = (
         EmbeddedServer::start().expect("a server"),
         EmbeddedServer::start().expect("a server"),
@@ -217,7 +220,7 @@ fn dealing_lanes_over_two_servers_changes_nothing_that_is_seen() {
         assert_eq!(
             env.step(&[0; 5]).expect("step"),
             after,
-            "a restored state goes on as it did"
+            "a restored state continues identically"
         );
         (begun, steps)
     };
@@ -227,7 +230,7 @@ fn dealing_lanes_over_two_servers_changes_nothing_that_is_seen() {
 }
 
 #[test]
-fn a_server_that_is_not_there_is_a_clear_error_in_good_time() {
+fn a_missing_server_is_reported_clearly_and_soon() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
     drop(listener);
@@ -244,7 +247,7 @@ fn a_server_that_is_not_there_is_a_clear_error_in_good_time() {
     };
     let error = RemoteVectorEnv::connect(&config)
         .err()
-        .expect("nobody listens")
+        .expect("no server listens")
         .to_string();
     assert!(
         error.contains(&url) && error.contains("Is the server running?"),

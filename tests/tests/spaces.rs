@@ -1,4 +1,5 @@
-//! Every algorithm plays every spec: whatever a space is made of, there is an encoding of it and a distribution over it.
+//! Checks that every algorithm can learn on every spec: every space has an encoding, and every
+//! action space a distribution.
 
 use std::sync::atomic::AtomicBool;
 
@@ -16,7 +17,7 @@ use serde_json::{Map, Value, json};
 const NUM_ENVS: usize = 4;
 const STEPS: u64 = 512;
 
-/// Keeps everything that was measured.
+/// A monitor that keeps all measurements.
 #[derive(Default)]
 struct Measured(Vec<(String, f64)>);
 
@@ -34,11 +35,11 @@ impl Monitor for Measured {
 #[test]
 fn every_algorithm_learns_on_every_spec() {
     for spec in registry::specs() {
-        everybody_learns(&spec.id, &Map::new());
+        assert_all_learn(&spec.id, &Map::new());
     }
 }
 
-/// Dicts of a Box, of a Tuple and of MultiDiscrete, and episodes that are cut short.
+/// Covers dicts of a Box, of a Tuple and of MultiDiscrete, and truncated episodes.
 #[test]
 fn every_algorithm_learns_through_wrappers() {
     let extras = json!({"previous_action": true, "previous_reward": true, "is_first": true,
@@ -53,11 +54,11 @@ fn every_algorithm_learns_through_wrappers() {
         if spec_id == "StatelessCartPole-v0" {
             kwargs.insert("observation_noise".into(), 0.1.into());
         }
-        everybody_learns(spec_id, &kwargs);
+        assert_all_learn(spec_id, &kwargs);
     }
 }
 
-fn everybody_learns(spec_id: &str, kwargs: &Map<String, Value>) {
+fn assert_all_learn(spec_id: &str, kwargs: &Map<String, Value>) {
     let server = EmbeddedServer::start().expect("a server");
     for algorithm in algorithms::learners() {
         let name = format!("{} on {}", algorithm.id, spec_id);
@@ -68,7 +69,8 @@ fn everybody_learns(spec_id: &str, kwargs: &Map<String, Value>) {
             num_minibatches: 2,
             update_epochs: 2,
             early_stop: false,
-            // The notebook's would ask for a cue, and not every first number has classes.
+            // The notebook's auxiliary module classifies the first number of an observation, which
+            // is not a class in every task.
             aux_modules: Vec::<&str>::new(),
         };
         let selection = EnvSelection {

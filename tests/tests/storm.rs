@@ -1,10 +1,10 @@
-//! The short form of the storm; `cargo run --release -p end-to-end --bin storm` is the long one.
+//! Short storms; `cargo run --release -p end-to-end --bin storm` runs long ones.
 
 use end_to_end::serve_if_asked;
 use end_to_end::storm::{Fate, Storm, Transport};
 use env_server::Durability;
 
-/// The server that is killed, in a process of its own; nothing in any other.
+/// Runs the server in a process that the storm starts; does nothing in any other.
 #[test]
 #[ignore = "a server for other tests"]
 fn serve() {

@@ -1,7 +1,8 @@
-//! What agents spend their time on: `cargo bench -p agent --bench kernels`.
+//! Time of the computations that dominate an agent's work: `cargo bench -p agent-nn --bench
+//! kernels`.
 //!
-//! One thread, the allocator of the `agent` binary. `train` is forward, loss, backward and Adam
-//! with clipping; `forward` is a graph for inference.
+//! The benchmark uses one thread and the allocator of the `agent` binary. `train` is forward pass,
+//! loss, backward pass and Adam with clipping; `forward` is a graph for inference.
 
 use std::hint::black_box;
 
@@ -16,7 +17,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// So small that the parameters stay where they are and every iteration does the same work.
+/// Learning rate so small that the parameters hardly change and every iteration does the same work.
 const LEARNING_RATE: f32 = 1e-9;
 
 fn uniform(count: usize) -> Vec<f32> {
@@ -24,7 +25,7 @@ fn uniform(count: usize) -> Vec<f32> {
     (0..count).map(|_| rng.random_range(-1.0..1.0)).collect()
 }
 
-/// One update of every parameter by the loss that `forward` builds.
+/// Updates every parameter once, with the loss that `forward` builds.
 fn train_step(
     params: &mut Params,
     adam: &mut Adam,
@@ -206,8 +207,8 @@ fn lstm(criterion: &mut Criterion) {
     }
 }
 
-/// Slots as a memory fills them: the newest entry replaces one of 16, so that consecutive rows read
-/// mostly the same entries.
+/// Slots filled as a memory fills them: the newest entry replaces one of 16, so that consecutive
+/// rows read mostly the same entries.
 fn sliding_index(rows: usize, slots: usize) -> Vec<i32> {
     let mut held = vec![-1; slots];
     let mut index = Vec::with_capacity(rows * slots);
@@ -218,9 +219,9 @@ fn sliding_index(rows: usize, slots: usize) -> Vec<i32> {
     index
 }
 
-/// Numbers that say how old an entry is.
+/// Number of features that describe the age of an entry.
 const LAG_FEATURES: usize = 12;
-/// Those of each lag.
+/// The features of each lag.
 static LAG_TABLE: [f32; 1_024 * LAG_FEATURES] = [0.1; 1_024 * LAG_FEATURES];
 
 fn attention(criterion: &mut Criterion) {
@@ -239,7 +240,7 @@ fn attention(criterion: &mut Criterion) {
     );
     let index = sliding_index(rows, slots);
     let (target, weights) = (uniform(rows * d), vec![1.0; rows]);
-    // Any rows of a table will do.
+    // The choice of rows does not matter.
     let lags: Vec<i32> = index.iter().map(|&entry| entry.min(1_023)).collect();
     for (title, v, heads, by_age) in [
         ("values apart", v, 1, false),

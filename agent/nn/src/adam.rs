@@ -16,7 +16,7 @@ pub struct AdamConfig {
     pub beta1: f32,
     /// Decay of the mean of squared gradients.
     pub beta2: f32,
-    /// Added to the root of the latter. PPO implementations use 1e-5.
+    /// Added to the root of the mean of squared gradients. PPO implementations use 1e-5.
     pub eps: f32,
 }
 
@@ -39,14 +39,15 @@ pub struct Adam {
 struct Moments {
     name: String,
     shape: (usize, usize),
-    /// A parameter's own count: one that the loss did not reach has not moved.
+    /// Steps of this parameter. Counted per parameter, because a step skips the parameters that
+    /// have no gradient.
     steps: u64,
     mean: Vec<f32>,
     square: Vec<f32>,
 }
 
-/// Everything an [`Adam`] remembers, for a checkpoint.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// The whole state of an [`Adam`], for a checkpoint. The default is the state of an optimiser without parameters.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct AdamState {
     /// `mean/…` and `square/…` of each parameter.
     pub arrays: Vec<NamedArray>,
@@ -55,12 +56,12 @@ pub struct AdamState {
 }
 
 impl Adam {
-    /// Fresh state with the usual constants.
+    /// Creates an optimiser without history, with the usual constants.
     pub fn new(params: &Params) -> Self {
         Self::with_config(params, AdamConfig::default())
     }
 
-    /// Fresh state.
+    /// Creates an optimiser without history.
     pub fn with_config(params: &Params, config: AdamConfig) -> Self {
         let moments = params
             .ids()
@@ -75,9 +76,10 @@ impl Adam {
         Self { config, moments }
     }
 
-    /// One step against `gradients`, first scaled down so that their global norm does not exceed
-    /// `max_grad_norm` (Pascanu et al. 2013, arXiv 1211.5063). Parameters without a gradient stay.
-    /// Returns the norm before clipping. When it is not finite nothing is changed.
+    /// Takes one step against `gradients`, which are first scaled down so that their global norm
+    /// does not exceed `max_grad_norm` (Pascanu et al. 2013, arXiv 1211.5063). Parameters without a
+    /// gradient do not change. Returns the norm before clipping. If it is not finite, nothing
+    /// changes.
     pub fn step(
         &mut self,
         params: &mut Params,
@@ -105,7 +107,7 @@ impl Adam {
         norm
     }
 
-    /// A copy of the state.
+    /// Returns a copy of the state.
     pub fn export(&self) -> AdamState {
         let array = |kind: &str, moments: &Moments, data: &[f32]| NamedArray {
             name: format!("{kind}/{}", moments.name),
@@ -123,10 +125,10 @@ impl Adam {
         }
     }
 
-    /// Takes over a saved state.
+    /// Restores a saved state.
     ///
     /// # Errors
-    /// When it was saved for other parameters; then nothing has changed.
+    /// When the state was saved for other parameters. Nothing changes then.
     pub fn import(&mut self, state: &AdamState) -> Result<(), NnError> {
         let expected: Vec<_> = self
             .moments
@@ -155,7 +157,7 @@ impl Adam {
     }
 }
 
-/// The scalars of one parameter's step.
+/// The numbers that one parameter's step depends on.
 #[derive(Clone, Copy)]
 struct Rates {
     beta1: f32,
@@ -163,9 +165,9 @@ struct Rates {
     eps: f32,
     /// Factor on the gradient.
     scale: f32,
-    /// Learning rate over the bias correction of the mean.
+    /// Learning rate, divided by the bias correction of the mean.
     step_size: f32,
-    /// 1 / the bias correction of the square.
+    /// Reciprocal of the bias correction of the square.
     square_correction: f32,
 }
 
@@ -216,7 +218,7 @@ mod tests {
     use rand::SeedableRng;
     use rand_xoshiro::Xoshiro256PlusPlus;
 
-    /// `w` = (1, 2), which the losses below reach, and `idle`, which they do not.
+    /// `w` = (1, 2), which the losses below depend on, and `idle`, which they do not.
     fn two_params() -> (Params, ParamId) {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(0);
         let mut params = Params::new();
@@ -259,14 +261,14 @@ mod tests {
         let mut adam = Adam::new(&params);
         let gradients = gradients(&params, w, [-2.0, -2.0]);
         assert_eq!(adam.step(&mut params, &gradients, 0.1, Some(2.5)), 5.0);
-        // A tenth of half the gradient (3, 4).
+        // Half of the gradient (3, 4), times 1 - beta1 = 0.1.
         let mean = &adam.export().arrays[0];
         assert_eq!(mean.name, "mean/w");
         assert!((mean.data[0] - 0.15).abs() < 1e-6 && (mean.data[1] - 0.2).abs() < 1e-6);
     }
 
     #[test]
-    fn a_broken_gradient_changes_nothing() {
+    fn a_gradient_that_is_not_finite_changes_nothing() {
         let (mut params, w) = two_params();
         let mut adam = Adam::new(&params);
         let (weights, state) = (params.export(), adam.export());
@@ -276,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_restored_state_goes_on_alike() {
+    fn a_restored_state_continues_identically() {
         let (mut params, w) = two_params();
         let mut adam = Adam::new(&params);
         let target = [0.5, -1.0];

@@ -1,4 +1,4 @@
-//! Categorical distributions over plain slices, for acting.
+//! Categorical distributions over slices of logits, used for acting.
 
 use rand::{Rng, RngExt};
 
@@ -11,13 +11,13 @@ pub fn log_softmax(logits: &mut [f32], columns: usize) {
         let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let sum: f32 = row.iter().map(|x| (x - largest).exp()).sum();
         let log_sum = sum.ln();
-        // Subtracted one after the other, large logits keep their digits.
+        // Two subtractions instead of one of the sum: large logits keep their digits.
         row.iter_mut().for_each(|x| *x = (*x - largest) - log_sum);
     }
 }
 
 /// Draws an action by inverting the cumulative distribution of one row of logits with a single
-/// uniform draw. Returns it with its log-probability.
+/// uniform draw. Returns the action and its log-probability.
 ///
 /// # Panics
 /// Without logits.
@@ -29,7 +29,7 @@ pub fn sample(logits: &[f32], rng: &mut impl Rng) -> (u32, f32) {
     (action as u32, log_probs[action])
 }
 
-/// The first action at which the cumulative probability exceeds `uniform` in [0, 1).
+/// Returns the first action at which the cumulative probability exceeds `uniform` in [0, 1).
 fn invert(log_probs: &[f32], uniform: f64) -> usize {
     let mut cumulative = 0.0;
     for (action, &log_prob) in log_probs.iter().enumerate() {
@@ -38,14 +38,14 @@ fn invert(log_probs: &[f32], uniform: f64) -> usize {
             return action;
         }
     }
-    // Rounding can leave the total just below 1: then it is the last action that is possible.
+    // Rounding can leave the total just below 1. Then the last possible action is drawn.
     log_probs
         .iter()
         .rposition(|&log_prob| log_prob > f32::NEG_INFINITY)
         .expect("a distribution has a possible action")
 }
 
-/// Index of the largest logit, the first one when several are equal.
+/// Returns the index of the largest logit, the first of several equal ones.
 ///
 /// # Panics
 /// Without logits.
@@ -60,7 +60,7 @@ pub fn argmax(logits: &[f32]) -> u32 {
     best as u32
 }
 
-/// `-Σ p ln p` in nats from the log-probabilities of one row.
+/// Returns the entropy `-Σ p ln p` of one row of log-probabilities, in nats.
 pub fn entropy(log_probs: &[f32]) -> f32 {
     let term = |&log_prob: &f32| {
         let prob = log_prob.exp();

@@ -1,13 +1,13 @@
-//! Checks analytic gradients against finite differences, for operations and whole memories.
+//! Comparison of analytic gradients with finite differences, for operations and whole memories.
 
 use super::graph::Graph;
 use super::params::Params;
 use super::tensor::{Tensor, values};
 
-/// How far a parameter is moved to either side.
+/// Distance by which a parameter is moved to either side.
 const STEP: f32 = 5e-3;
 /// Differences of `f32` losses of order 1 carry an absolute error of about 1e-7 / STEP, and the
-/// central difference one of about STEP² times the third derivative.
+/// central difference adds about STEP² times the third derivative.
 const ABSOLUTE: f32 = 2e-3;
 const RELATIVE: f32 = 2e-2;
 

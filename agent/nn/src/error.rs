@@ -1,9 +1,9 @@
-//! What can go wrong when saved numbers are put back.
+//! Errors of restoring saved numbers.
 
-/// Saved arrays that do not fit the parameters they are meant for. Nothing has been changed.
+/// A mismatch between saved arrays and the parameters to restore. Nothing has changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NnError {
-    /// The parameters have an array that the saved ones lack.
+    /// A parameter has no array among the saved ones.
     #[error(
         "the saved arrays have no `{name}`; were they saved by another algorithm or with other settings?"
     )]
@@ -11,24 +11,24 @@ pub enum NnError {
         /// Name of the array.
         name: String,
     },
-    /// The saved arrays have one that the parameters do not know, or the same one twice.
+    /// A saved array belongs to no parameter, or occurs twice.
     #[error(
-        "the saved arrays have a surplus `{name}`; were they saved by another algorithm or with other settings?"
+        "the saved arrays have an unexpected `{name}`; were they saved by another algorithm or with other settings?"
     )]
     Surplus {
         /// Name of the array.
         name: String,
     },
-    /// Same name, another size.
+    /// A saved array has the right name but another size.
     #[error(
         "`{name}` was saved with shape {found:?} and {expected:?} is needed; check the network sizes in the configuration"
     )]
     Shape {
         /// Name of the array.
         name: String,
-        /// Rows and columns that are needed.
+        /// Rows and columns of the parameter.
         expected: (usize, usize),
-        /// Rows and columns that were saved.
+        /// Rows and columns of the saved array.
         found: (usize, usize),
     },
     /// The number of values is not rows times columns.

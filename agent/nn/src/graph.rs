@@ -1,4 +1,4 @@
-//! Computing with parameters, and the record of it that gradients are computed from.
+//! Computation with parameters, recorded so that gradients can be computed from it.
 
 use std::collections::HashMap;
 
@@ -8,16 +8,17 @@ use dfdx::tensor_ops::Backward;
 use super::params::{ParamId, Params};
 use super::tensor::{self, Tensor, values};
 
-/// One forward pass. Its methods compute; when made for training it also records how to go back.
+/// One forward pass. Its methods compute; a graph made for training also records each operation's
+/// backward step.
 ///
-/// The tape is in here and not in the tensors, so a tensor may be used any number of times.
+/// The graph holds the tape, not the tensors, so a tensor may be used any number of times.
 pub struct Graph<'p> {
     params: &'p Params,
     recorder: Option<Recorder>,
 }
 
-/// What a recording graph knows. Tensors are told apart by where their numbers lie, which is
-/// unique because `tracked` keeps every one of them alive.
+/// The state of a recording graph. A tensor is identified by the address of its numbers, which is
+/// unique because `tracked` keeps every tensor alive.
 struct Recorder {
     tape: OwnedTape<f32, Cpu>,
     tracked: HashMap<*const f32, (Tensor, GradKey)>,
@@ -25,7 +26,7 @@ struct Recorder {
 }
 
 impl<'p> Graph<'p> {
-    /// A graph that only computes: for acting and evaluation.
+    /// Creates a graph that only computes, for acting and evaluation.
     pub fn inference(params: &'p Params) -> Self {
         Self {
             params,
@@ -33,7 +34,7 @@ impl<'p> Graph<'p> {
         }
     }
 
-    /// A graph that records, for one [`backward`](Self::backward).
+    /// Creates a graph that records, for one call of [`backward`](Self::backward).
     pub fn training(params: &'p Params) -> Self {
         let recorder = Recorder {
             tape: OwnedTape::default(),
@@ -46,12 +47,12 @@ impl<'p> Graph<'p> {
         }
     }
 
-    /// The parameters it computes with.
+    /// The parameters that the graph computes with.
     pub fn params(&self) -> &'p Params {
         self.params
     }
 
-    /// Numbers from outside, row-major; they get no gradient.
+    /// Returns a tensor of given numbers, row-major. It gets no gradient.
     ///
     /// # Panics
     /// When `data` does not hold `shape.0 * shape.1` values.
@@ -59,12 +60,12 @@ impl<'p> Graph<'p> {
         tensor::from_vec(self.params.device(), data, shape)
     }
 
-    /// A parameter as a tensor; what flows back into it arrives at the parameter.
+    /// Returns a parameter as a tensor. Its gradient becomes the parameter's.
     pub fn param(&self, id: ParamId) -> Tensor {
         self.params.get(id).clone()
     }
 
-    /// Runs the record backwards from `loss` `[1, 1]`.
+    /// Computes the gradients of `loss` `[1, 1]` by running the recorded operations backwards.
     ///
     /// # Panics
     /// When the graph is for inference, or `loss` is not a single number.
@@ -91,8 +92,8 @@ impl<'p> Graph<'p> {
         Gradients { by_param }
     }
 
-    /// The name of the gradient of `tensor`: unwanted when the graph does not record, or when no
-    /// parameter had a part in the tensor.
+    /// Returns the key of the gradient of `tensor`. The gradient is unwanted if the graph does not
+    /// record, or if the tensor depends on no parameter.
     pub(crate) fn key(&mut self, tensor: &Tensor) -> GradKey {
         let Some(recorder) = &self.recorder else {
             return GradKey::unwanted();
@@ -110,7 +111,7 @@ impl<'p> Graph<'p> {
         }
     }
 
-    /// The name of the gradient of a parameter.
+    /// Returns the key of the gradient of a parameter.
     pub(crate) fn param_key(&mut self, id: ParamId) -> GradKey {
         let Some(recorder) = &mut self.recorder else {
             return GradKey::unwanted();
@@ -122,8 +123,8 @@ impl<'p> Graph<'p> {
         key.clone()
     }
 
-    /// Records how the gradient of `output` flows back. `backward` gets that gradient and is not
-    /// called when there is none. Call it only if an input's gradient is wanted.
+    /// Records the backward step of an operation. `backward` receives the gradient of `output`, and
+    /// is not called if there is none. Call this only if the gradient of an input is wanted.
     pub(crate) fn record<F>(&mut self, output: &Tensor, backward: F)
     where
         F: FnOnce(Vec<f32>, &mut GradStore<'_>) + 'static,
@@ -151,8 +152,8 @@ impl<'p> Graph<'p> {
     }
 }
 
-/// Names a gradient in dfdx's store by the identity of an empty tensor. Being empty it makes dfdx
-/// allocate nothing, so that "no gradient yet" is visible and the first one is moved in, not added
+/// Identifies a gradient in dfdx's store by an empty tensor. dfdx allocates nothing for an empty
+/// tensor, so "no gradient yet" is visible, and the first contribution is moved in instead of added
 /// to zeros.
 #[derive(Clone)]
 pub(crate) struct GradKey(Option<Tensor>);
@@ -166,13 +167,13 @@ impl GradKey {
         Self(None)
     }
 
-    /// Whether anyone wants this gradient.
+    /// Whether this gradient is needed.
     pub(crate) fn wanted(&self) -> bool {
         self.0.is_some()
     }
 }
 
-/// The gradients during the backward pass. An empty vector means that nothing has flowed yet.
+/// The gradients during the backward pass. An empty vector means that there is no contribution yet.
 pub(crate) struct GradStore<'a>(&'a mut dfdx::tensor::Gradients<f32, Cpu>);
 
 impl GradStore<'_> {
@@ -182,7 +183,7 @@ impl GradStore<'_> {
             .expect("an empty allocation cannot fail")
     }
 
-    /// Moves a gradient out; empty when there is none.
+    /// Moves a gradient out; an empty vector if there is none.
     fn take(&mut self, key: &GradKey) -> Vec<f32> {
         match &key.0 {
             Some(key) => std::mem::take(self.slot(key)),
@@ -190,7 +191,7 @@ impl GradStore<'_> {
         }
     }
 
-    /// Adds a contribution that is at hand as a vector.
+    /// Adds a contribution to a gradient.
     pub(crate) fn give(&mut self, key: &GradKey, contribution: Vec<f32>) {
         let Some(key) = &key.0 else { return };
         let slot = self.slot(key);
@@ -201,8 +202,8 @@ impl GradStore<'_> {
         }
     }
 
-    /// Lets `add` add a contribution to a gradient, which is empty when it is the first one. Not
-    /// called when nobody wants the gradient.
+    /// Calls `add` to add a contribution in place; the vector is empty before the first
+    /// contribution. Does nothing if the gradient is unwanted.
     pub(crate) fn update(&mut self, key: &GradKey, add: impl FnOnce(&mut Vec<f32>)) {
         if let Some(key) = &key.0 {
             add(self.slot(key));
@@ -216,7 +217,7 @@ pub struct Gradients {
 }
 
 impl Gradients {
-    /// Gradient of one parameter, in its shape; `None` when the loss does not depend on it.
+    /// Returns the gradient of a parameter, in its shape; `None` if the loss does not depend on it.
     pub fn of(&self, id: ParamId) -> Option<&[f32]> {
         let gradient = self.by_param[id.index()].as_slice();
         (!gradient.is_empty()).then_some(gradient)
@@ -245,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_the_loss_depends_on_has_a_gradient() {
+    fn only_parameters_that_the_loss_depends_on_have_a_gradient() {
         let (params, used, unused) = params();
         let mut graph = Graph::training(&params);
         let loss = loss(&mut graph, used);
@@ -264,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn no_rows_flow_through() {
+    fn a_batch_of_no_rows_gives_a_loss_of_zero() {
         let (params, used, unused) = params();
         let mut graph = Graph::training(&params);
         let x = graph.constant(vec![], (0, 3));

@@ -1,14 +1,14 @@
-//! First values of parameters.
+//! Initial values of parameters.
 
 use rand::{Rng, RngExt};
 use rand_distr::StandardNormal;
 
-/// How a parameter starts.
+/// The distribution of a parameter's initial values.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Init {
     /// All zero.
     Zeros,
-    /// All the same.
+    /// One value everywhere.
     Constant(f32),
     /// A random matrix with orthogonal rows or columns (whichever are fewer), times `gain`
     /// (Saxe et al. 2014, arXiv 1312.6120). PPO's usual start: gain √2 before tanh or ReLU, 0.01
@@ -25,7 +25,7 @@ pub enum Init {
 }
 
 impl Init {
-    /// Values of a matrix `[rows, columns]`, row-major.
+    /// Draws the values of a matrix `[rows, columns]`, row-major.
     pub(crate) fn sample(self, (rows, columns): (usize, usize), rng: &mut impl Rng) -> Vec<f32> {
         let count = rows * columns;
         match self {
@@ -47,7 +47,7 @@ fn orthogonal(rows: usize, columns: usize, gain: f32, rng: &mut impl Rng) -> Vec
     let mut basis: Vec<Vec<f64>> = Vec::with_capacity(num_vectors);
     while basis.len() < num_vectors {
         let mut vector: Vec<f64> = (0..length).map(|_| rng.sample(StandardNormal)).collect();
-        // The second pass removes what rounding left of the earlier vectors.
+        // The second pass removes the parts of earlier vectors that rounding left behind.
         for _ in 0..2 {
             for earlier in &basis {
                 let overlap = dot(earlier, &vector);

@@ -1,4 +1,4 @@
-//! The weights of an agent: named matrices whose sizes are known at run time.
+//! The weights of an agent: named matrices with sizes known at run time.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use super::error::NnError;
 use super::init::Init;
 use super::tensor::{self, Tensor};
 
-/// Names one parameter of the [`Params`] that made it.
+/// Identifies a parameter of the [`Params`] that created it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ParamId(usize);
 
@@ -23,7 +23,7 @@ impl ParamId {
 /// A matrix with its name, as checkpoints store it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NamedArray {
-    /// Unique within what it was exported from.
+    /// Name, unique within one export.
     pub name: String,
     /// Rows and columns.
     pub shape: (usize, usize),
@@ -44,7 +44,7 @@ pub struct Params {
 }
 
 impl Params {
-    /// Without any parameter.
+    /// Creates an empty set of parameters.
     pub fn new() -> Self {
         Self::default()
     }
@@ -52,7 +52,7 @@ impl Params {
     /// Adds a matrix `[rows, columns]`; a weight is `[inputs, outputs]`, a bias `[1, outputs]`.
     ///
     /// # Panics
-    /// On a name that is already taken.
+    /// When the name is already taken.
     pub fn add(
         &mut self,
         name: &str,
@@ -72,32 +72,32 @@ impl Params {
         ParamId(self.params.len() - 1)
     }
 
-    /// The parameter as a tensor.
+    /// A parameter as a tensor.
     pub fn get(&self, id: ParamId) -> &Tensor {
         &self.params[id.0].value
     }
 
-    /// Its values, row-major.
+    /// The values of a parameter, row-major.
     pub fn data(&self, id: ParamId) -> &[f32] {
         tensor::values(self.get(id))
     }
 
-    /// Its values for writing. Tensors taken from it before keep the old ones.
+    /// The values of a parameter, for writing. Tensors obtained earlier keep the old values.
     pub fn data_mut(&mut self, id: ParamId) -> &mut [f32] {
         tensor::values_mut(&mut self.params[id.0].value)
     }
 
-    /// Its name.
+    /// The name of a parameter.
     pub fn name(&self, id: ParamId) -> &str {
         &self.params[id.0].name
     }
 
-    /// Its rows and columns.
+    /// Rows and columns of a parameter.
     pub fn shape(&self, id: ParamId) -> (usize, usize) {
         tensor::shape(self.get(id))
     }
 
-    /// All names, in order.
+    /// The names of all parameters, in order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.params.iter().map(|param| param.name.as_str())
     }
@@ -107,12 +107,12 @@ impl Params {
         (0..self.params.len()).map(ParamId)
     }
 
-    /// Number of numbers in all parameters together.
+    /// Total count of numbers in all parameters.
     pub fn count(&self) -> usize {
         self.ids().map(|id| self.data(id).len()).sum()
     }
 
-    /// Copies of everything, for a checkpoint.
+    /// Returns copies of all parameters, for a checkpoint.
     pub fn export(&self) -> Vec<NamedArray> {
         self.ids()
             .map(|id| NamedArray {
@@ -123,10 +123,50 @@ impl Params {
             .collect()
     }
 
-    /// Takes over every value; the order of `arrays` is free.
+    /// Returns a copy with values of its own.
+    pub fn duplicate(&self) -> Self {
+        let copy = |param: &Param| Param {
+            name: param.name.clone(),
+            value: tensor::from_vec(
+                &self.device,
+                tensor::values(&param.value).to_vec(),
+                tensor::shape(&param.value),
+            ),
+        };
+        Self {
+            device: self.device.clone(),
+            params: self.params.iter().map(copy).collect(),
+        }
+    }
+
+    /// Moves every value by `rate` of the way to the value in `other`, as slow target networks do (Lillicrap et al.
+    /// 2016, arXiv 1509.02971): `θ' ← θ' + rate · (θ − θ')`.
+    ///
+    /// # Panics
+    /// When `other` has other parameters.
+    pub fn follow(&mut self, other: &Self, rate: f32) {
+        assert!(self.names().eq(other.names()), "the same parameters");
+        for id in self.ids() {
+            assert_eq!(self.shape(id), other.shape(id), "{}", self.name(id));
+            let pairs = self.data_mut(id).iter_mut().zip(other.data(id));
+            pairs.for_each(|(mine, theirs)| *mine += rate * (theirs - *mine));
+        }
+    }
+
+    /// Replaces its values by those of the arrays with the same names, and leaves out arrays of other names.
     ///
     /// # Errors
-    /// A missing, surplus or doubled name, or a wrong shape; then nothing has changed.
+    /// A missing or doubled name, or a wrong shape; then nothing has changed.
+    pub fn import_own(&mut self, arrays: &[NamedArray]) -> Result<(), NnError> {
+        let is_own = |array: &&NamedArray| self.names().any(|name| name == array.name);
+        let own: Vec<NamedArray> = arrays.iter().filter(is_own).cloned().collect();
+        self.import(&own)
+    }
+
+    /// Replaces the values of all parameters by saved ones, in any order.
+    ///
+    /// # Errors
+    /// When a name is missing, unexpected or repeated, or a shape is wrong. Nothing changes then.
     pub fn import(&mut self, arrays: &[NamedArray]) -> Result<(), NnError> {
         let expected: Vec<_> = self
             .ids()
@@ -143,13 +183,13 @@ impl Params {
         &self.device
     }
 
-    /// The parameter whose storage starts at `start`.
+    /// Returns the parameter whose storage starts at `start`.
     pub(crate) fn find_storage(&self, start: *const f32) -> Option<ParamId> {
         self.ids().find(|&id| self.data(id).as_ptr() == start)
     }
 }
 
-/// The arrays of `found` in the order of `expected`, checked one to one.
+/// Returns the arrays of `found` in the order of `expected`, after checking names and shapes.
 pub(crate) fn match_arrays<'a>(
     expected: &[(String, (usize, usize))],
     found: &'a [NamedArray],
@@ -220,6 +260,37 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_keeps_its_values_and_follows_slowly() {
+        let (mut params, a, b) = two_params();
+        let mut copy = params.duplicate();
+        params.data_mut(a)[1] = 3.5;
+        params.data_mut(b)[2] = 8.0;
+        assert_eq!(copy.data(a), [1.5; 4]);
+        copy.follow(&params, 0.25);
+        assert_eq!(copy.data(a), [1.5, 2.0, 1.5, 1.5]);
+        assert_eq!(copy.data(b), [0.0, 0.0, 2.0]);
+        copy.follow(&params, 1.0);
+        assert_eq!(copy.export(), params.export());
+    }
+
+    #[test]
+    fn arrays_of_others_are_left_out_of_an_import_of_its_own() {
+        let (mut params, a, _) = two_params();
+        let mut arrays = params.export();
+        arrays[0].data[0] = 7.0;
+        arrays.push(NamedArray {
+            name: "c".into(),
+            shape: (1, 1),
+            data: vec![0.0],
+        });
+        params.import_own(&arrays).unwrap();
+        assert_eq!(params.data(a), [7.0, 1.5, 1.5, 1.5]);
+        arrays.remove(1);
+        let missing = NnError::Missing { name: "b".into() };
+        assert_eq!(params.import_own(&arrays), Err(missing));
+    }
+
+    #[test]
     fn an_import_that_does_not_fit_changes_nothing() {
         let (mut params, ..) = two_params();
         let before = params.export();
@@ -272,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn agents_can_move_to_threads() {
+    fn parameters_can_move_to_threads() {
         fn check<T: Send>() {}
         check::<Params>();
         check::<crate::Adam>();
@@ -281,7 +352,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "there is a parameter `a` already")]
-    fn a_name_is_taken_once() {
+    fn a_name_can_be_used_once_only() {
         let (mut params, ..) = two_params();
         params.add(
             "a",

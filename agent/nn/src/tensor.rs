@@ -1,4 +1,4 @@
-//! The tensor of the agent: a dfdx tensor with two run-time sizes, and access to its numbers.
+//! The agent's tensor: a dfdx tensor with two sizes known at run time, and access to its numbers.
 
 use dfdx::shapes::HasShape;
 use dfdx::tensor::{Cpu, TensorFromVec};
@@ -6,7 +6,7 @@ use dfdx::tensor::{Cpu, TensorFromVec};
 /// A matrix `[rows, columns]` of `f32`, row-major and contiguous.
 pub type Tensor = dfdx::tensor::Tensor<(usize, usize), f32, Cpu>;
 
-/// A tensor that owns `data`, without copying it.
+/// Creates a tensor that owns `data`, without a copy.
 ///
 /// # Panics
 /// When `data` does not hold `shape.0 * shape.1` values.
@@ -20,7 +20,7 @@ pub(crate) fn from_vec(device: &Cpu, data: Vec<f32>, shape: (usize, usize)) -> T
     device.tensor_from_vec(data, shape)
 }
 
-/// Rows and columns.
+/// Rows and columns of a tensor.
 pub(crate) fn shape(tensor: &Tensor) -> (usize, usize) {
     *HasShape::shape(tensor)
 }
@@ -28,21 +28,22 @@ pub(crate) fn shape(tensor: &Tensor) -> (usize, usize) {
 /// The numbers of a tensor, row after row, without a copy.
 ///
 /// # Panics
-/// When the tensor is not row-major and contiguous (no operation of this crate makes such a one).
+/// When the tensor is not row-major and contiguous. Every operation of this crate returns tensors
+/// that are.
 pub fn values(tensor: &Tensor) -> &[f32] {
     let (rows, columns) = shape(tensor);
     if rows * columns == 0 {
         return &[];
     }
     assert_contiguous(tensor, (rows, columns));
-    // SAFETY: the elements of a tensor lie in one `Vec`. First, last and end of the first row lie
-    // where a contiguous row-major layout has them, so `rows * columns` initialised values follow
-    // the first. They live and stay unchanged as long as `tensor` is borrowed.
-    // dfdx 0.13 offers element access and copies only, hence the pointer.
+    // SAFETY: the elements of a tensor lie in one `Vec`. The first element, the last element and
+    // the end of the first row have the addresses of a contiguous row-major layout, so `rows *
+    // columns` initialised values start at the first. They stay alive and unchanged while `tensor`
+    // is borrowed. dfdx 0.13 offers only element access and copies, hence the pointer.
     unsafe { std::slice::from_raw_parts(&raw const tensor[[0, 0]], rows * columns) }
 }
 
-/// The numbers of a tensor for writing; copied first if another clone shares them.
+/// The numbers of a tensor, for writing. They are copied first if another clone shares them.
 ///
 /// # Panics
 /// As [`values`].
@@ -83,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn writing_leaves_clones_alone() {
+    fn writing_does_not_change_clones() {
         let device = Cpu::default();
         let mut tensor = from_vec(&device, vec![1.0, 2.0], (1, 2));
         let clone = tensor.clone();

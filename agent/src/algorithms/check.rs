@@ -1,4 +1,4 @@
-//! What every memory must keep, whatever its architecture. A row of the table of algorithms is checked because it is
+//! The contract of every memory, whatever its architecture. A row of the table of algorithms is checked because it is
 //! there.
 
 use std::sync::atomic::AtomicBool;
@@ -11,8 +11,7 @@ use crate::algorithms::sections::Overrides;
 use crate::env::VectorEnv;
 use crate::env::selection::EnvSelection;
 use crate::env::test_task::TestTask;
-use crate::experience::Collection;
-use crate::experience::{Collector, Rollout};
+use crate::experience::{Behaviour, Collection, Collector, Rollout, Source};
 use crate::hyper::Hyperparameters;
 use crate::learner::auxiliary::AuxiliaryLosses;
 use crate::memory::attention::episodic_transformer::Episodes;
@@ -107,7 +106,7 @@ impl Subject {
         set(&mut hyper);
         let encoder =
             InputEncoder::new(env.observation_space(), env.action_space(), &hyper, false).unwrap();
-        let mut policy = Policy::new(row, &hyper, &encoder, &mut rng(0));
+        let mut policy = row.policy(&hyper, &encoder, &mut rng(0));
         jitter(&mut policy.params, 1);
         Self {
             policy,
@@ -141,15 +140,11 @@ impl Subject {
             let numbers = |column: &[f32]| -> Vec<f64> {
                 column[rows.clone()].iter().map(|&x| f64::from(x)).collect()
             };
-            let actions: Vec<i64> = experience.actions[rows.clone()]
-                .iter()
-                .map(|&action| i64::from(action))
-                .collect();
             let rewards = numbers(&experience.rewards);
             core.outcome(
                 params,
                 state,
-                &actions,
+                &experience.actions[rows.clone()],
                 &rewards,
                 &experience.ends[rows.clone()],
             );
@@ -265,7 +260,7 @@ fn unroll_repeats_the_steps(mut subject: Subject) {
     }
 }
 
-/// Whatever an episode that was broken off left behind, a start wipes out.
+/// A start wipes out all traces of an episode that was broken off.
 fn a_reset_row_is_a_fresh_one(subject: &Subject) {
     let mut used = subject.fresh();
     let broken_off = Experience::random(&[true; LANES], 7, 3).endless();
@@ -403,7 +398,7 @@ fn a_saved_state_goes_on_as_before(subject: &Subject) {
     );
 }
 
-/// Log-probabilities that learning recomputes are those that acting stored, in all lanes together and in some of them.
+/// Learning recomputes the log-probabilities that acting stored, in all lanes together and in some of them.
 fn ratios_are_one_before_the_first_update(mut subject: Subject, mut env: TestTask) {
     let mut collector = Collector::begin(
         &mut env,
@@ -417,7 +412,7 @@ fn ratios_are_one_before_the_first_update(mut subject: Subject, mut env: TestTas
     let mut noise = rng(2);
     for update in 0..3 {
         let rollout = collector
-            .collect(&subject.policy, &mut noise, usize::MAX)
+            .collect(&subject.policy, Behaviour::Policy, &mut noise, usize::MAX)
             .unwrap();
         for part in [rollout.clone(), rollout.lanes(&[2, 0]), rollout.lanes(&[1])] {
             assert_close(
@@ -498,7 +493,7 @@ fn one_step_recall_is_learned(algorithm_id: &str) {
     };
     let trained = train(&config, &mut env, options, &mut Silent).unwrap();
     let run = trained.checkpoint.run;
-    let has_memory = !run.lanes.memory.arrays.is_empty();
+    let has_memory = !run.collector.lanes.memory.arrays.is_empty();
     let statistics = run.statistics;
     assert_eq!(
         statistics.solved_at.is_some(),

@@ -1,5 +1,5 @@
 //! THE list of sections of hyper-parameters. Flags, the keys of TOML files and plans, the metadata of checkpoints and
-//! docs/hyperparameters.md come from it. A section is declared beside the code that reads it, and named here once.
+//! docs/hyperparameters.md come from it. A section is declared next to the code that reads it, and named here once.
 
 use std::fmt;
 use std::sync::LazyLock;
@@ -153,6 +153,16 @@ mod tests {
         names.dedup();
         assert_eq!(names.len(), NAMES.len());
         assert!(names.len() > 40, "{names:?}");
+    }
+
+    /// A section that a row has and the list lacks would have no flags.
+    #[test]
+    fn every_section_of_a_row_is_in_the_list() {
+        for row in crate::algorithms::ALGORITHMS {
+            for hyper in (row.defaults)().rows() {
+                assert!(NAMES.contains(&hyper.name), "{}: {}", row.id, hyper.name);
+            }
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use env_protocol::Space;
 
 use agent::env::{EnvError, ResetRequest, VectorEnv};
 use agent::spaces::UnsupportedSpace;
+use agent::spaces::actions::Choice;
 
 /// Erases the screen of a terminal and what has scrolled out of it, and begins again at the top.
 const ERASE: &str = "\x1b[H\x1b[2J\x1b[3J";
@@ -144,7 +145,7 @@ impl Table<'_> {
     }
 
     /// Asks until a line is an action; `None` is a wish to leave.
-    fn ask(&mut self) -> Result<Option<Vec<i64>>, PlayError> {
+    fn ask(&mut self) -> Result<Option<Vec<Choice>>, PlayError> {
         loop {
             write!(self.output, "action> ")?;
             self.output.flush()?;
@@ -228,7 +229,7 @@ impl Actions {
     }
 
     /// The action that a line says, if it says one, counted from 0: numbers with blanks, commas or both between them.
-    fn read(&self, line: &str) -> Option<Vec<i64>> {
+    fn read(&self, line: &str) -> Option<Vec<Choice>> {
         let parts = line.split(',').flat_map(|part| {
             // Nothing between two commas is no number.
             let is_empty = part.trim().is_empty() && line.contains(',');
@@ -237,13 +238,15 @@ impl Actions {
         let numbers: Result<Vec<i64>, _> = parts.map(str::parse).collect();
         let numbers = numbers.ok()?;
         let pairs = || numbers.iter().zip(&self.components);
-        let fits = numbers.len() == self.components.len()
-            && pairs().all(|(number, range)| range.contains(number));
-        fits.then(|| {
-            pairs()
-                .map(|(number, range)| number - range.start())
-                .collect()
-        })
+        if numbers.len() != self.components.len() {
+            return None;
+        }
+        pairs()
+            .map(|(number, range)| {
+                let is_choice = range.contains(number);
+                is_choice.then(|| Choice::try_from(number - range.start()).ok())?
+            })
+            .collect()
     }
 }
 
@@ -296,7 +299,7 @@ mod tests {
     struct Recall {
         observation_space: Space,
         action_space: Space,
-        cue: i64,
+        cue: Choice,
         taken: u32,
     }
 
@@ -335,7 +338,7 @@ mod tests {
             })
         }
 
-        fn step(&mut self, actions: &[i64]) -> Result<StepReply, EnvError> {
+        fn step(&mut self, actions: &[Choice]) -> Result<StepReply, EnvError> {
             self.taken += 1;
             if self.taken == 1 {
                 return Ok(StepReply {
@@ -455,7 +458,7 @@ mod tests {
             self.0.reset(request)
         }
 
-        fn step(&mut self, actions: &[i64]) -> Result<StepReply, EnvError> {
+        fn step(&mut self, actions: &[Choice]) -> Result<StepReply, EnvError> {
             let mut reply = self.0.step(actions)?;
             reply.rewards[0] = if reply.terminations[0] { 0.2 } else { 0.1 };
             Ok(reply)

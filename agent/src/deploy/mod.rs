@@ -2,4 +2,5 @@
 
 pub mod describe;
 pub mod onnx_export;
+#[cfg(feature = "serve")]
 pub mod serve;

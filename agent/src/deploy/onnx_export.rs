@@ -22,6 +22,7 @@ use serde_json::json;
 
 use crate::deploy::describe::AgentDescription;
 use crate::policy::actor::Actor;
+use crate::policy::outputs::OutputLayers;
 use crate::run::checkpoint::Checkpoint;
 use crate::run::load::{self, ActorError};
 use crate::spaces::encoder::InputColumn;
@@ -43,11 +44,12 @@ pub fn export(checkpoint: &[u8]) -> Result<Vec<u8>, OnnxError> {
     let mut step = StepGraph::new(&policy.params);
     let inputs = inputs(&mut step, &actor, &description);
     let features = policy.core.onnx(&mut step, &inputs);
-    let features = features.map_err(|reason| OnnxError::NotAGraph {
-        algorithm: description.algorithm.clone(),
-        reason,
-    })?;
-    outputs(&mut step, &actor, &description, &features);
+    features
+        .and_then(|features| outputs(&mut step, &actor, &description, &features))
+        .map_err(|reason| OnnxError::NotAGraph {
+            algorithm: description.algorithm.clone(),
+            reason,
+        })?;
     let states = step.states().to_vec();
     let model = ModelProto {
         ir_version: IR_VERSION,
@@ -173,20 +175,38 @@ fn outputs(
     actor: &Actor,
     description: &AgentDescription,
     features: &Value,
-) {
+) -> Result<(), &'static str> {
     let heads = actor.encoder().heads();
-    let layers = actor.policy().output_layers();
-    let [actor_layer, critic_layer] = layers.expect("an agent that was trained has both");
-    let logits = step.linear(features, actor_layer);
-    let values = step.linear(features, critic_layer);
+    let (logits, values) = match actor.policy().outputs() {
+        OutputLayers::ActorCritic { actor, critic } => {
+            let logits = step.linear(features, *actor);
+            (logits, Some(step.linear(features, *critic)))
+        }
+        OutputLayers::ActionValues(layer) => (step.linear(features, *layer), None),
+        OutputLayers::Tables(_) => return Err("it looks its values up in tables"),
+        OutputLayers::Nothing => return Err("it has no outputs"),
+    };
     let graph = &mut step.graph;
     let mut end = 0;
-    let mut choices = Vec::new();
+    let (mut choices, mut best) = (Vec::new(), Vec::new());
     for &size in heads.sizes() {
         let component = graph.columns(&logits, end, end + size);
         end += size;
         choices.push(graph.node("ArgMax", &[&component], vec![Attribute::Int("axis", 1)]));
+        if values.is_none() {
+            let axes = vec![Attribute::Ints("axes", vec![1])];
+            best.push(graph.node("ReduceMax", &[&component], axes));
+        }
     }
+    // Without a critic: the mean of the best value of each component, as acting has it.
+    let values = values.unwrap_or_else(|| {
+        let best = graph.concat(&best.iter().collect::<Vec<_>>());
+        graph.node(
+            "ReduceMean",
+            &[&best],
+            vec![Attribute::Ints("axes", vec![1])],
+        )
+    });
     let action = graph.concat(&choices.iter().collect::<Vec<_>>());
     let (shape, start) = action_shape(description);
     let start = graph.ints(&[1], &[start]);
@@ -200,6 +220,7 @@ fn outputs(
     let value = graph.reshape(&values, &[]);
     let doc = "the return that the agent expects, discounted as in its training";
     graph.output("value", &value, DataType::Float, &[], doc);
+    Ok(())
 }
 
 fn metadata(description: &AgentDescription, states: &[StateInfo]) -> Vec<StringStringEntryProto> {

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::spaces::UnsupportedSpace;
+use crate::spaces::actions::Choice;
 
 pub mod remote;
 pub mod selection;
@@ -75,12 +76,12 @@ pub trait VectorEnv {
     ///
     /// # Errors
     /// As [`VectorEnv::reset`].
-    fn step(&mut self, actions: &[i64]) -> Result<StepReply, EnvError>;
+    fn step(&mut self, actions: &[Choice]) -> Result<StepReply, EnvError>;
     /// What a player that knows every hidden draw would do now, as [`VectorEnv::step`] takes it. For baselines only.
     ///
     /// # Errors
     /// As [`VectorEnv::reset`]; and where there is no such player, or nobody may ask it.
-    fn oracle(&mut self) -> Result<Vec<i64>, EnvError> {
+    fn oracle(&mut self) -> Result<Vec<Choice>, EnvError> {
         Err(EnvError::NoOracle)
     }
     /// The present state as text for a person who plays in the agent's place: what the agent sees and no more. `None`
@@ -141,6 +142,12 @@ pub enum EnvError {
     /// Nobody knows this environment's hidden draws.
     #[error("this environment has no oracle")]
     NoOracle,
+    /// A recording that cannot be played back as asked.
+    #[error("the recording cannot be played: {detail}")]
+    Recording {
+        /// The reason.
+        detail: String,
+    },
     /// Whoever plays was told to stop.
     #[error("stopped")]
     Stopped,

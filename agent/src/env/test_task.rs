@@ -6,6 +6,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
 
 use super::{EnvError, ResetReply, ResetRequest, Space, StepReply, VectorEnv};
+use crate::spaces::actions::Choice;
 
 /// Lanes of MemoryTask. First observation `[target, distractor, 0]`, later ones `[distractor, distractor, 0]`, all fair
 /// bits; the `delay`-th action earns +1 if it is the target, else −1. With delay 1 the cue is on screen when it is asked.
@@ -110,13 +111,13 @@ impl VectorEnv for TestTask {
         })
     }
 
-    fn step(&mut self, actions: &[i64]) -> Result<StepReply, EnvError> {
+    fn step(&mut self, actions: &[Choice]) -> Result<StepReply, EnvError> {
         let mut reply = StepReply::default();
         let actions = actions.chunks_exact(self.components);
         for (lane, action) in self.lanes.iter_mut().zip(actions) {
             lane.age += 1;
             let end = lane.age == self.delay;
-            let wanted = [i64::from(lane.target), 2];
+            let wanted = [Choice::from(lane.target), 2];
             let reward = match (end, *action == wanted[..self.components]) {
                 (false, _) => 0.0,
                 (true, true) => 1.0,
@@ -134,8 +135,8 @@ impl VectorEnv for TestTask {
         Ok(reply)
     }
 
-    fn oracle(&mut self) -> Result<Vec<i64>, EnvError> {
-        let wanted = |lane: &Lane| [i64::from(lane.target), 2];
+    fn oracle(&mut self) -> Result<Vec<Choice>, EnvError> {
+        let wanted = |lane: &Lane| [Choice::from(lane.target), 2];
         let actions = self.lanes.iter().map(wanted);
         Ok(actions
             .flat_map(|wanted| wanted.into_iter().take(self.components))

@@ -1,6 +1,7 @@
 //! An environment with an onlooker.
 
 use super::{EnvError, ResetReply, ResetRequest, Space, StepReply, VectorEnv};
+use crate::spaces::actions::Choice;
 
 /// An environment that tells of every step before it is taken: to move a bar, or to end a long evaluation.
 pub struct Watched<'a, F> {
@@ -36,12 +37,12 @@ impl<F: FnMut() -> Result<(), EnvError>> VectorEnv for Watched<'_, F> {
         self.env.reset(request)
     }
 
-    fn step(&mut self, actions: &[i64]) -> Result<StepReply, EnvError> {
+    fn step(&mut self, actions: &[Choice]) -> Result<StepReply, EnvError> {
         (self.before_step)()?;
         self.env.step(actions)
     }
 
-    fn oracle(&mut self) -> Result<Vec<i64>, EnvError> {
+    fn oracle(&mut self) -> Result<Vec<Choice>, EnvError> {
         self.env.oracle()
     }
 

@@ -38,7 +38,13 @@ pub fn record_episode(
     };
     player.watch(env, &options, |moment| {
         view.observations.push(moment.observation.to_vec());
-        view.actions.push(moment.action.to_vec());
+        view.actions.push(
+            moment
+                .action
+                .iter()
+                .map(|&choice| i64::from(choice))
+                .collect(),
+        );
         view.rewards.push(moment.reward);
         record_memory(&mut view.memory, &moment.memory);
     })?;

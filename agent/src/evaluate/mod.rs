@@ -5,10 +5,8 @@
 //! carried through the world in the agent's own actions. *Emptied*: the memory is emptied before every step, so whoever
 //! still scores did not need it.
 
-use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use serde::{Deserialize, Serialize};
 use serde_json::Map;
 
 use crate::env::{EnvError, ResetRequest, VectorEnv};
@@ -18,57 +16,20 @@ use crate::policy::decider::Decider;
 use crate::run::checkpoint::Checkpoint;
 use crate::run::load::{self, ActorError};
 use crate::seeds::{self, Role};
+use crate::spaces::actions::Choice;
 
 mod balance;
+mod evaluation;
 pub mod inspect;
 mod setup;
 mod tally;
 
 pub use balance::{Unbalanced, balanced_seeds};
+pub use evaluation::{Evaluation, Mode, standard_error};
 pub use setup::{
     EvaluationEnv, episodes_per_lifetime, evaluation_kwargs, judged_step, shows_cue_first,
 };
 pub use tally::Tally;
-
-/// How actions are chosen, and what is taken away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum Mode {
-    /// The likeliest action.
-    Greedy,
-    /// An action drawn from the policy.
-    Sampled,
-    /// The likeliest action where it is judged, a random one before.
-    Scrambled,
-    /// The likeliest action, with a memory emptied before every step.
-    Emptied,
-}
-
-impl Mode {
-    /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 4] = [Self::Greedy, Self::Sampled, Self::Scrambled, Self::Emptied];
-
-    /// Its name in tables, figures and files.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Greedy => "greedy",
-            Self::Sampled => "sampled",
-            Self::Scrambled => "scrambled",
-            Self::Emptied => "emptied",
-        }
-    }
-
-    /// Whether a task allows it: where nothing says which action is judged, there is none before which to scramble.
-    pub const fn is_possible(self, judged_step: Option<u64>) -> bool {
-        !matches!(self, Self::Scrambled) || judged_step.is_some()
-    }
-}
-
-impl fmt::Display for Mode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
 
 /// What is evaluated.
 #[derive(Clone, Debug)]
@@ -89,45 +50,6 @@ pub struct EvaluateOptions {
     pub episodes_per_lifetime: usize,
 }
 
-/// What an evaluation found.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Evaluation {
-    /// How actions were chosen.
-    pub mode: Mode,
-    /// Undiscounted return of each environment's episode; of several, their mean.
-    pub returns: Vec<f64>,
-    /// Their mean.
-    pub mean_return: f64,
-    /// Their sample standard deviation.
-    pub std_return: f64,
-    /// Mean length of the episodes, in steps.
-    pub mean_length: f64,
-    /// Steps taken over all environments.
-    pub steps: u64,
-    /// How long it took.
-    pub elapsed: Duration,
-}
-
-/// The standard normal distribution's 97.5 % quantile.
-const Z_95: f64 = 1.959_963_984_540_054;
-
-impl Evaluation {
-    /// Standard error of the mean return: `std_return / √n`.
-    pub fn standard_error(&self) -> f64 {
-        standard_error(self.std_return, self.returns.len() as u64)
-    }
-
-    /// Half the width of the mean return's 95 % interval.
-    pub fn margin(&self) -> f64 {
-        Z_95 * self.standard_error()
-    }
-}
-
-/// Standard error of a mean over `episodes` values with this sample standard deviation.
-pub fn standard_error(std_return: f64, episodes: u64) -> f64 {
-    std_return / (episodes.max(1) as f64).sqrt()
-}
-
 /// A trained agent, ready to play.
 pub struct Player {
     actor: Actor,
@@ -138,7 +60,7 @@ pub struct Moment<'a> {
     /// What was seen, flat.
     pub observation: &'a [f32],
     /// What was done: a number for each component.
-    pub action: &'a [i64],
+    pub action: &'a [Choice],
     /// What came of it.
     pub reward: f64,
     /// What the memory held when the action was chosen, and what it attended to.
@@ -287,7 +209,7 @@ impl Player {
             if over(&moments) {
                 break;
             }
-            actor.outcome(&mut carried, &actions, &reply.rewards, &ends);
+            actor.record(&mut carried, &actions, &reply.rewards, &ends);
             observations = reply.observations;
             for (age, &end) in ages.iter_mut().zip(&ends) {
                 *age = if end { 0 } else { *age + 1 };
@@ -301,7 +223,7 @@ impl Player {
 /// One step of all lanes.
 struct Moments<'a> {
     observations: &'a [f32],
-    actions: &'a [i64],
+    actions: &'a [Choice],
     rewards: &'a [f64],
     ends: &'a [bool],
     memory: &'a State,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Evaluation, Mode};
+use super::evaluation::{Evaluation, Mode};
 
 /// Returns of the first episodes of each lane: of one, or of all that share a lifetime.
 #[derive(Clone, Debug)]

@@ -2,18 +2,22 @@
 
 use rand::RngExt;
 use rand_xoshiro::Xoshiro256PlusPlus;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::env::selection::OptionDraw;
 use crate::env::{EnvError, ResetRequest, StepReply, VectorEnv};
-use crate::experience::{Episode, Rollout};
-use crate::hyper::{Hyperparameters, section};
-use crate::memory::State;
+use crate::experience::behaviour::Behaviour;
+use crate::experience::rollout::{CutOff, Episode, Rollout};
+use crate::experience::source::Source;
+use crate::experience::state::CollectorState;
+use crate::hyper::Hyperparameters;
+use crate::hyper::section::section;
 use crate::nn;
-use crate::policy::Policy;
 use crate::policy::decider::Decider;
 use crate::policy::inputs::{InputEncoder, LaneHistory};
+use crate::policy::lanes::Lanes;
+use crate::policy::{Acted, Policy};
+use crate::spaces::actions::Choice;
 
 section! {
     /// How experience is collected.
@@ -28,19 +32,6 @@ section! {
     }
 }
 
-/// Everything that goes on from one rollout to the next, and into a checkpoint.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Lanes {
-    /// Current observations, `[batch, flat_size]`.
-    observations: Vec<f32>,
-    /// Whether they are first ones.
-    starts: Vec<bool>,
-    history: LaneHistory,
-    /// The memory of every lane.
-    pub memory: State,
-    returns: Vec<f64>,
-}
-
 /// Plays a policy in an environment.
 pub struct Collector<'a> {
     env: &'a mut dyn VectorEnv,
@@ -48,15 +39,25 @@ pub struct Collector<'a> {
     num_steps: usize,
     whole_episodes: bool,
     draws: Vec<OptionDraw>,
-    /// Where the lanes are.
-    pub lanes: Lanes,
+    state: CollectorState,
+    /// The current observations, encoded: `[batch, observation_size]`.
+    encoded: Vec<f32>,
+}
+
+/// The chooser of a rollout's actions.
+#[derive(Clone, Copy)]
+pub(super) enum Chooser {
+    /// The policy's decider: the network by this behaviour, chance, or the environment's oracle.
+    Decider(Behaviour),
+    /// The environment, which is a recording.
+    Recording,
 }
 
 impl<'a> Collector<'a> {
     /// Resets the environment with one seed for each lane.
     ///
     /// # Errors
-    /// What the environment refused.
+    /// A refusal by the environment.
     pub fn begin(
         env: &'a mut dyn VectorEnv,
         encoder: InputEncoder,
@@ -66,60 +67,44 @@ impl<'a> Collector<'a> {
         seeds: Vec<u64>,
     ) -> Result<Self, EnvError> {
         let batch = env.num_envs();
-        let collection = hyper.get::<Collection>();
         let observations = env
             .reset(&ResetRequest {
                 seeds: Some(seeds),
                 options: Map::new(),
             })?
             .observations;
-        let lanes = Lanes {
+        let mut encoded = Vec::with_capacity(batch * encoder.observation_size());
+        encoder.encode_observations(&observations, &mut encoded);
+        let state = CollectorState {
             observations,
             starts: vec![true; batch],
-            history: LaneHistory::new(batch, encoder.heads().components()),
-            memory: policy.core.initial_state(batch),
+            lanes: Lanes::new(policy.core.initial_state(batch), &encoder),
             returns: vec![0.0; batch],
         };
+        let collection = hyper.get::<Collection>();
         Ok(Self {
             env,
             encoder,
             num_steps: collection.num_steps,
             whole_episodes: collection.whole_episodes,
             draws: draws.to_vec(),
-            lanes,
+            state,
+            encoded,
         })
     }
 
-    /// The environment's whole state.
-    ///
-    /// # Errors
-    /// What the environment refused.
-    pub fn snapshot(&mut self) -> Result<Vec<u8>, EnvError> {
-        self.env.snapshot()
-    }
-
-    /// Puts the environment and the lanes back to where a checkpoint left them.
-    ///
-    /// # Errors
-    /// What the environment refused; nothing has changed then.
-    pub fn restore(&mut self, snapshot: &[u8], lanes: Lanes) -> Result<(), EnvError> {
-        self.env.restore(snapshot)?;
-        self.lanes = lanes;
-        Ok(())
-    }
-
-    /// Number of lanes.
-    pub fn batch(&self) -> usize {
-        self.env.num_envs()
+    /// Encodes the current observations.
+    fn encode(&mut self) {
+        self.encoded.clear();
+        self.encoder
+            .encode_observations(&self.state.observations, &mut self.encoded);
     }
 
     /// Plays `num_steps` steps in every lane, or until every lane has ended an episode, but at most `max_steps`.
-    ///
-    /// # Errors
-    /// What the environment refused; the lanes are then between two steps.
-    pub fn collect(
+    pub(super) fn play(
         &mut self,
         policy: &Policy,
+        chooser: Chooser,
         rng: &mut Xoshiro256PlusPlus,
         max_steps: usize,
     ) -> Result<Rollout, EnvError> {
@@ -127,11 +112,12 @@ impl<'a> Collector<'a> {
             self.reset_with_draws(rng)?;
         }
         let batch = self.env.num_envs();
-        policy.core.refresh(&policy.params, &mut self.lanes.memory);
-        let mut rollout = Rollout::empty(batch, self.lanes.memory.clone());
+        let memory = &mut self.state.lanes.memory;
+        policy.core.refresh(&policy.params, memory);
+        let mut rollout = Rollout::empty(batch, memory.clone());
         let mut ended = vec![false; batch];
         while rollout.steps < self.num_steps.min(max_steps) {
-            self.step(policy, rng, &mut rollout)?;
+            self.step(policy, chooser, rng, &mut rollout)?;
             let last = rollout.ends.len() - batch;
             ended
                 .iter_mut()
@@ -164,74 +150,74 @@ impl<'a> Collector<'a> {
                 )
             })
             .collect();
-        self.lanes.observations = self
+        self.state.observations = self
             .env
             .reset(&ResetRequest {
                 seeds: None,
                 options,
             })?
             .observations;
-        let batch = self.lanes.starts.len();
-        self.lanes.starts = vec![true; batch];
-        self.lanes.history = LaneHistory::new(batch, self.encoder.heads().components());
-        self.lanes.returns = vec![0.0; batch];
+        self.encode();
+        let batch = self.state.starts.len();
+        self.state.starts = vec![true; batch];
+        self.state.lanes.history = LaneHistory::new(batch, self.encoder.heads().components());
+        self.state.returns = vec![0.0; batch];
         Ok(())
     }
 
     fn step(
         &mut self,
         policy: &Policy,
+        chooser: Chooser,
         rng: &mut Xoshiro256PlusPlus,
         rollout: &mut Rollout,
     ) -> Result<(), EnvError> {
-        let lanes = &mut self.lanes;
-        let first_input = rollout.inputs.len();
-        self.encoder
-            .encode(&lanes.observations, &lanes.history, &mut rollout.inputs);
-        let acted = policy.act(
-            &rollout.inputs[first_input..],
-            &lanes.starts,
-            &mut lanes.memory,
+        let acted = self.state.lanes.act(
+            policy,
+            &self.encoder,
+            &self.encoded,
+            &self.state.starts,
+            &mut rollout.inputs,
             Some(rng),
         );
         let heads = self.encoder.heads();
         let mut actions = Vec::with_capacity(rollout.batch * heads.components());
-        if policy.decider() == Decider::Oracle {
-            actions = self.env.oracle()?;
-            rollout
-                .log_probs
-                .resize(rollout.log_probs.len() + rollout.batch, 0.0);
-        } else {
-            // Chance as well: its logits are all the same.
-            for logits in nn::values(&acted.logits).chunks_exact(heads.num_logits()) {
-                let log_prob = heads.sample(logits, rng, &mut actions);
-                rollout.log_probs.push(log_prob);
+        match chooser {
+            Chooser::Decider(behaviour) if policy.decider() != Decider::Oracle => {
+                // Chance as well: its logits are all the same.
+                for logits in nn::values(&acted.logits).chunks_exact(heads.num_logits()) {
+                    let log_prob = behaviour.choose(policy, logits, rng, &mut actions);
+                    rollout.log_probs.push(log_prob);
+                }
+            }
+            Chooser::Decider(_) | Chooser::Recording => {
+                actions = self.env.oracle()?;
+                let known = rollout.log_probs.len();
+                rollout.log_probs.resize(known + rollout.batch, 0.0);
             }
         }
         let reply = self.env.step(&actions)?;
 
-        rollout.starts.extend_from_slice(&lanes.starts);
+        rollout.starts.extend_from_slice(&self.state.starts);
         rollout.decisions.extend(acted.decisions);
-        rollout
-            .actions
-            .extend(actions.iter().map(|&action| action as u32));
+        rollout.actions.extend_from_slice(&actions);
         rollout
             .rewards
             .extend(reply.rewards.iter().map(|&reward| reward as f32));
         rollout.values.extend_from_slice(&acted.values);
         rollout.steps += 1;
         self.value_last_observations(policy, &reply, &actions, rollout);
-        self.take_in(policy, reply, &actions, rollout);
+        self.record(policy, reply, &actions, rollout);
         Ok(())
     }
 
-    /// V of the observation at which an episode was cut off: the return goes on beyond a truncation, unlike a
-    /// termination (Pardo et al. 2018, arXiv:1712.00378).
+    /// Fills in V of the last observation of episodes that were cut off: the return continues beyond a truncation, unlike
+    /// a termination (Pardo et al. 2018, arXiv:1712.00378).
     fn value_last_observations(
         &self,
         policy: &Policy,
         reply: &StepReply,
-        actions: &[i64],
+        actions: &[Choice],
         rollout: &mut Rollout,
     ) {
         let first = rollout.next_values.len();
@@ -240,95 +226,93 @@ impl<'a> Collector<'a> {
         if !(0..rollout.batch).any(cut_off) {
             return;
         }
-        let mut history = self.lanes.history.clone();
+        let mut history = self.state.lanes.history.clone();
         history.push(
             actions,
             &reply.rewards,
             std::iter::repeat_n(false, rollout.batch),
         );
-        let values = self.peek(
-            policy,
-            &reply.final_observations,
-            &history,
-            &vec![false; rollout.batch],
-        );
+        let mut encoded = Vec::new();
+        self.encoder
+            .encode_observations(&reply.final_observations, &mut encoded);
+        let inputs = self.rows(&encoded, &history);
+        let seen = self.peek(policy, &inputs, &vec![false; rollout.batch]);
+        let (size, width) = (self.encoder.input_size(), policy.core.decision_width());
         for lane in (0..rollout.batch).filter(|&lane| cut_off(lane)) {
-            rollout.next_values[first + lane] = values[lane];
+            rollout.next_values[first + lane] = seen.values[lane];
+            rollout.cut_offs.push(CutOff {
+                row: first + lane,
+                inputs: inputs[lane * size..][..size].to_vec(),
+                decisions: seen.decisions[lane * width..][..width].to_vec(),
+            });
         }
     }
 
-    /// Values of observations without moving the memory on.
-    fn peek(
-        &self,
-        policy: &Policy,
-        observations: &[f32],
-        history: &LaneHistory,
-        starts: &[bool],
-    ) -> Vec<f32> {
+    /// Returns the input rows of encoded observations, `[batch, input_size]`.
+    fn rows(&self, encoded: &[f32], history: &LaneHistory) -> Vec<f32> {
         let mut inputs = Vec::new();
-        self.encoder.encode(observations, history, &mut inputs);
-        policy
-            .act(&inputs, starts, &mut self.lanes.memory.clone(), None)
-            .values
+        self.encoder.append_rows(encoded, history, &mut inputs);
+        inputs
     }
 
-    fn take_in(
+    /// Acts on input rows, and leaves the memory as it is.
+    fn peek(&self, policy: &Policy, inputs: &[f32], starts: &[bool]) -> Acted {
+        policy.act(inputs, starts, &mut self.state.lanes.memory.clone(), None)
+    }
+
+    /// Records a step of every lane, and moves on to the observations after it.
+    fn record(
         &mut self,
         policy: &Policy,
         reply: StepReply,
-        actions: &[i64],
+        actions: &[Choice],
         rollout: &mut Rollout,
     ) {
-        let lanes = &mut self.lanes;
+        let state = &mut self.state;
         for lane in 0..rollout.batch {
             let end = reply.terminations[lane] || reply.truncations[lane];
-            lanes.returns[lane] += reply.rewards[lane];
+            state.returns[lane] += reply.rewards[lane];
             if end {
-                let length = u64::from(lanes.history.ages[lane]) + 1;
+                let length = u64::from(state.lanes.history.ages[lane]) + 1;
                 rollout.episodes.push(Episode {
-                    episode_return: lanes.returns[lane],
+                    episode_return: state.returns[lane],
                     length,
                 });
-                lanes.returns[lane] = 0.0;
+                state.returns[lane] = 0.0;
             }
-            lanes.starts[lane] = end;
+            state.starts[lane] = end;
             rollout.ends.push(end);
-            let observations = if end {
-                &reply.final_observations
-            } else {
-                &reply.observations
-            };
-            let size = self.encoder.flat_size();
-            let observation = &observations[lane * size..][..size];
-            self.encoder
-                .encode_observation(observation, &mut rollout.next_observations);
         }
-        policy.core.outcome(
-            &policy.params,
-            &mut lanes.memory,
-            actions,
-            &reply.rewards,
-            &lanes.starts,
-        );
-        lanes
-            .history
-            .push(actions, &reply.rewards, lanes.starts.iter().copied());
-        lanes.observations = reply.observations;
+        let lanes = &mut state.lanes;
+        lanes.record(policy, actions, &reply.rewards, &state.starts);
+        state.observations = reply.observations;
+        self.encode();
+        self.record_next_observations(&reply.final_observations, rollout);
     }
 
-    /// Fills in V of the next row wherever an episode went on.
+    /// Appends what each action led to: the last observation of an episode that ended, else the current one.
+    fn record_next_observations(&self, final_observations: &[f32], rollout: &mut Rollout) {
+        let (size, flat_size) = (self.encoder.observation_size(), self.encoder.flat_size());
+        let next = &mut rollout.next_observations;
+        for (lane, &end) in self.state.starts.iter().enumerate() {
+            if end {
+                let last = &final_observations[lane * flat_size..][..flat_size];
+                self.encoder.encode_observation(last, next);
+            } else {
+                next.extend_from_slice(&self.encoded[lane * size..][..size]);
+            }
+        }
+    }
+
+    /// Fills in V of the next row wherever an episode continues.
     fn value_what_follows(&self, policy: &Policy, rollout: &mut Rollout) {
         let batch = rollout.batch;
         let last = rollout.ends.len() - batch;
         let beyond = if rollout.ends[last..].iter().all(|&end| end) {
             vec![0.0; batch]
         } else {
-            self.peek(
-                policy,
-                &self.lanes.observations,
-                &self.lanes.history,
-                &self.lanes.starts,
-            )
+            let inputs = self.rows(&self.encoded, &self.state.lanes.history);
+            self.peek(policy, &inputs, &self.state.starts).values
         };
         for row in 0..rollout.ends.len() {
             if !rollout.ends[row] {
@@ -342,7 +326,42 @@ impl<'a> Collector<'a> {
     }
 }
 
-/// A whole number from `low..=high` whose logarithm is uniform.
+impl Source for Collector<'_> {
+    fn batch(&self) -> usize {
+        self.env.num_envs()
+    }
+
+    fn is_played(&self) -> bool {
+        true
+    }
+
+    fn collect(
+        &mut self,
+        policy: &Policy,
+        behaviour: Behaviour,
+        rng: &mut Xoshiro256PlusPlus,
+        max_steps: usize,
+    ) -> Result<Rollout, EnvError> {
+        self.play(policy, Chooser::Decider(behaviour), rng, max_steps)
+    }
+
+    fn state(&self) -> &CollectorState {
+        &self.state
+    }
+
+    fn snapshot(&mut self) -> Result<Vec<u8>, EnvError> {
+        self.env.snapshot()
+    }
+
+    fn restore(&mut self, snapshot: &[u8], state: CollectorState) -> Result<(), EnvError> {
+        self.env.restore(snapshot)?;
+        self.state = state;
+        self.encode();
+        Ok(())
+    }
+}
+
+/// Draws a whole number from `low..=high` whose logarithm is uniform.
 fn draw_log_uniform(low: u64, high: u64, rng: &mut Xoshiro256PlusPlus) -> u64 {
     let (bottom, top) = ((low as f64).ln(), (high as f64 + 1.0).ln());
     let drawn = (bottom + rng.random::<f64>() * (top - bottom)).exp();
@@ -365,11 +384,13 @@ mod tests {
         let encoder =
             InputEncoder::new(env.observation_space(), env.action_space(), &hyper, false).unwrap();
         let mut rng = seeds::generator(0, Role::Agent);
-        let policy = Policy::new(row, &hyper, &encoder, &mut rng);
+        let policy = row.policy(&hyper, &encoder, &mut rng);
         let mut collector =
             Collector::begin(&mut env, encoder, &policy, &hyper, &[], vec![1, 2]).unwrap();
-        let rollout = collector.collect(&policy, &mut rng, usize::MAX).unwrap();
-        // What a memoryless critic thinks of what followed each action.
+        let rollout = collector
+            .collect(&policy, Behaviour::Policy, &mut rng, usize::MAX)
+            .unwrap();
+        // The values that a memoryless critic gives to the observations after each action.
         let values = policy
             .act(
                 &rollout.next_observations,
@@ -398,8 +419,8 @@ mod tests {
         }
     }
 
-    /// What every learner bootstraps from: V of the last observation, by the memory of the episode that was cut off.
-    /// Compared with acting on by hand, with the same noise.
+    /// Every learner bootstraps from V of the last observation, by the memory of the episode that was cut off. Compared
+    /// with acting step by step by hand, with the same noise.
     #[test]
     fn a_truncation_is_worth_its_last_observation_to_every_algorithm() {
         for (row, truncates) in algorithms::learners().flat_map(|row| [(row, true), (row, false)]) {
@@ -412,11 +433,13 @@ mod tests {
                 InputEncoder::new(env.observation_space(), env.action_space(), &hyper, false)
                     .unwrap();
             let mut rng = seeds::generator(0, Role::Agent);
-            let policy = Policy::new(row, &hyper, &encoder, &mut rng);
+            let policy = row.policy(&hyper, &encoder, &mut rng);
             let mut collector =
                 Collector::begin(&mut env, encoder, &policy, &hyper, &[], vec![1, 2]).unwrap();
-            let (mut memory, mut noise) = (collector.lanes.memory.clone(), rng.clone());
-            let rollout = collector.collect(&policy, &mut rng, usize::MAX).unwrap();
+            let (mut memory, mut noise) = (collector.state.lanes.memory.clone(), rng.clone());
+            let rollout = collector
+                .collect(&policy, Behaviour::Policy, &mut rng, usize::MAX)
+                .unwrap();
 
             policy.core.refresh(&policy.params, &mut memory);
             for t in 0..3 {

@@ -1,7 +1,25 @@
-//! Experience: what is kept of playing for learning.
+//! Experience: the steps that learners learn from.
+//!
+//! A [`Source`] brings rollouts: a [`Collector`] plays environments, a [`Recording`] plays back a [`Dataset`]. A
+//! learner that learns from old steps stores them in a [`Replay`].
 
+mod behaviour;
 mod collector;
+mod dataset;
+mod floats;
+mod playback;
+mod recorder;
+mod replay;
 mod rollout;
+mod source;
+mod state;
 
-pub use self::collector::{Collection, Collector, Lanes};
-pub use self::rollout::{Episode, Rollout};
+pub use self::behaviour::Behaviour;
+pub use self::collector::{Collection, CollectionOverrides, Collector};
+pub use self::dataset::{Dataset, RecordedEpisode};
+pub use self::playback::{Playback, Recording};
+pub use self::recorder::Recorder;
+pub use self::replay::{EpisodeBatch, Replay};
+pub use self::rollout::{CutOff, Episode, Rollout};
+pub use self::source::Source;
+pub use self::state::CollectorState;

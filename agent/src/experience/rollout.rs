@@ -1,10 +1,10 @@
-//! A rollout: what is kept of playing for learning.
+//! A rollout: the steps that were played between two updates.
 
 use serde::{Deserialize, Serialize};
 
 use crate::memory::{Segment, State};
 
-/// What was played between two updates. Columns are time-major: `row = t * batch + lane`.
+/// The steps that were played between two updates. Columns are time-major: `row = t * batch + lane`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rollout {
     /// Steps T.
@@ -23,20 +23,33 @@ pub struct Rollout {
     pub decisions: Vec<i32>,
     /// `[T*B, components]`.
     pub actions: Vec<u32>,
-    /// `[T*B]`: of the action that was taken.
+    /// `[T*B]`: log-probability of the action that was taken, under the behaviour that took it.
     pub log_probs: Vec<f32>,
     /// `[T*B]`: the task's own, never with a bonus.
     pub rewards: Vec<f32>,
-    /// `[T*B, observation_size]`: what the action led to, encoded; at an end the episode's last observation.
+    /// `[T*B, observation_size]`: the next observation, encoded; at an end the episode's last.
     pub next_observations: Vec<f32>,
-    /// `[T*B]`: V of what was seen.
+    /// `[T*B]`: V of the observation.
     pub values: Vec<f32>,
-    /// `[T*B]`: V of what came after; 0 at a termination, V of the last observation at a truncation.
+    /// `[T*B]`: V of the next observation; 0 at a termination, V of the last observation at a truncation.
     pub next_values: Vec<f32>,
+    /// Ends by truncation rather than by termination, in the order of their rows.
+    pub cut_offs: Vec<CutOff>,
     /// Episodes that ended, in order: return and length.
     pub episodes: Vec<Episode>,
-    /// Whole episodes were wanted, and `max_steps` ended the rollout before every lane had one.
+    /// Whether `max_steps` ended the rollout before every lane had ended an episode, where whole episodes were wanted.
     pub cut_short: bool,
+}
+
+/// An end by truncation: the task would have continued, and so does the return (Pardo et al. 2018, arXiv:1712.00378).
+#[derive(Clone, Debug, PartialEq)]
+pub struct CutOff {
+    /// Row of the last action.
+    pub row: usize,
+    /// `[input_size]`: the input row of the observation that followed it, as the agent would have seen it.
+    pub inputs: Vec<f32>,
+    /// `[decision_width]`: the decisions of the memory at that row.
+    pub decisions: Vec<i32>,
 }
 
 /// An episode that ended.
@@ -49,7 +62,7 @@ pub struct Episode {
 }
 
 impl Rollout {
-    /// Before the first step.
+    /// Returns a rollout before its first step.
     pub(crate) fn empty(batch: usize, initial_state: State) -> Self {
         Self {
             steps: 0,
@@ -65,12 +78,13 @@ impl Rollout {
             next_observations: Vec::new(),
             values: Vec::new(),
             next_values: Vec::new(),
+            cut_offs: Vec::new(),
             episodes: Vec::new(),
             cut_short: false,
         }
     }
 
-    /// The chosen lanes, as a rollout of their own (without the list of episodes).
+    /// Returns the chosen lanes as a rollout of their own (without the list of episodes).
     pub fn lanes(&self, lanes: &[usize]) -> Self {
         let rows: Vec<usize> = (0..self.steps)
             .flat_map(|t| lanes.iter().map(move |&lane| t * self.batch + lane))
@@ -101,12 +115,31 @@ impl Rollout {
             ),
             values: take(&self.values, 1, &rows),
             next_values: take(&self.next_values, 1, &rows),
+            cut_offs: self.cut_offs_of(lanes),
             episodes: Vec::new(),
             cut_short: false,
         }
     }
 
-    /// As a memory core sees it.
+    fn cut_offs_of(&self, lanes: &[usize]) -> Vec<CutOff> {
+        let mut cut_offs: Vec<CutOff> = self
+            .cut_offs
+            .iter()
+            .flat_map(|cut_off| {
+                let (step, lane) = (cut_off.row / self.batch, cut_off.row % self.batch);
+                let places = (0..lanes.len()).filter(move |&place| lanes[place] == lane);
+                places.map(move |place| CutOff {
+                    row: step * lanes.len() + place,
+                    inputs: cut_off.inputs.clone(),
+                    decisions: cut_off.decisions.clone(),
+                })
+            })
+            .collect();
+        cut_offs.sort_by_key(|cut_off| cut_off.row);
+        cut_offs
+    }
+
+    /// Returns the segment that a memory core reads.
     pub fn segment<'a>(&'a self, returns: &'a [f32]) -> Segment<'a> {
         Segment {
             steps: self.steps,

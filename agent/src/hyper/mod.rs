@@ -1,6 +1,6 @@
 //! Hyper-parameters in sections.
 //!
-//! A section is a plain struct of named values, declared by [`section!`](crate::hyper::section) beside the code that
+//! A section is a plain struct of named values, declared by [`section!`](crate::hyper::section::section) beside the code that
 //! reads it: PPO's in `learner/ppo.rs`, the slots' in `memory/slots`. [`Hyperparameters`] holds the sections that an
 //! algorithm has. [`crate::algorithms::sections`] lists all of them; the flags, the keys of TOML files, the metadata of
 //! checkpoints and the documents come from that list.
@@ -12,10 +12,9 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value};
 
 mod error;
-mod section;
+pub(crate) mod section;
 
 pub use self::error::ConfigError;
-pub(crate) use self::section::section;
 
 /// One hyper-parameter, for help and documents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +27,7 @@ pub struct HyperparameterRow {
     pub doc: &'static str,
 }
 
-/// The hyper-parameters that one piece of code reads. [`section!`](crate::hyper::section) implements it.
+/// The hyper-parameters that one piece of code reads. [`section!`](crate::hyper::section::section) implements it.
 ///
 /// The default of a field is the value that older programs used when they did not have the field: a file that lacks it
 /// is read with the default.

@@ -1,10 +1,10 @@
-//! Advantages: from rewards and values to what each action was worth.
+//! Advantages: the worth of each action, from rewards and values.
 
 /// Time-major columns of a rollout: index `t * batch + lane`, T·B long each.
 pub struct AdvantageInputs<'a> {
     /// Lanes B.
     pub batch: usize,
-    /// r_t, the reward of the action taken at t.
+    /// r_t: the reward of the action taken at t.
     pub rewards: &'a [f32],
     /// V(s_t).
     pub values: &'a [f32],

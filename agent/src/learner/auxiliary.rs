@@ -7,7 +7,8 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use crate::experience::Rollout;
 use serde::{Deserialize, Serialize};
 
-use crate::hyper::{Hyperparameters, section};
+use crate::hyper::Hyperparameters;
+use crate::hyper::section::section;
 use crate::nn::{Activation, Graph, Init, ParamId, Params, Tensor};
 use crate::policy::inputs::InputEncoder;
 use crate::spaces::actions::ActionHeads;
@@ -44,7 +45,7 @@ pub fn wants_cue(hyper: &Hyperparameters) -> bool {
 
 /// A question about a rollout's steps.
 trait AuxiliaryTask: Send + Sync {
-    /// How wrong the answers from `features` (`[T*B, feature_size]`) are: a `(1, 1)` tensor.
+    /// Returns the error of the answers from `features` (`[T*B, feature_size]`), a `(1, 1)` tensor.
     fn loss(&self, graph: &mut Graph<'_>, features: &Tensor, rollout: &Rollout) -> Tensor;
 }
 
@@ -93,7 +94,12 @@ impl Auxiliary {
         }
     }
 
-    /// A `(1, 1)` loss for each question.
+    /// Returns whether there is no question.
+    pub fn is_empty(&self) -> bool {
+        self.tasks.is_empty()
+    }
+
+    /// Returns a `(1, 1)` loss for each question.
     pub fn losses(
         &self,
         graph: &mut Graph<'_>,
@@ -143,7 +149,7 @@ impl AuxiliaryTask for Cue {
     }
 }
 
-/// Class of every row, and 1 for the rows that are asked, 0 for the others.
+/// Returns the class of every row, and 1 for the rows that are asked, 0 for the others.
 fn cues(rollout: &Rollout, first: &FirstNumber) -> (Vec<u32>, Vec<f32>) {
     let input_size = rollout.inputs.len() / rollout.starts.len();
     let mut cue_of_lane = vec![None; rollout.batch];
@@ -172,7 +178,7 @@ impl AuxiliaryTask for Confidence {
     }
 }
 
-/// 1 for rows of episodes with a positive return, and 1 for the rows of whole episodes, 0 for the others.
+/// Returns 1 for rows of episodes with a positive return, 0 for others; and 1 for rows of whole episodes, 0 for others.
 fn successes(rollout: &Rollout) -> (Vec<u32>, Vec<f32>) {
     let rows = rollout.starts.len();
     let (mut classes, mut weights) = (vec![0; rows], vec![0.0; rows]);
@@ -271,7 +277,8 @@ mod tests {
         assert_eq!(successes(&lost).0, [0; 6]);
     }
 
-    fn policy(aux_modules: Vec<AuxModule>) -> Policy {
+    /// A policy, and the questions that a learner adds to it.
+    fn policy(aux_modules: Vec<AuxModule>) -> (Policy, Auxiliary) {
         let row = algorithms::find("ppo").unwrap();
         let hyper = (row.defaults)().edited(|losses: &mut AuxiliaryLosses| {
             losses.aux_modules = aux_modules;
@@ -284,7 +291,12 @@ mod tests {
             wants_cue(&hyper),
         )
         .unwrap();
-        Policy::new(row, &hyper, &encoder, &mut seeds::generator(0, Role::Agent))
+        let mut rng = seeds::generator(0, Role::Agent);
+        let mut policy = row.policy(&hyper, &encoder, &mut rng);
+        let feature_size = policy.core.feature_size();
+        let params = &mut policy.params;
+        let auxiliary = Auxiliary::new(&hyper, &encoder, feature_size, params, &mut rng);
+        (policy, auxiliary)
     }
 
     /// Fresh answers to a two-way question cost ln 2 where the features are zeros; the prediction of ones costs 1.
@@ -295,7 +307,7 @@ mod tests {
             AuxModule::Confidence,
             AuxModule::NextObservation,
         ];
-        let policy = policy(all);
+        let (policy, auxiliary) = policy(all);
         let rollout = Rollout {
             steps: 2,
             inputs: vec![1.0, 0.0, 0.0, 0.0, 0.0, 0.0],
@@ -311,7 +323,7 @@ mod tests {
             vec![0.0; 2 * policy.core.feature_size()],
             (2, policy.core.feature_size()),
         );
-        let losses = policy.auxiliary.losses(&mut graph, &features, &rollout);
+        let losses = auxiliary.losses(&mut graph, &features, &rollout);
         let losses: Vec<f32> = losses.iter().map(|loss| nn::values(loss)[0]).collect();
         assert!((losses[0] - 2.0f32.ln()).abs() < 1e-6);
         assert!((losses[1] - 2.0f32.ln()).abs() < 1e-6);
@@ -334,7 +346,7 @@ mod tests {
             AuxModule::NextObservation,
         ];
         let [with, without] = [all, Vec::new()].map(|modules| {
-            let policy = policy(modules);
+            let (policy, _) = policy(modules);
             let mut state = policy.core.initial_state(1);
             let acted = policy.act(&[1.0, 0.5, 0.0], &[true], &mut state, None);
             (nn::values(&acted.logits).to_vec(), acted.values)

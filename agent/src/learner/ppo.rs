@@ -5,9 +5,12 @@ use rand::seq::SliceRandom;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use crate::experience::Rollout;
-use crate::hyper::{Hyperparameters, section};
+use crate::hyper::section::section;
 use crate::learner::advantage::{self, AdvantageInputs};
-use crate::learner::auxiliary::AuxiliaryLosses;
+use crate::learner::auxiliary::{Auxiliary, AuxiliaryLosses};
+use crate::learner::{
+    Backup, Diverged, Experience, Group, Learner, LearnerContext, LearnerState, Metrics, StateError,
+};
 use crate::nn::{Adam, Graph, PpoBatch, PpoCoefficients, PpoStats};
 use crate::policy::Policy;
 
@@ -50,45 +53,45 @@ section! {
     }
 }
 
-/// The optimiser and what it is told.
+/// The optimiser, the auxiliary losses and the settings of PPO.
 pub struct Ppo {
-    /// Its state goes into checkpoints.
-    pub adam: Adam,
+    adam: Adam,
+    auxiliary: Auxiliary,
     hyper: PpoUpdate,
     aux_coef: f32,
 }
 
-/// Means over the optimiser steps of an update, for the log.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct UpdateMetrics {
+/// Sums over the optimiser steps of an update, and their means in the end.
+#[derive(Default)]
+struct UpdateMetrics {
     /// All losses together, weighted.
-    pub loss: f64,
+    loss: f64,
     /// Clipped surrogate, to be minimised.
-    pub policy_loss: f64,
+    policy_loss: f64,
     /// Half the mean squared error of the values.
-    pub value_loss: f64,
+    value_loss: f64,
     /// Mean entropy of the policy, in nats.
-    pub entropy: f64,
+    entropy: f64,
     /// E[(ρ − 1) − ln ρ].
-    pub approx_kl: f64,
+    approx_kl: f64,
     /// Share of probability ratios outside the clipping range.
-    pub clip_fraction: f64,
+    clip_fraction: f64,
     /// Length of the gradient before clipping.
-    pub grad_norm: f64,
+    grad_norm: f64,
     /// 1 − Var(R − V)/Var(R) of the values that acting predicted; `None` where returns did not vary.
-    pub explained_variance: Option<f64>,
-    /// Of the advantages before normalisation.
-    pub advantage_mean: f64,
-    /// Of the advantages before normalisation.
-    pub advantage_std: f64,
-    /// Mean of the auxiliary losses, unweighted; 0 without any.
-    pub aux_loss: f64,
+    explained_variance: Option<f64>,
+    /// Mean of the advantages before normalisation.
+    advantage_mean: f64,
+    /// Deviation of the advantages before normalisation.
+    advantage_std: f64,
+    /// Mean of the auxiliary losses, unweighted; `None` without any.
+    aux_loss: Option<f64>,
     /// The memory's own losses, unweighted.
-    pub losses: Vec<(&'static str, f64)>,
+    losses: Vec<(&'static str, f64)>,
     /// Step size of this update.
-    pub learning_rate: f64,
+    learning_rate: f64,
     /// Optimiser steps taken.
-    pub optimizer_steps: usize,
+    optimizer_steps: usize,
 }
 
 /// Targets of a rollout, constants for the gradient.
@@ -98,30 +101,41 @@ struct Targets {
 }
 
 impl Ppo {
-    /// A learner for these parameters.
-    pub fn new(policy: &Policy, hyper: &Hyperparameters) -> Self {
+    /// Returns a learner for the context's policy. The parameters of auxiliary losses come after the policy's, so that
+    /// the weights that act are the same with and without them.
+    pub fn new(context: &mut LearnerContext<'_>) -> Self {
+        let LearnerContext {
+            policy,
+            encoder,
+            hyper,
+            rng,
+        } = context;
+        let feature_size = policy.core.feature_size();
+        let auxiliary = Auxiliary::new(hyper, encoder, feature_size, &mut policy.params, rng);
         Self {
             adam: Adam::new(&policy.params),
+            auxiliary,
             hyper: hyper.get::<PpoUpdate>(),
             aux_coef: hyper.get::<AuxiliaryLosses>().aux_coef,
         }
     }
 
-    /// Improves the policy on a rollout. `progress` is the share of the run that is over, 0 to 1. `rewards`, one a
-    /// row, are what is learned from: the task's own, or shaped.
-    ///
-    /// # Errors
-    /// A loss or gradient that is not a number; the weights are then as before that optimiser step.
-    pub fn update(
+    fn update(
         &mut self,
         policy: &mut Policy,
-        rollout: &Rollout,
-        rewards: &[f32],
-        progress: f64,
+        experience: &Experience<'_>,
         rng: &mut Xoshiro256PlusPlus,
-    ) -> Result<UpdateMetrics, NotANumber> {
+    ) -> Result<UpdateMetrics, Diverged> {
+        let Experience {
+            rollout,
+            rewards,
+            progress,
+        } = *experience;
         let hyper = self.hyper.clone();
-        let mut metrics = UpdateMetrics::default();
+        let mut metrics = UpdateMetrics {
+            aux_loss: (!self.auxiliary.is_empty()).then_some(0.0),
+            ..UpdateMetrics::default()
+        };
         let targets = targets(&hyper, rollout, rewards, &mut metrics);
         let anneal = if hyper.anneal_lr {
             (1.0 - progress).max(0.0) as f32
@@ -158,7 +172,7 @@ impl Ppo {
         targets: &Targets,
         learning_rate: f32,
         metrics: &mut UpdateMetrics,
-    ) -> Result<(), NotANumber> {
+    ) -> Result<(), Diverged> {
         let hyper = &self.hyper;
         let mut advantages = targets.advantages.clone();
         if hyper.norm_adv && hyper.advantage_mix == 0.0 {
@@ -182,7 +196,7 @@ impl Ppo {
             ent_coef: hyper.ent_coef,
             vf_coef: hyper.vf_coef,
         };
-        let auxiliary = policy.auxiliary.losses(&mut graph, &seen.features, rollout);
+        let auxiliary = self.auxiliary.losses(&mut graph, &seen.features, rollout);
         let (ppo_loss, stats) = graph.ppo_loss(&seen.logits, &seen.values, &batch, &coefficients);
         let mut losses = vec![(1.0, &ppo_loss)];
         losses.extend(seen.losses.iter().map(|(_, weight, loss)| (*weight, loss)));
@@ -195,7 +209,7 @@ impl Ppo {
             self.adam
                 .step(&mut policy.params, &gradients, learning_rate, max_grad_norm);
         if !grad_norm.is_finite() || !value.is_finite() {
-            return Err(NotANumber {
+            return Err(Diverged {
                 loss: value,
                 grad_norm: f64::from(grad_norm),
             });
@@ -206,9 +220,43 @@ impl Ppo {
             .map(|(name, _, loss)| (*name, f64::from(crate::nn::values(loss)[0])));
         metrics.add(value, &stats, f64::from(grad_norm), own);
         let number = |loss| f64::from(crate::nn::values(loss)[0]);
-        metrics.aux_loss +=
-            auxiliary.iter().map(number).sum::<f64>() / auxiliary.len().max(1) as f64;
+        if let Some(sum) = &mut metrics.aux_loss {
+            *sum += auxiliary.iter().map(number).sum::<f64>() / auxiliary.len() as f64;
+        }
         Ok(())
+    }
+}
+
+impl Learner for Ppo {
+    fn discount(&self) -> f32 {
+        self.hyper.gamma
+    }
+
+    fn learn(
+        &mut self,
+        policy: &mut Policy,
+        experience: &Experience<'_>,
+        rng: &mut Xoshiro256PlusPlus,
+    ) -> Result<Option<Metrics>, Diverged> {
+        let before = Backup::new(policy, &self.adam);
+        match self.update(policy, experience, rng) {
+            Ok(metrics) => Ok(Some(metrics.rows())),
+            Err(diverged) => {
+                before.restore(policy, &mut self.adam);
+                Err(diverged)
+            }
+        }
+    }
+
+    fn export(&self) -> LearnerState {
+        LearnerState {
+            adam: self.adam.export(),
+            ..LearnerState::default()
+        }
+    }
+
+    fn import(&mut self, state: &LearnerState) -> Result<(), StateError> {
+        Ok(self.adam.import(&state.adam)?)
     }
 }
 
@@ -318,24 +366,32 @@ impl UpdateMetrics {
             &mut self.approx_kl,
             &mut self.clip_fraction,
             &mut self.grad_norm,
-            &mut self.aux_loss,
         ];
         sums.into_iter()
+            .chain(&mut self.aux_loss)
             .chain(self.losses.iter_mut().map(|(_, sum)| sum))
             .for_each(|sum| *sum /= n);
     }
-}
 
-/// Learning went astray.
-#[derive(Debug, thiserror::Error, PartialEq)]
-#[error(
-    "learning diverged: loss {loss}, gradient norm {grad_norm}. A smaller learning_rate usually mends it"
-)]
-pub struct NotANumber {
-    /// The loss.
-    pub loss: f64,
-    /// The gradient's length.
-    pub grad_norm: f64,
+    fn rows(&self) -> Metrics {
+        let mut rows = Metrics::default();
+        rows.put(Group::Rollout, "policy_entropy", self.entropy)
+            .put(Group::Rollout, "advantage_mean", self.advantage_mean)
+            .put(Group::Rollout, "advantage_std", self.advantage_std)
+            .put_known(Group::Rollout, "aux_loss_mean", self.aux_loss)
+            .put(Group::Train, "loss", self.loss)
+            .put(Group::Train, "policy_loss", self.policy_loss)
+            .put(Group::Train, "value_loss", self.value_loss)
+            .put_known(Group::Train, "explained_variance", self.explained_variance)
+            .put(Group::Train, "approx_kl", self.approx_kl)
+            .put(Group::Train, "clip_fraction", self.clip_fraction)
+            .put(Group::Train, "grad_norm", self.grad_norm)
+            .put(Group::Train, "learning_rate", self.learning_rate);
+        for (name, value) in &self.losses {
+            rows.put(Group::Memory, name, *value);
+        }
+        rows
+    }
 }
 
 #[cfg(test)]

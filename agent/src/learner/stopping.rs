@@ -1,6 +1,7 @@
 //! When learning ends before its budget is spent.
 
-use crate::hyper::{Hyperparameters, section};
+use crate::hyper::Hyperparameters;
+use crate::hyper::section::section;
 
 section! {
     /// When a run ends before its budget is spent.

@@ -7,10 +7,11 @@
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-use crate::hyper::{Hyperparameters, section};
+use crate::hyper::Hyperparameters;
+use crate::hyper::section::section;
 use crate::nn::{Graph, Params, Tensor};
 use crate::onnx::{self, StepGraph};
-use crate::spaces::actions::ActionHeads;
+use crate::spaces::actions::{ActionHeads, Choice};
 
 pub mod attention;
 pub mod episodes;
@@ -149,7 +150,7 @@ pub trait MemoryCore: Send + Sync {
         &self,
         _params: &Params,
         _state: &mut State,
-        _actions: &[i64],
+        _actions: &[Choice],
         _rewards: &[f64],
         _ends: &[bool],
     ) {

@@ -5,9 +5,10 @@
 use env_protocol::Space;
 use serde::{Deserialize, Serialize};
 
-use crate::hyper::{Hyperparameters, section};
+use crate::hyper::Hyperparameters;
+use crate::hyper::section::section;
 use crate::spaces::UnsupportedSpace;
-use crate::spaces::actions::ActionHeads;
+use crate::spaces::actions::{ActionHeads, Choice};
 use crate::spaces::encoder::{FirstNumber, InputColumn, SpaceEncoder};
 
 section! {
@@ -45,7 +46,7 @@ pub struct LaneHistory {
     /// Steps taken in the episode, `[lanes]`.
     pub ages: Vec<u32>,
     /// Action of the previous step, `[lanes, components]`; meaningless at age 0.
-    pub actions: Vec<u32>,
+    pub actions: Vec<Choice>,
     /// Reward of the previous step, `[lanes]`; 0 at age 0.
     pub rewards: Vec<f32>,
 }
@@ -61,7 +62,7 @@ impl LaneHistory {
     }
 
     /// Takes in one step of every lane.
-    pub fn push(&mut self, actions: &[i64], rewards: &[f64], ends: impl Iterator<Item = bool>) {
+    pub fn push(&mut self, actions: &[Choice], rewards: &[f64], ends: impl Iterator<Item = bool>) {
         let components = self.actions.len() / self.ages.len().max(1);
         for (lane, end) in ends.enumerate() {
             if end {
@@ -70,15 +71,13 @@ impl LaneHistory {
                 self.ages[lane] += 1;
                 let of_lane = lane * components..(lane + 1) * components;
                 let kept = &mut self.actions[of_lane.clone()];
-                for (kept, &taken) in kept.iter_mut().zip(&actions[of_lane]) {
-                    *kept = taken as u32;
-                }
+                kept.copy_from_slice(&actions[of_lane]);
                 self.rewards[lane] = rewards[lane] as f32;
             }
         }
     }
 
-    fn action(&self, lane: usize) -> &[u32] {
+    fn action(&self, lane: usize) -> &[Choice] {
         let components = self.actions.len() / self.ages.len();
         &self.actions[lane * components..][..components]
     }
@@ -155,10 +154,18 @@ impl InputEncoder {
         self.observation.encode(observation, inputs);
     }
 
-    /// Appends the input rows of `observations` (`[lanes, flat_size]`) to `inputs`.
-    pub fn encode(&self, observations: &[f32], history: &LaneHistory, inputs: &mut Vec<f32>) {
-        for (lane, observation) in observations.chunks_exact(self.flat_size()).enumerate() {
-            self.observation.encode(observation, inputs);
+    /// Appends the encodings of `observations` (`[lanes, flat_size]`), without the options.
+    pub fn encode_observations(&self, observations: &[f32], encoded: &mut Vec<f32>) {
+        for observation in observations.chunks_exact(self.flat_size()) {
+            self.observation.encode(observation, encoded);
+        }
+    }
+
+    /// Appends the input rows of encoded observations (`[lanes, observation_size]`) to `inputs`.
+    pub fn append_rows(&self, encoded: &[f32], history: &LaneHistory, inputs: &mut Vec<f32>) {
+        inputs.reserve(history.ages.len() * self.input_size());
+        for (lane, observation) in encoded.chunks_exact(self.observation_size()).enumerate() {
+            inputs.extend_from_slice(observation);
             let age = history.ages[lane];
             if self.previous_action {
                 let first = inputs.len();
@@ -212,7 +219,9 @@ mod tests {
         let mut history = LaneHistory::new(2, 2);
         history.push(&[1, 2, 0, 1], &[0.5, 7.0], [false, true].into_iter());
         let mut inputs = Vec::new();
-        encoder.encode(&[2.0, 0.0], &history, &mut inputs);
+        let mut encoded = Vec::new();
+        encoder.encode_observations(&[2.0, 0.0], &mut encoded);
+        encoder.append_rows(&encoded, &history, &mut inputs);
         assert_eq!(
             inputs,
             [

@@ -1,33 +1,45 @@
-//! The network that acts: memory core, then an actor and a critic on its features. Who does not learn has neither actor
-//! nor critic: its logits and values are 0.
+//! The network that acts: a memory core, and outputs on its features. Players that do not learn have no outputs: their
+//! logits and values are 0.
 
 pub mod actor;
 pub mod decider;
 pub mod inputs;
+pub mod lanes;
+pub mod outputs;
+pub mod tables;
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-use crate::algorithms::Algorithm;
 use crate::hyper::Hyperparameters;
-use crate::learner::auxiliary::Auxiliary;
 use crate::memory::{CoreContext, MemoryCore, Segment, State};
-use crate::nn::{self, Activation, Graph, Init, ParamId, Params, Tensor};
+use crate::nn::{self, Graph, Params, Tensor};
 use crate::policy::decider::Decider;
 use crate::policy::inputs::InputEncoder;
+use crate::policy::outputs::{OutputLayers, Outputs};
+use crate::policy::tables::Tables;
 use crate::spaces::actions::ActionHeads;
+use crate::spaces::actions::Choice;
+
+/// The parts that a policy is built from.
+#[derive(Clone, Copy)]
+pub struct PolicyParts {
+    /// Builds the memory, adding its parameters to the context's.
+    pub core: fn(&mut CoreContext<'_>) -> Box<dyn MemoryCore>,
+    /// Chooser of actions.
+    pub decider: Decider,
+    /// Layers on the memory's features.
+    pub outputs: Outputs,
+}
 
 /// Parameters and structure of an agent.
 pub struct Policy {
-    /// All weights.
+    /// All weights: of the memory, of the outputs, then those of the learner's own.
     pub params: Params,
     /// The memory.
     pub core: Box<dyn MemoryCore>,
-    /// Losses beside the learner's. Acting does not touch them.
-    pub auxiliary: Auxiliary,
     heads: ActionHeads,
     decider: Decider,
-    /// Of actor and critic, where there is anything to learn.
-    outputs: Option<[(ParamId, ParamId); 2]>,
+    outputs: OutputLayers,
 }
 
 /// One step of every lane.
@@ -40,7 +52,7 @@ pub struct Acted {
     pub decisions: Vec<i32>,
 }
 
-/// A segment seen with a gradient.
+/// A segment, computed with a gradient.
 pub struct Evaluated {
     /// `[T*B, num_logits]`.
     pub logits: Tensor,
@@ -48,84 +60,78 @@ pub struct Evaluated {
     pub values: Tensor,
     /// `[T*B, feature_size]`.
     pub features: Tensor,
-    /// The core's own losses.
+    /// The core's own losses: name for the log, weight, `(1, 1)` tensor.
     pub losses: Vec<(&'static str, f32, Tensor)>,
 }
 
 impl Policy {
-    /// A policy with fresh weights: orthogonal, gain 0.01 for the actor and 1 for the critic (Huang et al. 2022).
+    /// Builds a policy with fresh weights. The core's parameters come first, then those of the outputs.
     pub fn new(
-        algorithm: &Algorithm,
+        parts: PolicyParts,
         hyper: &Hyperparameters,
         encoder: &InputEncoder,
         rng: &mut Xoshiro256PlusPlus,
     ) -> Self {
+        let heads = encoder.heads();
         let mut params = Params::new();
-        let core = (algorithm.core)(&mut CoreContext {
+        let core = (parts.core)(&mut CoreContext {
             input_size: encoder.input_size(),
-            heads: encoder.heads(),
+            heads,
             hyper,
             params: &mut params,
             rng,
         });
-        let mut head = |name: &str, outputs: usize, gain: f32| {
-            let shape = (core.feature_size(), outputs);
-            (
-                params.add(
-                    &format!("{name}.weight"),
-                    shape,
-                    Init::Orthogonal { gain },
-                    rng,
-                ),
-                params.add(&format!("{name}.bias"), (1, outputs), Init::Zeros, rng),
-            )
-        };
-        let outputs = algorithm.learns().then(|| {
-            [
-                head("actor", encoder.heads().num_logits(), 0.01),
-                head("critic", 1, 1.0),
-            ]
-        });
-        // Last, so that the weights that act are the same with and without.
-        let auxiliary = Auxiliary::new(hyper, encoder, core.feature_size(), &mut params, rng);
+        let sizes = (core.feature_size(), heads);
+        let outputs = OutputLayers::new(parts.outputs, sizes, hyper, &mut params, rng);
         Self {
             params,
             core,
-            auxiliary,
-            heads: encoder.heads().clone(),
-            decider: algorithm.decider,
+            heads: heads.clone(),
+            decider: parts.decider,
             outputs,
         }
     }
 
-    /// Who chooses the actions.
+    /// Returns the chooser of the actions.
     pub fn decider(&self) -> Decider {
         self.decider
     }
 
-    /// What actions are made of.
+    /// Returns the components of actions.
     pub fn heads(&self) -> &ActionHeads {
         &self.heads
     }
 
-    /// Weight and bias of the actor's layer and of the critic's, both on the features, where there is anything to learn.
-    pub fn output_layers(&self) -> Option<[(ParamId, ParamId); 2]> {
-        self.outputs
+    /// Returns the layers on the memory's features.
+    pub fn outputs(&self) -> &OutputLayers {
+        &self.outputs
     }
 
-    fn outputs(&self, graph: &mut Graph<'_>, features: &Tensor) -> (Tensor, Tensor) {
-        let Some(outputs) = self.outputs else {
-            let rows = nn::values(features).len() / self.core.feature_size();
-            let [logits, values] = [self.heads.num_logits(), 1]
-                .map(|width| graph.constant(vec![0.0; rows * width], (rows, width)));
-            return (logits, values);
-        };
-        let [logits, values] =
-            outputs.map(|(w, b)| graph.linear(features, w, Some(b), Activation::Identity));
-        (logits, values)
+    /// Returns the tables, and the parameters that hold their rows, where the outputs are tables.
+    pub fn tables_mut(&mut self) -> Option<(&Tables, &mut Params)> {
+        match &self.outputs {
+            OutputLayers::Tables(tables) => Some((tables, &mut self.params)),
+            _ => None,
+        }
     }
 
-    /// Takes one input row of every lane; with `rng` as while learning, without as in evaluation.
+    /// Appends an action drawn from the policy to `actions`, given a row of logits; returns its log-probability. A
+    /// greedy policy draws its likeliest action.
+    pub fn draw(
+        &self,
+        logits: &[f32],
+        rng: &mut Xoshiro256PlusPlus,
+        actions: &mut Vec<Choice>,
+    ) -> f32 {
+        if self.outputs.is_softmax() {
+            self.heads.sample(logits, rng, actions)
+        } else {
+            self.heads.likeliest(logits, actions);
+            0.0
+        }
+    }
+
+    /// Acts on one input row of every lane: with `rng` as while learning, without as in evaluation.
     pub fn act(
         &self,
         inputs: &[f32],
@@ -134,7 +140,8 @@ impl Policy {
         rng: Option<&mut Xoshiro256PlusPlus>,
     ) -> Acted {
         let step = self.core.step(&self.params, inputs, starts, state, rng);
-        let (logits, values) = self.outputs(&mut Graph::inference(&self.params), &step.features);
+        let mut graph = Graph::inference(&self.params);
+        let (logits, values) = self.layers(&mut graph, &step.features, starts.len());
         Acted {
             logits,
             values: nn::values(&values).to_vec(),
@@ -142,15 +149,19 @@ impl Policy {
         }
     }
 
-    /// Sees a segment again, on the graph's tape.
+    /// Computes a segment again, on the graph's tape.
     pub fn evaluate(&self, graph: &mut Graph<'_>, segment: &Segment<'_>) -> Evaluated {
         let unrolled = self.core.unroll(graph, segment);
-        let (logits, values) = self.outputs(graph, &unrolled.features);
+        let (logits, values) = self.layers(graph, &unrolled.features, segment.starts.len());
         Evaluated {
             logits,
             values,
             features: unrolled.features,
             losses: unrolled.losses,
         }
+    }
+
+    fn layers(&self, graph: &mut Graph<'_>, features: &Tensor, rows: usize) -> (Tensor, Tensor) {
+        self.outputs.forward(graph, features, rows, &self.heads)
     }
 }

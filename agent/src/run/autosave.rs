@@ -1,13 +1,13 @@
-//! When to write a checkpoint that nobody asked for, so that a crash costs little.
+//! Automatic checkpoints, so that a crash costs little.
 
 use std::time::{Duration, Instant};
 
-/// From one checkpoint to the next.
+/// Time from one checkpoint to the next.
 pub(crate) const INTERVAL: Duration = Duration::from_secs(30);
-/// A checkpoint that took long to write is followed by as long a pause as makes it at most one part in so many.
+/// A checkpoint that takes long to write is followed by a pause this many times as long.
 const SHARE: u32 = 200;
 
-/// The time of the next checkpoint. By the clock, not by steps: what a crash costs is then the same at every speed.
+/// The time of the next checkpoint: by the clock, not by steps, so that a crash costs the same at every speed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Autosave {
     interval: Duration,
@@ -15,7 +15,7 @@ pub(crate) struct Autosave {
 }
 
 impl Autosave {
-    /// From now on, each `interval` after the last.
+    /// Returns a schedule from now on: each checkpoint `interval` after the last.
     pub(crate) fn every(interval: Duration) -> Self {
         Self {
             interval,
@@ -27,7 +27,7 @@ impl Autosave {
         now >= self.due
     }
 
-    /// A checkpoint was begun and finished at these times.
+    /// Records that a checkpoint was begun and finished at these times.
     pub(crate) fn saved(&mut self, began: Instant, ended: Instant) {
         let took = ended.saturating_duration_since(began);
         self.due = ended + self.interval.max(took * SHARE);

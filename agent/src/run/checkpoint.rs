@@ -1,8 +1,10 @@
-//! A checkpoint: one safetensors file that holds everything a run needs to go on bit for bit, weights readable by any
+//! A checkpoint: one safetensors file that holds everything a run needs to continue bit for bit, weights readable by any
 //! safetensors library.
 //!
 //! Tensors `params/NAME`, `adam/mean/NAME`, `adam/square/NAME`; the rest of the run as MessagePack in the tensor `run`;
-//! the configuration as JSON in the header's metadata. The file is replaced in one step: a crash leaves the old or the new.
+//! the configuration as JSON in the header's metadata. A learner that remembers more than its optimiser adds float32
+//! matrices `learner/NAME` and bytes `learner/rest`; only such files have them. The file is replaced in one step: a
+//! crash leaves the old or the new one.
 
 use std::collections::HashMap;
 use std::fs;
@@ -13,8 +15,9 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
-use crate::experience::Lanes;
+use crate::experience::CollectorState;
 use crate::files;
+use crate::learner::LearnerState;
 use crate::learner::exploration::ExplorationState;
 use crate::nn::{AdamState, NamedArray};
 use crate::run::config::TrainConfig;
@@ -25,43 +28,46 @@ use crate::spaces::Spaces;
 const HEADER: &str = "strategic_memory";
 /// Version of the format.
 const VERSION: u32 = 1;
+/// Tensor with a learner's state that is no matrix.
+const REST: &str = "learner/rest";
 
-/// Everything a run is, between two updates.
+/// The whole state of a run between two updates.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checkpoint {
-    /// What the run was told.
+    /// The configuration of the run.
     pub config: TrainConfig,
-    /// What it plays.
+    /// The spaces of its environments.
     pub spaces: Spaces,
     /// The weights.
     pub params: Vec<NamedArray>,
-    /// The optimiser's state.
-    pub adam: AdamState,
+    /// The learner's state.
+    pub learner: LearnerState,
     /// Everything else.
     pub run: RunState,
 }
 
-/// The part of a run that is neither weights nor optimiser.
+/// The part of a run that is neither weights nor learner.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunState {
-    /// Steps, updates, episodes and what the last ones brought.
+    /// Counts of steps, updates and episodes, and the last returns.
     pub statistics: RunStatistics,
-    /// What exploration bonuses and reward normalisation have seen.
+    /// State of exploration bonuses and reward normalisation.
     pub exploration: ExplorationState,
     /// The agent's generator.
     pub rng: Xoshiro256PlusPlus,
     /// Observations and memories of the lanes.
-    pub lanes: Lanes,
+    #[serde(rename = "lanes")]
+    pub collector: CollectorState,
     /// The environment's own state; without it (the server was gone) a resumed run begins new episodes.
     #[serde(with = "serde_bytes")]
     pub environment: Option<Vec<u8>>,
 }
 
 impl Checkpoint {
-    /// Writes the file, replacing what was there in one step.
+    /// Writes the file, replacing an earlier one in one step.
     ///
     /// # Errors
-    /// When the folder cannot be written to.
+    /// A folder that cannot be written to.
     pub fn save(&self, path: &Path) -> Result<(), CheckpointError> {
         files::replace(path, &self.to_bytes()).map_err(|source| CheckpointError::Io {
             path: path.to_owned(),
@@ -72,7 +78,7 @@ impl Checkpoint {
     /// Reads a file that [`Checkpoint::save`] wrote.
     ///
     /// # Errors
-    /// When there is no such file, or it is none of ours.
+    /// No such file, or a file that is no checkpoint.
     pub fn load(path: &Path) -> Result<Self, CheckpointError> {
         let bytes = fs::read(path).map_err(|source| CheckpointError::Io {
             path: path.to_owned(),
@@ -84,21 +90,30 @@ impl Checkpoint {
         })
     }
 
-    /// The file's content.
+    /// Returns the file's content.
     pub fn to_bytes(&self) -> Vec<u8> {
         let run = rmp_serde::to_vec_named(&self.run).expect("a run's state is plain data");
+        let LearnerState { adam, arrays, rest } = &self.learner;
         let header = Header {
             version: VERSION,
             config: self.config.clone(),
             spaces: self.spaces.clone(),
-            adam_steps: self.adam.steps.clone(),
+            adam_steps: adam.steps.clone(),
             writer: Writer {
                 program: Some(env!("CARGO_PKG_VERSION").into()),
             },
         };
         let header = serde_json::to_string(&header).expect("a header is plain data");
         let mut tensors = vec![("run".to_owned(), vec![run.len()], Dtype::U8, run)];
-        for (prefix, arrays) in [("params", &self.params), ("adam", &self.adam.arrays)] {
+        if !rest.is_empty() {
+            tensors.push((REST.to_owned(), vec![rest.len()], Dtype::U8, rest.clone()));
+        }
+        let matrices = [
+            ("params", &self.params),
+            ("adam", &adam.arrays),
+            ("learner", arrays),
+        ];
+        for (prefix, arrays) in matrices {
             for NamedArray { name, shape, data } in arrays {
                 let bytes = data.iter().flat_map(|value| value.to_le_bytes()).collect();
                 tensors.push((
@@ -124,7 +139,7 @@ impl Checkpoint {
     /// Reads a file's content.
     ///
     /// # Errors
-    /// Says in what way it is none of ours.
+    /// The reason why it is no checkpoint.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
         let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|e| e.to_string())?;
         let header = metadata.metadata().as_ref().and_then(|m| m.get(HEADER));
@@ -148,24 +163,30 @@ impl Checkpoint {
         let arrays = |prefix: &str| -> Result<Vec<NamedArray>, String> {
             let named = tensors
                 .iter()
+                .filter(|(name, _)| *name != REST)
                 .filter_map(|(name, view)| Some((name.strip_prefix(prefix)?, view)));
             named.map(|(name, view)| array(name, &view)).collect()
         };
         let run = tensors.tensor("run").map_err(|e| e.to_string())?;
+        let rest = tensors.tensor(REST).ok();
         Ok(Self {
             config: header.config,
             spaces: header.spaces,
             params: arrays("params/")?,
-            adam: AdamState {
-                steps: header.adam_steps,
-                arrays: arrays("adam/")?,
+            learner: LearnerState {
+                adam: AdamState {
+                    steps: header.adam_steps,
+                    arrays: arrays("adam/")?,
+                },
+                arrays: arrays("learner/")?,
+                rest: rest.map_or(Vec::new(), |tensor| tensor.data().to_vec()),
             },
             run: rmp_serde::from_slice(run.data()).map_err(|e| format!("run: {e}"))?,
         })
     }
 }
 
-/// What stands as JSON in the file's header.
+/// The JSON in the file's header.
 #[derive(Serialize, Deserialize)]
 struct Header {
     version: u32,
@@ -209,7 +230,7 @@ fn array(name: &str, view: &TensorView<'_>) -> Result<NamedArray, String> {
     })
 }
 
-/// Why a checkpoint could not be written or read.
+/// Reasons why a checkpoint could not be written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
     /// The file system.
@@ -217,7 +238,7 @@ pub enum CheckpointError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: std::io::Error,
     },
     /// The content.
@@ -225,7 +246,7 @@ pub enum CheckpointError {
     Malformed {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The defect.
         detail: String,
     },
 }

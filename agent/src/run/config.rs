@@ -35,10 +35,10 @@ impl TrainConfig {
         serde_json::from_str(&text).expect("the text was written as an object")
     }
 
-    /// The algorithm's defaults with what was set laid over them.
+    /// Returns the algorithm's defaults, replaced by overrides where there are any.
     ///
     /// # Errors
-    /// A hyper-parameter out of range, one that the algorithm does not have, or one that contradicts another.
+    /// A hyper-parameter out of range, or that the algorithm does not have, or that contradicts another.
     pub fn resolve(
         algorithm: &Algorithm,
         overrides: &Overrides,
@@ -61,7 +61,7 @@ impl TrainConfig {
         Ok(config)
     }
 
-    /// Checks what no row of the table can know of: the budget, the environment, and sections against each other.
+    /// Checks the budget, the environment, and sections against each other; rows of the table know nothing of these.
     fn check(&self, algorithm: &Algorithm) -> Result<(), ConfigError> {
         let Collection {
             num_envs,
@@ -107,9 +107,9 @@ struct Written {
     hyper: Map<String, Value>,
 }
 
-/// Reads a configuration that this or an earlier program wrote. A hyper-parameter that the file lacks has its default;
-/// one that the program knows but the algorithm does not have is left out, as programs before the sections wrote all of
-/// them; one that the program does not know is an error.
+/// Reads a configuration that this or an earlier program wrote. A hyper-parameter that the file lacks has its default. A
+/// hyper-parameter of other algorithms is left out: programs before the sections wrote all of them. An unknown
+/// hyper-parameter is an error.
 impl<'de> Deserialize<'de> for TrainConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let written = Written::deserialize(deserializer)?;

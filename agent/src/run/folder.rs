@@ -1,18 +1,18 @@
-//! A run in a folder of its own: trained from the beginning or from where an earlier session left it, watched, and
-//! kept. The command line and the benchmark both train through [`Session::run`].
+//! A run in a folder of its own: trained from the beginning or resumed from an earlier session. The command line and the
+//! benchmark both train through [`Session::run`].
 //!
 //! | file | holds |
 //! |---|---|
 //! | `config.toml` | the resolved configuration, as [`Settings`] |
 //! | `checkpoint.safetensors`, `best.safetensors` | the latest state, and the one with the best running return |
-//! | `metrics.jsonl`, `events.out.tfevents.*` | what was measured in each update |
-//! | `run.json` | the time that each checkpoint's steps took, and how the run ended: what two equal runs may differ in |
-//! | `run.lock` | nothing; it is locked while a process is at work in the folder |
-//! | `run.owner` | who is at work in the folder, on a drive without locks |
+//! | `metrics.jsonl`, `events.out.tfevents.*` | the measurements of each update |
+//! | `run.json` | the time that each checkpoint's steps took, and how the run ended: two equal runs may differ in these |
+//! | `run.lock` | nothing; it is locked while a process uses the folder |
+//! | `run.owner` | the process that uses the folder, on a drive without locks |
 //!
-//! The clock is not in the checkpoint, for checkpoints of equal runs are equal. So `run.json` has a time for each checkpoint
-//! that there is, and gets the next one's before that is written: after a crash at any moment the checkpoint that is found
-//! has its own time, and not one of later steps that are gone.
+//! The clock is not in the checkpoint, since checkpoints of equal runs are equal. So `run.json` has a time for each
+//! checkpoint, and the next checkpoint's time is written before that checkpoint: after a crash at any moment, the
+//! checkpoint in the folder has its own time, not the time of later steps that are lost.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -45,50 +45,50 @@ const RUN: &str = "run.json";
 /// How the names of event files begin.
 const EVENTS: &str = "events.out.tfevents";
 
-/// What is to be run where.
+/// A run to be trained, and its folder.
 #[derive(Clone, Debug)]
 pub struct Session {
-    /// What the run computes.
+    /// The configuration of the run.
     pub config: TrainConfig,
-    /// Base URLs of the servers that its environments are dealt over.
+    /// Base URLs of the servers; environments are spread evenly across them.
     pub servers: Vec<String>,
-    /// What they are told of who asks.
+    /// The bearer token for these servers.
     pub token: Option<Token>,
-    /// How long trouble with them is borne.
+    /// How long to retry an unresponsive server.
     pub retry: RetryPolicy,
-    /// The run's folder; it is made.
+    /// The run's folder, which is created.
     pub directory: PathBuf,
-    /// Steps between two checkpoints that may become the best, beside the latest that is written now and then.
+    /// Steps between two checkpoints that may become the best; the latest is written now and then in any case.
     pub checkpoint_interval: Option<u64>,
-    /// What to do about a run that the folder already holds.
+    /// Treatment of a run that the folder already holds.
     pub earlier: Earlier,
 }
 
-/// What to do about a run that a folder already holds.
+/// Treatment of a run that a folder already holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Earlier {
-    /// A folder with a run, or anything else, in it is refused.
+    /// Refuse a folder with a run, or anything else, in it.
     Refuse,
-    /// A folder that is there is left alone, and the run's is named `NAME-2`, `NAME-3` and so on.
+    /// Leave an existing folder alone, and name the run's `NAME-2`, `NAME-3` and so on.
     NextName,
-    /// Its latest checkpoint is gone on from; without one the run begins anew.
+    /// Resume from the latest checkpoint, or start over if there is none.
     ResumeIfAny,
-    /// This checkpoint of the folder is gone on from.
+    /// Resume from this checkpoint of the folder.
     Resume(PathBuf),
 }
 
-/// What there is when a session has ended.
+/// The outcome of a session.
 #[derive(Clone, Debug)]
 pub struct SessionEnd {
-    /// Why it ended.
+    /// The reason why it ended.
     pub ending: Ending,
-    /// Where it is kept.
+    /// The folder of the run.
     pub directory: PathBuf,
     /// The run's last state.
     pub checkpoint: Checkpoint,
-    /// Time spent training, over all sessions of the run. Work that was lost in a crash does not count.
+    /// Time spent training, over all sessions of the run. Steps that were lost in a crash do not count.
     pub elapsed: Duration,
-    /// The environment steps that were taken in that time: all of the run's, unless their clock was lost.
+    /// Environment steps in that time: all of the run's, unless their clock was lost.
     pub timed_steps: u64,
     /// Environment steps a second in that time; `None` where no time is known.
     pub steps_per_s: Option<f64>,
@@ -99,8 +99,8 @@ pub struct SessionEnd {
 }
 
 impl Session {
-    /// Trains until the run ends or `stop` is set. A run that has ended before is returned as it is, so that whoever
-    /// was interrupted after training can go on. `watcher` sees what the run's files see.
+    /// Trains until the run ends or `stop` is set. A run that ended in an earlier session is returned as it is, so that a
+    /// caller that was interrupted after training can continue. `watcher` receives the same updates as the run's files.
     ///
     /// # Errors
     /// A folder in use, another process at work in it, a checkpoint of another configuration, and everything that
@@ -143,25 +143,43 @@ impl Session {
             num_envs: self.config.hyper.get::<Collection>().num_envs,
             retry: self.retry,
         })?;
-        let (directory, lock) = match early_lock {
-            Some(lock) => (self.directory.clone(), lock),
-            None if self.earlier == Earlier::NextName => {
-                let directory = make_next(&self.directory)?;
-                let lock = FolderLock::take(&directory)?;
-                (directory, lock)
-            }
-            None => {
-                let lock = self.lock()?;
-                self.check_free()?;
-                (self.directory.clone(), lock)
-            }
-        };
+        let (directory, lock) = self.occupy(early_lock)?;
         if let Some(warning) = lock.warning() {
             watcher.message(&warning);
         }
         self.prepare(&directory, resume.is_none())?;
+        let clock = Clock::start(&directory, record, resume_at);
+        self.train(directory, &mut env, resume, clock, watcher, stop)
+    }
 
-        let mut clock = Clock::start(&directory, record, resume_at);
+    /// Returns the locked folder of the run, which is created if it does not exist.
+    fn occupy(
+        &self,
+        early_lock: Option<FolderLock>,
+    ) -> Result<(PathBuf, FolderLock), SessionError> {
+        if let Some(lock) = early_lock {
+            return Ok((self.directory.clone(), lock));
+        }
+        if self.earlier == Earlier::NextName {
+            let directory = make_next(&self.directory)?;
+            let lock = FolderLock::take(&directory)?;
+            return Ok((directory, lock));
+        }
+        let lock = self.lock()?;
+        self.check_free()?;
+        Ok((self.directory.clone(), lock))
+    }
+
+    /// Trains in a folder that is locked and prepared, with all that watches the run.
+    fn train(
+        &self,
+        directory: PathBuf,
+        env: &mut RemoteVectorEnv,
+        resume: Option<Checkpoint>,
+        mut clock: Clock,
+        watcher: &mut dyn Monitor,
+        stop: &AtomicBool,
+    ) -> Result<SessionEnd, SessionError> {
         if clock.since() > 0 {
             watcher.message(&format!(
                 "the clock of this run's first {} steps is lost: durations and speeds are of the steps after them",
@@ -169,6 +187,9 @@ impl Session {
             ));
         }
         clock.write(None)?;
+        let resume_at = resume
+            .as_ref()
+            .map(|checkpoint| checkpoint.run.statistics.timesteps);
         let mut monitors = Monitors::default();
         monitors.push(MetricsFile::open(directory.join(METRICS), resume_at)?);
         monitors.push(EventsFile::open(&directory, resume_at)?);
@@ -180,7 +201,7 @@ impl Session {
             resume,
             stop,
         };
-        let trained = train::train(&self.config, &mut env, options, &mut monitors);
+        let trained = train::train(&self.config, env, options, &mut monitors);
         drop(monitors);
         clock.has_diverged |= matches!(trained, Err(TrainError::Diverged(_)));
         let written = clock.write(trained.as_ref().ok().map(|trained| trained.ending));
@@ -196,7 +217,7 @@ impl Session {
         ))
     }
 
-    /// Has the folder for this process alone.
+    /// Locks the folder for this process.
     fn lock(&self) -> Result<FolderLock, SessionError> {
         Ok(FolderLock::take(&self.directory)?)
     }
@@ -211,12 +232,12 @@ impl Session {
         })
     }
 
-    /// The checkpoint to go on from, if any, checked against the configuration.
+    /// Returns the checkpoint to resume from, if any, checked against the configuration.
     fn earlier_checkpoint(&self, record: &RunRecord) -> Result<Option<Checkpoint>, SessionError> {
         let latest = self.directory.join(LATEST);
         let path = match &self.earlier {
             Earlier::Refuse | Earlier::NextName => return Ok(None),
-            // Tried again, a run is to end as its seed has it, and not to go on from beside the place where it diverged.
+            // A run that is tried again must end as its seed decides, so it does not resume from just before it diverged.
             Earlier::ResumeIfAny if !latest.exists() || record.has_diverged => return Ok(None),
             Earlier::ResumeIfAny => &latest,
             Earlier::Resume(path) => path,
@@ -245,8 +266,8 @@ impl Session {
     }
 }
 
-/// Makes a folder that was not there: the one of that name, or the first free one of `NAME-2`, `NAME-3` and so on. Two
-/// processes never make the same.
+/// Creates a folder of that name or, if it exists, the first free one of `NAME-2`, `NAME-3` and so on. Two processes never
+/// create the same.
 fn make_next(wanted: &Path) -> Result<PathBuf, SessionError> {
     let io = |path: &Path, source| SessionError::Io {
         path: path.to_owned(),
@@ -280,7 +301,8 @@ impl SessionEnd {
     }
 }
 
-/// Whether a folder is not there, empty, or holds no more than what a run leaves that failed before its first update.
+/// Returns whether a folder does not exist, is empty, or holds only the files of a run that failed before its first
+/// update.
 fn is_free(directory: &Path) -> bool {
     let Ok(entries) = fs::read_dir(directory) else {
         return true;
@@ -306,7 +328,7 @@ fn is_free(directory: &Path) -> bool {
         .all(|entry| entry.file_name().to_str().is_some_and(is_leftover))
 }
 
-/// A resumed run computes what it would have computed: only its budget may grow.
+/// Checks that a resumed run computes what it would have computed: only its budget may grow.
 fn check_same_run(
     path: &Path,
     earlier: &TrainConfig,
@@ -335,20 +357,20 @@ fn check_same_run(
     }
 }
 
-/// What `run.json` holds.
+/// The content of `run.json`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct RunRecord {
     /// The time that each checkpoint's steps took, and that of one which was about to be written.
     #[serde(default)]
     clock: Vec<Mark>,
-    /// How the last session ended; `None` while it goes on, or if it failed.
+    /// Ending of the last session; `None` while it is under way, or if it failed.
     ending: Option<Ending>,
     /// Whether learning diverged, so that the latest checkpoint is of just before that.
     #[serde(default)]
     has_diverged: bool,
 }
 
-/// What the clock showed at a checkpoint.
+/// The clock at a checkpoint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Mark {
     /// The checkpoint's environment steps.
@@ -361,7 +383,7 @@ struct Mark {
 }
 
 impl RunRecord {
-    /// The record of a folder; an empty one if it has none.
+    /// Reads the record of a folder; without a file it is empty.
     fn load(directory: &Path) -> Result<Self, SessionError> {
         let path = directory.join(RUN);
         let text = match fs::read_to_string(&path) {
@@ -374,7 +396,7 @@ impl RunRecord {
         serde_json::from_str(&text).map_err(|source| SessionError::BadRecord { path, source })
     }
 
-    /// The clock of a checkpoint; if there is none, it begins there.
+    /// Returns the clock of a checkpoint; a clock that is lost begins there.
     fn mark(&self, timesteps: Option<u64>) -> Mark {
         let timesteps = timesteps.unwrap_or(0);
         let unknown = Mark {
@@ -387,7 +409,7 @@ impl RunRecord {
         known.next_back().unwrap_or(unknown)
     }
 
-    /// How the run of this checkpoint ended, if it did for this budget.
+    /// Returns how the run of this checkpoint ended, if it has ended for this budget.
     fn finished(&self, checkpoint: &Checkpoint, config: &TrainConfig) -> Option<Ending> {
         self.ending.filter(|ending| match ending {
             Ending::EarlyStop => true,
@@ -397,11 +419,11 @@ impl RunRecord {
     }
 }
 
-/// Keeps the time of a run over its sessions.
+/// The time of a run over its sessions.
 struct Clock {
     path: PathBuf,
     began: Instant,
-    /// What it showed when the session began.
+    /// The clock when the session began.
     first: Mark,
     /// Of the latest checkpoint.
     latest: Mark,
@@ -423,7 +445,7 @@ impl Clock {
         }
     }
 
-    /// So many first steps of the run have no clock.
+    /// Returns how many first steps of the run have no clock.
     fn since(&self) -> u64 {
         self.first.since
     }
@@ -457,7 +479,8 @@ impl Monitor for Clock {
             elapsed_s: self.first.elapsed_s + self.began.elapsed().as_secs_f64(),
             since: self.first.since,
         };
-        // Those of the checkpoints that are about to be replaced are kept until the next time: they may still be there then.
+        // Times of checkpoints that are about to be replaced stay until the next call: after a crash the old files may
+        // still be there.
         self.write_with(&[next], None)?;
         self.latest = next;
         if is_best {
@@ -471,12 +494,12 @@ impl Monitor for Clock {
     }
 }
 
-/// Why a session failed.
+/// Reasons why a session failed.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
     /// A new run in a used folder.
     #[error(
-        "{} is not empty: --resume goes on with the run in it, another --out begins a new one",
+        "{} is not empty: --resume continues the run in it, another --out begins a new one",
         directory.display()
     )]
     InUse {
@@ -494,7 +517,7 @@ pub enum SessionError {
     OtherRun {
         /// The checkpoint.
         path: PathBuf,
-        /// What differs.
+        /// The settings that differ.
         differences: String,
     },
     /// The file system.
@@ -502,21 +525,21 @@ pub enum SessionError {
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: std::io::Error,
     },
     /// The run's clock.
     #[error(
-        "{} is not one that a run wrote ({source}); delete it to go on with the clock at zero",
+        "{} is not one that a run wrote ({source}); delete it to continue with the clock at zero",
         path.display()
     )]
     BadRecord {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The defect.
         source: serde_json::Error,
     },
-    /// The checkpoint to go on from.
+    /// The checkpoint to resume from.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     /// The configuration as a file.
@@ -545,7 +568,7 @@ mod tests {
         }
     }
 
-    /// What stands in the folder at any moment is the time of the checkpoint that stands there.
+    /// At any moment the folder has the time of the checkpoint that it holds.
     #[test]
     fn each_checkpoint_has_its_own_time_whenever_the_process_dies() {
         let folder = tempfile::tempdir().unwrap();
@@ -553,7 +576,7 @@ mod tests {
         let load = || RunRecord::load(folder.path()).unwrap();
         let is_known = |timesteps| load().mark(Some(timesteps)).since == 0;
         clock.write(None).unwrap();
-        // (steps, is best): the checkpoint that is replaced may still be the one that is found.
+        // (steps, is best): after a crash the checkpoint that was to be replaced may still be there.
         let mut latest = 0;
         let mut best = 0;
         for (timesteps, is_best) in [(100, true), (200, false), (300, true), (400, false)] {
@@ -569,7 +592,7 @@ mod tests {
         assert!(load().clock.len() <= 3, "{:?}", load());
         assert_eq!(load().ending, Some(Ending::Interrupted));
 
-        // The next session begins with the time of the checkpoint that it goes on from.
+        // The next session begins with the time of the checkpoint that it resumes from.
         let clock = Clock::start(folder.path(), load(), Some(300));
         assert_eq!(clock.first, load().mark(Some(300)));
         assert!(clock.first.elapsed_s <= load().mark(Some(400)).elapsed_s);
@@ -584,7 +607,7 @@ mod tests {
         assert_eq!(record.mark(Some(200)), mark(200, 2.0));
         let unknown = record.mark(Some(160));
         assert_eq!((unknown.since, unknown.elapsed_s), (160, 0.0));
-        // What earlier versions wrote, at some moment or other.
+        // A record of an earlier version, written at any moment.
         let old: RunRecord = serde_json::from_str(r#"{"elapsed_s":0.5,"ending":null}"#).unwrap();
         assert_eq!(old.mark(Some(160)).since, 160);
         assert_eq!(old.mark(None), mark(0, 0.0));

@@ -1,10 +1,8 @@
-//! The agent of a checkpoint.
+//! From a checkpoint to the agent that acts.
 
 use crate::algorithms;
 use crate::hyper::ConfigError;
-use crate::learner::auxiliary::wants_cue;
 use crate::nn::NnError;
-use crate::policy::Policy;
 use crate::policy::actor::Actor;
 use crate::policy::decider::Decider;
 use crate::policy::inputs::InputEncoder;
@@ -12,34 +10,27 @@ use crate::run::checkpoint::Checkpoint;
 use crate::seeds::{self, Role};
 use crate::spaces::UnsupportedSpace;
 
-/// The agent of a checkpoint.
+/// Builds the agent of a checkpoint. The parameters that a learner has added for itself are left out.
 ///
 /// # Errors
-/// A checkpoint whose weights do not fit its configuration.
+/// An algorithm that is not in the table, or weights that do not fit the configuration.
 pub fn actor(checkpoint: &Checkpoint) -> Result<Actor, ActorError> {
     let config = &checkpoint.config;
+    let hyper = &config.hyper;
     let spaces = &checkpoint.spaces;
-    let encoder = InputEncoder::new(
-        &spaces.observation,
-        &spaces.action,
-        &config.hyper,
-        wants_cue(&config.hyper),
-    )?;
+    let encoder = InputEncoder::new(&spaces.observation, &spaces.action, hyper, false)?;
     let mut rng = seeds::generator(config.seed, Role::Agent);
     let row = algorithms::find(&config.algorithm)?;
-    let mut policy = Policy::new(row, &config.hyper, &encoder, &mut rng);
-    policy.params.import(&checkpoint.params)?;
-    Ok(Actor::new(
-        policy,
-        encoder,
-        checkpoint.run.lanes.memory.clone(),
-    ))
+    let mut policy = row.policy(hyper, &encoder, &mut rng);
+    policy.params.import_own(&checkpoint.params)?;
+    let trained = checkpoint.run.collector.lanes.memory.clone();
+    Ok(Actor::new(policy, encoder, trained))
 }
 
-/// The agent of a checkpoint, if its network chooses its actions.
+/// Builds the agent of a checkpoint, if its network chooses its actions.
 ///
 /// # Errors
-/// As [`actor`]; a player that does not learn.
+/// Those of [`actor`], and a player that does not learn.
 pub fn trained(checkpoint: &Checkpoint) -> Result<Actor, ActorError> {
     let actor = actor(checkpoint)?;
     if actor.policy().decider() == Decider::Network {
@@ -50,16 +41,16 @@ pub fn trained(checkpoint: &Checkpoint) -> Result<Actor, ActorError> {
     })
 }
 
-/// Why a checkpoint gives no agent.
+/// Reasons why a checkpoint gives no agent.
 #[derive(Debug, thiserror::Error)]
 pub enum ActorError {
-    /// Its configuration.
+    /// The configuration.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// Its spaces.
+    /// The spaces.
     #[error(transparent)]
     Space(#[from] UnsupportedSpace),
-    /// It has none.
+    /// A player that does not learn.
     #[error(
         "{algorithm} does not learn, so its checkpoint holds no agent to ask; `agent evaluate` plays it"
     )]
@@ -67,7 +58,7 @@ pub enum ActorError {
         /// The algorithm's id.
         algorithm: String,
     },
-    /// Its weights.
+    /// The weights.
     #[error("the checkpoint's weights do not fit its configuration: {0}")]
     Weights(#[from] NnError),
 }

@@ -1,34 +1,34 @@
 //! One process at a time in a folder.
 //!
-//! The system's own lock keeps others out and is given back with the process, however it ends. Some drives have no locks
-//! (NFS without its lock daemon, some of FUSE). There a file says who is at work; one that a dead process left is taken over.
+//! The system's lock keeps other processes out, and is released when the process ends, however it ends. Some drives have
+//! no locks (NFS without its lock daemon, some of FUSE). There a file names the process that uses the folder; a file that a
+//! dead process left is replaced.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-/// A folder that this process has for itself until the value is dropped, or the process ends in whatever way: the
-/// system gives the lock back even after `kill -9`. The file that is locked stays; it is empty and means nothing by
-/// itself.
+/// A folder that only this process uses, until the value is dropped or the process ends in any way: the system releases
+/// the lock even after `kill -9`. The locked file stays; it is empty and means nothing by itself.
 #[derive(Debug)]
 pub struct FolderLock {
     _file: File,
-    /// Where the drive has no locks.
+    /// The file in place of a lock, where the drive has none.
     owner: Option<OwnerFile>,
 }
 
 impl FolderLock {
     /// The file that is locked.
     pub const FILE: &str = "run.lock";
-    /// The file that says who is at work where there are no locks.
+    /// The file that names the process that uses the folder, where there are no locks.
     pub const OWNER_FILE: &str = "run.owner";
 
-    /// Makes the folder, unless it is there, and takes it.
+    /// Creates the folder, unless it exists, and locks it.
     ///
     /// # Errors
-    /// [`LockError::Busy`] while another process, or another part of this one, has it; [`LockError::Owned`] where there are
-    /// no locks and it is not known whether somebody still has it; [`LockError::Io`] where the folder or the file cannot
-    /// be made.
+    /// [`LockError::Busy`] while another process, or another part of this process, uses it; [`LockError::Owned`] where
+    /// there are no locks and it is unknown whether another machine uses it; [`LockError::Io`] where the folder or the
+    /// file cannot be created.
     pub fn take(directory: &Path) -> Result<Self, LockError> {
         Self::take_with(directory, File::try_lock)
     }
@@ -67,7 +67,7 @@ impl FolderLock {
         Ok(Self { _file: file, owner })
     }
 
-    /// What to tell a person where the drive has no locks.
+    /// Returns a warning for the user if the drive has no locks.
     pub fn warning(&self) -> Option<String> {
         self.owner.as_ref().map(|owner| {
             format!(
@@ -78,7 +78,7 @@ impl FolderLock {
     }
 }
 
-/// Whether a lock failed because the drive has none.
+/// Returns whether a lock failed because the drive has none.
 fn is_without_locks(error: &io::Error) -> bool {
     #[cfg(unix)]
     if error.raw_os_error() == Some(libc::ENOLCK) {
@@ -87,7 +87,7 @@ fn is_without_locks(error: &io::Error) -> bool {
     error.kind() == ErrorKind::Unsupported
 }
 
-/// A file that one process can make and that is gone with it, unless it dies.
+/// A file that only one process can create. It is removed with the value, but not if the process is killed.
 #[derive(Debug)]
 struct OwnerFile {
     path: PathBuf,
@@ -120,7 +120,7 @@ impl OwnerFile {
                         directory: directory.to_owned(),
                     });
                 }
-                // Of this machine, and gone.
+                // A process of this machine that has ended.
                 Some(owner) if owner.host == us.host => {
                     let _ = fs::remove_file(&path);
                 }
@@ -159,12 +159,12 @@ impl Owner {
         })
     }
 
-    /// Whether a process of this machine has that number. Where that cannot be asked, it may have.
+    /// Returns whether a process of this machine has that number; true where the system cannot tell.
     fn is_running(&self) -> bool {
         #[cfg(unix)]
         {
             let is_gone = |pid| {
-                // SAFETY: signal 0 is sent to nobody; only its errors are of interest.
+                // SAFETY: signal 0 is not sent to the process; the call only reports errors.
                 let answer = unsafe { libc::kill(pid, 0) };
                 answer != 0 && io::Error::last_os_error().raw_os_error() == Some(libc::ESRCH)
             };
@@ -191,10 +191,10 @@ fn host_name() -> String {
     std::env::var("COMPUTERNAME").unwrap_or_default()
 }
 
-/// Why a folder could not be taken.
+/// Reasons why a folder could not be locked.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
-    /// Somebody else is at work in it.
+    /// Another process uses it.
     #[error(
         "another process is at work in {}: wait until it has ended, or stop it first",
         directory.display()
@@ -203,14 +203,14 @@ pub enum LockError {
         /// The folder.
         directory: PathBuf,
     },
-    /// The drive has no locks, and somebody of another machine may be at work in it.
+    /// The drive has no locks, and a process of another machine may use it.
     #[error(
         "{} says that another machine is at work here, and the drive has no locks: make sure that it has ended, and \
          delete that file",
         path.display()
     )]
     Owned {
-        /// The file that says so.
+        /// The file that names the process.
         path: PathBuf,
     },
     /// The file system.
@@ -218,7 +218,7 @@ pub enum LockError {
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         reason: io::Error,
     },
 }
@@ -228,7 +228,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_is_had_by_one_at_a_time() {
+    fn a_folder_is_used_by_one_process_at_a_time() {
         let root = tempfile::tempdir().unwrap();
         let folder = root.path().join("run");
         let first = FolderLock::take(&folder).unwrap();
@@ -242,7 +242,7 @@ mod tests {
         FolderLock::take(&folder).unwrap();
     }
 
-    /// What `flock` says on NFS without a lock daemon, and on drives that do not know the call.
+    /// The errors of `flock` on NFS without a lock daemon, and on drives that do not know the call.
     #[cfg(unix)]
     #[test]
     fn without_locks_a_file_keeps_others_out() {
@@ -262,7 +262,7 @@ mod tests {
 
             let owner = folder.join(FolderLock::OWNER_FILE);
             assert!(!owner.exists());
-            // A process that is no more.
+            // A process that has ended.
             let mut child = std::process::Command::new("true").spawn().unwrap();
             child.wait().unwrap();
             let host = Owner::this_process().host;
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_cannot_be_made_is_told() {
+    fn a_folder_that_cannot_be_created_is_an_error() {
         let root = tempfile::tempdir().unwrap();
         let file = root.path().join("file");
         fs::write(&file, "").unwrap();

@@ -1,4 +1,4 @@
-//! A training run: the loop, what it is told, and the folder that it is resumed from.
+//! A training run: the loop, its configuration, and the folder that it is resumed from.
 
 mod autosave;
 pub mod checkpoint;

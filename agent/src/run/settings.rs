@@ -1,4 +1,4 @@
-//! What a person says of a run, by flags or in a TOML file, before the algorithm's defaults fill in the rest.
+//! The settings of a run that are given by flags or in a TOML file; the algorithm's defaults fill in the rest.
 //!
 //! ```toml
 //! algorithm = "tracerl"
@@ -26,7 +26,7 @@ use crate::env::selection::{EnvSelection, OptionDraw};
 use crate::hyper::ConfigError;
 use crate::run::config::TrainConfig;
 
-/// What was said; what was not is `None` or empty.
+/// Settings that were given; the others are `None` or empty.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
@@ -209,7 +209,7 @@ fn draws_from_text<'de, D: Deserializer<'de>>(
         .collect()
 }
 
-/// Why settings could not be read or written.
+/// Reasons why settings could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
     /// The file.
@@ -217,15 +217,15 @@ pub enum SettingsError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// What stands in it.
+    /// Its content.
     #[error("{}: {source}", path.display())]
     Parse {
         /// The file.
         path: PathBuf,
-        /// What is wrong in which line.
+        /// The error and its line.
         source: Box<toml::de::Error>,
     },
     /// A value without a form in TOML.

@@ -1,4 +1,4 @@
-//! What a run has counted, and how its last episodes went.
+//! Counts of a run, and its last episodes.
 
 use std::collections::VecDeque;
 
@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::experience::{Episode, Rollout};
 
-/// Episodes that a running mean is taken over.
+/// Episodes of a running mean.
 const WINDOW: usize = 100;
 
-/// What a run has counted, and how its last episodes went.
+/// Counts of a run, and its last episodes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RunStatistics {
     /// Steps of all lanes together.
@@ -21,14 +21,14 @@ pub struct RunStatistics {
     /// Sum of their undiscounted returns.
     #[serde(default)]
     pub return_sum: f64,
-    /// Mean return from which the task counts as solved, as the server tells it for the task's arguments; `None` where
-    /// nothing is known to compare with.
+    /// Mean return from which the task counts as solved, as the server reports it for the task's arguments; `None` where
+    /// the server knows none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub solved_threshold: Option<f64>,
     /// Steps at the first update after which the mean return of the last 100 episodes was at least
     /// [`solved_threshold`](Self::solved_threshold).
     pub solved_at: Option<u64>,
-    /// The best mean over the last 100 episodes that a checkpoint was kept for.
+    /// The mean over the last 100 episodes at the best checkpoint.
     pub best_return: Option<f64>,
     /// Learning curve: steps, mean return of the last 100 episodes.
     pub curve: Vec<(u64, f64)>,
@@ -36,8 +36,9 @@ pub struct RunStatistics {
 }
 
 impl RunStatistics {
-    /// Counts a rollout.
-    pub(super) fn record(&mut self, rollout: &Rollout) {
+    /// Counts a rollout. `is_judged`: whether its returns say how good the policy is; otherwise the task is not solved by
+    /// them.
+    pub(super) fn record(&mut self, rollout: &Rollout, is_judged: bool) {
         self.timesteps += (rollout.steps * rollout.batch) as u64;
         self.episodes += rollout.episodes.len() as u64;
         let returns = rollout.episodes.iter().map(|ended| ended.episode_return);
@@ -48,12 +49,12 @@ impl RunStatistics {
         if let Some((mean, _)) = self.recent_return() {
             self.curve.push((self.timesteps, mean));
         }
-        if self.is_solved() {
+        if is_judged && self.is_solved() {
             self.solved_at.get_or_insert(self.timesteps);
         }
     }
 
-    /// Whether the mean return of the last 100 episodes is at least the threshold: the one definition of solved.
+    /// Returns whether the mean return of the last 100 episodes is at least the threshold: the one definition of solved.
     pub(super) fn is_solved(&self) -> bool {
         self.have_reached(|threshold| {
             let recent = self.recent_return();
@@ -61,7 +62,8 @@ impl RunStatistics {
         })
     }
 
-    /// Whether not only the mean but each of the last 100 returns is at least the threshold: training stops early then.
+    /// Returns whether each of the last 100 returns, not only their mean, is at least the threshold: training stops early
+    /// then.
     pub(super) fn is_safely_solved(&self) -> bool {
         self.have_reached(|threshold| {
             let mut returns = self.recent.iter().map(|episode| episode.episode_return);
@@ -69,12 +71,12 @@ impl RunStatistics {
         })
     }
 
-    /// Whether the last 100 episodes, if there have been so many, reach the threshold, if there is one.
+    /// Returns whether there have been 100 episodes, there is a threshold, and they reach it.
     fn have_reached(&self, reaches: impl Fn(f64) -> bool) -> bool {
         self.recent.len() == WINDOW && self.solved_threshold.is_some_and(reaches)
     }
 
-    /// Mean and (population) deviation of the last 100 returns.
+    /// Returns mean and (population) deviation of the last 100 returns.
     pub fn recent_return(&self) -> Option<(f64, f64)> {
         let n = self.recent.len() as f64;
         let mean = self

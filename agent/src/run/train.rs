@@ -1,4 +1,7 @@
 //! The main path: play, learn, report, until the budget is spent or the task is solved.
+//!
+//! One loop serves every kind of learner. Before a rollout it asks the [`Learner`] how to play, after it the learner
+//! receives the rollout; a [`Source`] plays environments or plays back a recording.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,15 +12,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::algorithms;
 use crate::env::{EnvError, VectorEnv};
-use crate::experience::{Collector, Rollout};
+use crate::experience::{Behaviour, Collector, Playback, Recording, Rollout, Source};
 use crate::hyper::ConfigError;
-use crate::learner::auxiliary::{AuxiliaryLosses, wants_cue};
+use crate::learner::auxiliary::wants_cue;
 use crate::learner::exploration::{Exploration, LearningRewards};
-use crate::learner::ppo::{NotANumber, Ppo, PpoUpdate, UpdateMetrics};
 use crate::learner::stopping::Stopping;
+use crate::learner::{Diverged, Experience, Group, Learner, LearnerContext, Metrics, StateError};
 use crate::nn::NnError;
 use crate::policy::Policy;
-use crate::policy::decider::Decider;
 use crate::policy::inputs::InputEncoder;
 use crate::run::autosave::{self, Autosave};
 use crate::run::checkpoint::{Checkpoint, CheckpointError, RunState};
@@ -27,24 +29,24 @@ use crate::seeds::{self, Role};
 use crate::spaces::{Spaces, UnsupportedSpace};
 use crate::views::monitor::{LogRecord, Monitor, MonitorError, Progress};
 
-/// What is said before training on a task that has no threshold.
+/// The message before training on a task that has no threshold.
 const NO_THRESHOLD: &str = "nothing says from which return this task counts as solved with these arguments: training \
                             goes to the end of its budget";
 
-/// How a run is carried out: none of this changes what it computes.
+/// How a run is carried out; none of it changes the result.
 pub struct TrainOptions<'a> {
     /// Folder for `checkpoint.safetensors` (the latest) and `best.safetensors`; it must exist.
     pub out: Option<&'a Path>,
-    /// Steps between two checkpoints that may become the best. The latest state is written at the beginning, now and then on
-    /// the way, and at the end in any case.
+    /// Steps between two checkpoints that may become the best. The latest state is written at the beginning, now and then
+    /// on the way, and at the end in any case.
     pub checkpoint_interval: Option<u64>,
-    /// Goes on from here instead of beginning.
+    /// Resumes from this checkpoint.
     pub resume: Option<Checkpoint>,
-    /// Set by Ctrl-C: stop after the update under way.
+    /// Set by Ctrl-C: stops after the update under way.
     pub stop: &'a AtomicBool,
 }
 
-/// Why a run ended.
+/// The reason why a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Ending {
@@ -52,14 +54,14 @@ pub enum Ending {
     Budget,
     /// Each of the last episodes reached the return from which the task counts as solved.
     EarlyStop,
-    /// Somebody asked for it.
+    /// A stop was requested.
     Interrupted,
 }
 
 /// A run that ended without an error.
 #[derive(Clone, Debug)]
 pub struct Trained {
-    /// Why it ended.
+    /// The reason why it ended.
     pub ending: Ending,
     /// Its last state.
     pub checkpoint: Checkpoint,
@@ -71,27 +73,48 @@ pub struct Trained {
     pub parameters: usize,
 }
 
-/// Trains an agent, from scratch or from where a checkpoint left it.
+/// Where a run's experience comes from.
+pub enum Origin<'a> {
+    /// Environments, played while learning.
+    Environments(&'a mut dyn VectorEnv),
+    /// Recorded episodes. Nothing is played; steps count as they are learned from.
+    Recording(&'a mut Playback<'a>),
+}
+
+/// Trains an agent by playing, from scratch or from where a checkpoint left it.
 ///
 /// # Errors
-/// The environment's, the file system's, or that learning diverged. If there is a folder, the last good state is written
-/// there first.
+/// Those of [`train_from`].
 pub fn train(
     config: &TrainConfig,
     env: &mut dyn VectorEnv,
     options: TrainOptions<'_>,
     monitor: &mut dyn Monitor,
 ) -> Result<Trained, TrainError> {
+    train_from(config, Origin::Environments(env), options, monitor)
+}
+
+/// Trains an agent from experience of any origin, from scratch or from where a checkpoint left it.
+///
+/// # Errors
+/// Those of the environment and of the file system, or [`TrainError::Diverged`]. If there is a folder, the last good
+/// state is written there first.
+pub fn train_from(
+    config: &TrainConfig,
+    origin: Origin<'_>,
+    options: TrainOptions<'_>,
+    monitor: &mut dyn Monitor,
+) -> Result<Trained, TrainError> {
     let autosave = Autosave::every(autosave::INTERVAL);
-    train_with(config, env, options, monitor, autosave)
+    train_with(config, origin, options, monitor, autosave)
 }
 
 fn train_with(
     config: &TrainConfig,
-    env: &mut dyn VectorEnv,
+    origin: Origin<'_>,
     options: TrainOptions<'_>,
     monitor: &mut dyn Monitor,
-    mut autosave: Autosave,
+    autosave: Autosave,
 ) -> Result<Trained, TrainError> {
     let TrainOptions {
         out,
@@ -101,151 +124,157 @@ fn train_with(
     } = options;
     let is_new = resume.is_none();
     let mut trainer = match resume {
-        Some(checkpoint) => Trainer::resume(config, env, checkpoint)?,
-        None => Trainer::begin(config, env)?,
+        Some(checkpoint) => Trainer::resume(config, origin, checkpoint)?,
+        None => Trainer::begin(config, origin)?,
     };
     if let (true, Some(out)) = (is_new, out) {
-        // From the first step on there is something to go on from; and a folder that cannot be written to shows now.
-        trainer.keep_what_can_be(out, monitor)?;
+        // So a run can be resumed from its first step on, and a folder that cannot be written to is an error now.
+        trainer.keep_what_is_given(out, monitor)?;
     }
-    // At multiples of the interval, so that a resumed run keeps the same ones as one never stopped.
-    let due_after = |timesteps: u64| {
-        checkpoint_interval.map(|interval| (timesteps / interval.max(1) + 1) * interval.max(1))
-    };
-    let learns = trainer.policy.decider() == Decider::Network;
-    if learns && Stopping::is_early(&config.hyper) && trainer.statistics.solved_threshold.is_none()
-    {
+    let may_stop_early = Stopping::is_early(&config.hyper) && trainer.is_judged();
+    if may_stop_early && trainer.statistics.solved_threshold.is_none() {
         monitor.message(NO_THRESHOLD);
     }
-    let mut next_checkpoint = due_after(trainer.statistics.timesteps);
-    let ending = loop {
-        if let Some(ending) = trainer.ending(stop) {
-            break ending;
+    let mut saving = Saving::new(out, checkpoint_interval, autosave);
+    saving.schedule_after(trainer.statistics.timesteps);
+    match trainer.run(stop, &mut saving, monitor) {
+        Ok(ending) => {
+            monitor.finish(&trainer.progress())?;
+            trainer.finished(ending)
         }
-        let rollout = match trainer.collect() {
-            Ok(rollout) => rollout,
-            Err(error) => return Err(trainer.give_up(error.into(), out, monitor)),
-        };
-        if trainer.take_in(&rollout) == Verdict::Solved {
-            // Not learned from: what was seen to work is what is kept.
-            break Ending::EarlyStop;
-        }
-        if rollout.cut_short {
-            // The budget ended in the middle of the episodes: there is no outcome to learn from.
-            break Ending::Budget;
-        }
-        let record = match trainer.learn(&rollout) {
-            Ok(record) => record,
-            Err(error) => return Err(trainer.give_up(error, out, monitor)),
-        };
-        if let Err(error) = monitor.update(&trainer.progress(), &record) {
-            return Err(trainer.give_up(error.into(), out, monitor));
-        }
-        let Some(out) = out else { continue };
-        let began = Instant::now();
-        if next_checkpoint.is_some_and(|due| trainer.statistics.timesteps >= due) {
-            if let Err(error) = trainer.save(out, monitor) {
-                return Err(trainer.give_up(error, Some(out), monitor));
-            }
-            next_checkpoint = due_after(trainer.statistics.timesteps);
-        } else if autosave.is_due(began) {
-            // Nobody asked for it: training does not end because it cannot be written just now.
-            if let Err(error) = trainer.keep(out, monitor) {
-                monitor.message(&format!("could not write a checkpoint: {error}"));
-            }
-        } else {
-            continue;
-        }
-        autosave.saved(began, Instant::now());
-    };
-    let kept = match out {
-        // What is best is decided where a run never stopped would decide it.
-        Some(out) if ending == Ending::Interrupted => trainer.keep(out, monitor),
-        Some(out) => trainer.save(out, monitor),
-        None => Ok(()),
-    };
-    if let Err(error) = kept {
-        return Err(trainer.give_up(error, out, monitor));
+        Err(error) => Err(trainer.give_up(error, out, monitor)),
     }
-    monitor.finish(&trainer.progress())?;
-    trainer.finished(ending)
+}
+
+/// When checkpoints are written, and where to.
+struct Saving<'a> {
+    out: Option<&'a Path>,
+    interval: Option<u64>,
+    /// Steps of the next checkpoint that may become the best.
+    next: Option<u64>,
+    autosave: Autosave,
+}
+
+impl<'a> Saving<'a> {
+    fn new(out: Option<&'a Path>, interval: Option<u64>, autosave: Autosave) -> Self {
+        let interval = interval.map(|interval| interval.max(1));
+        Self {
+            out,
+            interval,
+            next: None,
+            autosave,
+        }
+    }
+
+    /// Schedules the next checkpoint: at multiples of the interval, so that a resumed run keeps the same checkpoints as
+    /// an uninterrupted one.
+    fn schedule_after(&mut self, timesteps: u64) {
+        self.next = self
+            .interval
+            .map(|interval| (timesteps / interval + 1) * interval);
+    }
 }
 
 /// Whether there is more to learn.
 #[derive(PartialEq)]
 enum Verdict {
-    GoOn,
+    Continue,
     Solved,
+}
+
+impl<'a> Origin<'a> {
+    fn env(&mut self) -> &mut dyn VectorEnv {
+        match self {
+            Self::Environments(env) => *env,
+            Self::Recording(playback) => *playback,
+        }
+    }
+
+    fn begin(
+        self,
+        config: &TrainConfig,
+        encoder: InputEncoder,
+        policy: &Policy,
+    ) -> Result<Box<dyn Source + 'a>, EnvError> {
+        let TrainConfig { env, hyper, .. } = config;
+        let first = seeds::first_environment_seed(config.seed, Role::Training);
+        Ok(match self {
+            Self::Environments(played) => {
+                let seeds = (first..).take(played.num_envs()).collect();
+                let collector =
+                    Collector::begin(played, encoder, policy, hyper, &env.draws, seeds)?;
+                Box::new(collector)
+            }
+            Self::Recording(playback) => {
+                let seeds = (first..).take(playback.num_envs()).collect();
+                Box::new(Recording::begin(playback, encoder, policy, hyper, seeds)?)
+            }
+        })
+    }
 }
 
 struct Trainer<'a> {
     config: TrainConfig,
     spaces: Spaces,
     policy: Policy,
-    learner: Ppo,
+    learner: Box<dyn Learner>,
     exploration: Exploration,
-    collector: Collector<'a>,
+    source: Box<dyn Source + 'a>,
     rng: Xoshiro256PlusPlus,
     statistics: RunStatistics,
-    session: Session,
+    clock: Clock,
 }
 
 /// The clock of this process's part of a run.
-struct Session {
+struct Clock {
     began: Instant,
     timesteps_before: u64,
 }
 
 impl<'a> Trainer<'a> {
-    fn begin(config: &TrainConfig, env: &'a mut dyn VectorEnv) -> Result<Self, TrainError> {
+    fn begin(config: &TrainConfig, mut origin: Origin<'a>) -> Result<Self, TrainError> {
+        let algorithm = algorithms::find(&config.algorithm)?;
+        let env = origin.env();
         let solved_threshold = env.solved_threshold()?;
         let spaces = Spaces {
             observation: env.observation_space().clone(),
             action: env.action_space().clone(),
         };
-        let encoder = InputEncoder::new(
-            &spaces.observation,
-            &spaces.action,
-            &config.hyper,
-            wants_cue(&config.hyper),
-        )?;
+        let num_envs = env.num_envs();
+        let hyper = &config.hyper;
+        let encoder =
+            InputEncoder::new(&spaces.observation, &spaces.action, hyper, wants_cue(hyper))?;
+        // The order of the draws decides the weights: policy, learner, exploration.
         let mut rng = seeds::generator(config.seed, Role::Agent);
-        let policy = Policy::new(
-            algorithms::find(&config.algorithm)?,
-            &config.hyper,
-            &encoder,
-            &mut rng,
-        );
+        let mut policy = algorithm.policy(hyper, &encoder, &mut rng);
+        let learner = (algorithm.learner)(&mut LearnerContext {
+            policy: &mut policy,
+            encoder: &encoder,
+            hyper,
+            rng: &mut rng,
+        });
+        let observation_size = encoder.observation_size();
         let exploration = Exploration::new(
-            &config.hyper.get(),
-            config.hyper.get::<PpoUpdate>().gamma,
-            encoder.observation_size(),
-            env.num_envs(),
+            &hyper.get(),
+            learner.discount(),
+            observation_size,
+            num_envs,
             &mut rng,
         );
-        let first = seeds::first_environment_seed(config.seed, Role::Training);
-        let seeds = (first..).take(env.num_envs()).collect();
-        let collector = Collector::begin(
-            env,
-            encoder,
-            &policy,
-            &config.hyper,
-            &config.env.draws,
-            seeds,
-        )?;
+        let source = origin.begin(config, encoder, &policy)?;
         Ok(Self {
-            learner: Ppo::new(&policy, &config.hyper),
-            exploration,
             config: config.clone(),
             spaces,
             policy,
-            collector,
+            learner,
+            exploration,
+            source,
             rng,
             statistics: RunStatistics {
                 solved_threshold,
                 ..RunStatistics::default()
             },
-            session: Session {
+            clock: Clock {
                 began: Instant::now(),
                 timesteps_before: 0,
             },
@@ -256,18 +285,18 @@ impl<'a> Trainer<'a> {
     /// the checkpoint's.
     fn resume(
         config: &TrainConfig,
-        env: &'a mut dyn VectorEnv,
+        origin: Origin<'a>,
         checkpoint: Checkpoint,
     ) -> Result<Self, TrainError> {
-        let mut trainer = Self::begin(config, env)?;
+        let mut trainer = Self::begin(config, origin)?;
         trainer.policy.params.import(&checkpoint.params)?;
-        trainer.learner.adam.import(&checkpoint.adam)?;
+        trainer.learner.import(&checkpoint.learner)?;
         trainer.exploration.import(checkpoint.run.exploration)?;
         if let Some(snapshot) = &checkpoint.run.environment {
-            trainer.collector.restore(snapshot, checkpoint.run.lanes)?;
+            trainer.source.restore(snapshot, checkpoint.run.collector)?;
         }
         trainer.rng = checkpoint.run.rng;
-        trainer.session.timesteps_before = checkpoint.run.statistics.timesteps;
+        trainer.clock.timesteps_before = checkpoint.run.statistics.timesteps;
         trainer.statistics = RunStatistics {
             solved_threshold: trainer.statistics.solved_threshold,
             ..checkpoint.run.statistics
@@ -275,9 +304,69 @@ impl<'a> Trainer<'a> {
         Ok(trainer)
     }
 
+    /// The loop: plays, learns and reports until the run ends, and writes checkpoints.
+    fn run(
+        &mut self,
+        stop: &AtomicBool,
+        saving: &mut Saving<'_>,
+        monitor: &mut dyn Monitor,
+    ) -> Result<Ending, TrainError> {
+        let ending = loop {
+            if let Some(ending) = self.ending(stop) {
+                break ending;
+            }
+            let rollout = self.collect()?;
+            if self.record(&rollout) == Verdict::Solved {
+                // There is no update: the weights that solved the task are the ones to keep.
+                break Ending::EarlyStop;
+            }
+            if rollout.cut_short {
+                // The budget ended in the middle of the episodes, so there is no outcome to learn from.
+                break Ending::Budget;
+            }
+            let record = self.learn(&rollout)?;
+            monitor.update(&self.progress(), &record)?;
+            self.save_if_due(saving, monitor)?;
+        };
+        match saving.out {
+            // An interrupted run decides on its best checkpoint where an uninterrupted run would.
+            Some(out) if ending == Ending::Interrupted => self.keep(out, monitor)?,
+            Some(out) => self.save(out, monitor)?,
+            None => {}
+        }
+        Ok(ending)
+    }
+
+    fn save_if_due(
+        &mut self,
+        saving: &mut Saving<'_>,
+        monitor: &mut dyn Monitor,
+    ) -> Result<(), TrainError> {
+        let Some(out) = saving.out else {
+            return Ok(());
+        };
+        let began = Instant::now();
+        if saving
+            .next
+            .is_some_and(|due| self.statistics.timesteps >= due)
+        {
+            self.save(out, monitor)?;
+            saving.schedule_after(self.statistics.timesteps);
+        } else if saving.autosave.is_due(began) {
+            // An automatic checkpoint: training does not end because it cannot be written just now.
+            if let Err(error) = self.keep(out, monitor) {
+                monitor.message(&format!("could not write a checkpoint: {error}"));
+            }
+        } else {
+            return Ok(());
+        }
+        saving.autosave.saved(began, Instant::now());
+        Ok(())
+    }
+
     fn ending(&self, stop: &AtomicBool) -> Option<Ending> {
         let statistics = &self.statistics;
-        if statistics.timesteps + self.collector.batch() as u64 > self.config.total_timesteps {
+        if statistics.timesteps + self.source.batch() as u64 > self.config.total_timesteps {
             Some(Ending::Budget)
         } else if stop.load(Ordering::Relaxed) {
             Some(Ending::Interrupted)
@@ -289,51 +378,54 @@ impl<'a> Trainer<'a> {
     /// Plays a rollout, the last one no longer than the budget.
     fn collect(&mut self) -> Result<Rollout, EnvError> {
         let left = self.config.total_timesteps - self.statistics.timesteps;
-        let max_steps = usize::try_from(left / self.collector.batch() as u64).unwrap_or(usize::MAX);
-        self.collector
-            .collect(&self.policy, &mut self.rng, max_steps)
+        let max_steps = usize::try_from(left / self.source.batch() as u64).unwrap_or(usize::MAX);
+        let behaviour = self.learner.behaviour(self.share_done());
+        self.source
+            .collect(&self.policy, behaviour, &mut self.rng, max_steps)
     }
 
-    fn take_in(&mut self, rollout: &Rollout) -> Verdict {
-        self.statistics.record(rollout);
-        if Stopping::is_early(&self.config.hyper) && self.statistics.is_safely_solved() {
+    /// Returns the share of the budget that is spent, 0 to 1.
+    fn share_done(&self) -> f64 {
+        self.statistics.timesteps as f64 / self.config.total_timesteps as f64
+    }
+
+    /// Returns whether the returns of a rollout say how good the policy is. Those of chance or of a recording do not:
+    /// a task is not solved by them, and no checkpoint is the best by them.
+    fn is_judged(&self) -> bool {
+        self.source.is_played() && self.learner.behaviour(self.share_done()) != Behaviour::Uniform
+    }
+
+    /// Counts a rollout.
+    fn record(&mut self, rollout: &Rollout) -> Verdict {
+        let is_judged = self.is_judged();
+        self.statistics.record(rollout, is_judged);
+        if Stopping::is_early(&self.config.hyper) && is_judged && self.statistics.is_safely_solved()
+        {
             Verdict::Solved
         } else {
-            Verdict::GoOn
+            Verdict::Continue
         }
     }
 
-    /// Improves the policy on a rollout, if it is one that learns; what there was to measure.
+    /// Hands a rollout to the learner; returns the measurements.
     fn learn(&mut self, rollout: &Rollout) -> Result<LogRecord, TrainError> {
-        if self.policy.decider() != Decider::Network {
-            return Ok(self.progress().to_record());
-        }
-        let progress = self.statistics.timesteps as f64 / self.config.total_timesteps as f64;
+        let progress = self.share_done();
         let shaped = self.exploration.rewards(rollout);
-        let good = (self.policy.params.export(), self.learner.adam.export());
-        let updated = self.learner.update(
-            &mut self.policy,
+        let experience = Experience {
             rollout,
-            &shaped.rewards,
+            rewards: &shaped.rewards,
             progress,
-            &mut self.rng,
-        );
-        let metrics = match updated {
-            Ok(metrics) => metrics,
-            Err(diverged) => {
-                // Minibatches before the one that diverged have moved the weights already.
-                self.policy.params.import(&good.0)?;
-                self.learner.adam.import(&good.1)?;
-                return Err(diverged.into());
-            }
         };
-        self.statistics.updates += 1;
-        Ok(self.record(&metrics, &shaped))
+        let metrics = self
+            .learner
+            .learn(&mut self.policy, &experience, &mut self.rng)?;
+        self.statistics.updates += u64::from(metrics.is_some());
+        Ok(self.log_record(&metrics.unwrap_or_default(), &shaped))
     }
 
     fn progress(&self) -> Progress {
         let statistics = &self.statistics;
-        let elapsed = self.session.began.elapsed();
+        let elapsed = self.clock.began.elapsed();
         let (return_mean, return_std) = statistics.recent_return().unzip();
         Progress {
             total_timesteps: self.config.total_timesteps,
@@ -341,38 +433,22 @@ impl<'a> Trainer<'a> {
             episodes: statistics.episodes,
             updates: statistics.updates,
             elapsed,
-            steps_per_s: self.session.steps_per_s(statistics.timesteps),
+            steps_per_s: self.clock.steps_per_s(statistics.timesteps),
             return_mean,
             return_std,
             length_mean: statistics.recent_length(),
         }
     }
 
-    fn record(&self, metrics: &UpdateMetrics, shaped: &LearningRewards<'_>) -> LogRecord {
+    fn log_record(&self, metrics: &Metrics, shaped: &LearningRewards<'_>) -> LogRecord {
         let mut record = self.progress().to_record();
-        let has_aux = !self
-            .config
-            .hyper
-            .get::<AuxiliaryLosses>()
-            .aux_modules
-            .is_empty();
-        let aux_loss = has_aux.then_some(metrics.aux_loss);
-        record
-            .section("rollout")
-            .put("policy_entropy", metrics.entropy)
-            .put("advantage_mean", metrics.advantage_mean)
-            .put("advantage_std", metrics.advantage_std)
-            .put_known("aux_loss_mean", aux_loss);
-        let train = record.section("train");
-        train
-            .put("loss", metrics.loss)
-            .put("policy_loss", metrics.policy_loss)
-            .put("value_loss", metrics.value_loss)
-            .put_known("explained_variance", metrics.explained_variance)
-            .put("approx_kl", metrics.approx_kl)
-            .put("clip_fraction", metrics.clip_fraction)
-            .put("grad_norm", metrics.grad_norm)
-            .put("learning_rate", metrics.learning_rate);
+        let mut put = |name: &str, group: Group| {
+            for (key, value) in metrics.group(group) {
+                record.section(name).put(key, value);
+            }
+        };
+        put("rollout", Group::Rollout);
+        put("train", Group::Train);
         let bonuses = [
             ("mean_rnd_bonus", shaped.mean_rnd_bonus),
             ("mean_count_bonus", shaped.mean_count_bonus),
@@ -382,14 +458,14 @@ impl<'a> Trainer<'a> {
                 record.section("rnd_net_dist").put(name, bonus);
             }
         }
-        for (name, value) in &metrics.losses {
-            record.section("memory").put(name, *value);
+        for (key, value) in metrics.group(Group::Memory) {
+            record.section("memory").put(key, value);
         }
         record
     }
 
     fn checkpoint(&mut self) -> Result<Checkpoint, TrainError> {
-        let environment = self.collector.snapshot()?;
+        let environment = self.source.snapshot()?;
         Ok(self.checkpoint_with(Some(environment)))
     }
 
@@ -398,12 +474,12 @@ impl<'a> Trainer<'a> {
             config: self.config.clone(),
             spaces: self.spaces.clone(),
             params: self.policy.params.export(),
-            adam: self.learner.adam.export(),
+            learner: self.learner.export(),
             run: RunState {
                 statistics: self.statistics.clone(),
                 rng: self.rng.clone(),
                 exploration: self.exploration.export(),
-                lanes: self.collector.lanes.clone(),
+                collector: self.source.state().clone(),
                 environment,
             },
         }
@@ -411,7 +487,8 @@ impl<'a> Trainer<'a> {
 
     /// Writes the latest checkpoint, and keeps it as the best if the running return says so.
     fn save(&mut self, out: &Path, monitor: &mut dyn Monitor) -> Result<(), TrainError> {
-        let mean = self.statistics.recent_return().map(|(mean, _)| mean);
+        let judged = self.is_judged().then(|| self.statistics.recent_return());
+        let mean = judged.flatten().map(|(mean, _)| mean);
         let best = mean.filter(|mean| self.statistics.best_return.is_none_or(|best| *mean > best));
         if best.is_some() {
             self.statistics.best_return = best;
@@ -432,14 +509,14 @@ impl<'a> Trainer<'a> {
         Ok(checkpoint.save(&out.join(LATEST))?)
     }
 
-    /// As [`Trainer::keep`], without the environment's state if the server does not give it: a run resumed from there
+    /// Writes the latest checkpoint, without the environment's state if the server refuses it: a run resumed from there
     /// begins new episodes.
-    fn keep_what_can_be(
+    fn keep_what_is_given(
         &mut self,
         out: &Path,
         monitor: &mut dyn Monitor,
     ) -> Result<(), TrainError> {
-        let environment = match self.collector.snapshot() {
+        let environment = match self.source.snapshot() {
             Ok(environment) => Some(environment),
             Err(EnvError::Refused { .. }) => None,
             Err(error) => return Err(error.into()),
@@ -448,8 +525,8 @@ impl<'a> Trainer<'a> {
         Ok(self.checkpoint_with(environment).save(&out.join(LATEST))?)
     }
 
-    /// The run cannot go on: keeps what was learned. Where the environment is to blame, its state is not asked for, which
-    /// may take long: a resumed run begins new episodes.
+    /// Writes a checkpoint of a run that failed. After an error of the environment its state is not requested, which may
+    /// take long: a resumed run begins new episodes.
     fn give_up(
         &mut self,
         error: TrainError,
@@ -461,7 +538,7 @@ impl<'a> Trainer<'a> {
         {
             let environment = match error {
                 TrainError::Env(_) => None,
-                _ => self.collector.snapshot().ok(),
+                _ => self.source.snapshot().ok(),
             };
             let timesteps = self.statistics.timesteps;
             if let Err(failed) = monitor.before_checkpoint(timesteps, false) {
@@ -471,7 +548,7 @@ impl<'a> Trainer<'a> {
             match self.checkpoint_with(environment).save(&path) {
                 Ok(()) => monitor.message(&format!("kept what was learned in {}", path.display())),
                 Err(failed) => {
-                    monitor.message(&format!("could not keep what was learned: {failed}"))
+                    monitor.message(&format!("could not keep what was learned: {failed}"));
                 }
             }
         }
@@ -482,8 +559,8 @@ impl<'a> Trainer<'a> {
         let timesteps = self.statistics.timesteps;
         Ok(Trained {
             ending,
-            elapsed: self.session.began.elapsed(),
-            steps_per_s: self.session.steps_per_s(timesteps),
+            elapsed: self.clock.began.elapsed(),
+            steps_per_s: self.clock.steps_per_s(timesteps),
             parameters: self.policy.params.count(),
             checkpoint: self.checkpoint()?,
         })
@@ -495,13 +572,13 @@ pub const LATEST: &str = "checkpoint.safetensors";
 /// The checkpoint with the best running return of a run's folder.
 pub const BEST: &str = "best.safetensors";
 
-impl Session {
+impl Clock {
     fn steps_per_s(&self, timesteps: u64) -> f64 {
         (timesteps - self.timesteps_before) as f64 / self.began.elapsed().as_secs_f64()
     }
 }
 
-/// Why a run failed.
+/// The reason why a run failed.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
     /// The configuration.
@@ -519,12 +596,15 @@ pub enum TrainError {
     /// A checkpoint of another network.
     #[error("the checkpoint does not fit the agent: {0}")]
     Weights(#[from] NnError),
+    /// A checkpoint of another learner.
+    #[error("the checkpoint does not fit the agent: {0}")]
+    Learner(#[from] StateError),
     /// A file of measurements.
     #[error(transparent)]
     Monitor(#[from] MonitorError),
     /// The losses.
     #[error(transparent)]
-    Diverged(#[from] NotANumber),
+    Diverged(#[from] Diverged),
 }
 
 #[cfg(test)]

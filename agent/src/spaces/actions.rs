@@ -11,6 +11,11 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use super::UnsupportedSpace;
 use crate::nn::categorical;
 
+/// One component of an action: the number of a choice, counted from 0 wherever a `Discrete` starts. An action is one such
+/// number for each component; the wire and the terminal have numbers of their own, which [`crate::env`] and what asks
+/// for actions convert.
+pub type Choice = u32;
+
 /// Most choices of all components together.
 const MAX_CHOICES: usize = 65_536;
 
@@ -89,11 +94,11 @@ impl ActionHeads {
         &self,
         logits: &[f32],
         rng: &mut Xoshiro256PlusPlus,
-        actions: &mut Vec<i64>,
+        actions: &mut Vec<Choice>,
     ) -> f32 {
         let mut draw = |columns: Range<usize>| {
             let (choice, log_prob) = categorical::sample(&logits[columns], rng);
-            actions.push(i64::from(choice));
+            actions.push(choice);
             log_prob
         };
         let log_probs = self.columns().map(&mut draw);
@@ -103,19 +108,26 @@ impl ActionHeads {
     }
 
     /// Appends the likeliest action of a row of logits.
-    pub fn likeliest(&self, logits: &[f32], actions: &mut Vec<i64>) {
+    pub fn likeliest(&self, logits: &[f32], actions: &mut Vec<Choice>) {
         let choices = self.columns().map(|columns| &logits[columns]);
-        actions.extend(choices.map(|logits| i64::from(categorical::argmax(logits))));
+        actions.extend(choices.map(categorical::argmax));
+    }
+
+    /// Returns the mean over the components of the largest number in each, in a row of action values.
+    pub fn best(&self, values: &[f32]) -> f32 {
+        let largest =
+            |columns: Range<usize>| values[columns].iter().copied().fold(f32::MIN, f32::max);
+        self.columns().map(largest).sum::<f32>() / self.components() as f32
     }
 
     /// Appends an action of which each is equally likely.
-    pub fn random(&self, rng: &mut Xoshiro256PlusPlus, actions: &mut Vec<i64>) {
+    pub fn random(&self, rng: &mut Xoshiro256PlusPlus, actions: &mut Vec<Choice>) {
         let sizes = self.sizes.iter();
-        actions.extend(sizes.map(|&size| i64::from(rng.random_range(0..size as u32))));
+        actions.extend(sizes.map(|&size| rng.random_range(0..size as Choice)));
     }
 
     /// Sets the choices of an action in a row of `num_logits` zeros to 1.
-    pub fn mark(&self, action: &[u32], row: &mut [f32]) {
+    pub fn mark(&self, action: &[Choice], row: &mut [f32]) {
         for (columns, &choice) in self.columns().zip(action) {
             row[columns][choice as usize] = 1.0;
         }
@@ -174,6 +186,11 @@ mod tests {
         let mut row = [0.0; 5];
         pair().mark(&[1, 2], &mut row);
         assert_eq!(row, [0.0, 1.0, 0.0, 0.0, 1.0]);
+    }
+
+    #[test]
+    fn the_best_value_is_the_mean_over_the_components() {
+        assert_eq!(pair().best(&[-3.0, -1.0, 4.0, 5.0, 2.0]), 2.0);
     }
 
     /// A component of ¼, ¾ and one of ½, ½, 0: (1, 0) and (1, 1) are drawn three times as often as (0, 0) and (0, 1).

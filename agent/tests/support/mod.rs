@@ -1,4 +1,5 @@
-//! What tests of trained agents share: a server of environments, and agents that do one thing here and another there.
+//! Helpers for tests of trained agents: an environment server, and agents whose actions depend on
+//! their observations.
 
 use std::sync::atomic::AtomicBool;
 
@@ -15,7 +16,8 @@ use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde_json::{Map, Value};
 
-/// A server of environments on a thread of its own, until the tests end; returns its URL.
+/// Starts an environment server on a thread of its own, which runs until the tests end; returns its
+/// URL.
 pub fn environments() -> String {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -31,19 +33,19 @@ pub fn environments() -> String {
     url
 }
 
-/// What an agent is, and what it has learned a little of.
+/// The description of a small trained agent: its algorithm and its task.
 pub struct Trained<'a> {
     pub algorithm: &'a str,
     pub spec_id: &'a str,
     pub kwargs: Map<String, Value>,
     pub overrides: Overrides,
-    /// How far its weights are moved at most.
+    /// Largest distance by which a weight is moved.
     pub spread: f32,
 }
 
 impl Trained<'_> {
-    /// The agent after a few steps, with weights drawn at random over what it has learned: what it does depends on what it
-    /// sees.
+    /// Trains the agent for a few steps and adds random numbers to its weights, so that its actions
+    /// depend on its observations.
     pub fn checkpoint(&self, server: &str) -> Checkpoint {
         const LANES: usize = 4;
         let overrides = self.overrides.clone().overlaid(&overrides! {
@@ -81,7 +83,7 @@ impl Trained<'_> {
         let mut checkpoint = trained.checkpoint;
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(9);
         for array in &mut checkpoint.params {
-            // A bias would make one action the likeliest everywhere.
+            // Biases are zeroed: a bias would make one action the likeliest everywhere.
             let scale = f32::from(u8::from(!array.name.ends_with("bias")));
             for weight in &mut array.data {
                 *weight = scale * (*weight + self.spread * rng.random_range(-1.0..1.0));

@@ -363,20 +363,21 @@ mod tests {
     }
 
     #[test]
-    fn classic_has_every_environment_once_and_a_scale_for_each() {
+    fn classic_has_twenty_environments_once_and_a_scale_for_each() {
         let plan = Plan::suite(Suite::Classic).unwrap();
         let mut planned: Vec<&str> = plan
             .experiments
             .iter()
             .map(|experiment| experiment.spec_id.as_str())
             .collect();
-        let mut all: Vec<&str> = environments::registry::specs()
+        // New environments come last in the catalogue, and do not change what the suite measures.
+        let mut first: Vec<&str> = environments::registry::specs()[..20]
             .iter()
             .map(|spec| spec.id.as_str())
             .collect();
         planned.sort_unstable();
-        all.sort_unstable();
-        assert_eq!(planned, all);
+        first.sort_unstable();
+        assert_eq!(planned, first);
         for experiment in &plan.experiments {
             let reference = crate::scores::reference::Reference::from_experiment(experiment);
             assert!(reference.is_some(), "{}", experiment.name);

@@ -1,7 +1,8 @@
-//! What a request costs beside a bare axum handler that answers a fixed body of the same size.
+//! The cost of a request compared with a bare axum handler that answers a fixed body of the same
+//! size.
 //!
-//! Both servers are processes of their own, asked in turn by the same raw client. `scripts/bench-http`
-//! runs this pinned to one core, where a round trip measures servers and not wake-ups. With the
+//! Both servers are separate processes that the same raw client asks in turn. `scripts/bench-http`
+//! pins this to one core, where a round trip measures servers rather than wake-ups. With the
 //! argument `environments` it plays each spec in turn instead.
 
 mod scenario;
@@ -18,18 +19,18 @@ use environments::registry;
 use scenario::Scenario;
 use support::{Connection, Server, cpu, median, request};
 
-/// Alternations of which the median is told.
+/// Alternations; their median is reported.
 const ROUNDS: usize = 5;
-/// How long each of them plays.
+/// Duration of each of them.
 const ROUND: Duration = Duration::from_millis(700);
-/// Names the body that a bare server answers, in a file.
+/// Variable that names a file with the body of a bare server's answer.
 const BARE_BODY: &str = "BENCH_BARE_BODY";
 /// Lanes of every spec that are played with the argument [`ENVIRONMENTS`].
 const LANES: usize = 256;
 /// The argument that asks for every spec.
 const ENVIRONMENTS: &str = "environments";
 
-/// What is compared without arguments.
+/// The comparisons made without arguments.
 fn scenarios() -> Vec<Scenario> {
     use Encoding::{Json, MessagePack};
     vec![
@@ -42,14 +43,14 @@ fn scenarios() -> Vec<Scenario> {
     ]
 }
 
-/// Answers the same body over and over.
+/// Starts a server that always answers the same body.
 fn bare(body: &[u8]) -> Server {
     let path = std::env::temp_dir().join(format!("bench-body-{}", std::process::id()));
     std::fs::write(&path, body).expect("a temporary file");
     let mut command = Command::new(std::env::current_exe().expect("this program"));
     command.env(BARE_BODY, &path);
     let server = Server::start(command);
-    // It has read the body before it listens.
+    // The server has read the body before it listens.
     let _ = std::fs::remove_file(&path);
     server
 }
@@ -76,7 +77,7 @@ async fn serve_bare(body: Vec<u8>) {
     axum::serve(listener, app).await.expect("serving");
 }
 
-/// Environments on one server, a connection each.
+/// Environments on one server, each with its own connection.
 struct Players<'a> {
     scenario: &'a Scenario,
     players: Vec<(Connection, String)>,
@@ -118,7 +119,7 @@ impl<'a> Players<'a> {
         }
     }
 
-    /// A step of every player, and the length of the last reply.
+    /// Steps every player; returns the last reply.
     fn step(&mut self, out: &mut Vec<u8>) -> Vec<u8> {
         let body = self.scenario.step(self.seq);
         self.seq += 1;
@@ -164,7 +165,7 @@ impl<'a> Players<'a> {
     }
 }
 
-/// What servers did, alternation by alternation, the bare one first.
+/// Measurements of servers in each alternation, the bare one first.
 struct Measured {
     /// Bytes of a reply.
     body: usize,
@@ -172,7 +173,7 @@ struct Measured {
 }
 
 impl Measured {
-    /// Plays a scenario on a bare server and on these, in turn.
+    /// Plays a scenario on a bare server and on these servers, in turn.
     fn of(scenario: &Scenario, servers: &[&Server]) -> Self {
         let tag = format!("bench-{}", scenario.name.replace([' ', ','], "-"));
         let mut players: Vec<Players> = servers
@@ -197,12 +198,12 @@ impl Measured {
         }
     }
 
-    /// The median of a figure of the server.
+    /// Returns the median of a figure of the server.
     fn median(&self, server: usize, field: fn(&Figures) -> f64) -> f64 {
         median(self.rounds[server].iter().map(field).collect())
     }
 
-    /// The median of its ratios to the bare server's, pair by pair.
+    /// Returns the median of its ratios to the bare server, pair by pair.
     fn ratio(&self, server: usize, field: fn(&Figures) -> f64) -> f64 {
         let pairs = self.rounds[server].iter().zip(&self.rounds[0]);
         let ratios = pairs.map(|(mine, bare)| field(mine) / field(bare));
@@ -210,7 +211,7 @@ impl Measured {
     }
 }
 
-/// Our server in both of its ways, with the folder of the second.
+/// Starts our server in both of its modes, with the folder of the second.
 fn ours() -> ([(&'static str, Server); 2], tempfile::TempDir) {
     let data = tempfile::tempdir().expect("a temporary folder");
     let durable = ["--data-dir".to_owned(), data.path().display().to_string()];
@@ -221,7 +222,7 @@ fn ours() -> ([(&'static str, Server); 2], tempfile::TempDir) {
     (servers, data)
 }
 
-/// All figures of a scenario.
+/// Formats all figures of a scenario.
 fn compare(scenario: &Scenario) -> String {
     let (variants, _data) = ours();
     let servers = variants.each_ref().map(|(_, server)| server);
@@ -249,7 +250,7 @@ fn compare(scenario: &Scenario) -> String {
     text
 }
 
-/// A row for every spec whose name has one of these parts in it, or for all.
+/// Prints a row for every spec whose name contains one of these parts, or for all.
 fn environments(parts: &[String]) {
     println!("{LANES} lanes, MessagePack, SameStep, random actions; lane-steps/s\n");
     println!(

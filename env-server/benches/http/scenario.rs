@@ -1,4 +1,4 @@
-//! What is asked for over and over.
+//! The requests that are repeated.
 
 use env_protocol::{Array, Encoding, Space, StepRequest, VectorStepRequest};
 use environments::{Draws, Rng};
@@ -11,18 +11,18 @@ const BATCHES: usize = 64;
 pub struct Scenario {
     pub name: String,
     pub spec_id: String,
-    /// As JSON.
+    /// The arguments, as JSON.
     pub kwargs: &'static str,
     pub encoding: Encoding,
     /// `None` for a single environment.
     pub lanes: Option<usize>,
     pub connections: usize,
-    /// Taken in turn.
+    /// Batches that are used in turn.
     actions: Vec<Array>,
 }
 
 impl Scenario {
-    /// Single environments of MemoryTask that do not end, a connection each.
+    /// Single environments of MemoryTask that do not end, each with its own connection.
     pub fn single(name: &str, encoding: Encoding, connections: usize) -> Self {
         Scenario {
             name: name.to_owned(),
@@ -45,7 +45,7 @@ impl Scenario {
         }
     }
 
-    /// Lanes of any spec with its default arguments, which take random actions.
+    /// Lanes of any spec with its default arguments, with random actions.
     pub fn of_spec(spec_id: &str, actions: &Space, encoding: Encoding, lanes: usize) -> Self {
         let mut rng = Rng::from_seed(1);
         Scenario {
@@ -76,7 +76,7 @@ impl Scenario {
         format!(r#"{{"spec_id":"{spec_id}","kwargs":{kwargs},"seed":1{lanes}}}"#)
     }
 
-    /// The body of a step with this number.
+    /// Returns the body of the step with this number.
     pub fn step(&self, seq: u64) -> Vec<u8> {
         let actions = self.actions[seq as usize % self.actions.len()].clone();
         let seq = Some(seq);

@@ -1,4 +1,4 @@
-//! What the server says that it holds.
+//! Gauges that the server reports.
 
 use env_protocol::Encoding;
 
@@ -9,12 +9,12 @@ use crate::support::{Connection, request};
 pub struct Gauges {
     /// Environments, single and vector.
     pub environments: u64,
-    /// Open connections, that of who asks included.
+    /// Open connections, including the caller's.
     pub connections: u64,
 }
 
 impl Gauges {
-    /// Asks, on a connection of its own.
+    /// Reads the gauges, on a separate connection.
     pub fn read(address: &str) -> Self {
         let mut connection = Connection::open(address);
         let mut bytes = Vec::new();
@@ -28,7 +28,7 @@ impl Gauges {
     }
 }
 
-/// The sum over a metric's labels.
+/// Returns the sum over a metric's labels.
 fn sum(text: &str, metric: &str) -> u64 {
     let values = text.lines().filter_map(|line| {
         let rest = line.strip_prefix(metric)?;

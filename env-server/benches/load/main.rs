@@ -1,5 +1,6 @@
-//! What clients that never come back cost: waves of abandoned environments and half-open connections, and how others
-//! fare meanwhile. `scripts/load` runs it; it fails when a bar is missed.
+//! The cost of clients that never come back: waves of abandoned environments and half-open
+//! connections, and the latency of other clients meanwhile. `scripts/load` runs it; it fails when a
+//! bar is missed.
 
 mod gauges;
 mod others;
@@ -21,33 +22,33 @@ use wave::{Answers, Scale, Task, Wave};
 const SCALE: Scale = Scale {
     environments: 10_000,
     connections: 1_000,
-    // Longer than it takes to create all, so that all are there at once.
+    // Longer than it takes to create them all, so that all exist at the same time.
     ttl_s: 20,
     creations_per_s: 1_000.0,
 };
 
-/// The first is to warm up.
+/// The first one is a warm-up.
 const WAVES: usize = 5;
 
-/// How long the others are watched without the load.
+/// How long the other clients are measured without the load.
 const WITHOUT: Duration = Duration::from_secs(20);
 
 /// How long memory may take to settle.
 const SETTLING: Duration = Duration::from_secs(5);
 
-/// What waves may raise peak and settled memory to, as a multiple of the first wave's.
+/// Largest peak and settled memory of a wave, as a multiple of the first wave's.
 const MEMORY_BAR: f64 = 1.2;
-/// What the load may raise the others' 99th percentile to, as a multiple.
+/// Largest 99th percentile of the other clients under load, as a multiple.
 const TIME_BAR: f64 = 5.0;
 
-/// What the server is started with, beside its defaults. Clients are silent for no longer than this before they are
-/// cut; the default, two minutes, would make each wave so much longer.
+/// Settings of the server besides the defaults. Silent clients are disconnected after this time;
+/// with the default of two minutes each wave would take that much longer.
 const SETTINGS: [&str; 2] = ["--idle-timeout-ms", "10000"];
 
-/// What came of a wave.
+/// The result of a wave.
 struct Outcome {
     answers: Answers,
-    /// While the environments were there and the connections open.
+    /// Gauges while the environments existed and the connections were open.
     held: Gauges,
     peak_mb: f64,
     settled_mb: f64,
@@ -95,7 +96,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// One wave, and the time before it.
+/// Runs one wave, and the time before it.
 fn run(address: &str, process: &Process, tasks: &[Task], i: usize) -> Outcome {
     let others = Others::begin(address, &format!("alone-{i}"));
     std::thread::sleep(WITHOUT);
@@ -129,7 +130,7 @@ fn run(address: &str, process: &Process, tasks: &[Task], i: usize) -> Outcome {
     }
 }
 
-/// Of times in order.
+/// Returns the 99th percentile of sorted times.
 fn p99(times: &[Duration]) -> Duration {
     times[times.len() * 99 / 100]
 }
@@ -156,7 +157,7 @@ fn row(i: usize, outcome: &Outcome) -> String {
     )
 }
 
-/// Each bar, and whether it is met.
+/// Returns each bar, and whether it is met.
 fn judge(outcomes: &[Outcome]) -> Vec<(bool, String)> {
     let errors: Vec<_> = outcomes.iter().flat_map(|o| &o.answers.errors).collect();
     let first_error = errors
@@ -202,7 +203,7 @@ fn judge(outcomes: &[Outcome]) -> Vec<(bool, String)> {
     ]
 }
 
-/// Every connection is an open file here, too.
+/// Raises the limit on open files, since every connection needs one here, too.
 fn raise_file_limit() {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);

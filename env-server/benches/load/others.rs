@@ -1,4 +1,4 @@
-//! Clients that have nothing to do with the load, and how long they wait for their answers.
+//! Clients that are not part of the load, and how long they wait for answers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,20 +10,20 @@ use env_protocol::Encoding;
 use crate::support::{Connection, request};
 use crate::wave::Answers;
 
-/// How many there are.
+/// Number of these clients.
 pub const PLAYERS: usize = 4;
 
-/// Between an answer and the next step.
+/// Time between an answer and the next step.
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// Players at work, each on an environment and a connection of its own.
+/// Running players, each with its own environment and connection.
 pub struct Others {
     is_over: Arc<AtomicBool>,
     players: Vec<JoinHandle<(Vec<Duration>, Answers)>>,
 }
 
 impl Others {
-    /// Begins. `name` is one that no others before had.
+    /// Starts the players. `name` must be new, since ids begin with it.
     pub fn begin(address: &str, name: &str) -> Self {
         let is_over = Arc::new(AtomicBool::new(false));
         let players = (0..PLAYERS).map(|i| {
@@ -37,7 +37,7 @@ impl Others {
         }
     }
 
-    /// Ends, and gives the times that steps took, in order, and what else was answered.
+    /// Stops the players; returns the sorted times of steps, and the other answers.
     pub fn end(self) -> (Vec<Duration>, Answers) {
         self.is_over.store(true, Ordering::Relaxed);
         let (mut times, mut answers) = (Vec::new(), Answers::default());

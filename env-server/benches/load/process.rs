@@ -1,4 +1,4 @@
-//! What a process takes of the machine's memory, as Linux tells it.
+//! Memory of a process, as reported by Linux.
 
 use std::fs;
 
@@ -10,18 +10,18 @@ impl Process {
         Process(id)
     }
 
-    /// Forgets the peak: from now on it is that of what follows.
+    /// Resets the peak, so that it covers only the time from now on.
     pub fn forget_peak(&self) {
         let path = format!("/proc/{}/clear_refs", self.0);
         fs::write(path, "5").expect("Linux");
     }
 
-    /// MB at the most, since [`Self::forget_peak`].
+    /// Returns the peak since [`Self::forget_peak`], in MB.
     pub fn peak_mb(&self) -> f64 {
         self.mb("VmHWM:")
     }
 
-    /// MB now.
+    /// Returns the present size in MB.
     pub fn resident_mb(&self) -> f64 {
         self.mb("VmRSS:")
     }

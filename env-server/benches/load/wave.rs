@@ -1,7 +1,8 @@
-//! One wave of load: environments that nobody comes back to, and connections half of which are left half-open.
+//! One wave of load: environments that are abandoned, and connections, half of them left half-open.
 //!
-//! On loopback a peer cannot vanish as one behind a cut cable does. A socket whose owner neither reads, writes nor
-//! closes it is the same to the server: nothing comes, and nothing says that nothing will.
+//! On loopback a peer cannot vanish like a peer behind a cut cable. A socket whose owner neither
+//! reads, writes nor closes it looks the same to the server: nothing arrives, and nothing says that
+//! nothing will.
 
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
@@ -12,32 +13,32 @@ use env_protocol::{Encoding, Space, SpecList};
 
 use crate::support::{Connection, find, request};
 
-/// How much.
+/// The size of a wave.
 #[derive(Clone, Copy, Debug)]
 pub struct Scale {
-    /// Environments that are created, played a little and abandoned.
+    /// Environments that are created, played for a few steps and abandoned.
     pub environments: usize,
-    /// Connections, one half to create these on, one half half-open.
+    /// Connections: half of them to create environments on, half of them half-open.
     pub connections: usize,
     /// Lease of each environment.
     pub ttl_s: u64,
-    /// Environments that are created a second, at most.
+    /// Most environments created per second.
     pub creations_per_s: f64,
 }
 
-/// Threads that create.
+/// Threads that create environments.
 const CREATORS: usize = 4;
 
 /// An environment that can be created.
 #[derive(Clone, Debug)]
 pub struct Task {
     spec_id: String,
-    /// An action it takes, as JSON.
+    /// A valid action, as JSON.
     action: String,
 }
 
 impl Task {
-    /// One of each spec that the server has.
+    /// Returns a task for each spec of the server.
     pub fn all(address: &str) -> Vec<Task> {
         let mut connection = Connection::open(address);
         let mut bytes = Vec::new();
@@ -60,19 +61,19 @@ impl Task {
     }
 }
 
-/// What the clients of a wave were answered.
+/// The answers to the clients of a wave.
 #[derive(Clone, Debug, Default)]
 pub struct Answers {
     /// Environments created.
     pub created: usize,
-    /// Refusals that say when to come back, by status.
+    /// Refusals with a time to retry, by status.
     pub refusals: BTreeMap<u16, usize>,
     /// Answers that are neither a success nor such a refusal.
     pub errors: Vec<String>,
 }
 
 impl Answers {
-    /// Takes an answer in, and says whether it was a success.
+    /// Counts an answer, and returns whether it was a success.
     pub fn take(&mut self, connection: &mut Connection) -> bool {
         let reply = connection.receive_any();
         let says_when = find(reply.head, b"retry-after: ").is_some();
@@ -87,7 +88,7 @@ impl Answers {
         false
     }
 
-    /// Adds what others were answered.
+    /// Adds the answers of other clients.
     pub fn add(&mut self, others: Answers) {
         self.created += others.created;
         for (status, count) in others.refusals {
@@ -97,9 +98,9 @@ impl Answers {
     }
 }
 
-/// A wave whose environments are there and whose connections are open.
+/// A wave whose environments exist and whose connections are open.
 pub struct Wave {
-    /// What was answered.
+    /// The answers so far.
     pub answers: Answers,
     /// Connections on which requests were answered.
     live: Vec<Connection>,
@@ -107,8 +108,8 @@ pub struct Wave {
 }
 
 impl Wave {
-    /// Creates environments of the tasks in turn, on one half of the connections, and then opens the other half, so
-    /// that all are there at once. `name` is one that no wave before had: ids begin with it.
+    /// Creates environments of the tasks in turn, on half of the connections, and then opens the
+    /// other half, so that all exist at the same time. `name` must be new, since ids begin with it.
     pub fn begin(address: &str, scale: Scale, tasks: &[Task], name: &str) -> Self {
         let half = scale.connections / 2;
         let mut shares: Vec<Vec<Connection>> = (0..CREATORS).map(|_| Vec::new()).collect();
@@ -136,8 +137,8 @@ impl Wave {
         wave
     }
 
-    /// Closes the connections that were answered, and waits until the server has closed the half-open ones. How many
-    /// it has not closed in `time`.
+    /// Closes the connections that were answered, and waits until the server has closed the
+    /// half-open ones. Returns how many it has not closed after `time`.
     pub fn end(self, time: Duration) -> usize {
         drop(self.live);
         let deadline = Instant::now() + time;
@@ -148,8 +149,8 @@ impl Wave {
     }
 }
 
-/// A connection whose owner falls silent: before its first byte, within the head of a request, or with the answer to
-/// one, larger than most, unread.
+/// Opens a connection that falls silent: before its first byte, within the head of a request, or
+/// with an unread answer that is larger than most.
 fn half_open(address: &str, index: usize) -> TcpStream {
     let mut stream = TcpStream::connect(address).expect("a connection");
     let sent: &[u8] = match index % 3 {
@@ -161,7 +162,7 @@ fn half_open(address: &str, index: usize) -> TcpStream {
     stream
 }
 
-/// Whether the other end has closed it by then. What it has sent before is thrown away.
+/// Whether the other end closes the connection before the deadline. Bytes received are discarded.
 fn is_closed_by(mut stream: &TcpStream, deadline: Instant) -> bool {
     let mut unread = [0; 1 << 14];
     loop {
@@ -174,7 +175,7 @@ fn is_closed_by(mut stream: &TcpStream, deadline: Instant) -> bool {
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
                 return false;
             }
-            // Reset, for it was closed with something unread.
+            // Reset, because it was closed with unread bytes.
             Err(_) => return true,
         }
     }

@@ -1,4 +1,4 @@
-//! What the benches of the wire share: a server in a process of its own, a raw client, medians.
+//! Support for the benches of the wire: a server in a separate process, a raw client, medians.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use env_protocol::Encoding;
 
-/// A server in a process of its own, ended when dropped.
+/// A server in a separate process, ended when dropped.
 pub struct Server {
     child: Child,
     pub address: String,
@@ -36,7 +36,7 @@ impl Server {
         Server::start(command)
     }
 
-    /// Its process.
+    /// Returns the id of its process.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
@@ -53,7 +53,7 @@ impl Drop for Server {
     }
 }
 
-/// Processor time of a process, to the nanosecond.
+/// Returns the processor time of a process, to the nanosecond.
 pub fn cpu(process: u32) -> Duration {
     let tasks = std::fs::read_dir(format!("/proc/{process}/task")).expect("Linux");
     let times = tasks.filter_map(|task| {
@@ -84,7 +84,7 @@ impl Connection {
         self.stream.write_all(request).expect("sent");
     }
 
-    /// The body of the next reply, which must be a success.
+    /// Returns the body of the next reply, which must be a success.
     pub fn receive(&mut self) -> &[u8] {
         let reply = self.receive_any();
         let text = || String::from_utf8_lossy(reply.body);
@@ -92,7 +92,7 @@ impl Connection {
         reply.body
     }
 
-    /// The next reply, whatever it says.
+    /// Returns the next reply, whatever its status.
     pub fn receive_any(&mut self) -> Reply<'_> {
         let mut len = 0;
         let mut head_end = None;
@@ -121,7 +121,7 @@ impl Connection {
 /// A reply.
 pub struct Reply<'a> {
     pub status: u16,
-    /// In lower case, up to and including the empty line.
+    /// The head in lower case, up to and including the empty line.
     pub head: &'a [u8],
     pub body: &'a [u8],
 }
@@ -132,7 +132,7 @@ pub fn find(bytes: &[u8], pattern: &[u8]) -> Option<usize> {
         .position(|window| window == pattern)
 }
 
-/// Zero, where there is none: a 204 has no body.
+/// Returns the length of the body; zero without the header, since a 204 has no body.
 fn content_length(head: &[u8]) -> usize {
     let name = b"content-length: ";
     let start = find(head, name).map_or(head.len(), |at| at + name.len());

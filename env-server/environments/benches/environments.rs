@@ -1,4 +1,5 @@
-//! What a step of each environment costs in process: 256 lanes that start over by themselves.
+//! Time of a step of each environment, in process: 256 lanes that reset themselves after an
+//! episode.
 
 use std::hint::black_box;
 
@@ -12,7 +13,7 @@ const LANES: usize = 256;
 /// Different batches of random actions.
 const BATCHES: usize = 64;
 
-/// Arguments beside the defaults that are measured as well.
+/// Arguments that are measured in addition to the defaults.
 const VARIANTS: [(&str, &str); 6] = [
     (
         "MemoryTask-v0",

@@ -1,9 +1,9 @@
-//! The best players known, and the best known that see the last observation only. `returns()` says
-//! what they score; here they play.
+//! The best players known, and the best memoryless players known, which see the last observation
+//! only. `returns()` states their scores; here they play.
 //!
-//! A player sees what an agent sees: the spaces, the level, its observations, and what it did itself.
-//! `cargo test --release -p env-server --lib best -- --ignored --nocapture` measures them all, over as
-//! many games as docs/environments.md names; the tests that always run play fewer.
+//! A player sees what an agent sees: the spaces, the level, its observations and its own actions.
+//! `cargo test --release -p environments --lib best -- --ignored --nocapture` measures them all,
+//! over the numbers of games in docs/environments.md; the tests that always run play fewer.
 
 mod battleship;
 mod cards;
@@ -15,9 +15,9 @@ use env_protocol::Space;
 use serde_json::{Value, json};
 
 use crate::players::{Mean, exactly, make, measured};
-use crate::{Element, Environment, Rng};
+use crate::{Catalogued, Element, Rng};
 
-/// What a player is told before an episode.
+/// Facts that a player knows before an episode.
 struct Task {
     /// 0, 1, 2 for easy, medium, hard.
     level: usize,
@@ -36,17 +36,17 @@ impl Task {
     }
 }
 
-/// Plays one episode: from what it sees to what it does.
+/// Plays one episode: from an observation to an action.
 type Player = Box<dyn FnMut(&[f64], &mut Rng) -> Vec<i64>>;
 
-/// Whose return is claimed.
+/// The player whose return is claimed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Who {
     Memoryless,
     Best,
 }
 
-/// A return that the registry states, and who earns it.
+/// A return that the catalogue states, and the player that earns it.
 struct Claim {
     name: String,
     stated: f64,
@@ -57,8 +57,8 @@ struct Claim {
     play: Box<dyn Fn(usize, u64) -> Mean>,
 }
 
-/// A claim about a player that is made anew for each episode.
-fn claim<E: Environment>(
+/// Makes a claim about a player that is created again for each episode.
+fn claim<E: Catalogued>(
     who: Who,
     kwargs: Value,
     error: f64,
@@ -79,7 +79,7 @@ fn claim<E: Environment>(
         actions: environment.action_space(),
     };
     Claim {
-        name: format!("{} {kwargs} {who:?}", E::REFERENCE_NAME),
+        name: format!("{} {kwargs} {who:?}", E::profile().id),
         stated: stated.expect("the registry states it"),
         error,
         games,
@@ -100,13 +100,13 @@ fn claim<E: Environment>(
                     total
                 })
                 .collect();
-            Mean::of(&returns)
+            Mean::from_returns(&returns)
         }),
     }
 }
 
-/// One claim for each level.
-fn levels<E: Environment>(
+/// Makes one claim for each level.
+fn levels<E: Catalogued>(
     who: Who,
     error: f64,
     games: [[usize; 2]; 3],
@@ -125,7 +125,7 @@ fn claims() -> Vec<Claim> {
         .collect()
 }
 
-/// Every stated return is what its player scores, within four standard errors.
+/// Every player scores its stated return, within four standard errors.
 #[test]
 fn players_score_what_the_registry_says() {
     let wrong = claims().into_iter().filter_map(|claim| {

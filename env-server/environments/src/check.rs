@@ -1,31 +1,39 @@
-//! The contract every environment keeps, as one call.
+//! The contract that every environment keeps, checked by one call.
 
 use env_protocol::{Array, AutoresetMode, Data, Kwargs, LanePhase, Seed, Space, Value};
 
+use crate::catalogue;
 use crate::render::{to_ansi, to_png};
 use crate::vector::{Refusal, Reset, StepBatch, VectorEnvironment, VectorOf};
-use crate::{Arguments, Environment};
+use crate::{Arguments, Catalogued, Pictured};
 
 /// Lanes played at once.
 const LANES: usize = 3;
-/// More steps than an episode of a checked configuration takes.
+/// Number of steps, more than an episode with the checked arguments takes.
 const STEPS: usize = 900;
 
-/// Checked arguments of an environment.
-pub fn arguments<E: Environment>(kwargs: serde_json::Value) -> Arguments {
+/// Returns checked arguments of an environment, from JSON.
+///
+/// # Panics
+/// When they are refused.
+pub fn arguments<E: Catalogued>(kwargs: serde_json::Value) -> Arguments {
     let kwargs: Kwargs = serde_json::from_value(kwargs).expect("an object");
-    Arguments::resolve(&E::parameters(), &kwargs).expect("arguments in range")
+    Arguments::resolve(&catalogue::parameters::<E>(), &kwargs).expect("arguments in range")
 }
 
 /// Checks an environment with these arguments:
 /// - observations are in their space, rewards in their range, and episodes end;
-/// - the same seed gives the same trajectory, alone or as a lane, and another seed another one;
+/// - the same seed gives the same trajectory, alone or as a lane, and a different seed a different
+///   one;
 /// - saving and restoring in the middle changes nothing;
 /// - an action outside the space is an error and changes nothing;
-/// - no state from outside, if it is taken, leads to a panic, in a picture neither, or out of the
-///   space;
-/// - a picture can be drawn of every state, with something in it.
-pub fn check_environment<E: Environment>(kwargs: serde_json::Value) {
+/// - a state from outside that is accepted leads neither to a panic, in steps or pictures, nor to
+///   an observation outside the space;
+/// - every state has a picture that is not empty.
+///
+/// # Panics
+/// When the environment breaks one of these promises.
+pub fn check_environment<E: Catalogued + Pictured>(kwargs: serde_json::Value) {
     let arguments = arguments::<E>(kwargs);
     let make = |num_envs, seed| {
         let seed = Seed::First(seed);
@@ -61,7 +69,7 @@ pub fn check_environment<E: Environment>(kwargs: serde_json::Value) {
     hostile_states_are_harmless(&make);
 }
 
-/// An action at time `t` that varies over time and is in the space.
+/// Returns an action in the space that varies with the time `t`.
 pub(crate) fn action(space: &Space, t: usize) -> Vec<i64> {
     let varied = |n: i64, position: usize| ((t * 7 + t / 5 + position) % 113) as i64 % n;
     match space {
@@ -74,21 +82,21 @@ pub(crate) fn action(space: &Space, t: usize) -> Vec<i64> {
     }
 }
 
-/// Actions do not depend on how many lanes there are, but on their seeds: lane `i` of seed `s`
-/// plays as a lane alone of seed `s + i` does.
-fn step<E: Environment>(vector: &mut VectorOf<E>, t: usize) -> StepBatch {
+/// Steps all lanes with the action of time `t`. Actions do not depend on the number of lanes, so
+/// lane `i` of seed `s` plays like a single lane of seed `s + i`.
+fn step<E: Catalogued + Pictured>(vector: &mut VectorOf<E>, t: usize) -> StepBatch {
     let actions: Vec<i64> = (0..vector.num_envs())
         .flat_map(|_| action(vector.action_space(), t))
         .collect();
     vector.step(&actions).expect("actions in range")
 }
 
-fn play<E: Environment>(vector: &mut VectorOf<E>, steps: usize) -> Vec<StepBatch> {
+fn play<E: Catalogued + Pictured>(vector: &mut VectorOf<E>, steps: usize) -> Vec<StepBatch> {
     vector.reset(&Reset::default()).expect("a plain reset");
     (0..steps).map(|t| step(vector, t)).collect()
 }
 
-/// One lane's observation out of a batch.
+/// Returns one lane's observation of a batch.
 fn lane_value(batch: &Value, lane: usize) -> Value {
     match batch {
         Value::Array(array) => {
@@ -116,7 +124,7 @@ fn lane_value(batch: &Value, lane: usize) -> Value {
     }
 }
 
-/// The numbers in a value, one after the other.
+/// Returns the numbers of a value in order.
 fn numbers(value: &Value) -> Vec<f64> {
     match value {
         Value::Array(array) => array.to_f64s(),
@@ -129,7 +137,7 @@ fn row(batch: &Value, lane: usize) -> Vec<f64> {
     numbers(&lane_value(batch, lane))
 }
 
-fn stays_in_bounds<E: Environment>(environment: &E, batches: &[StepBatch]) {
+fn stays_in_bounds<E: Catalogued + Pictured>(environment: &E, batches: &[StepBatch]) {
     let [low, high] = environment.reward_range();
     let space = environment.observation_space();
     for batch in batches {
@@ -145,7 +153,7 @@ fn stays_in_bounds<E: Environment>(environment: &E, batches: &[StepBatch]) {
     }
 }
 
-fn snapshots_change_nothing<E: Environment>(make: &impl Fn(usize, u64) -> VectorOf<E>) {
+fn snapshots_change_nothing<E: Catalogued + Pictured>(make: &impl Fn(usize, u64) -> VectorOf<E>) {
     for at in 0..20 {
         let mut original = make(LANES, 7);
         play(&mut original, at);
@@ -160,13 +168,13 @@ fn snapshots_change_nothing<E: Environment>(make: &impl Fn(usize, u64) -> Vector
     }
 }
 
-fn pictures_can_be_drawn<E: Environment>(vector: &mut VectorOf<E>) {
+fn pictures_can_be_drawn<E: Catalogued + Pictured>(vector: &mut VectorOf<E>) {
     vector.reset(&Reset::default()).expect("a plain reset");
     for t in 0..STEPS {
         let picture = vector.picture(0).expect("a lane");
         let num_lines = to_ansi(&picture, false).lines().count();
         assert!(num_lines > 2, "only a title and a status after {t} steps");
-        // An image costs more, so only some.
+        // Images cost more, so only some steps have one.
         if t % 50 == 0 {
             assert!(to_png(&picture).starts_with(b"\x89PNG"));
         }
@@ -180,7 +188,7 @@ fn pictures_can_be_drawn<E: Environment>(vector: &mut VectorOf<E>) {
     assert!(to_ansi(&picture, true).lines().count() > 2, "restored");
 }
 
-fn bad_actions_change_nothing<E: Environment>(vector: &mut VectorOf<E>) {
+fn bad_actions_change_nothing<E: Catalogued + Pictured>(vector: &mut VectorOf<E>) {
     vector.reset(&Reset::default()).expect("a plain reset");
     let before = vector.save();
     let mut actions: Vec<i64> = (0..LANES)
@@ -193,7 +201,9 @@ fn bad_actions_change_nothing<E: Environment>(vector: &mut VectorOf<E>) {
     assert_eq!(vector.save(), before);
 }
 
-fn hostile_states_are_harmless<E: Environment>(make: &impl Fn(usize, u64) -> VectorOf<E>) {
+fn hostile_states_are_harmless<E: Catalogued + Pictured>(
+    make: &impl Fn(usize, u64) -> VectorOf<E>,
+) {
     for at in [0, 1, 2, 7] {
         let mut vector = make(1, 3);
         play(&mut vector, at);
@@ -212,7 +222,7 @@ fn hostile_states_are_harmless<E: Environment>(make: &impl Fn(usize, u64) -> Vec
                         .is_ok()
                     {
                         to_ansi(&vector.picture(0).expect("a lane"), false);
-                        play_on(&mut vector, phase);
+                        continue_play(&mut vector, phase);
                     }
                 }
             }
@@ -220,7 +230,7 @@ fn hostile_states_are_harmless<E: Environment>(make: &impl Fn(usize, u64) -> Vec
     }
 }
 
-fn play_on<E: Environment>(vector: &mut VectorOf<E>, phase: LanePhase) {
+fn continue_play<E: Catalogued + Pictured>(vector: &mut VectorOf<E>, phase: LanePhase) {
     if phase != LanePhase::Running {
         vector.reset(&Reset::default()).expect("a plain reset");
     }
@@ -237,7 +247,8 @@ fn play_on<E: Environment>(vector: &mut VectorOf<E>, phase: LanePhase) {
     }
 }
 
-/// Pointers to everything in a document; of a list, the first items and the last.
+/// Returns JSON pointers to all values of a document. Of a list, to the first two items and the
+/// last.
 fn pointers(json: &serde_json::Value) -> Vec<String> {
     let mut found = vec![String::new()];
     let mut inside = |key: String, value: &serde_json::Value| {
@@ -263,7 +274,7 @@ fn pointers(json: &serde_json::Value) -> Vec<String> {
     found
 }
 
-/// What may stand in a place instead.
+/// Returns hostile values to put in place of a value.
 fn replacements(original: &serde_json::Value) -> Vec<serde_json::Value> {
     use serde_json::{Value, json};
     let mut found = vec![

@@ -1,8 +1,8 @@
-//! Pictures of every environment, to see that they show what goes on.
+//! Pictures of every environment: tests that they are bounded, readable and hide what they must.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use env_protocol::{AutoresetMode, Seed, Space};
+use env_protocol::{AutoresetMode, Domain, Parameter, Seed, Space};
 use serde_json::{Value, json};
 
 use crate::registry::{find, specs};
@@ -11,39 +11,30 @@ use crate::render::{Picture, png_size, to_ansi, to_png};
 use crate::vector::{Reset, VectorEnvironment};
 use crate::{Arguments, check};
 
-/// An environment, its arguments, and the actions after which it is drawn, one after the other.
+/// An environment, its arguments, and the actions to take before it is drawn.
 type Case = (&'static str, Value, Vec<i64>);
 
-/// Every environment as it is by default and with other arguments, in the middle of an episode or
-/// at its end.
+/// Returns two cases of every environment: the chosen ones, or else the start and the state after
+/// three actions, with the default arguments.
 fn cases() -> Vec<Case> {
-    let mazes = vec![
-        ("TMazePassive-v0", json!({}), vec![]),
-        (
-            "TMazePassive-v0",
-            json!({"corridor_length": 2, "goal_reward": 2}),
-            vec![0, 0, 1],
-        ),
-        ("TMazeActive-v0", json!({}), vec![0, 0, 0]),
-        (
-            "TMazeActive-v0",
-            json!({"corridor_length": 100}),
-            [vec![2], vec![0; 60]].concat(),
-        ),
-        ("EndlessTMaze-v0", json!({}), vec![0, 0, 0, 0, 0, 3]),
-        (
-            "EndlessTMaze-v0",
-            json!({"corridor_length": 3, "num_corridors": 1}),
-            vec![0, 0, 0, 1],
-        ),
-        ("TMazeDistractors-v0", json!({}), vec![0, 0, 1]),
-        (
-            "TMazeDistractors-v0",
-            json!({"corridor_length": 2, "max_episode_steps": 9, "noise": "uniform"}),
-            vec![0, 0, 3],
-        ),
-    ];
-    let chains = vec![
+    let mut cases = chosen_cases();
+    for spec in specs() {
+        if !cases.iter().any(|case| case.0 == spec.id) {
+            let actions = (0..3).flat_map(|t| check::action(&spec.action_space, t));
+            cases.push((&spec.id, json!({}), vec![]));
+            cases.push((&spec.id, json!({}), actions.collect()));
+        }
+    }
+    cases
+}
+
+/// Returns environments with default and other arguments, in the middle of an episode or at its end.
+fn chosen_cases() -> Vec<Case> {
+    [chain_cases(), maze_cases(), card_cases(), other_cases()].concat()
+}
+
+fn chain_cases() -> Vec<Case> {
+    vec![
         ("MemoryTask-v0", json!({}), vec![0, 1, 1]),
         (
             "MemoryTask-v0",
@@ -76,8 +67,40 @@ fn cases() -> Vec<Case> {
             json!({"delay": 2, "episodes_per_lifetime": 3}),
             vec![0, 0, 0, 0, 1],
         ),
-    ];
-    let cards = vec![
+    ]
+}
+
+fn maze_cases() -> Vec<Case> {
+    vec![
+        ("TMazePassive-v0", json!({}), vec![]),
+        (
+            "TMazePassive-v0",
+            json!({"corridor_length": 2, "goal_reward": 2}),
+            vec![0, 0, 1],
+        ),
+        ("TMazeActive-v0", json!({}), vec![0, 0, 0]),
+        (
+            "TMazeActive-v0",
+            json!({"corridor_length": 100}),
+            [vec![2], vec![0; 60]].concat(),
+        ),
+        ("EndlessTMaze-v0", json!({}), vec![0, 0, 0, 0, 0, 3]),
+        (
+            "EndlessTMaze-v0",
+            json!({"corridor_length": 3, "num_corridors": 1}),
+            vec![0, 0, 0, 1],
+        ),
+        ("TMazeDistractors-v0", json!({}), vec![0, 0, 1]),
+        (
+            "TMazeDistractors-v0",
+            json!({"corridor_length": 2, "max_episode_steps": 9, "noise": "uniform"}),
+            vec![0, 0, 3],
+        ),
+    ]
+}
+
+fn card_cases() -> Vec<Case> {
+    vec![
         ("RepeatFirst-v0", json!({}), vec![3, 2, 1, 0]),
         ("RepeatFirst-v0", json!({"level": "hard"}), vec![1; 400]),
         ("RepeatPrevious-v0", json!({}), vec![0, 1, 2, 3, 0]),
@@ -90,8 +113,11 @@ fn cases() -> Vec<Case> {
         ("Concentration-v0", json!({"level": "hard"}), vec![7, 20]),
         ("HigherLower-v0", json!({}), vec![0, 1, 0]),
         ("HigherLower-v0", json!({"num_decks": 3}), vec![0; 155]),
-    ];
-    let others = vec![
+    ]
+}
+
+fn other_cases() -> Vec<Case> {
+    vec![
         ("MultiarmedBandit-v0", json!({}), vec![3, 4]),
         ("MultiarmedBandit-v0", json!({"num_bandits": 200}), vec![77]),
         (
@@ -116,12 +142,40 @@ fn cases() -> Vec<Case> {
             json!({"max_episode_length": 50}),
             vec![1; 9],
         ),
-    ];
-    [chains, mazes, cards, others].concat()
+    ]
 }
 
-/// The greatest arguments there are, or those that ask for the largest pictures.
+/// Returns arguments with the largest pictures: the chosen ones, or else each argument at its
+/// greatest value in turn.
 fn largest() -> Vec<(&'static str, Value)> {
+    let mut cases = chosen_largest();
+    for spec in specs() {
+        if !cases.iter().any(|case| case.0 == spec.id) {
+            let own = spec.parameters.iter();
+            cases.extend(own.map(|parameter| (spec.id.as_str(), greatest(parameter))));
+            cases.push((&spec.id, json!({})));
+        }
+    }
+    cases
+}
+
+/// Returns this argument at its greatest value. Noise is left out, because some spaces refuse it.
+fn greatest(parameter: &Parameter) -> Value {
+    let value = match &parameter.domain {
+        _ if parameter.name == "observation_noise" => return json!({}),
+        Domain::Integer { maximum, .. } => json!(maximum),
+        Domain::Number { maximum, .. } => json!(maximum),
+        Domain::Boolean { .. } => json!(true),
+        Domain::Choice { choices, .. } => json!(choices.last()),
+        Domain::Integers {
+            maximum, max_items, ..
+        } => json!(vec![*maximum; *max_items]),
+    };
+    json!({ parameter.name.as_str(): value })
+}
+
+/// Returns the greatest arguments, or arguments with the largest pictures.
+fn chosen_largest() -> Vec<(&'static str, Value)> {
     let most = 10_000_000;
     vec![
         (
@@ -180,7 +234,7 @@ fn largest() -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// Arguments that make parts of a picture appear, vanish or grow during an episode.
+/// Returns arguments that make parts of a picture appear, vanish or grow during an episode.
 fn changing() -> Vec<(&'static str, Value)> {
     let mut cases = vec![
         ("MemoryTask-v0", json!({"delay": 3, "num_bits": 5})),
@@ -225,7 +279,7 @@ fn changing() -> Vec<(&'static str, Value)> {
     cases
 }
 
-/// Not reset yet.
+/// Makes one lane that has not been reset.
 fn new_vector(spec_id: &str, kwargs: &Value) -> Box<dyn VectorEnvironment> {
     let (entry, spec) = find(spec_id).expect("a spec");
     let kwargs = serde_json::from_value(kwargs.clone()).expect("an object");
@@ -240,12 +294,12 @@ fn vector(spec_id: &str, kwargs: &Value) -> Box<dyn VectorEnvironment> {
     vector
 }
 
-/// Sizes of all images of some episodes, and of the image before the first reset.
+/// Returns the sizes of all images of some episodes, and of the image before the first reset.
 fn sizes(spec_id: &str, kwargs: &Value) -> BTreeSet<(u32, u32)> {
     let mut vector = new_vector(spec_id, kwargs);
     let mut sizes = BTreeSet::from([png_size(&vector.picture(0).expect("a lane"))]);
     vector.reset(&Reset::default()).expect("a plain reset");
-    // Walking on reaches the end of a corridor; varied actions then turn to both sides.
+    // A constant action reaches the end of a corridor; varied actions then turn to both sides.
     for t in 0..400 {
         let action = match t / 80 {
             0 | 3 => check::action(vector.action_space(), t),
@@ -273,12 +327,12 @@ fn drawn((spec_id, kwargs, actions): &Case) -> Picture {
     vector.picture(0).expect("a lane")
 }
 
-/// With `PICTURES_DIR` set, the image is also put there for a look.
+/// Checks the size of an image. With `PICTURES_DIR` set, also writes the image to that folder.
 fn check_image(name: &str, picture: &Picture) {
     let file = to_png(picture);
     let (width, height, _) = decode(&file);
     assert!((320..=640).contains(&width), "{name} is {width} wide");
-    // What would be higher is cut off at 960.
+    // A higher image is cut off at 960.
     assert!((100..960).contains(&height), "{name} is {height} high");
     if let Some(dir) = std::env::var_os("PICTURES_DIR") {
         let path = std::path::Path::new(&dir).join(name).with_extension("png");
@@ -288,7 +342,7 @@ fn check_image(name: &str, picture: &Picture) {
 
 #[test]
 fn every_environment_as_text() {
-    let cases = cases();
+    let cases = chosen_cases();
     let texts = cases.iter().map(|case| {
         let (_, kwargs, actions) = case;
         let last = &actions[actions.len().saturating_sub(12)..];
@@ -296,9 +350,31 @@ fn every_environment_as_text() {
         format!("{title}\n\n{}", to_ansi(&drawn(case), false))
     });
     insta::assert_snapshot!(texts.collect::<Vec<String>>().join("\n"));
+}
+
+#[test]
+fn every_environment_has_two_cases_and_largest_pictures() {
+    let (cases, largest) = (cases(), largest());
     for spec in specs() {
         let of_spec = cases.iter().filter(|case| case.0 == spec.id);
         assert_eq!(of_spec.count(), 2, "{}", spec.id);
+        assert!(largest.iter().any(|case| case.0 == spec.id), "{}", spec.id);
+    }
+}
+
+/// Arguments at their greatest values are accepted, and their pictures can be drawn.
+#[test]
+fn every_greatest_argument_can_be_drawn() {
+    for spec in specs() {
+        for parameter in &spec.parameters {
+            let kwargs = serde_json::from_value(greatest(parameter)).expect("an object");
+            let Some(Ok(_)) = crate::registry::instance(&spec.id, &kwargs) else {
+                // It does not fit the default of another argument.
+                continue;
+            };
+            let vector = vector(&spec.id, &greatest(parameter));
+            assert!(vector.picture(0).is_some(), "{} {kwargs:?}", spec.id);
+        }
     }
 }
 
@@ -310,7 +386,7 @@ fn images_of_an_environment_have_one_size() {
     for (spec_id, kwargs) in cases.chain(largest()).chain(changing()) {
         let sizes = sizes(spec_id, &kwargs);
         assert_eq!(sizes.len(), 1, "{spec_id} {kwargs}: {sizes:?}");
-        // Encoders of videos want both to be even.
+        // Video encoders need both to be even.
         let &(width, height) = sizes.first().expect("one");
         assert!(width == 640 && height % 16 == 0, "{spec_id}: {height}");
     }
@@ -347,12 +423,9 @@ fn pictures_are_bounded_whatever_the_arguments() {
             vector.step(&action).expect("actions in range");
         }
     }
-    let named: Vec<&str> = largest.iter().map(|(spec_id, _)| *spec_id).collect();
-    let is_there = |id: &str| named.contains(&id);
-    assert!(specs().iter().all(|spec| is_there(&spec.id)));
 }
 
-/// Episodes that have looked the same to the agent look the same to whoever plays in its place.
+/// Episodes that the agent cannot tell apart look the same to a person who plays in its place.
 #[test]
 fn the_agents_view_holds_nothing_that_is_hidden_from_it() {
     let mut pairs = 0;

@@ -1,10 +1,11 @@
-//! Large bodies, written in pieces: no piece is moved as the body grows, and what has been sent is freed.
+//! Large bodies, written in pieces: a growing body moves no piece, and a sender can free each piece
+//! once it is sent.
 
 use std::io::{self, Write};
 
 use bytes::Bytes;
 
-/// Bytes of a piece.
+/// Size of a piece, in bytes.
 const PIECE_BYTES: usize = 256 << 10;
 
 /// A body that is being written.
@@ -26,7 +27,7 @@ impl Pieces {
         self.len == 0
     }
 
-    /// Ends a text with a line's end, as people like it.
+    /// Appends a line feed, so that a text ends with its line.
     pub fn end_line(&mut self) {
         self.last.push(b'\n');
         self.len += 1;
@@ -47,7 +48,7 @@ impl Pieces {
         }
     }
 
-    /// The pieces in order, none of them empty.
+    /// Returns the pieces in order. None is empty.
     pub fn into_pieces(mut self) -> Vec<Bytes> {
         self.last.shrink_to_fit();
         self.finish_piece();
@@ -56,7 +57,7 @@ impl Pieces {
 }
 
 impl From<Vec<u8>> for Pieces {
-    /// A body that is one piece, whatever its size.
+    /// Makes a body of one piece, of any size.
     fn from(bytes: Vec<u8>) -> Self {
         Self {
             len: bytes.len(),
@@ -93,7 +94,8 @@ impl Pieces {
         let mut rest = bytes;
         while !rest.is_empty() {
             let (now, later) = rest.split_at(rest.len().min(PIECE_BYTES - self.last.len()));
-            // A small body stays small, a large one is not moved as it grows.
+            // The first piece grows with a small body; later ones are allocated whole, so nothing
+            // moves.
             if self.last.capacity() < self.last.len() + now.len() && !self.full.is_empty() {
                 self.last.reserve_exact(PIECE_BYTES - self.last.len());
             }

@@ -1,5 +1,4 @@
-//! Random and clairvoyant players: what they score is what was measured on the originals, or is
-//! known exactly.
+//! Random and clairvoyant players: they score as measured on the originals, or as known exactly.
 
 use std::fmt::Debug;
 
@@ -24,7 +23,7 @@ use crate::tasks::popgym::stateless_cartpole::StatelessCartPole;
 use crate::tasks::tmaze::corridor::{TMazeActive, TMazePassive};
 use crate::tasks::tmaze::distractors::TMazeDistractors;
 use crate::tasks::tmaze::endless::EndlessTMaze;
-use crate::{Arguments, Draws, Element, Environment, Rng};
+use crate::{Arguments, Catalogued, Draws, Element, Rng};
 
 /// Fewest episodes of a measurement.
 const EPISODES: usize = 2000;
@@ -46,7 +45,7 @@ pub(super) fn measured(mean: f64, error: f64) -> Mean {
 }
 
 impl Mean {
-    pub(super) fn of(returns: &[f64]) -> Self {
+    pub(super) fn from_returns(returns: &[f64]) -> Self {
         let n = returns.len() as f64;
         let mean = returns.iter().sum::<f64>() / n;
         let squares: f64 = returns.iter().map(|x| (x - mean).powi(2)).sum();
@@ -54,21 +53,21 @@ impl Mean {
         Mean { mean, error }
     }
 
-    /// Whether both are means of the same, by four combined standard errors.
+    /// Whether two means agree within four combined standard errors.
     pub(super) fn agrees(self, other: Mean) -> bool {
         let error = self.error.hypot(other.error);
         (self.mean - other.mean).abs() <= 4.0 * error + 1e-9
     }
 }
 
-pub(super) fn make<E: Environment>(kwargs: &Value) -> E {
+pub(super) fn make<E: Catalogued>(kwargs: &Value) -> E {
     let kwargs: Kwargs = serde_json::from_value(kwargs.clone()).unwrap();
     let arguments = Arguments::resolve(&E::profile().parameters, &kwargs).unwrap();
     E::new(&arguments).unwrap()
 }
 
-/// Returns of episodes one after the other.
-fn returns<E: Environment>(
+/// Plays episodes one after the other and returns the sum of rewards of each.
+fn returns<E: Catalogued>(
     environment: &mut E,
     episodes: usize,
     mut act: impl FnMut(&E, &mut Rng) -> Vec<i64>,
@@ -89,9 +88,9 @@ fn returns<E: Environment>(
     (0..episodes).map(&mut episode).collect()
 }
 
-/// Random play scores as expected, and as `returns()` says where it says something; the oracle as
-/// `oracle` says.
-fn plays<E: Environment + Debug>(kwargs: Value, random: Mean, oracle: Mean) {
+/// Checks that random play scores `random`, and the return that `returns()` states, if it states
+/// one; and that the oracle scores `oracle`.
+fn plays<E: Catalogued + Debug>(kwargs: Value, random: Mean, oracle: Mean) {
     let mut environment: E = make(&kwargs);
     let space = environment.action_space();
     let uniform = |_: &E, rng: &mut Rng| match &space {
@@ -102,8 +101,8 @@ fn plays<E: Environment + Debug>(kwargs: Value, random: Mean, oracle: Mean) {
         }
         other => panic!("actions of {other:?}"),
     };
-    let found = Mean::of(&returns(&mut environment, EPISODES, uniform));
-    let name = E::REFERENCE_NAME;
+    let found = Mean::from_returns(&returns(&mut environment, EPISODES, uniform));
+    let name = E::profile().id;
     assert!(
         found.agrees(random),
         "{name} {kwargs}: random {found:?} {random:?}"
@@ -117,7 +116,7 @@ fn plays<E: Environment + Debug>(kwargs: Value, random: Mean, oracle: Mean) {
             "{name} {kwargs}: random {found:?} {stated:?}"
         );
     }
-    let found = Mean::of(&returns(&mut environment, EPISODES, |e, _| e.oracle()));
+    let found = Mean::from_returns(&returns(&mut environment, EPISODES, |e, _| e.oracle()));
     assert!(
         found.agrees(oracle),
         "{name} {kwargs}: oracle {found:?} {oracle:?}"
@@ -280,10 +279,10 @@ fn boards_bandits_and_the_pole() {
     }
 }
 
-/// Memoryless returns that are stated exactly, against the players they are of.
+/// Memoryless returns that are stated exactly, compared with what memoryless players score.
 #[test]
 fn memoryless_players() {
-    fn scores<E: Environment<Element = i64>>(kwargs: Value, act: impl Fn(&[i64]) -> i64) {
+    fn scores<E: Catalogued<Element = i64>>(kwargs: Value, act: impl Fn(&[i64]) -> i64) {
         let mut environment: E = make(&kwargs);
         let mut rng = Rng::from_seed(5);
         let mut row = vec![0; environment.observation_space().flat_size()];
@@ -296,9 +295,9 @@ fn memoryless_players() {
             }
             totals.push(total);
         }
-        let found = Mean::of(&totals);
+        let found = Mean::from_returns(&totals);
         let stated = exactly(environment.returns().memoryless.unwrap());
-        let name = E::REFERENCE_NAME;
+        let name = E::profile().id;
         assert!(found.agrees(stated), "{name}: {found:?} {stated:?}");
     }
     scores::<RepeatFirst>(json!({}), |row| row[0]);

@@ -1,10 +1,10 @@
-//! Recorded episodes, played again and compared.
+//! Recorded episodes, replayed and compared.
 //!
-//! An episode has the environment's name, its arguments, everything random it drew
-//! (`latent`), the actions, and what the original returned. The environment is put into those
-//! draws, fed the actions, and must return the same, number for number. Where an environment's
-//! recordings hold its states, it is put into each of them instead and makes one step from there:
-//! rounding differences between machines' sines would grow over an episode.
+//! An episode has the environment's name, its arguments, everything random that the original drew
+//! (`latent`), the actions, and the observations, rewards and flags that the original returned. The
+//! environment gets the same draws and actions, and must return the same, number for number. Where
+//! a recording holds the states of the original, the environment is put into each state and makes
+//! one step from there: rounding differences between machines' sines would grow over an episode.
 
 use std::fmt;
 use std::ops::Range;
@@ -13,8 +13,44 @@ use env_protocol::Kwargs;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::catalogue::Catalogued;
+use crate::environment::Environment;
 use crate::vector::action_ranges;
-use crate::{Arguments, Element, Environment, Script};
+use crate::{Arguments, Draw, Element, Script};
+
+/// A task that follows an original, whose recorded episodes it must repeat.
+pub trait Recorded: Environment {
+    /// Name in files of recorded episodes.
+    const REFERENCE_NAME: &'static str;
+
+    /// Distance at which an observed float32 still counts as equal to a recorded one, in units in
+    /// the last place.
+    const TOLERANCE_ULPS: u32 = 0;
+
+    /// Returns the draws that lead to a recorded episode, in the order in which the environment
+    /// asks for them. `latent` holds the draws of the original.
+    ///
+    /// # Errors
+    /// When the recording lacks something.
+    fn script(&self, latent: &Value) -> Result<Vec<Draw>, String>;
+
+    /// Returns the states at each observation of a recorded episode, where it is to be compared
+    /// step by step: the environment is put into each, because small differences would grow.
+    ///
+    /// # Errors
+    /// When the recording lacks something.
+    fn recorded_states(&self, _latent: &Value) -> Result<Option<Vec<Self>>, String> {
+        Ok(None)
+    }
+
+    /// Checks that a step led to the recorded state, where states are recorded.
+    ///
+    /// # Errors
+    /// Says what differs.
+    fn agrees_with(&self, _recorded: &Self) -> Result<(), String> {
+        Ok(())
+    }
+}
 
 /// A recorded episode of `T` steps.
 #[derive(Clone, Debug, Deserialize)]
@@ -23,7 +59,7 @@ pub struct Episode {
     pub env: String,
     /// Its arguments.
     pub kwargs: Kwargs,
-    /// What it drew.
+    /// Draws of the original, in its own form.
     pub latent: Value,
     /// `[T]`
     pub actions: Vec<Row>,
@@ -41,9 +77,9 @@ pub struct Episode {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged, expecting = "expected a number or a list of numbers")]
 pub enum Row {
-    /// One number.
+    /// A single number.
     One(f64),
-    /// Several.
+    /// A list of numbers.
     Many(Vec<f64>),
 }
 
@@ -56,10 +92,10 @@ impl Row {
     }
 }
 
-/// Most differences that a report describes; the rest is counted.
+/// Greatest number of differences that a report describes; it counts the rest.
 pub const MAX_DESCRIBED: usize = 20;
 
-/// Differences, of which the first few are kept.
+/// The number of differences, and a description of the first few.
 #[derive(Clone, Debug, Default)]
 pub struct Differences {
     /// Number of differences.
@@ -82,7 +118,7 @@ impl Differences {
         }
     }
 
-    fn same<T: PartialEq + std::fmt::Debug + ?Sized>(
+    fn compare<T: PartialEq + std::fmt::Debug + ?Sized>(
         &mut self,
         place: Place,
         what: &str,
@@ -97,7 +133,7 @@ impl Differences {
     }
 }
 
-/// Where in an episode: the reset, or the step with this number, from 1.
+/// A place in an episode: the reset, or the step with this number, from 1.
 #[derive(Clone, Copy)]
 pub(crate) struct Place(pub usize);
 
@@ -110,11 +146,11 @@ impl fmt::Display for Place {
     }
 }
 
-/// Puts `E` into the draws of an episode, feeds the actions and compares everything.
+/// Replays an episode in `E`, with its draws and actions, and compares all results.
 ///
 /// # Errors
-/// When the episode is malformed, so that it cannot be played (to its end).
-pub fn verify_episode<E: Environment>(
+/// When the episode is malformed and cannot be played to its end.
+pub fn verify_episode<E: Catalogued + Recorded>(
     episode: &Episode,
     differences: &mut Differences,
 ) -> Result<(), String> {
@@ -148,8 +184,8 @@ struct Replay<'a, T> {
 }
 
 impl<T: Element> Replay<'_, T> {
-    /// From the recorded draws, end to end.
-    fn by_draws<E: Environment<Element = T>>(&mut self, mut environment: E) -> Result<(), String> {
+    /// Plays the whole episode from the recorded draws.
+    fn by_draws<E: Recorded<Element = T>>(&mut self, mut environment: E) -> Result<(), String> {
         let mut draws = Script::new(environment.script(&self.episode.latent)?);
         environment.reset(&mut draws, &mut self.row);
         self.compare_observation::<E>(0);
@@ -162,8 +198,8 @@ impl<T: Element> Replay<'_, T> {
         draws.finish()
     }
 
-    /// From each recorded state, one step.
-    fn by_states<E: Environment<Element = T>>(&mut self, states: &[E]) -> Result<(), String> {
+    /// Plays one step from each recorded state.
+    fn by_states<E: Recorded<Element = T>>(&mut self, states: &[E]) -> Result<(), String> {
         let steps = self.episode.actions.len();
         if states.len() != steps + 1 {
             let len = states.len();
@@ -186,14 +222,14 @@ impl<T: Element> Replay<'_, T> {
         Ok(())
     }
 
-    fn agrees<E: Environment>(&mut self, step: usize, ours: &E, recorded: &E) {
+    fn agrees<E: Recorded>(&mut self, step: usize, ours: &E, recorded: &E) {
         let result = ours.agrees_with(recorded);
         let place = Place(step);
         self.differences
             .check(result.map_err(|detail| format!("{place}: {detail}")));
     }
 
-    fn step<E: Environment<Element = T>>(
+    fn step<E: Recorded<Element = T>>(
         &mut self,
         environment: &mut E,
         draws: &mut Script,
@@ -206,10 +242,10 @@ impl<T: Element> Replay<'_, T> {
         self.compare_observation::<E>(step);
         let episode = self.episode;
         let differences = &mut self.differences;
-        differences.same(place, "reward", &transition.reward, &episode.rewards[t]);
+        differences.compare(place, "reward", &transition.reward, &episode.rewards[t]);
         let ends = (transition.terminated, transition.truncated);
         let recorded = (episode.terminated[t], episode.truncated[t]);
-        differences.same(place, "(terminated, truncated)", &ends, &recorded);
+        differences.compare(place, "(terminated, truncated)", &ends, &recorded);
         Ok(())
     }
 
@@ -226,7 +262,7 @@ impl<T: Element> Replay<'_, T> {
         action.ok_or_else(|| format!("{row:?} is no action; the ranges are {:?}", self.actions))
     }
 
-    fn compare_observation<E: Environment<Element = T>>(&mut self, step: usize) {
+    fn compare_observation<E: Recorded<Element = T>>(&mut self, step: usize) {
         let recorded = self.episode.observations[step].numbers();
         let ours: Vec<f64> = self.row.iter().map(|x| x.to_f64()).collect();
         let is_close = |(&ours, &recorded): (&f64, &f64)| {
@@ -235,14 +271,16 @@ impl<T: Element> Replay<'_, T> {
         if ours.len() != recorded.len() || !ours.iter().zip(recorded).all(is_close) {
             let place = Place(step);
             let ours = ours.as_slice();
-            self.differences.same(place, "observation", ours, recorded);
+            self.differences
+                .compare(place, "observation", ours, recorded);
         }
     }
 }
 
-/// Whether two float32 are at most so many floats apart. Numbers that are no float32 are not.
+/// Whether two float32 numbers are at most `ulps` units in the last place apart. False for numbers
+/// that float32 cannot represent.
 pub(crate) fn is_within_ulps(a: f64, b: f64, ulps: u32) -> bool {
-    // Negative floats count down from zero's place as positive ones count up.
+    // Positions of floats on a line: negative floats count down from zero.
     let place = |x: f64| {
         let narrow = f32::from_f64(x)?;
         let magnitude = i64::from(narrow.to_bits() & 0x7fff_ffff);

@@ -1,9 +1,11 @@
-//! Lanes of one environment, stepped together, with Gymnasium's three ways of starting over.
+//! Lanes of one environment, stepped together, with Gymnasium's three autoreset modes.
 //!
-//! [`VectorOf`] is one monomorphic loop for each kind of environment, writing observations straight
-//! into one contiguous buffer; [`VectorEnvironment`] erases the kind, once a request.
-//! A single environment is one lane that never starts over by itself.
+//! [`VectorOf`] is one monomorphic loop for each kind of environment: it writes observations
+//! straight into one contiguous buffer. [`VectorEnvironment`] erases the kind, so that a request
+//! makes a single dynamic call. A single environment is a vector of one lane that never resets
+//! itself.
 
+mod head;
 mod state;
 
 use std::borrow::Cow;
@@ -19,25 +21,27 @@ use env_protocol::{
 
 use serde::{Deserialize, Serialize};
 
+use crate::catalogue::{self, Catalogued};
+use crate::kit::batch::Layout;
 use crate::pieces::Pieces;
-use crate::render::{Picture, Played, Seen};
-use crate::{Arguments, Element, Environment, KwargsError, Layout, Rng};
+use crate::render::{Picture, Pictured, Played, Seen};
+use crate::{Arguments, Element, Environment, KwargsError, Rng};
 
-pub use state::Head;
+pub use head::Head;
 
-/// What lanes are reset with. The default resets all of them and goes on with their streams.
+/// Options of a reset. The default resets all lanes and continues their random streams.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Reset {
     /// Lanes to reset, all when `None`.
     pub mask: Option<Vec<bool>>,
-    /// New seeds.
+    /// New seeds, one a lane.
     pub seed: Option<Seed>,
-    /// Parameters that differ from those at creation, in the episodes that begin with this reset
-    /// and by autoresets after it.
+    /// Arguments that differ from those at creation. They apply to the episodes that begin with
+    /// this reset and with autoresets after it.
     pub kwargs: Kwargs,
 }
 
-/// What a step led to, lane by lane.
+/// Results of a step, lane by lane.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StepBatch {
     /// A batch of the observation space: every array in it is `[num_envs, …]`.
@@ -61,10 +65,10 @@ pub struct Saved {
     pub lanes: Vec<LaneSnapshot>,
 }
 
-/// Why an operation was refused. Nothing has changed then.
+/// Refusal of an operation. A refused operation changes nothing.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Refusal {
-    /// A lane has no episode to go on with.
+    /// A lane has no running episode.
     #[error("lane {lane}: {}", match phase {
         LanePhase::New => "it has never been reset",
         _ => "its episode has ended",
@@ -72,7 +76,7 @@ pub enum Refusal {
     NeedsReset {
         /// The first such lane.
         lane: usize,
-        /// Where it is.
+        /// Phase of the lane.
         phase: LanePhase,
     },
     /// An action is outside its range.
@@ -82,7 +86,7 @@ pub enum Refusal {
         lane: usize,
         /// Position in the lane's row of the action.
         position: usize,
-        /// The number given.
+        /// The given number.
         action: i64,
         /// The range it must be in.
         range: Range<i64>,
@@ -95,7 +99,7 @@ pub enum Refusal {
     Snapshot {
         /// JSON pointer into the snapshot.
         pointer: String,
-        /// What is wrong there.
+        /// Description of the error.
         detail: String,
     },
 }
@@ -105,69 +109,71 @@ pub trait VectorEnvironment: Send {
     /// Number of lanes.
     fn num_envs(&self) -> usize;
 
-    /// Number of lanes whose episode is under way: those that a step gives an action.
+    /// Number of lanes with a running episode. A step takes an action in these lanes.
     fn num_running(&self) -> usize;
 
-    /// What one lane's observation looks like.
+    /// Space of an observation of one lane.
     fn observation_space(&self) -> &Space;
 
-    /// What one lane's action looks like.
+    /// Space of an action of one lane.
     fn action_space(&self) -> &Space;
 
-    /// Whether a reset would be taken.
+    /// Checks that a reset would be accepted.
     ///
     /// # Errors
     /// [`Refusal::Options`].
     fn check_reset(&self, reset: &Reset) -> Result<(), Refusal>;
 
-    /// Resets lanes and gives all observations, a batch of the observation space; lanes outside
-    /// the mask repeat their last one. Mask and seeds have one entry a lane.
+    /// Resets lanes and returns all observations, a batch of the observation space. Lanes outside
+    /// the mask repeat their last observation. Mask and seeds have one entry a lane.
     ///
     /// # Errors
-    /// As [`Self::check_reset`].
+    /// The same as [`Self::check_reset`].
     fn reset(&mut self, reset: &Reset) -> Result<Value, Refusal>;
 
-    /// Whether actions would be taken: rows of the action space, one after the other.
+    /// Checks that actions would be accepted: rows of the action space, one after the other.
     ///
     /// # Errors
     /// [`Refusal::NeedsReset`] or [`Refusal::Action`].
     fn check_step(&self, actions: &[i64]) -> Result<(), Refusal>;
 
-    /// Takes one action a lane, which [`Self::check_step`] has found good.
+    /// Takes one action a lane. [`Self::check_step`] must have accepted the actions.
     fn step_checked(&mut self, actions: &[i64]) -> StepBatch;
 
     /// Takes one action a lane.
     ///
     /// # Errors
-    /// As [`Self::check_step`].
+    /// The same as [`Self::check_step`].
     fn step(&mut self, actions: &[i64]) -> Result<StepBatch, Refusal> {
         self.check_step(actions)?;
         Ok(self.step_checked(actions))
     }
 
-    /// The actions of players that know every hidden draw, rows of the action space; of lanes that a
-    /// step only resets, the least action.
+    /// Returns the actions of players that know every hidden draw: rows of the action space. For a
+    /// lane that the next step only resets, the least action.
     ///
     /// # Errors
     /// [`Refusal::NeedsReset`].
     fn oracle(&self) -> Result<Vec<i64>, Refusal>;
 
-    /// A lane for people to look at, if there is such a lane.
+    /// Draws a lane; `None` if there is no such lane.
     fn picture(&self, lane: usize) -> Option<Picture>;
 
-    /// Numbers that a step reads and writes, about: what says how long it takes.
+    /// Approximate count of numbers that a step reads and writes. The duration of a step grows with
+    /// it.
     fn numbers(&self) -> usize;
 
-    /// Bytes it takes in memory, about.
+    /// Approximate size in memory, in bytes.
     fn bytes(&self) -> usize;
 
-    /// The whole state, as a document. For programs that look at one; a server writes it down.
+    /// Returns the whole state as a document, for programs that inspect it. A server writes
+    /// snapshots instead.
     fn save(&self) -> Saved;
 
     /// Writes the whole state as a snapshot.
     ///
     /// # Errors
-    /// Those of `out`.
+    /// Errors of `out`.
     fn write_snapshot(
         &self,
         head: &Head<'_>,
@@ -175,25 +181,25 @@ pub trait VectorEnvironment: Send {
         out: &mut Pieces,
     ) -> io::Result<()>;
 
-    /// The whole state in the form that histories hold: a [`Saved`] in MessagePack.
+    /// Returns the whole state in the form that histories hold: a [`Saved`] in MessagePack.
     fn base(&self) -> Vec<u8>;
 
-    /// Puts back a state of a history.
+    /// Restores a state of a history.
     ///
     /// # Errors
     /// Says what does not fit.
     fn restore_base(&mut self, base: &[u8]) -> Result<(), String>;
 
-    /// Whether a state would be taken.
+    /// Checks that a state would be accepted.
     ///
     /// # Errors
     /// [`Refusal::Snapshot`].
     fn check_restore(&self, observations: &[f64], lanes: &[LaneSnapshot]) -> Result<(), Refusal>;
 
-    /// Puts a state back.
+    /// Restores a state.
     ///
     /// # Errors
-    /// As [`Self::check_restore`].
+    /// The same as [`Self::check_restore`].
     fn restore(&mut self, observations: &[f64], lanes: &[LaneSnapshot]) -> Result<(), Refusal>;
 }
 
@@ -220,11 +226,11 @@ struct Lane<E> {
     environment: E,
     rng: Rng,
     phase: LanePhase,
-    /// For pictures only, and not in snapshots: unknown from a restore to the next reset.
+    /// Used by pictures only and not stored in snapshots: unknown from a restore to the next reset.
     played: Option<Played>,
 }
 
-impl<E: Environment> Lane<E> {
+impl<E: Pictured> Lane<E> {
     fn reset(&mut self, observation: &mut [E::Element]) {
         let ended = self.played.filter(|_| self.phase == LanePhase::Ended);
         self.played = Some(Played::after(ended));
@@ -232,9 +238,9 @@ impl<E: Environment> Lane<E> {
         self.phase = LanePhase::Running;
     }
 
-    /// The picture that a reset would lead to. The lane does not change. `row` is the length of an
-    /// observation.
-    fn begun(&self, row: usize) -> Picture {
+    /// Draws the picture that a reset would lead to. The lane does not change. `row` is the length
+    /// of an observation.
+    fn first_picture(&self, row: usize) -> Picture {
         let mut environment = self.environment.clone();
         let mut observation = vec![E::Element::default(); row];
         environment.reset(&mut self.rng.clone(), &mut observation);
@@ -246,8 +252,8 @@ impl<E: Environment> Lane<E> {
     }
 }
 
-impl<E: Environment> VectorOf<E> {
-    /// Lanes that wait for their first reset. `seed` has a seed for every lane.
+impl<E: Catalogued + Pictured> VectorOf<E> {
+    /// Makes lanes that wait for their first reset. `seed` has a seed for every lane.
     ///
     /// # Errors
     /// When the arguments do not fit together.
@@ -274,17 +280,17 @@ impl<E: Environment> VectorOf<E> {
             action_space,
             actions: Vec::new(),
             autoreset_mode,
-            parameters: E::parameters(),
+            parameters: catalogue::parameters::<E>(),
             kwargs: arguments.to_kwargs(),
         })
     }
 
-    /// All last observations, for the wire.
+    /// Returns all last observations, for the wire.
     fn observed(&self) -> Value {
         self.layout.value(Cow::Borrowed(&self.observations))
     }
 
-    /// An environment with the arguments of creation, but for the options.
+    /// Makes an environment with the arguments of creation, changed by the options of a reset.
     fn with_options(&self, options: &Kwargs) -> Result<E, KwargsError> {
         for name in options.keys() {
             let parameter = self.parameters.iter().find(|p| p.name == *name);
@@ -298,7 +304,7 @@ impl<E: Environment> VectorOf<E> {
         E::new(&Arguments::resolve(&self.parameters, &kwargs)?)
     }
 
-    /// A document's state as this environment holds it.
+    /// Reads the state of a document.
     fn parse_documents(
         &self,
         observations: &[f64],
@@ -312,7 +318,7 @@ impl<E: Environment> VectorOf<E> {
         self.parse(observations, lanes.len(), read)
     }
 
-    /// Saved state as this environment holds it: phase, random stream and state of each lane, or
+    /// Reads saved state. `lanes` has phase, random stream and state of each lane, or the reason
     /// why its state cannot be read.
     fn parse<R: AsRef<str>>(
         &self,
@@ -354,7 +360,10 @@ impl<E: Environment> VectorOf<E> {
         Ok((observations?, parsed))
     }
 
-    /// A lane from its snapshot, or the field that is wrong and why.
+    /// Makes a lane from its snapshot.
+    ///
+    /// # Errors
+    /// The wrong field, and a description.
     fn restore_lane(
         &self,
         phase: LanePhase,
@@ -384,7 +393,7 @@ impl<E: Environment> VectorOf<E> {
     }
 }
 
-impl<E: Environment> VectorEnvironment for VectorOf<E> {
+impl<E: Catalogued + Pictured> VectorEnvironment for VectorOf<E> {
     fn num_envs(&self) -> usize {
         self.lanes.len()
     }
@@ -470,7 +479,7 @@ impl<E: Environment> VectorEnvironment for VectorOf<E> {
             self.lanes.iter_mut().zip(actions).zip(rows).enumerate()
         {
             if lane.phase == LanePhase::Ended {
-                // Only under `NextStep`: the check has refused it elsewhere.
+                // Only in mode `NextStep`: the check refuses it in other modes.
                 lane.reset(observation);
                 rewards.push(0.0);
                 terminations.push(false);
@@ -527,11 +536,11 @@ impl<E: Environment> VectorEnvironment for VectorOf<E> {
             played: state.played,
         };
         let picture = match state.phase {
-            LanePhase::New => Picture::new().raised_to(&state.begun(row)),
+            LanePhase::New => Picture::new().raised_to(&state.first_picture(row)),
             LanePhase::Running | LanePhase::Ended => state.environment.picture(&seen),
         };
         let lane = (self.lanes.len() > 1).then_some(lane);
-        Some(picture.of_lane(&E::spec().id, lane, state.phase, state.played))
+        Some(picture.of_lane(E::profile().id, lane, state.phase, state.played))
     }
 
     fn numbers(&self) -> usize {
@@ -586,10 +595,10 @@ impl<E: Environment> VectorEnvironment for VectorOf<E> {
     }
 }
 
-/// The range of each number in an action.
+/// Returns the range of each number in an action.
 ///
 /// # Panics
-/// When actions are not a fixed number of integers.
+/// When an action is not a fixed number of integers.
 pub fn action_ranges(space: &Space) -> Vec<Range<i64>> {
     match space {
         Space::Discrete { n, start } => iter::once(*start..start + n).collect(),
@@ -599,11 +608,11 @@ pub fn action_ranges(space: &Space) -> Vec<Range<i64>> {
     }
 }
 
-/// Last observations of episodes that ended and were followed by a new one in the same step.
+/// Last observations of episodes that ended and were followed by a new episode in the same step.
 struct Finals<T> {
     num_envs: usize,
     row: usize,
-    /// Empty until the first end, which most steps have none of.
+    /// Empty until the first episode ends, because none ends in most steps.
     observations: Vec<T>,
     mask: Vec<bool>,
 }
@@ -626,7 +635,7 @@ impl<T: Element> Finals<T> {
         self.mask[lane] = true;
     }
 
-    /// `final_obs` and `final_info` with their masks, or nothing.
+    /// Returns `final_obs` and `final_info` with their masks, or nothing if no episode ended.
     fn into_infos(self, layout: &Layout) -> Info {
         if self.mask.is_empty() {
             return Info::new();

@@ -1,9 +1,10 @@
-//! What the host of a URL tells.
+//! Hosts of URLs: whether one is this machine.
 
 use std::net::IpAddr;
 
-/// Whether the host of a URL is this machine itself: `localhost`, 127.0.0.0/8, `::1` (with or without brackets), or the
-/// address that stands for all of them. No proxy on another machine can reach it, whatever the environment says of proxies.
+/// Whether the host of a URL is this machine itself: `localhost`, 127.0.0.0/8, `::1` (with or
+/// without brackets), or an unspecified address such as 0.0.0.0. A proxy on another machine cannot
+/// reach such a host, so clients ignore proxy settings for it.
 pub fn is_loopback(host: &str) -> bool {
     let name = host.trim_end_matches('.').to_ascii_lowercase();
     if name == "localhost" || name.ends_with(".localhost") {

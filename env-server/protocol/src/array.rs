@@ -1,22 +1,14 @@
 //! Typed n-dimensional arrays.
 //!
-//! In MessagePack an array is `{"dtype", "shape", "data"}` with `data` as little-endian bytes in C
-//! order, so that a batch costs one copy and nothing per element. In JSON it is nested lists. An
-//! array without dimensions is a plain number in both.
+//! `array_serde` holds their form on the wire.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use bytemuck::NoUninit;
-use serde::de::{self, MapAccess, SeqAccess, Visitor};
-use serde::ser::SerializeStruct;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
-use crate::json_text;
-use crate::nested::{Builder, Level};
-use crate::read;
-
-/// Most dimensions an array may have. Deeper nesting in a body is refused.
+/// Largest number of dimensions of an array. Deeper nesting in a body is refused.
 pub const MAX_DIMS: usize = 8;
 
 /// Element types on the wire, under their NumPy names.
@@ -26,10 +18,7 @@ pub const MAX_DIMS: usize = 8;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
-#[expect(
-    missing_docs,
-    reason = "the names are NumPy's and say all there is to say"
-)]
+#[expect(missing_docs, reason = "the names are NumPy's and need no explanation")]
 pub enum Dtype {
     Bool,
     Uint8,
@@ -51,7 +40,7 @@ impl fmt::Display for Dtype {
 }
 
 impl Dtype {
-    /// Bytes one element takes.
+    /// Size of one element in bytes.
     pub const fn size_bytes(self) -> usize {
         match self {
             Dtype::Bool | Dtype::Uint8 | Dtype::Int8 => 1,
@@ -64,7 +53,7 @@ impl Dtype {
 
 /// The elements of an [`Array`], flat in C order.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(missing_docs, reason = "one variant a dtype")]
+#[expect(missing_docs, reason = "one variant for each dtype")]
 pub enum Data {
     Bool(Vec<bool>),
     Uint8(Vec<u8>),
@@ -102,7 +91,7 @@ impl Data {
     }
 
     /// The elements as little-endian bytes.
-    fn to_bytes(&self) -> Cow<'_, [u8]> {
+    pub(crate) fn to_bytes(&self) -> Cow<'_, [u8]> {
         match self {
             Data::Bool(x) => Cow::Borrowed(bytemuck::cast_slice(x)),
             Data::Uint8(x) => Cow::Borrowed(x),
@@ -113,7 +102,7 @@ impl Data {
     }
 
     /// Reads little-endian bytes. `bytes.len()` must be a multiple of the element size.
-    fn from_bytes(dtype: Dtype, bytes: &[u8]) -> Result<Self, ArrayError> {
+    pub(crate) fn from_bytes(dtype: Dtype, bytes: &[u8]) -> Result<Self, ArrayError> {
         Ok(match dtype {
             Dtype::Bool => match bytes.iter().find(|&&b| b > 1) {
                 Some(&b) => return Err(ArrayError::NotBool(b)),
@@ -137,7 +126,7 @@ impl Data {
     }
 }
 
-/// Little-endian bytes: on most machines those that are there.
+/// Returns the items as little-endian bytes, borrowed where the machine is little-endian.
 fn pack<T: NoUninit, const N: usize>(
     items: &[T],
     to_le_bytes: impl Fn(T) -> [u8; N],
@@ -153,11 +142,11 @@ fn unpack<T, const N: usize>(bytes: &[u8], from_le_bytes: impl Fn([u8; N]) -> T)
     chunks.iter().map(|chunk| from_le_bytes(*chunk)).collect()
 }
 
-/// Why elements and shape do not make an array.
+/// The reason why elements and shape do not form an array.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ArrayError {
     /// The shape does not multiply to the number of elements, or overflows.
-    #[error("shape {shape:?} needs another number of elements than the {len} given")]
+    #[error("shape {shape:?} does not match the {len} elements given")]
     Shape {
         /// The shape as given.
         shape: Vec<usize>,
@@ -183,7 +172,7 @@ pub enum ArrayError {
     TooLarge,
 }
 
-/// An n-dimensional array: a shape and as many elements as it multiplies to.
+/// An n-dimensional array: a shape, and as many elements as the product of its sizes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Array {
     shape: Vec<usize>,
@@ -191,10 +180,10 @@ pub struct Array {
 }
 
 impl Array {
-    /// Joins shape and elements (flat, C order).
+    /// Creates an array from its shape and its elements (flat, C order).
     ///
     /// # Errors
-    /// When they do not fit each other, or there are more than [`MAX_DIMS`] dimensions.
+    /// When shape and elements do not match, or there are more than [`MAX_DIMS`] dimensions.
     pub fn new(shape: Vec<usize>, data: Data) -> Result<Self, ArrayError> {
         if shape.len() > MAX_DIMS {
             return Err(ArrayError::TooManyDims(shape.len()));
@@ -257,7 +246,7 @@ impl Array {
         &self.data
     }
 
-    /// Takes the elements out.
+    /// Returns the elements, without a copy.
     pub fn into_data(self) -> Data {
         self.data
     }
@@ -267,7 +256,7 @@ impl Array {
         self.data.dtype()
     }
 
-    /// The elements as f64. Exact for all but int64 beyond 2^53.
+    /// The elements as f64. Exact except for int64 beyond 2^53.
     pub fn to_f64s(&self) -> Vec<f64> {
         match &self.data {
             Data::Bool(x) => x.iter().map(|&b| f64::from(u8::from(b))).collect(),
@@ -286,120 +275,6 @@ impl Array {
         }
     }
 }
-
-impl Serialize for Array {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if serializer.is_human_readable() {
-            return json_text::serialize(self, serializer);
-        }
-        if self.shape.is_empty() {
-            return match &self.data {
-                Data::Bool(x) => serializer.serialize_bool(x[0]),
-                Data::Uint8(x) => serializer.serialize_u8(x[0]),
-                Data::Int64(x) => serializer.serialize_i64(x[0]),
-                Data::Float32(x) => serializer.serialize_f32(x[0]),
-                Data::Float64(x) => serializer.serialize_f64(x[0]),
-            };
-        }
-        let mut typed = serializer.serialize_struct("Array", 3)?;
-        typed.serialize_field("dtype", &self.dtype())?;
-        typed.serialize_field("shape", &self.shape)?;
-        typed.serialize_field("data", serde_bytes::Bytes::new(&self.data.to_bytes()))?;
-        typed.end()
-    }
-}
-
-impl<'de> Deserialize<'de> for Array {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let typed = !deserializer.is_human_readable();
-        deserializer.deserialize_any(ArrayVisitor { typed })
-    }
-}
-
-/// Reads a number, nested lists or, where `typed`, the three-field form.
-struct ArrayVisitor {
-    typed: bool,
-}
-
-impl<'de> Visitor<'de> for ArrayVisitor {
-    type Value = Array;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.typed {
-            true => "a number, nested lists of numbers or an array {dtype, shape, data}",
-            false => "a number or nested lists of numbers",
-        })
-    }
-
-    fn visit_bool<E: de::Error>(self, flag: bool) -> Result<Array, E> {
-        Level::scalar(|level| level.visit_bool(flag))
-    }
-
-    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Array, E> {
-        Ok(Array::scalar(number))
-    }
-
-    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Array, E> {
-        Level::scalar(|level| level.visit_u64(number))
-    }
-
-    fn visit_f64<E: de::Error>(self, number: f64) -> Result<Array, E> {
-        Level::scalar(|level| level.visit_f64(number))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Array, A::Error> {
-        let mut builder = Builder::default();
-        Level::root(&mut builder).visit_seq(seq)?;
-        builder.finish().map_err(de::Error::custom)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Array, A::Error> {
-        if !self.typed {
-            return Err(de::Error::invalid_type(de::Unexpected::Map, &self));
-        }
-        let first: Option<Cow<'de, str>> = map.next_key()?;
-        read_typed(first, map)
-    }
-}
-
-/// Reads the fields of `{"dtype", "shape", "data"}` in any order; `key` has been read already.
-pub(crate) fn read_typed<'de, A: MapAccess<'de>>(
-    mut key: Option<Cow<'de, str>>,
-    mut map: A,
-) -> Result<Array, A::Error> {
-    let mut dtype: Option<Dtype> = None;
-    let mut shape: Option<Vec<usize>> = None;
-    let mut data: Option<Bytes<'de>> = None;
-    while let Some(name) = key {
-        match name.as_ref() {
-            "dtype" => {
-                let Named(name) = map.next_value()?;
-                dtype = Some(name);
-            }
-            "shape" => shape = Some(map.next_value()?),
-            "data" => data = Some(map.next_value()?),
-            other => return Err(de::Error::unknown_field(other, &["dtype", "shape", "data"])),
-        }
-        key = map.next_key()?;
-    }
-    let dtype = dtype.ok_or_else(|| de::Error::missing_field("dtype"))?;
-    let shape = shape.ok_or_else(|| de::Error::missing_field("shape"))?;
-    let Bytes(bytes) = data.ok_or_else(|| de::Error::missing_field("data"))?;
-    if bytes.len() % dtype.size_bytes() != 0 {
-        let len = bytes.len();
-        return Err(de::Error::custom(ArrayError::Bytes { dtype, len }));
-    }
-    Data::from_bytes(dtype, &bytes)
-        .and_then(|data| Array::new(shape, data))
-        .map_err(de::Error::custom)
-}
-
-#[derive(Deserialize)]
-struct Named(#[serde(deserialize_with = "read::name")] Dtype);
-
-/// Bytes borrowed from the body where the decoder can lend them.
-#[derive(Deserialize)]
-struct Bytes<'a>(#[serde(borrow, with = "serde_bytes")] Cow<'a, [u8]>);
 
 #[cfg(test)]
 mod tests {

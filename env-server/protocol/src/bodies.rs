@@ -1,6 +1,5 @@
-//! Bodies of requests and replies. Unknown fields in requests are errors.
+//! Bodies of requests and replies. An unknown field in a request is an error.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::{self, MapAccess, Visitor};
@@ -12,56 +11,15 @@ use crate::read;
 use crate::snapshot::Snapshot;
 use crate::space::Space;
 use crate::spec::Spec;
+use crate::terms::{AutoresetMode, Info, Kwargs, Seed};
 use crate::value::Value;
 
-/// Arguments of an environment by name.
-pub type Kwargs = BTreeMap<String, serde_json::Value>;
-
-/// What Gymnasium calls info. In a vector reply the key `k` has one row a lane and comes with the
-/// mask `_k`; rows where the mask is false mean nothing.
-pub type Info = BTreeMap<String, Value>;
-
-/// What happens when the episode of a lane has ended. The names and meanings are Gymnasium's.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub enum AutoresetMode {
-    /// The next step of the lane is a reset: its action is ignored, its reward is 0.
-    #[default]
-    NextStep,
-    /// The same step resets it: the reply has the first observation of the new episode, and the
-    /// last one of the old in `infos.final_obs`, with the mask `infos._final_obs`.
-    SameStep,
-    /// Nothing: the lane must be reset, with `options.reset_mask`, before the next step.
-    Disabled,
-}
-
-/// Where the randomness of a vector environment comes from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(untagged, expecting = "expected an unsigned integer or a list of them")]
-pub enum Seed {
-    /// Lane `i` gets `seed + i` (modulo 2^64).
-    First(#[serde(deserialize_with = "read::whole")] u64),
-    /// Lane `i` gets the `i`-th.
-    Each(#[serde(deserialize_with = "read::wholes")] Vec<u64>),
-}
-
-impl Seed {
-    /// The seed of lane `i`, if there is one for it.
-    pub fn lane(&self, i: usize) -> Option<u64> {
-        match self {
-            Seed::First(seed) => Some(seed.wrapping_add(i as u64)),
-            Seed::Each(seeds) => seeds.get(i).copied(),
-        }
-    }
-}
-
-/// Asks what follows from arguments of a spec.
+/// Asks for the description of a spec under given arguments.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SpecRequest {
-    /// Arguments; those left out have their defaults.
+    /// Arguments; the rest have their defaults.
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub kwargs: Kwargs,
@@ -72,20 +30,21 @@ pub struct SpecRequest {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CreateEnv {
-    /// One of `GET /v1/specs`.
+    /// Id of a spec from `GET /v1/specs`.
     pub spec_id: String,
-    /// Arguments; those left out have their defaults.
+    /// Arguments; the rest have their defaults.
     #[serde(default, deserialize_with = "finite::map")]
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub kwargs: Kwargs,
-    /// Seed of the first reset that brings none. Drawn by the server when left out.
+    /// Seed of the first reset without a seed of its own. Drawn by the server when left out.
     #[serde(
         default,
         deserialize_with = "read::whole_if_any",
         skip_serializing_if = "Option::is_none"
     )]
     pub seed: Option<u64>,
-    /// Seconds the environment lives after its last operation. The server's default when left out.
+    /// Seconds until the environment expires after its last operation. The server's default when
+    /// left out.
     #[serde(
         default,
         deserialize_with = "read::whole_if_any",
@@ -100,23 +59,24 @@ pub struct CreateEnv {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CreateVectorEnv {
-    /// One of `GET /v1/specs`.
+    /// Id of a spec from `GET /v1/specs`.
     pub spec_id: String,
     /// Number of lanes.
     #[cfg_attr(feature = "openapi", schema(minimum = 1))]
     #[serde(deserialize_with = "read::whole")]
     pub num_envs: u64,
-    /// Arguments; those left out have their defaults.
+    /// Arguments; the rest have their defaults.
     #[serde(default, deserialize_with = "finite::map")]
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub kwargs: Kwargs,
-    /// Seed of the first reset that brings none. Drawn by the server when left out.
+    /// Seed of the first reset without a seed of its own. Drawn by the server when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<Seed>,
-    /// What happens when a lane's episode ends.
+    /// Behaviour when a lane's episode ends.
     #[serde(default, deserialize_with = "read::name")]
     pub autoreset_mode: AutoresetMode,
-    /// Seconds the environment lives after its last operation. The server's default when left out.
+    /// Seconds until the environment expires after its last operation. The server's default when
+    /// left out.
     #[serde(
         default,
         deserialize_with = "read::whole_if_any",
@@ -126,82 +86,82 @@ pub struct CreateVectorEnv {
     pub ttl_s: Option<u64>,
 }
 
-/// An environment as it is now.
+/// The current description of an environment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EnvDescription {
-    /// Its id.
+    /// Id of the environment.
     pub env_id: String,
-    /// Its spec.
+    /// Id of its spec.
     pub spec_id: String,
-    /// Its arguments, defaults filled in.
+    /// Its arguments, with the defaults filled in.
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub kwargs: Kwargs,
-    /// The seed given at its creation, or the one drawn then. An evaluation token is not told it.
+    /// The seed given or drawn at creation. Absent for an evaluation token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(nullable = false))]
     pub seed: Option<u64>,
-    /// What an observation looks like.
+    /// Space of observations.
     pub observation_space: Space,
-    /// What an action looks like.
+    /// Space of actions.
     pub action_space: Space,
-    /// Seconds it lives after its last operation.
+    /// Seconds until it expires after its last operation.
     pub ttl_s: u64,
-    /// Seconds it lives from now if nothing is done, rounded up.
+    /// Seconds until it expires from now without another operation, rounded up.
     pub expires_in_s: u64,
-    /// Number that the next operation takes.
+    /// Number of the next operation.
     pub seq: u64,
 }
 
-/// A vector environment as it is now.
+/// The current description of a vector environment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct VectorEnvDescription {
-    /// Its id.
+    /// Id of the environment.
     pub env_id: String,
-    /// Its spec.
+    /// Id of its spec.
     pub spec_id: String,
     /// Number of lanes.
     pub num_envs: u64,
-    /// Its arguments, defaults filled in.
+    /// Its arguments, with the defaults filled in.
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub kwargs: Kwargs,
-    /// The seed given at its creation, or the one drawn then. An evaluation token is not told it.
+    /// The seed given or drawn at creation. Absent for an evaluation token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(nullable = false))]
     pub seed: Option<Seed>,
-    /// What happens when a lane's episode ends.
+    /// Behaviour when a lane's episode ends.
     pub autoreset_mode: AutoresetMode,
-    /// What an observation of one lane looks like; a batch has one dimension more, in front.
+    /// Space of one lane's observations; a batch has one more dimension, in front.
     pub single_observation_space: Space,
-    /// What an action of one lane looks like; a batch has one dimension more, in front.
+    /// Space of one lane's actions; a batch has one more dimension, in front.
     pub single_action_space: Space,
-    /// Seconds it lives after its last operation.
+    /// Seconds until it expires after its last operation.
     pub ttl_s: u64,
-    /// Seconds it lives from now if nothing is done, rounded up.
+    /// Seconds until it expires from now without another operation, rounded up.
     pub expires_in_s: u64,
-    /// Number that the next operation takes.
+    /// Number of the next operation.
     pub seq: u64,
 }
 
-/// A page of environments, by id.
+/// A page of environments, sorted by id.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EnvList {
     /// The environments.
     pub envs: Vec<EnvDescription>,
-    /// What to give as `after` for the next page; absent on the last.
+    /// Value of `after` for the next page; absent on the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
 }
 
-/// A page of vector environments, by id.
+/// A page of vector environments, sorted by id.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct VectorEnvList {
     /// The environments.
     pub vector_envs: Vec<VectorEnvDescription>,
-    /// What to give as `after` for the next page; absent on the last.
+    /// Value of `after` for the next page; absent on the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
 }
@@ -211,21 +171,21 @@ pub struct VectorEnvList {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ResetRequest {
-    /// Number of the operation. Without it there is no safe retry.
+    /// Number of the operation. Without it a retry is not safe.
     #[serde(
         default,
         deserialize_with = "read::whole_if_any",
         skip_serializing_if = "Option::is_none"
     )]
     pub seq: Option<u64>,
-    /// Starts the random stream anew; without it the stream goes on.
+    /// Restarts the random stream; without a seed the stream continues.
     #[serde(
         default,
         deserialize_with = "read::whole_if_any",
         skip_serializing_if = "Option::is_none"
     )]
     pub seed: Option<u64>,
-    /// Resettable parameters of the spec, for this episode. Those left out are as created.
+    /// Resettable parameters of the spec, for this episode. The rest are as created.
     #[serde(
         default,
         deserialize_with = "finite::map",
@@ -235,19 +195,19 @@ pub struct ResetRequest {
     pub options: Kwargs,
 }
 
-/// Begins an episode in all lanes, or in those of a mask.
+/// Begins an episode in all lanes, or in the lanes of a mask.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct VectorResetRequest {
-    /// Number of the operation. Without it there is no safe retry.
+    /// Number of the operation. Without it a retry is not safe.
     #[serde(
         default,
         deserialize_with = "read::whole_if_any",
         skip_serializing_if = "Option::is_none"
     )]
     pub seq: Option<u64>,
-    /// Starts the lanes' random streams anew; without it they go on.
+    /// Restarts the lanes' random streams; without a seed they continue.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<Seed>,
     /// Mask and parameters.
@@ -259,19 +219,19 @@ pub struct VectorResetRequest {
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct VectorResetOptions {
-    /// Lanes to reset; all when left out. The others stay as they are.
+    /// Lanes to reset; all when left out. The other lanes do not change.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_mask")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<bool>>))]
     pub reset_mask: Option<Vec<bool>>,
-    /// Resettable parameters of the spec, for the episodes that begin with this reset and by
-    /// autoresets after it. Those left out are as created.
+    /// Resettable parameters of the spec, for the episodes that begin with this reset or with
+    /// autoresets after it. The rest are as created.
     #[serde(flatten)]
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub kwargs: Kwargs,
 }
 
 impl VectorResetOptions {
-    /// Whether nothing is asked for.
+    /// Whether there are neither a mask nor parameters.
     pub fn is_empty(&self) -> bool {
         self.reset_mask.is_none() && self.kwargs.is_empty()
     }
@@ -284,7 +244,7 @@ fn as_mask<S: serde::Serializer>(
     mask.clone().map(Array::mask).serialize(serializer)
 }
 
-/// By hand, because a flattened map would lose the places of errors.
+/// Written by hand, because a flattened map would lose the pointers of errors.
 impl<'de> Deserialize<'de> for VectorResetOptions {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Options;
@@ -314,9 +274,9 @@ impl<'de> Deserialize<'de> for VectorResetOptions {
         fn into_flags<E: de::Error>(mask: Array) -> Result<Vec<bool>, E> {
             match (mask.shape().len(), mask.into_data()) {
                 (1, Data::Bool(flags)) => Ok(flags),
-                // Nothing tells of what type the elements of an empty list are.
+                // An empty list has no element type to check.
                 (1, data) if data.is_empty() => Ok(Vec::new()),
-                _ => Err(E::custom("reset_mask must be a list of truth values")),
+                _ => Err(E::custom("reset_mask must be a list of booleans")),
             }
         }
 
@@ -331,24 +291,24 @@ pub struct ResetReply {
     /// An element of the observation space.
     #[cfg_attr(feature = "openapi", schema(value_type = crate::openapi::SpaceValue))]
     pub observation: Value,
-    /// What else the environment says.
+    /// Additional information from the environment.
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub info: Info,
-    /// Number that the next operation takes.
+    /// Number of the next operation.
     pub seq: u64,
 }
 
-/// The first observations of episodes; lanes outside the mask repeat their last one.
+/// The first observations of episodes; lanes outside the mask repeat their last observation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct VectorResetReply {
     /// `[num_envs, …]`
     #[cfg_attr(feature = "openapi", schema(value_type = crate::openapi::SpaceValue))]
     pub observations: Value,
-    /// What else the environments say.
+    /// Additional information from the environments.
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub infos: Info,
-    /// Number that the next operation takes.
+    /// Number of the next operation.
     pub seq: u64,
 }
 
@@ -357,7 +317,7 @@ pub struct VectorResetReply {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct StepRequest {
-    /// Number of the operation. Without it there is no safe retry.
+    /// Number of the operation. Without it a retry is not safe.
     #[serde(
         default,
         deserialize_with = "read::whole_if_any",
@@ -374,7 +334,7 @@ pub struct StepRequest {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct VectorStepRequest {
-    /// Number of the operation. Without it there is no safe retry.
+    /// Number of the operation. Without it a retry is not safe.
     #[serde(
         default,
         deserialize_with = "read::whole_if_any",
@@ -386,7 +346,7 @@ pub struct VectorStepRequest {
     pub actions: Array,
 }
 
-/// What an action led to.
+/// The result of an action.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct StepReply {
@@ -395,18 +355,18 @@ pub struct StepReply {
     pub observation: Value,
     /// The reward.
     pub reward: f64,
-    /// Whether the task has come to its end.
+    /// Whether the task has reached its end.
     pub terminated: bool,
     /// Whether the episode was cut short.
     pub truncated: bool,
-    /// What else the environment says.
+    /// Additional information from the environment.
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub info: Info,
-    /// Number that the next operation takes.
+    /// Number of the next operation.
     pub seq: u64,
 }
 
-/// What the actions led to, lane by lane.
+/// The results of the actions, lane by lane.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct VectorStepReply {
@@ -416,50 +376,50 @@ pub struct VectorStepReply {
     /// `[num_envs]` of float64.
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<f64>))]
     pub rewards: Array,
-    /// `[num_envs]` of bool: whether the task has come to its end.
+    /// `[num_envs]` of bool: whether the task has reached its end.
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<bool>))]
     pub terminations: Array,
     /// `[num_envs]` of bool: whether the episode was cut short.
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<bool>))]
     pub truncations: Array,
-    /// What else the environments say; under `SameStep` also `final_obs`, `[num_envs, …]`, and
-    /// `final_info`, with their masks, whenever an episode has ended.
+    /// Additional information from the environments. In the mode `SameStep` also `final_obs`,
+    /// `[num_envs, …]`, and `final_info`, with their masks, whenever an episode has ended.
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub infos: Info,
-    /// Number that the next operation takes.
+    /// Number of the next operation.
     pub seq: u64,
 }
 
-/// Puts a saved state back.
+/// Restores a saved state.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RestoreRequest {
-    /// Number of the operation. Without it there is no safe retry.
+    /// Number of the operation. Without it a retry is not safe.
     #[serde(
         default,
         deserialize_with = "read::whole_if_any",
         skip_serializing_if = "Option::is_none"
     )]
     pub seq: Option<u64>,
-    /// What `GET …/snapshot` gave.
+    /// A snapshot from `GET …/snapshot`.
     pub snapshot: Snapshot,
 }
 
-/// The state is back. `seq` goes on counting up; it is not part of the state.
+/// The reply to a restore. `seq` is not part of the state: it continues to count up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RestoreReply {
-    /// Number that the next operation takes.
+    /// Number of the next operation.
     pub seq: u64,
 }
 
-/// Branches off another environment that goes on from the same state, random stream included.
+/// Creates another environment that continues from the same state, random stream included.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ForkRequest {
-    /// Number of the operation on the environment that is forked. Without it there is no safe retry.
+    /// Number of the operation on the forked environment. Without it a retry is not safe.
     #[serde(
         default,
         deserialize_with = "read::whole_if_any",
@@ -469,7 +429,8 @@ pub struct ForkRequest {
     /// Id of the new environment. Chosen by the server when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub env_id: Option<String>,
-    /// Seconds the new environment lives after its last operation; as its parent when left out.
+    /// Seconds until the new environment expires after its last operation; the parent's when left
+    /// out.
     #[serde(
         default,
         deserialize_with = "read::whole_if_any",
@@ -479,22 +440,23 @@ pub struct ForkRequest {
     pub ttl_s: Option<u64>,
 }
 
-/// The branch is there. Its own operations count from 0.
+/// The reply to a fork. The new environment's operations count from 0.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ForkReply {
     /// Id of the new environment.
     pub env_id: String,
-    /// Number that the next operation on the forked environment takes.
+    /// Number of the next operation on the forked environment.
     pub seq: u64,
 }
 
-/// Renews a lease. It has no `seq`: doing it twice does no harm.
+/// Renews a lease. It has no `seq`: repeating it does no harm.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct LeaseRequest {
-    /// Seconds to live after each operation from now on; as before when left out.
+    /// Seconds until the environment expires after each operation from now on; as before when left
+    /// out.
     #[serde(
         default,
         deserialize_with = "read::whole_if_any",
@@ -508,29 +470,29 @@ pub struct LeaseRequest {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct LeaseReply {
-    /// Seconds the environment lives after its last operation.
+    /// Seconds until the environment expires after its last operation.
     pub ttl_s: u64,
-    /// Seconds it lives from now if nothing is done, rounded up.
+    /// Seconds until it expires from now without another operation, rounded up.
     pub expires_in_s: u64,
 }
 
-/// What a player that knows every hidden draw would do now.
+/// The next action of the oracle, the player that knows every hidden draw.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct OracleReply {
     /// An element of the action space.
     pub action: Array,
-    /// Number that the next operation takes: the step that the action is for.
+    /// Number of the next operation: the step that the action is for.
     pub seq: u64,
 }
 
-/// What players that know every hidden draw would do now.
+/// The next actions of the oracle, the player that knows every hidden draw.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct VectorOracleReply {
-    /// `[num_envs, …]`; of a lane that the next step only resets, any action.
+    /// `[num_envs, …]`; arbitrary for a lane that the next step only resets.
     pub actions: Array,
-    /// Number that the next operation takes: the step that the actions are for.
+    /// Number of the next operation: the step that the actions are for.
     pub seq: u64,
 }
 
@@ -538,11 +500,11 @@ pub struct VectorOracleReply {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SpecList {
-    /// Everything that can be created.
+    /// The specs that can be created.
     pub specs: Vec<Spec>,
 }
 
-/// Which server this is.
+/// Name and version of the server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Version {
@@ -554,10 +516,11 @@ pub struct Version {
     pub snapshot_version: u32,
 }
 
-/// How the server does.
+/// Health of the server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Health {
-    /// `ok` or, from `/readyz` with status 503, a problem document instead.
+    /// Always `ok`: a server that is not ready answers `/readyz` with a problem document and status
+    /// 503.
     pub status: String,
 }

@@ -1,9 +1,9 @@
-//! Bytes to bodies and back, in both encodings.
+//! Bodies to bytes and back, in both encodings.
 
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
-/// How a body is written.
+/// The encoding of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
     /// `application/json`, the default.
@@ -12,23 +12,23 @@ pub enum Encoding {
     MessagePack,
 }
 
-/// Why a body could not be read.
+/// The reason why a body could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
-    /// It is not JSON or not MessagePack: cut off, too deep, or followed by something else.
+    /// The bytes are not JSON or not MessagePack: cut off, nested too deep, or followed by more.
     #[error("the body is not well-formed {encoding}: {detail}")]
     Malformed {
         /// Name of the encoding.
         encoding: &'static str,
-        /// What the parser says.
+        /// Message of the parser.
         detail: String,
     },
-    /// It is well-formed, but not this body: a field is unknown, missing or of another type.
+    /// The document is well-formed, but a field is unknown, missing or of the wrong type.
     #[error("{detail}")]
     Invalid {
-        /// JSON pointer to the place, the empty string for the whole body.
+        /// JSON pointer to the place; the empty string for the whole body.
         pointer: String,
-        /// What was wrong there.
+        /// Description of the error at that place.
         detail: String,
     },
 }
@@ -60,7 +60,8 @@ impl Encoding {
         self.encode_about(body, 256)
     }
 
-    /// Writes a body that is expected to take about so many bytes: a large one is then not moved as it grows.
+    /// Writes a body that is expected to take about `len` bytes. The buffer starts at that size, so
+    /// a large body is not copied as it grows.
     ///
     /// # Panics
     /// As [`Encoding::encode`].
@@ -80,7 +81,7 @@ impl Encoding {
     /// # Errors
     /// [`DecodeError::Malformed`] or [`DecodeError::Invalid`], the latter with a JSON pointer.
     pub fn decode<'de, T: Deserialize<'de>>(self, bytes: &'de [u8]) -> Result<T, DecodeError> {
-        // The pointer costs bookkeeping for every key, so it is found in a second pass, when needed.
+        // Tracking the pointer costs time at every key, so only a failed body is read again for it.
         let malformed = match self {
             Encoding::Json => match serde_json::from_slice(bytes) {
                 Ok(body) => return Ok(body),
@@ -101,7 +102,7 @@ impl Encoding {
         })
     }
 
-    /// Reads an invalid body again, to say where it is wrong.
+    /// Reads an invalid body a second time, to find where it is wrong.
     fn locate<'de, T: Deserialize<'de>>(self, bytes: &'de [u8]) -> DecodeError {
         let (path, detail) = match self {
             Encoding::Json => {
@@ -134,9 +135,7 @@ fn from_messagepack<'de, T: Deserialize<'de>>(
     let body = T::deserialize(&mut reader)?;
     match IgnoredAny::deserialize(&mut reader) {
         Err(Error::InvalidMarkerRead(_)) => Ok(body),
-        _ => Err(Error::Uncategorized(
-            "something follows the body".to_owned(),
-        )),
+        _ => Err(Error::Uncategorized("bytes follow the body".to_owned())),
     }
 }
 
@@ -155,7 +154,7 @@ fn is_malformed(error: &rmp_serde::decode::Error) -> bool {
     }
 }
 
-/// The error without the enum's own wording around it.
+/// The message of an error, without the wording that the enum puts around it.
 fn describe(error: &rmp_serde::decode::Error) -> String {
     use rmp_serde::decode::Error;
     match error {
@@ -166,7 +165,7 @@ fn describe(error: &rmp_serde::decode::Error) -> String {
     }
 }
 
-/// Drops serde_json's "at line 1 column 8", which the pointer says better.
+/// The message without serde_json's "at line 1 column 8": the pointer is more precise.
 fn without_position(error: &serde_json::Error) -> String {
     let text = error.to_string();
     match text.rfind(" at line ") {
@@ -256,13 +255,13 @@ mod tests {
 
     #[test]
     fn hostile_lengths_and_depths_are_refused() {
-        // {"action": <list of 4 294 967 295 elements, none of which follow>}
+        // {"action": <list that announces 4 294 967 295 elements and ends there>}
         let mut bytes = b"\x81\xa6action\xdd\xff\xff\xff\xff".to_vec();
         assert!(matches!(
             Encoding::MessagePack.decode::<StepRequest>(&bytes),
             Err(DecodeError::Malformed { .. })
         ));
-        // The same as bytes: a declared length of 4 GiB.
+        // The same with bytes: an announced length of 4 GiB.
         bytes =
             b"\x81\xa6action\x83\xa5dtype\xa5int64\xa5shape\x91\x01\xa4data\xc6\xff\xff\xff\xff"
                 .to_vec();

@@ -1,5 +1,7 @@
-//! Numbers in bodies are finite. JSON has no others; MessagePack has, and a NaN or an infinity there is refused where it
-//! stands, instead of becoming a null that leaves an argument out.
+//! Readers that accept finite numbers only.
+//!
+//! JSON has no other numbers, but MessagePack has. A NaN or an infinity in a MessagePack body is
+//! refused with a pointer to it, instead of becoming a null that leaves an argument out.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,15 +10,15 @@ use serde::de::{self, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Number, Value};
 
-/// A map of JSON values, whose numbers are finite.
+/// A map of JSON values whose numbers are all finite.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(transparent)]
 pub struct FiniteMap(#[serde(deserialize_with = "map")] pub Map<String, Value>);
 
-/// Reads values by name.
+/// Reads a map of values by name.
 ///
 /// # Errors
-/// When it is no map, or a number in it is not finite.
+/// When the input is not a map, or a number in it is not finite.
 pub(crate) fn map<'de, D, M>(deserializer: D) -> Result<M, D::Error>
 where
     D: Deserializer<'de>,
@@ -39,7 +41,7 @@ pub(crate) fn value<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Value,
 /// Reads a list of numbers.
 ///
 /// # Errors
-/// When it is none, or one of them is not finite.
+/// When the input is not a list of numbers, or one of them is not finite.
 pub(crate) fn numbers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<f64>, D::Error> {
     struct Checked(f64);
 
@@ -78,7 +80,7 @@ impl<'de> Visitor<'de> for FiniteVisitor {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value that JSON has")
+        f.write_str("a value that JSON can express")
     }
 
     fn visit_unit<E: de::Error>(self) -> Result<Value, E> {
@@ -147,7 +149,7 @@ mod tests {
         VectorResetRequest,
     };
 
-    /// Where MessagePack of this shape is refused.
+    /// Returns pointer and detail of the error with which a MessagePack body is refused.
     fn refused<T: DeserializeOwned + std::fmt::Debug>(body: impl Serialize) -> (String, String) {
         let bytes = rmp_serde::to_vec_named(&body).unwrap();
         match Encoding::MessagePack.decode::<T>(&bytes).unwrap_err() {
@@ -175,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_finite_is_refused_where_it_stands() {
+    fn numbers_that_are_not_finite_are_refused_with_a_pointer() {
         for (number, said) in [
             (f64::NAN, "NaN"),
             (f64::INFINITY, "inf"),
@@ -268,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_json_has_is_read_as_it_is() {
+    fn every_json_value_is_read_unchanged() {
         let body =
             json!({"a": [null, true, -1, 18_446_744_073_709_551_615_u64, 0.5, "x", {"b": {}}]});
         let packed = rmp_serde::to_vec_named(&body).unwrap();

@@ -1,7 +1,7 @@
-//! Arrays as JSON text, written straight from their elements.
+//! Arrays as JSON text, written directly from their elements.
 //!
-//! A batch in JSON is thousands of numbers, nearly all of them small whole ones; one call of a
-//! serializer for each took four fifths of a step of 256 lanes.
+//! A batch in JSON has thousands of numbers, nearly all of them small integers. Calling a
+//! serializer for each took four fifths of the time of a step of 256 lanes.
 
 use std::io::Write;
 
@@ -9,8 +9,9 @@ use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 use crate::array::{Array, Data};
 
-/// The name under which serde_json takes text that is JSON already. It has no public function
-/// that takes such text without parsing it again; a test holds us to what it does today.
+/// Name of the struct that serde_json writes as raw JSON text. The crate has no public function
+/// that writes such text without parsing it first, so this relies on an internal name; the test
+/// `text_is_written_unchanged` fails if it changes.
 const RAW_VALUE: &str = "$serde_json::private::RawValue";
 
 /// Writes the array as nested lists.
@@ -29,7 +30,7 @@ impl Serialize for Text<'_> {
     }
 }
 
-/// The array as JSON.
+/// The array as JSON text.
 fn text(array: &Array) -> String {
     let mut out = Vec::with_capacity(16 + 6 * array.data().len());
     let shape = array.shape();
@@ -55,6 +56,7 @@ fn text(array: &Array) -> String {
     String::from_utf8(out).expect("JSON is text")
 }
 
+/// Writes nested lists of the given shape, with `write` for each item.
 fn lists<T>(out: &mut Vec<u8>, shape: &[usize], items: &[T], write: fn(&mut Vec<u8>, &T)) {
     let Some((&len, inner)) = shape.split_first() else {
         return write(out, &items[0]);
@@ -73,14 +75,14 @@ fn lists<T>(out: &mut Vec<u8>, shape: &[usize], items: &[T], write: fn(&mut Vec<
     out.push(b']');
 }
 
-/// The number as a digit, if it is one. −0 is not 0.
+/// Returns the number as an integer from -9 to 9, if it is one exactly. −0 is not.
 fn whole(number: f64) -> Option<i8> {
     let digit = number as i8;
     let is_digit = (-9..=9).contains(&digit) && f64::from(digit).to_bits() == number.to_bits();
     is_digit.then_some(digit)
 }
 
-/// A digit as a float, as serde_json writes it.
+/// Writes an integer from -9 to 9 as serde_json writes the float: `3.0`.
 fn small(out: &mut Vec<u8>, digit: i8) {
     if digit < 0 {
         out.push(b'-');
@@ -109,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn text_is_taken_as_it_is() {
+    fn text_is_written_unchanged() {
         let array = Array::from_f32(vec![2, 2], vec![0.0, -1.0, 0.1, 1e30]).unwrap();
         assert_eq!(json(&array), "[[0.0,-1.0],[0.1,1e+30]]");
         assert_eq!(

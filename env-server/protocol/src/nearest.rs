@@ -1,11 +1,12 @@
-//! What was meant by a name that does not exist.
+//! Suggestions for misspelt names.
 
-/// Letters of a name that is looked at; what is longer is no slip of the finger.
+/// Longest wrong name, in bytes, that is compared with the known ones. A longer one is no typing
+/// error.
 const MAX_LETTERS: usize = 64;
 
-/// The known name that a wrong one was probably meant to be. Case, punctuation and a missing version
-/// (`-v0`) count for nothing; otherwise one letter in three may be wrong, missing or too many, or
-/// the wrong name may be a part of the right one.
+/// Returns the known name that is most similar to a wrong one, if any is similar enough. Case,
+/// punctuation and the version (`-v0`) are ignored. One letter in three may be wrong, missing or
+/// extra, or the wrong name may be a part of the known one.
 ///
 /// ```
 /// use env_protocol::did_you_mean;
@@ -35,8 +36,8 @@ pub fn did_you_mean<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -
         .map(|(_, name)| name)
 }
 
-/// What a message says behind a wrong name: ` (did you mean "MemoryTask-v0"?)`, or nothing where no
-/// known name is near.
+/// Returns the text to append to a message about a wrong name: ` (did you mean "MemoryTask-v0"?)`,
+/// or nothing if no known name is similar.
 pub fn hint<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     match did_you_mean(wrong, known) {
         Some(meant) => format!(" (did you mean {meant:?}?)"),
@@ -44,7 +45,7 @@ pub fn hint<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> String
     }
 }
 
-/// What counts of a name.
+/// The letters and digits of a name, in lower case and without its version.
 fn letters(name: &str) -> Vec<char> {
     let (base, version) = name.rsplit_once("-v").unwrap_or((name, ""));
     let is_version = !version.is_empty() && version.chars().all(|c| c.is_ascii_digit());
@@ -53,8 +54,8 @@ fn letters(name: &str) -> Vec<char> {
     letters.flat_map(char::to_lowercase).collect()
 }
 
-/// Letters to insert, remove, replace, or swap with their neighbour, to make one word of the other
-/// (Damerau's distance, each place edited once).
+/// Number of letters to insert, remove, replace, or swap with their neighbour to turn one word into
+/// the other (Damerau's distance, each place edited once).
 fn distance(one: &[char], other: &[char]) -> usize {
     let mut rows = [vec![0; other.len() + 1], (0..=other.len()).collect()];
     for (i, a) in one.iter().enumerate() {
@@ -86,7 +87,7 @@ mod tests {
     ];
 
     #[test]
-    fn slips_and_parts_are_understood() {
+    fn typing_errors_and_parts_of_names_are_understood() {
         for (wrong, right) in [
             ("MemoryTask", "MemoryTask-v0"),
             ("memory-task", "MemoryTask-v0"),
@@ -110,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_far_from_all_is_left_alone() {
+    fn a_name_unlike_all_known_ones_gets_no_suggestion() {
         let long = "x".repeat(10_000_000);
         for wrong in ["", "-v0", "Breakout-v5", "€", &long, "dreamer"] {
             assert_eq!(did_you_mean(wrong, SPECS), None);
@@ -118,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hint_is_there_where_something_is_meant() {
+    fn a_hint_is_given_only_for_a_similar_name() {
         assert_eq!(
             hint("tmazeactive", SPECS),
             " (did you mean \"TMazeActive-v0\"?)"

@@ -1,4 +1,4 @@
-//! Nested lists of numbers, as JSON writes arrays, read straight into flat elements.
+//! Nested lists of numbers, the JSON form of arrays, read directly into flat elements.
 
 use std::fmt;
 
@@ -6,19 +6,19 @@ use serde::de::{self, DeserializeSeed, Deserializer, SeqAccess, Visitor};
 
 use crate::array::{Array, ArrayError, Data, MAX_DIMS};
 
-/// Grows an [`Array`] from nested lists: all integers make int64, all truth values bool, and a
-/// float anywhere makes everything float64.
+/// Builds an [`Array`] from nested lists. Lists of integers become int64, lists of booleans bool,
+/// and one float anywhere makes the whole array float64.
 #[derive(Default)]
 pub(crate) struct Builder {
-    /// Length of each dimension, `None` until its first list has ended.
+    /// Length of each dimension, `None` until the first list of that dimension has ended.
     shape: Vec<Option<usize>>,
-    /// Whether a number has been seen, which settles how many dimensions there are.
+    /// Whether a number has been read, after which the number of dimensions is fixed.
     has_numbers: bool,
     data: Option<Data>,
 }
 
 impl Builder {
-    /// The array, once everything has been read.
+    /// Returns the array, after everything has been read.
     pub(crate) fn finish(self) -> Result<Array, ArrayError> {
         let shape = self.shape.into_iter().map(|len| len.unwrap_or(0)).collect();
         Array::new(shape, self.data.unwrap_or(Data::Int64(Vec::new())))
@@ -27,7 +27,7 @@ impl Builder {
     fn push_bool(&mut self, flag: bool) -> Result<(), &'static str> {
         match self.data.get_or_insert_with(|| Data::Bool(Vec::new())) {
             Data::Bool(flags) => flags.push(flag),
-            _ => return Err("truth values and numbers are mixed"),
+            _ => return Err("booleans and numbers are mixed"),
         }
         Ok(())
     }
@@ -36,7 +36,7 @@ impl Builder {
         match self.data.get_or_insert_with(|| Data::Int64(Vec::new())) {
             Data::Int64(numbers) => numbers.push(number),
             Data::Float64(numbers) => numbers.push(number as f64),
-            _ => return Err("truth values and numbers are mixed"),
+            _ => return Err("booleans and numbers are mixed"),
         }
         Ok(())
     }
@@ -49,13 +49,13 @@ impl Builder {
                 numbers.push(number);
                 self.data = Some(Data::Float64(numbers));
             }
-            _ => return Err("truth values and numbers are mixed"),
+            _ => return Err("booleans and numbers are mixed"),
         }
         Ok(())
     }
 }
 
-/// Reads what stands `depth` lists deep.
+/// Reads the number or list that stands inside `depth` lists.
 pub(crate) struct Level<'b> {
     builder: &'b mut Builder,
     depth: usize,
@@ -67,7 +67,7 @@ impl<'b> Level<'b> {
         Level { builder, depth: 0 }
     }
 
-    /// An array without dimensions from one visited number.
+    /// Returns an array without dimensions that holds one visited number.
     pub(crate) fn scalar<E: de::Error>(
         visit: impl FnOnce(Level<'_>) -> Result<(), E>,
     ) -> Result<Array, E> {
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_array() {
+    fn refuses_lists_that_form_no_array() {
         for (json, reason) in [
             ("[[1],[2,3]]", "ragged"),
             ("[1,[2]]", "ragged"),

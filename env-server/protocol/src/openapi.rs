@@ -13,20 +13,20 @@ use crate::problem::ErrorCode;
 use crate::space::Bound;
 use crate::value::Value;
 
-/// [`Value`] under a name that the derive does not take for `serde_json`'s.
+/// [`Value`] under a name that the derive does not confuse with `serde_json`'s.
 pub(crate) type SpaceValue = Value;
 
 fn typed(kind: Type) -> ObjectBuilder {
     ObjectBuilder::new().schema_type(SchemaType::new(kind))
 }
 
-/// By hand, because the derive does not see through the macro that the table of codes is.
+/// Written by hand, because the derive cannot see the codes inside the `error_codes` macro.
 impl PartialSchema for ErrorCode {
     fn schema() -> RefOr<Schema> {
         let codes = ErrorCode::ALL.iter().map(|code| code.as_str());
         typed(Type::String)
             .enum_values(Some(codes))
-            .description(Some("What went wrong, as a program sees it."))
+            .description(Some("The kind of a problem, for programs."))
             .into()
     }
 }
@@ -37,11 +37,11 @@ impl ToSchema for ErrorCode {
     }
 }
 
-/// Values have the schema of their JSON form. How MessagePack writes arrays is a matter of the
-/// encoding, and beside them.
+/// The schema of an array describes its JSON form. The form in MessagePack is the separate schema
+/// `TypedArray`.
 impl PartialSchema for Array {
     fn schema() -> RefOr<Schema> {
-        // Readers of the document take a number without a format for a float32.
+        // Some readers of the document treat a number without a format as a float32.
         let number =
             typed(Type::Number).format(Some(SchemaFormat::KnownFormat(KnownFormat::Double)));
         OneOfBuilder::new()
@@ -49,8 +49,8 @@ impl PartialSchema for Array {
             .item(typed(Type::Boolean))
             .item(ArrayBuilder::new().items(Ref::from_schema_name("Array")))
             .description(Some(
-                "A number or a truth value, or nested lists of these; in MessagePack every list of numbers or \
-                 truth values comes as a `TypedArray`, and may be sent as one.",
+                "A number or a boolean, or nested lists of these. In MessagePack the server writes every list of \
+                 numbers or booleans as a `TypedArray`, and accepts it in either form.",
             ))
             .into()
     }
@@ -75,7 +75,7 @@ struct TypedArray {
     dtype: Dtype,
     /// Sizes of the dimensions.
     shape: Vec<u64>,
-    /// The elements in C order, little-endian; of MessagePack's type bin.
+    /// The elements in C order, little-endian, as MessagePack's type bin.
     #[schema(value_type = String, format = Binary)]
     data: Vec<u8>,
 }
@@ -91,7 +91,7 @@ impl PartialSchema for Action {
             .item(integer())
             .item(ArrayBuilder::new().items(integer()))
             .description(Some(
-                "An integer, or a list of them where the action space has several.",
+                "An integer, or a list of integers where the action space has several dimensions.",
             ))
             .into()
     }
@@ -140,7 +140,7 @@ impl PartialSchema for Bound {
             .item(number.clone())
             .item(ArrayBuilder::new().items(number))
             .description(Some(
-                "One number for all elements, or a list with one for each.",
+                "One number for all elements, or a list with one number for each.",
             ))
             .into()
     }
@@ -156,8 +156,7 @@ impl ToSchema for Bound {
 mod tests {
     use super::*;
 
-    /// A list of numbers is an array, and a list of values: a value that must be exactly one of
-    /// them would be neither.
+    /// A list of numbers is both an array and a list of values, so `oneOf` would refuse it.
     #[test]
     fn the_forms_of_a_value_overlap() {
         let schema = serde_json::to_value(Value::schema()).unwrap();

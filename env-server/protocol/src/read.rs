@@ -1,4 +1,4 @@
-//! Fields that are read by hand, because the derive is too strict about them, or not strict enough.
+//! Readers for fields where serde's derive is too strict, or not strict enough.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -6,11 +6,11 @@ use std::marker::PhantomData;
 use serde::de::{self, IntoDeserializer, Visitor};
 use serde::{Deserialize, Deserializer};
 
-/// Reads an unsigned integer, however it is written: `1.0` is an integer to JSON Schema, and to some JSON libraries
-/// the only way to write one.
+/// Reads an unsigned integer that may be written as a float: `1.0` is an integer in JSON Schema,
+/// and some JSON libraries write integers no other way.
 ///
 /// # Errors
-/// When it is no whole number, or not one of `T`.
+/// When the input is not an unsigned integer, or does not fit `T`.
 pub(crate) fn whole<'de, D: Deserializer<'de>, T: TryFrom<u64>>(
     deserializer: D,
 ) -> Result<T, D::Error> {
@@ -21,7 +21,7 @@ pub(crate) fn whole<'de, D: Deserializer<'de>, T: TryFrom<u64>>(
     })
 }
 
-/// As [`whole`], or nothing.
+/// Reads an unsigned integer as [`whole`] does, or null.
 pub(crate) fn whole_if_any<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<u64>, D::Error> {
@@ -29,7 +29,7 @@ pub(crate) fn whole_if_any<'de, D: Deserializer<'de>>(
     Ok(number.map(|Whole(number)| number))
 }
 
-/// As [`whole`], for a list.
+/// Reads a list of unsigned integers, each as [`whole`] does.
 pub(crate) fn wholes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u64>, D::Error> {
     let numbers = Vec::<Whole>::deserialize(deserializer)?;
     Ok(numbers.into_iter().map(|Whole(number)| number).collect())
@@ -58,7 +58,7 @@ impl<'de> Deserialize<'de> for Whole {
             }
 
             fn visit_f64<E: de::Error>(self, number: f64) -> Result<Whole, E> {
-                // The first that is too large; all up to it convert exactly.
+                // The least float that is too large; all integers below it convert exactly.
                 const END: f64 = (1_u128 << 64) as f64;
                 match number.fract() == 0.0 && (0.0..END).contains(&number) {
                     true => Ok(Whole(number as u64)),
@@ -71,10 +71,11 @@ impl<'de> Deserialize<'de> for Whole {
     }
 }
 
-/// Reads a variant by its name. The derive also takes its position, in MessagePack, and a map with the name as key.
+/// Reads a variant by its name. The derive would also accept its position (in MessagePack), and a
+/// map with the name as key.
 ///
 /// # Errors
-/// When it is not text or no name of a variant.
+/// When the input is not a string, or not the name of a variant.
 pub(crate) fn name<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<T, D::Error> {
@@ -95,7 +96,7 @@ pub(crate) fn name<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer.deserialize_str(Name(PhantomData))
 }
 
-/// As [`name`], or nothing.
+/// Reads a variant as [`name`] does, or null.
 pub(crate) fn name_if_any<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {
@@ -142,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_unsigned_integer_is_refused() {
+    fn anything_but_an_unsigned_integer_is_refused() {
         for seq in [
             json!(0.5),
             json!(-1),
@@ -162,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn variants_have_names_only() {
+    fn variants_are_read_by_name_only() {
         let read = |mode| {
             read::<CreateVectorEnv>(
                 json!({"spec_id": "x", "num_envs": 2.0, "autoreset_mode": mode}),

@@ -2,19 +2,19 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::bodies::{AutoresetMode, Kwargs};
 use crate::finite;
 use crate::read;
+use crate::terms::{AutoresetMode, Kwargs};
 
 /// The value of [`Snapshot::format`].
 pub const SNAPSHOT_FORMAT: &str = "environment-snapshot";
 /// The value of [`Snapshot::version`] that this crate writes and reads.
 pub const SNAPSHOT_VERSION: u32 = 1;
 
-/// Everything that decides how an environment goes on: state, random stream and phase of each
-/// lane. Restoring it and playing the same actions gives the same future, bit for bit.
+/// Everything that determines how an environment continues: state, random stream and phase of each
+/// lane. Restoring a snapshot and playing the same actions gives the same results, bit for bit.
 ///
-/// It does not hold `seq`, which belongs to the resource and not to its state.
+/// A snapshot has no `seq`, which belongs to the resource and not to its state.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -32,7 +32,7 @@ pub struct Snapshot {
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     #[serde(deserialize_with = "finite::map")]
     pub kwargs: Kwargs,
-    /// What happens when a lane's episode ends; absent for a single environment.
+    /// Behaviour when a lane's episode ends; absent for a single environment.
     #[serde(
         default,
         deserialize_with = "read::name_if_any",
@@ -51,7 +51,7 @@ pub struct Snapshot {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct LaneSnapshot {
-    /// Where in its episode the lane is.
+    /// The lane's place in its episode.
     #[serde(deserialize_with = "read::name")]
     pub phase: LanePhase,
     /// State of the random stream: 64 hexadecimal digits, four words, the first word first.
@@ -64,15 +64,15 @@ pub struct LaneSnapshot {
     pub state: serde_json::Value,
 }
 
-/// Where in its episode a lane is.
+/// The place of a lane in its episode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum LanePhase {
-    /// Never reset: a reset must come first.
+    /// Never reset yet: the first operation must be a reset.
     New,
     /// In an episode.
     Running,
-    /// Its episode has ended; under `NextStep` the next step resets it.
+    /// The episode has ended; in the mode `NextStep` the next step resets the lane.
     Ended,
 }

@@ -1,4 +1,4 @@
-//! Spaces: what observations and actions look like, as Gymnasium describes them.
+//! Spaces: the sets of observations and of actions, in Gymnasium's terms.
 
 use std::collections::BTreeMap;
 
@@ -14,9 +14,9 @@ use crate::value::Value;
 pub enum Space {
     /// The integers `start .. start + n`.
     Discrete {
-        /// How many.
+        /// Number of values.
         n: i64,
-        /// The least one.
+        /// The least value.
         #[serde(default)]
         start: i64,
     },
@@ -33,12 +33,12 @@ pub enum Space {
     },
     /// Vectors of integers, the i-th in `0 .. nvec[i]`.
     MultiDiscrete {
-        /// How many values each position has.
+        /// Number of values at each position.
         nvec: Vec<i64>,
     },
     /// Vectors of `n` bits.
     MultiBinary {
-        /// How many bits.
+        /// Number of bits.
         n: usize,
     },
     /// One value of each space, in order.
@@ -78,7 +78,7 @@ impl Space {
         }
     }
 
-    /// Number of numbers in an element.
+    /// Count of numbers in an element.
     pub fn flat_size(&self) -> usize {
         match self {
             Space::Discrete { .. } => 1,
@@ -92,8 +92,8 @@ impl Space {
 
     /// Whether the value is an element of the space.
     ///
-    /// Floats of either width are taken for a float box and integers of any for an integer one,
-    /// because JSON does not tell widths apart. NaN is in no space.
+    /// A float box accepts floats of either width and an integer box integers of any width, because
+    /// JSON does not distinguish widths. NaN is in no space.
     pub fn contains(&self, value: &Value) -> bool {
         match (self, value) {
             (Space::Tuple { spaces }, Value::Tuple(values)) => {
@@ -144,19 +144,21 @@ impl Space {
     }
 }
 
-/// One side of a `Box`: one number for all elements, or a list with one for each (flat, C order).
+/// One side of a `Box`: one number for all elements, or a list with one number for each (flat, C
+/// order).
 ///
-/// JSON has no infinities, so they are the strings `"Infinity"` and `"-Infinity"` in both encodings.
+/// JSON has no infinities, so both encodings write them as the strings `"Infinity"` and
+/// `"-Infinity"`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Bound {
     /// The same for all elements.
     All(f64),
-    /// One for each element.
+    /// One bound for each element.
     Each(Vec<f64>),
 }
 
 impl Bound {
-    /// The bound of the element with this flat index. One that a short list leaves out is NaN.
+    /// The bound of the element with this flat index; NaN if the list is too short.
     pub fn at(&self, index: usize) -> f64 {
         match self {
             Bound::All(bound) => *bound,
@@ -224,9 +226,7 @@ impl<'de> Deserialize<'de> for Bound {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Ok(match WireBound::deserialize(deserializer)? {
             WireBound::All(bound) => Bound::All(bound.into()),
-            WireBound::Each(bounds) => {
-                Bound::Each(bounds.into_iter().map(|bound| bound.into()).collect())
-            }
+            WireBound::Each(bounds) => Bound::Each(bounds.into_iter().map(Into::into).collect()),
         })
     }
 }
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn json_is_gymnasiums_vocabulary() {
+    fn json_uses_gymnasiums_names() {
         let json = |space: &Space| serde_json::to_string(space).unwrap();
         assert_eq!(
             json(&Space::Discrete { n: 2, start: 0 }),
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn contains_looks_at_shape_kind_and_range() {
+    fn contains_checks_shape_kind_and_range() {
         let floats = |x: Vec<f32>| Value::from(Array::from_f32(vec![x.len()], x).unwrap());
         assert!(unit_box().contains(&floats(vec![0.0, 0.5, 1.0])));
         assert!(!unit_box().contains(&floats(vec![0.0, 0.5])));

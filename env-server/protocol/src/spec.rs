@@ -6,77 +6,78 @@ use crate::space::Space;
 
 /// One kind of environment that can be created.
 ///
-/// Spaces, reward range and returns are those of the default arguments; others may have others,
-/// and a created environment describes its own spaces.
+/// Spaces, reward range and returns hold for the default arguments. Other arguments may change
+/// them; the description of a created environment has its actual spaces.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Spec {
     /// Name with version, as in `MemoryTask-v0`.
     pub id: String,
-    /// What the task is and what it asks of a memory.
+    /// Description of the task and of its demands on memory.
     pub description: String,
-    /// Arguments it takes.
+    /// The arguments of the environment.
     pub parameters: Vec<Parameter>,
-    /// What an observation looks like, with the default arguments.
+    /// Space of observations, with the default arguments.
     pub observation_space: Space,
-    /// What an action looks like, with the default arguments.
+    /// Space of actions, with the default arguments.
     pub action_space: Space,
     /// Least and greatest reward of one step, with the default arguments.
     pub reward_range: [f64; 2],
-    /// Mean return from which the task counts as solved, with the default arguments; absent where nothing is known
-    /// to compare with.
+    /// Least mean return at which the task counts as solved, with the default arguments; absent
+    /// where the returns to compare with are unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(nullable = false))]
     pub solved_threshold: Option<f64>,
-    /// What must be remembered, and for how long.
+    /// Information that a player must remember, and for how long.
     #[serde(default)]
     pub remember: String,
-    /// Whether remembering earns anything, with the default arguments: `false` where a player that sees
-    /// the last observation only is as good as the best.
+    /// Whether memory raises the return, with the default arguments: `false` where a player that
+    /// sees only the last observation is as good as the best.
     #[serde(default = "usually")]
     pub needs_memory: bool,
-    /// What players score, with the default arguments.
+    /// Returns of reference players, with the default arguments.
     #[serde(default)]
     pub returns: Returns,
-    /// Where the task comes from.
+    /// Origin of the task.
     pub source: String,
 }
 
-/// Score from which on a task counts as solved: this share of the way from random actions (0) to the best player
-/// known (1).
+/// Least score at which a task counts as solved: this share of the way from random actions (0) to
+/// the best player known (1).
 pub const SOLVED_SCORE: f64 = 0.95;
 
-/// What holds for a spec of a server that does not say whether it needs memory.
+/// Value of `needs_memory` in a spec from a server that leaves it out.
 const fn usually() -> bool {
     true
 }
 
-/// Expected undiscounted returns of an episode, for some arguments of an environment. What is not
-/// known is absent.
+/// Expected undiscounted returns of an episode, for given arguments of an environment. Unknown ones
+/// are absent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Returns {
-    /// Of uniformly random actions.
+    /// Return of uniformly random actions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub random: Option<f64>,
-    /// Of the best player that sees the last observation only.
+    /// Return of the best player that sees only the last observation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memoryless: Option<f64>,
-    /// Of the best player that remembers everything it has seen, or of the best one known (the
-    /// note says which).
+    /// Return of the best player that remembers everything it has seen, or of the best player known
+    /// (the note says which).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub best: Option<f64>,
-    /// Of a player that also knows every hidden draw.
+    /// Return of a player that also knows every hidden draw.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oracle: Option<f64>,
-    /// How they follow from the arguments, and which are measured.
+    /// How the returns follow from the arguments, and which of them are measured.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub note: String,
 }
 
 impl Returns {
-    /// The ends of the task's scale: what random actions earn (score 0), and what the best player known earns, or a
-    /// clairvoyant where no other is known (score 1). `None` when one is not known, or random actions are as good.
+    /// The ends of the task's scale: the return of random actions (score 0) and that of the best
+    /// player known, or of the clairvoyant player where no other is known (score 1). `None` when an
+    /// end is unknown, or random actions are as good as the best player.
     pub fn scale(&self) -> Option<(f64, f64)> {
         let (random, best) = (self.random?, self.best.or(self.oracle)?);
         (best > random).then_some((random, best))
@@ -95,17 +96,17 @@ impl Returns {
 pub struct Parameter {
     /// Name in `kwargs`.
     pub name: String,
-    /// What it does.
+    /// Description of its effect.
     pub description: String,
-    /// Its type, range and default.
+    /// Type, range and default.
     #[serde(flatten)]
     pub domain: Domain,
-    /// Whether `options` of a reset may override it.
+    /// Whether the `options` of a reset may override it.
     pub resettable: bool,
 }
 
-/// What an argument may be. A `default` is the value when left out; it is absent where the
-/// description says how the value follows from the others.
+/// Type and range of an argument. `default` is the value when the argument is left out; it is
+/// absent where the value follows from other arguments, as the description then says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "type", rename_all = "lowercase")]
@@ -120,7 +121,7 @@ pub enum Domain {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         default: Option<i64>,
     },
-    /// A number, whole or not.
+    /// A number, not necessarily whole.
     Number {
         /// Least value.
         minimum: f64,
@@ -150,9 +151,9 @@ pub enum Domain {
         minimum: i64,
         /// Greatest value of each.
         maximum: i64,
-        /// Least number of them.
+        /// Least length of the list.
         min_items: usize,
-        /// Greatest number of them.
+        /// Greatest length of the list.
         max_items: usize,
         /// Value when left out.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -161,7 +162,7 @@ pub enum Domain {
 }
 
 impl Parameter {
-    /// An integer from `minimum` to `maximum`, which a reset cannot change.
+    /// Creates an integer parameter from `minimum` to `maximum`, which a reset cannot change.
     pub fn integer(
         name: &str,
         description: &str,
@@ -177,7 +178,7 @@ impl Parameter {
         Parameter::new(name, description, domain)
     }
 
-    /// A number from `minimum` to `maximum`, which a reset cannot change.
+    /// Creates a number parameter from `minimum` to `maximum`, which a reset cannot change.
     pub fn number(
         name: &str,
         description: &str,
@@ -193,12 +194,12 @@ impl Parameter {
         Parameter::new(name, description, domain)
     }
 
-    /// True or false, without a default, which a reset cannot change.
+    /// Creates a boolean parameter without a default, which a reset cannot change.
     pub fn boolean(name: &str, description: &str) -> Self {
         Parameter::new(name, description, Domain::Boolean { default: None })
     }
 
-    /// One of `choices`, which a reset cannot change.
+    /// Creates a parameter that is one of `choices`, which a reset cannot change.
     pub fn choice(name: &str, description: &str, choices: &[&str], default: Option<&str>) -> Self {
         let domain = Domain::Choice {
             choices: choices.iter().map(|&choice| choice.to_owned()).collect(),
@@ -207,7 +208,7 @@ impl Parameter {
         Parameter::new(name, description, domain)
     }
 
-    /// A parameter that a reset cannot change.
+    /// Creates a parameter that a reset cannot change.
     pub fn new(name: &str, description: &str, domain: Domain) -> Self {
         Parameter {
             name: name.to_owned(),
@@ -217,7 +218,7 @@ impl Parameter {
         }
     }
 
-    /// The same, as one that a reset may change.
+    /// Returns the parameter, marked as one a reset may change.
     pub fn resettable(self) -> Self {
         Parameter {
             resettable: true,
@@ -244,16 +245,16 @@ mod tests {
         // -2 + 0.95 * 6
         assert_eq!(threshold(Some(-2.0), Some(4.0), None), Some(3.7));
         assert_eq!(threshold(Some(0.0), Some(0.4), Some(0.9)), Some(0.38));
-        // A clairvoyant's return is an upper bound, where there is nothing better.
+        // The clairvoyant player's return is an upper bound, used where no better one is known.
         assert_eq!(threshold(Some(0.0), None, Some(1.0)), Some(0.95));
         assert_eq!(threshold(None, Some(1.0), Some(1.0)), None);
         assert_eq!(threshold(Some(0.0), None, None), None);
-        // Where random actions are as good as any there is nothing to solve.
+        // A task where random actions are as good as any cannot be solved.
         assert_eq!(threshold(Some(1.0), Some(1.0), None), None);
     }
 
     #[test]
-    fn integers_are_on_the_wire_as_they_always_were_but_for_a_type() {
+    fn an_integer_parameter_has_its_type_on_the_wire() {
         let delay = Parameter::integer("delay", "Actions.", 1, 9, Some(4)).resettable();
         let json = r#"{"name":"delay","description":"Actions.","type":"integer","minimum":1,"maximum":9,"default":4,"resettable":true}"#;
         assert_eq!(serde_json::to_string(&delay).unwrap(), json);

@@ -1,8 +1,8 @@
 //! Messages of `GET /v1/stream`: the operations of the HTTP routes, many at a time on one socket.
 //!
-//! A text frame holds one JSON message, a binary frame one MessagePack message, and the reply comes
-//! in the encoding of its request. In JSON a message is an object; in MessagePack it is an array
-//! whose last element is the body, so that the body is read where it lies:
+//! A text frame holds one JSON message, a binary frame one MessagePack message, and the reply has
+//! the encoding of its request. In JSON a message is an object. In MessagePack it is an array whose
+//! last element is the body, so that the body can be read without a copy:
 //!
 //! ```text
 //! request  {"id":1,"op":"step","kind":"env","env_id":"e","body":{…}}   [id, op, kind, env_id, body]
@@ -21,13 +21,14 @@ use serde_json::value::RawValue;
 
 use crate::codec::{DecodeError, Encoding};
 
-/// Longest text that can be the id of a message, in bytes.
+/// Greatest length of a text that is the id of a message, in bytes.
 pub const MAX_STREAM_ID_BYTES: usize = 64;
 
-/// Longest id of an environment in a message, in bytes. (Those that can be created are shorter.)
+/// Greatest length of an environment's id in a message, in bytes. (The ids of existing environments
+/// are shorter.)
 const MAX_ENV_ID_BYTES: usize = 256;
 
-/// What a client calls a request, so that it knows the reply again: a number or a short text.
+/// A client's name for a request, repeated in the reply: a number or a short text.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(untagged)]
@@ -38,7 +39,7 @@ pub enum StreamId {
     Text(String),
 }
 
-/// What a request asks for. Each is one of the HTTP routes.
+/// The operation of a request. Each one corresponds to an HTTP route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
@@ -47,7 +48,7 @@ pub enum StreamOp {
     Create,
     /// `PUT` on an id.
     Put,
-    /// `GET` on the collection; the body has the query, `after` and `limit`.
+    /// `GET` on the collection; the body holds the query parameters `after` and `limit`.
     List,
     /// `GET` on an id.
     Describe,
@@ -65,7 +66,7 @@ pub enum StreamOp {
     Restore,
     /// `POST …/fork`
     Fork,
-    /// `GET …/trajectory`; the body has the query, `from` and `limit`.
+    /// `GET …/trajectory`; the body holds the query parameters `from` and `limit`.
     Trajectory,
 }
 
@@ -104,25 +105,25 @@ impl StreamOp {
         }
     }
 
-    /// Whether it is about one environment, whose id it needs.
+    /// Whether the operation needs the id of an environment.
     pub const fn needs_env_id(self) -> bool {
         !matches!(self, StreamOp::Create | StreamOp::List)
     }
 }
 
-/// Which of the two kinds of environment a request is about.
+/// The kind of environment that a request is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum StreamKind {
-    /// Those under `/v1/envs`.
+    /// Environments under `/v1/envs`.
     Env,
-    /// Those under `/v1/vector-envs`.
+    /// Vector environments under `/v1/vector-envs`.
     VectorEnv,
 }
 
 impl StreamKind {
-    /// Both.
+    /// Both kinds.
     pub const ALL: [StreamKind; 2] = [StreamKind::Env, StreamKind::VectorEnv];
 
     /// Its name on the wire.
@@ -134,54 +135,56 @@ impl StreamKind {
     }
 }
 
-/// A message that asks for something. In MessagePack it is the list of these values, body last.
+/// A message with a request. In MessagePack it is the list of these values, body last.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct StreamRequest<'a> {
-    /// The reply has the same.
+    /// Id of the request, repeated in the reply.
     pub id: StreamId,
-    /// What to do.
+    /// Operation to carry out.
     pub op: StreamOp,
-    /// With which kind of environment.
+    /// Kind of the environment.
     pub kind: StreamKind,
-    /// With which one; absent for `create` and `list`.
+    /// Id of the environment; absent for `create` and `list`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub env_id: Option<String>,
-    /// The body of the HTTP route as it was written, in the encoding of the message; empty when
-    /// there is none.
+    /// The body of the HTTP route as the client wrote it, in the encoding of the message; empty if
+    /// the message has none.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
     pub body: &'a [u8],
 }
 
-/// The message that answers. In MessagePack it is the list of these values, body last.
+/// A message with a reply. In MessagePack it is the list of these values, body last.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct StreamReply<'a> {
-    /// That of the request; null when it could not be read.
+    /// Id of the request; null when it could not be read.
     pub id: Option<StreamId>,
-    /// What the status of the HTTP reply would be.
+    /// Status that the HTTP reply would have.
     pub status: u16,
-    /// Whether this is the stored reply to an operation applied before. Absent in JSON unless true.
+    /// Whether this is the stored reply to an operation applied earlier. Absent in JSON unless
+    /// true.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<bool>))]
     pub replayed: bool,
-    /// The body of the HTTP reply, a problem document where the status is 400 or more, in the
-    /// encoding of the message; empty when there is none.
+    /// The body of the HTTP reply, in the encoding of the message; a problem document if the status
+    /// is 400 or more, and empty if the reply has none.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Object>))]
     pub body: &'a [u8],
 }
 
-/// Why a request could not be read, and its id if that could be.
+/// The reason why a request could not be read, with its id if that could be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{error}")]
 pub struct EnvelopeError {
     /// The id of the request.
     pub id: Option<StreamId>,
-    /// What is wrong. A pointer leads into the message.
+    /// The error. Its pointer leads into the message.
     pub error: DecodeError,
 }
 
 impl<'a> StreamRequest<'a> {
-    /// Reads a message up to its body, which stays as it is. Any bytes are read or refused.
+    /// Reads a message up to its body, which is borrowed undecoded. Never panics, whatever the
+    /// bytes.
     ///
     /// # Errors
     /// As [`Encoding::decode`], with the id of the message where it can be read.
@@ -239,7 +242,7 @@ impl<'a> StreamRequest<'a> {
 }
 
 impl<'a> StreamReply<'a> {
-    /// Reads a message up to its body, which stays as it is.
+    /// Reads a message up to its body, which is borrowed undecoded.
     ///
     /// # Errors
     /// As [`Encoding::decode`].
@@ -280,7 +283,7 @@ impl<'a> StreamReply<'a> {
                 let replayed = match rest.split_first() {
                     Some((0xc2, _)) => false,
                     Some((0xc3, _)) => true,
-                    _ => return Err(invalid("/2", "not a truth value")),
+                    _ => return Err(invalid("/2", "not a boolean")),
                 };
                 Ok(StreamReply {
                     id,
@@ -337,7 +340,7 @@ fn request_from_json(message: &[u8]) -> Result<StreamRequest<'_>, EnvelopeError>
         id: Option<StreamId>,
     }
 
-    // The derived decoders take a list of values for the message as well.
+    // The derived decoder would also accept a list of values, so the first character is checked.
     let first = message.iter().find(|byte| !byte.is_ascii_whitespace());
     let read = match first {
         Some(b'{') | None => Encoding::Json.decode::<Message<'_>>(message),
@@ -372,17 +375,14 @@ fn request_from_json(message: &[u8]) -> Result<StreamRequest<'_>, EnvelopeError>
 fn request_from_messagepack(message: &[u8]) -> Result<StreamRequest<'_>, EnvelopeError> {
     let unreadable = |error| EnvelopeError { id: None, error };
     let mut rest = message;
-    let len = match read_array_len(&mut rest) {
-        Ok(len @ (4 | 5)) => len,
-        _ => {
-            let detail = "a message is an array [id, op, kind, env_id, body]";
-            return Err(unreadable(malformed(detail)));
-        }
+    let Ok(len @ (4 | 5)) = read_array_len(&mut rest) else {
+        let detail = "a message is an array [id, op, kind, env_id, body]";
+        return Err(unreadable(malformed(detail)));
     };
     let id = read_id(&mut rest).map_err(unreadable)?;
     let mut fields = || {
-        let op = read_name(&mut rest, "/1", &StreamOp::ALL, |op| op.as_str())?;
-        let kind = read_name(&mut rest, "/2", &StreamKind::ALL, |kind| kind.as_str())?;
+        let op = read_name(&mut rest, "/1", &StreamOp::ALL, StreamOp::as_str)?;
+        let kind = read_name(&mut rest, "/2", &StreamKind::ALL, StreamKind::as_str)?;
         let env_id = match rest.first() {
             Some(&NIL) => {
                 rest = &rest[1..];
@@ -391,7 +391,7 @@ fn request_from_messagepack(message: &[u8]) -> Result<StreamRequest<'_>, Envelop
             _ => Some(read_text(&mut rest, "/3")?.to_owned()),
         };
         match len == 5 {
-            false if !rest.is_empty() => Err(malformed("something follows the message")),
+            false if !rest.is_empty() => Err(malformed("bytes follow the message")),
             true if rest.is_empty() => Err(malformed("the message is cut off")),
             _ => Ok((op, kind, env_id)),
         }
@@ -430,7 +430,7 @@ fn read_text<'a>(rest: &mut &'a [u8], pointer: &str) -> Result<&'a str, DecodeEr
             *rest = behind;
             Ok(text)
         }
-        Err(_) => Err(invalid(pointer, "not a text")),
+        Err(_) => Err(invalid(pointer, "not a string")),
     }
 }
 
@@ -495,7 +495,7 @@ fn write_json<T: Serialize>(out: &mut Vec<u8>, value: &T) {
     serde_json::to_writer(out, value).expect("plain data into memory");
 }
 
-/// Writes the last field, if there is one, and the end.
+/// Writes the body as the last field, if there is one, and closes the object.
 fn write_json_body(out: &mut Vec<u8>, body: &[u8]) {
     if !body.is_empty() {
         out.extend_from_slice(b",\"body\":");

@@ -1,4 +1,4 @@
-//! Trajectories: what was played, as a document that can be played again.
+//! Trajectories: the recorded operations of an environment, as a document that can be replayed.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,8 +9,8 @@ pub const TRAJECTORY_FORMAT: &str = "environment-trajectory";
 /// The value of [`Trajectory::version`] that this crate writes and reads.
 pub const TRAJECTORY_VERSION: u32 = 1;
 
-/// A page of what an environment was asked and what it answered, in order, with the state before
-/// it: enough to play the page again, here or elsewhere, and compare every reply.
+/// A page of an environment's operations and replies, in order, with the state before the first
+/// one: enough to replay the page, on this server or elsewhere, and to compare every reply.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -19,14 +19,14 @@ pub struct Trajectory {
     pub format: String,
     /// Version of this layout.
     pub version: u32,
-    /// The earliest `seq` that the server still has. Old operations are dropped when they take
-    /// more room than an environment has for them.
+    /// The earliest `seq` that the server still has. The oldest operations are dropped when the
+    /// history of an environment exceeds its limit.
     pub first_seq: u64,
     /// The state before the first entry.
     pub start: Snapshot,
-    /// Operations in order, none left out.
+    /// Operations in order, without gaps.
     pub entries: Vec<TrajectoryEntry>,
-    /// What to give as `from` for the next page; absent on the last.
+    /// Value of `from` for the next page; absent on the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<u64>,
 }
@@ -38,7 +38,7 @@ pub struct Trajectory {
 pub struct TrajectoryEntry {
     /// Number of the operation.
     pub seq: u64,
-    /// What was done.
+    /// Kind of the operation.
     pub operation: OperationKind,
     /// Body of the request, without `seq`.
     #[cfg_attr(feature = "openapi", schema(value_type = Object))]
@@ -57,8 +57,8 @@ pub enum OperationKind {
     Reset,
     /// Takes actions.
     Step,
-    /// Puts a state back.
+    /// Restores a saved state.
     Restore,
-    /// Branches off another environment with the same state.
+    /// Creates another environment with the same state.
     Fork,
 }

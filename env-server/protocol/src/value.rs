@@ -1,4 +1,4 @@
-//! Values: what spaces contain, alone or in batches.
+//! Values: elements of spaces, single or in batches.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -7,15 +7,16 @@ use std::fmt;
 use serde::de::{self, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::array::{Array, read_typed};
+use crate::array::Array;
+use crate::array_serde::read_typed;
 
-/// What an array in MessagePack begins with.
+/// Name of the first field of an array in MessagePack.
 const DTYPE: &str = "dtype";
 
 /// An observation, a batch of them, or an entry of an info.
 ///
-/// JSON does not tell a list of numbers from a tuple: it is read as an [`Array`], and the space
-/// says what was meant. MessagePack tells them apart.
+/// JSON does not distinguish a list of numbers from a tuple: such a list is read as an [`Array`],
+/// and the space says which of the two it is. MessagePack distinguishes them.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Value {
@@ -23,7 +24,7 @@ pub enum Value {
     Array(Array),
     /// An element of a `Tuple` space.
     Tuple(Vec<Value>),
-    /// An element of a `Dict` space. No entry is called `dtype`.
+    /// An element of a `Dict` space. No entry may be called `dtype`.
     Dict(BTreeMap<String, Value>),
 }
 
@@ -36,7 +37,7 @@ impl Value {
         }
     }
 
-    /// Takes the array out, if it is one.
+    /// Returns the array, if it is one, without a copy.
     pub fn into_array(self) -> Option<Array> {
         match self {
             Value::Array(array) => Some(array),
@@ -44,7 +45,7 @@ impl Value {
         }
     }
 
-    /// Bytes it takes in memory, about.
+    /// Approximate size in memory, in bytes.
     pub fn bytes(&self) -> usize {
         match self {
             Value::Array(array) => 48 + array.data().len() * array.data().dtype().size_bytes(),
@@ -58,7 +59,7 @@ impl Value {
         }
     }
 
-    /// Regular lists become arrays, other lists tuples, objects dicts.
+    /// Turns regular lists into arrays, other lists into tuples and objects into dicts.
     fn from_json(json: serde_json::Value) -> Result<Self, serde_json::Error> {
         use serde_json::Value as Json;
         match json {
@@ -98,7 +99,7 @@ impl<'de> Deserialize<'de> for Value {
     }
 }
 
-/// The name of an entry of a dict. In MessagePack one of them means an array.
+/// Returns the name of a dict's entry, unless it is `dtype`, which marks an array in MessagePack.
 fn entry_name<E: de::Error>(name: String) -> Result<String, E> {
     match name.as_str() {
         DTYPE => Err(E::custom("an entry cannot be called dtype")),
@@ -142,7 +143,7 @@ impl<'de> Visitor<'de> for ValueVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
         let first: Option<Cow<'de, str>> = map.next_key()?;
-        // The writer puts it first, which is how an array is told from a dict.
+        // The writer puts `dtype` first, which distinguishes an array from a dict.
         if first.as_deref() == Some(DTYPE) {
             return read_typed(first, map).map(Value::Array);
         }
@@ -161,7 +162,7 @@ mod tests {
     use super::*;
     use crate::Encoding;
 
-    /// It would be written as one that is read as something else.
+    /// Written in MessagePack, such a dict would be read as an array.
     #[test]
     fn no_entry_of_a_dict_is_called_dtype() {
         for json in [r#"{"dtype":1}"#, r#"{"a":2,"dtype":1}"#] {
@@ -172,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn both_encodings_give_the_value_back() {
+    fn a_value_survives_both_encodings() {
         let array = Value::Array(Array::from_i64(vec![2], vec![3, 4]).unwrap());
         let ragged = Value::Tuple(vec![array.clone(), Array::scalar(1).into()]);
         let dict = Value::Dict(BTreeMap::from([

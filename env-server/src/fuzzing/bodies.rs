@@ -9,12 +9,12 @@ use env_protocol::{
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// A JSON body of every type.
+/// Checks a JSON body of every type.
 pub fn json(bytes: &[u8]) {
     every_body(Encoding::Json, bytes);
 }
 
-/// A MessagePack body of every type.
+/// Checks a MessagePack body of every type.
 pub fn messagepack(bytes: &[u8]) {
     every_body(Encoding::MessagePack, bytes);
 }
@@ -31,7 +31,8 @@ fn every_body(encoding: Encoding, bytes: &[u8]) {
     }
 }
 
-/// What can be read can be written and read again, as the same, in the other encoding too.
+/// Checks that a body that can be read can be written and read again with the same result, in the
+/// other encoding too.
 fn check<T: Serialize + DeserializeOwned>(encoding: Encoding, bytes: &[u8]) {
     let Ok(body) = encoding.decode::<T>(bytes) else {
         return;
@@ -53,8 +54,9 @@ fn check<T: Serialize + DeserializeOwned>(encoding: Encoding, bytes: &[u8]) {
     }
 }
 
-/// Reads what has been written. A second writing is the same, but for a number's type: JSON does
-/// not tell float32 from float64, so there it is the same from then on.
+/// Reads written bytes. Writing the result again gives the same bytes, except for the type of a
+/// number: JSON does not distinguish float32 from float64, so there the bytes are equal from the
+/// second writing on.
 fn read_again<T: Serialize + DeserializeOwned>(encoding: Encoding, written: &[u8]) -> Option<T> {
     let body: T = encoding.decode(written).ok()?;
     let again = encoding.encode(&body);
@@ -66,7 +68,7 @@ fn read_again<T: Serialize + DeserializeOwned>(encoding: Encoding, written: &[u8
     Some(body)
 }
 
-/// Bytes that a failed comparison shows legibly.
+/// Formats bytes so that a failed comparison shows them legibly.
 fn text(bytes: &[u8]) -> String {
     bytes.escape_ascii().to_string()
 }

@@ -1,4 +1,4 @@
-//! Messages of the stream and the WebSocket under them, on a small server.
+//! Messages of the stream and the WebSocket below it, on a small server.
 
 use std::cell::LazyCell;
 use std::convert::Infallible;
@@ -27,7 +27,7 @@ thread_local! {
     });
 }
 
-/// Messages that make the environments which the seeds speak of.
+/// Messages that create the environments named in the seeds.
 const SET_UP: &str = r#"
 {"id":0,"op":"put","kind":"env","env_id":"e","body":{"spec_id":"MemoryTask-v0","seed":1}}
 {"id":0,"op":"reset","kind":"env","env_id":"e","body":{"seq":0}}
@@ -35,11 +35,11 @@ const SET_UP: &str = r#"
 {"id":0,"op":"reset","kind":"vector-env","env_id":"v","body":{"seq":0}}
 "#;
 
-/// Longer than anything takes that does not hang.
+/// Longer than anything takes unless it hangs.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// JSON messages, one a line, and the whole as one MessagePack message; each is read, written
-/// and answered.
+/// Treats the input as JSON messages, one per line, and as a single MessagePack message; each is
+/// read, written and answered.
 pub fn stream_frame(bytes: &[u8]) {
     for encoding in [Encoding::Json, Encoding::MessagePack] {
         envelopes(encoding, bytes);
@@ -59,7 +59,7 @@ pub fn stream_frame(bytes: &[u8]) {
     });
 }
 
-/// What is read as a message is written as one that is read as the same.
+/// Checks that a readable message reads the same after it is written.
 fn envelopes(encoding: Encoding, bytes: &[u8]) {
     if let Ok(request) = StreamRequest::decode(encoding, bytes) {
         let written = request.encode(encoding);
@@ -71,7 +71,7 @@ fn envelopes(encoding: Encoding, bytes: &[u8]) {
     }
 }
 
-/// Whatever a client sends, a reply is well-formed and not that the server failed.
+/// Checks that a reply is well-formed and not an internal error, whatever the client sent.
 fn check_reply(encoding: Encoding, reply: &[u8]) {
     let reply = StreamReply::decode(encoding, reply).expect("a reply");
     if reply.status >= 400 {
@@ -81,8 +81,8 @@ fn check_reply(encoding: Encoding, reply: &[u8]) {
     }
 }
 
-/// Bytes on a connection that has become a WebSocket. The server says nothing but well-formed
-/// replies, and ends when the client does.
+/// Sends bytes on a connection that has become a WebSocket. The server must send only well-formed
+/// replies, and end when the client does.
 pub fn websocket(bytes: &[u8]) {
     const UPGRADE: &[u8] = b"GET /v1/stream HTTP/1.1\r\nhost: h\r\nconnection: upgrade\r\n\
         upgrade: websocket\r\nsec-websocket-version: 13\r\n\
@@ -113,7 +113,7 @@ pub fn websocket(bytes: &[u8]) {
                 assert!(head.starts_with(b"HTTP/1.1 101 "), "{}", head.escape_ascii());
                 let mut said = Vec::new();
                 let write = async {
-                    // One that has heard nonsense may hang up before it has heard everything.
+                    // A server that reads nonsense may close before it has read everything.
                     let _ = writer.write_all(bytes).await;
                     let _ = writer.shutdown().await;
                 };
@@ -129,7 +129,7 @@ pub fn websocket(bytes: &[u8]) {
     check_frames(&said);
 }
 
-/// Reads what the server has said as a client would.
+/// Reads the server's frames as a client would.
 fn check_frames(frames: &[u8]) {
     let mut socket = WebSocket::from_raw_socket(Heard(Cursor::new(frames)), Role::Client, None);
     loop {
@@ -146,7 +146,7 @@ fn check_frames(frames: &[u8]) {
     }
 }
 
-/// A stream to which nothing more comes and where nobody listens.
+/// A stream with fixed input that discards output.
 struct Heard<'a>(Cursor<&'a [u8]>);
 
 impl Read for Heard<'_> {
@@ -165,7 +165,7 @@ impl Write for Heard<'_> {
     }
 }
 
-/// Few environments, so that bytes cannot ask for much time.
+/// Allows few environments, so that the input cannot ask for much time.
 fn config() -> ServerConfig {
     ServerConfig {
         limits: Limits {
@@ -178,7 +178,7 @@ fn config() -> ServerConfig {
     }
 }
 
-/// Lets `talk` ask a server with the environments of [`SET_UP`].
+/// Lets `talk` send messages to a server with the environments of [`SET_UP`].
 #[cfg(test)]
 pub(super) fn with_server<T>(talk: impl FnOnce(&dyn Fn(Encoding, &[u8]) -> Vec<u8>) -> T) -> T {
     RUNTIME.with(|runtime| {
@@ -187,7 +187,7 @@ pub(super) fn with_server<T>(talk: impl FnOnce(&dyn Fn(Encoding, &[u8]) -> Vec<u
     })
 }
 
-/// A server with the environments of [`SET_UP`].
+/// Creates a server with the environments of [`SET_UP`].
 async fn server(config: &ServerConfig) -> SharedApp {
     let app = App::open(config).expect("it keeps nothing on disk");
     for message in SET_UP.trim().lines() {

@@ -1,9 +1,9 @@
-//! What any bytes from outside may meet: a function for each decoder, which panics when a promise is
-//! broken and does nothing otherwise.
+//! Fuzz targets for all decoders of outside input: one function each, which panics when a promise
+//! is broken and does nothing otherwise.
 //!
-//! Two programs call them: `cargo fuzz` (in `env-server/fuzz`, see `docs/testing.md`), and a plain
-//! test, over the same seeds and mutations of them. Nobody else: the module is in neither the
-//! program nor the library.
+//! They are called by `cargo fuzz` (in `env-server/fuzz`, see `docs/testing.md`) and by a plain
+//! test, over the same seeds and mutations of them. Neither the program nor the library contains
+//! this module.
 
 mod bodies;
 mod messages;
@@ -19,13 +19,15 @@ pub use crate::session::fuzzing::{operation, record, snapshot, trajectory};
 pub use bodies::{json, messagepack};
 pub use messages::{stream_frame, websocket};
 
-use crate::{access, journal};
+use service::access;
+
+use crate::journal;
 
 /// A decoder under test.
 pub struct Target {
-    /// Its name: that of its function here, its file in `fuzz_targets` and its folder of seeds.
+    /// Its name, shared by its function here, its file in `fuzz_targets` and its folder of seeds.
     pub name: &'static str,
-    /// Gives it bytes.
+    /// Runs it on an input.
     pub run: fn(&[u8]),
 }
 
@@ -40,7 +42,7 @@ targets! {
     json messagepack stream_frame websocket openenv snapshot trajectory operation record journal tokens
 }
 
-/// A segment of a journal, as it is and with checksums that hold.
+/// Reads a segment of a journal, as it is and with corrected checksums.
 pub fn journal(bytes: &[u8]) {
     for bytes in [bytes, &journal::with_sound_checksums(bytes)] {
         let recovered = journal::fuzz_segment(bytes);
@@ -49,7 +51,7 @@ pub fn journal(bytes: &[u8]) {
     }
 }
 
-/// A file of tokens, and an `Authorization` header.
+/// Parses a file of tokens, and an `Authorization` header.
 pub fn tokens(bytes: &[u8]) {
     access::fuzz_header(bytes);
     if let Ok(text) = str::from_utf8(bytes) {

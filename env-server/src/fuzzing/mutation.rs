@@ -1,4 +1,4 @@
-//! Changes to seeds, as a strategy, so that an input that breaks a promise shrinks to few of them.
+//! Changes to seeds, as a strategy, so that a failing input shrinks to few changes.
 
 use std::fmt;
 use std::ops::Range;
@@ -10,7 +10,7 @@ use proptest::sample::Index;
 /// Longest input.
 const MAX_LEN: usize = 32 << 10;
 
-/// Bytes for a target; a failure shows them as a Rust byte string.
+/// Input for a target; a failure prints it as a Rust byte string.
 #[derive(Clone)]
 pub(super) struct Input(pub(super) Vec<u8>);
 
@@ -20,7 +20,7 @@ impl fmt::Debug for Input {
     }
 }
 
-/// One of the seeds with a few changes.
+/// Generates a seed with a few changes.
 pub(super) fn mutated(seeds: Vec<Vec<u8>>) -> impl Strategy<Value = Input> {
     let seeds: Arc<[Vec<u8>]> = seeds.into();
     let changes = prop::collection::vec(change(), 0..6);
@@ -44,16 +44,16 @@ enum Change {
         at: Index,
         byte: u8,
     },
-    /// Some bytes go.
+    /// Removes some bytes.
     Cut {
         at: Index,
         len: usize,
     },
-    /// Everything behind goes.
+    /// Removes everything from here on.
     End {
         at: Index,
     },
-    /// Some bytes come twice, or many times.
+    /// Repeats some bytes.
     Repeat {
         at: Index,
         len: usize,
@@ -63,12 +63,12 @@ enum Change {
         at: Index,
         bytes: Vec<u8>,
     },
-    /// The decimal number at or behind a place is another one.
+    /// Replaces the next decimal number.
     Number {
         at: Index,
         text: &'static str,
     },
-    /// A part of another seed stands in place of as much.
+    /// Replaces some bytes by as many of another seed.
     Splice {
         at: Index,
         seed: Index,
@@ -116,7 +116,7 @@ fn change() -> impl Strategy<Value = Change> {
 
 impl Change {
     fn apply(&self, bytes: &mut Vec<u8>, seeds: &[Vec<u8>]) {
-        // A place is before a byte or at the end.
+        // A position is before a byte or at the end.
         let place = |at: &Index| at.index(bytes.len() + 1);
         match self {
             Change::Flip { at, bit } => {
@@ -169,7 +169,7 @@ impl Change {
     }
 }
 
-/// Up to `len` bytes from a place on.
+/// Returns the range of up to `len` bytes from `at` on.
 fn part(bytes: &[u8], at: usize, len: usize) -> Range<usize> {
     at..(at + len).min(bytes.len())
 }

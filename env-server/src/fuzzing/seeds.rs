@@ -1,4 +1,4 @@
-//! Seeds: what the program itself writes and reads, so that mutations of it get far.
+//! Seeds: bytes that the program itself writes and reads, so that mutations of them get far.
 
 use env_protocol::{
     CreateEnv, CreateVectorEnv, Encoding, ForkRequest, Kwargs, LeaseRequest, ResetRequest,
@@ -30,7 +30,7 @@ impl Seed {
     }
 }
 
-/// The seeds of a target.
+/// Generates the seeds of a target.
 pub(super) fn made(target: &str) -> Vec<Seed> {
     match target {
         "json" => bodies(Encoding::Json),
@@ -48,7 +48,7 @@ pub(super) fn made(target: &str) -> Vec<Seed> {
     }
 }
 
-/// A message of a conversation and its answer.
+/// A message in a conversation, with its answer.
 struct Exchange {
     name: String,
     request: Vec<u8>,
@@ -56,8 +56,9 @@ struct Exchange {
     reply_body: Vec<u8>,
 }
 
-/// Every operation on both kinds of environment, good and bad, on the server of the targets.
-fn conversation(encoding: Encoding) -> Vec<Exchange> {
+/// Every operation on both kinds of environment, valid and invalid: operation, kind, id, body. The
+/// snapshots of `Restore` come from the replies.
+fn script() -> Vec<(StreamOp, StreamKind, &'static str, Value)> {
     use StreamKind::{Env, VectorEnv};
     use StreamOp::*;
     let kwargs = json!({"delay": 3, "difficulty": 1});
@@ -67,41 +68,45 @@ fn conversation(encoding: Encoding) -> Vec<Exchange> {
     vector_creation["seed"] = json!([1, 2]);
     vector_creation["autoreset_mode"] = json!("SameStep");
     let masked = json!({"reset_mask": [true, false], "delay": 1});
+    vec![
+        (Create, Env, "", creation.clone()),
+        (Put, Env, "f", creation),
+        (Describe, Env, "f", json!({})),
+        (
+            Reset,
+            Env,
+            "f",
+            json!({"seq": 0, "seed": 9, "options": {"delay": 2}}),
+        ),
+        (Step, Env, "f", json!({"seq": 1, "action": 1})),
+        (Step, Env, "f", json!({"seq": 2, "action": 7})),
+        (Step, Env, "f", json!({"seq": 9, "action": 0})),
+        (Lease, Env, "f", json!({"ttl_s": 90})),
+        (Fork, Env, "f", json!({"seq": 2, "env_id": "g", "ttl_s": 5})),
+        (Snapshot, Env, "f", json!({})),
+        (Restore, Env, "f", json!({"seq": 3})),
+        (Trajectory, Env, "f", json!({"from": 0, "limit": 50})),
+        (List, Env, "", json!({"limit": 1})),
+        (Put, VectorEnv, "w", vector_creation),
+        (Reset, VectorEnv, "w", json!({"seq": 0})),
+        (Reset, VectorEnv, "w", json!({"seq": 1, "options": masked})),
+        (Step, VectorEnv, "w", json!({"seq": 2, "actions": [1, 0]})),
+        (Snapshot, VectorEnv, "w", json!({})),
+        (Restore, VectorEnv, "w", json!({"seq": 3})),
+        (Trajectory, VectorEnv, "w", json!({"from": 2})),
+        (List, VectorEnv, "", json!({})),
+        (Close, VectorEnv, "w", json!({})),
+        (Step, VectorEnv, "w", json!({"actions": [1, 0]})),
+    ]
+}
+
+/// Plays the script on the server of the targets.
+fn conversation(encoding: Encoding) -> Vec<Exchange> {
     let mut snapshots = Vec::new();
     let mut exchanges = Vec::new();
     with_server(|ask| {
-        for (op, kind, env_id, body) in [
-            (Create, Env, "", creation.clone()),
-            (Put, Env, "f", creation),
-            (Describe, Env, "f", json!({})),
-            (
-                Reset,
-                Env,
-                "f",
-                json!({"seq": 0, "seed": 9, "options": {"delay": 2}}),
-            ),
-            (Step, Env, "f", json!({"seq": 1, "action": 1})),
-            (Step, Env, "f", json!({"seq": 2, "action": 7})),
-            (Step, Env, "f", json!({"seq": 9, "action": 0})),
-            (Lease, Env, "f", json!({"ttl_s": 90})),
-            (Fork, Env, "f", json!({"seq": 2, "env_id": "g", "ttl_s": 5})),
-            (Snapshot, Env, "f", json!({})),
-            (Restore, Env, "f", json!({"seq": 3})),
-            (Trajectory, Env, "f", json!({"from": 0, "limit": 50})),
-            (List, Env, "", json!({"limit": 1})),
-            (Put, VectorEnv, "w", vector_creation),
-            (Reset, VectorEnv, "w", json!({"seq": 0})),
-            (Reset, VectorEnv, "w", json!({"seq": 1, "options": masked})),
-            (Step, VectorEnv, "w", json!({"seq": 2, "actions": [1, 0]})),
-            (Snapshot, VectorEnv, "w", json!({})),
-            (Restore, VectorEnv, "w", json!({"seq": 3})),
-            (Trajectory, VectorEnv, "w", json!({"from": 2})),
-            (List, VectorEnv, "", json!({})),
-            (Close, VectorEnv, "w", json!({})),
-            (Step, VectorEnv, "w", json!({"actions": [1, 0]})),
-        ] {
-            let mut body = body;
-            if op == Restore {
+        for (op, kind, env_id, mut body) in script() {
+            if op == StreamOp::Restore {
                 body["snapshot"] = snapshots.pop().expect("one was taken");
             }
             let request_body = encode(encoding, op, kind, &body);
@@ -118,7 +123,7 @@ fn conversation(encoding: Encoding) -> Vec<Exchange> {
                 .expect("a reply")
                 .body
                 .to_vec();
-            if op == Snapshot {
+            if op == StreamOp::Snapshot {
                 let snapshot = encoding.decode::<env_protocol::Snapshot>(&reply_body);
                 snapshots.push(json!(snapshot.expect("a snapshot")));
             }
@@ -133,7 +138,7 @@ fn conversation(encoding: Encoding) -> Vec<Exchange> {
     exchanges
 }
 
-/// A body as clients write it.
+/// Encodes a body as clients do.
 fn encode(encoding: Encoding, op: StreamOp, kind: StreamKind, body: &Value) -> Vec<u8> {
     fn typed<T: DeserializeOwned + Serialize>(body: &Value) -> Vec<u8> {
         let request: T = serde_json::from_value(body.clone()).expect("a body of its type");
@@ -194,7 +199,7 @@ fn stream_frames() -> Vec<Seed> {
     seeds
 }
 
-/// Frames as a client sends them, under a mask of zeros (RFC 6455, section 5.2).
+/// Encodes frames as a client sends them, with a mask of zeros (RFC 6455, section 5.2).
 fn websockets() -> Vec<Seed> {
     const TEXT: u8 = 0x81;
     const TEXT_BEGUN: u8 = 0x01;
@@ -260,7 +265,7 @@ fn openenv() -> Vec<Seed> {
         .collect()
 }
 
-/// A session of some spec with its default arguments that has been played for a few steps.
+/// Creates a session of a spec with its default arguments and plays a few steps.
 fn played(creation: Creation) -> std::sync::Arc<Session> {
     let store = Store::new(Limits::default(), Clock::default());
     let session = store

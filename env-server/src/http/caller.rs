@@ -1,4 +1,4 @@
-//! Who sends a request, and what the token allows.
+//! The sender of a request and the permissions of its token.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -8,36 +8,37 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use env_protocol::Problem;
 
-use super::aside::Note;
-use super::problem::Failure;
-use crate::access::{Principal, Role};
-use crate::session::store::Owner;
-use crate::session::{Description, StepBudget};
+use crate::session::Description;
+use service::StepBudget;
+use service::access::Owner;
+use service::access::{Principal, Role};
+use service::aside::Note;
+use service::problem::Failure;
 
-/// Who sends a request, where the server asks for tokens. Whatever handler takes one is open to
+/// The sender of a request, if the server has tokens. Handlers that take a `Caller` are open to
 /// evaluation tokens, too.
 #[derive(Clone)]
 pub(crate) struct Caller(Option<Arc<Principal>>, Note);
 
-/// A caller that may do everything with what is its own. What handlers take unless an evaluation
-/// token may ask for it.
+/// A caller with full access to its own environments. Handlers take this unless evaluation tokens
+/// may use them.
 #[derive(Clone)]
 pub(crate) struct FullCaller(Caller);
 
 impl Caller {
-    /// Nobody in particular, as where the server asks for no tokens.
+    /// Returns an anonymous caller, as on a server without tokens.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn nobody() -> Self {
         Caller(None, None)
     }
 
-    /// The same, noting what is done aside for it.
+    /// Returns the same caller, with a flag to set when a job runs aside.
     pub(crate) fn noting(mut self, note: Arc<AtomicBool>) -> Self {
         self.1 = Some(note);
         self
     }
 
-    /// Where to note what is done aside, if anywhere.
+    /// Returns the flag to set when a job runs aside, if any.
     pub(crate) fn note(&self) -> &Note {
         &self.1
     }
@@ -46,12 +47,12 @@ impl Caller {
         self.0.as_ref().map(|principal| &**principal.owner())
     }
 
-    /// How many steps it may take, if there is a limit.
+    /// Returns its budget of steps, if there is a limit.
     pub(crate) fn budget(&self) -> Option<&StepBudget> {
         self.0.as_ref()?.budget()
     }
 
-    /// The same, when it may do everything; `asked` says what it wants to do.
+    /// Returns the caller if it has full access; `asked` describes the request.
     ///
     /// # Errors
     /// `forbidden`.
@@ -62,7 +63,7 @@ impl Caller {
         }
     }
 
-    /// Checks that it may reset so: an evaluation token may not choose what is drawn.
+    /// Checks that it may reset like this: an evaluation token may not choose the random draws.
     ///
     /// # Errors
     /// `forbidden`.
@@ -75,7 +76,7 @@ impl Caller {
         }
     }
 
-    /// A description, as far as it may be known to the caller: a seed tells what will be drawn.
+    /// Returns the description as far as the caller may know it: a seed reveals future draws.
     pub(crate) fn shown(&self, description: Description) -> Description {
         match self.evaluator() {
             Some(_) => description.without_seed(),

@@ -1,72 +1,20 @@
-//! What is at `/`: a few lines that lead on, as text or, to browsers, with links.
+//! The page at `/`.
 
-use std::fmt::Write;
+use axum::http::HeaderMap;
+use axum::response::Response;
+use service::Home;
 
-use axum::http::{HeaderMap, HeaderValue, header};
-use axum::response::{IntoResponse, Response};
-
-use super::codec::negotiate;
-
-/// A page that says what a server is and where to go from here.
-pub struct Home {
-    /// What it is, in a few words.
-    pub title: &'static str,
-    /// Paths and what is there.
-    pub links: &'static [(&'static str, &'static str)],
-    /// What else is to be said.
-    pub note: &'static str,
-}
-
-/// Of this server.
+/// The page of this server.
 pub(super) const HOME: Home = Home {
-    title: "Environment server: memory tasks behind HTTP",
+    title: "Environment server: memory tasks over HTTP",
     links: &[
-        ("/docs", "every operation, to read and to try"),
+        ("/docs", "every operation, to read about and try"),
         ("/openapi.json", "the same for programs"),
-        ("/v1/specs", "the environments there are"),
-        ("/readyz", "whether it takes new environments"),
+        ("/v1/specs", "the available environments"),
+        ("/readyz", "whether it accepts new environments"),
     ],
-    note: "PUT /v1/envs/mine makes an environment, POST /v1/envs/mine/reset and …/step play it.",
+    note: "PUT /v1/envs/mine creates an environment; POST /v1/envs/mine/reset and …/step play it.",
 };
-
-impl Home {
-    /// The page in the form that a client likes better.
-    pub fn page(&self, headers: &HeaderMap) -> Response {
-        let (kind, text) = match negotiate(headers, ["text/plain", "text/html"]) {
-            Ok(1) => ("text/html; charset=utf-8", self.html()),
-            _ => ("text/plain; charset=utf-8", self.text()),
-        };
-        let mut response = text.into_response();
-        let kind = HeaderValue::from_static(kind);
-        response.headers_mut().insert(header::CONTENT_TYPE, kind);
-        let vary = HeaderValue::from_static("accept");
-        response.headers_mut().insert(header::VARY, vary);
-        response
-    }
-
-    fn text(&self) -> String {
-        let mut text = format!("{}\n\n", self.title);
-        for (path, what) in self.links {
-            let _ = writeln!(text, "  {path:<16} {what}");
-        }
-        let _ = write!(text, "\n{}\n", self.note);
-        text
-    }
-
-    fn html(&self) -> String {
-        let Home { title, note, .. } = self;
-        let mut html = format!(
-            "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>{title}</title>\n\
-             <style>body {{ font-family: sans-serif; max-width: 40em; margin: 3em auto }}</style>\n\
-             <h1>{title}</h1>\n<ul>\n"
-        );
-        for (path, what) in self.links {
-            let _ = writeln!(html, "<li><a href=\"{path}\">{path}</a>: {what}</li>");
-        }
-        let _ = write!(html, "</ul>\n<p>{note}</p>\n</html>\n");
-        html
-    }
-}
 
 /// Answers `GET /`.
 pub(super) async fn home(headers: HeaderMap) -> Response {

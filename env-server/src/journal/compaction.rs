@@ -1,13 +1,13 @@
-//! Replacing old segments by a rewrite of what is still alive.
+//! Compaction: live state is rewritten into new segments, and the old ones are deleted.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::log::Log;
-use super::{Durability, JournalError};
+use super::types::{Durability, JournalError};
 
-/// A compaction under way. Dropping it gives the compaction up: nothing is deleted, and the next one is due after
-/// another `segment_bytes`.
+/// A compaction in progress. Dropping it unfinished abandons the compaction: nothing is deleted,
+/// and the next one is due after another `segment_bytes`.
 #[must_use = "a compaction that is not finished frees nothing"]
 pub struct CompactionToken {
     log: Arc<Log>,
@@ -15,23 +15,27 @@ pub struct CompactionToken {
     is_finished: bool,
 }
 
-/// How many bytes more a journal takes before it is compacted, when `rewritten` bytes are left of it: so a record is
-/// rewritten once for every two bytes appended at most, and the disk holds about three times what is alive.
+/// Returns how many more bytes a journal may append before its next compaction, when the last one
+/// left `rewritten` bytes. A record is thus rewritten at most once for every two bytes appended,
+/// and the disk holds about three times the live state.
 pub(super) fn allowance(segment_bytes: u64, rewritten: u64) -> u64 {
     segment_bytes.max(rewritten.saturating_mul(2))
 }
 
 impl CompactionToken {
-    pub(super) fn new(log: &Arc<Log>, first: u64) -> CompactionToken {
-        CompactionToken {
+    /// Begins a compaction if one is due.
+    pub(super) fn begin(log: &Arc<Log>) -> Result<Option<CompactionToken>, JournalError> {
+        let first = log.begin_compaction()?;
+        Ok(first.map(|first| CompactionToken {
             log: Arc::clone(log),
             first,
             is_finished: false,
-        }
+        }))
     }
 
-    /// The new state must be on the disk before the old one goes, whatever durability was promised: a power cut that
-    /// loses the latest steps is one thing, one that loses every environment another.
+    /// Makes the rewrite durable, then deletes the old segments. The new state reaches the disk
+    /// before the old one is deleted, whatever durability was promised: losing the latest steps in
+    /// a power cut is acceptable under the weaker promise, losing every environment never is.
     pub(super) fn finish(mut self, log: &Arc<Log>) -> Result<(), JournalError> {
         if !Arc::ptr_eq(&self.log, log) {
             return Err(JournalError::ForeignToken);
@@ -58,7 +62,8 @@ impl CompactionToken {
         if log.config.durability == Durability::Disk {
             log.sync_folder(&writer)?;
         }
-        // From here on the header of the new segment says that the old ones are void. It must be on the disk first.
+        // The header of the new segment declares the old ones void, so it must be on the disk
+        // before they are deleted.
         let (file, folder) = (Arc::clone(&writer.file), Arc::clone(&writer.folder));
         let kept = writer.segments.split_off(&self.first);
         let old = std::mem::replace(&mut writer.segments, kept);
@@ -74,7 +79,7 @@ impl CompactionToken {
         folder.sync().map_err(|error| log.poison(error))?;
         for number in old.into_keys() {
             match damaged.contains(&number) {
-                // What cannot be read today may be worth something to somebody.
+                // Unreadable today, but it may still be worth recovering by hand.
                 true => {
                     let path = folder.set_aside(number)?;
                     tracing::warn!(path = %path.display(), "a damaged segment was set aside");

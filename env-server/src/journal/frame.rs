@@ -1,4 +1,4 @@
-//! The bytes of a segment: its header, and the frames that follow it.
+//! The bytes of a segment: its header and the frames after it.
 //!
 //! All numbers are little-endian. A segment's header, 56 bytes:
 //!
@@ -14,9 +14,10 @@
 //! | 40 | 8 | bytes that the last compaction left |
 //! | 48 | 8 | sequence number of the segment's first frame |
 //!
-//! A frame: a header of 52 bytes, then its body. The header has a checksum of its own, so that a damaged body can be
-//! stepped over with its key known. It names the frame before it, so that the key of one whose header is damaged
-//! is known too. It repeats the journal's id, which no client ever sees, so that nobody can plant a frame inside a payload.
+//! A frame is a header of 52 bytes followed by its body. The header has its own checksum, so a
+//! damaged body can be skipped with its key known. It names the previous frame, so the key of a
+//! frame with a damaged header is known too. It repeats the journal's id, which no client ever
+//! sees, so no client can plant a frame inside a payload.
 //!
 //! | offset | bytes | what |
 //! |---|---|---|
@@ -32,51 +33,49 @@
 //! | 40 | 8 | key of the first record of the frame before |
 //! | 48 | 4 | how many frames before this one were not yet durable when it was written |
 //!
-//! The body of one record is its payload. The body of several is a directory (for each its key, 8 bytes, and its length,
-//! 4), the directory's CRC-32C, and the payloads.
+//! The body of a single record is its payload. The body of several records is a directory (for each
+//! record its key, 8 bytes, and its length, 4), the directory's CRC-32C, and the payloads.
 //!
-//! A body of more than 1 MiB is written as several frames, its *parts*, each with a sequence number of its own. They stand one
-//! behind the other in one segment, and count together or not at all.
+//! A body of more than 1 MiB is written as several frames, its *parts*, each with its own sequence
+//! number. The parts are adjacent in one segment, and count together or not at all.
 
 use std::io;
 
-use super::{JournalError, Key, Record};
+use super::types::{JournalError, Key, Record, VERSION};
 
-/// The version this build writes, and the newest it reads.
-pub(super) const VERSION: u32 = 2;
 /// Bytes of a segment's header.
 pub(super) const SEGMENT_HEADER_LEN: usize = 56;
 /// Bytes of a frame's header.
 pub(super) const HEADER_LEN: usize = 52;
-/// The largest frame that is read, header included; version 1 wrote frames of that size.
+/// The largest frame that is read, header included; version 1 wrote frames of up to this size.
 const MAX_FRAME_LEN: usize = 64 << 20;
 /// The largest body of a frame; a longer one is written in parts.
 pub(super) const MAX_PART_LEN: usize = 1 << 20;
 /// The largest body, all parts together.
 pub(super) const MAX_BODY_LEN: usize = 3 << 30;
-/// First bytes of every frame; the first is no ASCII, so that text never looks like one.
+/// First bytes of every frame. The first one is not ASCII, so text never looks like a frame.
 pub(super) const MAGIC: [u8; 4] = [0xf5, 0x4a, 0x0d, 0x31];
 
 const SEGMENT_MAGIC: [u8; 8] = *b"SMRLJRNL";
 const ENTRY_LEN: usize = 12;
 const CRC_LEN: usize = 4;
-/// Bits of a body's length.
+/// Flag bits in the length of a body.
 const CONTINUED: u32 = 1 << 31;
 const CONTINUES: u32 = 1 << 30;
 
-/// A frame by its place and keys, as the frame after it remembers it.
+/// The number, key and record count of a frame, as the next frame repeats them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Link {
-    /// Sequence number; 0 stands before the first frame.
+    /// Sequence number; 0 means that there is no frame yet.
     pub seq: u64,
     pub key: Key,
     pub num_records: u16,
 }
 
-/// What a segment says of itself.
+/// The fields of a segment's header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct SegmentHeader {
-    /// The format that its frames have.
+    /// The format of its frames.
     pub version: u32,
     pub journal: u32,
     pub number: u64,
@@ -85,13 +84,14 @@ pub(super) struct SegmentHeader {
     pub next_seq: u64,
 }
 
-/// What the start of a file turned out to be.
+/// How the start of a segment file reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Start {
     Intact(SegmentHeader),
-    /// Written by a later version of this program.
+    /// JournalPosition by a later version of this program.
     Newer(u32),
-    /// Too short for a header, or zeros in its place. If nothing else stands in the file it was being created.
+    /// Too short for a header, or zeros in its place. A file with nothing else in it was being
+    /// created.
     Torn,
     Damaged,
 }
@@ -145,7 +145,7 @@ fn segment_checksum(bytes: &[u8; SEGMENT_HEADER_LEN]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(&bytes[..12]), &bytes[16..])
 }
 
-/// A frame's header whose checksum held.
+/// A frame's header whose checksum matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header {
     pub journal: u32,
@@ -153,14 +153,14 @@ pub(super) struct Header {
     pub body_checksum: u32,
     /// This frame.
     pub link: Link,
-    /// Key and number of records of the frame before.
+    /// Key of the first record in the previous frame, and that frame's number of records.
     pub previous_key: Key,
     pub previous_num_records: u16,
-    /// Frames before this one that were not yet durable.
+    /// How many earlier frames were not yet durable.
     pub num_unsettled: u32,
-    /// Whether the next frame has more of the body.
+    /// Whether the next frame continues the body.
     pub is_continued: bool,
-    /// Whether the frame before has the beginning of the body.
+    /// Whether this frame continues the body of the previous one.
     pub continues: bool,
 }
 
@@ -216,14 +216,14 @@ impl Header {
     }
 }
 
-/// A frame whose header is intact and whose body is there in full, intact or not.
+/// A frame with an intact header and a complete body, which may be damaged.
 pub(super) struct Frame<'a> {
     pub header: Header,
     body: &'a [u8],
 }
 
 impl<'a> Frame<'a> {
-    /// The frame that `bytes` start with, if it belongs to `journal` (any, if that is unknown).
+    /// Reads the frame at the start of `bytes`, if it belongs to `journal` (to any, if `None`).
     pub fn read(bytes: &'a [u8], journal: Option<u32>) -> Option<Frame<'a>> {
         let header = Header::decode(bytes.first_chunk()?)?;
         if journal.is_some_and(|journal| journal != header.journal) {
@@ -238,7 +238,7 @@ impl<'a> Frame<'a> {
         HEADER_LEN + self.body.len()
     }
 
-    /// Whether the body is what was written.
+    /// Whether the body matches its checksum.
     pub fn is_intact(&self) -> bool {
         crc32c::crc32c(self.body) == self.header.body_checksum
     }
@@ -249,7 +249,8 @@ impl<'a> Frame<'a> {
     }
 }
 
-/// Hands over the records of a body whose checksums held, and says how many; all or none. Otherwise: the keys that are known.
+/// Passes every record of a checked body to `visit` and returns their number. If the directory is
+/// damaged it passes none and returns the keys that are known.
 pub(super) fn visit(
     link: Link,
     body: &[u8],
@@ -275,7 +276,7 @@ pub(super) fn visit(
     Ok(u64::from(link.num_records))
 }
 
-/// The keys of a body that is damaged or incomplete, as far as they are known.
+/// Returns the keys of a damaged or incomplete body, as far as they are known.
 pub(super) fn known_keys(link: Link, body: &[u8]) -> Vec<Key> {
     match link.num_records {
         1 => vec![link.key],
@@ -286,7 +287,7 @@ pub(super) fn known_keys(link: Link, body: &[u8]) -> Vec<Key> {
     }
 }
 
-/// The directory and what follows it, if the directory is intact.
+/// Splits off the directory if it is intact; returns it and the bytes after its checksum.
 fn directory(num_records: u16, body: &[u8]) -> Option<(&[u8], &[u8])> {
     let len = usize::from(num_records) * ENTRY_LEN;
     let (directory, rest) = body.split_at_checked(len)?;
@@ -300,8 +301,8 @@ fn entries(directory: &[u8]) -> impl Iterator<Item = (Key, usize)> {
         .map(|entry| (u64_at(entry, 0), u32_at(entry, 8) as usize))
 }
 
-/// Whether `bytes` are the beginning, and not all, of the frame after `previous`: what a process leaves behind that ends
-/// in the middle of a write.
+/// Whether `bytes` are the beginning, but not all, of the frame after `previous`. This is what a
+/// process leaves behind when it ends in the middle of a write.
 pub(super) fn is_cut_short(bytes: &[u8], journal: Option<u32>, previous: Link) -> bool {
     let Some(header) = bytes.first_chunk::<HEADER_LEN>() else {
         let number = |at: usize, number: &[u8]| {
@@ -321,10 +322,11 @@ pub(super) fn is_cut_short(bytes: &[u8], journal: Option<u32>, previous: Link) -
     })
 }
 
-/// Bytes of the frames that would hold `records`.
+/// Returns the bytes of the frames that would hold `records`.
 ///
 /// # Errors
-/// [`JournalError::FrameSize`] if there is no record, if there are more than 65,535, or they exceed 3 GiB.
+/// [`JournalError::FrameSize`] if there are no records, more than 65,535 of them, or more than 3
+/// GiB.
 pub(super) fn len_of(records: &[Record<'_>]) -> Result<usize, JournalError> {
     let directory = match records.len() {
         1 => 0,
@@ -341,13 +343,13 @@ pub(super) fn len_of(records: &[Record<'_>]) -> Result<usize, JournalError> {
     })
 }
 
-/// Lets `write` have the frames after `previous` that hold `records`, one by one, and returns the link of the last one. Each
-/// is put together in `buffer`.
+/// Encodes `records` as the frames after `previous`, passes each frame to `write`, and returns the
+/// link of the last one. Frames are assembled in `buffer`.
 ///
 /// `records` must have passed [`len_of`].
 ///
 /// # Errors
-/// That of `write`. Some of the frames may have been written.
+/// Those of `write`. Some of the frames may have been written by then.
 pub(super) fn encode(
     buffer: &mut Vec<u8>,
     journal: u32,
@@ -389,15 +391,15 @@ pub(super) fn encode(
     Ok(frames.link)
 }
 
-/// Frames on their way out.
+/// Frames being written.
 struct Frames<'a> {
     journal: u32,
     /// The last frame written.
     link: Link,
-    /// What the frames say of themselves, but for the number.
+    /// The link of each of these frames, except for its sequence number.
     this: Link,
     num_unsettled: u32,
-    /// Whether a frame of these has been written.
+    /// Whether one of these frames has been written already.
     continues: bool,
     buffer: &'a mut Vec<u8>,
     write: &'a mut dyn FnMut(&[u8]) -> io::Result<()>,
@@ -453,7 +455,7 @@ impl Frames<'_> {
     }
 }
 
-/// A segment with checksums that hold, for fuzzing: what is behind a checksum would hardly ever be reached by chance.
+/// Corrects the checksums in a segment, for fuzzing: random bytes would almost never pass one.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn with_sound_checksums(segment: &[u8]) -> Vec<u8> {
     let mut bytes = segment.to_vec();

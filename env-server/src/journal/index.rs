@@ -1,18 +1,20 @@
-//! A second, short account of each segment, in a file beside it: which keys each frame has records of.
+//! The index of each segment: a short file next to it that lists the keys in each frame.
 //!
-//! Nothing is read from it as long as the segment is sound. Where frames are damaged, however many, it gives their keys, and the
-//! *names* that came with them: what the owner of a key is called, so that the loss of all its records can be reported to a
-//! client that asks for it. It also tells where the segment ended, and in which life of the machine: a process
-//! that ends in the middle of a write leaves the beginning of a frame behind, and only a power cut leaves anything else. So
-//! what is torn is told from what was damaged later.
+//! The index is not consulted while the segment is sound. Where frames are damaged, however many,
+//! it supplies their keys and the *names* recorded with them: what the owner of a key is called, so
+//! that losing all its records can be reported to a client that asks for it. It also records where
+//! the segment ended, and under which boot of the machine. A process that ends in the middle of a
+//! write leaves the beginning of a frame behind; only a power cut leaves anything else. This
+//! distinguishes a torn write from later damage.
 //!
-//! A file has the header of a segment and frames like a segment's, each about the frames appended since the one before it:
-//! its sequence number is that of the last of them, its key says which life of the machine it was. The body is the sequence
-//! number of the first one (8 bytes), then for each record of each frame in order its key (8 bytes) and the length of its name (2;
-//! bit 15: it is the frame's last record), and the name.
+//! An index file has the header of its segment and frames like a segment's. Each covers the frames
+//! appended since the previous one: its sequence number is that of the last frame covered, and its
+//! key identifies the boot of the machine. The body is the sequence number of the first frame
+//! covered (8 bytes), then for each record of each frame, in order, its key (8 bytes), the length
+//! of its name (2; bit 15 marks the frame's last record), and the name.
 //!
-//! Entries are collected and written within [`PAUSE`], at once where there are names. A write that fails costs names, and
-//! nothing else.
+//! Entries are collected and written within [`PAUSE`], or at once if they have names. A failed
+//! write costs names and nothing else.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -23,44 +25,34 @@ use std::time::Duration;
 use memchr::memmem;
 
 use super::frame::{self, Frame, Link, MAGIC, SEGMENT_HEADER_LEN, SegmentHeader, Start};
-use super::{Key, Record};
+use super::system::boot;
+use super::types::{Key, Record};
 
-/// How long entries are collected at most.
+/// The longest time for which entries are collected.
 pub(super) const PAUSE: Duration = Duration::from_millis(2);
-/// Bytes of entries that are not collected any longer.
+/// Bytes of pending entries at which they are written without waiting.
 const MAX_PENDING: usize = 64 << 10;
 /// Marks the last record of a frame.
 const LAST: u16 = 1 << 15;
-/// The longest name that is kept.
+/// The longest name that is stored.
 const MAX_NAME_LEN: usize = LAST as usize - 1;
 
-/// Which life of this machine it is; 0 where the system does not say.
-pub(super) fn boot() -> u64 {
-    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    let digits: String = id
-        .chars()
-        .filter(char::is_ascii_hexdigit)
-        .take(16)
-        .collect();
-    u64::from_str_radix(&digits, 16).unwrap_or_default()
-}
-
-/// Writes the account of the newest segment.
+/// Writes the index of the newest segment.
 pub(super) struct IndexWriter {
     file: Option<File>,
     journal: u32,
     boot: u64,
-    /// The last frame of this file, for the numbers of the next.
+    /// The last frame of this file, from which the next one is numbered.
     link: Link,
-    /// Entries that are not written yet, behind the number of the first frame that they are about.
+    /// Entries not written yet, after the number of the first frame that they cover.
     pending: Vec<u8>,
-    /// The last frame that they are about.
+    /// The last frame that they cover.
     last: u64,
     buffer: Vec<u8>,
 }
 
 impl IndexWriter {
-    /// An account of a segment; of one just created it begins anew.
+    /// Opens the index of a segment; the index of a new segment starts empty.
     pub fn open(path: &Path, header: &SegmentHeader, is_new: bool) -> IndexWriter {
         let open = || {
             let mut options = OpenOptions::new();
@@ -85,8 +77,8 @@ impl IndexWriter {
         }
     }
 
-    /// Takes note of frames from `first` to `last`, the parts of one body. Says whether somebody must see to it that it is
-    /// written.
+    /// Records the frames from `first` to `last`, which are the parts of one body. Returns whether
+    /// the caller must arrange for the entries to be flushed.
     pub fn push(&mut self, first: u64, last: u64, records: &[Record<'_>]) -> bool {
         if self.file.is_none() {
             return false;
@@ -118,7 +110,7 @@ impl IndexWriter {
         was_empty
     }
 
-    /// Writes what was collected.
+    /// Writes the pending entries.
     pub fn flush(&mut self) {
         let Some(file) = &mut self.file else { return };
         if self.pending.is_empty() {
@@ -131,12 +123,12 @@ impl IndexWriter {
         let entries = Record::new(self.boot, &self.pending);
         let mut write = |bytes: &[u8]| file.write_all(bytes);
         let (buffer, journal) = (&mut self.buffer, self.journal);
-        // They take less than a part.
+        // The pending entries are smaller than a part, so this is one frame.
         match frame::encode(buffer, journal, previous, 0, &[entries], &mut write) {
             Ok(link) => self.link = link,
             Err(error) => tracing::warn!(
                 %error,
-                "the index of a segment cannot be written: should the segment be damaged, it may be unknown whose it was"
+                "the index of a segment cannot be written: should the segment be damaged, its owners may be unknown"
             ),
         }
         self.pending.clear();
@@ -147,45 +139,46 @@ fn cannot_be_written(path: &Path, error: &io::Error) {
     tracing::warn!(%error, path = %path.display(), "the index of a segment cannot be opened");
 }
 
-/// What the indexes tell of frames.
+/// The contents of the indexes.
 #[derive(Debug, Default)]
 pub(super) struct Index {
     /// Key and name of each record of a frame.
     frames: BTreeMap<u64, Vec<(Key, Vec<u8>)>>,
-    /// Where the account of the last segment ends.
+    /// Where the index of the last segment ends.
     pub end: Option<End>,
-    /// Bytes that cannot be read.
+    /// Bytes that could not be read.
     pub damaged_bytes: u64,
 }
 
-/// Where an account ends.
+/// The end of an index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct End {
-    /// The last frame it is about.
+    /// The last frame it covers.
     pub seq: u64,
-    /// In which life of the machine it was written.
+    /// The boot of the machine under which it was written.
     pub boot: u64,
 }
 
 impl Index {
-    /// The first frame that it is about.
+    /// Returns the first frame covered.
     pub fn first(&self) -> Option<u64> {
         self.frames.keys().next().copied()
     }
 
-    /// The frames of a range that it is about, with key and name of each record.
+    /// Returns the covered frames in a range, with the key and name of each record.
     pub fn frames(&self, from: u64, to: u64) -> impl Iterator<Item = (u64, &Vec<(Key, Vec<u8>)>)> {
         self.frames
             .range(from..=to)
             .map(|(seq, records)| (*seq, records))
     }
 
-    /// Takes in the account of one more segment, if there is one; those of `journal`, if that is known. Says whose it is.
+    /// Adds the index of another segment, if it exists and belongs to `journal` (or to any, if
+    /// `None`). Returns the journal's id.
     pub fn read(&mut self, path: &Path, journal: Option<u32>) -> Option<u32> {
         self.scan(path, journal, true)
     }
 
-    /// Only where the account of a segment ends.
+    /// As [`Index::read`], but only finds where the index ends.
     pub fn read_end(&mut self, path: &Path, journal: Option<u32>) -> Option<u32> {
         self.scan(path, journal, false)
     }
@@ -215,7 +208,7 @@ impl Index {
             journal.get_or_insert(frame.header.journal);
             let seq = frame.header.link.seq;
             if with_entries && !frame.header.is_continued && !frame.header.continues {
-                self.take_in(seq, frame.body());
+                self.record(seq, frame.body());
             }
             self.end = Some(End {
                 seq,
@@ -226,8 +219,9 @@ impl Index {
         journal
     }
 
-    /// Takes in the frames up to `last`. What was told of later ones before a power cut is void.
-    fn take_in(&mut self, last: u64, body: &[u8]) {
+    /// Adds the frames up to `last`. A frame number seen before was reused after a power cut: the
+    /// earlier entries from there on are void.
+    fn record(&mut self, last: u64, body: &[u8]) {
         let Some((first, mut rest)) = body.split_first_chunk::<8>() else {
             return;
         };

@@ -1,25 +1,25 @@
-//! One process at a time for a folder.
+//! Only one process at a time can use a folder.
 //!
-//! Two locks of the operating system: on the file `lock`, and on the folder itself, which holds when somebody has removed the
-//! file. Where the file system has no locks (a network drive without a lock service says ENOLCK) a file `owner` stands in for
-//! them: it says which process has the folder. A process of this machine is asked for; one of another machine counts as alive
-//! as long as it touches the file, which it does about once a second.
+//! Two locks of the operating system are taken: one on the file `lock`, and one on the folder
+//! itself, which still holds if the file is removed. Where the file system has no locks (a network
+//! drive without a lock service returns ENOLCK), a file `owner` stands in for them by naming the
+//! process that uses the folder. A process of this machine is looked up; one of another machine
+//! counts as alive as long as it touches the file, which it does about once a second.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::JournalError;
-use super::index::boot;
-use super::storage::private;
+use super::system::{boot, private};
+use super::types::JournalError;
 
-/// How long a process of another machine may be silent before its folder is free.
+/// Time without a touch after which a folder claimed by another machine is free.
 const SILENCE: Duration = Duration::from_secs(60);
 
-/// Held until it is dropped.
+/// A lock on a folder, held until it is dropped.
 pub(super) struct FolderLock {
-    /// Those the operating system gave.
+    /// Files locked by the operating system.
     files: Vec<File>,
     claim: Option<Claim>,
 }
@@ -28,7 +28,8 @@ impl FolderLock {
     /// Locks a folder.
     ///
     /// # Errors
-    /// [`JournalError::Locked`] when another process has it, [`JournalError::Io`] when nobody can say.
+    /// [`JournalError::Locked`] when another process has the folder, [`JournalError::Io`] when this
+    /// cannot be determined.
     pub fn take(path: &Path) -> Result<FolderLock, JournalError> {
         let lock_path = path.join("lock");
         let lock = private()
@@ -44,7 +45,7 @@ impl FolderLock {
             Err(TryLockError::WouldBlock) => return Err(JournalError::Locked(path.to_owned())),
             Err(TryLockError::Error(error)) => refused = Some(error),
         }
-        // Not every file system locks folders; the file is locked there.
+        // Not every file system locks folders. Where it does not, the lock on the file is enough.
         #[cfg(unix)]
         if let Ok(folder) = File::open(path) {
             match try_lock(&folder) {
@@ -67,7 +68,7 @@ impl FolderLock {
         Ok(FolderLock { files, claim })
     }
 
-    /// Shows that this process is alive, where that is not the system's business.
+    /// Shows that this process is alive, where there are no locks to show it.
     pub fn keep(&self) {
         if let Some(claim) = &self.claim {
             claim.touch();
@@ -77,15 +78,15 @@ impl FolderLock {
 
 impl Drop for FolderLock {
     fn drop(&mut self) {
-        // Closing the files would do, but for a process that another thread is just starting: it has a copy of the open files
-        // until it runs its own program.
+        // Closing the files releases the locks, unless another thread is just starting a process:
+        // until that process runs its own program it holds copies of the open files.
         for file in &self.files {
             let _ = file.unlock();
         }
     }
 }
 
-/// Locks a file if it is free; a signal does not keep it from that.
+/// Locks a file if it is free; retries when a signal interrupts it.
 fn try_lock(file: &File) -> Result<(), TryLockError> {
     loop {
         match file.try_lock() {
@@ -95,7 +96,7 @@ fn try_lock(file: &File) -> Result<(), TryLockError> {
     }
 }
 
-/// A file that says who has the folder.
+/// The file that names the process using the folder.
 struct Claim {
     path: PathBuf,
     text: String,
@@ -104,7 +105,7 @@ struct Claim {
 impl Claim {
     fn take(folder: &Path) -> Result<Claim, JournalError> {
         let (path, text) = (folder.join("owner"), myself());
-        // Once more, when the one before has ended.
+        // The second attempt follows if the previous owner has ended.
         for _ in 0..2 {
             let created = private().create_new(true).write(true).open(&path);
             match created.and_then(|mut file| file.write_all(text.as_bytes())) {
@@ -117,7 +118,7 @@ impl Claim {
             if !is_free {
                 break;
             }
-            // Of several that find it abandoned one succeeds in renaming it.
+            // If several processes find it abandoned, only one succeeds in renaming it.
             let stale = folder.join(format!("owner.{}", std::process::id()));
             if fs::rename(&path, &stale).is_ok() {
                 let _ = fs::remove_file(&stale);
@@ -131,18 +132,19 @@ impl Claim {
     }
 
     fn touch(&self) {
-        // By writing, so that the time is the file system's and not this machine's.
+        // Write to the file, so that the time comes from the file system's clock, not from this
+        // machine's.
         let touched = private()
             .write(true)
             .open(&self.path)
             .and_then(|mut file| file.write_all(self.text.as_bytes()));
         if let Err(error) = touched {
-            tracing::warn!(%error, path = %self.path.display(), "cannot be touched: other machines may think that this server is gone");
+            tracing::warn!(%error, path = %self.path.display(), "cannot be touched: other machines may conclude that this server has ended");
         }
     }
 }
 
-/// Whether the process that a claim names is no more. `mine`: what this process would write.
+/// Whether the process named by a claim has ended. `mine` is what this process would write.
 fn is_abandoned(path: &Path, mine: &str, folder: &Path) -> io::Result<bool> {
     let text = fs::read_to_string(path)?;
     let (mut lines, mut mine) = (text.lines(), mine.lines());
@@ -151,14 +153,14 @@ fn is_abandoned(path: &Path, mine: &str, folder: &Path) -> io::Result<bool> {
         .next()
         .filter(|_| machine == (mine.next(), mine.next()))
     else {
-        // Of another machine, or its writer is about to write, or ended before it could.
+        // From another machine; or its writer has yet to write, or ended before it could.
         return is_silent(path, folder);
     };
     let pid = process.split(' ').next().and_then(|pid| pid.parse().ok());
     Ok(pid.is_none_or(|pid| this_process(pid) != process))
 }
 
-/// Whether nobody has touched a claim for long, by the clock of the file system.
+/// Whether a claim has not been touched for [`SILENCE`], by the clock of the file system.
 fn is_silent(path: &Path, folder: &Path) -> io::Result<bool> {
     let watch = folder.join(format!("owner.{}", std::process::id()));
     let now = private()
@@ -183,17 +185,18 @@ impl Drop for Claim {
     }
 }
 
-/// This process, in three lines: the machine, which of its lives, and the process.
+/// Describes this process in three lines: the machine, its boot id, and the process.
 fn myself() -> String {
     let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let process = this_process(std::process::id());
     format!("{}\n{:016x}\n{process}\n", host.trim(), boot())
 }
 
-/// A process by its number and when it began, so that another one with the number is another. Without `/proc`, the number.
+/// Describes a process by its id and start time, so that a reused id is recognised. Without
+/// `/proc`, by the id alone.
 fn this_process(pid: u32) -> String {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // The second field is the program's name in parentheses, which may hold anything.
+    // The second field is the program's name in parentheses, which may contain anything.
     let behind = stat.rsplit(')').next().unwrap_or_default();
     match behind.split_whitespace().nth(19) {
         Some(begun) => format!("{pid} {begun}"),
@@ -212,7 +215,7 @@ mod tests {
         matches!(Claim::take(folder), Err(JournalError::Locked(_)))
     }
 
-    /// Where there are no locks, a file keeps others out, and a process that was killed does not.
+    /// Without locks, a file keeps others out, but the file of a killed process does not.
     #[test]
     fn a_claim_holds_as_long_as_its_process() {
         let folder = tempfile::tempdir().unwrap();

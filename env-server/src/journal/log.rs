@@ -1,4 +1,5 @@
-//! What all users of a journal share: the writer under its lock, what is durable, and whether all is well.
+//! State shared by all users of a journal: the writer under its lock, how far the journal is
+//! durable, and whether it works.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
@@ -6,20 +7,20 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::watch;
 
-use super::compaction::CompactionToken;
 use super::frame;
 use super::index::PAUSE;
 use super::storage::LogFile;
+use super::types::{Durability, JournalConfig, JournalError, Position, Record};
 use super::writer::{Tally, WriteError, Writer};
-use super::{Durability, JournalConfig, JournalError, JournalStats, Position, Record};
+use service::observe::JournalStats;
 
-/// How far the journal is on the disk.
+/// How much of the journal is durable.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Settled {
     /// The last frame.
     pub seq: u64,
     pub tally: Tally,
-    /// No more will come: the journal is poisoned.
+    /// Nothing later will become durable: the journal is poisoned.
     pub is_final: bool,
 }
 
@@ -28,9 +29,9 @@ pub(super) struct Log {
     pub writer: Mutex<Writer>,
     pub settled: watch::Sender<Settled>,
     poison: OnceLock<Arc<str>>,
-    /// Why the last append failed, if it did, or why the next one would. It may go away.
+    /// Why the last append failed or the next one would; `None` if neither. It may be temporary.
     trouble: Mutex<Option<Arc<str>>>,
-    /// Whether there is such a reason.
+    /// Whether `trouble` is set, readable without its lock.
     is_failing: AtomicBool,
     /// Bytes of all segments.
     pub num_bytes: AtomicU64,
@@ -62,7 +63,7 @@ impl Log {
         }
     }
 
-    /// The writer, if the journal still takes records.
+    /// Locks the writer, if the journal still accepts records.
     pub fn lock(&self) -> Result<MutexGuard<'_, Writer>, JournalError> {
         let writer = self
             .writer
@@ -77,14 +78,15 @@ impl Log {
         }
     }
 
-    /// Ends the journal: every later append fails, and so does every wait for what is not durable yet.
+    /// Ends the journal: every later append fails, and so does every wait for records that are not
+    /// durable yet.
     pub fn poison(&self, reason: impl ToString) -> JournalError {
         let reason = self.poison.get_or_init(|| reason.to_string().into());
         self.settled.send_modify(|settled| settled.is_final = true);
         JournalError::Poisoned(Arc::clone(reason))
     }
 
-    /// Why the journal takes no more records, if it was poisoned.
+    /// Returns why the journal no longer accepts records, if it was poisoned.
     pub fn poisoned(&self) -> Option<Arc<str>> {
         self.poison.get().cloned()
     }
@@ -127,7 +129,7 @@ impl Log {
         }
         self.num_bytes.fetch_add(len, Ordering::Relaxed);
         if let Some(wake) = &writer.wake {
-            // Full: the thread was woken already and has yet to look.
+            // A full channel means that the thread was already woken and has yet to look.
             let _ = wake.try_send(());
         }
         Ok(Position(writer.link.seq))
@@ -139,7 +141,7 @@ impl Log {
         self.is_failing.store(error.is_some(), Ordering::Relaxed);
     }
 
-    /// Why nothing can be appended now, if that is so.
+    /// Returns why nothing can be appended now, if that is so.
     pub fn trouble(&self) -> Option<Arc<str>> {
         if let Some(reason) = self.poisoned() {
             return Some(reason);
@@ -154,7 +156,8 @@ impl Log {
         }
     }
 
-    /// Finds out whether anything could be appended. A folder that has refused bytes is asked whether it takes some.
+    /// Checks whether records could be appended now. A folder that refused bytes is probed with a
+    /// small write.
     pub fn look_after(&self) {
         let Ok(writer) = self.lock() else { return };
         let folder = Arc::clone(&writer.folder);
@@ -174,7 +177,7 @@ impl Log {
                 self.set_trouble(None);
             }
             Err(error) => {
-                // A segment that another one has followed meanwhile may have been compacted away.
+                // If a newer segment has followed meanwhile, this one may have been compacted away.
                 let is_still_newest = self.lock().is_ok_and(|w| w.header.number == number);
                 if is_still_newest {
                     tracing::error!(%error, "the journal cannot be written");
@@ -184,7 +187,7 @@ impl Log {
         }
     }
 
-    /// The thread that writes the index.
+    /// Runs the thread that writes the index.
     pub fn index_when_woken(&self, wake: &Receiver<()>) {
         while wake.recv().is_ok() {
             let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
@@ -197,9 +200,9 @@ impl Log {
         }
     }
 
-    /// Starts a new segment that continues the journal as it is.
+    /// Starts a new segment that continues the journal.
     pub fn roll(&self, writer: &mut Writer) -> Result<(), JournalError> {
-        // Otherwise a power cut could leave a torn tail with another segment behind it.
+        // Otherwise a power cut could leave a torn tail that is followed by another segment.
         if self.config.durability == Durability::Disk {
             self.sync_file(&*writer.file)?;
             self.settle(writer.link.seq, writer.appended);
@@ -207,7 +210,7 @@ impl Log {
         let (first, rewritten) = (writer.header.first, writer.header.rewritten);
         let full = self.roll_to(writer, first, rewritten)?;
         match self.config.durability {
-            // The header follows with the segment's first sync; its name must be on the disk too.
+            // The header is synced with the segment's first sync; its name must be on the disk too.
             Durability::Disk => self.sync_folder(writer)?,
             Durability::Process if self.is_compacting.load(Ordering::Relaxed) => {
                 writer.unsynced.push(full);
@@ -217,7 +220,7 @@ impl Log {
         Ok(())
     }
 
-    /// Starts a new segment, counted, and returns the file before it.
+    /// Starts a new segment, counts its header, and returns the previous file.
     pub fn roll_to(
         &self,
         writer: &mut Writer,
@@ -230,20 +233,20 @@ impl Log {
         Ok(full)
     }
 
-    /// Syncs a file. A failure is final: the kernel may have dropped the bytes it could not write, so that a second try
-    /// would succeed and mean nothing.
+    /// Syncs a file. A failure is final: the kernel may have dropped the bytes it could not write,
+    /// so a second attempt could succeed without meaning anything.
     pub fn sync_file(&self, file: &dyn LogFile) -> Result<(), JournalError> {
         self.num_syncs.fetch_add(1, Ordering::Relaxed);
         file.sync()
             .map_err(|error| self.poison(format_args!("syncing a segment failed: {error}")))
     }
 
-    /// Syncs the folder; a failure is final, as with a file.
+    /// Syncs the folder; a failure is final, as for a file.
     pub fn sync_folder(&self, writer: &Writer) -> Result<(), JournalError> {
         writer.folder.sync().map_err(|error| self.poison(error))
     }
 
-    /// Tells waiters that everything up to a frame is durable.
+    /// Informs waiters that everything up to a frame is durable.
     pub fn settle(&self, seq: u64, tally: Tally) {
         self.settled.send_if_modified(|settled| {
             let is_news = seq > settled.seq && !settled.is_final;
@@ -255,8 +258,8 @@ impl Log {
         });
     }
 
-    /// The thread that syncs: one sync at a time covers every frame appended before it, so that whoever appends while
-    /// one is under way shares the next.
+    /// Runs the thread that syncs. One sync covers every frame appended before it, so callers that
+    /// append during a sync share the next one.
     pub fn sync_when_woken(&self, wake: &Receiver<()>) {
         while wake.recv().is_ok() {
             let Ok(writer) = self.lock() else { continue };
@@ -272,7 +275,7 @@ impl Log {
     pub async fn durable(&self, position: Position) -> Result<(), JournalError> {
         let mut settled = self.settled.subscribe();
         let is_over = |settled: &Settled| settled.seq >= position.0 || settled.is_final;
-        // The sender lives in `self`, so that waiting cannot fail.
+        // The sender is part of `self`, so waiting cannot fail.
         let reached = settled.wait_for(is_over).await.map(|settled| settled.seq);
         match reached {
             Ok(seq) if seq >= position.0 => Ok(()),
@@ -303,7 +306,7 @@ impl Log {
         }
     }
 
-    /// Takes no more records and syncs what there is.
+    /// Stops accepting records and syncs those appended.
     pub fn close(&self) -> Result<(), JournalError> {
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         if std::mem::replace(&mut writer.is_closed, true) {
@@ -323,8 +326,8 @@ impl Log {
         Ok(())
     }
 
-    /// Begins a compaction if one is due.
-    pub fn begin_compaction(self: &Arc<Self>) -> Result<Option<CompactionToken>, JournalError> {
+    /// Begins a compaction if one is due, and returns the number of the first segment to keep.
+    pub fn begin_compaction(&self) -> Result<Option<u64>, JournalError> {
         if !self.is_compaction_due() {
             return Ok(None);
         }
@@ -337,10 +340,10 @@ impl Log {
         }
         writer.unsynced.clear();
         self.is_compacting.store(true, Ordering::Relaxed);
-        Ok(Some(CompactionToken::new(self, writer.header.number)))
+        Ok(Some(writer.header.number))
     }
 
-    /// Whether it is time to rewrite everything.
+    /// Whether it is time to rewrite the live state.
     pub fn is_compaction_due(&self) -> bool {
         let num_bytes = self.num_bytes.load(Ordering::Relaxed);
         num_bytes >= self.compact_at.load(Ordering::Relaxed)

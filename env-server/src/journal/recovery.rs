@@ -1,4 +1,4 @@
-//! Reading a journal back: every intact record is handed over, what is damaged is reported.
+//! Reading a journal back: intact records are passed to the caller, damage is reported.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -7,47 +7,48 @@ use std::time::{Duration, Instant};
 
 use memchr::memmem;
 
-use super::frame::{
-    self, Frame, Header, Link, MAGIC, SEGMENT_HEADER_LEN, SegmentHeader, Start, VERSION,
-};
-use super::index::{self, Index};
+use super::frame::{self, Frame, Header, Link, MAGIC, SEGMENT_HEADER_LEN, SegmentHeader, Start};
+use super::index::Index;
 use super::storage::Folder;
-use super::{JournalError, Key, Position};
+use super::system::boot;
+use super::types::{JournalError, Key, Position, VERSION};
 
-/// Sees each intact record, with the place of its frame.
+/// Receives each intact record with the position of its frame.
 pub(super) type Visit<'a> = dyn FnMut(Position, Key, &[u8]) + 'a;
 
-/// What opening a journal found.
+/// The result of opening a journal.
 #[derive(Clone, Debug, Default)]
 pub struct Recovered {
-    /// Records handed over.
+    /// Intact records read.
     pub records: u64,
     /// Bytes of the segments read, torn tail included.
     pub bytes: u64,
     /// Segments read.
     pub segments: u64,
-    /// Bytes cut off the end: writes that a crash broke off. Nobody was told that they had succeeded, but for two cases. After
-    /// a power cut under [`Durability::Process`](super::Durability::Process) it may have been told. And after a restart of the
-    /// machine (or where it tells no boot id) damage of the end cannot be told from a torn write and is counted here.
+    /// Bytes cut off the end: writes interrupted by a crash. They had not been acknowledged, with
+    /// two exceptions. After a power cut under [`Durability::Process`](super::Durability::Process)
+    /// they may have been. And after a reboot (or where the system has no boot id) damage at the
+    /// end cannot be distinguished from a torn write and is counted here.
     pub torn_tail_bytes: u64,
-    /// What is damaged, in order. It is reported at every opening until a compaction has replaced it.
+    /// Damage, in the order in which it was found. It is reported at every opening until a
+    /// compaction has replaced it.
     pub corrupt: Vec<Corruption>,
-    /// The names that lost records came with, where they are known.
+    /// The names of lost records, where they are known.
     pub names: Vec<LostName>,
-    /// Files that were made of what was damaged, at this opening.
+    /// Files into which damaged bytes were moved at this opening.
     pub set_aside: Vec<PathBuf>,
-    /// Files that were set aside at this opening or before and are still there, and their bytes.
+    /// Number and bytes of all files set aside, at this opening or earlier, that still exist.
     pub aside: (u64, u64),
-    /// Bytes of the last segment's index that cannot be read. Nothing is lost with them.
+    /// Bytes of the last segment's index that cannot be read. They cost nothing else.
     pub index_damaged_bytes: u64,
-    /// How long reading took, handing over included.
+    /// How long reading took, including the caller's work on records.
     pub took: Duration,
 }
 
-/// A lost record that came with a name.
+/// A lost record that had a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LostName {
-    /// The record's place.
+    /// Position of the record.
     pub position: Position,
     /// Its key.
     pub key: Key,
@@ -55,42 +56,45 @@ pub struct LostName {
     pub name: Vec<u8>,
 }
 
-/// One loss, and whose.
+/// One loss and its owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Corruption {
     /// Number of the segment.
     pub segment: u64,
     /// The segment's file.
     pub path: PathBuf,
-    /// Where in it, in bytes.
+    /// Offset of the damage in the file, in bytes.
     pub offset: u64,
-    /// The last frame that this entry is about, by its place.
+    /// Position of the last frame that this entry covers.
     pub position: Position,
-    /// Whose record is lost; a stretch of several has one entry for each key. `None`: unknown, so that
-    /// with `frames > 0` any environment may have lost its latest records before this place.
+    /// Key of the lost records; a stretch with several keys has one entry for each. `None` means
+    /// unknown: with `frames > 0` any environment may have lost its latest records before this
+    /// place.
     pub key: Option<Key>,
-    /// Frames of which this entry's records are lost. 0: none; something else is wrong.
+    /// Number of frames with lost records of this key. 0 means that no record is lost and something
+    /// else is wrong.
     pub frames: u64,
-    /// Whether the loss had been durable. `false`: it may be a write that a power cut tore before anyone was told of it.
+    /// Whether the lost frames had been durable. If `false`, this may be a write torn by a power
+    /// cut before it was acknowledged.
     pub settled: bool,
-    /// What is wrong.
+    /// The kind of damage.
     pub detail: Damage,
 }
 
-/// What can be wrong with a segment.
+/// A kind of damage to a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Damage {
-    /// The segment's own header; its frames can still be read.
+    /// The segment's own header is damaged; its frames can still be read.
     SegmentHeader,
-    /// There are segments before and after, but not this one.
+    /// The segments before and after exist, but not this one.
     SegmentMissing,
-    /// A frame's header, or all of a frame.
+    /// A frame's header or a whole frame is damaged or missing.
     Frame,
-    /// A frame's body; its header says whose it is.
+    /// A frame's body is damaged; its header says whose it is.
     Body,
-    /// Bytes that belong to no frame; none is missing.
+    /// Bytes that belong to no frame; no frame is missing.
     Garbage,
-    /// A frame that stands before frames already read: a copy. It was left out.
+    /// A frame with a number that was read before: a copy. It was skipped.
     Repeated,
 }
 
@@ -102,7 +106,7 @@ impl fmt::Display for Damage {
             Damage::Frame => "a frame is damaged or missing",
             Damage::Body => "a frame's body is damaged",
             Damage::Garbage => "bytes that belong to no frame",
-            Damage::Repeated => "a frame that was there before",
+            Damage::Repeated => "a frame that was read before",
         })
     }
 }
@@ -112,62 +116,46 @@ pub(super) struct Resume {
     pub journal: u32,
     pub first: u64,
     pub rewritten: u64,
-    /// Number of the last segment and the length of its intact part; none if there is none to continue in.
+    /// Number of the last segment and the length of its intact part; `None` if no segment can be
+    /// continued.
     pub last: Option<(u64, u64)>,
     /// The number the next new segment takes.
     pub next_number: u64,
     /// Bytes of each segment.
     pub segments: BTreeMap<u64, u64>,
-    /// Those with damaged places.
+    /// Segments with damaged places.
     pub damaged: BTreeSet<u64>,
-    /// The last frame, or what is known of it.
+    /// The last frame, as far as it is known.
     pub link: Link,
 }
 
-/// The end of the last segment, behind its last whole frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// State of the last segment's end, after its last whole frame.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Tail {
-    /// There is nothing.
+    /// Nothing follows.
+    #[default]
     Clean,
-    /// A write was broken off. Nobody was told that it had succeeded, or only a promise was given that does not hold for
-    /// power cuts.
+    /// A write was interrupted. It had not been acknowledged, or only under the promise that does
+    /// not cover power cuts.
     Torn,
-    /// Something that no crash leaves behind.
+    /// Bytes that no crash leaves behind.
     Damaged,
 }
 
-/// Reads all segments that count, hands over every intact record in order of appending, and removes what compactions
-/// or crashes left behind. The torn tail is reported, and left for the caller to cut.
+/// Reads all current segments, passes every intact record to `visit` in the order of appending, and
+/// removes leftovers of compactions and crashes. The torn tail is reported and left for the caller
+/// to cut.
 pub(super) fn recover(
     folder: &Folder,
     visit: &mut Visit<'_>,
 ) -> Result<(Resume, Recovered), JournalError> {
     let started = Instant::now();
-    let boot = index::boot();
-    let mut starts = starts(folder)?;
-    let torn_headers = drop_torn(folder, &mut starts, boot)?;
-    let headers = || starts.values().filter_map(|start| intact(*start));
-    let first = headers().map(|header| header.first).max();
-    let first = first.or_else(|| starts.keys().next().copied()).unwrap_or(1);
-    let newest = headers().next_back();
-    let set_aside = drop_superseded(folder, &mut starts, first)?;
-    for number in folder.indexes()? {
-        if !starts.contains_key(&number) {
-            folder.remove_index(number);
-        }
-    }
-
-    let mut journal = newest.map(|header| header.journal);
-    if journal.is_none() {
-        // So that no frame that somebody has planted in a payload can be the first that is found.
-        for &number in starts.keys() {
-            journal = Index::default().read_end(&folder.index_path(number), journal);
-        }
-    }
-    let mut scanner = Scanner::new(journal, visit);
-    let (mut buffer, mut segments, mut expected) = (Vec::new(), BTreeMap::new(), first);
-    let mut last = None;
-    for (&number, &start) in &starts {
+    let boot = boot();
+    let current = Current::open(folder, boot)?;
+    let mut scanner = Scanner::new(current.journal(folder), visit);
+    let (mut buffer, mut segments) = (Vec::new(), BTreeMap::new());
+    let (mut expected, mut last) = (current.first, None);
+    for (&number, &start) in &current.starts {
         if number > expected {
             scanner.note(expected, 0, Damage::SegmentMissing);
         }
@@ -177,7 +165,7 @@ pub(super) fn recover(
         segments.insert(number, buffer.len() as u64);
         last = Some((number, end));
     }
-    let next_seq = newest.map_or(1, |header| header.next_seq);
+    let next_seq = current.newest.map_or(1, |header| header.next_seq);
     if scanner.link.seq + 1 < next_seq {
         scanner.link = Link {
             seq: next_seq - 1,
@@ -186,81 +174,173 @@ pub(super) fn recover(
     }
 
     let mut index = Index::default();
-    let (mut resume_at, mut tail, mut torn) = (None, Tail::Clean, 0);
-    let mut set_aside = set_aside;
-    let mut index_damaged_bytes = 0;
+    let mut ending = Ending::default();
     if let Some((number, end)) = last {
-        let rest = &buffer[end..];
         index.read_end(&folder.index_path(number), scanner.journal);
-        index_damaged_bytes = index.damaged_bytes;
-        // The power was not cut since, so that whatever was written is there.
-        let told = index.end.filter(|end| boot != 0 && end.boot == boot);
-        let is_cut_short = is_cut_short(rest, scanner.journal, scanner.link);
-        tail = match told {
-            Some(told) if told.seq > scanner.last_seq() => Tail::Damaged,
-            _ if rest.is_empty() => Tail::Clean,
-            Some(_) if !is_cut_short => Tail::Damaged,
-            _ => Tail::Torn,
+        let last = LastSegment {
+            number,
+            start: current.starts[&number],
+            end: end as u64,
+            rest: &buffer[end..],
         };
-        match tail {
-            Tail::Damaged => {
-                scanner.end_is_damaged(number, end as u64, told.map_or(0, |told| told.seq));
-            }
-            Tail::Torn => {
-                torn = rest.len() as u64;
-                if !is_cut_short && rest.iter().any(|byte| *byte != 0) {
-                    set_aside.push(folder.save_aside(number, rest)?);
-                }
-                segments.insert(number, end as u64);
-            }
-            Tail::Clean => {}
-        }
-        // Behind damage nothing new is written: should that file suffer more, less is lost. Nor behind frames of another
-        // format.
-        let is_good = tail != Tail::Damaged
-            && intact(starts[&number]).is_some_and(|header| header.version == VERSION);
-        if is_good {
-            resume_at = Some((number, end as u64));
-        } else if tail == Tail::Torn {
-            folder.reopen(number, end as u64)?;
+        ending = last.end(folder, &index, boot, &mut scanner)?;
+        if ending.tail == Tail::Torn {
+            segments.insert(number, last.end);
         }
     }
+    let index_damaged_bytes = index.damaged_bytes;
     drop(buffer);
     let link = scanner.link;
     let journal = scanner.journal;
-    let mut found = scanner.finish(last.map_or(0, |(number, _)| number), tail);
+    let mut found = scanner.finish(last.map_or(0, |(number, _)| number), ending.tail);
     if found.has_losses() {
-        // Of all segments, so that names of keys are known that came long before.
-        for &number in starts.keys() {
+        // Read the indexes of all segments, since a key's name may have been recorded long before.
+        for &number in current.starts.keys() {
             index.read(&folder.index_path(number), journal);
         }
     }
     found.resolve(&|number| folder.segment_path(number), &index);
     let mut recovered = found.recovered;
+    let damaged = recovered.corrupt.iter().map(|place| place.segment);
     let resume = Resume {
         journal: journal.unwrap_or_else(rand::random),
-        first,
-        rewritten: newest.map_or(0, |header| header.rewritten),
-        last: resume_at,
+        first: current.first,
+        rewritten: current.newest.map_or(0, |header| header.rewritten),
+        last: ending.resume_at,
         next_number: expected,
         segments,
-        damaged: recovered
-            .corrupt
-            .iter()
-            .map(|place| place.segment)
-            .collect(),
+        damaged: damaged.collect(),
         link,
     };
-    recovered.torn_tail_bytes = torn + torn_headers;
-    recovered.bytes += torn_headers;
-    recovered.set_aside = set_aside;
+    recovered.torn_tail_bytes = ending.torn + current.torn_headers;
+    recovered.bytes += current.torn_headers;
+    recovered.set_aside = current.set_aside;
+    recovered.set_aside.extend(ending.set_aside);
     recovered.aside = folder.aside();
     recovered.index_damaged_bytes = index_damaged_bytes;
     recovered.took = started.elapsed();
     Ok((resume, recovered))
 }
 
-/// Whether `bytes` are what a process leaves behind that ends while it writes the frames of one append.
+/// The segments to read, after leftovers of compactions and crashes have been removed.
+struct Current {
+    starts: BTreeMap<u64, Start>,
+    /// Number of the first segment.
+    first: u64,
+    /// Header of the newest segment with an intact one.
+    newest: Option<SegmentHeader>,
+    /// Bytes of segments that were being created when the process ended.
+    torn_headers: u64,
+    /// Copies of damaged bytes in segments that were removed.
+    set_aside: Vec<PathBuf>,
+}
+
+impl Current {
+    fn open(folder: &Folder, boot: u64) -> Result<Current, JournalError> {
+        let mut starts = starts(folder)?;
+        let torn_headers = drop_torn(folder, &mut starts, boot)?;
+        let headers = || starts.values().filter_map(|start| intact(*start));
+        let first = headers().map(|header| header.first).max();
+        let first = first.or_else(|| starts.keys().next().copied()).unwrap_or(1);
+        let newest = headers().next_back();
+        let set_aside = drop_superseded(folder, &mut starts, first)?;
+        for number in folder.indexes()? {
+            if !starts.contains_key(&number) {
+                folder.remove_index(number);
+            }
+        }
+        Ok(Current {
+            starts,
+            first,
+            newest,
+            torn_headers,
+            set_aside,
+        })
+    }
+
+    /// Returns the id of the journal, from a header or else from an index.
+    fn journal(&self, folder: &Folder) -> Option<u32> {
+        let mut journal = self.newest.map(|header| header.journal);
+        if journal.is_none() {
+            // Without the id, a frame that a client planted in a payload could be the first one
+            // found.
+            for &number in self.starts.keys() {
+                journal = Index::default().read_end(&folder.index_path(number), journal);
+            }
+        }
+        journal
+    }
+}
+
+/// The last segment, and the bytes after its last whole frame.
+struct LastSegment<'a> {
+    number: u64,
+    start: Start,
+    /// Where the last whole frame ends.
+    end: u64,
+    rest: &'a [u8],
+}
+
+/// How the last segment ends, and where the journal continues.
+#[derive(Default)]
+struct Ending {
+    tail: Tail,
+    /// Bytes of the torn tail.
+    torn: u64,
+    /// Copy of a torn tail that is not the beginning of frames.
+    set_aside: Option<PathBuf>,
+    /// Segment and position to append at; `None` for a new segment.
+    resume_at: Option<(u64, u64)>,
+}
+
+impl LastSegment<'_> {
+    /// Judges the bytes after the last whole frame, reports damage to `scanner`, and decides where
+    /// the journal continues. `index` is that of this segment.
+    fn end(
+        &self,
+        folder: &Folder,
+        index: &Index,
+        boot: u64,
+        scanner: &mut Scanner<'_>,
+    ) -> Result<Ending, JournalError> {
+        let mut ending = Ending::default();
+        // There was no power cut since the index was written, so everything written is there.
+        let told = index.end.filter(|end| boot != 0 && end.boot == boot);
+        let is_cut_short = is_cut_short(self.rest, scanner.journal, scanner.link);
+        ending.tail = match told {
+            Some(told) if told.seq > scanner.last_seq() => Tail::Damaged,
+            _ if self.rest.is_empty() => Tail::Clean,
+            Some(_) if !is_cut_short => Tail::Damaged,
+            _ => Tail::Torn,
+        };
+        match ending.tail {
+            Tail::Damaged => {
+                let told = told.map_or(0, |told| told.seq);
+                scanner.end_is_damaged(self.number, self.end, told);
+            }
+            Tail::Torn => {
+                ending.torn = self.rest.len() as u64;
+                if !is_cut_short && self.rest.iter().any(|byte| *byte != 0) {
+                    ending.set_aside = Some(folder.save_aside(self.number, self.rest)?);
+                }
+            }
+            Tail::Clean => {}
+        }
+        // Nothing is appended after damage, so that further damage to this file costs less; nor
+        // after frames of another format.
+        let is_good = ending.tail != Tail::Damaged
+            && intact(self.start).is_some_and(|header| header.version == VERSION);
+        if is_good {
+            ending.resume_at = Some((self.number, self.end));
+        } else if ending.tail == Tail::Torn {
+            folder.reopen(self.number, self.end)?;
+        }
+        Ok(ending)
+    }
+}
+
+/// Whether `bytes` are what a process leaves behind when it ends while writing the frames of one
+/// append.
 fn is_cut_short(mut bytes: &[u8], journal: Option<u32>, mut previous: Link) -> bool {
     while let Some(frame) = Frame::read(bytes, journal) {
         let header = frame.header;
@@ -273,7 +353,7 @@ fn is_cut_short(mut bytes: &[u8], journal: Option<u32>, mut previous: Link) -> b
     frame::is_cut_short(bytes, journal, previous)
 }
 
-/// The headers of all segments. One whose header names another number counts as damaged.
+/// Reads the headers of all segments. One that names another number counts as damaged.
 fn starts(folder: &Folder) -> Result<BTreeMap<u64, Start>, JournalError> {
     let mut starts = BTreeMap::new();
     for number in folder.segments()? {
@@ -299,8 +379,9 @@ fn intact(start: Start) -> Option<SegmentHeader> {
     }
 }
 
-/// Removes the segments at the end that were being created when the process ended, and says how many bytes they had. Nothing
-/// stands in them, and nobody has written anything: what was zeroed later is no such segment.
+/// Removes segments at the end that were being created when the process ended, and returns their
+/// number of bytes. They are empty and nothing was written to them; a segment that was zeroed later
+/// has entries in its index and is kept.
 fn drop_torn(
     folder: &Folder,
     starts: &mut BTreeMap<u64, Start>,
@@ -327,7 +408,7 @@ fn drop_torn(
     Ok(num_bytes)
 }
 
-/// Removes the segments that the last compaction replaced, the oldest first. Those with damaged places are set aside.
+/// Removes segments replaced by the last compaction, the oldest first. Damaged ones are set aside.
 fn drop_superseded(
     folder: &Folder,
     starts: &mut BTreeMap<u64, Start>,
@@ -345,7 +426,7 @@ fn drop_superseded(
     Ok(aside)
 }
 
-/// Whether a segment holds whole frames and nothing else.
+/// Whether a segment consists of whole frames only.
 fn is_sound(header: &SegmentHeader, bytes: &[u8]) -> bool {
     let mut rest = bytes.get(SEGMENT_HEADER_LEN..).unwrap_or_default();
     while !rest.is_empty() {
@@ -357,7 +438,7 @@ fn is_sound(header: &SegmentHeader, bytes: &[u8]) -> bool {
     true
 }
 
-/// Something that is wrong.
+/// Something wrong in a segment.
 struct Finding {
     segment: u64,
     offset: u64,
@@ -365,20 +446,20 @@ struct Finding {
     lost: Option<Lost>,
 }
 
-/// Frames that are lost.
+/// A range of lost frames.
 struct Lost {
     from: u64,
     to: u64,
-    /// Whether there may be more before them.
+    /// Whether more frames may be missing before `from`.
     is_open: bool,
-    /// The keys that are known of the last one, and whether these are all it has.
+    /// The known keys of the last frame; `is_complete` says whether these are all of them.
     keys: Vec<Key>,
     is_complete: bool,
-    /// Whether they are parts of one body, so that what is known of one is known of all.
+    /// Whether the frames are parts of one body, so that they share their keys.
     is_one_body: bool,
 }
 
-/// A body whose parts have been read up to here.
+/// A body whose parts have been read so far.
 struct Group {
     segment: u64,
     offset: u64,
@@ -392,12 +473,13 @@ struct Group {
 pub(super) struct Scanner<'a> {
     visit: &'a mut Visit<'a>,
     journal: Option<u32>,
-    /// Sequence number of the next frame; unknown before the first frame behind a damaged header.
+    /// Sequence number of the next frame; unknown before the first frame after a damaged header.
     expected: Option<u64>,
-    /// Where bytes began that are no frame, until the next frame tells what they were.
+    /// Where bytes that belong to no frame begin. The next frame will show what they were.
     unread: Option<(u64, u64)>,
     findings: Vec<Finding>,
-    /// How many of them are followed by an intact frame or segment, so that they are no torn tail.
+    /// Number of findings that an intact frame or segment follows, so that they are not a torn
+    /// tail.
     num_confirmed: usize,
     /// The last frame that was durable when a later one was written.
     settled: u64,
@@ -407,7 +489,7 @@ pub(super) struct Scanner<'a> {
     recovered: Recovered,
 }
 
-/// What a [`Scanner`] found.
+/// The result of a [`Scanner`].
 pub(super) struct Found {
     pub recovered: Recovered,
     findings: Vec<Finding>,
@@ -415,7 +497,8 @@ pub(super) struct Found {
 }
 
 impl<'a> Scanner<'a> {
-    /// `journal`: its id, if an intact header told it. Otherwise the first frame does.
+    /// Creates a scanner. `journal` is the journal's id from an intact header; if `None`, the first
+    /// frame sets it.
     pub fn new(journal: Option<u32>, visit: &'a mut Visit<'a>) -> Scanner<'a> {
         Scanner {
             visit,
@@ -431,14 +514,15 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Reads a segment and says where its last whole frame ends.
+    /// Reads a segment and returns where its last whole frame ends.
     pub fn segment(&mut self, number: u64, header: Option<SegmentHeader>, bytes: &[u8]) -> usize {
         self.recovered.segments += 1;
         self.recovered.bytes += bytes.len() as u64;
         let mut at = SEGMENT_HEADER_LEN.min(bytes.len());
         self.break_group();
         match header {
-            // Where bytes before could not be read, the first frame tells more of them than the header.
+            // If earlier bytes could not be read, the first frame tells more about them than the
+            // header.
             Some(header) if self.unread.is_none() => {
                 self.expected = self.expected.or(Some(header.next_seq));
             }
@@ -465,7 +549,7 @@ impl<'a> Scanner<'a> {
                 .expected
                 .is_none_or(|expected| expected < header.next_seq)
         {
-            // No frame told of those before it; the segment's header does.
+            // No frame describes the ones before it, but the segment's header does.
             let previous = (header.next_seq - 1, Vec::new(), false);
             self.account(number, end as u64, header.next_seq, previous);
             self.num_confirmed = self.findings.len();
@@ -474,7 +558,7 @@ impl<'a> Scanner<'a> {
         end
     }
 
-    /// Takes a frame in and says whether all before its end has been seen to.
+    /// Processes a frame. Returns whether everything up to its end has been dealt with.
     fn frame(&mut self, number: u64, offset: u64, frame: &Frame<'_>) -> bool {
         let header = &frame.header;
         let seq = header.link.seq;
@@ -503,7 +587,7 @@ impl<'a> Scanner<'a> {
                 group.map_or((seq, Vec::new()), |group| (group.from, group.body));
             body.extend_from_slice(frame.body());
             let keys = match header.continues && from == seq {
-                // The directory was in a part before.
+                // The directory was in an earlier part.
                 true => vec![header.link.key],
                 false => frame::known_keys(header.link, &body),
             };
@@ -548,7 +632,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Hands over the records of a body.
+    /// Passes on the records of a body.
     fn whole(&mut self, number: u64, offset: u64, header: &Header, body: &[u8]) -> bool {
         let position = Position(header.link.seq);
         let visit = &mut *self.visit;
@@ -559,7 +643,7 @@ impl<'a> Scanner<'a> {
                 self.link = header.link;
                 true
             }
-            // Its checksum holds, so that it was written like this.
+            // The checksum matches, so the body was written like this.
             Err(keys) => {
                 let link = header.link;
                 self.lose_frame(number, offset, link.seq, link, keys, Damage::Body);
@@ -568,7 +652,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Reports a frame of which no more than its keys are known.
+    /// Reports a lost frame; only its keys are known.
     fn lose_frame(
         &mut self,
         segment: u64,
@@ -610,7 +694,7 @@ impl<'a> Scanner<'a> {
         );
     }
 
-    /// A body whose last parts are missing is lost.
+    /// Reports a body whose last parts are missing as lost.
     fn break_group(&mut self) {
         let Some(group) = self.group.take() else {
             return;
@@ -620,7 +704,8 @@ impl<'a> Scanner<'a> {
         self.lose_frame(segment, offset, group.from, group.link, keys, Damage::Frame);
     }
 
-    /// Reports what is missing before frame `seq`. `previous`: what is known of the frame before it.
+    /// Reports frames missing before frame `seq`. `previous` is what is known of the frame before
+    /// it: its number, its keys, and whether these are all its keys.
     fn account(&mut self, number: u64, offset: u64, seq: u64, previous: (u64, Vec<Key>, bool)) {
         let unread = self.unread.take();
         let (segment, at) = unread.unwrap_or((number, offset));
@@ -633,7 +718,7 @@ impl<'a> Scanner<'a> {
                 return;
             }
             Some(expected) => (expected, false),
-            // How many frames were behind the damaged header is unknown.
+            // It is unknown how many frames followed the damaged header.
             None if unread.is_some() && to > 0 => (to, true),
             None => return,
         };
@@ -657,7 +742,7 @@ impl<'a> Scanner<'a> {
         });
     }
 
-    /// Reports something with which nothing is lost.
+    /// Reports a problem that loses no records.
     fn note(&mut self, segment: u64, offset: u64, detail: Damage) {
         self.findings.push(Finding {
             segment,
@@ -667,18 +752,19 @@ impl<'a> Scanner<'a> {
         });
     }
 
-    /// The last frame there was, whole or not.
+    /// Returns the number of the last frame, whole or not.
     fn last_seq(&self) -> u64 {
         let read = self.expected.map_or(0, |expected| expected - 1);
         read.max(self.link.seq)
     }
 
-    /// What stands behind the last whole frame of the last segment is damaged; `told` is the last frame that the index knows.
+    /// Reports damage after the last whole frame of the last segment. `told` is the last frame in
+    /// the index.
     fn end_is_damaged(&mut self, segment: u64, offset: u64, told: u64) {
         self.break_group();
         let last = self.last_seq();
         let unread = self.unread.take();
-        // Where nothing tells how many there were, there was one at least.
+        // Without any record of how many frames there were, assume one.
         let to = match unread {
             Some(_) => told.max(last + 1),
             None => told,
@@ -702,7 +788,7 @@ impl<'a> Scanner<'a> {
         };
     }
 
-    /// Ends the reading; `last` is the number of the last segment, the only one whose tail may be torn.
+    /// Ends reading. `last` is the number of the last segment; only its tail may be torn.
     pub fn finish(mut self, last: u64, tail: Tail) -> Found {
         if tail == Tail::Torn {
             let num_confirmed = self.num_confirmed;
@@ -739,7 +825,7 @@ impl Found {
         self.findings.iter().any(|finding| finding.lost.is_some())
     }
 
-    /// Says whose the lost frames were, as far as the frames around them and the indexes tell.
+    /// Determines whose frames were lost, as far as the surrounding frames and the indexes show.
     pub fn resolve(&mut self, path_of: &dyn Fn(u64) -> PathBuf, index: &Index) {
         for finding in std::mem::take(&mut self.findings) {
             let place = |key, frames, seq: u64, settled| Corruption {
@@ -757,7 +843,7 @@ impl Found {
                 corrupt.push(place(None, 0, 0, false));
                 continue;
             };
-            let whose = Whose::of(lost, index, &mut self.recovered.names);
+            let whose = Whose::from_lost(lost, index, &mut self.recovered.names);
             let unknown = (whose.num_unknown > 0).then(|| {
                 let settled = lost.from <= self.settled;
                 place(None, whose.num_unknown, lost.to, settled)
@@ -774,16 +860,16 @@ impl Found {
     }
 }
 
-/// Whose lost frames are.
+/// The owners of lost frames.
 struct Whose {
-    /// How many each key has lost, and the last of them.
+    /// For each key, how many frames it lost and the last of them.
     known: BTreeMap<Key, (u64, u64)>,
-    /// Of how many not everything is known.
+    /// Number of frames whose keys are not all known.
     num_unknown: u64,
 }
 
 impl Whose {
-    fn of(lost: &Lost, index: &Index, names: &mut Vec<LostName>) -> Whose {
+    fn from_lost(lost: &Lost, index: &Index, names: &mut Vec<LostName>) -> Whose {
         let mut known = BTreeMap::<Key, (u64, u64)>::new();
         let from = match lost.is_open {
             true => index

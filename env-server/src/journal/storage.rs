@@ -1,21 +1,23 @@
-//! The journal's folder, and what is asked of the file system, behind a trait so that tests can make it fail.
+//! The journal's folder, and the file system operations behind a trait, so that tests can make them
+//! fail.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::JournalError;
 use super::frame::{SEGMENT_HEADER_LEN, SegmentHeader};
 use super::lock::FolderLock;
+use super::system::private;
+use super::types::JournalError;
 
 /// A segment that is open for appending.
 pub(super) trait LogFile: Send + Sync {
-    /// Appends some of `bytes` and says how many, like [`Write::write`].
+    /// Appends some of `bytes` and returns how many, like [`Write::write`].
     fn write(&self, bytes: &[u8]) -> io::Result<usize>;
     /// Cuts the file to `len` bytes; what is appended next follows there.
     fn truncate(&self, len: u64) -> io::Result<()>;
-    /// Returns when the file's content is on the disk.
+    /// Returns when the file's contents are on the disk.
     fn sync(&self) -> io::Result<()>;
 }
 
@@ -34,13 +36,13 @@ impl LogFile for File {
     }
 }
 
-/// The file system, as far as a journal writes to it.
+/// The file system operations with which a journal writes.
 pub(super) trait Storage: Send + Sync {
-    /// Opens a segment for appending, created if need be; `empty`: whatever it held is thrown away.
+    /// Opens a segment for appending, creating it if needed; `empty` discards its contents.
     fn open(&self, path: &Path, empty: bool) -> io::Result<Arc<dyn LogFile>>;
     /// Removes a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
-    /// Returns when the folder's list of files is on the disk.
+    /// Returns when the folder's entries are on the disk.
     fn sync_folder(&self, path: &Path) -> io::Result<()>;
 }
 
@@ -65,14 +67,6 @@ impl Storage for FileSystem {
     }
 }
 
-/// Options for files that only their owner may read.
-pub(super) fn private() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options
-}
-
 /// Appends all of `bytes`, continuing after interruptions and short writes.
 pub(super) fn write_all(file: &dyn LogFile, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
@@ -86,7 +80,7 @@ pub(super) fn write_all(file: &dyn LogFile, mut bytes: &[u8]) -> io::Result<()> 
     Ok(())
 }
 
-/// What a path leads to, as the system knows it.
+/// Identity of the file or folder that a path leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Identity {
     #[cfg(unix)]
@@ -96,7 +90,7 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    fn of(path: &Path) -> io::Result<Identity> {
+    fn from_path(path: &Path) -> io::Result<Identity> {
         let metadata = fs::metadata(path)?;
         #[cfg(unix)]
         return Ok(Identity {
@@ -111,9 +105,9 @@ impl Identity {
     }
 }
 
-/// Free bytes of a file system at which it counts as full.
+/// Free bytes below which a file system counts as full.
 const FULL_BYTES: u64 = 64 << 10;
-/// Bytes written to find out whether a folder that refused some takes them again.
+/// Bytes written to test whether a folder that refused some accepts them again.
 const PROBE_BYTES: usize = 16 << 10;
 
 /// The folder of one journal, locked for this process.
@@ -124,7 +118,7 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    /// Creates the folder if need be (mode 0700) and locks it.
+    /// Creates the folder if needed (mode 0700) and locks it.
     pub fn open(path: &Path, storage: Box<dyn Storage>) -> Result<Folder, JournalError> {
         let mut builder = fs::DirBuilder::new();
         #[cfg(unix)]
@@ -141,16 +135,16 @@ impl Folder {
         })
     }
 
-    /// What the path of a segment leads to.
+    /// Returns the identity of a segment's file.
     pub fn identity(&self, number: u64) -> Result<Identity, JournalError> {
         let path = self.segment_path(number);
-        Identity::of(&path).map_err(|error| JournalError::io("find", &path, error))
+        Identity::from_path(&path).map_err(|error| JournalError::io("find", &path, error))
     }
 
-    /// Whether the path of a segment still leads to the file that was opened: neither it nor its folder has been deleted,
-    /// moved or covered by another file system.
+    /// Checks that the path of a segment still leads to the file that was opened, so that neither
+    /// the file nor its folder has been deleted, moved, or hidden under another mount.
     pub fn check_is_there(&self, number: u64, identity: Identity) -> Result<(), JournalError> {
-        match Identity::of(&self.segment_path(number)) {
+        match Identity::from_path(&self.segment_path(number)) {
             Ok(found) if found == identity => Ok(()),
             Ok(_) => Err(JournalError::Gone(self.segment_path(number))),
             Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -160,7 +154,7 @@ impl Folder {
         }
     }
 
-    /// Whether there is room on the file system, as far as it says.
+    /// Checks that the file system has room, as far as it says.
     pub fn check_room(&self) -> Result<(), JournalError> {
         #[cfg(unix)]
         if let Ok(found) = rustix::fs::statvfs(&self.path)
@@ -173,7 +167,7 @@ impl Folder {
         Ok(())
     }
 
-    /// Whether the folder takes bytes, by writing some.
+    /// Checks that the folder accepts bytes, by writing some.
     pub fn probe(&self) -> Result<(), JournalError> {
         let path = self.path.join("probe");
         let probe = || {
@@ -185,32 +179,32 @@ impl Folder {
         probed
     }
 
-    /// Shows other machines that this process still has the folder, where locks cannot.
+    /// Shows other machines that this process still uses the folder, where there are no locks.
     pub fn keep_lock(&self) {
         self.lock.keep();
     }
 
-    /// Where a segment lies.
+    /// Path of a segment.
     pub fn segment_path(&self, number: u64) -> PathBuf {
         self.path.join(format!("{number:020}.journal"))
     }
 
-    /// Where the index of a segment lies.
+    /// Path of a segment's index.
     pub fn index_path(&self, number: u64) -> PathBuf {
         self.path.join(format!("{number:020}.index"))
     }
 
-    /// Numbers of the segments there are, ascending. Files with other names are none of ours.
+    /// Returns the numbers of the segments, ascending. Files with other names are ignored.
     pub fn segments(&self) -> Result<Vec<u64>, JournalError> {
         self.numbers(".journal")
     }
 
-    /// Numbers of the indexes there are.
+    /// Returns the numbers of the indexes.
     pub fn indexes(&self) -> Result<Vec<u64>, JournalError> {
         self.numbers(".index")
     }
 
-    /// Files that were set aside, and how many bytes they have.
+    /// Returns the number of files set aside and their bytes.
     pub fn aside(&self) -> (u64, u64) {
         let files = fs::read_dir(&self.path).into_iter().flatten().flatten();
         let aside = files.filter(|file| {
@@ -238,7 +232,7 @@ impl Folder {
         Ok(numbers)
     }
 
-    /// Creates a segment that holds its header only, in place of whatever a broken-off attempt left.
+    /// Creates a segment that holds only its header, replacing what an interrupted attempt left.
     pub fn create(&self, header: &SegmentHeader) -> Result<Arc<dyn LogFile>, JournalError> {
         let path = self.segment_path(header.number);
         let create = || {
@@ -247,7 +241,7 @@ impl Folder {
             Ok(file)
         };
         create().map_err(|error| {
-            // Should this fail as well, the next opening finds a segment without a header and removes it.
+            // If this fails too, the next opening finds a segment without a header and removes it.
             let _ = self.storage.remove(&path);
             JournalError::io("create", &path, error)
         })
@@ -265,7 +259,8 @@ impl Folder {
         reopen().map_err(|error| JournalError::io("reopen", &path, error))
     }
 
-    /// The first bytes of a segment, as many as its header has, and its length.
+    /// Reads the first bytes of a segment, up to the length of its header, and returns them with
+    /// the segment's length.
     pub fn read_header(&self, number: u64) -> Result<(Vec<u8>, u64), JournalError> {
         let path = self.segment_path(number);
         check_file(&path)?;
@@ -282,7 +277,7 @@ impl Folder {
         read().map_err(|error| JournalError::io("read", &path, error))
     }
 
-    /// Reads a whole segment over `buffer`.
+    /// Reads a whole segment into `buffer`, replacing its contents.
     pub fn read(&self, number: u64, buffer: &mut Vec<u8>) -> Result<(), JournalError> {
         let path = self.segment_path(number);
         buffer.clear();
@@ -305,13 +300,14 @@ impl Folder {
         Ok(())
     }
 
-    /// Removes the index of a segment that is no more.
+    /// Removes the index of a deleted segment.
     pub fn remove_index(&self, number: u64) {
-        // One that stays is removed at the next opening.
+        // If it remains, the next opening removes it.
         let _ = fs::remove_file(self.index_path(number));
     }
 
-    /// Gives a segment that counts no more, and may hold what cannot be read, a name under which it is left alone.
+    /// Renames a segment that is no longer current but may contain damage, so that it is left
+    /// alone.
     pub fn set_aside(&self, number: u64) -> Result<PathBuf, JournalError> {
         let path = self.segment_path(number);
         let aside = self.free_name(number);
@@ -320,7 +316,7 @@ impl Folder {
         Ok(aside)
     }
 
-    /// Writes what is to be cut off a segment into a file of its own, durably.
+    /// Writes bytes that are about to be cut off a segment to a file of their own, durably.
     pub fn save_aside(&self, number: u64, bytes: &[u8]) -> Result<PathBuf, JournalError> {
         let aside = self.free_name(number);
         let save = || {
@@ -335,7 +331,7 @@ impl Folder {
         Ok(aside)
     }
 
-    /// A name for what is set aside that is not taken.
+    /// Returns a free name for a file to set aside.
     fn free_name(&self, number: u64) -> PathBuf {
         let name = |suffix: &str| self.path.join(format!("{number:020}{suffix}.damaged"));
         let numbered = (2..).map(|copy: u64| name(&format!("-{copy}")));
@@ -345,7 +341,7 @@ impl Folder {
             .expect("there is always another")
     }
 
-    /// Returns when the folder's list of files is on the disk.
+    /// Returns when the folder's entries are on the disk.
     pub fn sync(&self) -> Result<(), JournalError> {
         self.storage
             .sync_folder(&self.path)
@@ -353,7 +349,7 @@ impl Folder {
     }
 }
 
-/// Refuses a folder in which others could put files of theirs.
+/// Refuses a folder to which other users can write.
 fn check_mode(path: &Path) -> Result<(), JournalError> {
     #[cfg(unix)]
     {
@@ -365,8 +361,8 @@ fn check_mode(path: &Path) -> Result<(), JournalError> {
             return Err(JournalError::Unsafe {
                 path: path.to_owned(),
                 detail: format!(
-                    "everybody on this machine may write to it (mode {mode:04o}): take that \
-                     away (chmod o-w), or name a folder inside that does not exist yet"
+                    "every user of this machine can write to it (mode {mode:04o}): remove that \
+                     permission (chmod o-w), or choose a new folder inside it"
                 ),
             });
         }
@@ -375,7 +371,8 @@ fn check_mode(path: &Path) -> Result<(), JournalError> {
     Ok(())
 }
 
-/// Refuses what has the name of a segment and is no file: opening it could block, or lead elsewhere.
+/// Refuses anything with the name of a segment that is not a regular file: opening it could block
+/// or lead elsewhere.
 fn check_file(path: &Path) -> Result<(), JournalError> {
     let metadata =
         fs::symlink_metadata(path).map_err(|error| JournalError::io("look at", path, error))?;
@@ -383,7 +380,7 @@ fn check_file(path: &Path) -> Result<(), JournalError> {
         true => Ok(()),
         false => Err(JournalError::Unsafe {
             path: path.to_owned(),
-            detail: "it has the name of a segment, and is no regular file".to_owned(),
+            detail: "it is named like a segment but is not a regular file".to_owned(),
         }),
     }
 }

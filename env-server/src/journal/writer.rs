@@ -5,15 +5,15 @@ use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
-use super::frame::{self, Link, SEGMENT_HEADER_LEN, SegmentHeader, VERSION};
+use super::frame::{self, Link, SEGMENT_HEADER_LEN, SegmentHeader};
 use super::index::IndexWriter;
 use super::recovery::Resume;
 use super::storage::{Folder, Identity, LogFile, write_all};
-use super::{JournalError, Record};
+use super::types::{JournalError, Record, VERSION};
 
-/// A buffer that grew beyond this for one large frame is given back.
+/// A buffer that grew beyond this for a large frame is freed afterwards.
 const MAX_KEPT_BUFFER: usize = 2 << 20;
-/// How long the newest segment is taken to be where it was.
+/// How long a check that the newest segment is in place remains valid.
 const LOOK_EVERY: coarsetime::Duration = coarsetime::Duration::from_ticks(1 << 22);
 
 /// How much was appended since the journal was opened.
@@ -23,26 +23,27 @@ pub(super) struct Tally {
     pub bytes: u64,
 }
 
-/// The newest segment, and what is known of the others.
+/// The newest segment, and the bookkeeping of the others.
 pub(super) struct Writer {
     pub folder: Arc<Folder>,
     pub file: Arc<dyn LogFile>,
-    /// What the newest segment's path leads to.
+    /// Identity of the newest segment's file.
     pub identity: Identity,
-    /// When it was last looked at.
+    /// Time of the last check that it is in place.
     pub looked_at: coarsetime::Instant,
     pub index: IndexWriter,
     pub header: SegmentHeader,
-    /// Bytes of each segment; the newest one's are all of whole frames.
+    /// Bytes of each segment; the newest one's count only whole frames.
     pub segments: BTreeMap<u64, u64>,
-    /// Segments with damaged places; they are set aside when they count no more.
+    /// Segments with damaged places; once superseded they are set aside instead of deleted.
     pub damaged: BTreeSet<u64>,
     /// The last frame.
     pub link: Link,
     pub appended: Tally,
-    /// Full segments that a compaction wrote to and nobody has synced yet.
+    /// Full segments written during a compaction that are not synced yet.
     pub unsynced: Vec<Arc<dyn LogFile>>,
-    /// Wakes the thread that syncs; none under [`Durability::Process`](super::Durability::Process).
+    /// Wakes the thread that syncs; `None` under
+    /// [`Durability::Process`](super::Durability::Process).
     pub wake: Option<SyncSender<()>>,
     /// Wakes the thread that writes the index.
     pub wake_indexing: Option<SyncSender<()>>,
@@ -59,7 +60,7 @@ pub(super) enum WriteError {
 }
 
 impl Writer {
-    /// Continues where recovery ended.
+    /// Continues the journal where recovery ended.
     pub fn new(folder: Arc<Folder>, resume: Resume) -> Result<Writer, JournalError> {
         let mut header = SegmentHeader {
             version: VERSION,
@@ -112,7 +113,8 @@ impl Writer {
         self.len() == SEGMENT_HEADER_LEN as u64
     }
 
-    /// Whether the newest segment is where it was, as of a few milliseconds ago: looking costs as much as a small append.
+    /// Checks that the newest segment is in place, at most once every few milliseconds: the check
+    /// costs as much as a small append.
     pub fn check_is_there(&mut self) -> Result<(), JournalError> {
         let now = coarsetime::Instant::now();
         if now.duration_since(self.looked_at) < LOOK_EVERY {
@@ -155,7 +157,7 @@ impl Writer {
         if self.index.push(self.link.seq + 1, link.seq, records)
             && let Some(wake) = &self.wake_indexing
         {
-            // Full: the thread was woken already and has yet to look.
+            // A full channel means that the thread was already woken and has yet to look.
             let _ = wake.try_send(());
         }
         self.link = link;
@@ -165,7 +167,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Starts a new segment. On an error the old one continues.
+    /// Starts a new segment and returns the previous file. On an error the old segment continues.
     pub fn roll(&mut self, first: u64, rewritten: u64) -> Result<Arc<dyn LogFile>, JournalError> {
         let header = SegmentHeader {
             number: self.header.number + 1,

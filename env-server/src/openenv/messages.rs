@@ -1,6 +1,6 @@
-//! Messages of OpenEnv's `WS /ws`, as the package `openenv-core` 0.3 has them.
+//! Messages of OpenEnv's `WS /ws`, as in the package `openenv-core` 0.3.
 //!
-//! Everything is JSON text: `{"type": …, "data": {…}}` in both directions. A message that is wrong
+//! All messages are JSON text, `{"type": …, "data": {…}}`, in both directions. An invalid message
 //! is answered with an `error` that names the fields in the form of Pydantic's errors.
 
 use serde::Serialize;
@@ -8,14 +8,14 @@ use serde_json::{Map, Value, json};
 
 use env_protocol::{Array, Info, Value as SpaceValue};
 
-/// What a client asks for.
+/// A request by a client.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Request {
     /// Begin an episode, with these arguments.
     Reset(Map<String, Value>),
     /// Take this action.
     Step(Map<String, Value>),
-    /// Tell the state.
+    /// Return the state.
     State,
     /// End the session.
     Close,
@@ -23,20 +23,20 @@ pub(super) enum Request {
     Mcp(Map<String, Value>),
 }
 
-/// Why a message is refused.
+/// The reason for refusing a message.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Refusal {
     /// It is not JSON.
     InvalidJson(String),
-    /// It is not an object, after which upstream's server ends the session.
+    /// It is not an object; like upstream's server, this ends the session.
     NotAnObject,
-    /// Its type is not known.
+    /// Its type is unknown.
     UnknownType(String),
-    /// Its fields are wrong.
+    /// Some of its fields are invalid.
     Invalid(Vec<WrongField>),
 }
 
-/// A wrong field, as Pydantic tells it.
+/// An invalid field, as Pydantic reports it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct WrongField {
     #[serde(rename = "type")]
@@ -75,14 +75,14 @@ impl WrongField {
         WrongField::new("dict_type", field, msg, input)
     }
 
-    /// Where and what, for a problem document.
+    /// Returns the pointer and the message, for a problem document.
     pub(super) fn place(&self) -> (String, &str) {
         (format!("/{}", self.loc.join("/")), &self.msg)
     }
 }
 
 impl Request {
-    /// Reads a message. Any text is read or refused.
+    /// Parses a message: any text is accepted or refused without a panic.
     pub(super) fn read(text: &str) -> Result<Self, Refusal> {
         let message = match serde_json::from_str(text) {
             Ok(Value::Object(message)) => message,
@@ -133,11 +133,11 @@ impl Request {
 /// Arguments of a reset.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct ResetArguments {
-    /// Begins the random stream anew.
+    /// Restarts the random stream.
     pub(super) seed: Option<u64>,
-    /// What the episode is to be called.
+    /// Name for the episode.
     pub(super) episode_id: Option<String>,
-    /// Everything else.
+    /// All other arguments.
     pub(super) others: Map<String, Value>,
 }
 
@@ -145,7 +145,7 @@ pub(super) struct ResetArguments {
 const MAX_EPISODE_ID: usize = 255;
 
 impl ResetArguments {
-    /// Reads them.
+    /// Parses the arguments of a reset.
     pub(super) fn read(mut data: Map<String, Value>) -> Result<Self, Vec<WrongField>> {
         let mut wrong = Vec::new();
         let seed = match data.remove("seed") {
@@ -179,7 +179,7 @@ impl ResetArguments {
     }
 }
 
-/// Reads an action, `{"action": …}`; `metadata` may stand beside it and means nothing.
+/// Parses an action, `{"action": …}`; `metadata` is allowed as well and ignored.
 pub(super) fn read_action(mut data: Map<String, Value>) -> Result<Array, Vec<WrongField>> {
     let mut wrong = Vec::new();
     let action = match data.remove("action") {
@@ -213,7 +213,7 @@ pub(super) fn read_action(mut data: Map<String, Value>) -> Result<Array, Vec<Wro
     }
 }
 
-/// What an environment shows after a reset or a step. Its `done` is either kind of end.
+/// The result of a reset or a step. `done` is set for either kind of end.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct Outcome {
     pub(super) observation: Observation,
@@ -232,14 +232,14 @@ pub(super) struct Observation {
     pub(super) info: Info,
 }
 
-/// What a client may know of its session.
+/// The public state of a session.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct State {
     pub(super) episode_id: String,
     /// Steps of the episode.
     pub(super) step_count: u64,
     pub(super) spec_id: String,
-    /// Id of the environment under `/v1/envs`, if it can be found there.
+    /// Id of the environment under `/v1/envs`, if it exists there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) env_id: Option<String>,
 }
@@ -255,7 +255,7 @@ pub(super) mod code {
     pub(crate) const SESSION_ERROR: &str = "SESSION_ERROR";
 }
 
-/// A reply of a type.
+/// Formats a reply of some type.
 pub(super) fn message<T: Serialize>(kind: &str, data: &T) -> String {
     #[derive(Serialize)]
     struct Message<'a, T> {
@@ -266,13 +266,13 @@ pub(super) fn message<T: Serialize>(kind: &str, data: &T) -> String {
     serde_json::to_string(&message).expect("plain data")
 }
 
-/// A reply that says what went wrong.
+/// Formats a reply that reports an error.
 pub(super) fn error(code: &str, text: &str) -> String {
     message("error", &json!({"message": text, "code": code}))
 }
 
 impl Refusal {
-    /// The reply.
+    /// Formats the reply.
     pub(super) fn message(&self) -> String {
         match self {
             Refusal::InvalidJson(detail) => {
@@ -290,7 +290,7 @@ impl Refusal {
     }
 }
 
-/// The answer to a JSON-RPC request of the Model Context Protocol: these environments have no tools.
+/// Answers a JSON-RPC request of the Model Context Protocol: these environments have no tools.
 pub(super) fn refuse_mcp(request: &Value) -> Value {
     const INVALID_REQUEST: i32 = -32600;
     const METHOD_NOT_FOUND: i32 = -32601;

@@ -1,9 +1,10 @@
-//! The OpenEnv protocol, as the package `openenv-core` 0.3 speaks it: `WS /ws` with a session behind
-//! each socket, and beside it `/reset`, `/step`, `/state`, `/health`, `/metadata`, `/schema`, `/mcp`.
+//! The OpenEnv protocol, as in the package `openenv-core` 0.3: `WS /ws` with a session for each
+//! socket, and the routes `/reset`, `/step`, `/state`, `/health`, `/metadata`, `/schema` and
+//! `/mcp`.
 //!
-//! The protocol's own weaknesses are its own: there is no way to send anything again, a socket that
-//! breaks loses its episode, and an environment behind HTTP lives for one request. Whoever wants
-//! better plays under `/v1`.
+//! The weaknesses are the protocol's own: there is no way to repeat a message, a broken socket
+//! loses its episode, and an environment behind HTTP exists for one request only. Clients that need
+//! better use `/v1`.
 
 mod messages;
 mod offer;
@@ -21,30 +22,30 @@ use utoipa_axum::routes;
 
 use crate::config::ServerConfig;
 use crate::error::Error;
-use crate::http::codec::{Call, encoded};
-use crate::http::problem::Failure;
-use crate::http::socket::{Event, Gone, Socket, Upgrade};
 use crate::http::{FullCaller, SharedApp};
 use messages::{Request, ResetArguments, WrongField, code, error, message, read_action};
 use offer::Offer;
 use play::Play;
+use service::codec::{Call, encoded};
+use service::problem::Failure;
+use service::socket::{Event, Gone, Socket, Upgrade};
 
-/// What handlers share.
+/// State shared by the handlers.
 #[derive(Clone)]
 struct Server {
     app: SharedApp,
     offer: Arc<Offer>,
 }
 
-/// The routes, if the settings ask for them.
+/// Returns the routes, if the settings enable them.
 ///
 /// # Errors
-/// [`Error::OpenEnv`], when what they ask for is no environment.
+/// [`Error::OpenEnv`], when the settings name an invalid environment.
 pub(crate) fn routes(
     app: &SharedApp,
     config: &ServerConfig,
 ) -> Result<Option<OpenApiRouter<SharedApp>>, Error> {
-    let Some(offer) = Offer::of(config)? else {
+    let Some(offer) = Offer::from_config(config)? else {
         return Ok(None);
     };
     let server = Server {
@@ -68,7 +69,7 @@ pub(crate) fn routes(
 /// # Errors
 /// [`Error::OpenEnv`].
 pub(crate) fn check(config: &ServerConfig) -> Result<(), Error> {
-    Offer::of(config).map(drop)
+    Offer::from_config(config).map(drop)
 }
 
 /// Play one environment on one WebSocket, as OpenEnv's clients do
@@ -84,13 +85,14 @@ pub(crate) fn check(config: &ServerConfig) -> Result<(), Error> {
 )]
 async fn ws(State(server): State<Server>, caller: FullCaller, upgrade: Upgrade) -> Response {
     let app = server.app.clone();
-    upgrade.accept(&app, move |socket| async move {
-        // The client is gone, which is its own business.
+    let max_bytes = app.max_body_bytes();
+    upgrade.accept(&app.sockets, max_bytes, move |socket| async move {
+        // The client has disconnected; nothing is left to do.
         let _ = serve(server, caller, socket).await;
     })
 }
 
-/// Reads a message as far as it can be read. Any bytes are read or refused.
+/// Parses a message as far as possible: any bytes are accepted or refused without a panic.
 #[cfg(any(test, fuzzing))]
 pub fn fuzz_message(bytes: &[u8]) {
     let Ok(message) = str::from_utf8(bytes) else {
@@ -105,13 +107,13 @@ pub fn fuzz_message(bytes: &[u8]) {
     }
 }
 
-/// What follows a message.
+/// The reaction to a message.
 enum Next {
-    /// This reply.
+    /// Send this reply.
     Reply(String),
-    /// This reply, and the end.
+    /// Send this reply and end.
     Last(String),
-    /// The end.
+    /// End.
     Close,
 }
 
@@ -187,7 +189,7 @@ async fn answer(play: &mut Play, text: &str) -> Next {
     })
 }
 
-/// The message to a client that gets no session.
+/// Formats the message to a client that gets no session.
 fn refused(problem: &Problem) -> String {
     let code = match problem.code {
         ErrorCode::QuotaExceeded | ErrorCode::ServerFull | ErrorCode::Draining => {
@@ -202,12 +204,12 @@ fn text(reply: String) -> Message {
     Message::Text(reply.into())
 }
 
-/// A body of OpenEnv's, which is JSON whatever was asked for.
+/// Builds a body of OpenEnv's, which is always JSON.
 fn reply(body: &Value) -> Response {
     encoded(Encoding::Json, body)
 }
 
-/// The body of a request, which is an object.
+/// Reads the body of a request, which must be an object.
 async fn fields(server: &Server, request: HttpRequest) -> Result<Map<String, Value>, Failure> {
     let FiniteMap(fields) = Call::from_request(request, &server.app).await?.body;
     Ok(fields)
@@ -230,9 +232,9 @@ fn invalid(wrong: Vec<WrongField>) -> Failure {
     problem.into()
 }
 
-/// Begin an episode of an environment that lives for this request only
+/// Begin an episode in an environment that exists for this request only
 ///
-/// OpenEnv's servers have no sessions behind HTTP: nothing can follow this.
+/// OpenEnv's servers have no sessions over HTTP, so nothing can follow this request.
 #[utoipa::path(
     post, path = "/reset", operation_id = "openenv_reset", tag = "openenv",
     request_body(content((Value = "application/json", example = json!({"seed": 7, "episode_id": "mine"})))),
@@ -257,15 +259,15 @@ async fn reset(
     Ok(reply(&json!(play.reset(arguments).await?)))
 }
 
-/// Take the first step of an environment that lives for this request only
+/// Take the first step in an environment that exists for this request only
 ///
-/// OpenEnv's servers have no sessions behind HTTP: each step is of an environment of its own, which
-/// begins an episode first.
+/// OpenEnv's servers have no sessions over HTTP: each step runs in an environment of its own, which
+/// first begins an episode.
 #[utoipa::path(
     post, path = "/step", operation_id = "openenv_step", tag = "openenv",
     request_body(content((Value = "application/json", example = json!({"action": {"action": 0}})))),
     responses(
-        (status = 200, description = "What it led to", body = Value,
+        (status = 200, description = "The outcome", body = Value,
             example = json!({"observation": {"observation": [0.0, 1.0, 0.0], "terminated": false, "truncated": false, "info": {}}, "reward": 0.0, "done": false})),
         (status = 400, description = "malformed-body", body = Problem, content_type = "application/problem+json"),
         (status = 413, description = "body-too-large", body = Problem, content_type = "application/problem+json"),
@@ -300,7 +302,7 @@ async fn step(
     Ok(reply(&json!(play.step(action).await?)))
 }
 
-/// The state of an environment that lives for this request only
+/// Return the state of an environment that exists for this request only
 #[utoipa::path(
     get, path = "/state", operation_id = "openenv_state", tag = "openenv",
     responses((status = 200, description = "No episode, no steps", body = Value)),
@@ -309,16 +311,16 @@ async fn state(State(server): State<Server>) -> Response {
     reply(&json!(play::fresh_state(&server.offer)))
 }
 
-/// Whether the server lives
+/// Check that the server is alive
 #[utoipa::path(
     get, path = "/health", operation_id = "openenv_health", tag = "openenv",
-    responses((status = 200, description = "It does", body = Value, example = json!({"status": "healthy"}))),
+    responses((status = 200, description = "It is alive", body = Value, example = json!({"status": "healthy"}))),
 )]
 async fn health() -> Response {
     reply(&json!({"status": "healthy"}))
 }
 
-/// What the environment is
+/// Describe the environment
 #[utoipa::path(
     get, path = "/metadata", operation_id = "openenv_metadata", tag = "openenv",
     responses((status = 200, description = "Name and description", body = Value)),
@@ -335,7 +337,7 @@ async fn metadata(State(server): State<Server>) -> Response {
     }))
 }
 
-/// JSON schemas of actions, observations and states
+/// Return JSON schemas of actions, observations and states
 #[utoipa::path(
     get, path = "/schema", operation_id = "openenv_schema", tag = "openenv",
     responses((status = 200, description = "The schemas", body = Value)),
@@ -351,7 +353,7 @@ async fn schema(State(server): State<Server>) -> Response {
     responses((status = 200, description = "A JSON-RPC error", body = Value)),
 )]
 async fn mcp(State(server): State<Server>, request: HttpRequest) -> Response {
-    // Whatever cannot be read is answered as a request that says nothing.
+    // A body that cannot be read is answered like an empty request.
     let request = fields(&server, request).await;
     let request = request.map_or(Value::Null, Value::Object);
     reply(&messages::refuse_mcp(&request))

@@ -1,4 +1,4 @@
-//! What `--openenv` offers: one environment, whose arguments are settled.
+//! The environment offered by `--openenv`, with fixed arguments.
 
 use env_protocol::{CreateEnv, DecodeError, Encoding, Kwargs, Space, Spec};
 use serde_json::{Value, json};
@@ -8,14 +8,14 @@ use crate::error::Error;
 use crate::session::store::Store;
 use crate::session::{Clock, Creation, Description};
 
-/// Seconds that the environment of a session outlives its socket when it cannot be closed with it:
-/// when the server is killed. While the socket lives, its pings renew the lease.
+/// Seconds for which a session's environment outlives its socket when it cannot be closed with it,
+/// because the server was killed. While the socket is open, its pings renew the lease.
 const TTL_S: u64 = 120;
 
-/// The environment that is offered.
+/// The environment offered.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Offer {
-    /// What every session is created with.
+    /// The request with which every session is created.
     pub(super) creation: CreateEnv,
     pub(super) spec: &'static Spec,
     pub(super) observation_space: Space,
@@ -23,11 +23,11 @@ pub(super) struct Offer {
 }
 
 impl Offer {
-    /// What the settings offer, if anything.
+    /// Returns the environment that the settings offer, if any.
     ///
     /// # Errors
-    /// [`Error::OpenEnv`], when it is no environment.
-    pub(super) fn of(config: &ServerConfig) -> Result<Option<Self>, Error> {
+    /// [`Error::OpenEnv`], when the environment is invalid.
+    pub(super) fn from_config(config: &ServerConfig) -> Result<Option<Self>, Error> {
         let Some(given) = &config.openenv else {
             return Ok(None);
         };
@@ -38,7 +38,7 @@ impl Offer {
         let mut creation = read(given).map_err(refuse)?;
         let ttl_s = TTL_S.min(config.limits.max_ttl_s);
         creation.ttl_s = creation.ttl_s.or(Some(ttl_s));
-        // Whether it can be created is seen by creating it.
+        // Create one to see whether it can be created.
         let trial = Store::new(config.limits, Clock::default())
             .create(Creation::Single(creation.clone()), None);
         let described = trial.and_then(|trial| {
@@ -56,12 +56,12 @@ impl Offer {
         }
     }
 
-    /// Whether a reset may give this parameter.
+    /// Whether a reset may set this parameter.
     pub(super) fn has_parameter(&self, name: &str) -> bool {
         self.spec.parameters.iter().any(|p| p.name == name)
     }
 
-    /// JSON schemas of actions, observations and states.
+    /// Returns JSON schemas of actions, observations and states.
     pub(super) fn schemas(&self) -> Value {
         let metadata = json!({"type": "object", "additionalProperties": true});
         json!({
@@ -100,7 +100,7 @@ impl Offer {
     }
 }
 
-/// Reads a spec with arguments: `ID`, `ID?name=value&…`, or the JSON body that creates it.
+/// Parses a spec with arguments: `ID`, `ID?name=value&…`, or the JSON body that creates it.
 fn read(given: &str) -> Result<CreateEnv, String> {
     if given.trim_start().starts_with('{') {
         return Encoding::Json
@@ -117,7 +117,7 @@ fn read(given: &str) -> Result<CreateEnv, String> {
         let Some((name, value)) = argument.split_once('=') else {
             return Err(format!("{argument:?} is not name=value"));
         };
-        // What is no JSON is a text.
+        // A value that is not JSON is a string.
         let value = serde_json::from_str(value).unwrap_or_else(|_| value.into());
         if kwargs.insert(name.to_owned(), value).is_some() {
             return Err(format!("{name} is given twice"));
@@ -131,7 +131,7 @@ fn read(given: &str) -> Result<CreateEnv, String> {
     })
 }
 
-/// The JSON schema of a space's elements.
+/// Returns the JSON schema of a space's elements.
 fn schema(space: &Space) -> Value {
     match space {
         Space::Discrete { n, start } => {
@@ -181,7 +181,7 @@ mod tests {
             openenv: Some(given.to_owned()),
             ..ServerConfig::default()
         };
-        match Offer::of(&config) {
+        match Offer::from_config(&config) {
             Ok(offer) => Ok(offer.expect("one is asked for")),
             Err(error) => Err(error.to_string()),
         }

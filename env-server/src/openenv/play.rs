@@ -1,4 +1,4 @@
-//! One OpenEnv session: an environment of the store that lives as long as its socket.
+//! One OpenEnv session: an environment of the store that exists as long as its socket.
 
 use std::sync::Arc;
 
@@ -6,9 +6,9 @@ use env_protocol::{Array, ErrorCode, LeaseRequest, Problem, ResetRequest};
 
 use super::messages::{Observation, Outcome, ResetArguments, State};
 use super::offer::Offer;
-use crate::http::problem::Failure;
 use crate::http::{FullCaller, SharedApp};
-use crate::session::{Creation, Kind, Operation, Reply, Session};
+use crate::session::{Blueprint, Creation, Kind, Operation, Reply, Session};
+use service::problem::Failure;
 
 /// A session. Dropping it closes its environment.
 pub(super) struct Play {
@@ -41,12 +41,12 @@ impl Play {
             episode_id: draw_episode_id(),
             step_count: 0,
         };
-        app.store.keeper().safe(created.written).await?;
+        app.store.context().safe(created.written).await?;
         Ok(play)
     }
 
-    /// Begins an episode. Arguments that are no parameters of the environment are passed over, as
-    /// upstream passes on only those that a reset takes.
+    /// Begins an episode. Arguments that are not parameters of the environment are ignored:
+    /// upstream, too, only passes on the arguments of a reset.
     ///
     /// # Errors
     /// Those of `POST …/reset`.
@@ -63,7 +63,7 @@ impl Play {
             seed,
             options: options.collect(),
         };
-        let reply = self.apply(Session::reset_operation(request)).await?;
+        let reply = self.apply(Blueprint::reset_operation(request)).await?;
         self.episode_id = episode_id.unwrap_or_else(draw_episode_id);
         self.step_count = 0;
         match &*reply {
@@ -86,7 +86,7 @@ impl Play {
     /// # Errors
     /// Those of `POST …/step`.
     pub(super) async fn step(&mut self, action: Array) -> Result<Outcome, Problem> {
-        let operation = self.session.step_operation(action)?;
+        let operation = self.session.blueprint().step_operation(action)?;
         let reply = self.apply(operation).await?;
         self.step_count += 1;
         match &*reply {
@@ -108,11 +108,11 @@ impl Play {
         let answer = self
             .session
             .apply_within(self.caller.budget(), None, operation)?;
-        self.app.store.keeper().safe(answer.written).await?;
+        self.app.store.context().safe(answer.written).await?;
         Ok(answer.reply)
     }
 
-    /// The state of the session.
+    /// Returns the state of the session.
     pub(super) fn state(&self) -> State {
         State {
             episode_id: self.episode_id.clone(),
@@ -122,11 +122,11 @@ impl Play {
         }
     }
 
-    /// Says that the client lives.
+    /// Renews the lease, because the client is alive.
     pub(super) fn renew(&self) {
         let renewed = self.app.store.renew(&self.session, LeaseRequest::default());
         if let Err(problem) = renewed {
-            tracing::debug!(%problem, "the environment of a session is no more");
+            tracing::debug!(%problem, "the environment of a session has ended");
         }
     }
 }
@@ -134,14 +134,14 @@ impl Play {
 impl Drop for Play {
     fn drop(&mut self) {
         let (store, id) = (&self.app.store, self.session.id());
-        // Without it, the lease ends the environment.
+        // If closing fails, the lease ends the environment.
         if let Err(problem) = store.close(Kind::Single, id, self.caller.owner()) {
             tracing::warn!(%problem, id, "the environment of a session could not be closed");
         }
     }
 }
 
-/// The state of a session that has just begun and will be nothing more.
+/// Returns the state of a new session that will take no steps.
 pub(super) fn fresh_state(offer: &Offer) -> State {
     State {
         episode_id: draw_episode_id(),

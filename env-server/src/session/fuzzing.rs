@@ -1,32 +1,34 @@
-//! Fuzz targets that reach into sessions; [`crate::fuzzing`] has the list.
+//! Fuzz targets that need access to sessions; [`crate::fuzzing`] has the list.
 
 use std::sync::Arc;
 
 use env_protocol::{Encoding, ErrorCode, Snapshot, Trajectory};
 
-use super::keeper::Keeper;
-use super::lease::Clock;
-use super::records::Recollection;
-use super::store::{Limits, Store};
+use super::context::SessionContext;
+use super::limits::Limits;
+use super::records::ReplayedSessions;
+use super::store::Store;
 use super::trajectory::{creation_for, replay};
 use super::wire_bytes::read_length;
 use super::{Description, Kind, Operation, Reply, Session};
 use environments::vector::{Reset, action_ranges};
+use service::leases::Clock;
 
 #[cfg(test)]
 pub(crate) mod seeds;
 
-/// Most lanes that are played, so that bytes cannot ask for much time.
+/// Most lanes that are played, so that the input cannot ask for much time.
 const MAX_LANES: u64 = 8;
-/// Operations that a restored state is played on for.
+/// Operations played after restoring a state.
 const STEPS: usize = 24;
 
-/// An operation as histories and journals have it.
+/// Decodes an operation as in histories and journals.
 pub fn operation(bytes: &[u8]) {
     if let Ok(operation) = Operation::decode(bytes) {
         let written = encoded(&operation);
         let again = Operation::decode(&written).expect("what has been written can be read");
-        // Not the operations: a snapshot may hold NaN, which is not equal to itself.
+        // Compare bytes rather than operations: a snapshot may contain NaN, which is not equal to
+        // itself.
         assert_eq!(encoded(&again), written);
     }
 }
@@ -37,35 +39,35 @@ fn encoded(operation: &Operation) -> Vec<u8> {
     bytes
 }
 
-/// Records of a journal, each behind a byte for its key and its length: whatever they say,
-/// sessions come back from them and play on, or are lost.
+/// Reads records of a journal, each after a byte for its key and its length. Sessions are
+/// recovered from any contents and play on, or are lost.
 pub fn record(mut bytes: &[u8]) {
-    let mut recollection = Recollection::new(1_024);
+    let mut replayed = ReplayedSessions::new(1_024);
     while let Some((&key, mut rest)) = bytes.split_first() {
         let length = read_length(&mut rest).unwrap_or(rest.len());
         let (record, after) = rest.split_at(length.min(rest.len()));
-        recollection.record(0, u64::from(key), record);
+        replayed.record(0, u64::from(key), record);
         bytes = after;
     }
-    let keeper = Arc::new(Keeper::new(
+    let context = Arc::new(SessionContext::new(
         1_024,
         Clock::default(),
         None,
-        recollection.last_key,
+        replayed.last_key,
     ));
-    for (key, whole) in recollection.sessions {
-        // More are refused before they are written down.
-        if whole.birth.creation.num_envs() > MAX_LANES || recollection.lost.contains_key(&key) {
+    for (key, whole) in replayed.sessions {
+        // Larger ones are refused before they are written.
+        if whole.created.creation.num_envs() > MAX_LANES || replayed.lost.contains_key(&key) {
             continue;
         }
-        if let Ok(session) = Session::recover(key, whole, Arc::clone(&keeper)) {
+        if let Ok(session) = Session::recover(key, whole, Arc::clone(&context)) {
             tells_its_trajectory(&session);
             plays_on(&session, STEPS);
         }
     }
 }
 
-/// What it tells of its past can be played again, or it says that it cannot tell.
+/// Checks that the session's trajectory can be replayed, or that it reports that it cannot.
 fn tells_its_trajectory(session: &Session) {
     match session.told(None, 100) {
         Ok(page) => drop(replay(&page)),
@@ -73,7 +75,7 @@ fn tells_its_trajectory(session: &Session) {
     }
 }
 
-/// A snapshot in either encoding: it is refused, or restored and played on from.
+/// Restores a snapshot in either encoding: it is refused, or restored and played on from.
 pub fn snapshot(bytes: &[u8]) {
     for encoding in [Encoding::Json, Encoding::MessagePack] {
         if let Ok(snapshot) = encoding.decode::<Snapshot>(bytes) {
@@ -82,7 +84,7 @@ pub fn snapshot(bytes: &[u8]) {
     }
 }
 
-/// A page of a trajectory, as `env-server replay` reads it.
+/// Reads a page of a trajectory as `env-server replay` does.
 pub fn trajectory(bytes: &[u8]) {
     if let Ok(page) = serde_json::from_slice::<Trajectory>(bytes)
         && page.start.lanes.len() as u64 <= MAX_LANES
@@ -119,7 +121,7 @@ fn restore(snapshot: &Snapshot) {
     }
 }
 
-/// Steps and resets as need be. What a single environment shows is in its space.
+/// Plays steps, and resets where needed. Observations of a single environment must be in its space.
 pub(crate) fn plays_on(session: &Session, steps: usize) {
     let space = match session.describe().expect("it is sound") {
         Description::Single(description) => description.action_space,
@@ -145,7 +147,7 @@ pub(crate) fn plays_on(session: &Session, steps: usize) {
                 Reply::Step(reply) => &reply.observation,
                 other => panic!("{other:?}"),
             };
-            let space = &session.spaces.observation;
+            let space = &session.blueprint().spaces.observation;
             assert!(space.contains(observation), "{observation:?} at {t}");
         }
     }

@@ -1,8 +1,8 @@
-//! What was done to an environment, in a form from which everything it answered can be told again.
+//! The operations on an environment, from which all its answers can be recomputed.
 //!
 //! An environment is deterministic, so its operations are enough: a step of one lane takes three
-//! bytes. They are kept in chunks, each with the state it begins from, and the oldest chunks are
-//! dropped when newer ones fill their budget. The journal holds the same bytes.
+//! bytes. They are kept in chunks, each with the state it begins from; the oldest chunks are
+//! dropped when newer ones fill the budget. The journal holds the same bytes.
 
 use std::collections::VecDeque;
 
@@ -14,29 +14,30 @@ use super::wire_bytes::{read_length, write_length};
 /// Least bytes of operations in a chunk before the next one begins.
 const CHUNK_BYTES: usize = 4_096;
 
-/// Least operations that are kept, so that each of them can be answered again: as many as one socket may have under
-/// way. Those of a large environment are kept only while they, and the states between them, take at most
-/// [`WINDOW_BYTES`].
+/// Least number of operations kept so that each can be answered again: as many as one socket may
+/// have in flight. For a large environment, they are kept only as long as they and the states
+/// between them take at most [`WINDOW_BYTES`].
 pub(super) const WINDOW: u64 = 64;
 
-/// Most bytes that are kept for the sake of [`WINDOW`].
+/// Most bytes kept for the sake of [`WINDOW`].
 const WINDOW_BYTES: usize = 4 << 20;
 
-/// No environment has played so many operations.
+/// An upper bound that no environment's number of operations reaches.
 const MAX_SEQ: u64 = 1 << 60;
 
-/// Operations from some `seq` on.
+/// Consecutive operations, beginning at some `seq`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Chunk {
     /// Number of its first operation.
     pub(super) first_seq: u64,
-    /// The state before it, as [`environments::vector::Saved`] in MessagePack; as created when absent.
+    /// The state before it, as [`environments::vector::Saved`] in MessagePack; absent if that is the state
+    /// at creation.
     pub(super) base: Option<ByteBuf>,
-    /// Operations in order, each behind its length.
+    /// Operations in order, each after its length.
     operations: ByteBuf,
-    /// How many there are.
+    /// Number of operations.
     count: u64,
-    /// Where the last of them begins, behind its length.
+    /// Offset of the last operation, after its length.
     last_at: usize,
 }
 
@@ -58,12 +59,12 @@ impl Chunk {
         self.count += 1;
     }
 
-    /// Number of the operation after its last one.
+    /// Returns the number of the operation after its last one.
     pub(super) fn end_seq(&self) -> u64 {
         self.first_seq + self.count
     }
 
-    /// The operations with their numbers.
+    /// Returns the operations with their numbers.
     pub(super) fn operations(&self) -> impl Iterator<Item = (u64, &[u8])> {
         let mut rest: &[u8] = &self.operations;
         let mut seq = self.first_seq;
@@ -81,7 +82,7 @@ impl Chunk {
     }
 }
 
-/// Chunks in order without a gap. There is always one.
+/// Consecutive chunks without a gap; there is always at least one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(super) struct History {
@@ -89,14 +90,14 @@ pub(super) struct History {
 }
 
 impl History {
-    /// The history of an environment that begins from a state, or from its creation.
+    /// Creates the history of an environment that begins from a state, or from its creation.
     pub(super) fn new(base: Option<Vec<u8>>) -> Self {
         History {
             chunks: VecDeque::from([Chunk::new(0, base)]),
         }
     }
 
-    /// Whether the chunks follow one another, as they must in one that comes from a file.
+    /// Whether the chunks are consecutive, which must be checked for a history from a file.
     pub(super) fn is_sound(&self) -> bool {
         let mut chunks = self.chunks.iter().peekable();
         let sound = |chunk: &Chunk| {
@@ -114,7 +115,7 @@ impl History {
         is_sound
     }
 
-    /// The chunk under way.
+    /// Returns the current chunk.
     pub(super) fn newest(&self) -> &Chunk {
         self.chunks.back().expect("there is always a chunk")
     }
@@ -123,16 +124,16 @@ impl History {
         self.chunks.back_mut().expect("there is always a chunk")
     }
 
-    /// Whether the next operation should begin a new chunk. A chunk is as large as the state it
-    /// begins from, so that states take at most half of what is written.
+    /// Whether the next operation should begin a new chunk. A chunk grows as large as the state it
+    /// begins from, so that states are at most half of the bytes written.
     pub(super) fn is_due(&self) -> bool {
         let newest = self.newest();
         let base = newest.base.as_ref().map_or(0, |base| base.len());
         newest.operations.len() >= CHUNK_BYTES.max(base)
     }
 
-    /// Begins a chunk from the state now, and drops old ones as long as those that remain have
-    /// operations of at least `keep_bytes`, and at least [`WINDOW`] of them.
+    /// Begins a chunk from the current state, and drops old chunks as long as the rest have at
+    /// least `keep_bytes` of operations, and at least [`WINDOW`] operations.
     pub(super) fn begin_chunk(&mut self, base: Vec<u8>, keep_bytes: usize) {
         self.newest_mut().operations.shrink_to_fit();
         let chunk = Chunk::new(self.end_seq(), Some(base));
@@ -157,7 +158,7 @@ impl History {
         self.newest_mut().push(operation);
     }
 
-    /// An operation that is kept, and the chunk that it is in.
+    /// Finds an operation that is kept, and its chunk.
     pub(super) fn find(&self, seq: u64) -> Option<(&Chunk, &[u8])> {
         let mut chunks = self.chunks.iter().rev();
         let chunk = chunks.find(|chunk| (chunk.first_seq..chunk.end_seq()).contains(&seq))?;
@@ -168,7 +169,7 @@ impl History {
         Some((chunk, operation))
     }
 
-    /// Number of the earliest operation that is kept.
+    /// Returns the number of the earliest operation kept.
     pub(super) fn first_seq(&self) -> u64 {
         self.chunks.front().map_or(0, |chunk| chunk.first_seq)
     }
@@ -177,7 +178,7 @@ impl History {
         self.newest().end_seq()
     }
 
-    /// The chunks that hold the operations from `seq` on.
+    /// Returns the chunks with the operations from `seq` on.
     pub(super) fn since(&self, seq: u64) -> Vec<Chunk> {
         let chunks = self.chunks.iter();
         let wanted =
@@ -185,7 +186,7 @@ impl History {
         wanted.cloned().collect()
     }
 
-    /// Bytes it takes in memory.
+    /// Returns its size in memory, in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.chunks.iter().map(Chunk::bytes).sum()
     }
@@ -241,11 +242,11 @@ mod tests {
             assert!(history.bytes() < 3 * WINDOW_BYTES, "{}", history.bytes());
             history.end_seq() - history.first_seq()
         };
-        // A chunk each.
+        // One chunk each.
         assert!(kept_of(&[0; CHUNK_BYTES], 10) >= WINDOW);
         assert!(kept_of(&[0; CHUNK_BYTES / 3], 10) >= WINDOW);
         assert!(kept_of(&[0; 3], 10) >= WINDOW);
-        // More than there is room for.
+        // More than fit.
         assert!((1..WINDOW).contains(&kept_of(&[0; WINDOW_BYTES / 8], 10)));
     }
 

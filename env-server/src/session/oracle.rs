@@ -1,24 +1,20 @@
-//! What a player that knows every hidden draw would do: for baselines, where the server allows it.
+//! Actions of a player that knows every hidden draw: for baselines, where the server allows it.
 
 use env_protocol::{Array, ErrorCode, Problem};
 
-use super::{Kind, Session};
+use super::session::Session;
 
 impl Session {
-    /// The clairvoyant action for the present state, of a vector one for each lane, and the number
-    /// of the step that it is for.
+    /// Returns the clairvoyant action for the present state (for a vector, one per lane), and the
+    /// number of the step that it is for.
     ///
     /// # Errors
-    /// `needs-reset`; `internal`, when an operation has failed in the middle.
+    /// `needs-reset`; `internal`, when an operation has failed midway.
     pub fn oracle(&self) -> Result<(Array, u64), Problem> {
         let state = self.lock()?;
         let actions = state.vector.oracle();
-        let actions = actions.map_err(|refusal| self.problem(refusal))?;
-        let mut shape = self.spaces.action.shape().unwrap_or_default();
-        if self.creation.kind() == Kind::Vector {
-            shape.insert(0, state.vector.num_envs());
-        }
-        let actions = Array::from_i64(shape, actions)
+        let actions = actions.map_err(|refusal| self.blueprint().problem(refusal))?;
+        let actions = Array::from_i64(self.blueprint().action_shape(), actions)
             .map_err(|error| Problem::new(ErrorCode::Internal, error.to_string()))?;
         Ok((actions, state.seq))
     }

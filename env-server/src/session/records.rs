@@ -1,22 +1,22 @@
-//! What the journal holds of sessions, and how they come back from it.
+//! Records of sessions in the journal, and how sessions are recovered from them.
 //!
-//! A record's first byte says what it is. Operations, of which there are many, are written by
-//! hand; the others are MessagePack with named fields, so that later versions can add some.
+//! The first byte of a record is its kind. Operations are frequent, so they are encoded by hand;
+//! other records are MessagePack with named fields, so that later versions can add fields.
 //!
-//! A record that begins a session, or ends it, has a name for the journal to keep a second time: a record of its end, which
-//! stands in for it should it be damaged.
+//! A record that begins or ends a session has a name that the journal stores a second time: a
+//! record of the session's end, which stands in for it if it is damaged.
 
 use std::collections::HashMap;
 
 use env_protocol::Seed;
 use serde::{Deserialize, Serialize};
 
-use super::Creation;
+use super::creation::Creation;
 use super::history::History;
 use super::wire_bytes::{read_number, write_number};
 
-/// The largest state of an environment that is written down. A session is a few times that: it keeps states of some time ago,
-/// and between two of them as many bytes of operations as a state has.
+/// The largest state of an environment that is written. A session takes a few times as much: it
+/// keeps earlier states, and between two of them as many bytes of operations as a state has.
 pub(super) const MAX_STATE_BYTES: usize = 256 << 20;
 
 const OPERATION: u8 = 1;
@@ -25,9 +25,9 @@ const WHOLE: u8 = 3;
 const LEASE: u8 = 4;
 const END: u8 = 5;
 
-/// A session, but for its operations.
+/// A session, except for its operations.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Birth {
+pub(super) struct Created {
     pub(super) id: String,
     pub(super) creation: Creation,
     pub(super) seed: Seed,
@@ -38,10 +38,10 @@ pub(super) struct Birth {
     pub(super) is_fork: bool,
 }
 
-impl Birth {
-    /// What is remembered of a session whose records were damaged.
-    pub(super) fn lost(&self) -> Tombstone {
-        Tombstone {
+impl Created {
+    /// Returns the tombstone of a session whose records were damaged.
+    pub(super) fn lost(&self) -> Ended {
+        Ended {
             id: self.id.clone(),
             is_vector: matches!(self.creation, Creation::Vector(_)),
             end: End::Lost,
@@ -51,38 +51,38 @@ impl Birth {
     }
 }
 
-/// A session as it is now.
+/// The current state of a session.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Whole {
-    pub(super) birth: Birth,
+pub(super) struct SessionSnapshot {
+    pub(super) created: Created,
     pub(super) history: History,
 }
 
-/// Why a session is no more.
+/// The reason why a session has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum End {
     /// Its client closed it.
     Closed,
-    /// Its lease ran out.
+    /// Its lease expired.
     Expired,
     /// Its records were damaged.
     Lost,
 }
 
-/// What is remembered of a session that is no more.
+/// Memory of an ended session.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Tombstone {
+pub(super) struct Ended {
     pub(super) id: String,
     pub(super) is_vector: bool,
     pub(super) end: End,
-    /// How long to remember it.
+    /// Seconds to remember it.
     pub(super) ttl_s: u64,
-    /// Who created it.
+    /// Its owner.
     #[serde(default)]
     pub(super) owner: Option<String>,
 }
 
-/// An operation, applied as number `seq`.
+/// Encodes an operation, applied as number `seq`.
 pub(super) fn operation(seq: u64, operation: &[u8]) -> Vec<u8> {
     let mut record = Vec::with_capacity(12 + operation.len());
     record.push(OPERATION);
@@ -91,7 +91,8 @@ pub(super) fn operation(seq: u64, operation: &[u8]) -> Vec<u8> {
     record
 }
 
-/// What stands before the state before operation `seq`, with which a chunk begins.
+/// Encodes the bytes before the state that a chunk begins with, which is the state before operation
+/// `seq`.
 pub(super) fn chunk_head(seq: u64) -> Vec<u8> {
     let mut record = Vec::with_capacity(12);
     record.push(CHUNK);
@@ -99,25 +100,25 @@ pub(super) fn chunk_head(seq: u64) -> Vec<u8> {
     record
 }
 
-/// A session at its creation, or again as it is now: what came before of it is replaced.
-pub(super) fn whole(birth: &Birth, history: &History) -> Vec<u8> {
-    named(WHOLE, &(birth, history))
+/// Encodes a session at its creation, or as it is now: earlier records of it are replaced.
+pub(super) fn snapshot(created: &Created, history: &History) -> Vec<u8> {
+    named(WHOLE, &(created, history))
 }
 
-/// What stands in for the record of a whole session should that be damaged.
-pub(super) fn name(birth: &Birth) -> Vec<u8> {
-    end(&birth.lost())
+/// Encodes the name that stands in for the record of a whole session if that is damaged.
+pub(super) fn name(created: &Created) -> Vec<u8> {
+    end(&created.lost())
 }
 
-/// A new time to live.
+/// Encodes a new time to live.
 pub(super) fn lease(ttl_s: u64) -> Vec<u8> {
     let mut record = vec![LEASE];
     write_number(&mut record, ttl_s);
     record
 }
 
-/// The end of a session.
-pub(super) fn end(tombstone: &Tombstone) -> Vec<u8> {
+/// Encodes the end of a session.
+pub(super) fn end(tombstone: &Ended) -> Vec<u8> {
     named(END, tombstone)
 }
 
@@ -127,50 +128,50 @@ fn named(tag: u8, content: &impl Serialize) -> Vec<u8> {
     record
 }
 
-/// What a journal tells of its sessions, record by record.
+/// The sessions found in a journal, built record by record.
 #[derive(Debug, Default)]
-pub(super) struct Recollection {
+pub(super) struct ReplayedSessions {
     /// Sessions that have not ended.
-    pub(super) sessions: HashMap<u64, Whole>,
+    pub(super) sessions: HashMap<u64, SessionSnapshot>,
     /// Ends, the oldest first.
-    pub(super) tombstones: Vec<Tombstone>,
-    /// Sessions whose records do not follow one another, and why.
+    pub(super) tombstones: Vec<Ended>,
+    /// Sessions whose records do not fit together, and why.
     pub(super) lost: HashMap<u64, String>,
-    /// Sessions of which a name is all that is left.
-    pub(super) only_names: HashMap<u64, Tombstone>,
-    /// Where each session was last told of as a whole, or its end.
+    /// Sessions known only by a name.
+    pub(super) only_names: HashMap<u64, Ended>,
+    /// Position of each session's last record of a whole or an end.
     told_at: HashMap<u64, u64>,
-    /// Where the record is that is being taken in.
+    /// Position of the current record.
     at: u64,
-    /// Records of sessions whose beginning has not been seen (yet).
+    /// Number of records of sessions whose beginning has not been seen (yet).
     strays: HashMap<u64, u64>,
     /// The greatest key seen.
     pub(super) last_key: u64,
-    /// Bytes of operations that a session keeps for its trajectory, at least.
+    /// Least bytes of operations that a session keeps for its trajectory.
     keep_bytes: usize,
 }
 
-impl Recollection {
+impl ReplayedSessions {
     pub(super) fn new(keep_bytes: usize) -> Self {
-        Recollection {
+        ReplayedSessions {
             keep_bytes,
-            ..Recollection::default()
+            ..ReplayedSessions::default()
         }
     }
 
-    /// Takes in the next record of a session, which is at this place in the journal.
+    /// Processes the next record of a session; `at` is its position in the journal.
     pub(super) fn record(&mut self, at: u64, key: u64, record: &[u8]) {
         self.last_key = self.last_key.max(key);
         self.at = at;
-        if let Err(detail) = self.take_in(key, record) {
+        if let Err(detail) = self.observe(key, record) {
             self.lose(key, detail);
         }
     }
 
-    /// The record at this place is damaged, and this name stands in for it. Of what was told of the session later it changes
-    /// nothing.
+    /// Uses the name of a damaged record in its place. This has no effect on a session with later
+    /// records of a whole or an end.
     pub(super) fn stand_in(&mut self, at: u64, key: u64, name: &[u8]) {
-        // Key 0 has the ends of many sessions.
+        // Key 0 is used for the ends of many sessions.
         if key != 0 && self.is_told_since(key, at) {
             return;
         }
@@ -183,30 +184,30 @@ impl Recollection {
         }
     }
 
-    /// Whether a session has been told of as a whole, or its end, at this place or behind it.
+    /// Whether there is a record of the whole session or of its end at this position or later.
     pub(super) fn is_told_since(&self, key: u64, at: u64) -> bool {
         self.told_at.get(&key).is_some_and(|told_at| *told_at >= at)
     }
 
-    /// The id of a session, as far as that is known.
+    /// Returns the id of a session, if it is known.
     pub(super) fn id(&self, key: u64) -> Option<&str> {
-        let whole = self.sessions.get(&key).map(|whole| &whole.birth.id[..]);
+        let whole = self.sessions.get(&key).map(|whole| &whole.created.id[..]);
         whole.or_else(|| self.by_name(key))
     }
 
-    /// The id of a session of which no more than that is left.
+    /// Returns the id of a session known only by a name.
     pub(super) fn by_name(&self, key: u64) -> Option<&str> {
         let tombstone = self.only_names.get(&key);
         tombstone.map(|tombstone| &tombstone.id[..])
     }
 
-    /// A record of this session is damaged.
+    /// Marks a session as lost, because a record of it is damaged.
     pub(super) fn lose(&mut self, key: u64, detail: String) {
         self.last_key = self.last_key.max(key);
         self.lost.entry(key).or_insert(detail);
     }
 
-    /// Sessions that a record speaks of and that were never told of as a whole.
+    /// Returns sessions with records but no record of their beginning.
     pub(super) fn strays(&self) -> impl Iterator<Item = u64> {
         self.strays.keys().copied()
     }
@@ -216,22 +217,23 @@ impl Recollection {
         *told_at = self.at.max(*told_at);
     }
 
-    fn take_in(&mut self, key: u64, record: &[u8]) -> Result<(), String> {
+    fn observe(&mut self, key: u64, record: &[u8]) -> Result<(), String> {
         let (&tag, mut content) = record.split_first().ok_or("an empty record")?;
         match tag {
             WHOLE => {
-                let (birth, history): (Birth, History) = read(content)?;
+                let (created, history): (Created, History) = read(content)?;
                 if !history.is_sound() {
                     return Err("its history has gaps".to_owned());
                 }
-                // Whatever was damaged before no longer matters.
+                // Earlier damage no longer matters.
                 self.lost.remove(&key);
                 self.strays.remove(&key);
                 self.told(key);
-                self.sessions.insert(key, Whole { birth, history });
+                self.sessions
+                    .insert(key, SessionSnapshot { created, history });
             }
             END => {
-                let tombstone: Tombstone = read(content)?;
+                let tombstone: Ended = read(content)?;
                 self.told(key);
                 self.sessions.remove(&key);
                 self.lost.remove(&key);
@@ -245,7 +247,7 @@ impl Recollection {
                 };
                 let number = read_number(&mut content).ok_or("a record without a number")?;
                 if tag == LEASE {
-                    session.birth.ttl_s = number;
+                    session.created.ttl_s = number;
                     return Ok(());
                 }
                 let expected = session.history.end_seq();

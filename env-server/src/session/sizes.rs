@@ -1,15 +1,16 @@
-//! What sessions are counted with, against what the allocator gave for them.
+//! Compares the estimated sizes of sessions with their allocations.
 
 use env_protocol::{AutoresetMode, CreateVectorEnv, Encoding, Kwargs, Snapshot};
 use serde_json::json;
 
-use super::store::{Limits, Store};
+use super::limits::Limits;
+use super::store::Store;
 use super::{Clock, Creation, Operation};
 use crate::counting::{most, taken};
 use environments::registry;
 use environments::vector::Reset;
 
-/// Every environment, as it is by default, with as much as it takes, and with wrappers.
+/// Returns every environment by default, at its largest, and with wrappers.
 fn creations(num_envs: u64) -> impl Iterator<Item = Creation> {
     let wrappers = json!({"previous_action": true, "previous_reward": true, "is_first": true});
     let large = [
@@ -43,33 +44,33 @@ fn creations(num_envs: u64) -> impl Iterator<Item = Creation> {
 fn environments_are_counted_with_what_they_take() {
     let store = Store::new(Limits::default(), Clock::default());
     let mut counted_all = 0;
-    // What is made once is made.
+    // Create each once, so that lazily built tables already exist.
     creations(1).for_each(|creation| drop(store.create(creation, None)));
     for creation in creations(512) {
         let told = format!("{creation:?}");
-        let before = (taken(), store.keeper().memory_bytes());
+        let before = (taken(), store.context().memory_bytes());
         // Not every environment has every argument.
         let Ok(created) = store.create(creation, None) else {
             continue;
         };
         counted_all += 1;
         let session = created.session;
-        let born = store.keeper().memory_bytes() - before.1;
+        let born = store.context().memory_bytes() - before.1;
         session
             .apply(None, Operation::Reset(Reset::default()))
             .unwrap();
         for _ in 0..3 {
             let (actions, _) = session.oracle().unwrap();
-            let step = session.step_operation(actions).unwrap();
+            let step = session.blueprint().step_operation(actions).unwrap();
             session.apply(None, step).unwrap();
         }
         let given = (taken() - before.0) as usize;
-        let counted = store.keeper().memory_bytes() - before.1;
+        let counted = store.context().memory_bytes() - before.1;
         assert!(
             counted <= 2 * given && given <= 2 * counted,
             "{told}: counted {counted}, given {given}"
         );
-        // States between operations are counted as they come.
+        // States between operations are counted as they are added.
         let given = given - session.lock().unwrap().history.bytes();
         assert!(
             given <= 2 * born,
@@ -107,13 +108,13 @@ fn a_state_written_down_is_the_state() {
             other.lock().unwrap().vector.restore_base(&base).unwrap();
             assert_eq!(other.snapshot().unwrap(), expected, "{told}");
             let (actions, _) = one.oracle().unwrap();
-            one.apply(None, one.step_operation(actions).unwrap())
+            one.apply(None, one.blueprint().step_operation(actions).unwrap())
                 .unwrap();
         }
     }
 }
 
-/// 4,096 lanes of a thousand bits.
+/// Creates 4,096 lanes of a thousand bits.
 fn wide() -> Creation {
     Creation::Vector(CreateVectorEnv {
         spec_id: "BsuiteMemorySize-v0".to_owned(),
@@ -135,7 +136,7 @@ fn what_does_not_fit_is_refused_before_it_is_built() {
     let (refused, taken) = most(|| store.create(wide(), None).err());
     assert_eq!(refused.unwrap().code, env_protocol::ErrorCode::ServerFull);
     assert!(taken < 1 << 20, "{taken}");
-    assert_eq!(store.keeper().memory_bytes(), 0);
+    assert_eq!(store.context().memory_bytes(), 0);
 }
 
 #[test]

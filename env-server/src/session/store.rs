@@ -1,6 +1,5 @@
 //! All sessions of a server, and the limits on them.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -8,155 +7,98 @@ use dashmap::DashMap;
 use env_protocol::{ErrorCode, ForkRequest, LeaseReply, LeaseRequest, Problem};
 
 use crate::journal::Journal;
-use crate::observe::{Census, Population, Work};
+use service::access::Owner;
+use service::leases::{
+    Clock, Quotas, Tombstone, Tombstones, Usage, check_id, check_lanes, check_ttl_s, drawn_seed, ms,
+};
+use service::observe::{Census, Population, Work};
 
-use super::graves::{Grave, Graves};
-use super::keeper::{Keeper, Written};
-use super::lease::{Clock, ms};
-use super::records::{End, MAX_STATE_BYTES, Tombstone};
-use super::room::{Room, Rooms};
-use super::{Answer, Creation, Description, Kind, Operation, PAGE_BYTES, Parents, Session, ended};
+use super::blueprint::Blueprint;
+use super::context::{JournalPosition, SessionContext};
+use super::creation::{Creation, Description, Kind};
+use super::limits::{Limits, PAGE_BYTES};
+use super::operation::{Answer, Operation};
+use super::records::{End, Ended, MAX_STATE_BYTES};
+use super::session::{Parents, Session, ended};
+use service::room::{Room, Rooms};
 
-/// Bytes of a reply that is not counted while it is under way: `--max-requests-in-flight` bounds how many there are.
+/// Largest reply, in bytes, that is not counted while it is sent: `--max-requests-in-flight` bounds
+/// the number of such replies.
 const SMALL_REPLY: usize = 64 << 10;
-
-/// What a server holds at most.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Environments, counting a vector environment as one.
-    pub max_envs: usize,
-    /// Lanes of one vector environment.
-    pub max_lanes_per_env: usize,
-    /// Lanes of all environments together.
-    pub max_lanes: usize,
-    /// Bytes of all environments together, by estimate.
-    pub max_memory_bytes: usize,
-    /// Bytes of operations that each environment keeps for its trajectory, at least.
-    pub trajectory_bytes: usize,
-    /// Seconds an environment lives after its last operation when its creation does not say.
-    pub default_ttl_s: u64,
-    /// Most that a creation may say.
-    pub max_ttl_s: u64,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Limits {
-            max_envs: 16_384,
-            max_lanes_per_env: 16_384,
-            max_lanes: 262_144,
-            max_memory_bytes: 1 << 30,
-            trajectory_bytes: 32 << 10,
-            default_ttl_s: 3_600,
-            max_ttl_s: 7 * 24 * 3_600,
-        }
-    }
-}
-
-/// Who asks, where the server knows them by a token: environments belong to who created them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Owner {
-    /// The name, under which quotas count.
-    pub name: Arc<str>,
-    /// Most environments, if there is a limit.
-    pub max_envs: Option<usize>,
-    /// Most lanes, if there is a limit.
-    pub max_lanes: Option<usize>,
-}
 
 /// All sessions of a server.
 ///
-/// Each principal has ids of its own: the same id of two is two sessions, and nobody can find out
-/// which ids others have, or take them. Sessions without an owner, which were made while the server
-/// asked for no tokens, are everybody's, as they have always been. Where it asks for none, those of
-/// the principals that it had before are everybody's, too, as long as an id says which is meant.
+/// Each principal has its own ids: the same id of two principals names two sessions, and a principal
+/// can neither discover nor take the ids of others. Sessions without an owner, created while the
+/// server required no tokens, remain open to every client. While the server requires no tokens, so
+/// are the sessions of principals, if their id is unambiguous.
 pub struct Store {
     /// By [`Key`].
     sessions: DashMap<String, Arc<Session>>,
-    /// Taken for creating and ending only; operations never wait for it. Where a session's state
-    /// is locked as well, that comes first.
+    /// Locked only to create and end sessions; operations never wait for it. A session's state is
+    /// locked before it.
     ledger: Mutex<Ledger>,
     limits: Limits,
-    keeper: Arc<Keeper>,
-    /// Memory that is taken for a while, beside what sessions hold.
+    context: Arc<SessionContext>,
+    /// Memory reserved for a time, in addition to that of sessions.
     rooms: Arc<Rooms>,
     leases_expired: AtomicU64,
 }
 
-/// What must stay true over creating and ending.
-#[derive(Default)]
+/// Most ended sessions remembered per principal: as many as there may be environments by default.
+/// Each takes about 200 bytes.
+const MAX_ENDED_OF_ONE: usize = 16_384;
+
+/// Most ended sessions remembered in all. Beyond that, the principal with the most forgets its
+/// oldest.
+const MAX_ENDED_OF_ALL: usize = 16 * MAX_ENDED_OF_ONE;
+
+/// Counts and tombstones, which creating and ending change together.
 struct Ledger {
-    held: Usage,
-    by_owner: HashMap<Arc<str>, Usage>,
-    graves: Graves,
+    quotas: Quotas,
+    tombstones: Tombstones<(Kind, String), (End, JournalPosition)>,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
-struct Usage {
-    envs: usize,
-    lanes: usize,
-}
-
-/// What is known of an id.
+/// The state of an id.
 enum Found {
     Living(Arc<Session>),
-    Ended(End, Written),
+    Ended(End, JournalPosition),
     Nothing,
 }
 
 impl Ledger {
-    fn add(&mut self, session: &Session) {
-        let lanes = session.creation().num_envs() as usize;
-        let usages = self.usages(session.owner());
-        for usage in usages {
-            usage.envs += 1;
-            usage.lanes += lanes;
+    fn new() -> Self {
+        Ledger {
+            quotas: Quotas::new("the server", "environments"),
+            tombstones: Tombstones::new(MAX_ENDED_OF_ONE, MAX_ENDED_OF_ALL),
         }
     }
 
-    fn remove(&mut self, session: &Session) {
-        let lanes = session.creation().num_envs() as usize;
-        for usage in self.usages(session.owner()) {
-            usage.envs -= 1;
-            usage.lanes -= lanes;
-        }
-        if let Some(owner) = session.owner()
-            && self
-                .by_owner
-                .get(owner)
-                .is_some_and(|usage| usage.envs == 0)
-        {
-            self.by_owner.remove(owner);
-        }
-    }
-
-    fn usages(&mut self, owner: Option<&Arc<str>>) -> impl Iterator<Item = &mut Usage> {
-        let of_owner = owner.map(|name| self.by_owner.entry(Arc::clone(name)).or_default());
-        [Some(&mut self.held), of_owner].into_iter().flatten()
-    }
-
-    /// The principals of whom there is anything.
+    /// Returns the principals that hold sessions or have ended ones.
     fn owners(&self) -> Vec<Arc<str>> {
-        let held = self.by_owner.keys();
-        let mut owners: Vec<_> = held.chain(self.graves.owners()).map(Arc::clone).collect();
+        let held = self.quotas.by_owner().map(|(name, _)| name);
+        let mut owners: Vec<_> = held
+            .chain(self.tombstones.owners())
+            .map(Arc::clone)
+            .collect();
         owners.sort_unstable();
         owners.dedup();
         owners
     }
 }
 
-/// Under what a session is found: its id, behind its owner's name if it has one. Names have no
-/// slash in them.
+/// The key of a session: its id, preceded by its owner's name and a slash if it has an owner. Names
+/// contain no slash.
 struct Key {
     bytes: [u8; Key::MAX_BYTES],
     len: usize,
 }
 
 impl Key {
-    /// A name, a slash and an id.
+    /// Longest name, a slash, longest id.
     const MAX_BYTES: usize = 129;
 
-    /// Without allocating; nothing, where the id is too long to be one.
+    /// Creates a key without allocating. Returns `None` if the id is too long to be valid.
     fn new(owner: &str, id: &str) -> Option<Self> {
         let len = owner.len() + 1 + id.len();
         let mut bytes = [0; Key::MAX_BYTES];
@@ -171,7 +113,7 @@ impl Key {
         str::from_utf8(&self.bytes[..self.len]).unwrap_or_default()
     }
 
-    fn of(session: &Session) -> String {
+    fn from_session(session: &Session) -> String {
         match session.owner() {
             None => session.id().to_owned(),
             Some(owner) => format!("{owner}/{}", session.id()),
@@ -180,43 +122,47 @@ impl Key {
 }
 
 impl Store {
-    /// An empty store, whose sessions end with their process.
+    /// Creates an empty store, whose sessions end with the process.
     pub fn new(limits: Limits, clock: Clock) -> Self {
-        let keeper = Keeper::new(limits.trajectory_bytes, clock, None, 0);
-        Store::with_keeper(limits, keeper)
+        let context = SessionContext::new(limits.trajectory_bytes, clock, None, 0);
+        Store::with_context(limits, context)
     }
 
-    pub(super) fn with_keeper(limits: Limits, keeper: Keeper) -> Self {
+    pub(super) fn with_context(limits: Limits, context: SessionContext) -> Self {
         Store {
             sessions: DashMap::new(),
-            ledger: Mutex::default(),
+            ledger: Mutex::new(Ledger::new()),
             rooms: Rooms::new(limits.max_memory_bytes),
             limits,
-            keeper: Arc::new(keeper),
+            context: Arc::new(context),
             leases_expired: AtomicU64::new(0),
         }
     }
 
-    pub(super) fn keeper_handle(&self) -> &Arc<Keeper> {
-        &self.keeper
+    pub(super) fn context_handle(&self) -> &Arc<SessionContext> {
+        &self.context
     }
 
-    /// What all sessions share.
-    pub fn keeper(&self) -> &Keeper {
-        &self.keeper
+    /// Returns the context that all sessions share.
+    pub fn context(&self) -> &SessionContext {
+        &self.context
     }
 
-    /// Creates a session under an id of its own.
+    /// Creates a session under an id drawn by the server.
     ///
     /// # Errors
     /// `unknown-spec`, `invalid-kwargs`, `invalid-seed`, `invalid-num-envs`, `invalid-ttl`,
     /// `quota-exceeded`, `server-full` or `storage-failed`.
-    pub fn create(&self, creation: Creation, owner: Option<&Owner>) -> Result<Created, Problem> {
+    pub fn create(
+        &self,
+        creation: Creation,
+        owner: Option<&Owner>,
+    ) -> Result<CreatedSession, Problem> {
         let built = self.build(drawn_id(), creation, owner)?;
         self.insert(built, owner, &mut self.lock_ledger())
     }
 
-    /// Creates a session under the client's id, or finds the one created so before.
+    /// Creates a session under the client's id, or finds the one created before by the same request.
     ///
     /// # Errors
     /// As [`Store::create`], and `invalid-env-id`, `env-exists`, `env-closed` or `lease-expired`.
@@ -225,8 +171,8 @@ impl Store {
         id: &str,
         creation: Creation,
         owner: Option<&Owner>,
-    ) -> Result<Created, Problem> {
-        check_id(id)?;
+    ) -> Result<CreatedSession, Problem> {
+        check_id(id, ErrorCode::InvalidEnvId)?;
         let name = owner.map(|owner| &owner.name);
         self.expire_if_due(name, id);
         if let Some(found) = self.created_before(id, &creation, name, &self.lock_ledger())? {
@@ -234,22 +180,26 @@ impl Store {
         }
         let built = self.build(id.to_owned(), creation, owner)?;
         let mut ledger = self.lock_ledger();
-        // Somebody else may have created it meanwhile.
+        // Another request may have created it meanwhile.
         match self.created_before(id, built.creation(), name, &ledger)? {
             Some(found) => Ok(found),
             None => self.insert(built, owner, &mut ledger),
         }
     }
 
-    /// The session that was created under this id with this body, if it was.
+    /// Returns the session created before under this id with this body, if there is one.
+    ///
+    /// # Errors
+    /// `env-exists`, if it was created with another body; `env-closed`, `lease-expired` or
+    /// `env-lost`, if it has ended.
     fn created_before(
         &self,
         id: &str,
         creation: &Creation,
         name: Option<&Arc<str>>,
         ledger: &Ledger,
-    ) -> Result<Option<Created>, Problem> {
-        let existing = |session: Arc<Session>| Created {
+    ) -> Result<Option<CreatedSession>, Problem> {
+        let existing = |session: Arc<Session>| CreatedSession {
             written: session.born,
             session,
             is_new: false,
@@ -263,7 +213,7 @@ impl Store {
         }
         match self.ended_or_beyond(creation.kind(), id, name, ledger) {
             Found::Ended(end, _) => Err(ended(id, end)),
-            // Its client goes on with it, although the server asks otherwise now who it is.
+            // Its client continues with it, although the server now requires tokens, or no longer.
             Found::Living(session) if is_same(&session) && !session.has_expired() => {
                 Ok(Some(existing(session)))
             }
@@ -271,8 +221,8 @@ impl Store {
         }
     }
 
-    /// Builds a session that nobody sees yet. This takes long where it is large: others are created
-    /// and closed meanwhile.
+    /// Builds a session without inserting it. A large one takes long, so the ledger is not locked
+    /// meanwhile.
     fn build(
         &self,
         id: String,
@@ -282,7 +232,7 @@ impl Store {
         self.admit(&creation, owner, &self.lock_ledger())?;
         let ttl_s = self.ttl_s(creation.ttl_s())?;
         let parents = self.parents(owner.map(|owner| Arc::clone(&owner.name)), ttl_s, false);
-        let expected = Session::expected_bytes(&creation)?;
+        let expected = Blueprint::expected_bytes(&creation)?;
         let room = self.room_to_build(expected)?;
         let mut session = Session::new(id, creation, drawn_seed(), parents)?;
         drop(room);
@@ -296,13 +246,13 @@ impl Store {
         mut session: Session,
         owner: Option<&Owner>,
         ledger: &mut Ledger,
-    ) -> Result<Created, Problem> {
+    ) -> Result<CreatedSession, Problem> {
         self.admit(session.creation(), owner, ledger)?;
         self.check_memory()?;
-        let written = session.with_whole(|whole| self.keeper.write_down(&[whole]));
+        let written = session.with_snapshot(|whole| self.context.write_down(&[whole]));
         session.born = written.expect("it has just begun")?;
-        self.keeper.metrics.done(Work::Create);
-        Ok(Created {
+        self.context.metrics.done(Work::Create);
+        Ok(CreatedSession {
             written: session.born,
             session: self.hold(session, ledger),
             is_new: true,
@@ -311,7 +261,7 @@ impl Store {
 
     fn parents(&self, owner: Option<Arc<str>>, ttl_s: u64, is_fork: bool) -> Parents {
         Parents {
-            keeper: Arc::clone(&self.keeper),
+            context: Arc::clone(&self.context),
             owner,
             ttl_s,
             is_fork,
@@ -320,24 +270,25 @@ impl Store {
 
     fn hold(&self, session: Session, ledger: &mut Ledger) -> Arc<Session> {
         let session = Arc::new(session);
-        ledger.add(&session);
+        let lanes = session.creation().num_envs() as usize;
+        ledger.quotas.add(session.owner(), lanes);
         self.sessions
-            .insert(Key::of(&session), Arc::clone(&session));
+            .insert(Key::from_session(&session), Arc::clone(&session));
         session
     }
 
-    /// The session of an owner, or of nobody, under an id.
+    /// Returns the session with this owner, or without an owner, under an id.
     fn living(&self, owner: Option<&Arc<str>>, id: &str) -> Option<Arc<Session>> {
         let found = match owner {
             None => self.sessions.get(id),
             Some(owner) => self.sessions.get(Key::new(owner, id)?.as_str()),
         };
-        // An id that comes from outside may look like a key.
+        // An id from a client may look like a key.
         let session = found.filter(|session| session.owner() == owner)?;
         Some(Arc::clone(&session))
     }
 
-    /// What an id means to who asks.
+    /// Resolves an id for the client.
     fn find(&self, kind: Kind, id: &str, asks: Option<&Owner>) -> Found {
         let name = asks.map(|owner| &owner.name);
         match self.living(name, id) {
@@ -346,8 +297,8 @@ impl Store {
         }
     }
 
-    /// What an id means to who asks and has no session under it: one of its own that has ended, or
-    /// one of those that are everybody's.
+    /// Resolves an id under which the client has no session of its own: it may name one that has
+    /// ended, or one open to every client.
     fn ended_or_beyond(
         &self,
         kind: Kind,
@@ -355,10 +306,10 @@ impl Store {
         asks: Option<&Arc<str>>,
         ledger: &Ledger,
     ) -> Found {
-        let now_ms = self.keeper.clock.now_ms();
+        let (now_ms, key) = (self.context.clock.now_ms(), (kind, id.to_owned()));
         let ended = |owner: Option<&Arc<str>>| {
-            let grave = ledger.graves.find(owner, kind, id, now_ms);
-            grave.map(|grave| Found::Ended(grave.end, grave.written))
+            let found = ledger.tombstones.find(owner, &key, now_ms);
+            found.map(|&(end, written)| Found::Ended(end, written))
         };
         let of = |owner: Option<&Arc<str>>| {
             let living = self.living(owner, id);
@@ -370,7 +321,7 @@ impl Store {
             None => {
                 let owners = ledger.owners();
                 let mut found = owners.iter().filter_map(|owner| of(Some(owner)));
-                // Of several that are meant equally none is.
+                // An id of several principals names none of their sessions.
                 found.next().filter(|_| found.next().is_none())
             }
         });
@@ -378,55 +329,25 @@ impl Store {
     }
 
     fn ttl_s(&self, asked: Option<u64>) -> Result<u64, Problem> {
-        let max = self.limits.max_ttl_s;
-        match asked {
-            None => Ok(self.limits.default_ttl_s.min(max)),
-            Some(ttl_s) if (1..=max).contains(&ttl_s) => Ok(ttl_s),
-            Some(ttl_s) => {
-                let detail = format!("ttl_s must be from 1 to {max} seconds, not {ttl_s}");
-                Err(Problem::new(ErrorCode::InvalidTtl, detail).at("/ttl_s"))
-            }
-        }
+        check_ttl_s(asked, self.limits.default_ttl_s, self.limits.max_ttl_s)
     }
 
-    /// Checks the limits.
+    /// Checks that one more session is within the limits and quotas.
     fn admit(
         &self,
         creation: &Creation,
         owner: Option<&Owner>,
         ledger: &Ledger,
     ) -> Result<(), Problem> {
-        let Limits {
-            max_envs,
-            max_lanes_per_env,
-            max_lanes,
-            ..
-        } = self.limits;
-        let asked = creation.num_envs();
-        let lanes = usize::try_from(asked)
-            .ok()
-            .filter(|n| (1..=max_lanes_per_env).contains(n))
-            .ok_or_else(|| {
-                let detail = format!("num_envs must be from 1 to {max_lanes_per_env}, not {asked}");
-                Problem::new(ErrorCode::InvalidNumEnvs, detail).at("/num_envs")
-            })?;
-        within("the server", ledger.held, lanes, max_envs, max_lanes)?;
-        if let Some(owner) = owner {
-            let held = ledger.by_owner.get(&owner.name).copied();
-            let max_envs = owner.max_envs.unwrap_or(usize::MAX);
-            let max_lanes = owner.max_lanes.unwrap_or(usize::MAX);
-            within(
-                &owner.name,
-                held.unwrap_or_default(),
-                lanes,
-                max_envs,
-                max_lanes,
-            )?;
-        }
-        Ok(())
+        let lanes = check_lanes(creation.num_envs(), self.limits.max_lanes_per_env)?;
+        let max = Usage {
+            sessions: self.limits.max_envs,
+            lanes: self.limits.max_lanes,
+        };
+        ledger.quotas.admit(lanes, max, owner)
     }
 
-    /// Whether what is held, a session just built included, is within the memory there is for it.
+    /// Checks the limit on memory, including a session just built.
     fn check_memory(&self) -> Result<(), Problem> {
         self.check_memory_with(0)
     }
@@ -437,56 +358,57 @@ impl Store {
             self.limits.max_memory_bytes,
         );
         if held > max {
-            let detail = format!("with it the server would hold {held} bytes, over {max}");
+            let detail =
+                format!("with it the server would hold {held} bytes, more than its limit of {max}");
             return Err(Problem::new(ErrorCode::ServerFull, detail));
         }
         Ok(())
     }
 
-    /// Takes room for environments of so many bytes, before they are built.
+    /// Reserves memory for environments before they are built.
     fn room_to_build(&self, bytes: usize) -> Result<Room, Problem> {
         self.check_memory_with(bytes)?;
         self.rooms
-            .take(bytes, self.keeper.memory_bytes())
+            .take(bytes, self.context.memory_bytes())
             .ok_or_else(|| {
                 let detail = format!(
-                    "{bytes} bytes for it, beside what is built now, are over the server's limit"
+                    "{bytes} bytes for it, in addition to those being built, exceed the server's limit"
                 );
                 Problem::new(ErrorCode::ServerFull, detail)
             })
     }
 
-    /// Takes room for a reply of about so many bytes, until it has been sent. A small one needs none.
+    /// Reserves memory for a reply of about this size until it has been sent; a small reply needs none.
     ///
     /// # Errors
-    /// `overloaded`, when other replies take it.
+    /// `overloaded`, if other replies leave too little.
     pub(crate) fn room(&self, bytes: usize) -> Result<Room, Problem> {
-        let held = self.keeper.memory_bytes();
+        let held = self.context.memory_bytes();
         let bytes = if bytes <= SMALL_REPLY { 0 } else { bytes };
         self.rooms.take(bytes, held).ok_or_else(|| {
             let (taken, max) = (self.rooms.taken(), self.limits.max_memory_bytes);
             let detail = format!(
-                "{bytes} bytes for the reply, beside {taken} of others and {held} of environments, are over the \
-                 server's {max}"
+                "{bytes} bytes for the reply, in addition to {taken} of others and {held} of environments, exceed the \
+                 server's limit of {max}"
             );
             Problem::new(ErrorCode::Overloaded, detail)
         })
     }
 
-    /// Bytes that are taken for a while.
+    /// Returns the bytes reserved for a time.
     #[cfg(test)]
     pub(crate) fn rooms_taken(&self) -> usize {
         self.rooms.taken()
     }
 
-    /// Bytes of all environments, and of what is taken for a while.
+    /// Returns the bytes of all environments and of all reservations.
     fn memory_bytes(&self) -> usize {
-        self.keeper
+        self.context
             .memory_bytes()
             .saturating_add(self.rooms.taken())
     }
 
-    /// Whether something is done to the session that an id means to who asks in a moment, if there is one.
+    /// Whether an operation on the session under an id takes only a moment; true if there is none.
     pub(crate) fn is_quick(&self, kind: Kind, id: &str, owner: Option<&Owner>) -> bool {
         match self.find(kind, id, owner) {
             Found::Living(session) => session.is_quick(),
@@ -513,17 +435,17 @@ impl Store {
             found = self.find(kind, id, owner);
         }
         match found {
-            // One that is played at this moment does not end: its lease is renewed by that.
+            // A session with an operation in progress does not end: the operation renews its lease.
             Found::Living(session) => Ok(session),
             Found::Ended(end, _) => Err(ended(id, end)),
             Found::Nothing => Err(unknown(id)),
         }
     }
 
-    /// Branches off a session, as an operation on the one it is branched from.
+    /// Creates a branch of a session, as an operation on that session.
     ///
     /// # Errors
-    /// As [`Session::apply`], and those of [`Store::create_as`]. Nothing has changed then.
+    /// As [`Session::apply`] and [`Store::create_as`]. An error changes nothing.
     pub fn fork(
         &self,
         session: &Session,
@@ -546,10 +468,10 @@ impl Store {
             env_id: env_id.clone(),
         };
         session.once(seq, operation, |state, operation, bytes, next_seq| {
-            check_id(&env_id).map_err(|problem| problem.at("/env_id"))?;
+            check_id(&env_id, ErrorCode::InvalidEnvId).map_err(|problem| problem.at("/env_id"))?;
             let ttl_s = match ttl_s {
                 Some(ttl_s) => self.ttl_s(Some(ttl_s))?,
-                None => session.lease.ttl_s(),
+                None => session.ttl_s(),
             };
             let kind = session.creation().kind();
             let may_be = |ledger: &Ledger| {
@@ -562,7 +484,7 @@ impl Store {
                 self.admit(session.creation(), owner, ledger)
             };
             may_be(&self.lock_ledger())?;
-            // Others are created and closed while it is built.
+            // Other sessions can be created and closed while it is built.
             let parents = self.parents(name.cloned(), ttl_s, true);
             let room = self.room_to_build(session.bytes())?;
             let mut child = session.branch(state, env_id.clone(), parents)?;
@@ -570,11 +492,13 @@ impl Store {
             let mut ledger = self.lock_ledger();
             may_be(&ledger)?;
             self.check_memory()?;
-            let beside = child.with_whole(|whole| session.write_down(state, bytes, Some(whole)));
-            let written = beside.expect("it has just begun")?;
+            let result = child.with_snapshot(|whole| session.write_down(state, bytes, Some(whole)));
+            let written = result.expect("it has just begun")?;
             child.born = written;
             self.hold(child, &mut ledger);
-            let reply = session.perform(state.vector.as_mut(), operation, next_seq);
+            let reply = session
+                .blueprint()
+                .perform(state.vector.as_mut(), operation, next_seq);
             Ok((reply, written))
         })
     }
@@ -587,26 +511,31 @@ impl Store {
         &self,
         session: &Session,
         request: LeaseRequest,
-    ) -> Result<(LeaseReply, Written), Problem> {
+    ) -> Result<(LeaseReply, JournalPosition), Problem> {
         if request.ttl_s.is_some() {
             self.ttl_s(request.ttl_s)?;
         }
         session.renew(request)
     }
 
-    /// Closes a session, after the operation under way on it. Closing it again is no error.
+    /// Closes a session, after the operation in progress. Closing it again is not an error.
     ///
     /// # Errors
-    /// `unknown-env`, when there never was one, or `storage-failed`.
-    pub fn close(&self, kind: Kind, id: &str, owner: Option<&Owner>) -> Result<Written, Problem> {
+    /// `unknown-env`, if there never was one, or `storage-failed`.
+    pub fn close(
+        &self,
+        kind: Kind,
+        id: &str,
+        owner: Option<&Owner>,
+    ) -> Result<JournalPosition, Problem> {
         match self.find(kind, id, owner) {
             Found::Living(session) => {
                 if let Some((tombstone, written)) = session.finish(End::Closed)? {
                     self.let_go(&session, &tombstone, written);
-                    self.keeper.metrics.done(Work::Close);
+                    self.context.metrics.done(Work::Close);
                     return Ok(written);
                 }
-                // Somebody else is ending it this moment.
+                // Another request is ending it.
                 Ok(session.ended_at().unwrap_or_default())
             }
             Found::Ended(_, written) => Ok(written),
@@ -614,7 +543,7 @@ impl Store {
         }
     }
 
-    /// Ends the session of an id that is asked for, if its lease has run out and nobody has noticed.
+    /// Ends the session under an id if its lease has run out.
     fn expire_if_due(&self, owner: Option<&Arc<str>>, id: &str) {
         let found = self.living(owner, id);
         if let Some(session) = found.filter(|session| session.has_expired()) {
@@ -622,7 +551,7 @@ impl Store {
         }
     }
 
-    /// Ends a session whose lease has run out.
+    /// Ends a session with an expired lease.
     fn expire(&self, session: &Arc<Session>) {
         match session.finish(End::Expired) {
             Ok(Some((tombstone, written))) => {
@@ -634,71 +563,72 @@ impl Store {
         }
     }
 
-    /// Takes an ended session out.
-    pub(super) fn let_go(&self, session: &Session, tombstone: &Tombstone, written: Written) {
+    /// Removes a session that has ended.
+    pub(super) fn let_go(&self, session: &Session, tombstone: &Ended, written: JournalPosition) {
         let mut ledger = self.lock_ledger();
         let removed = self
             .sessions
-            .remove_if(&Key::of(session), |_, held| held.key() == session.key());
+            .remove_if(&Key::from_session(session), |_, held| {
+                held.key() == session.key()
+            });
         if removed.is_some() {
-            ledger.remove(session);
+            let lanes = session.creation().num_envs() as usize;
+            ledger.quotas.remove(session.owner(), lanes);
         }
-        self.bury(tombstone, written, &mut ledger);
+        self.remember(tombstone, written, &mut ledger);
     }
 
-    fn bury(&self, tombstone: &Tombstone, written: Written, ledger: &mut Ledger) {
-        let grave = Grave {
-            end: tombstone.end,
-            until_ms: self
-                .keeper
-                .clock
-                .now_ms()
-                .saturating_add(ms(tombstone.ttl_s)),
-            written,
-        };
-        let kind = match tombstone.is_vector {
+    fn remember(&self, ended: &Ended, written: JournalPosition, ledger: &mut Ledger) {
+        let until_ms = self.context.clock.now_ms().saturating_add(ms(ended.ttl_s));
+        let kind = match ended.is_vector {
             true => Kind::Vector,
             false => Kind::Single,
         };
-        let owner = tombstone.owner.as_deref().map(Arc::from);
-        ledger.graves.bury(owner, kind, &tombstone.id, grave);
+        let owner = ended.owner.as_deref().map(Arc::from);
+        let tombstone = Tombstone {
+            end: (ended.end, written),
+            until_ms,
+        };
+        ledger
+            .tombstones
+            .add(owner, (kind, ended.id.clone()), tombstone);
     }
 
-    /// Remembers a session that had ended when the server began.
-    pub(super) fn bury_recovered(&self, tombstone: &Tombstone) {
-        self.bury(tombstone, Written::default(), &mut self.lock_ledger());
+    /// Remembers a session that ended before the server began.
+    pub(super) fn remember_recovered(&self, ended: &Ended) {
+        self.remember(ended, JournalPosition::default(), &mut self.lock_ledger());
     }
 
-    /// Takes in a session that the journal has brought back.
+    /// Holds a session recovered from the journal.
     pub(super) fn hold_recovered(&self, session: Session) {
         self.hold(session, &mut self.lock_ledger());
     }
 
-    /// Every session. Those whose creation has been written down are among them.
+    /// Returns every session whose creation is in the journal.
     pub(super) fn all(&self) -> Vec<Arc<Session>> {
-        // Who creates one holds the ledger from writing to holding.
+        // Creating a session locks the ledger from writing the record until it is held.
         let _ledger = self.lock_ledger();
         self.sessions.iter().map(|s| Arc::clone(&s)).collect()
     }
 
-    /// The sessions that are remembered as ended, as a journal keeps them.
-    pub(super) fn tombstones(&self) -> Vec<Tombstone> {
-        let now_ms = self.keeper.clock.now_ms();
+    /// Returns the ended sessions that are remembered, as records for the journal.
+    pub(super) fn tombstones(&self) -> Vec<Ended> {
+        let now_ms = self.context.clock.now_ms();
         let ledger = self.lock_ledger();
-        let graves = ledger.graves.iter();
-        let remembered = graves.filter(|(_, _, _, grave)| grave.until_ms > now_ms);
+        let all = ledger.tombstones.iter();
+        let remembered = all.filter(|(_, _, tombstone)| tombstone.until_ms > now_ms);
         remembered
-            .map(|(owner, kind, id, grave)| Tombstone {
-                id: id.to_owned(),
-                is_vector: kind == Kind::Vector,
-                end: grave.end,
-                ttl_s: (grave.until_ms - now_ms).div_ceil(1_000),
+            .map(|(owner, (kind, id), tombstone)| Ended {
+                id: id.clone(),
+                is_vector: *kind == Kind::Vector,
+                end: tombstone.end.0,
+                ttl_s: (tombstone.until_ms - now_ms).div_ceil(1_000),
                 owner: owner.as_deref().map(str::to_owned),
             })
             .collect()
     }
 
-    /// Ends every session whose lease has run out, and forgets those that ended long ago.
+    /// Ends every session with an expired lease, and forgets old ends.
     pub fn reap(&self) {
         let sessions = self.sessions.iter();
         let expired = sessions.filter(|session| session.has_expired());
@@ -706,28 +636,29 @@ impl Store {
         for session in expired {
             self.expire(&session);
         }
-        self.lock_ledger().graves.forget(self.keeper.clock.now_ms());
+        let now_ms = self.context.clock.now_ms();
+        self.lock_ledger().tombstones.forget(now_ms);
     }
 
-    /// How many sessions each principal holds, and nobody.
+    /// Returns the number of sessions of each principal, after those without an owner.
     pub fn held_by(&self) -> Vec<(Option<Arc<str>>, usize)> {
         let ledger = self.lock_ledger();
-        let owned = ledger.by_owner.iter();
+        let owned = ledger.quotas.by_owner();
         let mut held: Vec<_> = owned
-            .map(|(name, usage)| (Some(Arc::clone(name)), usage.envs))
+            .map(|(name, usage)| (Some(Arc::clone(name)), usage.sessions))
             .collect();
         held.sort_unstable();
         let of_principals: usize = held.iter().map(|(_, envs)| envs).sum();
-        held.insert(0, (None, ledger.held.envs - of_principals));
+        held.insert(0, (None, ledger.quotas.held().sessions - of_principals));
         held
     }
 
-    /// How many leases have run out since the server began.
+    /// Returns the number of leases that have run out since the server began.
     pub fn leases_expired(&self) -> u64 {
         self.leases_expired.load(Ordering::Relaxed)
     }
 
-    /// Who is there, for metrics.
+    /// Returns counts of all sessions, for metrics.
     pub fn census(&self) -> Census {
         let mut populations: Vec<Population> = Vec::new();
         for session in &self.sessions {
@@ -755,12 +686,12 @@ impl Store {
             populations,
             memory_bytes: self.memory_bytes() as u64,
             leases_expired: self.leases_expired(),
-            journal: self.keeper.journal().map(Journal::stats),
+            journal: self.context.journal().map(Journal::stats),
         }
     }
 
-    /// A page of sessions in the order of their ids, those after `after`, and where the next page
-    /// begins. It ends when it is large.
+    /// Returns a page of sessions ordered by id, those after `after`, and the start of the next page.
+    /// A page ends after `limit` sessions or about [`PAGE_BYTES`].
     ///
     /// # Errors
     /// Those of [`Session::describe`].
@@ -778,7 +709,7 @@ impl Store {
             .filter(|s| is_open_to(s.owner(), owner) && !s.has_expired())
             .map(|s| Arc::clone(&s))
             .collect();
-        // Of one id first what is the caller's own.
+        // The client's own session precedes others with the same id.
         let name = owner.map(|owner| &owner.name);
         sessions.sort_unstable_by(|a, b| {
             let is_other = |session: &Session| session.owner() != name;
@@ -801,23 +732,23 @@ impl Store {
     }
 
     fn lock_ledger(&self) -> MutexGuard<'_, Ledger> {
-        // A panic while it is held leaves at worst counts that are off by one session.
+        // After a panic while it is locked, counts are at worst off by one session.
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A session that has been created, now or before.
-pub struct Created {
+/// The result of creating a session.
+pub struct CreatedSession {
     /// The session.
     pub session: Arc<Session>,
-    /// Whether it is new.
+    /// Whether it is new, rather than created before by the same request.
     pub is_new: bool,
-    /// How far the journal must be safe before the client may be told.
-    pub written: Written,
+    /// The position up to which the journal must be durable before the client is answered.
+    pub written: JournalPosition,
 }
 
-/// Whether who asks may see what belongs to `owner`: what is nobody's is everybody's, and who asks
-/// without tokens is everybody.
+/// Whether a client may see a session: sessions without an owner are open to all, and a client of a
+/// server without tokens sees all.
 fn is_open_to(owner: Option<&Arc<str>>, asks: Option<&Owner>) -> bool {
     match (owner, asks) {
         (Some(owner), Some(asks)) => *owner == asks.name,
@@ -825,8 +756,8 @@ fn is_open_to(owner: Option<&Arc<str>>, asks: Option<&Owner>) -> bool {
     }
 }
 
-/// Sessions by id, without those that their id does not find: where one of several is the caller's
-/// own, the others, and where none is, all of them.
+/// Removes sessions that their id does not name: of several with one id, only the client's own
+/// remains, and none if none is its own.
 fn only_found(sessions: Vec<Arc<Session>>, name: Option<&Arc<str>>) -> Vec<Arc<Session>> {
     let runs = sessions.chunk_by(|a, b| a.id() == b.id());
     let found = runs.filter_map(|run| match run {
@@ -837,34 +768,8 @@ fn only_found(sessions: Vec<Arc<Session>>, name: Option<&Arc<str>>) -> Vec<Arc<S
     found.map(Arc::clone).collect()
 }
 
-/// Checks that one more environment with so many lanes is within limits.
-fn within(
-    who: &str,
-    held: Usage,
-    lanes: usize,
-    max_envs: usize,
-    max_lanes: usize,
-) -> Result<(), Problem> {
-    if held.envs >= max_envs {
-        let detail = format!("{who} holds {} environments, the limit", held.envs);
-        return Err(Problem::new(ErrorCode::QuotaExceeded, detail));
-    }
-    if lanes > max_lanes.saturating_sub(held.lanes) {
-        let beside = held.lanes;
-        let detail =
-            format!("{lanes} lanes beside {beside} of {who} are over the limit, {max_lanes}");
-        return Err(Problem::new(ErrorCode::QuotaExceeded, detail));
-    }
-    Ok(())
-}
-
 fn drawn_id() -> String {
     uuid::Uuid::new_v4().to_string()
-}
-
-/// 53 bits, so that every JSON library can repeat it.
-fn drawn_seed() -> u64 {
-    rand::random::<u64>() >> 11
 }
 
 fn taken(id: &str) -> Problem {
@@ -877,24 +782,6 @@ fn unknown(id: &str) -> Problem {
         ErrorCode::UnknownEnv,
         format!("there is no environment {id:?} here"),
     )
-}
-
-/// What an id looks like, as a regular expression; [`check_id`] says the same.
-pub(crate) const ID_PATTERN: &str = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$";
-
-fn check_id(id: &str) -> Result<(), Problem> {
-    let is_letter_or_digit = |b: u8| b.is_ascii_alphanumeric();
-    let is_allowed = |b: u8| is_letter_or_digit(b) || b"._-".contains(&b);
-    let is_good = id.len() <= 64
-        && id.bytes().next().is_some_and(is_letter_or_digit)
-        && id.bytes().all(is_allowed);
-    match is_good {
-        true => Ok(()),
-        false => {
-            let detail = format!("{id:?} cannot be an id");
-            Err(Problem::new(ErrorCode::InvalidEnvId, detail))
-        }
-    }
 }
 
 #[cfg(test)]

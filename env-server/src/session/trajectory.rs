@@ -1,24 +1,23 @@
-//! Telling again what was played, from the operations alone.
+//! Trajectories: the history of an environment, replayed from its operations alone.
 
 use std::io::{self, Write};
-use std::sync::Arc;
 
 use env_protocol::{
-    CreateEnv, CreateVectorEnv, Encoding, ErrorCode, OperationKind, Problem, Snapshot,
+    CreateEnv, CreateVectorEnv, Encoding, ErrorCode, OperationKind, Problem, Seed, Snapshot,
     TRAJECTORY_FORMAT, TRAJECTORY_VERSION, Trajectory,
 };
 use serde::Serialize;
 use serde_json::Value as Json;
 
-use super::keeper::Keeper;
-use super::lease::Clock;
-use super::operation::{Operation, RequestBody};
+use super::blueprint::Blueprint;
+use super::creation::Creation;
+use super::limits::PAGE_BYTES;
+use super::operation::{Operation, Reply};
+use super::requests::RequestBody;
+use super::session::{Session, ended};
 use super::transcode;
-use super::{Creation, Parents, Reply, Session, ended, make_vector, restore_base};
 use environments::pieces::Pieces;
-
-/// A page that has so many bytes of entries is full. It holds one operation at least, whatever it takes.
-pub const PAGE_BYTES: usize = 8 << 20;
+use environments::vector::VectorEnvironment;
 
 /// A [`env_protocol::TrajectoryEntry`].
 #[derive(Serialize)]
@@ -29,12 +28,12 @@ struct Entry<'a> {
     reply: &'a Reply,
 }
 
-/// Entries one after the other, as they stand in a list.
+/// Entries one after another, as in a list.
 struct Entries {
     encoding: Encoding,
     written: Pieces,
     count: u32,
-    /// Where a piece of JSON is put together, on its way to MessagePack.
+    /// A buffer for an entry as JSON before it is converted to MessagePack.
     json: Vec<u8>,
 }
 
@@ -61,7 +60,7 @@ impl Entries {
 }
 
 impl Session {
-    /// The same as [`Session::trajectory`], as a document.
+    /// As [`Session::trajectory`], as a document.
     ///
     /// # Errors
     /// As there.
@@ -72,12 +71,12 @@ impl Session {
         Ok(serde_json::from_slice(&page).expect("a trajectory"))
     }
 
-    /// Operations from number `from` on, or from the earliest that is kept, at most `limit` of
-    /// them and not many more bytes than [`PAGE_BYTES`]: a [`Trajectory`]. They are played again, on
-    /// environments of their own.
+    /// Returns a [`Trajectory`]: operations from number `from` on, or from the earliest one kept,
+    /// at most `limit` of them and not many more bytes than [`PAGE_BYTES`]. They are replayed on
+    /// separate environments.
     ///
     /// # Errors
-    /// `invalid-query` when `from` is not (or no longer) there; `env-closed`, `lease-expired`.
+    /// `invalid-query` when `from` is not kept (any longer); `env-closed`, `lease-expired`.
     pub fn trajectory(
         &self,
         from: Option<u64>,
@@ -97,14 +96,14 @@ impl Session {
         let (first_seq, end_seq, from, chunks) = {
             let state = self.lock()?;
             if let Some((end, _)) = state.end {
-                return Err(ended(&self.id, end));
+                return Err(ended(self.id(), end));
             }
             let (first_seq, end_seq) = (state.history.first_seq(), state.history.end_seq());
             let from = from.unwrap_or(first_seq);
             if !(first_seq..=end_seq).contains(&from) {
                 let detail = format!(
                     "from is {from}, but the operations kept are those from {first_seq} to \
-                     {end_seq}, the last not included"
+                     {end_seq}, exclusive"
                 );
                 return Err(Problem::new(ErrorCode::InvalidQuery, detail));
             }
@@ -112,14 +111,15 @@ impl Session {
         };
         let broken = |detail: String| Problem::new(ErrorCode::Internal, detail);
         let unwritten = |error: io::Error| broken(error.to_string());
-        let mut vector = make_vector(self.spec, &self.arguments, &self.creation, &self.seed)?;
+        let blueprint = self.blueprint();
+        let mut vector = blueprint.environments()?;
         if let Some(base) = chunks.first().and_then(|chunk| chunk.base.as_ref()) {
-            restore_base(vector.as_mut(), base).map_err(broken)?;
+            vector.restore_base(base).map_err(broken)?;
         }
         let end = end_seq.min(from.saturating_add(limit.max(1) as u64));
         let mut start = None;
         if from == chunks[0].first_seq {
-            start = Some(self.written_snapshot(vector.as_ref(), encoding)?);
+            start = Some(blueprint.written_snapshot(vector.as_ref(), encoding)?);
         }
         let mut entries = Entries {
             encoding,
@@ -133,10 +133,10 @@ impl Session {
             if entries.count > 0 && entries.written.len() >= max_bytes {
                 break;
             }
-            let operation = self.recorded(vector.as_ref(), bytes).map_err(broken)?;
+            let operation = blueprint.recorded(vector.as_ref(), bytes).map_err(broken)?;
             let kind = operation.kind();
-            let asked = (seq >= from).then(|| self.request_of(operation.clone()));
-            let reply = self.perform(vector.as_mut(), operation, seq + 1);
+            let asked = (seq >= from).then(|| blueprint.request_of(operation.clone()));
+            let reply = blueprint.perform(vector.as_mut(), operation, seq + 1);
             if let Some(body) = asked {
                 let entry = Entry {
                     seq,
@@ -148,7 +148,7 @@ impl Session {
                 next = seq + 1;
             }
             if seq + 1 == from {
-                start = Some(self.written_snapshot(vector.as_ref(), encoding)?);
+                start = Some(blueprint.written_snapshot(vector.as_ref(), encoding)?);
             }
         }
         let start = start.ok_or_else(|| broken("the history has a gap".to_owned()))?;
@@ -157,7 +157,7 @@ impl Session {
     }
 }
 
-/// A page around its start and its entries.
+/// Assembles a page from its start and its entries.
 fn document(
     first_seq: u64,
     start: Pieces,
@@ -203,36 +203,31 @@ fn document(
     Ok(page)
 }
 
-/// A trajectory that has been played again and found equal.
+/// The result of a replay that was equal throughout.
 #[derive(Debug)]
 pub struct Replayed {
-    /// How many operations it had.
+    /// Number of operations.
     pub operations: usize,
-    /// How many steps of lanes were among them.
+    /// Number of steps of single lanes among them.
     pub steps: usize,
-    /// Where the state was at its end.
+    /// The state at its end.
     pub end: Snapshot,
 }
 
-/// Plays a trajectory again, from its own beginning, and compares every reply.
+/// Replays a trajectory from its start, and compares every reply.
 ///
 /// # Errors
-/// Says what does not fit or differs, and at which operation.
+/// Describes what does not fit or differs, and at which operation.
 pub fn replay(trajectory: &Trajectory) -> Result<Replayed, String> {
     check_header(trajectory)?;
     let start = &trajectory.start;
-    let session = session_for(start)?;
-    let mut vector = make_vector(
-        session.spec,
-        &session.arguments,
-        &session.creation,
-        &session.seed,
-    )
-    .map_err(|problem| problem.to_string())?;
+    let (blueprint, mut vector) = blueprint_for(start)?;
     let restore = Operation::Restore(Box::new(start.clone()));
     let in_start = |problem: Problem| format!("start: {problem}");
-    session.check(vector.as_ref(), &restore).map_err(in_start)?;
-    session.perform(vector.as_mut(), restore, 0);
+    blueprint
+        .check(vector.as_ref(), &restore)
+        .map_err(in_start)?;
+    blueprint.perform(vector.as_mut(), restore, 0);
     let mut steps = 0;
     let mut next_seq = trajectory.entries.first().map_or(0, |entry| entry.seq);
     for entry in &trajectory.entries {
@@ -242,14 +237,14 @@ pub fn replay(trajectory: &Trajectory) -> Result<Replayed, String> {
         }
         next_seq = seq + 1;
         let at = |problem: Problem| format!("operation {seq}: {problem}");
-        let operation = session
+        let operation = blueprint
             .operation_of(entry.operation, entry.body.clone())
             .map_err(at)?;
-        session.check(vector.as_ref(), &operation).map_err(at)?;
+        blueprint.check(vector.as_ref(), &operation).map_err(at)?;
         if entry.operation == OperationKind::Step {
             steps += start.lanes.len();
         }
-        let reply = session.perform(vector.as_mut(), operation, next_seq);
+        let reply = blueprint.perform(vector.as_mut(), operation, next_seq);
         let reply = serde_json::to_value(&reply).expect("replies are plain data");
         if let Some(difference) = difference("", &reply, &entry.reply) {
             return Err(format!("operation {seq}: reply{difference}"));
@@ -258,7 +253,7 @@ pub fn replay(trajectory: &Trajectory) -> Result<Replayed, String> {
     Ok(Replayed {
         operations: trajectory.entries.len(),
         steps,
-        end: session.snapshot_of(vector.save()),
+        end: blueprint.snapshot_of(vector.save()),
     })
 }
 
@@ -275,19 +270,13 @@ fn check_header(trajectory: &Trajectory) -> Result<(), String> {
     Ok(())
 }
 
-/// A session that a snapshot can be restored into, if into any.
-fn session_for(start: &Snapshot) -> Result<Session, String> {
-    let parents = Parents {
-        keeper: Arc::new(Keeper::new(0, Clock::default(), None, 0)),
-        owner: None,
-        ttl_s: 1,
-        is_fork: false,
-    };
-    Session::new(String::new(), creation_for(start), 0, parents)
+/// Makes environments for restoring a snapshot.
+fn blueprint_for(start: &Snapshot) -> Result<(Blueprint, Box<dyn VectorEnvironment>), String> {
+    Blueprint::new(creation_for(start), Seed::First(0))
         .map_err(|problem| format!("start: {problem}"))
 }
 
-/// What creates the kind, spec and arguments that a snapshot is of.
+/// Returns a creation with the kind, spec and arguments of a snapshot.
 pub(super) fn creation_for(snapshot: &Snapshot) -> Creation {
     let (spec_id, kwargs) = (snapshot.spec_id.clone(), snapshot.kwargs.clone());
     match snapshot.autoreset_mode {
@@ -308,7 +297,7 @@ pub(super) fn creation_for(snapshot: &Snapshot) -> Creation {
     }
 }
 
-/// The first place where two documents differ, and how.
+/// Describes the first place where two documents differ.
 fn difference(pointer: &str, ours: &Json, recorded: &Json) -> Option<String> {
     match (ours, recorded) {
         (Json::Object(a), Json::Object(b)) if a.keys().eq(b.keys()) => a
@@ -329,11 +318,13 @@ fn difference(pointer: &str, ours: &Json, recorded: &Json) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::store::{Limits, Store};
+    use super::super::limits::Limits;
+    use super::super::store::Store;
     use super::*;
     use environments::vector::Reset;
+    use service::leases::Clock;
 
-    /// Pages of at most so many bytes, one after the other.
+    /// Returns pages of at most `max_bytes`, one after another.
     fn pages(session: &Session, max_bytes: usize, encoding: Encoding) -> Vec<Trajectory> {
         let mut pages = Vec::new();
         let mut from = None;

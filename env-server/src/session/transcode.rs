@@ -1,16 +1,16 @@
-//! From JSON text to MessagePack, without a document in between.
+//! Converts JSON text to MessagePack, without building a document.
 //!
-//! What is told of operations is JSON in either encoding: arrays are nested lists there, as in a file that is read by
-//! people. Numbers come out as serde_json reads them.
+//! Entries of a trajectory have the structure of JSON in either encoding: arrays are nested lists,
+//! as in a file for people. Numbers are converted as serde_json reads them.
 
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
-/// Writes JSON text as MessagePack behind what is there.
+/// Appends JSON text as MessagePack.
 ///
 /// # Errors
-/// When it is not JSON.
+/// When the text is not JSON.
 pub(super) fn to_messagepack(json: &[u8], out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
     let mut reader = serde_json::Deserializer::from_slice(json);
     Transcode(out).deserialize(&mut reader)?;
@@ -27,16 +27,16 @@ impl<'de> DeserializeSeed<'de> for Transcode<'_> {
     }
 }
 
-/// Bytes in front of what is in a list or map, until it is known how many there are.
+/// Bytes reserved for the head of a list or map, until its length is known.
 const HEAD: usize = 5;
 
 impl Transcode<'_> {
-    /// Writes what goes into memory, which takes everything.
+    /// Writes to memory, which cannot fail.
     fn put<T, E>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> Result<T, E>) {
         assert!(write(self.0).is_ok(), "into memory");
     }
 
-    /// Puts the head of a list or map in front of what was written since `start`.
+    /// Fills in the head of the list or map that begins at `start`.
     fn close(&mut self, start: usize, head: impl FnOnce(&mut Vec<u8>)) {
         let mut written = Vec::with_capacity(HEAD);
         head(&mut written);

@@ -1,4 +1,4 @@
-//! Numbers in records: LEB128, seven bits a byte, the lowest first.
+//! Numbers in records: LEB128, seven bits per byte, the lowest first.
 
 /// Writes a number.
 pub(super) fn write_number(out: &mut Vec<u8>, mut number: u64) {
@@ -9,7 +9,7 @@ pub(super) fn write_number(out: &mut Vec<u8>, mut number: u64) {
     out.push(number as u8);
 }
 
-/// Reads a number and moves behind it; `None` where there is none.
+/// Reads a number and advances past it; `None` if there is none.
 pub(super) fn read_number(bytes: &mut &[u8]) -> Option<u64> {
     let mut number = 0;
     for shift in (0..64).step_by(7) {

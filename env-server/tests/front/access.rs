@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use env_server::{Access, ServerConfig};
+use env_server::{Access, ServerConfig, ServiceConfig};
 
 use crate::harness::{CREATE, Server, exchange, get, request};
 
@@ -22,13 +22,16 @@ fn write(folder: &Path, text: &str) -> PathBuf {
 
 fn config(access: &Arc<Access>) -> ServerConfig {
     ServerConfig {
-        access: Some(Arc::clone(access)),
+        service: ServiceConfig {
+            access: Some(Arc::clone(access)),
+            ..ServiceConfig::default()
+        },
         ..ServerConfig::default()
     }
 }
 
 #[tokio::test]
-async fn a_token_opens_what_is_not_open_to_all() {
+async fn all_but_a_few_open_paths_need_a_token() {
     let folder = tempfile::tempdir().unwrap();
     let path = write(folder.path(), &format!("[alice]\ntoken = \"{ALICE}\""));
     let access = Arc::new(Access::from_file(&path).unwrap());
@@ -77,7 +80,7 @@ async fn a_token_opens_what_is_not_open_to_all() {
 }
 
 #[tokio::test]
-async fn tokens_change_under_an_open_connection() {
+async fn new_tokens_hold_on_open_connections_too() {
     let folder = tempfile::tempdir().unwrap();
     let path = write(folder.path(), &format!("[alice]\ntoken = \"{ALICE}\""));
     let access = Arc::new(Access::from_file(&path).unwrap());
@@ -103,7 +106,7 @@ async fn tokens_change_under_an_open_connection() {
 }
 
 #[tokio::test]
-async fn a_token_has_requests_of_its_own() {
+async fn every_token_has_its_own_limit_on_requests() {
     let folder = tempfile::tempdir().unwrap();
     let text = format!(
         "[alice]\ntoken = \"{ALICE}\"\nmax_requests_in_flight = 0\n[bob]\ntoken = \"{BOB}\""

@@ -1,13 +1,14 @@
-//! What a page in a browser can do to a server on its reader's machine: nothing, unless it is let in.
+//! Attacks by a page in a browser on a server on its reader's machine: all fail, unless the page is
+//! admitted.
 
-use env_server::ServerConfig;
+use env_server::{ServerConfig, ServiceConfig};
 use serde_json::Value;
 
 use crate::harness::{CREATE, Reply, Server, exchange, get, request};
 
 const EVIL: &str = "origin: http://evil.example\r\nsec-fetch-site: cross-site\r\n";
 
-/// A request as browsers send it for pages of other origins without asking first.
+/// Builds a request as browsers send it for pages of other origins without a preflight.
 fn simple(method: &str, path: &str, kind: Option<&str>, more: &str, body: &str) -> String {
     let kind = kind.map_or(String::new(), |kind| format!("content-type: {kind}\r\n"));
     let len = body.len();
@@ -93,7 +94,7 @@ async fn a_page_of_another_site_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_name_that_was_made_to_lead_here_is_not_answered() {
+async fn requests_for_unknown_host_names_are_refused() {
     let server = Server::start(ServerConfig::default()).await;
     let port = server.address.port();
     for path in ["/v1/envs", "/healthz", "/", "/docs/", "/v1/stream"] {
@@ -121,7 +122,10 @@ async fn a_name_that_was_made_to_lead_here_is_not_answered() {
     assert_eq!(code(&none), "malformed-request");
 
     let named = Server::start(ServerConfig {
-        allowed_hosts: vec!["lab.example".to_owned()],
+        service: ServiceConfig {
+            allowed_hosts: vec!["lab.example".to_owned()],
+            ..ServiceConfig::default()
+        },
         ..ServerConfig::default()
     })
     .await;
@@ -130,9 +134,12 @@ async fn a_name_that_was_made_to_lead_here_is_not_answered() {
 }
 
 #[tokio::test]
-async fn a_page_that_is_let_in_can_play_and_read() {
+async fn a_page_of_an_allowed_origin_can_play_and_read() {
     let server = Server::start(ServerConfig {
-        allowed_origins: vec!["https://lab.example".to_owned()],
+        service: ServiceConfig {
+            allowed_origins: vec!["https://lab.example".to_owned()],
+            ..ServiceConfig::default()
+        },
         ..ServerConfig::default()
     })
     .await;
@@ -172,7 +179,7 @@ async fn a_page_that_is_let_in_can_play_and_read() {
 }
 
 #[tokio::test]
-async fn the_first_page_leads_on() {
+async fn the_root_page_links_to_the_documents() {
     let server = Server::start(ServerConfig::default()).await;
     let text = server.ask(&get("/", "accept: */*\r\n")).await;
     assert!(
@@ -190,7 +197,7 @@ async fn the_first_page_leads_on() {
 }
 
 #[tokio::test]
-async fn replies_end_with_a_lines_end() {
+async fn replies_end_with_one_newline() {
     let server = Server::start(ServerConfig {
         openenv: Some("MemoryTask-v0".to_owned()),
         ..ServerConfig::default()

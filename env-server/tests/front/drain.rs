@@ -1,8 +1,8 @@
-//! How a server ends.
+//! Shutdown of a server.
 
 use std::time::Duration;
 
-use env_server::ServerConfig;
+use env_server::{ServerConfig, ServiceConfig};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
@@ -11,7 +11,7 @@ use crate::harness::{
 };
 
 #[tokio::test]
-async fn plays_over_tcp_and_ends_when_told() {
+async fn plays_over_tcp_and_ends_when_stopped() {
     let server = Server::start(ServerConfig::default()).await;
     let mut stream = server.connect().await;
     for (path, method, body, status) in [
@@ -38,17 +38,17 @@ async fn begin(stream: &mut TcpStream, path: &str) {
 }
 
 #[tokio::test]
-async fn work_under_way_is_answered() {
+async fn requests_in_progress_are_answered_before_the_end() {
     let server = Server::start(ServerConfig::default()).await;
     let mut stream = server.connect().await;
     exchange(&mut stream, &request("PUT", "/v1/envs/e", "", CREATE)).await;
     begin(&mut stream, "/v1/envs/e/reset").await;
-    // Neither an idle connection nor one that has said nothing is waited for.
+    // The server waits neither for an idle connection nor for a silent one.
     let mut idle = server.connect().await;
     exchange(&mut idle, &get("/healthz", "")).await;
     let _silent = server.connect().await;
     server.stop.send(()).unwrap();
-    // Nothing new is accepted once draining has begun.
+    // No connection is accepted once draining has begun.
     while TcpStream::connect(server.address).await.is_ok() {
         tokio::task::yield_now().await;
     }
@@ -58,13 +58,16 @@ async fn work_under_way_is_answered() {
     assert!(reply.body.ends_with("\"seq\":1}\n"), "{reply:?}");
     let began = std::time::Instant::now();
     server.task.await.unwrap().unwrap();
-    assert!(began.elapsed() < ServerConfig::default().drain_timeout);
+    assert!(began.elapsed() < ServiceConfig::default().drain_timeout);
 }
 
 #[tokio::test]
 async fn a_draining_server_is_not_ready() {
     let server = Server::start(ServerConfig {
-        drain_delay: Duration::from_secs(3600),
+        service: ServiceConfig {
+            drain_delay: Duration::from_secs(3600),
+            ..ServiceConfig::default()
+        },
         ..ServerConfig::default()
     })
     .await;
@@ -79,7 +82,7 @@ async fn a_draining_server_is_not_ready() {
     };
     assert_eq!(refused.failure(), (503, "draining".to_owned()));
     assert!(refused.has_header("retry-after: 1"), "{refused:?}");
-    // Connections are still taken, to be told so.
+    // Connections are still accepted, and requests on them refused.
     let mut other = TcpStream::connect(server.address).await.unwrap();
     let refused = exchange(&mut other, &request("POST", "/v1/envs", "", CREATE)).await;
     assert_eq!(refused.failure(), (503, "draining".to_owned()));
@@ -89,7 +92,10 @@ async fn a_draining_server_is_not_ready() {
 #[tokio::test]
 async fn a_client_that_never_finishes_does_not_hold_the_server() {
     let server = Server::start(ServerConfig {
-        drain_timeout: Duration::from_millis(10),
+        service: ServiceConfig {
+            drain_timeout: Duration::from_millis(10),
+            ..ServiceConfig::default()
+        },
         ..ServerConfig::default()
     })
     .await;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use env_server::{Access, Grant, ServerConfig};
+use env_server::{Access, Grant, ServerConfig, ServiceConfig};
 use serde_json::{Value, json};
 
 use crate::harness::{Reply, Server, request};
@@ -11,12 +11,15 @@ use crate::harness::{Reply, Server, request};
 const FULL: &str = "full-0123456789abcdef";
 const JUDGED: &str = "judged-0123456789abcdef";
 
-/// A server with one principal, `ann`.
+/// Starts a server with one principal, `ann`.
 async fn server(grant: Grant) -> (Server, Arc<Access>) {
     let access = Access::from_grants(&BTreeMap::from([("ann".to_owned(), grant)])).unwrap();
     let access = Arc::new(access);
     let config = ServerConfig {
-        access: Some(Arc::clone(&access)),
+        service: ServiceConfig {
+            access: Some(Arc::clone(&access)),
+            ..ServiceConfig::default()
+        },
         openenv: Some("MemoryTask-v0".to_owned()),
         ..ServerConfig::default()
     };
@@ -51,7 +54,7 @@ fn value(reply: &Reply) -> Value {
     serde_json::from_str(&reply.body).unwrap()
 }
 
-/// What an evaluation token may ask for; a route that is added is none of it until it is listed.
+/// Operations that an evaluation token may use; a new route is forbidden until it is listed.
 const ALLOWED: [&str; 9] = [
     "get /v1/envs/{env_id}",
     "post /v1/envs/{env_id}/reset",
@@ -64,7 +67,7 @@ const ALLOWED: [&str; 9] = [
     "get /v1/version",
 ];
 
-/// What says nothing of any environment, or is checked message by message.
+/// Operations that reveal nothing about environments, or that are checked message by message.
 const OPEN: [&str; 9] = [
     "get /healthz",
     "get /readyz",
@@ -104,7 +107,9 @@ async fn an_evaluation_token_plays_and_does_nothing_else() {
             }
             assert_eq!(reply.failure(), (403, "forbidden".to_owned()), "{route}");
             let detail = reply.problem().detail;
-            assert!(detail.contains("an evaluation token may describe, step and plainly reset"));
+            assert!(
+                detail.contains("an evaluation token may only describe, step and plainly reset")
+            );
             assert!(
                 detail.contains(&format!("not {} {path}", method.to_uppercase())),
                 "{detail}"
@@ -119,7 +124,7 @@ async fn an_evaluation_token_plays_and_does_nothing_else() {
 }
 
 #[tokio::test]
-async fn an_evaluation_token_is_told_no_seed_and_chooses_none() {
+async fn an_evaluation_token_neither_sees_nor_chooses_seeds() {
     let (server, access) = server(with_evaluation()).await;
     for (collection, body) in [
         ("envs", json!({"spec_id": "MemoryTask-v0", "seed": 7})),
@@ -168,7 +173,7 @@ async fn steps_are_counted_once_and_refused_beyond_the_budget() {
     let taken = || access.principal("ann").unwrap().budget().unwrap().taken();
     let step = |seq: u64| json!({"seq": seq, "actions": [0, 1]});
     let path = "/v1/vector-envs/v/step";
-    // Both lanes step, twice; the third step starts both over and is none.
+    // Both lanes step twice; the third step only starts both over and does not count.
     for (seq, steps) in [(1, 2), (2, 4), (3, 4)] {
         for _ in 0..2 {
             let reply = ask(&server, FULL, "POST", path, step(seq)).await;
@@ -182,11 +187,11 @@ async fn steps_are_counted_once_and_refused_beyond_the_budget() {
     assert!(!problem.retryable && !reply.has_header("retry-after: 1"));
     assert_eq!(
         problem.detail,
-        "4 of the 5 steps of this token have been taken; 2 more are asked for, and 1 are left"
+        "4 of the 5 steps of this token have been taken; 2 more are requested, and 1 are left"
     );
     let told = value(&ask(&server, FULL, "GET", "/v1/vector-envs/v", json!({})).await);
     assert_eq!(told["seq"], 4, "nothing has changed");
-    // The one that is left can be taken elsewhere.
+    // The remaining step can be spent on another environment.
     let single = json!({"spec_id": "MemoryTask-v0"});
     ask(&server, FULL, "PUT", "/v1/envs/e", single).await;
     ask(&server, FULL, "POST", "/v1/envs/e/reset", json!({})).await;
@@ -218,7 +223,7 @@ async fn steps_are_counted_once_and_refused_beyond_the_budget() {
 }
 
 #[tokio::test]
-async fn a_closed_budget_lets_nobody_step() {
+async fn a_closed_budget_allows_no_steps() {
     let (server, access) = server(with_budget(5)).await;
     let single = json!({"spec_id": "MemoryTask-v0"});
     ask(&server, FULL, "PUT", "/v1/envs/e", single).await;
@@ -229,7 +234,7 @@ async fn a_closed_budget_lets_nobody_step() {
     let budget = access.principal("ann").unwrap().budget().unwrap().clone();
     budget.close();
     let again = ask(&server, FULL, "POST", path, step(1)).await;
-    assert_eq!(again.status, 200, "what has been done is told again");
+    assert_eq!(again.status, 200, "an applied operation is answered again");
     assert_eq!(budget.refused_closed(), 0);
     let reply = ask(&server, FULL, "POST", path, step(2)).await;
     assert_eq!(reply.failure(), (403, "forbidden".to_owned()));

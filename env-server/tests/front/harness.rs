@@ -1,4 +1,4 @@
-//! A real server behind a real socket, and as little of an HTTP client as it takes.
+//! A real server behind a real socket, and a minimal HTTP client.
 
 use std::net::SocketAddr;
 
@@ -34,7 +34,7 @@ impl Server {
         TcpStream::connect(self.address).await.unwrap()
     }
 
-    /// A request on a connection of its own.
+    /// Sends a request on a separate connection.
     pub async fn ask(&self, request: &str) -> Reply {
         exchange(&mut self.connect().await, request).await
     }
@@ -44,7 +44,7 @@ impl Server {
 #[derive(Debug)]
 pub struct Reply {
     pub status: u16,
-    /// In lower case.
+    /// The head, in lower case.
     pub head: String,
     pub body: String,
 }
@@ -54,7 +54,7 @@ impl Reply {
         serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("{self:?}"))
     }
 
-    /// Status and code of a failure.
+    /// Returns status and code of a failure.
     pub fn failure(&self) -> (u16, String) {
         (self.status, self.problem().code.to_string())
     }
@@ -64,7 +64,7 @@ impl Reply {
     }
 }
 
-/// A request; `more` are header lines, each with its end.
+/// Builds a request; `more` are header lines, each with its line ending.
 pub fn request(method: &str, path: &str, more: &str, body: &str) -> String {
     let len = body.len();
     format!(
@@ -73,14 +73,14 @@ pub fn request(method: &str, path: &str, more: &str, body: &str) -> String {
     )
 }
 
-/// A request without a body.
+/// Builds a request without a body.
 pub fn get(path: &str, more: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n{more}\r\n")
 }
 
 pub const CREATE: &str = r#"{"spec_id":"MemoryTask-v0"}"#;
 
-/// Sends something and reads one answer.
+/// Sends `sent` and reads one answer.
 pub async fn exchange(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), sent: &str) -> Reply {
     stream.write_all(sent.as_bytes()).await.unwrap();
     stream.flush().await.unwrap();
@@ -110,10 +110,10 @@ pub async fn read_until(stream: &mut (impl AsyncRead + Unpin), end: &str) -> Str
     text
 }
 
-/// Waits until the other end closes, whatever it sends before.
+/// Reads until the other end closes, and returns everything received.
 pub async fn read_to_close(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
-    // Whether it closes or resets depends on what it had still to read.
+    // Whether it closes or resets depends on what the server had yet to read.
     let _ = stream.read_to_end(&mut bytes).await;
     String::from_utf8(bytes).unwrap()
 }

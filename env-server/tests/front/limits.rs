@@ -1,8 +1,8 @@
-//! Limits on time, on connections and on requests under way.
+//! Limits on time, on connections and on requests in flight.
 
 use std::time::Duration;
 
-use env_server::ServerConfig;
+use env_server::{ServerConfig, ServiceConfig};
 use tokio::io::AsyncWriteExt;
 
 use crate::harness::{
@@ -14,9 +14,12 @@ const NEVER: Duration = Duration::from_secs(3_600);
 
 fn patient() -> ServerConfig {
     ServerConfig {
-        header_timeout: NEVER,
-        request_timeout: NEVER,
-        idle_timeout: NEVER,
+        service: ServiceConfig {
+            header_timeout: NEVER,
+            request_timeout: NEVER,
+            idle_timeout: NEVER,
+            ..ServiceConfig::default()
+        },
         ..ServerConfig::default()
     }
 }
@@ -26,7 +29,10 @@ const SHORT: Duration = Duration::from_millis(50);
 #[tokio::test]
 async fn a_head_that_never_ends_is_cut() {
     let server = Server::start(ServerConfig {
-        header_timeout: SHORT,
+        service: ServiceConfig {
+            header_timeout: SHORT,
+            ..ServiceConfig::default()
+        },
         ..patient()
     })
     .await;
@@ -34,11 +40,11 @@ async fn a_head_that_never_ends_is_cut() {
     assert_eq!(read_to_close(&mut silent).await, "");
     let mut slow = server.connect().await;
     slow.write_all(b"GET /healthz HTTP/1.1\r\n").await.unwrap();
-    // A byte now and then does not keep it.
+    // A byte now and then does not keep the connection open.
     while slow.write_all(b"x").await.is_ok() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    // The second head on a connection has no more time than the first.
+    // The second head on a connection has the same time as the first.
     let mut kept = server.connect().await;
     assert_eq!(exchange(&mut kept, &get("/healthz", "")).await.status, 200);
     kept.write_all(b"GET /hea").await.unwrap();
@@ -51,7 +57,10 @@ async fn a_head_that_never_ends_is_cut() {
 #[tokio::test]
 async fn an_idle_connection_is_closed() {
     let server = Server::start(ServerConfig {
-        idle_timeout: SHORT,
+        service: ServiceConfig {
+            idle_timeout: SHORT,
+            ..ServiceConfig::default()
+        },
         ..patient()
     })
     .await;
@@ -66,7 +75,10 @@ async fn an_idle_connection_is_closed() {
 #[tokio::test]
 async fn a_body_that_never_ends_is_answered_and_changes_nothing() {
     let server = Server::start(ServerConfig {
-        request_timeout: SHORT,
+        service: ServiceConfig {
+            request_timeout: SHORT,
+            ..ServiceConfig::default()
+        },
         ..patient()
     })
     .await;
@@ -79,15 +91,18 @@ async fn a_body_that_never_ends_is_answered_and_changes_nothing() {
     assert_eq!(reply.problem().instance.as_deref(), Some("/v1/envs/slow"));
     let unknown = server.ask(&get("/v1/envs/slow", "")).await;
     assert_eq!(unknown.status, 404);
-    // What is left of the body is no request.
+    // The rest of the body is not taken for a request.
     assert_eq!(read_to_close(&mut stream).await, "");
     assert_eq!(server.ask(&whole).await.status, 201);
 }
 
 #[tokio::test]
-async fn connections_over_the_limit_are_told() {
+async fn connections_over_the_limit_get_a_problem() {
     let server = Server::start(ServerConfig {
-        max_connections: 2,
+        service: ServiceConfig {
+            max_connections: 2,
+            ..ServiceConfig::default()
+        },
         ..patient()
     })
     .await;
@@ -108,7 +123,10 @@ async fn connections_over_the_limit_are_told() {
 #[tokio::test]
 async fn half_open_connections_over_the_limit_hold_nothing() {
     let server = Server::start(ServerConfig {
-        max_connections: 1,
+        service: ServiceConfig {
+            max_connections: 1,
+            ..ServiceConfig::default()
+        },
         ..patient()
     })
     .await;
@@ -125,9 +143,12 @@ async fn half_open_connections_over_the_limit_hold_nothing() {
 }
 
 #[tokio::test]
-async fn requests_over_the_limit_are_told() {
+async fn requests_over_the_limit_get_a_problem() {
     let server = Server::start(ServerConfig {
-        max_requests_in_flight: 1,
+        service: ServiceConfig {
+            max_requests_in_flight: 1,
+            ..ServiceConfig::default()
+        },
         ..patient()
     })
     .await;

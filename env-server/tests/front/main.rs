@@ -1,4 +1,4 @@
-//! The front of the server, from outside: connections, limits, tokens, TLS, and the program.
+//! Tests of the server's front from outside: connections, limits, tokens, TLS, and the program.
 
 mod access;
 mod browser;

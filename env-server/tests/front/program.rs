@@ -1,4 +1,4 @@
-//! The program: what it refuses to start with, and what signals do.
+//! The program: errors at the start, and signals.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
@@ -6,17 +6,17 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 
 use crate::tls::certify;
 
-/// The program without anybody's variables.
+/// Returns the program's command, without variables from the environment.
 pub fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_env-server"));
     command.env_clear();
     command
 }
 
-/// A running program; it ends with this.
+/// A running program, ended when dropped.
 struct Running {
     child: Child,
-    /// As it says: scheme, address and port.
+    /// URL as printed: scheme, address and port.
     url: String,
     stderr: BufReader<std::process::ChildStderr>,
 }
@@ -61,7 +61,7 @@ impl Running {
         rustix::process::kill_process(pid, signal).unwrap();
     }
 
-    /// Reads the log up to a line that has this.
+    /// Reads the log up to a line that contains `part`.
     fn await_log(&mut self, part: &str) {
         let mut log = String::new();
         while !log.contains(part) {
@@ -82,7 +82,7 @@ impl Drop for Running {
     }
 }
 
-/// What it says when it does not start.
+/// Returns the error of a program that does not start.
 fn refused(args: &[&str]) -> String {
     let output = program().arg("serve").args(args).output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{args:?} {output:?}");
@@ -97,7 +97,7 @@ fn text(path: &Path) -> &str {
 const TOKENS: &str = "[alice]\ntoken = \"alice-0123456789abcdef\"\n";
 
 #[test]
-fn it_does_not_start_when_that_would_be_a_mistake() {
+fn wrong_settings_keep_it_from_starting() {
     let folder = tempfile::tempdir().unwrap();
     let (_, cert, key) = certify(folder.path());
     let tokens = folder.path().join("tokens.toml");
@@ -145,7 +145,7 @@ fn it_does_not_start_when_that_would_be_a_mistake() {
 }
 
 #[test]
-fn a_data_directory_that_cannot_be_used_is_told_once() {
+fn an_unusable_data_directory_is_reported_once() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let inside = file.path().join("data");
     let output = program()
@@ -161,7 +161,7 @@ fn a_data_directory_that_cannot_be_used_is_told_once() {
 
 #[cfg(unix)]
 #[test]
-fn sighup_reads_files_again() {
+fn sighup_reloads_tokens_and_certificates() {
     use rustix::process::Signal;
     let folder = tempfile::tempdir().unwrap();
     let (_, cert, key) = certify(folder.path());
@@ -207,7 +207,7 @@ fn sighup_reads_files_again() {
 
 #[cfg(unix)]
 #[test]
-fn signals_end_it() {
+fn interrupt_and_terminate_end_it() {
     use rustix::process::Signal;
     for signal in [Signal::TERM, Signal::INT] {
         let mut server = Running::start(&[]);
@@ -224,16 +224,17 @@ fn signals_end_it() {
     assert_eq!(server.wait().code(), Some(130));
 }
 
-/// With them an idle server grows while the kernel fills up what it has given back.
+/// With huge pages an idle server grows, because the kernel fills up the memory that it has
+/// returned.
 #[cfg(target_os = "linux")]
 #[test]
-fn it_goes_without_huge_pages() {
+fn it_disables_huge_pages() {
     let server = Running::start(&[]);
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.child.id())).unwrap();
     assert!(status.contains("THP_enabled:\t0\n"), "{status}");
 }
 
-/// Its reading end is closed.
+/// Returns a pipe whose reading end is closed.
 fn closed() -> Stdio {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
@@ -241,14 +242,14 @@ fn closed() -> Stdio {
 }
 
 #[test]
-fn a_reader_who_leaves_ends_the_printing_and_nothing_else() {
+fn a_closed_pipe_stops_the_output_and_nothing_else() {
     let data = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/memory_task.jsonl");
     for (args, code) in [
         (&["specs"][..], 0),
         (&["specs", "--json"], 0),
         (&["serve", "--print-config"], 0),
         (&["verify", data], 0),
-        // What the work comes to is still told.
+        // The exit status still reports the result.
         (&["verify", data, "/nowhere"], 1),
         (&["replay", "/nowhere"], 1),
         (&["--help"], 0),
@@ -267,9 +268,9 @@ fn a_reader_who_leaves_ends_the_printing_and_nothing_else() {
     }
 }
 
-/// Logs that nobody reads any more do not keep it from answering.
+/// A closed log does not keep the server from answering.
 #[test]
-fn a_server_whose_log_is_closed_goes_on() {
+fn a_server_whose_log_is_closed_keeps_answering() {
     let mut command = program();
     command.args(["serve", "--listen", "127.0.0.1:0", "--log", "debug"]);
     let mut child = command
@@ -289,7 +290,7 @@ fn a_server_whose_log_is_closed_goes_on() {
     child.wait().unwrap();
 }
 
-/// As `nohup` starts it: it is still there to be ended by something else.
+/// Starts the program like `nohup`: it must survive a hangup until another signal ends it.
 #[cfg(unix)]
 #[test]
 fn a_signal_that_is_ignored_stays_ignored() {
@@ -313,7 +314,7 @@ fn a_signal_that_is_ignored_stays_ignored() {
         let health = program().args(["health", "--url", url]).status();
         assert!(health.unwrap().success());
         kill("KILL");
-        // Not the other one, which came first.
+        // Not by the other signal, which came first.
         assert_eq!(child.wait().unwrap().signal(), Some(9), "{signal}");
     }
 }

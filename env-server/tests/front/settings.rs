@@ -1,4 +1,4 @@
-//! Settings from flags, variables and a file, as the program sees them.
+//! Settings from flags, variables and a file, as the program resolves them.
 
 use std::path::PathBuf;
 use std::process::Output;
@@ -43,7 +43,7 @@ fn refused(args: &[&str], variables: &[(&str, &str)]) -> String {
 }
 
 #[test]
-fn flags_win_over_variables_and_these_over_the_file() {
+fn flags_override_variables_and_variables_override_the_file() {
     let files = Files::new();
     let text = "max_envs = 1\nmax_lanes = 2\nmax_body_bytes = 3\nlisten = \"127.0.0.1:1\"\ninsecure = true\n";
     let file = files.write("s.toml", text);
@@ -77,7 +77,7 @@ fn flags_win_over_variables_and_these_over_the_file() {
 }
 
 #[test]
-fn what_is_printed_can_be_fed_back() {
+fn printed_settings_can_be_read_back() {
     let files = Files::new();
     let args = [
         "--listen=[::1]:0",
@@ -106,7 +106,7 @@ fn what_is_printed_can_be_fed_back() {
 }
 
 #[test]
-fn mistakes_are_told_with_their_place() {
+fn errors_name_their_place() {
     let files = Files::new();
     for (text, said) in [
         (

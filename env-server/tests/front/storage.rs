@@ -1,4 +1,4 @@
-//! A data directory that fails while the server runs, and one that cannot be used.
+//! Data directories that fail while the server runs or that cannot be used.
 
 use std::fs;
 use std::time::Duration;
@@ -18,7 +18,7 @@ async fn readiness(server: &Server) -> (u16, String) {
     }
 }
 
-/// Waits for a readiness, which housekeeping finds out about once a second.
+/// Waits for a status of `/readyz`, which housekeeping updates about once a second.
 async fn becomes(server: &Server, status: u16) {
     for _ in 0..400 {
         if readiness(server).await.0 == status {
@@ -42,7 +42,7 @@ async fn a_server_whose_data_directory_is_gone_is_not_ready_until_it_is_back() {
     assert_eq!(server.ask(&put("a")).await.status, 201);
     assert_eq!(readiness(&server).await.0, 200);
     fs::rename(&dir, &away).unwrap();
-    // Nobody has asked for anything that is written down.
+    // No client has requested an operation that would be written.
     becomes(&server, 503).await;
     let failed = (503, "storage-failed".to_owned());
     assert_eq!(readiness(&server).await, failed);
@@ -53,7 +53,7 @@ async fn a_server_whose_data_directory_is_gone_is_not_ready_until_it_is_back() {
         reply.problem().detail.contains("deleted or replaced"),
         "{reply:?}"
     );
-    // It lives, and tells what it has.
+    // It is alive, and serves what it has.
     assert_eq!(server.ask(&get("/healthz", "")).await.status, 200);
     assert_eq!(server.ask(&get("/v1/envs/a", "")).await.status, 200);
     let metrics = server.ask(&get("/metrics", "")).await.body;
@@ -66,7 +66,7 @@ async fn a_server_whose_data_directory_is_gone_is_not_ready_until_it_is_back() {
     assert_eq!(server.ask(&reset).await.status, 200);
 }
 
-/// An environment whose state is several parts of the journal is played, kept and found again.
+/// An environment whose state takes several parts of the journal is played, kept and recovered.
 #[tokio::test]
 async fn a_large_environment_is_kept() {
     let dir = tempfile::tempdir().unwrap();
@@ -88,7 +88,7 @@ async fn a_large_environment_is_kept() {
     assert_eq!(created.status, 201);
     let reset = request("POST", "/v1/vector-envs/v/reset", "", r#"{"seq":0}"#);
     assert_eq!(server.ask(&reset).await.status, 200);
-    // Each has 32 bytes of actions: the next chunk begins, with the state, behind the 128th.
+    // Each has 32 bytes of actions: the next chunk begins, with the state, after the 128th.
     for seq in 1..140 {
         let reply = server.ask(&step(seq)).await;
         assert_eq!(reply.status, 200, "{seq}: {reply:?}");

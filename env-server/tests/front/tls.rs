@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use env_server::{ServerConfig, Tls};
+use env_server::{ServerConfig, ServiceConfig, Tls};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -29,7 +29,7 @@ async fn connect(
 ) -> std::io::Result<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
     roots.add(trusted.clone()).unwrap();
-    let config = ClientConfig::builder_with_provider(env_server::tls::provider())
+    let config = ClientConfig::builder_with_provider(service::tls::provider())
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_root_certificates(roots)
@@ -40,12 +40,15 @@ async fn connect(
 }
 
 #[tokio::test]
-async fn plays_over_tls_and_takes_a_new_certificate() {
+async fn plays_over_tls_and_reloads_the_certificate() {
     let folder = tempfile::tempdir().unwrap();
     let (first, cert, key) = certify(folder.path());
     let tls = Arc::new(Tls::from_files(&cert, &key).unwrap());
     let server = Server::start(ServerConfig {
-        tls: Some(Arc::clone(&tls)),
+        service: ServiceConfig {
+            tls: Some(Arc::clone(&tls)),
+            ..ServiceConfig::default()
+        },
         ..ServerConfig::default()
     })
     .await;
@@ -59,7 +62,7 @@ async fn plays_over_tls_and_takes_a_new_certificate() {
     let mut renewed = connect(&server, &second).await.unwrap();
     for stream in [&mut stream, &mut renewed] {
         let reply = exchange(stream, &get("/v1/envs/e", "")).await;
-        assert_eq!(reply.status, 200, "old connections go on");
+        assert_eq!(reply.status, 200, "old connections continue");
     }
     server.stop.send(()).unwrap();
     server.task.await.unwrap().unwrap();
@@ -70,8 +73,11 @@ async fn a_handshake_that_never_ends_is_cut() {
     let folder = tempfile::tempdir().unwrap();
     let (trusted, cert, key) = certify(folder.path());
     let server = Server::start(ServerConfig {
-        tls: Some(Arc::new(Tls::from_files(&cert, &key).unwrap())),
-        header_timeout: Duration::from_millis(200),
+        service: ServiceConfig {
+            tls: Some(Arc::new(Tls::from_files(&cert, &key).unwrap())),
+            header_timeout: Duration::from_millis(200),
+            ..ServiceConfig::default()
+        },
         ..ServerConfig::default()
     })
     .await;
@@ -85,7 +91,7 @@ async fn a_handshake_that_never_ends_is_cut() {
     let mut answer = Vec::new();
     let _ = tokio::io::AsyncReadExt::read_to_end(&mut plain, &mut answer).await;
     assert!(!answer.starts_with(b"HTTP"), "plain HTTP is not answered");
-    // It served others meanwhile and does so still.
+    // It has served others in the meantime and still does.
     let mut stream = loop {
         if let Ok(stream) = connect(&server, &trusted).await {
             break stream;

@@ -1,4 +1,4 @@
-//! What cannot be read as a request is answered with a problem document, too.
+//! Input that cannot be parsed as a request is answered with a problem document, too.
 
 use env_server::ServerConfig;
 use tokio::io::AsyncWriteExt;
@@ -18,7 +18,7 @@ async fn failure(server: &Server, sent: &str) -> (u16, String) {
 }
 
 #[tokio::test]
-async fn what_is_no_request_is_told_so() {
+async fn malformed_requests_get_a_problem() {
     let server = Server::start(ServerConfig::default()).await;
     let malformed = (400, "malformed-request".to_owned());
     for sent in [
@@ -50,7 +50,7 @@ async fn what_is_no_request_is_told_so() {
 }
 
 #[tokio::test]
-async fn what_follows_a_request_is_told_so_after_its_answer() {
+async fn malformed_bytes_after_a_request_get_a_problem_after_its_reply() {
     let server = Server::start(ServerConfig::default()).await;
     let mut stream = server.connect().await;
     let sent = format!("{}rubbish\r\n\r\n", get("/healthz", ""));

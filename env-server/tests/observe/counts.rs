@@ -88,13 +88,13 @@ fn a_known_sequence_is_counted() {
     assert_eq!(environments("vector", "new"), 0.0);
     assert_eq!(numbers.get("env_server_lanes{spec=\"MemoryTask-v0\"}"), 2.0);
     assert!(numbers.get("env_server_memory_bytes") > 0.0);
-    // The scrape itself.
+    // This is the scrape itself.
     assert_eq!(numbers.get("env_server_http_requests_in_flight"), 1.0);
 }
 
 /// Under `NextStep`, a lane that has ended starts over in the next step and takes no action in it.
 #[test]
-fn steps_that_only_start_over_do_not_count() {
+fn steps_that_only_reset_do_not_count() {
     let client = Client::new();
     let create = json!({
         "spec_id": "MemoryTask-v0", "num_envs": 3, "kwargs": {"delay": 1}, "seed": 7,
@@ -125,7 +125,7 @@ fn steps_that_only_start_over_do_not_count() {
 }
 
 #[test]
-fn servers_in_one_process_count_for_themselves() {
+fn servers_in_one_process_have_separate_counts() {
     let (busy, calm) = (Client::new(), Client::new());
     play(&busy);
     let calm = Numbers::of(&calm);
@@ -138,7 +138,7 @@ fn servers_in_one_process_count_for_themselves() {
 }
 
 #[test]
-fn what_clients_invent_makes_no_new_series() {
+fn made_up_paths_and_methods_create_no_new_series() {
     let client = Client::new();
     let ask = |i: usize| {
         for path in [
@@ -159,7 +159,7 @@ fn what_clients_invent_makes_no_new_series() {
         numbers.series().map(str::to_owned).collect()
     };
     ask(0);
-    // The first scrape is seen by the second only.
+    // The first scrape is visible only in the second.
     names();
     let before = names();
     for i in 1..100 {
@@ -171,14 +171,14 @@ fn what_clients_invent_makes_no_new_series() {
     assert_eq!(unmatched.count(), 3, "GET, POST and other");
 }
 
-/// A request whose client goes away is no longer in flight, and is told apart.
+/// A request whose client disconnects is no longer in flight, and is counted separately.
 #[test]
 fn dropped_requests_are_counted() {
     let app = env_server::app(&env_server::ServerConfig::default()).expect("a server");
     let client = Client::of(app.clone());
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let name = "env_server_http_request_duration_seconds_count{method=\"POST\",route=\"/v1/envs\",status=\"dropped\"}";
-    // A body that never comes.
+    // A body that never arrives.
     let body = Body::from_stream(futures_util::stream::pending::<
         Result<Vec<u8>, std::io::Error>,
     >());
@@ -198,9 +198,9 @@ fn dropped_requests_are_counted() {
     assert_eq!(after.get(name), 1.0);
 }
 
-/// What a journal holds is told, and what recovery plays again does not count as steps.
+/// The size of a journal is reported, and operations replayed by recovery do not count as steps.
 #[test]
-fn a_journal_and_its_recovery_are_told() {
+fn a_journal_and_its_recovery_have_metrics() {
     let dir = tempfile::tempdir().expect("a folder");
     let config = env_server::ServerConfig {
         data_dir: Some(dir.path().to_owned()),

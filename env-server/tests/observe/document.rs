@@ -1,6 +1,6 @@
-//! `docs/observability.md` lists the metrics that there are.
+//! `docs/observability.md` lists exactly the existing metrics.
 
-use env_server::observe::table::Metric;
+use service::observe::table::Metric;
 
 #[test]
 fn the_document_has_the_table() {

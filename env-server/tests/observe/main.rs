@@ -1,4 +1,4 @@
-//! Watching the server, from outside: what it counts, calls, logs and traces.
+//! Observation of the server from outside: metrics, request ids, logs and traces.
 
 #[path = "../wire/client.rs"]
 #[expect(dead_code, reason = "shared with tests that need more of it")]

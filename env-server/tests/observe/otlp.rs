@@ -4,15 +4,15 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{Sender, channel};
 
-use env_server::observe::{LogFormat, logging};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use prost::Message;
 use serde_json::json;
+use service::observe::{LogFormat, logging};
 
 use crate::client::Client;
 
-/// Takes what is posted on a connection and says that all is well.
+/// Receives posts on a connection and answers each with success.
 fn collect(stream: TcpStream, exports: &Sender<(String, ExportTraceServiceRequest)>) {
     let mut reader = BufReader::new(stream);
     loop {
@@ -35,7 +35,7 @@ fn collect(stream: TcpStream, exports: &Sender<(String, ExportTraceServiceReques
         let mut body = vec![0; len];
         reader.read_exact(&mut body).expect("the body");
         let export = ExportTraceServiceRequest::decode(&body[..]).expect("protobuf");
-        // The test may have seen enough.
+        // The test may have ended already.
         let _ = exports.send((head[0].clone(), export));
         let reply =
             "HTTP/1.1 200 OK\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\n\r\n";
@@ -54,7 +54,7 @@ fn text<'a>(attributes: &'a [KeyValue], key: &str) -> &'a str {
     }
 }
 
-/// The only test of this process that sets up logging; it does so for all of them.
+/// The only test of this process that sets up logging, which applies to all tests.
 #[test]
 fn a_steps_span_arrives_with_its_route_and_parent() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -66,7 +66,8 @@ fn a_steps_span_arrives_with_its_route_and_parent() {
             std::thread::spawn(move || collect(stream, &sender));
         }
     });
-    let logging = logging::set_up("off", LogFormat::Text, Some(&endpoint)).expect("a good address");
+    let logging = logging::set_up("env-server", "off", LogFormat::Text, Some(&endpoint))
+        .expect("a good address");
 
     let client = Client::new();
     client.put("/v1/envs/e", json!({"spec_id": "MemoryTask-v0"}));

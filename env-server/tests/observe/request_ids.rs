@@ -1,4 +1,4 @@
-//! Every reply names its request.
+//! Every reply carries the id of its request.
 
 use crate::client::Client;
 
@@ -8,7 +8,7 @@ fn id_of(client: &Client, path: &str, headers: &[&str]) -> String {
 }
 
 #[test]
-fn a_clients_id_comes_back() {
+fn a_clients_id_is_returned() {
     let client = Client::new();
     for path in ["/healthz", "/v1/envs/nobody", "/nowhere", "/openapi.json"] {
         let id = id_of(&client, path, &["x-request-id: run-7.step_12"]);
@@ -17,7 +17,7 @@ fn a_clients_id_comes_back() {
 }
 
 #[test]
-fn without_one_each_request_gets_its_own() {
+fn a_request_without_an_id_gets_a_new_one() {
     let client = Client::new();
     let (first, second) = (
         id_of(&client, "/healthz", &[]),

@@ -1,15 +1,15 @@
-//! What `/metrics` says.
+//! Parses the text of `/metrics`.
 
 use std::collections::BTreeMap;
 
 use crate::client::Client;
 
-/// All numbers of a scrape, by name and labels as they are written.
+/// All numbers of a scrape, by name and labels as written.
 pub struct Numbers(BTreeMap<String, f64>);
 
 impl Numbers {
-    /// Scrapes, and checks the form: every number is of a metric that was described before, none
-    /// comes twice, and buckets are cumulative up to the count.
+    /// Scrapes and checks the form: every number belongs to a metric described before, no series
+    /// appears twice, and buckets are cumulative up to the count.
     pub fn of(client: &Client) -> Self {
         let reply = client.get("/metrics");
         assert_eq!(reply.status, 200);
@@ -58,7 +58,7 @@ impl Numbers {
         Numbers(numbers)
     }
 
-    /// A number; 0 for a combination of labels that is not there.
+    /// Returns a number; 0 for a combination of labels that does not appear.
     pub fn get(&self, series: &str) -> f64 {
         self.0.get(series).copied().unwrap_or_default()
     }

@@ -1,4 +1,4 @@
-//! A server of a test's own, and clients of it.
+//! A server for a single test, and clients of it.
 
 use std::net::SocketAddr;
 
@@ -46,7 +46,7 @@ impl Server {
         }
     }
 
-    /// Tells it to end. What is returned completes when it has.
+    /// Asks it to end. The result completes when it has ended.
     pub fn stop(self) -> JoinHandle<Result<(), env_server::Error>> {
         self.stop.send(()).unwrap();
         self.task
@@ -74,7 +74,7 @@ impl Socket {
         Socket::at(address, "/v1/stream").await
     }
 
-    /// Opens one with a token.
+    /// Opens a socket with a token.
     pub async fn open_with(address: SocketAddr, token: &str) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
@@ -128,7 +128,7 @@ impl Socket {
         self.inner.send(message).await.unwrap();
     }
 
-    /// The next reply.
+    /// Returns the next reply.
     pub async fn receive(&mut self) -> Reply {
         loop {
             let (encoding, bytes) = match self.inner.next().await.unwrap().unwrap() {
@@ -148,7 +148,7 @@ impl Socket {
         }
     }
 
-    /// Sends and waits for the reply, which is in the same encoding and has the same id.
+    /// Sends a request and waits for the reply, which has the same encoding and id.
     pub async fn ask(
         &mut self,
         encoding: Encoding,
@@ -164,12 +164,12 @@ impl Socket {
         reply
     }
 
-    /// In JSON, about a single environment.
+    /// Asks in JSON, about a single environment.
     pub async fn json(&mut self, op: StreamOp, env_id: &str, body: Value) -> Reply {
         self.ask(Encoding::Json, op, Env, env_id, &body).await
     }
 
-    /// The code of the close frame that comes next, after any replies.
+    /// Returns the code of the next close frame, after any replies.
     pub async fn close_code(&mut self) -> u16 {
         loop {
             match self.inner.next().await {
@@ -183,33 +183,33 @@ impl Socket {
 }
 
 impl Reply {
-    /// The body of a success.
+    /// Decodes the body of a success.
     pub fn decode<T: DeserializeOwned>(&self) -> T {
         let text = String::from_utf8_lossy(&self.body);
         assert!((200..300).contains(&self.status), "{}: {text}", self.status);
         self.encoding.decode(&self.body).unwrap()
     }
 
-    /// The body of a success in JSON.
+    /// Returns the body of a success in JSON.
     pub fn value(&self) -> Value {
         self.decode()
     }
 
-    /// The body of a failure.
+    /// Returns the body of a failure.
     pub fn problem(&self) -> Problem {
         let problem: Problem = self.encoding.decode(&self.body).unwrap();
         assert_eq!(problem.status, self.status);
         problem
     }
 
-    /// Status and code of a failure.
+    /// Returns status and code of a failure.
     pub fn failure(&self) -> (u16, &'static str) {
         (self.status, self.problem().code.as_str())
     }
 }
 
-/// Asks a router over HTTP; gives status, headers' `idempotency-replayed`, and body, without the
-/// line's end that JSON has there.
+/// Sends a request to a router over HTTP; returns the status, whether `idempotency-replayed` is
+/// set, and the body, without the newline at the end of JSON.
 pub async fn http(
     app: &Router,
     method: &str,

@@ -22,12 +22,12 @@ const NUM_ENVS: usize = 5;
 const NUM_STEPS: usize = 60;
 const SEED: u64 = 11;
 
-/// Numbers as bits, in an order that does not depend on the encoding.
+/// Collects numbers as bits, in an order that does not depend on the encoding.
 fn bits(value: &Value, space: &Space, out: &mut Vec<u64>) {
     match (value, space) {
         (Value::Array(array), Space::Box { dtype, .. }) => {
             use env_protocol::Dtype::Float32;
-            // JSON does not tell widths apart; the space does.
+            // JSON does not distinguish widths, but the space does.
             let narrow = |x: f64| match dtype {
                 Float32 => u64::from((x as f32).to_bits()),
                 _ => x.to_bits(),
@@ -53,7 +53,7 @@ fn flags(array: &Array) -> Vec<u64> {
     array.to_f64s().into_iter().map(f64::to_bits).collect()
 }
 
-/// The space of final observations is that of observations.
+/// Final observations have the space of observations.
 fn info_bits(info: &Info, space: &Space, out: &mut Vec<u64>) {
     for (name, value) in info {
         out.extend(name.bytes().map(u64::from));
@@ -68,7 +68,7 @@ fn info_bits(info: &Info, space: &Space, out: &mut Vec<u64>) {
     }
 }
 
-/// An element of the action space for each lane.
+/// Draws an element of the action space for each lane.
 fn actions(space: &Space, num_envs: usize, rng: &mut Xoshiro256PlusPlus) -> Vec<i64> {
     let mut draw = |n: i64| (rng.next_u64() % n as u64) as i64;
     let mut out = Vec::new();
@@ -274,7 +274,7 @@ async fn every_way_to_play_gives_the_same_bits() {
     server.stop().await.unwrap().unwrap();
 }
 
-/// A socket's bodies are the very bytes of the routes'.
+/// Bodies on a socket are byte for byte those of the routes.
 #[tokio::test]
 async fn bodies_are_the_same_bytes() {
     let server = Server::start().await;
@@ -307,9 +307,9 @@ async fn bodies_are_the_same_bytes() {
     server.stop().await.unwrap().unwrap();
 }
 
-/// `Data` has no type that this test would pass over.
+/// This test covers every type of `Data`.
 #[test]
-fn bits_tell_values_apart() {
+fn bits_distinguish_values() {
     let space = Space::Box {
         shape: vec![1],
         dtype: env_protocol::Dtype::Float32,

@@ -1,4 +1,4 @@
-//! A broken socket loses nothing, and nothing is done twice.
+//! A broken socket loses nothing, and no operation is applied twice.
 
 use env_protocol::{Encoding, StreamId};
 use env_server::ServerConfig;
@@ -20,9 +20,9 @@ async fn until_seq(watcher: &mut Socket, env_id: &str, seq: u64) {
     }
 }
 
-/// Every socket is dropped after a request was sent and before its reply was read.
+/// Every socket is dropped after a request was sent and before its reply is read.
 #[tokio::test]
-async fn a_reply_that_was_lost_is_given_again() {
+async fn a_lost_reply_is_sent_again() {
     let server = Server::start().await;
     let mut watcher = Socket::open(server.address).await;
     for env_id in ["cut", "calm"] {
@@ -52,7 +52,7 @@ async fn a_reply_that_was_lost_is_given_again() {
     server.stop().await.unwrap().unwrap();
 }
 
-/// Sockets are dropped at once, whether the request has come or not, and the client only ever
+/// Sockets are dropped at once, whether the request has arrived or not, and the client only ever
 /// resends.
 #[tokio::test]
 async fn resending_blindly_plays_every_step_once() {
@@ -75,8 +75,9 @@ async fn resending_blindly_plays_every_step_once() {
     server.stop().await.unwrap().unwrap();
 }
 
-/// Fills a window, loses the socket with all replies, and sends all again: over a socket and over HTTP.
-async fn replies_of_a_window_are_given_again(config: ServerConfig) {
+/// Fills a window, loses the socket with all replies, and resends everything: over a socket and
+/// over HTTP.
+async fn replies_of_a_window_are_sent_again(config: ServerConfig) {
     const SENT: u64 = 64;
     let server = Server::with(config).await;
     let mut watcher = Socket::open(server.address).await;
@@ -99,7 +100,7 @@ async fn replies_of_a_window_are_given_again(config: ServerConfig) {
         }
         until_seq(&mut watcher, "cut", first + SENT).await;
         drop(cut);
-        // All at once, as they were sent, and once more from the last to the first.
+        // All at once in their order, and again from the last to the first.
         let mut again = Socket::open(server.address).await;
         let orders: [Vec<u64>; 2] = [
             (first..first + SENT).collect(),
@@ -129,7 +130,7 @@ async fn replies_of_a_window_are_given_again(config: ServerConfig) {
     server.stop().await.unwrap().unwrap();
 }
 
-/// A step of the environment `cut`.
+/// Sends a step of the environment `cut`.
 async fn over_http(server: &Server, encoding: Encoding, body: &Value) -> (u16, bool, Vec<u8>) {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let body = encoding.encode(body);
@@ -157,7 +158,7 @@ async fn over_http(server: &Server, encoding: Encoding, body: &Value) -> (u16, b
     let head = String::from_utf8(reply[..end].to_vec()).unwrap();
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
     let replayed = head.contains("idempotency-replayed: true");
-    // Over HTTP, JSON ends with a line's end.
+    // Over HTTP, JSON ends with a newline.
     let body = reply[end..].trim_ascii_end().to_vec();
     (
         status,
@@ -171,12 +172,12 @@ async fn over_http(server: &Server, encoding: Encoding, body: &Value) -> (u16, b
 }
 
 #[tokio::test]
-async fn a_window_of_replies_that_were_lost_is_given_again() {
-    replies_of_a_window_are_given_again(ServerConfig::default()).await;
+async fn a_window_of_lost_replies_is_sent_again() {
+    replies_of_a_window_are_sent_again(ServerConfig::default()).await;
 }
 
 #[tokio::test]
-async fn a_window_is_given_again_with_either_durability() {
+async fn a_window_of_lost_replies_is_sent_again_with_either_durability() {
     for durability in [Durability::Process, Durability::Disk] {
         let dir = tempfile::tempdir().unwrap();
         let config = ServerConfig {
@@ -184,11 +185,11 @@ async fn a_window_is_given_again_with_either_durability() {
             durability,
             ..ServerConfig::default()
         };
-        replies_of_a_window_are_given_again(config).await;
+        replies_of_a_window_are_sent_again(config).await;
     }
 }
 
-/// What takes long is done elsewhere, and what was sent after it is still done after it.
+/// Long operations run elsewhere, and later ones are still applied after them.
 #[tokio::test(flavor = "multi_thread")]
 async fn large_operations_keep_their_order() {
     let server = Server::start().await;
@@ -196,7 +197,7 @@ async fn large_operations_keep_their_order() {
     let lanes = 8_192;
     let large = json!({"spec_id": "RepeatFirst-v0", "num_envs": lanes, "kwargs": {"num_decks": 2}, "seed": 1});
     let body = |seq: u64| json!({"seq": seq, "actions": vec![seq % 4; lanes]});
-    // All of it before the first reply is read.
+    // Send all of them before reading the first reply.
     socket.send(JSON, Put, VectorEnv, "v", &large).await;
     socket
         .send(JSON, Reset, VectorEnv, "v", &json!({"seq": 0}))
@@ -231,7 +232,7 @@ async fn large_operations_keep_their_order() {
 }
 
 #[tokio::test]
-async fn duplicates_on_two_sockets_join() {
+async fn duplicates_on_two_sockets_are_applied_once() {
     let server = Server::start().await;
     let mut one = Socket::open(server.address).await;
     let mut two = Socket::open(server.address).await;
@@ -268,7 +269,7 @@ async fn pipelined_requests_are_answered_in_order_from_the_disk() {
     pipelined(config).await;
 }
 
-/// Many more requests than may be under way, none of which waits for a reply.
+/// Sends many more requests than may be in flight, without waiting for a reply.
 async fn pipelined(config: ServerConfig) {
     let server = Server::with(config).await;
     let mut socket = Socket::open(server.address).await;
@@ -294,7 +295,7 @@ async fn pipelined(config: ServerConfig) {
         };
         replies.push((id, reply.value()["seq"].as_u64().unwrap()));
     }
-    // Which environment comes first is left open, the order of each is not.
+    // The order of environments is not fixed, but the order within each is.
     for of in 0..names.len() {
         let of_env = |all: &[(u64, u64)]| -> Vec<_> {
             let first_id = expected[0].0;
@@ -307,9 +308,9 @@ async fn pipelined(config: ServerConfig) {
     server.stop().await.unwrap().unwrap();
 }
 
-/// Every operation there is, in both encodings.
+/// Every operation, in both encodings.
 #[tokio::test]
-async fn a_socket_can_do_what_the_routes_can() {
+async fn a_socket_supports_every_operation() {
     let server = Server::start().await;
     let mut socket = Socket::open(server.address).await;
     for encoding in [JSON, Encoding::MessagePack] {

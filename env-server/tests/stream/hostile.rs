@@ -1,7 +1,7 @@
-//! Frames that nobody should send.
+//! Invalid frames.
 
 use env_protocol::{Encoding, StreamId};
-use env_server::{ServerConfig, app};
+use env_server::{ServerConfig, ServiceConfig, app};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -16,14 +16,25 @@ use crate::client::{self, *};
 
 const JSON: Encoding = Encoding::Json;
 
-/// After whatever was sent, the socket still does its work.
+/// Checks that the socket still works.
 async fn still_plays(socket: &mut Socket) {
     let listed = socket.json(List, "", json!({})).await;
     assert_eq!(listed.status, 200);
 }
 
+/// Messages with an id whose operation, kind or body is invalid.
+const INVALID: [&str; 7] = [
+    r#"{"id":1}"#,
+    r#"{"id":1,"op":"jump","kind":"env"}"#,
+    r#"{"id":1,"op":"list","kind":"envs"}"#,
+    r#"{"id":1,"op":"list","kind":"env","body":[]}"#,
+    r#"{"id":1,"op":"list","kind":"env","body":7}"#,
+    r#"{"id":1,"op":"list","kind":"env","body":{"limit":"many"}}"#,
+    r#"{"id":1,"op":"describe","kind":"env","env_id":"e","body":{"x":1}}"#,
+];
+
 #[tokio::test]
-async fn messages_that_are_wrong_are_answered_and_the_socket_goes_on() {
+async fn wrong_json_messages_are_answered_and_the_socket_stays_open() {
     let server = Server::start().await;
     let mut socket = Socket::open(server.address).await;
     let deep = format!(
@@ -36,7 +47,8 @@ async fn messages_that_are_wrong_are_answered_and_the_socket_goes_on() {
         "]".repeat(50_000)
     );
     let number = || Some(StreamId::Number(1));
-    for (text, id, failure) in [
+    let invalid = INVALID.map(|text| (text, number(), (422, "invalid-body")));
+    let others = [
         ("", None, (400, "malformed-body")),
         ("hello", None, (400, "malformed-body")),
         ("{\"id\":1", None, (400, "malformed-body")),
@@ -44,37 +56,6 @@ async fn messages_that_are_wrong_are_answered_and_the_socket_goes_on() {
         ("[]", None, (422, "invalid-body")),
         ("{}", None, (422, "invalid-body")),
         (r#"{"op":"list","kind":"env"}"#, None, (422, "invalid-body")),
-        (r#"{"id":1}"#, number(), (422, "invalid-body")),
-        (
-            r#"{"id":1,"op":"jump","kind":"env"}"#,
-            number(),
-            (422, "invalid-body"),
-        ),
-        (
-            r#"{"id":1,"op":"list","kind":"envs"}"#,
-            number(),
-            (422, "invalid-body"),
-        ),
-        (
-            r#"{"id":1,"op":"list","kind":"env","body":[]}"#,
-            number(),
-            (422, "invalid-body"),
-        ),
-        (
-            r#"{"id":1,"op":"list","kind":"env","body":7}"#,
-            number(),
-            (422, "invalid-body"),
-        ),
-        (
-            r#"{"id":1,"op":"list","kind":"env","body":{"limit":"many"}}"#,
-            number(),
-            (422, "invalid-body"),
-        ),
-        (
-            r#"{"id":1,"op":"describe","kind":"env","env_id":"e","body":{"x":1}}"#,
-            number(),
-            (422, "invalid-body"),
-        ),
         (
             r#"{"id":1,"op":"step","kind":"env","env_id":"e","body":{"action":0}}"#,
             number(),
@@ -92,7 +73,8 @@ async fn messages_that_are_wrong_are_answered_and_the_socket_goes_on() {
         ),
         (deep.as_str(), None, (400, "malformed-body")),
         (closed_deep.as_str(), number(), (400, "malformed-body")),
-    ] {
+    ];
+    for (text, id, failure) in invalid.into_iter().chain(others) {
         socket.send_bytes(JSON, text.as_bytes().to_vec()).await;
         let reply = socket.receive().await;
         let short = &text[..text.len().min(100)];
@@ -103,6 +85,13 @@ async fn messages_that_are_wrong_are_answered_and_the_socket_goes_on() {
         );
         still_plays(&mut socket).await;
     }
+    server.stop().await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn wrong_messagepack_messages_are_answered_and_the_socket_stays_open() {
+    let server = Server::start().await;
+    let mut socket = Socket::open(server.address).await;
     let number = || Some(StreamId::Number(1));
     let deep = [
         b"\x95\x01\xa4step\xa3env\xa1e".to_vec(),
@@ -117,7 +106,7 @@ async fn messages_that_are_wrong_are_answered_and_the_socket_goes_on() {
             number(),
             (422, "invalid-body"),
         ),
-        // Lengths of 4 GiB, of which nothing follows.
+        // Lengths of 4 GiB without contents.
         (b"\xdd\xff\xff\xff\xff", None, (400, "malformed-body")),
         (
             b"\x95\x01\xa4step\xa3env\xa1e\xdf\xff\xff\xff\xff",
@@ -152,9 +141,9 @@ async fn messages_that_are_wrong_are_answered_and_the_socket_goes_on() {
     server.stop().await.unwrap().unwrap();
 }
 
-/// Whatever the routes refuse, a socket refuses with the very same document.
+/// A socket refuses requests with exactly the same documents as the routes.
 #[tokio::test]
-async fn problems_are_those_of_the_routes() {
+async fn sockets_and_routes_have_the_same_problems() {
     let server = Server::start().await;
     let mut socket = Socket::open(server.address).await;
     let router = app(&ServerConfig::default()).unwrap();
@@ -224,9 +213,12 @@ async fn problems_are_those_of_the_routes() {
 }
 
 #[tokio::test]
-async fn a_message_that_is_too_large_ends_the_socket() {
+async fn a_message_that_is_too_large_closes_the_socket() {
     let config = ServerConfig {
-        max_body_bytes: 10_000,
+        service: ServiceConfig {
+            max_body_bytes: 10_000,
+            ..ServiceConfig::default()
+        },
         ..ServerConfig::default()
     };
     let server = Server::with(config).await;
@@ -235,7 +227,7 @@ async fn a_message_that_is_too_large_ends_the_socket() {
     let text = format!(r#"{{"id":1,"op":"list","kind":"env"{padding}}}"#);
     socket.send_bytes(JSON, text.into_bytes()).await;
     assert_eq!(socket.receive().await.status, 200);
-    // A header that announces a terabyte, of which nothing follows.
+    // A header that announces a terabyte, without contents.
     let mut header = vec![0x82, 0xff];
     header.extend_from_slice(&(1u64 << 40).to_be_bytes());
     header.extend_from_slice(&[0; 4]);
@@ -259,7 +251,7 @@ async fn a_message_that_is_too_large_ends_the_socket() {
 }
 
 #[tokio::test]
-async fn frames_that_break_the_protocol_end_the_socket() {
+async fn frames_that_break_the_protocol_close_the_socket() {
     let server = Server::start().await;
     for (frame, code) in [
         // A text that is not UTF-8.
@@ -279,7 +271,7 @@ async fn frames_that_break_the_protocol_end_the_socket() {
         socket.inner.get_mut().write_all(frame).await.unwrap();
         assert_eq!(socket.close_code().await, code, "{frame:x?}");
     }
-    // Bytes that are no frames at all.
+    // Bytes that are not frames at all.
     let mut socket = Socket::open(server.address).await;
     let garbage: Vec<u8> = (0..5_000u32)
         .map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8)
@@ -292,7 +284,7 @@ async fn frames_that_break_the_protocol_end_the_socket() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_in_form_is_answered_in_form() {
+async fn a_closing_handshake_is_completed() {
     let server = Server::start().await;
     let mut socket = Socket::open(server.address).await;
     socket.inner.close(None).await.unwrap();
@@ -308,7 +300,7 @@ async fn a_client_that_leaves_in_form_is_answered_in_form() {
 }
 
 #[tokio::test]
-async fn what_asks_for_no_socket_is_told_to() {
+async fn requests_without_an_upgrade_and_other_origins_are_refused() {
     let router = app(&ServerConfig::default()).unwrap();
     for path in ["/v1/stream", "/v1/stream?x=1"] {
         let (status, _, body) = client::http(&router, "GET", path, JSON, Vec::new()).await;

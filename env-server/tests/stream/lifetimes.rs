@@ -1,11 +1,11 @@
-//! Sockets come and go; environments live by their leases.
+//! Sockets come and go; environments are kept by their leases.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use env_protocol::{Encoding, StreamOp};
-use env_server::{Access, Grant, ServerConfig, SocketTimes, app};
+use env_server::{Access, Grant, ServerConfig, ServiceConfig, SocketTimes, app};
 use futures_util::StreamExt;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -16,18 +16,21 @@ use crate::client::*;
 
 fn impatient() -> ServerConfig {
     ServerConfig {
-        socket_times: SocketTimes {
-            ping_interval: Duration::from_millis(20),
-            silence: Duration::from_millis(200),
-            ..SocketTimes::default()
+        service: ServiceConfig {
+            socket_times: SocketTimes {
+                ping_interval: Duration::from_millis(20),
+                silence: Duration::from_millis(200),
+                ..SocketTimes::default()
+            },
+            ..ServiceConfig::default()
         },
         ..ServerConfig::default()
     }
 }
 
-/// One end is gone, and the other has not been told: pings are not answered.
+/// One end has gone without notice: pings are not answered.
 #[tokio::test]
-async fn a_half_open_socket_is_closed_and_its_environments_live_on() {
+async fn a_half_open_socket_is_closed_and_its_environments_stay() {
     let server = Server::with(impatient()).await;
     let mut half_open = TcpStream::connect(server.address).await.unwrap();
     let request = format!(
@@ -59,7 +62,8 @@ async fn a_half_open_socket_is_closed_and_its_environments_live_on() {
 async fn a_socket_that_answers_pings_stays_open() {
     let server = Server::with(impatient()).await;
     let mut socket = Socket::open(server.address).await;
-    // The client answers pings while it waits for messages; these are longer than any silence.
+    // The client answers pings while it waits for messages; this takes longer than the allowed
+    // silence.
     for _ in 0..30 {
         let ping = socket.inner.next().await.unwrap().unwrap();
         assert!(matches!(ping, Message::Ping(_)), "{ping:?}");
@@ -71,8 +75,11 @@ async fn a_socket_that_answers_pings_stays_open() {
 #[tokio::test]
 async fn sockets_are_closed_when_the_server_ends() {
     let config = ServerConfig {
-        // That it is not waited for is part of the test.
-        drain_timeout: Duration::from_secs(3_600),
+        service: ServiceConfig {
+            // The test also checks that shutdown does not wait for it.
+            drain_timeout: Duration::from_secs(3_600),
+            ..ServiceConfig::default()
+        },
         ..ServerConfig::default()
     };
     let server = Server::with(config).await;
@@ -91,34 +98,39 @@ async fn sockets_are_closed_when_the_server_ends() {
 #[tokio::test]
 async fn a_socket_that_does_not_close_holds_the_server_for_a_moment_only() {
     let config = ServerConfig {
-        drain_timeout: Duration::from_secs(3_600),
-        socket_times: SocketTimes {
-            close: Duration::from_millis(10),
-            ..SocketTimes::default()
+        service: ServiceConfig {
+            drain_timeout: Duration::from_secs(3_600),
+            socket_times: SocketTimes {
+                close: Duration::from_millis(10),
+                ..SocketTimes::default()
+            },
+            ..ServiceConfig::default()
         },
         ..ServerConfig::default()
     };
     let server = Server::with(config).await;
     let mut socket = Socket::open(server.address).await;
     assert_eq!(socket.json(List, "", json!({})).await.status, 200);
-    // Nothing is read any more, and so no goodbye is sent.
+    // The client no longer reads, so no close message is sent.
     server.stop().await.unwrap().unwrap();
     drop(socket);
 }
 
-/// Who opened a socket is who sends its messages.
-/// Tokens.
+/// Tokens. Messages on a socket come from the principal that opened it.
 const ANN: &str = "ann-ann-ann-ann-ann";
 const BOB: &str = "bob-bob-bob-bob-bob";
 
 #[tokio::test]
-async fn messages_come_from_whom_the_socket_belongs_to() {
+async fn messages_act_for_the_principal_that_opened_the_socket() {
     let tokens = tempfile::NamedTempFile::new().unwrap();
     let text =
         format!("[ann]\ntoken = \"{ANN}\"\nmax_envs = 1\n[bob]\ntoken = \"{BOB}\"\nmax_envs = 1\n");
     std::fs::write(tokens.path(), text).unwrap();
     let config = ServerConfig {
-        access: Some(Arc::new(Access::from_file(tokens.path()).unwrap())),
+        service: ServiceConfig {
+            access: Some(Arc::new(Access::from_file(tokens.path()).unwrap())),
+            ..ServiceConfig::default()
+        },
         ..ServerConfig::default()
     };
     let app = app(&config).unwrap();
@@ -137,7 +149,7 @@ async fn messages_come_from_whom_the_socket_belongs_to() {
     assert_eq!(mine.status, 201);
 }
 
-/// What a token may do holds for each message, and steps are counted here too.
+/// A token's permissions apply to each message, and steps are counted here too.
 #[tokio::test]
 async fn an_evaluation_token_and_a_budget_hold_for_messages() {
     let grant = Grant {
@@ -149,7 +161,10 @@ async fn an_evaluation_token_and_a_budget_hold_for_messages() {
     let access = Access::from_grants(&BTreeMap::from([("ann".to_owned(), grant)]));
     let access = Arc::new(access.unwrap());
     let config = ServerConfig {
-        access: Some(Arc::clone(&access)),
+        service: ServiceConfig {
+            access: Some(Arc::clone(&access)),
+            ..ServiceConfig::default()
+        },
         ..ServerConfig::default()
     };
     let server = Server::with(config).await;
@@ -162,7 +177,7 @@ async fn an_evaluation_token_and_a_budget_hold_for_messages() {
         match op {
             Describe => assert_eq!(reply.value().get("seed"), None),
             Reset => assert_eq!(reply.status, 200),
-            // It wants an action.
+            // A step needs an action.
             Step => assert_eq!(reply.failure(), (422, "invalid-body")),
             _ => assert_eq!(reply.failure(), (403, "forbidden"), "{op:?}"),
         }

@@ -1,4 +1,4 @@
-//! WebSockets, from outside: every test starts a server and talks to it over TCP.
+//! WebSockets from outside: every test starts a server and talks to it over TCP.
 
 mod client;
 mod encodings;

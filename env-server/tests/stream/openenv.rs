@@ -1,9 +1,9 @@
-//! The OpenEnv protocol: what its package says, and what it is to hear.
+//! The OpenEnv protocol: the requests of its package, and the expected replies.
 
 use std::time::Duration;
 
 use env_protocol::Encoding;
-use env_server::{Limits, ServerConfig, SocketTimes, app};
+use env_server::{Limits, ServerConfig, ServiceConfig, SocketTimes, app};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
@@ -17,7 +17,7 @@ fn config(spec: &str) -> ServerConfig {
     }
 }
 
-/// The message that comes next; `None` is the end.
+/// Returns the next message; `None` is the end.
 async fn receive(socket: &mut Socket) -> Option<Value> {
     loop {
         match socket.inner.next().await? {
@@ -39,7 +39,7 @@ async fn ask(socket: &mut Socket, kind: &str, data: Value) -> Value {
     say(socket, &message).await.unwrap()
 }
 
-/// Ids of the environments of all sessions.
+/// Returns the ids of the environments of all sessions.
 async fn held(watcher: &mut Socket) -> Vec<String> {
     let listed = watcher
         .json(client::List, "", json!({"limit": 1_000}))
@@ -56,8 +56,8 @@ async fn until_held(watcher: &mut Socket, count: usize) {
     }
 }
 
-/// What is fixed by the protocol, of a message: not what the environment shows or how errors are
-/// worded.
+/// Keeps the parts of a message that the protocol fixes: not the observations, nor the wording of
+/// errors.
 fn fixed(message: &Value) -> Value {
     let data = &message["data"];
     let data = match message["type"].as_str() {
@@ -91,10 +91,10 @@ fn fixed(message: &Value) -> Value {
     json!({"type": message["type"], "data": data})
 }
 
-/// Every exchange that the package's client had with the package's server, which
-/// `tests/python/record_openenv.py` wrote down.
+/// Every exchange between the package's client and server, as recorded by
+/// `tests/python/record_openenv.py`.
 #[tokio::test]
-async fn replies_are_those_of_the_package() {
+async fn replies_equal_those_of_the_package() {
     let server = Server::with(config("MemoryTask-v0?delay=2&difficulty=1")).await;
     let mut socket = Socket::at(server.address, "/ws").await;
     let recorded = include_str!("openenv.jsonl");
@@ -117,13 +117,13 @@ async fn replies_are_those_of_the_package() {
             socket = Socket::at(server.address, "/ws").await;
         }
     }
-    // After the last, which was no object, the session is over.
+    // The last message was not an object, which ends the session.
     assert_eq!(receive(&mut socket).await, None);
     server.stop().await.unwrap().unwrap();
 }
 
 #[tokio::test]
-async fn a_session_plays_what_the_routes_play() {
+async fn a_session_plays_the_same_episodes_as_the_routes() {
     let server = Server::with(config("MemoryTask-v0?delay=5&difficulty=1")).await;
     let mut one = Socket::at(server.address, "/ws").await;
     let mut two = Socket::at(server.address, "/ws").await;
@@ -166,7 +166,7 @@ async fn a_session_plays_what_the_routes_play() {
 }
 
 #[tokio::test]
-async fn an_environment_goes_with_its_socket() {
+async fn an_environment_is_closed_with_its_socket() {
     let server = Server::with(config("MemoryTask-v0")).await;
     let mut watcher = Socket::open(server.address).await;
     assert_eq!(held(&mut watcher).await.len(), 0);
@@ -192,21 +192,24 @@ async fn an_environment_goes_with_its_socket() {
 }
 
 #[tokio::test]
-async fn a_silent_session_ends_and_a_living_one_keeps_its_lease() {
+async fn a_silent_session_ends_and_an_active_one_keeps_its_lease() {
     let server = Server::with(ServerConfig {
-        socket_times: SocketTimes {
-            ping_interval: Duration::from_millis(50),
-            silence: Duration::from_millis(500),
-            ..SocketTimes::default()
+        service: ServiceConfig {
+            socket_times: SocketTimes {
+                ping_interval: Duration::from_millis(50),
+                silence: Duration::from_millis(500),
+                ..SocketTimes::default()
+            },
+            ..ServiceConfig::default()
         },
         ..config(r#"{"spec_id":"MemoryTask-v0","ttl_s":1}"#)
     })
     .await;
-    // Nothing reads from it, so pings are not answered.
+    // The client does not read, so pings are not answered.
     let silent = Socket::at(server.address, "/ws").await;
     let mut living = Socket::at(server.address, "/ws").await;
     ask(&mut living, "reset", json!({})).await;
-    // More pings than the lease is long.
+    // More pings than fit into the lease.
     for _ in 0..40 {
         let ping = living.inner.next().await.unwrap().unwrap();
         assert!(matches!(ping, Message::Ping(_)), "{ping:?}");
@@ -245,9 +248,9 @@ async fn a_session_over_the_limit_is_refused() {
     server.stop().await.unwrap().unwrap();
 }
 
-/// Behind HTTP there are no sessions: each request has an environment of its own.
+/// Over HTTP there are no sessions: each request has its own environment.
 #[tokio::test]
-async fn routes_answer_as_the_package_has_them() {
+async fn the_http_routes_answer_as_the_package_does() {
     let router = app(&config("MemoryTask-v0?delay=2&difficulty=1")).unwrap();
     let http = async |method: &str, path: &str, body: Value| {
         let body = match body {
@@ -281,7 +284,7 @@ async fn routes_answer_as_the_package_has_them() {
     for _ in 0..2 {
         let body = json!({"action": {"action": 1}, "timeout_s": 1.0});
         let (status, step) = http("POST", "/step", body).await;
-        // It is the first step of an episode each time.
+        // Each time it is the first step of an episode.
         assert_eq!((status, &step["done"]), (200, &json!(false)));
     }
     for (path, body) in [
@@ -306,7 +309,7 @@ async fn routes_answer_as_the_package_has_them() {
 }
 
 #[test]
-fn without_the_setting_there_is_nothing() {
+fn without_the_setting_the_routes_do_not_exist() {
     let document = serde_json::to_value(env_server::openapi_document()).unwrap();
     assert!(document["paths"]["/ws"].is_null());
     let refused = app(&config("Nothing-v0"));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use env_protocol::{Encoding, StreamId};
-use env_server::{ServerConfig, SocketTimes};
+use env_server::{ServerConfig, ServiceConfig, SocketTimes};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::json;
 use tokio::net::TcpSocket;
@@ -15,7 +15,7 @@ use crate::client::*;
 const NUM_ENVS: usize = 1_024;
 const NUM_STEPS: u64 = 10_000;
 
-/// A socket that takes little before its client reads.
+/// Opens a socket that accepts little before its client reads.
 async fn narrow(server: &Server) -> Socket {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(16 << 10).unwrap();
@@ -41,7 +41,7 @@ async fn seq(socket: &mut Socket) -> u64 {
     described.value()["seq"].as_u64().unwrap()
 }
 
-/// The seq, once it does not change any more.
+/// Returns the seq once it no longer changes.
 async fn settled_seq(socket: &mut Socket) -> u64 {
     let mut before = seq(socket).await;
     let mut quiet = 0;
@@ -55,7 +55,7 @@ async fn settled_seq(socket: &mut Socket) -> u64 {
 }
 
 fn step(i: u64) -> Message {
-    // A step without seq: every one that is read is applied.
+    // Steps without a seq: every step that is read is applied.
     let text = format!(
         r#"{{"id":{i},"op":"step","kind":"vector-env","env_id":"v","body":{{"actions":{:?}}}}}"#,
         [1; NUM_ENVS]
@@ -63,7 +63,7 @@ fn step(i: u64) -> Message {
     Message::text(text)
 }
 
-/// Each reply has tens of kilobytes, so ten thousand would be hundreds of megabytes.
+/// Each reply has tens of kilobytes, so ten thousand would take hundreds of megabytes.
 #[tokio::test]
 async fn a_client_that_does_not_read_makes_the_server_wait() {
     let server = Server::start().await;
@@ -82,7 +82,7 @@ async fn a_client_that_does_not_read_makes_the_server_wait() {
         "{waiting_at} steps were applied"
     );
     assert!(!sending.is_finished(), "the client never had to wait");
-    // Once it reads, all of it is done and answered, in order.
+    // Once the client reads, all steps are applied and answered, in order.
     for i in 0..NUM_STEPS {
         let reply = match receiver.next().await.unwrap().unwrap() {
             Message::Text(text) => text,
@@ -99,9 +99,12 @@ async fn a_client_that_does_not_read_makes_the_server_wait() {
 #[tokio::test]
 async fn a_client_that_never_reads_is_cut_off_and_loses_nothing() {
     let config = ServerConfig {
-        socket_times: SocketTimes {
-            write: Duration::from_millis(100),
-            ..SocketTimes::default()
+        service: ServiceConfig {
+            socket_times: SocketTimes {
+                write: Duration::from_millis(100),
+                ..SocketTimes::default()
+            },
+            ..ServiceConfig::default()
         },
         ..ServerConfig::default()
     };
@@ -120,7 +123,7 @@ async fn a_client_that_never_reads_is_cut_off_and_loses_nothing() {
     let sent = sent.expect("the server cuts it off");
     let applied = settled_seq(&mut watcher).await;
     assert!(applied <= sent + 1);
-    // The environment goes on from there.
+    // The environment continues from there.
     let body = json!({"seq": applied, "actions": vec![0; NUM_ENVS]});
     let next = watcher
         .ask(Encoding::Json, Step, VectorEnv, "v", &body)

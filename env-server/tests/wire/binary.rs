@@ -15,7 +15,7 @@ fn reference() -> String {
 }
 
 #[test]
-fn verify_says_how_much_was_equal() {
+fn verify_reports_how_much_was_equal() {
     let output = program().args(["verify", &reference()]).output().unwrap();
     assert!(output.status.success());
     let text = String::from_utf8(output.stdout).unwrap();
@@ -26,7 +26,7 @@ fn verify_says_how_much_was_equal() {
 }
 
 #[test]
-fn verify_fails_on_what_it_cannot_verify() {
+fn verify_fails_on_files_that_are_no_records() {
     let empty = if cfg!(windows) { "NUL" } else { "/dev/null" };
     let manifest = format!("{}/Cargo.toml", env!("CARGO_MANIFEST_DIR"));
     for (file, reason) in [
@@ -53,7 +53,7 @@ fn specs_as_json_are_the_catalogue() {
 
 #[cfg(unix)]
 #[test]
-fn serve_tells_its_address_and_ends_on_sigterm() {
+fn serve_prints_its_address_and_ends_on_sigterm() {
     let mut server = program()
         .args(["serve", "--listen", "127.0.0.1:0", "--log", "off"])
         .stdout(Stdio::piped())

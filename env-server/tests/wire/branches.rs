@@ -1,4 +1,4 @@
-//! Forks and trajectories: what might have been, and what was.
+//! Forks and trajectories.
 
 use env_protocol::Trajectory;
 use env_server::session::replay;
@@ -39,7 +39,7 @@ fn step(client: &Client, path: &str, actions: Value) -> Value {
 }
 
 #[test]
-fn a_fork_in_the_middle_goes_on_as_its_parent_does() {
+fn a_fork_in_the_middle_continues_like_its_parent() {
     for mode in ["NextStep", "SameStep"] {
         for steps in 0..7 {
             let client = vector(mode);
@@ -69,9 +69,9 @@ fn a_fork_in_the_middle_goes_on_as_its_parent_does() {
     }
 }
 
-/// Noise and limits go into branches, and out of what is told of them, as everything else does.
+/// Noise and limits carry over to forks, and trajectories replay them, like everything else.
 #[test]
-fn a_wrapped_environment_branches_and_is_played_again() {
+fn a_wrapped_environment_can_be_forked_and_replayed() {
     for mode in ["NextStep", "SameStep"] {
         let client = Client::new();
         let kwargs = json!({"delay": 9, "max_episode_steps": 5, "frame_skip": 2, "previous_reward": true,
@@ -99,7 +99,7 @@ fn a_wrapped_environment_branches_and_is_played_again() {
 }
 
 #[test]
-fn a_fork_that_is_refused_changes_nothing() {
+fn a_refused_fork_changes_nothing() {
     let client = single();
     client.post(&format!("{ENV}/reset"), json!({"seq": 0}));
     client.put("/v1/envs/taken", json!({"spec_id": "MemoryTask-v0"}));
@@ -130,7 +130,7 @@ fn a_fork_that_is_refused_changes_nothing() {
 }
 
 #[test]
-fn a_fork_without_an_id_is_given_one_and_the_same_again() {
+fn a_fork_without_an_id_gets_one_and_a_retry_gets_the_same() {
     let client = single();
     client.post(&format!("{ENV}/reset"), json!({"seq": 0}));
     let first = client
@@ -141,14 +141,14 @@ fn a_fork_without_an_id_is_given_one_and_the_same_again() {
         .json();
     assert_eq!(first, second);
     let id = first["env_id"].as_str().unwrap();
-    // An id made by forking is not one that a PUT has made.
+    // An id created by a fork does not match a PUT.
     let kwargs = json!({"delay": 6, "difficulty": 1});
     let body = json!({"spec_id": "MemoryTask-v0", "kwargs": kwargs, "seed": 3});
     let put = client.put(&format!("/v1/envs/{id}"), body);
     assert_eq!(put.failure(), (409, "env-exists".to_owned()));
 }
 
-/// All pages from the earliest operation on.
+/// Returns all pages, from the earliest operation on.
 fn pages(client: &Client, path: &str, limit: usize) -> Vec<Value> {
     let mut pages = Vec::new();
     let mut query = format!("?limit={limit}");
@@ -164,7 +164,7 @@ fn pages(client: &Client, path: &str, limit: usize) -> Vec<Value> {
 }
 
 #[test]
-fn a_trajectory_tells_what_was_asked_and_answered() {
+fn a_trajectory_holds_requests_and_replies() {
     let client = single();
     let mut replies = Vec::new();
     let reset = json!({"seed": 9, "options": {"delay": 3}});
@@ -200,7 +200,7 @@ fn a_trajectory_tells_what_was_asked_and_answered() {
     let page: Trajectory = serde_json::from_value(page).unwrap();
     let replayed = replay(&page).unwrap();
     assert_eq!((replayed.operations, replayed.steps), (6, 3));
-    // Looking has changed nothing.
+    // Reading has changed nothing.
     assert_eq!(client.get(&format!("{ENV}/snapshot")).json(), snapshot);
 }
 
@@ -238,9 +238,9 @@ fn pages_stand_alone_and_fit_together() {
     }
 }
 
-/// Old operations go when they take too much room; what remains is whole.
+/// Old operations are dropped when they take too much memory; the rest is complete.
 #[test]
-fn a_long_trajectory_keeps_its_end() {
+fn a_long_trajectory_keeps_its_latest_operations() {
     let client = single();
     for _ in 0..3_000 {
         client

@@ -1,4 +1,4 @@
-//! A client of the router, without a network or over one.
+//! A client of the router, in process or over a network.
 
 use std::net::SocketAddr;
 use std::sync::LazyLock;
@@ -22,7 +22,7 @@ use tower::ServiceExt;
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("a runtime"));
 
-/// Plays a server of its own.
+/// A client with its own server.
 pub struct Client {
     transport: Transport,
 }
@@ -32,7 +32,7 @@ enum Transport {
     Sockets {
         client: HttpClient<HttpConnector, Body>,
         address: SocketAddr,
-        /// The server ends when it is dropped.
+        /// The server ends when this is dropped.
         _running: oneshot::Sender<()>,
     },
 }
@@ -77,7 +77,7 @@ impl Client {
         }
     }
 
-    /// A server that listens on a port.
+    /// Starts a server that listens on a port.
     pub fn over_sockets(config: ServerConfig) -> Self {
         let (running, stopped) = oneshot::channel();
         let listener = RUNTIME.block_on(TcpListener::bind("127.0.0.1:0"));
@@ -145,7 +145,7 @@ impl Client {
         self.send("POST", path, &json, body.as_bytes().to_vec())
     }
 
-    /// Posts in an encoding and is answered in it.
+    /// Posts in an encoding and is answered in the same one.
     pub fn post_as<T: Serialize>(&self, encoding: Encoding, path: &str, body: &T) -> Reply {
         let content_type = format!("content-type: {}", encoding.content_type());
         self.send("POST", path, &[&content_type], encoding.encode(body))
@@ -153,20 +153,20 @@ impl Client {
 }
 
 impl Reply {
-    /// The header, the empty string if there is none.
+    /// Returns a header, or the empty string if there is none.
     pub fn header(&self, name: &str) -> &str {
         let value = self.headers.get(name);
         value.map_or("", |value| value.to_str().expect("text"))
     }
 
-    /// The body of a success.
+    /// Returns the body of a success.
     pub fn json(&self) -> Value {
         let text = String::from_utf8_lossy(&self.body);
         assert!((200..300).contains(&self.status), "{}: {text}", self.status);
         serde_json::from_slice(&self.body).expect("JSON")
     }
 
-    /// The body of a success in the encoding it says it has.
+    /// Decodes the body of a success in the encoding that its header names.
     pub fn decode<T: DeserializeOwned>(&self) -> T {
         let encoding = match self.header("content-type") {
             "application/vnd.msgpack" => Encoding::MessagePack,
@@ -175,7 +175,7 @@ impl Reply {
         encoding.decode(&self.body).expect("a body of that type")
     }
 
-    /// The body of a failure.
+    /// Returns the body of a failure.
     pub fn problem(&self) -> Problem {
         assert_eq!(
             self.header("content-type"),
@@ -187,7 +187,7 @@ impl Reply {
         problem
     }
 
-    /// Status and code of a failure.
+    /// Returns status and code of a failure.
     pub fn failure(&self) -> (u16, String) {
         (self.status, self.problem().code.to_string())
     }

@@ -74,7 +74,7 @@ fn put_is_idempotent() {
         first.json()["seed"],
         "the drawn seed is kept"
     );
-    assert_eq!(again.json()["seq"], 1, "and the environment goes on");
+    assert_eq!(again.json()["seq"], 1, "and the episode continues");
     let other = json!({"spec_id": "MemoryTask-v0", "kwargs": {"delay": 4}});
     let conflict = client.put("/v1/envs/mine", other.clone());
     assert_eq!(conflict.failure(), (409, "env-exists".to_owned()));
@@ -174,7 +174,7 @@ fn floats(value: env_protocol::Value) -> Vec<f64> {
     value.into_array().expect("an array").to_f64s()
 }
 
-/// What a batch looks like in MessagePack, down to the types.
+/// The form of a batch in MessagePack, down to the types.
 #[test]
 fn messagepack_batches_are_typed() {
     let client = Client::new();
@@ -182,7 +182,7 @@ fn messagepack_batches_are_typed() {
                       "autoreset_mode": "SameStep", "seed": 1});
     client.put("/v1/vector-envs/v", body);
     client.post("/v1/vector-envs/v/reset", json!({}));
-    // Any integer type will do, and so will a plain list.
+    // Any integer type is accepted, and so is a plain list.
     let typed = b"\x81\xa7actions\x83\xa5dtype\xa4int8\xa5shape\x91\x02\xa4data\xc4\x02\x01\x00";
     let plain = b"\x81\xa7actions\x92\x01\x00";
     for body in [&typed[..], &plain[..]] {
@@ -203,7 +203,7 @@ fn messagepack_batches_are_typed() {
             &reply.terminations
         );
     }
-    // Accept decides over Content-Type.
+    // Accept takes precedence over Content-Type.
     let headers = [
         "content-type: application/vnd.msgpack",
         "accept: application/json",
@@ -238,7 +238,7 @@ fn reset_options_hold_for_the_episodes_that_begin_with_them() {
 }
 
 #[test]
-fn operations_answer() {
+fn health_version_specs_and_problems_are_answered() {
     let client = Client::new();
     assert_eq!(client.get("/healthz").json(), json!({"status": "ok"}));
     assert_eq!(client.get("/readyz").json(), json!({"status": "ok"}));
@@ -251,9 +251,9 @@ fn operations_answer() {
     assert!(String::from_utf8_lossy(&explained.body).contains("expected_seq"));
 }
 
-/// A threshold is that of the arguments: the catalogue has those of the default ones.
+/// A solved threshold belongs to the arguments: the catalogue has that of the default ones.
 #[test]
-fn a_spec_says_what_follows_from_arguments() {
+fn a_spec_can_be_described_for_other_arguments() {
     let client = Client::new();
     let ask = |spec_id: &str, body: Value| client.post(&format!("/v1/specs/{spec_id}"), body);
     let threshold = |spec_id: &str, kwargs: Value| {
@@ -265,7 +265,7 @@ fn a_spec_says_what_follows_from_arguments() {
         ask("MemoryTask-v0", json!({})).json(),
         client.get("/v1/specs/MemoryTask-v0").json()
     );
-    // 0.95 * 0.528, of the best player measured at the level.
+    // 0.95 * 0.528, the return of the best player measured at the level.
     assert_eq!(threshold("HigherLower-v0", json!({})), Some(json!(0.502)));
     // Random actions earn 1.02, and the bonus arm 1.1.
     let chain = json!({"mapping_seed": 3});
@@ -273,7 +273,7 @@ fn a_spec_says_what_follows_from_arguments() {
         threshold("BsuiteDiscountingChain-v0", chain),
         Some(json!(1.096))
     );
-    // How random actions fare with penalties of one's own is not known, nor who is best.
+    // With custom penalties, the return of random actions is unknown, and so is the best one.
     let odd = json!({"corridor_length": 2000, "penalty": 0.5});
     assert_eq!(threshold("TMazePassive-v0", odd), None);
     let limited = json!({"max_episode_steps": 2});
@@ -283,7 +283,7 @@ fn a_spec_says_what_follows_from_arguments() {
     assert_eq!(ask("None-v0", json!({})).status, 404);
 }
 
-/// The page for people brings everything it needs.
+/// The documentation page contains everything it needs.
 #[test]
 fn docs_need_no_other_host() {
     let client = Client::new();

@@ -1,4 +1,4 @@
-//! When a request is the same as the one before.
+//! Which requests count as repetitions.
 
 use serde_json::json;
 
@@ -7,7 +7,7 @@ use crate::client::Client;
 /// The same body means the same content: an encoding, an integer type or an omitted default does
 /// not matter.
 #[test]
-fn sameness_is_of_content() {
+fn bodies_are_compared_by_content() {
     let client = Client::new();
     let path = "/v1/vector-envs/v";
     client.put(path, json!({"spec_id": "MemoryTask-v0", "num_envs": 2}));

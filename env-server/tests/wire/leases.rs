@@ -1,4 +1,4 @@
-//! Leases: what nobody plays goes away, and says so.
+//! Leases: unused environments end, and requests for them say so.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::client::Client;
 
 const ENV: &str = "/v1/envs/e";
 
-/// A server, and what it goes by.
+/// Starts a server, and returns its clock.
 fn server() -> (Client, Clock) {
     let config = ServerConfig::default();
     let clock = config.clock.clone();
@@ -22,7 +22,7 @@ fn create(client: &Client, ttl_s: u64) {
 }
 
 #[test]
-fn an_expired_environment_is_gone_and_says_so() {
+fn an_expired_environment_answers_that_it_has_expired() {
     let (client, clock) = server();
     create(&client, 60);
     client.post(&format!("{ENV}/reset"), json!({})).json();
@@ -39,12 +39,12 @@ fn an_expired_environment_is_gone_and_says_so() {
         client.post(&format!("{ENV}/lease"), json!({})).failure(),
         expired
     );
-    // Its id is not free yet, closing it is no error, and it is in no list.
+    // Its id is not free yet, closing it again is not an error, and no list contains it.
     let again = json!({"spec_id": "MemoryTask-v0", "ttl_s": 60});
     assert_eq!(client.put(ENV, again.clone()).failure(), expired);
     assert_eq!(client.delete(ENV).status, 204);
     assert_eq!(client.get("/v1/envs").json()["envs"], json!([]));
-    // The tombstone lives as long as a lease.
+    // The tombstone is kept for the length of a lease.
     clock.skip(Duration::from_secs(60));
     assert_eq!(client.put(ENV, again).status, 201);
 }
@@ -85,7 +85,7 @@ fn a_lease_out_of_range_is_refused() {
     assert_eq!(client.get(ENV).json()["ttl_s"], 60);
 }
 
-/// Also when nobody has noticed before that its lease has run out.
+/// The same holds if its lease has expired unnoticed.
 #[test]
 fn an_expired_environment_is_not_created_again() {
     let (client, clock) = server();

@@ -1,4 +1,4 @@
-//! The wire, from outside: every test talks HTTP, to the router.
+//! The wire from outside: every test talks HTTP, to the router.
 
 mod binary;
 mod branches;

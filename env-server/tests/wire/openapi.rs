@@ -1,14 +1,14 @@
-//! The OpenAPI document: committed, so that a change of the wire is seen in review.
+//! The OpenAPI document: committed, so that a change of the wire is visible in review.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use env_server::{Access, Limits, ServerConfig};
+use env_server::{Access, Limits, ServerConfig, ServiceConfig};
 use serde_json::{Value, json};
 
 use crate::client::Client;
 
-/// Every operation of the document by its id.
+/// Returns every operation of the document by its id.
 fn operations(document: &Value) -> BTreeMap<&str, &Value> {
     let paths = document["paths"].as_object().unwrap().values();
     let operations = paths.flat_map(|methods| methods.as_object().unwrap().values());
@@ -27,7 +27,7 @@ fn the_committed_document_is_the_served_one() {
 }
 
 #[test]
-fn every_reference_leads_somewhere() {
+fn every_reference_has_a_target() {
     let document = serde_json::to_value(env_server::openapi_document()).unwrap();
     let mut references = BTreeSet::new();
     collect(&document, &mut references);
@@ -51,7 +51,7 @@ fn collect(node: &Value, references: &mut BTreeSet<String>) {
     }
 }
 
-/// Every operation has an id of its own, and all but the simplest describe their failures.
+/// Every operation has its own id, and all but the simplest describe their failures.
 #[test]
 fn operations_are_complete() {
     let document = serde_json::to_value(env_server::openapi_document()).unwrap();
@@ -73,9 +73,9 @@ fn operations_are_complete() {
     assert_eq!(ids.len(), 37);
 }
 
-/// Links name operations and parameters that there are, and fields that their bodies have.
+/// Links name existing operations and parameters, and fields of their bodies.
 #[test]
-fn links_lead_somewhere() {
+fn every_link_has_a_target() {
     let document = serde_json::to_value(env_server::openapi_document()).unwrap();
     let operations = operations(&document);
     let mut count = 0;
@@ -125,20 +125,23 @@ fn links_lead_somewhere() {
     );
 }
 
-/// A server's document is of that server.
+/// A server's document reflects its settings.
 #[test]
-fn the_document_says_what_the_settings_allow() {
+fn the_document_follows_the_settings() {
     let folder = tempfile::tempdir().unwrap();
     let tokens = folder.path().join("tokens.toml");
     std::fs::write(&tokens, "[a]\ntoken = \"a-0123456789abcdef\"").unwrap();
     let document = |access| {
         let client = Client::with(ServerConfig {
+            service: ServiceConfig {
+                access,
+                ..ServiceConfig::default()
+            },
             limits: Limits {
                 max_lanes_per_env: 5,
                 max_ttl_s: 7,
                 ..Limits::default()
             },
-            access,
             ..ServerConfig::default()
         });
         client.get("/openapi.json").json()

@@ -1,4 +1,5 @@
-//! What a player that knows the hidden draws would do: told on request where that is allowed, and nowhere else.
+//! Actions of a player that knows the hidden draws: returned on request where that is allowed, and
+//! nowhere else.
 
 use env_server::ServerConfig;
 use serde_json::json;
@@ -29,7 +30,7 @@ fn it_is_refused_unless_the_server_allows_it() {
 }
 
 #[test]
-fn its_actions_are_those_that_pay() {
+fn its_actions_earn_the_reward() {
     let client = allowing();
     let kwargs = json!({"delay": 3, "difficulty": 1});
     let body = json!({"spec_id": "MemoryTask-v0", "kwargs": kwargs});
@@ -42,7 +43,7 @@ fn its_actions_are_those_that_pay() {
         assert_eq!(oracle["seq"], step);
         let reply = client.post("/v1/envs/one/step", oracle).json();
         assert_eq!(reply["reward"], if step == 3 { 1.0 } else { 0.0 });
-        // Not a word of it where agents look.
+        // Nothing of it appears where agents look.
         assert_eq!(reply["info"], json!({}));
     }
     let late = client.get("/v1/envs/one/oracle");

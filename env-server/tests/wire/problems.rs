@@ -1,7 +1,7 @@
-//! Bad input: the right status, a message that says what and where, and nothing changed.
+//! Invalid input: the right status, a message that names the error and its place, and no change.
 
 use env_protocol::{Array, Encoding, VectorStepRequest};
-use env_server::{Limits, ServerConfig};
+use env_server::{Limits, ServerConfig, ServiceConfig};
 use serde_json::{Value, json};
 
 use crate::client::{Client, Reply};
@@ -9,7 +9,10 @@ use crate::client::{Client, Reply};
 /// A single environment `e` and a vector environment `v` of three lanes, both in an episode.
 fn playing() -> Client {
     let client = Client::with(ServerConfig {
-        max_body_bytes: 4_000,
+        service: ServiceConfig {
+            max_body_bytes: 4_000,
+            ..ServiceConfig::default()
+        },
         limits: Limits {
             max_envs: 3,
             max_lanes_per_env: 8,
@@ -28,7 +31,7 @@ fn playing() -> Client {
     client
 }
 
-/// Status, code, pointer, detail.
+/// Formats status, code, pointer and detail.
 fn told(reply: &Reply) -> String {
     let problem = reply.problem();
     assert_eq!(&*problem.kind, format!("/problems/{}", problem.code));
@@ -43,6 +46,79 @@ fn told(reply: &Reply) -> String {
     )
 }
 
+/// Paths and bodies of steps that are refused.
+const BAD_STEPS: &[(&str, &str)] = &[
+    ("/v1/envs/e/step", "{\"action\":0"),
+    ("/v1/envs/e/step", "{\"action\":0} x"),
+    ("/v1/envs/e/step", "[0]"),
+    ("/v1/envs/e/step", "[1,0]"),
+    ("/v1/envs/e/step", " \n[1,0]"),
+    ("/v1/envs/e/step", "{}"),
+    ("/v1/envs/e/step", "{\"action\":0,\"acton\":1}"),
+    ("/v1/envs/e/step", "{\"action\":2}"),
+    ("/v1/envs/e/step", "{\"action\":-1}"),
+    ("/v1/envs/e/step", "{\"action\":1.0}"),
+    ("/v1/envs/e/step", "{\"action\":NaN}"),
+    ("/v1/envs/e/step", "{\"action\":null}"),
+    ("/v1/envs/e/step", "{\"action\":\"left\"}"),
+    ("/v1/envs/e/step", "{\"action\":true}"),
+    ("/v1/envs/e/step", "{\"action\":[0]}"),
+    ("/v1/envs/e/step", "{\"action\":9223372036854775808}"),
+    ("/v1/envs/e/step", "{\"action\":{\"dtype\":\"int64\"}}"),
+    ("/v1/envs/e/step", "{\"action\":0,\"seq\":-1}"),
+    (
+        "/v1/envs/e/step",
+        "{\"action\":0,\"seq\":18446744073709551615}",
+    ),
+    ("/v1/envs/e/step", "{\"action\":0,\"seq\":7}"),
+    ("/v1/envs/e/step", "{\"action\":0,\"seq\":0}"),
+];
+
+/// Paths and bodies of other requests that are refused.
+const BAD_OTHERS: &[(&str, &str)] = &[
+    ("/v1/envs/e/reset", "{\"seed\":-1}"),
+    ("/v1/envs/e/reset", "{\"seed\":[1]}"),
+    ("/v1/envs/e/reset", "{\"ttl_s\":1}"),
+    ("/v1/envs/e/reset", "{\"options\":{\"delay\":0}}"),
+    ("/v1/envs/e/reset", "{\"options\":{\"delay\":10000001}}"),
+    ("/v1/envs/e/reset", "{\"options\":{\"difficulty\":1}}"),
+    ("/v1/envs/e/reset", "{\"options\":{\"target\":1}}"),
+    (
+        "/v1/envs/e/reset",
+        "{\"options\":{\"delay\":2,\"delay_min\":3}}",
+    ),
+    ("/v1/envs/e/reset", "{\"options\":{\"reset_mask\":[true]}}"),
+    ("/v1/vector-envs/v/step", "{\"actions\":[0,1]}"),
+    ("/v1/vector-envs/v/step", "{\"actions\":[0,1,2]}"),
+    ("/v1/vector-envs/v/step", "{\"actions\":[0,0.5,1]}"),
+    ("/v1/vector-envs/v/step", "{\"actions\":[[0],[1],[1]]}"),
+    ("/v1/vector-envs/v/step", "{\"actions\":[0,1,\"x\"]}"),
+    ("/v1/vector-envs/v/step", "{\"actions\":[[0],1,1]}"),
+    ("/v1/vector-envs/v/step", "{\"actions\":[]}"),
+    ("/v1/vector-envs/v/reset", "{\"seed\":[1,2]}"),
+    (
+        "/v1/vector-envs/v/reset",
+        "{\"options\":{\"reset_mask\":[true]}}",
+    ),
+    (
+        "/v1/vector-envs/v/reset",
+        "{\"options\":{\"reset_mask\":[]}}",
+    ),
+    (
+        "/v1/vector-envs/v/reset",
+        "{\"options\":{\"reset_mask\":[false,false,false]}}",
+    ),
+    (
+        "/v1/vector-envs/v/reset",
+        "{\"options\":{\"reset_mask\":[1,0,0]}}",
+    ),
+    (
+        "/v1/vector-envs/v/reset",
+        "{\"options\":{\"reset_mask\":[true,false,1]}}",
+    ),
+    ("/v1/vector-envs/v/restore", "{\"snapshot\":{}}"),
+];
+
 #[test]
 fn bad_bodies_are_told_apart() {
     let client = playing();
@@ -52,75 +128,8 @@ fn bad_bodies_are_told_apart() {
     );
     let deep = format!("{{\"action\":{}", "[".repeat(1_000));
     let huge = format!("{{\"action\":0{}}}", " ".repeat(4_000));
-    let posts = [
-        ("/v1/envs/e/step", "{\"action\":0"),
-        ("/v1/envs/e/step", "{\"action\":0} x"),
-        ("/v1/envs/e/step", "[0]"),
-        ("/v1/envs/e/step", "[1,0]"),
-        ("/v1/envs/e/step", " \n[1,0]"),
-        ("/v1/envs/e/step", "{}"),
-        ("/v1/envs/e/step", "{\"action\":0,\"acton\":1}"),
-        ("/v1/envs/e/step", "{\"action\":2}"),
-        ("/v1/envs/e/step", "{\"action\":-1}"),
-        ("/v1/envs/e/step", "{\"action\":1.0}"),
-        ("/v1/envs/e/step", "{\"action\":NaN}"),
-        ("/v1/envs/e/step", "{\"action\":null}"),
-        ("/v1/envs/e/step", "{\"action\":\"left\"}"),
-        ("/v1/envs/e/step", "{\"action\":true}"),
-        ("/v1/envs/e/step", "{\"action\":[0]}"),
-        ("/v1/envs/e/step", "{\"action\":9223372036854775808}"),
-        ("/v1/envs/e/step", "{\"action\":{\"dtype\":\"int64\"}}"),
-        ("/v1/envs/e/step", "{\"action\":0,\"seq\":-1}"),
-        (
-            "/v1/envs/e/step",
-            "{\"action\":0,\"seq\":18446744073709551615}",
-        ),
-        ("/v1/envs/e/step", "{\"action\":0,\"seq\":7}"),
-        ("/v1/envs/e/step", "{\"action\":0,\"seq\":0}"),
-        ("/v1/envs/e/step", &deep),
-        ("/v1/envs/e/step", &huge),
-        ("/v1/envs/e/reset", "{\"seed\":-1}"),
-        ("/v1/envs/e/reset", "{\"seed\":[1]}"),
-        ("/v1/envs/e/reset", "{\"ttl_s\":1}"),
-        ("/v1/envs/e/reset", "{\"options\":{\"delay\":0}}"),
-        ("/v1/envs/e/reset", "{\"options\":{\"delay\":10000001}}"),
-        ("/v1/envs/e/reset", "{\"options\":{\"difficulty\":1}}"),
-        ("/v1/envs/e/reset", "{\"options\":{\"target\":1}}"),
-        (
-            "/v1/envs/e/reset",
-            "{\"options\":{\"delay\":2,\"delay_min\":3}}",
-        ),
-        ("/v1/envs/e/reset", "{\"options\":{\"reset_mask\":[true]}}"),
-        ("/v1/vector-envs/v/step", "{\"actions\":[0,1]}"),
-        ("/v1/vector-envs/v/step", "{\"actions\":[0,1,2]}"),
-        ("/v1/vector-envs/v/step", "{\"actions\":[0,0.5,1]}"),
-        ("/v1/vector-envs/v/step", "{\"actions\":[[0],[1],[1]]}"),
-        ("/v1/vector-envs/v/step", "{\"actions\":[0,1,\"x\"]}"),
-        ("/v1/vector-envs/v/step", "{\"actions\":[[0],1,1]}"),
-        ("/v1/vector-envs/v/step", "{\"actions\":[]}"),
-        ("/v1/vector-envs/v/reset", "{\"seed\":[1,2]}"),
-        (
-            "/v1/vector-envs/v/reset",
-            "{\"options\":{\"reset_mask\":[true]}}",
-        ),
-        (
-            "/v1/vector-envs/v/reset",
-            "{\"options\":{\"reset_mask\":[]}}",
-        ),
-        (
-            "/v1/vector-envs/v/reset",
-            "{\"options\":{\"reset_mask\":[false,false,false]}}",
-        ),
-        (
-            "/v1/vector-envs/v/reset",
-            "{\"options\":{\"reset_mask\":[1,0,0]}}",
-        ),
-        (
-            "/v1/vector-envs/v/reset",
-            "{\"options\":{\"reset_mask\":[true,false,1]}}",
-        ),
-        ("/v1/vector-envs/v/restore", "{\"snapshot\":{}}"),
-    ];
+    let long = [("/v1/envs/e/step", &*deep), ("/v1/envs/e/step", &huge)];
+    let posts = BAD_STEPS.iter().chain(&long).chain(BAD_OTHERS);
     let mut report = String::new();
     for (path, body) in posts {
         let reply = client.post_text(path, body);
@@ -232,7 +241,7 @@ fn typed_arrays_are_checked() {
     insta::assert_snapshot!(report);
 }
 
-/// MessagePack has numbers that JSON has not. As a null they would leave an argument out.
+/// MessagePack has numbers that JSON lacks. Converted to null they would omit an argument.
 #[test]
 fn numbers_that_are_not_finite_are_refused_with_their_place() {
     let client = playing();
@@ -259,7 +268,7 @@ fn numbers_that_are_not_finite_are_refused_with_their_place() {
 }
 
 #[test]
-fn the_router_speaks_problems_too() {
+fn the_router_answers_with_problems_too() {
     let client = playing();
     let mut report = String::new();
     for (method, path, headers) in [
@@ -289,7 +298,7 @@ fn the_router_speaks_problems_too() {
 }
 
 #[test]
-fn quotas_hold_and_are_given_back() {
+fn quotas_are_enforced_and_freed_by_closing() {
     let client = playing();
     let create = |body: Value| client.post("/v1/vector-envs", body);
     let full = create(json!({"spec_id": "MemoryTask-v0", "num_envs": 7}));

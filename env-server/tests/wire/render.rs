@@ -28,9 +28,10 @@ fn text_is_the_default_and_has_colours_only_when_asked() {
     assert!(String::from_utf8_lossy(&coloured.body).contains('\x1b'));
 }
 
-/// The cue stands in the spectator's picture to the end, in the agent's only while it is on screen.
+/// The spectator's picture shows the cue to the end, the agent's picture only while it is on
+/// screen.
 #[test]
-fn the_agents_view_leaves_out_what_it_does_not_see() {
+fn the_agents_view_leaves_out_the_hidden_state() {
     let client = playing();
     client.post("/v1/envs/e/step", json!({"action": 0}));
     let text = |path: &str| String::from_utf8(client.get(path).body.to_vec()).unwrap();
@@ -62,7 +63,7 @@ fn an_image_is_a_png() {
 }
 
 #[test]
-fn what_cannot_be_shown_is_refused() {
+fn pictures_that_do_not_exist_are_refused() {
     let client = playing();
     for (path, accept, status) in [
         ("/v1/envs/e/render?lane=1", "*/*", 422),

@@ -1,4 +1,4 @@
-//! Snapshots through the wire: out of one server, into another.
+//! Snapshots over the wire: from one server to another.
 
 use serde_json::{Value, json};
 
@@ -19,9 +19,9 @@ fn step(client: &Client) -> Value {
     reply
 }
 
-/// Lanes are at different places then, some of them about to start over.
+/// After these steps, lanes are at different places, and some are about to start over.
 #[test]
-fn a_restored_vector_goes_on_bit_for_bit() {
+fn a_restored_vector_continues_bit_for_bit() {
     for mode in ["NextStep", "SameStep"] {
         for steps in 0..8 {
             let (here, there) = (Client::new(), Client::new());
@@ -116,7 +116,7 @@ fn a_snapshot_that_does_not_fit_is_refused() {
     }
 }
 
-/// The file holds a snapshot that the first version of the server made, and what it did next.
+/// The file contains a snapshot made by the first version of the server, and what followed.
 #[test]
 fn a_snapshot_of_the_first_version_still_restores() {
     let path = concat!(

@@ -1,4 +1,4 @@
-//! Every space on the wire: in both encodings, alone and as a lane.
+//! Every space on the wire: in both encodings, as a single environment and as a lane.
 
 use env_protocol::{
     Array, Encoding, Kwargs, Space, Value, VectorResetReply, VectorResetRequest, VectorStepReply,
@@ -12,13 +12,13 @@ use crate::client::Client;
 const LANES: usize = 2;
 const STEPS: usize = 4;
 
-/// The numbers of a reply's part in their order, whatever lists and objects they are in.
+/// Returns the numbers in a part of a reply in order, from all lists and objects.
 fn numbers(json: &Json) -> Vec<f64> {
     match json {
         Json::Number(number) => number.as_f64().into_iter().collect(),
         Json::Bool(flag) => vec![f64::from(u8::from(*flag))],
         Json::Array(items) => items.iter().flat_map(numbers).collect(),
-        // By name: the map is sorted.
+        // In order of names, since the map is sorted.
         Json::Object(entries) => entries.values().flat_map(numbers).collect(),
         other => panic!("{other} is no number"),
     }
@@ -32,7 +32,7 @@ fn numbers_of(value: &Value) -> Vec<f64> {
     }
 }
 
-/// The shape that is said in a value is the one the space has, behind the lanes.
+/// Checks that the shape in a value is that of the space, after the dimension of lanes.
 fn assert_typed(space: &Space, batch: &Value) {
     match (space, batch) {
         (Space::Tuple { spaces }, Value::Tuple(values)) => {
@@ -59,7 +59,7 @@ fn assert_typed(space: &Space, batch: &Value) {
     }
 }
 
-/// The last action of the space, in the shape it has on the wire.
+/// Returns the last action of the space, in its shape on the wire.
 fn action(space: &Space) -> (Vec<usize>, Vec<i64>) {
     match space {
         Space::Discrete { n, start } => (vec![], vec![start + n - 1]),
@@ -115,7 +115,7 @@ fn plays(client: &Client, spec_id: &str, kwargs: &Kwargs) {
     alone(client, spec_id, kwargs);
 }
 
-/// One environment by itself, in JSON.
+/// Checks a single environment, in JSON.
 fn alone(client: &Client, spec_id: &str, kwargs: &Kwargs) {
     let created = client.post(
         "/v1/envs",
@@ -149,7 +149,7 @@ fn every_spec_plays_alike_through_wrappers() {
                           "previous_reward": true, "is_first": true});
     let mut kwargs: Kwargs = serde_json::from_value(wrappers).unwrap();
     for spec in registry::specs() {
-        // Its own limit has to be longer than its corridor.
+        // The limit must be longer than the corridor.
         let limit = if spec.id == "TMazeDistractors-v0" {
             40
         } else {

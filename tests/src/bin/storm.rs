@@ -6,8 +6,9 @@ use clap::{Parser, ValueEnum};
 use end_to_end::storm::{Fate, Outcome, Storm, Transport};
 use env_server::Durability;
 
-/// Kills a server over and over while players lose, cut, double, pipeline, delay and garble half of their calls, and
-/// compares every reply with that of a calm server that was asked once. Exit status 1 when a reply differs.
+/// Kills a server over and over while players lose, cut, duplicate, pipeline, delay and garble half
+/// of their calls, and compares every reply with that of an undisturbed server asked once. The exit
+/// status is 1 when a reply differs.
 #[derive(Parser)]
 struct Arguments {
     /// SIGKILLs, over all storms.
@@ -16,16 +17,16 @@ struct Arguments {
     /// Calls, over all storms.
     #[arg(long, default_value_t = 1_000_000)]
     calls: u64,
-    /// Players, each with environments of its own.
+    /// Players, each with its own environments.
     #[arg(long, default_value_t = 4)]
     players: u64,
-    /// Of everything that is drawn.
+    /// Seed of everything random.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// How the players reach the server; both by default.
+    /// How the players reach the server; both ways by default.
     #[arg(long)]
     transport: Option<Transport>,
-    /// What an acknowledged operation outlives; both by default.
+    /// Durability of acknowledged operations; both by default.
     #[arg(long)]
     durability: Option<Durability>,
 }
@@ -72,7 +73,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// The value that was given, or all there are.
+/// Returns the value given, or all values.
 fn chosen<T: ValueEnum + Clone>(given: Option<T>) -> Vec<T> {
     given.map_or_else(|| T::value_variants().to_vec(), |given| vec![given])
 }

@@ -1,4 +1,5 @@
-//! A server in this thread that is asked everything once: what it says is what is expected.
+//! An undisturbed server in this thread that is asked everything once; its replies are the expected
+//! ones.
 
 use axum::Router;
 use axum::body::{Body, to_bytes};

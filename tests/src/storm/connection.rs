@@ -19,14 +19,14 @@ pub enum Transport {
     WebSocket,
 }
 
-/// A reply that takes longer is lost: the server was killed, and the system has not told.
+/// Time after which a reply counts as lost: the server was killed without notice from the system.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(super) enum Connection {
     Http {
         stream: TcpStream,
         host: String,
-        /// What has been received and not been read.
+        /// Bytes received that have not been read.
         buffer: Vec<u8>,
     },
     WebSocket {
@@ -61,7 +61,7 @@ impl Connection {
         })
     }
 
-    /// What would be sent for a request.
+    /// Returns the bytes of a request.
     fn bytes(&mut self, request: &Request) -> Vec<u8> {
         match self {
             Connection::Http { host, .. } => request.to_http(host),
@@ -78,7 +78,7 @@ impl Connection {
         self.stream().write_all(&bytes)
     }
 
-    /// Sends the given share of a request's bytes, never all, and ends the connection.
+    /// Sends the given share of a request's bytes, never all of them, and ends the connection.
     pub(super) fn cut(mut self, request: &Request, share: f64) -> io::Result<()> {
         let bytes = self.bytes(request);
         let sent = (bytes.len() as f64 * share) as usize;
@@ -87,7 +87,8 @@ impl Connection {
         self.stream().shutdown(Shutdown::Both)
     }
 
-    /// Sends bytes that are no request, and reads what comes back: a status, unless the connection ends.
+    /// Sends bytes that are not a request, and reads the answer: a status, unless the connection
+    /// ends.
     pub(super) fn send_noise(mut self, noise: &[u8]) -> io::Result<Option<u16>> {
         self.stream().write_all(noise)?;
         self.stream().shutdown(Shutdown::Write)?;
@@ -104,7 +105,7 @@ impl Connection {
         }
     }
 
-    /// The next reply, in the order of the requests.
+    /// Returns the next reply, in the order of the requests.
     pub(super) fn receive(&mut self) -> io::Result<Reply> {
         match self {
             Connection::Http { stream, buffer, .. } => receive_http(stream, buffer),
@@ -119,7 +120,7 @@ impl Connection {
     }
 }
 
-/// A text in a frame of its own, masked with zeros.
+/// Wraps a text in its own frame, masked with zeros.
 fn frame(text: &str) -> Vec<u8> {
     let mut frame = vec![0x81];
     match u16::try_from(text.len()) {

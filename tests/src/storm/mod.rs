@@ -1,5 +1,6 @@
-//! A storm: players whose calls are lost, cut, doubled, pipelined, stale, from the future or garbage, on a server that is
-//! killed over and over. Every reply is compared with that of a calm server that was asked once.
+//! A storm: players whose calls are lost, cut, duplicated, pipelined, stale, from the future or
+//! garbage, on a server that is killed over and over. Every reply is compared with that of an
+//! undisturbed server asked once.
 
 mod calm;
 mod connection;
@@ -20,58 +21,58 @@ use crate::MortalServer;
 pub use connection::Transport;
 use player::Player;
 
-/// How long and how hard a storm is.
+/// Length and severity of a storm.
 #[derive(Clone, Copy, Debug)]
 pub struct Storm {
     /// How the players reach the server.
     pub transport: Transport,
-    /// What an acknowledged operation outlives.
+    /// Durability of acknowledged operations.
     pub durability: Durability,
-    /// SIGKILLs, at least.
+    /// Least number of SIGKILLs.
     pub kills: u64,
-    /// Calls, at least. The kills and the calls go on until both are reached.
+    /// Least number of calls. Kills and calls continue until both numbers are reached.
     pub calls: u64,
-    /// Players, each a thread with environments of its own.
+    /// Players, each a thread with its own environments.
     pub players: u64,
-    /// Of everything that is drawn.
+    /// Seed of everything random.
     pub seed: u64,
 }
 
-/// What came of a storm.
+/// The result of a storm.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    /// SIGKILLs.
+    /// Number of SIGKILLs.
     pub kills: u64,
-    /// Calls by what was done to them, in the order of [`Fate::ALL`].
+    /// Calls by fate, in the order of [`Fate::ALL`].
     pub calls: [u64; Fate::ALL.len()],
     /// Replies that were compared with the calm server's.
     pub compared: u64,
     /// How long it took.
     pub elapsed: Duration,
-    /// Replies that differ; the first of them.
+    /// Descriptions of the first replies that differ.
     pub mismatches: Vec<String>,
-    /// How many replies differ.
+    /// Number of replies that differ.
     pub num_mismatches: u64,
 }
 
 impl Outcome {
-    /// All calls.
+    /// Returns the number of calls.
     pub fn num_calls(&self) -> u64 {
         self.calls.iter().sum()
     }
 
-    /// Calls to which something was done.
+    /// Returns the number of calls that were disturbed.
     pub fn num_faulty(&self) -> u64 {
         self.num_calls() - self.calls[Fate::Clean as usize] - self.calls[Fate::Repeated as usize]
     }
 }
 
-/// What is done to a call.
+/// The fate of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// Nothing.
+    /// Undisturbed.
     Clean,
-    /// Sent again because nobody knows what became of it.
+    /// Repeated, because its outcome is unknown.
     Repeated,
     /// Its reply is not read.
     Lost,
@@ -81,11 +82,11 @@ pub enum Fate {
     Doubled,
     /// Sent with others of the same environment before any is answered; the connection ends before all are.
     Pipelined,
-    /// An operation of the past, as it was or changed.
+    /// An earlier operation, unchanged or changed.
     Stale,
-    /// An operation with a number that has not come yet.
+    /// An operation with a number in the future.
     Future,
-    /// Nothing that the server could do.
+    /// Not a valid request.
     Garbage,
 }
 
@@ -104,20 +105,20 @@ impl Fate {
     ];
 }
 
-/// What players and the killer share.
+/// State shared by the players and the killer.
 struct Shared {
     storm: Storm,
     address: String,
     calls: [AtomicU64; Fate::ALL.len()],
     compared: AtomicU64,
     kills: AtomicU64,
-    /// Whether the kills are over: a server that stays dead is a failure then.
+    /// Whether the kills are over: from then on a dead server is a failure.
     killer_is_done: AtomicBool,
     mismatches: Mutex<Vec<String>>,
     num_mismatches: AtomicU64,
 }
 
-/// Mismatches that are kept in words.
+/// Most mismatches that are described.
 const KEPT_MISMATCHES: usize = 20;
 /// Longest pause between a server's start and its end.
 const LONGEST_LIFE: Duration = Duration::from_millis(250);
@@ -147,11 +148,11 @@ impl Shared {
 }
 
 impl Storm {
-    /// Lets it rage. `serve` is the name of a test that calls [`crate::serve_if_asked`], or anything in a program that
-    /// calls it first.
+    /// Runs the storm. `serve` is the name of a test that calls [`crate::serve_if_asked`], or
+    /// anything in a program that calls it first.
     ///
     /// # Errors
-    /// When the server does not come up, or not again after a kill.
+    /// When the server does not start, or not again after a kill.
     pub fn rage(self, serve: &'static str) -> io::Result<Outcome> {
         let data = tempfile::tempdir()?;
         let mut server = MortalServer::start_with(data.path(), serve, self.durability)?;
@@ -193,7 +194,7 @@ impl Storm {
 /// Kills the server until the storm is over, and leaves it alive.
 fn kill_over_and_over(server: &mut MortalServer, shared: &Shared) -> io::Result<()> {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(shared.storm.seed ^ 0xdead);
-    // Spread over the calls, so that both come to their end together.
+    // Spread the kills over the calls, so that both are completed together.
     let calls_a_kill = shared.storm.calls.checked_div(shared.storm.kills);
     while !shared.is_over() {
         let kills = shared.kills.load(Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! A player: environments of its own, calls with a fate, and what the server should say.
+//! A player: its environments, its calls with their fates, and the expected replies.
 
 use std::collections::VecDeque;
 use std::io;
@@ -15,18 +15,20 @@ use super::connection::Connection;
 use super::request::{Kind, Op, Reply, Request};
 use super::{Fate, Shared};
 
-/// Environments that a player has at a time.
+/// Environments of a player at a time.
 const NUM_ENVS: usize = 6;
-/// Operations that are sent before the first is answered, at most: as many replies as a server promises to keep.
+/// Most operations sent before the first is answered: as many as the server promises to keep
+/// replies for.
 const LONGEST_PIPELINE: usize = 32;
 /// Operations of an environment that a player remembers.
 const MEMORY: usize = 200;
-/// Operations that are answered again however late they come, of those that a player remembers.
+/// Latest operations of an environment that the server must be able to answer again.
 const WINDOW: usize = 64;
-/// A server that answers nothing for so long has not come back.
+/// Time without any answer after which the server counts as not having come back.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What environments are made of: spec, arguments, number of lanes (0: a single one), number of actions.
+/// Parameters of environments: spec, arguments, number of lanes (0: a single one), number of
+/// actions.
 const TASKS: [(&str, &str, usize, u64); 6] = [
     ("MemoryTask-v0", r#"{"delay":5,"difficulty":1}"#, 0, 2),
     (
@@ -56,7 +58,7 @@ pub(super) struct Player<'a> {
     connection: Option<Connection>,
 }
 
-/// What a player knows of an environment.
+/// A player's knowledge of an environment.
 struct Env {
     id: String,
     kind: Kind,
@@ -95,7 +97,7 @@ impl<'a> Player<'a> {
         }
     }
 
-    /// Plays until the storm is over, then looks whether every environment is where it should be.
+    /// Plays until the storm is over, then checks that every environment is in the expected state.
     pub(super) fn play(mut self) {
         while !self.shared.is_over() {
             if self.envs.len() < NUM_ENVS {
@@ -156,7 +158,7 @@ impl<'a> Player<'a> {
         }
     }
 
-    // What is expected.
+    // Expected replies.
 
     fn expect(&self, fate: Fate, request: &Request, found: &Reply, expected: &Reply) {
         self.shared
@@ -231,7 +233,7 @@ impl<'a> Player<'a> {
         self.envs.push(env);
     }
 
-    /// The same environment, but for how long its lease still lasts.
+    /// Checks that a description is the same, except for the rest of the lease.
     fn expect_description(&self, request: &Request, found: &Reply, expected: &Reply) {
         let without_clock = |body: &Value| {
             let mut body = body.clone();
@@ -241,7 +243,7 @@ impl<'a> Player<'a> {
             body
         };
         let due = Reply {
-            // A creation that was repeated is none any more.
+            // A repeated creation answers 200 instead of 201.
             status: match (found.status, expected.status) {
                 (200, 201) => 200,
                 (_, status) => status,
@@ -256,7 +258,7 @@ impl<'a> Player<'a> {
         self.expect(Fate::Clean, request, &found, &due);
     }
 
-    /// The next operation of an environment and its reply, as of a server that is asked once.
+    /// Returns the next operation of an environment and its expected reply.
     fn next(&mut self, env: usize) -> (Request, Reply) {
         let seq = self.envs[env].seq;
         let choice = self.rng.random_range(0..100);
@@ -291,8 +293,7 @@ impl<'a> Player<'a> {
             Op::Step => [&reply.body["terminated"], &reply.body["truncated"]]
                 .iter()
                 .any(|flag| **flag == json!(true)),
-            Op::Reset => false,
-            // A state is kept where an episode runs.
+            // Restored states were saved while an episode was running.
             _ => false,
         };
         known.past.push_back((request.clone(), reply.clone()));
@@ -312,7 +313,7 @@ impl<'a> Player<'a> {
         self.expect(Fate::Clean, &request, &found, &expected);
     }
 
-    /// The reply is not read; the operation may have been applied, or not.
+    /// Loses the reply; the operation may have been applied or not.
     fn play_lost(&mut self, env: usize) {
         let (request, expected) = self.next(env);
         self.shared.count(Fate::Lost);
@@ -323,7 +324,8 @@ impl<'a> Player<'a> {
         self.expect(Fate::Lost, &request, &found, &expected);
     }
 
-    /// Half a request is none: its number is still free for another operation.
+    /// Cuts a request. Half a request is not a request, so its number is still free for another
+    /// operation.
     fn play_cut(&mut self, env: usize) {
         let seq = self.envs[env].seq;
         let never = self.envs[env].request(Op::Reset, format!(r#"{{"seq":{seq},"seed":4711}}"#));
@@ -337,7 +339,7 @@ impl<'a> Player<'a> {
         self.expect(Fate::Cut, &request, &found, &expected);
     }
 
-    /// On two connections at once: both get the one reply, or none.
+    /// Sends an operation on two connections at once: both get the same reply, or none.
     fn play_doubled(&mut self, env: usize) {
         let (request, expected) = self.next(env);
         let (transport, address) = (self.shared.storm.transport, &self.shared.address);
@@ -359,14 +361,15 @@ impl<'a> Player<'a> {
         self.expect(Fate::Doubled, &request, &found, &expected);
     }
 
-    /// Many at once; the connection ends before all are answered, and all are sent again.
+    /// Sends many operations at once; the connection ends before all are answered, and all are sent
+    /// again.
     fn play_pipelined(&mut self, env: usize) {
         let length = self.rng.random_range(2..=LONGEST_PIPELINE);
         let (requests, expected): (Vec<Request>, Vec<Reply>) =
             (0..length).map(|_| self.next(env)).unzip();
         let num_read = self.rng.random_range(0..length);
         let mut sent = self.pipeline(Fate::Pipelined, &requests, &expected, num_read);
-        // Again at once on another connection, or one by one.
+        // Repeat them at once on another connection, or one by one.
         self.connection = None;
         if self.rng.random() {
             sent = self.pipeline(Fate::Repeated, &requests, &expected, length);
@@ -379,7 +382,8 @@ impl<'a> Player<'a> {
         }
     }
 
-    /// Sends all and reads so many replies. Tells how many were answered in order.
+    /// Sends all requests and reads `num_read` of the replies. Returns how many were answered in
+    /// order.
     fn pipeline(
         &mut self,
         fate: Fate,
@@ -407,7 +411,7 @@ impl<'a> Player<'a> {
         requests.len()
     }
 
-    /// What has been, as it was or changed.
+    /// Repeats an earlier operation, unchanged or changed.
     fn play_stale(&mut self, env: usize) {
         let known = &self.envs[env];
         if known.past.is_empty() {
@@ -520,7 +524,8 @@ impl<'a> Player<'a> {
         }
     }
 
-    /// Describes, makes again (which is refused under the id of a fork), asks for another lease: none of it changes anything.
+    /// Describes an environment, creates it again (which is refused under the id of a fork), and
+    /// requests another lease: none of this changes its state.
     fn look(&mut self, env: usize) {
         let known = &self.envs[env];
         let put = known.request(Op::Put, known.creation.clone());
@@ -538,7 +543,7 @@ impl<'a> Player<'a> {
         }
     }
 
-    /// Branches off a child, closes the parent, and goes on with neither where the child is not the same.
+    /// Forks a child, closes the parent, checks both, and continues with the child.
     fn close(&mut self, env: usize) {
         let known = &self.envs[env];
         let child_id = format!("{}-{}", self.name, self.num_made);
@@ -575,7 +580,7 @@ impl<'a> Player<'a> {
         self.envs.push(child);
     }
 
-    /// Whether the server has an environment in the state in which it should be.
+    /// Checks that the server has an environment in the expected state.
     fn compare_state(&mut self, env: &Env) {
         let describe = env.request(Op::Describe, String::new());
         let found = self.ask_until_answered(&describe, Fate::Clean);

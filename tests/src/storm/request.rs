@@ -1,8 +1,8 @@
-//! A call, as both transports write it.
+//! A call, as both transports encode it.
 
 use serde_json::{Value, json};
 
-/// What a call asks for.
+/// The operation that a call requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Op {
     Put,
@@ -16,7 +16,7 @@ pub(super) enum Op {
     Close,
 }
 
-/// Which of the two kinds of path.
+/// One of the two kinds of path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Single,
@@ -29,16 +29,16 @@ pub(super) struct Request {
     pub op: Op,
     pub kind: Kind,
     pub env_id: String,
-    /// JSON, or what is to be taken for it; empty where there is no body.
+    /// JSON, or bytes in place of JSON; empty if there is no body.
     pub body: String,
 }
 
-/// What comes back.
+/// The reply to a call.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Reply {
     pub status: u16,
     pub is_replayed: bool,
-    /// Null where there is none.
+    /// Null if there is none.
     pub body: Value,
 }
 
@@ -63,7 +63,7 @@ impl Op {
         }
     }
 
-    /// The last part of the path, and the name on the stream.
+    /// Returns the last part of the path, and the name on the stream.
     fn names(self) -> (&'static str, &'static str) {
         match self {
             Op::Put => ("", "put"),
@@ -80,7 +80,7 @@ impl Op {
 }
 
 impl Kind {
-    /// In a path, and on the stream.
+    /// Returns the names in a path and on the stream.
     fn names(self) -> (&'static str, &'static str) {
         match self {
             Kind::Single => ("envs", "env"),
@@ -99,7 +99,7 @@ impl Request {
         format!("/v1/{kind}/{}{last}", self.env_id)
     }
 
-    /// As a request over HTTP/1.1.
+    /// Encodes it as a request over HTTP/1.1.
     pub(super) fn to_http(&self, host: &str) -> Vec<u8> {
         let body = &self.body;
         format!(
@@ -111,7 +111,7 @@ impl Request {
         .into_bytes()
     }
 
-    /// As a message of the stream.
+    /// Encodes it as a message of the stream.
     pub(super) fn to_message(&self, id: u64) -> String {
         let (op, kind) = (self.op.names().1, self.kind.names().1);
         let env_id = Value::from(self.env_id.as_str());

@@ -1,7 +1,7 @@
-//! Every fused operation against the same thing composed from dfdx's own, forward and backward.
+//! Comparison of every fused operation, forward and backward, with a composition of dfdx's own.
 //!
-//! dfdx is an independent implementation, so a mistake in a formula that finite differences of our
-//! own forward pass cannot see shows here.
+//! dfdx is an independent implementation. Finite differences only compare a gradient with our own
+//! forward pass; this comparison also finds mistakes in the formula of the forward pass.
 
 use dfdx::prelude::*;
 
@@ -13,8 +13,8 @@ use crate::{
 type Taped = dfdx::tensor::Tensor<(usize, usize), f32, Cpu, OwnedTape<f32, Cpu>>;
 type Scalar = dfdx::tensor::Tensor<Rank0, f32, Cpu, OwnedTape<f32, Cpu>>;
 
-/// Compares value and gradients of our loss with dfdx's. The composition gets every parameter with
-/// a tape.
+/// Compares value and gradients of our loss with dfdx's. `composition` receives every parameter as
+/// a dfdx tensor with a tape.
 fn assert_agree<const N: usize>(
     params: &Params,
     ids: [ParamId; N],
@@ -59,7 +59,7 @@ fn composed_mse(device: &Cpu, x: Taped, target: &[f32]) -> Scalar {
     (x - target).square().mean()
 }
 
-/// A row `[1, N]` below itself, `[M, N]`.
+/// A row `[1, N]`, repeated to `[M, N]`.
 fn repeat_row(row: Taped, rows: usize) -> Taped {
     let columns = row.shape().1;
     row.reshape_like(&(columns,))
@@ -126,7 +126,7 @@ fn layer_norm() {
     );
 }
 
-/// One head whose every slot is filled, over keys and values apart or the same.
+/// One head with every slot filled, with separate keys and values or the same table for both.
 fn attention_agrees(shared: bool) {
     let (rows, entries, slots, d) = (6, 9, 4, 40);
     let (params, ids) = normal_params([(rows, d), (entries, d), (entries, d), (entries, 1)]);

@@ -1,4 +1,4 @@
-//! Every operation against finite differences.
+//! Comparison of every operation with finite differences.
 
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -9,7 +9,7 @@ use crate::{
     Tensor, values,
 };
 
-/// Numbers in -1..1.
+/// Uniform random numbers in -1..1.
 pub(super) fn uniform(count: usize, seed: u64) -> Vec<f32> {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
     (0..count).map(|_| rng.random_range(-1.0..1.0)).collect()
@@ -29,7 +29,7 @@ pub(super) fn normal_params<const N: usize>(shapes: [(usize, usize); N]) -> (Par
     (params, ids)
 }
 
-/// A loss in which every number of `x` has its own weight, none of them near 0.
+/// A loss that gives every number of `x` a gradient of its own.
 fn weighted_sum(graph: &mut Graph<'_>, x: &Tensor) -> Tensor {
     use dfdx::shapes::HasShape;
     let (rows, columns) = *x.shape();
@@ -129,7 +129,7 @@ fn attention_over_keys_that_are_the_values() {
 }
 
 #[test]
-fn rows_that_say_something_of_their_slots() {
+fn gather_dot() {
     static TABLE: [f32; 6] = [1.0, 0.5, -0.25, 2.0, 0.0, -1.0];
     let (mut params, [rows]) = normal_params([(3, 2)]);
     check_gradients(&mut params, |graph| {
@@ -207,7 +207,7 @@ fn ppo_loss_of_actions_with_components() {
         ent_coef: 0.1,
         vf_coef: 0.5,
     };
-    // A single choice is sure: its logit may not matter.
+    // A component with a single choice has probability 1, so its logit must get no gradient.
     check_gradients(&mut params, |graph| {
         let (logits, values) = (graph.param(logits), graph.param(values));
         graph.ppo_loss(&logits, &values, &batch, &coefficients).0

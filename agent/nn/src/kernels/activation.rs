@@ -1,10 +1,10 @@
-//! Pointwise functions after a linear map, and their derivatives from the output alone.
+//! Pointwise functions after a linear map, and their derivatives, computed from the output.
 
 use multiversion::multiversion;
 
 use super::math::{sigmoid, tanh};
 
-/// The function after a linear map.
+/// The function applied after a linear map.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Activation {
     /// x
@@ -37,7 +37,7 @@ fn log_sigmoid(x: f32) -> f32 {
     x.min(0.0) - (-x.abs()).exp().ln_1p()
 }
 
-/// Turns the gradient of the output `y` into that of the input, in place.
+/// Turns the gradient of the output `y` into the gradient of the input, in place.
 #[multiversion(targets = "simd")]
 pub(crate) fn activation_gradient(dy: &mut [f32], y: &[f32], activation: Activation) {
     let pairs = dy.iter_mut().zip(y);
@@ -46,7 +46,7 @@ pub(crate) fn activation_gradient(dy: &mut [f32], y: &[f32], activation: Activat
         Activation::Tanh => pairs.for_each(|(d, y)| *d *= (-y).mul_add(*y, 1.0)),
         Activation::Relu => pairs.for_each(|(d, y)| *d = if *y > 0.0 { *d } else { 0.0 }),
         Activation::Sigmoid => pairs.for_each(|(d, y)| *d *= y * (1.0 - y)),
-        // 1 - σ = 1 - e^y, without the loss of digits where y is near 0.
+        // The derivative 1 - σ is 1 - e^y; `exp_m1` keeps its digits where y is near 0.
         Activation::LogSigmoid => pairs.for_each(|(d, y)| *d *= -y.exp_m1()),
     }
 }
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn relu_lets_nan_through() {
+    fn relu_keeps_nan() {
         let mut y = [f32::NAN];
         activate(&mut y, Activation::Relu);
         assert!(y[0].is_nan());

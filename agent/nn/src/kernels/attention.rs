@@ -1,13 +1,15 @@
 //! Soft attention of every row over its own few entries of a shared table.
 //!
-//! Vectors of eight: heads are 8 to 64 wide, and a sum over sixteen lanes of such short rows takes
-//! longer to fold than it saves (measured: AVX-512 a third slower than AVX2 here).
+//! The kernels use vectors of eight numbers. Heads are 8 to 64 wide, and folding sixteen partial
+//! sums of such short rows costs more time than it saves (measured: AVX-512 is a third slower than
+//! AVX2 here).
 
 use multiversion::multiversion;
 
 use super::math::{add_scaled, dot, exp, fma_lanes, max, sum};
 
-/// Who reads what: row `m` reads the entries `index[m * slots..][..slots]`; -1 is an empty slot.
+/// The entries that each row reads: row `m` reads `index[m * slots..][..slots]`, where -1 is an
+/// empty slot.
 #[derive(Clone, Copy)]
 pub(crate) struct Slots<'a> {
     pub index: &'a [i32],
@@ -17,7 +19,7 @@ pub(crate) struct Slots<'a> {
     pub scale: f32,
 }
 
-/// The table and its readers: `q` `[rows, heads * d]`, `k` `[entries, heads * d]`, `v`
+/// The queries and the table: `q` `[rows, heads * d]`, `k` `[entries, heads * d]`, `v`
 /// `[entries, heads * dv]`, `bias` `[entries]` or empty, `offsets` `[rows, heads, slots]` or empty.
 #[derive(Clone, Copy)]
 pub(crate) struct Operands<'a> {
@@ -30,8 +32,8 @@ pub(crate) struct Operands<'a> {
     pub dv: usize,
 }
 
-/// Evaluates a call with the usual widths of a head as constants, so that its inner loops have
-/// fixed lengths.
+/// Evaluates a call with the width of a head as a constant, if it is a usual one, so that the inner
+/// loops have fixed lengths.
 macro_rules! with_known_width {
     ($operands:ident, $call:expr) => {
         with_known_width!($operands, $call, 8 16 32 64)
@@ -47,7 +49,7 @@ macro_rules! with_known_width {
     };
 }
 
-/// One head of a table: the rows of its entries.
+/// One head of a table: its part of each entry's row.
 #[derive(Clone, Copy)]
 struct Head<'a> {
     table: &'a [f32],
@@ -67,8 +69,8 @@ impl Head<'_> {
         &self.table[self.start(entry)..][..self.columns]
     }
 
-    /// `out = Σ coefficient · row` over the filled slots; a block of `out` at a time stays in
-    /// registers.
+    /// Computes `out = Σ coefficient · row` over the filled slots, keeping a block of `out` in
+    /// registers at a time.
     #[inline(always)]
     fn weighted_sum(&self, out: &mut [f32], coefficients: &[f32], index: &[i32]) {
         let mut first = 0;
@@ -77,7 +79,8 @@ impl Head<'_> {
         self.weighted_blocks::<1>(out, coefficients, index, first);
     }
 
-    /// As many whole blocks as there are from column `first` on; returns the first one left.
+    /// Computes all whole blocks of `WIDTH` columns from column `first`. Returns the first column
+    /// that is left.
     #[inline(always)]
     fn weighted_blocks<const WIDTH: usize>(
         &self,
@@ -110,7 +113,7 @@ pub(crate) fn attention_read(
     operands: Operands<'_>,
     slots: Slots<'_>,
 ) {
-    with_known_width!(operands, read_rows(readout, weights, operands, slots))
+    with_known_width!(operands, read_rows(readout, weights, operands, slots));
 }
 
 #[inline(always)]
@@ -161,7 +164,7 @@ fn read_rows(readout: &mut [f32], weights: &mut [f32], operands: Operands<'_>, s
     }
 }
 
-/// Softmax in place over the slots that are filled; 0 in the others.
+/// Softmax in place over the filled slots; 0 in empty ones.
 #[inline(always)]
 fn softmax_of_filled(scores: &mut [f32], index: &[i32]) {
     let largest = max(scores);
@@ -179,12 +182,13 @@ fn softmax_of_filled(scores: &mut [f32], index: &[i32]) {
     }
 }
 
-/// Where the gradients of the operands go, in their shapes. Those of `q` and `offsets` are overwritten, the
-/// others are added to. Empty: unwanted.
+/// Output buffers for the gradients of the operands, in the operands' shapes. The gradients of `q`
+/// and `offsets` are overwritten, the others are added to. An empty buffer means that a gradient is
+/// not needed.
 pub(crate) struct OperandGradients<'a> {
     pub q: &'a mut [f32],
     pub k: &'a mut [f32],
-    /// Empty also when `k` and `v` are the same table, whose gradient is `k`'s.
+    /// Also empty if `k` and `v` are the same table: then `k` receives the whole gradient.
     pub v: &'a mut [f32],
     pub bias: &'a mut [f32],
     pub offsets: &'a mut [f32],
@@ -192,7 +196,7 @@ pub(crate) struct OperandGradients<'a> {
     pub shared: bool,
 }
 
-/// Backward of [`attention_read`] from the gradient of the readout.
+/// Backward pass of [`attention_read`], from the gradient of the readout.
 #[multiversion(targets("x86_64+avx+avx2+fma"))]
 pub(crate) fn attention_read_gradient(
     gradients: OperandGradients<'_>,
@@ -204,7 +208,7 @@ pub(crate) fn attention_read_gradient(
     with_known_width!(
         operands,
         gradient_rows(gradients, d_readout, weights, operands, slots)
-    )
+    );
 }
 
 #[inline(always)]
@@ -273,7 +277,7 @@ fn gradient_rows(
     }
 }
 
-/// Through the softmax: `d_score = weight · (d_weight - Σ weight · d_weight)`.
+/// Backward pass of the softmax: `d_score = weight · (d_weight - Σ weight · d_weight)`.
 #[inline(always)]
 fn score_gradient(
     d_scores: &mut [f32],
@@ -294,7 +298,8 @@ fn score_gradient(
     }
 }
 
-/// `out[m, s] = rows[m]·table[index[m, s]]`, 0 where the index is -1. `rows` `[M, width]`, `table` `[K, width]`.
+/// `out[m, s] = rows[m]·table[index[m, s]]`, 0 where the index is -1. `rows` `[M, width]`, `table`
+/// `[K, width]`.
 #[multiversion(targets("x86_64+avx+avx2+fma"))]
 pub(crate) fn gather_dot(
     out: &mut [f32],
@@ -315,7 +320,7 @@ pub(crate) fn gather_dot(
     }
 }
 
-/// Backward of [`gather_dot`]: adds to `d_rows` `[M, width]`.
+/// Backward pass of [`gather_dot`]: adds to `d_rows` `[M, width]`.
 #[multiversion(targets("x86_64+avx+avx2+fma"))]
 pub(crate) fn gather_dot_gradient(
     d_rows: &mut [f32],

@@ -15,7 +15,7 @@ pub(crate) fn add_to(y: &mut [f32], x: &[f32]) {
 /// `out[columns] += Σ over rows of x[rows, columns]`; an empty `out` counts as zeros.
 #[multiversion(targets = "simd")]
 pub(crate) fn add_sum_rows(out: &mut Vec<f32>, x: &[f32], columns: usize) {
-    /// Sums that stay in registers while the rows go by.
+    /// Number of sums kept in registers while the rows are added.
     const BLOCK: usize = 64;
     out.resize(columns, 0.0);
     for (block, out) in out.chunks_mut(BLOCK).enumerate() {
@@ -39,7 +39,7 @@ pub(crate) fn add_sum_rows(out: &mut Vec<f32>, x: &[f32], columns: usize) {
     }
 }
 
-/// `Σ x²` in `f64`, in an order that does not depend on the processor.
+/// `Σ x²` in `f64`, summed in an order that does not depend on the processor.
 #[multiversion(targets = "simd")]
 pub(crate) fn sum_of_squares(x: &[f32]) -> f64 {
     let mut partial = [0.0f64; 8];
@@ -57,8 +57,8 @@ pub(crate) fn sum_of_squares(x: &[f32]) -> f64 {
     partial.iter().sum::<f64>() + tail
 }
 
-/// `Σ factor · w_row · (p - t)²` over a matrix with `weights.len()` rows, and its gradient with
-/// respect to `p`.
+/// Returns `Σ factor · w_row · (p - t)²` over a matrix with `weights.len()` rows, and writes its
+/// gradient with respect to `p`.
 #[multiversion(targets = "simd")]
 pub(crate) fn weighted_squares(
     gradient: &mut [f32],

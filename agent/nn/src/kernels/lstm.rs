@@ -5,15 +5,15 @@ use multiversion::multiversion;
 
 use super::math::{sigmoid, tanh};
 
-/// State after a step, `[batch, hidden]` each; to be written.
+/// Output buffers for the state after a step, `[batch, hidden]` each.
 pub(crate) struct StepState<'a> {
     pub h: &'a mut [f32],
     pub c: &'a mut [f32],
     pub tanh_c: &'a mut [f32],
 }
 
-/// One step. `gates` `[batch, 4 * hidden]` holds pre-activations and becomes activations;
-/// `c_before` `[batch, hidden]` is the cell state after resets.
+/// Computes one step. `gates` `[batch, 4 * hidden]` holds pre-activations, which are replaced by
+/// activations. `c_before` `[batch, hidden]` is the cell state before the step, after resets.
 #[multiversion(targets = "simd")]
 pub(crate) fn lstm_step(state: StepState<'_>, gates: &mut [f32], c_before: &[f32], hidden: usize) {
     let StepState { h, c, tanh_c } = state;
@@ -36,8 +36,9 @@ pub(crate) fn lstm_step(state: StepState<'_>, gates: &mut [f32], c_before: &[f32
     }
 }
 
-/// One step back. `gates` holds activations, `dh` the gradient of the step's output; `dc` that of
-/// its cell state and becomes that of `c_before`. Writes the gradient of the pre-activations.
+/// Computes the backward pass of one step. `gates` holds activations, and `dh` the gradient of the
+/// step's output. `dc` holds the gradient of the step's cell state, and is replaced by the gradient
+/// of `c_before`. Writes the gradient of the pre-activations to `d_gates`.
 #[multiversion(targets = "simd")]
 pub(crate) fn lstm_step_gradient(
     d_gates: &mut [f32],

@@ -1,12 +1,13 @@
 //! exp, ln, tanh and the logistic function in forms that compilers vectorise, and sums of short
 //! vectors.
 //!
-//! `#[inline(always)]`, so that each becomes part of the multiversioned kernel that calls it. NaN
-//! stays NaN everywhere: a broken loss must show.
+//! All are `#[inline(always)]`, so that they become part of the multiversioned kernel that calls
+//! them. exp, tanh and the logistic function keep NaN, so that a broken loss is noticed.
 
 use std::f32::consts::{LN_2, LOG2_E};
 
-/// 1.5 · 2^23: adding it to a small number rounds that to an integer in the low bits.
+/// 1.5 · 2^23. Adding it to a small number leaves that number, rounded to an integer, in the low
+/// bits.
 const ROUND: f32 = 12_582_912.0;
 
 /// Splits `x = n ln 2 + r` with |r| ≤ ln 2 / 2; returns (2^n, e^r - 1).
@@ -25,14 +26,14 @@ fn exp_parts(x: f32) -> (f32, f32) {
     (power, (p * r).mul_add(r, r))
 }
 
-/// e^x with relative error ≤ 4e-7 for -87 ≤ x ≤ 88; beyond that the value at the border.
+/// e^x with relative error ≤ 4e-7 for -87 ≤ x ≤ 88; outside, the value at the nearer end.
 #[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {
     let (power, expm1) = exp_parts(x.clamp(-87.0, 88.0));
     power.mul_add(expm1, power)
 }
 
-/// e^x - 1 with relative error ≤ 6e-7 for x ≤ 88; beyond that the value at the border.
+/// e^x - 1 with relative error ≤ 6e-7 for x ≤ 88; above, the value at 88.
 #[inline(always)]
 pub(crate) fn exp_m1(x: f32) -> f32 {
     let (power, expm1) = exp_parts(x.clamp(-87.0, 88.0));
@@ -72,10 +73,11 @@ pub(crate) fn ln(x: f32) -> f32 {
     (exponent as f32).mul_add(LN_2, 2.0 * s * series)
 }
 
-/// Number of partial results in a reduction: one AVX-512 register of them.
+/// Number of partial results in a reduction: as many as one AVX-512 register holds.
 const LANES: usize = 16;
 
-/// `a b + c` by lanes. Arguments by value, for then nothing can alias and it becomes vectors.
+/// `a b + c` lane by lane. The arguments are passed by value, so that they cannot alias and the
+/// compiler can use vectors.
 #[inline(always)]
 pub(crate) fn fma_lanes<const N: usize>(a: [f32; N], b: [f32; N], c: [f32; N]) -> [f32; N] {
     let mut out = c;
@@ -106,7 +108,8 @@ pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     for (a, b) in a.iter().zip(b) {
         partial = fma_lanes(*a, *b, partial);
     }
-    // A tail of 8 is common: it is the width of a head. Fixed bounds keep `partial` in registers.
+    // A tail of 8 is common, because it is the width of a head. Fixed bounds keep `partial` in
+    // registers.
     let ((a, a_tail), (b, b_tail)) = (a_tail.as_chunks::<8>(), b_tail.as_chunks::<8>());
     for (a, b) in a.iter().zip(b) {
         let half = *partial.first_chunk::<8>().expect("16 lanes");
@@ -136,7 +139,7 @@ pub(crate) fn sum(x: &[f32]) -> f32 {
     fold_lanes(partial, |a, b| a + b)
 }
 
-/// The largest of x, -∞ if there is none. NaN is passed over.
+/// The largest number in `x`; -∞ if `x` is empty. NaN is ignored.
 #[inline(always)]
 pub(crate) fn max(x: &[f32]) -> f32 {
     let larger = |a: f32, b: f32| if b > a { b } else { a };

@@ -1,9 +1,9 @@
 //! Matrix products of row-major matrices, for the sizes of an agent: tens to hundreds of columns,
 //! sums over tens of inputs or thousands of rows.
 //!
-//! A tile of the result stays in registers while the sum runs; the right factor is read in place.
-//! Its rows are contiguous and a panel of it fits the first-level cache at these sizes, so packing,
-//! which general libraries must do, would only cost.
+//! A tile of the result stays in registers while its sums are computed. The right factor is read in
+//! place: its rows are contiguous, and at these sizes a panel of it fits the first-level cache, so
+//! the packing that general libraries need would only cost time.
 
 use multiversion::multiversion;
 use pulp::{Arch, MemMask, Simd, WithSimd};
@@ -11,17 +11,17 @@ use pulp::{Arch, MemMask, Simd, WithSimd};
 /// (m, k, n): rows of the result, length of the sums, columns of the result.
 pub(crate) type Sizes = (usize, usize, usize);
 
-/// What the sums start from.
+/// Initial value of the sums.
 #[derive(Clone, Copy)]
 enum Start<'a> {
     Zero,
-    /// The values that the result holds.
+    /// The current values of the result.
     Result,
     /// One value per column.
     Bias(&'a [f32]),
 }
 
-/// `a[m, k] · b[k, n] + bias[n]` in a new vector; an empty bias is none.
+/// Returns `a[m, k] · b[k, n] + bias[n]`; an empty `bias` counts as zeros.
 pub(crate) fn matmul_bias(a: &[f32], b: &[f32], bias: &[f32], sizes: Sizes) -> Vec<f32> {
     let (m, k, n) = sizes;
     let mut c = Vec::with_capacity(m * n);
@@ -29,7 +29,7 @@ pub(crate) fn matmul_bias(a: &[f32], b: &[f32], bias: &[f32], sizes: Sizes) -> V
     c
 }
 
-/// [`matmul_bias`] at the end of a vector.
+/// Appends the result of [`matmul_bias`] to a vector.
 pub(crate) fn append_matmul_bias(
     c: &mut Vec<f32>,
     a: &[f32],
@@ -69,7 +69,8 @@ pub(crate) fn add_matmul(c: &mut [f32], a: &[f32], b: &[f32], (m, k, n): Sizes) 
     unsafe { product(c.as_mut_ptr(), (a, k, 1), b, Start::Result, (m, k, n)) }
 }
 
-/// `c[m, n] += a[k, m]ᵀ · b[k, n]`; an empty `c` counts as zeros and is filled.
+/// `c[m, n] += a[k, m]ᵀ · b[k, n]`; an empty `c` counts as zeros and grows to the size of the
+/// result.
 pub(crate) fn add_matmul_transposed(c: &mut Vec<f32>, a: &[f32], b: &[f32], (m, k, n): Sizes) {
     if n < NARROW && m > n {
         // The result is narrow: compute its transpose, whose rows are long.
@@ -91,15 +92,15 @@ pub(crate) fn add_matmul_transposed(c: &mut Vec<f32>, a: &[f32], b: &[f32], (m, 
         assert_eq!(c.len(), m * n, "a result of {m} x {n}");
     }
     check(a, b, m * n, (m, k, n));
-    // SAFETY: `check` bounds the factors; there is room for m · n results, which are initialised
-    // if they are the start, and written before they are read otherwise.
+    // SAFETY: `check` bounds the factors. There is room for m · n results. They are initialised if
+    // the sums start from them, and otherwise written before they are read.
     unsafe {
         product(c.as_mut_ptr(), (a, 1, m), b, start, (m, k, n));
         c.set_len(m * n);
     }
 }
 
-/// Fewer columns than this fill a vector register badly.
+/// Number of columns below which most of a vector register would be empty.
 const NARROW: usize = 8;
 
 /// `b[rows, columns]ᵀ`.
@@ -127,19 +128,21 @@ fn check(a: &[f32], b: &[f32], results: usize, (m, k, n): Sizes) {
     );
 }
 
-/// Values, distance between rows, distance between columns.
+/// A matrix: its values, the distance between rows, and the distance between columns.
 type Strided<'a> = (&'a [f32], usize, usize);
 
 /// Rows of a tile.
 const TILE_ROWS: usize = 6;
-/// Length of the sums that are finished before the next rows of `b` are read: they stay in cache.
+/// Number of terms added before moving to the next rows of `b`, so that the current rows stay in
+/// cache.
 const TILE_DEPTH: usize = 128;
 
 /// `c = start + a · b`.
 ///
 /// # Safety
-/// `c` must have room for m · n values, initialised if they are the start. The strides must keep
-/// m x k elements of `a` within its slice; `b` must hold k · n values and a bias n.
+/// `c` must have room for m · n values, which must be initialised if the sums start from them. The
+/// strides must keep m x k elements of `a` within its slice. `b` must hold k · n values and a bias
+/// n.
 unsafe fn product(c: *mut f32, a: Strided<'_>, b: &[f32], start: Start<'_>, sizes: Sizes) {
     let (_, k, n) = sizes;
     let mut start = start;
@@ -162,8 +165,8 @@ unsafe fn product(c: *mut f32, a: Strided<'_>, b: &[f32], start: Start<'_>, size
     }
 }
 
-/// A product whose pointers and sizes fit each other as [`product`] demands. Written with explicit
-/// vectors: whether a compiler keeps a tile in registers on its own is luck.
+/// A product whose pointers and sizes meet the requirements of [`product`]. It is written with
+/// explicit vectors, because compilers do not reliably keep a tile in registers.
 struct Product<'a> {
     c: *mut f32,
     a: *const f32,
@@ -180,7 +183,7 @@ impl WithSimd for Product<'_> {
     fn with_simd<S: Simd>(self, simd: S) {
         let lanes = S::F32_LANES;
         let mut column = 0;
-        // As many columns at once as the registers hold beside six rows.
+        // Use as many columns at once as the registers can hold for six rows.
         if S::REGISTER_COUNT >= 32 {
             column = self.panels::<S, 4>(simd, column, None);
         }
@@ -196,8 +199,8 @@ impl WithSimd for Product<'_> {
 }
 
 impl Product<'_> {
-    /// All panels of `VECTORS` whole vectors of columns from `column` on, or one that is not whole
-    /// if there is a mask; returns the first column left over.
+    /// Computes all panels of `VECTORS` whole vectors of columns from `column`, or, with a mask,
+    /// the last partial vector. Returns the first column that is left.
     #[inline(always)]
     fn panels<S: Simd, const VECTORS: usize>(
         &self,
@@ -233,10 +236,10 @@ impl Product<'_> {
         column
     }
 
-    /// One tile of the result, held in registers until its sums are complete.
+    /// Computes one tile of the result, held in registers until its sums are complete.
     ///
     /// # Safety
-    /// The tile must lie within the result; its columns past the mask may lie beyond.
+    /// The tile must lie within the result, except for columns that the mask excludes.
     #[inline(always)]
     unsafe fn tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
         &self,
@@ -247,8 +250,8 @@ impl Product<'_> {
     ) {
         let (_, k, n) = self.sizes;
         let (a_row, a_column) = self.a_strides;
-        // SAFETY: the tile lies within the result, so its row of `a` and its columns of `b` and of
-        // a bias exist; without a mask every vector is whole.
+        // SAFETY: the tile lies within the result, so its rows of `a` and its columns of `b` and of
+        // a bias exist. Without a mask every vector is whole.
         unsafe {
             let load = |from: *const f32| match mask {
                 Some(mask) => simd.mask_load_ptr_f32s(mask, from),
@@ -324,7 +327,7 @@ mod tests {
         assert_eq!(c, [5.0; 2]);
     }
 
-    /// Every way through the tiles, with integers, for which `f32` is exact.
+    /// Sizes that reach every kind of tile, with integers, for which `f32` is exact.
     #[test]
     fn all_sizes_agree_with_the_definition() {
         for m in [1, 2, 5, 6, 7, 13] {

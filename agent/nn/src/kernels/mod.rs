@@ -1,13 +1,13 @@
-//! Arithmetic on slices. Nothing here knows of tensors or tapes.
+//! Arithmetic on slices. The kernels know nothing of tensors and tapes.
 //!
 //! Functions marked `multiversion` are compiled once for each SIMD level (AVX-512, AVX2 with FMA,
-//! baseline; NEON) and the best one for the processor is taken at run time, so no compiler flags
-//! are needed; matrix products, where it matters that registers are used well, are written with
-//! `pulp`'s explicit vectors, which chooses likewise. Closures in multiversioned functions are
-//! avoided unless trivial: one that is not inlined loses its SIMD level.
+//! baseline; NEON). The best version for the processor is chosen at run time, so no compiler flags
+//! are needed. Matrix products depend most on good use of registers and are written with the
+//! explicit vectors of `pulp`, which chooses in the same way. Multiversioned functions avoid
+//! closures unless they are trivial, because a closure that is not inlined loses its SIMD level.
 //!
-//! Without FMA `mul_add` is a slow library call: correct, but such processors are older than ten
-//! years.
+//! On processors without FMA, which are more than ten years old, `mul_add` is a slow library call,
+//! but the results are correct.
 
 pub(crate) mod activation;
 pub(crate) mod attention;

@@ -4,7 +4,7 @@ use multiversion::multiversion;
 
 use super::math::{dot, sum};
 
-/// Added to the variance, as everywhere in the field.
+/// Added to the variance; the usual value.
 const EPSILON: f32 = 1e-5;
 
 /// For each row of `x` `[rows, columns]`: `normalised = (x - mean) / sd`, `y = normalised * gain +
@@ -37,8 +37,8 @@ pub(crate) fn layer_norm(
     }
 }
 
-/// Turns the gradient of `y` into that of `x`, in place, and adds to the gradient of the gain
-/// (that of the bias is the sum of rows).
+/// Turns the gradient of `y` into the gradient of `x`, in place, and adds to the gradient of the
+/// gain. (The gradient of the bias is the sum of the rows of `dy`.)
 #[multiversion(targets = "simd")]
 pub(crate) fn layer_norm_gradient(
     dy: &mut [f32],

@@ -6,11 +6,11 @@ use multiversion::multiversion;
 
 use super::math::{exp, exp_m1, ln};
 
-/// Log-probabilities and probabilities of every choice of one component of an action, stored choice
-/// by choice (`[A, M]`), so that rows lie side by side in vector registers; and the entropy of each
-/// row.
+/// Distribution of one component of an action in every row: log-probabilities and probabilities of
+/// every choice, and the entropy of each row. They are stored choice by choice (`[A, M]`), so that
+/// neighbouring rows share a vector register.
 pub(crate) struct Policy {
-    /// The component's columns of the logits.
+    /// The component's columns in the logits.
     pub columns: Range<usize>,
     pub log_probs: Vec<f32>,
     pub probs: Vec<f32>,
@@ -84,7 +84,7 @@ pub(crate) fn surrogate(log_ratios: &[f32], advantages: &[f32], clip: f32) -> Su
         let change = exp_m1(log_ratios[row]);
         let unclipped_loss = -advantages[row] * (change + 1.0);
         let clipped_loss = -advantages[row] * (change.clamp(-clip, clip) + 1.0);
-        // Equal inside the range; `<` and not `>=` lets a NaN through to the gradient.
+        // The two are equal inside the range. `<` instead of `>=` passes a NaN on to the gradient.
         let constant = unclipped_loss < clipped_loss;
         loss[row] = if constant {
             clipped_loss
@@ -103,10 +103,9 @@ pub(crate) fn surrogate(log_ratios: &[f32], advantages: &[f32], clip: f32) -> Su
     }
 }
 
-/// Writes one component's columns of the gradient `[M, width]` of
-/// `Σ_m weight_m (policy loss - ent_coef · entropy)` with respect to logits:
-/// `slope (1[action] - p) + ent_coef · p (ln p + entropy)`, weighted. `actions` are that component
-/// of the actions taken.
+/// Writes one component's columns of the gradient `[M, width]` of `Σ_m weight_m (policy loss -
+/// ent_coef · entropy)` with respect to logits: `slope (1[action] - p) + ent_coef · p (ln p +
+/// entropy)`, weighted. `actions` holds this component of the actions taken.
 #[multiversion(targets = "simd")]
 pub(crate) fn logits_gradient(
     policy: &Policy,
@@ -136,7 +135,7 @@ pub(crate) fn logits_gradient(
     }
 }
 
-/// `Σ weight · term` in `f64`, because thousands of small terms add up.
+/// `Σ weight · term`, in `f64` because thousands of small terms are added.
 #[multiversion(targets = "simd")]
 pub(crate) fn weighted_sum(terms: &[f32], weights: &[f32]) -> f64 {
     const LANES: usize = 8;

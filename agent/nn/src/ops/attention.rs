@@ -1,4 +1,4 @@
-//! Reading a memory by soft attention.
+//! Reads from a memory by soft attention.
 
 use crate::graph::{GradKey, Graph};
 use crate::kernels::attention::{
@@ -7,39 +7,41 @@ use crate::kernels::attention::{
 };
 use crate::tensor::{Tensor, shape, values};
 
-/// What [`Graph::attention_read`] returns.
+/// The result of [`Graph::attention_read`].
 pub struct AttentionRead {
     /// Weighted mean of the entries, `[M, heads * dv]`.
     pub readout: Tensor,
-    /// How much each slot was attended to, `[M, heads, S]`; 0 in empty slots. For inspection and
-    /// as targets: no gradient flows through these numbers.
+    /// Attention to each slot, `[M, heads, S]`; 0 in empty slots. The weights serve inspection and
+    /// as targets: no gradient flows through them.
     pub weights: Vec<f32>,
 }
 
-/// What is added to scores beside `q·k / √d`.
+/// Terms added to the scores `q·k / √d`.
 #[derive(Clone, Copy, Debug)]
 pub struct ScoreTerms<T> {
-    /// Of each entry, whoever reads it: `[E, 1]`.
+    /// One term for each entry, the same for all readers: `[E, 1]`.
     pub entry: Option<T>,
-    /// Of each row's slots: `[M, heads * S]`.
+    /// One term for each slot of each row: `[M, heads * S]`.
     pub slot: Option<T>,
 }
 
 impl<T> ScoreTerms<T> {
-    /// Nothing.
+    /// No further terms.
     pub const NONE: Self = Self {
         entry: None,
         slot: None,
     };
 }
 
-/// Reading while acting, from a table that is already there, in which keys are values: one head, nothing recorded.
+/// Reads from a table outside of a graph, for acting. The table holds both keys and values, there
+/// is one head, and nothing is recorded.
 ///
 /// Shapes: `q` `[M, d]`, `table` `[E, d]`, `index` `[M, S]` as in [`Graph::attention_read`].
-/// Returns the readout `[M, d]` and the weights `[M, S]`; the numbers are those of [`Graph::attention_read`].
+/// Returns the readout `[M, d]` and the weights `[M, S]`, equal to the results of
+/// [`Graph::attention_read`].
 ///
 /// # Panics
-/// On shapes that do not fit and on an index beyond the table.
+/// When shapes do not match, or an index lies beyond the table.
 pub fn attend(
     q: &Tensor,
     table: &[f32],
@@ -90,15 +92,15 @@ pub fn attend(
 
 impl Graph<'_> {
     /// Every row attends to its own slots, which point into one table of entries (Vaswani et al.
-    /// 2017, arXiv 1706.03762, eq. 1, with further terms):
-    /// `score = q·k / √d + entry's term + slot's term`, softmax over the row's filled slots, readout `Σ weight · v`.
+    /// 2017, arXiv 1706.03762, eq. 1, with further terms): `score = q·k / √d + entry's term +
+    /// slot's term`, softmax over the row's filled slots, readout `Σ weight · v`.
     ///
     /// Shapes: `q` `[M, heads * d]`, `k` `[E, heads * d]`, `v` `[E, heads * dv]` (may be the same
-    /// tensor as `k`), `index` `[M, S]` with entries `0..E`, or -1 for an empty
-    /// slot. A row without a filled slot reads zeros.
+    /// tensor as `k`), `index` `[M, S]` with entries `0..E`, or -1 for an empty slot. A row without
+    /// a filled slot reads zeros.
     ///
     /// # Panics
-    /// On shapes that do not fit and on an index beyond the table.
+    /// When shapes do not match, or an index lies beyond the table.
     pub fn attention_read(
         &mut self,
         q: &Tensor,
@@ -121,7 +123,7 @@ impl Graph<'_> {
         );
         assert!(
             rows == 0 || index.len().is_multiple_of(rows),
-            "{} slots cannot be shared out evenly to {rows} rows",
+            "{} slots cannot be divided evenly among {rows} rows",
             index.len()
         );
         assert!(
@@ -152,13 +154,13 @@ impl Graph<'_> {
         AttentionRead { readout, weights }
     }
 
-    /// What each row says of its slots, each of which has a row of a table of constants: `out[m, s] =
-    /// row[m]·table[index[m, s]]`, 0 for an index of -1.
+    /// Products of each row with the rows of a constant table that its slots point to:
+    /// `out[m, s] = row[m]·table[index[m, s]]`, 0 for an index of -1.
     ///
     /// Shapes: `rows` `[M, L]`, `table` `[K, L]`, `index` `[M, S]`; returns `[M, S]`.
     ///
     /// # Panics
-    /// On shapes that do not fit and on an index beyond the table.
+    /// When shapes do not match, or an index lies beyond the table.
     pub fn gather_dot(&mut self, rows: &Tensor, table: &'static [f32], index: &[i32]) -> Tensor {
         let (count, width) = shape(rows);
         let slots = index.len() / count.max(1);
@@ -312,7 +314,7 @@ mod tests {
         for (number, expected) in values(&read.readout).iter().zip(expected_readout) {
             assert!((number - expected).abs() < 1e-4, "{:?}", read.readout);
         }
-        // The same odds, told to each row of its slots; an empty slot has none.
+        // The same terms, given for each slot of each row; the number of an empty slot is ignored.
         let offsets = vec![0.0, -2.0, 9.0, 3.0f32.ln(), 9.0, 0.0, 9.0, 9.0, 9.0];
         let terms = ScoreTerms {
             entry: None,

@@ -1,4 +1,4 @@
-//! Linear maps with their activation, and activations alone.
+//! Linear maps with an activation, and activations alone.
 
 use crate::graph::Graph;
 use crate::kernels::activation::{Activation, activate, activation_gradient};
@@ -80,7 +80,8 @@ impl Graph<'_> {
     }
 }
 
-/// `activation(x · weight + bias)` by blocks of rows, so that each is activated while in cache.
+/// `activation(x · weight + bias)`, in blocks of rows, so that each block is activated while it is
+/// in cache.
 fn linear_forward(
     x: &[f32],
     weight: &[f32],

@@ -14,15 +14,15 @@ use crate::tensor::{Tensor, shape, values};
 /// The parameters of a cell. Gate order i, f, g, o (input, forget, candidate, output).
 #[derive(Clone, Copy, Debug)]
 pub struct LstmParams {
-    /// From the input, `[inputs, 4 * hidden]`.
+    /// Weight of the input, `[inputs, 4 * hidden]`.
     pub w_ih: ParamId,
-    /// From the previous hidden state, `[hidden, 4 * hidden]`.
+    /// Weight of the previous hidden state, `[hidden, 4 * hidden]`.
     pub w_hh: ParamId,
-    /// `[1, 4 * hidden]`.
+    /// Bias, `[1, 4 * hidden]`.
     pub bias: ParamId,
 }
 
-/// What [`Graph::lstm`] returns.
+/// The result of [`Graph::lstm`].
 pub struct LstmOutput {
     /// Hidden state after every step, `[T * batch, hidden]`.
     pub hidden: Tensor,
@@ -38,8 +38,8 @@ impl Graph<'_> {
     /// `i, f, o = σ(…), g = tanh(…)` of `x·W_ih + h·W_hh + bias`, `c' = f ⊙ c + i ⊙ g`,
     /// `h' = o ⊙ tanh c'`.
     ///
-    /// Where `starts[t * batch + b]` is set, the state of `b` is zeroed before step `t`. The state
-    /// at the beginning, `h0` and `c0` `[batch, hidden]`, gets no gradient.
+    /// Where `starts[t * batch + b]` is set, the state of sequence `b` is zeroed before step `t`.
+    /// The initial state, `h0` and `c0` `[batch, hidden]`, gets no gradient.
     pub fn lstm(
         &mut self,
         x: &Tensor,
@@ -62,16 +62,16 @@ impl Graph<'_> {
             params.shape(cell.w_ih) == (inputs, 4 * hidden)
                 && params.shape(cell.w_hh) == (hidden, 4 * hidden)
                 && params.shape(cell.bias) == (1, 4 * hidden),
-            "an LSTM with {inputs} inputs and {hidden} hidden units got other parameters"
+            "the parameters do not match an LSTM with {inputs} inputs and {hidden} hidden units"
         );
         assert!(
             batch > 0 && rows.is_multiple_of(batch) && starts.len() == rows,
-            "{rows} rows and {} starts are no sequence of batches of {batch}",
+            "{rows} rows and {} starts do not form a sequence of batches of {batch}",
             starts.len()
         );
         assert!(
             h0.len() == batch * hidden && c0.len() == batch * hidden,
-            "the state of {batch} sequences with {hidden} hidden units has another size"
+            "the initial state does not match {batch} sequences with {hidden} hidden units"
         );
         let weights = [cell.w_ih, cell.w_hh, cell.bias].map(|id| params.data(id));
         let unrolled = unroll(values(x), weights, starts, h0, c0, sizes);
@@ -122,15 +122,15 @@ impl Sizes {
         self.rows / self.batch
     }
 
-    /// Where step `t` lies in a state `[rows, hidden]`.
+    /// The range of step `t` in a state `[rows, hidden]`.
     fn step(self, t: usize) -> Range<usize> {
         let len = self.batch * self.hidden;
         t * len..(t + 1) * len
     }
 }
 
-/// Every step's activated gates `[rows, 4 * hidden]`, states and tanh of the cell state
-/// `[rows, hidden]`.
+/// Results of all steps: activated gates `[rows, 4 * hidden]`, and states and tanh of the cell
+/// state `[rows, hidden]`.
 struct Unrolled {
     gates: Vec<f32>,
     h: Vec<f32>,
@@ -138,8 +138,8 @@ struct Unrolled {
     tanh_c: Vec<f32>,
 }
 
-/// All steps in order. The input's product is taken step by step too: the gates of a step fit the
-/// cache, those of all steps do not.
+/// Computes all steps in order. The product with the input is also computed step by step, because
+/// the gates of one step fit the cache and the gates of all steps do not.
 fn unroll(
     x: &[f32],
     [w_ih, w_hh, bias]: [&[f32]; 3],
@@ -183,8 +183,8 @@ fn unroll(
     }
 }
 
-/// The state that step `t` starts from: the previous step's, with zeros where a sequence starts.
-/// Copied to `scratch` only if there are such.
+/// Returns the state before step `t`: the state after the previous step, with zeros where a
+/// sequence starts. It is copied to `scratch` only if a sequence starts.
 fn state_before<'a>(
     states: &'a [f32],
     initial: &'a [f32],
@@ -224,7 +224,7 @@ struct Keys {
     bias: GradKey,
 }
 
-/// What the backward pass needs of the forward pass.
+/// The values of the forward pass that the backward pass needs.
 struct Saved {
     sizes: Sizes,
     keys: Keys,
@@ -241,8 +241,8 @@ struct Saved {
 }
 
 impl Saved {
-    /// Back through time. Each step adds to the gradients of the weights at once, while the
-    /// gradient of its gates is in cache.
+    /// Computes the backward pass through time. Each step adds to the gradients of the weights at
+    /// once, while the gradient of its gates is in cache.
     fn backward(self, mut d_hidden: Vec<f32>, grads: &mut GradStore<'_>) {
         let Sizes {
             rows,
@@ -294,7 +294,7 @@ impl Saved {
         grads.give(&self.keys.x, dx);
     }
 
-    /// What flows into the hidden state of the step before, except across a start.
+    /// Adds the gradient of the previous step's hidden state, except across a start.
     fn add_to_previous(
         &self,
         dh: &mut [f32],
@@ -458,7 +458,7 @@ mod tests {
     }
 
     #[test]
-    fn no_steps_leave_the_state() {
+    fn a_sequence_of_no_steps_keeps_the_state() {
         let (h0, c0) = (wave(BATCH * HIDDEN, 1.0), wave(BATCH * HIDDEN, 2.0));
         let (hidden, h, c) = run(&cell(), &[], &[], &h0, &c0);
         assert!(hidden.is_empty());

@@ -1,5 +1,5 @@
-//! What a [`Graph`](super::Graph) can compute, one file a family: each calls kernels forward and
-//! records how to go back.
+//! The operations of a [`Graph`](super::Graph), one file for each family. An operation calls
+//! kernels for the forward pass and records a function for the backward pass.
 
 pub(crate) mod arithmetic;
 pub(crate) mod attention;

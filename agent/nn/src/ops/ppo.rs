@@ -4,32 +4,32 @@ use crate::graph::Graph;
 use crate::kernels::ppo::{Policy, logits_gradient, policy, surrogate, weighted_sum};
 use crate::tensor::{Tensor, shape, values};
 
-/// What was experienced, one value a row of the logits unless said otherwise.
+/// Experience to learn from, with one value per row of the logits unless noted otherwise.
 #[derive(Clone, Copy, Debug)]
 pub struct PpoBatch<'a> {
-    /// Choices of each component of an action: a component has a categorical distribution of its
-    /// own, and their logits stand side by side in a row. One number for plain actions.
+    /// Number of choices of each component of an action. Each component has its own categorical
+    /// distribution, and a row holds the logits of all of them. A plain action has one component.
     pub heads: &'a [usize],
     /// Actions taken, `[M, K]` for K components, each `0..` its number of choices.
     pub actions: &'a [u32],
-    /// Their log-probabilities when they were taken, summed over the components.
+    /// Log-probabilities of the actions when they were taken, summed over the components.
     pub old_log_probs: &'a [f32],
-    /// Advantages, normalised or not as the learner likes.
+    /// Advantages, normalised or not as the learner chooses.
     pub advantages: &'a [f32],
-    /// Targets of the values.
+    /// Targets for the values.
     pub returns: &'a [f32],
-    /// Values when the actions were taken; used by `clip_vloss` only.
+    /// Values when the actions were taken; used only with `clip_vloss`.
     pub old_values: &'a [f32],
     /// Weights of the rows; 0 masks a row.
     pub weights: &'a [f32],
 }
 
-/// The coefficients, under their usual names.
+/// Coefficients of the loss, under their usual names.
 #[derive(Clone, Copy, Debug)]
 pub struct PpoCoefficients {
     /// Half the width of the range of ratios, usually 0.2.
     pub clip_coef: f32,
-    /// Whether values are clipped around the old ones too.
+    /// Whether values are clipped around the old values too.
     pub clip_vloss: bool,
     /// Coefficient of the entropy.
     pub ent_coef: f32,
@@ -55,8 +55,9 @@ pub struct PpoStats {
 impl Graph<'_> {
     /// `policy_loss - ent_coef · entropy + vf_coef · value_loss` `[1, 1]`, weighted means over the
     /// rows of `logits` `[M, Σ heads]` and `values` `[M, 1]`, with `r = π(a) / π_old(a)` (eq. 7 and
-    /// 9; value clipping as in the authors' code). The components of an action are independent given
-    /// the logits: `ln π(a)` and the entropy are sums over them. All 0 when every weight is 0.
+    /// 9; value clipping follows the authors' code). The components of an action are independent
+    /// given the logits: `ln π(a)` and the entropy are sums over them. All 0 when every weight is
+    /// 0.
     pub fn ppo_loss(
         &mut self,
         logits: &Tensor,
@@ -119,7 +120,7 @@ impl Graph<'_> {
     }
 }
 
-/// One component of the actions: its distribution in every row, and what was taken.
+/// One component of the actions: its distribution in every row, and the choices taken.
 struct Component {
     policy: Policy,
     actions: Vec<u32>,
@@ -200,7 +201,7 @@ fn check_lengths(batch: &PpoBatch<'_>, rows: usize, width: usize) {
     }
 }
 
-/// Value loss of each row and its slope.
+/// Returns the value loss of each row and its slope.
 fn value_losses(
     state_values: &[f32],
     batch: &PpoBatch<'_>,
@@ -235,7 +236,7 @@ mod tests {
     use super::*;
     use crate::Params;
 
-    /// Three rows with even odds; the third is masked.
+    /// Statistics of three rows with two equally likely actions; the third row is masked.
     fn stats(clip_vloss: bool) -> PpoStats {
         let params = Params::new();
         let mut graph = Graph::inference(&params);
@@ -285,7 +286,7 @@ mod tests {
         let kl = 0.75 * (1.0 - ln_2);
         let value_loss = 0.75 * 0.5 + 0.25 * 0.125;
         assert_stats(stats(false), [policy_loss, value_loss, ln_2, kl, 0.75]);
-        // Clipped to 0.7 the first error would be smaller, so the larger one counts.
+        // The first value, clipped to 0.7, would have a smaller error, so the larger error counts.
         assert_stats(stats(true), [policy_loss, value_loss, ln_2, kl, 0.75]);
     }
 
@@ -314,8 +315,9 @@ mod tests {
         assert_eq!(stats.value_loss, 0.5 * 0.75 * 0.75);
     }
 
-    /// A component of two even choices and one of ¼, ¼, ½. Of (1, 2) ln π = ln ½ + ln ½; taken when it was ⅛ as likely
-    /// the ratio is 2. The entropy is ln 2 + 1½ ln 2.
+    /// One component has two equally likely choices, the other has choices of probability ¼, ¼ and
+    /// ½. The action (1, 2) has ln π = ln ½ + ln ½. Its old probability was ⅛, so the ratio is 2.
+    /// The entropy is ln 2 + 1½ ln 2.
     #[test]
     fn components_by_hand() {
         let params = Params::new();

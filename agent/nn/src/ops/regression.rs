@@ -1,4 +1,4 @@
-//! Losses against given targets.
+//! Losses with given targets.
 
 use crate::categorical;
 use crate::graph::Graph;
@@ -56,7 +56,7 @@ impl Graph<'_> {
         assert_eq!(target.len(), index.len(), "a target for every slot");
         assert!(
             weights.is_empty() || index.len().is_multiple_of(weights.len()),
-            "{} slots cannot be shared out evenly to {} rows",
+            "{} slots cannot be divided evenly among {} rows",
             index.len(),
             weights.len()
         );
@@ -78,7 +78,7 @@ impl Graph<'_> {
         self.loss(loss, u, gradient)
     }
 
-    /// A loss `[1, 1]` whose gradient with respect to its only input is known already.
+    /// Returns a loss `[1, 1]` whose gradient with respect to its only input is already known.
     pub(crate) fn loss(&mut self, loss: f64, input: &Tensor, mut gradient: Vec<f32>) -> Tensor {
         let loss = self.constant(vec![loss as f32], (1, 1));
         let key = self.key(input);
@@ -92,7 +92,7 @@ impl Graph<'_> {
     }
 }
 
-/// Without any weight a mean is 0, and so is its gradient.
+/// `1 / total`, or 0: if all weights are 0, a mean and its gradient are 0.
 fn inverse_or_zero(total: f32) -> f32 {
     if total == 0.0 { 0.0 } else { 1.0 / total }
 }

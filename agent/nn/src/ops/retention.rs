@@ -1,4 +1,4 @@
-//! The score-function loss of how long a memory kept what it was offered.
+//! The score-function loss of a memory's choices about which entries to keep.
 
 use crate::graph::Graph;
 use crate::tensor::{Tensor, shape, values};
@@ -6,11 +6,15 @@ use crate::tensor::{Tensor, shape, values};
 impl Graph<'_> {
     /// `-mean_e(w_e · ln p_e)` over all entries, to be minimised.
     ///
-    /// An entry with score `u` and Gumbel noise has the key `κ = u + g`. What became of it says between which bounds its
-    /// key lay, `low ≤ κ < high`: had it been lower, it would have been dropped earlier; had it been higher, it would have
-    /// been kept longer. With `r(x) = exp(u - x)` that has the probability `e^-r(high) - e^-r(low)`. A lowest bound of -∞
-    /// is an entry that was dropped at once, a highest of +∞ one that was kept to the end; with both nothing was chosen,
-    /// and nothing contributes. `u` `[E, 1]`, everything else `[E]`. The weight is how much better than expected it went.
+    /// An entry with score `u` and Gumbel noise `g` has the key `κ = u + g`. The time for which it
+    /// was kept determines bounds of its key, `low ≤ κ < high`: with a lower key it would have been
+    /// dropped earlier, with a higher key it would have been kept longer. With `r(x) = exp(u - x)`
+    /// the bounds have the probability `p = e^-r(high) - e^-r(low)`. `low = -∞` marks an entry that
+    /// was dropped at once, `high = +∞` an entry that was kept to the end. If both bounds are
+    /// infinite, no choice was made about the entry, and it contributes nothing.
+    ///
+    /// `u` is `[E, 1]`, bounds and weights are `[E]`. The weight of an entry is its advantage: how
+    /// much better than expected things went.
     pub fn retention_score(&mut self, u: &Tensor, bounds: &[[f32; 2]], weights: &[f32]) -> Tensor {
         let (entries, columns) = shape(u);
         assert_eq!(columns, 1, "one score per entry");
@@ -39,17 +43,18 @@ impl Graph<'_> {
     }
 }
 
-/// Exponents beyond this count as this: an entry with probability e^-e^30.
+/// Largest exponent; larger ones are replaced by it. It gives a probability of e^-e^30.
 const LARGEST_EXPONENT: f64 = 30.0;
 
-/// ln p of a key within bounds, and its derivative with respect to `u`.
+/// Returns the log-probability of a key between two bounds, and its derivative with respect to `u`.
 fn log_prob_within(u: f64, [low, high]: [f64; 2]) -> (f64, f64) {
     let rate = |bound: f64| (u - bound).min(LARGEST_EXPONENT).exp();
     let above = rate(high);
     if low == f64::NEG_INFINITY {
         return (-above, -above);
     }
-    // e^-above - e^-below = e^-above (1 - e^-width). Bounds may be next to each other.
+    // e^-above - e^-below = e^-above (1 - e^-width). The bounds may be equal, so the width may be
+    // 0.
     let width = (rate(low) - above).max(f64::MIN_POSITIVE);
     let log_prob = -above + (-(-width).exp_m1()).max(f64::MIN_POSITIVE).ln();
     let slope = -above + width / width.exp_m1();
@@ -89,7 +94,7 @@ mod tests {
         assert!((log_prob - p(u).ln()).abs() < 1e-12);
         let numeric = (p(u + 1e-6).ln() - p(u - 1e-6).ln()) / 2e-6;
         assert!((slope - numeric).abs() < 1e-6, "{slope} {numeric}");
-        // The three that there are make one.
+        // The probabilities of the three possible outcomes add up to 1.
         let parts = [[NEVER, low], [low, high], [high, ALWAYS]];
         let total: f64 = parts
             .map(|bounds| log_prob_within(u, bounds).0.exp())

@@ -1,4 +1,4 @@
-//! Putting matrices beside or below each other, and picking or averaging rows.
+//! Concatenation of matrices by columns or rows, and selection and averages of rows.
 
 use std::ops::Range;
 
@@ -7,12 +7,12 @@ use crate::kernels::elementwise::add_to;
 use crate::tensor::{Tensor, shape, values};
 
 impl Graph<'_> {
-    /// Matrices with equal rows beside each other: `[M, N₁], [M, N₂], …` → `[M, ΣN]`.
+    /// Concatenates matrices with the same number of rows: `[M, N₁], [M, N₂], …` → `[M, ΣN]`.
     pub fn concat_cols(&mut self, parts: &[&Tensor]) -> Tensor {
         let rows = parts.first().map_or(0, |part| shape(part).0);
         assert!(
             parts.iter().all(|part| shape(part).0 == rows),
-            "matrices beside each other need equal rows"
+            "matrices joined by columns need equal numbers of rows"
         );
         let columns: Vec<usize> = parts.iter().map(|part| shape(part).1).collect();
         let total: usize = columns.iter().sum();
@@ -42,12 +42,12 @@ impl Graph<'_> {
         joined
     }
 
-    /// Matrices with equal columns below each other: `[M₁, N], [M₂, N], …` → `[ΣM, N]`.
+    /// Concatenates matrices with the same number of columns: `[M₁, N], [M₂, N], …` → `[ΣM, N]`.
     pub fn concat_rows(&mut self, parts: &[&Tensor]) -> Tensor {
         let columns = parts.first().map_or(0, |part| shape(part).1);
         assert!(
             parts.iter().all(|part| shape(part).1 == columns),
-            "matrices below each other need equal columns"
+            "matrices joined by rows need equal numbers of columns"
         );
         let joined: Vec<f32> = parts
             .iter()
@@ -75,7 +75,7 @@ impl Graph<'_> {
         joined
     }
 
-    /// Row `i` of the result is row `rows[i]` of `x` `[M, N]`; a row may be picked several times.
+    /// Row `i` of the result is row `rows[i]` of `x` `[M, N]`. A row may occur several times.
     pub fn gather_rows(&mut self, x: &Tensor, rows: &[u32]) -> Tensor {
         let (_, columns) = shape(x);
         let mut picked = Vec::with_capacity(rows.len() * columns);
@@ -98,7 +98,8 @@ impl Graph<'_> {
         picked
     }
 
-    /// Row `i` of the result is the mean of the rows `segments[i]` of `x`; zeros for an empty one.
+    /// Row `i` of the result is the mean of the rows `segments[i]` of `x`; zeros for an empty
+    /// segment.
     pub fn segment_mean(&mut self, x: &Tensor, segments: &[Range<usize>]) -> Tensor {
         let (_, columns) = shape(x);
         let mut means = vec![0.0; segments.len() * columns];

@@ -12,8 +12,7 @@ use std::time::Duration;
 use agent::deploy::serve::{Limits, Service};
 use anyhow::{anyhow, bail, ensure};
 use clap::Args;
-use env_server::service::run_routes;
-use env_server::{Access, ServerConfig, Tls, check_exposure, signals};
+use service::{Access, ServiceConfig, Tls, check_exposure, check_names, run_routes, signals};
 use tokio::net::TcpListener;
 
 use super::values;
@@ -110,7 +109,7 @@ struct LimitArgs {
     #[arg(long, value_name = "BYTES", default_value_t = Limits::default().max_memory_bytes, value_parser = values::count)]
     max_memory_bytes: usize,
     /// Largest request body; a state that travels may have half of it
-    #[arg(long, value_name = "BYTES", default_value_t = ServerConfig::default().max_body_bytes, value_parser = values::count)]
+    #[arg(long, value_name = "BYTES", default_value_t = ServiceConfig::default().max_body_bytes, value_parser = values::count)]
     max_body_bytes: usize,
     /// Most requests being answered at once; more are answered 503
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = values::count)]
@@ -133,7 +132,7 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     let limits = args.limits.of_service()?;
     let config = server_config(args)?;
     // Before the checkpoint is read, which takes a while.
-    config.check()?;
+    check_names(&config)?;
     check_exposure(args.listen, &config)?;
     let path = values::checkpoint(&args.checkpoint)?;
     let bytes = std::fs::read(&path).map_err(|error| anyhow!("{}: {error}", path.display()))?;
@@ -149,7 +148,7 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
 async fn serve(
     service: Arc<Service>,
     address: SocketAddr,
-    config: &ServerConfig,
+    config: &ServiceConfig,
 ) -> anyhow::Result<()> {
     let Ok(listener) = TcpListener::bind(address).await else {
         let ip = SocketAddr::new(address.ip(), 0);
@@ -215,12 +214,12 @@ fn given(names: &[String]) -> Vec<String> {
         .collect()
 }
 
-fn server_config(args: &ServeArgs) -> anyhow::Result<ServerConfig> {
+fn server_config(args: &ServeArgs) -> anyhow::Result<ServiceConfig> {
     let (access, limits) = (&args.access, &args.limits);
     let tls = access.tls_cert.as_deref().zip(access.tls_key.as_deref());
     let tls = tls.map(|(cert, key): (&Path, &Path)| Tls::from_files(cert, key));
     let tokens = access.token_file.as_deref().map(Access::from_file);
-    Ok(ServerConfig {
+    Ok(ServiceConfig {
         max_body_bytes: limits.max_body_bytes,
         max_requests_in_flight: limits.max_requests_in_flight,
         max_connections: limits.max_connections,
@@ -231,6 +230,6 @@ fn server_config(args: &ServeArgs) -> anyhow::Result<ServerConfig> {
         allowed_hosts: given(&access.allowed_hosts),
         allowed_origins: given(&access.allowed_origins),
         insecure: access.insecure,
-        ..ServerConfig::default()
+        ..ServiceConfig::default()
     })
 }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use agent::deploy::serve::Service;
 use agent::deploy::serve::wire::{ActRequest, CreateSession};
-use agent::deploy::serve::{Owner, Service};
 use axum::Router;
 use axum::extract::{FromRequestParts, Path, State};
 use axum::http::request::Parts;
@@ -11,9 +11,9 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use env_protocol::Health;
-use env_server::Principal;
-use env_server::service::{
-    Accept, Bodies, BodyLimit, Call, Failure, Home, IDEMPOTENCY_REPLAYED, encoded, explain_problem,
+use service::{
+    Accept, Bodies, BodyLimit, Call, Failure, Home, IDEMPOTENCY_REPLAYED, Owner, Principal,
+    encoded, explain_problem,
 };
 
 /// What handlers share.
@@ -138,13 +138,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
         let principal = parts.extensions.get::<Arc<Principal>>();
-        Ok(Caller(principal.map(|principal| {
-            let owner = principal.owner();
-            Owner {
-                name: Arc::clone(&owner.name),
-                max_sessions: owner.max_envs,
-                max_lanes: owner.max_lanes,
-            }
-        })))
+        Ok(Caller(
+            principal.map(|principal| Owner::clone(principal.owner())),
+        ))
     }
 }

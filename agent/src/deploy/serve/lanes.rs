@@ -4,8 +4,10 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
 
 use super::wire::ActMode;
-use crate::policy::actor::{ActingLanes, Actor};
+use crate::policy::actor::Actor;
+use crate::policy::lanes::Lanes;
 use crate::seeds::{self, Role};
+use crate::spaces::actions::Choice;
 
 /// One request for actions, checked, in one form whatever the encoding it came in: two requests are the same when these
 /// are equal.
@@ -16,7 +18,7 @@ pub struct Step {
     /// `[batch]`: whether the observation is the first of an episode.
     pub is_first: Vec<bool>,
     /// `[batch, components]`, counted from 0: what was really done before; nothing where the agent's own is meant.
-    pub previous_actions: Option<Vec<i64>>,
+    pub previous_actions: Option<Vec<Choice>>,
     /// `[batch]`: what it was rewarded with.
     pub previous_rewards: Option<Vec<f64>>,
     /// How actions are chosen.
@@ -25,15 +27,15 @@ pub struct Step {
 
 /// The lanes of one caller between two requests.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Lanes {
-    acting: ActingLanes,
+pub struct ServedLanes {
+    acting: Lanes,
     /// `[batch, components]`; nothing before the first request.
-    last_actions: Option<Vec<i64>>,
+    last_actions: Option<Vec<Choice>>,
     /// Sampled actions are drawn from it, as an evaluation of the same seed draws them.
     rng: Xoshiro256PlusPlus,
 }
 
-impl Lanes {
+impl ServedLanes {
     /// Lanes that have seen nothing.
     pub fn new(actor: &Actor, batch: usize, seed: u64) -> Self {
         Self {
@@ -55,14 +57,14 @@ impl Lanes {
 
     /// Takes in what came of the last actions and the new observations; returns the actions, `[batch, components]`,
     /// counted from 0. Rewards that are not said are 0.
-    pub fn act(&mut self, actor: &Actor, step: &Step) -> Vec<i64> {
+    pub fn act(&mut self, actor: &Actor, step: &Step) -> Vec<Choice> {
         let starts = match self.last_actions.take() {
             None => vec![true; step.is_first.len()],
             Some(own) => {
                 let done = step.previous_actions.as_ref().unwrap_or(&own);
                 let unsaid = || vec![0.0; step.is_first.len()];
                 let rewards = step.previous_rewards.clone().unwrap_or_else(unsaid);
-                actor.outcome(&mut self.acting, done, &rewards, &step.is_first);
+                actor.record(&mut self.acting, done, &rewards, &step.is_first);
                 step.is_first.clone()
             }
         };

@@ -1,6 +1,7 @@
 //! Limits of a service.
 
-use env_protocol::{ErrorCode, Problem};
+use env_protocol::Problem;
+use service::leases::{check_lanes, check_ttl_s};
 
 /// What a service holds at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,26 +37,13 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// The number of lanes that is asked for.
+    /// Returns the number of lanes that a body asks for.
     pub(super) fn lanes(&self, asked: u64) -> Result<usize, Problem> {
-        let max = self.max_lanes_per_session;
-        let lanes = usize::try_from(asked).ok();
-        lanes.filter(|n| (1..=max).contains(n)).ok_or_else(|| {
-            let detail = format!("num_envs must be from 1 to {max}, not {asked}");
-            Problem::new(ErrorCode::InvalidNumEnvs, detail).at("/num_envs")
-        })
+        check_lanes(asked, self.max_lanes_per_session)
     }
 
-    /// The lease that is asked for.
+    /// Returns the lease that a body asks for, in seconds.
     pub(super) fn ttl_s(&self, asked: Option<u64>) -> Result<u64, Problem> {
-        let max = self.max_ttl_s;
-        match asked {
-            None => Ok(self.default_ttl_s.min(max)),
-            Some(ttl_s) if (1..=max).contains(&ttl_s) => Ok(ttl_s),
-            Some(ttl_s) => {
-                let detail = format!("ttl_s must be from 1 to {max} seconds, not {ttl_s}");
-                Err(Problem::new(ErrorCode::InvalidTtl, detail).at("/ttl_s"))
-            }
-        }
+        check_ttl_s(asked, self.default_ttl_s, self.max_ttl_s)
     }
 }

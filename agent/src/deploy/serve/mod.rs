@@ -15,7 +15,6 @@ pub mod wire;
 
 pub use limits::Limits;
 pub use service::Service;
-pub use sessions::Owner;
 
 #[cfg(test)]
 mod tests;

@@ -225,13 +225,11 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_pointed_at() {
-        let tuple = format!(r#"{{"type":"Tuple","spaces":[{CHOICE},{BOX}]}}"#);
-        let dict = format!(r#"{{"type":"Dict","spaces":{{"a/b":{CHOICE}}}}}"#);
         let many = r#"{"type":"MultiDiscrete","nvec":[2,3]}"#;
         let wide =
             r#"{"type":"Box","shape":[2,2],"dtype":"float32","low":"-Infinity","high":"Infinity"}"#;
         let pixels = r#"{"type":"Box","shape":[1],"dtype":"uint8","low":0,"high":255}"#;
-        for (space, batch, pointer, said) in [
+        assert_refused(&[
             (BOX, "[[0, 1]]", "/observations", "[1, 2], but [2, 2]"),
             (BOX, "[0, 1, 2, 3]", "/observations", "[4], but [2, 2]"),
             (BOX, "[[0, 1], [1]]", "/observations", "of one length"),
@@ -274,6 +272,22 @@ mod tests {
                 "/observations/1/1",
                 "3 is not in 0..3",
             ),
+        ]);
+        let space = serde_json::from_str(BOX).unwrap();
+        let nan = Array::from_f32(vec![1, 2], vec![0.0, f32::NAN]).unwrap();
+        let problem = rows(&space, nan.into(), 1).unwrap_err();
+        assert_eq!(problem.errors[0].pointer, "/observations/0/1");
+        // The bounds of the space are float32, and so is what is between them.
+        let tenth =
+            r#"{"type":"Box","shape":[1],"dtype":"float32","low":0.0,"high":0.10000000149011612}"#;
+        assert!(read(tenth, "[[0.1], [0.100000001]]", 2).is_ok());
+    }
+
+    #[test]
+    fn what_does_not_fit_into_a_part_is_pointed_at() {
+        let tuple = format!(r#"{{"type":"Tuple","spaces":[{CHOICE},{BOX}]}}"#);
+        let dict = format!(r#"{{"type":"Dict","spaces":{{"a/b":{CHOICE}}}}}"#);
+        assert_refused(&[
             (&tuple, "[[0, 0]]", "/observations", "a list of 2 batches"),
             (
                 &tuple,
@@ -295,18 +309,16 @@ mod tests {
                 "\"c\" is unknown; there are a/b",
             ),
             (&dict, "{}", "/observations", "\"a/b\" is missing"),
-        ] {
+        ]);
+    }
+
+    /// Checks that batches of two lanes are refused: the space, the batch, the pointer to its error, and a part of the
+    /// error's text.
+    fn assert_refused(cases: &[(&str, &str, &str, &str)]) {
+        for &(space, batch, pointer, said) in cases {
             let (found, detail) = read(space, batch, 2).unwrap_err();
             assert_eq!(found, pointer, "{batch}: {detail}");
             assert!(detail.contains(said), "{batch}: {detail}");
         }
-        let space = serde_json::from_str(BOX).unwrap();
-        let nan = Array::from_f32(vec![1, 2], vec![0.0, f32::NAN]).unwrap();
-        let problem = rows(&space, nan.into(), 1).unwrap_err();
-        assert_eq!(problem.errors[0].pointer, "/observations/0/1");
-        // The bounds of the space are float32, and so is what is between them.
-        let tenth =
-            r#"{"type":"Box","shape":[1],"dtype":"float32","low":0.0,"high":0.10000000149011612}"#;
-        assert!(read(tenth, "[[0.1], [0.100000001]]", 2).is_ok());
     }
 }

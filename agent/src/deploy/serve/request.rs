@@ -5,6 +5,7 @@ use env_protocol::{Array, Data, ErrorCode, Problem, Space};
 use super::lanes::Step;
 use super::observations;
 use super::wire::ActRequest;
+use crate::spaces::actions::Choice;
 
 /// What an agent takes and gives, in terms of the wire.
 #[derive(Clone, Debug)]
@@ -38,13 +39,14 @@ impl Spaces {
     }
 
     /// Actions as the action space has them, of actions counted from 0.
-    pub fn actions(&self, from_zero: &[i64], lanes: usize) -> Array {
+    pub fn actions(&self, choices: &[Choice], lanes: usize) -> Array {
         let start = self.start();
-        let actions = from_zero.iter().map(|action| start + action).collect();
-        Array::from_i64(self.action_shape(lanes), actions).expect("one action for each lane")
+        let numbers = choices.iter().map(|&choice| start + i64::from(choice));
+        Array::from_i64(self.action_shape(lanes), numbers.collect())
+            .expect("one action for each lane")
     }
 
-    fn actions_from_zero(&self, actions: Array, lanes: usize) -> Result<Vec<i64>, Problem> {
+    fn actions_from_zero(&self, actions: Array, lanes: usize) -> Result<Vec<Choice>, Problem> {
         const POINTER: &str = "/previous_actions";
         let refused = |detail: String, pointer: String| {
             Problem::new(ErrorCode::InvalidAction, detail).at(pointer)
@@ -66,8 +68,9 @@ impl Spaces {
         let numbered = actions.iter().zip(choices.iter().cycle()).enumerate();
         numbered
             .map(|(i, (&action, &n))| {
-                let from_zero = action.checked_sub(start).filter(|a| (0..n).contains(a));
-                from_zero.ok_or_else(|| {
+                let choice = action.checked_sub(start).filter(|a| (0..n).contains(a));
+                let choice = choice.and_then(|choice| Choice::try_from(choice).ok());
+                choice.ok_or_else(|| {
                     let detail = format!("{action} is not in {start}..{}", start + n);
                     refused(detail, format!("{POINTER}/{}", i / choices.len()))
                 })

@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use env_protocol::{ErrorCode, Problem};
+use service::Owner;
+use service::leases::{Clock, drawn_seed};
 
-use super::lanes::{Lanes, Step};
+use super::lanes::{ServedLanes, Step};
 use super::limits::Limits;
 use super::request::Spaces;
-use super::sessions::{Answer, Owner, Sessions};
+use super::sessions::{Answer, Sessions};
 use super::token::Seal;
 use super::wire::{ActReply, ActRequest, CreateSession, SessionDescription};
 use crate::deploy::describe::AgentDescription;
@@ -50,7 +52,7 @@ impl Service {
             },
             description: AgentDescription::of(&actor, &read, checkpoint),
             limits,
-            sessions: Sessions::new(limits),
+            sessions: Sessions::new(limits, Clock::default()),
             seal: Seal::new(checkpoint),
             bytes_per_lane: state_bytes_per_lane + step_bytes,
             state_bytes_per_lane: state_bytes_per_lane + 8 * components,
@@ -109,7 +111,7 @@ impl Service {
                 session.once(seq, step, |lanes, step, next_seq| {
                     self.check_rewards(lanes.as_ref(), step)?;
                     let lanes = lanes.get_or_insert_with(|| {
-                        Lanes::new(&self.actor, session.lanes(), session.seed)
+                        ServedLanes::new(&self.actor, session.lanes(), session.seed)
                     });
                     Ok(ActReply {
                         actions: self.actions(lanes, step),
@@ -141,7 +143,7 @@ impl Service {
             return Err(Problem::new(ErrorCode::InvalidNumEnvs, detail).at("/num_envs"));
         }
         let mut lanes = match &request.state {
-            None => Lanes::new(&self.actor, batch, request.seed.unwrap_or_else(drawn_seed)),
+            None => ServedLanes::new(&self.actor, batch, request.seed.unwrap_or_else(drawn_seed)),
             Some(text) => {
                 let why = "the state has its own, which it began with";
                 refuse_fields([("seed", request.seed.is_some())], why)?;
@@ -163,14 +165,14 @@ impl Service {
         })
     }
 
-    fn actions(&self, lanes: &mut Lanes, step: &Step) -> env_protocol::Array {
+    fn actions(&self, lanes: &mut ServedLanes, step: &Step) -> env_protocol::Array {
         let actions = lanes.act(&self.actor, step);
         self.spaces.actions(&actions, lanes.batch())
     }
 
     /// An agent that is shown rewards acts otherwise without them.
-    fn check_rewards(&self, lanes: Option<&Lanes>, step: &Step) -> Result<(), Problem> {
-        let are_due = lanes.is_some_and(Lanes::have_acted);
+    fn check_rewards(&self, lanes: Option<&ServedLanes>, step: &Step) -> Result<(), Problem> {
+        let are_due = lanes.is_some_and(ServedLanes::have_acted);
         if are_due && self.description.inputs.previous_reward && step.previous_rewards.is_none() {
             let detail = "this agent is shown its previous reward: it must be sent";
             return Err(Problem::new(ErrorCode::InvalidBody, detail).at("/previous_rewards"));
@@ -210,11 +212,6 @@ fn refuse_fields<const N: usize>(fields: [(&str, bool); N], why: &str) -> Result
             Err(problem.at(format!("/{name}")))
         }
     }
-}
-
-/// 53 bits, so that every JSON library can repeat it.
-fn drawn_seed() -> u64 {
-    rand::random::<u64>() >> 11
 }
 
 /// Why there is no service.

@@ -11,7 +11,7 @@ use env_protocol::{ErrorCode, Problem};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
-use super::lanes::Lanes;
+use super::lanes::ServedLanes;
 
 const VERSION: u8 = 1;
 const ID_BYTES: usize = 8;
@@ -44,7 +44,7 @@ impl Seal {
     }
 
     /// The text.
-    pub fn seal(&self, lanes: &Lanes) -> String {
+    pub fn seal(&self, lanes: &ServedLanes) -> String {
         let mut bytes = vec![VERSION];
         bytes.extend(self.id);
         rmp_serde::encode::write(&mut bytes, lanes).expect("lanes are plain data");
@@ -57,7 +57,7 @@ impl Seal {
     ///
     /// # Errors
     /// `invalid-state`: says whether it is damaged, of another version or of another checkpoint.
-    pub fn open(&self, text: &str) -> Result<Lanes, Problem> {
+    pub fn open(&self, text: &str) -> Result<ServedLanes, Problem> {
         let bytes = URL_SAFE_NO_PAD
             .decode(text)
             .map_err(|error| refused(format!("it is damaged: {error}")))?;

@@ -18,6 +18,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use self::connection::Connection;
 use super::{EnvError, ResetReply, ResetRequest, StepReply, VectorEnv};
+use crate::spaces::actions::Choice;
 use crate::spaces::encoder;
 
 pub use self::connection::RetryPolicy;
@@ -295,7 +296,7 @@ impl VectorEnv for RemoteVectorEnv {
         Ok(ResetReply { observations })
     }
 
-    fn step(&mut self, actions: &[i64]) -> Result<StepReply, EnvError> {
+    fn step(&mut self, actions: &[Choice]) -> Result<StepReply, EnvError> {
         let shape = self.action_space.shape().unwrap_or_default();
         let width: usize = shape.iter().product();
         let start = self.first_action();
@@ -312,7 +313,7 @@ impl VectorEnv for RemoteVectorEnv {
                     [&[shard.lanes.len()], shape.as_slice()].concat(),
                     actions[shard.lanes.start * width..shard.lanes.end * width]
                         .iter()
-                        .map(|action| start + action)
+                        .map(|&choice| start + i64::from(choice))
                         .collect(),
                 )
                 .expect("as many actions as the shape says"),
@@ -364,7 +365,7 @@ impl VectorEnv for RemoteVectorEnv {
         Ok(step)
     }
 
-    fn oracle(&mut self) -> Result<Vec<i64>, EnvError> {
+    fn oracle(&mut self) -> Result<Vec<Choice>, EnvError> {
         let mut actions = Vec::new();
         let start = self.first_action();
         for (shard, reply) in self
@@ -372,13 +373,17 @@ impl VectorEnv for RemoteVectorEnv {
             .iter()
             .zip(self.get_all::<VectorOracleReply>("oracle")?)
         {
-            let Data::Int64(numbers) = reply.actions.into_data() else {
-                return Err(EnvError::Protocol {
-                    url: shard.url.clone(),
-                    detail: "an oracle's actions are no integers".into(),
-                });
+            let unreadable = || EnvError::Protocol {
+                url: shard.url.clone(),
+                detail: "the oracle's actions are not integers of the action space".into(),
             };
-            actions.extend(numbers.iter().map(|action| action - start));
+            let Data::Int64(numbers) = reply.actions.into_data() else {
+                return Err(unreadable());
+            };
+            for number in numbers {
+                let choice = number.checked_sub(start).map(Choice::try_from);
+                actions.push(choice.ok_or_else(unreadable)?.map_err(|_| unreadable())?);
+            }
         }
         Ok(actions)
     }

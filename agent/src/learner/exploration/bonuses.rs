@@ -1,6 +1,6 @@
 //! Hyper-parameters of exploration and reward normalisation.
 
-use crate::hyper::section;
+use crate::hyper::section::section;
 
 section! {
     /// Exploration bonuses and reward normalisation.

@@ -1,11 +1,12 @@
-//! A bonus for what was seldom seen: 1/√n (MBIE-EB: Strehl and Littman 2008), n counted over observations rounded to two
+//! A bonus for observations that are rare: 1/√n (MBIE-EB: Strehl and Littman 2008), n counted over observations rounded to two
 //! places, as in the reference notebook.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// How often each rounded observation was met. It grows with the number of different ones, so it suits tasks with few.
+/// The number of times that each rounded observation was met. It grows with the number of different observations, so it
+/// suits tasks that have few.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CountBonus {
     observation_size: usize,
@@ -14,7 +15,7 @@ pub struct CountBonus {
 }
 
 impl CountBonus {
-    /// Nothing met yet.
+    /// Returns counts before the first observation.
     pub fn new(observation_size: usize) -> Self {
         Self {
             observation_size,
@@ -22,7 +23,7 @@ impl CountBonus {
         }
     }
 
-    /// `1/√n` for each of `next_observations` in their order, n including the meeting itself.
+    /// Counts each of `next_observations` in their order, and returns `1/√n` for each; n includes the observation itself.
     pub fn bonuses(&mut self, next_observations: &[f32]) -> Vec<f32> {
         next_observations
             .chunks_exact(self.observation_size)
@@ -49,7 +50,7 @@ mod tests {
         let met = [0.5, 1.0, 0.0, 1.0, 0.501, 1.0, 0.51, 1.0];
         let third = 1.0 / 2.0f32.sqrt();
         assert_eq!(counts.bonuses(&met), [1.0, 1.0, third, 1.0]);
-        // Counts go on in the next rollout.
+        // Counts continue in the next rollout.
         assert_eq!(counts.bonuses(&[0.5, 1.0]), [1.0 / 3.0f32.sqrt()]);
     }
 }

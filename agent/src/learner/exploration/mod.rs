@@ -1,4 +1,4 @@
-//! What is learned from beside the task's own rewards: exploration bonuses and reward normalisation. All off by default.
+//! Rewards to learn from besides the task's own: exploration bonuses and reward normalisation. All off by default.
 //!
 //! A bonus changes only the rewards that the learner sees. Reported returns and what a memory stores as an outcome are
 //! the task's own.
@@ -28,7 +28,7 @@ use counts::CountBonus;
 use reward_norm::RewardNormalizer;
 use rnd::{Rnd, RndState};
 
-/// What shapes the rewards of a run, and what it has seen so far.
+/// Shapes the rewards of a run by the experience so far.
 pub struct Exploration {
     counts: Option<CountBonus>,
     rnd: Option<Rnd>,
@@ -37,17 +37,17 @@ pub struct Exploration {
     gamma: f32,
 }
 
-/// The rewards that a rollout is learned from.
+/// The rewards to learn from a rollout.
 pub struct LearningRewards<'a> {
     /// `[T*B]`.
     pub rewards: Cow<'a, [f32]>,
-    /// Mean of what counts added, if they are on.
+    /// Mean bonus from counts, if they are on.
     pub mean_count_bonus: Option<f64>,
-    /// Mean of what random network distillation added, if it is on.
+    /// Mean bonus from random network distillation, if it is on.
     pub mean_rnd_bonus: Option<f64>,
 }
 
-/// Everything that [`Exploration`] remembers, for a checkpoint.
+/// The whole memory of [`Exploration`], for a checkpoint.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ExplorationState {
     counts: Option<CountBonus>,
@@ -56,7 +56,8 @@ pub struct ExplorationState {
 }
 
 impl Exploration {
-    /// What the hyper-parameters ask for; `gamma` discounts returns. Draws from `rng` only with `use_rnd`.
+    /// Builds the bonuses and the normalisation of the hyper-parameters; `gamma` discounts returns. Draws from `rng` only
+    /// with `use_rnd`.
     pub fn new(
         hyper: &ExplorationBonuses,
         gamma: f32,
@@ -77,8 +78,8 @@ impl Exploration {
         }
     }
 
-    /// Takes in a rollout: the task's rewards, normalised if asked for, plus the bonuses. The novelty of what a rollout
-    /// met is judged before its predictor is trained on it.
+    /// Learns from a rollout's observations, and returns the task's rewards, normalised where that is on, plus the
+    /// bonuses. The novelty of an observation is judged before the predictor is trained on it.
     pub fn rewards<'a>(&mut self, rollout: &'a Rollout) -> LearningRewards<'a> {
         let mut rewards = Cow::Borrowed(&rollout.rewards[..]);
         if let Some(norm) = &mut self.reward_norm {
@@ -106,7 +107,7 @@ impl Exploration {
         }
     }
 
-    /// A copy of everything it remembers.
+    /// Returns a copy of everything it remembers.
     pub fn export(&self) -> ExplorationState {
         ExplorationState {
             counts: self.counts.clone(),
@@ -115,10 +116,10 @@ impl Exploration {
         }
     }
 
-    /// Goes on from a saved state.
+    /// Continues from a saved state.
     ///
     /// # Errors
-    /// When it was saved for networks of other sizes.
+    /// A state that was saved for networks of other sizes.
     pub fn import(&mut self, state: ExplorationState) -> Result<(), NnError> {
         if let (Some(rnd), Some(saved)) = (&mut self.rnd, state.rnd) {
             rnd.import(saved)?;

@@ -13,7 +13,7 @@ pub struct Moments {
 }
 
 impl Moments {
-    /// Of nothing yet.
+    /// Returns the moments of no row.
     pub fn new(width: usize) -> Self {
         Self {
             count: 0.0,
@@ -22,13 +22,13 @@ impl Moments {
         }
     }
 
-    /// Whether nothing has been taken in.
+    /// Returns whether there has been no row.
     pub fn is_empty(&self) -> bool {
         self.count == 0.0
     }
 
-    /// Takes in rows, `[n, width]`.
-    pub fn take_in(&mut self, rows: &[f32]) {
+    /// Adds rows, `[n, width]`.
+    pub fn add(&mut self, rows: &[f32]) {
         let width = self.mean.len();
         let added = (rows.len() / width) as f64;
         if added == 0.0 {
@@ -46,12 +46,12 @@ impl Moments {
         self.count = total;
     }
 
-    /// Mean of a column.
+    /// Returns the mean of a column.
     pub fn mean(&self, column: usize) -> f64 {
         self.mean[column]
     }
 
-    /// Population deviation of a column, 0 of nothing.
+    /// Returns the population deviation of a column, 0 without a row.
     pub fn std(&self, column: usize) -> f64 {
         (self.m2[column] / self.count.max(1.0)).sqrt()
     }
@@ -65,11 +65,11 @@ mod tests {
     fn batches_add_up_to_their_concatenation() {
         let (first, second) = ([1.0, -5.0, 2.5, 0.25, 7.0, 3.0], [4.0, 100.0]);
         let mut parts = Moments::new(2);
-        parts.take_in(&first);
-        parts.take_in(&[]);
-        parts.take_in(&second);
+        parts.add(&first);
+        parts.add(&[]);
+        parts.add(&second);
         let mut whole = Moments::new(2);
-        whole.take_in(&[&first[..], &second[..]].concat());
+        whole.add(&[&first[..], &second[..]].concat());
         for column in 0..2 {
             assert!((parts.mean(column) - whole.mean(column)).abs() < 1e-9);
             assert!((parts.std(column) - whole.std(column)).abs() < 1e-9);
@@ -80,8 +80,8 @@ mod tests {
     #[test]
     fn a_batch_of_zeros_and_one_of_ones_vary() {
         let mut moments = Moments::new(1);
-        moments.take_in(&[0.0, 0.0]);
-        moments.take_in(&[1.0, 1.0]);
+        moments.add(&[0.0, 0.0]);
+        moments.add(&[1.0, 1.0]);
         assert_eq!((moments.mean(0), moments.std(0)), (0.5, 0.5));
     }
 

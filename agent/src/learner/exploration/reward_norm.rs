@@ -18,7 +18,7 @@ pub struct RewardNormalizer {
 }
 
 impl RewardNormalizer {
-    /// Before the first reward of `num_envs` lanes.
+    /// Returns the moments of `num_envs` lanes before their first reward.
     pub fn new(num_envs: usize) -> Self {
         Self {
             returns: vec![0.0; num_envs],
@@ -26,7 +26,7 @@ impl RewardNormalizer {
         }
     }
 
-    /// Takes in a rollout's rewards and returns them scaled: `Gₜ = γ·Gₜ₋₁ + rₜ` within an episode, `r / std(G)`.
+    /// Adds a rollout's rewards to the moments, and returns the rewards scaled: `Gₜ = γ·Gₜ₋₁ + rₜ` within an episode, `r / std(G)`.
     pub fn normalize(&mut self, rollout: &Rollout, gamma: f32) -> Vec<f32> {
         let mut seen = Vec::with_capacity(rollout.rewards.len());
         for (row, &reward) in rollout.rewards.iter().enumerate() {
@@ -35,7 +35,7 @@ impl RewardNormalizer {
             *lane = gamma * before + reward;
             seen.push(*lane);
         }
-        self.moments.take_in(&seen);
+        self.moments.add(&seen);
         let scale = 1.0 / (self.moments.std(0) + 1e-8);
         let scaled = |&reward: &f32| (f64::from(reward) * scale).clamp(-CLIP, CLIP) as f32;
         rollout.rewards.iter().map(scaled).collect()
@@ -67,7 +67,7 @@ mod tests {
         }
     }
 
-    /// An episode goes on from one rollout to the next: 4, then 0.5·4 + 0 = 2: deviation 1.
+    /// An episode continues from one rollout to the next: 4, then 0.5·4 + 0 = 2: deviation 1.
     #[test]
     fn the_return_is_carried_to_the_next_rollout() {
         let mut norm = RewardNormalizer::new(1);

@@ -1,5 +1,5 @@
-//! Random network distillation (Burda et al. 2019, arXiv:1810.12894): what a predictor of a fixed random network's
-//! output gets wrong is new.
+//! Random network distillation (Burda et al. 2019, arXiv:1810.12894): an observation is new if a predictor of a fixed
+//! random network's output gets it wrong.
 //!
 //! The bonus is ‖f̂(ō) − f(ō)‖² of the next observation, ō = clip((o − μ)/σ, ±5) with running moments, divided by the
 //! running deviation of its discounted forward sum. Moments are set by the first rollout, where the paper plays at
@@ -33,7 +33,7 @@ pub struct Rnd {
     bonuses: Moments,
 }
 
-/// Everything that an [`Rnd`] remembers, for a checkpoint.
+/// The whole memory of an [`Rnd`], for a checkpoint.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RndState {
     target: Vec<NamedArray>,
@@ -45,7 +45,7 @@ pub struct RndState {
 }
 
 impl Rnd {
-    /// Fresh networks; the predictor is one layer deeper.
+    /// Returns fresh networks; the predictor is one layer deeper.
     pub fn new(
         hyper: &ExplorationBonuses,
         observation_size: usize,
@@ -71,7 +71,7 @@ impl Rnd {
     pub fn bonuses(&mut self, next_observations: &[f32]) -> Vec<f32> {
         let first = self.observations.is_empty();
         if first {
-            self.observations.take_in(next_observations);
+            self.observations.add(next_observations);
         }
         let inputs = self.normalized(next_observations);
         let embedding = self.target.embed(&inputs);
@@ -80,7 +80,7 @@ impl Rnd {
         self.rescale(&mut bonuses);
         self.learn(&inputs, &embedding);
         if !first {
-            self.observations.take_in(next_observations);
+            self.observations.add(next_observations);
         }
         bonuses
     }
@@ -105,7 +105,7 @@ impl Rnd {
                 seen.push(*sum);
             }
         }
-        self.bonuses.take_in(&seen);
+        self.bonuses.add(&seen);
         let scale = (1.0 / (self.bonuses.std(0) + 1e-8)) as f32;
         bonuses.iter_mut().for_each(|bonus| *bonus *= scale);
     }
@@ -125,7 +125,7 @@ impl Rnd {
         );
     }
 
-    /// A copy of everything it remembers.
+    /// Returns a copy of everything it remembers.
     pub fn export(&self) -> RndState {
         RndState {
             target: self.target.params.export(),
@@ -137,10 +137,10 @@ impl Rnd {
         }
     }
 
-    /// Goes on from a saved state.
+    /// Continues from a saved state.
     ///
     /// # Errors
-    /// When it was saved for networks of other sizes.
+    /// A state that was saved for networks of other sizes.
     pub fn import(&mut self, state: RndState) -> Result<(), NnError> {
         self.target.params.import(&state.target)?;
         self.predictor.params.import(&state.predictor)?;
@@ -269,7 +269,7 @@ mod tests {
     fn observations_are_scaled_and_clipped() {
         let mut rnd = rnd(1);
         // Means 2 and 7, deviations 1 and 0.
-        rnd.observations.take_in(&[1.0, 7.0, 3.0, 7.0]);
+        rnd.observations.add(&[1.0, 7.0, 3.0, 7.0]);
         assert_eq!(
             rnd.normalized(&[3.0, 7.0, 100.0, 7.5]),
             [1.0, 0.0, 5.0, 5.0]

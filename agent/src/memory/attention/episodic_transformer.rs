@@ -8,7 +8,7 @@
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-use crate::hyper::section;
+use crate::hyper::section::section;
 use crate::memory::attention::layer::{TransformerLayer, padded};
 use crate::memory::{Array, CoreContext, CoreStep, MemoryCore, Segment, Slots, State, Unrolled};
 use crate::nn::{self, Activation, Graph, Init, ParamId, Params, Tensor};

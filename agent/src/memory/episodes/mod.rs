@@ -18,7 +18,7 @@ use crate::memory::attention::layer::{TransformerLayer, padded};
 use crate::memory::slots::retention;
 use crate::memory::{Array, CoreContext, Segment, SlotContents, Slots, State};
 use crate::nn::{self, Activation, Graph, Init, ParamId, Params, ScoreTerms, Tensor};
-use crate::spaces::actions::ActionHeads;
+use crate::spaces::actions::{ActionHeads, Choice};
 
 /// Heads of the encoder's attention, as in the notebook.
 pub const HEADS: usize = 2;
@@ -220,21 +220,15 @@ impl EpisodeMemory {
         &self,
         params: &Params,
         state: &mut State,
-        actions: &[i64],
+        actions: &[Choice],
         rewards: &[f64],
         ends: &[bool],
     ) {
         let mut ended = Vec::new();
-        let mut action = Vec::new();
+        let components = self.heads.components();
         for lane in 0..state.rows() {
-            let components = self.heads.components();
-            action.clear();
-            action.extend(
-                actions[lane * components..][..components]
-                    .iter()
-                    .map(|&a| a as u32),
-            );
-            self.finish_step(state, lane, &action, rewards[lane] as f32);
+            let action = &actions[lane * components..][..components];
+            self.finish_step(state, lane, action, rewards[lane] as f32);
             if ends[lane] {
                 ended.push((lane, self.write(state, lane)));
             }

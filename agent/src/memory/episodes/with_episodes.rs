@@ -7,6 +7,7 @@ use crate::memory::episodes::EpisodeMemory;
 use crate::memory::{CoreContext, CoreStep, MemoryContents, MemoryCore, Segment, State, Unrolled};
 use crate::nn::{Graph, Params};
 use crate::onnx::{self, StepGraph};
+use crate::spaces::actions::Choice;
 
 /// A core with a lifetime memory. In states and decisions the core's own part comes first.
 pub struct WithEpisodes<C> {
@@ -87,7 +88,7 @@ impl<C: MemoryCore> MemoryCore for WithEpisodes<C> {
         &self,
         params: &Params,
         state: &mut State,
-        actions: &[i64],
+        actions: &[Choice],
         rewards: &[f64],
         ends: &[bool],
     ) {

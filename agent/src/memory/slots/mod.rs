@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use self::retention::{OfferedEntries, Ring, fate};
 use self::state::{EMPTY, Offer, array};
-use crate::hyper::section;
+use crate::hyper::section::section;
 use crate::memory::attention::lag::{self, LagTerms};
 use crate::memory::{
     CoreContext, CoreStep, MemoryContents, MemoryCore, Network, Segment, Slots, State, Unrolled,

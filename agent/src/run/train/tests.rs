@@ -10,6 +10,8 @@ use crate::learner::auxiliary::AuxModule;
 use crate::memory::slots::{MemoryScope, Steps};
 use crate::nn;
 use crate::overrides;
+use crate::policy::lanes::Lanes;
+use crate::spaces::actions::Choice;
 use crate::views::monitor::Silent;
 
 /// A configuration for [`TestTask`].
@@ -35,7 +37,7 @@ fn quick() -> Overrides {
     }
 }
 
-/// Small, for those who do not learn.
+/// Small, for players that do not learn.
 fn short() -> Overrides {
     overrides! {
         num_envs: 4,
@@ -100,8 +102,8 @@ impl Monitor for StopAfter<'_> {
     }
 }
 
-/// An uninterrupted run, and the same one stopped after 5 rollouts of 40 steps, written to a file, read back and gone on with in a
-/// new environment.
+/// Compares an uninterrupted run with the same run stopped after 5 rollouts of 40 steps, written to a file, read back and
+/// resumed in a new environment.
 fn assert_resumes_bit_for_bit(config: &TrainConfig) {
     let uninterrupted = run(config, 4);
     assert_eq!(uninterrupted.ending, Ending::Budget);
@@ -147,7 +149,7 @@ fn a_resumed_run_ends_bit_for_bit_like_an_uninterrupted_one() {
     for row in algorithms::ALGORITHMS.iter().filter(|row| !row.learns()) {
         assert_resumes_bit_for_bit(&config(row.id, &short(), 600, 7));
     }
-    for row in algorithms::learners() {
+    for row in algorithms::every_learner() {
         assert_resumes_bit_for_bit(&config(row.id, &quick(), 600, 7));
         let mut overrides = with_every_option();
         if (row.defaults)().has::<Steps>() {
@@ -160,7 +162,7 @@ fn a_resumed_run_ends_bit_for_bit_like_an_uninterrupted_one() {
 /// Choices as observations, actions of two components, and every question and bonus about them.
 #[test]
 fn every_algorithm_learns_from_compound_spaces() {
-    for row in algorithms::learners() {
+    for row in algorithms::every_learner() {
         let mut overrides = with_every_option().overlaid(&overrides! {
             previous_action: true,
         });
@@ -181,7 +183,7 @@ fn every_algorithm_learns_from_compound_spaces() {
 
 #[test]
 fn equal_seeds_give_equal_bits_and_others_others() {
-    for row in algorithms::learners() {
+    for row in algorithms::every_learner() {
         let bytes = |seed| {
             let config = config(row.id, &quick(), 400, seed);
             run(&config, 3).checkpoint.to_bytes()
@@ -235,7 +237,7 @@ impl VectorEnv for Poisoned {
         self.task.reset(request)
     }
 
-    fn step(&mut self, actions: &[i64]) -> Result<StepReply, EnvError> {
+    fn step(&mut self, actions: &[Choice]) -> Result<StepReply, EnvError> {
         let mut reply = self.task.step(actions)?;
         match self.good_steps.checked_sub(1) {
             Some(left) => self.good_steps = left,
@@ -371,7 +373,8 @@ fn a_checkpoint_is_written_at_the_beginning_and_now_and_then() {
     };
     let always = Autosave::every(Duration::ZERO);
     let mut env = TestTask::new(4, 2);
-    let trained = train_with(&config, &mut env, kept, &mut onlooker, always).unwrap();
+    let origin = Origin::Environments(&mut env);
+    let trained = train_with(&config, origin, kept, &mut onlooker, always).unwrap();
     assert_eq!(trained.ending, Ending::Interrupted);
     assert_eq!(onlooker.seen[0], 0);
     assert_eq!(onlooker.seen.len(), 2);
@@ -478,7 +481,7 @@ impl Monitor for Said {
     }
 }
 
-/// Copying what is on screen is soon learned; whether that is enough, nobody knows without a threshold.
+/// Copying what is on screen is soon learned; without a threshold it is unknown whether that is enough.
 #[test]
 fn without_a_threshold_training_says_so_and_goes_to_the_end() {
     let config = config("ppo", &few_lanes(), 20_480, 0);
@@ -564,10 +567,10 @@ fn ppo_learns_actions_of_two_components() {
     assert!(mean >= 0.95, "{mean}");
 }
 
-/// Copying earns 1 a step, and every episode has one step. To a critic that stops there a state is worth 1; to one that
-/// goes on beyond truncations 1/(1 − γ) = 5.
+/// Copying earns 1 a step, and every episode has one step. A state is worth 1 if the return stops
+/// there, and 1/(1 − γ) = 5 if it continues beyond truncations.
 #[test]
-fn values_go_on_beyond_truncations() {
+fn values_continue_beyond_truncations() {
     let overrides = few_lanes().overlaid(&overrides! {
         gamma: 0.8,
         early_stop: false,
@@ -577,15 +580,20 @@ fn values_go_on_beyond_truncations() {
         let mut env = TestTask::new(config.hyper.get::<Collection>().num_envs, 1);
         env.truncates = truncates;
         let stop = AtomicBool::new(false);
-        let mut trainer = Trainer::begin(&config, &mut env).unwrap();
+        let origin = Origin::Environments(&mut env);
+        let mut trainer = Trainer::begin(&config, origin).unwrap();
         while trainer.ending(&stop).is_none() {
             let rollout = trainer.collect().unwrap();
-            trainer.take_in(&rollout);
+            trainer.record(&rollout);
             trainer.learn(&rollout).unwrap();
         }
-        let values = trainer
-            .collector
-            .collect(&trainer.policy, &mut trainer.rng, 32);
+        let Trainer {
+            source,
+            policy,
+            rng,
+            ..
+        } = &mut trainer;
+        let values = source.collect(policy, Behaviour::Policy, rng, 32);
         let values = values.unwrap().values;
         values.iter().sum::<f32>() / values.len() as f32
     };
@@ -620,7 +628,7 @@ fn evaluate(trained: &Trained, delay: u64) -> f64 {
     .unwrap();
     let row = algorithms::find(&config.algorithm).unwrap();
     let mut rng = seeds::generator(0, Role::Agent);
-    let mut policy = Policy::new(row, &config.hyper, &encoder, &mut rng);
+    let mut policy = row.policy(&config.hyper, &encoder, &mut rng);
     policy.params.import(params).unwrap();
     let first = seeds::first_environment_seed(0, Role::Evaluation);
     let mut env = TestTask::new(EPISODES, delay);
@@ -629,16 +637,16 @@ fn evaluate(trained: &Trained, delay: u64) -> f64 {
         options: serde_json::Map::new(),
     };
     let mut observations = env.reset(&request).unwrap().observations;
-    let history = crate::policy::inputs::LaneHistory::new(EPISODES, 1);
-    let mut memory = policy.core.initial_state(EPISODES);
+    let mut lanes = Lanes::new(policy.core.initial_state(EPISODES), &encoder);
     let mut total = 0.0;
     for step in 0..delay {
-        let mut inputs = Vec::new();
-        encoder.encode(&observations, &history, &mut inputs);
-        let acted = policy.act(&inputs, &[step == 0; EPISODES], &mut memory, None);
-        let actions: Vec<i64> = nn::values(&acted.logits)
+        let (mut encoded, mut inputs) = (Vec::new(), Vec::new());
+        encoder.encode_observations(&observations, &mut encoded);
+        let starts = [step == 0; EPISODES];
+        let acted = lanes.act(&policy, &encoder, &encoded, &starts, &mut inputs, None);
+        let actions: Vec<Choice> = nn::values(&acted.logits)
             .chunks_exact(2)
-            .map(|logits| i64::from(nn::categorical::argmax(logits)))
+            .map(nn::categorical::argmax)
             .collect();
         let reply = env.step(&actions).unwrap();
         total += reply.rewards.iter().sum::<f64>();

@@ -1,8 +1,8 @@
 //! Where everything is on the sheet.
 
-use super::HeatMap;
 use super::drawing::{Anchor, Area, Cell, Drawing, Shape, Text, TextStyle};
 use super::grid::{Grid, share};
+use super::map::HeatMap;
 use super::palette::{CUE, Colour, EMPTY};
 use super::panels::Panel;
 

@@ -8,6 +8,7 @@ mod drawing;
 mod error;
 mod grid;
 mod layout;
+mod map;
 mod palette;
 mod panels;
 mod raster;
@@ -16,20 +17,9 @@ mod terminal;
 mod view;
 
 pub use error::HeatMapError;
+pub use map::HeatMap;
 pub use terminal::TerminalStyle;
 pub use view::{Entries, EpisodeView, MemoryView, SlotsView, UnitsView};
-
-use panels::Panel;
-
-/// A drawing of an episode: panels aligned over its steps, and what they show in words.
-#[derive(Clone, Debug)]
-pub struct HeatMap {
-    title: String,
-    notes: Vec<String>,
-    num_steps: usize,
-    cue_steps: Vec<u32>,
-    panels: Vec<Panel>,
-}
 
 impl HeatMap {
     /// Prepares the drawing of an episode.

@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::HeatMap;
 use super::grid::{Grid, share};
 use super::layout::ticks;
+use super::map::HeatMap;
 use super::palette::{CUE, Colour};
 use super::panels::Panel;
 

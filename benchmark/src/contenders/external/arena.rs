@@ -15,7 +15,7 @@ use env_protocol::{
     AutoresetMode, CreateVectorEnv, Seed, Space, Value, VectorEnvDescription, VectorResetReply,
     VectorResetRequest,
 };
-use env_server::{Access, Grant, Limits, Principal, ServerConfig, StepBudget};
+use env_server::{Access, Grant, Limits, Principal, ServerConfig, ServiceConfig, StepBudget};
 use rand::seq::SliceRandom as _;
 
 use super::api::{Api, ApiError, Patience};
@@ -274,12 +274,15 @@ fn start<const N: usize>(
 ) -> Result<(EmbeddedServer, Arc<Access>), String> {
     let access = access_of(grants)?;
     let config = ServerConfig {
-        access: Some(Arc::clone(&access)),
+        service: ServiceConfig {
+            access: Some(Arc::clone(&access)),
+            request_timeout: TIMEOUT,
+            ..ServiceConfig::default()
+        },
         limits: Limits {
             default_ttl_s: TTL_S,
             ..limits
         },
-        request_timeout: TIMEOUT,
         ..ServerConfig::default()
     };
     let server = EmbeddedServer::start_with(config, 1).map_err(|error| error.to_string())?;
@@ -293,7 +296,7 @@ fn start<const N: usize>(
 /// When the token is not usable.
 pub fn guard(config: &mut ServerConfig) -> Result<String, String> {
     let token = draw_token();
-    config.access = Some(access_of([("agents", full(&token))])?);
+    config.service.access = Some(access_of([("agents", full(&token))])?);
     Ok(token)
 }
 

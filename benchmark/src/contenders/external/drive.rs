@@ -128,9 +128,7 @@ impl Driver<'_> {
                 mode,
             };
             let mut actions = match session.act(&shown) {
-                Err(ApiError::Refused {
-                    status: 400..=499, ..
-                }) if mode == Mode::Sampled && step == 0 => {
+                Err(error) if mode == Mode::Sampled && step == 0 && is_refusal(&error) => {
                     return Ok(None);
                 }
                 acted => acted.map_err(failed)?,
@@ -216,6 +214,17 @@ impl Drop for ContenderSession<'_> {
 
 fn failed(error: ApiError) -> String {
     error.to_string()
+}
+
+/// Whether a contender answered that it does not accept a request.
+fn is_refusal(error: &ApiError) -> bool {
+    matches!(
+        error,
+        ApiError::Refused {
+            status: 400..=499,
+            ..
+        }
+    )
 }
 
 /// Replaces the actions of some lanes with random ones.

@@ -77,7 +77,7 @@ def _candidates() -> Iterator[Path]:
 
 
 def _without_settings(variables: Mapping[str, str]) -> dict[str, str]:
-    """Returns the variables without those that configure a server, except those for logging.
+    """Returns the variables, except server settings other than those for logging.
 
     They are meant for another server on this machine: its tokens would lock this process out, and
     its data directory is in use.

@@ -1,19 +1,20 @@
-//! A player of Battleship: it shoots where most of the boards that agree with what it knows have a ship.
+//! A player of Battleship: of the boards that agree with all shots, it counts those with a ship on
+//! each cell, and shoots at the cell with the highest count.
 
-/// What the player knows of a cell.
+/// Knowledge of a cell.
 #[derive(Clone, Copy, PartialEq)]
 enum Cell {
     Unknown,
     Water,
-    /// A hit of which it is not known which ship it belongs to.
+    /// A hit of an unknown ship.
     Hit,
-    /// A cell of a ship that is supposed to lie there.
+    /// A cell of a ship that is assumed to lie there.
     Supposed,
 }
 
-/// Counts, for every cell, the boards with a ship there. Hits are exact: some of the ships cover them
-/// all. The ships that cover none are counted as if they could overlap each other, which keeps it
-/// quick.
+/// Counts, for every cell, the boards with a ship there. Hits are treated exactly: some of the
+/// ships cover them all. Ships that cover no hit are counted as if they could overlap each other,
+/// which is faster.
 pub(super) struct Density {
     side: usize,
     ships: Vec<usize>,
@@ -34,7 +35,7 @@ impl Density {
         }
     }
 
-    /// The cell to shoot at, after what the last shot was.
+    /// Returns the cell to shoot at, given whether the last shot was a hit.
     pub(super) fn shoot(&mut self, was_hit: bool) -> usize {
         if let Some(last) = self.last {
             self.board[last] = if was_hit { Cell::Hit } else { Cell::Water };
@@ -48,7 +49,8 @@ impl Density {
         densest.unwrap_or(0)
     }
 
-    /// Supposes ships on all hits, in every way, and counts the boards of each; returns how many.
+    /// Places ships on all hits in every possible way, counts the boards of each and returns the
+    /// sum.
     fn explain(&mut self, ships: &mut Vec<usize>, ways: f64) -> f64 {
         let Some(hit) = self.board.iter().position(|&cell| cell == Cell::Hit) else {
             return self.place_anywhere(ships, ways);
@@ -78,7 +80,7 @@ impl Density {
         total
     }
 
-    /// Places of a ship that cover a hit, and neither water nor another ship.
+    /// Returns the placements of a ship that cover a hit, and neither water nor another ship.
     fn covering(&self, hit: usize, size: usize) -> Vec<Vec<usize>> {
         let placed = (0..size).flat_map(|back| [(1, back), (self.side, back)]);
         let placed = placed.filter_map(|(stride, back)| {
@@ -96,7 +98,7 @@ impl Density {
         placed.collect()
     }
 
-    /// Counts the places of ships that cover no hit, each by itself.
+    /// Counts the placements of the ships that cover no hit, each independently of the others.
     fn place_anywhere(&mut self, ships: &[usize], ways: f64) -> f64 {
         let places: Vec<Vec<u32>> = ships.iter().map(|&size| self.places(size)).collect();
         let numbers = ships.iter().zip(&places);
@@ -114,7 +116,7 @@ impl Density {
         boards
     }
 
-    /// For every cell, how many places of a ship on unknown cells cover it.
+    /// Returns, for every cell, the number of placements on unknown cells that cover it.
     fn places(&self, size: usize) -> Vec<u32> {
         let mut places = vec![0; self.board.len()];
         for (stride, across) in [(1, self.side), (self.side, 1)] {

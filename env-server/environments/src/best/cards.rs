@@ -14,7 +14,7 @@ use crate::tasks::popgym::repeat_previous::RepeatPrevious;
 /// Decks at the levels.
 const DECKS: [usize; 3] = [1, 2, 3];
 
-/// Guesses what most of the cards that are left are.
+/// Guesses the more frequent outcome among the cards that are left.
 fn counter(task: &Task) -> Player {
     let mut left = [4 * DECKS[task.level]; 13];
     Box::new(move |seen, _| {
@@ -26,8 +26,8 @@ fn counter(task: &Task) -> Player {
     })
 }
 
-/// Turns a card that it has not seen, then one that it knows to match, or else another unseen one.
-/// Known pairs are left for the end: while a card of a kind is known, the next one to turn up has a match.
+/// Turns an unseen card, then a card known to match it, or else another unseen card. Known pairs
+/// are left for the end: while a card of a kind is known, the next card of that kind has a match.
 fn saving(task: &Task) -> Player {
     let (n, down) = (task.choices(), kinds(task));
     let mut known = vec![None; n];
@@ -78,7 +78,7 @@ fn guessing(task: &Task) -> Player {
     })
 }
 
-/// How a card looks that is face down.
+/// The number that stands for a card that is face down.
 fn kinds(task: &Task) -> f64 {
     match &task.observations {
         Space::MultiDiscrete { nvec } => (nvec[0] - 1) as f64,
@@ -120,7 +120,7 @@ fn stack(_: &Task) -> Player {
     })
 }
 
-/// Counts the cards of every kind.
+/// Answers with the number of cards seen of the kind that is asked for.
 fn counts(_: &Task) -> Player {
     let mut counts = [0; 13];
     Box::new(move |seen, _| {
@@ -129,7 +129,7 @@ fn counts(_: &Task) -> Player {
     })
 }
 
-/// The best that a suit on screen tells.
+/// Names the suit on screen.
 fn suit_on_screen(_: &Task) -> Player {
     Box::new(|seen, _| one(seen[seen.len() - 1] as usize))
 }
@@ -138,7 +138,7 @@ fn another_suit(_: &Task) -> Player {
     Box::new(|seen, _| one((seen[0] as usize + 1) % 4))
 }
 
-/// Higher up to the middle rank.
+/// Guesses "higher" up to the middle rank.
 fn middle(_: &Task) -> Player {
     Box::new(|seen, _| one(usize::from(seen[0] > 6.0)))
 }

@@ -23,9 +23,9 @@ fn careful(task: &Task) -> Player {
     Box::new(move |seen, _| cell(player.open(seen[0] as usize), side))
 }
 
-/// Pulls the arm of the highest index: its mean under a uniform prior, and a bonus of its standard
-/// deviation that shrinks with the pulls that are left for each one it has had (after Brezzi and Lai
-/// 2002, who approximate Gittins's).
+/// Pulls the arm with the highest index: its mean under a uniform prior, plus a multiple of its
+/// standard deviation. The multiple grows with the ratio of pulls left to pulls of the arm (after
+/// Brezzi and Lai 2002, who approximate the Gittins index).
 fn index(task: &Task) -> Player {
     let arms = task.choices();
     let mut left = [200.0, 400.0, 600.0][task.level];
@@ -48,7 +48,7 @@ fn index(task: &Task) -> Player {
     })
 }
 
-/// Pulls one arm after a pull that paid, else any other: it stays with that arm as long as it pays.
+/// Pulls the same arm after a pull that paid, else any other: it stays with an arm while it pays.
 fn returning(task: &Task) -> Player {
     let others = task.choices() as u64 - 1;
     Box::new(move |seen, rng| match seen[0] == 1.0 {
@@ -57,7 +57,8 @@ fn returning(task: &Task) -> Player {
     })
 }
 
-/// Pushes under the pole, as it leans and falls; speeds are differences of two observations.
+/// Pushes the cart under the pole by its angle and speed. Speeds are differences of two
+/// observations.
 fn leaning(_: &Task) -> Player {
     let mut before: Option<[f64; 2]> = None;
     Box::new(move |seen, _| {
@@ -71,7 +72,7 @@ fn leaning(_: &Task) -> Player {
     })
 }
 
-/// Pushes under the pole, the more often the more it leans.
+/// Pushes the cart under the pole at random, more often the more the pole leans.
 fn swaying(_: &Task) -> Player {
     Box::new(|seen, rng| {
         let chance = 1.0 / (1.0 + f64::exp(-25.0 * seen[1]));

@@ -1,43 +1,45 @@
-//! A player of MineSweeper: it opens the cell that is least likely to be a mine, which it knows exactly.
+//! A player of MineSweeper: it computes how likely a mine is in each cell, exactly, and opens the
+//! safest.
 
 use std::collections::HashMap;
 
-/// Knows how likely a mine is in every cell, given all counts so far.
+/// Computes the probability of a mine in every cell, given all counts so far.
 pub(super) struct Careful {
     side: usize,
     mines: usize,
-    /// Mines around an open cell.
+    /// Number of mines around each open cell.
     counts: Vec<Option<usize>>,
     is_safe: Vec<bool>,
     last: Option<usize>,
 }
 
-/// Mines that the open cells near the cells dealt with still lack, four bits each, and in the lowest
-/// four bits how many mines there are so far.
+/// Number of mines that each open cell at the edge still needs around it, four bits each. The
+/// lowest four bits count the mines placed so far.
 type Lacking = u128;
 
-/// A closed cell beside open ones, in the order in which [`Careful::risks`] deals with them.
+/// A closed cell next to open cells. [`Careful::risks`] visits them in order.
 struct Step {
     cell: usize,
-    /// What open cells lack that come into play here.
+    /// Mines needed by the open cells that this closed cell is the first to touch.
     added: Lacking,
-    /// A mine for each open cell around, and for the number of mines.
+    /// One mine for each open cell around, and one in the number of mines.
     mine: Lacking,
-    /// The places of open cells around.
+    /// Bit positions of the open cells around.
     around: Vec<u32>,
-    /// Bits of open cells that may lack nothing after this.
+    /// Bits of the open cells that must need no more mines after this cell.
     done: Lacking,
 }
 
 impl Step {
-    /// What is lacking after this cell with a mine or without; `None` if it cannot be.
+    /// Returns the mines needed after this cell gets a mine or stays empty; `None` if that
+    /// contradicts the counts.
     fn next(&self, lacking: Lacking, is_mine: bool) -> Option<Lacking> {
         let mut next = lacking + self.added;
         if is_mine {
             if self.around.iter().any(|place| next >> place & 15 == 0) {
                 return None;
             }
-            // Counts what is lacking down and the mines up.
+            // The open cells need one less, and there is one mine more.
             next = next + 2 * (self.mine & 15) - self.mine;
         }
         (next & self.done == 0).then_some(next)
@@ -55,14 +57,14 @@ impl Careful {
         }
     }
 
-    /// The cell to open, after the count of the last one.
+    /// Returns the cell to open, given the count of the last one.
     pub(super) fn open(&mut self, count: usize) -> usize {
         if let Some(last) = self.last {
             self.counts[last] = Some(count);
         }
         let mut closed: Vec<usize> = (0..self.counts.len()).collect();
         closed.retain(|&cell| self.counts[cell].is_none());
-        // What is safe stays so: more is known of other cells only.
+        // A safe cell stays safe: new counts only add knowledge of other cells.
         let mut next = closed.iter().copied().find(|&cell| self.is_safe[cell]);
         if next.is_none() {
             let risks = self.risks();
@@ -76,7 +78,7 @@ impl Careful {
         next.unwrap_or(0)
     }
 
-    /// The cells around one, without it.
+    /// Returns the cells around a cell.
     fn around(&self, cell: usize) -> Vec<usize> {
         let near = |x: usize| x.saturating_sub(1)..(x + 2).min(self.side);
         let rows = near(cell / self.side);
@@ -85,9 +87,9 @@ impl Careful {
         cells.filter(|&other| other != cell).collect()
     }
 
-    /// How likely a mine is in each cell: all fields that agree with the counts are equally likely.
-    /// Goes through the closed cells beside open ones forwards and backwards, and counts the fields
-    /// that lead to each way of what is lacking.
+    /// Returns the probability of a mine in each cell: all fields that agree with the counts are
+    /// equally likely. Visits the closed cells at the edge forwards and backwards, and counts the
+    /// fields that lead to each combination of needed mines.
     fn risks(&self) -> Vec<f64> {
         let steps = self.steps();
         let closed = self.counts.iter().filter(|count| count.is_none()).count();
@@ -144,7 +146,7 @@ impl Careful {
         risks
     }
 
-    /// The closed cells beside open ones.
+    /// Returns the closed cells next to open cells.
     fn steps(&self) -> Vec<Step> {
         let is_open = |&cell: &usize| self.counts[cell].is_some();
         let cells = (0..self.counts.len()).filter(|cell| !is_open(cell));
@@ -153,7 +155,8 @@ impl Careful {
             .map(|(cell, around)| (cell, around.into_iter().filter(is_open).collect()))
             .collect();
         steps.retain(|(_, around)| !around.is_empty());
-        // An open cell holds a place from the first closed cell beside it to the last.
+        // An open cell keeps its bit position from the first closed cell that touches it to the
+        // last.
         let mut places: Vec<Option<usize>> = vec![None; 31];
         let mut found = Vec::with_capacity(steps.len());
         for (i, (cell, around)) in steps.iter().enumerate() {
@@ -192,7 +195,7 @@ impl Careful {
     }
 }
 
-/// Ways to choose some of many.
+/// Binomial coefficient: the number of ways to choose `some` of `many`.
 fn choose(many: usize, some: usize) -> f64 {
     match many.checked_sub(some) {
         None => 0.0,

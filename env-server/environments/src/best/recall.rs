@@ -1,4 +1,4 @@
-//! Players of tasks that ask for one thing shown before, and of those that ask for nothing.
+//! Players of tasks that ask for something shown before, and of tasks that ask for nothing.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -6,7 +6,7 @@ use std::rc::Rc;
 use serde_json::{Value, json};
 
 use super::{Claim, Player, Task, Who, claim, one};
-use crate::Environment;
+use crate::Catalogued;
 use crate::tasks::bsuite::discounting_chain::BsuiteDiscountingChain;
 use crate::tasks::bsuite::memory::{BsuiteMemoryLen, BsuiteMemorySize};
 use crate::tasks::bsuite::umbrella_chain::BsuiteUmbrellaChain;
@@ -22,7 +22,7 @@ const UP: usize = 1;
 const LEFT: usize = 2;
 const DOWN: usize = 3;
 
-/// Answers with the first number it has seen.
+/// Answers with the first number that it saw.
 fn first_number(_: &Task) -> Player {
     let mut first = None;
     Box::new(move |seen, _| one(*first.get_or_insert(seen[0]) as usize))
@@ -65,8 +65,8 @@ fn up(_: &Task) -> Player {
     Box::new(|seen, _| one(if seen[0] == 1.0 { UP } else { RIGHT }))
 }
 
-/// Walks right and turns up, but waits for a step where the sign says down: the time may be over
-/// before the turn that it would lose.
+/// Walks right and turns up, but waits a step where the sign says down: the time may run out before
+/// the turn that it would lose.
 fn late(_: &Task) -> Player {
     Box::new(|seen, _| {
         one(match (seen[0] == 1.0, seen[1] < 0.0) {
@@ -76,7 +76,7 @@ fn late(_: &Task) -> Player {
     })
 }
 
-/// Bakker's maze, with the side of the start or always up.
+/// Walks Bakker's maze and turns to the side shown at the start, or always up.
 fn through_noise(remembers: bool) -> Player {
     let mut is_up = true;
     Box::new(move |seen, _| {
@@ -105,8 +105,8 @@ fn lifelong() -> impl Fn(&Task) -> Player {
     }
 }
 
-/// A claim whose return is exact.
-fn exact<E: Environment>(
+/// Makes a claim whose return is exact.
+fn exact<E: Catalogued>(
     who: Who,
     kwargs: Value,
     player: impl Fn(&Task) -> Player + 'static,

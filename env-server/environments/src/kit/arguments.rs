@@ -3,13 +3,13 @@
 use env_protocol::{Domain, Kwargs, Parameter};
 use serde_json::Value;
 
-/// Why arguments were refused.
+/// Refusal of an argument.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{name}: {detail}")]
 pub struct KwargsError {
     /// The argument.
     pub name: String,
-    /// What was wrong with it.
+    /// Reason for the refusal.
     pub detail: String,
 }
 
@@ -36,16 +36,17 @@ enum Argument {
 /// Checked arguments: every one is known and in range, and defaults are filled in.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Arguments {
-    /// In the order of the parameters. A parameter that neither has a default nor was given is absent.
+    /// Values in the order of the parameters. A parameter without a default that was not given is
+    /// absent.
     values: Vec<(String, Argument)>,
 }
 
 impl Arguments {
-    /// Checks arguments against the parameters of a spec. Null, for one without a default, leaves
-    /// it out.
+    /// Checks arguments against the parameters of a spec and fills in defaults. Null counts as not
+    /// given, for a parameter without a default.
     ///
     /// # Errors
-    /// When one is unknown, of another type or out of range.
+    /// When an argument is unknown, has the wrong type or is out of range.
     pub fn resolve(parameters: &[Parameter], kwargs: &Kwargs) -> Result<Self, KwargsError> {
         for name in kwargs.keys() {
             if !parameters.iter().any(|p| p.name == *name) {
@@ -130,7 +131,7 @@ impl Arguments {
         }
     }
 
-    /// The arguments as they are shown to clients.
+    /// Returns the arguments as JSON, the form that clients see.
     pub fn to_kwargs(&self) -> Kwargs {
         let json = |value: &Argument| match value {
             Argument::Integer(value) => Value::from(*value),
@@ -146,11 +147,11 @@ impl Arguments {
     }
 }
 
-/// The argument that a constructor cannot do without.
+/// Returns the value of an argument that a constructor needs.
 ///
 /// # Errors
 /// When it is absent.
-pub(crate) fn required<T>(name: &str, value: Option<T>) -> Result<T, KwargsError> {
+pub fn required<T>(name: &str, value: Option<T>) -> Result<T, KwargsError> {
     value.ok_or_else(|| KwargsError::new(name, "missing"))
 }
 
@@ -213,7 +214,7 @@ fn check(parameter: &Parameter, value: &Value) -> Result<Argument, KwargsError> 
     })
 }
 
-/// What was given, as far as it is short.
+/// Returns the given value for an error message, cut if it is long.
 fn shown(value: &Value) -> String {
     const MOST: usize = 80;
     let text = value.to_string();

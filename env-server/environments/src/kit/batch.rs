@@ -6,18 +6,19 @@ use env_protocol::{Array, Data, Dtype, Space, Value};
 
 use crate::Element;
 
-/// How the rows of a batch become a value of the space.
+/// Turns the rows of a batch into a value of the space.
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
     num_envs: usize,
     row: usize,
     space: Space,
-    /// `[num_envs, …]`, where the whole batch is one array of just the numbers in the rows.
+    /// Shape `[num_envs, …]`, where the batch is one array that holds exactly the numbers of the
+    /// rows.
     whole: Option<Vec<usize>>,
 }
 
 impl Layout {
-    /// The layout of `num_envs` rows of `T`, one an element of the space.
+    /// Makes the layout of `num_envs` rows of `T`, each an element of the space.
     pub(crate) fn new<T: Element>(space: Space, num_envs: usize) -> Self {
         let whole = match space.shape() {
             Some(shape) if space.dtype() == Some(T::DTYPE) => {
@@ -48,7 +49,7 @@ impl Layout {
         &self.space
     }
 
-    /// The batch: every array in it is `[num_envs, …]`.
+    /// Returns the batch as a value in which every array is `[num_envs, …]`.
     pub(crate) fn value<T: Element>(&self, numbers: Cow<'_, [T]>) -> Value {
         match &self.whole {
             Some(shape) => array(shape.clone(), T::into_data(numbers.into_owned())),
@@ -56,7 +57,8 @@ impl Layout {
         }
     }
 
-    /// The part of the batch that starts in each row at `offset`, which moves behind it.
+    /// Returns the part of the batch that starts at `offset` in each row, and moves `offset` past
+    /// it.
     fn split<T: Element>(&self, space: &Space, numbers: &[T], offset: &mut usize) -> Value {
         match space {
             Space::Tuple { spaces } => {
@@ -88,7 +90,7 @@ fn array(shape: Vec<usize>, data: Data) -> Value {
         .into()
 }
 
-/// Numbers as elements of this type.
+/// Converts numbers to this type.
 fn data<T: Element>(dtype: Option<Dtype>, numbers: impl Iterator<Item = T>) -> Data {
     let numbers = numbers.map(Element::to_f64);
     match dtype {

@@ -1,4 +1,4 @@
-//! Where environments draw from: a seeded random stream, or the script of a recorded episode.
+//! Sources of random draws: a seeded random stream, or the script of a recorded episode.
 //!
 //! Every draw is made of integer arithmetic and of floating-point operations that IEEE 754 defines
 //! to the last bit, so that a seed gives the same trajectory on every machine.
@@ -23,22 +23,22 @@ pub trait Draws {
     /// A number from `[0, 1)`, uniform: one of 2^24 equally spaced ones.
     fn unit_f32(&mut self) -> f32;
 
-    /// Puts items into an order of which each is equally likely.
+    /// Shuffles items, every order equally likely.
     fn shuffle(&mut self, items: &mut [u8]);
 }
 
 /// The random stream of a lane: xoshiro256++ (Blackman and Vigna 2021, arXiv:1805.01407), seeded
 /// by SplitMix64.
 ///
-/// It is written out here because snapshots hold its state and trajectories are promised to be the
-/// same on every machine and in every version: both must not depend on another crate's choices.
+/// The generator is written out here because snapshots hold its state, and trajectories must be the
+/// same on every machine and in every version: neither may depend on the choices of another crate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rng {
     state: [u64; 4],
 }
 
 impl Rng {
-    /// The stream of a seed.
+    /// Makes the stream of a seed.
     pub fn from_seed(seed: u64) -> Self {
         let mut counter = seed;
         let state = std::array::from_fn(|_| {
@@ -51,7 +51,7 @@ impl Rng {
         Rng { state }
     }
 
-    /// The next 64 random bits.
+    /// Returns the next 64 random bits.
     pub fn next_u64(&mut self) -> u64 {
         let s = &mut self.state;
         let result = s[0].wrapping_add(s[3]).rotate_left(23).wrapping_add(s[0]);
@@ -65,13 +65,13 @@ impl Rng {
         result
     }
 
-    /// The state as 64 hexadecimal digits.
+    /// Returns the state as 64 hexadecimal digits.
     pub fn to_hex(&self) -> String {
         let [a, b, c, d] = self.state;
         format!("{a:016x}{b:016x}{c:016x}{d:016x}")
     }
 
-    /// The state from 64 hexadecimal digits, if they are that and not all zero.
+    /// Reads a state from 64 hexadecimal digits; `None` if the text is anything else, or all zero.
     pub fn from_hex(text: &str) -> Option<Self> {
         if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
             return None;
@@ -96,8 +96,8 @@ impl Draws for Rng {
         self.next_u64().checked_shr(64 - n).unwrap_or(0)
     }
 
-    /// The upper half of a 128-bit product, with the few draws rejected that would make some
-    /// results likelier than others (Lemire 2019, arXiv:1805.10941).
+    /// Takes the upper half of a 128-bit product, and rejects the few draws that would make some
+    /// results more likely than others (Lemire 2019, arXiv:1805.10941).
     #[inline]
     fn below(&mut self, n: u64) -> u64 {
         let mut product = u128::from(self.next_u64()) * u128::from(n);

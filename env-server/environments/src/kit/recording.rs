@@ -1,12 +1,12 @@
-//! Reading the hidden draws (`latent`) of recorded episodes, strictly: whatever is not as an
-//! original would have drawn it is an error, even where no observation would show it.
+//! Reads the hidden draws (`latent`) of recorded episodes, strictly: a value that the original
+//! could not have drawn is an error, even where no observation would show it.
 
 use serde::de::{self, Deserialize, DeserializeOwned, Deserializer};
 use serde_json::Value;
 
 use crate::Draw;
 
-/// The latent as a struct.
+/// Reads the latent as a struct.
 ///
 /// # Errors
 /// When a field is missing or of another type.
@@ -14,10 +14,10 @@ pub(crate) fn parse<T: DeserializeOwned>(latent: &Value) -> Result<T, String> {
     T::deserialize(latent).map_err(|e| format!("latent: {e}"))
 }
 
-/// An error with this message unless the condition holds.
+/// Checks a condition on a latent.
 ///
 /// # Errors
-/// The message.
+/// The message, when the condition does not hold.
 pub(crate) fn ensure(holds: bool, message: impl FnOnce() -> String) -> Result<(), String> {
     match holds {
         true => Ok(()),

@@ -5,17 +5,17 @@ use crate::Draws;
 /// One recorded draw.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Draw {
-    /// Answers [`Draws::bit`], and one of several to [`Draws::bits`].
+    /// Answers [`Draws::bit`], or gives one bit of [`Draws::bits`].
     Bit(bool),
     /// Answers [`Draws::below`] and [`Draws::log_uniform`].
     Integer(u64),
     /// Answers [`Draws::uniform`] and [`Draws::unit_f32`].
     Number(f64),
-    /// Answers [`Draws::shuffle`]: the items in the order they came to.
+    /// Answers [`Draws::shuffle`]: the items in their final order.
     Order(Vec<u8>),
 }
 
-/// Draws scripted in advance. It notes the first one that was asked for and not there.
+/// Draws scripted in advance. Remembers the first draw that the script could not answer.
 #[derive(Debug)]
 pub struct Script {
     draws: std::vec::IntoIter<Draw>,
@@ -23,7 +23,7 @@ pub struct Script {
 }
 
 impl Script {
-    /// Gives these draws, in this order.
+    /// Makes a script of these draws, in this order.
     pub fn new(draws: Vec<Draw>) -> Self {
         Script {
             draws: draws.into_iter(),
@@ -34,7 +34,7 @@ impl Script {
     /// Checks that exactly the scripted draws were made.
     ///
     /// # Errors
-    /// Says what was asked for and not there, or how many were left over.
+    /// Names the draw that the script could not answer, or the number of draws left over.
     pub fn finish(self) -> Result<(), String> {
         match (self.fault, self.draws.len()) {
             (Some(fault), _) => Err(fault),

@@ -5,14 +5,14 @@ use std::fmt::{self, Write};
 use super::picture::{Bar, Bars, Cell, Content, Grid, Marks, Picture, Scene, Tone};
 use super::shapes::Suit;
 
-/// Letters of a bar.
+/// Width of a bar, in letters.
 const BAR_WIDTH: usize = 30;
-/// Letters of a scene, across. Each holds two by four dots.
+/// Width of a scene, in letters. Each letter holds two by four dots.
 const SCENE_WIDTH: usize = 60;
 
-/// The picture as lines of text, each with its line end. Square brackets are round what the agent
-/// sees now, round ones round what is hidden from it; a star follows what its last action chose. `has_colour` adds escape codes that choose
-/// among 256 colours, and none else.
+/// Draws the picture as lines of text, each with its line end. Square brackets enclose what the
+/// agent sees now, and round brackets what is hidden from it; a star follows what its last action
+/// chose. `has_colour` adds escape codes for 256 colours, and no other escape codes.
 pub fn to_ansi(picture: &Picture, has_colour: bool) -> String {
     let mut text = Page {
         text: String::new(),
@@ -58,7 +58,7 @@ impl Page {
         self.key(picture)
     }
 
-    /// A line without spaces at its end.
+    /// Writes a line without the spaces at its end.
     fn line(&mut self, line: &str) {
         self.text.push_str(line.trim_end());
         self.text.push('\n');
@@ -141,11 +141,11 @@ impl Page {
         self.inked(bar.tone, &text)
     }
 
-    /// Text whose letters, not their ground, have the tone.
+    /// Returns text whose letters, not their background, have the tone.
     fn inked(&self, tone: Tone, text: &str) -> String {
         match tone.terminal() {
             Some((_, ground)) if self.has_colour => {
-                // Pale ground would make pale letters; the hidden tone's ink is darker.
+                // The pale background colour of hidden things is too light for letters.
                 let ink = if tone == Tone::Hidden { 245 } else { ground };
                 format!("\x1b[38;5;{ink}m{text}\x1b[0m")
             }
@@ -165,7 +165,8 @@ impl Page {
         }
     }
 
-    /// A Braille letter: bits 0 to 2 are its left column, 3 to 5 its right, 6 and 7 their feet.
+    /// Returns a Braille letter: bits 0 to 2 are its left column, 3 to 5 its right, 6 and 7 the
+    /// bottom row.
     fn dots(&self, scene: &Scene, column: usize, row: usize, dot: f64) -> String {
         const BITS: [[u32; 2]; 4] = [[0, 3], [1, 4], [2, 5], [6, 7]];
         let mut bits = 0;
@@ -207,7 +208,7 @@ impl Page {
             let (open, close) = brackets(cell.marks, cell.tone, ' ');
             let example = format!("{open}{text}{close}");
             let example = self.toned(cell.tone, &example);
-            // Without colours an empty cell of a tone has nothing to be known by.
+            // Without colours, nothing distinguishes an empty cell of a tone.
             if self.has_colour && has_ground || !example.trim().is_empty() {
                 entries.push(format!("{} {meaning}", example.trim()));
             }
@@ -223,11 +224,11 @@ impl Page {
 /// Widths that all cells of a grid share.
 #[derive(Clone, Copy)]
 struct Frame {
-    /// Letters of a cell, without brackets.
+    /// Width of a cell without brackets, in letters.
     cell: usize,
-    /// Letters before each row, with the space behind a label.
+    /// Width of the row labels with the space after them, in letters.
     gutter: usize,
-    /// Whether there is a letter after each cell, for the star.
+    /// Whether each cell is followed by a letter for the star.
     has_gap: bool,
 }
 
@@ -249,7 +250,7 @@ impl Frame {
     }
 }
 
-/// What is written in a cell: text and suit, or else a sign that there is a cell, and which.
+/// Returns the text and suit of a cell, or else a sign for an empty cell of its tone.
 fn cell_text(cell: &Cell) -> String {
     let mut text = cell.text.clone();
     text.extend(cell.suit.map(Suit::symbol));
@@ -263,7 +264,7 @@ fn cell_text(cell: &Cell) -> String {
     text
 }
 
-/// What is round a thing: seen, hidden, or neither.
+/// Returns the brackets around a thing: for seen, hidden, or neither.
 fn brackets(marks: Marks, tone: Tone, otherwise: char) -> (char, char) {
     match (marks.seen, tone) {
         (true, _) => ('[', ']'),

@@ -1,4 +1,4 @@
-//! An image with a palette: pixels, letters, and its file.
+//! An image with a palette: pixels, letters, and the PNG file.
 
 use std::convert::Infallible;
 
@@ -12,16 +12,20 @@ use embedded_graphics::text::{Alignment, Baseline, Text, TextStyleBuilder};
 
 use super::palette::{COLOURS, Ink};
 
-/// A title.
+/// Font of a title.
 pub(super) const TITLE: &MonoFont = &FONT_9X15_BOLD;
-/// A heading of a part.
+/// Font of the heading of a part.
 pub(super) const HEADING: &MonoFont = &FONT_7X13_BOLD;
-/// A line of text.
+/// Font of a line of text.
 pub(super) const LINE: &MonoFont = &FONT_7X13;
-/// Labels of rows and columns.
+/// Font of the labels of rows and columns.
 pub(super) const SMALL: &MonoFont = &FONT_6X10;
+/// Height of a line of text, in pixels.
+pub(super) const LINE_HEIGHT: u32 = 16;
+/// Width of an image between its margins, in pixels.
+pub(super) const MAX_WIDTH: u32 = 608;
 
-/// Which end of a text is at its position.
+/// The part of a text that stands at its position.
 #[derive(Clone, Copy)]
 pub(super) enum Anchor {
     Start,
@@ -56,7 +60,7 @@ impl Canvas {
         let Ok(()) = self.fill_solid(&area, ink);
     }
 
-    /// Fills an area with pale ground and slanted lines. Lines of neighbouring areas meet.
+    /// Fills an area with a pale colour and slanted lines. Lines of neighbouring areas meet.
     pub fn hatch(&mut self, area: Rectangle) {
         const PERIOD: i32 = 6;
         self.fill(area, Ink::Pale);
@@ -67,7 +71,7 @@ impl Canvas {
         }
     }
 
-    /// A border inside an area.
+    /// Draws a border inside an area.
     pub fn border(&mut self, area: Rectangle, thickness: u32, ink: Ink) {
         let Size { width, height } = area.size;
         let thickness = thickness.min(width).min(height);
@@ -84,7 +88,7 @@ impl Canvas {
         }
     }
 
-    /// A line of text; `y` is the middle of its height.
+    /// Draws a line of text; `y` is the middle of its height.
     pub fn text(&mut self, text: &str, at: Point, anchor: Anchor, font: &MonoFont, ink: Ink) {
         let alignment = match anchor {
             Anchor::Start => Alignment::Left,
@@ -99,7 +103,7 @@ impl Canvas {
         let Ok(_) = Text::with_text_style(text, at, ink, style).draw(self);
     }
 
-    /// Puts another sheet on this one.
+    /// Copies another sheet onto this one.
     pub fn paste(&mut self, other: &Canvas, at: Point) {
         let area = Rectangle::new(at, other.size);
         let part = area.intersection(&self.bounding_box());
@@ -112,7 +116,7 @@ impl Canvas {
         }
     }
 
-    /// The file.
+    /// Encodes the image as a PNG file.
     pub fn to_png(&self) -> Vec<u8> {
         let mut file = Vec::new();
         let mut encoder = png::Encoder::new(&mut file, self.size.width, self.size.height);
@@ -120,7 +124,7 @@ impl Canvas {
         encoder.set_depth(png::BitDepth::Eight);
         encoder.set_palette(COLOURS.as_flattened().to_vec());
         encoder.set_compression(png::Compression::Balanced);
-        // Neighbouring palette entries have nothing in common.
+        // Filters predict a pixel from its neighbours, but palette entries are not quantities.
         encoder.set_filter(png::Filter::NoFilter);
         encoder
             .write_header()
@@ -163,12 +167,12 @@ impl DrawTarget for Canvas {
     }
 }
 
-/// How wide a text is.
+/// Returns the width of a text, in pixels.
 pub(super) fn text_width(text: &str, font: &MonoFont) -> u32 {
     text.chars().count() as u32 * font.character_size.width
 }
 
-/// The largest font in which so many letters fit, or the smallest there is.
+/// Returns the largest font in which this many letters fit, or the smallest font.
 pub(super) fn font_for(num_letters: usize, width: u32, height: u32) -> &'static MonoFont<'static> {
     const FONTS: [&MonoFont; 5] = [
         &FONT_10X20,
@@ -182,6 +186,20 @@ pub(super) fn font_for(num_letters: usize, width: u32, height: u32) -> &'static 
         size.width * num_letters as u32 <= width && size.height <= height
     };
     FONTS.iter().find(fits).copied().unwrap_or(&FONT_4X6)
+}
+
+/// Writes "... and N more" below the things shown, if any were left out.
+pub(super) fn draw_left_out(canvas: &mut Canvas, left_out: usize, at: Point) {
+    if left_out > 0 {
+        let text = format!("... and {left_out} more");
+        let middle = at + Point::new(0, LINE_HEIGHT as i32 / 2);
+        canvas.text(&text, middle, Anchor::Start, LINE, Ink::Muted);
+    }
+}
+
+/// Returns the height that [`draw_left_out`] needs.
+pub(super) const fn left_out_height(left_out: usize) -> u32 {
+    if left_out > 0 { LINE_HEIGHT } else { 0 }
 }
 
 #[cfg(test)]

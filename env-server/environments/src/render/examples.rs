@@ -1,8 +1,8 @@
-//! Pictures of the shapes that tasks have, to see that the parts are enough for all of them.
+//! Example pictures of all kinds of tasks: tests that the parts suffice for them.
 
 use super::*;
 
-/// Every example with its name.
+/// Returns every example with its name.
 fn all() -> Vec<(&'static str, Picture)> {
     vec![
         ("memory", memory()),
@@ -25,7 +25,7 @@ fn numbers(numbers: &[f64]) -> Grid {
     Grid::observation(numbers.iter().copied())
 }
 
-/// A card of a deck in which ids are four times the rank plus the suit.
+/// Returns a card of a deck in which an id is four times the rank plus the suit.
 fn card(id: usize) -> Cell {
     const RANKS: [&str; 13] = [
         "A", "2", "3", "4", "5", "6", "7", "8", "9", "10", "J", "Q", "K",
@@ -36,7 +36,7 @@ fn card(id: usize) -> Cell {
 
 fn memory() -> Picture {
     Picture::new()
-        .entitled("MemoryTask-v0", "step 3 · reward 0 · return 0")
+        .titled("MemoryTask-v0", "step 3 · reward 0 · return 0")
         .grid(
             "cue, and the right answer",
             Grid::row([Cell::new("1").tone(Tone::Cue)]),
@@ -46,7 +46,7 @@ fn memory() -> Picture {
         .note(Tone::Goal, "the next action is the answer")
 }
 
-/// The end of a T-maze's corridor, far from the oracle.
+/// Draws the end of a T-maze's corridor, far from the oracle.
 fn corridor() -> Picture {
     let (length, agent) = (200, 188);
     let shown = window(length, agent, 24);
@@ -65,7 +65,7 @@ fn corridor() -> Picture {
     });
     let cells: Vec<Cell> = upper.chain(corridor).chain(lower).collect();
     Picture::new()
-        .entitled("TMazeActive-v0", "step 190 · reward -0.005 · return -0.01")
+        .titled("TMazeActive-v0", "step 190 · reward -0.005 · return -0.01")
         .grid("", Grid::new(shown.len(), cells).column_labels(shown))
         .grid("observation", numbers(&[0.0, 0.0]))
         .key(Cell::new("A").tone(Tone::Agent), "agent")
@@ -86,7 +86,7 @@ fn concentration(num_cards: usize) -> Picture {
     });
     let rows = (0..num_cards).step_by(13);
     Picture::new()
-        .entitled(
+        .titled(
             "ConcentrationHard-v0",
             "step 41 · reward -0.0192 · return -0.25",
         )
@@ -111,7 +111,7 @@ fn battleship() -> Picture {
         }
     });
     Picture::new()
-        .entitled("BattleshipHard-v0", "step 31 · reward 0.0833 · return 0.02")
+        .titled("BattleshipHard-v0", "step 31 · reward 0.0833 · return 0.02")
         .grid(
             "",
             Grid::new(12, cells).column_labels(0..12).row_labels(0..12),
@@ -132,7 +132,7 @@ fn minesweeper() -> Picture {
         _ => Cell::default().tone(Tone::Hidden),
     });
     Picture::new()
-        .entitled(
+        .titled(
             "MineSweeperHard-v0",
             "step 5 · reward 0.0185 · return 0.0926",
         )
@@ -153,7 +153,7 @@ fn bandit() -> Picture {
             .chosen(arm == 12)
     });
     Picture::new()
-        .entitled(
+        .titled(
             "MultiarmedBanditHard-v0",
             "step 127 · reward 0.0017 · return 0.1",
         )
@@ -181,7 +181,7 @@ fn cart_pole() -> Picture {
         .shape(Shape::line(hinge, tip, 0.02), Tone::Cue)
         .shape(Shape::disc(hinge, 0.012), Tone::Agent);
     Picture::new()
-        .entitled(
+        .titled(
             "PositionOnlyCartPoleHard-v0",
             "step 61 · reward 0.0017 · return 0.1017",
         )
@@ -194,7 +194,7 @@ fn cart_pole() -> Picture {
         .key(Cell::default().tone(Tone::Hidden), "not seen")
 }
 
-/// Repeat the suit of four cards ago.
+/// Draws the task of repeating the suit of four cards ago.
 fn cards() -> Picture {
     let cells = (0..9).map(|i| match i {
         5 => card(i * 15 % 52).tone(Tone::Cue),
@@ -202,7 +202,7 @@ fn cards() -> Picture {
         _ => card(i * 15 % 52).tone(Tone::Hidden),
     });
     Picture::new()
-        .entitled(
+        .titled(
             "RepeatPreviousEasy-v0",
             "step 8 · reward 0.0208 · return 0.1042",
         )
@@ -226,7 +226,7 @@ fn counts() -> Picture {
                 .tone(if i == 2 { Tone::Cue } else { Tone::Hidden })
         });
     Picture::new()
-        .entitled(
+        .titled(
             "CountRecallMedium-v0",
             "step 33 · reward -0.0097 · return -0.31",
         )
@@ -242,7 +242,7 @@ fn context_bits() -> Picture {
     let mut observation = vec![0.333_333, 23.0];
     observation.resize(42, 0.0);
     Picture::new()
-        .entitled("MemorySize-v0 · lane 7", "step 2 · reward 0 · return 0")
+        .titled("MemorySize-v0 · lane 7", "step 2 · reward 0 · return 0")
         .grid(
             "context",
             Grid::new(10, cells)
@@ -259,7 +259,7 @@ fn umbrella() -> Picture {
         .chain((0..20).map(|i| f64::from(i * i % 3 % 2)))
         .collect();
     Picture::new()
-        .entitled("UmbrellaChain-v0", "step 7 · reward -1 · return 3")
+        .titled("UmbrellaChain-v0", "step 7 · reward -1 · return 3")
         .grid(
             "",
             Grid::row([
@@ -272,11 +272,11 @@ fn umbrella() -> Picture {
         .bars("", [Bar::remaining("steps left", 13, 20)])
 }
 
-/// As much of everything as there may be, and more.
+/// Draws as much of everything as is allowed, and more.
 fn oversized() -> Picture {
     let cells = (0..5000).map(|i| Cell::number(f64::from(i % 1000)).seen(i % 2 == 0));
     let mut picture = Picture::new()
-        .entitled(&"wide ".repeat(40), &"status ".repeat(40))
+        .titled(&"wide ".repeat(40), &"status ".repeat(40))
         .grid("a grid", Grid::new(40, cells).column_labels(1000..2000));
     for _ in 0..12 {
         picture = picture
@@ -289,7 +289,7 @@ fn oversized() -> Picture {
     picture
 }
 
-/// A PNG file's size and its pixels as red, green and blue.
+/// Decodes a PNG file into its size and its pixels as red, green and blue.
 pub(crate) fn decode(file: &[u8]) -> (u32, u32, Vec<[u8; 3]>) {
     let mut decoder = png::Decoder::new(std::io::Cursor::new(file));
     decoder.set_transformations(png::Transformations::EXPAND);
@@ -310,7 +310,7 @@ fn text() {
     insta::assert_snapshot!(texts.join("\n"));
 }
 
-/// What is left of a text without codes for colours, and how many there were.
+/// Returns a text without its colour codes, and the number of codes.
 fn without_colours(text: &str) -> (String, usize) {
     let mut parts = text.split("\x1b[");
     let mut plain = parts.next().unwrap_or_default().to_owned();
@@ -336,7 +336,7 @@ fn colours_only_repeat_what_text_says() {
         let (uncoloured, num_codes) = without_colours(&to_ansi(&picture, true));
         let body = |text: &str| {
             let lines = text.lines().map(str::trim_end).map(str::to_owned);
-            // The key, in the last line, explains more of it in colour.
+            // The key, in the last line, explains more tones in colour.
             let mut lines: Vec<String> = lines.collect();
             lines.pop();
             lines
@@ -351,7 +351,7 @@ fn colours_only_repeat_what_text_says() {
     }
 }
 
-/// With `PICTURES_DIR` set, the images are also put there for a look.
+/// With `PICTURES_DIR` set, the images are also written to that folder.
 #[test]
 fn images_are_bounded_and_repeat_themselves() {
     let look = std::env::var_os("PICTURES_DIR").map(std::path::PathBuf::from);
@@ -381,7 +381,7 @@ const BLUE: [u8; 3] = [0x00, 0x72, 0xb2];
 const YELLOW: [u8; 3] = [0xf0, 0xe4, 0x42];
 const VERMILLION: [u8; 3] = [0xd5, 0x5e, 0x00];
 
-/// Left, top, right and bottom of all pixels of a colour.
+/// Returns left, top, right and bottom of all pixels of a colour.
 fn extent(file: &[u8], colour: [u8; 3]) -> [u32; 4] {
     let (width, _, pixels) = decode(file);
     let mut extent = [u32::MAX, u32::MAX, 0, 0];
@@ -414,7 +414,7 @@ fn cells_have_their_tone_and_what_is_seen_a_frame() {
 #[test]
 fn a_maze_is_where_it_should_be() {
     let (width, height, pixels) = decode(&to_png(&corridor()));
-    // Without the key at the bottom, which has all colours again.
+    // Excludes the key at the bottom, which has all colours again.
     let rows = pixels.chunks(width as usize).take(height as usize - 40);
     let places: Vec<(i64, i64, [u8; 3])> = rows
         .zip(0..)

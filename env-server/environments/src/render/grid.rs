@@ -4,30 +4,31 @@ use embedded_graphics::mono_font::MonoFont;
 use embedded_graphics::prelude::*;
 use embedded_graphics::primitives::Rectangle;
 
-use super::canvas::{Anchor, Canvas, LINE, SMALL, font_for, text_width};
-use super::image::{MAX_WIDTH, draw_left_out, left_out_height};
+use super::canvas::{
+    Anchor, Canvas, LINE, MAX_WIDTH, SMALL, draw_left_out, font_for, left_out_height, text_width,
+};
 use super::palette::Ink;
 use super::picture::{Cell, Grid, Tone};
 use super::shapes::Suit;
 
-/// All cells, if they fit.
+/// Greatest height of all cells, if they fit.
 const MAX_HEIGHT: u32 = 300;
-/// A cell's width.
+/// Least and greatest width of a cell.
 const MIN_SIDE: u32 = 14;
 const MAX_SIDE: u32 = 36;
-/// Between cells.
+/// Gap between cells.
 const GAP: u32 = 2;
-/// Of the column labels.
+/// Height of the column labels.
 const HEADER: u32 = 14;
 
 /// Lengths that all cells of a grid share.
 pub(super) struct GridFrame {
-    /// Of a cell, with the gap behind it.
+    /// Size of a cell, including the gap after it.
     pitch: Size,
     font: &'static MonoFont<'static>,
-    /// Before the rows.
+    /// Width of the row labels.
     gutter: u32,
-    /// Above the columns.
+    /// Height of the column labels.
     header: u32,
 }
 
@@ -69,7 +70,7 @@ impl GridFrame {
         }
     }
 
-    /// Of all of it. How long the texts in the cells are does not matter.
+    /// Returns the height of the whole grid, which does not depend on the texts in the cells.
     pub fn height(&self, grid: &Grid) -> u32 {
         self.header + self.pitch.height * grid.rows() as u32 + left_out_height(grid.left_out)
     }
@@ -95,7 +96,7 @@ impl GridFrame {
         draw_left_out(canvas, grid.left_out, at + Size::new(0, below));
     }
 
-    /// Only every so many where they are too long for all.
+    /// Draws the column labels, only every second, third, … where they are too long.
     fn draw_column_labels(&self, grid: &Grid, canvas: &mut Canvas, at: Point) {
         let labels = &grid.column_labels;
         let longest = labels.iter().map(|label| text_width(label, SMALL)).max();
@@ -108,7 +109,7 @@ impl GridFrame {
     }
 }
 
-/// A cell with all that is in it.
+/// Draws a cell with its content and marks.
 pub(super) fn draw_cell(canvas: &mut Canvas, cell: &Cell, area: Rectangle, font: &MonoFont) {
     if cell.tone == Tone::Blank {
         return;
@@ -132,7 +133,7 @@ pub(super) fn draw_cell(canvas: &mut Canvas, cell: &Cell, area: Rectangle, font:
     }
 }
 
-/// How thick the frame is round what is seen.
+/// Returns the thickness of the frame around a seen cell.
 const fn frame_thickness(width: u32) -> u32 {
     match width {
         20.. => 3,
@@ -141,8 +142,8 @@ const fn frame_thickness(width: u32) -> u32 {
     }
 }
 
-/// Where the text goes and where the suit: text above it where a cell is high, before it where it
-/// is not, and each in the middle where the other is not there.
+/// Returns the positions of text and suit: the text goes above the suit in a high cell and before
+/// it in another, and each goes in the middle if it is alone.
 fn split(cell: &Cell, area: Rectangle) -> (Point, Rectangle) {
     let Size { width, height } = area.size;
     let middle = Point::new(width as i32 / 2, height as i32 / 2);
@@ -187,7 +188,7 @@ fn draw_suit(canvas: &mut Canvas, suit: Suit, area: Rectangle, ink: Ink) {
     }
 }
 
-/// A filled corner at the top right.
+/// Fills the corner at the top right.
 fn draw_corner(canvas: &mut Canvas, area: Rectangle) {
     let side = (area.size.width * 2 / 5) as i32;
     let corner = area.top_left + Size::new(area.size.width - 1, 0);

@@ -1,57 +1,56 @@
 //! A picture as an image.
 //!
-//! Everything is stacked from the top and says how large it is before it is drawn. Lengths are in
+//! Parts are stacked from the top, and each computes its height before it is drawn. Lengths are in
 //! pixels.
 //!
-//! All images of an environment have one size, because videos need that. The width is constant.
-//! The height includes room for [`NOTES`] notes and for the whole key, also when they are absent;
-//! the size of all other parts must depend on the environment's arguments alone.
+//! All images of an environment have the same size, because videos need that. The width is
+//! constant. The height includes room for [`NOTES`] notes and for the whole key, also when they are
+//! absent; the size of all other parts must depend on the environment's arguments alone.
 
 use embedded_graphics::mono_font::MonoFont;
 use embedded_graphics::prelude::*;
 use embedded_graphics::primitives::Rectangle;
 
-use super::canvas::{Anchor, Canvas, HEADING, LINE, SMALL, TITLE, font_for, text_width};
+use super::canvas::{
+    Anchor, Canvas, HEADING, LINE, LINE_HEIGHT, MAX_WIDTH, SMALL, TITLE, draw_left_out, font_for,
+    left_out_height, text_width,
+};
 use super::grid::GridFrame;
 use super::palette::Ink;
 use super::picture::{Bar, Bars, Cell, Content, Part, Picture, Scene, Tone};
 
-/// Round everything.
+/// Margin around the image.
 const MARGIN: u32 = 16;
-/// Between parts.
+/// Gap between parts.
 const GAP: u32 = 12;
-/// Of a line of text.
-pub(super) const LINE_HEIGHT: u32 = 16;
-/// Between the margins.
-pub(super) const MAX_WIDTH: u32 = 608;
-/// Of a whole picture; what is below is cut off.
+/// Greatest height of an image; the rest is cut off.
 const MAX_HEIGHT: u32 = 960;
-/// Of title and status.
+/// Height of title and status.
 const HEAD: u32 = LINE_HEIGHT * 2 + 4;
-/// Heights are multiples of this, as encoders of videos want them.
+/// Heights are multiples of this number, because video encoders need that.
 const BLOCK: u32 = 16;
-/// Notes that there is room for.
+/// Number of notes that the image has room for.
 const NOTES: u32 = 3;
-/// Of a note on its ground, and what is below it.
+/// Height of a note with its background, and the gap below it.
 const NOTE_HEIGHT: u32 = LINE_HEIGHT + 4;
 const NOTE_GAP: u32 = 4;
-/// Beside the text of a note, within its ground.
+/// Space left and right of the text of a note, within its background.
 const NOTE_PAD: u32 = 5;
-/// Of the bar itself.
+/// Width of the bar itself.
 const BAR_WIDTH: u32 = 260;
-/// Between a bar and the text on both sides of it.
+/// Gap between a bar and the text on both sides.
 const LABEL_GAP: u32 = 10;
-/// Of a scene, at most.
+/// Greatest size of a scene.
 const SCENE_SIZE: Size = Size::new(520, 260);
-/// Of an example in the key.
+/// Side of an example in the key.
 const SWATCH: u32 = 14;
 
-/// The picture as a PNG file, 640 pixels wide and at most 960 high.
+/// Draws the picture as a PNG file, 640 pixels wide and at most 960 high.
 pub fn to_png(picture: &Picture) -> Vec<u8> {
     draw(picture).to_png()
 }
 
-/// Several pictures as one PNG file, row by row in about as many rows as columns.
+/// Draws several pictures as one PNG file, row by row, in about as many rows as columns.
 pub fn tiles_to_png<'a>(pictures: impl IntoIterator<Item = &'a Picture>) -> Vec<u8> {
     let tiles: Vec<Canvas> = pictures.into_iter().map(draw).collect();
     if let [tile] = tiles.as_slice() {
@@ -71,7 +70,7 @@ pub fn tiles_to_png<'a>(pictures: impl IntoIterator<Item = &'a Picture>) -> Vec<
     sheet.to_png()
 }
 
-/// Where things go.
+/// Positions and sizes in an image.
 struct Layout {
     key: Key,
     /// Height of all parts, with room for absent notes.
@@ -94,12 +93,15 @@ impl Layout {
     }
 }
 
-/// Height of the image of [`to_png`].
-pub(super) fn height(picture: &Picture) -> u32 {
-    Layout::of(picture).size.height
+impl Picture {
+    /// Makes the image at least as high as that of another picture.
+    pub(crate) fn raised_to(mut self, other: &Picture) -> Self {
+        self.least_height = Layout::of(other).size.height;
+        self
+    }
 }
 
-/// Width and height of the image of [`to_png`].
+/// Returns width and height of the image of [`to_png`].
 #[cfg(test)]
 pub(crate) fn png_size(picture: &Picture) -> (u32, u32) {
     let size = Layout::of(picture).size;
@@ -147,7 +149,7 @@ fn heading_height(part: &Part) -> u32 {
     }
 }
 
-/// Of a part, with what is between it and the next one.
+/// Returns the height of a part, including the gap after it.
 fn height_of(part: &Part) -> u32 {
     let (content, gap) = match &part.content {
         Content::Note(..) => (NOTE_HEIGHT, NOTE_GAP),
@@ -170,7 +172,7 @@ fn draw_part(canvas: &mut Canvas, part: &Part, at: Point) {
     }
 }
 
-/// A line on a ground of its tone, if that has one.
+/// Draws a note on a background of its tone, if the tone has one.
 fn draw_note(canvas: &mut Canvas, tone: Tone, text: &str, at: Point) {
     let mut text_at = at + Point::new(0, LINE_HEIGHT as i32 / 2 + 1);
     if !matches!(tone, Tone::Blank | Tone::Neutral) {
@@ -179,20 +181,6 @@ fn draw_note(canvas: &mut Canvas, tone: Tone, text: &str, at: Point) {
         text_at.x += NOTE_PAD as i32;
     }
     canvas.text(text, text_at, Anchor::Start, LINE, tone.ink());
-}
-
-/// "… and so many more" below what is shown, if there are any.
-pub(super) fn draw_left_out(canvas: &mut Canvas, left_out: usize, at: Point) {
-    if left_out > 0 {
-        let text = format!("... and {left_out} more");
-        let middle = at + Point::new(0, LINE_HEIGHT as i32 / 2);
-        canvas.text(&text, middle, Anchor::Start, LINE, Ink::Muted);
-    }
-}
-
-/// Height of what [`draw_left_out`] draws.
-pub(super) const fn left_out_height(left_out: usize) -> u32 {
-    if left_out > 0 { LINE_HEIGHT } else { 0 }
 }
 
 /// Lengths that the bars of a part share.
@@ -257,7 +245,7 @@ impl BarFrame {
     }
 }
 
-/// A small triangle that points rightwards, with its tip at a point.
+/// Draws a small triangle that points right, with its tip at a point.
 fn draw_pointer(canvas: &mut Canvas, tip: Point) {
     for back in 0..5 {
         for dy in -back..=back {
@@ -277,7 +265,7 @@ fn draw_scene(canvas: &mut Canvas, scene: &Scene, at: Point) {
     let area = Rectangle::new(at, size);
     canvas.fill(area, Ink::White);
     let dot = 1.0 / f64::from(size.width);
-    // The pixels between two numbers on the sheet, a casting saturating what lies beyond.
+    // The pixels between two positions on the sheet. The cast saturates positions outside.
     let pixels = |from: f64, to: f64, most: u32| {
         let first = (from / dot).floor() as u32;
         first..((to / dot).ceil() as u32).min(most)
@@ -297,9 +285,9 @@ fn draw_scene(canvas: &mut Canvas, scene: &Scene, at: Point) {
     canvas.border(area, 1, Ink::Border);
 }
 
-/// What marks and cells mean, as many beside each other as fit.
+/// Meanings of marks and cells, as many on a line as fit.
 struct Key {
-    /// An example, what it means, and where it goes.
+    /// An example, its meaning, and its position.
     entries: Vec<(Cell, String, Point)>,
     /// Height of the whole key, with room for absent marks.
     height: u32,
@@ -311,7 +299,7 @@ impl Key {
         let seen = (Cell::default().seen(true), "the agent sees now".to_owned());
         let chosen = (Cell::default().chosen(true), "its last action".to_owned());
         let keys = picture.keys.iter().cloned();
-        // Marks come last: a missing one leaves no gap between other entries.
+        // Marks come last, so that a missing mark leaves no gap between other entries.
         let all = keys.map(|key| (true, key));
         let all = all.chain([(marks.seen, seen), (marks.chosen, chosen)]);
         let mut entries = Vec::new();

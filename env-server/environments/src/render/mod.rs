@@ -1,42 +1,46 @@
 //! Pictures of environments, for people.
 //!
-//! A [`Picture`] is data: what an environment says about its present state. [`to_ansi`] and
+//! A [`Picture`] is data: an environment's description of its present state. [`to_ansi`] and
 //! [`to_png`] draw it, and the same picture always gives the same bytes.
 //!
-//! **A picture is not an observation.** As in Gymnasium, it shows what a spectator may see, so also
-//! what is hidden from the agent: the card that lies face down, the bit to be remembered. What the
-//! agent itself sees now is framed, what its last action chose has a mark, and what it has not been
-//! shown should be [`Tone::Hidden`]. Nobody should learn from pictures.
+//! **A picture is not an observation.** As in Gymnasium, it shows what a spectator may see. That
+//! includes things hidden from the agent: a card that lies face down, a bit to be remembered.
+//! Things that the agent sees now are framed, the choice of its last action has a mark, and things
+//! that it has not been shown should be [`Tone::Hidden`]. Agents should not learn from pictures.
 //!
-//! Text is plain by default: codes for colours are put in only when asked for, so that
-//! `text/plain` is what it says, whoever reads it.
+//! Text is plain by default. Colour codes are added only on request, so that `text/plain` is what
+//! every reader gets.
 
 mod ansi;
 mod canvas;
+mod decimal;
 #[cfg(test)]
 pub(crate) mod examples;
 mod grid;
 mod image;
 mod palette;
 mod picture;
+mod played;
+mod seen;
 mod shapes;
 
-use crate::Element;
-
 pub use ansi::to_ansi;
+pub use decimal::decimal;
 #[cfg(test)]
 pub(crate) use image::png_size;
 pub use image::{tiles_to_png, to_png};
 pub use picture::{
     Bar, Cell, Grid, MAX_BARS, MAX_COLUMNS, MAX_KEYS, MAX_PARTS, MAX_ROWS, MAX_SHAPES, Picture,
-    Scene, Tone, decimal, window,
+    Scene, Tone, window,
 };
+pub use played::Played;
+pub use seen::{Pictured, Seen};
 pub use shapes::{Point, Shape, Suit};
 
-/// Pictures in one rendering, at most.
+/// Greatest number of pictures in one rendering.
 pub const MAX_PICTURES: usize = 16;
 
-/// What pictures are drawn as.
+/// Format that pictures are drawn in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// Lines of text in UTF-8, one picture below the other.
@@ -49,7 +53,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// The media type.
+    /// Returns the media type.
     pub const fn content_type(self) -> &'static str {
         match self {
             Format::Ansi { .. } => "text/plain; charset=utf-8",
@@ -58,8 +62,8 @@ impl Format {
     }
 }
 
-/// The pictures, of which there should be no more than [`MAX_PICTURES`] (those beyond are left
-/// out), as a media type and the bytes of it.
+/// Draws the first [`MAX_PICTURES`] pictures and leaves out the rest. Returns the media type and
+/// the bytes.
 pub fn render(pictures: &[Picture], format: Format) -> (&'static str, Vec<u8>) {
     let pictures = &pictures[..pictures.len().min(MAX_PICTURES)];
     let bytes = match format {
@@ -70,69 +74,4 @@ pub fn render(pictures: &[Picture], format: Format) -> (&'static str, Vec<u8>) {
         Format::Png => tiles_to_png(pictures),
     };
     (format.content_type(), bytes)
-}
-
-/// What a lane knows of the episode it is in, beside its environment's own state.
-#[derive(Clone, Copy, Debug)]
-pub struct Seen<'a, T> {
-    /// The last observation: a row of the observation space.
-    pub observation: &'a [T],
-    /// The action that led to it: a row of the action space. None after a reset, nor before the
-    /// first step of a restored lane.
-    pub action: Option<&'a [i64]>,
-    /// What was played. None in an episode that was under way when its lane was restored:
-    /// snapshots do not hold it.
-    pub played: Option<Played>,
-}
-
-impl<T: Element> Seen<'_, T> {
-    /// The observation as a grid.
-    pub fn grid(&self) -> Grid {
-        Grid::observation(self.observation.iter().map(|x| x.to_f64()))
-    }
-}
-
-/// What was played of an episode, and how the one before ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Played {
-    /// Steps so far.
-    pub steps: u64,
-    /// Reward of the last step, 0 before it.
-    pub reward: f64,
-    /// Sum of the rewards, undiscounted.
-    pub episode_return: f64,
-    /// The sum of the episode before on this lane, if that has ended.
-    pub last_return: Option<f64>,
-}
-
-impl Played {
-    /// Counts a step.
-    #[inline]
-    pub fn step(&mut self, reward: f64) {
-        self.steps += 1;
-        self.reward = reward;
-        self.episode_return += reward;
-    }
-
-    /// Nothing yet, in an episode after one that came to its end, or after none.
-    pub fn after(ended: Option<Self>) -> Self {
-        Played {
-            last_return: ended.map(|played| played.episode_return),
-            ..Played::default()
-        }
-    }
-
-    /// In words.
-    pub(crate) fn status(&self) -> String {
-        let number = |x| decimal(x, 4);
-        let mut status = format!("step {}", self.steps);
-        if self.steps > 0 {
-            let (reward, episode) = (number(self.reward), number(self.episode_return));
-            status.push_str(&format!(" · reward {reward} · return {episode}"));
-        }
-        if let Some(last) = self.last_return {
-            status.push_str(&format!(" · last episode {}", number(last)));
-        }
-        status
-    }
 }

@@ -4,23 +4,23 @@ use embedded_graphics::pixelcolor::PixelColor;
 
 use super::picture::Tone;
 
-/// An entry of the image's palette.
+/// An entry of the palette of images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Ink {
-    /// Behind everything.
+    /// Background of the image.
     Paper,
     /// A plain cell.
     White,
     /// Thin borders.
     Border,
-    /// Text, and frames round what is seen.
+    /// Text, and frames around things that the agent sees.
     Text,
-    /// Text of less weight.
+    /// Less important text.
     Muted,
-    /// The ground of what is hidden.
+    /// Background of hidden things.
     Pale,
-    /// The hatching over it.
+    /// Hatching over hidden things.
     Hatch,
     Orange,
     Blue,
@@ -55,7 +55,7 @@ pub(super) const COLOURS: [[u8; 3]; 14] = [
 ];
 
 impl Tone {
-    /// What a cell of it is filled with.
+    /// Returns the colour that fills a cell of this tone.
     pub(super) const fn fill(self) -> Ink {
         match self {
             Tone::Blank => Ink::Paper,
@@ -70,7 +70,7 @@ impl Tone {
         }
     }
 
-    /// What is written in a cell of it with.
+    /// Returns the colour of text in a cell of this tone.
     pub(super) const fn ink(self) -> Ink {
         match self {
             Tone::Agent | Tone::Wall => Ink::White,
@@ -79,7 +79,7 @@ impl Tone {
         }
     }
 
-    /// What a shape or a bar of it is filled with, so that it stands out from white.
+    /// Returns the colour that fills a shape or a bar of this tone. It stands out from white.
     pub(super) const fn solid(self) -> Ink {
         match self {
             Tone::Neutral => Ink::Muted,
@@ -89,8 +89,8 @@ impl Tone {
         }
     }
 
-    /// Foreground and background of a cell among a terminal's 256 colours, if it has any: the
-    /// nearest to the ones above.
+    /// Returns foreground and background of a cell among a terminal's 256 colours, if it has any:
+    /// the colours closest to those of images.
     pub(super) const fn terminal(self) -> Option<(u8, u8)> {
         match self {
             Tone::Blank | Tone::Neutral => None,

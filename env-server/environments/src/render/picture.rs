@@ -1,82 +1,82 @@
-//! What a picture consists of: a title, a status line, parts one below the other, and a key.
+//! The content of a picture: a title, a status line, parts one below the other, and a key.
 //!
-//! A picture is data and bounded when it is built: text is cut and freed of what a terminal could
-//! take for a command, and what is beyond a part's limit is counted but not kept.
+//! A picture is bounded when it is built: text is cut, letters that could be a command to a
+//! terminal are replaced, and things beyond the limit of a part are counted but not kept.
 
 use std::ops::Range;
 
 use env_protocol::LanePhase;
 
-use super::Played;
-use super::image::height;
+use super::decimal::decimal;
+use super::played::Played;
 use super::shapes::{Shape, Suit};
 
-/// Columns of a [`Grid`].
+/// Greatest number of columns of a [`Grid`].
 pub const MAX_COLUMNS: usize = 40;
-/// Rows of a [`Grid`].
+/// Greatest number of rows of a [`Grid`].
 pub const MAX_ROWS: usize = 32;
-/// Bars of one part.
+/// Greatest number of bars of one part.
 pub const MAX_BARS: usize = 40;
-/// Shapes of a [`Scene`].
+/// Greatest number of shapes of a [`Scene`].
 pub const MAX_SHAPES: usize = 64;
-/// Parts of a [`Picture`].
+/// Greatest number of parts of a [`Picture`].
 pub const MAX_PARTS: usize = 12;
-/// Entries of a [`Picture`]'s key.
+/// Greatest number of entries in the key of a [`Picture`].
 pub const MAX_KEYS: usize = 8;
 
-/// Letters in a line of text.
+/// Greatest number of letters in a line of text.
 const MAX_LINE: usize = 80;
-/// Letters in a cell.
+/// Greatest number of letters in a cell.
 const MAX_CELL: usize = 6;
-/// Letters in a bar's label, and in the label of a row or a column.
+/// Greatest number of letters in the label of a bar, a row or a column.
 const MAX_LABEL: usize = 16;
-/// Letters in a bar's note: two numbers of nine digits fit.
+/// Greatest number of letters in a bar's note: two numbers of nine digits fit.
 const MAX_NOTE: usize = 24;
 
-/// What something is, shown by its colour. Colours only repeat what text, position or marks say:
-/// text without colour codes must be enough to follow an episode.
+/// The meaning of a thing, shown by its colour. Colours only repeat the information of text,
+/// position or marks: text without colour codes must be enough to follow an episode.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Tone {
-    /// Nothing is there; not even a cell is drawn.
+    /// Nothing; not even a cell is drawn.
     Blank,
-    /// Of no special meaning.
+    /// No special meaning.
     #[default]
     Neutral,
-    /// Kept from the agent: shown pale and hatched, in text in round brackets.
+    /// Hidden from the agent: pale and hatched in images, in round brackets in text.
     Hidden,
-    /// What is to be remembered.
+    /// Something to remember.
     Cue,
-    /// The agent, or what it did.
+    /// The agent, or its action.
     Agent,
-    /// Where the agent should go, or what it should answer.
+    /// The place to go to, or the answer to give.
     Goal,
     /// Right, won, found.
     Good,
     /// Wrong, lost.
     Bad,
-    /// In the way.
+    /// An obstacle.
     Wall,
 }
 
-/// What an environment says about its present state: see [the module](super).
+/// An environment's description of its present state: see [the module](super).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Picture {
     pub(super) title: String,
     pub(super) status: String,
     pub(super) parts: Vec<Part>,
     pub(super) keys: Vec<(Cell, String)>,
-    /// Of the image, in pixels.
+    /// Least height of the image, in pixels.
     pub(super) least_height: u32,
 }
 
-/// One of the things a picture shows, below the others.
+/// A part of a picture. Parts stand one below the other.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Part {
     pub heading: String,
     pub content: Content,
 }
 
-/// What a part is.
+/// The content of a part.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Content {
     Note(Tone, String),
@@ -86,19 +86,19 @@ pub(super) enum Content {
 }
 
 impl Picture {
-    /// A picture with nothing in it.
+    /// Makes an empty picture.
     pub fn new() -> Self {
         Picture::default()
     }
 
-    /// With a title and a line of status. Lanes see to it; environments need not.
-    pub fn entitled(mut self, title: &str, status: &str) -> Self {
+    /// Sets the title and the status line. Vectors of lanes do this; environments do not.
+    pub fn titled(mut self, title: &str, status: &str) -> Self {
         self.title = clean(title, MAX_LINE);
         self.status = clean(status, MAX_LINE);
         self
     }
 
-    /// With the title and the status of a lane. `played` is `None` where it is not known.
+    /// Sets the title and the status of a lane. `played` is `None` where it is not known.
     pub(crate) fn of_lane(
         self,
         spec_id: &str,
@@ -116,22 +116,16 @@ impl Picture {
             LanePhase::Running => counts(),
             LanePhase::Ended => format!("{} · ended", counts()),
         };
-        self.entitled(&title, &status)
+        self.titled(&title, &status)
     }
 
-    /// With an image that is as high as that of another picture, if it would be lower.
-    pub(crate) fn raised_to(mut self, other: &Picture) -> Self {
-        self.least_height = height(other);
-        self
-    }
-
-    /// With a line of text below what is there already.
+    /// Adds a line of text.
     pub fn note(self, tone: Tone, text: &str) -> Self {
         let text = clean(text, MAX_LINE);
         self.part("", Content::Note(tone, text))
     }
 
-    /// With a line that says what the last action was and whether that was right.
+    /// Adds a line that names the last action and says whether it was right.
     pub fn judged(self, what: &str, is_right: bool) -> Self {
         let (tone, verdict) = match is_right {
             true => (Tone::Good, "right"),
@@ -140,7 +134,7 @@ impl Picture {
         self.note(tone, &format!("{what}: {verdict}"))
     }
 
-    /// With a grid below what is there already. An empty one is left out.
+    /// Adds a grid, unless it is empty.
     pub fn grid(self, heading: &str, grid: Grid) -> Self {
         if grid.cells.is_empty() {
             return self;
@@ -148,7 +142,7 @@ impl Picture {
         self.part(heading, Content::Grid(grid))
     }
 
-    /// With bars below what is there already. No bars are left out.
+    /// Adds bars, if there are any.
     pub fn bars(self, heading: &str, bars: impl IntoIterator<Item = Bar>) -> Self {
         let mut bars = bars.into_iter();
         let shown: Vec<Bar> = bars.by_ref().take(MAX_BARS).collect();
@@ -159,13 +153,13 @@ impl Picture {
         self.part(heading, Content::Bars(Bars { shown, left_out }))
     }
 
-    /// With a scene below what is there already.
+    /// Adds a scene.
     pub fn scene(self, heading: &str, scene: Scene) -> Self {
         self.part(heading, Content::Scene(scene))
     }
 
-    /// With a line in the key at the bottom: what a cell like this one means. Marks are explained
-    /// without being asked for.
+    /// Adds an entry to the key at the bottom: the meaning of a cell like this one. Marks are
+    /// explained in any case.
     pub fn key(mut self, cell: Cell, meaning: &str) -> Self {
         if self.keys.len() < MAX_KEYS {
             self.keys.push((cell, clean(meaning, MAX_LABEL * 2)));
@@ -173,16 +167,16 @@ impl Picture {
         self
     }
 
-    /// What is left of it for someone who plays in the agent's place: what is in the last observation,
-    /// where the agent is and what it did, what a reward has told, and how much time is left. What was
-    /// shown before is hidden again, for it is to be remembered.
+    /// Returns the picture for a person who plays in the agent's place. It keeps the last
+    /// observation, the place and the last action of the agent, the information of rewards, and the
+    /// time left. Things that were shown earlier are hidden again, because they must be remembered.
     pub fn as_the_agent_sees(mut self) -> Self {
         self.parts
             .retain(|part| !matches!(part.content, Content::Note(Tone::Hidden, _)));
         for part in &mut self.parts {
             match &mut part.content {
                 Content::Grid(grid) => grid.cells.iter_mut().for_each(Cell::hide_unless_seen),
-                // Bars under a heading are quantities of the task, those without one its progress.
+                // Bars under a heading are quantities of the task; bars without one show progress.
                 Content::Bars(bars) if !part.heading.is_empty() => {
                     bars.shown.iter_mut().for_each(Bar::hide_unless_seen);
                 }
@@ -201,7 +195,7 @@ impl Picture {
         self
     }
 
-    /// Whether anything is marked as seen by the agent, and as chosen by it.
+    /// Returns which marks occur in the picture.
     pub(super) fn marks(&self) -> Marks {
         let mut marks = Marks::default();
         for part in &self.parts {
@@ -215,7 +209,7 @@ impl Picture {
     }
 }
 
-/// What the agent has to do with a thing.
+/// Relations of the agent to a thing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Marks {
     /// It is in the last observation.
@@ -231,8 +225,7 @@ impl Marks {
     }
 }
 
-/// A cell of a grid: up to six letters, of which three stay readable in a grid of
-/// [`MAX_COLUMNS`].
+/// A cell of a grid, with up to six letters. In a grid of [`MAX_COLUMNS`], three stay readable.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cell {
     pub(super) text: String,
@@ -242,7 +235,7 @@ pub struct Cell {
 }
 
 impl Cell {
-    /// A cell with text in it.
+    /// Makes a cell with text.
     pub fn new(text: &str) -> Self {
         Cell {
             text: clean(text, MAX_CELL),
@@ -250,47 +243,47 @@ impl Cell {
         }
     }
 
-    /// A number, with two decimals where it is not whole.
+    /// Makes a cell with a number, with two decimals if it is not whole.
     pub fn number(number: f64) -> Self {
         Cell::new(&decimal(number, 2))
     }
 
-    /// A bit as 0 or 1.
+    /// Makes a cell with a bit, as 0 or 1.
     pub fn bit(bit: bool) -> Self {
         Cell::new(if bit { "1" } else { "0" })
     }
 
-    /// Nothing, where a grid has no cell.
+    /// Makes a gap: a place of the grid without a cell.
     pub fn blank() -> Self {
         Cell::default().tone(Tone::Blank)
     }
 
-    /// With a tone.
+    /// Sets the tone.
     pub fn tone(mut self, tone: Tone) -> Self {
         self.tone = tone;
         self
     }
 
-    /// With the suit of a card.
+    /// Sets the suit of a card.
     pub fn suit(mut self, suit: Suit) -> Self {
         self.suit = Some(suit);
         self
     }
 
-    /// Whether it is in the last observation.
+    /// Sets whether it is in the last observation.
     pub fn seen(mut self, is_seen: bool) -> Self {
         self.marks.seen = is_seen;
         self
     }
 
-    /// Whether the last action chose it.
+    /// Sets whether the last action chose it.
     pub fn chosen(mut self, is_chosen: bool) -> Self {
         self.marks.chosen = is_chosen;
         self
     }
 
-    /// Leaves of what the agent does not see only that it is there, and of what it sees no colour that
-    /// tells more than its text, such as which bit will be asked for.
+    /// Hides the content of a cell that the agent does not see. Of a cell that it sees, removes the
+    /// colour, which may tell more than the text, such as the bit that will be asked for.
     fn hide_unless_seen(&mut self) {
         let is_shape = matches!(self.tone, Tone::Blank | Tone::Agent | Tone::Wall);
         if self.marks.seen && !is_shape {
@@ -305,10 +298,10 @@ impl Cell {
 /// Cells in rows, all of one size.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grid {
-    /// In `1..=MAX_COLUMNS`.
+    /// Number of columns, in `1..=MAX_COLUMNS`.
     pub(super) columns: usize,
     pub(super) cells: Vec<Cell>,
-    /// Cells that did not fit.
+    /// Number of cells that did not fit.
     pub(super) left_out: usize,
     pub(super) are_cards: bool,
     pub(super) column_labels: Vec<String>,
@@ -316,8 +309,9 @@ pub struct Grid {
 }
 
 impl Grid {
-    /// Cells row by row, `columns` (clamped to `1..=`[`MAX_COLUMNS`]) in each. Of more than
-    /// [`MAX_ROWS`] rows the rest is left out; [`window`] finds what to show of something long.
+    /// Makes a grid of cells row by row, `columns` (clamped to `1..=`[`MAX_COLUMNS`]) in each. Rows
+    /// after the first [`MAX_ROWS`] are left out; [`window`] chooses the part of a long thing to
+    /// show.
     pub fn new(columns: usize, cells: impl IntoIterator<Item = Cell>) -> Self {
         let columns = columns.clamp(1, MAX_COLUMNS);
         let mut cells = cells.into_iter();
@@ -332,21 +326,21 @@ impl Grid {
         }
     }
 
-    /// Cells in one row, which wraps after [`MAX_COLUMNS`].
+    /// Makes a grid of one row, which wraps after [`MAX_COLUMNS`] cells.
     pub fn row(cells: impl IntoIterator<Item = Cell>) -> Self {
         let mut grid = Grid::new(MAX_COLUMNS, cells);
         grid.columns = grid.cells.len().clamp(1, MAX_COLUMNS);
         grid
     }
 
-    /// Playing cards, `columns` in a row: cells higher than wide.
+    /// Makes a grid of playing cards, `columns` in a row: cells are higher than wide.
     pub fn cards(columns: usize, cards: impl IntoIterator<Item = Cell>) -> Self {
         let mut grid = Grid::new(columns, cards);
         grid.are_cards = true;
         grid
     }
 
-    /// What the agent sees now, number by number, ten in a row, of which there are five.
+    /// Makes a grid of the numbers that the agent sees now: at most five rows of ten.
     pub fn observation(numbers: impl IntoIterator<Item = f64>) -> Self {
         const COLUMNS: usize = 10;
         const ROWS: usize = 5;
@@ -358,13 +352,13 @@ impl Grid {
         grid
     }
 
-    /// With a label above each column.
+    /// Sets a label above each column.
     pub fn column_labels<T: ToString>(mut self, labels: impl IntoIterator<Item = T>) -> Self {
         self.column_labels = labels_of(labels, self.columns);
         self
     }
 
-    /// With a label before each row.
+    /// Sets a label before each row.
     pub fn row_labels<T: ToString>(mut self, labels: impl IntoIterator<Item = T>) -> Self {
         self.row_labels = labels_of(labels, MAX_ROWS);
         self
@@ -382,8 +376,8 @@ fn labels_of<T: ToString>(labels: impl IntoIterator<Item = T>, most: usize) -> V
         .collect()
 }
 
-/// A part of a long line to show: `most` of `0..length`, all if there are no more, with `focus` in
-/// the middle where that is possible.
+/// Chooses the part of a long line to show: `most` of `0..length`, or all if there are fewer, with
+/// `focus` in the middle where possible.
 pub fn window(length: usize, focus: usize, most: usize) -> Range<usize> {
     let width = most.min(length);
     let start = focus.saturating_sub(width / 2).min(length - width);
@@ -394,9 +388,9 @@ pub fn window(length: usize, focus: usize, most: usize) -> Range<usize> {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Bar {
     pub(super) label: String,
-    /// In `0..=1`.
+    /// Filled part, in `0..=1`.
     pub(super) fraction: f64,
-    /// In `0..=1`.
+    /// Position of the tick, in `0..=1`.
     pub(super) tick: Option<f64>,
     pub(super) note: String,
     pub(super) tone: Tone,
@@ -404,7 +398,7 @@ pub struct Bar {
 }
 
 impl Bar {
-    /// A bar filled up to `fraction`, which is clamped to `0..=1` (not a number counts as 0).
+    /// Makes a bar filled up to `fraction`, which is clamped to `0..=1` (NaN counts as 0).
     pub fn new(label: &str, fraction: f64) -> Self {
         Bar {
             label: clean(label, MAX_LABEL),
@@ -416,43 +410,43 @@ impl Bar {
         }
     }
 
-    /// What is left of a whole, with both in words: `3 of 4`.
+    /// Makes a bar for the rest of a whole, with a note such as `3 of 4`.
     pub fn remaining(label: &str, remaining: u64, whole: u64) -> Self {
         let fraction = remaining as f64 / whole.max(1) as f64;
         Bar::new(label, fraction).note(&format!("{remaining} of {whole}"))
     }
 
-    /// With another quantity beside the first, as a tick at a fraction in `0..=1`.
+    /// Adds a second quantity: a tick at a fraction in `0..=1`.
     pub fn tick(mut self, fraction: f64) -> Self {
         self.tick = Some(clamp_unit(fraction));
         self
     }
 
-    /// With text behind it.
+    /// Adds text after the bar.
     pub fn note(mut self, text: &str) -> Self {
         self.note = clean(text, MAX_NOTE);
         self
     }
 
-    /// With a tone.
+    /// Sets the tone.
     pub fn tone(mut self, tone: Tone) -> Self {
         self.tone = tone;
         self
     }
 
-    /// Whether it is in the last observation.
+    /// Sets whether it is in the last observation.
     pub fn seen(mut self, is_seen: bool) -> Self {
         self.marks.seen = is_seen;
         self
     }
 
-    /// Whether the last action chose it.
+    /// Sets whether the last action chose it.
     pub fn chosen(mut self, is_chosen: bool) -> Self {
         self.marks.chosen = is_chosen;
         self
     }
 
-    /// Leaves of what the agent does not see only that it is there.
+    /// Hides the length and the note of a bar that the agent does not see.
     fn hide_unless_seen(&mut self) {
         if !self.marks.seen {
             let hidden = Bar::new(&self.label, 0.0).note("?").tone(Tone::Hidden);
@@ -472,7 +466,7 @@ fn clamp_unit(fraction: f64) -> f64 {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Bars {
     pub shown: Vec<Bar>,
-    /// Bars that did not fit.
+    /// Number of bars that did not fit.
     pub left_out: usize,
 }
 
@@ -480,13 +474,13 @@ pub(super) struct Bars {
 /// cover earlier ones.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scene {
-    /// In `0.1..=1`.
+    /// Height relative to the width, in `0.1..=1`.
     pub(super) height: f64,
     pub(super) shapes: Vec<(Shape, Tone)>,
 }
 
 impl Scene {
-    /// An empty sheet, `height` (clamped to `0.1..=1`) times as high as wide.
+    /// Makes an empty sheet, `height` (clamped to `0.1..=1`) times as high as wide.
     pub fn new(height: f64) -> Self {
         Scene {
             height: clamp_unit(height).max(0.1),
@@ -494,8 +488,8 @@ impl Scene {
         }
     }
 
-    /// With one more shape. Numbers that are not finite leave it out, and so does a sheet that has
-    /// [`MAX_SHAPES`] of them.
+    /// Adds a shape. A shape with numbers that are not finite is left out, and so is a shape beyond
+    /// [`MAX_SHAPES`].
     pub fn shape(mut self, shape: Shape, tone: Tone) -> Self {
         if self.shapes.len() < MAX_SHAPES && shape.is_finite() {
             self.shapes.push((shape, tone));
@@ -504,21 +498,8 @@ impl Scene {
     }
 }
 
-/// A number with at most so many decimals, without trailing zeros: `0.25`, `-1`.
-pub fn decimal(number: f64, decimals: usize) -> String {
-    let fixed = format!("{number:.decimals$}");
-    let short = match fixed.contains('.') {
-        true => fixed.trim_end_matches('0').trim_end_matches('.'),
-        false => &fixed,
-    };
-    match short {
-        "-0" => "0".to_owned(),
-        short => short.to_owned(),
-    }
-}
-
-/// Printable Latin-1, which both outputs can show; anything else becomes `?`, what is beyond `most`
-/// letters is cut.
+/// Cuts a text to `most` letters and keeps printable Latin-1, which both outputs can show; other
+/// letters become `?`.
 fn clean(text: &str, most: usize) -> String {
     let is_printable =
         |letter| matches!(letter, ' '..='~' | '\u{a1}'..='\u{ff}' if letter != '\u{ad}');
@@ -535,7 +516,7 @@ mod tests {
     #[test]
     fn text_cannot_command_a_terminal() {
         let picture = Picture::new()
-            .entitled("a\u{1b}[2Jb\nc\u{9b}\u{202e}", &"x".repeat(1000))
+            .titled("a\u{1b}[2Jb\nc\u{9b}\u{202e}", &"x".repeat(1000))
             .note(Tone::Bad, "tab\there · fine é");
         assert_eq!(picture.title, "a?[2Jb?c??");
         assert_eq!(picture.status.len(), MAX_LINE);
@@ -576,10 +557,6 @@ mod tests {
         assert_eq!(Scene::new(f64::NAN).height, 0.1);
         let disc = Shape::disc((f64::NAN, 0.0), 0.1);
         assert!(Scene::new(1.0).shape(disc, Tone::Agent).shapes.is_empty());
-        assert_eq!(decimal(-0.0001, 2), "0");
-        assert_eq!(decimal(100.0, 0), "100");
-        assert_eq!(decimal(0.333_333, 2), "0.33");
-        assert_eq!(decimal(f64::NAN, 2), "NaN");
     }
 
     #[test]

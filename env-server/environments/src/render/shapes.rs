@@ -1,10 +1,10 @@
-//! Shapes by the points they cover, for whatever they are drawn with: pixels or dots of text.
+//! Shapes, defined by the points that they cover. They are drawn in pixels or in dots of text.
 
-/// A point: rightwards, upwards.
+/// A point: distance to the right, distance upwards.
 pub type Point = (f64, f64);
 
-/// A shape in a [`Scene`](super::Scene), whose sheet is 1 wide. What is thinner than a dot of the
-/// output is drawn as thick as one.
+/// A shape in a [`Scene`](super::Scene), whose sheet is 1 wide. A shape thinner than a dot of the
+/// output is drawn one dot thick.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Shape {
     /// A line with round ends.
@@ -13,7 +13,7 @@ pub enum Shape {
         from: Point,
         /// The other end.
         to: Point,
-        /// How thick.
+        /// Thickness.
         thickness: f64,
     },
     /// A filled circle.
@@ -33,7 +33,7 @@ pub enum Shape {
 }
 
 impl Shape {
-    /// A line.
+    /// Makes a line.
     pub const fn line(from: Point, to: Point, thickness: f64) -> Self {
         Shape::Line {
             from,
@@ -42,12 +42,12 @@ impl Shape {
         }
     }
 
-    /// A filled circle.
+    /// Makes a filled circle.
     pub const fn disc(centre: Point, radius: f64) -> Self {
         Shape::Disc { centre, radius }
     }
 
-    /// A filled rectangle from its bottom left to its top right corner.
+    /// Makes a filled rectangle from its bottom left to its top right corner.
     pub const fn block(from: Point, to: Point) -> Self {
         Shape::Block { from, to }
     }
@@ -65,7 +65,7 @@ impl Shape {
         numbers.iter().all(|number| number.is_finite())
     }
 
-    /// The bottom left and the top right corner of a box in which all of it lies.
+    /// Returns the bottom left and the top right corner of a box that contains the shape.
     pub(super) fn bounds(&self, dot: f64) -> (Point, Point) {
         let (from, to, reach) = match *self {
             Shape::Line {
@@ -132,7 +132,7 @@ pub enum Suit {
 }
 
 impl Suit {
-    /// As a letter.
+    /// Returns the suit as a letter.
     pub const fn symbol(self) -> char {
         match self {
             Suit::Spades => '♠',
@@ -142,7 +142,7 @@ impl Suit {
         }
     }
 
-    /// Whether it is one of the red ones.
+    /// Whether the suit is red.
     pub const fn is_red(self) -> bool {
         matches!(self, Suit::Diamonds | Suit::Hearts)
     }
@@ -150,7 +150,7 @@ impl Suit {
     /// Whether its symbol, in a square from −1 to 1, covers a point.
     pub(super) fn covers(self, (x, y): Point) -> bool {
         let disc = |cx: f64, cy: f64, r: f64| (x - cx).powi(2) + (y - cy).powi(2) <= r * r;
-        // A foot that gets broader towards the bottom.
+        // A foot that gets wider towards the bottom.
         let foot = || (-1.0..=-0.1).contains(&y) && x.abs() <= 0.09 + 0.35 * (-0.45 - y).max(0.0);
         match self {
             Suit::Diamonds => x.abs() / 0.75 + y.abs() <= 1.0,

@@ -3,16 +3,16 @@
 //! The first observation is `[target, distractor, 0]`, every later one
 //! `[distractor, distractor, 0]`. The `delay`-th action ends the episode and pays +1 if it equals
 //! the target and −1 otherwise; everything before pays 0. Distractors are 0 at difficulty 0 and
-//! fair bits at difficulty 1, the one beside the target included. Nothing tells a cue from a
-//! distractor but that it comes first.
+//! fair bits at difficulty 1, including the one next to the target. Only its place, the first
+//! observation, distinguishes a cue from a distractor.
 //!
 //! Two arguments are new, and change nothing at their defaults:
 //! - `cue_time` `random`: the cue comes at one of the first `delay − 1` observations (the only one,
-//!   at delay 1), each equally likely, and its third number is 1. What comes before it is as what
-//!   comes after. So a cue is 1 to `delay − 1` observations old when it is asked for.
+//!   at delay 1), each equally likely, and its third number is 1. Observations before it look like
+//!   those after it. So a cue is 1 to `delay − 1` observations old when it is asked for.
 //! - `num_bits` k: k targets are shown in k observations one after the other, and given back in
-//!   that order by the last k of `delay + k − 1` actions, each for ±1/k. Each is as old when it is
-//!   asked for as a single one would be.
+//!   that order by the last k of `delay + k − 1` actions, each for ±1/k. Each target is as old when
+//!   it is asked for as a single target would be.
 //!
 //! Returns: random 0, memoryless 0 (1 at delay 1, where the cue is on screen when it is asked
 //! for), best and oracle 1. To remember: `num_bits` bits for `delay − 1` observations.
@@ -29,17 +29,20 @@ use serde_json::Value;
 use crate::kit::arguments::required;
 use crate::kit::recording::{Bit, ensure, parse};
 use crate::render::{Bar, Cell, Grid, Picture, Seen, Tone};
-use crate::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition};
+use crate::{
+    Arguments, Catalogued, Draw, Draws, Environment, KwargsError, Pictured, Profile, Recorded,
+    Transition,
+};
 
 /// Longest delay.
 pub const MAX_DELAY: u32 = 10_000_000;
 /// Most bits to give back.
 const MAX_BITS: u32 = 64;
 
-/// The task, with its arguments and the episode it is in.
+/// The task, with its arguments and its present episode.
 ///
-/// What came after the first version of the task is left out of its serde form where it is as it
-/// was then, so that snapshots are the same in both directions.
+/// Fields that the first version of the task did not have are left out of the serde form at their
+/// defaults, so that old and new snapshots are interchangeable.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MemoryTask {
@@ -51,16 +54,16 @@ pub struct MemoryTask {
     remaining: u32,
     #[serde(default, skip_serializing_if = "is_default")]
     has_random_cue: bool,
-    /// Targets after the first one.
+    /// Number of targets after the first one.
     #[serde(default, skip_serializing_if = "is_default")]
     more_bits: u32,
-    /// What they are, the second target in the lowest bit.
+    /// Values of the later targets, the second target in the lowest bit.
     #[serde(default, skip_serializing_if = "is_default")]
     more_targets: u64,
-    /// Targets not yet shown.
+    /// Number of targets not yet shown.
     #[serde(default, skip_serializing_if = "is_default")]
     to_show: u32,
-    /// Observations before the next of them.
+    /// Number of observations before the next target.
     #[serde(default, skip_serializing_if = "is_default")]
     before_cue: u32,
 }
@@ -79,7 +82,7 @@ impl MemoryTask {
         }
     }
 
-    /// The target with this number, from 0.
+    /// Returns the target with this number, from 0.
     fn target_at(&self, index: u32) -> bool {
         match index.checked_sub(1) {
             None => self.target,
@@ -105,7 +108,7 @@ impl MemoryTask {
         observation.copy_from_slice(&[first, second, 0.0]);
     }
 
-    /// The target that the next action is to give back, if it is to.
+    /// Returns the number of the target that the next action must name, if any.
     fn asked(&self) -> Option<u32> {
         match self.remaining {
             0 => None,
@@ -113,12 +116,12 @@ impl MemoryTask {
         }
     }
 
-    /// The target that the last action was to give back, if it was to.
+    /// Returns the number of the target that the last action had to name, if any.
     fn answered(&self) -> Option<u32> {
         self.more_bits.checked_sub(self.remaining)
     }
 
-    /// A target as it is in a picture.
+    /// Returns the cell of a target in a picture.
     fn target_cell(&self, index: u32, seen: &Seen<'_, f32>) -> Cell {
         let shown = (self.more_bits + 1).saturating_sub(self.to_show);
         // At the start cues fill the first observations. One at a random time has a mark.
@@ -141,17 +144,13 @@ impl MemoryTask {
             .chosen(was_asked && self.more_bits > 0)
     }
 
-    /// How many observations the cue may come at.
+    /// Number of observations at which the cue may come.
     fn cue_places(delay: u32) -> u32 {
         delay.saturating_sub(1).max(1)
     }
 }
 
-impl Environment for MemoryTask {
-    type Element = f32;
-
-    const REFERENCE_NAME: &'static str = "MemoryTask";
-
+impl Catalogued for MemoryTask {
     fn profile() -> Profile {
         let max = i64::from(MAX_DELAY);
         Profile {
@@ -204,6 +203,33 @@ impl Environment for MemoryTask {
         }
     }
 
+    fn reward_range(&self) -> [f64; 2] {
+        let most = 1.0 / f64::from(self.more_bits + 1);
+        [-most, most]
+    }
+
+    fn returns(&self) -> Returns {
+        // Right where a drawn delay is 1, a coin otherwise.
+        let memoryless = match self.delay_min {
+            1 => f64::ln(2.0) / f64::from(self.delay + 1).ln(),
+            _ => 0.0,
+        };
+        Returns {
+            random: Some(0.0),
+            memoryless: Some(memoryless),
+            best: Some(1.0),
+            oracle: Some(1.0),
+            note:
+                "Memoryless: right at delay 1, where the cue is on screen when it is asked for; so \
+                   1, or how often a drawn delay is 1."
+                    .to_owned(),
+        }
+    }
+}
+
+impl Environment for MemoryTask {
+    type Element = f32;
+
     fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
         let delay = required("delay", arguments.natural("delay")?)?;
         let delay_min = arguments.natural("delay_min")?.unwrap_or(delay);
@@ -239,29 +265,6 @@ impl Environment for MemoryTask {
         Space::Discrete { n: 2, start: 0 }
     }
 
-    fn reward_range(&self) -> [f64; 2] {
-        let most = 1.0 / f64::from(self.more_bits + 1);
-        [-most, most]
-    }
-
-    fn returns(&self) -> Returns {
-        // Right where a drawn delay is 1, a coin otherwise.
-        let memoryless = match self.delay_min {
-            1 => f64::ln(2.0) / f64::from(self.delay + 1).ln(),
-            _ => 0.0,
-        };
-        Returns {
-            random: Some(0.0),
-            memoryless: Some(memoryless),
-            best: Some(1.0),
-            oracle: Some(1.0),
-            note:
-                "Memoryless: right at delay 1, where the cue is on screen when it is asked for; so \
-                   1, or how often a drawn delay is 1."
-                    .to_owned(),
-        }
-    }
-
     /// Draws the episode's delay (only if there is a choice), the place of the cue (only if it is
     /// random), the targets, and the distractors.
     fn reset(&mut self, draws: &mut impl Draws, observation: &mut [f32]) {
@@ -294,11 +297,11 @@ impl Environment for MemoryTask {
         self.observe(draws, observation);
         self.remaining -= 1;
         let Some(index) = self.more_bits.checked_sub(self.remaining) else {
-            return Transition::going_on(0.0);
+            return Transition::running(0.0);
         };
         let most = 1.0 / f64::from(self.more_bits + 1);
         let is_right = action[0] == i64::from(self.target_at(index));
-        Transition::until(
+        Transition::new(
             if is_right { most } else { -most },
             self.remaining == 0,
             false,
@@ -343,14 +346,17 @@ impl Environment for MemoryTask {
     fn is_running(&self) -> bool {
         self.remaining > 0
     }
+}
 
+impl Pictured for MemoryTask {
     /// The bits to remember, what is seen, and how far away the answers are.
     fn picture(&self, seen: &Seen<'_, f32>) -> Picture {
         const COLUMNS: u32 = 16;
         let num_bits = self.more_bits + 1;
         let steps = seen.played.map(|played| played.steps);
         let remaining = u64::from(self.remaining);
-        // Of a drawn delay that is not known any more, the longest possible one.
+        // After a restore the steps are unknown, and the longest possible delay stands for a drawn
+        // one.
         let longest = u64::from(self.delay) + u64::from(self.more_bits);
         let all = steps.map_or(longest, |steps| steps + remaining);
         let mut time = Bar::remaining("actions left", remaining, all);
@@ -393,6 +399,10 @@ impl Environment for MemoryTask {
             }
         }
     }
+}
+
+impl Recorded for MemoryTask {
+    const REFERENCE_NAME: &'static str = "MemoryTask";
 
     /// `{"target", "reset_distractor", "distractors": [[d1, d2], …]}` and, where the delay was
     /// drawn, `"delay"`. With a random cue or several bits, `{"targets": […], "distractors": […]}`,
@@ -487,7 +497,7 @@ mod tests {
         let first = task.step(&[0], &mut draws, &mut observation);
         assert_eq!(
             (first, observation),
-            (Transition::going_on(0.0), [1.0, 1.0, 0.0])
+            (Transition::running(0.0), [1.0, 1.0, 0.0])
         );
         let last = task.step(&[1], &mut draws, &mut observation);
         assert_eq!(
@@ -583,9 +593,9 @@ mod tests {
         assert_eq!(shown, [1.0, 0.0, 1.0, 0.0, 0.0]);
         let third = 1.0 / 3.0;
         let expected = [
-            Transition::going_on(0.0),
-            Transition::going_on(third),
-            Transition::going_on(-third),
+            Transition::running(0.0),
+            Transition::running(third),
+            Transition::running(-third),
             Transition::terminal(third),
         ];
         assert_eq!(transitions, expected);

@@ -1,4 +1,6 @@
-//! The tasks, a file each, by family.
+//! The tasks, a file each, by family, and the table of them all.
+//!
+//! A new task is declared and listed here, and nowhere else.
 
 pub mod memory_task;
 pub mod persistent_recall;
@@ -36,3 +38,47 @@ pub mod tmaze {
     pub mod endless;
     mod mazes;
 }
+
+use crate::entry::Entry;
+use bsuite::discounting_chain::BsuiteDiscountingChain;
+use bsuite::memory::{BsuiteMemoryLen, BsuiteMemorySize};
+use bsuite::umbrella_chain::BsuiteUmbrellaChain;
+use memory_task::MemoryTask;
+use persistent_recall::PersistentRecall;
+use popgym::autoencode::Autoencode;
+use popgym::battleship::Battleship;
+use popgym::concentration::Concentration;
+use popgym::count_recall::CountRecall;
+use popgym::higher_lower::HigherLower;
+use popgym::minesweeper::MineSweeper;
+use popgym::multiarmed_bandit::MultiarmedBandit;
+use popgym::repeat_first::RepeatFirst;
+use popgym::repeat_previous::RepeatPrevious;
+use popgym::stateless_cartpole::StatelessCartPole;
+use tmaze::corridor::{TMazeActive, TMazePassive};
+use tmaze::distractors::TMazeDistractors;
+use tmaze::endless::EndlessTMaze;
+
+/// Every task, in the order of the catalogue: new ones go to the end.
+pub const ENTRIES: &[Entry] = &[
+    Entry::recorded::<MemoryTask>(),
+    Entry::recorded::<BsuiteMemoryLen>(),
+    Entry::recorded::<BsuiteMemorySize>(),
+    Entry::recorded::<BsuiteUmbrellaChain>(),
+    Entry::recorded::<BsuiteDiscountingChain>(),
+    Entry::recorded::<TMazePassive>(),
+    Entry::recorded::<TMazeActive>(),
+    Entry::recorded::<RepeatFirst>(),
+    Entry::recorded::<RepeatPrevious>(),
+    Entry::recorded::<Autoencode>(),
+    Entry::recorded::<CountRecall>(),
+    Entry::recorded::<Concentration>(),
+    Entry::recorded::<HigherLower>(),
+    Entry::recorded::<MultiarmedBandit>(),
+    Entry::recorded::<Battleship>(),
+    Entry::recorded::<MineSweeper>(),
+    Entry::recorded::<StatelessCartPole>(),
+    Entry::new::<EndlessTMaze>(),
+    Entry::new::<PersistentRecall>(),
+    Entry::new::<TMazeDistractors>(),
+];

@@ -1,9 +1,9 @@
 //! PersistentRecall: a cue shown in the first episode of a lifetime, asked for in all later ones.
 //!
-//! Observation `[cue, is asked]`. A lifetime is `episodes_per_lifetime` k episodes, each of `delay` steps.
-//! The first episode begins with a cue, ±1, in the first slot, pays 0 and asks for nothing. Every
-//! later one shows zeros, but for a 1 in the second slot where its last action is chosen; that
-//! action pays +1 if it names the cue (1 for +1, 0 for −1) and else −1. Then the next lifetime
+//! Observation `[cue, is asked]`. A lifetime is `episodes_per_lifetime` k episodes, each of `delay`
+//! steps. The first episode begins with a cue, ±1, in the first slot, pays 0 and asks for nothing.
+//! Every later one shows zeros, except for a 1 in the second slot where its last action is chosen;
+//! that action pays +1 if it names the cue (1 for +1, 0 for −1) and else −1. Then the next lifetime
 //! begins, with a new cue.
 //!
 //! Lifetimes are counted in the environment, one for each lane: an episode belongs to the same
@@ -12,19 +12,19 @@
 //! lifetime early.
 //!
 //! Returns, as a mean over the episodes of a lifetime: random, memoryless, and any player whose
-//! memory ends with the episode 0; best and oracle (k − 1)/k. To remember: one bit for up to k · `delay`
-//! observations and across k − 1 ends of episodes.
+//! memory ends with the episode 0; best and oracle (k − 1)/k. To remember: one bit for up to k ·
+//! `delay` observations and across k − 1 ends of episodes.
 //!
 //! Source: this project.
 
 use env_protocol::{Bound, Dtype, Parameter, Returns, Space};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::kit::arguments::required;
-use crate::kit::recording::{Bit, parse};
 use crate::render::{Bar, Cell, Grid, Picture, Seen, Tone};
-use crate::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition};
+use crate::{
+    Arguments, Catalogued, Draws, Environment, KwargsError, Pictured, Profile, Transition,
+};
 
 /// Longest delay.
 const MAX_DELAY: u32 = 10_000_000;
@@ -56,11 +56,7 @@ impl PersistentRecall {
     }
 }
 
-impl Environment for PersistentRecall {
-    type Element = f32;
-
-    const REFERENCE_NAME: &'static str = "PersistentRecall";
-
+impl Catalogued for PersistentRecall {
     fn profile() -> Profile {
         Profile {
             id: "PersistentRecall-v0",
@@ -88,6 +84,27 @@ impl Environment for PersistentRecall {
         }
     }
 
+    fn reward_range(&self) -> [f64; 2] {
+        [-1.0, 1.0]
+    }
+
+    fn returns(&self) -> Returns {
+        let best = 1.0 - 1.0 / f64::from(self.episodes_per_lifetime);
+        Returns {
+            random: Some(0.0),
+            memoryless: Some(0.0),
+            best: Some(best),
+            oracle: Some(best),
+            note: "A mean over the episodes of a lifetime, of which the first pays nothing. A \
+                   memory that ends with the episode scores 0."
+                .to_owned(),
+        }
+    }
+}
+
+impl Environment for PersistentRecall {
+    type Element = f32;
+
     fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
         let episodes = arguments.natural("episodes_per_lifetime")?;
         Ok(PersistentRecall {
@@ -110,23 +127,6 @@ impl Environment for PersistentRecall {
 
     fn action_space(&self) -> Space {
         Space::Discrete { n: 2, start: 0 }
-    }
-
-    fn reward_range(&self) -> [f64; 2] {
-        [-1.0, 1.0]
-    }
-
-    fn returns(&self) -> Returns {
-        let best = 1.0 - 1.0 / f64::from(self.episodes_per_lifetime);
-        Returns {
-            random: Some(0.0),
-            memoryless: Some(0.0),
-            best: Some(best),
-            oracle: Some(best),
-            note: "A mean over the episodes of a lifetime, of which the first pays nothing. A \
-                   memory that ends with the episode scores 0."
-                .to_owned(),
-        }
     }
 
     fn inherit(&mut self, previous: &Self) {
@@ -159,7 +159,7 @@ impl Environment for PersistentRecall {
         self.remaining -= 1;
         self.observe(0.0, observation);
         if self.remaining > 0 {
-            return Transition::going_on(0.0);
+            return Transition::running(0.0);
         }
         let is_right = (action[0] == 1) == self.is_cue_up;
         Transition::terminal(match self.asks() {
@@ -188,8 +188,10 @@ impl Environment for PersistentRecall {
     fn is_running(&self) -> bool {
         self.remaining > 0
     }
+}
 
-    /// The lifetime's cue, and where in the lifetime and in the episode the agent is.
+impl Pictured for PersistentRecall {
+    /// Shows the lifetime's cue, and the place of the agent in the lifetime and in the episode.
     fn picture(&self, seen: &Seen<'_, f32>) -> Picture {
         let cue = Cell::new(if self.is_cue_up { "+1" } else { "-1" });
         let cue = cue.tone(Tone::Cue).seen(seen.observation[0] != 0.0);
@@ -214,24 +216,14 @@ impl Environment for PersistentRecall {
             _ => picture,
         }
     }
-
-    /// `{"cue": a bit}`, of the first episode of a lifetime.
-    fn script(&self, latent: &Value) -> Result<Vec<Draw>, String> {
-        #[derive(Deserialize)]
-        struct Latent {
-            cue: Bit,
-        }
-        let Latent { cue } = parse(latent)?;
-        Ok(vec![cue.into()])
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Script;
     use crate::check::{arguments, check_environment};
     use crate::vector::{Reset, VectorEnvironment, VectorOf};
+    use crate::{Draw, Script};
     use env_protocol::{AutoresetMode, Seed};
     use serde_json::json;
 

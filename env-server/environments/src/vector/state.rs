@@ -1,25 +1,16 @@
-//! The state of lanes as bytes, written and read without a document in between: a tree of JSON values takes 32 bytes
-//! for a number that is one byte of a deck.
+//! The state of lanes as bytes, written and read without an intermediate document: a tree of JSON
+//! values takes 32 bytes for a number that is one byte of a deck.
 
 use std::io::{self, Write};
 
 use env_protocol::{AutoresetMode, Encoding, Kwargs, LanePhase};
 use serde::{Deserialize, Serialize, Serializer};
 
+use super::head::Head;
 use super::{Lane, VectorOf};
 use crate::pieces::Pieces;
-use crate::{Element, Environment};
-
-/// What a snapshot says beside the state.
-#[derive(Clone, Debug)]
-pub struct Head<'a> {
-    /// Spec of the environment.
-    pub spec_id: &'a str,
-    /// Arguments it was created with.
-    pub kwargs: &'a Kwargs,
-    /// Of vector environments.
-    pub autoreset_mode: Option<AutoresetMode>,
-}
+use crate::render::Pictured;
+use crate::{Catalogued, Element, Environment};
 
 /// An [`env_protocol::Snapshot`], field by field.
 #[derive(Serialize)]
@@ -79,11 +70,11 @@ struct Read<E: Environment> {
     lanes: Vec<LaneOf<E>>,
 }
 
-impl<E: Environment> VectorOf<E> {
+impl<E: Catalogued + Pictured> VectorOf<E> {
     /// Writes a snapshot.
     ///
     /// # Errors
-    /// Those of `out`.
+    /// Errors of `out`.
     pub(super) fn write_state(
         &self,
         head: &Head<'_>,
@@ -114,7 +105,7 @@ impl<E: Environment> VectorOf<E> {
         Ok(())
     }
 
-    /// The state as histories hold it.
+    /// Returns the state in the form that histories hold.
     pub(super) fn to_base(&self) -> Vec<u8> {
         let saved = SavedOf::<E> {
             observations: Observations(&self.observations),
@@ -125,7 +116,7 @@ impl<E: Environment> VectorOf<E> {
         base
     }
 
-    /// Puts back what [`Self::to_base`] has written.
+    /// Restores a state that [`Self::to_base`] wrote.
     ///
     /// # Errors
     /// Says what does not fit.
@@ -144,7 +135,7 @@ impl<E: Environment> VectorOf<E> {
     }
 }
 
-/// Writes each float32 as the float64 that it is: who reads JSON has float64.
+/// Writes each float32 as the float64 of the same value, because readers of JSON use float64.
 struct Widening;
 
 impl serde_json::ser::Formatter for Widening {

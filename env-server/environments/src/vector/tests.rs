@@ -1,4 +1,4 @@
-//! The three ways of starting over, on an environment whose every number can be told by hand.
+//! The three autoreset modes, on an environment whose numbers can be computed by hand.
 
 use env_protocol::{Array, AutoresetMode, LanePhase, Parameter, Returns, Seed, Space, Value};
 use serde::{Deserialize, Serialize};
@@ -7,7 +7,7 @@ use serde_json::json;
 use super::*;
 use crate::check::{arguments, check_environment};
 use crate::render::{Tone, to_ansi};
-use crate::{Draw, Draws, Environment, Profile, Transition};
+use crate::{Draws, Environment, Profile, Transition};
 
 /// Counts down from `length` and is cut short at 0. Shows `[count, a random bit]`, pays the action.
 #[derive(Clone, Serialize, Deserialize)]
@@ -16,11 +16,7 @@ struct Countdown {
     count: i64,
 }
 
-impl Environment for Countdown {
-    type Element = i64;
-
-    const REFERENCE_NAME: &'static str = "Countdown";
-
+impl Catalogued for Countdown {
     fn profile() -> Profile {
         let length = Parameter::integer("length", "", 1, 9, Some(2)).resettable();
         Profile {
@@ -32,20 +28,24 @@ impl Environment for Countdown {
         }
     }
 
-    fn observation_space(&self) -> Space {
-        Space::MultiDiscrete { nvec: vec![10, 2] }
-    }
-
-    fn action_space(&self) -> Space {
-        Space::Discrete { n: 3, start: 5 }
-    }
-
     fn reward_range(&self) -> [f64; 2] {
         [5.0, 7.0]
     }
 
     fn returns(&self) -> Returns {
         Returns::default()
+    }
+}
+
+impl Environment for Countdown {
+    type Element = i64;
+
+    fn observation_space(&self) -> Space {
+        Space::MultiDiscrete { nvec: vec![10, 2] }
+    }
+
+    fn action_space(&self) -> Space {
+        Space::Discrete { n: 3, start: 5 }
     }
 
     fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
@@ -87,7 +87,9 @@ impl Environment for Countdown {
     fn is_running(&self) -> bool {
         self.count > 0
     }
+}
 
+impl Pictured for Countdown {
     fn picture(&self, seen: &Seen<'_, i64>) -> Picture {
         let action = seen.action.map_or("none".to_owned(), |a| a[0].to_string());
         let text = format!("{} left, action {action}", self.count);
@@ -95,13 +97,9 @@ impl Environment for Countdown {
             .note(Tone::Neutral, &text)
             .grid("observation", seen.grid())
     }
-
-    fn script(&self, _: &serde_json::Value) -> Result<Vec<Draw>, String> {
-        Ok(Vec::new())
-    }
 }
 
-/// Two lanes that are at 2 and 3.
+/// Makes two lanes whose counts are 2 and 3.
 fn two_lanes(autoreset_mode: AutoresetMode) -> VectorOf<Countdown> {
     let arguments = arguments::<Countdown>(json!({}));
     let mut vector = VectorOf::new(&arguments, 2, autoreset_mode, &Seed::First(1)).unwrap();
@@ -120,7 +118,7 @@ fn counts(observations: &Value) -> Vec<i64> {
     numbers.chunks(2).map(|row| row[0] as i64).collect()
 }
 
-/// Counts, rewards and truncations of one step.
+/// Takes a step and returns counts, rewards and truncations.
 fn step(vector: &mut VectorOf<Countdown>, actions: [i64; 2]) -> (Vec<i64>, Vec<f64>, Vec<bool>) {
     let batch = vector.step(&actions).unwrap();
     assert_eq!(batch.terminations, [false, false]);
@@ -148,12 +146,12 @@ fn next_step_resets_in_the_step_after_the_end() {
         step(&mut vector, [5, 6]),
         (vec![0, 1], vec![5.0, 6.0], vec![yes, no])
     );
-    // Lane 0 starts over: its action is ignored, whatever it is, and its reward is 0.
+    // Lane 0 is reset: its action is ignored and its reward is 0.
     assert_eq!(
         step(&mut vector, [99, 6]),
         (vec![2, 0], vec![0.0, 6.0], vec![no, yes])
     );
-    // Lane 1 keeps the length its last reset gave it.
+    // Lane 1 keeps the length of its last reset.
     assert_eq!(
         step(&mut vector, [7, 99]),
         (vec![1, 3], vec![7.0, 0.0], vec![no, no])
@@ -191,7 +189,7 @@ fn disabled_waits_for_a_masked_reset() {
         mask: Some(vec![true, false]),
         ..Reset::default()
     };
-    // Lane 1 repeats its last observation and is otherwise left alone.
+    // Lane 1 repeats its last observation and does not change.
     assert_eq!(counts(&vector.reset(&first_only).unwrap()), [2, 1]);
     assert_eq!(step(&mut vector, [5, 6]).0, [1, 0]);
 }
@@ -242,7 +240,7 @@ fn a_seeded_reset_repeats_itself_and_an_unseeded_one_goes_on() {
     assert!(resets.iter().any(|r| *r != created), "the stream goes on");
 }
 
-/// The lines of a lane's picture down to its note.
+/// Returns the lines of a lane's picture down to its note.
 fn told(vector: &VectorOf<Countdown>, lane: usize) -> Vec<String> {
     let text = to_ansi(&vector.picture(lane).unwrap(), false);
     let lines = text.lines().filter(|line| !line.is_empty());

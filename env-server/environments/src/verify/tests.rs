@@ -1,4 +1,4 @@
-//! The recorded episodes, and that no change to one of them goes unnoticed.
+//! Recorded episodes are equal, and every change to a recording is noticed.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ fn files() -> Vec<PathBuf> {
     files
 }
 
-/// The shortest episode of each environment with each of its recorded arguments.
+/// Returns the shortest episode for each environment and each of its recorded arguments.
 fn short_episodes() -> Vec<Value> {
     let mut shortest: BTreeMap<String, String> = BTreeMap::new();
     for path in files() {
@@ -61,7 +61,7 @@ fn every_recorded_episode_is_equal() {
     }
 }
 
-/// A number near to another, and of the same kind.
+/// Returns a different number of the same kind, close to this one.
 fn changed(number: &Value) -> Value {
     match number.as_i64() {
         Some(integer) => json!(integer ^ 1),
@@ -195,7 +195,7 @@ fn distance_is_counted_in_float32() {
     assert!(!is_within_ulps(f64::NAN, f64::NAN, 1));
 }
 
-/// Every number in a document, by pointer.
+/// Collects JSON pointers to every number of a document.
 fn numbers(json: &Value, pointer: &str, found: &mut Vec<String>) {
     match json {
         Value::Object(entries) => {
@@ -213,8 +213,8 @@ fn numbers(json: &Value, pointer: &str, found: &mut Vec<String>) {
     }
 }
 
-/// What nothing shows: probabilities and uniform numbers that fall on the same side, and the side
-/// of a goal whose sign was never seen and that was never reached.
+/// Whether no observation or reward depends on a draw: probabilities and uniform numbers that
+/// compare the same way, and the side of a goal that was not reached and whose sign was not seen.
 fn is_hidden(episode: &Value, pointer: &str) -> bool {
     let is_bandit = episode["env"] == "popgym/MultiarmedBandit";
     let is_unseen = episode["env"] == "tmaze_active" && pointer == "/goal_y" && {
@@ -244,7 +244,7 @@ fn a_change_to_any_hidden_draw_is_found() {
             let found = differences(&bad);
             assert_ne!(found, [""; 0], "{pointer} of {episode}");
         }
-        // Nor may one be missing.
+        // A missing draw is found, too.
         let latent = episode["latent"].as_object().unwrap();
         for key in latent.keys() {
             let mut bad = episode.clone();
@@ -254,7 +254,7 @@ fn a_change_to_any_hidden_draw_is_found() {
     }
 }
 
-/// The bandit's draws show where the arm was pulled and they cross each other.
+/// A bandit's draw shows when it falls on the other side of the probability of the pulled arm.
 #[test]
 fn a_pull_that_turns_out_otherwise_is_found() {
     let text = std::fs::read_to_string(data("popgym_multiarmed_bandit.jsonl")).unwrap();

@@ -1,57 +1,59 @@
-//! An environment played through wrappers: it is an environment itself.
+//! An environment played through wrappers, which is an environment itself.
 //!
-//! From the inside out: the environment; `frame_skip`; `observation_noise`; `previous_action`,
-//! `previous_reward` and `is_first`; `max_episode_steps`, which counts the client's steps. Where one of
-//! the three in the middle is on, an observation is a `Dict` of `observation` and of what was asked
-//! for; a client that wants a flat one has Gymnasium's `FlattenObservation`.
+//! The order from the inside out: the environment; `frame_skip`; `observation_noise`;
+//! `previous_action`, `previous_reward` and `is_first`; `max_episode_steps`, which counts the
+//! client's steps. With `previous_action`, `previous_reward` or `is_first`, an observation is a
+//! `Dict` of `observation` and the requested extras. A client can flatten it with Gymnasium's
+//! `FlattenObservation`.
 
 pub mod parameters;
 
 use std::collections::BTreeMap;
 use std::f64::consts::TAU;
 
-use env_protocol::{Bound, Dtype, Parameter, Returns, Space};
+use env_protocol::{Bound, Dtype, Returns, Space};
 use serde::{Deserialize, Serialize};
 
-use crate::render::{Picture, Seen};
+use crate::kit::vec_bytes;
+use crate::render::{Picture, Pictured, Seen};
 use crate::{
-    Arguments, Draw, Draws, Element, Environment, KwargsError, Profile, Transition, Wrappers,
-    vec_bytes,
+    Arguments, Catalogued, Draws, Element, Environment, KwargsError, Profile, Transition, Wrappers,
 };
 
-/// `E` through wrappers. Its observations are rows of float64, which hold the numbers of any other.
+/// `E` through wrappers. Its observations are rows of float64, which represents the numbers of
+/// every element type.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(bound = "", deny_unknown_fields)]
 pub struct Wrapped<E: Environment> {
     environment: E,
     wrappers: Wrappers,
-    /// The client's steps in the episode, where they are limited; else 0.
+    /// The client's steps in the episode if they are limited, else 0.
     steps: u32,
-    /// Where the environment writes its observations.
+    /// Buffer for the observations of the environment.
     #[serde(skip)]
     row: Vec<E::Element>,
 }
 
-/// What an observation has beside the environment's own.
+/// Values that wrappers add to an observation.
 struct Extras<'a> {
     /// `None` at a reset.
     action: Option<&'a [i64]>,
     reward: f64,
 }
 
-impl<E: Environment> Wrapped<E> {
-    /// Numbers in the environment's own observation.
+impl<E: Catalogued> Wrapped<E> {
+    /// Count of numbers in the environment's own observation.
     fn own_size(&self) -> usize {
         self.environment.observation_space().flat_size()
     }
 
-    /// Where the environment's own observation is in a row: a `Dict` is sorted by name, and only
+    /// Position of the environment's own observation in a row. A `Dict` is sorted by name, and only
     /// `is_first` comes before `observation`.
     fn own_start(&self) -> usize {
         usize::from(self.wrappers.is_first)
     }
 
-    /// Lets the environment write into its row.
+    /// Lets the environment write into its buffer.
     fn with_row<T>(&mut self, write: impl FnOnce(&mut E, &mut [E::Element]) -> T) -> T {
         if self.row.is_empty() {
             self.row = vec![E::Element::default(); self.own_size()];
@@ -59,7 +61,7 @@ impl<E: Environment> Wrapped<E> {
         write(&mut self.environment, &mut self.row)
     }
 
-    /// Writes the environment's row, with noise and whatever belongs to it.
+    /// Writes the environment's row with noise and extras.
     fn show(&self, extras: &Extras<'_>, draws: &mut impl Draws, observation: &mut [f64]) {
         let mut place = 0;
         let mut put = |number: f64| {
@@ -92,16 +94,16 @@ impl<E: Environment> Wrapped<E> {
     }
 }
 
-/// Two independent standard normal numbers (Box and Muller 1958), by the software logarithm, sine
-/// and cosine of `libm`, the same on every machine.
+/// Draws two independent standard normal numbers (Box and Muller 1958). Logarithm, sine and cosine
+/// are those of `libm`, which are the same on every machine.
 fn gaussian_pair(draws: &mut impl Draws) -> [f64; 2] {
-    // From (0, 1], because of the logarithm.
+    // The logarithm needs a number from (0, 1].
     let radius = (-2.0 * libm::log(1.0 - draws.uniform(0.0, 1.0))).sqrt();
     let angle = draws.uniform(0.0, TAU);
     [radius * libm::cos(angle), radius * libm::sin(angle)]
 }
 
-/// The least action of a space.
+/// Returns the least action of a space.
 fn least(space: &Space) -> impl Iterator<Item = f64> {
     let start = match space {
         Space::Discrete { start, .. } => *start as f64,
@@ -110,27 +112,65 @@ fn least(space: &Space) -> impl Iterator<Item = f64> {
     std::iter::repeat_n(start, space.flat_size())
 }
 
-/// The bounds of rewards that are observed as float32: rounded as they are.
+/// Returns a bound of rewards that are observed as float32, rounded like the rewards.
 fn as_observed(bound: f64) -> Bound {
     Bound::All(f64::from(bound as f32))
 }
 
-impl<E: Environment> Environment for Wrapped<E> {
-    type Element = f64;
-
-    const REFERENCE_NAME: &'static str = E::REFERENCE_NAME;
-
+impl<E: Catalogued> Catalogued for Wrapped<E> {
     fn profile() -> Profile {
         E::profile()
     }
 
-    fn parameters() -> Vec<Parameter> {
-        E::parameters()
+    /// The range of sums of one to `frame_skip` rewards, added in the order of a step.
+    fn reward_range(&self) -> [f64; 2] {
+        let [low, high] = self.environment.reward_range();
+        let most = |bound: f64| (1..self.wrappers.frame_skip).fold(bound, |sum, _| sum + bound);
+        [low.min(most(low)), high.max(most(high))]
     }
+
+    /// The returns that wrappers do not change. Extras add nothing for a player that remembers its
+    /// own actions, rewards and the start of the episode, but they help a memoryless player.
+    fn returns(&self) -> Returns {
+        let own = self.environment.returns();
+        let note = "With wrappers: those that are known to be the same.";
+        if self.wrappers.changes_episodes() {
+            return Returns {
+                note: note.to_owned(),
+                ..Returns::default()
+            };
+        }
+        let is_noisy = self.wrappers.observation_noise > 0.0;
+        Returns {
+            random: own.random,
+            memoryless: None,
+            best: own.best.filter(|_| !is_noisy),
+            oracle: own.oracle,
+            note: format!("{} {note}", own.note).trim_start().to_owned(),
+        }
+    }
+
+    /// The threshold of the environment without wrappers, unless they change its returns.
+    fn solved_threshold(&self) -> Option<f64> {
+        let returns = self.returns();
+        match returns.scale() == self.environment.returns().scale() {
+            true => self.environment.solved_threshold(),
+            false => returns.solved_threshold(),
+        }
+    }
+
+    /// The same as without wrappers.
+    fn needs_memory(&self) -> bool {
+        self.environment.needs_memory()
+    }
+}
+
+impl<E: Catalogued> Environment for Wrapped<E> {
+    type Element = f64;
 
     fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
         let environment = E::new(arguments)?;
-        let wrappers = Wrappers::of(arguments, &E::profile().parameters)?;
+        let wrappers = Wrappers::from_arguments(arguments, &E::profile().parameters)?;
         if wrappers.observation_noise > 0.0 && !takes_noise(&environment.observation_space()) {
             let detail = "the observations are not real numbers; only a Box of float32 takes noise";
             return Err(KwargsError::new("observation_noise", detail));
@@ -183,48 +223,6 @@ impl<E: Environment> Environment for Wrapped<E> {
         self.environment.action_space()
     }
 
-    /// Of one to `frame_skip` rewards, added up as a step does.
-    fn reward_range(&self) -> [f64; 2] {
-        let [low, high] = self.environment.reward_range();
-        let most = |bound: f64| (1..self.wrappers.frame_skip).fold(bound, |sum, _| sum + bound);
-        [low.min(most(low)), high.max(most(high))]
-    }
-
-    /// What a wrapper leaves as it is. Who remembers everything knows actions, rewards and when an
-    /// episode began without being shown; a memoryless player does not.
-    fn returns(&self) -> Returns {
-        let own = self.environment.returns();
-        let note = "With wrappers: those that are known to be the same.";
-        if self.wrappers.changes_episodes() {
-            return Returns {
-                note: note.to_owned(),
-                ..Returns::default()
-            };
-        }
-        let is_noisy = self.wrappers.observation_noise > 0.0;
-        Returns {
-            random: own.random,
-            memoryless: None,
-            best: own.best.filter(|_| !is_noisy),
-            oracle: own.oracle,
-            note: format!("{} {note}", own.note).trim_start().to_owned(),
-        }
-    }
-
-    /// That of the environment without wrappers, where they leave returns as they are.
-    fn solved_threshold(&self) -> Option<f64> {
-        let returns = self.returns();
-        match returns.scale() == self.environment.returns().scale() {
-            true => self.environment.solved_threshold(),
-            false => returns.solved_threshold(),
-        }
-    }
-
-    /// That of the environment without wrappers.
-    fn needs_memory(&self) -> bool {
-        self.environment.needs_memory()
-    }
-
     fn inherit(&mut self, previous: &Self) {
         self.environment.inherit(&previous.environment);
     }
@@ -270,8 +268,8 @@ impl<E: Environment> Environment for Wrapped<E> {
         transition
     }
 
-    /// That of the environment, which knows nothing of frames and limits: with those it may not be
-    /// the best.
+    /// The action of the environment's own oracle, which ignores frame skips and limits. With those
+    /// it may not be the best action.
     fn oracle(&self) -> Vec<i64> {
         self.environment.oracle()
     }
@@ -298,7 +296,9 @@ impl<E: Environment> Environment for Wrapped<E> {
         let has_time = |limit| self.steps < limit;
         self.environment.is_running() && self.wrappers.max_episode_steps.is_none_or(has_time)
     }
+}
 
+impl<E: Pictured + Catalogued> Pictured for Wrapped<E> {
     fn picture(&self, seen: &Seen<'_, f64>) -> Picture {
         let own = &seen.observation[self.own_start()..][..self.own_size()];
         let own: Vec<E::Element> = own
@@ -311,13 +311,9 @@ impl<E: Environment> Environment for Wrapped<E> {
             played: seen.played,
         })
     }
-
-    fn script(&self, latent: &serde_json::Value) -> Result<Vec<Draw>, String> {
-        self.environment.script(latent)
-    }
 }
 
-/// Whether noise can be added to observations.
+/// Whether observations of a space can have noise.
 fn takes_noise(space: &Space) -> bool {
     matches!(
         space,
@@ -329,4 +325,4 @@ fn takes_noise(space: &Space) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,17 +1,17 @@
-//! Which wrappers an environment is played through: arguments that every spec takes.
+//! Wrappers as arguments, which every spec accepts.
 //!
-//! They are Gymnasium's in meaning: `TimeLimit`, an observation with the previous action and reward
-//! and a flag on an episode's first one, noise on observations, a repeated action. None of them is on
-//! unless its argument is given, and then the arguments of a run say so.
+//! They mean the same as in Gymnasium: `TimeLimit`, observations with the previous action and
+//! reward and a flag on the first of an episode, noise on observations, repeated actions. Each is
+//! off unless its argument is given, so the arguments of a run name its wrappers.
 
 use env_protocol::Parameter;
 use serde::{Deserialize, Serialize};
 
 use crate::{Arguments, KwargsError};
 
-/// Most client's steps that a time limit may allow.
+/// Greatest time limit, in the client's steps.
 const MAX_EPISODE_STEPS: u32 = 1_000_000_000;
-/// Most times that an action may be taken in one step of the client.
+/// Greatest number of frames in one step of the client.
 const MAX_FRAME_SKIP: u32 = 100;
 /// Greatest standard deviation of the noise.
 const MAX_NOISE: f64 = 1e6;
@@ -20,9 +20,9 @@ const MAX_NOISE: f64 = 1e6;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Wrappers {
-    /// Client's steps after which an episode is truncated.
+    /// Number of the client's steps after which an episode is truncated.
     pub max_episode_steps: Option<u32>,
-    /// How often an action is taken in one step of the client; 1 is ordinary.
+    /// Number of frames in one step of the client, all with the same action; 1 by default.
     pub frame_skip: u32,
     /// Standard deviation of the noise on every number of an observation.
     pub observation_noise: f64,
@@ -30,12 +30,12 @@ pub struct Wrappers {
     pub previous_action: bool,
     /// Whether the reward that came with an observation is in it.
     pub previous_reward: bool,
-    /// Whether an observation tells whether it is the first of its episode.
+    /// Whether an observation says if it is the first of its episode.
     pub is_first: bool,
 }
 
 impl Wrappers {
-    /// The arguments that switch them on.
+    /// Returns the parameters that switch wrappers on.
     pub fn parameters() -> [Parameter; 6] {
         [
             Parameter::integer(
@@ -77,12 +77,12 @@ impl Wrappers {
         ]
     }
 
-    /// The wrappers that these arguments switch on, less those that the environment, whose own
-    /// parameters are given, has for itself.
+    /// Returns the wrappers that these arguments switch on. An argument that is one of the `own`
+    /// parameters of the environment belongs to the environment and switches on no wrapper.
     ///
     /// # Errors
-    /// When one is out of range.
-    pub fn of(arguments: &Arguments, own: &[Parameter]) -> Result<Self, KwargsError> {
+    /// When a value is out of range.
+    pub fn from_arguments(arguments: &Arguments, own: &[Parameter]) -> Result<Self, KwargsError> {
         let is_own = |name: &str| own.iter().any(|parameter| parameter.name == name);
         let natural = |name: &str| match is_own(name) {
             true => Ok(None),
@@ -102,7 +102,7 @@ impl Wrappers {
         })
     }
 
-    /// Whether any is on.
+    /// Whether any wrapper is on.
     pub fn any(&self) -> bool {
         self.has_extras()
             || self.max_episode_steps.is_some()
@@ -110,12 +110,12 @@ impl Wrappers {
             || self.observation_noise > 0.0
     }
 
-    /// Whether observations have something beside the environment's own.
+    /// Whether observations have extras in addition to the environment's own numbers.
     pub fn has_extras(&self) -> bool {
         self.previous_action || self.previous_reward || self.is_first
     }
 
-    /// Whether the length of an episode or what a step does is another one.
+    /// Whether wrappers change the length of an episode or the effect of a step.
     pub fn changes_episodes(&self) -> bool {
         self.max_episode_steps.is_some() || self.frame_skip > 1
     }

@@ -8,7 +8,7 @@ fn json(text: &str) -> Result<StreamRequest<'_>, EnvelopeError> {
     StreamRequest::decode(Encoding::Json, text.as_bytes())
 }
 
-/// The id and the pointer of a message that is refused.
+/// Returns the id and the pointer of a refused message.
 fn refused(result: Result<StreamRequest<'_>, EnvelopeError>) -> (Option<StreamId>, String) {
     let EnvelopeError { id, error } = result.expect_err("should be refused");
     match error {
@@ -62,7 +62,7 @@ fn a_reply_has_one_form_in_each_encoding() {
 }
 
 #[test]
-fn what_is_wrong_is_pointed_at_and_the_id_kept() {
+fn a_wrong_message_keeps_its_id_and_gets_a_pointer() {
     let id = || Some(StreamId::Number(7));
     for (text, expected) in [
         (
@@ -124,7 +124,7 @@ fn what_is_wrong_is_pointed_at_and_the_id_kept() {
 }
 
 #[test]
-fn messagepack_that_is_wrong_is_told_apart_too() {
+fn a_wrong_message_in_messagepack_keeps_its_id_and_gets_a_pointer() {
     let id = || Some(StreamId::Number(7));
     for (bytes, expected) in [
         (&b"\x95\x07\xa4jump\xa3env\xa1e\xc0"[..], (id(), "/1")),
@@ -137,7 +137,7 @@ fn messagepack_that_is_wrong_is_told_apart_too() {
         (b"\x95\x07\xa4step\xa3env\xa1e", (id(), "malformed")),
         (b"\x95\xff\xa4step\xa3env\xa1e\xc0", (None, "/0")),
         (b"\x95\xcb\0\0\0\0\0\0\0\0", (None, "/0")),
-        // A text of 4 GiB, of which nothing follows.
+        // A text that announces 4 GiB and ends there.
         (b"\x95\xdb\xff\xff\xff\xff", (None, "/0")),
         (b"\x95\x07\xdb\xff\xff\xff\xff", (id(), "/1")),
         (b"\x95", (None, "malformed")),
@@ -152,7 +152,7 @@ fn messagepack_that_is_wrong_is_told_apart_too() {
 }
 
 #[test]
-fn a_deep_body_is_passed_by() {
+fn a_deep_body_is_borrowed_without_being_parsed() {
     let body = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
     let text = format!(r#"{{"id":7,"op":"step","kind":"env","env_id":"e","body":{body}}}"#);
     assert_eq!(json(&text).unwrap().body, body.as_bytes());

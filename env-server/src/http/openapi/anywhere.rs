@@ -1,4 +1,5 @@
-//! What any operation may be answered: by the server before a handler is asked, or instead of it.
+//! Failures common to all operations: answered by the server before a handler is called, or instead
+//! of it.
 
 use axum::http::StatusCode;
 use env_protocol::{ErrorCode, PROBLEM_CONTENT_TYPE};
@@ -9,8 +10,8 @@ use utoipa::openapi::{
     Components, ContentBuilder, ObjectBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder, Type,
 };
 
-use super::operations;
-use crate::http::is_open;
+use super::items::operations;
+use service::server::is_open;
 
 /// Name of the security scheme.
 const BEARER: &str = "bearer";
@@ -30,11 +31,11 @@ const ANYWHERE: [ErrorCode; 11] = [
     ErrorCode::RequestTimeout,
 ];
 
-/// Their statuses that only those meet who need a token.
+/// Statuses of failures that only occur on routes that need a token.
 const WITH_TOKENS: [u16; 2] = [401, 429];
 
-/// Adds these failures to every operation, and says which of them take a token, which they want or
-/// not.
+/// Adds these failures to every operation, and declares which operations need a token (or accept
+/// one, if `wants_tokens` is false).
 pub(super) fn add(document: &mut OpenApi, wants_tokens: bool) {
     let components = document.components.get_or_insert_with(Components::default);
     for status in statuses() {
@@ -77,14 +78,14 @@ fn add_to(operation: &mut Operation, is_open: bool) {
     }
 }
 
-/// The statuses of [`ANYWHERE`].
+/// Returns the statuses of [`ANYWHERE`].
 fn statuses() -> impl Iterator<Item = u16> {
     ANYWHERE
         .chunk_by(|a, b| a.status() == b.status())
         .map(|codes| codes[0].status())
 }
 
-/// Name of the response with a status of [`ANYWHERE`].
+/// Returns the name of the response with a status of [`ANYWHERE`].
 fn component(status: u16) -> String {
     let status = StatusCode::from_u16(status).unwrap_or_default();
     let words = status.canonical_reason().unwrap_or_default();
@@ -103,7 +104,7 @@ fn describe(response: &mut Response, status: u16) {
     }
 }
 
-/// Says which header comes with a failure.
+/// Declares the header that comes with a failure.
 fn add_header(response: &mut Response, status: u16) {
     let (name, header) = match status {
         401 => ("WWW-Authenticate", header(Type::String, "`Bearer`")),

@@ -1,5 +1,5 @@
-//! What is known of requests and replies that Rust types do not say: the ranges of integers, what an
-//! id looks like, which specs there are, which bodies may be left out, and what the settings allow.
+//! Constraints on requests and replies that Rust types do not express: ranges of integers, the form
+//! of ids, the existing specs, optional bodies, and limits from the settings.
 
 use env_protocol::ErrorCode;
 use serde_json::json;
@@ -8,14 +8,15 @@ use utoipa::openapi::path::{Operation, Parameter};
 use utoipa::openapi::schema::{AdditionalProperties, ArrayItems, Object, SchemaFormat, SchemaType};
 use utoipa::openapi::{KnownFormat, OpenApi, RefOr, Required, Schema, Type};
 
-use super::operations;
-use crate::session::store::{ID_PATTERN, Limits};
+use super::items::operations;
+use crate::session::Limits;
 use environments::registry;
+use service::leases::ID_PATTERN;
 
-/// Operations that an empty body says enough to, by the beginnings of their ids.
+/// Operations for which an empty body is enough, by the prefixes of their ids.
 const BODY_IS_OPTIONAL: [&str; 4] = ["reset_", "renew_", "fork_", "describe_"];
 
-/// Makes everything as exact as it is known.
+/// Adds all known constraints.
 pub(super) fn make_exact(document: &mut OpenApi, limits: &Limits) {
     if let Some(components) = &mut document.components {
         for (name, schema) in &mut components.schemas {
@@ -45,7 +46,7 @@ pub(super) fn make_exact(document: &mut OpenApi, limits: &Limits) {
     }
 }
 
-/// Bounds the fields of a request's body by what it is for.
+/// Bounds the fields of a request's body, by the name of its type.
 fn bound_fields(name: &str, schema: &mut RefOr<Schema>, limits: &Limits) {
     let RefOr::T(Schema::Object(body)) = schema else {
         return;
@@ -92,7 +93,7 @@ fn describe_id(object: &mut Object) {
     object.pattern = Some(ID_PATTERN.to_owned());
 }
 
-/// Gives an integer the range of its Rust type. The derive knows only how many bits it has.
+/// Gives an integer the range of its Rust type. The derive knows only its number of bits.
 fn bound_integers(object: &mut Object) {
     let is_integer = match &object.schema_type {
         SchemaType::Type(kind) => *kind == Type::Integer,
@@ -119,7 +120,7 @@ fn bound_integers(object: &mut Object) {
     object.maximum.get_or_insert(maximum);
 }
 
-/// Has every object schema changed that is in this one, itself included.
+/// Applies `change` to every object schema in this one, including itself.
 fn visit(schema: &mut RefOr<Schema>, change: &mut impl FnMut(&mut Object)) {
     let RefOr::T(schema) = schema else { return };
     match schema {

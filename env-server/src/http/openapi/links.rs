@@ -1,4 +1,4 @@
-//! Links: which operation can follow a reply, and what of the reply goes into it.
+//! Links: which operation can follow a reply, and which parts of the reply it uses.
 
 use std::collections::BTreeMap;
 
@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 use utoipa::openapi::link::{Link, LinkBuilder};
 use utoipa::openapi::{OpenApi, RefOr};
 
-use super::operations;
+use super::items::operations;
 
-/// The id in a reply that has one.
+/// The id in a reply that contains one.
 const IN_REPLY: &str = "$response.body#/env_id";
 /// The id in the path of the request.
 const IN_PATH: &str = "$request.path.env_id";
 
-/// What takes no number, by the beginnings of the operations' ids.
+/// Operations without a number, by the prefixes of their ids.
 const UNNUMBERED: [&str; 7] = [
     "get",
     "snapshot",
@@ -23,7 +23,7 @@ const UNNUMBERED: [&str; 7] = [
     "renew",
     "close",
 ];
-/// What takes the next number. The rest of their bodies is the client's own.
+/// Operations that take the next number. The rest of their bodies is up to the client.
 const NUMBERED: [&str; 3] = ["reset", "step", "fork"];
 
 /// Adds the links.
@@ -42,7 +42,7 @@ pub(super) fn add(document: &mut OpenApi) {
     }
 }
 
-/// What can follow a reply, by name.
+/// Returns the operations that can follow a reply, by name.
 fn after(operation_id: &str, status: &str) -> BTreeMap<String, Link> {
     let of_one = |kind| {
         let verb = operation_id.strip_suffix(kind)?.strip_suffix('_')?;
@@ -60,7 +60,7 @@ fn after(operation_id: &str, status: &str) -> BTreeMap<String, Link> {
     }
 }
 
-/// What can follow a page of a list.
+/// Returns the operations that can follow a page of a list.
 fn after_list(list: &str, get: &str, field: &str) -> BTreeMap<String, Link> {
     let first = format!("$response.body#/{field}/0/env_id");
     BTreeMap::from([
@@ -69,7 +69,7 @@ fn after_list(list: &str, get: &str, field: &str) -> BTreeMap<String, Link> {
     ])
 }
 
-/// What can follow an operation on one environment.
+/// Returns the operations that can follow an operation on one environment.
 fn after_verb(verb: &str, kind: &str, status: &str) -> BTreeMap<String, Link> {
     let mut links = BTreeMap::new();
     let mut add = |then: &str, env_id: &str, body: Option<Value>| {
@@ -80,9 +80,9 @@ fn after_verb(verb: &str, kind: &str, status: &str) -> BTreeMap<String, Link> {
     };
     let next_seq = json!({"seq": "$response.body#/seq"});
     let is_there = match (verb, status) {
-        ("create", "201") | ("put" | "get", "200") | ("put", "201") => Some((IN_REPLY, next_seq)),
+        ("create" | "put", "201") | ("put" | "get", "200") => Some((IN_REPLY, next_seq)),
         ("reset" | "step" | "restore", "200") => Some((IN_PATH, next_seq)),
-        // Its `seq` is that of the environment it was branched from.
+        // Its `seq` is that of the original environment.
         ("fork", "201") => Some((IN_REPLY, json!({"seq": 0}))),
         ("renew", "200") => {
             add("get", IN_PATH, None);
@@ -97,7 +97,7 @@ fn after_verb(verb: &str, kind: &str, status: &str) -> BTreeMap<String, Link> {
             None
         }
         ("oracle", "200") => {
-            // What it would do is done: it names the actions as a step does.
+            // The oracle's action can be taken: its reply names the actions as a step does.
             let field = if kind == "env" { "action" } else { "actions" };
             let mut body = next_seq;
             body[field] = Value::from(format!("$response.body#/{field}"));
@@ -113,7 +113,7 @@ fn after_verb(verb: &str, kind: &str, status: &str) -> BTreeMap<String, Link> {
             }
             return links;
         }
-        // To see that it is gone, and that closing again is no error.
+        // To check that it is closed, and that closing it again is not an error.
         ("close", "204") => {
             add("get", IN_PATH, None);
             add("close", IN_PATH, None);

@@ -1,4 +1,4 @@
-//! From a message to the handler of the HTTP route that it names, and back.
+//! Dispatch of a message to the handler of the HTTP route that it names, and of the reply back.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -14,30 +14,36 @@ use env_protocol::{
 use futures_util::FutureExt;
 use serde::Deserialize;
 
-use crate::http::aside::Note;
-use crate::http::bodies::Bodies;
-use crate::http::codec::{self, Accept, Call};
-use crate::http::problem::{self, Failure};
-use crate::http::{Caller, IDEMPOTENCY_REPLAYED, SharedApp, envs, vector_envs};
-use crate::session::room::Room;
+use crate::http::app::SharedApp;
+use crate::http::caller::Caller;
+use crate::http::handlers::{envs, vector_envs};
+use service::IDEMPOTENCY_REPLAYED;
+use service::aside::Note;
+use service::bodies::Bodies;
+use service::codec::{self, Accept, Call};
+use service::problem::{self, Failure};
+use service::room::Room;
 
-/// A message with everything that answering it takes.
-pub(super) struct Order {
+/// Path of the route.
+pub(super) const PATH: &str = "/v1/stream";
+
+/// A message with everything needed to answer it.
+pub(super) struct StreamCall {
     id: StreamId,
     op: StreamOp,
     kind: StreamKind,
     env_id: Option<String>,
     body: Bytes,
     encoding: Encoding,
-    /// What a large body takes, or that there is no room for it.
+    /// The memory reservation of a large body, or the problem if there is no memory for it.
     room: Result<Option<Room>, Problem>,
 }
 
-impl Order {
-    /// Reads a message up to its body.
+impl StreamCall {
+    /// Decodes a message except for its body.
     ///
     /// # Errors
-    /// The reply that says what is wrong.
+    /// The reply that describes the error.
     pub(super) fn read(
         encoding: Encoding,
         message: &Bytes,
@@ -46,7 +52,7 @@ impl Order {
         let mut room = None;
         let counted = bodies.count(&mut room, message.len());
         match StreamRequest::decode(encoding, message) {
-            Ok(request) => Ok(Order {
+            Ok(request) => Ok(StreamCall {
                 room: counted.map(|()| room),
                 body: message.slice_ref(request.body),
                 id: request.id,
@@ -57,18 +63,18 @@ impl Order {
             }),
             Err(EnvelopeError { id, error }) => {
                 let problem = codec::problem(error);
-                Err(refusal(encoding, id, problem, super::PATH.to_owned()))
+                Err(refusal(encoding, id, problem, PATH.to_owned()))
             }
         }
     }
 
-    /// The environment it is about.
+    /// Returns the environment that the message is about.
     pub(super) fn target(&self) -> Option<(StreamKind, String)> {
         self.env_id.clone().map(|id| (self.kind, id))
     }
 
-    /// Does it and gives the reply, with the room that it takes if it is large. Up to its first
-    /// wait it is done when it is polled first.
+    /// Runs the operation and returns the reply, with its memory reservation if it is large.
+    /// Everything before its first wait is done by the first poll.
     pub(super) async fn answer(
         self,
         app: SharedApp,
@@ -100,30 +106,20 @@ impl Order {
         let (bytes, room) = (self.body, self.room?);
         let state = State(app.clone());
         let note = caller.note().clone();
-        // Those that need one have been checked for it.
+        // The ids of operations that need one have been checked.
         let env_id = Path(self.env_id.unwrap_or_default());
         let accept = Accept(encoding);
 
+        macro_rules! body {
+            () => {
+                body(&app, &note, encoding, &bytes, room).await?
+            };
+        }
         macro_rules! call {
             ($handlers:ident) => {
                 match op {
-                    StreamOp::Create => {
-                        $handlers::create(
-                            state,
-                            full(caller)?,
-                            body(&app, &note, encoding, &bytes, room).await?,
-                        )
-                        .await
-                    }
-                    StreamOp::Put => {
-                        $handlers::put(
-                            state,
-                            full(caller)?,
-                            env_id,
-                            body(&app, &note, encoding, &bytes, room).await?,
-                        )
-                        .await
-                    }
+                    StreamOp::Create => $handlers::create(state, full(caller)?, body!()).await,
+                    StreamOp::Put => $handlers::put(state, full(caller)?, env_id, body!()).await,
                     StreamOp::List => {
                         let page = query(encoding, &bytes)?;
                         $handlers::list(state, full(caller)?, page, accept).await
@@ -137,55 +133,19 @@ impl Order {
                         let closed = $handlers::close(state, full(caller)?, env_id).await;
                         closed.map(IntoResponse::into_response)
                     }
-                    StreamOp::Reset => {
-                        $handlers::reset(
-                            state,
-                            caller,
-                            env_id,
-                            body(&app, &note, encoding, &bytes, room).await?,
-                        )
-                        .await
-                    }
-                    StreamOp::Step => {
-                        $handlers::step(
-                            state,
-                            caller,
-                            env_id,
-                            body(&app, &note, encoding, &bytes, room).await?,
-                        )
-                        .await
-                    }
+                    StreamOp::Reset => $handlers::reset(state, caller, env_id, body!()).await,
+                    StreamOp::Step => $handlers::step(state, caller, env_id, body!()).await,
                     StreamOp::Lease => {
-                        $handlers::lease(
-                            state,
-                            full(caller)?,
-                            env_id,
-                            body(&app, &note, encoding, &bytes, room).await?,
-                        )
-                        .await
+                        $handlers::lease(state, full(caller)?, env_id, body!()).await
                     }
                     StreamOp::Snapshot => {
                         no_body(encoding, &bytes)?;
                         $handlers::snapshot(state, full(caller)?, env_id, accept).await
                     }
                     StreamOp::Restore => {
-                        $handlers::restore(
-                            state,
-                            full(caller)?,
-                            env_id,
-                            body(&app, &note, encoding, &bytes, room).await?,
-                        )
-                        .await
+                        $handlers::restore(state, full(caller)?, env_id, body!()).await
                     }
-                    StreamOp::Fork => {
-                        $handlers::fork(
-                            state,
-                            full(caller)?,
-                            env_id,
-                            body(&app, &note, encoding, &bytes, room).await?,
-                        )
-                        .await
-                    }
+                    StreamOp::Fork => $handlers::fork(state, full(caller)?, env_id, body!()).await,
                     StreamOp::Trajectory => {
                         let page = query(encoding, &bytes)?;
                         $handlers::trajectory(state, full(caller)?, env_id, page, accept).await
@@ -199,7 +159,7 @@ impl Order {
         }
     }
 
-    /// The path of the HTTP route.
+    /// Returns the path of the HTTP route.
     fn path(&self) -> String {
         let mut path = match self.kind {
             StreamKind::Env => "/v1/envs".to_owned(),
@@ -224,7 +184,7 @@ impl Order {
     }
 }
 
-/// A body as the HTTP route reads it.
+/// Decodes a body as the HTTP route does.
 async fn body<T: for<'de> Deserialize<'de> + Send + 'static>(
     app: &SharedApp,
     note: &Note,
@@ -236,12 +196,12 @@ async fn body<T: for<'de> Deserialize<'de> + Send + 'static>(
     Ok(Call::decode(encoding, bytes, room, encoding, &app.bodies, note).await?)
 }
 
-/// A query as the HTTP route reads it, from a body.
+/// Decodes a query as the HTTP route does, but from a body.
 fn query<T: for<'de> Deserialize<'de>>(encoding: Encoding, bytes: &[u8]) -> Result<T, Failure> {
     Ok(Call::read(encoding, bytes, encoding)?.body)
 }
 
-/// Whether there is nothing in a body of which nothing is read.
+/// Checks that a body is empty, for operations that take none.
 fn no_body(encoding: Encoding, bytes: &[u8]) -> Result<(), Failure> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -250,7 +210,7 @@ fn no_body(encoding: Encoding, bytes: &[u8]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The reply to a request that a handler has answered.
+/// Converts a handler's response into a reply.
 async fn reply(
     encoding: Encoding,
     id: &StreamId,
@@ -270,7 +230,7 @@ async fn reply(
     Ok((reply.encode(encoding), room))
 }
 
-/// The body of a message: that JSON ends a line is for people who ask over HTTP.
+/// Strips the newline at the end of JSON, which is for people who use HTTP.
 fn without_line_end(encoding: Encoding, body: &[u8]) -> &[u8] {
     match encoding {
         Encoding::Json => body.strip_suffix(b"\n").unwrap_or(body),
@@ -278,7 +238,7 @@ fn without_line_end(encoding: Encoding, body: &[u8]) -> &[u8] {
     }
 }
 
-/// The reply that says what was wrong.
+/// Builds the reply that reports a problem.
 fn refusal(
     encoding: Encoding,
     id: Option<StreamId>,

@@ -1,4 +1,4 @@
-//! Operations of one socket that are under way: many at a time, those of one environment in order.
+//! Operations of one socket in flight: many at a time, those of one environment in order.
 
 use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
@@ -16,27 +16,28 @@ pub(super) type Target = (StreamKind, String);
 /// An operation, up to its reply.
 pub(super) type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// Operations under way, and replies that wait for earlier ones of their environment.
+/// Operations in flight, and replies that wait for earlier ones of their environment.
 pub(super) struct InFlight<T> {
-    /// Those that have to wait for something: the journal, or a long computation.
+    /// Operations that wait for something: the journal, or a long computation.
     waiting: FuturesUnordered<Work<(Option<Target>, u64, T)>>,
-    /// By environment, its unanswered operations.
+    /// The unanswered operations of each environment.
     queues: HashMap<Target, Queue<T>>,
-    /// Replies that may be given.
+    /// Replies that may be sent.
     ready: VecDeque<T>,
     next_number: u64,
     unanswered: usize,
-    /// Set by an operation that goes on aside.
+    /// Set by an operation that continues aside.
     aside: Arc<AtomicBool>,
 }
 
 /// The unanswered operations of one environment.
 struct Queue<T> {
-    /// In order, with the replies that are there.
+    /// In order, with the replies available.
     replies: VecDeque<(u64, Option<T>)>,
-    /// The one that goes on aside: whether it has been applied is not known before it is answered.
+    /// The operation that continues aside: until it is answered, it is unknown whether it has been
+    /// applied.
     aside: Option<u64>,
-    /// Those that have not begun, because of it.
+    /// Operations that have not begun because of it.
     held: VecDeque<(u64, Work<T>)>,
 }
 
@@ -51,7 +52,7 @@ impl<T> Default for Queue<T> {
 }
 
 impl<T: Send + 'static> InFlight<T> {
-    /// None yet. `aside` is set by an operation when what it does goes on elsewhere.
+    /// Creates an empty set. An operation sets `aside` when its work continues elsewhere.
     pub(super) fn new(aside: Arc<AtomicBool>) -> Self {
         InFlight {
             waiting: FuturesUnordered::new(),
@@ -63,14 +64,14 @@ impl<T: Send + 'static> InFlight<T> {
         }
     }
 
-    /// Operations that have not been answered.
+    /// Returns the number of unanswered operations.
     pub(super) fn len(&self) -> usize {
         self.unanswered
     }
 
-    /// Begins an operation: whatever it does before it has to wait is done now, in the order of
-    /// these calls, unless one before it on the same environment goes on aside. The reply is
-    /// returned if it may be given at once.
+    /// Begins an operation. Its work up to its first wait is done now, in the order of these calls,
+    /// unless an earlier operation on the same environment continues aside. Returns the reply if it
+    /// may be sent at once.
     pub(super) async fn begin(&mut self, target: Option<Target>, mut work: Work<T>) -> Option<T> {
         let number = self.next_number;
         self.next_number += 1;
@@ -111,8 +112,8 @@ impl<T: Send + 'static> InFlight<T> {
         self.waiting.push(Box::pin(waiting));
     }
 
-    /// The next reply that may be given; `None` when nothing is under way. Cancelled, it loses
-    /// nothing.
+    /// Returns the next reply that may be sent; `None` when nothing is in flight. Cancelling it
+    /// loses nothing.
     pub(super) async fn next(&mut self) -> Option<T> {
         while self.ready.is_empty() {
             let (target, number, reply) = self.waiting.next().await?;
@@ -122,7 +123,7 @@ impl<T: Send + 'static> InFlight<T> {
         self.ready.pop_front()
     }
 
-    /// Takes in a reply, and begins what has waited for it. It never has to wait itself.
+    /// Records a reply, and begins operations that waited for it. It never has to wait itself.
     async fn finished(&mut self, target: Option<Target>, number: u64, reply: T) {
         let Some(target) = target else {
             self.ready.push_back(reply);
@@ -187,7 +188,7 @@ mod tests {
         let (second, second_reply) = oneshot::channel();
         assert_eq!(in_flight.begin(target("a"), work(first_reply)).await, None);
         assert_eq!(in_flight.begin(target("a"), work(second_reply)).await, None);
-        // It is done at once, but waits for those before it.
+        // It is done at once, but its reply waits for the earlier ones.
         let third = Box::pin(std::future::ready(3));
         assert_eq!(in_flight.begin(target("a"), third).await, None);
         let other = Box::pin(std::future::ready(10));
@@ -206,7 +207,7 @@ mod tests {
         assert_eq!(in_flight.begin(target("a"), next).await, Some(4));
     }
 
-    /// An operation that goes on aside, as far as can be seen here.
+    /// An operation that continues aside, as far as can be seen here.
     fn aside(note: &Arc<AtomicBool>, reply: oneshot::Receiver<u32>) -> Work<u32> {
         let note = Arc::clone(note);
         Box::pin(async move {

@@ -1,13 +1,12 @@
 //! `GET /v1/stream`: the operations of the HTTP routes as messages, many environments on one
 //! WebSocket.
 //!
-//! Messages are read and written by `env_protocol`; each is given to the handler of the HTTP route
-//! it names. A socket holds nothing: environments live by their leases, and one that breaks is
-//! opened again and goes on with the same `seq`.
+//! Messages are encoded and decoded by `env_protocol`; each is passed to the handler of the HTTP
+//! route it names. A socket has no state: environments are kept by their leases, and after a broken
+//! connection a new socket continues with the same `seq`.
 
 mod dispatch;
 mod in_flight;
-pub(crate) mod socket;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -19,25 +18,23 @@ use bytes::Bytes;
 use env_protocol::{Encoding, Problem};
 use tokio::task::coop::consume_budget;
 
-use super::{Caller, SharedApp};
-use crate::session::room::Room;
-use dispatch::Order;
+use super::app::SharedApp;
+use super::caller::Caller;
+use dispatch::StreamCall;
 use in_flight::InFlight;
-use socket::{Event, Gone, Socket, Upgrade};
+use service::room::Room;
+use service::socket::{Event, Gone, Socket, Upgrade};
 
-/// Its path.
-const PATH: &str = "/v1/stream";
-
-/// Operations of one socket that may be under way. Beyond that it is not read from, so that the
-/// client waits.
+/// Most operations of one socket in flight. Beyond that the socket is not read, so the client
+/// waits.
 const MAX_IN_FLIGHT: usize = 64;
 
 /// Play many environments on one WebSocket
 ///
 /// Text frames are JSON messages, binary frames MessagePack ones. A request is a `StreamRequest`, a
 /// reply a `StreamReply`; their bodies are those of the other routes. Operations on one environment
-/// are answered in order, others may overtake them. Requests may be sent without waiting for
-/// replies. A socket that breaks loses nothing: open another one and resend with the same `seq`.
+/// are answered in order; others may overtake them. Requests may be sent without waiting for
+/// replies. A broken socket loses nothing: open another one and resend with the same `seq`.
 #[utoipa::path(
     get, path = "/v1/stream", operation_id = "stream", tag = "stream",
     responses(
@@ -54,8 +51,9 @@ pub(super) async fn stream(
     upgrade: Upgrade,
 ) -> Response {
     let serving = app.clone();
-    upgrade.accept(&app, move |socket| async move {
-        // The client is gone, which is its own business.
+    let max_bytes = app.max_body_bytes();
+    upgrade.accept(&app.sockets, max_bytes, move |socket| async move {
+        // The client has disconnected; nothing is left to do.
         let _ = serve(serving, caller, socket).await;
     })
 }
@@ -82,7 +80,7 @@ async fn serve(app: SharedApp, caller: Caller, mut socket: Socket) -> Result<(),
             Event::Ending => break,
             Event::Gone => return Ok(()),
         };
-        let order = match Order::read(encoding, &message, &app.bodies) {
+        let order = match StreamCall::read(encoding, &message, &app.bodies) {
             Ok(order) => order,
             Err(reply) => {
                 socket.send(frame(encoding, reply)).await?;
@@ -98,7 +96,7 @@ async fn serve(app: SharedApp, caller: Caller, mut socket: Socket) -> Result<(),
         if let Some(reply) = in_flight.begin(target, Box::pin(work)).await {
             send(&mut socket, reply).await?;
         }
-        // Messages that have come already must not keep other tasks waiting.
+        // Messages that have already arrived must not keep other tasks waiting.
         consume_budget().await;
     }
     while let Some(reply) = in_flight.next().await {
@@ -110,7 +108,7 @@ async fn serve(app: SharedApp, caller: Caller, mut socket: Socket) -> Result<(),
     Ok(())
 }
 
-/// Sends a reply, which takes its room until it has been sent.
+/// Sends a reply, which holds its memory reservation until it has been sent.
 async fn send(
     socket: &mut Socket,
     (message, _room): (Message, Option<Arc<Room>>),
@@ -118,23 +116,25 @@ async fn send(
     socket.send(message).await
 }
 
-/// The reply to one message, from nobody in particular.
+/// Answers one message of an anonymous caller.
 #[cfg(any(test, fuzzing))]
 pub(crate) async fn answer_message(app: &SharedApp, encoding: Encoding, message: &[u8]) -> Vec<u8> {
-    match Order::read(encoding, &Bytes::copy_from_slice(message), &app.bodies) {
+    match StreamCall::read(encoding, &Bytes::copy_from_slice(message), &app.bodies) {
         Ok(order) => order.answer(app.clone(), Caller::nobody()).await.0,
         Err(reply) => reply,
     }
 }
 
-/// The route of the stream alone; making all of them takes long.
+/// Returns the route of the stream alone; building all routes takes long.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn only_route(app: SharedApp) -> axum::Router {
     let route = axum::routing::get(stream);
-    axum::Router::new().route(PATH, route).with_state(app)
+    axum::Router::new()
+        .route(dispatch::PATH, route)
+        .with_state(app)
 }
 
-/// A reply as a frame of its encoding.
+/// Wraps a reply in a frame of its encoding.
 fn frame(encoding: Encoding, reply: Vec<u8>) -> Message {
     match encoding {
         Encoding::Json => {

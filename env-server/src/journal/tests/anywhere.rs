@@ -12,7 +12,7 @@ use super::{Record, config, open_with, segments};
 
 const SEGMENT_BYTES: u64 = 700;
 
-/// Frames of records with these keys and so many bytes; each record begins with a number of its own.
+/// Frames of records with these keys and payload lengths; each record begins with its own number.
 fn frames(shape: &[Vec<(Key, usize)>]) -> Vec<Vec<Record>> {
     let mut number = 0_u64;
     let mut record = |(key, len): &(Key, usize)| {
@@ -33,7 +33,7 @@ fn shape() -> impl Strategy<Value = Vec<Vec<(Key, usize)>>> {
 
 /// A journal of these frames.
 fn written(frames: &[Vec<Record>]) -> TempDir {
-    // Where there is one, a folder that needs no disk.
+    // A folder in memory, where the system has one.
     let folder = TempDir::new_in("/dev/shm")
         .or_else(|_| TempDir::new())
         .unwrap();
@@ -51,7 +51,7 @@ fn written(frames: &[Vec<Record>]) -> TempDir {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
-    /// What is missing is reported, key by key, and nothing else is.
+    /// Missing records are reported, key by key, and nothing else is.
     #[test]
     fn what_is_missing_is_reported(
         shape in shape(),
@@ -83,7 +83,7 @@ proptest! {
         prop_assert!(!is_unknown, "{:#?}", recovered);
         prop_assert_eq!(recovered.torn_tail_bytes, 0);
 
-        // It continues, and tells the same again.
+        // The journal continues, and reports the same again.
         journal.put(&[(9, b"more")]).unwrap();
         drop(journal);
         let (_, again, mut more) = open_with(config(folder.path(), SEGMENT_BYTES));
@@ -93,7 +93,8 @@ proptest! {
         prop_assert_eq!(reported_again, missing, "{:#?}", again);
     }
 
-    /// A process that ends in the middle of an append loses that one and nothing else, and nothing is reported.
+    /// A process that ends in the middle of an append loses that append and nothing else, and
+    /// nothing is reported.
     #[test]
     fn a_process_that_ends_in_the_middle_is_no_damage(
         shape in shape(),
@@ -109,7 +110,7 @@ proptest! {
         let records: Vec<_> = last.iter().map(|(key, bytes)| (*key, &bytes[..])).collect();
         journal.put(&records).unwrap();
         drop(journal);
-        // It has not come to the end of the write, and so not to the index.
+        // The process did not reach the end of the write, and so not the index.
         let path = segments(folder.path()).pop().unwrap();
         fs::remove_file(path.with_extension("index")).unwrap();
         fs::write(before.with_extension("index"), index).unwrap();

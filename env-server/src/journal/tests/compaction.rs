@@ -105,7 +105,7 @@ fn the_next_compaction_waits_for_twice_what_the_last_one_left() {
     journal.finish_compaction(token).unwrap();
     let left = journal.stats().bytes;
     drop(journal);
-    // Also after opening again.
+    // The same after opening the journal again.
     let (journal, ..) = open_with(config(folder.path(), SEGMENT_BYTES));
     let grown = fill_up(&journal);
     assert!(
@@ -142,7 +142,7 @@ struct Camera {
     dir: PathBuf,
     copies: PathBuf,
     num_copies: Arc<AtomicU64>,
-    /// One operation at a time, so that a copy shows one moment.
+    /// Allows one operation at a time, so that a copy shows a single moment.
     lock: Mutex<()>,
 }
 
@@ -176,7 +176,7 @@ impl Storage for Watched {
 
 impl LogFile for WatchedFile {
     fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        // Half of it, so that copies with torn frames and headers are taken as well.
+        // Write only half, so that copies with torn frames and headers are taken as well.
         self.1
             .before(|| self.0.write(&bytes[..bytes.len().div_ceil(2)]))
     }
@@ -219,7 +219,7 @@ fn a_crash_at_any_point_of_a_compaction_loses_nothing() {
             let dir = copies.path().join(number.to_string());
             let (journal, recovered) = read(&dir);
             assert_eq!(recovered, state, "copy {number} of {num_copies}");
-            // And it goes on, up to another compaction.
+            // And it continues, up to another compaction.
             let mut state = recovered;
             fill(&journal, &mut state);
             compact(&journal, &state).unwrap();

@@ -1,4 +1,4 @@
-//! Crashes: real ones, by SIGKILL, and made-up ones against a model.
+//! Crashes: real ones, by SIGKILL, and simulated ones compared with a model.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -16,7 +16,8 @@ use super::{Record, config, open_with, segments};
 const CHILD_DIR: &str = "JOURNAL_CRASH_TEST_DIR";
 const SEGMENT_BYTES: u64 = 10_000;
 
-/// Not a test of its own: what [`killed_at_any_moment`] starts and kills. Appends for ever and prints what was acknowledged.
+/// Not a test of its own, but the child that [`killed_at_any_moment`] starts and kills. Appends
+/// forever and prints what was acknowledged.
 #[test]
 #[ignore = "the child of another test"]
 fn child() {
@@ -35,7 +36,8 @@ fn child() {
     }
 }
 
-/// Runs a child until it has acknowledged `num_lines`, kills it, and says what it acknowledged last.
+/// Runs a child until it has acknowledged `num_lines`, kills it, and returns the last number it
+/// acknowledged.
 fn run_and_kill(dir: &Path, num_lines: usize) -> Option<u64> {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args([
@@ -49,14 +51,15 @@ fn run_and_kill(dir: &Path, num_lines: usize) -> Option<u64> {
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    // The test harness may print before, and without ending its line.
+    // The test harness may print something first, without ending its line.
     let number = |line: String| line.split_once("acknowledged ")?.1.parse::<u64>().ok();
     let mut last = lines
         .by_ref()
         .filter_map(|line| number(line.unwrap()))
         .take(num_lines)
         .last();
-    // SIGKILL. What the child wrote meanwhile is still in the pipe; a line that it did not finish acknowledges nothing.
+    // This is SIGKILL. Lines that the child wrote meanwhile are still in the pipe; an unfinished
+    // line acknowledges nothing.
     child.kill().unwrap();
     let mut rest: Vec<String> = lines.map_while(Result::ok).collect();
     rest.pop();
@@ -87,7 +90,7 @@ fn killed_at_any_moment() {
     }
 }
 
-/// What happens to a journal.
+/// One event in the life of a journal.
 #[derive(Clone, Debug)]
 enum Event {
     Append(Vec<(Key, Vec<u8>)>),
@@ -132,7 +135,7 @@ proptest! {
                     let len = file.metadata().unwrap().len().saturating_sub(num_bytes).max(56);
                     file.set_len(len).unwrap();
                     model.retain(|(end, segment, _)| *segment < paths.len() || *end <= len);
-                    // The machine has begun a new life: nobody knows any more what had been written in the last one.
+                    // The machine has rebooted: how much was written before is no longer known.
                     for path in &paths {
                         let _ = fs::remove_file(path.with_extension("index"));
                     }

@@ -1,4 +1,4 @@
-//! What is left of a journal whose files were cut, flipped or lost.
+//! Recovery of journals whose files were cut, flipped or lost.
 
 use std::fs;
 use std::ops::Range;
@@ -10,7 +10,7 @@ use super::super::frame::{Frame, HEADER_LEN, MAGIC, SEGMENT_HEADER_LEN};
 use super::super::{Corruption, Damage, Journal, Key, fuzz_segment};
 use super::{Record, config, open, open_with, record, segments};
 
-/// What each frame of the sample holds. Keys are told apart by their lowest digit.
+/// The records of each frame of the sample. Keys differ in their lowest digit.
 fn sample() -> Vec<Vec<Record>> {
     vec![
         vec![record(1, "create")],
@@ -31,7 +31,7 @@ fn append(journal: &Journal, frame: &[Record]) {
     journal.put(&records).unwrap();
 }
 
-/// A segment that holds the sample, and where each frame lies in it.
+/// A segment that holds the sample, and the range of each frame in it.
 fn segment() -> (Vec<u8>, Vec<Range<usize>>) {
     let folder = TempDir::new().unwrap();
     let (journal, ..) = open(folder.path());
@@ -75,7 +75,7 @@ fn a_tail_torn_anywhere_costs_only_the_frame_it_tore() {
         assert_eq!(records, records_of(0..num_whole), "cut to {len}");
         assert_eq!(recovered.corrupt, [], "cut to {len}");
         assert_eq!(recovered.torn_tail_bytes, (len - end) as u64);
-        // The journal goes on where the tail was cut.
+        // The journal continues where the tail was cut.
         assert_eq!(
             journal.put(&[(9, b"new")]).unwrap().get(),
             num_whole as u64 + 1
@@ -120,8 +120,8 @@ fn a_segment_that_was_being_created_is_no_loss() {
     }
 }
 
-/// Every single byte, each of two bits: no panic, nothing but the hit frame's records are missing, and if it was
-/// in the middle, its keys are named.
+/// Every single byte, with each of two bits flipped: nothing panics, only the records of that frame
+/// are missing, and if it was in the middle, its keys are named.
 #[test]
 fn a_flipped_byte_costs_only_the_frame_it_hit() {
     let (bytes, ranges) = segment();
@@ -139,7 +139,7 @@ fn a_flipped_byte_costs_only_the_frame_it_hit() {
                 "at {at}"
             );
             check_report(&recovered.corrupt, &ranges, hit, at);
-            // What is appended afterwards is read, whatever was reported before.
+            // Records appended afterwards are read, whatever was reported before.
             journal.put(&[(9, b"new")]).unwrap();
             assert_eq!(journal.is_compaction_due(), !recovered.corrupt.is_empty());
             drop(journal);
@@ -159,7 +159,7 @@ fn check_report(corrupt: &[Corruption], ranges: &[Range<usize>], hit: Option<usi
                 (Damage::SegmentHeader, 0)
             );
         }
-        // The end of the journal: indistinguishable from a write that was broken off.
+        // At the end of the journal, damage is indistinguishable from an interrupted write.
         Some(6) => assert_eq!(corrupt, [], "at {at}"),
         Some(hit) => {
             let in_header = at < ranges[hit].start + HEADER_LEN;
@@ -229,7 +229,8 @@ fn copies_and_garbage_between_frames_change_nothing() {
     }
 }
 
-/// A client chooses parts of a payload. It may hold a whole journal: damage in front of it must not bring that to life.
+/// A client chooses parts of a payload, which may hold a whole journal: damage in front of it must
+/// not make its frames count.
 #[test]
 fn frames_inside_a_payload_stay_payload() {
     let (planted, ranges) = segment();
@@ -259,7 +260,7 @@ fn damage_in_one_segment_leaves_the_others() {
     drop(journal);
     let paths = segments(folder.path());
     assert_eq!(paths.len(), 5);
-    // A whole segment is lost, and of another the last frame.
+    // One whole segment is lost, and the last frame of another.
     fs::remove_file(&paths[1]).unwrap();
     let bytes = fs::read(&paths[3]).unwrap();
     fs::write(&paths[3], &bytes[..bytes.len() - 1]).unwrap();
@@ -294,8 +295,8 @@ fn damage_in_one_segment_leaves_the_others() {
 fn what_no_sync_covered_is_told_apart() {
     let mut bytes = segment().0;
     let ranges = segment().1;
-    // As if only the first two frames had been durable when the last two were written. What the others say is that
-    // everything before them was.
+    // As if only the first two frames had been durable when the last two were written. The other
+    // frames say that everything before them was durable.
     for (frame, num_unsettled) in [(5, 3_u32), (6, 4)] {
         let header = &mut bytes[ranges[frame].start..ranges[frame].start + HEADER_LEN];
         header[48..].copy_from_slice(&num_unsettled.to_le_bytes());
@@ -322,7 +323,7 @@ fn any_bytes_are_read_without_a_panic() {
         fuzz_segment(&bytes[..SEGMENT_HEADER_LEN + 20]).torn_tail_bytes,
         20
     );
-    // Headers with sound checksums and senseless content.
+    // Headers with sound checksums and nonsensical contents.
     for (at, value) in [
         (8, u32::MAX),
         (8, 0),

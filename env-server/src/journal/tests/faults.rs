@@ -1,4 +1,4 @@
-//! A disk that fails, and syncing.
+//! A failing disk, and syncing.
 
 use std::io::{self, ErrorKind};
 use std::path::Path;
@@ -12,10 +12,10 @@ use super::super::storage::{FileSystem, LogFile, Storage};
 use super::super::{Durability, Journal, JournalConfig, JournalError, JournalStats, Position};
 use super::{config, open, record, segments};
 
-/// A disk, and what is wrong with it.
+/// A disk with faults.
 #[derive(Default)]
 struct Disk {
-    /// Bytes it still takes; `None`: any number.
+    /// Bytes it still accepts; `None`: any number.
     free: Mutex<Option<usize>>,
     interrupts: AtomicBool,
     writes_bytes_one_by_one: AtomicBool,
@@ -139,7 +139,7 @@ fn interrupted_and_short_writes_are_gone_on_with() {
 
 #[test]
 fn a_full_disk_changes_nothing() {
-    // However much of the frame, or of the next segment's header, still fits.
+    // For any part of the frame, or of the next segment's header, that still fits.
     for free in 0..55 {
         for num_before in [1, 4] {
             let folder = TempDir::new().unwrap();
@@ -156,7 +156,7 @@ fn a_full_disk_changes_nothing() {
                 ..before
             };
             assert_eq!(journal.stats(), failing);
-            // Space is made, and all is well.
+            // Space is freed, and appends succeed again.
             *disk.free.lock().unwrap() = None;
             assert_eq!(
                 journal.put(&[(3, b"three")]).unwrap(),
@@ -189,7 +189,7 @@ fn a_compaction_on_a_full_disk_changes_nothing() {
     *disk.free.lock().unwrap() = None;
     let token = journal.begin_compaction().unwrap().unwrap();
     disk.fill_up(0);
-    // The segment that would say that the old ones are void cannot be created.
+    // The segment that would declare the old ones void cannot be created.
     assert!(matches!(
         journal.finish_compaction(token),
         Err(JournalError::Io { .. })
@@ -232,7 +232,7 @@ async fn a_failed_sync_is_never_retried() {
     let lost = journal.put(&[(2, b"two")]).unwrap();
     let error = journal.durable(lost).await.unwrap_err();
     assert!(matches!(error, JournalError::Poisoned(_)), "{error}");
-    // The disk recovers; the journal cannot know what it dropped.
+    // The disk recovers, but the journal cannot know what it dropped.
     disk.cannot_sync.store(false, Ordering::Relaxed);
     assert!(matches!(
         journal.put(&[(3, b"three")]),
@@ -270,7 +270,7 @@ async fn waiters_share_a_sync() {
     for waiter in waiters {
         waiter.await.unwrap().unwrap();
     }
-    // The first may have begun after the first append; one more covers the others.
+    // The first sync may have begun after the first append; another one covers the rest.
     let num_syncs = journal.stats().syncs;
     assert!((1..=2).contains(&num_syncs), "{num_syncs}");
     assert_eq!(
@@ -325,7 +325,7 @@ async fn closing_syncs_whatever_was_promised() {
     }
 }
 
-/// A full disk is known to be full until it takes bytes again, which is found out without an append.
+/// A disk counts as full until it accepts bytes again, which is noticed without an append.
 #[test]
 fn a_full_disk_is_noticed_and_so_is_its_end() {
     let folder = TempDir::new().unwrap();
@@ -346,7 +346,7 @@ fn a_full_disk_is_noticed_and_so_is_its_end() {
     journal.look_after();
     assert_eq!(journal.trouble(), None);
     assert!(!folder.path().join("probe").exists());
-    // Or by one that succeeds.
+    // A successful append ends the trouble, too.
     disk.fill_up(10);
     journal.put(&[(1, b"two")]).unwrap_err();
     *disk.free.lock().unwrap() = None;
@@ -354,7 +354,7 @@ fn a_full_disk_is_noticed_and_so_is_its_end() {
     assert_eq!(journal.trouble(), None);
 }
 
-/// However much of a large body still fits.
+/// For any part of a large body that still fits.
 #[test]
 fn a_full_disk_in_the_middle_of_a_body_changes_nothing() {
     let much = vec![7; 5 << 20];

@@ -1,4 +1,4 @@
-//! A folder that is another's, that has gone, or that is full.
+//! A folder that belongs to another process or user, that has gone, or that is full.
 
 use std::fs;
 use std::thread;
@@ -16,7 +16,7 @@ fn refused(folder: &TempDir) -> JournalError {
 }
 
 #[test]
-fn a_removed_lock_file_lets_nobody_in() {
+fn a_removed_lock_file_lets_no_process_in() {
     let folder = TempDir::new().unwrap();
     let (journal, ..) = open(folder.path());
     fs::remove_file(folder.path().join("lock")).unwrap();
@@ -65,7 +65,7 @@ fn what_is_no_file_is_no_segment() {
     assert_eq!(fs::read_to_string(target).unwrap(), "kept");
 }
 
-/// Appends until it is refused, for at most a while: a folder is looked at every few milliseconds.
+/// Appends until it is refused, for a limited time: the folder is checked every few milliseconds.
 fn until_refused(journal: &Journal) -> JournalError {
     let until = Instant::now() + Duration::from_secs(10);
     loop {
@@ -91,12 +91,12 @@ fn nothing_is_acknowledged_into_a_folder_that_is_gone() {
     assert_eq!(journal.trouble().unwrap().to_string(), error.to_string());
     journal.look_after();
     assert!(journal.trouble().is_some());
-    // It is back, and all is well, without an append.
+    // The folder is back, and the trouble ends without an append.
     fs::rename(&away, &dir).unwrap();
     journal.look_after();
     assert_eq!(journal.trouble(), None);
     journal.put(&[(2, b"two")]).unwrap();
-    // Its newest file is gone, which housekeeping sees before anybody appends.
+    // Its newest file is gone, which housekeeping notices before the next append.
     let path = segments(&dir).pop().unwrap();
     let bytes = fs::read(&path).unwrap();
     fs::remove_file(&path).unwrap();

@@ -1,4 +1,4 @@
-//! What the journal promises, on real files.
+//! The promises of the journal, tested on real files.
 
 mod anywhere;
 mod compaction;
@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use super::frame::{HEADER_LEN, SEGMENT_HEADER_LEN};
 use super::{Durability, Journal, JournalConfig, JournalError, Key, Position, Recovered};
 
-/// A record as it came back.
+/// A record as it was read back.
 type Record = (Key, Vec<u8>);
 
 impl Journal {
@@ -95,9 +95,9 @@ fn records_come_back_in_order() {
     );
     assert_eq!(recovered.torn_tail_bytes, 0);
     assert_eq!(recovered.corrupt, []);
-    // 56 of the segment, 52 + 5, 52 + 2 × 12 + 4 + 5.
+    // 56 bytes of the segment's header, 52 + 5, 52 + 2 × 12 + 4 + 5.
     assert_eq!(recovered.bytes, 198);
-    // The count goes on.
+    // Numbering continues.
     assert_eq!(journal.put(&[(9, b"nine")]).unwrap().get(), 3);
 }
 
@@ -111,7 +111,7 @@ fn full_segments_are_followed_by_others() {
     }
     assert_eq!(journal.stats().segments, 4);
     assert_eq!(journal.stats().bytes, 4 * 56 + 10 * 60);
-    // One that does not fit into any segment gets its own.
+    // A frame that fits into no segment gets one of its own.
     journal.put(&[(10, &[0; 1_000])]).unwrap();
     drop(journal);
     let lens: Vec<u64> = segments(folder.path())

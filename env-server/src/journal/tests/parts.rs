@@ -1,4 +1,4 @@
-//! Bodies of more than one frame: all of it comes back, or nothing.
+//! Bodies of more than one frame are read back completely or not at all.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use super::super::frame::{HEADER_LEN, MAX_PART_LEN, SEGMENT_HEADER_LEN};
 use super::super::{Damage, Journal, Key, Recovered};
 use super::{Record, config, open_with, record, segments};
 
-/// Segments that take several of them.
+/// Opens a journal with segments that hold several of them.
 fn open(dir: &Path) -> (Journal, Recovered, Vec<Record>) {
     open_with(config(dir, 64 << 20))
 }
@@ -21,7 +21,8 @@ fn much() -> Vec<u8> {
         .collect()
 }
 
-/// A journal of a small record, a large one, a frame of a small and a large one, and another small one, and where they end.
+/// Writes a small record, a large one, a frame with a small and a large one, and another small one.
+/// Returns where each ends.
 fn write(journal: &Journal) -> [usize; 4] {
     let much = much();
     let records: [&[(Key, &[u8])]; 4] = [
@@ -65,7 +66,8 @@ fn large_records_come_back() {
     assert_eq!(journal.put(&[(6, b"six")]).unwrap().get(), 9);
 }
 
-/// Wherever a process ends while it writes, all before is there, nothing is reported, and the journal continues.
+/// Wherever a process ends while writing, everything before is there, nothing is reported, and the
+/// journal continues.
 #[test]
 fn a_body_cut_short_is_none() {
     let folder = TempDir::new().unwrap();
@@ -87,7 +89,7 @@ fn a_body_cut_short_is_none() {
             let folder = TempDir::new().unwrap();
             let path = folder.path().join(format!("{:020}.journal", 1));
             fs::write(&path, &bytes[..len]).unwrap();
-            // The machine has not begun a new life since.
+            // The machine has not rebooted since.
             let index = folder.path().join(format!("{:020}.index", 1));
             fs::write(&index, index_before(end == ends[1])).unwrap();
             let (journal, recovered, records) = open(folder.path());
@@ -190,7 +192,7 @@ fn a_segment_header_of_zeros_hides_nothing() {
         assert!(records == expected());
         let details: Vec<_> = recovered.corrupt.iter().map(|place| place.detail).collect();
         assert_eq!(details, [Damage::SegmentHeader]);
-        // Nothing is written behind it, and nothing is taken away.
+        // Nothing is written after it, and nothing is removed.
         assert_eq!(fs::read(path).unwrap(), bytes);
         assert_eq!(segments(folder.path()).len(), 2);
         fs::remove_file(&segments(folder.path())[1]).unwrap();

@@ -1,4 +1,4 @@
-//! Seeds that reach into sessions and journals.
+//! Seeds that need access to sessions and journals.
 
 use std::fs;
 
@@ -58,17 +58,17 @@ fn vector() -> Creation {
     Creation::Vector(serde_json::from_value(body).expect("a body"))
 }
 
-/// A journal of a server on which everything has happened that one writes down.
-struct Written {
-    /// Keys and records in order.
+/// The journal of a server on which everything that is written to one has happened.
+struct JournalPosition {
+    /// Keys and records, in order.
     records: Vec<(u64, Vec<u8>)>,
-    /// A session as a compaction writes it.
+    /// A session as written by a compaction.
     whole: (u64, Vec<u8>),
     /// The only segment.
     segment: Vec<u8>,
 }
 
-fn written() -> Written {
+fn written() -> JournalPosition {
     let folder = tempfile::tempdir().expect("a folder");
     let config = JournalConfig::new(folder.path(), Durability::Process);
     let opened = Store::open(Limits::default(), Clock::default(), config.clone());
@@ -87,7 +87,7 @@ fn written() -> Written {
         ..ForkRequest::default()
     };
     store.fork(&e, fork, None).expect("forked");
-    // As many as fill a chunk, so that another one begins.
+    // Fill a chunk, so that another one begins.
     for _ in 0..12 {
         let snapshot = Box::new(e.snapshot().expect("it is sound"));
         e.apply(None, Operation::Restore(snapshot))
@@ -96,7 +96,7 @@ fn written() -> Written {
     let lease = LeaseRequest { ttl_s: Some(9) };
     store.renew(&v, lease).expect("renewed");
     store.close(Kind::Single, "g", None).expect("closed");
-    let whole = e.with_whole(|whole| (whole.key, whole.payload.to_vec()));
+    let whole = e.with_snapshot(|whole| (whole.key, whole.payload.to_vec()));
     drop((e, v, store));
     let mut records = Vec::new();
     let see = &mut |_, key, record: &[u8]| records.push((key, record.to_vec()));
@@ -109,7 +109,7 @@ fn written() -> Written {
             .is_some_and(|extension| extension == "journal");
         is_segment.then(|| fs::read(path).expect("a segment"))
     });
-    Written {
+    JournalPosition {
         records,
         whole: whole.expect("it lives"),
         segment: segment.expect("a segment"),
@@ -130,7 +130,7 @@ pub(crate) fn records() -> Vec<Seed> {
     ]
 }
 
-/// A record as the target reads it.
+/// Frames a record as the target reads it.
 fn framed((key, record): &(u64, Vec<u8>)) -> Vec<u8> {
     let mut bytes = vec![u8::try_from(*key).expect("a small key")];
     write_length(&mut bytes, record.len());

@@ -1,6 +1,7 @@
 //! Operations as bytes, for histories and journals: a step of two lanes of bits takes three.
 //!
-//! Equal operations have equal bytes, so that a retry is told from another operation by them.
+//! Equal operations have equal bytes, so comparing bytes distinguishes a retry from another
+//! operation.
 
 use env_protocol::{ForkRequest, Snapshot};
 use serde::Serialize;
@@ -10,9 +11,9 @@ use super::Operation;
 use crate::session::wire_bytes::{read_length, write_length};
 use environments::vector::Reset;
 
-/// Actions that are all 0 or 1, eight a byte, the first in the lowest bit.
+/// Actions that are all 0 or 1, eight per byte, the first in the lowest bit.
 const STEP_BITS: u8 = 0;
-/// Actions below 256, one a byte.
+/// Actions below 256, one per byte.
 const STEP_BYTES: u8 = 1;
 /// Any actions, eight bytes each, little-endian.
 const STEP_WIDE: u8 = 2;
@@ -21,7 +22,7 @@ const RESTORE: u8 = 4;
 const FORK: u8 = 5;
 
 impl Operation {
-    /// Writes it behind what is there.
+    /// Appends the encoded operation.
     pub(in crate::session) fn encode(&self, out: &mut Vec<u8>) {
         match self {
             Operation::Step(actions) => encode_actions(actions, out),
@@ -31,10 +32,10 @@ impl Operation {
         }
     }
 
-    /// Reads one that takes all the bytes.
+    /// Decodes an operation that takes all the bytes.
     ///
     /// # Errors
-    /// Says what is wrong with bytes that [`Self::encode`] has not written.
+    /// Describes what is wrong with bytes that [`Self::encode`] has not written.
     pub(in crate::session) fn decode(bytes: &[u8]) -> Result<Self, String> {
         let (&tag, rest) = bytes.split_first().ok_or("an operation without a byte")?;
         Ok(match tag {

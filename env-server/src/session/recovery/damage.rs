@@ -1,7 +1,8 @@
-//! Every byte of a small journal is flipped or zeroed, alone and in runs: nothing but what was hit is hurt, and nothing goes
-//! unreported.
+//! Flips or zeroes every byte of a small journal, alone and in runs: only the records hit are
+//! affected, and every loss is reported.
 //!
-//! `JOURNAL_DAMAGE=all` tries every byte for every run, which takes minutes; without it some are left out.
+//! `JOURNAL_DAMAGE=all` tries every byte for every run, which takes minutes; by default some are
+//! skipped.
 
 use std::fs;
 use std::ops::Range;
@@ -14,7 +15,7 @@ use super::*;
 use crate::session::{Kind, Operation};
 use env_protocol::{ForkRequest, LeaseRequest};
 
-/// The environments of the sample, and what they are.
+/// The environments of the sample and their kinds.
 const IDS: [(&str, Kind); 6] = [
     ("played", Kind::Single),
     ("vector", Kind::Vector),
@@ -28,14 +29,14 @@ const IDS: [(&str, Kind); 6] = [
 struct Sample {
     segment: Vec<u8>,
     index: Vec<u8>,
-    /// Bytes of the segment, and the environments that they are about.
+    /// Ranges of bytes in the segment, and the environments they concern.
     frames: Vec<(Range<usize>, Vec<&'static str>)>,
-    /// What each environment is.
+    /// The condition of each environment.
     good: Vec<String>,
 }
 
 fn folder() -> TempDir {
-    // Where there is one, a folder that needs no disk.
+    // A folder in memory, where the system has one.
     tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| tempfile::tempdir().unwrap())
 }
 
@@ -102,7 +103,7 @@ fn sample() -> Sample {
     }
 }
 
-/// What an environment is: its state and number, or how it ended.
+/// Returns the condition of an environment: its state and number, or how it ended.
 fn condition(store: &Store, id: &str, kind: Kind) -> String {
     match store.get(kind, id, None) {
         Ok(session) => format!(
@@ -124,7 +125,8 @@ impl Sample {
         fs::write(segment_path(dir, "index"), index).unwrap();
     }
 
-    /// Opens the journal with these bytes damaged. `is_thorough`: also again, and after a compaction.
+    /// Opens the journal with these bytes damaged; if `is_thorough`, also a second time and after a
+    /// compaction.
     fn check(&self, damaged: &Range<usize>, segment: &[u8], is_thorough: bool) {
         let dir = folder();
         self.put(dir.path(), segment, &self.index);
@@ -150,7 +152,7 @@ impl Sample {
             assert!(is_reported, "{id}, {}", told());
             let told_of = recovery.damage.iter().any(|place| place.contains(id));
             assert!(told_of, "{id}, {}", told());
-            // A client that creates it again is not given another one.
+            // A client that creates it again does not get a new one.
             let creation = match kind {
                 Kind::Single => single(),
                 Kind::Vector => vector(),
@@ -172,7 +174,7 @@ impl Sample {
         assert_eq!(conditions(&store), found, "again, {} {again:#?}", told());
         assert!(
             again.lost.is_empty(),
-            "it has been told, {} {again:#?}",
+            "it was already reported, {} {again:#?}",
             told()
         );
         assert!(store.is_compaction_due());
@@ -233,7 +235,7 @@ fn a_damaged_index_hurts_nothing() {
     }
 }
 
-/// A segment that ends before what the index knows of has been cut, by something that was no crash.
+/// A segment that ends earlier than its index says was cut by something other than a crash.
 #[test]
 fn a_journal_that_was_cut_has_lost_what_was_there() {
     let sample = sample();
@@ -256,7 +258,7 @@ fn a_journal_that_was_cut_has_lost_what_was_there() {
     }
 }
 
-/// A power cut begins another life of the machine, after which the end of the journal may be anything.
+/// After a power cut the machine has rebooted, and the end of the journal may be anything.
 #[test]
 fn what_a_power_cut_tore_loses_no_environment() {
     let sample = sample();
@@ -265,7 +267,7 @@ fn what_a_power_cut_tore_loses_no_environment() {
         let dir = folder();
         let mut segment = sample.segment.clone();
         segment[at..].fill(0);
-        // No index: as if its last life were unknown.
+        // No index, as if the last boot were unknown.
         fs::write(segment_path(dir.path(), "journal"), &segment).unwrap();
         let (store, recovery) = open(dir.path());
         assert!(
@@ -275,7 +277,7 @@ fn what_a_power_cut_tore_loses_no_environment() {
         assert_eq!(recovery.torn_tail_bytes, last.len() as u64);
         let late = store.get(Kind::Single, "late", None).unwrap();
         assert_eq!(late.lock().unwrap().seq, 2);
-        // What is cut off is kept.
+        // The bytes cut off are kept.
         assert_eq!(recovery.set_aside.0, 1, "{at}");
         late.apply(Some(2), Operation::Step(vec![0])).unwrap();
     }

@@ -1,4 +1,4 @@
-//! What a journal brings back is what was there, and damage stays where it is.
+//! Recovery restores what was there, and damage stays contained.
 
 use std::fs;
 use std::path::Path;
@@ -9,9 +9,10 @@ use serde_json::json;
 
 use super::*;
 use crate::journal::Durability;
-use crate::session::store::{Created, Owner};
+use crate::session::store::CreatedSession;
 use crate::session::{Answer, Creation, Kind, Operation};
 use environments::vector::Reset;
+use service::Owner;
 
 pub(super) fn open(dir: &Path) -> (Store, Recovery) {
     let config = JournalConfig::new(dir, Durability::Process);
@@ -40,7 +41,7 @@ pub(super) fn vector() -> Creation {
     })
 }
 
-/// Noise, a limit that cuts episodes, and all that can be shown.
+/// With noise, a limit that cuts episodes, and everything that can be observed.
 fn wrapped() -> Creation {
     let wrappers = json!({"max_episode_steps": 4, "observation_noise": 0.5, "previous_action": true,
                           "previous_reward": true, "is_first": true});
@@ -55,7 +56,7 @@ fn wrapped() -> Creation {
 }
 
 pub(super) fn created(store: &Store, id: &str, creation: Creation) -> Arc<Session> {
-    let Created { session, .. } = store.create_as(id, creation, None).expect("created");
+    let CreatedSession { session, .. } = store.create_as(id, creation, None).expect("created");
     session
 }
 
@@ -71,7 +72,7 @@ pub(super) fn step(session: &Session, seq: u64) -> Answer {
     answer.unwrap_or_else(|problem| panic!("step {seq}: {problem}"))
 }
 
-/// Plays on, for as long as nothing else is asked for, and tells all replies.
+/// Plays further, without anything else in between, and returns all replies.
 pub(super) fn play(session: &Session, from: u64, to: u64) -> Vec<String> {
     let replies = (from..to).map(|seq| {
         let answer = match session.creation().kind() {
@@ -97,7 +98,7 @@ fn goes_on_where_it_was(vector: fn() -> Creation) {
     let expected = play(&untroubled[0], 0, 60);
     let mut played = Vec::new();
     let mut single_snapshot = None;
-    // The server ends and begins anew every few operations.
+    // The server ends and starts again every few operations.
     for round in 0..6 {
         let (store, recovery) = open(dir.path());
         assert!(
@@ -160,7 +161,7 @@ fn ends_leases_and_owners_are_kept() {
         created(&store, "closed", single());
         store.close(Kind::Single, "closed", None).unwrap();
         created(&store, "expired", single());
-        store.keeper().clock.skip(Duration::from_secs(61));
+        store.context().clock.skip(Duration::from_secs(61));
         store.reap();
         assert_eq!(store.leases_expired(), 1);
         let renewed = created(&store, "renewed", single());
@@ -187,7 +188,7 @@ fn ends_leases_and_owners_are_kept() {
     assert_eq!(code("hers", Some(&ann)), None);
     let over = store.create_as("more", single(), Some(&ann)).err().unwrap();
     assert_eq!(over.code.as_str(), "quota-exceeded");
-    store.keeper().clock.skip(Duration::from_secs(8));
+    store.context().clock.skip(Duration::from_secs(8));
     assert_eq!(code("renewed", None), Some("lease-expired"));
 }
 
@@ -229,7 +230,7 @@ fn a_compacted_journal_tells_the_same() {
     assert_eq!(gone.code.as_str(), "env-closed");
 }
 
-/// A flipped bit anywhere loses at most the environment whose record it is in, and says so.
+/// A flipped bit anywhere loses at most the environment whose record it is in, and is reported.
 #[test]
 fn damage_stays_where_it_is() {
     let dir = tempfile::tempdir().unwrap();
@@ -268,7 +269,7 @@ fn damage_stays_where_it_is() {
         let is_tail = recovery.torn_tail_bytes > 0;
         for id in found {
             let session = store.get(Kind::Single, id, None).unwrap();
-            // Nothing acknowledged is missing unless that was said.
+            // No acknowledged operation is missing unless that was reported.
             let is_whole = session
                 .describe()
                 .is_ok_and(|d| format!("{d:?}").contains("seq: 12"));
@@ -281,7 +282,7 @@ fn damage_stays_where_it_is() {
     assert!(losses > 10, "{losses}");
 }
 
-/// Records are checked against damage, so this one would have been written by a defect.
+/// Checksums protect records from damage, so a record like this could only come from a defect.
 #[test]
 fn an_operation_that_does_not_fit_its_lanes_loses_its_environment() {
     let reset = |mask, seed| {
@@ -304,7 +305,7 @@ fn an_operation_that_does_not_fit_its_lanes_loses_its_environment() {
         let mut bytes = Vec::new();
         operation.encode(&mut bytes);
         let record = records::operation(2, &bytes);
-        let journal = store.keeper().journal().unwrap();
+        let journal = store.context().journal().unwrap();
         journal.append(&[Record::new(v.key(), &record)]).unwrap();
         drop((v, store));
         let (_, recovery) = open(dir.path());
@@ -336,7 +337,7 @@ fn a_state_that_is_too_large_to_be_kept_is_refused() {
     assert_eq!(created(&calm, "v", vector()).check_can_be_kept(100), Ok(()));
 }
 
-/// What could keep the journal of all others from being compacted is lost instead.
+/// A session that could prevent the compaction of the journal for all others is lost instead.
 #[test]
 fn one_that_cannot_be_written_down_is_given_up() {
     let dir = tempfile::tempdir().unwrap();

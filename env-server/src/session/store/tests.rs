@@ -1,4 +1,4 @@
-//! Whose sessions are whose.
+//! Ownership of sessions.
 
 use std::path::Path;
 
@@ -36,7 +36,7 @@ fn open(dir: &Path) -> Store {
         .0
 }
 
-/// How the server answers who asks for an id: its delay, or a code.
+/// Returns the server's answer for an id and a caller: the environment's delay, or a code.
 fn answer(store: &Store, id: &str, asks: Option<&Owner>) -> Result<u64, ErrorCode> {
     let found = store.get(Kind::Single, id, asks);
     let session = found.map_err(|problem| problem.code)?;
@@ -69,7 +69,7 @@ fn ids_are_each_principals_own() {
     assert_eq!(create("mine", 3, &alice), Err(ErrorCode::EnvExists));
     assert_eq!(answer(&store, "mine", Some(&alice)), Ok(2));
     assert_eq!(answer(&store, "mine", Some(&bob)), Ok(3));
-    // Whether others have an id cannot be told.
+    // A caller cannot find out whether others have an id.
     store.create_as("hers", creation(2), Some(&alice)).unwrap();
     let refusal = |id: &str| {
         let problem = store.get(Kind::Single, id, Some(&bob)).err().unwrap();
@@ -87,10 +87,10 @@ fn ids_are_each_principals_own() {
         answer(&store, &"x".repeat(10_000), Some(&bob)),
         Err(ErrorCode::UnknownEnv)
     );
-    // A fork is its maker's, under an id that others may have.
+    // A fork belongs to its creator, under an id that others may have.
     let theirs = store.get(Kind::Single, "mine", Some(&bob)).unwrap();
     theirs
-        .apply(None, Session::reset_operation(Default::default()))
+        .apply(None, Blueprint::reset_operation(Default::default()))
         .unwrap();
     let fork = ForkRequest {
         seq: None,
@@ -100,7 +100,7 @@ fn ids_are_each_principals_own() {
     store.fork(&theirs, fork, Some(&bob)).unwrap();
     assert_eq!(answer(&store, "hers", Some(&bob)), Ok(3));
     assert_eq!(answer(&store, "hers", Some(&alice)), Ok(2));
-    // Nor does an end concern others.
+    // Nor does closing one affect others.
     store.close(Kind::Single, "mine", Some(&bob)).unwrap();
     assert_eq!(
         answer(&store, "mine", Some(&bob)),
@@ -112,7 +112,7 @@ fn ids_are_each_principals_own() {
 }
 
 #[test]
-fn what_was_made_without_tokens_is_everybodys() {
+fn sessions_made_without_tokens_are_open_to_all() {
     let dir = tempfile::tempdir().unwrap();
     let (alice, bob) = (owner("alice"), owner("bob"));
     {
@@ -135,10 +135,10 @@ fn what_was_made_without_tokens_is_everybodys() {
             assert_eq!(ids(&store, Some(asks)), ["both", "old"]);
         }
         let again = store.create_as("old", creation(2), Some(&alice)).unwrap();
-        assert!(!again.is_new, "its client goes on");
+        assert!(!again.is_new, "its client continues");
         let gone = store.create_as("gone", creation(2), Some(&alice));
         assert_eq!(gone.err().unwrap().code, ErrorCode::EnvClosed);
-        // Another body is another environment, of one's own.
+        // Another body creates another environment, owned by the caller.
         assert!(
             store
                 .create_as("both", creation(3), Some(&alice))
@@ -157,7 +157,7 @@ fn what_was_made_without_tokens_is_everybodys() {
 }
 
 #[test]
-fn what_principals_had_is_everybodys_where_nobody_is_asked() {
+fn sessions_of_principals_are_open_to_all_without_tokens() {
     let dir = tempfile::tempdir().unwrap();
     let (alice, bob) = (owner("alice"), owner("bob"));
     {
@@ -183,7 +183,7 @@ fn what_principals_had_is_everybodys_where_nobody_is_asked() {
         assert_eq!(answer(&store, "hers", None), Ok(2));
         assert_eq!(answer(&store, "gone", None), Err(ErrorCode::EnvClosed));
         assert!(!store.create_as("hers", creation(2), None).unwrap().is_new);
-        // Whose would it be?
+        // It is unclear which of the two is meant.
         assert_eq!(answer(&store, "mine", None), Err(ErrorCode::UnknownEnv));
         assert_eq!(ids(&store, None), ["hers"]);
         for id in ["alice/mine", "alice/hers"] {

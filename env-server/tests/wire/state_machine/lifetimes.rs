@@ -1,4 +1,4 @@
-//! How environments come and go, and what is seen of all of them.
+//! Creation and end of environments, and checks of all of them.
 
 use env_protocol::{AutoresetMode, Encoding};
 use serde_json::json;
@@ -70,7 +70,7 @@ impl World {
         let reply = self.client.delete(&path(self.mode, id));
         let now_s = self.now_s;
         match self.open(id) {
-            // Also when its lease has run out and nobody has noticed.
+            // The same if its lease has expired unnoticed.
             Some(open) => {
                 let (code, until_s) = ("env-closed", now_s + open.model.ttl_s);
                 self.lives
@@ -95,7 +95,7 @@ impl World {
         }
     }
 
-    /// Everything is where the models say, whatever was done to one of them.
+    /// Checks that everything is as the models say, whatever was done to one of them.
     pub(super) fn look(&mut self) {
         let mode = self.mode;
         let ids: Vec<String> = self.lives.keys().cloned().collect();
@@ -132,7 +132,7 @@ impl World {
         assert_eq!(found, listed);
     }
 
-    /// An environment that was asked for nothing but what was done has the same trajectory and
+    /// Checks that an undisturbed environment with the same operations has the same trajectory and
     /// ends in the same state.
     pub(super) fn compare_with_twin(&mut self, id: &str) {
         if self.absence(id).is_some() {

@@ -1,6 +1,6 @@
-//! Operations at random, good and bad, once and again, one after another and at once: the server
-//! does what a small model says, and at the end every environment is where one would be that was
-//! never disturbed.
+//! Random operations, valid and invalid, single and repeated, sequential and concurrent: the server
+//! behaves like a small model, and at the end every environment is in the same state as an
+//! undisturbed one.
 
 mod lifetimes;
 mod model;

@@ -1,14 +1,14 @@
-//! What the rules say of one environment. It is meant to be seen to be right.
+//! The rules for one environment, simple enough to be checked by reading.
 
 use env_protocol::{AutoresetMode, Encoding};
 use serde_json::{Value, json};
 
-/// Steps of an episode, unless a reset says otherwise.
+/// Steps of an episode, unless a reset changes it.
 pub const DELAY: u32 = 3;
 /// Lanes of a vector environment.
 pub const NUM_ENVS: usize = 2;
 
-/// What kind of environment is played; `None` is a single one.
+/// The kind of environment played; `None` is a single one.
 pub type Mode = Option<AutoresetMode>;
 
 /// The body of a numbered operation, without its seq.
@@ -20,7 +20,7 @@ pub enum Body {
         delay: Option<u32>,
         mask: Option<Vec<bool>>,
     },
-    /// Actions are 0 and 1, one a lane.
+    /// Actions are 0 or 1, one per lane.
     Step(Vec<i64>),
     Restore(Saved),
     Fork {
@@ -29,7 +29,7 @@ pub enum Body {
     },
 }
 
-/// A snapshot and what is known of it.
+/// A snapshot and what is known about it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Saved {
     pub snapshot: Value,
@@ -37,7 +37,7 @@ pub struct Saved {
     pub is_damaged: bool,
 }
 
-/// Where a lane is.
+/// The state of a lane.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Lane {
     /// Steps of each of its episodes.
@@ -48,12 +48,12 @@ pub struct Lane {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Phase {
     New,
-    /// So many steps are left.
+    /// This many steps are left.
     Running(u32),
     Ended,
 }
 
-/// What the rules say of a request.
+/// The expected answer to a request.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Expected {
     Applied,
@@ -66,7 +66,7 @@ pub enum Expected {
 pub struct Model {
     pub mode: Mode,
     pub seq: u64,
-    /// The operations before the next one, and the replies to them.
+    /// The operations before the next one, and their replies.
     pub done: Vec<(Body, Value)>,
     pub lanes: Vec<Lane>,
     pub ttl_s: u64,
@@ -74,7 +74,7 @@ pub struct Model {
 }
 
 impl Model {
-    /// One that has just been created.
+    /// Creates the model of a new environment.
     pub fn new(mode: Mode, ttl_s: u64, now_s: u64) -> Self {
         let lane = Lane {
             delay: DELAY,
@@ -90,10 +90,11 @@ impl Model {
         }
     }
 
-    /// What is answered to an operation, but for a fork's id being taken.
+    /// Returns the expected answer to an operation, except that a fork's id may be taken.
     pub fn expect(&self, body: &Body, seq: Option<u64>) -> Expected {
         use Expected::{Applied, Refused, Replayed};
-        // What does not fit the environment at all is refused before its number is looked at.
+        // An operation that does not fit the environment at all is refused before its number is
+        // checked.
         match body {
             Body::Step(actions) if actions.len() != self.lanes.len() => {
                 return Refused(422, "invalid-action");
@@ -105,7 +106,7 @@ impl Model {
             }
             _ => {}
         }
-        // No test plays so much that the server drops what it has done.
+        // No test plays enough for the server to drop operations.
         match seq {
             None => {}
             Some(seq) if seq == self.seq => {}
@@ -139,7 +140,7 @@ impl Model {
         Expected::Applied
     }
 
-    /// Takes in an operation that was applied. Says in which lanes a step ended an episode.
+    /// Records an operation that was applied. Returns in which lanes a step ended an episode.
     pub fn apply(&mut self, body: &Body, reply: Value, now_s: u64) -> Vec<bool> {
         let before = self.lanes.clone();
         match body {
@@ -180,7 +181,7 @@ impl Model {
 }
 
 impl Body {
-    /// The last part of its path.
+    /// Returns the last part of its path.
     pub fn path(&self) -> &'static str {
         match self {
             Body::Reset { .. } => "reset",
@@ -190,7 +191,7 @@ impl Body {
         }
     }
 
-    /// The request, in an encoding.
+    /// Encodes the request.
     pub fn encode(&self, mode: Mode, seq: Option<u64>, encoding: Encoding) -> Vec<u8> {
         let mut json = self.to_json(mode);
         if let Some(seq) = seq {
@@ -234,7 +235,7 @@ impl Body {
     }
 }
 
-/// The request in MessagePack, as a client of the crate's types writes it.
+/// Encodes the request in MessagePack, as a client with the crate's types does.
 fn typed<T: serde::Serialize + serde::de::DeserializeOwned>(json: Value) -> Vec<u8> {
     let request: T = serde_json::from_value(json).expect("a request of this type");
     Encoding::MessagePack.encode(&request)

@@ -1,5 +1,5 @@
-//! What is asked of a server, at random. What a request means where it depends on what was there
-//! before is settled when it is sent, so that any of them can be left out when a failure shrinks.
+//! Random requests to a server. Choices that depend on earlier requests are made when a request is
+//! sent, so that any request can be left out when a failure shrinks.
 
 use env_protocol::{AutoresetMode, Encoding};
 use proptest::prelude::*;
@@ -7,10 +7,10 @@ use proptest::sample::Index;
 
 use super::model::Mode;
 
-/// Something asked about one of the environments there have been.
+/// A request about one of the environments so far.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// The first one, if nothing is said.
+    /// The first one, if absent.
     pub about: Option<Index>,
     pub what: What,
 }
@@ -22,7 +22,7 @@ pub enum What {
         seq: SeqChoice,
         encoding: Encoding,
     },
-    /// An operation that was applied, once more: the last one, or one so many before it.
+    /// Repeats an operation that was applied: the last one, or one a given number before it.
     Repeat {
         encoding: Encoding,
         before: usize,
@@ -34,16 +34,16 @@ pub enum What {
     /// Several clients send two different operations with the next seq at once.
     Race,
     Put(PutChoice),
-    /// A lease of so many seconds; 0 is refused.
+    /// A lease in seconds; 0 is refused.
     Lease {
         ttl_s: Option<u64>,
     },
-    /// Time goes by.
+    /// Time passes.
     Wait {
         s: u64,
     },
     Close,
-    /// The present state is what later restores put back.
+    /// Saves the present state for later restores.
     Save,
 }
 
@@ -54,12 +54,12 @@ pub enum BodyChoice {
         delay: Option<u32>,
         mask: Option<Vec<bool>>,
     },
-    /// One action a lane, cut to the number of lanes unless it `is_misshapen`.
+    /// One action per lane, cut to the number of lanes unless it `is_misshapen`.
     Step {
         actions: [i64; 2],
         is_misshapen: bool,
     },
-    /// With one of the kinds of damage, or without.
+    /// Restores with one of the kinds of damage, or without.
     Restore {
         damage: Option<usize>,
     },
@@ -72,25 +72,25 @@ pub enum BodyChoice {
 #[derive(Clone, Copy, Debug)]
 pub enum IdChoice {
     Fresh,
-    /// That of any environment there has been.
+    /// The id of any environment so far.
     Known(Index),
     Malformed,
 }
 
-/// Which seq a request carries, as seen from the next one.
+/// The seq of a request, relative to the next one.
 #[derive(Clone, Copy, Debug)]
 pub enum SeqChoice {
     None,
     Offset(i64),
-    /// The largest number there is.
+    /// The largest possible number.
     Largest,
 }
 
 #[derive(Clone, Copy, Debug)]
 pub enum PutChoice {
-    /// The body that the test's first environment was created with.
+    /// The body with which the test's first environment was created.
     Usual,
-    /// One with another seed.
+    /// A body with another seed.
     Other,
     UnknownSpec,
     BadKwargs,

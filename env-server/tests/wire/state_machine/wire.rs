@@ -1,4 +1,4 @@
-//! What is sent and what comes back, for either kind of environment.
+//! Requests and replies, for either kind of environment.
 
 use env_protocol::{
     Encoding, ForkReply, ResetReply, RestoreReply, StepReply, VectorResetReply, VectorStepReply,
@@ -11,7 +11,7 @@ use super::model::{Body, DELAY, Mode, NUM_ENVS};
 use super::requests::PutChoice;
 use crate::client::{Client, Reply};
 
-/// The lease that environments are created with.
+/// The lease with which environments are created.
 pub const TTL_S: u64 = 1_000;
 
 pub fn collection(mode: Mode) -> &'static str {
@@ -57,7 +57,7 @@ pub fn send(
     )
 }
 
-/// A success as JSON, whatever encoding it came in.
+/// Returns a success as JSON, from either encoding.
 pub fn success(mode: Mode, body: &Body, reply: &Reply) -> Value {
     fn json<T: DeserializeOwned + Serialize>(reply: &Reply) -> Value {
         serde_json::to_value(reply.decode::<T>()).expect("plain data")
@@ -77,7 +77,8 @@ pub fn success(mode: Mode, body: &Body, reply: &Reply) -> Value {
     }
 }
 
-/// The state before operation `from`, and the operations since with their replies, numbered from 0.
+/// Returns the state before operation `from`, and the operations since with their replies, numbered
+/// from 0.
 pub fn trajectory(client: &Client, mode: Mode, id: &str, from: usize) -> (Value, Vec<Value>) {
     let query = format!("{}/trajectory?from={from}&limit=1000", path(mode, id));
     let page = client.get(&query).json();

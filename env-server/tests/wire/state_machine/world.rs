@@ -15,7 +15,7 @@ use super::wire::{path, send, success};
 use crate::client::{Client, Reply};
 
 const FIRST: &str = "e";
-/// How many clients there are where there are several.
+/// Number of clients in concurrent requests.
 const NUM_CLIENTS: usize = 4;
 
 pub struct World {
@@ -23,13 +23,13 @@ pub struct World {
     clock: Clock,
     pub(super) mode: Mode,
     pub(super) now_s: u64,
-    /// Every environment there has been.
+    /// Every environment so far.
     pub(super) lives: BTreeMap<String, Life>,
     pub(super) saved: Saved,
     num_forks: usize,
 }
 
-/// What has become of an environment.
+/// The present condition of an environment.
 pub(super) enum Life {
     Open(Box<Open>),
     /// It is remembered for a while.
@@ -42,19 +42,19 @@ pub(super) enum Life {
 
 pub(super) struct Open {
     pub(super) model: Model,
-    /// The body it was created with, or its ancestor if it is a fork.
+    /// The body that created it, or its ancestor if it is a fork.
     pub(super) creation: Value,
     pub(super) is_fork: bool,
     /// The state after its last operation.
     pub(super) snapshot: Value,
-    /// What was done to it, and before that to its ancestors.
+    /// Its operations, after those of its ancestors.
     pub(super) log: Vec<Body>,
-    /// How much of that was done to its ancestors.
+    /// How many of these are its ancestors'.
     pub(super) num_inherited: usize,
 }
 
 impl World {
-    /// A server with one environment.
+    /// Starts a server with one environment.
     pub fn new(mode: Mode, start: fn(ServerConfig) -> Client) -> Self {
         let config = ServerConfig::default();
         let clock = config.clock.clone();
@@ -111,8 +111,8 @@ impl World {
                 What::Wait { s } => {
                     self.clock.skip(Duration::from_secs(*s));
                     self.now_s += s;
-                    // Whether the server has looked through its leases is not known until somebody
-                    // has asked, or this one, which does so every second.
+                    // A server behind a socket collects expired leases once a second, so the models
+                    // are brought in step now. Otherwise the next request notices.
                     if !self.client.is_over_sockets() {
                         continue;
                     }
@@ -130,7 +130,7 @@ impl World {
 
     fn id(&self, about: Option<Index>) -> String {
         let ids: Vec<&String> = self.lives.keys().collect();
-        about.map_or(FIRST.to_owned(), |about| about.get(&ids).to_string())
+        about.map_or(FIRST.to_owned(), |about| (*about.get(&ids)).clone())
     }
 
     pub(super) fn open(&mut self, id: &str) -> Option<&mut Open> {
@@ -140,7 +140,7 @@ impl World {
         }
     }
 
-    /// Notices, as whoever asks does, that a lease has run out or that an end is forgotten.
+    /// Notices, like any request, that a lease has expired or that an end is forgotten.
     pub(super) fn notice(&mut self, id: &str) {
         let now_s = self.now_s;
         let Some(life) = self.lives.get_mut(id) else {
@@ -156,7 +156,7 @@ impl World {
         }
     }
 
-    /// How a request about an environment that is not open is answered.
+    /// Returns the expected answer to a request about an environment that is not open.
     pub(super) fn absence(&mut self, id: &str) -> Option<(u16, String)> {
         self.notice(id);
         match self.lives.get(id) {
@@ -200,7 +200,7 @@ impl World {
                 env_id: match choice {
                     IdChoice::Fresh => self.fresh_id(),
                     IdChoice::Known(index) => match self.id(Some(index)) {
-                        // What is forgotten could be taken again, but not by a twin.
+                        // A forgotten id could be used again, but not by a twin.
                         known if self.is_forgotten(&known) => self.fresh_id(),
                         known => known,
                     },
@@ -220,7 +220,7 @@ impl World {
         matches!(self.lives.get(id), Some(Life::Forgotten))
     }
 
-    /// The seq that a request carries; nothing, if there is no such number.
+    /// Returns the seq of a request; `None` if there is no such number.
     fn seq(&mut self, id: &str, choice: SeqChoice) -> Option<Option<u64>> {
         let next = self.open(id).map_or(0, |open| open.model.seq);
         match choice {
@@ -230,7 +230,7 @@ impl World {
         }
     }
 
-    /// What the model says of an operation.
+    /// Returns the model's answer to an operation.
     fn expect(&mut self, id: &str, body: &Body, seq: Option<u64>) -> Expected {
         let Some(open) = self.open(id) else {
             unreachable!("it has been seen to be open");
@@ -266,7 +266,7 @@ impl World {
         self.check(id, body, seq, expected, &reply);
     }
 
-    /// Compares a reply with what the model says, and lets the model go on.
+    /// Compares a reply with the model's, and advances the model.
     fn check(
         &mut self,
         id: &str,
@@ -342,7 +342,7 @@ impl World {
         self.num_forks += 1;
     }
 
-    /// However many send it, it is done once, and all hear the same.
+    /// Sends an operation from several clients: it is applied once, and all get the same reply.
     fn storm(&mut self, id: &str, body: &Body) {
         if self.absence(id).is_some() {
             return;
@@ -350,7 +350,7 @@ impl World {
         let seq = self.seq(id, SeqChoice::Offset(0)).flatten();
         let expected = self.expect(id, body, seq);
         let mut replies = self.send_at_once(id, &vec![body.clone(); NUM_CLIENTS], seq);
-        // The one that was first comes first.
+        // Put the first reply first.
         replies.sort_by_key(|reply| reply.header("idempotency-replayed").to_owned());
         for (i, reply) in replies.iter().enumerate() {
             let expected = match expected {
@@ -361,7 +361,7 @@ impl World {
         }
     }
 
-    /// Of two operations with one number one is done, and whoever sent the other hears of it.
+    /// Sends two operations with the same number: one is applied, the other is refused.
     fn race(&mut self, id: &str) {
         if self.absence(id).is_some() {
             return;

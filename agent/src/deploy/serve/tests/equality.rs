@@ -7,6 +7,7 @@ use crate::memory::slots::MemoryScope;
 use crate::nn;
 use crate::overrides;
 use crate::run::checkpoint::Checkpoint;
+use crate::spaces::actions::Choice;
 
 const LANES: usize = 5;
 /// Steps of an episode of the task.
@@ -18,7 +19,7 @@ struct Recorder {
     /// `[LANES, flat_size]` each, one more than there are steps.
     observations: Vec<Vec<f32>>,
     /// `[LANES, components]` each.
-    actions: Vec<Vec<i64>>,
+    actions: Vec<Vec<Choice>>,
     rewards: Vec<Vec<f64>>,
     ends: Vec<Vec<bool>>,
 }
@@ -54,7 +55,7 @@ impl VectorEnv for Recorder {
         Ok(reply)
     }
 
-    fn step(&mut self, actions: &[i64]) -> Result<StepReply, EnvError> {
+    fn step(&mut self, actions: &[Choice]) -> Result<StepReply, EnvError> {
         let reply = self.task.step(actions)?;
         let ends = reply.terminations.iter().zip(&reply.truncations);
         self.ends.push(ends.map(|(a, b)| *a || *b).collect());
@@ -139,7 +140,7 @@ fn replayed(recorder: &Recorder, step: usize, of: &[usize], mode: &str) -> ActRe
 }
 
 /// The actions of a whole recording, asked of a session with some of its lanes.
-fn asked(bytes: &[u8], recorder: &Recorder, of: &[usize], mode: &str) -> Vec<Vec<i64>> {
+fn asked(bytes: &[u8], recorder: &Recorder, of: &[usize], mode: &str) -> Vec<Vec<Choice>> {
     let service = Service::new(bytes, Limits::default()).unwrap();
     let body = CreateSession {
         seed: Some(3),
@@ -153,7 +154,7 @@ fn asked(bytes: &[u8], recorder: &Recorder, of: &[usize], mode: &str) -> Vec<Vec
                 .unwrap();
             numbers(&answer.reply.actions)
                 .into_iter()
-                .map(|x| x as i64)
+                .map(|x| x as Choice)
                 .collect()
         })
         .collect()
@@ -163,7 +164,7 @@ fn asked(bytes: &[u8], recorder: &Recorder, of: &[usize], mode: &str) -> Vec<Vec
 fn every_algorithm_acts_as_it_is_evaluated() {
     let lifetime = [Some(MemoryScope::Lifetime), Some(MemoryScope::Both)];
     let with_scope = lifetime.map(|scope| ("tracerl", scope));
-    let plain = algorithms::learners().map(|row| (row.id, None));
+    let plain = algorithms::every_learner().map(|row| (row.id, None));
     for (algorithm, scope) in plain.chain(with_scope) {
         for (shown, pairs) in [(false, false), (true, true)] {
             let name = format!("{algorithm} {scope:?}, shown {shown}, pairs {pairs}");
@@ -195,7 +196,7 @@ fn lanes_are_as_alone(name: &str, bytes: &[u8], pairs: bool) {
     }
     for lane in [0, 3] {
         let alone = asked(bytes, &recorder, &[lane], "greedy");
-        let among: Vec<Vec<i64>> = recorder
+        let among: Vec<Vec<Choice>> = recorder
             .actions
             .iter()
             .map(|row| row[lane * components..][..components].to_vec())
@@ -218,13 +219,16 @@ fn previous_actions_are_those_really_taken() {
         for step in 0..=last {
             let mut request = replayed(&recorder, step, &all, "greedy");
             if says && step > 0 {
-                let taken = recorder.actions[step - 1].clone();
+                let taken = recorder.actions[step - 1]
+                    .iter()
+                    .map(|&choice| choice.into())
+                    .collect();
                 request.previous_actions = Some(Array::from_i64(vec![LANES], taken).unwrap());
             }
             let answer = service.act(request, None).unwrap();
             actions = numbers(&answer.reply.actions);
         }
-        actions.into_iter().map(|x| x as i64).collect::<Vec<_>>()
+        actions.into_iter().map(|x| x as Choice).collect::<Vec<_>>()
     };
     assert_eq!(judged(true), recorder.actions[last]);
     assert_ne!(
@@ -257,13 +261,13 @@ fn a_first_observation_resets_its_own_lane() {
             let values = nn::values(&acted.logits);
             logits[0].extend_from_slice(&values[..2]);
             logits[1].extend_from_slice(&values[2..]);
-            actor.outcome(&mut both, &[0, 0], &[0.0; 2], &[false; 2]);
+            actor.record(&mut both, &[0, 0], &[0.0; 2], &[false; 2]);
         }
         let alone = |rows: &[[f32; 3]]| {
             let mut lane = actor.lanes(1);
             let steps = rows.iter().enumerate().flat_map(|(step, row)| {
                 let acted = actor.act(&mut lane, row, &[step == 0]);
-                actor.outcome(&mut lane, &[0], &[0.0], &[false]);
+                actor.record(&mut lane, &[0], &[0.0], &[false]);
                 nn::values(&acted.logits).to_vec()
             });
             steps.collect::<Vec<_>>()

@@ -22,7 +22,7 @@ use crate::run::config::TrainConfig;
 use crate::run::train::{TrainOptions, train};
 use crate::views::monitor::Silent;
 
-/// Lanes that an agent is trained in.
+/// ServedLanes that an agent is trained in.
 const TRAINED_LANES: usize = 4;
 
 /// An agent that has played a little in environments like `env`, with weights that make it do one thing here and another

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::deploy::serve::Owner;
-use crate::deploy::serve::sessions::MAX_GRAVES;
+use crate::deploy::serve::sessions::MAX_ENDED;
+use service::Owner;
 
 fn begun(limits: Limits) -> Service {
     let service = service("recurrent-ppo", limits);
@@ -214,29 +214,29 @@ fn a_session_belongs_to_its_id_and_body() {
     assert_eq!(code("new", lanes(1)), ErrorCode::Draining);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_session_lives_while_its_lease_does() {
+#[test]
+fn a_session_lives_while_its_lease_does() {
     let limits = Limits {
         default_ttl_s: 10,
         max_ttl_s: 20,
         ..Limits::default()
     };
     let service = begun(limits);
-    let sleep = |s| tokio::time::sleep(Duration::from_secs(s));
+    let skip = |s| service.sessions.clock().skip(Duration::from_secs(s));
     for seq in 0..3 {
-        sleep(9).await;
+        skip(9);
         act(&service, shows("mine", seq, &[1.0, 0.0])).unwrap();
     }
-    sleep(4).await;
+    skip(4);
     let (description, _) = service.begin("mine", lanes(2), None).unwrap();
     assert_eq!((description.ttl_s, description.expires_in_s), (10, 6));
     // A repeated creation does not renew, a stored reply does.
-    sleep(5).await;
+    skip(5);
     act(&service, shows("mine", 2, &[1.0, 0.0])).unwrap();
-    sleep(9).await;
+    skip(9);
     service.reap();
     assert_eq!(service.sessions.len(), 1);
-    sleep(1).await;
+    skip(1);
     let code = || refusal(act(&service, shows("mine", 3, &[1.0, 0.0]))).0;
     assert_eq!(code(), ErrorCode::SessionExpired);
     assert_eq!(service.sessions.len(), 0);
@@ -245,7 +245,7 @@ async fn a_session_lives_while_its_lease_does() {
         ErrorCode::SessionExpired
     );
     // It is remembered for as long as it could have lived.
-    sleep(10).await;
+    skip(10);
     service.reap();
     assert_eq!(code(), ErrorCode::UnknownSession);
     service.begin("mine", lanes(2), None).unwrap();
@@ -259,7 +259,7 @@ async fn a_session_lives_while_its_lease_does() {
         assert_eq!(refused, (ErrorCode::InvalidTtl, "/ttl_s".into()));
     }
     service.begin("long", asks(20), None).unwrap();
-    sleep(15).await;
+    skip(15);
     service.reap();
     assert_eq!(service.sessions.len(), 1);
 }
@@ -297,7 +297,7 @@ fn there_are_limits() {
 fn nobody_sees_the_sessions_of_others() {
     let owner = |name: &str| Owner {
         name: Arc::from(name),
-        max_sessions: Some(1),
+        max_envs: Some(1),
         max_lanes: Some(2),
     };
     let (alice, bob) = (owner("alice"), owner("bob"));
@@ -327,7 +327,7 @@ fn nobody_sees_the_sessions_of_others() {
 fn whoever_comes_and_goes_much_forgets_its_own_only() {
     let owner = |name: &str| Owner {
         name: Arc::from(name),
-        max_sessions: None,
+        max_envs: None,
         max_lanes: None,
     };
     let (alice, bob) = (owner("alice"), owner("bob"));
@@ -337,7 +337,7 @@ fn whoever_comes_and_goes_much_forgets_its_own_only() {
         service.close(id, Some(owner)).unwrap();
     };
     come_and_go("mine", &alice);
-    for i in 0..=MAX_GRAVES {
+    for i in 0..=MAX_ENDED {
         come_and_go(&i.to_string(), &bob);
     }
     let code = |id: &str, owner| refusal(service.begin(id, lanes(1), Some(owner))).0;

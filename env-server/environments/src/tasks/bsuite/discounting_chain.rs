@@ -7,8 +7,8 @@
 //!
 //! Nothing must be remembered within an episode; the choice must be credited up to 100 steps
 //! later. Returns: random 1.02, memoryless, best and oracle 1.1. Without a `mapping_seed` the bonus
-//! arm is drawn before the first episode and stays; nothing shows it, so that a player who knows
-//! nothing of earlier episodes expects 1.02.
+//! arm is drawn before the first episode and stays the same. No observation shows it, so a player
+//! that knows nothing of earlier episodes expects 1.02.
 //!
 //! Source: Osband et al. 2020, arXiv:1908.03568; bsuite 0.3.6,
 //! `environments/discounting_chain.py`. Quirk kept: the second slot counts up, where a comment of
@@ -21,13 +21,16 @@ use serde_json::Value;
 
 use crate::kit::recording::{ensure, parse};
 use crate::render::{Bar, Picture, Seen, Tone};
-use crate::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition};
+use crate::{
+    Arguments, Catalogued, Draw, Draws, Environment, KwargsError, Pictured, Profile, Recorded,
+    Transition,
+};
 
 /// Steps of an episode.
 const LENGTH: u32 = 100;
-/// When each arm pays.
+/// Step at which each arm pays.
 const PAYS_AT: [u32; 5] = [1, 3, 10, 30, 100];
-/// What the bonus arm pays; the others pay 1.
+/// Reward of the bonus arm; the others pay 1.
 const BONUS: f64 = 1.1;
 
 /// `BsuiteDiscountingChain-v0`.
@@ -60,11 +63,7 @@ impl BsuiteDiscountingChain {
     }
 }
 
-impl Environment for BsuiteDiscountingChain {
-    type Element = f32;
-
-    const REFERENCE_NAME: &'static str = "bsuite/discounting_chain";
-
+impl Catalogued for BsuiteDiscountingChain {
     fn profile() -> Profile {
         Profile {
             id: "BsuiteDiscountingChain-v0",
@@ -83,6 +82,37 @@ impl Environment for BsuiteDiscountingChain {
             source: "bsuite 0.3.6, discounting_chain (Osband et al. 2020, arXiv:1908.03568)",
         }
     }
+
+    fn reward_range(&self) -> [f64; 2] {
+        [0.0, BONUS]
+    }
+
+    fn returns(&self) -> Returns {
+        let known = if self.is_mapped { BONUS } else { 1.02 };
+        Returns {
+            random: Some(1.02),
+            memoryless: Some(known),
+            best: Some(known),
+            oracle: Some(BONUS),
+            note: "Without mapping_seed, memoryless and best are those of a player that knows \
+                   nothing of earlier episodes."
+                .to_owned(),
+        }
+    }
+
+    /// Returns relative to a player that knows the bonus arm. A player can find the arm over
+    /// several episodes, even without a `mapping_seed`.
+    fn solved_threshold(&self) -> Option<f64> {
+        let returns = Returns {
+            best: Some(BONUS),
+            ..self.returns()
+        };
+        returns.solved_threshold()
+    }
+}
+
+impl Environment for BsuiteDiscountingChain {
+    type Element = f32;
 
     fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
         let bonus_arm = arguments
@@ -109,40 +139,13 @@ impl Environment for BsuiteDiscountingChain {
         Space::Discrete { n: 5, start: 0 }
     }
 
-    fn reward_range(&self) -> [f64; 2] {
-        [0.0, BONUS]
-    }
-
-    fn returns(&self) -> Returns {
-        let known = if self.is_mapped { BONUS } else { 1.02 };
-        Returns {
-            random: Some(1.02),
-            memoryless: Some(known),
-            best: Some(known),
-            oracle: Some(BONUS),
-            note: "Without mapping_seed, memoryless and best are those of a player that knows \
-                   nothing of earlier episodes."
-                .to_owned(),
-        }
-    }
-
-    /// On the scale of a player that knows the bonus arm: without a `mapping_seed`, too, it can be
-    /// found out over episodes.
-    fn solved_threshold(&self) -> Option<f64> {
-        let returns = Returns {
-            best: Some(BONUS),
-            ..self.returns()
-        };
-        returns.solved_threshold()
-    }
-
     fn inherit(&mut self, previous: &Self) {
         if self.bonus_arm.is_none() {
             self.bonus_arm = previous.bonus_arm;
         }
     }
 
-    /// Draws the bonus arm, once, unless it is given.
+    /// Draws the bonus arm once, unless it is given.
     fn reset(&mut self, draws: &mut impl Draws, observation: &mut [f32]) {
         let drawn = || draws.below(PAYS_AT.len() as u64) as u8;
         self.bonus_arm.get_or_insert_with(drawn);
@@ -163,7 +166,7 @@ impl Environment for BsuiteDiscountingChain {
         self.observe(observation);
         let is_paid = PAYS_AT[usize::from(arm)] == LENGTH - self.remaining;
         let reward = if is_paid { self.pays(arm) } else { 0.0 };
-        Transition::until(reward, self.remaining == 0, false)
+        Transition::new(reward, self.remaining == 0, false)
     }
 
     fn oracle(&self) -> Vec<i64> {
@@ -188,8 +191,10 @@ impl Environment for BsuiteDiscountingChain {
     fn is_running(&self) -> bool {
         self.remaining > 0
     }
+}
 
-    /// When each arm pays, against the time, and the arm that was chosen.
+impl Pictured for BsuiteDiscountingChain {
+    /// Shows when each arm pays, the time, and the chosen arm.
     fn picture(&self, seen: &Seen<'_, f32>) -> Picture {
         let share = |t: u32| f64::from(t) / f64::from(LENGTH);
         let t = LENGTH.saturating_sub(self.remaining);
@@ -222,6 +227,10 @@ impl Environment for BsuiteDiscountingChain {
         let text = format!("arm {arm} is chosen and {verb} {}", self.pays(arm));
         picture.note(tone, &text)
     }
+}
+
+impl Recorded for BsuiteDiscountingChain {
+    const REFERENCE_NAME: &'static str = "bsuite/discounting_chain";
 
     /// `{"bonus_arm", "arm_rewards", "arm_reward_step"}`.
     fn script(&self, latent: &Value) -> Result<Vec<Draw>, String> {
@@ -282,7 +291,7 @@ mod tests {
                 let transition = chain.step(&[action], &mut rng, &mut observation);
                 let pays = if arm == 2 { 1.1 } else { 1.0 };
                 let reward = if t == at { pays } else { 0.0 };
-                assert_eq!(transition, Transition::until(reward, t == 100, false));
+                assert_eq!(transition, Transition::new(reward, t == 100, false));
                 assert_eq!(observation, [arm as f32, t as f32 / 100.0]);
             }
         }

@@ -23,8 +23,12 @@ use serde_json::Value;
 
 use crate::kit::arguments::required;
 use crate::kit::recording::{Bit, parse};
+use crate::kit::vec_bytes;
 use crate::render::{Bar, Cell, Grid, Picture, Seen, Tone};
-use crate::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition, vec_bytes};
+use crate::{
+    Arguments, Catalogued, Draw, Draws, Environment, KwargsError, Pictured, Profile, Recorded,
+    Transition,
+};
 
 /// Longest memory.
 const MAX_LENGTH: u32 = 10_000_000;
@@ -36,7 +40,7 @@ pub type BsuiteMemoryLen = MemoryChain<false>;
 /// `BsuiteMemorySize-v0`.
 pub type BsuiteMemorySize = MemoryChain<true>;
 
-/// The task, as the family that varies the number of bits (`IS_SIZE`) or the other one.
+/// The task. `IS_SIZE` selects the family that varies the number of bits, else the length varies.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MemoryChain<const IS_SIZE: bool> {
@@ -63,14 +67,7 @@ impl<const IS_SIZE: bool> MemoryChain<IS_SIZE> {
     }
 }
 
-impl<const IS_SIZE: bool> Environment for MemoryChain<IS_SIZE> {
-    type Element = f32;
-
-    const REFERENCE_NAME: &'static str = match IS_SIZE {
-        true => "bsuite/memory_size",
-        false => "bsuite/memory_len",
-    };
-
+impl<const IS_SIZE: bool> Catalogued for MemoryChain<IS_SIZE> {
     fn profile() -> Profile {
         let (id, description, length, bits) = match IS_SIZE {
             true => (
@@ -110,6 +107,26 @@ impl<const IS_SIZE: bool> Environment for MemoryChain<IS_SIZE> {
         }
     }
 
+    fn reward_range(&self) -> [f64; 2] {
+        [-1.0, 1.0]
+    }
+
+    fn returns(&self) -> Returns {
+        let memoryless = if self.memory_length == 1 { 1.0 } else { 0.0 };
+        Returns {
+            random: Some(0.0),
+            memoryless: Some(memoryless),
+            best: Some(1.0),
+            oracle: Some(1.0),
+            note: "Memoryless: 1 at memory_length 1, where cue and query are on screen together."
+                .to_owned(),
+        }
+    }
+}
+
+impl<const IS_SIZE: bool> Environment for MemoryChain<IS_SIZE> {
+    type Element = f32;
+
     fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
         let num_bits = required("num_bits", arguments.natural("num_bits")?)?;
         Ok(MemoryChain {
@@ -138,22 +155,6 @@ impl<const IS_SIZE: bool> Environment for MemoryChain<IS_SIZE> {
         Space::Discrete { n: 2, start: 0 }
     }
 
-    fn reward_range(&self) -> [f64; 2] {
-        [-1.0, 1.0]
-    }
-
-    fn returns(&self) -> Returns {
-        let memoryless = if self.memory_length == 1 { 1.0 } else { 0.0 };
-        Returns {
-            random: Some(0.0),
-            memoryless: Some(memoryless),
-            best: Some(1.0),
-            oracle: Some(1.0),
-            note: "Memoryless: 1 at memory_length 1, where cue and query are on screen together."
-                .to_owned(),
-        }
-    }
-
     /// Draws the bits, then the query.
     fn reset(&mut self, draws: &mut impl Draws, observation: &mut [f32]) {
         self.context.fill_with(|| draws.bit());
@@ -172,7 +173,7 @@ impl<const IS_SIZE: bool> Environment for MemoryChain<IS_SIZE> {
         self.observe(self.memory_length + 1 - self.remaining, observation);
         self.remaining -= 1;
         if self.remaining > 0 {
-            return Transition::going_on(0.0);
+            return Transition::running(0.0);
         }
         let is_right = action[0] == i64::from(self.context[self.query as usize]);
         Transition::terminal(if is_right { 1.0 } else { -1.0 })
@@ -203,8 +204,10 @@ impl<const IS_SIZE: bool> Environment for MemoryChain<IS_SIZE> {
     fn is_running(&self) -> bool {
         self.remaining > 0
     }
+}
 
-    /// The bits, the one that is asked for, and how far away the answer is.
+impl<const IS_SIZE: bool> Pictured for MemoryChain<IS_SIZE> {
+    /// Shows the bits, the queried bit, and the time until the answer.
     fn picture(&self, seen: &Seen<'_, f32>) -> Picture {
         let (length, query) = (self.memory_length, self.query as usize);
         // Bits are in the observations of the reset and of the first step.
@@ -240,6 +243,13 @@ impl<const IS_SIZE: bool> Environment for MemoryChain<IS_SIZE> {
             _ => picture.note(Tone::Hidden, &format!("bit {query} will be asked for")),
         }
     }
+}
+
+impl<const IS_SIZE: bool> Recorded for MemoryChain<IS_SIZE> {
+    const REFERENCE_NAME: &'static str = match IS_SIZE {
+        true => "bsuite/memory_size",
+        false => "bsuite/memory_len",
+    };
 
     /// `{"context": [bits], "query"}`.
     fn script(&self, latent: &Value) -> Result<Vec<Draw>, String> {
@@ -287,8 +297,8 @@ mod tests {
             .collect();
         let cue = [1.0, 0.0, 1.0, -1.0];
         assert_eq!(seen, [cue, cue, [0.5, 1.0, 0.0, 0.0], [0.0; 4]]);
-        let going_on = Transition::going_on(0.0);
-        assert_eq!(transitions, [going_on, going_on, Transition::terminal(1.0)]);
+        let running = Transition::running(0.0);
+        assert_eq!(transitions, [running, running, Transition::terminal(1.0)]);
         draws.finish().unwrap();
     }
 }

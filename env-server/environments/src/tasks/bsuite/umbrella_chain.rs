@@ -19,7 +19,10 @@ use serde_json::Value;
 use crate::kit::arguments::required;
 use crate::kit::recording::{Bit, ensure, parse};
 use crate::render::{Bar, Cell, Grid, Picture, Seen, Tone};
-use crate::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition};
+use crate::{
+    Arguments, Catalogued, Draw, Draws, Environment, KwargsError, Pictured, Profile, Recorded,
+    Transition,
+};
 
 /// Longest chain.
 const MAX_LENGTH: u32 = 10_000_000;
@@ -55,11 +58,7 @@ impl BsuiteUmbrellaChain {
     }
 }
 
-impl Environment for BsuiteUmbrellaChain {
-    type Element = f32;
-
-    const REFERENCE_NAME: &'static str = "bsuite/umbrella_chain";
-
+impl Catalogued for BsuiteUmbrellaChain {
     fn profile() -> Profile {
         Profile {
             id: "BsuiteUmbrellaChain-v0",
@@ -86,6 +85,24 @@ impl Environment for BsuiteUmbrellaChain {
         }
     }
 
+    fn reward_range(&self) -> [f64; 2] {
+        [-1.0, 1.0]
+    }
+
+    fn returns(&self) -> Returns {
+        Returns {
+            random: Some(0.0),
+            memoryless: Some(1.0),
+            best: Some(1.0),
+            oracle: Some(1.0),
+            note: "Expected; the random rewards add up to chain_length - 1 either way.".to_owned(),
+        }
+    }
+}
+
+impl Environment for BsuiteUmbrellaChain {
+    type Element = f32;
+
     fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
         Ok(BsuiteUmbrellaChain {
             chain_length: required("chain_length", arguments.natural("chain_length")?)?,
@@ -107,20 +124,6 @@ impl Environment for BsuiteUmbrellaChain {
 
     fn action_space(&self) -> Space {
         Space::Discrete { n: 2, start: 0 }
-    }
-
-    fn reward_range(&self) -> [f64; 2] {
-        [-1.0, 1.0]
-    }
-
-    fn returns(&self) -> Returns {
-        Returns {
-            random: Some(0.0),
-            memoryless: Some(1.0),
-            best: Some(1.0),
-            oracle: Some(1.0),
-            note: "Expected; the random rewards add up to chain_length - 1 either way.".to_owned(),
-        }
     }
 
     /// Draws need, have and the distractors.
@@ -149,7 +152,7 @@ impl Environment for BsuiteUmbrellaChain {
             false => draws.bit(),
         };
         self.observe(draws, observation);
-        Transition::until(if is_good { 1.0 } else { -1.0 }, is_last, false)
+        Transition::new(if is_good { 1.0 } else { -1.0 }, is_last, false)
     }
 
     fn oracle(&self) -> Vec<i64> {
@@ -172,8 +175,10 @@ impl Environment for BsuiteUmbrellaChain {
     fn is_running(&self) -> bool {
         self.remaining > 0
     }
+}
 
-    /// What is needed and what was taken, and when that is paid for.
+impl Pictured for BsuiteUmbrellaChain {
+    /// Shows whether an umbrella is needed, whether it was taken, and the time until the reward.
     fn picture(&self, seen: &Seen<'_, f32>) -> Picture {
         let (length, remaining) = (self.chain_length, self.remaining);
         let word = |yes: bool| Cell::new(if yes { "yes" } else { "no" }).seen(true);
@@ -204,6 +209,10 @@ impl Environment for BsuiteUmbrellaChain {
             _ => picture.note(Tone::Goal, "the next action takes it (1) or leaves it (0)"),
         }
     }
+}
+
+impl Recorded for BsuiteUmbrellaChain {
+    const REFERENCE_NAME: &'static str = "bsuite/umbrella_chain";
 
     /// `{"need_umbrella", "initial_has_umbrella", "distractors": [a list an observation],
     /// "step_rewards": [±1, …]}`.
@@ -269,7 +278,7 @@ mod tests {
         chain.reset(&mut draws, &mut observation);
         assert_eq!(observation, [1.0, 0.0, 1.0, 1.0]);
         let first = chain.step(&[1], &mut draws, &mut observation);
-        assert_eq!(first, Transition::going_on(-1.0));
+        assert_eq!(first, Transition::running(-1.0));
         assert_eq!(observation, [1.0, 1.0, 0.5, 0.0]);
         let last = chain.step(&[0], &mut draws, &mut observation);
         assert_eq!(last, Transition::terminal(1.0));

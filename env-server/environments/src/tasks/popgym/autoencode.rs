@@ -1,10 +1,10 @@
 //! POPGym's Autoencode: watch a deck being dealt, then name its suits in reverse order.
 //!
-//! Observation `[mode, suit]`, a tuple; mode 1 is watching, 0 playing. N = 52·`num_decks` cards. The
-//! reset shows `[1, c₁]`, steps 1 … N − 2 show `[1, c_{t+1}]`, and step N − 1 shows `[0, c_N]`: the last
-//! card comes together with the switch to playing. Actions up to there do nothing and pay 0. Then
-//! N steps follow, of which the j-th pays ±1/N for naming the suit of c_{N+1−j} or not, and always
-//! shows `[0, 0]`. The episode terminates after 2N − 1 steps.
+//! Observation `[mode, suit]`, a tuple; mode 1 is watching, 0 playing. N = 52·`num_decks` cards.
+//! The reset shows `[1, c₁]`, steps 1 … N − 2 show `[1, c_{t+1}]`, and step N − 1 shows `[0, c_N]`:
+//! the last card comes together with the switch to playing. Actions until then do nothing and pay
+//! 0. Then N steps follow. The j-th pays 1/N for naming the suit of c_{N+1−j}, else −1/N, and
+//! always shows `[0, 0]`. The episode terminates after 2N − 1 steps.
 //!
 //! Returns: random −0.5, best and oracle 1. Memoryless: (1.5 − 26D)/(52D), about −0.471 at easy,
 //! for naming the suit on screen: right for the last card, and then always suit 0. To remember: N
@@ -20,7 +20,10 @@ use crate::kit::recording::parse;
 use crate::render::{Bar, Cell, Picture, Seen, Tone};
 use crate::tasks::popgym::cards::{self, CARDS, Deck, DeckOrder, DeckType, MAX_DECKS};
 use crate::tasks::popgym::levels::{self, Levels};
-use crate::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition};
+use crate::{
+    Arguments, Catalogued, Draw, Draws, Environment, KwargsError, Pictured, Profile, Recorded,
+    Transition,
+};
 
 /// `Autoencode-v0`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,11 +46,7 @@ impl Autoencode {
     }
 }
 
-impl Environment for Autoencode {
-    type Element = i64;
-
-    const REFERENCE_NAME: &'static str = "popgym/Autoencode";
-
+impl Catalogued for Autoencode {
     fn profile() -> Profile {
         Profile {
             id: "Autoencode-v0",
@@ -57,25 +56,6 @@ impl Environment for Autoencode {
                        observations; 1, 2, 3 decks at easy, medium, hard",
             source: "POPGym 1.0.7, Autoencode (Morad et al. 2023, arXiv:2303.01859)",
         }
-    }
-
-    fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
-        let num_decks = Levels::of(arguments).natural("num_decks", [1, 2, 3])?;
-        Ok(Autoencode {
-            deck: Deck::new(num_decks, DeckType::Suits),
-            to_play: 0,
-        })
-    }
-
-    fn observation_space(&self) -> Space {
-        let discrete = |n| Space::Discrete { n, start: 0 };
-        Space::Tuple {
-            spaces: vec![discrete(2), discrete(4)],
-        }
-    }
-
-    fn action_space(&self) -> Space {
-        Space::Discrete { n: 4, start: 0 }
     }
 
     fn reward_range(&self) -> [f64; 2] {
@@ -91,6 +71,29 @@ impl Environment for Autoencode {
             oracle: Some(1.0),
             note: "Memoryless: naming the suit on screen.".to_owned(),
         }
+    }
+}
+
+impl Environment for Autoencode {
+    type Element = i64;
+
+    fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
+        let num_decks = Levels::from_arguments(arguments).natural("num_decks", [1, 2, 3])?;
+        Ok(Autoencode {
+            deck: Deck::new(num_decks, DeckType::Suits),
+            to_play: 0,
+        })
+    }
+
+    fn observation_space(&self) -> Space {
+        let discrete = |n| Space::Discrete { n, start: 0 };
+        Space::Tuple {
+            spaces: vec![discrete(2), discrete(4)],
+        }
+    }
+
+    fn action_space(&self) -> Space {
+        Space::Discrete { n: 4, start: 0 }
     }
 
     /// Draws the order of the cards.
@@ -109,13 +112,13 @@ impl Environment for Autoencode {
     ) -> Transition {
         if self.deck.left() > 0 {
             self.show(observation);
-            return Transition::going_on(0.0);
+            return Transition::running(0.0);
         }
         observation.fill(0);
         let is_right = action[0] == i64::from(self.deck.card(self.to_play as usize));
         self.to_play -= 1;
         let reward = if is_right { self.most() } else { -self.most() };
-        Transition::until(reward, self.to_play == 0, false)
+        Transition::new(reward, self.to_play == 0, false)
     }
 
     fn oracle(&self) -> Vec<i64> {
@@ -144,8 +147,10 @@ impl Environment for Autoencode {
     fn is_running(&self) -> bool {
         self.to_play > 0
     }
+}
 
-    /// The cards as they are dealt, and then which of them have been named.
+impl Pictured for Autoencode {
+    /// Shows the cards as they are dealt, and then the cards that have been named.
     fn picture(&self, seen: &Seen<'_, i64>) -> Picture {
         let (dealt, all) = (self.deck.dealt(), self.deck.len());
         let to_play = self.to_play as usize;
@@ -188,6 +193,10 @@ impl Environment for Autoencode {
             _ => cards::asked(picture, &format!("name card {to_play}")),
         }
     }
+}
+
+impl Recorded for Autoencode {
+    const REFERENCE_NAME: &'static str = "popgym/Autoencode";
 
     /// `{"deck_order"}`.
     fn script(&self, latent: &Value) -> Result<Vec<Draw>, String> {
@@ -220,7 +229,7 @@ mod tests {
         assert_eq!(observation, [1, 3]);
         for t in 1..=51 {
             let transition = task.step(&[0], &mut draws, &mut observation);
-            assert_eq!(transition, Transition::going_on(0.0));
+            assert_eq!(transition, Transition::running(0.0));
             assert_eq!(observation, [i64::from(t < 51), (51 - t) % 4]);
         }
         for j in 1..=52 {
@@ -228,7 +237,7 @@ mod tests {
             let action = if j == 2 { 0 } else { (j - 1) % 4 };
             let transition = task.step(&[action], &mut draws, &mut observation);
             let reward = if j == 2 { -1.0 / 52.0 } else { 1.0 / 52.0 };
-            assert_eq!(transition, Transition::until(reward, j == 52, false));
+            assert_eq!(transition, Transition::new(reward, j == 52, false));
             assert_eq!(observation, [0, 0]);
         }
     }

@@ -1,20 +1,21 @@
 //! POPGym's Battleship: find the ships on a hidden board.
 //!
-//! B = `board_size`, S the number of ship cells. The action is `[row, col]`; observation 1 for a new hit,
-//! else 0, also at the reset; where the shot went is not observed. A hit on a ship cell for the first
-//! time pays 1/S, anything else, a ship cell hit before included, −1/(B² − S). Terminated at S
-//! hits, truncated at step B²; both can be true.
+//! B = `board_size`, S the number of ship cells. The action is `[row, col]`; observation 1 for a
+//! new hit, else 0, also at the reset; the cell of the shot is not observed. The first hit on a
+//! ship cell pays 1/S, every other shot, including a ship cell hit before, −1/(B² − S). Terminated
+//! at S hits, truncated at step B²; both can be true.
 //!
 //! Ships are placed in order, each uniformly among the placements that are on the board and overlap
 //! no earlier ship; ships may touch. The original repeats a uniform start cell, axis and direction
 //! until they fit. Deviation: where a ship finds no place, the original would repeat for ever, and
 //! ours starts over; ships that would not fit on the board row by row are refused.
 //!
-//! Returns: random is computed, oracle 1. Best is measured at the three levels, of a player that shoots where
-//! most boards have a ship that agree with what it has hit and missed; it is not proven to be the best.
-//! With other arguments it is the return 1/(S + 1) of shooting at cells not yet tried, in any order.
-//! Memoryless is not known (a player without memory cannot tell which cells it has tried; random is a lower
-//! bound). To remember: which cells have been tried, and what they were.
+//! Returns: random is computed, oracle 1. Best is measured at the three levels, for a player that
+//! shoots at the cell with a ship on most of the boards that agree with all shots; it is not proven
+//! to be the best. With other arguments it is the return 1/(S + 1) of shooting at cells not yet
+//! tried, in any order. Memoryless is not known (a player without memory cannot tell which cells it
+//! has tried; random is a lower bound). To remember: which cells have been tried, and what they
+//! were.
 //!
 //! Source: Morad et al. 2023, POPGym, arXiv:2303.01859; POPGym 1.0.7, `envs/battleship.py`.
 
@@ -23,9 +24,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::kit::recording::{Bit, ensure, parse};
+use crate::kit::vec_bytes;
 use crate::render::{Bar, Cell, Grid, Picture, Seen, Tone};
 use crate::tasks::popgym::levels::{self, Levels, at_level};
-use crate::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition, vec_bytes};
+use crate::{
+    Arguments, Catalogued, Draw, Draws, Environment, KwargsError, Pictured, Profile, Recorded,
+    Transition,
+};
 
 /// Longest side of a board.
 const MAX_SIZE: u32 = 32;
@@ -35,12 +40,12 @@ const MAX_SHIPS: usize = 64;
 const SHIPS: [i64; 4] = [2, 3, 3, 4];
 /// Sides of the board at the levels.
 const SIZES: [u32; 3] = [8, 10, 12];
-/// Uniform placements that are tried before those that fit are counted.
+/// Number of uniform placements to try before the placements that fit are enumerated.
 const TRIES: usize = 64;
-/// Boards that are tried before the ships are put row by row.
+/// Number of boards to try before the ships are put row by row.
 const BOARDS: usize = 1000;
 
-/// What is in a cell.
+/// Content of a cell.
 const WATER: u8 = 0;
 const SHIP: u8 = 1;
 const HIT: u8 = 2;
@@ -54,7 +59,7 @@ pub struct Battleship {
     /// Row by row.
     board: Vec<u8>,
     hits: u32,
-    /// Actions until the end of the time.
+    /// Actions until the time limit.
     remaining: u32,
 }
 
@@ -71,7 +76,7 @@ impl Battleship {
         -1.0 / f64::from(self.num_cells() - self.num_ship_cells())
     }
 
-    /// The cells of a ship, if they are on the board and free.
+    /// Returns the cells of a ship, if they are on the board and free.
     fn cells(&self, start: u32, size: u32, is_vertical: bool, is_back: bool) -> Option<[u32; 2]> {
         let side = self.board_size;
         let along = if is_vertical {
@@ -96,7 +101,7 @@ impl Battleship {
         }
     }
 
-    /// A uniform placement among those that fit, if there is one.
+    /// Draws a uniform placement from all that fit; `None` if no placement fits.
     fn place(&self, size: u32, draws: &mut impl Draws) -> Option<[u32; 2]> {
         for _ in 0..TRIES {
             let start = draws.below(u64::from(self.num_cells())) as u32;
@@ -115,7 +120,7 @@ impl Battleship {
         }
     }
 
-    /// Places all ships; `false` when one finds no place.
+    /// Places all ships. Returns `false` if a ship does not fit.
     fn place_all(&mut self, draws: &mut impl Draws) -> bool {
         self.board.fill(WATER);
         for i in 0..self.ship_sizes.len() {
@@ -128,7 +133,8 @@ impl Battleship {
         true
     }
 
-    /// Where the ships come to lie when each, from the longest on, goes to the first row with room.
+    /// Returns the cell, axis and size of each ship when the ships are placed by size, the longest
+    /// first, each in the first row with room; `None` if there is no such row.
     fn rows(&self) -> Option<Vec<([u32; 2], u32)>> {
         let side = self.board_size;
         let mut sizes = self.ship_sizes.clone();
@@ -143,7 +149,8 @@ impl Battleship {
         Some(placed)
     }
 
-    /// The expected return of uniformly random shots, from how likely each number of hits is.
+    /// Computes the expected return of uniformly random shots from the probability of each number
+    /// of hits.
     fn random_return(&self) -> f64 {
         let ship_cells = self.num_ship_cells() as usize;
         let cells = f64::from(self.num_cells());
@@ -162,11 +169,7 @@ impl Battleship {
     }
 }
 
-impl Environment for Battleship {
-    type Element = i64;
-
-    const REFERENCE_NAME: &'static str = "popgym/Battleship";
-
+impl Catalogued for Battleship {
     fn profile() -> Profile {
         let sizes = Domain::Integers {
             minimum: 1,
@@ -199,8 +202,35 @@ impl Environment for Battleship {
         }
     }
 
+    fn reward_range(&self) -> [f64; 2] {
+        [self.miss(), 1.0 / f64::from(self.num_ship_cells())]
+    }
+
+    fn returns(&self) -> Returns {
+        let ships = self.ship_sizes.iter().map(|&size| i64::from(size));
+        let measured = match ships.eq(SHIPS) {
+            true => at_level(&self.board_size, &SIZES, [0.632, 0.649, 0.661]),
+            false => None,
+        };
+        let in_any_order = 1.0 / (f64::from(self.num_ship_cells()) + 1.0);
+        Returns {
+            random: Some(self.random_return()),
+            memoryless: None,
+            best: measured.or(Some(in_any_order)),
+            oracle: Some(1.0),
+            note: "Random is exact. Best, the best known, is measured at the three levels: it \
+                   shoots where most boards that agree with all shots have a ship. With other \
+                   arguments it is that of shooting once at each cell, in any order."
+                .to_owned(),
+        }
+    }
+}
+
+impl Environment for Battleship {
+    type Element = i64;
+
     fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
-        let levels = Levels::of(arguments);
+        let levels = Levels::from_arguments(arguments);
         let board_size = levels.natural("board_size", SIZES)?;
         let ship_sizes = levels.integers("ship_sizes", &SHIPS)?;
         let mut task = Battleship {
@@ -231,30 +261,8 @@ impl Environment for Battleship {
         }
     }
 
-    fn reward_range(&self) -> [f64; 2] {
-        [self.miss(), 1.0 / f64::from(self.num_ship_cells())]
-    }
-
-    fn returns(&self) -> Returns {
-        let ships = self.ship_sizes.iter().map(|&size| i64::from(size));
-        let measured = match ships.eq(SHIPS) {
-            true => at_level(&self.board_size, &SIZES, [0.632, 0.649, 0.661]),
-            false => None,
-        };
-        let in_any_order = 1.0 / (f64::from(self.num_ship_cells()) + 1.0);
-        Returns {
-            random: Some(self.random_return()),
-            memoryless: None,
-            best: measured.or(Some(in_any_order)),
-            oracle: Some(1.0),
-            note: "Random is exact. Best, the best known, is measured at the three levels: it \
-                   shoots where most boards that agree with all shots have a ship. With other \
-                   arguments it is that of shooting once at each cell, in any order."
-                .to_owned(),
-        }
-    }
-
-    /// Draws a start cell, an axis and a direction for each ship, again while it does not fit.
+    /// Draws a start cell, an axis and a direction for each ship, and repeats while it does not
+    /// fit.
     fn reset(&mut self, draws: &mut impl Draws, observation: &mut [i64]) {
         let is_placed = (0..BOARDS).any(|_| self.place_all(draws));
         if !is_placed {
@@ -291,7 +299,7 @@ impl Environment for Battleship {
         if terminated {
             self.remaining = 0;
         }
-        Transition::until(reward, terminated, truncated)
+        Transition::new(reward, terminated, truncated)
     }
 
     fn oracle(&self) -> Vec<i64> {
@@ -339,8 +347,10 @@ impl Environment for Battleship {
     fn is_running(&self) -> bool {
         self.remaining > 0
     }
+}
 
-    /// The board. Shots at water are not kept, so that only the last one is shown.
+impl Pictured for Battleship {
+    /// Shows the board. The state does not keep shots at water, so only the last one is shown.
     fn picture(&self, seen: &Seen<'_, i64>) -> Picture {
         let side = self.board_size as usize;
         let shot = match seen.action {
@@ -382,6 +392,10 @@ impl Environment for Battleship {
             None => picture,
         }
     }
+}
+
+impl Recorded for Battleship {
+    const REFERENCE_NAME: &'static str = "popgym/Battleship";
 
     /// `{"board": [rows of 0 and 1], "ships": [the cells of each, in order]}`.
     fn script(&self, latent: &Value) -> Result<Vec<Draw>, String> {
@@ -467,9 +481,9 @@ mod tests {
         let miss = -1.0 / 7.0;
         let mut draws = Script::new(Vec::new());
         for (action, seen, transition) in [
-            ([0, 0], 0, Transition::going_on(miss)),
-            ([1, 1], 1, Transition::going_on(0.5)),
-            ([1, 1], 0, Transition::going_on(miss)),
+            ([0, 0], 0, Transition::running(miss)),
+            ([1, 1], 1, Transition::running(0.5)),
+            ([1, 1], 0, Transition::running(miss)),
             ([2, 1], 1, Transition::terminal(0.5)),
         ] {
             assert_eq!(task.step(&action, &mut draws, &mut observation), transition);

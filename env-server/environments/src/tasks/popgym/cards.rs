@@ -1,4 +1,4 @@
-//! Decks of cards, as POPGym has them.
+//! Decks of cards, the same as in POPGym.
 //!
 //! A deck of `num_decks` D holds the cards 0 … 52·D − 1. A card's rank is (card mod 52) div 4, its
 //! suit card mod 4, its colour card mod 2. Tasks see one of the three, the card's kind, so that
@@ -8,10 +8,11 @@ use env_protocol::Parameter;
 use serde::{Deserialize, Serialize};
 
 use crate::kit::recording::ensure;
+use crate::kit::vec_bytes;
 use crate::render::{Bar, Cell, Grid, Picture, Suit, Tone, window};
-use crate::{Draw, Draws, vec_bytes};
+use crate::{Draw, Draws};
 
-/// Most decks in one.
+/// Greatest number of decks.
 pub(crate) const MAX_DECKS: u32 = 32;
 /// Cards in a deck.
 pub(crate) const CARDS: usize = 52;
@@ -22,7 +23,7 @@ const RANKS: [&str; 13] = [
     "A", "2", "3", "4", "5", "6", "7", "8", "9", "10", "J", "Q", "K",
 ];
 
-/// What of a card a task sees.
+/// The property of a card that a task sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum DeckType {
@@ -32,10 +33,10 @@ pub(crate) enum DeckType {
 }
 
 impl DeckType {
-    /// The names, as `deck_type` has them.
+    /// Names, the choices of `deck_type`.
     pub(crate) const NAMES: [&'static str; 3] = ["colors", "suits", "ranks"];
 
-    /// The type of this name.
+    /// Returns the type of this name.
     pub(crate) fn named(name: &str) -> Option<Self> {
         match name {
             "colors" => Some(DeckType::Colors),
@@ -45,7 +46,7 @@ impl DeckType {
         }
     }
 
-    /// How many kinds of cards there are.
+    /// Number of kinds of cards.
     pub(crate) const fn num_kinds(self) -> u32 {
         match self {
             DeckType::Colors => 2,
@@ -54,7 +55,7 @@ impl DeckType {
         }
     }
 
-    /// A kind in words.
+    /// Returns the name of a kind.
     pub(crate) fn name(self, kind: u8) -> &'static str {
         let names: &[&str] = match self {
             DeckType::Colors => &["black", "red"],
@@ -64,7 +65,7 @@ impl DeckType {
         names.get(usize::from(kind)).copied().unwrap_or("none")
     }
 
-    /// A kind as a card in a picture.
+    /// Returns a kind as a card of a picture.
     pub(crate) fn cell(self, kind: u8) -> Cell {
         const SUITS: [Suit; 4] = [Suit::Spades, Suit::Diamonds, Suit::Clubs, Suit::Hearts];
         match self {
@@ -74,7 +75,7 @@ impl DeckType {
         }
     }
 
-    /// With a key for what is not clear of itself.
+    /// Adds a key for kinds that do not explain themselves.
     pub(crate) fn explained(self, picture: Picture) -> Picture {
         match self {
             DeckType::Colors => picture
@@ -84,7 +85,7 @@ impl DeckType {
         }
     }
 
-    /// The kind of a card.
+    /// Returns the kind of a card.
     const fn kind(self, card: usize) -> u8 {
         let kind = match self {
             DeckType::Colors => card % 2,
@@ -95,30 +96,30 @@ impl DeckType {
     }
 }
 
-/// With a suit that was named.
+/// Adds the suit that was named.
 pub(crate) fn answered(picture: Picture, answer: i64, is_right: bool) -> Picture {
     let suit = u8::try_from(answer).map_or("none", |suit| DeckType::Suits.name(suit));
     picture.judged(&format!("named {suit}"), is_right)
 }
 
-/// With what the next action is to do.
+/// Adds the task of the next action.
 pub(crate) fn asked(picture: Picture, what: &str) -> Picture {
     picture.note(Tone::Goal, &format!("the next action is to {what}"))
 }
 
-/// The argument `num_decks`.
+/// Returns the parameter `num_decks`.
 pub(crate) fn num_decks(maximum: u32) -> Parameter {
     let description = "Decks of 52 cards that are shuffled into one.";
     Parameter::integer("num_decks", description, 1, i64::from(maximum), None)
 }
 
-/// The argument `deck_type`.
+/// Returns the parameter `deck_type`.
 pub(crate) fn deck_type() -> Parameter {
     let description = "What is seen of a card.";
     Parameter::choice("deck_type", description, &DeckType::NAMES, None)
 }
 
-/// Cards in an order, of which some are left to be dealt.
+/// Cards in an order, some of them not yet dealt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Deck {
@@ -134,7 +135,7 @@ impl Deck {
         vec_bytes(&self.cards)
     }
 
-    /// A deck in order, of which no card is left to be dealt.
+    /// Makes a deck in order, with all cards dealt.
     pub(crate) fn new(num_decks: u32, deck_type: DeckType) -> Self {
         let cards = 0..CARDS * num_decks as usize;
         Deck {
@@ -148,7 +149,7 @@ impl Deck {
         self.cards.len()
     }
 
-    /// Number of decks that were put together.
+    /// Number of decks of 52 cards.
     pub(crate) fn num_decks(&self) -> usize {
         self.cards.len() / CARDS
     }
@@ -169,27 +170,27 @@ impl Deck {
         self.left = self.cards.len() as u32;
     }
 
-    /// The next card. There must be one.
+    /// Deals the next card. There must be one.
     #[inline]
     pub(crate) fn deal(&mut self) -> u8 {
         self.left -= 1;
         self.cards[self.left as usize]
     }
 
-    /// The kind of the card that is dealt at this place, the first one at 1.
+    /// Returns the kind of the card that is dealt at this place, from 1.
     #[inline]
     pub(crate) fn card(&self, place: usize) -> u8 {
         self.cards[self.cards.len() - place]
     }
 
-    /// The cards in order, the last one dealt first.
+    /// Returns the cards in order. The last one is dealt first.
     pub(crate) fn cards(&self) -> &[u8] {
         &self.cards
     }
 
-    /// Cards in the order of dealing, as rows of a picture: about `most` cards around the place
-    /// `focus`. The number of rows does not depend on `focus`. `look` gives each card its looks, by
-    /// its place from 1 on.
+    /// Draws cards in the order of dealing as rows: about `most` cards around the place `focus`.
+    /// The number of rows does not depend on `focus`. `look` changes the cell of a card, given its
+    /// place from 1.
     pub(crate) fn rows(
         &self,
         deck_type: DeckType,
@@ -198,7 +199,7 @@ impl Deck {
         look: impl Fn(usize, Cell) -> Cell,
     ) -> Grid {
         let near = window(self.len(), focus.saturating_sub(1), most);
-        // Wherever they begin, so many cards touch a row more than they fill.
+        // At any start, the cards can touch one row more than they fill.
         let num_rows = (most / COLUMNS + 1).min(self.len() / COLUMNS);
         let first_row = (near.start / COLUMNS).min(self.len() / COLUMNS - num_rows);
         let shown = first_row * COLUMNS..(first_row + num_rows) * COLUMNS;
@@ -208,13 +209,14 @@ impl Deck {
         Grid::cards(COLUMNS, cells).row_labels(shown.step_by(COLUMNS).map(|i| i + 1))
     }
 
-    /// Cards as [`Self::rows`] has them: what is dealt is known, the last one on screen.
+    /// Draws cards like [`Self::rows`]: dealt cards are known, and the last one is on screen.
     pub(crate) fn dealt_rows(&self, deck_type: DeckType) -> Grid {
         let look = |place, card| self.as_dealt(place, card);
         self.rows(deck_type, self.dealt(), CARDS, look)
     }
 
-    /// A card of a picture, hidden if it is not dealt yet, framed if it is the last one dealt.
+    /// Returns a card that is hidden if it is not dealt yet, and framed if it is the last one
+    /// dealt.
     pub(crate) fn as_dealt(&self, place: usize, card: Cell) -> Cell {
         let dealt = self.dealt();
         let tone = if place > dealt {
@@ -225,12 +227,12 @@ impl Deck {
         card.tone(tone).seen(place == dealt)
     }
 
-    /// How many cards are still to be dealt.
+    /// Draws the number of cards still to be dealt.
     pub(crate) fn bar(&self) -> Bar {
         Bar::remaining("cards left", self.left() as u64, self.len() as u64)
     }
 
-    /// All cards as they lie on the table, the one at the first position first.
+    /// Draws all cards on the table, in the order of their positions.
     pub(crate) fn table(&self, deck_type: DeckType, look: impl Fn(usize, Cell) -> Cell) -> Grid {
         let cards = self.cards.iter().enumerate();
         let cells = cards.map(|(i, &kind)| look(i, deck_type.cell(kind)));
@@ -242,7 +244,7 @@ impl Deck {
     /// Checks a deck that came from outside.
     ///
     /// # Errors
-    /// When it is not some number of whole decks, or more cards are left than there are.
+    /// When it is not a number of whole decks, or more cards are left than it has.
     pub(crate) fn validate(&self, deck_type: DeckType) -> Result<(), String> {
         let decks = self.num_decks();
         let mut counts = vec![0; deck_type.num_kinds() as usize];
@@ -261,10 +263,10 @@ impl Deck {
         }
     }
 
-    /// The draw that shuffles into a recorded order.
+    /// Returns the draw that shuffles the deck into a recorded order.
     ///
     /// # Errors
-    /// When the cards are not each there once.
+    /// When the order does not hold each card once.
     pub(crate) fn script(&self, order: &[usize], deck_type: DeckType) -> Result<Draw, String> {
         let mut is_there = vec![false; self.len()];
         for &card in order {

@@ -1,24 +1,24 @@
 //! POPGym's Concentration: turn two cards at a time, pairs stay up.
 //!
-//! n = 52·`num_decks` cards lie on the table. The action is the position to turn; the observation has
-//! a number for each position: the face of a card that is up or just turned, else the number of
+//! n = 52·`num_decks` cards lie on the table. The action is the position to turn; the observation
+//! has a number for each position: the face of a card that is up or just turned, else the number of
 //! kinds, which is the face-down code. E = 2n steps at most.
 //!
 //! The turned card joins the card in play, if there is one, and the observation shows both and all
 //! matched cards. Then:
 //! - if the turned card is one already matched: −1/E for each card in play, and both are turned
-//!   back, an innocent first one as well;
+//!   back, also a first card that was not matched;
 //! - else with two in play: equal faces at different positions pay 1/(n/2) and stay up; anything
-//!   else, the same position twice included, pays −2/E and is turned back;
+//!   else, including the same position twice, pays −2/E and is turned back;
 //! - else 0.
 //!
-//! The episode terminates when all are up, and is truncated at step E whatever happens: both can
+//! The episode terminates when all cards are up, and is truncated at step E in any case: both can
 //! be true. Any two cards of a kind match.
 //!
-//! Returns: oracle 1. The others are measured at the three levels. Memoryless is a player that turns
-//! any card that is face down. Best has a perfect memory of all cards seen and leaves known pairs for the
-//! end, so that cards of their kind that turn up later have a match. Neither is proven to be the best.
-//! To remember: where each kind lies, over the whole episode.
+//! Returns: oracle 1. The others are measured at the three levels. Memoryless is a player that
+//! turns any card that is face down. Best has a perfect memory of all cards seen and leaves known
+//! pairs for the end, so that cards of their kind that turn up later have a match. Neither is
+//! proven to be the best. To remember: where each kind lies, over the whole episode.
 //!
 //! Source: Morad et al. 2023, POPGym, arXiv:2303.01859; POPGym 1.0.7, `envs/concentration.py`. The
 //! deck type `suits` is new.
@@ -29,10 +29,14 @@ use serde_json::Value;
 
 use crate::kit::arguments::required;
 use crate::kit::recording::parse;
+use crate::kit::vec_bytes;
 use crate::render::{Bar, Cell, Picture, Seen, Tone};
 use crate::tasks::popgym::cards::{self, Deck, DeckOrder, DeckType};
 use crate::tasks::popgym::levels::{self, Levels, at_level};
-use crate::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition, vec_bytes};
+use crate::{
+    Arguments, Catalogued, Draw, Draws, Environment, KwargsError, Pictured, Profile, Recorded,
+    Transition,
+};
 
 /// Most decks on the table.
 const MAX_DECKS: u32 = 8;
@@ -54,7 +58,7 @@ pub struct Concentration {
     num_matched: u32,
     /// The card in play.
     first: Option<u32>,
-    /// Actions until the end of the time.
+    /// Actions until the time limit.
     remaining: u32,
     has_ended: bool,
 }
@@ -83,11 +87,7 @@ impl Concentration {
     }
 }
 
-impl Environment for Concentration {
-    type Element = i64;
-
-    const REFERENCE_NAME: &'static str = "popgym/Concentration";
-
+impl Catalogued for Concentration {
     fn profile() -> Profile {
         Profile {
             id: "Concentration-v0",
@@ -103,8 +103,31 @@ impl Environment for Concentration {
         }
     }
 
+    fn reward_range(&self) -> [f64; 2] {
+        [-2.0 / f64::from(self.limit()), 2.0 / self.n() as f64]
+    }
+
+    fn returns(&self) -> Returns {
+        let here = (self.table.num_decks(), self.deck_type);
+        let measured = |values| at_level(&here, &LEVELS, values);
+        Returns {
+            random: measured([-0.1897, -0.1879, -0.8349]),
+            memoryless: measured([0.451, 0.471, -0.820]),
+            best: measured([0.8301, 0.8322, 0.7326]),
+            oracle: Some(1.0),
+            note: "All but the oracle are measured, at the three levels. Memoryless turns any \
+                   card that is face down; best, the best known, remembers all cards and leaves \
+                   known pairs for the end."
+                .to_owned(),
+        }
+    }
+}
+
+impl Environment for Concentration {
+    type Element = i64;
+
     fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
-        let levels = Levels::of(arguments);
+        let levels = Levels::from_arguments(arguments);
         let num_decks = levels.natural("num_decks", [1, 2, 1])?;
         let deck_type = levels.choice("deck_type", ["colors", "colors", "ranks"])?;
         let deck_type = required("deck_type", DeckType::named(&deck_type))?;
@@ -130,25 +153,6 @@ impl Environment for Concentration {
         Space::Discrete {
             n: self.n() as i64,
             start: 0,
-        }
-    }
-
-    fn reward_range(&self) -> [f64; 2] {
-        [-2.0 / f64::from(self.limit()), 2.0 / self.n() as f64]
-    }
-
-    fn returns(&self) -> Returns {
-        let here = (self.table.num_decks(), self.deck_type);
-        let measured = |values| at_level(&here, &LEVELS, values);
-        Returns {
-            random: measured([-0.1897, -0.1879, -0.8349]),
-            memoryless: measured([0.451, 0.471, -0.820]),
-            best: measured([0.8301, 0.8322, 0.7326]),
-            oracle: Some(1.0),
-            note: "All but the oracle are measured, at the three levels. Memoryless turns any \
-                   card that is face down; best, the best known, remembers all cards and leaves \
-                   known pairs for the end."
-                .to_owned(),
         }
     }
 
@@ -195,10 +199,10 @@ impl Environment for Concentration {
         let terminated = self.num_matched as usize == self.n();
         let truncated = self.remaining == 0;
         self.has_ended = terminated || truncated;
-        Transition::until(reward, terminated, truncated)
+        Transition::new(reward, terminated, truncated)
     }
 
-    /// Turns the first card that is not up, then the first that matches it.
+    /// Turns the first card that is not up, then the first card that matches it.
     fn oracle(&self) -> Vec<i64> {
         let cards = self.table.cards();
         let mut hidden = (0..self.n()).filter(|&i| !self.is_matched[i]);
@@ -247,8 +251,10 @@ impl Environment for Concentration {
     fn is_running(&self) -> bool {
         !self.has_ended
     }
+}
 
-    /// All cards on the table; framed are those face up in the observation.
+impl Pictured for Concentration {
+    /// Shows all cards on the table. Cards that are face up in the observation are framed.
     fn picture(&self, seen: &Seen<'_, i64>) -> Picture {
         let hidden = i64::from(self.deck_type.num_kinds());
         let turned = seen.action.map(|action| action[0] as usize);
@@ -290,6 +296,10 @@ impl Environment for Concentration {
             None => picture,
         }
     }
+}
+
+impl Recorded for Concentration {
+    const REFERENCE_NAME: &'static str = "popgym/Concentration";
 
     /// `{"deck_order"}`.
     fn script(&self, latent: &Value) -> Result<Vec<Draw>, String> {
@@ -339,7 +349,7 @@ mod tests {
             (1, 0.0, [0, 1, 0, 2]),
         ] {
             let transition = task.step(&[action], &mut draws, &mut observation);
-            assert_eq!(transition, Transition::going_on(reward), "{action}");
+            assert_eq!(transition, Transition::running(reward), "{action}");
             assert_eq!(observation[..4], shown, "{action}");
         }
     }

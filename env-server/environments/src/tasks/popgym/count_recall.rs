@@ -1,14 +1,14 @@
 //! POPGym's CountRecall: how often has the queried kind of card been dealt so far?
 //!
-//! Observation `[value, query]`, one card each of two independently shuffled decks, by colour, suit or
-//! rank. Step t pays ±1/(N − 1), N = 52·`num_decks`, for answering how often the kind that is queried is
-//! among the values 1 … t, the one on screen included, or not. Answers go from 0 to the number of
-//! cards of a kind. N − 1 steps; the episode terminates when the decks are dealt out, and the last
-//! pair shown is never asked.
+//! Observation `[value, query]`, one card each of two independently shuffled decks, by colour, suit
+//! or rank. Let N = 52·`num_decks`. Step t asks how often the queried kind is among the values 1 …
+//! t, including the one on screen, and pays 1/(N − 1) for the right answer, else −1/(N − 1).
+//! Answers range from 0 to the number of cards of a kind. There are N − 1 steps; the episode
+//! terminates when the decks are dealt out, and the last pair shown is never asked.
 //!
 //! Returns: random 2/(answers) − 1 (−0.926 at easy and medium, −0.882 at hard), best and oracle 1.
-//! Memoryless is computed: the likeliest count, once for value = query and once for not. To
-//! remember: a count of each kind.
+//! Memoryless is computed: the most likely count, one for value = query and one for other queries.
+//! To remember: a count of each kind.
 //!
 //! Source: Morad et al. 2023, POPGym, arXiv:2303.01859; POPGym 1.0.7, `envs/count_recall.py`. Left
 //! out: the live counts in `info`, which are the answer. `error_clamp` does nothing, as there.
@@ -19,12 +19,16 @@ use serde_json::Value;
 
 use crate::kit::arguments::required;
 use crate::kit::recording::parse;
+use crate::kit::vec_bytes;
 use crate::render::{Bar, Grid, Picture, Seen, Tone};
 use crate::tasks::popgym::cards::{self, Deck, DeckType, MAX_DECKS};
 use crate::tasks::popgym::levels::{self, Levels};
-use crate::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition, vec_bytes};
+use crate::{
+    Arguments, Catalogued, Draw, Draws, Environment, KwargsError, Pictured, Profile, Recorded,
+    Transition,
+};
 
-/// Most cards of which the memoryless return is computed.
+/// Greatest number of cards for which the memoryless return is computed.
 const MAX_COMPUTED: usize = 208;
 
 /// `CountRecall-v0`.
@@ -34,7 +38,7 @@ pub struct CountRecall {
     deck_type: DeckType,
     values: Deck,
     queries: Deck,
-    /// How often each kind is among the values dealt.
+    /// Number of cards of each kind among the values dealt.
     counts: Vec<u32>,
     /// The kind asked for.
     query: u8,
@@ -57,13 +61,13 @@ impl CountRecall {
         observation.copy_from_slice(&[i64::from(value), i64::from(self.query)]);
     }
 
-    /// The best a player does that sees value and query and does not know the time.
+    /// Computes the best return of a player that sees value and query and does not know the time.
     fn memoryless_return(&self) -> f64 {
         let n = self.values.len();
         let kinds = f64::from(self.deck_type.num_kinds());
         let each = self.each() as usize;
-        // How likely each count is, over all steps: among the t − 1 values before the one on
-        // screen, of the N − 1 cards without that one.
+        // The probability of each count, over all steps: among the t − 1 values before the one on
+        // screen, from the N − 1 other cards.
         let likeliest = |of_kind: usize| {
             let mut total = vec![0.0; of_kind + 1];
             let mut now = vec![0.0; of_kind + 1];
@@ -88,11 +92,7 @@ impl CountRecall {
     }
 }
 
-impl Environment for CountRecall {
-    type Element = i64;
-
-    const REFERENCE_NAME: &'static str = "popgym/CountRecall";
-
+impl Catalogued for CountRecall {
     fn profile() -> Profile {
         Profile {
             id: "CountRecall-v0",
@@ -116,8 +116,27 @@ impl Environment for CountRecall {
         }
     }
 
+    fn reward_range(&self) -> [f64; 2] {
+        [-self.most(), self.most()]
+    }
+
+    fn returns(&self) -> Returns {
+        let is_small = self.values.len() <= MAX_COMPUTED;
+        Returns {
+            random: Some(2.0 / (f64::from(self.each()) + 1.0) - 1.0),
+            memoryless: is_small.then(|| self.memoryless_return()),
+            best: Some(1.0),
+            oracle: Some(1.0),
+            note: format!("Memoryless is exact, for up to {MAX_COMPUTED} cards."),
+        }
+    }
+}
+
+impl Environment for CountRecall {
+    type Element = i64;
+
     fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
-        let levels = Levels::of(arguments);
+        let levels = Levels::from_arguments(arguments);
         let num_decks = levels.natural("num_decks", [1, 2, 4])?;
         let deck_type = levels.choice("deck_type", ["colors", "suits", "ranks"])?;
         let deck_type = required("deck_type", DeckType::named(&deck_type))?;
@@ -144,21 +163,6 @@ impl Environment for CountRecall {
         }
     }
 
-    fn reward_range(&self) -> [f64; 2] {
-        [-self.most(), self.most()]
-    }
-
-    fn returns(&self) -> Returns {
-        let is_small = self.values.len() <= MAX_COMPUTED;
-        Returns {
-            random: Some(2.0 / (f64::from(self.each()) + 1.0) - 1.0),
-            memoryless: is_small.then(|| self.memoryless_return()),
-            best: Some(1.0),
-            oracle: Some(1.0),
-            note: format!("Memoryless is exact, for up to {MAX_COMPUTED} cards."),
-        }
-    }
-
     /// Draws the order of the values, then that of the queries.
     fn reset(&mut self, draws: &mut impl Draws, observation: &mut [i64]) {
         self.values.shuffle(draws);
@@ -177,7 +181,7 @@ impl Environment for CountRecall {
         let is_right = action[0] == i64::from(self.counts[usize::from(self.query)]);
         self.show(observation);
         let reward = if is_right { self.most() } else { -self.most() };
-        Transition::until(reward, self.values.left() == 0, false)
+        Transition::new(reward, self.values.left() == 0, false)
     }
 
     fn oracle(&self) -> Vec<i64> {
@@ -213,8 +217,10 @@ impl Environment for CountRecall {
     fn is_running(&self) -> bool {
         self.values.left() > 0
     }
+}
 
-    /// The pair on screen, and how often each kind has been dealt.
+impl Pictured for CountRecall {
+    /// Shows the pair on screen, and the number of cards dealt of each kind.
     fn picture(&self, seen: &Seen<'_, i64>) -> Picture {
         let dealt = self.values.dealt().max(1);
         let kind = |deck: &Deck, place| deck.card(place);
@@ -246,7 +252,7 @@ impl Environment for CountRecall {
             Some(&[answer]) if dealt > 1 => {
                 let asked = kind(&self.queries, dealt - 1);
                 let counts = self.counts.get(usize::from(asked)).copied().unwrap_or(0);
-                // As it was before the value on screen.
+                // The count before the value on screen.
                 let count = i64::from(counts) - i64::from(value == asked);
                 let name = self.deck_type.name(asked);
                 picture.judged(&format!("counted {answer} {name}"), answer == count)
@@ -258,6 +264,10 @@ impl Environment for CountRecall {
             false => picture.note(Tone::Neutral, "the last pair is never asked"),
         }
     }
+}
+
+impl Recorded for CountRecall {
+    const REFERENCE_NAME: &'static str = "popgym/CountRecall";
 
     /// `{"value_deck_order", "query_deck_order"}`.
     fn script(&self, latent: &Value) -> Result<Vec<Draw>, String> {
@@ -319,7 +329,7 @@ mod tests {
         assert_eq!(rewards, [most, most, most, most, -most]);
     }
 
-    /// Against a count over every step and answer, with binomial coefficients.
+    /// Compares with a sum over every step and answer, by binomial coefficients.
     #[test]
     fn the_memoryless_return_is_that_of_the_likeliest_counts() {
         fn choose(n: u64, k: u64) -> f64 {

@@ -1,8 +1,8 @@
 //! POPGym's HigherLower: will the next card be higher or lower?
 //!
-//! Observation: the rank on screen, 0 (ace) to 12 (king). Action 0 says higher, 1 lower. An equal next
-//! rank pays 0, a right guess 1/N and a wrong one −1/N, N = 52·`num_decks`; there are N − 1 steps, and the
-//! episode terminates with the last card.
+//! Observation: the rank on screen, 0 (ace) to 12 (king). Action 0 says higher, 1 lower. An equal
+//! next rank pays 0, a right guess 1/N and a wrong one −1/N, N = 52·`num_decks`; there are N − 1
+//! steps, and the episode terminates with the last card.
 //!
 //! Returns: random 0, oracle 12/13 (equal ranks pay nothing), memoryless 84/169 (higher iff the
 //! rank is at most 6), for any number of decks. Best, a counter of cards, is measured at the three
@@ -21,7 +21,10 @@ use crate::kit::recording::parse;
 use crate::render::{Cell, Grid, Picture, Seen, Tone};
 use crate::tasks::popgym::cards::{self, Deck, DeckOrder, DeckType, MAX_DECKS};
 use crate::tasks::popgym::levels::{self, Levels, at_level};
-use crate::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition};
+use crate::{
+    Arguments, Catalogued, Draw, Draws, Environment, KwargsError, Pictured, Profile, Recorded,
+    Transition,
+};
 
 /// `HigherLower-v0`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,11 +39,7 @@ impl HigherLower {
     }
 }
 
-impl Environment for HigherLower {
-    type Element = i64;
-
-    const REFERENCE_NAME: &'static str = "popgym/HigherLower";
-
+impl Catalogued for HigherLower {
     fn profile() -> Profile {
         Profile {
             id: "HigherLower-v0",
@@ -49,21 +48,6 @@ impl Environment for HigherLower {
             remember: "how many cards of each rank are gone; 1, 2, 3 decks at easy, medium, hard",
             source: "POPGym 1.0.7, HigherLower (Morad et al. 2023, arXiv:2303.01859)",
         }
-    }
-
-    fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
-        let num_decks = Levels::of(arguments).natural("num_decks", [1, 2, 3])?;
-        Ok(HigherLower {
-            deck: Deck::new(num_decks, DeckType::Ranks),
-        })
-    }
-
-    fn observation_space(&self) -> Space {
-        Space::Discrete { n: 13, start: 0 }
-    }
-
-    fn action_space(&self) -> Space {
-        Space::Discrete { n: 2, start: 0 }
     }
 
     fn reward_range(&self) -> [f64; 2] {
@@ -81,6 +65,25 @@ impl Environment for HigherLower {
                 "Best, a counter of cards, is measured at the three levels; the others are exact."
                     .to_owned(),
         }
+    }
+}
+
+impl Environment for HigherLower {
+    type Element = i64;
+
+    fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
+        let num_decks = Levels::from_arguments(arguments).natural("num_decks", [1, 2, 3])?;
+        Ok(HigherLower {
+            deck: Deck::new(num_decks, DeckType::Ranks),
+        })
+    }
+
+    fn observation_space(&self) -> Space {
+        Space::Discrete { n: 13, start: 0 }
+    }
+
+    fn action_space(&self) -> Space {
+        Space::Discrete { n: 2, start: 0 }
     }
 
     /// Draws the order of the cards.
@@ -106,7 +109,7 @@ impl Environment for HigherLower {
         } else {
             -self.most()
         };
-        Transition::until(reward, self.deck.left() == 0, false)
+        Transition::new(reward, self.deck.left() == 0, false)
     }
 
     fn oracle(&self) -> Vec<i64> {
@@ -129,8 +132,10 @@ impl Environment for HigherLower {
     fn is_running(&self) -> bool {
         self.deck.left() > 0
     }
+}
 
-    /// The cards as they are dealt, and how many of each rank are still to come.
+impl Pictured for HigherLower {
+    /// Shows the cards as they are dealt, and the number of cards left of each rank.
     fn picture(&self, seen: &Seen<'_, i64>) -> Picture {
         let (deck, dealt) = (&self.deck, self.deck.dealt());
         let mut left = [0_u32; 13];
@@ -159,6 +164,10 @@ impl Environment for HigherLower {
             order => picture.judged(said, (order == Ordering::Greater) == (action == 0)),
         }
     }
+}
+
+impl Recorded for HigherLower {
+    const REFERENCE_NAME: &'static str = "popgym/HigherLower";
 
     /// `{"deck_order"}`.
     fn script(&self, latent: &Value) -> Result<Vec<Draw>, String> {
@@ -184,7 +193,7 @@ mod tests {
     #[test]
     fn equal_ranks_pay_nothing() {
         let mut task = HigherLower::new(&arguments::<HigherLower>(json!({}))).unwrap();
-        // Ranks 12, 12, 12, 12, 11, … down to the four aces, but for a king last of all.
+        // Ranks 12, 12, 12, 12, 11, … down to the four aces, with a king at the very end.
         let mut order: Vec<usize> = (0..52).collect();
         order.swap(0, 51);
         let mut draws = Script::new(task.script(&json!({"deck_order": order})).unwrap());
@@ -196,10 +205,10 @@ mod tests {
         };
         // The ace on top, then three kings.
         let most = 1.0 / 52.0;
-        assert_eq!(step(0), (12, Transition::going_on(most)));
-        assert_eq!(step(0), (12, Transition::going_on(0.0)));
-        assert_eq!(step(1), (12, Transition::going_on(0.0)));
-        assert_eq!(step(0), (11, Transition::going_on(-most)));
+        assert_eq!(step(0), (12, Transition::running(most)));
+        assert_eq!(step(0), (12, Transition::running(0.0)));
+        assert_eq!(step(1), (12, Transition::running(0.0)));
+        assert_eq!(step(0), (11, Transition::running(-most)));
         for _ in 0..46 {
             step(0);
         }

@@ -6,10 +6,10 @@ use crate::{Arguments, KwargsError};
 
 /// The names, from easy to hard.
 const LEVELS: [&str; 3] = ["easy", "medium", "hard"];
-/// Every parameter by itself.
+/// The choice in which each argument has its own value.
 const CUSTOM: &str = "custom";
 
-/// The argument `level`.
+/// Returns the parameter `level`.
 pub(crate) fn parameter() -> Parameter {
     Parameter::choice(
         "level",
@@ -20,7 +20,7 @@ pub(crate) fn parameter() -> Parameter {
     )
 }
 
-/// Arguments of which a level may decide.
+/// Arguments whose values a level may set.
 pub(crate) struct Levels<'a> {
     arguments: &'a Arguments,
     /// Position among [`LEVELS`].
@@ -28,8 +28,8 @@ pub(crate) struct Levels<'a> {
 }
 
 impl<'a> Levels<'a> {
-    /// What these arguments leave to the level.
-    pub(crate) fn of(arguments: &'a Arguments) -> Self {
+    /// Reads the level among these arguments.
+    pub(crate) fn from_arguments(arguments: &'a Arguments) -> Self {
         let level = arguments.choice("level");
         Levels {
             arguments,
@@ -37,18 +37,18 @@ impl<'a> Levels<'a> {
         }
     }
 
-    /// The integer, whose values at the levels are these.
+    /// Returns the integer. `values` are its values at the levels.
     ///
     /// # Errors
-    /// When another one is given than the level has.
+    /// When the given value differs from that of the level.
     pub(crate) fn natural(&self, name: &str, values: [u32; 3]) -> Result<u32, KwargsError> {
         self.decide(name, values, self.arguments.natural(name)?)
     }
 
-    /// The choice, whose values at the levels are these.
+    /// Returns the choice. `values` are its values at the levels.
     ///
     /// # Errors
-    /// When another one is given than the level has.
+    /// When the given value differs from that of the level.
     pub(crate) fn choice(
         &self,
         name: &str,
@@ -58,10 +58,10 @@ impl<'a> Levels<'a> {
         self.decide(name, values.map(str::to_owned), given)
     }
 
-    /// The list, which is the same at all levels.
+    /// Returns the list. `value` is its value at all levels.
     ///
     /// # Errors
-    /// When another one is given than the level has.
+    /// When the given value differs from that of the level.
     pub(crate) fn integers(&self, name: &str, value: &[i64]) -> Result<Vec<i64>, KwargsError> {
         let given = self.arguments.integers(name).map(<[i64]>::to_vec);
         self.decide(name, [value, value, value].map(<[i64]>::to_vec), given)
@@ -85,7 +85,8 @@ impl<'a> Levels<'a> {
     }
 }
 
-/// The value at the level whose argument has this value, of values at easy, medium and hard.
+/// Returns the entry of `values` for the level at which an argument has this value. Arrays hold
+/// easy, medium and hard.
 pub(crate) fn at_level<T: PartialEq>(value: &T, of: &[T; 3], values: [f64; 3]) -> Option<f64> {
     let level = of.iter().position(|usual| usual == value)?;
     Some(values[level])
@@ -103,7 +104,7 @@ mod tests {
         ];
         let kwargs = serde_json::from_value(kwargs).unwrap();
         let arguments = Arguments::resolve(&parameters, &kwargs).unwrap();
-        let decks = Levels::of(&arguments).natural("num_decks", [1, 8, 16]);
+        let decks = Levels::from_arguments(&arguments).natural("num_decks", [1, 8, 16]);
         decks.map_err(|e| e.to_string())
     }
 

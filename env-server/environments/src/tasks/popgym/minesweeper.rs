@@ -1,15 +1,16 @@
 //! POPGym's MineSweeper: open the clear cells of a hidden field.
 //!
-//! `difficulty` easy, medium, hard: 4 by 4 with 2 mines, 6 by 6 with 6, 8 by 8 with 10. The action is
-//! `[row, col]`; the observation is the number of mines in the 3 by 3 block around the cell, the cell
-//! included, and 0 at the reset, which looks like a count. M clear cells. A clear cell opened for the
-//! first time pays 1/M; one opened before −0.5/(M − 2); a mine −0.5 − 1/M, and terminates. Terminated
-//! when all clear cells are open; truncated at step M otherwise, so that one repeated cell makes a win
-//! impossible. No flood fill; the first cell can be a mine.
+//! `difficulty` easy, medium, hard: 4 by 4 with 2 mines, 6 by 6 with 6, 8 by 8 with 10. The action
+//! is `[row, col]`; the observation is the number of mines in the 3 by 3 block around the cell,
+//! including the cell itself, and 0 at the reset, which looks like a count. Let M be the number of
+//! clear cells. A clear cell opened for the first time pays 1/M, one opened before −0.5/(M − 2),
+//! and a mine −0.5 − 1/M and terminates. Terminated when all clear cells are open; truncated at
+//! step M otherwise, so that one repeated cell makes a win impossible. No flood fill; the first
+//! cell can be a mine.
 //!
-//! Returns: random is computed, oracle 1. Best is measured, of a player that always opens the cell that is
-//! least likely to be a mine, given all counts; it is not proven to be the best. Memoryless is not known.
-//! To remember: the opened cells and their counts, over the whole episode.
+//! Returns: random is computed, oracle 1. Best is measured, for a player that always opens the cell
+//! that is least likely to be a mine, given all counts; it is not proven to be the best. Memoryless
+//! is not known. To remember: the opened cells and their counts, over the whole episode.
 //!
 //! Source: Morad et al. 2023, POPGym, arXiv:2303.01859; POPGym 1.0.7, `envs/minesweeper.py`.
 
@@ -19,14 +20,18 @@ use serde_json::Value;
 
 use crate::kit::arguments::required;
 use crate::kit::recording::{ensure, parse};
+use crate::kit::vec_bytes;
 use crate::render::{Bar, Cell, Grid, Picture, Seen, Tone};
 use crate::tasks::popgym::levels::{self, Levels, at_level};
-use crate::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition, vec_bytes};
+use crate::{
+    Arguments, Catalogued, Draw, Draws, Environment, KwargsError, Pictured, Profile, Recorded,
+    Transition,
+};
 
 /// Difficulties.
 const NAMES: [&str; 3] = ["easy", "medium", "hard"];
 
-/// What is in a cell.
+/// Content of a cell.
 const CLEAR: u8 = 0;
 const OPEN: u8 = 1;
 const MINE: u8 = 2;
@@ -41,12 +46,12 @@ pub struct MineSweeper {
     /// Row by row.
     field: Vec<u8>,
     num_open: u32,
-    /// Actions until the end of the time.
+    /// Actions until the time limit.
     remaining: u32,
 }
 
 impl MineSweeper {
-    /// The field of a difficulty, in order.
+    /// Makes the field of a difficulty, with the mines in order.
     fn of(difficulty: &str) -> Option<Self> {
         let (side, num_mines) = match difficulty {
             "easy" => (4, 2),
@@ -78,7 +83,7 @@ impl MineSweeper {
         -0.5 - 1.0 / f64::from(self.num_clear())
     }
 
-    /// Mines in the block around a cell.
+    /// Counts the mines in the block around a cell.
     fn count(&self, row: usize, col: usize) -> i64 {
         let side = self.side as usize;
         let around = |x: usize| x.saturating_sub(1)..(x + 2).min(side);
@@ -87,7 +92,8 @@ impl MineSweeper {
         mines.count() as i64
     }
 
-    /// The expected return of uniformly random choices, from how likely each number of open cells is.
+    /// Computes the expected return of uniformly random choices from the probability of each number
+    /// of open cells.
     fn random_return(&self) -> f64 {
         let clear = self.num_clear() as usize;
         let cells = f64::from(self.side * self.side);
@@ -109,11 +115,7 @@ impl MineSweeper {
     }
 }
 
-impl Environment for MineSweeper {
-    type Element = i64;
-
-    const REFERENCE_NAME: &'static str = "popgym/MineSweeper";
-
+impl Catalogued for MineSweeper {
     fn profile() -> Profile {
         Profile {
             id: "MineSweeper-v0",
@@ -133,8 +135,28 @@ impl Environment for MineSweeper {
         }
     }
 
+    fn reward_range(&self) -> [f64; 2] {
+        [self.exploded(), 1.0 / f64::from(self.num_clear())]
+    }
+
+    fn returns(&self) -> Returns {
+        Returns {
+            random: Some(self.random_return()),
+            memoryless: None,
+            best: at_level(&self.side, &[4, 6, 8], [0.769, 0.581, 0.578]),
+            oracle: Some(1.0),
+            note: "Random is exact. Best, the best known, is measured: it opens the cell that is \
+                   least likely to be a mine."
+                .to_owned(),
+        }
+    }
+}
+
+impl Environment for MineSweeper {
+    type Element = i64;
+
     fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
-        let difficulty = Levels::of(arguments).choice("difficulty", NAMES)?;
+        let difficulty = Levels::from_arguments(arguments).choice("difficulty", NAMES)?;
         required("difficulty", MineSweeper::of(&difficulty))
     }
 
@@ -151,23 +173,7 @@ impl Environment for MineSweeper {
         }
     }
 
-    fn reward_range(&self) -> [f64; 2] {
-        [self.exploded(), 1.0 / f64::from(self.num_clear())]
-    }
-
-    fn returns(&self) -> Returns {
-        Returns {
-            random: Some(self.random_return()),
-            memoryless: None,
-            best: at_level(&self.side, &[4, 6, 8], [0.769, 0.581, 0.578]),
-            oracle: Some(1.0),
-            note: "Random is exact. Best, the best known, is measured: it opens the cell that is \
-                   least likely to be a mine."
-                .to_owned(),
-        }
-    }
-
-    /// Draws where the mines are, as an order of the cells.
+    /// Draws the places of the mines by shuffling the cells.
     fn reset(&mut self, draws: &mut impl Draws, observation: &mut [i64]) {
         for cell in &mut self.field {
             *cell = if *cell == MINE { MINE } else { CLEAR };
@@ -203,7 +209,7 @@ impl Environment for MineSweeper {
         if terminated {
             self.remaining = 0;
         }
-        Transition::until(reward, terminated, truncated)
+        Transition::new(reward, terminated, truncated)
     }
 
     fn oracle(&self) -> Vec<i64> {
@@ -245,8 +251,10 @@ impl Environment for MineSweeper {
     fn is_running(&self) -> bool {
         self.remaining > 0
     }
+}
 
-    /// The field, with the counts of the open cells.
+impl Pictured for MineSweeper {
+    /// Shows the field with the counts of the open cells.
     fn picture(&self, seen: &Seen<'_, i64>) -> Picture {
         let side = self.side as usize;
         let chosen = match seen.action {
@@ -287,6 +295,10 @@ impl Environment for MineSweeper {
             _ => picture,
         }
     }
+}
+
+impl Recorded for MineSweeper {
+    const REFERENCE_NAME: &'static str = "popgym/MineSweeper";
 
     /// `{"dims": [rows, columns], "mines": [cells], "neighbor_grid": [rows of counts]}`.
     fn script(&self, latent: &Value) -> Result<Vec<Draw>, String> {
@@ -363,9 +375,9 @@ mod tests {
         assert_eq!(observation, [0]);
         let (new, old) = (1.0 / 14.0, -0.5 / 12.0);
         for (action, seen, transition) in [
-            ([0, 1], 2, Transition::going_on(new)),
-            ([0, 1], 2, Transition::going_on(old)),
-            ([3, 3], 0, Transition::going_on(new)),
+            ([0, 1], 2, Transition::running(new)),
+            ([0, 1], 2, Transition::running(old)),
+            ([3, 3], 0, Transition::running(new)),
             ([1, 1], 2, Transition::terminal(-0.5 - new)),
         ] {
             assert_eq!(task.step(&action, &mut draws, &mut observation), transition);

@@ -3,13 +3,14 @@
 //! Each reset draws a probability, uniform in [0, 1) as float32, for each of `num_bandits` arms. A
 //! step draws a uniform number u, and the arm pays if u, rounded to float32, is below its
 //! probability: observation 1 and reward 1/`episode_length`; else observation 0 and the negative of
-//! that (the original's documentation says zero). The reset shows 0. Never terminated; truncated at step
-//! `episode_length`. The observation does not say which arm was pulled.
+//! that (the original's documentation says zero). The reset shows 0. Never terminated; truncated at
+//! step `episode_length`. The observation does not say which arm was pulled.
 //!
-//! Returns: random 0, oracle 2K/(K + 1) − 1 for K arms (in expectation). The others are measured at the
-//! three levels, and not proven to be the best. Memoryless pulls one arm after a pull that paid, else any
-//! other: so it stays with that arm for longer the more it pays. Best pulls the arm of the highest
-//! index, which approximates Gittins's. To remember: what was pulled and paid, over the whole episode.
+//! Returns: random 0, oracle 2K/(K + 1) − 1 for K arms (in expectation). The others are measured at
+//! the three levels, and not proven to be the best. Memoryless pulls one arm after a pull that
+//! paid, else any other: so it stays longer with that arm the more it pays. Best pulls the arm with
+//! the highest index, which approximates the Gittins index. To remember: pulls and payments of each
+//! arm, over the whole episode.
 //!
 //! Source: Morad et al. 2023, POPGym, arXiv:2303.01859; POPGym 1.0.7, `envs/multiarmed_bandit.py`.
 //! Left out: the probabilities in the reset's `info`.
@@ -19,11 +20,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::kit::recording::{ensure, parse};
+use crate::kit::vec_bytes;
 use crate::render::{Bar, Picture, Seen, Tone, window};
 use crate::tasks::popgym::levels::{self, Levels, at_level};
-use crate::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition, vec_bytes};
+use crate::{
+    Arguments, Catalogued, Draw, Draws, Environment, KwargsError, Pictured, Profile, Recorded,
+    Transition,
+};
 
-/// Most arms.
+/// Greatest number of arms.
 const MAX_BANDITS: u32 = 1024;
 /// Longest episode.
 const MAX_LENGTH: u32 = 10_000_000;
@@ -48,11 +53,7 @@ impl MultiarmedBandit {
     }
 }
 
-impl Environment for MultiarmedBandit {
-    type Element = i64;
-
-    const REFERENCE_NAME: &'static str = "popgym/MultiarmedBandit";
-
+impl Catalogued for MultiarmedBandit {
     fn profile() -> Profile {
         Profile {
             id: "MultiarmedBandit-v0",
@@ -80,27 +81,6 @@ impl Environment for MultiarmedBandit {
         }
     }
 
-    fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
-        let levels = Levels::of(arguments);
-        let num_bandits = levels.natural("num_bandits", [10, 20, 30])?;
-        Ok(MultiarmedBandit {
-            episode_length: levels.natural("episode_length", [200, 400, 600])?,
-            payouts: vec![0.0; num_bandits as usize],
-            remaining: 0,
-        })
-    }
-
-    fn observation_space(&self) -> Space {
-        Space::Discrete { n: 2, start: 0 }
-    }
-
-    fn action_space(&self) -> Space {
-        Space::Discrete {
-            n: self.payouts.len() as i64,
-            start: 0,
-        }
-    }
-
     fn reward_range(&self) -> [f64; 2] {
         [-self.most(), self.most()]
     }
@@ -125,6 +105,31 @@ impl Environment for MultiarmedBandit {
                 .to_owned(),
         }
     }
+}
+
+impl Environment for MultiarmedBandit {
+    type Element = i64;
+
+    fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
+        let levels = Levels::from_arguments(arguments);
+        let num_bandits = levels.natural("num_bandits", [10, 20, 30])?;
+        Ok(MultiarmedBandit {
+            episode_length: levels.natural("episode_length", [200, 400, 600])?,
+            payouts: vec![0.0; num_bandits as usize],
+            remaining: 0,
+        })
+    }
+
+    fn observation_space(&self) -> Space {
+        Space::Discrete { n: 2, start: 0 }
+    }
+
+    fn action_space(&self) -> Space {
+        Space::Discrete {
+            n: self.payouts.len() as i64,
+            start: 0,
+        }
+    }
 
     /// Draws each arm's probability.
     fn reset(&mut self, draws: &mut impl Draws, observation: &mut [i64]) {
@@ -145,7 +150,7 @@ impl Environment for MultiarmedBandit {
         observation[0] = i64::from(is_paid);
         self.remaining -= 1;
         let reward = if is_paid { self.most() } else { -self.most() };
-        Transition::until(reward, false, self.remaining == 0)
+        Transition::new(reward, false, self.remaining == 0)
     }
 
     fn oracle(&self) -> Vec<i64> {
@@ -179,8 +184,10 @@ impl Environment for MultiarmedBandit {
     fn is_running(&self) -> bool {
         self.remaining > 0
     }
+}
 
-    /// How often each arm pays, of many arms those near the last one pulled.
+impl Pictured for MultiarmedBandit {
+    /// Shows the probability of each arm. Of many arms, shows those near the last one pulled.
     fn picture(&self, seen: &Seen<'_, i64>) -> Picture {
         let num_arms = self.payouts.len();
         let pulled = seen.action.map(|action| action[0] as usize);
@@ -222,6 +229,10 @@ impl Environment for MultiarmedBandit {
             None => picture,
         }
     }
+}
+
+impl Recorded for MultiarmedBandit {
+    const REFERENCE_NAME: &'static str = "popgym/MultiarmedBandit";
 
     /// `{"payouts": [float32 an arm], "uniforms": [a number a step]}`.
     fn script(&self, latent: &Value) -> Result<Vec<Draw>, String> {
@@ -274,7 +285,7 @@ mod tests {
             (1, 0, -third, true),
         ] {
             let transition = task.step(&[action], &mut draws, &mut observation);
-            assert_eq!(transition, Transition::until(reward, false, truncated));
+            assert_eq!(transition, Transition::new(reward, false, truncated));
             assert_eq!(observation, [paid]);
         }
         draws.finish().unwrap();

@@ -1,13 +1,13 @@
 //! POPGym's RepeatFirst: name the suit of the first card at every step.
 //!
-//! Observation: the suit of the newly dealt card, four values. N = 52·`num_decks` cards, N − 1 steps;
-//! every step, the first one with the cue still on screen included, pays ±1/(N − 1) for naming the
-//! first card's suit or not. The episode terminates with the last card. There is no flag for the
-//! first card (the original's documentation speaks of one).
+//! Observation: the suit of the newly dealt card, four values. N = 52·`num_decks` cards, N − 1
+//! steps; every step, including the first one with the cue still on screen, pays 1/(N − 1) for
+//! naming the first card's suit, else −1/(N − 1). The episode terminates with the last card. There
+//! is no flag for the first card, although the original's documentation mentions one.
 //!
 //! Returns: random −0.5, best and oracle 1. Memoryless: naming the suit on screen, which is right
-//! once and else with (13D − 1)/(52D − 1), about −0.499 at easy. To remember: one suit for N − 2
-//! observations.
+//! at the first step and else with probability (13D − 1)/(52D − 1), about −0.499 at easy. To
+//! remember: one suit for N − 2 observations.
 //!
 //! Source: Morad et al. 2023, POPGym, arXiv:2303.01859; POPGym 1.0.7, `envs/repeat_first.py`.
 
@@ -19,7 +19,10 @@ use crate::kit::recording::parse;
 use crate::render::{Cell, Grid, Picture, Seen, Tone};
 use crate::tasks::popgym::cards::{self, Deck, DeckOrder, DeckType, MAX_DECKS};
 use crate::tasks::popgym::levels::{self, Levels};
-use crate::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition};
+use crate::{
+    Arguments, Catalogued, Draw, Draws, Environment, KwargsError, Pictured, Profile, Recorded,
+    Transition,
+};
 
 /// `RepeatFirst-v0`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,11 +37,7 @@ impl RepeatFirst {
     }
 }
 
-impl Environment for RepeatFirst {
-    type Element = i64;
-
-    const REFERENCE_NAME: &'static str = "popgym/RepeatFirst";
-
+impl Catalogued for RepeatFirst {
     fn profile() -> Profile {
         Profile {
             id: "RepeatFirst-v0",
@@ -48,21 +47,6 @@ impl Environment for RepeatFirst {
                        medium, hard",
             source: "POPGym 1.0.7, RepeatFirst (Morad et al. 2023, arXiv:2303.01859)",
         }
-    }
-
-    fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
-        let num_decks = Levels::of(arguments).natural("num_decks", [1, 8, 16])?;
-        Ok(RepeatFirst {
-            deck: Deck::new(num_decks, DeckType::Suits),
-        })
-    }
-
-    fn observation_space(&self) -> Space {
-        Space::Discrete { n: 4, start: 0 }
-    }
-
-    fn action_space(&self) -> Space {
-        Space::Discrete { n: 4, start: 0 }
     }
 
     fn reward_range(&self) -> [f64; 2] {
@@ -81,6 +65,25 @@ impl Environment for RepeatFirst {
             note: "Memoryless: naming the suit on screen.".to_owned(),
         }
     }
+}
+
+impl Environment for RepeatFirst {
+    type Element = i64;
+
+    fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
+        let num_decks = Levels::from_arguments(arguments).natural("num_decks", [1, 8, 16])?;
+        Ok(RepeatFirst {
+            deck: Deck::new(num_decks, DeckType::Suits),
+        })
+    }
+
+    fn observation_space(&self) -> Space {
+        Space::Discrete { n: 4, start: 0 }
+    }
+
+    fn action_space(&self) -> Space {
+        Space::Discrete { n: 4, start: 0 }
+    }
 
     /// Draws the order of the cards.
     fn reset(&mut self, draws: &mut impl Draws, observation: &mut [i64]) {
@@ -98,7 +101,7 @@ impl Environment for RepeatFirst {
         let is_right = action[0] == i64::from(self.deck.card(1));
         observation[0] = i64::from(self.deck.deal());
         let reward = if is_right { self.most() } else { -self.most() };
-        Transition::until(reward, self.deck.left() == 0, false)
+        Transition::new(reward, self.deck.left() == 0, false)
     }
 
     fn oracle(&self) -> Vec<i64> {
@@ -120,8 +123,10 @@ impl Environment for RepeatFirst {
     fn is_running(&self) -> bool {
         self.deck.left() > 0
     }
+}
 
-    /// The first card, and the cards as they are dealt.
+impl Pictured for RepeatFirst {
+    /// Shows the first card, and the cards as they are dealt.
     fn picture(&self, seen: &Seen<'_, i64>) -> Picture {
         let first = self.deck.card(1);
         let cue = DeckType::Suits.cell(first).tone(Tone::Cue);
@@ -137,6 +142,10 @@ impl Environment for RepeatFirst {
             _ => picture,
         }
     }
+}
+
+impl Recorded for RepeatFirst {
+    const REFERENCE_NAME: &'static str = "popgym/RepeatFirst";
 
     /// `{"deck_order"}`.
     fn script(&self, latent: &Value) -> Result<Vec<Draw>, String> {
@@ -176,7 +185,7 @@ mod tests {
             let action = if t == 5 { 0 } else { 3 };
             let transition = task.step(&[action], &mut draws, &mut observation);
             let reward = if t == 5 { -1.0 / 51.0 } else { 1.0 / 51.0 };
-            assert_eq!(transition, Transition::until(reward, t == 51, false));
+            assert_eq!(transition, Transition::new(reward, t == 51, false));
             assert_eq!(observation, [(51 - t) % 4]);
         }
         draws.finish().unwrap();

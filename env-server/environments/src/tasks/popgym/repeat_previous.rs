@@ -1,13 +1,13 @@
 //! POPGym's RepeatPrevious: name the suit that was dealt `k` − 1 cards ago.
 //!
-//! Observation: the suit of the newly dealt card, four values. N = 52·`num_decks` cards c₁ … c_N,
-//! N − 1 steps. Step t, with c_t on screen, pays 0 if t < k, and else ±1/(N − k) for naming the suit
-//! of c_{t−k+1} or not: k = 1 is the card on screen, k = 4 is three observations back. The episode
-//! terminates with the last card.
+//! Observation: the suit of the newly dealt card, four values. N = 52·`num_decks` cards c₁ … c_N, N
+//! − 1 steps. Step t, with c_t on screen, pays 0 if t < k, and else 1/(N − k) for naming the suit
+//! of c_{t−k+1} and −1/(N − k) for another suit: k = 1 is the card on screen, k = 4 is three
+//! observations back. The episode terminates with the last card.
 //!
-//! Returns: random −0.5, best and oracle 1. Memoryless: naming any suit but the one on screen, right
-//! with 13D/(52D − 1), about −0.490 at easy (1 at k = 1). To remember: the last k suits, in order,
-//! a new one replacing the oldest at every step.
+//! Returns: random −0.5, best and oracle 1. Memoryless: naming any suit but the one on screen,
+//! right with probability 13D/(52D − 1), about −0.490 at easy (1 at k = 1). To remember: the last k
+//! suits, in order, a new one replacing the oldest at every step.
 //!
 //! Source: Morad et al. 2023, POPGym, arXiv:2303.01859; POPGym 1.0.7, `envs/repeat_previous.py`.
 
@@ -19,7 +19,10 @@ use crate::kit::recording::parse;
 use crate::render::{Cell, Grid, Picture, Seen, Tone};
 use crate::tasks::popgym::cards::{self, CARDS, Deck, DeckOrder, DeckType, MAX_DECKS};
 use crate::tasks::popgym::levels::{self, Levels};
-use crate::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition};
+use crate::{
+    Arguments, Catalogued, Draw, Draws, Environment, KwargsError, Pictured, Profile, Recorded,
+    Transition,
+};
 
 /// `RepeatPrevious-v0`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,11 +38,7 @@ impl RepeatPrevious {
     }
 }
 
-impl Environment for RepeatPrevious {
-    type Element = i64;
-
-    const REFERENCE_NAME: &'static str = "popgym/RepeatPrevious";
-
+impl Catalogued for RepeatPrevious {
     fn profile() -> Profile {
         Profile {
             id: "RepeatPrevious-v0",
@@ -62,25 +61,6 @@ impl Environment for RepeatPrevious {
         }
     }
 
-    fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
-        let levels = Levels::of(arguments);
-        let deck = Deck::new(levels.natural("num_decks", [1, 2, 3])?, DeckType::Suits);
-        let k = levels.natural("k", [4, 32, 64])?;
-        if k as usize >= deck.len() {
-            let detail = format!("{k} is not less than the number of cards, {}", deck.len());
-            return Err(KwargsError::new("k", detail));
-        }
-        Ok(RepeatPrevious { deck, k })
-    }
-
-    fn observation_space(&self) -> Space {
-        Space::Discrete { n: 4, start: 0 }
-    }
-
-    fn action_space(&self) -> Space {
-        Space::Discrete { n: 4, start: 0 }
-    }
-
     fn reward_range(&self) -> [f64; 2] {
         [-self.most(), self.most()]
     }
@@ -98,6 +78,29 @@ impl Environment for RepeatPrevious {
             oracle: Some(1.0),
             note: "Memoryless: naming any suit but the one on screen; 1 at k = 1.".to_owned(),
         }
+    }
+}
+
+impl Environment for RepeatPrevious {
+    type Element = i64;
+
+    fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
+        let levels = Levels::from_arguments(arguments);
+        let deck = Deck::new(levels.natural("num_decks", [1, 2, 3])?, DeckType::Suits);
+        let k = levels.natural("k", [4, 32, 64])?;
+        if k as usize >= deck.len() {
+            let detail = format!("{k} is not less than the number of cards, {}", deck.len());
+            return Err(KwargsError::new("k", detail));
+        }
+        Ok(RepeatPrevious { deck, k })
+    }
+
+    fn observation_space(&self) -> Space {
+        Space::Discrete { n: 4, start: 0 }
+    }
+
+    fn action_space(&self) -> Space {
+        Space::Discrete { n: 4, start: 0 }
     }
 
     /// Draws the order of the cards.
@@ -119,7 +122,7 @@ impl Environment for RepeatPrevious {
             Some(_) => -self.most(),
         };
         observation[0] = i64::from(self.deck.deal());
-        Transition::until(reward, self.deck.left() == 0, false)
+        Transition::new(reward, self.deck.left() == 0, false)
     }
 
     fn oracle(&self) -> Vec<i64> {
@@ -143,15 +146,17 @@ impl Environment for RepeatPrevious {
     fn is_running(&self) -> bool {
         self.deck.left() > 0
     }
+}
 
-    /// The card that is asked for, and the cards as they are dealt.
+impl Pictured for RepeatPrevious {
+    /// Shows the card that is asked for, and the cards as they are dealt.
     fn picture(&self, seen: &Seen<'_, i64>) -> Picture {
         let (dealt, k) = (self.deck.dealt(), self.k as usize);
         let asked = match self.is_running() {
             true => (dealt + 1).checked_sub(k).filter(|&place| place > 0),
             false => None,
         };
-        // Both the card on screen and the one asked for, unless that is too long ago.
+        // Both the card on screen and the one asked for, unless the latter is too old.
         let middle = dealt.saturating_sub(k / 2);
         let most = if k <= CARDS / 2 { CARDS } else { 2 * CARDS };
         let deck = self
@@ -186,6 +191,10 @@ impl Environment for RepeatPrevious {
             None => picture.note(Tone::Neutral, "nothing is asked"),
         }
     }
+}
+
+impl Recorded for RepeatPrevious {
+    const REFERENCE_NAME: &'static str = "popgym/RepeatPrevious";
 
     /// `{"deck_order"}`.
     fn script(&self, latent: &Value) -> Result<Vec<Draw>, String> {

@@ -2,22 +2,23 @@
 //!
 //! Observation `[x, θ]`, metres and radians; action 1 pushes the cart right with 10 N, 0 left. The
 //! dynamics are Gymnasium's CartPole-v1 (Barto, Sutton and Anderson 1983): explicit Euler steps of
-//! 0.02 s in f64, gravity 9.8, cart 1 kg, pole 0.1 kg and 2 · 0.5 m long. The four numbers
-//! (x, ẋ, θ, θ̇) start uniform in [−0.05, 0.05). Every step pays 1/H, H = `max_episode_length`, the one that
-//! falls included. Terminated when the new state has |x| > 2.4 or |θ| > 12°; truncated at step H; both can
-//! be true.
+//! 0.02 s in f64, gravity 9.8, cart 1 kg, pole 0.1 kg and 2 · 0.5 m long. The four numbers (x, ẋ,
+//! θ, θ̇) start uniform in [−0.05, 0.05). Every step pays 1/H, H = `max_episode_length`, including
+//! the one in which the pole falls. Terminated when the new state has |x| > 2.4 or |θ| > 12°;
+//! truncated at step H; both can be true.
 //!
-//! Sine and cosine are those of the `libm` crate, software that is the same on every machine, so
-//! that trajectories are. Against glibc's they may differ in the last bit, and the upright pole
-//! amplifies that by about e⁴ a second: recordings are compared step by step from their states.
+//! Sine and cosine are those of the `libm` crate, which computes the same bits on every machine, so
+//! trajectories are the same everywhere. The functions of glibc may differ in the last bit, and the
+//! upright pole amplifies a difference by about e⁴ a second: so recordings are compared step by
+//! step from their states.
 //!
-//! Returns: best and oracle 1. Random 22.4/H and memoryless 50.8/H are measured, where H ≥ 200; memoryless
-//! pushes to the side to which the pole leans, the more often the more it leans, and is not proven to be
-//! the best. To remember: one earlier observation, for the velocities.
+//! Returns: best and oracle 1. Random 22.4/H and memoryless 50.8/H are measured, where H ≥ 200;
+//! memoryless pushes to the side to which the pole leans, more often the more it leans, and is not
+//! proven to be the best. To remember: one earlier observation, for the velocities.
 //!
-//! Source: Morad et al. 2023, POPGym, arXiv:2303.01859; POPGym 1.0.7, `envs/position_only_cartpole.py`
-//! (called StatelessCartPole in the paper). Deviation: a step after the end is an error, where the original
-//! pays −1.
+//! Source: Morad et al. 2023, POPGym, arXiv:2303.01859; POPGym 1.0.7,
+//! `envs/position_only_cartpole.py` (called StatelessCartPole in the paper). Deviation: a step
+//! after the end is an error, where the original pays −1.
 
 use env_protocol::{Bound, Dtype, Parameter, Returns, Space};
 use serde::{Deserialize, Serialize};
@@ -26,7 +27,10 @@ use serde_json::Value;
 use crate::kit::recording::{ensure, parse};
 use crate::render::{Bar, Cell, Grid, Picture, Scene, Seen, Shape, Tone};
 use crate::tasks::popgym::levels::{self, Levels};
-use crate::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition};
+use crate::{
+    Arguments, Catalogued, Draw, Draws, Environment, KwargsError, Pictured, Profile, Recorded,
+    Transition,
+};
 
 /// Longest episode.
 const MAX_LENGTH: u32 = 10_000_000;
@@ -34,9 +38,9 @@ const MAX_LENGTH: u32 = 10_000_000;
 const MAX_X: f64 = 2.4;
 /// Greatest angle, in radians.
 const MAX_THETA: f64 = 12.0 * 2.0 * std::f64::consts::PI / 360.0;
-/// Speeds no episode reaches, in metres and radians a second.
+/// Speeds that no episode reaches, in metres and radians per second.
 const IMPOSSIBLE_SPEEDS: [f64; 2] = [100.0, 8.0];
-/// Greatest difference of a recorded state to ours that another sine may make.
+/// Greatest difference between a recorded state and ours that a different sine may cause.
 const STATE_TOLERANCE: f64 = 1e-12;
 
 const GRAVITY: f64 = 9.8;
@@ -56,7 +60,7 @@ pub struct StatelessCartPole {
     max_episode_length: u32,
     /// x, ẋ, θ, θ̇.
     state: [f64; 4],
-    /// Steps taken in the episode.
+    /// Number of steps in the episode.
     steps: u32,
     is_running: bool,
 }
@@ -86,8 +90,8 @@ fn advance([x, x_dot, theta, theta_dot]: [f64; 4], force: f64) -> [f64; 4] {
     ]
 }
 
-/// Cart and pole on their track, the push behind the cart, and how far the pole may lean. The pole
-/// is drawn longer than it is.
+/// Draws cart and pole on their track, the push on the cart, and the greatest angle of the pole.
+/// The pole is drawn longer than it is.
 fn scene(&[x, _, theta, _]: &[f64; 4], push: Option<bool>) -> Scene {
     const METRE: f64 = 0.44 / MAX_X;
     const POLE: f64 = 0.3;
@@ -131,13 +135,7 @@ struct Latent {
     states: Vec<[f64; 4]>,
 }
 
-impl Environment for StatelessCartPole {
-    type Element = f32;
-
-    const REFERENCE_NAME: &'static str = "popgym/PositionOnlyCartPole";
-
-    const TOLERANCE_ULPS: u32 = 1;
-
+impl Catalogued for StatelessCartPole {
     fn profile() -> Profile {
         Profile {
             id: "StatelessCartPole-v0",
@@ -159,31 +157,6 @@ impl Environment for StatelessCartPole {
         }
     }
 
-    fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
-        let levels = Levels::of(arguments);
-        Ok(StatelessCartPole {
-            max_episode_length: levels.natural("max_episode_length", [200, 400, 600])?,
-            state: [0.0; 4],
-            steps: 0,
-            is_running: false,
-        })
-    }
-
-    /// Twice what ends an episode, as in Gymnasium.
-    fn observation_space(&self) -> Space {
-        let most = vec![2.0 * MAX_X, 2.0 * MAX_THETA];
-        Space::Box {
-            shape: vec![2],
-            dtype: Dtype::Float32,
-            low: Bound::Each(most.iter().map(|x| -x).collect()),
-            high: Bound::Each(most),
-        }
-    }
-
-    fn action_space(&self) -> Space {
-        Space::Discrete { n: 2, start: 0 }
-    }
-
     fn reward_range(&self) -> [f64; 2] {
         [0.0, 1.0 / f64::from(self.max_episode_length)]
     }
@@ -200,6 +173,35 @@ impl Environment for StatelessCartPole {
                    often the more it leans."
                 .to_owned(),
         }
+    }
+}
+
+impl Environment for StatelessCartPole {
+    type Element = f32;
+
+    fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
+        let levels = Levels::from_arguments(arguments);
+        Ok(StatelessCartPole {
+            max_episode_length: levels.natural("max_episode_length", [200, 400, 600])?,
+            state: [0.0; 4],
+            steps: 0,
+            is_running: false,
+        })
+    }
+
+    /// Bounds are twice the limits of an episode, as in Gymnasium.
+    fn observation_space(&self) -> Space {
+        let most = vec![2.0 * MAX_X, 2.0 * MAX_THETA];
+        Space::Box {
+            shape: vec![2],
+            dtype: Dtype::Float32,
+            low: Bound::Each(most.iter().map(|x| -x).collect()),
+            high: Bound::Each(most),
+        }
+    }
+
+    fn action_space(&self) -> Space {
+        Space::Discrete { n: 2, start: 0 }
     }
 
     /// Draws the four numbers of the state.
@@ -225,10 +227,10 @@ impl Environment for StatelessCartPole {
         let truncated = self.steps == self.max_episode_length;
         self.is_running = !(terminated || truncated);
         let reward = 1.0 / f64::from(self.max_episode_length);
-        Transition::until(reward, terminated, truncated)
+        Transition::new(reward, terminated, truncated)
     }
 
-    /// Pushes to the side on which the pole leans, or will.
+    /// Pushes to the side to which the pole leans or will lean.
     fn oracle(&self) -> Vec<i64> {
         let [x, x_dot, theta, theta_dot] = self.state;
         let lean = theta + 0.25 * theta_dot + 0.05 * x + 0.1 * x_dot;
@@ -259,8 +261,10 @@ impl Environment for StatelessCartPole {
     fn is_running(&self) -> bool {
         self.is_running
     }
+}
 
-    /// The cart from the side, and the velocities, which the agent is not shown.
+impl Pictured for StatelessCartPole {
+    /// Shows the cart from the side, and the velocities, which the agent does not see.
     fn picture(&self, seen: &Seen<'_, f32>) -> Picture {
         let [_, x_dot, _, theta_dot] = self.state;
         let velocities = [x_dot, theta_dot].map(|v| Cell::number(v).tone(Tone::Hidden));
@@ -289,6 +293,12 @@ impl Environment for StatelessCartPole {
             (true, false) => picture,
         }
     }
+}
+
+impl Recorded for StatelessCartPole {
+    const REFERENCE_NAME: &'static str = "popgym/PositionOnlyCartPole";
+
+    const TOLERANCE_ULPS: u32 = 1;
 
     /// `{"initial_state": [4], "states": [[4] an observation]}`.
     fn script(&self, latent: &Value) -> Result<Vec<Draw>, String> {
@@ -379,11 +389,11 @@ mod tests {
         let mut draws = Script::new([0.0; 4].map(Draw::Number).to_vec());
         let mut task = task(json!({}));
         task.reset(&mut draws, &mut [0.0; 2]);
-        let mut last = Transition::going_on(0.0);
+        let mut last = Transition::running(0.0);
         while task.is_running() {
             last = task.step(&[1], &mut draws, &mut [0.0; 2]);
         }
-        assert_eq!(last, Transition::until(1.0 / 200.0, true, false));
+        assert_eq!(last, Transition::new(1.0 / 200.0, true, false));
         let fallen_at = task.steps;
         let mut draws = Script::new([0.0; 4].map(Draw::Number).to_vec());
         task.max_episode_length = fallen_at;
@@ -394,7 +404,7 @@ mod tests {
         assert!(last.terminated && last.truncated);
     }
 
-    /// Whoever sees the last two observations keeps the pole up.
+    /// A player that sees the last two observations keeps the pole up.
     #[test]
     fn one_earlier_observation_is_enough() {
         let mut rng = Rng::from_seed(1);

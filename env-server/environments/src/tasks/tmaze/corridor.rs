@@ -1,8 +1,8 @@
 //! The T-mazes of Ni et al.: see which side the goal is on, walk a corridor, turn that way.
 //!
 //! Cells: the corridor (x, 0) for x = 0 … o + L, with L = `corridor_length`, and two goal cells
-//! (o + L, ±1). The agent starts at (o, 0); o is 0 in the passive maze and 1 in the active one, where the
-//! sign stands one cell behind the start. Actions: 0 = +x, 1 = +y, 2 = −x, 3 = −y; a move into
+//! (o + L, ±1). The agent starts at (o, 0); o is 0 in the passive maze and 1 in the active one, where
+//! the sign stands one cell behind the start. Actions: 0 = +x, 1 = +y, 2 = −x, 3 = −y; a move into
 //! anything else leaves the agent in place. Observation `[is at the end, y or the sign]`:
 //! - at x = o + L: `[1, y]`;
 //! - at x = 0: `[0, goal side]` the first time in the episode, `[0, 0]` later;
@@ -31,11 +31,14 @@ use crate::kit::arguments::required;
 use crate::kit::recording::{ensure, parse};
 use crate::render::{Bar, Picture, Seen, Tone};
 use crate::tasks::tmaze::mazes::{self, Maze};
-use crate::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition};
+use crate::{
+    Arguments, Catalogued, Draw, Draws, Environment, KwargsError, Pictured, Profile, Recorded,
+    Transition,
+};
 
 /// Longest corridor.
 const MAX_LENGTH: u32 = 1_000_000;
-/// Longest corridor of which the random player's return is computed.
+/// Longest corridor for which the random player's return is computed.
 const MAX_COMPUTED: u32 = 1000;
 /// Greatest reward or penalty.
 const MAX_REWARD: f64 = 1e6;
@@ -45,7 +48,7 @@ pub type TMazePassive = TMaze<0>;
 /// `TMazeActive-v0`.
 pub type TMazeActive = TMaze<1>;
 
-/// A maze whose sign is so many cells behind the start.
+/// A maze whose sign is `ORACLE` cells behind the start.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TMaze<const ORACLE: u32> {
@@ -88,7 +91,7 @@ impl<const ORACLE: u32> TMaze<ORACLE> {
         observation.copy_from_slice(&seen);
     }
 
-    /// Where an action leads to.
+    /// Returns the cell that an action leads to.
     #[inline]
     fn moved(&self, (x, y): (u32, i8), action: i64) -> (u32, i8) {
         match action {
@@ -100,7 +103,7 @@ impl<const ORACLE: u32> TMaze<ORACLE> {
         }
     }
 
-    /// The reward of being there after `t` steps that are not the last one.
+    /// Returns the reward of being at this cell after `t` steps, before the last step.
     #[inline]
     fn on_the_way(&self, x: u32, t: u32) -> f64 {
         let is_late = i64::from(x) < i64::from(t) - i64::from(ORACLE);
@@ -108,7 +111,8 @@ impl<const ORACLE: u32> TMaze<ORACLE> {
         penalty + if x == 0 { self.distract_reward } else { 0.0 }
     }
 
-    /// The expected return of random actions, from how likely each cell is after each step.
+    /// Computes the expected return of random actions from the probability of each cell after each
+    /// step.
     fn random_return(&self) -> f64 {
         let end = self.end();
         // Cells of the corridor in order, then the two goal cells.
@@ -144,14 +148,7 @@ impl<const ORACLE: u32> TMaze<ORACLE> {
     }
 }
 
-impl<const ORACLE: u32> Environment for TMaze<ORACLE> {
-    type Element = f32;
-
-    const REFERENCE_NAME: &'static str = match ORACLE {
-        0 => "tmaze_passive",
-        _ => "tmaze_active",
-    };
-
+impl<const ORACLE: u32> Catalogued for TMaze<ORACLE> {
     fn profile() -> Profile {
         let (id, description, remember) = match ORACLE {
             0 => (
@@ -198,6 +195,34 @@ impl<const ORACLE: u32> Environment for TMaze<ORACLE> {
         }
     }
 
+    fn reward_range(&self) -> [f64; 2] {
+        let both = self.penalty + self.distract_reward;
+        let rewards = [self.penalty, self.distract_reward, both, self.goal_reward];
+        let least = rewards.into_iter().fold(0.0, f64::min);
+        [least, rewards.into_iter().fold(0.0, f64::max)]
+    }
+
+    fn returns(&self) -> Returns {
+        let is_plain =
+            self.penalty <= 0.0 && self.distract_reward == 0.0 && self.goal_reward >= 0.0;
+        let known = |value: f64| is_plain.then_some(value);
+        let is_short = self.corridor_length <= MAX_COMPUTED;
+        Returns {
+            random: is_short.then(|| self.random_return()),
+            memoryless: known(self.goal_reward / 2.0),
+            best: known(self.goal_reward),
+            oracle: known(self.goal_reward),
+            note: format!(
+                "Random is exact, for corridors of up to {MAX_COMPUTED}; the others hold for \
+                 penalties of at most 0 and no distract_reward."
+            ),
+        }
+    }
+}
+
+impl<const ORACLE: u32> Environment for TMaze<ORACLE> {
+    type Element = f32;
+
     fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
         let corridor_length = required("corridor_length", arguments.natural("corridor_length")?)?;
         let penalty = arguments.number("penalty");
@@ -227,30 +252,6 @@ impl<const ORACLE: u32> Environment for TMaze<ORACLE> {
         Space::Discrete { n: 4, start: 0 }
     }
 
-    fn reward_range(&self) -> [f64; 2] {
-        let both = self.penalty + self.distract_reward;
-        let rewards = [self.penalty, self.distract_reward, both, self.goal_reward];
-        let least = rewards.into_iter().fold(0.0, f64::min);
-        [least, rewards.into_iter().fold(0.0, f64::max)]
-    }
-
-    fn returns(&self) -> Returns {
-        let is_plain =
-            self.penalty <= 0.0 && self.distract_reward == 0.0 && self.goal_reward >= 0.0;
-        let known = |value: f64| is_plain.then_some(value);
-        let is_short = self.corridor_length <= MAX_COMPUTED;
-        Returns {
-            random: is_short.then(|| self.random_return()),
-            memoryless: known(self.goal_reward / 2.0),
-            best: known(self.goal_reward),
-            oracle: known(self.goal_reward),
-            note: format!(
-                "Random is exact, for corridors of up to {MAX_COMPUTED}; the others hold for \
-                 penalties of at most 0 and no distract_reward."
-            ),
-        }
-    }
-
     /// Draws the goal's side.
     fn reset(&mut self, draws: &mut impl Draws, observation: &mut [f32]) {
         self.is_goal_up = draws.bit();
@@ -272,7 +273,7 @@ impl<const ORACLE: u32> Environment for TMaze<ORACLE> {
         self.remaining -= 1;
         if self.remaining > 0 {
             let t = self.length() - self.remaining;
-            return Transition::going_on(self.on_the_way(self.x, t));
+            return Transition::running(self.on_the_way(self.x, t));
         }
         let is_right = self.y == self.goal_y();
         Transition::terminal(if is_right { self.goal_reward } else { 0.0 })
@@ -308,8 +309,10 @@ impl<const ORACLE: u32> Environment for TMaze<ORACLE> {
     fn is_running(&self) -> bool {
         self.remaining > 0
     }
+}
 
-    /// The maze from above.
+impl<const ORACLE: u32> Pictured for TMaze<ORACLE> {
+    /// Shows the maze from above.
     fn picture(&self, seen: &Seen<'_, f32>) -> Picture {
         let is_sign_seen = self.x == 0 && seen.observation[1] != 0.0;
         let maze = Maze {
@@ -333,6 +336,13 @@ impl<const ORACLE: u32> Environment for TMaze<ORACLE> {
             _ => picture,
         }
     }
+}
+
+impl<const ORACLE: u32> Recorded for TMaze<ORACLE> {
+    const REFERENCE_NAME: &'static str = match ORACLE {
+        0 => "tmaze_passive",
+        _ => "tmaze_active",
+    };
 
     /// `{"goal_y": ±1}`.
     fn script(&self, latent: &Value) -> Result<Vec<Draw>, String> {

@@ -1,10 +1,10 @@
 //! TMazeDistractors: Bakker's T-maze, with noise in the corridor.
 //!
-//! The agent starts at x = 0 of a corridor and chooses at the junction x = L = `corridor_length`. Actions
-//! as in the other T-mazes: 0 = +x, 1 = +y, 2 = −x, 3 = −y. Three numbers are observed:
+//! The agent starts at x = 0 of a corridor and chooses at the junction x = L = `corridor_length`.
+//! Actions as in the other T-mazes: 0 = +x, 1 = +y, 2 = −x, 3 = −y. Three numbers are observed:
 //! - at the start `[0, 1, 1]` if the goal is at +y, `[1, 1, 0]` if at −y;
-//! - in the corridor `[a, 0, b]`, with a and b new at every observation: fair bits, uniform in [0, 1), or
-//!   always 1 (`noise` bits, uniform, none);
+//! - in the corridor `[a, 0, b]`, with a and b new at every observation: fair bits, uniform in [0,
+//!   1), or always 1 (`noise` bits, uniform, none);
 //! - at the junction `[0, 1, 0]`, and zeros after the choice.
 //!
 //! Standing still (a move into a wall) pays −0.1. At the junction actions 1 and 3 end the episode:
@@ -14,31 +14,31 @@
 //! one bit for L observations of noise.
 //!
 //! Source: Bakker 2001, Reinforcement Learning with Long Short-Term Memory (NIPS 14, published
-//! 2002), section 4: rewards, observations and the noisy variant (`uniform`). Deviations: `bits` is new
-//! and the default; the time limit is ours.
+//! 2002), section 4: rewards, observations and the noisy variant (`uniform`). Deviations: `bits` is
+//! new and the default; the time limit is ours.
 
 use env_protocol::{Bound, Dtype, Parameter, Returns, Space};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::kit::arguments::required;
-use crate::kit::recording::{ensure, parse};
 use crate::render::{Bar, Picture, Seen, Tone};
 use crate::tasks::tmaze::mazes::{self, Maze};
-use crate::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition};
+use crate::{
+    Arguments, Catalogued, Draws, Environment, KwargsError, Pictured, Profile, Transition,
+};
 
 /// Longest corridor.
 const MAX_LENGTH: u32 = 1_000_000;
-/// Longest time.
+/// Greatest time limit.
 const MAX_STEPS: u32 = 10_000_000;
 /// Longest corridor and time for which the random player's return is computed.
 const MAX_COMPUTED: [u32; 2] = [1000, 10_000];
-/// For the right turn.
+/// Reward of the right turn.
 const GOAL: f64 = 4.0;
-/// For the wrong turn, and for standing still.
+/// Reward of the wrong turn, and of standing still.
 const PENALTY: f64 = -0.1;
 
-/// What stands in the corridor's observations.
+/// Noise in the observations of the corridor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Noise {
@@ -57,7 +57,7 @@ pub struct TMazeDistractors {
     /// Whether the goal is at +y.
     is_goal_up: bool,
     x: u32,
-    /// Actions until the end of the time.
+    /// Actions until the time limit.
     remaining: u32,
 }
 
@@ -82,7 +82,7 @@ impl TMazeDistractors {
         observation.copy_from_slice(&seen);
     }
 
-    /// Where an action leads to, unless it is a turn at the junction.
+    /// Returns the cell that an action leads to, unless it is a turn at the junction.
     #[inline]
     fn moved(&self, x: u32, action: i64) -> u32 {
         match action {
@@ -92,7 +92,8 @@ impl TMazeDistractors {
         }
     }
 
-    /// The expected return of random actions, from how likely each cell is after each step.
+    /// Computes the expected return of random actions from the probability of each cell after each
+    /// step.
     fn random_return(&self) -> f64 {
         let mut likely = vec![0.0; self.corridor_length as usize + 1];
         likely[0] = 1.0;
@@ -117,11 +118,7 @@ impl TMazeDistractors {
     }
 }
 
-impl Environment for TMazeDistractors {
-    type Element = f32;
-
-    const REFERENCE_NAME: &'static str = "TMazeDistractors";
-
+impl Catalogued for TMazeDistractors {
     fn profile() -> Profile {
         Profile {
             id: "TMazeDistractors-v0",
@@ -155,6 +152,28 @@ impl Environment for TMazeDistractors {
             source: "Bakker 2001, Reinforcement Learning with Long Short-Term Memory (NIPS 14)",
         }
     }
+
+    fn reward_range(&self) -> [f64; 2] {
+        [PENALTY, GOAL]
+    }
+
+    fn returns(&self) -> Returns {
+        let [length, steps] = MAX_COMPUTED;
+        let is_short = self.corridor_length <= length && self.max_episode_steps <= steps;
+        Returns {
+            random: is_short.then(|| self.random_return()),
+            memoryless: Some((GOAL + PENALTY) / 2.0),
+            best: Some(GOAL),
+            oracle: Some(GOAL),
+            note: format!(
+                "Random is exact, for corridors of up to {length} and times of up to {steps}."
+            ),
+        }
+    }
+}
+
+impl Environment for TMazeDistractors {
+    type Element = f32;
 
     fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
         let corridor_length = required("corridor_length", arguments.natural("corridor_length")?)?;
@@ -191,24 +210,6 @@ impl Environment for TMazeDistractors {
         Space::Discrete { n: 4, start: 0 }
     }
 
-    fn reward_range(&self) -> [f64; 2] {
-        [PENALTY, GOAL]
-    }
-
-    fn returns(&self) -> Returns {
-        let [length, steps] = MAX_COMPUTED;
-        let is_short = self.corridor_length <= length && self.max_episode_steps <= steps;
-        Returns {
-            random: is_short.then(|| self.random_return()),
-            memoryless: Some((GOAL + PENALTY) / 2.0),
-            best: Some(GOAL),
-            oracle: Some(GOAL),
-            note: format!(
-                "Random is exact, for corridors of up to {length} and times of up to {steps}."
-            ),
-        }
-    }
-
     /// Draws the goal's side.
     fn reset(&mut self, draws: &mut impl Draws, observation: &mut [f32]) {
         self.is_goal_up = draws.bit();
@@ -237,7 +238,7 @@ impl Environment for TMazeDistractors {
         self.x = to;
         self.observe(draws, observation);
         self.remaining -= 1;
-        Transition::until(reward, false, self.remaining == 0)
+        Transition::new(reward, false, self.remaining == 0)
     }
 
     fn oracle(&self) -> Vec<i64> {
@@ -263,11 +264,13 @@ impl Environment for TMazeDistractors {
     fn is_running(&self) -> bool {
         self.remaining > 0
     }
+}
 
-    /// The maze from above.
+impl Pictured for TMazeDistractors {
+    /// Shows the maze from above.
     fn picture(&self, seen: &Seen<'_, f32>) -> Picture {
         let is_sign_seen = self.x == 0;
-        // Only a turn at the junction leaves the agent there without time.
+        // The agent is at the junction with no time left only after a turn.
         let turn = match seen.action {
             Some(&[turn @ (1 | 3)]) if self.remaining == 0 && self.x == self.corridor_length => {
                 Some(turn == 1)
@@ -282,7 +285,7 @@ impl Environment for TMazeDistractors {
             is_sign_seen,
         };
         let (remaining, most) = (self.remaining, self.max_episode_steps);
-        // The end of the episode leaves nothing of the time.
+        // `remaining` is 0 after the end, whatever time was left.
         let steps = Bar::remaining("actions left", u64::from(remaining), u64::from(most));
         let picture = maze
             .picture()
@@ -296,39 +299,14 @@ impl Environment for TMazeDistractors {
             None => picture,
         }
     }
-
-    /// `{"goal_y": ±1, "noise": [[a, b] for each observation in the corridor]}`.
-    fn script(&self, latent: &Value) -> Result<Vec<Draw>, String> {
-        #[derive(Deserialize)]
-        struct Latent {
-            goal_y: i64,
-            noise: Vec<[f64; 2]>,
-        }
-        let Latent { goal_y, noise } = parse(latent)?;
-        ensure(goal_y.abs() == 1, || format!("{goal_y} as the goal's side"))?;
-        let mut draws = vec![Draw::Bit(goal_y == 1)];
-        for number in noise.into_iter().flatten() {
-            match self.noise {
-                Noise::None => ensure(number == 1.0, || format!("{number} without noise"))?,
-                Noise::Uniform => draws.push(Draw::Number(number)),
-                Noise::Bits => {
-                    ensure(number == 0.0 || number == 1.0, || {
-                        format!("{number} is no bit")
-                    })?;
-                    draws.push(Draw::Bit(number == 1.0));
-                }
-            }
-        }
-        Ok(draws)
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Script;
     use crate::check::{arguments, check_environment};
-    use serde_json::json;
+    use crate::{Draw, Script};
+    use serde_json::{Value, json};
 
     fn maze(kwargs: Value) -> Result<TMazeDistractors, KwargsError> {
         TMazeDistractors::new(&arguments::<TMazeDistractors>(kwargs))
@@ -348,19 +326,20 @@ mod tests {
     #[test]
     fn noise_stands_between_the_sign_and_the_choice() {
         let mut maze = maze(json!({"corridor_length": 2})).unwrap();
-        let latent = json!({"goal_y": -1, "noise": [[1, 0], [0, 0], [1, 1]]});
-        let mut draws = Script::new(maze.script(&latent).unwrap());
+        // The goal's side, then the noise of three observations in the corridor.
+        let bits = [false, true, false, false, false, true, true];
+        let mut draws = Script::new(bits.map(Draw::Bit).to_vec());
         let mut observation = [9.0; 3];
         maze.reset(&mut draws, &mut observation);
         assert_eq!(observation, [1.0, 1.0, 0.0]);
         for (action, seen, transition) in [
-            (2, [1.0, 1.0, 0.0], Transition::going_on(-0.1)),
-            (0, [1.0, 0.0, 0.0], Transition::going_on(0.0)),
-            (3, [0.0, 0.0, 0.0], Transition::going_on(-0.1)),
-            (0, [0.0, 1.0, 0.0], Transition::going_on(0.0)),
-            (0, [0.0, 1.0, 0.0], Transition::going_on(-0.1)),
-            (2, [1.0, 0.0, 1.0], Transition::going_on(0.0)),
-            (0, [0.0, 1.0, 0.0], Transition::going_on(0.0)),
+            (2, [1.0, 1.0, 0.0], Transition::running(-0.1)),
+            (0, [1.0, 0.0, 0.0], Transition::running(0.0)),
+            (3, [0.0, 0.0, 0.0], Transition::running(-0.1)),
+            (0, [0.0, 1.0, 0.0], Transition::running(0.0)),
+            (0, [0.0, 1.0, 0.0], Transition::running(-0.1)),
+            (2, [1.0, 0.0, 1.0], Transition::running(0.0)),
+            (0, [0.0, 1.0, 0.0], Transition::running(0.0)),
             (3, [0.0, 0.0, 0.0], Transition::terminal(4.0)),
         ] {
             assert_eq!(

@@ -3,26 +3,26 @@
 //! Observation `[is at the junction, cue]`; the cue, ±1, is shown on arrival in a corridor, and 0
 //! everywhere else, also when the agent comes back there. Actions as in the other T-mazes: 0 = +x,
 //! 1 = +y, 2 = −x, 3 = −y; a move into a wall leaves the agent in place. At the junction, x = L =
-//! `corridor_length`, actions 1 and 3 turn: the side of the corridor's cue pays 1/n, n = `num_corridors`,
-//! the other −1/n, and either way the agent arrives in the next corridor. Terminated after the n-th
-//! turn; truncated after n(L + 1) steps, which is just enough.
+//! `corridor_length`, actions 1 and 3 turn: the side of the corridor's cue pays 1/n, n =
+//! `num_corridors`, the other −1/n, and either way the agent arrives in the next corridor.
+//! Terminated after the n-th turn; truncated after n(L + 1) steps, which is just enough.
 //!
-//! Returns: random 0, best and oracle 1. Memoryless, hardly above 0 but for one corridor, where it is 1/2, is
-//! computed; it turns up always and waits a step where the cue says down, so that the time may be over
-//! before a turn that it would lose. To remember: one bit for L observations, and then the next
-//! one instead of it.
+//! Returns: random 0, best and oracle 1. Memoryless is computed: 1/2 for one corridor, and hardly
+//! above 0 for more. The player always turns up and waits a step where the cue says down, so that
+//! the time may run out before a turn that it would lose. To remember: one bit for L observations,
+//! and then the next bit instead of it.
 //!
 //! Source: this project, after the T-mazes of Bakker (2001) and Ni et al. (2023, arXiv:2307.03864).
 
 use env_protocol::{Bound, Dtype, Parameter, Returns, Space};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::kit::arguments::required;
-use crate::kit::recording::{ensure, parse};
 use crate::render::{Bar, Picture, Seen};
 use crate::tasks::tmaze::mazes::{self, Maze};
-use crate::{Arguments, Draw, Draws, Environment, KwargsError, Profile, Transition};
+use crate::{
+    Arguments, Catalogued, Draws, Environment, KwargsError, Pictured, Profile, Transition,
+};
 
 /// Longest corridor.
 const MAX_LENGTH: u32 = 10_000;
@@ -42,7 +42,7 @@ pub struct EndlessTMaze {
     x: u32,
     /// Turns until the end.
     corridors_left: u32,
-    /// Actions until the end of the time.
+    /// Actions until the time limit.
     remaining: u32,
 }
 
@@ -55,9 +55,11 @@ impl EndlessTMaze {
         1.0 / f64::from(self.num_corridors)
     }
 
-    /// Of always turning up, and waiting a step where the cue says down. Only one turn is not a coin's:
-    /// that which is lost by a wait, because all the time that later corridors would have taken has
-    /// been waited away already. Waits are fair bits, one a corridor.
+    /// Computes the return of a player that always turns up and waits a step where the cue says
+    /// down. Each turn is right with probability 1/2, except one: the turn at which earlier waits
+    /// have used up the time of all later corridors, so that a wait ends the episode. There it
+    /// earns 1/n where the cue says up, and loses nothing where it says down. Waits are fair bits,
+    /// one a corridor.
     fn memoryless_return(&self) -> f64 {
         let n = self.num_corridors;
         let likely = |later: u32| {
@@ -79,11 +81,7 @@ impl EndlessTMaze {
     }
 }
 
-impl Environment for EndlessTMaze {
-    type Element = f32;
-
-    const REFERENCE_NAME: &'static str = "EndlessTMaze";
-
+impl Catalogued for EndlessTMaze {
     fn profile() -> Profile {
         Profile {
             id: "EndlessTMaze-v0",
@@ -112,6 +110,28 @@ impl Environment for EndlessTMaze {
         }
     }
 
+    fn reward_range(&self) -> [f64; 2] {
+        [-self.most(), self.most()]
+    }
+
+    fn returns(&self) -> Returns {
+        Returns {
+            random: Some(0.0),
+            memoryless: (self.num_corridors <= MAX_COMPUTED).then(|| self.memoryless_return()),
+            best: Some(1.0),
+            oracle: Some(1.0),
+            note: format!(
+                "Memoryless, the best known, turns up and waits a step where the cue says down, so \
+                 that the time may be over before a turn it would lose; exact, for up to \
+                 {MAX_COMPUTED} corridors."
+            ),
+        }
+    }
+}
+
+impl Environment for EndlessTMaze {
+    type Element = f32;
+
     fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
         Ok(EndlessTMaze {
             corridor_length: required("corridor_length", arguments.natural("corridor_length")?)?,
@@ -134,24 +154,6 @@ impl Environment for EndlessTMaze {
 
     fn action_space(&self) -> Space {
         Space::Discrete { n: 4, start: 0 }
-    }
-
-    fn reward_range(&self) -> [f64; 2] {
-        [-self.most(), self.most()]
-    }
-
-    fn returns(&self) -> Returns {
-        Returns {
-            random: Some(0.0),
-            memoryless: (self.num_corridors <= MAX_COMPUTED).then(|| self.memoryless_return()),
-            best: Some(1.0),
-            oracle: Some(1.0),
-            note: format!(
-                "Memoryless, the best known, turns up and waits a step where the cue says down, so \
-                 that the time may be over before a turn it would lose; exact, for up to \
-                 {MAX_COMPUTED} corridors."
-            ),
-        }
     }
 
     /// Draws the first cue.
@@ -179,7 +181,7 @@ impl Environment for EndlessTMaze {
                 self.corridors_left -= 1;
                 if self.corridors_left > 0 {
                     self.arrive(draws, observation);
-                    return Transition::until(reward, false, self.remaining == 0);
+                    return Transition::new(reward, false, self.remaining == 0);
                 }
             }
             0 if !is_at_junction => self.x += 1,
@@ -193,7 +195,7 @@ impl Environment for EndlessTMaze {
         if is_over {
             self.remaining = 0;
         }
-        Transition::until(reward, is_over, truncated)
+        Transition::new(reward, is_over, truncated)
     }
 
     fn oracle(&self) -> Vec<i64> {
@@ -218,8 +220,10 @@ impl Environment for EndlessTMaze {
     fn is_running(&self) -> bool {
         self.remaining > 0
     }
+}
 
-    /// The corridor the agent is in, and how many are left.
+impl Pictured for EndlessTMaze {
+    /// Shows the present corridor and the number of corridors left.
     fn picture(&self, seen: &Seen<'_, f32>) -> Picture {
         let turn = seen.action.map(|action| action[0]);
         let is_over = self.corridors_left == 0;
@@ -247,7 +251,7 @@ impl Environment for EndlessTMaze {
             .grid("at the junction, cue", seen.grid())
             .bars("", bars);
         let mut picture = mazes::acted(picture, seen.action);
-        // Only turns are paid for; the corridor they were made in is gone.
+        // Only turns have rewards, and the picture shows the corridor after the turn.
         let reward = seen.played.map_or(0.0, |played| played.reward);
         if reward != 0.0 {
             picture = mazes::turned(picture, reward > 0.0);
@@ -257,27 +261,14 @@ impl Environment for EndlessTMaze {
             false => picture,
         }
     }
-
-    /// `{"cues": [±1 for each corridor entered]}`.
-    fn script(&self, latent: &Value) -> Result<Vec<Draw>, String> {
-        #[derive(Deserialize)]
-        struct Latent {
-            cues: Vec<i64>,
-        }
-        let Latent { cues } = parse(latent)?;
-        ensure(cues.iter().all(|cue| cue.abs() == 1), || {
-            format!("{cues:?} as cues")
-        })?;
-        Ok(cues.into_iter().map(|cue| Draw::Bit(cue == 1)).collect())
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Script;
     use crate::check::{arguments, check_environment};
-    use serde_json::json;
+    use crate::{Draw, Script};
+    use serde_json::{Value, json};
 
     fn maze(kwargs: Value) -> EndlessTMaze {
         EndlessTMaze::new(&arguments::<EndlessTMaze>(kwargs)).unwrap()
@@ -297,14 +288,14 @@ mod tests {
     #[test]
     fn each_cue_counts_for_its_own_corridor() {
         let mut maze = maze(json!({"corridor_length": 1, "num_corridors": 2}));
-        let mut draws = Script::new(maze.script(&json!({"cues": [1, -1]})).unwrap());
+        let mut draws = Script::new(vec![Draw::Bit(true), Draw::Bit(false)]);
         let mut observation = [9.0; 2];
         maze.reset(&mut draws, &mut observation);
         assert_eq!(observation, [0.0, 1.0]);
         for (action, seen, transition) in [
-            (0, [1.0, 0.0], Transition::going_on(0.0)),
-            (1, [0.0, -1.0], Transition::going_on(0.5)),
-            (0, [1.0, 0.0], Transition::going_on(0.0)),
+            (0, [1.0, 0.0], Transition::running(0.0)),
+            (1, [0.0, -1.0], Transition::running(0.5)),
+            (0, [1.0, 0.0], Transition::running(0.0)),
             (1, [0.0, 0.0], Transition::terminal(-0.5)),
         ] {
             assert_eq!(
@@ -326,6 +317,6 @@ mod tests {
         maze.step(&[2], &mut draws, &mut observation);
         assert_eq!(observation, [0.0, 0.0]);
         let last = maze.step(&[1], &mut draws, &mut observation);
-        assert_eq!(last, Transition::until(0.0, false, true));
+        assert_eq!(last, Transition::new(0.0, false, true));
     }
 }

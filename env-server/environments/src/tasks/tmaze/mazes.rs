@@ -2,31 +2,31 @@
 
 use crate::render::{Bar, Cell, Grid, Picture, Tone, window};
 
-/// Cells of a corridor that are shown around the agent.
+/// Number of cells of a corridor that are shown around the agent.
 const NEAR: usize = 18;
-/// And at both ends.
+/// Number of cells that are shown at each end.
 const AT_ENDS: usize = 2;
-/// End of the longest corridor with numbers above it, which has no gaps.
+/// Last cell of the longest corridor that is shown without gaps, with numbers above it.
 const MAX_LABELLED: u32 = NEAR as u32;
 
-/// A corridor with a goal on one side of its end, and who is in it.
+/// A corridor with a goal on one side of its end, and the agent in it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Maze {
     /// The corridor's last cell, the junction; the first one is 0.
     pub end: u32,
-    /// Where the agent is; beside the corridor only at its end.
+    /// Position of the agent, which leaves the corridor only at its end.
     pub agent: (u32, i8),
     /// Whether the goal is at y = +1.
     pub is_goal_up: bool,
-    /// Whether the agent has been shown that.
+    /// Whether the agent has been shown the goal's side.
     pub is_shown: bool,
     /// Whether the first cell's sign is in the last observation.
     pub is_sign_seen: bool,
 }
 
 impl Maze {
-    /// The maze, with its key and how far the agent has come. Of a long corridor its ends and what
-    /// is near the agent.
+    /// Draws the maze with a key and the progress of the agent. Of a long corridor, draws both ends
+    /// and the cells near the agent.
     pub fn picture(&self) -> Picture {
         let columns = padded_columns(self.end as usize + 1, self.agent.0 as usize);
         let rows = [1, 0, -1].into_iter();
@@ -47,7 +47,7 @@ impl Maze {
             .key(wrong, "wrong side")
     }
 
-    /// The sign and the two goal cells. The latter are hidden until the agent has seen the sign.
+    /// Adds the sign and the two goal cells, which are hidden until the agent has seen the sign.
     fn signs(&self) -> [Cell; 3] {
         let tone = |tone| if self.is_shown { tone } else { Tone::Hidden };
         [
@@ -100,13 +100,13 @@ fn columns(length: usize, agent: usize) -> Vec<Option<usize>> {
     columns
 }
 
-/// With what the sign says.
+/// Adds the direction of the sign.
 pub(super) fn sign(picture: Picture, is_up: bool) -> Picture {
     let side = if is_up { "up" } else { "down" };
     picture.note(Tone::Cue, &format!("the sign says {side}"))
 }
 
-/// With whether a turn at the junction was to the goal.
+/// Adds whether a turn at the junction was to the goal.
 pub(super) fn turned(picture: Picture, is_right: bool) -> Picture {
     match is_right {
         true => picture.note(Tone::Good, "turned to the goal"),
@@ -114,7 +114,7 @@ pub(super) fn turned(picture: Picture, is_right: bool) -> Picture {
     }
 }
 
-/// With the last action, which may have been into a wall.
+/// Adds the last action, which may have been a move into a wall.
 pub(super) fn acted(picture: Picture, action: Option<&[i64]>) -> Picture {
     let heading = match action {
         Some([0]) => "right",

@@ -1,0 +1,58 @@
+//! A row of the table of algorithms.
+
+use rand_xoshiro::Xoshiro256PlusPlus;
+
+use super::sections::Overrides;
+use crate::hyper::{ConfigError, Hyperparameters};
+use crate::learner::{Learner, LearnerContext};
+use crate::memory::{CoreContext, MemoryCore};
+use crate::policy::decider::Decider;
+use crate::policy::inputs::InputEncoder;
+use crate::policy::outputs::Outputs;
+use crate::policy::{Policy, PolicyParts};
+
+/// A row: the description of an algorithm, and the parts that it is built from.
+pub struct Algorithm {
+    /// Id on the command line, in records and in file names.
+    pub id: &'static str,
+    /// Name in tables.
+    pub title: &'static str,
+    /// Description, in a sentence.
+    pub summary: &'static str,
+    /// Paper or program that it comes from.
+    pub source: &'static str,
+    /// Chooser of its actions.
+    pub decider: Decider,
+    /// Default hyper-parameters: one set for every task. The sections that they hold are the ones that it has.
+    pub defaults: fn() -> Hyperparameters,
+    /// Checks that values, each of them in range, agree with each other; sets values that depend on others.
+    pub check: fn(&mut Hyperparameters, &Overrides) -> Result<(), ConfigError>,
+    /// Builds its memory, adding the memory's parameters to the context's.
+    pub core: fn(&mut CoreContext<'_>) -> Box<dyn MemoryCore>,
+    /// Layers on its memory's features, from which actions are chosen.
+    pub outputs: Outputs,
+    /// Builds its learner, which may add parameters of its own to the policy's.
+    pub learner: fn(&mut LearnerContext<'_>) -> Box<dyn Learner>,
+}
+
+impl Algorithm {
+    /// Returns whether there is anything to learn.
+    pub fn learns(&self) -> bool {
+        self.decider == Decider::Network
+    }
+
+    /// Builds its policy with fresh weights.
+    pub fn policy(
+        &self,
+        hyper: &Hyperparameters,
+        encoder: &InputEncoder,
+        rng: &mut Xoshiro256PlusPlus,
+    ) -> Policy {
+        let parts = PolicyParts {
+            core: self.core,
+            decider: self.decider,
+            outputs: self.outputs,
+        };
+        Policy::new(parts, hyper, encoder, rng)
+    }
+}

@@ -1,0 +1,34 @@
+//! PPO without a memory.
+
+use super::algorithm::Algorithm;
+use super::defaults::{learner, no_check};
+use crate::experience::Collection;
+use crate::learner::ppo::{Ppo, PpoUpdate};
+use crate::memory::feedforward::Feedforward;
+use crate::policy::decider::Decider;
+use crate::policy::outputs::Outputs;
+
+/// PPO with two hidden layers: the control of every memory.
+pub const ROW: Algorithm = Algorithm {
+    id: "ppo",
+    title: "PPO",
+    summary: "Proximal policy optimisation without any memory: the control.",
+    source: "Schulman et al. 2017, arXiv:1707.06347; Huang et al. 2022, The 37 Implementation Details of PPO",
+    decider: Decider::Network,
+    defaults: || {
+        learner()
+            .with(Collection {
+                num_envs: 64,
+                num_steps: 32,
+                ..Collection::default()
+            })
+            .with(PpoUpdate {
+                anneal_lr: true,
+                ..PpoUpdate::default()
+            })
+    },
+    check: no_check,
+    core: |context| Box::new(Feedforward::new(context)),
+    outputs: Outputs::ActorCritic,
+    learner: |context| Box::new(Ppo::new(context)),
+};

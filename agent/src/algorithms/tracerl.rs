@@ -1,0 +1,96 @@
+//! TraceRL: PPO with a memory of slots.
+
+use super::algorithm::Algorithm;
+use super::defaults::{check_heads, slots};
+use super::sections::Overrides;
+use crate::experience::Collection;
+use crate::hyper::{ConfigError, Hyperparameters};
+use crate::learner::ppo::{Ppo, PpoUpdate};
+use crate::memory::episodes;
+use crate::memory::episodes::with_episodes::WithEpisodes;
+use crate::memory::feedforward::Feedforward;
+use crate::memory::slots::{MemoryScope, SlotMemory, Steps};
+use crate::memory::{CoreContext, Slots};
+use crate::policy::decider::Decider;
+use crate::policy::outputs::Outputs;
+
+/// TraceRL.
+pub const ROW: Algorithm = Algorithm {
+    id: "tracerl",
+    title: "TraceRL",
+    summary: "PPO with a memory of slots that learns what to keep and what to attend to, end to end.",
+    source: "this project; the reference notebook's agent, reworked",
+    decider: Decider::Network,
+    defaults: || {
+        slots(|hyper| {
+            hyper.with(Steps {
+                memory_score_coef: 1.0,
+                ..Steps::default()
+            })
+        })
+        .with(Collection {
+            num_envs: 64,
+            num_steps: 512,
+            whole_episodes: true,
+        })
+        .with(PpoUpdate {
+            learning_rate: 3e-3,
+            anneal_lr: true,
+            update_epochs: 6,
+            num_minibatches: 8,
+            gae_lambda: 0.3,
+            ent_coef: 0.1,
+            ..PpoUpdate::default()
+        })
+    },
+    check: check_steps,
+    core: |context| match context.hyper.get::<Steps>().memory_scope {
+        MemoryScope::Episode => Box::new(SlotMemory::new(context)),
+        MemoryScope::Lifetime => Box::new(WithEpisodes::new(
+            Feedforward::new,
+            relative_age(context),
+            context,
+        )),
+        MemoryScope::Both => Box::new(WithEpisodes::new(
+            SlotMemory::new,
+            relative_age(context),
+            context,
+        )),
+    },
+    outputs: Outputs::ActorCritic,
+    learner: |context| Box::new(Ppo::new(context)),
+};
+
+fn relative_age(context: &CoreContext<'_>) -> bool {
+    context.hyper.get::<Steps>().relative_age
+}
+
+/// Checks a memory of steps, of episodes, or of both.
+fn check_steps(hyper: &mut Hyperparameters, overrides: &Overrides) -> Result<(), ConfigError> {
+    let mut steps: Steps = hyper.get();
+    if steps.memory_scope != MemoryScope::Episode {
+        check_heads(hyper, episodes::HEADS)?;
+    }
+    if steps.memory_scope == MemoryScope::Lifetime {
+        // The algorithm's own value gives way; a value that was set must not silently do nothing.
+        if overrides
+            .steps
+            .memory_score_coef
+            .is_some_and(|coef| coef > 0.0)
+        {
+            return Err(ConfigError::ScoreWithoutSteps {
+                memory_score_coef: steps.memory_score_coef,
+            });
+        }
+        steps.memory_score_coef = 0.0;
+    }
+    let Slots { max_entries, .. } = hyper.get();
+    if steps.recent_entries > max_entries {
+        return Err(ConfigError::MoreRecentThanSlots {
+            recent_entries: steps.recent_entries,
+            max_entries,
+        });
+    }
+    *hyper = std::mem::take(hyper).with(steps);
+    Ok(())
+}

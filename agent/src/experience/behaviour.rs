@@ -1,0 +1,98 @@
+//! How lanes are played while learning.
+
+use rand::RngExt;
+use rand_xoshiro::Xoshiro256PlusPlus;
+
+use crate::policy::Policy;
+use crate::spaces::actions::Choice;
+
+/// How lanes are played while learning. The memory moves on in all of them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Behaviour {
+    /// By actions drawn from the policy.
+    Policy,
+    /// By any action with this probability, 0 to 1, and by the likeliest action otherwise.
+    EpsilonGreedy(f32),
+    /// By any action, all equally likely. Returns are those of chance and say nothing about the policy.
+    Uniform,
+}
+
+impl Behaviour {
+    /// Appends an action to `actions`, given a row of logits; returns its log-probability under this behaviour.
+    pub(super) fn choose(
+        self,
+        policy: &Policy,
+        logits: &[f32],
+        rng: &mut Xoshiro256PlusPlus,
+        actions: &mut Vec<Choice>,
+    ) -> f32 {
+        let heads = policy.heads();
+        let any = || {
+            1.0 / heads
+                .sizes()
+                .iter()
+                .map(|&size| size as f32)
+                .product::<f32>()
+        };
+        match self {
+            Self::Policy => policy.draw(logits, rng, actions),
+            Self::EpsilonGreedy(epsilon) => {
+                let first = actions.len();
+                if rng.random::<f32>() < epsilon {
+                    heads.random(rng, actions);
+                } else {
+                    heads.likeliest(logits, actions);
+                }
+                let mut likeliest = Vec::with_capacity(heads.components());
+                heads.likeliest(logits, &mut likeliest);
+                let greedy = f32::from(u8::from(actions[first..] == likeliest[..]));
+                (epsilon * any() + (1.0 - epsilon) * greedy).ln()
+            }
+            Self::Uniform => {
+                heads.random(rng, actions);
+                any().ln()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::algorithms;
+    use crate::env::VectorEnv;
+    use crate::env::test_task::TestTask;
+    use crate::policy::inputs::InputEncoder;
+    use crate::seeds::{self, Role};
+
+    /// Six actions; (1, 2) is the likeliest. ε-greedy with ε ½ plays it with ½ + ½/6, others with ½/6 each.
+    #[test]
+    fn log_probabilities_are_those_of_the_behaviour() {
+        let env = TestTask::of_pairs(1, 1);
+        let row = algorithms::find("ppo").unwrap();
+        let hyper = (row.defaults)();
+        let spaces = (env.observation_space(), env.action_space());
+        let encoder = InputEncoder::new(spaces.0, spaces.1, &hyper, false).unwrap();
+        let mut rng = seeds::generator(0, Role::Agent);
+        let policy = row.policy(&hyper, &encoder, &mut rng);
+        let logits = [0.0, 1.0, 0.0, 0.0, 9.0];
+        for (behaviour, greedy, other) in [
+            (Behaviour::EpsilonGreedy(0.5), 7.0 / 12.0, 1.0 / 12.0),
+            (Behaviour::EpsilonGreedy(0.0), 1.0, 0.0),
+            (Behaviour::Uniform, 1.0 / 6.0, 1.0 / 6.0),
+        ] {
+            let mut likeliest = 0;
+            for _ in 0..12_000 {
+                let mut action = Vec::new();
+                let log_prob = behaviour.choose(&policy, &logits, &mut rng, &mut action);
+                let is_likeliest = action == [1, 2];
+                likeliest += i32::from(is_likeliest);
+                let expected: f32 = if is_likeliest { greedy } else { other };
+                assert!((log_prob.exp() - expected).abs() < 1e-6, "{behaviour:?}");
+            }
+            // The deviation of the count is at most 55.
+            let expected = greedy * 12_000.0;
+            assert!((likeliest as f32 - expected).abs() < 275.0, "{behaviour:?}");
+        }
+    }
+}

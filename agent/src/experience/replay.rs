@@ -1,0 +1,437 @@
+//! Stored episodes, and batches of them to learn from again.
+
+use std::collections::VecDeque;
+
+use rand::RngExt;
+use rand_xoshiro::Xoshiro256PlusPlus;
+use serde::{Deserialize, Serialize};
+
+use crate::experience::floats;
+use crate::experience::rollout::Rollout;
+use crate::memory::{Segment, State};
+
+/// Episodes; the oldest make room for new ones (Lin 1992). They are stored whole, so that a memory can be
+/// unrolled from their beginning (Hausknecht & Stone 2015, arXiv:1507.06527, "bootstrapped sequential updates").
+///
+/// Episodes, the ones under way included, take at most `max_bytes`. An episode under way takes at most its lane's share
+/// of half of them; a longer one is stored in parts, and a later part is replayed as if an episode began there.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Replay {
+    max_bytes: usize,
+    episodes: VecDeque<StoredEpisode>,
+    /// The episode under way in each lane.
+    open: Vec<StoredEpisode>,
+}
+
+/// An episode of T steps, or a part of one.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct StoredEpisode {
+    /// `[T, input_size]`; one row more where the return continues beyond the last action.
+    #[serde(with = "floats")]
+    inputs: Vec<f32>,
+    /// `[T, components]`.
+    actions: Vec<u32>,
+    /// `[T]`.
+    #[serde(with = "floats")]
+    rewards: Vec<f32>,
+    /// `[T, decision_width]`; one row more, like the inputs.
+    decisions: Vec<i32>,
+    /// Whether the return continues beyond the last action: it was cut off, or another part follows.
+    continues: bool,
+}
+
+/// Episodes next to each other, from their beginnings, padded to the longest. Rows are time-major:
+/// `row = t * batch + lane`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EpisodeBatch {
+    /// Steps T of the longest, with the row after a cut-off.
+    pub steps: usize,
+    /// Episodes B.
+    pub batch: usize,
+    /// `[T*B, input_size]`.
+    pub inputs: Vec<f32>,
+    /// `[T*B]`: whether the row is the first of its episode.
+    pub starts: Vec<bool>,
+    /// `[T*B]`: whether the row's action ended its episode, or its part.
+    pub ends: Vec<bool>,
+    /// `[T*B, components]`.
+    pub actions: Vec<u32>,
+    /// `[T*B]`: the rewards that were stored.
+    pub rewards: Vec<f32>,
+    /// `[T*B, decision_width]`.
+    pub decisions: Vec<i32>,
+    /// `[T*B]`: 1 for a step that was played, 0 for padding and for the row after a cut-off.
+    pub weights: Vec<f32>,
+    /// `[T*B]`: whether the return continues with the lane's next row, which a value can be read from.
+    pub continues: Vec<bool>,
+    initial_state: State,
+}
+
+impl StoredEpisode {
+    fn steps(&self) -> usize {
+        self.rewards.len()
+    }
+
+    fn bytes(&self) -> usize {
+        size_of::<Self>()
+            + size_of_val(&self.inputs[..])
+            + size_of_val(&self.actions[..])
+            + size_of_val(&self.rewards[..])
+            + size_of_val(&self.decisions[..])
+    }
+
+    /// Returns rows with the one after a cut-off.
+    fn rows(&self) -> usize {
+        self.steps() + usize::from(self.continues)
+    }
+}
+
+/// Numbers in a row of each column of a rollout.
+#[derive(Clone, Copy)]
+struct Widths {
+    inputs: usize,
+    actions: usize,
+    decisions: usize,
+}
+
+impl Widths {
+    /// Returns the bytes of a step.
+    fn bytes(self) -> usize {
+        size_of::<f32>() * (self.inputs + self.actions + self.decisions + 1)
+    }
+}
+
+impl Replay {
+    /// Returns an empty replay of at most `max_bytes`, but of one step for each lane at least.
+    pub fn new(max_bytes: usize) -> Self {
+        Self {
+            max_bytes,
+            episodes: VecDeque::new(),
+            open: Vec::new(),
+        }
+    }
+
+    /// Returns the number of episodes and parts that batches are drawn from.
+    pub fn len(&self) -> usize {
+        self.episodes.len()
+    }
+
+    /// Returns whether there is nothing to draw.
+    pub fn is_empty(&self) -> bool {
+        self.episodes.is_empty()
+    }
+
+    /// Returns the bytes that its episodes take, the ones under way included.
+    pub fn bytes(&self) -> usize {
+        let all = self.episodes.iter().chain(&self.open);
+        all.map(StoredEpisode::bytes).sum()
+    }
+
+    /// Stores a rollout with the rewards to learn from, `[T*B]`. Episodes that end in it can be drawn from now on. An
+    /// episode that is given up in its middle (the lane was reset) is forgotten.
+    pub fn push(&mut self, rollout: &Rollout, rewards: &[f32]) {
+        let rows = rollout.starts.len();
+        let widths = Widths {
+            inputs: rollout.inputs.len() / rows,
+            actions: rollout.actions.len() / rows,
+            decisions: rollout.decisions.len() / rows,
+        };
+        let share = self.max_bytes / 2 / rollout.batch;
+        self.open.resize(rollout.batch, StoredEpisode::default());
+        let mut cut_offs = rollout.cut_offs.iter().peekable();
+        let mut stored = self.bytes();
+        for row in 0..rows {
+            let lane = row % rollout.batch;
+            let inputs = &rollout.inputs[row * widths.inputs..][..widths.inputs];
+            let open = &mut self.open[lane];
+            if rollout.starts[row] {
+                stored -= open.bytes();
+                *open = StoredEpisode::default();
+                stored += open.bytes();
+            } else if open.steps() > 0 && open.bytes() + widths.bytes() > share {
+                let after = (
+                    inputs,
+                    &rollout.decisions[row * widths.decisions..][..widths.decisions],
+                );
+                stored += self.close(lane, Some(after));
+            }
+            self.open[lane].append(rollout, rewards, row, widths);
+            stored += widths.bytes();
+            if rollout.ends[row] {
+                let cut_off = cut_offs.next_if(|cut_off| cut_off.row == row);
+                let after = cut_off.map(|after| (&after.inputs[..], &after.decisions[..]));
+                stored += self.close(lane, after);
+            }
+            while stored > self.max_bytes && self.episodes.len() > 1 {
+                let oldest = self.episodes.pop_front().expect("more than one");
+                stored -= oldest.bytes();
+            }
+        }
+    }
+
+    /// Moves the episode under way in a lane to those that are drawn. `after`: the inputs and decisions of the row with
+    /// which its return continues. Returns the bytes that this has added.
+    fn close(&mut self, lane: usize, after: Option<(&[f32], &[i32])>) -> usize {
+        let mut episode = std::mem::take(&mut self.open[lane]);
+        let before = episode.bytes();
+        if let Some((inputs, decisions)) = after {
+            episode.inputs.extend_from_slice(inputs);
+            episode.decisions.extend_from_slice(decisions);
+            episode.continues = true;
+        }
+        let bytes = episode.bytes() + size_of::<StoredEpisode>() - before;
+        self.episodes.push_back(episode);
+        bytes
+    }
+
+    /// Draws `batch` episodes, with replacement. `initial_state`: the memory of as many lanes that have seen nothing.
+    ///
+    /// # Panics
+    /// When there is nothing to draw.
+    pub fn sample(
+        &self,
+        batch: usize,
+        initial_state: State,
+        rng: &mut Xoshiro256PlusPlus,
+    ) -> EpisodeBatch {
+        let mut draw = || &self.episodes[rng.random_range(0..self.episodes.len())];
+        let drawn: Vec<&StoredEpisode> = (0..batch).map(|_| draw()).collect();
+        EpisodeBatch::new(&drawn, initial_state)
+    }
+}
+
+impl StoredEpisode {
+    fn append(&mut self, rollout: &Rollout, rewards: &[f32], row: usize, widths: Widths) {
+        let columns = |width: usize| row * width..(row + 1) * width;
+        let inputs = &rollout.inputs[columns(widths.inputs)];
+        self.inputs.extend_from_slice(inputs);
+        let actions = &rollout.actions[columns(widths.actions)];
+        self.actions.extend_from_slice(actions);
+        let decisions = &rollout.decisions[columns(widths.decisions)];
+        self.decisions.extend_from_slice(decisions);
+        self.rewards.push(rewards[row]);
+    }
+}
+
+impl EpisodeBatch {
+    fn new(episodes: &[&StoredEpisode], initial_state: State) -> Self {
+        let batch = episodes.len();
+        let steps = episodes.iter().map(|e| e.rows()).max().unwrap_or(0);
+        let rows = steps * batch;
+        let first = episodes.first().expect("a batch of episodes");
+        let width = first.inputs.len() / first.rows();
+        let components = first.actions.len() / first.steps();
+        let decision_width = first.decisions.len() / first.rows();
+        let mut all = Self {
+            steps,
+            batch,
+            inputs: vec![0.0; rows * width],
+            starts: vec![false; rows],
+            ends: vec![false; rows],
+            actions: vec![0; rows * components],
+            rewards: vec![0.0; rows],
+            decisions: vec![0; rows * decision_width],
+            weights: vec![0.0; rows],
+            continues: vec![false; rows],
+            initial_state,
+        };
+        all.starts[..batch].fill(true);
+        for (lane, episode) in episodes.iter().enumerate() {
+            let length = episode.steps();
+            for t in 0..steps {
+                let row = t * batch + lane;
+                if t < episode.rows() {
+                    copy(&mut all.inputs, row, &episode.inputs, t, width);
+                }
+                // Beyond the end the last decision is repeated: a valid one, whose features carry no weight.
+                let decided = t.min(episode.rows() - 1);
+                let decisions = &episode.decisions;
+                copy(&mut all.decisions, row, decisions, decided, decision_width);
+                if t < length {
+                    copy(&mut all.actions, row, &episode.actions, t, components);
+                    all.rewards[row] = episode.rewards[t];
+                    all.weights[row] = 1.0;
+                    all.continues[row] = t + 1 < episode.rows();
+                    all.ends[row] = t + 1 == length;
+                }
+            }
+        }
+        all
+    }
+
+    /// Returns the segment that a memory core reads. It has no return targets for losses of the core's own: they are
+    /// the stored rewards.
+    pub fn segment(&self) -> Segment<'_> {
+        Segment {
+            steps: self.steps,
+            batch: self.batch,
+            inputs: &self.inputs,
+            starts: &self.starts,
+            ends: &self.ends,
+            actions: &self.actions,
+            rewards: &self.rewards,
+            initial_state: &self.initial_state,
+            decisions: &self.decisions,
+            returns: &self.rewards,
+        }
+    }
+}
+
+/// Copies row `from` of a column to row `to` of another.
+fn copy<T: Copy>(target: &mut [T], to: usize, source: &[T], from: usize, width: usize) {
+    target[to * width..][..width].copy_from_slice(&source[from * width..][..width]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::algorithms;
+    use crate::env::VectorEnv;
+    use crate::env::test_task::TestTask;
+    use crate::experience::{Behaviour, Collection, Collector, CutOff, Source};
+    use crate::nn::{self, Graph, categorical};
+    use crate::policy::inputs::InputEncoder;
+    use crate::seeds::{self, Role};
+
+    /// One lane whose inputs, actions and rewards count the rows from `first` on.
+    fn rollout(first: u32, starts: &[bool], ends: &[bool]) -> Rollout {
+        let rows = first..first + starts.len() as u32;
+        Rollout {
+            steps: starts.len(),
+            inputs: rows.clone().map(|row| row as f32).collect(),
+            starts: starts.to_vec(),
+            ends: ends.to_vec(),
+            actions: rows.clone().collect(),
+            rewards: rows.map(|row| row as f32).collect(),
+            ..Rollout::empty(1, State::new(1, Vec::new()))
+        }
+    }
+
+    fn push(replay: &mut Replay, rollout: &Rollout) {
+        replay.push(rollout, &rollout.rewards);
+    }
+
+    fn batch(replay: &Replay, episodes: &[usize]) -> EpisodeBatch {
+        let drawn: Vec<_> = episodes.iter().map(|&at| &replay.episodes[at]).collect();
+        EpisodeBatch::new(&drawn, State::new(episodes.len(), Vec::new()))
+    }
+
+    /// Rows 0 to 2 terminate over two rollouts; rows 3 and 4 are cut off before what would have been row 9.
+    #[test]
+    fn a_batch_by_hand() {
+        let mut replay = Replay::new(10_000);
+        push(&mut replay, &rollout(0, &[true, false], &[false, false]));
+        assert!(replay.is_empty());
+        let mut second = rollout(2, &[false, true, false], &[true, false, true]);
+        second.cut_offs.push(CutOff {
+            row: 2,
+            inputs: vec![9.0],
+            decisions: Vec::new(),
+        });
+        push(&mut replay, &second);
+        assert_eq!(replay.len(), 2);
+        let batch = batch(&replay, &[0, 1]);
+        assert_eq!((batch.steps, batch.batch), (3, 2));
+        assert_eq!(batch.inputs, [0.0, 3.0, 1.0, 4.0, 2.0, 9.0]);
+        assert_eq!(batch.starts, [true, true, false, false, false, false]);
+        assert_eq!(batch.ends, [false, false, false, true, true, false]);
+        assert_eq!(batch.actions, [0, 3, 1, 4, 2, 0]);
+        assert_eq!(batch.rewards, [0.0, 3.0, 1.0, 4.0, 2.0, 0.0]);
+        assert_eq!(batch.weights, [1.0, 1.0, 1.0, 1.0, 1.0, 0.0]);
+        assert_eq!(batch.continues, [true, true, true, true, false, false]);
+    }
+
+    #[test]
+    fn an_episode_that_is_given_up_in_its_middle_is_forgotten() {
+        let mut replay = Replay::new(10_000);
+        push(&mut replay, &rollout(0, &[true, false], &[false, false]));
+        push(&mut replay, &rollout(2, &[true, false], &[false, true]));
+        assert_eq!(batch(&replay, &[0]).inputs, [2.0, 3.0]);
+    }
+
+    #[test]
+    fn the_oldest_episodes_make_room_and_bytes_are_bounded() {
+        // A step takes 12 bytes, an episode of two steps 24 and itself.
+        let one = 24 + size_of::<StoredEpisode>();
+        let mut replay = Replay::new(3 * one + size_of::<StoredEpisode>());
+        for first in 0..10 {
+            let ended = rollout(2 * first, &[true, false], &[false, true]);
+            push(&mut replay, &ended);
+            assert!(replay.bytes() <= replay.max_bytes);
+        }
+        assert_eq!(replay.len(), 3);
+        assert_eq!(batch(&replay, &[0]).inputs, [14.0, 15.0]);
+    }
+
+    /// An endless episode: half of the limit, less what an episode itself takes, is 4 steps of 12 bytes.
+    #[test]
+    fn a_long_episode_is_stored_in_parts() {
+        let mut replay = Replay::new(2 * (size_of::<StoredEpisode>() + 4 * 12) + 200);
+        push(&mut replay, &rollout(0, &[true; 1], &[false; 1]));
+        for first in 1..100 {
+            push(&mut replay, &rollout(first, &[false; 1], &[false; 1]));
+            assert!(replay.bytes() <= replay.max_bytes);
+        }
+        let part = batch(&replay, &[replay.len() - 1]);
+        let length = part.weights.iter().sum::<f32>() as usize;
+        assert!((4..20).contains(&length), "{length}");
+        assert_eq!(part.steps, length + 1, "the row after it");
+        let first = part.inputs[0];
+        for (row, &input) in part.inputs.iter().enumerate() {
+            assert_eq!(input, first + row as f32);
+        }
+        assert!(part.continues[length - 1] && part.starts[0]);
+    }
+
+    #[test]
+    fn a_saved_replay_is_the_same() {
+        let mut replay = Replay::new(10_000);
+        push(
+            &mut replay,
+            &rollout(0, &[true, true, false], &[true, false, false]),
+        );
+        let saved = rmp_serde::to_vec_named(&replay).unwrap();
+        assert_eq!(rmp_serde::from_slice::<Replay>(&saved).unwrap(), replay);
+    }
+
+    /// Learning from stored episodes computes the log-probabilities that acting computed, with every memory.
+    #[test]
+    fn replayed_episodes_are_seen_as_they_were_played() {
+        for row in algorithms::learners() {
+            let mut env = TestTask::new(3, 4);
+            env.truncates = true;
+            let hyper = (row.defaults)().edited(|collection: &mut Collection| {
+                (collection.num_steps, collection.whole_episodes) = (13, false);
+            });
+            let spaces = (env.observation_space(), env.action_space());
+            let encoder = InputEncoder::new(spaces.0, spaces.1, &hyper, false).unwrap();
+            let mut rng = seeds::generator(0, Role::Agent);
+            let policy = row.policy(&hyper, &encoder, &mut rng);
+            let seeds = vec![1, 2, 3];
+            let mut collector =
+                Collector::begin(&mut env, encoder, &policy, &hyper, &[], seeds).unwrap();
+            let rollout = collector.collect(&policy, Behaviour::Policy, &mut rng, usize::MAX);
+            let rollout = rollout.unwrap();
+            let mut replay = Replay::new(1_000_000);
+            // Stored in place of the rewards, to be compared with.
+            replay.push(&rollout, &rollout.log_probs);
+            assert_eq!(replay.len(), 9);
+            let first_of_lanes: Vec<_> = replay.episodes.iter().take(3).collect();
+            let batch = EpisodeBatch::new(&first_of_lanes, policy.core.initial_state(3));
+            assert_eq!(batch.steps, 5);
+            let seen = policy.evaluate(&mut Graph::inference(&policy.params), &batch.segment());
+            let mut log_probs = nn::values(&seen.logits).to_vec();
+            categorical::log_softmax(&mut log_probs, 2);
+            for step in (0..12).filter(|&row| batch.weights[row] > 0.0) {
+                let found = log_probs[2 * step + batch.actions[step] as usize];
+                assert!((found - batch.rewards[step]).abs() < 1e-5, "{}", row.id);
+            }
+            // The row after the cut-off is worth what acting thought of it.
+            for lane in 0..3 {
+                let found = nn::values(&seen.values)[4 * 3 + lane];
+                let expected = rollout.next_values[3 * 3 + lane];
+                assert!((found - expected).abs() < 1e-5, "{}", row.id);
+            }
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Types of the numbers in observations.
+
+use env_protocol::{Data, Dtype};
+
+/// A type of numbers that observations are made of.
+pub trait Element: Copy + Default + PartialEq + Send + 'static {
+    /// Their type on the wire.
+    const DTYPE: Dtype;
+
+    /// Wraps numbers for the wire.
+    fn into_data(numbers: Vec<Self>) -> Data;
+
+    /// As f64, exactly.
+    fn to_f64(self) -> f64;
+
+    /// From f64, if it is exactly one of this type.
+    fn from_f64(number: f64) -> Option<Self>;
+}
+
+impl Element for f32 {
+    const DTYPE: Dtype = Dtype::Float32;
+
+    fn into_data(numbers: Vec<Self>) -> Data {
+        Data::Float32(numbers)
+    }
+
+    fn to_f64(self) -> f64 {
+        f64::from(self)
+    }
+
+    fn from_f64(number: f64) -> Option<Self> {
+        let narrow = number as f32;
+        (f64::from(narrow) == number).then_some(narrow)
+    }
+}
+
+impl Element for f64 {
+    const DTYPE: Dtype = Dtype::Float64;
+
+    fn into_data(numbers: Vec<Self>) -> Data {
+        Data::Float64(numbers)
+    }
+
+    fn to_f64(self) -> f64 {
+        self
+    }
+
+    fn from_f64(number: f64) -> Option<Self> {
+        number.is_finite().then_some(number)
+    }
+}
+
+impl Element for i64 {
+    const DTYPE: Dtype = Dtype::Int64;
+
+    fn into_data(numbers: Vec<Self>) -> Data {
+        Data::Int64(numbers)
+    }
+
+    fn to_f64(self) -> f64 {
+        self as f64
+    }
+
+    fn from_f64(number: f64) -> Option<Self> {
+        let narrow = number as i64;
+        (narrow as f64 == number).then_some(narrow)
+    }
+}

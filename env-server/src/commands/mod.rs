@@ -1,0 +1,5 @@
+//! Commands of the program besides `serve`.
+
+pub mod health;
+pub mod replay;
+pub mod verify;
