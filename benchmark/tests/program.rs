@@ -196,7 +196,7 @@ fn invalid_arguments_are_refused_before_anything_runs() {
         (
             &["--server", "localhost:7878"],
             2,
-            "a server is named by its URL: http://localhost:7878",
+            "a server is given by its URL: http://localhost:7878",
         ),
     ];
     for (arguments, code, message) in cases {

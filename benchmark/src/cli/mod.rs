@@ -39,17 +39,17 @@ Examples:
   benchmark --seeds 5 --name five                five seeds, intervals over seeds, kept in runs/five
   benchmark --agents tracerl,tracerl-notebook    other agents
   benchmark --env RepeatFirst-v0 --agents ppo,tracerl
-                                                 one environment, without a plan in a file
+                                                 one environment, without a plan file
   benchmark --suite classic --quick              every environment, in minutes
   benchmark --experiments benchmark/experiments/length.toml
-                                                 how far beyond its training does it recall?
+                                                 recall beyond the trained delays
   benchmark --agents ppo --external mine='python3 my_agent.py'
-                                                 a program of one's own beside PPO
+                                                 an external program next to PPO
   benchmark --json --quick > rows.jsonl          a line of JSON for every finished row
-  benchmark --server http://10.0.0.5:7878        on a server elsewhere
+  benchmark --server http://10.0.0.5:7878        on another server
   benchmark resume runs/five                     continue an interrupted run
   benchmark report runs/five                     write its report again
-  benchmark compare runs/before runs/after       two runs side by side
+  benchmark compare runs/before runs/after       a comparison of two runs
   benchmark export runs/five --format csv        its results as a table
 
 docs/benchmark.md explains plans, records and run folders.";
