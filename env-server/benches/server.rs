@@ -12,7 +12,7 @@ use env_protocol::{
 use env_server::ServerConfig;
 use environments::tasks::memory_task::MemoryTask;
 use environments::vector::{Reset, VectorEnvironment, VectorOf};
-use environments::{Arguments, Described};
+use environments::{Arguments, catalogue};
 
 const ENCODINGS: [(&str, Encoding); 2] = [
     ("json", Encoding::Json),
@@ -27,7 +27,8 @@ fn kwargs() -> Kwargs {
 }
 
 fn vector(num_envs: usize) -> VectorOf<MemoryTask> {
-    let arguments = Arguments::resolve(&MemoryTask::spec().parameters, &kwargs()).unwrap();
+    let arguments =
+        Arguments::resolve(&catalogue::spec::<MemoryTask>().parameters, &kwargs()).unwrap();
     let mode = AutoresetMode::SameStep;
     let mut vector = VectorOf::new(&arguments, num_envs, mode, &Seed::First(1)).unwrap();
     vector.reset(&Reset::default()).unwrap();

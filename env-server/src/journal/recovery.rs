@@ -192,30 +192,18 @@ pub(super) fn recover(
     }
 
     let mut index = Index::default();
-    let (mut resume_at, mut tail, mut torn) = (None, Tail::Clean, 0);
+    let mut ending = Ending::default();
     let mut set_aside = set_aside;
-    let mut index_damaged_bytes = 0;
     if let Some((number, end)) = last {
-        let rest = &buffer[end..];
         index.read_end(&folder.index_path(number), scanner.journal);
-        index_damaged_bytes = index.damaged_bytes;
-        // There was no power cut since the index was written, so everything written is there.
-        let told = index.end.filter(|end| boot != 0 && end.boot == boot);
-        let is_cut_short = is_cut_short(rest, scanner.journal, scanner.link);
-        tail = match told {
-            Some(told) if told.seq > scanner.last_seq() => Tail::Damaged,
-            _ if rest.is_empty() => Tail::Clean,
-            Some(_) if !is_cut_short => Tail::Damaged,
-            _ => Tail::Torn,
-        };
-        match tail {
+        ending = Ending::read(&scanner, &index, &buffer[end..], boot);
+        match ending.tail {
             Tail::Damaged => {
-                scanner.end_is_damaged(number, end as u64, told.map_or(0, |told| told.seq));
+                scanner.end_is_damaged(number, end as u64, ending.told_seq);
             }
             Tail::Torn => {
-                torn = rest.len() as u64;
-                if !is_cut_short && rest.iter().any(|byte| *byte != 0) {
-                    set_aside.push(folder.save_aside(number, rest)?);
+                if ending.is_foreign {
+                    set_aside.push(folder.save_aside(number, &buffer[end..])?);
                 }
                 segments.insert(number, end as u64);
             }
@@ -223,18 +211,18 @@ pub(super) fn recover(
         }
         // Nothing is appended after damage, so that further damage to this file costs less; nor
         // after frames of another format.
-        let is_good = tail != Tail::Damaged
+        let is_good = ending.tail != Tail::Damaged
             && intact(starts[&number]).is_some_and(|header| header.version == VERSION);
         if is_good {
-            resume_at = Some((number, end as u64));
-        } else if tail == Tail::Torn {
+            ending.resume_at = Some((number, end as u64));
+        } else if ending.tail == Tail::Torn {
             folder.reopen(number, end as u64)?;
         }
     }
     drop(buffer);
     let link = scanner.link;
     let journal = scanner.journal;
-    let mut found = scanner.finish(last.map_or(0, |(number, _)| number), tail);
+    let mut found = scanner.finish(last.map_or(0, |(number, _)| number), ending.tail);
     if found.has_losses() {
         // Read the indexes of all segments, since a key's name may have been recorded long before.
         for &number in starts.keys() {
@@ -247,7 +235,7 @@ pub(super) fn recover(
         journal: journal.unwrap_or_else(rand::random),
         first,
         rewritten: newest.map_or(0, |header| header.rewritten),
-        last: resume_at,
+        last: ending.resume_at,
         next_number: expected,
         segments,
         damaged: recovered
@@ -257,13 +245,64 @@ pub(super) fn recover(
             .collect(),
         link,
     };
-    recovered.torn_tail_bytes = torn + torn_headers;
+    recovered.torn_tail_bytes = ending.torn_bytes + torn_headers;
     recovered.bytes += torn_headers;
     recovered.set_aside = set_aside;
     recovered.aside = folder.aside();
-    recovered.index_damaged_bytes = index_damaged_bytes;
+    recovered.index_damaged_bytes = ending.index_damaged_bytes;
     recovered.took = started.elapsed();
     Ok((resume, recovered))
+}
+
+/// The end of the last segment.
+struct Ending {
+    tail: Tail,
+    /// Bytes of a torn tail.
+    torn_bytes: u64,
+    /// Whether a torn tail has bytes that an interrupted append does not leave behind.
+    is_foreign: bool,
+    /// The last frame of which the index tells; 0 if it does not.
+    told_seq: u64,
+    index_damaged_bytes: u64,
+    /// The segment to append to, and its length.
+    resume_at: Option<(u64, u64)>,
+}
+
+impl Default for Ending {
+    fn default() -> Self {
+        Ending {
+            tail: Tail::Clean,
+            torn_bytes: 0,
+            is_foreign: false,
+            told_seq: 0,
+            index_damaged_bytes: 0,
+            resume_at: None,
+        }
+    }
+}
+
+impl Ending {
+    /// Judges `rest`, the bytes after the last whole frame, by what the segment's index tells.
+    fn read(scanner: &Scanner<'_>, index: &Index, rest: &[u8], boot: u64) -> Self {
+        // There was no power cut since the index was written, so everything written is there.
+        let told = index.end.filter(|end| boot != 0 && end.boot == boot);
+        let is_cut_short = is_cut_short(rest, scanner.journal, scanner.link);
+        let tail = match told {
+            Some(told) if told.seq > scanner.last_seq() => Tail::Damaged,
+            _ if rest.is_empty() => Tail::Clean,
+            Some(_) if !is_cut_short => Tail::Damaged,
+            _ => Tail::Torn,
+        };
+        let is_torn = tail == Tail::Torn;
+        Ending {
+            tail,
+            torn_bytes: if is_torn { rest.len() as u64 } else { 0 },
+            is_foreign: is_torn && !is_cut_short && rest.iter().any(|byte| *byte != 0),
+            told_seq: told.map_or(0, |told| told.seq),
+            index_damaged_bytes: index.damaged_bytes,
+            resume_at: None,
+        }
+    }
 }
 
 /// Whether `bytes` are what a process leaves behind when it ends while writing the frames of one

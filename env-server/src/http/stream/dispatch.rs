@@ -110,26 +110,16 @@ impl StreamCall {
         let env_id = Path(self.env_id.unwrap_or_default());
         let accept = Accept(encoding);
 
+        macro_rules! decoded {
+            () => {
+                body(&app, &note, encoding, &bytes, room).await?
+            };
+        }
         macro_rules! call {
             ($handlers:ident) => {
                 match op {
-                    StreamOp::Create => {
-                        $handlers::create(
-                            state,
-                            full(caller)?,
-                            body(&app, &note, encoding, &bytes, room).await?,
-                        )
-                        .await
-                    }
-                    StreamOp::Put => {
-                        $handlers::put(
-                            state,
-                            full(caller)?,
-                            env_id,
-                            body(&app, &note, encoding, &bytes, room).await?,
-                        )
-                        .await
-                    }
+                    StreamOp::Create => $handlers::create(state, full(caller)?, decoded!()).await,
+                    StreamOp::Put => $handlers::put(state, full(caller)?, env_id, decoded!()).await,
                     StreamOp::List => {
                         let page = query(encoding, &bytes)?;
                         $handlers::list(state, full(caller)?, page, accept).await
@@ -143,54 +133,20 @@ impl StreamCall {
                         let closed = $handlers::close(state, full(caller)?, env_id).await;
                         closed.map(IntoResponse::into_response)
                     }
-                    StreamOp::Reset => {
-                        $handlers::reset(
-                            state,
-                            caller,
-                            env_id,
-                            body(&app, &note, encoding, &bytes, room).await?,
-                        )
-                        .await
-                    }
-                    StreamOp::Step => {
-                        $handlers::step(
-                            state,
-                            caller,
-                            env_id,
-                            body(&app, &note, encoding, &bytes, room).await?,
-                        )
-                        .await
-                    }
+                    StreamOp::Reset => $handlers::reset(state, caller, env_id, decoded!()).await,
+                    StreamOp::Step => $handlers::step(state, caller, env_id, decoded!()).await,
                     StreamOp::Lease => {
-                        $handlers::lease(
-                            state,
-                            full(caller)?,
-                            env_id,
-                            body(&app, &note, encoding, &bytes, room).await?,
-                        )
-                        .await
+                        $handlers::lease(state, full(caller)?, env_id, decoded!()).await
                     }
                     StreamOp::Snapshot => {
                         no_body(encoding, &bytes)?;
                         $handlers::snapshot(state, full(caller)?, env_id, accept).await
                     }
                     StreamOp::Restore => {
-                        $handlers::restore(
-                            state,
-                            full(caller)?,
-                            env_id,
-                            body(&app, &note, encoding, &bytes, room).await?,
-                        )
-                        .await
+                        $handlers::restore(state, full(caller)?, env_id, decoded!()).await
                     }
                     StreamOp::Fork => {
-                        $handlers::fork(
-                            state,
-                            full(caller)?,
-                            env_id,
-                            body(&app, &note, encoding, &bytes, room).await?,
-                        )
-                        .await
+                        $handlers::fork(state, full(caller)?, env_id, decoded!()).await
                     }
                     StreamOp::Trajectory => {
                         let page = query(encoding, &bytes)?;
