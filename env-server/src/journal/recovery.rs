@@ -217,7 +217,7 @@ pub(super) fn recover(
     recovered.set_aside = current.set_aside;
     recovered.set_aside.extend(ending.set_aside);
     recovered.aside = folder.aside();
-    recovered.index_damaged_bytes = ending.index_damaged_bytes;
+    recovered.index_damaged_bytes = index_damaged_bytes;
     recovered.took = started.elapsed();
     Ok((resume, recovered))
 }
