@@ -1,8 +1,57 @@
 //! Agents that learn what to remember, over HTTP.
 //!
-//! Start reading at [`run::train`]: it is the main path.
+//! # The main path
 //!
-//! Modules stand on floors, from the ground up, and import only their own floor and those below it
+//! [`run::train`] is the training loop. It plays, learns and reports until the budget is spent or the task is solved:
+//!
+//! 1. an [`experience::Source`] collects a rollout: a [`policy::Policy`] acts in a [`env::VectorEnv`], and its
+//!    [`memory::MemoryCore`] carries what it needs from step to step;
+//! 2. a [`learner::Learner`] improves the policy on the rollout;
+//! 3. a [`run::checkpoint::Checkpoint`] makes the run resumable, and is what [`evaluate`] and [`deploy`] read.
+//!
+//! A row of [`algorithms::ALGORITHMS`] names a memory, a learner and the [hyper-parameters](hyper) of both.
+//!
+//! ```no_run
+//! use std::sync::atomic::AtomicBool;
+//!
+//! use agent::env::remote::{RemoteEnvConfig, RemoteVectorEnv, RetryPolicy};
+//! use agent::env::selection::EnvSelection;
+//! use agent::run::config::TrainConfig;
+//! use agent::run::train::{TrainOptions, train};
+//! use agent::views::monitor::Silent;
+//! use agent::{algorithms, overrides};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let task = EnvSelection {
+//!     spec_id: "MemoryTask-v0".into(),
+//!     kwargs: serde_json::from_str(r#"{"delay": 16}"#)?,
+//!     draws: Vec::new(),
+//! };
+//! let mut env = RemoteVectorEnv::connect(&RemoteEnvConfig {
+//!     servers: vec!["http://127.0.0.1:7878".into()],
+//!     token: None,
+//!     spec_id: task.spec_id.clone(),
+//!     kwargs: task.kwargs.clone(),
+//!     num_envs: 64,
+//!     retry: RetryPolicy::default(),
+//! })?;
+//! let tracerl = algorithms::find("tracerl")?;
+//! let config = TrainConfig::resolve(tracerl, &overrides! { num_envs: 64 }, task, 100_000, 0)?;
+//! let options = TrainOptions {
+//!     out: None,
+//!     checkpoint_interval: None,
+//!     resume: None,
+//!     stop: &AtomicBool::new(false),
+//! };
+//! let trained = train(&config, &mut env, options, &mut Silent)?;
+//! println!("{:?}", trained.checkpoint.run.statistics.recent_return());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Floors
+//!
+//! Modules stand on floors, listed below from the ground up, and import only their own floor and those below it
 //! (`scripts/check-imports` tests it).
 
 pub use agent_nn as nn;
