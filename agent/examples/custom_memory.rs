@@ -103,7 +103,7 @@ impl Cell for GruCell {
 }
 
 /// Trains for at most `total_timesteps` steps on recalling the first observation two actions later.
-pub fn run(total_timesteps: u64) -> Result<Trained, Box<dyn Error>> {
+pub(crate) fn run(total_timesteps: u64) -> Result<Trained, Box<dyn Error>> {
     algorithms::add(&GRU);
     let server = server::start()?;
     let kwargs = serde_json::Map::from_iter([("delay".to_owned(), 2.into())]);

@@ -9,12 +9,16 @@ use std::path::Path;
 use std::process::Command;
 
 use agent::algorithms::sections::Overrides;
+use agent::deploy::onnx_export;
 use agent::env::{ResetRequest, VectorEnv};
 use agent::evaluate::EvaluationEnv;
+use agent::nn;
 use agent::overrides;
+use agent::policy::actor::Actor;
+use agent::policy::lanes::Lanes;
 use agent::run::checkpoint::Checkpoint;
 use agent::run::load;
-use agent::{nn, onnx};
+use agent::spaces::actions::Choice;
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde_json::{Map, Value, json};
@@ -33,7 +37,7 @@ const LANES: usize = 3;
 /// One step of all lanes: the inputs, and the agent's outputs.
 struct Step {
     inputs: Value,
-    actions: Vec<i64>,
+    actions: Vec<Choice>,
     logits: Vec<f32>,
     values: Vec<f32>,
 }
@@ -66,8 +70,8 @@ fn run(model: &[u8], steps: &[Step]) -> Vec<Map<String, Value>> {
 /// An agent in the course of an episode, with a record of the steps so far.
 struct Shown<'a> {
     actor: &'a Actor,
-    lanes: agent::policy::actor::ActingLanes,
-    previous: Option<(Vec<i64>, Vec<f64>)>,
+    lanes: Lanes,
+    previous: Option<(Vec<Choice>, Vec<f64>)>,
     steps: Vec<Step>,
 }
 
@@ -82,7 +86,7 @@ impl<'a> Shown<'a> {
     }
 
     /// Passes one step to the agent, records it, and returns the likeliest actions.
-    fn step(&mut self, observations: &[f32], starts: &[bool]) -> Vec<i64> {
+    fn step(&mut self, observations: &[f32], starts: &[bool]) -> Vec<Choice> {
         let heads = self.actor.encoder().heads();
         let acted = self.actor.act(&mut self.lanes, observations, starts);
         let actions = self.actor.likeliest(&acted);
@@ -107,9 +111,8 @@ impl<'a> Shown<'a> {
         actions
     }
 
-    fn outcome(&mut self, actions: Vec<i64>, rewards: Vec<f64>, ends: &[bool]) {
-        self.actor
-            .outcome(&mut self.lanes, &actions, &rewards, ends);
+    fn outcome(&mut self, actions: Vec<Choice>, rewards: Vec<f64>, ends: &[bool]) {
+        self.actor.record(&mut self.lanes, &actions, &rewards, ends);
         self.previous = Some((actions, rewards));
     }
 }
@@ -245,7 +248,7 @@ fn onnx_runtime_computes_the_same() {
         };
         let checkpoint = trained.checkpoint(&server);
         let actor = load::actor(&checkpoint).unwrap();
-        let model = onnx::export(&checkpoint.to_bytes()).unwrap();
+        let model = onnx_export::export(&checkpoint.to_bytes()).unwrap();
         let name = format!("{algorithm} on {spec_id}");
         check(
             &format!("{name}, drawn"),
