@@ -1,7 +1,7 @@
 //! Hyper-parameters in sections.
 //!
 //! A section is a plain struct of named values, declared by
-//! [`section!`](crate::hyper::section::section) next to the code that reads it: PPO's in
+//! `section!` next to the code that reads it: PPO's in
 //! `learner/ppo.rs`, the slots' in `memory/slots`. [`Hyperparameters`] holds the sections that an
 //! algorithm has. [`crate::algorithms::sections`] lists all of them; the flags, the keys of TOML files, the metadata of
 //! checkpoints and the documents come from that list.
@@ -28,7 +28,7 @@ pub struct HyperparameterRow {
     pub doc: &'static str,
 }
 
-/// The hyper-parameters that one piece of code reads. [`section!`](crate::hyper::section::section) implements it.
+/// The hyper-parameters that one piece of code reads. `section!` implements it.
 ///
 /// The default of a field is the value that older programs used when they did not have the field: a file that lacks it
 /// is read with the default.

@@ -95,7 +95,7 @@ impl Position {
 /// An error of the journal.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
-    /// Another process, or another [`Journal`] of this one, has the folder.
+    /// Another process, or another [`Journal`](super::Journal) of this one, has the folder.
     #[error("{0}: in use by another process")]
     Locked(PathBuf),
     /// A segment was written by a later version of this program.
