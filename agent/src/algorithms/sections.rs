@@ -58,6 +58,10 @@ macro_rules! sections {
                 Ok(())
             }
 
+            fn knows(name: &str) -> bool {
+                $(<$section as Section>::Overrides::knows(name))||+
+            }
+
             fn read<'de, A: MapAccess<'de>>(
                 &mut self,
                 name: &str,
@@ -112,12 +116,23 @@ impl<'de> Visitor<'de> for OverridesVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Overrides, A::Error> {
         let mut overrides = Overrides::default();
-        while let Some(name) = map.next_key::<String>()? {
-            if !overrides.read(&name, &mut map)? {
-                return Err(A::Error::unknown_field(&name, &NAMES));
-            }
+        while let Some(KnownName(name)) = map.next_key()? {
+            overrides.read(&name, &mut map)?;
         }
         Ok(overrides)
+    }
+}
+
+/// A key that names a hyper-parameter. It is checked while it is read, so that an error has the key's line.
+struct KnownName(String);
+
+impl<'de> Deserialize<'de> for KnownName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        if Overrides::knows(&name) {
+            return Ok(Self(name));
+        }
+        Err(D::Error::unknown_field(&name, &NAMES))
     }
 }
 
@@ -173,6 +188,12 @@ mod tests {
                 .to_string()
                 .starts_with("unknown field `num_env`, expected one of `")
         );
+    }
+
+    #[test]
+    fn an_unknown_key_of_a_file_is_reported_with_its_line() {
+        let error = toml::from_str::<Overrides>("num_envs = 4\nnum_env = 3\n").unwrap_err();
+        assert!(error.to_string().contains("line 2"), "{error}");
     }
 
     #[test]

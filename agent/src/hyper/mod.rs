@@ -1,10 +1,9 @@
 //! Hyper-parameters in sections.
 //!
-//! A section is a plain struct of named values, declared by
-//! `section!` next to the code that reads it: PPO's in
-//! `learner/ppo.rs`, the slots' in `memory/slots`. [`Hyperparameters`] holds the sections that an
-//! algorithm has. [`crate::algorithms::sections`] lists all of them; the flags, the keys of TOML files, the metadata of
-//! checkpoints and the documents come from that list.
+//! A section is a plain struct of named values, declared by `section!` next to the code that reads it: PPO's in
+//! `learner/ppo.rs`, the slots' in `memory/slots`. [`Hyperparameters`] holds the sections that an algorithm has.
+//! [`crate::algorithms::sections`] lists all of them; the flags, the keys of TOML files, the metadata of checkpoints
+//! and the documents come from that list.
 
 use std::any::Any;
 use std::fmt;
@@ -59,6 +58,9 @@ pub trait Section: Any + Clone + Default + PartialEq + fmt::Debug + Send + Sync 
 pub trait SectionOverrides<S>: Clone + Default + PartialEq + fmt::Debug {
     /// Name of the first field that is set.
     fn first_set(&self) -> Option<&'static str>;
+
+    /// Returns whether there is a field that files call `name`.
+    fn knows(name: &str) -> bool;
 
     /// Writes the fields that are set into `section`.
     fn apply(&self, section: &mut S);

@@ -95,6 +95,10 @@ macro_rules! section {
                 None
             }
 
+            fn knows(name: &str) -> bool {
+                matches!(name, $(stringify!($name) $(| $alias)?)|+)
+            }
+
             fn apply(&self, section: &mut $section) {
                 $(if let Some(value) = &self.$name { section.$name = value.clone(); })+
             }
