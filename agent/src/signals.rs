@@ -1,6 +1,5 @@
 //! Requests to stop: Ctrl-C, SIGTERM (a service manager, a batch system, `kill`) and SIGHUP (the
-//! terminal is
-//! gone).
+//! terminal is gone).
 //!
 //! The first request lets the program keep what it has; the next one ends it at once. A SIGHUP or SIGTERM that is ignored
 //! when the program starts stays ignored: `nohup` is honoured. Ctrl-C is always heard, for shells ignore SIGINT for whatever

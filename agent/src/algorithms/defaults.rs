@@ -10,28 +10,16 @@ use crate::learner::stopping::Stopping;
 use crate::memory::{Network, Slots};
 use crate::policy::inputs::Inputs;
 
-/// The sections of an algorithm that learns, in the order of the list.
-pub fn learner() -> Hyperparameters {
-    Hyperparameters::new()
-        .with(Inputs::default())
-        .with(Collection::default())
-        .with(PpoUpdate::default())
-        .with(Stopping::default())
-        .with(Network::default())
-        .with(AuxiliaryLosses::default())
-        .with(ExplorationBonuses::default())
-}
-
-/// The sections of a learner with a memory of slots, in the order of the list; `own` adds the memory's own after them.
-pub fn slots(own: fn(Hyperparameters) -> Hyperparameters) -> Hyperparameters {
+/// The sections of an algorithm that learns, in the order of the list. `memory` adds those of
+/// its memory: [`identity`](std::convert::identity) for none.
+pub fn learner(memory: fn(Hyperparameters) -> Hyperparameters) -> Hyperparameters {
     let hyper = Hyperparameters::new()
         .with(Inputs::default())
         .with(Collection::default())
         .with(PpoUpdate::default())
         .with(Stopping::default())
-        .with(Network::default())
-        .with(Slots::default());
-    own(hyper)
+        .with(Network::default());
+    memory(hyper)
         .with(AuxiliaryLosses::default())
         .with(ExplorationBonuses::default())
 }

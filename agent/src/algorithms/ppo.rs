@@ -1,5 +1,7 @@
 //! PPO without a memory.
 
+use std::convert::identity;
+
 use super::algorithm::Algorithm;
 use super::defaults::{learner, no_check};
 use crate::experience::Collection;
@@ -16,7 +18,7 @@ pub const ROW: Algorithm = Algorithm {
     source: "Schulman et al. 2017, arXiv:1707.06347; Huang et al. 2022, The 37 Implementation Details of PPO",
     decider: Decider::Network,
     defaults: || {
-        learner()
+        learner(identity)
             .with(Collection {
                 num_envs: 64,
                 num_steps: 32,

@@ -1,5 +1,7 @@
 //! PPO over an LSTM.
 
+use std::convert::identity;
+
 use super::algorithm::Algorithm;
 use super::defaults::{learner, no_check};
 use crate::experience::Collection;
@@ -17,7 +19,7 @@ pub const ROW: Algorithm = Algorithm {
     source: "Schulman et al. 2017, arXiv:1707.06347; Pleines et al. 2022, arXiv:2205.11104; Ni et al. 2022, arXiv:2110.05038",
     decider: Decider::Network,
     defaults: || {
-        learner()
+        learner(identity)
             .with(Collection {
                 num_envs: 64,
                 num_steps: 512,

@@ -1,7 +1,7 @@
 //! TraceRL: PPO with a memory of slots.
 
 use super::algorithm::Algorithm;
-use super::defaults::{check_heads, slots};
+use super::defaults::{check_heads, learner};
 use super::sections::Overrides;
 use crate::experience::Collection;
 use crate::hyper::{ConfigError, Hyperparameters};
@@ -22,8 +22,8 @@ pub const ROW: Algorithm = Algorithm {
     source: "this project; the reference notebook's agent, reworked",
     decider: Decider::Network,
     defaults: || {
-        slots(|hyper| {
-            hyper.with(Steps {
+        learner(|hyper| {
+            hyper.with(Slots::default()).with(Steps {
                 memory_score_coef: 1.0,
                 ..Steps::default()
             })

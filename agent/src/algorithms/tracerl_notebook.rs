@@ -1,11 +1,12 @@
 //! The agent of the reference notebook.
 
 use super::algorithm::Algorithm;
-use super::defaults::{check_heads, slots};
+use super::defaults::{check_heads, learner};
 use crate::experience::Collection;
 use crate::learner::auxiliary::{AuxModule, AuxiliaryLosses};
 use crate::learner::exploration::ExplorationBonuses;
 use crate::learner::ppo::{Ppo, PpoUpdate};
+use crate::memory::Slots;
 use crate::memory::attention::episodic_transformer::{self, Episodes, EpisodicTransformer};
 use crate::memory::episodes::with_episodes::WithEpisodes;
 use crate::policy::decider::Decider;
@@ -19,8 +20,8 @@ pub const ROW: Algorithm = Algorithm {
     source: "the reference notebook of this project",
     decider: Decider::Network,
     defaults: || {
-        slots(|hyper| {
-            hyper.with(Episodes {
+        learner(|hyper| {
+            hyper.with(Slots::default()).with(Episodes {
                 context_length: 256,
             })
         })

@@ -23,8 +23,7 @@ pub struct ResetReply {
 }
 
 /// The reply of a vector environment to a step. Autoreset is `SameStep`: an environment that ended
-/// has already begun
-/// its next episode, whose first observation stands in `observations`.
+/// has already begun its next episode, whose first observation stands in `observations`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StepReply {
     /// Flat observations, `[num_envs, flat_size]`.

@@ -2,9 +2,9 @@
 //!
 //! Every lane plays one episode, with its memory reset at the beginning and carried properly. Two
 //! controls accompany the greedy score. *Scrambled*: every action before the judged one is replaced
-//! by a random one, so nothing can be
-//! carried through the world in the agent's own actions. *Emptied*: the memory is emptied before
-//! every step, so an agent that still scores did not need it.
+//! by a random one, so nothing can be carried through the world in the agent's own actions.
+//! *Emptied*: the memory is emptied before every step, so an agent that still scores did not need
+//! it.
 
 use std::time::Instant;
 

@@ -73,8 +73,6 @@ impl<'a> Collector<'a> {
                 options: Map::new(),
             })?
             .observations;
-        let mut encoded = Vec::with_capacity(batch * encoder.observation_size());
-        encoder.encode_observations(&observations, &mut encoded);
         let state = CollectorState {
             observations,
             starts: vec![true; batch],
@@ -82,15 +80,17 @@ impl<'a> Collector<'a> {
             returns: vec![0.0; batch],
         };
         let collection = hyper.get::<Collection>();
-        Ok(Self {
+        let mut collector = Self {
             env,
             encoder,
             num_steps: collection.num_steps,
             whole_episodes: collection.whole_episodes,
             draws: draws.to_vec(),
             state,
-            encoded,
-        })
+            encoded: Vec::new(),
+        };
+        collector.encode();
+        Ok(collector)
     }
 
     /// Encodes the current observations.

@@ -170,8 +170,7 @@ impl Replay {
     }
 
     /// Moves a lane's current episode to the episodes that are drawn from. `after`: the inputs and
-    /// decisions of the row with
-    /// which its return continues. Returns the bytes that this has added.
+    /// decisions of the row with which its return continues. Returns the bytes that this has added.
     fn close(&mut self, lane: usize, after: Option<(&[f32], &[i32])>) -> usize {
         let mut episode = std::mem::take(&mut self.open[lane]);
         let before = episode.bytes();

@@ -61,6 +61,9 @@ pub struct CoreContext<'a> {
     pub rng: &'a mut Xoshiro256PlusPlus,
 }
 
+/// The reason why a memory has no ONNX graph, where it does not say another.
+const NO_ONNX: &str = "its memory has no form there";
+
 /// One step of every lane while acting.
 pub struct CoreStep {
     /// `[batch, feature_size]`.
@@ -140,8 +143,7 @@ pub trait MemoryCore: Send + Sync {
     fn refresh(&self, _params: &Params, _state: &mut State) {}
 
     /// Empties the memory and leaves no trace of observations; a clock may continue. For the
-    /// control that shows that
-    /// a score came from memory.
+    /// control that shows that a score came from memory.
     fn forget(&self, state: &mut State) {
         *state = self.initial_state(state.rows());
     }
@@ -179,7 +181,7 @@ pub trait MemoryCore: Send + Sync {
         _step: &mut StepGraph<'_>,
         _inputs: &onnx::Value,
     ) -> Result<onnx::Value, &'static str> {
-        Err("its memory has no form there")
+        Err(NO_ONNX)
     }
 
     /// Returns the entries of lane `lane` and their attention in the last step.

@@ -1,7 +1,7 @@
 //! Input rows of an agent: the observation and, on request, its previous action, its previous
 //! reward and a step counter. Every agent has the same choice, all off by default, and results
-//! record it: an agent that is shown
-//! its previous action can carry a cue through its own actions instead of remembering it.
+//! record it: an agent that is shown its previous action can carry a cue through its own actions
+//! instead of remembering it.
 
 use env_protocol::Space;
 use serde::{Deserialize, Serialize};

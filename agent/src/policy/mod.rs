@@ -17,8 +17,7 @@ use crate::policy::decider::Decider;
 use crate::policy::inputs::InputEncoder;
 use crate::policy::outputs::{OutputLayers, Outputs};
 use crate::policy::tables::Tables;
-use crate::spaces::actions::ActionHeads;
-use crate::spaces::actions::Choice;
+use crate::spaces::actions::{ActionHeads, Choice};
 
 /// The parts that a policy is built from.
 #[derive(Clone, Copy)]

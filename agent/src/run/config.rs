@@ -9,6 +9,7 @@ use crate::algorithms::{self, Algorithm};
 use crate::env::selection::EnvSelection;
 use crate::experience::Collection;
 use crate::hyper::{ConfigError, Hyperparameters};
+use crate::learner::exploration::ExplorationBonuses;
 use crate::learner::ppo::PpoUpdate;
 
 /// Everything that decides what a training run computes. Two runs with equal configurations on machines of one class
@@ -68,11 +69,7 @@ impl TrainConfig {
             whole_episodes,
             ..
         } = self.hyper.get();
-        if self
-            .hyper
-            .get::<crate::learner::exploration::ExplorationBonuses>()
-            .her
-        {
+        if self.hyper.get::<ExplorationBonuses>().her {
             return Err(ConfigError::Her {
                 algorithm: algorithm.id,
             });

@@ -1,7 +1,7 @@
 //! Distributions over actions: a categorical for each component, independent given the logits,
 //! which stand side by side in one row of the network's output. The log-probability and the entropy
-//! of an action
-//! are the sums over its components (Huang et al. 2022, "multi-discrete action support").
+//! of an action are the sums over its components (Huang et al. 2022, "multi-discrete action
+//! support").
 
 use std::ops::Range;
 

@@ -38,7 +38,7 @@ fn controls() -> impl Iterator<Item = &'static Algorithm> {
 
 /// Returns defaults for many short rollouts.
 fn short_rollouts(learning_rate: f32) -> Hyperparameters {
-    defaults::learner()
+    defaults::learner(std::convert::identity)
         .with(Collection {
             num_envs: 16,
             num_steps: 8,

@@ -325,8 +325,7 @@ impl Session {
 
     /// Applies a step exactly once: `seq` must be the number of the next operation, or of a kept
     /// earlier operation that is equal. `run` takes the lanes, which it makes for the first
-    /// operation, the
-    /// step, and the number after it, and returns the reply.
+    /// operation, the step, and the number after it, and returns the reply.
     ///
     /// # Errors
     /// `seq-conflict`, `seq-reused`, `internal`, or the problem of `run`. An error changes nothing.

@@ -65,8 +65,7 @@ impl LagTerms {
     }
 
     /// Returns the terms that each row of `readers` adds to the scores of its slots: `[rows,
-    /// slots]`. `lags`, as many: rows of [`TABLE`], or
-    /// [`NONE`].
+    /// slots]`. `lags`, as many: rows of [`TABLE`], or [`NONE`].
     pub fn scores(
         &self,
         graph: &mut Graph<'_>,

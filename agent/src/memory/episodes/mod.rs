@@ -8,8 +8,7 @@
 //! Entries are kept raw and encoded with the weights of the day: nothing is stale. Unlike in the
 //! notebook, usefulness belongs to the entry and not to the slot's number: a new entry does not
 //! inherit the score of the replaced entry. With `relative_age` the reader may ask for how many
-//! episodes ago: a lifetime that begins anew contradicts the
-//! one before it.
+//! episodes ago: a lifetime that begins anew contradicts the one before it.
 
 use std::collections::BTreeMap;
 

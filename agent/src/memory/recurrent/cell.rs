@@ -3,7 +3,7 @@
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use crate::memory::{
-    Array, CoreContext, CoreStep, MemoryContents, MemoryCore, Segment, State, Unrolled,
+    Array, CoreContext, CoreStep, MemoryContents, MemoryCore, NO_ONNX, Segment, State, Unrolled,
 };
 use crate::nn::{self, Graph, Params, Tensor};
 use crate::onnx::{self, StepGraph};
@@ -42,7 +42,7 @@ pub trait Cell: Send + Sync {
         _step: &mut StepGraph<'_>,
         _inputs: &onnx::Value,
     ) -> Result<onnx::Value, &'static str> {
-        Err("its memory has no form there")
+        Err(NO_ONNX)
     }
 }
 

@@ -39,8 +39,8 @@ const TIME_CONSTANTS: [f32; 4] = [1.0, 4.0, 16.0, 64.0];
 
 /// While learning, every so many lanes one keeps entries without noise, as evaluation does. A
 /// reader that never met the contents of such a memory (the cue and the entries most like it) need
-/// not read it well: at delay 256 EASY
-/// one of two seeds solved the task with noise and scored 0.00 without.
+/// not read it well: at delay 256 EASY one of two seeds solved the task with noise and scored 0.00
+/// without.
 const NOISELESS_EVERY: usize = 4;
 
 /// Kind and lifetime of a memory's entries.

@@ -179,8 +179,7 @@ impl SlotMemory {
     }
 
     /// Contents of the slots after a step: `held` `[batch, slots, …]` with `new` `[batch, …]` in
-    /// its place, where `width` numbers
-    /// are one slot's.
+    /// its place, where `width` numbers are one slot's.
     fn written(
         &self,
         step: &mut StepGraph<'_>,
