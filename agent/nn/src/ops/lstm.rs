@@ -1,13 +1,12 @@
 //! A long short-term memory over a sequence with resets inside it.
 
-use std::ops::Range;
-
 use crate::graph::{GradKey, GradStore, Graph};
 use crate::kernels::elementwise::{add_sum_rows, add_to};
 use crate::kernels::lstm::{StepState, lstm_step, lstm_step_gradient};
 use crate::kernels::matmul::{
     add_matmul, add_matmul_transposed, append_matmul_bias, matmul_bias, transpose,
 };
+use crate::ops::sequence::{Sizes, state_before, zero_started};
 use crate::params::ParamId;
 use crate::tensor::{Tensor, shape, values};
 
@@ -64,23 +63,11 @@ impl Graph<'_> {
                 && params.shape(cell.bias) == (1, 4 * hidden),
             "the parameters do not match an LSTM with {inputs} inputs and {hidden} hidden units"
         );
-        assert!(
-            batch > 0 && rows.is_multiple_of(batch) && starts.len() == rows,
-            "{rows} rows and {} starts do not form a sequence of batches of {batch}",
-            starts.len()
-        );
-        assert!(
-            h0.len() == batch * hidden && c0.len() == batch * hidden,
-            "the initial state does not match {batch} sequences with {hidden} hidden units"
-        );
+        sizes.check(starts, h0);
+        sizes.check(starts, c0);
         let weights = [cell.w_ih, cell.w_hh, cell.bias].map(|id| params.data(id));
         let unrolled = unroll(values(x), weights, starts, h0, c0, sizes);
-        let state_len = batch * hidden;
-        let last = |states: &[f32], initial: &[f32]| match states.len().checked_sub(state_len) {
-            Some(last) => states[last..].to_vec(),
-            None => initial.to_vec(),
-        };
-        let (h, c) = (last(&unrolled.h, h0), last(&unrolled.c, c0));
+        let (h, c) = (sizes.last(&unrolled.h, h0), sizes.last(&unrolled.c, c0));
         let hidden = self.constant(unrolled.h, (rows, hidden));
         let keys = Keys {
             x: self.key(x),
@@ -106,26 +93,6 @@ impl Graph<'_> {
             self.record(&hidden, move |dh, grads| saved.backward(dh, grads));
         }
         LstmOutput { hidden, h, c }
-    }
-}
-
-#[derive(Clone, Copy)]
-struct Sizes {
-    rows: usize,
-    batch: usize,
-    inputs: usize,
-    hidden: usize,
-}
-
-impl Sizes {
-    fn num_steps(self) -> usize {
-        self.rows / self.batch
-    }
-
-    /// The range of step `t` in a state `[rows, hidden]`.
-    fn step(self, t: usize) -> Range<usize> {
-        let len = self.batch * self.hidden;
-        t * len..(t + 1) * len
     }
 }
 
@@ -180,40 +147,6 @@ fn unroll(
         h,
         c,
         tanh_c,
-    }
-}
-
-/// Returns the state before step `t`: the state after the previous step, with zeros where a
-/// sequence starts. It is copied to `scratch` only if a sequence starts.
-fn state_before<'a>(
-    states: &'a [f32],
-    initial: &'a [f32],
-    starts: &[bool],
-    t: usize,
-    sizes: Sizes,
-    scratch: &'a mut Vec<f32>,
-) -> &'a [f32] {
-    let before = match t.checked_sub(1) {
-        Some(previous) => &states[sizes.step(previous)],
-        None => initial,
-    };
-    let starts = &starts[t * sizes.batch..(t + 1) * sizes.batch];
-    if !starts.contains(&true) {
-        return before;
-    }
-    scratch.clear();
-    scratch.extend_from_slice(before);
-    zero_started(scratch, starts, sizes.hidden);
-    scratch
-}
-
-fn zero_started(state: &mut [f32], starts: &[bool], hidden: usize) {
-    for (row, _) in state
-        .chunks_exact_mut(hidden)
-        .zip(starts)
-        .filter(|(_, start)| **start)
-    {
-        row.fill(0.0);
     }
 }
 

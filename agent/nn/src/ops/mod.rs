@@ -2,11 +2,19 @@
 //! kernels for the forward pass and records a function for the backward pass.
 
 pub(crate) mod arithmetic;
+pub(crate) mod addressing;
 pub(crate) mod attention;
+pub(crate) mod blocks;
+pub(crate) mod dnc;
+pub(crate) mod gru;
 pub(crate) mod linear;
 pub(crate) mod lstm;
+pub(crate) mod matrix_memory;
 pub(crate) mod norm;
+pub(crate) mod ntm;
 pub(crate) mod ppo;
 pub(crate) mod regression;
 pub(crate) mod retention;
 pub(crate) mod rows;
+pub(crate) mod scan;
+pub(crate) mod sequence;
