@@ -5,7 +5,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::check_gradients;
 use crate::{
-    Activation, Graph, Init, LstmParams, ParamId, Params, PpoBatch, PpoCoefficients, ScoreTerms,
+    Activation, Graph, GruParams, Init, LruParams, LstmParams, ParamId, Params, PpoBatch, PpoCoefficients, ScoreTerms,
     Tensor, values,
 };
 
@@ -247,5 +247,68 @@ fn a_wrong_gradient_is_found() {
         let hidden = graph.constant(crate::values(&a).to_vec(), (2, 2));
         let product = graph.mul(&a, &hidden);
         weighted_sum(graph, &product)
+    });
+}
+
+#[test]
+fn pointwise_operations() {
+    let (mut params, [x, factors, gates, c]) = normal_params([(3, 4), (3, 1), (2, 12), (2, 3)]);
+    check_gradients(&mut params, |graph| {
+        let [x, factors, gates, c] = [x, factors, gates, c].map(|id| graph.param(id));
+        let soft = graph.softmax(&x);
+        let plus = graph.softplus(&x);
+        let moved = graph.affine(&plus, 0.5, -0.2);
+        let scaled = graph.scale_rows(&moved, &factors);
+        let dots = graph.row_dot(&soft, &scaled);
+        let again = graph.scale_rows(&soft, &dots);
+        let wide = graph.reshape(&again, (2, 6));
+        let (h, c) = graph.lstm_cell(&gates, &c);
+        let below = graph.concat_cols(&[&wide, &h, &c]);
+        let last = graph.rows(&below, 1..2);
+        let all = graph.concat_rows(&[&below, &last]);
+        weighted_sum(graph, &all)
+    });
+}
+
+#[test]
+fn gru_through_time() {
+    const STEPS: usize = 5;
+    let (mut params, [x, w_ih, w_hh, bias, bias_hh]) =
+        normal_params([(2 * STEPS, 2), (2, 9), (3, 9), (1, 9), (1, 9)]);
+    let cell = GruParams {
+        w_ih,
+        w_hh,
+        bias,
+        bias_hh,
+    };
+    let mut starts = [false; 2 * STEPS];
+    starts[5] = true;
+    let initial = uniform(6, 3);
+    check_gradients(&mut params, |graph| {
+        let x = graph.param(x);
+        let output = graph.gru(&x, &starts, &initial, &cell, 2);
+        weighted_sum(graph, &output.hidden)
+    });
+}
+
+#[test]
+fn scans_through_time() {
+    const STEPS: usize = 5;
+    let (mut params, [x, nu, theta, log_gamma]) =
+        normal_params([(2 * STEPS, 6), (1, 3), (1, 3), (1, 3)]);
+    let unit = LruParams {
+        nu,
+        theta,
+        log_gamma,
+    };
+    let mut starts = [false; 2 * STEPS];
+    starts[5] = true;
+    let initial = uniform(12, 3);
+    check_gradients(&mut params, |graph| {
+        let x = graph.param(x);
+        let gated = graph.gated_scan(&x, &starts, &initial[..6], 2);
+        let complex = graph.lru(&x, &unit, &starts, &initial, 2);
+        let both = graph.concat_cols(&[&gated, &complex]);
+        weighted_sum(graph, &both)
     });
 }

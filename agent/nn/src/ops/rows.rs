@@ -75,6 +75,27 @@ impl Graph<'_> {
         joined
     }
 
+    /// Selects rows that follow each other: `[M, N]` → `[rows.len(), N]`.
+    ///
+    /// # Panics
+    /// When the range ends beyond the last row.
+    pub fn rows(&mut self, x: &Tensor, rows: Range<usize>) -> Tensor {
+        let (_, columns) = shape(x);
+        let picked = values(x)[rows.start * columns..rows.end * columns].to_vec();
+        let picked = self.constant(picked, (rows.len(), columns));
+        let x_key = self.key(x);
+        if x_key.wanted() {
+            let len = values(x).len();
+            self.record(&picked, move |d_picked, grads| {
+                grads.update(&x_key, |dx| {
+                    dx.resize(len, 0.0);
+                    add_to(&mut dx[rows.start * columns..], &d_picked);
+                });
+            });
+        }
+        picked
+    }
+
     /// Selects columns of a matrix: `[M, N]` → `[M, columns.len()]`.
     ///
     /// # Panics
@@ -179,6 +200,8 @@ mod tests {
         assert_eq!(shape(&below), (4, 3));
         let middle = graph.columns(&below, 1..2);
         assert_eq!(values(&middle), [3.0, 5.0, 3.0, 5.0]);
+        let last = graph.rows(&below, 2..4);
+        assert_eq!(values(&last), [1.0, 3.0, 4.0, 2.0, 5.0, 6.0]);
         let picked = graph.gather_rows(&below, &[3, 0]);
         assert_eq!(values(&picked), [2.0, 5.0, 6.0, 1.0, 3.0, 4.0]);
         let means = graph.segment_mean(&b, &[0..2, 1..1, 1..2]);
