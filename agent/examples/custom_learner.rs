@@ -5,7 +5,7 @@
 use std::error::Error;
 use std::sync::atomic::AtomicBool;
 
-use agent::algorithms::{self, Algorithm};
+use agent::algorithms::{self, Algorithm, Family};
 use agent::env::remote::{RemoteEnvConfig, RemoteVectorEnv, RetryPolicy};
 use agent::env::selection::EnvSelection;
 use agent::experience::Collection;
@@ -32,6 +32,7 @@ mod server;
 static REINFORCE: Algorithm = Algorithm {
     id: "reinforce",
     title: "REINFORCE",
+    family: Family::Recurrent,
     summary: "The policy gradient with returns to go.",
     source: "Williams 1992, Machine Learning 8, 229-256",
     decider: Decider::Network,

@@ -5,7 +5,7 @@
 use std::error::Error;
 use std::sync::atomic::AtomicBool;
 
-use agent::algorithms::{self, Algorithm};
+use agent::algorithms::{self, Algorithm, Family};
 use agent::env::remote::{RemoteEnvConfig, RemoteVectorEnv, RetryPolicy};
 use agent::env::selection::EnvSelection;
 use agent::learner::ppo::Ppo;
@@ -24,8 +24,9 @@ mod server;
 
 /// The row: PPO over the cell, with the hyper-parameters of PPO over an LSTM.
 static GRU: Algorithm = Algorithm {
-    id: "gru",
-    title: "GRU",
+    id: "my-gru",
+    title: "My GRU",
+    family: Family::Recurrent,
     summary: "PPO over a gated recurrent unit.",
     source: "Cho et al. 2014, arXiv:1406.1078",
     decider: Decider::Network,

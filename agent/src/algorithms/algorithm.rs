@@ -2,6 +2,7 @@
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 
+use super::family::Family;
 use super::sections::Overrides;
 use crate::hyper::{ConfigError, Hyperparameters};
 use crate::learner::{Learner, LearnerContext};
@@ -17,6 +18,8 @@ pub struct Algorithm {
     pub id: &'static str,
     /// Name in tables.
     pub title: &'static str,
+    /// Group in lists.
+    pub family: Family,
     /// Description, in a sentence.
     pub summary: &'static str,
     /// Paper or program that it comes from.

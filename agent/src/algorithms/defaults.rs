@@ -24,6 +24,25 @@ pub fn learner(memory: fn(Hyperparameters) -> Hyperparameters) -> Hyperparameter
         .with(ExplorationBonuses::default())
 }
 
+/// The sections of an algorithm that learns from whole sequences, with the values of recurrent PPO (`learner` tells of
+/// `memory`).
+pub fn recurrent(memory: fn(Hyperparameters) -> Hyperparameters) -> Hyperparameters {
+    learner(memory)
+        .with(Collection {
+            num_envs: 64,
+            num_steps: 512,
+            whole_episodes: true,
+        })
+        .with(PpoUpdate {
+            learning_rate: 3e-3,
+            anneal_lr: true,
+            update_epochs: 5,
+            num_minibatches: 4,
+            gae_lambda: 0.3,
+            ..PpoUpdate::default()
+        })
+}
+
 pub fn no_check(_: &mut Hyperparameters, _: &Overrides) -> Result<(), ConfigError> {
     Ok(())
 }

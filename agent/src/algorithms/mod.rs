@@ -4,6 +4,8 @@ mod algorithm;
 #[cfg(test)]
 mod check;
 mod defaults;
+mod family;
+mod gru;
 mod players;
 mod ppo;
 #[cfg(test)]
@@ -18,11 +20,13 @@ use std::sync::{PoisonError, RwLock};
 use crate::hyper::ConfigError;
 
 pub use self::algorithm::Algorithm;
+pub use self::family::Family;
 
 /// All algorithms, in the order in which lists and documents show them.
 pub const ALGORITHMS: &[Algorithm] = &[
     ppo::ROW,
     recurrent_ppo::ROW,
+    gru::ROW,
     tracerl::ROW,
     tracerl_notebook::ROW,
     players::RANDOM,

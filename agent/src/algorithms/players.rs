@@ -2,6 +2,7 @@
 
 use super::algorithm::Algorithm;
 use super::defaults::no_check;
+use super::family::Family;
 use crate::experience::Collection;
 use crate::hyper::Hyperparameters;
 use crate::learner::none::NoLearner;
@@ -13,6 +14,7 @@ use crate::policy::outputs::Outputs;
 pub const RANDOM: Algorithm = Algorithm {
     id: "random",
     title: "Random",
+    family: Family::Control,
     summary: "Every action equally likely; learns nothing: the floor.",
     source: "the lower baseline of every benchmark",
     decider: Decider::Chance,
@@ -27,6 +29,7 @@ pub const RANDOM: Algorithm = Algorithm {
 pub const ORACLE: Algorithm = Algorithm {
     id: "oracle",
     title: "Oracle",
+    family: Family::Control,
     summary: "Knows every hidden draw; learns nothing: the ceiling. The server must allow it (--allow-oracle).",
     source: "the environments' own clairvoyant player",
     decider: Decider::Oracle,

@@ -4,6 +4,7 @@ use std::convert::identity;
 
 use super::algorithm::Algorithm;
 use super::defaults::{learner, no_check};
+use super::family::Family;
 use crate::experience::Collection;
 use crate::learner::ppo::{Ppo, PpoUpdate};
 use crate::memory::feedforward::Feedforward;
@@ -14,6 +15,7 @@ use crate::policy::outputs::Outputs;
 pub const ROW: Algorithm = Algorithm {
     id: "ppo",
     title: "PPO",
+    family: Family::Control,
     summary: "Proximal policy optimisation without any memory: the control.",
     source: "Schulman et al. 2017, arXiv:1707.06347; Huang et al. 2022, The 37 Implementation Details of PPO",
     decider: Decider::Network,

@@ -2,6 +2,7 @@
 
 use super::algorithm::Algorithm;
 use super::defaults::{check_heads, learner};
+use super::family::Family;
 use super::sections::Overrides;
 use crate::experience::Collection;
 use crate::hyper::{ConfigError, Hyperparameters};
@@ -18,6 +19,7 @@ use crate::policy::outputs::Outputs;
 pub const ROW: Algorithm = Algorithm {
     id: "tracerl",
     title: "TraceRL",
+    family: Family::Retentive,
     summary: "PPO with a memory of slots that learns what to keep and what to attend to, end to end.",
     source: "this project; the reference notebook's agent, reworked",
     decider: Decider::Network,

@@ -2,6 +2,7 @@
 
 use super::algorithm::Algorithm;
 use super::defaults::{check_heads, learner};
+use super::family::Family;
 use crate::experience::Collection;
 use crate::learner::auxiliary::{AuxModule, AuxiliaryLosses};
 use crate::learner::exploration::ExplorationBonuses;
@@ -16,6 +17,7 @@ use crate::policy::outputs::Outputs;
 pub const ROW: Algorithm = Algorithm {
     id: "tracerl-notebook",
     title: "TraceRL (notebook)",
+    family: Family::Retentive,
     summary: "The reference notebook's agent: a transformer over the episode and a lifetime memory of episodes.",
     source: "the reference notebook of this project",
     decider: Decider::Network,

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::process::ExitCode;
 
-use agent::algorithms::{self, ALGORITHMS, Algorithm};
+use agent::algorithms::{self, ALGORITHMS, Algorithm, Family};
 use agent::hyper::HyperparameterRow;
 use agent::run::settings::written;
 use clap::Args;
@@ -40,11 +40,16 @@ pub fn run(args: &ListArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn overview(width: u16) -> String {
-    let mut table = table(width, ["Algorithm", "Name", "What it is"]);
-    for row in ALGORITHMS {
-        table.add_row([row.id, row.title, row.summary]);
+    let mut text = String::new();
+    for family in Family::ALL {
+        let rows = ALGORITHMS.iter().filter(|row| row.family == family);
+        let mut table = table(width, ["Algorithm", "Name", "What it is"]);
+        table.add_rows(rows.map(|row| [row.id, row.title, row.summary]));
+        if !table.is_empty() {
+            let _ = writeln!(text, "{}\n{table}", family.title());
+        }
     }
-    format!("{table}\nHyper-parameters: agent list ALGORITHM")
+    text + "Hyper-parameters: agent list ALGORITHM"
 }
 
 fn page(algorithm: &Algorithm, width: u16) -> String {

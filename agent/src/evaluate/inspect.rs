@@ -3,7 +3,9 @@
 use crate::env::VectorEnv;
 use crate::evaluate::{EvaluateError, EvaluateOptions, Mode, Player};
 use crate::memory::{MemoryContents, SlotContents};
-use crate::views::heatmap::{Entries, EpisodeView, MemoryView, SlotsView, UnitsView};
+use crate::views::heatmap::{
+    Entries, EpisodeView, MemoryView, SlotsView, UnitsView, VectorView,
+};
 
 /// The longest episode that is recorded; with 16 slots it takes about 60 MB.
 pub const MAX_STEPS: u64 = 200_000;
@@ -66,8 +68,25 @@ fn record_memory(memory: &mut MemoryView, contents: &MemoryContents) {
                 view.values.extend_from_slice(units);
             }
         }
+        MemoryContents::Vectors(vectors) => record_vectors(memory, vectors),
         MemoryContents::Slots(slots) => record_slots(memory, Entries::Steps, slots),
         MemoryContents::Episodes(slots) => record_slots(memory, Entries::Episodes, slots),
+    }
+}
+
+fn record_vectors(memory: &mut MemoryView, vectors: &[(&'static str, Vec<f32>)]) {
+    if *memory == MemoryView::None {
+        let empty = vectors.iter().map(|(name, numbers)| VectorView {
+            name: (*name).to_owned(),
+            length: numbers.len(),
+            values: Vec::new(),
+        });
+        *memory = MemoryView::Vectors(empty.collect());
+    }
+    if let MemoryView::Vectors(views) = memory {
+        for (view, (_, numbers)) in views.iter_mut().zip(vectors) {
+            view.values.extend_from_slice(numbers);
+        }
     }
 }
 
@@ -185,5 +204,24 @@ mod tests {
             values: vec![0.5, -0.5, 1.0, 0.0],
         };
         assert_eq!(memory, MemoryView::Units(expected));
+    }
+
+    #[test]
+    fn vectors_are_recorded_by_name() {
+        let mut memory = MemoryView::None;
+        for numbers in [[1.0, 2.0], [3.0, 4.0]] {
+            let vectors = vec![("usage", numbers.to_vec()), ("gate", vec![0.5])];
+            record_memory(&mut memory, &MemoryContents::Vectors(vectors));
+        }
+        let view = |name: &str, length, values: &[f32]| VectorView {
+            name: name.to_owned(),
+            length,
+            values: values.to_vec(),
+        };
+        let expected = [
+            view("usage", 2, &[1.0, 2.0, 3.0, 4.0]),
+            view("gate", 1, &[0.5, 0.5]),
+        ];
+        assert_eq!(memory, MemoryView::Vectors(expected.to_vec()));
     }
 }

@@ -184,6 +184,11 @@ pub trait MemoryCore: Send + Sync {
         Err(NO_ONNX)
     }
 
+    /// Returns whether a parameter may rightly get no gradient from a segment: of a part that a choice leaves out.
+    fn may_be_idle(&self, _parameter: &str) -> bool {
+        false
+    }
+
     /// Returns the entries of lane `lane` and their attention in the last step.
     fn inspect(&self, _state: &State, _lane: usize) -> MemoryContents {
         MemoryContents::Nothing
@@ -201,6 +206,8 @@ pub enum MemoryContents {
     Episodes(Vec<Option<SlotContents>>),
     /// Hidden units with their activations.
     Units(Vec<f32>),
+    /// Vectors with their names, such as the usage of slots or the activity of modules.
+    Vectors(Vec<(&'static str, Vec<f32>)>),
 }
 
 /// An entry of a memory of slots.

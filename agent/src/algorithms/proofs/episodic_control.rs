@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::algorithms::algorithm::Algorithm;
 use crate::algorithms::defaults::no_check;
+use crate::algorithms::family::Family;
 use crate::experience::Behaviour;
 use crate::learner::{Diverged, Experience, Group, Learner, LearnerState, Metrics, StateError};
 use crate::memory::feedforward::Feedforward;
@@ -19,6 +20,7 @@ use crate::policy::outputs::Outputs;
 pub const ROW: Algorithm = Algorithm {
     id: "proof-episodic-control",
     title: "Episodic control",
+    family: Family::Control,
     summary: "Tables of the best return that followed a history.",
     source: "Blundell et al. 2016, arXiv:1606.04460",
     decider: Decider::Network,

@@ -6,6 +6,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 
 use crate::algorithms::algorithm::Algorithm;
 use crate::algorithms::defaults::no_check;
+use crate::algorithms::family::Family;
 use crate::experience::{Behaviour, EpisodeBatch, Replay};
 use crate::learner::ppo::PpoUpdate;
 use crate::learner::{
@@ -22,6 +23,7 @@ use crate::policy::outputs::Outputs;
 pub const ROW: Algorithm = Algorithm {
     id: "proof-imitation",
     title: "Imitation of successes",
+    family: Family::Recurrent,
     summary: "Does what earned a positive return in episodes of chance.",
     source: "Chen et al. 2021, arXiv:2106.01345, section 5.1",
     decider: Decider::Network,

@@ -2,6 +2,7 @@
 //! learning from it keep the contract of memories.
 
 use super::super::algorithm::Algorithm;
+use super::super::family::Family;
 use crate::learner::ppo::Ppo;
 use crate::memory::attention::window::{Reader, Window};
 use crate::memory::recurrent::cell::{Cell, Recurrent};
@@ -13,6 +14,7 @@ use crate::policy::outputs::Outputs;
 const ELMAN: Algorithm = Algorithm {
     id: "proof-elman",
     title: "Elman network",
+    family: Family::Recurrent,
     summary: "A recurrent layer without gates.",
     source: "Elman 1990, Finding structure in time",
     decider: Decider::Network,
@@ -26,6 +28,7 @@ const ELMAN: Algorithm = Algorithm {
 const ATTENTION: Algorithm = Algorithm {
     id: "proof-window-attention",
     title: "Attention over a window",
+    family: Family::Recurrent,
     summary: "One read of the last three inputs.",
     source: "Vaswani et al. 2017, arXiv:1706.03762, eq. 1",
     core: |context| Box::new(Window::new(Attention::new, context)),

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::algorithms::algorithm::Algorithm;
 use crate::algorithms::defaults::no_check;
+use crate::algorithms::family::Family;
 use crate::experience::{Behaviour, EpisodeBatch, Replay};
 use crate::learner::ppo::PpoUpdate;
 use crate::learner::{
@@ -22,6 +23,7 @@ use crate::policy::outputs::Outputs;
 pub const ROW: Algorithm = Algorithm {
     id: "proof-q-learning",
     title: "Q-learning",
+    family: Family::Recurrent,
     summary: "Action values over an LSTM, from replayed episodes.",
     source: "Hausknecht & Stone 2015, arXiv:1507.06527",
     decider: Decider::Network,

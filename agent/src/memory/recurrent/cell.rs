@@ -33,6 +33,16 @@ pub trait Cell: Send + Sync {
         None
     }
 
+    /// Returns what the state of a lane shows: the units of its first matrix, unless the cell knows better.
+    fn inspect(&self, state: &State, lane: usize) -> MemoryContents {
+        MemoryContents::Units(state.arrays[0].row(lane).to_vec())
+    }
+
+    /// Returns whether a parameter may rightly get no gradient, as [`MemoryCore::may_be_idle`] does.
+    fn may_be_idle(&self, _parameter: &str) -> bool {
+        false
+    }
+
     /// Adds a step to an ONNX graph, as [`MemoryCore::onnx`] does.
     ///
     /// # Errors
@@ -163,9 +173,12 @@ impl<C: Cell> MemoryCore for Recurrent<C> {
         }
     }
 
-    /// The units of the state's first matrix.
+    fn may_be_idle(&self, parameter: &str) -> bool {
+        self.cell.may_be_idle(parameter)
+    }
+
     fn inspect(&self, state: &State, lane: usize) -> MemoryContents {
-        MemoryContents::Units(state.arrays[0].row(lane).to_vec())
+        self.cell.inspect(state, lane)
     }
 
     fn onnx(
@@ -174,6 +187,46 @@ impl<C: Cell> MemoryCore for Recurrent<C> {
         inputs: &onnx::Value,
     ) -> Result<onnx::Value, &'static str> {
         self.cell.onnx(step, inputs)
+    }
+}
+
+#[cfg(test)]
+pub(super) mod testing {
+    use rand::{RngExt, SeedableRng};
+
+    use super::*;
+    use crate::hyper::Hyperparameters;
+    use crate::memory::Network;
+    use crate::spaces::actions::ActionHeads;
+
+    /// Two lanes, one step, from a state that is not zero.
+    pub fn the_fused_kernel_agrees_with_the_step<C: Cell>(cell: fn(&mut CoreContext<'_>) -> C) {
+        let mut params = Params::new();
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(0);
+        let cell = cell(&mut CoreContext {
+            input_size: 3,
+            heads: &ActionHeads::of(&[2]),
+            hyper: &Hyperparameters::new().with(Network { hidden_size: 4 }),
+            params: &mut params,
+            rng: &mut rng,
+        });
+        let mut numbers = |width: usize| Array {
+            width,
+            data: (0..2 * width).map(|_| rng.random::<f32>() - 0.5).collect(),
+        };
+        let x = numbers(3).data;
+        let state = State::new(2, cell.state_widths().into_iter().map(&mut numbers).collect());
+        let mut graph = Graph::inference(&params);
+        let x = graph.constant(x, (2, 3));
+        let matrix = |array: &Array| graph.constant(array.data.clone(), (2, array.width));
+        let matrices: Vec<Tensor> = state.arrays.iter().map(matrix).collect();
+        let (features, next) = cell.step(&mut graph, &x, &matrices);
+        let run = cell.fused(&mut graph, &x, &[false; 2], &state).unwrap();
+        let close = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-6);
+        assert!(close(nn::values(&features), nn::values(&run.features)));
+        for (next, fused) in next.iter().zip(&run.state) {
+            assert!(close(nn::values(next), fused));
+        }
     }
 }
 

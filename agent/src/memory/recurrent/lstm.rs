@@ -116,43 +116,11 @@ impl Cell for LstmCell {
 
 #[cfg(test)]
 mod tests {
-    use rand::{RngExt, SeedableRng};
-    use rand_xoshiro::Xoshiro256PlusPlus;
-
+    use super::super::cell::testing::the_fused_kernel_agrees_with_the_step;
     use super::*;
-    use crate::hyper::Hyperparameters;
-    use crate::memory::Array;
-    use crate::nn::{Params, values};
-    use crate::spaces::actions::ActionHeads;
 
-    /// Two lanes, one step, from a state that is not zero.
     #[test]
-    fn the_fused_kernel_agrees_with_the_step() {
-        let mut params = Params::new();
-        let mut rng = Xoshiro256PlusPlus::seed_from_u64(0);
-        let cell = LstmCell::new(&mut CoreContext {
-            input_size: 3,
-            heads: &ActionHeads::of(&[2]),
-            hyper: &Hyperparameters::new().with(Network { hidden_size: 4 }),
-            params: &mut params,
-            rng: &mut rng,
-        });
-        let mut numbers = |count: usize| -> Vec<f32> {
-            let draws = (0..count).map(|_| rng.random::<f32>() - 0.5);
-            draws.collect()
-        };
-        let (x, h, c) = (numbers(6), numbers(8), numbers(8));
-        let mut graph = Graph::inference(&params);
-        let x = graph.constant(x, (2, 3));
-        let matrices = [&h, &c].map(|data| graph.constant(data.clone(), (2, 4)));
-        let (features, next) = cell.step(&mut graph, &x, &matrices);
-        let array = |data: Vec<f32>| Array { width: 4, data };
-        let state = State::new(2, vec![array(h), array(c)]);
-        let run = cell.fused(&mut graph, &x, &[false; 2], &state).unwrap();
-        let close = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-6);
-        assert!(close(values(&features), values(&run.features)));
-        for (next, fused) in next.iter().zip(&run.state) {
-            assert!(close(values(next), fused));
-        }
+    fn fused_and_stepwise() {
+        the_fused_kernel_agrees_with_the_step(LstmCell::new);
     }
 }

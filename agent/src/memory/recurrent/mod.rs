@@ -1,4 +1,5 @@
 //! Memories that carry vectors from step to step.
 
 pub mod cell;
+pub mod gru;
 pub mod lstm;

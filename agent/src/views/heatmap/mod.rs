@@ -19,7 +19,7 @@ mod view;
 pub use error::HeatMapError;
 pub use map::HeatMap;
 pub use terminal::TerminalStyle;
-pub use view::{Entries, EpisodeView, MemoryView, SlotsView, UnitsView};
+pub use view::{Entries, EpisodeView, MemoryView, SlotsView, UnitsView, VectorView};
 
 impl HeatMap {
     /// Prepares the drawing of an episode.

@@ -2,7 +2,7 @@
 
 use super::grid::{Grid, Shrink};
 use super::palette::Palette;
-use super::view::{Entries, EpisodeView, MemoryView, SlotsView, UnitsView};
+use super::view::{Entries, EpisodeView, MemoryView, SlotsView, UnitsView, VectorView};
 
 /// At most so many features of an observation are drawn.
 const MAX_FEATURES: usize = 8;
@@ -73,6 +73,9 @@ pub(super) fn panels(view: &EpisodeView) -> Vec<Panel> {
     match &view.memory {
         MemoryView::Slots(slots) => panels.extend(slot_panels(slots, view)),
         MemoryView::Units(units) => panels.push(unit_panel(units, view.num_steps())),
+        MemoryView::Vectors(vectors) => {
+            panels.extend(vectors.iter().map(|x| vector_panel(x, view.num_steps())));
+        }
         MemoryView::None => {}
     }
     panels
@@ -200,12 +203,31 @@ fn slot_panels(slots: &SlotsView, view: &EpisodeView) -> [Panel; 3] {
 }
 
 fn unit_panel(units: &UnitsView, num_steps: usize) -> Panel {
-    let grid = Grid::from_fn(units.num_units, num_steps, |unit, step| {
-        units.values[step * units.num_units + unit]
-    });
+    number_panel(
+        "State of each memory unit",
+        row_labels("unit", units.num_units),
+        &units.values,
+        num_steps,
+    )
+}
+
+fn vector_panel(vector: &VectorView, num_steps: usize) -> Panel {
+    let labels = (0..vector.length).map(|index| index.to_string());
+    number_panel(&vector.name, labels.collect(), &vector.values, num_steps)
+}
+
+/// A row for each number of a vector; `values` is `[num_steps, rows]`.
+fn number_panel(
+    title: &str,
+    row_labels: Vec<String>,
+    values: &[f32],
+    num_steps: usize,
+) -> Panel {
+    let count = row_labels.len();
+    let grid = Grid::from_fn(count, num_steps, |row, step| values[step * count + row]);
     Panel {
-        title: "State of each memory unit".to_owned(),
-        row_labels: row_labels("unit", units.num_units),
+        title: title.to_owned(),
+        row_labels,
         scale: Scale::symmetric(&grid),
         grid,
         shrink: Shrink::Peak,
@@ -298,6 +320,15 @@ mod tests {
         assert_eq!(panel.grid.at(2, 1), Some(1.0));
         assert_eq!(panel.grid.at(3, 1), Some(0.5));
         assert_eq!(panel.grid.at(4, 2), Some(1.0));
+    }
+
+    #[test]
+    fn each_vector_has_a_panel() {
+        let panels = panels(&examples::vectors());
+        let titles: Vec<_> = panels[1..].iter().map(|panel| &panel.title[..]).collect();
+        assert_eq!(titles, ["read weights", "gate"]);
+        assert_eq!(panels[1].grid.at(1, 0), Some(1.0));
+        assert_eq!(panels[2].grid.at(0, 2), Some(0.75));
     }
 
     #[test]

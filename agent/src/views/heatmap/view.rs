@@ -33,6 +33,8 @@ pub enum MemoryView {
     Slots(SlotsView),
     /// A memory whose state is a vector.
     Units(UnitsView),
+    /// A memory with several named vectors.
+    Vectors(Vec<VectorView>),
     /// No memory.
     None,
 }
@@ -71,6 +73,17 @@ pub struct UnitsView {
     /// `H`.
     pub num_units: usize,
     /// The units' values.
+    pub values: Vec<f32>,
+}
+
+/// The values of a named vector over `T` steps, `[T, length]`, row-major.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VectorView {
+    /// Name, such as "read weights".
+    pub name: String,
+    /// Numbers of the vector.
+    pub length: usize,
+    /// The numbers.
     pub values: Vec<f32>,
 }
 
@@ -123,6 +136,7 @@ impl EpisodeView {
         match &self.memory {
             MemoryView::Slots(slots) => slots.check(num_steps),
             MemoryView::Units(units) => units.check(num_steps),
+            MemoryView::Vectors(vectors) => vectors.iter().try_for_each(|x| x.check(num_steps)),
             MemoryView::None => Ok(()),
         }
     }
@@ -139,7 +153,7 @@ impl EpisodeView {
                 .take(MAX_CUES_DESCRIBED)
                 .map(|&cue| slots.fate_of(cue, self.num_steps()))
                 .collect(),
-            MemoryView::Units(_) => Vec::new(),
+            MemoryView::Units(_) | MemoryView::Vectors(_) => Vec::new(),
             MemoryView::None => vec!["This agent has no memory.".to_owned()],
         }
     }
@@ -194,6 +208,13 @@ impl SlotsView {
 impl UnitsView {
     fn check(&self, num_steps: usize) -> Result<(), HeatMapError> {
         check_length("values", self.values.len(), num_steps * self.num_units)?;
+        check_finite("values", &self.values)
+    }
+}
+
+impl VectorView {
+    fn check(&self, num_steps: usize) -> Result<(), HeatMapError> {
+        check_length("values", self.values.len(), num_steps * self.length)?;
         check_finite("values", &self.values)
     }
 }
@@ -260,6 +281,22 @@ pub(super) mod examples {
             ..slots()
         }
     }
+
+    /// The same episode for a memory with two vectors, of two numbers and of one.
+    pub fn vectors() -> EpisodeView {
+        let vector = |name: &str, length, values: &[f32]| VectorView {
+            name: name.to_owned(),
+            length,
+            values: values.to_vec(),
+        };
+        EpisodeView {
+            memory: MemoryView::Vectors(vec![
+                vector("read weights", 2, &[0.0, 1.0, 0.5, 0.5, 1.0, 0.0]),
+                vector("gate", 1, &[0.25, 0.5, 0.75]),
+            ]),
+            ..slots()
+        }
+    }
 }
 
 #[cfg(test)]
@@ -269,7 +306,7 @@ mod tests {
     fn slots_of(view: &mut EpisodeView) -> &mut SlotsView {
         match &mut view.memory {
             MemoryView::Slots(slots) => slots,
-            MemoryView::Units(_) | MemoryView::None => unreachable!("the example has slots"),
+            _ => unreachable!("the example has slots"),
         }
     }
 
@@ -330,11 +367,16 @@ mod tests {
         );
         assert!(examples::slots().check().is_ok());
         assert!(examples::units().check().is_ok());
+        assert!(examples::vectors().check().is_ok());
     }
 
     #[test]
     fn a_view_survives_json() {
-        for view in [examples::slots(), examples::units()] {
+        for view in [
+            examples::slots(),
+            examples::units(),
+            examples::vectors(),
+        ] {
             let json = serde_json::to_string(&view).unwrap();
             assert_eq!(serde_json::from_str::<EpisodeView>(&json).unwrap(), view);
         }
