@@ -5,8 +5,8 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::check_gradients;
 use crate::{
-    Activation, Graph, GruParams, Init, LruParams, LstmParams, ParamId, Params, PpoBatch, PpoCoefficients, ScoreTerms,
-    Tensor, values,
+    Activation, Graph, GruParams, Init, LruParams, LstmParams, ParamId, Params, PpoBatch,
+    PpoCoefficients, ScoreTerms, Tensor, values,
 };
 
 /// Uniform random numbers in -1..1.
