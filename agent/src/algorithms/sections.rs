@@ -14,8 +14,10 @@ use crate::learner::exploration::ExplorationBonuses;
 use crate::learner::ppo::PpoUpdate;
 use crate::learner::stopping::Stopping;
 use crate::memory::attention::episodic_transformer::Episodes;
+use crate::memory::linear::lru::Eigenvalues;
+use crate::memory::linear::shm::Matrix;
 use crate::memory::slots::Steps;
-use crate::memory::{Network, Slots};
+use crate::memory::{Layers, Network, Slots};
 use crate::policy::inputs::Inputs;
 
 macro_rules! sections {
@@ -89,6 +91,9 @@ sections! {
     ppo: PpoUpdate;
     stopping: Stopping;
     network: Network;
+    layers: Layers;
+    eigenvalues: Eigenvalues;
+    matrix: Matrix;
     slots: Slots;
     steps: Steps;
     episodes: Episodes;
@@ -167,7 +172,7 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), NAMES.len());
-        assert_eq!(names.len(), 40, "{names:?}");
+        assert_eq!(names.len(), 45, "{names:?}");
     }
 
     /// A section that a row has and the list lacks would have no flags.
