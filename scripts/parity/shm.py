@@ -6,7 +6,7 @@
 Needs torch, and the file from https://github.com/thaihungle/SHM (recorded at commit 651f9e2). Downloads nothing.
 
 Keys and queries differ by design (a softmax here, a rectifier divided by its sum there), so the case holds what the
-authors' module makes of its projections and what it reads, with its last matrix.
+authors' module makes of its projections and what it reads.
 """
 
 import importlib.util
@@ -33,7 +33,7 @@ def main() -> None:
         layer.register_forward_hook(lambda _, __, output, name=name: projected.update({name: output}))
     x = torch.randn(BATCH, STEPS, INPUTS)
     with torch.no_grad():
-        read, matrices = module.matrix_memory_update(x, module.initial_state(x))
+        read, _ = module.matrix_memory_update(x, module.initial_state(x))
         theta = module.retrieve_theta(x, module.theta_matrix)
 
     def simplex(name: str) -> torch.Tensor:
@@ -52,7 +52,6 @@ def main() -> None:
         "key": rows(simplex("key")),
         "query": rows(simplex("query")),
         "read": rows(read),
-        "last": rows(matrices[:, -1:]),
     }
     json.dump(case, sys.stdout)
     print()

@@ -164,7 +164,7 @@ fn written<const HADAMARD: bool>(
 }
 
 /// `M' = M ⊙ C + v kᵀ`, `y = M' q`, for every sequence: writes `y` `[rows, values]`. `states` `[batch, values * keys]` holds
-/// the matrices before the first step, then those after the last. What the backward pass needs is put into `kept`.
+/// the matrices before the first step, then those after the last. Fills `kept` for the backward pass.
 #[multiversion(targets = "simd")]
 pub(crate) fn matrix_memory(
     y: &mut [f32],

@@ -18,11 +18,11 @@ pub struct MatrixMemory {
     pub left: Tensor,
     /// Calibration of columns, `[T * batch, keys]`.
     pub right: Tensor,
-    /// What is written, `[T * batch, values]`.
+    /// Numbers to write, `[T * batch, values]`.
     pub value: Tensor,
-    /// Where it is written, `[T * batch, keys]`.
+    /// Address of the write, `[T * batch, keys]`.
     pub key: Tensor,
-    /// Where it is read, `[T * batch, keys]`.
+    /// Address of the read, `[T * batch, keys]`.
     pub query: Tensor,
 }
 
@@ -207,7 +207,7 @@ mod tests {
         }
     }
 
-    /// θ 0 is linear attention: M is the sum of what was written.
+    /// θ 0 is linear attention: M is the sum of all writes.
     #[test]
     fn without_a_calibration_writes_add_up() {
         let params = Params::new();

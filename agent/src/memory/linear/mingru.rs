@@ -9,8 +9,8 @@ use crate::onnx::{self, StepGraph};
 /// Bias of the gate at the beginning: 73 % of the state stays.
 const GATE_BIAS: f32 = -1.0;
 
-/// h' = (1 − z) ⊙ h + z ⊙ c with z = σ(W x + b) and c = U x + d, which is what is read. Gates stand before candidates in
-/// the columns of one matrix.
+/// h' = (1 − z) ⊙ h + z ⊙ c with z = σ(W x + b) and c = U x + d; h' is read. Gates stand before candidates in the columns
+/// of one matrix.
 pub struct MinGru {
     gate_and_candidate: Linear,
     hidden_size: usize,

@@ -1,5 +1,5 @@
-//! Memories whose state is a linear function of the state before. What a step keeps and writes depends on inputs alone, so
-//! that learning takes all products of a sequence at once and passes over time without any.
+//! Memories whose state is a linear function of the state before. Gates and writes depend on inputs alone, so learning
+//! computes all products with weights for a whole sequence at once; only elementwise work is left for the pass over time.
 
 pub mod lru;
 pub mod mingru;

@@ -30,7 +30,7 @@ section! {
         memory_gate: MemoryGate = MemoryGate::Hadamard, |_| true, "hadamard, outer or scalar";
         /// Rows and columns of the matrix.
         matrix_size: usize = 16, |&v| (1..=256).contains(&v), "1 to 256";
-        /// Rows of the table of `hadamard`, of which each step draws one. 1 is a fixed row.
+        /// Rows of the table that `hadamard` draws a row from at each step. 1 is a fixed row.
         theta_rows: usize = 1, |&v| (1..=1_024).contains(&v), "1 to 1024";
     }
 }
@@ -44,8 +44,8 @@ const FORGET_BIAS: f32 = 3.0;
 /// Least divisor of a normalised read.
 const LEAST_DIVISOR: f32 = 1e-6;
 
-/// M' = M ⊙ C + v kᵀ, of which M' q is read. Keys and queries are softmaxes: where the authors of SHM divide a rectified
-/// vector by its sum, it can be 0 throughout, and a step then writes nothing and gets no gradient.
+/// M' = M ⊙ C + v kᵀ, read as M' q. Keys and queries are softmaxes. The authors of SHM divide a rectified vector by its
+/// sum; where all of it is 0, a step writes nothing and gets no gradient.
 pub struct Shm {
     gate: Gate,
     /// To keys, queries and values, side by side.
@@ -54,7 +54,7 @@ pub struct Shm {
     size: usize,
 }
 
-/// What C and a write are made of. Each gate is a linear map of the input, as those of keys and values are.
+/// The calibration C, and the strength of a write.
 enum Gate {
     /// C = 1 + tanh(θ wᵀ), and σ(s) v is written. θ is a row of a table; s and w are linear in the input.
     Hadamard {
@@ -340,7 +340,7 @@ mod tests {
         }
     }
 
-    /// Normalised reads are averages of what was written: with an open forget gate, of equal writes to one slot, the mean.
+    /// Normalised reads are averages: with an open forget gate, equal writes to one slot are read as their mean.
     #[test]
     fn normalised_reads_are_averages() {
         for memory_gate in [MemoryGate::Outer, MemoryGate::Scalar] {

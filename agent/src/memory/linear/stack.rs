@@ -20,23 +20,23 @@ pub trait LinearRecurrence: Send + Sync + Sized {
     /// Adds the parameters of one layer, whose inputs are `hidden_size` numbers. Their names begin with `layer`.
     fn new(context: &mut CoreContext<'_>, layer: &str) -> Self;
 
-    /// Returns the width of what a step reads from the state.
+    /// Returns how many numbers a step reads from the state.
     fn read_size(&self) -> usize;
 
     /// Returns how many numbers the state of a lane has. All begin with zeros.
     fn state_size(&self) -> usize;
 
-    /// Returns the number of alternatives of which each step takes one, by chance while acting to learn and in turn
-    /// otherwise. 1, the default, is no choice.
+    /// Returns how many alternatives a step chooses between. It draws one while acting to learn, and takes them in turn
+    /// otherwise: evaluation then meets all of them, as learning did, and stays deterministic. 1, the default, is no choice.
     fn alternatives(&self) -> usize {
         1
     }
 
-    /// Runs over a sequence: what each of its steps reads, `[T*B, read_size]`, and the state after the last,
+    /// Runs over a sequence. Returns the reads of all steps, `[T*B, read_size]`, and the state after the last step,
     /// `[batch, state_size]`. `x` is `[T*B, hidden_size]`.
     fn scan(&self, graph: &mut Graph<'_>, x: &Tensor, over: &Sequence<'_>) -> (Tensor, Vec<f32>);
 
-    /// Adds a step to an ONNX graph: what it reads. `state` is the name of its state.
+    /// Adds a step to an ONNX graph and returns its read. `state` is the name of the recurrence's state.
     ///
     /// # Errors
     /// The reason why the recurrence has no such form.
@@ -261,7 +261,7 @@ impl<R: LinearRecurrence> MemoryCore for Stack<R> {
     }
 }
 
-/// What tests of recurrences share.
+/// Helpers for tests of recurrences.
 #[cfg(test)]
 pub(super) mod testing {
     use rand::SeedableRng;
