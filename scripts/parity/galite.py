@@ -37,7 +37,8 @@ def main() -> None:
     read = attention_func(matrices, sums, query)
     seen = seen["intermediates"]
     (key,), (beta,), (gamma,) = [seen[f"Sequential_{number}"]["__call__"] for number in range(3)]
-    (value,) = seen["Dense_0"]["__call__"]
+    # The first layer belongs to the keys.
+    (value,) = seen["Dense_1"]["__call__"]
     one = jnp.ones((STEPS, 1))
 
     def rows(array: jax.Array) -> list[float]:
