@@ -56,6 +56,15 @@ impl MatrixMemory {
     }
 }
 
+fn over(starts: &[bool], batch: usize, (values, keys): (usize, usize)) -> Shape<'_> {
+    Shape {
+        starts,
+        batch,
+        values,
+        keys,
+    }
+}
+
 impl Graph<'_> {
     /// Runs a matrix memory: `M' = M ⊙ C + v kᵀ` and `y = M' q`, where `C` is what `calibration` makes of the products
     /// `left rightᵀ`. Stable Hadamard memory (Le et al. 2025, arXiv 2410.10132) is [`Calibration::Hadamard`]; GaLiTe
@@ -84,25 +93,21 @@ impl Graph<'_> {
             hidden: values * keys,
         };
         sizes.check(starts, initial);
-        let over = move |starts| Shape {
-            starts,
-            batch,
-            values,
-            keys,
-        };
+        let size = (values, keys);
         let input_keys = inputs.tensors().map(|tensor| self.key(tensor));
         let is_wanted = input_keys.iter().any(GradKey::wanted);
         let (mut y, mut states) = (vec![0.0; rows * values], initial.to_vec());
         let mut kept = Kept::new();
         let keep = is_wanted.then_some(&mut kept);
         let numbers = inputs.numbers();
-        matrix_memory(&mut y, &mut states, keep, numbers, over(starts), calibration);
+        matrix_memory(&mut y, &mut states, keep, numbers, over(starts, batch, size), calibration);
         let y = self.constant(y, (rows, values));
         if is_wanted {
             let (inputs, starts) = (inputs.clone(), starts.to_vec());
             self.record(&y, move |dy, grads| {
                 let numbers = inputs.numbers();
-                let d = matrix_memory_gradient(&dy, &kept, numbers, over(&starts), calibration);
+                let over = over(&starts, batch, size);
+                let d = matrix_memory_gradient(&dy, &kept, numbers, over, calibration);
                 let all = [d.left, d.right, d.value, d.key, d.query];
                 for (key, d) in input_keys.iter().zip(all) {
                     grads.give(key, d);

@@ -129,8 +129,9 @@ impl Gate {
         (choices, size): (&[i32], usize),
     ) -> Write {
         let rows = nn::values(key).len() / size;
-        let ones = |columns: usize| graph.constant(vec![1.0; rows * columns], (rows, columns));
-        let (one, one_each) = (ones(1), ones(size));
+        let ones = |graph: &Graph<'_>, columns| {
+            graph.constant(vec![1.0; rows * columns], (rows, columns))
+        };
         match *self {
             Self::Hadamard { weight, theta, .. } => {
                 let both = graph.linear(x, weight, None, Activation::Identity);
@@ -151,6 +152,7 @@ impl Gate {
                 let left = graph.columns(&both, 0..size);
                 let right = graph.columns(&both, size..2 * size);
                 let value = graph.mul(&left, value);
+                let one = ones(graph, 1);
                 Write {
                     left: graph.concat_cols(&[&left, &one]),
                     value: graph.concat_cols(&[&value, &one]),
@@ -162,8 +164,10 @@ impl Gate {
                 let both = graph.linear(x, gates.0, Some(gates.1), Activation::Sigmoid);
                 let [input, forget] = [0, 1].map(|gate| graph.columns(&both, gate..gate + 1));
                 let lost = graph.affine(&forget, -1.0, 1.0);
+                let one = ones(graph, 1);
+                let one_each = ones(graph, size);
                 Write {
-                    left: graph.concat_cols(&[&one_each, &one]),
+                    left: ones(graph, size + 1),
                     right: graph.scale_rows(&one_each, &lost),
                     value: graph.concat_cols(&[value, &one]),
                     key: graph.scale_rows(key, &input),
