@@ -139,10 +139,9 @@ pub trait MemoryCore: Send + Sync {
         rng: Option<&mut Xoshiro256PlusPlus>,
     ) -> CoreStep;
 
-    /// A rollout of `batch` lanes is complete: works out, in place and once, what learning needs to know of the
-    /// decisions and only the end of an episode tells. `starts`, `ends`: `[T*B]`, as in [`Segment`]; `decisions`:
-    /// `[T*B, decision_width]`, as [`MemoryCore::step`] returned them. No lane's may depend on another lane, and none of
-    /// it may change features.
+    /// Completes the decisions of a rollout of `batch` lanes, once and in place, with what learning needs and only the end
+    /// of an episode tells. `starts`, `ends`: `[T*B]`, as in [`Segment`]; `decisions`: `[T*B, decision_width]`, as
+    /// [`MemoryCore::step`] returned them. No lane's may depend on another lane, and features may not change.
     fn settle(&self, _batch: usize, _starts: &[bool], _ends: &[bool], _decisions: &mut [i32]) {}
 
     /// Learns: the features of every row of a segment, on the graph's tape.

@@ -1,4 +1,4 @@
-//! The seam between the benchmark and the agents: a job goes in, its outcome comes out.
+//! The interface between the benchmark and the agents: a job goes in, its outcome comes out.
 
 use std::sync::atomic::AtomicBool;
 
