@@ -6,12 +6,15 @@ mod check;
 mod defaults;
 mod family;
 mod gru;
+mod lru;
+mod mingru;
 mod players;
 mod ppo;
 #[cfg(test)]
 pub(crate) mod proofs;
 mod recurrent_ppo;
 pub mod sections;
+mod shm;
 mod tracerl;
 mod tracerl_notebook;
 
@@ -27,6 +30,9 @@ pub const ALGORITHMS: &[Algorithm] = &[
     ppo::ROW,
     recurrent_ppo::ROW,
     gru::ROW,
+    mingru::ROW,
+    lru::ROW,
+    shm::ROW,
     tracerl::ROW,
     tracerl_notebook::ROW,
     players::RANDOM,

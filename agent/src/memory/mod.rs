@@ -16,6 +16,7 @@ use crate::spaces::actions::{ActionHeads, Choice};
 pub mod attention;
 pub mod episodes;
 pub mod feedforward;
+pub mod linear;
 pub mod none;
 pub mod recurrent;
 pub mod slots;
@@ -28,6 +29,14 @@ section! {
     pub struct Network, overridden by NetworkOverrides {
         /// Width of the hidden layers; of the LSTM, its number of units.
         hidden_size: usize = 64, |&v| (1..=4_096).contains(&v), "1 to 4096";
+    }
+}
+
+section! {
+    /// Layers of a memory.
+    pub struct Layers, overridden by LayersOverrides {
+        /// Layers of the memory, one upon another.
+        memory_layers: usize = 2, |&v| (1..=8).contains(&v), "1 to 8";
     }
 }
 

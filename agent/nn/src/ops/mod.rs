@@ -6,6 +6,7 @@ pub(crate) mod attention;
 pub(crate) mod gru;
 pub(crate) mod linear;
 pub(crate) mod lstm;
+pub(crate) mod matrix_memory;
 pub(crate) mod norm;
 pub(crate) mod pointwise;
 pub(crate) mod ppo;
