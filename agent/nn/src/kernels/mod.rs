@@ -10,13 +10,16 @@
 //! but the results are correct.
 
 pub(crate) mod activation;
+pub(crate) mod addressing;
 pub(crate) mod attention;
+pub(crate) mod dnc;
 pub(crate) mod elementwise;
 pub(crate) mod gru;
 pub(crate) mod lstm;
 pub(crate) mod math;
 pub(crate) mod matmul;
 pub(crate) mod norm;
+pub(crate) mod ntm;
 pub(crate) mod ppo;
 pub(crate) mod rows;
 pub(crate) mod scan;
