@@ -4,8 +4,10 @@ mod algorithm;
 #[cfg(test)]
 mod check;
 mod defaults;
+mod dnc;
 mod family;
 mod gru;
+mod ntm;
 mod players;
 mod ppo;
 #[cfg(test)]
@@ -27,6 +29,8 @@ pub const ALGORITHMS: &[Algorithm] = &[
     ppo::ROW,
     recurrent_ppo::ROW,
     gru::ROW,
+    dnc::ROW,
+    ntm::ROW,
     tracerl::ROW,
     tracerl_notebook::ROW,
     players::RANDOM,

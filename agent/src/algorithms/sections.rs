@@ -13,9 +13,10 @@ use crate::learner::auxiliary::AuxiliaryLosses;
 use crate::learner::exploration::ExplorationBonuses;
 use crate::learner::ppo::PpoUpdate;
 use crate::learner::stopping::Stopping;
+use crate::memory::addressed::Addressing;
 use crate::memory::attention::episodic_transformer::Episodes;
 use crate::memory::slots::Steps;
-use crate::memory::{Network, Slots};
+use crate::memory::{Network, Slots, Writes};
 use crate::policy::inputs::Inputs;
 
 macro_rules! sections {
@@ -92,6 +93,8 @@ sections! {
     slots: Slots;
     steps: Steps;
     episodes: Episodes;
+    addressing: Addressing;
+    writes: Writes;
     auxiliary: AuxiliaryLosses;
     exploration: ExplorationBonuses;
 }
@@ -167,7 +170,7 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), NAMES.len());
-        assert_eq!(names.len(), 40, "{names:?}");
+        assert_eq!(names.len(), 45, "{names:?}");
     }
 
     /// A section that a row has and the list lacks would have no flags.

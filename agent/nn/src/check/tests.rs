@@ -5,8 +5,8 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::check_gradients;
 use crate::{
-    Activation, DncSizes, Graph, GruParams, Init, LruParams, LstmParams, NtmSizes, ParamId, Params, PpoBatch, PpoCoefficients, ScoreTerms,
-    Tensor, values,
+    Activation, Graph, GruParams, Init, LruParams, LstmParams, MemorySizes, ParamId, Params,
+    PpoBatch, PpoCoefficients, ScoreTerms, Tensor, values,
 };
 
 /// Uniform random numbers in -1..1.
@@ -337,21 +337,24 @@ fn content_reads() {
 #[test]
 fn steps_of_a_dnc() {
     for (heads, writes) in [(1, true), (2, true), (2, false)] {
-        let sizes = DncSizes {
+        let sizes = MemorySizes {
             slots: 4,
             width: 3,
             heads,
             writes,
         };
-        let [words, memory, slots, _, reading, _, links] = sizes.state_parts();
-        let interface = sizes.interface_parts().iter().sum();
+        let [words, memory, slots, _, reading, _, links] = sizes.dnc_state_parts();
+        let interface = sizes.dnc_interface_parts().iter().sum();
         let (mut params, [before, after, interface]) = normal_params([
             (2, words + memory + slots),
             (2, reading + slots + links),
             (2, interface),
         ]);
         // No gradient flows from the write weights into usage, so they are constants here.
-        let written: Vec<f32> = uniform(2 * slots, 7).iter().map(|x| x.abs() / 4.0).collect();
+        let written: Vec<f32> = uniform(2 * slots, 7)
+            .iter()
+            .map(|x| x.abs() / 4.0)
+            .collect();
         check_gradients(&mut params, |graph| {
             let [before, after] = [before, after].map(|id| shares(graph, id));
             let written = graph.constant(written.clone(), (2, slots));
@@ -366,15 +369,15 @@ fn steps_of_a_dnc() {
 #[test]
 fn steps_of_an_ntm() {
     for (heads, writes) in [(1, true), (2, true), (1, false)] {
-        let sizes = NtmSizes {
+        let sizes = MemorySizes {
             slots: 4,
             width: 3,
             heads,
             writes,
         };
         let (mut params, [state, interface]) = normal_params([
-            (2, sizes.state_parts().iter().sum()),
-            (2, sizes.interface_parts().iter().sum()),
+            (2, sizes.ntm_state_parts().iter().sum()),
+            (2, sizes.ntm_interface_parts().iter().sum()),
         ]);
         check_gradients(&mut params, |graph| {
             let mut state = shares(graph, state);

@@ -4,12 +4,54 @@
 //! A memory is `slots` rows of `width` numbers. All pieces are `#[inline(always)]`, so that they become part of the
 //! multiversioned kernel that calls them. Gradients are added to, unless a piece says otherwise.
 
+use std::ops::Range;
+
 use multiversion::multiversion;
 
 use super::math::{add_scaled, dot, exp, ln, max, sigmoid, sum};
 
 /// Added below the root of a norm and to the product of two norms, as in the DNC's published code.
 pub(crate) const EPSILON: f32 = 1e-6;
+
+/// Sizes of a memory that is addressed by a controller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemorySizes {
+    /// Rows of the memory, N.
+    pub slots: usize,
+    /// Numbers of a row, W.
+    pub width: usize,
+    /// Read heads, R. One head writes.
+    pub heads: usize,
+    /// Off, nothing is written whatever the interface says.
+    pub writes: bool,
+}
+
+impl MemorySizes {
+    /// The range of a read head among parts of `width` numbers.
+    #[inline(always)]
+    pub(crate) fn head(self, head: usize, width: usize) -> Range<usize> {
+        head * width..(head + 1) * width
+    }
+}
+
+/// Evaluates a call with usual sizes as constants, so that the inner loops have fixed lengths.
+macro_rules! with_known_sizes {
+    ($sizes:ident, $call:expr) => {
+        match ($sizes.slots, $sizes.width, $sizes.heads) {
+            (8, 16, 1) => {
+                let $sizes = MemorySizes {
+                    slots: 8,
+                    width: 16,
+                    heads: 1,
+                    ..$sizes
+                };
+                $call
+            }
+            _ => $call,
+        }
+    };
+}
+pub(crate) use with_known_sizes;
 
 /// Cuts a slice into consecutive parts.
 #[inline(always)]
@@ -232,7 +274,8 @@ pub(crate) fn read_gradient(
     let width = d_word.len();
     let rows = memory.chunks_exact(width);
     let d_rows = d_memory.chunks_exact_mut(width);
-    for (((d_weight, weight), row), d_row) in d_weights.iter_mut().zip(weights).zip(rows).zip(d_rows)
+    for (((d_weight, weight), row), d_row) in
+        d_weights.iter_mut().zip(weights).zip(rows).zip(d_rows)
     {
         *d_weight += dot(d_word, row);
         add_scaled(d_row, *weight, d_word);
@@ -260,7 +303,9 @@ impl Write<'_> {
     #[inline(always)]
     pub fn apply(self, after: &mut [f32], before: &[f32]) {
         let width = self.add.len();
-        let rows = after.chunks_exact_mut(width).zip(before.chunks_exact(width));
+        let rows = after
+            .chunks_exact_mut(width)
+            .zip(before.chunks_exact(width));
         for ((after, before), weight) in rows.zip(self.weights) {
             let operands = before.iter().zip(self.erase).zip(self.add);
             for (after, ((before, erase), add)) in after.iter_mut().zip(operands) {
@@ -448,7 +493,12 @@ mod tests {
         };
         let found = |weights, cosines| Found { weights, cosines };
         lookup.weights(found(&mut weights, &mut cosines));
-        assert!(weights.iter().zip([3.0 / 7.0, 1.0 / 7.0, 3.0 / 7.0]).all(|(a, b)| close(*a, b)));
+        assert!(
+            weights
+                .iter()
+                .zip([3.0 / 7.0, 1.0 / 7.0, 3.0 / 7.0])
+                .all(|(a, b)| close(*a, b))
+        );
         let masked = Lookup {
             filled: Some(&[true, true, false]),
             ..lookup
@@ -481,7 +531,12 @@ mod tests {
         });
         assert_eq!(weights, [0.5, 0.5]);
         let (mut d_key, mut d_memory) = ([0.0; 2], [0.0; 4]);
-        lookup.gradient((&mut d_key, &mut d_memory), &mut [1.0, -1.0], &weights, &cosines);
+        lookup.gradient(
+            (&mut d_key, &mut d_memory),
+            &mut [1.0, -1.0],
+            &weights,
+            &cosines,
+        );
         assert!(d_key.iter().chain(&d_memory).all(|d| d.is_finite()));
     }
 

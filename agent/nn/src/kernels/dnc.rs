@@ -6,8 +6,9 @@
 use multiversion::multiversion;
 
 use super::addressing::{
-    Found, LaneSizes, Lookup, Saved, Write, WriteGradients, oneplus, oneplus_gradient, parts, parts_mut, read, read_gradient, row_norms,
-    sigmoids, sigmoids_gradient, softmax, softmax_gradient,
+    Found, LaneSizes, Lookup, MemorySizes, Saved, Write, WriteGradients, oneplus, oneplus_gradient,
+    parts, parts_mut, read, read_gradient, row_norms, sigmoids, sigmoids_gradient, softmax,
+    softmax_gradient, with_known_sizes,
 };
 use super::math::{add_scaled, dot, sum};
 
@@ -20,23 +21,10 @@ const BACKWARD: usize = 0;
 const CONTENT: usize = 1;
 const FORWARD: usize = 2;
 
-/// Sizes of the memory of a differentiable neural computer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DncSizes {
-    /// Rows of the memory, N.
-    pub slots: usize,
-    /// Numbers of a row, W.
-    pub width: usize,
-    /// Read heads, R.
-    pub heads: usize,
-    /// Off, the write gate is 0 whatever the interface says.
-    pub writes: bool,
-}
-
-impl DncSizes {
+impl MemorySizes {
     /// Numbers of a lane's state: reads `[R, W]`, memory `[N, W]`, usage `[N]`, write weights `[N]`, read weights
     /// `[R, N]`, precedence `[N]`, links `[N, N]`. Zeros are the state before the first step.
-    pub fn state_parts(self) -> [usize; 7] {
+    pub fn dnc_state_parts(self) -> [usize; 7] {
         let Self {
             slots: n,
             width: w,
@@ -48,48 +36,26 @@ impl DncSizes {
 
     /// Numbers of a lane's interface: read keys `[R, W]` and their strengths `[R]`, write key `[W]` and its strength,
     /// erase `[W]`, add `[W]`, free gates `[R]`, allocation gate, write gate, read modes `[R, 3]`.
-    pub fn interface_parts(self) -> [usize; 10] {
+    pub fn dnc_interface_parts(self) -> [usize; 10] {
         let (w, r) = (self.width, self.heads);
         [r * w, r, w, 1, w, w, r, 1, 1, MODES * r]
     }
 
     /// Numbers of a lane's trace: the interface after its activations, allocation, write content and its cosines, norms
     /// of the rows before and after the write; of each read head content and its cosines, backward and forward weights.
-    fn trace_parts(self) -> [usize; 7] {
+    fn dnc_trace_parts(self) -> [usize; 7] {
         let (n, r) = (self.slots, self.heads);
-        let interface = self.interface_parts().iter().sum();
+        let interface = self.dnc_interface_parts().iter().sum();
         [interface, n, n, n, n, n, 4 * r * n]
     }
 
-    pub(crate) fn lane(self) -> LaneSizes {
+    pub(crate) fn dnc_lane(self) -> LaneSizes {
         LaneSizes {
-            state: self.state_parts().iter().sum(),
-            interface: self.interface_parts().iter().sum(),
-            trace: self.trace_parts().iter().sum(),
+            state: self.dnc_state_parts().iter().sum(),
+            interface: self.dnc_interface_parts().iter().sum(),
+            trace: self.dnc_trace_parts().iter().sum(),
         }
     }
-
-    fn head(self, head: usize, width: usize) -> std::ops::Range<usize> {
-        head * width..(head + 1) * width
-    }
-}
-
-/// Evaluates a call with usual sizes as constants, so that the inner loops have fixed lengths.
-macro_rules! with_known_sizes {
-    ($sizes:ident, $call:expr) => {
-        match ($sizes.slots, $sizes.width, $sizes.heads) {
-            (8, 16, 1) => {
-                let $sizes = DncSizes {
-                    slots: 8,
-                    width: 16,
-                    heads: 1,
-                    ..$sizes
-                };
-                $call
-            }
-            _ => $call,
-        }
-    };
 }
 
 /// Computes the state after a step of every lane, and the trace that its backward pass needs. `after` and `before`
@@ -99,7 +65,7 @@ pub(crate) fn dnc_step(
     (after, trace): (&mut [f32], &mut [f32]),
     before: &[f32],
     interface: &[f32],
-    sizes: DncSizes,
+    sizes: MemorySizes,
 ) {
     with_known_sizes!(sizes, step_lanes((after, trace), before, interface, sizes));
 }
@@ -111,7 +77,7 @@ pub(crate) fn dnc_step_gradient(
     d: (&mut [f32], &mut [f32]),
     d_after: &mut [f32],
     saved: Saved<'_>,
-    sizes: DncSizes,
+    sizes: MemorySizes,
 ) {
     with_known_sizes!(sizes, gradient_lanes(d, d_after, saved, sizes));
 }
@@ -124,7 +90,7 @@ struct Scratch {
 }
 
 impl Scratch {
-    fn new(sizes: DncSizes) -> Self {
+    fn new(sizes: MemorySizes) -> Self {
         Self {
             slots: std::array::from_fn(|_| vec![0.0; sizes.slots]),
             row: vec![0.0; sizes.width],
@@ -138,9 +104,9 @@ fn step_lanes(
     (after, trace): (&mut [f32], &mut [f32]),
     before: &[f32],
     interface: &[f32],
-    sizes: DncSizes,
+    sizes: MemorySizes,
 ) {
-    let lane = sizes.lane();
+    let lane = sizes.dnc_lane();
     let mut scratch = Scratch::new(sizes);
     let lanes = before
         .chunks_exact(lane.state)
@@ -159,18 +125,37 @@ fn step_lane(
     before: &[f32],
     interface: &[f32],
     scratch: &mut Scratch,
-    sizes: DncSizes,
+    sizes: MemorySizes,
 ) {
     let [_, memory, usage, written, read_by, precedence, links] =
-        parts(before, sizes.state_parts());
-    let [words, memory_after, usage_after, writing, reading, precedence_after, links_after] =
-        parts_mut(after, sizes.state_parts());
-    let [control, allocation, content, cosines, norms, norms_after, of_heads] =
-        parts_mut(trace, sizes.trace_parts());
+        parts(before, sizes.dnc_state_parts());
+    let [
+        words,
+        memory_after,
+        usage_after,
+        writing,
+        reading,
+        precedence_after,
+        links_after,
+    ] = parts_mut(after, sizes.dnc_state_parts());
+    let [
+        control,
+        allocation,
+        content,
+        cosines,
+        norms,
+        norms_after,
+        of_heads,
+    ] = parts_mut(trace, sizes.dnc_trace_parts());
     activate(control, interface, sizes);
     let control = Control::of(control, sizes);
     use_slots(usage_after, usage, written, read_by, control.free);
-    allocate(allocation, usage_after, &mut scratch.order, &mut scratch.slots[0]);
+    allocate(
+        allocation,
+        usage_after,
+        &mut scratch.order,
+        &mut scratch.slots[0],
+    );
     row_norms(norms, memory, sizes.width);
     control.write_lookup(memory, norms).weights(Found {
         weights: content,
@@ -184,17 +169,21 @@ fn step_lane(
     control.write_with(writing).apply(memory_after, memory);
     link(links_after, links, writing, precedence);
     let left = 1.0 - sum(writing);
-    for (after, (before, write)) in precedence_after.iter_mut().zip(precedence.iter().zip(&*writing))
+    for (after, (before, write)) in precedence_after
+        .iter_mut()
+        .zip(precedence.iter().zip(&*writing))
     {
         *after = left.mul_add(*before, *write);
     }
     row_norms(norms_after, memory_after, sizes.width);
     for (head, trace) in of_heads.chunks_exact_mut(4 * sizes.slots).enumerate() {
         let [content, cosines, backward, forward] = parts_mut(trace, [sizes.slots; 4]);
-        control.read_lookup(head, memory_after, norms_after, sizes).weights(Found {
-            weights: content,
-            cosines,
-        });
+        control
+            .read_lookup(head, memory_after, norms_after, sizes)
+            .weights(Found {
+                weights: content,
+                cosines,
+            });
         let of_head = sizes.head(head, sizes.slots);
         follow((backward, forward), links_after, &read_by[of_head.clone()]);
         let modes = &control.modes[sizes.head(head, MODES)];
@@ -204,22 +193,46 @@ fn step_lane(
                 + modes[CONTENT] * content[slot]
                 + modes[FORWARD] * forward[slot];
         }
-        read(&mut words[sizes.head(head, sizes.width)], reading, memory_after);
+        read(
+            &mut words[sizes.head(head, sizes.width)],
+            reading,
+            memory_after,
+        );
     }
 }
 
 /// Applies the activations of the interface.
 #[inline(always)]
-fn activate(control: &mut [f32], interface: &[f32], sizes: DncSizes) {
+fn activate(control: &mut [f32], interface: &[f32], sizes: MemorySizes) {
     control.copy_from_slice(interface);
-    let lengths = sizes.interface_parts();
-    let [_, strengths, _, write_strength, erase, _, free, allocate, write, modes] =
-        parts_mut(control, lengths);
+    let lengths = sizes.dnc_interface_parts();
+    let [
+        _,
+        strengths,
+        _,
+        write_strength,
+        erase,
+        _,
+        free,
+        allocate,
+        write,
+        modes,
+    ] = parts_mut(control, lengths);
     for strength in strengths.iter_mut().chain(write_strength) {
         *strength = oneplus(*strength);
     }
-    let [_, _, _, _, raw_erase, _, raw_free, raw_allocate, raw_write, _] =
-        parts(interface, lengths);
+    let [
+        _,
+        _,
+        _,
+        _,
+        raw_erase,
+        _,
+        raw_free,
+        raw_allocate,
+        raw_write,
+        _,
+    ] = parts(interface, lengths);
     sigmoids(erase, raw_erase);
     sigmoids(free, raw_free);
     sigmoids(allocate, raw_allocate);
@@ -247,9 +260,19 @@ struct Control<'a> {
 
 impl<'a> Control<'a> {
     #[inline(always)]
-    fn of(control: &'a [f32], sizes: DncSizes) -> Self {
-        let [keys, strengths, write_key, write_strength, erase, add, free, allocate, write, modes] =
-            parts(control, sizes.interface_parts());
+    fn of(control: &'a [f32], sizes: MemorySizes) -> Self {
+        let [
+            keys,
+            strengths,
+            write_key,
+            write_strength,
+            erase,
+            add,
+            free,
+            allocate,
+            write,
+            modes,
+        ] = parts(control, sizes.dnc_interface_parts());
         Self {
             keys,
             strengths,
@@ -281,7 +304,7 @@ impl<'a> Control<'a> {
         head: usize,
         memory: &'a [f32],
         norms: &'a [f32],
-        sizes: DncSizes,
+        sizes: MemorySizes,
     ) -> Lookup<'a> {
         Lookup {
             key: &self.keys[sizes.head(head, sizes.width)],
@@ -404,9 +427,9 @@ fn gradient_lanes(
     (d_before, d_interface): (&mut [f32], &mut [f32]),
     d_after: &mut [f32],
     saved: Saved<'_>,
-    sizes: DncSizes,
+    sizes: MemorySizes,
 ) {
-    let of_lane = sizes.lane();
+    let of_lane = sizes.dnc_lane();
     let mut scratch = Scratch::new(sizes);
     let gradients = d_before
         .chunks_exact_mut(of_lane.state)
@@ -425,19 +448,43 @@ fn gradient_lane(
     d_after: &mut [f32],
     saved: Saved<'_>,
     scratch: &mut Scratch,
-    sizes: DncSizes,
+    sizes: MemorySizes,
 ) {
-    reads_gradient((&mut *d_before, &mut *d_interface), d_after, saved, scratch, sizes);
-    let [_, d_memory, _, _, _, d_precedence, d_links] = parts_mut(d_before, sizes.state_parts());
-    let [_, d_memory_after, d_usage, d_writing, _, d_precedence_after, d_links_after] =
-        parts_mut(d_after, sizes.state_parts());
-    let [_, memory, _, _, _, precedence, links] = parts(saved.before, sizes.state_parts());
-    let [_, _, usage, writing, ..] = parts(saved.after, sizes.state_parts());
+    reads_gradient(
+        (&mut *d_before, &mut *d_interface),
+        d_after,
+        saved,
+        scratch,
+        sizes,
+    );
+    let [_, d_memory, _, _, _, d_precedence, d_links] =
+        parts_mut(d_before, sizes.dnc_state_parts());
+    let [
+        _,
+        d_memory_after,
+        d_usage,
+        d_writing,
+        _,
+        d_precedence_after,
+        d_links_after,
+    ] = parts_mut(d_after, sizes.dnc_state_parts());
+    let [_, memory, _, _, _, precedence, links] = parts(saved.before, sizes.dnc_state_parts());
+    let [_, _, usage, writing, ..] = parts(saved.after, sizes.dnc_state_parts());
     let [control, allocation, content, cosines, norms, ..] =
-        parts(saved.trace, sizes.trace_parts());
+        parts(saved.trace, sizes.dnc_trace_parts());
     let control = Control::of(control, sizes);
-    let [_, _, d_key, d_strength, d_erase, d_add, _, d_allocate, d_write, _] =
-        parts_mut(d_interface, sizes.interface_parts());
+    let [
+        _,
+        _,
+        d_key,
+        d_strength,
+        d_erase,
+        d_add,
+        _,
+        d_allocate,
+        d_write,
+        _,
+    ] = parts_mut(d_interface, sizes.dnc_interface_parts());
 
     let onward = dot(d_precedence_after, precedence);
     add_scaled(d_precedence, 1.0 - sum(writing), d_precedence_after);
@@ -445,7 +492,11 @@ fn gradient_lane(
         *d += d_after - onward;
     }
     let linked = (links, writing, precedence);
-    link_gradient((d_links, &mut *d_writing, d_precedence), d_links_after, linked);
+    link_gradient(
+        (d_links, &mut *d_writing, d_precedence),
+        d_links_after,
+        linked,
+    );
     let d_operands = WriteGradients {
         memory: &mut *d_memory,
         weights: &mut *d_writing,
@@ -483,24 +534,29 @@ fn reads_gradient(
     d_after: &mut [f32],
     saved: Saved<'_>,
     scratch: &mut Scratch,
-    sizes: DncSizes,
+    sizes: MemorySizes,
 ) {
     let slots = sizes.slots;
-    let [_, _, _, _, d_read_by, _, _] = parts_mut(d_before, sizes.state_parts());
+    let [_, _, _, _, d_read_by, _, _] = parts_mut(d_before, sizes.dnc_state_parts());
     let [d_words, d_memory, _, _, d_reading, _, d_links] =
-        parts_mut(d_after, sizes.state_parts());
-    let [_, _, _, _, read_by, _, _] = parts(saved.before, sizes.state_parts());
-    let [_, memory, _, _, reading, _, links] = parts(saved.after, sizes.state_parts());
-    let [control, _, _, _, _, norms, of_heads] = parts(saved.trace, sizes.trace_parts());
+        parts_mut(d_after, sizes.dnc_state_parts());
+    let [_, _, _, _, read_by, _, _] = parts(saved.before, sizes.dnc_state_parts());
+    let [_, memory, _, _, reading, _, links] = parts(saved.after, sizes.dnc_state_parts());
+    let [control, _, _, _, _, norms, of_heads] = parts(saved.trace, sizes.dnc_trace_parts());
     let control = Control::of(control, sizes);
     let [d_keys, d_strengths, _, _, _, _, _, _, _, d_modes] =
-        parts_mut(d_interface, sizes.interface_parts());
+        parts_mut(d_interface, sizes.dnc_interface_parts());
     for (head, trace) in of_heads.chunks_exact(4 * slots).enumerate() {
         let [content, cosines, backward, forward] = parts(trace, [slots; 4]);
         let (of_slots, of_word) = (sizes.head(head, slots), sizes.head(head, sizes.width));
         let d_reading = &mut d_reading[of_slots.clone()];
         let d_word = &d_words[of_word.clone()];
-        read_gradient((d_reading, d_memory), d_word, &reading[of_slots.clone()], memory);
+        read_gradient(
+            (d_reading, d_memory),
+            d_word,
+            &reading[of_slots.clone()],
+            memory,
+        );
         let modes = &control.modes[sizes.head(head, MODES)];
         let d_modes = &mut d_modes[sizes.head(head, MODES)];
         d_modes[BACKWARD] = dot(d_reading, backward);
@@ -533,7 +589,9 @@ fn follow_gradient(
     read_by: &[f32],
 ) {
     let slots = read_by.len();
-    let rows = links.chunks_exact(slots).zip(d_links.chunks_exact_mut(slots));
+    let rows = links
+        .chunks_exact(slots)
+        .zip(d_links.chunks_exact_mut(slots));
     for (i, (row, d_row)) in rows.enumerate() {
         add_scaled(d_row, read_by[i], d_backward);
         add_scaled(d_row, d_forward[i], read_by);
@@ -550,7 +608,9 @@ fn link_gradient(
     (links, writing, precedence): (&[f32], &[f32], &[f32]),
 ) {
     let slots = writing.len();
-    let rows = links.chunks_exact(slots).zip(d_links.chunks_exact_mut(slots));
+    let rows = links
+        .chunks_exact(slots)
+        .zip(d_links.chunks_exact_mut(slots));
     for (i, (d_after, (links, d_links))) in d_after.chunks_exact_mut(slots).zip(rows).enumerate() {
         d_after[i] = 0.0;
         let write = writing[i];
@@ -569,13 +629,13 @@ fn usage_gradient(
     (d_before, d_interface): (&mut [f32], &mut [f32]),
     d_after: &[f32],
     saved: Saved<'_>,
-    sizes: DncSizes,
+    sizes: MemorySizes,
 ) {
-    let [_, _, d_usage, _, d_read_by, ..] = parts_mut(d_before, sizes.state_parts());
-    let [_, _, d_usage_after, ..] = parts(d_after, sizes.state_parts());
-    let [_, _, usage, written, read_by, ..] = parts(saved.before, sizes.state_parts());
+    let [_, _, d_usage, _, d_read_by, ..] = parts_mut(d_before, sizes.dnc_state_parts());
+    let [_, _, d_usage_after, ..] = parts(d_after, sizes.dnc_state_parts());
+    let [_, _, usage, written, read_by, ..] = parts(saved.before, sizes.dnc_state_parts());
     let free = Control::of(&saved.trace[..saved.interface.len()], sizes).free;
-    let [_, _, _, _, _, _, d_free, ..] = parts_mut(d_interface, sizes.interface_parts());
+    let [_, _, _, _, _, _, d_free, ..] = parts_mut(d_interface, sizes.dnc_interface_parts());
     let kept = |head: usize, slot: usize| 1.0 - free[head] * read_by[head * sizes.slots + slot];
     for (slot, (d, d_usage)) in d_usage_after.iter().zip(d_usage).enumerate() {
         let used = usage[slot] + written[slot] - usage[slot] * written[slot];
@@ -595,20 +655,33 @@ fn usage_gradient(
 
 /// Backward pass of [`activate`], in place.
 #[inline(always)]
-fn activate_gradient(d_interface: &mut [f32], saved: Saved<'_>, sizes: DncSizes) {
-    let lengths = sizes.interface_parts();
+fn activate_gradient(d_interface: &mut [f32], saved: Saved<'_>, sizes: MemorySizes) {
+    let lengths = sizes.dnc_interface_parts();
     let [_, strengths, _, write_strength, ..] = parts(saved.interface, lengths);
     let [_, _, _, _, erase, _, free, allocate, write, modes] =
         parts(&saved.trace[..saved.interface.len()], lengths);
-    let [_, d_strengths, _, d_write_strength, d_erase, _, d_free, d_allocate, d_write, d_modes] =
-        parts_mut(d_interface, lengths);
+    let [
+        _,
+        d_strengths,
+        _,
+        d_write_strength,
+        d_erase,
+        _,
+        d_free,
+        d_allocate,
+        d_write,
+        d_modes,
+    ] = parts_mut(d_interface, lengths);
     oneplus_gradient(d_strengths, strengths);
     oneplus_gradient(d_write_strength, write_strength);
     sigmoids_gradient(d_erase, erase);
     sigmoids_gradient(d_free, free);
     sigmoids_gradient(d_allocate, allocate);
     sigmoids_gradient(d_write, write);
-    for (d, modes) in d_modes.chunks_exact_mut(MODES).zip(modes.chunks_exact(MODES)) {
+    for (d, modes) in d_modes
+        .chunks_exact_mut(MODES)
+        .zip(modes.chunks_exact(MODES))
+    {
         softmax_gradient(d, modes);
     }
 }

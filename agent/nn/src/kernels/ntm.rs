@@ -6,8 +6,9 @@ use std::ops::Range;
 use multiversion::multiversion;
 
 use super::addressing::{
-    Found, LaneSizes, Lookup, Saved, Write, WriteGradients, oneplus, oneplus_gradient, parts, parts_mut, read,
-    read_gradient, row_norms, sigmoids, sigmoids_gradient, softmax, softmax_gradient,
+    Found, LaneSizes, Lookup, MemorySizes, Saved, Write, WriteGradients, oneplus, oneplus_gradient,
+    parts, parts_mut, read, read_gradient, row_norms, sigmoids, sigmoids_gradient, softmax,
+    softmax_gradient, with_known_sizes,
 };
 use super::math::{ln, sigmoid};
 
@@ -16,24 +17,11 @@ const SHIFTS: usize = 3;
 /// Added to weights before their logarithm.
 const FLOOR: f32 = 1e-12;
 
-/// Sizes of the memory of a neural Turing machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NtmSizes {
-    /// Rows of the memory, N.
-    pub slots: usize,
-    /// Numbers of a row, W.
-    pub width: usize,
-    /// Read heads, R.
-    pub heads: usize,
-    /// Off, nothing is written whatever the interface says.
-    pub writes: bool,
-}
-
-impl NtmSizes {
+impl MemorySizes {
     /// Numbers of a lane's state: reads `[R, W]`, memory `[N, W]`, write weights `[N]`, read weights `[R, N]`. Weights are
     /// kept with 1 taken off that of the first slot: zeros are the state before the first step, in which every head
     /// stands at the first slot.
-    pub fn state_parts(self) -> [usize; 4] {
+    pub fn ntm_state_parts(self) -> [usize; 4] {
         let Self {
             slots: n,
             width: w,
@@ -46,7 +34,7 @@ impl NtmSizes {
     /// Numbers of a lane's interface: address of the write head `[W + 6]`, erase `[W]`, add `[W]`, addresses of the read
     /// heads `[R, W + 6]`. An address is a key `[W]`, its strength, the gate between content and the last weights, shifts
     /// by -1, 0 and 1, and the sharpening.
-    pub fn interface_parts(self) -> [usize; 4] {
+    pub fn ntm_interface_parts(self) -> [usize; 4] {
         let (w, r) = (self.width, self.heads);
         let address = self.address();
         [address, w, w, r * address]
@@ -62,41 +50,19 @@ impl NtmSizes {
 
     /// Numbers of a lane's trace: the interface after its activations, norms of the rows before and after the write; of
     /// each head, the write head first, content and its cosines, and the shifted weights.
-    fn trace_parts(self) -> [usize; 4] {
+    fn ntm_trace_parts(self) -> [usize; 4] {
         let (n, r) = (self.slots, self.heads);
-        let interface = self.interface_parts().iter().sum();
+        let interface = self.ntm_interface_parts().iter().sum();
         [interface, n, n, 3 * (r + 1) * n]
     }
 
-    pub(crate) fn lane(self) -> LaneSizes {
+    pub(crate) fn ntm_lane(self) -> LaneSizes {
         LaneSizes {
-            state: self.state_parts().iter().sum(),
-            interface: self.interface_parts().iter().sum(),
-            trace: self.trace_parts().iter().sum(),
+            state: self.ntm_state_parts().iter().sum(),
+            interface: self.ntm_interface_parts().iter().sum(),
+            trace: self.ntm_trace_parts().iter().sum(),
         }
     }
-
-    fn head(self, head: usize, width: usize) -> Range<usize> {
-        head * width..(head + 1) * width
-    }
-}
-
-/// Evaluates a call with usual sizes as constants, so that the inner loops have fixed lengths.
-macro_rules! with_known_sizes {
-    ($sizes:ident, $call:expr) => {
-        match ($sizes.slots, $sizes.width, $sizes.heads) {
-            (8, 16, 1) => {
-                let $sizes = NtmSizes {
-                    slots: 8,
-                    width: 16,
-                    heads: 1,
-                    ..$sizes
-                };
-                $call
-            }
-            _ => $call,
-        }
-    };
 }
 
 /// Computes the state after a step of every lane, and the trace that its backward pass needs. `after` and `before`
@@ -106,7 +72,7 @@ pub(crate) fn ntm_step(
     (after, trace): (&mut [f32], &mut [f32]),
     before: &[f32],
     interface: &[f32],
-    sizes: NtmSizes,
+    sizes: MemorySizes,
 ) {
     with_known_sizes!(sizes, step_lanes((after, trace), before, interface, sizes));
 }
@@ -118,7 +84,7 @@ pub(crate) fn ntm_step_gradient(
     d: (&mut [f32], &mut [f32]),
     d_after: &mut [f32],
     saved: Saved<'_>,
-    sizes: NtmSizes,
+    sizes: MemorySizes,
 ) {
     with_known_sizes!(sizes, gradient_lanes(d, d_after, saved, sizes));
 }
@@ -140,7 +106,7 @@ impl<'a> Address<'a> {
         control: &'a [f32],
         last: &'a [f32],
         (memory, norms): (&'a [f32], &'a [f32]),
-        sizes: NtmSizes,
+        sizes: MemorySizes,
     ) -> Self {
         let [key, strength, gate, shifts, sharpening] = parts(control, sizes.address_parts());
         Self {
@@ -201,7 +167,7 @@ impl<'a> Address<'a> {
         (d_last, d_memory, d_address): (&mut [f32], &mut [f32], &mut [f32]),
         d: &mut [f32],
         (weights, trace): (&[f32], &[f32]),
-        ([d_gated, d_content], sizes): (&mut [Vec<f32>; 2], NtmSizes),
+        ([d_gated, d_content], sizes): (&mut [Vec<f32>; 2], MemorySizes),
     ) {
         let slots = weights.len();
         let [content, cosines, shifted] = parts(trace, [slots; 3]);
@@ -224,7 +190,9 @@ impl<'a> Address<'a> {
             d_content[slot] = self.gate * d;
             d_last[slot] += (1.0 - self.gate) * d;
         }
-        d_strength[0] += self.lookup.gradient((d_key, d_memory), d_content, content, cosines);
+        d_strength[0] += self
+            .lookup
+            .gradient((d_key, d_memory), d_content, content, cosines);
     }
 }
 
@@ -241,9 +209,9 @@ fn step_lanes(
     (after, trace): (&mut [f32], &mut [f32]),
     before: &[f32],
     interface: &[f32],
-    sizes: NtmSizes,
+    sizes: MemorySizes,
 ) {
-    let lane = sizes.lane();
+    let lane = sizes.ntm_lane();
     let lanes = before
         .chunks_exact(lane.state)
         .zip(interface.chunks_exact(lane.interface));
@@ -260,14 +228,14 @@ fn step_lane(
     (after, trace): (&mut [f32], &mut [f32]),
     before: &[f32],
     interface: &[f32],
-    sizes: NtmSizes,
+    sizes: MemorySizes,
 ) {
     let slots = sizes.slots;
-    let [_, memory, written, read_by] = parts(before, sizes.state_parts());
-    let [words, memory_after, writing, reading] = parts_mut(after, sizes.state_parts());
-    let [control, norms, norms_after, of_heads] = parts_mut(trace, sizes.trace_parts());
+    let [_, memory, written, read_by] = parts(before, sizes.ntm_state_parts());
+    let [words, memory_after, writing, reading] = parts_mut(after, sizes.ntm_state_parts());
+    let [control, norms, norms_after, of_heads] = parts_mut(trace, sizes.ntm_trace_parts());
     activate(control, interface, sizes);
-    let [write_address, erase, add, addresses] = parts(control, sizes.interface_parts());
+    let [write_address, erase, add, addresses] = parts(control, sizes.ntm_interface_parts());
     let (of_write, of_reads) = of_heads.split_at_mut(3 * slots);
     row_norms(norms, memory, sizes.width);
     Address::of(write_address, written, (memory, norms), sizes).weights(writing, of_write);
@@ -290,17 +258,21 @@ fn step_lane(
         let reading = &mut reading[of_slots];
         let address = Address::of(control, last, (memory_after, norms_after), sizes);
         address.weights(reading, trace);
-        read(&mut words[sizes.head(head, sizes.width)], reading, memory_after);
+        read(
+            &mut words[sizes.head(head, sizes.width)],
+            reading,
+            memory_after,
+        );
         reading[0] -= 1.0;
     }
 }
 
 /// Applies the activations of the interface.
 #[inline(always)]
-fn activate(control: &mut [f32], interface: &[f32], sizes: NtmSizes) {
+fn activate(control: &mut [f32], interface: &[f32], sizes: MemorySizes) {
     control.copy_from_slice(interface);
-    let [write_address, erase, _, addresses] = parts_mut(control, sizes.interface_parts());
-    let [_, raw_erase, ..] = parts(interface, sizes.interface_parts());
+    let [write_address, erase, _, addresses] = parts_mut(control, sizes.ntm_interface_parts());
+    let [_, raw_erase, ..] = parts(interface, sizes.ntm_interface_parts());
     sigmoids(erase, raw_erase);
     activate_address(write_address, sizes);
     for address in addresses.chunks_exact_mut(sizes.address()) {
@@ -309,7 +281,7 @@ fn activate(control: &mut [f32], interface: &[f32], sizes: NtmSizes) {
 }
 
 #[inline(always)]
-fn activate_address(address: &mut [f32], sizes: NtmSizes) {
+fn activate_address(address: &mut [f32], sizes: MemorySizes) {
     let [_, strength, gate, shifts, sharpening] = parts_mut(address, sizes.address_parts());
     strength[0] = oneplus(strength[0]);
     gate[0] = sigmoid(gate[0]);
@@ -319,7 +291,7 @@ fn activate_address(address: &mut [f32], sizes: NtmSizes) {
 
 /// Backward pass of [`activate_address`], in place.
 #[inline(always)]
-fn activate_address_gradient(d: &mut [f32], raw: &[f32], control: &[f32], sizes: NtmSizes) {
+fn activate_address_gradient(d: &mut [f32], raw: &[f32], control: &[f32], sizes: MemorySizes) {
     let lengths = sizes.address_parts();
     let [_, strength, _, _, sharpening] = parts(raw, lengths);
     let [_, _, gate, shifts, _] = parts(control, lengths);
@@ -335,9 +307,9 @@ fn gradient_lanes(
     (d_before, d_interface): (&mut [f32], &mut [f32]),
     d_after: &mut [f32],
     saved: Saved<'_>,
-    sizes: NtmSizes,
+    sizes: MemorySizes,
 ) {
-    let of_lane = sizes.lane();
+    let of_lane = sizes.ntm_lane();
     let mut scratch = Scratch {
         slots: [vec![0.0; sizes.slots], vec![0.0; sizes.slots]],
         weights: vec![0.0; sizes.slots],
@@ -366,17 +338,19 @@ fn gradient_lane(
     d_after: &mut [f32],
     saved: Saved<'_>,
     scratch: &mut Scratch,
-    sizes: NtmSizes,
+    sizes: MemorySizes,
 ) {
     let slots = sizes.slots;
-    let [_, memory, written, read_by] = parts(saved.before, sizes.state_parts());
-    let [_, memory_after, writing, reading] = parts(saved.after, sizes.state_parts());
-    let [control, norms, norms_after, of_heads] = parts(saved.trace, sizes.trace_parts());
-    let [write_address, erase, add, addresses] = parts(control, sizes.interface_parts());
-    let [raw_address, _, _, raw_addresses] = parts(saved.interface, sizes.interface_parts());
-    let [_, d_memory, d_written, d_read_by] = parts_mut(d_before, sizes.state_parts());
-    let [d_words, d_memory_after, d_writing, d_reading] = parts_mut(d_after, sizes.state_parts());
-    let [d_address, d_erase, d_add, d_addresses] = parts_mut(d_interface, sizes.interface_parts());
+    let [_, memory, written, read_by] = parts(saved.before, sizes.ntm_state_parts());
+    let [_, memory_after, writing, reading] = parts(saved.after, sizes.ntm_state_parts());
+    let [control, norms, norms_after, of_heads] = parts(saved.trace, sizes.ntm_trace_parts());
+    let [write_address, erase, add, addresses] = parts(control, sizes.ntm_interface_parts());
+    let [raw_address, _, _, raw_addresses] = parts(saved.interface, sizes.ntm_interface_parts());
+    let [_, d_memory, d_written, d_read_by] = parts_mut(d_before, sizes.ntm_state_parts());
+    let [d_words, d_memory_after, d_writing, d_reading] =
+        parts_mut(d_after, sizes.ntm_state_parts());
+    let [d_address, d_erase, d_add, d_addresses] =
+        parts_mut(d_interface, sizes.ntm_interface_parts());
     let (of_write, of_reads) = of_heads.split_at(3 * slots);
     let Scratch {
         slots: buffers,
@@ -389,12 +363,21 @@ fn gradient_lane(
         restore(weights, &reading[of_slots.clone()]);
         let d_weights = &mut d_reading[of_slots.clone()];
         let d_word = &d_words[sizes.head(head, sizes.width)];
-        read_gradient((&mut *d_weights, &mut *d_memory_after), d_word, weights, memory_after);
+        read_gradient(
+            (&mut *d_weights, &mut *d_memory_after),
+            d_word,
+            weights,
+            memory_after,
+        );
         let control = &addresses[of_address.clone()];
         let last = &read_by[of_slots.clone()];
         let address = Address::of(control, last, (memory_after, norms_after), sizes);
         let d_address = &mut d_addresses[of_address.clone()];
-        let d_operands = (&mut d_read_by[of_slots], &mut *d_memory_after, &mut *d_address);
+        let d_operands = (
+            &mut d_read_by[of_slots],
+            &mut *d_memory_after,
+            &mut *d_address,
+        );
         address.gradient(d_operands, d_weights, (weights, trace), (buffers, sizes));
         activate_address_gradient(d_address, &raw_addresses[of_address], control, sizes);
     }

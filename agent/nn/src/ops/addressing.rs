@@ -72,8 +72,9 @@ impl Graph<'_> {
         if grad_keys.iter().any(|key| key.wanted()) {
             let (filled, weights) = (filled.map(<[bool]>::to_vec), weights.clone());
             self.record(&reads, move |d_reads, grads| {
-                let [mut memory, mut keys, mut strengths] =
-                    tensors.each_ref().map(|tensor| vec![0.0; values(tensor).len()]);
+                let [mut memory, mut keys, mut strengths] = tensors
+                    .each_ref()
+                    .map(|tensor| vec![0.0; values(tensor).len()]);
                 let gradients = ContentReadGradients {
                     memory: &mut memory,
                     keys: &mut keys,

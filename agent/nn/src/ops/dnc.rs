@@ -2,14 +2,14 @@
 
 use super::addressing::StepKernel;
 use crate::graph::Graph;
-use crate::kernels::addressing::{LaneSizes, Saved};
-use crate::kernels::dnc::{DncSizes, dnc_step, dnc_step_gradient};
+use crate::kernels::addressing::{LaneSizes, MemorySizes, Saved};
+use crate::kernels::dnc::{dnc_step, dnc_step_gradient};
 use crate::tensor::Tensor;
 
 impl Graph<'_> {
     /// One step of the memory of a differentiable neural computer (Graves et al. 2016, doi:10.1038/nature20101): `state`
     /// `[B, S]` and `interface` `[B, X]`, straight from the controller, give the next state `[B, S]`. For what a row holds
-    /// see [`DncSizes::state_parts`] and [`DncSizes::interface_parts`].
+    /// see [`MemorySizes::dnc_state_parts`] and [`MemorySizes::dnc_interface_parts`].
     ///
     /// With σ, oneplus and softmax applied to the interface, and C a softmax of strength times cosine over the slots:
     /// ```text
@@ -25,22 +25,25 @@ impl Graph<'_> {
     ///
     /// # Panics
     /// When shapes do not match.
-    pub fn dnc_step(&mut self, state: &Tensor, interface: &Tensor, sizes: DncSizes) -> Tensor {
-        self.memory_step(state, interface, sizes)
+    pub fn dnc_step(&mut self, state: &Tensor, interface: &Tensor, sizes: MemorySizes) -> Tensor {
+        self.memory_step(state, interface, Dnc(sizes))
     }
 }
 
-impl StepKernel for DncSizes {
+/// The kernels of a step.
+struct Dnc(MemorySizes);
+
+impl StepKernel for Dnc {
     fn lane(&self) -> LaneSizes {
-        DncSizes::lane(*self)
+        self.0.dnc_lane()
     }
 
     fn step(&self, results: (&mut [f32], &mut [f32]), before: &[f32], interface: &[f32]) {
-        dnc_step(results, before, interface, *self);
+        dnc_step(results, before, interface, self.0);
     }
 
     fn gradient(&self, d: (&mut [f32], &mut [f32]), d_after: &mut [f32], saved: Saved<'_>) {
-        dnc_step_gradient(d, d_after, saved, *self);
+        dnc_step_gradient(d, d_after, saved, self.0);
     }
 }
 
@@ -53,7 +56,7 @@ mod tests {
     use crate::kernels::addressing::{parts, parts_mut};
     use crate::{Params, values};
 
-    const SIZES: DncSizes = DncSizes {
+    const SIZES: MemorySizes = MemorySizes {
         slots: 3,
         width: 2,
         heads: 1,
@@ -70,9 +73,19 @@ mod tests {
 
     /// A step that writes `add` to the freest slot if `write`, then looks for `key` or follows the links.
     fn interface(add: [f32; 2], write: f32, key: [f32; 2], mode: usize, free: f32) -> Vec<f32> {
-        let mut row = vec![0.0; SIZES.interface_parts().iter().sum()];
-        let [keys, strengths, _, _, erase, added, freeing, allocate, writing, modes] =
-            parts_mut(&mut row, SIZES.interface_parts());
+        let mut row = vec![0.0; SIZES.dnc_interface_parts().iter().sum()];
+        let [
+            keys,
+            strengths,
+            _,
+            _,
+            erase,
+            added,
+            freeing,
+            allocate,
+            writing,
+            modes,
+        ] = parts_mut(&mut row, SIZES.dnc_interface_parts());
         keys.copy_from_slice(&key);
         strengths.fill(YES);
         erase.fill(YES);
@@ -85,7 +98,7 @@ mod tests {
         row
     }
 
-    fn step(state: &[f32], interface: &[f32], sizes: DncSizes) -> Vec<f32> {
+    fn step(state: &[f32], interface: &[f32], sizes: MemorySizes) -> Vec<f32> {
         let params = Params::new();
         let mut graph = Graph::inference(&params);
         let state = graph.constant(state.to_vec(), (1, state.len()));
@@ -93,8 +106,8 @@ mod tests {
         values(&graph.dnc_step(&state, &interface, sizes)).to_vec()
     }
 
-    fn start(sizes: DncSizes) -> Vec<f32> {
-        vec![0.0; sizes.state_parts().iter().sum()]
+    fn start(sizes: MemorySizes) -> Vec<f32> {
+        vec![0.0; sizes.dnc_state_parts().iter().sum()]
     }
 
     fn assert_close(found: &[f32], expected: &[f32]) {
@@ -107,21 +120,29 @@ mod tests {
     /// (1, 2) goes to slot 0 and (3, -1) to slot 1; slot 0 is found by content.
     fn two_written() -> Vec<f32> {
         let key = [0.5, 1.0];
-        let one = step(&start(SIZES), &interface([1.0, 2.0], YES, key, CONTENT, NO), SIZES);
+        let one = step(
+            &start(SIZES),
+            &interface([1.0, 2.0], YES, key, CONTENT, NO),
+            SIZES,
+        );
         step(&one, &interface([3.0, -1.0], YES, key, CONTENT, NO), SIZES)
     }
 
     #[test]
     fn the_first_writes_take_the_free_slots_in_their_order() {
-        let one = step(&start(SIZES), &interface([1.0, 2.0], YES, [0.0; 2], CONTENT, NO), SIZES);
-        let [_, memory, _, write, _, precedence, links] = parts(&one, SIZES.state_parts());
+        let one = step(
+            &start(SIZES),
+            &interface([1.0, 2.0], YES, [0.0; 2], CONTENT, NO),
+            SIZES,
+        );
+        let [_, memory, _, write, _, precedence, links] = parts(&one, SIZES.dnc_state_parts());
         assert_close(write, &[1.0, 0.0, 0.0]);
         assert_close(memory, &[1.0, 2.0, 0.0, 0.0, 0.0, 0.0]);
         assert_close(precedence, &[1.0, 0.0, 0.0]);
         assert_close(links, &[0.0; 9]);
         let two = two_written();
         let [read, memory, usage, write, reading, precedence, links] =
-            parts(&two, SIZES.state_parts());
+            parts(&two, SIZES.dnc_state_parts());
         assert_close(usage, &[1.0, 0.0, 0.0]);
         assert_close(write, &[0.0, 1.0, 0.0]);
         assert_close(memory, &[1.0, 2.0, 3.0, -1.0, 0.0, 0.0]);
@@ -133,20 +154,32 @@ mod tests {
 
     #[test]
     fn links_are_followed_forward_and_backward() {
-        let forward = step(&two_written(), &interface([9.0; 2], NO, [0.0; 2], FORWARD, NO), SIZES);
-        let [read, memory, ..] = parts(&forward, SIZES.state_parts());
+        let forward = step(
+            &two_written(),
+            &interface([9.0; 2], NO, [0.0; 2], FORWARD, NO),
+            SIZES,
+        );
+        let [read, memory, ..] = parts(&forward, SIZES.dnc_state_parts());
         assert_close(read, &[3.0, -1.0]);
         assert_close(memory, &[1.0, 2.0, 3.0, -1.0, 0.0, 0.0]);
-        let backward = step(&forward, &interface([9.0; 2], NO, [0.0; 2], BACKWARD, NO), SIZES);
-        let [read, ..] = parts(&backward, SIZES.state_parts());
+        let backward = step(
+            &forward,
+            &interface([9.0; 2], NO, [0.0; 2], BACKWARD, NO),
+            SIZES,
+        );
+        let [read, ..] = parts(&backward, SIZES.dnc_state_parts());
         assert_close(read, &[1.0, 2.0]);
     }
 
     /// Slot 0 was read; freed, it takes the next word although slot 2 was never used.
     #[test]
     fn a_slot_that_was_read_can_be_freed() {
-        let freed = step(&two_written(), &interface([5.0, 5.0], YES, [0.0; 2], CONTENT, YES), SIZES);
-        let [_, memory, usage, ..] = parts(&freed, SIZES.state_parts());
+        let freed = step(
+            &two_written(),
+            &interface([5.0, 5.0], YES, [0.0; 2], CONTENT, YES),
+            SIZES,
+        );
+        let [_, memory, usage, ..] = parts(&freed, SIZES.dnc_state_parts());
         assert_close(usage, &[0.0, 1.0, 0.0]);
         assert_close(memory, &[5.0, 5.0, 3.0, -1.0, 0.0, 0.0]);
     }
@@ -154,14 +187,18 @@ mod tests {
     #[test]
     fn without_writes_memory_links_and_precedence_stay() {
         let before = two_written();
-        let sizes = DncSizes {
+        let sizes = MemorySizes {
             writes: false,
             ..SIZES
         };
-        let after = step(&before, &interface([9.0; 2], YES, [1.0; 2], CONTENT, NO), sizes);
-        let [_, memory, _, _, _, precedence, links] = parts(&before, SIZES.state_parts());
+        let after = step(
+            &before,
+            &interface([9.0; 2], YES, [1.0; 2], CONTENT, NO),
+            sizes,
+        );
+        let [_, memory, _, _, _, precedence, links] = parts(&before, SIZES.dnc_state_parts());
         let [_, memory_after, _, write, _, precedence_after, links_after] =
-            parts(&after, SIZES.state_parts());
+            parts(&after, SIZES.dnc_state_parts());
         assert_eq!(write, [0.0; 3]);
         assert_eq!(
             (memory, precedence, links),
@@ -171,7 +208,7 @@ mod tests {
 
     #[test]
     fn quantities_keep_their_bounds_over_random_steps() {
-        let sizes = DncSizes {
+        let sizes = MemorySizes {
             slots: 5,
             width: 3,
             heads: 2,
@@ -180,12 +217,12 @@ mod tests {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(0);
         let mut state = start(sizes);
         for _ in 0..400 {
-            let row: Vec<f32> = (0..sizes.interface_parts().iter().sum())
+            let row: Vec<f32> = (0..sizes.dnc_interface_parts().iter().sum())
                 .map(|_| rng.random_range(-4.0..4.0))
                 .collect();
             state = step(&state, &row, sizes);
             let [_, _, usage, write, reading, precedence, links] =
-                parts(&state, sizes.state_parts());
+                parts(&state, sizes.dnc_state_parts());
             let sums_to_at_most_1 =
                 |x: &[f32]| x.iter().all(|&x| x >= -1e-6) && x.iter().sum::<f32>() <= 1.0 + 1e-5;
             assert!(usage.iter().all(|u| (0.0..=1.0).contains(u)), "{usage:?}");
@@ -205,7 +242,7 @@ mod tests {
     #[test]
     fn a_step_equals_its_equations() {
         for (slots, width, heads) in [(5, 3, 2), (8, 16, 1)] {
-            let sizes = DncSizes {
+            let sizes = MemorySizes {
                 slots,
                 width,
                 heads,
@@ -214,7 +251,7 @@ mod tests {
             let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
             let mut state = start(sizes);
             for _ in 0..20 {
-                let row: Vec<f32> = (0..sizes.interface_parts().iter().sum())
+                let row: Vec<f32> = (0..sizes.dnc_interface_parts().iter().sum())
                     .map(|_| rng.random_range(-2.0..2.0))
                     .collect();
                 let expected = by_equations(&state, &row, sizes);
@@ -240,13 +277,23 @@ mod tests {
         scores.iter().map(|score| score / total).collect()
     }
 
-    fn by_equations(state: &[f32], interface: &[f32], sizes: DncSizes) -> Vec<f32> {
+    fn by_equations(state: &[f32], interface: &[f32], sizes: MemorySizes) -> Vec<f32> {
         let double = |x: &[f32]| x.iter().map(|&x| f64::from(x)).collect::<Vec<f64>>();
         let (n, w, r) = (sizes.slots, sizes.width, sizes.heads);
         let [_, memory, usage, written, reading, precedence, links] =
-            parts(state, sizes.state_parts()).map(double);
-        let [keys, strengths, write_key, write_strength, erase, add, free, allocate, write, modes] =
-            parts(interface, sizes.interface_parts()).map(double);
+            parts(state, sizes.dnc_state_parts()).map(double);
+        let [
+            keys,
+            strengths,
+            write_key,
+            write_strength,
+            erase,
+            add,
+            free,
+            allocate,
+            write,
+            modes,
+        ] = parts(interface, sizes.dnc_interface_parts()).map(double);
         let mut memory: Vec<Vec<f64>> = memory.chunks(w).map(<[f64]>::to_vec).collect();
         let usage: Vec<f64> = (0..n)
             .map(|i| {
@@ -262,7 +309,8 @@ mod tests {
         for (place, &i) in order.iter().enumerate() {
             let freer = order[..place].iter().map(|&j| used(j)).product::<f64>();
             let gate = sigma(allocate[0]);
-            writing[i] = sigma(write[0]) * (gate * (1.0 - used(i)) * freer + (1.0 - gate) * found[i]);
+            writing[i] =
+                sigma(write[0]) * (gate * (1.0 - used(i)) * freer + (1.0 - gate) * found[i]);
         }
         for (row, weight) in memory.iter_mut().zip(&writing) {
             for (j, x) in row.iter_mut().enumerate() {
@@ -271,7 +319,11 @@ mod tests {
         }
         let link = |i: usize, j: usize| {
             let kept = (1.0 - writing[i] - writing[j]) * links[i * n + j];
-            if i == j { 0.0 } else { kept + writing[i] * precedence[j] }
+            if i == j {
+                0.0
+            } else {
+                kept + writing[i] * precedence[j]
+            }
         };
         let left = 1.0 - writing.iter().sum::<f64>();
         let (mut reads, mut read_by) = (Vec::new(), Vec::new());
@@ -292,7 +344,15 @@ mod tests {
         }
         let precedence = (0..n).map(|i| left * precedence[i] + writing[i]).collect();
         let links = (0..n * n).map(|at| link(at / n, at % n)).collect();
-        let all = [reads, memory.concat(), usage, writing.clone(), read_by, precedence, links];
+        let all = [
+            reads,
+            memory.concat(),
+            usage,
+            writing.clone(),
+            read_by,
+            precedence,
+            links,
+        ];
         all.concat().iter().map(|&x| x as f32).collect()
     }
 }

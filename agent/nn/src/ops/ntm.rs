@@ -2,14 +2,14 @@
 
 use super::addressing::StepKernel;
 use crate::graph::Graph;
-use crate::kernels::addressing::{LaneSizes, Saved};
-use crate::kernels::ntm::{NtmSizes, ntm_step, ntm_step_gradient};
+use crate::kernels::addressing::{LaneSizes, MemorySizes, Saved};
+use crate::kernels::ntm::{ntm_step, ntm_step_gradient};
 use crate::tensor::Tensor;
 
 impl Graph<'_> {
     /// One step of the memory of a neural Turing machine (Graves et al. 2014, arXiv:1410.5401, section 3): `state` `[B, S]`
     /// and `interface` `[B, X]`, straight from the controller, give the next state `[B, S]`. For what a row holds see
-    /// [`NtmSizes::state_parts`] and [`NtmSizes::interface_parts`].
+    /// [`MemorySizes::ntm_state_parts`] and [`MemorySizes::ntm_interface_parts`].
     ///
     /// Each head, with C a softmax of strength times cosine over the slots, moves its weights w:
     /// ```text
@@ -21,22 +21,25 @@ impl Graph<'_> {
     ///
     /// # Panics
     /// When shapes do not match.
-    pub fn ntm_step(&mut self, state: &Tensor, interface: &Tensor, sizes: NtmSizes) -> Tensor {
-        self.memory_step(state, interface, sizes)
+    pub fn ntm_step(&mut self, state: &Tensor, interface: &Tensor, sizes: MemorySizes) -> Tensor {
+        self.memory_step(state, interface, Ntm(sizes))
     }
 }
 
-impl StepKernel for NtmSizes {
+/// The kernels of a step.
+struct Ntm(MemorySizes);
+
+impl StepKernel for Ntm {
     fn lane(&self) -> LaneSizes {
-        NtmSizes::lane(*self)
+        self.0.ntm_lane()
     }
 
     fn step(&self, results: (&mut [f32], &mut [f32]), before: &[f32], interface: &[f32]) {
-        ntm_step(results, before, interface, *self);
+        ntm_step(results, before, interface, self.0);
     }
 
     fn gradient(&self, d: (&mut [f32], &mut [f32]), d_after: &mut [f32], saved: Saved<'_>) {
-        ntm_step_gradient(d, d_after, saved, *self);
+        ntm_step_gradient(d, d_after, saved, self.0);
     }
 }
 
@@ -46,7 +49,7 @@ mod tests {
     use crate::kernels::addressing::{parts, parts_mut};
     use crate::{Params, values};
 
-    const SIZES: NtmSizes = NtmSizes {
+    const SIZES: MemorySizes = MemorySizes {
         slots: 4,
         width: 2,
         heads: 1,
@@ -65,7 +68,7 @@ mod tests {
         d[0] = sharpening;
     }
 
-    fn step(state: &[f32], interface: &[f32], sizes: NtmSizes) -> Vec<f32> {
+    fn step(state: &[f32], interface: &[f32], sizes: MemorySizes) -> Vec<f32> {
         let params = Params::new();
         let mut graph = Graph::inference(&params);
         let state = graph.constant(state.to_vec(), (1, state.len()));
@@ -76,8 +79,8 @@ mod tests {
     /// Interface of a step: the write head shifts and writes `add` over what was there, the read head shifts or looks for
     /// `key`.
     fn interface(add: [f32; 2], write_shift: i32, read: ([f32; 2], f32, i32)) -> Vec<f32> {
-        let mut row = vec![0.0; SIZES.interface_parts().iter().sum()];
-        let [write, erase, added, reading] = parts_mut(&mut row, SIZES.interface_parts());
+        let mut row = vec![0.0; SIZES.ntm_interface_parts().iter().sum()];
+        let [write, erase, added, reading] = parts_mut(&mut row, SIZES.ntm_interface_parts());
         address(write, [0.0; 2], -100.0, write_shift, 0.0);
         erase.fill(100.0);
         added.copy_from_slice(&add);
@@ -97,10 +100,10 @@ mod tests {
     /// shift.
     #[test]
     fn two_words_are_written_and_read_by_content_and_shift() {
-        let start = vec![0.0; SIZES.state_parts().iter().sum()];
+        let start = vec![0.0; SIZES.ntm_state_parts().iter().sum()];
         let stay = ([0.0; 2], -100.0, 0);
         let one = step(&start, &interface([1.0, 2.0], 1, stay), SIZES);
-        let [read, memory, write, reading] = parts(&one, SIZES.state_parts());
+        let [read, memory, write, reading] = parts(&one, SIZES.ntm_state_parts());
         assert_close(memory, &[0.0, 0.0, 1.0, 2.0, 0.0, 0.0, 0.0, 0.0]);
         // Weights are kept with 1 taken off the first.
         assert_close(write, &[-1.0, 1.0, 0.0, 0.0]);
@@ -108,34 +111,38 @@ mod tests {
         assert_close(read, &[0.0, 0.0]);
         let find = ([0.5, 1.0], 100.0, 0);
         let two = step(&one, &interface([3.0, -1.0], 1, find), SIZES);
-        let [read, memory, ..] = parts(&two, SIZES.state_parts());
+        let [read, memory, ..] = parts(&two, SIZES.ntm_state_parts());
         assert_close(memory, &[0.0, 0.0, 1.0, 2.0, 3.0, -1.0, 0.0, 0.0]);
         assert_close(read, &[1.0, 2.0]);
         let onward = ([0.0; 2], -100.0, 1);
         let three = step(&two, &interface([0.0, 0.0], 1, onward), SIZES);
-        let [read, ..] = parts(&three, SIZES.state_parts());
+        let [read, ..] = parts(&three, SIZES.ntm_state_parts());
         assert_close(read, &[3.0, -1.0]);
     }
 
     /// From slot 0 a shift by -1 goes around to the last slot.
     #[test]
     fn shifts_go_around() {
-        let start = vec![0.0; SIZES.state_parts().iter().sum()];
-        let back = step(&start, &interface([1.0, 1.0], -1, ([0.0; 2], -100.0, 0)), SIZES);
-        let [_, memory, ..] = parts(&back, SIZES.state_parts());
+        let start = vec![0.0; SIZES.ntm_state_parts().iter().sum()];
+        let back = step(
+            &start,
+            &interface([1.0, 1.0], -1, ([0.0; 2], -100.0, 0)),
+            SIZES,
+        );
+        let [_, memory, ..] = parts(&back, SIZES.ntm_state_parts());
         assert_close(memory, &[0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0]);
     }
 
     #[test]
     fn weights_sum_to_one_and_sharpening_picks_the_largest() {
-        let mut state = vec![0.0; SIZES.state_parts().iter().sum()];
-        let [_, _, write, _] = parts_mut(&mut state, SIZES.state_parts());
+        let mut state = vec![0.0; SIZES.ntm_state_parts().iter().sum()];
+        let [_, _, write, _] = parts_mut(&mut state, SIZES.ntm_state_parts());
         write.copy_from_slice(&[0.2 - 1.0, 0.4, 0.3, 0.1]);
         for (sharpening, largest) in [(-100.0, 0.4), (100.0, 1.0)] {
             let mut row = interface([0.0; 2], 0, ([0.0; 2], -100.0, 0));
             row[7] = sharpening;
             let after = step(&state, &row, SIZES);
-            let [_, _, write, _] = parts(&after, SIZES.state_parts());
+            let [_, _, write, _] = parts(&after, SIZES.ntm_state_parts());
             assert!((write.iter().sum::<f32>()).abs() < 1e-5);
             assert!((write[1] - largest).abs() < 1e-4, "{write:?}");
         }
@@ -143,15 +150,15 @@ mod tests {
 
     #[test]
     fn without_writes_the_memory_stays() {
-        let sizes = NtmSizes {
+        let sizes = MemorySizes {
             writes: false,
             ..SIZES
         };
-        let mut state = vec![0.0; SIZES.state_parts().iter().sum()];
-        let [_, memory, ..] = parts_mut(&mut state, SIZES.state_parts());
+        let mut state = vec![0.0; SIZES.ntm_state_parts().iter().sum()];
+        let [_, memory, ..] = parts_mut(&mut state, SIZES.ntm_state_parts());
         memory.fill(0.5);
         let after = step(&state, &interface([1.0, 1.0], 1, ([0.0; 2], 0.0, 0)), sizes);
-        let [_, memory, ..] = parts(&after, SIZES.state_parts());
+        let [_, memory, ..] = parts(&after, SIZES.ntm_state_parts());
         assert_eq!(memory, [0.5; 8]);
     }
 }
