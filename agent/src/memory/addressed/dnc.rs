@@ -6,7 +6,7 @@ use crate::memory::CoreContext;
 use crate::nn::{Graph, MemorySizes, Tensor};
 
 /// The matrix of a differentiable neural computer.
-pub struct Dnc(MemorySizes);
+pub struct Dnc(pub(super) MemorySizes);
 
 /// Builds the cell.
 pub fn cell(context: &mut CoreContext<'_>) -> Controlled<Dnc> {

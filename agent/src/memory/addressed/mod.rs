@@ -16,6 +16,8 @@ use crate::onnx::{self, StepGraph};
 mod controller;
 pub mod dnc;
 pub mod ntm;
+#[cfg(test)]
+mod parity;
 
 /// The network that moves the heads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]

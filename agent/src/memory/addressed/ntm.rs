@@ -5,7 +5,7 @@ use crate::memory::CoreContext;
 use crate::nn::{Graph, MemorySizes, Tensor};
 
 /// The matrix of a neural Turing machine.
-pub struct Ntm(MemorySizes);
+pub struct Ntm(pub(super) MemorySizes);
 
 /// Builds the cell.
 pub fn cell(context: &mut CoreContext<'_>) -> Controlled<Ntm> {
