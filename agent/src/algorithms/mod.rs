@@ -4,10 +4,12 @@ mod algorithm;
 #[cfg(test)]
 mod check;
 mod defaults;
+mod dnc;
 mod family;
 mod gru;
 mod lru;
 mod mingru;
+mod ntm;
 mod players;
 mod ppo;
 #[cfg(test)]
@@ -33,6 +35,8 @@ pub const ALGORITHMS: &[Algorithm] = &[
     mingru::ROW,
     lru::ROW,
     shm::ROW,
+    dnc::ROW,
+    ntm::ROW,
     tracerl::ROW,
     tracerl_notebook::ROW,
     players::RANDOM,

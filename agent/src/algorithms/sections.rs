@@ -13,11 +13,12 @@ use crate::learner::auxiliary::AuxiliaryLosses;
 use crate::learner::exploration::ExplorationBonuses;
 use crate::learner::ppo::PpoUpdate;
 use crate::learner::stopping::Stopping;
+use crate::memory::addressed::Addressing;
 use crate::memory::attention::episodic_transformer::Episodes;
 use crate::memory::linear::lru::Eigenvalues;
 use crate::memory::linear::shm::Matrix;
 use crate::memory::slots::Steps;
-use crate::memory::{Layers, Network, Slots};
+use crate::memory::{Layers, Network, Slots, Writes};
 use crate::policy::inputs::Inputs;
 
 macro_rules! sections {
@@ -97,6 +98,8 @@ sections! {
     slots: Slots;
     steps: Steps;
     episodes: Episodes;
+    addressing: Addressing;
+    writes: Writes;
     auxiliary: AuxiliaryLosses;
     exploration: ExplorationBonuses;
 }
@@ -172,6 +175,7 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), NAMES.len());
+        assert_eq!(names.len(), 45, "{names:?}");
     }
 
     /// A section that a row has and the list lacks would have no flags.

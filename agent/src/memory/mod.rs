@@ -13,6 +13,7 @@ use crate::nn::{Graph, Params, Tensor};
 use crate::onnx::{self, StepGraph};
 use crate::spaces::actions::{ActionHeads, Choice};
 
+pub mod addressed;
 pub mod attention;
 pub mod episodes;
 pub mod feedforward;
@@ -37,6 +38,15 @@ section! {
     pub struct Layers, overridden by LayersOverrides {
         /// Layers of the memory, one upon another.
         memory_layers: usize = 2, |&v| (1..=8).contains(&v), "1 to 8";
+    }
+}
+
+section! {
+    /// Writes into a memory that is written by a gate.
+    pub struct Writes, overridden by WritesOverrides {
+        /// Write into the memory. Off, it stays empty: the control that shows what it is good for.
+        #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
+        memory_writes: bool = true, |_| true, "true or false";
     }
 }
 

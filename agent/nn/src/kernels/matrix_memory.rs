@@ -271,7 +271,10 @@ impl Block {
             let after = &mut now[..size];
             let factors_of_step = &mut self.factors[step * size..][..size];
             for i in 0..values {
-                let (left, value) = (inputs.left[row * values + i], inputs.value[row * values + i]);
+                let (left, value) = (
+                    inputs.left[row * values + i],
+                    inputs.value[row * values + i],
+                );
                 let range = i * width..(i + 1) * width;
                 let (before, after) = (&before[range.clone()], &mut after[range.clone()]);
                 let by = &mut factors_of_step[range];

@@ -2,7 +2,7 @@
 //! attention and Hadamard memories share. They are linear in the matrix, so that all products with weights are taken
 //! beforehand, for the whole sequence at once.
 
-use crate::graph::{Graph, GradKey};
+use crate::graph::{GradKey, Graph};
 use crate::kernels::matrix_memory::{
     Calibration, Inputs, Kept, Shape, divide_by_last, divide_by_last_gradient, matrix_memory,
     matrix_memory_gradient,
@@ -100,7 +100,14 @@ impl Graph<'_> {
         let mut kept = Kept::new();
         let keep = is_wanted.then_some(&mut kept);
         let numbers = inputs.numbers();
-        matrix_memory(&mut y, &mut states, keep, numbers, over(starts, batch, size), calibration);
+        matrix_memory(
+            &mut y,
+            &mut states,
+            keep,
+            numbers,
+            over(starts, batch, size),
+            calibration,
+        );
         let y = self.constant(y, (rows, values));
         if is_wanted {
             let (inputs, starts) = (inputs.clone(), starts.to_vec());
@@ -180,8 +187,7 @@ mod tests {
                 3 => one_hot(2, column),
                 _ => one_hot([2, 2, 1][row], column),
             });
-            let (y, last) =
-                graph.matrix_memory(&of_rows, calibration, &[false; 3], &[0.0; 18], 1);
+            let (y, last) = graph.matrix_memory(&of_rows, calibration, &[false; 3], &[0.0; 18], 1);
             assert_eq!(values(&y), [0.5, -3.0, 0.5, -3.0, 0.0, 0.0]);
             assert_eq!((last[2], last[9 + 2]), (0.5, -3.0));
         }

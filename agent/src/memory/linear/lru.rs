@@ -136,8 +136,8 @@ mod tests {
     #[test]
     fn eigenvalues_begin_on_a_ring() {
         let (_, params) = stack::<Lru>(3, &hyper(0.999));
-        let [nu, theta, log_gamma] = ["nu", "theta", "log_gamma"]
-            .map(|name| get(&params, &format!("core.layer1.{name}")));
+        let [nu, theta, log_gamma] =
+            ["nu", "theta", "log_gamma"].map(|name| get(&params, &format!("core.layer1.{name}")));
         assert!(theta.iter().all(|theta| (0.0..MAX_PHASE).contains(theta)));
         for (nu, log_gamma) in nu.iter().zip(log_gamma) {
             let radius = (-nu.exp()).exp();

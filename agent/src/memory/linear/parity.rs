@@ -24,7 +24,10 @@ struct Episode {
 fn assert_close(found: &[f32], expected: &[f32]) {
     assert_eq!(found.len(), expected.len());
     for (i, (a, b)) in found.iter().zip(expected).enumerate() {
-        assert!((a - b).abs() < 2e-6 * b.abs().max(1.0), "[{i}] is {a}, not {b}");
+        assert!(
+            (a - b).abs() < 2e-6 * b.abs().max(1.0),
+            "[{i}] is {a}, not {b}"
+        );
     }
 }
 
@@ -38,7 +41,10 @@ fn compare<R: LinearRecurrence>(recorded: &str) {
     for (name, numbers) in &episode.weights {
         set(&mut params, name, numbers);
     }
-    assert_close(&features(&core, &params, &episode.inputs), &episode.features);
+    assert_close(
+        &features(&core, &params, &episode.inputs),
+        &episode.features,
+    );
 }
 
 #[test]
@@ -81,8 +87,7 @@ fn compare_reads(recorded: &str, calibration: Calibration) {
     };
     let initial = vec![0.0; reads.batch * values(&inputs.value).len() / rows * 4];
     let starts = vec![false; rows];
-    let (mut read, _) =
-        graph.matrix_memory(&inputs, calibration, &starts, &initial, reads.batch);
+    let (mut read, _) = graph.matrix_memory(&inputs, calibration, &starts, &initial, reads.batch);
     if calibration == Calibration::Outer {
         read = graph.divide_by_last(&read, 1e-6);
     }

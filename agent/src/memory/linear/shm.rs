@@ -129,9 +129,8 @@ impl Gate {
         (choices, size): (&[i32], usize),
     ) -> Write {
         let rows = nn::values(key).len() / size;
-        let ones = |graph: &Graph<'_>, columns| {
-            graph.constant(vec![1.0; rows * columns], (rows, columns))
-        };
+        let ones =
+            |graph: &Graph<'_>, columns| graph.constant(vec![1.0; rows * columns], (rows, columns));
         match *self {
             Self::Hadamard { weight, theta, .. } => {
                 let both = graph.linear(x, weight, None, Activation::Identity);
@@ -247,8 +246,7 @@ impl LinearRecurrence for Shm {
         let size = self.size;
         let before = step.state(state, &[size * size], "a matrix, after the step before");
         let before = step.reset(&before, 0.0);
-        let [projection, weight, theta] =
-            [self.projection, weight, theta].map(|id| step.param(id));
+        let [projection, weight, theta] = [self.projection, weight, theta].map(|id| step.param(id));
         let graph = &mut step.graph;
         let sums = graph.op("MatMul", &[x, &projection]);
         let [key, query, value] =
@@ -302,7 +300,9 @@ mod tests {
     }
 
     fn identity(scale: f32) -> Vec<f32> {
-        (0..16).map(|i| if i % 5 == 0 { scale } else { 0.0 }).collect()
+        (0..16)
+            .map(|i| if i % 5 == 0 { scale } else { 0.0 })
+            .collect()
     }
 
     /// Weights that make a key and a query of the first two inputs, a value of the third, and a read of the first unit.
