@@ -102,6 +102,7 @@ fn outcome(job: &Job) -> Outcome {
         solved_threshold: Some(0.95),
         training: None,
         parameters: Some(10),
+        memory_bytes: Some(512),
         hyperparameters: BTreeMap::new(),
         learning_curve: vec![(50, 1.0)],
         evaluations: evaluations.to_vec(),

@@ -14,6 +14,9 @@ use crate::policy::outputs::Outputs;
 use crate::policy::{Policy, PolicyParts};
 use crate::spaces::Spaces;
 
+/// Hyper-parameters that say how many of the last steps a memory holds.
+const WINDOW_SETTINGS: [&str; 2] = ["window", "frames"];
+
 /// A row: the description of an algorithm, and the parts that it is built from.
 pub struct Algorithm {
     /// Id on the command line, in records and in file names.
@@ -46,6 +49,13 @@ impl Algorithm {
     /// Returns whether there is anything to learn.
     pub fn learns(&self) -> bool {
         self.decider == Decider::Network
+    }
+
+    /// Returns the hyper-parameter that says how many of the last steps its memory holds, if there is one.
+    pub fn window_setting(&self) -> Option<&'static str> {
+        let settings = (self.defaults)();
+        let mut names = settings.rows().map(|row| row.name);
+        names.find(|name| WINDOW_SETTINGS.contains(name))
     }
 
     /// Returns the reason why it cannot play a task with these spaces, if it cannot.

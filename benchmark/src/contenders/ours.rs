@@ -13,7 +13,9 @@ use agent::run::config::TrainConfig;
 use agent::run::folder::{Earlier, Session, SessionEnd};
 use agent::run::settings::Settings;
 use agent::run::train::Ending;
+use agent::spaces::Spaces;
 use agent::views::monitor::{LogRecord, Monitor, MonitorError, Progress};
+use environments::registry;
 use serde_json::{Map, Value};
 
 use crate::contenders::judge::Judge;
@@ -43,6 +45,19 @@ pub struct OurContender {
 }
 
 impl Contender for OurContender {
+    /// A task that this program's table of environments lacks, or a row with a mistake, is not
+    /// refused here: it fails with its own reason when it runs.
+    fn refusal(&self, experiment: &Experiment, agent: &AgentRow) -> Option<String> {
+        let config = train_config(experiment, agent, 0).ok()?;
+        let instance = registry::instance(&experiment.spec_id, &experiment.kwargs)?.ok()?;
+        let spaces = Spaces {
+            observation: instance.observation_space,
+            action: instance.action_space,
+        };
+        let algorithm = algorithms::find(&agent.algorithm).ok()?;
+        algorithm.refusal(&spaces, &config.hyper)
+    }
+
     fn run(
         &self,
         job: &Job,
@@ -66,6 +81,7 @@ impl Contender for OurContender {
             }
         })?;
         let statistics = &trained.checkpoint.run.statistics;
+        let memory = &trained.checkpoint.run.collector.lanes.memory;
         Ok(Outcome {
             trained_steps: statistics.timesteps,
             steps_per_s: trained.steps_per_s.unwrap_or(0.0),
@@ -77,6 +93,7 @@ impl Contender for OurContender {
                 return_sum: statistics.return_sum,
             }),
             parameters: Some(trained.parameters),
+            memory_bytes: Some(memory.bytes_per_lane()),
             hyperparameters: config.hyperparameters().into_iter().collect(),
             learning_curve: thinned(&statistics.curve, CURVE_POINTS),
             evaluations,
@@ -129,6 +146,11 @@ fn train_config(experiment: &Experiment, row: &AgentRow, seed: u64) -> Result<Tr
     // Players that do not learn never stop early, and refuse the setting.
     if !experiment.early_stop && algorithm.learns() {
         overrides.insert("early_stop".to_owned(), false.into());
+    }
+    if let (Some(window), Some(setting)) = (experiment.window, algorithm.window_setting()) {
+        overrides
+            .entry(setting)
+            .or_insert_with(|| Value::from(window));
     }
     let overrides: Overrides = serde_json::from_value(Value::Object(overrides))
         .map_err(|error| format!("overrides of {:?}: {error}", row.name))?;

@@ -30,6 +30,10 @@ pub struct Outcome {
     /// Number of trained parameters, if known.
     #[serde(default)]
     pub parameters: Option<usize>,
+    /// Bytes of one lane's memory while acting; `None` for external programs and in records of
+    /// earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<usize>,
     /// Hyper-parameters of the training, defaults included.
     pub hyperparameters: BTreeMap<String, Value>,
     /// Pairs of trained steps and the mean return of recent training episodes, steps ascending.
@@ -136,8 +140,18 @@ impl MemoryView {
                 usefulness: slots.usefulness.clone(),
                 attention: slots.attention.clone(),
             }),
-            Recorded::Slots(_) | Recorded::Units(_) | Recorded::None => None,
+            Recorded::Slots(_) | Recorded::Units(_) | Recorded::Vectors(_) | Recorded::None => None,
         }
+    }
+
+    /// Returns the share of attention that the cue's entry gets in the last step. `None` where no
+    /// single step holds the cue.
+    pub fn cue_attention(&self) -> Option<f64> {
+        let cue_step = self.cue_step?;
+        let last = self.steps.len().checked_sub(1)? * self.slots;
+        let entries = self.write_step[last..].iter().zip(&self.attention[last..]);
+        let of_cue = entries.filter(|(written, _)| **written == Some(cue_step));
+        Some(of_cue.map(|(_, share)| f64::from(*share)).sum())
     }
 
     /// Keeps at most `limit` columns, evenly spaced, including the first and the last.
@@ -247,6 +261,16 @@ mod tests {
             None
         );
         assert_eq!(of(Recorded::None), None);
+    }
+
+    #[test]
+    fn attention_to_the_cue_is_that_of_the_last_step() {
+        let mut seen = crate::fixtures::memory_view(4);
+        assert!((seen.cue_attention().unwrap() - 0.9).abs() < 1e-6);
+        seen.write_step[3 * 2] = Some(2);
+        assert_eq!(seen.cue_attention(), Some(0.0), "the cue was dropped");
+        seen.cue_step = None;
+        assert_eq!(seen.cue_attention(), None);
     }
 
     #[test]

@@ -45,6 +45,7 @@ struct Row<'a> {
     steps_per_s: Option<f64>,
     train_duration_s: Option<f64>,
     parameters: Option<usize>,
+    memory_bytes: Option<usize>,
 }
 
 /// Returns the table of a run.
@@ -106,6 +107,7 @@ fn row<'a>(summary: &AgentSummary<'a>) -> Row<'a> {
         steps_per_s: summary.steps_per_s(),
         train_duration_s: summary.train_duration_s(),
         parameters: summary.parameters(),
+        memory_bytes: summary.memory_bytes(),
     }
 }
 

@@ -275,6 +275,7 @@ impl Trial<'_> {
             solved_threshold: None,
             training: None,
             parameters: None,
+            memory_bytes: None,
             hyperparameters: [
                 ("command".to_owned(), Value::from(external.command.clone())),
                 ("evaluation_seed".to_owned(), self.secret_seed.into()),
