@@ -51,10 +51,17 @@ impl Plan {
     /// Never for the committed files, which tests read.
     pub fn suite(suite: Suite) -> Result<Self, Error> {
         let (path, text) = suite.file();
-        match suite {
-            Suite::Systems => systems::plan(text, Path::new(path)),
-            _ => Self::from_toml(text, Path::new(path)),
+        let path = Path::new(path);
+        if suite != Suite::Systems {
+            return Self::from_toml(text, path);
         }
+        let (agents, experiments) = systems::read(text).map_err(syntax_error(path))?;
+        let plan = Self {
+            agents,
+            experiments,
+        };
+        plan.check()?;
+        Ok(plan)
     }
 
     /// Makes a plan of single environments with these arguments, for the agents of the classic

@@ -2,7 +2,6 @@
 //! algorithms, so that a new algorithm is a new row.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use agent::algorithms::{self, Algorithm};
 use serde::Deserialize;
@@ -10,8 +9,6 @@ use serde_json::Value;
 
 use super::agents::{AgentRow, Shows, Variant};
 use super::experiment::Experiment;
-use super::{Plan, syntax_error};
-use crate::error::Error;
 
 /// The suite's file.
 #[derive(Deserialize)]
@@ -38,28 +35,21 @@ struct Change {
     experiments: Vec<String>,
 }
 
-/// Returns the suite's plan: every algorithm that learns with its default settings, then the same with changes.
+/// Reads the suite's rows and tasks: every algorithm that learns with its default settings, then the same with changes.
 ///
 /// # Errors
-/// When the text is not a valid file of the suite.
-pub(super) fn plan(text: &str, path: &Path) -> Result<Plan, Error> {
+/// When the text is not a file of the suite's form.
+pub(super) fn read(text: &str) -> Result<(Vec<AgentRow>, Vec<Experiment>), toml::de::Error> {
     let File {
         changes,
         experiments,
-    } = toml::from_str(text).map_err(syntax_error(path))?;
-    let learners = || algorithms::learners();
-    let mut agents: Vec<AgentRow> = learners()
-        .map(|row| AgentRow::with_defaults(row.id))
-        .collect();
+    } = toml::from_str(text)?;
+    let plain = algorithms::learners().map(|row| AgentRow::with_defaults(row.id));
+    let mut agents: Vec<AgentRow> = plain.collect();
     for change in &changes {
-        agents.extend(learners().filter_map(|row| change.of(row)));
+        agents.extend(algorithms::learners().filter_map(|row| change.of(row)));
     }
-    let plan = Plan {
-        agents,
-        experiments,
-    };
-    plan.check()?;
-    Ok(plan)
+    Ok((agents, experiments))
 }
 
 impl Change {
@@ -87,7 +77,7 @@ impl Change {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::Suite;
+    use crate::plan::{Plan, Suite};
 
     fn suite() -> Plan {
         Plan::suite(Suite::Systems).unwrap()
@@ -123,13 +113,21 @@ mod tests {
         assert_eq!(changed.overrides["memory_learn_retention"], false);
         assert_eq!(changed.experiments, ["memory-32-hard"]);
         let variant = changed.variant.as_ref().unwrap();
-        assert_eq!((&variant.of[..], variant.shows), ("tracerl", Shows::Retention));
+        assert_eq!(
+            (&variant.of[..], variant.shows),
+            ("tracerl", Shows::Retention)
+        );
         assert_eq!(
             row(&plan, "tracerl-lifetime").overrides["memory_scope"],
             "lifetime"
         );
         // A recurrent network has neither setting.
-        let of = |name: &str| plan.agents.iter().filter(|row| row.algorithm == name).count();
+        let of = |name: &str| {
+            plan.agents
+                .iter()
+                .filter(|row| row.algorithm == name)
+                .count()
+        };
         assert_eq!(of("recurrent-ppo"), 1);
     }
 
@@ -168,7 +166,11 @@ mod tests {
     fn a_quick_run_has_one_task_of_each_kind_and_changed_rows_only_where_they_run() {
         let mut plan = suite();
         plan.settle_budgets(true);
-        let steps: u64 = plan.experiments.iter().map(|task| task.total_timesteps).sum();
+        let steps: u64 = plan
+            .experiments
+            .iter()
+            .map(|task| task.total_timesteps)
+            .sum();
         assert!(steps <= 300_000, "{steps} steps of each row");
         let jobs = plan.agents.iter().flat_map(|row| {
             let tasks = plan.experiments.iter().filter(|task| row.runs(task));
@@ -180,8 +182,9 @@ mod tests {
 
     #[test]
     fn an_error_has_its_line() {
-        let error = plan("changes = []\nexperiment = []\n", Path::new("systems.toml"));
-        let error = error.unwrap_err().to_string();
-        assert!(error.contains("systems.toml") && error.contains("line 2"), "{error}");
+        let error = read("changes = []\nexperiment = []\n")
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("line 2"), "{error}");
     }
 }

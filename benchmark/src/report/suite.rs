@@ -134,9 +134,7 @@ fn is_compared(name: &str, summaries: &[ExperimentSummary<'_>]) -> bool {
 /// Returns whether a task has a scale and a run of every agent in the aggregates.
 fn is_comparable(task: &ExperimentSummary<'_>, compared: &[&String]) -> bool {
     Reference::from_experiment(task.experiment).is_some()
-        && compared
-            .iter()
-            .all(|name| !scores(task, name).is_empty())
+        && compared.iter().all(|name| !scores(task, name).is_empty())
 }
 
 fn scores(task: &ExperimentSummary<'_>, name: &str) -> Vec<f64> {
