@@ -41,10 +41,10 @@ PAIRINGS = {
         "gru", [], "jax_gru.py", [], 600_000, 600_000, None,
     ),
     "trxl": (
-        "gtrxl", ["--window"], "torch_trxl.py", [], 200_000, 50_000, 10,
+        "gtrxl", ["--memory-window"], "torch_trxl.py", [], 200_000, 50_000, 10,
     ),
     "trxl-published": (
-        "gtrxl", ["--window"], "torch_trxl.py", ["--published"], 200_000, 32_768, 10,
+        "gtrxl", ["--memory-window"], "torch_trxl.py", ["--published"], 200_000, 32_768, 10,
     ),
 }  # fmt: skip
 

@@ -165,6 +165,7 @@ fn outcome(delay: u64, returns: [f64; 4]) -> Outcome {
         learning_curve: vec![(1_024, 0.0), (3_072, returns[0] / 2.0), (5_120, returns[0])],
         evaluations,
         memory_view: None,
+        cue_attention: None,
         notes: Vec::new(),
     }
 }

@@ -107,6 +107,7 @@ fn outcome(job: &Job) -> Outcome {
         learning_curve: vec![(50, 1.0)],
         evaluations: evaluations.to_vec(),
         memory_view: None,
+        cue_attention: None,
         notes: Vec::new(),
     }
 }

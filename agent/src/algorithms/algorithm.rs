@@ -14,8 +14,8 @@ use crate::policy::outputs::Outputs;
 use crate::policy::{Policy, PolicyParts};
 use crate::spaces::Spaces;
 
-/// Hyper-parameters that say how many of the last steps a memory holds.
-const WINDOW_SETTINGS: [&str; 2] = ["window", "frames"];
+/// Hyper-parameter that says how many of the last steps a memory holds.
+const WINDOW: &str = "memory_window";
 
 /// A row: the description of an algorithm, and the parts that it is built from.
 pub struct Algorithm {
@@ -55,7 +55,7 @@ impl Algorithm {
     pub fn window_setting(&self) -> Option<&'static str> {
         let settings = (self.defaults)();
         let mut names = settings.rows().map(|row| row.name);
-        names.find(|name| WINDOW_SETTINGS.contains(name))
+        names.find(|name| *name == WINDOW)
     }
 
     /// Returns the reason why it cannot play a task with these spaces, if it cannot.

@@ -73,7 +73,7 @@ impl Contender for OurContender {
             progress,
             stop,
         };
-        let (evaluations, memory_view) = judge.judge().map_err(|error| {
+        let judged = judge.judge().map_err(|error| {
             if stop.load(Ordering::Relaxed) {
                 JobError::Stopped
             } else {
@@ -96,8 +96,9 @@ impl Contender for OurContender {
             memory_bytes: Some(memory.bytes_per_lane()),
             hyperparameters: config.hyperparameters().into_iter().collect(),
             learning_curve: thinned(&statistics.curve, CURVE_POINTS),
-            evaluations,
-            memory_view,
+            evaluations: judged.evaluations,
+            memory_view: judged.memory_view,
+            cue_attention: judged.cue_attention,
             notes: clock_note(&trained).into_iter().collect(),
         })
     }

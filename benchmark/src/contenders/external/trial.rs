@@ -284,6 +284,7 @@ impl Trial<'_> {
             learning_curve: Vec::new(),
             evaluations,
             memory_view: None,
+            cue_attention: None,
             notes,
         }
     }

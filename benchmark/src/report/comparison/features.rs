@@ -13,7 +13,6 @@ use super::cells::{NOT_MEASURED, header_lines, linked, table_line};
 use super::found::Comparison;
 use crate::format::fixed;
 use crate::plan::{AgentRow, Experiment, Shows};
-use crate::records::outcome::MemoryView;
 use crate::scores::statistics::{Estimate, mean};
 use crate::scores::summary::AgentSummary;
 use crate::scores::verdict::Verdict;
@@ -130,12 +129,7 @@ impl<'a> Features<'a> {
         let Some((_, agent)) = remembered.last() else {
             return NOT_MEASURED.to_owned();
         };
-        let shares = agent.values(|outcome| {
-            outcome
-                .memory_view
-                .as_ref()
-                .and_then(MemoryView::cue_attention)
-        });
+        let shares = agent.values(|outcome| outcome.cue_attention);
         let text = match (mean(&shares), self.contents()) {
             (Some(share), _) => {
                 let answer = match share >= MOST_OF_THE_ATTENTION {

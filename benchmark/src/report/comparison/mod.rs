@@ -83,7 +83,7 @@ mod tests {
             }
             outcome.train_duration_s = 2.0;
             if row.name == "tracerl" {
-                outcome.memory_view = Some(fixtures::memory_view(delay.unwrap_or(4) as u32));
+                outcome.cue_attention = Some(0.9);
             }
         }
         record.configuration_hash = crate::records::configuration_hash(&task, &row, seed);
