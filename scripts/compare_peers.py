@@ -1,9 +1,9 @@
 """Compares environment steps per second of training: ours over HTTP, agents in PyTorch and JAX in process, in turn.
 
 The task is MemoryTask HARD. Each pairing gives both sides the same sizes: units or width, lanes, episodes in a rollout,
-epochs, minibatches. The peers are in scripts/peers, one file each, and run alone as well. They are given an advantage:
-their task steps all lanes in one call, without HTTP, and the first update, which compiles, is not counted. Every
-program computes on one thread; ours has the server's threads besides.
+epochs, minibatches. The peers are in scripts/peers, one file each, and run alone as well. They have an advantage: their
+task steps all lanes in one call, without HTTP, and the time to compile is not counted. Every program computes on one
+thread; ours has the server's threads in addition.
 """
 
 import argparse
@@ -44,7 +44,7 @@ PAIRINGS = {
         "gtrxl", ["--memory-window"], "torch_trxl.py", [], 200_000, 50_000, 10,
     ),
     "trxl-published": (
-        "gtrxl", ["--memory-window"], "torch_trxl.py", ["--published"], 200_000, 32_768, 10,
+        "gtrxl", ["--memory-window"], "torch_trxl.py", ["--published"], 200_000, 16_384, 10,
     ),
 }  # fmt: skip
 

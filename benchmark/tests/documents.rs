@@ -13,7 +13,10 @@ const PAGE: &str = "../docs/comparison.md";
 
 /// Returns a page with the text between a block's two marks replaced.
 fn replaced(page: &str, block: &str, text: &str) -> String {
-    let (begin, end) = (format!("<!-- {block} -->\n"), format!("<!-- end of {block} -->"));
+    let (begin, end) = (
+        format!("<!-- {block} -->\n"),
+        format!("<!-- end of {block} -->"),
+    );
     let (before, rest) = page.split_once(&begin).expect(&begin);
     let (_, after) = rest.split_once(&end).expect(&end);
     format!("{before}{begin}{text}{end}{after}")
@@ -38,7 +41,9 @@ fn comparison() {
         ("measurements", measurements),
     ]
     .iter()
-    .fold(found.clone(), |page, (block, text)| replaced(&page, block, text));
+    .fold(found.clone(), |page, (block, text)| {
+        replaced(&page, block, text)
+    });
     if std::env::var_os("UPDATE_DOCUMENTS").is_some() {
         std::fs::write(&path, &expected).expect("the page can be written");
         return;

@@ -58,12 +58,13 @@ def advantages(rewards, values, gamma, gae_lambda):
     return found
 
 
-def measure(update, steps_of_one, steps, parameters):
+def measure(update, steps_of_one, steps, parameters, compiles=False):
     """Calls `update` until `steps` are done and prints the result; `update` returns the mean return of its episodes.
 
-    The first update is not counted: it allocates and compiles.
+    Where it compiles, the first update is not counted.
     """
-    update()
+    if compiles:
+        update()
     done, returns, began = 0, [], time.perf_counter()
     while done < steps:
         returns.append(float(update()))

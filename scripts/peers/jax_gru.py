@@ -143,7 +143,7 @@ def main():
         parameters, moments, earned = one(parameters, moments, use)
         return earned.block_until_ready()
 
-    measure(update, arguments.lanes * arguments.delay * arguments.episodes, arguments.steps, count)
+    measure(update, arguments.lanes * arguments.delay * arguments.episodes, arguments.steps, count, compiles=True)
 
 
 if __name__ == "__main__":

@@ -239,6 +239,7 @@ fn thinned(curve: &[(u64, f64)], limit: usize) -> Vec<(u64, f64)> {
 mod tests {
     use super::*;
     use crate::fixtures;
+    use crate::plan::{Plan, Suite};
 
     #[test]
     fn overrides_and_arguments_reach_the_configuration() {
@@ -256,6 +257,33 @@ mod tests {
         let shown = config.hyperparameters();
         assert_eq!(shown["max_entries"], 8);
         assert_eq!(shown["learning_rate"].to_string(), "0.002");
+    }
+
+    #[test]
+    fn every_row_of_the_systems_can_begin_each_of_its_tasks() {
+        let plan = Plan::suite(Suite::Systems).unwrap();
+        for row in &plan.agents {
+            for task in plan.experiments.iter().filter(|task| row.runs(task)) {
+                let config = train_config(task, row, 0)
+                    .unwrap_or_else(|reason| panic!("{} on {}: {reason}", row.name, task.name));
+                let algorithm = algorithms::find(&row.algorithm).unwrap();
+                if let Some(setting) = algorithm.window_setting() {
+                    let told = row.overrides.get(setting).cloned();
+                    let told = told.or_else(|| Some(task.window?.into()));
+                    assert_eq!(config.hyperparameters().get(setting), told.as_ref());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_task_whose_spaces_no_agent_can_play_is_not_applicable() {
+        let row = fixtures::agent("tracerl");
+        let contender = OurContender::default();
+        let mut task = fixtures::experiment(4, 1);
+        assert_eq!(contender.refusal(&task, &row), None);
+        task.spec_id = "Elsewhere-v0".into();
+        assert_eq!(contender.refusal(&task, &row), None, "nothing is known of it");
     }
 
     #[test]
