@@ -119,11 +119,11 @@ impl Plan {
     /// When the text is not TOML of a plan's form, or the plan is not valid.
     pub fn from_toml(text: &str, path: &Path) -> Result<Self, Error> {
         let syntax = syntax_error(path);
-        let mut table: toml::Table = toml::from_str(text).map_err(syntax)?;
+        let mut table: toml::Table = toml::from_str(text).map_err(&syntax)?;
         let plan: Self = match table.remove("run") {
-            Some(_) => table.try_into().map_err(syntax)?,
+            Some(_) => table.try_into().map_err(&syntax)?,
             // Parsed from the text, so that errors give the line and column.
-            None => toml::from_str(text).map_err(syntax)?,
+            None => toml::from_str(text).map_err(&syntax)?,
         };
         plan.check_rows()?;
         Ok(plan)
