@@ -1,5 +1,5 @@
 //! Checks that the tables of docs/comparison.md are those of the committed records. This command writes them:
-//! `UPDATE_DOCUMENTS=1 cargo test --release -p benchmark --test documents`.
+//! `UPDATE_DOCUMENTS=1 cargo test -p benchmark --test documents`.
 
 use std::path::Path;
 
@@ -50,7 +50,7 @@ fn comparison() {
     }
     assert!(
         found == expected,
-        "{} is out of date: UPDATE_DOCUMENTS=1 cargo test --release -p benchmark --test documents",
+        "{} is out of date: UPDATE_DOCUMENTS=1 cargo test -p benchmark --test documents",
         path.display()
     );
 }

@@ -283,7 +283,11 @@ mod tests {
         let mut task = fixtures::experiment(4, 1);
         assert_eq!(contender.refusal(&task, &row), None);
         task.spec_id = "Elsewhere-v0".into();
-        assert_eq!(contender.refusal(&task, &row), None, "nothing is known of it");
+        assert_eq!(
+            contender.refusal(&task, &row),
+            None,
+            "nothing is known of it"
+        );
     }
 
     #[test]
