@@ -64,19 +64,22 @@ class Failed(Exception):
 
 def output_of(command, **environment):
     """Returns the standard output of a program. It is ended when this one is interrupted."""
-    process = subprocess.Popen(
-        [*map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment},
-        start_new_session=True,
-    )  # fmt: skip
+    try:
+        process = subprocess.Popen(
+            [*map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            env={**os.environ, **environment}, start_new_session=True,
+        )  # fmt: skip
+    except FileNotFoundError:
+        raise Failed(f"{command[0]} is missing: scripts/compare-peers builds it") from None
     try:
         out, err = process.communicate()
     except BaseException:
         os.killpg(process.pid, signal.SIGTERM)
         try:
-            process.wait(10)
+            process.communicate(timeout=10)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            process.communicate()
         raise
     if process.returncode != 0:
         raise Failed(f"{' '.join(map(str, command))}\n{err.strip()}")
@@ -105,11 +108,7 @@ def theirs(file, flags, delay, steps):
 
 def is_there(algorithm):
     """Returns whether the built agent has an algorithm."""
-    try:
-        output_of([AGENT, "list", algorithm])
-    except Failed:
-        return False
-    return True
+    return f"│ {algorithm} " in output_of([AGENT, "list"])
 
 
 def spread(values, unit=""):
