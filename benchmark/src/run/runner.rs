@@ -123,10 +123,9 @@ impl Runner<'_> {
         for index in 0..state.pending.len() {
             state.report_if_complete(index, on_event)?;
         }
-        for refused in refused {
-            state.record(refused, on_event)?;
-        }
-        let worked = self.work(queue, &precautions, &mut state, on_event);
+        let mut refused = refused.into_iter();
+        let recorded = refused.try_for_each(|refused| state.record(refused, on_event));
+        let worked = recorded.and_then(|()| self.work(queue, &precautions, &mut state, on_event));
         let restored = precautions.restore();
         worked?;
         for file in restored? {

@@ -242,7 +242,9 @@ impl<'a> Features<'a> {
     /// Returns the row's results at each delay, shortest first.
     fn on_delays(&self) -> impl Iterator<Item = (u64, &'a AgentSummary<'a>)> {
         let tasks = self.comparison.delay_tasks();
-        tasks.filter_map(|(delay, task)| Some((delay, self.comparison.finished(task, self.row)?)))
+        tasks.filter_map(move |(delay, task)| {
+            Some((delay, self.comparison.finished(task, self.row)?))
+        })
     }
 
     /// Returns the row's variant that shows this, and its task.

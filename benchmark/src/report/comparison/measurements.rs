@@ -24,8 +24,12 @@ pub(super) fn table(comparison: &Comparison<'_>) -> String {
     let mut text = header_lines(&header.map(str::to_owned));
     let tasks = comparison.plan.experiments.iter();
     let found = tasks.flat_map(|task| {
-        let rows = comparison.plan.agents.iter().filter(|row| row.runs(task));
-        rows.filter_map(|row| comparison.finished(task, row))
+        let rows = comparison
+            .plan
+            .agents
+            .iter()
+            .filter(move |row| row.runs(task));
+        rows.filter_map(move |row| comparison.finished(task, row))
     });
     let mut is_empty = true;
     for agent in found {
