@@ -6,8 +6,8 @@
 Needs jax and flax, and the file from https://github.com/NicolasZucchet/minimal-LRU (recorded at commit bbd71b1).
 Downloads nothing.
 
-The output of a unit there is Re(C h) + D x; here the output of a layer is tanh(W [Re h, Im h, x] + b), so that W is made
-of C and D.
+The output of a unit there is Re(C h) + D x. The output of a layer here is tanh(W [Re h, Im h] + b + x), so that W is made of
+C, and D is set to 1.
 """
 
 import importlib.util
@@ -37,15 +37,16 @@ def main() -> None:
     x = np.tanh(inputs @ matrix("core.embed.weight", INPUTS, WIDTH) + matrix("core.embed.bias", 1, WIDTH))
     for layer in range(1, LAYERS + 1):
         name = f"core.layer{layer}"
-        module = reference.LRU(WIDTH, WIDTH, r_min=0.5, r_max=0.999, max_phase=math.pi / 10)
+        module = reference.LRU(WIDTH // 2, WIDTH, r_min=0.5, r_max=0.999, max_phase=math.pi / 10)
         variables = module.init(jax.random.key(layer), x)
+        variables["params"]["D"] = np.ones(WIDTH)
         y = np.asarray(module.apply(variables, x))
         unit = {key: np.asarray(value) for key, value in variables["params"].items()}
         weights[f"{name}.input.weight"] = np.concatenate([unit["B_re"].T, unit["B_im"].T], axis=1)
         weights[f"{name}.nu"] = unit["nu_log"]
         weights[f"{name}.theta"] = np.exp(unit["theta_log"])
         weights[f"{name}.log_gamma"] = unit["gamma_log"]
-        weights[f"{name}.output.weight"] = np.concatenate([unit["C_re"].T, -unit["C_im"].T, np.diag(unit["D"])])
+        weights[f"{name}.output.weight"] = np.concatenate([unit["C_re"].T, -unit["C_im"].T])
         x = np.tanh(y + matrix(f"{name}.output.bias", 1, WIDTH))
 
     def numbers(array: np.ndarray) -> list[float]:

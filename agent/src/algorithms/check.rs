@@ -42,7 +42,7 @@ fn every_algorithm_keeps_the_contract() {
             check_memory_core(row.id, |hyper| slots(hyper).memory_learn_retention = false);
         }
         if (row.defaults)().has::<Matrix>() {
-            for gate in [MemoryGate::Outer, MemoryGate::Scalar] {
+            for gate in [MemoryGate::Outer, MemoryGate::Scalar, MemoryGate::None] {
                 check_memory_core(row.id, |hyper| matrix(hyper).memory_gate = gate);
             }
             check_memory_core(row.id, |hyper| matrix(hyper).theta_rows = 3);

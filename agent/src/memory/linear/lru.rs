@@ -3,7 +3,7 @@
 
 use rand::RngExt;
 
-use super::stack::{LinearRecurrence, Sequence};
+use super::stack::{Linear, LinearRecurrence, Sequence, linear};
 use crate::hyper::section::section;
 use crate::memory::{CoreContext, Network};
 use crate::nn::{Activation, Graph, Init, LruParams, ParamId, Tensor, values};
@@ -24,11 +24,12 @@ const MAX_PHASE: f32 = std::f32::consts::PI / 10.0;
 /// ν of the radius 0: exp(−exp 5) is 0, and its slope too.
 const NU_OF_ZERO: f32 = 5.0;
 
-/// h' = λ ⊙ h + γ ⊙ B x with complex λ = exp(−exp ν + iθ), h and B. Real parts stand before imaginary ones; both are read,
-/// and the layer's output takes the place of Re(C h) + D x.
+/// h' = λ ⊙ h + γ ⊙ B x with complex λ = exp(−exp ν + iθ), h and B; Re(C h') + b is read. Real parts stand before
+/// imaginary ones, and half as many units as the layer has outputs make a state as wide as them.
 pub struct Lru {
     input: ParamId,
     unit: LruParams,
+    output: Linear,
     units: usize,
 }
 
@@ -36,14 +37,15 @@ impl LinearRecurrence for Lru {
     fn new(context: &mut CoreContext<'_>, layer: &str) -> Self {
         let width = context.hyper.get::<Network>().hidden_size;
         let high = context.hyper.get::<Eigenvalues>().lru_max_radius;
+        let units = width.div_ceil(2);
         let CoreContext { params, rng, .. } = context;
         let orthogonal = Init::Orthogonal { gain: 1.0 };
         let input = format!("{layer}.input.weight");
-        let input = params.add(&input, (width, 2 * width), orthogonal, rng);
+        let input = params.add(&input, (width, 2 * units), orthogonal, rng);
         let [nu, theta, log_gamma] = ["nu", "theta", "log_gamma"]
-            .map(|name| params.add(&format!("{layer}.{name}"), (1, width), Init::Zeros, rng));
+            .map(|name| params.add(&format!("{layer}.{name}"), (1, units), Init::Zeros, rng));
         let low = MIN_RADIUS.min(high);
-        for unit in 0..width {
+        for unit in 0..units {
             // Uniform on a ring.
             let share: f32 = rng.random();
             let square = low * low + share * (high * high - low * low);
@@ -52,6 +54,8 @@ impl LinearRecurrence for Lru {
             // The variance of h is then that of B x, whatever the radius.
             params.data_mut(log_gamma)[unit] = 0.5 * (1.0 - square).ln();
         }
+        let output = format!("{layer}.output");
+        let gain = std::f32::consts::SQRT_2;
         Self {
             input,
             unit: LruParams {
@@ -59,12 +63,9 @@ impl LinearRecurrence for Lru {
                 theta,
                 log_gamma,
             },
-            units: width,
+            output: linear(context, &output, (2 * units, width), gain),
+            units,
         }
-    }
-
-    fn read_size(&self) -> usize {
-        2 * self.units
     }
 
     fn state_size(&self) -> usize {
@@ -76,7 +77,9 @@ impl LinearRecurrence for Lru {
         let h = graph.lru(&u, &self.unit, over.starts, over.before, over.batch);
         let last = values(&h).len() - over.before.len();
         let after = values(&h)[last..].to_vec();
-        (h, after)
+        let (weight, bias) = self.output;
+        let read = graph.linear(&h, weight, Some(bias), Activation::Identity);
+        (read, after)
     }
 
     fn onnx(
@@ -115,7 +118,7 @@ impl LinearRecurrence for Lru {
         let next_im = graph.op("Add", &[&next_im, &in_im]);
         let h = graph.concat(&[&next_re, &next_im]);
         step.next(state, &h);
-        Ok(h)
+        Ok(step.linear(&h, self.output))
     }
 }
 

@@ -30,10 +30,6 @@ impl LinearRecurrence for MinGru {
         }
     }
 
-    fn read_size(&self) -> usize {
-        self.hidden_size
-    }
-
     fn state_size(&self) -> usize {
         self.hidden_size
     }
@@ -88,19 +84,17 @@ mod tests {
         set(&mut params, "core.layer1.gate_and_candidate.weight", &gates);
         let bias = [-100.0, -100.0, 0.0, 0.0];
         set(&mut params, "core.layer1.gate_and_candidate.bias", &bias);
-        // The first feature is tanh of the first unit of h.
-        let output = [1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
-        set(&mut params, "core.layer1.output.weight", &output);
         let inputs = [1.0, 0.5, 0.0, -2.0, 0.0, 3.0, 1.0, -0.25, 0.0, 7.0];
         let seen: Vec<f32> = features(&core, &params, &inputs)
             .chunks(2)
             .map(|features| features[0])
             .collect();
-        let [first, second] = [0.5f32, -0.25].map(|x| x.tanh().tanh());
-        let expected = [first, first, first, second, second];
+        // The first feature is tanh of the first unit of h, and of 1 where the gate is open.
+        let [first, second] = [0.5f32, -0.25].map(f32::tanh);
+        let expected = [first + 1.0, first, first, second + 1.0, second].map(f32::tanh);
         for (seen, expected) in seen.iter().zip(expected) {
             assert!((seen - expected).abs() < 1e-6, "{seen} {expected}");
         }
-        assert_eq!((seen[0], seen[3]), (seen[2], seen[4]));
+        assert_eq!(seen[1], seen[2]);
     }
 }

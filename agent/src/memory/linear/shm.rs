@@ -20,14 +20,16 @@ pub enum MemoryGate {
     Outer,
     /// All numbers by one factor between 0 and 1, with a normaliser (mLSTM).
     Scalar,
+    /// Not at all: writes add up (linear attention). A control.
+    None,
 }
 
 section! {
     /// A memory that is a matrix.
     pub struct Matrix, overridden by MatrixOverrides {
-        /// How the matrix forgets: `hadamard` (SHM), `outer` (GaLiTe) or `scalar` (mLSTM).
+        /// How the matrix forgets: `hadamard` (SHM), `outer` (GaLiTe), `scalar` (mLSTM) or, as a control, not at all (`none`).
         #[arg(value_name = "GATE")]
-        memory_gate: MemoryGate = MemoryGate::Hadamard, |_| true, "hadamard, outer or scalar";
+        memory_gate: MemoryGate = MemoryGate::Hadamard, |_| true, "hadamard, outer, scalar or none";
         /// Rows and columns of the matrix.
         matrix_size: usize = 16, |&v| (1..=256).contains(&v), "1 to 256";
         /// Rows of the table that `hadamard` draws a row from at each step. 1 is a fixed row.
@@ -44,12 +46,13 @@ const FORGET_BIAS: f32 = 3.0;
 /// Least divisor of a normalised read.
 const LEAST_DIVISOR: f32 = 1e-6;
 
-/// M' = M ⊙ C + v kᵀ, read as M' q. Keys and queries are softmaxes. The authors of SHM divide a rectified vector by its
+/// M' = M ⊙ C + v kᵀ; W M' q + b is read. Keys and queries are softmaxes. The authors of SHM divide a rectified vector by its
 /// sum; where all of it is 0, a step writes nothing and gets no gradient.
 pub struct Shm {
     gate: Gate,
     /// To keys, queries and values, side by side.
     projection: ParamId,
+    output: Linear,
     /// Numbers of a key and of a value.
     size: usize,
 }
@@ -66,6 +69,8 @@ enum Gate {
     Outer { gates: Linear },
     /// C = f, and v is written under i k. i and f are logistic.
     Scalar { gates: Linear },
+    /// C = 1.
+    None,
 }
 
 /// The share of a write's part in M, and where it goes.
@@ -105,19 +110,20 @@ impl Gate {
                 context.params.data_mut(gates.1)[1] = FORGET_BIAS;
                 Self::Scalar { gates }
             }
+            MemoryGate::None => Self::None,
         }
     }
 
     fn calibration(&self) -> Calibration {
         match self {
             Self::Hadamard { .. } => Calibration::Hadamard,
-            Self::Outer { .. } | Self::Scalar { .. } => Calibration::Outer,
+            Self::Outer { .. } | Self::Scalar { .. } | Self::None => Calibration::Outer,
         }
     }
 
     /// Whether M has one more row, into which 1 is written and by which reads are divided.
     fn is_normalised(&self) -> bool {
-        self.calibration() == Calibration::Outer
+        matches!(self, Self::Outer { .. } | Self::Scalar { .. })
     }
 
     /// Calibrates and weighs a write of `value` under `key`.
@@ -129,8 +135,9 @@ impl Gate {
         (choices, size): (&[i32], usize),
     ) -> Write {
         let rows = nn::values(key).len() / size;
-        let ones =
-            |graph: &Graph<'_>, columns| graph.constant(vec![1.0; rows * columns], (rows, columns));
+        let fill = |graph: &Graph<'_>, number, columns| {
+            graph.constant(vec![number; rows * columns], (rows, columns))
+        };
         match *self {
             Self::Hadamard { weight, theta, .. } => {
                 let both = graph.linear(x, weight, None, Activation::Identity);
@@ -151,7 +158,7 @@ impl Gate {
                 let left = graph.columns(&both, 0..size);
                 let right = graph.columns(&both, size..2 * size);
                 let value = graph.mul(&left, value);
-                let one = ones(graph, 1);
+                let one = fill(graph, 1.0, 1);
                 Write {
                     left: graph.concat_cols(&[&left, &one]),
                     value: graph.concat_cols(&[&value, &one]),
@@ -163,15 +170,21 @@ impl Gate {
                 let both = graph.linear(x, gates.0, Some(gates.1), Activation::Sigmoid);
                 let [input, forget] = [0, 1].map(|gate| graph.columns(&both, gate..gate + 1));
                 let lost = graph.affine(&forget, -1.0, 1.0);
-                let one = ones(graph, 1);
-                let one_each = ones(graph, size);
+                let one = fill(graph, 1.0, 1);
+                let one_each = fill(graph, 1.0, size);
                 Write {
-                    left: ones(graph, size + 1),
+                    left: fill(graph, 1.0, size + 1),
                     right: graph.scale_rows(&one_each, &lost),
                     value: graph.concat_cols(&[value, &one]),
                     key: graph.scale_rows(key, &input),
                 }
             }
+            Self::None => Write {
+                left: fill(graph, 0.0, size),
+                right: fill(graph, 0.0, size),
+                value: value.clone(),
+                key: key.clone(),
+            },
         }
     }
 }
@@ -184,15 +197,14 @@ impl LinearRecurrence for Shm {
         let name = format!("{layer}.key_query_value.weight");
         let orthogonal = Init::Orthogonal { gain: 1.0 };
         let projection = params.add(&name, (hidden, 3 * size), orthogonal, *rng);
+        let gain = std::f32::consts::SQRT_2;
+        let output = format!("{layer}.output");
         Self {
             gate: Gate::new(context, layer, hidden),
             projection,
+            output: linear(context, &output, (size, hidden), gain),
             size,
         }
-    }
-
-    fn read_size(&self) -> usize {
-        self.size
     }
 
     fn state_size(&self) -> usize {
@@ -202,7 +214,7 @@ impl LinearRecurrence for Shm {
     fn alternatives(&self) -> usize {
         match self.gate {
             Gate::Hadamard { rows, .. } => rows,
-            Gate::Outer { .. } | Gate::Scalar { .. } => 1,
+            Gate::Outer { .. } | Gate::Scalar { .. } | Gate::None => 1,
         }
     }
 
@@ -222,13 +234,14 @@ impl LinearRecurrence for Shm {
             query,
         };
         let calibration = self.gate.calibration();
-        let (read, after) =
+        let (mut read, after) =
             graph.matrix_memory(&inputs, calibration, over.starts, over.before, over.batch);
         if self.gate.is_normalised() {
-            (graph.divide_by_last(&read, LEAST_DIVISOR), after)
-        } else {
-            (read, after)
+            read = graph.divide_by_last(&read, LEAST_DIVISOR);
         }
+        let (weight, bias) = self.output;
+        let read = graph.linear(&read, weight, Some(bias), Activation::Identity);
+        (read, after)
     }
 
     fn onnx(
@@ -238,7 +251,7 @@ impl LinearRecurrence for Shm {
         state: &str,
     ) -> Result<onnx::Value, &'static str> {
         let Gate::Hadamard { weight, theta, .. } = self.gate else {
-            return Err("a normalised matrix memory has no form there");
+            return Err("a matrix memory has a form there with the Hadamard gate only");
         };
         if self.alternatives() > 1 {
             return Err("a matrix memory with more than one row of theta has no form there");
@@ -275,7 +288,7 @@ impl LinearRecurrence for Shm {
         let read = graph.reshape(&read, &[size]);
         let flat = graph.reshape(&matrix, &[size * size]);
         step.next(state, &flat);
-        Ok(read)
+        Ok(step.linear(&read, self.output))
     }
 }
 
@@ -305,7 +318,7 @@ mod tests {
             .collect()
     }
 
-    /// Weights that make a key and a query of the first two inputs, a value of the third, and a read of the first unit.
+    /// Weights that make a key and a query of the first two inputs, a value of the third, and the fourth feature of a read.
     fn wire(params: &mut Params, gates: &[f32]) {
         set(params, "core.embed.weight", &identity(1.0));
         let mut projection = vec![0.0; 4 * 6];
@@ -314,8 +327,8 @@ mod tests {
         projection[2 * 6 + 4] = 1.0;
         set(params, "core.layer1.key_query_value.weight", &projection);
         set(params, "core.layer1.gates.weight", gates);
-        let mut output = vec![0.0; 6 * 4];
-        output[0] = 1.0;
+        let mut output = vec![0.0; 2 * 4];
+        output[3] = 1.0;
         set(params, "core.layer1.output.weight", &output);
     }
 
@@ -336,7 +349,7 @@ mod tests {
         ];
         let seen: Vec<f32> = features(&core, &params, &inputs.concat())
             .chunks(4)
-            .map(|features| features[0])
+            .map(|features| features[3])
             .collect();
         let [first, second] = [0.5f32, -0.25].map(|x| (0.5 * x.tanh()).tanh());
         for (seen, expected) in seen.iter().zip([first, second, first, second]) {
@@ -363,8 +376,8 @@ mod tests {
             let seen = features(&core, &params, &inputs.concat());
             let [first, second] = [0.5f32, -0.25].map(f32::tanh);
             let mean = (0.5 * (first + second)).tanh();
-            assert!((seen[0] - first.tanh()).abs() < 1e-5, "{memory_gate:?}");
-            assert!((seen[4] - mean).abs() < 1e-4, "{memory_gate:?}");
+            assert!((seen[3] - first.tanh()).abs() < 1e-5, "{memory_gate:?}");
+            assert!((seen[7] - mean).abs() < 1e-4, "{memory_gate:?}");
         }
     }
 

@@ -20,9 +20,6 @@ pub trait LinearRecurrence: Send + Sync + Sized {
     /// Adds the parameters of one layer, whose inputs are `hidden_size` numbers. Their names begin with `layer`.
     fn new(context: &mut CoreContext<'_>, layer: &str) -> Self;
 
-    /// Returns how many numbers a step reads from the state.
-    fn read_size(&self) -> usize;
-
     /// Returns how many numbers the state of a lane has. All begin with zeros.
     fn state_size(&self) -> usize;
 
@@ -32,7 +29,7 @@ pub trait LinearRecurrence: Send + Sync + Sized {
         1
     }
 
-    /// Runs over a sequence. Returns the reads of all steps, `[T*B, read_size]`, and the state after the last step,
+    /// Runs over a sequence. Returns what all steps read, `[T*B, hidden_size]`, and the state after the last step,
     /// `[batch, state_size]`. `x` is `[T*B, hidden_size]`.
     fn scan(&self, graph: &mut Graph<'_>, x: &Tensor, over: &Sequence<'_>) -> (Tensor, Vec<f32>);
 
@@ -80,19 +77,14 @@ pub(super) fn linear(
     )
 }
 
-struct Layer<R> {
-    recurrence: R,
-    output: Linear,
-}
-
-/// A memory of layers: x₀ = tanh(W x + b) of the inputs, then xₗ = tanh(W [read, xₗ₋₁] + b), where the recurrence of the
-/// layer reads its state after seeing xₗ₋₁. The state of a layer never passes through a nonlinearity from step to step.
+/// A memory of layers: x₀ = tanh(W x + b) of the inputs, then xₗ = tanh(xₗ₋₁ + read), where the recurrence of the layer
+/// reads its state after seeing xₗ₋₁. The state of a layer never passes through a nonlinearity from step to step.
 ///
 /// One layer cannot tell the first observation of an episode from an equal later one, because what it keeps and writes
 /// depends on the current input alone. With two, the first can count, and the second write by that.
 pub struct Stack<R> {
     embed: Linear,
-    layers: Vec<Layer<R>>,
+    layers: Vec<R>,
     input_size: usize,
     hidden_size: usize,
 }
@@ -107,13 +99,7 @@ impl<R: LinearRecurrence> Stack<R> {
         let layers = context.hyper.get::<Layers>().memory_layers;
         let gain = std::f32::consts::SQRT_2;
         let embed = linear(context, "core.embed", (inputs, hidden), gain);
-        let layer = |number: usize| {
-            let name = format!("core.layer{number}");
-            let recurrence = R::new(context, &name);
-            let joined = recurrence.read_size() + hidden;
-            let output = linear(context, &format!("{name}.output"), (joined, hidden), gain);
-            Layer { recurrence, output }
-        };
+        let layer = |number: usize| R::new(context, &format!("core.layer{number}"));
         Self {
             embed,
             layers: (1..=layers).map(layer).collect(),
@@ -123,11 +109,8 @@ impl<R: LinearRecurrence> Stack<R> {
     }
 
     fn alternatives(&self) -> usize {
-        let of_layers = self.layers.iter();
-        of_layers
-            .map(|layer| layer.recurrence.alternatives())
-            .max()
-            .unwrap_or(1)
+        let of_layers = self.layers.iter().map(R::alternatives);
+        of_layers.max().unwrap_or(1)
     }
 
     /// Returns the alternative that each lane takes, and counts steps in the last array of the state.
@@ -178,10 +161,9 @@ impl<R: LinearRecurrence> Stack<R> {
                 batch: state.rows(),
                 choices,
             };
-            let (read, last) = layer.recurrence.scan(graph, &x, &over);
-            let joined = graph.concat_cols(&[&read, &x]);
-            let (weight, bias) = layer.output;
-            x = graph.linear(&joined, weight, Some(bias), Activation::Tanh);
+            let (read, last) = layer.scan(graph, &x, &over);
+            let sums = graph.add(&x, &read);
+            x = graph.activate(&sums, Activation::Tanh);
             after.push(last);
         }
         (x, after)
@@ -198,8 +180,7 @@ impl<R: LinearRecurrence> MemoryCore for Stack<R> {
     }
 
     fn initial_state(&self, batch: usize) -> State {
-        let layers = self.layers.iter();
-        let sizes = layers.map(|layer| layer.recurrence.state_size());
+        let sizes = self.layers.iter().map(R::state_size);
         let turn = (self.alternatives() > 1).then_some(1);
         let zeros = sizes
             .chain(turn)
@@ -252,9 +233,8 @@ impl<R: LinearRecurrence> MemoryCore for Stack<R> {
         let mut x = step.graph.op("Tanh", &[&x]);
         for (number, layer) in self.layers.iter().enumerate() {
             let state = format!("layer_{}", number + 1);
-            let read = layer.recurrence.onnx(step, &x, &state)?;
-            let joined = step.graph.concat(&[&read, &x]);
-            let sums = step.linear(&joined, layer.output);
+            let read = layer.onnx(step, &x, &state)?;
+            let sums = step.graph.op("Add", &[&x, &read]);
             x = step.graph.op("Tanh", &[&sums]);
         }
         Ok(x)
@@ -334,10 +314,6 @@ mod tests {
     impl LinearRecurrence for Sum {
         fn new(context: &mut CoreContext<'_>, _layer: &str) -> Self {
             Self(context.hyper.get::<Network>().hidden_size)
-        }
-
-        fn read_size(&self) -> usize {
-            self.0
         }
 
         fn state_size(&self) -> usize {
