@@ -76,6 +76,7 @@ pub use init::Init;
 pub use kernels::activation::Activation;
 pub use ops::attention::{AttentionRead, ScoreTerms, attend};
 pub use ops::gru::{GruOutput, GruParams};
+pub use ops::gru_gate::GruGateParams;
 pub use ops::lstm::{LstmOutput, LstmParams};
 pub use ops::ppo::{PpoBatch, PpoCoefficients, PpoStats};
 pub use ops::scan::LruParams;

@@ -5,7 +5,10 @@ mod algorithm;
 mod check;
 mod defaults;
 mod family;
+mod frame_stack;
 mod gru;
+mod gtrxl;
+mod memn2n;
 mod players;
 mod ppo;
 #[cfg(test)]
@@ -27,6 +30,9 @@ pub const ALGORITHMS: &[Algorithm] = &[
     ppo::ROW,
     recurrent_ppo::ROW,
     gru::ROW,
+    frame_stack::ROW,
+    memn2n::ROW,
+    gtrxl::ROW,
     tracerl::ROW,
     tracerl_notebook::ROW,
     players::RANDOM,

@@ -13,9 +13,13 @@ use crate::learner::auxiliary::AuxiliaryLosses;
 use crate::learner::exploration::ExplorationBonuses;
 use crate::learner::ppo::PpoUpdate;
 use crate::learner::stopping::Stopping;
+use crate::memory::attention::Width;
 use crate::memory::attention::episodic_transformer::Episodes;
+use crate::memory::attention::gtrxl::Heads;
+use crate::memory::attention::memn2n::Hops;
+use crate::memory::attention::window::Context;
 use crate::memory::slots::Steps;
-use crate::memory::{Network, Slots};
+use crate::memory::{Layers, Network, Slots};
 use crate::policy::inputs::Inputs;
 
 macro_rules! sections {
@@ -92,6 +96,11 @@ sections! {
     slots: Slots;
     steps: Steps;
     episodes: Episodes;
+    context: Context;
+    width: Width;
+    layers: Layers;
+    heads: Heads;
+    hops: Hops;
     auxiliary: AuxiliaryLosses;
     exploration: ExplorationBonuses;
 }

@@ -32,6 +32,14 @@ section! {
 }
 
 section! {
+    /// Depth of a memory of several layers.
+    pub struct Layers, overridden by LayersOverrides {
+        /// Layers of the memory, each reading the one before.
+        memory_layers: usize = 2, |&v| (1..=16).contains(&v), "1 to 16";
+    }
+}
+
+section! {
     /// Memory entries with learned retention.
     pub struct Slots, overridden by SlotsOverrides {
         /// Width of an embedded entry of the memory.

@@ -3,7 +3,9 @@
 
 pub(crate) mod arithmetic;
 pub(crate) mod attention;
+pub(crate) mod attention_parts;
 pub(crate) mod gru;
+pub(crate) mod gru_gate;
 pub(crate) mod linear;
 pub(crate) mod lstm;
 pub(crate) mod norm;

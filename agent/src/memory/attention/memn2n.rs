@@ -1,0 +1,171 @@
+//! End-to-end memory network (Sukhbaatar et al. 2015, arXiv:1503.08895) over the last inputs of the episode: the current
+//! input asks, and each hop refines the question by what it has read. Weights are tied layer-wise (section 2.2), since
+//! inputs and outputs live in different spaces here.
+//!
+//! The embeddings of entries are linear, so `u·(A x) = (Aᵀ u)·x` and `Σ p (C x) = C Σ p x`: the window is read as it is,
+//! and no entry is ever embedded.
+
+use crate::hyper::section::section;
+use crate::memory::attention::Width;
+use crate::memory::attention::window::{Context, Read, Reader};
+use crate::memory::{CoreContext, Network};
+use crate::nn::{self, Activation, Graph, Init, ParamId, ScoreTerms, Tensor};
+use crate::onnx::{self, StepGraph};
+
+section! {
+    /// Reads of a memory network.
+    pub struct Hops, overridden by HopsOverrides {
+        /// Reads in a row, each asked by what the ones before have found; 0 reads nothing.
+        memory_hops: usize = 2, |&v| v <= MAX_HOPS, "0 to 4";
+        /// Let a read know how long ago an entry was. Off, the window is a bag of inputs, as a control.
+        #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
+        memory_times: bool = true, |_| true, "true or false";
+    }
+}
+
+/// Most hops.
+const MAX_HOPS: usize = 4;
+
+/// Names of the attentions of the hops, for inspection.
+const ATTENTION: [&str; MAX_HOPS] = [
+    "attention by steps ago (hop 1)",
+    "attention by steps ago (hop 2)",
+    "attention by steps ago (hop 3)",
+    "attention by steps ago (hop 4)",
+];
+
+/// Deviation of fresh temporal embeddings, the paper's.
+const TIME_STD: f32 = 0.1;
+
+/// Temporal embeddings, a row or column for each distance.
+struct Times {
+    /// T_A, `[width, K]`.
+    key: ParamId,
+    /// T_C, `[K, width]`.
+    value: ParamId,
+}
+
+/// The parameters of a memory network.
+pub struct MemN2n {
+    /// B, from inputs to the first question.
+    query: (ParamId, ParamId),
+    /// Aᵀ, from questions to inputs.
+    key: ParamId,
+    /// C, from inputs to answers.
+    value: ParamId,
+    times: Option<Times>,
+    /// H, from hop to hop.
+    hop: ParamId,
+    output: (ParamId, ParamId),
+    length: usize,
+    hops: usize,
+    hidden_size: usize,
+}
+
+impl MemN2n {
+    /// Adds its parameters to the context's.
+    pub fn new(context: &mut CoreContext<'_>) -> Self {
+        let (hyper, inputs) = (context.hyper, context.input_size);
+        let width = hyper.get::<Width>().model_width;
+        let hidden = hyper.get::<Network>().hidden_size;
+        let length = hyper.get::<Context>().memory_window;
+        let Hops {
+            memory_hops,
+            memory_times,
+        } = hyper.get();
+        let CoreContext { params, rng, .. } = context;
+        let mut add = |name: &str, shape, init| params.add(&format!("core.{name}"), shape, init, rng);
+        let orthogonal = |gain| Init::Orthogonal { gain };
+        let query = (
+            add("query.weight", (inputs, width), orthogonal(1.0)),
+            add("query.bias", (1, width), Init::Zeros),
+        );
+        let key = add("key.weight", (width, inputs), orthogonal(1.0));
+        let value = add("value.weight", (inputs, width), orthogonal(1.0));
+        let normal = Init::Normal { std: TIME_STD };
+        let times = memory_times.then(|| Times {
+            key: add("times.key", (width, length), normal),
+            value: add("times.value", (length, width), normal),
+        });
+        let hop = add("hop.weight", (width, width), orthogonal(1.0));
+        let output = (
+            add("output.weight", (width, hidden), orthogonal(std::f32::consts::SQRT_2)),
+            add("output.bias", (1, hidden), Init::Zeros),
+        );
+        Self {
+            query,
+            key,
+            value,
+            times,
+            hop,
+            output,
+            length,
+            hops: memory_hops,
+            hidden_size: hidden,
+        }
+    }
+
+    /// Computes a hop: `p = softmax((Aᵀ u)·x + T_Aᵀ u)` over the window, and `o = C Σ p x + T_C p`.
+    fn hop(
+        &self,
+        graph: &mut Graph<'_>,
+        u: &Tensor,
+        entries: &Tensor,
+        index: &[i32],
+    ) -> (Tensor, Tensor) {
+        let linear = |graph: &mut Graph<'_>, x: &Tensor, weight| {
+            graph.linear(x, weight, None, Activation::Identity)
+        };
+        let times = self.times.as_ref().map(|times| linear(graph, u, times.key));
+        let terms = ScoreTerms {
+            entry: None,
+            slot: times.as_ref(),
+        };
+        let question = linear(graph, u, self.key);
+        let p = graph.attention_weights(&question, entries, terms, index, 1, 1.0);
+        let read = graph.weighted_read(&p, entries, index, 1);
+        let mut o = linear(graph, &read, self.value);
+        if let Some(times) = &self.times {
+            let when = linear(graph, &p, times.value);
+            o = graph.add(&o, &when);
+        }
+        (o, p)
+    }
+}
+
+impl Reader for MemN2n {
+    fn feature_size(&self) -> usize {
+        self.hidden_size
+    }
+
+    fn length(&self) -> usize {
+        self.length
+    }
+
+    fn attention(&self) -> &[&'static str] {
+        &ATTENTION[..self.hops]
+    }
+
+    /// u¹ = B q, uᵏ⁺¹ = H uᵏ + oᵏ; the features are a layer on the last u, half of it rectified.
+    fn read(&self, graph: &mut Graph<'_>, x: &Tensor, entries: &Tensor, index: &[i32]) -> Read {
+        let (weight, bias) = self.query;
+        let mut u = graph.linear(x, weight, Some(bias), Activation::Identity);
+        let mut attention = Vec::with_capacity(self.hops);
+        for _ in 0..self.hops {
+            let (o, p) = self.hop(graph, &u, entries, index);
+            let kept = graph.linear(&u, self.hop, None, Activation::Identity);
+            u = graph.add(&kept, &o);
+            attention.push(nn::values(&p).to_vec());
+        }
+        let (weight, bias) = self.output;
+        let y = graph.linear(&u, weight, Some(bias), Activation::Identity);
+        let half = self.hidden_size / 2;
+        let rectified = graph.columns(&y, 0..half);
+        let rectified = graph.activate(&rectified, Activation::Relu);
+        let linear = graph.columns(&y, half..self.hidden_size);
+        Read {
+            features: graph.concat_cols(&[&rectified, &linear]),
+            attention,
+        }
+    }
+}
