@@ -407,3 +407,140 @@ impl MemoryCore for Gtrxl {
         Err("each of its layers keeps a ring of steps, which is written in place")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+
+    use super::super::parity;
+    use super::*;
+    use crate::hyper::Hyperparameters;
+    use crate::spaces::actions::ActionHeads;
+
+    fn transformer(window: usize, layers: usize) -> (Gtrxl, Params) {
+        let hyper = Hyperparameters::new()
+            .with(Context {
+                memory_window: window,
+            })
+            .with(Width { model_width: 8 })
+            .with(Layers {
+                memory_layers: layers,
+            })
+            .with(Heads::default());
+        let mut params = Params::new();
+        let core = Gtrxl::new(&mut CoreContext {
+            input_size: 3,
+            heads: &ActionHeads::of(&[2]),
+            hyper: &hyper,
+            params: &mut params,
+            rng: &mut Xoshiro256PlusPlus::seed_from_u64(0),
+        });
+        (core, params)
+    }
+
+    /// Features of each step of an episode in one lane, and the state after it.
+    fn act(core: &Gtrxl, params: &Params, inputs: &[Vec<f32>]) -> (Vec<Vec<f32>>, State) {
+        let mut state = core.initial_state(1);
+        let steps = inputs.iter().enumerate().map(|(t, input)| {
+            let step = core.step(params, input, &[t == 0], &mut state, None);
+            nn::values(&step.features).to_vec()
+        });
+        (steps.collect(), state)
+    }
+
+    fn episode(steps: usize) -> Vec<Vec<f32>> {
+        (0..steps).map(|step| parity::inputs(step, 1, 3)).collect()
+    }
+
+    /// Two gates of a layer keep (1 − σ(−2))² = 0.7758 of the stream.
+    #[test]
+    fn without_weights_a_layer_only_shrinks_its_inputs() {
+        let (core, mut params) = transformer(4, 2);
+        let layers: Vec<ParamId> = params
+            .ids()
+            .filter(|&id| params.name(id).starts_with("core.layer"))
+            .collect();
+        for id in layers {
+            let is_gate_bias = params.name(id).contains("gate") && params.name(id).ends_with("bias");
+            if !is_gate_bias {
+                params.data_mut(id).fill(0.0);
+            }
+        }
+        let inputs = episode(3);
+        let (features, _) = act(&core, &params, &inputs);
+        let mut graph = Graph::inference(&params);
+        for (features, inputs) in features.iter().zip(&inputs) {
+            let embedded = core.embed(&mut graph, inputs);
+            for (feature, x) in features.iter().zip(nn::values(&embedded)) {
+                assert!((feature - 0.775_803_5 * 0.775_803_5 * x).abs() < 1e-6);
+            }
+        }
+    }
+
+    /// A layer sees the window and the step itself, two layers see twice as far.
+    #[test]
+    fn each_layer_reaches_back_by_a_window() {
+        for (layers, reach) in [(1, 2), (2, 4)] {
+            let (core, params) = transformer(2, layers);
+            let last = |inputs: &[Vec<f32>]| act(&core, &params, inputs).0.pop().unwrap();
+            let unchanged = last(&episode(7));
+            for changed in 0..7 {
+                let mut inputs = episode(7);
+                inputs[changed][0] += 1.0;
+                assert_eq!(last(&inputs) != unchanged, 6 - changed <= reach, "{changed}");
+            }
+        }
+    }
+
+    #[test]
+    fn attention_sums_to_one_and_is_shown_by_layer() {
+        let (core, params) = transformer(4, 2);
+        let (_, state) = act(&core, &params, &episode(3));
+        let MemoryContents::Vectors(layers) = core.inspect(&state, 0) else {
+            panic!("vectors");
+        };
+        assert_eq!(layers.len(), 2);
+        for (name, weights) in layers {
+            assert!(name.contains("layer"));
+            assert!((weights.iter().sum::<f32>() - 1.0).abs() < 1e-6, "{weights:?}");
+            assert_eq!(weights[3..], [0.0; 2]);
+        }
+    }
+
+    #[test]
+    fn sinusoids_of_a_distance() {
+        let found = sinusoids(3, 4);
+        assert_eq!(found[..4], [0.0, 0.0, 1.0, 1.0]);
+        let expected = [2f64.sin(), 0.02f64.sin(), 2f64.cos(), 0.02f64.cos()];
+        for (found, expected) in found[8..].iter().zip(expected) {
+            assert!((f64::from(*found) - expected).abs() < 1e-6);
+        }
+    }
+
+    /// From a full memory, step by step.
+    #[test]
+    fn it_computes_what_di_engine_computes() {
+        let reference = parity::reference(include_str!("../../../tests/parity/gtrxl.json"));
+        let (core, mut params) = transformer(4, 2);
+        parity::fill(&mut params, |name| reference["phases"][name].as_f64().unwrap());
+        let mut state = core.initial_state(2);
+        state.arrays[array::LENGTH].data.fill(4.0);
+        for layer in 0..2 {
+            for lane in 0..2 {
+                let ring = state.arrays[array::inputs(layer)].row_mut(lane);
+                for (back, row) in (1..=4).zip(ring.rchunks_exact_mut(8)) {
+                    for (column, x) in row.iter_mut().enumerate() {
+                        let angle = 0.3 * layer as f64 + 0.7 * lane as f64 + 1.9 * back as f64;
+                        *x = (angle + 0.5 * column as f64).sin() as f32;
+                    }
+                }
+            }
+        }
+        core.refresh(&params, &mut state);
+        for step in 0..reference["features"].as_array().unwrap().len() {
+            let inputs = parity::inputs(step, 2, 3);
+            let out = core.step(&params, &inputs, &[false; 2], &mut state, None);
+            parity::assert_close(nn::values(&out.features), &reference, step);
+        }
+    }
+}

@@ -169,3 +169,136 @@ impl Reader for MemN2n {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand_xoshiro::Xoshiro256PlusPlus;
+
+    use super::super::parity;
+    use super::super::window::Window;
+    use super::*;
+    use crate::hyper::Hyperparameters;
+    use crate::memory::MemoryCore;
+    use crate::nn::Params;
+    use crate::spaces::actions::ActionHeads;
+
+    fn network<R>(
+        hops: Hops,
+        window: usize,
+        build: impl Fn(&mut CoreContext<'_>) -> R,
+    ) -> (R, Params) {
+        let hyper = Hyperparameters::new()
+            .with(Network { hidden_size: 6 })
+            .with(Context {
+                memory_window: window,
+            })
+            .with(Width { model_width: 8 })
+            .with(hops);
+        let mut params = Params::new();
+        let network = build(&mut CoreContext {
+            input_size: 3,
+            heads: &ActionHeads::of(&[2]),
+            hyper: &hyper,
+            params: &mut params,
+            rng: &mut Xoshiro256PlusPlus::seed_from_u64(0),
+        });
+        (network, params)
+    }
+
+    const ENTRIES: [f32; 9] = [0.5, 1.0, -1.0, 2.0, 0.0, 1.0, -1.0, 1.5, 0.5];
+
+    /// Features and attentions of one row that remembers entries in this order.
+    fn read(network: &MemN2n, params: &Params, index: &[i32]) -> (Vec<f32>, Vec<Vec<f32>>) {
+        let mut graph = Graph::inference(params);
+        let x = graph.constant(vec![1.0, -0.5, 0.25], (1, 3));
+        let entries = graph.constant(ENTRIES.to_vec(), (3, 3));
+        let read = network.read(&mut graph, &x, &entries, index);
+        (nn::values(&read.features).to_vec(), read.attention)
+    }
+
+    fn set(params: &mut Params, name: &str, value: impl Fn(usize) -> f32) {
+        let id = params.ids().find(|&id| params.name(id) == name).unwrap();
+        let weights = params.data_mut(id).iter_mut();
+        weights.enumerate().for_each(|(i, weight)| *weight = value(i));
+    }
+
+    #[test]
+    fn attention_sums_to_one_over_what_is_there() {
+        let (network, params) = network(Hops::default(), 3, MemN2n::new);
+        let (_, attention) = read(&network, &params, &[2, 0, -1]);
+        assert_eq!(attention.len(), 2);
+        for weights in attention {
+            assert!((weights[0] + weights[1] - 1.0).abs() < 1e-6 && weights[2] == 0.0);
+        }
+        let (_, single) = read(&network, &params, &[1, -1, -1]);
+        assert_eq!(single, [[1.0, 0.0, 0.0], [1.0, 0.0, 0.0]]);
+        let (_, none) = read(&network, &params, &[-1, -1, -1]);
+        assert_eq!(none, [[0.0; 3], [0.0; 3]]);
+    }
+
+    /// A single entry is read as it is: o = C x + T_C.
+    #[test]
+    fn one_entry_is_the_answer() {
+        let (network, params) = network(Hops::default(), 3, MemN2n::new);
+        let mut graph = Graph::inference(&params);
+        let u = graph.constant(vec![0.3; 8], (1, 8));
+        let entries = graph.constant(ENTRIES.to_vec(), (3, 3));
+        let (o, _) = network.hop(&mut graph, &u, &entries, &[1, -1, -1]);
+        let times = params.data(network.times.as_ref().unwrap().value);
+        let value = params.data(network.value);
+        for (j, o) in nn::values(&o).iter().enumerate() {
+            let expected = 2.0 * value[j] + value[16 + j] + times[j];
+            assert!((o - expected).abs() < 1e-6);
+        }
+    }
+
+    #[test]
+    fn only_times_tell_the_order() {
+        for memory_times in [false, true] {
+            let hops = Hops {
+                memory_times,
+                ..Hops::default()
+            };
+            let (network, params) = network(hops, 3, MemN2n::new);
+            let [one, other] =
+                [[0, 1, 2], [2, 0, 1]].map(|index| read(&network, &params, &index).0);
+            let differs = one.iter().zip(&other).any(|(a, b)| (a - b).abs() > 1e-5);
+            assert_eq!(differs, memory_times);
+        }
+    }
+
+    #[test]
+    fn no_hop_sees_no_memory_and_a_hop_that_answers_nothing_changes_nothing() {
+        let hops = |memory_hops| Hops {
+            memory_hops,
+            ..Hops::default()
+        };
+        let (without, params) = network(hops(0), 3, MemN2n::new);
+        let alone = read(&without, &params, &[-1, -1, -1]).0;
+        assert_eq!(read(&without, &params, &[0, 1, 2]).0, alone);
+
+        let (two, mut params) = network(hops(2), 3, MemN2n::new);
+        set(&mut params, "core.value.weight", |_| 0.0);
+        set(&mut params, "core.times.value", |_| 0.0);
+        set(&mut params, "core.hop.weight", |i| f32::from(u8::from(i % 9 == 0)));
+        assert_eq!(read(&two, &params, &[0, 1, 2]).0, alone);
+    }
+
+    #[test]
+    fn it_computes_the_equations_of_the_paper() {
+        let reference = parity::reference(include_str!("../../../tests/parity/memn2n.json"));
+        let (core, mut params) = network(Hops::default(), 3, |context| {
+            Window::new(MemN2n::new, context)
+        });
+        let names = reference["names"].as_array().unwrap();
+        let phase = |name: &str| names.iter().position(|known| known == name).unwrap() as f64;
+        parity::fill(&mut params, phase);
+        let mut state = core.initial_state(2);
+        for step in 0..reference["features"].as_array().unwrap().len() {
+            let inputs = parity::inputs(step, 2, 3);
+            let out = core.step(&params, &inputs, &[step == 0; 2], &mut state, None);
+            parity::assert_close(nn::values(&out.features), &reference, step);
+        }
+    }
+}

@@ -8,6 +8,8 @@ pub mod gtrxl;
 pub(super) mod lag;
 pub(super) mod layer;
 pub mod memn2n;
+#[cfg(test)]
+mod parity;
 pub mod window;
 
 section! {
