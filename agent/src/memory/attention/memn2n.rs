@@ -10,7 +10,7 @@ use crate::memory::attention::Width;
 use crate::memory::attention::window::{Context, Read, Reader};
 use crate::memory::{CoreContext, Network};
 use crate::nn::{self, Activation, Graph, Init, ParamId, ScoreTerms, Tensor};
-use crate::onnx::{self, StepGraph};
+use crate::onnx::{self, Attribute, StepGraph};
 
 section! {
     /// Reads of a memory network.
@@ -59,6 +59,7 @@ pub struct MemN2n {
     output: (ParamId, ParamId),
     length: usize,
     hops: usize,
+    input_size: usize,
     hidden_size: usize,
 }
 
@@ -101,6 +102,7 @@ impl MemN2n {
             output,
             length,
             hops: memory_hops,
+            input_size: inputs,
             hidden_size: hidden,
         }
     }
@@ -130,6 +132,43 @@ impl MemN2n {
             o = graph.add(&o, &when);
         }
         (o, p)
+    }
+
+    /// [`MemN2n::hop`] in an ONNX graph, over a window `[batch, K, input_size]`; `filled` `[batch, K]` is 1 where it has an
+    /// entry, else 0.
+    fn hop_graph(
+        &self,
+        step: &mut StepGraph<'_>,
+        u: &onnx::Value,
+        window: &onnx::Value,
+        filled: &onnx::Value,
+    ) -> onnx::Value {
+        let [key, value] = [self.key, self.value].map(|weight| step.param(weight));
+        let times = self.times.as_ref();
+        let times = times.map(|times| [times.key, times.value].map(|weight| step.param(weight)));
+        let graph = &mut step.graph;
+        let question = graph.op("MatMul", &[u, &key]);
+        let question = graph.reshape(&question, &[self.input_size, 1]);
+        let scores = graph.op("MatMul", &[window, &question]);
+        let mut scores = graph.reshape(&scores, &[self.length]);
+        if let Some([times, _]) = &times {
+            let of_times = graph.op("MatMul", &[u, times]);
+            scores = graph.op("Add", &[&scores, &of_times]);
+        }
+        let [nothing, least] = [0.0, -1e30].map(|number| graph.floats(&[1], &[number]));
+        let is_empty = graph.op("Equal", &[filled, &nothing]);
+        let scores = graph.op("Where", &[&is_empty, &least, &scores]);
+        let p = graph.node("Softmax", &[&scores], vec![Attribute::Int("axis", 1)]);
+        let p = graph.op("Mul", &[&p, filled]);
+        let row = graph.reshape(&p, &[1, self.length]);
+        let read = graph.op("MatMul", &[&row, window]);
+        let read = graph.reshape(&read, &[self.input_size]);
+        let mut o = graph.op("MatMul", &[&read, &value]);
+        if let Some([_, times]) = &times {
+            let when = graph.op("MatMul", &[&p, times]);
+            o = graph.op("Add", &[&o, &when]);
+        }
+        o
     }
 }
 
@@ -167,6 +206,47 @@ impl Reader for MemN2n {
             features: graph.concat_cols(&[&rectified, &linear]),
             attention,
         }
+    }
+
+    fn onnx(
+        &self,
+        step: &mut StepGraph<'_>,
+        inputs: &onnx::Value,
+    ) -> Result<onnx::Value, &'static str> {
+        let (length, size) = (self.length, self.input_size);
+        let doc = "the inputs before, the latest first";
+        let window = step.state("window", &[length, size], doc);
+        let doc = "1 for each input before that belongs to the episode, 0 for each that does not";
+        let filled = step.state("filled", &[length], doc);
+        let filled = step.reset(&filled, 0.0);
+        let hop = step.param(self.hop);
+        let mut u = step.linear(inputs, self.query);
+        for _ in 0..self.hops {
+            let o = self.hop_graph(step, &u, &window, &filled);
+            let kept = step.graph.op("MatMul", &[&u, &hop]);
+            u = step.graph.op("Add", &[&kept, &o]);
+        }
+        let y = step.linear(&u, self.output);
+        let graph = &mut step.graph;
+        let half = self.hidden_size / 2;
+        let rectified = graph.columns(&y, 0, half);
+        let rectified = graph.op("Relu", &[&rectified]);
+        let linear = graph.columns(&y, half, self.hidden_size);
+        let features = graph.concat(&[&rectified, &linear]);
+
+        let latest = graph.reshape(inputs, &[1, size]);
+        let all = graph.concat(&[&latest, &window]);
+        let next = graph.columns(&all, 0, length);
+        step.next("window", &next);
+        let graph = &mut step.graph;
+        let first = graph.columns(&filled, 0, 1);
+        let [zero, one] = [0.0, 1.0].map(|number| graph.floats(&[1], &[number]));
+        let zeros = graph.op("Mul", &[&first, &zero]);
+        let ones = graph.op("Add", &[&zeros, &one]);
+        let all = graph.concat(&[&ones, &filled]);
+        let next = graph.columns(&all, 0, length);
+        step.next("filled", &next);
+        Ok(features)
     }
 }
 
