@@ -50,7 +50,14 @@ fn weigh_rows(weights: &mut [f32], operands: Operands<'_>, slots: Slots<'_>) {
             };
             let weights = &mut weights[slots_of_row];
             let terms = (bias, offsets);
-            row_weights(weights, &q[row * d..][..d], keys, terms, &index[..used], slots.scale);
+            row_weights(
+                weights,
+                &q[row * d..][..d],
+                keys,
+                terms,
+                &index[..used],
+                slots.scale,
+            );
         }
     }
 }

@@ -74,7 +74,9 @@ impl Graph<'_> {
         let slots = slots_of(index, rows, entries);
         assert!(
             terms.entry.is_none_or(|term| shape(term) == (entries, 1))
-                && terms.slot.is_none_or(|term| shape(term) == (rows, heads * slots)),
+                && terms
+                    .slot
+                    .is_none_or(|term| shape(term) == (rows, heads * slots)),
             "terms need one number for each of {entries} entries, or of {rows} x {heads} x {slots} slots"
         );
         let sizes = Sizes {
@@ -91,8 +93,13 @@ impl Graph<'_> {
         let (q_key, k_key) = (self.key(q), self.key(k));
         let [bias_key, offsets_key] =
             [terms.entry, terms.slot].map(|term| term.map(|term| self.key(term)));
-        let wanted = [Some(&q_key), Some(&k_key), bias_key.as_ref(), offsets_key.as_ref()]
-            .map(|key| key.is_some_and(GradKey::wanted));
+        let wanted = [
+            Some(&q_key),
+            Some(&k_key),
+            bias_key.as_ref(),
+            offsets_key.as_ref(),
+        ]
+        .map(|key| key.is_some_and(GradKey::wanted));
         if slots > 0 && wanted.contains(&true) {
             let (q, k, weights_again) = (q.clone(), k.clone(), weights.clone());
             let (entry, slot) = (terms.entry.cloned(), terms.slot.cloned());
@@ -160,7 +167,13 @@ impl Graph<'_> {
         let dv = columns / heads;
         let mut readout = vec![0.0; rows * columns];
         if slots > 0 {
-            weighted_read(&mut readout, values(weights), values(v), sizes.over(index), dv);
+            weighted_read(
+                &mut readout,
+                values(weights),
+                values(v),
+                sizes.over(index),
+                dv,
+            );
         }
         let readout = self.constant(readout, (rows, columns));
         let (weights_key, v_key) = (self.key(weights), self.key(v));

@@ -55,11 +55,29 @@ impl Graph<'_> {
             let pair = &mut pair[..2 * block.len()];
             let x = &values(x)[block.clone()];
             join(pair, &values(y)[block.clone()], x, width);
-            append_matmul_bias(&mut gates, pair, w_gates, &shift, (count, 2 * width, 2 * width));
+            append_matmul_bias(
+                &mut gates,
+                pair,
+                w_gates,
+                &shift,
+                (count, 2 * width, 2 * width),
+            );
             let gates = &mut gates[2 * block.start..];
             reset(pair, gates, width);
-            append_matmul_bias(&mut candidate, pair, w_candidate, &[], (count, 2 * width, width));
-            mix(&mut out[block.clone()], &mut candidate[block.start..], gates, x, width);
+            append_matmul_bias(
+                &mut candidate,
+                pair,
+                w_candidate,
+                &[],
+                (count, 2 * width, width),
+            );
+            mix(
+                &mut out[block.clone()],
+                &mut candidate[block.start..],
+                gates,
+                x,
+                width,
+            );
         }
         let out = self.constant(out, (rows, width));
         let keys = Keys {

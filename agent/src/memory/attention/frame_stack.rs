@@ -26,8 +26,18 @@ impl FrameStack {
         let layers = layers.map(|(name, inputs)| {
             let weight = Init::Orthogonal { gain };
             (
-                params.add(&format!("core.{name}.weight"), (inputs, hidden_size), weight, rng),
-                params.add(&format!("core.{name}.bias"), (1, hidden_size), Init::Zeros, rng),
+                params.add(
+                    &format!("core.{name}.weight"),
+                    (inputs, hidden_size),
+                    weight,
+                    rng,
+                ),
+                params.add(
+                    &format!("core.{name}.bias"),
+                    (1, hidden_size),
+                    Init::Zeros,
+                    rng,
+                ),
             )
         });
         Self {

@@ -13,7 +13,9 @@ use crate::memory::attention::window::{Context, Places};
 use crate::memory::{
     Array, CoreContext, CoreStep, Layers, MemoryContents, MemoryCore, Segment, State, Unrolled,
 };
-use crate::nn::{self, Activation, Graph, GruGateParams, Init, ParamId, Params, ScoreTerms, Tensor};
+use crate::nn::{
+    self, Activation, Graph, GruGateParams, Init, ParamId, Params, ScoreTerms, Tensor,
+};
 use crate::onnx::{self, StepGraph};
 
 section! {
@@ -106,7 +108,11 @@ impl Layer {
         let [gate1, gate2] = ["gate1", "gate2"].map(|part| GruGateParams {
             gates: add(&format!("{part}.gates"), (2 * width, 2 * width), orthogonal),
             candidate: add(&format!("{part}.candidate"), (2 * width, width), orthogonal),
-            bias: add(&format!("{part}.bias"), (1, width), Init::Constant(GATE_BIAS)),
+            bias: add(
+                &format!("{part}.bias"),
+                (1, width),
+                Init::Constant(GATE_BIAS),
+            ),
         });
         Self {
             norm1,
@@ -143,13 +149,15 @@ impl Layer {
         distances: &Tensor,
         heads: usize,
     ) -> (Tensor, Tensor) {
-        let [contents, places] = [self.content_bias, self.distance_bias].map(|bias| {
-            graph.linear(normalised, self.query, Some(bias), Activation::Identity)
-        });
+        let [contents, places] = [self.content_bias, self.distance_bias]
+            .map(|bias| graph.linear(normalised, self.query, Some(bias), Activation::Identity));
         let keys = graph.linear(distances, self.distance, None, Activation::Identity);
         let width = graph.params().shape(self.query).1;
         let scale = 1.0 / ((width / heads) as f32).sqrt();
-        (contents, graph.relative_scores(&places, &keys, scale, heads))
+        (
+            contents,
+            graph.relative_scores(&places, &keys, scale, heads),
+        )
     }
 
     /// The layer's output, from its inputs and what its attention has read.
@@ -182,9 +190,8 @@ pub struct Gtrxl {
 /// `[count, width]`.
 fn sinusoids(count: usize, width: usize) -> Vec<f32> {
     let half = width.div_ceil(2);
-    let angle = |distance: usize, j: usize| {
-        distance as f64 / 10_000f64.powf(2.0 * j as f64 / width as f64)
-    };
+    let angle =
+        |distance: usize, j: usize| distance as f64 / 10_000f64.powf(2.0 * j as f64 / width as f64);
     let row = |distance| {
         (0..width).map(move |column| match column.checked_sub(half) {
             None => angle(distance, column).sin() as f32,
@@ -209,7 +216,9 @@ impl Gtrxl {
         let layers = 0..hyper.get::<Layers>().memory_layers;
         Self {
             embed,
-            layers: layers.map(|number| Layer::new(number, width, context)).collect(),
+            layers: layers
+                .map(|number| Layer::new(number, width, context))
+                .collect(),
             distances: sinusoids(window + 1, width),
             window,
             heads: hyper.get::<Heads>().memory_heads,
@@ -225,7 +234,10 @@ impl Gtrxl {
     }
 
     fn distances(&self, graph: &Graph<'_>, slots: usize) -> Tensor {
-        graph.constant(self.distances[..slots * self.width].to_vec(), (slots, self.width))
+        graph.constant(
+            self.distances[..slots * self.width].to_vec(),
+            (slots, self.width),
+        )
     }
 
     /// Returns the row of the rings in which a lane keeps the step `back` steps before the next one.
@@ -265,7 +277,11 @@ impl Gtrxl {
             *length = (*length + 1.0).min(self.window as f32);
         }
         for place in &mut state.arrays[array::PLACE].data {
-            *place = if *place < self.window as f32 { *place + 1.0 } else { 0.0 };
+            *place = if *place < self.window as f32 {
+                *place + 1.0
+            } else {
+                0.0
+            };
         }
     }
 
@@ -273,14 +289,17 @@ impl Gtrxl {
     /// segment: none if no lane goes on with its episode.
     fn attended(&self, segment: &Segment<'_>) -> (Vec<i32>, usize) {
         let state = segment.initial_state;
-        let goes_on = |lane: usize| {
-            !segment.starts[lane] && state.arrays[array::LENGTH].row(lane)[0] > 0.0
-        };
+        let goes_on =
+            |lane: usize| !segment.starts[lane] && state.arrays[array::LENGTH].row(lane)[0] > 0.0;
         let any = (0..segment.batch).any(goes_on);
         let places = Places {
             starts: segment.starts,
             batch: segment.batch,
-            carried: if any { segment.batch * (self.window + 1) } else { 0 },
+            carried: if any {
+                segment.batch * (self.window + 1)
+            } else {
+                0
+            },
         };
         let index = places.index(0..=self.window, |lane, back| self.entry(state, lane, back));
         // Distances beyond the longest memory of any row cost time and change nothing.
@@ -320,7 +339,10 @@ impl MemoryCore for Gtrxl {
         let slots = 1 + lengths.iter().fold(0.0f32, |a, &b| a.max(b)) as usize;
         let index: Vec<i32> = (0..starts.len())
             .flat_map(|lane| (0..slots).map(move |back| (lane, back)))
-            .map(|(lane, back)| self.entry(state, lane, back).map_or(-1, |entry| entry as i32))
+            .map(|(lane, back)| {
+                self.entry(state, lane, back)
+                    .map_or(-1, |entry| entry as i32)
+            })
             .collect();
         let mut graph = Graph::inference(params);
         let distances = self.distances(&graph, slots);
@@ -461,7 +483,8 @@ mod tests {
             .filter(|&id| params.name(id).starts_with("core.layer"))
             .collect();
         for id in layers {
-            let is_gate_bias = params.name(id).contains("gate") && params.name(id).ends_with("bias");
+            let is_gate_bias =
+                params.name(id).contains("gate") && params.name(id).ends_with("bias");
             if !is_gate_bias {
                 params.data_mut(id).fill(0.0);
             }
@@ -487,7 +510,11 @@ mod tests {
             for changed in 0..7 {
                 let mut inputs = episode(7);
                 inputs[changed][0] += 1.0;
-                assert_eq!(last(&inputs) != unchanged, 6 - changed <= reach, "{changed}");
+                assert_eq!(
+                    last(&inputs) != unchanged,
+                    6 - changed <= reach,
+                    "{changed}"
+                );
             }
         }
     }
@@ -502,7 +529,10 @@ mod tests {
         assert_eq!(layers.len(), 2);
         for (name, weights) in layers {
             assert!(name.contains("layer"));
-            assert!((weights.iter().sum::<f32>() - 1.0).abs() < 1e-6, "{weights:?}");
+            assert!(
+                (weights.iter().sum::<f32>() - 1.0).abs() < 1e-6,
+                "{weights:?}"
+            );
             assert_eq!(weights[3..], [0.0; 2]);
         }
     }
@@ -522,7 +552,9 @@ mod tests {
     fn it_computes_what_di_engine_computes() {
         let reference = parity::reference(include_str!("../../../tests/parity/gtrxl.json"));
         let (core, mut params) = transformer(4, 2);
-        parity::fill(&mut params, |name| reference["phases"][name].as_f64().unwrap());
+        parity::fill(&mut params, |name| {
+            reference["phases"][name].as_f64().unwrap()
+        });
         let mut state = core.initial_state(2);
         state.arrays[array::LENGTH].data.fill(4.0);
         for layer in 0..2 {

@@ -75,7 +75,8 @@ impl MemN2n {
             memory_times,
         } = hyper.get();
         let CoreContext { params, rng, .. } = context;
-        let mut add = |name: &str, shape, init| params.add(&format!("core.{name}"), shape, init, rng);
+        let mut add =
+            |name: &str, shape, init| params.add(&format!("core.{name}"), shape, init, rng);
         let orthogonal = |gain| Init::Orthogonal { gain };
         let query = (
             add("query.weight", (inputs, width), orthogonal(1.0)),
@@ -90,7 +91,11 @@ impl MemN2n {
         });
         let hop = add("hop.weight", (width, width), orthogonal(1.0));
         let output = (
-            add("output.weight", (width, hidden), orthogonal(std::f32::consts::SQRT_2)),
+            add(
+                "output.weight",
+                (width, hidden),
+                orthogonal(std::f32::consts::SQRT_2),
+            ),
             add("output.bias", (1, hidden), Init::Zeros),
         );
         Self {
@@ -300,7 +305,9 @@ mod tests {
     fn set(params: &mut Params, name: &str, value: impl Fn(usize) -> f32) {
         let id = params.ids().find(|&id| params.name(id) == name).unwrap();
         let weights = params.data_mut(id).iter_mut();
-        weights.enumerate().for_each(|(i, weight)| *weight = value(i));
+        weights
+            .enumerate()
+            .for_each(|(i, weight)| *weight = value(i));
     }
 
     #[test]
@@ -361,7 +368,9 @@ mod tests {
         let (two, mut params) = network(hops(2), 3, MemN2n::new);
         set(&mut params, "core.value.weight", |_| 0.0);
         set(&mut params, "core.times.value", |_| 0.0);
-        set(&mut params, "core.hop.weight", |i| f32::from(u8::from(i % 9 == 0)));
+        set(&mut params, "core.hop.weight", |i| {
+            f32::from(u8::from(i % 9 == 0))
+        });
         assert_eq!(read(&two, &params, &[0, 1, 2]).0, alone);
     }
 

@@ -22,9 +22,8 @@ pub fn fill(params: &mut Params, phase: impl Fn(&str) -> f64) {
 
 /// Returns the inputs of a step, `[lanes, columns]`.
 pub fn inputs(step: usize, lanes: usize, columns: usize) -> Vec<f32> {
-    let angle = |lane: usize, column: usize| {
-        0.8 * step as f64 + 1.3 * lane as f64 + 2.1 * column as f64
-    };
+    let angle =
+        |lane: usize, column: usize| 0.8 * step as f64 + 1.3 * lane as f64 + 2.1 * column as f64;
     (0..lanes)
         .flat_map(|lane| (0..columns).map(move |column| angle(lane, column).cos() as f32))
         .collect()
@@ -36,6 +35,9 @@ pub fn assert_close(found: &[f32], reference: &Value, step: usize) {
     assert_eq!(found.len(), expected.len());
     for (found, expected) in found.iter().zip(expected) {
         let difference = f64::from(*found) - expected.as_f64().unwrap();
-        assert!(difference.abs() < 2e-6, "step {step}: {found}, not {expected}");
+        assert!(
+            difference.abs() < 2e-6,
+            "step {step}: {found}, not {expected}"
+        );
     }
 }

@@ -51,13 +51,17 @@ impl Places<'_> {
             }
             let played = t - begun[lane].unwrap_or(0);
             let is_carried = begun[lane].is_none();
-            index.extend(distances.clone().map(|back| match back.checked_sub(played) {
-                None | Some(0) => (first + row - back * batch) as i32,
-                Some(beyond) if is_carried => {
-                    before(lane, beyond).map_or(EMPTY, |entry| entry as i32)
-                }
-                Some(_) => EMPTY,
-            }));
+            index.extend(
+                distances
+                    .clone()
+                    .map(|back| match back.checked_sub(played) {
+                        None | Some(0) => (first + row - back * batch) as i32,
+                        Some(beyond) if is_carried => {
+                            before(lane, beyond).map_or(EMPTY, |entry| entry as i32)
+                        }
+                        Some(_) => EMPTY,
+                    }),
+            );
         }
         index
     }
@@ -129,13 +133,7 @@ impl<R: Reader> Window<R> {
     }
 
     /// Reads for every row. The entries are the state's, K for each lane, then the inputs of the rows.
-    fn run(
-        &self,
-        graph: &mut Graph<'_>,
-        inputs: &[f32],
-        starts: &[bool],
-        state: &State,
-    ) -> Read {
+    fn run(&self, graph: &mut Graph<'_>, inputs: &[f32], starts: &[bool], state: &State) -> Read {
         let (batch, length) = (state.rows(), self.reader.length());
         let places = Places {
             starts,
@@ -222,7 +220,9 @@ impl<R: Reader> MemoryCore for Window<R> {
             return MemoryContents::Nothing;
         }
         let weights = state.arrays[array::ATTENTION].row(lane);
-        let parts = weights.chunks_exact(self.reader.length()).map(<[f32]>::to_vec);
+        let parts = weights
+            .chunks_exact(self.reader.length())
+            .map(<[f32]>::to_vec);
         MemoryContents::Vectors(names.iter().copied().zip(parts).collect())
     }
 
@@ -252,13 +252,7 @@ mod tests {
             2
         }
 
-        fn read(
-            &self,
-            graph: &mut Graph<'_>,
-            x: &Tensor,
-            entries: &Tensor,
-            index: &[i32],
-        ) -> Read {
+        fn read(&self, graph: &mut Graph<'_>, x: &Tensor, entries: &Tensor, index: &[i32]) -> Read {
             let entry = |place: i32| usize::try_from(place).map_or(0.0, |at| values(entries)[at]);
             let rows = index.chunks_exact(2).zip(values(x));
             let answers = rows.flat_map(|(places, &x)| [entry(places[1]), entry(places[0]), x]);
@@ -308,7 +302,9 @@ mod tests {
             batch: 2,
             carried: 4,
         };
-        let index = places.index(0..=3, |lane, back| (back + lane <= 2).then(|| 2 * lane + back - 1));
+        let index = places.index(0..=3, |lane, back| {
+            (back + lane <= 2).then(|| 2 * lane + back - 1)
+        });
         let expected = [
             [4, 0, 1, -1],
             [5, 2, -1, -1],
