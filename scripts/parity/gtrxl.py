@@ -2,7 +2,8 @@
 
 Weights, memory and inputs are waves that the test computes as well, so the file holds results only. The port steps one
 observation at a time from a full memory: it pads a shorter one with zeros that take part in attention. Its embedding has
-a rectifier, so the embedded inputs are given to it.
+a rectifier, so the embedded inputs are given to it. Its queries come from inputs that are not normalised, unlike in the
+paper's equation; here they are made from the normalised ones.
 
     git clone https://github.com/opendilab/DI-engine
     python scripts/parity/gtrxl.py DI-engine > agent/tests/parity/gtrxl.json
@@ -49,6 +50,16 @@ def port(source):
         package.__path__ = [str(source.joinpath(*name.split(".")))]
         sys.modules[name] = package
     return importlib.import_module("ding.torch_utils.network.gtrxl")
+
+
+def with_normalised_queries(attention):
+    """Lets an attention module ask with the last rows of what it reads."""
+    forward = attention.forward
+
+    def asked(inputs, positions, normalised, *rest, **named):
+        return forward(normalised[-len(inputs) :], positions, normalised, *rest, **named)
+
+    attention.forward = asked
 
 
 def wave(shape, phase):
@@ -121,6 +132,8 @@ def main():
         use_embedding_layer=False,
     ).double()
     fill(module, weights)
+    for layer in module.layers:
+        with_normalised_queries(layer.attention)
     # The oldest step first. The last matrix holds outputs of the last layer, which nothing reads.
     memory = torch.tensor(
         [
