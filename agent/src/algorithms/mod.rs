@@ -9,12 +9,14 @@ mod family;
 mod gru;
 mod lru;
 mod mingru;
+mod neural_map;
 mod ntm;
 mod players;
 mod ppo;
 #[cfg(test)]
 pub(crate) mod proofs;
 mod recurrent_ppo;
+mod rims;
 pub mod sections;
 mod shm;
 mod tracerl;
@@ -32,11 +34,13 @@ pub const ALGORITHMS: &[Algorithm] = &[
     ppo::ROW,
     recurrent_ppo::ROW,
     gru::ROW,
+    rims::ROW,
     mingru::ROW,
     lru::ROW,
     shm::ROW,
     dnc::ROW,
     ntm::ROW,
+    neural_map::ROW,
     tracerl::ROW,
     tracerl_notebook::ROW,
     players::RANDOM,

@@ -17,7 +17,9 @@ use crate::memory::addressed::Addressing;
 use crate::memory::attention::episodic_transformer::Episodes;
 use crate::memory::linear::lru::Eigenvalues;
 use crate::memory::linear::shm::Matrix;
+use crate::memory::recurrent::rims::Modules;
 use crate::memory::slots::Steps;
+use crate::memory::spatial::neural_map::Map;
 use crate::memory::{Layers, Network, Slots, Writes};
 use crate::policy::inputs::Inputs;
 
@@ -99,6 +101,8 @@ sections! {
     steps: Steps;
     episodes: Episodes;
     addressing: Addressing;
+    modules: Modules;
+    map: Map;
     writes: Writes;
     auxiliary: AuxiliaryLosses;
     exploration: ExplorationBonuses;

@@ -4,10 +4,12 @@
 pub(crate) mod addressing;
 pub(crate) mod arithmetic;
 pub(crate) mod attention;
+pub(crate) mod blocks;
 pub(crate) mod dnc;
 pub(crate) mod gru;
 pub(crate) mod linear;
 pub(crate) mod lstm;
+pub(crate) mod map;
 pub(crate) mod matrix_memory;
 pub(crate) mod norm;
 pub(crate) mod ntm;
