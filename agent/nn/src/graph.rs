@@ -1,10 +1,12 @@
 //! Computation with parameters, recorded so that gradients can be computed from it.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use dfdx::tensor::{Cpu, OwnedTape, PutTape, Tape, TensorFromVec};
 use dfdx::tensor_ops::Backward;
 
+use super::kernels::matmul::transpose;
 use super::params::{ParamId, Params};
 use super::tensor::{self, Tensor, values};
 
@@ -33,6 +35,8 @@ struct Recorder {
     tape: OwnedTape<f32, Cpu>,
     tracked: HashMap<*const f32, (Tensor, GradKey)>,
     param_keys: Vec<GradKey>,
+    /// Parameters in so many blocks, each transposed.
+    transposed: HashMap<(usize, usize), Rc<[f32]>>,
 }
 
 impl<'p> Graph<'p> {
@@ -51,6 +55,7 @@ impl<'p> Graph<'p> {
             tape: OwnedTape::default(),
             tracked: HashMap::new(),
             param_keys: vec![GradKey::unwanted(); params.ids().len()],
+            transposed: HashMap::new(),
         };
         Self {
             params,
@@ -164,6 +169,25 @@ impl<'p> Graph<'p> {
             *key = GradKey::new(self.params.device());
         }
         key.clone()
+    }
+
+    /// Returns a parameter in `blocks` blocks of rows, each transposed, for backward steps. It is computed once for the
+    /// graph: a cell multiplies by the same weights at every step.
+    pub(crate) fn transposed(&mut self, id: ParamId, blocks: usize) -> Rc<[f32]> {
+        let (params, (rows, columns)) = (self.params, self.params.shape(id));
+        let recorder = self
+            .recorder
+            .as_mut()
+            .expect("only a recording graph has backward steps");
+        let known = recorder.transposed.entry((id.index(), blocks));
+        let transposed = known.or_insert_with(|| {
+            let len = (rows / blocks * columns).max(1);
+            let parts = params.data(id).chunks_exact(len);
+            parts
+                .flat_map(|part| transpose(part, rows / blocks, columns))
+                .collect()
+        });
+        Rc::clone(transposed)
     }
 
     /// Records the backward step of an operation. `backward` receives the gradient of `output`, and

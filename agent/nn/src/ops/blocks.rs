@@ -5,9 +5,7 @@ use crate::graph::Graph;
 use crate::kernels::activation::{Activation, activate, activation_gradient};
 use crate::kernels::blocks::{gather_block, scatter_block};
 use crate::kernels::elementwise::{add_sum_rows, add_to};
-use crate::kernels::matmul::{
-    Sizes, add_matmul_transposed, append_matmul_bias, matmul_bias, transpose,
-};
+use crate::kernels::matmul::{Sizes, add_matmul_transposed, append_matmul_bias};
 use crate::params::ParamId;
 use crate::tensor::{Tensor, shape, values};
 
@@ -52,7 +50,8 @@ impl Graph<'_> {
         let weight_key = self.param_key(weight);
         if weight_key.wanted() {
             let bias_key = bias.map(|bias| self.param_key(bias));
-            let (x, weight, y_again) = (x.clone(), self.param(weight), y.clone());
+            let transposed = x_key.wanted().then(|| self.transposed(weight, blocks));
+            let (x, y_again) = (x.clone(), y.clone());
             self.record(&y, move |mut dy, grads| {
                 activation_gradient(&mut dy, values(&y_again), activation);
                 if let Some(bias_key) = &bias_key {
@@ -61,8 +60,8 @@ impl Graph<'_> {
                 grads.update(&weight_key, |d| {
                     add_weight_gradient(d, values(&x), &dy, sizes, blocks);
                 });
-                if x_key.wanted() {
-                    grads.give(&x_key, input_gradient(&dy, values(&weight), sizes, blocks));
+                if let Some(transposed) = transposed {
+                    grads.give(&x_key, input_gradient(&dy, &transposed, sizes, blocks));
                 }
             });
         }
@@ -156,22 +155,14 @@ fn add_weight_gradient(
     }
 }
 
+/// `transposed` holds the transposed blocks of the weight.
 fn input_gradient(
     dy: &[f32],
-    weight: &[f32],
+    transposed: &[f32],
     (batch, inputs, outputs): Sizes,
     blocks: usize,
 ) -> Vec<f32> {
-    let mut dx = vec![0.0; batch * blocks * inputs];
-    let mut rows = Vec::new();
-    for block in 0..blocks {
-        gather_block(&mut rows, dy, outputs, (block, blocks));
-        let weight = part(weight, block, inputs * outputs);
-        let transposed = transpose(weight, inputs, outputs);
-        let products = matmul_bias(&rows, &transposed, &[], (batch, outputs, inputs));
-        scatter_block(&mut dx, &products, inputs, (block, blocks));
-    }
-    dx
+    forward(dy, transposed, &[], (batch, outputs, inputs), blocks)
 }
 
 #[cfg(test)]

@@ -105,7 +105,7 @@ impl RimsCell {
         let (weight, bias) = self.query;
         let query = graph.block_linear(h, weight, Some(bias), self.modules, Activation::Identity);
         let lanes = nn::values(&x).len() / ENCODED;
-        let lane_and_null = |lane| [lane as i32, lanes as i32].repeat(self.modules);
+        let lane_and_null = |lane: usize| [lane as i32, lanes as i32].repeat(self.modules);
         let index: Vec<i32> = (0..lanes).flat_map(lane_and_null).collect();
         let read = graph.attention_read(&query, &keys, &values, ScoreTerms::NONE, &index, 1);
         let null_weights = read.weights.iter().skip(1).step_by(2);
