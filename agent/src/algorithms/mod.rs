@@ -12,12 +12,14 @@ mod gtrxl;
 mod lru;
 mod memn2n;
 mod mingru;
+mod neural_map;
 mod ntm;
 mod players;
 mod ppo;
 #[cfg(test)]
 pub(crate) mod proofs;
 mod recurrent_ppo;
+mod rims;
 pub mod sections;
 mod shm;
 mod tracerl;
@@ -35,6 +37,7 @@ pub const ALGORITHMS: &[Algorithm] = &[
     ppo::ROW,
     recurrent_ppo::ROW,
     gru::ROW,
+    rims::ROW,
     mingru::ROW,
     lru::ROW,
     shm::ROW,
@@ -43,6 +46,7 @@ pub const ALGORITHMS: &[Algorithm] = &[
     frame_stack::ROW,
     memn2n::ROW,
     gtrxl::ROW,
+    neural_map::ROW,
     tracerl::ROW,
     tracerl_notebook::ROW,
     players::RANDOM,

@@ -21,7 +21,9 @@ use crate::memory::attention::memn2n::Hops;
 use crate::memory::attention::window::Context;
 use crate::memory::linear::lru::Eigenvalues;
 use crate::memory::linear::shm::Matrix;
+use crate::memory::recurrent::rims::Modules;
 use crate::memory::slots::Steps;
+use crate::memory::spatial::neural_map::Map;
 use crate::memory::{Layers, Network, Slots, Writes};
 use crate::policy::inputs::Inputs;
 
@@ -103,6 +105,8 @@ sections! {
     steps: Steps;
     episodes: Episodes;
     addressing: Addressing;
+    modules: Modules;
+    map: Map;
     writes: Writes;
     context: Context;
     width: Width;

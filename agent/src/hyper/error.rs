@@ -44,6 +44,24 @@ pub enum ConfigError {
         /// The memory's.
         heads: usize,
     },
+    /// Modules share the hidden units out evenly.
+    #[error(
+        "hidden_size = {hidden_size} cannot be shared out to modules = {modules}: it must be a multiple of {modules}"
+    )]
+    Modules {
+        /// As set.
+        hidden_size: usize,
+        /// As set.
+        modules: usize,
+    },
+    /// The active modules are some of the modules.
+    #[error("active_modules = {active_modules} is more than modules = {modules}")]
+    ActiveModules {
+        /// As set.
+        active_modules: usize,
+        /// As set.
+        modules: usize,
+    },
     /// The score-function term is on the keeping of steps.
     #[error(
         "memory_score_coef = {memory_score_coef} would do nothing: with memory_scope = lifetime no steps are kept, only \

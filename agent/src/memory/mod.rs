@@ -12,6 +12,7 @@ use crate::hyper::section::section;
 use crate::nn::{Graph, Params, Tensor};
 use crate::onnx::{self, StepGraph};
 use crate::spaces::actions::{ActionHeads, Choice};
+use crate::spaces::encoder::InputColumn;
 
 pub mod addressed;
 pub mod attention;
@@ -21,6 +22,7 @@ pub mod linear;
 pub mod none;
 pub mod recurrent;
 pub mod slots;
+pub mod spatial;
 
 pub use state::{Array, State};
 mod state;
@@ -70,6 +72,8 @@ section! {
 pub struct CoreContext<'a> {
     /// Numbers in an input row.
     pub input_size: usize,
+    /// The meaning of the numbers that an input row begins with: those of the observation.
+    pub columns: &'a [InputColumn],
     /// Components of actions.
     pub heads: &'a ActionHeads,
     /// All hyper-parameters; a core reads those of its parts.

@@ -75,6 +75,7 @@ impl Policy {
         let mut params = Params::new();
         let core = (parts.core)(&mut CoreContext {
             input_size: encoder.input_size(),
+            columns: encoder.columns(),
             heads,
             hyper,
             params: &mut params,

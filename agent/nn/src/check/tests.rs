@@ -471,3 +471,37 @@ fn gru_gate() {
         weighted_sum(graph, &again)
     });
 }
+
+#[test]
+fn blocks_and_choices_of_rows() {
+    let (mut params, [x, weight, bias, other]) = normal_params([(6, 2), (6, 4), (1, 12), (6, 4)]);
+    let mask = [true, false, false, true, true, false];
+    check_gradients(&mut params, |graph| {
+        let (x, other) = (graph.param(x), graph.param(other));
+        let y = graph.block_linear(&x, weight, Some(bias), 3, Activation::Tanh);
+        let chosen = graph.where_rows(&mask, &y, &other);
+        weighted_sum(graph, &chosen)
+    });
+}
+
+#[test]
+fn an_entry_for_several_blocks() {
+    let (mut params, [queries, entries]) = normal_params([(6, 3), (2, 5)]);
+    check_gradients(&mut params, |graph| {
+        let (queries, entries) = (graph.param(queries), graph.param(entries));
+        let (read, _) = graph.read_entry(&queries, &entries, 3);
+        weighted_sum(graph, &read)
+    });
+}
+
+#[test]
+fn rows_of_a_map() {
+    let (mut params, [table, rows, share]) = normal_params([(4, 3), (2, 3), (4, 3)]);
+    check_gradients(&mut params, |graph| {
+        let [table, rows, share] = [table, rows, share].map(|id| graph.param(id));
+        let written = graph.write_rows(&table, &rows, &[3, 1]);
+        let moved = graph.rows_or_zeros(&written, &[1, -1, 0, 1]);
+        let between = graph.between(&table, &moved, &share);
+        weighted_sum(graph, &between)
+    });
+}

@@ -13,6 +13,7 @@ pub(crate) mod activation;
 pub(crate) mod addressing;
 pub(crate) mod attention;
 pub(crate) mod attention_parts;
+pub(crate) mod blocks;
 pub(crate) mod dnc;
 pub(crate) mod elementwise;
 pub(crate) mod gru;

@@ -294,6 +294,7 @@ mod tests {
         let mut params = Params::new();
         let core = EpisodicTransformer::new(&mut CoreContext {
             input_size: 2,
+            columns: &[],
             heads: &ActionHeads::of(&[2]),
             hyper: &hyper,
             params: &mut params,

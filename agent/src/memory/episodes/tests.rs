@@ -22,6 +22,7 @@ fn lifetime(learn_retention: bool, max_steps: usize) -> (EpisodeMemory, Params) 
     let lifetime = EpisodeMemory::new(
         &mut CoreContext {
             input_size: 1,
+            columns: &[],
             heads: &ActionHeads::of(&[2]),
             hyper: &hyper,
             params: &mut params,

@@ -205,6 +205,7 @@ pub(super) mod testing {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(0);
         let cell = cell(&mut CoreContext {
             input_size: 3,
+            columns: &[],
             heads: &ActionHeads::of(&[2]),
             hyper: &Hyperparameters::new().with(Network { hidden_size: 4 }),
             params: &mut params,
