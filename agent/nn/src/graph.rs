@@ -15,6 +15,16 @@ use super::tensor::{self, Tensor, values};
 pub struct Graph<'p> {
     params: &'p Params,
     recorder: Option<Recorder>,
+    detached: Option<Detached>,
+}
+
+/// Results of [`Graph::detach`], where gradients are compared with finite differences: a constant must not move when a
+/// parameter does.
+pub(crate) enum Detached {
+    /// They are kept, in their order.
+    Kept(Vec<Tensor>),
+    /// Those of another graph are repeated.
+    Repeated(std::vec::IntoIter<Tensor>),
 }
 
 /// The state of a recording graph. A tensor is identified by the address of its numbers, which is
@@ -31,6 +41,7 @@ impl<'p> Graph<'p> {
         Self {
             params,
             recorder: None,
+            detached: None,
         }
     }
 
@@ -44,7 +55,39 @@ impl<'p> Graph<'p> {
         Self {
             params,
             recorder: Some(recorder),
+            detached: None,
         }
+    }
+
+    /// Keeps the results of [`detach`](Self::detach), or repeats those of another graph.
+    pub(crate) fn with_detached(self, detached: Detached) -> Self {
+        Self {
+            detached: Some(detached),
+            ..self
+        }
+    }
+
+    /// Returns the results of [`detach`](Self::detach) that were kept, in their order.
+    pub(crate) fn kept(&self) -> &[Tensor] {
+        match &self.detached {
+            Some(Detached::Kept(kept)) => kept,
+            _ => &[],
+        }
+    }
+
+    /// `x` as a constant: no gradient flows back through the result.
+    ///
+    /// # Panics
+    /// When a graph that repeats the results of another has more of them.
+    pub fn detach(&mut self, x: &Tensor) -> Tensor {
+        if let Some(Detached::Repeated(others)) = &mut self.detached {
+            return others.next().expect("the same operations as before");
+        }
+        let y = self.constant(values(x).to_vec(), tensor::shape(x));
+        if let Some(Detached::Kept(kept)) = &mut self.detached {
+            kept.push(y.clone());
+        }
+        y
     }
 
     /// The parameters that the graph computes with.

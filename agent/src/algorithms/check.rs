@@ -15,6 +15,7 @@ use crate::experience::{Behaviour, Collection, Collector, Rollout, Source};
 use crate::hyper::Hyperparameters;
 use crate::learner::auxiliary::AuxiliaryLosses;
 use crate::memory::attention::episodic_transformer::Episodes;
+use crate::memory::predictive::Predictive;
 use crate::memory::slots::{MemoryScope, Steps};
 use crate::memory::{Network, Slots};
 use crate::memory::{Segment, State};
@@ -110,6 +111,9 @@ impl Subject {
             .edited(|slots: &mut Slots| (slots.mem_dim, slots.max_entries) = (8, 3));
         if hyper.has::<Steps>() {
             steps(&mut hyper).recent_entries = 1;
+        }
+        if let Some(predictive) = hyper.get_mut::<Predictive>() {
+            (predictive.latent_size, predictive.memory_rows) = (3, 4);
         }
         set(&mut hyper);
         let encoder =
@@ -222,6 +226,7 @@ impl Experience {
             initial_state,
             decisions,
             returns: zeros,
+            values: zeros,
         }
     }
 }

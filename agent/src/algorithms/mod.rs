@@ -6,11 +6,13 @@ mod check;
 mod defaults;
 mod family;
 mod gru;
+mod merlin;
 mod players;
 mod ppo;
 #[cfg(test)]
 pub(crate) mod proofs;
 mod recurrent_ppo;
+mod rl_mem;
 pub mod sections;
 mod tracerl;
 mod tracerl_notebook;
@@ -27,6 +29,8 @@ pub const ALGORITHMS: &[Algorithm] = &[
     ppo::ROW,
     recurrent_ppo::ROW,
     gru::ROW,
+    merlin::ROW,
+    rl_mem::ROW,
     tracerl::ROW,
     tracerl_notebook::ROW,
     players::RANDOM,

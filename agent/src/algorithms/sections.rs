@@ -14,8 +14,9 @@ use crate::learner::exploration::ExplorationBonuses;
 use crate::learner::ppo::PpoUpdate;
 use crate::learner::stopping::Stopping;
 use crate::memory::attention::episodic_transformer::Episodes;
+use crate::memory::predictive::Predictive;
 use crate::memory::slots::Steps;
-use crate::memory::{Network, Slots};
+use crate::memory::{Network, Slots, Writes};
 use crate::policy::inputs::Inputs;
 
 macro_rules! sections {
@@ -92,6 +93,8 @@ sections! {
     slots: Slots;
     steps: Steps;
     episodes: Episodes;
+    writes: Writes;
+    predictive: Predictive;
     auxiliary: AuxiliaryLosses;
     exploration: ExplorationBonuses;
 }

@@ -312,3 +312,52 @@ fn scans_through_time() {
         weighted_sum(graph, &both)
     });
 }
+
+#[test]
+fn constants_do_not_move_with_parameters() {
+    let (mut params, [a]) = normal_params([(2, 2)]);
+    check_gradients(&mut params, |graph| {
+        let a = graph.param(a);
+        let constant = graph.detach(&a);
+        let product = graph.mul(&a, &constant);
+        weighted_sum(graph, &product)
+    });
+}
+
+#[test]
+fn gaussians() {
+    let (mut params, [q, p]) = normal_params([(3, 4), (3, 4)]);
+    let noise = uniform(3 * 2, 7);
+    check_gradients(&mut params, |graph| {
+        let (q, p) = (graph.param(q), graph.param(p));
+        let z = graph.gaussian_sample(&q, &noise);
+        let sampled = weighted_sum(graph, &z);
+        let divergence = graph.gaussian_divergence(&q, &p);
+        graph.total(&[(1.0, &sampled), (0.2, &divergence)])
+    });
+}
+
+/// Two lanes of three rows, written twice; a row that is written again loses what it held.
+#[test]
+fn positional_writes() {
+    let (mut params, [memory, first, second]) = normal_params([(2, 12), (2, 2), (2, 2)]);
+    let later = uniform(2 * 3, 8);
+    check_gradients(&mut params, |graph| {
+        let [memory, first, second] = [memory, first, second].map(|id| graph.param(id));
+        let once = graph.positional_write(&memory, &first, &[0, 2], &later);
+        let twice = graph.positional_write(&once, &second, &[0, -1], &later);
+        weighted_sum(graph, &twice)
+    });
+}
+
+#[test]
+fn content_reads() {
+    let (mut params, [memory, keys, strengths]) = normal_params([(2, 8), (2, 4), (2, 2)]);
+    let filled = [true, true, false, true, true, false, true, true];
+    check_gradients(&mut params, |graph| {
+        let [memory, keys, strengths] = [memory, keys, strengths].map(|id| graph.param(id));
+        let strengths = graph.softplus(&strengths);
+        let (reads, _) = graph.content_read(&memory, &keys, &strengths, Some(&filled));
+        weighted_sum(graph, &reads)
+    });
+}

@@ -12,11 +12,13 @@
 pub(crate) mod activation;
 pub(crate) mod attention;
 pub(crate) mod elementwise;
+pub(crate) mod gaussian;
 pub(crate) mod gru;
 pub(crate) mod lstm;
 pub(crate) mod math;
 pub(crate) mod matmul;
 pub(crate) mod norm;
+pub(crate) mod positional;
 pub(crate) mod ppo;
 pub(crate) mod rows;
 pub(crate) mod scan;

@@ -3,11 +3,14 @@
 
 pub(crate) mod arithmetic;
 pub(crate) mod attention;
+pub(crate) mod content;
+pub(crate) mod gaussian;
 pub(crate) mod gru;
 pub(crate) mod linear;
 pub(crate) mod lstm;
 pub(crate) mod norm;
 pub(crate) mod pointwise;
+pub(crate) mod positional;
 pub(crate) mod ppo;
 pub(crate) mod regression;
 pub(crate) mod retention;

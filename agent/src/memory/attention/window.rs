@@ -133,6 +133,7 @@ impl<R: Reader> MemoryCore for Window<R> {
         }
         CoreStep {
             features,
+            critic_features: None,
             decisions: Vec::new(),
         }
     }
@@ -141,6 +142,7 @@ impl<R: Reader> MemoryCore for Window<R> {
         let (features, ..) = self.run(graph, segment.inputs, segment.starts, segment.initial_state);
         Unrolled {
             features,
+            critic_features: None,
             losses: Vec::new(),
         }
     }
