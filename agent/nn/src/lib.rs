@@ -74,6 +74,7 @@ pub use error::NnError;
 pub use graph::{Gradients, Graph};
 pub use init::Init;
 pub use kernels::activation::Activation;
+pub use ops::content::ContentRead;
 pub use ops::attention::{AttentionRead, ScoreTerms, attend};
 pub use ops::gru::{GruOutput, GruParams};
 pub use ops::lstm::{LstmOutput, LstmParams};

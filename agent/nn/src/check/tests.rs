@@ -357,7 +357,7 @@ fn content_reads() {
     check_gradients(&mut params, |graph| {
         let [memory, keys, strengths] = [memory, keys, strengths].map(|id| graph.param(id));
         let strengths = graph.softplus(&strengths);
-        let (reads, _) = graph.content_read(&memory, &keys, &strengths, Some(&filled));
-        weighted_sum(graph, &reads)
+        let read = graph.content_read(&memory, &keys, &strengths, Some(&filled));
+        weighted_sum(graph, &read.reads)
     });
 }

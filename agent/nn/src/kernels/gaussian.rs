@@ -43,7 +43,9 @@ pub(crate) fn divergence(
 ) -> f64 {
     let mut total = 0.0;
     let rows = q.chunks_exact(2 * size).zip(p.chunks_exact(2 * size));
-    let gradients = dq.chunks_exact_mut(2 * size).zip(dp.chunks_exact_mut(2 * size));
+    let gradients = dq
+        .chunks_exact_mut(2 * size)
+        .zip(dp.chunks_exact_mut(2 * size));
     for ((q, p), (dq, dp)) in rows.zip(gradients) {
         let ((q_means, q_logs), (p_means, p_logs)) = (q.split_at(size), p.split_at(size));
         let ((dq_means, dq_logs), (dp_means, dp_logs)) =

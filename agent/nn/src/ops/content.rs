@@ -14,6 +14,14 @@ fn norm(x: &[f32]) -> f32 {
     (dot(x, x) + TINY).sqrt()
 }
 
+/// Reads and weights.
+pub struct ContentRead {
+    /// Reads.
+    pub reads: Tensor,
+    /// Weights.
+    pub weights: Vec<f32>,
+}
+
 impl Graph<'_> {
     /// Reads by content: `w = softmax(β cos(k, M))` over the filled rows, `Σ w M`.
     pub fn content_read(
@@ -22,7 +30,7 @@ impl Graph<'_> {
         keys: &Tensor,
         strengths: &Tensor,
         filled: Option<&[bool]>,
-    ) -> (Tensor, Vec<f32>) {
+    ) -> ContentRead {
         let (lanes, cells) = shape(memory);
         let heads = shape(strengths).1;
         let width = shape(keys).1 / heads;
@@ -33,7 +41,10 @@ impl Graph<'_> {
         let is_filled = |at: usize| filled.is_none_or(|filled| filled[at]);
         let (m, k, s) = (values(memory), values(keys), values(strengths));
         for lane in 0..lanes {
-            let norms: Vec<f32> = m[lane * cells..][..cells].chunks_exact(width).map(norm).collect();
+            let norms: Vec<f32> = m[lane * cells..][..cells]
+                .chunks_exact(width)
+                .map(norm)
+                .collect();
             for head in lane * heads..(lane + 1) * heads {
                 let key = &k[head * width..][..width];
                 let factor = 1.0 / norm(key);
@@ -41,7 +52,8 @@ impl Graph<'_> {
                 let c = &mut cosines[head * rows..][..rows];
                 let mut largest = f32::NEG_INFINITY;
                 for row in (0..rows).filter(|row| is_filled(lane * rows + row)) {
-                    c[row] = dot(key, &m[lane * cells + row * width..][..width]) * factor / norms[row];
+                    c[row] =
+                        dot(key, &m[lane * cells + row * width..][..width]) * factor / norms[row];
                     largest = largest.max(s[head] * c[row]);
                 }
                 let mut sum = 0.0;
@@ -86,7 +98,10 @@ impl Graph<'_> {
                         let row_norm = norm(m);
                         let d_cos = score * s[head];
                         let both = d_cos / (key_norm * row_norm);
-                        let (own, other) = (d_cos * c[row] / (key_norm * key_norm), d_cos * c[row] / (row_norm * row_norm));
+                        let (own, other) = (
+                            d_cos * c[row] / (key_norm * key_norm),
+                            d_cos * c[row] / (row_norm * row_norm),
+                        );
                         let dk = &mut dk[head * width..][..width];
                         for i in 0..width {
                             dk[i] += both * m[i] - own * key[i];
@@ -105,6 +120,6 @@ impl Graph<'_> {
                 grads.give(s_key, ds);
             });
         }
-        (reads, weights)
+        ContentRead { reads, weights }
     }
 }

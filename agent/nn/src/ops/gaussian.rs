@@ -79,7 +79,10 @@ mod tests {
         let x = graph.constant(vec![1.0, -1.0, 0.0, 2.0f32.ln()], (1, 4));
         let z = graph.gaussian_sample(&x, &[0.5, -1.0]);
         assert!((values(&z)[0] - 1.5).abs() < 1e-6 && (values(&z)[1] + 3.0).abs() < 1e-6);
-        assert_eq!(divergence_of([1.0, 2.0, 0.3, -0.2], [1.0, 2.0, 0.3, -0.2]), 0.0);
+        assert_eq!(
+            divergence_of([1.0, 2.0, 0.3, -0.2], [1.0, 2.0, 0.3, -0.2]),
+            0.0
+        );
         // One mean apart by two deviations: 2² / 2. One deviation doubled: (4 − 1) / 2 − ln 2.
         let expected = 2.0 + 1.5 - 2.0f32.ln();
         let found = divergence_of([2.0, 0.0, 0.0, 2.0f32.ln()], [0.0; 4]);

@@ -46,7 +46,8 @@ impl Columns {
     /// Returns some columns of rows.
     pub fn of(&self, inputs: &[f32], columns: Range<usize>, width: usize) -> Vec<f32> {
         let rows = inputs.chunks_exact(width);
-        rows.flat_map(|row| row[columns.clone()].iter().copied()).collect()
+        rows.flat_map(|row| row[columns.clone()].iter().copied())
+            .collect()
     }
 }
 
@@ -100,7 +101,9 @@ impl Decoder {
         }
         if !self.columns.reward.is_empty() {
             let reward = self.columns.reward.clone();
-            let target = self.columns.of(segment.inputs, reward.clone(), self.input_size);
+            let target = self
+                .columns
+                .of(segment.inputs, reward.clone(), self.input_size);
             let decoded = graph.columns(&decoded, reward);
             let loss = graph.mse(&decoded, &target, &vec![1.0; target.len()]);
             losses.push(("reward_loss", 0.5 * weight, loss));
@@ -120,7 +123,9 @@ impl Decoder {
         decoded: &Tensor,
     ) -> Weighted {
         let columns = self.columns.observation.clone();
-        let target = self.columns.of(segment.inputs, columns.clone(), self.input_size);
+        let target = self
+            .columns
+            .of(segment.inputs, columns.clone(), self.input_size);
         let count = columns.len() as f32;
         let decoded = graph.columns(decoded, columns);
         let mean = graph.mse(&decoded, &target, &vec![1.0; segment.starts.len()]);
@@ -135,13 +140,19 @@ impl Decoder {
         segment: &Segment<'_>,
         decoded: &Tensor,
     ) -> Tensor {
-        let weights: Vec<f32> = segment.starts.iter().map(|&s| f32::from(u8::from(!s))).collect();
+        let weights: Vec<f32> = segment
+            .starts
+            .iter()
+            .map(|&s| f32::from(u8::from(!s)))
+            .collect();
         let mut first = self.columns.action.start;
         let mut losses = Vec::new();
         for &size in self.heads.sizes() {
             let columns = first..first + size;
             first += size;
-            let marked = self.columns.of(segment.inputs, columns.clone(), self.input_size);
+            let marked = self
+                .columns
+                .of(segment.inputs, columns.clone(), self.input_size);
             let choice = |row: &[f32]| row.iter().position(|&x| x > 0.0).unwrap_or(0) as u32;
             let classes: Vec<u32> = marked.chunks_exact(size).map(choice).collect();
             let logits = graph.columns(decoded, columns);

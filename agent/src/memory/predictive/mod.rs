@@ -15,9 +15,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 
 use self::decoder::{Columns, Decoder};
 use self::network::{Given, Latent, Layer, Networks, array, layer, tanh};
-use super::{
-    CoreContext, CoreStep, MemoryContents, MemoryCore, Network, Segment, State, Unrolled,
-};
+use super::{CoreContext, CoreStep, MemoryContents, MemoryCore, Network, Segment, State, Unrolled};
 use crate::hyper::section::section;
 use crate::nn::{Graph, Params, Tensor};
 use crate::onnx::{self, StepGraph};
@@ -82,7 +80,12 @@ impl Merlin {
         let size = hyper.latent_size;
         let encoder = layer(context, "encoder", (inputs, hidden), gain);
         let networks = Networks::new(context, hidden, columns.action.len());
-        let actor = layer(context, "policy.features", (size + hidden + 2 * size, hidden), gain);
+        let actor = layer(
+            context,
+            "policy.features",
+            (size + hidden + 2 * size, hidden),
+            gain,
+        );
         let critic = layer(context, "value.features", (size + hidden, hidden), gain);
         let decoder = hyper
             .predictive_losses
@@ -249,11 +252,15 @@ impl MemoryCore for Merlin {
 
     fn inspect(&self, state: &State, lane: usize) -> MemoryContents {
         let named = [
-            ("the policy's attention to rows of the memory", array::ATTENTION),
+            (
+                "the policy's attention to rows of the memory",
+                array::ATTENTION,
+            ),
             ("usage of rows of the memory", array::USAGE),
             ("state variable z", array::Z),
         ];
-        let vector = |(name, at): (&'static str, usize)| (name, state.arrays[at].row(lane).to_vec());
+        let vector =
+            |(name, at): (&'static str, usize)| (name, state.arrays[at].row(lane).to_vec());
         MemoryContents::Vectors(named.map(vector).to_vec())
     }
 }

@@ -42,7 +42,11 @@ impl GaussianLayers {
         let mut add = |number: usize, inputs, gain| {
             layer(context, &format!("{name}.{number}"), (inputs, width), gain)
         };
-        Self([add(1, inputs, gain), add(2, width, gain), add(3, width, 0.1)])
+        Self([
+            add(1, inputs, gain),
+            add(2, width, gain),
+            add(3, width, 0.1),
+        ])
     }
 
     fn of(&self, graph: &mut Graph<'_>, x: &Tensor) -> Tensor {
@@ -98,7 +102,8 @@ impl Controller {
         let strengths = graph.columns(&interface, keys..keys + self.reads);
         let strengths = graph.softplus(&strengths);
         let keys = graph.columns(&interface, 0..keys);
-        graph.content_read(memory, &keys, &strengths, Some(filled))
+        let read = graph.content_read(memory, &keys, &strengths, Some(filled));
+        (read.reads, read.weights)
     }
 }
 
@@ -198,9 +203,13 @@ impl Networks {
         let width = 2 * latent_size;
         let hidden = self.hidden;
         let predictor = [hidden, hidden, predictor_reads * width];
-        let widths = [latent_size, memory_rows * width].into_iter().chain(predictor);
+        let widths = [latent_size, memory_rows * width]
+            .into_iter()
+            .chain(predictor);
         let widths = widths.chain([hidden, hidden, width]);
-        let mut arrays: Vec<Array> = widths.map(|width| Array::filled(batch, width, 0.0)).collect();
+        let mut arrays: Vec<Array> = widths
+            .map(|width| Array::filled(batch, width, 0.0))
+            .collect();
         arrays.extend(Rows::arrays(batch, memory_rows));
         arrays.push(Array::filled(batch, memory_rows, 0.0));
         arrays
@@ -223,7 +232,10 @@ impl Networks {
             predictor: recurrence(array::PREDICTOR),
             policy: recurrence(array::POLICY),
             memory: tensor(array::MEMORY),
-            rows: Rows::new((self.hyper.retroactive_decay, self.hyper.predictor_reads + 1), rows),
+            rows: Rows::new(
+                (self.hyper.retroactive_decay, self.hyper.predictor_reads + 1),
+                rows,
+            ),
             attention: state.arrays[array::ATTENTION].data.clone(),
         }
     }

@@ -56,7 +56,11 @@ impl Rows {
         let rows = lanes.map(|(&written, usage)| {
             let free = written as usize;
             let least = || (0..self.count).min_by(|&a, &b| usage[a].total_cmp(&usage[b]));
-            let row = if free < self.count { Some(free) } else { least() };
+            let row = if free < self.count {
+                Some(free)
+            } else {
+                least()
+            };
             row.map_or(-1, |row| row as i32)
         });
         rows.collect()
@@ -160,7 +164,11 @@ mod tests {
         assert!(rows.usage.iter().all(|&usage| usage >= 0.0));
         rows.usage = vec![0.9, 0.4, 0.7];
         let (row, weights) = write(&mut rows);
-        assert_eq!((row, weights[1]), (1, 0.0), "it gathers nothing of the old entry");
+        assert_eq!(
+            (row, weights[1]),
+            (1, 0.0),
+            "it gathers nothing of the old entry"
+        );
         assert_eq!((rows.later[1], rows.usage[1]), (0.5, 2.0));
     }
 
@@ -170,8 +178,17 @@ mod tests {
         let mut rows = rows(4, 0.5);
         let mut written = Vec::new();
         for _ in 0..40 {
-            let held = rows.filled().iter().filter(|&&filled| filled).count().max(1) as f32;
-            let weights: Vec<f32> = rows.filled().iter().map(|&f| f32::from(u8::from(f)) / held).collect();
+            let held = rows
+                .filled()
+                .iter()
+                .filter(|&&filled| filled)
+                .count()
+                .max(1) as f32;
+            let weights: Vec<f32> = rows
+                .filled()
+                .iter()
+                .map(|&f| f32::from(u8::from(f)) / held)
+                .collect();
             rows.mark_read(&[weights.clone(), weights].concat());
             written.push(write(&mut rows).0);
         }

@@ -139,7 +139,10 @@ fn the_policy_trains_nothing_of_the_predictor() {
         mean_square(graph, &features, 16)
     });
     assert!(names.iter().all(|name| is_of_policy(name)), "{names:?}");
-    assert_eq!(names.len(), params.names().filter(|name| is_of_policy(name)).count());
+    assert_eq!(
+        names.len(),
+        params.names().filter(|name| is_of_policy(name)).count()
+    );
 }
 
 #[test]
@@ -151,8 +154,17 @@ fn the_value_trains_the_predictor_and_nothing_of_the_policy() {
         mean_square(graph, &features.unwrap(), 16)
     });
     assert!(!names.iter().any(|name| is_of_policy(name)), "{names:?}");
-    for part in ["encoder", "prior.1", "posterior.3", "predictor.gates", "predictor.interface"] {
-        assert!(names.contains(&format!("core.{part}.weight")), "{part}: {names:?}");
+    for part in [
+        "encoder",
+        "prior.1",
+        "posterior.3",
+        "predictor.gates",
+        "predictor.interface",
+    ] {
+        assert!(
+            names.contains(&format!("core.{part}.weight")),
+            "{part}: {names:?}"
+        );
     }
 }
 
@@ -169,7 +181,11 @@ fn the_error_of_the_advantage_stops_at_the_value() {
     assert!(names.contains(&"core.advantage.1.weight".to_owned()));
     assert!(names.contains(&"core.encoder.weight".to_owned()));
     let others = ["core.value", "core.policy", "core.decoder"];
-    assert!(!names.iter().any(|name| others.iter().any(|other| name.starts_with(other))));
+    assert!(
+        !names
+            .iter()
+            .any(|name| others.iter().any(|other| name.starts_with(other)))
+    );
 }
 
 #[test]
@@ -180,13 +196,23 @@ fn without_predictive_losses_the_policy_trains_all() {
     };
     let (params, merlin) = small(hyper, true);
     let played = play(&params, &merlin, 8);
-    assert!(played.decisions.iter().step_by(DECISIONS).all(|&seed| seed == 0), "no noise");
+    assert!(
+        played
+            .decisions
+            .iter()
+            .step_by(DECISIONS)
+            .all(|&seed| seed == 0),
+        "no noise"
+    );
     let names = reached(&params, |graph| {
         let unrolled = merlin.unroll(graph, &played.segment());
         assert!(unrolled.losses.is_empty());
         mean_square(graph, &unrolled.features, 16)
     });
-    let count = params.names().filter(|name| !name.starts_with("core.value")).count();
+    let count = params
+        .names()
+        .filter(|name| !name.starts_with("core.value"))
+        .count();
     assert_eq!(names.len(), count, "{names:?}");
 }
 
@@ -202,7 +228,8 @@ fn gradients_of_the_predictive_losses() {
     let played = play(&params, &merlin, 5);
     check_gradients(&mut params, |graph| {
         let losses = merlin.unroll(graph, &played.segment()).losses;
-        let losses: Vec<(f32, &Tensor)> = losses.iter().map(|(_, w, loss)| (w * 0.3, loss)).collect();
+        let losses: Vec<(f32, &Tensor)> =
+            losses.iter().map(|(_, w, loss)| (w * 0.3, loss)).collect();
         graph.total(&losses)
     });
 }
@@ -212,10 +239,21 @@ fn gradients_of_the_predictive_losses() {
 fn rows_are_written_in_turn_and_keep_what_was_written() {
     let (params, merlin) = small(SMALL(), true);
     let played = play(&params, &merlin, 5);
-    let rows: Vec<i32> = played.decisions.iter().skip(1).step_by(DECISIONS).copied().collect();
+    let rows: Vec<i32> = played
+        .decisions
+        .iter()
+        .skip(1)
+        .step_by(DECISIONS)
+        .copied()
+        .collect();
     assert_eq!(rows, [-1, -1, 0, 0, 1, -1, 2, 0, 3, 1]);
     let mut graph = Graph::inference(&params);
-    let seeds: Vec<i32> = played.decisions.iter().step_by(DECISIONS).copied().collect();
+    let seeds: Vec<i32> = played
+        .decisions
+        .iter()
+        .step_by(DECISIONS)
+        .copied()
+        .collect();
     let given = (&played.inputs[..], &played.starts[..]);
     let (latents, ..) = merlin.run(&mut graph, given, &seeds, Some(&rows), &played.initial);
     let memory = played.after.arrays[array::MEMORY].row(0);
@@ -233,7 +271,12 @@ fn rows_are_written_in_turn_and_keep_what_was_written() {
 fn without_writes_the_memory_stays_empty_and_without_reads_nothing_comes_of_it() {
     let (params, merlin) = small(SMALL(), false);
     let played = play(&params, &merlin, 6);
-    assert!(played.after.arrays[array::MEMORY].data.iter().all(|&x| x == 0.0));
+    assert!(
+        played.after.arrays[array::MEMORY]
+            .data
+            .iter()
+            .all(|&x| x == 0.0)
+    );
     let hyper = Predictive {
         memory_reads: false,
         ..SMALL()
@@ -242,7 +285,11 @@ fn without_writes_the_memory_stays_empty_and_without_reads_nothing_comes_of_it()
     let after = play(&params, &merlin, 6).after;
     assert!(after.arrays[array::MEMORY].data.iter().any(|&x| x != 0.0));
     let reads = [array::PREDICTOR + 2, array::POLICY + 2];
-    assert!(reads.iter().all(|&at| after.arrays[at].data.iter().all(|&x| x == 0.0)));
+    assert!(
+        reads
+            .iter()
+            .all(|&at| after.arrays[at].data.iter().all(|&x| x == 0.0))
+    );
 }
 
 #[test]
@@ -252,7 +299,10 @@ fn noise_follows_from_its_seed() {
     let many = noise(-5, 100_000);
     let mean = many.iter().sum::<f32>() / 1e5;
     let variance = many.iter().map(|x| x * x).sum::<f32>() / 1e5;
-    assert!(mean.abs() < 0.02 && (variance - 1.0).abs() < 0.02, "{mean} {variance}");
+    assert!(
+        mean.abs() < 0.02 && (variance - 1.0).abs() < 0.02,
+        "{mean} {variance}"
+    );
 }
 
 #[derive(Deserialize)]
@@ -338,8 +388,14 @@ fn the_forward_pass_is_that_of_the_equations() {
     for (t, x) in case.inputs.chunks_exact(width).enumerate() {
         let step = merlin.step(&params, x, &case.starts[t..=t], &mut state, None);
         close(values(&step.features), &expected.features[t]);
-        close(values(&step.critic_features.unwrap()), &expected.critic_features[t]);
-        close(&state.arrays[array::POLICY + 2].data, &expected.policy_read[t]);
+        close(
+            values(&step.critic_features.unwrap()),
+            &expected.critic_features[t],
+        );
+        close(
+            &state.arrays[array::POLICY + 2].data,
+            &expected.policy_read[t],
+        );
         decisions.extend(step.decisions);
     }
     close(&state.arrays[array::MEMORY].data, &expected.memory.concat());
@@ -367,7 +423,12 @@ fn the_forward_pass_is_that_of_the_equations() {
     for (name, weight, loss) in &unrolled.losses {
         close(&[weight * values(loss)[0]], &[expected.losses[*name]]);
     }
-    let rows: Vec<i32> = decisions.iter().skip(1).step_by(DECISIONS).copied().collect();
+    let rows: Vec<i32> = decisions
+        .iter()
+        .skip(1)
+        .step_by(DECISIONS)
+        .copied()
+        .collect();
     let given = (&case.inputs[..], &case.starts[..]);
     let seeds = vec![0; case.starts.len()];
     let (latents, ..) = merlin.run(&mut graph, given, &seeds, Some(&rows), &initial_state);
