@@ -13,13 +13,15 @@
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
+use self::carried::{Carried, array};
 use self::decoder::{Columns, Decoder};
-use self::network::{Given, Latent, Layer, Networks, array, layer, tanh};
+use self::network::{Given, Latent, Layer, Networks, layer, tanh};
 use super::{CoreContext, CoreStep, MemoryContents, MemoryCore, Network, Segment, State, Unrolled};
 use crate::hyper::section::section;
 use crate::nn::{Graph, Params, Tensor};
 use crate::onnx::{self, StepGraph};
 
+mod carried;
 mod decoder;
 mod network;
 mod rows;
@@ -111,13 +113,13 @@ impl Merlin {
         seeds: &[i32],
         rows: Option<&[i32]>,
         state: &State,
-    ) -> (Vec<Latent>, Vec<i32>, network::Carried) {
+    ) -> (Vec<Latent>, Vec<i32>, Carried) {
         let (batch, width) = (state.rows(), self.input_size);
         let x = graph.constant(inputs.to_vec(), (starts.len(), width));
         let embedded = tanh(graph, &x, self.encoder);
         let size = self.networks.hyper.latent_size;
         let noise: Vec<f32> = seeds.iter().flat_map(|&seed| noise(seed, size)).collect();
-        let mut carried = self.networks.carried(graph, state);
+        let mut carried = Carried::new(graph, state, &self.networks.hyper);
         let (mut latents, mut written) = (Vec::new(), Vec::new());
         for first in (0..starts.len()).step_by(batch) {
             let step = first..first + batch;
@@ -189,7 +191,7 @@ impl MemoryCore for Merlin {
     }
 
     fn initial_state(&self, batch: usize) -> State {
-        State::new(batch, self.networks.arrays(batch))
+        Carried::nothing(batch, &self.networks.hyper, self.hidden_size)
     }
 
     fn step(

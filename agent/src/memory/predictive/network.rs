@@ -2,9 +2,10 @@
 //! and writes them down, and the policy, which reads them.
 
 use super::Predictive;
+use super::carried::{Carried, Recurrence};
 use super::rows::Rows;
-use crate::memory::{Array, CoreContext, Network, State, Writes};
-use crate::nn::{Activation, Graph, Init, ParamId, Tensor, values};
+use crate::memory::{CoreContext, Network, Writes};
+use crate::nn::{Activation, Graph, Init, ParamId, Tensor};
 
 /// Weight and bias of a linear layer.
 pub(super) type Layer = (ParamId, ParamId);
@@ -107,37 +108,6 @@ impl Controller {
     }
 }
 
-/// What is carried from step to step, on the graph and beside it.
-pub(super) struct Carried {
-    /// z of the step before, which the predictor has not taken in yet.
-    z: Tensor,
-    predictor: Recurrence,
-    policy: Recurrence,
-    memory: Tensor,
-    rows: Rows,
-    /// Weights of the policy's last read, `[batch, N]`.
-    attention: Vec<f32>,
-}
-
-/// The state of a controller: h and c of its LSTM, and what it has read.
-struct Recurrence {
-    h: Tensor,
-    c: Tensor,
-    reads: Tensor,
-}
-
-/// Places of the arrays of a state.
-pub(super) mod array {
-    pub const Z: usize = 0;
-    pub const MEMORY: usize = 1;
-    pub const PREDICTOR: usize = 2;
-    pub const POLICY: usize = 5;
-    pub const WRITTEN: usize = 8;
-    pub const USAGE: usize = 9;
-    pub const LATER: usize = 10;
-    pub const ATTENTION: usize = 11;
-}
-
 /// What a step computes: the prior and the posterior of z, z, and what the policy makes of it.
 pub(super) struct Latent {
     pub prior: Tensor,
@@ -163,7 +133,6 @@ pub(super) struct Networks {
     posterior: GaussianLayers,
     predictor: Controller,
     policy: Controller,
-    hidden: usize,
     pub hyper: Predictive,
     writes: bool,
 }
@@ -186,57 +155,8 @@ impl Networks {
                 (reads, width),
             ),
             policy: Controller::new(context, "policy", (size + width, hidden), (1, width)),
-            hidden,
             writes: context.hyper.get::<Writes>().memory_writes,
             hyper,
-        }
-    }
-
-    /// Returns the arrays of `batch` lanes that have seen nothing.
-    pub fn arrays(&self, batch: usize) -> Vec<Array> {
-        let Predictive {
-            latent_size,
-            memory_rows,
-            predictor_reads,
-            ..
-        } = self.hyper;
-        let width = 2 * latent_size;
-        let hidden = self.hidden;
-        let predictor = [hidden, hidden, predictor_reads * width];
-        let widths = [latent_size, memory_rows * width]
-            .into_iter()
-            .chain(predictor);
-        let widths = widths.chain([hidden, hidden, width]);
-        let mut arrays: Vec<Array> = widths
-            .map(|width| Array::filled(batch, width, 0.0))
-            .collect();
-        arrays.extend(Rows::arrays(batch, memory_rows));
-        arrays.push(Array::filled(batch, memory_rows, 0.0));
-        arrays
-    }
-
-    /// Returns a state on a graph, as constants.
-    pub fn carried(&self, graph: &Graph<'_>, state: &State) -> Carried {
-        let tensor = |at: usize| {
-            let Array { width, data } = &state.arrays[at];
-            graph.constant(data.clone(), (state.rows(), *width))
-        };
-        let recurrence = |first: usize| Recurrence {
-            h: tensor(first),
-            c: tensor(first + 1),
-            reads: tensor(first + 2),
-        };
-        let rows = [array::WRITTEN, array::USAGE, array::LATER].map(|at| &state.arrays[at]);
-        Carried {
-            z: tensor(array::Z),
-            predictor: recurrence(array::PREDICTOR),
-            policy: recurrence(array::POLICY),
-            memory: tensor(array::MEMORY),
-            rows: Rows::new(
-                (self.hyper.retroactive_decay, self.hyper.predictor_reads + 1),
-                rows,
-            ),
-            attention: state.arrays[array::ATTENTION].data.clone(),
         }
     }
 
@@ -348,43 +268,5 @@ impl Networks {
         let nothing = vec![0.0; lanes * by.reads * by.width];
         let nothing = graph.constant(nothing, (lanes, by.reads * by.width));
         (nothing, vec![0.0; by.reads * filled.len()])
-    }
-}
-
-impl Carried {
-    /// Empties the lanes that start an episode.
-    fn reset(&mut self, graph: &mut Graph<'_>, starts: &[bool]) {
-        let kept = starts.iter().map(|&start| f32::from(u8::from(!start)));
-        let kept = graph.constant(kept.collect(), (starts.len(), 1));
-        let Self {
-            predictor, policy, ..
-        } = self;
-        let recurrences = [predictor, policy];
-        let states = recurrences.map(|Recurrence { h, c, reads }| [h, c, reads]);
-        for state in states.into_iter().flatten().chain([&mut self.memory]) {
-            *state = graph.scale_rows(state, &kept);
-        }
-        self.rows.clear(starts);
-    }
-
-    /// Writes everything into a state.
-    pub fn store(self, state: &mut State) {
-        let Recurrence { h, c, reads } = self.predictor;
-        let [policy_h, policy_c, read] = {
-            let Recurrence { h, c, reads } = self.policy;
-            [h, c, reads]
-        };
-        let tensors = [self.z, self.memory, h, c, reads, policy_h, policy_c, read];
-        let Rows {
-            written,
-            usage,
-            later,
-            ..
-        } = self.rows;
-        let numbers = tensors.iter().map(|tensor| values(tensor).to_vec());
-        let numbers = numbers.chain([written, usage, later, self.attention]);
-        for (array, data) in state.arrays.iter_mut().zip(numbers) {
-            array.data = data;
-        }
     }
 }
