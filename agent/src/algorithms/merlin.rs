@@ -5,8 +5,8 @@ use super::defaults::{no_check, recurrent};
 use super::family::Family;
 use crate::hyper::Hyperparameters;
 use crate::learner::ppo::Ppo;
-use crate::memory::Writes;
 use crate::memory::predictive::{Merlin, Predictive};
+use crate::memory::{Network, Writes};
 use crate::policy::decider::Decider;
 use crate::policy::outputs::Outputs;
 
@@ -27,5 +27,7 @@ pub const ROW: Algorithm = Algorithm {
 
 /// Returns the defaults with these values of the memory's own.
 pub(super) fn defaults(predictive: Predictive) -> Hyperparameters {
-    recurrent(|hyper| hyper.with(Writes::default()).with(Predictive::default())).with(predictive)
+    recurrent(|hyper| hyper.with(Writes::default()).with(Predictive::default()))
+        .with(Network { hidden_size: 32 })
+        .with(predictive)
 }

@@ -4,9 +4,11 @@ mod algorithm;
 #[cfg(test)]
 mod check;
 mod defaults;
+mod dnc;
 mod family;
 mod gru;
 mod merlin;
+mod ntm;
 mod players;
 mod ppo;
 #[cfg(test)]
@@ -31,6 +33,8 @@ pub const ALGORITHMS: &[Algorithm] = &[
     gru::ROW,
     merlin::ROW,
     rl_mem::ROW,
+    dnc::ROW,
+    ntm::ROW,
     tracerl::ROW,
     tracerl_notebook::ROW,
     players::RANDOM,

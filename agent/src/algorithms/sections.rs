@@ -13,6 +13,7 @@ use crate::learner::auxiliary::AuxiliaryLosses;
 use crate::learner::exploration::ExplorationBonuses;
 use crate::learner::ppo::PpoUpdate;
 use crate::learner::stopping::Stopping;
+use crate::memory::addressed::Addressing;
 use crate::memory::attention::episodic_transformer::Episodes;
 use crate::memory::predictive::Predictive;
 use crate::memory::slots::Steps;
@@ -93,6 +94,7 @@ sections! {
     slots: Slots;
     steps: Steps;
     episodes: Episodes;
+    addressing: Addressing;
     writes: Writes;
     predictive: Predictive;
     auxiliary: AuxiliaryLosses;

@@ -13,6 +13,7 @@ use crate::nn::{Graph, Params, Tensor};
 use crate::onnx::{self, StepGraph};
 use crate::spaces::actions::{ActionHeads, Choice};
 
+pub mod addressed;
 pub mod attention;
 pub mod episodes;
 pub mod feedforward;
@@ -33,6 +34,15 @@ section! {
 }
 
 section! {
+    /// Writes into a memory.
+    pub struct Writes, overridden by WritesOverrides {
+        /// Write into the memory. Off, it stays empty: the control that shows what it is good for.
+        #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
+        memory_writes: bool = true, |_| true, "true or false";
+    }
+}
+
+section! {
     /// Memory entries with learned retention.
     pub struct Slots, overridden by SlotsOverrides {
         /// Width of an embedded entry of the memory.
@@ -44,15 +54,6 @@ section! {
         memory_learn_retention: bool = true, |_| true, "true or false";
         /// Weight of the usefulness regression `(u − attention·return)²`.
         memory_retention_coef: f32 = 0.01, |&v| (0.0..=100.0).contains(&v), "0 to 100";
-    }
-}
-
-section! {
-    /// Writes into a memory.
-    pub struct Writes, overridden by WritesOverrides {
-        /// Write into the memory. Off, it stays empty: a control that must fail where something has to be remembered.
-        #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
-        memory_writes: bool = true, |_| true, "true or false";
     }
 }
 

@@ -5,8 +5,8 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::check_gradients;
 use crate::{
-    Activation, Graph, GruParams, Init, LruParams, LstmParams, ParamId, Params, PpoBatch, PpoCoefficients, ScoreTerms,
-    Tensor, values,
+    Activation, Graph, GruParams, Init, LruParams, LstmParams, MemorySizes, ParamId, Params,
+    PpoBatch, PpoCoefficients, ScoreTerms, Tensor, values,
 };
 
 /// Uniform random numbers in -1..1.
@@ -350,14 +350,79 @@ fn positional_writes() {
     });
 }
 
+/// Numbers between 0 and 1 that depend on a parameter.
+fn shares(graph: &mut Graph<'_>, id: ParamId) -> Tensor {
+    let x = graph.param(id);
+    graph.activate(&x, Activation::Sigmoid)
+}
+
 #[test]
 fn content_reads() {
-    let (mut params, [memory, keys, strengths]) = normal_params([(2, 8), (2, 4), (2, 2)]);
-    let filled = [true, true, false, true, true, false, true, true];
-    check_gradients(&mut params, |graph| {
-        let [memory, keys, strengths] = [memory, keys, strengths].map(|id| graph.param(id));
-        let strengths = graph.softplus(&strengths);
-        let read = graph.content_read(&memory, &keys, &strengths, Some(&filled));
-        weighted_sum(graph, &read.reads)
-    });
+    let (mut params, [memory, keys, strengths]) = normal_params([(2, 12), (2, 6), (2, 2)]);
+    let filled = [true, true, false, true, false, false, false, true];
+    for filled in [None, Some(&filled[..])] {
+        check_gradients(&mut params, |graph| {
+            let strengths = graph.param(strengths);
+            let strengths = graph.softplus(&strengths);
+            let (memory, keys) = (graph.param(memory), graph.param(keys));
+            let read = graph.content_read(&memory, &keys, &strengths, filled);
+            weighted_sum(graph, &read.reads)
+        });
+    }
+}
+
+#[test]
+fn steps_of_a_dnc() {
+    for (heads, writes) in [(1, true), (2, true), (2, false)] {
+        let sizes = MemorySizes {
+            slots: 4,
+            width: 3,
+            heads,
+            writes,
+        };
+        let [words, memory, slots, _, reading, _, links] = sizes.dnc_state_parts();
+        let interface = sizes.dnc_interface_parts().iter().sum();
+        let (mut params, [before, after, interface]) = normal_params([
+            (2, words + memory + slots),
+            (2, reading + slots + links),
+            (2, interface),
+        ]);
+        // No gradient flows from the write weights into usage, so they are constants here.
+        let written: Vec<f32> = uniform(2 * slots, 7)
+            .iter()
+            .map(|x| x.abs() / 4.0)
+            .collect();
+        check_gradients(&mut params, |graph| {
+            let [before, after] = [before, after].map(|id| shares(graph, id));
+            let written = graph.constant(written.clone(), (2, slots));
+            let state = graph.concat_cols(&[&before, &written, &after]);
+            let interface = graph.param(interface);
+            let next = graph.dnc_step(&state, &interface, sizes);
+            weighted_sum(graph, &next)
+        });
+    }
+}
+
+#[test]
+fn steps_of_an_ntm() {
+    for (heads, writes) in [(1, true), (2, true), (1, false)] {
+        let sizes = MemorySizes {
+            slots: 4,
+            width: 3,
+            heads,
+            writes,
+        };
+        let (mut params, [state, interface]) = normal_params([
+            (2, sizes.ntm_state_parts().iter().sum()),
+            (2, sizes.ntm_interface_parts().iter().sum()),
+        ]);
+        check_gradients(&mut params, |graph| {
+            let mut state = shares(graph, state);
+            let interface = graph.param(interface);
+            for _ in 0..2 {
+                state = graph.ntm_step(&state, &interface, sizes);
+            }
+            weighted_sum(graph, &state)
+        });
+    }
 }

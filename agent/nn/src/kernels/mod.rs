@@ -10,7 +10,9 @@
 //! but the results are correct.
 
 pub(crate) mod activation;
+pub(crate) mod addressing;
 pub(crate) mod attention;
+pub(crate) mod dnc;
 pub(crate) mod elementwise;
 pub(crate) mod gaussian;
 pub(crate) mod gru;
@@ -18,6 +20,7 @@ pub(crate) mod lstm;
 pub(crate) mod math;
 pub(crate) mod matmul;
 pub(crate) mod norm;
+pub(crate) mod ntm;
 pub(crate) mod positional;
 pub(crate) mod ppo;
 pub(crate) mod rows;

@@ -1,14 +1,16 @@
 //! The operations of a [`Graph`](super::Graph), one file for each family. An operation calls
 //! kernels for the forward pass and records a function for the backward pass.
 
+pub(crate) mod addressing;
 pub(crate) mod arithmetic;
 pub(crate) mod attention;
-pub(crate) mod content;
+pub(crate) mod dnc;
 pub(crate) mod gaussian;
 pub(crate) mod gru;
 pub(crate) mod linear;
 pub(crate) mod lstm;
 pub(crate) mod norm;
+pub(crate) mod ntm;
 pub(crate) mod pointwise;
 pub(crate) mod positional;
 pub(crate) mod ppo;

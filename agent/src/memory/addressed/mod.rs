@@ -1,0 +1,217 @@
+//! Memories that a controller addresses: a network that reads and writes the rows of a matrix through differentiable heads.
+//!
+//! The controller sees the inputs and the words that the heads read at the step before. Its output, by a linear map, is the
+//! interface that moves the heads; features are a layer on its output and the words of this step.
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+use self::controller::Controller;
+use super::recurrent::cell::Cell;
+use super::{CoreContext, MemoryContents, Network, State, Writes};
+use crate::hyper::section::section;
+use crate::nn::{Activation, Graph, Init, MemorySizes, ParamId, Tensor};
+use crate::onnx::{self, StepGraph};
+
+mod controller;
+pub mod dnc;
+pub mod ntm;
+#[cfg(test)]
+mod parity;
+
+/// The network that moves the heads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum ControllerKind {
+    /// An LSTM, which remembers by itself as well.
+    Lstm,
+    /// A layer without a state: everything that is remembered is in the matrix.
+    Dense,
+}
+
+section! {
+    /// A matrix with learned addresses.
+    pub struct Addressing, overridden by AddressingOverrides {
+        /// Rows of the memory matrix.
+        memory_slots: usize = 8, |&v| (1..=256).contains(&v), "1 to 256";
+        /// Numbers of a row of the memory matrix.
+        memory_width: usize = 16, |&v| (1..=256).contains(&v), "1 to 256";
+        /// Heads that read the memory matrix. One head writes.
+        read_heads: usize = 1, |&v| (1..=16).contains(&v), "1 to 16";
+        /// Network that moves the heads: `lstm`, or `dense`, which has no state of its own.
+        #[arg(value_name = "KIND")]
+        controller: ControllerKind = ControllerKind::Lstm, |_| true, "lstm or dense";
+    }
+}
+
+/// The matrix of a [`Controlled`] cell, with its heads.
+pub trait Addressed: Send + Sync {
+    /// Returns its sizes.
+    fn sizes(&self) -> MemorySizes;
+
+    /// Returns the numbers of a lane's state. The words that were read come first; zeros are the state before the first
+    /// step.
+    fn state_width(&self) -> usize;
+
+    /// Returns the numbers of a lane's interface.
+    fn interface_width(&self) -> usize;
+
+    /// Computes the next state `[batch, state_width]` from an interface `[batch, interface_width]`.
+    fn step(&self, graph: &mut Graph<'_>, state: &Tensor, interface: &Tensor) -> Tensor;
+
+    /// Returns what a lane's state shows.
+    fn vectors(&self, state: &[f32]) -> Vec<(&'static str, Vec<f32>)>;
+}
+
+/// Returns the sizes that the hyper-parameters ask for.
+fn sizes(context: &CoreContext<'_>) -> MemorySizes {
+    let Addressing {
+        memory_slots,
+        memory_width,
+        read_heads,
+        ..
+    } = context.hyper.get();
+    let Writes { memory_writes } = context.hyper.get();
+    MemorySizes {
+        slots: memory_slots,
+        width: memory_width,
+        heads: read_heads,
+        writes: memory_writes,
+    }
+}
+
+/// Copies the consecutive parts of a state.
+fn split<const N: usize>(mut rest: &[f32], lengths: [usize; N]) -> [Vec<f32>; N] {
+    lengths.map(|length| {
+        let (part, after) = rest.split_at(length);
+        rest = after;
+        part.to_vec()
+    })
+}
+
+/// A cell of a controller and a matrix. State: the matrix with its heads, then the controller's.
+pub struct Controlled<M> {
+    memory: M,
+    controller: Controller,
+    interface: (ParamId, ParamId),
+    output: (ParamId, ParamId),
+    hidden_size: usize,
+}
+
+impl<M: Addressed> Controlled<M> {
+    /// Adds the parameters of controller, interface and output to the context's.
+    fn new(memory: M, context: &mut CoreContext<'_>) -> Self {
+        let hidden_size = context.hyper.get::<Network>().hidden_size;
+        let words = words_width(&memory);
+        let controller = Controller::new(context.input_size + words, context);
+        Self {
+            controller,
+            interface: layer(
+                context,
+                "interface",
+                (hidden_size, memory.interface_width()),
+            ),
+            output: layer(context, "output", (hidden_size + words, hidden_size)),
+            memory,
+            hidden_size,
+        }
+    }
+}
+
+/// Returns the numbers of a lane's words.
+fn words_width(memory: &impl Addressed) -> usize {
+    let MemorySizes { width, heads, .. } = memory.sizes();
+    heads * width
+}
+
+fn layer(context: &mut CoreContext<'_>, name: &str, shape: (usize, usize)) -> (ParamId, ParamId) {
+    let CoreContext { params, rng, .. } = context;
+    let (weight, bias) = (format!("core.{name}.weight"), format!("core.{name}.bias"));
+    let orthogonal = Init::Orthogonal { gain: 1.0 };
+    (
+        params.add(&weight, shape, orthogonal, rng),
+        params.add(&bias, (1, shape.1), Init::Zeros, rng),
+    )
+}
+
+impl<M: Addressed> Cell for Controlled<M> {
+    fn feature_size(&self) -> usize {
+        self.hidden_size
+    }
+
+    fn state_widths(&self) -> Vec<usize> {
+        let mut widths = vec![self.memory.state_width()];
+        widths.extend(self.controller.state_widths());
+        widths
+    }
+
+    fn step(&self, graph: &mut Graph<'_>, x: &Tensor, state: &[Tensor]) -> (Tensor, Vec<Tensor>) {
+        let (before, of_controller) = (&state[0], &state[1..]);
+        let width = words_width(&self.memory);
+        let words = graph.columns(before, 0..width);
+        let (output, next) = self.controller.step(graph, &[x, &words], of_controller);
+        let (weight, bias) = self.interface;
+        let interface = graph.linear(&output, weight, Some(bias), Activation::Identity);
+        let after = self.memory.step(graph, before, &interface);
+        let words = graph.columns(&after, 0..width);
+        let both = graph.concat_cols(&[&output, &words]);
+        let (weight, bias) = self.output;
+        let features = graph.linear(&both, weight, Some(bias), Activation::Tanh);
+        let mut states = vec![after];
+        states.extend(next);
+        (features, states)
+    }
+
+    fn inspect(&self, state: &State, lane: usize) -> MemoryContents {
+        MemoryContents::Vectors(self.memory.vectors(state.arrays[0].row(lane)))
+    }
+
+    /// An interface to a matrix that stays empty moves nothing.
+    fn may_be_idle(&self, parameter: &str) -> bool {
+        !self.memory.sizes().writes && parameter.starts_with("core.interface")
+    }
+
+    fn onnx(
+        &self,
+        _step: &mut StepGraph<'_>,
+        _inputs: &onnx::Value,
+    ) -> Result<onnx::Value, &'static str> {
+        Err("its memory, a matrix with heads, is not exported")
+    }
+}
+
+#[cfg(test)]
+mod testing {
+    use rand::SeedableRng;
+    use rand_xoshiro::Xoshiro256PlusPlus;
+
+    use super::*;
+    use crate::hyper::Hyperparameters;
+    use crate::memory::recurrent::cell::Recurrent;
+    use crate::nn::Params;
+    use crate::spaces::actions::ActionHeads;
+
+    /// A cell with two slots of one number, and the memory that repeats such a cell.
+    pub fn cell_of<C: Cell>(build: fn(&mut CoreContext<'_>) -> C) -> (C, Recurrent<C>) {
+        let hyper = Hyperparameters::new()
+            .with(Network { hidden_size: 4 })
+            .with(Addressing {
+                memory_slots: 2,
+                memory_width: 1,
+                ..Addressing::default()
+            })
+            .with(Writes::default());
+        let (mut params, mut others) = (Params::new(), Params::new());
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(0);
+        let mut context = CoreContext {
+            input_size: 3,
+            heads: &ActionHeads::of(&[2]),
+            hyper: &hyper,
+            params: &mut params,
+            rng: &mut rng,
+        };
+        let cell = build(&mut context);
+        context.params = &mut others;
+        (cell, Recurrent::new(build, &mut context))
+    }
+}
