@@ -38,7 +38,8 @@ docs:
 
 # Write the documents that are made from code
 write-documents:
-    UPDATE_DOCUMENTS=1 cargo test --release -p agent --test documents
+    UPDATE_DOCUMENTS=1 cargo test -p agent --test documents
+    UPDATE_DOCUMENTS=1 cargo test -p benchmark --test documents
 
 # Measure the kernels and an HTTP step; docs/performance.md lists the other benchmarks
 bench:

@@ -44,6 +44,7 @@ static REINFORCE: Algorithm = Algorithm {
         })
     },
     check: |_, _| Ok(()),
+    plays: |_| Ok(()),
     core: |context| Box::new(Feedforward::new(context)),
     outputs: Outputs::ActorCritic,
     learner: |context| Box::new(Reinforce::new(context)),

@@ -35,6 +35,7 @@ static GRU: Algorithm = Algorithm {
         (row.defaults)()
     },
     check: |_, _| Ok(()),
+    plays: |_| Ok(()),
     core: |context| Box::new(Recurrent::new(GruCell::new, context)),
     outputs: Outputs::ActorCritic,
     learner: |context| Box::new(Ppo::new(context)),

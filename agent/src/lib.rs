@@ -51,8 +51,9 @@
 //!
 //! # Floors
 //!
-//! Modules stand on floors, listed below from the ground up, and import only their own floor and those below it
-//! (`scripts/check-imports` tests it).
+//! Modules stand on floors and import only their own floor and those below it (`scripts/check-imports` tests it). From the
+//! ground up: tools that know nothing of agents ([`seeds`], [`views`], …); [`spaces`], [`onnx`] and [`mod@env`]; [`hyper`];
+//! [`memory`]; [`policy`]; [`experience`]; [`learner`]; [`algorithms`]; [`run`]; [`evaluate`] and [`deploy`].
 
 pub use agent_nn as nn;
 

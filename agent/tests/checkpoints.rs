@@ -1,7 +1,8 @@
 //! Checkpoints of earlier versions keep loading: each evaluates to the scores that the program which wrote it gave.
 //!
 //! `checkpoints/scores.json` holds, for every file, the mean returns of 40 balanced episodes in each mode. The files were
-//! written by version 0.1.0 before hyper-parameters came in sections. A file is never changed; a new format adds files.
+//! written by version 0.1.0 before hyper-parameters came in sections. A file is never changed; a new format adds files for
+//! the algorithms that its predecessor wrote.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,6 +15,16 @@ use serde_json::Map;
 mod support;
 
 const EPISODES: usize = 40;
+
+/// The algorithms of the version that wrote the files. Later ones need none until the format changes.
+const ALGORITHMS_OF_0_1_0: [&str; 6] = [
+    "ppo",
+    "recurrent-ppo",
+    "tracerl",
+    "tracerl-notebook",
+    "random",
+    "oracle",
+];
 
 /// Mean returns by mode.
 type Scores = BTreeMap<String, f64>;
@@ -57,11 +68,8 @@ fn checkpoints_of_earlier_versions_evaluate_to_the_same_scores() {
         assert_eq!(evaluated(&checkpoint, &server), expected, "{name}");
         algorithms.push(checkpoint.config.algorithm);
     }
-    for row in agent::algorithms::ALGORITHMS {
-        assert!(
-            algorithms.iter().any(|id| id == row.id),
-            "no file of {}",
-            row.id
-        );
+    for id in ALGORITHMS_OF_0_1_0 {
+        let is_known = algorithms.iter().any(|known| known == id);
+        assert!(is_known, "no file of {id}");
     }
 }

@@ -203,8 +203,12 @@ fn every_algorithm_can_be_trained_evaluated_and_inspected() {
                 &[id, "does not learn", "agent evaluate"],
             );
         } else {
-            assert_eq!(succeed(&export, folder).trim(), format!("{id}.onnx"));
-            assert!(folder.join(format!("{id}.onnx")).exists());
+            // A memory may have no form there, and says why.
+            let output = agent(&export, folder);
+            let said = String::from_utf8_lossy(&output.stderr);
+            let exported = output.status.success();
+            assert!(exported || said.contains("cannot be exported"), "{said}");
+            assert_eq!(folder.join(format!("{id}.onnx")).exists(), exported);
         }
     }
 }

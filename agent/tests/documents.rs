@@ -17,7 +17,7 @@ fn check(path: &str, expected: &str) {
     let found = std::fs::read_to_string(&path).expect("the document is there");
     assert!(
         found == expected,
-        "{} is out of date: UPDATE_DOCUMENTS=1 cargo test --release -p agent --test documents",
+        "{} is out of date: UPDATE_DOCUMENTS=1 cargo test -p agent --test documents",
         path.display()
     );
 }

@@ -13,9 +13,11 @@ use agent::views::monitor::read_metrics;
 /// A run with more steps than any test waits for.
 const LONG: &str = "--algorithm recurrent-ppo --env-arg delay=4 --no-early-stop --no-progress --total-timesteps 4e9 --out run";
 
+/// The agent, with a hangup that ends it even where these tests were started by `nohup`, which ignores it.
 fn agent(words: &str, folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_agent"));
+    let mut command = Command::new("env");
     command
+        .args(["--default-signal=HUP", env!("CARGO_BIN_EXE_agent")])
         .args(words.split_whitespace())
         .current_dir(folder)
         .stdout(Stdio::null())

@@ -26,6 +26,8 @@ pub fn agent(name: &str) -> AgentRow {
         overrides: BTreeMap::new(),
         tuned: false,
         optional: false,
+        experiments: Vec::new(),
+        variant: None,
     }
 }
 
@@ -42,6 +44,7 @@ pub fn experiment(delay: u64, difficulty: u64) -> Experiment {
             ("difficulty".into(), difficulty.into()),
         ]),
         draws: BTreeMap::new(),
+        window: None,
         eval: EvalPlan {
             delays: vec![2 * delay, 16 * delay],
             ..EvalPlan::default()
@@ -154,6 +157,7 @@ fn outcome(delay: u64, returns: [f64; 4]) -> Outcome {
         solved_threshold: Some(0.95),
         training: None,
         parameters: Some(12_345),
+        memory_bytes: Some(512),
         hyperparameters: BTreeMap::from([
             ("gae_lambda".into(), 0.3.into()),
             ("learning_rate".into(), 0.002.into()),
@@ -161,6 +165,7 @@ fn outcome(delay: u64, returns: [f64; 4]) -> Outcome {
         learning_curve: vec![(1_024, 0.0), (3_072, returns[0] / 2.0), (5_120, returns[0])],
         evaluations,
         memory_view: None,
+        cue_attention: None,
         notes: Vec::new(),
     }
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use agent::evaluate::Mode;
-use benchmark::plan::{Job, Plan};
+use benchmark::plan::{AgentRow, Experiment, Job, Plan};
 use benchmark::records::config::{RunConfig, RunInfo};
 use benchmark::records::directory::RunDirectory;
 use benchmark::records::outcome::{EvaluationRecord, Outcome};
@@ -43,6 +43,8 @@ struct Scripted {
     ran: Mutex<Vec<String>>,
     servers: Mutex<Vec<String>>,
     behaviour: BTreeMap<&'static str, Behaviour>,
+    /// `agent experiment` of the tasks that an agent cannot play.
+    refused: Vec<&'static str>,
 }
 
 #[derive(Clone, Copy)]
@@ -57,6 +59,12 @@ enum Behaviour {
 }
 
 impl Contender for Scripted {
+    fn refusal(&self, experiment: &Experiment, agent: &AgentRow) -> Option<String> {
+        let name = format!("{} {}", agent.name, experiment.name);
+        let is_refused = self.refused.contains(&name.as_str());
+        is_refused.then(|| "the task has no grid".to_owned())
+    }
+
     fn run(&self, job: &Job, _: &JobProgress, stop: &AtomicBool) -> Result<Outcome, JobError> {
         let name = format!("{} {} {}", job.agent.name, job.experiment.name, job.seed);
         assert!(job.directory.is_dir());
@@ -102,10 +110,12 @@ fn outcome(job: &Job) -> Outcome {
         solved_threshold: Some(0.95),
         training: None,
         parameters: Some(10),
+        memory_bytes: Some(512),
         hyperparameters: BTreeMap::new(),
         learning_curve: vec![(50, 1.0)],
         evaluations: evaluations.to_vec(),
         memory_view: None,
+        cue_attention: None,
         notes: Vec::new(),
     }
 }
@@ -280,6 +290,51 @@ fn failures_are_rows_and_are_tried_again() {
         4,
         "the later row of a job counts"
     );
+}
+
+#[test]
+fn a_task_that_an_agent_cannot_play_is_a_row_before_anything_runs() {
+    let root = tempfile::tempdir().unwrap();
+    let directory = RunDirectory::new(root.path());
+    let refusing = || Scripted {
+        refused: vec!["tracerl short"],
+        ..Scripted::default()
+    };
+    let contender = refusing();
+    let (ending, events) = run(&directory, &config(1), &contender);
+    assert_eq!(
+        events,
+        [
+            "tracerl short 0",
+            "ppo short 0",
+            "table short",
+            "ppo long 0",
+            "tracerl long 0",
+            "table long"
+        ]
+    );
+    let ran = contender.ran.into_inner().unwrap();
+    assert_eq!(ran, ["ppo short 0", "ppo long 0", "tracerl long 0"]);
+    let refused = &ending.records[0];
+    assert_eq!(refused.not_applicable(), Some("the task has no grid"));
+    assert!(refused.failure().is_none() && refused.outcome().is_none());
+    let resumed = refusing();
+    let (ending, _) = run(&directory, &config(1), &resumed);
+    assert!(resumed.ran.into_inner().unwrap().is_empty());
+    assert_eq!(ending.records.len(), 4);
+}
+
+#[test]
+fn a_row_can_run_some_experiments_only() {
+    let root = tempfile::tempdir().unwrap();
+    let mut config = config(2);
+    config.plan.agents[1].experiments = vec!["long".to_owned()];
+    let contender = Scripted::default();
+    run(&RunDirectory::new(root.path()), &config, &contender);
+    let ran = contender.ran.into_inner().unwrap();
+    assert!(ran.contains(&"tracerl long 1".to_owned()));
+    assert!(!ran.iter().any(|job| job.starts_with("tracerl short")));
+    assert_eq!(ran.len(), 6);
 }
 
 #[test]

@@ -15,6 +15,7 @@ use crate::experience::{Behaviour, Collection, Collector, Rollout, Source};
 use crate::hyper::Hyperparameters;
 use crate::learner::auxiliary::AuxiliaryLosses;
 use crate::memory::attention::episodic_transformer::Episodes;
+use crate::memory::linear::shm::{Matrix, MemoryGate};
 use crate::memory::slots::{MemoryScope, Steps};
 use crate::memory::{Network, Slots};
 use crate::memory::{Segment, State};
@@ -39,6 +40,12 @@ fn every_algorithm_keeps_the_contract() {
         one_step_recall_is_learned(row.id);
         if (row.defaults)().has::<Slots>() {
             check_memory_core(row.id, |hyper| slots(hyper).memory_learn_retention = false);
+        }
+        if (row.defaults)().has::<Matrix>() {
+            for gate in [MemoryGate::Outer, MemoryGate::Scalar] {
+                check_memory_core(row.id, |hyper| matrix(hyper).memory_gate = gate);
+            }
+            check_memory_core(row.id, |hyper| matrix(hyper).theta_rows = 3);
         }
         if (row.defaults)().has::<Steps>() {
             for recent in [0, 3] {
@@ -66,6 +73,10 @@ fn slots(hyper: &mut Hyperparameters) -> &mut Slots {
 
 fn steps(hyper: &mut Hyperparameters) -> &mut Steps {
     hyper.get_mut().expect("a memory of steps")
+}
+
+fn matrix(hyper: &mut Hyperparameters) -> &mut Matrix {
+    hyper.get_mut().expect("a memory that is a matrix")
 }
 
 /// Checks the core of one algorithm, at small sizes and with one hyper-parameter set.
@@ -107,6 +118,7 @@ impl Subject {
                 whole_episodes: false,
             })
             .edited(|losses: &mut AuxiliaryLosses| losses.aux_modules.clear())
+            .edited(|matrix: &mut Matrix| matrix.matrix_size = 5)
             .edited(|slots: &mut Slots| (slots.mem_dim, slots.max_entries) = (8, 3));
         if hyper.has::<Steps>() {
             steps(&mut hyper).recent_entries = 1;

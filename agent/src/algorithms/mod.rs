@@ -7,6 +7,8 @@ mod defaults;
 mod dnc;
 mod family;
 mod gru;
+mod lru;
+mod mingru;
 mod ntm;
 mod players;
 mod ppo;
@@ -14,6 +16,7 @@ mod ppo;
 pub(crate) mod proofs;
 mod recurrent_ppo;
 pub mod sections;
+mod shm;
 mod tracerl;
 mod tracerl_notebook;
 
@@ -29,6 +32,9 @@ pub const ALGORITHMS: &[Algorithm] = &[
     ppo::ROW,
     recurrent_ppo::ROW,
     gru::ROW,
+    mingru::ROW,
+    lru::ROW,
+    shm::ROW,
     dnc::ROW,
     ntm::ROW,
     tracerl::ROW,

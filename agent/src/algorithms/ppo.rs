@@ -32,6 +32,7 @@ pub const ROW: Algorithm = Algorithm {
             })
     },
     check: no_check,
+    plays: |_| Ok(()),
     core: |context| Box::new(Feedforward::new(context)),
     outputs: Outputs::ActorCritic,
     learner: |context| Box::new(Ppo::new(context)),

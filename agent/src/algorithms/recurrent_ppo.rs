@@ -21,6 +21,7 @@ pub const ROW: Algorithm = Algorithm {
     decider: Decider::Network,
     defaults: || recurrent(identity),
     check: no_check,
+    plays: |_| Ok(()),
     core: |context| Box::new(Recurrent::new(LstmCell::new, context)),
     outputs: Outputs::ActorCritic,
     learner: |context| Box::new(Ppo::new(context)),

@@ -15,8 +15,10 @@ use crate::learner::ppo::PpoUpdate;
 use crate::learner::stopping::Stopping;
 use crate::memory::addressed::Addressing;
 use crate::memory::attention::episodic_transformer::Episodes;
+use crate::memory::linear::lru::Eigenvalues;
+use crate::memory::linear::shm::Matrix;
 use crate::memory::slots::Steps;
-use crate::memory::{Network, Slots, Writes};
+use crate::memory::{Layers, Network, Slots, Writes};
 use crate::policy::inputs::Inputs;
 
 macro_rules! sections {
@@ -90,6 +92,9 @@ sections! {
     ppo: PpoUpdate;
     stopping: Stopping;
     network: Network;
+    layers: Layers;
+    eigenvalues: Eigenvalues;
+    matrix: Matrix;
     slots: Slots;
     steps: Steps;
     episodes: Episodes;

@@ -46,6 +46,7 @@ pub const ROW: Algorithm = Algorithm {
         })
     },
     check: check_steps,
+    plays: |_| Ok(()),
     core: |context| match context.hyper.get::<Steps>().memory_scope {
         MemoryScope::Episode => Box::new(SlotMemory::new(context)),
         MemoryScope::Lifetime => Box::new(WithEpisodes::new(

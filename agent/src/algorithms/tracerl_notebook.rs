@@ -53,6 +53,7 @@ pub const ROW: Algorithm = Algorithm {
         })
     },
     check: |hyper, _| check_heads(hyper, episodic_transformer::HEADS),
+    plays: |_| Ok(()),
     core: |context| Box::new(WithEpisodes::new(EpisodicTransformer::new, false, context)),
     outputs: Outputs::ActorCritic,
     learner: |context| Box::new(Ppo::new(context)),

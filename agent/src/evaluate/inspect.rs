@@ -3,9 +3,7 @@
 use crate::env::VectorEnv;
 use crate::evaluate::{EvaluateError, EvaluateOptions, Mode, Player};
 use crate::memory::{MemoryContents, SlotContents};
-use crate::views::heatmap::{
-    Entries, EpisodeView, MemoryView, SlotsView, UnitsView, VectorView,
-};
+use crate::views::heatmap::{Entries, EpisodeView, MemoryView, SlotsView, UnitsView, VectorView};
 
 /// The longest episode that is recorded; with 16 slots it takes about 60 MB.
 pub const MAX_STEPS: u64 = 200_000;

@@ -84,6 +84,14 @@ pub enum ConfigError {
     /// Options are given at resets, and a rollout can begin with one only where episodes are whole.
     #[error("an option drawn for each rollout needs whole_episodes: set --whole-episodes")]
     DrawsNeedWholeEpisodes,
+    /// The algorithm cannot play this task.
+    #[error("{algorithm} cannot play this task: {reason}")]
+    NotApplicable {
+        /// The algorithm.
+        algorithm: &'static str,
+        /// Why.
+        reason: &'static str,
+    },
     /// No algorithm was named.
     #[error("which algorithm? Name one of them with --algorithm: {known}")]
     NoAlgorithm {

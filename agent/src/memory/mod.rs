@@ -17,6 +17,7 @@ pub mod addressed;
 pub mod attention;
 pub mod episodes;
 pub mod feedforward;
+pub mod linear;
 pub mod none;
 pub mod recurrent;
 pub mod slots;
@@ -29,6 +30,14 @@ section! {
     pub struct Network, overridden by NetworkOverrides {
         /// Width of the hidden layers; of the LSTM, its number of units.
         hidden_size: usize = 64, |&v| (1..=4_096).contains(&v), "1 to 4096";
+    }
+}
+
+section! {
+    /// Layers of a memory.
+    pub struct Layers, overridden by LayersOverrides {
+        /// Layers of the memory, one upon another.
+        memory_layers: usize = 2, |&v| (1..=8).contains(&v), "1 to 8";
     }
 }
 
@@ -140,10 +149,9 @@ pub trait MemoryCore: Send + Sync {
         rng: Option<&mut Xoshiro256PlusPlus>,
     ) -> CoreStep;
 
-    /// A rollout of `batch` lanes is complete: works out, in place and once, what learning needs to know of the
-    /// decisions and only the end of an episode tells. `starts`, `ends`: `[T*B]`, as in [`Segment`]; `decisions`:
-    /// `[T*B, decision_width]`, as [`MemoryCore::step`] returned them. No lane's may depend on another lane, and none of
-    /// it may change features.
+    /// Completes the decisions of a rollout of `batch` lanes, once and in place, with what learning needs and only the end
+    /// of an episode tells. `starts`, `ends`: `[T*B]`, as in [`Segment`]; `decisions`: `[T*B, decision_width]`, as
+    /// [`MemoryCore::step`] returned them. No lane's may depend on another lane, and features may not change.
     fn settle(&self, _batch: usize, _starts: &[bool], _ends: &[bool], _decisions: &mut [i32]) {}
 
     /// Learns: the features of every row of a segment, on the graph's tape.

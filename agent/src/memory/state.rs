@@ -55,6 +55,12 @@ impl State {
         self.rows
     }
 
+    /// Bytes of one lane.
+    pub fn bytes_per_lane(&self) -> usize {
+        let widths = self.arrays.iter().map(|array| array.width);
+        size_of::<f32>() * widths.sum::<usize>()
+    }
+
     /// The state of the chosen lanes, in that order.
     pub fn gather(&self, lanes: &[usize]) -> Self {
         let gathered = |array: &Array| {
@@ -96,6 +102,13 @@ mod tests {
             }],
         );
         assert_eq!(state.gather(&[2, 0]).arrays[0].data, [20., 21., 0., 1.]);
+    }
+
+    #[test]
+    fn a_lane_takes_four_bytes_a_number() {
+        let arrays = vec![Array::filled(3, 2, 0.), Array::filled(3, 5, 0.)];
+        assert_eq!(State::new(3, arrays).bytes_per_lane(), 28);
+        assert_eq!(State::new(3, Vec::new()).bytes_per_lane(), 0);
     }
 
     #[test]

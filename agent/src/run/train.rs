@@ -244,6 +244,10 @@ impl<'a> Trainer<'a> {
         let hyper = &config.hyper;
         let encoder =
             InputEncoder::new(&spaces.observation, &spaces.action, hyper, wants_cue(hyper))?;
+        (algorithm.plays)(&encoder).map_err(|reason| ConfigError::NotApplicable {
+            algorithm: algorithm.id,
+            reason,
+        })?;
         // The order of the draws decides the weights: policy, learner, exploration.
         let mut rng = seeds::generator(config.seed, Role::Agent);
         let mut policy = algorithm.policy(hyper, &encoder, &mut rng);

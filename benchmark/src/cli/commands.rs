@@ -211,7 +211,7 @@ pub fn rewrite_report(run_directory: &Path) -> anyhow::Result<String> {
 /// When this is not the directory of a run.
 pub fn export_table(run_directory: &Path, format: Format) -> anyhow::Result<String> {
     let (_, config, records) = read_run(run_directory)?;
-    Ok(export::table(&summarize(&records, &config.plan), format)?)
+    Ok(export::table(&records, &config.plan, format)?)
 }
 
 /// Returns a comparison of two runs.

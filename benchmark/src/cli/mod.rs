@@ -41,6 +41,7 @@ Examples:
   benchmark --env RepeatFirst-v0 --agents ppo,tracerl
                                                  one environment, without a plan file
   benchmark --suite classic --quick              every environment, in minutes
+  benchmark --suite systems --quick              every algorithm that learns, in minutes
   benchmark --experiments benchmark/experiments/length.toml
                                                  recall beyond the trained delays
   benchmark --agents ppo --external mine='python3 my_agent.py'

@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicBool;
 
 use crate::contenders::external::ExternalContender;
 use crate::contenders::ours::OurContender;
-use crate::plan::Job;
+use crate::plan::{AgentRow, Experiment, Job};
 use crate::records::outcome::Outcome;
 use crate::run::contender::{Contender, JobError};
 use crate::run::progress::JobProgress;
@@ -18,6 +18,13 @@ pub struct AnyContender {
 }
 
 impl Contender for AnyContender {
+    fn refusal(&self, experiment: &Experiment, agent: &AgentRow) -> Option<String> {
+        match &agent.external {
+            None => self.ours.refusal(experiment, agent),
+            Some(_) => None,
+        }
+    }
+
     fn run(
         &self,
         job: &Job,

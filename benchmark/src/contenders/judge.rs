@@ -3,17 +3,19 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use agent::algorithms;
 use agent::env::remote::{RemoteVectorEnv, RetryPolicy, Token};
 use agent::env::{EnvError, ResetRequest, VectorEnv, Watched};
 use agent::evaluate::inspect::{MAX_STEPS, record_episode};
 use agent::evaluate::{EvaluateError, EvaluateOptions, EvaluationEnv, Mode, Player};
 use agent::run::checkpoint::Checkpoint;
 use agent::seeds::{self, Role};
+use agent::views::heatmap::EpisodeView;
 use serde_json::{Map, Value};
 
 use crate::format::thousands;
 use crate::plan::{Experiment, Job};
-use crate::records::outcome::{EvaluationRecord, MemoryView};
+use crate::records::outcome::{EvaluationRecord, MemoryView, cue_attention};
 use crate::run::progress::JobProgress;
 
 /// Modes at delays other than the experiment's own, shown as success against delay.
@@ -54,6 +56,16 @@ pub(crate) fn judgements(experiment: &Experiment) -> Vec<Judgement> {
     std::iter::once(at_own).chain(further).collect()
 }
 
+/// The results of judging an agent.
+pub struct Judged {
+    /// The evaluations.
+    pub evaluations: Vec<EvaluationRecord>,
+    /// Contents of the memory during one greedy episode, if it has slots.
+    pub memory_view: Option<MemoryView>,
+    /// Share of attention on the cue in the last step of that episode, if it is known.
+    pub cue_attention: Option<f64>,
+}
+
 /// A trained agent and the job that it is judged for.
 pub struct Judge<'a> {
     /// The job in which it was trained.
@@ -73,13 +85,25 @@ impl Judge<'_> {
     ///
     /// # Errors
     /// When the environment refuses a request, or judging is stopped.
-    pub fn judge(&self) -> Result<(Vec<EvaluationRecord>, Option<MemoryView>), EvaluateError> {
+    pub fn judge(&self) -> Result<Judged, EvaluateError> {
         let player = Player::new(self.checkpoint)?;
         let mut evaluations = Vec::new();
         for judgement in judgements(&self.job.experiment) {
             evaluations.extend(self.evaluate(&player, &judgement)?);
         }
-        Ok((evaluations, self.memory_view(&player)?))
+        let episode = self.episode(&player)?;
+        let view = episode.as_ref().and_then(MemoryView::from_episode);
+        let hyper = &self.checkpoint.config.hyper;
+        let window = algorithms::find(&self.checkpoint.config.algorithm)
+            .ok()
+            .and_then(|algorithm| algorithm.window_setting())
+            .and_then(|setting| hyper.to_map().get(setting)?.as_u64());
+        let window = window.map(|length| length as usize);
+        Ok(Judged {
+            evaluations,
+            memory_view: view.map(|view| view.thinned(VIEW_COLUMNS)),
+            cue_attention: episode.and_then(|episode| cue_attention(&episode, window)),
+        })
     }
 
     fn evaluate(
@@ -127,9 +151,8 @@ impl Judge<'_> {
         Ok(records)
     }
 
-    /// Returns the contents of the memory during one greedy episode, if it has slots and the
-    /// episode is short enough to keep.
-    fn memory_view(&self, player: &Player) -> Result<Option<MemoryView>, EvaluateError> {
+    /// Returns one greedy episode with the contents of the memory, if it is short enough to keep.
+    fn episode(&self, player: &Player) -> Result<Option<EpisodeView>, EvaluateError> {
         let EvaluationEnv {
             mut env,
             judged_step,
@@ -143,7 +166,7 @@ impl Judge<'_> {
         let cue_steps = self.job.experiment.cue_step().into_iter().collect();
         let mut watched = self.watched(&mut env);
         let episode = record_episode(player, &mut watched, seed, String::new(), cue_steps)?;
-        Ok(MemoryView::from_episode(&episode).map(|view| view.thinned(VIEW_COLUMNS)))
+        Ok(Some(episode))
     }
 
     /// Returns the first seed, starting at the job's, of an episode whose cue is 1. In EASY tasks a

@@ -13,7 +13,9 @@ use agent::run::config::TrainConfig;
 use agent::run::folder::{Earlier, Session, SessionEnd};
 use agent::run::settings::Settings;
 use agent::run::train::Ending;
+use agent::spaces::Spaces;
 use agent::views::monitor::{LogRecord, Monitor, MonitorError, Progress};
+use environments::registry;
 use serde_json::{Map, Value};
 
 use crate::contenders::judge::Judge;
@@ -43,6 +45,19 @@ pub struct OurContender {
 }
 
 impl Contender for OurContender {
+    /// A task that this program's table of environments lacks, or a row with a mistake, is not
+    /// refused here: it fails with its own reason when it runs.
+    fn refusal(&self, experiment: &Experiment, agent: &AgentRow) -> Option<String> {
+        let config = train_config(experiment, agent, 0).ok()?;
+        let instance = registry::instance(&experiment.spec_id, &experiment.kwargs)?.ok()?;
+        let spaces = Spaces {
+            observation: instance.observation_space,
+            action: instance.action_space,
+        };
+        let algorithm = algorithms::find(&agent.algorithm).ok()?;
+        algorithm.refusal(&spaces, &config.hyper)
+    }
+
     fn run(
         &self,
         job: &Job,
@@ -58,7 +73,7 @@ impl Contender for OurContender {
             progress,
             stop,
         };
-        let (evaluations, memory_view) = judge.judge().map_err(|error| {
+        let judged = judge.judge().map_err(|error| {
             if stop.load(Ordering::Relaxed) {
                 JobError::Stopped
             } else {
@@ -66,6 +81,7 @@ impl Contender for OurContender {
             }
         })?;
         let statistics = &trained.checkpoint.run.statistics;
+        let memory = &trained.checkpoint.run.collector.lanes.memory;
         Ok(Outcome {
             trained_steps: statistics.timesteps,
             steps_per_s: trained.steps_per_s.unwrap_or(0.0),
@@ -77,10 +93,12 @@ impl Contender for OurContender {
                 return_sum: statistics.return_sum,
             }),
             parameters: Some(trained.parameters),
+            memory_bytes: Some(memory.bytes_per_lane()),
             hyperparameters: config.hyperparameters().into_iter().collect(),
             learning_curve: thinned(&statistics.curve, CURVE_POINTS),
-            evaluations,
-            memory_view,
+            evaluations: judged.evaluations,
+            memory_view: judged.memory_view,
+            cue_attention: judged.cue_attention,
             notes: clock_note(&trained).into_iter().collect(),
         })
     }
@@ -129,6 +147,11 @@ fn train_config(experiment: &Experiment, row: &AgentRow, seed: u64) -> Result<Tr
     // Players that do not learn never stop early, and refuse the setting.
     if !experiment.early_stop && algorithm.learns() {
         overrides.insert("early_stop".to_owned(), false.into());
+    }
+    if let (Some(window), Some(setting)) = (experiment.window, algorithm.window_setting()) {
+        overrides
+            .entry(setting)
+            .or_insert_with(|| Value::from(window));
     }
     let overrides: Overrides = serde_json::from_value(Value::Object(overrides))
         .map_err(|error| format!("overrides of {:?}: {error}", row.name))?;
@@ -216,6 +239,7 @@ fn thinned(curve: &[(u64, f64)], limit: usize) -> Vec<(u64, f64)> {
 mod tests {
     use super::*;
     use crate::fixtures;
+    use crate::plan::{Plan, Suite};
 
     #[test]
     fn overrides_and_arguments_reach_the_configuration() {
@@ -233,6 +257,37 @@ mod tests {
         let shown = config.hyperparameters();
         assert_eq!(shown["max_entries"], 8);
         assert_eq!(shown["learning_rate"].to_string(), "0.002");
+    }
+
+    #[test]
+    fn every_row_of_the_systems_can_begin_each_of_its_tasks() {
+        let plan = Plan::suite(Suite::Systems).unwrap();
+        for row in &plan.agents {
+            for task in plan.experiments.iter().filter(|task| row.runs(task)) {
+                let config = train_config(task, row, 0)
+                    .unwrap_or_else(|reason| panic!("{} on {}: {reason}", row.name, task.name));
+                let algorithm = algorithms::find(&row.algorithm).unwrap();
+                if let Some(setting) = algorithm.window_setting() {
+                    let told = row.overrides.get(setting).cloned();
+                    let told = told.or_else(|| Some(task.window?.into()));
+                    assert_eq!(config.hyperparameters().get(setting), told.as_ref());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_task_whose_spaces_no_agent_can_play_is_not_applicable() {
+        let row = fixtures::agent("tracerl");
+        let contender = OurContender::default();
+        let mut task = fixtures::experiment(4, 1);
+        assert_eq!(contender.refusal(&task, &row), None);
+        task.spec_id = "Elsewhere-v0".into();
+        assert_eq!(
+            contender.refusal(&task, &row),
+            None,
+            "nothing is known of it"
+        );
     }
 
     #[test]

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::experiment::Experiment;
+
 /// One row of the comparison: an algorithm with settings that are the same for every experiment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -26,6 +28,32 @@ pub struct AgentRow {
     /// Whether the row runs only when `--agents` names it.
     #[serde(default, skip_serializing_if = "is_false")]
     pub optional: bool,
+    /// Names of the experiments that the row runs; all of them, if empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub experiments: Vec<String>,
+    /// The row whose settings this one changes, and what the change shows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<Variant>,
+}
+
+/// The part of a row that is another row with a change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Variant {
+    /// Name of the other row.
+    pub of: String,
+    /// What the difference between the two shows.
+    pub shows: Shows,
+}
+
+/// What a change of settings shows of a memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Shows {
+    /// Whether it matters that the memory learns what to keep. The change takes that away.
+    Retention,
+    /// Whether the memory can outlive an episode. The change switches that on.
+    Persistence,
 }
 
 /// An external program that trains and plays (docs/bring-your-own-agent.md).
@@ -46,7 +74,14 @@ impl AgentRow {
             overrides: BTreeMap::new(),
             tuned: false,
             optional: false,
+            experiments: Vec::new(),
+            variant: None,
         }
+    }
+
+    /// Returns whether the row runs an experiment.
+    pub fn runs(&self, experiment: &Experiment) -> bool {
+        self.experiments.is_empty() || self.experiments.contains(&experiment.name)
     }
 
     /// Returns a row for an external program.

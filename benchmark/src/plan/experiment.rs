@@ -31,6 +31,10 @@ pub struct Experiment {
     /// are mixed over time.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub draws: BTreeMap<String, (u64, u64)>,
+    /// Steps that a window must cover to hold what the task asks for. Algorithms whose memory is a
+    /// window of a set length get this length, unless their row sets it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<u64>,
     /// How trained agents are judged.
     #[serde(rename = "evaluation", default)]
     pub eval: EvalPlan,

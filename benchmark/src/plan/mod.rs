@@ -7,6 +7,7 @@ mod agents;
 mod experiment;
 mod job;
 mod suites;
+mod systems;
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
@@ -16,7 +17,7 @@ use serde_json::Value;
 
 use crate::error::Error;
 
-pub use agents::{AgentRow, External};
+pub use agents::{AgentRow, External, Shows, Variant};
 pub use experiment::{EvalPlan, Experiment};
 pub use job::Job;
 pub use suites::Suite;
@@ -43,13 +44,24 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Returns a suite's plan: the three main agents, and further rows that are optional.
+    /// Returns a suite's plan. The rows are those of its file, optional ones included; of
+    /// [`Suite::Systems`] they are all algorithms that learn.
     ///
     /// # Errors
     /// Never for the committed files, which tests read.
     pub fn suite(suite: Suite) -> Result<Self, Error> {
         let (path, text) = suite.file();
-        Self::from_toml(text, Path::new(path))
+        let path = Path::new(path);
+        if suite != Suite::Systems {
+            return Self::from_toml(text, path);
+        }
+        let (agents, experiments) = systems::read(text).map_err(syntax_error(path))?;
+        let plan = Self {
+            agents,
+            experiments,
+        };
+        plan.check()?;
+        Ok(plan)
     }
 
     /// Makes a plan of single environments with these arguments, for the agents of the classic
@@ -78,6 +90,7 @@ impl Plan {
                 early_stop: true,
                 kwargs: kwargs.clone(),
                 draws: BTreeMap::new(),
+                window: None,
                 eval: EvalPlan::default(),
             }
         };
@@ -105,15 +118,12 @@ impl Plan {
     /// # Errors
     /// When the text is not TOML of a plan's form, or the plan is not valid.
     pub fn from_toml(text: &str, path: &Path) -> Result<Self, Error> {
-        let syntax = |error: toml::de::Error| Error::PlanSyntax {
-            path: path.to_owned(),
-            reason: error.to_string(),
-        };
-        let mut table: toml::Table = toml::from_str(text).map_err(syntax)?;
+        let syntax = syntax_error(path);
+        let mut table: toml::Table = toml::from_str(text).map_err(&syntax)?;
         let plan: Self = match table.remove("run") {
-            Some(_) => table.try_into().map_err(syntax)?,
+            Some(_) => table.try_into().map_err(&syntax)?,
             // Parsed from the text, so that errors give the line and column.
-            None => toml::from_str(text).map_err(syntax)?,
+            None => toml::from_str(text).map_err(&syntax)?,
         };
         plan.check_rows()?;
         Ok(plan)
@@ -234,6 +244,14 @@ impl Plan {
             })?;
         }
         Ok(())
+    }
+}
+
+/// Makes an error for `map_err` after parsing the file at `path`.
+fn syntax_error(path: &Path) -> impl Fn(toml::de::Error) -> Error {
+    move |error| Error::PlanSyntax {
+        path: path.to_owned(),
+        reason: error.to_string(),
     }
 }
 

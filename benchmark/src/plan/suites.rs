@@ -9,6 +9,8 @@ pub enum Suite {
     Classic,
     /// The memory sweeps of bsuite, scored as bsuite does.
     Bsuite,
+    /// Every algorithm that learns, on tasks that tell memories apart (docs/comparison.md).
+    Systems,
 }
 
 impl Suite {
@@ -26,6 +28,10 @@ impl Suite {
             Self::Bsuite => (
                 "experiments/bsuite.toml",
                 include_str!("../../experiments/bsuite.toml"),
+            ),
+            Self::Systems => (
+                "experiments/systems.toml",
+                include_str!("../../experiments/systems.toml"),
             ),
         }
     }

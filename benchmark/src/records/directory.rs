@@ -87,8 +87,9 @@ impl RunDirectory {
         let folders = programs.flat_map(|agent| {
             let seeds = 0..config.run.seeds;
             seeds.flat_map(move |seed| {
-                let folder = move |experiment| self.job(experiment, agent, seed);
-                plan.experiments.iter().map(folder)
+                let experiments = plan.experiments.iter();
+                let experiments = experiments.filter(move |task| agent.runs(task));
+                experiments.map(move |experiment| self.job(experiment, agent, seed))
             })
         });
         folders.collect()

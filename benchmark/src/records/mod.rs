@@ -55,6 +55,11 @@ pub enum RowResult {
         /// Reason of the failure.
         reason: String,
     },
+    /// An agent that cannot play the task; nothing was run.
+    NotApplicable {
+        /// Reason why it cannot.
+        reason: String,
+    },
 }
 
 impl Record {
@@ -62,15 +67,23 @@ impl Record {
     pub fn outcome(&self) -> Option<&Outcome> {
         match &self.result {
             RowResult::Finished(outcome) => Some(outcome),
-            RowResult::Failed { .. } => None,
+            RowResult::Failed { .. } | RowResult::NotApplicable { .. } => None,
         }
     }
 
     /// Returns the reason of a job that failed.
     pub fn failure(&self) -> Option<&str> {
         match &self.result {
-            RowResult::Finished(_) => None,
+            RowResult::Finished(_) | RowResult::NotApplicable { .. } => None,
             RowResult::Failed { reason } => Some(reason),
+        }
+    }
+
+    /// Returns the reason why the agent cannot play the task, if it cannot.
+    pub fn not_applicable(&self) -> Option<&str> {
+        match &self.result {
+            RowResult::NotApplicable { reason } => Some(reason),
+            RowResult::Finished(_) | RowResult::Failed { .. } => None,
         }
     }
 }

@@ -30,6 +30,10 @@ pub struct Outcome {
     /// Number of trained parameters, if known.
     #[serde(default)]
     pub parameters: Option<usize>,
+    /// Bytes of one lane's memory while acting; `None` for external programs and in records of
+    /// earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<usize>,
     /// Hyper-parameters of the training, defaults included.
     pub hyperparameters: BTreeMap<String, Value>,
     /// Pairs of trained steps and the mean return of recent training episodes, steps ascending.
@@ -39,6 +43,11 @@ pub struct Outcome {
     /// Contents of the memory during one greedy episode, for agents whose memory has slots.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_view: Option<MemoryView>,
+    /// Share of attention on the cue's entry in the last step of that episode; `None` for memories
+    /// without entries, for tasks whose cue is not the first observation, and in records of earlier
+    /// versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cue_attention: Option<f64>,
     /// Remarks without which the numbers could mislead a reader.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
@@ -136,7 +145,7 @@ impl MemoryView {
                 usefulness: slots.usefulness.clone(),
                 attention: slots.attention.clone(),
             }),
-            Recorded::Slots(_) | Recorded::Units(_) | Recorded::None => None,
+            Recorded::Slots(_) | Recorded::Units(_) | Recorded::Vectors(_) | Recorded::None => None,
         }
     }
 
@@ -193,9 +202,40 @@ impl MemoryView {
     }
 }
 
+/// Beginning of the names under which a window's attention is recorded.
+const BY_LAG: &str = "attention by steps ago";
+
+/// Returns the share of attention on the cue's entry in an episode's last step, or the largest of
+/// several attentions. `window` is the length of a memory that is a window.
+pub fn cue_attention(episode: &EpisodeView, window: Option<usize>) -> Option<f64> {
+    let cue = *episode.cue_steps.first()?;
+    let last = episode.actions.len().checked_sub(1)?;
+    match &episode.memory {
+        Recorded::Slots(slots) if slots.entries == Entries::Steps => {
+            let first = last * slots.num_slots;
+            let written = slots.write_step.get(first..)?;
+            let entries = written.iter().zip(slots.attention.get(first..)?);
+            let of_cue = entries.filter(|(step, _)| **step == Some(cue));
+            Some(of_cue.map(|(_, share)| f64::from(*share)).sum())
+        }
+        Recorded::Vectors(vectors) => {
+            let attentions = vectors.iter().filter(|view| view.name.starts_with(BY_LAG));
+            let shares = attentions.filter_map(|view| {
+                // Without a place for the current step, the first place is one step ago.
+                let passed = usize::from(Some(view.length) == window);
+                let place = last.checked_sub(cue as usize)?.checked_sub(passed)?;
+                let now = view.values.get(last * view.length..)?;
+                now.get(place).map(|share| f64::from(*share))
+            });
+            shares.reduce(f64::max)
+        }
+        Recorded::Slots(_) | Recorded::Units(_) | Recorded::None => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use agent::views::heatmap::SlotsView;
+    use agent::views::heatmap::{SlotsView, VectorView};
 
     use super::*;
 
@@ -247,6 +287,53 @@ mod tests {
             None
         );
         assert_eq!(of(Recorded::None), None);
+    }
+
+    fn episode(memory: Recorded) -> EpisodeView {
+        EpisodeView {
+            title: String::new(),
+            observations: vec![vec![1.0]; 3],
+            actions: vec![vec![0]; 3],
+            rewards: vec![0.0; 3],
+            cue_steps: vec![0],
+            memory,
+        }
+    }
+
+    #[test]
+    fn attention_to_the_cue_is_that_of_the_last_step() {
+        let mut slots = SlotsView {
+            num_slots: 2,
+            entries: Entries::Steps,
+            write_step: vec![None, None, Some(0), None, Some(0), Some(1)],
+            usefulness: vec![0.0; 6],
+            attention: vec![0.0, 0.0, 0.5, 0.0, 0.75, 0.25],
+        };
+        let of = |slots: &SlotsView| cue_attention(&episode(Recorded::Slots(slots.clone())), None);
+        assert_eq!(of(&slots), Some(0.75));
+        slots.write_step[4] = Some(2);
+        assert_eq!(of(&slots), Some(0.0), "the cue was dropped");
+        slots.entries = Entries::Episodes;
+        assert_eq!(of(&slots), None);
+        assert_eq!(cue_attention(&episode(Recorded::None), None), None);
+    }
+
+    #[test]
+    fn attention_of_a_window_is_found_by_its_lag() {
+        let vector = |name: &str, values: &[f32]| VectorView {
+            name: name.to_owned(),
+            length: values.len(),
+            values: [vec![0.0; 2 * values.len()], values.to_vec()].concat(),
+        };
+        let of = |vectors: &[VectorView]| {
+            cue_attention(&episode(Recorded::Vectors(vectors.to_vec())), Some(2))
+        };
+        // The cue is two steps ago: the second place, or the third if the current step has one.
+        let first = vector("attention by steps ago (hop 1)", &[0.75, 0.25]);
+        let second = vector("attention by steps ago (layer 2)", &[0.0, 0.5, 0.5]);
+        assert_eq!(of(std::slice::from_ref(&first)), Some(0.25));
+        assert_eq!(of(&[first, second]), Some(0.5));
+        assert_eq!(of(&[vector("usage", &[1.0, 1.0])]), None);
     }
 
     #[test]

@@ -4,10 +4,13 @@
 use agent::evaluate::Mode;
 use serde::Serialize;
 
+use super::comparison;
 use crate::error::Error;
 use crate::format::fixed;
+use crate::plan::Plan;
+use crate::records::Record;
 use crate::scores::statistics::Estimate;
-use crate::scores::summary::{AgentSummary, ExperimentSummary};
+use crate::scores::summary::{AgentSummary, ExperimentSummary, summarize};
 
 /// Form of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -18,6 +21,8 @@ pub enum Format {
     Latex,
     /// Markdown as on GitHub.
     Markdown,
+    /// Markdown: the tables of docs/comparison.md, for a run of the suite `systems`.
+    Comparison,
 }
 
 /// A row of the CSV table. Means are over seeds; intervals are the report's.
@@ -45,17 +50,20 @@ struct Row<'a> {
     steps_per_s: Option<f64>,
     train_duration_s: Option<f64>,
     parameters: Option<usize>,
+    memory_bytes: Option<usize>,
 }
 
-/// Returns the table of a run.
+/// Returns the table of a run with these records.
 ///
 /// # Errors
 /// When a row cannot be written as CSV.
-pub fn table(summaries: &[ExperimentSummary<'_>], format: Format) -> Result<String, Error> {
+pub fn table(records: &[Record], plan: &Plan, format: Format) -> Result<String, Error> {
+    let summaries = summarize(records, plan);
     match format {
-        Format::Csv => csv_table(summaries),
-        Format::Latex => Ok(latex_table(summaries)),
-        Format::Markdown => Ok(markdown_table(summaries)),
+        Format::Csv => csv_table(&summaries),
+        Format::Latex => Ok(latex_table(&summaries)),
+        Format::Markdown => Ok(markdown_table(&summaries)),
+        Format::Comparison => Ok(comparison::markdown(records, plan)),
     }
 }
 
@@ -106,6 +114,7 @@ fn row<'a>(summary: &AgentSummary<'a>) -> Row<'a> {
         steps_per_s: summary.steps_per_s(),
         train_duration_s: summary.train_duration_s(),
         parameters: summary.parameters(),
+        memory_bytes: summary.memory_bytes(),
     }
 }
 
@@ -204,7 +213,6 @@ fn escape_latex(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::fixtures;
-    use crate::scores::summary::summarize;
 
     fn exported(format: Format) -> String {
         let records = [
@@ -212,7 +220,7 @@ mod tests {
             fixtures::record_with_returns("tracerl", 4, 1, 0, [1.0, 0.98, 1.0, 0.02]),
             fixtures::failed_record("recurrent-ppo", 4, 1, 0, "no server"),
         ];
-        table(&summarize(&records, &fixtures::plan()), format).unwrap()
+        table(&records, &fixtures::plan(), format).unwrap()
     }
 
     #[test]

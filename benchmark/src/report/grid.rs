@@ -27,7 +27,8 @@ pub struct GridRow {
 
 pub fn grid_row(name: &str, summaries: &[ExperimentSummary<'_>], colours: &Colours) -> GridRow {
     let find = |summary| find_agent(summary, name);
-    let rows: Vec<&AgentSummary<'_>> = summaries.iter().filter_map(find).collect();
+    let rows = summaries.iter().filter_map(find);
+    let rows: Vec<&AgentSummary<'_>> = rows.filter(|row| row.not_applicable.is_none()).collect();
     let count = |verdict: Verdict| rows.iter().filter(|row| row.verdict() == verdict).count();
     let of = rows
         .iter()

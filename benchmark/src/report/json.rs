@@ -49,6 +49,9 @@ struct Row<'a> {
     /// Remarks without which the numbers could mislead.
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     notes: &'a [String],
+    /// Reason why the agent cannot play the task; only in such rows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_applicable: Option<&'a str>,
     /// Reason of the failure; only in failed rows.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'a str>,
@@ -85,6 +88,7 @@ pub fn row(record: &Record) -> String {
         duration_s: outcome.map(|outcome| outcome.train_duration_s),
         external: record.agent.external.is_some(),
         notes: outcome.map_or(&[], |outcome| &outcome.notes),
+        not_applicable: record.not_applicable(),
         error: record.failure(),
     };
     serde_json::to_string(&row).expect("a row has only strings and numbers")

@@ -3,6 +3,7 @@
 
 mod bsuite_scores;
 pub mod compare;
+pub mod comparison;
 pub mod export;
 mod grid;
 mod jobs;

@@ -71,15 +71,19 @@ pub fn grid_cell(summary: &AgentSummary<'_>) -> GridCell {
         | Verdict::NoBetterThanRandom
         | Verdict::WorseThanRandom
         | Verdict::NothingToRemember => "chance",
+        Verdict::NotApplicable => "chance",
         Verdict::Failed => "failed",
     };
     GridCell {
         verdict: verdict.name(),
         class,
         greedy: value(Mode::Greedy, |judged| fixed(judged.mean, 2)),
-        detail: Mode::ALL
-            .map(|mode| format!("{mode} {}", value(mode, Estimate::to_string)))
-            .join(", "),
+        detail: match summary.not_applicable {
+            Some(reason) => reason.to_owned(),
+            None => Mode::ALL
+                .map(|mode| format!("{mode} {}", value(mode, Estimate::to_string)))
+                .join(", "),
+        },
     }
 }
 

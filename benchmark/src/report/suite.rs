@@ -91,14 +91,19 @@ pub fn section(summaries: &[ExperimentSummary<'_>], colours: &Colours) -> Option
     {
         return None;
     }
+    let names = colours.names.iter();
+    let compared: Vec<&String> = names.filter(|name| is_compared(name, summaries)).collect();
     let (aggregated, left_out): (Vec<_>, Vec<_>) = summaries
         .iter()
-        .partition(|summary| is_comparable(summary, colours));
-    // agents × tasks × runs
+        .partition(|summary| is_comparable(summary, &compared));
+    // agents × tasks × runs; no runs of an agent that is not compared
     let scores: Vec<Vec<Vec<f64>>> = colours
         .names
         .iter()
-        .map(|name| aggregated.iter().map(|task| scores(task, name)).collect())
+        .map(|name| match compared.contains(&name) {
+            true => aggregated.iter().map(|task| scores(task, name)).collect(),
+            false => vec![Vec::new(); aggregated.len()],
+        })
         .collect();
     let columns = colours.names.iter().enumerate();
     Some(Suite {
@@ -119,13 +124,17 @@ pub fn section(summaries: &[ExperimentSummary<'_>], colours: &Colours) -> Option
     })
 }
 
-/// Returns whether a task has a scale and a run of every agent.
-fn is_comparable(task: &ExperimentSummary<'_>, colours: &Colours) -> bool {
+/// Returns whether an agent is in the aggregates: it can play every task, and is not a variant of another agent, which
+/// runs some tasks only.
+fn is_compared(name: &str, summaries: &[ExperimentSummary<'_>]) -> bool {
+    let mut rows = summaries.iter().filter_map(|task| find(task, name));
+    rows.all(|row| row.not_applicable.is_none() && row.agent.variant.is_none())
+}
+
+/// Returns whether a task has a scale and a run of every agent in the aggregates.
+fn is_comparable(task: &ExperimentSummary<'_>, compared: &[&String]) -> bool {
     Reference::from_experiment(task.experiment).is_some()
-        && colours
-            .names
-            .iter()
-            .all(|name| !scores(task, name).is_empty())
+        && compared.iter().all(|name| !scores(task, name).is_empty())
 }
 
 fn scores(task: &ExperimentSummary<'_>, name: &str) -> Vec<f64> {
@@ -179,8 +188,10 @@ fn column(
         .iter()
         .filter_map(|task| find(task, name))
         .collect();
+    let has_runs = |agent: usize| scores[agent].iter().all(|runs| !runs.is_empty());
     let against = |other: usize| {
-        (other != index).then(|| probability_of_improvement(&scores[index], &scores[other]))?
+        let is_pair = other != index && has_runs(index) && has_runs(other);
+        is_pair.then(|| probability_of_improvement(&scores[index], &scores[other]))?
     };
     Column {
         name: name.to_owned(),

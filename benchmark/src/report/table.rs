@@ -73,7 +73,7 @@ fn row(summary: &AgentSummary<'_>) -> Vec<Cell> {
     vec![
         Cell::new(summary.label()),
         number(greedy.map_or_else(
-            || Some("failed".to_owned()),
+            || Some(summary.verdict().name().to_owned()),
             |greedy| Some(greedy.to_string()),
         )),
         number(
@@ -116,6 +116,9 @@ fn remarks(summary: &AgentSummary<'_>) -> Vec<String> {
         for note in &outcome.notes {
             lines.push(format!("{}, seed {}: {note}", summary.label(), record.seed));
         }
+    }
+    if let Some(reason) = summary.not_applicable {
+        lines.push(format!("{}: not applicable: {reason}", summary.label()));
     }
     for record in &summary.failed {
         lines.push(format!(

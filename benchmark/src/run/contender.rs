@@ -1,13 +1,18 @@
-//! The seam between the benchmark and the agents: a job goes in, its outcome comes out.
+//! The interface between the benchmark and the agents: a job goes in, its outcome comes out.
 
 use std::sync::atomic::AtomicBool;
 
-use crate::plan::Job;
+use crate::plan::{AgentRow, Experiment, Job};
 use crate::records::outcome::Outcome;
 use crate::run::progress::JobProgress;
 
 /// Trains agents and judges them.
 pub trait Contender: Sync {
+    /// Returns the reason why an agent cannot play a task, if it cannot. Asked before anything runs.
+    fn refusal(&self, _experiment: &Experiment, _agent: &AgentRow) -> Option<String> {
+        None
+    }
+
     /// Trains the job's agent, then evaluates it in each [`Mode`](agent::evaluate::Mode) that its
     /// task allows.
     ///

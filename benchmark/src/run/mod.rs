@@ -1,4 +1,4 @@
-//! Running a plan: the runner, the seam to the contenders, progress, and an environment server.
+//! Running a plan: the runner, the interface to the contenders, progress, and an environment server.
 
 pub mod contender;
 pub mod embedded;

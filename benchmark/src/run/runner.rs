@@ -99,7 +99,7 @@ impl Runner<'_> {
     ) -> Result<Ending, Error> {
         let records = read_records(&self.directory.records())?;
         let finished = finished_hashes(&records);
-        let queue = self.queue(&finished);
+        let (refused, queue) = self.refused(self.queue(&finished));
         let planned = self.planned_hashes();
         let writer = RecordWriter::open(&self.directory.records())?;
         let jobs = queue.iter().map(|queued| &queued.job);
@@ -110,18 +110,22 @@ impl Runner<'_> {
             pending: self.config.plan.experiments.iter().map(|_| 0).collect(),
             records,
         };
-        for queued in &queue {
-            state.pending[queued.experiment_index] += 1;
+        let indices = queue.iter().map(|queued| queued.experiment_index);
+        let indices = indices.chain(refused.iter().map(|refused| refused.experiment_index));
+        for index in indices {
+            state.pending[index] += 1;
         }
         for record in state.records.iter().filter(|record| {
-            planned.contains(&record.configuration_hash) && record.outcome().is_some()
+            planned.contains(&record.configuration_hash) && record.failure().is_none()
         }) {
             on_event(Event::Row(record))?;
         }
         for index in 0..state.pending.len() {
             state.report_if_complete(index, on_event)?;
         }
-        let worked = self.work(queue, &precautions, &mut state, on_event);
+        let mut refused = refused.into_iter();
+        let recorded = refused.try_for_each(|refused| state.record(refused, on_event));
+        let worked = recorded.and_then(|()| self.work(queue, &precautions, &mut state, on_event));
         let restored = precautions.restore();
         worked?;
         for file in restored? {
@@ -244,9 +248,28 @@ impl Runner<'_> {
         }
     }
 
+    /// Takes the jobs out of the queue whose agents cannot play their task, and says so.
+    fn refused(&self, queue: VecDeque<Queued>) -> (Vec<Finished>, VecDeque<Queued>) {
+        let (mut refused, mut rest) = (Vec::new(), VecDeque::new());
+        for queued in queue {
+            let job = &queued.job;
+            let Some(reason) = self.contender.refusal(&job.experiment, &job.agent) else {
+                rest.push_back(queued);
+                continue;
+            };
+            let progress = self.display.start(job);
+            let record = self.record(queued.job, RowResult::NotApplicable { reason });
+            self.display.finish(&progress, &row_line(&record));
+            refused.push(Finished {
+                experiment_index: queued.experiment_index,
+                record,
+            });
+        }
+        (refused, rest)
+    }
+
     fn job_count(&self) -> usize {
-        let plan = &self.config.plan;
-        plan.experiments.len() * plan.agents.len() * self.config.run.seeds as usize
+        self.queue(&HashSet::new()).len()
     }
 
     /// Returns the plan's jobs that have not finished, experiment by experiment. Within an
@@ -256,7 +279,8 @@ impl Runner<'_> {
         let mut queue = VecDeque::new();
         for (experiment_index, experiment) in self.config.plan.experiments.iter().enumerate() {
             for seed in 0..self.config.run.seeds {
-                for agent in &self.config.plan.agents {
+                let agents = self.config.plan.agents.iter();
+                for agent in agents.filter(|agent| agent.runs(experiment)) {
                     if finished.contains(&configuration_hash(experiment, agent, seed)) {
                         continue;
                     }
@@ -336,7 +360,7 @@ impl RunState<'_> {
 fn finished_hashes(records: &[Record]) -> HashSet<String> {
     records
         .iter()
-        .filter(|record| record.outcome().is_some())
+        .filter(|record| record.failure().is_none())
         .map(|record| record.configuration_hash.clone())
         .collect()
 }
@@ -358,6 +382,7 @@ fn row_line(record: &Record) -> String {
             )
         }
         RowResult::Failed { reason } => format!("{name}: failed: {reason}"),
+        RowResult::NotApplicable { reason } => format!("{name}: not applicable: {reason}"),
     }
 }
 

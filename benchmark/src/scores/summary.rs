@@ -5,8 +5,8 @@ use env_protocol::SOLVED_SCORE;
 
 use crate::format::speed;
 use crate::plan::{AgentRow, Experiment, Plan};
-use crate::records::Record;
 use crate::records::outcome::Outcome;
+use crate::records::{Record, RowResult};
 use crate::scores::reference::{Reference, needs_memory, solved_threshold};
 use crate::scores::statistics::{Estimate, Measured, mean, median_steps_to_solve};
 use crate::scores::verdict::{Evidence, Verdict};
@@ -31,6 +31,8 @@ pub struct AgentSummary<'a> {
     pub finished: Vec<(&'a Record, &'a Outcome)>,
     /// The jobs that failed, by seed.
     pub failed: Vec<&'a Record>,
+    /// The reason why the agent cannot play the task, if it cannot.
+    pub not_applicable: Option<&'a str>,
 }
 
 /// Groups records by experiment and agent. Compares definitions instead of names: the same name
@@ -78,6 +80,9 @@ pub fn solved_at(record: &Record) -> Option<u64> {
 
 /// Returns the verdict on one seed's evaluations.
 pub fn verdict_of(record: &Record) -> Verdict {
+    if record.not_applicable().is_some() {
+        return Verdict::NotApplicable;
+    }
     let experiment = &record.experiment;
     let evidence = Evidence::from_modes(|mode| {
         let outcome = record.outcome();
@@ -103,12 +108,15 @@ impl<'a> ExperimentSummary<'a> {
                     agent: &record.agent,
                     finished: Vec::new(),
                     failed: Vec::new(),
+                    not_applicable: None,
                 });
                 self.agents.len() - 1
             });
-        match record.outcome() {
-            Some(outcome) => self.agents[index].finished.push((record, outcome)),
-            None => self.agents[index].failed.push(record),
+        let summary = &mut self.agents[index];
+        match &record.result {
+            RowResult::Finished(outcome) => summary.finished.push((record, outcome)),
+            RowResult::Failed { .. } => summary.failed.push(record),
+            RowResult::NotApplicable { reason } => summary.not_applicable = Some(reason),
         }
     }
 
@@ -230,6 +238,11 @@ impl AgentSummary<'_> {
         self.finished.first()?.1.parameters
     }
 
+    /// Returns the bytes of one lane's memory, if known.
+    pub fn memory_bytes(&self) -> Option<usize> {
+        self.finished.first()?.1.memory_bytes
+    }
+
     /// Returns the agent's name, marked if its settings were tuned or it is an external program.
     pub fn label(&self) -> String {
         let name = &self.agent.name;
@@ -249,6 +262,9 @@ impl AgentSummary<'_> {
 
     /// Returns the verdict on the evaluations of all seeds together.
     pub fn verdict(&self) -> Verdict {
+        if self.finished.is_empty() && self.not_applicable.is_some() {
+            return Verdict::NotApplicable;
+        }
         let reference = Reference::from_experiment(self.experiment);
         self.evidence()
             .verdict(reference.as_ref(), needs_memory(self.experiment))

@@ -41,11 +41,13 @@ pub enum Verdict {
     Untested,
     /// No seed finished.
     Failed,
+    /// The agent cannot play the task.
+    NotApplicable,
 }
 
 impl Verdict {
     /// All verdicts, from the best to the worst, then those without a rank.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Remembers,
         Self::UsesMemory,
         Self::ActionTrail,
@@ -55,6 +57,7 @@ impl Verdict {
         Self::NothingToRemember,
         Self::Untested,
         Self::Failed,
+        Self::NotApplicable,
     ];
 
     /// Returns the verdict in words.
@@ -69,6 +72,7 @@ impl Verdict {
             Self::NothingToRemember => "nothing to remember",
             Self::Untested => "memory not tested",
             Self::Failed => "failed",
+            Self::NotApplicable => "not applicable",
         }
     }
 }

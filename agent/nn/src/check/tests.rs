@@ -5,8 +5,8 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::check_gradients;
 use crate::{
-    Activation, Graph, GruParams, Init, LruParams, LstmParams, MemorySizes, ParamId, Params,
-    PpoBatch, PpoCoefficients, ScoreTerms, Tensor, values,
+    Activation, Calibration, Graph, GruParams, Init, LruParams, LstmParams, MatrixMemory,
+    MemorySizes, ParamId, Params, PpoBatch, PpoCoefficients, ScoreTerms, Tensor, values,
 };
 
 /// Uniform random numbers in -1..1.
@@ -310,6 +310,41 @@ fn scans_through_time() {
         let complex = graph.lru(&x, &unit, &starts, &initial, 2);
         let both = graph.concat_cols(&[&gated, &complex]);
         weighted_sum(graph, &both)
+    });
+}
+
+/// Eighteen steps, more than the backward pass computes again at once.
+#[test]
+fn matrix_memory_with_resets() {
+    let (rows, value_size, key_size, batch) = (36, 2, 3, 2);
+    let (high, wide) = ((rows, value_size), (rows, key_size));
+    let (mut params, ids) = normal_params([high, wide, high, wide, wide]);
+    let starts: Vec<bool> = (0..rows).map(|row| row % 13 == 9).collect();
+    let initial = uniform(batch * value_size * key_size, 2);
+    for calibration in [Calibration::Hadamard, Calibration::Outer] {
+        check_gradients(&mut params, |graph| {
+            let [left, right, value, key, query] = ids.map(|id| graph.param(id));
+            let inputs = MatrixMemory {
+                left,
+                right,
+                value,
+                key,
+                query,
+            };
+            let (y, _) = graph.matrix_memory(&inputs, calibration, &starts, &initial, batch);
+            weighted_sum(graph, &y)
+        });
+    }
+}
+
+#[test]
+fn divide_by_last() {
+    let (mut params, [x, w]) = normal_params([(4, 3), (3, 3)]);
+    check_gradients(&mut params, |graph| {
+        let x = graph.param(x);
+        let x = graph.linear(&x, w, None, Activation::Sigmoid);
+        let y = graph.divide_by_last(&x, 0.5);
+        weighted_sum(graph, &y)
     });
 }
 

@@ -18,6 +18,7 @@ pub(crate) mod gru;
 pub(crate) mod lstm;
 pub(crate) mod math;
 pub(crate) mod matmul;
+pub(crate) mod matrix_memory;
 pub(crate) mod norm;
 pub(crate) mod ntm;
 pub(crate) mod ppo;

@@ -36,7 +36,12 @@ pub(crate) fn scale_rows(x: &mut [f32], factors: &[f32], columns: usize) {
 
 /// Backward pass of [`scale_rows`]: writes the gradients of the factors, and turns that of the result into that of `x`.
 #[multiversion(targets = "simd")]
-pub(crate) fn scale_rows_gradient(d: &mut [f32], d_factors: &mut [f32], x: &[f32], factors: &[f32]) {
+pub(crate) fn scale_rows_gradient(
+    d: &mut [f32],
+    d_factors: &mut [f32],
+    x: &[f32],
+    factors: &[f32],
+) {
     let columns = x.len() / factors.len().max(1);
     let rows = d.chunks_exact_mut(columns).zip(x.chunks_exact(columns));
     for ((d, x), (d_factor, factor)) in rows.zip(d_factors.iter_mut().zip(factors)) {
@@ -50,7 +55,10 @@ pub(crate) fn scale_rows_gradient(d: &mut [f32], d_factors: &mut [f32], x: &[f32
 pub(crate) fn row_dots(a: &[f32], b: &[f32], rows: usize) -> Vec<f32> {
     let columns = a.len() / rows.max(1);
     let mut dots = Vec::with_capacity(rows);
-    for (a, b) in a.chunks_exact(columns.max(1)).zip(b.chunks_exact(columns.max(1))) {
+    for (a, b) in a
+        .chunks_exact(columns.max(1))
+        .zip(b.chunks_exact(columns.max(1)))
+    {
         dots.push(dot(a, b));
     }
     dots

@@ -3,9 +3,7 @@
 use crate::graph::{GradKey, GradStore, Graph};
 use crate::kernels::elementwise::{add_sum_rows, add_to};
 use crate::kernels::gru::{StepSaved, gru_step, gru_step_gradient};
-use crate::kernels::matmul::{
-    add_matmul, add_matmul_transposed, append_matmul_bias, matmul_bias, transpose,
-};
+use crate::kernels::matmul::{add_matmul, add_matmul_transposed, append_matmul_bias, transpose};
 use crate::ops::sequence::{Sizes, state_before, zero_started};
 use crate::params::ParamId;
 use crate::tensor::{Tensor, shape, values};
@@ -329,7 +327,11 @@ mod tests {
         let gradients = graph.backward(&loss);
         for id in params.ids() {
             let (fused, composed) = (fused_gradients.of(id), gradients.of(id));
-            assert!(close(fused.unwrap(), composed.unwrap()), "{}", params.name(id));
+            assert!(
+                close(fused.unwrap(), composed.unwrap()),
+                "{}",
+                params.name(id)
+            );
         }
     }
 

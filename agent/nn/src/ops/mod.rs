@@ -8,6 +8,7 @@ pub(crate) mod dnc;
 pub(crate) mod gru;
 pub(crate) mod linear;
 pub(crate) mod lstm;
+pub(crate) mod matrix_memory;
 pub(crate) mod norm;
 pub(crate) mod ntm;
 pub(crate) mod pointwise;

@@ -231,8 +231,14 @@ mod tests {
         let starts: Vec<bool> = (0..rows).map(|row| row % 5 == 3).collect();
         type Run = fn(&mut Graph<'_>, &Tensor, &LruParams, &[bool], &[f32]) -> Tensor;
         let runs: [(Run, usize); 2] = [
-            (|graph, x, _, starts, h| graph.gated_scan(x, starts, h, 2), 2),
-            (|graph, x, unit, starts, h| graph.lru(x, unit, starts, h, 2), 4),
+            (
+                |graph, x, _, starts, h| graph.gated_scan(x, starts, h, 2),
+                2,
+            ),
+            (
+                |graph, x, unit, starts, h| graph.lru(x, unit, starts, h, 2),
+                4,
+            ),
         ];
         for (run, width) in runs {
             let mut graph = Graph::inference(&params);

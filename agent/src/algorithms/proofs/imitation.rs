@@ -29,6 +29,7 @@ pub const ROW: Algorithm = Algorithm {
     decider: Decider::Network,
     defaults: || super::short_rollouts(3e-3),
     check: no_check,
+    plays: |_| Ok(()),
     core: |context| Box::new(Recurrent::new(LstmCell::new, context)),
     outputs: Outputs::ActorCritic,
     learner: |context| Box::new(Imitation::new(context)),

@@ -20,6 +20,7 @@ const ELMAN: Algorithm = Algorithm {
     decider: Decider::Network,
     defaults: || super::short_rollouts(1e-3),
     check: super::defaults::no_check,
+    plays: |_| Ok(()),
     core: |context| Box::new(Recurrent::new(Elman::new, context)),
     outputs: Outputs::ActorCritic,
     learner: |context| Box::new(Ppo::new(context)),

@@ -29,6 +29,7 @@ pub const ROW: Algorithm = Algorithm {
     decider: Decider::Network,
     defaults: || super::short_rollouts(1e-3),
     check: no_check,
+    plays: |_| Ok(()),
     core: |context| Box::new(Recurrent::new(LstmCell::new, context)),
     outputs: Outputs::ActionValues,
     learner: |context| Box::new(QLearning::new(context)),

@@ -163,6 +163,32 @@ fn each_learner_is_exported_or_says_why_not() {
     }
 }
 
+#[test]
+fn a_task_that_an_algorithm_cannot_play_is_refused_before_the_first_step() {
+    static PICKY: Algorithm = Algorithm {
+        id: "proof-picky",
+        plays: |_| Err("it has no grid"),
+        ..super::q_learning::ROW
+    };
+    algorithms::add(&PICKY);
+    let config = config(&PICKY, 1_000);
+    let mut env = TestTask::new(config.hyper.get::<Collection>().num_envs, DELAY);
+    let spaces = Spaces {
+        observation: env.observation_space().clone(),
+        action: env.action_space().clone(),
+    };
+    let refusal = PICKY.refusal(&spaces, &config.hyper);
+    assert_eq!(refusal.as_deref(), Some("it has no grid"));
+    let stop = AtomicBool::new(false);
+    let error = train(&config, &mut env, options(&stop), &mut Silent).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "proof-picky cannot play this task: it has no grid"
+    );
+    let row = &LEARNERS[0];
+    assert_eq!(row.refusal(&spaces, &(row.defaults)()), None);
+}
+
 /// Returns are those of chance: the task is not solved by luck, and no checkpoint is the best.
 #[test]
 fn offline_learning_is_not_judged_by_what_is_played() {

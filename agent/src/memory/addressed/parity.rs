@@ -75,7 +75,9 @@ impl Case {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(0);
         let shape = (rows, memory.interface_width());
         let interfaces = params.add("interfaces", shape, Init::Zeros, &mut rng);
-        params.data_mut(interfaces).copy_from_slice(&self.interfaces);
+        params
+            .data_mut(interfaces)
+            .copy_from_slice(&self.interfaces);
         let mut graph = Graph::training(&params);
         let (states, words) = self.run(&mut graph, memory, interfaces);
         assert_close(&states, &self.states, 1.0, "state");
@@ -84,8 +86,13 @@ impl Case {
         let mean = graph.mse(&words, &vec![0.0; rows * columns], &vec![1.0; rows]);
         let half_of_the_sum = graph.scale(&mean, 0.5 * (rows * columns) as f32);
         let gradients = graph.backward(&half_of_the_sum);
-        let gradient = gradients.of(interfaces).expect("words depend on interfaces");
-        let largest = self.gradient.iter().fold(0.0f32, |most, d| most.max(d.abs()));
+        let gradient = gradients
+            .of(interfaces)
+            .expect("words depend on interfaces");
+        let largest = self
+            .gradient
+            .iter()
+            .fold(0.0f32, |most, d| most.max(d.abs()));
         assert_close(gradient, &self.gradient, largest, "gradient");
     }
 }

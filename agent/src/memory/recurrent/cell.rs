@@ -215,7 +215,10 @@ pub(super) mod testing {
             data: (0..2 * width).map(|_| rng.random::<f32>() - 0.5).collect(),
         };
         let x = numbers(3).data;
-        let state = State::new(2, cell.state_widths().into_iter().map(&mut numbers).collect());
+        let state = State::new(
+            2,
+            cell.state_widths().into_iter().map(&mut numbers).collect(),
+        );
         let mut graph = Graph::inference(&params);
         let x = graph.constant(x, (2, 3));
         let matrix = |array: &Array| graph.constant(array.data.clone(), (2, array.width));

@@ -101,13 +101,13 @@ impl Cell for GruCell {
         let from_before = step.linear(&h, (self.params.w_hh, self.params.bias_hh));
         let [reset, update] = [0, 1].map(|gate| {
             let range = (gate * width, (gate + 1) * width);
-            let [a, b] = [&from_inputs, &from_before]
-                .map(|sums| step.graph.columns(sums, range.0, range.1));
+            let [a, b] =
+                [&from_inputs, &from_before].map(|sums| step.graph.columns(sums, range.0, range.1));
             let sum = step.graph.op("Add", &[&a, &b]);
             step.graph.op("Sigmoid", &[&sum])
         });
-        let [a, b] = [&from_inputs, &from_before]
-            .map(|sums| step.graph.columns(sums, 2 * width, 3 * width));
+        let [a, b] =
+            [&from_inputs, &from_before].map(|sums| step.graph.columns(sums, 2 * width, 3 * width));
         let recalled = step.graph.op("Mul", &[&reset, &b]);
         let sum = step.graph.op("Add", &[&a, &recalled]);
         let candidate = step.graph.op("Tanh", &[&sum]);

@@ -340,11 +340,7 @@ mod tests {
 
     #[test]
     fn everything_is_on_the_sheet() {
-        for view in [
-            examples::slots(),
-            examples::units(),
-            examples::vectors(),
-        ] {
+        for view in [examples::slots(), examples::units(), examples::vectors()] {
             let sheet = layout(&HeatMap::new(&view).unwrap());
             let areas = sheet.shapes.iter().flat_map(|shape| match shape {
                 Shape::Fill { area, .. } | Shape::Border { area, .. } => vec![*area],

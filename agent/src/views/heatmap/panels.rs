@@ -217,12 +217,7 @@ fn vector_panel(vector: &VectorView, num_steps: usize) -> Panel {
 }
 
 /// A row for each number of a vector; `values` is `[num_steps, rows]`.
-fn number_panel(
-    title: &str,
-    row_labels: Vec<String>,
-    values: &[f32],
-    num_steps: usize,
-) -> Panel {
+fn number_panel(title: &str, row_labels: Vec<String>, values: &[f32], num_steps: usize) -> Panel {
     let count = row_labels.len();
     let grid = Grid::from_fn(count, num_steps, |row, step| values[step * count + row]);
     Panel {

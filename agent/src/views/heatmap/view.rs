@@ -372,11 +372,7 @@ mod tests {
 
     #[test]
     fn a_view_survives_json() {
-        for view in [
-            examples::slots(),
-            examples::units(),
-            examples::vectors(),
-        ] {
+        for view in [examples::slots(), examples::units(), examples::vectors()] {
             let json = serde_json::to_string(&view).unwrap();
             assert_eq!(serde_json::from_str::<EpisodeView>(&json).unwrap(), view);
         }

@@ -275,6 +275,7 @@ impl Trial<'_> {
             solved_threshold: None,
             training: None,
             parameters: None,
+            memory_bytes: None,
             hyperparameters: [
                 ("command".to_owned(), Value::from(external.command.clone())),
                 ("evaluation_seed".to_owned(), self.secret_seed.into()),
@@ -283,6 +284,7 @@ impl Trial<'_> {
             learning_curve: Vec::new(),
             evaluations,
             memory_view: None,
+            cue_attention: None,
             notes,
         }
     }

@@ -204,7 +204,7 @@ fn no_verdict_contradicts_its_numbers() {
                         && scrambled.is_some_and(|s| is_lost(s) && greedy - s - double > 0.0)
                 }
                 Verdict::Untested => is_above_floor && emptied.is_none(),
-                Verdict::NothingToRemember | Verdict::Failed => false,
+                Verdict::NothingToRemember | Verdict::Failed | Verdict::NotApplicable => false,
             };
             let numbers = format!(
                 "greedy {greedy}, scrambled {scrambled:?}, emptied {emptied:?}, all ± {single} on {known:?}"
