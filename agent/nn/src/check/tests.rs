@@ -438,6 +438,16 @@ fn blocks_and_choices_of_rows() {
 }
 
 #[test]
+fn an_entry_for_several_blocks() {
+    let (mut params, [queries, entries]) = normal_params([(6, 3), (2, 5)]);
+    check_gradients(&mut params, |graph| {
+        let (queries, entries) = (graph.param(queries), graph.param(entries));
+        let (read, _) = graph.read_entry(&queries, &entries, 3);
+        weighted_sum(graph, &read)
+    });
+}
+
+#[test]
 fn rows_of_a_map() {
     let (mut params, [table, rows, share]) = normal_params([(4, 3), (2, 3), (4, 3)]);
     check_gradients(&mut params, |graph| {
