@@ -14,7 +14,9 @@ use crate::env::test_task::TestTask;
 use crate::experience::{Behaviour, Collection, Collector, Rollout, Source};
 use crate::hyper::Hyperparameters;
 use crate::learner::auxiliary::AuxiliaryLosses;
+use crate::memory::attention::Width;
 use crate::memory::attention::episodic_transformer::Episodes;
+use crate::memory::attention::window::Context;
 use crate::memory::linear::shm::{Matrix, MemoryGate};
 use crate::memory::recurrent::rims::Modules;
 use crate::memory::slots::{MemoryScope, Steps};
@@ -127,6 +129,8 @@ impl Subject {
                 num_steps: 10,
                 whole_episodes: false,
             })
+            .edited(|context: &mut Context| context.memory_window = 5)
+            .edited(|width: &mut Width| width.model_width = 8)
             .edited(|losses: &mut AuxiliaryLosses| losses.aux_modules.clear())
             .edited(|matrix: &mut Matrix| matrix.matrix_size = 5)
             .edited(|slots: &mut Slots| (slots.mem_dim, slots.max_entries) = (8, 3))

@@ -6,8 +6,11 @@ mod check;
 mod defaults;
 mod dnc;
 mod family;
+mod frame_stack;
 mod gru;
+mod gtrxl;
 mod lru;
+mod memn2n;
 mod mingru;
 mod neural_map;
 mod ntm;
@@ -40,6 +43,9 @@ pub const ALGORITHMS: &[Algorithm] = &[
     shm::ROW,
     dnc::ROW,
     ntm::ROW,
+    frame_stack::ROW,
+    memn2n::ROW,
+    gtrxl::ROW,
     neural_map::ROW,
     tracerl::ROW,
     tracerl_notebook::ROW,

@@ -14,7 +14,11 @@ use crate::learner::exploration::ExplorationBonuses;
 use crate::learner::ppo::PpoUpdate;
 use crate::learner::stopping::Stopping;
 use crate::memory::addressed::Addressing;
+use crate::memory::attention::Width;
 use crate::memory::attention::episodic_transformer::Episodes;
+use crate::memory::attention::gtrxl::Heads;
+use crate::memory::attention::memn2n::Hops;
+use crate::memory::attention::window::Context;
 use crate::memory::linear::lru::Eigenvalues;
 use crate::memory::linear::shm::Matrix;
 use crate::memory::recurrent::rims::Modules;
@@ -104,6 +108,10 @@ sections! {
     modules: Modules;
     map: Map;
     writes: Writes;
+    context: Context;
+    width: Width;
+    heads: Heads;
+    hops: Hops;
     auxiliary: AuxiliaryLosses;
     exploration: ExplorationBonuses;
 }

@@ -34,11 +34,13 @@ pub enum ConfigError {
     },
     /// The heads of an attention share an embedding's numbers out evenly.
     #[error(
-        "mem_dim = {mem_dim} cannot be shared out to the {heads} heads of the attention: it must be a multiple of {heads}"
+        "{name} = {width} cannot be shared out to the {heads} heads of the attention: it must be a multiple of {heads}"
     )]
     Heads {
+        /// The hyper-parameter.
+        name: &'static str,
         /// As set.
-        mem_dim: usize,
+        width: usize,
         /// The memory's.
         heads: usize,
     },

@@ -12,10 +12,12 @@
 pub(crate) mod activation;
 pub(crate) mod addressing;
 pub(crate) mod attention;
+pub(crate) mod attention_parts;
 pub(crate) mod blocks;
 pub(crate) mod dnc;
 pub(crate) mod elementwise;
 pub(crate) mod gru;
+pub(crate) mod gru_gate;
 pub(crate) mod lstm;
 pub(crate) mod math;
 pub(crate) mod matmul;

@@ -4,9 +4,11 @@
 pub(crate) mod addressing;
 pub(crate) mod arithmetic;
 pub(crate) mod attention;
+pub(crate) mod attention_parts;
 pub(crate) mod blocks;
 pub(crate) mod dnc;
 pub(crate) mod gru;
+pub(crate) mod gru_gate;
 pub(crate) mod linear;
 pub(crate) mod lstm;
 pub(crate) mod map;

@@ -225,7 +225,7 @@ impl SlotMemory {
             entry: self.learn_retention.then_some(gates),
             slot: lags.as_ref().map(nn::values),
         };
-        let (readout, weights) = nn::attend(&query, table, terms, &index);
+        let (readout, weights) = nn::attend(&query, (table, table), terms, &index, 1);
         for (lane, weights) in weights.chunks_exact(width).enumerate() {
             state.arrays[array::ATTENTION]
                 .row_mut(lane)
