@@ -18,6 +18,7 @@ use crate::memory::attention::Width;
 use crate::memory::attention::episodic_transformer::Episodes;
 use crate::memory::attention::window::Context;
 use crate::memory::linear::shm::{Matrix, MemoryGate};
+use crate::memory::predictive::Predictive;
 use crate::memory::recurrent::rims::Modules;
 use crate::memory::slots::{MemoryScope, Steps};
 use crate::memory::spatial::neural_map::{Map, MapWrite};
@@ -142,6 +143,9 @@ impl Subject {
         if hyper.has::<Steps>() {
             steps(&mut hyper).recent_entries = 1;
         }
+        if let Some(predictive) = hyper.get_mut::<Predictive>() {
+            (predictive.latent_size, predictive.memory_rows) = (3, 4);
+        }
         set(&mut hyper);
         let encoder =
             InputEncoder::new(env.observation_space(), env.action_space(), &hyper, false).unwrap();
@@ -253,6 +257,7 @@ impl Experience {
             initial_state,
             decisions,
             returns: zeros,
+            values: zeros,
         }
     }
 }

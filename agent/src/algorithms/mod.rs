@@ -11,6 +11,7 @@ mod gru;
 mod gtrxl;
 mod lru;
 mod memn2n;
+mod merlin;
 mod mingru;
 mod neural_map;
 mod ntm;
@@ -20,6 +21,7 @@ mod ppo;
 pub(crate) mod proofs;
 mod recurrent_ppo;
 mod rims;
+mod rl_mem;
 pub mod sections;
 mod shm;
 mod tracerl;
@@ -41,12 +43,14 @@ pub const ALGORITHMS: &[Algorithm] = &[
     mingru::ROW,
     lru::ROW,
     shm::ROW,
-    dnc::ROW,
-    ntm::ROW,
     frame_stack::ROW,
     memn2n::ROW,
     gtrxl::ROW,
+    dnc::ROW,
+    ntm::ROW,
     neural_map::ROW,
+    merlin::ROW,
+    rl_mem::ROW,
     tracerl::ROW,
     tracerl_notebook::ROW,
     players::RANDOM,

@@ -20,6 +20,7 @@ pub mod episodes;
 pub mod feedforward;
 pub mod linear;
 pub mod none;
+pub mod predictive;
 pub mod recurrent;
 pub mod slots;
 pub mod spatial;
@@ -91,6 +92,8 @@ const NO_ONNX: &str = "its memory has no form there";
 pub struct CoreStep {
     /// `[batch, feature_size]`.
     pub features: Tensor,
+    /// `[batch, feature_size]`: features for the value alone; `None` where it has the same as the actions.
+    pub critic_features: Option<Tensor>,
     /// Choices that learning must repeat rather than make again: `[batch, decision_width]`.
     pub decisions: Vec<i32>,
 }
@@ -117,12 +120,16 @@ pub struct Segment<'a> {
     pub decisions: &'a [i32],
     /// `[T*B]`: return targets, for losses of the core's own.
     pub returns: &'a [f32],
+    /// `[T*B]`: values as acting estimated them, for losses of the core's own.
+    pub values: &'a [f32],
 }
 
 /// The result of unrolling a core.
 pub struct Unrolled {
     /// `[T*B, feature_size]`.
     pub features: Tensor,
+    /// `[T*B, feature_size]`: features for the value alone, as in [`CoreStep`].
+    pub critic_features: Option<Tensor>,
     /// Losses of the core's own: name for the log, weight, `(1, 1)` tensor.
     pub losses: Vec<(&'static str, f32, Tensor)>,
 }

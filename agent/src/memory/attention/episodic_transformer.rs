@@ -237,6 +237,7 @@ impl MemoryCore for EpisodicTransformer {
         self.append(state, inputs, (&keys, &values));
         CoreStep {
             features: context,
+            critic_features: None,
             decisions: Vec::new(),
         }
     }
@@ -255,6 +256,7 @@ impl MemoryCore for EpisodicTransformer {
         let pool = (&keys, &values);
         Unrolled {
             features: self.encoder.encode(graph, &tokens, pool, &padded(&lists)),
+            critic_features: None,
             losses: Vec::new(),
         }
     }

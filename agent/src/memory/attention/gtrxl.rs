@@ -368,6 +368,7 @@ impl MemoryCore for Gtrxl {
         self.advance(state);
         CoreStep {
             features: x,
+            critic_features: None,
             decisions: Vec::new(),
         }
     }
@@ -397,6 +398,7 @@ impl MemoryCore for Gtrxl {
         }
         Unrolled {
             features: x,
+            critic_features: None,
             losses: Vec::new(),
         }
     }

@@ -202,6 +202,7 @@ impl<R: Reader> MemoryCore for Window<R> {
         }
         CoreStep {
             features: read.features,
+            critic_features: None,
             decisions: Vec::new(),
         }
     }
@@ -210,6 +211,7 @@ impl<R: Reader> MemoryCore for Window<R> {
         let read = self.run(graph, segment.inputs, segment.starts, segment.initial_state);
         Unrolled {
             features: read.features,
+            critic_features: None,
             losses: Vec::new(),
         }
     }

@@ -223,6 +223,7 @@ impl<R: LinearRecurrence> MemoryCore for Stack<R> {
         }
         CoreStep {
             features,
+            critic_features: None,
             decisions,
         }
     }
@@ -232,6 +233,7 @@ impl<R: LinearRecurrence> MemoryCore for Stack<R> {
         let (features, _) = self.run(graph, rows, segment.initial_state);
         Unrolled {
             features,
+            critic_features: None,
             losses: Vec::new(),
         }
     }

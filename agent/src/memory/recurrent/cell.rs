@@ -161,6 +161,7 @@ impl<C: Cell> MemoryCore for Recurrent<C> {
         }
         CoreStep {
             features: run.features,
+            critic_features: None,
             decisions: Vec::new(),
         }
     }
@@ -169,6 +170,7 @@ impl<C: Cell> MemoryCore for Recurrent<C> {
         let run = self.run(graph, segment.inputs, segment.starts, segment.initial_state);
         Unrolled {
             features: run.features,
+            critic_features: None,
             losses: Vec::new(),
         }
     }

@@ -397,6 +397,7 @@ impl MemoryCore for SlotMemory {
         }
         CoreStep {
             features,
+            critic_features: None,
             decisions,
         }
     }
@@ -456,6 +457,7 @@ impl MemoryCore for SlotMemory {
         };
         Unrolled {
             features: self.features(graph, &read.readout, &embedding),
+            critic_features: None,
             losses,
         }
     }
