@@ -71,7 +71,8 @@ def walk(w, gated, egocentric, positions, lane):
         if egocentric:
             map_, own = moved(map_, position - before), CELLS // 2
             before = position
-        s = np.tanh(x @ w["encode"] + w["encode_bias"])
+        scaled = np.array([x[0], x[1], 2.0 * position / (CELLS - 1) - 1.0])
+        s = np.tanh(scaled @ w["encode"] + w["encode_bias"])
         r = np.tanh(map_.flatten() @ w["read"] + w["read_bias"])
         q = np.concatenate([s, r]) @ w["query"]
         scores = map_ @ q / np.sqrt(CHANNELS)

@@ -18,18 +18,17 @@ import sys
 import numpy as np
 import torch
 
-INPUTS, LANES, MODULES, SIZE, ENCODED, WIDTH, HEADS, STEPS = 3, 2, 3, 4, 32, 32, 2, 3
+INPUTS, LANES, MODULES, SIZE, ENCODED, KEY, VALUE, HEADS, STEPS = 3, 2, 3, 4, 32, 16, 32, 2, 3
 
 # Parameters in the order of the cell; those without a wave are zero.
 SHAPES = {
     "encode.weight": (INPUTS, ENCODED),
     "encode.bias": (1, ENCODED),
-    "key.weight": (ENCODED, WIDTH),
-    "value.weight": (ENCODED, WIDTH),
-    "modules.query.bias": (1, MODULES * WIDTH),
+    "entry.weight": (ENCODED, KEY + VALUE),
+    "modules.query.bias": (1, MODULES * KEY),
     "modules.lstm.bias": (1, MODULES * 4 * SIZE),
-    "modules.query.weight": (MODULES * SIZE, WIDTH),
-    "modules.lstm.weight": (MODULES * (WIDTH + SIZE), 4 * SIZE),
+    "modules.query.weight": (MODULES * SIZE, KEY),
+    "modules.lstm.weight": (MODULES * (VALUE + SIZE), 4 * SIZE),
     "modules.ask.weight": (MODULES * SIZE, 3 * HEADS * SIZE),
     "modules.answer.weight": (MODULES * HEADS * SIZE, SIZE),
 }
@@ -52,7 +51,7 @@ def reference(port, params, active):
     """Returns the port's cell with these weights."""
     cell = port.RIMCell(
         torch.device("cpu"), ENCODED, SIZE, MODULES, active, "LSTM",
-        input_key_size=WIDTH, input_value_size=WIDTH, input_query_size=WIDTH, num_input_heads=1, input_dropout=0.0,
+        input_key_size=KEY, input_value_size=VALUE, input_query_size=KEY, num_input_heads=1, input_dropout=0.0,
         comm_key_size=SIZE, comm_value_size=SIZE, comm_query_size=SIZE, num_comm_heads=HEADS, comm_dropout=0.0,
     )
     blocks = {
@@ -65,12 +64,12 @@ def reference(port, params, active):
     lstm = torch.cat([i, f, o, g], dim=2)
     query, key, value = blocks["modules.ask.weight"].split(HEADS * SIZE, dim=2)
     loaded = {
-        "key.weight": params["key.weight"].T,
-        "key.bias": torch.zeros(WIDTH),
-        "value.weight": params["value.weight"].T,
-        "value.bias": torch.zeros(WIDTH),
-        "rnn.i2h.w": lstm[:, :WIDTH],
-        "rnn.h2h.w": lstm[:, WIDTH:],
+        "key.weight": params["entry.weight"][:, :KEY].T,
+        "key.bias": torch.zeros(KEY),
+        "value.weight": params["entry.weight"][:, KEY:].T,
+        "value.bias": torch.zeros(VALUE),
+        "rnn.i2h.w": lstm[:, :VALUE],
+        "rnn.h2h.w": lstm[:, VALUE:],
         "query.w": blocks["modules.query.weight"],
         "query_.w": query,
         "key_.w": key,

@@ -3,7 +3,9 @@
 
 use crate::graph::Graph;
 use crate::kernels::activation::{Activation, activate, activation_gradient};
-use crate::kernels::blocks::{gather_block, scatter_block};
+use crate::kernels::blocks::{
+    EntryRead, gather_block, read_entry, read_entry_gradient, scatter_block,
+};
 use crate::kernels::elementwise::{add_sum_rows, add_to};
 use crate::kernels::matmul::{Sizes, add_matmul_transposed, append_matmul_bias};
 use crate::params::ParamId;
@@ -66,6 +68,51 @@ impl Graph<'_> {
             });
         }
         y
+    }
+
+    /// The blocks of a lane attend to its one entry and to a row of zeros (Goyal et al. 2021, arXiv 1909.10893, eq. 3), so
+    /// that the softmax is a sigmoid: `a = σ(q·k / √K)`, read `a · v`.
+    ///
+    /// Shapes: `queries` `[B * blocks, K]`, `entries` `[B, K + V]` with each key before its value. Returns what is read,
+    /// `[B * blocks, V]`, and the scores `q·k / √K`. No gradient flows through the scores.
+    ///
+    /// # Panics
+    /// When shapes do not match.
+    pub fn read_entry(
+        &mut self,
+        queries: &Tensor,
+        entries: &Tensor,
+        blocks: usize,
+    ) -> (Tensor, Vec<f32>) {
+        let ((rows, key), (lanes, width)) = (shape(queries), shape(entries));
+        assert!(
+            rows == lanes * blocks && key <= width,
+            "{blocks} queries [{rows}, {key}] for each entry of [{lanes}, {width}]"
+        );
+        let sizes = EntryRead {
+            blocks,
+            key,
+            value: width - key,
+            scale: 1.0 / (key as f32).sqrt(),
+        };
+        let (mut read, mut scores) = (vec![0.0; rows * sizes.value], vec![0.0; rows]);
+        let operands = (values(queries), values(entries));
+        read_entry((&mut read, &mut scores), operands.0, operands.1, sizes);
+        let read = self.constant(read, (rows, sizes.value));
+        let keys = [self.key(queries), self.key(entries)];
+        if keys.iter().any(|key| key.wanted()) {
+            let (queries, entries, scores) = (queries.clone(), entries.clone(), scores.clone());
+            self.record(&read, move |d_read, grads| {
+                let saved = (values(&queries), values(&entries), &scores[..]);
+                let mut d_queries = vec![0.0; rows * key];
+                let mut d_entries = vec![0.0; lanes * width];
+                let gradients = (&mut d_queries[..], &mut d_entries[..]);
+                read_entry_gradient(gradients, &d_read, saved, sizes);
+                grads.give(&keys[0], d_queries);
+                grads.give(&keys[1], d_entries);
+            });
+        }
+        (read, scores)
     }
 
     /// Row `r` of the result is that of `new` where `mask[r]` is set, else that of `old`, bit for bit; both are `[M, N]`.
@@ -189,6 +236,52 @@ mod tests {
         assert_eq!(values(&y), [3.0, 5.0, 4.0, 3.0, 11.0, 13.0, 8.0, 7.0]);
         let chosen = graph.where_rows(&[true, false, false, true], &y, &x);
         assert_eq!(values(&chosen), [3.0, 5.0, 3.0, 4.0, 5.0, 6.0, 8.0, 7.0]);
+    }
+
+    /// Two queries of one number each for an entry with key 2 and value (3, 4): scores 0 and ln 3, weights ½ and ¾.
+    #[test]
+    fn an_entry_is_read_by_a_sigmoid() {
+        let params = Params::new();
+        let mut graph = Graph::inference(&params);
+        let queries = graph.constant(vec![0.0, 0.5 * 3.0f32.ln()], (2, 1));
+        let entries = graph.constant(vec![2.0, 3.0, 4.0], (1, 3));
+        let (read, scores) = graph.read_entry(&queries, &entries, 2);
+        assert_eq!(scores, [0.0, 3.0f32.ln()]);
+        for (read, expected) in values(&read).iter().zip([1.5, 2.0, 2.25, 3.0]) {
+            assert!((read - expected).abs() < 1e-6);
+        }
+    }
+
+    /// The same as attention over the entry and a row of zeros, in values and gradients.
+    #[test]
+    fn a_read_equals_attention_with_a_null_row() {
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(2);
+        let mut params = Params::new();
+        let normal = Init::Normal { std: 1.0 };
+        let queries = params.add("queries", (6, 4), normal, &mut rng);
+        let entries = params.add("entries", (2, 7), normal, &mut rng);
+        let targets = [0.5; 18];
+        let run = |is_fused: bool| {
+            let mut graph = Graph::training(&params);
+            let (q, e) = (graph.param(queries), graph.param(entries));
+            let read = match is_fused {
+                true => graph.read_entry(&q, &e, 3).0,
+                false => {
+                    let null = graph.constant(vec![0.0; 7], (1, 7));
+                    let table = graph.concat_rows(&[&e, &null]);
+                    let (k, v) = (graph.columns(&table, 0..4), graph.columns(&table, 4..7));
+                    let index = [[0, 2].repeat(3), [1, 2].repeat(3)].concat();
+                    let terms = crate::ScoreTerms::NONE;
+                    graph.attention_read(&q, &k, &v, terms, &index, 1).readout
+                }
+            };
+            let loss = graph.mse(&read, &targets, &[1.0; 6]);
+            let gradients = graph.backward(&loss);
+            let gradients = [queries, entries].map(|id| gradients.of(id).unwrap().to_vec());
+            [values(&read), &gradients[0], &gradients[1]].concat()
+        };
+        let pairs = run(true).into_iter().zip(run(false));
+        assert!(pairs.into_iter().all(|(a, b)| (a - b).abs() < 1e-5));
     }
 
     /// Each block equals a linear layer of its own, in values and gradients.

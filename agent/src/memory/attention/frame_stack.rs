@@ -123,6 +123,7 @@ mod tests {
         let mut params = Params::new();
         let stack = FrameStack::new(&mut CoreContext {
             input_size: 2,
+            columns: &[],
             heads: &ActionHeads::of(&[2]),
             hyper: &Hyperparameters::new()
                 .with(Network { hidden_size: 4 })

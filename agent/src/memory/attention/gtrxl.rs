@@ -454,6 +454,7 @@ mod tests {
         let mut params = Params::new();
         let core = Gtrxl::new(&mut CoreContext {
             input_size: 3,
+            columns: &[],
             heads: &ActionHeads::of(&[2]),
             hyper: &hyper,
             params: &mut params,

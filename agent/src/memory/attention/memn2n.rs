@@ -283,6 +283,7 @@ mod tests {
         let mut params = Params::new();
         let network = build(&mut CoreContext {
             input_size: 3,
+            columns: &[],
             heads: &ActionHeads::of(&[2]),
             hyper: &hyper,
             params: &mut params,

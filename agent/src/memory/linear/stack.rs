@@ -281,6 +281,7 @@ pub(super) mod testing {
         let mut params = Params::new();
         let stack = Stack::new(&mut CoreContext {
             input_size: inputs,
+            columns: &[],
             heads: &ActionHeads::of(&[2]),
             hyper,
             params: &mut params,

@@ -36,6 +36,7 @@ fn small(predictive: Predictive, writes: bool) -> (Params, Merlin) {
         .with(predictive);
     let merlin = Merlin::new(&mut CoreContext {
         input_size: 5,
+        columns: &[],
         heads: &ActionHeads::of(&[2]),
         hyper: &hyper,
         params: &mut params,

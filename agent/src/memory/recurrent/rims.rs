@@ -19,8 +19,9 @@ section! {
 
 /// Width of the encoded input.
 const ENCODED: usize = 32;
-/// Width of keys and values of the input.
-const INPUT: usize = 32;
+/// Widths of the input's key and of its value.
+const KEY: usize = 16;
+const VALUE: usize = 32;
 /// Heads with which modules read from each other; their keys and values are as wide as a module's state.
 const HEADS: usize = 2;
 
@@ -32,8 +33,8 @@ const ACTIVE: usize = 2;
 /// The modules. Their weights stand below each other, one block a module.
 pub struct RimsCell {
     encode: (ParamId, ParamId),
-    key: ParamId,
-    value: ParamId,
+    /// Key and value of the input, side by side.
+    entry: ParamId,
     query: (ParamId, ParamId),
     lstm: (ParamId, ParamId),
     /// Queries, keys and values of the communication, side by side.
@@ -61,12 +62,10 @@ impl RimsCell {
             add("encode.weight", (inputs, ENCODED), orthogonal),
             add("encode.bias", (1, ENCODED), Init::Zeros),
         );
-        // Without biases the null row, which is zero, keeps key and value zero.
-        let key = add("key.weight", (ENCODED, INPUT), orthogonal);
-        let value = add("value.weight", (ENCODED, INPUT), orthogonal);
+        let entry = add("entry.weight", (ENCODED, KEY + VALUE), orthogonal);
         // States begin with zeros: the biases tell the modules apart from the first step on.
         let spread = Init::Normal { std: 1.0 };
-        let query_bias = add("modules.query.bias", (1, modules * INPUT), spread);
+        let query_bias = add("modules.query.bias", (1, modules * KEY), spread);
         let lstm_bias = add("modules.lstm.bias", (1, modules * 4 * size), Init::Zeros);
         let gates = params.data_mut(lstm_bias).chunks_exact_mut(size);
         gates.skip(1).step_by(4).for_each(|forget| forget.fill(1.0));
@@ -76,10 +75,9 @@ impl RimsCell {
         };
         Self {
             encode,
-            key,
-            value,
-            query: (add("query", (size, INPUT), 1.0), query_bias),
-            lstm: (add("lstm", (INPUT + size, 4 * size), 1.0), lstm_bias),
+            entry,
+            query: (add("query", (size, KEY), 1.0), query_bias),
+            lstm: (add("lstm", (VALUE + size, 4 * size), 1.0), lstm_bias),
             ask: add("ask", (size, 3 * HEADS * size), 1.0),
             answer: add("answer", (HEADS * size, size), 0.1),
             modules,
@@ -92,38 +90,23 @@ impl RimsCell {
         graph.block_linear(x, weight, None, self.modules, Activation::Identity)
     }
 
-    /// Returns what each module reads of the input, and the weight that it gives to the null row. Each attends to two
-    /// rows, the input and zeros, so the weight of the input is a sigmoid of its score.
-    fn read_input(&self, graph: &mut Graph<'_>, x: &Tensor, h: &Tensor) -> (Tensor, Vec<f32>) {
-        let (weight, bias) = self.encode;
-        let x = graph.linear(x, weight, Some(bias), Activation::Tanh);
-        let null = graph.constant(vec![0.0; INPUT], (1, INPUT));
-        let [keys, values] = [self.key, self.value].map(|weight| {
-            let row = graph.linear(&x, weight, None, Activation::Identity);
-            graph.concat_rows(&[&row, &null])
-        });
+    /// Returns what each module reads of the input, and how much it is drawn to it. `entry` holds the input's key and
+    /// value; a module attends to them and to a row of zeros.
+    fn read_input(&self, graph: &mut Graph<'_>, entry: &Tensor, h: &Tensor) -> (Tensor, Vec<f32>) {
         let (weight, bias) = self.query;
         let query = graph.block_linear(h, weight, Some(bias), self.modules, Activation::Identity);
-        let lanes = nn::values(&x).len() / ENCODED;
-        let lane_and_null = |lane: usize| [lane as i32, lanes as i32].repeat(self.modules);
-        let index: Vec<i32> = (0..lanes).flat_map(lane_and_null).collect();
-        let read = graph.attention_read(&query, &keys, &values, ScoreTerms::NONE, &index, 1);
-        let null_weights = read.weights.iter().skip(1).step_by(2);
-        (read.readout, null_weights.copied().collect())
+        graph.read_entry(&query, entry, self.modules)
     }
 
-    /// Returns whether each module of each lane is active: those with the least weight on the null row; of equal ones
-    /// the first.
-    fn choose(&self, null_weights: &[f32]) -> Vec<bool> {
-        let mut active = vec![false; null_weights.len()];
+    /// Returns whether each module of each lane is active: those with the highest scores; of equal ones the first.
+    fn choose(&self, scores: &[f32]) -> Vec<bool> {
+        let mut active = vec![false; scores.len()];
         let lanes = active.chunks_exact_mut(self.modules);
-        for (active, weights) in lanes.zip(null_weights.chunks_exact(self.modules)) {
-            let before = |a: usize, b: usize| weights[a].total_cmp(&weights[b]).then(a.cmp(&b));
+        for (active, scores) in lanes.zip(scores.chunks_exact(self.modules)) {
+            let order = |a: usize, b: usize| scores[b].total_cmp(&scores[a]).then(a.cmp(&b));
             for (module, active) in active.iter_mut().enumerate() {
                 let others = 0..self.modules;
-                let rank = others
-                    .filter(|&other| before(other, module).is_lt())
-                    .count();
+                let rank = others.filter(|&other| order(other, module).is_lt()).count();
                 *active = rank < self.active;
             }
         }
@@ -158,12 +141,24 @@ impl Cell for RimsCell {
         vec![units, units, self.modules]
     }
 
-    fn step(&self, graph: &mut Graph<'_>, x: &Tensor, state: &[Tensor]) -> (Tensor, Vec<Tensor>) {
+    /// Key and value of each input.
+    fn prepare(&self, graph: &mut Graph<'_>, x: &Tensor) -> Tensor {
+        let (weight, bias) = self.encode;
+        let encoded = graph.linear(x, weight, Some(bias), Activation::Tanh);
+        graph.linear(&encoded, self.entry, None, Activation::Identity)
+    }
+
+    fn step(
+        &self,
+        graph: &mut Graph<'_>,
+        entry: &Tensor,
+        state: &[Tensor],
+    ) -> (Tensor, Vec<Tensor>) {
         let lanes = nn::values(&state[ACTIVE]).len() / self.modules;
         let rows = (lanes * self.modules, self.size);
         let [h, c] = [H, C].map(|matrix| graph.reshape(&state[matrix], rows));
-        let (input, null_weights) = self.read_input(graph, x, &h);
-        let active = self.choose(&null_weights);
+        let (input, scores) = self.read_input(graph, entry, &h);
+        let active = self.choose(&scores);
         let joined = graph.concat_cols(&[&input, &h]);
         let (weight, bias) = self.lstm;
         let identity = Activation::Identity;

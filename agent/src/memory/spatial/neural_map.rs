@@ -56,6 +56,7 @@ pub struct NeuralMapCell {
     write: Write,
     grid: Grid,
     input_size: usize,
+    hidden_size: usize,
     channels: usize,
     egocentric: bool,
     writes: bool,
@@ -115,6 +116,7 @@ impl NeuralMapCell {
             },
             grid,
             input_size: inputs,
+            hidden_size: hidden,
             channels,
             egocentric: map.egocentric,
             writes,
@@ -188,17 +190,26 @@ impl Cell for NeuralMapCell {
         vec![cells * self.channels, cells, self.grid.width()]
     }
 
+    /// The inputs, in which the position is, and s of all steps.
+    fn prepare(&self, graph: &mut Graph<'_>, x: &Tensor) -> Tensor {
+        let rows = nn::values(x).len() / self.input_size;
+        let scaled = self.grid.scaled(nn::values(x), self.input_size);
+        let scaled = graph.constant(scaled, (rows, self.input_size));
+        let (weight, bias) = self.encode;
+        let seen = graph.linear(&scaled, weight, Some(bias), Activation::Tanh);
+        graph.concat_cols(&[x, &seen])
+    }
+
     /// r = read(M), c = Σ α M with α = softmax(q·M / √C) and q = W [s, r], w = write(s, r, c, M of the agent's cell); all
     /// of the map before the write. The features are r, c and w.
     fn step(&self, graph: &mut Graph<'_>, x: &Tensor, state: &[Tensor]) -> (Tensor, Vec<Tensor>) {
         let (row, before) = (nn::values(x), nn::values(&state[PLACE]));
-        let places = self
-            .grid
-            .places(row, self.input_size, before, self.egocentric);
+        let width = self.input_size + self.hidden_size;
+        let places = self.grid.places(row, width, before, self.egocentric);
         let (lanes, cells) = (places.cells.len(), self.grid.cells());
         let flat = (lanes, cells * self.channels);
         let map = self.arrive(graph, &state[MAP], &places);
-        let seen = graph.linear(x, self.encode.0, Some(self.encode.1), Activation::Tanh);
+        let seen = graph.columns(x, self.input_size..width);
         let whole = graph.reshape(&map, flat);
         let global = graph.linear(&whole, self.read.0, Some(self.read.1), Activation::Tanh);
         let seen = graph.concat_cols(&[&seen, &global]);

@@ -135,6 +135,21 @@ impl Grid {
         places
     }
 
+    /// Returns input rows of `width` numbers with each position as a share of its range, from −1 to 1: in whole cells it
+    /// would drown the other numbers.
+    pub fn scaled(&self, rows: &[f32], width: usize) -> Vec<f32> {
+        let mut rows = rows.to_vec();
+        for row in rows.chunks_exact_mut(width) {
+            for axis in &self.axes {
+                if let Some(column) = axis.column {
+                    let range = (axis.positions - 1.0).max(1.0);
+                    row[column] = 2.0 * (row[column] - axis.low) / range - 1.0;
+                }
+            }
+        }
+        rows
+    }
+
     fn flat(&self, along: impl Iterator<Item = usize>) -> usize {
         let axes = self.axes.iter().zip(along);
         axes.fold(0, |cell, (axis, along)| cell * axis.cells + along)
@@ -201,6 +216,8 @@ mod tests {
         assert_eq!(coarse.cells(), 4);
         let places = coarse.places(&rows[..8], 4, &[0.0; 6], false);
         assert_eq!(places.cells, [0, 3]);
+        let scaled = grid.scaled(&rows[..8], 4);
+        assert_eq!(scaled, [9.0, 9.0, -1.0, 0.0, 9.0, 9.0, 1.0, 1.0]);
     }
 
     #[test]

@@ -74,7 +74,8 @@ impl Moment {
     fn step(&self, cell: &RimsCell, params: &Params) -> [Vec<f32>; 3] {
         let mut graph = Graph::inference(params);
         let (x, state) = self.tensors(&graph, cell);
-        let (features, next) = cell.step(&mut graph, &x, &state);
+        let entry = cell.prepare(&mut graph, &x);
+        let (features, next) = cell.step(&mut graph, &entry, &state);
         assert_eq!(values(&features), values(&next[H]));
         [H, C, ACTIVE].map(|matrix| values(&next[matrix]).to_vec())
     }
@@ -95,8 +96,10 @@ fn attend_by_bias(cell: &RimsCell, params: &mut Params, biases: &[f32]) {
     params.data_mut(cell.query.0).fill(0.0);
     params.data_mut(cell.encode.0).fill(0.0);
     params.data_mut(cell.encode.1).fill(9.0);
-    params.data_mut(cell.key).fill(1.0);
-    let all = params.data_mut(cell.query.1).chunks_exact_mut(INPUT);
+    for entry in params.data_mut(cell.entry).chunks_exact_mut(KEY + VALUE) {
+        entry[..KEY].fill(1.0);
+    }
+    let all = params.data_mut(cell.query.1).chunks_exact_mut(KEY);
     for (bias, &to) in all.zip(biases) {
         bias.fill(to);
     }
@@ -136,7 +139,7 @@ fn of_equal_scores_the_first_modules_are_active() {
     assert_eq!(active, [0.0, 1.0, 1.0, 0.0].repeat(LANES));
 }
 
-/// The weights of the input and of the null row sum to 1, and a module that sees only the null row reads zeros.
+/// A module that attends to the row of zeros alone reads zeros.
 #[test]
 fn what_is_not_read_of_the_input_is_zero() {
     let (cell, mut params) = rims(3, 2);
@@ -144,14 +147,16 @@ fn what_is_not_read_of_the_input_is_zero() {
     let mut graph = Graph::inference(&params);
     let (x, state) = Moment::of(&cell).tensors(&graph, &cell);
     let h = graph.reshape(&state[H], (LANES * 3, SIZE));
-    let (read, null) = cell.read_input(&mut graph, &x, &h);
-    assert_close(&null, &[1.0, 0.5, 0.0].repeat(LANES));
-    let rows: Vec<&[f32]> = values(&read).chunks_exact(INPUT).collect();
-    for rows in rows.chunks_exact(3) {
-        assert_close(rows[0], &[0.0; INPUT]);
-        let half: Vec<f32> = rows[2].iter().map(|value| 0.5 * value).collect();
+    let entry = cell.prepare(&mut graph, &x);
+    let (read, scores) = cell.read_input(&mut graph, &entry, &h);
+    assert!(scores[0] < -1000.0 && scores[1] == 0.0 && scores[2] > 1000.0);
+    let rows: Vec<&[f32]> = values(&read).chunks_exact(VALUE).collect();
+    let values = values(&entry).chunks_exact(KEY + VALUE);
+    for (rows, entry) in rows.chunks_exact(3).zip(values) {
+        let half: Vec<f32> = entry[KEY..].iter().map(|value| 0.5 * value).collect();
+        assert_close(rows[0], &[0.0; VALUE]);
         assert_close(rows[1], &half);
-        assert!(rows[2].iter().any(|&value| value != 0.0));
+        assert_close(rows[2], &entry[KEY..]);
     }
 }
 
@@ -162,7 +167,7 @@ fn active_modules_hear_inactive_ones_and_see_nothing_of_their_inputs() {
     attend_by_bias(&cell, &mut params, &[0.001, -0.001, 0.001]);
     let mut moment = Moment::of(&cell);
     let [before, ..] = moment.step(&cell, &params);
-    let len = (INPUT + SIZE) * 4 * SIZE;
+    let len = (VALUE + SIZE) * 4 * SIZE;
     params.data_mut(cell.lstm.0)[len..2 * len].fill(7.0);
     let [idle, ..] = moment.step(&cell, &params);
     assert_eq!(idle, before);
@@ -192,12 +197,12 @@ fn modules_that_do_not_compete_are_lstms_of_their_own() {
             alone.data_mut(copy).copy_from_slice(part);
             copy
         };
-        let weight = copy("weight", cell.lstm.0, (INPUT + SIZE, 4 * SIZE));
+        let weight = copy("weight", cell.lstm.0, (VALUE + SIZE, 4 * SIZE));
         let bias = copy("bias", cell.lstm.1, (1, 4 * SIZE));
         // The encoded input is tanh 9 = 1 everywhere, so the value is the sum of its weights' rows.
-        let rows = params.data(cell.value).chunks_exact(INPUT);
-        let value = rows.fold(vec![0.0; INPUT], |sum, row| {
-            sum.iter().zip(row).map(|(a, b)| a + b).collect()
+        let rows = params.data(cell.entry).chunks_exact(KEY + VALUE);
+        let value: Vec<f32> = rows.fold(vec![0.0; VALUE], |sum, row| {
+            sum.iter().zip(&row[KEY..]).map(|(a, b)| a + b).collect()
         });
         let mut graph = Graph::inference(&alone);
         let lanes = |all: &[f32]| -> Vec<f32> {
@@ -206,7 +211,7 @@ fn modules_that_do_not_compete_are_lstms_of_their_own() {
         };
         let of_module = |graph: &Graph<'_>, all: &[f32]| graph.constant(lanes(all), (LANES, SIZE));
         let [before, c_before] = [&moment.h, &moment.c].map(|all| of_module(&graph, all));
-        let value = graph.constant(value.repeat(LANES), (LANES, INPUT));
+        let value = graph.constant(value.repeat(LANES), (LANES, VALUE));
         let joined = graph.concat_cols(&[&value, &before]);
         let gates = graph.linear(&joined, weight, Some(bias), Activation::Identity);
         let (expected_h, expected_c) = graph.lstm_cell(&gates, &c_before);
@@ -223,17 +228,18 @@ fn a_module_that_was_never_active_gets_no_gradient() {
     let mut graph = Graph::training(&params);
     let moment = Moment::of(&cell);
     let (x, mut state) = moment.tensors(&graph, &cell);
-    let mut features = x.clone();
+    let entry = cell.prepare(&mut graph, &x);
+    let mut features = entry.clone();
     for _ in 0..3 {
-        (features, state) = cell.step(&mut graph, &x, &state);
+        (features, state) = cell.step(&mut graph, &entry, &state);
     }
     let units = LANES * cell.feature_size();
     let loss = graph.mse(&features, &vec![0.3; units], &[1.0; LANES]);
     let gradients = graph.backward(&loss);
     for (id, len) in [
-        (cell.query.0, SIZE * INPUT),
-        (cell.query.1, INPUT),
-        (cell.lstm.0, (INPUT + SIZE) * 4 * SIZE),
+        (cell.query.0, SIZE * KEY),
+        (cell.query.1, KEY),
+        (cell.lstm.0, (VALUE + SIZE) * 4 * SIZE),
         (cell.lstm.1, 4 * SIZE),
         (cell.answer, HEADS * SIZE * SIZE),
     ] {

@@ -65,6 +65,7 @@ fn step(
     let state: Vec<Tensor> = widths
         .map(|(width, data)| graph.constant(data.clone(), (LANES, width)))
         .collect();
+    let x = cell.prepare(&mut graph, &x);
     let (features, next) = cell.step(&mut graph, &x, &state);
     let next = next.iter().map(|matrix| values(matrix).to_vec());
     (values(&features).to_vec(), next.collect())
@@ -247,6 +248,7 @@ fn steps_are_those_of_the_equations() {
                     .collect()
             };
             let x = graph.constant(all("input"), (LANES, INPUTS));
+            let x = cell.prepare(&mut graph, &x);
             let (features, next) = cell.step(&mut graph, &x, &state);
             state = next;
             assert!(is_close(values(&features), &all("features")), "step {step}");
