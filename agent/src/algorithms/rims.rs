@@ -22,6 +22,7 @@ pub const ROW: Algorithm = Algorithm {
     decider: Decider::Network,
     defaults: || recurrent(|hyper| hyper.with(Modules::default())),
     check,
+    plays: |_| Ok(()),
     core: |context| Box::new(Recurrent::new(RimsCell::new, context)),
     outputs: Outputs::ActorCritic,
     learner: |context| Box::new(Ppo::new(context)),

@@ -354,6 +354,7 @@ fn of_case(case: &Case) -> (Params, Merlin) {
     let mut params = Params::new();
     let merlin = Merlin::new(&mut CoreContext {
         input_size: case.inputs.len() / case.starts.len(),
+        columns: &[],
         heads: &ActionHeads::of(&[2]),
         hyper: &hyper,
         params: &mut params,
