@@ -1,6 +1,6 @@
 //! Comparison of analytic gradients with finite differences, for operations and whole memories.
 
-use super::graph::Graph;
+use super::graph::{Detached, Graph};
 use super::params::Params;
 use super::tensor::{Tensor, values};
 
@@ -14,19 +14,24 @@ const RELATIVE: f32 = 2e-2;
 /// Compares the gradient of `loss` with central differences for every number of every parameter.
 ///
 /// `loss` builds a `[1, 1]` loss of order 1 from the parameters in the graph; it must be
-/// deterministic and smooth within 5e-3 of the parameters' values.
+/// deterministic and smooth within 5e-3 of the parameters' values. What [`Graph::detach`] returned stays as it was while
+/// parameters move.
 ///
 /// # Panics
 /// When a gradient differs by more than 2e-3 + 2 % of its size, or no parameter has one.
 pub fn check_gradients(params: &mut Params, loss: impl Fn(&mut Graph<'_>) -> Tensor) {
-    let mut graph = Graph::training(params);
+    let mut graph = Graph::training(params).with_detached(Detached::Kept(Vec::new()));
     let output = loss(&mut graph);
+    let detached = graph.kept().to_vec();
     let gradients = graph.backward(&output);
     assert!(
         params.ids().any(|id| gradients.of(id).is_some()),
         "the loss depends on no parameter"
     );
-    let evaluate = |params: &Params| values(&loss(&mut Graph::inference(params)))[0];
+    let evaluate = |params: &Params| {
+        let detached = Detached::Repeated(detached.clone().into_iter());
+        values(&loss(&mut Graph::inference(params).with_detached(detached)))[0]
+    };
     for id in params.ids() {
         for i in 0..params.data(id).len() {
             let analytic = gradients.of(id).map_or(0.0, |gradient| gradient[i]);

@@ -1,10 +1,12 @@
 //! Computation with parameters, recorded so that gradients can be computed from it.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use dfdx::tensor::{Cpu, OwnedTape, PutTape, Tape, TensorFromVec};
 use dfdx::tensor_ops::Backward;
 
+use super::kernels::matmul::transpose;
 use super::params::{ParamId, Params};
 use super::tensor::{self, Tensor, values};
 
@@ -15,6 +17,16 @@ use super::tensor::{self, Tensor, values};
 pub struct Graph<'p> {
     params: &'p Params,
     recorder: Option<Recorder>,
+    detached: Option<Detached>,
+}
+
+/// Results of [`Graph::detach`], where gradients are compared with finite differences: a constant must not move when a
+/// parameter does.
+pub(crate) enum Detached {
+    /// They are kept, in their order.
+    Kept(Vec<Tensor>),
+    /// Those of another graph are repeated.
+    Repeated(std::vec::IntoIter<Tensor>),
 }
 
 /// The state of a recording graph. A tensor is identified by the address of its numbers, which is
@@ -23,6 +35,8 @@ struct Recorder {
     tape: OwnedTape<f32, Cpu>,
     tracked: HashMap<*const f32, (Tensor, GradKey)>,
     param_keys: Vec<GradKey>,
+    /// Parameters in so many blocks, each transposed.
+    transposed: HashMap<(usize, usize), Rc<[f32]>>,
 }
 
 impl<'p> Graph<'p> {
@@ -31,6 +45,7 @@ impl<'p> Graph<'p> {
         Self {
             params,
             recorder: None,
+            detached: None,
         }
     }
 
@@ -40,11 +55,44 @@ impl<'p> Graph<'p> {
             tape: OwnedTape::default(),
             tracked: HashMap::new(),
             param_keys: vec![GradKey::unwanted(); params.ids().len()],
+            transposed: HashMap::new(),
         };
         Self {
             params,
             recorder: Some(recorder),
+            detached: None,
         }
+    }
+
+    /// Keeps the results of [`detach`](Self::detach), or repeats those of another graph.
+    pub(crate) fn with_detached(self, detached: Detached) -> Self {
+        Self {
+            detached: Some(detached),
+            ..self
+        }
+    }
+
+    /// Returns the results of [`detach`](Self::detach) that were kept, in their order.
+    pub(crate) fn kept(&self) -> &[Tensor] {
+        match &self.detached {
+            Some(Detached::Kept(kept)) => kept,
+            _ => &[],
+        }
+    }
+
+    /// `x` as a constant: no gradient flows back through the result.
+    ///
+    /// # Panics
+    /// When a graph that repeats the results of another has more of them.
+    pub fn detach(&mut self, x: &Tensor) -> Tensor {
+        if let Some(Detached::Repeated(others)) = &mut self.detached {
+            return others.next().expect("the same operations as before");
+        }
+        let y = self.constant(values(x).to_vec(), tensor::shape(x));
+        if let Some(Detached::Kept(kept)) = &mut self.detached {
+            kept.push(y.clone());
+        }
+        y
     }
 
     /// The parameters that the graph computes with.
@@ -121,6 +169,25 @@ impl<'p> Graph<'p> {
             *key = GradKey::new(self.params.device());
         }
         key.clone()
+    }
+
+    /// Returns a parameter in `blocks` blocks of rows, each transposed, for backward steps. It is computed once for the
+    /// graph: a cell multiplies by the same weights at every step.
+    pub(crate) fn transposed(&mut self, id: ParamId, blocks: usize) -> Rc<[f32]> {
+        let (params, (rows, columns)) = (self.params, self.params.shape(id));
+        let recorder = self
+            .recorder
+            .as_mut()
+            .expect("only a recording graph has backward steps");
+        let known = recorder.transposed.entry((id.index(), blocks));
+        let transposed = known.or_insert_with(|| {
+            let len = (rows / blocks * columns).max(1);
+            let parts = params.data(id).chunks_exact(len);
+            parts
+                .flat_map(|part| transpose(part, rows / blocks, columns))
+                .collect()
+        });
+        Rc::clone(transposed)
     }
 
     /// Records the backward step of an operation. `backward` receives the gradient of `output`, and

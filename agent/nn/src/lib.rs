@@ -79,6 +79,7 @@ pub use kernels::matrix_memory::{Calibration, LIMIT as MATRIX_LIMIT};
 pub use ops::addressing::ContentRead;
 pub use ops::attention::{AttentionRead, ScoreTerms, attend};
 pub use ops::gru::{GruOutput, GruParams};
+pub use ops::gru_gate::GruGateParams;
 pub use ops::lstm::{LstmOutput, LstmParams};
 pub use ops::matrix_memory::MatrixMemory;
 pub use ops::ppo::{PpoBatch, PpoCoefficients, PpoStats};

@@ -60,11 +60,33 @@ impl Params {
         init: Init,
         rng: &mut impl Rng,
     ) -> ParamId {
+        self.push(name, init.sample(shape, rng), shape)
+    }
+
+    /// Adds `blocks` matrices `[rows, columns]` below each other, each with initial values of its own: a weight of
+    /// [`Graph::block_linear`](crate::Graph::block_linear).
+    ///
+    /// # Panics
+    /// When the name is already taken.
+    pub fn add_blocks(
+        &mut self,
+        name: &str,
+        blocks: usize,
+        (rows, columns): (usize, usize),
+        init: Init,
+        rng: &mut impl Rng,
+    ) -> ParamId {
+        let samples = (0..blocks).flat_map(|_| init.sample((rows, columns), rng));
+        let data = samples.collect();
+        self.push(name, data, (blocks * rows, columns))
+    }
+
+    fn push(&mut self, name: &str, data: Vec<f32>, shape: (usize, usize)) -> ParamId {
         assert!(
             self.names().all(|taken| taken != name),
             "there is a parameter `{name}` already"
         );
-        let value = tensor::from_vec(&self.device, init.sample(shape, rng), shape);
+        let value = tensor::from_vec(&self.device, data, shape);
         self.params.push(Param {
             name: name.to_owned(),
             value,

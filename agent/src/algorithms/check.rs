@@ -14,9 +14,14 @@ use crate::env::test_task::TestTask;
 use crate::experience::{Behaviour, Collection, Collector, Rollout, Source};
 use crate::hyper::Hyperparameters;
 use crate::learner::auxiliary::AuxiliaryLosses;
+use crate::memory::attention::Width;
 use crate::memory::attention::episodic_transformer::Episodes;
+use crate::memory::attention::window::Context;
 use crate::memory::linear::shm::{Matrix, MemoryGate};
+use crate::memory::predictive::Predictive;
+use crate::memory::recurrent::rims::Modules;
 use crate::memory::slots::{MemoryScope, Steps};
+use crate::memory::spatial::neural_map::{Map, MapWrite};
 use crate::memory::{Network, Slots};
 use crate::memory::{Segment, State};
 use crate::nn::{self, Graph, Params, categorical, check::check_gradients};
@@ -56,6 +61,10 @@ fn every_algorithm_keeps_the_contract() {
                 check_memory_core(row.id, |hyper| steps(hyper).memory_scope = scope);
             }
         }
+        if (row.defaults)().has::<Map>() {
+            check_memory_core(row.id, |hyper| map(hyper).egocentric = true);
+            check_memory_core(row.id, |hyper| map(hyper).map_write = MapWrite::Plain);
+        }
     }
 }
 
@@ -77,6 +86,10 @@ fn steps(hyper: &mut Hyperparameters) -> &mut Steps {
 
 fn matrix(hyper: &mut Hyperparameters) -> &mut Matrix {
     hyper.get_mut().expect("a memory that is a matrix")
+}
+
+fn map(hyper: &mut Hyperparameters) -> &mut Map {
+    hyper.get_mut().expect("a map")
 }
 
 /// Checks the core of one algorithm, at small sizes and with one hyper-parameter set.
@@ -117,11 +130,21 @@ impl Subject {
                 num_steps: 10,
                 whole_episodes: false,
             })
+            .edited(|context: &mut Context| context.memory_window = 5)
+            .edited(|width: &mut Width| width.model_width = 8)
             .edited(|losses: &mut AuxiliaryLosses| losses.aux_modules.clear())
             .edited(|matrix: &mut Matrix| matrix.matrix_size = 5)
-            .edited(|slots: &mut Slots| (slots.mem_dim, slots.max_entries) = (8, 3));
+            .edited(|slots: &mut Slots| (slots.mem_dim, slots.max_entries) = (8, 3))
+            .with(Modules {
+                modules: 3,
+                active_modules: 2,
+            })
+            .edited(|map: &mut Map| (map.map_cells, map.map_channels) = (4, 3));
         if hyper.has::<Steps>() {
             steps(&mut hyper).recent_entries = 1;
+        }
+        if let Some(predictive) = hyper.get_mut::<Predictive>() {
+            (predictive.latent_size, predictive.memory_rows) = (3, 4);
         }
         set(&mut hyper);
         let encoder =
@@ -234,6 +257,7 @@ impl Experience {
             initial_state,
             decisions,
             returns: zeros,
+            values: zeros,
         }
     }
 }

@@ -49,9 +49,13 @@ pub fn no_check(_: &mut Hyperparameters, _: &Overrides) -> Result<(), ConfigErro
 
 /// The heads of an attention share the numbers of an entry evenly.
 pub fn check_heads(hyper: &Hyperparameters, heads: usize) -> Result<(), ConfigError> {
-    let Slots { mem_dim, .. } = hyper.get();
-    if mem_dim.is_multiple_of(heads) {
+    check_width("mem_dim", hyper.get::<Slots>().mem_dim, heads)
+}
+
+/// The heads of an attention share a width evenly.
+pub fn check_width(name: &'static str, width: usize, heads: usize) -> Result<(), ConfigError> {
+    if width.is_multiple_of(heads) {
         return Ok(());
     }
-    Err(ConfigError::Heads { mem_dim, heads })
+    Err(ConfigError::Heads { name, width, heads })
 }

@@ -20,6 +20,7 @@ pub const ROW: Algorithm = Algorithm {
     decider: Decider::Network,
     defaults: || recurrent(|hyper| hyper.with(Addressing::default()).with(Writes::default())),
     check: no_check,
+    plays: |_| Ok(()),
     core: |context| Box::new(Recurrent::new(dnc::cell, context)),
     outputs: Outputs::ActorCritic,
     learner: |context| Box::new(Ppo::new(context)),

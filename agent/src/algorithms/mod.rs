@@ -6,15 +6,22 @@ mod check;
 mod defaults;
 mod dnc;
 mod family;
+mod frame_stack;
 mod gru;
+mod gtrxl;
 mod lru;
+mod memn2n;
+mod merlin;
 mod mingru;
+mod neural_map;
 mod ntm;
 mod players;
 mod ppo;
 #[cfg(test)]
 pub(crate) mod proofs;
 mod recurrent_ppo;
+mod rims;
+mod rl_mem;
 pub mod sections;
 mod shm;
 mod tracerl;
@@ -32,11 +39,18 @@ pub const ALGORITHMS: &[Algorithm] = &[
     ppo::ROW,
     recurrent_ppo::ROW,
     gru::ROW,
+    rims::ROW,
     mingru::ROW,
     lru::ROW,
     shm::ROW,
+    frame_stack::ROW,
+    memn2n::ROW,
+    gtrxl::ROW,
     dnc::ROW,
     ntm::ROW,
+    neural_map::ROW,
+    merlin::ROW,
+    rl_mem::ROW,
     tracerl::ROW,
     tracerl_notebook::ROW,
     players::RANDOM,

@@ -20,6 +20,7 @@ pub const ROW: Algorithm = Algorithm {
     decider: Decider::Network,
     defaults: || recurrent(|hyper| hyper.with(Layers::default()).with(Matrix::default())),
     check: no_check,
+    plays: |_| Ok(()),
     core: |context| Box::new(Stack::<Shm>::new(context)),
     outputs: Outputs::ActorCritic,
     learner: |context| Box::new(Ppo::new(context)),

@@ -77,7 +77,7 @@ fn inputs(step: &mut StepGraph<'_>, actor: &Actor, description: &AgentDescriptio
     let doc = "the observation's numbers in C order: a Tuple's parts in their order, a Dict's by their sorted names";
     let flat = [encoder.flat_size()];
     let observation = step.graph.input("observation", DataType::Float, &flat, doc);
-    let mut parts = vec![one_hots(step, &observation, &encoder.columns())];
+    let mut parts = vec![one_hots(step, &observation, encoder.columns())];
     if description.inputs.previous_action {
         parts.push(previous_action(step, actor, description));
     }
@@ -154,6 +154,8 @@ fn previous_action(
             (0..size as i64).map(move |choice| InputColumn {
                 source,
                 choice: Some(choice),
+                name: None,
+                bounds: None,
             })
         })
         .collect();

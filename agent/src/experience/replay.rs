@@ -259,8 +259,8 @@ impl EpisodeBatch {
         all
     }
 
-    /// Returns the segment that a memory core reads. It has no return targets for losses of the core's own: they are
-    /// the stored rewards.
+    /// Returns the segment that a memory core reads. It has no return targets and no values for losses of the
+    /// core's own: both are the stored rewards.
     pub fn segment(&self) -> Segment<'_> {
         Segment {
             steps: self.steps,
@@ -273,6 +273,7 @@ impl EpisodeBatch {
             initial_state: &self.initial_state,
             decisions: &self.decisions,
             returns: &self.rewards,
+            values: &self.rewards,
         }
     }
 }

@@ -152,6 +152,7 @@ impl Rollout {
             initial_state: &self.initial_state,
             decisions: &self.decisions,
             returns,
+            values: &self.values,
         }
     }
 }

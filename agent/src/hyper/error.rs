@@ -34,13 +34,33 @@ pub enum ConfigError {
     },
     /// The heads of an attention share an embedding's numbers out evenly.
     #[error(
-        "mem_dim = {mem_dim} cannot be shared out to the {heads} heads of the attention: it must be a multiple of {heads}"
+        "{name} = {width} cannot be shared out to the {heads} heads of the attention: it must be a multiple of {heads}"
     )]
     Heads {
+        /// The hyper-parameter.
+        name: &'static str,
         /// As set.
-        mem_dim: usize,
+        width: usize,
         /// The memory's.
         heads: usize,
+    },
+    /// Modules share the hidden units out evenly.
+    #[error(
+        "hidden_size = {hidden_size} cannot be shared out to modules = {modules}: it must be a multiple of {modules}"
+    )]
+    Modules {
+        /// As set.
+        hidden_size: usize,
+        /// As set.
+        modules: usize,
+    },
+    /// The active modules are some of the modules.
+    #[error("active_modules = {active_modules} is more than modules = {modules}")]
+    ActiveModules {
+        /// As set.
+        active_modules: usize,
+        /// As set.
+        modules: usize,
     },
     /// The score-function term is on the keeping of steps.
     #[error(

@@ -72,6 +72,7 @@ impl MemoryCore for Feedforward {
     ) -> CoreStep {
         CoreStep {
             features: self.forward(&mut Graph::inference(params), inputs),
+            critic_features: None,
             decisions: Vec::new(),
         }
     }
@@ -79,6 +80,7 @@ impl MemoryCore for Feedforward {
     fn unroll(&self, graph: &mut Graph<'_>, segment: &Segment<'_>) -> Unrolled {
         Unrolled {
             features: self.forward(graph, segment.inputs),
+            critic_features: None,
             losses: Vec::new(),
         }
     }

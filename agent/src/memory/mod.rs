@@ -12,6 +12,7 @@ use crate::hyper::section::section;
 use crate::nn::{Graph, Params, Tensor};
 use crate::onnx::{self, StepGraph};
 use crate::spaces::actions::{ActionHeads, Choice};
+use crate::spaces::encoder::InputColumn;
 
 pub mod addressed;
 pub mod attention;
@@ -19,8 +20,10 @@ pub mod episodes;
 pub mod feedforward;
 pub mod linear;
 pub mod none;
+pub mod predictive;
 pub mod recurrent;
 pub mod slots;
+pub mod spatial;
 
 pub use state::{Array, State};
 mod state;
@@ -70,6 +73,8 @@ section! {
 pub struct CoreContext<'a> {
     /// Numbers in an input row.
     pub input_size: usize,
+    /// The meaning of the numbers that an input row begins with: those of the observation.
+    pub columns: &'a [InputColumn],
     /// Components of actions.
     pub heads: &'a ActionHeads,
     /// All hyper-parameters; a core reads those of its parts.
@@ -87,6 +92,8 @@ const NO_ONNX: &str = "its memory has no form there";
 pub struct CoreStep {
     /// `[batch, feature_size]`.
     pub features: Tensor,
+    /// `[batch, feature_size]`: features for the value alone; `None` where it has the same as the actions.
+    pub critic_features: Option<Tensor>,
     /// Choices that learning must repeat rather than make again: `[batch, decision_width]`.
     pub decisions: Vec<i32>,
 }
@@ -113,12 +120,16 @@ pub struct Segment<'a> {
     pub decisions: &'a [i32],
     /// `[T*B]`: return targets, for losses of the core's own.
     pub returns: &'a [f32],
+    /// `[T*B]`: values as acting estimated them, for losses of the core's own.
+    pub values: &'a [f32],
 }
 
 /// The result of unrolling a core.
 pub struct Unrolled {
     /// `[T*B, feature_size]`.
     pub features: Tensor,
+    /// `[T*B, feature_size]`: features for the value alone, as in [`CoreStep`].
+    pub critic_features: Option<Tensor>,
     /// Losses of the core's own: name for the log, weight, `(1, 1)` tensor.
     pub losses: Vec<(&'static str, f32, Tensor)>,
 }

@@ -31,6 +31,7 @@ impl MemoryCore for Nothing {
     ) -> CoreStep {
         CoreStep {
             features: zeros(&mut Graph::inference(params), starts.len()),
+            critic_features: None,
             decisions: Vec::new(),
         }
     }
@@ -38,6 +39,7 @@ impl MemoryCore for Nothing {
     fn unroll(&self, graph: &mut Graph<'_>, segment: &Segment<'_>) -> Unrolled {
         Unrolled {
             features: zeros(graph, segment.starts.len()),
+            critic_features: None,
             losses: Vec::new(),
         }
     }

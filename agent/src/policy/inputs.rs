@@ -10,7 +10,7 @@ use crate::hyper::Hyperparameters;
 use crate::hyper::section::section;
 use crate::spaces::UnsupportedSpace;
 use crate::spaces::actions::{ActionHeads, Choice};
-use crate::spaces::encoder::{FirstNumber, InputColumn, SpaceEncoder};
+use crate::spaces::encoder::{FirstNumber, InputColumn, SpaceEncoder, input_columns};
 
 section! {
     /// Inputs of an agent in addition to the observation.
@@ -31,6 +31,7 @@ section! {
 #[derive(Clone, Debug)]
 pub struct InputEncoder {
     observation: SpaceEncoder,
+    columns: Vec<InputColumn>,
     heads: ActionHeads,
     previous_action: bool,
     previous_reward: bool,
@@ -98,6 +99,7 @@ impl InputEncoder {
         let inputs = hyper.get::<Inputs>();
         Ok(Self {
             observation: SpaceEncoder::new(observation)?,
+            columns: input_columns(observation),
             heads: ActionHeads::new(action)?,
             previous_action: inputs.previous_action,
             previous_reward: inputs.previous_reward,
@@ -123,8 +125,8 @@ impl InputEncoder {
     }
 
     /// Returns the meaning of each number of an encoded observation.
-    pub fn columns(&self) -> Vec<InputColumn> {
-        self.observation.columns()
+    pub fn columns(&self) -> &[InputColumn] {
+        &self.columns
     }
 
     /// Returns the components of actions.

@@ -75,6 +75,7 @@ impl Policy {
         let mut params = Params::new();
         let core = (parts.core)(&mut CoreContext {
             input_size: encoder.input_size(),
+            columns: encoder.columns(),
             heads,
             hyper,
             params: &mut params,
@@ -140,7 +141,8 @@ impl Policy {
     ) -> Acted {
         let step = self.core.step(&self.params, inputs, starts, state, rng);
         let mut graph = Graph::inference(&self.params);
-        let (logits, values) = self.layers(&mut graph, &step.features, starts.len());
+        let features = (&step.features, step.critic_features.as_ref());
+        let (logits, values) = self.layers(&mut graph, features, starts.len());
         Acted {
             logits,
             values: nn::values(&values).to_vec(),
@@ -151,7 +153,8 @@ impl Policy {
     /// Computes a segment again, on the graph's tape.
     pub fn evaluate(&self, graph: &mut Graph<'_>, segment: &Segment<'_>) -> Evaluated {
         let unrolled = self.core.unroll(graph, segment);
-        let (logits, values) = self.layers(graph, &unrolled.features, segment.starts.len());
+        let features = (&unrolled.features, unrolled.critic_features.as_ref());
+        let (logits, values) = self.layers(graph, features, segment.starts.len());
         Evaluated {
             logits,
             values,
@@ -160,7 +163,13 @@ impl Policy {
         }
     }
 
-    fn layers(&self, graph: &mut Graph<'_>, features: &Tensor, rows: usize) -> (Tensor, Tensor) {
+    fn layers(
+        &self,
+        graph: &mut Graph<'_>,
+        (features, of_critic): (&Tensor, Option<&Tensor>),
+        rows: usize,
+    ) -> (Tensor, Tensor) {
+        let features = (features, of_critic.unwrap_or(features));
         self.outputs.forward(graph, features, rows, &self.heads)
     }
 }

@@ -81,13 +81,14 @@ impl OutputLayers {
         matches!(self, Self::Nothing | Self::ActorCritic { .. })
     }
 
-    /// Returns logits `[rows, num_logits]` and values `[rows, 1]` of features `[rows, feature_size]`. Without a critic
+    /// Returns logits `[rows, num_logits]` and values `[rows, 1]` of features `[rows, feature_size]`, the second of them
+    /// for the critic. Without a critic
     /// the value of a row is the mean over the components of an action of their best value (Tavakoli et al. 2018,
     /// arXiv:1711.08946, eq. 6), and no gradient reaches it.
     pub(super) fn forward(
         &self,
         graph: &mut Graph<'_>,
-        features: &Tensor,
+        (features, of_critic): (&Tensor, &Tensor),
         rows: usize,
         heads: &ActionHeads,
     ) -> (Tensor, Tensor) {
@@ -103,7 +104,7 @@ impl OutputLayers {
         };
         let values = match self {
             Self::Nothing => graph.constant(vec![0.0; rows], (rows, 1)),
-            Self::ActorCritic { critic, .. } => linear(graph, features, *critic),
+            Self::ActorCritic { critic, .. } => linear(graph, of_critic, *critic),
             Self::ActionValues(_) | Self::Tables(_) => {
                 let best = nn::values(&logits).chunks_exact(width);
                 graph.constant(best.map(|row| heads.best(row)).collect(), (rows, 1))

@@ -43,12 +43,16 @@ enum Part {
 }
 
 /// A number of an encoded observation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct InputColumn {
     /// The number of the flat observation that it is made of.
     pub source: usize,
     /// It is 1 where that number is this choice, else 0; without a choice, it is the number itself.
     pub choice: Option<i64>,
+    /// The name of the innermost `Dict` entry that holds the number; `None` outside of a `Dict`.
+    pub name: Option<String>,
+    /// The least and the greatest value of that number, if both are finite.
+    pub bounds: Option<[f32; 2]>,
 }
 
 impl SpaceEncoder {
@@ -82,30 +86,6 @@ impl SpaceEncoder {
         self.size
     }
 
-    /// Returns the meaning of each number of an encoded observation.
-    pub fn columns(&self) -> Vec<InputColumn> {
-        let mut columns = Vec::with_capacity(self.size);
-        let mut first = 0;
-        for part in &self.parts {
-            match *part {
-                Part::Numbers(count) => {
-                    columns.extend((first..first + count).map(|source| InputColumn {
-                        source,
-                        choice: None,
-                    }));
-                }
-                Part::OneHot { n, start } => {
-                    columns.extend((start..start + n as i64).map(|choice| InputColumn {
-                        source: first,
-                        choice: Some(choice),
-                    }));
-                }
-            }
-            first += part.flat_size();
-        }
-        columns
-    }
-
     /// Appends the encoding of a flat observation. A number that is no choice of its part, as rows without meaning may
     /// have them, is encoded as none of them.
     pub fn encode(&self, observation: &[f32], inputs: &mut Vec<f32>) {
@@ -125,6 +105,59 @@ impl SpaceEncoder {
                         inputs[first + choice] = 1.0;
                     }
                 }
+            }
+        }
+    }
+}
+
+/// Returns the meaning of each number that an observation in this space is encoded as.
+pub fn input_columns(space: &Space) -> Vec<InputColumn> {
+    let mut columns = Vec::new();
+    append_input_columns(space, None, &mut 0, &mut columns);
+    columns
+}
+
+/// Appends the columns of a space whose first number is number `source` of the flat observation.
+fn append_input_columns(
+    space: &Space,
+    name: Option<&str>,
+    source: &mut usize,
+    columns: &mut Vec<InputColumn>,
+) {
+    let mut append = |choices: &mut dyn Iterator<Item = Option<i64>>, bounds: [f64; 2]| {
+        let is_bounded = bounds.iter().all(|bound| bound.is_finite());
+        columns.extend(choices.map(|choice| InputColumn {
+            source: *source,
+            choice,
+            name: name.map(str::to_owned),
+            bounds: is_bounded.then_some(bounds.map(|bound| bound as f32)),
+        }));
+        *source += 1;
+    };
+    let mut one_hot = |start: i64, n: i64| {
+        let end = start.saturating_add(n);
+        let bounds = [start as f64, (end - 1) as f64];
+        append(&mut (start..end).map(Some), bounds);
+    };
+    match space {
+        Space::Discrete { n, start } => one_hot(*start, *n),
+        Space::MultiDiscrete { nvec } => nvec.iter().for_each(|&n| one_hot(0, n)),
+        Space::MultiBinary { n } => {
+            (0..*n).for_each(|_| append(&mut std::iter::once(None), [0.0, 1.0]));
+        }
+        Space::Box { low, high, .. } => {
+            for i in 0..space.flat_size() {
+                append(&mut std::iter::once(None), [low.at(i), high.at(i)]);
+            }
+        }
+        Space::Tuple { spaces } => {
+            for space in spaces {
+                append_input_columns(space, name, source, columns);
+            }
+        }
+        Space::Dict { spaces } => {
+            for (name, space) in spaces {
+                append_input_columns(space, Some(name), source, columns);
             }
         }
     }

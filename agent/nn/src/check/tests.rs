@@ -5,8 +5,9 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::check_gradients;
 use crate::{
-    Activation, Calibration, Graph, GruParams, Init, LruParams, LstmParams, MatrixMemory,
-    MemorySizes, ParamId, Params, PpoBatch, PpoCoefficients, ScoreTerms, Tensor, values,
+    Activation, Calibration, Graph, GruGateParams, GruParams, Init, LruParams, LstmParams,
+    MatrixMemory, MemorySizes, ParamId, Params, PpoBatch, PpoCoefficients, ScoreTerms, Tensor,
+    values,
 };
 
 /// Uniform random numbers in -1..1.
@@ -423,4 +424,84 @@ fn steps_of_an_ntm() {
             weighted_sum(graph, &state)
         });
     }
+}
+
+#[test]
+fn attention_in_two_parts() {
+    let (mut params, [q, k, v, bias, offsets, times]) =
+        normal_params([(3, 4), (5, 4), (5, 6), (5, 1), (3, 6), (6, 2)]);
+    let index = [0, 1, 4, -1, 2, 2, 3, -1, -1];
+    check_gradients(&mut params, |graph| {
+        let [q, k, v, bias, offsets] = [q, k, v, bias, offsets].map(|id| graph.param(id));
+        let terms = ScoreTerms {
+            entry: Some(&bias),
+            slot: Some(&offsets),
+        };
+        let weights = graph.attention_weights(&q, &k, terms, &index, 2, 0.8);
+        let read = graph.weighted_read(&weights, &v, &index, 2);
+        let times = graph.linear(&weights, times, None, Activation::Identity);
+        let both = graph.concat_cols(&[&read, &times]);
+        weighted_sum(graph, &both)
+    });
+}
+
+#[test]
+fn relative_scores() {
+    let (mut params, [q, r]) = normal_params([(4, 6), (3, 6)]);
+    check_gradients(&mut params, |graph| {
+        let (q, r) = (graph.param(q), graph.param(r));
+        let scores = graph.relative_scores(&q, &r, 0.6, 2);
+        weighted_sum(graph, &scores)
+    });
+}
+
+#[test]
+fn gru_gate() {
+    let (mut params, [x, y, gates, candidate, bias]) =
+        normal_params([(4, 3), (4, 3), (6, 6), (6, 3), (1, 3)]);
+    let ids = GruGateParams {
+        gates,
+        candidate,
+        bias,
+    };
+    check_gradients(&mut params, |graph| {
+        let (x, y) = (graph.param(x), graph.param(y));
+        let out = graph.gru_gate(&x, &y, &ids);
+        let again = graph.gru_gate(&out, &y, &ids);
+        weighted_sum(graph, &again)
+    });
+}
+
+#[test]
+fn blocks_and_choices_of_rows() {
+    let (mut params, [x, weight, bias, other]) = normal_params([(6, 2), (6, 4), (1, 12), (6, 4)]);
+    let mask = [true, false, false, true, true, false];
+    check_gradients(&mut params, |graph| {
+        let (x, other) = (graph.param(x), graph.param(other));
+        let y = graph.block_linear(&x, weight, Some(bias), 3, Activation::Tanh);
+        let chosen = graph.where_rows(&mask, &y, &other);
+        weighted_sum(graph, &chosen)
+    });
+}
+
+#[test]
+fn an_entry_for_several_blocks() {
+    let (mut params, [queries, entries]) = normal_params([(6, 3), (2, 5)]);
+    check_gradients(&mut params, |graph| {
+        let (queries, entries) = (graph.param(queries), graph.param(entries));
+        let (read, _) = graph.read_entry(&queries, &entries, 3);
+        weighted_sum(graph, &read)
+    });
+}
+
+#[test]
+fn rows_of_a_map() {
+    let (mut params, [table, rows, share]) = normal_params([(4, 3), (2, 3), (4, 3)]);
+    check_gradients(&mut params, |graph| {
+        let [table, rows, share] = [table, rows, share].map(|id| graph.param(id));
+        let written = graph.write_rows(&table, &rows, &[3, 1]);
+        let moved = graph.rows_or_zeros(&written, &[1, -1, 0, 1]);
+        let between = graph.between(&table, &moved, &share);
+        weighted_sum(graph, &between)
+    });
 }

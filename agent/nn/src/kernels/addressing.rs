@@ -478,6 +478,10 @@ mod tests {
         (a - b).abs() < 1e-5
     }
 
+    fn found<'a>(weights: &'a mut [f32], cosines: &'a mut [f32]) -> Found<'a> {
+        Found { weights, cosines }
+    }
+
     /// Rows (1, 0), (0, 1), (2, 0) and the key (3, 0): cosines 1, 0, 1 whatever the lengths.
     #[test]
     fn content_is_compared_by_direction() {
@@ -491,7 +495,6 @@ mod tests {
             norms: &norms,
             filled: None,
         };
-        let found = |weights, cosines| Found { weights, cosines };
         lookup.weights(found(&mut weights, &mut cosines));
         assert!(
             weights

@@ -49,33 +49,36 @@ macro_rules! with_known_width {
     };
 }
 
+pub(super) use with_known_width;
+
 /// One head of a table: its part of each entry's row.
 #[derive(Clone, Copy)]
-struct Head<'a> {
-    table: &'a [f32],
-    heads: usize,
-    head: usize,
-    columns: usize,
+pub(super) struct Head<'a> {
+    pub table: &'a [f32],
+    pub heads: usize,
+    pub head: usize,
+    pub columns: usize,
 }
 
 impl Head<'_> {
     #[inline(always)]
-    fn start(&self, entry: usize) -> usize {
+    pub fn start(&self, entry: usize) -> usize {
         (entry * self.heads + self.head) * self.columns
     }
 
     #[inline(always)]
-    fn row(&self, entry: usize) -> &[f32] {
+    pub fn row(&self, entry: usize) -> &[f32] {
         &self.table[self.start(entry)..][..self.columns]
     }
 
     /// Computes `out = Σ coefficient · row` over the filled slots, keeping a block of `out` in
     /// registers at a time.
     #[inline(always)]
-    fn weighted_sum(&self, out: &mut [f32], coefficients: &[f32], index: &[i32]) {
+    pub fn weighted_sum(&self, out: &mut [f32], coefficients: &[f32], index: &[i32]) {
         let mut first = 0;
         first = self.weighted_blocks::<32>(out, coefficients, index, first);
         first = self.weighted_blocks::<8>(out, coefficients, index, first);
+        first = self.weighted_blocks::<4>(out, coefficients, index, first);
         self.weighted_blocks::<1>(out, coefficients, index, first);
     }
 
@@ -139,20 +142,11 @@ fn read_rows(readout: &mut [f32], weights: &mut [f32], operands: Operands<'_>, s
                 columns: d,
             };
             let weights = &mut weights[row * slots.slots..][..slots.slots];
-            for (weight, &entry) in weights.iter_mut().zip(index) {
-                *weight = f32::NEG_INFINITY;
-                if let Ok(entry) = usize::try_from(entry) {
-                    let bias = if bias.is_empty() { 0.0 } else { bias[entry] };
-                    *weight = dot(q, keys.row(entry)).mul_add(slots.scale, bias);
-                }
-            }
-            if !offsets.is_empty() {
-                let offsets = &offsets[row * slots.slots..][..slots.slots];
-                for (weight, offset) in weights.iter_mut().zip(offsets) {
-                    *weight += offset;
-                }
-            }
-            softmax_of_filled(weights, index);
+            let offsets = match offsets.is_empty() {
+                true => offsets,
+                false => &offsets[row * slots.slots..][..slots.slots],
+            };
+            row_weights(weights, q, keys, (bias, offsets), index, slots.scale);
             let contents = Head {
                 table: v,
                 heads,
@@ -162,6 +156,29 @@ fn read_rows(readout: &mut [f32], weights: &mut [f32], operands: Operands<'_>, s
             contents.weighted_sum(&mut readout[row * dv..][..dv], weights, index);
         }
     }
+}
+
+/// Writes the weights of one head of one row: softmax of the scores of its filled slots. `offsets` `[slots]` or empty.
+#[inline(always)]
+pub(super) fn row_weights(
+    weights: &mut [f32],
+    q: &[f32],
+    keys: Head<'_>,
+    (bias, offsets): (&[f32], &[f32]),
+    index: &[i32],
+    scale: f32,
+) {
+    for (weight, &entry) in weights.iter_mut().zip(index) {
+        *weight = f32::NEG_INFINITY;
+        if let Ok(entry) = usize::try_from(entry) {
+            let bias = if bias.is_empty() { 0.0 } else { bias[entry] };
+            *weight = dot(q, keys.row(entry)).mul_add(scale, bias);
+        }
+    }
+    for (weight, offset) in weights.iter_mut().zip(offsets) {
+        *weight += offset;
+    }
+    softmax_of_filled(weights, index);
 }
 
 /// Softmax in place over the filled slots; 0 in empty ones.

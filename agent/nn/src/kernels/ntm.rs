@@ -1,8 +1,6 @@
 //! One step of the memory of a neural Turing machine (Graves et al. 2014, arXiv:1410.5401, section 3), lane by lane, with
 //! its gradient. One head writes, then the others read what is in memory after the write.
 
-use std::ops::Range;
-
 use multiversion::multiversion;
 
 use super::addressing::{

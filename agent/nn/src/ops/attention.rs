@@ -33,26 +33,31 @@ impl<T> ScoreTerms<T> {
     };
 }
 
-/// Reads from a table outside of a graph, for acting. The table holds both keys and values, there
-/// is one head, and nothing is recorded.
+/// Reads from tables of keys and values outside of a graph, for acting: nothing is copied or recorded.
 ///
-/// Shapes: `q` `[M, d]`, `table` `[E, d]`, `index` `[M, S]` as in [`Graph::attention_read`].
-/// Returns the readout `[M, d]` and the weights `[M, S]`, equal to the results of
-/// [`Graph::attention_read`].
+/// Shapes: `q` `[M, heads * d]`, `keys` `[E, heads * d]`, `contents` `[E, heads * dv]`, `index` `[M, S]` as in
+/// [`Graph::attention_read`]. Returns the readout `[M, heads * dv]` and the weights `[M, heads, S]`, equal to the results
+/// of [`Graph::attention_read`].
 ///
 /// # Panics
-/// When shapes do not match, or an index lies beyond the table.
+/// When shapes do not match, or an index lies beyond the tables.
 pub fn attend(
     q: &Tensor,
-    table: &[f32],
+    (keys, contents): (&[f32], &[f32]),
     terms: ScoreTerms<&[f32]>,
     index: &[i32],
+    heads: usize,
 ) -> (Vec<f32>, Vec<f32>) {
-    let (rows, d) = shape(q);
-    let entries = table.len() / d;
+    let (rows, q_columns) = shape(q);
+    let entries = keys.len() / q_columns;
+    let v_columns = contents.len() / entries.max(1);
     let (bias, offsets) = (
         terms.entry.unwrap_or_default(),
         terms.slot.unwrap_or_default(),
+    );
+    assert!(
+        q_columns.is_multiple_of(heads) && v_columns.is_multiple_of(heads),
+        "{heads} heads cannot read keys of {q_columns} and values of {v_columns} columns"
     );
     assert!(
         bias.is_empty() || bias.len() == entries,
@@ -60,8 +65,8 @@ pub fn attend(
         bias.len()
     );
     assert!(
-        offsets.is_empty() || offsets.len() == index.len(),
-        "{} offsets for {} slots",
+        offsets.is_empty() || offsets.len() == heads * index.len(),
+        "{} offsets for {heads} heads of {} slots",
         offsets.len(),
         index.len()
     );
@@ -71,20 +76,20 @@ pub fn attend(
     );
     let sizes = Sizes {
         slots: index.len() / rows,
-        heads: 1,
-        d,
-        dv: d,
+        heads,
+        d: q_columns / heads,
+        dv: v_columns / heads,
     };
-    let mut readout = vec![0.0; rows * d];
-    let mut weights = vec![0.0; index.len()];
+    let mut readout = vec![0.0; rows * v_columns];
+    let mut weights = vec![0.0; heads * index.len()];
     let operands = Operands {
         q: values(q),
-        k: table,
-        v: table,
+        k: keys,
+        v: contents,
         bias,
         offsets,
-        d,
-        dv: d,
+        d: sizes.d,
+        dv: sizes.dv,
     };
     attention_read(&mut readout, &mut weights, operands, sizes.slots(index));
     (readout, weights)
@@ -328,8 +333,9 @@ mod tests {
             entry: None,
             slot: terms.slot.map(values),
         };
-        let (_, acted) = attend(&q, values(&k), offsets, &index);
+        let (read, acted) = attend(&q, (values(&k), values(&v)), offsets, &index, 1);
         assert_eq!(acted, told.weights);
+        assert_eq!(read, values(&told.readout));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use crate::graph::Graph;
 use crate::kernels::activation::{Activation, activate, activation_gradient};
 use crate::kernels::elementwise::add_sum_rows;
 use crate::kernels::matmul::{
-    Sizes, add_matmul, add_matmul_transposed, append_matmul_bias, matmul_bias, transpose,
+    Sizes, add_matmul, add_matmul_transposed, append_matmul_bias, matmul_bias,
 };
 use crate::params::ParamId;
 use crate::tensor::{Tensor, shape, values};
@@ -40,7 +40,8 @@ impl Graph<'_> {
         let weight_key = self.param_key(weight);
         if weight_key.wanted() {
             let bias_key = bias.map(|bias| self.param_key(bias));
-            let (x, weight, y_again) = (x.clone(), self.param(weight), y.clone());
+            let transposed = x_key.wanted().then(|| self.transposed(weight, 1));
+            let (x, y_again) = (x.clone(), y.clone());
             self.record(&y, move |mut dy, grads| {
                 activation_gradient(&mut dy, values(&y_again), activation);
                 if let Some(bias_key) = &bias_key {
@@ -49,8 +50,8 @@ impl Graph<'_> {
                 grads.update(&weight_key, |d| {
                     add_matmul_transposed(d, values(&x), &dy, (inputs, rows, outputs));
                 });
+                let Some(transposed) = transposed else { return };
                 grads.update(&x_key, |d| {
-                    let transposed = transpose(values(&weight), inputs, outputs);
                     let sizes = (rows, outputs, inputs);
                     if d.is_empty() {
                         *d = matmul_bias(&dy, &transposed, &[], sizes);

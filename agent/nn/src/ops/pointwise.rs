@@ -21,11 +21,6 @@ impl Graph<'_> {
         y
     }
 
-    /// `x` as a constant: no gradient flows back through the result.
-    pub fn detach(&self, x: &Tensor) -> Tensor {
-        self.constant(values(x).to_vec(), shape(x))
-    }
-
     /// The same numbers in rows of another length.
     ///
     /// # Panics

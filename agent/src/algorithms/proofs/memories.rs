@@ -4,7 +4,7 @@
 use super::super::algorithm::Algorithm;
 use super::super::family::Family;
 use crate::learner::ppo::Ppo;
-use crate::memory::attention::window::{Reader, Window};
+use crate::memory::attention::window::{Read, Reader, Window};
 use crate::memory::recurrent::cell::{Cell, Recurrent};
 use crate::memory::{CoreContext, Network};
 use crate::nn::{Activation, Graph, Init, ParamId, ScoreTerms, Tensor};
@@ -124,12 +124,19 @@ impl Reader for Attention {
         3
     }
 
-    fn read(&self, graph: &mut Graph<'_>, x: &Tensor, entries: &Tensor, index: &[i32]) -> Tensor {
+    fn attention(&self) -> &[&'static str] {
+        &["attention by steps ago"]
+    }
+
+    fn read(&self, graph: &mut Graph<'_>, x: &Tensor, entries: &Tensor, index: &[i32]) -> Read {
         let (weight, bias) = self.embed;
         let [x, entries] =
             [x, entries].map(|x| graph.linear(x, weight, Some(bias), Activation::Tanh));
         let query = graph.linear(&x, self.query, None, Activation::Identity);
         let read = graph.attention_read(&query, &entries, &entries, ScoreTerms::NONE, index, 1);
-        graph.concat_cols(&[&read.readout, &x])
+        Read {
+            features: graph.concat_cols(&[&read.readout, &x]),
+            attention: vec![read.weights],
+        }
     }
 }

@@ -205,6 +205,7 @@ mod testing {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(0);
         let mut context = CoreContext {
             input_size: 3,
+            columns: &[],
             heads: &ActionHeads::of(&[2]),
             hyper: &hyper,
             params: &mut params,

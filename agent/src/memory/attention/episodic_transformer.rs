@@ -237,6 +237,7 @@ impl MemoryCore for EpisodicTransformer {
         self.append(state, inputs, (&keys, &values));
         CoreStep {
             features: context,
+            critic_features: None,
             decisions: Vec::new(),
         }
     }
@@ -255,6 +256,7 @@ impl MemoryCore for EpisodicTransformer {
         let pool = (&keys, &values);
         Unrolled {
             features: self.encoder.encode(graph, &tokens, pool, &padded(&lists)),
+            critic_features: None,
             losses: Vec::new(),
         }
     }
@@ -294,6 +296,7 @@ mod tests {
         let mut params = Params::new();
         let core = EpisodicTransformer::new(&mut CoreContext {
             input_size: 2,
+            columns: &[],
             heads: &ActionHeads::of(&[2]),
             hyper: &hyper,
             params: &mut params,

@@ -1,12 +1,79 @@
 //! A memory of the last inputs of an episode from one read of them.
 
+use std::ops::RangeInclusive;
+
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-use crate::memory::{Array, CoreContext, CoreStep, MemoryCore, Segment, State, Unrolled};
+use crate::hyper::section::section;
+use crate::memory::{
+    Array, CoreContext, CoreStep, MemoryContents, MemoryCore, NO_ONNX, Segment, State, Unrolled,
+};
 use crate::nn::{Graph, Params, Tensor};
+use crate::onnx::{self, StepGraph};
+
+section! {
+    /// How far a window looks back.
+    pub struct Context, overridden by ContextOverrides {
+        /// Steps that a window over the last steps reaches back; of a frame stack the number of frames, with the current one.
+        memory_window: usize = 32, |&v| (1..=4_096).contains(&v), "1 to 4096";
+    }
+}
 
 /// Index of a place without an entry.
 const EMPTY: i32 = -1;
+
+/// Where rows find the steps before them: in a table of entries that were carried, then one for each row.
+pub struct Places<'a> {
+    /// `[T * B]`: rows that begin an episode.
+    pub starts: &'a [bool],
+    /// Lanes B.
+    pub batch: usize,
+    /// Entries before those of the rows.
+    pub carried: usize,
+}
+
+impl Places<'_> {
+    /// Returns the entries at these distances back in time, `[T * B, distances]`, and -1 for those before the episode's
+    /// beginning; at distance 0 is the row itself. `before` gives the entry of a lane at a distance from its first row, 1
+    /// for the last one carried, if that belongs to the lane's episode.
+    pub fn index(
+        &self,
+        distances: RangeInclusive<usize>,
+        before: impl Fn(usize, usize) -> Option<usize>,
+    ) -> Vec<i32> {
+        let (first, batch) = (self.carried, self.batch);
+        let mut begun = vec![None; batch];
+        let mut index = Vec::with_capacity(self.starts.len() * distances.clone().count());
+        for (row, &start) in self.starts.iter().enumerate() {
+            let (t, lane) = (row / batch, row % batch);
+            if start {
+                begun[lane] = Some(t);
+            }
+            let played = t - begun[lane].unwrap_or(0);
+            let is_carried = begun[lane].is_none();
+            index.extend(
+                distances
+                    .clone()
+                    .map(|back| match back.checked_sub(played) {
+                        None | Some(0) => (first + row - back * batch) as i32,
+                        Some(beyond) if is_carried => {
+                            before(lane, beyond).map_or(EMPTY, |entry| entry as i32)
+                        }
+                        Some(_) => EMPTY,
+                    }),
+            );
+        }
+        index
+    }
+}
+
+/// The result of a read.
+pub struct Read {
+    /// `[rows, feature_size]`.
+    pub features: Tensor,
+    /// What [`Reader::attention`] names: `[rows, K]` each, the latest step first.
+    pub attention: Vec<Vec<f32>>,
+}
 
 /// A read of the last inputs. [`Window`] makes a memory of it.
 pub trait Reader: Send + Sync {
@@ -16,10 +83,27 @@ pub trait Reader: Send + Sync {
     /// Returns the number of inputs that are remembered, K.
     fn length(&self) -> usize;
 
+    /// Returns the names of the attentions that a read has, for inspection.
+    fn attention(&self) -> &[&'static str] {
+        &[]
+    }
+
     /// Computes features `[rows, feature_size]` from the current inputs `[rows, input_size]` and the K inputs before
     /// each. `entries` `[E, input_size]` holds every remembered input once; `index` `[rows * K]` says which of them a
     /// row remembers, the latest first, with -1 for places before the episode's beginning.
-    fn read(&self, graph: &mut Graph<'_>, x: &Tensor, entries: &Tensor, index: &[i32]) -> Tensor;
+    fn read(&self, graph: &mut Graph<'_>, x: &Tensor, entries: &Tensor, index: &[i32]) -> Read;
+
+    /// Adds a step to an ONNX graph, as [`MemoryCore::onnx`] does.
+    ///
+    /// # Errors
+    /// The reason why the reader has no such form.
+    fn onnx(
+        &self,
+        _step: &mut StepGraph<'_>,
+        _inputs: &onnx::Value,
+    ) -> Result<onnx::Value, &'static str> {
+        Err(NO_ONNX)
+    }
 }
 
 /// Indices of the state's arrays.
@@ -28,6 +112,8 @@ mod array {
     pub const LENGTH: usize = 0;
     /// The last K inputs, the latest first.
     pub const INPUTS: usize = 1;
+    /// The attentions of the last step, K numbers each.
+    pub const ATTENTION: usize = 2;
 }
 
 /// A memory that reads the last K inputs of the episode. Inputs are kept raw, so nothing is stale and no gradient flows
@@ -46,53 +132,36 @@ impl<R: Reader> Window<R> {
         }
     }
 
-    /// Returns the entry of each place of each row, `[(T + 1) * B, K]`: of every step, and of a step after the last.
-    /// The carried entries of a lane come first, K for each lane, then the inputs of the steps.
-    fn index(&self, starts: &[bool], state: &State) -> Vec<i32> {
+    /// Reads for every row. The entries are the state's, K for each lane, then the inputs of the rows.
+    fn run(&self, graph: &mut Graph<'_>, inputs: &[f32], starts: &[bool], state: &State) -> Read {
         let (batch, length) = (state.rows(), self.reader.length());
-        let steps = starts.len() / batch;
-        let mut begun = vec![None; batch];
-        let mut index = Vec::with_capacity((steps + 1) * batch * length);
-        for t in 0..=steps {
-            for (lane, begun) in begun.iter_mut().enumerate() {
-                if t < steps && starts[t * batch + lane] {
-                    *begun = Some(t);
-                }
-                let carried = match begun {
-                    Some(_) => 0,
-                    None => state.arrays[array::LENGTH].row(lane)[0] as usize,
-                };
-                let played = t - begun.unwrap_or(0);
-                index.extend((0..length).map(|back| {
-                    if back < played {
-                        (length * batch + (t - 1 - back) * batch + lane) as i32
-                    } else if back - played < carried {
-                        (length * lane + back - played) as i32
-                    } else {
-                        EMPTY
-                    }
-                }));
-            }
-        }
-        index
+        let places = Places {
+            starts,
+            batch,
+            carried: batch * length,
+        };
+        let index = places.index(1..=length, |lane, back| {
+            let kept = state.arrays[array::LENGTH].row(lane)[0] as usize;
+            (back <= kept).then(|| lane * length + back - 1)
+        });
+        let entries = [&state.arrays[array::INPUTS].data[..], inputs].concat();
+        let entries = graph.constant(entries, (places.carried + starts.len(), self.input_size));
+        let x = graph.constant(inputs.to_vec(), (starts.len(), self.input_size));
+        self.reader.read(graph, &x, &entries, &index)
     }
 
-    /// Returns the features of the steps, all entries, and the places of the step after the last.
-    fn run(
-        &self,
-        graph: &mut Graph<'_>,
-        inputs: &[f32],
-        starts: &[bool],
-        state: &State,
-    ) -> (Tensor, Vec<f32>, Vec<i32>) {
-        let entries = [&state.arrays[array::INPUTS].data[..], inputs].concat();
-        let mut index = self.index(starts, state);
-        let after = index.split_off(starts.len() * self.reader.length());
-        let table = (entries.len() / self.input_size, self.input_size);
-        let table = graph.constant(entries.clone(), table);
-        let x = graph.constant(inputs.to_vec(), (starts.len(), self.input_size));
-        let features = self.reader.read(graph, &x, &table, &index);
-        (features, entries, after)
+    /// Makes the inputs of a step the latest that are remembered.
+    fn remember(&self, state: &mut State, inputs: &[f32]) {
+        let length = self.reader.length();
+        for (lane, input) in inputs.chunks_exact(self.input_size).enumerate() {
+            let kept = state.arrays[array::INPUTS].row_mut(lane);
+            if let Some(older) = kept.len().checked_sub(input.len()) {
+                kept.copy_within(..older, input.len());
+                kept[..input.len()].copy_from_slice(input);
+            }
+            let steps = &mut state.arrays[array::LENGTH].row_mut(lane)[0];
+            *steps = (*steps + 1.0).min(length as f32);
+        }
     }
 }
 
@@ -102,7 +171,9 @@ impl<R: Reader> MemoryCore for Window<R> {
     }
 
     fn initial_state(&self, batch: usize) -> State {
-        let widths = [1, self.reader.length() * self.input_size];
+        let length = self.reader.length();
+        let attention = length * self.reader.attention().len();
+        let widths = [1, length * self.input_size, attention];
         let zeros = widths.map(|width| Array::filled(batch, width, 0.0));
         State::new(batch, zeros.into())
     }
@@ -115,34 +186,54 @@ impl<R: Reader> MemoryCore for Window<R> {
         state: &mut State,
         _rng: Option<&mut Xoshiro256PlusPlus>,
     ) -> CoreStep {
-        let mut graph = Graph::inference(params);
-        let (features, entries, after) = self.run(&mut graph, inputs, starts, state);
+        for lane in (0..starts.len()).filter(|&lane| starts[lane]) {
+            for array in &mut state.arrays {
+                array.row_mut(lane).fill(0.0);
+            }
+        }
+        let read = self.run(&mut Graph::inference(params), inputs, starts, state);
+        self.remember(state, inputs);
         let length = self.reader.length();
-        for (lane, places) in after.chunks_exact(length).enumerate() {
-            let filled = places.iter().filter(|&&place| place != EMPTY).count();
-            state.arrays[array::LENGTH].row_mut(lane)[0] = filled as f32;
-            let kept = state.arrays[array::INPUTS].row_mut(lane);
-            for (kept, &place) in kept.chunks_exact_mut(self.input_size).zip(places) {
-                match usize::try_from(place) {
-                    Ok(entry) => {
-                        kept.copy_from_slice(&entries[entry * self.input_size..][..kept.len()]);
-                    }
-                    Err(_) => kept.fill(0.0),
-                }
+        for (which, weights) in read.attention.iter().enumerate() {
+            for (lane, weights) in weights.chunks_exact(length).enumerate() {
+                state.arrays[array::ATTENTION].row_mut(lane)[which * length..][..length]
+                    .copy_from_slice(weights);
             }
         }
         CoreStep {
-            features,
+            features: read.features,
+            critic_features: None,
             decisions: Vec::new(),
         }
     }
 
     fn unroll(&self, graph: &mut Graph<'_>, segment: &Segment<'_>) -> Unrolled {
-        let (features, ..) = self.run(graph, segment.inputs, segment.starts, segment.initial_state);
+        let read = self.run(graph, segment.inputs, segment.starts, segment.initial_state);
         Unrolled {
-            features,
+            features: read.features,
+            critic_features: None,
             losses: Vec::new(),
         }
+    }
+
+    fn inspect(&self, state: &State, lane: usize) -> MemoryContents {
+        let names = self.reader.attention();
+        if names.is_empty() {
+            return MemoryContents::Nothing;
+        }
+        let weights = state.arrays[array::ATTENTION].row(lane);
+        let parts = weights
+            .chunks_exact(self.reader.length())
+            .map(<[f32]>::to_vec);
+        MemoryContents::Vectors(names.iter().copied().zip(parts).collect())
+    }
+
+    fn onnx(
+        &self,
+        step: &mut StepGraph<'_>,
+        inputs: &onnx::Value,
+    ) -> Result<onnx::Value, &'static str> {
+        self.reader.onnx(step, inputs)
     }
 }
 
@@ -163,17 +254,14 @@ mod tests {
             2
         }
 
-        fn read(
-            &self,
-            graph: &mut Graph<'_>,
-            x: &Tensor,
-            entries: &Tensor,
-            index: &[i32],
-        ) -> Tensor {
+        fn read(&self, graph: &mut Graph<'_>, x: &Tensor, entries: &Tensor, index: &[i32]) -> Read {
             let entry = |place: i32| usize::try_from(place).map_or(0.0, |at| values(entries)[at]);
             let rows = index.chunks_exact(2).zip(values(x));
             let answers = rows.flat_map(|(places, &x)| [entry(places[1]), entry(places[0]), x]);
-            graph.constant(answers.collect(), (index.len() / 2, 3))
+            Read {
+                features: graph.constant(answers.collect(), (index.len() / 2, 3)),
+                attention: Vec::new(),
+            }
         }
     }
 
@@ -205,5 +293,28 @@ mod tests {
         ];
         assert_eq!(seen, expected.concat());
         assert_eq!(state.arrays[array::INPUTS].data, [4., 3., 40., 30.]);
+    }
+
+    /// Two lanes and three rows each; the second lane begins an episode at its second row. Lane 0 carries entries 0 and 1,
+    /// lane 1 entry 2.
+    #[test]
+    fn places_reach_back_to_the_beginning_of_the_episode() {
+        let places = Places {
+            starts: &[false, false, false, true, false, false],
+            batch: 2,
+            carried: 4,
+        };
+        let index = places.index(0..=3, |lane, back| {
+            (back + lane <= 2).then(|| 2 * lane + back - 1)
+        });
+        let expected = [
+            [4, 0, 1, -1],
+            [5, 2, -1, -1],
+            [6, 4, 0, 1],
+            [7, -1, -1, -1],
+            [8, 6, 4, 0],
+            [9, 7, -1, -1],
+        ];
+        assert_eq!(index, expected.concat());
     }
 }

@@ -22,6 +22,7 @@ fn lifetime(learn_retention: bool, max_steps: usize) -> (EpisodeMemory, Params) 
     let lifetime = EpisodeMemory::new(
         &mut CoreContext {
             input_size: 1,
+            columns: &[],
             heads: &ActionHeads::of(&[2]),
             hyper: &hyper,
             params: &mut params,
@@ -148,6 +149,7 @@ fn attention_and_the_usefulness_loss_by_hand() {
         initial_state: &state,
         decisions: &[-2, -3],
         returns: &[2.0],
+        values: &[0.0],
     };
     let read = lifetime.unroll(&mut graph, &segment, &queries, segment.decisions);
     assert_eq!(nn::values(&read.readout), nn::values(&readout));

@@ -5,7 +5,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 
 use crate::memory::episodes::EpisodeMemory;
 use crate::memory::{CoreContext, CoreStep, MemoryContents, MemoryCore, Segment, State, Unrolled};
-use crate::nn::{Graph, Params};
+use crate::nn::{Graph, Params, Tensor};
 use crate::onnx::{self, StepGraph};
 use crate::spaces::actions::Choice;
 
@@ -78,8 +78,10 @@ impl<C: MemoryCore> MemoryCore for WithEpisodes<C> {
         self.lifetime.begin_step(state, inputs, starts);
         let mut graph = Graph::inference(params);
         let readout = self.lifetime.read(&mut graph, state, &step.features);
+        let mut join = |features: &Tensor| graph.concat_cols(&[features, &readout]);
         CoreStep {
-            features: graph.concat_cols(&[&step.features, &readout]),
+            features: join(&step.features),
+            critic_features: step.critic_features.as_ref().map(join),
             decisions,
         }
     }
@@ -121,8 +123,10 @@ impl<C: MemoryCore> MemoryCore for WithEpisodes<C> {
             .lifetime
             .unroll(graph, segment, &unrolled.features, &origins);
         unrolled.losses.extend(read.losses);
+        let mut join = |features: &Tensor| graph.concat_cols(&[features, &read.readout]);
         Unrolled {
-            features: graph.concat_cols(&[&unrolled.features, &read.readout]),
+            features: join(&unrolled.features),
+            critic_features: unrolled.critic_features.as_ref().map(join),
             losses: unrolled.losses,
         }
     }

@@ -204,6 +204,7 @@ impl<R: LinearRecurrence> MemoryCore for Stack<R> {
         }
         CoreStep {
             features,
+            critic_features: None,
             decisions,
         }
     }
@@ -213,6 +214,7 @@ impl<R: LinearRecurrence> MemoryCore for Stack<R> {
         let (features, _) = self.run(graph, rows, segment.initial_state);
         Unrolled {
             features,
+            critic_features: None,
             losses: Vec::new(),
         }
     }
@@ -259,6 +261,7 @@ pub(super) mod testing {
         let mut params = Params::new();
         let stack = Stack::new(&mut CoreContext {
             input_size: inputs,
+            columns: &[],
             heads: &ActionHeads::of(&[2]),
             hyper,
             params: &mut params,

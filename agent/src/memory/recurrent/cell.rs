@@ -16,8 +16,15 @@ pub trait Cell: Send + Sync {
     /// Returns the width of each matrix of the state. All begin with zeros.
     fn state_widths(&self) -> Vec<usize>;
 
+    /// Computes what depends on the inputs alone, for many steps at once: `x` is `[T*B, input_size]`, and a step gets its
+    /// rows of the result in their place. By default these are the inputs.
+    fn prepare(&self, _graph: &mut Graph<'_>, x: &Tensor) -> Tensor {
+        x.clone()
+    }
+
     /// Computes one step of every lane: features `[batch, feature_size]` and the next state, from inputs
-    /// `[batch, input_size]` and a state of matrices `[batch, width]`. Resets have been done.
+    /// `[batch, input_size]` (or what [`Cell::prepare`] made of them) and a state of matrices `[batch, width]`. Resets have
+    /// been done.
     fn step(&self, graph: &mut Graph<'_>, x: &Tensor, state: &[Tensor]) -> (Tensor, Vec<Tensor>);
 
     /// Computes many steps at once: `x` is `[T*B, input_size]`, and the state of a lane is zeroed before each row that
@@ -87,34 +94,27 @@ impl<C: Cell> Recurrent<C> {
         starts: &[bool],
         state: &State,
     ) -> CellRun {
-        let (rows, batch) = (starts.len(), state.rows());
-        let x = graph.constant(inputs.to_vec(), (rows, self.input_size));
+        let x = graph.constant(inputs.to_vec(), (starts.len(), self.input_size));
         self.cell
             .fused(graph, &x, starts, state)
-            .unwrap_or_else(|| self.repeat(graph, inputs, starts, state, batch))
+            .unwrap_or_else(|| self.repeat(graph, &x, starts, state))
     }
 
-    fn repeat(
-        &self,
-        graph: &mut Graph<'_>,
-        inputs: &[f32],
-        starts: &[bool],
-        state: &State,
-        batch: usize,
-    ) -> CellRun {
+    fn repeat(&self, graph: &mut Graph<'_>, x: &Tensor, starts: &[bool], state: &State) -> CellRun {
+        let batch = state.rows();
+        let prepared = self.cell.prepare(graph, x);
         let arrays = state.arrays.iter();
         let mut carried: Vec<Tensor> = arrays
             .map(|array| graph.constant(array.data.clone(), (batch, array.width)))
             .collect();
         let mut features = Vec::with_capacity(starts.len() / batch);
-        let steps = inputs.chunks_exact(batch * self.input_size);
-        for (x, starts) in steps.zip(starts.chunks_exact(batch)) {
+        for (step, starts) in starts.chunks_exact(batch).enumerate() {
             if starts.contains(&true) {
                 for state in &mut carried {
                     *state = zeroed(graph, state, starts);
                 }
             }
-            let x = graph.constant(x.to_vec(), (batch, self.input_size));
+            let x = graph.rows(&prepared, step * batch..(step + 1) * batch);
             let (of_step, next) = self.cell.step(graph, &x, &carried);
             features.push(of_step);
             carried = next;
@@ -161,6 +161,7 @@ impl<C: Cell> MemoryCore for Recurrent<C> {
         }
         CoreStep {
             features: run.features,
+            critic_features: None,
             decisions: Vec::new(),
         }
     }
@@ -169,6 +170,7 @@ impl<C: Cell> MemoryCore for Recurrent<C> {
         let run = self.run(graph, segment.inputs, segment.starts, segment.initial_state);
         Unrolled {
             features: run.features,
+            critic_features: None,
             losses: Vec::new(),
         }
     }
@@ -205,6 +207,7 @@ pub(super) mod testing {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(0);
         let cell = cell(&mut CoreContext {
             input_size: 3,
+            columns: &[],
             heads: &ActionHeads::of(&[2]),
             hyper: &Hyperparameters::new().with(Network { hidden_size: 4 }),
             params: &mut params,

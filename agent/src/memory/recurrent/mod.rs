@@ -3,3 +3,4 @@
 pub mod cell;
 pub mod gru;
 pub mod lstm;
+pub mod rims;

@@ -225,7 +225,7 @@ impl SlotMemory {
             entry: self.learn_retention.then_some(gates),
             slot: lags.as_ref().map(nn::values),
         };
-        let (readout, weights) = nn::attend(&query, table, terms, &index);
+        let (readout, weights) = nn::attend(&query, (table, table), terms, &index, 1);
         for (lane, weights) in weights.chunks_exact(width).enumerate() {
             state.arrays[array::ATTENTION]
                 .row_mut(lane)
@@ -397,6 +397,7 @@ impl MemoryCore for SlotMemory {
         }
         CoreStep {
             features,
+            critic_features: None,
             decisions,
         }
     }
@@ -456,6 +457,7 @@ impl MemoryCore for SlotMemory {
         };
         Unrolled {
             features: self.features(graph, &read.readout, &embedding),
+            critic_features: None,
             losses,
         }
     }

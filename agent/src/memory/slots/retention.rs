@@ -302,6 +302,7 @@ mod tests {
             initial_state: &State::new(2, Vec::new()),
             decisions: &decisions,
             returns: &[],
+            values: &[],
         };
         OfferedEntries::of(&segment, 3)
     }

@@ -131,6 +131,27 @@ fn batches_become_a_row_a_lane() {
 }
 
 #[test]
+fn columns_are_named_and_bounded() {
+    let columns = input_columns(&nested());
+    assert_eq!(columns.len(), SpaceEncoder::new(&nested()).unwrap().size());
+    let column = |source, choice, name: &str, bounds| InputColumn {
+        source,
+        choice,
+        name: Some(name.to_owned()),
+        bounds: Some(bounds),
+    };
+    assert_eq!(columns[3], column(1, Some(1), "cells", [0.0, 2.0]));
+    assert_eq!(columns[5], column(2, Some(-1), "hand", [-1.0, 1.0]));
+    assert_eq!(columns[8], column(3, None, "hand", [0.0, 1.0]));
+    assert_eq!(columns[11], column(6, None, "view", [-1.0, 3.0]));
+    let endless = r#"{"type":"Box","shape":[1],"dtype":"float32","low":0.0,"high":"Infinity"}"#;
+    let [column] = &input_columns(&space(endless))[..] else {
+        panic!("one number")
+    };
+    assert_eq!((&column.name, column.bounds), (&None, None));
+}
+
+#[test]
 fn the_first_number_is_told_from_an_encoding() {
     let class = |json: &str, observation: &[f32]| {
         let space = space(json);

@@ -8,6 +8,9 @@
 //! - at x = 0: `[0, goal side]` the first time in the episode, `[0, 0]` later;
 //! - elsewhere `[0, 0]`: corridor, start of the active maze and revisited sign look the same.
 //!
+//! With `position` an observation is a `Dict` of these two numbers (`observation`) and the agent's cell
+//! `[x, y]` (`position`), for memories that are maps.
+//!
 //! An episode has exactly T = L + 1 + 2o steps, and reaching a goal cell earlier ends nothing. Step
 //! t < T pays `penalty` if x < t − o after the move, plus `distract_reward` if x = 0; step T pays
 //! `goal_reward` on the goal cell of the right side and else 0, with no penalty. The end counts as
@@ -56,6 +59,9 @@ pub struct TMaze<const ORACLE: u32> {
     goal_reward: f64,
     penalty: f64,
     distract_reward: f64,
+    /// Whether the agent is shown where it is.
+    #[serde(default)]
+    shows_position: bool,
     /// Whether the goal is at y = +1.
     is_goal_up: bool,
     x: u32,
@@ -88,7 +94,11 @@ impl<const ORACLE: u32> TMaze<ORACLE> {
         } else {
             [0.0, 0.0]
         };
-        observation.copy_from_slice(&seen);
+        let (own, position) = observation.split_at_mut(seen.len());
+        own.copy_from_slice(&seen);
+        if self.shows_position {
+            position.copy_from_slice(&[self.x as f32, f32::from(self.y)]);
+        }
     }
 
     /// Returns the cell that an action leads to.
@@ -189,6 +199,10 @@ impl<const ORACLE: u32> Catalogued for TMaze<ORACLE> {
                     "Added for each step spent where the sign is.",
                     Some(0.0),
                 ),
+                Parameter::boolean(
+                    "position",
+                    "Observations are Dicts, with the agent's cell (x, y) as `position`.",
+                ),
             ],
             remember,
             source: "Ni et al. 2023 (arXiv:2307.03864), twni2016/Memory-RL envs/tmaze.py",
@@ -231,6 +245,7 @@ impl<const ORACLE: u32> Environment for TMaze<ORACLE> {
             goal_reward: required("goal_reward", arguments.number("goal_reward"))?,
             penalty: penalty.unwrap_or(-1.0 / f64::from(corridor_length)),
             distract_reward: required("distract_reward", arguments.number("distract_reward"))?,
+            shows_position: arguments.flag("position") == Some(true),
             is_goal_up: false,
             x: ORACLE,
             y: 0,
@@ -240,11 +255,21 @@ impl<const ORACLE: u32> Environment for TMaze<ORACLE> {
     }
 
     fn observation_space(&self) -> Space {
-        Space::Box {
+        let pair = |low, high| Space::Box {
             shape: vec![2],
             dtype: Dtype::Float32,
-            low: Bound::All(-1.0),
-            high: Bound::All(1.0),
+            low,
+            high,
+        };
+        let own = pair(Bound::All(-1.0), Bound::All(1.0));
+        if !self.shows_position {
+            return own;
+        }
+        let (low, high) = (vec![0.0, -1.0], vec![f64::from(self.end()), 1.0]);
+        let position = pair(Bound::Each(low), Bound::Each(high));
+        let spaces = [("observation", own), ("position", position)];
+        Space::Dict {
+            spaces: spaces.map(|(name, space)| (name.to_owned(), space)).into(),
         }
     }
 
@@ -324,10 +349,11 @@ impl<const ORACLE: u32> Pictured for TMaze<ORACLE> {
         };
         let (remaining, length) = (u64::from(self.remaining), u64::from(self.length()));
         let steps = Bar::remaining("actions left", remaining, length);
-        let picture = maze
-            .picture()
-            .grid("at the end, y or the sign", seen.grid())
-            .bars("", [steps]);
+        let numbers = match self.shows_position {
+            true => "at the end, y or the sign; x and y",
+            false => "at the end, y or the sign",
+        };
+        let picture = maze.picture().grid(numbers, seen.grid()).bars("", [steps]);
         let picture = mazes::acted(picture, seen.action);
         match (self.remaining, self.y == self.goal_y()) {
             (0, true) => picture.note(Tone::Good, "ended on the goal"),
@@ -386,6 +412,7 @@ mod tests {
             json!({"corridor_length": 1}),
             json!({"corridor_length": 3, "penalty": 0}),
             json!({"corridor_length": 9, "goal_reward": 4, "distract_reward": 0.5}),
+            json!({"corridor_length": 3, "position": true}),
         ] {
             check_environment::<TMazePassive>(kwargs.clone());
             check_environment::<TMazeActive>(kwargs);
@@ -401,6 +428,30 @@ mod tests {
         assert_eq!(seen, [sign, corridor, corridor, corridor, corridor]);
         let late = -1.0 / 3.0;
         assert_eq!(rewards, [late, late, late, 0.0]);
+    }
+
+    #[test]
+    fn the_position_is_shown_if_asked_for() {
+        let kwargs = json!({"corridor_length": 2, "position": true});
+        let arguments = arguments::<TMazeActive>(kwargs);
+        let mut maze = TMazeActive::new(&arguments).unwrap();
+        let mut draws = Script::new(vec![Draw::Bit(true)]);
+        let mut observation = [9.0; 4];
+        maze.reset(&mut draws, &mut observation);
+        assert_eq!(observation, [0.0, 0.0, 1.0, 0.0]);
+        let mut seen = Vec::new();
+        for action in [2, 0, 0, 0, 1] {
+            maze.step(&[action], &mut draws, &mut observation);
+            seen.push(observation);
+        }
+        let expected = [
+            [0.0, 1.0, 0.0, 0.0],
+            [0.0, 0.0, 1.0, 0.0],
+            [0.0, 0.0, 2.0, 0.0],
+            [1.0, 0.0, 3.0, 0.0],
+            [1.0, 1.0, 3.0, 1.0],
+        ];
+        assert_eq!(seen, expected);
     }
 
     #[test]

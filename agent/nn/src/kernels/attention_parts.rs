@@ -1,0 +1,202 @@
+//! The two halves of a read by attention, for readers that need the weights on the tape: the weights of each row over its
+//! slots, and the sum that they weigh. Empty slots at the end of a row cost nothing, as in a window at the beginning of an
+//! episode.
+
+use multiversion::multiversion;
+
+use super::attention::{Head, Operands, Slots, row_weights, with_known_width};
+use super::math::{add_scaled, dot};
+
+/// Returns the number of slots up to the last filled one.
+#[inline(always)]
+fn used(index: &[i32]) -> usize {
+    index
+        .iter()
+        .rposition(|&entry| entry >= 0)
+        .map_or(0, |last| last + 1)
+}
+
+/// Writes `weights` `[rows, heads, slots]`; those of empty slots must be 0 beforehand. `v` of the operands is not read.
+#[multiversion(targets("x86_64+avx+avx2+fma"))]
+pub(crate) fn attention_weights(weights: &mut [f32], operands: Operands<'_>, slots: Slots<'_>) {
+    with_known_width!(operands, weigh_rows(weights, operands, slots));
+}
+
+#[inline(always)]
+fn weigh_rows(weights: &mut [f32], operands: Operands<'_>, slots: Slots<'_>) {
+    let Operands {
+        q,
+        k,
+        bias,
+        offsets,
+        d,
+        ..
+    } = operands;
+    let heads = slots.heads;
+    for (m, index) in slots.index.chunks_exact(slots.slots).enumerate() {
+        let used = used(index);
+        for head in 0..heads {
+            let row = m * heads + head;
+            let keys = Head {
+                table: k,
+                heads,
+                head,
+                columns: d,
+            };
+            let slots_of_row = row * slots.slots..row * slots.slots + used;
+            let offsets = match offsets.is_empty() {
+                true => offsets,
+                false => &offsets[slots_of_row.clone()],
+            };
+            let weights = &mut weights[slots_of_row];
+            let terms = (bias, offsets);
+            row_weights(
+                weights,
+                &q[row * d..][..d],
+                keys,
+                terms,
+                &index[..used],
+                slots.scale,
+            );
+        }
+    }
+}
+
+/// Output buffers for the gradients of the operands of [`attention_weights`], as in a whole read.
+pub(crate) struct WeightGradients<'a> {
+    pub q: &'a mut [f32],
+    pub k: &'a mut [f32],
+    pub bias: &'a mut [f32],
+    pub offsets: &'a mut [f32],
+}
+
+/// Backward pass of [`attention_weights`], from the gradient of the weights, which is replaced by that of the scores.
+#[multiversion(targets("x86_64+avx+avx2+fma"))]
+pub(crate) fn attention_weights_gradient(
+    gradients: WeightGradients<'_>,
+    d_weights: &mut [f32],
+    weights: &[f32],
+    operands: Operands<'_>,
+    slots: Slots<'_>,
+) {
+    with_known_width!(
+        operands,
+        weight_gradients(gradients, d_weights, weights, operands, slots)
+    );
+}
+
+#[inline(always)]
+fn weight_gradients(
+    gradients: WeightGradients<'_>,
+    d_weights: &mut [f32],
+    weights: &[f32],
+    operands: Operands<'_>,
+    slots: Slots<'_>,
+) {
+    let Operands { q, k, d, .. } = operands;
+    let heads = slots.heads;
+    for (m, index) in slots.index.chunks_exact(slots.slots).enumerate() {
+        let used = used(index);
+        for head in 0..heads {
+            let row = m * heads + head;
+            let keys = Head {
+                table: k,
+                heads,
+                head,
+                columns: d,
+            };
+            let slots_of_row = row * slots.slots..row * slots.slots + used;
+            let weights = &weights[slots_of_row.clone()];
+            let d_scores = &mut d_weights[slots_of_row.clone()];
+            let mean = dot(d_scores, weights);
+            for (d, weight) in d_scores.iter_mut().zip(weights) {
+                *d = weight * (*d - mean);
+            }
+            if !gradients.offsets.is_empty() {
+                gradients.offsets[slots_of_row].copy_from_slice(d_scores);
+            }
+            let q = &q[row * d..][..d];
+            for (d_score, &entry) in d_scores.iter_mut().zip(index) {
+                if let Ok(entry) = usize::try_from(entry) {
+                    if !gradients.bias.is_empty() {
+                        gradients.bias[entry] += *d_score;
+                    }
+                    *d_score *= slots.scale;
+                    if !gradients.k.is_empty() {
+                        add_scaled(&mut gradients.k[keys.start(entry)..][..d], *d_score, q);
+                    }
+                }
+            }
+            if !gradients.q.is_empty() {
+                let dq = &mut gradients.q[row * d..][..d];
+                keys.weighted_sum(dq, d_scores, &index[..used]);
+            }
+        }
+    }
+}
+
+/// Writes `readout` `[rows, heads * dv]`, the sum of the rows of `v` that the slots point to, weighed by `weights`
+/// `[rows, heads, slots]`.
+#[multiversion(targets("x86_64+avx+avx2+fma"))]
+pub(crate) fn weighted_read(
+    readout: &mut [f32],
+    weights: &[f32],
+    v: &[f32],
+    slots: Slots<'_>,
+    dv: usize,
+) {
+    let heads = slots.heads;
+    for (m, index) in slots.index.chunks_exact(slots.slots).enumerate() {
+        let used = used(index);
+        for head in 0..heads {
+            let row = m * heads + head;
+            let contents = Head {
+                table: v,
+                heads,
+                head,
+                columns: dv,
+            };
+            let weights = &weights[row * slots.slots..][..used];
+            let readout = &mut readout[row * dv..][..dv];
+            contents.weighted_sum(readout, weights, &index[..used]);
+        }
+    }
+}
+
+/// Backward pass of [`weighted_read`]: writes `d_weights`, whose numbers for empty slots must be 0 beforehand, and adds to
+/// `d_v`. An empty buffer means that a gradient is not needed.
+#[multiversion(targets("x86_64+avx+avx2+fma"))]
+pub(crate) fn weighted_read_gradient(
+    (d_weights, d_v): (&mut [f32], &mut [f32]),
+    d_readout: &[f32],
+    weights: &[f32],
+    v: &[f32],
+    slots: Slots<'_>,
+    dv: usize,
+) {
+    let heads = slots.heads;
+    for (m, index) in slots.index.chunks_exact(slots.slots).enumerate() {
+        for head in 0..heads {
+            let row = m * heads + head;
+            let contents = Head {
+                table: v,
+                heads,
+                head,
+                columns: dv,
+            };
+            let first = row * slots.slots;
+            let d_readout = &d_readout[row * dv..][..dv];
+            for (slot, &entry) in index.iter().enumerate().take(used(index)) {
+                if let Ok(entry) = usize::try_from(entry) {
+                    if !d_weights.is_empty() {
+                        d_weights[first + slot] = dot(d_readout, contents.row(entry));
+                    }
+                    if !d_v.is_empty() {
+                        let d_v = &mut d_v[contents.start(entry)..][..dv];
+                        add_scaled(d_v, weights[first + slot], d_readout);
+                    }
+                }
+            }
+        }
+    }
+}

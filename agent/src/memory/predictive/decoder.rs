@@ -1,0 +1,182 @@
+//! The losses of MERLIN's predictor: what the state variable z must tell.
+
+use std::ops::Range;
+
+use super::network::{Latent, Layer, layer, linear, tanh};
+use super::{Predictive, Weighted};
+use crate::memory::{CoreContext, Network, Segment};
+use crate::nn::{Graph, Tensor};
+use crate::policy::inputs::Inputs;
+use crate::spaces::actions::ActionHeads;
+
+/// The columns of an input row.
+#[derive(Clone)]
+pub(super) struct Columns {
+    /// Those of the observation.
+    pub observation: Range<usize>,
+    /// Those of the previous action; empty where it is not shown.
+    pub action: Range<usize>,
+    /// That of the previous reward; empty where it is not shown.
+    pub reward: Range<usize>,
+}
+
+impl Columns {
+    pub fn new(context: &CoreContext<'_>) -> Self {
+        let Inputs {
+            previous_action,
+            previous_reward,
+            step_counter,
+        } = context.hyper.get();
+        let mut end = context.input_size - usize::from(step_counter);
+        let mut last = |count: usize, shown: bool| {
+            let first = end - if shown { count } else { 0 };
+            let columns = first..end;
+            end = first;
+            columns
+        };
+        let reward = last(1, previous_reward);
+        let action = last(context.heads.num_logits(), previous_action);
+        Self {
+            observation: 0..action.start,
+            action,
+            reward,
+        }
+    }
+
+    /// Returns some columns of rows.
+    pub fn of(&self, inputs: &[f32], columns: Range<usize>, width: usize) -> Vec<f32> {
+        let rows = inputs.chunks_exact(width);
+        rows.flat_map(|row| row[columns.clone()].iter().copied())
+            .collect()
+    }
+}
+
+/// The layers on z that predict what was seen and what will be got.
+pub(super) struct Decoder {
+    hidden: Layer,
+    output: Layer,
+    advantage: [Layer; 2],
+    heads: ActionHeads,
+    columns: Columns,
+    input_size: usize,
+    hyper: Predictive,
+}
+
+impl Decoder {
+    /// Adds its parameters to the context's.
+    pub fn new(context: &mut CoreContext<'_>, columns: Columns) -> Self {
+        let hyper: Predictive = context.hyper.get();
+        let hidden_size = context.hyper.get::<Network>().hidden_size;
+        let (size, inputs) = (hyper.latent_size, context.input_size);
+        let chosen = size + context.heads.num_logits();
+        let gain = std::f32::consts::SQRT_2;
+        Self {
+            hidden: layer(context, "decoder.1", (size, hidden_size), gain),
+            output: layer(context, "decoder.2", (hidden_size, inputs), 1.0),
+            advantage: [
+                layer(context, "advantage.1", (chosen, hidden_size), gain),
+                layer(context, "advantage.2", (hidden_size, 1), 0.1),
+            ],
+            heads: context.heads.clone(),
+            columns,
+            input_size: inputs,
+            hyper,
+        }
+    }
+
+    /// Returns the losses of the rows of a segment.
+    pub fn losses(
+        &self,
+        graph: &mut Graph<'_>,
+        segment: &Segment<'_>,
+        latent: &Latent,
+    ) -> Vec<Weighted> {
+        let hidden = tanh(graph, &latent.z, self.hidden);
+        let decoded = linear(graph, &hidden, self.output);
+        let weight = self.hyper.reconstruction_weight;
+        let mut losses = vec![self.observation_loss(graph, segment, &decoded)];
+        if !self.columns.action.is_empty() {
+            let loss = self.action_loss(graph, segment, &decoded);
+            losses.push(("action_loss", weight, loss));
+        }
+        if !self.columns.reward.is_empty() {
+            let reward = self.columns.reward.clone();
+            let target = self
+                .columns
+                .of(segment.inputs, reward.clone(), self.input_size);
+            let decoded = graph.columns(&decoded, reward);
+            let loss = graph.mse(&decoded, &target, &vec![1.0; target.len()]);
+            losses.push(("reward_loss", 0.5 * weight, loss));
+        }
+        let loss = self.advantage_loss(graph, segment, &latent.z);
+        losses.push(("advantage_loss", 0.5 * self.hyper.return_weight, loss));
+        let divergence = graph.gaussian_divergence(&latent.posterior, &latent.prior);
+        losses.push(("divergence", self.hyper.kl_weight, divergence));
+        losses
+    }
+
+    /// `‖o − ô‖²`, a sum over the numbers of an observation.
+    fn observation_loss(
+        &self,
+        graph: &mut Graph<'_>,
+        segment: &Segment<'_>,
+        decoded: &Tensor,
+    ) -> Weighted {
+        let columns = self.columns.observation.clone();
+        let target = self
+            .columns
+            .of(segment.inputs, columns.clone(), self.input_size);
+        let count = columns.len() as f32;
+        let decoded = graph.columns(decoded, columns);
+        let mean = graph.mse(&decoded, &target, &vec![1.0; segment.starts.len()]);
+        let weight = self.hyper.reconstruction_weight * count;
+        ("reconstruction_loss", weight, mean)
+    }
+
+    /// Cross entropy of the previous action, a sum over its components; rows without one are left out.
+    fn action_loss(
+        &self,
+        graph: &mut Graph<'_>,
+        segment: &Segment<'_>,
+        decoded: &Tensor,
+    ) -> Tensor {
+        let weights: Vec<f32> = segment
+            .starts
+            .iter()
+            .map(|&s| f32::from(u8::from(!s)))
+            .collect();
+        let mut first = self.columns.action.start;
+        let mut losses = Vec::new();
+        for &size in self.heads.sizes() {
+            let columns = first..first + size;
+            first += size;
+            let marked = self
+                .columns
+                .of(segment.inputs, columns.clone(), self.input_size);
+            let choice = |row: &[f32]| row.iter().position(|&x| x > 0.0).unwrap_or(0) as u32;
+            let classes: Vec<u32> = marked.chunks_exact(size).map(choice).collect();
+            let logits = graph.columns(decoded, columns);
+            losses.push(graph.cross_entropy(&logits, &classes, &weights));
+        }
+        let losses: Vec<(f32, &Tensor)> = losses.iter().map(|loss| (1.0, loss)).collect();
+        graph.total(&losses)
+    }
+
+    /// `(R − R̂)²` with `R̂ = V + A(z, a)`. V is the value that acting recorded: a constant, so that this loss trains the
+    /// advantage and z alone.
+    fn advantage_loss(&self, graph: &mut Graph<'_>, segment: &Segment<'_>, z: &Tensor) -> Tensor {
+        let (rows, width) = (segment.starts.len(), self.heads.num_logits());
+        let mut actions = vec![0.0; rows * width];
+        let taken = segment.actions.chunks_exact(self.heads.components());
+        for (row, action) in actions.chunks_exact_mut(width).zip(taken) {
+            self.heads.mark(action, row);
+        }
+        let actions = graph.constant(actions, (rows, width));
+        let known = graph.concat_cols(&[z, &actions]);
+        let hidden = tanh(graph, &known, self.advantage[0]);
+        let advantage = linear(graph, &hidden, self.advantage[1]);
+        let pairs = segment.returns.iter().zip(segment.values);
+        let target: Vec<f32> = pairs.map(|(target, value)| target - value).collect();
+        graph.mse(&advantage, &target, &vec![1.0; rows])
+    }
+}

@@ -1,0 +1,4 @@
+//! Memories that are maps of places.
+
+pub mod neural_map;
+pub mod pose;
