@@ -20,6 +20,12 @@ use crate::scores::verdict::Verdict;
 /// Share of attention from which on an entry counts as the one that was read.
 const MOST_OF_THE_ATTENTION: f64 = 0.5;
 
+/// Retrieval where there is nothing to look at.
+const NOTHING: &str = "none";
+
+/// A memory whose emptying changes nothing.
+const NOT_USED: &str = "not used";
+
 /// Settings that show an agent more than the observation.
 const FURTHER_INPUTS: [&str; 3] = ["previous_action", "previous_reward", "step_counter"];
 
@@ -100,14 +106,14 @@ impl<'a> Features<'a> {
         let text = match (agent.memory_bytes(), agent.verdict()) {
             (Some(0), _) => "no memory",
             (_, Verdict::Remembers | Verdict::UsesMemory) => "in its state, which has no switch",
-            _ => "not shown",
+            _ => NOT_USED,
         };
         linked(text, agent)
     }
 
     fn retrieval(&self) -> String {
         let text = match self.contents() {
-            None | Some(MemoryContents::Nothing) => "none".to_owned(),
+            None | Some(MemoryContents::Nothing) => NOTHING.to_owned(),
             Some(MemoryContents::Units(_)) => "implicit".to_owned(),
             Some(MemoryContents::Slots(_)) => "attention to steps".to_owned(),
             Some(MemoryContents::Episodes(_)) => "attention to episodes".to_owned(),
@@ -116,18 +122,27 @@ impl<'a> Features<'a> {
                 names.join(", ")
             }
         };
-        // What is read is in doubt as long as the score does not depend on it.
-        match self.on_delays().find(|(_, agent)| is_used(agent)) {
+        let mut measured = self.on_delays();
+        let Some((_, first)) = measured.next() else {
+            return NOT_MEASURED.to_owned();
+        };
+        if is_used(first) || text == NOTHING {
+            return linked(&text, first);
+        }
+        match measured.find(|(_, agent)| is_used(agent)) {
             Some((_, agent)) => linked(&text, agent),
-            None => format!("{text} ({NOT_MEASURED})"),
+            None => linked(&format!("{text}, {NOT_USED}"), first),
         }
     }
 
     /// Says how much of the attention is on the cue when it is asked for, at the longest delay that the row remembers.
     fn interpretable(&self) -> String {
-        let remembered = self.on_delays().filter(|(_, agent)| is_used(agent));
-        let Some((_, agent)) = remembered.last() else {
-            return NOT_MEASURED.to_owned();
+        let used = self.on_delays().filter(|(_, agent)| is_used(agent)).last();
+        let Some((_, agent)) = used else {
+            return match self.on_delays().next() {
+                Some((_, agent)) => linked(NOT_USED, agent),
+                None => NOT_MEASURED.to_owned(),
+            };
         };
         let shares = agent.values(|outcome| outcome.cue_attention);
         let text = match (mean(&shares), self.contents()) {
