@@ -19,9 +19,8 @@ The model is one step of any number of lanes: observations in, actions, logits a
 state of the memory is an input and an output: zeros before the first step, then each next_NAME as
 NAME. The metadata has spaces, inputs and states as JSON. docs/serving.md runs one from Python.
 
-ppo, recurrent-ppo and tracerl can be exported. A memory that outlives episodes (tracerl-notebook;
-memory_scope lifetime or both) cannot: it stores whole episodes when they end. `agent serve`
-serves every agent.")]
+Some memories have no such form, for example those that outlive episodes. Then nothing is written,
+and the error is the reason. `agent serve` serves every trained agent.")]
 pub struct ExportArgs {
     /// A checkpoint, or a run's folder
     #[arg(long, value_name = "PATH|DIR")]
