@@ -19,7 +19,7 @@ The model is one step of any number of lanes: observations in, actions, logits a
 state of the memory is an input and an output: zeros before the first step, then each next_NAME as
 NAME. The metadata has spaces, inputs and states as JSON. docs/serving.md runs one from Python.
 
-Some memories have no such form, for example those that outlive episodes. Then nothing is written,
+Some memories have no such form, for example a memory of whole episodes. Then nothing is written,
 and the error is the reason. `agent serve` serves every trained agent.")]
 pub struct ExportArgs {
     /// A checkpoint, or a run's folder
