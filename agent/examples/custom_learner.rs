@@ -32,7 +32,7 @@ mod server;
 static REINFORCE: Algorithm = Algorithm {
     id: "reinforce",
     title: "REINFORCE",
-    family: Family::Recurrent,
+    family: Family::Control,
     summary: "The policy gradient with returns to go.",
     source: "Williams 1992, Machine Learning 8, 229-256",
     decider: Decider::Network,
