@@ -79,9 +79,11 @@ fn record_vectors(memory: &mut MemoryView, vectors: &[(&'static str, Vec<f32>)])
             length: numbers.len(),
             values: Vec::new(),
         });
-        *memory = MemoryView::Vectors(empty.collect());
+        *memory = MemoryView::Vectors {
+            vectors: empty.collect(),
+        };
     }
-    if let MemoryView::Vectors(views) = memory {
+    if let MemoryView::Vectors { vectors: views } = memory {
         for (view, (_, numbers)) in views.iter_mut().zip(vectors) {
             view.values.extend_from_slice(numbers);
         }
@@ -220,6 +222,7 @@ mod tests {
             view("usage", 2, &[1.0, 2.0, 3.0, 4.0]),
             view("gate", 1, &[0.5, 0.5]),
         ];
-        assert_eq!(memory, MemoryView::Vectors(expected.to_vec()));
+        let vectors = expected.to_vec();
+        assert_eq!(memory, MemoryView::Vectors { vectors });
     }
 }

@@ -5,6 +5,8 @@
 //! Both must say the same: before the first optimiser step of an update, log-probabilities recomputed by `unroll`
 //! equal those stored by `step` (the ratio test).
 
+use std::ops::Range;
+
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use crate::hyper::Hyperparameters;
@@ -68,6 +70,15 @@ section! {
     }
 }
 
+/// Columns of an input row that show the step before.
+#[derive(Clone, Debug, Default)]
+pub struct Previous {
+    /// Those of the action, one-hot; empty where it is not shown.
+    pub action: Range<usize>,
+    /// That of the reward; empty where it is not shown.
+    pub reward: Range<usize>,
+}
+
 /// The inputs from which a core is built. Parameters that it adds belong to the agent and are
 /// trained with it.
 pub struct CoreContext<'a> {
@@ -75,6 +86,8 @@ pub struct CoreContext<'a> {
     pub input_size: usize,
     /// The meaning of the numbers that an input row begins with: those of the observation.
     pub columns: &'a [InputColumn],
+    /// Where an input row shows what happened before, after the observation.
+    pub previous: Previous,
     /// Components of actions.
     pub heads: &'a ActionHeads,
     /// All hyper-parameters; a core reads those of its parts.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::hyper::Hyperparameters;
 use crate::hyper::section::section;
+use crate::memory::Previous;
 use crate::spaces::UnsupportedSpace;
 use crate::spaces::actions::{ActionHeads, Choice};
 use crate::spaces::encoder::{FirstNumber, InputColumn, SpaceEncoder, input_columns};
@@ -141,15 +142,17 @@ impl InputEncoder {
 
     /// Numbers in an input row.
     pub fn input_size(&self) -> usize {
-        let previous_action = if self.previous_action {
-            self.heads.num_logits()
-        } else {
-            0
-        };
-        self.observation_size()
-            + previous_action
-            + usize::from(self.previous_reward)
-            + usize::from(self.step_counter)
+        self.previous().reward.end + usize::from(self.step_counter)
+    }
+
+    /// Returns the columns of an input row that show the step before.
+    pub fn previous(&self) -> Previous {
+        let action = self.observation_size();
+        let reward = action + usize::from(self.previous_action) * self.heads.num_logits();
+        Previous {
+            action: action..reward,
+            reward: reward..reward + usize::from(self.previous_reward),
+        }
     }
 
     /// Appends the encoding of one flat observation, without the options.

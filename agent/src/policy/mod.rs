@@ -76,6 +76,7 @@ impl Policy {
         let core = (parts.core)(&mut CoreContext {
             input_size: encoder.input_size(),
             columns: encoder.columns(),
+            previous: encoder.previous(),
             heads,
             hyper,
             params: &mut params,

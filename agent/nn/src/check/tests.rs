@@ -389,12 +389,22 @@ fn steps_of_a_dnc() {
         // No gradient flows from the write weights into usage, so they are constants here.
         let written: Vec<f32> = uniform(2 * slots, 7)
             .iter()
-            .map(|x| x.abs() / 4.0)
+            .map(|x| x.abs() / 20.0)
+            .collect();
+        // The order of slots by usage is a constant of the gradient: usages lie apart, so that differences do not
+        // change it.
+        let apart: Vec<f32> = (0..2 * slots)
+            .map(|i| 0.1 + 0.2 * (i % slots) as f32)
             .collect();
         check_gradients(&mut params, |graph| {
             let [before, after] = [before, after].map(|id| shares(graph, id));
+            let usage = graph.columns(&before, words + memory..words + memory + slots);
+            let usage = graph.affine(&usage, 0.1, 0.0);
+            let apart = graph.constant(apart.clone(), (2, slots));
+            let usage = graph.add(&usage, &apart);
+            let before = graph.columns(&before, 0..words + memory);
             let written = graph.constant(written.clone(), (2, slots));
-            let state = graph.concat_cols(&[&before, &written, &after]);
+            let state = graph.concat_cols(&[&before, &usage, &written, &after]);
             let interface = graph.param(interface);
             let next = graph.dnc_step(&state, &interface, sizes);
             weighted_sum(graph, &next)

@@ -117,7 +117,8 @@ mod tests {
         }
     }
 
-    /// (1, 2) goes to slot 0 and (3, -1) to slot 1; slot 0 is found by content.
+    /// (1, 2) goes to slot 0 and (3, -1) to slot 2; slot 0 is found by content. Slot 1 is not the freest: because no slot's
+    /// usage is quite 0, a share of 1e-6 of the first write has gone there.
     fn two_written() -> Vec<f32> {
         let key = [0.5, 1.0];
         let one = step(
@@ -129,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_writes_take_the_free_slots_in_their_order() {
+    fn writes_take_the_freest_slot() {
         let one = step(
             &start(SIZES),
             &interface([1.0, 2.0], YES, [0.0; 2], CONTENT, NO),
@@ -144,10 +145,10 @@ mod tests {
         let [read, memory, usage, write, reading, precedence, links] =
             parts(&two, SIZES.dnc_state_parts());
         assert_close(usage, &[1.0, 0.0, 0.0]);
-        assert_close(write, &[0.0, 1.0, 0.0]);
-        assert_close(memory, &[1.0, 2.0, 3.0, -1.0, 0.0, 0.0]);
-        assert_close(precedence, &[0.0, 1.0, 0.0]);
-        assert_close(links, &[0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
+        assert_close(write, &[0.0, 0.0, 1.0]);
+        assert_close(memory, &[1.0, 2.0, 0.0, 0.0, 3.0, -1.0]);
+        assert_close(precedence, &[0.0, 0.0, 1.0]);
+        assert_close(links, &[0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0]);
         assert_close(reading, &[1.0, 0.0, 0.0]);
         assert_close(read, &[1.0, 2.0]);
     }
@@ -161,7 +162,7 @@ mod tests {
         );
         let [read, memory, ..] = parts(&forward, SIZES.dnc_state_parts());
         assert_close(read, &[3.0, -1.0]);
-        assert_close(memory, &[1.0, 2.0, 3.0, -1.0, 0.0, 0.0]);
+        assert_close(memory, &[1.0, 2.0, 0.0, 0.0, 3.0, -1.0]);
         let backward = step(
             &forward,
             &interface([9.0; 2], NO, [0.0; 2], BACKWARD, NO),
@@ -171,7 +172,7 @@ mod tests {
         assert_close(read, &[1.0, 2.0]);
     }
 
-    /// Slot 0 was read; freed, it takes the next word although slot 2 was never used.
+    /// Slot 0 was read; freed, it takes the next word although slot 1 was never used.
     #[test]
     fn a_slot_that_was_read_can_be_freed() {
         let freed = step(
@@ -180,8 +181,8 @@ mod tests {
             SIZES,
         );
         let [_, memory, usage, ..] = parts(&freed, SIZES.dnc_state_parts());
-        assert_close(usage, &[0.0, 1.0, 0.0]);
-        assert_close(memory, &[5.0, 5.0, 3.0, -1.0, 0.0, 0.0]);
+        assert_close(usage, &[0.0, 0.0, 1.0]);
+        assert_close(memory, &[5.0, 5.0, 0.0, 0.0, 3.0, -1.0]);
     }
 
     #[test]

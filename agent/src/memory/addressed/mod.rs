@@ -3,46 +3,20 @@
 //! The controller sees the inputs and the words that the heads read at the step before. Its output, by a linear map, is the
 //! interface that moves the heads; features are a layer on its output and the words of this step.
 
-use clap::ValueEnum;
-use serde::{Deserialize, Serialize};
-
-use self::controller::Controller;
+use self::controller::{Controller, layer};
 use super::recurrent::cell::Cell;
 use super::{CoreContext, MemoryContents, Network, State, Writes};
-use crate::hyper::section::section;
-use crate::nn::{Activation, Graph, Init, MemorySizes, ParamId, Tensor};
+use crate::nn::{Activation, Graph, MemorySizes, ParamId, Tensor};
 use crate::onnx::{self, StepGraph};
+
+pub use self::settings::{Addressing, AddressingOverrides};
 
 mod controller;
 pub mod dnc;
 pub mod ntm;
 #[cfg(test)]
 mod parity;
-
-/// The network that moves the heads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum ControllerKind {
-    /// An LSTM, which remembers by itself as well.
-    Lstm,
-    /// A layer without a state: everything that is remembered is in the matrix.
-    Dense,
-}
-
-section! {
-    /// A matrix with learned addresses.
-    pub struct Addressing, overridden by AddressingOverrides {
-        /// Rows of the memory matrix.
-        memory_slots: usize = 8, |&v| (1..=256).contains(&v), "1 to 256";
-        /// Numbers of a row of the memory matrix.
-        memory_width: usize = 16, |&v| (1..=256).contains(&v), "1 to 256";
-        /// Heads that read the memory matrix. One head writes.
-        read_heads: usize = 1, |&v| (1..=16).contains(&v), "1 to 16";
-        /// Network that moves the heads: `lstm`, or `dense`, which has no state of its own.
-        #[arg(value_name = "KIND")]
-        controller: ControllerKind = ControllerKind::Lstm, |_| true, "lstm or dense";
-    }
-}
+mod settings;
 
 /// The matrix of a [`Controlled`] cell, with its heads.
 pub trait Addressed: Send + Sync {
@@ -124,16 +98,6 @@ fn words_width(memory: &impl Addressed) -> usize {
     heads * width
 }
 
-fn layer(context: &mut CoreContext<'_>, name: &str, shape: (usize, usize)) -> (ParamId, ParamId) {
-    let CoreContext { params, rng, .. } = context;
-    let (weight, bias) = (format!("core.{name}.weight"), format!("core.{name}.bias"));
-    let orthogonal = Init::Orthogonal { gain: 1.0 };
-    (
-        params.add(&weight, shape, orthogonal, rng),
-        params.add(&bias, (1, shape.1), Init::Zeros, rng),
-    )
-}
-
 impl<M: Addressed> Cell for Controlled<M> {
     fn feature_size(&self) -> usize {
         self.hidden_size
@@ -206,6 +170,7 @@ mod testing {
         let mut context = CoreContext {
             input_size: 3,
             columns: &[],
+            previous: crate::memory::Previous::default(),
             heads: &ActionHeads::of(&[2]),
             hyper: &hyper,
             params: &mut params,

@@ -297,6 +297,7 @@ mod tests {
         let core = EpisodicTransformer::new(&mut CoreContext {
             input_size: 2,
             columns: &[],
+            previous: crate::memory::Previous::default(),
             heads: &ActionHeads::of(&[2]),
             hyper: &hyper,
             params: &mut params,

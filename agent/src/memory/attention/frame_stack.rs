@@ -124,6 +124,7 @@ mod tests {
         let stack = FrameStack::new(&mut CoreContext {
             input_size: 2,
             columns: &[],
+            previous: crate::memory::Previous::default(),
             heads: &ActionHeads::of(&[2]),
             hyper: &Hyperparameters::new()
                 .with(Network { hidden_size: 4 })

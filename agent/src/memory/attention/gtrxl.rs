@@ -455,6 +455,7 @@ mod tests {
         let core = Gtrxl::new(&mut CoreContext {
             input_size: 3,
             columns: &[],
+            previous: crate::memory::Previous::default(),
             heads: &ActionHeads::of(&[2]),
             hyper: &hyper,
             params: &mut params,

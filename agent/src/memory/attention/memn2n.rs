@@ -284,6 +284,7 @@ mod tests {
         let network = build(&mut CoreContext {
             input_size: 3,
             columns: &[],
+            previous: crate::memory::Previous::default(),
             heads: &ActionHeads::of(&[2]),
             hyper: &hyper,
             params: &mut params,

@@ -23,6 +23,7 @@ fn lifetime(learn_retention: bool, max_steps: usize) -> (EpisodeMemory, Params) 
         &mut CoreContext {
             input_size: 1,
             columns: &[],
+            previous: crate::memory::Previous::default(),
             heads: &ActionHeads::of(&[2]),
             hyper: &hyper,
             params: &mut params,

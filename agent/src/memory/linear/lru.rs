@@ -14,13 +14,13 @@ section! {
     pub struct Eigenvalues, overridden by EigenvaluesOverrides {
         /// Largest radius of an eigenvalue before learning. At 0 all are 0 and stay 0: a memory of the current step, for a control.
         lru_max_radius: f32 = 0.999, |&v| (0.0..1.0).contains(&v), "0 to below 1";
+        /// Largest phase of an eigenvalue before learning, in turns per step.
+        lru_max_phase: f32 = 0.05, |&v| (0.0..=1.0).contains(&v), "0 to 1";
     }
 }
 
 /// Smallest radius of an eigenvalue before learning, where the largest is not smaller.
 const MIN_RADIUS: f32 = 0.5;
-/// Largest phase of an eigenvalue before learning: a turn takes at least 20 steps.
-const MAX_PHASE: f32 = std::f32::consts::PI / 10.0;
 /// ν of the radius 0: exp(−exp 5) is 0, and its slope too.
 const NU_OF_ZERO: f32 = 5.0;
 
@@ -36,7 +36,11 @@ pub struct Lru {
 impl LinearRecurrence for Lru {
     fn new(context: &mut CoreContext<'_>, layer: &str) -> Self {
         let width = context.hyper.get::<Network>().hidden_size;
-        let high = context.hyper.get::<Eigenvalues>().lru_max_radius;
+        let Eigenvalues {
+            lru_max_radius: high,
+            lru_max_phase,
+        } = context.hyper.get();
+        let max_phase = std::f32::consts::TAU * lru_max_phase;
         let units = width.div_ceil(2);
         let CoreContext { params, rng, .. } = context;
         let orthogonal = Init::Orthogonal { gain: 1.0 };
@@ -50,7 +54,7 @@ impl LinearRecurrence for Lru {
             let share: f32 = rng.random();
             let square = low * low + share * (high * high - low * low);
             params.data_mut(nu)[unit] = (-0.5 * square.ln()).ln().min(NU_OF_ZERO);
-            params.data_mut(theta)[unit] = MAX_PHASE * rng.random::<f32>();
+            params.data_mut(theta)[unit] = max_phase * rng.random::<f32>();
             // The variance of h is then that of B x, whatever the radius.
             params.data_mut(log_gamma)[unit] = 0.5 * (1.0 - square).ln();
         }
@@ -133,7 +137,10 @@ mod tests {
         Hyperparameters::new()
             .with(Network { hidden_size: 64 })
             .with(Layers { memory_layers: 1 })
-            .with(Eigenvalues { lru_max_radius })
+            .with(Eigenvalues {
+                lru_max_radius,
+                ..Eigenvalues::default()
+            })
     }
 
     #[test]
@@ -141,7 +148,11 @@ mod tests {
         let (_, params) = stack::<Lru>(3, &hyper(0.999));
         let [nu, theta, log_gamma] =
             ["nu", "theta", "log_gamma"].map(|name| get(&params, &format!("core.layer1.{name}")));
-        assert!(theta.iter().all(|theta| (0.0..MAX_PHASE).contains(theta)));
+        assert!(
+            theta
+                .iter()
+                .all(|theta| (0.0..std::f32::consts::PI / 10.0).contains(theta))
+        );
         for (nu, log_gamma) in nu.iter().zip(log_gamma) {
             let radius = (-nu.exp()).exp();
             assert!((0.499..=0.9991).contains(&radius), "{radius}");

@@ -262,6 +262,7 @@ pub(super) mod testing {
         let stack = Stack::new(&mut CoreContext {
             input_size: inputs,
             columns: &[],
+            previous: crate::memory::Previous::default(),
             heads: &ActionHeads::of(&[2]),
             hyper,
             params: &mut params,

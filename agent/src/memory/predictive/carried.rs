@@ -1,7 +1,7 @@
 //! What MERLIN carries from step to step: in a state between steps, on a graph within them.
 
-use super::Predictive;
 use super::rows::Rows;
+use super::settings::Predictive;
 use crate::memory::{Array, State};
 use crate::nn::{Graph, Tensor, values};
 

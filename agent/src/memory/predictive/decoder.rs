@@ -3,11 +3,13 @@
 use std::ops::Range;
 
 use super::network::{Latent, Layer, layer, linear, tanh};
-use super::{Predictive, Weighted};
-use crate::memory::{CoreContext, Network, Segment};
+use super::settings::Predictive;
+use crate::memory::{CoreContext, Network, Previous, Segment};
 use crate::nn::{Graph, Tensor};
-use crate::policy::inputs::Inputs;
 use crate::spaces::actions::ActionHeads;
+
+/// A loss: name for the log, weight, `(1, 1)` tensor.
+type Weighted = (&'static str, f32, Tensor);
 
 /// The columns of an input row.
 #[derive(Clone)]
@@ -22,20 +24,7 @@ pub(super) struct Columns {
 
 impl Columns {
     pub fn new(context: &CoreContext<'_>) -> Self {
-        let Inputs {
-            previous_action,
-            previous_reward,
-            step_counter,
-        } = context.hyper.get();
-        let mut end = context.input_size - usize::from(step_counter);
-        let mut last = |count: usize, shown: bool| {
-            let first = end - if shown { count } else { 0 };
-            let columns = first..end;
-            end = first;
-            columns
-        };
-        let reward = last(1, previous_reward);
-        let action = last(context.heads.num_logits(), previous_action);
+        let Previous { action, reward } = context.previous.clone();
         Self {
             observation: 0..action.start,
             action,

@@ -1,9 +1,9 @@
 //! The two recurrent networks of MERLIN, one step of each: the predictor, which turns observations into state variables z
 //! and writes them down, and the policy, which reads them.
 
-use super::Predictive;
 use super::carried::{Carried, Recurrence};
 use super::rows::Rows;
+use super::settings::Predictive;
 use crate::memory::{CoreContext, Network, Writes};
 use crate::nn::{Activation, Graph, Init, ParamId, Tensor};
 

@@ -8,9 +8,8 @@ use serde::Deserialize;
 
 use super::*;
 use crate::hyper::Hyperparameters;
-use crate::memory::Writes;
+use crate::memory::{Previous, Writes};
 use crate::nn::{ParamId, check::check_gradients, values};
-use crate::policy::inputs::Inputs;
 use crate::spaces::actions::ActionHeads;
 
 const SMALL: fn() -> Predictive = || Predictive {
@@ -19,17 +18,20 @@ const SMALL: fn() -> Predictive = || Predictive {
     ..Predictive::default()
 };
 
+/// The previous action, of two choices, and the previous reward are the last numbers of an input row.
+fn previous(input_size: usize) -> Previous {
+    Previous {
+        action: input_size - 3..input_size - 1,
+        reward: input_size - 1..input_size,
+    }
+}
+
 /// Small networks over inputs of two numbers and the previous action and reward, with weights that are not tiny.
 fn small(predictive: Predictive, writes: bool) -> (Params, Merlin) {
     let mut params = Params::new();
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
     let hyper = Hyperparameters::new()
         .with(Network { hidden_size: 5 })
-        .with(Inputs {
-            previous_action: true,
-            previous_reward: true,
-            step_counter: false,
-        })
         .with(Writes {
             memory_writes: writes,
         })
@@ -37,6 +39,7 @@ fn small(predictive: Predictive, writes: bool) -> (Params, Merlin) {
     let merlin = Merlin::new(&mut CoreContext {
         input_size: 5,
         columns: &[],
+        previous: previous(5),
         heads: &ActionHeads::of(&[2]),
         hyper: &hyper,
         params: &mut params,
@@ -336,11 +339,6 @@ fn of_case(case: &Case) -> (Params, Merlin) {
         .with(Network {
             hidden_size: case.sizes["hidden_size"],
         })
-        .with(Inputs {
-            previous_action: true,
-            previous_reward: true,
-            step_counter: false,
-        })
         .with(Predictive {
             latent_size: case.sizes["latent_size"],
             memory_rows: case.sizes["memory_rows"],
@@ -355,6 +353,7 @@ fn of_case(case: &Case) -> (Params, Merlin) {
     let merlin = Merlin::new(&mut CoreContext {
         input_size: case.inputs.len() / case.starts.len(),
         columns: &[],
+        previous: previous(case.inputs.len() / case.starts.len()),
         heads: &ActionHeads::of(&[2]),
         hyper: &hyper,
         params: &mut params,

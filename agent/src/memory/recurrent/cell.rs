@@ -208,6 +208,7 @@ pub(super) mod testing {
         let cell = cell(&mut CoreContext {
             input_size: 3,
             columns: &[],
+            previous: crate::memory::Previous::default(),
             heads: &ActionHeads::of(&[2]),
             hyper: &Hyperparameters::new().with(Network { hidden_size: 4 }),
             params: &mut params,

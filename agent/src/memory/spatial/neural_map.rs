@@ -245,6 +245,12 @@ impl Cell for NeuralMapCell {
         ])
     }
 
+    /// On a map that moves along a time line the agent's cell is always a new one: there is no old content to weigh.
+    fn may_be_idle(&self, parameter: &str) -> bool {
+        let of_old = ["core.write.old", "core.write.candidate"];
+        self.egocentric && of_old.iter().any(|name| parameter.starts_with(name))
+    }
+
     fn onnx(&self, _: &mut StepGraph<'_>, _: &onnx::Value) -> Result<onnx::Value, &'static str> {
         Err("the cell that a step writes is not known before it")
     }

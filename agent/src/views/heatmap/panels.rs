@@ -73,7 +73,7 @@ pub(super) fn panels(view: &EpisodeView) -> Vec<Panel> {
     match &view.memory {
         MemoryView::Slots(slots) => panels.extend(slot_panels(slots, view)),
         MemoryView::Units(units) => panels.push(unit_panel(units, view.num_steps())),
-        MemoryView::Vectors(vectors) => {
+        MemoryView::Vectors { vectors } => {
             panels.extend(vectors.iter().map(|x| vector_panel(x, view.num_steps())));
         }
         MemoryView::None => {}

@@ -34,7 +34,10 @@ pub enum MemoryView {
     /// A memory whose state is a vector.
     Units(UnitsView),
     /// A memory with several named vectors.
-    Vectors(Vec<VectorView>),
+    Vectors {
+        /// The vectors, in the order in which panels show them.
+        vectors: Vec<VectorView>,
+    },
     /// No memory.
     None,
 }
@@ -136,7 +139,7 @@ impl EpisodeView {
         match &self.memory {
             MemoryView::Slots(slots) => slots.check(num_steps),
             MemoryView::Units(units) => units.check(num_steps),
-            MemoryView::Vectors(vectors) => vectors.iter().try_for_each(|x| x.check(num_steps)),
+            MemoryView::Vectors { vectors } => vectors.iter().try_for_each(|x| x.check(num_steps)),
             MemoryView::None => Ok(()),
         }
     }
@@ -153,7 +156,7 @@ impl EpisodeView {
                 .take(MAX_CUES_DESCRIBED)
                 .map(|&cue| slots.fate_of(cue, self.num_steps()))
                 .collect(),
-            MemoryView::Units(_) | MemoryView::Vectors(_) => Vec::new(),
+            MemoryView::Units(_) | MemoryView::Vectors { .. } => Vec::new(),
             MemoryView::None => vec!["This agent has no memory.".to_owned()],
         }
     }
@@ -290,10 +293,12 @@ pub(super) mod examples {
             values: values.to_vec(),
         };
         EpisodeView {
-            memory: MemoryView::Vectors(vec![
-                vector("read weights", 2, &[0.0, 1.0, 0.5, 0.5, 1.0, 0.0]),
-                vector("gate", 1, &[0.25, 0.5, 0.75]),
-            ]),
+            memory: MemoryView::Vectors {
+                vectors: vec![
+                    vector("read weights", 2, &[0.0, 1.0, 0.5, 0.5, 1.0, 0.0]),
+                    vector("gate", 1, &[0.25, 0.5, 0.75]),
+                ],
+            },
             ..slots()
         }
     }

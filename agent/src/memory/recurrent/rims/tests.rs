@@ -25,6 +25,7 @@ fn rims(modules: usize, active_modules: usize) -> (RimsCell, Params) {
     let cell = RimsCell::new(&mut CoreContext {
         input_size: INPUTS,
         columns: &[],
+        previous: crate::memory::Previous::default(),
         heads: &ActionHeads::of(&[2]),
         hyper: &hyper,
         params: &mut params,

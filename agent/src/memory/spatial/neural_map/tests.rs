@@ -36,6 +36,7 @@ fn neural_map(map: Map, memory_writes: bool) -> (NeuralMapCell, Params) {
     let cell = NeuralMapCell::new(&mut CoreContext {
         input_size: INPUTS,
         columns: &[seen(), seen(), column("position", [0.0, 4.0])],
+        previous: crate::memory::Previous::default(),
         heads: &ActionHeads::of(&[2]),
         hyper: &Hyperparameters::new()
             .with(Network { hidden_size: 4 })
