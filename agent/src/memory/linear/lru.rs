@@ -15,7 +15,7 @@ section! {
         /// Largest radius of an eigenvalue before learning. At 0 all are 0 and stay 0: a memory of the current step, for a control.
         lru_max_radius: f32 = 0.999, |&v| (0.0..1.0).contains(&v), "0 to below 1";
         /// Largest phase of an eigenvalue before learning, in turns per step.
-        lru_max_phase: f32 = 0.05, |&v| (0.0..=1.0).contains(&v), "0 to 1";
+        lru_max_phase: f32 = 1.0, |&v| (0.0..=1.0).contains(&v), "0 to 1";
     }
 }
 

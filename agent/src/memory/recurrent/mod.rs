@@ -3,4 +3,6 @@
 pub mod cell;
 pub mod gru;
 pub mod lstm;
+#[cfg(test)]
+mod parity;
 pub mod rims;
