@@ -145,7 +145,9 @@ impl MemoryView {
                 usefulness: slots.usefulness.clone(),
                 attention: slots.attention.clone(),
             }),
-            Recorded::Slots(_) | Recorded::Units(_) | Recorded::Vectors(_) | Recorded::None => None,
+            Recorded::Slots(_) | Recorded::Units(_) | Recorded::Vectors { .. } | Recorded::None => {
+                None
+            }
         }
     }
 
@@ -218,7 +220,7 @@ pub fn cue_attention(episode: &EpisodeView, window: Option<usize>) -> Option<f64
             let of_cue = entries.filter(|(step, _)| **step == Some(cue));
             Some(of_cue.map(|(_, share)| f64::from(*share)).sum())
         }
-        Recorded::Vectors(vectors) => {
+        Recorded::Vectors { vectors } => {
             let attentions = vectors.iter().filter(|view| view.name.starts_with(BY_LAG));
             let shares = attentions.filter_map(|view| {
                 // Without a place for the current step, the first place is one step ago.
@@ -326,7 +328,12 @@ mod tests {
             values: [vec![0.0; 2 * values.len()], values.to_vec()].concat(),
         };
         let of = |vectors: &[VectorView]| {
-            cue_attention(&episode(Recorded::Vectors(vectors.to_vec())), Some(2))
+            cue_attention(
+                &episode(Recorded::Vectors {
+                    vectors: vectors.to_vec(),
+                }),
+                Some(2),
+            )
         };
         // The cue is two steps ago: the second place, or the third if the current step has one.
         let first = vector("attention by steps ago (hop 1)", &[0.75, 0.25]);

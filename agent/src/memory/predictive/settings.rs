@@ -14,7 +14,7 @@ section! {
         /// γ of the retroactive writes: a row gathers (1 − γ) Σ γᵏ⁻¹ z of the k-th step after its own.
         retroactive_decay: f32 = 0.96, |&v| (0.0..=1.0).contains(&v), "0 to 1";
         /// Weight of the reconstruction of inputs (a sum of squares) against the divergence and the policy's loss.
-        reconstruction_weight: f32 = 10.0, |&v| (0.0..=1e4).contains(&v), "0 to 10000";
+        reconstruction_weight: f32 = 100.0, |&v| (0.0..=1e4).contains(&v), "0 to 10000";
         /// Weight of the divergence KL(posterior ‖ prior).
         kl_weight: f32 = 1.0, |&v| (0.0..=1e4).contains(&v), "0 to 10000";
         /// Weight of the squared error of the return that is predicted with the action known.
