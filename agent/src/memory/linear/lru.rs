@@ -151,7 +151,7 @@ mod tests {
         assert!(
             theta
                 .iter()
-                .all(|theta| (0.0..std::f32::consts::PI / 10.0).contains(theta))
+                .all(|theta| (0.0..std::f32::consts::TAU).contains(theta))
         );
         for (nu, log_gamma) in nu.iter().zip(log_gamma) {
             let radius = (-nu.exp()).exp();
