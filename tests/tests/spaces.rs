@@ -60,7 +60,8 @@ fn every_algorithm_learns_through_wrappers() {
 
 fn assert_all_learn(spec_id: &str, kwargs: &Map<String, Value>) {
     let server = EmbeddedServer::start().expect("a server");
-    for algorithm in algorithms::learners() {
+    // A planner on rasters plays none of these.
+    for algorithm in algorithms::learners().filter(|row| row.id != "mvprop") {
         let name = format!("{} on {}", algorithm.id, spec_id);
         let overrides = overrides! {
             num_envs: NUM_ENVS,

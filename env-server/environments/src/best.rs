@@ -8,6 +8,7 @@
 mod battleship;
 mod cards;
 mod chance;
+mod grid;
 mod minesweeper;
 mod recall;
 
@@ -119,8 +120,13 @@ fn levels<E: Catalogued>(
 }
 
 fn claims() -> Vec<Claim> {
-    [cards::claims(), chance::claims(), recall::claims()]
-        .into_iter()
+    [
+        cards::claims(),
+        chance::claims(),
+        grid::claims(),
+        recall::claims(),
+    ]
+    .into_iter()
         .flatten()
         .collect()
 }
