@@ -112,7 +112,10 @@ fn check_memory_core(algorithm_id: &str, set: impl Fn(&mut Hyperparameters)) {
     a_saved_state_goes_on_as_before(&Subject::new(algorithm_id, &set));
     let row = algorithms::find(algorithm_id).unwrap();
     let pairs = algorithms::plays_without_raster(row).then(|| TestTask::of_pairs(LANES, 4));
-    for env in [algorithms::test_task(row, LANES, 4)].into_iter().chain(pairs) {
+    for env in [algorithms::test_task(row, LANES, 4)]
+        .into_iter()
+        .chain(pairs)
+    {
         ratios_are_one_before_the_first_update(Subject::playing(&env, algorithm_id, &set), env);
     }
     evaluation_is_deterministic(&Subject::new(algorithm_id, &set));
@@ -240,7 +243,9 @@ impl Experience {
         Self {
             steps,
             width,
-            inputs: (0..rows * width).map(|_| rng.random_range(-1.0..1.0)).collect(),
+            inputs: (0..rows * width)
+                .map(|_| rng.random_range(-1.0..1.0))
+                .collect(),
             starts: [&first_starts[..], &ends[..rows - LANES]].concat(),
             actions: (0..rows).map(|_| rng.random_range(0..2)).collect(),
             rewards: (0..rows).map(|_| rng.random_range(-1.0..1.0)).collect(),

@@ -27,8 +27,9 @@ pub const ROW: Algorithm = Algorithm {
                 ..Collection::default()
             })
             .with(PpoUpdate {
-                learning_rate: 3e-3,
+                learning_rate: 1e-2,
                 anneal_lr: true,
+                ent_coef: 1e-3,
                 ..PpoUpdate::default()
             })
     },

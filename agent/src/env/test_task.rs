@@ -136,7 +136,9 @@ impl VectorEnv for TestTask {
             lane.rng = Xoshiro256PlusPlus::seed_from_u64(seed);
         }
         let begun: Vec<[f32; 3]> = self.lanes.iter_mut().map(Lane::begin).collect();
-        let shown = begun.into_iter().flat_map(|numbers| self.shown(numbers, true));
+        let shown = begun
+            .into_iter()
+            .flat_map(|numbers| self.shown(numbers, true));
         Ok(ResetReply {
             observations: shown.collect(),
         })

@@ -153,7 +153,9 @@ fn append_input_columns(
         } => {
             for i in 0..space.flat_size() {
                 let place = match shape[..] {
-                    [_, rows, columns] => Some([i / (rows * columns), i / columns % rows, i % columns]),
+                    [_, rows, columns] => {
+                        Some([i / (rows * columns), i / columns % rows, i % columns])
+                    }
                     _ => None,
                 };
                 append(&mut std::iter::once(None), [low.at(i), high.at(i)], place);

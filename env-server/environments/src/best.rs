@@ -127,8 +127,8 @@ fn claims() -> Vec<Claim> {
         recall::claims(),
     ]
     .into_iter()
-        .flatten()
-        .collect()
+    .flatten()
+    .collect()
 }
 
 /// Every player scores its stated return, within four standard errors.

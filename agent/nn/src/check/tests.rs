@@ -5,9 +5,9 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::check_gradients;
 use crate::{
-    Activation, Calibration, Graph, GridSize, GruGateParams, GruParams, Init, LruParams, LstmParams,
-    MatrixMemory, MemorySizes, ParamId, Params, PpoBatch, PpoCoefficients, ScoreTerms, Tensor,
-    values,
+    Activation, Calibration, Graph, GridSize, GruGateParams, GruParams, Init, LruParams,
+    LstmParams, MatrixMemory, MemorySizes, ParamId, Params, PpoBatch, PpoCoefficients, ScoreTerms,
+    Tensor, values,
 };
 
 /// Uniform random numbers in -1..1.

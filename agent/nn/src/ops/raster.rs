@@ -84,7 +84,9 @@ mod tests {
     }
 
     fn one(cells: usize, goal: usize) -> Vec<f32> {
-        (0..cells).map(|cell| f32::from(u8::from(cell == goal))).collect()
+        (0..cells)
+            .map(|cell| f32::from(u8::from(cell == goal)))
+            .collect()
     }
 
     const SIZE: GridSize = GridSize {

@@ -81,7 +81,10 @@ impl MvProp {
              GridMaze-v0 has it",
         )?;
         let columns = &columns[raster.first..raster.first + raster.numbers()];
-        match columns.iter().all(|column| column.bounds == Some([0.0, 1.0])) {
+        match columns
+            .iter()
+            .all(|column| column.bounds == Some([0.0, 1.0]))
+        {
             true => Ok(()),
             false => Err("it plans on a raster of numbers from 0 to 1, and this one has others"),
         }
@@ -218,7 +221,9 @@ impl MemoryCore for MvProp {
         let widths = [self.raster.numbers(), cells, cells];
         State::new(
             batch,
-            widths.map(|width| Array::filled(batch, width, 0.0)).to_vec(),
+            widths
+                .map(|width| Array::filled(batch, width, 0.0))
+                .to_vec(),
         )
     }
 
@@ -232,7 +237,9 @@ impl MemoryCore for MvProp {
     ) -> CoreStep {
         let maps = self.maps(inputs, starts, &mut state.arrays[MAP].data);
         let pass = self.forward(&mut Graph::inference(params), inputs, &maps);
-        state.arrays[VALUES].data.copy_from_slice(nn::values(&pass.values));
+        state.arrays[VALUES]
+            .data
+            .copy_from_slice(nn::values(&pass.values));
         let passage = nn::values(&pass.maps).iter().skip(1).step_by(2);
         state.arrays[PASSAGE].data = passage.copied().collect();
         CoreStep {

@@ -85,7 +85,12 @@ mod tests {
             },
         };
         assert_eq!(found(&boxed("[2,3,4]")), Some(raster));
-        let parts = [boxed("[5]"), boxed("[2,3,4]"), boxed("[3,1,1]"), boxed("[1]")];
+        let parts = [
+            boxed("[5]"),
+            boxed("[2,3,4]"),
+            boxed("[3,1,1]"),
+            boxed("[1]"),
+        ];
         let tuple = format!(r#"{{"type":"Tuple","spaces":[{}]}}"#, parts.join(","));
         let raster = Raster { first: 5, ..raster };
         assert_eq!(found(&tuple), Some(raster));

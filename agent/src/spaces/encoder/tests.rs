@@ -147,8 +147,14 @@ fn columns_are_named_and_bounded() {
     assert_eq!(columns[11], column(6, None, "view", [-1.0, 3.0]));
     assert!(columns.iter().all(|column| column.place.is_none()));
     let raster = r#"{"type":"Box","shape":[2,3,4],"dtype":"float32","low":0.0,"high":1.0}"#;
-    let places: Vec<_> = input_columns(&space(raster)).iter().map(|column| column.place).collect();
-    assert_eq!([places[0], places[11], places[23]], [[0, 0, 0], [0, 2, 3], [1, 2, 3]].map(Some));
+    let places: Vec<_> = input_columns(&space(raster))
+        .iter()
+        .map(|column| column.place)
+        .collect();
+    assert_eq!(
+        [places[0], places[11], places[23]],
+        [[0, 0, 0], [0, 2, 3], [1, 2, 3]].map(Some)
+    );
     let endless = r#"{"type":"Box","shape":[1],"dtype":"float32","low":0.0,"high":"Infinity"}"#;
     let [column] = &input_columns(&space(endless))[..] else {
         panic!("one number")

@@ -141,14 +141,32 @@ pub(super) fn claims() -> Vec<Claim> {
     for layout in ["walls", "tmaze", "labyrinth"] {
         for view in ["full", "start", "partial"] {
             let kwargs = json!({"layout": layout, "view": view});
-            claims.push(claim::<GridMaze>(Who::Best, kwargs.clone(), 0.0, [200, 10_000], walker));
+            claims.push(claim::<GridMaze>(
+                Who::Best,
+                kwargs.clone(),
+                0.0,
+                [200, 10_000],
+                walker,
+            ));
             if layout == "tmaze" || view == "full" {
                 let games = [200, 10_000];
-                claims.push(claim::<GridMaze>(Who::Memoryless, kwargs, 0.0, games, memoryless));
+                claims.push(claim::<GridMaze>(
+                    Who::Memoryless,
+                    kwargs,
+                    0.0,
+                    games,
+                    memoryless,
+                ));
             }
         }
     }
     let largest = json!({"size": 21, "layout": "labyrinth", "view": "partial"});
-    claims.push(claim::<GridMaze>(Who::Best, largest, 0.0, [20, 1_000], walker));
+    claims.push(claim::<GridMaze>(
+        Who::Best,
+        largest,
+        0.0,
+        [20, 1_000],
+        walker,
+    ));
     claims
 }

@@ -52,7 +52,9 @@ fn by_hand(size: (usize, usize), planning: Planning) -> (MvProp, Params) {
     // Rows are hidden numbers; r, then p, of each cell of the kernel.
     maps[middle * 2] = 40.0;
     maps[18 + middle * 2 + 1] = 22.0;
-    params.data_mut(core.maps.1).copy_from_slice(&[-20.0, -20.0]);
+    params
+        .data_mut(core.maps.1)
+        .copy_from_slice(&[-20.0, -20.0]);
     (core, params)
 }
 
@@ -60,7 +62,9 @@ fn by_hand(size: (usize, usize), planning: Planning) -> (MvProp, Params) {
 fn drawn(rows: &[&str]) -> Vec<f32> {
     let cells: Vec<char> = rows.iter().flat_map(|row| row.chars()).collect();
     let channel = |is_marked: fn(char) -> bool| {
-        let marks = cells.iter().map(move |&cell| f32::from(u8::from(is_marked(cell))));
+        let marks = cells
+            .iter()
+            .map(move |&cell| f32::from(u8::from(is_marked(cell))));
         marks.collect::<Vec<_>>()
     };
     [
@@ -99,9 +103,18 @@ fn values_are_powers_of_the_way_to_the_goal() {
     let two = graph.constant(vec![2.0], (1, 1));
     let p = nn::values(&graph.activate(&two, p))[0];
     let steps = [
-        Some(6), None, Some(0), Some(1), //
-        Some(5), None, Some(1), None, //
-        Some(4), Some(3), Some(2), Some(3),
+        Some(6),
+        None,
+        Some(0),
+        Some(1), //
+        Some(5),
+        None,
+        Some(1),
+        None, //
+        Some(4),
+        Some(3),
+        Some(2),
+        Some(3),
     ];
     let expected = steps.map(|steps| steps.map_or(0.0, |steps| p.powi(steps)));
     assert!(is_close(&v, &expected), "{v:?}");
@@ -116,14 +129,29 @@ fn few_iterations_do_not_reach_far() {
     let (_, v) = walked(&by_hand((3, 4), planning), &[drawn(&MAZE)]);
     let reached: Vec<bool> = v.iter().map(|&v| v > 0.01).collect();
     let near = [2, 3, 6, 10];
-    assert!(reached.iter().enumerate().all(|(cell, &is)| is == near.contains(&cell)));
+    assert!(
+        reached
+            .iter()
+            .enumerate()
+            .all(|(cell, &is)| is == near.contains(&cell))
+    );
 }
 
 /// The block of values around the agent, then the map's: nothing is left of the first column.
 #[test]
 fn features_are_what_is_around_the_agent() {
     let (features, v) = walked(&by_hand((3, 4), Planning::default()), &[drawn(&MAZE)]);
-    let at = [None, None, None, None, Some(0), Some(1), None, Some(4), Some(5)];
+    let at = [
+        None,
+        None,
+        None,
+        None,
+        Some(0),
+        Some(1),
+        None,
+        Some(4),
+        Some(5),
+    ];
     let expected = at.map(|cell| cell.map_or(0.0, |cell: usize| v[cell]));
     assert_eq!(features[..BLOCK], expected);
     let free = features[BLOCK..].chunks(CHANNELS).map(|cell| cell[FREE]);
@@ -177,10 +205,22 @@ fn tasks_without_a_raster_are_refused() {
         format!(r#"{{"type":"Box","shape":{shape},"dtype":"float32","low":0.0,"high":{high:?}}}"#)
     };
     assert_eq!(plays(&boxed("[4,3,3]", 1.0)), Ok(()));
-    for space in [boxed("[36]", 1.0), boxed("[1,6,6]", 1.0), r#"{"type":"MultiDiscrete","nvec":[2,2]}"#.into()] {
-        assert!(plays(&space).unwrap_err().contains("channels, rows and columns"));
+    for space in [
+        boxed("[36]", 1.0),
+        boxed("[1,6,6]", 1.0),
+        r#"{"type":"MultiDiscrete","nvec":[2,2]}"#.into(),
+    ] {
+        assert!(
+            plays(&space)
+                .unwrap_err()
+                .contains("channels, rows and columns")
+        );
     }
-    assert!(plays(&boxed("[4,3,3]", 255.0)).unwrap_err().contains("from 0 to 1"));
+    assert!(
+        plays(&boxed("[4,3,3]", 255.0))
+            .unwrap_err()
+            .contains("from 0 to 1")
+    );
 }
 
 /// The numbers of the paper's equations in numpy (`scripts/parity/mvprop.py`).
@@ -200,17 +240,31 @@ fn steps_are_those_of_the_equations() {
                 *weight = (0.5 * (place as f64 + 0.7 * i as f64).sin()) as f32;
             }
         }
-        let lanes: Vec<_> = (0..2).map(|lane| case["lanes"][lane].as_array().unwrap()).collect();
+        let lanes: Vec<_> = (0..2)
+            .map(|lane| case["lanes"][lane].as_array().unwrap())
+            .collect();
         let mut state = core.initial_state(2);
         for step in 0..lanes[0].len() {
             let all = |name: &str| -> Vec<f32> {
-                lanes.iter().flat_map(|steps| numbers(&steps[step][name])).collect()
+                lanes
+                    .iter()
+                    .flat_map(|steps| numbers(&steps[step][name]))
+                    .collect()
             };
             let starts = [step == 0; 2];
             let stepped = core.step(&params, &all("input"), &starts, &mut state, None);
-            assert!(is_close(nn::values(&stepped.features), &all("features")), "step {step}");
-            assert!(is_close(&state.arrays[VALUES].data, &all("values")), "step {step}");
-            assert!(is_close(&state.arrays[PASSAGE].data, &all("passage")), "step {step}");
+            assert!(
+                is_close(nn::values(&stepped.features), &all("features")),
+                "step {step}"
+            );
+            assert!(
+                is_close(&state.arrays[VALUES].data, &all("values")),
+                "step {step}"
+            );
+            assert!(
+                is_close(&state.arrays[PASSAGE].data, &all("passage")),
+                "step {step}"
+            );
         }
     }
 }

@@ -356,8 +356,9 @@ impl Catalogued for GridMaze {
             memoryless,
             best: Some(1.0),
             oracle: Some(1.0),
-            note: "Returns are shares of episodes that reach the goal. Random is exact, in a T-maze."
-                .to_owned(),
+            note:
+                "Returns are shares of episodes that reach the goal. Random is exact, in a T-maze."
+                    .to_owned(),
         }
     }
 }

@@ -27,17 +27,22 @@ fn step(maze: &mut GridMaze, action: i64) -> (Vec<f32>, Transition) {
 fn channel(maze: &GridMaze, observation: &[f32], channel: usize) -> Vec<String> {
     let numbers = &observation[channel * maze.cells()..][..maze.cells()];
     let rows = numbers.chunks(maze.width());
-    rows.map(|row| row.iter().map(|&x| if x == 1.0 { '1' } else { '.' }).collect())
-        .collect()
+    rows.map(|row| {
+        row.iter()
+            .map(|&x| if x == 1.0 { '1' } else { '.' })
+            .collect()
+    })
+    .collect()
 }
 
 #[test]
 fn keeps_the_contract() {
     for layout in ["walls", "tmaze", "labyrinth"] {
         for view in ["full", "start", "partial"] {
-            check_environment::<GridMaze>(json!({"layout": layout, "view": view}));
+            // Small enough for the junction to be met, from where alone a partial view shows the goal.
+            check_environment::<GridMaze>(json!({"size": 3, "layout": layout, "view": view}));
         }
-        for size in [3, 4, 21] {
+        for size in [4, 7, 21] {
             check_environment::<GridMaze>(json!({"size": size, "layout": layout}));
         }
     }
