@@ -27,8 +27,9 @@ pub const ROW: Algorithm = Algorithm {
                 ..Collection::default()
             })
             .with(PpoUpdate {
-                learning_rate: 1e-2,
+                learning_rate: 5e-3,
                 anneal_lr: true,
+                num_minibatches: 16,
                 ent_coef: 1e-3,
                 ..PpoUpdate::default()
             })

@@ -288,7 +288,6 @@ mod tests {
     use super::*;
     use crate::algorithms;
     use crate::env::VectorEnv;
-    use crate::env::test_task::TestTask;
     use crate::experience::{Behaviour, Collection, Collector, CutOff, Source};
     use crate::nn::{self, Graph, categorical};
     use crate::policy::inputs::InputEncoder;

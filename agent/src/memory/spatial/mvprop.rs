@@ -167,8 +167,8 @@ impl MvProp {
         blocks
     }
 
-    /// r, p = σ(conv(relu(conv(X)))), v from them, and as features the blocks of v and X around the agent and all else of
-    /// the inputs.
+    /// r, p = σ(conv(relu(conv(X)))), v from them, and as features the block of v around the agent, the same divided by its
+    /// greatest number, the block of X, and all else of the inputs.
     fn forward(&self, graph: &mut Graph<'_>, inputs: &[f32], maps: &[f32]) -> Pass {
         let Raster { channels, size, .. } = self.raster;
         let (cells, numbers) = (size.cells(), self.raster.numbers());
@@ -201,19 +201,33 @@ impl MvProp {
         let values = graph.propagate(&maps, size, self.iterations);
         let near = graph.rows_or_zeros(&values, &around);
         let near = graph.reshape(&near, (rows, BLOCK));
-        let seen = graph.constant(seen, (rows, self.feature_size() - BLOCK));
+        let relative = shares_of_greatest(graph, &near);
+        let seen = graph.constant(seen, (rows, self.feature_size() - 2 * BLOCK));
         Pass {
-            features: graph.concat_cols(&[&near, &seen]),
+            features: graph.concat_cols(&[&near, &relative, &seen]),
             values,
             maps,
         }
     }
 }
 
+/// Divides each block of values by its greatest number, which gets no gradient. Far from a goal all values are small, and so
+/// are their differences; their shares of the greatest are as far apart as near to it.
+fn shares_of_greatest(graph: &mut Graph<'_>, blocks: &Tensor) -> Tensor {
+    let still = graph.detach(blocks);
+    let rows = nn::values(&still).len() / BLOCK;
+    let factors = nn::values(&still).chunks_exact(BLOCK).flat_map(|block| {
+        let greatest = block.iter().copied().fold(f32::MIN_POSITIVE, f32::max);
+        [1.0 / greatest; BLOCK]
+    });
+    let factors = graph.constant(factors.collect(), (rows, BLOCK));
+    graph.mul(blocks, &factors)
+}
+
 impl MemoryCore for MvProp {
     fn feature_size(&self) -> usize {
         let others = self.input_size - self.raster.numbers();
-        BLOCK * (1 + self.raster.channels) + others
+        BLOCK * (2 + self.raster.channels) + others
     }
 
     fn initial_state(&self, batch: usize) -> State {
