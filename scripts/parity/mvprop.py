@@ -89,8 +89,7 @@ def walk(lane, iterations, accumulates):
         map_[AGENT] = x[AGENT]
         r, p = reward_and_passage(map_)
         v = spread(r, p, iterations)
-        near = around(v[None], *agent).flatten()
-        features = [near, near / near.max(), around(map_, *agent).flatten()]
+        features = [around(v[None], *agent).flatten(), around(map_, *agent).flatten()]
         steps.append({"input": x.flatten(), "features": np.concatenate(features), "values": v.flatten(), "passage": p.flatten()})
     return [{name: [float(f"{x:.7g}") for x in numbers] for name, numbers in step.items()} for step in steps]
 

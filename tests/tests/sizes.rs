@@ -71,7 +71,7 @@ fn a_planner_plays_mazes_of_another_size() {
         };
         let evaluation = player.evaluate(&mut env, &options).expect("an evaluation");
         assert_eq!(evaluation.returns.len(), EPISODES);
-        // What it shows of an episode has a number for each cell.
+        // The recorded memory has a number for each cell.
         let mut env = connect(&server, size, 1);
         let view = record_episode(&player, &mut env, 0, String::new(), Vec::new());
         let MemoryView::Vectors(vectors) = view.expect("an episode").memory else {

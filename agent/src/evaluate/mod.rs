@@ -80,8 +80,8 @@ impl Player {
         })
     }
 
-    /// The agent of a checkpoint, for an environment: the same task with rasters of another size is one that an agent
-    /// may be able to play.
+    /// The agent of a checkpoint, for an environment. A memory that [plays rasters of any
+    /// size](crate::memory::MemoryCore::plays_any_size) is built for the environment's.
     ///
     /// # Errors
     /// Those of [`Player::new`], and an environment with spaces that the agent cannot play.

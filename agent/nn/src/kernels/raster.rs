@@ -87,7 +87,7 @@ pub(crate) struct Taken {
     value: f32,
 }
 
-/// What [`propagate`] did, for its gradient.
+/// The run of [`propagate`], as its gradient needs it.
 pub(crate) struct Propagated {
     /// The value of each cell.
     pub values: Vec<f32>,
@@ -97,7 +97,7 @@ pub(crate) struct Propagated {
 }
 
 /// Spreads rewards: `v⁰ = r`, `vᵏ[i] = max(vᵏ⁻¹[i], maxₙ r[i] + p[i] (vᵏ⁻¹[n] − r[i]))`, n over the four neighbours on the grid.
-/// `maps` has r and p in each row. It ends after `iterations`, or when no value changes any more.
+/// `maps` has r and p in each row. It ends after `iterations`, or when no value changes.
 pub(crate) fn propagate(maps: &[f32], size: GridSize, iterations: usize) -> Propagated {
     let cells = size.cells();
     // Above, left, right and below in a block.

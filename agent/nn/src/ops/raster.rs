@@ -44,7 +44,7 @@ impl Graph<'_> {
 
     /// Spreads rewards over a raster (Nardelli et al. 2019, arXiv:1805.11199, MVProp): from r and p in the columns of `maps`
     /// `[rasters * cells, 2]`, `v⁰ = r` and `vᵏ = max(vᵏ⁻¹, maxₙ r + p (vₙᵏ⁻¹ − r))` with n over the four neighbours of a cell.
-    /// What is off the grid is no neighbour. Returns v `[rasters * cells, 1]` after `iterations`; once no value changes,
+    /// Cells off the grid are no neighbours. Returns v `[rasters * cells, 1]` after `iterations`; once no value changes,
     /// further ones would change nothing and are left out. Of equal neighbours the first gets the gradient, in the order
     /// above, left, right, below.
     ///
@@ -114,7 +114,7 @@ mod tests {
         }
     }
 
-    /// Two rasters of which one has a wall from side to side: r stays behind it, and nothing passes from one to the other.
+    /// Two rasters. The first has a wall from side to side: r stays behind it, and nothing passes to the second.
     #[test]
     fn walls_and_borders_block() {
         let cells = SIZE.cells();

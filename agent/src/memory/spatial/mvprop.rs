@@ -14,7 +14,7 @@ use crate::nn::{self, Activation, Graph, Init, ParamId, Params, Tensor};
 use crate::onnx::{self, StepGraph};
 use crate::spaces::encoder::InputColumn;
 
-/// What the agent keeps of the rasters that it has seen.
+/// Ways to keep the rasters of an episode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum MapMemory {
@@ -29,7 +29,7 @@ section! {
     pub struct Planning, overridden by PlanningOverrides {
         /// Times that values spread to neighbouring cells; 0: until nothing changes, at most once for each cell.
         iterations: usize = 0, |&v| v <= 10_000, "0 to 10000";
-        /// What is kept of past rasters: `accumulate` (the greatest number of each cell), `none` (the control).
+        /// Memory of past rasters: `accumulate` (the greatest number of each cell), `none` (the control).
         #[arg(value_name = "MEMORY")]
         map_memory: MapMemory = MapMemory::Accumulate, |_| true, "accumulate or none";
     }
@@ -39,6 +39,8 @@ section! {
 const BLOCK: usize = 9;
 /// Cells begin as such that let most of a value through: σ(2) = 0.88. At σ(0) nothing would reach far.
 const PASSAGE_BIAS: f32 = 2.0;
+/// Cells begin as worth little: σ(−3) = 0.05. A value that has fallen below what each cell is worth spreads no farther.
+const REWARD_BIAS: f32 = -3.0;
 
 /// Indices of the state's matrices.
 const MAP: usize = 0;
@@ -112,7 +114,9 @@ impl MvProp {
         let gain = std::f32::consts::SQRT_2;
         let of_blocks = layer("hidden", (BLOCK * raster.channels, hidden), gain);
         let maps = layer("maps", (hidden, BLOCK * 2), 1.0);
-        params.data_mut(maps.1)[1] = PASSAGE_BIAS;
+        params
+            .data_mut(maps.1)
+            .copy_from_slice(&[REWARD_BIAS, PASSAGE_BIAS]);
         Self {
             raster,
             hidden: of_blocks,
@@ -167,8 +171,8 @@ impl MvProp {
         blocks
     }
 
-    /// r, p = σ(conv(relu(conv(X)))), v from them, and as features the block of v around the agent, the same divided by its
-    /// greatest number, the block of X, and all else of the inputs.
+    /// r, p = σ(conv(relu(conv(X)))), v from them, and as features the blocks of v and X around the agent and all else of
+    /// the inputs.
     fn forward(&self, graph: &mut Graph<'_>, inputs: &[f32], maps: &[f32]) -> Pass {
         let Raster { channels, size, .. } = self.raster;
         let (cells, numbers) = (size.cells(), self.raster.numbers());
@@ -201,33 +205,19 @@ impl MvProp {
         let values = graph.propagate(&maps, size, self.iterations);
         let near = graph.rows_or_zeros(&values, &around);
         let near = graph.reshape(&near, (rows, BLOCK));
-        let relative = shares_of_greatest(graph, &near);
-        let seen = graph.constant(seen, (rows, self.feature_size() - 2 * BLOCK));
+        let seen = graph.constant(seen, (rows, self.feature_size() - BLOCK));
         Pass {
-            features: graph.concat_cols(&[&near, &relative, &seen]),
+            features: graph.concat_cols(&[&near, &seen]),
             values,
             maps,
         }
     }
 }
 
-/// Divides each block of values by its greatest number, which gets no gradient. Far from a goal all values are small, and so
-/// are their differences; their shares of the greatest are as far apart as near to it.
-fn shares_of_greatest(graph: &mut Graph<'_>, blocks: &Tensor) -> Tensor {
-    let still = graph.detach(blocks);
-    let rows = nn::values(&still).len() / BLOCK;
-    let factors = nn::values(&still).chunks_exact(BLOCK).flat_map(|block| {
-        let greatest = block.iter().copied().fold(f32::MIN_POSITIVE, f32::max);
-        [1.0 / greatest; BLOCK]
-    });
-    let factors = graph.constant(factors.collect(), (rows, BLOCK));
-    graph.mul(blocks, &factors)
-}
-
 impl MemoryCore for MvProp {
     fn feature_size(&self) -> usize {
         let others = self.input_size - self.raster.numbers();
-        BLOCK * (2 + self.raster.channels) + others
+        BLOCK * (1 + self.raster.channels) + others
     }
 
     fn initial_state(&self, batch: usize) -> State {

@@ -11,7 +11,7 @@ const FREE: usize = 0;
 const AGENT: usize = 1;
 const GOAL: usize = 2;
 
-/// What a player knows of a maze.
+/// A player's knowledge of a maze.
 #[derive(Default)]
 struct Map {
     width: usize,

@@ -76,7 +76,7 @@ enum Layout {
     Labyrinth,
 }
 
-/// What is drawn.
+/// Part of the maze that is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum View {
@@ -331,7 +331,7 @@ impl Catalogued for GridMaze {
                 ),
                 Parameter::choice(
                     "view",
-                    "What is drawn: everything, the goal at the first step only, or the 3 by 3 cells \
+                    "Part that is drawn: everything, the goal at the first step only, or the 3 by 3 cells \
                      around the agent.",
                     &VIEWS.map(|(name, _)| name),
                     Some("start"),
