@@ -4,11 +4,13 @@
 use std::sync::atomic::AtomicBool;
 
 use agent::algorithms;
+use agent::env::VectorEnv;
 use agent::env::remote::{RemoteEnvConfig, RemoteVectorEnv, RetryPolicy};
 use agent::env::selection::EnvSelection;
 use agent::overrides;
 use agent::run::config::TrainConfig;
 use agent::run::train::{TrainOptions, train};
+use agent::spaces::Spaces;
 use agent::views::monitor::{LogRecord, Monitor, MonitorError, Progress};
 use end_to_end::EmbeddedServer;
 use environments::registry;
@@ -89,6 +91,14 @@ fn assert_all_learn(spec_id: &str, kwargs: &Map<String, Value>) {
             retry: RetryPolicy::default(),
         })
         .expect("an environment");
+        let spaces = Spaces {
+            observation: env.observation_space().clone(),
+            action: env.action_space().clone(),
+        };
+        if let Some(reason) = algorithm.refusal(&spaces, &config.hyper) {
+            assert_eq!(algorithm.id, "mvprop", "{name}: {reason}");
+            continue;
+        }
         let stop = AtomicBool::new(false);
         let options = TrainOptions {
             out: None,

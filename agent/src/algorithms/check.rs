@@ -21,6 +21,7 @@ use crate::memory::linear::shm::{Matrix, MemoryGate};
 use crate::memory::predictive::Predictive;
 use crate::memory::recurrent::rims::Modules;
 use crate::memory::slots::{MemoryScope, Steps};
+use crate::memory::spatial::mvprop::{MapMemory, Planning};
 use crate::memory::spatial::neural_map::{Map, MapWrite};
 use crate::memory::{Network, Slots};
 use crate::memory::{Segment, State};
@@ -61,6 +62,10 @@ fn every_algorithm_keeps_the_contract() {
                 check_memory_core(row.id, |hyper| steps(hyper).memory_scope = scope);
             }
         }
+        if (row.defaults)().has::<Planning>() {
+            check_memory_core(row.id, |hyper| planning(hyper).map_memory = MapMemory::None);
+            check_memory_core(row.id, |hyper| planning(hyper).iterations = 1);
+        }
         if (row.defaults)().has::<Map>() {
             check_memory_core(row.id, |hyper| map(hyper).egocentric = true);
             check_memory_core(row.id, |hyper| map(hyper).map_write = MapWrite::Plain);
@@ -92,6 +97,10 @@ fn map(hyper: &mut Hyperparameters) -> &mut Map {
     hyper.get_mut().expect("a map")
 }
 
+fn planning(hyper: &mut Hyperparameters) -> &mut Planning {
+    hyper.get_mut().expect("a planner")
+}
+
 /// Checks the core of one algorithm, at small sizes and with one hyper-parameter set.
 fn check_memory_core(algorithm_id: &str, set: impl Fn(&mut Hyperparameters)) {
     eprintln!("checking the memory of {algorithm_id}");
@@ -101,7 +110,12 @@ fn check_memory_core(algorithm_id: &str, set: impl Fn(&mut Hyperparameters)) {
     lanes_are_settled_apart(&Subject::new(algorithm_id, &set));
     a_gradient_reaches_every_parameter(Subject::new(algorithm_id, &set));
     a_saved_state_goes_on_as_before(&Subject::new(algorithm_id, &set));
-    for env in [TestTask::new(LANES, 4), TestTask::of_pairs(LANES, 4)] {
+    let row = algorithms::find(algorithm_id).unwrap();
+    let pairs = algorithms::plays_without_raster(row).then(|| TestTask::of_pairs(LANES, 4));
+    for env in [algorithms::test_task(row, LANES, 4)]
+        .into_iter()
+        .chain(pairs)
+    {
         ratios_are_one_before_the_first_update(Subject::playing(&env, algorithm_id, &set), env);
     }
     evaluation_is_deterministic(&Subject::new(algorithm_id, &set));
@@ -117,7 +131,8 @@ struct Subject {
 
 impl Subject {
     fn new(algorithm_id: &str, set: impl Fn(&mut Hyperparameters)) -> Self {
-        Self::playing(&TestTask::new(LANES, 1), algorithm_id, set)
+        let row = algorithms::find(algorithm_id).unwrap();
+        Self::playing(&algorithms::test_task(row, LANES, 1), algorithm_id, set)
     }
 
     fn playing(env: &TestTask, algorithm_id: &str, set: impl Fn(&mut Hyperparameters)) -> Self {
@@ -156,6 +171,11 @@ impl Subject {
             encoder,
             hyper,
         }
+    }
+
+    /// Random rows for its inputs.
+    fn experience(&self, first_starts: &[bool; LANES], steps: usize, seed: u64) -> Experience {
+        Experience::random(self.encoder.input_size(), first_starts, steps, seed)
     }
 
     fn fresh(&self) -> State {
@@ -198,7 +218,7 @@ impl Subject {
     /// A state in the middle of episodes, some episodes in.
     fn experienced(&self, seed: u64) -> State {
         let mut state = self.fresh();
-        let experience = Experience::random(&[true; LANES], 12, seed);
+        let experience = self.experience(&[true; LANES], 12, seed);
         self.act(&experience, &mut state, Some(&mut rng(seed)));
         state
     }
@@ -207,6 +227,7 @@ impl Subject {
 /// Random rows for [`LANES`] lanes.
 struct Experience {
     steps: usize,
+    width: usize,
     inputs: Vec<f32>,
     starts: Vec<bool>,
     ends: Vec<bool>,
@@ -215,13 +236,16 @@ struct Experience {
 }
 
 impl Experience {
-    fn random(first_starts: &[bool; LANES], steps: usize, seed: u64) -> Self {
+    fn random(width: usize, first_starts: &[bool; LANES], steps: usize, seed: u64) -> Self {
         let mut rng = rng(seed);
         let rows = steps * LANES;
         let ends: Vec<bool> = (0..rows).map(|_| rng.random_bool(0.25)).collect();
         Self {
             steps,
-            inputs: (0..rows * 3).map(|_| rng.random_range(-1.0..1.0)).collect(),
+            width,
+            inputs: (0..rows * width)
+                .map(|_| rng.random_range(-1.0..1.0))
+                .collect(),
             starts: [&first_starts[..], &ends[..rows - LANES]].concat(),
             actions: (0..rows).map(|_| rng.random_range(0..2)).collect(),
             rewards: (0..rows).map(|_| rng.random_range(-1.0..1.0)).collect(),
@@ -293,7 +317,7 @@ fn unroll_repeats_the_steps(mut subject: Subject) {
         let core = &subject.policy.core;
         core.refresh(&subject.policy.params, &mut state);
         let before = state.clone();
-        let experience = Experience::random(&starts, 12, 3 + rollout);
+        let experience = subject.experience(&starts, 12, 3 + rollout);
         let (features, decisions) = subject.act(&experience, &mut state, Some(&mut noise));
         let zeros = vec![0.0; experience.starts.len()];
         let mut graph = Graph::training(&subject.policy.params);
@@ -307,10 +331,10 @@ fn unroll_repeats_the_steps(mut subject: Subject) {
 /// A start wipes out all traces of an episode that was broken off.
 fn a_reset_row_is_a_fresh_one(subject: &Subject) {
     let mut used = subject.fresh();
-    let broken_off = Experience::random(&[true; LANES], 7, 3).endless();
+    let broken_off = subject.experience(&[true; LANES], 7, 3).endless();
     subject.act(&broken_off, &mut used, None);
     let mut fresh = subject.fresh();
-    let mut after = Experience::random(&[true; LANES], 6, 4).endless();
+    let mut after = subject.experience(&[true; LANES], 6, 4).endless();
     after.starts[..LANES].fill(true);
     let (found, _) = subject.act(&after, &mut used, None);
     let (expected, _) = subject.act(&after, &mut fresh, None);
@@ -319,10 +343,10 @@ fn a_reset_row_is_a_fresh_one(subject: &Subject) {
 
 /// Other inputs and outcomes in lane 0 change nothing in the other lanes.
 fn lanes_do_not_mix(subject: &Subject) {
-    let experience = Experience::random(&[true; LANES], 12, 3);
-    let mut disturbed = Experience::random(&[true; LANES], 12, 3);
+    let experience = subject.experience(&[true; LANES], 12, 3);
+    let mut disturbed = subject.experience(&[true; LANES], 12, 3);
     for row in (0..disturbed.starts.len()).step_by(LANES) {
-        disturbed.inputs[row * 3] += 0.5;
+        disturbed.inputs[row * disturbed.width] += 0.5;
         disturbed.rewards[row] += 0.5;
         disturbed.actions[row] = 1 - disturbed.actions[row];
     }
@@ -358,7 +382,7 @@ fn lanes_do_not_mix(subject: &Subject) {
 /// A lane's decisions are settled alike alone and among others.
 fn lanes_are_settled_apart(subject: &Subject) {
     let core = &subject.policy.core;
-    let experience = Experience::random(&[true; LANES], 12, 3);
+    let experience = subject.experience(&[true; LANES], 12, 3);
     let (_, raw) = subject.act(&experience, &mut subject.fresh(), Some(&mut rng(5)));
     let mut together = raw.clone();
     core.settle(LANES, &experience.starts, &experience.ends, &mut together);
@@ -386,7 +410,7 @@ fn a_gradient_reaches_every_parameter(subject: Subject) {
         .core
         .refresh(&subject.policy.params, &mut state);
     let before = state.clone();
-    let experience = Experience::random(&[false; LANES], 8, 4);
+    let experience = subject.experience(&[false; LANES], 8, 4);
     let (_, decisions) = subject.act(&experience, &mut state, Some(&mut rng(5)));
     let rows = experience.starts.len();
     let zeros = vec![0.0; rows];
@@ -436,7 +460,7 @@ fn a_saved_state_goes_on_as_before(subject: &Subject) {
     assert_eq!(copied, state, "copied lane by lane");
     let turned = state.gather(&[2, 0, 1]).gather(&[1, 2, 0]);
     assert_eq!(turned, state, "turned around and back");
-    let experience = Experience::random(&[false; LANES], 12, 4);
+    let experience = subject.experience(&[false; LANES], 12, 4);
     let expected = subject.act(&experience, &mut state, Some(&mut rng(5)));
     let found = subject.act(&experience, &mut loaded, Some(&mut rng(5)));
     assert!(
@@ -497,17 +521,17 @@ fn log_prob(sizes: &[usize], mut logits: &[f32], action: &[u32]) -> f32 {
 }
 
 fn evaluation_is_deterministic(subject: &Subject) {
-    let experience = Experience::random(&[true; LANES], 12, 3);
+    let experience = subject.experience(&[true; LANES], 12, 3);
     let [first, second] = [(); 2].map(|()| subject.act(&experience, &mut subject.fresh(), None));
     assert!(first == second, "two evaluations differ");
 }
 
 /// Two pasts of equal length lead to the same future.
 fn nothing_is_left_after_forgetting(subject: &Subject) {
-    let future = Experience::random(&[false; LANES], 6, 9);
+    let future = subject.experience(&[false; LANES], 6, 9);
     let [first, second] = [3, 4].map(|seed| {
-        let mut past = Experience::random(&[true; LANES], 12, 5);
-        let other = Experience::random(&[true; LANES], 12, seed);
+        let mut past = subject.experience(&[true; LANES], 12, 5);
+        let other = subject.experience(&[true; LANES], 12, seed);
         (past.inputs, past.rewards) = (other.inputs, other.rewards);
         let mut state = subject.fresh();
         subject.act(&past, &mut state, None);
@@ -531,7 +555,8 @@ fn one_step_recall_is_learned(algorithm_id: &str) {
         0,
     )
     .unwrap();
-    let mut env = TestTask::new(config.hyper.get::<Collection>().num_envs, 2);
+    let row = algorithms::find(algorithm_id).unwrap();
+    let mut env = algorithms::test_task(row, config.hyper.get::<Collection>().num_envs, 2);
     let options = TrainOptions {
         out: None,
         checkpoint_interval: None,

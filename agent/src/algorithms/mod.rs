@@ -13,6 +13,7 @@ mod lru;
 mod memn2n;
 mod merlin;
 mod mingru;
+mod mvprop;
 mod neural_map;
 mod ntm;
 mod players;
@@ -29,7 +30,11 @@ mod tracerl_notebook;
 
 use std::sync::{PoisonError, RwLock};
 
+#[cfg(test)]
+use crate::env::{VectorEnv, test_task::TestTask};
 use crate::hyper::ConfigError;
+#[cfg(test)]
+use crate::spaces::Spaces;
 
 pub use self::algorithm::Algorithm;
 pub use self::family::Family;
@@ -49,6 +54,7 @@ pub const ALGORITHMS: &[Algorithm] = &[
     dnc::ROW,
     ntm::ROW,
     neural_map::ROW,
+    mvprop::ROW,
     merlin::ROW,
     rl_mem::ROW,
     tracerl::ROW,
@@ -85,6 +91,26 @@ pub fn learners() -> impl Iterator<Item = &'static Algorithm> {
 #[cfg(test)]
 pub(crate) fn every_learner() -> impl Iterator<Item = &'static Algorithm> {
     learners().chain(proofs::learners())
+}
+
+/// Returns whether a row plays the tests' task as it is; if not, it needs its [rasters](TestTask::of_rasters).
+#[cfg(test)]
+pub(crate) fn plays_without_raster(row: &Algorithm) -> bool {
+    let task = TestTask::new(1, 1);
+    let spaces = Spaces {
+        observation: task.observation_space().clone(),
+        action: task.action_space().clone(),
+    };
+    row.refusal(&spaces, &(row.defaults)()).is_none()
+}
+
+/// Returns the tests' task in a form that a row plays.
+#[cfg(test)]
+pub(crate) fn test_task(row: &Algorithm, num_envs: usize, delay: u64) -> TestTask {
+    match plays_without_raster(row) {
+        true => TestTask::new(num_envs, delay),
+        false => TestTask::of_rasters(num_envs, delay),
+    }
 }
 
 /// Returns the row with this id.

@@ -24,6 +24,7 @@ use crate::memory::linear::shm::Matrix;
 use crate::memory::predictive::Predictive;
 use crate::memory::recurrent::rims::Modules;
 use crate::memory::slots::Steps;
+use crate::memory::spatial::mvprop::Planning;
 use crate::memory::spatial::neural_map::Map;
 use crate::memory::{Layers, Network, Slots, Writes};
 use crate::policy::inputs::Inputs;
@@ -108,6 +109,7 @@ sections! {
     addressing: Addressing;
     modules: Modules;
     map: Map;
+    planning: Planning;
     writes: Writes;
     context: Context;
     width: Width;

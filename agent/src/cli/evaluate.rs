@@ -78,7 +78,6 @@ fn mode(text: &str) -> Result<Option<Mode>, String> {
 pub fn run(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
     let path = values::checkpoint(&args.checkpoint)?;
     let checkpoint = Checkpoint::load(&path)?;
-    let player = Player::new(&checkpoint)?;
     let algorithm = algorithms::find(&checkpoint.config.algorithm)?;
     let servers = args.servers.start_for(algorithm)?;
     let EvaluationEnv {
@@ -87,6 +86,7 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
         episodes_per_lifetime,
         shows_cue_first,
     } = servers.evaluation_env(&checkpoint, &args.env_arg, args.episodes as usize)?;
+    let player = Player::for_env(&checkpoint, &env)?;
     let modes = modes(&args.mode, judged_step);
     let bar = bar(&modes, judged_step, args.no_progress);
     let mut evaluations = Vec::new();

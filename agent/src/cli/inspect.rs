@@ -75,7 +75,6 @@ pub fn run(args: &InspectArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn record(args: &InspectArgs, checkpoint: &Checkpoint) -> anyhow::Result<EpisodeView> {
-    let player = Player::new(checkpoint)?;
     let config = &checkpoint.config;
     let servers = args
         .servers
@@ -85,6 +84,7 @@ fn record(args: &InspectArgs, checkpoint: &Checkpoint) -> anyhow::Result<Episode
         judged_step,
         ..
     } = servers.evaluation_env(checkpoint, &args.env_arg, 1)?;
+    let player = Player::for_env(checkpoint, &env)?;
     if judged_step.is_some_and(|judged| judged >= MAX_STEPS) {
         bail!(
             "an episode of more than {} steps is too long to draw: take a shorter one with --env-arg delay=N",

@@ -156,6 +156,7 @@ fn previous_action(
                 choice: Some(choice),
                 name: None,
                 bounds: None,
+                place: None,
             })
         })
         .collect();

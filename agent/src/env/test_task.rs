@@ -11,10 +11,12 @@ use crate::spaces::actions::Choice;
 /// Lanes of MemoryTask. First observation `[target, distractor, 0]`, later ones `[distractor, distractor, 0]`, all fair
 /// bits; the `delay`-th action earns +1 if it is the target, else −1. With delay 1 the cue is on screen when it is asked.
 /// [`TestTask::of_pairs`] shows the same numbers as a compound space, and wants the target together with a 2.
+/// [`TestTask::of_rasters`] shows the target as a goal on the agent's left or right, and draws it at the first step only.
 pub struct TestTask {
     lanes: Vec<Lane>,
     delay: u64,
     components: usize,
+    is_raster: bool,
     /// Report the end of an episode as a truncation instead of a termination.
     pub truncates: bool,
     /// Mean return from which it counts as solved.
@@ -55,6 +57,7 @@ impl TestTask {
             lanes: vec![lane; num_envs],
             delay,
             components: 1,
+            is_raster: false,
             truncates: false,
             solved_threshold: Some(0.95),
             observation_space: space(
@@ -83,6 +86,32 @@ impl TestTask {
             ..plain
         }
     }
+
+    /// Lanes whose observations are rasters of a row of three cells, with the agent in the middle.
+    pub fn of_rasters(num_envs: usize, delay: u64) -> Self {
+        Self {
+            is_raster: true,
+            observation_space: Space::Box {
+                shape: vec![3, 1, 3],
+                dtype: Dtype::Float32,
+                low: Bound::All(0.0),
+                high: Bound::All(1.0),
+            },
+            ..Self::new(num_envs, delay)
+        }
+    }
+
+    /// Returns what is shown at the first step, or at a later one.
+    fn shown(&self, [target, distractor, zero]: [f32; 3], is_first: bool) -> Vec<f32> {
+        if !self.is_raster {
+            return vec![target, distractor, zero];
+        }
+        let goal = match is_first {
+            true => [1.0 - target, 0.0, target],
+            false => [0.0; 3],
+        };
+        [[1.0; 3], [0.0, 1.0, 0.0], goal].concat()
+    }
 }
 
 impl VectorEnv for TestTask {
@@ -106,15 +135,20 @@ impl VectorEnv for TestTask {
         for (lane, &seed) in self.lanes.iter_mut().zip(request.seeds.iter().flatten()) {
             lane.rng = Xoshiro256PlusPlus::seed_from_u64(seed);
         }
+        let begun: Vec<[f32; 3]> = self.lanes.iter_mut().map(Lane::begin).collect();
+        let shown = begun
+            .into_iter()
+            .flat_map(|numbers| self.shown(numbers, true));
         Ok(ResetReply {
-            observations: self.lanes.iter_mut().flat_map(Lane::begin).collect(),
+            observations: shown.collect(),
         })
     }
 
     fn step(&mut self, actions: &[Choice]) -> Result<StepReply, EnvError> {
         let mut reply = StepReply::default();
         let actions = actions.chunks_exact(self.components);
-        for (lane, action) in self.lanes.iter_mut().zip(actions) {
+        let mut lanes = std::mem::take(&mut self.lanes);
+        for (lane, action) in lanes.iter_mut().zip(actions) {
             lane.age += 1;
             let end = lane.age == self.delay;
             let wanted = [Choice::from(lane.target), 2];
@@ -126,12 +160,14 @@ impl VectorEnv for TestTask {
             reply.rewards.push(reward);
             reply.terminations.push(end && !self.truncates);
             reply.truncations.push(end && self.truncates);
-            let next = [lane.bit(), lane.bit(), 0.0];
-            reply.final_observations.extend(next);
-            reply
-                .observations
-                .extend(if end { lane.begin() } else { next });
+            let next = self.shown([lane.bit(), lane.bit(), 0.0], false);
+            reply.final_observations.extend_from_slice(&next);
+            reply.observations.extend(match end {
+                true => self.shown(lane.begin(), true),
+                false => next,
+            });
         }
+        self.lanes = lanes;
         Ok(reply)
     }
 

@@ -17,6 +17,7 @@ use crate::policy::decider::Decider;
 use crate::run::checkpoint::Checkpoint;
 use crate::run::load::{self, ActorError};
 use crate::seeds::{self, Role};
+use crate::spaces::Spaces;
 use crate::spaces::actions::Choice;
 
 mod balance;
@@ -76,6 +77,21 @@ impl Player {
     pub fn new(checkpoint: &Checkpoint) -> Result<Self, EvaluateError> {
         Ok(Self {
             actor: load::actor(checkpoint)?,
+        })
+    }
+
+    /// The agent of a checkpoint, for an environment. A memory that [plays rasters of any
+    /// size](crate::memory::MemoryCore::plays_any_size) is built for the environment's.
+    ///
+    /// # Errors
+    /// Those of [`Player::new`], and an environment with spaces that the agent cannot play.
+    pub fn for_env(checkpoint: &Checkpoint, env: &dyn VectorEnv) -> Result<Self, EvaluateError> {
+        let spaces = Spaces {
+            observation: env.observation_space().clone(),
+            action: env.action_space().clone(),
+        };
+        Ok(Self {
+            actor: load::actor_for(checkpoint, &spaces)?,
         })
     }
 

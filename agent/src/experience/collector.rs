@@ -424,7 +424,7 @@ mod tests {
     #[test]
     fn a_truncation_is_worth_its_last_observation_to_every_algorithm() {
         for (row, truncates) in algorithms::learners().flat_map(|row| [(row, true), (row, false)]) {
-            let mut env = TestTask::new(2, 3);
+            let mut env = algorithms::test_task(row, 2, 3);
             env.truncates = truncates;
             let hyper = (row.defaults)().edited(|collection: &mut Collection| {
                 (collection.num_steps, collection.whole_episodes) = (3, false);
@@ -432,6 +432,7 @@ mod tests {
             let encoder =
                 InputEncoder::new(env.observation_space(), env.action_space(), &hyper, false)
                     .unwrap();
+            let width = 2 * encoder.input_size();
             let mut rng = seeds::generator(0, Role::Agent);
             let policy = row.policy(&hyper, &encoder, &mut rng);
             let mut collector =
@@ -443,7 +444,7 @@ mod tests {
 
             policy.core.refresh(&policy.params, &mut memory);
             for t in 0..3 {
-                let inputs = &rollout.inputs[t * 6..][..6];
+                let inputs = &rollout.inputs[t * width..][..width];
                 let starts = &rollout.starts[t * 2..][..2];
                 let acted = policy.act(inputs, starts, &mut memory, Some(&mut noise));
                 let mut actions = Vec::new();
@@ -457,7 +458,7 @@ mod tests {
                     core.outcome(params, &mut memory, &actions, &rewards, &ends);
                 }
             }
-            let last = &rollout.next_observations[12..];
+            let last = &rollout.next_observations[2 * width..];
             let values = policy.act(last, &[false; 2], &mut memory, None).values;
             assert_ne!(values, [0.0; 2], "{}", row.id);
             let expected = if truncates { values } else { vec![0.0; 2] };

@@ -288,7 +288,6 @@ mod tests {
     use super::*;
     use crate::algorithms;
     use crate::env::VectorEnv;
-    use crate::env::test_task::TestTask;
     use crate::experience::{Behaviour, Collection, Collector, CutOff, Source};
     use crate::nn::{self, Graph, categorical};
     use crate::policy::inputs::InputEncoder;
@@ -399,7 +398,7 @@ mod tests {
     #[test]
     fn replayed_episodes_are_seen_as_they_were_played() {
         for row in algorithms::learners() {
-            let mut env = TestTask::new(3, 4);
+            let mut env = algorithms::test_task(row, 3, 4);
             env.truncates = true;
             let hyper = (row.defaults)().edited(|collection: &mut Collection| {
                 (collection.num_steps, collection.whole_episodes) = (13, false);

@@ -226,6 +226,12 @@ pub trait MemoryCore: Send + Sync {
         Err(NO_ONNX)
     }
 
+    /// Returns whether the same parameters play rasters of any size: then an agent may be evaluated in larger ones than it
+    /// was trained on.
+    fn plays_any_size(&self) -> bool {
+        false
+    }
+
     /// Returns whether a parameter may rightly get no gradient from a segment: of a part that a choice leaves out.
     fn may_be_idle(&self, _parameter: &str) -> bool {
         false

@@ -53,6 +53,8 @@ pub struct InputColumn {
     pub name: Option<String>,
     /// The least and the greatest value of that number, if both are finite.
     pub bounds: Option<[f32; 2]>,
+    /// Where it is in a `Box` of three axes, a raster: channel, row and column.
+    pub place: Option<[usize; 3]>,
 }
 
 impl SpaceEncoder {
@@ -124,30 +126,39 @@ fn append_input_columns(
     source: &mut usize,
     columns: &mut Vec<InputColumn>,
 ) {
-    let mut append = |choices: &mut dyn Iterator<Item = Option<i64>>, bounds: [f64; 2]| {
+    let mut append = |choices: &mut dyn Iterator<Item = Option<i64>>, bounds: [f64; 2], place| {
         let is_bounded = bounds.iter().all(|bound| bound.is_finite());
         columns.extend(choices.map(|choice| InputColumn {
             source: *source,
             choice,
             name: name.map(str::to_owned),
             bounds: is_bounded.then_some(bounds.map(|bound| bound as f32)),
+            place,
         }));
         *source += 1;
     };
     let mut one_hot = |start: i64, n: i64| {
         let end = start.saturating_add(n);
         let bounds = [start as f64, (end - 1) as f64];
-        append(&mut (start..end).map(Some), bounds);
+        append(&mut (start..end).map(Some), bounds, None);
     };
     match space {
         Space::Discrete { n, start } => one_hot(*start, *n),
         Space::MultiDiscrete { nvec } => nvec.iter().for_each(|&n| one_hot(0, n)),
         Space::MultiBinary { n } => {
-            (0..*n).for_each(|_| append(&mut std::iter::once(None), [0.0, 1.0]));
+            (0..*n).for_each(|_| append(&mut std::iter::once(None), [0.0, 1.0], None));
         }
-        Space::Box { low, high, .. } => {
+        Space::Box {
+            shape, low, high, ..
+        } => {
             for i in 0..space.flat_size() {
-                append(&mut std::iter::once(None), [low.at(i), high.at(i)]);
+                let place = match shape[..] {
+                    [_, rows, columns] => {
+                        Some([i / (rows * columns), i / columns % rows, i % columns])
+                    }
+                    _ => None,
+                };
+                append(&mut std::iter::once(None), [low.at(i), high.at(i)], place);
             }
         }
         Space::Tuple { spaces } => {

@@ -8,6 +8,7 @@
 mod battleship;
 mod cards;
 mod chance;
+mod grid;
 mod minesweeper;
 mod recall;
 
@@ -119,10 +120,15 @@ fn levels<E: Catalogued>(
 }
 
 fn claims() -> Vec<Claim> {
-    [cards::claims(), chance::claims(), recall::claims()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        cards::claims(),
+        chance::claims(),
+        grid::claims(),
+        recall::claims(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// Every player scores its stated return, within four standard errors.

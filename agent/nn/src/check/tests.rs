@@ -5,9 +5,9 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::check_gradients;
 use crate::{
-    Activation, Calibration, Graph, GruGateParams, GruParams, Init, LruParams, LstmParams,
-    MatrixMemory, MemorySizes, ParamId, Params, PpoBatch, PpoCoefficients, ScoreTerms, Tensor,
-    values,
+    Activation, Calibration, Graph, GridSize, GruGateParams, GruParams, Init, LruParams,
+    LstmParams, MatrixMemory, MemorySizes, ParamId, Params, PpoBatch, PpoCoefficients, ScoreTerms,
+    Tensor, values,
 };
 
 /// Uniform random numbers in -1..1.
@@ -514,4 +514,23 @@ fn rows_of_a_map() {
         let between = graph.between(&table, &moved, &share);
         weighted_sum(graph, &between)
     });
+}
+
+/// A random r and p have kinks where two neighbours are equal, which are nowhere near here.
+#[test]
+fn rasters() {
+    let size = GridSize {
+        height: 3,
+        width: 4,
+    };
+    let (mut params, [x, weight, bias]) = normal_params([(2 * 12, 2), (2, 9 * 2), (1, 2)]);
+    for iterations in [2, 20] {
+        check_gradients(&mut params, |graph| {
+            let x = graph.param(x);
+            let maps = graph.convolve(&x, (weight, bias), size);
+            let maps = graph.activate(&maps, Activation::Sigmoid);
+            let v = graph.propagate(&maps, size, iterations);
+            weighted_sum(graph, &v)
+        });
+    }
 }

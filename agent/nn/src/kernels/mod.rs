@@ -27,5 +27,6 @@ pub(crate) mod norm;
 pub(crate) mod ntm;
 pub(crate) mod positional;
 pub(crate) mod ppo;
+pub(crate) mod raster;
 pub(crate) mod rows;
 pub(crate) mod scan;

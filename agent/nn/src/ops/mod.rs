@@ -19,6 +19,7 @@ pub(crate) mod ntm;
 pub(crate) mod pointwise;
 pub(crate) mod positional;
 pub(crate) mod ppo;
+pub(crate) mod raster;
 pub(crate) mod regression;
 pub(crate) mod retention;
 pub(crate) mod rows;

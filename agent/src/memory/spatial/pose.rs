@@ -189,6 +189,7 @@ mod tests {
             choice: None,
             name: Some(name.to_owned()),
             bounds,
+            place: None,
         }
     }
 

@@ -139,11 +139,22 @@ fn columns_are_named_and_bounded() {
         choice,
         name: Some(name.to_owned()),
         bounds: Some(bounds),
+        place: None,
     };
     assert_eq!(columns[3], column(1, Some(1), "cells", [0.0, 2.0]));
     assert_eq!(columns[5], column(2, Some(-1), "hand", [-1.0, 1.0]));
     assert_eq!(columns[8], column(3, None, "hand", [0.0, 1.0]));
     assert_eq!(columns[11], column(6, None, "view", [-1.0, 3.0]));
+    assert!(columns.iter().all(|column| column.place.is_none()));
+    let raster = r#"{"type":"Box","shape":[2,3,4],"dtype":"float32","low":0.0,"high":1.0}"#;
+    let places: Vec<_> = input_columns(&space(raster))
+        .iter()
+        .map(|column| column.place)
+        .collect();
+    assert_eq!(
+        [places[0], places[11], places[23]],
+        [[0, 0, 0], [0, 2, 3], [1, 2, 3]].map(Some)
+    );
     let endless = r#"{"type":"Box","shape":[1],"dtype":"float32","low":0.0,"high":"Infinity"}"#;
     let [column] = &input_columns(&space(endless))[..] else {
         panic!("one number")

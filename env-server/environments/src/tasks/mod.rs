@@ -13,6 +13,12 @@ pub mod bsuite {
     pub mod umbrella_chain;
 }
 
+pub mod grid {
+    //! Grids that are shown from above, as rasters.
+
+    pub mod maze;
+}
+
 pub mod popgym {
     //! Tasks of POPGym (Morad et al. 2023).
 
@@ -43,6 +49,7 @@ use crate::entry::Entry;
 use bsuite::discounting_chain::BsuiteDiscountingChain;
 use bsuite::memory::{BsuiteMemoryLen, BsuiteMemorySize};
 use bsuite::umbrella_chain::BsuiteUmbrellaChain;
+use grid::maze::GridMaze;
 use memory_task::MemoryTask;
 use persistent_recall::PersistentRecall;
 use popgym::autoencode::Autoencode;
@@ -81,4 +88,5 @@ pub const ENTRIES: &[Entry] = &[
     Entry::new::<EndlessTMaze>(),
     Entry::new::<PersistentRecall>(),
     Entry::new::<TMazeDistractors>(),
+    Entry::new::<GridMaze>(),
 ];

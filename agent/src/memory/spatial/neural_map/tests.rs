@@ -30,6 +30,7 @@ fn neural_map(map: Map, memory_writes: bool) -> (NeuralMapCell, Params) {
         choice: None,
         name: Some(name.to_owned()),
         bounds: Some(bounds),
+        place: None,
     };
     let seen = || column("observation", [-1.0, 1.0]);
     let mut params = Params::new();
