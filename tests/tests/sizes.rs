@@ -74,7 +74,7 @@ fn a_planner_plays_mazes_of_another_size() {
         // The recorded memory has a number for each cell.
         let mut env = connect(&server, size, 1);
         let view = record_episode(&player, &mut env, 0, String::new(), Vec::new());
-        let MemoryView::Vectors(vectors) = view.expect("an episode").memory else {
+        let MemoryView::Vectors { vectors } = view.expect("an episode").memory else {
             panic!("values and passages");
         };
         let lengths: Vec<usize> = vectors.iter().map(|vector| vector.length).collect();
