@@ -28,6 +28,7 @@ fn planner(
     let core = MvProp::new(&mut CoreContext {
         input_size: columns.len(),
         columns: &columns,
+        previous: crate::memory::Previous::default(),
         heads: &ActionHeads::of(&[4]),
         hyper: &Hyperparameters::new()
             .with(Network { hidden_size })
