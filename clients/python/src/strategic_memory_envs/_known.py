@@ -13,6 +13,7 @@ KNOWN_SPECS: dict[str, float] = {
     "Concentration-v0": 0.779,
     "CountRecall-v0": 0.904,
     "EndlessTMaze-v0": 0.95,
+    "GridMaze-v0": 0.976,
     "HigherLower-v0": 0.502,
     "MemoryTask-v0": 0.95,
     "MineSweeper-v0": 0.719,
