@@ -70,8 +70,8 @@ pub fn grid_cell(summary: &AgentSummary<'_>) -> GridCell {
         Verdict::AsGoodAsWithoutMemory
         | Verdict::NoBetterThanRandom
         | Verdict::WorseThanRandom
-        | Verdict::NothingToRemember => "chance",
-        Verdict::NotApplicable => "chance",
+        | Verdict::NothingToRemember
+        | Verdict::NotApplicable => "chance",
         Verdict::Failed => "failed",
     };
     GridCell {

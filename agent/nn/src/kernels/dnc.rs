@@ -168,13 +168,7 @@ fn step_lane(
     }
     control.write_with(writing).apply(memory_after, memory);
     link(links_after, links, writing, precedence);
-    let left = 1.0 - sum(writing);
-    for (after, (before, write)) in precedence_after
-        .iter_mut()
-        .zip(precedence.iter().zip(&*writing))
-    {
-        *after = left.mul_add(*before, *write);
-    }
+    precede(precedence_after, precedence, writing);
     row_norms(norms_after, memory_after, sizes.width);
     for (head, trace) in of_heads.chunks_exact_mut(4 * sizes.slots).enumerate() {
         let [content, cosines, backward, forward] = parts_mut(trace, [sizes.slots; 4]);
@@ -411,6 +405,29 @@ fn link(after: &mut [f32], links: &[f32], writing: &[f32], precedence: &[f32]) {
     }
 }
 
+/// `p' = (1 − Σ w) p + w`: the slot that was written last.
+#[inline(always)]
+fn precede(after: &mut [f32], before: &[f32], writing: &[f32]) {
+    let left = 1.0 - sum(writing);
+    for (after, (before, write)) in after.iter_mut().zip(before.iter().zip(writing)) {
+        *after = left.mul_add(*before, *write);
+    }
+}
+
+/// Backward pass of [`precede`].
+#[inline(always)]
+fn precede_gradient(
+    (d_before, d_writing): (&mut [f32], &mut [f32]),
+    d_after: &[f32],
+    (before, writing): (&[f32], &[f32]),
+) {
+    let onward = dot(d_after, before);
+    add_scaled(d_before, 1.0 - sum(writing), d_after);
+    for (d, d_after) in d_writing.iter_mut().zip(d_after) {
+        *d += d_after - onward;
+    }
+}
+
 /// Follows the links from the slots that were read: `backward = Lᵀ r`, `forward = L r`.
 #[inline(always)]
 fn follow((backward, forward): (&mut [f32], &mut [f32]), links: &[f32], read_by: &[f32]) {
@@ -486,16 +503,15 @@ fn gradient_lane(
         _,
     ] = parts_mut(d_interface, sizes.dnc_interface_parts());
 
-    let onward = dot(d_precedence_after, precedence);
-    add_scaled(d_precedence, 1.0 - sum(writing), d_precedence_after);
-    for (d, d_after) in d_writing.iter_mut().zip(&*d_precedence_after) {
-        *d += d_after - onward;
-    }
-    let linked = (links, writing, precedence);
+    precede_gradient(
+        (&mut *d_precedence, &mut *d_writing),
+        d_precedence_after,
+        (precedence, writing),
+    );
     link_gradient(
         (d_links, &mut *d_writing, d_precedence),
         d_links_after,
-        linked,
+        (links, writing, precedence),
     );
     let d_operands = WriteGradients {
         memory: &mut *d_memory,

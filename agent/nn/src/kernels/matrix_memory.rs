@@ -211,13 +211,13 @@ fn run<const HADAMARD: bool>(
             for i in 0..values {
                 let m = &mut m[i * width..][..width];
                 let mut sums = [0.0; LANES];
-                for j in 0..width {
+                for (j, m) in m.iter_mut().enumerate() {
                     let by = factors::<HADAMARD>(left[i], columns.right[j]);
-                    let after = written::<HADAMARD>(m[j], by, value[i], columns.key[j]);
+                    let after = written::<HADAMARD>(*m, by, value[i], columns.key[j]);
                     for lane in 0..LANES {
                         sums[lane] = after[lane].mul_add(columns.query[j][lane], sums[lane]);
                     }
-                    m[j] = after;
+                    *m = after;
                 }
                 y[i] = total(sums);
             }

@@ -278,6 +278,19 @@ mod tests {
         scores.iter().map(|score| score / total).collect()
     }
 
+    fn write_weights(usage: &[f64], found: &[f64], allocate: f64, write: f64) -> Vec<f64> {
+        let used = |i: usize| 1e-6 + (1.0 - 1e-6) * usage[i];
+        let mut order: Vec<usize> = (0..usage.len()).collect();
+        order.sort_by(|&a, &b| usage[a].total_cmp(&usage[b]));
+        let mut writing = vec![0.0; usage.len()];
+        for (place, &i) in order.iter().enumerate() {
+            let freer = order[..place].iter().map(|&j| used(j)).product::<f64>();
+            let free = (1.0 - used(i)) * freer;
+            writing[i] = write * (allocate * free + (1.0 - allocate) * found[i]);
+        }
+        writing
+    }
+
     fn by_equations(state: &[f32], interface: &[f32], sizes: MemorySizes) -> Vec<f32> {
         let double = |x: &[f32]| x.iter().map(|&x| f64::from(x)).collect::<Vec<f64>>();
         let (n, w, r) = (sizes.slots, sizes.width, sizes.heads);
@@ -302,17 +315,8 @@ mod tests {
                 (usage[i] + written[i] - usage[i] * written[i]) * kept.product::<f64>()
             })
             .collect();
-        let used = |i: usize| 1e-6 + (1.0 - 1e-6) * usage[i];
-        let mut order: Vec<usize> = (0..n).collect();
-        order.sort_by(|&a, &b| usage[a].total_cmp(&usage[b]));
         let found = content(&memory, &write_key, write_strength[0]);
-        let mut writing = vec![0.0; n];
-        for (place, &i) in order.iter().enumerate() {
-            let freer = order[..place].iter().map(|&j| used(j)).product::<f64>();
-            let gate = sigma(allocate[0]);
-            writing[i] =
-                sigma(write[0]) * (gate * (1.0 - used(i)) * freer + (1.0 - gate) * found[i]);
-        }
+        let writing = write_weights(&usage, &found, sigma(allocate[0]), sigma(write[0]));
         for (row, weight) in memory.iter_mut().zip(&writing) {
             for (j, x) in row.iter_mut().enumerate() {
                 *x = *x * (1.0 - weight * sigma(erase[j])) + weight * add[j];

@@ -125,12 +125,12 @@ mod tests {
             r[row * SIZE.width + 3] = 0.25;
         }
         let v = propagated(&r, &p, SIZE, 100);
-        for cell in 0..cells {
+        for (cell, &v) in v[..cells].iter().enumerate() {
             let expected = match cell % SIZE.width {
                 3 => 0.25,
                 column => f32::from(u8::from(column < 3)).max(0.25),
             };
-            assert_eq!(v[cell], expected, "cell {cell}");
+            assert_eq!(v, expected, "cell {cell}");
         }
         assert_eq!(v[cells..], vec![0.0; cells]);
     }
