@@ -185,6 +185,7 @@ fn every_algorithm_can_be_trained_evaluated_and_inspected() {
         if plans {
             let refused = format!("{train} --out {id}-refused");
             fail(&refused, folder, 1, &["cannot play this task", "GridMaze"]);
+            assert!(!folder.join(format!("{id}-refused")).exists());
         }
         json(&format!("{train} {task} --out {id}"), folder);
         let judged = json(&format!("evaluate --checkpoint {id} --episodes 4"), folder);

@@ -23,8 +23,8 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::env::EnvError;
 use crate::env::remote::{RemoteEnvConfig, RemoteVectorEnv, RetryPolicy, Token};
+use crate::env::{EnvError, VectorEnv};
 use crate::experience::Collection;
 use crate::files;
 use crate::run::checkpoint::{Checkpoint, CheckpointError};
@@ -32,6 +32,7 @@ use crate::run::config::TrainConfig;
 use crate::run::lock::{FolderLock, LockError};
 use crate::run::settings::{Settings, SettingsError, written};
 use crate::run::train::{self, BEST, Ending, LATEST, TrainError, TrainOptions};
+use crate::spaces::Spaces;
 use crate::views::monitor::{
     EventsFile, LogRecord, MetricsFile, Monitor, MonitorError, Monitors, Progress,
 };
@@ -143,6 +144,11 @@ impl Session {
             num_envs: self.config.hyper.get::<Collection>().num_envs,
             retry: self.retry,
         })?;
+        let spaces = Spaces {
+            observation: env.observation_space().clone(),
+            action: env.action_space().clone(),
+        };
+        train::input_encoder(&self.config, &spaces)?;
         let (directory, lock) = self.occupy(early_lock)?;
         if let Some(warning) = lock.warning() {
             watcher.message(&warning);

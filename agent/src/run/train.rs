@@ -231,6 +231,24 @@ struct Clock {
     timesteps_before: u64,
 }
 
+/// Returns the encoder for a task with these spaces.
+///
+/// # Errors
+/// Spaces that the agents, or the algorithm, cannot play.
+pub(super) fn input_encoder(
+    config: &TrainConfig,
+    spaces: &Spaces,
+) -> Result<InputEncoder, TrainError> {
+    let algorithm = algorithms::find(&config.algorithm)?;
+    let hyper = &config.hyper;
+    let encoder = InputEncoder::new(&spaces.observation, &spaces.action, hyper, wants_cue(hyper))?;
+    (algorithm.plays)(&encoder).map_err(|reason| ConfigError::NotApplicable {
+        algorithm: algorithm.id,
+        reason,
+    })?;
+    Ok(encoder)
+}
+
 impl<'a> Trainer<'a> {
     fn begin(config: &TrainConfig, mut origin: Origin<'a>) -> Result<Self, TrainError> {
         let algorithm = algorithms::find(&config.algorithm)?;
@@ -242,12 +260,7 @@ impl<'a> Trainer<'a> {
         };
         let num_envs = env.num_envs();
         let hyper = &config.hyper;
-        let encoder =
-            InputEncoder::new(&spaces.observation, &spaces.action, hyper, wants_cue(hyper))?;
-        (algorithm.plays)(&encoder).map_err(|reason| ConfigError::NotApplicable {
-            algorithm: algorithm.id,
-            reason,
-        })?;
+        let encoder = input_encoder(config, &spaces)?;
         // The order of the draws decides the weights: policy, learner, exploration.
         let mut rng = seeds::generator(config.seed, Role::Agent);
         let mut policy = algorithm.policy(hyper, &encoder, &mut rng);
