@@ -70,6 +70,17 @@ impl Algorithm {
         }
     }
 
+    /// Checks that it can play a task with these inputs and actions.
+    ///
+    /// # Errors
+    /// The reason why it cannot.
+    pub fn check_plays(&self, encoder: &InputEncoder) -> Result<(), ConfigError> {
+        (self.plays)(encoder).map_err(|reason| ConfigError::NotApplicable {
+            algorithm: self.id,
+            reason,
+        })
+    }
+
     /// Builds its policy with fresh weights.
     pub fn policy(
         &self,

@@ -11,7 +11,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 
 use crate::hyper::Hyperparameters;
 use crate::hyper::section::section;
-use crate::nn::{Graph, Params, Tensor};
+use crate::nn::{Graph, Init, ParamId, Params, Tensor};
 use crate::onnx::{self, StepGraph};
 use crate::spaces::actions::{ActionHeads, Choice};
 use crate::spaces::encoder::InputColumn;
@@ -96,6 +96,18 @@ pub struct CoreContext<'a> {
     pub params: &'a mut Params,
     /// Source of initial weights.
     pub rng: &'a mut Xoshiro256PlusPlus,
+}
+
+impl CoreContext<'_> {
+    /// Adds a linear layer under a name: an orthogonal weight of shape `[inputs, outputs]` and a bias of zeros.
+    pub fn layer(&mut self, name: &str, shape: (usize, usize), gain: f32) -> (ParamId, ParamId) {
+        let (weight, bias) = (format!("{name}.weight"), format!("{name}.bias"));
+        let orthogonal = Init::Orthogonal { gain };
+        (
+            self.params.add(&weight, shape, orthogonal, self.rng),
+            self.params.add(&bias, (1, shape.1), Init::Zeros, self.rng),
+        )
+    }
 }
 
 /// The reason why a memory has no ONNX graph, where it does not say another.

@@ -46,10 +46,7 @@ fn actor_in(checkpoint: &Checkpoint, spaces: &Spaces) -> Result<Actor, ActorErro
     let encoder = InputEncoder::new(&spaces.observation, &spaces.action, hyper, false)?;
     let mut rng = seeds::generator(config.seed, Role::Agent);
     let row = algorithms::find(&config.algorithm)?;
-    (row.plays)(&encoder).map_err(|reason| ConfigError::NotApplicable {
-        algorithm: row.id,
-        reason,
-    })?;
+    row.check_plays(&encoder)?;
     let mut policy = row.policy(hyper, &encoder, &mut rng);
     policy.params.import_own(&checkpoint.params)?;
     let trained = checkpoint.run.collector.lanes.memory.clone();

@@ -242,10 +242,7 @@ pub(super) fn input_encoder(
     let algorithm = algorithms::find(&config.algorithm)?;
     let hyper = &config.hyper;
     let encoder = InputEncoder::new(&spaces.observation, &spaces.action, hyper, wants_cue(hyper))?;
-    (algorithm.plays)(&encoder).map_err(|reason| ConfigError::NotApplicable {
-        algorithm: algorithm.id,
-        reason,
-    })?;
+    algorithm.check_plays(&encoder)?;
     Ok(encoder)
 }
 

@@ -2,22 +2,7 @@
 
 use super::settings::{Addressing, ControllerKind};
 use crate::memory::{CoreContext, Network};
-use crate::nn::{Activation, Graph, Init, ParamId, Tensor};
-
-/// Adds a linear layer to the context's parameters.
-pub(super) fn layer(
-    context: &mut CoreContext<'_>,
-    name: &str,
-    shape: (usize, usize),
-) -> (ParamId, ParamId) {
-    let CoreContext { params, rng, .. } = context;
-    let (weight, bias) = (format!("core.{name}.weight"), format!("core.{name}.bias"));
-    let orthogonal = Init::Orthogonal { gain: 1.0 };
-    (
-        params.add(&weight, shape, orthogonal, rng),
-        params.add(&bias, (1, shape.1), Init::Zeros, rng),
-    )
-}
+use crate::nn::{Activation, Graph, ParamId, Tensor};
 
 /// An LSTM layer, or a dense one.
 pub(super) struct Controller {
@@ -39,7 +24,7 @@ impl Controller {
             ControllerKind::Lstm => (inputs + hidden, 4 * hidden),
             ControllerKind::Dense => (inputs, hidden),
         };
-        let layer = layer(context, "controller", shape);
+        let layer = context.layer("core.controller", shape, 1.0);
         if kind == ControllerKind::Lstm {
             // Gates are i, f, g, o: a forget gate that begins open lets a gradient reach back.
             context.params.data_mut(layer.1)[hidden..2 * hidden].fill(1.0);

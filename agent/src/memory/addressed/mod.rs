@@ -3,7 +3,7 @@
 //! The controller sees the inputs and the words that the heads read at the step before. Its output, by a linear map, is the
 //! interface that moves the heads; features are a layer on its output and the words of this step.
 
-use self::controller::{Controller, layer};
+use self::controller::Controller;
 use super::recurrent::cell::Cell;
 use super::{CoreContext, MemoryContents, Network, State, Writes};
 use crate::nn::{Activation, Graph, MemorySizes, ParamId, Tensor};
@@ -80,12 +80,12 @@ impl<M: Addressed> Controlled<M> {
         let controller = Controller::new(context.input_size + words, context);
         Self {
             controller,
-            interface: layer(
-                context,
-                "interface",
+            interface: context.layer(
+                "core.interface",
                 (hidden_size, memory.interface_width()),
+                1.0,
             ),
-            output: layer(context, "output", (hidden_size + words, hidden_size)),
+            output: context.layer("core.output", (hidden_size + words, hidden_size), 1.0),
             memory,
             hidden_size,
         }

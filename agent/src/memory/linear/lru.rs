@@ -3,7 +3,7 @@
 
 use rand::RngExt;
 
-use super::stack::{Linear, LinearRecurrence, Sequence, linear};
+use super::stack::{Linear, LinearRecurrence, Sequence};
 use crate::hyper::section::section;
 use crate::memory::{CoreContext, Network};
 use crate::nn::{Activation, Graph, Init, LruParams, ParamId, Tensor, values};
@@ -67,7 +67,7 @@ impl LinearRecurrence for Lru {
                 theta,
                 log_gamma,
             },
-            output: linear(context, &output, (2 * units, width), gain),
+            output: context.layer(&output, (2 * units, width), gain),
             units,
         }
     }

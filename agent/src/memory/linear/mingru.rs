@@ -1,7 +1,7 @@
 //! A minimal gated recurrent unit (Feng et al. 2024, arXiv:2410.01201): it forgets by content. Its gate and its candidate
 //! see the input alone, as those of Mamba (arXiv:2312.00752) and RG-LRU (arXiv:2402.19427) do.
 
-use super::stack::{Linear, LinearRecurrence, Sequence, linear};
+use super::stack::{Linear, LinearRecurrence, Sequence};
 use crate::memory::{CoreContext, Network};
 use crate::nn::{Activation, Graph, Tensor, values};
 use crate::onnx::{self, StepGraph};
@@ -22,7 +22,7 @@ impl LinearRecurrence for MinGru {
         // Rows of length √2 over twice the columns: a gate and a candidate vary as much as their input.
         let gain = std::f32::consts::SQRT_2;
         let name = format!("{layer}.gate_and_candidate");
-        let (weight, bias) = linear(context, &name, (width, 2 * width), gain);
+        let (weight, bias) = context.layer(&name, (width, 2 * width), gain);
         context.params.data_mut(bias)[..width].fill(GATE_BIAS);
         Self {
             gate_and_candidate: (weight, bias),

@@ -4,7 +4,7 @@
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use super::stack::{Linear, LinearRecurrence, Sequence, linear};
+use super::stack::{Linear, LinearRecurrence, Sequence};
 use crate::hyper::section::section;
 use crate::memory::{CoreContext, Network};
 use crate::nn::{self, Activation, Calibration, Graph, Init, MatrixMemory, ParamId, Tensor};
@@ -101,12 +101,12 @@ impl Gate {
                 }
             }
             MemoryGate::Outer => {
-                let gates = linear(context, &name, (hidden, 2 * size), 1.0);
+                let gates = context.layer(&name, (hidden, 2 * size), 1.0);
                 context.params.data_mut(gates.1)[size..].fill(GAMMA_BIAS);
                 Self::Outer { gates }
             }
             MemoryGate::Scalar => {
-                let gates = linear(context, &name, (hidden, 2), 1.0);
+                let gates = context.layer(&name, (hidden, 2), 1.0);
                 context.params.data_mut(gates.1)[1] = FORGET_BIAS;
                 Self::Scalar { gates }
             }
@@ -202,7 +202,7 @@ impl LinearRecurrence for Shm {
         Self {
             gate: Gate::new(context, layer, hidden),
             projection,
-            output: linear(context, &output, (size, hidden), gain),
+            output: context.layer(&output, (size, hidden), gain),
             size,
         }
     }

@@ -7,7 +7,7 @@ use crate::memory::{
     Array, CoreContext, CoreStep, Layers, MemoryContents, MemoryCore, NO_ONNX, Network, Segment,
     State, Unrolled,
 };
-use crate::nn::{Activation, Graph, Init, ParamId, Params, Tensor};
+use crate::nn::{Activation, Graph, ParamId, Params, Tensor};
 use crate::onnx::{self, StepGraph};
 
 /// Names of layers, for parameters and for inspection. As many as there may be.
@@ -62,21 +62,6 @@ pub struct Sequence<'a> {
 /// A matrix and its bias.
 pub(super) type Linear = (ParamId, ParamId);
 
-/// Adds a linear map with a bias of zeros.
-pub(super) fn linear(
-    context: &mut CoreContext<'_>,
-    name: &str,
-    shape: (usize, usize),
-    gain: f32,
-) -> Linear {
-    let CoreContext { params, rng, .. } = context;
-    let (weight, bias) = (format!("{name}.weight"), format!("{name}.bias"));
-    (
-        params.add(&weight, shape, Init::Orthogonal { gain }, rng),
-        params.add(&bias, (1, shape.1), Init::Zeros, rng),
-    )
-}
-
 /// A memory of layers: x₀ = tanh(W x + b) of the inputs, then xₗ = tanh(xₗ₋₁ + read), where the recurrence of the layer
 /// reads its state after seeing xₗ₋₁. The state of a layer never passes through a nonlinearity from step to step.
 ///
@@ -98,7 +83,7 @@ impl<R: LinearRecurrence> Stack<R> {
         );
         let layers = context.hyper.get::<Layers>().memory_layers;
         let gain = std::f32::consts::SQRT_2;
-        let embed = linear(context, "core.embed", (inputs, hidden), gain);
+        let embed = context.layer("core.embed", (inputs, hidden), gain);
         let layer = |number: usize| R::new(context, &format!("core.layer{number}"));
         Self {
             embed,

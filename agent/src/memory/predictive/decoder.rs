@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::network::{Latent, Layer, layer, linear, tanh};
+use super::network::{Latent, Layer, linear, tanh};
 use super::settings::Predictive;
 use crate::memory::{CoreContext, Network, Previous, Segment};
 use crate::nn::{Graph, Tensor};
@@ -60,11 +60,11 @@ impl Decoder {
         let chosen = size + context.heads.num_logits();
         let gain = std::f32::consts::SQRT_2;
         Self {
-            hidden: layer(context, "decoder.1", (size, hidden_size), gain),
-            output: layer(context, "decoder.2", (hidden_size, inputs), 1.0),
+            hidden: context.layer("core.decoder.1", (size, hidden_size), gain),
+            output: context.layer("core.decoder.2", (hidden_size, inputs), 1.0),
             advantage: [
-                layer(context, "advantage.1", (chosen, hidden_size), gain),
-                layer(context, "advantage.2", (hidden_size, 1), 0.1),
+                context.layer("core.advantage.1", (chosen, hidden_size), gain),
+                context.layer("core.advantage.2", (hidden_size, 1), 0.1),
             ],
             heads: context.heads.clone(),
             columns,

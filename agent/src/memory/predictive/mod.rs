@@ -15,7 +15,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 
 use self::carried::{Carried, array};
 use self::decoder::{Columns, Decoder};
-use self::network::{Given, Latent, Layer, Networks, layer, tanh};
+use self::network::{Given, Latent, Layer, Networks, tanh};
 use super::{CoreContext, CoreStep, MemoryContents, MemoryCore, Network, Segment, State, Unrolled};
 use crate::nn::{Graph, Params, Tensor};
 use crate::onnx::{self, StepGraph};
@@ -53,15 +53,14 @@ impl Merlin {
         let (inputs, columns) = (context.input_size, Columns::new(context));
         let gain = std::f32::consts::SQRT_2;
         let size = hyper.latent_size;
-        let encoder = layer(context, "encoder", (inputs, hidden), gain);
+        let encoder = context.layer("core.encoder", (inputs, hidden), gain);
         let networks = Networks::new(context, hidden, columns.action.len());
-        let actor = layer(
-            context,
-            "policy.features",
+        let actor = context.layer(
+            "core.policy.features",
             (size + hidden + 2 * size, hidden),
             gain,
         );
-        let critic = layer(context, "value.features", (size + hidden, hidden), gain);
+        let critic = context.layer("core.value.features", (size + hidden, hidden), gain);
         let decoder = hyper
             .predictive_losses
             .then(|| Decoder::new(context, columns.clone()));

@@ -5,25 +5,10 @@ use super::carried::{Carried, Recurrence};
 use super::rows::Rows;
 use super::settings::Predictive;
 use crate::memory::{CoreContext, Network, Writes};
-use crate::nn::{Activation, Graph, Init, ParamId, Tensor};
+use crate::nn::{Activation, Graph, ParamId, Tensor};
 
 /// Weight and bias of a linear layer.
 pub(super) type Layer = (ParamId, ParamId);
-
-/// Adds a linear layer to the context's parameters.
-pub(super) fn layer(
-    context: &mut CoreContext<'_>,
-    name: &str,
-    shape: (usize, usize),
-    gain: f32,
-) -> Layer {
-    let CoreContext { params, rng, .. } = context;
-    let (weight, bias) = (format!("core.{name}.weight"), format!("core.{name}.bias"));
-    (
-        params.add(&weight, shape, Init::Orthogonal { gain }, rng),
-        params.add(&bias, (1, shape.1), Init::Zeros, rng),
-    )
-}
 
 pub(super) fn tanh(graph: &mut Graph<'_>, x: &Tensor, (weight, bias): Layer) -> Tensor {
     graph.linear(x, weight, Some(bias), Activation::Tanh)
@@ -41,7 +26,7 @@ impl GaussianLayers {
         let width = 2 * size;
         let gain = std::f32::consts::SQRT_2;
         let mut add = |number: usize, inputs, gain| {
-            layer(context, &format!("{name}.{number}"), (inputs, width), gain)
+            context.layer(&format!("core.{name}.{number}"), (inputs, width), gain)
         };
         Self([
             add(1, inputs, gain),
@@ -77,10 +62,10 @@ impl Controller {
         (reads, width): (usize, usize),
     ) -> Self {
         let shape = (inputs + hidden, 4 * hidden);
-        let gates = layer(context, &format!("{name}.gates"), shape, 1.0);
+        let gates = context.layer(&format!("core.{name}.gates"), shape, 1.0);
         context.params.data_mut(gates.1)[hidden..2 * hidden].fill(1.0);
         let shape = (hidden, reads * (width + 1));
-        let interface = layer(context, &format!("{name}.interface"), shape, 1.0);
+        let interface = context.layer(&format!("core.{name}.interface"), shape, 1.0);
         context.params.data_mut(interface.1)[reads * width..].fill(STRENGTH);
         Self {
             gates,
