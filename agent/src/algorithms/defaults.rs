@@ -6,6 +6,7 @@ use crate::hyper::{ConfigError, Hyperparameters};
 use crate::learner::auxiliary::AuxiliaryLosses;
 use crate::learner::exploration::ExplorationBonuses;
 use crate::learner::ppo::PpoUpdate;
+use crate::learner::settings::{Discount, Optimiser};
 use crate::learner::stopping::Stopping;
 use crate::memory::{Network, Slots};
 use crate::policy::inputs::Inputs;
@@ -16,6 +17,8 @@ pub fn learner(memory: fn(Hyperparameters) -> Hyperparameters) -> Hyperparameter
     let hyper = Hyperparameters::new()
         .with(Inputs::default())
         .with(Collection::default())
+        .with(Optimiser::default())
+        .with(Discount::default())
         .with(PpoUpdate::default())
         .with(Stopping::default())
         .with(Network::default());
@@ -33,9 +36,10 @@ pub fn recurrent(memory: fn(Hyperparameters) -> Hyperparameters) -> Hyperparamet
             num_steps: 512,
             whole_episodes: true,
         })
+        .edited(|optimiser: &mut Optimiser| {
+            (optimiser.learning_rate, optimiser.anneal_lr) = (3e-3, true);
+        })
         .with(PpoUpdate {
-            learning_rate: 3e-3,
-            anneal_lr: true,
             update_epochs: 5,
             num_minibatches: 4,
             gae_lambda: 0.3,

@@ -17,13 +17,17 @@ pub enum Family {
     Spatial,
     /// A memory that learns by prediction.
     Predictive,
+    /// Tables of the returns that followed what was seen.
+    Episodic,
+    /// A sequence model of episodes, asked for a return.
+    Sequence,
     /// Entries that are chosen to be kept.
     Retentive,
 }
 
 impl Family {
     /// All families, in the order in which lists show them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Control,
         Self::Recurrent,
         Self::Linear,
@@ -31,6 +35,8 @@ impl Family {
         Self::Addressed,
         Self::Spatial,
         Self::Predictive,
+        Self::Episodic,
+        Self::Sequence,
         Self::Retentive,
     ];
 
@@ -44,6 +50,8 @@ impl Family {
             Self::Addressed => "Matrices with learned addresses",
             Self::Spatial => "Maps",
             Self::Predictive => "Predictive memories",
+            Self::Episodic => "Episodic control",
+            Self::Sequence => "Sequence models",
             Self::Retentive => "Learned retention",
         }
     }

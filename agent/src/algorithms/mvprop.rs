@@ -5,6 +5,7 @@ use super::defaults::{learner, no_check};
 use super::family::Family;
 use crate::experience::Collection;
 use crate::learner::ppo::{Ppo, PpoUpdate};
+use crate::learner::settings::Optimiser;
 use crate::memory::Network;
 use crate::memory::spatial::mvprop::{MvProp, Planning};
 use crate::policy::decider::Decider;
@@ -26,9 +27,10 @@ pub const ROW: Algorithm = Algorithm {
                 num_steps: 32,
                 ..Collection::default()
             })
+            .edited(|optimiser: &mut Optimiser| {
+                (optimiser.learning_rate, optimiser.anneal_lr) = (5e-3, true);
+            })
             .with(PpoUpdate {
-                learning_rate: 5e-3,
-                anneal_lr: true,
                 num_minibatches: 16,
                 ent_coef: 1e-3,
                 ..PpoUpdate::default()

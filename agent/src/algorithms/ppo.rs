@@ -6,7 +6,8 @@ use super::algorithm::Algorithm;
 use super::defaults::{learner, no_check};
 use super::family::Family;
 use crate::experience::Collection;
-use crate::learner::ppo::{Ppo, PpoUpdate};
+use crate::learner::ppo::Ppo;
+use crate::learner::settings::Optimiser;
 use crate::memory::feedforward::Feedforward;
 use crate::policy::decider::Decider;
 use crate::policy::outputs::Outputs;
@@ -26,10 +27,7 @@ pub const ROW: Algorithm = Algorithm {
                 num_steps: 32,
                 ..Collection::default()
             })
-            .with(PpoUpdate {
-                anneal_lr: true,
-                ..PpoUpdate::default()
-            })
+            .edited(|optimiser: &mut Optimiser| optimiser.anneal_lr = true)
     },
     check: no_check,
     plays: |_| Ok(()),

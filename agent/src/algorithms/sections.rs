@@ -12,6 +12,7 @@ use crate::hyper::{ConfigError, HyperparameterRow, Hyperparameters, Section, Sec
 use crate::learner::auxiliary::AuxiliaryLosses;
 use crate::learner::exploration::ExplorationBonuses;
 use crate::learner::ppo::PpoUpdate;
+use crate::learner::settings::{Discount, Greediness, Optimiser, Replaying};
 use crate::learner::stopping::Stopping;
 use crate::memory::addressed::Addressing;
 use crate::memory::attention::Width;
@@ -97,6 +98,10 @@ macro_rules! sections {
 sections! {
     inputs: Inputs;
     collection: Collection;
+    optimiser: Optimiser;
+    discount: Discount;
+    greediness: Greediness;
+    replaying: Replaying;
     ppo: PpoUpdate;
     stopping: Stopping;
     network: Network;

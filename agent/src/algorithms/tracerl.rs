@@ -7,6 +7,7 @@ use super::sections::Overrides;
 use crate::experience::Collection;
 use crate::hyper::{ConfigError, Hyperparameters};
 use crate::learner::ppo::{Ppo, PpoUpdate};
+use crate::learner::settings::Optimiser;
 use crate::memory::episodes;
 use crate::memory::episodes::with_episodes::WithEpisodes;
 use crate::memory::feedforward::Feedforward;
@@ -35,9 +36,10 @@ pub const ROW: Algorithm = Algorithm {
             num_steps: 512,
             whole_episodes: true,
         })
+        .edited(|optimiser: &mut Optimiser| {
+            (optimiser.learning_rate, optimiser.anneal_lr) = (3e-3, true);
+        })
         .with(PpoUpdate {
-            learning_rate: 3e-3,
-            anneal_lr: true,
             update_epochs: 6,
             num_minibatches: 8,
             gae_lambda: 0.3,

@@ -1,9 +1,8 @@
 //! How lanes are played while learning.
 
-use rand::RngExt;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-use crate::policy::Policy;
+use crate::policy::{Policy, any, epsilon_greedy};
 use crate::spaces::actions::Choice;
 
 /// How lanes are played while learning. The memory moves on in all of them.
@@ -27,30 +26,12 @@ impl Behaviour {
         actions: &mut Vec<Choice>,
     ) -> f32 {
         let heads = policy.heads();
-        let any = || {
-            1.0 / heads
-                .sizes()
-                .iter()
-                .map(|&size| size as f32)
-                .product::<f32>()
-        };
         match self {
             Self::Policy => policy.draw(logits, rng, actions),
-            Self::EpsilonGreedy(epsilon) => {
-                let first = actions.len();
-                if rng.random::<f32>() < epsilon {
-                    heads.random(rng, actions);
-                } else {
-                    heads.likeliest(logits, actions);
-                }
-                let mut likeliest = Vec::with_capacity(heads.components());
-                heads.likeliest(logits, &mut likeliest);
-                let greedy = f32::from(u8::from(actions[first..] == likeliest[..]));
-                (epsilon * any() + (1.0 - epsilon) * greedy).ln()
-            }
+            Self::EpsilonGreedy(epsilon) => epsilon_greedy(heads, epsilon, logits, rng, actions),
             Self::Uniform => {
                 heads.random(rng, actions);
-                any().ln()
+                any(heads).ln()
             }
         }
     }

@@ -19,7 +19,7 @@ pub use self::collector::{Collection, CollectionOverrides, Collector};
 pub use self::dataset::{Dataset, RecordedEpisode};
 pub use self::playback::{Playback, Recording};
 pub use self::recorder::Recorder;
-pub use self::replay::{EpisodeBatch, Replay};
+pub use self::replay::{EpisodeBatch, Replay, Sequence, StoredStates};
 pub use self::rollout::{CutOff, Episode, Rollout};
 pub use self::source::Source;
 pub use self::state::CollectorState;

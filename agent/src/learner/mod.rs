@@ -9,6 +9,7 @@ pub mod auxiliary;
 pub mod exploration;
 pub mod none;
 pub mod ppo;
+pub mod settings;
 pub mod stopping;
 
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -89,6 +90,9 @@ pub struct LearnerState {
     pub arrays: Vec<NamedArray>,
     /// The rest, in a form of the learner's own, such as [`LearnerState::pack`] gives.
     pub rest: Vec<u8>,
+    /// Stored experience, as [`LearnerState::pack`] gives it. The best checkpoint leaves it out; a learner that
+    /// continues without it begins to store anew.
+    pub replay: Vec<u8>,
 }
 
 impl LearnerState {
@@ -103,6 +107,15 @@ impl LearnerState {
     /// Bytes of another kind.
     pub fn unpack<T: DeserializeOwned>(&self) -> Result<T, StateError> {
         Ok(rmp_serde::from_slice(&self.rest)?)
+    }
+
+    /// Reads the stored experience, if there is any.
+    ///
+    /// # Errors
+    /// Bytes of another kind.
+    pub fn unpack_replay<T: DeserializeOwned>(&self) -> Result<Option<T>, StateError> {
+        let replay = (!self.replay.is_empty()).then(|| rmp_serde::from_slice(&self.replay));
+        Ok(replay.transpose()?)
     }
 }
 

@@ -8,6 +8,7 @@ use crate::experience::Rollout;
 use crate::hyper::section::section;
 use crate::learner::advantage::{self, AdvantageInputs};
 use crate::learner::auxiliary::{Auxiliary, AuxiliaryLosses};
+use crate::learner::settings::{Discount, Optimiser};
 use crate::learner::{
     Backup, Diverged, Experience, Group, Learner, LearnerContext, LearnerState, Metrics, StateError,
 };
@@ -17,17 +18,10 @@ use crate::policy::Policy;
 section! {
     /// PPO's update.
     pub struct PpoUpdate, overridden by PpoOverrides {
-        /// Adam's step size.
-        learning_rate: f32 = 1e-3, |&v| v > 0.0 && v <= 1.0, "above 0, at most 1";
-        /// Let the step size fall linearly to 0 over the run.
-        #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
-        anneal_lr: bool = false, |_| true, "true or false";
         /// Passes over each rollout.
         update_epochs: usize = 4, |&v| (1..=1_000).contains(&v), "1 to 1000";
         /// Parts that the environments of a rollout are dealt into, each an optimiser step.
         num_minibatches: usize = 4, |&v| (1..=65_536).contains(&v), "1 to 65536, at most num_envs";
-        /// Discount of future rewards.
-        gamma: f32 = 0.99, |&v| (0.0..=1.0).contains(&v), "0 to 1";
         /// λ of generalised advantage estimation (Schulman et al. 2016, arXiv:1506.02438). The notebook's name: `lam`.
         #[arg(alias = "lam")]
         #[alias = "lam"]
@@ -46,8 +40,6 @@ section! {
         ent_coef: f32 = 0.01, |&v| (0.0..=10.0).contains(&v), "0 to 10";
         /// Weight of the value loss.
         vf_coef: f32 = 0.5, |&v| (0.0..=100.0).contains(&v), "0 to 100";
-        /// Longest gradient (norm over all parameters); 0 does not clip.
-        max_grad_norm: f32 = 0.5, |&v| (0.0..=1e6).contains(&v), "0 to 1000000";
         /// Leave out the remaining epochs of an update once the approximate KL divergence passes this; 0 never does.
         target_kl: f32 = 0.0, |&v| (0.0..=100.0).contains(&v), "0 to 100";
     }
@@ -57,7 +49,9 @@ section! {
 pub struct Ppo {
     adam: Adam,
     auxiliary: Auxiliary,
+    optimiser: Optimiser,
     hyper: PpoUpdate,
+    gamma: f32,
     aux_coef: f32,
 }
 
@@ -115,7 +109,9 @@ impl Ppo {
         Self {
             adam: Adam::new(&policy.params),
             auxiliary,
-            hyper: hyper.get::<PpoUpdate>(),
+            optimiser: hyper.get(),
+            hyper: hyper.get(),
+            gamma: hyper.get::<Discount>().gamma,
             aux_coef: hyper.get::<AuxiliaryLosses>().aux_coef,
         }
     }
@@ -136,13 +132,8 @@ impl Ppo {
             aux_loss: (!self.auxiliary.is_empty()).then_some(0.0),
             ..UpdateMetrics::default()
         };
-        let targets = targets(&hyper, rollout, rewards, &mut metrics);
-        let anneal = if hyper.anneal_lr {
-            (1.0 - progress).max(0.0) as f32
-        } else {
-            1.0
-        };
-        let learning_rate = hyper.learning_rate * anneal;
+        let targets = targets(&hyper, self.gamma, rollout, rewards, &mut metrics);
+        let learning_rate = self.optimiser.rate(progress);
         metrics.learning_rate = f64::from(learning_rate);
         let mut lanes: Vec<usize> = (0..rollout.batch).collect();
         for _ in 0..hyper.update_epochs {
@@ -204,10 +195,10 @@ impl Ppo {
         let loss = graph.total(&losses);
         let value = f64::from(crate::nn::values(&loss)[0]);
         let gradients = graph.backward(&loss);
-        let max_grad_norm = (hyper.max_grad_norm > 0.0).then_some(hyper.max_grad_norm);
-        let grad_norm =
-            self.adam
-                .step(&mut policy.params, &gradients, learning_rate, max_grad_norm);
+        let longest = self.optimiser.longest();
+        let grad_norm = self
+            .adam
+            .step(&mut policy.params, &gradients, learning_rate, longest);
         if !grad_norm.is_finite() || !value.is_finite() {
             return Err(Diverged {
                 loss: value,
@@ -229,7 +220,7 @@ impl Ppo {
 
 impl Learner for Ppo {
     fn discount(&self) -> f32 {
-        self.hyper.gamma
+        self.gamma
     }
 
     fn learn(
@@ -265,6 +256,7 @@ impl Learner for Ppo {
 /// long one. Return targets are A[λ] + V.
 fn targets(
     hyper: &PpoUpdate,
+    gamma: f32,
     rollout: &Rollout,
     rewards: &[f32],
     metrics: &mut UpdateMetrics,
@@ -276,7 +268,7 @@ fn targets(
         next_values: &rollout.next_values,
         ends: &rollout.ends,
     };
-    let mut advantages = advantage::gae(&inputs, hyper.gamma, hyper.gae_lambda);
+    let mut advantages = advantage::gae(&inputs, gamma, hyper.gae_lambda);
     let returns: Vec<f32> = advantages
         .iter()
         .zip(&rollout.values)
@@ -293,7 +285,7 @@ fn targets(
     metrics.explained_variance = advantage::explained_variance(&rollout.values, &returns);
     let mix = hyper.advantage_mix;
     if mix > 0.0 {
-        let mut one_step = advantage::gae(&inputs, hyper.gamma, 0.0);
+        let mut one_step = advantage::gae(&inputs, gamma, 0.0);
         if hyper.norm_adv {
             advantage::normalize(&mut one_step);
             advantage::normalize(&mut advantages);

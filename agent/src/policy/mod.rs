@@ -8,9 +8,11 @@ pub mod lanes;
 pub mod outputs;
 pub mod tables;
 
+use rand::RngExt;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use crate::hyper::Hyperparameters;
+use crate::learner::settings::Greediness;
 use crate::memory::{CoreContext, MemoryCore, Segment, State};
 use crate::nn::{self, Graph, Params, Tensor};
 use crate::policy::decider::Decider;
@@ -39,6 +41,8 @@ pub struct Policy {
     heads: ActionHeads,
     decider: Decider,
     outputs: OutputLayers,
+    /// ε of a greedy policy.
+    epsilon: f32,
 }
 
 /// One step of every lane.
@@ -90,6 +94,10 @@ impl Policy {
             heads: heads.clone(),
             decider: parts.decider,
             outputs,
+            epsilon: match hyper.has::<Greediness>() {
+                true => hyper.get::<Greediness>().epsilon,
+                false => 0.0,
+            },
         }
     }
 
@@ -116,8 +124,8 @@ impl Policy {
         }
     }
 
-    /// Appends an action drawn from the policy to `actions`, given a row of logits; returns its log-probability. A
-    /// greedy policy draws its likeliest action.
+    /// Appends an action drawn from the policy to `actions`, given a row of logits; returns its log-probability. Where
+    /// logits are action values the policy is ε-greedy, with the ε of the end of training.
     pub fn draw(
         &self,
         logits: &[f32],
@@ -127,8 +135,7 @@ impl Policy {
         if self.outputs.is_softmax() {
             self.heads.sample(logits, rng, actions)
         } else {
-            self.heads.likeliest(logits, actions);
-            0.0
+            epsilon_greedy(&self.heads, self.epsilon, logits, rng, actions)
         }
     }
 
@@ -173,4 +180,30 @@ impl Policy {
         let features = (features, of_critic.unwrap_or(features));
         self.outputs.forward(graph, features, rows, &self.heads)
     }
+}
+
+/// Appends any action to `actions` with probability `epsilon`, else the likeliest; returns its log-probability.
+pub fn epsilon_greedy(
+    heads: &ActionHeads,
+    epsilon: f32,
+    logits: &[f32],
+    rng: &mut Xoshiro256PlusPlus,
+    actions: &mut Vec<Choice>,
+) -> f32 {
+    let first = actions.len();
+    if rng.random::<f32>() < epsilon {
+        heads.random(rng, actions);
+    } else {
+        heads.likeliest(logits, actions);
+    }
+    let mut likeliest = Vec::with_capacity(heads.components());
+    heads.likeliest(logits, &mut likeliest);
+    let greedy = f32::from(u8::from(actions[first..] == likeliest[..]));
+    (epsilon * any(heads) + (1.0 - epsilon) * greedy).ln()
+}
+
+/// Returns the probability of an action of chance.
+pub fn any(heads: &ActionHeads) -> f32 {
+    let sizes = heads.sizes().iter();
+    1.0 / sizes.map(|&size| size as f32).product::<f32>()
 }

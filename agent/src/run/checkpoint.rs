@@ -3,8 +3,8 @@
 //!
 //! Tensors `params/NAME`, `adam/mean/NAME`, `adam/square/NAME`; the rest of the run as MessagePack in the tensor `run`;
 //! the configuration as JSON in the header's metadata. A learner that remembers more than its optimiser adds float32
-//! matrices `learner/NAME` and bytes `learner/rest`; only such files have them. The file is replaced in one step: a
-//! crash leaves the old or the new one.
+//! matrices `learner/NAME` and bytes `learner/rest` and `learner/replay`; only such files have them. The file is
+//! replaced in one step: a crash leaves the old or the new one.
 
 use std::collections::HashMap;
 use std::fs;
@@ -30,6 +30,8 @@ const HEADER: &str = "strategic_memory";
 const VERSION: u32 = 1;
 /// Tensor with a learner's state that is no matrix.
 const REST: &str = "learner/rest";
+/// Tensor with a learner's stored experience.
+const REPLAY: &str = "learner/replay";
 
 /// The whole state of a run between two updates.
 #[derive(Clone, Debug, PartialEq)]
@@ -93,7 +95,12 @@ impl Checkpoint {
     /// Returns the file's content.
     pub fn to_bytes(&self) -> Vec<u8> {
         let run = rmp_serde::to_vec_named(&self.run).expect("a run's state is plain data");
-        let LearnerState { adam, arrays, rest } = &self.learner;
+        let LearnerState {
+            adam,
+            arrays,
+            rest,
+            replay,
+        } = &self.learner;
         let header = Header {
             version: VERSION,
             config: self.config.clone(),
@@ -105,8 +112,10 @@ impl Checkpoint {
         };
         let header = serde_json::to_string(&header).expect("a header is plain data");
         let mut tensors = vec![("run".to_owned(), vec![run.len()], Dtype::U8, run)];
-        if !rest.is_empty() {
-            tensors.push((REST.to_owned(), vec![rest.len()], Dtype::U8, rest.clone()));
+        for (name, bytes) in [(REST, rest), (REPLAY, replay)] {
+            if !bytes.is_empty() {
+                tensors.push((name.to_owned(), vec![bytes.len()], Dtype::U8, bytes.clone()));
+            }
         }
         let matrices = [
             ("params", &self.params),
@@ -163,12 +172,15 @@ impl Checkpoint {
         let arrays = |prefix: &str| -> Result<Vec<NamedArray>, String> {
             let named = tensors
                 .iter()
-                .filter(|(name, _)| *name != REST)
+                .filter(|(name, _)| *name != REST && *name != REPLAY)
                 .filter_map(|(name, view)| Some((name.strip_prefix(prefix)?, view)));
             named.map(|(name, view)| array(name, &view)).collect()
         };
         let run = tensors.tensor("run").map_err(|e| e.to_string())?;
-        let rest = tensors.tensor(REST).ok();
+        let bytes = |name: &str| match tensors.tensor(name) {
+            Ok(tensor) => tensor.data().to_vec(),
+            Err(_) => Vec::new(),
+        };
         Ok(Self {
             config: header.config,
             spaces: header.spaces,
@@ -179,7 +191,8 @@ impl Checkpoint {
                     arrays: arrays("adam/")?,
                 },
                 arrays: arrays("learner/")?,
-                rest: rest.map_or(Vec::new(), |tensor| tensor.data().to_vec()),
+                rest: bytes(REST),
+                replay: bytes(REPLAY),
             },
             run: rmp_serde::from_slice(run.data()).map_err(|e| format!("run: {e}"))?,
         })

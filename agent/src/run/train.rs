@@ -507,10 +507,11 @@ impl<'a> Trainer<'a> {
         if best.is_some() {
             self.statistics.best_return = best;
         }
-        let checkpoint = self.checkpoint()?;
+        let mut checkpoint = self.checkpoint()?;
         monitor.before_checkpoint(self.statistics.timesteps, best.is_some())?;
         checkpoint.save(&out.join(LATEST))?;
         if best.is_some() {
+            checkpoint.learner.replay.clear();
             checkpoint.save(&out.join(BEST))?;
         }
         Ok(())

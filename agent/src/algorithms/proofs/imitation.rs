@@ -8,7 +8,7 @@ use crate::algorithms::algorithm::Algorithm;
 use crate::algorithms::defaults::no_check;
 use crate::algorithms::family::Family;
 use crate::experience::{Behaviour, EpisodeBatch, Replay};
-use crate::learner::ppo::PpoUpdate;
+use crate::learner::settings::Optimiser;
 use crate::learner::{
     Backup, Diverged, Experience, Group, Learner, LearnerContext, LearnerState, Metrics, StateError,
 };
@@ -55,8 +55,8 @@ impl Imitation {
     fn new(context: &mut LearnerContext<'_>) -> Self {
         Self {
             adam: Adam::new(&context.policy.params),
-            learning_rate: context.hyper.get::<PpoUpdate>().learning_rate,
-            replay: Replay::new(REPLAY_BYTES),
+            learning_rate: context.hyper.get::<Optimiser>().learning_rate,
+            replay: Replay::new(usize::MAX, REPLAY_BYTES),
         }
     }
 }
@@ -160,14 +160,16 @@ impl Learner for Imitation {
     fn export(&self) -> LearnerState {
         LearnerState {
             adam: self.adam.export(),
-            rest: LearnerState::pack(&self.replay),
+            replay: LearnerState::pack(&self.replay),
             ..LearnerState::default()
         }
     }
 
     fn import(&mut self, state: &LearnerState) -> Result<(), StateError> {
         self.adam.import(&state.adam)?;
-        self.replay = state.unpack()?;
+        if let Some(replay) = state.unpack_replay()? {
+            self.replay = replay;
+        }
         Ok(())
     }
 }

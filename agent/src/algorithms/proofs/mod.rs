@@ -12,7 +12,7 @@ use super::algorithm::Algorithm;
 use super::defaults;
 use crate::experience::Collection;
 use crate::hyper::Hyperparameters;
-use crate::learner::ppo::PpoUpdate;
+use crate::learner::settings::Optimiser;
 
 static LEARNERS: [Algorithm; 3] = [q_learning::ROW, episodic_control::ROW, imitation::ROW];
 
@@ -44,8 +44,5 @@ fn short_rollouts(learning_rate: f32) -> Hyperparameters {
             num_steps: 8,
             whole_episodes: false,
         })
-        .with(PpoUpdate {
-            learning_rate,
-            ..PpoUpdate::default()
-        })
+        .edited(|optimiser: &mut Optimiser| optimiser.learning_rate = learning_rate)
 }

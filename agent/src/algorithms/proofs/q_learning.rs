@@ -8,7 +8,7 @@ use crate::algorithms::algorithm::Algorithm;
 use crate::algorithms::defaults::no_check;
 use crate::algorithms::family::Family;
 use crate::experience::{Behaviour, EpisodeBatch, Replay};
-use crate::learner::ppo::PpoUpdate;
+use crate::learner::settings::Optimiser;
 use crate::learner::{
     Backup, Diverged, Experience, Group, Learner, LearnerContext, LearnerState, Metrics, StateError,
 };
@@ -69,9 +69,9 @@ impl QLearning {
         Self {
             adam: Adam::new(&context.policy.params),
             target: context.policy.params.duplicate(),
-            learning_rate: context.hyper.get::<PpoUpdate>().learning_rate,
+            learning_rate: context.hyper.get::<Optimiser>().learning_rate,
             memory: Memory {
-                replay: Replay::new(REPLAY_BYTES),
+                replay: Replay::new(usize::MAX, REPLAY_BYTES),
                 steps: 0,
             },
         }
@@ -173,6 +173,7 @@ impl Learner for QLearning {
             adam: self.adam.export(),
             arrays: self.target.export(),
             rest: LearnerState::pack(&self.memory),
+            ..LearnerState::default()
         }
     }
 
