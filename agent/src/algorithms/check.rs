@@ -469,7 +469,8 @@ fn a_saved_state_goes_on_as_before(subject: &Subject) {
     );
 }
 
-/// Learning recomputes the log-probabilities that acting stored, in all lanes together and in some of them.
+/// Learning recomputes what acting stored, in all lanes together and in some of them: the log-probabilities of a softmax
+/// policy, the values of a greedy one.
 fn ratios_are_one_before_the_first_update(mut subject: Subject, mut env: TestTask) {
     let mut collector = Collector::begin(
         &mut env,
@@ -486,11 +487,11 @@ fn ratios_are_one_before_the_first_update(mut subject: Subject, mut env: TestTas
             .collect(&subject.policy, Behaviour::Policy, &mut noise, usize::MAX)
             .unwrap();
         for part in [rollout.clone(), rollout.lanes(&[2, 0]), rollout.lanes(&[1])] {
-            assert_close(
-                &recomputed(&subject.policy, &part),
-                &part.log_probs,
-                "log-probabilities",
-            );
+            let (stored, what) = match subject.policy.outputs().is_softmax() {
+                true => (&part.log_probs, "log-probabilities"),
+                false => (&part.values, "values"),
+            };
+            assert_close(&recomputed(&subject.policy, &part), stored, what);
         }
         jitter(&mut subject.policy.params, 20 + update);
     }
@@ -500,6 +501,9 @@ fn recomputed(policy: &Policy, rollout: &Rollout) -> Vec<f32> {
     let zeros = vec![0.0; rollout.rewards.len()];
     let mut graph = Graph::training(&policy.params);
     let seen = policy.evaluate(&mut graph, &rollout.segment(&zeros));
+    if !policy.outputs().is_softmax() {
+        return nn::values(&seen.values).to_vec();
+    }
     let heads = policy.heads();
     nn::values(&seen.logits)
         .chunks_exact(heads.num_logits())

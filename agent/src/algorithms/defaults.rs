@@ -6,7 +6,8 @@ use crate::hyper::{ConfigError, Hyperparameters};
 use crate::learner::auxiliary::AuxiliaryLosses;
 use crate::learner::exploration::ExplorationBonuses;
 use crate::learner::ppo::PpoUpdate;
-use crate::learner::settings::{Discount, Optimiser};
+use crate::learner::q_learning::QUpdate;
+use crate::learner::settings::{Discount, Greediness, Optimiser, Replaying};
 use crate::learner::stopping::Stopping;
 use crate::memory::{Network, Slots};
 use crate::policy::inputs::Inputs;
@@ -45,6 +46,41 @@ pub fn recurrent(memory: fn(Hyperparameters) -> Hyperparameters) -> Hyperparamet
             gae_lambda: 0.3,
             ..PpoUpdate::default()
         })
+}
+
+/// The sections of an algorithm that learns action values from replayed sequences (`learner` tells of `memory`).
+pub fn q_learner(memory: fn(Hyperparameters) -> Hyperparameters) -> Hyperparameters {
+    let hyper = Hyperparameters::new()
+        .with(Inputs::default())
+        .with(Collection {
+            num_envs: 64,
+            num_steps: 512,
+            whole_episodes: true,
+        })
+        .with(Optimiser {
+            learning_rate: 2e-3,
+            max_grad_norm: 10.0,
+            ..Optimiser::default()
+        })
+        .with(Discount::default())
+        .with(Greediness::default())
+        .with(Replaying {
+            batch_size: 16,
+            ..Replaying::default()
+        })
+        .with(QUpdate::default())
+        .with(Stopping::default())
+        .with(Network::default());
+    memory(hyper).with(ExplorationBonuses::default())
+}
+
+/// A burn-in comes before a sequence, and whole episodes need none.
+pub fn check_replay(hyper: &mut Hyperparameters, _: &Overrides) -> Result<(), ConfigError> {
+    let update: QUpdate = hyper.get();
+    if update.burn_in > 0 && update.replay_length == 0 {
+        return Err(ConfigError::BurnIn);
+    }
+    Ok(())
 }
 
 pub fn no_check(_: &mut Hyperparameters, _: &Overrides) -> Result<(), ConfigError> {

@@ -4,7 +4,7 @@ use super::algorithm::Algorithm;
 use super::defaults::{no_check, recurrent};
 use super::family::Family;
 use crate::learner::ppo::Ppo;
-use crate::memory::attention::Width;
+use crate::memory::attention::{Order, Width};
 use crate::memory::attention::memn2n::{Hops, MemN2n};
 use crate::memory::attention::window::{Context, Window};
 use crate::policy::decider::Decider;
@@ -24,6 +24,7 @@ pub const ROW: Algorithm = Algorithm {
                 .with(Context::default())
                 .with(Width::default())
                 .with(Hops::default())
+                .with(Order::default())
         })
     },
     check: no_check,

@@ -5,12 +5,16 @@ mod algorithm;
 mod check;
 mod defaults;
 mod dnc;
+mod drqn;
 mod family;
 mod frame_stack;
 mod gru;
 mod gtrxl;
 mod lru;
 mod memn2n;
+mod mqn;
+mod rmqn;
+mod frmqn;
 mod merlin;
 mod mingru;
 mod mvprop;
@@ -44,6 +48,7 @@ pub const ALGORITHMS: &[Algorithm] = &[
     ppo::ROW,
     recurrent_ppo::ROW,
     gru::ROW,
+    drqn::ROW,
     rims::ROW,
     mingru::ROW,
     lru::ROW,
@@ -51,6 +56,9 @@ pub const ALGORITHMS: &[Algorithm] = &[
     frame_stack::ROW,
     memn2n::ROW,
     gtrxl::ROW,
+    mqn::ROW,
+    rmqn::ROW,
+    frmqn::ROW,
     dnc::ROW,
     ntm::ROW,
     neural_map::ROW,

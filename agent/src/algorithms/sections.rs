@@ -12,13 +12,15 @@ use crate::hyper::{ConfigError, HyperparameterRow, Hyperparameters, Section, Sec
 use crate::learner::auxiliary::AuxiliaryLosses;
 use crate::learner::exploration::ExplorationBonuses;
 use crate::learner::ppo::PpoUpdate;
+use crate::learner::q_learning::QUpdate;
 use crate::learner::settings::{Discount, Greediness, Optimiser, Replaying};
 use crate::learner::stopping::Stopping;
 use crate::memory::addressed::Addressing;
-use crate::memory::attention::Width;
+use crate::memory::attention::{Order, Width};
 use crate::memory::attention::episodic_transformer::Episodes;
 use crate::memory::attention::gtrxl::Heads;
 use crate::memory::attention::memn2n::Hops;
+use crate::memory::attention::mqn::Carrying;
 use crate::memory::attention::window::Context;
 use crate::memory::linear::lru::Eigenvalues;
 use crate::memory::linear::shm::Matrix;
@@ -102,6 +104,7 @@ sections! {
     discount: Discount;
     greediness: Greediness;
     replaying: Replaying;
+    q_update: QUpdate;
     ppo: PpoUpdate;
     stopping: Stopping;
     network: Network;
@@ -120,6 +123,8 @@ sections! {
     width: Width;
     heads: Heads;
     hops: Hops;
+    order: Order;
+    carrying: Carrying;
     predictive: Predictive;
     auxiliary: AuxiliaryLosses;
     exploration: ExplorationBonuses;

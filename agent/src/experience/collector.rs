@@ -449,7 +449,7 @@ mod tests {
                 let acted = policy.act(inputs, starts, &mut memory, Some(&mut noise));
                 let mut actions = Vec::new();
                 for logits in nn::values(&acted.logits).chunks_exact(2) {
-                    policy.heads().sample(logits, &mut noise, &mut actions);
+                    policy.draw(logits, &mut noise, &mut actions);
                 }
                 if t < 2 {
                     let (rewards, ends) = ([0.0; 2], [false; 2]);

@@ -570,7 +570,8 @@ mod tests {
         assert_eq!(rmp_serde::from_slice::<Replay>(&saved).unwrap(), replay);
     }
 
-    /// Learning from stored episodes computes the log-probabilities that acting computed, with every memory.
+    /// Learning from stored episodes computes the log-probabilities, or the values, that acting computed, with every
+    /// memory.
     #[test]
     fn replayed_episodes_are_seen_as_they_were_played() {
         for row in algorithms::learners() {
@@ -590,7 +591,12 @@ mod tests {
             let rollout = rollout.unwrap();
             let mut replay = Replay::new(1_000, 1_000_000);
             // Stored in place of the rewards, to be compared with.
-            replay.push(&rollout, &rollout.log_probs);
+            let is_softmax = policy.outputs().is_softmax();
+            let stored = match is_softmax {
+                true => &rollout.log_probs,
+                false => &rollout.values,
+            };
+            replay.push(&rollout, stored);
             assert_eq!(replay.len(), 9);
             let first_of_lanes = [0, 1, 2].map(|episode| Sequence {
                 episode,
@@ -603,7 +609,10 @@ mod tests {
             let mut log_probs = nn::values(&seen.logits).to_vec();
             categorical::log_softmax(&mut log_probs, 2);
             for step in (0..12).filter(|&row| batch.weights[row] > 0.0) {
-                let found = log_probs[2 * step + batch.actions[step] as usize];
+                let found = match is_softmax {
+                    true => log_probs[2 * step + batch.actions[step] as usize],
+                    false => nn::values(&seen.values)[step],
+                };
                 assert!((found - batch.rewards[step]).abs() < 1e-5, "{}", row.id);
             }
             // The row after the cut-off is worth what acting thought of it.

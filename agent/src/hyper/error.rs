@@ -44,6 +44,9 @@ pub enum ConfigError {
         /// The memory's.
         heads: usize,
     },
+    /// Whole episodes are replayed from their beginnings.
+    #[error("burn_in would do nothing: with replay_length = 0 whole episodes are replayed. Leave it out, or set replay_length")]
+    BurnIn,
     /// Modules share the hidden units out evenly.
     #[error(
         "hidden_size = {hidden_size} cannot be shared out to modules = {modules}: it must be a multiple of {modules}"

@@ -4,7 +4,7 @@
 use super::super::algorithm::Algorithm;
 use super::super::family::Family;
 use crate::learner::ppo::Ppo;
-use crate::memory::attention::window::{Read, Reader, Window};
+use crate::memory::attention::window::{Read, Reader, Rows, Window};
 use crate::memory::recurrent::cell::{Cell, Recurrent};
 use crate::memory::{CoreContext, Network};
 use crate::nn::{Activation, Graph, Init, ParamId, ScoreTerms, Tensor};
@@ -128,7 +128,10 @@ impl Reader for Attention {
         &["attention by steps ago"]
     }
 
-    fn read(&self, graph: &mut Graph<'_>, x: &Tensor, entries: &Tensor, index: &[i32]) -> Read {
+    fn read(&self, graph: &mut Graph<'_>, rows: &Rows<'_>) -> Read {
+        let Rows {
+            x, entries, index, ..
+        } = *rows;
         let (weight, bias) = self.embed;
         let [x, entries] =
             [x, entries].map(|x| graph.linear(x, weight, Some(bias), Activation::Tanh));
@@ -137,6 +140,7 @@ impl Reader for Attention {
         Read {
             features: graph.concat_cols(&[&read.readout, &x]),
             attention: vec![read.weights],
+            carried: Vec::new(),
         }
     }
 }

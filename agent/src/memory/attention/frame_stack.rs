@@ -1,9 +1,9 @@
 //! The last observations side by side (Mnih et al. 2015, Human-level control through deep reinforcement learning), and two
 //! layers on them: the simplest memory, and a control for all that look back further than its frames.
 
-use crate::memory::attention::window::{Context, Read, Reader};
+use crate::memory::attention::window::{Context, Read, Reader, Rows};
 use crate::memory::{CoreContext, Network};
-use crate::nn::{self, Activation, Graph, Init, ParamId, Tensor};
+use crate::nn::{self, Activation, Graph, Init, ParamId};
 use crate::onnx::{self, StepGraph};
 
 /// `tanh(W₂ tanh(W₁ [x_t, …, x_{t−k+1}] + b₁) + b₂)`, with zeros for the steps before the episode.
@@ -74,7 +74,10 @@ impl Reader for FrameStack {
         self.frames - 1
     }
 
-    fn read(&self, graph: &mut Graph<'_>, x: &Tensor, entries: &Tensor, index: &[i32]) -> Read {
+    fn read(&self, graph: &mut Graph<'_>, rows: &Rows<'_>) -> Read {
+        let Rows {
+            x, entries, index, ..
+        } = *rows;
         let stacked = self.stack(nn::values(x), nn::values(entries), index);
         let columns = self.frames * self.input_size;
         let stacked = graph.constant(stacked, (nn::values(x).len() / self.input_size, columns));
@@ -84,6 +87,7 @@ impl Reader for FrameStack {
         Read {
             features,
             attention: Vec::new(),
+            carried: Vec::new(),
         }
     }
 

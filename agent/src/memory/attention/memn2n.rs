@@ -6,8 +6,8 @@
 //! and no entry is ever embedded.
 
 use crate::hyper::section::section;
-use crate::memory::attention::Width;
-use crate::memory::attention::window::{Context, Read, Reader};
+use crate::memory::attention::window::{Context, Read, Reader, Rows};
+use crate::memory::attention::{Order, TIME_STD, Width, half_rectified};
 use crate::memory::{CoreContext, Network};
 use crate::nn::{self, Activation, Graph, Init, ParamId, ScoreTerms, Tensor};
 use crate::onnx::{self, Attribute, StepGraph};
@@ -17,9 +17,6 @@ section! {
     pub struct Hops, overridden by HopsOverrides {
         /// Reads in a row, each asked by what the ones before have found; 0 reads nothing.
         memory_hops: usize = 2, |&v| v <= MAX_HOPS, "0 to 4";
-        /// Let a read know how long ago an entry was. Off, the window is a bag of inputs, as a control.
-        #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
-        memory_times: bool = true, |_| true, "true or false";
     }
 }
 
@@ -33,9 +30,6 @@ const ATTENTION: [&str; MAX_HOPS] = [
     "attention by steps ago (hop 3)",
     "attention by steps ago (hop 4)",
 ];
-
-/// Deviation of fresh temporal embeddings, the paper's.
-const TIME_STD: f32 = 0.1;
 
 /// Temporal embeddings, a row or column for each distance.
 struct Times {
@@ -70,10 +64,8 @@ impl MemN2n {
         let width = hyper.get::<Width>().model_width;
         let hidden = hyper.get::<Network>().hidden_size;
         let length = hyper.get::<Context>().memory_window;
-        let Hops {
-            memory_hops,
-            memory_times,
-        } = hyper.get();
+        let memory_hops = hyper.get::<Hops>().memory_hops;
+        let memory_times = hyper.get::<Order>().memory_times;
         let CoreContext { params, rng, .. } = context;
         let mut add =
             |name: &str, shape, init| params.add(&format!("core.{name}"), shape, init, rng);
@@ -191,7 +183,10 @@ impl Reader for MemN2n {
     }
 
     /// u¹ = B q, uᵏ⁺¹ = H uᵏ + oᵏ; the features are a layer on the last u, half of it rectified.
-    fn read(&self, graph: &mut Graph<'_>, x: &Tensor, entries: &Tensor, index: &[i32]) -> Read {
+    fn read(&self, graph: &mut Graph<'_>, rows: &Rows<'_>) -> Read {
+        let Rows {
+            x, entries, index, ..
+        } = *rows;
         let (weight, bias) = self.query;
         let mut u = graph.linear(x, weight, Some(bias), Activation::Identity);
         let mut attention = Vec::with_capacity(self.hops);
@@ -203,13 +198,10 @@ impl Reader for MemN2n {
         }
         let (weight, bias) = self.output;
         let y = graph.linear(&u, weight, Some(bias), Activation::Identity);
-        let half = self.hidden_size / 2;
-        let rectified = graph.columns(&y, 0..half);
-        let rectified = graph.activate(&rectified, Activation::Relu);
-        let linear = graph.columns(&y, half..self.hidden_size);
         Read {
-            features: graph.concat_cols(&[&rectified, &linear]),
+            features: half_rectified(graph, &y, self.hidden_size),
             attention,
+            carried: Vec::new(),
         }
     }
 
@@ -273,12 +265,22 @@ mod tests {
         window: usize,
         build: impl Fn(&mut CoreContext<'_>) -> R,
     ) -> (R, Params) {
+        ordered(Order::default(), hops, window, build)
+    }
+
+    fn ordered<R>(
+        order: Order,
+        hops: Hops,
+        window: usize,
+        build: impl Fn(&mut CoreContext<'_>) -> R,
+    ) -> (R, Params) {
         let hyper = Hyperparameters::new()
             .with(Network { hidden_size: 6 })
             .with(Context {
                 memory_window: window,
             })
             .with(Width { model_width: 8 })
+            .with(order)
             .with(hops);
         let mut params = Params::new();
         let network = build(&mut CoreContext {
@@ -300,7 +302,14 @@ mod tests {
         let mut graph = Graph::inference(params);
         let x = graph.constant(vec![1.0, -0.5, 0.25], (1, 3));
         let entries = graph.constant(ENTRIES.to_vec(), (3, 3));
-        let read = network.read(&mut graph, &x, &entries, index);
+        let rows = Rows {
+            x: &x,
+            entries: &entries,
+            index,
+            starts: &[false],
+            carried: &[],
+        };
+        let read = network.read(&mut graph, &rows);
         (nn::values(&read.features).to_vec(), read.attention)
     }
 
@@ -345,11 +354,8 @@ mod tests {
     #[test]
     fn only_times_tell_the_order() {
         for memory_times in [false, true] {
-            let hops = Hops {
-                memory_times,
-                ..Hops::default()
-            };
-            let (network, params) = network(hops, 3, MemN2n::new);
+            let order = Order { memory_times };
+            let (network, params) = ordered(order, Hops::default(), 3, MemN2n::new);
             let [one, other] =
                 [[0, 1, 2], [2, 0, 1]].map(|index| read(&network, &params, &index).0);
             let differs = one.iter().zip(&other).any(|(a, b)| (a - b).abs() > 1e-5);
@@ -359,10 +365,7 @@ mod tests {
 
     #[test]
     fn no_hop_sees_no_memory_and_a_hop_that_answers_nothing_changes_nothing() {
-        let hops = |memory_hops| Hops {
-            memory_hops,
-            ..Hops::default()
-        };
+        let hops = |memory_hops| Hops { memory_hops };
         let (without, params) = network(hops(0), 3, MemN2n::new);
         let alone = read(&without, &params, &[-1, -1, -1]).0;
         assert_eq!(read(&without, &params, &[0, 1, 2]).0, alone);

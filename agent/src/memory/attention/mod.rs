@@ -1,6 +1,7 @@
 //! Memories that read by attention, and what such reading is made of.
 
 use crate::hyper::section::section;
+use crate::nn::{Activation, Graph, Tensor};
 
 pub mod episodic_transformer;
 pub mod frame_stack;
@@ -8,6 +9,7 @@ pub mod gtrxl;
 pub(super) mod lag;
 pub(super) mod layer;
 pub mod memn2n;
+pub mod mqn;
 #[cfg(test)]
 mod parity;
 pub mod window;
@@ -18,4 +20,24 @@ section! {
         /// Numbers of an embedded step, and of the questions that are asked of it.
         model_width: usize = 32, |&v| (1..=1_024).contains(&v), "1 to 1024";
     }
+}
+
+section! {
+    /// What a read of a window knows of time.
+    pub struct Order, overridden by OrderOverrides {
+        /// Let a read know how long ago an entry was. Off, the window is a bag of inputs, as a control.
+        #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
+        memory_times: bool = true, |_| true, "true or false";
+    }
+}
+
+/// Deviation of fresh temporal embeddings (Sukhbaatar et al. 2015, arXiv:1503.08895).
+const TIME_STD: f32 = 0.1;
+
+/// Rectifies the first half of the columns (Oh et al. 2016, arXiv:1605.09128, section 3.3).
+fn half_rectified(graph: &mut Graph<'_>, y: &Tensor, columns: usize) -> Tensor {
+    let rectified = graph.columns(y, 0..columns / 2);
+    let rectified = graph.activate(&rectified, Activation::Relu);
+    let linear = graph.columns(y, columns / 2..columns);
+    graph.concat_cols(&[&rectified, &linear])
 }

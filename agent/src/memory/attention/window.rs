@@ -67,12 +67,36 @@ impl Places<'_> {
     }
 }
 
+/// The rows of a read: T steps of B lanes, time-major.
+pub struct Rows<'a> {
+    /// The current inputs, `[T*B, input_size]`.
+    pub x: &'a Tensor,
+    /// Every remembered input once, `[E, input_size]`.
+    pub entries: &'a Tensor,
+    /// `[T*B, K]`: which entries a row remembers, the latest first, with -1 for places before the episode's beginning.
+    pub index: &'a [i32],
+    /// `[T*B]`: whether a row begins an episode.
+    pub starts: &'a [bool],
+    /// What [`Reader::carried_widths`] names, before the first step: `[B, width]` each.
+    pub carried: &'a [Array],
+}
+
+impl Rows<'_> {
+    /// Returns the number of lanes, B, where anything is carried.
+    pub fn batch(&self) -> usize {
+        let first = &self.carried[0];
+        first.data.len() / first.width
+    }
+}
+
 /// The result of a read.
 pub struct Read {
     /// `[rows, feature_size]`.
     pub features: Tensor,
     /// What [`Reader::attention`] names: `[rows, K]` each, the latest step first.
     pub attention: Vec<Vec<f32>>,
+    /// What is carried on after the last step: `[B, width]` each.
+    pub carried: Vec<Vec<f32>>,
 }
 
 /// A read of the last inputs. [`Window`] makes a memory of it.
@@ -88,10 +112,13 @@ pub trait Reader: Send + Sync {
         &[]
     }
 
-    /// Computes features `[rows, feature_size]` from the current inputs `[rows, input_size]` and the K inputs before
-    /// each. `entries` `[E, input_size]` holds every remembered input once; `index` `[rows * K]` says which of them a
-    /// row remembers, the latest first, with -1 for places before the episode's beginning.
-    fn read(&self, graph: &mut Graph<'_>, x: &Tensor, entries: &Tensor, index: &[i32]) -> Read;
+    /// Returns the widths of the matrices that it carries from step to step besides the inputs. They begin with zeros.
+    fn carried_widths(&self) -> Vec<usize> {
+        Vec::new()
+    }
+
+    /// Computes features `[rows, feature_size]` from the current inputs and the K inputs before each.
+    fn read(&self, graph: &mut Graph<'_>, rows: &Rows<'_>) -> Read;
 
     /// Adds a step to an ONNX graph, as [`MemoryCore::onnx`] does.
     ///
@@ -114,6 +141,8 @@ mod array {
     pub const INPUTS: usize = 1;
     /// The attentions of the last step, K numbers each.
     pub const ATTENTION: usize = 2;
+    /// The first of those that the reader carries.
+    pub const CARRIED: usize = 3;
 }
 
 /// A memory that reads the last K inputs of the episode. Inputs are kept raw, so nothing is stale and no gradient flows
@@ -147,7 +176,16 @@ impl<R: Reader> Window<R> {
         let entries = [&state.arrays[array::INPUTS].data[..], inputs].concat();
         let entries = graph.constant(entries, (places.carried + starts.len(), self.input_size));
         let x = graph.constant(inputs.to_vec(), (starts.len(), self.input_size));
-        self.reader.read(graph, &x, &entries, &index)
+        self.reader.read(
+            graph,
+            &Rows {
+                x: &x,
+                entries: &entries,
+                index: &index,
+                starts,
+                carried: &state.arrays[array::CARRIED..],
+            },
+        )
     }
 
     /// Makes the inputs of a step the latest that are remembered.
@@ -173,9 +211,10 @@ impl<R: Reader> MemoryCore for Window<R> {
     fn initial_state(&self, batch: usize) -> State {
         let length = self.reader.length();
         let attention = length * self.reader.attention().len();
-        let widths = [1, length * self.input_size, attention];
-        let zeros = widths.map(|width| Array::filled(batch, width, 0.0));
-        State::new(batch, zeros.into())
+        let mut widths = vec![1, length * self.input_size, attention];
+        widths.extend(self.reader.carried_widths());
+        let zeros = widths.into_iter().map(|width| Array::filled(batch, width, 0.0));
+        State::new(batch, zeros.collect())
     }
 
     fn step(
@@ -193,6 +232,10 @@ impl<R: Reader> MemoryCore for Window<R> {
         }
         let read = self.run(&mut Graph::inference(params), inputs, starts, state);
         self.remember(state, inputs);
+        let carried = state.arrays[array::CARRIED..].iter_mut();
+        for (array, after) in carried.zip(read.carried) {
+            array.data = after;
+        }
         let length = self.reader.length();
         for (which, weights) in read.attention.iter().enumerate() {
             for (lane, weights) in weights.chunks_exact(length).enumerate() {
@@ -254,13 +297,17 @@ mod tests {
             2
         }
 
-        fn read(&self, graph: &mut Graph<'_>, x: &Tensor, entries: &Tensor, index: &[i32]) -> Read {
+        fn read(&self, graph: &mut Graph<'_>, rows: &Rows<'_>) -> Read {
+            let Rows {
+                x, entries, index, ..
+            } = *rows;
             let entry = |place: i32| usize::try_from(place).map_or(0.0, |at| values(entries)[at]);
             let rows = index.chunks_exact(2).zip(values(x));
             let answers = rows.flat_map(|(places, &x)| [entry(places[1]), entry(places[0]), x]);
             Read {
                 features: graph.constant(answers.collect(), (index.len() / 2, 3)),
                 attention: Vec::new(),
+                carried: Vec::new(),
             }
         }
     }

@@ -128,7 +128,7 @@ impl<C: Cell> Recurrent<C> {
 }
 
 /// Returns a state with zeros in the lanes that start an episode.
-fn zeroed(graph: &mut Graph<'_>, state: &Tensor, starts: &[bool]) -> Tensor {
+pub(in crate::memory) fn zeroed(graph: &mut Graph<'_>, state: &Tensor, starts: &[bool]) -> Tensor {
     let width = nn::values(state).len() / starts.len();
     let kept = starts.iter().map(|&start| f32::from(u8::from(!start)));
     let mask = kept.flat_map(|kept| std::iter::repeat_n(kept, width));

@@ -20,7 +20,11 @@ const C: usize = 1;
 impl LstmCell {
     /// Adds its parameters to the context's.
     pub fn new(context: &mut CoreContext<'_>) -> Self {
-        let inputs = context.input_size;
+        Self::over(context.input_size, context)
+    }
+
+    /// Adds its parameters to the context's, for inputs of another width than the context's.
+    pub fn over(inputs: usize, context: &mut CoreContext<'_>) -> Self {
         let hidden = context.hyper.get::<Network>().hidden_size;
         let CoreContext { params, rng, .. } = context;
         let orthogonal = Init::Orthogonal { gain: 1.0 };

@@ -1,0 +1,34 @@
+//! Q-learning over a memory network.
+
+use super::algorithm::Algorithm;
+use super::defaults::{check_replay, q_learner};
+use super::family::Family;
+use crate::learner::q_learning::QLearning;
+use crate::memory::attention::mqn::Mqn;
+use crate::memory::attention::window::{Context, Window};
+use crate::memory::attention::{Order, Width};
+use crate::policy::decider::Decider;
+use crate::policy::outputs::Outputs;
+
+/// Q-learning over a memory network.
+pub const ROW: Algorithm = Algorithm {
+    id: "mqn",
+    title: "MQN",
+    family: Family::Window,
+    summary: "Q-learning over a memory network: the current input asks for one of the last.",
+    source: "Oh et al. 2016, arXiv:1605.09128",
+    decider: Decider::Network,
+    defaults: || {
+        q_learner(|hyper| {
+            hyper
+                .with(Context::default())
+                .with(Width::default())
+                .with(Order::default())
+        })
+    },
+    check: check_replay,
+    plays: |_| Ok(()),
+    core: |context| Box::new(Window::new(Mqn::plain, context)),
+    outputs: Outputs::ActionValues,
+    learner: |context| Box::new(QLearning::new(context)),
+};

@@ -1,0 +1,371 @@
+//! Q-learning over any memory core, from stored sequences of steps: a network of action values, a target network that
+//! follows it slowly, and a replay (Mnih et al. 2015, doi:10.1038/nature14236; Hausknecht & Stone 2015,
+//! arXiv:1507.06527).
+//!
+//! A memory needs what came before, so whole episodes are replayed from their beginnings, or sequences from their middle:
+//! from a stored state (Kapturowski et al. 2019, "Recurrent Experience Replay in Distributed Reinforcement Learning") or
+//! from nothing, in either case with a *burn-in* whose errors do not count.
+
+use rand::RngExt;
+use rand_xoshiro::Xoshiro256PlusPlus;
+use serde::{Deserialize, Serialize};
+
+use crate::experience::{Behaviour, EpisodeBatch, Replay, Rollout, Sequence, StoredStates};
+use crate::hyper::section::section;
+use crate::learner::settings::{Discount, Greediness, Optimiser, Replaying};
+use crate::learner::{
+    Backup, Diverged, Experience, Group, Learner, LearnerContext, LearnerState, Metrics, StateError,
+};
+use crate::memory::State;
+use crate::nn::{self, Adam, Graph, Params, categorical};
+use crate::policy::Policy;
+
+section! {
+    /// Q-learning's update.
+    pub struct QUpdate, overridden by QOverrides {
+        /// Share by which the target network moves towards the network in an optimiser step.
+        target_rate: f32 = 0.01, |&v| v > 0.0 && v <= 1.0, "above 0, at most 1";
+        /// Let the network choose the action whose value the target network tells (double Q-learning, van Hasselt et al. 2016).
+        #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
+        double_q: bool = true, |_| true, "true or false";
+        /// Steps of a replayed sequence that are learned from; 0 replays whole episodes.
+        replay_length: usize = 0, |&v| v <= 4_096, "0 to 4096";
+        /// Steps before them that only bring the memory up to date. Where an episode begins there are none.
+        burn_in: usize = 0, |&v| v <= 4_096, "0 to 4096";
+        /// Begin sequences with the memory's state while acting. Off, they begin with an empty memory.
+        #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
+        stored_state: bool = true, |_| true, "true or false";
+    }
+}
+
+/// The networks' optimiser, the target network, the replay, and settings.
+pub struct QLearning {
+    adam: Adam,
+    target: Params,
+    replay: Replay,
+    progress: Progress,
+    optimiser: Optimiser,
+    gamma: f32,
+    greediness: Greediness,
+    replaying: Replaying,
+    update: QUpdate,
+}
+
+/// What of a learner is neither weights nor replay.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Progress {
+    /// Environment steps since the last optimiser step.
+    steps: usize,
+}
+
+/// Measurements of some optimiser steps.
+#[derive(Default)]
+struct Sums {
+    steps: usize,
+    loss: f64,
+    error: f64,
+    value: f64,
+    grad_norm: f64,
+}
+
+impl QLearning {
+    /// Returns a learner for the context's policy, which has [action values](crate::policy::outputs::Outputs).
+    pub fn new(context: &mut LearnerContext<'_>) -> Self {
+        let hyper = context.hyper;
+        let replaying: Replaying = hyper.get();
+        Self {
+            adam: Adam::new(&context.policy.params),
+            target: context.policy.params.duplicate(),
+            replay: Replay::new(replaying.replay_steps, replaying.replay_bytes),
+            progress: Progress::default(),
+            optimiser: hyper.get(),
+            gamma: hyper.get::<Discount>().gamma,
+            greediness: hyper.get(),
+            replaying,
+            update: hyper.get(),
+        }
+    }
+
+    fn store(&mut self, policy: &Policy, rollout: &Rollout, rewards: &[f32]) {
+        let QUpdate {
+            replay_length: stride,
+            stored_state,
+            ..
+        } = self.update;
+        if stride == 0 || !stored_state {
+            self.replay.push(rollout, rewards);
+        } else {
+            let before = states(policy, rollout);
+            let states = StoredStates {
+                before: &before,
+                stride,
+            };
+            self.replay.push_with(rollout, rewards, Some(states));
+        }
+    }
+
+    /// Draws the sequences of an optimiser step.
+    fn draw(&self, policy: &Policy, rng: &mut Xoshiro256PlusPlus) -> EpisodeBatch {
+        let batch = self.replaying.batch_size;
+        let nothing = policy.core.initial_state(batch);
+        let QUpdate {
+            replay_length: length,
+            burn_in,
+            stored_state,
+            ..
+        } = self.update;
+        if length == 0 {
+            return self.replay.sample(batch, nothing, rng);
+        }
+        let lengths: Vec<usize> = self.replay.lengths().collect();
+        let mut sequence = || {
+            let episode = rng.random_range(0..lengths.len());
+            let last = lengths[episode].saturating_sub(burn_in + 1);
+            let first = if stored_state {
+                length * rng.random_range(0..=last / length)
+            } else {
+                rng.random_range(0..=lengths[episode].saturating_sub(burn_in + length))
+            };
+            // An episode's beginning needs no burn-in: an empty memory is what acting had.
+            let steps = if first == 0 { length } else { burn_in + length };
+            Sequence {
+                episode,
+                first,
+                steps,
+            }
+        };
+        let drawn: Vec<Sequence> = (0..batch).map(|_| sequence()).collect();
+        let mut sequences = self.replay.batch(&drawn, length, nothing);
+        for t in 0..burn_in.min(sequences.steps) {
+            for lane in (0..batch).filter(|&lane| drawn[lane].first > 0) {
+                sequences.weights[t * batch + lane] = 0.0;
+            }
+        }
+        sequences
+    }
+
+    fn step(
+        &mut self,
+        policy: &mut Policy,
+        progress: f64,
+        rng: &mut Xoshiro256PlusPlus,
+        sums: &mut Sums,
+    ) -> Result<(), Diverged> {
+        let batch = self.draw(policy, rng);
+        let slow = policy.evaluate(&mut Graph::inference(&self.target), &batch.segment());
+        let mut graph = Graph::training(&policy.params);
+        let seen = policy.evaluate(&mut graph, &batch.segment());
+        let sizes = policy.heads().sizes();
+        let values = nn::values(&seen.logits);
+        let choosing = match self.update.double_q {
+            true => values,
+            false => nn::values(&slow.logits),
+        };
+        let next = next_values(sizes, choosing, nn::values(&slow.logits));
+        let targets = targets(sizes, &batch, values, &next, self.gamma);
+        sums.observe(sizes, &batch, values, &targets);
+        let error = graph.mse(&seen.logits, &targets, &batch.weights);
+        // The mean is over all choices; half the squared error is that of the choices taken.
+        let mut losses = vec![(values_per_action(sizes) / 2.0, &error)];
+        losses.extend(seen.losses.iter().map(|(_, weight, loss)| (*weight, loss)));
+        let loss = graph.total(&losses);
+        let value = f64::from(nn::values(&loss)[0]);
+        let gradients = graph.backward(&loss);
+        let (rate, longest) = (self.optimiser.rate(progress), self.optimiser.longest());
+        let norm = self
+            .adam
+            .step(&mut policy.params, &gradients, rate, longest);
+        if !norm.is_finite() || !value.is_finite() {
+            return Err(Diverged {
+                loss: value,
+                grad_norm: f64::from(norm),
+            });
+        }
+        self.target.follow(&policy.params, self.update.target_rate);
+        sums.steps += 1;
+        sums.loss += value;
+        sums.grad_norm += f64::from(norm);
+        Ok(())
+    }
+
+    fn steps(
+        &mut self,
+        policy: &mut Policy,
+        progress: f64,
+        rng: &mut Xoshiro256PlusPlus,
+    ) -> Result<Option<Metrics>, Diverged> {
+        let mut sums = Sums::default();
+        let before = (Backup::new(policy, &self.adam), self.target.duplicate());
+        while self.progress.steps >= self.replaying.train_every {
+            self.progress.steps -= self.replaying.train_every;
+            if let Err(diverged) = self.step(policy, progress, rng, &mut sums) {
+                before.0.restore(policy, &mut self.adam);
+                self.target = before.1;
+                return Err(diverged);
+            }
+        }
+        let mut metrics = sums.metrics();
+        let replay = &self.replay;
+        metrics
+            .put(Group::Rollout, "epsilon", self.greediness.at(progress).into())
+            .put(Group::Train, "learning_rate", self.optimiser.rate(progress).into())
+            .put(Group::Train, "replay_episodes", replay.len() as f64)
+            .put(Group::Train, "replay_bytes", replay.bytes() as f64);
+        Ok(Some(metrics))
+    }
+}
+
+/// Returns the memory's state before each step of a rollout, as acting had it: the weights are still the same.
+fn states(policy: &Policy, rollout: &Rollout) -> Vec<State> {
+    let batch = rollout.batch;
+    let width = rollout.inputs.len() / rollout.starts.len();
+    let components = policy.heads().components();
+    let mut state = rollout.initial_state.clone();
+    let mut before = Vec::with_capacity(rollout.steps);
+    for t in 0..rollout.steps {
+        before.push(state.clone());
+        let rows = t * batch..(t + 1) * batch;
+        let inputs = &rollout.inputs[rows.start * width..rows.end * width];
+        let core = &policy.core;
+        core.step(&policy.params, inputs, &rollout.starts[rows.clone()], &mut state, None);
+        let actions = &rollout.actions[rows.start * components..rows.end * components];
+        let rewards: Vec<f64> = rollout.rewards[rows.clone()].iter().map(|&x| x.into()).collect();
+        core.outcome(&policy.params, &mut state, actions, &rewards, &rollout.ends[rows]);
+    }
+    before
+}
+
+/// Returns the number of values that an action is chosen from, divided by the number of those it chooses.
+fn values_per_action(sizes: &[usize]) -> f32 {
+    sizes.iter().sum::<usize>() as f32 / sizes.len() as f32
+}
+
+/// Returns the value of each row as a next state, `[rows]`: of each component of an action the choice that `choosing`
+/// likes best, as `values` tell, and the mean over components (Tavakoli et al. 2018, arXiv:1711.08946, eq. 6).
+fn next_values(sizes: &[usize], choosing: &[f32], values: &[f32]) -> Vec<f32> {
+    let width: usize = sizes.iter().sum();
+    let rows = choosing.chunks_exact(width).zip(values.chunks_exact(width));
+    rows.map(|(choosing, values)| {
+        let mut first = 0;
+        let mut sum = 0.0;
+        for &size in sizes {
+            let best = categorical::argmax(&choosing[first..first + size]) as usize;
+            sum += values[first + best];
+            first += size;
+        }
+        sum / sizes.len() as f32
+    })
+    .collect()
+}
+
+/// Returns the columns of the choices that a row's action made.
+fn chosen<'a>(sizes: &'a [usize], actions: &'a [u32]) -> impl Iterator<Item = usize> + 'a {
+    let mut first = 0;
+    sizes.iter().zip(actions).map(move |(&size, &action)| {
+        let column = first + action as usize;
+        first += size;
+        column
+    })
+}
+
+/// Returns the values with those of the actions taken moved to `r + γ·next`, at most by 1: the squared error then has the
+/// gradient of Huber's loss (Mnih et al. 2015, "clipping the error term"). A return that stops has no next value.
+fn targets(
+    sizes: &[usize],
+    batch: &EpisodeBatch,
+    values: &[f32],
+    next: &[f32],
+    gamma: f32,
+) -> Vec<f32> {
+    let width: usize = sizes.iter().sum();
+    let mut targets = values.to_vec();
+    for row in (0..batch.rewards.len()).filter(|&row| batch.weights[row] > 0.0) {
+        let mut target = batch.rewards[row];
+        if batch.continues[row] {
+            target += gamma * next[row + batch.batch];
+        }
+        let actions = &batch.actions[row * sizes.len()..][..sizes.len()];
+        for column in chosen(sizes, actions) {
+            let value = values[row * width + column];
+            targets[row * width + column] = value + (target - value).clamp(-1.0, 1.0);
+        }
+    }
+    targets
+}
+
+impl Sums {
+    /// Adds the mean error and value of the actions taken.
+    fn observe(&mut self, sizes: &[usize], batch: &EpisodeBatch, values: &[f32], targets: &[f32]) {
+        let width: usize = sizes.iter().sum();
+        let (mut error, mut value, mut count) = (0.0, 0.0, 0.0);
+        for row in (0..batch.rewards.len()).filter(|&row| batch.weights[row] > 0.0) {
+            for column in chosen(sizes, &batch.actions[row * sizes.len()..][..sizes.len()]) {
+                let at = row * width + column;
+                error += f64::from((targets[at] - values[at]).abs());
+                value += f64::from(values[at]);
+                count += 1.0;
+            }
+        }
+        if count > 0.0 {
+            self.error += error / count;
+            self.value += value / count;
+        }
+    }
+
+    fn metrics(&self) -> Metrics {
+        let mean = |sum: f64| sum / self.steps.max(1) as f64;
+        let mut metrics = Metrics::default();
+        metrics
+            .put(Group::Train, "loss", mean(self.loss))
+            .put(Group::Train, "td_error", mean(self.error))
+            .put(Group::Train, "action_value", mean(self.value))
+            .put(Group::Train, "grad_norm", mean(self.grad_norm));
+        metrics
+    }
+}
+
+impl Learner for QLearning {
+    fn discount(&self) -> f32 {
+        self.gamma
+    }
+
+    fn behaviour(&self, progress: f64) -> Behaviour {
+        Behaviour::EpsilonGreedy(self.greediness.at(progress))
+    }
+
+    fn learn(
+        &mut self,
+        policy: &mut Policy,
+        experience: &Experience<'_>,
+        rng: &mut Xoshiro256PlusPlus,
+    ) -> Result<Option<Metrics>, Diverged> {
+        self.store(policy, experience.rollout, experience.rewards);
+        if self.replay.is_empty() {
+            return Ok(None);
+        }
+        self.progress.steps += experience.rewards.len();
+        if self.progress.steps < self.replaying.train_every {
+            return Ok(None);
+        }
+        self.steps(policy, experience.progress, rng)
+    }
+
+    fn export(&self) -> LearnerState {
+        LearnerState {
+            adam: self.adam.export(),
+            arrays: self.target.export(),
+            rest: LearnerState::pack(&self.progress),
+            replay: LearnerState::pack(&self.replay),
+        }
+    }
+
+    fn import(&mut self, state: &LearnerState) -> Result<(), StateError> {
+        self.adam.import(&state.adam)?;
+        self.target.import(&state.arrays)?;
+        self.progress = state.unpack()?;
+        if let Some(replay) = state.unpack_replay()? {
+            self.replay = replay;
+        }
+        Ok(())
+    }
+}
