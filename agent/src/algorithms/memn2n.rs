@@ -4,9 +4,9 @@ use super::algorithm::Algorithm;
 use super::defaults::{no_check, recurrent};
 use super::family::Family;
 use crate::learner::ppo::Ppo;
-use crate::memory::attention::{Order, Width};
 use crate::memory::attention::memn2n::{Hops, MemN2n};
 use crate::memory::attention::window::{Context, Window};
+use crate::memory::attention::{Order, Width};
 use crate::policy::decider::Decider;
 use crate::policy::outputs::Outputs;
 

@@ -45,7 +45,9 @@ pub enum ConfigError {
         heads: usize,
     },
     /// Whole episodes are replayed from their beginnings.
-    #[error("burn_in would do nothing: with replay_length = 0 whole episodes are replayed. Leave it out, or set replay_length")]
+    #[error(
+        "burn_in would do nothing: with replay_length = 0 whole episodes are replayed. Leave it out, or set replay_length"
+    )]
     BurnIn,
     /// Modules share the hidden units out evenly.
     #[error(

@@ -207,8 +207,16 @@ impl QLearning {
         let mut metrics = sums.metrics();
         let replay = &self.replay;
         metrics
-            .put(Group::Rollout, "epsilon", self.greediness.at(progress).into())
-            .put(Group::Train, "learning_rate", self.optimiser.rate(progress).into())
+            .put(
+                Group::Rollout,
+                "epsilon",
+                self.greediness.at(progress).into(),
+            )
+            .put(
+                Group::Train,
+                "learning_rate",
+                self.optimiser.rate(progress).into(),
+            )
             .put(Group::Train, "replay_episodes", replay.len() as f64)
             .put(Group::Train, "replay_bytes", replay.bytes() as f64);
         Ok(Some(metrics))
@@ -227,10 +235,25 @@ fn states(policy: &Policy, rollout: &Rollout) -> Vec<State> {
         let rows = t * batch..(t + 1) * batch;
         let inputs = &rollout.inputs[rows.start * width..rows.end * width];
         let core = &policy.core;
-        core.step(&policy.params, inputs, &rollout.starts[rows.clone()], &mut state, None);
+        core.step(
+            &policy.params,
+            inputs,
+            &rollout.starts[rows.clone()],
+            &mut state,
+            None,
+        );
         let actions = &rollout.actions[rows.start * components..rows.end * components];
-        let rewards: Vec<f64> = rollout.rewards[rows.clone()].iter().map(|&x| x.into()).collect();
-        core.outcome(&policy.params, &mut state, actions, &rewards, &rollout.ends[rows]);
+        let rewards: Vec<f64> = rollout.rewards[rows.clone()]
+            .iter()
+            .map(|&x| x.into())
+            .collect();
+        core.outcome(
+            &policy.params,
+            &mut state,
+            actions,
+            &rewards,
+            &rollout.ends[rows],
+        );
     }
     before
 }
@@ -367,5 +390,251 @@ impl Learner for QLearning {
             self.replay = replay;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::algorithms;
+    use crate::env::VectorEnv;
+    use crate::env::test_task::TestTask;
+    use crate::experience::{Collection, Collector, Source};
+    use crate::nn::values;
+    use crate::policy::inputs::InputEncoder;
+    use crate::seeds::{self, Role};
+
+    /// A rollout of one lane: an episode of `rewards`, which is cut off after its last step or terminates. Actions are
+    /// all 1.
+    fn batch(rewards: &[f32], is_cut_off: bool) -> EpisodeBatch {
+        let rows = rewards.len();
+        let mut rollout = Rollout::empty(1, State::new(1, Vec::new()));
+        rollout.steps = rows;
+        rollout.inputs = vec![0.0; rows];
+        rollout.starts = (0..rows).map(|row| row == 0).collect();
+        rollout.ends = (1..=rows).map(|row| row == rows).collect();
+        rollout.actions = vec![1; rows];
+        rollout.rewards = rewards.to_vec();
+        if is_cut_off {
+            rollout.cut_offs.push(crate::experience::CutOff {
+                row: rows - 1,
+                inputs: vec![0.0],
+                decisions: Vec::new(),
+            });
+        }
+        let mut replay = Replay::new(100, 10_000);
+        replay.push(&rollout, &rollout.rewards);
+        let whole = Sequence {
+            episode: 0,
+            first: 0,
+            steps: usize::MAX,
+        };
+        replay.batch(&[whole], 1, State::new(1, Vec::new()))
+    }
+
+    /// Two steps, the second of which ends the episode. y₀ = 0.25 + ½·Q'(s₁), y₁ = 1, and with a cut-off y₁ = 1 + ½·Q'(s₂).
+    #[test]
+    fn targets_by_hand() {
+        let values = [0.0, 0.5, 0.9, 0.1, 0.3, 0.2];
+        let slow = [5.0, 5.0, 0.4, 0.8, -0.2, 0.6];
+        let next = |choosing: &[f32]| next_values(&[2], choosing, &slow);
+        let terminated = batch(&[0.25, 1.0], false);
+        assert_eq!(terminated.steps, 2);
+        // The network likes choice 0 of s₁, whose slow value is 0.4; the slow values' own best is 0.8.
+        let double = targets(&[2], &terminated, &values[..4], &next(&values), 0.5);
+        assert_eq!(double, [0.0, 0.25 + 0.2, 0.9, 1.0]);
+        let plain = targets(&[2], &terminated, &values[..4], &next(&slow), 0.5);
+        assert_eq!(plain, [0.0, 0.25 + 0.4, 0.9, 1.0]);
+        let cut_off = batch(&[0.25, 1.0], true);
+        assert_eq!(cut_off.steps, 3);
+        let beyond = targets(&[2], &cut_off, &values, &next(&values), 0.5);
+        // 1 + ½·(−0.2) = 0.9: choice 0 of s₂ is liked best. Its own row has no target.
+        assert_eq!(beyond, [0.0, 0.25 + 0.2, 0.9, 0.9, 0.3, 0.2]);
+        // An error beyond 1 counts as 1.
+        let far = targets(&[2], &batch(&[9.0], false), &[0.0, 0.5], &[0.0], 0.5);
+        assert_eq!(far, [0.0, 1.5]);
+    }
+
+    /// Two components, of 2 and 3 choices: the next state is worth the mean of their best.
+    #[test]
+    fn components_are_valued_apart() {
+        let choosing = [0.0, 1.0, 0.0, 0.0, 9.0];
+        let slow = [0.1, 0.2, 0.3, 0.4, 0.5];
+        assert_eq!(next_values(&[2, 3], &choosing, &slow), [(0.2 + 0.5) / 2.0]);
+        assert_eq!(values_per_action(&[2, 3]), 2.5);
+        assert_eq!(chosen(&[2, 3], &[1, 2]).collect::<Vec<_>>(), [1, 4]);
+    }
+
+    struct Fixture {
+        policy: Policy,
+        learner: QLearning,
+        rollout: Rollout,
+        rng: Xoshiro256PlusPlus,
+    }
+
+    /// A learner that has stored a rollout of four lanes with episodes of six steps.
+    fn fixture(edit: impl Fn(&mut QUpdate)) -> Fixture {
+        let mut env = TestTask::new(4, 6);
+        let row = algorithms::find("drqn").unwrap();
+        let hyper = (row.defaults)()
+            .with(Collection {
+                num_envs: 4,
+                num_steps: 12,
+                whole_episodes: false,
+            })
+            .edited(|update: &mut QUpdate| edit(update));
+        let spaces = (env.observation_space(), env.action_space());
+        let encoder = InputEncoder::new(spaces.0, spaces.1, &hyper, false).unwrap();
+        let mut rng = seeds::generator(0, Role::Agent);
+        let mut policy = row.policy(&hyper, &encoder, &mut rng);
+        let mut learner = QLearning::new(&mut LearnerContext {
+            policy: &mut policy,
+            encoder: &encoder,
+            hyper: &hyper,
+            rng: &mut rng,
+        });
+        let seeds = vec![1, 2, 3, 4];
+        let mut source = Collector::begin(&mut env, encoder, &policy, &hyper, &[], seeds).unwrap();
+        let behaviour = learner.behaviour(0.1);
+        let rollout = source.collect(&policy, behaviour, &mut rng, usize::MAX);
+        let rollout = rollout.unwrap();
+        learner.store(&policy, &rollout, &rollout.rewards);
+        Fixture {
+            policy,
+            learner,
+            rollout,
+            rng,
+        }
+    }
+
+    /// The values that acting had for a step of the rollout, found by its inputs and its age.
+    fn acted(rollout: &Rollout, episode: usize, step: usize) -> f32 {
+        // Eight episodes end lane by lane, four at a time.
+        let (round, lane) = (episode / 4, episode % 4);
+        rollout.values[(round * 6 + step) * 4 + lane]
+    }
+
+    #[test]
+    fn stored_states_bring_back_what_acting_saw_from_any_start() {
+        let Fixture {
+            policy,
+            learner,
+            rollout,
+            ..
+        } = fixture(|update| update.replay_length = 2);
+        for first in [0, 2, 4] {
+            let sequence = |episode| Sequence {
+                episode,
+                first,
+                steps: 2,
+            };
+            let drawn: Vec<Sequence> = (0..8).map(sequence).collect();
+            let batch = learner
+                .replay
+                .batch(&drawn, 2, policy.core.initial_state(8));
+            let seen = policy.evaluate(&mut Graph::inference(&policy.params), &batch.segment());
+            for episode in 0..8 {
+                for t in 0..2 {
+                    let found = values(&seen.values)[t * 8 + episode];
+                    let expected = acted(&rollout, episode, first + t);
+                    assert!((found - expected).abs() < 1e-6, "{episode} {first} {t}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn burn_in_and_padding_carry_no_weight() {
+        let Fixture {
+            policy,
+            learner,
+            mut rng,
+            ..
+        } = fixture(|update| (update.replay_length, update.burn_in) = (2, 1));
+        let mut begins = 0;
+        for _ in 0..20 {
+            let batch = learner.draw(&policy, &mut rng);
+            for lane in 0..batch.batch {
+                let weights: Vec<f32> = (0..batch.steps)
+                    .map(|t| batch.weights[t * batch.batch + lane])
+                    .collect();
+                let expected: &[f32] = match batch.first[lane] {
+                    0 => &[1.0, 1.0, 0.0, 0.0],
+                    2 => &[0.0, 1.0, 1.0, 0.0],
+                    // The episode has one step left after the burn-in, and terminates.
+                    4 => &[0.0, 1.0, 0.0, 0.0],
+                    first => panic!("a sequence begins at {first}"),
+                };
+                assert_eq!(weights, expected[..batch.steps]);
+                begins += usize::from(batch.first[lane] == 0);
+            }
+        }
+        assert!(begins > 50, "{begins} of 320 sequences begin an episode");
+        // Errors of rows without weight reach neither loss nor gradient.
+        let mut batch = learner.draw(&policy, &mut rng);
+        let loss = |batch: &EpisodeBatch| {
+            let mut graph = Graph::training(&policy.params);
+            let seen = policy.evaluate(&mut graph, &batch.segment());
+            let logits = values(&seen.logits);
+            let next = next_values(&[2], logits, logits);
+            let targets = targets(&[2], batch, logits, &next, 0.9);
+            let loss = graph.mse(&seen.logits, &targets, &batch.weights);
+            let value = values(&loss)[0];
+            let gradients = graph.backward(&loss);
+            let all: Vec<f32> = policy
+                .params
+                .ids()
+                .filter_map(|id| gradients.of(id))
+                .flatten()
+                .copied()
+                .collect();
+            (value, all)
+        };
+        let before = loss(&batch);
+        for row in 0..batch.weights.len() {
+            if batch.weights[row] == 0.0 {
+                batch.rewards[row] = 77.0;
+                batch.actions[row] = 1 - batch.actions[row];
+            }
+        }
+        assert!(before.1.iter().any(|&g| g != 0.0));
+        assert_eq!(loss(&batch), before);
+    }
+
+    #[test]
+    fn the_target_network_follows_slowly() {
+        let mut fixture = fixture(|update| update.target_rate = 0.25);
+        let before = fixture.learner.target.export();
+        let mut sums = Sums::default();
+        let Fixture {
+            policy,
+            learner,
+            rng,
+            ..
+        } = &mut fixture;
+        learner.step(policy, 0.5, rng, &mut sums).unwrap();
+        let after = learner.target.export();
+        let online = policy.params.export();
+        assert_ne!(before, online);
+        for ((before, after), online) in before.iter().zip(&after).zip(&online) {
+            for ((b, a), o) in before.data.iter().zip(&after.data).zip(&online.data) {
+                assert!((a - (0.75 * b + 0.25 * o)).abs() < 1e-6);
+            }
+        }
+    }
+
+    /// The best checkpoint has no replay: learning continues from its weights, and stores anew.
+    #[test]
+    fn a_learner_continues_without_its_replay() {
+        let Fixture { learner, .. } = fixture(|_| ());
+        let mut state = learner.export();
+        let mut whole = fixture(|_| ()).learner;
+        whole.import(&state).unwrap();
+        assert_eq!(whole.replay, learner.replay);
+        state.replay.clear();
+        let mut fresh = fixture(|_| ()).learner;
+        fresh.replay = Replay::new(10, 10_000);
+        fresh.import(&state).unwrap();
+        assert!(fresh.replay.is_empty());
     }
 }

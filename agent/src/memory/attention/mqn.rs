@@ -159,13 +159,7 @@ impl Mqn {
     }
 
     /// Asks for all rows at once, with contexts that do not wait for answers.
-    fn at_once(
-        &self,
-        graph: &mut Graph<'_>,
-        h: Tensor,
-        entries: &Tensor,
-        index: &[i32],
-    ) -> Asked {
+    fn at_once(&self, graph: &mut Graph<'_>, h: Tensor, entries: &Tensor, index: &[i32]) -> Asked {
         let (u, p) = self.ask(graph, &h, entries, index);
         Asked {
             h,
@@ -305,4 +299,145 @@ fn sizes(context: &CoreContext<'_>) -> (usize, usize) {
     let hyper = context.hyper;
     let width = hyper.get::<Width>().model_width;
     (width, hyper.get::<Network>().hidden_size)
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand_xoshiro::Xoshiro256PlusPlus;
+
+    use super::super::parity;
+    use super::super::window::Window;
+    use super::*;
+    use crate::hyper::Hyperparameters;
+    use crate::memory::MemoryCore;
+    use crate::nn::Params;
+    use crate::spaces::actions::ActionHeads;
+
+    type Build = fn(&mut CoreContext<'_>) -> Mqn;
+
+    const ALL: [Build; 3] = [Mqn::plain, Mqn::recurrent, Mqn::feedback];
+
+    fn memory(build: Build, memory_times: bool, carry_context: bool) -> (Window<Mqn>, Params) {
+        let hyper = Hyperparameters::new()
+            .with(Network { hidden_size: 6 })
+            .with(Context { memory_window: 3 })
+            .with(Width { model_width: 5 })
+            .with(Order { memory_times })
+            .with(Carrying { carry_context });
+        let mut params = Params::new();
+        let mut context = CoreContext {
+            input_size: 3,
+            columns: &[],
+            previous: crate::memory::Previous::default(),
+            heads: &ActionHeads::of(&[2]),
+            hyper: &hyper,
+            params: &mut params,
+            rng: &mut Xoshiro256PlusPlus::seed_from_u64(0),
+        };
+        let core = Window::new(build, &mut context);
+        (core, params)
+    }
+
+    fn id(params: &Params, name: &str) -> ParamId {
+        params.ids().find(|&id| params.name(id) == name).unwrap()
+    }
+
+    /// Features of each step of one episode in two lanes, and the attention of lane 0.
+    fn play(core: &Window<Mqn>, params: &Params, steps: &[usize]) -> (Vec<Vec<f32>>, Vec<f32>) {
+        let mut state = core.initial_state(2);
+        let mut features = Vec::new();
+        for (at, &step) in steps.iter().enumerate() {
+            let inputs = parity::inputs(step, 2, 3);
+            let out = core.step(params, &inputs, &[at == 0; 2], &mut state, None);
+            features.push(nn::values(&out.features).to_vec());
+        }
+        let crate::memory::MemoryContents::Vectors(vectors) = core.inspect(&state, 0) else {
+            panic!("a window has vectors");
+        };
+        (features, vectors[0].1.clone())
+    }
+
+    #[test]
+    fn attention_sums_to_one_over_what_is_there_and_is_nothing_without() {
+        for build in ALL {
+            let (core, params) = memory(build, true, true);
+            for steps in 2..6 {
+                let (_, attention) = play(&core, &params, &[0, 1, 2, 3, 4][..steps]);
+                assert!((attention.iter().sum::<f32>() - 1.0).abs() < 1e-6);
+                let filled = attention.iter().filter(|&&p| p > 0.0).count();
+                assert_eq!(filled, (steps - 1).min(3));
+            }
+            assert_eq!(play(&core, &params, &[0]).1, [0.0; 3]);
+        }
+    }
+
+    /// Without times the last step sees the same set of inputs; with them it sees another order.
+    #[test]
+    fn only_times_tell_the_order() {
+        for memory_times in [false, true] {
+            let (core, params) = memory(Mqn::plain, memory_times, true);
+            let [one, other] =
+                [[0, 1, 2, 5], [2, 0, 1, 5]].map(|steps| play(&core, &params, &steps));
+            let features = one.0[3].iter().zip(&other.0[3]);
+            let differs = features.into_iter().any(|(a, b)| (a - b).abs() > 1e-5);
+            assert_eq!(differs, memory_times);
+            let permuted = [other.1[1], other.1[2], other.1[0]];
+            let moved = one
+                .1
+                .iter()
+                .zip(permuted)
+                .all(|(a, b)| (a - b).abs() < 1e-6);
+            assert_eq!(moved, !memory_times);
+        }
+    }
+
+    #[test]
+    fn an_answer_that_is_not_seen_makes_frmqn_an_rmqn() {
+        let (rmqn, few) = memory(Mqn::recurrent, true, true);
+        let (frmqn, mut more) = memory(Mqn::feedback, true, true);
+        let wide = id(&more, "core.lstm.weight_ih");
+        for own in few.ids() {
+            let name = few.name(own);
+            let to = id(&more, name);
+            let length = few.data(own).len();
+            more.data_mut(to)[..length].copy_from_slice(few.data(own));
+        }
+        let seen = few.data(id(&few, "core.lstm.weight_ih")).len();
+        more.data_mut(wide)[seen..].fill(0.0);
+        let steps = [0, 1, 2, 3, 4];
+        let (one, other) = (play(&rmqn, &few, &steps), play(&frmqn, &more, &steps));
+        for (a, b) in one.0.concat().iter().zip(other.0.concat()) {
+            assert!((a - b).abs() < 1e-6);
+        }
+    }
+
+    /// A window of 3: only the LSTM can tell what came before it.
+    #[test]
+    fn only_a_carried_context_reaches_beyond_the_window() {
+        for build in [Mqn::recurrent, Mqn::feedback] {
+            for carry_context in [false, true] {
+                let (core, params) = memory(build, true, carry_context);
+                let [one, other] =
+                    [[0, 1, 2, 3, 4], [9, 1, 2, 3, 4]].map(|steps| play(&core, &params, &steps).0);
+                assert_eq!(one[4] != other[4], carry_context);
+            }
+        }
+    }
+
+    #[test]
+    fn they_compute_the_equations_of_the_paper() {
+        let reference = parity::reference(include_str!("../../../tests/parity/mqn.json"));
+        for (build, name) in ALL.into_iter().zip(["mqn", "rmqn", "frmqn"]) {
+            let reference = &reference[name];
+            let (core, mut params) = memory(build, true, true);
+            let names = reference["names"].as_array().unwrap();
+            let phase = |name: &str| names.iter().position(|known| known == name).unwrap() as f64;
+            parity::fill(&mut params, phase);
+            let steps: Vec<usize> = (0..reference["features"].as_array().unwrap().len()).collect();
+            for (step, features) in play(&core, &params, &steps).0.iter().enumerate() {
+                parity::assert_close(features, reference, step);
+            }
+        }
+    }
 }

@@ -213,7 +213,9 @@ impl<R: Reader> MemoryCore for Window<R> {
         let attention = length * self.reader.attention().len();
         let mut widths = vec![1, length * self.input_size, attention];
         widths.extend(self.reader.carried_widths());
-        let zeros = widths.into_iter().map(|width| Array::filled(batch, width, 0.0));
+        let zeros = widths
+            .into_iter()
+            .map(|width| Array::filled(batch, width, 0.0));
         State::new(batch, zeros.collect())
     }
 
