@@ -75,6 +75,7 @@ fn assert_all_learn(spec_id: &str, kwargs: &Map<String, Value>) {
             // is not a class in every task.
             aux_modules: Vec::<&str>::new(),
         };
+        let overrides = overrides.known_to(&(algorithm.defaults)());
         let selection = EnvSelection {
             spec_id: spec_id.into(),
             kwargs: kwargs.clone(),

@@ -6,7 +6,7 @@ use crate::hyper::{ConfigError, Hyperparameters};
 use crate::learner::auxiliary::AuxiliaryLosses;
 use crate::learner::exploration::ExplorationBonuses;
 use crate::learner::ppo::PpoUpdate;
-use crate::learner::q_learning::QUpdate;
+use crate::learner::q_learning::{Hindsight, QUpdate};
 use crate::learner::settings::{Discount, Greediness, Optimiser, Replaying};
 use crate::learner::stopping::Stopping;
 use crate::memory::{Network, Slots};
@@ -69,6 +69,7 @@ pub fn q_learner(memory: fn(Hyperparameters) -> Hyperparameters) -> Hyperparamet
             ..Replaying::default()
         })
         .with(QUpdate::default())
+        .with(Hindsight::default())
         .with(Stopping::default())
         .with(Network::default());
     memory(hyper).with(ExplorationBonuses::default())

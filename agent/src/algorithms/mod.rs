@@ -5,6 +5,7 @@ mod algorithm;
 mod check;
 mod defaults;
 mod dnc;
+mod dqn;
 mod drqn;
 mod family;
 mod frame_stack;
@@ -46,6 +47,7 @@ pub use self::family::Family;
 /// All algorithms, in the order in which lists and documents show them.
 pub const ALGORITHMS: &[Algorithm] = &[
     ppo::ROW,
+    dqn::ROW,
     recurrent_ppo::ROW,
     gru::ROW,
     drqn::ROW,

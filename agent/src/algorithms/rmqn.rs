@@ -4,6 +4,7 @@ use super::algorithm::Algorithm;
 use super::defaults::{check_replay, q_learner};
 use super::family::Family;
 use crate::learner::q_learning::QLearning;
+use crate::learner::settings::Replaying;
 use crate::memory::attention::mqn::{Carrying, Mqn};
 use crate::memory::attention::window::{Context, Window};
 use crate::memory::attention::{Order, Width};
@@ -26,6 +27,7 @@ pub const ROW: Algorithm = Algorithm {
                 .with(Order::default())
                 .with(Carrying::default())
         })
+        .edited(|replaying: &mut Replaying| replaying.train_every = 64)
     },
     check: check_replay,
     plays: |_| Ok(()),

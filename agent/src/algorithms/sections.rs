@@ -12,7 +12,7 @@ use crate::hyper::{ConfigError, HyperparameterRow, Hyperparameters, Section, Sec
 use crate::learner::auxiliary::AuxiliaryLosses;
 use crate::learner::exploration::ExplorationBonuses;
 use crate::learner::ppo::PpoUpdate;
-use crate::learner::q_learning::QUpdate;
+use crate::learner::q_learning::{Hindsight, QUpdate};
 use crate::learner::settings::{Discount, Greediness, Optimiser, Replaying};
 use crate::learner::stopping::Stopping;
 use crate::memory::addressed::Addressing;
@@ -51,6 +51,17 @@ macro_rules! sections {
             #[must_use]
             pub fn overlaid(self, stronger: &Self) -> Self {
                 Self { $($field: self.$field.overlaid(&stronger.$field),)+ }
+            }
+
+            /// Returns those that an algorithm with these hyper-parameters has: to set the same for many algorithms.
+            #[must_use]
+            pub fn known_to(self, hyper: &Hyperparameters) -> Self {
+                Self {
+                    $($field: match hyper.has::<$section>() {
+                        true => self.$field,
+                        false => Default::default(),
+                    },)+
+                }
             }
 
             /// Writes what is set into the hyper-parameters of an algorithm.
@@ -105,6 +116,7 @@ sections! {
     greediness: Greediness;
     replaying: Replaying;
     q_update: QUpdate;
+    hindsight: Hindsight;
     ppo: PpoUpdate;
     stopping: Stopping;
     network: Network;

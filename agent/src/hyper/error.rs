@@ -25,13 +25,19 @@ pub enum ConfigError {
     },
     /// `her` was switched on.
     #[error(
-        "her: hindsight experience replay relabels goals in an off-policy learner's replay (Andrychowicz et al. 2017); \
-         {algorithm} learns on-policy and its environments have no goals. Leave it off"
+        "her: hindsight experience replay relabels goals in a replay that action values are learned from (Andrychowicz et \
+         al. 2017); {algorithm} has none. Leave it off, or take dqn or drqn"
     )]
     Her {
         /// The algorithm.
         algorithm: &'static str,
     },
+    /// `her` was switched on for a task without goals.
+    #[error(
+        "her: this task has no goals. They are entries `achieved_goal` and `desired_goal`, of one size, of an observation that is \
+         a Dict, as BitFlip-v0 has them. Leave it off"
+    )]
+    NoGoals,
     /// The heads of an attention share an embedding's numbers out evenly.
     #[error(
         "{name} = {width} cannot be shared out to the {heads} heads of the attention: it must be a multiple of {heads}"

@@ -10,8 +10,12 @@ use rand::RngExt;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
 
-use crate::experience::{Behaviour, EpisodeBatch, Replay, Rollout, Sequence, StoredStates};
+use crate::experience::{
+    Behaviour, EpisodeBatch, Goals, Replay, Rollout, Sequence, StoredStates,
+};
+use crate::hyper::Hyperparameters;
 use crate::hyper::section::section;
+use crate::learner::exploration::ExplorationBonuses;
 use crate::learner::settings::{Discount, Greediness, Optimiser, Replaying};
 use crate::learner::{
     Backup, Diverged, Experience, Group, Learner, LearnerContext, LearnerState, Metrics, StateError,
@@ -19,6 +23,7 @@ use crate::learner::{
 use crate::memory::State;
 use crate::nn::{self, Adam, Graph, Params, categorical};
 use crate::policy::Policy;
+use crate::policy::inputs::InputEncoder;
 
 section! {
     /// Q-learning's update.
@@ -38,6 +43,14 @@ section! {
     }
 }
 
+section! {
+    /// Goals in hindsight, with `her`.
+    pub struct Hindsight, overridden by HindsightOverrides {
+        /// Share of the replayed sequences that get a goal which they achieved, with `her`.
+        her_share: f32 = 0.8, |&v| (0.0..=1.0).contains(&v), "0 to 1";
+    }
+}
+
 /// The networks' optimiser, the target network, the replay, and settings.
 pub struct QLearning {
     adam: Adam,
@@ -49,6 +62,7 @@ pub struct QLearning {
     greediness: Greediness,
     replaying: Replaying,
     update: QUpdate,
+    hindsight: Option<(Goals, f32)>,
 }
 
 /// What of a learner is neither weights nor replay.
@@ -83,6 +97,7 @@ impl QLearning {
             greediness: hyper.get(),
             replaying,
             update: hyper.get(),
+            hindsight: hindsight(hyper, context.encoder),
         }
     }
 
@@ -115,7 +130,9 @@ impl QLearning {
             ..
         } = self.update;
         if length == 0 {
-            return self.replay.sample(batch, nothing, rng);
+            let mut episodes = self.replay.sample(batch, nothing, rng);
+            self.relabel(&mut episodes, rng);
+            return episodes;
         }
         let lengths: Vec<usize> = self.replay.lengths().collect();
         let mut sequence = || {
@@ -136,12 +153,19 @@ impl QLearning {
         };
         let drawn: Vec<Sequence> = (0..batch).map(|_| sequence()).collect();
         let mut sequences = self.replay.batch(&drawn, length, nothing);
+        self.relabel(&mut sequences, rng);
         for t in 0..burn_in.min(sequences.steps) {
             for lane in (0..batch).filter(|&lane| drawn[lane].first > 0) {
                 sequences.weights[t * batch + lane] = 0.0;
             }
         }
         sequences
+    }
+
+    fn relabel(&self, batch: &mut EpisodeBatch, rng: &mut Xoshiro256PlusPlus) {
+        if let Some((goals, share)) = &self.hindsight {
+            goals.relabel(batch, *share, rng);
+        }
     }
 
     fn step(
@@ -221,6 +245,13 @@ impl QLearning {
             .put(Group::Train, "replay_bytes", replay.bytes() as f64);
         Ok(Some(metrics))
     }
+}
+
+/// Returns the goals to relabel, and the share of sequences that are, if `her` is on and the task has goals.
+fn hindsight(hyper: &Hyperparameters, encoder: &InputEncoder) -> Option<(Goals, f32)> {
+    let share = hyper.get::<Hindsight>().her_share;
+    let goals = Goals::of(encoder.columns()).map(|goals| (goals, share));
+    goals.filter(|_| hyper.get::<ExplorationBonuses>().her)
 }
 
 /// Returns the memory's state before each step of a rollout, as acting had it: the weights are still the same.
@@ -401,7 +432,6 @@ mod tests {
     use crate::env::test_task::TestTask;
     use crate::experience::{Collection, Collector, Source};
     use crate::nn::values;
-    use crate::policy::inputs::InputEncoder;
     use crate::seeds::{self, Role};
 
     /// A rollout of one lane: an episode of `rewards`, which is cut off after its last step or terminates. Actions are

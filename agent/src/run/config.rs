@@ -11,6 +11,7 @@ use crate::experience::Collection;
 use crate::hyper::{ConfigError, Hyperparameters};
 use crate::learner::exploration::ExplorationBonuses;
 use crate::learner::ppo::PpoUpdate;
+use crate::learner::q_learning::Hindsight;
 
 /// Everything that decides what a training run computes. Two runs with equal configurations on machines of one class
 /// end with the same weights, bit for bit.
@@ -69,7 +70,7 @@ impl TrainConfig {
             whole_episodes,
             ..
         } = self.hyper.get();
-        if self.hyper.get::<ExplorationBonuses>().her {
+        if self.hyper.get::<ExplorationBonuses>().her && !self.hyper.has::<Hindsight>() {
             return Err(ConfigError::Her {
                 algorithm: algorithm.id,
             });

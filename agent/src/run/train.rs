@@ -12,10 +12,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::algorithms;
 use crate::env::{EnvError, VectorEnv};
-use crate::experience::{Behaviour, Collector, Playback, Recording, Rollout, Source};
+use crate::experience::{Behaviour, Collector, Goals, Playback, Recording, Rollout, Source};
 use crate::hyper::ConfigError;
 use crate::learner::auxiliary::wants_cue;
-use crate::learner::exploration::{Exploration, LearningRewards};
+use crate::learner::exploration::{Exploration, ExplorationBonuses, LearningRewards};
 use crate::learner::stopping::Stopping;
 use crate::learner::{Diverged, Experience, Group, Learner, LearnerContext, Metrics, StateError};
 use crate::nn::NnError;
@@ -243,6 +243,9 @@ pub(super) fn input_encoder(
     let hyper = &config.hyper;
     let encoder = InputEncoder::new(&spaces.observation, &spaces.action, hyper, wants_cue(hyper))?;
     algorithm.check_plays(&encoder)?;
+    if hyper.get::<ExplorationBonuses>().her && Goals::of(encoder.columns()).is_none() {
+        return Err(ConfigError::NoGoals.into());
+    }
     Ok(encoder)
 }
 

@@ -66,6 +66,7 @@ impl Trained<'_> {
             draws: Vec::new(),
         };
         let row = algorithms::find(self.algorithm).unwrap();
+        let overrides = overrides.known_to(&(row.defaults)());
         let config = TrainConfig::resolve(row, &overrides, selection, 128, 0).unwrap();
         let mut env = RemoteVectorEnv::connect(&RemoteEnvConfig {
             servers: vec![server.into()],

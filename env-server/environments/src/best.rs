@@ -8,6 +8,7 @@
 mod battleship;
 mod cards;
 mod chance;
+mod goals;
 mod grid;
 mod minesweeper;
 mod recall;
@@ -123,6 +124,7 @@ fn claims() -> Vec<Claim> {
     [
         cards::claims(),
         chance::claims(),
+        goals::claims(),
         grid::claims(),
         recall::claims(),
     ]

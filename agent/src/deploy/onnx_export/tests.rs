@@ -32,6 +32,7 @@ fn exported(algorithm: &str, overrides: Overrides) -> Result<ModelProto, OnnxErr
         draws: Vec::new(),
     };
     let row = algorithms::find(algorithm).unwrap();
+    let overrides = overrides.known_to(&(row.defaults)());
     let config = TrainConfig::resolve(row, &overrides, selection, 16, 0).unwrap();
     let options = TrainOptions {
         out: None,

@@ -20,7 +20,7 @@ section! {
         rnd_emb_dim: usize = 32, |&v| (1..=1_024).contains(&v), "1 to 1024";
         /// Step size of RND's predictor.
         rnd_lr: f32 = 1e-3, |&v| v > 0.0 && v <= 1.0, "above 0, at most 1";
-        /// Hindsight experience replay. It needs goals and an off-policy learner, which no algorithm here has: an error that says so.
+        /// Hindsight experience replay, for tasks with goals and algorithms that learn action values; an error that says so elsewhere.
         #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
         her: bool = false, |_| true, "true or false";
     }

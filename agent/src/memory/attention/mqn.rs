@@ -382,7 +382,7 @@ mod tests {
             let features = one.0[3].iter().zip(&other.0[3]);
             let differs = features.into_iter().any(|(a, b)| (a - b).abs() > 1e-5);
             assert_eq!(differs, memory_times);
-            let permuted = [other.1[1], other.1[2], other.1[0]];
+            let permuted = [other.1[2], other.1[0], other.1[1]];
             let moved = one
                 .1
                 .iter()

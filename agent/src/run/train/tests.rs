@@ -22,7 +22,8 @@ fn config(algorithm: &str, overrides: &Overrides, total_timesteps: u64, seed: u6
         draws: Vec::new(),
     };
     let row = algorithms::find(algorithm).unwrap();
-    TrainConfig::resolve(row, overrides, env, total_timesteps, seed).unwrap()
+    let overrides = overrides.clone().known_to(&(row.defaults)());
+    TrainConfig::resolve(row, &overrides, env, total_timesteps, seed).unwrap()
 }
 
 /// Small and quick, with rollouts that cut episodes in the middle.

@@ -13,6 +13,13 @@ pub mod bsuite {
     pub mod umbrella_chain;
 }
 
+pub mod goals {
+    //! Tasks whose goal is drawn anew for each episode and shown to the agent.
+
+    pub mod bit_flip;
+    pub mod reach_cell;
+}
+
 pub mod grid {
     //! Grids that are shown from above, as rasters.
 
@@ -49,6 +56,8 @@ use crate::entry::Entry;
 use bsuite::discounting_chain::BsuiteDiscountingChain;
 use bsuite::memory::{BsuiteMemoryLen, BsuiteMemorySize};
 use bsuite::umbrella_chain::BsuiteUmbrellaChain;
+use goals::bit_flip::BitFlip;
+use goals::reach_cell::ReachCell;
 use grid::maze::GridMaze;
 use memory_task::MemoryTask;
 use persistent_recall::PersistentRecall;
@@ -89,4 +98,6 @@ pub const ENTRIES: &[Entry] = &[
     Entry::new::<PersistentRecall>(),
     Entry::new::<TMazeDistractors>(),
     Entry::new::<GridMaze>(),
+    Entry::new::<BitFlip>(),
+    Entry::new::<ReachCell>(),
 ];

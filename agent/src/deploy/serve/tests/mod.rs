@@ -43,6 +43,7 @@ fn checkpoint(algorithm: &str, overrides: Overrides, env: &mut TestTask) -> Vec<
         draws: Vec::new(),
     };
     let row = algorithms::find(algorithm).unwrap();
+    let overrides = overrides.known_to(&(row.defaults)());
     let config = TrainConfig::resolve(row, &overrides, selection, 128, 0).unwrap();
     let options = TrainOptions {
         out: None,
