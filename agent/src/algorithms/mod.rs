@@ -12,8 +12,10 @@ mod gtrxl;
 mod lru;
 mod memn2n;
 mod merlin;
+mod mfec;
 mod mingru;
 mod mvprop;
+mod nec;
 mod neural_map;
 mod ntm;
 mod players;
@@ -57,6 +59,8 @@ pub const ALGORITHMS: &[Algorithm] = &[
     mvprop::ROW,
     merlin::ROW,
     rl_mem::ROW,
+    mfec::ROW,
+    nec::ROW,
     tracerl::ROW,
     tracerl_notebook::ROW,
     players::RANDOM,

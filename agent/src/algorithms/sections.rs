@@ -10,6 +10,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use crate::experience::Collection;
 use crate::hyper::{ConfigError, HyperparameterRow, Hyperparameters, Section, SectionOverrides};
 use crate::learner::auxiliary::AuxiliaryLosses;
+use crate::learner::episodic::nec::Dictionary;
 use crate::learner::exploration::ExplorationBonuses;
 use crate::learner::ppo::PpoUpdate;
 use crate::learner::settings::{Discount, Greediness, Optimiser, Replaying};
@@ -20,6 +21,8 @@ use crate::memory::attention::episodic_transformer::Episodes;
 use crate::memory::attention::gtrxl::Heads;
 use crate::memory::attention::memn2n::Hops;
 use crate::memory::attention::window::Context;
+use crate::memory::episodic::embedded::Embedding;
+use crate::memory::episodic::history::Keys;
 use crate::memory::linear::lru::Eigenvalues;
 use crate::memory::linear::shm::Matrix;
 use crate::memory::predictive::Predictive;
@@ -29,6 +32,7 @@ use crate::memory::spatial::mvprop::Planning;
 use crate::memory::spatial::neural_map::Map;
 use crate::memory::{Layers, Network, Slots, Writes};
 use crate::policy::inputs::Inputs;
+use crate::policy::tables::Lookup;
 
 macro_rules! sections {
     ($($field:ident: $section:ty;)+) => {
@@ -121,6 +125,10 @@ sections! {
     heads: Heads;
     hops: Hops;
     predictive: Predictive;
+    keys: Keys;
+    embedding: Embedding;
+    lookup: Lookup;
+    dictionary: Dictionary;
     auxiliary: AuxiliaryLosses;
     exploration: ExplorationBonuses;
 }

@@ -6,7 +6,7 @@
 mod behaviour;
 mod collector;
 mod dataset;
-mod floats;
+pub(crate) mod floats;
 mod playback;
 mod recorder;
 mod replay;

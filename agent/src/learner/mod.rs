@@ -6,6 +6,7 @@
 
 pub mod advantage;
 pub mod auxiliary;
+pub mod episodic;
 pub mod exploration;
 pub mod none;
 pub mod ppo;
