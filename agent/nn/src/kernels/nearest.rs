@@ -39,26 +39,33 @@ pub fn nearest(rows: &[f32], queries: &[f32], width: usize, count: usize) -> Vec
 
 #[multiversion(targets = "simd")]
 fn search(rows: &[f32], queries: &[f32], width: usize, count: usize, found: &mut [Vec<Neighbour>]) {
+    let firsts: Vec<f32> = queries.chunks_exact(width).map(|query| query[0]).collect();
+    let mut limits = vec![f32::INFINITY; firsts.len()];
     for (tile, rows) in rows.chunks(TILE * width).enumerate() {
-        for (query, found) in queries.chunks_exact(width).zip(found.iter_mut()) {
-            let mut limit = limit(found, count);
-            if is_beyond(rows, query, width, limit) {
+        let (mut low, mut high) = (f32::INFINITY, f32::NEG_INFINITY);
+        for row in rows.chunks_exact(width) {
+            (low, high) = (low.min(row[0]), high.max(row[0]));
+        }
+        for (number, &first) in firsts.iter().enumerate() {
+            let (gap, limit) = ((low - first).max(first - high).max(0.0), limits[number]);
+            if gap * gap >= limit {
+                continue;
+            }
+            let query = &queries[number * width..][..width];
+            if low < high && is_beyond(rows, query, width, limit) {
                 continue;
             }
             let mut distances = [f32::INFINITY; TILE];
             squared_distances(rows, query, width, &mut distances);
             for (row, &squared_distance) in distances.iter().enumerate() {
-                if squared_distance < limit {
+                if squared_distance < limits[number] {
                     let row = tile * TILE + row;
-                    insert(
-                        found,
-                        Neighbour {
-                            squared_distance,
-                            row,
-                        },
-                        count,
-                    );
-                    limit = self::limit(found, count);
+                    let neighbour = Neighbour {
+                        squared_distance,
+                        row,
+                    };
+                    insert(&mut found[number], neighbour, count);
+                    limits[number] = self::limit(&found[number], count);
                 }
             }
         }
