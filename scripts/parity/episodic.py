@@ -2,8 +2,8 @@
 
 MFEC as in equations 1 and 2 of Blundell et al. 2016, arXiv:1606.04460; NEC as in sections 3.1 and 3.2 of Pritzel et al.
 2017, arXiv:1703.01988, without the gradient. Histories are the last observations from the left and the weighted time. The
-weights of NEC's network are waves that the test computes as well; what is played stands in the file. Tables are small, so
-rows are given up; those that were written last stay.
+weights of NEC's network are waves that the test computes as well; what is played stands in the file. Tables are small and
+keep the rows that were written last.
 
     python scripts/parity/episodic.py > agent/tests/parity/episodic.json
 """

@@ -81,7 +81,7 @@ fn limit(found: &[Neighbour], count: usize) -> f32 {
     }
 }
 
-/// Puts a neighbour behind those that are as near or nearer, and leaves at most `count`.
+/// Puts a neighbour behind all that are not farther, and leaves at most `count`.
 #[inline(always)]
 fn insert(found: &mut Vec<Neighbour>, neighbour: Neighbour, count: usize) {
     found.truncate(count - 1);

@@ -8,8 +8,8 @@ impl Graph<'_> {
     /// Mean of the values of neighbours, weighted by the inverse of their squared distance (Pritzel et al. 2017,
     /// arXiv:1703.01988, eqs. 1, 2 and 5): `Q = Σ w_i v_i`, `w_i = k_i / Σ k_j`, `k_i = 1 / (‖h − h_i‖² + δ)`.
     ///
-    /// `h` `[R, d]`; `keys` `[R * p, d]` and `neighbour_values` `[R, p]` hold p neighbours of each row, of which the first
-    /// `counts` `[R]` are there. Returns `[R, 1]`; 0 for a row without a neighbour.
+    /// `h` `[R, d]`; `keys` `[R * p, d]` and `neighbour_values` `[R, p]` hold p neighbours of each row. Only the first
+    /// `counts` `[R]` of them count. Returns `[R, 1]`; 0 for a row without a neighbour.
     ///
     /// # Panics
     /// When shapes do not match.

@@ -63,12 +63,12 @@ pub struct Episodes {
 }
 
 impl Episodes {
-    /// Takes in a rollout with the rewards to learn from; returns the episodes that ended in it, in order, and parts of
+    /// Records a rollout with the rewards to learn from; returns the episodes that ended in it, in order, and parts of
     /// long ones. `rows`: `[T*B, width]`. An episode that was given up in its middle (the lane was reset) is forgotten.
     ///
     /// # Errors
-    /// A reward or a value that is no number. Then nothing is taken in.
-    pub fn take_in(
+    /// A reward or a value that is no number. Then nothing is recorded.
+    pub fn record(
         &mut self,
         rollout: &Rollout,
         rewards: &[f32],
@@ -158,19 +158,19 @@ mod tests {
     }
 
     #[test]
-    fn episodes_are_taken_in_lane_by_lane() {
+    fn episodes_are_recorded_lane_by_lane() {
         let mut episodes = Episodes::default();
         let (first, rewards) = ([true, true, false, true], [1.0, 2.0, 3.0, 4.0]);
         let ends = [false, true, false, false];
         let ended = episodes
-            .take_in(&rollout(first, ends), &rewards, &rewards)
+            .record(&rollout(first, ends), &rewards, &rewards)
             .unwrap();
         assert_eq!(ended.len(), 1);
         assert_eq!((&ended[0].rewards[..], ended[0].beyond), (&[2.0][..], 7.0));
-        // Lane 0 goes on and ends; lane 1 is reset in its middle, so its first step is forgotten.
+        // Lane 0 continues and ends; lane 1 is reset in its middle, so its first step is forgotten.
         let (starts, ends) = ([false, true, false, false], [true, false, false, true]);
         let ended = episodes
-            .take_in(&rollout(starts, ends), &rewards, &rewards)
+            .record(&rollout(starts, ends), &rewards, &rewards)
             .unwrap();
         assert_eq!(ended[0].rewards, [1.0, 3.0, 1.0]);
         assert_eq!(ended[0].actions, [0, 2, 0]);
@@ -184,7 +184,7 @@ mod tests {
         let mut episodes = Episodes::default();
         let rollout = rollout([true; 4], [false; 4]);
         let rewards = [1.0, f32::INFINITY, 0.0, 0.0];
-        assert!(episodes.take_in(&rollout, &rewards, &rewards).is_err());
+        assert!(episodes.record(&rollout, &rewards, &rewards).is_err());
         assert_eq!(episodes, Episodes::default());
     }
 
@@ -198,7 +198,7 @@ mod tests {
                 starts: vec![first == 0, first == 0, false, false],
                 ..rollout
             };
-            parts.extend(episodes.take_in(&rollout, &[1.0; 4], &[0.0; 4]).unwrap());
+            parts.extend(episodes.record(&rollout, &[1.0; 4], &[0.0; 4]).unwrap());
         }
         assert_eq!(
             parts.iter().map(Episode::len).collect::<Vec<_>>(),

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// A hash of what each row stands for, and the way back.
+/// The hashes of rows, and the rows by hash. A hash tells what its row stands for.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(transparent)]
 pub struct Index {

@@ -105,7 +105,7 @@ impl Learner for Mfec {
         let unrolled = policy.core.unroll(&mut graph, &rollout.segment(rewards));
         let keys = nn::values(&unrolled.features).to_vec();
         let before = self.memory.episodes.clone();
-        let ended = self.memory.episodes.take_in(rollout, rewards, &keys)?;
+        let ended = self.memory.episodes.record(rollout, rewards, &keys)?;
         let returns: Vec<Vec<f32>> = ended
             .iter()
             .map(|episode| episode.returns(self.gamma, usize::MAX))

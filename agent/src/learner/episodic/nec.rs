@@ -61,7 +61,7 @@ struct Memory {
     steps: usize,
 }
 
-/// The parts of what is remembered of a step: its key, then the memory before it and its inputs, from which a key can be made again.
+/// Widths in the record of a step: its key, then the memory before it and its inputs. These two make the key again.
 #[derive(Clone, Copy)]
 struct Widths {
     key: usize,
@@ -414,7 +414,7 @@ impl Learner for Nec {
         } = *experience;
         let (rows, keys, widths) = remembered(policy, rollout);
         let before = (self.memory.episodes.clone(), self.memory.steps);
-        let ended = self.memory.episodes.take_in(rollout, rewards, &rows)?;
+        let ended = self.memory.episodes.record(rollout, rewards, &rows)?;
         let returns: Vec<Vec<f32>> = ended
             .iter()
             .map(|episode| episode.returns(self.gamma, self.dictionary.n_step))

@@ -12,7 +12,7 @@ use crate::memory::{
 };
 use crate::nn::{Graph, Init, ParamId, Params};
 
-/// What a key is made of.
+/// The content of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum EpisodicKey {
@@ -25,7 +25,7 @@ pub enum EpisodicKey {
 section! {
     /// Keys of tables of past returns.
     pub struct Keys, overridden by KeysOverrides {
-        /// What a key is made of: `history` (the last `memory_window` observations and the time) or `observation` (the
+        /// Content of a key: `history` (the last `memory_window` observations and the time) or `observation` (the
         /// control, which remembers nothing).
         #[arg(value_name = "KEY")]
         episodic_key: EpisodicKey = EpisodicKey::History, |_| true, "history or observation";

@@ -37,7 +37,7 @@ section! {
         table_bytes: usize = 1 << 28, |&v| (1 << 16..=1 << 40).contains(&v), "65536 to 1099511627776";
         /// Rows of a table whose values make the value of an unknown key.
         neighbours: usize = 11, |&v| (1..=1_024).contains(&v), "1 to 1024";
-        /// Count what has been tried in few situations as best: a choice whose table has no more rows than `neighbours`.
+        /// Count a choice as best as long as its table has at most as many rows as `neighbours`.
         #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
         optimistic: bool = true, |_| true, "true or false";
         /// Rows that a full table keeps: those last `read` (or written), or those last `written`.

@@ -15,7 +15,7 @@ impl Tables {
         params.data(self.values)[table * self.capacity + row]
     }
 
-    /// Returns the row for a new key: a free one, or the one whose last use is the longest ago; of several the first.
+    /// Returns the row for a new key: a free row, or the one whose last use is the oldest; the first if several are.
     pub fn place(&self, params: &Params, table: usize) -> usize {
         let times = &params.data(self.times)[table * self.capacity..][..self.capacity];
         let used = self.used(params, table);
@@ -75,8 +75,8 @@ impl Tables {
         }
     }
 
-    /// Makes the times small again, in the same order, when `now` is the last that can be told from the next. Returns the
-    /// time to go on with.
+    /// Makes the times small again, in the same order, when single precision ends at `now`. Returns the
+    /// time to continue with.
     pub fn renumber(&self, params: &mut Params, now: f32) -> f32 {
         if now < LAST_TIME {
             return now;
