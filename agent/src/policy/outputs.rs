@@ -108,7 +108,8 @@ impl OutputLayers {
             Self::ActionValues(_) | Self::Tables(_) => {
                 let estimates = estimates.as_deref().unwrap_or(nn::values(&logits));
                 let best = estimates.chunks_exact(width);
-                graph.constant(best.map(|row| heads.best(row)).collect(), (rows, 1))
+                let best = graph.constant(best.map(|row| heads.best(row)).collect(), (rows, 1));
+                graph.detach(&best)
             }
         };
         (logits, values)

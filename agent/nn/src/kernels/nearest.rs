@@ -1,6 +1,7 @@
 //! Exact search for nearest rows by squared distance, and reads weighted by it.
 
 use multiversion::multiversion;
+use pulp::{Arch, Simd, WithSimd};
 
 /// Numbers of a row that are computed with at a time. The width of rows is a multiple of it.
 pub const BLOCK: usize = 8;
@@ -29,16 +30,48 @@ pub fn nearest(rows: &[f32], queries: &[f32], width: usize, count: usize) -> Vec
         width > 0 && [width % BLOCK, rows.len() % width, queries.len() % width] == [0; 3],
         "rows of {width} numbers, in blocks of {BLOCK}"
     );
-    let mut found =
-        vec![Vec::with_capacity(count.min(rows.len() / width) + 1); queries.len() / width];
+    let room = count.min(rows.len() / width);
+    let lists = (0..queries.len() / width).map(|_| Vec::with_capacity(room));
+    let mut found: Vec<_> = lists.collect();
     if count > 0 {
-        search(rows, queries, width, count, &mut found);
+        Arch::new().dispatch(Search {
+            rows,
+            queries,
+            width,
+            count,
+            found: &mut found,
+        });
     }
     found
 }
 
-#[multiversion(targets = "simd")]
-fn search(rows: &[f32], queries: &[f32], width: usize, count: usize, found: &mut [Vec<Neighbour>]) {
+/// The arguments of a search, for the best SIMD level that there is.
+struct Search<'a> {
+    rows: &'a [f32],
+    queries: &'a [f32],
+    width: usize,
+    count: usize,
+    found: &'a mut [Vec<Neighbour>],
+}
+
+impl WithSimd for Search<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        search(self);
+    }
+}
+
+#[inline(always)]
+fn search(search: Search<'_>) {
+    let Search {
+        rows,
+        queries,
+        width,
+        count,
+        found,
+    } = search;
     let firsts: Vec<f32> = queries.chunks_exact(width).map(|query| query[0]).collect();
     let mut limits = vec![f32::INFINITY; firsts.len()];
     for (tile, rows) in rows.chunks(TILE * width).enumerate() {

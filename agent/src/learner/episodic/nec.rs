@@ -93,13 +93,14 @@ impl Nec {
         }
     }
 
-    /// Takes an optimiser step on stored steps; returns the loss.
+    /// Takes an optimiser step on stored steps; returns the loss, and appends what rows were before it to `moved`.
     fn update(
         &mut self,
         policy: &mut Policy,
         widths: Widths,
         rate: f32,
         rng: &mut Xoshiro256PlusPlus,
+        moved: &mut Vec<Moved>,
     ) -> Result<f64, Diverged> {
         let drawn = self.replay.draw(self.replaying.batch_size, rng);
         let mut state = policy.core.initial_state(drawn.len());
@@ -179,25 +180,23 @@ impl Nec {
         if let (Some(d_keys), Some(d_values)) = (gradients.of_variable(0), gradients.of_variable(1))
         {
             let (tables, params) = policy.tables_mut().expect("a row with tables");
-            for (place, &(table, row)) in block
-                .places
-                .iter()
-                .enumerate()
-                .filter_map(|(i, place)| Some((i, place.as_ref()?)))
-            {
-                let d_key = &d_keys[place * widths.key..][..widths.key];
-                tables.shift(
-                    params,
-                    (table, row),
-                    (d_key, d_values[place]),
-                    self.dictionary.table_rate,
+            let places = block.places.iter().enumerate();
+            for (i, at) in places.filter_map(|(i, place)| Some((i, (*place)?))) {
+                let (key, value) = (
+                    tables.key(params, at.0, at.1),
+                    tables.value(params, at.0, at.1),
                 );
+                moved.push((at, key.to_vec(), value));
+                let d_key = &d_keys[i * widths.key..][..widths.key];
+                let gradient = (d_key, d_values[i]);
+                tables.shift(params, at, gradient, self.dictionary.table_rate);
             }
         }
         Ok(value)
     }
 
-    /// Takes the optimiser steps that are due; returns the mean loss.
+    /// Takes the optimiser steps that are due; returns the mean loss. If one diverges, weights, optimiser and tables are as
+    /// before.
     fn train(
         &mut self,
         policy: &mut Policy,
@@ -211,9 +210,26 @@ impl Nec {
         }
         let due = self.memory.steps / self.replaying.train_every;
         self.memory.steps %= self.replaying.train_every;
-        let mut sum = 0.0;
+        let backup = Backup::new(policy, &self.adam);
+        let (mut sum, mut moved) = (0.0, Vec::new());
         for _ in 0..due {
-            sum += self.update(policy, widths, self.optimiser.rate(progress), rng)?;
+            match self.update(
+                policy,
+                widths,
+                self.optimiser.rate(progress),
+                rng,
+                &mut moved,
+            ) {
+                Ok(loss) => sum += loss,
+                Err(diverged) => {
+                    backup.restore(policy, &mut self.adam);
+                    let (tables, params) = policy.tables_mut().expect("a row with tables");
+                    for (at, key, value) in moved.iter().rev() {
+                        tables.put(params, *at, key, *value);
+                    }
+                    return Err(diverged);
+                }
+            }
         }
         Ok((due > 0).then(|| sum / due as f64))
     }
@@ -284,6 +300,9 @@ impl Memory {
         self.index.set(table, row, hash);
     }
 }
+
+/// A row, as table and number, and its key and value before it was moved.
+type Moved = ((usize, usize), Vec<f32>, f32);
 
 /// The neighbours of rows, `[R, p]`.
 struct Block {
@@ -420,7 +439,6 @@ impl Learner for Nec {
             .map(|episode| episode.returns(self.gamma, self.dictionary.n_step))
             .collect();
         self.memory.steps += rewards.len();
-        let backup = Backup::new(policy, &self.adam);
         let trained = match returns.iter().flatten().find(|x| !x.is_finite()) {
             Some(&number) => Err(not_finite(number)),
             None => self.train(policy, widths, progress, rng),
@@ -428,7 +446,6 @@ impl Learner for Nec {
         let loss = match trained {
             Ok(loss) => loss,
             Err(diverged) => {
-                backup.restore(policy, &mut self.adam);
                 (self.memory.episodes, self.memory.steps) = before;
                 return Err(diverged);
             }

@@ -204,6 +204,39 @@ fn an_update_that_diverges_changes_nothing() {
     }
 }
 
+/// Stored targets whose squared error is no number: the steps before that error are undone, in the rows as in the weights.
+#[test]
+fn a_training_step_that_diverges_undoes_those_before_it() {
+    let mut env = TestTask::new(4, 2);
+    let often = overrides! { num_envs: 4, num_steps: 4, train_every: 1, batch_size: 2 };
+    let (observation, action) = (env.observation_space().clone(), env.action_space().clone());
+    let mut agent = Agent::new(rows()[1], &often, (&observation, &action));
+    let (hyper, encoder) = (agent.hyper.clone(), agent.encoder.clone());
+    let seeds = (0..4).collect();
+    let mut source =
+        Collector::begin(&mut env, encoder, &agent.policy, &hyper, &[], seeds).unwrap();
+    let mut diverged = 0;
+    for round in 0..30 {
+        let rollout = source
+            .collect(
+                &agent.policy,
+                Behaviour::Uniform,
+                &mut agent.rng,
+                usize::MAX,
+            )
+            .unwrap();
+        let factor = if round == 4 { 1e25 } else { 1.0 };
+        let rewards: Vec<f32> = rollout.rewards.iter().map(|r| factor * r).collect();
+        let before = (agent.policy.params.export(), agent.learner.export());
+        if !agent.learn(&rollout, &rewards) {
+            diverged += 1;
+            let after = (agent.policy.params.export(), agent.learner.export());
+            assert!(before == after, "round {round}");
+        }
+    }
+    assert!(diverged > 3, "{diverged}");
+}
+
 /// The order of lanes changes nothing, where no key occurs in two of them.
 #[test]
 fn equal_experience_in_other_lanes_gives_equal_values() {

@@ -15,7 +15,7 @@ impl Tables {
         params.data(self.values)[table * self.capacity + row]
     }
 
-    /// Returns the row for a new key: a free row, or the one whose last use is the oldest; the first if several are.
+    /// Returns the row for a new key: a free row, or the first row with the oldest use.
     pub fn place(&self, params: &Params, table: usize) -> usize {
         let times = &params.data(self.times)[table * self.capacity..][..self.capacity];
         let used = self.used(params, table);
@@ -37,10 +37,15 @@ impl Tables {
         value: f32,
         now: f32,
     ) {
+        self.put(params, (table, row), key, value);
+        params.data_mut(self.times)[table * self.capacity + row] = now;
+    }
+
+    /// Replaces key and value of a row in use.
+    pub fn put(&self, params: &mut Params, (table, row): (usize, usize), key: &[f32], value: f32) {
         let at = table * self.capacity + row;
         params.data_mut(self.keys)[at * self.width..][..self.key_size].copy_from_slice(key);
         params.data_mut(self.values)[at] = value;
-        params.data_mut(self.times)[at] = now;
     }
 
     /// Moves a row against the gradient of its key and of its value. The key's first number, which keeps times apart, stays.
