@@ -1,4 +1,4 @@
-"""Compares environment steps per second of training: ours over HTTP, agents in PyTorch and JAX in process, in turn.
+"""Compares environment steps per second of training: ours over HTTP, agents in PyTorch, JAX and NumPy in process, in turn.
 
 The task is MemoryTask HARD. Each pairing gives both sides the same sizes: units or width, lanes, episodes in a rollout,
 epochs, minibatches. The peers are in scripts/peers, one file each, and run alone as well. They have an advantage: their
@@ -46,6 +46,10 @@ PAIRINGS = {
     "trxl-published": (
         "gtrxl", ["--memory-window"], "torch_trxl.py", ["--published"], 200_000, 16_384, 10,
     ),
+    # As many steps of both: the tables grow with every step.
+    "mfec": (
+        "mfec", ["--memory-window"], "mfec.py", [], 10_000, 10_000, 10,
+    ),
 }  # fmt: skip
 
 TITLES = {
@@ -55,6 +59,7 @@ TITLES = {
     "trxl": "our GTrXL against PPO-TrXL: 2 layers of 32, 2 heads, a window of the delay, 64 lanes, 5 epochs x 4 minibatches",
     "trxl-published": "our GTrXL as above against PPO-TrXL with CleanRL's sizes: 3 layers of 384, 4 heads, 32 lanes, 512 steps, "
     "3 epochs x 8 minibatches",
+    "mfec": "our MFEC against NumPy, one observation after another: 16 lanes, 11 neighbours, histories of whole episodes",
 }
 
 

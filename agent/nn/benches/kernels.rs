@@ -8,9 +8,9 @@ use std::hint::black_box;
 
 use agent_nn::{
     Activation, Adam, Graph, Init, LstmParams, ParamId, Params, PpoBatch, PpoCoefficients,
-    ScoreTerms, Tensor, values,
+    ScoreTerms, Tensor, nearest, values,
 };
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
@@ -274,9 +274,33 @@ fn attention(criterion: &mut Criterion) {
     }
 }
 
+/// Search for the 11 nearest of 10,000 keys in 16 lanes. The rate is that of distances.
+fn nearest_keys(criterion: &mut Criterion) {
+    let (rows, lanes, neighbours) = (10_000, 16, 11);
+    let mut group = criterion.benchmark_group("nearest");
+    for width in [32, 104] {
+        let (mut keys, mut queries) = (uniform(rows * width), uniform(lanes * width));
+        group.throughput(Throughput::Elements((rows * lanes) as u64));
+        for (title, times) in [("", 1), (", 8 times", 8)] {
+            // Blocks of rows of equal time; all queries ask for one time.
+            for (row, key) in keys.chunks_exact_mut(width).enumerate() {
+                key[0] = 100.0 * ((row / 16) % times) as f32;
+            }
+            queries
+                .chunks_exact_mut(width)
+                .for_each(|query| query[0] = 0.0);
+            let title = format!("16 of 10000 keys of {width}{title}");
+            group.bench_function(title, |bencher| {
+                bencher.iter(|| black_box(nearest(&keys, &queries, width, neighbours)));
+            });
+        }
+    }
+    group.finish();
+}
+
 criterion_group! {
     name = kernels;
     config = Criterion::default().warm_up_time(std::time::Duration::from_millis(300)).measurement_time(std::time::Duration::from_secs(2));
-    targets = mlp, ppo, lstm, attention
+    targets = mlp, ppo, lstm, attention, nearest_keys
 }
 criterion_main!(kernels);

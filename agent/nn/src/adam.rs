@@ -61,24 +61,28 @@ impl Adam {
         Self::with_config(params, AdamConfig::default())
     }
 
-    /// Creates an optimiser without history.
+    /// Creates an optimiser without history. It holds no moments of parameters that are not trained.
     pub fn with_config(params: &Params, config: AdamConfig) -> Self {
-        let moments = params
-            .ids()
-            .map(|id| Moments {
+        let moments = |id| {
+            let shape = match params.is_trained(id) {
+                true => params.shape(id),
+                false => (0, 0),
+            };
+            Moments {
                 name: params.name(id).to_owned(),
-                shape: params.shape(id),
+                shape,
                 steps: 0,
-                mean: vec![0.0; params.data(id).len()],
-                square: vec![0.0; params.data(id).len()],
-            })
-            .collect();
+                mean: vec![0.0; shape.0 * shape.1],
+                square: vec![0.0; shape.0 * shape.1],
+            }
+        };
+        let moments = params.ids().map(moments).collect();
         Self { config, moments }
     }
 
     /// Takes one step against `gradients`, which are first scaled down so that their global norm
     /// does not exceed `max_grad_norm` (Pascanu et al. 2013, arXiv 1211.5063). Parameters without a
-    /// gradient do not change. Returns the norm before clipping. If it is not finite, nothing
+    /// gradient, and those that are not trained, do not change. Returns the norm before clipping. If it is not finite, nothing
     /// changes.
     pub fn step(
         &mut self,
@@ -89,6 +93,7 @@ impl Adam {
     ) -> f32 {
         let squares = params
             .ids()
+            .filter(|&id| params.is_trained(id))
             .filter_map(|id| gradients.of(id))
             .map(sum_of_squares);
         let norm = squares.sum::<f64>().sqrt() as f32;
@@ -97,6 +102,9 @@ impl Adam {
         }
         let scale = max_grad_norm.map_or(1.0, |max| (max / (norm + 1e-6)).min(1.0));
         for (id, moments) in params.ids().zip(&mut self.moments) {
+            if !params.is_trained(id) {
+                continue;
+            }
             if let Some(gradient) = gradients.of(id) {
                 moments.steps += 1;
                 let rates = Rates::new(self.config, learning_rate, moments.steps, scale);

@@ -35,6 +35,7 @@ struct Recorder {
     tape: OwnedTape<f32, Cpu>,
     tracked: HashMap<*const f32, (Tensor, GradKey)>,
     param_keys: Vec<GradKey>,
+    variables: Vec<GradKey>,
     /// Parameters in so many blocks, each transposed.
     transposed: HashMap<(usize, usize), Rc<[f32]>>,
 }
@@ -55,6 +56,7 @@ impl<'p> Graph<'p> {
             tape: OwnedTape::default(),
             tracked: HashMap::new(),
             param_keys: vec![GradKey::unwanted(); params.ids().len()],
+            variables: Vec::new(),
             transposed: HashMap::new(),
         };
         Self {
@@ -108,6 +110,29 @@ impl<'p> Graph<'p> {
         tensor::from_vec(self.params.device(), data, shape)
     }
 
+    /// Returns a tensor of given numbers like [`constant`](Self::constant), whose gradient can be asked for:
+    /// [`Gradients::of_variable`] counts variables from 0 in the order in which they were made. For rows of a table that is
+    /// too large to have a gradient as a whole.
+    pub fn variable(&mut self, data: Vec<f32>, shape: (usize, usize)) -> Tensor {
+        let variable = self.constant(data, shape);
+        let device = self.params.device();
+        if let Some(recorder) = &mut self.recorder {
+            let key = GradKey::new(device);
+            recorder.variables.push(key.clone());
+            let numbers = values(&variable);
+            if !numbers.is_empty() {
+                let tracked = (variable.clone(), key);
+                recorder.tracked.insert(numbers.as_ptr(), tracked);
+            }
+        }
+        variable
+    }
+
+    /// Returns whether the graph records.
+    pub fn is_training(&self) -> bool {
+        self.recorder.is_some()
+    }
+
     /// Returns a parameter as a tensor. Its gradient becomes the parameter's.
     pub fn param(&self, id: ParamId) -> Tensor {
         self.params.get(id).clone()
@@ -124,6 +149,7 @@ impl<'p> Graph<'p> {
         let Recorder {
             mut tape,
             param_keys,
+            variables,
             ..
         } = self
             .recorder
@@ -136,8 +162,11 @@ impl<'p> Graph<'p> {
         let root = device.tensor_from_vec(vec![0.0], ()).put_tape(tape);
         let mut gradients = root.backward();
         let mut store = GradStore(&mut gradients);
-        let by_param = param_keys.iter().map(|key| store.take(key)).collect();
-        Gradients { by_param }
+        let mut taken = |keys: &[GradKey]| keys.iter().map(|key| store.take(key)).collect();
+        Gradients {
+            by_param: taken(&param_keys),
+            by_variable: taken(&variables),
+        }
     }
 
     /// Returns the key of the gradient of `tensor`. The gradient is unwanted if the graph does not
@@ -281,12 +310,19 @@ impl GradStore<'_> {
 /// The gradient of a loss with respect to the parameters.
 pub struct Gradients {
     by_param: Vec<Vec<f32>>,
+    by_variable: Vec<Vec<f32>>,
 }
 
 impl Gradients {
     /// Returns the gradient of a parameter, in its shape; `None` if the loss does not depend on it.
     pub fn of(&self, id: ParamId) -> Option<&[f32]> {
         let gradient = self.by_param[id.index()].as_slice();
+        (!gradient.is_empty()).then_some(gradient)
+    }
+
+    /// Returns the gradient of a [variable](Graph::variable), in its shape; `None` if the loss does not depend on it.
+    pub fn of_variable(&self, variable: usize) -> Option<&[f32]> {
+        let gradient = self.by_variable[variable].as_slice();
         (!gradient.is_empty()).then_some(gradient)
     }
 }
@@ -329,6 +365,27 @@ mod tests {
         let x = graph.constant(vec![1.0], (1, 1));
         let loss = graph.scale(&x, 2.0);
         assert_eq!(graph.backward(&loss).of(used), None);
+    }
+
+    #[test]
+    fn a_variable_has_the_gradient_that_a_parameter_would_have() {
+        let (params, used, _) = params();
+        let loss = |graph: &mut Graph<'_>, weight: &Tensor| {
+            let y = graph.scale(weight, 2.0);
+            graph.mse(&y, &[0.5; 24], &[1.0; 3])
+        };
+        let mut graph = Graph::training(&params);
+        let weight = graph.param(used);
+        let of_param = loss(&mut graph, &weight);
+        let expected = graph.backward(&of_param);
+        let mut graph = Graph::training(&params);
+        graph.variable(vec![1.0], (1, 1));
+        let weight = graph.variable(params.data(used).to_vec(), (3, 8));
+        let of_variable = loss(&mut graph, &weight);
+        let found = graph.backward(&of_variable);
+        assert_eq!(found.of_variable(0), None);
+        assert_eq!(found.of_variable(1), expected.of(used));
+        assert_eq!(found.of(used), None);
     }
 
     #[test]

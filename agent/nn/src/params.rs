@@ -34,6 +34,7 @@ pub struct NamedArray {
 struct Param {
     name: String,
     value: Tensor,
+    is_trained: bool,
 }
 
 /// Named matrices, in the order in which they were added.
@@ -63,6 +64,27 @@ impl Params {
         self.push(name, init.sample(shape, rng), shape)
     }
 
+    /// Adds a matrix that no optimiser trains: a table that is written, or a fixed projection. It is stored with the others.
+    ///
+    /// # Panics
+    /// When the name is already taken.
+    pub fn add_untrained(
+        &mut self,
+        name: &str,
+        shape: (usize, usize),
+        init: Init,
+        rng: &mut impl Rng,
+    ) -> ParamId {
+        let id = self.add(name, shape, init, rng);
+        self.params[id.0].is_trained = false;
+        id
+    }
+
+    /// Returns whether an optimiser trains a parameter.
+    pub fn is_trained(&self, id: ParamId) -> bool {
+        self.params[id.0].is_trained
+    }
+
     /// Adds `blocks` matrices `[rows, columns]` below each other, each with initial values of its own: a weight of
     /// [`Graph::block_linear`](crate::Graph::block_linear).
     ///
@@ -90,6 +112,7 @@ impl Params {
         self.params.push(Param {
             name: name.to_owned(),
             value,
+            is_trained: true,
         });
         ParamId(self.params.len() - 1)
     }
@@ -154,6 +177,7 @@ impl Params {
                 tensor::values(&param.value).to_vec(),
                 tensor::shape(&param.value),
             ),
+            is_trained: param.is_trained,
         };
         Self {
             device: self.device.clone(),

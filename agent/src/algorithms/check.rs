@@ -166,6 +166,7 @@ impl Subject {
             InputEncoder::new(env.observation_space(), env.action_space(), &hyper, false).unwrap();
         let mut policy = row.policy(&hyper, &encoder, &mut rng(0));
         jitter(&mut policy.params, 1);
+        fill_tables(&mut policy);
         Self {
             policy,
             encoder,
@@ -290,10 +291,27 @@ fn rng(seed: u64) -> Xoshiro256PlusPlus {
     Xoshiro256PlusPlus::seed_from_u64(seed)
 }
 
+/// Writes returns into tables, as experience would: fewer rows than the neighbours of a key, so that no row comes nearer
+/// than another where a weight moves a little.
+fn fill_tables(policy: &mut Policy) {
+    let (size, mut rng) = (policy.core.feature_size(), rng(7));
+    let Some((tables, params)) = policy.tables_mut() else {
+        return;
+    };
+    for table in (0..4 * tables.len()).map(|i| i % tables.len()) {
+        let key: Vec<f32> = (0..size).map(|_| rng.random_range(-1.0..1.0)).collect();
+        tables.write(params, table, &key, rng.random_range(-1.0..1.0), 1.0);
+    }
+}
+
 /// Moves every weight, as training would: fresh ones are zero or tiny here and there.
 fn jitter(params: &mut Params, seed: u64) {
     let mut rng = rng(seed);
-    for id in params.ids() {
+    for id in params
+        .ids()
+        .filter(|&id| params.is_trained(id))
+        .collect::<Vec<_>>()
+    {
         for weight in params.data_mut(id) {
             *weight += rng.random_range(-0.3..0.3);
         }
@@ -402,7 +420,8 @@ fn lanes_are_settled_apart(subject: &Subject) {
     }
 }
 
-/// The whole way from actor and critic into the memory, with entries from before the segment in it.
+/// The whole way from actor and critic into the memory, with entries from before the segment in it. Tables and fixed
+/// projections are no weights: a learner that has nothing else has no gradient.
 fn a_gradient_reaches_every_parameter(subject: Subject) {
     let mut state = subject.experienced(3);
     subject
@@ -434,7 +453,11 @@ fn a_gradient_reaches_every_parameter(subject: Subject) {
     let mut graph = Graph::training(&params);
     let output = loss(&mut graph);
     let gradients = graph.backward(&output);
-    for id in params.ids() {
+    let trained: Vec<_> = params.ids().filter(|&id| params.is_trained(id)).collect();
+    if trained.is_empty() {
+        return;
+    }
+    for id in trained {
         let idle = !subject.hyper.get::<Slots>().memory_learn_retention
             && params.name(id).contains("usefulness");
         if policy.core.may_be_idle(params.name(id)) {
@@ -473,8 +496,8 @@ fn a_saved_state_goes_on_as_before(subject: &Subject) {
     );
 }
 
-/// Learning recomputes what acting stored, in all lanes together and in some of them: the log-probabilities of a softmax
-/// policy, the values of a greedy one.
+/// Learning recomputes the log-probabilities that acting stored, in all lanes together and in some of them. A greedy policy
+/// has none that depend on the weights: there it recomputes the values.
 fn ratios_are_one_before_the_first_update(mut subject: Subject, mut env: TestTask) {
     let mut collector = Collector::begin(
         &mut env,
@@ -491,29 +514,28 @@ fn ratios_are_one_before_the_first_update(mut subject: Subject, mut env: TestTas
             .collect(&subject.policy, Behaviour::Policy, &mut noise, usize::MAX)
             .unwrap();
         for part in [rollout.clone(), rollout.lanes(&[2, 0]), rollout.lanes(&[1])] {
-            let (stored, what) = match subject.policy.outputs().is_softmax() {
-                true => (&part.log_probs, "log-probabilities"),
-                false => (&part.values, "values"),
-            };
-            assert_close(&recomputed(&subject.policy, &part), stored, what);
+            let (log_probs, values) = recomputed(&subject.policy, &part);
+            if subject.policy.outputs().is_softmax() {
+                assert_close(&log_probs, &part.log_probs, "log-probabilities");
+            } else {
+                assert_close(&values, &part.values, "values");
+            }
         }
         jitter(&mut subject.policy.params, 20 + update);
     }
 }
 
-fn recomputed(policy: &Policy, rollout: &Rollout) -> Vec<f32> {
+fn recomputed(policy: &Policy, rollout: &Rollout) -> (Vec<f32>, Vec<f32>) {
     let zeros = vec![0.0; rollout.rewards.len()];
     let mut graph = Graph::training(&policy.params);
     let seen = policy.evaluate(&mut graph, &rollout.segment(&zeros));
-    if !policy.outputs().is_softmax() {
-        return nn::values(&seen.values).to_vec();
-    }
     let heads = policy.heads();
-    nn::values(&seen.logits)
+    let log_probs = nn::values(&seen.logits)
         .chunks_exact(heads.num_logits())
         .zip(rollout.actions.chunks_exact(heads.components()))
         .map(|(logits, action)| log_prob(heads.sizes(), logits, action))
-        .collect()
+        .collect();
+    (log_probs, nn::values(&seen.values).to_vec())
 }
 
 fn log_prob(sizes: &[usize], mut logits: &[f32], action: &[u32]) -> f32 {

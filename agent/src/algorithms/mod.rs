@@ -15,9 +15,11 @@ mod gtrxl;
 mod lru;
 mod memn2n;
 mod merlin;
+mod mfec;
 mod mingru;
 mod mqn;
 mod mvprop;
+mod nec;
 mod neural_map;
 mod ntm;
 mod players;
@@ -67,6 +69,8 @@ pub const ALGORITHMS: &[Algorithm] = &[
     mvprop::ROW,
     merlin::ROW,
     rl_mem::ROW,
+    mfec::ROW,
+    nec::ROW,
     tracerl::ROW,
     tracerl_notebook::ROW,
     players::RANDOM,

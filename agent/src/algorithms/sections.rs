@@ -10,6 +10,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use crate::experience::Collection;
 use crate::hyper::{ConfigError, HyperparameterRow, Hyperparameters, Section, SectionOverrides};
 use crate::learner::auxiliary::AuxiliaryLosses;
+use crate::learner::episodic::nec::Dictionary;
 use crate::learner::exploration::ExplorationBonuses;
 use crate::learner::ppo::PpoUpdate;
 use crate::learner::q_learning::{Hindsight, QUpdate};
@@ -22,6 +23,8 @@ use crate::memory::attention::memn2n::Hops;
 use crate::memory::attention::mqn::Carrying;
 use crate::memory::attention::window::Context;
 use crate::memory::attention::{Order, Width};
+use crate::memory::episodic::embedded::Embedding;
+use crate::memory::episodic::history::Keys;
 use crate::memory::linear::lru::Eigenvalues;
 use crate::memory::linear::shm::Matrix;
 use crate::memory::predictive::Predictive;
@@ -31,6 +34,7 @@ use crate::memory::spatial::mvprop::Planning;
 use crate::memory::spatial::neural_map::Map;
 use crate::memory::{Layers, Network, Slots, Writes};
 use crate::policy::inputs::Inputs;
+use crate::policy::tables::Lookup;
 
 macro_rules! sections {
     ($($field:ident: $section:ty;)+) => {
@@ -138,6 +142,10 @@ sections! {
     order: Order;
     carrying: Carrying;
     predictive: Predictive;
+    keys: Keys;
+    embedding: Embedding;
+    lookup: Lookup;
+    dictionary: Dictionary;
     auxiliary: AuxiliaryLosses;
     exploration: ExplorationBonuses;
 }

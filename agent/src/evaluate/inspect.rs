@@ -3,6 +3,7 @@
 use crate::env::VectorEnv;
 use crate::evaluate::{EvaluateError, EvaluateOptions, Mode, Player};
 use crate::memory::{MemoryContents, SlotContents};
+use crate::policy::tables::reading::{DISTANCES, RETURNS, VALUES};
 use crate::views::heatmap::{Entries, EpisodeView, MemoryView, SlotsView, UnitsView, VectorView};
 
 /// The longest episode that is recorded; with 16 slots it takes about 60 MB.
@@ -112,10 +113,12 @@ fn record_slots(memory: &mut MemoryView, entries: Entries, slots: &[Option<SlotC
 }
 
 /// Returns a line for each entry that the memory held at the end of an episode, most attended
-/// first; none for a memory without slots.
+/// first; for tables, a line for each choice with the neighbours of the last key. None for other memories.
 pub fn last_contents(view: &EpisodeView) -> Vec<String> {
-    let MemoryView::Slots(slots) = &view.memory else {
-        return Vec::new();
+    let slots = match &view.memory {
+        MemoryView::Slots(slots) => slots,
+        MemoryView::Vectors { vectors } => return last_neighbours(view, vectors),
+        _ => return Vec::new(),
     };
     let Some(first) = slots.write_step.len().checked_sub(slots.num_slots) else {
         return Vec::new();
@@ -141,6 +144,43 @@ pub fn last_contents(view: &EpisodeView) -> Vec<String> {
             )
         })
         .collect()
+}
+
+/// Neighbours in a line.
+const NEIGHBOURS_SHOWN: usize = 6;
+
+/// Returns the returns of the last key's neighbours and their distances, a line for each choice.
+fn last_neighbours(view: &EpisodeView, vectors: &[VectorView]) -> Vec<String> {
+    let last = |name: &str| -> Option<&[f32]> {
+        let vector = vectors.iter().find(|vector| vector.name == name)?;
+        vector.values.get((view.num_steps() - 1) * vector.length..)
+    };
+    let (Some(values), Some(returns), Some(distances)) =
+        (last(VALUES), last(RETURNS), last(DISTANCES))
+    else {
+        return Vec::new();
+    };
+    let count = returns.len() / values.len();
+    let lines = returns
+        .chunks(count)
+        .zip(distances.chunks(count))
+        .enumerate();
+    let line = |(choice, (returns, distances)): (usize, (&[f32], &[f32]))| {
+        let there = returns
+            .iter()
+            .zip(distances)
+            .filter(|(_, distance)| **distance >= 0.0);
+        let shown = there.take(NEIGHBOURS_SHOWN);
+        let shown: Vec<String> = shown
+            .map(|(value, distance)| format!("{value:+.2} at {distance:.2}"))
+            .collect();
+        let value = values[choice];
+        format!(
+            "choice {choice} is worth {value:+.2}; returns of the nearest: {}",
+            shown.join(", ")
+        )
+    };
+    lines.map(line).collect()
 }
 
 #[cfg(test)]
@@ -204,6 +244,32 @@ mod tests {
             values: vec![0.5, -0.5, 1.0, 0.0],
         };
         assert_eq!(memory, MemoryView::Units(expected));
+    }
+
+    #[test]
+    fn neighbours_are_told_choice_by_choice() {
+        let mut memory = MemoryView::None;
+        let vectors = vec![
+            (VALUES, vec![0.5, -1.0]),
+            (RETURNS, vec![1.0, 0.0, -1.0, 0.0]),
+            (DISTANCES, vec![0.5, 2.0, 1.0, -1.0]),
+        ];
+        record_memory(&mut memory, &MemoryContents::Vectors(vectors));
+        let view = EpisodeView {
+            title: String::new(),
+            observations: vec![vec![1.0]],
+            actions: vec![vec![0]],
+            rewards: vec![0.0],
+            cue_steps: vec![0],
+            memory,
+        };
+        assert_eq!(
+            last_contents(&view),
+            [
+                "choice 0 is worth +0.50; returns of the nearest: +1.00 at 0.50, +0.00 at 2.00",
+                "choice 1 is worth -1.00; returns of the nearest: -1.00 at 1.00",
+            ]
+        );
     }
 
     #[test]

@@ -12,6 +12,7 @@ use serde_json::Map;
 
 use crate::env::{EnvError, ResetRequest, VectorEnv};
 use crate::memory::{MemoryContents, State};
+use crate::nn::Tensor;
 use crate::policy::actor::Actor;
 use crate::policy::decider::Decider;
 use crate::run::checkpoint::Checkpoint;
@@ -141,7 +142,10 @@ impl Player {
                 observation: &moments.observations[..self.actor.encoder().flat_size()],
                 action: &moments.actions[..self.actor.encoder().heads().components()],
                 reward: moments.rewards[0],
-                memory: self.actor.policy().core.inspect(moments.memory, 0),
+                memory: self
+                    .actor
+                    .policy()
+                    .inspect(moments.memory, moments.features, 0),
             });
             moments.ends[0]
         })
@@ -222,6 +226,7 @@ impl Player {
                 rewards,
                 ends: &ends,
                 memory: &carried.memory,
+                features: &acted.features,
             };
             if over(&moments) {
                 break;
@@ -244,6 +249,7 @@ struct Moments<'a> {
     rewards: &'a [f64],
     ends: &'a [bool],
     memory: &'a State,
+    features: &'a Tensor,
 }
 
 /// The first number of the first observation of each of these seeds.

@@ -4,12 +4,12 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serializer};
 use serde_bytes::ByteBuf;
 
-pub(super) fn serialize<S: Serializer>(numbers: &[f32], serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn serialize<S: Serializer>(numbers: &[f32], serializer: S) -> Result<S::Ok, S::Error> {
     let bytes: Vec<u8> = numbers.iter().flat_map(|x| x.to_le_bytes()).collect();
     serializer.serialize_bytes(&bytes)
 }
 
-pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<f32>, D::Error> {
+pub(crate) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<f32>, D::Error> {
     let bytes = ByteBuf::deserialize(d)?;
     let (numbers, rest) = bytes.as_chunks::<4>();
     if !rest.is_empty() {

@@ -6,7 +6,7 @@
 mod behaviour;
 mod collector;
 mod dataset;
-mod floats;
+pub(crate) mod floats;
 mod hindsight;
 mod playback;
 mod recorder;

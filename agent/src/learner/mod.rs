@@ -6,6 +6,7 @@
 
 pub mod advantage;
 pub mod auxiliary;
+pub mod episodic;
 pub mod exploration;
 pub mod none;
 pub mod ppo;
@@ -19,7 +20,7 @@ use serde::de::DeserializeOwned;
 
 use crate::experience::{Behaviour, Rollout};
 use crate::hyper::Hyperparameters;
-use crate::nn::{Adam, AdamState, NamedArray, NnError};
+use crate::nn::{Adam, AdamState, NamedArray, NnError, ParamId};
 use crate::policy::Policy;
 use crate::policy::inputs::InputEncoder;
 
@@ -159,27 +160,31 @@ impl Metrics {
     }
 }
 
-/// A copy of the policy's parameters and of their optimiser, made before an update that may diverge. When an optimiser
-/// step diverges, earlier steps of the update have moved them already.
+/// A copy of the parameters that are trained and of their optimiser, made before an update that may diverge. When an
+/// optimiser step diverges, earlier steps of the update have moved them already.
 pub struct Backup {
-    params: Vec<NamedArray>,
+    params: Vec<(ParamId, Vec<f32>)>,
     adam: AdamState,
 }
 
 impl Backup {
     /// Copies both.
     pub fn new(policy: &Policy, adam: &Adam) -> Self {
+        let params = &policy.params;
+        let trained = params.ids().filter(|&id| params.is_trained(id));
         Self {
-            params: policy.params.export(),
+            params: trained.map(|id| (id, params.data(id).to_vec())).collect(),
             adam: adam.export(),
         }
     }
 
     /// Puts both back.
     pub fn restore(&self, policy: &mut Policy, adam: &mut Adam) {
-        let own = "a copy has the same names and shapes";
-        policy.params.import(&self.params).expect(own);
-        adam.import(&self.adam).expect(own);
+        for (id, data) in &self.params {
+            policy.params.data_mut(*id).copy_from_slice(data);
+        }
+        adam.import(&self.adam)
+            .expect("a copy has the same names and shapes");
     }
 }
 

@@ -19,6 +19,7 @@ use crate::spaces::encoder::InputColumn;
 pub mod addressed;
 pub mod attention;
 pub mod episodes;
+pub mod episodic;
 pub mod feedforward;
 pub mod linear;
 pub mod none;

@@ -13,7 +13,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 
 use crate::hyper::Hyperparameters;
 use crate::learner::settings::Greediness;
-use crate::memory::{CoreContext, MemoryCore, Segment, State};
+use crate::memory::{CoreContext, MemoryContents, MemoryCore, Segment, State};
 use crate::nn::{self, Graph, Params, Tensor};
 use crate::policy::decider::Decider;
 use crate::policy::inputs::InputEncoder;
@@ -53,6 +53,8 @@ pub struct Acted {
     pub values: Vec<f32>,
     /// `[batch, decision_width]`.
     pub decisions: Vec<i32>,
+    /// `[batch, feature_size]`, of the memory.
+    pub features: Tensor,
 }
 
 /// A segment, computed with a gradient.
@@ -116,6 +118,14 @@ impl Policy {
         &self.outputs
     }
 
+    /// Returns the tables, where the outputs are tables.
+    pub fn tables(&self) -> Option<&Tables> {
+        match &self.outputs {
+            OutputLayers::Tables(tables) => Some(tables),
+            _ => None,
+        }
+    }
+
     /// Returns the tables, and the parameters that hold their rows, where the outputs are tables.
     pub fn tables_mut(&mut self) -> Option<(&Tables, &mut Params)> {
         match &self.outputs {
@@ -155,6 +165,20 @@ impl Policy {
             logits,
             values: nn::values(&values).to_vec(),
             decisions: step.decisions,
+            features: step.features,
+        }
+    }
+
+    /// Returns what lane `lane` has in memory after a step with these features: what its core shows, or the neighbours of
+    /// its key where the outputs are tables.
+    pub fn inspect(&self, state: &State, features: &Tensor, lane: usize) -> MemoryContents {
+        match &self.outputs {
+            OutputLayers::Tables(tables) => {
+                let size = self.core.feature_size();
+                let key = &nn::values(features)[lane * size..][..size];
+                tables.inspect(&self.params, key)
+            }
+            _ => self.core.inspect(state, lane),
         }
     }
 

@@ -4,7 +4,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 
 use crate::hyper::Hyperparameters;
 use crate::nn::{self, Activation, Graph, Init, ParamId, Params, Tensor};
-use crate::policy::tables::Tables;
+use crate::policy::tables::{TableSettings, Tables};
 use crate::spaces::actions::ActionHeads;
 
 /// The kinds of outputs that a network may have. A row of the table of algorithms names one.
@@ -16,11 +16,8 @@ pub enum Outputs {
     ActorCritic,
     /// A value for each choice of each component of an action. The policy is greedy.
     ActionValues,
-    /// A table of past returns for each choice, with this many rows. The policy is greedy.
-    Tables {
-        /// Returns the rows of one table.
-        capacity: fn(&Hyperparameters) -> usize,
-    },
+    /// A table of past returns for each choice. The policy is greedy.
+    Tables(fn(&Hyperparameters) -> TableSettings),
 }
 
 /// Weight and bias of a linear layer.
@@ -69,9 +66,9 @@ impl OutputLayers {
             Outputs::ActionValues => {
                 Self::ActionValues(layer("action_values", heads.num_logits(), 1.0))
             }
-            Outputs::Tables { capacity } => {
+            Outputs::Tables(settings) => {
                 let tables = heads.num_logits();
-                Self::Tables(Tables::new(params, tables, capacity(hyper), feature_size))
+                Self::Tables(Tables::new(params, tables, feature_size, settings(hyper)))
             }
         }
     }
@@ -84,7 +81,8 @@ impl OutputLayers {
     /// Returns logits `[rows, num_logits]` and values `[rows, 1]` of features `[rows, feature_size]`, the second of them
     /// for the critic. Without a critic
     /// the value of a row is the mean over the components of an action of their best value (Tavakoli et al. 2018,
-    /// arXiv:1711.08946, eq. 6), and no gradient reaches it.
+    /// arXiv:1711.08946, eq. 6), and no gradient reaches it. The optimism of tables stays out of it, because returns continue
+    /// with it.
     pub(super) fn forward(
         &self,
         graph: &mut Graph<'_>,
@@ -93,21 +91,25 @@ impl OutputLayers {
         heads: &ActionHeads,
     ) -> (Tensor, Tensor) {
         let width = heads.num_logits();
+        let mut estimates = None;
         let logits = match self {
             Self::Nothing => graph.constant(vec![0.0; rows * width], (rows, width)),
             Self::ActorCritic { actor, .. } => linear(graph, features, *actor),
             Self::ActionValues(layer) => linear(graph, features, *layer),
             Self::Tables(tables) => {
-                let found = tables.look_up(graph.params(), nn::values(features));
-                graph.constant(found, (rows, width))
+                let (logits, without_optimism) = tables.forward(graph, features);
+                estimates = Some(without_optimism);
+                logits
             }
         };
         let values = match self {
             Self::Nothing => graph.constant(vec![0.0; rows], (rows, 1)),
             Self::ActorCritic { critic, .. } => linear(graph, of_critic, *critic),
             Self::ActionValues(_) | Self::Tables(_) => {
-                let best = nn::values(&logits).chunks_exact(width);
-                graph.constant(best.map(|row| heads.best(row)).collect(), (rows, 1))
+                let estimates = estimates.as_deref().unwrap_or(nn::values(&logits));
+                let best = estimates.chunks_exact(width);
+                let best = graph.constant(best.map(|row| heads.best(row)).collect(), (rows, 1));
+                graph.detach(&best)
             }
         };
         (logits, values)

@@ -23,6 +23,7 @@ pub(crate) mod lstm;
 pub(crate) mod math;
 pub(crate) mod matmul;
 pub(crate) mod matrix_memory;
+pub(crate) mod nearest;
 pub(crate) mod norm;
 pub(crate) mod ntm;
 pub(crate) mod positional;

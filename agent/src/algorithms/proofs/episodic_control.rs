@@ -16,6 +16,7 @@ use crate::nn::{self, Graph};
 use crate::policy::Policy;
 use crate::policy::decider::Decider;
 use crate::policy::outputs::Outputs;
+use crate::policy::tables::{Lookup, Reading, TableSettings};
 
 pub const ROW: Algorithm = Algorithm {
     id: "proof-episodic-control",
@@ -28,7 +29,14 @@ pub const ROW: Algorithm = Algorithm {
     check: no_check,
     plays: |_| Ok(()),
     core: |context| Box::new(Recurrent::new(LstmCell::new, context)),
-    outputs: Outputs::Tables { capacity: |_| 500 },
+    outputs: Outputs::Tables(|_| TableSettings {
+        lookup: Lookup {
+            table_rows: 500,
+            optimistic: false,
+            ..Lookup::default()
+        },
+        reading: Reading::Mean,
+    }),
     learner: |_| Box::new(EpisodicControl::default()),
 };
 

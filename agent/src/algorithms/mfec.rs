@@ -1,0 +1,57 @@
+//! Model-free episodic control.
+
+use super::algorithm::Algorithm;
+use super::defaults::{learner, no_check};
+use super::family::Family;
+use crate::experience::Collection;
+use crate::hyper::Hyperparameters;
+use crate::learner::episodic::mfec::Mfec;
+use crate::learner::settings::{Discount, Greediness};
+use crate::memory::attention::window::Context;
+use crate::memory::episodic::history::{History, Keys};
+use crate::policy::decider::Decider;
+use crate::policy::outputs::Outputs;
+use crate::policy::tables::{Lookup, Reading, TableSettings};
+
+/// Model-free episodic control.
+pub const ROW: Algorithm = Algorithm {
+    id: "mfec",
+    title: "MFEC",
+    family: Family::Episodic,
+    summary: "Tables of the best return that ever followed a history, and the mean of the nearest where it is new. Nothing is trained.",
+    source: "Blundell et al. 2016, Model-Free Episodic Control, arXiv:1606.04460",
+    decider: Decider::Network,
+    defaults: || {
+        episodic(|hyper| hyper)
+            .with(Collection {
+                num_envs: 16,
+                num_steps: 512,
+                whole_episodes: true,
+            })
+            .with(Greediness {
+                epsilon: 0.005,
+                epsilon_fraction: 0.0,
+            })
+            .edited(|discount: &mut Discount| discount.gamma = 1.0)
+    },
+    check: no_check,
+    plays: |_| Ok(()),
+    core: |context| Box::new(History::new(context)),
+    outputs: Outputs::Tables(|hyper| TableSettings {
+        lookup: hyper.get(),
+        reading: Reading::Mean,
+    }),
+    learner: |context| Box::new(Mfec::new(context)),
+};
+
+/// The sections of an algorithm with tables of returns of histories; `further` adds its own.
+pub fn episodic(further: fn(Hyperparameters) -> Hyperparameters) -> Hyperparameters {
+    let hyper = learner(|hyper| {
+        hyper
+            .with(Context::default())
+            .with(Keys::default())
+            .with(Lookup::default())
+            .with(Greediness::default())
+    });
+    further(hyper)
+}
