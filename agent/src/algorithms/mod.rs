@@ -5,6 +5,7 @@ mod algorithm;
 mod check;
 mod defaults;
 mod dnc;
+mod dt;
 mod family;
 mod frame_stack;
 mod gru;
@@ -16,6 +17,7 @@ mod mingru;
 mod mvprop;
 mod neural_map;
 mod ntm;
+mod odt;
 mod players;
 mod ppo;
 #[cfg(test)]
@@ -57,6 +59,8 @@ pub const ALGORITHMS: &[Algorithm] = &[
     mvprop::ROW,
     merlin::ROW,
     rl_mem::ROW,
+    dt::ROW,
+    odt::ROW,
     tracerl::ROW,
     tracerl_notebook::ROW,
     players::RANDOM,

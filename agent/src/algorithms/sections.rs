@@ -12,6 +12,7 @@ use crate::hyper::{ConfigError, HyperparameterRow, Hyperparameters, Section, Sec
 use crate::learner::auxiliary::AuxiliaryLosses;
 use crate::learner::exploration::ExplorationBonuses;
 use crate::learner::ppo::PpoUpdate;
+use crate::learner::sequence::{EntropyBound, Imitation};
 use crate::learner::settings::{Discount, Greediness, Optimiser, Replaying};
 use crate::learner::stopping::Stopping;
 use crate::memory::addressed::Addressing;
@@ -24,6 +25,7 @@ use crate::memory::linear::lru::Eigenvalues;
 use crate::memory::linear::shm::Matrix;
 use crate::memory::predictive::Predictive;
 use crate::memory::recurrent::rims::Modules;
+use crate::memory::sequence::Goal;
 use crate::memory::slots::Steps;
 use crate::memory::spatial::mvprop::Planning;
 use crate::memory::spatial::neural_map::Map;
@@ -102,6 +104,8 @@ sections! {
     discount: Discount;
     greediness: Greediness;
     replaying: Replaying;
+    imitation: Imitation;
+    entropy_bound: EntropyBound;
     ppo: PpoUpdate;
     stopping: Stopping;
     network: Network;
@@ -120,6 +124,7 @@ sections! {
     width: Width;
     heads: Heads;
     hops: Hops;
+    goal: Goal;
     predictive: Predictive;
     auxiliary: AuxiliaryLosses;
     exploration: ExplorationBonuses;
@@ -170,6 +175,18 @@ impl Serialize for Overrides {
         let mut map = serializer.serialize_map(None)?;
         self.write(&mut map)?;
         map.end()
+    }
+}
+
+#[cfg(test)]
+impl Overrides {
+    /// Returns those that an algorithm has: tests set the same for all.
+    pub(crate) fn for_row(&self, row: &super::Algorithm) -> Self {
+        let mut set = serde_json::to_value(self).expect("overrides are plain data");
+        let names: Vec<&str> = (row.defaults)().rows().map(|row| row.name).collect();
+        let known = set.as_object_mut().expect("a map");
+        known.retain(|name, _| names.contains(&name.as_str()));
+        serde_json::from_value(set).expect("names of hyper-parameters")
     }
 }
 

@@ -172,14 +172,7 @@ impl<'a> Collector<'a> {
         rng: &mut Xoshiro256PlusPlus,
         rollout: &mut Rollout,
     ) -> Result<(), EnvError> {
-        let acted = self.state.lanes.act(
-            policy,
-            &self.encoder,
-            &self.encoded,
-            &self.state.starts,
-            &mut rollout.inputs,
-            Some(rng),
-        );
+        let acted = self.see(policy, chooser, rng, rollout);
         let heads = self.encoder.heads();
         let mut actions = Vec::with_capacity(rollout.batch * heads.components());
         match chooser {
@@ -209,6 +202,26 @@ impl<'a> Collector<'a> {
         self.value_last_observations(policy, &reply, &actions, rollout);
         self.record(policy, reply, &actions, rollout);
         Ok(())
+    }
+
+    /// Moves the memory on by the current observations. Where the network does not choose, it is not asked: its logits and
+    /// values are 0.
+    fn see(
+        &mut self,
+        policy: &Policy,
+        chooser: Chooser,
+        rng: &mut Xoshiro256PlusPlus,
+        rollout: &mut Rollout,
+    ) -> Acted {
+        let CollectorState { lanes, starts, .. } = &mut self.state;
+        let (encoder, encoded, inputs) = (&self.encoder, &self.encoded, &mut rollout.inputs);
+        match chooser {
+            Chooser::Decider(Behaviour::Uniform) | Chooser::Recording => {
+                let decisions = lanes.observe(policy, encoder, encoded, starts, inputs, Some(rng));
+                policy.nothing_acted(rollout.batch, decisions)
+            }
+            Chooser::Decider(_) => lanes.act(policy, encoder, encoded, starts, inputs, Some(rng)),
+        }
     }
 
     /// Fills in V of the last observation of episodes that were cut off: the return continues beyond a truncation, unlike

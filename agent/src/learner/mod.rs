@@ -9,6 +9,7 @@ pub mod auxiliary;
 pub mod exploration;
 pub mod none;
 pub mod ppo;
+pub mod sequence;
 pub mod settings;
 pub mod stopping;
 

@@ -158,6 +158,17 @@ impl Policy {
         }
     }
 
+    /// A step in which the network was not asked: logits and values are 0.
+    pub fn nothing_acted(&self, batch: usize, decisions: Vec<i32>) -> Acted {
+        let width = self.heads.num_logits();
+        let graph = Graph::inference(&self.params);
+        Acted {
+            logits: graph.constant(vec![0.0; batch * width], (batch, width)),
+            values: vec![0.0; batch],
+            decisions,
+        }
+    }
+
     /// Computes a segment again, on the graph's tape.
     pub fn evaluate(&self, graph: &mut Graph<'_>, segment: &Segment<'_>) -> Evaluated {
         let unrolled = self.core.unroll(graph, segment);

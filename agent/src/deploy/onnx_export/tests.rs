@@ -32,7 +32,7 @@ fn exported(algorithm: &str, overrides: Overrides) -> Result<ModelProto, OnnxErr
         draws: Vec::new(),
     };
     let row = algorithms::find(algorithm).unwrap();
-    let config = TrainConfig::resolve(row, &overrides, selection, 16, 0).unwrap();
+    let config = TrainConfig::resolve(row, &overrides.for_row(row), selection, 16, 0).unwrap();
     let options = TrainOptions {
         out: None,
         checkpoint_interval: None,

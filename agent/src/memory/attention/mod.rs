@@ -9,7 +9,7 @@ pub(super) mod lag;
 pub(super) mod layer;
 pub mod memn2n;
 #[cfg(test)]
-mod parity;
+pub(super) mod parity;
 pub mod window;
 
 section! {

@@ -14,7 +14,7 @@ use crate::policy::lanes::Lanes;
 use crate::spaces::actions::Choice;
 use crate::views::monitor::Silent;
 
-/// A configuration for [`TestTask`].
+/// A configuration for [`TestTask`]. What is set for other algorithms is left out.
 fn config(algorithm: &str, overrides: &Overrides, total_timesteps: u64, seed: u64) -> TrainConfig {
     let env = EnvSelection {
         spec_id: "MemoryTask-v0".into(),
@@ -22,7 +22,7 @@ fn config(algorithm: &str, overrides: &Overrides, total_timesteps: u64, seed: u6
         draws: Vec::new(),
     };
     let row = algorithms::find(algorithm).unwrap();
-    TrainConfig::resolve(row, overrides, env, total_timesteps, seed).unwrap()
+    TrainConfig::resolve(row, &overrides.for_row(row), env, total_timesteps, seed).unwrap()
 }
 
 /// Small and quick, with rollouts that cut episodes in the middle.

@@ -43,7 +43,7 @@ fn checkpoint(algorithm: &str, overrides: Overrides, env: &mut TestTask) -> Vec<
         draws: Vec::new(),
     };
     let row = algorithms::find(algorithm).unwrap();
-    let config = TrainConfig::resolve(row, &overrides, selection, 128, 0).unwrap();
+    let config = TrainConfig::resolve(row, &overrides.for_row(row), selection, 128, 0).unwrap();
     let options = TrainOptions {
         out: None,
         checkpoint_interval: None,
