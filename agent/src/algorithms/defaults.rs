@@ -66,7 +66,11 @@ pub fn sequences() -> Hyperparameters {
             anneal_lr: true,
             max_grad_norm: 1.0,
         })
-        .with(Replaying::default())
+        .with(Replaying {
+            train_every: 160,
+            batch_size: 32,
+            ..Replaying::default()
+        })
         .with(Imitation::default())
         .with(Stopping::default())
         .with(Goal::default())

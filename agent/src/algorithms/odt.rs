@@ -15,7 +15,9 @@ pub const ROW: Algorithm = Algorithm {
     defaults: || {
         sequences()
             .edited(|imitation: &mut Imitation| imitation.behaviour = Play::Policy)
-            .edited(|replaying: &mut Replaying| replaying.replay_steps = 10_000)
+            .edited(|replaying: &mut Replaying| {
+                (replaying.replay_steps, replaying.train_every) = (10_000, 64);
+            })
             .with(EntropyBound::default())
     },
     ..dt::ROW

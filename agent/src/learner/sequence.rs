@@ -38,6 +38,9 @@ section! {
         /// Play while learning: `uniform` (any action), `policy` (asked for the target return).
         #[arg(value_name = "PLAY")]
         behaviour: Play = Play::Uniform, |_| true, "uniform or policy";
+        /// Checkpoint, or folder of a run, of a trained agent that plays instead, by its own policy.
+        #[arg(value_name = "PATH|DIR")]
+        behaviour_checkpoint: String = String::new(), |_| true, "a path; empty: none";
         /// Optimiser steps over which the step size rises from 0.
         warmup: u32 = 100, |&v| v <= 1_000_000, "0 to 1000000";
     }
@@ -332,6 +335,7 @@ impl Learner for Sequences {
 
     fn behaviour(&self, _progress: f64) -> Behaviour {
         match self.imitation.behaviour {
+            _ if !self.imitation.behaviour_checkpoint.is_empty() => Behaviour::Guest,
             Play::Policy => Behaviour::Policy,
             Play::Uniform => Behaviour::Uniform,
         }

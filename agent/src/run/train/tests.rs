@@ -158,6 +158,35 @@ fn a_resumed_run_ends_bit_for_bit_like_an_uninterrupted_one() {
     }
 }
 
+/// An agent that knows the answer plays; one that has learned nothing learns from it, and no return is its own.
+#[test]
+fn a_trained_agent_plays_in_the_learners_place() {
+    let trained = run(&config("recurrent-ppo", &few_lanes(), 40_000, 0), 2);
+    assert_eq!(trained.ending, Ending::EarlyStop);
+    let folder = tempfile::tempdir().unwrap();
+    trained.checkpoint.save(&folder.path().join(LATEST)).unwrap();
+    let overrides = quick().overlaid(&overrides! {
+        behaviour_checkpoint: folder.path().to_str().unwrap(),
+    });
+    let guided = config("dt", &overrides, 600, 7);
+    assert_resumes_bit_for_bit(&guided);
+    let statistics = run(&guided, 2).checkpoint.run.statistics;
+    let (mean, _) = statistics.recent_return().unwrap();
+    assert!(mean > 0.7, "{mean}");
+    assert_eq!((statistics.solved_at, statistics.best_return), (None, None));
+
+    let half = run(&guided, 2).checkpoint;
+    let other = run(&config("recurrent-ppo", &few_lanes(), 1_000, 1), 2);
+    other.checkpoint.save(&folder.path().join(LATEST)).unwrap();
+    let stop = AtomicBool::new(false);
+    let resumed = TrainOptions {
+        resume: Some(half),
+        ..options(&stop)
+    };
+    let refused = train(&guided, &mut task(&guided, 2), resumed, &mut Silent).unwrap_err();
+    assert!(matches!(refused, TrainError::OtherGuest), "{refused}");
+}
+
 /// Choices as observations, actions of two components, and every question and bonus about them.
 #[test]
 fn every_algorithm_learns_from_compound_spaces() {
