@@ -577,7 +577,8 @@ fn one_step_recall_is_learned(algorithm_id: &str) {
     // Returns of chance, from which an offline learner learns, say nothing about it.
     let is_learned = statistics.solved_at.is_some() || greedy >= 0.95;
     assert_eq!(
-        is_learned, has_memory,
+        is_learned,
+        has_memory,
         "{algorithm_id}: one-step recall; last returns {:?}",
         statistics.recent_return()
     );

@@ -19,13 +19,16 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::asked::{Asked, answers, figure};
 use super::row::{Row, task};
 use super::server::ServerArgs;
 use super::{print, thousands, values};
 
 /// Evaluate a trained agent: greedy, sampled, and under two controls that rule out cheating
 #[derive(Debug, Args)]
-#[command(allow_negative_numbers = true, after_help = "\
+#[command(
+    allow_negative_numbers = true,
+    after_help = "\
 Examples:
   agent evaluate --checkpoint runs/hard
   agent evaluate --checkpoint runs/hard --env-arg delay=65536     far beyond what it was trained on
@@ -36,7 +39,8 @@ Modes:
   greedy     always the likeliest action
   sampled    actions drawn from the policy
   scrambled  random actions before the judged one: they cannot carry what was seen
-  emptied    greedy, with the memory emptied before every step: who still scores did not need it")]
+  emptied    greedy, with the memory emptied before every step: who still scores did not need it"
+)]
 pub struct EvaluateArgs {
     /// A checkpoint, or a run's folder
     #[arg(long, value_name = "PATH|DIR")]
@@ -52,7 +56,12 @@ pub struct EvaluateArgs {
     mode: Vec<Option<Mode>>,
     /// Return that a sequence model is asked for [default: training's]; of several, by comma, each is compared with the
     /// return that it earns, in one mode: greedy, unless another is named
-    #[arg(long, value_name = "RETURN", value_delimiter = ',', allow_hyphen_values = true)]
+    #[arg(
+        long,
+        value_name = "RETURN",
+        value_delimiter = ',',
+        allow_hyphen_values = true
+    )]
     target_return: Vec<f32>,
     /// Seed of the evaluation; its episodes are never those of training
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -162,78 +171,6 @@ fn ask_for(checkpoint: &mut Checkpoint, target: f32) -> anyhow::Result<()> {
     Ok(goal.validate()?)
 }
 
-/// What came of asking for a return.
-#[derive(Debug, Serialize)]
-struct Answer {
-    target_return: f32,
-    mode: &'static str,
-    mean_return: f64,
-    standard_error: f64,
-    episodes: usize,
-}
-
-/// What came of asking for several returns.
-#[derive(Serialize)]
-struct Asked<'a> {
-    #[serde(flatten)]
-    row: Row,
-    answers: Vec<Answer>,
-    checkpoint: Cow<'a, str>,
-}
-
-/// Pairs returns with their evaluations, as many for each.
-fn answers(targets: &[f32], evaluations: &[Evaluation]) -> Vec<Answer> {
-    let of_each = evaluations.len() / targets.len();
-    let parts = targets.iter().zip(evaluations.chunks_exact(of_each));
-    let answers = parts.flat_map(|(&target_return, part)| {
-        part.iter().map(move |evaluation| Answer {
-            target_return,
-            mode: evaluation.mode.name(),
-            mean_return: evaluation.mean_return,
-            standard_error: evaluation.standard_error(),
-            episodes: evaluation.returns.len(),
-        })
-    });
-    answers.collect()
-}
-
-/// Columns of a figure.
-const COLUMNS: usize = 41;
-
-/// A figure of the returns that were asked for (○) and those that were earned (●; ◉ where they meet), on one axis.
-fn figure(answers: &[Answer]) -> String {
-    let both = |answer: &Answer| [f64::from(answer.target_return), answer.mean_return];
-    let numbers = || answers.iter().flat_map(both);
-    let low = numbers().fold(f64::INFINITY, f64::min);
-    let high = numbers().fold(f64::NEG_INFINITY, f64::max);
-    let width = if high > low { high - low } else { 1.0 };
-    let column = |number: f64| ((number - low) / width * (COLUMNS - 1) as f64).round() as usize;
-    let mut table = Table::new();
-    table
-        .load_style(UTF8_FULL_CONDENSED.with_rounded_corners())
-        .set_header(["Mode", "Asked", "Earned", &format!("{low:.2} to {high:.2}")]);
-    for answer in answers {
-        let mut marks = ['·'; COLUMNS];
-        let [asked, earned] = both(answer).map(column);
-        marks[asked] = '○';
-        marks[earned] = if asked == earned { '◉' } else { '●' };
-        table.add_row([
-            answer.mode.to_owned(),
-            format!("{:.2}", answer.target_return),
-            format!("{:.3}", answer.mean_return),
-            marks.iter().collect(),
-        ]);
-    }
-    for column in table.column_iter_mut().skip(1).take(2) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    let episodes = answers.first().map_or(0, |answer| answer.episodes);
-    format!(
-        "{table}\n○ asked for, ● earned: the mean over {} episodes.",
-        thousands(episodes as u64)
-    )
-}
-
 /// Returns the requested modes, each once; for `all`, every mode that the task allows.
 fn modes(asked: &[Option<Mode>], judged_step: Option<u64>) -> Vec<Mode> {
     if asked.contains(&None) {
@@ -273,7 +210,7 @@ fn timesteps(checkpoint: &Checkpoint) -> u64 {
     checkpoint.run.statistics.timesteps
 }
 
-/// Who was evaluated, and on what.
+/// Returns the agent, its training and its task, as a title.
 fn heading(checkpoint: &Checkpoint, kwargs: &Map<String, Value>) -> String {
     let config = &checkpoint.config;
     let title = algorithms::find(&config.algorithm).map_or("", |row| row.title);
@@ -385,27 +322,6 @@ fn json(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_figure_shows_what_was_earned_of_what_was_asked_for() {
-        let answer = |target_return, mean_return| Answer {
-            target_return,
-            mode: "greedy",
-            mean_return,
-            standard_error: 0.0,
-            episodes: 1_000,
-        };
-        let figure = figure(&[answer(-1.0, -1.0), answer(0.0, 1.0)]);
-        let marks = |row: usize| -> Vec<usize> {
-            let line = figure.lines().nth(row).unwrap();
-            let marks: Vec<char> = line.chars().filter(|mark| "·○●◉".contains(*mark)).collect();
-            assert_eq!(marks.len(), COLUMNS, "{line}");
-            (0..COLUMNS).filter(|&at| marks[at] != '·').collect()
-        };
-        assert_eq!(marks(3), [0]);
-        assert_eq!(marks(4), [COLUMNS / 2, COLUMNS - 1]);
-        assert!(figure.ends_with("over 1,000 episodes."), "{figure}");
-    }
 
     #[test]
     fn all_modes_are_those_that_the_task_allows() {

@@ -17,7 +17,7 @@ pub struct Guest {
     pub id: String,
 }
 
-/// What of a guest lasts from one rollout to the next.
+/// State of a guest between two rollouts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GuestState {
     /// Identity of the agent.
@@ -49,7 +49,8 @@ impl Guest {
         let width = self.actor.encoder().heads().num_logits();
         let rows = nn::values(&acted.logits).chunks_exact(width);
         let policy = self.actor.policy();
-        rows.map(|logits| policy.draw(logits, rng, actions)).collect()
+        rows.map(|logits| policy.draw(logits, rng, actions))
+            .collect()
     }
 
     /// Records what came of its actions.

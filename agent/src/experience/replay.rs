@@ -390,7 +390,11 @@ impl EpisodeBatch {
         self.inputs.truncate(shorten(rows, self.inputs.len()));
         self.actions.truncate(shorten(rows, self.actions.len()));
         self.decisions.truncate(shorten(rows, self.decisions.len()));
-        for column in [&mut self.rewards, &mut self.returns_to_go, &mut self.weights] {
+        for column in [
+            &mut self.rewards,
+            &mut self.returns_to_go,
+            &mut self.weights,
+        ] {
             column.truncate(steps * batch);
         }
         for column in [&mut self.starts, &mut self.ends, &mut self.continues] {

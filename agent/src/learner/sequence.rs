@@ -79,7 +79,7 @@ pub struct Sequences {
     window: usize,
 }
 
-/// What of a learner is neither weights nor replay.
+/// Counts that a resumed run needs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Counts {
     /// Environment steps since the last optimiser step.
@@ -100,12 +100,17 @@ impl Sequences {
     /// Returns a learner for the context's policy, which is a softmax. Where the hyper-parameters have an [`EntropyBound`],
     /// it adds a parameter.
     pub fn new(context: &mut LearnerContext<'_>) -> Self {
-        let LearnerContext { policy, hyper, rng, .. } = context;
+        let LearnerContext {
+            policy, hyper, rng, ..
+        } = context;
         let bound = hyper.has::<EntropyBound>().then(|| {
             let settings: EntropyBound = hyper.get();
             let init = Init::Constant(settings.entropy_weight.ln());
             let log_weight = policy.params.add("entropy.log_weight", (1, 1), init, *rng);
-            Bound { settings, log_weight }
+            Bound {
+                settings,
+                log_weight,
+            }
         });
         let replaying: Replaying = hyper.get();
         Self {
@@ -149,7 +154,8 @@ impl Sequences {
         };
         let mut graph = Graph::training(&policy.params);
         let seen = policy.evaluate(&mut graph, &segment);
-        let of_components = Components::of(&mut graph, policy.heads().sizes(), &seen.logits, &batch);
+        let of_components =
+            Components::of(&mut graph, policy.heads().sizes(), &seen.logits, &batch);
         let mut losses = vec![(1.0, &of_components.likelihood)];
         let entropy = nn::values(&of_components.entropy)[0];
         let weight_loss;
@@ -168,7 +174,9 @@ impl Sequences {
         let gradients = graph.backward(&loss);
         let rate = self.rate(progress);
         let longest = self.optimiser.longest();
-        let norm = self.adam.step(&mut policy.params, &gradients, rate, longest);
+        let norm = self
+            .adam
+            .step(&mut policy.params, &gradients, rate, longest);
         if !norm.is_finite() || !likelihood.is_finite() {
             return Err(Diverged {
                 loss: likelihood,

@@ -103,9 +103,7 @@ impl OutputLayers {
         let width = heads.num_logits();
         let logits = match self {
             Self::Nothing => graph.constant(vec![0.0; rows * width], (rows, width)),
-            Self::ActorCritic { actor, .. } | Self::Actor(actor) => {
-                linear(graph, features, *actor)
-            }
+            Self::ActorCritic { actor, .. } | Self::Actor(actor) => linear(graph, features, *actor),
             Self::ActionValues(layer) => linear(graph, features, *layer),
             Self::Tables(tables) => {
                 let found = tables.look_up(graph.params(), nn::values(features));

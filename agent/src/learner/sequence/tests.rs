@@ -90,12 +90,16 @@ fn windows_begin_where_acting_begins_them() {
         assert_eq!(batch.steps, window);
         for (lane, &first) in first.iter().enumerate() {
             assert_eq!(batch.starts[lane], first == 0);
-            // What is left to earn at a step is its reward, and what is left after it.
+            // A return-to-go is the step's reward and the next return-to-go.
             for row in (lane..batch.weights.len()).step_by(batch.batch) {
                 let next = row + batch.batch;
                 let follows = next < batch.weights.len() && batch.weights[next] > 0.0;
                 if batch.weights[row] > 0.0 && (follows || batch.ends[row]) {
-                    let beyond = if follows { batch.returns_to_go[next] } else { 0.0 };
+                    let beyond = if follows {
+                        batch.returns_to_go[next]
+                    } else {
+                        0.0
+                    };
                     assert_eq!(batch.returns_to_go[row] - beyond, batch.rewards[row]);
                 }
             }
@@ -112,9 +116,11 @@ fn the_entropys_weight_grows_below_the_bound_and_shrinks_above() {
         });
         let weight = subject.learner.bound.as_ref().unwrap().log_weight;
         // Away from chance.
-        let logits = subject.policy.params.ids().find(|&id| {
-            subject.policy.params.name(id) == "actor.bias"
-        });
+        let logits = subject
+            .policy
+            .params
+            .ids()
+            .find(|&id| subject.policy.params.name(id) == "actor.bias");
         subject.policy.params.data_mut(logits.unwrap())[0] = 1.0;
         let before = subject.policy.params.data(weight)[0];
         let rewards = subject.rollout.rewards.clone();

@@ -3,10 +3,10 @@
 use rand::SeedableRng;
 
 use super::*;
-use crate::nn;
 use crate::hyper::Hyperparameters;
 use crate::memory::Previous;
 use crate::memory::attention::parity;
+use crate::nn;
 use crate::spaces::actions::ActionHeads;
 
 const LANES: usize = 2;
@@ -58,7 +58,10 @@ impl Played {
             inputs: (0..STEPS)
                 .flat_map(|step| parity::inputs(step, LANES, INPUTS))
                 .collect(),
-            actions: rows().flat_map(action).map(|choice| choice as u32).collect(),
+            actions: rows()
+                .flat_map(action)
+                .map(|choice| choice as u32)
+                .collect(),
             rewards: rows()
                 .map(|(step, lane)| 0.25 * (step as f32 - lane as f32))
                 .collect(),
@@ -74,7 +77,10 @@ impl Played {
             let inputs = &self.inputs[rows.start * INPUTS..rows.end * INPUTS];
             let seen = core.step(params, inputs, &self.starts[rows.clone()], state, None);
             features.extend_from_slice(nn::values(&seen.features));
-            let rewards: Vec<f64> = self.rewards[rows.clone()].iter().map(|&r| r.into()).collect();
+            let rewards: Vec<f64> = self.rewards[rows.clone()]
+                .iter()
+                .map(|&r| r.into())
+                .collect();
             let actions = &self.actions[rows.start * 2..rows.end * 2];
             core.outcome(params, state, actions, &rewards, &[false; LANES]);
         }

@@ -4,8 +4,8 @@ use crate::env::selection::EnvSelection;
 use crate::env::test_task::TestTask;
 use crate::env::{ResetReply, ResetRequest, Space, StepReply};
 use crate::evaluate::{EvaluateOptions, Mode, Player};
-use crate::experience::Collection;
 use crate::experience::Episode;
+use crate::experience::{Behaviour, Collection};
 use crate::learner::auxiliary::AuxModule;
 use crate::memory::slots::{MemoryScope, Steps};
 use crate::nn;
@@ -164,7 +164,10 @@ fn a_trained_agent_plays_in_the_learners_place() {
     let trained = run(&config("recurrent-ppo", &few_lanes(), 40_000, 0), 2);
     assert_eq!(trained.ending, Ending::EarlyStop);
     let folder = tempfile::tempdir().unwrap();
-    trained.checkpoint.save(&folder.path().join(LATEST)).unwrap();
+    trained
+        .checkpoint
+        .save(&folder.path().join(LATEST))
+        .unwrap();
     let overrides = quick().overlaid(&overrides! {
         behaviour_checkpoint: folder.path().to_str().unwrap(),
     });
