@@ -26,6 +26,8 @@ ROWS = {
     "neural-map": (200_000, 0.3, False),
     "merlin": (100_000, 0.1, False),
     "rl-mem": (100_000, None, False),
+    "dt": (200_000, 0.2, True),
+    "odt": (60_000, 0.1, True),
     "tracerl": (400_000, None, False),
     "tracerl-notebook": (200_000, None, False),
 }

@@ -33,7 +33,7 @@ Examples:
   agent evaluate --checkpoint runs/hard
   agent evaluate --checkpoint runs/hard --env-arg delay=65536     far beyond what it was trained on
   agent evaluate --checkpoint runs/hard --mode greedy,scrambled --episodes 1000 --json
-  agent evaluate --checkpoint runs/dt --target-return -1,-0.5,0,0.5,1       what it earns of what it is asked for
+  agent evaluate --checkpoint runs/dt --target-return=-1,0,1      asked for these returns in turn
 
 Modes:
   greedy     always the likeliest action
