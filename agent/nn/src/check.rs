@@ -49,9 +49,8 @@ pub fn check_gradients(params: &mut Params, loss: impl Fn(&mut Graph<'_>) -> Ten
                 params.data_mut(id)[i] = original;
                 (above - below) / (2.0 * step)
             });
-            let agrees = |numeric: &f32| {
-                (analytic - numeric).abs() <= ABSOLUTE + RELATIVE * numeric.abs()
-            };
+            let agrees =
+                |numeric: &f32| (analytic - numeric).abs() <= ABSOLUTE + RELATIVE * numeric.abs();
             let first = differences.next().expect("two steps");
             let is_right = agrees(&first) || differences.any(|numeric| agrees(&numeric));
             assert!(

@@ -7,10 +7,12 @@ use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use crate::algorithms;
+use crate::algorithms::Algorithm;
 use crate::algorithms::sections::Overrides;
 use crate::env::VectorEnv;
 use crate::env::selection::EnvSelection;
 use crate::env::test_task::TestTask;
+use crate::evaluate::{EvaluateOptions, Mode, Player};
 use crate::experience::{Behaviour, Collection, Collector, Rollout, Source};
 use crate::hyper::Hyperparameters;
 use crate::learner::auxiliary::AuxiliaryLosses;
@@ -20,6 +22,7 @@ use crate::memory::attention::window::Context;
 use crate::memory::linear::shm::{Matrix, MemoryGate};
 use crate::memory::predictive::Predictive;
 use crate::memory::recurrent::rims::Modules;
+use crate::memory::sequence::Goal;
 use crate::memory::slots::{MemoryScope, Steps};
 use crate::memory::spatial::mvprop::{MapMemory, Planning};
 use crate::memory::spatial::neural_map::{Map, MapWrite};
@@ -28,6 +31,7 @@ use crate::memory::{Segment, State};
 use crate::nn::{self, Graph, Params, categorical, check::check_gradients};
 use crate::policy::Policy;
 use crate::policy::inputs::InputEncoder;
+use crate::run::checkpoint::Checkpoint;
 use crate::run::config::TrainConfig;
 use crate::run::train::{TrainOptions, train};
 use crate::views::monitor::Silent;
@@ -154,7 +158,8 @@ impl Subject {
                 modules: 3,
                 active_modules: 2,
             })
-            .edited(|map: &mut Map| (map.map_cells, map.map_channels) = (4, 3));
+            .edited(|map: &mut Map| (map.map_cells, map.map_channels) = (4, 3))
+            .edited(|goal: &mut Goal| goal.timestep_embeddings = 8);
         if hyper.has::<Steps>() {
             steps(&mut hyper).recent_entries = 1;
         }
@@ -279,6 +284,7 @@ impl Experience {
             ends: &self.ends,
             actions: &self.actions,
             rewards: &self.rewards,
+            goals: None,
             initial_state,
             decisions,
             returns: zeros,
@@ -594,14 +600,35 @@ fn one_step_recall_is_learned(algorithm_id: &str) {
         stop: &AtomicBool::new(false),
     };
     let trained = train(&config, &mut env, options, &mut Silent).unwrap();
+    let greedy = greedy_return(row, &trained.checkpoint);
     let run = trained.checkpoint.run;
     let has_memory = !run.collector.lanes.memory.arrays.is_empty();
     let statistics = run.statistics;
+    // Returns of chance, from which an offline learner learns, say nothing about it.
+    let is_learned = statistics.solved_at.is_some() || greedy >= 0.95;
     assert_eq!(
-        statistics.solved_at.is_some(),
+        is_learned,
         has_memory,
         "{algorithm_id}: one-step recall; last returns {:?}",
         statistics.recent_return()
     );
-    eprintln!("  one-step recall at step {:?}", statistics.solved_at);
+    eprintln!(
+        "  one-step recall at step {:?}, greedy {greedy}",
+        statistics.solved_at
+    );
+}
+
+/// Mean return of 100 greedy episodes of one-step recall, half of them with each cue.
+fn greedy_return(row: &Algorithm, checkpoint: &Checkpoint) -> f64 {
+    let options = EvaluateOptions {
+        episodes: 100,
+        seed: 0,
+        mode: Mode::Greedy,
+        balanced: algorithms::plays_without_raster(row),
+        judged_step: None,
+        episodes_per_lifetime: 1,
+    };
+    let player = Player::new(checkpoint).unwrap();
+    let mut env = algorithms::test_task(row, options.episodes, 2);
+    player.evaluate(&mut env, &options).unwrap().mean_return
 }

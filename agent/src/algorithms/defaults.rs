@@ -7,9 +7,14 @@ use crate::learner::auxiliary::AuxiliaryLosses;
 use crate::learner::exploration::ExplorationBonuses;
 use crate::learner::ppo::PpoUpdate;
 use crate::learner::q_learning::{Hindsight, QUpdate};
+use crate::learner::sequence::Imitation;
 use crate::learner::settings::{Discount, Greediness, Optimiser, Replaying};
 use crate::learner::stopping::Stopping;
-use crate::memory::{Network, Slots};
+use crate::memory::attention::Width;
+use crate::memory::attention::gtrxl::Heads;
+use crate::memory::attention::window::Context;
+use crate::memory::sequence::Goal;
+use crate::memory::{Layers, Network, Slots};
 use crate::policy::inputs::Inputs;
 
 /// The sections of an algorithm that learns, in the order of the list. `memory` adds those of
@@ -82,6 +87,34 @@ pub fn check_replay(hyper: &mut Hyperparameters, _: &Overrides) -> Result<(), Co
         return Err(ConfigError::BurnIn);
     }
     Ok(())
+}
+
+/// The sections of an algorithm that learns actions from stored episodes over a window of tokens.
+pub fn sequences() -> Hyperparameters {
+    Hyperparameters::new()
+        .with(Inputs::default())
+        .with(Collection {
+            num_envs: 64,
+            num_steps: 32,
+            whole_episodes: false,
+        })
+        .with(Optimiser {
+            learning_rate: 3e-3,
+            anneal_lr: true,
+            max_grad_norm: 1.0,
+        })
+        .with(Replaying {
+            train_every: 160,
+            batch_size: 32,
+            ..Replaying::default()
+        })
+        .with(Imitation::default())
+        .with(Stopping::default())
+        .with(Goal::default())
+        .with(Context::default())
+        .with(Width::default())
+        .with(Layers::default())
+        .with(Heads::default())
 }
 
 pub fn no_check(_: &mut Hyperparameters, _: &Overrides) -> Result<(), ConfigError> {

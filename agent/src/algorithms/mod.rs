@@ -7,6 +7,7 @@ mod defaults;
 mod dnc;
 mod dqn;
 mod drqn;
+mod dt;
 mod family;
 mod frame_stack;
 mod frmqn;
@@ -22,6 +23,7 @@ mod mvprop;
 mod nec;
 mod neural_map;
 mod ntm;
+mod odt;
 mod players;
 mod ppo;
 #[cfg(test)]
@@ -71,6 +73,8 @@ pub const ALGORITHMS: &[Algorithm] = &[
     rl_mem::ROW,
     mfec::ROW,
     nec::ROW,
+    dt::ROW,
+    odt::ROW,
     tracerl::ROW,
     tracerl_notebook::ROW,
     players::RANDOM,

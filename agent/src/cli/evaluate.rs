@@ -7,8 +7,11 @@ use std::process::ExitCode;
 use agent::algorithms;
 use agent::env::Watched;
 use agent::evaluate::{EvaluateOptions, Evaluation, EvaluationEnv, Mode, Player};
+use agent::hyper::Section;
+use agent::memory::sequence::Goal;
 use agent::run::checkpoint::Checkpoint;
 use agent::text::wrapped;
+use anyhow::bail;
 use clap::{Args, ValueEnum};
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
@@ -16,23 +19,28 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::asked::{Asked, answers, figure};
 use super::row::{Row, task};
 use super::server::ServerArgs;
 use super::{print, thousands, values};
 
 /// Evaluate a trained agent: greedy, sampled, and under two controls that rule out cheating
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(
+    allow_negative_numbers = true,
+    after_help = "\
 Examples:
   agent evaluate --checkpoint runs/hard
   agent evaluate --checkpoint runs/hard --env-arg delay=65536     far beyond what it was trained on
   agent evaluate --checkpoint runs/hard --mode greedy,scrambled --episodes 1000 --json
+  agent evaluate --checkpoint runs/dt --target-return=-1,0,1      asked for these returns in turn
 
 Modes:
   greedy     always the likeliest action
   sampled    actions drawn from the policy
   scrambled  random actions before the judged one: they cannot carry what was seen
-  emptied    greedy, with the memory emptied before every step: who still scores did not need it")]
+  emptied    greedy, with the memory emptied before every step: who still scores did not need it"
+)]
 pub struct EvaluateArgs {
     /// A checkpoint, or a run's folder
     #[arg(long, value_name = "PATH|DIR")]
@@ -46,6 +54,15 @@ pub struct EvaluateArgs {
     /// Modes to evaluate in, by comma: greedy, sampled, scrambled, emptied, or all that the task allows
     #[arg(long, value_name = "MODE", value_delimiter = ',', default_value = "all", value_parser = mode)]
     mode: Vec<Option<Mode>>,
+    /// Return that a sequence model is asked for [default: training's]; of several, by comma, each is compared with the
+    /// return that it earns, in one mode: greedy, unless another is named
+    #[arg(
+        long,
+        value_name = "RETURN",
+        value_delimiter = ',',
+        allow_hyphen_values = true
+    )]
+    target_return: Vec<f32>,
     /// Seed of the evaluation; its episodes are never those of training
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
@@ -77,7 +94,7 @@ fn mode(text: &str) -> Result<Option<Mode>, String> {
 
 pub fn run(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
     let path = values::checkpoint(&args.checkpoint)?;
-    let checkpoint = Checkpoint::load(&path)?;
+    let mut checkpoint = Checkpoint::load(&path)?;
     let algorithm = algorithms::find(&checkpoint.config.algorithm)?;
     let servers = args.servers.start_for(algorithm)?;
     let EvaluationEnv {
@@ -86,34 +103,72 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
         episodes_per_lifetime,
         shows_cue_first,
     } = servers.evaluation_env(&checkpoint, &args.env_arg, args.episodes as usize)?;
-    let player = Player::for_env(&checkpoint, &env)?;
-    let modes = modes(&args.mode, judged_step);
-    let bar = bar(&modes, judged_step, args.no_progress);
+    let is_compared = args.target_return.len() > 1;
+    let modes = match is_compared && args.mode.contains(&None) {
+        true => vec![Mode::Greedy],
+        false => modes(&args.mode, judged_step),
+    };
+    let targets = args.target_return.iter().map(|&target| Some(target));
+    let targets: Vec<Option<f32>> = match args.target_return.is_empty() {
+        true => vec![None],
+        false => targets.collect(),
+    };
+    let rounds = targets.len() * modes.len();
+    let bar = bar(rounds, judged_step, args.no_progress);
     let mut evaluations = Vec::new();
-    for &mode in &modes {
-        bar.set_message(mode.name());
-        let options = EvaluateOptions {
-            episodes: args.episodes as usize,
-            seed: args.seed,
-            mode,
-            balanced: !args.no_balance && shows_cue_first,
-            judged_step,
-            episodes_per_lifetime,
-        };
-        let mut watched = Watched::new(&mut env, || {
-            bar.inc(1);
-            Ok(())
-        });
-        evaluations.push(player.evaluate(&mut watched, &options)?);
+    for &target in &targets {
+        if let Some(target) = target {
+            ask_for(&mut checkpoint, target)?;
+        }
+        let player = Player::for_env(&checkpoint, &env)?;
+        for &mode in &modes {
+            bar.set_message(mode.name());
+            let options = EvaluateOptions {
+                episodes: args.episodes as usize,
+                seed: args.seed,
+                mode,
+                balanced: !args.no_balance && shows_cue_first,
+                judged_step,
+                episodes_per_lifetime,
+            };
+            let mut watched = Watched::new(&mut env, || {
+                bar.inc(1);
+                Ok(())
+            });
+            evaluations.push(player.evaluate(&mut watched, &options)?);
+        }
     }
     let kwargs = env.kwargs();
     bar.finish_and_clear();
+    if is_compared {
+        let answers = answers(&args.target_return, &evaluations);
+        print(&if args.json {
+            serde_json::to_string(&Asked {
+                row: Row::new(&checkpoint.config, kwargs, timesteps(&checkpoint)),
+                answers,
+                checkpoint: path.to_string_lossy(),
+            })?
+        } else {
+            format!("{}\n{}", heading(&checkpoint, kwargs), figure(&answers))
+        })?;
+        return Ok(ExitCode::SUCCESS);
+    }
     print(&if args.json {
         json(&checkpoint, kwargs, &path, &evaluations)?
     } else {
         report(&checkpoint, kwargs, &evaluations)
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Sets the return that the agent is asked for.
+fn ask_for(checkpoint: &mut Checkpoint, target: f32) -> anyhow::Result<()> {
+    let algorithm = checkpoint.config.algorithm.clone();
+    let Some(goal) = checkpoint.config.hyper.get_mut::<Goal>() else {
+        bail!("{algorithm} is asked for no return: leave --target-return out");
+    };
+    goal.target_return = target;
+    Ok(goal.validate()?)
 }
 
 /// Returns the requested modes, each once; for `all`, every mode that the task allows.
@@ -133,13 +188,13 @@ fn modes(asked: &[Option<Mode>], judged_step: Option<u64>) -> Vec<Mode> {
     modes
 }
 
-/// A bar over the steps of all modes; a spinner where a task does not tell how long its episodes are.
-fn bar(modes: &[Mode], judged: Option<u64>, hidden: bool) -> ProgressBar {
+/// A bar over the steps of so many evaluations; a spinner where a task does not tell how long its episodes are.
+fn bar(evaluations: usize, judged: Option<u64>, hidden: bool) -> ProgressBar {
     let template = "{percent:>3}% {wide_bar:.cyan/dim} {msg} · {pos}/{len} steps · ETA {eta}";
     let (bar, template) = match judged {
         _ if hidden => return ProgressBar::hidden(),
         Some(judged) => (
-            ProgressBar::new((judged + 1) * modes.len() as u64),
+            ProgressBar::new((judged + 1) * evaluations as u64),
             template,
         ),
         None => (
@@ -151,14 +206,29 @@ fn bar(modes: &[Mode], judged: Option<u64>, hidden: bool) -> ProgressBar {
     bar.with_style(style.progress_chars("━╸━"))
 }
 
+fn timesteps(checkpoint: &Checkpoint) -> u64 {
+    checkpoint.run.statistics.timesteps
+}
+
+/// Returns the agent, its training and its task, as a title.
+fn heading(checkpoint: &Checkpoint, kwargs: &Map<String, Value>) -> String {
+    let config = &checkpoint.config;
+    let title = algorithms::find(&config.algorithm).map_or("", |row| row.title);
+    let title = format!(
+        "{title}, seed {}, after {} steps of training, on {}",
+        config.seed,
+        thousands(timesteps(checkpoint)),
+        task(&config.env.spec_id, kwargs),
+    );
+    wrapped(&title, WIDTH, "  ")
+}
+
 /// The outcome for a person.
 fn report(
     checkpoint: &Checkpoint,
     kwargs: &Map<String, Value>,
     evaluations: &[Evaluation],
 ) -> String {
-    let config = &checkpoint.config;
-    let title = algorithms::find(&config.algorithm).map_or("", |row| row.title);
     let episodes = evaluations.first().map_or(0, |first| first.returns.len());
     let mut table = Table::new();
     table
@@ -184,15 +254,9 @@ fn report(
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    let title = format!(
-        "{title}, seed {}, after {} steps of training, on {}",
-        config.seed,
-        thousands(checkpoint.run.statistics.timesteps),
-        task(&config.env.spec_id, kwargs),
-    );
     format!(
         "{}\n{table}\n± 95 % is half the 95 % interval of the mean over {} episodes.",
-        wrapped(&title, WIDTH, "  "),
+        heading(checkpoint, kwargs),
         thousands(episodes as u64),
     )
 }
@@ -232,9 +296,8 @@ fn json(
     };
     let mean = |mode| of(mode).map(|evaluation| evaluation.mean_return);
     let error = |mode| of(mode).map(Evaluation::standard_error);
-    let timesteps = checkpoint.run.statistics.timesteps;
     Ok(serde_json::to_string(&Outcome {
-        row: Row::new(&checkpoint.config, kwargs, timesteps),
+        row: Row::new(&checkpoint.config, kwargs, timesteps(checkpoint)),
         mean_return: mean(Mode::Greedy),
         std_return: of(Mode::Greedy).map(|evaluation| evaluation.std_return),
         standard_error: error(Mode::Greedy),

@@ -1,5 +1,6 @@
 //! The command line: one file for each command.
 
+mod asked;
 mod evaluate;
 mod export;
 mod inspect;

@@ -188,6 +188,7 @@ fn outputs(
         }
         OutputLayers::ActionValues(layer) => (step.linear(features, *layer), None),
         OutputLayers::Tables(_) => return Err("it looks its values up in tables"),
+        OutputLayers::Actor(_) => return Err("it has no value"),
         OutputLayers::Nothing => return Err("it has no outputs"),
     };
     let graph = &mut step.graph;

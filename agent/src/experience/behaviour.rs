@@ -14,9 +14,16 @@ pub enum Behaviour {
     EpsilonGreedy(f32),
     /// By any action, all equally likely. Returns are those of chance and say nothing about the policy.
     Uniform,
+    /// By a trained agent that plays in the policy's place. Returns are its own.
+    Guest,
 }
 
 impl Behaviour {
+    /// Returns whether the policy chooses actions, so that returns say how good it is.
+    pub fn is_of_policy(self) -> bool {
+        matches!(self, Self::Policy | Self::EpsilonGreedy(_))
+    }
+
     /// Appends an action to `actions`, given a row of logits; returns its log-probability under this behaviour.
     pub(super) fn choose(
         self,
@@ -27,7 +34,8 @@ impl Behaviour {
     ) -> f32 {
         let heads = policy.heads();
         match self {
-            Self::Policy => policy.draw(logits, rng, actions),
+            // The policy of who plays.
+            Self::Policy | Self::Guest => policy.draw(logits, rng, actions),
             Self::EpsilonGreedy(epsilon) => epsilon_greedy(heads, epsilon, logits, rng, actions),
             Self::Uniform => {
                 heads.random(rng, actions);

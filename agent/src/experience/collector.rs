@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use crate::env::selection::OptionDraw;
 use crate::env::{EnvError, ResetRequest, StepReply, VectorEnv};
 use crate::experience::behaviour::Behaviour;
+use crate::experience::guest::Guest;
 use crate::experience::rollout::{CutOff, Episode, Rollout};
 use crate::experience::source::Source;
 use crate::experience::state::CollectorState;
@@ -39,6 +40,7 @@ pub struct Collector<'a> {
     num_steps: usize,
     whole_episodes: bool,
     draws: Vec<OptionDraw>,
+    guest: Option<Guest>,
     state: CollectorState,
     /// The current observations, encoded: `[batch, observation_size]`.
     encoded: Vec<f32>,
@@ -77,6 +79,7 @@ impl<'a> Collector<'a> {
             observations,
             starts: vec![true; batch],
             lanes: Lanes::new(policy.core.initial_state(batch), &encoder),
+            guest: None,
             returns: vec![0.0; batch],
         };
         let collection = hyper.get::<Collection>();
@@ -86,11 +89,21 @@ impl<'a> Collector<'a> {
             num_steps: collection.num_steps,
             whole_episodes: collection.whole_episodes,
             draws: draws.to_vec(),
+            guest: None,
             state,
             encoded: Vec::new(),
         };
         collector.encode();
         Ok(collector)
+    }
+
+    /// Lets another agent play where a learner asks for a [guest](Behaviour::Guest).
+    #[must_use]
+    pub fn with_guest(mut self, guest: Option<Guest>) -> Self {
+        let batch = self.env.num_envs();
+        self.state.guest = guest.as_ref().map(|guest| guest.state(batch));
+        self.guest = guest;
+        self
     }
 
     /// Encodes the current observations.
@@ -162,6 +175,7 @@ impl<'a> Collector<'a> {
         self.state.starts = vec![true; batch];
         self.state.lanes.history = LaneHistory::new(batch, self.encoder.heads().components());
         self.state.returns = vec![0.0; batch];
+        self.state.guest = self.guest.as_ref().map(|guest| guest.state(batch));
         Ok(())
     }
 
@@ -172,17 +186,22 @@ impl<'a> Collector<'a> {
         rng: &mut Xoshiro256PlusPlus,
         rollout: &mut Rollout,
     ) -> Result<(), EnvError> {
-        let acted = self.state.lanes.act(
-            policy,
-            &self.encoder,
-            &self.encoded,
-            &self.state.starts,
-            &mut rollout.inputs,
-            Some(rng),
-        );
+        let acted = self.see(policy, chooser, rng, rollout);
         let heads = self.encoder.heads();
         let mut actions = Vec::with_capacity(rollout.batch * heads.components());
         match chooser {
+            Chooser::Decider(Behaviour::Guest) => {
+                let CollectorState {
+                    guest: state,
+                    observations,
+                    starts,
+                    ..
+                } = &mut self.state;
+                let guest = self.guest.as_ref().zip(state.as_mut());
+                let (guest, state) = guest.expect("a learner with a guest names its checkpoint");
+                let drawn = guest.play(state, observations, starts, rng, &mut actions);
+                rollout.log_probs.extend(drawn);
+            }
             Chooser::Decider(behaviour) if policy.decider() != Decider::Oracle => {
                 // Chance as well: its logits are all the same.
                 for logits in nn::values(&acted.logits).chunks_exact(heads.num_logits()) {
@@ -209,6 +228,26 @@ impl<'a> Collector<'a> {
         self.value_last_observations(policy, &reply, &actions, rollout);
         self.record(policy, reply, &actions, rollout);
         Ok(())
+    }
+
+    /// Moves the memory on by the current observations. Where the network does not choose, it is not asked: its logits and
+    /// values are 0.
+    fn see(
+        &mut self,
+        policy: &Policy,
+        chooser: Chooser,
+        rng: &mut Xoshiro256PlusPlus,
+        rollout: &mut Rollout,
+    ) -> Acted {
+        let CollectorState { lanes, starts, .. } = &mut self.state;
+        let (encoder, encoded, inputs) = (&self.encoder, &self.encoded, &mut rollout.inputs);
+        match chooser {
+            Chooser::Decider(Behaviour::Uniform | Behaviour::Guest) | Chooser::Recording => {
+                let decisions = lanes.observe(policy, encoder, encoded, starts, inputs, Some(rng));
+                policy.nothing_acted(rollout.batch, decisions)
+            }
+            Chooser::Decider(_) => lanes.act(policy, encoder, encoded, starts, inputs, Some(rng)),
+        }
     }
 
     /// Fills in V of the last observation of episodes that were cut off: the return continues beyond a truncation, unlike
@@ -285,6 +324,9 @@ impl<'a> Collector<'a> {
         }
         let lanes = &mut state.lanes;
         lanes.record(policy, actions, &reply.rewards, &state.starts);
+        if let Some((guest, of_guest)) = self.guest.as_ref().zip(state.guest.as_mut()) {
+            guest.record(of_guest, actions, &reply.rewards, &state.starts);
+        }
         state.observations = reply.observations;
         self.encode();
         self.record_next_observations(&reply.final_observations, rollout);
@@ -373,6 +415,7 @@ mod tests {
     use super::*;
     use crate::algorithms;
     use crate::env::test_task::TestTask;
+    use crate::policy::outputs::Outputs;
     use crate::seeds::{self, Role};
 
     /// Rollouts of two lanes in which every episode ends after 3 steps.
@@ -460,7 +503,8 @@ mod tests {
             }
             let last = &rollout.next_observations[2 * width..];
             let values = policy.act(last, &[false; 2], &mut memory, None).values;
-            assert_ne!(values, [0.0; 2], "{}", row.id);
+            let has_values = !matches!(row.outputs, Outputs::Actor);
+            assert_eq!(values != [0.0; 2], has_values, "{}", row.id);
             let expected = if truncates { values } else { vec![0.0; 2] };
             assert_eq!(rollout.next_values[4..], expected, "{}", row.id);
         }

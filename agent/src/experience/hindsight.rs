@@ -47,12 +47,7 @@ impl Goals {
         }
     }
 
-    fn relabel_lane(
-        &self,
-        batch: &mut EpisodeBatch,
-        lane: usize,
-        rng: &mut Xoshiro256PlusPlus,
-    ) {
+    fn relabel_lane(&self, batch: &mut EpisodeBatch, lane: usize, rng: &mut Xoshiro256PlusPlus) {
         let lanes = batch.batch;
         let width = batch.inputs.len() / batch.starts.len();
         let steps = (0..batch.steps).take_while(|t| batch.weights[t * lanes + lane] > 0.0);
@@ -67,7 +62,9 @@ impl Goals {
             true => part(&self.desired, t),
             false => part(&self.achieved, t + 1),
         };
-        let achieved: Vec<Vec<f32>> = (0..steps).map(|t| batch.inputs[after(t)].to_vec()).collect();
+        let achieved: Vec<Vec<f32>> = (0..steps)
+            .map(|t| batch.inputs[after(t)].to_vec())
+            .collect();
         let goal = &achieved[rng.random_range(0..steps)];
         if batch.inputs[part(&self.achieved, 0)] == goal[..] {
             // It is where it began: nothing to learn.
@@ -168,14 +165,20 @@ mod tests {
                 goal => panic!("{goal} was never reached"),
             };
             seen[which] += 1;
-            assert_eq!((&batch.weights[..], &batch.rewards[..]), (&weights[..], &rewards[..]));
+            assert_eq!(
+                (&batch.weights[..], &batch.rewards[..]),
+                (&weights[..], &rewards[..])
+            );
             let end = weights.iter().sum::<f32>() as usize - 1;
             let continues: Vec<bool> = (0..5).map(|t| t < end).collect();
             assert_eq!(batch.continues, continues);
             assert!(batch.ends[end]);
         }
         // 6 is drawn twice as often as each other.
-        assert!(seen[0] > seen[1] && seen[0] > seen[2] && seen.iter().all(|&n| n > 10), "{seen:?}");
+        assert!(
+            seen[0] > seen[1] && seen[0] > seen[2] && seen.iter().all(|&n| n > 10),
+            "{seen:?}"
+        );
         let mut batch = missed();
         goals().relabel(&mut batch, 0.0, &mut rng);
         assert_eq!(batch, missed());

@@ -381,6 +381,28 @@ impl EpisodeBatch {
         all
     }
 
+    /// Leaves out rows after the last that counts: those that only values are read from.
+    pub fn without_next_rows(&mut self) {
+        let last = self.weights.iter().rposition(|&weight| weight > 0.0);
+        let (steps, batch) = (last.map_or(0, |row| row / self.batch + 1), self.batch);
+        let shorten = |rows: usize, width: usize| steps * batch * (width / rows.max(1));
+        let rows = self.starts.len();
+        self.inputs.truncate(shorten(rows, self.inputs.len()));
+        self.actions.truncate(shorten(rows, self.actions.len()));
+        self.decisions.truncate(shorten(rows, self.decisions.len()));
+        for column in [
+            &mut self.rewards,
+            &mut self.returns_to_go,
+            &mut self.weights,
+        ] {
+            column.truncate(steps * batch);
+        }
+        for column in [&mut self.starts, &mut self.ends, &mut self.continues] {
+            column.truncate(steps * batch);
+        }
+        self.steps = steps;
+    }
+
     /// Returns the segment that a memory core reads. It has no return targets and no values for losses of the
     /// core's own: both are the stored rewards.
     pub fn segment(&self) -> Segment<'_> {
@@ -392,6 +414,7 @@ impl EpisodeBatch {
             ends: &self.ends,
             actions: &self.actions,
             rewards: &self.rewards,
+            goals: None,
             initial_state: &self.initial_state,
             decisions: &self.decisions,
             returns: &self.rewards,
@@ -605,7 +628,13 @@ mod tests {
             });
             let batch = replay.batch(&first_of_lanes, 1, policy.core.initial_state(3));
             assert_eq!(batch.steps, 5);
-            let seen = policy.evaluate(&mut Graph::inference(&policy.params), &batch.segment());
+            // As they were played: there is none before the last step.
+            let rewards = vec![0.0; batch.rewards.len()];
+            let segment = Segment {
+                rewards: &rewards,
+                ..batch.segment()
+            };
+            let seen = policy.evaluate(&mut Graph::inference(&policy.params), &segment);
             let mut log_probs = nn::values(&seen.logits).to_vec();
             categorical::log_softmax(&mut log_probs, 2);
             for step in (0..12).filter(|&row| batch.weights[row] > 0.0) {

@@ -149,6 +149,7 @@ impl Rollout {
             ends: &self.ends,
             actions: &self.actions,
             rewards: &self.rewards,
+            goals: None,
             initial_state: &self.initial_state,
             decisions: &self.decisions,
             returns,

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::experience::guest::GuestState;
 use crate::memory::State;
 use crate::policy::inputs::LaneHistory;
 use crate::policy::lanes::Lanes;
@@ -16,6 +17,8 @@ pub struct CollectorState {
     pub(super) starts: Vec<bool>,
     /// The agent's own state.
     pub lanes: Lanes,
+    /// The state of the agent that plays in its place, if one does.
+    pub guest: Option<GuestState>,
     /// Undiscounted returns of the episodes so far, `[batch]`.
     pub(super) returns: Vec<f64>,
 }
@@ -27,6 +30,8 @@ struct Saved {
     starts: Vec<bool>,
     history: LaneHistory,
     memory: State,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    guest: Option<GuestState>,
     returns: Vec<f64>,
 }
 
@@ -39,6 +44,7 @@ impl From<Saved> for CollectorState {
                 memory: saved.memory,
                 history: saved.history,
             },
+            guest: saved.guest,
             returns: saved.returns,
         }
     }
@@ -51,6 +57,7 @@ impl From<CollectorState> for Saved {
             starts: state.starts,
             history: state.lanes.history,
             memory: state.lanes.memory,
+            guest: state.guest,
             returns: state.returns,
         }
     }

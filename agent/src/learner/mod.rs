@@ -11,6 +11,7 @@ pub mod exploration;
 pub mod none;
 pub mod ppo;
 pub mod q_learning;
+pub mod sequence;
 pub mod settings;
 pub mod stopping;
 

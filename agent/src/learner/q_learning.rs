@@ -10,9 +10,7 @@ use rand::RngExt;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
 
-use crate::experience::{
-    Behaviour, EpisodeBatch, Goals, Replay, Rollout, Sequence, StoredStates,
-};
+use crate::experience::{Behaviour, EpisodeBatch, Goals, Replay, Rollout, Sequence, StoredStates};
 use crate::hyper::Hyperparameters;
 use crate::hyper::section::section;
 use crate::learner::exploration::ExplorationBonuses;

@@ -25,6 +25,7 @@ pub mod linear;
 pub mod none;
 pub mod predictive;
 pub mod recurrent;
+pub mod sequence;
 pub mod slots;
 pub mod spatial;
 
@@ -140,6 +141,8 @@ pub struct Segment<'a> {
     pub actions: &'a [u32],
     /// `[T*B]`: the task's own reward for it.
     pub rewards: &'a [f32],
+    /// `[T*B]`: the return that is asked for from the row on, for a memory that is asked for one; `None` as acting keeps it.
+    pub goals: Option<&'a [f32]>,
     /// The lanes' state before the first row. No gradient flows into it.
     pub initial_state: &'a State,
     /// `[T*B, decision_width]`, as [`MemoryCore::step`] returned and [`MemoryCore::settle`] completed them.
@@ -173,6 +176,12 @@ pub trait MemoryCore: Send + Sync {
     /// The state of `batch` lanes that have seen nothing.
     fn initial_state(&self, batch: usize) -> State;
 
+    /// The state of lanes that come into the middle of an episode, at these of its steps, and have seen nothing of it: for
+    /// a memory with a clock.
+    fn state_at(&self, steps: &[usize]) -> State {
+        self.initial_state(steps.len())
+    }
+
     /// Acts: takes one input row of every lane and moves the state on.
     ///
     /// `inputs`: `[batch, input_size]`. `starts`: rows whose state is reset before the step. `rng`: noise that helps
@@ -185,6 +194,18 @@ pub trait MemoryCore: Send + Sync {
         state: &mut State,
         rng: Option<&mut Xoshiro256PlusPlus>,
     ) -> CoreStep;
+
+    /// Moves the state on like [`MemoryCore::step`], where no features are wanted. Returns the decisions.
+    fn observe(
+        &self,
+        params: &Params,
+        inputs: &[f32],
+        starts: &[bool],
+        state: &mut State,
+        rng: Option<&mut Xoshiro256PlusPlus>,
+    ) -> Vec<i32> {
+        self.step(params, inputs, starts, state, rng).decisions
+    }
 
     /// Completes the decisions of a rollout of `batch` lanes, once and in place, with what learning needs and only the end
     /// of an episode tells. `starts`, `ends`: `[T*B]`, as in [`Segment`]; `decisions`: `[T*B, decision_width]`, as

@@ -62,6 +62,22 @@ impl Lanes {
         policy.act(&inputs[first..], starts, &mut self.memory, rng)
     }
 
+    /// Moves the memory on like [`Lanes::act`], where no actions are wanted. Returns the decisions.
+    pub fn observe(
+        &mut self,
+        policy: &Policy,
+        encoder: &InputEncoder,
+        encoded: &[f32],
+        starts: &[bool],
+        inputs: &mut Vec<f32>,
+        rng: Option<&mut Xoshiro256PlusPlus>,
+    ) -> Vec<i32> {
+        let first = inputs.len();
+        encoder.append_rows(encoded, &self.history, inputs);
+        let Policy { core, params, .. } = policy;
+        core.observe(params, &inputs[first..], starts, &mut self.memory, rng)
+    }
+
     /// Records what was done in every lane and what came of it: `actions` `[batch, components]`, `rewards` and `ends` of
     /// episodes `[batch]`.
     pub fn record(&mut self, policy: &Policy, actions: &[Choice], rewards: &[f64], ends: &[bool]) {

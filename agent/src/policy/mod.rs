@@ -182,6 +182,18 @@ impl Policy {
         }
     }
 
+    /// A step in which the network was not asked: logits and values are 0.
+    pub fn nothing_acted(&self, batch: usize, decisions: Vec<i32>) -> Acted {
+        let graph = Graph::inference(&self.params);
+        let zeros = |width: usize| graph.constant(vec![0.0; batch * width], (batch, width));
+        Acted {
+            logits: zeros(self.heads.num_logits()),
+            values: vec![0.0; batch],
+            decisions,
+            features: zeros(self.core.feature_size()),
+        }
+    }
+
     /// Computes a segment again, on the graph's tape.
     pub fn evaluate(&self, graph: &mut Graph<'_>, segment: &Segment<'_>) -> Evaluated {
         let unrolled = self.core.unroll(graph, segment);

@@ -14,6 +14,8 @@ pub enum Outputs {
     Nothing,
     /// Logits of a softmax policy, and a value.
     ActorCritic,
+    /// Logits of a softmax policy, without a value.
+    Actor,
     /// A value for each choice of each component of an action. The policy is greedy.
     ActionValues,
     /// A table of past returns for each choice. The policy is greedy.
@@ -34,6 +36,8 @@ pub enum OutputLayers {
         /// Features to the value.
         critic: Layer,
     },
+    /// As [`Outputs::Actor`]: features to logits. Values are 0.
+    Actor(Layer),
     /// As [`Outputs::ActionValues`]: features to values.
     ActionValues(Layer),
     /// As [`Outputs::Tables`]: features are the keys.
@@ -63,6 +67,7 @@ impl OutputLayers {
                 actor: layer("actor", heads.num_logits(), 0.01),
                 critic: layer("critic", 1, 1.0),
             },
+            Outputs::Actor => Self::Actor(layer("actor", heads.num_logits(), 0.01)),
             Outputs::ActionValues => {
                 Self::ActionValues(layer("action_values", heads.num_logits(), 1.0))
             }
@@ -75,7 +80,10 @@ impl OutputLayers {
 
     /// Returns whether actions are drawn from a softmax of the logits; otherwise the policy is greedy.
     pub fn is_softmax(&self) -> bool {
-        matches!(self, Self::Nothing | Self::ActorCritic { .. })
+        matches!(
+            self,
+            Self::Nothing | Self::ActorCritic { .. } | Self::Actor(_)
+        )
     }
 
     /// Returns logits `[rows, num_logits]` and values `[rows, 1]` of features `[rows, feature_size]`, the second of them
@@ -94,7 +102,7 @@ impl OutputLayers {
         let mut estimates = None;
         let logits = match self {
             Self::Nothing => graph.constant(vec![0.0; rows * width], (rows, width)),
-            Self::ActorCritic { actor, .. } => linear(graph, features, *actor),
+            Self::ActorCritic { actor, .. } | Self::Actor(actor) => linear(graph, features, *actor),
             Self::ActionValues(layer) => linear(graph, features, *layer),
             Self::Tables(tables) => {
                 let (logits, without_optimism) = tables.forward(graph, features);
@@ -103,7 +111,7 @@ impl OutputLayers {
             }
         };
         let values = match self {
-            Self::Nothing => graph.constant(vec![0.0; rows], (rows, 1)),
+            Self::Nothing | Self::Actor(_) => graph.constant(vec![0.0; rows], (rows, 1)),
             Self::ActorCritic { critic, .. } => linear(graph, of_critic, *critic),
             Self::ActionValues(_) | Self::Tables(_) => {
                 let estimates = estimates.as_deref().unwrap_or(nn::values(&logits));

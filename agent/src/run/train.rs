@@ -9,13 +9,17 @@ use std::time::{Duration, Instant};
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::algorithms;
 use crate::env::{EnvError, VectorEnv};
-use crate::experience::{Behaviour, Collector, Goals, Playback, Recording, Rollout, Source};
-use crate::hyper::ConfigError;
+use crate::experience::{
+    Collector, CollectorState, Goals, Guest, Playback, Recording, Rollout, Source,
+};
+use crate::hyper::{ConfigError, Hyperparameters};
 use crate::learner::auxiliary::wants_cue;
 use crate::learner::exploration::{Exploration, ExplorationBonuses, LearningRewards};
+use crate::learner::sequence::Imitation;
 use crate::learner::stopping::Stopping;
 use crate::learner::{Diverged, Experience, Group, Learner, LearnerContext, Metrics, StateError};
 use crate::nn::NnError;
@@ -24,6 +28,7 @@ use crate::policy::inputs::InputEncoder;
 use crate::run::autosave::{self, Autosave};
 use crate::run::checkpoint::{Checkpoint, CheckpointError, RunState};
 use crate::run::config::TrainConfig;
+use crate::run::load::{self, ActorError};
 use crate::run::statistics::RunStatistics;
 use crate::seeds::{self, Role};
 use crate::spaces::{Spaces, UnsupportedSpace};
@@ -195,6 +200,7 @@ impl<'a> Origin<'a> {
         config: &TrainConfig,
         encoder: InputEncoder,
         policy: &Policy,
+        guest: Option<Guest>,
     ) -> Result<Box<dyn Source + 'a>, EnvError> {
         let TrainConfig { env, hyper, .. } = config;
         let first = seeds::first_environment_seed(config.seed, Role::Training);
@@ -203,7 +209,7 @@ impl<'a> Origin<'a> {
                 let seeds = (first..).take(played.num_envs()).collect();
                 let collector =
                     Collector::begin(played, encoder, policy, hyper, &env.draws, seeds)?;
-                Box::new(collector)
+                Box::new(collector.with_guest(guest))
             }
             Self::Recording(playback) => {
                 let seeds = (first..).take(playback.num_envs()).collect();
@@ -249,6 +255,30 @@ pub(super) fn input_encoder(
     Ok(encoder)
 }
 
+/// Loads the agent that plays in the learner's place, if the hyper-parameters name one.
+fn guest(hyper: &Hyperparameters, spaces: &Spaces) -> Result<Option<Guest>, TrainError> {
+    let named = hyper.get::<Imitation>().behaviour_checkpoint;
+    if named.is_empty() {
+        return Ok(None);
+    }
+    let path = match Path::new(&named) {
+        path if path.is_dir() => path.join(LATEST),
+        path => path.to_owned(),
+    };
+    let checkpoint = Checkpoint::load(&path)?;
+    load::trained(&checkpoint)?;
+    Ok(Some(Guest {
+        actor: load::actor_for(&checkpoint, spaces)?,
+        id: digest(&checkpoint.to_bytes()),
+    }))
+}
+
+/// SHA-256 in hexadecimal digits.
+fn digest(bytes: &[u8]) -> String {
+    let digest = Sha256::digest(bytes);
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 impl<'a> Trainer<'a> {
     fn begin(config: &TrainConfig, mut origin: Origin<'a>) -> Result<Self, TrainError> {
         let algorithm = algorithms::find(&config.algorithm)?;
@@ -278,7 +308,8 @@ impl<'a> Trainer<'a> {
             num_envs,
             &mut rng,
         );
-        let source = origin.begin(config, encoder, &policy)?;
+        let guest = guest(hyper, &spaces)?;
+        let source = origin.begin(config, encoder, &policy, guest)?;
         Ok(Self {
             config: config.clone(),
             spaces,
@@ -306,6 +337,10 @@ impl<'a> Trainer<'a> {
         checkpoint: Checkpoint,
     ) -> Result<Self, TrainError> {
         let mut trainer = Self::begin(config, origin)?;
+        let id = |state: &CollectorState| state.guest.as_ref().map(|guest| guest.id.clone());
+        if id(trainer.source.state()) != id(&checkpoint.run.collector) {
+            return Err(TrainError::OtherGuest);
+        }
         trainer.policy.params.import(&checkpoint.params)?;
         trainer.learner.import(&checkpoint.learner)?;
         trainer.exploration.import(checkpoint.run.exploration)?;
@@ -409,7 +444,7 @@ impl<'a> Trainer<'a> {
     /// Returns whether the returns of a rollout say how good the policy is. Those of chance or of a recording do not:
     /// a task is not solved by them, and no checkpoint is the best by them.
     fn is_judged(&self) -> bool {
-        self.source.is_played() && self.learner.behaviour(self.share_done()) != Behaviour::Uniform
+        self.source.is_played() && self.learner.behaviour(self.share_done()).is_of_policy()
     }
 
     /// Counts a rollout.
@@ -620,6 +655,12 @@ pub enum TrainError {
     /// A file of measurements.
     #[error(transparent)]
     Monitor(#[from] MonitorError),
+    /// The agent that plays in the learner's place.
+    #[error("behaviour_checkpoint: {0}")]
+    Guest(#[from] ActorError),
+    /// A resumed run whose data another agent played.
+    #[error("behaviour_checkpoint is another agent's now: the run cannot go on as it began")]
+    OtherGuest,
     /// The losses.
     #[error(transparent)]
     Diverged(#[from] Diverged),

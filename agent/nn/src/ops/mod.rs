@@ -7,6 +7,7 @@ pub(crate) mod attention;
 pub(crate) mod attention_parts;
 pub(crate) mod blocks;
 pub(crate) mod dnc;
+pub(crate) mod entropy;
 pub(crate) mod gaussian;
 pub(crate) mod gru;
 pub(crate) mod gru_gate;

@@ -135,6 +135,7 @@ impl Nec {
             decisions: &[],
             returns: &zeros,
             values: &zeros,
+            goals: None,
         };
         let mut graph = Graph::training(&policy.params);
         let keys = policy.core.unroll(&mut graph, &segment).features;

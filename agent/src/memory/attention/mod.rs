@@ -11,7 +11,7 @@ pub(super) mod layer;
 pub mod memn2n;
 pub mod mqn;
 #[cfg(test)]
-mod parity;
+pub(super) mod parity;
 pub mod window;
 
 section! {

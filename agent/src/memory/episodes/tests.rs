@@ -147,6 +147,7 @@ fn attention_and_the_usefulness_loss_by_hand() {
         ends: &[true],
         actions: &[0],
         rewards: &[0.0],
+        goals: None,
         initial_state: &state,
         decisions: &[-2, -3],
         returns: &[2.0],

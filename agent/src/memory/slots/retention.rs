@@ -299,6 +299,7 @@ mod tests {
             ends: &ends.concat(),
             actions: &[],
             rewards: &rewards,
+            goals: None,
             initial_state: &State::new(2, Vec::new()),
             decisions: &decisions,
             returns: &[],

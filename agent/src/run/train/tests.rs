@@ -4,8 +4,8 @@ use crate::env::selection::EnvSelection;
 use crate::env::test_task::TestTask;
 use crate::env::{ResetReply, ResetRequest, Space, StepReply};
 use crate::evaluate::{EvaluateOptions, Mode, Player};
-use crate::experience::Collection;
 use crate::experience::Episode;
+use crate::experience::{Behaviour, Collection};
 use crate::learner::auxiliary::AuxModule;
 use crate::memory::slots::{MemoryScope, Steps};
 use crate::nn;
@@ -14,7 +14,7 @@ use crate::policy::lanes::Lanes;
 use crate::spaces::actions::Choice;
 use crate::views::monitor::Silent;
 
-/// A configuration for [`TestTask`].
+/// A configuration for [`TestTask`]. What is set for other algorithms is left out.
 fn config(algorithm: &str, overrides: &Overrides, total_timesteps: u64, seed: u64) -> TrainConfig {
     let env = EnvSelection {
         spec_id: "MemoryTask-v0".into(),
@@ -157,6 +157,38 @@ fn a_resumed_run_ends_bit_for_bit_like_an_uninterrupted_one() {
         }
         assert_resumes_bit_for_bit(&config(row.id, &overrides, 600, 7));
     }
+}
+
+/// An agent that knows the answer plays; one that has learned nothing learns from it, and no return is its own.
+#[test]
+fn a_trained_agent_plays_in_the_learners_place() {
+    let trained = run(&config("recurrent-ppo", &few_lanes(), 40_000, 0), 2);
+    assert_eq!(trained.ending, Ending::EarlyStop);
+    let folder = tempfile::tempdir().unwrap();
+    trained
+        .checkpoint
+        .save(&folder.path().join(LATEST))
+        .unwrap();
+    let overrides = quick().overlaid(&overrides! {
+        behaviour_checkpoint: folder.path().to_str().unwrap(),
+    });
+    let guided = config("dt", &overrides, 600, 7);
+    assert_resumes_bit_for_bit(&guided);
+    let statistics = run(&guided, 2).checkpoint.run.statistics;
+    let (mean, _) = statistics.recent_return().unwrap();
+    assert!(mean > 0.7, "{mean}");
+    assert_eq!((statistics.solved_at, statistics.best_return), (None, None));
+
+    let half = run(&guided, 2).checkpoint;
+    let other = run(&config("recurrent-ppo", &few_lanes(), 1_000, 1), 2);
+    other.checkpoint.save(&folder.path().join(LATEST)).unwrap();
+    let stop = AtomicBool::new(false);
+    let resumed = TrainOptions {
+        resume: Some(half),
+        ..options(&stop)
+    };
+    let refused = train(&guided, &mut task(&guided, 2), resumed, &mut Silent).unwrap_err();
+    assert!(matches!(refused, TrainError::OtherGuest), "{refused}");
 }
 
 /// Choices as observations, actions of two components, and every question and bonus about them.

@@ -42,11 +42,23 @@ pub(super) fn claims() -> Vec<Claim> {
     for who in [Who::Memoryless, Who::Best] {
         for bits in [3, 8] {
             let kwargs = json!({"bits": bits});
-            claims.push(claim::<BitFlip>(who, kwargs, 0.0, [1_000, 100_000], flipper));
+            claims.push(claim::<BitFlip>(
+                who,
+                kwargs,
+                0.0,
+                [1_000, 100_000],
+                flipper,
+            ));
         }
         for size in [3, 10] {
             let kwargs = json!({"size": size});
-            claims.push(claim::<ReachCell>(who, kwargs, 0.0, [1_000, 100_000], walker));
+            claims.push(claim::<ReachCell>(
+                who,
+                kwargs,
+                0.0,
+                [1_000, 100_000],
+                walker,
+            ));
         }
     }
     claims

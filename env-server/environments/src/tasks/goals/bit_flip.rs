@@ -76,7 +76,10 @@ impl BitFlip {
     /// Returns the mean return of the shortest ways.
     fn best_return(&self) -> f64 {
         let distances = self.distances().into_iter().enumerate();
-        distances.skip(1).map(|(d, chance)| chance * (1.0 - d as f64)).sum()
+        distances
+            .skip(1)
+            .map(|(d, chance)| chance * (1.0 - d as f64))
+            .sum()
     }
 
     /// Returns the mean return of random flips.
