@@ -169,10 +169,10 @@ fn every_algorithm_can_be_trained_evaluated_and_inspected() {
     let folder = folder.path();
     for algorithm in agent::algorithms::ALGORITHMS {
         let id = algorithm.id;
-        let minibatches = if algorithm.learns() {
-            "--num-minibatches 1"
-        } else {
-            ""
+        let settings = (algorithm.defaults)().to_map();
+        let minibatches = match settings.contains_key("num_minibatches") {
+            true => "--num-minibatches 1",
+            false => "",
         };
         let train =
             format!("train --algorithm {id} --total-timesteps 400 --num-envs 8 {minibatches}");
