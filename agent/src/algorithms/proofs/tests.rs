@@ -279,6 +279,21 @@ fn a_dataset_is_learned_from_without_playing() {
     assert!(mean.abs() <= 0.2, "{mean}");
 }
 
+/// The row for this learns from a recording as from chance: no environment is stepped.
+#[test]
+fn a_decision_transformer_learns_from_a_dataset() {
+    let dataset = dataset();
+    let overrides = overrides! { train_every: 32 };
+    let config = config_with(algorithms::find("dt").unwrap(), &overrides, BUDGET);
+    let mut playback = Playback::new(&dataset, config.hyper.get::<Collection>().num_envs).unwrap();
+    let stop = AtomicBool::new(false);
+    let origin = Origin::Recording(&mut playback);
+    let trained = train_from(&config, origin, options(&stop), &mut Silent).unwrap();
+    let mean = score(&trained.checkpoint, Mode::Greedy);
+    assert!(mean >= 0.95, "{mean}");
+    assert_eq!(trained.checkpoint.run.statistics.solved_at, None);
+}
+
 /// Rewards without bound: neither weights nor optimiser nor target network move.
 #[test]
 fn an_update_that_diverges_changes_nothing() {

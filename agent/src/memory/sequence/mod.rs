@@ -9,8 +9,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 
 use self::block::{Block, Pair, norm};
 use self::layout::{KINDS, Layout};
-use self::steps::Steps;
-use crate::hyper::section::section;
+use self::steps::{Form, Steps, array};
 use crate::memory::attention::Width;
 use crate::memory::attention::gtrxl::Heads;
 use crate::memory::attention::window::Context;
@@ -26,17 +25,7 @@ mod steps;
 #[cfg(test)]
 mod tests;
 
-section! {
-    /// The return that a sequence model is asked for.
-    pub struct Goal, overridden by GoalOverrides {
-        /// Return that is asked for while acting.
-        target_return: f32 = 1.0, |&v| v.is_finite(), "a number";
-        /// Size of returns: the model reads them divided by it.
-        return_scale: f32 = 1.0, |&v| v > 0.0 && v.is_finite(), "above 0";
-        /// Steps of an episode that have an embedding of their own; later ones share the last.
-        timestep_embeddings: usize = 256, |&v| (1..=65_536).contains(&v), "1 to 65536";
-    }
-}
+pub use self::steps::{Goal, GoalOverrides};
 
 /// Deviation of fresh embeddings of actions and of steps.
 const EMBEDDING_STD: f32 = 0.1;
@@ -65,24 +54,6 @@ const ATTENTION: [[&str; KINDS]; 4] = [
     ],
 ];
 
-/// Indices of the state's arrays. Of the kept steps the latest comes first.
-mod array {
-    /// Steps kept of the episode, at most K.
-    pub const LENGTH: usize = 0;
-    /// Number of the next step in its episode, as far as steps have embeddings of their own.
-    pub const STEP: usize = 1;
-    /// Return-to-go of the next step.
-    pub const GOAL: usize = 2;
-    /// Returns-to-go of the kept steps, K.
-    pub const GOALS: usize = 3;
-    /// Their inputs, K rows.
-    pub const INPUTS: usize = 4;
-    /// Their actions, K rows, each a number for each component.
-    pub const ACTIONS: usize = 5;
-    /// Attention of each layer in the last step to each kind of token, K numbers each: the mean over heads.
-    pub const ATTENTION: usize = 6;
-}
-
 /// The window and its GPT.
 pub struct DecisionTransformer {
     embed_return: Pair,
@@ -94,12 +65,9 @@ pub struct DecisionTransformer {
     embed_norm: Pair,
     blocks: Vec<Block>,
     last_norm: Pair,
-    goal: Goal,
-    /// Steps of a window, K.
-    window: usize,
+    form: Form,
     width: usize,
     heads: usize,
-    input_size: usize,
     /// Choices of each component of an action.
     sizes: Vec<usize>,
 }
@@ -136,11 +104,14 @@ impl DecisionTransformer {
                 .map(|number| Block::new(&format!("core.block{number}"), width, heads, context))
                 .collect(),
             last_norm: norm(context, "core.last_norm", width),
-            goal,
-            window: hyper.get::<Context>().memory_window,
+            form: Form {
+                goal,
+                window: hyper.get::<Context>().memory_window,
+                input_size,
+                components: context.heads.components(),
+            },
             width,
             heads,
-            input_size,
             sizes: context.heads.sizes().to_vec(),
         }
     }
@@ -148,9 +119,12 @@ impl DecisionTransformer {
     /// Returns the embedded tokens of steps, `[3 M, width]`: return-to-go, inputs and action of each, one after the other.
     fn embed(&self, graph: &mut Graph<'_>, steps: &Steps) -> Tensor {
         let count = steps.goals.len();
-        let scaled = steps.goals.iter().map(|goal| goal / self.goal.return_scale);
+        let scaled = steps
+            .goals
+            .iter()
+            .map(|goal| goal / self.form.goal.return_scale);
         let goals = graph.constant(scaled.collect(), (count, 1));
-        let inputs = graph.constant(steps.inputs.clone(), (count, self.input_size));
+        let inputs = graph.constant(steps.inputs.clone(), (count, self.form.input_size));
         let table = graph.param(self.embed_steps);
         let when = graph.gather_rows(&table, &steps.numbers);
         let linear = |graph: &mut Graph<'_>, x: &Tensor, (weight, bias): Pair| {
@@ -203,12 +177,12 @@ impl DecisionTransformer {
         for array in [array::LENGTH, array::STEP, array::ATTENTION] {
             state.arrays[array].row_mut(lane).fill(0.0);
         }
-        state.arrays[array::GOAL].row_mut(lane)[0] = self.goal.target_return;
+        state.arrays[array::GOAL].row_mut(lane)[0] = self.form.goal.target_return;
     }
 
     /// Resets lanes that begin, and makes the current step the latest that is kept, without an action yet.
     fn take_in(&self, inputs: &[f32], starts: &[bool], state: &mut State) {
-        for (lane, input) in inputs.chunks_exact(self.input_size).enumerate() {
+        for (lane, input) in inputs.chunks_exact(self.form.input_size).enumerate() {
             if starts[lane] {
                 self.reset(state, lane);
             }
@@ -225,7 +199,7 @@ impl DecisionTransformer {
                 kept[..row.len()].copy_from_slice(row);
             }
             let length = &mut state.arrays[array::LENGTH].row_mut(lane)[0];
-            *length = (*length + 1.0).min(self.window as f32);
+            *length = (*length + 1.0).min(self.form.window as f32);
             let step = &mut state.arrays[array::STEP].row_mut(lane)[0];
             *step += 1.0;
         }
@@ -238,7 +212,7 @@ impl DecisionTransformer {
             let slots = weights.len() / state.rows() / self.heads;
             for (lane, weights) in weights.chunks_exact(self.heads * slots).enumerate() {
                 let steps = state.arrays[array::LENGTH].row(lane)[0] as usize;
-                let of_layer = KINDS * self.window;
+                let of_layer = KINDS * self.form.window;
                 let row = &mut state.arrays[array::ATTENTION].row_mut(lane)[layer * of_layer..];
                 let row = &mut row[..of_layer];
                 row.fill(0.0);
@@ -246,7 +220,8 @@ impl DecisionTransformer {
                     // Windows begin with their oldest step; the tokens after the last observation are empty.
                     let (step, kind) = (place % slots / KINDS, place % slots % KINDS);
                     if step < steps {
-                        row[kind * self.window + steps - 1 - step] += weight / self.heads as f32;
+                        row[kind * self.form.window + steps - 1 - step] +=
+                            weight / self.heads as f32;
                     }
                 }
             }
@@ -264,21 +239,23 @@ impl MemoryCore for DecisionTransformer {
     }
 
     fn state_at(&self, steps: &[usize]) -> State {
-        let window = self.window;
+        let window = self.form.window;
         let layers = self.blocks.len().min(ATTENTION.len());
         let widths = [
             1,
             1,
             1,
             window,
-            window * self.input_size,
+            window * self.form.input_size,
             window * self.sizes.len(),
             layers * KINDS * window,
         ];
         let zeros = widths.map(|width| Array::filled(steps.len(), width, 0.0));
         let mut state = State::new(steps.len(), zeros.into());
         state.arrays[array::STEP].data = steps.iter().map(|&step| step as f32).collect();
-        state.arrays[array::GOAL].data.fill(self.goal.target_return);
+        state.arrays[array::GOAL]
+            .data
+            .fill(self.form.goal.target_return);
         state
     }
 
@@ -296,7 +273,7 @@ impl MemoryCore for DecisionTransformer {
             layout.begin();
             let kept = state.arrays[array::LENGTH].row(lane)[0] as usize;
             for back in (1..=kept).rev() {
-                self.append_kept(&mut steps, state, lane, back);
+                self.form.append_kept(&mut steps, state, lane, back);
                 layout.push();
             }
             layout.answer(lane, starts.len());
@@ -323,7 +300,7 @@ impl MemoryCore for DecisionTransformer {
     }
 
     fn unroll(&self, graph: &mut Graph<'_>, segment: &Segment<'_>) -> Unrolled {
-        let (steps, layout) = self.lay_out(segment);
+        let (steps, layout) = self.form.lay_out(segment);
         Unrolled {
             features: self.encode(graph, &steps, &layout).features,
             critic_features: None,
@@ -363,7 +340,9 @@ impl MemoryCore for DecisionTransformer {
         let goal = state.arrays[array::GOAL].row(lane).to_vec();
         let names = ATTENTION.iter().flatten().copied();
         let attention = state.arrays[array::ATTENTION].row(lane);
-        let attention = attention.chunks_exact(self.window).map(<[f32]>::to_vec);
+        let attention = attention
+            .chunks_exact(self.form.window)
+            .map(<[f32]>::to_vec);
         let asked = std::iter::once(("return that is asked for", goal));
         MemoryContents::Vectors(asked.chain(names.zip(attention)).collect())
     }

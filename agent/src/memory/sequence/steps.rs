@@ -1,8 +1,50 @@
 //! Steps, as a state keeps them and as a segment has them, and the windows that they make.
 
 use super::layout::Layout;
-use super::{DecisionTransformer, array};
+use crate::hyper::section::section;
 use crate::memory::{Segment, State};
+
+section! {
+    /// The return that a sequence model is asked for.
+    pub struct Goal, overridden by GoalOverrides {
+        /// Return that is asked for while acting.
+        target_return: f32 = 1.0, |&v| v.is_finite(), "a number";
+        /// Size of returns: the model reads them divided by it.
+        return_scale: f32 = 1.0, |&v| v > 0.0 && v.is_finite(), "above 0";
+        /// Steps of an episode that have an embedding of their own; later ones share the last.
+        timestep_embeddings: usize = 256, |&v| (1..=65_536).contains(&v), "1 to 65536";
+    }
+}
+
+/// Indices of the state's arrays. Of the kept steps the latest comes first.
+pub mod array {
+    /// Steps kept of the episode, at most K.
+    pub const LENGTH: usize = 0;
+    /// Number of the next step in its episode, as far as steps have embeddings of their own.
+    pub const STEP: usize = 1;
+    /// Return-to-go of the next step.
+    pub const GOAL: usize = 2;
+    /// Returns-to-go of the kept steps, K.
+    pub const GOALS: usize = 3;
+    /// Their inputs, K rows.
+    pub const INPUTS: usize = 4;
+    /// Their actions, K rows, each a number for each component.
+    pub const ACTIONS: usize = 5;
+    /// Attention of each layer in the last step to each kind of token, K numbers each: the mean over heads.
+    pub const ATTENTION: usize = 6;
+}
+
+/// Sizes of a window and of its steps, and the return that is asked for.
+pub struct Form {
+    /// The return that is asked for, and how steps are numbered.
+    pub goal: Goal,
+    /// Steps of a window, K.
+    pub window: usize,
+    /// Numbers in an input row.
+    pub input_size: usize,
+    /// Components of an action.
+    pub components: usize,
+}
 
 /// The steps of a [`Layout`], in its order.
 #[derive(Default)]
@@ -17,14 +59,14 @@ pub struct Steps {
     pub numbers: Vec<u32>,
 }
 
-impl DecisionTransformer {
+impl Form {
     /// Returns the number by which an embedding of a step is found.
     fn number(&self, step: usize) -> u32 {
         step.min(self.goal.timestep_embeddings - 1) as u32
     }
 
     /// Appends the step that a lane took `back` steps before the next one, 1 for the last.
-    pub(super) fn append_kept(&self, steps: &mut Steps, state: &State, lane: usize, back: usize) {
+    pub fn append_kept(&self, steps: &mut Steps, state: &State, lane: usize, back: usize) {
         let row = |array: usize, width: usize| {
             &state.arrays[array].row(lane)[(back - 1) * width..][..width]
         };
@@ -32,7 +74,7 @@ impl DecisionTransformer {
         steps
             .inputs
             .extend_from_slice(row(array::INPUTS, self.input_size));
-        let actions = row(array::ACTIONS, self.sizes.len());
+        let actions = row(array::ACTIONS, self.components);
         steps
             .actions
             .extend(actions.iter().map(|&choice| choice as u32));
@@ -56,7 +98,7 @@ impl DecisionTransformer {
     }
 
     /// Lays a segment out as windows.
-    pub(super) fn lay_out(&self, segment: &Segment<'_>) -> (Steps, Layout) {
+    pub fn lay_out(&self, segment: &Segment<'_>) -> (Steps, Layout) {
         let goals = match segment.goals {
             Some(goals) => goals.to_vec(),
             None => self.kept_goals(segment),
@@ -89,7 +131,7 @@ impl DecisionTransformer {
                 }
                 for t in first..=t {
                     let row = t * segment.batch + lane;
-                    let components = self.sizes.len();
+                    let components = self.components;
                     steps.goals.push(goals[row]);
                     let inputs = &segment.inputs[row * self.input_size..][..self.input_size];
                     steps.inputs.extend_from_slice(inputs);
