@@ -8,13 +8,14 @@ use crate::learner::exploration::ExplorationBonuses;
 use crate::learner::ppo::PpoUpdate;
 use crate::learner::q_learning::{Hindsight, QUpdate};
 use crate::learner::sequence::Imitation;
-use crate::learner::settings::{Discount, Greediness, Optimiser, Replaying};
+use crate::learner::settings::{Discount, Optimiser, Replaying};
 use crate::learner::stopping::Stopping;
 use crate::memory::attention::Width;
 use crate::memory::attention::gtrxl::Heads;
 use crate::memory::attention::window::Context;
 use crate::memory::sequence::Goal;
 use crate::memory::{Layers, Network, Slots};
+use crate::policy::greediness::Greediness;
 use crate::policy::inputs::Inputs;
 
 /// The sections of an algorithm that learns, in the order of the list. `memory` adds those of

@@ -6,10 +6,11 @@ use super::family::Family;
 use crate::experience::Collection;
 use crate::hyper::Hyperparameters;
 use crate::learner::episodic::mfec::Mfec;
-use crate::learner::settings::{Discount, Greediness};
+use crate::learner::settings::Discount;
 use crate::memory::attention::window::Context;
 use crate::memory::episodic::history::{History, Keys};
 use crate::policy::decider::Decider;
+use crate::policy::greediness::Greediness;
 use crate::policy::outputs::Outputs;
 use crate::policy::tables::{Lookup, Reading, TableSettings};
 

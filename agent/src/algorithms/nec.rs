@@ -6,9 +6,10 @@ use super::family::Family;
 use super::mfec::episodic;
 use crate::experience::Collection;
 use crate::learner::episodic::nec::{Dictionary, Nec};
-use crate::learner::settings::{Greediness, Replaying};
+use crate::learner::settings::Replaying;
 use crate::memory::episodic::embedded::{Embedded, Embedding};
 use crate::policy::decider::Decider;
+use crate::policy::greediness::Greediness;
 use crate::policy::outputs::Outputs;
 use crate::policy::tables::{Lookup, Reading, TableSettings};
 

@@ -15,7 +15,7 @@ use crate::learner::exploration::ExplorationBonuses;
 use crate::learner::ppo::PpoUpdate;
 use crate::learner::q_learning::{Hindsight, QUpdate};
 use crate::learner::sequence::{EntropyBound, Imitation};
-use crate::learner::settings::{Discount, Greediness, Optimiser, Replaying};
+use crate::learner::settings::{Discount, Optimiser, Replaying};
 use crate::learner::stopping::Stopping;
 use crate::memory::addressed::Addressing;
 use crate::memory::attention::episodic_transformer::Episodes;
@@ -35,6 +35,7 @@ use crate::memory::slots::Steps;
 use crate::memory::spatial::mvprop::Planning;
 use crate::memory::spatial::neural_map::Map;
 use crate::memory::{Layers, Network, Slots, Writes};
+use crate::policy::greediness::Greediness;
 use crate::policy::inputs::Inputs;
 use crate::policy::tables::Lookup;
 

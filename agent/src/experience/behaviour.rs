@@ -2,7 +2,8 @@
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-use crate::policy::{Policy, any, epsilon_greedy};
+use crate::policy::Policy;
+use crate::policy::greediness::{any, epsilon_greedy};
 use crate::spaces::actions::Choice;
 
 /// How lanes are played while learning. The memory moves on in all of them.

@@ -14,13 +14,14 @@ use crate::experience::{Behaviour, EpisodeBatch, Goals, Replay, Rollout, Sequenc
 use crate::hyper::Hyperparameters;
 use crate::hyper::section::section;
 use crate::learner::exploration::ExplorationBonuses;
-use crate::learner::settings::{Discount, Greediness, Optimiser, Replaying};
+use crate::learner::settings::{Discount, Optimiser, Replaying};
 use crate::learner::{
     Backup, Diverged, Experience, Group, Learner, LearnerContext, LearnerState, Metrics, StateError,
 };
 use crate::memory::State;
 use crate::nn::{self, Adam, Graph, Params, categorical};
 use crate::policy::Policy;
+use crate::policy::greediness::Greediness;
 use crate::policy::inputs::InputEncoder;
 
 section! {

@@ -24,16 +24,6 @@ section! {
 }
 
 section! {
-    /// ε-greedy play.
-    pub struct Greediness, overridden by GreedinessOverrides {
-        /// Share ε of random actions, once it has fallen to it; `sampled` evaluation plays with it.
-        epsilon: f32 = 0.02, |&v| (0.0..=1.0).contains(&v), "0 to 1";
-        /// Share of the run over which ε falls linearly from 1.
-        epsilon_fraction: f32 = 0.2, |&v| (0.0..=1.0).contains(&v), "0 to 1";
-    }
-}
-
-section! {
     /// Learning again from stored experience.
     pub struct Replaying, overridden by ReplayingOverrides {
         /// Environment steps that are stored; the oldest make room for new ones.
@@ -63,37 +53,9 @@ impl Optimiser {
     }
 }
 
-impl Greediness {
-    /// Returns ε when this share of the run is over, 0 to 1.
-    pub fn at(&self, progress: f64) -> f32 {
-        if self.epsilon_fraction <= 0.0 {
-            return self.epsilon;
-        }
-        let fallen = (progress as f32 / self.epsilon_fraction).min(1.0);
-        1.0 + (self.epsilon - 1.0) * fallen
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn epsilon_falls_and_then_stays() {
-        let greediness = Greediness {
-            epsilon: 0.1,
-            epsilon_fraction: 0.5,
-        };
-        let at = [0.0, 0.25, 0.5, 1.0].map(|progress| greediness.at(progress));
-        for (found, expected) in at.iter().zip([1.0, 0.55, 0.1, 0.1]) {
-            assert!((found - expected).abs() < 1e-6, "{at:?}");
-        }
-        let at_once = Greediness {
-            epsilon_fraction: 0.0,
-            ..greediness
-        };
-        assert_eq!(at_once.at(0.0), 0.1);
-    }
 
     #[test]
     fn the_step_size_falls_if_it_is_to() {

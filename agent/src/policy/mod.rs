@@ -3,19 +3,19 @@
 
 pub mod actor;
 pub mod decider;
+pub mod greediness;
 pub mod inputs;
 pub mod lanes;
 pub mod outputs;
 pub mod tables;
 
-use rand::RngExt;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use crate::hyper::Hyperparameters;
-use crate::learner::settings::Greediness;
 use crate::memory::{CoreContext, MemoryContents, MemoryCore, Segment, State};
 use crate::nn::{self, Graph, Params, Tensor};
 use crate::policy::decider::Decider;
+use crate::policy::greediness::{Greediness, epsilon_greedy};
 use crate::policy::inputs::InputEncoder;
 use crate::policy::outputs::{OutputLayers, Outputs};
 use crate::policy::tables::Tables;
@@ -216,30 +216,4 @@ impl Policy {
         let features = (features, of_critic.unwrap_or(features));
         self.outputs.forward(graph, features, rows, &self.heads)
     }
-}
-
-/// Appends any action to `actions` with probability `epsilon`, else the likeliest; returns its log-probability.
-pub fn epsilon_greedy(
-    heads: &ActionHeads,
-    epsilon: f32,
-    logits: &[f32],
-    rng: &mut Xoshiro256PlusPlus,
-    actions: &mut Vec<Choice>,
-) -> f32 {
-    let first = actions.len();
-    if rng.random::<f32>() < epsilon {
-        heads.random(rng, actions);
-    } else {
-        heads.likeliest(logits, actions);
-    }
-    let mut likeliest = Vec::with_capacity(heads.components());
-    heads.likeliest(logits, &mut likeliest);
-    let greedy = f32::from(u8::from(actions[first..] == likeliest[..]));
-    (epsilon * any(heads) + (1.0 - epsilon) * greedy).ln()
-}
-
-/// Returns the probability of an action of chance.
-pub fn any(heads: &ActionHeads) -> f32 {
-    let sizes = heads.sizes().iter();
-    1.0 / sizes.map(|&size| size as f32).product::<f32>()
 }

@@ -8,12 +8,13 @@ use super::episodes::{Episode, Episodes, by_time};
 use super::index::{Index, hash};
 use super::not_finite;
 use crate::experience::Behaviour;
-use crate::learner::settings::{Discount, Greediness};
+use crate::learner::settings::Discount;
 use crate::learner::{
     Diverged, Experience, Group, Learner, LearnerContext, LearnerState, Metrics, StateError,
 };
 use crate::nn::{self, Graph};
 use crate::policy::Policy;
+use crate::policy::greediness::Greediness;
 
 /// Writes `Q(s, a) ← max(Q(s, a), R)` for each step of an episode that has ended (eq. 1).
 pub struct Mfec {

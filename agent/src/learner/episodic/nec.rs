@@ -11,13 +11,14 @@ use super::not_finite;
 use super::transitions::Transitions;
 use crate::experience::{Behaviour, Rollout};
 use crate::hyper::section::section;
-use crate::learner::settings::{Discount, Greediness, Optimiser, Replaying};
+use crate::learner::settings::{Discount, Optimiser, Replaying};
 use crate::learner::{
     Backup, Diverged, Experience, Group, Learner, LearnerContext, LearnerState, Metrics, StateError,
 };
 use crate::memory::{Segment, State};
 use crate::nn::{self, Adam, Graph, Params};
 use crate::policy::Policy;
+use crate::policy::greediness::Greediness;
 use crate::policy::tables::Tables;
 
 section! {
