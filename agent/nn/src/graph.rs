@@ -212,9 +212,8 @@ impl<'p> Graph<'p> {
         let transposed = known.or_insert_with(|| {
             let len = (rows / blocks * columns).max(1);
             let parts = params.data(id).chunks_exact(len);
-            parts
-                .flat_map(|part| transpose(part, rows / blocks, columns))
-                .collect()
+            let transposed = parts.map(|part| transpose(part, rows / blocks, columns));
+            transposed.collect::<Vec<_>>().concat().into()
         });
         Rc::clone(transposed)
     }

@@ -41,8 +41,9 @@
 //!
 //! - [`Params`], [`ParamId`], [`Init`], [`NamedArray`]: weights, their initial values, and their
 //!   form in checkpoints.
-//! - [`Graph`]: layers ([`Graph::linear`], [`Graph::lstm`], [`Graph::gru`], [`Graph::gated_scan`],
-//!   [`Graph::lru`], [`Graph::matrix_memory`], [`Graph::attention_read`], [`Graph::layer_norm`]), arithmetic, and losses ([`Graph::mse`], [`Graph::cross_entropy`],
+//! - [`Graph`]: layers ([`Graph::linear`], [`Graph::lstm`], [`Graph::gru`], [`Graph::min_gru`],
+//!   [`Graph::lru`], [`Graph::matrix_memory`], [`Graph::controlled_ntm`],
+//!   [`Graph::attention_read`], [`Graph::layer_norm`]), arithmetic, and losses ([`Graph::mse`], [`Graph::cross_entropy`],
 //!   [`Graph::ppo_loss`], [`Graph::retention_score`]).
 //! - [`Adam`], [`AdamConfig`], [`AdamState`]: the optimiser and its saved state.
 //! - [`categorical`]: distributions over actions, for acting.
@@ -80,11 +81,12 @@ pub use kernels::nearest::{BLOCK as NEAREST_BLOCK, Neighbour, nearest};
 pub use kernels::raster::GridSize;
 pub use ops::addressing::ContentRead;
 pub use ops::attention::{AttentionRead, ScoreTerms, attend};
+pub use ops::controlled::{ControlledOutput, ControllerParams};
 pub use ops::gru::{GruOutput, GruParams};
 pub use ops::gru_gate::GruGateParams;
+pub use ops::lru::LruParams;
 pub use ops::lstm::{LstmOutput, LstmParams};
 pub use ops::matrix_memory::MatrixMemory;
 pub use ops::ppo::{PpoBatch, PpoCoefficients, PpoStats};
-pub use ops::scan::LruParams;
 pub use params::{NamedArray, ParamId, Params};
 pub use tensor::{Tensor, values};

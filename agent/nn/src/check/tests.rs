@@ -5,9 +5,9 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::check_gradients;
 use crate::{
-    Activation, Calibration, Graph, GridSize, GruGateParams, GruParams, Init, LruParams,
-    LstmParams, MatrixMemory, MemorySizes, ParamId, Params, PpoBatch, PpoCoefficients, ScoreTerms,
-    Tensor, values,
+    Activation, Calibration, ControllerParams, Graph, GridSize, GruGateParams, GruParams, Init,
+    LruParams, LstmParams, MatrixMemory, MemorySizes, ParamId, Params, PpoBatch, PpoCoefficients,
+    ScoreTerms, Tensor, values,
 };
 
 /// Uniform random numbers in -1..1.
@@ -295,20 +295,32 @@ fn gru_through_time() {
 #[test]
 fn scans_through_time() {
     const STEPS: usize = 5;
-    let (mut params, [x, nu, theta, log_gamma]) =
-        normal_params([(2 * STEPS, 6), (1, 3), (1, 3), (1, 3)]);
-    let unit = LruParams {
+    let (mut params, [x, w, b, input, nu, theta, log_gamma, output, bias]) = normal_params([
+        (2 * STEPS, 2),
+        (2, 4),
+        (1, 4),
+        (2, 6),
+        (1, 3),
+        (1, 3),
+        (1, 3),
+        (6, 2),
+        (1, 2),
+    ]);
+    let units = LruParams {
+        input,
         nu,
         theta,
         log_gamma,
+        output,
+        bias,
     };
     let mut starts = [false; 2 * STEPS];
     starts[5] = true;
     let initial = uniform(12, 3);
     check_gradients(&mut params, |graph| {
         let x = graph.param(x);
-        let gated = graph.gated_scan(&x, &starts, &initial[..6], 2);
-        let complex = graph.lru(&x, &unit, &starts, &initial, 2);
+        let (gated, _) = graph.min_gru(&x, (w, b), &starts, &initial[..4], 2);
+        let (complex, _) = graph.lru(&x, &units, &starts, &initial, 2);
         let both = graph.concat_cols(&[&gated, &complex]);
         weighted_sum(graph, &both)
     });
@@ -317,24 +329,27 @@ fn scans_through_time() {
 /// Eighteen steps, more than the backward pass computes again at once.
 #[test]
 fn matrix_memory_with_resets() {
-    let (rows, value_size, key_size, batch) = (36, 2, 3, 2);
-    let (high, wide) = ((rows, value_size), (rows, key_size));
-    let (mut params, ids) = normal_params([high, wide, high, wide, wide]);
-    let starts: Vec<bool> = (0..rows).map(|row| row % 13 == 9).collect();
-    let initial = uniform(batch * value_size * key_size, 2);
-    for calibration in [Calibration::Hadamard, Calibration::Outer] {
-        check_gradients(&mut params, |graph| {
-            let [left, right, value, key, query] = ids.map(|id| graph.param(id));
-            let inputs = MatrixMemory {
-                left,
-                right,
-                value,
-                key,
-                query,
-            };
-            let (y, _) = graph.matrix_memory(&inputs, calibration, &starts, &initial, batch);
-            weighted_sum(graph, &y)
-        });
+    // Columns that are part of a register, and more than one.
+    for key_size in [3, 17] {
+        let (rows, value_size, batch) = (36, 2, 2);
+        let (high, wide) = ((rows, value_size), (rows, key_size));
+        let (mut params, ids) = normal_params([high, wide, high, wide, wide]);
+        let starts: Vec<bool> = (0..rows).map(|row| row % 13 == 9).collect();
+        let initial = uniform(batch * value_size * key_size, 2);
+        for calibration in [Calibration::Hadamard, Calibration::Outer] {
+            check_gradients(&mut params, |graph| {
+                let [left, right, value, key, query] = ids.map(|id| graph.param(id));
+                let inputs = MatrixMemory {
+                    left,
+                    right,
+                    value,
+                    key,
+                    query,
+                };
+                let (y, _) = graph.matrix_memory(&inputs, calibration, &starts, &initial, batch);
+                weighted_sum(graph, &y)
+            });
+        }
     }
 }
 
@@ -432,6 +447,51 @@ fn steps_of_an_ntm() {
                 state = graph.ntm_step(&state, &interface, sizes);
             }
             weighted_sum(graph, &state)
+        });
+    }
+}
+
+/// Of an LSTM and of a dense layer, with a reset.
+#[test]
+fn controlled_memories_through_time() {
+    const BATCH: usize = 2;
+    const ROWS: usize = 3 * BATCH;
+    let (inputs, hidden) = (2, 3);
+    let sizes = MemorySizes {
+        slots: 3,
+        width: 2,
+        heads: 1,
+        writes: true,
+    };
+    let interface: usize = sizes.ntm_interface_parts().iter().sum();
+    let width: usize = sizes.ntm_state_parts().iter().sum();
+    for is_lstm in [true, false] {
+        let layer = match is_lstm {
+            true => (inputs + sizes.width + hidden, 4 * hidden),
+            false => (inputs + sizes.width, hidden),
+        };
+        let (mut params, [x, w, b, to_interface, interface_bias]) = normal_params([
+            (ROWS, inputs),
+            layer,
+            (1, layer.1),
+            (hidden, interface),
+            (1, interface),
+        ]);
+        let controller = ControllerParams {
+            layer: (w, b),
+            interface: (to_interface, interface_bias),
+        };
+        let mut starts = [false; ROWS];
+        starts[3] = true;
+        let shares = uniform(BATCH * width, 4);
+        let memory: Vec<f32> = shares.iter().map(|x| 0.1 * (x + 1.0)).collect();
+        let units = uniform(BATCH * hidden, 5);
+        let state = [&memory[..], &units, &units];
+        let state = &state[..if is_lstm { 3 } else { 1 }];
+        check_gradients(&mut params, |graph| {
+            let x = graph.param(x);
+            let output = graph.controlled_ntm(&x, &starts, state, &controller, sizes);
+            weighted_sum(graph, &output.seen)
         });
     }
 }

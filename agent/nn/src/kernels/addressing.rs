@@ -56,11 +56,12 @@ pub(crate) use with_known_sizes;
 /// Cuts a slice into consecutive parts.
 #[inline(always)]
 pub(crate) fn parts<const N: usize>(mut rest: &[f32], lengths: [usize; N]) -> [&[f32]; N] {
-    lengths.map(|length| {
-        let (part, after) = rest.split_at(length);
-        rest = after;
-        part
-    })
+    // A loop, because `map` is not always inlined, and lengths known at compile time would then be lost.
+    let mut parts: [&[f32]; N] = [&[]; N];
+    for number in 0..N {
+        (parts[number], rest) = rest.split_at(lengths[number]);
+    }
+    parts
 }
 
 /// Cuts a slice into consecutive parts for writing.
@@ -69,11 +70,11 @@ pub(crate) fn parts_mut<const N: usize>(
     mut rest: &mut [f32],
     lengths: [usize; N],
 ) -> [&mut [f32]; N] {
-    lengths.map(|length| {
-        let (part, after) = std::mem::take(&mut rest).split_at_mut(length);
-        rest = after;
-        part
-    })
+    let mut parts: [&mut [f32]; N] = std::array::from_fn(|_| <&mut [f32]>::default());
+    for number in 0..N {
+        (parts[number], rest) = rest.split_at_mut(lengths[number]);
+    }
+    parts
 }
 
 /// The values of a step of an addressed memory that its backward pass needs.

@@ -23,17 +23,22 @@ pub(crate) fn gru_step(
     for (b, (gates, recalled)) in rows.enumerate() {
         let (reset_update, candidate) = gates.split_at_mut(2 * hidden);
         let (recalled_gates, recalled) = recalled.split_at(2 * hidden);
-        for j in 0..2 * hidden {
-            reset_update[j] = sigmoid(reset_update[j] + recalled_gates[j]);
+        for (gate, recalled) in reset_update.iter_mut().zip(recalled_gates) {
+            *gate = sigmoid(*gate + recalled);
         }
         let (reset, update) = reset_update.split_at(hidden);
         let row = b * hidden..(b + 1) * hidden;
         let h_before = &h_before[row.clone()];
         let (h, kept) = (&mut h[row.clone()], &mut kept[row]);
+        kept.copy_from_slice(recalled);
+        // A loop for each result, and tanh in place: compilers do not use vectors where many slices may overlap.
         for j in 0..hidden {
-            kept[j] = recalled[j];
-            candidate[j] = tanh(reset[j].mul_add(recalled[j], candidate[j]));
-            h[j] = update[j].mul_add(candidate[j] - h_before[j], h_before[j]);
+            h[j] = reset[j].mul_add(recalled[j], candidate[j]);
+        }
+        h.iter_mut().for_each(|h| *h = tanh(*h));
+        candidate.copy_from_slice(h);
+        for j in 0..hidden {
+            h[j] = update[j].mul_add(h[j] - h_before[j], h_before[j]);
         }
     }
 }
@@ -71,18 +76,17 @@ pub(crate) fn gru_step_gradient(
         let dh = &mut dh[row];
         let (d_reset, d_rest) = d_gates.split_at_mut(hidden);
         let (d_update, d_candidate) = d_rest.split_at_mut(hidden);
-        let (r_reset, r_rest) = d_recalled.split_at_mut(hidden);
-        let (r_update, r_candidate) = r_rest.split_at_mut(hidden);
         for j in 0..hidden {
             let (r, z, n) = (reset[j], update[j], candidate[j]);
             let d_sum = dh[j] * z * (1.0 - n * n);
             d_candidate[j] = d_sum;
-            r_candidate[j] = d_sum * r;
             d_reset[j] = d_sum * kept[j] * r * (1.0 - r);
-            r_reset[j] = d_reset[j];
             d_update[j] = dh[j] * (n - h_before[j]) * z * (1.0 - z);
-            r_update[j] = d_update[j];
             dh[j] *= 1.0 - z;
+        }
+        d_recalled.copy_from_slice(d_gates);
+        for (d, r) in d_recalled[2 * hidden..].iter_mut().zip(reset) {
+            *d *= r;
         }
     }
 }

@@ -6,7 +6,7 @@ use multiversion::multiversion;
 use super::math::tanh;
 
 /// Numbers of a register. Rows of a matrix are filled up with zeros to whole registers, which no operation changes.
-const LANES: usize = 8;
+const LANES: usize = 16;
 type Register = [f32; LANES];
 
 /// Steps from one matrix that the forward pass keeps to the next. The backward pass computes those between them again.
@@ -228,8 +228,15 @@ fn run<const HADAMARD: bool>(
 
 #[inline(always)]
 fn total(sums: Register) -> f32 {
-    let halves: [f32; 4] = std::array::from_fn(|lane| sums[lane] + sums[lane + 4]);
-    (halves[0] + halves[2]) + (halves[1] + halves[3])
+    let mut sums = sums;
+    let mut width = LANES / 2;
+    while width > 0 {
+        for lane in 0..width {
+            sums[lane] += sums[lane + width];
+        }
+        width /= 2;
+    }
+    sums[0]
 }
 
 /// The matrices of a block of steps, and the factors that led from one to the next.

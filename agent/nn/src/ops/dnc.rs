@@ -31,7 +31,7 @@ impl Graph<'_> {
 }
 
 /// The kernels of a step.
-struct Dnc(MemorySizes);
+pub(super) struct Dnc(pub(super) MemorySizes);
 
 impl StepKernel for Dnc {
     fn lane(&self) -> LaneSizes {

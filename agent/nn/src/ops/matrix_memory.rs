@@ -246,22 +246,23 @@ mod tests {
         assert_eq!(last, [100.0]);
     }
 
-    /// In one pass, and in parts of one step and of seven, which is not a multiple of a block.
+    /// In one pass, and in parts of one step and of seven, which is not a multiple of a block. Rows of a matrix have more
+    /// numbers than a register.
     #[test]
     fn a_sequence_equals_its_parts() {
         let params = Params::new();
         let mut graph = Graph::inference(&params);
         let (steps, batch) = (35, 2);
         let starts: Vec<bool> = (0..steps * batch).map(|row| row % 11 == 7).collect();
-        let initial: Vec<f32> = (0..batch * 30).map(|i| wave(5, i, 0)).collect();
+        let initial: Vec<f32> = (0..batch * 60).map(|i| wave(5, i, 0)).collect();
         for calibration in [Calibration::Hadamard, Calibration::Outer] {
-            let whole = inputs(&graph, (steps * batch, 3, 10), wave);
+            let whole = inputs(&graph, (steps * batch, 3, 20), wave);
             let whole = graph.matrix_memory(&whole, calibration, &starts, &initial, batch);
             for part in [1, 7] {
                 let (mut state, mut all) = (initial.clone(), Vec::new());
                 for (number, starts) in starts.chunks(part * batch).enumerate() {
                     let first = number * part * batch;
-                    let of_rows = inputs(&graph, (starts.len(), 3, 10), |input, row, column| {
+                    let of_rows = inputs(&graph, (starts.len(), 3, 20), |input, row, column| {
                         wave(input, first + row, column)
                     });
                     let run = graph.matrix_memory(&of_rows, calibration, starts, &state, batch);

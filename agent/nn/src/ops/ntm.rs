@@ -27,7 +27,7 @@ impl Graph<'_> {
 }
 
 /// The kernels of a step.
-struct Ntm(MemorySizes);
+pub(super) struct Ntm(pub(super) MemorySizes);
 
 impl StepKernel for Ntm {
     fn lane(&self) -> LaneSizes {

@@ -16,10 +16,11 @@ impl Graph<'_> {
         );
         let columns: Vec<usize> = parts.iter().map(|part| shape(part).1).collect();
         let total: usize = columns.iter().sum();
+        let numbers: Vec<&[f32]> = parts.iter().map(|part| values(part)).collect();
         let mut joined = Vec::with_capacity(rows * total);
         for row in 0..rows {
-            for (part, &columns) in parts.iter().zip(&columns) {
-                joined.extend_from_slice(&values(part)[row * columns..][..columns]);
+            for (part, &columns) in numbers.iter().zip(&columns) {
+                joined.extend_from_slice(&part[row * columns..][..columns]);
             }
         }
         let joined = self.constant(joined, (rows, total));
@@ -49,11 +50,8 @@ impl Graph<'_> {
             parts.iter().all(|part| shape(part).1 == columns),
             "matrices joined by rows need equal numbers of columns"
         );
-        let joined: Vec<f32> = parts
-            .iter()
-            .flat_map(|part| values(part))
-            .copied()
-            .collect();
+        let numbers: Vec<&[f32]> = parts.iter().map(|part| values(part)).collect();
+        let joined = numbers.concat();
         let rows = parts.iter().map(|part| shape(part).0).sum();
         let joined = self.constant(joined, (rows, columns));
         let keys: Vec<_> = parts
@@ -106,11 +104,10 @@ impl Graph<'_> {
             columns.end <= width,
             "{columns:?} of a matrix with {width} columns"
         );
-        let parts = values(x).chunks_exact(width);
-        let picked: Vec<f32> = parts
-            .flat_map(|row| &row[columns.clone()])
-            .copied()
-            .collect();
+        let mut picked = Vec::with_capacity(rows * columns.len());
+        for row in values(x).chunks_exact(width) {
+            picked.extend_from_slice(&row[columns.clone()]);
+        }
         let picked = self.constant(picked, (rows, columns.len()));
         let x_key = self.key(x);
         if x_key.wanted() {

@@ -1,57 +1,23 @@
-//! Linear recurrences over a sequence with resets inside it. The state is a linear function of the one before, so all
-//! products with weights are taken beforehand, for the whole sequence at once.
+//! Layers of linear recurrences over a sequence with resets inside it: `tanh(x + read)`, where the read is of a state that is
+//! a linear function of the one before. Here is minGRU; `lru` has the other.
+//!
+//! A layer is one operation. It goes by blocks of rows, products with weights included, because what a block needs fits the
+//! cache and what the whole sequence needs does not.
 
-use crate::graph::Graph;
-use crate::kernels::scan::{
-    EigenvalueGradients, Eigenvalues, Sequence, complex_scan, complex_scan_gradient, gated_scan,
-    gated_scan_gradient,
-};
+use std::ops::Range;
+use std::rc::Rc;
+
+use crate::graph::{GradKey, GradStore, Graph};
+use crate::kernels::activation::{Activation, activate, activation_gradient};
+use crate::kernels::elementwise::{add_sum_rows, add_to};
+use crate::kernels::matmul::{add_matmul, add_matmul_transposed, append_matmul_bias};
+use crate::kernels::scan::{Sequence, gated_scan, gated_scan_gradient};
 use crate::ops::sequence::Sizes;
 use crate::params::ParamId;
 use crate::tensor::{Tensor, shape, values};
 
-/// The parameters of a linear recurrent unit: `λ = exp(−exp ν + iθ)` and ln γ, `[1, units]` each.
-#[derive(Clone, Copy, Debug)]
-pub struct LruParams {
-    /// ν: the radius of λ is exp(−exp ν), below 1 for every ν.
-    pub nu: ParamId,
-    /// θ: the phase of λ.
-    pub theta: ParamId,
-    /// ln γ: the factor of inputs.
-    pub log_gamma: ParamId,
-}
-
-/// λ, γ and what their gradients need.
-struct Spectrum {
-    radius: Vec<f32>,
-    re: Vec<f32>,
-    im: Vec<f32>,
-    gamma: Vec<f32>,
-}
-
-impl Spectrum {
-    fn new(nu: &[f32], theta: &[f32], log_gamma: &[f32]) -> Self {
-        let radius: Vec<f32> = nu.iter().map(|nu| (-nu.exp()).exp()).collect();
-        let polar = || radius.iter().zip(theta);
-        Self {
-            re: polar().map(|(a, theta)| a * theta.cos()).collect(),
-            im: polar().map(|(a, theta)| a * theta.sin()).collect(),
-            gamma: log_gamma.iter().map(|gamma| gamma.exp()).collect(),
-            radius,
-        }
-    }
-
-    fn eigenvalues(&self) -> Eigenvalues<'_> {
-        Eigenvalues {
-            re: &self.re,
-            im: &self.im,
-            gamma: &self.gamma,
-        }
-    }
-}
-
-fn sequence<'a>(sizes: Sizes, starts: &'a [bool], initial: &'a [f32]) -> Sequence<'a> {
-    sizes.check(starts, initial);
+/// What the kernels need of a sequence.
+pub(super) fn sequence<'a>(sizes: Sizes, starts: &'a [bool], initial: &'a [f32]) -> Sequence<'a> {
     Sequence {
         starts,
         initial,
@@ -60,199 +26,303 @@ fn sequence<'a>(sizes: Sizes, starts: &'a [bool], initial: &'a [f32]) -> Sequenc
     }
 }
 
-impl Graph<'_> {
-    /// Runs a gated linear recurrence (minGRU: Feng et al. 2024, arXiv 2410.01201, without the logarithms):
-    /// `h' = (1 − z) ⊙ h + z ⊙ c` with `z = σ(a)`, where `x` `[T * batch, 2 * units]` holds a, then c.
-    ///
-    /// Returns h after every step, `[T * batch, units]`. Where `starts[t * batch + b]` is set, the state of sequence `b`
-    /// is zeroed before step `t`. The initial state `h0` `[batch, units]` gets no gradient.
-    ///
-    /// # Panics
-    /// When shapes do not match.
-    pub fn gated_scan(&mut self, x: &Tensor, starts: &[bool], h0: &[f32], batch: usize) -> Tensor {
-        let (rows, columns) = shape(x);
-        let sizes = Sizes {
-            rows,
-            batch,
-            inputs: columns,
-            hidden: columns / 2,
-        };
-        let [mut h, mut z] = std::array::from_fn(|_| vec![0.0; rows * sizes.hidden]);
-        gated_scan(&mut h, &mut z, values(x), sequence(sizes, starts, h0));
-        let h = self.constant(h, (rows, sizes.hidden));
-        let key = self.key(x);
-        if key.wanted() {
-            let (x, h_again) = (x.clone(), h.clone());
-            let (starts, h0) = (starts.to_vec(), h0.to_vec());
-            self.record(&h, move |mut dh, grads| {
-                let mut dx = vec![0.0; rows * columns];
-                let saved = (values(&x), values(&h_again), &z[..]);
-                gated_scan_gradient(&mut dx, &mut dh, saved, sequence(sizes, &starts, &h0));
-                grads.give(&key, dx);
-            });
-        }
-        h
-    }
+/// Rows whose numbers are computed together.
+pub(super) const BLOCK_ROWS: usize = 96;
 
-    /// Runs the recurrence of a linear recurrent unit (Orvieto et al. 2023, arXiv 2303.06349, eq. 7): `x' = λ x + γ u`.
-    /// `u` and the result are `[T * batch, 2 * units]`, real parts first, then imaginary ones.
+/// The blocks of so many rows, in their order.
+pub(super) fn blocks(rows: usize) -> impl DoubleEndedIterator<Item = Range<usize>> {
+    let firsts = (0..rows).step_by(BLOCK_ROWS);
+    firsts.map(move |first| first..rows.min(first + BLOCK_ROWS))
+}
+
+/// The range of some rows in a matrix of so many columns.
+pub(super) fn numbers(rows: &Range<usize>, columns: usize) -> Range<usize> {
+    rows.start * columns..rows.end * columns
+}
+
+impl Graph<'_> {
+    /// Runs a layer of minimal gated recurrent units (Feng et al. 2024, arXiv 2410.01201, without the logarithms):
+    /// `h' = (1 − z) ⊙ h + z ⊙ c` with `z = σ(a)`, where a, then c are the columns of `x W + b`. `x` is `[T * batch, width]`,
+    /// `layer` W `[width, 2 * width]` and b.
     ///
-    /// Starts and the initial state `x0` `[batch, 2 * units]` are as in [`Graph::gated_scan`].
+    /// Returns `tanh(x + h')` of every step, in the shape of `x`, and h after the last step, `[batch, width]`. Where
+    /// `starts[t * batch + b]` is set, the state of sequence `b` is zeroed before step `t`. The initial state `h0`
+    /// `[batch, width]` gets no gradient.
     ///
     /// # Panics
     /// When shapes do not match.
-    pub fn lru(
+    pub fn min_gru(
         &mut self,
-        u: &Tensor,
-        unit: &LruParams,
+        x: &Tensor,
+        layer: (ParamId, ParamId),
         starts: &[bool],
-        x0: &[f32],
+        h0: &[f32],
         batch: usize,
-    ) -> Tensor {
-        let (rows, columns) = shape(u);
-        let ids = [unit.nu, unit.theta, unit.log_gamma];
-        let [nu, theta, log_gamma] = ids.map(|id| self.params().data(id));
-        let units = columns / 2;
+    ) -> (Tensor, Vec<f32>) {
+        let (rows, width) = shape(x);
+        let (weight, bias) = layer;
+        let params = self.params();
         assert!(
-            [nu, theta, log_gamma].iter().all(|x| x.len() == units) && columns == 2 * units,
-            "an LRU over {columns} columns has {units} eigenvalues"
+            params.shape(weight) == (width, 2 * width) && params.shape(bias) == (1, 2 * width),
+            "the parameters do not match a minGRU over {width} columns"
         );
         let sizes = Sizes {
             rows,
             batch,
-            inputs: columns,
-            hidden: columns,
+            inputs: width,
+            hidden: width,
         };
-        let spectrum = Spectrum::new(nu, theta, log_gamma);
-        let mut x = vec![0.0; rows * columns];
-        let over = sequence(sizes, starts, x0);
-        complex_scan(&mut x, values(u), spectrum.eigenvalues(), over);
-        let x = self.constant(x, (rows, columns));
-        let u_key = self.key(u);
-        let keys = ids.map(|id| self.param_key(id));
-        if keys[0].wanted() {
-            let (u, x_again) = (u.clone(), x.clone());
-            let [nu, theta, _] = ids.map(|id| self.param(id));
-            let (starts, x0) = (starts.to_vec(), x0.to_vec());
-            self.record(&x, move |mut dx, grads| {
-                let mut du = vec![0.0; rows * columns];
-                let [mut re, mut im, mut gamma] = std::array::from_fn(|_| vec![0.0; units]);
-                let d_by = EigenvalueGradients {
-                    re: &mut re,
-                    im: &mut im,
-                    gamma: &mut gamma,
-                };
-                let saved = (values(&u), values(&x_again));
-                let over = sequence(sizes, &starts, &x0);
-                let by = spectrum.eigenvalues();
-                complex_scan_gradient((&mut du, d_by), &mut dx, saved, by, over);
-                let (nu, theta) = (values(&nu), values(&theta));
-                let (mut d_nu, mut d_theta) = (vec![0.0; units], vec![0.0; units]);
-                for j in 0..units {
-                    let d_radius = re[j] * theta[j].cos() + im[j] * theta[j].sin();
-                    d_nu[j] = -d_radius * spectrum.radius[j] * nu[j].exp();
-                    d_theta[j] = im[j] * spectrum.re[j] - re[j] * spectrum.im[j];
-                    gamma[j] *= spectrum.gamma[j];
-                }
-                grads.give(&u_key, du);
-                for (key, d) in keys.iter().zip([d_nu, d_theta, gamma]) {
-                    grads.give(key, d);
-                }
-            });
+        sizes.check(starts, h0);
+        let over = sequence(sizes, starts, h0);
+        let (w, b) = (params.data(weight), params.data(bias));
+        let mut sums = Vec::with_capacity(rows * 2 * width);
+        let [mut h, mut y] = [(); 2].map(|()| Vec::with_capacity(rows * width));
+        for block in blocks(rows) {
+            let x = &values(x)[numbers(&block, width)];
+            append_matmul_bias(&mut sums, x, w, b, (block.len(), width, 2 * width));
+            h.resize(block.end * width, 0.0);
+            let sums = &mut sums[numbers(&block, 2 * width)];
+            gated_scan(&mut h, sums, block.clone(), over);
+            y.extend_from_slice(x);
+            let y = &mut y[numbers(&block, width)];
+            add_to(y, &h[numbers(&block, width)]);
+            activate(y, Activation::Tanh);
         }
-        x
+        let last = sizes.last(&h, h0);
+        let y = self.constant(y, (rows, width));
+        let keys = [self.key(x), self.param_key(weight), self.param_key(bias)];
+        if keys[1].wanted() {
+            let saved = MinGruSaved {
+                sizes,
+                keys,
+                transposed: self.transposed(weight, 1),
+                starts: starts.to_vec(),
+                h0: h0.to_vec(),
+                x: x.clone(),
+                y: y.clone(),
+                sums,
+                h,
+            };
+            self.record(&y, move |dy, grads| saved.backward(dy, grads));
+        }
+        (y, last)
     }
 }
 
+/// The values of a minGRU's forward pass that its backward pass needs.
+struct MinGruSaved {
+    sizes: Sizes,
+    /// Of `x`, weight and bias.
+    keys: [GradKey; 3],
+    /// The weight, transposed.
+    transposed: Rc<[f32]>,
+    starts: Vec<bool>,
+    h0: Vec<f32>,
+    x: Tensor,
+    y: Tensor,
+    /// Gates after their activation, then candidates, `[rows, 2 * width]`.
+    sums: Vec<f32>,
+    h: Vec<f32>,
+}
+
+impl MinGruSaved {
+    /// `d` begins as the gradient of the result, and becomes that of `x`.
+    fn backward(self, mut d: Vec<f32>, grads: &mut GradStore<'_>) {
+        let Sizes {
+            rows,
+            batch,
+            hidden: width,
+            ..
+        } = self.sizes;
+        let over = sequence(self.sizes, &self.starts, &self.h0);
+        let [x_key, weight, bias] = &self.keys;
+        let mut d_sums = vec![0.0; BLOCK_ROWS * 2 * width];
+        let mut carried = vec![0.0; batch * width];
+        for block in blocks(rows).rev() {
+            let (of_rows, of_sums) = (numbers(&block, width), numbers(&block, 2 * width));
+            let d = &mut d[of_rows.clone()];
+            activation_gradient(d, &values(&self.y)[of_rows.clone()], Activation::Tanh);
+            let d_sums = &mut d_sums[..of_sums.len()];
+            let states = (&self.sums[of_sums], &self.h[..]);
+            gated_scan_gradient(d_sums, &mut carried, d, states, block.clone(), over);
+            grads.update(bias, |d| add_sum_rows(d, d_sums, 2 * width));
+            let x = &values(&self.x)[of_rows];
+            grads.update(weight, |d| {
+                add_matmul_transposed(d, x, d_sums, (width, block.len(), 2 * width));
+            });
+            add_matmul(d, d_sums, &self.transposed, (block.len(), 2 * width, width));
+        }
+        grads.give(x_key, d);
+    }
+}
+
+/// Helpers for tests of layers.
 #[cfg(test)]
-mod tests {
+pub(super) mod testing {
     use super::*;
     use crate::{Init, Params};
     use rand::SeedableRng;
     use rand_xoshiro::Xoshiro256PlusPlus;
 
-    /// Two sequences of three steps; the second starts anew at step 1. σ(0) = ½, σ(ln 3) = ¾.
-    #[test]
-    fn a_gated_scan_by_hand() {
-        let params = Params::new();
-        let mut graph = Graph::inference(&params);
-        let three = 3.0f32.ln();
-        let x = vec![
-            0.0, 4.0, three, 8.0, //
-            0.0, 0.0, 0.0, 1.0, //
-            three, 4.0, 0.0, 0.0,
-        ];
-        let x = graph.constant(x, (6, 2));
-        let starts = [false, false, false, true, false, false];
-        let h = graph.gated_scan(&x, &starts, &[2.0, 4.0], 2);
-        let expected = [3.0, 7.0, 1.5, 0.5, 3.375, 0.25];
-        for (h, expected) in values(&h).iter().zip(expected) {
-            assert!((h - expected).abs() < 1e-5, "{h} {expected}");
+    pub const BATCH: usize = 2;
+    /// More than a block has.
+    pub const ROWS: usize = BLOCK_ROWS + 10;
+
+    /// Adds a parameter with these numbers.
+    pub fn add(params: &mut Params, name: &str, shape: (usize, usize), numbers: &[f32]) -> ParamId {
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(0);
+        let id = params.add(name, shape, Init::Zeros, &mut rng);
+        params.data_mut(id).copy_from_slice(numbers);
+        id
+    }
+
+    #[track_caller]
+    pub fn assert_close(found: &[f32], expected: &[f32]) {
+        assert_eq!(found.len(), expected.len());
+        for (a, b) in found.iter().zip(expected) {
+            assert!((a - b).abs() < 1e-5, "{found:?} is not {expected:?}");
         }
+    }
+
+    /// Two sequences of three steps; the second starts anew at step 1. An input of 0 gives a gate of σ(0) = ½ and a
+    /// candidate of 0.4, an input of 1 σ(ln 3) = ¾ and 0.8.
+    /// Adds a parameter with normal values.
+    pub fn normal(params: &mut Params, name: &str, shape: (usize, usize)) -> ParamId {
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(params.ids().len() as u64);
+        params.add(name, shape, Init::Normal { std: 0.5 }, &mut rng)
+    }
+
+    /// Over more rows than a block has, a run equals the steps one by one, bit for bit. Rows have four numbers.
+    pub fn equals_its_steps(
+        params: &Params,
+        width: usize,
+        run: impl Fn(&mut Graph<'_>, &Tensor, &[bool], &[f32]) -> (Tensor, Vec<f32>),
+    ) {
+        let wave = |len: usize| -> Vec<f32> { (0..len).map(|i| (i as f32 * 0.7).sin()).collect() };
+        let starts: Vec<bool> = (0..ROWS).map(|row| row % 5 == 3).collect();
+        let mut graph = Graph::inference(params);
+        let (x, initial) = (wave(ROWS * 4), wave(BATCH * width));
+        let whole = graph.constant(x.clone(), (ROWS, 4));
+        let (whole, last) = run(&mut graph, &whole, &starts, &initial);
+        let (mut state, mut all) = (initial, Vec::new());
+        for (x, starts) in x.chunks(BATCH * 4).zip(starts.chunks(BATCH)) {
+            let x = graph.constant(x.to_vec(), (BATCH, 4));
+            let (y, after) = run(&mut graph, &x, starts, &state);
+            state = after;
+            all.extend_from_slice(values(&y));
+        }
+        assert_eq!(values(&whole), all);
+        assert_eq!(last, state);
+    }
+
+    /// Values and gradients over more rows than a block has, with resets: as `written_out` computes a step from the inputs
+    /// and the state before it.
+    pub fn equals_steps_written_out(
+        (params, ids): (&Params, &[ParamId]),
+        width: usize,
+        run: impl Fn(&mut Graph<'_>, &Tensor, &[bool], &[f32]) -> Tensor,
+        written_out: impl Fn(&mut Graph<'_>, &Tensor, &Tensor) -> (Tensor, Tensor),
+    ) {
+        let (rows, batch) = (ROWS, BATCH);
+        let wave = |len: usize| -> Vec<f32> { (0..len).map(|i| (i as f32 * 1.3).cos()).collect() };
+        let starts: Vec<bool> = (0..rows).map(|row| row % 13 == 3).collect();
+        let (h0, targets, ones) = (wave(batch * width), wave(rows * 4), vec![1.0; rows]);
+        let x = |graph: &mut Graph<'_>| graph.param(ids[0]);
+
+        let mut graph = Graph::training(params);
+        let input = x(&mut graph);
+        let fused = run(&mut graph, &input, &starts, &h0);
+        let loss = graph.mse(&fused, &targets, &ones);
+        let loss = graph.scale(&loss, rows as f32);
+        let gradients = graph.backward(&loss);
+
+        let mut graph = Graph::training(params);
+        let input = x(&mut graph);
+        let mut h = graph.constant(h0, (batch, width));
+        let mut all = Vec::new();
+        for (t, starts) in starts.chunks(batch).enumerate() {
+            let kept = starts.iter().map(|starts| if *starts { 0.0 } else { 1.0 });
+            let kept = graph.constant(kept.collect(), (batch, 1));
+            h = graph.scale_rows(&h, &kept);
+            let x = graph.rows(&input, t * batch..(t + 1) * batch);
+            let (y, after) = written_out(&mut graph, &x, &h);
+            all.push(y);
+            h = after;
+        }
+        let all = graph.concat_rows(&all.iter().collect::<Vec<_>>());
+        assert_close(values(&fused), values(&all));
+        let loss = graph.mse(&all, &targets, &ones);
+        let loss = graph.scale(&loss, rows as f32);
+        let expected = graph.backward(&loss);
+        for &id in ids {
+            let [found, expected] = [&gradients, &expected].map(|of| of.of(id).expect("wanted"));
+            let largest = expected.iter().fold(0.0f32, |most, d| most.max(d.abs()));
+            let relative = |d: &[f32]| d.iter().map(|d| d / largest).collect::<Vec<_>>();
+            assert_close(&relative(found), &relative(expected));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::{
+        ROWS, add, assert_close, equals_its_steps, equals_steps_written_out, normal,
+    };
+    use super::*;
+    use crate::Params;
+
+    #[test]
+    fn a_min_gru_by_hand() {
+        let mut params = Params::new();
+        let weight = add(&mut params, "weight", (1, 2), &[3.0f32.ln(), 0.4]);
+        let bias = add(&mut params, "bias", (1, 2), &[0.0, 0.4]);
+        let mut graph = Graph::inference(&params);
+        let x = [0.0, 1.0, 1.0, 0.0, 0.0, 1.0];
+        let input = graph.constant(x.to_vec(), (6, 1));
+        let starts = [false, false, false, true, false, false];
+        let (y, last) = graph.min_gru(&input, (weight, bias), &starts, &[0.2, 0.4], 2);
+        let h = [0.3, 0.7, 0.675, 0.2, 0.5375, 0.65];
+        let expected: Vec<f32> = x.iter().zip(h).map(|(x, h)| f32::tanh(x + h)).collect();
+        assert_close(values(&y), &expected);
+        assert_close(&last, &h[4..]);
     }
 
     /// An impulse decays by |λ| a step and turns by θ.
     #[test]
-    fn the_impulse_response_of_an_lru() {
-        let mut rng = Xoshiro256PlusPlus::seed_from_u64(0);
+    fn a_min_gru_equals_composed_steps() {
         let mut params = Params::new();
-        let (radius, theta, gamma) = (0.9f32, 0.3f32, 0.5f32);
-        let mut add = |name: &str, x: f32| params.add(name, (1, 1), Init::Constant(x), &mut rng);
-        let unit = LruParams {
-            nu: add("nu", (-radius.ln()).ln()),
-            theta: add("theta", theta),
-            log_gamma: add("log_gamma", gamma.ln()),
-        };
-        let mut graph = Graph::inference(&params);
-        let mut impulse = vec![0.0; 8];
-        impulse[0] = 1.0;
-        let u = graph.constant(impulse, (4, 2));
-        let x = graph.lru(&u, &unit, &[false; 4], &[0.0, 0.0], 1);
-        for (t, x) in values(&x).chunks(2).enumerate() {
-            let size = gamma * radius.powi(t as i32);
-            let phase = theta * t as f32;
-            assert!((x[0] - size * phase.cos()).abs() < 1e-5);
-            assert!((x[1] - size * phase.sin()).abs() < 1e-5);
-        }
+        let x = normal(&mut params, "x", (ROWS, 4));
+        let weight = normal(&mut params, "weight", (4, 8));
+        let bias = normal(&mut params, "bias", (1, 8));
+        equals_steps_written_out(
+            (&params, &[x, weight, bias]),
+            4,
+            |graph, x, starts, h| graph.min_gru(x, (weight, bias), starts, h, 2).0,
+            |graph, x, h| {
+                let sums = graph.linear(x, weight, Some(bias), Activation::Identity);
+                let [gate, candidate] = [0..4, 4..8].map(|part| graph.columns(&sums, part));
+                let gate = graph.activate(&gate, Activation::Sigmoid);
+                let minus = graph.scale(h, -1.0);
+                let difference = graph.add(&candidate, &minus);
+                let moved = graph.mul(&gate, &difference);
+                let h = graph.add(h, &moved);
+                let sum = graph.add(x, &h);
+                (graph.activate(&sum, Activation::Tanh), h)
+            },
+        );
     }
 
+    /// The eigenvalues are constants of the steps; finite differences check their gradients. There are so many units that
+
     #[test]
-    fn scans_equal_their_steps() {
-        let mut rng = Xoshiro256PlusPlus::seed_from_u64(0);
+    fn a_min_gru_equals_its_steps() {
         let mut params = Params::new();
-        let mut add = |name: &str| params.add(name, (1, 2), Init::Normal { std: 0.5 }, &mut rng);
-        let unit = LruParams {
-            nu: add("nu"),
-            theta: add("theta"),
-            log_gamma: add("log_gamma"),
-        };
-        let wave = |len: usize| -> Vec<f32> { (0..len).map(|i| (i as f32 * 0.7).sin()).collect() };
-        let (rows, batch) = (10, 2);
-        let starts: Vec<bool> = (0..rows).map(|row| row % 5 == 3).collect();
-        type Run = fn(&mut Graph<'_>, &Tensor, &LruParams, &[bool], &[f32]) -> Tensor;
-        let runs: [(Run, usize); 2] = [
-            (
-                |graph, x, _, starts, h| graph.gated_scan(x, starts, h, 2),
-                2,
-            ),
-            (
-                |graph, x, unit, starts, h| graph.lru(x, unit, starts, h, 2),
-                4,
-            ),
-        ];
-        for (run, width) in runs {
-            let mut graph = Graph::inference(&params);
-            let x = wave(rows * 4);
-            let initial = wave(batch * width);
-            let whole = graph.constant(x.clone(), (rows, 4));
-            let whole = run(&mut graph, &whole, &unit, &starts, &initial);
-            let (mut state, mut all) = (initial, Vec::new());
-            for (x, starts) in x.chunks(batch * 4).zip(starts.chunks(batch)) {
-                let x = graph.constant(x.to_vec(), (batch, 4));
-                state = values(&run(&mut graph, &x, &unit, starts, &state)).to_vec();
-                all.extend_from_slice(&state);
-            }
-            assert_eq!(values(&whole), all);
-        }
+        let layer = (
+            normal(&mut params, "weight", (4, 8)),
+            normal(&mut params, "bias", (1, 8)),
+        );
+        equals_its_steps(&params, 4, |graph, x, starts, h| {
+            graph.min_gru(x, layer, starts, h, 2)
+        });
     }
 }

@@ -36,6 +36,11 @@ impl Controller {
         }
     }
 
+    /// Its weight and bias.
+    pub fn layer(&self) -> (ParamId, ParamId) {
+        self.layer
+    }
+
     pub fn state_widths(&self) -> Vec<usize> {
         match self.kind {
             ControllerKind::Lstm => vec![self.hidden_size; 2],

@@ -3,7 +3,7 @@
 
 use super::{Addressed, Controlled, sizes, split};
 use crate::memory::CoreContext;
-use crate::nn::{Graph, MemorySizes, Tensor};
+use crate::nn::{ControlledOutput, ControllerParams, Graph, MemorySizes, Tensor};
 
 /// The matrix of a differentiable neural computer.
 pub struct Dnc(pub(super) MemorySizes);
@@ -30,6 +30,17 @@ impl Addressed for Dnc {
         graph.dnc_step(state, interface, self.0)
     }
 
+    fn run(
+        &self,
+        graph: &mut Graph<'_>,
+        x: &Tensor,
+        starts: &[bool],
+        state: &[&[f32]],
+        controller: &ControllerParams,
+    ) -> Option<ControlledOutput> {
+        Some(graph.controlled_dnc(x, starts, state, controller, self.0))
+    }
+
     fn vectors(&self, state: &[f32]) -> Vec<(&'static str, Vec<f32>)> {
         let [_, _, usage, write, read, _, links] = split(state, self.0.dnc_state_parts());
         vec![
@@ -43,9 +54,10 @@ impl Addressed for Dnc {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::cell_of;
+    use super::super::testing::{addressing, cell_of};
     use super::*;
     use crate::memory::recurrent::cell::Cell;
+    use crate::memory::recurrent::cell::testing::fused_and_stepwise;
     use crate::memory::{Array, MemoryContents, State};
 
     #[test]
@@ -71,5 +83,10 @@ mod tests {
                 ("links", vec![0.0, 0.1, 0.2, 0.0]),
             ])
         );
+    }
+
+    #[test]
+    fn the_fused_sequence_agrees_with_the_step() {
+        fused_and_stepwise(cell, addressing());
     }
 }

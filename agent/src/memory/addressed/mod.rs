@@ -4,9 +4,11 @@
 //! interface that moves the heads; features are a layer on its output and the words of this step.
 
 use self::controller::Controller;
-use super::recurrent::cell::Cell;
+use super::recurrent::cell::{Cell, CellRun};
 use super::{CoreContext, MemoryContents, Network, State, Writes};
-use crate::nn::{Activation, Graph, MemorySizes, ParamId, Tensor};
+use crate::nn::{
+    Activation, ControlledOutput, ControllerParams, Graph, MemorySizes, ParamId, Tensor,
+};
 use crate::onnx::{self, StepGraph};
 
 pub use self::settings::{Addressing, AddressingOverrides};
@@ -32,6 +34,19 @@ pub trait Addressed: Send + Sync {
 
     /// Computes the next state `[batch, state_width]` from an interface `[batch, interface_width]`.
     fn step(&self, graph: &mut Graph<'_>, state: &Tensor, interface: &Tensor) -> Tensor;
+
+    /// Runs a controller with this memory over a sequence, as [`Graph::controlled_ntm`] does. `None`, the default, repeats
+    /// [`Addressed::step`].
+    fn run(
+        &self,
+        _graph: &mut Graph<'_>,
+        _x: &Tensor,
+        _starts: &[bool],
+        _state: &[&[f32]],
+        _controller: &ControllerParams,
+    ) -> Option<ControlledOutput> {
+        None
+    }
 
     /// Returns what a lane's state shows.
     fn vectors(&self, state: &[f32]) -> Vec<(&'static str, Vec<f32>)>;
@@ -126,6 +141,27 @@ impl<M: Addressed> Cell for Controlled<M> {
         (features, states)
     }
 
+    fn fused(
+        &self,
+        graph: &mut Graph<'_>,
+        x: &Tensor,
+        starts: &[bool],
+        state: &State,
+    ) -> Option<CellRun> {
+        let parts = state.arrays.iter().map(|array| array.data.as_slice());
+        let parts: Vec<&[f32]> = parts.collect();
+        let controller = ControllerParams {
+            layer: self.controller.layer(),
+            interface: self.interface,
+        };
+        let run = self.memory.run(graph, x, starts, &parts, &controller)?;
+        let (weight, bias) = self.output;
+        Some(CellRun {
+            features: graph.linear(&run.seen, weight, Some(bias), Activation::Tanh),
+            state: run.state,
+        })
+    }
+
     fn inspect(&self, state: &State, lane: usize) -> MemoryContents {
         MemoryContents::Vectors(self.memory.vectors(state.arrays[0].row(lane)))
     }
@@ -155,16 +191,19 @@ mod testing {
     use crate::nn::Params;
     use crate::spaces::actions::ActionHeads;
 
+    /// Settings of two slots of one number.
+    pub fn addressing() -> Hyperparameters {
+        let slots = Addressing {
+            memory_slots: 2,
+            memory_width: 1,
+            ..Addressing::default()
+        };
+        Hyperparameters::new().with(slots).with(Writes::default())
+    }
+
     /// A cell with two slots of one number, and the memory that repeats such a cell.
     pub fn cell_of<C: Cell>(build: fn(&mut CoreContext<'_>) -> C) -> (C, Recurrent<C>) {
-        let hyper = Hyperparameters::new()
-            .with(Network { hidden_size: 4 })
-            .with(Addressing {
-                memory_slots: 2,
-                memory_width: 1,
-                ..Addressing::default()
-            })
-            .with(Writes::default());
+        let hyper = addressing().with(Network { hidden_size: 4 });
         let (mut params, mut others) = (Params::new(), Params::new());
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(0);
         let mut context = CoreContext {

@@ -2,7 +2,7 @@
 
 use super::{Addressed, Controlled, sizes, split};
 use crate::memory::CoreContext;
-use crate::nn::{Graph, MemorySizes, Tensor};
+use crate::nn::{ControlledOutput, ControllerParams, Graph, MemorySizes, Tensor};
 
 /// The matrix of a neural Turing machine.
 pub struct Ntm(pub(super) MemorySizes);
@@ -29,6 +29,17 @@ impl Addressed for Ntm {
         graph.ntm_step(state, interface, self.0)
     }
 
+    fn run(
+        &self,
+        graph: &mut Graph<'_>,
+        x: &Tensor,
+        starts: &[bool],
+        state: &[&[f32]],
+        controller: &ControllerParams,
+    ) -> Option<ControlledOutput> {
+        Some(graph.controlled_ntm(x, starts, state, controller, self.0))
+    }
+
     fn vectors(&self, state: &[f32]) -> Vec<(&'static str, Vec<f32>)> {
         let [_, _, mut write, mut read] = split(state, self.0.ntm_state_parts());
         // The state keeps the weights of a head with 1 taken off the first.
@@ -42,8 +53,9 @@ impl Addressed for Ntm {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::cell_of;
+    use super::super::testing::{addressing, cell_of};
     use super::*;
+    use crate::memory::recurrent::cell::testing::fused_and_stepwise;
     use crate::memory::{MemoryContents, MemoryCore};
 
     #[test]
@@ -57,5 +69,10 @@ mod tests {
                 ("read weights", vec![1.0, 0.0]),
             ])
         );
+    }
+
+    #[test]
+    fn the_fused_sequence_agrees_with_the_step() {
+        fused_and_stepwise(cell, addressing());
     }
 }

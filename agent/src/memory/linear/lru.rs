@@ -3,10 +3,10 @@
 
 use rand::RngExt;
 
-use super::stack::{Linear, LinearRecurrence, Sequence};
+use super::stack::{LinearRecurrence, Sequence};
 use crate::hyper::section::section;
 use crate::memory::{CoreContext, Network};
-use crate::nn::{Activation, Graph, Init, LruParams, ParamId, Tensor, values};
+use crate::nn::{Graph, Init, LruParams, Tensor};
 use crate::onnx::{self, StepGraph};
 
 section! {
@@ -27,9 +27,7 @@ const NU_OF_ZERO: f32 = 5.0;
 /// h' = λ ⊙ h + γ ⊙ B x with complex λ = exp(−exp ν + iθ), h and B; Re(C h') + b is read. Real parts stand before
 /// imaginary ones, and half as many units as the layer has outputs make a state as wide as them.
 pub struct Lru {
-    input: ParamId,
-    unit: LruParams,
-    output: Linear,
+    layer: LruParams,
     units: usize,
 }
 
@@ -60,14 +58,16 @@ impl LinearRecurrence for Lru {
         }
         let output = format!("{layer}.output");
         let gain = std::f32::consts::SQRT_2;
+        let (output, bias) = context.layer(&output, (2 * units, width), gain);
         Self {
-            input,
-            unit: LruParams {
+            layer: LruParams {
+                input,
                 nu,
                 theta,
                 log_gamma,
+                output,
+                bias,
             },
-            output: context.layer(&output, (2 * units, width), gain),
             units,
         }
     }
@@ -76,14 +76,8 @@ impl LinearRecurrence for Lru {
         2 * self.units
     }
 
-    fn scan(&self, graph: &mut Graph<'_>, x: &Tensor, over: &Sequence<'_>) -> (Tensor, Vec<f32>) {
-        let u = graph.linear(x, self.input, None, Activation::Identity);
-        let h = graph.lru(&u, &self.unit, over.starts, over.before, over.batch);
-        let last = values(&h).len() - over.before.len();
-        let after = values(&h)[last..].to_vec();
-        let (weight, bias) = self.output;
-        let read = graph.linear(&h, weight, Some(bias), Activation::Identity);
-        (read, after)
+    fn layer(&self, graph: &mut Graph<'_>, x: &Tensor, over: &Sequence<'_>) -> (Tensor, Vec<f32>) {
+        graph.lru(x, &self.layer, over.starts, over.before, over.batch)
     }
 
     fn onnx(
@@ -96,9 +90,15 @@ impl LinearRecurrence for Lru {
         let doc = "of an LRU, after the step before: real parts, then imaginary ones";
         let before = step.state(state, &[2 * units], doc);
         let before = step.reset(&before, 0.0);
-        let [nu, theta, log_gamma] = [self.unit.nu, self.unit.theta, self.unit.log_gamma];
-        let [nu, theta, log_gamma] = [nu, theta, log_gamma].map(|id| step.param(id));
-        let input = step.param(self.input);
+        let LruParams {
+            input,
+            nu,
+            theta,
+            log_gamma,
+            output,
+            bias,
+        } = self.layer;
+        let [input, nu, theta, log_gamma] = [input, nu, theta, log_gamma].map(|id| step.param(id));
         let graph = &mut step.graph;
         let rate = graph.op("Exp", &[&nu]);
         let rate = graph.op("Neg", &[&rate]);
@@ -122,7 +122,7 @@ impl LinearRecurrence for Lru {
         let next_im = graph.op("Add", &[&next_im, &in_im]);
         let h = graph.concat(&[&next_re, &next_im]);
         step.next(state, &h);
-        Ok(step.linear(&h, self.output))
+        Ok(step.linear(&h, (output, bias)))
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::stack::{Linear, LinearRecurrence, Sequence};
 use crate::memory::{CoreContext, Network};
-use crate::nn::{Activation, Graph, Tensor, values};
+use crate::nn::{Graph, Tensor};
 use crate::onnx::{self, StepGraph};
 
 /// Bias of the gate at the beginning: 73 % of the state stays.
@@ -34,13 +34,9 @@ impl LinearRecurrence for MinGru {
         self.hidden_size
     }
 
-    fn scan(&self, graph: &mut Graph<'_>, x: &Tensor, over: &Sequence<'_>) -> (Tensor, Vec<f32>) {
-        let (weight, bias) = self.gate_and_candidate;
-        let sums = graph.linear(x, weight, Some(bias), Activation::Identity);
-        let h = graph.gated_scan(&sums, over.starts, over.before, over.batch);
-        let last = values(&h).len() - over.before.len();
-        let after = values(&h)[last..].to_vec();
-        (h, after)
+    fn layer(&self, graph: &mut Graph<'_>, x: &Tensor, over: &Sequence<'_>) -> (Tensor, Vec<f32>) {
+        let layer = self.gate_and_candidate;
+        graph.min_gru(x, layer, over.starts, over.before, over.batch)
     }
 
     fn onnx(

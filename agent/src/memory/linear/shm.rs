@@ -4,7 +4,7 @@
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use super::stack::{Linear, LinearRecurrence, Sequence};
+use super::stack::{Linear, LinearRecurrence, Sequence, add_read};
 use crate::hyper::section::section;
 use crate::memory::{CoreContext, Network};
 use crate::nn::{self, Activation, Calibration, Graph, Init, MatrixMemory, ParamId, Tensor};
@@ -218,7 +218,7 @@ impl LinearRecurrence for Shm {
         }
     }
 
-    fn scan(&self, graph: &mut Graph<'_>, x: &Tensor, over: &Sequence<'_>) -> (Tensor, Vec<f32>) {
+    fn layer(&self, graph: &mut Graph<'_>, x: &Tensor, over: &Sequence<'_>) -> (Tensor, Vec<f32>) {
         let sums = graph.linear(x, self.projection, None, Activation::Identity);
         let [key, query, value] =
             [0, 1, 2].map(|part| graph.columns(&sums, part * self.size..(part + 1) * self.size));
@@ -241,7 +241,7 @@ impl LinearRecurrence for Shm {
         }
         let (weight, bias) = self.output;
         let read = graph.linear(&read, weight, Some(bias), Activation::Identity);
-        (read, after)
+        (add_read(graph, x, &read), after)
     }
 
     fn onnx(

@@ -29,9 +29,9 @@ pub trait LinearRecurrence: Send + Sync + Sized {
         1
     }
 
-    /// Runs over a sequence. Returns what all steps read, `[T*B, hidden_size]`, and the state after the last step,
-    /// `[batch, state_size]`. `x` is `[T*B, hidden_size]`.
-    fn scan(&self, graph: &mut Graph<'_>, x: &Tensor, over: &Sequence<'_>) -> (Tensor, Vec<f32>);
+    /// Runs a layer over a sequence. Returns tanh(x + read) of all steps, `[T*B, hidden_size]`, and the state after the
+    /// last step, `[batch, state_size]`. `x` is `[T*B, hidden_size]`.
+    fn layer(&self, graph: &mut Graph<'_>, x: &Tensor, over: &Sequence<'_>) -> (Tensor, Vec<f32>);
 
     /// Adds a step to an ONNX graph and returns its read. `state` is the name of the recurrence's state.
     ///
@@ -57,6 +57,12 @@ pub struct Sequence<'a> {
     pub batch: usize,
     /// `[T*B]`: the alternative that each row takes; empty without a choice.
     pub choices: &'a [i32],
+}
+
+/// tanh(x + read): the end of a layer that no operation has done with the rest.
+pub(super) fn add_read(graph: &mut Graph<'_>, x: &Tensor, read: &Tensor) -> Tensor {
+    let sums = graph.add(x, read);
+    graph.activate(&sums, Activation::Tanh)
 }
 
 /// A matrix and its bias.
@@ -146,9 +152,8 @@ impl<R: LinearRecurrence> Stack<R> {
                 batch: state.rows(),
                 choices,
             };
-            let (read, last) = layer.scan(graph, &x, &over);
-            let sums = graph.add(&x, &read);
-            x = graph.activate(&sums, Activation::Tanh);
+            let (features, last) = layer.layer(graph, &x, &over);
+            x = features;
             after.push(last);
         }
         (x, after)
@@ -313,7 +318,7 @@ mod tests {
             3
         }
 
-        fn scan(
+        fn layer(
             &self,
             graph: &mut Graph<'_>,
             x: &Tensor,
@@ -330,7 +335,7 @@ mod tests {
                 read.extend_from_slice(&state);
             }
             let read = graph.constant(read, (over.starts.len(), self.0));
-            (read, state)
+            (add_read(graph, x, &read), state)
         }
     }
 

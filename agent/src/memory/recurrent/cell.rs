@@ -193,7 +193,7 @@ impl<C: Cell> MemoryCore for Recurrent<C> {
 }
 
 #[cfg(test)]
-pub(super) mod testing {
+pub(in crate::memory) mod testing {
     use rand::{RngExt, SeedableRng};
 
     use super::*;
@@ -203,6 +203,14 @@ pub(super) mod testing {
 
     /// Two lanes, one step, from a state that is not zero.
     pub fn the_fused_kernel_agrees_with_the_step<C: Cell>(cell: fn(&mut CoreContext<'_>) -> C) {
+        fused_and_stepwise(cell, Hyperparameters::new());
+    }
+
+    /// The same for a cell with settings of its own.
+    pub fn fused_and_stepwise<C: Cell>(
+        cell: fn(&mut CoreContext<'_>) -> C,
+        hyper: Hyperparameters,
+    ) {
         let mut params = Params::new();
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(0);
         let cell = cell(&mut CoreContext {
@@ -210,13 +218,14 @@ pub(super) mod testing {
             columns: &[],
             previous: crate::memory::Previous::default(),
             heads: &ActionHeads::of(&[2]),
-            hyper: &Hyperparameters::new().with(Network { hidden_size: 4 }),
+            hyper: &hyper.with(Network { hidden_size: 4 }),
             params: &mut params,
             rng: &mut rng,
         });
+        // No number is negative: some states have weights.
         let mut numbers = |width: usize| Array {
             width,
-            data: (0..2 * width).map(|_| rng.random::<f32>() - 0.5).collect(),
+            data: (0..2 * width).map(|_| 0.5 * rng.random::<f32>()).collect(),
         };
         let x = numbers(3).data;
         let state = State::new(
