@@ -11,7 +11,7 @@ use crate::memory::attention::window::Context;
 use crate::memory::episodic::history::{History, Keys};
 use crate::policy::decider::Decider;
 use crate::policy::outputs::Outputs;
-use crate::policy::tables::{Lookup, Reading, TableSettings};
+use crate::policy::tables::{Lookup, Reading, Recency, TableSettings};
 
 /// Model-free episodic control.
 pub const ROW: Algorithm = Algorithm {
@@ -33,6 +33,7 @@ pub const ROW: Algorithm = Algorithm {
                 epsilon_fraction: 0.0,
             })
             .edited(|discount: &mut Discount| discount.gamma = 1.0)
+            .edited(|lookup: &mut Lookup| lookup.table_recency = Recency::Written)
     },
     check: no_check,
     plays: |_| Ok(()),
