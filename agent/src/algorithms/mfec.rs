@@ -12,7 +12,7 @@ use crate::memory::episodic::history::{History, Keys};
 use crate::policy::decider::Decider;
 use crate::policy::greediness::Greediness;
 use crate::policy::outputs::Outputs;
-use crate::policy::tables::{Lookup, Reading, TableSettings};
+use crate::policy::tables::{Lookup, Reading, Recency, TableSettings};
 
 /// Model-free episodic control.
 pub const ROW: Algorithm = Algorithm {
@@ -34,6 +34,7 @@ pub const ROW: Algorithm = Algorithm {
                 epsilon_fraction: 0.0,
             })
             .edited(|discount: &mut Discount| discount.gamma = 1.0)
+            .edited(|lookup: &mut Lookup| lookup.table_recency = Recency::Written)
     },
     check: no_check,
     plays: |_| Ok(()),
