@@ -77,13 +77,10 @@ fn search(search: Search<'_>) {
     for (tile, rows) in rows.chunks(TILE * width).enumerate() {
         let (mut low, mut high) = (f32::INFINITY, f32::NEG_INFINITY);
         for row in rows.chunks_exact(width) {
-            (low, high) = (smaller(low, row[0]), -smaller(-high, -row[0]));
+            (low, high) = (low.min(row[0]), high.max(row[0]));
         }
         for (number, &first) in firsts.iter().enumerate() {
-            let (gap, limit) = (
-                smaller(smaller(first - low, high - first), 0.0),
-                limits[number],
-            );
+            let (gap, limit) = ((low - first).max(first - high).max(0.0), limits[number]);
             if gap * gap >= limit {
                 continue;
             }
@@ -128,19 +125,13 @@ fn insert(found: &mut Vec<Neighbour>, neighbour: Neighbour, count: usize) {
     found.insert(place, neighbour);
 }
 
-/// Returns the smaller of two numbers; the first if the second is none. One instruction, unlike `f32::min`.
-#[inline(always)]
-fn smaller(a: f32, b: f32) -> f32 {
-    if b < a { b } else { a }
-}
-
 /// Returns whether the first numbers alone keep all rows of a tile from being nearer than `limit`.
 #[inline(always)]
 fn is_beyond(rows: &[f32], query: &[f32], width: usize, limit: f32) -> bool {
     let mut nearest = f32::INFINITY;
     for row in rows.chunks_exact(width) {
         let difference = row[0] - query[0];
-        nearest = smaller(nearest, difference * difference);
+        nearest = nearest.min(difference * difference);
     }
     nearest >= limit
 }
@@ -148,24 +139,16 @@ fn is_beyond(rows: &[f32], query: &[f32], width: usize, limit: f32) -> bool {
 /// Writes the squared distance of each row of a tile, four rows at a time.
 #[inline(always)]
 fn squared_distances(rows: &[f32], query: &[f32], width: usize, distances: &mut [f32; TILE]) {
-    let query = query.as_chunks::<BLOCK>().0;
-    let count = query.len();
-    let mut groups = rows.chunks_exact(4 * width);
+    const ROWS: usize = 4;
+    let mut groups = rows.chunks_exact(ROWS * width);
     let mut first = 0;
     for group in &mut groups {
-        let (a, rest) = group.split_at(width);
-        let (b, rest) = rest.split_at(width);
-        let (c, d) = rest.split_at(width);
-        let a = &a.as_chunks::<BLOCK>().0[..count];
-        let b = &b.as_chunks::<BLOCK>().0[..count];
-        let c = &c.as_chunks::<BLOCK>().0[..count];
-        let d = &d.as_chunks::<BLOCK>().0[..count];
-        let mut sums = [[0.0f32; BLOCK]; 4];
-        for i in 0..count {
-            add_squares(&mut sums[0], &a[i], &query[i]);
-            add_squares(&mut sums[1], &b[i], &query[i]);
-            add_squares(&mut sums[2], &c[i], &query[i]);
-            add_squares(&mut sums[3], &d[i], &query[i]);
+        let mut sums = [[0.0f32; BLOCK]; ROWS];
+        for (block, query) in query.chunks_exact(BLOCK).enumerate() {
+            for (row, sums) in sums.iter_mut().enumerate() {
+                let row = &group[row * width + block * BLOCK..][..BLOCK];
+                add_squares(sums, row, query);
+            }
         }
         for sums in &sums {
             distances[first] = sum(sums);
@@ -173,10 +156,9 @@ fn squared_distances(rows: &[f32], query: &[f32], width: usize, distances: &mut 
         }
     }
     for row in groups.remainder().chunks_exact(width) {
-        let row = &row.as_chunks::<BLOCK>().0[..count];
         let mut sums = [0.0f32; BLOCK];
-        for i in 0..count {
-            add_squares(&mut sums, &row[i], &query[i]);
+        for (row, query) in row.chunks_exact(BLOCK).zip(query.chunks_exact(BLOCK)) {
+            add_squares(&mut sums, row, query);
         }
         distances[first] = sum(&sums);
         first += 1;
@@ -184,7 +166,7 @@ fn squared_distances(rows: &[f32], query: &[f32], width: usize, distances: &mut 
 }
 
 #[inline(always)]
-fn add_squares(sums: &mut [f32; BLOCK], row: &[f32; BLOCK], query: &[f32; BLOCK]) {
+fn add_squares(sums: &mut [f32; BLOCK], row: &[f32], query: &[f32]) {
     for i in 0..BLOCK {
         let difference = row[i] - query[i];
         sums[i] = difference.mul_add(difference, sums[i]);
