@@ -64,7 +64,7 @@ pub struct QLearning {
     hindsight: Option<(Goals, f32)>,
 }
 
-/// What of a learner is neither weights nor replay.
+/// The rest of a learner's state.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Progress {
     /// Environment steps since the last optimiser step.

@@ -169,7 +169,7 @@ struct Widths {
 }
 
 impl Widths {
-    /// What the controller sees: inputs, words and, of an LSTM, its output at the step before.
+    /// Inputs of the controller: inputs, words and, of an LSTM, its output at the step before.
     fn seen(self) -> usize {
         self.inputs + self.words + if self.is_lstm { self.hidden } else { 0 }
     }
@@ -245,7 +245,7 @@ fn numbers(rows: &Range<usize>, columns: usize) -> Range<usize> {
 
 /// Results of all steps, row by row.
 struct Run {
-    /// What the controller sees.
+    /// Inputs of the controller.
     seen: Vec<f32>,
     /// Its gates, or its output, after their activation.
     sums: Vec<f32>,
@@ -349,7 +349,7 @@ impl Run {
         lstm_step(state, sums, before, widths.hidden);
     }
 
-    /// Returns the controller's output beside the words, row by row.
+    /// Returns the controller's output next to the words, row by row.
     fn joined(&self, words: usize, widths: Widths) -> Vec<f32> {
         let rows = self.h.chunks_exact(widths.hidden);
         let mut joined = Vec::with_capacity(rows.len() * (widths.hidden + words));

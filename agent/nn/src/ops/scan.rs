@@ -16,7 +16,7 @@ use crate::ops::sequence::Sizes;
 use crate::params::ParamId;
 use crate::tensor::{Tensor, shape, values};
 
-/// What the kernels need of a sequence.
+/// A sequence, as the kernels see it.
 pub(super) fn sequence<'a>(sizes: Sizes, starts: &'a [bool], initial: &'a [f32]) -> Sequence<'a> {
     Sequence {
         starts,

@@ -23,7 +23,7 @@ section! {
 }
 
 section! {
-    /// What a read of a window knows of time.
+    /// Knowledge of time in the reads of a window.
     pub struct Order, overridden by OrderOverrides {
         /// Let a read know how long ago an entry was. Off, the window is a bag of inputs, as a control.
         #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]

@@ -28,7 +28,7 @@ section! {
     }
 }
 
-/// What asks.
+/// The source of contexts.
 enum Asker {
     /// W_c: MQN.
     Input(ParamId),
@@ -290,7 +290,7 @@ struct Asked {
     u: Tensor,
     /// `[rows, M]`.
     attention: Vec<f32>,
-    /// What is carried on, `[batch, width]` each.
+    /// The next state, `[batch, width]` each.
     carried: Vec<Vec<f32>>,
 }
 

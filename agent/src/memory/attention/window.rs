@@ -77,7 +77,7 @@ pub struct Rows<'a> {
     pub index: &'a [i32],
     /// `[T*B]`: whether a row begins an episode.
     pub starts: &'a [bool],
-    /// What [`Reader::carried_widths`] names, before the first step: `[B, width]` each.
+    /// Matrices of [`Reader::carried_widths`] before the first step: `[B, width]` each.
     pub carried: &'a [Array],
 }
 
@@ -95,7 +95,7 @@ pub struct Read {
     pub features: Tensor,
     /// What [`Reader::attention`] names: `[rows, K]` each, the latest step first.
     pub attention: Vec<Vec<f32>>,
-    /// What is carried on after the last step: `[B, width]` each.
+    /// The same matrices after the last step: `[B, width]` each.
     pub carried: Vec<Vec<f32>>,
 }
 
