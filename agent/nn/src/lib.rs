@@ -43,7 +43,7 @@
 //!   form in checkpoints.
 //! - [`Graph`]: layers ([`Graph::linear`], [`Graph::lstm`], [`Graph::gru`], [`Graph::min_gru`],
 //!   [`Graph::lru`], [`Graph::matrix_memory`], [`Graph::controlled_ntm`],
-//!   [`Graph::attention_read`], [`Graph::layer_norm`]), arithmetic, and losses ([`Graph::mse`], [`Graph::cross_entropy`],
+//!   [`Graph::attention_read`], [`Graph::relative_attention`], [`Graph::modules`], [`Graph::layer_norm`]), arithmetic, and losses ([`Graph::mse`], [`Graph::cross_entropy`],
 //!   [`Graph::ppo_loss`], [`Graph::retention_score`]).
 //! - [`Adam`], [`AdamConfig`], [`AdamState`]: the optimiser and its saved state.
 //! - [`categorical`]: distributions over actions, for acting.
@@ -78,6 +78,7 @@ pub use kernels::activation::Activation;
 pub use kernels::addressing::MemorySizes;
 pub use kernels::matrix_memory::{Calibration, LIMIT as MATRIX_LIMIT};
 pub use kernels::raster::GridSize;
+pub use kernels::relative_attention::Windows;
 pub use ops::addressing::ContentRead;
 pub use ops::attention::{AttentionRead, ScoreTerms, attend};
 pub use ops::controlled::{ControlledOutput, ControllerParams};
@@ -86,6 +87,8 @@ pub use ops::gru_gate::GruGateParams;
 pub use ops::lru::LruParams;
 pub use ops::lstm::{LstmOutput, LstmParams};
 pub use ops::matrix_memory::MatrixMemory;
+pub use ops::modules::{ModuleParams, ModuleSizes, ModulesOutput};
 pub use ops::ppo::{PpoBatch, PpoCoefficients, PpoStats};
+pub use ops::relative_attention::{RelativeTerms, attend_relatively};
 pub use params::{NamedArray, ParamId, Params};
 pub use tensor::{Tensor, values};

@@ -114,7 +114,8 @@ impl<'a> Collector<'a> {
         let batch = self.env.num_envs();
         let memory = &mut self.state.lanes.memory;
         policy.core.refresh(&policy.params, memory);
-        let mut rollout = Rollout::empty(batch, memory.clone());
+        let before = policy.core.before(memory, &self.state.starts);
+        let mut rollout = Rollout::empty(batch, before);
         let mut ended = vec![false; batch];
         while rollout.steps < self.num_steps.min(max_steps) {
             self.step(policy, chooser, rng, &mut rollout)?;

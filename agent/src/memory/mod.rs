@@ -196,6 +196,12 @@ pub trait MemoryCore: Send + Sync {
     /// A rollout begins, perhaps with new weights: bring whatever the state holds of the old ones up to date.
     fn refresh(&self, _params: &Params, _state: &mut State) {}
 
+    /// Returns what [`MemoryCore::unroll`] needs of the state before a rollout: all of it, unless a core knows better.
+    /// `starts`: lanes whose first row begins an episode. The arrays are as many as the state's, and some may be empty.
+    fn before(&self, state: &State, _starts: &[bool]) -> State {
+        state.clone()
+    }
+
     /// Empties the memory and leaves no trace of observations; a clock may continue. For the
     /// control that shows that a score came from memory.
     fn forget(&self, state: &mut State) {

@@ -6,8 +6,8 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use super::check_gradients;
 use crate::{
     Activation, Calibration, ControllerParams, Graph, GridSize, GruGateParams, GruParams, Init,
-    LruParams, LstmParams, MatrixMemory, MemorySizes, ParamId, Params, PpoBatch, PpoCoefficients,
-    ScoreTerms, Tensor, values,
+    LruParams, LstmParams, MatrixMemory, MemorySizes, ModuleParams, ModuleSizes, ParamId, Params,
+    PpoBatch, PpoCoefficients, RelativeTerms, ScoreTerms, Tensor, Windows, values,
 };
 
 /// Uniform random numbers in -1..1.
@@ -516,12 +516,25 @@ fn attention_in_two_parts() {
 }
 
 #[test]
-fn relative_scores() {
-    let (mut params, [q, r]) = normal_params([(4, 6), (3, 6)]);
+fn relative_attention() {
+    let (mut params, [q, k, v, content, distance, keys]) =
+        normal_params([(6, 4), (8, 4), (8, 4), (1, 4), (1, 4), (3, 4)]);
+    // The first sequence goes on from two entries, the second begins anew at its last step.
+    let windows = std::rc::Rc::new(Windows {
+        entries: vec![1, 0, 2, 4, 6, 3, 5, 7],
+        counts: vec![5, 3],
+        lengths: vec![3, 1, 3, 2, 2, 1],
+    });
     check_gradients(&mut params, |graph| {
-        let (q, r) = (graph.param(q), graph.param(r));
-        let scores = graph.relative_scores(&q, &r, 0.6, 2);
-        weighted_sum(graph, &scores)
+        let [q, k, v, content, distance, keys] =
+            [q, k, v, content, distance, keys].map(|id| graph.param(id));
+        let terms = RelativeTerms {
+            content_bias: &content,
+            distance_bias: &distance,
+            distances: &keys,
+        };
+        let read = graph.relative_attention(&q, &k, &v, terms, &windows, 2);
+        weighted_sum(graph, &read)
     });
 }
 
@@ -551,6 +564,33 @@ fn blocks_and_choices_of_rows() {
         let y = graph.block_linear(&x, weight, Some(bias), 3, Activation::Tanh);
         let chosen = graph.where_rows(&mask, &y, &other);
         weighted_sum(graph, &chosen)
+    });
+}
+
+/// Two lanes of three modules, of which some are active; the second lane begins an episode at its second step.
+#[test]
+fn modules() {
+    let (mut params, [entries, query, query_bias, lstm, lstm_bias, ask, answer]) =
+        normal_params([(6, 5), (6, 2), (1, 6), (15, 8), (1, 24), (6, 12), (12, 2)]);
+    let ids = ModuleParams {
+        query: (query, query_bias),
+        lstm: (lstm, lstm_bias),
+        ask,
+        answer,
+    };
+    let sizes = ModuleSizes {
+        modules: 3,
+        key: 2,
+        heads: 2,
+    };
+    let starts = [false, false, false, true, false, false];
+    let before: Vec<f32> = (0..12).map(|i| (i as f32).sin()).collect();
+    check_gradients(&mut params, |graph| {
+        let entries = graph.param(entries);
+        let state = (&before[..], &before[..]);
+        let choose = |_: &[f32]| vec![true, false, true, false, true, true];
+        let out = graph.modules(&entries, &starts, state, &ids, sizes, choose);
+        weighted_sum(graph, &out.hidden)
     });
 }
 

@@ -160,7 +160,7 @@ fn read_rows(readout: &mut [f32], weights: &mut [f32], operands: Operands<'_>, s
 
 /// Writes the weights of one head of one row: softmax of the scores of its filled slots. `offsets` `[slots]` or empty.
 #[inline(always)]
-pub(super) fn row_weights(
+fn row_weights(
     weights: &mut [f32],
     q: &[f32],
     keys: Head<'_>,
@@ -183,7 +183,7 @@ pub(super) fn row_weights(
 
 /// Softmax in place over the filled slots; 0 in empty ones.
 #[inline(always)]
-fn softmax_of_filled(scores: &mut [f32], index: &[i32]) {
+pub(super) fn softmax_of_filled(scores: &mut [f32], index: &[i32]) {
     let largest = max(scores);
     for (score, &entry) in scores.iter_mut().zip(index) {
         *score = if entry < 0 {

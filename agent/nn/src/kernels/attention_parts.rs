@@ -4,16 +4,47 @@
 
 use multiversion::multiversion;
 
-use super::attention::{Head, Operands, Slots, row_weights, with_known_width};
+use super::attention::{Head, Operands, Slots, softmax_of_filled, with_known_width};
 use super::math::{add_scaled, dot};
 
-/// Returns the number of slots up to the last filled one.
+/// Numbers of a vector. Shorter rows are summed number by number: those of a window over inputs have a few.
+const LANES: usize = 8;
+
+/// Σ aᵢ bᵢ of rows that may be short.
+#[inline(always)]
+fn product(a: &[f32], b: &[f32]) -> f32 {
+    if a.len() >= LANES {
+        return dot(a, b);
+    }
+    let pairs = a.iter().zip(b);
+    pairs.fold(0.0, |sum, (a, b)| a.mul_add(*b, sum))
+}
+
+/// `out = Σ coefficient · row` over the filled slots, of rows that may be short.
+#[inline(always)]
+fn weighted_sum(out: &mut [f32], rows: Head<'_>, coefficients: &[f32], index: &[i32]) {
+    if out.len() >= LANES {
+        return rows.weighted_sum(out, coefficients, index);
+    }
+    let mut sums = [0.0; LANES];
+    let sums = &mut sums[..out.len()];
+    for (coefficient, &entry) in coefficients.iter().zip(index) {
+        if let Ok(entry) = usize::try_from(entry) {
+            for (sum, number) in sums.iter_mut().zip(rows.row(entry)) {
+                *sum = coefficient.mul_add(*number, *sum);
+            }
+        }
+    }
+    out.copy_from_slice(sums);
+}
+
+/// Returns the number of slots up to the last filled one, in whole vectors as far as there are slots: what is left of a
+/// vector would be computed number by number.
 #[inline(always)]
 fn used(index: &[i32]) -> usize {
-    index
-        .iter()
-        .rposition(|&entry| entry >= 0)
-        .map_or(0, |last| last + 1)
+    let filled = index.iter().rposition(|&entry| entry >= 0);
+    let used = filled.map_or(0, |last| last + 1);
+    used.next_multiple_of(LANES).min(index.len())
 }
 
 /// Writes `weights` `[rows, heads, slots]`; those of empty slots must be 0 beforehand. `v` of the operands is not read.
@@ -48,16 +79,19 @@ fn weigh_rows(weights: &mut [f32], operands: Operands<'_>, slots: Slots<'_>) {
                 true => offsets,
                 false => &offsets[slots_of_row.clone()],
             };
-            let weights = &mut weights[slots_of_row];
-            let terms = (bias, offsets);
-            row_weights(
-                weights,
-                &q[row * d..][..d],
-                keys,
-                terms,
-                &index[..used],
-                slots.scale,
-            );
+            let (weights, index) = (&mut weights[slots_of_row], &index[..used]);
+            let q = &q[row * d..][..d];
+            for (weight, &entry) in weights.iter_mut().zip(index) {
+                *weight = f32::NEG_INFINITY;
+                if let Ok(entry) = usize::try_from(entry) {
+                    let bias = if bias.is_empty() { 0.0 } else { bias[entry] };
+                    *weight = product(q, keys.row(entry)).mul_add(slots.scale, bias);
+                }
+            }
+            for (weight, offset) in weights.iter_mut().zip(offsets) {
+                *weight += offset;
+            }
+            softmax_of_filled(weights, index);
         }
     }
 }
@@ -129,7 +163,7 @@ fn weight_gradients(
             }
             if !gradients.q.is_empty() {
                 let dq = &mut gradients.q[row * d..][..d];
-                keys.weighted_sum(dq, d_scores, &index[..used]);
+                weighted_sum(dq, keys, d_scores, &index[..used]);
             }
         }
     }
@@ -158,7 +192,7 @@ pub(crate) fn weighted_read(
             };
             let weights = &weights[row * slots.slots..][..used];
             let readout = &mut readout[row * dv..][..dv];
-            contents.weighted_sum(readout, weights, &index[..used]);
+            weighted_sum(readout, contents, weights, &index[..used]);
         }
     }
 }
@@ -189,7 +223,7 @@ pub(crate) fn weighted_read_gradient(
             for (slot, &entry) in index.iter().enumerate().take(used(index)) {
                 if let Ok(entry) = usize::try_from(entry) {
                     if !d_weights.is_empty() {
-                        d_weights[first + slot] = dot(d_readout, contents.row(entry));
+                        d_weights[first + slot] = product(d_readout, contents.row(entry));
                     }
                     if !d_v.is_empty() {
                         let d_v = &mut d_v[contents.start(entry)..][..dv];

@@ -19,6 +19,8 @@ pub(crate) fn layer_norm(
     bias: &[f32],
 ) {
     let columns = gain.len();
+    // Loops whose bounds are checked inside do not become vectors.
+    let bias = &bias[..columns];
     let rows = x.chunks_exact(columns).zip(scale);
     let outputs = y
         .chunks_exact_mut(columns)
@@ -48,6 +50,7 @@ pub(crate) fn layer_norm_gradient(
     gain: &[f32],
 ) {
     let columns = gain.len();
+    let d_gain = &mut d_gain[..columns];
     let rows = dy
         .chunks_exact_mut(columns)
         .zip(normalised.chunks_exact(columns));

@@ -1,4 +1,4 @@
-//! Reads by soft attention whose weights are on the tape, and scores by distance.
+//! Reads by soft attention whose weights are on the tape.
 
 use crate::graph::{GradKey, Graph};
 use crate::kernels::attention::{Operands, Slots};
@@ -6,7 +6,6 @@ use crate::kernels::attention_parts::{
     WeightGradients, attention_weights, attention_weights_gradient, weighted_read,
     weighted_read_gradient,
 };
-use crate::kernels::matmul::{add_matmul_transposed, matmul_bias, transpose};
 use crate::ops::attention::ScoreTerms;
 use crate::tensor::{Tensor, shape, values};
 
@@ -191,52 +190,6 @@ impl Graph<'_> {
         }
         readout
     }
-
-    /// Scores that depend on a slot's place alone: `out[m, h, s] = scale · q[m, h]·r[s, h]` (Dai et al. 2019, arXiv
-    /// 1901.02860, section 3.3, where `r` are embedded distances). Where each row reads its own slots, ordered by distance,
-    /// a slot's place is its distance, and the scores are a slot's term of attention as they stand.
-    ///
-    /// Shapes: `q` `[M, heads * d]`, `r` `[S, heads * d]`. Returns `[M, heads * S]`.
-    ///
-    /// # Panics
-    /// When shapes do not match.
-    pub fn relative_scores(&mut self, q: &Tensor, r: &Tensor, scale: f32, heads: usize) -> Tensor {
-        let ((rows, columns), (slots, r_columns)) = (shape(q), shape(r));
-        assert!(
-            heads > 0 && columns == r_columns && columns % heads == 0,
-            "{heads} heads cannot compare queries of {columns} with places of {r_columns} columns"
-        );
-        let d = columns / heads;
-        let mut scores = vec![0.0; rows * heads * slots];
-        for head in 0..heads {
-            let queries = head_of(values(q), head, d, columns, scale);
-            let places = head_of(values(r), head, d, columns, 1.0);
-            let places = transpose(&places, slots, d);
-            let product = matmul_bias(&queries, &places, &[], (rows, d, slots));
-            set_head(&mut scores, &product, head, slots, heads * slots);
-        }
-        let scores = self.constant(scores, (rows, heads * slots));
-        let (q_key, r_key) = (self.key(q), self.key(r));
-        if q_key.wanted() || r_key.wanted() {
-            let (q, r) = (q.clone(), r.clone());
-            self.record(&scores, move |d_scores, grads| {
-                let [mut dq, mut dr] = [rows, slots].map(|rows| vec![0.0; rows * columns]);
-                for head in 0..heads {
-                    let d_head = head_of(&d_scores, head, slots, heads * slots, scale);
-                    let places = head_of(values(&r), head, d, columns, 1.0);
-                    let d_queries = matmul_bias(&d_head, &places, &[], (rows, slots, d));
-                    set_head(&mut dq, &d_queries, head, d, columns);
-                    let queries = head_of(values(&q), head, d, columns, 1.0);
-                    let mut d_places = Vec::new();
-                    add_matmul_transposed(&mut d_places, &d_head, &queries, (slots, rows, d));
-                    set_head(&mut dr, &d_places, head, d, columns);
-                }
-                grads.give(&q_key, dq);
-                grads.give(&r_key, dr);
-            });
-        }
-        scores
-    }
 }
 
 fn operands<'a>(
@@ -254,24 +207,6 @@ fn operands<'a>(
         offsets: of(terms.slot),
         d,
         dv: d,
-    }
-}
-
-/// Returns the columns of one head, `width` of `columns`, times `factor`.
-fn head_of(x: &[f32], head: usize, width: usize, columns: usize, factor: f32) -> Vec<f32> {
-    let mut picked = Vec::with_capacity(x.len() / columns * width);
-    for row in x.chunks_exact(columns) {
-        let of_head = row[head * width..][..width].iter();
-        picked.extend(of_head.map(|x| factor * x));
-    }
-    picked
-}
-
-/// Sets the columns of one head, `width` of `columns`.
-fn set_head(x: &mut [f32], of_head: &[f32], head: usize, width: usize, columns: usize) {
-    let rows = x.chunks_exact_mut(columns);
-    for (row, of_head) in rows.zip(of_head.chunks_exact(width)) {
-        row[head * width..][..width].copy_from_slice(of_head);
     }
 }
 
@@ -312,18 +247,6 @@ mod tests {
                 }
             }
         }
-    }
-
-    /// Queries 1, 2 | 3, 4 against places 10, 100 | 1, 0 in two heads of one number.
-    #[test]
-    fn relative_scores_by_hand() {
-        let params = Params::new();
-        let mut graph = Graph::inference(&params);
-        let q = graph.constant(vec![1.0, 2.0, 3.0, 4.0], (2, 2));
-        let r = graph.constant(vec![10.0, 100.0, 1.0, 0.0], (2, 2));
-        let scores = graph.relative_scores(&q, &r, 0.5, 2);
-        let expected = [5.0, 0.5, 100.0, 0.0, 15.0, 1.5, 200.0, 0.0];
-        assert_eq!(values(&scores), expected);
     }
 
     #[test]

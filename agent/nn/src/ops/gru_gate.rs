@@ -2,7 +2,9 @@
 
 use crate::graph::{GradKey, GradStore, Graph};
 use crate::kernels::elementwise::add_sum_rows;
-use crate::kernels::gru_gate::{join, mix, mix_gradient, reset, reset_gradient};
+use crate::kernels::gru_gate::{
+    join, mix, mix_gradient, reset, reset_gradient, scale_second_half, split,
+};
 use crate::kernels::matmul::{
     add_matmul, add_matmul_transposed, append_matmul_bias, matmul_bias, transpose,
 };
@@ -136,8 +138,7 @@ impl Saved {
         let (rows, width) = shape(&self.x);
         let w_gates = transpose(values(&self.w_gates), 2 * width, 2 * width);
         let w_candidate = transpose(values(&self.w_candidate), 2 * width, width);
-        let [mut dx, mut dy] = [&self.keys.x, &self.keys.y]
-            .map(|key| Vec::with_capacity(if key.wanted() { rows * width } else { 0 }));
+        let [mut dx, mut dy] = [0, 1].map(|_| vec![0.0; rows * width]);
         let mut sums = Sums::default();
         let largest = BLOCK_ROWS.min(rows) * 2 * width;
         let [mut pair, mut d_gates, mut d_pair] = std::array::from_fn(|_| vec![0.0; largest]);
@@ -154,7 +155,7 @@ impl Saved {
             let gates = &self.gates[doubled];
             let candidate = &self.candidate[block.clone()];
             let outputs = (&mut *d_candidate, &mut *d_gates, &mut *d_pair);
-            mix_gradient(outputs, &d_out[block], candidate, gates, x, width);
+            mix_gradient(outputs, &d_out[block.clone()], candidate, gates, x, width);
             let d_inputs = matmul_bias(d_candidate, &w_candidate, &[], (count, width, 2 * width));
             reset_gradient((&mut *d_gates, &mut *d_pair), &d_inputs, gates, x, width);
             join(pair, y, x, width);
@@ -165,12 +166,7 @@ impl Saved {
             add_matmul_transposed(&mut sums.candidate, pair, d_candidate, tall);
             add_sum_rows(&mut sums.shift, d_gates, 2 * width);
             add_matmul(d_pair, d_gates, &w_gates, (count, 2 * width, 2 * width));
-            for (half, d) in [&mut dy, &mut dx].into_iter().enumerate() {
-                if d.capacity() > 0 {
-                    let rows = d_pair.chunks_exact(2 * width);
-                    rows.for_each(|row| d.extend_from_slice(&row[half * width..][..width]));
-                }
-            }
+            split(&mut dy[block.clone()], &mut dx[block], d_pair, width);
         }
         grads.give(&self.keys.x, dx);
         grads.give(&self.keys.y, dy);
@@ -178,16 +174,6 @@ impl Saved {
         grads.give(&self.keys.candidate, sums.candidate);
         let d_bias = sums.shift.iter().skip(width).map(|d| -d).collect();
         grads.give(&self.keys.bias, d_bias);
-    }
-}
-
-/// Multiplies the second half of each row of `pair` by the first half of its row of `gates`.
-fn scale_second_half(pair: &mut [f32], gates: &[f32], width: usize) {
-    let rows = pair.chunks_exact_mut(2 * width);
-    for (pair, gates) in rows.zip(gates.chunks_exact(2 * width)) {
-        for (x, r) in pair[width..].iter_mut().zip(gates) {
-            *x *= r;
-        }
     }
 }
 

@@ -5,16 +5,18 @@
 //! by the weights of the rollout: a step adds one row to each and copies nothing. No gradient flows into what was kept
 //! from before a sequence; within a sequence gradients reach its rows.
 
+use std::rc::Rc;
+
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use crate::hyper::section::section;
 use crate::memory::attention::Width;
-use crate::memory::attention::window::{Context, Places};
+use crate::memory::attention::window::Context;
 use crate::memory::{
     Array, CoreContext, CoreStep, Layers, MemoryContents, MemoryCore, Segment, State, Unrolled,
 };
 use crate::nn::{
-    self, Activation, Graph, GruGateParams, Init, ParamId, Params, ScoreTerms, Tensor,
+    self, Activation, Graph, GruGateParams, Init, ParamId, Params, RelativeTerms, Tensor, Windows,
 };
 use crate::onnx::{self, StepGraph};
 
@@ -59,6 +61,23 @@ mod array {
     /// Their values.
     pub fn values(layer: usize) -> usize {
         inputs(layer) + 2
+    }
+}
+
+/// What a layer's scores are made of, besides queries and keys.
+struct Asked {
+    content_bias: Tensor,
+    distance_bias: Tensor,
+    distances: Tensor,
+}
+
+impl Asked {
+    fn terms(&self) -> RelativeTerms<'_> {
+        RelativeTerms {
+            content_bias: &self.content_bias,
+            distance_bias: &self.distance_bias,
+            distances: &self.distances,
+        }
     }
 }
 
@@ -141,23 +160,20 @@ impl Layer {
             .map(|weight| graph.linear(normalised, weight, None, Activation::Identity))
     }
 
-    /// Queries of contents, and scores of distances with the sinusoids `distances` `[S, width]`.
+    /// Queries, and keys of the distances whose sinusoids are `distances` `[S, width]`.
     fn ask(
         &self,
         graph: &mut Graph<'_>,
         normalised: &Tensor,
         distances: &Tensor,
-        heads: usize,
-    ) -> (Tensor, Tensor) {
-        let [contents, places] = [self.content_bias, self.distance_bias]
-            .map(|bias| graph.linear(normalised, self.query, Some(bias), Activation::Identity));
-        let keys = graph.linear(distances, self.distance, None, Activation::Identity);
-        let width = graph.params().shape(self.query).1;
-        let scale = 1.0 / ((width / heads) as f32).sqrt();
-        (
-            contents,
-            graph.relative_scores(&places, &keys, scale, heads),
-        )
+    ) -> (Tensor, Asked) {
+        let queries = graph.linear(normalised, self.query, None, Activation::Identity);
+        let asked = Asked {
+            content_bias: graph.param(self.content_bias),
+            distance_bias: graph.param(self.distance_bias),
+            distances: graph.linear(distances, self.distance, None, Activation::Identity),
+        };
+        (queries, asked)
     }
 
     /// The layer's output, from its inputs and what its attention has read.
@@ -240,12 +256,11 @@ impl Gtrxl {
         )
     }
 
-    /// Returns the row of the rings in which a lane keeps the step `back` steps before the next one.
-    fn entry(&self, state: &State, lane: usize, back: usize) -> Option<usize> {
+    /// Returns the row of the rings in which a lane keeps the step `back` steps before the next one, at most M.
+    fn entry(&self, state: &State, lane: usize, back: usize) -> usize {
         let ring = self.window + 1;
-        let number = |array: usize| state.arrays[array].row(lane)[0] as usize;
-        let place = number(array::PLACE) + ring - back.min(ring);
-        (back <= number(array::LENGTH)).then(|| lane * ring + place % ring)
+        let place = state.arrays[array::PLACE].row(lane)[0] as usize + ring - back;
+        lane * ring + place % ring
     }
 
     /// Puts one row of each lane into a ring, at the current place.
@@ -257,7 +272,7 @@ impl Gtrxl {
         }
     }
 
-    /// Records the attention `[batch, heads, slots]` of a layer.
+    /// Records the attention `[batch, heads, slots]` of a layer, the latest step first.
     fn show(&self, state: &mut State, layer: usize, weights: &[f32], slots: usize) {
         let ring = self.window + 1;
         for (lane, weights) in weights.chunks_exact(self.heads * slots).enumerate() {
@@ -285,29 +300,44 @@ impl Gtrxl {
         }
     }
 
-    /// Returns the entries that each row of a segment attends to, itself first, and the number of entries from before the
-    /// segment: none if no lane goes on with its episode.
-    fn attended(&self, segment: &Segment<'_>) -> (Vec<i32>, usize) {
-        let state = segment.initial_state;
-        let goes_on =
-            |lane: usize| !segment.starts[lane] && state.arrays[array::LENGTH].row(lane)[0] > 0.0;
-        let any = (0..segment.batch).any(goes_on);
-        let places = Places {
-            starts: segment.starts,
-            batch: segment.batch,
-            carried: if any {
-                segment.batch * (self.window + 1)
-            } else {
-                0
-            },
-        };
-        let index = places.index(0..=self.window, |lane, back| self.entry(state, lane, back));
-        // Distances beyond the longest memory of any row cost time and change nothing.
-        let filled = |row: &[i32]| row.iter().filter(|&&entry| entry >= 0).count();
-        let rows = || index.chunks_exact(self.window + 1);
-        let slots = rows().map(filled).max().unwrap_or(1);
-        let index = rows().flat_map(|row| &row[..slots]).copied().collect();
-        (index, places.carried)
+    /// Returns whether any lane goes on with its episode, so that the rings are read.
+    fn goes_on(&self, state: &State, starts: &[bool]) -> bool {
+        let lengths = &state.arrays[array::LENGTH].data;
+        lengths
+            .iter()
+            .zip(starts)
+            .any(|(&length, start)| length > 0.0 && !start)
+    }
+
+    /// Returns how far rows look back, given the state before the first of them: into the rings, and to the rows before
+    /// them, whose entries `own` names.
+    fn windows(&self, starts: &[bool], state: &State, own: impl Fn(usize) -> usize) -> Windows {
+        let batch = state.rows();
+        let mut windows = Windows::default();
+        let mut lengths = Vec::with_capacity(batch);
+        for lane in 0..batch {
+            let kept = match starts[lane] {
+                true => 0,
+                false => state.arrays[array::LENGTH].row(lane)[0] as usize,
+            };
+            let before = (1..=kept).rev().map(|back| self.entry(state, lane, back));
+            let rows = (lane..starts.len()).step_by(batch).map(&own);
+            let first = windows.entries.len();
+            let entries = before.chain(rows).map(|entry| entry as u32);
+            windows.entries.extend(entries);
+            windows.counts.push(windows.entries.len() - first);
+            lengths.push(kept as u32);
+        }
+        for starts in starts.chunks_exact(batch) {
+            for (length, &start) in lengths.iter_mut().zip(starts) {
+                *length = match start {
+                    true => 1,
+                    false => (*length + 1).min(self.window as u32 + 1),
+                };
+            }
+            windows.lengths.extend(&lengths);
+        }
+        windows
     }
 }
 
@@ -335,17 +365,9 @@ impl MemoryCore for Gtrxl {
         for lane in (0..starts.len()).filter(|&lane| starts[lane]) {
             state.arrays[array::LENGTH].row_mut(lane)[0] = 0.0;
         }
-        let lengths = &state.arrays[array::LENGTH].data;
-        let slots = 1 + lengths.iter().fold(0.0f32, |a, &b| a.max(b)) as usize;
-        let index: Vec<i32> = (0..starts.len())
-            .flat_map(|lane| (0..slots).map(move |back| (lane, back)))
-            .map(|(lane, back)| {
-                self.entry(state, lane, back)
-                    .map_or(-1, |entry| entry as i32)
-            })
-            .collect();
+        let windows = self.windows(starts, state, |lane| self.entry(state, lane, 0));
         let mut graph = Graph::inference(params);
-        let distances = self.distances(&graph, slots);
+        let distances = self.distances(&graph, windows.longest());
         let mut x = self.embed(&mut graph, inputs);
         for (number, layer) in self.layers.iter().enumerate() {
             let normalised = layer.normalised(&mut graph, &x);
@@ -353,15 +375,13 @@ impl MemoryCore for Gtrxl {
             self.store(state, array::inputs(number), &x);
             self.store(state, array::keys(number), &keys);
             self.store(state, array::values(number), &values);
-            let (queries, scores) = layer.ask(&mut graph, &normalised, &distances, self.heads);
-            let terms = ScoreTerms {
-                entry: None,
-                slot: Some(nn::values(&scores)),
-            };
+            let (queries, asked) = layer.ask(&mut graph, &normalised, &distances);
             let [keys, values] = [array::keys(number), array::values(number)]
                 .map(|array| &state.arrays[array].data[..]);
-            let (read, weights) = nn::attend(&queries, (keys, values), terms, &index, self.heads);
-            self.show(state, number, &weights, slots);
+            let tables = (keys, values);
+            let (read, weights) =
+                nn::attend_relatively(&queries, tables, asked.terms(), &windows, self.heads);
+            self.show(state, number, &weights, windows.longest());
             let read = graph.constant(read, (starts.len(), self.width));
             x = layer.output(&mut graph, &x, &read);
         }
@@ -374,27 +394,29 @@ impl MemoryCore for Gtrxl {
     }
 
     fn unroll(&self, graph: &mut Graph<'_>, segment: &Segment<'_>) -> Unrolled {
-        let (index, carried) = self.attended(segment);
-        let distances = self.distances(graph, index.len() / segment.starts.len());
+        let state = segment.initial_state;
+        let carried = match self.goes_on(state, &segment.starts[..segment.batch]) {
+            true => segment.batch * (self.window + 1),
+            false => 0,
+        };
+        let windows = Rc::new(self.windows(segment.starts, state, |row| carried + row));
+        let distances = self.distances(graph, windows.longest());
         let mut x = self.embed(graph, segment.inputs);
         for (number, layer) in self.layers.iter().enumerate() {
             let normalised = layer.normalised(graph, &x);
             let mut tables = layer.keys_and_values(graph, &normalised);
             if carried > 0 {
-                let kept = &segment.initial_state.arrays[array::inputs(number)].data;
+                let kept = &state.arrays[array::inputs(number)].data;
                 let kept = graph.constant(kept.clone(), (carried, self.width));
                 let kept = layer.normalised(graph, &kept);
                 let kept = layer.keys_and_values(graph, &kept);
                 tables = [0, 1].map(|i| graph.concat_rows(&[&kept[i], &tables[i]]));
             }
-            let (queries, scores) = layer.ask(graph, &normalised, &distances, self.heads);
-            let terms = ScoreTerms {
-                entry: None,
-                slot: Some(&scores),
-            };
+            let (queries, asked) = layer.ask(graph, &normalised, &distances);
             let [keys, values] = &tables;
-            let read = graph.attention_read(&queries, keys, values, terms, &index, self.heads);
-            x = layer.output(graph, &x, &read.readout);
+            let (terms, heads) = (asked.terms(), self.heads);
+            let read = graph.relative_attention(&queries, keys, values, terms, &windows, heads);
+            x = layer.output(graph, &x, &read);
         }
         Unrolled {
             features: x,
@@ -415,6 +437,20 @@ impl MemoryCore for Gtrxl {
                 state.arrays[array].data.copy_from_slice(nn::values(&fresh));
             }
         }
+    }
+
+    /// Keys and values are computed anew from the inputs, with a gradient.
+    fn before(&self, state: &State, starts: &[bool]) -> State {
+        let goes_on = self.goes_on(state, starts);
+        let inputs =
+            |array: usize| (0..self.layers.len()).any(|layer| array == array::inputs(layer));
+        let arrays = state.arrays.iter().enumerate().map(|(array, kept)| {
+            match array <= array::PLACE || goes_on && inputs(array) {
+                true => kept.clone(),
+                false => Array::filled(state.rows(), 0, 0.0),
+            }
+        });
+        State::new(state.rows(), arrays.collect())
     }
 
     fn inspect(&self, state: &State, lane: usize) -> MemoryContents {
@@ -538,6 +574,22 @@ mod tests {
                 "{weights:?}"
             );
             assert_eq!(weights[3..], [0.0; 2]);
+        }
+    }
+
+    #[test]
+    fn a_rollout_keeps_what_it_reads_of_the_rings() {
+        let (core, params) = transformer(2, 1);
+        let (_, state) = act(&core, &params, &episode(3));
+        for starts in [false, true] {
+            let kept = core.before(&state, &[starts]).arrays;
+            assert_eq!(kept.len(), state.arrays.len());
+            for small in [array::LENGTH, array::PLACE] {
+                assert_eq!(kept[small], state.arrays[small]);
+            }
+            let inputs = &state.arrays[array::inputs(0)];
+            assert_eq!(kept[array::inputs(0)] == *inputs, !starts);
+            assert_eq!(kept[array::keys(0)].width, 0);
         }
     }
 

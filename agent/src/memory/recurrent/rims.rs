@@ -1,10 +1,12 @@
 //! Recurrent independent mechanisms (Goyal et al. 2021, arXiv:1909.10893): small LSTMs with weights of their own that
 //! compete for the input. At each step those that attend to it most are active: they update, then read from all.
 
-use super::cell::Cell;
+use super::cell::{Cell, CellRun};
 use crate::hyper::section::section;
 use crate::memory::{CoreContext, MemoryContents, Network, State};
-use crate::nn::{self, Activation, Graph, Init, ParamId, ScoreTerms, Tensor};
+use crate::nn::{
+    self, Activation, Graph, Init, ModuleParams, ModuleSizes, ParamId, ScoreTerms, Tensor,
+};
 use crate::onnx::{self, StepGraph};
 
 section! {
@@ -176,6 +178,35 @@ impl Cell for RimsCell {
         let active = active.iter().map(|&active| f32::from(u8::from(active)));
         let active = graph.constant(active.collect(), (lanes, self.modules));
         (h.clone(), vec![h, c, active])
+    }
+
+    fn fused(
+        &self,
+        graph: &mut Graph<'_>,
+        x: &Tensor,
+        starts: &[bool],
+        state: &State,
+    ) -> Option<CellRun> {
+        let entries = self.prepare(graph, x);
+        let [h, c] = [H, C].map(|array| &state.arrays[array].data[..]);
+        let params = ModuleParams {
+            query: self.query,
+            lstm: self.lstm,
+            ask: self.ask,
+            answer: self.answer,
+        };
+        let sizes = ModuleSizes {
+            modules: self.modules,
+            key: KEY,
+            heads: HEADS,
+        };
+        let choose = |scores: &[f32]| self.choose(scores);
+        let out = graph.modules(&entries, starts, (h, c), &params, sizes, choose);
+        let active = out.active.iter().map(|&active| f32::from(u8::from(active)));
+        Some(CellRun {
+            features: out.hidden,
+            state: vec![out.h, out.c, active.collect()],
+        })
     }
 
     fn inspect(&self, state: &State, lane: usize) -> MemoryContents {

@@ -332,3 +332,63 @@ fn steps_are_those_of_the_public_port() {
         }
     }
 }
+
+/// Three steps, before the last of which the second lane begins an episode: values and gradients.
+#[test]
+fn the_fused_kernel_agrees_with_repeated_steps() {
+    for active_modules in [0, 2, 3] {
+        let (cell, params) = rims(3, active_modules);
+        let moment = Moment::of(&cell);
+        let units = cell.feature_size();
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(2);
+        let inputs = (0..3 * LANES * INPUTS).map(|_| rng.random_range(-1.0..1.0));
+        let inputs: Vec<f32> = inputs.collect();
+        let starts = [false, false, false, false, false, true];
+        let run = |is_fused: bool| {
+            let mut graph = Graph::training(&params);
+            let x = graph.constant(inputs.clone(), (3 * LANES, INPUTS));
+            let (_, mut state) = moment.tensors(&graph, &cell);
+            let (features, last) = if is_fused {
+                let arrays = state.iter().map(|matrix| crate::memory::Array {
+                    width: values(matrix).len() / LANES,
+                    data: values(matrix).to_vec(),
+                });
+                let before = State::new(LANES, arrays.collect());
+                let run = cell.fused(&mut graph, &x, &starts, &before).unwrap();
+                (run.features, run.state)
+            } else {
+                let entries = cell.prepare(&mut graph, &x);
+                let mut features = Vec::new();
+                for step in 0..3 {
+                    if step == 2 {
+                        for matrix in &mut state {
+                            let width = values(matrix).len() / LANES;
+                            let mask = [vec![1.0; width], vec![0.0; width]].concat();
+                            let mask = graph.constant(mask, (LANES, width));
+                            *matrix = graph.mul(matrix, &mask);
+                        }
+                    }
+                    let entry = graph.rows(&entries, step * LANES..(step + 1) * LANES);
+                    let (of_step, next) = cell.step(&mut graph, &entry, &state);
+                    features.push(of_step);
+                    state = next;
+                }
+                let features = graph.concat_rows(&features.iter().collect::<Vec<_>>());
+                let last = state.iter().map(|matrix| values(matrix).to_vec());
+                (features, last.collect::<Vec<_>>())
+            };
+            let targets = vec![0.3; 3 * LANES * units];
+            let loss = graph.mse(&features, &targets, &[1.0; 3 * LANES]);
+            let features = values(&features).to_vec();
+            let gradients = graph.backward(&loss);
+            let of_params = params.ids().map(|id| {
+                let zeros = || vec![0.0; params.data(id).len()];
+                gradients.of(id).map_or_else(zeros, <[f32]>::to_vec)
+            });
+            [vec![features], last, of_params.collect()].concat()
+        };
+        for (fused, stepwise) in run(true).iter().zip(&run(false)) {
+            assert_close(fused, stepwise);
+        }
+    }
+}

@@ -1,0 +1,428 @@
+//! Attention of rows to windows of the sequences that they stand in, with scores of contents and of distances (Dai et al.
+//! 2019, arXiv:1901.02860, section 3.3).
+//!
+//! Some rows of a sequence, one after the other, read nearly the same entries. So a block of rows is computed with all the
+//! entries that any of them reads, in matrix products; the scores beyond a row's own window are left out of its softmax.
+
+use std::ops::Range;
+
+use multiversion::multiversion;
+
+use super::math::{dot, exp, max, sum};
+use super::matmul::{add_matmul_transposed, append_matmul_bias, transpose};
+use super::parts::{add_rows, copy_rows};
+
+/// Rows of a block.
+const BLOCK_ROWS: usize = 16;
+/// Numbers of a vector. Blocks have whole vectors of entries, the last ones of zeros.
+const LANES: usize = 16;
+
+/// Sequences of entries, and how far the rows look back in them. Rows are time-major: row `t * sequences + s` is that of
+/// the last steps of sequence `s`.
+#[derive(Clone, Debug, Default)]
+pub struct Windows {
+    /// The entries of all sequences in the tables of keys and values, one sequence after another, the oldest entry first.
+    pub entries: Vec<u32>,
+    /// How many entries each sequence has. The last are those of its rows.
+    pub counts: Vec<usize>,
+    /// How many entries each row reads: the last is its own.
+    pub lengths: Vec<u32>,
+}
+
+impl Windows {
+    /// Returns the length of the longest window.
+    pub fn longest(&self) -> usize {
+        self.lengths.iter().copied().max().unwrap_or(0) as usize
+    }
+
+    /// Returns the entries that each row reads, the latest first, filled up with -1: `[rows, longest]`.
+    pub(crate) fn index(&self) -> Vec<i32> {
+        let longest = self.longest();
+        let mut index = vec![-1; self.lengths.len() * longest];
+        let mut first = 0;
+        for (sequence, &count) in self.counts.iter().enumerate() {
+            let entries = &self.entries[first..first + count];
+            for Row { row, window } in self.rows(sequence, 0..self.steps()) {
+                let places = index[row * longest..].iter_mut();
+                for (place, &entry) in places.zip(entries[window].iter().rev()) {
+                    *place = entry as i32;
+                }
+            }
+            first += count;
+        }
+        index
+    }
+
+    fn steps(&self) -> usize {
+        let sequences = self.counts.len();
+        self.lengths.len().checked_div(sequences).unwrap_or(0)
+    }
+
+    /// Returns the rows of some steps of a sequence, with their windows among its entries.
+    fn rows(&self, sequence: usize, steps: Range<usize>) -> impl Iterator<Item = Row> {
+        let before = self.counts[sequence] - self.steps();
+        steps.map(move |t| {
+            let row = t * self.counts.len() + sequence;
+            let end = before + t + 1;
+            Row {
+                row,
+                window: end - self.lengths[row] as usize..end,
+            }
+        })
+    }
+
+    /// Returns all rows in blocks.
+    fn blocks(&self) -> Vec<Block<'_>> {
+        let (mut blocks, mut start) = (Vec::new(), 0);
+        for (sequence, &count) in self.counts.iter().enumerate() {
+            let entries = &self.entries[start..start + count];
+            for t in (0..self.steps()).step_by(BLOCK_ROWS) {
+                let steps = t..(t + BLOCK_ROWS).min(self.steps());
+                let mut rows: Vec<Row> = self.rows(sequence, steps).collect();
+                let first = rows.iter().map(|row| row.window.start).min().unwrap_or(0);
+                let end = rows.last().map_or(first, |row| row.window.end);
+                for row in &mut rows {
+                    row.window = row.window.start - first..row.window.end - first;
+                }
+                blocks.push(Block {
+                    numbers: rows.iter().map(|row| row.row as u32).collect(),
+                    rows,
+                    entries: &entries[first..end],
+                });
+            }
+            start += count;
+        }
+        blocks
+    }
+}
+
+/// A row, and its window among some entries.
+struct Row {
+    row: usize,
+    window: Range<usize>,
+}
+
+/// Rows of a sequence that follow each other, and the entries that they read.
+struct Block<'a> {
+    rows: Vec<Row>,
+    /// The numbers of the rows.
+    numbers: Vec<u32>,
+    entries: &'a [u32],
+}
+
+impl Block<'_> {
+    /// Entries with those that fill the last vector.
+    fn width(&self) -> usize {
+        self.entries.len().next_multiple_of(LANES)
+    }
+}
+
+/// The queries `q` `[rows, heads * d]`, the tables `k` and `v` `[entries, heads * d]`, what all queries ask of contents and
+/// of distances `[heads * d]`, and the keys of distances `[longest, heads * d]` or more.
+#[derive(Clone, Copy)]
+pub(crate) struct Operands<'a> {
+    pub q: &'a [f32],
+    pub k: &'a [f32],
+    pub v: &'a [f32],
+    pub content_bias: &'a [f32],
+    pub distance_bias: &'a [f32],
+    pub distances: &'a [f32],
+    pub heads: usize,
+    /// Numbers of a head.
+    pub d: usize,
+    /// Factor on all scores.
+    pub scale: f32,
+}
+
+impl Operands<'_> {
+    /// The range of a head in a row of a matrix.
+    fn part(&self, row: usize, head: usize) -> Range<usize> {
+        let first = (row * self.heads + head) * self.d;
+        first..first + self.d
+    }
+
+    /// Copies a head of the entries of a block to `out`, `[width, d]`.
+    fn gather(&self, out: &mut Vec<f32>, table: &[f32], block: &Block<'_>, head: usize) {
+        out.resize(block.width() * self.d, 0.0);
+        let (filled, rest) = out.split_at_mut(block.entries.len() * self.d);
+        copy_rows(filled, table, block.entries, (head, self.heads));
+        rest.fill(0.0);
+    }
+
+    /// Copies a head of the rows of a block to `out`, `[rows, d]`.
+    fn gather_rows(&self, out: &mut Vec<f32>, all: &[f32], block: &Block<'_>, head: usize) {
+        out.resize(block.rows.len() * self.d, 0.0);
+        copy_rows(out, all, &block.numbers, (head, self.heads));
+    }
+
+    /// Returns what all rows ask, times the factor on scores: `bias` and their queries.
+    fn ask(&self, bias: &[f32]) -> Vec<f32> {
+        let mut asked = self.q.to_vec();
+        shift_and_scale(&mut asked, bias, self.scale);
+        asked
+    }
+
+    /// Returns the scores of all rows at the distances from 0 on, `[rows, heads, count]`.
+    pub(crate) fn distance_scores(&self, count: usize) -> Vec<f32> {
+        let rows = self.q.len() / (self.heads * self.d);
+        let numbers: Vec<u32> = (0..rows.max(count) as u32).collect();
+        let asked = self.ask(self.distance_bias);
+        let mut scores = vec![0.0; rows * self.heads * count];
+        let mut queries = vec![0.0; rows * self.d];
+        let (mut keys, mut products) = (vec![0.0; count * self.d], Vec::new());
+        for head in 0..self.heads {
+            let part = (head, self.heads);
+            copy_rows(&mut queries, &asked, &numbers[..rows], part);
+            copy_rows(&mut keys, self.distances, &numbers[..count], part);
+            let keys = transpose(&keys, count, self.d);
+            products.clear();
+            append_matmul_bias(&mut products, &queries, &keys, &[], (rows, self.d, count));
+            for (row, products) in products.chunks_exact(count).enumerate() {
+                scores[(row * self.heads + head) * count..][..count].copy_from_slice(products);
+            }
+        }
+        scores
+    }
+
+    /// Returns what all rows ask of contents, without the factor on scores.
+    pub(crate) fn content_queries(&self) -> Vec<f32> {
+        let mut asked = self.q.to_vec();
+        shift_and_scale(&mut asked, self.content_bias, 1.0);
+        asked
+    }
+
+    /// Returns the keys of distances for a head, `[longest, d]`, the longest first: as the entries of a window stand.
+    fn reversed_distances(&self, longest: usize, head: usize) -> Vec<f32> {
+        let distances = (0..longest).rev();
+        distances
+            .flat_map(|distance| &self.distances[self.part(distance, head)])
+            .copied()
+            .collect()
+    }
+}
+
+/// `x = factor · (x + bias)`, row by row.
+#[multiversion(targets = "simd")]
+fn shift_and_scale(x: &mut [f32], bias: &[f32], factor: f32) {
+    for row in x.chunks_exact_mut(bias.len()) {
+        for (x, bias) in row.iter_mut().zip(bias) {
+            *x = factor * (*x + bias);
+        }
+    }
+}
+
+/// Adds to `readout` `[rows, heads * d]`, which is 0, and returns the weights for [`relative_read_gradient`].
+pub(crate) fn relative_read(
+    readout: &mut [f32],
+    operands: Operands<'_>,
+    windows: &Windows,
+) -> Vec<f32> {
+    let (d, longest, blocks) = (operands.d, windows.longest(), windows.blocks());
+    let sizes = blocks.iter().map(|block| block.rows.len() * block.width());
+    let mut weights = Vec::with_capacity(operands.heads * sizes.sum::<usize>());
+    let [content_queries, distance_queries] =
+        [operands.content_bias, operands.distance_bias].map(|bias| operands.ask(bias));
+    let [mut gathered, mut asked, mut of_distances, mut read] = std::array::from_fn(|_| Vec::new());
+    for head in 0..operands.heads {
+        let distances = operands.reversed_distances(longest, head);
+        let distances = transpose(&distances, longest, d);
+        for block in &blocks {
+            let (rows, width) = (block.rows.len(), block.width());
+            operands.gather(&mut gathered, operands.k, block, head);
+            let keys = transpose(&gathered, width, d);
+            operands.gather_rows(&mut asked, &content_queries, block, head);
+            let first = weights.len();
+            append_matmul_bias(&mut weights, &asked, &keys, &[], (rows, d, width));
+            operands.gather_rows(&mut asked, &distance_queries, block, head);
+            // Between paddings, so that a vector that begins or ends beyond a row of it can be read.
+            of_distances.clear();
+            of_distances.resize(width, 0.0);
+            append_matmul_bias(
+                &mut of_distances,
+                &asked,
+                &distances,
+                &[],
+                (rows, d, longest),
+            );
+            of_distances.resize(of_distances.len() + width, 0.0);
+            softmax_of_windows(&mut weights[first..], &of_distances, &block.rows, longest);
+            operands.gather(&mut gathered, operands.v, block, head);
+            read.clear();
+            append_matmul_bias(
+                &mut read,
+                &weights[first..],
+                &gathered,
+                &[],
+                (rows, width, d),
+            );
+            add_rows(readout, &read, &block.numbers, (head, operands.heads), 1.0);
+        }
+    }
+    weights
+}
+
+/// Adds the scores of distances `[rows, longest]`, the longest distance first, to the scores of contents `[rows, width]`,
+/// and replaces the sums by their softmax over each row's window, 0 beyond it. `width` numbers stand before and behind the
+/// scores of distances.
+#[multiversion(targets = "simd")]
+fn softmax_of_windows(scores: &mut [f32], of_distances: &[f32], rows: &[Row], longest: usize) {
+    let width = scores.len() / rows.len();
+    let all = scores.chunks_exact_mut(width).zip(rows);
+    for (row, (scores, Row { window, .. })) in all.enumerate() {
+        // The last distance, 0, belongs to the window's last entry. What stands beyond the row is left out below.
+        let shifted = &of_distances[width + (row + 1) * longest - window.end..][..width];
+        let (first, end) = (window.start as u32, window.end as u32);
+        let vectors = scores.as_chunks_mut::<LANES>().0;
+        let of_distances = shifted.as_chunks::<LANES>().0;
+        for (vector, (scores, shifted)) in vectors.iter_mut().zip(of_distances).enumerate() {
+            let start = (vector * LANES) as u32;
+            for lane in 0..LANES {
+                let place = start + lane as u32;
+                let score = scores[lane] + shifted[lane];
+                let is_within = (place >= first) & (place < end);
+                scores[lane] = if is_within { score } else { f32::NEG_INFINITY };
+            }
+        }
+        let largest = max(scores);
+        for scores in scores.as_chunks_mut::<LANES>().0 {
+            for score in scores {
+                let e = exp(*score - largest);
+                *score = if *score == f32::NEG_INFINITY { 0.0 } else { e };
+            }
+        }
+        let factor = 1.0 / sum(scores);
+        scores.iter_mut().for_each(|score| *score *= factor);
+    }
+}
+
+/// Output buffers for the gradients of the operands, in the operands' shapes, of zeros. An empty buffer of keys or values
+/// means that no gradient is needed.
+pub(crate) struct Gradients<'a> {
+    /// Of the queries as they ask of contents.
+    pub content_queries: &'a mut [f32],
+    /// Of the queries as they ask of distances.
+    pub distance_queries: &'a mut [f32],
+    pub k: &'a mut [f32],
+    pub v: &'a mut [f32],
+    pub distances: &'a mut [f32],
+}
+
+/// Backward pass of [`relative_read`], from the gradient of the readout.
+pub(crate) fn relative_read_gradient(
+    gradients: Gradients<'_>,
+    d_readout: &[f32],
+    mut weights: &[f32],
+    operands: Operands<'_>,
+    windows: &Windows,
+) {
+    let (d, longest, blocks) = (operands.d, windows.longest(), windows.blocks());
+    let [content_queries, distance_queries] =
+        [operands.content_bias, operands.distance_bias].map(|bias| operands.ask(bias));
+    let [
+        mut gathered,
+        mut asked,
+        mut d_read,
+        mut d_scores,
+        mut d_shifted,
+    ] = std::array::from_fn(|_| Vec::new());
+    let [mut d_asked, mut d_entries] = [Vec::new(), Vec::new()];
+    for head in 0..operands.heads {
+        let part = (head, operands.heads);
+        let distances = operands.reversed_distances(longest, head);
+        let mut d_distances = vec![0.0; distances.len()];
+        for block in &blocks {
+            let (rows, width) = (block.rows.len(), block.width());
+            let of_block;
+            (of_block, weights) = weights.split_at(rows * width);
+            let of_entries = block.entries.len() * d;
+            operands.gather_rows(&mut d_read, d_readout, block, head);
+            // The entries' contents, then the scores.
+            if !gradients.v.is_empty() {
+                d_entries.clear();
+                add_matmul_transposed(&mut d_entries, of_block, &d_read, (width, rows, d));
+                add_rows(
+                    gradients.v,
+                    &d_entries[..of_entries],
+                    block.entries,
+                    part,
+                    1.0,
+                );
+            }
+            operands.gather(&mut gathered, operands.v, block, head);
+            let contents = transpose(&gathered, width, d);
+            d_scores.clear();
+            append_matmul_bias(&mut d_scores, &d_read, &contents, &[], (rows, d, width));
+            d_shifted.clear();
+            d_shifted.resize(rows * longest, 0.0);
+            let of_scores = (&mut d_scores[..], &mut d_shifted[..]);
+            score_gradients(of_scores, of_block, &block.rows, longest);
+            // Keys, and the queries of contents.
+            if !gradients.k.is_empty() {
+                operands.gather_rows(&mut asked, &content_queries, block, head);
+                d_entries.clear();
+                add_matmul_transposed(&mut d_entries, &d_scores, &asked, (width, rows, d));
+                add_rows(
+                    gradients.k,
+                    &d_entries[..of_entries],
+                    block.entries,
+                    part,
+                    1.0,
+                );
+            }
+            operands.gather(&mut gathered, operands.k, block, head);
+            d_asked.clear();
+            append_matmul_bias(&mut d_asked, &d_scores, &gathered, &[], (rows, width, d));
+            add_rows(
+                gradients.content_queries,
+                &d_asked,
+                &block.numbers,
+                part,
+                operands.scale,
+            );
+            // Distances, and the queries of distances.
+            operands.gather_rows(&mut asked, &distance_queries, block, head);
+            add_matmul_transposed(&mut d_distances, &d_shifted, &asked, (longest, rows, d));
+            d_asked.clear();
+            append_matmul_bias(
+                &mut d_asked,
+                &d_shifted,
+                &distances,
+                &[],
+                (rows, longest, d),
+            );
+            add_rows(
+                gradients.distance_queries,
+                &d_asked,
+                &block.numbers,
+                part,
+                operands.scale,
+            );
+        }
+        for (distance, d_distance) in d_distances.rchunks_exact(d).enumerate() {
+            gradients.distances[operands.part(distance, head)].copy_from_slice(d_distance);
+        }
+    }
+}
+
+/// Backward pass of [`softmax_of_windows`]: turns the gradient of the weights into that of the scores of contents, and
+/// copies it to that of the scores of distances, which must be 0 beforehand.
+#[multiversion(targets = "simd")]
+fn score_gradients(
+    (d_scores, d_shifted): (&mut [f32], &mut [f32]),
+    weights: &[f32],
+    rows: &[Row],
+    longest: usize,
+) {
+    let width = weights.len() / rows.len();
+    let all = d_scores
+        .chunks_exact_mut(width)
+        .zip(weights.chunks_exact(width));
+    let all = all.zip(d_shifted.chunks_exact_mut(longest));
+    for (Row { window, .. }, ((d_scores, weights), d_shifted)) in rows.iter().zip(all) {
+        let mean = dot(d_scores, weights);
+        for (d, weight) in d_scores.iter_mut().zip(weights) {
+            *d = weight * (*d - mean);
+        }
+        d_shifted[longest - window.len()..].copy_from_slice(&d_scores[window.clone()]);
+    }
+}
