@@ -7,13 +7,13 @@ use multiversion::multiversion;
 use super::attention::{Head, Operands, Slots, softmax_of_filled, with_known_width};
 use super::math::{add_scaled, dot};
 
-/// Rows shorter than this are summed number by number: those of a window over inputs have a few.
-const SHORT: usize = 8;
+/// Numbers of a vector. Shorter rows are summed number by number: those of a window over inputs have a few.
+const LANES: usize = 8;
 
 /// Σ aᵢ bᵢ of rows that may be short.
 #[inline(always)]
 fn product(a: &[f32], b: &[f32]) -> f32 {
-    if a.len() >= SHORT {
+    if a.len() >= LANES {
         return dot(a, b);
     }
     let pairs = a.iter().zip(b);
@@ -23,10 +23,10 @@ fn product(a: &[f32], b: &[f32]) -> f32 {
 /// `out = Σ coefficient · row` over the filled slots, of rows that may be short.
 #[inline(always)]
 fn weighted_sum(out: &mut [f32], rows: Head<'_>, coefficients: &[f32], index: &[i32]) {
-    if out.len() >= SHORT {
+    if out.len() >= LANES {
         return rows.weighted_sum(out, coefficients, index);
     }
-    let mut sums = [0.0; SHORT];
+    let mut sums = [0.0; LANES];
     let sums = &mut sums[..out.len()];
     for (coefficient, &entry) in coefficients.iter().zip(index) {
         if let Ok(entry) = usize::try_from(entry) {
@@ -38,13 +38,13 @@ fn weighted_sum(out: &mut [f32], rows: Head<'_>, coefficients: &[f32], index: &[
     out.copy_from_slice(sums);
 }
 
-/// Returns the number of slots up to the last filled one.
+/// Returns the number of slots up to the last filled one, in whole vectors as far as there are slots: what is left of a
+/// vector would be computed number by number.
 #[inline(always)]
 fn used(index: &[i32]) -> usize {
-    index
-        .iter()
-        .rposition(|&entry| entry >= 0)
-        .map_or(0, |last| last + 1)
+    let filled = index.iter().rposition(|&entry| entry >= 0);
+    let used = filled.map_or(0, |last| last + 1);
+    used.next_multiple_of(LANES).min(index.len())
 }
 
 /// Writes `weights` `[rows, heads, slots]`; those of empty slots must be 0 beforehand. `v` of the operands is not read.

@@ -222,13 +222,7 @@ pub(crate) fn relative_read(
     let mut weights = Vec::with_capacity(operands.heads * sizes.sum::<usize>());
     let [content_queries, distance_queries] =
         [operands.content_bias, operands.distance_bias].map(|bias| operands.ask(bias));
-    let [
-        mut gathered,
-        mut asked,
-        mut of_distances,
-        mut read,
-        mut shifted,
-    ] = std::array::from_fn(|_| Vec::new());
+    let [mut gathered, mut asked, mut of_distances, mut read] = std::array::from_fn(|_| Vec::new());
     for head in 0..operands.heads {
         let distances = operands.reversed_distances(longest, head);
         let distances = transpose(&distances, longest, d);
@@ -240,7 +234,9 @@ pub(crate) fn relative_read(
             let first = weights.len();
             append_matmul_bias(&mut weights, &asked, &keys, &[], (rows, d, width));
             operands.gather_rows(&mut asked, &distance_queries, block, head);
+            // Between paddings, so that a vector that begins or ends beyond a row of it can be read.
             of_distances.clear();
+            of_distances.resize(width, 0.0);
             append_matmul_bias(
                 &mut of_distances,
                 &asked,
@@ -248,9 +244,8 @@ pub(crate) fn relative_read(
                 &[],
                 (rows, d, longest),
             );
-            shifted.resize(2 * width + longest, 0.0);
-            let scores = (&mut weights[first..], &of_distances[..]);
-            softmax_of_windows(scores, &mut shifted, &block.rows, longest);
+            of_distances.resize(of_distances.len() + width, 0.0);
+            softmax_of_windows(&mut weights[first..], &of_distances, &block.rows, longest);
             operands.gather(&mut gathered, operands.v, block, head);
             read.clear();
             append_matmul_bias(
@@ -267,22 +262,15 @@ pub(crate) fn relative_read(
 }
 
 /// Adds the scores of distances `[rows, longest]`, the longest distance first, to the scores of contents `[rows, width]`,
-/// and replaces the sums by their softmax over each row's window, 0 beyond it. `shifted` is `[2 * width + longest]`.
+/// and replaces the sums by their softmax over each row's window, 0 beyond it. `width` numbers stand before and behind the
+/// scores of distances.
 #[multiversion(targets = "simd")]
-fn softmax_of_windows(
-    (scores, of_distances): (&mut [f32], &[f32]),
-    shifted: &mut [f32],
-    rows: &[Row],
-    longest: usize,
-) {
-    let width = (shifted.len() - longest) / 2;
-    let all = scores
-        .chunks_exact_mut(width)
-        .zip(of_distances.chunks_exact(longest));
-    for (Row { window, .. }, (scores, of_distances)) in rows.iter().zip(all) {
-        // The last distance, 0, belongs to the window's last entry.
-        shifted[width..width + longest].copy_from_slice(of_distances);
-        let shifted = &shifted[width + longest - window.end..][..width];
+fn softmax_of_windows(scores: &mut [f32], of_distances: &[f32], rows: &[Row], longest: usize) {
+    let width = scores.len() / rows.len();
+    let all = scores.chunks_exact_mut(width).zip(rows);
+    for (row, (scores, Row { window, .. })) in all.enumerate() {
+        // The last distance, 0, belongs to the window's last entry. What stands beyond the row is left out below.
+        let shifted = &of_distances[width + (row + 1) * longest - window.end..][..width];
         let (first, end) = (window.start as u32, window.end as u32);
         let vectors = scores.as_chunks_mut::<LANES>().0;
         let of_distances = shifted.as_chunks::<LANES>().0;

@@ -578,6 +578,22 @@ mod tests {
     }
 
     #[test]
+    fn a_rollout_keeps_what_it_reads_of_the_rings() {
+        let (core, params) = transformer(2, 1);
+        let (_, state) = act(&core, &params, &episode(3));
+        for starts in [false, true] {
+            let kept = core.before(&state, &[starts]).arrays;
+            assert_eq!(kept.len(), state.arrays.len());
+            for small in [array::LENGTH, array::PLACE] {
+                assert_eq!(kept[small], state.arrays[small]);
+            }
+            let inputs = &state.arrays[array::inputs(0)];
+            assert_eq!(kept[array::inputs(0)] == *inputs, !starts);
+            assert_eq!(kept[array::keys(0)].width, 0);
+        }
+    }
+
+    #[test]
     fn sinusoids_of_a_distance() {
         let found = sinusoids(3, 4);
         assert_eq!(found[..4], [0.0, 0.0, 1.0, 1.0]);
