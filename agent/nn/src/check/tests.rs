@@ -519,7 +519,7 @@ fn attention_in_two_parts() {
 fn relative_attention() {
     let (mut params, [q, k, v, content, distance, keys]) =
         normal_params([(6, 4), (8, 4), (8, 4), (1, 4), (1, 4), (3, 4)]);
-    // The first sequence goes on from two entries, the second begins anew at its last step.
+    // The first sequence continues from two entries, the second begins anew at its last step.
     let windows = std::rc::Rc::new(Windows {
         entries: vec![1, 0, 2, 4, 6, 3, 5, 7],
         counts: vec![5, 3],

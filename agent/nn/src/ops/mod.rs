@@ -18,6 +18,7 @@ pub(crate) mod lstm;
 pub(crate) mod map;
 pub(crate) mod matrix_memory;
 pub(crate) mod modules;
+pub(crate) mod nearest;
 pub(crate) mod norm;
 pub(crate) mod ntm;
 pub(crate) mod pointwise;

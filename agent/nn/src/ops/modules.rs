@@ -13,7 +13,7 @@ use crate::kernels::parts::{add_rows, copy_rows};
 use crate::params::ParamId;
 use crate::tensor::{Tensor, shape, values};
 
-/// The parameters of modules of `size` units: one block below the other for each module, biases beside each other.
+/// The parameters of modules of `size` units: one block below the other for each module, biases next to each other.
 #[derive(Clone, Copy, Debug)]
 pub struct ModuleParams {
     /// From states to what modules ask of the input, `[size, key]`, and its bias.
@@ -279,7 +279,7 @@ impl State {
     }
 }
 
-/// What the backward pass needs of a step. Rows of active modules stand one module after the other.
+/// Numbers of a step for the backward pass. Rows of active modules stand one module after the other.
 struct Step {
     /// The lanes in which each module is active.
     lanes: Vec<Vec<u32>>,
@@ -422,7 +422,7 @@ impl Step {
     }
 }
 
-/// What modules ask of the input, `[modules, batch, key]`, and their scores `[modules, batch]`.
+/// Queries of the modules to the input, `[modules, batch, key]`, and their scores `[modules, batch]`.
 fn read_scores(
     h: &[f32],
     entries: &[f32],

@@ -10,12 +10,12 @@ use crate::kernels::relative_attention::{
 };
 use crate::tensor::{Tensor, shape, values};
 
-/// What the scores of [`Graph::relative_attention`] are made of, besides queries and keys.
+/// Parameters in the scores of [`Graph::relative_attention`], in addition to queries and keys.
 #[derive(Clone, Copy, Debug)]
 pub struct RelativeTerms<'a> {
-    /// What all queries ask of contents, u, `[1, heads * d]`.
+    /// The query u that all rows share for contents, `[1, heads * d]`.
     pub content_bias: &'a Tensor,
-    /// What all queries ask of distances, v, `[1, heads * d]`.
+    /// The query v that all rows share for distances, `[1, heads * d]`.
     pub distance_bias: &'a Tensor,
     /// Keys of distances from 0 on, r, `[longest, heads * d]`.
     pub distances: &'a Tensor,
