@@ -13,10 +13,12 @@ use crate::learner::stopping::Stopping;
 use crate::memory::attention::Width;
 use crate::memory::attention::gtrxl::Heads;
 use crate::memory::attention::window::Context;
+use crate::memory::episodic::history::Keys;
 use crate::memory::sequence::Goal;
 use crate::memory::{Layers, Network, Slots};
 use crate::policy::greediness::Greediness;
 use crate::policy::inputs::Inputs;
+use crate::policy::tables::Lookup;
 
 /// The sections of an algorithm that learns, in the order of the list. `memory` adds those of
 /// its memory: [`identity`](std::convert::identity) for none.
@@ -116,6 +118,24 @@ pub fn sequences() -> Hyperparameters {
         .with(Width::default())
         .with(Layers::default())
         .with(Heads::default())
+}
+
+/// The sections of an algorithm with tables of the returns that followed histories; `further` adds its own.
+pub fn episodic(further: fn(Hyperparameters) -> Hyperparameters) -> Hyperparameters {
+    let hyper = Hyperparameters::new()
+        .with(Inputs::default())
+        .with(Collection {
+            num_envs: 16,
+            num_steps: 512,
+            whole_episodes: true,
+        })
+        .with(Discount::default())
+        .with(Greediness::default())
+        .with(Stopping::default())
+        .with(Context::default())
+        .with(Keys::default())
+        .with(Lookup::default());
+    further(hyper).with(ExplorationBonuses::default())
 }
 
 pub fn no_check(_: &mut Hyperparameters, _: &Overrides) -> Result<(), ConfigError> {

@@ -1,14 +1,13 @@
 //! Model-free episodic control.
 
+use std::convert::identity;
+
 use super::algorithm::Algorithm;
-use super::defaults::{learner, no_check};
+use super::defaults::{episodic, no_check};
 use super::family::Family;
-use crate::experience::Collection;
-use crate::hyper::Hyperparameters;
 use crate::learner::episodic::mfec::Mfec;
 use crate::learner::settings::Discount;
-use crate::memory::attention::window::Context;
-use crate::memory::episodic::history::{History, Keys};
+use crate::memory::episodic::history::History;
 use crate::policy::decider::Decider;
 use crate::policy::greediness::Greediness;
 use crate::policy::outputs::Outputs;
@@ -23,12 +22,7 @@ pub const ROW: Algorithm = Algorithm {
     source: "Blundell et al. 2016, Model-Free Episodic Control, arXiv:1606.04460",
     decider: Decider::Network,
     defaults: || {
-        episodic(|hyper| hyper)
-            .with(Collection {
-                num_envs: 16,
-                num_steps: 512,
-                whole_episodes: true,
-            })
+        episodic(identity)
             .with(Greediness {
                 epsilon: 0.005,
                 epsilon_fraction: 0.0,
@@ -45,15 +39,3 @@ pub const ROW: Algorithm = Algorithm {
     }),
     learner: |context| Box::new(Mfec::new(context)),
 };
-
-/// The sections of an algorithm with tables of returns of histories; `further` adds its own.
-pub fn episodic(further: fn(Hyperparameters) -> Hyperparameters) -> Hyperparameters {
-    let hyper = learner(|hyper| {
-        hyper
-            .with(Context::default())
-            .with(Keys::default())
-            .with(Lookup::default())
-            .with(Greediness::default())
-    });
-    further(hyper)
-}

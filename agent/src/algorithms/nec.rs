@@ -1,12 +1,11 @@
 //! Neural episodic control.
 
 use super::algorithm::Algorithm;
-use super::defaults::no_check;
+use super::defaults::{episodic, no_check};
 use super::family::Family;
-use super::mfec::episodic;
-use crate::experience::Collection;
 use crate::learner::episodic::nec::{Dictionary, Nec};
-use crate::learner::settings::Replaying;
+use crate::learner::settings::{Optimiser, Replaying};
+use crate::memory::Network;
 use crate::memory::episodic::embedded::{Embedded, Embedding};
 use crate::policy::decider::Decider;
 use crate::policy::greediness::Greediness;
@@ -24,14 +23,11 @@ pub const ROW: Algorithm = Algorithm {
     defaults: || {
         episodic(|hyper| {
             hyper
+                .with(Optimiser::default())
+                .with(Replaying::default())
+                .with(Network::default())
                 .with(Embedding::default())
                 .with(Dictionary::default())
-                .with(Replaying::default())
-        })
-        .with(Collection {
-            num_envs: 16,
-            num_steps: 512,
-            whole_episodes: true,
         })
         .with(Greediness {
             epsilon: 0.01,
