@@ -299,7 +299,7 @@ fn rng(seed: u64) -> Xoshiro256PlusPlus {
 
 /// Writes returns into tables, as experience would: fewer rows than the neighbours of a key, so that no row comes nearer
 /// than another where a weight moves a little.
-fn fill_tables(policy: &mut Policy) {
+pub(crate) fn fill_tables(policy: &mut Policy) {
     let (size, mut rng) = (policy.core.feature_size(), rng(7));
     let Some((tables, params)) = policy.tables_mut() else {
         return;

@@ -2,7 +2,7 @@
 
 mod algorithm;
 #[cfg(test)]
-mod check;
+pub(crate) mod check;
 mod defaults;
 mod dnc;
 mod dqn;

@@ -478,7 +478,9 @@ mod tests {
                     .unwrap();
             let width = 2 * encoder.input_size();
             let mut rng = seeds::generator(0, Role::Agent);
-            let policy = row.policy(&hyper, &encoder, &mut rng);
+            let mut policy = row.policy(&hyper, &encoder, &mut rng);
+            // Empty tables have no values.
+            algorithms::check::fill_tables(&mut policy);
             let mut collector =
                 Collector::begin(&mut env, encoder, &policy, &hyper, &[], vec![1, 2]).unwrap();
             let (mut memory, mut noise) = (collector.state.lanes.memory.clone(), rng.clone());

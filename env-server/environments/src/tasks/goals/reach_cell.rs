@@ -8,7 +8,8 @@
 //! `size` − 1, and `desired_goal`, those of the goal, as in Gymnasium's goal environments.
 //!
 //! Returns: from a distance of d steps the best is −(d − 1). Best, memoryless and oracle are its mean over the
-//! draws; random is not computed. Nothing is to be remembered.
+//! draws. Random is computed from the chances of each cell after each step, up to size 12. Nothing is to be
+//! remembered.
 //!
 //! Source: this project, a grid for goal-conditioned agents after Andrychowicz et al. 2017, Hindsight
 //! Experience Replay (arXiv:1707.01495).
@@ -26,6 +27,9 @@ use crate::{
 
 /// Least and greatest size.
 const SIZES: [u32; 2] = [2, 100];
+
+/// Greatest size for which the random player's return is computed.
+const MAX_COMPUTED: u32 = 12;
 
 /// A cell: row and column.
 type Place = [u32; 2];
@@ -82,6 +86,31 @@ impl ReachCell {
     }
 }
 
+impl ReachCell {
+    /// Returns the mean return of random steps.
+    fn random_return(&self) -> f64 {
+        let cells = (self.size * self.size) as usize;
+        let mut total = 0.0;
+        for goal in 0..cells {
+            let mut likely = vec![1.0 / (cells - 1) as f64; cells];
+            likely[goal] = 0.0;
+            for _ in 0..self.limit() {
+                let mut next = vec![0.0; cells];
+                for (cell, p) in likely.iter().enumerate() {
+                    for action in 0..4 {
+                        let [row, column] = self.moved(self.place(cell as u64), action);
+                        next[(row * self.size + column) as usize] += p / 4.0;
+                    }
+                }
+                next[goal] = 0.0;
+                total -= next.iter().sum::<f64>();
+                likely = next;
+            }
+        }
+        total / cells as f64
+    }
+}
+
 impl Catalogued for ReachCell {
     fn profile() -> Profile {
         let [least, most] = SIZES.map(i64::from);
@@ -107,11 +136,13 @@ impl Catalogued for ReachCell {
     fn returns(&self) -> Returns {
         let best = self.best_return();
         Returns {
-            random: None,
+            random: (self.size <= MAX_COMPUTED).then(|| self.random_return()),
             memoryless: Some(best),
             best: Some(best),
             oracle: Some(best),
-            note: "Means over the draws of places; all that are given are exact.".to_owned(),
+            note: format!(
+                "Means over the draws of places; all are exact. Random is given up to size {MAX_COMPUTED}."
+            ),
         }
     }
 }
