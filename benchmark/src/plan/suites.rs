@@ -5,7 +5,7 @@
 pub enum Suite {
     /// The five experiments of the reference notebook.
     Notebook,
-    /// Every environment of the server, without GridMaze.
+    /// Every environment of the server, without GridMaze, BitFlip and ReachCell.
     Classic,
     /// The memory sweeps of bsuite, scored as bsuite does.
     Bsuite,

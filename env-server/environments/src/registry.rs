@@ -73,7 +73,12 @@ mod tests {
             .collect();
         assert_eq!(
             without,
-            ["BsuiteUmbrellaChain-v0", "BsuiteDiscountingChain-v0"]
+            [
+                "BsuiteUmbrellaChain-v0",
+                "BsuiteDiscountingChain-v0",
+                "BitFlip-v0",
+                "ReachCell-v0"
+            ]
         );
         assert!(!needs_memory("MemoryTask-v0", json!({"delay": 1})));
         assert!(needs_memory("MemoryTask-v0", json!({"delay": 2})));

@@ -61,6 +61,10 @@ impl Graph<'_> {
     ///
     /// # Panics
     /// When shapes do not match.
+    #[expect(
+        clippy::too_many_lines,
+        reason = "forward pass and gradient of one operation share its shapes and its tape"
+    )]
     pub fn modules(
         &mut self,
         entries: &Tensor,

@@ -69,6 +69,20 @@ struct Widths {
     inputs: usize,
 }
 
+/// Stored steps to learn from.
+struct Drawn {
+    /// Steps B.
+    batch: usize,
+    /// The memory before each step.
+    state: State,
+    /// `[B, input_size]`.
+    inputs: Vec<f32>,
+    /// For each choice of each step: its number in the batch, its table, and the row that it wrote there.
+    rows: Vec<(usize, usize, Option<usize>)>,
+    /// The return of each of them.
+    targets: Vec<f32>,
+}
+
 impl Nec {
     /// Builds a learner that has seen nothing.
     ///
@@ -103,30 +117,19 @@ impl Nec {
         rng: &mut Xoshiro256PlusPlus,
         moved: &mut Vec<Moved>,
     ) -> Result<f64, Diverged> {
-        let drawn = self.replay.draw(self.replaying.batch_size, rng);
-        let mut state = policy.core.initial_state(drawn.len());
-        let (mut inputs, mut rows) = (Vec::new(), Vec::new());
-        let mut targets = Vec::new();
-        for (lane, &step) in drawn.iter().enumerate() {
-            let (row, action, target) = self.replay.get(step);
-            let (before, input) = row.split_at(row.len() - widths.inputs);
-            set_lane(&mut state, lane, before);
-            inputs.extend_from_slice(input);
-            let own = hash(row);
-            let mut first = 0;
-            for (&size, &choice) in policy.heads().sizes().iter().zip(action) {
-                let table = first + choice as usize;
-                rows.push((lane, table, self.memory.index.find(table, own)));
-                targets.push(target);
-                first += size;
-            }
-        }
-        let flags = vec![false; drawn.len()];
-        let zeros = vec![0.0; drawn.len()];
-        let actions = vec![0; drawn.len() * policy.heads().components()];
+        let Drawn {
+            batch,
+            state,
+            inputs,
+            rows,
+            targets,
+        } = self.draw(policy, widths, rng);
+        let flags = vec![false; batch];
+        let zeros = vec![0.0; batch];
+        let actions = vec![0; batch * policy.heads().components()];
         let segment = Segment {
             steps: 1,
-            batch: drawn.len(),
+            batch,
             inputs: &inputs,
             starts: &flags,
             ends: &flags,
@@ -181,20 +184,59 @@ impl Nec {
         }
         if let (Some(d_keys), Some(d_values)) = (gradients.of_variable(0), gradients.of_variable(1))
         {
-            let (tables, params) = policy.tables_mut().expect("a row with tables");
-            let places = block.places.iter().enumerate();
-            for (i, at) in places.filter_map(|(i, place)| Some((i, (*place)?))) {
-                let (key, value) = (
-                    tables.key(params, at.0, at.1),
-                    tables.value(params, at.0, at.1),
-                );
-                moved.push((at, key.to_vec(), value));
-                let d_key = &d_keys[i * widths.key..][..widths.key];
-                let gradient = (d_key, d_values[i]);
-                tables.shift(params, at, gradient, self.dictionary.table_rate);
-            }
+            self.shift(policy, &block.places, (d_keys, d_values), moved);
         }
         Ok(value)
+    }
+
+    /// Moves the rows that were read along their gradients; appends what they were before to `moved`.
+    fn shift(
+        &self,
+        policy: &mut Policy,
+        places: &[Option<(usize, usize)>],
+        (d_keys, d_values): (&[f32], &[f32]),
+        moved: &mut Vec<Moved>,
+    ) {
+        let width = policy.core.feature_size();
+        let (tables, params) = policy.tables_mut().expect("a row with tables");
+        let places = places.iter().enumerate();
+        for (i, at) in places.filter_map(|(i, place)| Some((i, (*place)?))) {
+            let (key, value) = (
+                tables.key(params, at.0, at.1),
+                tables.value(params, at.0, at.1),
+            );
+            moved.push((at, key.to_vec(), value));
+            let gradient = (&d_keys[i * width..][..width], d_values[i]);
+            tables.shift(params, at, gradient, self.dictionary.table_rate);
+        }
+    }
+
+    /// Draws stored steps.
+    fn draw(&self, policy: &Policy, widths: Widths, rng: &mut Xoshiro256PlusPlus) -> Drawn {
+        let drawn = self.replay.draw(self.replaying.batch_size, rng);
+        let mut batch = Drawn {
+            batch: drawn.len(),
+            state: policy.core.initial_state(drawn.len()),
+            inputs: Vec::new(),
+            rows: Vec::new(),
+            targets: Vec::new(),
+        };
+        for (lane, &step) in drawn.iter().enumerate() {
+            let (row, action, target) = self.replay.get(step);
+            let (before, input) = row.split_at(row.len() - widths.inputs);
+            set_lane(&mut batch.state, lane, before);
+            batch.inputs.extend_from_slice(input);
+            let own = hash(row);
+            let mut first = 0;
+            for (&size, &choice) in policy.heads().sizes().iter().zip(action) {
+                let table = first + choice as usize;
+                let own_row = self.memory.index.find(table, own);
+                batch.rows.push((lane, table, own_row));
+                batch.targets.push(target);
+                first += size;
+            }
+        }
+        batch
     }
 
     /// Takes the optimiser steps that are due; returns the mean loss. If one diverges, weights, optimiser and tables are as

@@ -213,7 +213,8 @@ impl Mqn {
             let (u, p) = self.ask(graph, &h, entries, index);
             attention.extend_from_slice(nn::values(&p));
             next.push(u.clone());
-            (contexts.push(h), answers.push(u));
+            contexts.push(h);
+            answers.push(u);
             carried = next;
         }
         let [h, u] = [contexts, answers].map(|rows| {

@@ -6,6 +6,7 @@ Written by `python -m strategic_memory_envs.update_known` from the catalogue of 
 KNOWN_SPECS: dict[str, float] = {
     "Autoencode-v0": 0.925,
     "Battleship-v0": 0.578,
+    "BitFlip-v0": -3.259,
     "BsuiteDiscountingChain-v0": 1.096,
     "BsuiteMemoryLen-v0": 0.95,
     "BsuiteMemorySize-v0": 0.95,
@@ -19,6 +20,7 @@ KNOWN_SPECS: dict[str, float] = {
     "MineSweeper-v0": 0.719,
     "MultiarmedBandit-v0": 0.689,
     "PersistentRecall-v0": 0.891,
+    "ReachCell-v0": -6.323,
     "RepeatFirst-v0": 0.925,
     "RepeatPrevious-v0": 0.925,
     "StatelessCartPole-v0": 0.956,
