@@ -449,10 +449,6 @@ fn a_gradient_reaches_every_parameter(subject: Subject) {
     let loss = |graph: &mut Graph<'_>| {
         let seen = policy.evaluate(graph, &experience.segment(&before, &decisions, &zeros));
         let actor = graph.mse(&seen.logits, &targets, &ones);
-        if !policy.outputs().is_softmax() {
-            // The value of a row of action values is their best, which no gradient passes.
-            return actor;
-        }
         let critic = graph.mse(&seen.values, &targets[..rows], &ones);
         graph.total(&[(1.0, &actor), (1.0, &critic)])
     };

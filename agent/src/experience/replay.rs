@@ -168,11 +168,6 @@ impl Replay {
         self.episodes.iter().map(StoredEpisode::steps)
     }
 
-    /// Returns the sum of the rewards of each episode that batches are drawn from, the oldest first.
-    pub fn returns(&self) -> impl ExactSizeIterator<Item = f32> {
-        self.episodes.iter().map(|e| e.rewards.iter().sum())
-    }
-
     /// Stores a rollout with the rewards to learn from, `[T*B]`. Episodes that end in it can be drawn from now on. An
     /// episode that is given up in its middle (the lane was reset) is forgotten.
     pub fn push(&mut self, rollout: &Rollout, rewards: &[f32]) {

@@ -19,10 +19,11 @@ use crate::learner::{
     Backup, Diverged, Experience, Group, Learner, LearnerContext, LearnerState, Metrics, StateError,
 };
 use crate::memory::State;
-use crate::nn::{self, Adam, Graph, Params, categorical};
+use crate::nn::{self, Adam, Graph, Params};
 use crate::policy::Policy;
 use crate::policy::greediness::Greediness;
 use crate::policy::inputs::InputEncoder;
+use crate::spaces::actions::ActionHeads;
 
 section! {
     /// Q-learning's update.
@@ -178,18 +179,19 @@ impl QLearning {
         let slow = policy.evaluate(&mut Graph::inference(&self.target), &batch.segment());
         let mut graph = Graph::training(&policy.params);
         let seen = policy.evaluate(&mut graph, &batch.segment());
-        let sizes = policy.heads().sizes();
+        let heads = policy.heads();
         let values = nn::values(&seen.logits);
         let choosing = match self.update.double_q {
             true => values,
             false => nn::values(&slow.logits),
         };
-        let next = next_values(sizes, choosing, nn::values(&slow.logits));
-        let targets = targets(sizes, &batch, values, &next, self.gamma);
-        sums.observe(sizes, &batch, values, &targets);
+        let next = next_values(heads, choosing, nn::values(&slow.logits));
+        let targets = targets(heads, &batch, values, &next, self.gamma);
+        sums.observe(heads, &batch, values, &targets);
         let error = graph.mse(&seen.logits, &targets, &batch.weights);
         // The mean is over all choices; half the squared error is that of the choices taken.
-        let mut losses = vec![(values_per_action(sizes) / 2.0, &error)];
+        let values_per_choice = heads.num_logits() as f32 / heads.components() as f32;
+        let mut losses = vec![(values_per_choice / 2.0, &error)];
         losses.extend(seen.losses.iter().map(|(_, weight, loss)| (*weight, loss)));
         let loss = graph.total(&losses);
         let value = f64::from(nn::values(&loss)[0]);
@@ -288,57 +290,32 @@ fn states(policy: &Policy, rollout: &Rollout) -> Vec<State> {
     before
 }
 
-/// Returns the number of values that an action is chosen from, divided by the number of those it chooses.
-fn values_per_action(sizes: &[usize]) -> f32 {
-    sizes.iter().sum::<usize>() as f32 / sizes.len() as f32
-}
-
-/// Returns the value of each row as a next state, `[rows]`: of each component of an action the choice that `choosing`
-/// likes best, as `values` tell, and the mean over components (Tavakoli et al. 2018, arXiv:1711.08946, eq. 6).
-fn next_values(sizes: &[usize], choosing: &[f32], values: &[f32]) -> Vec<f32> {
-    let width: usize = sizes.iter().sum();
+/// Returns the value of each row as a next state, `[rows]`: that of the action which `choosing` likes best, as `values` tell.
+fn next_values(heads: &ActionHeads, choosing: &[f32], values: &[f32]) -> Vec<f32> {
+    let width = heads.num_logits();
     let rows = choosing.chunks_exact(width).zip(values.chunks_exact(width));
-    rows.map(|(choosing, values)| {
-        let mut first = 0;
-        let mut sum = 0.0;
-        for &size in sizes {
-            let best = categorical::argmax(&choosing[first..first + size]) as usize;
-            sum += values[first + best];
-            first += size;
-        }
-        sum / sizes.len() as f32
-    })
-    .collect()
-}
-
-/// Returns the columns of the choices that a row's action made.
-fn chosen<'a>(sizes: &'a [usize], actions: &'a [u32]) -> impl Iterator<Item = usize> + 'a {
-    let mut first = 0;
-    sizes.iter().zip(actions).map(move |(&size, &action)| {
-        let column = first + action as usize;
-        first += size;
-        column
-    })
+    rows.map(|(choosing, values)| heads.worth(choosing, values))
+        .collect()
 }
 
 /// Returns the values with those of the actions taken moved to `r + γ·next`, at most by 1: the squared error then has the
 /// gradient of Huber's loss (Mnih et al. 2015, "clipping the error term"). A return that stops has no next value.
 fn targets(
-    sizes: &[usize],
+    heads: &ActionHeads,
     batch: &EpisodeBatch,
     values: &[f32],
     next: &[f32],
     gamma: f32,
 ) -> Vec<f32> {
-    let width: usize = sizes.iter().sum();
+    let (width, components) = (heads.num_logits(), heads.components());
     let mut targets = values.to_vec();
     for row in (0..batch.rewards.len()).filter(|&row| batch.weights[row] > 0.0) {
         let mut target = batch.rewards[row];
         if batch.continues[row] {
             target += gamma * next[row + batch.batch];
         }
-        let actions = &batch.actions[row * sizes.len()..][..sizes.len()];
-        for column in chosen(sizes, actions) {
+        let action = &batch.actions[row * components..][..components];
+        for column in heads.chosen(action) {
             let value = values[row * width + column];
             targets[row * width + column] = value + (target - value).clamp(-1.0, 1.0);
         }
@@ -348,11 +325,17 @@ fn targets(
 
 impl Sums {
     /// Adds the mean error and value of the actions taken.
-    fn observe(&mut self, sizes: &[usize], batch: &EpisodeBatch, values: &[f32], targets: &[f32]) {
-        let width: usize = sizes.iter().sum();
+    fn observe(
+        &mut self,
+        heads: &ActionHeads,
+        batch: &EpisodeBatch,
+        values: &[f32],
+        targets: &[f32],
+    ) {
+        let (width, components) = (heads.num_logits(), heads.components());
         let (mut error, mut value, mut count) = (0.0, 0.0, 0.0);
         for row in (0..batch.rewards.len()).filter(|&row| batch.weights[row] > 0.0) {
-            for column in chosen(sizes, &batch.actions[row * sizes.len()..][..sizes.len()]) {
+            for column in heads.chosen(&batch.actions[row * components..][..components]) {
                 let at = row * width + column;
                 error += f64::from((targets[at] - values[at]).abs());
                 value += f64::from(values[at]);
@@ -461,26 +444,31 @@ mod tests {
         replay.batch(&[whole], 1, State::new(1, Vec::new()))
     }
 
+    /// One component of two choices.
+    fn two() -> ActionHeads {
+        ActionHeads::of(&[2])
+    }
+
     /// Two steps, the second of which ends the episode. y₀ = 0.25 + ½·Q'(s₁), y₁ = 1, and with a cut-off y₁ = 1 + ½·Q'(s₂).
     #[test]
     fn targets_by_hand() {
         let values = [0.0, 0.5, 0.9, 0.1, 0.3, 0.2];
         let slow = [5.0, 5.0, 0.4, 0.8, -0.2, 0.6];
-        let next = |choosing: &[f32]| next_values(&[2], choosing, &slow);
+        let next = |choosing: &[f32]| next_values(&two(), choosing, &slow);
         let terminated = batch(&[0.25, 1.0], false);
         assert_eq!(terminated.steps, 2);
         // The network likes choice 0 of s₁, whose slow value is 0.4; the slow values' own best is 0.8.
-        let double = targets(&[2], &terminated, &values[..4], &next(&values), 0.5);
+        let double = targets(&two(), &terminated, &values[..4], &next(&values), 0.5);
         assert_eq!(double, [0.0, 0.25 + 0.2, 0.9, 1.0]);
-        let plain = targets(&[2], &terminated, &values[..4], &next(&slow), 0.5);
+        let plain = targets(&two(), &terminated, &values[..4], &next(&slow), 0.5);
         assert_eq!(plain, [0.0, 0.25 + 0.4, 0.9, 1.0]);
         let cut_off = batch(&[0.25, 1.0], true);
         assert_eq!(cut_off.steps, 3);
-        let beyond = targets(&[2], &cut_off, &values, &next(&values), 0.5);
+        let beyond = targets(&two(), &cut_off, &values, &next(&values), 0.5);
         // 1 + ½·(−0.2) = 0.9: choice 0 of s₂ is liked best. Its own row has no target.
         assert_eq!(beyond, [0.0, 0.25 + 0.2, 0.9, 0.9, 0.3, 0.2]);
         // An error beyond 1 counts as 1.
-        let far = targets(&[2], &batch(&[9.0], false), &[0.0, 0.5], &[0.0], 0.5);
+        let far = targets(&two(), &batch(&[9.0], false), &[0.0, 0.5], &[0.0], 0.5);
         assert_eq!(far, [0.0, 1.5]);
     }
 
@@ -489,9 +477,10 @@ mod tests {
     fn components_are_valued_apart() {
         let choosing = [0.0, 1.0, 0.0, 0.0, 9.0];
         let slow = [0.1, 0.2, 0.3, 0.4, 0.5];
-        assert_eq!(next_values(&[2, 3], &choosing, &slow), [(0.2 + 0.5) / 2.0]);
-        assert_eq!(values_per_action(&[2, 3]), 2.5);
-        assert_eq!(chosen(&[2, 3], &[1, 2]).collect::<Vec<_>>(), [1, 4]);
+        let heads = ActionHeads::of(&[2, 3]);
+        assert_eq!(next_values(&heads, &choosing, &slow), [(0.2 + 0.5) / 2.0]);
+        assert_eq!(heads.num_logits() as f32 / heads.components() as f32, 2.5);
+        assert_eq!(heads.chosen(&[1, 2]).collect::<Vec<_>>(), [1, 4]);
     }
 
     struct Fixture {
@@ -605,8 +594,8 @@ mod tests {
             let mut graph = Graph::training(&policy.params);
             let seen = policy.evaluate(&mut graph, &batch.segment());
             let logits = values(&seen.logits);
-            let next = next_values(&[2], logits, logits);
-            let targets = targets(&[2], batch, logits, &next, 0.9);
+            let next = next_values(&two(), logits, logits);
+            let targets = targets(&two(), batch, logits, &next, 0.9);
             let loss = graph.mse(&seen.logits, &targets, &batch.weights);
             let value = values(&loss)[0];
             let gradients = graph.backward(&loss);

@@ -129,9 +129,23 @@ impl ActionHeads {
 
     /// Sets the choices of an action in a row of `num_logits` zeros to 1.
     pub fn mark(&self, action: &[Choice], row: &mut [f32]) {
-        for (columns, &choice) in self.columns().zip(action) {
-            row[columns][choice as usize] = 1.0;
-        }
+        self.chosen(action).for_each(|column| row[column] = 1.0);
+    }
+
+    /// Returns the columns of an action's choices in a row of logits.
+    pub fn chosen<'a>(&'a self, action: &'a [Choice]) -> impl Iterator<Item = usize> + 'a {
+        let choices = self.columns().zip(action);
+        choices.map(|(columns, &choice)| columns.start + choice as usize)
+    }
+
+    /// Returns what an action is worth that `choosing` likes best, as `values` tell: the mean over the components
+    /// (Tavakoli et al. 2018, arXiv:1711.08946, eq. 6). Both are rows of action values.
+    pub fn worth(&self, choosing: &[f32], values: &[f32]) -> f32 {
+        let best = |columns: Range<usize>| {
+            let first = columns.start;
+            values[first + categorical::argmax(&choosing[columns]) as usize]
+        };
+        self.columns().map(best).sum::<f32>() / self.components() as f32
     }
 }
 

@@ -66,15 +66,13 @@ impl EpisodicControl {
     fn write(&mut self, policy: &mut Policy, episode: Open) {
         self.episodes += 1;
         let now = (self.episodes as f32).min(16_777_216.0);
-        let sizes = policy.heads().sizes().to_vec();
+        let heads = policy.heads().clone();
         let (tables, params) = policy.tables_mut().expect("the row has tables");
         let mut following = 0.0;
         for (key, actions, reward) in episode.steps.iter().rev() {
             following = reward + GAMMA * following;
-            let mut first = 0;
-            for (&size, &action) in sizes.iter().zip(actions) {
-                tables.write(params, first + action as usize, key, following, now);
-                first += size;
+            for table in heads.chosen(actions) {
+                tables.write(params, table, key, following, now);
             }
         }
     }

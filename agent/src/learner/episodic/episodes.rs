@@ -104,6 +104,18 @@ impl Episodes {
     }
 }
 
+/// Returns the return of each step of each episode, over `n` steps and the value of what follows.
+///
+/// # Errors
+/// A return that is no number.
+pub fn returns(ended: &[Episode], gamma: f32, n: usize) -> Result<Vec<Vec<f32>>, Diverged> {
+    let returns: Vec<Vec<f32>> = ended.iter().map(|e| e.returns(gamma, n)).collect();
+    match returns.iter().flatten().find(|x| !x.is_finite()) {
+        Some(&number) => Err(not_finite(number)),
+        None => Ok(returns),
+    }
+}
+
 /// Returns the steps of all episodes, as episode and step, the latest steps first: rows that are written one after another
 /// then have the same time, which search by time makes use of.
 pub fn by_time(episodes: &[Episode]) -> impl Iterator<Item = (usize, usize)> {

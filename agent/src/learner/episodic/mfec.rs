@@ -4,13 +4,13 @@
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
 
-use super::episodes::{Episode, Episodes, by_time};
+use super::episodes::{Episode, Episodes, by_time, returns};
 use super::index::{Index, hash};
-use super::not_finite;
+use super::written;
 use crate::experience::Behaviour;
 use crate::learner::settings::Discount;
 use crate::learner::{
-    Diverged, Experience, Group, Learner, LearnerContext, LearnerState, Metrics, StateError,
+    Diverged, Experience, Learner, LearnerContext, LearnerState, Metrics, StateError,
 };
 use crate::nn::{self, Graph};
 use crate::policy::Policy;
@@ -70,15 +70,13 @@ impl Memory {
     }
 
     fn write_all(&mut self, policy: &mut Policy, ended: &[Episode], returns: &[Vec<f32>]) {
-        let sizes = policy.heads().sizes().to_vec();
+        let heads = policy.heads().clone();
         let key_size = policy.core.feature_size();
         for (episode, t) in by_time(ended) {
             let (episode, value) = (&ended[episode], returns[episode][t]);
             let key = &episode.rows[t * key_size..][..key_size];
-            let mut first = 0;
-            for (&size, &choice) in sizes.iter().zip(&episode.actions[t * sizes.len()..]) {
-                self.write(policy, first + choice as usize, key, value);
-                first += size;
+            for table in heads.chosen(&episode.actions[t * heads.components()..]) {
+                self.write(policy, table, key, value);
             }
         }
     }
@@ -107,27 +105,20 @@ impl Learner for Mfec {
         let keys = nn::values(&unrolled.features).to_vec();
         let before = self.memory.episodes.clone();
         let ended = self.memory.episodes.record(rollout, rewards, &keys)?;
-        let returns: Vec<Vec<f32>> = ended
-            .iter()
-            .map(|episode| episode.returns(self.gamma, usize::MAX))
-            .collect();
-        if let Some(&number) = returns.iter().flatten().find(|x| !x.is_finite()) {
-            self.memory.episodes = before;
-            return Err(not_finite(number));
-        }
+        let returns = match returns(&ended, self.gamma, usize::MAX) {
+            Ok(returns) => returns,
+            Err(diverged) => {
+                self.memory.episodes = before;
+                return Err(diverged);
+            }
+        };
         let (tables, params) = policy.tables_mut().expect("a row with tables");
         tables.record_reads(params, &keys, self.memory.now);
         self.memory.write_all(policy, &ended, &returns);
         if ended.is_empty() {
             return Ok(None);
         }
-        let (tables, params) = policy.tables_mut().expect("a row with tables");
-        let used = (0..tables.len()).map(|table| tables.used(params, table));
-        let mut metrics = Metrics::default();
-        metrics
-            .put(Group::Train, "episodes_written", ended.len() as f64)
-            .put(Group::Memory, "table_rows", used.sum::<usize>() as f64);
-        Ok(Some(metrics))
+        Ok(Some(written(policy, ended.len())))
     }
 
     fn export(&self) -> LearnerState {

@@ -5,10 +5,10 @@
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
 
-use super::episodes::{Episode, Episodes, by_time};
+use super::episodes::{Episode, Episodes, by_time, returns};
 use super::index::{Index, hash};
-use super::not_finite;
 use super::transitions::Transitions;
+use super::written;
 use crate::experience::{Behaviour, Rollout};
 use crate::hyper::section::section;
 use crate::learner::settings::{Discount, Optimiser, Replaying};
@@ -227,13 +227,10 @@ impl Nec {
             set_lane(&mut batch.state, lane, before);
             batch.inputs.extend_from_slice(input);
             let own = hash(row);
-            let mut first = 0;
-            for (&size, &choice) in policy.heads().sizes().iter().zip(action) {
-                let table = first + choice as usize;
+            for table in policy.heads().chosen(action) {
                 let own_row = self.memory.index.find(table, own);
                 batch.rows.push((lane, table, own_row));
                 batch.targets.push(target);
-                first += size;
             }
         }
         batch
@@ -286,17 +283,16 @@ impl Nec {
         returns: &[Vec<f32>],
         widths: Widths,
     ) {
-        let sizes = policy.heads().sizes().to_vec();
+        let heads = policy.heads().clone();
+        let components = heads.components();
         let (tables, params) = policy.tables_mut().expect("a row with tables");
         for (episode, t) in by_time(ended) {
             let (episode, target) = (&ended[episode], returns[episode][t]);
             let width = episode.rows.len() / episode.len();
             let (key, again) = episode.rows[t * width..][..width].split_at(widths.key);
-            let action = &episode.actions[t * sizes.len()..][..sizes.len()];
+            let action = &episode.actions[t * components..][..components];
             let hash = hash(again);
-            let mut first = 0;
-            for (&size, &choice) in sizes.iter().zip(action) {
-                let table = first + choice as usize;
+            for table in heads.chosen(action) {
                 self.memory.write(
                     tables,
                     params,
@@ -305,7 +301,6 @@ impl Nec {
                     target,
                     self.dictionary.table_alpha,
                 );
-                first += size;
             }
             let Replaying {
                 replay_steps,
@@ -313,7 +308,7 @@ impl Nec {
                 ..
             } = self.replaying;
             let capacity =
-                Transitions::capacity(replay_steps, replay_bytes, again.len(), sizes.len());
+                Transitions::capacity(replay_steps, replay_bytes, again.len(), components);
             self.replay.push(again, action, target, capacity);
         }
     }
@@ -478,17 +473,11 @@ impl Learner for Nec {
         let (rows, keys, widths) = remembered(policy, rollout);
         let before = (self.memory.episodes.clone(), self.memory.steps);
         let ended = self.memory.episodes.record(rollout, rewards, &rows)?;
-        let returns: Vec<Vec<f32>> = ended
-            .iter()
-            .map(|episode| episode.returns(self.gamma, self.dictionary.n_step))
-            .collect();
         self.memory.steps += rewards.len();
-        let trained = match returns.iter().flatten().find(|x| !x.is_finite()) {
-            Some(&number) => Err(not_finite(number)),
-            None => self.train(policy, widths, progress, rng),
-        };
-        let loss = match trained {
-            Ok(loss) => loss,
+        let learned = returns(&ended, self.gamma, self.dictionary.n_step)
+            .and_then(|returns| Ok((returns, self.train(policy, widths, progress, rng)?)));
+        let (returns, loss) = match learned {
+            Ok(learned) => learned,
             Err(diverged) => {
                 (self.memory.episodes, self.memory.steps) = before;
                 return Err(diverged);
@@ -500,14 +489,12 @@ impl Learner for Nec {
         if ended.is_empty() && loss.is_none() {
             return Ok(None);
         }
-        let (tables, params) = policy.tables_mut().expect("a row with tables");
-        let used = (0..tables.len()).map(|table| tables.used(params, table));
-        let mut metrics = Metrics::default();
-        metrics
-            .put(Group::Train, "episodes_written", ended.len() as f64)
-            .put_known(Group::Train, "loss", loss)
-            .put(Group::Memory, "table_rows", used.sum::<usize>() as f64)
-            .put(Group::Memory, "replay_steps", self.replay.len() as f64);
+        let mut metrics = written(policy, ended.len());
+        metrics.put_known(Group::Train, "loss", loss).put(
+            Group::Memory,
+            "replay_steps",
+            self.replay.len() as f64,
+        );
         Ok(Some(metrics))
     }
 

@@ -5,11 +5,14 @@
 //! The embeddings of entries are linear, so `u·(A x) = (Aᵀ u)·x` and `Σ p (C x) = C Σ p x`: the window is read as it is,
 //! and no entry is ever embedded.
 
+use std::f32::consts::SQRT_2;
+
 use crate::hyper::section::section;
+use crate::memory::attention::query::WindowQuery;
 use crate::memory::attention::window::{Context, Read, Reader, Rows};
-use crate::memory::attention::{Order, TIME_STD, Width, half_rectified};
+use crate::memory::attention::{Width, half_rectified};
 use crate::memory::{CoreContext, Network};
-use crate::nn::{self, Activation, Graph, Init, ParamId, ScoreTerms, Tensor};
+use crate::nn::{self, Activation, Graph, Init, ParamId};
 use crate::onnx::{self, Attribute, StepGraph};
 
 section! {
@@ -31,23 +34,12 @@ const ATTENTION: [&str; MAX_HOPS] = [
     "attention by steps ago (hop 4)",
 ];
 
-/// Temporal embeddings, a row or column for each distance.
-struct Times {
-    /// T_A, `[width, K]`.
-    key: ParamId,
-    /// T_C, `[K, width]`.
-    value: ParamId,
-}
-
 /// The parameters of a memory network.
 pub struct MemN2n {
     /// B, from inputs to the first question.
     query: (ParamId, ParamId),
-    /// Aᵀ, from questions to inputs.
-    key: ParamId,
-    /// C, from inputs to answers.
-    value: ParamId,
-    times: Option<Times>,
+    /// A, C, T_A and T_C.
+    window: WindowQuery,
     /// H, from hop to hop.
     hop: ParamId,
     output: (ParamId, ParamId),
@@ -63,75 +55,25 @@ impl MemN2n {
         let (hyper, inputs) = (context.hyper, context.input_size);
         let width = hyper.get::<Width>().model_width;
         let hidden = hyper.get::<Network>().hidden_size;
-        let length = hyper.get::<Context>().memory_window;
-        let memory_hops = hyper.get::<Hops>().memory_hops;
-        let memory_times = hyper.get::<Order>().memory_times;
+        let query = context.layer("core.query", (inputs, width), 1.0);
+        let window = WindowQuery::new(context, width, inputs);
+        let orthogonal = Init::Orthogonal { gain: 1.0 };
         let CoreContext { params, rng, .. } = context;
-        let mut add =
-            |name: &str, shape, init| params.add(&format!("core.{name}"), shape, init, rng);
-        let orthogonal = |gain| Init::Orthogonal { gain };
-        let query = (
-            add("query.weight", (inputs, width), orthogonal(1.0)),
-            add("query.bias", (1, width), Init::Zeros),
-        );
-        let key = add("key.weight", (width, inputs), orthogonal(1.0));
-        let value = add("value.weight", (inputs, width), orthogonal(1.0));
-        let normal = Init::Normal { std: TIME_STD };
-        let times = memory_times.then(|| Times {
-            key: add("times.key", (width, length), normal),
-            value: add("times.value", (length, width), normal),
-        });
-        let hop = add("hop.weight", (width, width), orthogonal(1.0));
-        let output = (
-            add(
-                "output.weight",
-                (width, hidden),
-                orthogonal(std::f32::consts::SQRT_2),
-            ),
-            add("output.bias", (1, hidden), Init::Zeros),
-        );
+        let hop = params.add("core.hop.weight", (width, width), orthogonal, rng);
+        let output = context.layer("core.output", (width, hidden), SQRT_2);
         Self {
             query,
-            key,
-            value,
-            times,
+            window,
             hop,
             output,
-            length,
-            hops: memory_hops,
+            length: hyper.get::<Context>().memory_window,
+            hops: hyper.get::<Hops>().memory_hops,
             input_size: inputs,
             hidden_size: hidden,
         }
     }
 
-    /// Computes a hop: `p = softmax((Aᵀ u)·x + T_Aᵀ u)` over the window, and `o = C Σ p x + T_C p`.
-    fn hop(
-        &self,
-        graph: &mut Graph<'_>,
-        u: &Tensor,
-        entries: &Tensor,
-        index: &[i32],
-    ) -> (Tensor, Tensor) {
-        let linear = |graph: &mut Graph<'_>, x: &Tensor, weight| {
-            graph.linear(x, weight, None, Activation::Identity)
-        };
-        let times = self.times.as_ref().map(|times| linear(graph, u, times.key));
-        let terms = ScoreTerms {
-            entry: None,
-            slot: times.as_ref(),
-        };
-        let question = linear(graph, u, self.key);
-        let p = graph.attention_weights(&question, entries, terms, index, 1, 1.0);
-        let read = graph.weighted_read(&p, entries, index, 1);
-        let mut o = linear(graph, &read, self.value);
-        if let Some(times) = &self.times {
-            let when = linear(graph, &p, times.value);
-            o = graph.add(&o, &when);
-        }
-        (o, p)
-    }
-
-    /// [`MemN2n::hop`] in an ONNX graph, over a window `[batch, K, input_size]`; `filled` `[batch, K]` is 1 where it has an
+    /// [`WindowQuery::ask`] in an ONNX graph, over a window `[batch, K, input_size]`; `filled` `[batch, K]` is 1 where it has an
     /// entry, else 0.
     fn hop_graph(
         &self,
@@ -140,8 +82,9 @@ impl MemN2n {
         window: &onnx::Value,
         filled: &onnx::Value,
     ) -> onnx::Value {
-        let [key, value] = [self.key, self.value].map(|weight| step.param(weight));
-        let times = self.times.as_ref();
+        let WindowQuery { key, value, times } = &self.window;
+        let [key, value] = [*key, *value].map(|weight| step.param(weight));
+        let times = times.as_ref();
         let times = times.map(|times| [times.key, times.value].map(|weight| step.param(weight)));
         let graph = &mut step.graph;
         let question = graph.op("MatMul", &[u, &key]);
@@ -191,7 +134,7 @@ impl Reader for MemN2n {
         let mut u = graph.linear(x, weight, Some(bias), Activation::Identity);
         let mut attention = Vec::with_capacity(self.hops);
         for _ in 0..self.hops {
-            let (o, p) = self.hop(graph, &u, entries, index);
+            let (o, p) = self.window.ask(graph, &u, entries, index);
             let kept = graph.linear(&u, self.hop, None, Activation::Identity);
             u = graph.add(&kept, &o);
             attention.push(nn::values(&p).to_vec());
@@ -257,6 +200,7 @@ mod tests {
     use super::*;
     use crate::hyper::Hyperparameters;
     use crate::memory::MemoryCore;
+    use crate::memory::attention::Order;
     use crate::nn::Params;
     use crate::spaces::actions::ActionHeads;
 
@@ -342,9 +286,9 @@ mod tests {
         let mut graph = Graph::inference(&params);
         let u = graph.constant(vec![0.3; 8], (1, 8));
         let entries = graph.constant(ENTRIES.to_vec(), (3, 3));
-        let (o, _) = network.hop(&mut graph, &u, &entries, &[1, -1, -1]);
-        let times = params.data(network.times.as_ref().unwrap().value);
-        let value = params.data(network.value);
+        let (o, _) = network.window.ask(&mut graph, &u, &entries, &[1, -1, -1]);
+        let times = params.data(network.window.times.as_ref().unwrap().value);
+        let value = params.data(network.window.value);
         for (j, o) in nn::values(&o).iter().enumerate() {
             let expected = 2.0 * value[j] + value[16 + j] + times[j];
             assert!((o - expected).abs() < 1e-6);

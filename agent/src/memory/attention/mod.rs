@@ -12,6 +12,7 @@ pub mod memn2n;
 pub mod mqn;
 #[cfg(test)]
 pub(super) mod parity;
+mod query;
 pub mod window;
 
 section! {

@@ -12,12 +12,13 @@
 use std::f32::consts::SQRT_2;
 
 use crate::hyper::section::section;
+use crate::memory::attention::query::WindowQuery;
 use crate::memory::attention::window::{Context, Read, Reader, Rows};
-use crate::memory::attention::{Order, TIME_STD, Width, half_rectified};
+use crate::memory::attention::{Width, half_rectified};
 use crate::memory::recurrent::cell::{Cell, CellRun, zeroed};
 use crate::memory::recurrent::lstm::LstmCell;
 use crate::memory::{CoreContext, Network, State};
-use crate::nn::{self, Activation, Graph, Init, ParamId, ScoreTerms, Tensor};
+use crate::nn::{self, Activation, Graph, Init, ParamId, Tensor};
 
 section! {
     /// The context of a recurrent memory Q-network.
@@ -38,24 +39,13 @@ enum Asker {
     Feedback(LstmCell),
 }
 
-/// Embeddings of how long ago an input was.
-struct TimeWeights {
-    /// T_k, `[hidden_size, M]`.
-    key: ParamId,
-    /// T_v, `[M, hidden_size]`.
-    value: ParamId,
-}
-
 /// The parameters of a memory Q-network.
 pub struct Mqn {
     /// φ, from inputs to embeddings.
     embed: (ParamId, ParamId),
     asker: Asker,
-    /// W_kᵀ, from contexts to embeddings.
-    key: ParamId,
-    /// W_v, from embeddings to answers.
-    value: ParamId,
-    times: Option<TimeWeights>,
+    /// W_k, W_v, T_k and T_v.
+    window: WindowQuery,
     /// W_h.
     recall: ParamId,
     carries: bool,
@@ -99,26 +89,18 @@ impl Mqn {
     ) -> Self {
         let (width, hidden) = sizes(context);
         let hyper = context.hyper;
-        let length = hyper.get::<Context>().memory_window;
         let embed = context.layer("core.embed", (context.input_size, width), SQRT_2);
         let asker = asker(context);
-        let CoreContext { params, rng, .. } = context;
-        let mut add =
-            |name: &str, shape, init| params.add(&format!("core.{name}"), shape, init, rng);
+        let window = WindowQuery::new(context, hidden, width);
         let orthogonal = Init::Orthogonal { gain: 1.0 };
-        let normal = Init::Normal { std: TIME_STD };
+        let CoreContext { params, rng, .. } = context;
         Self {
             embed,
             asker,
-            key: add("key.weight", (hidden, width), orthogonal),
-            value: add("value.weight", (width, hidden), orthogonal),
-            times: hyper.get::<Order>().memory_times.then(|| TimeWeights {
-                key: add("times.key", (hidden, length), normal),
-                value: add("times.value", (length, hidden), normal),
-            }),
-            recall: add("recall.weight", (hidden, hidden), orthogonal),
-            carries: !hyper.has::<Carrying>() || hyper.get::<Carrying>().carry_context,
-            length,
+            window,
+            recall: params.add("core.recall.weight", (hidden, hidden), orthogonal, rng),
+            carries: hyper.get::<Carrying>().carry_context,
+            length: hyper.get::<Context>().memory_window,
             hidden_size: hidden,
         }
     }
@@ -128,39 +110,9 @@ impl Mqn {
         graph.linear(x, weight, Some(bias), Activation::Relu)
     }
 
-    /// Returns the answers `[rows, hidden_size]` to contexts `[rows, hidden_size]`, and the attention `[rows, M]`.
-    ///
-    /// Keys and values are linear in the embeddings, so `h·(W_k e) = (W_kᵀ h)·e` and `Σ p W_v e = W_v Σ p e`: no key and no
-    /// value is ever computed.
-    fn ask(
-        &self,
-        graph: &mut Graph<'_>,
-        h: &Tensor,
-        entries: &Tensor,
-        index: &[i32],
-    ) -> (Tensor, Tensor) {
-        let linear = |graph: &mut Graph<'_>, x: &Tensor, weight| {
-            graph.linear(x, weight, None, Activation::Identity)
-        };
-        let times = self.times.as_ref().map(|times| linear(graph, h, times.key));
-        let terms = ScoreTerms {
-            entry: None,
-            slot: times.as_ref(),
-        };
-        let question = linear(graph, h, self.key);
-        let p = graph.attention_weights(&question, entries, terms, index, 1, 1.0);
-        let read = graph.weighted_read(&p, entries, index, 1);
-        let mut u = linear(graph, &read, self.value);
-        if let Some(times) = &self.times {
-            let when = linear(graph, &p, times.value);
-            u = graph.add(&u, &when);
-        }
-        (u, p)
-    }
-
     /// Asks for all rows at once, with contexts that do not wait for answers.
     fn at_once(&self, graph: &mut Graph<'_>, h: Tensor, entries: &Tensor, index: &[i32]) -> Asked {
-        let (u, p) = self.ask(graph, &h, entries, index);
+        let (u, p) = self.window.ask(graph, &h, entries, index);
         Asked {
             h,
             u,
@@ -210,7 +162,7 @@ impl Mqn {
             let e = graph.rows(e, t * batch..(t + 1) * batch);
             let seen = graph.concat_cols(&[&e, &carried[ANSWER]]);
             let (h, mut next) = cell.step(graph, &seen, &carried[..ANSWER]);
-            let (u, p) = self.ask(graph, &h, entries, index);
+            let (u, p) = self.window.ask(graph, &h, entries, index);
             attention.extend_from_slice(nn::values(&p));
             next.push(u.clone());
             contexts.push(h);
@@ -312,6 +264,7 @@ mod tests {
     use super::*;
     use crate::hyper::Hyperparameters;
     use crate::memory::MemoryCore;
+    use crate::memory::attention::Order;
     use crate::nn::Params;
     use crate::spaces::actions::ActionHeads;
 

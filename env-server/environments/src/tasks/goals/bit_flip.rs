@@ -14,13 +14,12 @@
 //! Source: Andrychowicz et al. 2017, Hindsight Experience Replay (arXiv:1707.01495), section 3.1.
 //! Deviations: there an episode has no other end than its last step, and the goal may be met at once.
 
-use std::collections::BTreeMap;
-
-use env_protocol::{Bound, Dtype, Parameter, Returns, Space};
+use env_protocol::{Parameter, Returns, Space};
 use serde::{Deserialize, Serialize};
 
 use crate::kit::arguments::required;
 use crate::render::{Bar, Cell, Grid, Picture, Seen, Tone};
+use crate::tasks::goals::goal;
 use crate::{
     Arguments, Catalogued, Draws, Environment, KwargsError, Pictured, Profile, Transition,
 };
@@ -52,9 +51,8 @@ impl BitFlip {
     #[inline]
     fn observe(&self, observation: &mut [f32]) {
         let bits = self.bits as usize;
-        // Parts of a `Dict` lie in the order of their names.
-        let parts = [self.state, self.goal, self.state];
-        for (part, numbers) in parts.into_iter().zip(observation.chunks_exact_mut(bits)) {
+        let parts = goal::parts(self.state, self.goal).into_iter();
+        for (part, numbers) in parts.zip(observation.chunks_exact_mut(bits)) {
             for (i, number) in numbers.iter_mut().enumerate() {
                 *number = (part >> i & 1) as f32;
             }
@@ -121,7 +119,7 @@ impl Catalogued for BitFlip {
     }
 
     fn reward_range(&self) -> [f64; 2] {
-        [-1.0, 0.0]
+        goal::REWARDS
     }
 
     fn returns(&self) -> Returns {
@@ -149,16 +147,7 @@ impl Environment for BitFlip {
     }
 
     fn observation_space(&self) -> Space {
-        let part = Space::Box {
-            shape: vec![self.bits as usize],
-            dtype: Dtype::Float32,
-            low: Bound::All(0.0),
-            high: Bound::All(1.0),
-        };
-        let names = ["achieved_goal", "desired_goal", "observation"];
-        Space::Dict {
-            spaces: BTreeMap::from(names.map(|name| (name.to_owned(), part.clone()))),
-        }
+        goal::space(self.bits as usize)
     }
 
     fn action_space(&self) -> Space {
@@ -184,13 +173,9 @@ impl Environment for BitFlip {
         observation: &mut [f32],
     ) -> Transition {
         self.state ^= 1 << action[0];
-        self.remaining -= 1;
         self.observe(observation);
-        if self.distance() == 0 {
-            self.remaining = 0;
-            return Transition::terminal(0.0);
-        }
-        Transition::new(-1.0, false, self.remaining == 0)
+        let is_reached = self.distance() == 0;
+        goal::transition(&mut self.remaining, is_reached)
     }
 
     fn is_running(&self) -> bool {
@@ -236,11 +221,8 @@ impl Pictured for BitFlip {
             Some(&[bit]) => picture.note(Tone::Agent, &format!("action: flip bit {bit}")),
             _ => picture,
         };
-        match (seen.action, self.distance()) {
-            (Some(_), 0) => picture.note(Tone::Good, "reached the goal"),
-            (Some(_), _) if remaining == 0 => picture.note(Tone::Bad, "out of time"),
-            _ => picture,
-        }
+        let is_reached = self.distance() == 0;
+        goal::with_end(picture, seen.action.is_some(), is_reached, self.remaining)
     }
 }
 

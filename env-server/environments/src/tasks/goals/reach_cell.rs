@@ -14,13 +14,12 @@
 //! Source: this project, a grid for goal-conditioned agents after Andrychowicz et al. 2017, Hindsight
 //! Experience Replay (arXiv:1707.01495).
 
-use std::collections::BTreeMap;
-
-use env_protocol::{Bound, Dtype, Parameter, Returns, Space};
+use env_protocol::{Parameter, Returns, Space};
 use serde::{Deserialize, Serialize};
 
 use crate::kit::arguments::required;
 use crate::render::{Bar, Cell, Grid, Picture, Seen, Tone};
+use crate::tasks::goals::goal;
 use crate::{
     Arguments, Catalogued, Draws, Environment, KwargsError, Pictured, Profile, Transition,
 };
@@ -70,8 +69,7 @@ impl ReachCell {
     #[inline]
     fn observe(&self, observation: &mut [f32]) {
         let scale = 1.0 / (self.size - 1) as f32;
-        // Parts of a `Dict` lie in the order of their names.
-        let places = [self.agent, self.goal, self.agent];
+        let places = goal::parts(self.agent, self.goal);
         for (number, at) in observation.iter_mut().zip(places.iter().flatten()) {
             *number = *at as f32 * scale;
         }
@@ -130,7 +128,7 @@ impl Catalogued for ReachCell {
     }
 
     fn reward_range(&self) -> [f64; 2] {
-        [-1.0, 0.0]
+        goal::REWARDS
     }
 
     fn returns(&self) -> Returns {
@@ -160,16 +158,7 @@ impl Environment for ReachCell {
     }
 
     fn observation_space(&self) -> Space {
-        let part = Space::Box {
-            shape: vec![2],
-            dtype: Dtype::Float32,
-            low: Bound::All(0.0),
-            high: Bound::All(1.0),
-        };
-        let names = ["achieved_goal", "desired_goal", "observation"];
-        Space::Dict {
-            spaces: BTreeMap::from(names.map(|name| (name.to_owned(), part.clone()))),
-        }
+        goal::space(2)
     }
 
     fn action_space(&self) -> Space {
@@ -195,13 +184,9 @@ impl Environment for ReachCell {
         observation: &mut [f32],
     ) -> Transition {
         self.agent = self.moved(self.agent, action[0]);
-        self.remaining -= 1;
         self.observe(observation);
-        if self.agent == self.goal {
-            self.remaining = 0;
-            return Transition::terminal(0.0);
-        }
-        Transition::new(-1.0, false, self.remaining == 0)
+        let is_reached = self.agent == self.goal;
+        goal::transition(&mut self.remaining, is_reached)
     }
 
     fn is_running(&self) -> bool {
@@ -254,11 +239,8 @@ impl Pictured for ReachCell {
             }
             _ => picture,
         };
-        match (seen.action, self.agent == self.goal) {
-            (Some(_), true) => picture.note(Tone::Good, "reached the goal"),
-            (Some(_), false) if remaining == 0 => picture.note(Tone::Bad, "out of time"),
-            _ => picture,
-        }
+        let is_reached = self.agent == self.goal;
+        goal::with_end(picture, seen.action.is_some(), is_reached, self.remaining)
     }
 }
 
