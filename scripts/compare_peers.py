@@ -29,6 +29,9 @@ examples:
 needs: cargo, python3 with venv, 4 GB for .venv-peers (made at the first run), an idle machine.
 Ctrl-C stops the program that is running and prints the rounds so far."""
 
+# Episodes of an optimiser step of DRQN, ours and the peer of equal sizes, and environment steps to the next one.
+BATCH, EVERY = 16, 32
+
 # name: (our algorithm, its further flags, the peer's file, its further flags, steps of ours, steps of theirs, bar or None)
 PAIRINGS = {
     "lstm": (
@@ -46,6 +49,15 @@ PAIRINGS = {
     "trxl-published": (
         "gtrxl", ["--memory-window"], "torch_trxl.py", ["--published"], 200_000, 16_384, 10,
     ),
+    "drqn": (
+        "drqn", [f"--batch-size={BATCH}", f"--train-every={EVERY}"],
+        "torch_drqn.py", [f"--batch={BATCH}", f"--every={EVERY}"], 300_000, 50_000, None,
+    ),
+    # Its settings train on 32 times as many transitions a step, so that steps are not compared.
+    "drqn-published": (
+        "drqn", [f"--batch-size={BATCH}", f"--train-every={EVERY}"],
+        "torch_drqn.py", ["--published"], 300_000, 4_000, 10,
+    ),
     # As many steps of both: the tables grow with every step.
     "mfec": (
         "mfec", ["--memory-window"], "mfec.py", [], 10_000, 10_000, 10,
@@ -59,6 +71,9 @@ TITLES = {
     "trxl": "our GTrXL against PPO-TrXL: 2 layers of 32, 2 heads, a window of the delay, 64 lanes, 5 epochs x 4 minibatches",
     "trxl-published": "our GTrXL as above against PPO-TrXL with CleanRL's sizes: 3 layers of 384, 4 heads, 32 lanes, 512 steps, "
     "3 epochs x 8 minibatches",
+    "drqn": f"LSTM of 64 units, 64 lanes, {BATCH} episodes every {EVERY} steps, by transitions that were trained on",
+    "drqn-published": "our DRQN as above against the LSTM-DQN with Memory-RL's sizes: an LSTM of 128, a head of 2 layers of 256, 1 lane, "
+    "64 episodes every 4 steps, by transitions that were trained on",
     "mfec": "our MFEC against NumPy, one observation after another: 16 lanes, 11 neighbours, histories of whole episodes",
 }
 
@@ -100,6 +115,11 @@ def ours(algorithm, flags, delay, steps):
         return json.loads(output_of(command).strip().splitlines()[-1])
 
 
+def with_trained(run, delay):
+    """Adds the rate of trained transitions to what one of our trainings says, for peers that say theirs."""
+    return {**run, "trained_per_s": run["steps_per_s"] * BATCH * delay / EVERY}
+
+
 def theirs(file, flags, delay, steps):
     """Returns what one training of a peer says of itself."""
     command = [sys.executable, ROOT / "scripts/peers" / file, "--delay", delay, "--steps", steps, *flags]
@@ -127,10 +147,13 @@ def report(name, rows):
         return None
     (our_algorithm, _, file, _, _, _, bar), sides = PAIRINGS[name], list(zip(*rows))
     rates = [[run["steps_per_s"] for run in side] for side in sides]
-    ratios = [mine / other for mine, other in zip(*rates)]
+    trained = [[run.get("trained_per_s") for run in side] for side in sides]
+    ratios = [mine / other for mine, other in zip(*(trained if all(map(all, trained)) else rates))]
     print(f"\n{name}: {TITLES[name]}")
     for title, rate, side in zip((f"our {our_algorithm}", file), rates, sides):
         print(f"  {spread(rate, ' steps/s')}  {title}, {side[0].get('parameters', '?')} parameters")
+        if all("trained_per_s" in run for run in side):
+            print(f"  {spread([run['trained_per_s'] for run in side], ' transitions/s')}")
     print(f"  {spread(ratios, ' x')}" + (f"  bar {bar} x" if bar else ""), flush=True)
     return statistics.median(ratios)
 
@@ -141,12 +164,13 @@ def compare(name, arguments):
     if not is_there(algorithm):
         print(f"\n{name}: left out, because this agent has no algorithm {algorithm}")
         return False
-    flags = [f"{flag}={arguments.delay}" for flag in flags]
+    flags = [flag if "=" in flag else f"{flag}={arguments.delay}" for flag in flags]
     rows = []
     try:
         for index in range(arguments.rounds):
             mine = ours(algorithm, flags, arguments.delay, our_steps)
-            rows.append((mine, theirs(file, their_flags, arguments.delay, their_steps)))
+            other = theirs(file, their_flags, arguments.delay, their_steps)
+            rows.append((with_trained(mine, arguments.delay) if "trained_per_s" in other else mine, other))
             rates = " / ".join(f"{run['steps_per_s']:,.0f}" for run in rows[-1])
             print(f"{name} {index + 1}/{arguments.rounds}: {rates} steps/s", file=sys.stderr)
     finally:

@@ -58,10 +58,11 @@ def advantages(rewards, values, gamma, gae_lambda):
     return found
 
 
-def measure(update, steps_of_one, steps, parameters, compiles=False):
+def measure(update, steps_of_one, steps, parameters, compiles=False, trained=None):
     """Calls `update` until `steps` are done and prints the result; `update` returns the mean return of its episodes.
 
-    Where it compiles, the first update is not counted.
+    Where it compiles, the first update is not counted. `trained`: transitions that learning reads for each step, where
+    the rate of these is compared.
     """
     if compiles:
         update()
@@ -71,4 +72,7 @@ def measure(update, steps_of_one, steps, parameters, compiles=False):
         done += steps_of_one
     rate = done / (time.perf_counter() - began)
     last = returns[-max(1, len(returns) // 10) :]
-    print(json.dumps({"steps_per_s": rate, "parameters": parameters, "last_return": sum(last) / len(last)}), flush=True)
+    result = {"steps_per_s": rate, "parameters": parameters, "last_return": sum(last) / len(last)}
+    if trained is not None:
+        result["trained_per_s"] = rate * trained
+    print(json.dumps(result), flush=True)

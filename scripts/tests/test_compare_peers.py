@@ -46,6 +46,18 @@ class ComparePeers(unittest.TestCase):
         self.assertIn("3,000.0 steps/s (3,000.0 … 3,000.0)  our recurrent-ppo, 10 parameters", text)
         self.assertIn("3.0 x (3.0 … 3.0)", text)
 
+    def test_replayed_transitions_are_compared_where_the_peer_counts_them(self):
+        *_, bar = compare_peers.PAIRINGS["drqn-published"]
+        compare_peers.PAIRINGS["replay"], compare_peers.TITLES["replay"] = (
+            ("recurrent-ppo", ["--train-every=32"], "torch_drqn.py", [], 1, 1, bar), "replay")  # fmt: skip
+        self.addCleanup(lambda: (compare_peers.PAIRINGS.pop("replay"), compare_peers.TITLES.pop("replay")))
+        compare_peers.theirs = lambda *_: {"steps_per_s": 10.0, "trained_per_s": 2400.0, "parameters": 12}
+        missed, text = self.printed(lambda: compare_peers.compare("replay", ONCE))
+        # Ours trains on 16 episodes of 16 steps every 32: 8 for each of 3,000 steps.
+        self.assertIn("24,000.0 transitions/s", text)
+        self.assertIn("10.0 x (10.0 … 10.0)  bar 10 x", text)
+        self.assertFalse(missed)
+
     def test_a_pairing_without_its_algorithm_is_left_out(self):
         missed, text = self.printed(lambda: compare_peers.compare("trxl", ONCE))
         self.assertFalse(missed)
