@@ -107,7 +107,8 @@ impl Log {
     fn try_append(&self, records: &[Record<'_>]) -> Result<Position, JournalError> {
         let len = frame::len_of(records)? as u64;
         let mut writer = self.lock()?;
-        writer.check_is_there()?;
+        // A journal in trouble looks at every append: what was found a moment before the trouble no longer counts.
+        writer.check_is_there(self.is_failing.load(Ordering::Relaxed))?;
         if !writer.is_empty() && writer.len() + len > self.config.segment_bytes {
             self.roll(&mut writer)?;
         }

@@ -113,11 +113,11 @@ impl Writer {
         self.len() == SEGMENT_HEADER_LEN as u64
     }
 
-    /// Checks that the newest segment is in place, at most once every few milliseconds: the check
-    /// costs as much as a small append.
-    pub fn check_is_there(&mut self) -> Result<(), JournalError> {
+    /// Checks that the newest segment is in place; unless it `must`, at most once every few
+    /// milliseconds: the check costs as much as a small append.
+    pub fn check_is_there(&mut self, must: bool) -> Result<(), JournalError> {
         let now = coarsetime::Instant::now();
-        if now.duration_since(self.looked_at) < LOOK_EVERY {
+        if !must && now.duration_since(self.looked_at) < LOOK_EVERY {
             return Ok(());
         }
         self.folder

@@ -77,6 +77,24 @@ fn until_refused(journal: &Journal) -> JournalError {
     }
 }
 
+/// Housekeeping may find the trouble just after an append has found the folder in place.
+#[test]
+fn a_known_trouble_refuses_the_next_append() {
+    let above = TempDir::new().unwrap();
+    let dir = above.path().join("data");
+    let (journal, ..) = open(&dir);
+    let away = above.path().join("away");
+    for round in 0..20 {
+        journal.put(&[(round, b"kept")]).unwrap();
+        fs::rename(&dir, &away).unwrap();
+        journal.look_after();
+        let refused = journal.put(&[(round, b"lost")]);
+        assert!(matches!(refused, Err(JournalError::Gone(_))), "{round}");
+        fs::rename(&away, &dir).unwrap();
+        journal.look_after();
+    }
+}
+
 #[test]
 fn nothing_is_acknowledged_into_a_folder_that_is_gone() {
     let above = TempDir::new().unwrap();
