@@ -23,7 +23,7 @@ use crate::memory::linear::shm::{Matrix, MemoryGate};
 use crate::memory::predictive::Predictive;
 use crate::memory::recurrent::rims::Modules;
 use crate::memory::sequence::Goal;
-use crate::memory::slots::{MemoryScope, Steps};
+use crate::memory::slots::{MemoryReader, MemoryScope, Steps};
 use crate::memory::spatial::mvprop::{MapMemory, Planning};
 use crate::memory::spatial::neural_map::{Map, MapWrite};
 use crate::memory::{Network, Slots};
@@ -62,6 +62,26 @@ fn every_algorithm_keeps_the_contract() {
                 check_memory_core(row.id, |hyper| steps(hyper).recent_entries = recent);
             }
             check_memory_core(row.id, |hyper| steps(hyper).relative_age = false);
+            for (memory_reader, memory_compression, recent_entries) in [
+                (MemoryReader::Attention, 2, 0),
+                (MemoryReader::Attention, 2, 3),
+                (MemoryReader::Transformer, 0, 0),
+                (MemoryReader::Graph, 0, 3),
+                (MemoryReader::Graph, 1, 3),
+            ] {
+                check_memory_core(row.id, |hyper| {
+                    *steps(hyper) = Steps {
+                        memory_scope: match recent_entries {
+                            0 => MemoryScope::Both,
+                            _ => MemoryScope::Episode,
+                        },
+                        memory_reader,
+                        memory_compression,
+                        recent_entries,
+                        ..steps(hyper).clone()
+                    };
+                });
+            }
             for scope in [MemoryScope::Lifetime, MemoryScope::Both] {
                 check_memory_core(row.id, |hyper| steps(hyper).memory_scope = scope);
             }

@@ -11,7 +11,7 @@ use crate::learner::settings::Optimiser;
 use crate::memory::episodes;
 use crate::memory::episodes::with_episodes::WithEpisodes;
 use crate::memory::feedforward::Feedforward;
-use crate::memory::slots::{MemoryScope, SlotMemory, Steps};
+use crate::memory::slots::{MemoryReader, MemoryScope, SlotMemory, Steps};
 use crate::memory::{CoreContext, Slots};
 use crate::policy::decider::Decider;
 use crate::policy::outputs::Outputs;
@@ -70,6 +70,17 @@ fn relative_age(context: &CoreContext<'_>) -> bool {
     context.hyper.get::<Steps>().relative_age
 }
 
+/// Checks that nothing is set about how steps are read, where none are kept.
+fn check_reading(steps: &Steps) -> Result<(), ConfigError> {
+    let setting = match (steps.memory_reader, steps.memory_compression) {
+        (MemoryReader::Attention, 0) => return Ok(()),
+        (MemoryReader::Attention, sums) => format!("memory_compression = {sums}"),
+        (MemoryReader::Transformer, _) => "memory_reader = transformer".to_owned(),
+        (MemoryReader::Graph, _) => "memory_reader = graph".to_owned(),
+    };
+    Err(ConfigError::ReadingWithoutSteps { setting })
+}
+
 /// Checks a memory of steps, of episodes, or of both.
 fn check_steps(hyper: &mut Hyperparameters, overrides: &Overrides) -> Result<(), ConfigError> {
     let mut steps: Steps = hyper.get();
@@ -88,6 +99,7 @@ fn check_steps(hyper: &mut Hyperparameters, overrides: &Overrides) -> Result<(),
             });
         }
         steps.memory_score_coef = 0.0;
+        check_reading(&steps)?;
     }
     let Slots { max_entries, .. } = hyper.get();
     if steps.recent_entries > max_entries {

@@ -270,7 +270,7 @@ fn report(session: &Session, end: &SessionEnd, server_flags: &str) -> String {
             thousands(end.parameters as u64),
         ));
     }
-    lines.push(format!("Kept in {}.\n", end.directory.display()));
+    lines.push(format!("{}\n", kept(end)));
     if end.ending == Ending::Interrupted {
         lines.push(format!(
             "Resume:    agent train --resume {directory}{server_flags}"
@@ -283,6 +283,19 @@ fn report(session: &Session, end: &SessionEnd, server_flags: &str) -> String {
         "Look in:   agent inspect --checkpoint {directory}{server_flags}"
     ));
     lines.join("\n")
+}
+
+/// Where the run is kept, and how much of its checkpoint is stored experience.
+fn kept(end: &SessionEnd) -> String {
+    let directory = end.directory.display();
+    match end.checkpoint.learner.replay.len() {
+        0 => format!("Kept in {directory}."),
+        bytes => format!(
+            "Kept in {directory}. {:.1} MB of its checkpoint are stored experience, from which a resumed run continues; \
+             best.safetensors holds none.",
+            bytes as f64 / 1e6
+        ),
+    }
 }
 
 /// Whether the task is solved, and what that means there.
@@ -340,6 +353,8 @@ fn json(end: &SessionEnd) -> anyhow::Result<String> {
         /// Mean over the last 100 training episodes.
         training_return: Option<f64>,
         parameters: usize,
+        /// Bytes of stored experience in the checkpoint.
+        replay_bytes: usize,
         out: Cow<'a, str>,
     }
     let statistics = &end.checkpoint.run.statistics;
@@ -354,6 +369,7 @@ fn json(end: &SessionEnd) -> anyhow::Result<String> {
         solved_at: statistics.solved_at,
         training_return: statistics.recent_return().map(|(mean, _)| mean),
         parameters: end.parameters,
+        replay_bytes: end.checkpoint.learner.replay.len(),
         // JSON has no other names than text.
         out: end.directory.to_string_lossy(),
     })?)

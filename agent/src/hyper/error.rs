@@ -82,6 +82,15 @@ pub enum ConfigError {
         /// As set.
         memory_score_coef: f32,
     },
+    /// Only steps are read by more than attention, and only dropped steps are summed up.
+    #[error(
+        "{setting} would do nothing: with memory_scope = lifetime no steps are kept, only whole episodes. Leave it out, or \
+         take memory_scope = both"
+    )]
+    ReadingWithoutSteps {
+        /// What was set, as NAME = VALUE.
+        setting: String,
+    },
     /// The latest steps are in the memory's own slots.
     #[error(
         "recent_entries = {recent_entries} is more than max_entries = {max_entries}: they are some of the memory's slots"

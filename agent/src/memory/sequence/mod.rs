@@ -19,7 +19,7 @@ use crate::memory::{
 use crate::nn::{Activation, Graph, Init, ParamId, Params, Tensor};
 use crate::spaces::actions::Choice;
 
-mod block;
+pub mod block;
 mod layout;
 mod steps;
 #[cfg(test)]

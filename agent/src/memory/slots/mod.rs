@@ -19,23 +19,37 @@ use rand::RngExt;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
 
+use self::reading::Pool;
 use self::retention::{OfferedEntries, Ring, fate};
-use self::state::{EMPTY, Offer, array};
+pub use self::slot_layer::MemoryReader;
+use self::slot_layer::SlotLayer;
+use self::state::{Dropped, EMPTY, Offer, array};
+use self::summaries::Summaries;
 use crate::hyper::section::section;
 use crate::memory::attention::lag::{self, LagTerms};
 use crate::memory::{
     CoreContext, CoreStep, MemoryContents, MemoryCore, Network, Segment, Slots, State, Unrolled,
 };
-use crate::nn::{self, Activation, Graph, Init, ParamId, Params, ScoreTerms, Tensor};
+use crate::nn::{
+    self, Activation, AttentionRead, Graph, Init, ParamId, Params, ScoreTerms, Tensor,
+};
 use crate::onnx::StepGraph;
 
 mod onnx;
+mod reading;
 pub(super) mod retention;
+mod slot_layer;
 mod state;
+mod summaries;
 
 /// Time constants, in steps, of the write-time features `exp(−t/τ)`: bounded, distinct near an episode's beginning,
 /// and the same for all late times, so that a memory trained on hundreds of steps meets nothing new at thousands.
 const TIME_CONSTANTS: [f32; 4] = [1.0, 4.0, 16.0, 64.0];
+
+/// The features of a write time, a step of the episode.
+fn time_features(time: f32) -> [f32; TIME_CONSTANTS.len()] {
+    TIME_CONSTANTS.map(|tau| (-time / tau).exp())
+}
 
 /// While learning, every so many lanes one keeps entries without noise, as evaluation does. A
 /// reader that never met the contents of such a memory (the cue and the entries most like it) need
@@ -70,6 +84,12 @@ section! {
         memory_scope: MemoryScope = MemoryScope::Episode, |_| true, "episode, lifetime or both";
         /// Weight of the score-function term on keeping and dropping steps; 0 is off, and it is 0 where `memory_scope` is `lifetime`.
         memory_score_coef: f32 = 0.0, |&v| (0.0..=100.0).contains(&v), "0 to 100";
+        /// How entries are read: `attention` (the present attends to them), `transformer` (before that, all attend to each
+        /// other), `graph` (before that, each attends to those before and after it and to the four most like it).
+        #[arg(value_name = "READER")]
+        memory_reader: MemoryReader = MemoryReader::Attention, |_| true, "attention, transformer or graph";
+        /// Sums of dropped entries that are kept and read as further entries, each decaying at a rate of its own; 0 keeps none.
+        memory_compression: usize = 0, |&v| v <= 8, "0 to 8";
     }
 }
 
@@ -90,6 +110,8 @@ pub struct SlotMemory {
     learn_retention: bool,
     retention_coef: f32,
     score_coef: f32,
+    layer: Option<SlotLayer>,
+    summaries: Option<Summaries>,
 }
 
 impl SlotMemory {
@@ -98,7 +120,7 @@ impl SlotMemory {
         let (hyper, steps) = (context.hyper.get::<Slots>(), context.hyper.get::<Steps>());
         let hidden = context.hyper.get::<Network>().hidden_size;
         let (inputs, dim) = (context.input_size, hyper.mem_dim);
-        let CoreContext { params, rng, .. } = context;
+        let CoreContext { params, rng, .. } = &mut *context;
         let wide = Init::Orthogonal {
             gain: std::f32::consts::SQRT_2,
         };
@@ -147,6 +169,8 @@ impl SlotMemory {
             learn_retention: hyper.memory_learn_retention,
             retention_coef: hyper.memory_retention_coef,
             score_coef: steps.memory_score_coef,
+            layer: SlotLayer::new(steps.memory_reader, context),
+            summaries: Summaries::new(steps.memory_compression, context),
         }
     }
 
@@ -162,7 +186,7 @@ impl SlotMemory {
         let mut timed = Vec::with_capacity(rows * width);
         for (input, time) in inputs.chunks_exact(self.input_size).zip(times) {
             timed.extend_from_slice(input);
-            timed.extend(TIME_CONSTANTS.map(|tau| (-time / tau).exp()));
+            timed.extend(time_features(time));
         }
         let x = graph.constant(timed, (rows, width));
         graph.linear(&x, self.embed.0, Some(self.embed.1), Activation::Tanh)
@@ -209,8 +233,7 @@ impl SlotMemory {
                     .map(|(entry, &step)| if step == EMPTY { -1 } else { entry }),
             );
         }
-        let table = &state.arrays[array::EMBEDDING].data;
-        let lags = self.lag.scores(graph, embedding, || {
+        let lags = || {
             let ages = &state.arrays[array::AGE].data;
             let written = state.arrays[array::WRITTEN].data.chunks_exact(self.slots);
             let mut lags = Vec::with_capacity(index.len());
@@ -219,19 +242,43 @@ impl SlotMemory {
                 lags.extend(written.iter().map(|&step| lag_of(age, step)));
             }
             lags
-        });
-        let gates = &state.arrays[array::GATE].data[..];
-        let terms = ScoreTerms {
-            entry: self.learn_retention.then_some(gates),
-            slot: lags.as_ref().map(nn::values),
         };
-        let (readout, weights) = nn::attend(&query, (table, table), terms, &index, 1);
+        let table = &state.arrays[array::EMBEDDING].data;
+        let gates = &state.arrays[array::GATE].data[..];
+        let (readout, weights) = if self.reads_slots_alone() {
+            let lags = self.lag.scores(graph, embedding, lags);
+            let terms = ScoreTerms {
+                entry: self.learn_retention.then_some(gates),
+                slot: lags.as_ref().map(nn::values),
+            };
+            let (readout, weights) = nn::attend(&query, (table, table), terms, &index, 1);
+            (
+                graph.constant(readout, (state.rows(), self.mem_dim)),
+                weights,
+            )
+        } else {
+            let pool = Pool {
+                entries: graph.constant(table.clone(), (gates.len(), self.mem_dim)),
+                gates: self
+                    .learn_retention
+                    .then(|| graph.constant(gates.to_vec(), (gates.len(), 1))),
+                lags: lags(),
+                index,
+                times: state.arrays[array::WRITTEN].data.clone(),
+            };
+            let sums = match self.summaries {
+                Some(_) => &state.arrays[array::SUMMARIES].data[..],
+                None => &[],
+            };
+            let read = self.read_pool(graph, (&query, embedding), pool, sums);
+            (read.readout, self.of_slots(&read.weights))
+        };
         for (lane, weights) in weights.chunks_exact(width).enumerate() {
             state.arrays[array::ATTENTION]
                 .row_mut(lane)
                 .copy_from_slice(&weights[1..]);
         }
-        graph.constant(readout, (state.rows(), self.mem_dim))
+        readout
     }
 
     /// Where each row's slots lie in the pool of a segment (null, carried entries, rows): `[T*B, slots + 1]`, null
@@ -270,6 +317,84 @@ impl SlotMemory {
             }));
         }
         lags
+    }
+
+    /// Returns when each row's entries were written, [`EMPTY`] for an empty slot: `[T*B, slots]`.
+    fn pool_times(&self, segment: &Segment<'_>, ages: &[f32]) -> Vec<f32> {
+        let written = &segment.initial_state.arrays[array::WRITTEN];
+        let mut times = Vec::with_capacity(segment.starts.len() * self.slots);
+        let decisions = segment.decisions.chunks_exact(self.decision_width());
+        for (row, decisions) in decisions.enumerate() {
+            let lane = row % segment.batch;
+            times.extend(decisions[..self.slots].iter().map(|&origin| match origin {
+                -1 => EMPTY,
+                from_before if from_before < 0 => written.row(lane)[(-2 - from_before) as usize],
+                step => ages[step as usize * segment.batch + lane],
+            }));
+        }
+        times
+    }
+
+    /// Empties a lane.
+    fn clear(&self, state: &mut State, lane: usize) {
+        state::clear(state, lane);
+        if self.summaries.is_some() {
+            state.arrays[array::SUMMARIES].row_mut(lane).fill(0.0);
+        }
+    }
+
+    /// Adds what a write is about to drop to the lane's sums; returns where learning finds it, -1 if nothing is dropped. A
+    /// memory without sums has nothing to say.
+    fn fold_dropped(&self, state: &mut State, lane: usize, offer: &Offer<'_>) -> Option<i32> {
+        let summaries = self.summaries.as_ref()?;
+        let key = offer.usefulness + offer.noise;
+        Some(match state::dropped(state, lane, self.recent, key) {
+            Dropped::Nothing => -1,
+            Dropped::Slot(slot) => {
+                summaries.fold_slot(state, lane, slot);
+                state.arrays[array::ORIGIN].row(lane)[slot] as i32
+            }
+            Dropped::Offer => {
+                let age = state.arrays[array::AGE].data[lane];
+                let sums = state.arrays[array::SUMMARIES].row_mut(lane);
+                summaries::fold(sums, offer.input, age);
+                state.arrays[array::CLOCK].data[lane] as i32
+            }
+        })
+    }
+
+    /// Returns the sums that each row of a segment reads: `[T*B, width]`, of raw numbers alone, so that no gradient is lost.
+    fn sums(&self, segment: &Segment<'_>, ages: &[f32]) -> Vec<f32> {
+        let Some(summaries) = &self.summaries else {
+            return Vec::new();
+        };
+        let before = &segment.initial_state.arrays;
+        let (width, size) = (summaries.width(), self.input_size);
+        let mut lanes = before[array::SUMMARIES].data.clone();
+        let mut sums = Vec::with_capacity(segment.starts.len() * width);
+        let decisions = segment.decisions.chunks_exact(self.decision_width());
+        for (row, decisions) in decisions.enumerate() {
+            let lane = row % segment.batch;
+            let lane_sums = &mut lanes[lane * width..][..width];
+            if segment.starts[row] {
+                lane_sums.fill(0.0);
+            }
+            sums.extend_from_slice(lane_sums);
+            match decisions[self.slots] {
+                -1 => {}
+                from_before if from_before < 0 => {
+                    let slot = (-2 - from_before) as usize;
+                    let input = &before[array::INPUT].row(lane)[slot * size..][..size];
+                    let written = before[array::WRITTEN].row(lane)[slot];
+                    summaries::fold(lane_sums, input, written);
+                }
+                step => {
+                    let row = step as usize * segment.batch + lane;
+                    summaries::fold(lane_sums, &segment.inputs[row * size..][..size], ages[row]);
+                }
+            }
+        }
+        sums
     }
 
     /// Step of the episode of every row.
@@ -338,11 +463,12 @@ impl MemoryCore for SlotMemory {
     }
 
     fn decision_width(&self) -> usize {
-        self.slots + fate::WIDTH
+        self.slots + usize::from(self.summaries.is_some()) + fate::WIDTH
     }
 
     fn initial_state(&self, batch: usize) -> State {
-        state::initial_state(batch, self.slots, self.input_size, self.mem_dim)
+        let sums = self.summaries.as_ref().map_or(0, Summaries::width);
+        state::initial_state(batch, self.slots, self.input_size, self.mem_dim, sums)
     }
 
     fn step(
@@ -356,7 +482,7 @@ impl MemoryCore for SlotMemory {
         let mut graph = Graph::inference(params);
         let null = params.data(self.null);
         for lane in (0..starts.len()).filter(|&lane| starts[lane]) {
-            state::clear(state, lane);
+            self.clear(state, lane);
             state.arrays[array::AGE].data[lane] = 0.0;
             state.arrays[array::EMBEDDING].row_mut(lane)[..self.mem_dim].copy_from_slice(null);
         }
@@ -389,7 +515,8 @@ impl MemoryCore for SlotMemory {
             };
             // Without noise nothing was chosen: the score-function term has nothing to credit.
             let key = noise.map_or(f32::NAN, |noise| offer.usefulness + noise);
-            state::record(state, lane, key, &mut decisions);
+            let dropped = self.fold_dropped(state, lane, &offer);
+            state::record(state, lane, dropped, key, &mut decisions);
             state::write(state, lane, self.recent, &offer);
         }
         for clock in [array::AGE, array::CLOCK] {
@@ -442,14 +569,29 @@ impl MemoryCore for SlotMemory {
         let index = self.pool_index(segment, carried);
         debug_assert_eq!(index.len(), rows * (self.slots + 1));
         let query = graph.linear(&embedding, self.query, None, Activation::Identity);
-        let lags = self
-            .lag
-            .scores(graph, &embedding, || self.pool_lags(segment, &ages));
-        let terms = ScoreTerms {
-            entry: gates.as_ref(),
-            slot: lags.as_ref(),
+        let lags = || self.pool_lags(segment, &ages);
+        let read = if self.reads_slots_alone() {
+            let lags = self.lag.scores(graph, &embedding, lags);
+            let terms = ScoreTerms {
+                entry: gates.as_ref(),
+                slot: lags.as_ref(),
+            };
+            graph.attention_read(&query, &pool, &pool, terms, &index, 1)
+        } else {
+            let pool = Pool {
+                entries: pool,
+                gates,
+                index: index.clone(),
+                lags: lags(),
+                times: self.pool_times(segment, &ages),
+            };
+            let sums = self.sums(segment, &ages);
+            let read = self.read_pool(graph, (&query, &embedding), pool, &sums);
+            AttentionRead {
+                weights: self.of_slots(&read.weights),
+                ..read
+            }
         };
-        let read = graph.attention_read(&query, &pool, &pool, terms, &index, 1);
         let losses = if self.learn_retention {
             self.retention_losses(graph, segment, &scores, &index, &read.weights, carried)
         } else {
@@ -496,7 +638,7 @@ impl MemoryCore for SlotMemory {
 
     fn forget(&self, state: &mut State) {
         for lane in 0..state.rows() {
-            state::clear(state, lane);
+            self.clear(state, lane);
         }
     }
 
@@ -505,7 +647,12 @@ impl MemoryCore for SlotMemory {
         step: &mut StepGraph<'_>,
         inputs: &crate::onnx::Value,
     ) -> Result<crate::onnx::Value, &'static str> {
-        Ok(self.step_graph(step, inputs))
+        match self.reads_slots_alone() {
+            true => Ok(self.step_graph(step, inputs)),
+            false => {
+                Err("only memory_reader = attention with memory_compression = 0 has a form there")
+            }
+        }
     }
 
     fn inspect(&self, state: &State, lane: usize) -> MemoryContents {

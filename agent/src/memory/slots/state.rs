@@ -31,6 +31,8 @@ pub mod array {
     pub const GATE: usize = 9;
     /// Per slot: share of attention in the last read.
     pub const ATTENTION: usize = 10;
+    /// Sums of dropped entries. A memory that keeps none has no such array; another memory's may be in its place.
+    pub const SUMMARIES: usize = 11;
 }
 
 /// The entry that a step offers to the memory.
@@ -47,8 +49,15 @@ pub struct Offer<'a> {
     pub noise: f32,
 }
 
-/// The state of lanes that have seen nothing: slots of entries with `input_size` numbers, `mem_dim` embedded.
-pub fn initial_state(batch: usize, slots: usize, input_size: usize, mem_dim: usize) -> State {
+/// The state of lanes that have seen nothing: slots of entries with `input_size` numbers, `mem_dim` embedded, and
+/// `summaries` numbers in sums.
+pub fn initial_state(
+    batch: usize,
+    slots: usize,
+    input_size: usize,
+    mem_dim: usize,
+    summaries: usize,
+) -> State {
     let per_lane = [
         (1, 0.0),                     // AGE
         (1, 0.0),                     // CLOCK
@@ -62,11 +71,13 @@ pub fn initial_state(batch: usize, slots: usize, input_size: usize, mem_dim: usi
         (slots + 1, 0.0),             // GATE
         (slots, 0.0),                 // ATTENTION
     ];
-    let arrays = per_lane.map(|(width, value)| Array::filled(batch, width, value));
-    State::new(batch, arrays.into())
+    let sums = (summaries > 0).then_some((summaries, 0.0));
+    let arrays = per_lane.into_iter().chain(sums);
+    let arrays = arrays.map(|(width, value)| Array::filled(batch, width, value));
+    State::new(batch, arrays.collect())
 }
 
-/// Clears the slots of a lane.
+/// Clears the slots of a lane, not its sums.
 pub fn clear(state: &mut State, lane: usize) {
     state.arrays[array::WRITTEN].row_mut(lane).fill(EMPTY);
     state.arrays[array::KEY]
@@ -75,9 +86,50 @@ pub fn clear(state: &mut State, lane: usize) {
     state.arrays[array::ATTENTION].row_mut(lane).fill(0.0);
 }
 
-/// Record of a step for learning: the slots' origins (-1 for empty), then the entry's fate with
-/// only its key known.
-pub fn record(state: &State, lane: usize, key: f32, decisions: &mut Vec<i32>) {
+/// What a write drops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dropped {
+    /// Nothing: there was room.
+    Nothing,
+    /// The entry in a slot.
+    Slot(usize),
+    /// What is offered.
+    Offer,
+}
+
+/// Returns what [`write`] would drop of a lane, given the key of what is offered.
+pub fn dropped(state: &State, lane: usize, recent: usize, key: f32) -> Dropped {
+    let (key, otherwise) = match recent {
+        0 => (key, Dropped::Offer),
+        _ => {
+            let oldest = state.arrays[array::AGE].data[lane] as usize % recent;
+            (
+                state.arrays[array::KEY].row(lane)[oldest],
+                Dropped::Slot(oldest),
+            )
+        }
+    };
+    let loser = match beaten(state, lane, recent, key) {
+        Some(weakest) => Dropped::Slot(weakest),
+        None => otherwise,
+    };
+    match loser {
+        Dropped::Slot(slot) if state.arrays[array::WRITTEN].row(lane)[slot] == EMPTY => {
+            Dropped::Nothing
+        }
+        loser => loser,
+    }
+}
+
+/// Record of a step for learning: the slots' origins (-1 for empty), where sums are kept that of what the step drops, then
+/// the entry's fate with only its key known.
+pub fn record(
+    state: &State,
+    lane: usize,
+    dropped: Option<i32>,
+    key: f32,
+    decisions: &mut Vec<i32>,
+) {
     let written = state.arrays[array::WRITTEN].row(lane);
     let origin = state.arrays[array::ORIGIN].row(lane);
     decisions.extend(
@@ -86,6 +138,7 @@ pub fn record(state: &State, lane: usize, key: f32, decisions: &mut Vec<i32>) {
             .zip(origin)
             .map(|(&w, &o)| if w == EMPTY { -1 } else { o as i32 }),
     );
+    decisions.extend(dropped);
     let mut fate = [f32::NAN.to_bits() as i32; fate::WIDTH];
     fate[fate::LOW] = key.to_bits() as i32;
     decisions.extend(fate);
@@ -182,7 +235,7 @@ mod tests {
 
     /// Entries with these keys, written one after the other; which steps are in the slots after each.
     fn held(keys: &[f32], slots: usize, recent: usize) -> Vec<Vec<f32>> {
-        let mut state = initial_state(1, slots, 1, 1);
+        let mut state = initial_state(1, slots, 1, 1, 0);
         let write = |&key: &f32| {
             let age = state.arrays[array::AGE].data[0];
             let offer = Offer {
@@ -192,7 +245,21 @@ mod tests {
                 gate: -age,
                 noise: 0.0,
             };
+            let before = state.arrays[array::WRITTEN].data.clone();
+            let loser = dropped(&state, 0, recent, key);
             write(&mut state, 0, recent, &offer);
+            let kept = |step: f32| state.arrays[array::WRITTEN].data.contains(&step);
+            let gone: Vec<f32> = before
+                .iter()
+                .copied()
+                .chain([age])
+                .filter(|&step| !kept(step))
+                .collect();
+            match loser {
+                Dropped::Nothing => assert!(gone.iter().all(|&step| step == EMPTY), "{gone:?}"),
+                Dropped::Slot(slot) => assert_eq!(gone, [before[slot]]),
+                Dropped::Offer => assert_eq!(gone, [age]),
+            }
             state.arrays[array::AGE].data[0] += 1.0;
             let written = state.arrays[array::WRITTEN].data.clone();
             for (slot, &step) in written

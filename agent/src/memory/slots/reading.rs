@@ -1,0 +1,132 @@
+//! Reading more than the slots as they are: sums of dropped entries as further entries, and a layer in which entries attend
+//! to each other.
+
+use super::SlotMemory;
+use super::slot_layer::TIMELESS;
+use super::state::EMPTY;
+use crate::memory::attention::lag;
+use crate::nn::{AttentionRead, Graph, ScoreTerms, Tensor, values};
+
+/// What the rows of a read attend to.
+pub struct Pool {
+    /// Embedded entries, with null slots among them: `[E, mem_dim]`.
+    pub entries: Tensor,
+    /// Terms of the entries' scores: `[E, 1]`.
+    pub gates: Option<Tensor>,
+    /// The entries of each row, the null slot first, -1 for an empty slot: `[rows, width]`.
+    pub index: Vec<i32>,
+    /// Their lags, as [`lag::LagTerms::scores`] takes them.
+    pub lags: Vec<i32>,
+    /// When each was written, without the null slot: `[rows, width - 1]`.
+    pub times: Vec<f32>,
+}
+
+impl Pool {
+    /// Adds `count` entries to each row: those of `added` `[rows * count, mem_dim]` that are `filled`.
+    fn extend(&mut self, graph: &mut Graph<'_>, added: &Tensor, filled: &[bool], count: usize) {
+        let rows = filled.len() / count;
+        let first = values(&self.entries).len() * filled.len() / values(added).len();
+        self.entries = graph.concat_rows(&[&self.entries, added]);
+        if let Some(gates) = &self.gates {
+            let open = graph.constant(vec![0.0; filled.len()], (filled.len(), 1));
+            self.gates = Some(graph.concat_rows(&[gates, &open]));
+        }
+        let entry = |at: usize| if filled[at] { (first + at) as i32 } else { -1 };
+        let time = |at: usize| if filled[at] { TIMELESS } else { EMPTY };
+        self.index = widened(&self.index, rows, count, entry);
+        self.lags = widened(&self.lags, rows, count, |_| lag::NONE);
+        self.times = widened(&self.times, rows, count, time);
+    }
+
+    /// Gives each row entries of its own, behind one null slot: what `pass` makes of `[rows * (width - 1), mem_dim]`.
+    fn pass(
+        &mut self,
+        graph: &mut Graph<'_>,
+        null: &Tensor,
+        pass: impl FnOnce(&mut Graph<'_>, &Tensor, &[f32], usize) -> Tensor,
+    ) {
+        let rows = self.index.len() - self.times.len();
+        let width = self.index.len() / rows;
+        let slots = || self.index.chunks_exact(width).flat_map(|row| &row[1..]);
+        let gathered: Vec<u32> = slots().map(|&entry| entry.max(0) as u32).collect();
+        let entries = graph.gather_rows(&self.entries, &gathered);
+        let passed = pass(graph, &entries, &self.times, width - 1);
+        if let Some(gates) = &self.gates {
+            let (open, own) = (
+                graph.constant(vec![0.0], (1, 1)),
+                graph.gather_rows(gates, &gathered),
+            );
+            self.gates = Some(graph.concat_rows(&[&open, &own]));
+        }
+        let mut index = Vec::with_capacity(self.index.len());
+        for (row, times) in self.times.chunks_exact(width - 1).enumerate() {
+            let own = (1 + row * (width - 1)) as i32..;
+            index.push(0);
+            index.extend(own.zip(times).map(|(at, &time)| match time == EMPTY {
+                true => -1,
+                false => at,
+            }));
+        }
+        (self.entries, self.index) = (graph.concat_rows(&[null, &passed]), index);
+    }
+}
+
+/// Appends `count` columns to each row of a matrix.
+fn widened<T: Copy>(old: &[T], rows: usize, count: usize, new: impl Fn(usize) -> T) -> Vec<T> {
+    let width = old.len() / rows;
+    let mut wide = Vec::with_capacity(old.len() + rows * count);
+    for (row, old) in old.chunks_exact(width).enumerate() {
+        wide.extend_from_slice(old);
+        wide.extend((row * count..(row + 1) * count).map(&new));
+    }
+    wide
+}
+
+impl SlotMemory {
+    /// Returns whether the slots are read as they are.
+    pub(super) fn reads_slots_alone(&self) -> bool {
+        self.layer.is_none() && self.summaries.is_none()
+    }
+
+    /// Reads a pool together with sums `[rows, count, sum_size]`, for the present's embeddings `[rows, mem_dim]`. The weights
+    /// are those of the null slot, of the slots, and of the sums.
+    pub(super) fn read_pool(
+        &self,
+        graph: &mut Graph<'_>,
+        (query, embedding): (&Tensor, &Tensor),
+        mut pool: Pool,
+        sums: &[f32],
+    ) -> AttentionRead {
+        if let Some(summaries) = &self.summaries {
+            let embedded = summaries.embed(graph, sums);
+            let filled = summaries.filled(sums);
+            pool.extend(graph, &embedded, &filled, summaries.count());
+        }
+        if let Some(layer) = &self.layer {
+            let null = graph.param(self.null);
+            pool.pass(graph, &null, |graph, entries, times, width| {
+                layer.pass(graph, entries, times, width)
+            });
+        }
+        let Pool {
+            entries,
+            gates,
+            index,
+            lags,
+            ..
+        } = pool;
+        let lags = self.lag.scores(graph, embedding, || lags);
+        let terms = ScoreTerms {
+            entry: gates.as_ref(),
+            slot: lags.as_ref(),
+        };
+        graph.attention_read(query, &entries, &entries, terms, &index, 1)
+    }
+
+    /// Returns the first columns of a matrix with those of the sums behind them: of the null slot and the slots.
+    pub(super) fn of_slots<T: Copy>(&self, wide: &[T]) -> Vec<T> {
+        let sums = self.summaries.as_ref().map_or(0, |sums| sums.count());
+        let rows = wide.chunks_exact(self.slots + 1 + sums);
+        rows.flat_map(|row| &row[..=self.slots]).copied().collect()
+    }
+}
