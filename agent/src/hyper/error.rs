@@ -88,7 +88,7 @@ pub enum ConfigError {
          take memory_scope = both"
     )]
     ReadingWithoutSteps {
-        /// What was set, as NAME = VALUE.
+        /// The setting, as NAME = VALUE.
         setting: String,
     },
     /// The latest steps are in the memory's own slots.

@@ -7,7 +7,7 @@ use super::state::EMPTY;
 use crate::memory::attention::lag;
 use crate::nn::{AttentionRead, Graph, ScoreTerms, Tensor, values};
 
-/// What the rows of a read attend to.
+/// The entries that the rows of a read attend to.
 pub struct Pool {
     /// Embedded entries, with null slots among them: `[E, mem_dim]`.
     pub entries: Tensor,

@@ -165,7 +165,7 @@ mod tests {
         let entries = [0.0, 4.0, 0.1, -1.0, 9.0, 7.0, 2.0, 3.0];
         let near = neighbours(&entries, 1, &times, 0);
         assert_eq!(near, [0, 4, 5, 3, 6, 7, 1]);
-        // The first in time has nobody before it, a sum nobody at its sides.
+        // No entry comes before the first in time, and sums have no place in time.
         assert_eq!(neighbours(&entries, 1, &times, 1), [1, 3, 7, 6, 5, 0]);
         assert_eq!(neighbours(&entries, 1, &times, 7), [7, 1, 6, 0, 3]);
         let index = edges(&entries, 1, &times, 8);

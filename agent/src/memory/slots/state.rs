@@ -86,18 +86,18 @@ pub fn clear(state: &mut State, lane: usize) {
     state.arrays[array::ATTENTION].row_mut(lane).fill(0.0);
 }
 
-/// What a write drops.
+/// The entry that a write drops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dropped {
     /// Nothing: there was room.
     Nothing,
     /// The entry in a slot.
     Slot(usize),
-    /// What is offered.
+    /// The offered entry.
     Offer,
 }
 
-/// Returns what [`write`] would drop of a lane, given the key of what is offered.
+/// Returns the entry of a lane that [`write`] would drop, given the key of the offered one.
 pub fn dropped(state: &State, lane: usize, recent: usize, key: f32) -> Dropped {
     let (key, otherwise) = match recent {
         0 => (key, Dropped::Offer),
@@ -121,8 +121,8 @@ pub fn dropped(state: &State, lane: usize, recent: usize, key: f32) -> Dropped {
     }
 }
 
-/// Record of a step for learning: the slots' origins (-1 for empty), where sums are kept that of what the step drops, then
-/// the entry's fate with only its key known.
+/// Record of a step for learning: the slots' origins (-1 for empty), then, where sums are kept, that of the dropped entry,
+/// then the fate of the offered one with only its key known.
 pub fn record(
     state: &State,
     lane: usize,

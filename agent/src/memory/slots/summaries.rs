@@ -1,4 +1,4 @@
-//! What is left of entries that were dropped: a few sums that decay at different rates.
+//! Sums of entries that were dropped, which decay at different rates.
 //!
 //! A dropped entry is added to each sum s_j as the products of its raw numbers with the features of its write time,
 //! z = [1, x] ⊗ [1, φ(t)]: `s_j ← ρ_j s_j + √(1 − ρ_j²) z` with radii ρ_j = 1 − 2^{−j}, j from 1. The factor keeps sums of
