@@ -19,20 +19,18 @@ use rand::RngExt;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
 
-use self::reading::Pool;
+use self::reading::{Pool, Reading};
 use self::retention::{OfferedEntries, Ring, fate};
 pub use self::slot_layer::MemoryReader;
-use self::slot_layer::SlotLayer;
 use self::state::{Dropped, EMPTY, Offer, array};
 use self::summaries::Summaries;
+use self::write_time::{TIME_CONSTANTS, time_features};
 use crate::hyper::section::section;
 use crate::memory::attention::lag::{self, LagTerms};
 use crate::memory::{
     CoreContext, CoreStep, MemoryContents, MemoryCore, Network, Segment, Slots, State, Unrolled,
 };
-use crate::nn::{
-    self, Activation, AttentionRead, Graph, Init, ParamId, Params, ScoreTerms, Tensor,
-};
+use crate::nn::{self, Activation, Graph, Init, ParamId, Params, ScoreTerms, Tensor};
 use crate::onnx::StepGraph;
 
 mod onnx;
@@ -41,15 +39,7 @@ pub(super) mod retention;
 mod slot_layer;
 mod state;
 mod summaries;
-
-/// Time constants, in steps, of the write-time features `exp(−t/τ)`: bounded, distinct near an episode's beginning,
-/// and the same for all late times, so that a memory trained on hundreds of steps meets nothing new at thousands.
-const TIME_CONSTANTS: [f32; 4] = [1.0, 4.0, 16.0, 64.0];
-
-/// The features of a write time, a step of the episode.
-fn time_features(time: f32) -> [f32; TIME_CONSTANTS.len()] {
-    TIME_CONSTANTS.map(|tau| (-time / tau).exp())
-}
+mod write_time;
 
 /// While learning, every so many lanes one keeps entries without noise, as evaluation does. A
 /// reader that never met the contents of such a memory (the cue and the entries most like it) need
@@ -110,8 +100,7 @@ pub struct SlotMemory {
     learn_retention: bool,
     retention_coef: f32,
     score_coef: f32,
-    layer: Option<SlotLayer>,
-    summaries: Option<Summaries>,
+    reading: Reading,
 }
 
 impl SlotMemory {
@@ -169,8 +158,7 @@ impl SlotMemory {
             learn_retention: hyper.memory_learn_retention,
             retention_coef: hyper.memory_retention_coef,
             score_coef: steps.memory_score_coef,
-            layer: SlotLayer::new(steps.memory_reader, context),
-            summaries: Summaries::new(steps.memory_compression, context),
+            reading: Reading::new(steps.memory_reader, steps.memory_compression, context),
         }
     }
 
@@ -245,7 +233,7 @@ impl SlotMemory {
         };
         let table = &state.arrays[array::EMBEDDING].data;
         let gates = &state.arrays[array::GATE].data[..];
-        let (readout, weights) = if self.reads_slots_alone() {
+        let (readout, weights) = if self.reading.is_of_slots_alone() {
             let lags = self.lag.scores(graph, embedding, lags);
             let terms = ScoreTerms {
                 entry: self.learn_retention.then_some(gates),
@@ -266,12 +254,13 @@ impl SlotMemory {
                 index,
                 times: state.arrays[array::WRITTEN].data.clone(),
             };
-            let sums = match self.summaries {
+            let sums = match self.reading.summaries {
                 Some(_) => &state.arrays[array::SUMMARIES].data[..],
                 None => &[],
             };
-            let read = self.read_pool(graph, (&query, embedding), pool, sums);
-            (read.readout, self.of_slots(&read.weights))
+            let ask = (&query, embedding, &self.lag, self.null);
+            let read = self.reading.read(graph, ask, pool, sums);
+            (read.readout, read.weights)
         };
         for (lane, weights) in weights.chunks_exact(width).enumerate() {
             state.arrays[array::ATTENTION]
@@ -338,7 +327,7 @@ impl SlotMemory {
     /// Empties a lane.
     fn clear(&self, state: &mut State, lane: usize) {
         state::clear(state, lane);
-        if self.summaries.is_some() {
+        if self.reading.summaries.is_some() {
             state.arrays[array::SUMMARIES].row_mut(lane).fill(0.0);
         }
     }
@@ -346,7 +335,7 @@ impl SlotMemory {
     /// Adds what a write is about to drop to the lane's sums; returns where learning finds it, -1 if nothing is dropped. A
     /// memory without sums has nothing to say.
     fn fold_dropped(&self, state: &mut State, lane: usize, offer: &Offer<'_>) -> Option<i32> {
-        let summaries = self.summaries.as_ref()?;
+        let summaries = self.reading.summaries.as_ref()?;
         let key = offer.usefulness + offer.noise;
         Some(match state::dropped(state, lane, self.recent, key) {
             Dropped::Nothing => -1,
@@ -365,7 +354,7 @@ impl SlotMemory {
 
     /// Returns the sums that each row of a segment reads: `[T*B, width]`, of raw numbers alone, so that no gradient is lost.
     fn sums(&self, segment: &Segment<'_>, ages: &[f32]) -> Vec<f32> {
-        let Some(summaries) = &self.summaries else {
+        let Some(summaries) = &self.reading.summaries else {
             return Vec::new();
         };
         let before = &segment.initial_state.arrays;
@@ -463,11 +452,11 @@ impl MemoryCore for SlotMemory {
     }
 
     fn decision_width(&self) -> usize {
-        self.slots + usize::from(self.summaries.is_some()) + fate::WIDTH
+        self.slots + usize::from(self.reading.summaries.is_some()) + fate::WIDTH
     }
 
     fn initial_state(&self, batch: usize) -> State {
-        let sums = self.summaries.as_ref().map_or(0, Summaries::width);
+        let sums = self.reading.summaries.as_ref().map_or(0, Summaries::width);
         state::initial_state(batch, self.slots, self.input_size, self.mem_dim, sums)
     }
 
@@ -570,7 +559,7 @@ impl MemoryCore for SlotMemory {
         debug_assert_eq!(index.len(), rows * (self.slots + 1));
         let query = graph.linear(&embedding, self.query, None, Activation::Identity);
         let lags = || self.pool_lags(segment, &ages);
-        let read = if self.reads_slots_alone() {
+        let read = if self.reading.is_of_slots_alone() {
             let lags = self.lag.scores(graph, &embedding, lags);
             let terms = ScoreTerms {
                 entry: gates.as_ref(),
@@ -586,11 +575,8 @@ impl MemoryCore for SlotMemory {
                 times: self.pool_times(segment, &ages),
             };
             let sums = self.sums(segment, &ages);
-            let read = self.read_pool(graph, (&query, &embedding), pool, &sums);
-            AttentionRead {
-                weights: self.of_slots(&read.weights),
-                ..read
-            }
+            let ask = (&query, &embedding, &self.lag, self.null);
+            self.reading.read(graph, ask, pool, &sums)
         };
         let losses = if self.learn_retention {
             self.retention_losses(graph, segment, &scores, &index, &read.weights, carried)
@@ -647,7 +633,7 @@ impl MemoryCore for SlotMemory {
         step: &mut StepGraph<'_>,
         inputs: &crate::onnx::Value,
     ) -> Result<crate::onnx::Value, &'static str> {
-        match self.reads_slots_alone() {
+        match self.reading.is_of_slots_alone() {
             true => Ok(self.step_graph(step, inputs)),
             false => {
                 Err("only memory_reader = attention with memory_compression = 0 has a form there")

@@ -1,7 +1,8 @@
 //! A step of the memory as a graph of tensors of fixed size: what `step` does without noise, with a key of −∞ for an empty
 //! slot, as in the state.
 
-use super::{SlotMemory, TIME_CONSTANTS};
+use super::SlotMemory;
+use super::write_time::TIME_CONSTANTS;
 use crate::memory::attention::lag;
 use crate::onnx::{Attribute, StepGraph, Value};
 

@@ -1,11 +1,12 @@
 //! Reading more than the slots as they are: sums of dropped entries as further entries, and a layer in which entries attend
 //! to each other.
 
-use super::SlotMemory;
-use super::slot_layer::TIMELESS;
+use super::slot_layer::{MemoryReader, SlotLayer, TIMELESS};
 use super::state::EMPTY;
-use crate::memory::attention::lag;
-use crate::nn::{AttentionRead, Graph, ScoreTerms, Tensor, values};
+use super::summaries::Summaries;
+use crate::memory::CoreContext;
+use crate::memory::attention::lag::{self, LagTerms};
+use crate::nn::{AttentionRead, Graph, ParamId, ScoreTerms, Tensor, values};
 
 /// The entries that the rows of a read attend to.
 pub struct Pool {
@@ -82,51 +83,60 @@ fn widened<T: Copy>(old: &[T], rows: usize, count: usize, new: impl Fn(usize) ->
     wide
 }
 
-impl SlotMemory {
-    /// Returns whether the slots are read as they are.
-    pub(super) fn reads_slots_alone(&self) -> bool {
+/// The parts of a read besides the slots as they are.
+pub struct Reading {
+    layer: Option<SlotLayer>,
+    /// Sums of dropped entries, if any are kept.
+    pub summaries: Option<Summaries>,
+}
+
+impl Reading {
+    /// Adds the parameters of a reader and of `sums` sums to the context's.
+    pub fn new(reader: MemoryReader, sums: usize, context: &mut CoreContext<'_>) -> Self {
+        Self {
+            layer: SlotLayer::new(reader, context),
+            summaries: Summaries::new(sums, context),
+        }
+    }
+
+    /// Returns whether the slots are read as they are, and nothing else is.
+    pub fn is_of_slots_alone(&self) -> bool {
         self.layer.is_none() && self.summaries.is_none()
     }
 
-    /// Reads a pool together with sums `[rows, count, sum_size]`, for the present's embeddings `[rows, mem_dim]`. The weights
-    /// are those of the null slot, of the slots, and of the sums.
-    pub(super) fn read_pool(
+    /// Reads a pool together with sums `[rows, count, sum_size]`, for the present's queries and embeddings `[rows, mem_dim]`,
+    /// with the terms of lags and the null slot. The weights are those of the null slot and of the slots.
+    pub fn read(
         &self,
         graph: &mut Graph<'_>,
-        (query, embedding): (&Tensor, &Tensor),
+        (query, embedding, lag, null): (&Tensor, &Tensor, &LagTerms, ParamId),
         mut pool: Pool,
         sums: &[f32],
     ) -> AttentionRead {
+        let rows = pool.index.len() - pool.times.len();
+        let width = pool.index.len() / rows;
         if let Some(summaries) = &self.summaries {
             let embedded = summaries.embed(graph, sums);
             let filled = summaries.filled(sums);
             pool.extend(graph, &embedded, &filled, summaries.count());
         }
         if let Some(layer) = &self.layer {
-            let null = graph.param(self.null);
+            let null = graph.param(null);
             pool.pass(graph, &null, |graph, entries, times, width| {
                 layer.pass(graph, entries, times, width)
             });
         }
-        let Pool {
-            entries,
-            gates,
-            index,
-            lags,
-            ..
-        } = pool;
-        let lags = self.lag.scores(graph, embedding, || lags);
+        let lags = lag.scores(graph, embedding, || pool.lags);
         let terms = ScoreTerms {
-            entry: gates.as_ref(),
+            entry: pool.gates.as_ref(),
             slot: lags.as_ref(),
         };
-        graph.attention_read(query, &entries, &entries, terms, &index, 1)
-    }
-
-    /// Returns the first columns of a matrix with those of the sums behind them: of the null slot and the slots.
-    pub(super) fn of_slots<T: Copy>(&self, wide: &[T]) -> Vec<T> {
-        let sums = self.summaries.as_ref().map_or(0, |sums| sums.count());
-        let rows = wide.chunks_exact(self.slots + 1 + sums);
-        rows.flat_map(|row| &row[..=self.slots]).copied().collect()
+        let (entries, index) = (&pool.entries, &pool.index);
+        let read = graph.attention_read(query, entries, entries, terms, index, 1);
+        let wide = read.weights.chunks_exact(index.len() / rows);
+        AttentionRead {
+            weights: wide.flat_map(|row| &row[..width]).copied().collect(),
+            readout: read.readout,
+        }
     }
 }

@@ -6,7 +6,7 @@
 //! numbers, and are embedded with the weights of the day: nothing in them is stale.
 
 use super::state::array;
-use super::{TIME_CONSTANTS, time_features};
+use super::write_time::{TIME_CONSTANTS, time_features};
 use crate::memory::{CoreContext, Slots, State};
 use crate::nn::{Activation, Graph, ParamId, Tensor};
 
