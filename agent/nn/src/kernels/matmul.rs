@@ -131,8 +131,11 @@ fn check(a: &[f32], b: &[f32], results: usize, (m, k, n): Sizes) {
 /// A matrix: its values, the distance between rows, and the distance between columns.
 type Strided<'a> = (&'a [f32], usize, usize);
 
-/// Rows of a tile.
+/// Rows of a tile of many columns, and of any with 16 registers.
 const TILE_ROWS: usize = 6;
+/// Rows of a tile of one or two vectors with 32 registers. Sums of fewer rows would wait for each other, and matrices of
+/// agents often have a multiple of eight rows.
+const NARROW_TILE_ROWS: usize = 8;
 /// Number of terms added before moving to the next rows of `b`, so that the current rows stay in
 /// cache.
 const TILE_DEPTH: usize = 128;
@@ -214,10 +217,14 @@ impl Product<'_> {
         } else {
             VECTORS * S::F32_LANES
         };
+        let most_rows = match S::REGISTER_COUNT >= 32 && VECTORS <= 2 {
+            true => NARROW_TILE_ROWS,
+            false => TILE_ROWS,
+        };
         while column < n && column + width <= n {
             let mut row = 0;
             while row < m {
-                let rows = TILE_ROWS.min(m - row);
+                let rows = most_rows.min(m - row);
                 // SAFETY: rows and columns of the tile are within the result.
                 unsafe {
                     match rows {
@@ -226,7 +233,9 @@ impl Product<'_> {
                         3 => self.tile::<S, 3, VECTORS>(simd, row, column, mask),
                         4 => self.tile::<S, 4, VECTORS>(simd, row, column, mask),
                         5 => self.tile::<S, 5, VECTORS>(simd, row, column, mask),
-                        _ => self.tile::<S, TILE_ROWS, VECTORS>(simd, row, column, mask),
+                        TILE_ROWS => self.tile::<S, TILE_ROWS, VECTORS>(simd, row, column, mask),
+                        7 => self.tile::<S, 7, VECTORS>(simd, row, column, mask),
+                        _ => self.tile::<S, NARROW_TILE_ROWS, VECTORS>(simd, row, column, mask),
                     }
                 }
                 row += rows;
@@ -330,7 +339,7 @@ mod tests {
     /// Sizes that reach every kind of tile, with integers, for which `f32` is exact.
     #[test]
     fn all_sizes_agree_with_the_definition() {
-        for m in [1, 2, 5, 6, 7, 13] {
+        for m in [1, 2, 5, 6, 7, 8, 13, 15] {
             for k in [1, 3, 127, 128, 300] {
                 for n in [1, 2, 7, 15, 16, 17, 47, 64, 131] {
                     let a: Vec<f32> = (0..m * k).map(|i| (i % 7) as f32 - 3.0).collect();

@@ -34,3 +34,4 @@ pub(crate) mod raster;
 pub(crate) mod relative_attention;
 pub(crate) mod rows;
 pub(crate) mod scan;
+pub(crate) mod window_hops;
