@@ -5,9 +5,9 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::check_gradients;
 use crate::{
-    Activation, Calibration, ControllerParams, Graph, GridSize, GruGateParams, GruParams, HopParams, Init,
-    LruParams, LstmParams, MatrixMemory, MemorySizes, ModuleParams, ModuleSizes, ParamId, Params,
-    PpoBatch, PpoCoefficients, RelativeTerms, ScoreTerms, Tensor, Windows, values,
+    Activation, Calibration, ControllerParams, Graph, GridSize, GruGateParams, GruParams,
+    HopParams, Init, LruParams, LstmParams, MatrixMemory, MemorySizes, ModuleParams, ModuleSizes,
+    ParamId, Params, PpoBatch, PpoCoefficients, RelativeTerms, ScoreTerms, Tensor, Windows, values,
 };
 
 /// Uniform random numbers in -1..1.

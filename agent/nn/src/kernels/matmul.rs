@@ -5,7 +5,6 @@
 //! place: its rows are contiguous, and at these sizes a panel of it fits the first-level cache, so
 //! the packing that general libraries need would only cost time.
 
-use multiversion::multiversion;
 use pulp::{Arch, MemMask, Simd, WithSimd};
 
 /// (m, k, n): rows of the result, length of the sums, columns of the result.
@@ -102,22 +101,6 @@ pub(crate) fn add_matmul_transposed(c: &mut Vec<f32>, a: &[f32], b: &[f32], (m, 
 
 /// Number of columns below which most of a vector register would be empty.
 const NARROW: usize = 8;
-
-/// `b[rows, columns]ᵀ`.
-#[multiversion(targets = "simd")]
-pub(crate) fn transpose(b: &[f32], rows: usize, columns: usize) -> Vec<f32> {
-    const BLOCK: usize = 16;
-    let mut transposed = vec![0.0; rows * columns];
-    for first_row in (0..rows).step_by(BLOCK) {
-        let end_row = (first_row + BLOCK).min(rows);
-        for column in 0..columns {
-            for row in first_row..end_row {
-                transposed[column * rows + row] = b[row * columns + column];
-            }
-        }
-    }
-    transposed
-}
 
 fn check(a: &[f32], b: &[f32], results: usize, (m, k, n): Sizes) {
     assert!(
@@ -302,6 +285,7 @@ impl Product<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::transpose::transpose;
     use super::*;
 
     const A: [f32; 6] = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]; // 2 x 3

@@ -34,4 +34,5 @@ pub(crate) mod raster;
 pub(crate) mod relative_attention;
 pub(crate) mod rows;
 pub(crate) mod scan;
+pub(crate) mod transpose;
 pub(crate) mod window_hops;

@@ -108,7 +108,11 @@ fn attend_rows(
         scores[..slots].copy_from_slice(&asked[..slots]);
         add_products(scores, &asked[slots..][..entry], numbers);
         for (score, &filled) in scores.iter_mut().zip(filled) {
-            *score = if filled > 0.0 { *score } else { f32::NEG_INFINITY };
+            *score = if filled > 0.0 {
+                *score
+            } else {
+                f32::NEG_INFINITY
+            };
         }
         let largest = max(scores);
         for (score, &filled) in scores.iter_mut().zip(filled) {

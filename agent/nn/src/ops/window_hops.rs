@@ -1,9 +1,8 @@
 //! A memory network's hops over windows of entries, as one operation.
 
 use crate::graph::{GradKey, GradStore, Graph};
-use crate::kernels::matmul::{
-    add_matmul, add_matmul_transposed, append_matmul_bias, matmul_bias, transpose,
-};
+use crate::kernels::matmul::{add_matmul, add_matmul_transposed, append_matmul_bias, matmul_bias};
+use crate::kernels::transpose::transpose;
 use crate::kernels::window_hops::{HopSizes, attend, attend_gradient, turn_round};
 use crate::params::{ParamId, Params};
 use crate::tensor::{Tensor, shape, values};
@@ -266,7 +265,13 @@ impl Saved {
                 let found = &pass.found[first * sizes.found()..][..count * sizes.found()];
                 add_matmul_transposed(&mut d_answer, found, &d, (sizes.found(), count, width));
                 d_found.clear();
-                append_matmul_bias(&mut d_found, &d, &answer, &[], (count, width, sizes.found()));
+                append_matmul_bias(
+                    &mut d_found,
+                    &d,
+                    &answer,
+                    &[],
+                    (count, width, sizes.found()),
+                );
                 attend_gradient(d_asked, &d_found, found, windows, sizes);
                 let kept = d_asked.chunks_exact_mut(sizes.asked());
                 for (d_asked, d) in kept.zip(d.chunks_exact(width)) {
@@ -337,15 +342,18 @@ mod tests {
                 entry,
                 question: width,
             } = sizes;
-            let mut add = |name: &str, shape| {
-                params.add(name, shape, Init::Normal { std: 0.5 }, &mut rng)
-            };
+            let mut add =
+                |name: &str, shape| params.add(name, shape, Init::Normal { std: 0.5 }, &mut rng);
             let question = add("question", (rows, width));
             let hop = HopParams {
                 key: add("key", (width, entry)),
                 value: add("value", (entry, width)),
-                times: has_times
-                    .then(|| (add("times.key", (width, slots)), add("times.value", (slots, width)))),
+                times: has_times.then(|| {
+                    (
+                        add("times.key", (width, slots)),
+                        add("times.value", (slots, width)),
+                    )
+                }),
                 hop: add("hop", (width, width)),
             };
             let entries = (0..(rows + slots) * entry).map(|i| (i as f32 * 0.7).sin());
@@ -432,9 +440,8 @@ mod tests {
                         .window_hops(&question, &entries, &case.index(), &case.hop, 2)
                         .question
                 });
-                let composed = case.run(|graph, question, entries| {
-                    case.composed(graph, question, &entries)
-                });
+                let composed =
+                    case.run(|graph, question, entries| case.composed(graph, question, &entries));
                 for (fused, composed) in fused.iter().zip(&composed) {
                     assert_eq!(fused.len(), composed.len());
                     for (fused, composed) in fused.iter().zip(composed) {

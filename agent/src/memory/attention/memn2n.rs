@@ -8,9 +8,9 @@
 use std::f32::consts::SQRT_2;
 
 use crate::hyper::section::section;
+use crate::memory::attention::Width;
 use crate::memory::attention::query::WindowQuery;
 use crate::memory::attention::window::{Context, Read, Reader, Rows};
-use crate::memory::attention::Width;
 use crate::memory::{CoreContext, Network};
 use crate::nn::{Activation, Graph, HopParams, Init, ParamId};
 use crate::onnx::{self, Attribute, StepGraph};

@@ -12,9 +12,9 @@
 use std::f32::consts::SQRT_2;
 
 use crate::hyper::section::section;
+use crate::memory::attention::Width;
 use crate::memory::attention::query::WindowQuery;
 use crate::memory::attention::window::{Context, Read, Reader, Rows};
-use crate::memory::attention::Width;
 use crate::memory::recurrent::cell::{Cell, CellRun, zeroed};
 use crate::memory::recurrent::lstm::LstmCell;
 use crate::memory::{CoreContext, Network, State};
