@@ -19,6 +19,7 @@ pub(crate) mod elementwise;
 pub(crate) mod gaussian;
 pub(crate) mod gru;
 pub(crate) mod gru_gate;
+pub(crate) mod lanes;
 pub(crate) mod lstm;
 pub(crate) mod math;
 pub(crate) mod matmul;

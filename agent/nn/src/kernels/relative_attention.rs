@@ -10,13 +10,11 @@ use std::ops::Range;
 
 use multiversion::multiversion;
 
-use super::math::{exp, fma_lanes};
+use super::lanes::{LANES, softmax};
+use super::math::fma_lanes;
 use super::matmul::{add_matmul_transposed, append_matmul_bias};
 use super::parts::{add_rows, copy_rows, put_rows};
 use super::transpose::{transpose, transpose_into};
-
-/// Rows of a block at most, and lanes of its scores: as many as a vector has numbers.
-const LANES: usize = 16;
 
 /// Sequences of entries, and how far the rows look back in them. Rows are time-major: row `t * sequences + s` is that of
 /// the last steps of sequence `s`.
@@ -103,7 +101,7 @@ struct Row {
     window: Range<usize>,
 }
 
-/// Rows of a sequence that follow each other, and the entries that they read.
+/// Rows of a sequence that follow each other, at most [`LANES`], and the entries that they read.
 struct Block<'a> {
     rows: Vec<Row>,
     /// The numbers of the rows.
@@ -178,18 +176,20 @@ impl Operands<'_> {
         rest.fill(0.0);
     }
 
-    /// Returns what all rows ask, times the factor on scores: `bias` and their queries.
-    fn ask(&self, bias: &[f32]) -> Vec<f32> {
-        let mut asked = self.q.to_vec();
-        shift_and_scale(&mut asked, bias, self.scale);
-        asked
+    /// Writes what a head of the rows of a block asks, times the factor on scores, to `out`, as in
+    /// [`gather_rows`](Self::gather_rows): `bias` and their queries.
+    fn ask_rows(&self, out: &mut Vec<f32>, bias: &[f32], block: &Block<'_>, head: usize) {
+        self.gather_rows(out, self.q, block, head);
+        let filled = &mut out[..block.rows.len() * self.d];
+        shift_and_scale(filled, &bias[self.part(0, head)], self.scale);
     }
 
     /// Returns the scores of all rows at the distances from 0 on, `[rows, heads, count]`.
     pub(crate) fn distance_scores(&self, count: usize) -> Vec<f32> {
         let rows = self.q.len() / (self.heads * self.d);
         let numbers: Vec<u32> = (0..rows.max(count) as u32).collect();
-        let asked = self.ask(self.distance_bias);
+        let mut asked = self.q.to_vec();
+        shift_and_scale(&mut asked, self.distance_bias, self.scale);
         let mut scores = vec![0.0; rows * self.heads * count];
         let mut queries = vec![0.0; rows * self.d];
         let (mut keys, mut products) = (vec![0.0; count * self.d], Vec::new());
@@ -243,8 +243,6 @@ pub(crate) fn relative_read(
     let (d, longest, blocks) = (operands.d, windows.longest(), windows.blocks());
     let entries = blocks.iter().map(|block| block.entries.len());
     let mut weights = Vec::with_capacity(operands.heads * LANES * entries.sum::<usize>());
-    let [content_queries, distance_queries] =
-        [operands.content_bias, operands.distance_bias].map(|bias| operands.ask(bias));
     let [mut gathered, mut asked, mut of_distances, mut read] = std::array::from_fn(|_| Vec::new());
     let (mut queries, mut shifted) = (vec![0.0; d * LANES], Vec::new());
     for head in 0..operands.heads {
@@ -252,7 +250,7 @@ pub(crate) fn relative_read(
         let distances = transpose(&distances, longest, d);
         for block in &blocks {
             let (rows, entries) = (block.rows.len(), block.entries.len());
-            operands.gather_rows(&mut asked, &distance_queries, block, head);
+            operands.ask_rows(&mut asked, operands.distance_bias, block, head);
             of_distances.clear();
             of_distances.resize(entries, 0.0);
             let asked_of_distances = &asked[..rows * d];
@@ -269,7 +267,7 @@ pub(crate) fn relative_read(
             let scores = (&of_distances[block.first_score(longest)..], longest - 1);
             transpose_into((&mut shifted, LANES), scores, (rows, entries));
 
-            operands.gather_rows(&mut asked, &content_queries, block, head);
+            operands.ask_rows(&mut asked, operands.content_bias, block, head);
             transpose_into((&mut queries, LANES), (&asked, d), (LANES, d));
             operands.gather(&mut gathered, operands.k, block, head);
             let first = weights.len();
@@ -295,7 +293,6 @@ pub(crate) fn relative_read(
 /// over each lane's window, 0 beyond it.
 #[multiversion(targets = "simd")]
 fn softmax_of_windows(scores: &mut [f32], of_distances: &[f32], windows: &LaneWindows) {
-    let mut largest = [f32::NEG_INFINITY; LANES];
     let scores = scores.as_chunks_mut::<LANES>().0;
     let of_distances = of_distances.as_chunks::<LANES>().0;
     for (place, (scores, shifted)) in scores.iter_mut().zip(of_distances).enumerate() {
@@ -303,42 +300,10 @@ fn softmax_of_windows(scores: &mut [f32], of_distances: &[f32], windows: &LaneWi
         for lane in 0..LANES {
             let score = scores[lane] + shifted[lane];
             let is_within = (place >= windows.first[lane]) & (place < windows.end[lane]);
-            let score = if is_within { score } else { f32::NEG_INFINITY };
-            scores[lane] = score;
-            largest[lane] = if score > largest[lane] {
-                score
-            } else {
-                largest[lane]
-            };
+            scores[lane] = if is_within { score } else { f32::NEG_INFINITY };
         }
     }
-    let mut total = [0.0f32; LANES];
-    for scores in scores.iter_mut() {
-        for lane in 0..LANES {
-            let e = exp(scores[lane] - largest[lane]);
-            let e = if scores[lane] == f32::NEG_INFINITY {
-                0.0
-            } else {
-                e
-            };
-            scores[lane] = e;
-            total[lane] += e;
-        }
-    }
-    // Lanes without a row have no scores, and a sum of 0.
-    let mut factors = [0.0f32; LANES];
-    for lane in 0..LANES {
-        factors[lane] = if total[lane] > 0.0 {
-            1.0 / total[lane]
-        } else {
-            total[lane]
-        };
-    }
-    for scores in scores.iter_mut() {
-        for lane in 0..LANES {
-            scores[lane] *= factors[lane];
-        }
-    }
+    softmax(scores);
 }
 
 /// Output buffers for the gradients of the operands, in the operands' shapes, of zeros. An empty buffer of keys or values
@@ -366,8 +331,6 @@ pub(crate) fn relative_read_gradient(
     windows: &Windows,
 ) {
     let (d, longest, blocks) = (operands.d, windows.longest(), windows.blocks());
-    let [content_queries, distance_queries] =
-        [operands.content_bias, operands.distance_bias].map(|bias| operands.ask(bias));
     let [
         mut gathered,
         mut asked,
@@ -401,7 +364,7 @@ pub(crate) fn relative_read_gradient(
             score_gradients(&mut d_scores, of_block);
             // Keys, and the queries of contents.
             if !gradients.k.is_empty() {
-                operands.gather_rows(&mut asked, &content_queries, block, head);
+                operands.ask_rows(&mut asked, operands.content_bias, block, head);
                 d_entries.clear();
                 append_matmul_bias(&mut d_entries, &d_scores, &asked, &[], (entries, LANES, d));
                 add_rows(gradients.k, &d_entries, block.entries, part, 1.0);
@@ -423,7 +386,7 @@ pub(crate) fn relative_read_gradient(
             d_shifted.clear();
             d_shifted.resize(rows * longest, 0.0);
             copy_windows(&mut d_shifted, by_row, block, longest);
-            operands.gather_rows(&mut asked, &distance_queries, block, head);
+            operands.ask_rows(&mut asked, operands.distance_bias, block, head);
             let asked = &asked[..rows * d];
             add_matmul_transposed(&mut d_distances, &d_shifted, asked, (longest, rows, d));
             d_asked.clear();

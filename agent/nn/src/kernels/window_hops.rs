@@ -6,10 +6,9 @@
 
 use multiversion::multiversion;
 
-use super::math::{dot, exp, fma_lanes, max, sum};
-
-/// Numbers of a vector. Windows have whole vectors of slots, the last ones empty.
-const LANES: usize = 16;
+use super::lanes::{LANES, fold, softmax};
+use super::math::fma_lanes;
+use super::transpose::transpose_into;
 
 /// Sizes of a row.
 #[derive(Clone, Copy)]
@@ -34,27 +33,11 @@ impl HopSizes {
         self.slots + self.entry
     }
 
-    /// Numbers of a window that is turned round: those of the entries, and 1 for each filled slot, else 0.
+    /// Numbers of a window that is turned round: those of the entries, and 1 for each filled slot, else 0. It has whole
+    /// vectors of slots, the last ones empty.
     pub fn window(self) -> usize {
         (self.entry + 1) * self.slots.next_multiple_of(LANES)
     }
-}
-
-/// Evaluates a call with the number of slots as a constant, if it is a usual one, so that the scores of a row stay in
-/// registers.
-macro_rules! with_known_slots {
-    ($sizes:ident, $call:expr) => {
-        with_known_slots!($sizes, $call, 16 32 64)
-    };
-    ($sizes:ident, $call:expr, $($known:literal)*) => {
-        match $sizes.slots {
-            $($known => {
-                let $sizes = HopSizes { slots: $known, ..$sizes };
-                $call
-            })*
-            _ => $call,
-        }
-    };
 }
 
 /// Turns the windows of some rows round: `windows` `[rows, window]`, which are overwritten, from the `table` `[entries, E]`
@@ -82,48 +65,40 @@ pub(crate) fn turn_round(windows: &mut [f32], table: &[f32], index: &[i32], size
 /// Writes what rows find, `found` `[rows, found]`, from what they ask, `asked` `[rows, asked]`, of their `windows`.
 #[multiversion(targets = "simd")]
 pub(crate) fn attend(found: &mut [f32], asked: &[f32], windows: &[f32], sizes: HopSizes) {
-    let mut scores = vec![0.0; sizes.slots.next_multiple_of(LANES)];
-    with_known_slots!(
-        sizes,
-        attend_rows(found, asked, windows, &mut scores, sizes)
-    );
-}
-
-#[inline(always)]
-fn attend_rows(
-    found: &mut [f32],
-    asked: &[f32],
-    windows: &[f32],
-    scores: &mut [f32],
-    sizes: HopSizes,
-) {
     let HopSizes { slots, entry, .. } = sizes;
     let padded = slots.next_multiple_of(LANES);
-    let scores = &mut scores[..padded];
-    let rows = found
-        .chunks_exact_mut(sizes.found())
-        .zip(asked.chunks_exact(sizes.asked()));
-    for ((found, asked), window) in rows.zip(windows.chunks_exact(sizes.window())) {
-        let (numbers, filled) = window.split_at(entry * padded);
-        scores[..slots].copy_from_slice(&asked[..slots]);
-        add_products(scores, &asked[slots..][..entry], numbers);
-        for (score, &filled) in scores.iter_mut().zip(filled) {
-            *score = if filled > 0.0 {
-                *score
-            } else {
-                f32::NEG_INFINITY
-            };
+    let mut by_row = vec![0.0; LANES * padded];
+    let mut by_slot = vec![[0.0; LANES]; padded];
+    let groups = asked
+        .chunks(LANES * sizes.asked())
+        .zip(windows.chunks(LANES * sizes.window()));
+    for (found, (asked, windows)) in found.chunks_mut(LANES * sizes.found()).zip(groups) {
+        by_row.fill(f32::NEG_INFINITY);
+        let rows = asked
+            .chunks_exact(sizes.asked())
+            .zip(windows.chunks_exact(sizes.window()));
+        for (scores, (asked, window)) in by_row.chunks_exact_mut(padded).zip(rows) {
+            let (numbers, filled) = window.split_at(entry * padded);
+            scores[..slots].copy_from_slice(&asked[..slots]);
+            add_products(scores, &asked[slots..][..entry], numbers);
+            for (score, &filled) in scores.iter_mut().zip(filled) {
+                *score = if filled > 0.0 {
+                    *score
+                } else {
+                    f32::NEG_INFINITY
+                };
+            }
         }
-        let largest = max(scores);
-        for (score, &filled) in scores.iter_mut().zip(filled) {
-            let e = exp(*score - largest);
-            *score = if filled > 0.0 { e } else { 0.0 };
+        let to = (by_slot.as_flattened_mut(), LANES);
+        transpose_into(to, (&by_row, padded), (LANES, padded));
+        softmax(&mut by_slot);
+        let from = (by_slot.as_flattened(), LANES);
+        transpose_into((&mut by_row, padded), from, (padded, LANES));
+        let weights = by_row.chunks_exact(padded);
+        for (found, weights) in found.chunks_exact_mut(sizes.found()).zip(weights) {
+            found[..slots].copy_from_slice(&weights[..slots]);
         }
-        let total = sum(scores);
-        let factor = if total > 0.0 { 1.0 / total } else { 0.0 };
-        scores.iter_mut().for_each(|score| *score *= factor);
-        found[..slots].copy_from_slice(&scores[..slots]);
-        dot_products(&mut found[slots..], scores, numbers);
+        dot_products((found, sizes.found()), &by_row, windows, sizes);
     }
 }
 
@@ -137,41 +112,46 @@ pub(crate) fn attend_gradient(
     windows: &[f32],
     sizes: HopSizes,
 ) {
-    let mut scratch = vec![0.0; 2 * sizes.slots.next_multiple_of(LANES)];
-    with_known_slots!(
-        sizes,
-        gradient_rows(d_asked, (d_found, found), windows, &mut scratch, sizes)
-    );
-}
-
-#[inline(always)]
-fn gradient_rows(
-    d_asked: &mut [f32],
-    (d_found, found): (&[f32], &[f32]),
-    windows: &[f32],
-    scratch: &mut [f32],
-    sizes: HopSizes,
-) {
     let HopSizes { slots, entry, .. } = sizes;
     let padded = slots.next_multiple_of(LANES);
-    let (d_scores, weights) = scratch.split_at_mut(padded);
-    let weights = &mut weights[..padded];
-    let of_found = d_found
-        .chunks_exact(sizes.found())
-        .zip(found.chunks_exact(sizes.found()));
-    let rows = d_asked.chunks_exact_mut(sizes.asked()).zip(of_found);
-    for ((d_asked, (d_found, found)), window) in rows.zip(windows.chunks_exact(sizes.window())) {
-        let numbers = &window[..entry * padded];
-        weights[..slots].copy_from_slice(&found[..slots]);
-        d_scores[..slots].copy_from_slice(&d_found[..slots]);
-        d_scores[slots..].fill(0.0);
-        add_products(d_scores, &d_found[slots..], numbers);
-        let mean = dot(d_scores, weights);
-        for (d, weight) in d_scores.iter_mut().zip(&*weights) {
-            *d = weight * (*d - mean);
+    let [mut d_scores, mut weights] = [0, 1].map(|_| vec![0.0; LANES * padded]);
+    let groups = d_found
+        .chunks(LANES * sizes.found())
+        .zip(found.chunks(LANES * sizes.found()))
+        .zip(windows.chunks(LANES * sizes.window()));
+    for (d_asked, ((d_found, found), windows)) in
+        d_asked.chunks_mut(LANES * sizes.asked()).zip(groups)
+    {
+        let mut products = [[0.0; LANES]; LANES];
+        let rows = d_found
+            .chunks_exact(sizes.found())
+            .zip(found.chunks_exact(sizes.found()))
+            .zip(windows.chunks_exact(sizes.window()));
+        let of_rows = d_scores
+            .chunks_exact_mut(padded)
+            .zip(weights.chunks_exact_mut(padded))
+            .zip(&mut products);
+        for (((d_scores, weights), products), ((d_found, found), window)) in of_rows.zip(rows) {
+            weights[..slots].copy_from_slice(&found[..slots]);
+            d_scores[..slots].copy_from_slice(&d_found[..slots]);
+            d_scores[slots..].fill(0.0);
+            add_products(d_scores, &d_found[slots..], &window[..entry * padded]);
+            *products = product(d_scores, weights);
         }
-        d_asked[..slots].copy_from_slice(&d_scores[..slots]);
-        dot_products(&mut d_asked[slots..][..entry], d_scores, numbers);
+        let means = fold(&products);
+        let rows = d_scores
+            .chunks_exact_mut(padded)
+            .zip(weights.chunks_exact(padded))
+            .zip(means);
+        for (d_asked, ((d_scores, weights), mean)) in
+            d_asked.chunks_exact_mut(sizes.asked()).zip(rows)
+        {
+            for (d, weight) in d_scores.iter_mut().zip(weights) {
+                *d = weight * (*d - mean);
+            }
+            d_asked[..slots].copy_from_slice(&d_scores[..slots]);
+        }
+        dot_products((d_asked, sizes.asked()), &d_scores, windows, sizes);
     }
 }
 
@@ -190,10 +170,37 @@ fn add_products(slots: &mut [f32], factors: &[f32], numbers: &[f32]) {
     }
 }
 
-/// `out[number] = Σ weight · numbers[number]` over the slots, `numbers` `[out, slots]`.
+/// Parts of Σ aᵢ bᵢ, of whole vectors.
 #[inline(always)]
-fn dot_products(out: &mut [f32], weights: &[f32], numbers: &[f32]) {
-    for (out, numbers) in out.iter_mut().zip(numbers.chunks_exact(weights.len())) {
-        *out = dot(weights, numbers);
+fn product(a: &[f32], b: &[f32]) -> [f32; LANES] {
+    let mut sums = [0.0; LANES];
+    let vectors = a.as_chunks::<LANES>().0.iter();
+    for (a, b) in vectors.zip(b.as_chunks::<LANES>().0) {
+        sums = fma_lanes(*a, *b, sums);
+    }
+    sums
+}
+
+/// Writes the sums of each row's entries, weighed by `weights` `[LANES, slots]`, to the rows of `out` behind the numbers of
+/// their slots. `out` comes with the length of its rows, of which there may be fewer than lanes.
+#[inline(always)]
+fn dot_products(
+    (out, len): (&mut [f32], usize),
+    weights: &[f32],
+    windows: &[f32],
+    sizes: HopSizes,
+) {
+    let padded = sizes.slots.next_multiple_of(LANES);
+    for number in 0..sizes.entry {
+        let mut vectors = [[0.0; LANES]; LANES];
+        let rows = weights
+            .chunks_exact(padded)
+            .zip(windows.chunks_exact(sizes.window()));
+        for (vector, (weights, window)) in vectors.iter_mut().zip(rows) {
+            *vector = product(weights, &window[number * padded..][..padded]);
+        }
+        for (out, sum) in out.chunks_exact_mut(len).zip(fold(&vectors)) {
+            out[sizes.slots + number] = sum;
+        }
     }
 }

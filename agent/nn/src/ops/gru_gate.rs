@@ -3,7 +3,7 @@
 use crate::graph::{GradKey, GradStore, Graph};
 use crate::kernels::elementwise::add_sum_rows;
 use crate::kernels::gru_gate::{mix, mix_gradient, reset, reset_gradient};
-use crate::kernels::matmul::{add_matmul, add_matmul_transposed, append_matmul_bias, matmul_bias};
+use crate::kernels::matmul::{add_matmul, add_matmul_transposed, append_matmul_bias};
 use crate::kernels::transpose::transpose;
 use crate::params::ParamId;
 use crate::tensor::{Tensor, shape, values};
