@@ -119,6 +119,8 @@ const TILE_ROWS: usize = 6;
 /// Rows of a tile of one or two vectors with 32 registers. Sums of fewer rows would wait for each other, and matrices of
 /// agents often have a multiple of eight rows.
 const NARROW_TILE_ROWS: usize = 8;
+/// Number of terms from which on tiles of four vectors are faster.
+const WIDE_DEPTH: usize = 48;
 /// Number of terms added before moving to the next rows of `b`, so that the current rows stay in
 /// cache.
 const TILE_DEPTH: usize = 128;
@@ -169,8 +171,9 @@ impl WithSimd for Product<'_> {
     fn with_simd<S: Simd>(self, simd: S) {
         let lanes = S::F32_LANES;
         let mut column = 0;
-        // Use as many columns at once as the registers can hold for six rows.
-        if S::REGISTER_COUNT >= 32 {
+        // Use as many columns at once as the registers can hold for six rows. Short sums would spend their time on what comes
+        // before and after them: two vectors of eight rows leave less of that at the end of a matrix.
+        if S::REGISTER_COUNT >= 32 && self.sizes.1 >= WIDE_DEPTH {
             column = self.panels::<S, 4>(simd, column, None);
         }
         column = self.panels::<S, 2>(simd, column, None);

@@ -44,7 +44,7 @@ impl Graph<'_> {
         let shift: Vec<f32> = std::iter::repeat_n(0.0, width)
             .chain(bias.iter().map(|bias| -bias))
             .collect();
-        let mut out = vec![0.0; rows * width];
+        let mut out = Vec::with_capacity(rows * width);
         let mut gates = Vec::with_capacity(rows * 2 * width);
         let mut candidate = Vec::with_capacity(rows * width);
         let mut kept = vec![0.0; BLOCK_ROWS.min(rows) * width];
@@ -64,7 +64,8 @@ impl Graph<'_> {
             append_matmul_bias(&mut candidate, y, candidate_of_y, &[], sizes);
             let candidate = &mut candidate[block.start..];
             add_matmul(candidate, kept, candidate_of_x, sizes);
-            mix(&mut out[block], candidate, gates, x, width);
+            out.extend_from_slice(x);
+            mix(&mut out[block], candidate, gates, width);
         }
         let out = self.constant(out, (rows, width));
         let keys = Keys {
@@ -131,8 +132,7 @@ impl Saved {
             [(&self.w_gates, 2 * width), (&self.w_candidate, width)].map(|(weight, outputs)| {
                 halves(values(weight)).map(|half| transpose(half, width, outputs))
             });
-        let mut dx = vec![0.0; rows * width];
-        let mut dy = Vec::with_capacity(rows * width);
+        let [mut dx, mut dy] = [0, 1].map(|_| Vec::with_capacity(rows * width));
         let mut sums = Sums::default();
         let largest = BLOCK_ROWS.min(rows) * width;
         let mut d_gates = vec![0.0; 2 * largest];
@@ -141,14 +141,15 @@ impl Saved {
         for first in (0..rows).step_by(BLOCK_ROWS) {
             let count = BLOCK_ROWS.min(rows - first);
             let block = first * width..(first + count) * width;
-            let (dx, d_out) = (&mut dx[block.clone()], &d_out[block.clone()]);
+            dx.extend_from_slice(&d_out[block.clone()]);
+            let dx = &mut dx[block.clone()];
             let d_gates = &mut d_gates[..2 * block.len()];
             let d_candidate = &mut d_candidate[..block.len()];
             let [x, y] = [&self.x, &self.y].map(|rows| &values(rows)[block.clone()]);
             let gates = &self.gates[2 * block.start..2 * block.end];
             let candidate = &self.candidate[block.clone()];
             let outputs = (&mut *d_candidate, &mut *d_gates, &mut *dx);
-            mix_gradient(outputs, d_out, candidate, gates, x, width);
+            mix_gradient(outputs, candidate, gates, x, width);
             let square = (count, width, width);
             append_matmul_bias(&mut dy, d_candidate, &w_candidate[0], &[], square);
             d_kept.clear();
