@@ -9,6 +9,16 @@ use super::transpose::transpose_into;
 /// Numbers of a vector.
 pub(crate) const LANES: usize = 16;
 
+/// `a + b` lane by lane. The arguments are passed by value, so that they cannot alias and the compiler can use vectors.
+#[inline(always)]
+fn add_lanes(a: [f32; LANES], b: [f32; LANES]) -> [f32; LANES] {
+    let mut sum = a;
+    for lane in 0..LANES {
+        sum[lane] = a[lane] + b[lane];
+    }
+    sum
+}
+
 /// Returns the sum of the numbers of each vector, in the order of [`sum`](super::math::sum).
 #[inline(always)]
 pub(crate) fn fold(vectors: &[[f32; LANES]; LANES]) -> [f32; LANES] {
@@ -19,13 +29,33 @@ pub(crate) fn fold(vectors: &[[f32; LANES]; LANES]) -> [f32; LANES] {
     while width > 0 {
         let (low, high) = parts.split_at_mut(width);
         for (low, high) in low.iter_mut().zip(high) {
-            for row in 0..LANES {
-                low[row] += high[row];
-            }
+            *low = add_lanes(*low, *high);
         }
         width /= 2;
     }
     parts[0]
+}
+
+/// The larger number of each lane; NaN in `b` is ignored.
+#[inline(always)]
+fn larger_lanes(a: [f32; LANES], b: [f32; LANES]) -> [f32; LANES] {
+    let mut larger = a;
+    for lane in 0..LANES {
+        larger[lane] = if b[lane] > a[lane] { b[lane] } else { a[lane] };
+    }
+    larger
+}
+
+/// `e^(score − largest)` lane by lane, 0 for a score of −∞.
+#[inline(always)]
+fn exp_lanes(scores: [f32; LANES], largest: [f32; LANES]) -> [f32; LANES] {
+    let mut out = scores;
+    for lane in 0..LANES {
+        let e = exp(scores[lane] - largest[lane]);
+        let is_none = scores[lane] == f32::NEG_INFINITY;
+        out[lane] = if is_none { 0.0 } else { e };
+    }
+    out
 }
 
 /// Softmax in place over the scores of each lane; 0 for those of −∞, which may be all of a lane.
@@ -33,23 +63,12 @@ pub(crate) fn fold(vectors: &[[f32; LANES]; LANES]) -> [f32; LANES] {
 pub(crate) fn softmax(scores: &mut [[f32; LANES]]) {
     let mut largest = [f32::NEG_INFINITY; LANES];
     for scores in &*scores {
-        for lane in 0..LANES {
-            let is_larger = scores[lane] > largest[lane];
-            largest[lane] = if is_larger {
-                scores[lane]
-            } else {
-                largest[lane]
-            };
-        }
+        largest = larger_lanes(largest, *scores);
     }
     let mut total = [0.0f32; LANES];
     for scores in scores.iter_mut() {
-        for lane in 0..LANES {
-            let e = exp(scores[lane] - largest[lane]);
-            let is_none = scores[lane] == f32::NEG_INFINITY;
-            scores[lane] = if is_none { 0.0 } else { e };
-            total[lane] += scores[lane];
-        }
+        *scores = exp_lanes(*scores, largest);
+        total = add_lanes(total, *scores);
     }
     let mut factors = total;
     for factor in &mut factors {

@@ -102,8 +102,8 @@ pub(crate) fn attend(found: &mut [f32], asked: &[f32], windows: &[f32], sizes: H
     }
 }
 
-/// Backward pass of [`attend`]: writes the gradients of what rows ask, `d_asked` `[rows, asked]`, except for that of what is
-/// kept of the question, from those of what they have found, `d_found`.
+/// Backward pass of [`attend`]: writes the gradient of `asked` to `d_asked` from that of `found`, `d_found`. It leaves out the
+/// columns of the kept question, which attention does not read.
 #[multiversion(targets = "simd")]
 pub(crate) fn attend_gradient(
     d_asked: &mut [f32],
@@ -182,7 +182,7 @@ fn product(a: &[f32], b: &[f32]) -> [f32; LANES] {
 }
 
 /// Writes the sums of each row's entries, weighed by `weights` `[LANES, slots]`, to the rows of `out` behind the numbers of
-/// their slots. `out` comes with the length of its rows, of which there may be fewer than lanes.
+/// their slots. `out` comes with the length of its rows. There may be fewer rows than lanes.
 #[inline(always)]
 fn dot_products(
     (out, len): (&mut [f32], usize),

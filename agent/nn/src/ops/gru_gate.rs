@@ -110,13 +110,13 @@ struct Saved {
     candidate: Vec<f32>,
 }
 
-/// The rows of a weight that meet y, and those that meet x.
+/// Returns the upper half of a weight, which multiplies y, and the lower half, which multiplies x.
 fn halves(weight: &[f32]) -> [&[f32]; 2] {
     let (of_y, of_x) = weight.split_at(weight.len() / 2);
     [of_y, of_x]
 }
 
-/// Gradients of the parameters, summed over blocks: of the rows that meet y, and of those that meet x.
+/// Gradients of the parameters, summed over blocks: of the upper halves, then of the lower ones.
 #[derive(Default)]
 struct Sums {
     gates: [Vec<f32>; 2],

@@ -20,7 +20,7 @@ pub struct HopParams {
     pub hop: ParamId,
 }
 
-/// What hops have found.
+/// The result of hops over windows.
 pub struct HopsRead {
     /// The question after the last hop, `[M, Q]`.
     pub question: Tensor,
@@ -185,7 +185,7 @@ impl Weights {
     }
 }
 
-/// What one hop has computed.
+/// The result of one hop.
 struct Pass {
     /// The attention, and the weighed sum of the entries, of every row: `[M, found]`.
     found: Vec<f32>,
