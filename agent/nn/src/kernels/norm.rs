@@ -96,9 +96,7 @@ fn norm_block(
         let weights = gain.as_chunks::<LANES>().0.iter();
         let weights = weights.zip(bias.as_chunks::<LANES>().0);
         for ((y, n), (gain, bias)) in chunks.zip(weights) {
-            for lane in 0..LANES {
-                n[lane] *= scale;
-            }
+            n.iter_mut().for_each(|n| *n *= scale);
             *y = fma_lanes(*n, *gain, *bias);
         }
     }

@@ -55,13 +55,14 @@ impl Places<'_> {
             let own = *distances.start()..=within;
             index.extend(own.map(|back| (first + row - back * batch) as i32));
             let beyond = (within + 1).max(*distances.start())..=*distances.end();
-            match is_carried {
-                true => {
-                    index.extend(beyond.map(|back| {
+            if is_carried {
+                index.extend(
+                    beyond.map(|back| {
                         before(lane, back - played).map_or(EMPTY, |entry| entry as i32)
-                    }))
-                }
-                false => index.extend(beyond.map(|_| EMPTY)),
+                    }),
+                );
+            } else {
+                index.extend(beyond.map(|_| EMPTY));
             }
         }
         index
