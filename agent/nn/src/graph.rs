@@ -6,7 +6,7 @@ use std::rc::Rc;
 use dfdx::tensor::{Cpu, OwnedTape, PutTape, Tape, TensorFromVec};
 use dfdx::tensor_ops::Backward;
 
-use super::kernels::matmul::transpose;
+use super::kernels::transpose::transpose;
 use super::params::{ParamId, Params};
 use super::tensor::{self, Tensor, values};
 

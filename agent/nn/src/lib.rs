@@ -43,7 +43,8 @@
 //!   form in checkpoints.
 //! - [`Graph`]: layers ([`Graph::linear`], [`Graph::lstm`], [`Graph::gru`], [`Graph::min_gru`],
 //!   [`Graph::lru`], [`Graph::matrix_memory`], [`Graph::controlled_ntm`],
-//!   [`Graph::attention_read`], [`Graph::relative_attention`], [`Graph::modules`], [`Graph::layer_norm`]), arithmetic, and losses ([`Graph::mse`], [`Graph::cross_entropy`],
+//!   [`Graph::attention_read`], [`Graph::relative_attention`], [`Graph::window_hops`], [`Graph::modules`],
+//!   [`Graph::layer_norm`]), arithmetic, and losses ([`Graph::mse`], [`Graph::cross_entropy`],
 //!   [`Graph::ppo_loss`], [`Graph::retention_score`]).
 //! - [`Adam`], [`AdamConfig`], [`AdamState`]: the optimiser and its saved state.
 //! - [`categorical`]: distributions over actions, for acting.
@@ -91,5 +92,6 @@ pub use ops::matrix_memory::MatrixMemory;
 pub use ops::modules::{ModuleParams, ModuleSizes, ModulesOutput};
 pub use ops::ppo::{PpoBatch, PpoCoefficients, PpoStats};
 pub use ops::relative_attention::{RelativeTerms, attend_relatively};
+pub use ops::window_hops::{HopParams, HopsRead};
 pub use params::{NamedArray, ParamId, Params};
 pub use tensor::{Tensor, values};

@@ -5,9 +5,9 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::check_gradients;
 use crate::{
-    Activation, Calibration, ControllerParams, Graph, GridSize, GruGateParams, GruParams, Init,
-    LruParams, LstmParams, MatrixMemory, MemorySizes, ModuleParams, ModuleSizes, ParamId, Params,
-    PpoBatch, PpoCoefficients, RelativeTerms, ScoreTerms, Tensor, Windows, values,
+    Activation, Calibration, ControllerParams, Graph, GridSize, GruGateParams, GruParams,
+    HopParams, Init, LruParams, LstmParams, MatrixMemory, MemorySizes, ModuleParams, ModuleSizes,
+    ParamId, Params, PpoBatch, PpoCoefficients, RelativeTerms, ScoreTerms, Tensor, Windows, values,
 };
 
 /// Uniform random numbers in -1..1.
@@ -512,6 +512,39 @@ fn attention_in_two_parts() {
         let times = graph.linear(&weights, times, None, Activation::Identity);
         let both = graph.concat_cols(&[&read, &times]);
         weighted_sum(graph, &both)
+    });
+}
+
+#[test]
+fn hops_over_windows() {
+    let (mut params, [question, key, value, keys, values, keep]) =
+        normal_params([(4, 3), (3, 2), (2, 3), (3, 3), (3, 3), (3, 3)]);
+    let entries = uniform(5 * 2, 1);
+    let index = [0, 1, 4, 2, -1, -1, -1, -1, -1, 3, 2, -1];
+    for times in [None, Some((keys, values))] {
+        let hop = HopParams {
+            key,
+            value,
+            times,
+            hop: keep,
+        };
+        check_gradients(&mut params, |graph| {
+            let question = graph.param(question);
+            let entries = graph.constant(entries.clone(), (5, 2));
+            let read = graph.window_hops(&question, &entries, &index, &hop, 2);
+            weighted_sum(graph, &read.question)
+        });
+    }
+}
+
+#[test]
+fn rectified_columns() {
+    let (mut params, [x, w]) = normal_params([(4, 5), (5, 3)]);
+    check_gradients(&mut params, |graph| {
+        let x = graph.param(x);
+        let y = graph.rectify_columns(&x, 1..4);
+        let y = graph.linear(&y, w, None, Activation::Tanh);
+        weighted_sum(graph, &y)
     });
 }
 

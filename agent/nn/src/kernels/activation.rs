@@ -1,5 +1,7 @@
 //! Pointwise functions after a linear map, and their derivatives, computed from the output.
 
+use std::ops::Range;
+
 use multiversion::multiversion;
 
 use super::math::{sigmoid, tanh};
@@ -48,6 +50,26 @@ pub(crate) fn activation_gradient(dy: &mut [f32], y: &[f32], activation: Activat
         Activation::Sigmoid => pairs.for_each(|(d, y)| *d *= y * (1.0 - y)),
         // The derivative 1 - σ is 1 - e^y; `exp_m1` keeps its digits where y is near 0.
         Activation::LogSigmoid => pairs.for_each(|(d, y)| *d *= -y.exp_m1()),
+    }
+}
+
+/// Replaces some columns of the rows of `y` `[rows, width]` by max(y, 0).
+#[multiversion(targets = "simd")]
+pub(crate) fn rectify(y: &mut [f32], width: usize, columns: Range<usize>) {
+    for row in y.chunks_exact_mut(width) {
+        for y in &mut row[columns.clone()] {
+            *y = if *y < 0.0 { 0.0 } else { *y };
+        }
+    }
+}
+
+/// Turns the gradient of the output `y` of [`rectify`] into the gradient of the input, in place.
+#[multiversion(targets = "simd")]
+pub(crate) fn rectify_gradient(dy: &mut [f32], y: &[f32], width: usize, columns: Range<usize>) {
+    for (dy, y) in dy.chunks_exact_mut(width).zip(y.chunks_exact(width)) {
+        for (d, y) in dy[columns.clone()].iter_mut().zip(&y[columns.clone()]) {
+            *d = if *y > 0.0 { *d } else { 0.0 };
+        }
     }
 }
 

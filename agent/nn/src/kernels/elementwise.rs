@@ -15,28 +15,34 @@ pub(crate) fn add_to(y: &mut [f32], x: &[f32]) {
 /// `out[columns] += Σ over rows of x[rows, columns]`; an empty `out` counts as zeros.
 #[multiversion(targets = "simd")]
 pub(crate) fn add_sum_rows(out: &mut Vec<f32>, x: &[f32], columns: usize) {
-    /// Number of sums kept in registers while the rows are added.
-    const BLOCK: usize = 64;
     out.resize(columns, 0.0);
-    for (block, out) in out.chunks_mut(BLOCK).enumerate() {
-        let first = block * BLOCK;
-        if let Ok(out) = <&mut [f32; BLOCK]>::try_from(&mut *out) {
-            let mut sums = *out;
-            for row in x.chunks_exact(columns) {
-                let row: &[f32; BLOCK] = row[first..first + BLOCK].try_into().expect("whole block");
-                for j in 0..BLOCK {
-                    sums[j] += row[j];
-                }
-            }
-            *out = sums;
-        } else {
-            for row in x.chunks_exact(columns) {
-                for (sum, value) in out.iter_mut().zip(&row[first..]) {
-                    *sum += value;
-                }
-            }
+    let mut first = 0;
+    first = add_sum_blocks::<64>(out, x, first);
+    first = add_sum_blocks::<16>(out, x, first);
+    for row in x.chunks_exact(columns.max(1)) {
+        for (sum, value) in out[first..].iter_mut().zip(&row[first..]) {
+            *sum += value;
         }
     }
+}
+
+/// Adds the rows of all whole blocks of `WIDTH` columns from column `first`, keeping a block of `out` in registers at a
+/// time. Returns the first column that is left.
+#[inline(always)]
+fn add_sum_blocks<const WIDTH: usize>(out: &mut [f32], x: &[f32], mut first: usize) -> usize {
+    let columns = out.len();
+    while let Some(out) = out[first..].first_chunk_mut::<WIDTH>() {
+        let mut sums = *out;
+        for row in x.chunks_exact(columns) {
+            let row = row[first..].first_chunk::<WIDTH>().expect("whole block");
+            for j in 0..WIDTH {
+                sums[j] += row[j];
+            }
+        }
+        *out = sums;
+        first += WIDTH;
+    }
+    first
 }
 
 /// `Σ x²` in `f64`, summed in an order that does not depend on the processor.
@@ -93,9 +99,9 @@ mod tests {
         add_sum_rows(&mut y, &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 2);
         assert_eq!(y, [20.0, 34.0]);
         let mut sums = Vec::new();
-        let rows: Vec<f32> = (0..2 * 70).map(|i| i as f32).collect();
-        add_sum_rows(&mut sums, &rows, 70);
-        let expected: Vec<f32> = (0..70).map(|i| (70 + 2 * i) as f32).collect();
+        let rows: Vec<f32> = (0..2 * 90).map(|i| i as f32).collect();
+        add_sum_rows(&mut sums, &rows, 90);
+        let expected: Vec<f32> = (0..90).map(|i| (90 + 2 * i) as f32).collect();
         assert_eq!(sums, expected);
         assert_eq!(sum_of_squares(&[3.0; 9]), 81.0);
     }

@@ -5,7 +5,6 @@
 //! place: its rows are contiguous, and at these sizes a panel of it fits the first-level cache, so
 //! the packing that general libraries need would only cost time.
 
-use multiversion::multiversion;
 use pulp::{Arch, MemMask, Simd, WithSimd};
 
 /// (m, k, n): rows of the result, length of the sums, columns of the result.
@@ -103,22 +102,6 @@ pub(crate) fn add_matmul_transposed(c: &mut Vec<f32>, a: &[f32], b: &[f32], (m, 
 /// Number of columns below which most of a vector register would be empty.
 const NARROW: usize = 8;
 
-/// `b[rows, columns]ᵀ`.
-#[multiversion(targets = "simd")]
-pub(crate) fn transpose(b: &[f32], rows: usize, columns: usize) -> Vec<f32> {
-    const BLOCK: usize = 16;
-    let mut transposed = vec![0.0; rows * columns];
-    for first_row in (0..rows).step_by(BLOCK) {
-        let end_row = (first_row + BLOCK).min(rows);
-        for column in 0..columns {
-            for row in first_row..end_row {
-                transposed[column * rows + row] = b[row * columns + column];
-            }
-        }
-    }
-    transposed
-}
-
 fn check(a: &[f32], b: &[f32], results: usize, (m, k, n): Sizes) {
     assert!(
         results == m * n && a.len() == m * k && b.len() == k * n,
@@ -131,8 +114,13 @@ fn check(a: &[f32], b: &[f32], results: usize, (m, k, n): Sizes) {
 /// A matrix: its values, the distance between rows, and the distance between columns.
 type Strided<'a> = (&'a [f32], usize, usize);
 
-/// Rows of a tile.
+/// Rows of a tile of many columns, and of any with 16 registers.
 const TILE_ROWS: usize = 6;
+/// Rows of a tile of one or two vectors with 32 registers. Sums of fewer rows would wait for each other, and matrices of
+/// agents often have a multiple of eight rows.
+const NARROW_TILE_ROWS: usize = 8;
+/// Number of terms from which on tiles of four vectors are faster.
+const WIDE_DEPTH: usize = 48;
 /// Number of terms added before moving to the next rows of `b`, so that the current rows stay in
 /// cache.
 const TILE_DEPTH: usize = 128;
@@ -183,8 +171,9 @@ impl WithSimd for Product<'_> {
     fn with_simd<S: Simd>(self, simd: S) {
         let lanes = S::F32_LANES;
         let mut column = 0;
-        // Use as many columns at once as the registers can hold for six rows.
-        if S::REGISTER_COUNT >= 32 {
+        // Use as many columns at once as the registers can hold for six rows. Short sums would spend their time on what comes
+        // before and after them: two vectors of eight rows leave less of that at the end of a matrix.
+        if S::REGISTER_COUNT >= 32 && self.sizes.1 >= WIDE_DEPTH {
             column = self.panels::<S, 4>(simd, column, None);
         }
         column = self.panels::<S, 2>(simd, column, None);
@@ -214,10 +203,14 @@ impl Product<'_> {
         } else {
             VECTORS * S::F32_LANES
         };
+        let most_rows = match S::REGISTER_COUNT >= 32 && VECTORS <= 2 {
+            true => NARROW_TILE_ROWS,
+            false => TILE_ROWS,
+        };
         while column < n && column + width <= n {
             let mut row = 0;
             while row < m {
-                let rows = TILE_ROWS.min(m - row);
+                let rows = most_rows.min(m - row);
                 // SAFETY: rows and columns of the tile are within the result.
                 unsafe {
                     match rows {
@@ -226,7 +219,9 @@ impl Product<'_> {
                         3 => self.tile::<S, 3, VECTORS>(simd, row, column, mask),
                         4 => self.tile::<S, 4, VECTORS>(simd, row, column, mask),
                         5 => self.tile::<S, 5, VECTORS>(simd, row, column, mask),
-                        _ => self.tile::<S, TILE_ROWS, VECTORS>(simd, row, column, mask),
+                        TILE_ROWS => self.tile::<S, TILE_ROWS, VECTORS>(simd, row, column, mask),
+                        7 => self.tile::<S, 7, VECTORS>(simd, row, column, mask),
+                        _ => self.tile::<S, NARROW_TILE_ROWS, VECTORS>(simd, row, column, mask),
                     }
                 }
                 row += rows;
@@ -293,6 +288,7 @@ impl Product<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::transpose::transpose;
     use super::*;
 
     const A: [f32; 6] = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]; // 2 x 3
@@ -330,7 +326,7 @@ mod tests {
     /// Sizes that reach every kind of tile, with integers, for which `f32` is exact.
     #[test]
     fn all_sizes_agree_with_the_definition() {
-        for m in [1, 2, 5, 6, 7, 13] {
+        for m in [1, 2, 5, 6, 7, 8, 13, 15] {
             for k in [1, 3, 127, 128, 300] {
                 for n in [1, 2, 7, 15, 16, 17, 47, 64, 131] {
                     let a: Vec<f32> = (0..m * k).map(|i| (i % 7) as f32 - 3.0).collect();

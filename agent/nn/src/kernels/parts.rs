@@ -33,6 +33,28 @@ fn copy(out: &mut [f32], all: &[f32], rows: &[u32], (part, parts): (usize, usize
     }
 }
 
+/// Writes `numbers` `[rows, d]` to a part of the named rows of `all`, where [`copy_rows`] takes it from.
+#[multiversion(targets = "simd")]
+pub(crate) fn put_rows(
+    all: &mut [f32],
+    numbers: &[f32],
+    rows: &[u32],
+    (part, parts): (usize, usize),
+) {
+    if rows.is_empty() {
+        return;
+    }
+    let d = numbers.len() / rows.len();
+    with_known_width!(d, put(all, numbers, rows, (part, parts), d), 8 16 32);
+}
+
+#[inline(always)]
+fn put(all: &mut [f32], numbers: &[f32], rows: &[u32], (part, parts): (usize, usize), d: usize) {
+    for (numbers, &row) in numbers.chunks_exact(d).zip(rows) {
+        all[(row as usize * parts + part) * d..][..d].copy_from_slice(numbers);
+    }
+}
+
 /// Adds `factor · numbers` to a part of the named rows of `all`, where [`copy_rows`] took it from.
 #[multiversion(targets = "simd")]
 pub(crate) fn add_rows(
@@ -80,6 +102,9 @@ mod tests {
             add_rows(&mut all, &out, &[2, 0], (1, 2), -1.0);
             assert!(all[5 * d..].iter().chain(&all[d..2 * d]).all(|&x| x == 0.0));
             assert_eq!(all[2 * d], 2.0 * d as f32);
+            put_rows(&mut all, &out, &[1, 0], (0, 2));
+            assert_eq!((&all[2 * d..3 * d], &all[..d]), (&out[..d], &out[d..]));
+            put_rows(&mut all, &[], &[], (0, 2));
             copy_rows(&mut [], &all, &[], (0, 2));
             add_rows(&mut all, &[], &[], (0, 2), 1.0);
         }

@@ -3,19 +3,18 @@
 //!
 //! Some rows of a sequence, one after the other, read nearly the same entries. So a block of rows is computed with all the
 //! entries that any of them reads, in matrix products; the scores beyond a row's own window are left out of its softmax.
+//! Scores and weights stand with a line for each entry and a lane for each row: then a vector holds all rows of a block, and
+//! sums over a window are sums of vectors.
 
 use std::ops::Range;
 
 use multiversion::multiversion;
 
-use super::math::{dot, exp, max, sum};
-use super::matmul::{add_matmul_transposed, append_matmul_bias, transpose};
-use super::parts::{add_rows, copy_rows};
-
-/// Rows of a block.
-const BLOCK_ROWS: usize = 16;
-/// Numbers of a vector. Blocks have whole vectors of entries, the last ones of zeros.
-const LANES: usize = 16;
+use super::lanes::{LANES, softmax};
+use super::math::fma_lanes;
+use super::matmul::{add_matmul_transposed, append_matmul_bias};
+use super::parts::{add_rows, copy_rows, put_rows};
+use super::transpose::{transpose, transpose_into};
 
 /// Sequences of entries, and how far the rows look back in them. Rows are time-major: row `t * sequences + s` is that of
 /// the last steps of sequence `s`.
@@ -76,8 +75,8 @@ impl Windows {
         let (mut blocks, mut start) = (Vec::new(), 0);
         for (sequence, &count) in self.counts.iter().enumerate() {
             let entries = &self.entries[start..start + count];
-            for t in (0..self.steps()).step_by(BLOCK_ROWS) {
-                let steps = t..(t + BLOCK_ROWS).min(self.steps());
+            for t in (0..self.steps()).step_by(LANES) {
+                let steps = t..(t + LANES).min(self.steps());
                 let mut rows: Vec<Row> = self.rows(sequence, steps).collect();
                 let first = rows.iter().map(|row| row.window.start).min().unwrap_or(0);
                 let end = rows.last().map_or(first, |row| row.window.end);
@@ -102,7 +101,7 @@ struct Row {
     window: Range<usize>,
 }
 
-/// Rows of a sequence that follow each other, and the entries that they read.
+/// Rows of a sequence that follow each other, at most [`LANES`], and the entries that they read.
 struct Block<'a> {
     rows: Vec<Row>,
     /// The numbers of the rows.
@@ -111,10 +110,32 @@ struct Block<'a> {
 }
 
 impl Block<'_> {
-    /// Entries with those that fill the last vector.
-    fn width(&self) -> usize {
-        self.entries.len().next_multiple_of(LANES)
+    /// The windows of the rows, lane by lane; empty in lanes without a row.
+    fn windows(&self) -> LaneWindows {
+        let mut windows = LaneWindows {
+            first: [0; LANES],
+            end: [0; LANES],
+        };
+        for (lane, Row { window, .. }) in self.rows.iter().enumerate() {
+            windows.first[lane] = window.start as u32;
+            windows.end[lane] = window.end as u32;
+        }
+        windows
     }
+
+    /// Where the scores of distances of the block's first entry begin, among those of all rows with paddings: a row's last
+    /// distance, 0, belongs to the last entry of its window. Each row's begin one number less than `longest` after those of
+    /// the row before.
+    fn first_score(&self, longest: usize) -> usize {
+        let end = self.rows.first().map_or(0, |row| row.window.end);
+        self.entries.len() + longest - end
+    }
+}
+
+/// The first place and the end of the windows of a block's rows, among its entries.
+struct LaneWindows {
+    first: [u32; LANES],
+    end: [u32; LANES],
 }
 
 /// The queries `q` `[rows, heads * d]`, the tables `k` and `v` `[entries, heads * d]`, what all queries ask of contents and
@@ -141,32 +162,34 @@ impl Operands<'_> {
         first..first + self.d
     }
 
-    /// Copies a head of the entries of a block to `out`, `[width, d]`.
+    /// Copies a head of the entries of a block to `out`, `[entries, d]`.
     fn gather(&self, out: &mut Vec<f32>, table: &[f32], block: &Block<'_>, head: usize) {
-        out.resize(block.width() * self.d, 0.0);
-        let (filled, rest) = out.split_at_mut(block.entries.len() * self.d);
-        copy_rows(filled, table, block.entries, (head, self.heads));
+        out.resize(block.entries.len() * self.d, 0.0);
+        copy_rows(out, table, block.entries, (head, self.heads));
+    }
+
+    /// Copies a head of the rows of a block to `out`, `[LANES, d]`, with zeros in lanes without a row.
+    fn gather_rows(&self, out: &mut Vec<f32>, all: &[f32], block: &Block<'_>, head: usize) {
+        out.resize(LANES * self.d, 0.0);
+        let (filled, rest) = out.split_at_mut(block.rows.len() * self.d);
+        copy_rows(filled, all, &block.numbers, (head, self.heads));
         rest.fill(0.0);
     }
 
-    /// Copies a head of the rows of a block to `out`, `[rows, d]`.
-    fn gather_rows(&self, out: &mut Vec<f32>, all: &[f32], block: &Block<'_>, head: usize) {
-        out.resize(block.rows.len() * self.d, 0.0);
-        copy_rows(out, all, &block.numbers, (head, self.heads));
-    }
-
-    /// Returns what all rows ask, times the factor on scores: `bias` and their queries.
-    fn ask(&self, bias: &[f32]) -> Vec<f32> {
-        let mut asked = self.q.to_vec();
-        shift_and_scale(&mut asked, bias, self.scale);
-        asked
+    /// Writes what a head of the rows of a block asks, times the factor on scores, to `out`, as in
+    /// [`gather_rows`](Self::gather_rows): `bias` and their queries.
+    fn ask_rows(&self, out: &mut Vec<f32>, bias: &[f32], block: &Block<'_>, head: usize) {
+        self.gather_rows(out, self.q, block, head);
+        let filled = &mut out[..block.rows.len() * self.d];
+        shift_and_scale(filled, &bias[self.part(0, head)], self.scale);
     }
 
     /// Returns the scores of all rows at the distances from 0 on, `[rows, heads, count]`.
     pub(crate) fn distance_scores(&self, count: usize) -> Vec<f32> {
         let rows = self.q.len() / (self.heads * self.d);
         let numbers: Vec<u32> = (0..rows.max(count) as u32).collect();
-        let asked = self.ask(self.distance_bias);
+        let mut asked = self.q.to_vec();
+        shift_and_scale(&mut asked, self.distance_bias, self.scale);
         let mut scores = vec![0.0; rows * self.heads * count];
         let mut queries = vec![0.0; rows * self.d];
         let (mut keys, mut products) = (vec![0.0; count * self.d], Vec::new());
@@ -211,88 +234,76 @@ fn shift_and_scale(x: &mut [f32], bias: &[f32], factor: f32) {
     }
 }
 
-/// Adds to `readout` `[rows, heads * d]`, which is 0, and returns the weights for [`relative_read_gradient`].
+/// Writes `readout` `[rows, heads * d]`, and returns the weights for [`relative_read_gradient`].
 pub(crate) fn relative_read(
     readout: &mut [f32],
     operands: Operands<'_>,
     windows: &Windows,
 ) -> Vec<f32> {
     let (d, longest, blocks) = (operands.d, windows.longest(), windows.blocks());
-    let sizes = blocks.iter().map(|block| block.rows.len() * block.width());
-    let mut weights = Vec::with_capacity(operands.heads * sizes.sum::<usize>());
-    let [content_queries, distance_queries] =
-        [operands.content_bias, operands.distance_bias].map(|bias| operands.ask(bias));
+    let entries = blocks.iter().map(|block| block.entries.len());
+    let mut weights = Vec::with_capacity(operands.heads * LANES * entries.sum::<usize>());
     let [mut gathered, mut asked, mut of_distances, mut read] = std::array::from_fn(|_| Vec::new());
+    let (mut queries, mut shifted) = (vec![0.0; d * LANES], Vec::new());
     for head in 0..operands.heads {
         let distances = operands.reversed_distances(longest, head);
         let distances = transpose(&distances, longest, d);
         for block in &blocks {
-            let (rows, width) = (block.rows.len(), block.width());
-            operands.gather(&mut gathered, operands.k, block, head);
-            let keys = transpose(&gathered, width, d);
-            operands.gather_rows(&mut asked, &content_queries, block, head);
-            let first = weights.len();
-            append_matmul_bias(&mut weights, &asked, &keys, &[], (rows, d, width));
-            operands.gather_rows(&mut asked, &distance_queries, block, head);
-            // Between paddings, so that a vector that begins or ends beyond a row of it can be read.
+            let (rows, entries) = (block.rows.len(), block.entries.len());
+            operands.ask_rows(&mut asked, operands.distance_bias, block, head);
             of_distances.clear();
-            of_distances.resize(width, 0.0);
+            of_distances.resize(entries, 0.0);
+            let asked_of_distances = &asked[..rows * d];
+            let sizes = (rows, d, longest);
             append_matmul_bias(
                 &mut of_distances,
-                &asked,
+                asked_of_distances,
                 &distances,
                 &[],
-                (rows, d, longest),
+                sizes,
             );
-            of_distances.resize(of_distances.len() + width, 0.0);
-            softmax_of_windows(&mut weights[first..], &of_distances, &block.rows, longest);
+            of_distances.resize(of_distances.len() + entries, 0.0);
+            shifted.resize(entries * LANES, 0.0);
+            let scores = (&of_distances[block.first_score(longest)..], longest - 1);
+            transpose_into((&mut shifted, LANES), scores, (rows, entries));
+
+            operands.ask_rows(&mut asked, operands.content_bias, block, head);
+            transpose_into((&mut queries, LANES), (&asked, d), (LANES, d));
+            operands.gather(&mut gathered, operands.k, block, head);
+            let first = weights.len();
+            append_matmul_bias(&mut weights, &gathered, &queries, &[], (entries, d, LANES));
+            let weights = &mut weights[first..];
+            softmax_of_windows(weights, &shifted, &block.windows());
+
             operands.gather(&mut gathered, operands.v, block, head);
             read.clear();
-            append_matmul_bias(
-                &mut read,
-                &weights[first..],
-                &gathered,
-                &[],
-                (rows, width, d),
+            add_matmul_transposed(&mut read, weights, &gathered, (LANES, entries, d));
+            put_rows(
+                readout,
+                &read[..rows * d],
+                &block.numbers,
+                (head, operands.heads),
             );
-            add_rows(readout, &read, &block.numbers, (head, operands.heads), 1.0);
         }
     }
     weights
 }
 
-/// Adds the scores of distances `[rows, longest]`, the longest distance first, to the scores of contents `[rows, width]`,
-/// and replaces the sums by their softmax over each row's window, 0 beyond it. `width` numbers stand before and behind the
-/// scores of distances.
+/// Adds the scores of distances to the scores of contents, both `[entries, LANES]`, and replaces the sums by their softmax
+/// over each lane's window, 0 beyond it.
 #[multiversion(targets = "simd")]
-fn softmax_of_windows(scores: &mut [f32], of_distances: &[f32], rows: &[Row], longest: usize) {
-    let width = scores.len() / rows.len();
-    let all = scores.chunks_exact_mut(width).zip(rows);
-    for (row, (scores, Row { window, .. })) in all.enumerate() {
-        // The last distance, 0, belongs to the window's last entry. What stands beyond the row is left out below.
-        let shifted = &of_distances[width + (row + 1) * longest - window.end..][..width];
-        let (first, end) = (window.start as u32, window.end as u32);
-        let vectors = scores.as_chunks_mut::<LANES>().0;
-        let of_distances = shifted.as_chunks::<LANES>().0;
-        for (vector, (scores, shifted)) in vectors.iter_mut().zip(of_distances).enumerate() {
-            let start = (vector * LANES) as u32;
-            for lane in 0..LANES {
-                let place = start + lane as u32;
-                let score = scores[lane] + shifted[lane];
-                let is_within = (place >= first) & (place < end);
-                scores[lane] = if is_within { score } else { f32::NEG_INFINITY };
-            }
+fn softmax_of_windows(scores: &mut [f32], of_distances: &[f32], windows: &LaneWindows) {
+    let scores = scores.as_chunks_mut::<LANES>().0;
+    let of_distances = of_distances.as_chunks::<LANES>().0;
+    for (place, (scores, shifted)) in scores.iter_mut().zip(of_distances).enumerate() {
+        let place = place as u32;
+        for lane in 0..LANES {
+            let score = scores[lane] + shifted[lane];
+            let is_within = (place >= windows.first[lane]) & (place < windows.end[lane]);
+            scores[lane] = if is_within { score } else { f32::NEG_INFINITY };
         }
-        let largest = max(scores);
-        for scores in scores.as_chunks_mut::<LANES>().0 {
-            for score in scores {
-                let e = exp(*score - largest);
-                *score = if *score == f32::NEG_INFINITY { 0.0 } else { e };
-            }
-        }
-        let factor = 1.0 / sum(scores);
-        scores.iter_mut().for_each(|score| *score *= factor);
     }
+    softmax(scores);
 }
 
 /// Output buffers for the gradients of the operands, in the operands' shapes, of zeros. An empty buffer of keys or values
@@ -320,8 +331,6 @@ pub(crate) fn relative_read_gradient(
     windows: &Windows,
 ) {
     let (d, longest, blocks) = (operands.d, windows.longest(), windows.blocks());
-    let [content_queries, distance_queries] =
-        [operands.content_bias, operands.distance_bias].map(|bias| operands.ask(bias));
     let [
         mut gathered,
         mut asked,
@@ -329,75 +338,64 @@ pub(crate) fn relative_read_gradient(
         mut d_scores,
         mut d_shifted,
     ] = std::array::from_fn(|_| Vec::new());
-    let [mut d_asked, mut d_entries] = [Vec::new(), Vec::new()];
+    let [mut d_asked, mut d_entries, mut by_row] = std::array::from_fn(|_| Vec::new());
+    let mut d_read_by_lane = vec![0.0; d * LANES];
     for head in 0..operands.heads {
         let part = (head, operands.heads);
         let distances = operands.reversed_distances(longest, head);
         let mut d_distances = vec![0.0; distances.len()];
         for block in &blocks {
-            let (rows, width) = (block.rows.len(), block.width());
+            let (rows, entries) = (block.rows.len(), block.entries.len());
             let of_block;
-            (of_block, weights) = weights.split_at(rows * width);
-            let of_entries = block.entries.len() * d;
+            (of_block, weights) = weights.split_at(entries * LANES);
+            let numbers = &block.numbers;
             operands.gather_rows(&mut d_read, d_readout, block, head);
             // The entries' contents, then the scores.
             if !gradients.v.is_empty() {
                 d_entries.clear();
-                add_matmul_transposed(&mut d_entries, of_block, &d_read, (width, rows, d));
-                add_rows(
-                    gradients.v,
-                    &d_entries[..of_entries],
-                    block.entries,
-                    part,
-                    1.0,
-                );
+                append_matmul_bias(&mut d_entries, of_block, &d_read, &[], (entries, LANES, d));
+                add_rows(gradients.v, &d_entries, block.entries, part, 1.0);
             }
+            transpose_into((&mut d_read_by_lane, LANES), (&d_read, d), (LANES, d));
             operands.gather(&mut gathered, operands.v, block, head);
-            let contents = transpose(&gathered, width, d);
             d_scores.clear();
-            append_matmul_bias(&mut d_scores, &d_read, &contents, &[], (rows, d, width));
-            d_shifted.clear();
-            d_shifted.resize(rows * longest, 0.0);
-            let of_scores = (&mut d_scores[..], &mut d_shifted[..]);
-            score_gradients(of_scores, of_block, &block.rows, longest);
+            let sizes = (entries, d, LANES);
+            append_matmul_bias(&mut d_scores, &gathered, &d_read_by_lane, &[], sizes);
+            score_gradients(&mut d_scores, of_block);
             // Keys, and the queries of contents.
             if !gradients.k.is_empty() {
-                operands.gather_rows(&mut asked, &content_queries, block, head);
+                operands.ask_rows(&mut asked, operands.content_bias, block, head);
                 d_entries.clear();
-                add_matmul_transposed(&mut d_entries, &d_scores, &asked, (width, rows, d));
-                add_rows(
-                    gradients.k,
-                    &d_entries[..of_entries],
-                    block.entries,
-                    part,
-                    1.0,
-                );
+                append_matmul_bias(&mut d_entries, &d_scores, &asked, &[], (entries, LANES, d));
+                add_rows(gradients.k, &d_entries, block.entries, part, 1.0);
             }
             operands.gather(&mut gathered, operands.k, block, head);
+            by_row.resize(LANES * entries, 0.0);
+            transpose_into((&mut by_row, entries), (&d_scores, LANES), (entries, LANES));
+            let by_row = &by_row[..rows * entries];
             d_asked.clear();
-            append_matmul_bias(&mut d_asked, &d_scores, &gathered, &[], (rows, width, d));
+            append_matmul_bias(&mut d_asked, by_row, &gathered, &[], (rows, entries, d));
             add_rows(
                 gradients.content_queries,
                 &d_asked,
-                &block.numbers,
+                numbers,
                 part,
                 operands.scale,
             );
             // Distances, and the queries of distances.
-            operands.gather_rows(&mut asked, &distance_queries, block, head);
-            add_matmul_transposed(&mut d_distances, &d_shifted, &asked, (longest, rows, d));
+            d_shifted.clear();
+            d_shifted.resize(rows * longest, 0.0);
+            copy_windows(&mut d_shifted, by_row, block, longest);
+            operands.ask_rows(&mut asked, operands.distance_bias, block, head);
+            let asked = &asked[..rows * d];
+            add_matmul_transposed(&mut d_distances, &d_shifted, asked, (longest, rows, d));
             d_asked.clear();
-            append_matmul_bias(
-                &mut d_asked,
-                &d_shifted,
-                &distances,
-                &[],
-                (rows, longest, d),
-            );
+            let sizes = (rows, longest, d);
+            append_matmul_bias(&mut d_asked, &d_shifted, &distances, &[], sizes);
             add_rows(
                 gradients.distance_queries,
                 &d_asked,
-                &block.numbers,
+                numbers,
                 part,
                 operands.scale,
             );
@@ -408,25 +406,28 @@ pub(crate) fn relative_read_gradient(
     }
 }
 
-/// Backward pass of [`softmax_of_windows`]: turns the gradient of the weights into that of the scores of contents, and
-/// copies it to that of the scores of distances, which must be 0 beforehand.
+/// Backward pass of [`softmax_of_windows`]: turns the gradient of the weights into that of the scores, both `[entries,
+/// LANES]`.
 #[multiversion(targets = "simd")]
-fn score_gradients(
-    (d_scores, d_shifted): (&mut [f32], &mut [f32]),
-    weights: &[f32],
-    rows: &[Row],
-    longest: usize,
-) {
-    let width = weights.len() / rows.len();
-    let all = d_scores
-        .chunks_exact_mut(width)
-        .zip(weights.chunks_exact(width));
-    let all = all.zip(d_shifted.chunks_exact_mut(longest));
-    for (Row { window, .. }, ((d_scores, weights), d_shifted)) in rows.iter().zip(all) {
-        let mean = dot(d_scores, weights);
-        for (d, weight) in d_scores.iter_mut().zip(weights) {
-            *d = weight * (*d - mean);
+fn score_gradients(d_scores: &mut [f32], weights: &[f32]) {
+    let d_scores = d_scores.as_chunks_mut::<LANES>().0;
+    let weights = weights.as_chunks::<LANES>().0;
+    let mut mean = [0.0; LANES];
+    for (d, weights) in d_scores.iter().zip(weights) {
+        mean = fma_lanes(*d, *weights, mean);
+    }
+    for (d, weights) in d_scores.iter_mut().zip(weights) {
+        for lane in 0..LANES {
+            d[lane] = weights[lane] * (d[lane] - mean[lane]);
         }
-        d_shifted[longest - window.len()..].copy_from_slice(&d_scores[window.clone()]);
+    }
+}
+
+/// Copies the windows of the rows of `scores` `[rows, entries]` to the ends of the rows of `shifted` `[rows, longest]`.
+fn copy_windows(shifted: &mut [f32], scores: &[f32], block: &Block<'_>, longest: usize) {
+    let rows = shifted.chunks_exact_mut(longest);
+    let rows = rows.zip(scores.chunks_exact(block.entries.len()));
+    for ((shifted, scores), Row { window, .. }) in rows.zip(&block.rows) {
+        shifted[longest - window.len()..].copy_from_slice(&scores[window.clone()]);
     }
 }

@@ -14,7 +14,8 @@ use crate::kernels::activation::{Activation, activate, activation_gradient};
 use crate::kernels::addressing::{LaneSizes, MemorySizes, Saved};
 use crate::kernels::elementwise::{add_sum_rows, add_to};
 use crate::kernels::lstm::{StepState, lstm_step, lstm_step_gradient};
-use crate::kernels::matmul::{add_matmul, add_matmul_transposed, append_matmul_bias, transpose};
+use crate::kernels::matmul::{add_matmul, add_matmul_transposed, append_matmul_bias};
+use crate::kernels::transpose::transpose;
 use crate::params::ParamId;
 use crate::tensor::{Tensor, shape, values};
 

@@ -3,7 +3,8 @@
 use crate::graph::{GradKey, GradStore, Graph};
 use crate::kernels::elementwise::{add_sum_rows, add_to};
 use crate::kernels::gru::{StepSaved, gru_step, gru_step_gradient};
-use crate::kernels::matmul::{add_matmul, add_matmul_transposed, append_matmul_bias, transpose};
+use crate::kernels::matmul::{add_matmul, add_matmul_transposed, append_matmul_bias};
+use crate::kernels::transpose::transpose;
 use crate::ops::sequence::{Sizes, state_before, zero_started};
 use crate::params::ParamId;
 use crate::tensor::{Tensor, shape, values};

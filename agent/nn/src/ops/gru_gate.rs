@@ -2,12 +2,9 @@
 
 use crate::graph::{GradKey, GradStore, Graph};
 use crate::kernels::elementwise::add_sum_rows;
-use crate::kernels::gru_gate::{
-    join, mix, mix_gradient, reset, reset_gradient, scale_second_half, split,
-};
-use crate::kernels::matmul::{
-    add_matmul, add_matmul_transposed, append_matmul_bias, matmul_bias, transpose,
-};
+use crate::kernels::gru_gate::{mix, mix_gradient, reset, reset_gradient};
+use crate::kernels::matmul::{add_matmul, add_matmul_transposed, append_matmul_bias};
+use crate::kernels::transpose::transpose;
 use crate::params::ParamId;
 use crate::tensor::{Tensor, shape, values};
 
@@ -47,39 +44,28 @@ impl Graph<'_> {
         let shift: Vec<f32> = std::iter::repeat_n(0.0, width)
             .chain(bias.iter().map(|bias| -bias))
             .collect();
-        let mut out = vec![0.0; rows * width];
+        let mut out = Vec::with_capacity(rows * width);
         let mut gates = Vec::with_capacity(rows * 2 * width);
         let mut candidate = Vec::with_capacity(rows * width);
-        let mut pair = vec![0.0; BLOCK_ROWS.min(rows) * 2 * width];
+        let mut kept = vec![0.0; BLOCK_ROWS.min(rows) * width];
+        let [of_y, of_x] = halves(w_gates);
+        let [candidate_of_y, candidate_of_x] = halves(w_candidate);
         for first in (0..rows).step_by(BLOCK_ROWS) {
             let count = BLOCK_ROWS.min(rows - first);
             let block = first * width..(first + count) * width;
-            let pair = &mut pair[..2 * block.len()];
-            let x = &values(x)[block.clone()];
-            join(pair, &values(y)[block.clone()], x, width);
-            append_matmul_bias(
-                &mut gates,
-                pair,
-                w_gates,
-                &shift,
-                (count, 2 * width, 2 * width),
-            );
+            let kept = &mut kept[..block.len()];
+            let [x, y] = [x, y].map(|rows| &values(rows)[block.clone()]);
+            let sizes = (count, width, 2 * width);
+            append_matmul_bias(&mut gates, y, of_y, &shift, sizes);
             let gates = &mut gates[2 * block.start..];
-            reset(pair, gates, width);
-            append_matmul_bias(
-                &mut candidate,
-                pair,
-                w_candidate,
-                &[],
-                (count, 2 * width, width),
-            );
-            mix(
-                &mut out[block.clone()],
-                &mut candidate[block.start..],
-                gates,
-                x,
-                width,
-            );
+            add_matmul(gates, x, of_x, sizes);
+            reset(gates, kept, x, width);
+            let sizes = (count, width, width);
+            append_matmul_bias(&mut candidate, y, candidate_of_y, &[], sizes);
+            let candidate = &mut candidate[block.start..];
+            add_matmul(candidate, kept, candidate_of_x, sizes);
+            out.extend_from_slice(x);
+            mix(&mut out[block], candidate, gates, width);
         }
         let out = self.constant(out, (rows, width));
         let keys = Keys {
@@ -124,11 +110,17 @@ struct Saved {
     candidate: Vec<f32>,
 }
 
-/// Gradients of the parameters, summed over blocks.
+/// Returns the upper half of a weight, which multiplies y, and the lower half, which multiplies x.
+fn halves(weight: &[f32]) -> [&[f32]; 2] {
+    let (of_y, of_x) = weight.split_at(weight.len() / 2);
+    [of_y, of_x]
+}
+
+/// Gradients of the parameters, summed over blocks: of the upper halves, then of the lower ones.
 #[derive(Default)]
 struct Sums {
-    gates: Vec<f32>,
-    candidate: Vec<f32>,
+    gates: [Vec<f32>; 2],
+    candidate: [Vec<f32>; 2],
     /// Of the shifts of r and z: the first half is that of no parameter.
     shift: Vec<f32>,
 }
@@ -136,42 +128,49 @@ struct Sums {
 impl Saved {
     fn backward(self, d_out: &[f32], grads: &mut GradStore<'_>) {
         let (rows, width) = shape(&self.x);
-        let w_gates = transpose(values(&self.w_gates), 2 * width, 2 * width);
-        let w_candidate = transpose(values(&self.w_candidate), 2 * width, width);
-        let [mut dx, mut dy] = [0, 1].map(|_| vec![0.0; rows * width]);
+        let [w_gates, w_candidate] =
+            [(&self.w_gates, 2 * width), (&self.w_candidate, width)].map(|(weight, outputs)| {
+                halves(values(weight)).map(|half| transpose(half, width, outputs))
+            });
+        let [mut dx, mut dy] = [0, 1].map(|_| Vec::with_capacity(rows * width));
         let mut sums = Sums::default();
-        let largest = BLOCK_ROWS.min(rows) * 2 * width;
-        let [mut pair, mut d_gates, mut d_pair] = std::array::from_fn(|_| vec![0.0; largest]);
-        let mut d_candidate = vec![0.0; largest / 2];
+        let largest = BLOCK_ROWS.min(rows) * width;
+        let mut d_gates = vec![0.0; 2 * largest];
+        let mut d_candidate = vec![0.0; largest];
+        let mut d_kept = Vec::with_capacity(largest);
         for first in (0..rows).step_by(BLOCK_ROWS) {
             let count = BLOCK_ROWS.min(rows - first);
             let block = first * width..(first + count) * width;
-            let doubled = 2 * block.start..2 * block.end;
-            let [pair, d_gates, d_pair] =
-                [&mut pair, &mut d_gates, &mut d_pair].map(|buffer| &mut buffer[..doubled.len()]);
+            dx.extend_from_slice(&d_out[block.clone()]);
+            let dx = &mut dx[block.clone()];
+            let d_gates = &mut d_gates[..2 * block.len()];
             let d_candidate = &mut d_candidate[..block.len()];
-            let x = &values(&self.x)[block.clone()];
-            let y = &values(&self.y)[block.clone()];
-            let gates = &self.gates[doubled];
+            let [x, y] = [&self.x, &self.y].map(|rows| &values(rows)[block.clone()]);
+            let gates = &self.gates[2 * block.start..2 * block.end];
             let candidate = &self.candidate[block.clone()];
-            let outputs = (&mut *d_candidate, &mut *d_gates, &mut *d_pair);
-            mix_gradient(outputs, &d_out[block.clone()], candidate, gates, x, width);
-            let d_inputs = matmul_bias(d_candidate, &w_candidate, &[], (count, width, 2 * width));
-            reset_gradient((&mut *d_gates, &mut *d_pair), &d_inputs, gates, x, width);
-            join(pair, y, x, width);
-            let square = (2 * width, count, 2 * width);
-            add_matmul_transposed(&mut sums.gates, pair, d_gates, square);
-            scale_second_half(pair, gates, width);
-            let tall = (2 * width, count, width);
-            add_matmul_transposed(&mut sums.candidate, pair, d_candidate, tall);
+            let outputs = (&mut *d_candidate, &mut *d_gates, &mut *dx);
+            mix_gradient(outputs, candidate, gates, x, width);
+            let square = (count, width, width);
+            append_matmul_bias(&mut dy, d_candidate, &w_candidate[0], &[], square);
+            d_kept.clear();
+            append_matmul_bias(&mut d_kept, d_candidate, &w_candidate[1], &[], square);
+            reset_gradient((&mut *d_gates, &mut *dx), &mut d_kept, gates, x, width);
+            let kept = &d_kept;
+            let wide = (width, count, 2 * width);
+            add_matmul_transposed(&mut sums.gates[0], y, d_gates, wide);
+            add_matmul_transposed(&mut sums.gates[1], x, d_gates, wide);
+            let square = (width, count, width);
+            add_matmul_transposed(&mut sums.candidate[0], y, d_candidate, square);
+            add_matmul_transposed(&mut sums.candidate[1], kept, d_candidate, square);
             add_sum_rows(&mut sums.shift, d_gates, 2 * width);
-            add_matmul(d_pair, d_gates, &w_gates, (count, 2 * width, 2 * width));
-            split(&mut dy[block.clone()], &mut dx[block], d_pair, width);
+            let back = (count, 2 * width, width);
+            add_matmul(&mut dy[block], d_gates, &w_gates[0], back);
+            add_matmul(dx, d_gates, &w_gates[1], back);
         }
         grads.give(&self.keys.x, dx);
         grads.give(&self.keys.y, dy);
-        grads.give(&self.keys.gates, sums.gates);
-        grads.give(&self.keys.candidate, sums.candidate);
+        grads.give(&self.keys.gates, sums.gates.concat());
+        grads.give(&self.keys.candidate, sums.candidate.concat());
         let d_bias = sums.shift.iter().skip(width).map(|d| -d).collect();
         grads.give(&self.keys.bias, d_bias);
     }

@@ -1,7 +1,11 @@
 //! Linear maps with an activation, and activations alone.
 
+use std::ops::Range;
+
 use crate::graph::Graph;
-use crate::kernels::activation::{Activation, activate, activation_gradient};
+use crate::kernels::activation::{
+    Activation, activate, activation_gradient, rectify, rectify_gradient,
+};
 use crate::kernels::elementwise::add_sum_rows;
 use crate::kernels::matmul::{
     Sizes, add_matmul, add_matmul_transposed, append_matmul_bias, matmul_bias,
@@ -74,6 +78,30 @@ impl Graph<'_> {
             let y_again = y.clone();
             self.record(&y, move |mut dy, grads| {
                 activation_gradient(&mut dy, values(&y_again), activation);
+                grads.give(&x_key, dy);
+            });
+        }
+        y
+    }
+
+    /// `x` `[M, N]` with max(x, 0) in some of its columns, with derivative 0 at 0.
+    ///
+    /// # Panics
+    /// When the range ends beyond the last column.
+    pub fn rectify_columns(&mut self, x: &Tensor, columns: Range<usize>) -> Tensor {
+        let (rows, width) = shape(x);
+        assert!(
+            columns.end <= width,
+            "{columns:?} of a matrix with {width} columns"
+        );
+        let mut y = values(x).to_vec();
+        rectify(&mut y, width, columns.clone());
+        let y = self.constant(y, (rows, width));
+        let x_key = self.key(x);
+        if x_key.wanted() {
+            let y_again = y.clone();
+            self.record(&y, move |mut dy, grads| {
+                rectify_gradient(&mut dy, values(&y_again), width, columns);
                 grads.give(&x_key, dy);
             });
         }

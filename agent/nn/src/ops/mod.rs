@@ -31,3 +31,4 @@ pub(crate) mod retention;
 pub(crate) mod rows;
 pub(crate) mod scan;
 pub(crate) mod sequence;
+pub(crate) mod window_hops;

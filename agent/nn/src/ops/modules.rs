@@ -3,13 +3,12 @@
 use crate::graph::{GradKey, GradStore, Graph};
 use crate::kernels::elementwise::{add_sum_rows, add_to};
 use crate::kernels::lstm::{StepState, lstm_step, lstm_step_gradient};
-use crate::kernels::matmul::{
-    add_matmul, add_matmul_transposed, append_matmul_bias, matmul_bias, transpose,
-};
+use crate::kernels::matmul::{add_matmul, add_matmul_transposed, append_matmul_bias, matmul_bias};
 use crate::kernels::modules::{
     Talk, entry_gradient, entry_scores, hear, hear_gradient, join_inputs,
 };
 use crate::kernels::parts::{add_rows, copy_rows};
+use crate::kernels::transpose::transpose;
 use crate::params::ParamId;
 use crate::tensor::{Tensor, shape, values};
 

@@ -8,11 +8,11 @@
 use std::f32::consts::SQRT_2;
 
 use crate::hyper::section::section;
+use crate::memory::attention::Width;
 use crate::memory::attention::query::WindowQuery;
 use crate::memory::attention::window::{Context, Read, Reader, Rows};
-use crate::memory::attention::{Width, half_rectified};
 use crate::memory::{CoreContext, Network};
-use crate::nn::{self, Activation, Graph, Init, ParamId};
+use crate::nn::{Activation, Graph, HopParams, Init, ParamId};
 use crate::onnx::{self, Attribute, StepGraph};
 
 section! {
@@ -127,23 +127,21 @@ impl Reader for MemN2n {
 
     /// u¹ = B q, uᵏ⁺¹ = H uᵏ + oᵏ; the features are a layer on the last u, half of it rectified.
     fn read(&self, graph: &mut Graph<'_>, rows: &Rows<'_>) -> Read {
-        let Rows {
-            x, entries, index, ..
-        } = *rows;
         let (weight, bias) = self.query;
-        let mut u = graph.linear(x, weight, Some(bias), Activation::Identity);
-        let mut attention = Vec::with_capacity(self.hops);
-        for _ in 0..self.hops {
-            let (o, p) = self.window.ask(graph, &u, entries, index);
-            let kept = graph.linear(&u, self.hop, None, Activation::Identity);
-            u = graph.add(&kept, &o);
-            attention.push(nn::values(&p).to_vec());
-        }
+        let question = graph.linear(rows.x, weight, Some(bias), Activation::Identity);
+        let WindowQuery { key, value, times } = &self.window;
+        let hop = HopParams {
+            key: *key,
+            value: *value,
+            times: times.as_ref().map(|times| (times.key, times.value)),
+            hop: self.hop,
+        };
+        let read = graph.window_hops(&question, rows.entries, rows.index, &hop, self.hops);
         let (weight, bias) = self.output;
-        let y = graph.linear(&u, weight, Some(bias), Activation::Identity);
+        let y = graph.linear(&read.question, weight, Some(bias), Activation::Identity);
         Read {
-            features: half_rectified(graph, &y, self.hidden_size),
-            attention,
+            features: graph.rectify_columns(&y, 0..self.hidden_size / 2),
+            attention: read.attention,
             carried: Vec::new(),
         }
     }
@@ -201,7 +199,7 @@ mod tests {
     use crate::hyper::Hyperparameters;
     use crate::memory::MemoryCore;
     use crate::memory::attention::Order;
-    use crate::nn::Params;
+    use crate::nn::{self, Params};
     use crate::spaces::actions::ActionHeads;
 
     fn network<R>(

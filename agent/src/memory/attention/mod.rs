@@ -1,7 +1,6 @@
 //! Memories that read by attention, and what such reading is made of.
 
 use crate::hyper::section::section;
-use crate::nn::{Activation, Graph, Tensor};
 
 pub mod episodic_transformer;
 pub mod frame_stack;
@@ -34,11 +33,3 @@ section! {
 
 /// Deviation of fresh temporal embeddings (Sukhbaatar et al. 2015, arXiv:1503.08895).
 const TIME_STD: f32 = 0.1;
-
-/// Rectifies the first half of the columns (Oh et al. 2016, arXiv:1605.09128, section 3.3).
-fn half_rectified(graph: &mut Graph<'_>, y: &Tensor, columns: usize) -> Tensor {
-    let rectified = graph.columns(y, 0..columns / 2);
-    let rectified = graph.activate(&rectified, Activation::Relu);
-    let linear = graph.columns(y, columns / 2..columns);
-    graph.concat_cols(&[&rectified, &linear])
-}

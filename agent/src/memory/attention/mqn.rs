@@ -12,9 +12,9 @@
 use std::f32::consts::SQRT_2;
 
 use crate::hyper::section::section;
+use crate::memory::attention::Width;
 use crate::memory::attention::query::WindowQuery;
 use crate::memory::attention::window::{Context, Read, Reader, Rows};
-use crate::memory::attention::{Width, half_rectified};
 use crate::memory::recurrent::cell::{Cell, CellRun, zeroed};
 use crate::memory::recurrent::lstm::LstmCell;
 use crate::memory::{CoreContext, Network, State};
@@ -228,7 +228,7 @@ impl Reader for Mqn {
         let recalled = graph.linear(&h, self.recall, None, Activation::Identity);
         let y = graph.add(&recalled, &u);
         Read {
-            features: half_rectified(graph, &y, self.hidden_size),
+            features: graph.rectify_columns(&y, 0..self.hidden_size / 2),
             attention: vec![attention],
             carried,
         }

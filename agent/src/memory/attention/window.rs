@@ -51,17 +51,19 @@ impl Places<'_> {
             }
             let played = t - begun[lane].unwrap_or(0);
             let is_carried = begun[lane].is_none();
-            index.extend(
-                distances
-                    .clone()
-                    .map(|back| match back.checked_sub(played) {
-                        None | Some(0) => (first + row - back * batch) as i32,
-                        Some(beyond) if is_carried => {
-                            before(lane, beyond).map_or(EMPTY, |entry| entry as i32)
-                        }
-                        Some(_) => EMPTY,
+            let within = played.min(*distances.end());
+            let own = *distances.start()..=within;
+            index.extend(own.map(|back| (first + row - back * batch) as i32));
+            let beyond = (within + 1).max(*distances.start())..=*distances.end();
+            if is_carried {
+                index.extend(
+                    beyond.map(|back| {
+                        before(lane, back - played).map_or(EMPTY, |entry| entry as i32)
                     }),
-            );
+                );
+            } else {
+                index.extend(beyond.map(|_| EMPTY));
+            }
         }
         index
     }
@@ -93,7 +95,7 @@ impl Rows<'_> {
 pub struct Read {
     /// `[rows, feature_size]`.
     pub features: Tensor,
-    /// What [`Reader::attention`] names: `[rows, K]` each, the latest step first.
+    /// What [`Reader::attention`] names: `[rows, K]` each, the latest step first. May be empty if the graph records.
     pub attention: Vec<Vec<f32>>,
     /// The same matrices after the last step: `[B, width]` each.
     pub carried: Vec<Vec<f32>>,
