@@ -3,10 +3,12 @@
 Usage: python minari_datasets.py read ROOT ID
        python minari_datasets.py write ROOT ID SPACES EPISODES
        python minari_datasets.py compress ROOT ID
+       python minari_datasets.py declare ROOT ID STEPS CHUNK
 
 `read` prints what Minari finds in the dataset ROOT/ID. `write` makes one there: SPACES is a JSON object with the observation and
 the action space in Minari's words, EPISODES a list of objects as `read` prints them. `compress` writes the arrays of a dataset anew,
-in small chunks that are shuffled and compressed.
+in small chunks that are shuffled and compressed. `declare` replaces the rewards of an episode by so many, in such chunks, of which none
+is stored.
 """
 
 import json
@@ -116,6 +118,14 @@ def compress(path):
             file[name].attrs.update(own)
 
 
+def declare(path, steps, chunk):
+    with h5py.File(path, "a") as file:
+        del file["episode_0/rewards"]
+        file.create_dataset(
+            "episode_0/rewards", shape=(steps,), dtype="f8", chunks=(chunk,), maxshape=(None,)
+        )
+
+
 def main(command: str, root: str, dataset_id: str, *rest: str) -> None:
     # Minari reads it when it is imported.
     os.environ["MINARI_DATASETS_PATH"] = root
@@ -126,6 +136,8 @@ def main(command: str, root: str, dataset_id: str, *rest: str) -> None:
         write(minari, dataset_id, *map(json.loads, rest))
     elif command == "compress":
         compress(Path(root) / dataset_id / "data" / "main_data.hdf5")
+    elif command == "declare":
+        declare(Path(root) / dataset_id / "data" / "main_data.hdf5", *map(int, rest))
     else:
         print(json.dumps(read(minari, dataset_id), allow_nan=False))
 

@@ -308,7 +308,7 @@ pub enum EvaluateError {
     Unbalanced(#[from] Unbalanced),
     /// More episodes than may be held in memory.
     #[error(
-        "{episodes} episodes take more than the {max_bytes} bytes that a dataset may take in memory: record fewer, each into a \
+        "{episodes} episodes take more than the {max_bytes} bytes of memory that a dataset may use: record fewer, each into a \
          folder of its own"
     )]
     TooLarge {

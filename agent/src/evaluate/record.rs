@@ -11,7 +11,7 @@ pub struct RecordOptions {
     /// Episodes that are kept.
     pub episodes: usize,
     /// Seed of the environments and of the actions. The environments are those that a training run with this seed begins
-    /// with, never those of an evaluation.
+    /// with, and never the environments of an evaluation.
     pub seed: u64,
     /// How actions are chosen.
     pub mode: Mode,
@@ -20,7 +20,7 @@ pub struct RecordOptions {
     /// Episodes that a lane plays one after the other: one, but where episodes share what is to be remembered, all of a
     /// lifetime.
     pub episodes_per_lifetime: usize,
-    /// Most bytes that they may take in memory.
+    /// Limit of memory for the episodes, in bytes.
     pub max_bytes: usize,
 }
 
@@ -34,9 +34,8 @@ pub struct Recorded {
 }
 
 impl Player {
-    /// Plays rounds, in each of which every environment is reset with a seed of its own, and keeps the first episodes of each.
-    /// So an episode does not depend on how long others took, and short ones are not preferred. `kept` is told how many
-    /// episodes are complete.
+    /// Plays rounds. A round resets every environment with a seed of its own and keeps the first episodes of each. So an episode
+    /// does not depend on the length of others, and short ones are not preferred. `kept` gets the number of complete episodes.
     ///
     /// # Errors
     /// Those of [`Player::evaluate`], and more episodes than `max_bytes` hold.
@@ -220,7 +219,7 @@ mod tests {
         assert_eq!(dataset.episodes().len(), 7);
     }
 
-    /// Lanes that were complete early go on being played, and are kept no more.
+    /// A lane that was complete early is still played, and records nothing more.
     #[test]
     fn episodes_of_different_lengths_are_kept_one_of_each_lane() {
         let mut lengths = Dataset::new(TestTask::new(1, 1).spaces(), 100_000).unwrap();

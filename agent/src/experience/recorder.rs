@@ -36,7 +36,7 @@ impl OpenEpisodes {
         self.lanes.fill(None);
     }
 
-    /// Returns the bytes of what is under way.
+    /// Returns the bytes of the episodes under way.
     pub fn bytes(&self) -> usize {
         self.lanes
             .iter()

@@ -43,12 +43,12 @@ pub enum MinariError {
     Unfit {
         /// The file.
         path: PathBuf,
-        /// What does not fit, and where.
+        /// The fault and its place.
         detail: String,
     },
     /// More than may be held in memory.
     #[error(
-        "{}: its episodes take more than the {max_bytes} bytes that a dataset may take in memory; make one of fewer episodes",
+        "{}: its episodes take more than the {max_bytes} bytes of memory that a dataset may use; make one of fewer episodes",
         path.display()
     )]
     TooLarge {

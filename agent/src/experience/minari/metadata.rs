@@ -26,7 +26,7 @@ pub struct About {
     pub spec_id: String,
     /// The environment's arguments.
     pub kwargs: Map<String, Value>,
-    /// Who played: the id of an algorithm.
+    /// Id of the algorithm that played.
     pub player: String,
     /// How it chose its actions.
     pub mode: String,
@@ -110,7 +110,7 @@ fn dataset_id(name: &str) -> String {
     }
 }
 
-/// What is read of `metadata.json`.
+/// The fields of `metadata.json` that are read.
 #[derive(Deserialize)]
 struct Written {
     data_format: Option<String>,

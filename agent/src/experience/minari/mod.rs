@@ -26,5 +26,5 @@ pub use self::write::{check_free, write};
 const DATA: &str = "data";
 /// The numbers.
 const MAIN: &str = "main_data.hdf5";
-/// What they mean.
+/// The file that describes them.
 const METADATA: &str = "metadata.json";

@@ -230,8 +230,8 @@ pub(super) fn difference(dataset: &Space, environment: &Space) -> Option<String>
     (!is_same).then(|| format!("{} there, {} here", words(dataset), words(environment)))
 }
 
-/// Whether a part of the space is a picture to Minari, which writes it as JPEG unless it is told not to: bytes from 0 to 255, at
-/// least 32 by 32.
+/// Whether the space has a picture in Minari's sense: bytes from 0 to 255, at least 32 by 32. Minari writes these as JPEG, unless
+/// `jpeg_encoding` is false.
 pub(super) fn has_pictures(space: &Space) -> bool {
     match space {
         Space::Box {

@@ -73,7 +73,7 @@ pub fn write(
 struct Unfinished(PathBuf);
 
 impl Unfinished {
-    /// Creates it next to the one that it becomes.
+    /// Creates the folder next to its later place.
     fn next_to(folder: &Path) -> Result<Self, MinariError> {
         let parent = folder.parent().filter(|parent| *parent != Path::new(""));
         if let Some(parent) = parent {
