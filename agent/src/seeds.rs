@@ -15,6 +15,8 @@ pub enum Role {
     Evaluation,
     /// Sampled and scrambled actions of an evaluation.
     EvaluationActions,
+    /// Actions of a recording.
+    Recording,
 }
 
 /// Environment seeds lie below this; evaluation's have this bit, training's do not.

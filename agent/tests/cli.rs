@@ -269,6 +269,119 @@ fn an_interrupted_run_ends_with_the_files_of_one_never_stopped() {
     assert!(longer["trained_steps"].as_u64() > Some(81_000), "{longer}");
 }
 
+#[test]
+fn recorded_episodes_are_learned_from_and_known_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let record = "record --env-arg delay=4 --episodes 300";
+    let recorded = json(&format!("{record} --out data/chance-v0"), folder);
+    assert_eq!(recorded["player"], "random");
+    assert_eq!(
+        (&recorded["episodes"], &recorded["steps"]),
+        (&300.into(), &1_200.into())
+    );
+    let taken = format!("{record} --out data/chance-v0");
+    fail(&taken, folder, 1, &["data/chance-v0 exists"]);
+    let other = "train --algorithm dt --dataset data/chance-v0 --env RepeatFirst-v0 --out other";
+    fail(
+        other,
+        folder,
+        1,
+        &["metadata.json: observation_space", "there", "here"],
+    );
+    assert!(!folder.join("other").exists());
+
+    let train = "train --algorithm dt --dataset data/chance-v0 --env-arg delay=4 --train-every 64 --no-progress";
+    succeed(
+        &format!("{train} --total-timesteps 40000 --out whole"),
+        folder,
+    );
+    for (target, earned) in [("1", 1.0), ("-1", -1.0)] {
+        let asked = format!("evaluate --checkpoint whole --mode greedy --target-return={target}");
+        assert_eq!(json(&asked, folder)["mean_return"], earned);
+    }
+    assert!(!folder.join("whole/best.safetensors").exists());
+
+    let mut child = command(
+        &format!("{train} --total-timesteps 40000 --out parts"),
+        folder,
+    )
+    .stdout(Stdio::null())
+    .stderr(Stdio::null())
+    .spawn()
+    .unwrap();
+    await_training(&mut child, &folder.join("parts"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let data = folder.join("data/chance-v0");
+    std::fs::rename(&data, folder.join("data/kept")).unwrap();
+    succeed(&format!("{record} --seed 1 --out data/chance-v0"), folder);
+    let resume = "train --resume parts --no-progress";
+    fail(resume, folder, 1, &["begun with other episodes"]);
+    std::fs::remove_dir_all(&data).unwrap();
+    std::fs::rename(folder.join("data/kept"), &data).unwrap();
+    succeed(resume, folder);
+    let bytes = |run: &str| std::fs::read(folder.join(run).join("checkpoint.safetensors")).unwrap();
+    assert!(bytes("whole") == bytes("parts"));
+}
+
+#[test]
+fn agents_and_the_oracle_are_recorded() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let best = json(
+        "record --oracle --env-arg delay=3 --episodes 70 --out best",
+        folder,
+    );
+    assert_eq!(
+        (&best["mean_return"], &best["player"]),
+        (&1.0.into(), &"oracle".into())
+    );
+    succeed(
+        "train --algorithm dt --env-arg delay=3 --total-timesteps 640 --no-progress --out run",
+        folder,
+    );
+    let agent = "record --checkpoint run --mode greedy --target-return -1 --env-arg delay=5 --episodes 3 --out own";
+    let own = json(agent, folder);
+    assert_eq!(
+        (&own["env_args"]["delay"], &own["steps"]),
+        (&5.into(), &15.into())
+    );
+    fail(
+        "record --checkpoint run --oracle --out both",
+        folder,
+        2,
+        &["cannot be used with"],
+    );
+}
+
+/// Half a folder would be taken for a dataset.
+#[cfg(unix)]
+#[test]
+fn a_recording_that_is_stopped_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = command(
+        "record --env-arg delay=1000000 --episodes 64 --out data",
+        folder.path(),
+    )
+    .stderr(Stdio::piped())
+    .stdout(Stdio::null())
+    .spawn()
+    .unwrap();
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    let kill = format!("kill -INT {}", child.id());
+    assert!(
+        Command::new("sh")
+            .args(["-c", &kill])
+            .status()
+            .unwrap()
+            .success()
+    );
+    let status = child.wait().unwrap();
+    assert_eq!(status.code(), Some(130));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
 /// In this task random actions earn 1.02 of at most 1.1: more than the threshold of other tasks,
 /// and a score of 0 in this one.
 #[test]
@@ -412,6 +525,21 @@ fn wrong_training_flags_are_explained_in_a_line_and_leave_nothing_behind() {
             "train --algorithm ppo --env-draw delay=2..4",
             1,
             &["--whole-episodes"],
+        ),
+        (
+            "train --algorithm ppo --dataset data",
+            1,
+            &["ppo learns from what it plays", "dt"],
+        ),
+        (
+            "train --algorithm odt --dataset data",
+            1,
+            &["odt learns from what it plays", "dt"],
+        ),
+        (
+            "train --algorithm dt --dataset data",
+            1,
+            &["data is no dataset", "agent record"],
         ),
     ]);
 }

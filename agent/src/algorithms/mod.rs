@@ -42,8 +42,6 @@ use std::sync::{PoisonError, RwLock};
 #[cfg(test)]
 use crate::env::{VectorEnv, test_task::TestTask};
 use crate::hyper::ConfigError;
-#[cfg(test)]
-use crate::spaces::Spaces;
 
 pub use self::algorithm::Algorithm;
 pub use self::family::Family;
@@ -115,10 +113,7 @@ pub(crate) fn every_learner() -> impl Iterator<Item = &'static Algorithm> {
 #[cfg(test)]
 pub(crate) fn plays_without_raster(row: &Algorithm) -> bool {
     let task = TestTask::new(1, 1);
-    let spaces = Spaces {
-        observation: task.observation_space().clone(),
-        action: task.action_space().clone(),
-    };
+    let spaces = task.spaces();
     row.refusal(&spaces, &(row.defaults)()).is_none()
 }
 

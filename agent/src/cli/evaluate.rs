@@ -162,7 +162,7 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Sets the return that the agent is asked for.
-fn ask_for(checkpoint: &mut Checkpoint, target: f32) -> anyhow::Result<()> {
+pub(super) fn ask_for(checkpoint: &mut Checkpoint, target: f32) -> anyhow::Result<()> {
     let algorithm = checkpoint.config.algorithm.clone();
     let Some(goal) = checkpoint.config.hyper.get_mut::<Goal>() else {
         bail!("{algorithm} is asked for no return: leave --target-return out");

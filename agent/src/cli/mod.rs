@@ -7,6 +7,7 @@ mod inspect;
 mod list;
 mod play;
 mod play_terminal;
+mod record;
 mod row;
 #[cfg(feature = "serve")]
 mod serve;
@@ -36,6 +37,7 @@ Examples:
   agent evaluate --checkpoint runs/first       does it remember, or is it lucky?
   agent inspect --checkpoint runs/first        what it keeps, and what it attends to
   agent play --env-arg delay=3                 play the task yourself
+  agent record --out data/chance-v0            episodes as files, to learn from
   agent serve --checkpoint runs/first          let other programs ask it for actions
   agent export --checkpoint runs/first --onnx first.onnx     run it without this program
 
@@ -48,6 +50,7 @@ enum Command {
     Evaluate(evaluate::EvaluateArgs),
     Inspect(inspect::InspectArgs),
     Play(play::PlayArgs),
+    Record(record::RecordArgs),
     Export(export::ExportArgs),
     #[cfg(feature = "serve")]
     Serve(Box<serve::ServeArgs>),
@@ -71,6 +74,7 @@ pub fn main() -> ExitCode {
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Play(args) => play::run(&args),
+        Command::Record(args) => record::run(&args),
         Command::Export(args) => export::run(&args),
         #[cfg(feature = "serve")]
         Command::Serve(args) => serve::run(&args),
@@ -115,7 +119,7 @@ mod tests {
         let mut command = Cli::command().term_width(100);
         insta::assert_snapshot!("help", command.render_long_help());
         for name in [
-            "list", "train", "evaluate", "inspect", "play", "export", "serve",
+            "list", "train", "evaluate", "inspect", "play", "record", "export", "serve",
         ] {
             let command = command.find_subcommand_mut(name).expect("a subcommand");
             let help = command.clone().term_width(100).render_long_help();

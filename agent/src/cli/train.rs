@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use agent::algorithms;
 use agent::algorithms::sections::Overrides;
 use agent::env::selection::OptionDraw;
+use agent::learner::sequence::Imitation;
 use agent::run::checkpoint::Checkpoint;
 use agent::run::config::TrainConfig;
 use agent::run::folder::{CONFIG, Earlier, Session, SessionEnd};
@@ -33,6 +34,7 @@ Examples:
   agent train --algorithm ppo --env-arg delay=1 --total-timesteps 20000
   agent train --algorithm tracerl --env-arg delay=16 --env-arg difficulty=1 --total-timesteps 56000 --out runs/hard
   agent train --algorithm tracerl --env-arg delay=256 --env-draw delay=4..256 --total-timesteps 500000
+  agent train --algorithm dt --dataset data/chance-v0 --env-arg delay=8     recorded episodes
   agent train --config runs/hard/config.toml --seed 1 --out runs/hard-1     the same with another seed
   agent train --resume runs/hard                                            after Ctrl-C
   agent train --resume runs/hard --total-timesteps 200000                   longer than first planned
@@ -261,7 +263,11 @@ fn report(session: &Session, end: &SessionEnd, server_flags: &str) -> String {
             thousands(session.config.total_timesteps)
         ),
     });
-    lines.push(solved(statistics));
+    let is_recorded = !session.config.hyper.get::<Imitation>().dataset.is_empty();
+    lines.push(match is_recorded {
+        true => "It learned from recorded episodes: their returns are not its own.".to_owned(),
+        false => solved(statistics),
+    });
     if let Some((mean, std)) = statistics.recent_return() {
         lines.push(format!(
             "Return of the last {} episodes {mean:.2} ± {std:.2}; {}; {} parameters.",

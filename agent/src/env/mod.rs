@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use crate::spaces::UnsupportedSpace;
 use crate::spaces::actions::Choice;
+use crate::spaces::{Spaces, UnsupportedSpace};
 
 pub mod remote;
 pub mod selection;
@@ -56,6 +56,13 @@ pub trait VectorEnv {
     fn observation_space(&self) -> &Space;
     /// Space of one environment's action.
     fn action_space(&self) -> &Space;
+    /// Both spaces.
+    fn spaces(&self) -> Spaces {
+        Spaces {
+            observation: self.observation_space().clone(),
+            action: self.action_space().clone(),
+        }
+    }
     /// Mean return from which the task counts as solved, with these environments' arguments; `None` where nothing is known
     /// to compare with.
     ///

@@ -8,9 +8,11 @@
 
 use std::time::Instant;
 
+use rand_xoshiro::Xoshiro256PlusPlus;
 use serde_json::Map;
 
-use crate::env::{EnvError, ResetRequest, VectorEnv};
+use crate::algorithms::Algorithm;
+use crate::env::{EnvError, ResetRequest, StepReply, VectorEnv};
 use crate::memory::{MemoryContents, State};
 use crate::nn::Tensor;
 use crate::policy::actor::Actor;
@@ -18,17 +20,18 @@ use crate::policy::decider::Decider;
 use crate::run::checkpoint::Checkpoint;
 use crate::run::load::{self, ActorError};
 use crate::seeds::{self, Role};
-use crate::spaces::Spaces;
 use crate::spaces::actions::Choice;
 
 mod balance;
 mod evaluation;
 pub mod inspect;
+mod record;
 mod setup;
 mod tally;
 
 pub use balance::{Unbalanced, balanced_seeds};
 pub use evaluation::{Evaluation, Mode, standard_error};
+pub use record::{RecordOptions, Recorded};
 pub use setup::{
     EvaluationEnv, episodes_per_lifetime, evaluation_kwargs, judged_step, shows_cue_first,
 };
@@ -87,12 +90,20 @@ impl Player {
     /// # Errors
     /// Those of [`Player::new`], and an environment with spaces that the agent cannot play.
     pub fn for_env(checkpoint: &Checkpoint, env: &dyn VectorEnv) -> Result<Self, EvaluateError> {
-        let spaces = Spaces {
-            observation: env.observation_space().clone(),
-            action: env.action_space().clone(),
-        };
+        let spaces = env.spaces();
         Ok(Self {
             actor: load::actor_for(checkpoint, &spaces)?,
+        })
+    }
+
+    /// A player that does not learn, for an environment: chance, or the environment's oracle.
+    ///
+    /// # Errors
+    /// Spaces that it cannot play.
+    pub fn untrained(row: &Algorithm, env: &dyn VectorEnv) -> Result<Self, EvaluateError> {
+        let (observation, action) = (env.observation_space(), env.action_space());
+        Ok(Self {
+            actor: load::untrained(row, observation, action)?,
         })
     }
 
@@ -116,9 +127,10 @@ impl Player {
         };
         let mut tally = Tally::new(options.episodes, options.episodes_per_lifetime);
         let mut steps = 0;
-        self.play(env, seeds, options, |moments| {
+        let mut rng = seeds::generator(options.seed, Role::EvaluationActions);
+        self.play(env, seeds, options, &mut rng, |moments| {
             steps += options.episodes as u64;
-            tally.push(moments.rewards, moments.ends);
+            tally.push(&moments.reply.rewards, moments.ends);
             tally.all_ended()
         })?;
         Ok(tally.evaluation(options.mode, steps, began.elapsed()))
@@ -137,11 +149,12 @@ impl Player {
         self.check(env, options)?;
         let first = seeds::first_environment_seed(options.seed, Role::Evaluation);
         let seeds = (first..).take(options.episodes).collect();
-        self.play(env, seeds, options, |moments| {
+        let mut rng = seeds::generator(options.seed, Role::EvaluationActions);
+        self.play(env, seeds, options, &mut rng, |moments| {
             watch(&Moment {
                 observation: &moments.observations[..self.actor.encoder().flat_size()],
                 action: &moments.actions[..self.actor.encoder().heads().components()],
-                reward: moments.rewards[0],
+                reward: moments.reply.rewards[0],
                 memory: self
                     .actor
                     .policy()
@@ -179,11 +192,11 @@ impl Player {
         env: &mut dyn VectorEnv,
         seeds: Vec<u64>,
         options: &EvaluateOptions,
+        rng: &mut Xoshiro256PlusPlus,
         mut over: impl FnMut(&Moments<'_>) -> bool,
     ) -> Result<(), EvaluateError> {
         let lanes = env.num_envs();
         let actor = &self.actor;
-        let mut rng = seeds::generator(options.seed, Role::EvaluationActions);
         let mut carried = actor.lanes(lanes);
         let mut starts = vec![true; lanes];
         let mut observations = env
@@ -201,15 +214,15 @@ impl Player {
             let acted = actor.act(&mut carried, &observations, &starts);
             let mut actions = match actor.policy().decider() {
                 Decider::Oracle => env.oracle()?,
-                Decider::Chance => actor.random(lanes, &mut rng),
-                Decider::Network if options.mode == Mode::Sampled => actor.sample(&acted, &mut rng),
+                Decider::Chance => actor.random(lanes, rng),
+                Decider::Network if options.mode == Mode::Sampled => actor.sample(&acted, rng),
                 Decider::Network => actor.likeliest(&acted),
             };
             if let (Mode::Scrambled, Some(judged)) = (options.mode, options.judged_step) {
                 let components = actor.encoder().heads().components();
                 let lanes = actions.chunks_exact_mut(components).zip(&ages);
                 for (action, _) in lanes.filter(|&(_, &age)| age < judged) {
-                    action.copy_from_slice(&actor.random(1, &mut rng));
+                    action.copy_from_slice(&actor.random(1, rng));
                 }
             }
             let reply = env.step(&actions)?;
@@ -219,11 +232,10 @@ impl Player {
                 .zip(&reply.truncations)
                 .map(|(&terminated, &cut)| terminated || cut)
                 .collect();
-            let rewards = &reply.rewards;
             let moments = Moments {
                 observations: &observations,
                 actions: &actions,
-                rewards,
+                reply: &reply,
                 ends: &ends,
                 memory: &carried.memory,
                 features: &acted.features,
@@ -246,7 +258,7 @@ impl Player {
 struct Moments<'a> {
     observations: &'a [f32],
     actions: &'a [Choice],
-    rewards: &'a [f64],
+    reply: &'a StepReply,
     ends: &'a [bool],
     memory: &'a State,
     features: &'a Tensor,
@@ -294,4 +306,15 @@ pub enum EvaluateError {
     /// Balancing did not come to an end.
     #[error(transparent)]
     Unbalanced(#[from] Unbalanced),
+    /// More episodes than may be held in memory.
+    #[error(
+        "{episodes} episodes take more than the {max_bytes} bytes of memory that a dataset may use: record fewer, each into a \
+         folder of its own"
+    )]
+    TooLarge {
+        /// As wanted.
+        episodes: usize,
+        /// The limit.
+        max_bytes: usize,
+    },
 }

@@ -1,5 +1,7 @@
 //! Recorded episodes, to learn from without playing.
 
+use sha2::{Digest, Sha256};
+
 use crate::spaces::actions::ActionHeads;
 use crate::spaces::encoder::SpaceEncoder;
 use crate::spaces::{Spaces, UnsupportedSpace};
@@ -45,6 +47,9 @@ impl RecordedEpisode {
 }
 
 impl Dataset {
+    /// Most bytes that a dataset takes which is recorded or read by the command line.
+    pub const MAX_BYTES: usize = 1 << 30;
+
     /// Returns an empty dataset of a task with these spaces, of at most `max_bytes`.
     ///
     /// # Errors
@@ -83,6 +88,30 @@ impl Dataset {
     /// Returns the bytes that its episodes take.
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Returns how many more bytes of episodes it takes.
+    pub fn bytes_left(&self) -> usize {
+        self.max_bytes - self.bytes
+    }
+
+    /// Returns a SHA-256 of its episodes: equal datasets have the same, wherever they were read from.
+    pub fn digest(&self) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        for episode in &self.episodes {
+            hash.update((episode.steps() as u64).to_le_bytes());
+            hash.update([u8::from(episode.is_truncated)]);
+            let observations = episode.observations.iter().map(|number| number.to_bits());
+            let words = observations.chain(episode.actions.iter().copied());
+            hash.update(words.flat_map(u32::to_le_bytes).collect::<Vec<u8>>());
+            let rewards = episode.rewards.iter();
+            hash.update(
+                rewards
+                    .flat_map(|reward| reward.to_le_bytes())
+                    .collect::<Vec<u8>>(),
+            );
+        }
+        hash.finalize().into()
     }
 
     /// Adds an episode. Returns whether it fitted below the limit; if not, the dataset is as before.
@@ -141,6 +170,35 @@ pub(super) mod tests {
         assert!(!dataset.push(episode(3, 1)));
         assert_eq!(dataset.episodes(), [episode(0, 1), episode(2, 2)]);
         assert_eq!(dataset.bytes(), 2 * one + 16);
+    }
+
+    #[test]
+    fn a_digest_tells_episodes_apart() {
+        let of = |episodes: Vec<RecordedEpisode>| {
+            let mut dataset = dataset(10_000);
+            episodes.into_iter().for_each(|episode| {
+                assert!(dataset.push(episode));
+            });
+            dataset.digest()
+        };
+        let cut = RecordedEpisode {
+            is_truncated: true,
+            ..episode(0, 2)
+        };
+        let mut other = episode(0, 2);
+        other.actions[0] = 1;
+        let digests = [
+            of(vec![]),
+            of(vec![episode(0, 2)]),
+            of(vec![episode(0, 2), episode(1, 2)]),
+            of(vec![episode(1, 2), episode(0, 2)]),
+            of(vec![cut]),
+            of(vec![other]),
+        ];
+        for (at, digest) in digests.iter().enumerate() {
+            assert!(!digests[..at].contains(digest), "{at}");
+        }
+        assert_eq!(of(vec![episode(0, 2)]), digests[1]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Experience: the steps that learners learn from.
 //!
 //! A [`Source`] brings rollouts: a [`Collector`] plays environments, a [`Recording`] plays back a [`Dataset`]. A
-//! learner that learns from old steps stores them in a [`Replay`].
+//! learner that learns from old steps stores them in a [`Replay`]. [`minari`] writes datasets to files and reads them.
 
 mod behaviour;
 mod collector;
@@ -9,6 +9,7 @@ mod dataset;
 pub(crate) mod floats;
 mod guest;
 mod hindsight;
+pub mod minari;
 mod playback;
 mod recorder;
 mod replay;
@@ -22,7 +23,7 @@ pub use self::dataset::{Dataset, RecordedEpisode};
 pub use self::guest::{Guest, GuestState};
 pub use self::hindsight::Goals;
 pub use self::playback::{Playback, Recording};
-pub use self::recorder::Recorder;
+pub use self::recorder::{OpenEpisodes, Recorder};
 pub use self::replay::{EpisodeBatch, Replay, Sequence, StoredStates};
 pub use self::rollout::{CutOff, Episode, Rollout};
 pub use self::source::Source;

@@ -20,6 +20,7 @@ use crate::spaces::actions::Choice;
 /// replacement. Its oracle knows the recorded actions, and no others may be played.
 pub struct Playback<'a> {
     dataset: &'a Dataset,
+    digest: [u8; 32],
     lanes: Vec<Place>,
 }
 
@@ -31,11 +32,10 @@ struct Place {
     step: usize,
 }
 
-/// The state of a playback: places, and the size of the dataset that they are in.
+/// The state of a playback: places, and the digest of the dataset that they are in.
 #[derive(Serialize, Deserialize)]
 struct Snapshot {
-    episodes: usize,
-    bytes: usize,
+    digest: [u8; 32],
     lanes: Vec<Place>,
 }
 
@@ -54,6 +54,7 @@ impl<'a> Playback<'a> {
             step: 0,
         };
         Ok(Self {
+            digest: dataset.digest(),
             dataset,
             lanes: vec![place; num_envs],
         })
@@ -151,8 +152,7 @@ impl VectorEnv for Playback<'_> {
 
     fn snapshot(&mut self) -> Result<Vec<u8>, EnvError> {
         let snapshot = Snapshot {
-            episodes: self.dataset.episodes().len(),
-            bytes: self.dataset.bytes(),
+            digest: self.digest,
             lanes: self.lanes.clone(),
         };
         Ok(rmp_serde::to_vec_named(&snapshot).expect("places are plain data"))
@@ -160,19 +160,15 @@ impl VectorEnv for Playback<'_> {
 
     fn restore(&mut self, snapshot: &[u8]) -> Result<(), EnvError> {
         let read = rmp_serde::from_slice(snapshot);
-        let Snapshot {
-            episodes,
-            bytes,
-            lanes,
-        } = read.map_err(|error| refused(&format!("a place in it cannot be read: {error}")))?;
-        let own = (self.dataset.episodes().len(), self.dataset.bytes());
+        let Snapshot { digest, lanes } =
+            read.map_err(|error| refused(&format!("a place in it cannot be read: {error}")))?;
         let is_inside = |place: &Place| {
             let episode = self.dataset.episodes().get(place.episode);
             episode.is_some_and(|episode| place.step < episode.steps())
         };
         let fits = lanes.len() == self.lanes.len() && lanes.iter().all(is_inside);
-        if (episodes, bytes) != own || !fits {
-            return Err(refused("the run was begun with another one"));
+        if digest != self.digest || !fits {
+            return Err(refused("the run was begun with other episodes"));
         }
         self.lanes = lanes;
         Ok(())

@@ -4,13 +4,97 @@ use crate::env::{EnvError, ResetReply, ResetRequest, Space, StepReply, VectorEnv
 use crate::experience::dataset::{Dataset, RecordedEpisode};
 use crate::spaces::actions::Choice;
 
+/// The episodes under way in some lanes.
+pub struct OpenEpisodes {
+    flat_size: usize,
+    components: usize,
+    /// None in a lane that is not recorded.
+    lanes: Vec<Option<RecordedEpisode>>,
+    /// Whether the next episode of a lane is recorded.
+    goes_on: Vec<bool>,
+}
+
+impl OpenEpisodes {
+    /// Returns lanes of a dataset's task in which nothing has begun.
+    pub fn new(dataset: &Dataset, num_envs: usize) -> Self {
+        Self {
+            flat_size: dataset.flat_size(),
+            components: dataset.components(),
+            lanes: vec![None; num_envs],
+            goes_on: vec![true; num_envs],
+        }
+    }
+
+    /// Begins an episode in every lane, with these flat observations: `[num_envs, flat_size]`.
+    pub fn begin(&mut self, observations: &[f32]) {
+        self.goes_on.fill(true);
+        (0..self.lanes.len()).for_each(|lane| self.begin_in(lane, observations));
+    }
+
+    /// Leaves what is under way out, until the next episodes begin.
+    pub fn discard(&mut self) {
+        self.lanes.fill(None);
+    }
+
+    /// Returns the bytes of the episodes under way.
+    pub fn bytes(&self) -> usize {
+        self.lanes
+            .iter()
+            .flatten()
+            .map(RecordedEpisode::bytes)
+            .sum()
+    }
+
+    fn begin_in(&mut self, lane: usize, observations: &[f32]) {
+        self.lanes[lane] = Some(RecordedEpisode {
+            observations: observations[lane * self.flat_size..][..self.flat_size].to_vec(),
+            ..RecordedEpisode::default()
+        });
+    }
+
+    /// Adds a step of every lane. `ended` gets each episode that ends with it, and its lane, and returns whether to record
+    /// on there.
+    pub fn push(
+        &mut self,
+        actions: &[Choice],
+        reply: &StepReply,
+        mut ended: impl FnMut(usize, RecordedEpisode) -> bool,
+    ) {
+        let (size, components) = (self.flat_size, self.components);
+        for lane in 0..self.lanes.len() {
+            let is_end = reply.terminations[lane] || reply.truncations[lane];
+            if let Some(mut open) = self.lanes[lane].take() {
+                let action = &actions[lane * components..][..components];
+                open.actions.extend_from_slice(action);
+                open.rewards.push(reply.rewards[lane]);
+                let observations = if is_end {
+                    &reply.final_observations
+                } else {
+                    &reply.observations
+                };
+                let observation = &observations[lane * size..][..size];
+                open.observations.extend_from_slice(observation);
+                if is_end {
+                    open.is_truncated = !reply.terminations[lane];
+                    self.goes_on[lane] = ended(lane, open);
+                } else {
+                    self.lanes[lane] = Some(open);
+                }
+            }
+            if is_end && self.goes_on[lane] {
+                self.begin_in(lane, &reply.observations);
+            }
+        }
+    }
+}
+
 /// An environment that adds its episodes to a dataset as they end. A training run, an evaluation or any other program may
 /// play it. Episodes beyond the dataset's limit are left out.
 pub struct Recorder<'a> {
     env: &'a mut dyn VectorEnv,
     dataset: &'a mut Dataset,
-    /// The episode under way in each lane; none after a restore, until the next begins.
-    open: Vec<Option<RecordedEpisode>>,
+    /// Nothing after a restore, until the next episodes begin.
+    open: OpenEpisodes,
 }
 
 impl<'a> Recorder<'a> {
@@ -26,45 +110,9 @@ impl<'a> Recorder<'a> {
             "the dataset's spaces"
         );
         Self {
-            open: vec![None; env.num_envs()],
+            open: OpenEpisodes::new(dataset, env.num_envs()),
             env,
             dataset,
-        }
-    }
-
-    fn begin(&mut self, lane: usize, observations: &[f32]) {
-        let size = self.dataset.flat_size();
-        self.open[lane] = Some(RecordedEpisode {
-            observations: observations[lane * size..][..size].to_vec(),
-            ..RecordedEpisode::default()
-        });
-    }
-
-    fn record(&mut self, actions: &[Choice], reply: &StepReply) {
-        let (size, components) = (self.dataset.flat_size(), self.dataset.components());
-        for lane in 0..self.open.len() {
-            let is_end = reply.terminations[lane] || reply.truncations[lane];
-            if let Some(mut open) = self.open[lane].take() {
-                let action = &actions[lane * components..][..components];
-                open.actions.extend_from_slice(action);
-                open.rewards.push(reply.rewards[lane]);
-                let observations = if is_end {
-                    &reply.final_observations
-                } else {
-                    &reply.observations
-                };
-                let observation = &observations[lane * size..][..size];
-                open.observations.extend_from_slice(observation);
-                if is_end {
-                    open.is_truncated = !reply.terminations[lane];
-                    self.dataset.push(open);
-                } else {
-                    self.open[lane] = Some(open);
-                }
-            }
-            if is_end {
-                self.begin(lane, &reply.observations);
-            }
         }
     }
 }
@@ -88,15 +136,16 @@ impl VectorEnv for Recorder<'_> {
 
     fn reset(&mut self, request: &ResetRequest) -> Result<ResetReply, EnvError> {
         let reply = self.env.reset(request)?;
-        for lane in 0..self.open.len() {
-            self.begin(lane, &reply.observations);
-        }
+        self.open.begin(&reply.observations);
         Ok(reply)
     }
 
     fn step(&mut self, actions: &[Choice]) -> Result<StepReply, EnvError> {
         let reply = self.env.step(actions)?;
-        self.record(actions, &reply);
+        self.open.push(actions, &reply, |_, episode| {
+            self.dataset.push(episode);
+            true
+        });
         Ok(reply)
     }
 
@@ -114,7 +163,7 @@ impl VectorEnv for Recorder<'_> {
 
     fn restore(&mut self, snapshot: &[u8]) -> Result<(), EnvError> {
         self.env.restore(snapshot)?;
-        self.open.fill(None);
+        self.open.discard();
         Ok(())
     }
 }
@@ -124,7 +173,6 @@ mod tests {
     use super::*;
     use crate::env::test_task::TestTask;
     use crate::experience::playback::Playback;
-    use crate::spaces::Spaces;
 
     /// Two lanes of three steps each, and a fourth step that is not a whole episode.
     #[test]
@@ -132,10 +180,7 @@ mod tests {
         for truncates in [false, true] {
             let mut task = TestTask::new(2, 3);
             task.truncates = truncates;
-            let spaces = Spaces {
-                observation: task.observation_space().clone(),
-                action: task.action_space().clone(),
-            };
+            let spaces = task.spaces();
             let mut dataset = Dataset::new(spaces, 10_000).unwrap();
             let mut recorder = Recorder::new(&mut task, &mut dataset);
             let request = ResetRequest {

@@ -50,6 +50,21 @@ pub enum ConfigError {
         /// The memory's.
         heads: usize,
     },
+    /// A dataset, and something that would have to play.
+    #[error("dataset: {reason}")]
+    Dataset {
+        /// What is in the way, and what to do.
+        reason: &'static str,
+    },
+    /// A dataset, for an algorithm that plays.
+    #[error(
+        "dataset: {algorithm} learns from what it plays, not from recorded episodes. Leave it out, or take an algorithm that \
+         learns from them: dt"
+    )]
+    Plays {
+        /// The algorithm.
+        algorithm: &'static str,
+    },
     /// Whole episodes are replayed from their beginnings.
     #[error(
         "burn_in would do nothing: with replay_length = 0 whole episodes are replayed. Leave it out, or set replay_length"

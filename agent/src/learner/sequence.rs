@@ -41,6 +41,9 @@ section! {
         /// Checkpoint, or folder of a run, of a trained agent that plays instead, by its own policy.
         #[arg(value_name = "PATH|DIR")]
         behaviour_checkpoint: String = String::new(), |_| true, "a path; empty: none";
+        /// Recorded episodes to learn from instead of playing: a dataset's folder, or its HDF5 file.
+        #[arg(value_name = "PATH")]
+        dataset: String = String::new(), |_| true, "a path; empty: none";
         /// Optimiser steps over which the step size rises from 0.
         warmup: u32 = 100, |&v| v <= 1_000_000, "0 to 1000000";
     }

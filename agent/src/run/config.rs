@@ -12,6 +12,7 @@ use crate::hyper::{ConfigError, Hyperparameters};
 use crate::learner::exploration::ExplorationBonuses;
 use crate::learner::ppo::PpoUpdate;
 use crate::learner::q_learning::Hindsight;
+use crate::learner::sequence::{Imitation, Play};
 
 /// Everything that decides what a training run computes. Two runs with equal configurations on machines of one class
 /// end with the same weights, bit for bit.
@@ -49,6 +50,11 @@ impl TrainConfig {
         seed: u64,
     ) -> Result<Self, ConfigError> {
         let mut hyper = (algorithm.defaults)();
+        if overrides.imitation.dataset.is_some() && !hyper.has::<Imitation>() {
+            return Err(ConfigError::Plays {
+                algorithm: algorithm.id,
+            });
+        }
         overrides.apply(algorithm.id, &mut hyper)?;
         hyper.validate()?;
         (algorithm.check)(&mut hyper, overrides)?;
@@ -75,6 +81,7 @@ impl TrainConfig {
                 algorithm: algorithm.id,
             });
         }
+        self.check_dataset(algorithm)?;
         let num_minibatches = self.hyper.get::<PpoUpdate>().num_minibatches;
         if self.hyper.has::<PpoUpdate>() && num_minibatches > num_envs {
             return Err(ConfigError::MoreMinibatchesThanEnvs {
@@ -92,6 +99,29 @@ impl TrainConfig {
             return Err(ConfigError::DrawsNeedWholeEpisodes);
         }
         Ok(())
+    }
+}
+
+impl TrainConfig {
+    /// Checks that nothing would have to be played where episodes are read from a dataset.
+    fn check_dataset(&self, algorithm: &Algorithm) -> Result<(), ConfigError> {
+        let imitation = self.hyper.get::<Imitation>();
+        if imitation.dataset.is_empty() {
+            return Ok(());
+        }
+        if imitation.behaviour == Play::Policy {
+            return Err(ConfigError::Plays {
+                algorithm: algorithm.id,
+            });
+        }
+        let reason = if !imitation.behaviour_checkpoint.is_empty() {
+            "its episodes are played back, so behaviour_checkpoint would do nothing. Leave one of them out"
+        } else if !self.env.draws.is_empty() {
+            "its episodes are played back, so env_draw would do nothing. Leave one of them out"
+        } else {
+            return Ok(());
+        };
+        Err(ConfigError::Dataset { reason })
     }
 }
 
@@ -136,6 +166,7 @@ impl<'de> Deserialize<'de> for TrainConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::overrides;
 
     fn read(algorithm: &str, hyper: &str) -> Result<TrainConfig, String> {
         let text = format!(
@@ -156,6 +187,40 @@ mod tests {
             assert_eq!(names.len(), own.rows().count(), "{}", row.id);
             assert_eq!(serde_json::from_str::<TrainConfig>(&text).unwrap(), config);
         }
+    }
+
+    #[test]
+    fn a_dataset_is_for_algorithms_that_do_not_play() {
+        let resolve = |algorithm: &str, mut overrides: Overrides, draws: &[&str]| {
+            overrides.imitation.dataset = Some("chance".into());
+            let env = EnvSelection {
+                spec_id: "MemoryTask-v0".into(),
+                kwargs: Map::new(),
+                draws: draws.iter().map(|draw| draw.parse().unwrap()).collect(),
+            };
+            let algorithm = algorithms::find(algorithm).unwrap();
+            TrainConfig::resolve(algorithm, &overrides, env, 1_000, 0)
+                .map(|config| config.hyper.get::<Imitation>().dataset)
+                .map_err(|error| error.to_string())
+        };
+        assert_eq!(
+            resolve("dt", Overrides::default(), &[]),
+            Ok("chance".into())
+        );
+        for algorithm in ["ppo", "odt"] {
+            let error = resolve(algorithm, Overrides::default(), &[]).unwrap_err();
+            assert!(error.contains("learns from what it plays"), "{error}");
+            assert!(error.ends_with("learns from them: dt"), "{error}");
+        }
+        let guest = overrides! { behaviour_checkpoint: "other" };
+        let error = resolve("dt", guest, &[]).unwrap_err();
+        assert!(
+            error.contains("behaviour_checkpoint would do nothing"),
+            "{error}"
+        );
+        let whole = overrides! { whole_episodes: true };
+        let error = resolve("dt", whole, &["delay=1..4"]).unwrap_err();
+        assert!(error.contains("env_draw would do nothing"), "{error}");
     }
 
     #[test]

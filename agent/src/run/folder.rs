@@ -25,14 +25,13 @@ use serde_json::Value;
 
 use crate::env::remote::{RemoteEnvConfig, RemoteVectorEnv, RetryPolicy, Token};
 use crate::env::{EnvError, VectorEnv};
-use crate::experience::Collection;
+use crate::experience::{Collection, Playback};
 use crate::files;
 use crate::run::checkpoint::{Checkpoint, CheckpointError};
 use crate::run::config::TrainConfig;
 use crate::run::lock::{FolderLock, LockError};
 use crate::run::settings::{Settings, SettingsError, written};
-use crate::run::train::{self, BEST, Ending, LATEST, TrainError, TrainOptions};
-use crate::spaces::Spaces;
+use crate::run::train::{self, BEST, Ending, LATEST, Origin, TrainError, TrainOptions};
 use crate::views::monitor::{
     EventsFile, LogRecord, MetricsFile, Monitor, MonitorError, Monitors, Progress,
 };
@@ -144,18 +143,25 @@ impl Session {
             num_envs: self.config.hyper.get::<Collection>().num_envs,
             retry: self.retry,
         })?;
-        let spaces = Spaces {
-            observation: env.observation_space().clone(),
-            action: env.action_space().clone(),
-        };
+        let spaces = env.spaces();
         train::input_encoder(&self.config, &spaces)?;
+        let num_envs = env.num_envs();
+        let dataset = train::dataset(&self.config.hyper, &spaces)?;
+        let playback = dataset
+            .as_ref()
+            .map(|dataset| Playback::new(dataset, num_envs));
+        let mut playback = playback.transpose()?;
+        let origin = match &mut playback {
+            Some(playback) => Origin::Recording(playback),
+            None => Origin::Environments(&mut env),
+        };
         let (directory, lock) = self.occupy(early_lock)?;
         if let Some(warning) = lock.warning() {
             watcher.message(&warning);
         }
         self.prepare(&directory, resume.is_none())?;
         let clock = Clock::start(&directory, record, resume_at);
-        self.train(directory, &mut env, resume, clock, watcher, stop)
+        self.train(directory, origin, resume, clock, watcher, stop)
     }
 
     /// Returns the locked folder of the run, which is created if it does not exist.
@@ -180,7 +186,7 @@ impl Session {
     fn train(
         &self,
         directory: PathBuf,
-        env: &mut RemoteVectorEnv,
+        origin: Origin<'_>,
         resume: Option<Checkpoint>,
         mut clock: Clock,
         watcher: &mut dyn Monitor,
@@ -207,7 +213,7 @@ impl Session {
             resume,
             stop,
         };
-        let trained = train::train(&self.config, env, options, &mut monitors);
+        let trained = train::train_from(&self.config, origin, options, &mut monitors);
         drop(monitors);
         clock.has_diverged |= matches!(trained, Err(TrainError::Diverged(_)));
         let written = clock.write(trained.as_ref().ok().map(|trained| trained.ending));

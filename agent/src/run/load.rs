@@ -1,6 +1,7 @@
 //! From a checkpoint to the agent that acts.
 
-use crate::algorithms;
+use crate::algorithms::{self, Algorithm};
+use crate::env::Space;
 use crate::hyper::ConfigError;
 use crate::nn::NnError;
 use crate::policy::actor::Actor;
@@ -51,6 +52,23 @@ fn actor_in(checkpoint: &Checkpoint, spaces: &Spaces) -> Result<Actor, ActorErro
     policy.params.import_own(&checkpoint.params)?;
     let trained = checkpoint.run.collector.lanes.memory.clone();
     Ok(Actor::new(policy, encoder, trained))
+}
+
+/// Builds a player with the weights that a row begins with, seed 0: one that does not learn has none.
+///
+/// # Errors
+/// Spaces that it cannot play.
+pub fn untrained(
+    row: &Algorithm,
+    observation: &Space,
+    action: &Space,
+) -> Result<Actor, ActorError> {
+    let hyper = (row.defaults)();
+    let encoder = InputEncoder::new(observation, action, &hyper, false)?;
+    row.check_plays(&encoder)?;
+    let policy = row.policy(&hyper, &encoder, &mut seeds::generator(0, Role::Agent));
+    let state = policy.core.initial_state(1);
+    Ok(Actor::new(policy, encoder, state))
 }
 
 /// Builds the agent of a checkpoint, if its network chooses its actions.

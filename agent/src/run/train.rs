@@ -13,8 +13,9 @@ use sha2::{Digest, Sha256};
 
 use crate::algorithms;
 use crate::env::{EnvError, VectorEnv};
+use crate::experience::minari::MinariError;
 use crate::experience::{
-    Collector, CollectorState, Goals, Guest, Playback, Recording, Rollout, Source,
+    Collector, CollectorState, Dataset, Goals, Guest, Playback, Recording, Rollout, Source, minari,
 };
 use crate::hyper::{ConfigError, Hyperparameters};
 use crate::learner::auxiliary::wants_cue;
@@ -86,7 +87,8 @@ pub enum Origin<'a> {
     Recording(&'a mut Playback<'a>),
 }
 
-/// Trains an agent by playing, from scratch or from where a checkpoint left it.
+/// Trains an agent by playing, from scratch or from where a checkpoint left it. Where the hyper-parameters name a dataset it
+/// learns from that, and the environment is not played.
 ///
 /// # Errors
 /// Those of [`train_from`].
@@ -96,7 +98,28 @@ pub fn train(
     options: TrainOptions<'_>,
     monitor: &mut dyn Monitor,
 ) -> Result<Trained, TrainError> {
-    train_from(config, Origin::Environments(env), options, monitor)
+    let num_envs = env.num_envs();
+    let Some(dataset) = dataset(&config.hyper, &env.spaces())? else {
+        return train_from(config, Origin::Environments(env), options, monitor);
+    };
+    let mut playback = Playback::new(&dataset, num_envs)?;
+    train_from(config, Origin::Recording(&mut playback), options, monitor)
+}
+
+/// Reads the recorded episodes that the hyper-parameters name, if they name some.
+///
+/// # Errors
+/// Those of [`minari::read`].
+pub(super) fn dataset(
+    hyper: &Hyperparameters,
+    spaces: &Spaces,
+) -> Result<Option<Dataset>, TrainError> {
+    let named = hyper.get::<Imitation>().dataset;
+    if named.is_empty() {
+        return Ok(None);
+    }
+    let read = minari::read(Path::new(&named), spaces.clone(), Dataset::MAX_BYTES);
+    Ok(Some(read?))
 }
 
 /// Trains an agent from experience of any origin, from scratch or from where a checkpoint left it.
@@ -284,10 +307,7 @@ impl<'a> Trainer<'a> {
         let algorithm = algorithms::find(&config.algorithm)?;
         let env = origin.env();
         let solved_threshold = env.solved_threshold()?;
-        let spaces = Spaces {
-            observation: env.observation_space().clone(),
-            action: env.action_space().clone(),
-        };
+        let spaces = env.spaces();
         let num_envs = env.num_envs();
         let hyper = &config.hyper;
         let encoder = input_encoder(config, &spaces)?;
@@ -661,6 +681,9 @@ pub enum TrainError {
     /// A resumed run whose data another agent played.
     #[error("behaviour_checkpoint is another agent's now: the run cannot go on as it began")]
     OtherGuest,
+    /// The recorded episodes.
+    #[error("dataset: {0}")]
+    Dataset(#[from] MinariError),
     /// The losses.
     #[error(transparent)]
     Diverged(#[from] Diverged),

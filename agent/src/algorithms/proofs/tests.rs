@@ -19,7 +19,6 @@ use crate::run::checkpoint::Checkpoint;
 use crate::run::config::TrainConfig;
 use crate::run::train::{Ending, Origin, TrainError, TrainOptions, Trained, train, train_from};
 use crate::seeds::{self, Role};
-use crate::spaces::Spaces;
 use crate::views::heatmap::MemoryView;
 use crate::views::monitor::Silent;
 
@@ -175,10 +174,7 @@ fn a_task_that_an_algorithm_cannot_play_is_refused_before_the_first_step() {
     algorithms::add(&PICKY);
     let config = config(&PICKY, 1_000);
     let mut env = TestTask::new(config.hyper.get::<Collection>().num_envs, DELAY);
-    let spaces = Spaces {
-        observation: env.observation_space().clone(),
-        action: env.action_space().clone(),
-    };
+    let spaces = env.spaces();
     let refusal = PICKY.refusal(&spaces, &config.hyper);
     assert_eq!(refusal.as_deref(), Some("it has no grid"));
     let stop = AtomicBool::new(false);
@@ -220,10 +216,7 @@ fn offline_learning_is_not_judged_by_what_is_played() {
 /// Episodes of chance, as a program records them.
 fn dataset() -> Dataset {
     let mut task = TestTask::new(50, DELAY);
-    let spaces = Spaces {
-        observation: task.observation_space().clone(),
-        action: task.action_space().clone(),
-    };
+    let spaces = task.spaces();
     let mut dataset = Dataset::new(spaces, 1 << 20).unwrap();
     let mut env = Recorder::new(&mut task, &mut dataset);
     let random = algorithms::find("random").unwrap();
