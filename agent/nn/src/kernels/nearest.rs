@@ -151,46 +151,57 @@ fn insert(found: &mut Vec<Neighbour>, neighbour: Neighbour, count: usize) {
     found.insert(place, neighbour);
 }
 
-/// Writes the squared distances of the `near` rows of a tile, four rows at a time.
+/// Writes the squared distances of the `near` rows of a tile.
+///
+/// The blocks of each row are summed up in memory first and each block's lanes after that: a compiler that sees both at once
+/// turns rows and lanes round in the inner loop.
 #[inline(always)]
 fn squared_distances(rows: &[f32], near: &[usize], query: &[f32], distances: &mut [f32; TILE]) {
-    const ROWS: usize = 4;
-    let width = query.len();
-    let (groups, rest) = near.as_chunks::<ROWS>();
-    for (group, distances) in groups.iter().zip(distances.chunks_exact_mut(ROWS)) {
-        let group = group.map(|row| &rows[row * width..][..width]);
-        let mut sums = [[0.0f32; BLOCK]; ROWS];
-        for (block, query) in query.chunks_exact(BLOCK).enumerate() {
-            for (row, sums) in group.iter().zip(&mut sums) {
-                add_squares(sums, &row[block * BLOCK..][..BLOCK], query);
-            }
+    let (width, query) = (query.len(), blocks(query));
+    let row = |row: usize| blocks(&rows[row * width..][..width]);
+    let mut sums = [[0.0; BLOCK]; TILE];
+    let (groups, rest) = near.as_chunks::<4>();
+    let (of_groups, of_rest) = sums.split_at_mut(groups.len() * 4);
+    for (group, sums) in groups.iter().zip(of_groups.as_chunks_mut::<4>().0) {
+        let [a, b, c, d] = group.map(row);
+        let [mut sum_a, mut sum_b, mut sum_c, mut sum_d] = [[0.0; BLOCK]; 4];
+        for ((((query, a), b), c), d) in query.iter().zip(a).zip(b).zip(c).zip(d) {
+            sum_a = with_squares(sum_a, a, query);
+            sum_b = with_squares(sum_b, b, query);
+            sum_c = with_squares(sum_c, c, query);
+            sum_d = with_squares(sum_d, d, query);
         }
-        for (sums, distance) in sums.iter().zip(distances) {
-            *distance = sum(sums);
+        *sums = [sum_a, sum_b, sum_c, sum_d];
+    }
+    for (&number, sums) in rest.iter().zip(of_rest) {
+        for (query, row) in query.iter().zip(row(number)) {
+            *sums = with_squares(*sums, row, query);
         }
     }
-    for (&row, distance) in rest.iter().zip(&mut distances[groups.len() * ROWS..]) {
-        let row = &rows[row * width..][..width];
-        let mut sums = [0.0f32; BLOCK];
-        for (row, query) in row.chunks_exact(BLOCK).zip(query.chunks_exact(BLOCK)) {
-            add_squares(&mut sums, row, query);
-        }
-        *distance = sum(&sums);
+    for (distance, &sums) in distances.iter_mut().zip(&sums[..near.len()]) {
+        *distance = sum(sums);
     }
 }
 
+/// The blocks of a row.
 #[inline(always)]
-fn add_squares(sums: &mut [f32; BLOCK], row: &[f32], query: &[f32]) {
-    for i in 0..BLOCK {
+fn blocks(row: &[f32]) -> &[[f32; BLOCK]] {
+    row.as_chunks().0
+}
+
+/// Adds the squares of differences to sums. By value, so that sums stay in registers.
+#[inline(always)]
+fn with_squares(sums: [f32; BLOCK], row: &[f32; BLOCK], query: &[f32; BLOCK]) -> [f32; BLOCK] {
+    std::array::from_fn(|i| {
         let difference = row[i] - query[i];
-        sums[i] = difference.mul_add(difference, sums[i]);
-    }
+        difference.mul_add(difference, sums[i])
+    })
 }
 
 /// Sums in a fixed order, so that a row has the same distance in every tile.
 #[inline(always)]
-fn sum(sums: &[f32; BLOCK]) -> f32 {
-    let [a, b, c, d, e, f, g, h] = *sums;
+fn sum(sums: [f32; BLOCK]) -> f32 {
+    let [a, b, c, d, e, f, g, h] = sums;
     ((a + e) + (c + g)) + ((b + f) + (d + h))
 }
 
