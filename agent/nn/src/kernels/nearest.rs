@@ -6,7 +6,7 @@ use pulp::{Arch, Simd, WithSimd};
 /// Numbers of a row that are computed with at a time. The width of rows is a multiple of it.
 pub const BLOCK: usize = 8;
 /// Rows that are compared with all queries before the next ones are read, so that they stay in the nearest cache.
-const TILE: usize = 8;
+const TILE: usize = 32;
 
 /// A row that is near to a query.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -20,8 +20,8 @@ pub struct Neighbour {
 /// Returns, for each of `queries` `[Q, width]`, the `count` nearest of `rows` `[N, width]`, or all of them if there are
 /// fewer: the nearest first, of equally near ones the earlier first. Rows at a distance that is not finite are left out.
 ///
-/// Every row is considered. A tile whose rows are too far by their first number alone is not read further, so rows that
-/// begin with a number that keeps them apart, such as the time, are found sooner.
+/// Every row is considered. Of a row that is too far by its first number alone the rest is not read, so rows that begin
+/// with a number that keeps them apart, such as the time, are found sooner.
 ///
 /// # Panics
 /// When `width` is not a multiple of [`BLOCK`], or the slices are not rows of it.
@@ -72,37 +72,63 @@ fn search(search: Search<'_>) {
         count,
         found,
     } = search;
-    let firsts: Vec<f32> = queries.chunks_exact(width).map(|query| query[0]).collect();
-    let mut limits = vec![f32::INFINITY; firsts.len()];
+    let groups = groups(queries, width);
+    let mut limits = vec![f32::INFINITY; queries.len() / width];
     for (tile, rows) in rows.chunks(TILE * width).enumerate() {
-        let (mut low, mut high) = (f32::INFINITY, f32::NEG_INFINITY);
-        for row in rows.chunks_exact(width) {
-            (low, high) = (low.min(row[0]), high.max(row[0]));
+        let mut firsts = [0.0; TILE];
+        for (first, row) in firsts.iter_mut().zip(rows.chunks_exact(width)) {
+            *first = row[0];
         }
-        for (number, &first) in firsts.iter().enumerate() {
-            let (gap, limit) = ((low - first).max(first - high).max(0.0), limits[number]);
-            if gap * gap >= limit {
-                continue;
-            }
-            let query = &queries[number * width..][..width];
-            if low < high && is_beyond(rows, query, width, limit) {
-                continue;
-            }
-            let mut distances = [f32::INFINITY; TILE];
-            squared_distances(rows, query, width, &mut distances);
-            for (row, &squared_distance) in distances.iter().enumerate() {
-                if squared_distance < limits[number] {
-                    let row = tile * TILE + row;
-                    let neighbour = Neighbour {
-                        squared_distance,
-                        row,
-                    };
-                    insert(&mut found[number], neighbour, count);
-                    limits[number] = self::limit(&found[number], count);
+        let firsts = &firsts[..rows.len() / width];
+        for (first, group) in &groups {
+            let limit = group.iter().fold(0.0f32, |most, &q| most.max(limits[q]));
+            let mut near = [0; TILE];
+            let count_near = select(firsts, *first, limit, &mut near);
+            let near = &near[..count_near];
+            for &number in group {
+                let query = &queries[number * width..][..width];
+                let mut distances = [0.0; TILE];
+                squared_distances(rows, near, query, &mut distances);
+                for (&row, &squared_distance) in near.iter().zip(&distances) {
+                    if squared_distance < limits[number] {
+                        let row = tile * TILE + row;
+                        let neighbour = Neighbour {
+                            squared_distance,
+                            row,
+                        };
+                        insert(&mut found[number], neighbour, count);
+                        limits[number] = self::limit(&found[number], count);
+                    }
                 }
             }
         }
     }
+}
+
+/// Groups queries that begin with the same number: those of lanes in step have the same time.
+fn groups(queries: &[f32], width: usize) -> Vec<(f32, Vec<usize>)> {
+    let mut groups: Vec<(f32, Vec<usize>)> = Vec::new();
+    for (number, query) in queries.chunks_exact(width).enumerate() {
+        let same = |group: &&mut (f32, Vec<usize>)| group.0.to_bits() == query[0].to_bits();
+        match groups.iter_mut().find(same) {
+            Some((_, group)) => group.push(number),
+            None => groups.push((query[0], vec![number])),
+        }
+    }
+    groups
+}
+
+/// Lists the rows that their first number alone does not keep at a squared distance of `limit` or more; returns how many.
+#[inline(always)]
+fn select(firsts: &[f32], first: f32, limit: f32, near: &mut [usize; TILE]) -> usize {
+    let mut count = 0;
+    for (row, number) in firsts.iter().enumerate() {
+        let gap = number - first;
+        near[count] = row;
+        // What is no number is left to the whole distance.
+        count += usize::from(!(gap * gap >= limit));
+    }
+    count
 }
 
 /// Returns the squared distance that a further neighbour must stay below.
@@ -125,58 +151,57 @@ fn insert(found: &mut Vec<Neighbour>, neighbour: Neighbour, count: usize) {
     found.insert(place, neighbour);
 }
 
-/// Returns whether the first numbers alone keep all rows of a tile from being nearer than `limit`.
+/// Writes the squared distances of the `near` rows of a tile.
+///
+/// The blocks of each row are summed up in memory first and each block's lanes after that: a compiler that sees both at once
+/// turns rows and lanes round in the inner loop.
 #[inline(always)]
-fn is_beyond(rows: &[f32], query: &[f32], width: usize, limit: f32) -> bool {
-    let mut nearest = f32::INFINITY;
-    for row in rows.chunks_exact(width) {
-        let difference = row[0] - query[0];
-        nearest = nearest.min(difference * difference);
-    }
-    nearest >= limit
-}
-
-/// Writes the squared distance of each row of a tile, four rows at a time.
-#[inline(always)]
-fn squared_distances(rows: &[f32], query: &[f32], width: usize, distances: &mut [f32; TILE]) {
-    const ROWS: usize = 4;
-    let mut groups = rows.chunks_exact(ROWS * width);
-    let mut first = 0;
-    for group in &mut groups {
-        let mut sums = [[0.0f32; BLOCK]; ROWS];
-        for (block, query) in query.chunks_exact(BLOCK).enumerate() {
-            for (row, sums) in sums.iter_mut().enumerate() {
-                let row = &group[row * width + block * BLOCK..][..BLOCK];
-                add_squares(sums, row, query);
-            }
+fn squared_distances(rows: &[f32], near: &[usize], query: &[f32], distances: &mut [f32; TILE]) {
+    let (width, query) = (query.len(), blocks(query));
+    let row = |row: usize| blocks(&rows[row * width..][..width]);
+    let mut sums = [[0.0; BLOCK]; TILE];
+    let (groups, rest) = near.as_chunks::<4>();
+    let (of_groups, of_rest) = sums.split_at_mut(groups.len() * 4);
+    for (group, sums) in groups.iter().zip(of_groups.as_chunks_mut::<4>().0) {
+        let [a, b, c, d] = group.map(row);
+        let [mut sum_a, mut sum_b, mut sum_c, mut sum_d] = [[0.0; BLOCK]; 4];
+        for ((((query, a), b), c), d) in query.iter().zip(a).zip(b).zip(c).zip(d) {
+            sum_a = with_squares(sum_a, a, query);
+            sum_b = with_squares(sum_b, b, query);
+            sum_c = with_squares(sum_c, c, query);
+            sum_d = with_squares(sum_d, d, query);
         }
-        for sums in &sums {
-            distances[first] = sum(sums);
-            first += 1;
+        *sums = [sum_a, sum_b, sum_c, sum_d];
+    }
+    for (&number, sums) in rest.iter().zip(of_rest) {
+        for (query, row) in query.iter().zip(row(number)) {
+            *sums = with_squares(*sums, row, query);
         }
     }
-    for row in groups.remainder().chunks_exact(width) {
-        let mut sums = [0.0f32; BLOCK];
-        for (row, query) in row.chunks_exact(BLOCK).zip(query.chunks_exact(BLOCK)) {
-            add_squares(&mut sums, row, query);
-        }
-        distances[first] = sum(&sums);
-        first += 1;
+    for (distance, &sums) in distances.iter_mut().zip(&sums[..near.len()]) {
+        *distance = sum(sums);
     }
 }
 
+/// The blocks of a row.
 #[inline(always)]
-fn add_squares(sums: &mut [f32; BLOCK], row: &[f32], query: &[f32]) {
-    for i in 0..BLOCK {
+fn blocks(row: &[f32]) -> &[[f32; BLOCK]] {
+    row.as_chunks().0
+}
+
+/// Adds the squares of differences to sums. By value, so that sums stay in registers.
+#[inline(always)]
+fn with_squares(sums: [f32; BLOCK], row: &[f32; BLOCK], query: &[f32; BLOCK]) -> [f32; BLOCK] {
+    std::array::from_fn(|i| {
         let difference = row[i] - query[i];
-        sums[i] = difference.mul_add(difference, sums[i]);
-    }
+        difference.mul_add(difference, sums[i])
+    })
 }
 
 /// Sums in a fixed order, so that a row has the same distance in every tile.
 #[inline(always)]
-fn sum(sums: &[f32; BLOCK]) -> f32 {
-    let [a, b, c, d, e, f, g, h] = *sums;
+fn sum(sums: [f32; BLOCK]) -> f32 {
+    let [a, b, c, d, e, f, g, h] = sums;
     ((a + e) + (c + g)) + ((b + f) + (d + h))
 }
 

@@ -76,7 +76,7 @@ section! {
         memory_score_coef: f32 = 0.0, |&v| (0.0..=100.0).contains(&v), "0 to 100";
         /// How entries are read: `attention` (the present attends to them), `transformer` (before that, all attend to each
         /// other), `graph` (before that, each attends to those before and after it and to the four most like it).
-        #[arg(value_name = "READER")]
+        #[arg(value_name = "READER", hide_possible_values = true)]
         memory_reader: MemoryReader = MemoryReader::Attention, |_| true, "attention, transformer or graph";
         /// Sums of dropped entries that are kept and read as further entries, each decaying at a rate of its own; 0 keeps none.
         memory_compression: usize = 0, |&v| v <= 8, "0 to 8";
