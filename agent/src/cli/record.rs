@@ -95,7 +95,8 @@ fn mode(text: &str) -> Result<Mode, String> {
 }
 
 pub fn run(args: &RecordArgs) -> anyhow::Result<ExitCode> {
-    minari::check_free(&args.out)?;
+    // Before anything is played: a folder that cannot be written to would come too late.
+    let folder = minari::NewFolder::create(&args.out)?;
     let stop = stop_on_signals(|| tell("\nstopping; nothing is kept"), || {})?;
     let (mut env, player, about) = args.cast()?;
     let options = RecordOptions {
@@ -115,7 +116,11 @@ pub fn run(args: &RecordArgs) -> anyhow::Result<ExitCode> {
         Err(EvaluateError::Env(EnvError::Stopped)) => return Ok(stop.exit_status().into()),
         recorded => recorded?,
     };
-    minari::write(&args.out, &recorded.dataset, &recorded.seeds, &about)?;
+    folder.write(&recorded.dataset, &recorded.seeds, &about)?;
+    if stop.flag().load(std::sync::atomic::Ordering::Relaxed) {
+        return Ok(stop.exit_status().into());
+    }
+    folder.keep()?;
     print(&if args.json {
         json(args, &about, &recorded)?
     } else {

@@ -155,6 +155,10 @@ impl Plan {
         if let Some(file) = &args.config {
             settings = Settings::load(file)?.overlaid(settings);
         }
+        let imitation = &mut settings.hyperparameters.imitation;
+        for path in [&mut imitation.dataset, &mut imitation.behaviour_checkpoint] {
+            make_absolute(path)?;
+        }
         let Some(resume) = &args.resume else {
             let config = settings.resolve()?;
             let (directory, earlier) = match &args.out {
@@ -227,6 +231,17 @@ impl TrainArgs {
             hyperparameters,
         }
     }
+}
+
+/// Makes a path absolute, so that a run can be resumed from another folder. An empty one names nothing.
+fn make_absolute(path: &mut Option<String>) -> anyhow::Result<()> {
+    if let Some(path) = path.as_mut().filter(|path| !path.is_empty()) {
+        let absolute = std::path::absolute(&*path)?.into_os_string();
+        if let Ok(absolute) = absolute.into_string() {
+            *path = absolute;
+        }
+    }
+    Ok(())
 }
 
 /// A folder named after what is run and when.

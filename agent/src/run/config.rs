@@ -102,6 +102,11 @@ impl TrainConfig {
     }
 }
 
+/// Returns whether an algorithm learns from what its own policy plays, unless it is told otherwise.
+fn algorithm_plays(algorithm: &Algorithm) -> bool {
+    (algorithm.defaults)().get::<Imitation>().behaviour == Play::Policy
+}
+
 impl TrainConfig {
     /// Checks that nothing would have to be played where episodes are read from a dataset.
     fn check_dataset(&self, algorithm: &Algorithm) -> Result<(), ConfigError> {
@@ -109,12 +114,14 @@ impl TrainConfig {
         if imitation.dataset.is_empty() {
             return Ok(());
         }
-        if imitation.behaviour == Play::Policy {
+        if algorithm_plays(algorithm) {
             return Err(ConfigError::Plays {
                 algorithm: algorithm.id,
             });
         }
-        let reason = if !imitation.behaviour_checkpoint.is_empty() {
+        let reason = if imitation.behaviour == Play::Policy {
+            "its episodes are played back, so behaviour = policy would do nothing. Leave one of them out"
+        } else if !imitation.behaviour_checkpoint.is_empty() {
             "its episodes are played back, so behaviour_checkpoint would do nothing. Leave one of them out"
         } else if !self.env.draws.is_empty() {
             "its episodes are played back, so env_draw would do nothing. Leave one of them out"

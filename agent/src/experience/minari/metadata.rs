@@ -127,6 +127,9 @@ struct Written {
 /// Metadata that cannot be read, another format, other spaces, or pictures that were compressed with losses.
 pub(super) fn check(folder: &Path, spaces: &Spaces) -> Result<(), MinariError> {
     let path = folder.join(METADATA);
+    if path.metadata().is_ok_and(|found| !found.is_file()) {
+        return Err(MinariError::unfit(&path, "it is no file"));
+    }
     let file = match File::open(&path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         file => file.map_err(|error| MinariError::io(&path, error))?,

@@ -20,7 +20,7 @@ mod write;
 pub use self::error::MinariError;
 pub use self::metadata::About;
 pub use self::read::read;
-pub use self::write::{check_free, write};
+pub use self::write::{NewFolder, write};
 
 /// The folder of the files in a dataset's folder.
 const DATA: &str = "data";

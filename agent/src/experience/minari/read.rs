@@ -64,8 +64,12 @@ struct Reader<'a> {
     actions: Vec<Leaf>,
 }
 
-/// Most bytes of a chunk, which is decompressed as a whole.
-const MAX_CHUNK: u64 = 1 << 28;
+/// Bytes of a chunk that are decompressed for an array of any size; larger chunks are at most [`CHUNK_SHARE`] times as large
+/// as their array.
+const SMALL_CHUNK: u64 = 1 << 20;
+const CHUNK_SHARE: u64 = 4;
+/// Most numbers of an array in an episode: while it is read, each takes about 20 bytes.
+const MAX_NUMBERS: u64 = 1 << 25;
 
 impl Reader<'_> {
     fn damaged(&self, place: &str, error: &Error) -> MinariError {
@@ -95,11 +99,17 @@ impl Reader<'_> {
     fn episodes(&self, file: &File) -> Result<Vec<(u64, Group)>, MinariError> {
         let groups = file.root().iter_groups();
         let groups = groups.map_err(|error| self.damaged("", &error))?;
-        let numbered = groups.filter_map(|(name, group)| {
-            let id = name.strip_prefix("episode_")?.parse().ok()?;
-            Some((id, group))
-        });
-        Ok(numbered.collect())
+        let mut numbered = Vec::new();
+        for (name, group) in groups {
+            let Some(number) = name.strip_prefix("episode_") else {
+                continue;
+            };
+            match number.parse::<u64>() {
+                Ok(id) if id.to_string() == number => numbered.push((id, group)),
+                _ => return Err(self.unfit(&name, "the number of an episode is 0, 1, 2, …")),
+            }
+        }
+        Ok(numbered)
     }
 
     /// Reads an episode that takes at most `bytes_left`.
@@ -123,6 +133,12 @@ impl Reader<'_> {
         }
         let width = |leaves: &[Leaf]| leaves.last().map_or(0, |leaf| leaf.columns.end as u64);
         let (flat_size, components) = (width(&self.observations), width(&self.actions));
+        if (steps.saturating_add(1)).saturating_mul(flat_size.max(components)) > MAX_NUMBERS {
+            let detail = format!(
+                "an episode of {steps} steps; at most {MAX_NUMBERS} numbers are read as one"
+            );
+            return Err(self.unfit(name, &detail));
+        }
         let bytes = (flat_size * size_of::<f32>() as u64 + components * size_of::<Choice>() as u64)
             .saturating_add(size_of::<f64>() as u64)
             .saturating_mul(steps.saturating_add(1));
@@ -161,6 +177,9 @@ impl Reader<'_> {
             let array = self.array(name, group, &[which.into()])?;
             self.check_shape(&array, &[steps])?;
             let flags = self.numbers(&array)?;
+            if let Some(flag) = flags.iter().find(|&&flag| flag != 0.0 && flag != 1.0) {
+                return Err(self.unfit(&array.place, &format!("{flag} is neither true nor false")));
+            }
             let end = flags.iter().position(|&flag| flag != 0.0);
             if let Some(end) = end.filter(|&end| end + 1 < flags.len()) {
                 let detail = format!("the episode ends at step {end}, and has {steps} steps");
@@ -248,9 +267,12 @@ impl Reader<'_> {
         let chunk = data.chunk_shape().map_err(damaged)?.unwrap_or_default();
         let size = data.element_size().map_err(damaged)?;
         let bytes = chunk.iter().fold(size, |bytes, &n| bytes.saturating_mul(n));
-        if bytes > MAX_CHUNK {
-            let detail =
-                format!("it is stored in chunks of {bytes} bytes; at most {MAX_CHUNK} are read");
+        let whole = shape.iter().fold(size, |bytes, &n| bytes.saturating_mul(n));
+        let most = SMALL_CHUNK.max(whole.saturating_mul(CHUNK_SHARE));
+        if bytes > most {
+            let detail = format!(
+                "it has {whole} bytes in chunks of {bytes}; at most {most} are read. Store it in smaller chunks"
+            );
             return Err(self.unfit(&place, &detail));
         }
         Ok(Array { place, shape, data })

@@ -102,6 +102,26 @@ fn metadata_say_what_there_is() {
 }
 
 #[test]
+fn a_folder_that_is_not_kept_leaves_nothing() {
+    let parent = tempfile::tempdir().unwrap();
+    let names = || -> Vec<_> {
+        let entries = fs::read_dir(parent.path()).unwrap();
+        entries.map(|entry| entry.unwrap().file_name()).collect()
+    };
+    let slashed = parent.path().join("new/.");
+    let new = NewFolder::create(&slashed).unwrap();
+    new.write(&of_compound(), &[None, None], &about()).unwrap();
+    assert_ne!(names(), ["new"]);
+    drop(new);
+    assert!(names().is_empty());
+    let new = NewFolder::create(&slashed).unwrap();
+    new.write(&of_compound(), &[None, None], &about()).unwrap();
+    new.keep().unwrap();
+    assert_eq!(names(), ["new"]);
+    assert!(NewFolder::create(Path::new("..")).is_err());
+}
+
+#[test]
 fn nothing_is_overwritten_and_no_half_folder_is_left() {
     let parent = tempfile::tempdir().unwrap();
     let folder = written(&of_compound(), parent.path());
@@ -223,6 +243,10 @@ fn missing_arrays_and_other_shapes_are_refused() {
     assert_refused(&[
         (|a| a.group = "run_0".into(), "it has no episode"),
         (
+            |a| a.group = "episode_00".into(),
+            "episode_00: the number of an episode is",
+        ),
+        (
             |a| a.left_out = Some("rewards"),
             "episode_0/rewards: there is no such array",
         ),
@@ -274,6 +298,10 @@ fn wrong_numbers_are_refused_with_their_place() {
         (
             |a| a.rewards.1[0] = f64::INFINITY,
             "episode_0/rewards: inf at step 0",
+        ),
+        (
+            |a| a.terminations.1[1] = f64::NAN,
+            "episode_0/terminations: NaN is neither true nor false",
         ),
         (
             |a| a.terminations.1[0] = 1.0,
@@ -343,6 +371,11 @@ fn other_files_and_metadata_are_refused() {
         let error = read_file(&path, LARGE).unwrap_err();
         assert!(error.contains(expected), "{expected}: {error}");
     }
+    fs::remove_file(&metadata).unwrap();
+    fs::create_dir(&metadata).unwrap();
+    let folder = read_file(&path, LARGE).unwrap_err();
+    assert!(folder.contains("it is no file"), "{folder}");
+    fs::remove_dir(&metadata).unwrap();
     fs::write(&metadata, "{}").unwrap();
     assert!(read_file(&path, LARGE).is_ok());
     fs::write(&path, "not HDF5").unwrap();

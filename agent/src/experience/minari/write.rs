@@ -18,10 +18,7 @@ use crate::experience::dataset::{Dataset, RecordedEpisode};
 use crate::files;
 
 /// Checks that nothing is in the way of a new folder.
-///
-/// # Errors
-/// Names what is.
-pub fn check_free(folder: &Path) -> Result<(), MinariError> {
+fn check_free(folder: &Path) -> Result<(), MinariError> {
     match fs::symlink_metadata(folder) {
         Ok(_) => Err(MinariError::Exists {
             path: folder.to_owned(),
@@ -30,13 +27,10 @@ pub fn check_free(folder: &Path) -> Result<(), MinariError> {
     }
 }
 
-/// Writes a dataset into a new folder. The folder has its name only once it is complete; until then it is another one next
-/// to it, which an error removes.
-///
-/// `seeds` are those of the episodes, where they have one.
+/// Writes a dataset into a new folder, as [`NewFolder`] does.
 ///
 /// # Errors
-/// A folder that exists, spaces with names that a file cannot have, and the file system's.
+/// Those of [`NewFolder`].
 ///
 /// # Panics
 /// On another number of seeds than of episodes.
@@ -46,27 +40,77 @@ pub fn write(
     seeds: &[Option<u64>],
     about: &About,
 ) -> Result<(), MinariError> {
-    check_free(folder)?;
-    let bytes = main_file(dataset, seeds).map_err(|detail| MinariError::unfit(folder, detail))?;
-    let name = folder.file_name().unwrap_or_default();
-    let metadata = about.metadata(dataset, &name.to_string_lossy(), bytes.len() as u64);
-    let unfinished = Unfinished::next_to(folder)?;
-    let data = unfinished.0.join(DATA);
-    fs::create_dir(&data).map_err(|error| MinariError::io(&data, error))?;
-    for (file, bytes) in [
-        (MAIN, &bytes),
-        (METADATA, &metadata.to_string().into_bytes()),
-    ] {
-        let path = data.join(file);
-        let write = || {
-            let mut file = fs::File::create(&path)?;
-            file.write_all(bytes)?;
-            file.sync_all()
-        };
-        write().map_err(|error| MinariError::io(&path, error))?;
+    let new = NewFolder::create(folder)?;
+    new.write(dataset, seeds, about)?;
+    new.keep()
+}
+
+/// A folder for a dataset. It has its name only once it is kept; until then it is another one next to its place, which is
+/// removed where it is not kept.
+pub struct NewFolder {
+    folder: PathBuf,
+    unfinished: Unfinished,
+}
+
+impl NewFolder {
+    /// Creates the folder.
+    ///
+    /// # Errors
+    /// One that exists or cannot be created.
+    pub fn create(folder: &Path) -> Result<Self, MinariError> {
+        // Without a slash or a dot at its end.
+        let folder: PathBuf = folder.components().collect();
+        if folder.file_name().is_none() {
+            return Err(MinariError::unfit(&folder, "a new folder needs a name"));
+        }
+        check_free(&folder)?;
+        let unfinished = Unfinished::next_to(&folder)?;
+        Ok(Self { folder, unfinished })
     }
-    check_free(folder)?;
-    fs::rename(&unfinished.0, folder).map_err(|error| MinariError::io(folder, error))
+
+    /// Writes a dataset into it. `seeds` are those of the episodes, where they have one.
+    ///
+    /// # Errors
+    /// Spaces with names that a file cannot have, and the file system's.
+    ///
+    /// # Panics
+    /// On another number of seeds than of episodes.
+    pub fn write(
+        &self,
+        dataset: &Dataset,
+        seeds: &[Option<u64>],
+        about: &About,
+    ) -> Result<(), MinariError> {
+        let unfit = |detail| MinariError::unfit(&self.folder, detail);
+        let bytes = main_file(dataset, seeds).map_err(unfit)?;
+        let name = self.folder.file_name().unwrap_or_default();
+        let metadata = about.metadata(dataset, &name.to_string_lossy(), bytes.len() as u64);
+        let data = self.unfinished.0.join(DATA);
+        fs::create_dir(&data).map_err(|error| MinariError::io(&data, error))?;
+        for (file, bytes) in [
+            (MAIN, &bytes),
+            (METADATA, &metadata.to_string().into_bytes()),
+        ] {
+            let path = data.join(file);
+            let write = || {
+                let mut file = fs::File::create(&path)?;
+                file.write_all(bytes)?;
+                file.sync_all()
+            };
+            write().map_err(|error| MinariError::io(&path, error))?;
+        }
+        Ok(())
+    }
+
+    /// Gives the folder its name.
+    ///
+    /// # Errors
+    /// Something in its place by now, and the file system's.
+    pub fn keep(self) -> Result<(), MinariError> {
+        check_free(&self.folder)?;
+        let renamed = fs::rename(&self.unfinished.0, &self.folder);
+        renamed.map_err(|error| MinariError::io(&self.folder, error))
+    }
 }
 
 /// A folder that is removed unless it was given another name.
