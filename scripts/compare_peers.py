@@ -58,9 +58,9 @@ PAIRINGS = {
         "drqn", [f"--batch-size={BATCH}", f"--train-every={EVERY}"],
         "torch_drqn.py", ["--published"], 300_000, 4_000, 10,
     ),
-    # As many steps of both: the tables grow with every step.
+    # As many steps of both: the tables grow with every step, and with them the share of the search.
     "mfec": (
-        "mfec", ["--memory-window"], "mfec.py", [], 10_000, 10_000, 10,
+        "mfec", ["--memory-window"], "mfec.py", [], 20_000, 20_000, 10,
     ),
 }  # fmt: skip
 
