@@ -177,8 +177,16 @@ fn what_minari_writes_is_read() {
     assert_eq!(read().episodes(), dataset().episodes());
     // A small file can declare anything: 8 TiB of rewards, or two of them in a chunk of 512 MiB.
     for (steps, chunk, refused) in [
-        ("1099511627776", "1024", "its episodes take more than"),
-        ("2", "67108864", "it is stored in chunks of 536870912 bytes"),
+        (
+            "1099511627776",
+            "1024",
+            "at most 33554432 numbers are read as one",
+        ),
+        (
+            "2",
+            "67108864",
+            "it has 16 bytes in chunks of 536870912; at most 1048576 are read",
+        ),
     ] {
         python(&["declare", path, "made-v0", steps, chunk]);
         let error = minari::read(&root.path().join("made-v0"), spaces(), LARGE).unwrap_err();
