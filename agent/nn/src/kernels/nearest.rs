@@ -125,8 +125,8 @@ fn select(firsts: &[f32], first: f32, limit: f32, near: &mut [usize; TILE]) -> u
     for (row, number) in firsts.iter().enumerate() {
         let gap = number - first;
         near[count] = row;
-        // What is no number is left to the whole distance.
-        count += usize::from(!(gap * gap >= limit));
+        // A gap that is no number leaves the row out, as the whole distance would.
+        count += usize::from(gap * gap < limit);
     }
     count
 }

@@ -50,7 +50,10 @@ fn append(space: &Space, path: &mut Vec<String>, leaves: &mut Vec<Leaf>) -> Resu
                 part(name.clone(), space)
             });
         }
-        Space::Discrete { n, start } => (Dtype::Int64, vec![*start..start.saturating_add(*n)]),
+        Space::Discrete { n, start } => {
+            let choices = *start..start.saturating_add(*n);
+            (Dtype::Int64, std::iter::once(choices).collect())
+        }
         Space::MultiDiscrete { nvec } => (Dtype::Int64, nvec.iter().map(|&n| 0..n).collect()),
         Space::MultiBinary { n } => (Dtype::Int8, vec![0..2; *n]),
         Space::Box { dtype, .. } => (*dtype, Vec::new()),
