@@ -2,40 +2,19 @@
 //!
 //! Needs the feature `python-tests` and a Python with the packages `minari`, `h5py` and `pillow`.
 
-use std::path::Path;
-use std::process::Command;
+#[path = "../../tests/python/run.rs"]
+mod python;
 
 use agent::experience::minari::{self, About};
 use agent::experience::{Dataset, RecordedEpisode};
 use agent::spaces::Spaces;
 use serde_json::{Map, Value, json};
 
-/// Environment variable with the path of a Python that has the packages.
-const PYTHON: &str = "STRATEGIC_MEMORY_PYTHON";
-
-const HOW_TO_INSTALL: &str = "python3 -m venv .venv && .venv/bin/pip install 'minari[hdf5]' pillow && \
-     export STRATEGIC_MEMORY_PYTHON=$PWD/.venv/bin/python";
-
 const LARGE: usize = 1 << 20;
 
 /// Runs `tests/python/minari_datasets.py`; returns what it prints.
-fn python(args: &[&str]) -> Vec<u8> {
-    let python = std::env::var_os(PYTHON)
-        .unwrap_or_else(|| panic!("{PYTHON} is not set; to set it: {HOW_TO_INSTALL}"));
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/python/minari_datasets.py");
-    let output = Command::new(&python)
-        .arg(script)
-        .args(args)
-        .output()
-        .unwrap_or_else(|error| {
-            panic!("cannot run {}: {error}; {HOW_TO_INSTALL}", python.display())
-        });
-    assert!(
-        output.status.success(),
-        "{}\nIf a module is missing: {HOW_TO_INSTALL}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    output.stdout
+fn minari_datasets(args: &[&str]) -> Vec<u8> {
+    python::run("minari_datasets.py", "'minari[hdf5]' pillow", args, &[])
 }
 
 fn spaces() -> Spaces {
@@ -85,7 +64,7 @@ fn minari_reads_what_is_written() {
     };
     let folder = root.path().join("chance-v3");
     minari::write(&folder, &dataset(), &[Some(1 << 60), None], &about).unwrap();
-    let read = python(&["read", root.path().to_str().unwrap(), "chance-v3"]);
+    let read = minari_datasets(&["read", root.path().to_str().unwrap(), "chance-v3"]);
     let read: Value = serde_json::from_slice(&read).unwrap();
     assert_eq!(read["id"], "chance-v3");
     assert_eq!(
@@ -170,10 +149,10 @@ fn what_minari_writes_is_read() {
         },
     ]);
     let texts = [spaces_in_its_words.to_string(), episodes.to_string()];
-    python(&["write", path, "made-v0", &texts[0], &texts[1]]);
+    minari_datasets(&["write", path, "made-v0", &texts[0], &texts[1]]);
     let read = || minari::read(&root.path().join("made-v0"), spaces(), LARGE).unwrap();
     assert_eq!(read().episodes(), dataset().episodes());
-    python(&["compress", path, "made-v0"]);
+    minari_datasets(&["compress", path, "made-v0"]);
     assert_eq!(read().episodes(), dataset().episodes());
     // A small file can declare anything: 8 TiB of rewards, or two of them in a chunk of 512 MiB.
     for (steps, chunk, refused) in [
@@ -188,7 +167,7 @@ fn what_minari_writes_is_read() {
             "it has 16 bytes in chunks of 536870912; at most 1048576 are read",
         ),
     ] {
-        python(&["declare", path, "made-v0", steps, chunk]);
+        minari_datasets(&["declare", path, "made-v0", steps, chunk]);
         let error = minari::read(&root.path().join("made-v0"), spaces(), LARGE).unwrap_err();
         assert!(error.to_string().contains(refused), "{error}");
     }

@@ -3,10 +3,10 @@
 //!
 //! Needs the feature `python-tests` and a Python with the packages `onnx` and `onnxruntime`.
 
-mod support;
+#[path = "../../tests/python/run.rs"]
+mod python;
 
-use std::path::Path;
-use std::process::Command;
+mod support;
 
 use agent::algorithms::sections::Overrides;
 use agent::deploy::onnx_export;
@@ -23,12 +23,6 @@ use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde_json::{Map, Value, json};
 use support::{Trained, environments};
-
-/// Environment variable with the path of a Python that has the packages.
-const PYTHON: &str = "STRATEGIC_MEMORY_PYTHON";
-
-const HOW_TO_INSTALL: &str = "python3 -m venv .venv && .venv/bin/pip install onnx onnxruntime && \
-     export STRATEGIC_MEMORY_PYTHON=$PWD/.venv/bin/python";
 
 /// Largest allowed difference of logits and values.
 const TOLERANCE: f64 = 1e-5;
@@ -49,22 +43,8 @@ fn run(model: &[u8], steps: &[Step]) -> Vec<Map<String, Value>> {
     std::fs::write(&path, model).unwrap();
     let inputs: Vec<&Value> = steps.iter().map(|step| &step.inputs).collect();
     std::fs::write(&asked, serde_json::to_vec(&inputs).unwrap()).unwrap();
-    let python = std::env::var_os(PYTHON)
-        .unwrap_or_else(|| panic!("{PYTHON} is not set; to set it: {HOW_TO_INSTALL}"));
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/python/run_onnx.py");
-    let output = Command::new(&python)
-        .arg(script)
-        .args([path, asked])
-        .output()
-        .unwrap_or_else(|error| {
-            panic!("cannot run {}: {error}; {HOW_TO_INSTALL}", python.display())
-        });
-    assert!(
-        output.status.success(),
-        "{}\nIf a module is missing: {HOW_TO_INSTALL}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    serde_json::from_slice(&output.stdout).expect("the script prints JSON")
+    let printed = python::run("run_onnx.py", "onnx onnxruntime", &[path, asked], &[]);
+    serde_json::from_slice(&printed).expect("the script prints JSON")
 }
 
 /// An agent in the course of an episode, with a record of the steps so far.

@@ -3,36 +3,18 @@
 //!
 //! Needs the feature `python-tests` and a Python with the package `tensorboard`.
 
+#[path = "../../tests/python/run.rs"]
+mod python;
+
 use std::path::Path;
-use std::process::Command;
 
 use agent::views::monitor::{EventsFile, LogRecord, Monitor, Progress};
 use serde_json::{Value, json};
 
-/// Environment variable with the path of a Python that has the package `tensorboard`.
-const PYTHON: &str = "STRATEGIC_MEMORY_PYTHON";
-
-const HOW_TO_INSTALL: &str = "python3 -m venv .venv && .venv/bin/pip install tensorboard && \
-     export STRATEGIC_MEMORY_PYTHON=$PWD/.venv/bin/python";
-
 /// Reads a folder with TensorBoard; returns tag → `[[step, value], …]`.
 fn read_with_tensorboard(folder: &Path) -> Value {
-    let python = std::env::var_os(PYTHON)
-        .unwrap_or_else(|| panic!("{PYTHON} is not set; to set it: {HOW_TO_INSTALL}"));
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/python/read_tensorboard.py");
-    let output = Command::new(&python)
-        .arg(script)
-        .arg(folder)
-        .output()
-        .unwrap_or_else(|error| {
-            panic!("cannot run {}: {error}; {HOW_TO_INSTALL}", python.display())
-        });
-    assert!(
-        output.status.success(),
-        "{}\nIf a module is missing: {HOW_TO_INSTALL}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    serde_json::from_slice(&output.stdout).expect("the script prints JSON")
+    let printed = python::run("read_tensorboard.py", "tensorboard", &[folder], &[]);
+    serde_json::from_slice(&printed).expect("the script prints JSON")
 }
 
 /// Writes one update at each of `timesteps`, with `session` as the loss.

@@ -3,9 +3,8 @@
 //!
 //! Needs the feature `python-tests` and a Python with the package `rliable`.
 
-use std::io::Write as _;
-use std::path::Path;
-use std::process::{Command, Stdio};
+#[path = "../../tests/python/run.rs"]
+mod python;
 
 use benchmark::scores::aggregate::{
     Aggregate, aggregate_iqm, performance_profile, probability_of_improvement,
@@ -13,12 +12,6 @@ use benchmark::scores::aggregate::{
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde_json::{Value, json};
-
-/// Environment variable with the path of a Python that has the package `rliable`.
-const PYTHON: &str = "STRATEGIC_MEMORY_PYTHON";
-
-const HOW_TO_INSTALL: &str = "python3 -m venv .venv && .venv/bin/pip install rliable 'pandas<3' && \
-     export STRATEGIC_MEMORY_PYTHON=$PWD/.venv/bin/python";
 
 const RUNS: usize = 7;
 const TASKS: usize = 6;
@@ -32,29 +25,10 @@ const BOOTSTRAP_NOISE: f64 = 0.08;
 const ROUNDING: f64 = 1e-9;
 
 fn ask_rliable(question: &Value) -> Value {
-    let python = std::env::var_os(PYTHON)
-        .unwrap_or_else(|| panic!("{PYTHON} is not set; to set it: {HOW_TO_INSTALL}"));
-    let script =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/python/rliable_statistics.py");
-    let mut child = Command::new(&python)
-        .arg(script)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap_or_else(|error| {
-            panic!("cannot run {}: {error}; {HOW_TO_INSTALL}", python.display())
-        });
-    let mut input = child.stdin.take().expect("it is piped");
-    input.write_all(question.to_string().as_bytes()).unwrap();
-    drop(input);
-    let output = child.wait_with_output().unwrap();
-    assert!(
-        output.status.success(),
-        "{}\nIf a module is missing: {HOW_TO_INSTALL}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    serde_json::from_slice(&output.stdout).expect("the script prints JSON")
+    let input = question.to_string();
+    let script = "rliable_statistics.py";
+    let printed = python::run::<&str>(script, "rliable 'pandas<3'", &[], input.as_bytes());
+    serde_json::from_slice(&printed).expect("the script prints JSON")
 }
 
 /// Draws scores of every kind that agents have: spread, all the same, in tenths so that there are

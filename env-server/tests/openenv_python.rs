@@ -2,37 +2,17 @@
 //!
 //! Needs the feature `python-tests` and a Python with the package `openenv-core`.
 
-use std::path::Path;
-use std::process::Command;
+#[path = "../../tests/python/run.rs"]
+mod python;
 
 use env_server::{ServerConfig, run};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-/// The environment variable that names a Python with the package `openenv-core`.
-const PYTHON: &str = "STRATEGIC_MEMORY_PYTHON";
-
-const HOW_TO_INSTALL: &str = "python3 -m venv .venv && .venv/bin/pip install openenv-core requests && \
-     export STRATEGIC_MEMORY_PYTHON=$PWD/.venv/bin/python";
-
 /// Returns the results that the package's clients see.
 fn play(url: &str) -> Value {
-    let python = std::env::var_os(PYTHON)
-        .unwrap_or_else(|| panic!("{PYTHON} is not set; to set it: {HOW_TO_INSTALL}"));
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/python/play_openenv.py");
-    let output = Command::new(&python)
-        .arg(script)
-        .arg(url)
-        .output()
-        .unwrap_or_else(|error| {
-            panic!("cannot run {}: {error}; {HOW_TO_INSTALL}", python.display())
-        });
-    assert!(
-        output.status.success(),
-        "{}\nIf a module is missing: {HOW_TO_INSTALL}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    serde_json::from_slice(&output.stdout).expect("the script prints JSON")
+    let printed = python::run("play_openenv.py", "openenv-core requests", &[url], &[]);
+    serde_json::from_slice(&printed).expect("the script prints JSON")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

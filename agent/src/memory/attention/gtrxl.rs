@@ -28,9 +28,6 @@ section! {
     }
 }
 
-/// b_g of fresh gates: 88 % of the stream passes them unchanged (section 3.2).
-const GATE_BIAS: f32 = 2.0;
-
 /// Names of the attentions of the layers, for inspection.
 const ATTENTION: [&str; 4] = [
     "attention by steps ago (layer 1)",
@@ -103,7 +100,7 @@ struct Layer {
 
 impl Layer {
     fn new(number: usize, width: usize, context: &mut CoreContext<'_>) -> Self {
-        let CoreContext { params, rng, .. } = context;
+        let CoreContext { params, rng, .. } = &mut *context;
         let mut add = |part: &str, shape, init| {
             params.add(&format!("core.layer{number}.{part}"), shape, init, rng)
         };
@@ -124,15 +121,8 @@ impl Layer {
                 add(&format!("{part}.bias"), (1, width), Init::Zeros),
             )
         });
-        let [gate1, gate2] = ["gate1", "gate2"].map(|part| GruGateParams {
-            gates: add(&format!("{part}.gates"), (2 * width, 2 * width), orthogonal),
-            candidate: add(&format!("{part}.candidate"), (2 * width, width), orthogonal),
-            bias: add(
-                &format!("{part}.bias"),
-                (1, width),
-                Init::Constant(GATE_BIAS),
-            ),
-        });
+        let [gate1, gate2] = ["gate1", "gate2"]
+            .map(|part| context.gru_gate(&format!("core.layer{number}.{part}"), width));
         Self {
             norm1,
             query,

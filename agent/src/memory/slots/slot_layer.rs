@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::state::EMPTY;
 use crate::memory::sequence::block::Block;
 use crate::memory::{CoreContext, Slots};
-use crate::nn::{Graph, GruGateParams, Init, Tensor, values};
+use crate::nn::{Graph, GruGateParams, Tensor, values};
 
 /// How the entries of a memory are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
@@ -28,8 +28,6 @@ pub const TIMELESS: f32 = f32::INFINITY;
 const NEAREST: usize = 4;
 /// Edges of an entry: to itself, to those written just before and after it, and to those most like it.
 const EDGES: usize = 3 + NEAREST;
-/// How far a fresh gate is closed, as in GTrXL: at first entries are read nearly as they are.
-const GATE_BIAS: f32 = 2.0;
 
 /// A block of a transformer whose result joins the entries through a gate (Parisotto et al. 2020, arXiv:1910.06764,
 /// section 3.2).
@@ -50,16 +48,8 @@ impl SlotLayer {
         let dim = context.hyper.get::<Slots>().mem_dim;
         let heads = if dim.is_multiple_of(2) { 2 } else { 1 };
         let block = Block::new("core.reader", dim, heads, context);
-        let CoreContext { params, rng, .. } = context;
-        let mut add = |part: &str, shape, init| {
-            params.add(&format!("core.reader.gate.{part}"), shape, init, rng)
-        };
-        let orthogonal = Init::Orthogonal { gain: 1.0 };
-        let gate = GruGateParams {
-            gates: add("gates", (2 * dim, 2 * dim), orthogonal),
-            candidate: add("candidate", (2 * dim, dim), orthogonal),
-            bias: add("bias", (1, dim), Init::Constant(GATE_BIAS)),
-        };
+        // At first entries are read nearly as they are.
+        let gate = context.gru_gate("core.reader.gate", dim);
         Some(Self {
             block,
             gate,
