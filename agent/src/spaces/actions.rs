@@ -371,6 +371,68 @@ mod tests {
         }
     }
 
+    /// What `scripts/parity/gaussian_policy.py` recorded: log-probabilities and entropies of a number, a choice and a number.
+    #[derive(serde::Deserialize)]
+    struct Recorded {
+        outputs: Vec<Vec<f32>>,
+        numbers: Vec<[f32; 2]>,
+        choices: Vec<Choice>,
+        log_probs: Vec<f32>,
+        entropies: Vec<f32>,
+    }
+
+    #[test]
+    fn they_are_those_of_scipy() {
+        let recorded = include_str!("../../tests/parity/gaussian_policy.json");
+        let recorded: Recorded = serde_json::from_str(recorded).unwrap();
+        let number =
+            |bounds: &str| format!(r#"{{"type":"Box","shape":[],"dtype":"float32",{bounds}}}"#);
+        let heads = heads(&format!(
+            r#"{{"type":"Tuple","spaces":[{},{{"type":"Discrete","n":3}},{}]}}"#,
+            number(r#""low":-1.0,"high":1.0"#),
+            number(r#""low":"-Infinity","high":"Infinity""#),
+        ))
+        .unwrap();
+        let params = nn::Params::new();
+        for (row, outputs) in recorded.outputs.iter().enumerate() {
+            let [first, second] = recorded.numbers[row].map(of_number);
+            let mut graph = nn::Graph::inference(&params);
+            let logits = graph.constant(outputs.clone(), (1, heads.num_logits()));
+            let value = graph.constant(vec![0.0], (1, 1));
+            // A ratio of 1 to SciPy's probability is the policy loss of this advantage.
+            let batch = nn::PpoBatch {
+                heads: &heads.kinds(),
+                actions: &[first, recorded.choices[row], second],
+                old_log_probs: &[recorded.log_probs[row]],
+                advantages: &[-1.0],
+                returns: &[0.0],
+                old_values: &[0.0],
+                weights: &[1.0],
+            };
+            let coefficients = nn::PpoCoefficients {
+                clip_coef: 0.2,
+                clip_vloss: false,
+                ent_coef: 0.0,
+                vf_coef: 0.0,
+            };
+            let (_, stats) = graph.ppo_loss(&logits, &value, &batch, &coefficients);
+            assert!((stats.policy_loss - 1.0).abs() < 3e-5, "{row}: {stats:?}");
+            let entropy = recorded.entropies[row];
+            assert!(
+                (stats.entropy - entropy).abs() < 5e-6,
+                "{row}: {stats:?}, {entropy}"
+            );
+            let of_number = |i: usize, mean: usize| {
+                normal::log_density(recorded.numbers[row][i], outputs[mean], outputs[5 + i])
+            };
+            let mut of_choices = outputs[1..4].to_vec();
+            categorical::log_softmax(&mut of_choices, 3);
+            let of_choice = of_choices[recorded.choices[row] as usize];
+            let sum = of_number(0, 0) + of_choice + of_number(1, 4);
+            assert!((sum - recorded.log_probs[row]).abs() < 3e-5, "{row}: {sum}");
+        }
+    }
+
     #[test]
     fn random_numbers_are_even_within_finite_bounds() {
         let mut rng = seeds::generator(0, Role::Agent);

@@ -234,9 +234,14 @@ fn every_algorithm_learns_from_compound_spaces() {
 
 /// Mean return of greedy episodes of a task of numbers, after so many steps of training.
 fn greedy_return_of_numbers(algorithm: &str, delay: u64, total_timesteps: u64) -> f64 {
-    let overrides = few_lanes().overlaid(&overrides! {
+    let overrides = overrides! {
+        num_envs: 16,
+        num_steps: 32,
+        whole_episodes: false,
+        learning_rate: 3e-3,
         ent_coef: 0.0,
-    });
+        log_std_init: -1.0,
+    };
     let config = config(algorithm, &overrides, total_timesteps, 0);
     let num_envs = config.hyper.get::<Collection>().num_envs;
     let stop = AtomicBool::new(false);
@@ -260,12 +265,11 @@ fn greedy_return_of_numbers(algorithm: &str, delay: u64, total_timesteps: u64) -
 #[test]
 fn a_number_is_said_and_remembered() {
     let said = greedy_return_of_numbers("ppo", 1, 60_000);
-    assert!(said > 0.9, "{said}");
     let remembered = greedy_return_of_numbers("recurrent-ppo", 2, 60_000);
-    assert!(remembered > 0.85, "{remembered}");
     let forgotten = greedy_return_of_numbers("ppo", 2, 60_000);
-    assert!(forgotten < 0.6, "{forgotten}");
-    eprintln!("said {said}, remembered {remembered}, forgotten {forgotten}");
+    let returns = [said, remembered, forgotten];
+    assert!(said > 0.9 && remembered > 0.9, "{returns:?}");
+    assert!(forgotten < 0.6, "{returns:?}");
 }
 
 #[test]
