@@ -27,6 +27,7 @@ use crate::policy::outputs::OutputLayers;
 use crate::run::checkpoint::Checkpoint;
 use crate::run::load::{self, ActorError};
 use crate::spaces::actions::{ActionHead, ActionHeads};
+use crate::spaces::components::Unit;
 use crate::spaces::encoder::InputColumn;
 
 use crate::onnx::{
@@ -193,11 +194,9 @@ fn action_shape(description: &AgentDescription) -> (Vec<usize>, i64) {
 
 /// The units of an action's numbers, a number for each component.
 struct Numbers {
-    /// What is added before scaling: 1 where −1 and 1 stand for bounds, else 0.
-    shift: Vec<f32>,
-    scale: Vec<f32>,
-    /// What is added after it.
-    base: Vec<f32>,
+    /// What 0 and 1 stand for in the space.
+    origins: Vec<f32>,
+    scales: Vec<f32>,
     /// Bounds in the agent's unit.
     limits: [Vec<f32>; 2],
     /// Bounds in the space.
@@ -210,37 +209,34 @@ impl Numbers {
             ActionHead::Gaussian(unit) => Some(*unit),
             ActionHead::Categorical(_) => None,
         });
-        let scaled = units.clone().map(|unit| match unit.half() {
-            Some(half) => [1.0, half, unit.bounds()[0]],
-            None => [0.0, 1.0, 0.0],
-        });
-        let column = |i: usize| scaled.clone().map(|numbers| numbers[i]).collect();
+        let column = |number: fn(Unit) -> f32| units.clone().map(number).collect();
         Self {
-            shift: column(0),
-            scale: column(1),
-            base: column(2),
-            limits: [0, 1]
-                .map(|side: usize| units.clone().map(|unit| unit.limits()[side]).collect()),
-            bounds: [0, 1]
-                .map(|side: usize| units.clone().map(|unit| unit.bounds()[side]).collect()),
+            origins: column(|unit| unit.origin_and_scale().0),
+            scales: column(|unit| unit.origin_and_scale().1),
+            limits: [
+                column(|unit| unit.limits()[0]),
+                column(|unit| unit.limits()[1]),
+            ],
+            bounds: [
+                column(|unit| unit.bounds()[0]),
+                column(|unit| unit.bounds()[1]),
+            ],
         }
     }
 
-    /// As [`Unit::to_space`](crate::spaces::components::Unit::to_space).
+    /// As [`Unit::to_space`].
     fn to_space(&self, graph: &mut GraphBuilder, numbers: &Value) -> Value {
         let clipped = clip(graph, numbers, &self.limits);
-        let shifted = with(graph, "Add", &clipped, &self.shift);
-        let scaled = with(graph, "Mul", &shifted, &self.scale);
-        let moved = with(graph, "Add", &scaled, &self.base);
+        let scaled = with(graph, "Mul", &clipped, &self.scales);
+        let moved = with(graph, "Add", &scaled, &self.origins);
         clip(graph, &moved, &self.bounds)
     }
 
-    /// As [`Unit::of_space`](crate::spaces::components::Unit::of_space), clipped.
+    /// As [`Unit::of_space`], clipped.
     fn of_space(&self, graph: &mut GraphBuilder, numbers: &Value) -> Value {
-        let moved = with(graph, "Sub", numbers, &self.base);
-        let scaled = with(graph, "Div", &moved, &self.scale);
-        let shifted = with(graph, "Sub", &scaled, &self.shift);
-        clip(graph, &shifted, &self.limits)
+        let moved = with(graph, "Sub", numbers, &self.origins);
+        let scaled = with(graph, "Div", &moved, &self.scales);
+        clip(graph, &scaled, &self.limits)
     }
 }
 

@@ -187,7 +187,7 @@ impl ActionHeads {
     pub fn random(&self, rng: &mut Xoshiro256PlusPlus, actions: &mut Vec<Choice>) {
         let draw = |head: &ActionHead| match head {
             ActionHead::Categorical(choices) => rng.random_range(0..*choices as Choice),
-            ActionHead::Gaussian(unit) if unit.half().is_some() => {
+            ActionHead::Gaussian(unit) if unit.is_scaled() => {
                 of_number(2.0 * rng.random::<f32>() - 1.0)
             }
             ActionHead::Gaussian(_) => of_number(normal::standard(rng)),

@@ -80,17 +80,28 @@ impl Unit {
         [self.low, self.high]
     }
 
-    /// Returns the middle of the bounds' distance, if −1 and 1 stand for them.
-    pub fn half(self) -> Option<f32> {
-        let half = 0.5 * (self.high - self.low);
-        (half.is_finite() && half > 0.0).then_some(half)
+    /// Whether −1 and 1 stand for the bounds.
+    pub fn is_scaled(self) -> bool {
+        let distance = self.high - self.low;
+        distance.is_finite() && distance > 0.0
+    }
+
+    /// Returns the number in the space that 0 stands for, and how many of the space's 1 is.
+    pub fn origin_and_scale(self) -> (f32, f32) {
+        match self.is_scaled() {
+            true => {
+                let half = 0.5 * (self.high - self.low);
+                (self.low + half, half)
+            }
+            false => (0.0, 1.0),
+        }
     }
 
     /// Returns the bounds in this unit.
     pub fn limits(self) -> [f32; 2] {
-        match self.half() {
-            Some(_) => [-1.0, 1.0],
-            None => self.bounds(),
+        match self.is_scaled() {
+            true => [-1.0, 1.0],
+            false => self.bounds(),
         }
     }
 
@@ -100,21 +111,18 @@ impl Unit {
         number.clamp(low, high)
     }
 
-    /// Returns a number as the space has it: clipped, then `low + (x + 1) · (high − low) / 2`.
+    /// Returns a number as the space has it: clipped, then counted from the middle of the bounds, `(low + high) / 2 +
+    /// x · (high − low) / 2`. So nothing is rounded around 0 where the bounds are −1 and 1, and rounding never leads beyond
+    /// them.
     pub fn to_space(self, number: f32) -> f32 {
-        let clipped = self.clip(number);
-        match self.half() {
-            Some(half) => (self.low + (clipped + 1.0) * half).clamp(self.low, self.high),
-            None => clipped,
-        }
+        let (origin, scale) = self.origin_and_scale();
+        (origin + self.clip(number) * scale).clamp(self.low, self.high)
     }
 
     /// Returns a number of the space in this unit.
     pub fn of_space(self, number: f32) -> f32 {
-        match self.half() {
-            Some(half) => (number - self.low) / half - 1.0,
-            None => number,
-        }
+        let (origin, scale) = self.origin_and_scale();
+        (number - origin) / scale
     }
 }
 
@@ -296,6 +304,9 @@ mod tests {
         // Bounds so far apart that their distance is none mean that there are none.
         let widest = Unit::new(f64::from(f32::MIN), f64::from(f32::MAX)).unwrap();
         assert_eq!(widest.to_space(2.5), 2.5);
+        // Small numbers keep their digits.
+        let unit = Unit::new(-1.0, 1.0).unwrap();
+        assert_eq!((unit.to_space(1e-10), unit.of_space(1e-10)), (1e-10, 1e-10));
     }
 
     #[test]
