@@ -112,7 +112,7 @@ fn a_gradient_reaches_the_parameters_of_numbers() {
     }
 }
 
-/// What chooses among given actions says so before anything runs, and what to take instead; the others play numbers.
+/// Rows that choose among given actions refuse numbers before anything runs, and name others. Rows over PPO play them.
 #[test]
 fn rows_that_learn_by_ppo_play_numbers() {
     for row in algorithms::learners() {

@@ -144,7 +144,7 @@ pub fn no_check(_: &mut Hyperparameters, _: &Overrides) -> Result<(), ConfigErro
     Ok(())
 }
 
-/// What learns a value for each choice, or predicts one among choices, has none for numbers.
+/// Refuses actions with numbers, for learners of a value for each choice and for predictors of one among choices.
 pub fn only_choices(encoder: &InputEncoder) -> Result<(), &'static str> {
     match encoder.heads().are_choices() {
         true => Ok(()),

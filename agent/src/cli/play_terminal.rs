@@ -241,7 +241,7 @@ impl Actions {
     }
 }
 
-/// What can be typed for a component.
+/// Valid input for a component, in words.
 fn words(component: &Component) -> String {
     match component {
         Component::Choice { start, n } => {
@@ -264,7 +264,7 @@ fn words(component: &Component) -> String {
     }
 }
 
-/// The largest that can be typed for a component, or any.
+/// Valid input for a component: the last choice, or a number.
 fn example(component: &Component) -> String {
     match component {
         Component::Choice { start, n } => (start + *n as i64 - 1).to_string(),

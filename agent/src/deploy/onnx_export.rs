@@ -194,8 +194,9 @@ fn action_shape(description: &AgentDescription) -> (Vec<usize>, i64) {
 
 /// The units of an action's numbers, a number for each component.
 struct Numbers {
-    /// What 0 and 1 stand for in the space.
+    /// The number in the space that 0 stands for.
     origins: Vec<f32>,
+    /// Numbers of the space to one of the agent's.
     scales: Vec<f32>,
     /// Bounds in the agent's unit.
     limits: [Vec<f32>; 2],

@@ -27,7 +27,7 @@ pub struct TestTask {
     action_space: Space,
 }
 
-/// What is shown and wanted.
+/// The kind of observations and of wanted actions.
 #[derive(Clone, Copy, PartialEq)]
 enum Form {
     Choice,

@@ -54,6 +54,28 @@ mod tests {
     use crate::env::test_task::TestTask;
     use crate::policy::inputs::InputEncoder;
     use crate::seeds::{self, Role};
+    use crate::spaces::actions::number;
+
+    /// Between finite bounds chance draws evenly, whatever the network's deviations. Its policy has no weights.
+    #[test]
+    fn chance_plays_any_number_within_finite_bounds() {
+        let env = TestTask::of_numbers(1, 1);
+        let row = algorithms::find("random").unwrap();
+        let hyper = (row.defaults)();
+        let spaces = (env.observation_space(), env.action_space());
+        let encoder = InputEncoder::new(spaces.0, spaces.1, &hyper, false).unwrap();
+        let mut rng = seeds::generator(0, Role::Agent);
+        let policy = row.policy(&hyper, &encoder, &mut rng);
+        let mut quarters = [0; 4];
+        for _ in 0..8_000 {
+            let mut action = Vec::new();
+            Behaviour::Policy.choose(&policy, &[0.0, 0.0], &mut rng, &mut action);
+            quarters[(2.0 * (number(action[0]) + 1.0)) as usize] += 1;
+        }
+        // Five standard deviations of a count of 2,000 are 194.
+        let is_even = |count: &i32| count.abs_diff(2_000) < 194;
+        assert!(quarters.iter().all(is_even), "{quarters:?}");
+    }
 
     /// Six actions; (1, 2) is the likeliest. ε-greedy with ε ½ plays it with ½ + ½/6, others with ½/6 each.
     #[test]

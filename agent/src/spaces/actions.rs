@@ -338,7 +338,7 @@ mod tests {
         assert_eq!(mixture.readable(&actions), [1.0, 1.0, -7.0]);
     }
 
-    /// Of deviations ½ and 2. A log-probability is that of what was drawn, whether or not it will be clipped.
+    /// Of deviations ½ and 2. Log-probabilities are those before clipping.
     #[test]
     fn samples_of_numbers_have_their_means_deviations_and_densities() {
         let mut rng = seeds::generator(0, Role::Agent);
@@ -371,7 +371,7 @@ mod tests {
         }
     }
 
-    /// What `scripts/parity/gaussian_policy.py` recorded: log-probabilities and entropies of a number, a choice and a number.
+    /// Numbers of `scripts/parity/gaussian_policy.py`: log-probabilities and entropies of a number, a choice and a number.
     #[derive(serde::Deserialize)]
     struct Recorded {
         outputs: Vec<Vec<f32>>,

@@ -31,8 +31,8 @@ pub fn to_value(space: &Space, actions: &[Choice], lanes: usize) -> Value {
     })
 }
 
-/// Builds a batch of arrays. `array` is told whether its numbers are real, its shape, its first component and how many it
-/// has.
+/// Builds a batch of arrays. `array` builds one: it takes whether its numbers are real, its shape, its first component and
+/// their count.
 fn batch(
     space: &Space,
     lanes: usize,
@@ -180,7 +180,7 @@ mod tests {
         let expected = Value::Dict(BTreeMap::from([("a".into(), choices), ("b".into(), sent)]));
         let sent = of(&mixture(), &actions, 2);
         assert_eq!(sent, expected);
-        // What was beyond the bounds comes back as the bound.
+        // A number beyond the bounds comes back as the bound.
         let clipped = [2, of_number(-1.0), numbers[1], 0, numbers[2], numbers[3]];
         assert_eq!(from_value(&mixture(), sent, 2), Ok(clipped.to_vec()));
     }

@@ -49,7 +49,7 @@ pub enum Component {
 }
 
 /// The unit in which agents choose a number. Where both bounds are finite, −1 and 1 stand for them; elsewhere the number
-/// stands for itself. Agents draw numbers from distributions without bounds, and clip what is beyond when it is sent.
+/// stands for itself. Agents draw numbers from distributions without bounds, and clip them when they send them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Unit {
     low: f32,
@@ -57,7 +57,7 @@ pub struct Unit {
 }
 
 impl Unit {
-    /// The unit of a number between these bounds, of which either may be infinite; `None` if no float32 lies between them.
+    /// The unit of a number between these bounds; `None` if no float32 lies between them. Either may be infinite.
     pub fn new(low: f64, high: f64) -> Option<Self> {
         // Rounded inwards: what is sent must be within the space's own bounds.
         let [mut inner_low, mut inner_high] = [low, high].map(|bound| bound as f32);
@@ -278,7 +278,6 @@ mod tests {
         assert_eq!([-7.5, 4.0].map(|x| below.to_space(x)), [-7.5, 3.0]);
         assert_eq!((below.of_space(-7.5), above.of_space(7.5)), (-7.5, 7.5));
         assert_eq!([-1.0, 1.0, 3.0].map(|x| one.to_space(x)), [1.0; 3]);
-        // What is clipped is shown clipped.
         assert_eq!(
             (both.clip(-9.0), above.clip(-9.0), above.clip(9.0)),
             (-1.0, 0.0, 9.0)

@@ -19,14 +19,14 @@ pub fn rows(space: &Space, batch: Value, lanes: usize) -> Result<Vec<f32>, Probl
     rows.map_err(|misfit| misfit.problem(ErrorCode::InvalidObservation))
 }
 
-/// What does not fit, and its place.
+/// The fault of a body, and its place.
 pub(super) struct Misfit {
     detail: String,
     pointer: String,
 }
 
 impl Misfit {
-    /// The answer to a request that has it.
+    /// Returns the answer to the request.
     pub(super) fn problem(self, code: ErrorCode) -> Problem {
         Problem::new(code, self.detail).at(self.pointer)
     }

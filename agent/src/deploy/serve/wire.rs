@@ -70,7 +70,7 @@ pub struct ActRequest {
     /// agent reads the observation. A memory that has seen nothing begins an episode whatever is
     /// said.
     pub is_first: Array,
-    /// `[num_envs, …]` of the action space: what was really done in the step before. Left out, what the last reply
+    /// `[num_envs, …]` of the action space, a list or a map of such arrays where it has parts: what was really done in the step before. Left out, what the last reply
     /// said. It means nothing where the memory has seen nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous_actions: Option<Value>,
@@ -85,7 +85,8 @@ pub struct ActRequest {
 /// One action for each lane.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ActReply {
-    /// `[num_envs, …]` of the action space.
+    /// `[num_envs, …]` of the action space, a list or a map of such arrays where it has parts. Numbers of a `Box` are float32
+    /// and within its bounds.
     pub actions: Value,
     /// Of a session: number that the next operation takes.
     #[serde(default, skip_serializing_if = "Option::is_none")]

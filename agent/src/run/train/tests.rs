@@ -260,8 +260,8 @@ fn greedy_return_of_numbers(algorithm: &str, delay: u64, total_timesteps: u64) -
     player.evaluate(&mut env, &options).unwrap().mean_return
 }
 
-/// A number that is on screen is said, and one that was shown before is remembered. Without a memory the best is to say 0,
-/// which earns ½.
+/// PPO says the number on screen, and with a memory the number of a step before. Without one the best is to say 0, which
+/// earns ½.
 #[test]
 fn a_number_is_said_and_remembered() {
     let said = greedy_return_of_numbers("ppo", 1, 60_000);

@@ -248,7 +248,7 @@ fn previous_actions_are_those_really_taken() {
     }
 }
 
-/// Whether numbers differ by rounding at most: those that are sent come back in another unit.
+/// Whether numbers differ by rounding at most. Actions come back in another unit.
 fn are_close(one: &Value, other: &Value) -> bool {
     match (one, other) {
         (Value::Array(one), Value::Array(other)) => {
