@@ -60,6 +60,10 @@ pub struct TrainingTally {
     pub episodes: u64,
     /// Sum of their undiscounted returns.
     pub return_sum: f64,
+    /// Largest mean return of an epoch of 65,536 steps; `None` in a shorter training, and in records
+    /// of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub best_epoch: Option<f64>,
 }
 
 /// One evaluation of a trained agent.
