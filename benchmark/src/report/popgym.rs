@@ -5,9 +5,11 @@ use serde::Serialize;
 
 use super::parts::Colours;
 use crate::format::fixed;
+use crate::plan::Plan;
+use crate::records::Record;
 use crate::scores::quoted::{Kind, QuotedResult, quoted};
 use crate::scores::statistics::{Estimate, Measured};
-use crate::scores::summary::{AgentSummary, ExperimentSummary};
+use crate::scores::summary::{AgentSummary, ExperimentSummary, summarize};
 
 /// The section of a report.
 #[derive(Serialize)]
@@ -52,7 +54,10 @@ pub fn section(summaries: &[ExperimentSummary<'_>], colours: &Colours) -> Option
 }
 
 /// Writes the tables of docs/popgym.md: our rows and the quoted ones, then final scores and controls.
-pub fn markdown(summaries: &[ExperimentSummary<'_>], agents: &[String]) -> String {
+pub fn markdown(records: &[Record], plan: &Plan) -> String {
+    let summaries = summarize(records, plan);
+    let agents: Vec<String> = plan.agents.iter().map(|row| row.name.clone()).collect();
+    let agents = &agents[..];
     let tasks: Vec<TaskRow> = summaries
         .iter()
         .filter_map(|summary| task_row(summary, agents))
