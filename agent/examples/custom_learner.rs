@@ -98,7 +98,7 @@ impl Learner for Reinforce {
         let seen = policy.evaluate(&mut graph, &rollout.segment(&returns));
         // At the first step after acting, the gradient of PPO's loss is that of R·ln π.
         let batch = PpoBatch {
-            heads: policy.heads().sizes(),
+            heads: &policy.heads().kinds(),
             actions: &rollout.actions,
             old_log_probs: &rollout.log_probs,
             advantages: &returns,

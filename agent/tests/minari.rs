@@ -8,6 +8,7 @@ mod python;
 use agent::experience::minari::{self, About};
 use agent::experience::{Dataset, RecordedEpisode};
 use agent::spaces::Spaces;
+use agent::spaces::actions::of_number;
 use serde_json::{Map, Value, json};
 
 const LARGE: usize = 1 << 20;
@@ -107,6 +108,39 @@ fn minari_reads_what_is_written() {
     assert_eq!((&second["id"], &second["seed"]), (&1.into(), &Value::Null));
     assert_eq!(second["rewards"]["values"][0], 1.0 / 3.0);
     assert_eq!(second["truncations"], array("bool", json!([true])));
+}
+
+/// Actions of two numbers, which were drawn beyond their bounds here and there.
+#[test]
+fn minari_reads_numbers() {
+    let space = json!({"type": "Box", "shape": [2], "dtype": "float32", "low": -2.0, "high": [2.0, "Infinity"]});
+    let spaces = json!({"observation": {"type": "Discrete", "n": 5, "start": 0}, "action": space});
+    let mut dataset = Dataset::new(serde_json::from_value(spaces).unwrap(), LARGE).unwrap();
+    assert!(dataset.push(RecordedEpisode {
+        observations: vec![0.0, 1.0, 2.0],
+        actions: [0.05, 7.0, -1.5, -3.0].map(of_number).to_vec(),
+        rewards: vec![0.0, 1.0],
+        is_truncated: false,
+    }));
+    let root = tempfile::tempdir().unwrap();
+    let about = About {
+        spec_id: "MemoryTask-v0".into(),
+        kwargs: Map::new(),
+        player: "random".into(),
+        mode: "sampled".into(),
+        seed: 7,
+    };
+    let folder = root.path().join("numbers-v0");
+    minari::write(&folder, &dataset, &[None], &about).unwrap();
+    let printed = minari_datasets(&["read", root.path().to_str().unwrap(), "numbers-v0"]);
+    let read: Value = serde_json::from_slice(&printed).unwrap();
+    let episode = &read["episodes"][0];
+    let tenth = f64::from(0.1f32);
+    let sent = json!({"dtype": "float32", "values": [[tenth, 7.0], [-2.0, -2.0]]});
+    assert_eq!(
+        (&episode["actions"], &episode["is_in_space"]),
+        (&sent, &json!(true))
+    );
 }
 
 /// As Minari stores it, and in small chunks that are compressed.

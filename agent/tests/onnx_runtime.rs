@@ -10,7 +10,7 @@ mod support;
 
 use agent::algorithms::sections::Overrides;
 use agent::deploy::onnx_export;
-use agent::env::{ResetRequest, VectorEnv};
+use agent::env::{EnvError, ResetReply, ResetRequest, Space, StepReply, VectorEnv};
 use agent::evaluate::EvaluationEnv;
 use agent::nn;
 use agent::overrides;
@@ -19,6 +19,7 @@ use agent::policy::lanes::Lanes;
 use agent::run::checkpoint::Checkpoint;
 use agent::run::load;
 use agent::spaces::actions::Choice;
+use agent::spaces::batches;
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde_json::{Map, Value, json};
@@ -31,7 +32,8 @@ const LANES: usize = 3;
 /// One step of all lanes: the inputs, and the agent's outputs.
 struct Step {
     inputs: Value,
-    actions: Vec<Choice>,
+    /// As the action space has them.
+    actions: Vec<f64>,
     logits: Vec<f32>,
     values: Vec<f32>,
 }
@@ -50,15 +52,17 @@ fn run(model: &[u8], steps: &[Step]) -> Vec<Map<String, Value>> {
 /// An agent in the course of an episode, with a record of the steps so far.
 struct Shown<'a> {
     actor: &'a Actor,
+    space: &'a Space,
     lanes: Lanes,
     previous: Option<(Vec<Choice>, Vec<f64>)>,
     steps: Vec<Step>,
 }
 
 impl<'a> Shown<'a> {
-    fn new(actor: &'a Actor) -> Self {
+    fn new(actor: &'a Actor, space: &'a Space) -> Self {
         Self {
             actor,
+            space,
             lanes: actor.lanes(LANES),
             previous: None,
             steps: Vec::new(),
@@ -67,26 +71,24 @@ impl<'a> Shown<'a> {
 
     /// Passes one step to the agent, records it, and returns the likeliest actions.
     fn step(&mut self, observations: &[f32], starts: &[bool]) -> Vec<Choice> {
-        let heads = self.actor.encoder().heads();
         let acted = self.actor.act(&mut self.lanes, observations, starts);
         let actions = self.actor.likeliest(&acted);
         let nothing = || (vec![0; actions.len()], vec![0.0; LANES]);
         let (previous_actions, previous_rewards) = self.previous.take().unwrap_or_else(nothing);
-        let previous_actions: Value = match heads.components() {
-            1 => json!(previous_actions),
-            components => json!(previous_actions.chunks(components).collect::<Vec<_>>()),
-        };
+        let sent = |actions: &[Choice]| json!(batches::to_value(self.space, actions, LANES));
+        let mut in_space = Vec::new();
+        numbers(&sent(&actions), &mut in_space);
         let width = self.actor.encoder().flat_size();
         self.steps.push(Step {
             inputs: json!({
                 "observation": observations.chunks(width).collect::<Vec<_>>(),
                 "is_first": starts,
-                "previous_action": previous_actions,
+                "previous_action": sent(&previous_actions),
                 "previous_reward": previous_rewards,
             }),
             logits: nn::values(&acted.logits).to_vec(),
             values: acted.values,
-            actions: actions.clone(),
+            actions: in_space,
         });
         actions
     }
@@ -98,11 +100,11 @@ impl<'a> Shown<'a> {
 }
 
 /// Steps with random observations, actions, rewards and episode ends.
-fn random_steps(actor: &Actor, count: usize) -> Vec<Step> {
+fn random_steps(actor: &Actor, space: &Space, count: usize) -> Vec<Step> {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(1);
     let columns = actor.encoder().columns();
     let width = actor.encoder().flat_size();
-    let mut shown = Shown::new(actor);
+    let mut shown = Shown::new(actor, space);
     let mut starts = vec![true; LANES];
     for _ in 0..count {
         let mut observations = vec![0.0; LANES * width];
@@ -138,7 +140,7 @@ fn played_steps(checkpoint: &Checkpoint, actor: &Actor, server: &str, count: usi
     };
     let mut observations = env.reset(&reset).unwrap().observations;
     let mut starts = vec![true; LANES];
-    let mut shown = Shown::new(actor);
+    let mut shown = Shown::new(actor, &checkpoint.spaces.action);
     for _ in 0..count {
         let actions = shown.step(&observations, &starts);
         let reply = env.step(&actions).unwrap();
@@ -171,7 +173,8 @@ fn assert_close(what: &str, found: &Value, expected: impl Iterator<Item = f64>, 
     );
 }
 
-fn check(name: &str, model: &[u8], steps: &[Step]) {
+/// `rounding`: of actions; 0 for choices.
+fn check(name: &str, model: &[u8], steps: &[Step], rounding: f64) {
     let outputs = run(model, steps);
     assert_eq!(outputs.len(), steps.len());
     for (t, (step, outputs)) in steps.iter().zip(&outputs).enumerate() {
@@ -190,8 +193,8 @@ fn check(name: &str, model: &[u8], steps: &[Step]) {
             values.into_iter(),
             TOLERANCE,
         );
-        let actions = step.actions.iter().map(|&action| action as f64);
-        assert_close(&of("action"), &outputs["action"], actions, 0.0);
+        let actions = step.actions.iter().copied();
+        assert_close(&of("action"), &outputs["action"], actions, rounding);
     }
 }
 
@@ -236,12 +239,98 @@ fn onnx_runtime_computes_the_same() {
         let actor = load::actor(&checkpoint).unwrap();
         let model = onnx_export::export(&checkpoint.to_bytes()).unwrap();
         let name = format!("{algorithm} on {spec_id}");
-        check(
-            &format!("{name}, drawn"),
-            &model,
-            &random_steps(&actor, 100),
-        );
+        let drawn = random_steps(&actor, &checkpoint.spaces.action, 100);
+        check(&format!("{name}, drawn"), &model, &drawn, 0.0);
         let steps = played_steps(&checkpoint, &actor, &server, 130);
-        check(&format!("{name}, played"), &model, &steps);
+        check(&format!("{name}, played"), &model, &steps, 0.0);
+    }
+}
+
+/// Wants nothing, of actions of three numbers: between −2 and 6, of at most 1, and without bounds.
+struct Numbers {
+    observation_space: Space,
+    action_space: Space,
+}
+
+impl Numbers {
+    fn new() -> Self {
+        let space = |space| serde_json::from_value(space).unwrap();
+        Self {
+            observation_space: space(json!(
+                {"type": "Box", "shape": [3], "dtype": "float32", "low": -1.0, "high": 1.0}
+            )),
+            action_space: space(json!({
+                "type": "Box", "shape": [3, 1], "dtype": "float32",
+                "low": [-2.0, "-Infinity", "-Infinity"], "high": [6.0, 1.0, "Infinity"],
+            })),
+        }
+    }
+}
+
+impl VectorEnv for Numbers {
+    fn num_envs(&self) -> usize {
+        support::LANES
+    }
+
+    fn observation_space(&self) -> &Space {
+        &self.observation_space
+    }
+
+    fn action_space(&self) -> &Space {
+        &self.action_space
+    }
+
+    fn reset(&mut self, _: &ResetRequest) -> Result<ResetReply, EnvError> {
+        Ok(ResetReply {
+            observations: vec![0.5; 3 * support::LANES],
+        })
+    }
+
+    fn step(&mut self, actions: &[Choice]) -> Result<StepReply, EnvError> {
+        assert_eq!(actions.len(), 3 * support::LANES);
+        let flags = vec![false; support::LANES];
+        Ok(StepReply {
+            observations: vec![0.5; 3 * support::LANES],
+            rewards: vec![0.0; support::LANES],
+            terminations: flags.clone(),
+            truncations: flags,
+            final_observations: Vec::new(),
+        })
+    }
+
+    fn snapshot(&mut self) -> Result<Vec<u8>, EnvError> {
+        Ok(Vec::new())
+    }
+
+    fn restore(&mut self, _: &[u8]) -> Result<(), EnvError> {
+        Ok(())
+    }
+}
+
+#[test]
+fn onnx_runtime_computes_the_same_numbers() {
+    let overrides = overrides! {
+        previous_action: true,
+        previous_reward: true,
+    };
+    for algorithm in ["ppo", "recurrent-ppo", "tracerl"] {
+        let trained = Trained {
+            algorithm,
+            spec_id: "MemoryTask-v0",
+            kwargs: Map::new(),
+            overrides: overrides.clone(),
+            spread: 0.6,
+        };
+        let checkpoint = trained.checkpoint_in(&mut Numbers::new());
+        let actor = load::actor(&checkpoint).unwrap();
+        let model = onnx_export::export(&checkpoint.to_bytes()).unwrap();
+        let steps = random_steps(&actor, &checkpoint.spaces.action, 100);
+        let of_first = || steps.iter().flat_map(|step| step.actions.iter().step_by(3));
+        let clipped = of_first().filter(|&&x| x == -2.0 || x == 6.0).count();
+        assert!(
+            (1..3 * steps.len()).contains(&clipped),
+            "{algorithm}: {clipped} are clipped"
+        );
+        check(algorithm, &model, &steps, TOLERANCE);
     }
 }

@@ -273,10 +273,11 @@ fn played(
             assert_eq!(packed.decode::<ActReply>(&again.body).unwrap(), kept);
         }
         state = brought.state;
-        taken.push(integers(&kept.actions));
+        let actions = kept.actions.into_array().expect("a choice in each lane");
+        taken.push(integers(&actions));
         let step = VectorStepRequest {
             seq: Some(step + 1),
-            actions: kept.actions,
+            actions,
         };
         let reply: VectorStepReply = http.ask(Method::POST, &format!("{envs}/step"), packed, &step);
         seen = reply.observations;

@@ -7,7 +7,7 @@
 use std::hint::black_box;
 
 use agent_nn::{
-    Activation, Adam, Graph, Init, LstmParams, ParamId, Params, PpoBatch, PpoCoefficients,
+    Activation, Adam, Graph, Head, Init, LstmParams, ParamId, Params, PpoBatch, PpoCoefficients,
     ScoreTerms, Tensor, nearest, values,
 };
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -131,7 +131,7 @@ fn ppo(criterion: &mut Criterion) {
     let observations = uniform(rows * MLP_INPUTS);
     let actions: Vec<u32> = (0..rows as u32).map(|row| row % 2).collect();
     let batch = PpoBatch {
-        heads: &[2],
+        heads: &[Head::Categorical(2)],
         actions: &actions,
         old_log_probs: &vec![-0.7; rows],
         advantages: &uniform(rows),

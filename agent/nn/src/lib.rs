@@ -47,7 +47,7 @@
 //!   [`Graph::layer_norm`]), arithmetic, and losses ([`Graph::mse`], [`Graph::cross_entropy`],
 //!   [`Graph::ppo_loss`], [`Graph::retention_score`]).
 //! - [`Adam`], [`AdamConfig`], [`AdamState`]: the optimiser and its saved state.
-//! - [`categorical`]: distributions over actions, for acting.
+//! - [`categorical`], [`normal`]: distributions over actions, for acting.
 //! - [`check`]: comparison of gradients with finite differences, for tests of new memories.
 //!
 //! # Conventions
@@ -67,6 +67,7 @@ mod error;
 mod graph;
 mod init;
 mod kernels;
+pub mod normal;
 mod ops;
 mod params;
 mod tensor;
@@ -90,7 +91,7 @@ pub use ops::lru::LruParams;
 pub use ops::lstm::{LstmOutput, LstmParams};
 pub use ops::matrix_memory::MatrixMemory;
 pub use ops::modules::{ModuleParams, ModuleSizes, ModulesOutput};
-pub use ops::ppo::{PpoBatch, PpoCoefficients, PpoStats};
+pub use ops::ppo::{Head, PpoBatch, PpoCoefficients, PpoStats};
 pub use ops::relative_attention::{RelativeTerms, attend_relatively};
 pub use ops::window_hops::{HopParams, HopsRead};
 pub use params::{NamedArray, ParamId, Params};

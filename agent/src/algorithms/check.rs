@@ -16,6 +16,7 @@ use crate::evaluate::{EvaluateOptions, Mode, Player};
 use crate::experience::{Behaviour, Collection, Collector, Rollout, Source};
 use crate::hyper::Hyperparameters;
 use crate::learner::auxiliary::AuxiliaryLosses;
+use crate::learner::ppo::PpoUpdate;
 use crate::memory::attention::Width;
 use crate::memory::attention::episodic_transformer::Episodes;
 use crate::memory::attention::window::Context;
@@ -28,12 +29,13 @@ use crate::memory::spatial::mvprop::{MapMemory, Planning};
 use crate::memory::spatial::neural_map::{Map, MapWrite};
 use crate::memory::{Network, Slots};
 use crate::memory::{Segment, State};
-use crate::nn::{self, Graph, Params, categorical, check::check_gradients};
+use crate::nn::{self, Graph, Params, categorical, check::check_gradients, normal};
 use crate::policy::Policy;
 use crate::policy::inputs::InputEncoder;
 use crate::run::checkpoint::Checkpoint;
 use crate::run::config::TrainConfig;
 use crate::run::train::{TrainOptions, train};
+use crate::spaces::actions::{ActionHead, number};
 use crate::views::monitor::Silent;
 
 /// Lanes of the experience below.
@@ -97,6 +99,35 @@ fn every_algorithm_keeps_the_contract() {
     }
 }
 
+/// Means, deviations and what follows them.
+#[test]
+fn a_gradient_reaches_the_parameters_of_numbers() {
+    for id in ["ppo", "recurrent-ppo"] {
+        for env in [
+            TestTask::of_numbers(LANES, 1),
+            TestTask::of_mixtures(LANES, 1),
+        ] {
+            a_gradient_reaches_every_parameter(Subject::playing(&env, id, |_| {}));
+        }
+    }
+}
+
+/// What chooses among given actions says so before anything runs, and what to take instead; the others play numbers.
+#[test]
+fn rows_that_learn_by_ppo_play_numbers() {
+    for row in algorithms::learners() {
+        let hyper = (row.defaults)();
+        for env in [TestTask::of_numbers(1, 1), TestTask::of_mixtures(1, 1)] {
+            let is_raster = !algorithms::plays_without_raster(row);
+            let refusal = row.refusal(&env.spaces(), &hyper).filter(|_| !is_raster);
+            assert_eq!(refusal.is_none(), hyper.has::<PpoUpdate>(), "{}", row.id);
+            if let Some(reason) = refusal {
+                assert!(reason.contains("recurrent-ppo"), "{}: {reason}", row.id);
+            }
+        }
+    }
+}
+
 #[test]
 fn a_memory_derived_from_one_step_keeps_the_contract() {
     for row in algorithms::proofs::memories() {
@@ -135,11 +166,7 @@ fn check_memory_core(algorithm_id: &str, set: impl Fn(&mut Hyperparameters)) {
     a_gradient_reaches_every_parameter(Subject::new(algorithm_id, &set));
     a_saved_state_goes_on_as_before(&Subject::new(algorithm_id, &set));
     let row = algorithms::find(algorithm_id).unwrap();
-    let pairs = algorithms::plays_without_raster(row).then(|| TestTask::of_pairs(LANES, 4));
-    for env in [algorithms::test_task(row, LANES, 4)]
-        .into_iter()
-        .chain(pairs)
-    {
+    for env in algorithms::test_tasks(row, LANES, 4) {
         ratios_are_one_before_the_first_update(Subject::playing(&env, algorithm_id, &set), env);
     }
     evaluation_is_deterministic(&Subject::new(algorithm_id, &set));
@@ -461,7 +488,7 @@ fn a_gradient_reaches_every_parameter(subject: Subject) {
     let zeros = vec![0.0; rows];
     let ones = vec![1.0; rows];
     let mut targets = rng(6);
-    let targets: Vec<f32> = (0..2 * rows)
+    let targets: Vec<f32> = (0..subject.encoder.heads().num_logits() * rows)
         .map(|_| targets.random_range(-1.0..1.0))
         .collect();
     let mut policy = subject.policy;
@@ -537,7 +564,7 @@ fn ratios_are_one_before_the_first_update(mut subject: Subject, mut env: TestTas
             .unwrap();
         for part in [rollout.clone(), rollout.lanes(&[2, 0]), rollout.lanes(&[1])] {
             let (log_probs, values) = recomputed(&subject.policy, &part);
-            if subject.policy.outputs().is_softmax() {
+            if subject.policy.outputs().is_stochastic() {
                 assert_close(&log_probs, &part.log_probs, "log-probabilities");
             } else {
                 assert_close(&values, &part.values, "values");
@@ -555,18 +582,33 @@ fn recomputed(policy: &Policy, rollout: &Rollout) -> (Vec<f32>, Vec<f32>) {
     let log_probs = nn::values(&seen.logits)
         .chunks_exact(heads.num_logits())
         .zip(rollout.actions.chunks_exact(heads.components()))
-        .map(|(logits, action)| log_prob(heads.sizes(), logits, action))
+        .map(|(logits, action)| log_prob(heads.heads(), logits, action))
         .collect();
     (log_probs, nn::values(&seen.values).to_vec())
 }
 
-fn log_prob(sizes: &[usize], mut logits: &[f32], action: &[u32]) -> f32 {
+fn log_prob(heads: &[ActionHead], mut logits: &[f32], action: &[u32]) -> f32 {
+    let is_number = |head: &&ActionHead| matches!(head, ActionHead::Gaussian(_));
+    let numbers = heads.iter().filter(is_number).count();
+    let mut log_stds = logits[logits.len() - numbers..].iter();
     let mut sum = 0.0;
-    for (&size, &choice) in sizes.iter().zip(action) {
+    for (head, &taken) in heads.iter().zip(action) {
+        let size = match head {
+            ActionHead::Categorical(choices) => *choices,
+            ActionHead::Gaussian(_) => 1,
+        };
         let (component, rest) = logits.split_at(size);
-        let mut log_probs = component.to_vec();
-        categorical::log_softmax(&mut log_probs, size);
-        sum += log_probs[choice as usize];
+        sum += match head {
+            ActionHead::Categorical(_) => {
+                let mut log_probs = component.to_vec();
+                categorical::log_softmax(&mut log_probs, size);
+                log_probs[taken as usize]
+            }
+            ActionHead::Gaussian(_) => {
+                let &log_std = log_stds.next().expect("one for each number");
+                normal::log_density(number(taken), component[0], log_std)
+            }
+        };
         logits = rest;
     }
     sum

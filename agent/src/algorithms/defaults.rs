@@ -17,7 +17,8 @@ use crate::memory::episodic::history::Keys;
 use crate::memory::sequence::Goal;
 use crate::memory::{Layers, Network, Slots};
 use crate::policy::greediness::Greediness;
-use crate::policy::inputs::Inputs;
+use crate::policy::inputs::{InputEncoder, Inputs};
+use crate::policy::outputs::Deviations;
 use crate::policy::tables::Lookup;
 
 /// The sections of an algorithm that learns, in the order of the list. `memory` adds those of
@@ -29,6 +30,7 @@ pub fn learner(memory: fn(Hyperparameters) -> Hyperparameters) -> Hyperparameter
         .with(Optimiser::default())
         .with(Discount::default())
         .with(PpoUpdate::default())
+        .with(Deviations::default())
         .with(Stopping::default())
         .with(Network::default());
     memory(hyper)
@@ -140,6 +142,17 @@ pub fn episodic(further: fn(Hyperparameters) -> Hyperparameters) -> Hyperparamet
 
 pub fn no_check(_: &mut Hyperparameters, _: &Overrides) -> Result<(), ConfigError> {
     Ok(())
+}
+
+/// What learns a value for each choice, or predicts one among choices, has none for numbers.
+pub fn only_choices(encoder: &InputEncoder) -> Result<(), &'static str> {
+    match encoder.heads().are_choices() {
+        true => Ok(()),
+        false => Err(
+            "it chooses among given actions, and some here are numbers (a Box). Rows that learn by PPO play them, such as \
+             ppo, recurrent-ppo and tracerl",
+        ),
+    }
 }
 
 /// The heads of an attention share the numbers of an entry evenly.

@@ -3,7 +3,7 @@
 use std::convert::identity;
 
 use super::algorithm::Algorithm;
-use super::defaults::{check_replay, q_learner};
+use super::defaults::{check_replay, only_choices, q_learner};
 use super::family::Family;
 use crate::learner::q_learning::QLearning;
 use crate::memory::recurrent::cell::Recurrent;
@@ -21,7 +21,7 @@ pub const ROW: Algorithm = Algorithm {
     decider: Decider::Network,
     defaults: || q_learner(identity),
     check: check_replay,
-    plays: |_| Ok(()),
+    plays: only_choices,
     core: |context| Box::new(Recurrent::new(LstmCell::new, context)),
     outputs: Outputs::ActionValues,
     learner: |context| Box::new(QLearning::new(context)),

@@ -1,7 +1,7 @@
 //! Decision Transformer: supervised learning over a window of tokens, from episodes of chance.
 
 use super::algorithm::Algorithm;
-use super::defaults::{check_width, sequences};
+use super::defaults::{check_width, only_choices, sequences};
 use super::family::Family;
 use super::sections::Overrides;
 use crate::hyper::{ConfigError, Hyperparameters};
@@ -22,7 +22,7 @@ pub const ROW: Algorithm = Algorithm {
     decider: Decider::Network,
     defaults: sequences,
     check: check_model,
-    plays: |_| Ok(()),
+    plays: only_choices,
     core: |context| Box::new(DecisionTransformer::new(context)),
     outputs: Outputs::Actor,
     learner: |context| Box::new(Sequences::new(context)),

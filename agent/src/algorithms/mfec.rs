@@ -3,7 +3,7 @@
 use std::convert::identity;
 
 use super::algorithm::Algorithm;
-use super::defaults::{episodic, no_check};
+use super::defaults::{episodic, no_check, only_choices};
 use super::family::Family;
 use crate::learner::episodic::mfec::Mfec;
 use crate::learner::settings::Discount;
@@ -31,7 +31,7 @@ pub const ROW: Algorithm = Algorithm {
             .edited(|lookup: &mut Lookup| lookup.table_recency = Recency::Written)
     },
     check: no_check,
-    plays: |_| Ok(()),
+    plays: only_choices,
     core: |context| Box::new(History::new(context)),
     outputs: Outputs::Tables(|hyper| TableSettings {
         lookup: hyper.get(),

@@ -126,6 +126,21 @@ pub(crate) fn test_task(row: &Algorithm, num_envs: usize, delay: u64) -> TestTas
     }
 }
 
+/// Returns the tests' tasks that a row plays, with actions of every kind.
+#[cfg(test)]
+pub(crate) fn test_tasks(row: &Algorithm, num_envs: usize, delay: u64) -> Vec<TestTask> {
+    let mut tasks = vec![test_task(row, num_envs, delay)];
+    let others = [
+        TestTask::of_pairs,
+        TestTask::of_numbers,
+        TestTask::of_mixtures,
+    ];
+    let hyper = (row.defaults)();
+    let others = others.map(|new| new(num_envs, delay)).into_iter();
+    tasks.extend(others.filter(|task| row.refusal(&task.spaces(), &hyper).is_none()));
+    tasks
+}
+
 /// Returns the row with this id.
 ///
 /// # Errors

@@ -1,7 +1,7 @@
 //! Q-learning over a memory network.
 
 use super::algorithm::Algorithm;
-use super::defaults::{check_replay, q_learner};
+use super::defaults::{check_replay, only_choices, q_learner};
 use super::family::Family;
 use crate::hyper::Hyperparameters;
 use crate::learner::q_learning::QLearning;
@@ -22,7 +22,7 @@ pub const ROW: Algorithm = Algorithm {
     decider: Decider::Network,
     defaults: || defaults(window),
     check: check_replay,
-    plays: |_| Ok(()),
+    plays: only_choices,
     core: |context| Box::new(Window::new(Mqn::plain, context)),
     outputs: Outputs::ActionValues,
     learner: |context| Box::new(QLearning::new(context)),

@@ -1,7 +1,7 @@
 //! Neural episodic control.
 
 use super::algorithm::Algorithm;
-use super::defaults::{episodic, no_check};
+use super::defaults::{episodic, no_check, only_choices};
 use super::family::Family;
 use crate::learner::episodic::nec::{Dictionary, Nec};
 use crate::learner::settings::{Optimiser, Replaying};
@@ -44,7 +44,7 @@ pub const ROW: Algorithm = Algorithm {
         })
     },
     check: no_check,
-    plays: |_| Ok(()),
+    plays: only_choices,
     core: |context| Box::new(Embedded::new(context)),
     outputs: Outputs::Tables(|hyper| TableSettings {
         lookup: hyper.get(),

@@ -37,6 +37,7 @@ use crate::memory::spatial::neural_map::Map;
 use crate::memory::{Layers, Network, Slots, Writes};
 use crate::policy::greediness::Greediness;
 use crate::policy::inputs::Inputs;
+use crate::policy::outputs::Deviations;
 use crate::policy::tables::Lookup;
 
 macro_rules! sections {
@@ -127,6 +128,7 @@ sections! {
     imitation: Imitation;
     entropy_bound: EntropyBound;
     ppo: PpoUpdate;
+    deviations: Deviations;
     stopping: Stopping;
     network: Network;
     layers: Layers;

@@ -1,13 +1,12 @@
 //! A person plays in the terminal what the agents play.
 
 use std::io::{self, BufRead, Write};
-use std::ops::RangeInclusive;
 
 use env_protocol::Space;
 
 use agent::env::{EnvError, ResetRequest, VectorEnv};
-use agent::spaces::UnsupportedSpace;
 use agent::spaces::actions::Choice;
+use agent::spaces::components::{Component, components};
 
 /// Erases the screen of a terminal and what has scrolled out of it, and begins again at the top.
 const ERASE: &str = "\x1b[H\x1b[2J\x1b[3J";
@@ -39,7 +38,7 @@ pub struct Briefing {
 /// episodes that were played to their end.
 ///
 /// # Errors
-/// The environment's, among them that its actions are not whole numbers; that `input` or `output` fails.
+/// The environment's, among them that the agents cannot play its actions; that `input` or `output` fails.
 pub fn play(
     env: &mut dyn VectorEnv,
     reset: &ResetRequest,
@@ -206,69 +205,80 @@ impl Table<'_> {
     }
 }
 
-/// Valid input: an integer for each component of an action.
+/// Valid input: a number for each component of an action.
 struct Actions {
-    components: Vec<RangeInclusive<i64>>,
+    components: Vec<Component>,
 }
 
 impl Actions {
     fn of(space: &Space) -> Result<Self, EnvError> {
-        let components = match space {
-            Space::Discrete { n, start } => vec![*start..=start + n - 1],
-            Space::MultiDiscrete { nvec } => nvec.iter().map(|n| 0..=n - 1).collect(),
-            _ => {
-                return Err(EnvError::Space(UnsupportedSpace {
-                    what: "action",
-                    detail:
-                        "a person types whole numbers, so it has to be Discrete or MultiDiscrete"
-                            .into(),
-                }));
-            }
-        };
-        Ok(Self { components })
+        Ok(Self {
+            components: components(space)?,
+        })
     }
 
-    /// The action that a line says, if it says one, counted from 0: numbers with blanks, commas or both between them.
+    /// The action that a line says, if it says one: numbers with blanks, commas or both between them.
     fn read(&self, line: &str) -> Option<Vec<Choice>> {
         let parts = line.split(',').flat_map(|part| {
             // Nothing between two commas is no number.
             let is_empty = part.trim().is_empty() && line.contains(',');
             part.split_whitespace().chain(is_empty.then_some(""))
         });
-        let numbers: Result<Vec<i64>, _> = parts.map(str::parse).collect();
-        let numbers = numbers.ok()?;
-        let pairs = || numbers.iter().zip(&self.components);
-        if numbers.len() != self.components.len() {
+        let parts: Vec<&str> = parts.collect();
+        if parts.len() != self.components.len() {
             return None;
         }
-        pairs()
-            .map(|(number, range)| {
-                let is_choice = range.contains(number);
-                is_choice.then(|| Choice::try_from(number - range.start()).ok())?
+        let pairs = parts.iter().zip(&self.components);
+        pairs
+            .map(|(part, component)| {
+                let number = match component {
+                    Component::Choice { .. } => part.parse::<i64>().ok()? as f64,
+                    Component::Number(_) => part.parse().ok()?,
+                };
+                component.of_space(number)
             })
             .collect()
     }
 }
 
+/// What can be typed for a component.
+fn words(component: &Component) -> String {
+    match component {
+        Component::Choice { start, n } => {
+            let last = start + *n as i64 - 1;
+            match n {
+                1 => format!("{start}"),
+                2 => format!("{start} or {last}"),
+                _ => format!("{start} to {last}"),
+            }
+        }
+        Component::Number(unit) => {
+            let [low, high] = unit.bounds();
+            match (low.is_finite(), high.is_finite()) {
+                (true, true) => format!("a number from {low} to {high}"),
+                (true, false) => format!("a number from {low}"),
+                (false, true) => format!("a number up to {high}"),
+                (false, false) => "a number".to_owned(),
+            }
+        }
+    }
+}
+
+/// The largest that can be typed for a component, or any.
+fn example(component: &Component) -> String {
+    match component {
+        Component::Choice { start, n } => (start + *n as i64 - 1).to_string(),
+        Component::Number(unit) => unit.to_space(0.5).to_string(),
+    }
+}
+
 impl std::fmt::Display for Actions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let words = self.components.iter().map(|range| {
-            let (first, last) = (range.start(), range.end());
-            match last - first {
-                0 => format!("{first}"),
-                1 => format!("{first} or {last}"),
-                _ => format!("{first} to {last}"),
-            }
-        });
-        let words: Vec<String> = words.collect();
-        write!(f, "{}", words.join(" and "))?;
+        let said: Vec<String> = self.components.iter().map(words).collect();
+        write!(f, "{}", said.join(" and "))?;
         if self.components.len() > 1 {
-            let example = self.components.iter().map(|range| range.end().to_string());
-            write!(
-                f,
-                ", as in `{}`",
-                example.collect::<Vec<String>>().join(",")
-            )?;
+            let example: Vec<String> = self.components.iter().map(example).collect();
+            write!(f, ", as in `{}`", example.join(","))?;
         }
         Ok(())
     }
@@ -294,6 +304,7 @@ mod tests {
 
     use super::*;
     use agent::env::{ResetReply, StepReply};
+    use agent::spaces::actions::of_number;
 
     /// Shows a cue, then nothing; the second action earns 1 if it repeats the cue, else −1. Cues alternate.
     struct Recall {
@@ -554,20 +565,21 @@ mod tests {
     }
 
     #[test]
-    fn only_whole_numbers_can_be_typed() {
-        let mut env = Recall::new();
-        env.action_space = Space::MultiBinary { n: 2 };
-        let error = play(
-            &mut env,
-            &ResetRequest::default(),
-            1,
-            &Briefing::default(),
-            &mut io::empty(),
-            &mut io::sink(),
-        )
-        .unwrap_err()
-        .to_string();
-        assert!(error.contains("Discrete"), "{error}");
+    fn numbers_are_typed_within_their_bounds() {
+        let space = r#"{"type":"Tuple","spaces":[
+            {"type":"Box","shape":[1],"dtype":"float32","low":-2.0,"high":2.0},
+            {"type":"MultiBinary","n":1},
+            {"type":"Box","shape":[],"dtype":"float32","low":"-Infinity","high":"Infinity"}]}"#;
+        let actions = Actions::of(&serde_json::from_str(space).unwrap()).unwrap();
+        assert_eq!(
+            actions.to_string(),
+            "a number from -2 to 2 and 0 or 1 and a number, as in `1,1,0.5`"
+        );
+        let expected = [of_number(-0.75), 1, of_number(1000.0)].to_vec();
+        assert_eq!(actions.read("-1.5, 1, 1e3"), Some(expected));
+        for line in ["2.1 1 0", "1 0.5 0", "1 1 inf", "nan 1 0", "1 1", "x 1 0"] {
+            assert_eq!(actions.read(line), None, "{line}");
+        }
     }
 
     #[test]
@@ -575,7 +587,7 @@ mod tests {
         let mut output = Vec::new();
         let mut table = Table {
             actions: Actions {
-                components: vec![0..=4],
+                components: vec![Component::Choice { start: 0, n: 5 }],
             },
             row_length: row_length(&Space::Box {
                 shape: vec![2, 3],

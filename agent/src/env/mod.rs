@@ -77,7 +77,7 @@ pub trait VectorEnv {
     /// What the server refused, or that it could not be reached within the retry limit.
     fn reset(&mut self, request: &ResetRequest) -> Result<ResetReply, EnvError>;
     /// Applies one action to each environment, exactly once: `[num_envs, components]`, as [`ActionHeads`] has them.
-    /// Each number counts from 0, wherever a `Discrete` starts.
+    /// A choice counts from 0, wherever a `Discrete` starts; a number is its bits, and clipped to the bounds of its space.
     ///
     /// [`ActionHeads`]: crate::spaces::actions::ActionHeads
     ///

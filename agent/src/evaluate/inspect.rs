@@ -39,13 +39,7 @@ pub fn record_episode(
     };
     player.watch(env, &options, |moment| {
         view.observations.push(moment.observation.to_vec());
-        view.actions.push(
-            moment
-                .action
-                .iter()
-                .map(|&choice| i64::from(choice))
-                .collect(),
-        );
+        view.actions.push(moment.action.clone());
         view.rewards.push(moment.reward);
         record_memory(&mut view.memory, &moment.memory);
     })?;
@@ -219,7 +213,7 @@ mod tests {
         let view = EpisodeView {
             title: String::new(),
             observations: vec![vec![1.0]; 2],
-            actions: vec![vec![0]; 2],
+            actions: vec![vec![0.0]; 2],
             rewards: vec![0.0; 2],
             cue_steps: vec![0],
             memory,
@@ -258,7 +252,7 @@ mod tests {
         let view = EpisodeView {
             title: String::new(),
             observations: vec![vec![1.0]],
-            actions: vec![vec![0]],
+            actions: vec![vec![0.0]],
             rewards: vec![0.0],
             cue_steps: vec![0],
             memory,

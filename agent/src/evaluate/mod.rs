@@ -65,8 +65,8 @@ pub struct Player {
 pub struct Moment<'a> {
     /// Flat observation.
     pub observation: &'a [f32],
-    /// Action: a number for each component.
-    pub action: &'a [Choice],
+    /// Action: a number for each component, choices counted from 0, others in the agents' unit and clipped.
+    pub action: Vec<f32>,
     /// Reward of the action.
     pub reward: f64,
     /// Contents of the memory when the action was chosen, and their attention.
@@ -150,10 +150,11 @@ impl Player {
         let first = seeds::first_environment_seed(options.seed, Role::Evaluation);
         let seeds = (first..).take(options.episodes).collect();
         let mut rng = seeds::generator(options.seed, Role::EvaluationActions);
+        let heads = self.actor.encoder().heads();
         self.play(env, seeds, options, &mut rng, |moments| {
             watch(&Moment {
                 observation: &moments.observations[..self.actor.encoder().flat_size()],
-                action: &moments.actions[..self.actor.encoder().heads().components()],
+                action: heads.readable(&moments.actions[..heads.components()]),
                 reward: moments.reply.rewards[0],
                 memory: self
                     .actor

@@ -23,7 +23,7 @@ pub struct Dataset {
 pub struct RecordedEpisode {
     /// Flat observations, the last one included: `[T + 1, flat_size]`.
     pub observations: Vec<f32>,
-    /// `[T, components]`, each counted from 0.
+    /// `[T, components]`, as [`ActionHeads`] has them.
     pub actions: Vec<u32>,
     /// `[T]`.
     pub rewards: Vec<f64>,

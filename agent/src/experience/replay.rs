@@ -609,8 +609,8 @@ mod tests {
             let rollout = rollout.unwrap();
             let mut replay = Replay::new(1_000, 1_000_000);
             // Stored in place of the rewards, to be compared with.
-            let is_softmax = policy.outputs().is_softmax();
-            let stored = match is_softmax {
+            let is_stochastic = policy.outputs().is_stochastic();
+            let stored = match is_stochastic {
                 true => &rollout.log_probs,
                 false => &rollout.values,
             };
@@ -633,7 +633,7 @@ mod tests {
             let mut log_probs = nn::values(&seen.logits).to_vec();
             categorical::log_softmax(&mut log_probs, 2);
             for step in (0..12).filter(|&row| batch.weights[row] > 0.0) {
-                let found = match is_softmax {
+                let found = match is_stochastic {
                     true => log_probs[2 * step + batch.actions[step] as usize],
                     false => nn::values(&seen.values)[step],
                 };

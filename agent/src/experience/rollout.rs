@@ -21,7 +21,7 @@ pub struct Rollout {
     pub initial_state: State,
     /// `[T*B, decision_width]`.
     pub decisions: Vec<i32>,
-    /// `[T*B, components]`.
+    /// `[T*B, components]`, as [`ActionHeads`](crate::spaces::actions::ActionHeads) has them.
     pub actions: Vec<u32>,
     /// `[T*B]`: log-probability of the action that was taken, under the behaviour that took it.
     pub log_probs: Vec<f32>,

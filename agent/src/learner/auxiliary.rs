@@ -82,7 +82,7 @@ impl Auxiliary {
                 AuxModule::NextObservation => Box::new(NextObservation {
                     head: head(
                         "next_observation",
-                        feature_size + encoder.heads().num_logits(),
+                        feature_size + encoder.heads().num_outputs(),
                         encoder.observation_size(),
                     ),
                     heads: encoder.heads().clone(),
@@ -210,7 +210,7 @@ struct NextObservation {
 
 impl AuxiliaryTask for NextObservation {
     fn loss(&self, graph: &mut Graph<'_>, features: &Tensor, rollout: &Rollout) -> Tensor {
-        let (rows, width) = (rollout.starts.len(), self.heads.num_logits());
+        let (rows, width) = (rollout.starts.len(), self.heads.num_outputs());
         let mut actions = vec![0.0; rows * width];
         let taken = rollout.actions.chunks_exact(self.heads.components());
         for (row, action) in actions.chunks_exact_mut(width).zip(taken) {

@@ -172,8 +172,9 @@ impl Ppo {
         let mut graph = Graph::training(&policy.params);
         let seen = policy.evaluate(&mut graph, &rollout.segment(&targets.returns));
         let weights = vec![1.0; advantages.len()];
+        let heads = policy.heads().kinds();
         let batch = PpoBatch {
-            heads: policy.heads().sizes(),
+            heads: &heads,
             actions: &rollout.actions,
             old_log_probs: &rollout.log_probs,
             advantages: &advantages,

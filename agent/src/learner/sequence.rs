@@ -158,14 +158,14 @@ impl Sequences {
         let mut graph = Graph::training(&policy.params);
         let seen = policy.evaluate(&mut graph, &segment);
         let of_components =
-            Components::of(&mut graph, policy.heads().sizes(), &seen.logits, &batch);
+            Components::of(&mut graph, &policy.heads().sizes(), &seen.logits, &batch);
         let mut losses = vec![(1.0, &of_components.likelihood)];
         let entropy = nn::values(&of_components.entropy)[0];
         let weight_loss;
         if let Some(bound) = &self.bound {
             let log_weight = graph.param(bound.log_weight);
             let weight = nn::values(&log_weight)[0].exp();
-            let excess = entropy - bound.least(policy.heads().sizes(), progress);
+            let excess = entropy - bound.least(&policy.heads().sizes(), progress);
             losses.push((-weight, &of_components.entropy));
             // The gradient of λ·(H − H_min) by ln λ.
             weight_loss = graph.scale(&log_weight, weight * excess);
@@ -232,7 +232,7 @@ impl Sequences {
         };
         let bound = self.bound.as_ref();
         let weight = bound.map(|bound| policy.params.data(bound.log_weight)[0].exp().into());
-        let least = bound.map(|bound| bound.least(policy.heads().sizes(), progress).into());
+        let least = bound.map(|bound| bound.least(&policy.heads().sizes(), progress).into());
         let mut metrics = Metrics::default();
         metrics
             .put(Group::Rollout, "policy_entropy", mean(|step| step.entropy))

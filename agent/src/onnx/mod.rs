@@ -7,6 +7,8 @@ mod step;
 
 pub use self::graph::{Attribute, GraphBuilder, Value};
 pub use self::proto::DataType;
+#[cfg(test)]
+pub(crate) use self::proto::ValueInfoProto;
 pub(crate) use self::proto::{
     IR_VERSION, ModelProto, OPSET, OperatorSetIdProto, StringStringEntryProto,
 };

@@ -61,21 +61,21 @@ impl Actor {
         )
     }
 
-    /// The likeliest action of each lane: `[batch, components]`, counted from 0.
+    /// The likeliest action of each lane: `[batch, components]`.
     pub fn likeliest(&self, acted: &Acted) -> Vec<Choice> {
         self.choose(acted, |logits, actions| {
             self.encoder.heads().likeliest(logits, actions);
         })
     }
 
-    /// An action of each lane, drawn from the policy: `[batch, components]`, counted from 0.
+    /// An action of each lane, drawn from the policy: `[batch, components]`.
     pub fn sample(&self, acted: &Acted, rng: &mut Xoshiro256PlusPlus) -> Vec<Choice> {
         self.choose(acted, |logits, actions| {
             self.policy.draw(logits, rng, actions);
         })
     }
 
-    /// Any action, all of them as likely: `[batch, components]`, counted from 0.
+    /// An action of chance in each lane: `[batch, components]`.
     pub fn random(&self, batch: usize, rng: &mut Xoshiro256PlusPlus) -> Vec<Choice> {
         let heads = self.encoder.heads();
         let mut actions = Vec::with_capacity(batch * heads.components());

@@ -27,7 +27,8 @@ impl Greediness {
     }
 }
 
-/// Appends any action to `actions` with probability `epsilon`, else the likeliest; returns its log-probability.
+/// Appends any action to `actions` with probability `epsilon`, else the likeliest; returns its log-probability. For actions
+/// that are choices.
 pub fn epsilon_greedy(
     heads: &ActionHeads,
     epsilon: f32,
@@ -47,10 +48,10 @@ pub fn epsilon_greedy(
     (epsilon * any(heads) + (1.0 - epsilon) * greedy).ln()
 }
 
-/// Returns the probability of an action of chance.
+/// Returns the probability of an action of chance. For actions that are choices.
 pub fn any(heads: &ActionHeads) -> f32 {
-    let sizes = heads.sizes().iter();
-    1.0 / sizes.map(|&size| size as f32).product::<f32>()
+    let sizes = heads.sizes().into_iter();
+    1.0 / sizes.map(|size| size as f32).product::<f32>()
 }
 
 #[cfg(test)]

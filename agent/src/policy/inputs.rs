@@ -16,7 +16,7 @@ use crate::spaces::encoder::{FirstNumber, InputColumn, SpaceEncoder, input_colum
 section! {
     /// Inputs of an agent in addition to the observation.
     pub struct Inputs, overridden by InputsOverrides {
-        /// Show the agent its previous action (one-hot, zeros at the first step).
+        /// Show the agent its previous action (choices one-hot, numbers clipped; zeros at the first step).
         #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
         previous_action: bool = false, |_| true, "true or false";
         /// Show the agent its previous reward.
@@ -148,7 +148,7 @@ impl InputEncoder {
     /// Returns the columns of an input row that show the step before.
     pub fn previous(&self) -> Previous {
         let action = self.observation_size();
-        let reward = action + usize::from(self.previous_action) * self.heads.num_logits();
+        let reward = action + usize::from(self.previous_action) * self.heads.num_outputs();
         Previous {
             action: action..reward,
             reward: reward..reward + usize::from(self.previous_reward),
@@ -175,7 +175,7 @@ impl InputEncoder {
             let age = history.ages[lane];
             if self.previous_action {
                 let first = inputs.len();
-                inputs.resize(first + self.heads.num_logits(), 0.0);
+                inputs.resize(first + self.heads.num_outputs(), 0.0);
                 if age > 0 {
                     self.heads.mark(history.action(lane), &mut inputs[first..]);
                 }

@@ -47,7 +47,7 @@ pub struct Policy {
 
 /// One step of every lane.
 pub struct Acted {
-    /// `[batch, num_logits]`, not normalised.
+    /// `[batch, num_logits]`, not normalised; behind the logits and means the log deviations of numbers.
     pub logits: Tensor,
     /// `[batch]`.
     pub values: Vec<f32>,
@@ -135,14 +135,18 @@ impl Policy {
     }
 
     /// Appends an action drawn from the policy to `actions`, given a row of logits; returns its log-probability. Where
-    /// logits are action values the policy is ε-greedy, with the ε of the end of training.
+    /// logits are action values the policy is ε-greedy, with the ε of the end of training. Chance is not asked for the
+    /// log-probability of numbers, and has none.
     pub fn draw(
         &self,
         logits: &[f32],
         rng: &mut Xoshiro256PlusPlus,
         actions: &mut Vec<Choice>,
     ) -> f32 {
-        if self.outputs.is_softmax() {
+        if self.decider == Decider::Chance && !self.heads.are_choices() {
+            self.heads.random(rng, actions);
+            0.0
+        } else if self.outputs.is_stochastic() {
             self.heads.sample(logits, rng, actions)
         } else {
             epsilon_greedy(&self.heads, self.epsilon, logits, rng, actions)

@@ -3,18 +3,28 @@
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use crate::hyper::Hyperparameters;
+use crate::hyper::section::section;
 use crate::nn::{self, Activation, Graph, Init, ParamId, Params, Tensor};
 use crate::policy::tables::{TableSettings, Tables};
 use crate::spaces::actions::ActionHeads;
+
+section! {
+    /// Normal distributions of actions that are numbers.
+    pub struct Deviations, overridden by DeviationsOverrides {
+        /// For actions that are numbers: logarithm of the standard deviation before learning. Finite bounds are 1 from the middle.
+        #[arg(allow_hyphen_values = true)]
+        log_std_init: f32 = 0.0, |&v| (-10.0..=2.0).contains(&v), "-10 to 2";
+    }
+}
 
 /// The kinds of outputs that a network may have. A row of the table of algorithms names one.
 #[derive(Clone, Copy, Debug)]
 pub enum Outputs {
     /// No layer: logits and values are 0. For players that do not learn.
     Nothing,
-    /// Logits of a softmax policy, and a value.
+    /// Distributions that actions are drawn from, and a value.
     ActorCritic,
-    /// Logits of a softmax policy, without a value.
+    /// Distributions that actions are drawn from, without a value.
     Actor,
     /// A value for each choice of each component of an action. The policy is greedy.
     ActionValues,
@@ -25,19 +35,28 @@ pub enum Outputs {
 /// Weight and bias of a linear layer.
 pub type Layer = (ParamId, ParamId);
 
+/// Parameters of the distributions that actions are drawn from.
+#[derive(Clone, Copy)]
+pub struct Actor {
+    /// Features to logits and means.
+    pub layer: Layer,
+    /// Log deviations of the components that are numbers, `[1, C]`, if there are any: the same whatever is seen.
+    pub log_stds: Option<ParamId>,
+}
+
 /// Outputs with their parameters.
 pub enum OutputLayers {
     /// As [`Outputs::Nothing`].
     Nothing,
     /// As [`Outputs::ActorCritic`].
     ActorCritic {
-        /// Features to logits.
-        actor: Layer,
+        /// The distributions.
+        actor: Actor,
         /// Features to the value.
         critic: Layer,
     },
-    /// As [`Outputs::Actor`]: features to logits. Values are 0.
-    Actor(Layer),
+    /// As [`Outputs::Actor`]. Values are 0.
+    Actor(Actor),
     /// As [`Outputs::ActionValues`]: features to values.
     ActionValues(Layer),
     /// As [`Outputs::Tables`]: features are the keys.
@@ -45,7 +64,8 @@ pub enum OutputLayers {
 }
 
 impl OutputLayers {
-    /// Adds fresh parameters to `params`: orthogonal, gain 0.01 for an actor and 1 for values (Huang et al. 2022).
+    /// Adds fresh parameters to `params`: orthogonal, gain 0.01 for an actor and 1 for values (Huang et al. 2022). Deviations
+    /// come after the layers, so that the rest is the same with and without them.
     pub(super) fn new(
         outputs: Outputs,
         (feature_size, heads): (usize, &ActionHeads),
@@ -61,25 +81,29 @@ impl OutputLayers {
                 params.add(&bias, (1, width), Init::Zeros, rng),
             )
         };
+        let width = heads.num_outputs();
         match outputs {
             Outputs::Nothing => Self::Nothing,
-            Outputs::ActorCritic => Self::ActorCritic {
-                actor: layer("actor", heads.num_logits(), 0.01),
-                critic: layer("critic", 1, 1.0),
-            },
-            Outputs::Actor => Self::Actor(layer("actor", heads.num_logits(), 0.01)),
-            Outputs::ActionValues => {
-                Self::ActionValues(layer("action_values", heads.num_logits(), 1.0))
+            Outputs::ActorCritic => {
+                let layers = (layer("actor", width, 0.01), layer("critic", 1, 1.0));
+                Self::ActorCritic {
+                    actor: Actor::new(layers.0, heads, hyper, params, rng),
+                    critic: layers.1,
+                }
             }
+            Outputs::Actor => {
+                let layer = layer("actor", width, 0.01);
+                Self::Actor(Actor::new(layer, heads, hyper, params, rng))
+            }
+            Outputs::ActionValues => Self::ActionValues(layer("action_values", width, 1.0)),
             Outputs::Tables(settings) => {
-                let tables = heads.num_logits();
-                Self::Tables(Tables::new(params, tables, feature_size, settings(hyper)))
+                Self::Tables(Tables::new(params, width, feature_size, settings(hyper)))
             }
         }
     }
 
-    /// Returns whether actions are drawn from a softmax of the logits; otherwise the policy is greedy.
-    pub fn is_softmax(&self) -> bool {
+    /// Returns whether actions are drawn from distributions; otherwise the policy is greedy.
+    pub fn is_stochastic(&self) -> bool {
         matches!(
             self,
             Self::Nothing | Self::ActorCritic { .. } | Self::Actor(_)
@@ -102,7 +126,9 @@ impl OutputLayers {
         let mut estimates = None;
         let logits = match self {
             Self::Nothing => graph.constant(vec![0.0; rows * width], (rows, width)),
-            Self::ActorCritic { actor, .. } | Self::Actor(actor) => linear(graph, features, *actor),
+            Self::ActorCritic { actor, .. } | Self::Actor(actor) => {
+                actor.forward(graph, features, rows)
+            }
             Self::ActionValues(layer) => linear(graph, features, *layer),
             Self::Tables(tables) => {
                 let (logits, without_optimism) = tables.forward(graph, features);
@@ -121,6 +147,34 @@ impl OutputLayers {
             }
         };
         (logits, values)
+    }
+}
+
+impl Actor {
+    fn new(
+        layer: Layer,
+        heads: &ActionHeads,
+        hyper: &Hyperparameters,
+        params: &mut Params,
+        rng: &mut Xoshiro256PlusPlus,
+    ) -> Self {
+        let init = Init::Constant(hyper.get::<Deviations>().log_std_init);
+        let shape = (1, heads.num_numbers());
+        let log_stds = (shape.1 > 0).then(|| params.add("actor.log_std", shape, init, rng));
+        Self { layer, log_stds }
+    }
+
+    /// Returns logits and means, and behind them the deviations: `[rows, num_logits]`.
+    fn forward(&self, graph: &mut Graph<'_>, features: &Tensor, rows: usize) -> Tensor {
+        let outputs = linear(graph, features, self.layer);
+        match self.log_stds {
+            None => outputs,
+            Some(log_stds) => {
+                let log_stds = graph.param(log_stds);
+                let log_stds = graph.gather_rows(&log_stds, &vec![0; rows]);
+                graph.concat_cols(&[&outputs, &log_stds])
+            }
+        }
     }
 }
 

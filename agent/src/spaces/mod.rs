@@ -1,6 +1,8 @@
 //! From the values of a space to the numbers that a network takes and gives.
 
 pub mod actions;
+pub mod batches;
+pub mod components;
 pub mod encoder;
 
 use env_protocol::Space;

@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use agent::algorithms;
 use agent::algorithms::sections::Overrides;
+use agent::env::VectorEnv;
 use agent::env::remote::{RemoteEnvConfig, RemoteVectorEnv, RetryPolicy};
 use agent::env::selection::EnvSelection;
 use agent::overrides;
@@ -36,6 +37,9 @@ pub fn environments() -> String {
     url
 }
 
+/// Lanes that an agent is trained in.
+pub const LANES: usize = 4;
+
 /// The description of a small trained agent: its algorithm and its task.
 pub struct Trained<'a> {
     pub algorithm: &'a str,
@@ -50,7 +54,19 @@ impl Trained<'_> {
     /// Trains the agent for a few steps and adds random numbers to its weights, so that its actions
     /// depend on its observations.
     pub fn checkpoint(&self, server: &str) -> Checkpoint {
-        const LANES: usize = 4;
+        let connected = RemoteVectorEnv::connect(&RemoteEnvConfig {
+            servers: vec![server.into()],
+            token: None,
+            spec_id: self.spec_id.into(),
+            kwargs: self.kwargs.clone(),
+            num_envs: LANES,
+            retry: RetryPolicy::default(),
+        });
+        self.checkpoint_in(&mut connected.unwrap())
+    }
+
+    /// The same in an environment of [`LANES`] lanes.
+    pub fn checkpoint_in(&self, env: &mut dyn VectorEnv) -> Checkpoint {
         let overrides = self.overrides.clone().overlaid(&overrides! {
             num_envs: LANES,
             num_steps: 32,
@@ -68,22 +84,13 @@ impl Trained<'_> {
         let row = algorithms::find(self.algorithm).unwrap();
         let overrides = overrides.known_to(&(row.defaults)());
         let config = TrainConfig::resolve(row, &overrides, selection, 128, 0).unwrap();
-        let mut env = RemoteVectorEnv::connect(&RemoteEnvConfig {
-            servers: vec![server.into()],
-            token: None,
-            spec_id: self.spec_id.into(),
-            kwargs: self.kwargs.clone(),
-            num_envs: LANES,
-            retry: RetryPolicy::default(),
-        })
-        .unwrap();
         let options = TrainOptions {
             out: None,
             checkpoint_interval: None,
             resume: None,
             stop: &AtomicBool::new(false),
         };
-        let trained = train(&config, &mut env, options, &mut Silent).unwrap();
+        let trained = train(&config, env, options, &mut Silent).unwrap();
         let mut checkpoint = trained.checkpoint;
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(9);
         for array in &mut checkpoint.params {

@@ -7,7 +7,7 @@ use dfdx::prelude::*;
 
 use super::tests::{normal_params, uniform};
 use crate::{
-    self as nn, Activation, Graph, LstmParams, ParamId, Params, PpoBatch, PpoCoefficients,
+    self as nn, Activation, Graph, Head, LstmParams, ParamId, Params, PpoBatch, PpoCoefficients,
 };
 
 type Taped = dfdx::tensor::Tensor<(usize, usize), f32, Cpu, OwnedTape<f32, Cpu>>;
@@ -260,7 +260,7 @@ fn ppo_loss() {
             vf_coef: 0.7,
         };
         let batch = PpoBatch {
-            heads: &[num_actions],
+            heads: &[Head::Categorical(num_actions)],
             actions: &actions,
             old_log_probs: &old_log_probs,
             advantages: &advantages,
@@ -303,4 +303,68 @@ fn ppo_loss() {
             },
         );
     }
+}
+
+/// Two numbers with means and log deviations, and a choice between them. No ratio is clipped.
+#[test]
+fn ppo_loss_of_numbers() {
+    let rows = 30;
+    let (params, ids) = normal_params([(rows, 1), (rows, 3), (rows, 1), (1, 1), (1, 1)]);
+    let taken = [uniform(rows, 5), uniform(rows, 6)];
+    let choices: Vec<usize> = (0..rows).map(|row| row % 3).collect();
+    let action = |row: usize| {
+        let [first, second] = [0, 1].map(|number: usize| taken[number][row].to_bits());
+        [first, choices[row] as u32, second]
+    };
+    let old_log_probs: Vec<f32> = uniform(rows, 7).iter().map(|x| x - 3.5).collect();
+    let (advantages, zeros) = (uniform(rows, 8), vec![0.0; rows]);
+    let batch = PpoBatch {
+        heads: &[Head::Gaussian, Head::Categorical(3), Head::Gaussian],
+        actions: &(0..rows).flat_map(action).collect::<Vec<_>>(),
+        old_log_probs: &old_log_probs,
+        advantages: &advantages,
+        returns: &zeros,
+        old_values: &zeros,
+        weights: &vec![1.0; rows],
+    };
+    let coefficients = PpoCoefficients {
+        clip_coef: 1e6,
+        clip_vloss: false,
+        ent_coef: 0.03,
+        vf_coef: 0.0,
+    };
+    assert_agree(
+        &params,
+        ids,
+        |graph| {
+            let [first, logits, second, s1, s2] = ids.map(|id| graph.param(id));
+            let [s1, s2] = [s1, s2].map(|s| graph.gather_rows(&s, &vec![0; rows]));
+            let outputs = graph.concat_cols(&[&first, &logits, &second, &s1, &s2]);
+            let values = graph.constant(vec![0.0; rows], (rows, 1));
+            graph.ppo_loss(&outputs, &values, &batch, &coefficients).0
+        },
+        |device, [first, logits, second, s1, s2]| {
+            let vector = |numbers: &[f32]| device.tensor_from_vec(numbers.to_vec(), (rows,));
+            let half_ln_tau = 0.5 * std::f32::consts::TAU.ln();
+            let number = |mean: Taped, s: Taped, taken: &[f32]| {
+                let s = repeat_row(s, rows).reshape_like(&(rows,));
+                let precision = (-s.retaped::<OwnedTape<f32, Cpu>>()).exp();
+                let entropy = s.retaped::<OwnedTape<f32, Cpu>>().mean() + (0.5 + half_ln_tau);
+                let apart = (mean.reshape_like(&(rows,)) - vector(taken)) * precision;
+                (-(apart.square() * 0.5) - s - half_ln_tau, entropy)
+            };
+            let (first, of_first) = number(first, s1, &taken[0]);
+            let (second, of_second) = number(second, s2, &taken[1]);
+            let log_probs = logits.log_softmax::<Axis<1>>();
+            let probs: Taped = log_probs.retaped::<OwnedTape<f32, Cpu>>().exp();
+            let of_choice = -(probs * log_probs.retaped::<NoneTape>())
+                .sum::<(usize,), Axis<1>>()
+                .mean();
+            let chosen = device.tensor_from_vec(choices.clone(), (rows,));
+            let log_prob = first + log_probs.select(chosen) + second;
+            let ratio = (log_prob - vector(&old_log_probs)).exp();
+            let policy_loss = (ratio * -vector(&advantages)).mean();
+            policy_loss - (of_first + of_second + of_choice) * 0.03
+        },
+    );
 }

@@ -5,7 +5,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::check_gradients;
 use crate::{
-    Activation, Calibration, ControllerParams, Graph, GridSize, GruGateParams, GruParams,
+    Activation, Calibration, ControllerParams, Graph, GridSize, GruGateParams, GruParams, Head,
     HopParams, Init, LruParams, LstmParams, MatrixMemory, MemorySizes, ModuleParams, ModuleSizes,
     ParamId, Params, PpoBatch, PpoCoefficients, RelativeTerms, ScoreTerms, Tensor, Windows, values,
 };
@@ -169,7 +169,7 @@ fn lstm_with_resets() {
 fn ppo_loss() {
     let (mut params, [logits, values]) = normal_params([(6, 3), (6, 1)]);
     let batch = PpoBatch {
-        heads: &[3],
+        heads: &[Head::Categorical(3)],
         actions: &[0, 1, 2, 0, 1, 2],
         old_log_probs: &[-1.0, -0.5, -2.0, -1.2, -0.9, -3.0],
         advantages: &uniform(6, 4),
@@ -196,7 +196,7 @@ fn ppo_loss() {
 fn ppo_loss_of_actions_with_components() {
     let (mut params, [logits, values]) = normal_params([(4, 6), (4, 1)]);
     let batch = PpoBatch {
-        heads: &[2, 1, 3],
+        heads: &[2, 1, 3].map(Head::Categorical),
         actions: &[0, 0, 2, 1, 0, 1, 1, 0, 0, 0, 0, 1],
         old_log_probs: &[-1.7, -1.4, -2.5, -1.2],
         advantages: &uniform(4, 4),
@@ -211,6 +211,41 @@ fn ppo_loss_of_actions_with_components() {
         vf_coef: 0.5,
     };
     // A component with a single choice has probability 1, so its logit must get no gradient.
+    check_gradients(&mut params, |graph| {
+        let (logits, values) = (graph.param(logits), graph.param(values));
+        graph.ppo_loss(&logits, &values, &batch, &coefficients).0
+    });
+}
+
+#[test]
+fn ppo_loss_of_numbers_among_choices() {
+    // Means and logits of a number, a choice of two and another number; then two log deviations.
+    let (mut params, [logits, values]) = normal_params([(4, 6), (4, 1)]);
+    let taken = uniform(8, 3);
+    let actions: Vec<u32> = (0..4)
+        .flat_map(|row| {
+            [
+                taken[2 * row].to_bits(),
+                row as u32 % 2,
+                taken[2 * row + 1].to_bits(),
+            ]
+        })
+        .collect();
+    let batch = PpoBatch {
+        heads: &[Head::Gaussian, Head::Categorical(2), Head::Gaussian],
+        actions: &actions,
+        old_log_probs: &[-4.1, -2.7, -3.5, -3.2],
+        advantages: &uniform(4, 4),
+        returns: &uniform(4, 5),
+        old_values: &uniform(4, 6),
+        weights: &[1.0, 2.0, 0.5, 1.0],
+    };
+    let coefficients = PpoCoefficients {
+        clip_coef: 5.0,
+        clip_vloss: false,
+        ent_coef: 0.1,
+        vf_coef: 0.5,
+    };
     check_gradients(&mut params, |graph| {
         let (logits, values) = (graph.param(logits), graph.param(values));
         graph.ppo_loss(&logits, &values, &batch, &coefficients).0

@@ -5,6 +5,7 @@ use std::ops::Range;
 use multiversion::multiversion;
 
 use super::math::{exp, exp_m1, ln};
+use crate::normal::HALF_LN_TAU;
 
 /// Distribution of one component of an action in every row: log-probabilities and probabilities of
 /// every choice, and the entropy of each row. They are stored choice by choice (`[A, M]`), so that
@@ -60,6 +61,68 @@ pub(crate) fn policy(logits: &[f32], width: usize, columns: Range<usize>) -> Pol
         log_probs,
         probs,
         entropy,
+    }
+}
+
+/// Normal distribution of one number of an action in every row, at the number that was taken.
+pub(crate) struct Normal {
+    /// The column of the mean μ.
+    pub mean: usize,
+    /// The column of the logarithm s of the deviation.
+    pub log_std: usize,
+    /// `−½ z² − s − ½ ln 2π`, where `z = (a − μ) e^{−s}`.
+    pub log_probs: Vec<f32>,
+    /// `s + ½ ln 2πe`.
+    pub entropy: Vec<f32>,
+    /// `z`.
+    apart: Vec<f32>,
+    /// `e^{−s}`.
+    precision: Vec<f32>,
+}
+
+/// Distributions whose means and log deviations are two columns of `outputs` `[M, width]`, at the numbers `actions`.
+#[multiversion(targets = "simd")]
+pub(crate) fn normal(
+    outputs: &[f32],
+    width: usize,
+    (mean, log_std): (usize, usize),
+    actions: &[f32],
+) -> Normal {
+    let rows = actions.len();
+    let [mut log_probs, mut entropy, mut apart, mut precision] =
+        std::array::from_fn(|_| vec![0.0; rows]);
+    for row in 0..rows {
+        let s = outputs[row * width + log_std];
+        precision[row] = exp(-s);
+        apart[row] = (actions[row] - outputs[row * width + mean]) * precision[row];
+        log_probs[row] = -0.5 * apart[row] * apart[row] - s - HALF_LN_TAU;
+        entropy[row] = s + 0.5 + HALF_LN_TAU;
+    }
+    Normal {
+        mean,
+        log_std,
+        log_probs,
+        entropy,
+        apart,
+        precision,
+    }
+}
+
+/// Writes the two columns of a number in the gradient `[M, width]` that [`logits_gradient`] writes: `slope z e^{−s}` for μ
+/// and `slope (z² − 1) − ent_coef` for s, weighted.
+#[multiversion(targets = "simd")]
+pub(crate) fn normal_gradient(
+    normal: &Normal,
+    slope: &[f32],
+    weights: &[f32],
+    ent_coef: f32,
+    width: usize,
+    gradient: &mut [f32],
+) {
+    for row in 0..weights.len() {
+        let (z, first) = (normal.apart[row], row * width);
+        gradient[first + normal.mean] = weights[row] * slope[row] * z * normal.precision[row];
+        gradient[first + normal.log_std] = weights[row] * (slope[row] * (z * z - 1.0) - ent_coef);
     }
 }
 

@@ -1,16 +1,38 @@
 //! The loss of proximal policy optimisation (Schulman et al. 2017, arXiv 1707.06347).
 
 use crate::graph::Graph;
-use crate::kernels::ppo::{Policy, logits_gradient, policy, surrogate, weighted_sum};
+use crate::kernels::ppo::{
+    Normal, Policy, logits_gradient, normal, normal_gradient, policy, surrogate, weighted_sum,
+};
 use crate::tensor::{Tensor, shape, values};
+
+/// The kind of distribution that a component of an action has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Head {
+    /// A categorical one over so many choices. In a row of outputs it has as many logits.
+    Categorical(usize),
+    /// A normal one. In a row of outputs it has its mean, and its log deviation behind the means and logits of all
+    /// components.
+    Gaussian,
+}
+
+impl Head {
+    /// Numbers of it among the means and logits.
+    pub fn width(self) -> usize {
+        match self {
+            Self::Categorical(choices) => choices,
+            Self::Gaussian => 1,
+        }
+    }
+}
 
 /// Experience to learn from, with one value per row of the logits unless noted otherwise.
 #[derive(Clone, Copy, Debug)]
 pub struct PpoBatch<'a> {
-    /// Number of choices of each component of an action. Each component has its own categorical
-    /// distribution, and a row holds the logits of all of them. A plain action has one component.
-    pub heads: &'a [usize],
-    /// Actions taken, `[M, K]` for K components, each `0..` its number of choices.
+    /// The distribution of each component of an action. A row holds the logits and means of all of them, in their order,
+    /// and then the log deviations of the normal ones. A plain action has one component.
+    pub heads: &'a [Head],
+    /// Actions taken, `[M, K]` for K components: choices, each `0..` its number of them, and the bits of numbers.
     pub actions: &'a [u32],
     /// Log-probabilities of the actions when they were taken, summed over the components.
     pub old_log_probs: &'a [f32],
@@ -54,10 +76,10 @@ pub struct PpoStats {
 
 impl Graph<'_> {
     /// `policy_loss - ent_coef · entropy + vf_coef · value_loss` `[1, 1]`, weighted means over the
-    /// rows of `logits` `[M, Σ heads]` and `values` `[M, 1]`, with `r = π(a) / π_old(a)` (eq. 7 and
+    /// rows of `logits` `[M, Σ heads + normal ones]` and `values` `[M, 1]`, with `r = π(a) / π_old(a)` (eq. 7 and
     /// 9; value clipping follows the authors' code). The components of an action are independent
-    /// given the logits: `ln π(a)` and the entropy are sums over them. All 0 when every weight is
-    /// 0.
+    /// given the logits: `ln π(a)`, a density where numbers are among them, and the entropy are sums
+    /// over them. All 0 when every weight is 0.
     pub fn ppo_loss(
         &mut self,
         logits: &Tensor,
@@ -88,7 +110,7 @@ impl Graph<'_> {
         let stats = PpoStats {
             policy_loss: mean(&surrogate.loss),
             value_loss: mean(&value_losses),
-            entropy: components.iter().map(|c| mean(&c.policy.entropy)).sum(),
+            entropy: components.iter().map(|c| mean(c.entropy())).sum(),
             approx_kl: mean(&surrogate.kl),
             clip_fraction: mean(&surrogate.clipped),
         };
@@ -104,9 +126,8 @@ impl Graph<'_> {
                 let weights: Vec<f32> = weights.iter().map(|weight| d_loss[0] * weight).collect();
                 let slope = &surrogate.slope;
                 let mut d_logits = vec![0.0; rows * width];
-                for Component { policy, actions } in &components {
-                    let d_logits = &mut d_logits;
-                    logits_gradient(policy, slope, actions, &weights, ent_coef, width, d_logits);
+                for component in &components {
+                    component.gradient(slope, &weights, ent_coef, width, &mut d_logits);
                 }
                 grads.give(&logits_key, d_logits);
                 let pairs = value_slopes.iter().zip(&weights);
@@ -120,37 +141,76 @@ impl Graph<'_> {
     }
 }
 
-/// One component of the actions: its distribution in every row, and the choices taken.
-struct Component {
-    policy: Policy,
-    actions: Vec<u32>,
+/// One component of the actions: its distribution in every row, and what was taken.
+enum Component {
+    Categorical { policy: Policy, actions: Vec<u32> },
+    Gaussian(Normal),
 }
 
 impl Component {
     /// `ln π(a)` of a row.
     fn log_prob(&self, row: usize) -> f32 {
-        let rows = self.actions.len();
-        self.policy.log_probs[self.actions[row] as usize * rows + row]
+        match self {
+            Self::Categorical { policy, actions } => {
+                policy.log_probs[actions[row] as usize * actions.len() + row]
+            }
+            Self::Gaussian(normal) => normal.log_probs[row],
+        }
+    }
+
+    /// Of each row.
+    fn entropy(&self) -> &[f32] {
+        match self {
+            Self::Categorical { policy, .. } => &policy.entropy,
+            Self::Gaussian(normal) => &normal.entropy,
+        }
+    }
+
+    /// Writes its columns of the gradient.
+    fn gradient(
+        &self,
+        slope: &[f32],
+        weights: &[f32],
+        ent_coef: f32,
+        width: usize,
+        d_logits: &mut [f32],
+    ) {
+        match self {
+            Self::Categorical { policy, actions } => {
+                logits_gradient(policy, slope, actions, weights, ent_coef, width, d_logits);
+            }
+            Self::Gaussian(normal) => {
+                normal_gradient(normal, slope, weights, ent_coef, width, d_logits);
+            }
+        }
     }
 }
 
 fn components(logits: &[f32], width: usize, batch: &PpoBatch<'_>) -> Vec<Component> {
     let PpoBatch { heads, actions, .. } = batch;
-    let mut end = 0;
-    let component = |(k, &choices): (usize, &usize)| {
+    let (mut end, mut log_stds) = (0, outputs(heads)..);
+    let component = |(k, &head): (usize, &Head)| {
         let first = end;
-        end += choices;
-        Component {
-            policy: policy(logits, width, first..end),
-            actions: actions
-                .iter()
-                .skip(k)
-                .step_by(heads.len())
-                .copied()
-                .collect(),
+        end += head.width();
+        let taken = actions.iter().skip(k).step_by(heads.len()).copied();
+        match head {
+            Head::Categorical(_) => Component::Categorical {
+                policy: policy(logits, width, first..end),
+                actions: taken.collect(),
+            },
+            Head::Gaussian => {
+                let log_std = log_stds.next().expect("columns without end");
+                let numbers: Vec<f32> = taken.map(f32::from_bits).collect();
+                Component::Gaussian(normal(logits, width, (first, log_std), &numbers))
+            }
         }
     };
     heads.iter().enumerate().map(component).collect()
+}
+
+/// Logits and means of a row.
+fn outputs(heads: &[Head]) -> usize {
+    heads.iter().map(|head| head.width()).sum()
 }
 
 /// `ln π(a) - ln π_old(a)` of each row.
@@ -175,10 +235,11 @@ fn check_lengths(batch: &PpoBatch<'_>, rows: usize, width: usize) {
         old_values,
         weights,
     } = batch;
+    let normal = heads.iter().filter(|head| **head == Head::Gaussian);
     assert_eq!(
-        heads.iter().sum::<usize>(),
+        outputs(heads) + normal.count(),
         width,
-        "a logit for every choice of every component"
+        "a logit for every choice, and a mean and a log deviation for every number"
     );
     assert!(!heads.is_empty(), "an action has at least one component");
     assert_eq!(
@@ -186,10 +247,14 @@ fn check_lengths(batch: &PpoBatch<'_>, rows: usize, width: usize) {
         rows * heads.len(),
         "one action per row of the logits"
     );
+    let is_choice = |(&action, &head): (&u32, &Head)| match head {
+        Head::Categorical(choices) => (action as usize) < choices,
+        Head::Gaussian => true,
+    };
     assert!(
         actions
             .chunks_exact(heads.len())
-            .all(|action| action.iter().zip(*heads).all(|(&a, &n)| (a as usize) < n)),
+            .all(|action| action.iter().zip(*heads).all(is_choice)),
         "an action is not among the {heads:?}"
     );
     for numbers in [old_log_probs, advantages, returns, old_values, weights] {
@@ -244,7 +309,7 @@ mod tests {
         let state_values = graph.constant(vec![1.0, 1.0, 50.0], (3, 1));
         let half = 0.5f32.ln();
         let batch = PpoBatch {
-            heads: &[2],
+            heads: &[Head::Categorical(2)],
             actions: &[0, 1, 1],
             // Ratios 2 and 1.
             old_log_probs: &[half - 2.0f32.ln(), half, 0.0],
@@ -297,7 +362,7 @@ mod tests {
         let logits = graph.constant(vec![0.0; 2], (1, 2));
         let state_value = graph.constant(vec![1.0], (1, 1));
         let batch = PpoBatch {
-            heads: &[2],
+            heads: &[Head::Categorical(2)],
             actions: &[0],
             old_log_probs: &[0.5f32.ln()],
             advantages: &[0.0],
@@ -326,7 +391,7 @@ mod tests {
         let logits = graph.constant(vec![7.0, 7.0, 0.0, 0.0, ln_2], (1, 5));
         let state_value = graph.constant(vec![0.0], (1, 1));
         let batch = PpoBatch {
-            heads: &[2, 3],
+            heads: &[Head::Categorical(2), Head::Categorical(3)],
             actions: &[1, 2],
             old_log_probs: &[0.125f32.ln()],
             advantages: &[-1.0],
@@ -344,8 +409,39 @@ mod tests {
         assert_stats(stats, [2.0, 0.0, 2.5 * ln_2, 1.0 - ln_2, 1.0]);
     }
 
+    /// A number and a choice of two. The mean is 1 and the deviation ½; 2 was taken, two deviations away: ln p = −2 + ln 2
+    /// − ½ ln 2π. The choice has probability ½. The old log-probability was ln 2 less, so the ratio is 2. The entropy is
+    /// ½ ln 2πe − ln 2 + ln 2.
     #[test]
-    #[should_panic(expected = "an action is not among the [2, 3]")]
+    fn numbers_by_hand() {
+        let params = Params::new();
+        let mut graph = Graph::inference(&params);
+        let ln_2 = std::f32::consts::LN_2;
+        let logits = graph.constant(vec![1.0, 7.0, 7.0, -ln_2], (1, 4));
+        let state_value = graph.constant(vec![0.0], (1, 1));
+        let half_ln_tau = 0.5 * std::f32::consts::TAU.ln();
+        let batch = PpoBatch {
+            heads: &[Head::Gaussian, Head::Categorical(2)],
+            actions: &[2.0f32.to_bits(), 1],
+            old_log_probs: &[-2.0 - half_ln_tau - ln_2],
+            advantages: &[-1.0],
+            returns: &[0.0],
+            old_values: &[0.0],
+            weights: &[1.0],
+        };
+        let coefficients = PpoCoefficients {
+            clip_coef: 0.2,
+            clip_vloss: false,
+            ent_coef: 0.0,
+            vf_coef: 0.0,
+        };
+        let (_, stats) = graph.ppo_loss(&logits, &state_value, &batch, &coefficients);
+        let entropy = 0.5 + half_ln_tau;
+        assert_stats(stats, [2.0, 0.0, entropy, 1.0 - ln_2, 1.0]);
+    }
+
+    #[test]
+    #[should_panic(expected = "an action is not among the [Categorical(2), Categorical(3)]")]
     fn an_action_of_another_component_is_refused() {
         let params = Params::new();
         let mut graph = Graph::inference(&params);
@@ -353,7 +449,7 @@ mod tests {
         let state_value = graph.constant(vec![0.0], (1, 1));
         let one = &[1.0][..];
         let batch = PpoBatch {
-            heads: &[2, 3],
+            heads: &[Head::Categorical(2), Head::Categorical(3)],
             actions: &[2, 0],
             old_log_probs: one,
             advantages: one,
@@ -378,7 +474,7 @@ mod tests {
         let state_value = graph.constant(vec![1.0], (1, 1));
         let one = &[1.0][..];
         let batch = PpoBatch {
-            heads: &[2],
+            heads: &[Head::Categorical(2)],
             actions: &[0],
             old_log_probs: one,
             advantages: one,

@@ -5,7 +5,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
 
 use crate::algorithms::algorithm::Algorithm;
-use crate::algorithms::defaults::no_check;
+use crate::algorithms::defaults::{no_check, only_choices};
 use crate::algorithms::family::Family;
 use crate::experience::Behaviour;
 use crate::learner::{Diverged, Experience, Group, Learner, LearnerState, Metrics, StateError};
@@ -27,7 +27,7 @@ pub const ROW: Algorithm = Algorithm {
     decider: Decider::Network,
     defaults: || super::short_rollouts(1e-3),
     check: no_check,
-    plays: |_| Ok(()),
+    plays: only_choices,
     core: |context| Box::new(Recurrent::new(LstmCell::new, context)),
     outputs: Outputs::Tables(|_| TableSettings {
         lookup: Lookup {

@@ -5,7 +5,7 @@
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use crate::algorithms::algorithm::Algorithm;
-use crate::algorithms::defaults::no_check;
+use crate::algorithms::defaults::{no_check, only_choices};
 use crate::algorithms::family::Family;
 use crate::experience::{Behaviour, EpisodeBatch, Replay};
 use crate::learner::settings::Optimiser;
@@ -29,7 +29,7 @@ pub const ROW: Algorithm = Algorithm {
     decider: Decider::Network,
     defaults: || super::short_rollouts(3e-3),
     check: no_check,
-    plays: |_| Ok(()),
+    plays: only_choices,
     core: |context| Box::new(Recurrent::new(LstmCell::new, context)),
     outputs: Outputs::ActorCritic,
     learner: |context| Box::new(Imitation::new(context)),
@@ -122,12 +122,16 @@ impl Learner for Imitation {
         let before = Backup::new(policy, &self.adam);
         let mut graph = Graph::training(&policy.params);
         let seen = policy.evaluate(&mut graph, &batch.segment());
-        let heads = policy.heads().sizes();
-        let log_probs = log_probs(heads, nn::values(&seen.logits), &batch.actions);
+        let heads = policy.heads().kinds();
+        let log_probs = log_probs(
+            &policy.heads().sizes(),
+            nn::values(&seen.logits),
+            &batch.actions,
+        );
         let ones = vec![1.0; log_probs.len()];
         // With ratios of 1 the gradient of the clipped surrogate is that of the log-likelihood.
         let likelihood = PpoBatch {
-            heads,
+            heads: &heads,
             actions: &batch.actions,
             old_log_probs: &log_probs,
             advantages: &ones,

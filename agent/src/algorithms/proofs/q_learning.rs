@@ -5,7 +5,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
 
 use crate::algorithms::algorithm::Algorithm;
-use crate::algorithms::defaults::no_check;
+use crate::algorithms::defaults::{no_check, only_choices};
 use crate::algorithms::family::Family;
 use crate::experience::{Behaviour, EpisodeBatch, Replay};
 use crate::learner::settings::Optimiser;
@@ -29,7 +29,7 @@ pub const ROW: Algorithm = Algorithm {
     decider: Decider::Network,
     defaults: || super::short_rollouts(1e-3),
     check: no_check,
-    plays: |_| Ok(()),
+    plays: only_choices,
     core: |context| Box::new(Recurrent::new(LstmCell::new, context)),
     outputs: Outputs::ActionValues,
     learner: |context| Box::new(QLearning::new(context)),
@@ -88,7 +88,7 @@ impl QLearning {
         let mut graph = Graph::training(&policy.params);
         let seen = policy.evaluate(&mut graph, &batch.segment());
         let (values, slow) = (nn::values(&seen.logits), nn::values(&slow.logits));
-        let targets = targets(policy.heads().sizes(), &batch, values, slow);
+        let targets = targets(&policy.heads().sizes(), &batch, values, slow);
         let loss = graph.mse(&seen.logits, &targets, &batch.weights);
         let value = f64::from(nn::values(&loss)[0]);
         let gradients = graph.backward(&loss);

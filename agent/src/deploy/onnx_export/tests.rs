@@ -9,7 +9,7 @@ use crate::algorithms::sections::Overrides;
 use crate::env::selection::EnvSelection;
 use crate::env::test_task::TestTask;
 use crate::memory::slots::MemoryScope;
-use crate::onnx::ModelProto;
+use crate::onnx::{DataType, ModelProto, ValueInfoProto};
 use crate::overrides;
 use crate::run::config::TrainConfig;
 use crate::run::train::{TrainOptions, train};
@@ -18,6 +18,15 @@ use crate::views::monitor::Silent;
 /// The model of a small agent of pairs: observations of a choice and two numbers, actions of a choice of two and one of
 /// three.
 fn exported(algorithm: &str, overrides: Overrides) -> Result<ModelProto, OnnxError> {
+    exported_of(TestTask::of_pairs(2, 4), algorithm, overrides)
+}
+
+/// The model of a small agent of a task of two lanes.
+fn exported_of(
+    mut task: TestTask,
+    algorithm: &str,
+    overrides: Overrides,
+) -> Result<ModelProto, OnnxError> {
     let overrides = overrides.overlaid(&overrides! {
         num_envs: 2,
         num_steps: 8,
@@ -40,7 +49,7 @@ fn exported(algorithm: &str, overrides: Overrides) -> Result<ModelProto, OnnxErr
         resume: None,
         stop: &AtomicBool::new(false),
     };
-    let trained = train(&config, &mut TestTask::of_pairs(2, 4), options, &mut Silent).unwrap();
+    let trained = train(&config, &mut task, options, &mut Silent).unwrap();
     let model = export(&trained.checkpoint.to_bytes())?;
     Ok(ModelProto::decode(&model[..]).unwrap())
 }
@@ -99,6 +108,33 @@ fn a_model_takes_what_its_agent_is_shown() {
     );
     assert_eq!(metadata(&model, "action_space")["nvec"], json!([2, 3]));
     assert_eq!(metadata(&model, "inputs")["previous_reward"], true);
+}
+
+/// Numbers are float32, and actions of several parts have no model.
+#[test]
+fn actions_are_one_array() {
+    let shown = || {
+        overrides! {
+            previous_action: true,
+        }
+    };
+    let model = exported_of(TestTask::of_numbers(2, 4), "ppo", shown()).unwrap();
+    let graph = model.graph.as_ref().unwrap();
+    let dtype = |value: &ValueInfoProto| {
+        let tensor = value.r#type.as_ref().unwrap().tensor_type.as_ref();
+        tensor.unwrap().elem_type
+    };
+    let float = i32::from(DataType::Float);
+    assert_eq!(
+        (graph.input[1].name.as_str(), dtype(&graph.input[1])),
+        ("previous_action", float)
+    );
+    assert_eq!(
+        (graph.output[0].name.as_str(), dtype(&graph.output[0])),
+        ("action", float)
+    );
+    let error = exported_of(TestTask::of_mixtures(2, 4), "ppo", shown()).unwrap_err();
+    assert!(error.to_string().contains("several parts"), "{error}");
 }
 
 #[test]

@@ -17,7 +17,7 @@ pub struct Step {
     pub observations: Vec<f32>,
     /// `[batch]`: whether the observation is the first of an episode.
     pub is_first: Vec<bool>,
-    /// `[batch, components]`, counted from 0: what was really done before; nothing where the agent's own is meant.
+    /// `[batch, components]`: what was really done before; nothing where the agent's own is meant.
     pub previous_actions: Option<Vec<Choice>>,
     /// `[batch]`: what it was rewarded with.
     pub previous_rewards: Option<Vec<f64>>,
@@ -56,7 +56,7 @@ impl ServedLanes {
     }
 
     /// Records the outcome of the last actions, acts on the new observations, and returns the
-    /// actions, `[batch, components]`, counted from 0. Rewards that are not said are 0.
+    /// actions, `[batch, components]`. Rewards that are not said are 0.
     pub fn act(&mut self, actor: &Actor, step: &Step) -> Vec<Choice> {
         let starts = match self.last_actions.take() {
             None => vec![true; step.is_first.len()],

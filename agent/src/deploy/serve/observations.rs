@@ -1,4 +1,4 @@
-//! From the arrays of a body to the numbers that an agent takes, with the place of whatever does not fit.
+//! From the values of a body to the numbers that an agent takes, with the place of whatever does not fit.
 
 use std::fmt::Write;
 
@@ -12,10 +12,43 @@ use crate::spaces::encoder;
 /// `invalid-observation`, when they are not `lanes` elements of the space. A `Box` is asked as the float32 that the agent
 /// takes: what is beyond its bounds, or becomes an infinity, is no observation of its.
 pub fn rows(space: &Space, batch: Value, lanes: usize) -> Result<Vec<f32>, Problem> {
+    const POINTER: &str = "/observations";
+    let rows = fitting(space, batch, lanes, POINTER).and_then(|batch| {
+        encoder::flatten(space, batch, lanes).map_err(|detail| refused(detail, POINTER))
+    });
+    rows.map_err(|misfit| misfit.problem(ErrorCode::InvalidObservation))
+}
+
+/// What does not fit, and its place.
+pub(super) struct Misfit {
+    detail: String,
+    pointer: String,
+}
+
+impl Misfit {
+    /// The answer to a request that has it.
+    pub(super) fn problem(self, code: ErrorCode) -> Problem {
+        Problem::new(code, self.detail).at(self.pointer)
+    }
+}
+
+pub(super) fn refused(detail: String, pointer: &str) -> Misfit {
+    Misfit {
+        detail,
+        pointer: pointer.into(),
+    }
+}
+
+/// Returns a batch of `lanes` elements of a space, if it is one. `pointer` is its place.
+pub(super) fn fitting(
+    space: &Space,
+    batch: Value,
+    lanes: usize,
+    pointer: &str,
+) -> Result<Value, Misfit> {
     let batch = as_space_has_it(space, batch);
-    check(space, &batch, lanes, "/observations")?;
-    let rows = encoder::flatten(space, batch, lanes);
-    rows.map_err(|detail| refused(detail, "/observations"))
+    check(space, &batch, lanes, pointer)?;
+    Ok(batch)
 }
 
 /// A `Tuple` of equal parts comes from JSON as one array, which the space tells from the array of a `Box`.
@@ -65,7 +98,7 @@ fn split(array: &Array, count: usize) -> Option<Vec<Value>> {
     (0..count).map(part).collect()
 }
 
-fn check(space: &Space, value: &Value, lanes: usize, pointer: &str) -> Result<(), Problem> {
+fn check(space: &Space, value: &Value, lanes: usize, pointer: &str) -> Result<(), Misfit> {
     match (space, value) {
         (Space::Tuple { spaces }, Value::Tuple(parts)) if parts.len() == spaces.len() => {
             let mut pairs = spaces.iter().zip(parts).enumerate();
@@ -102,7 +135,7 @@ fn check(space: &Space, value: &Value, lanes: usize, pointer: &str) -> Result<()
     }
 }
 
-fn check_array(space: &Space, array: &Array, lanes: usize, pointer: &str) -> Result<(), Problem> {
+fn check_array(space: &Space, array: &Array, lanes: usize, pointer: &str) -> Result<(), Misfit> {
     let needed = [&[lanes], &space.shape().unwrap_or_default()[..]].concat();
     if array.shape() != needed {
         let found = array.shape();
@@ -166,10 +199,6 @@ fn described(space: &Space, position: usize) -> String {
         }
         _ => "the space".into(),
     }
-}
-
-fn refused(detail: String, pointer: &str) -> Problem {
-    Problem::new(ErrorCode::InvalidObservation, detail).at(pointer)
 }
 
 /// A name as a token of a JSON pointer (RFC 6901).

@@ -1,11 +1,12 @@
 //! Requests for actions, checked against the agent's spaces.
 
-use env_protocol::{Array, Data, ErrorCode, Problem, Space};
+use env_protocol::{Array, Data, ErrorCode, Problem, Space, Value};
 
 use super::lanes::Step;
 use super::observations;
 use super::wire::ActRequest;
 use crate::spaces::actions::Choice;
+use crate::spaces::batches;
 
 /// Spaces of an agent's observations and actions on the wire.
 #[derive(Clone, Debug)]
@@ -29,7 +30,7 @@ impl Spaces {
             observations: observations::rows(&self.observation, request.observations, lanes)?,
             is_first,
             previous_actions: previous_actions
-                .map(|actions| self.actions_from_zero(actions, lanes))
+                .map(|actions| self.previous_actions(actions, lanes))
                 .transpose()?,
             previous_rewards: previous_rewards
                 .map(|array| rewards(array, lanes))
@@ -38,56 +39,19 @@ impl Spaces {
         })
     }
 
-    /// Actions as the action space has them, of actions counted from 0.
-    pub fn actions(&self, choices: &[Choice], lanes: usize) -> Array {
-        let start = self.start();
-        let numbers = choices.iter().map(|&choice| start + i64::from(choice));
-        Array::from_i64(self.action_shape(lanes), numbers.collect())
-            .expect("one action for each lane")
+    /// Actions as the action space has them. Numbers are clipped to its bounds.
+    pub fn actions(&self, actions: &[Choice], lanes: usize) -> Value {
+        batches::to_value(&self.action, actions, lanes)
     }
 
-    fn actions_from_zero(&self, actions: Array, lanes: usize) -> Result<Vec<Choice>, Problem> {
+    fn previous_actions(&self, actions: Value, lanes: usize) -> Result<Vec<Choice>, Problem> {
         const POINTER: &str = "/previous_actions";
-        let refused = |detail: String, pointer: String| {
-            Problem::new(ErrorCode::InvalidAction, detail).at(pointer)
-        };
-        check_shape(&actions, &self.action_shape(lanes))
-            .map_err(|detail| refused(detail, POINTER.into()))?;
-        let actions = match actions.into_data() {
-            Data::Int64(actions) => actions,
-            Data::Uint8(actions) => actions.into_iter().map(i64::from).collect(),
-            _ => return Err(refused("actions must be integers".into(), POINTER.into())),
-        };
-        let choices = match &self.action {
-            Space::MultiDiscrete { nvec } => &nvec[..],
-            Space::Discrete { n, .. } => std::slice::from_ref(n),
-            // No other has been trained on.
-            _ => &[],
-        };
-        let start = self.start();
-        let numbered = actions.iter().zip(choices.iter().cycle()).enumerate();
-        numbered
-            .map(|(i, (&action, &n))| {
-                let choice = action.checked_sub(start).filter(|a| (0..n).contains(a));
-                let choice = choice.and_then(|choice| Choice::try_from(choice).ok());
-                choice.ok_or_else(|| {
-                    let detail = format!("{action} is not in {start}..{}", start + n);
-                    refused(detail, format!("{POINTER}/{}", i / choices.len()))
-                })
-            })
-            .collect()
-    }
-
-    fn action_shape(&self, lanes: usize) -> Vec<usize> {
-        [&[lanes], &self.action.shape().unwrap_or_default()[..]].concat()
-    }
-
-    /// The least action.
-    fn start(&self) -> i64 {
-        match self.action {
-            Space::Discrete { start, .. } => start,
-            _ => 0,
-        }
+        let space = &self.action;
+        let actions = observations::fitting(space, actions, lanes, POINTER).and_then(|actions| {
+            let actions = batches::from_value(space, actions, lanes);
+            actions.map_err(|detail| observations::refused(detail, POINTER))
+        });
+        actions.map_err(|misfit| misfit.problem(ErrorCode::InvalidAction))
     }
 }
 

@@ -166,7 +166,7 @@ impl Service {
         })
     }
 
-    fn actions(&self, lanes: &mut ServedLanes, step: &Step) -> env_protocol::Array {
+    fn actions(&self, lanes: &mut ServedLanes, step: &Step) -> env_protocol::Value {
         let actions = lanes.act(&self.actor, step);
         self.spaces.actions(&actions, lanes.batch())
     }

@@ -383,7 +383,8 @@ fn kept_bytes(step: &Step, reply: &ActReply) -> usize {
     size_of::<(Step, ActReply)>()
         + size_of_val(&step.observations[..])
         + step.is_first.len()
-        + size_of::<i64>() * (actions + rewards + reply.actions.data().len())
+        + size_of::<i64>() * (actions + rewards)
+        + reply.actions.bytes()
 }
 
 fn unknown(id: &str) -> Problem {

@@ -73,7 +73,7 @@ pub struct ActRequest {
     /// `[num_envs, …]` of the action space: what was really done in the step before. Left out, what the last reply
     /// said. It means nothing where the memory has seen nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub previous_actions: Option<Array>,
+    pub previous_actions: Option<Value>,
     /// `[num_envs]`: what it was rewarded with, also where it ended its episode.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous_rewards: Option<Array>,
@@ -86,7 +86,7 @@ pub struct ActRequest {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ActReply {
     /// `[num_envs, …]` of the action space.
-    pub actions: Array,
+    pub actions: Value,
     /// Of a session: number that the next operation takes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seq: Option<u64>,

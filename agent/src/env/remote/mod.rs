@@ -3,6 +3,7 @@
 //! Each operation carries the `seq` that the server expects next. After any doubt (a refused connection, a lost reply, a
 //! 5xx) the same bytes are sent again with the same `seq`: a server that had applied them answers with its stored reply.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use env_protocol::{
@@ -19,7 +20,7 @@ use tokio::runtime::{Builder, Runtime};
 use self::connection::Connection;
 use super::{EnvError, ResetReply, ResetRequest, StepReply, VectorEnv};
 use crate::spaces::actions::Choice;
-use crate::spaces::encoder;
+use crate::spaces::{UnsupportedSpace, batches, encoder};
 
 pub use self::connection::RetryPolicy;
 pub use self::token::{Token, TokenError};
@@ -132,12 +133,17 @@ impl RemoteVectorEnv {
         &self.kwargs
     }
 
-    /// The number on the wire of the agents' action 0.
-    fn first_action(&self) -> i64 {
-        match self.action_space {
-            Space::Discrete { start, .. } => start,
-            _ => 0,
-        }
+    /// The actions of a shard as its server takes them: in one array.
+    fn actions(&self, shard: &Shard, actions: &[Choice]) -> Result<Array, EnvError> {
+        let width = actions.len() / self.num_envs;
+        let of_shard = &actions[shard.lanes.start * width..shard.lanes.end * width];
+        let value = batches::to_value(&self.action_space, of_shard, shard.lanes.len());
+        value.into_array().ok_or_else(|| {
+            EnvError::Space(UnsupportedSpace {
+                what: "action",
+                detail: "it is a Tuple or a Dict, and a server takes actions of one array".into(),
+            })
+        })
     }
 
     /// The rows of a shard's observations.
@@ -297,26 +303,16 @@ impl VectorEnv for RemoteVectorEnv {
     }
 
     fn step(&mut self, actions: &[Choice]) -> Result<StepReply, EnvError> {
-        let shape = self.action_space.shape().unwrap_or_default();
-        let width: usize = shape.iter().product();
-        let start = self.first_action();
-        assert_eq!(
-            actions.len(),
-            self.num_envs * width,
-            "one action for each environment"
-        );
+        let arrays = self.shards.iter().map(|shard| {
+            let array = self.actions(shard, actions)?;
+            Ok((shard.lanes.start, array))
+        });
+        let arrays: BTreeMap<usize, Array> = arrays.collect::<Result<_, EnvError>>()?;
         let replies: Vec<VectorStepReply> = self.post_all(
             "step",
             |shard| VectorStepRequest {
                 seq: Some(shard.seq),
-                actions: Array::from_i64(
-                    [&[shard.lanes.len()], shape.as_slice()].concat(),
-                    actions[shard.lanes.start * width..shard.lanes.end * width]
-                        .iter()
-                        .map(|&choice| start + i64::from(choice))
-                        .collect(),
-                )
-                .expect("as many actions as the shape says"),
+                actions: arrays[&shard.lanes.start].clone(),
             },
             |reply: &VectorStepReply| reply.seq,
         )?;
@@ -367,23 +363,14 @@ impl VectorEnv for RemoteVectorEnv {
 
     fn oracle(&mut self) -> Result<Vec<Choice>, EnvError> {
         let mut actions = Vec::new();
-        let start = self.first_action();
-        for (shard, reply) in self
-            .shards
-            .iter()
-            .zip(self.get_all::<VectorOracleReply>("oracle")?)
-        {
-            let unreadable = || EnvError::Protocol {
+        let replies = self.get_all::<VectorOracleReply>("oracle")?;
+        for (shard, reply) in self.shards.iter().zip(replies) {
+            let lanes = shard.lanes.len();
+            let of_shard = batches::from_value(&self.action_space, reply.actions.into(), lanes);
+            actions.extend(of_shard.map_err(|detail| EnvError::Protocol {
                 url: shard.url.clone(),
-                detail: "the oracle's actions are not integers of the action space".into(),
-            };
-            let Data::Int64(numbers) = reply.actions.into_data() else {
-                return Err(unreadable());
-            };
-            for number in numbers {
-                let choice = number.checked_sub(start).map(Choice::try_from);
-                actions.push(choice.ok_or_else(unreadable)?.map_err(|_| unreadable())?);
-            }
+                detail: format!("the oracle's actions: {detail}"),
+            })?);
         }
         Ok(actions)
     }

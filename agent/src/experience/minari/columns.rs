@@ -69,12 +69,6 @@ fn append(space: &Space, path: &mut Vec<String>, leaves: &mut Vec<Leaf>) -> Resu
     Ok(())
 }
 
-/// Returns the number of the first choice in each column of a space of choices. Agents count choices from 0.
-pub(super) fn starts(leaves: &[Leaf]) -> Vec<i64> {
-    let choices = leaves.iter().flat_map(|leaf| &leaf.choices);
-    choices.map(|choices| choices.start).collect()
-}
-
 impl Leaf {
     /// Whether a number may stand in this column of the array, counted from 0: choices are whole, and all are finite in
     /// single precision.

@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 
 use hdf5_pure::{DType, Error, File, FormatError, Group};
 
-use super::columns::{Leaf, leaves, starts};
+use super::columns::{Leaf, leaves};
 use super::error::MinariError;
 use super::{DATA, MAIN, metadata};
 use crate::experience::dataset::{Dataset, RecordedEpisode};
 use crate::spaces::Spaces;
 use crate::spaces::actions::Choice;
+use crate::spaces::components::{Component, components};
 
 /// Reads a dataset of a task with these spaces, of at most `max_bytes` in memory. `path` is its folder, as Minari and `agent
 /// record` write it, or the HDF5 file in it.
@@ -25,6 +26,7 @@ pub fn read(path: &Path, spaces: Spaces, max_bytes: usize) -> Result<Dataset, Mi
         path: &main,
         observations: leaves(&spaces.observation).map_err(unfit)?,
         actions: leaves(&spaces.action).map_err(unfit)?,
+        components: components(&spaces.action).map_err(|error| unfit(error.to_string()))?,
     };
     let dataset = Dataset::new(spaces, max_bytes);
     let mut dataset = dataset.map_err(|error| unfit(error.to_string()))?;
@@ -62,6 +64,7 @@ struct Reader<'a> {
     path: &'a Path,
     observations: Vec<Leaf>,
     actions: Vec<Leaf>,
+    components: Vec<Component>,
 }
 
 /// Bytes of a chunk that are decompressed for an array of any size; larger chunks are at most [`CHUNK_SHARE`] times as large
@@ -146,9 +149,7 @@ impl Reader<'_> {
             return Err(self.too_large(max_bytes));
         }
         let observations = self.rows(name, group, "observations", &self.observations, steps + 1)?;
-        let actions = self.rows(name, group, "actions", &self.actions, steps)?;
-        let starts = starts(&self.actions);
-        let choices = actions.iter().zip(starts.iter().cycle());
+        let actions = self.actions(name, group, steps)?;
         let is_finite = |reward: &f64| (*reward as f32).is_finite();
         let of_steps = self.numbers(&rewards)?;
         if let Some(step) = of_steps.iter().position(|reward| !is_finite(reward)) {
@@ -162,12 +163,26 @@ impl Reader<'_> {
                 .into_iter()
                 .map(|number| number as f32)
                 .collect(),
-            actions: choices
-                .map(|(&choice, start)| (choice as i64 - start) as Choice)
-                .collect(),
+            actions,
             rewards: of_steps,
             is_truncated: !self.is_terminated(name, group, steps)?,
         })
+    }
+
+    /// Reads actions. Numbers beyond the environment's bounds are refused, whatever bounds the dataset says.
+    fn actions(&self, name: &str, group: &Group, steps: u64) -> Result<Vec<Choice>, MinariError> {
+        let numbers = self.rows(name, group, "actions", &self.actions, steps)?;
+        let pairs = numbers.iter().zip(self.components.iter().cycle());
+        pairs
+            .enumerate()
+            .map(|(at, (&number, component))| {
+                component.of_space(number).ok_or_else(|| {
+                    let row = at / self.components.len();
+                    let detail = format!("{number} in row {row} is beyond the space's bounds");
+                    self.unfit(&format!("{name}/actions"), &detail)
+                })
+            })
+            .collect()
     }
 
     /// Reads whether the task ended the episode. One that ends with neither flag was cut off.

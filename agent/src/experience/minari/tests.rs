@@ -1,15 +1,18 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use hdf5_pure::{DatasetBuilder, FileBuilder, GroupBuilder};
+use hdf5_pure::{DatasetBuilder, File, FileBuilder, GroupBuilder};
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde_json::{Map, Value, json};
 
 use super::*;
+use crate::env::VectorEnv;
+use crate::env::test_task::TestTask;
 use crate::experience::dataset::tests::{dataset, episode};
 use crate::experience::dataset::{Dataset, RecordedEpisode};
 use crate::spaces::Spaces;
+use crate::spaces::actions::of_number;
 
 const LARGE: usize = 1 << 20;
 
@@ -63,6 +66,44 @@ fn written(dataset: &Dataset, parent: &Path) -> PathBuf {
     let seeds = vec![Some(11); dataset.episodes().len()];
     write(&folder, dataset, &seeds, &about()).unwrap();
     folder
+}
+
+/// A bit, a number from −2 to 2, which stands in the file as it was sent, and a number of at most 1.
+#[test]
+fn numbers_are_written_as_they_were_sent() {
+    let spaces = TestTask::of_mixtures(1, 1).spaces();
+    let mut dataset = Dataset::new(spaces.clone(), LARGE).unwrap();
+    let episode = |numbers: [f32; 4]| {
+        let [a, b, c, d] = numbers.map(of_number);
+        RecordedEpisode {
+            observations: vec![0.5; 9],
+            actions: vec![1, a, b, 0, c, d],
+            rewards: vec![0.0, 1.0],
+            is_truncated: false,
+        }
+    };
+    assert!(dataset.push(episode([-9.0, 7.0, 0.25, -30.0])));
+    let parent = tempfile::tempdir().unwrap();
+    let folder = written(&dataset, parent.path());
+    let file = File::open_streaming(folder.join(DATA).join(MAIN)).unwrap();
+    for (name, expected) in [
+        ("bit", [1.0, 0.0]),
+        ("numbers/_index_0", [-2.0, 0.5]),
+        ("numbers/_index_1", [1.0, -30.0]),
+    ] {
+        let array = file.dataset(&format!("episode_0/actions/{name}")).unwrap();
+        assert_eq!(array.read_f64().unwrap(), expected, "{name}");
+    }
+    let read = |spaces| read(&folder, spaces, LARGE);
+    let clipped = [episode([-1.0, 1.0, 0.25, -30.0])];
+    assert_eq!(read(spaces.clone()).unwrap().episodes(), clipped);
+
+    // The same numbers beyond the bounds of an environment.
+    let narrow = serde_json::to_string(&spaces).unwrap();
+    let narrow = narrow.replace("\"low\":-2.0", "\"low\":-1.0");
+    let error = read(serde_json::from_str(&narrow).unwrap()).unwrap_err();
+    let said = "episode_0/actions: -2 in row 0 is beyond the space's bounds";
+    assert!(error.to_string().contains(said), "{error}");
 }
 
 #[test]

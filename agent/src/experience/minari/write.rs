@@ -10,12 +10,13 @@ use hdf5_pure::{
     make_i8_type,
 };
 
-use super::columns::{Leaf, leaves, starts};
+use super::columns::{Leaf, leaves};
 use super::error::MinariError;
 use super::metadata::About;
 use super::{DATA, MAIN, METADATA};
 use crate::experience::dataset::{Dataset, RecordedEpisode};
 use crate::files;
+use crate::spaces::components::{Component, components};
 
 /// Checks that nothing is in the way of a new folder.
 fn check_free(folder: &Path) -> Result<(), MinariError> {
@@ -150,6 +151,7 @@ fn main_file(dataset: &Dataset, seeds: &[Option<u64>]) -> Result<Vec<u8>, String
     let writer = Writer {
         observations: leaves(&spaces.observation)?,
         actions: leaves(&spaces.action)?,
+        components: components(&spaces.action).map_err(|error| error.to_string())?,
         boolean: boolean(),
     };
     let mut file = FileBuilder::new();
@@ -171,6 +173,7 @@ fn boolean() -> Datatype {
 struct Writer {
     observations: Vec<Leaf>,
     actions: Vec<Leaf>,
+    components: Vec<Component>,
     boolean: Datatype,
 }
 
@@ -199,9 +202,8 @@ impl Writer {
             steps + 1,
             &observations,
         );
-        let starts = starts(&self.actions);
         let actions = |row: usize, column: usize, width: usize| {
-            f64::from(episode.actions[row * width + column]) + starts[column] as f64
+            self.components[column].to_space(episode.actions[row * width + column])
         };
         put(&mut group, "actions", &self.actions, steps, &actions);
         group

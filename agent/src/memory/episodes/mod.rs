@@ -110,7 +110,7 @@ impl EpisodeMemory {
             project: (
                 add(
                     "project.weight",
-                    (input_size + heads.num_logits() + 1, dim),
+                    (input_size + heads.num_outputs() + 1, dim),
                     orthogonal(1.0),
                 ),
                 add("project.bias", (1, dim), Init::Zeros),
@@ -154,7 +154,7 @@ impl EpisodeMemory {
     }
 
     fn step_size(&self) -> usize {
-        self.input_size + self.heads.num_logits() + 1
+        self.input_size + self.heads.num_outputs() + 1
     }
 
     fn row<'s>(&self, state: &'s State, array: usize, lane: usize) -> &'s [f32] {

@@ -6,7 +6,7 @@ use super::network::{Latent, Layer, linear, tanh};
 use super::settings::Predictive;
 use crate::memory::{CoreContext, Network, Previous, Segment};
 use crate::nn::{Graph, Tensor};
-use crate::spaces::actions::ActionHeads;
+use crate::spaces::actions::{ActionHead, ActionHeads};
 
 /// A loss: name for the log, weight, `(1, 1)` tensor.
 type Weighted = (&'static str, f32, Tensor);
@@ -57,7 +57,7 @@ impl Decoder {
         let hyper: Predictive = context.hyper.get();
         let hidden_size = context.hyper.get::<Network>().hidden_size;
         let (size, inputs) = (hyper.latent_size, context.input_size);
-        let chosen = size + context.heads.num_logits();
+        let chosen = size + context.heads.num_outputs();
         let gain = std::f32::consts::SQRT_2;
         Self {
             hidden: context.layer("core.decoder.1", (size, hidden_size), gain),
@@ -122,7 +122,8 @@ impl Decoder {
         ("reconstruction_loss", weight, mean)
     }
 
-    /// Cross entropy of the previous action, a sum over its components; rows without one are left out.
+    /// Negative log-likelihood of the previous action, a sum over its components: cross entropy of choices, and of numbers,
+    /// with deviation 1 and without what is constant, `½ (a − â)²`. Rows without an action are left out.
     fn action_loss(
         &self,
         graph: &mut Graph<'_>,
@@ -136,25 +137,31 @@ impl Decoder {
             .collect();
         let mut first = self.columns.action.start;
         let mut losses = Vec::new();
-        for &size in self.heads.sizes() {
+        for (size, head) in self.heads.sizes().into_iter().zip(self.heads.heads()) {
             let columns = first..first + size;
             first += size;
-            let marked = self
+            let shown = self
                 .columns
                 .of(segment.inputs, columns.clone(), self.input_size);
-            let choice = |row: &[f32]| row.iter().position(|&x| x > 0.0).unwrap_or(0) as u32;
-            let classes: Vec<u32> = marked.chunks_exact(size).map(choice).collect();
-            let logits = graph.columns(decoded, columns);
-            losses.push(graph.cross_entropy(&logits, &classes, &weights));
+            let decoded = graph.columns(decoded, columns);
+            losses.push(match head {
+                ActionHead::Categorical(_) => {
+                    let choice = |row: &[f32]| row.iter().position(|&x| x > 0.0).unwrap_or(0);
+                    let classes = shown.chunks_exact(size).map(|row| choice(row) as u32);
+                    let classes: Vec<u32> = classes.collect();
+                    (1.0, graph.cross_entropy(&decoded, &classes, &weights))
+                }
+                ActionHead::Gaussian(_) => (0.5, graph.mse(&decoded, &shown, &weights)),
+            });
         }
-        let losses: Vec<(f32, &Tensor)> = losses.iter().map(|loss| (1.0, loss)).collect();
+        let losses: Vec<(f32, &Tensor)> = losses.iter().map(|(by, loss)| (*by, loss)).collect();
         graph.total(&losses)
     }
 
     /// `(R − R̂)²` with `R̂ = V + A(z, a)`. V is the value that acting recorded: a constant, so that this loss trains the
     /// advantage and z alone.
     fn advantage_loss(&self, graph: &mut Graph<'_>, segment: &Segment<'_>, z: &Tensor) -> Tensor {
-        let (rows, width) = (segment.starts.len(), self.heads.num_logits());
+        let (rows, width) = (segment.starts.len(), self.heads.num_outputs());
         let mut actions = vec![0.0; rows * width];
         let taken = segment.actions.chunks_exact(self.heads.components());
         for (row, action) in actions.chunks_exact_mut(width).zip(taken) {

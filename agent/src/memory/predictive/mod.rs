@@ -17,7 +17,7 @@ use self::carried::{Carried, array};
 use self::decoder::{Columns, Decoder};
 use self::network::{Given, Latent, Layer, Networks, tanh};
 use super::{CoreContext, CoreStep, MemoryContents, MemoryCore, Network, Segment, State, Unrolled};
-use crate::nn::{Graph, Params, Tensor};
+use crate::nn::{Graph, Params, Tensor, normal};
 use crate::onnx::{self, StepGraph};
 
 pub use self::settings::{Predictive, PredictiveOverrides};
@@ -140,17 +140,13 @@ fn join(graph: &mut Graph<'_>, steps: &[Latent]) -> Latent {
     }
 }
 
-/// Returns `size` standard normal numbers of a seed (Box and Muller 1958); zeros for seed 0.
+/// Returns `size` standard normal numbers of a seed; zeros for seed 0.
 fn noise(seed: i32, size: usize) -> Vec<f32> {
     if seed == 0 {
         return vec![0.0; size];
     }
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(u64::from(seed.cast_unsigned()));
-    let mut normal = || {
-        let radius = (-2.0 * rng.random_range(f64::MIN_POSITIVE..1.0).ln()).sqrt();
-        (radius * (std::f64::consts::TAU * rng.random::<f64>()).cos()) as f32
-    };
-    (0..size).map(|_| normal()).collect()
+    (0..size).map(|_| normal::standard(&mut rng)).collect()
 }
 
 impl MemoryCore for Merlin {

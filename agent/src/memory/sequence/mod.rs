@@ -92,7 +92,7 @@ impl DecisionTransformer {
             let CoreContext { params, rng, .. } = context;
             params.add(name, (rows, width), normal, rng)
         };
-        let choices = context.heads.num_logits();
+        let choices = context.heads.num_outputs();
         let layers = 0..hyper.get::<Layers>().memory_layers;
         Self {
             embed_return: context.layer("core.return", (1, width), 1.0),
@@ -112,7 +112,7 @@ impl DecisionTransformer {
             },
             width,
             heads,
-            sizes: context.heads.sizes().to_vec(),
+            sizes: context.heads.sizes(),
         }
     }
 

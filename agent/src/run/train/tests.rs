@@ -109,19 +109,23 @@ impl Monitor for StopAfter<'_> {
     }
 }
 
-/// Compares an uninterrupted run with the same run stopped after 5 rollouts of 40 steps, written to a file, read back and
-/// resumed in a new environment.
+/// As [`assert_resumes`], of the task in a form that the algorithm plays.
 fn assert_resumes_bit_for_bit(config: &TrainConfig) {
-    let uninterrupted = run(config, 4);
+    assert_resumes(config, || task(config, 4));
+}
+
+/// Compares an uninterrupted run with the same run stopped in the middle, written to a file, read back and resumed in a new
+/// environment. The first stops after 5 rollouts of its 15.
+fn assert_resumes(config: &TrainConfig, new: impl Fn() -> TestTask) {
+    let stop = AtomicBool::new(false);
+    let uninterrupted = train(config, &mut new(), options(&stop), &mut Silent).unwrap();
     assert_eq!(uninterrupted.ending, Ending::Budget);
 
-    let stop = AtomicBool::new(false);
     let mut monitor = StopAfter {
         rollouts: 5,
         stop: &stop,
     };
-    let mut env = task(config, 4);
-    let interrupted = train(config, &mut env, options(&stop), &mut monitor).unwrap();
+    let interrupted = train(config, &mut new(), options(&stop), &mut monitor).unwrap();
     assert_eq!(interrupted.ending, Ending::Interrupted);
     assert_eq!(interrupted.checkpoint.run.statistics.timesteps, 200);
 
@@ -136,7 +140,7 @@ fn assert_resumes_bit_for_bit(config: &TrainConfig) {
         resume: Some(loaded),
         ..options(&stop)
     };
-    let resumed = train(config, &mut task(config, 4), resumed, &mut Silent).unwrap();
+    let resumed = train(config, &mut new(), resumed, &mut Silent).unwrap();
     assert!(
         resumed.checkpoint.to_bytes() == uninterrupted.checkpoint.to_bytes(),
         "{}: a resumed run ends otherwise",
@@ -156,6 +160,19 @@ fn a_resumed_run_ends_bit_for_bit_like_an_uninterrupted_one() {
             overrides.steps.memory_scope = Some(MemoryScope::Both);
         }
         assert_resumes_bit_for_bit(&config(row.id, &overrides, 600, 7));
+    }
+}
+
+/// Numbers that were drawn are stored as they were drawn.
+#[test]
+fn a_resumed_run_of_numbers_ends_alike() {
+    for id in ["ppo", "recurrent-ppo", "merlin", "tracerl", "random"] {
+        let overrides = with_every_option().overlaid(&overrides! {
+            previous_action: true,
+        });
+        let config = config(id, &overrides, 600, 7);
+        let num_envs = config.hyper.get::<Collection>().num_envs;
+        assert_resumes(&config, || TestTask::of_mixtures(num_envs, 4));
     }
 }
 
@@ -191,7 +208,7 @@ fn a_trained_agent_plays_in_the_learners_place() {
     assert!(matches!(refused, TrainError::OtherGuest), "{refused}");
 }
 
-/// Choices as observations, actions of two components, and every question and bonus about them.
+/// Choices as observations, actions of several components, numbers among them, and every question and bonus about them.
 #[test]
 fn every_algorithm_learns_from_compound_spaces() {
     for row in algorithms::every_learner().filter(|row| algorithms::plays_without_raster(row)) {
@@ -202,15 +219,57 @@ fn every_algorithm_learns_from_compound_spaces() {
             overrides.steps.memory_scope = Some(MemoryScope::Both);
         }
         let config = config(row.id, &overrides, 600, 7);
-        let mut env = TestTask::of_pairs(config.hyper.get::<Collection>().num_envs, 4);
-        let stop = AtomicBool::new(false);
-        let mut last = Last::default();
-        let trained = train(&config, &mut env, options(&stop), &mut last).unwrap();
-        assert!(trained.checkpoint.run.statistics.updates > 0, "{}", row.id);
-        for (name, value) in &last.0 {
-            assert!(value.is_finite(), "{}: {name} is {value}", row.id);
+        let num_envs = config.hyper.get::<Collection>().num_envs;
+        for mut env in algorithms::test_tasks(row, num_envs, 4).into_iter().skip(1) {
+            let stop = AtomicBool::new(false);
+            let mut last = Last::default();
+            let trained = train(&config, &mut env, options(&stop), &mut last).unwrap();
+            assert!(trained.checkpoint.run.statistics.updates > 0, "{}", row.id);
+            for (name, value) in &last.0 {
+                assert!(value.is_finite(), "{}: {name} is {value}", row.id);
+            }
         }
     }
+}
+
+/// Mean return of greedy episodes of a task of numbers, after so many steps of training.
+fn greedy_return_of_numbers(algorithm: &str, delay: u64, total_timesteps: u64) -> f64 {
+    let overrides = overrides! {
+        num_envs: 16,
+        num_steps: 32,
+        whole_episodes: false,
+        learning_rate: 3e-3,
+        ent_coef: 0.0,
+        log_std_init: -1.0,
+    };
+    let config = config(algorithm, &overrides, total_timesteps, 0);
+    let num_envs = config.hyper.get::<Collection>().num_envs;
+    let stop = AtomicBool::new(false);
+    let mut env = TestTask::of_numbers(num_envs, delay);
+    let trained = train(&config, &mut env, options(&stop), &mut Silent).unwrap();
+    let options = EvaluateOptions {
+        episodes: 100,
+        seed: 0,
+        mode: Mode::Greedy,
+        balanced: false,
+        judged_step: None,
+        episodes_per_lifetime: 1,
+    };
+    let player = Player::new(&trained.checkpoint).unwrap();
+    let mut env = TestTask::of_numbers(options.episodes, delay);
+    player.evaluate(&mut env, &options).unwrap().mean_return
+}
+
+/// A number that is on screen is said, and one that was shown before is remembered. Without a memory the best is to say 0,
+/// which earns ½.
+#[test]
+fn a_number_is_said_and_remembered() {
+    let said = greedy_return_of_numbers("ppo", 1, 60_000);
+    let remembered = greedy_return_of_numbers("recurrent-ppo", 2, 60_000);
+    let forgotten = greedy_return_of_numbers("ppo", 2, 60_000);
+    let returns = [said, remembered, forgotten];
+    assert!(said > 0.9 && remembered > 0.9, "{returns:?}");
+    assert!(forgotten < 0.6, "{returns:?}");
 }
 
 #[test]

@@ -97,7 +97,7 @@ fn episode_panel(view: &EpisodeView) -> Panel {
         let action = row.checked_sub(num_drawn);
         match action.map(|index| view.actions[step].get(index)) {
             None => view.observations[step][row],
-            Some(Some(&choice)) => choice as f32,
+            Some(Some(&number)) => number,
             Some(None) => view.rewards[step] as f32,
         }
     });
@@ -309,7 +309,7 @@ mod tests {
     #[test]
     fn each_component_of_an_action_has_a_row() {
         let mut view = examples::slots();
-        view.actions = vec![vec![0, 4], vec![1, 2], vec![0, 0]];
+        view.actions = vec![vec![0.0, 4.0], vec![1.0, 2.0], vec![0.0, 0.0]];
         let panel = episode_panel(&view);
         assert_eq!(panel.row_labels[2..], ["action 0", "action 1", "reward"]);
         assert_eq!(panel.grid.at(2, 1), Some(1.0));

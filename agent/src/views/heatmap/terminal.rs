@@ -336,7 +336,7 @@ mod tests {
         let mut view = examples::slots();
         view.memory = super::super::MemoryView::None;
         view.observations = vec![vec![0.5]; 1_000];
-        view.actions = vec![vec![1]; 1_000];
+        view.actions = vec![vec![1.0]; 1_000];
         view.rewards = vec![0.0; 1_000];
         let style = TerminalStyle {
             width: 80,

@@ -15,8 +15,8 @@ pub struct EpisodeView {
     pub title: String,
     /// The observations, flattened, all of one length: `[T][features]`.
     pub observations: Vec<Vec<f32>>,
-    /// The actions, all of one number of components: `[T][components]`.
-    pub actions: Vec<Vec<i64>>,
+    /// The actions, all of one number of components: `[T][components]`. Choices are whole numbers.
+    pub actions: Vec<Vec<f32>>,
     /// The reward that each action brought: `[T]`.
     pub rewards: Vec<f64>,
     /// The steps whose observation holds what has to be remembered.
@@ -118,6 +118,7 @@ impl EpisodeView {
         for action in &self.actions {
             let num_components = self.num_components();
             check_length("components of an action", action.len(), num_components)?;
+            check_finite("components of an action", action)?;
         }
         for observation in &self.observations {
             check_length(
@@ -261,7 +262,7 @@ pub(super) mod examples {
         EpisodeView {
             title: "example".to_owned(),
             observations: vec![vec![1.0, 0.0], vec![0.0, 0.0], vec![0.0, 0.5]],
-            actions: vec![vec![0], vec![1], vec![1]],
+            actions: vec![vec![0.0], vec![1.0], vec![1.0]],
             rewards: vec![0.0, 0.0, 1.0],
             cue_steps: vec![0],
             memory: MemoryView::Slots(SlotsView {

@@ -8,6 +8,7 @@ use crate::nn;
 use crate::overrides;
 use crate::run::checkpoint::Checkpoint;
 use crate::spaces::actions::Choice;
+use crate::spaces::batches;
 
 const LANES: usize = 5;
 /// Steps of an episode of the task.
@@ -75,26 +76,22 @@ impl VectorEnv for Recorder {
 }
 
 /// An agent whose episodes end at every step of the training but not of the evaluation, and everything it is shown.
-fn agent(algorithm: &str, shown: bool, scope: Option<MemoryScope>, pairs: bool) -> Vec<u8> {
+fn agent(algorithm: &str, shown: bool, scope: Option<MemoryScope>, new: NewTask) -> Vec<u8> {
     let overrides = overrides! {
         previous_action: shown,
         previous_reward: shown,
         step_counter: shown,
         memory_scope: scope,
     };
-    checkpoint(algorithm, overrides, &mut task(TRAINED_LANES, pairs))
+    checkpoint(algorithm, overrides, &mut new(TRAINED_LANES, DELAY))
 }
 
-fn task(lanes: usize, pairs: bool) -> TestTask {
-    match pairs {
-        true => TestTask::of_pairs(lanes, DELAY),
-        false => TestTask::new(lanes, DELAY),
-    }
-}
+/// Makes a task, of so many lanes and this delay.
+type NewTask = fn(usize, u64) -> TestTask;
 
-fn evaluated(bytes: &[u8], mode: Mode, pairs: bool) -> Recorder {
+fn evaluated(bytes: &[u8], mode: Mode, new: NewTask) -> Recorder {
     let player = Player::new(&Checkpoint::from_bytes(bytes).unwrap()).unwrap();
-    let mut recorder = Recorder::new(task(LANES, pairs));
+    let mut recorder = Recorder::new(new(LANES, DELAY));
     let options = EvaluateOptions {
         episodes: LANES,
         seed: 3,
@@ -109,7 +106,7 @@ fn evaluated(bytes: &[u8], mode: Mode, pairs: bool) -> Recorder {
 
 /// The request of a step of a recording, for some of its lanes.
 fn replayed(recorder: &Recorder, step: usize, of: &[usize], mode: &str) -> ActRequest {
-    let pairs = recorder.task.action_space().shape() != Some(Vec::new());
+    let pairs = matches!(recorder.task.observation_space(), Space::Tuple { .. });
     let pick = |row: &[f32]| {
         of.iter()
             .flat_map(|&lane| row[3 * lane..][..3].to_vec())
@@ -139,8 +136,25 @@ fn replayed(recorder: &Recorder, step: usize, of: &[usize], mode: &str) -> ActRe
     }))
 }
 
+/// The actions of a step of a recording as they are sent, of some of its lanes.
+fn sent(recorder: &Recorder, step: usize, of: &[usize]) -> Value {
+    let actions = &recorder.actions[step];
+    let components = actions.len() / LANES;
+    let rows = of
+        .iter()
+        .map(|&lane| &actions[lane * components..][..components]);
+    let rows: Vec<Choice> = rows.flatten().copied().collect();
+    batches::to_value(recorder.task.action_space(), &rows, of.len())
+}
+
+/// The same of all steps.
+fn all_sent(recorder: &Recorder, of: &[usize]) -> Vec<Value> {
+    let steps = 0..recorder.actions.len();
+    steps.map(|step| sent(recorder, step, of)).collect()
+}
+
 /// The actions of a whole recording, asked of a session with some of its lanes.
-fn asked(bytes: &[u8], recorder: &Recorder, of: &[usize], mode: &str) -> Vec<Vec<Choice>> {
+fn asked(bytes: &[u8], recorder: &Recorder, of: &[usize], mode: &str) -> Vec<Value> {
     let service = Service::new(bytes, Limits::default()).unwrap();
     let body = CreateSession {
         seed: Some(3),
@@ -152,10 +166,7 @@ fn asked(bytes: &[u8], recorder: &Recorder, of: &[usize], mode: &str) -> Vec<Vec
             let answer = service
                 .act(replayed(recorder, step, of, mode), None)
                 .unwrap();
-            numbers(&answer.reply.actions)
-                .into_iter()
-                .map(|x| x as Choice)
-                .collect()
+            answer.reply.actions.clone()
         })
         .collect()
 }
@@ -167,29 +178,36 @@ fn every_algorithm_acts_as_it_is_evaluated() {
     let plain = algorithms::every_learner().filter(|row| algorithms::plays_without_raster(row));
     let plain = plain.map(|row| (row.id, None));
     for (algorithm, scope) in plain.chain(with_scope) {
-        for (shown, pairs) in [(false, false), (true, true)] {
-            let name = format!("{algorithm} {scope:?}, shown {shown}, pairs {pairs}");
-            let bytes = agent(algorithm, shown, scope, pairs);
-            for (mode, named) in [(Mode::Greedy, "greedy"), (Mode::Sampled, "sampled")] {
-                let recorder = evaluated(&bytes, mode, pairs);
-                let all: Vec<usize> = (0..LANES).collect();
-                let found = asked(&bytes, &recorder, &all, named);
-                assert_eq!(found, recorder.actions, "{name}, {named}");
-                let mut kinds = recorder.actions.concat();
-                kinds.sort_unstable();
-                kinds.dedup();
-                assert!(kinds.len() > 1, "{name}, {named}: it always does {kinds:?}");
-            }
-            lanes_are_as_alone(&name, &bytes, pairs);
-        }
+        acts_as_it_is_evaluated(algorithm, scope, false, TestTask::new);
+        acts_as_it_is_evaluated(algorithm, scope, true, TestTask::of_pairs);
     }
+    for (algorithm, scope) in [("ppo", None), ("recurrent-ppo", None), with_scope[1]] {
+        acts_as_it_is_evaluated(algorithm, scope, true, TestTask::of_numbers);
+        acts_as_it_is_evaluated(algorithm, scope, true, TestTask::of_mixtures);
+    }
+}
+
+fn acts_as_it_is_evaluated(algorithm: &str, scope: Option<MemoryScope>, shown: bool, new: NewTask) {
+    let bytes = agent(algorithm, shown, scope, new);
+    let space = new(1, 1).action_space().clone();
+    let name = format!("{algorithm} {scope:?}, shown {shown}, {space:?}");
+    for (mode, named) in [(Mode::Greedy, "greedy"), (Mode::Sampled, "sampled")] {
+        let recorder = evaluated(&bytes, mode, new);
+        let all: Vec<usize> = (0..LANES).collect();
+        let found = asked(&bytes, &recorder, &all, named);
+        assert_eq!(found, all_sent(&recorder, &all), "{name}, {named}");
+        let mut kinds = recorder.actions.concat();
+        kinds.sort_unstable();
+        kinds.dedup();
+        assert!(kinds.len() > 1, "{name}, {named}: it always does {kinds:?}");
+    }
+    lanes_are_as_alone(&name, &bytes, new);
 }
 
 /// Where nothing outlives episodes, a lane acts alone as among others. (A lane of a memory that does begins with the
 /// memory of another lane of training.)
-fn lanes_are_as_alone(name: &str, bytes: &[u8], pairs: bool) {
-    let recorder = evaluated(bytes, Mode::Greedy, pairs);
-    let components = recorder.actions[0].len() / LANES;
+fn lanes_are_as_alone(name: &str, bytes: &[u8], new: NewTask) {
+    let recorder = evaluated(bytes, Mode::Greedy, new);
     let checkpoint = Checkpoint::from_bytes(bytes).unwrap();
     let actor = crate::run::load::actor(&checkpoint).unwrap();
     if actor.policy().core.needs_outcomes() {
@@ -197,11 +215,7 @@ fn lanes_are_as_alone(name: &str, bytes: &[u8], pairs: bool) {
     }
     for lane in [0, 3] {
         let alone = asked(bytes, &recorder, &[lane], "greedy");
-        let among: Vec<Vec<Choice>> = recorder
-            .actions
-            .iter()
-            .map(|row| row[lane * components..][..components].to_vec())
-            .collect();
+        let among = all_sent(&recorder, &[lane]);
         assert_eq!(alone, among, "{name}: lane {lane}");
     }
 }
@@ -209,34 +223,83 @@ fn lanes_are_as_alone(name: &str, bytes: &[u8], pairs: bool) {
 /// A scrambled evaluation takes other actions than the agent's: with them said, the judged one is the agent's again.
 #[test]
 fn previous_actions_are_those_really_taken() {
-    let bytes = agent("recurrent-ppo", true, None, false);
-    let recorder = evaluated(&bytes, Mode::Scrambled, false);
-    let all: Vec<usize> = (0..LANES).collect();
-    let last = recorder.actions.len() - 1;
-    let judged = |says: bool| {
-        let service = Service::new(&bytes, Limits::default()).unwrap();
-        service.begin("mine", lanes(LANES as u64), None).unwrap();
-        let mut actions = Vec::new();
-        for step in 0..=last {
-            let mut request = replayed(&recorder, step, &all, "greedy");
-            if says && step > 0 {
-                let taken = recorder.actions[step - 1]
-                    .iter()
-                    .map(|&choice| choice.into())
-                    .collect();
-                request.previous_actions = Some(Array::from_i64(vec![LANES], taken).unwrap());
+    for new in [TestTask::new, TestTask::of_numbers, TestTask::of_mixtures] {
+        let bytes = agent("recurrent-ppo", true, None, new);
+        let recorder = evaluated(&bytes, Mode::Scrambled, new);
+        let all: Vec<usize> = (0..LANES).collect();
+        let last = recorder.actions.len() - 1;
+        let judged = |says: bool| {
+            let service = Service::new(&bytes, Limits::default()).unwrap();
+            service.begin("mine", lanes(LANES as u64), None).unwrap();
+            let mut actions = Value::Tuple(Vec::new());
+            for step in 0..=last {
+                let mut request = replayed(&recorder, step, &all, "greedy");
+                if says && step > 0 {
+                    request.previous_actions = Some(sent(&recorder, step - 1, &all));
+                }
+                let answer = service.act(request, None).unwrap();
+                actions = answer.reply.actions.clone();
             }
-            let answer = service.act(request, None).unwrap();
-            actions = numbers(&answer.reply.actions);
+            actions
+        };
+        let (found, own) = (judged(true), sent(&recorder, last, &all));
+        assert!(are_close(&found, &own), "{found:?}, not {own:?}");
+        assert!(!are_close(&judged(false), &own), "the test could not fail");
+    }
+}
+
+/// Whether numbers differ by rounding at most: those that are sent come back in another unit.
+fn are_close(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Array(one), Value::Array(other)) => {
+            let pairs = one.to_f64s().into_iter().zip(other.to_f64s());
+            one.shape() == other.shape() && pairs.into_iter().all(|(a, b)| (a - b).abs() < 1e-4)
         }
-        actions.into_iter().map(|x| x as Choice).collect::<Vec<_>>()
-    };
-    assert_eq!(judged(true), recorder.actions[last]);
-    assert_ne!(
-        judged(false),
-        recorder.actions[last],
-        "the test could not fail"
-    );
+        (Value::Tuple(one), Value::Tuple(other)) => one
+            .iter()
+            .zip(other)
+            .all(|(one, other)| are_close(one, other)),
+        (Value::Dict(one), Value::Dict(other)) => {
+            let mut pairs = one.values().zip(other.values());
+            pairs.all(|(one, other)| are_close(one, other))
+        }
+        _ => false,
+    }
+}
+
+/// Numbers beyond the bounds are refused with their place, and so are other arrays.
+#[test]
+fn a_number_beyond_its_bounds_is_refused() {
+    for (new, actions, pointer) in [
+        (
+            TestTask::of_numbers as NewTask,
+            json!([[1.5], [2.5]]),
+            "/1/0",
+        ),
+        (TestTask::of_numbers, json!([1.5, 1.5]), ""),
+        (TestTask::of_numbers, json!({"a": [1]}), ""),
+        (
+            TestTask::of_mixtures,
+            json!({"bit": [[0], [1]], "numbers": [[[0.0], [0.0]], [[-9.0], [1.5]]]}),
+            "/numbers/1/1/0",
+        ),
+        (
+            TestTask::of_mixtures,
+            json!({"bit": [[0], [0.5]], "numbers": [[[0.0], [0.0]], [[0.0], [0.0]]]}),
+            "/bit/1/0",
+        ),
+    ] {
+        let bytes = agent("ppo", false, None, new);
+        let service = Service::new(&bytes, Limits::default()).unwrap();
+        service.begin("mine", lanes(2), None).unwrap();
+        let mut body = shows("mine", 0, &[1.0, 0.0]);
+        body["previous_actions"] = actions;
+        let expected = (
+            ErrorCode::InvalidAction,
+            format!("/previous_actions{pointer}"),
+        );
+        assert_eq!(refusal(act(&service, body)), expected);
+    }
 }
 
 /// A beginning in one lane changes nothing in the other, and leaves nothing behind in its own.
@@ -290,9 +353,9 @@ fn a_first_observation_resets_its_own_lane() {
 /// An agent with rewards as inputs, or in its memory, must be sent them from the second step on.
 #[test]
 fn rewards_must_be_said_where_they_count() {
-    let shown = agent("ppo", true, None, false);
-    let kept = agent("tracerl", false, Some(MemoryScope::Lifetime), false);
-    let free = agent("tracerl", false, None, false);
+    let shown = agent("ppo", true, None, TestTask::new);
+    let kept = agent("tracerl", false, Some(MemoryScope::Lifetime), TestTask::new);
+    let free = agent("tracerl", false, None, TestTask::new);
     for (bytes, needed) in [(shown, true), (kept, true), (free, false)] {
         let service = Service::new(&bytes, Limits::default()).unwrap();
         assert_eq!(service.describe().inputs.previous_reward, needed);

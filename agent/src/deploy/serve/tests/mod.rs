@@ -6,7 +6,7 @@ mod states;
 
 use std::sync::atomic::AtomicBool;
 
-use env_protocol::{Array, ErrorCode, Problem};
+use env_protocol::{ErrorCode, Problem, Value};
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde_json::{Value as Json, json};
@@ -114,8 +114,8 @@ fn act(service: &Service, body: Json) -> Result<ActReply, Problem> {
         .map(|answer| (*answer.reply).clone())
 }
 
-fn numbers(actions: &Array) -> Vec<f64> {
-    actions.to_f64s()
+fn numbers(actions: &Value) -> Vec<f64> {
+    actions.as_array().expect("one array").to_f64s()
 }
 
 /// The code and the place of a refusal.

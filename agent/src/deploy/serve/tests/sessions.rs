@@ -145,7 +145,7 @@ fn what_is_wrong_is_pointed_at() {
             "previous_actions",
             json!([0.5, 0]),
             action,
-            "/previous_actions",
+            "/previous_actions/0",
         ),
         (
             "previous_actions",
