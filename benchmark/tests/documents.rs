@@ -1,15 +1,21 @@
-//! Checks that the tables of docs/comparison.md are those of the committed records. This command writes them:
+//! Checks that the tables of docs/comparison.md and docs/popgym.md are those of the committed records. This command writes them:
 //! `UPDATE_DOCUMENTS=1 cargo test -p benchmark --test documents`.
 
 use std::path::Path;
 
 use benchmark::plan::{Plan, Suite};
+use benchmark::records::directory::RunDirectory;
 use benchmark::records::read_records;
 use benchmark::report::comparison::{Tables, tables};
+use benchmark::report::popgym::markdown;
 
 /// Records of the suite `systems`; without the file, nothing has been measured.
 const RECORDS: &str = "records/systems.jsonl";
 const PAGE: &str = "../docs/comparison.md";
+
+/// Run of the suite `popgym`, without its checkpoints.
+const POPGYM_RUN: &str = "results/popgym";
+const POPGYM_PAGE: &str = "../docs/popgym.md";
 
 /// Returns a page with the text between a block's two marks replaced.
 fn replaced(page: &str, block: &str, text: &str) -> String {
@@ -34,18 +40,32 @@ fn comparison() {
         measurements,
     } = tables(&records, &plan);
     let path = root.join(PAGE);
-    let found = std::fs::read_to_string(&path).expect("the page is there");
-    let expected = [
+    let blocks = [
         ("results", results),
         ("features", features),
         ("measurements", measurements),
-    ]
-    .iter()
-    .fold(found.clone(), |page, (block, text)| {
+    ];
+    is_up_to_date(&path, &blocks);
+}
+
+#[test]
+fn popgym() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let run = RunDirectory::new(root.join(POPGYM_RUN));
+    let plan = run.read_config().expect("the run's plan").plan;
+    let records = read_records(&run.records()).expect("the records can be read");
+    let tables = markdown(&records, &plan);
+    is_up_to_date(&root.join(POPGYM_PAGE), &[("results", tables)]);
+}
+
+/// Checks that a page has these blocks, or writes them.
+fn is_up_to_date(path: &Path, blocks: &[(&str, String)]) {
+    let found = std::fs::read_to_string(path).expect("the page is there");
+    let expected = blocks.iter().fold(found.clone(), |page, (block, text)| {
         replaced(&page, block, text)
     });
     if std::env::var_os("UPDATE_DOCUMENTS").is_some() {
-        std::fs::write(&path, &expected).expect("the page can be written");
+        std::fs::write(path, &expected).expect("the page can be written");
         return;
     }
     assert!(

@@ -13,7 +13,7 @@
 /** @typedef {any} Value An element of a space: a number, nested lists of numbers, or for a Dict space an object. */
 /** @typedef {{ [name: string]: any }} Fields Arguments, options or infos, by name. */
 /** @typedef {number | bigint} Seed An integer from 0 to 2^64 - 1; from 2^53 on only a bigint is exact. */
-/** @typedef {number | bigint | ArrayLike<any>} Action An integer, or lists or typed arrays of them. */
+/** @typedef {number | bigint | ArrayLike<any>} Action A number, or lists or typed arrays of them. */
 /** @typedef {"NextStep" | "SameStep" | "Disabled"} AutoresetMode Gymnasium's. */
 /** @typedef {{ pointer: string, detail: string }} FieldError A JSON pointer into the body, and what is wrong there. */
 

@@ -42,7 +42,7 @@ fn in_process(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("step");
     for num_envs in [1, 256] {
         let mut vector = vector(num_envs);
-        let actions = vec![1; num_envs];
+        let actions = vec![1.0; num_envs];
         group.throughput(Throughput::Elements(num_envs as u64));
         group.bench_function(format!("{num_envs} lanes"), |bencher| {
             bencher.iter(|| vector.step(black_box(&actions)).unwrap());
@@ -51,7 +51,7 @@ fn in_process(criterion: &mut Criterion) {
 }
 
 fn reply() -> VectorStepReply {
-    let batch = vector(256).step(&[1; 256]).unwrap();
+    let batch = vector(256).step(&[1.0; 256]).unwrap();
     VectorStepReply {
         observations: batch.observations,
         rewards: Array::vector(batch.rewards),

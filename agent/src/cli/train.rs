@@ -373,6 +373,8 @@ fn json(end: &SessionEnd) -> anyhow::Result<String> {
         solved_at: Option<u64>,
         /// Mean over the last 100 training episodes.
         training_return: Option<f64>,
+        /// Largest mean return of an epoch of 65,536 steps.
+        best_epoch_return: Option<f64>,
         parameters: usize,
         /// Bytes of stored experience in the checkpoint.
         replay_bytes: usize,
@@ -389,6 +391,7 @@ fn json(end: &SessionEnd) -> anyhow::Result<String> {
         solved_threshold: statistics.solved_threshold,
         solved_at: statistics.solved_at,
         training_return: statistics.recent_return().map(|(mean, _)| mean),
+        best_epoch_return: statistics.epochs.best,
         parameters: end.parameters,
         replay_bytes: end.checkpoint.learner.replay.len(),
         // JSON has no other names than text.

@@ -8,6 +8,8 @@ use crate::experience::{Episode, Rollout};
 
 /// Episodes of a running mean.
 const WINDOW: usize = 100;
+/// Steps of an epoch, POPGym's.
+const EPOCH_STEPS: u64 = 65_536;
 
 /// Counts of a run, and its last episodes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -32,7 +34,44 @@ pub struct RunStatistics {
     pub best_return: Option<f64>,
     /// Learning curve: steps, mean return of the last 100 episodes.
     pub curve: Vec<(u64, f64)>,
+    /// Epochs of training.
+    #[serde(default)]
+    pub epochs: Epochs,
     pub(super) recent: VecDeque<Episode>,
+}
+
+/// Epochs of training, by which POPGym compares agents: "the maximum over epochs of the mean episodic reward" (MMER; Morad
+/// et al. 2023, arXiv:2303.01859, section 5). An epoch is what ends in 65,536 steps, up to the end of a rollout. A run that
+/// was begun by an earlier version counts from where this one continues it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Epochs {
+    /// Largest mean return of the episodes that ended in an epoch, of the epochs that are over.
+    pub best: Option<f64>,
+    /// Steps of the present epoch.
+    steps: u64,
+    /// Episodes that ended in it.
+    episodes: u64,
+    /// Sum of their returns.
+    return_sum: f64,
+}
+
+impl Epochs {
+    fn record(&mut self, steps: u64, returns: impl Iterator<Item = f64>) {
+        self.steps += steps;
+        for episode_return in returns {
+            self.episodes += 1;
+            self.return_sum += episode_return;
+        }
+        if self.steps < EPOCH_STEPS {
+            return;
+        }
+        let mean = (self.episodes > 0).then(|| self.return_sum / self.episodes as f64);
+        let best = [self.best, mean].into_iter().flatten().reduce(f64::max);
+        *self = Self {
+            best,
+            ..Self::default()
+        };
+    }
 }
 
 impl RunStatistics {
@@ -42,6 +81,8 @@ impl RunStatistics {
         self.timesteps += (rollout.steps * rollout.batch) as u64;
         self.episodes += rollout.episodes.len() as u64;
         let returns = rollout.episodes.iter().map(|ended| ended.episode_return);
+        let steps = (rollout.steps * rollout.batch) as u64;
+        self.epochs.record(steps, returns.clone());
         self.return_sum += returns.sum::<f64>();
         self.recent.extend(&rollout.episodes);
         self.recent
@@ -97,5 +138,26 @@ impl RunStatistics {
     pub(super) fn recent_length(&self) -> Option<f64> {
         let total: u64 = self.recent.iter().map(|episode| episode.length).sum();
         (!self.recent.is_empty()).then(|| total as f64 / self.recent.len() as f64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_best_epoch_is_the_one_with_the_largest_mean() {
+        let mut epochs = Epochs::default();
+        let half = EPOCH_STEPS / 2;
+        epochs.record(half, [1.0].into_iter());
+        assert_eq!(epochs.best, None, "the epoch is not over");
+        epochs.record(half, [0.0, 0.0].into_iter());
+        assert_eq!(epochs.best, Some(1.0 / 3.0));
+        epochs.record(EPOCH_STEPS, [0.25].into_iter());
+        assert_eq!(epochs.best, Some(1.0 / 3.0));
+        epochs.record(EPOCH_STEPS, std::iter::empty());
+        assert_eq!(epochs.best, Some(1.0 / 3.0), "no episode ended");
+        epochs.record(2 * EPOCH_STEPS, [0.5, 0.75].into_iter());
+        assert_eq!(epochs.best, Some(0.625));
     }
 }

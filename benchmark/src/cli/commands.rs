@@ -56,6 +56,7 @@ pub fn prepare(
     algorithms: &[&str],
 ) -> anyhow::Result<OpenRun> {
     let mut plan = args.plan()?;
+    plan.select_levels(&args.levels)?;
     plan.add(&args.external)?;
     plan.select_agents(&args.selected(), algorithms)?;
     plan.settle_budgets(args.quick);

@@ -42,6 +42,7 @@ Examples:
                                                  one environment, without a plan file
   benchmark --suite classic --quick              every environment, in minutes
   benchmark --suite systems --quick              every algorithm that learns, in minutes
+  benchmark --suite popgym --levels easy         the easy level of POPGym, 15M steps a task
   benchmark --experiments benchmark/experiments/length.toml
                                                  recall beyond the trained delays
   benchmark --agents ppo --external mine='python3 my_agent.py'
@@ -108,6 +109,9 @@ pub struct PlanArgs {
     /// without such budgets, run only the first three experiments.
     #[arg(long)]
     quick: bool,
+    /// Levels of difficulty to run, of suites with several: easy, medium, hard [default: all].
+    #[arg(long, value_name = "LEVEL[,LEVEL…]", value_delimiter = ',')]
+    levels: Vec<String>,
     /// Run every agent with the seeds 0..N.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     seeds: u64,

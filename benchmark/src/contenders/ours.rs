@@ -91,6 +91,7 @@ impl Contender for OurContender {
             training: Some(TrainingTally {
                 episodes: statistics.episodes,
                 return_sum: statistics.return_sum,
+                best_epoch: statistics.epochs.best,
             }),
             parameters: Some(trained.parameters),
             memory_bytes: Some(memory.bytes_per_lane()),

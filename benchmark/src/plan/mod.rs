@@ -6,6 +6,7 @@
 mod agents;
 mod experiment;
 mod job;
+mod popgym;
 mod suites;
 mod systems;
 
@@ -52,10 +53,14 @@ impl Plan {
     pub fn suite(suite: Suite) -> Result<Self, Error> {
         let (path, text) = suite.file();
         let path = Path::new(path);
-        if suite != Suite::Systems {
-            return Self::from_toml(text, path);
-        }
-        let (agents, experiments) = systems::read(text).map_err(syntax_error(path))?;
+        let read = match suite {
+            Suite::Systems => systems::read,
+            Suite::Popgym => popgym::read,
+            Suite::Notebook | Suite::Classic | Suite::Bsuite => {
+                return Self::from_toml(text, path);
+            }
+        };
+        let (agents, experiments) = read(text).map_err(syntax_error(path))?;
         let plan = Self {
             agents,
             experiments,
@@ -148,6 +153,32 @@ impl Plan {
                 experiment.eval.episodes = experiment.eval.episodes.min(QUICK_EPISODES);
             }
         }
+    }
+
+    /// Keeps the experiments at these levels of difficulty, POPGym's; all of them, if there are none.
+    ///
+    /// # Errors
+    /// When the plan has no experiment at one of the levels.
+    pub fn select_levels(&mut self, levels: &[String]) -> Result<(), Error> {
+        let level_of = |task: &Experiment| task.kwargs.get(popgym::LEVEL).cloned();
+        for level in levels {
+            let mut tasks = self.experiments.iter();
+            if !tasks.any(|task| level_of(task).is_some_and(|found| found == level.as_str())) {
+                return Err(Error::PlanContent {
+                    place: "--levels".to_owned(),
+                    reason: format!("the plan has no experiment at the level {level:?}"),
+                });
+            }
+        }
+        let is_wanted = |task: &Experiment| {
+            let level = level_of(task);
+            levels
+                .iter()
+                .any(|wanted| level.as_ref().is_some_and(|found| found == wanted.as_str()))
+        };
+        self.experiments
+            .retain(|task| levels.is_empty() || is_wanted(task));
+        Ok(())
     }
 
     /// Adds external programs as further rows.

@@ -11,6 +11,8 @@ pub enum Suite {
     Bsuite,
     /// Every algorithm that learns, on tasks that tell memories apart (docs/comparison.md).
     Systems,
+    /// All of POPGym under its own rules: 48 tasks, 15 million steps each (docs/popgym.md).
+    Popgym,
 }
 
 impl Suite {
@@ -32,6 +34,10 @@ impl Suite {
             Self::Systems => (
                 "experiments/systems.toml",
                 include_str!("../../experiments/systems.toml"),
+            ),
+            Self::Popgym => (
+                "experiments/popgym.toml",
+                include_str!("../../experiments/popgym.toml"),
             ),
         }
     }

@@ -60,6 +60,10 @@ pub struct TrainingTally {
     pub episodes: u64,
     /// Sum of their undiscounted returns.
     pub return_sum: f64,
+    /// Largest mean return of an epoch of 65,536 steps; `None` in a shorter training, and in records
+    /// of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub best_epoch: Option<f64>,
 }
 
 /// One evaluation of a trained agent.
@@ -265,7 +269,7 @@ mod tests {
             MemoryView::from_episode(&EpisodeView {
                 title: String::new(),
                 observations: vec![vec![1.0]; 2],
-                actions: vec![vec![0]; 2],
+                actions: vec![vec![0.0]; 2],
                 rewards: vec![0.0; 2],
                 cue_steps: vec![0],
                 memory,
@@ -295,7 +299,7 @@ mod tests {
         EpisodeView {
             title: String::new(),
             observations: vec![vec![1.0]; 3],
-            actions: vec![vec![0]; 3],
+            actions: vec![vec![0.0]; 3],
             rewards: vec![0.0; 3],
             cue_steps: vec![0],
             memory,

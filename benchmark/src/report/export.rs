@@ -4,7 +4,7 @@
 use agent::evaluate::Mode;
 use serde::Serialize;
 
-use super::comparison;
+use super::{comparison, popgym};
 use crate::error::Error;
 use crate::format::fixed;
 use crate::plan::Plan;
@@ -23,6 +23,8 @@ pub enum Format {
     Markdown,
     /// Markdown: the tables of docs/comparison.md, for a run of the suite `systems`.
     Comparison,
+    /// Markdown: the tables of docs/popgym.md, for a run of the suite `popgym`.
+    Popgym,
 }
 
 /// A row of the CSV table. Means are over seeds; intervals are the report's.
@@ -64,6 +66,7 @@ pub fn table(records: &[Record], plan: &Plan, format: Format) -> Result<String, 
         Format::Latex => Ok(latex_table(&summaries)),
         Format::Markdown => Ok(markdown_table(&summaries)),
         Format::Comparison => Ok(comparison::markdown(records, plan)),
+        Format::Popgym => Ok(popgym::markdown(records, plan)),
     }
 }
 

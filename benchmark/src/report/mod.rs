@@ -11,6 +11,7 @@ pub mod json;
 mod learning_curves;
 mod page;
 mod parts;
+pub mod popgym;
 mod remarks;
 mod remembered_or_lucky;
 mod results;
@@ -141,6 +142,7 @@ mod tests {
                 outcome.training = Some(crate::records::outcome::TrainingTally {
                     episodes: 100,
                     return_sum: 80.0,
+                    best_epoch: None,
                 });
             }
             records.push(sweep);

@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use super::parts::{Colours, Figure};
 use super::{
-    bsuite_scores, grid, jobs, learning_curves, remarks, remembered_or_lucky, results, retention,
-    success_by_delay, suite,
+    bsuite_scores, grid, jobs, learning_curves, popgym, remarks, remembered_or_lucky, results,
+    retention, success_by_delay, suite,
 };
 use crate::error::Error;
 use crate::format::{compact, fixed};
@@ -46,6 +46,7 @@ pub struct Page {
     /// Section for several kinds of task; replaces the experiments at a glance.
     suite: Option<suite::Suite>,
     bsuite: Vec<bsuite_scores::SweepScores>,
+    popgym: Option<popgym::Popgym>,
     table: Vec<results::TableRow>,
     learning_curves: Vec<Figure>,
     remembered_or_lucky: Vec<Figure>,
@@ -126,6 +127,7 @@ impl Page {
                 .collect(),
             suite: suite::section(summaries, &colours),
             bsuite: bsuite_scores::section(summaries, &colours),
+            popgym: popgym::section(summaries, &colours),
             table: summaries
                 .iter()
                 .flat_map(|summary| results::table_rows(summary, &colours))

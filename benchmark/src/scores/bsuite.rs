@@ -147,6 +147,7 @@ mod tests {
             outcome.training = Some(TrainingTally {
                 episodes,
                 return_sum,
+                best_epoch: None,
             });
         }
         record
@@ -158,6 +159,7 @@ mod tests {
             ratio_of_training(TrainingTally {
                 episodes,
                 return_sum,
+                best_epoch: None,
             })
         };
         // 10,000 episodes with a mean return of 0: half of the answers are wrong, as with guessing.

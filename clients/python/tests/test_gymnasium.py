@@ -45,6 +45,36 @@ def test_gymnasiums_checker_has_no_word_to_say(server: str) -> None:
     env.close()
 
 
+@pytest.mark.parametrize("encoding", ["msgpack", "json"])
+@pytest.mark.parametrize("spec", ["Pendulum-v1", "NoisyPositionOnlyPendulum-v0"])
+def test_the_checker_accepts_real_actions(server: str, spec: str, encoding: Any) -> None:
+    env = sme.RemoteEnv(spec, server=server, encoding=encoding)
+    assert env.action_space == gym.spaces.Box(-2.0, 2.0, (1,), np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        # Its word on any space of actions that is not from -1 to 1, Gymnasium's pendulum's too.
+        warnings.filterwarnings("ignore", message=".*normalized Box action space.*")
+        check_env(env, skip_render_check=True)
+    env.close()
+
+
+def test_real_actions_are_the_same_in_both_encodings_and_stay_in_their_bounds(server: str) -> None:
+    torques = np.linspace(-2.0, 2.0, 12, dtype=np.float32).reshape(4, 3, 1)
+    played = []
+    for encoding in ("msgpack", "json"):
+        with sme.RemoteVectorEnv("Pendulum-v1", 3, server=server, encoding=encoding) as envs:
+            envs.reset(seed=3)
+            played.append([envs.step(row)[0] for row in torques])
+            with pytest.raises(sme.InvalidAction) as caught:
+                envs.step(np.array([[0.0], [2.5], [0.0]], np.float32))
+            assert caught.value.errors == [
+                {"pointer": "/actions/1/0", "detail": "2.5 is not in [-2, 2]"}
+            ]
+            with pytest.raises((sme.ServerProblem, ValueError)):
+                envs.step(np.full((3, 1), np.nan, np.float32))
+    assert data_equivalence(*played, exact=True)
+
+
 @pytest.mark.parametrize("difficulty", [0, 1])
 @pytest.mark.parametrize("encoding", ["msgpack", "json"])
 def test_it_equals_the_task_in_process(server: str, difficulty: int, encoding: Any) -> None:

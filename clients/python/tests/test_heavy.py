@@ -61,6 +61,24 @@ def test_stable_baselines3_learns(server: str) -> None:
     envs.close()
 
 
+def test_stable_baselines3_plays_real_actions(server: str) -> None:
+    """Its own PPO, unmodified: it clips what it draws to the bounds, which the server asks for."""
+    from stable_baselines3 import PPO
+    from stable_baselines3.common.env_checker import check_env
+
+    env = gym.make("strategic_memory_envs:PositionOnlyPendulum-v0", server=server)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        # Its word on Gymnasium's own pendulum, too.
+        warnings.filterwarnings("ignore", message=".*symmetric and normalized Box action space.*")
+        check_env(env.unwrapped, warn=True, skip_render_check=True)
+    model = PPO("MlpPolicy", env, n_steps=256, seed=1, device="cpu")
+    model.learn(1_024)
+    assert model.num_timesteps == 1_024
+    assert np.isfinite(greedy_return(model, env, is_recurrent=False))
+    env.close()
+
+
 def test_the_program_of_the_guide_learns(
     server: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

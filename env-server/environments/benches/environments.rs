@@ -2,10 +2,11 @@
 //! episode.
 
 use std::hint::black_box;
+use std::iter;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use env_protocol::{AutoresetMode, Kwargs, Seed, Space};
-use environments::vector::Reset;
+use environments::vector::{ActionRange, Reset, action_ranges};
 use environments::{Arguments, Draws, Rng, registry};
 
 /// Lanes stepped together.
@@ -27,18 +28,17 @@ const VARIANTS: [(&str, &str); 6] = [
 ];
 
 /// Uniformly random actions for all lanes.
-fn actions(space: &Space, rng: &mut Rng) -> Vec<i64> {
-    let mut lane = || -> Vec<i64> {
-        match space {
-            Space::Discrete { n, start } => vec![start + rng.below(*n as u64) as i64],
-            Space::MultiDiscrete { nvec } => {
-                let positions = nvec.iter();
-                positions.map(|&n| rng.below(n as u64) as i64).collect()
-            }
-            other => panic!("actions of {other:?}"),
+fn actions(space: &Space, rng: &mut Rng) -> Vec<f64> {
+    let ranges = action_ranges(space);
+    let lanes = iter::repeat_n(ranges, LANES).flatten();
+    let numbers = lanes.map(|range| match range {
+        ActionRange::Integers(range) => {
+            let n = range.end - range.start;
+            (range.start + rng.below(n as u64) as i64) as f64
         }
-    };
-    (0..LANES).flat_map(|_| lane()).collect()
+        ActionRange::Reals { low, high } => rng.uniform(low, high),
+    });
+    numbers.collect()
 }
 
 fn environments(criterion: &mut Criterion) {
@@ -57,7 +57,7 @@ fn environments(criterion: &mut Criterion) {
         vector.reset(&Reset::default()).expect("a plain reset");
         let mut rng = Rng::from_seed(1);
         let space = vector.action_space().clone();
-        let batches: Vec<Vec<i64>> = (0..BATCHES).map(|_| actions(&space, &mut rng)).collect();
+        let batches: Vec<Vec<f64>> = (0..BATCHES).map(|_| actions(&space, &mut rng)).collect();
         let mut batches = batches.iter().cycle();
         group.bench_function(format!("{id} {kwargs}"), |bencher| {
             bencher.iter(|| {

@@ -72,6 +72,7 @@ impl Catalogued for Parity {
 
 impl Environment for Parity {
     type Element = i64;
+    type Action = i64;
 
     fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
         Ok(Parity {

@@ -39,7 +39,7 @@ impl Task {
 }
 
 /// Plays one episode: from an observation to an action.
-type Player = Box<dyn FnMut(&[f64], &mut Rng) -> Vec<i64>>;
+type Player = Box<dyn FnMut(&[f64], &mut Rng) -> Vec<f64>>;
 
 /// The player whose return is claimed.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -96,7 +96,8 @@ fn claim<E: Catalogued>(
                     environment.reset(&mut draws, &mut row);
                     while environment.is_running() {
                         let seen: Vec<f64> = row.iter().map(|x| x.to_f64()).collect();
-                        let action = player(&seen, &mut own);
+                        let action = player(&seen, &mut own).into_iter();
+                        let action: Vec<E::Action> = action.map(E::Action::nearest).collect();
                         total += environment.step(&action, &mut draws, &mut row).reward;
                     }
                     total
@@ -165,11 +166,11 @@ fn measure() {
 }
 
 /// An action of one component.
-fn one(action: usize) -> Vec<i64> {
-    vec![action as i64]
+fn one(action: usize) -> Vec<f64> {
+    vec![action as f64]
 }
 
 /// A cell of a square as an action.
-fn cell(cell: usize, side: usize) -> Vec<i64> {
-    vec![(cell / side) as i64, (cell % side) as i64]
+fn cell(cell: usize, side: usize) -> Vec<f64> {
+    vec![(cell / side) as f64, (cell % side) as f64]
 }

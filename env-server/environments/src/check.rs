@@ -2,6 +2,7 @@
 
 use env_protocol::{Array, AutoresetMode, Data, Kwargs, LanePhase, Seed, Space, Value};
 
+use crate::actions::{ActionRange, action_ranges};
 use crate::catalogue;
 use crate::render::{to_ansi, to_png};
 use crate::vector::{Refusal, Reset, StepBatch, VectorEnvironment, VectorOf};
@@ -26,7 +27,7 @@ pub fn arguments<E: Catalogued>(kwargs: serde_json::Value) -> Arguments {
 /// - the same seed gives the same trajectory, alone or as a lane, and a different seed a different
 ///   one;
 /// - saving and restoring in the middle changes nothing;
-/// - an action outside the space is an error and changes nothing;
+/// - an action outside the space is an error and changes nothing, just outside, NaN or infinite;
 /// - a state from outside that is accepted leads neither to a panic, in steps or pictures, nor to
 ///   an observation outside the space;
 /// - every state has a picture that is not empty.
@@ -69,23 +70,37 @@ pub fn check_environment<E: Catalogued + Pictured>(kwargs: serde_json::Value) {
     hostile_states_are_harmless(&make);
 }
 
-/// Returns an action in the space that varies with the time `t`.
-pub(crate) fn action(space: &Space, t: usize) -> Vec<i64> {
+/// Returns an action in the space that varies with the time `t`. The numbers of a `Box` are its bounds
+/// and seven between them.
+pub(crate) fn action(space: &Space, t: usize) -> Vec<f64> {
     let varied = |n: i64, position: usize| ((t * 7 + t / 5 + position) % 113) as i64 % n;
-    match space {
-        Space::Discrete { n, start } => vec![start + varied(*n, 0)],
-        Space::MultiDiscrete { nvec } => {
-            let positions = nvec.iter().enumerate();
-            positions.map(|(i, &n)| varied(n, i)).collect()
-        }
-        other => panic!("actions must be integers, not of {other:?}"),
-    }
+    let ranges = action_ranges(space).into_iter().enumerate();
+    let numbers = ranges.map(|(i, range)| match range {
+        ActionRange::Integers(range) => (range.start + varied(range.end - range.start, i)) as f64,
+        ActionRange::Reals { low, high } => low + (high - low) * (varied(9, i) as f64 / 8.0),
+    });
+    numbers.collect()
+}
+
+/// Returns numbers that are just out of range, or that no range holds.
+fn outside(range: &ActionRange) -> Vec<f64> {
+    let mut numbers = match range {
+        ActionRange::Integers(range) => vec![
+            (range.start - 1) as f64,
+            range.end as f64,
+            range.start as f64 + 0.5,
+            i64::MIN as f64,
+        ],
+        ActionRange::Reals { low, high } => vec![low.next_down(), high.next_up(), 1e300],
+    };
+    numbers.extend([f64::NAN, f64::INFINITY, f64::NEG_INFINITY]);
+    numbers
 }
 
 /// Steps all lanes with the action of time `t`. Actions do not depend on the number of lanes, so
 /// lane `i` of seed `s` plays like a single lane of seed `s + i`.
 fn step<E: Catalogued + Pictured>(vector: &mut VectorOf<E>, t: usize) -> StepBatch {
-    let actions: Vec<i64> = (0..vector.num_envs())
+    let actions: Vec<f64> = (0..vector.num_envs())
         .flat_map(|_| action(vector.action_space(), t))
         .collect();
     vector.step(&actions).expect("actions in range")
@@ -191,14 +206,18 @@ fn pictures_can_be_drawn<E: Catalogued + Pictured>(vector: &mut VectorOf<E>) {
 fn bad_actions_change_nothing<E: Catalogued + Pictured>(vector: &mut VectorOf<E>) {
     vector.reset(&Reset::default()).expect("a plain reset");
     let before = vector.save();
-    let mut actions: Vec<i64> = (0..LANES)
+    let actions: Vec<f64> = (0..LANES)
         .flat_map(|_| action(vector.action_space(), 0))
         .collect();
     let last = actions.len() - 1;
-    actions[last] = i64::MIN;
-    let refusal = vector.step(&actions).expect_err("no space holds i64::MIN");
-    assert!(matches!(refusal, Refusal::Action { lane, .. } if lane == LANES - 1));
-    assert_eq!(vector.save(), before);
+    let range = action_ranges(vector.action_space()).pop().expect("a range");
+    for number in outside(&range) {
+        let mut actions = actions.clone();
+        actions[last] = number;
+        let refusal = vector.step(&actions).expect_err("a number out of range");
+        assert!(matches!(refusal, Refusal::Action { lane, .. } if lane == LANES - 1));
+        assert_eq!(vector.save(), before, "{number}");
+    }
 }
 
 fn hostile_states_are_harmless<E: Catalogued + Pictured>(

@@ -1,8 +1,8 @@
-//! Types of the numbers in observations.
+//! Types of the numbers in observations and actions.
 
 use env_protocol::{Data, Dtype};
 
-/// A type of numbers that observations are made of.
+/// A type of numbers that observations or actions are made of.
 pub trait Element: Copy + Default + PartialEq + Send + 'static {
     /// Their type on the wire.
     const DTYPE: Dtype;
@@ -15,6 +15,9 @@ pub trait Element: Copy + Default + PartialEq + Send + 'static {
 
     /// From f64, if it is exactly one of this type.
     fn from_f64(number: f64) -> Option<Self>;
+
+    /// From f64, to one of this type: the same number wherever there is one.
+    fn nearest(number: f64) -> Self;
 }
 
 impl Element for f32 {
@@ -32,6 +35,11 @@ impl Element for f32 {
         let narrow = number as f32;
         (f64::from(narrow) == number).then_some(narrow)
     }
+
+    #[inline]
+    fn nearest(number: f64) -> Self {
+        number as f32
+    }
 }
 
 impl Element for f64 {
@@ -47,6 +55,11 @@ impl Element for f64 {
 
     fn from_f64(number: f64) -> Option<Self> {
         number.is_finite().then_some(number)
+    }
+
+    #[inline]
+    fn nearest(number: f64) -> Self {
+        number
     }
 }
 
@@ -64,5 +77,11 @@ impl Element for i64 {
     fn from_f64(number: f64) -> Option<Self> {
         let narrow = number as i64;
         (narrow as f64 == number).then_some(narrow)
+    }
+
+    /// Towards zero, as `as` does.
+    #[inline]
+    fn nearest(number: f64) -> Self {
+        number as i64
     }
 }

@@ -16,6 +16,8 @@ use crate::kit::draws::Draws;
 pub trait Environment: Clone + Serialize + DeserializeOwned + Send + 'static {
     /// Type of the numbers in an observation.
     type Element: Element;
+    /// Type of the numbers in an action: i64 for integers, f32 for a `Box`.
+    type Action: Element;
 
     /// Makes an environment with these arguments, before its first reset.
     ///
@@ -27,7 +29,7 @@ pub trait Environment: Clone + Serialize + DeserializeOwned + Send + 'static {
     /// other, a `Dict`'s in the order of its names.
     fn observation_space(&self) -> Space;
 
-    /// Space of an action: a single array of integers.
+    /// Space of an action: a single array, of integers or of float32.
     fn action_space(&self) -> Space;
 
     /// Begins an episode and writes its first observation.
@@ -38,7 +40,7 @@ pub trait Environment: Clone + Serialize + DeserializeOwned + Send + 'static {
     /// Only called between a reset and the end of the episode.
     fn step(
         &mut self,
-        action: &[i64],
+        action: &[Self::Action],
         draws: &mut impl Draws,
         observation: &mut [Self::Element],
     ) -> Transition;
@@ -48,7 +50,7 @@ pub trait Environment: Clone + Serialize + DeserializeOwned + Send + 'static {
 
     /// Returns the action of a player that knows every hidden draw. Only called while an episode
     /// runs.
-    fn oracle(&self) -> Vec<i64>;
+    fn oracle(&self) -> Vec<Self::Action>;
 
     /// Checks a state that came from outside.
     ///

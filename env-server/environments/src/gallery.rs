@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use env_protocol::{AutoresetMode, Domain, Parameter, Seed, Space};
+use env_protocol::{AutoresetMode, Domain, Parameter, Seed};
 use serde_json::{Value, json};
 
 use crate::registry::{find, specs};
@@ -12,7 +12,10 @@ use crate::vector::{Reset, VectorEnvironment};
 use crate::{Arguments, check};
 
 /// An environment, its arguments, and the actions to take before it is drawn.
-type Case = (&'static str, Value, Vec<i64>);
+type Case = (&'static str, Value, Vec<f64>);
+
+/// A case whose actions are integers.
+type Integers = (&'static str, Value, Vec<i64>);
 
 /// Returns two cases of every environment: the chosen ones, or else the start and the state after
 /// three actions, with the default arguments.
@@ -30,10 +33,15 @@ fn cases() -> Vec<Case> {
 
 /// Returns environments with default and other arguments, in the middle of an episode or at its end.
 fn chosen_cases() -> Vec<Case> {
-    [chain_cases(), maze_cases(), card_cases(), other_cases()].concat()
+    let cases = [chain_cases(), maze_cases(), card_cases(), other_cases()].concat();
+    let in_f64 = |actions: Vec<i64>| actions.into_iter().map(|action| action as f64).collect();
+    let cases = cases.into_iter();
+    cases
+        .map(|(spec_id, kwargs, actions)| (spec_id, kwargs, in_f64(actions)))
+        .collect()
 }
 
-fn chain_cases() -> Vec<Case> {
+fn chain_cases() -> Vec<Integers> {
     vec![
         ("MemoryTask-v0", json!({}), vec![0, 1, 1]),
         (
@@ -70,7 +78,7 @@ fn chain_cases() -> Vec<Case> {
     ]
 }
 
-fn maze_cases() -> Vec<Case> {
+fn maze_cases() -> Vec<Integers> {
     vec![
         ("TMazePassive-v0", json!({}), vec![]),
         (
@@ -99,7 +107,7 @@ fn maze_cases() -> Vec<Case> {
     ]
 }
 
-fn card_cases() -> Vec<Case> {
+fn card_cases() -> Vec<Integers> {
     vec![
         ("RepeatFirst-v0", json!({}), vec![3, 2, 1, 0]),
         ("RepeatFirst-v0", json!({"level": "hard"}), vec![1; 400]),
@@ -116,7 +124,7 @@ fn card_cases() -> Vec<Case> {
     ]
 }
 
-fn other_cases() -> Vec<Case> {
+fn other_cases() -> Vec<Integers> {
     vec![
         ("MultiarmedBandit-v0", json!({}), vec![3, 4]),
         ("MultiarmedBandit-v0", json!({"num_bandits": 200}), vec![77]),
@@ -313,10 +321,7 @@ fn sizes(spec_id: &str, kwargs: &Value) -> BTreeSet<(u32, u32)> {
 }
 
 fn width(vector: &dyn VectorEnvironment) -> usize {
-    match vector.action_space() {
-        Space::MultiDiscrete { nvec } => nvec.len(),
-        _ => 1,
-    }
+    vector.action_space().flat_size()
 }
 
 fn drawn((spec_id, kwargs, actions): &Case) -> Picture {
@@ -346,7 +351,9 @@ fn every_environment_as_text() {
     let texts = cases.iter().map(|case| {
         let (_, kwargs, actions) = case;
         let last = &actions[actions.len().saturating_sub(12)..];
-        let title = format!("== {kwargs}, {} actions, last {last:?}", actions.len());
+        let last: Vec<String> = last.iter().map(f64::to_string).collect();
+        let (number, last) = (actions.len(), last.join(", "));
+        let title = format!("== {kwargs}, {number} actions, last [{last}]");
         format!("{title}\n\n{}", to_ansi(&drawn(case), false))
     });
     insta::assert_snapshot!(texts.collect::<Vec<String>>().join("\n"));
@@ -462,11 +469,11 @@ fn the_agents_view_holds_nothing_that_is_hidden_from_it() {
 
 #[test]
 fn the_agents_view_hides_a_cue_after_it_was_shown() {
-    let view = |actions: &[i64]| {
+    let view = |actions: &[f64]| {
         let case = ("MemoryTask-v0", json!({"delay": 3}), actions.to_vec());
         to_ansi(&drawn(&case).as_the_agent_sees(), false)
     };
-    let (at_the_cue, after_it) = (view(&[]), view(&[0]));
+    let (at_the_cue, after_it) = (view(&[]), view(&[0.0]));
     assert!(!at_the_cue.contains("(?)"), "{at_the_cue}");
     assert!(after_it.contains("(?)"), "{after_it}");
     assert!(after_it.contains("actions left"), "{after_it}");

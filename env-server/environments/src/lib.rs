@@ -33,6 +33,7 @@
 //! - [`Environment`], [`Catalogued`], [`Pictured`] and [`Recorded`] are the traits of a task: what
 //!   plays, its entry in the catalogue, its picture, and how it repeats an original.
 //! - [`tasks`] has a file for each task and the table of them all; [`registry`] looks names up.
+//! - [`actions`] has the range of each number of an action.
 //! - [`vector`] steps lanes of one task together; [`wrappers`] change what a task shows.
 //! - [`render`] draws pictures; [`verify`] replays recorded episodes; [`check`] tests the contract
 //!   that every task keeps.
@@ -40,6 +41,7 @@
 //!
 //! To add a task, follow `docs/contributing/add-an-environment.md`.
 
+pub mod actions;
 #[cfg(test)]
 mod best;
 pub mod catalogue;

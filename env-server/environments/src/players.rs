@@ -2,9 +2,10 @@
 
 use std::fmt::Debug;
 
-use env_protocol::{Kwargs, Space};
+use env_protocol::Kwargs;
 use serde_json::{Value, json};
 
+use crate::actions::{ActionRange, action_ranges};
 use crate::tasks::bsuite::discounting_chain::BsuiteDiscountingChain;
 use crate::tasks::bsuite::memory::{BsuiteMemoryLen, BsuiteMemorySize};
 use crate::tasks::bsuite::umbrella_chain::BsuiteUmbrellaChain;
@@ -70,7 +71,7 @@ pub(super) fn make<E: Catalogued>(kwargs: &Value) -> E {
 fn returns<E: Catalogued>(
     environment: &mut E,
     episodes: usize,
-    mut act: impl FnMut(&E, &mut Rng) -> Vec<i64>,
+    mut act: impl FnMut(&E, &mut Rng) -> Vec<E::Action>,
 ) -> Vec<f64> {
     let mut rng = Rng::from_seed(1);
     let mut actions = Rng::from_seed(2);
@@ -92,14 +93,16 @@ fn returns<E: Catalogued>(
 /// one; and that the oracle scores `oracle`.
 fn plays<E: Catalogued + Debug>(kwargs: Value, random: Mean, oracle: Mean) {
     let mut environment: E = make(&kwargs);
-    let space = environment.action_space();
-    let uniform = |_: &E, rng: &mut Rng| match &space {
-        Space::Discrete { n, start } => vec![start + rng.below(*n as u64) as i64],
-        Space::MultiDiscrete { nvec } => {
-            let positions = nvec.iter();
-            positions.map(|&n| rng.below(n as u64) as i64).collect()
-        }
-        other => panic!("actions of {other:?}"),
+    let ranges = action_ranges(&environment.action_space());
+    let uniform = |_: &E, rng: &mut Rng| -> Vec<E::Action> {
+        let numbers = ranges.iter().map(|range| match range {
+            ActionRange::Integers(range) => {
+                let n = range.end - range.start;
+                (range.start + rng.below(n as u64) as i64) as f64
+            }
+            ActionRange::Reals { low, high } => rng.uniform(*low, *high),
+        });
+        numbers.map(E::Action::nearest).collect()
     };
     let found = Mean::from_returns(&returns(&mut environment, EPISODES, uniform));
     let name = E::profile().id;
@@ -282,7 +285,10 @@ fn boards_bandits_and_the_pole() {
 /// Memoryless returns that are stated exactly, compared with what memoryless players score.
 #[test]
 fn memoryless_players() {
-    fn scores<E: Catalogued<Element = i64>>(kwargs: Value, act: impl Fn(&[i64]) -> i64) {
+    fn scores<E: Catalogued<Element = i64, Action = i64>>(
+        kwargs: Value,
+        act: impl Fn(&[i64]) -> i64,
+    ) {
         let mut environment: E = make(&kwargs);
         let mut rng = Rng::from_seed(5);
         let mut row = vec![0; environment.observation_space().flat_size()];

@@ -7,15 +7,14 @@
 //! one step from there: rounding differences between machines' sines would grow over an episode.
 
 use std::fmt;
-use std::ops::Range;
 
 use env_protocol::Kwargs;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::actions::{ActionRange, action_ranges};
 use crate::catalogue::Catalogued;
 use crate::environment::Environment;
-use crate::vector::action_ranges;
 use crate::{Arguments, Draw, Element, Script};
 
 /// A task that follows an original, whose recorded episodes it must repeat.
@@ -177,7 +176,7 @@ pub fn verify_episode<E: Catalogued + Recorded>(
 struct Replay<'a, T> {
     episode: &'a Episode,
     /// The range of each number in an action.
-    actions: Vec<Range<i64>>,
+    actions: Vec<ActionRange>,
     /// The last observation.
     row: Vec<T>,
     differences: &'a mut Differences,
@@ -237,7 +236,8 @@ impl<T: Element> Replay<'_, T> {
     ) -> Result<(), String> {
         let place = Place(step);
         let t = step - 1;
-        let action = self.action(t).map_err(|e| format!("{place}: {e}"))?;
+        let action = self.action::<E::Action>(t);
+        let action = action.map_err(|e| format!("{place}: {e}"))?;
         let transition = environment.step(&action, draws, &mut self.row);
         self.compare_observation::<E>(step);
         let episode = self.episode;
@@ -249,17 +249,22 @@ impl<T: Element> Replay<'_, T> {
         Ok(())
     }
 
-    fn action(&self, t: usize) -> Result<Vec<i64>, String> {
+    fn action<A: Element>(&self, t: usize) -> Result<Vec<A>, String> {
         let row = &self.episode.actions[t];
-        let numbers = row.numbers().iter().map(|&x| i64::from_f64(x));
-        let action: Option<Vec<i64>> = numbers.collect();
-        let action = action.filter(|action| {
-            let in_range = |(action, range): (&i64, &Range<i64>)| range.contains(action);
-            action.len() == self.actions.len()
-                && matches!(row, Row::One(_)) == (action.len() == 1)
-                && action.iter().zip(&self.actions).all(in_range)
-        });
-        action.ok_or_else(|| format!("{row:?} is no action; the ranges are {:?}", self.actions))
+        let numbers = row.numbers();
+        let in_range = |(range, &number): (&ActionRange, &f64)| range.contains(number);
+        let is_good = numbers.len() == self.actions.len()
+            && matches!(row, Row::One(_)) == (numbers.len() == 1)
+            && self.actions.iter().zip(numbers).all(in_range);
+        let action = numbers.iter().map(|&number| A::from_f64(number));
+        let action: Option<Vec<A>> = action.collect();
+        action.filter(|_| is_good).ok_or_else(|| {
+            let ranges: Vec<String> = self.actions.iter().map(ToString::to_string).collect();
+            format!(
+                "{row:?} is no action; its numbers are {}",
+                ranges.join(", ")
+            )
+        })
     }
 
     fn compare_observation<E: Recorded<Element = T>>(&mut self, step: usize) {

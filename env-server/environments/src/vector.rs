@@ -11,8 +11,6 @@ mod state;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io;
-use std::iter;
-use std::ops::Range;
 
 use env_protocol::{
     Array, AutoresetMode, Encoding, Info, Kwargs, LanePhase, LaneSnapshot, Parameter, Seed, Space,
@@ -27,6 +25,7 @@ use crate::pieces::Pieces;
 use crate::render::{Picture, Pictured, Played, Seen};
 use crate::{Arguments, Element, Environment, KwargsError, Rng};
 
+pub use crate::actions::{ActionRange, action_ranges};
 pub use head::Head;
 
 /// Options of a reset. The default resets all lanes and continues their random streams.
@@ -80,16 +79,16 @@ pub enum Refusal {
         phase: LanePhase,
     },
     /// An action is outside its range.
-    #[error("{action} is not one of {}..={}", range.start, range.end - 1)]
+    #[error("{action} is not {range}")]
     Action {
         /// The first such lane.
         lane: usize,
         /// Position in the lane's row of the action.
         position: usize,
         /// The given number.
-        action: i64,
+        action: f64,
         /// The range it must be in.
-        range: Range<i64>,
+        range: ActionRange,
     },
     /// Reset options do not fit.
     #[error(transparent)]
@@ -132,29 +131,31 @@ pub trait VectorEnvironment: Send {
     fn reset(&mut self, reset: &Reset) -> Result<Value, Refusal>;
 
     /// Checks that actions would be accepted: rows of the action space, one after the other.
+    /// Every integer of an action and every float32 is exact in f64; other numbers of a `Box` are
+    /// rounded to float32.
     ///
     /// # Errors
     /// [`Refusal::NeedsReset`] or [`Refusal::Action`].
-    fn check_step(&self, actions: &[i64]) -> Result<(), Refusal>;
+    fn check_step(&self, actions: &[f64]) -> Result<(), Refusal>;
 
     /// Takes one action a lane. [`Self::check_step`] must have accepted the actions.
-    fn step_checked(&mut self, actions: &[i64]) -> StepBatch;
+    fn step_checked(&mut self, actions: &[f64]) -> StepBatch;
 
     /// Takes one action a lane.
     ///
     /// # Errors
     /// The same as [`Self::check_step`].
-    fn step(&mut self, actions: &[i64]) -> Result<StepBatch, Refusal> {
+    fn step(&mut self, actions: &[f64]) -> Result<StepBatch, Refusal> {
         self.check_step(actions)?;
         Ok(self.step_checked(actions))
     }
 
     /// Returns the actions of players that know every hidden draw: rows of the action space. For a
-    /// lane that the next step only resets, the least action.
+    /// lane that the next step only resets, the [neutral](ActionRange::neutral) action.
     ///
     /// # Errors
     /// [`Refusal::NeedsReset`].
-    fn oracle(&self) -> Result<Vec<i64>, Refusal>;
+    fn oracle(&self) -> Result<Vec<f64>, Refusal>;
 
     /// Draws a lane; `None` if there is no such lane.
     fn picture(&self, lane: usize) -> Option<Picture>;
@@ -211,9 +212,9 @@ pub struct VectorOf<E: Environment> {
     layout: Layout,
     action_space: Space,
     /// The range of each number in a lane's action.
-    action_ranges: Vec<Range<i64>>,
+    action_ranges: Vec<ActionRange>,
     /// Last actions, a row a lane; empty before the first.
-    actions: Vec<i64>,
+    actions: Vec<E::Action>,
     autoreset_mode: AutoresetMode,
     parameters: Vec<Parameter>,
     kwargs: Kwargs,
@@ -435,7 +436,7 @@ impl<E: Catalogued + Pictured> VectorEnvironment for VectorOf<E> {
         Ok(self.observed())
     }
 
-    fn check_step(&self, actions: &[i64]) -> Result<(), Refusal> {
+    fn check_step(&self, actions: &[f64]) -> Result<(), Refusal> {
         let width = self.action_ranges.len();
         for (lane, (state, row)) in self
             .lanes
@@ -450,7 +451,7 @@ impl<E: Catalogued + Pictured> VectorEnvironment for VectorOf<E> {
                 phase => return Err(Refusal::NeedsReset { lane, phase }),
             }
             for (position, (&action, range)) in row.iter().zip(&self.action_ranges).enumerate() {
-                if !range.contains(&action) {
+                if !range.contains(action) {
                     let range = range.clone();
                     return Err(Refusal::Action {
                         lane,
@@ -464,7 +465,7 @@ impl<E: Catalogued + Pictured> VectorEnvironment for VectorOf<E> {
         Ok(())
     }
 
-    fn step_checked(&mut self, actions: &[i64]) -> StepBatch {
+    fn step_checked(&mut self, actions: &[f64]) -> StepBatch {
         let num_envs = self.lanes.len();
         let row = self.layout.row();
         let mut rewards = Vec::with_capacity(num_envs);
@@ -472,8 +473,9 @@ impl<E: Catalogued + Pictured> VectorEnvironment for VectorOf<E> {
         let mut truncations = Vec::with_capacity(num_envs);
         let mut finals = Finals::new(&self.layout);
         self.actions.clear();
-        self.actions.extend_from_slice(actions);
-        let actions = actions.chunks_exact(self.action_ranges.len());
+        self.actions
+            .extend(actions.iter().map(|&number| E::Action::nearest(number)));
+        let actions = self.actions.chunks_exact(self.action_ranges.len());
         let rows = self.observations.chunks_exact_mut(row);
         for (i, ((lane, action), observation)) in
             self.lanes.iter_mut().zip(actions).zip(rows).enumerate()
@@ -510,14 +512,17 @@ impl<E: Catalogued + Pictured> VectorEnvironment for VectorOf<E> {
         }
     }
 
-    fn oracle(&self) -> Result<Vec<i64>, Refusal> {
+    fn oracle(&self) -> Result<Vec<f64>, Refusal> {
         let mut actions = Vec::with_capacity(self.lanes.len() * self.action_ranges.len());
         let starts_over = self.autoreset_mode == AutoresetMode::NextStep;
         for (lane, state) in self.lanes.iter().enumerate() {
             match state.phase {
-                LanePhase::Running => actions.extend(state.environment.oracle()),
+                LanePhase::Running => {
+                    let action = state.environment.oracle();
+                    actions.extend(action.into_iter().map(E::Action::to_f64));
+                }
                 LanePhase::Ended if starts_over => {
-                    actions.extend(self.action_ranges.iter().map(|range| range.start));
+                    actions.extend(self.action_ranges.iter().map(ActionRange::neutral));
                 }
                 phase => return Err(Refusal::NeedsReset { lane, phase }),
             }
@@ -552,7 +557,7 @@ impl<E: Catalogued + Pictured> VectorEnvironment for VectorOf<E> {
         self.lanes.len() * size_of::<Lane<E>>()
             + heap.sum::<usize>()
             + size_of_val(&self.observations[..])
-            + self.lanes.len() * self.action_ranges.len() * size_of::<i64>()
+            + self.lanes.len() * self.action_ranges.len() * size_of::<E::Action>()
     }
 
     fn save(&self) -> Saved {
@@ -592,19 +597,6 @@ impl<E: Catalogued + Pictured> VectorEnvironment for VectorOf<E> {
         (self.observations, self.lanes) = self.parse_documents(observations, lanes)?;
         self.actions.clear();
         Ok(())
-    }
-}
-
-/// Returns the range of each number in an action.
-///
-/// # Panics
-/// When an action is not a fixed number of integers.
-pub fn action_ranges(space: &Space) -> Vec<Range<i64>> {
-    match space {
-        Space::Discrete { n, start } => iter::once(*start..start + n).collect(),
-        Space::MultiDiscrete { nvec } => nvec.iter().map(|&n| 0..n).collect(),
-        Space::MultiBinary { n } => vec![0..2; *n],
-        other => panic!("actions must be integers, not of {other:?}"),
     }
 }
 

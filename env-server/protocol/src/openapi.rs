@@ -85,13 +85,12 @@ pub(crate) struct Action;
 
 impl PartialSchema for Action {
     fn schema() -> RefOr<Schema> {
-        let integer =
-            || typed(Type::Integer).format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)));
         OneOfBuilder::new()
-            .item(integer())
-            .item(ArrayBuilder::new().items(integer()))
+            .item(typed(Type::Number))
+            .item(ArrayBuilder::new().items(typed(Type::Number)))
             .description(Some(
-                "An integer, or a list of integers where the action space has several dimensions.",
+                "An integer, a number where the action space is a Box without dimensions, or a \
+                 list of them where the action space has several.",
             ))
             .into()
     }

@@ -11,7 +11,8 @@ use super::store::Store;
 use super::trajectory::{creation_for, replay};
 use super::wire_bytes::read_length;
 use super::{Description, Kind, Operation, Reply, Session};
-use environments::vector::{Reset, action_ranges};
+use environments::actions::{ActionRange, action_ranges};
+use environments::vector::Reset;
 use service::leases::Clock;
 
 #[cfg(test)]
@@ -131,9 +132,15 @@ pub(crate) fn plays_on(session: &Session, steps: usize) {
     let lanes = session.creation().num_envs() as usize;
     for t in 0..steps {
         let row = ranges.iter().enumerate().map(|(position, range)| {
-            range.start + (t * 7 + t / 5 + position) as i64 % (range.end - range.start)
+            let varied = t * 7 + t / 5 + position;
+            match range {
+                ActionRange::Integers(range) => {
+                    (range.start + varied as i64 % (range.end - range.start)) as f64
+                }
+                ActionRange::Reals { low, high } => low + (high - low) * (varied % 5) as f64 / 4.0,
+            }
         });
-        let row: Vec<i64> = row.collect();
+        let row: Vec<f64> = row.collect();
         let answer = match session.apply(None, Operation::Step(row.repeat(lanes))) {
             Err(problem) if problem.code == ErrorCode::NeedsReset => {
                 session.apply(None, Operation::Reset(Reset::default()))

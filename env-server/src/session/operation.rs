@@ -20,8 +20,8 @@ use super::context::JournalPosition;
 pub enum Operation {
     /// Begin episodes.
     Reset(Reset),
-    /// Take actions, as a flat list.
-    Step(Vec<i64>),
+    /// Take actions, as a flat list: integers and float32 alike, each exact.
+    Step(Vec<f64>),
     /// Restore a state.
     Restore(Box<Snapshot>),
     /// Create a branch of the environment under an id.

@@ -14,7 +14,9 @@ impl Session {
         let state = self.lock()?;
         let actions = state.vector.oracle();
         let actions = actions.map_err(|refusal| self.blueprint().problem(refusal))?;
-        let actions = Array::from_i64(self.blueprint().action_shape(), actions)
+        let actions = self
+            .blueprint()
+            .action_array(&actions)
             .map_err(|error| Problem::new(ErrorCode::Internal, error.to_string()))?;
         Ok((actions, state.seq))
     }

@@ -1,8 +1,8 @@
 //! Conversion of request bodies into operations, and back.
 
 use env_protocol::{
-    Array, Data, ErrorCode, ForkRequest, OperationKind, Problem, ResetRequest, RestoreRequest,
-    Seed, StepRequest, VectorResetRequest, VectorStepRequest,
+    Array, ArrayError, Data, Dtype, ErrorCode, ForkRequest, OperationKind, Problem, ResetRequest,
+    RestoreRequest, Seed, Space, StepRequest, VectorResetRequest, VectorStepRequest,
 };
 use environments::vector::Reset;
 use serde::Serialize;
@@ -53,7 +53,7 @@ impl Blueprint {
                 })
             }
             (Operation::Step(actions), kind) => {
-                let actions = Array::from_i64(self.action_shape(), actions);
+                let actions = self.action_array(&actions);
                 let actions = actions.expect("actions fill their shape");
                 match kind {
                     Kind::Single => RequestBody::Step(StepRequest {
@@ -152,7 +152,7 @@ impl Blueprint {
     ///
     /// # Errors
     /// `invalid-action`, when the actions do not have the shape of the action space, or are not
-    /// integers.
+    /// numbers of its kind.
     pub fn step_operation(&self, actions: Array) -> Result<Operation, Problem> {
         let shape = self.action_shape();
         let field = self.action_field();
@@ -164,12 +164,14 @@ impl Blueprint {
             let detail = format!("the shape is {found:?}, but {shape:?} is needed");
             return refuse(detail, field.to_owned());
         }
-        let fraction = match actions.into_data() {
-            Data::Int64(actions) => return Ok(Operation::Step(actions)),
-            Data::Uint8(actions) => {
-                let widened = actions.into_iter().map(i64::from).collect();
-                return Ok(Operation::Step(widened));
-            }
+        if self.has_real_actions() {
+            return match actions.dtype() {
+                Dtype::Bool => refuse("actions must be numbers".to_owned(), field.to_owned()),
+                _ => Ok(Operation::Step(self.as_float32(actions.to_f64s()))),
+            };
+        }
+        let fraction = match actions.data() {
+            Data::Int64(_) | Data::Uint8(_) => return Ok(Operation::Step(actions.to_f64s())),
             Data::Bool(_) => None,
             Data::Float32(x) => x.iter().position(|x| x.fract() != 0.0),
             Data::Float64(x) => x.iter().position(|x| x.fract() != 0.0),
@@ -179,5 +181,38 @@ impl Blueprint {
             _ => field.to_owned(),
         };
         refuse("actions must be integers".to_owned(), pointer)
+    }
+
+    /// Whether actions are real numbers, which are float32 in every environment.
+    fn has_real_actions(&self) -> bool {
+        matches!(self.spaces.action, Space::Box { .. })
+    }
+
+    /// Rounds numbers to float32. Those that are then out of bounds stay as they are, so that the
+    /// refusal shows what was sent.
+    fn as_float32(&self, mut actions: Vec<f64>) -> Vec<f64> {
+        let Space::Box { low, high, .. } = &self.spaces.action else {
+            return actions;
+        };
+        let width = self.spaces.action.flat_size();
+        for (i, action) in actions.iter_mut().enumerate() {
+            let rounded = f64::from(*action as f32);
+            if (low.at(i % width)..=high.at(i % width)).contains(&rounded) {
+                *action = rounded;
+            }
+        }
+        actions
+    }
+
+    /// Returns the actions of one step as the action space has them.
+    ///
+    /// # Errors
+    /// When they do not fill the shape.
+    pub(super) fn action_array(&self, actions: &[f64]) -> Result<Array, ArrayError> {
+        let shape = self.action_shape();
+        match self.has_real_actions() {
+            true => Array::from_f32(shape, actions.iter().map(|&x| x as f32).collect()),
+            false => Array::from_i64(shape, actions.iter().map(|&x| x as i64).collect()),
+        }
     }
 }

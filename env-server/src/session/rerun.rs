@@ -121,7 +121,7 @@ mod tests {
             }),
             _ => {
                 let lanes = session.creation().num_envs();
-                Operation::Step((0..lanes).map(|lane| ((seq + lane) % 2) as i64).collect())
+                Operation::Step((0..lanes).map(|lane| ((seq + lane) % 2) as f64).collect())
             }
         }
     }

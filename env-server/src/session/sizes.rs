@@ -162,7 +162,7 @@ fn a_page_takes_hardly_more_than_what_plays_it() {
         .unwrap();
     for _ in 0..8 {
         session
-            .apply(None, Operation::Step(vec![0; 4_096]))
+            .apply(None, Operation::Step(vec![0.0; 4_096]))
             .unwrap();
     }
     for encoding in [Encoding::Json, Encoding::MessagePack] {

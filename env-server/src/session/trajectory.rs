@@ -356,7 +356,7 @@ mod tests {
             .unwrap();
         for t in 0..40 {
             session
-                .apply(None, Operation::Step(vec![t % 2, 0, 1]))
+                .apply(None, Operation::Step(vec![f64::from(t % 2), 0.0, 1.0]))
                 .unwrap();
         }
         let whole = &pages(&session, usize::MAX, Encoding::Json)[..];

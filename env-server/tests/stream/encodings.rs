@@ -7,6 +7,7 @@ use env_protocol::{
     VectorResetRequest, VectorStepReply, VectorStepRequest,
 };
 use env_server::{ServerConfig, app};
+use environments::actions::{ActionRange, action_ranges};
 use environments::vector::{Reset as ResetOperation, VectorEnvironment};
 use environments::{Arguments, registry};
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -69,18 +70,29 @@ fn info_bits(info: &Info, space: &Space, out: &mut Vec<u64>) {
 }
 
 /// Draws an element of the action space for each lane.
-fn actions(space: &Space, num_envs: usize, rng: &mut Xoshiro256PlusPlus) -> Vec<i64> {
-    let mut draw = |n: i64| (rng.next_u64() % n as u64) as i64;
-    let mut out = Vec::new();
-    for _ in 0..num_envs {
-        match space {
-            Space::Discrete { n, start } => out.push(start + draw(*n)),
-            Space::MultiDiscrete { nvec } => out.extend(nvec.iter().map(|&n| draw(n))),
-            Space::MultiBinary { n } => out.extend((0..*n).map(|_| draw(2))),
-            other => panic!("actions of {other:?} are not of integers"),
+fn actions(space: &Space, num_envs: usize, rng: &mut Xoshiro256PlusPlus) -> Vec<f64> {
+    let ranges = action_ranges(space);
+    let ranges = ranges.iter().cycle().take(num_envs * ranges.len());
+    let draw = |range: &ActionRange| match range {
+        ActionRange::Integers(range) => {
+            let n = (range.end - range.start) as u64;
+            (range.start + (rng.next_u64() % n) as i64) as f64
         }
-    }
-    out
+        ActionRange::Reals { low, high } => {
+            let share = (rng.next_u64() % 1_001) as f64 / 1_000.0;
+            f64::from((low + (high - low) * share) as f32)
+        }
+    };
+    ranges.map(draw).collect()
+}
+
+/// Returns actions as they are sent.
+fn array(space: &Space, shape: Vec<usize>, actions: &[f64]) -> Array {
+    let array = match space {
+        Space::Box { .. } => Array::from_f32(shape, actions.iter().map(|&x| x as f32).collect()),
+        _ => Array::from_i64(shape, actions.iter().map(|&x| x as i64).collect()),
+    };
+    array.unwrap()
 }
 
 /// A way to play.
@@ -146,7 +158,7 @@ impl Way<'_> {
                 seq = reply.seq;
             }
             let action = actions(&action_space, 1, &mut rng);
-            let action = Array::from_i64(action_space.shape().unwrap(), action).unwrap();
+            let action = array(&action_space, action_space.shape().unwrap(), &action);
             let body = StepRequest {
                 seq: Some(seq),
                 action,
@@ -187,7 +199,7 @@ impl Way<'_> {
             let mut shape = action_space.shape().unwrap();
             shape.insert(0, NUM_ENVS);
             let actions = actions(&action_space, NUM_ENVS, &mut rng);
-            let actions = Array::from_i64(shape, actions).unwrap();
+            let actions = array(&action_space, shape, &actions);
             let body = VectorStepRequest { seq: None, actions };
             let reply: VectorStepReply = self.call(StreamOp::Step, kind, env_id, &body).await;
             bits(&reply.observations, &space, &mut out);

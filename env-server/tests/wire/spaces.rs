@@ -59,13 +59,21 @@ fn assert_typed(space: &Space, batch: &Value) {
     }
 }
 
-/// Returns the last action of the space, in its shape on the wire.
-fn action(space: &Space) -> (Vec<usize>, Vec<i64>) {
-    match space {
-        Space::Discrete { n, start } => (vec![], vec![start + n - 1]),
-        Space::MultiDiscrete { nvec } => (vec![nvec.len()], nvec.iter().map(|n| n - 1).collect()),
+/// Returns the last action of the space `lanes` times, in its shape on the wire.
+fn actions(space: &Space, lanes: &[usize]) -> Array {
+    let shape = [lanes, &space.shape().unwrap()].concat();
+    let count = lanes.iter().product();
+    let integers = |row: Vec<i64>| Array::from_i64(shape.clone(), row.repeat(count));
+    let array = match space {
+        Space::Discrete { n, start } => integers(vec![start + n - 1]),
+        Space::MultiDiscrete { nvec } => integers(nvec.iter().map(|n| n - 1).collect()),
+        Space::Box { high, .. } => {
+            let row: Vec<f32> = (0..space.flat_size()).map(|i| high.at(i) as f32).collect();
+            Array::from_f32(shape.clone(), row.repeat(count))
+        }
         other => panic!("actions of {other:?}"),
-    }
+    };
+    array.unwrap()
 }
 
 fn plays(client: &Client, spec_id: &str, kwargs: &Kwargs) {
@@ -76,7 +84,6 @@ fn plays(client: &Client, spec_id: &str, kwargs: &Kwargs) {
         let created = client.post("/v1/vector-envs", body.clone());
         let path = created.header("location").to_owned();
         let described: env_protocol::VectorEnvDescription = created.decode();
-        let (shape, action) = action(&described.single_action_space);
         let request = VectorResetRequest::default();
         let reset = client.post_as(encoding, &format!("{path}/reset"), &request);
         let mut trajectory = Vec::new();
@@ -89,8 +96,7 @@ fn plays(client: &Client, spec_id: &str, kwargs: &Kwargs) {
             }
         }
         for _ in 0..STEPS {
-            let shape = [&[LANES], shape.as_slice()].concat();
-            let actions = Array::from_i64(shape, action.repeat(LANES)).unwrap();
+            let actions = actions(&described.single_action_space, &[LANES]);
             let request = VectorStepRequest { seq: None, actions };
             let reply = client.post_as(encoding, &format!("{path}/step"), &request);
             match encoding {
@@ -123,9 +129,8 @@ fn alone(client: &Client, spec_id: &str, kwargs: &Kwargs) {
     );
     let path = created.header("location").to_owned();
     let described: env_protocol::EnvDescription = created.decode();
-    let (shape, action) = action(&described.action_space);
     client.post(&format!("{path}/reset"), json!({})).json();
-    let action = Array::from_i64(shape, action).unwrap();
+    let action = actions(&described.action_space, &[]);
     let step = client
         .post(&format!("{path}/step"), json!({"action": action}))
         .json();

@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use agent::evaluate::{Evaluation, Mode, Tally};
 use agent::seeds::{self, Role};
-use env_protocol::Space;
+use env_protocol::{Array, Dtype, Space};
+use environments::actions::{ActionRange, action_ranges};
 use rand::RngExt as _;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::Deserialize;
@@ -254,19 +255,35 @@ fn random_actions(
     lanes: usize,
     rng: &mut Xoshiro256PlusPlus,
 ) -> Result<Value, String> {
-    let mut row = |ranges: &[i64]| -> Value {
-        let drawn = ranges.iter().map(|&n| rng.random_range(0..n));
-        drawn.collect::<Vec<i64>>().into()
+    let refused = || Err(format!("actions of {space:?} cannot be scrambled"));
+    let (Some(shape), Some(dtype)) = (space.shape(), space.dtype()) else {
+        return refused();
     };
-    let lanes = 0..lanes;
-    match space {
-        Space::Discrete { n, start } => {
-            Ok(lanes.map(|_| start + rng.random_range(0..*n)).collect())
-        }
-        Space::MultiDiscrete { nvec } => Ok(lanes.map(|_| row(nvec)).collect()),
-        Space::MultiBinary { n } => Ok(lanes.map(|_| row(&vec![2; *n])).collect()),
-        other => Err(format!("actions of {other:?} cannot be scrambled")),
+    if matches!(space, Space::Box { .. }) && dtype != Dtype::Float32 {
+        return refused();
     }
+    let ranges = action_ranges(space);
+    let drawn = ranges.iter().cycle().take(lanes * ranges.len());
+    let drawn: Vec<f64> = drawn
+        .map(|range| match range {
+            ActionRange::Integers(range) => rng.random_range(range.clone()) as f64,
+            ActionRange::Reals { low, high } => {
+                let (low, high) = (*low as f32, *high as f32);
+                // Without bounds the numbers around 0 stand for any.
+                match (high - low).is_finite() {
+                    true => rng.random_range(low..=high).into(),
+                    false => rng.random_range(low.max(-1.0)..=high.min(1.0)).into(),
+                }
+            }
+        })
+        .collect();
+    let shape = [&[lanes], &shape[..]].concat();
+    let actions = match dtype {
+        Dtype::Float32 => Array::from_f32(shape, drawn.iter().map(|&x| x as f32).collect()),
+        _ => Array::from_i64(shape, drawn.iter().map(|&x| x as i64).collect()),
+    };
+    let actions = actions.map_err(|error| error.to_string())?;
+    serde_json::to_value(actions).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -312,7 +329,10 @@ mod tests {
         let bits = drawn(r#"{"type":"MultiBinary","n":4}"#).unwrap();
         let bits: Vec<[u8; 4]> = serde_json::from_value(bits).unwrap();
         assert!(bits.iter().flatten().any(|&bit| bit == 1));
-        let continuous = r#"{"type":"Box","shape":[1],"dtype":"float32","low":0.0,"high":1.0}"#;
-        assert!(drawn(continuous).is_err());
+        let reals = drawn(r#"{"type":"Box","shape":[1],"dtype":"float32","low":-2.0,"high":1.0}"#);
+        let reals: Vec<[f32; 1]> = serde_json::from_value(reals.unwrap()).unwrap();
+        assert!(reals.iter().all(|[x]| (-2.0..=1.0).contains(x)));
+        assert!(reals.iter().any(|[x]| *x < -1.5) && reals.iter().any(|[x]| *x > 0.5));
+        assert!(drawn(r#"{"type":"Tuple","spaces":[]}"#).is_err());
     }
 }

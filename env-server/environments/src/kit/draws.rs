@@ -3,6 +3,8 @@
 //! Every draw is made of integer arithmetic and of floating-point operations that IEEE 754 defines
 //! to the last bit, so that a seed gives the same trajectory on every machine.
 
+use std::f64::consts::TAU;
+
 /// A source of random draws.
 pub trait Draws {
     /// A fair bit.
@@ -22,6 +24,9 @@ pub trait Draws {
 
     /// A number from `[0, 1)`, uniform: one of 2^24 equally spaced ones.
     fn unit_f32(&mut self) -> f32;
+
+    /// Two independent normal numbers with mean 0 and this standard deviation.
+    fn normal_pair(&mut self, deviation: f64) -> [f64; 2];
 
     /// Shuffles items, every order equally likely.
     fn shuffle(&mut self, items: &mut [u8]);
@@ -144,6 +149,16 @@ impl Draws for Rng {
         (self.next_u64() >> 40) as f32 * (1.0 / (1u32 << 24) as f32)
     }
 
+    /// Box and Muller 1958. Logarithm, sine and cosine are those of `libm`, which are the same on every
+    /// machine.
+    #[inline]
+    fn normal_pair(&mut self, deviation: f64) -> [f64; 2] {
+        // The logarithm needs a number from (0, 1].
+        let radius = (-2.0 * libm::log(1.0 - self.uniform(0.0, 1.0))).sqrt();
+        let (sin, cos) = libm::sincos(self.uniform(0.0, TAU));
+        [deviation * (radius * cos), deviation * (radius * sin)]
+    }
+
     /// Fisher and Yates' shuffle, from the end.
     #[inline]
     fn shuffle(&mut self, items: &mut [u8]) {
@@ -264,6 +279,24 @@ mod tests {
             0.134_293_74,
         );
         assert_eq!(drawn, expected);
+    }
+
+    /// 60 000 numbers with deviation 2. The standard deviation of their mean is 2 / √60 000 = 0.0082, and
+    /// that of their standard deviation 2 / √120 000 = 0.0058.
+    #[test]
+    fn normal_numbers_have_their_deviation() {
+        let mut rng = Rng::from_seed(5);
+        let pairs: Vec<[f64; 2]> = (0..30_000).map(|_| rng.normal_pair(2.0)).collect();
+        let numbers = pairs.concat();
+        let n = numbers.len() as f64;
+        let mean = numbers.iter().sum::<f64>() / n;
+        let deviation = (numbers.iter().map(|x| x * x).sum::<f64>() / n).sqrt();
+        assert!(mean.abs() < 0.041, "{mean}");
+        assert!((deviation - 2.0).abs() < 0.029, "{deviation}");
+        // The two of a pair are independent: their mean product is 0, give or take 4 / √30 000 = 0.023.
+        let product = pairs.iter().map(|[a, b]| a * b).sum::<f64>() / (0.5 * n);
+        assert!(product.abs() < 0.115, "{product}");
+        assert_eq!(rng.normal_pair(0.0).map(f64::abs), [0.0; 2]);
     }
 
     #[test]

@@ -9,7 +9,8 @@ pub enum Draw {
     Bit(bool),
     /// Answers [`Draws::below`] and [`Draws::log_uniform`].
     Integer(u64),
-    /// Answers [`Draws::uniform`] and [`Draws::unit_f32`].
+    /// Answers [`Draws::uniform`] and [`Draws::unit_f32`], or gives one number of
+    /// [`Draws::normal_pair`].
     Number(f64),
     /// Answers [`Draws::shuffle`]: the items in their final order.
     Order(Vec<u8>),
@@ -110,6 +111,21 @@ impl Draws for Script {
         }
     }
 
+    /// The recorded numbers, whatever the deviation; none of them if it is 0 and they are not.
+    fn normal_pair(&mut self, deviation: f64) -> [f64; 2] {
+        [(); 2].map(|()| match self.draws.next() {
+            Some(Draw::Number(number))
+                if number.is_finite() && (deviation > 0.0 || number == 0.0) =>
+            {
+                number
+            }
+            other => {
+                self.miss("a normal number", other);
+                0.0
+            }
+        })
+    }
+
     fn shuffle(&mut self, items: &mut [u8]) {
         let sorted = |items: &[u8]| {
             let mut items = items.to_vec();
@@ -140,6 +156,8 @@ mod tests {
             Draw::Integer(0),
             Draw::Number(0.25),
             Draw::Number(0.5),
+            Draw::Number(-3.5),
+            Draw::Number(0.1),
             Draw::Order(vec![2, 1, 2]),
         ]);
         assert!(script.bit());
@@ -148,6 +166,7 @@ mod tests {
         assert_eq!(script.below(1), 0);
         assert_eq!(script.uniform(0.0, 1.0), 0.25);
         assert_eq!(script.unit_f32(), 0.5);
+        assert_eq!(script.normal_pair(2.0), [-3.5, 0.1]);
         let mut items = [1, 2, 2];
         script.shuffle(&mut items);
         assert_eq!(items, [2, 1, 2]);
@@ -187,6 +206,12 @@ mod tests {
                 s.unit_f32();
             }),
             format!("{drew} a float32 from 0 to 1, but of the recorded draws Number(0.1)")
+        );
+        assert_eq!(
+            fault(vec![Draw::Number(0.1)], |s| {
+                s.normal_pair(0.0);
+            }),
+            format!("{drew} a normal number, but of the recorded draws Number(0.1)")
         );
         assert_eq!(
             fault(vec![Draw::Order(vec![0, 0])], |s| s.shuffle(&mut [0, 1])),

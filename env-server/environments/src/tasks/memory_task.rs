@@ -229,6 +229,7 @@ impl Catalogued for MemoryTask {
 
 impl Environment for MemoryTask {
     type Element = f32;
+    type Action = i64;
 
     fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
         let delay = required("delay", arguments.natural("delay")?)?;

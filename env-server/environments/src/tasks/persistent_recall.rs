@@ -104,6 +104,7 @@ impl Catalogued for PersistentRecall {
 
 impl Environment for PersistentRecall {
     type Element = f32;
+    type Action = i64;
 
     fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
         let episodes = arguments.natural("episodes_per_lifetime")?;

@@ -39,6 +39,7 @@ impl Catalogued for Countdown {
 
 impl Environment for Countdown {
     type Element = i64;
+    type Action = i64;
 
     fn observation_space(&self) -> Space {
         Space::MultiDiscrete { nvec: vec![10, 2] }
@@ -119,8 +120,8 @@ fn counts(observations: &Value) -> Vec<i64> {
 }
 
 /// Takes a step and returns counts, rewards and truncations.
-fn step(vector: &mut VectorOf<Countdown>, actions: [i64; 2]) -> (Vec<i64>, Vec<f64>, Vec<bool>) {
-    let batch = vector.step(&actions).unwrap();
+fn step(vector: &mut VectorOf<Countdown>, actions: [u8; 2]) -> (Vec<i64>, Vec<f64>, Vec<bool>) {
+    let batch = vector.step(&actions.map(f64::from)).unwrap();
     assert_eq!(batch.terminations, [false, false]);
     (
         counts(&batch.observations),
@@ -161,8 +162,8 @@ fn next_step_resets_in_the_step_after_the_end() {
 #[test]
 fn same_step_resets_at_once_and_shows_the_end_in_infos() {
     let mut vector = two_lanes(AutoresetMode::SameStep);
-    assert!(vector.step(&[5, 5]).unwrap().infos.is_empty());
-    let batch = vector.step(&[5, 6]).unwrap();
+    assert!(vector.step(&[5.0, 5.0]).unwrap().infos.is_empty());
+    let batch = vector.step(&[5.0, 6.0]).unwrap();
     assert_eq!(counts(&batch.observations), [2, 1]);
     assert_eq!(batch.rewards, [5.0, 6.0]);
     assert_eq!(batch.truncations, [true, false]);
@@ -181,7 +182,7 @@ fn disabled_waits_for_a_masked_reset() {
     step(&mut vector, [5, 6]);
     assert_eq!(step(&mut vector, [5, 6]).2, [true, false]);
     let before = vector.save();
-    let refusal = vector.step(&[5, 6]).unwrap_err();
+    let refusal = vector.step(&[5.0, 6.0]).unwrap_err();
     let phase = LanePhase::Ended;
     assert_eq!(refusal, Refusal::NeedsReset { lane: 0, phase });
     assert_eq!(vector.save(), before);
@@ -204,8 +205,29 @@ fn a_lane_never_reset_cannot_step() {
         let arguments = arguments::<Countdown>(json!({}));
         let mut vector = VectorOf::<Countdown>::new(&arguments, 1, mode, &Seed::First(0)).unwrap();
         let phase = LanePhase::New;
-        let refusal = vector.step(&[5]).unwrap_err();
+        let refusal = vector.step(&[5.0]).unwrap_err();
         assert_eq!(refusal, Refusal::NeedsReset { lane: 0, phase });
+    }
+}
+
+#[test]
+fn a_refusal_names_the_number_and_its_range() {
+    let mut vector = two_lanes(AutoresetMode::SameStep);
+    for (number, message) in [
+        (8.0, "8 is not one of 5..=7"),
+        (5.5, "5.5 is not one of 5..=7"),
+        (f64::NAN, "NaN is not one of 5..=7"),
+    ] {
+        let refusal = vector.step(&[5.0, number]).unwrap_err();
+        assert_eq!(refusal.to_string(), message);
+        assert!(matches!(
+            refusal,
+            Refusal::Action {
+                lane: 1,
+                position: 0,
+                ..
+            }
+        ));
     }
 }
 
@@ -280,14 +302,14 @@ fn a_picture_says_when_there_is_nothing_to_see_or_to_know() {
         "Countdown-v0\nwaits for its first reset\n"
     );
     vector.reset(&Reset::default()).unwrap();
-    vector.step(&[5]).unwrap();
+    vector.step(&[5.0]).unwrap();
     let saved = vector.save();
-    vector.step(&[7]).unwrap();
+    vector.step(&[7.0]).unwrap();
     let ended = "step 2 · reward 7 · return 12 · ended";
     assert_eq!(told(&vector, 0)[1..], [ended, "0 left, action 7"]);
     vector.restore(&saved.observations, &saved.lanes).unwrap();
     assert_eq!(told(&vector, 0)[1..], ["restored", "1 left, action none"]);
-    vector.step(&[6]).unwrap();
+    vector.step(&[6.0]).unwrap();
     assert_eq!(
         told(&vector, 0)[1..],
         ["restored · ended", "0 left, action 6"]

@@ -127,10 +127,12 @@ fn lengths_and_actions_are_checked() {
             let found = differences(&bad);
             assert!(found[0].contains("actions do not go with"), "{found:?}");
         }
+        let is_real = episode["action_space"]["type"] == "Box";
         for action in [
-            json!(-1),
+            json!(if is_real { -2.5 } else { -1.0 }),
             json!(1000),
-            json!(0.5),
+            // No integer, and no float32.
+            json!(0.1),
             json!([0, 0, 0]),
             json!([]),
         ] {

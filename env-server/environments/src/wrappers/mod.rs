@@ -9,11 +9,11 @@
 pub mod parameters;
 
 use std::collections::BTreeMap;
-use std::f64::consts::TAU;
 
 use env_protocol::{Bound, Dtype, Returns, Space};
 use serde::{Deserialize, Serialize};
 
+use crate::actions::{ActionRange, action_ranges};
 use crate::kit::vec_bytes;
 use crate::render::{Picture, Pictured, Seen};
 use crate::{
@@ -35,9 +35,9 @@ pub struct Wrapped<E: Environment> {
 }
 
 /// Values that wrappers add to an observation.
-struct Extras<'a> {
+struct Extras<'a, A> {
     /// `None` at a reset.
-    action: Option<&'a [i64]>,
+    action: Option<&'a [A]>,
     reward: f64,
 }
 
@@ -62,7 +62,12 @@ impl<E: Catalogued> Wrapped<E> {
     }
 
     /// Writes the environment's row with noise and extras.
-    fn show(&self, extras: &Extras<'_>, draws: &mut impl Draws, observation: &mut [f64]) {
+    fn show(
+        &self,
+        extras: &Extras<'_, E::Action>,
+        draws: &mut impl Draws,
+        observation: &mut [f64],
+    ) {
         let mut place = 0;
         let mut put = |number: f64| {
             observation[place] = number;
@@ -73,10 +78,9 @@ impl<E: Catalogued> Wrapped<E> {
         }
         if self.wrappers.observation_noise > 0.0 {
             for pair in self.row.chunks(2) {
-                let noise = gaussian_pair(draws);
+                let noise = draws.normal_pair(self.wrappers.observation_noise);
                 for (x, noise) in pair.iter().zip(noise) {
-                    let noisy = x.to_f64() + self.wrappers.observation_noise * noise;
-                    put(f64::from(noisy as f32));
+                    put(f64::from((x.to_f64() + noise) as f32));
                 }
             }
         } else {
@@ -84,32 +88,17 @@ impl<E: Catalogued> Wrapped<E> {
         }
         if self.wrappers.previous_action {
             match extras.action {
-                Some(action) => action.iter().for_each(|&number| put(number as f64)),
-                None => least(&self.environment.action_space()).for_each(&mut put),
+                Some(action) => action.iter().for_each(|number| put(number.to_f64())),
+                None => {
+                    let ranges = action_ranges(&self.environment.action_space());
+                    ranges.iter().map(ActionRange::neutral).for_each(&mut put);
+                }
             }
         }
         if self.wrappers.previous_reward {
             put(f64::from(extras.reward as f32));
         }
     }
-}
-
-/// Draws two independent standard normal numbers (Box and Muller 1958). Logarithm, sine and cosine
-/// are those of `libm`, which are the same on every machine.
-fn gaussian_pair(draws: &mut impl Draws) -> [f64; 2] {
-    // The logarithm needs a number from (0, 1].
-    let radius = (-2.0 * libm::log(1.0 - draws.uniform(0.0, 1.0))).sqrt();
-    let angle = draws.uniform(0.0, TAU);
-    [radius * libm::cos(angle), radius * libm::sin(angle)]
-}
-
-/// Returns the least action of a space.
-fn least(space: &Space) -> impl Iterator<Item = f64> {
-    let start = match space {
-        Space::Discrete { start, .. } => *start as f64,
-        _ => 0.0,
-    };
-    std::iter::repeat_n(start, space.flat_size())
 }
 
 /// Returns a bound of rewards that are observed as float32, rounded like the rewards.
@@ -167,6 +156,7 @@ impl<E: Catalogued> Catalogued for Wrapped<E> {
 
 impl<E: Catalogued> Environment for Wrapped<E> {
     type Element = f64;
+    type Action = E::Action;
 
     fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
         let environment = E::new(arguments)?;
@@ -239,7 +229,7 @@ impl<E: Catalogued> Environment for Wrapped<E> {
 
     fn step(
         &mut self,
-        action: &[i64],
+        action: &[E::Action],
         draws: &mut impl Draws,
         observation: &mut [f64],
     ) -> Transition {
@@ -270,7 +260,7 @@ impl<E: Catalogued> Environment for Wrapped<E> {
 
     /// The action of the environment's own oracle, which ignores frame skips and limits. With those
     /// it may not be the best action.
-    fn oracle(&self) -> Vec<i64> {
+    fn oracle(&self) -> Vec<E::Action> {
         self.environment.oracle()
     }
 
@@ -299,7 +289,7 @@ impl<E: Catalogued> Environment for Wrapped<E> {
 }
 
 impl<E: Pictured + Catalogued> Pictured for Wrapped<E> {
-    fn picture(&self, seen: &Seen<'_, f64>) -> Picture {
+    fn picture(&self, seen: &Seen<'_, f64, E::Action>) -> Picture {
         let own = &seen.observation[self.own_start()..][..self.own_size()];
         let own: Vec<E::Element> = own
             .iter()

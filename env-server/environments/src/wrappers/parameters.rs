@@ -63,7 +63,7 @@ impl Wrappers {
             Parameter::boolean(
                 "previous_action",
                 "Wrapper: observations are Dicts, with the action that led to them (the least at a \
-                 reset).",
+                 reset, or 0 of a Box).",
             ),
             Parameter::boolean(
                 "previous_reward",

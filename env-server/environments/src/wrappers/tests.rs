@@ -17,7 +17,7 @@ fn wrapped<E: Catalogued>(kwargs: serde_json::Value) -> Wrapped<E> {
 
 /// Plays actions with scripted draws. Returns the row at the reset and after each action, and the
 /// transitions.
-fn play<E: Catalogued>(
+fn play<E: Catalogued<Action = i64>>(
     environment: &mut Wrapped<E>,
     draws: &mut impl Draws,
     actions: &[i64],
@@ -266,18 +266,18 @@ fn first_observations_are_flagged_however_an_episode_begins() {
     };
     let mut next_step = make(AutoresetMode::NextStep);
     for expected in [0.0, 1.0, 0.0, 1.0] {
-        let observations = next_step.step(&[0, 0]).unwrap().observations;
+        let observations = next_step.step(&[0.0, 0.0]).unwrap().observations;
         assert_eq!(first(&observations), [expected; 2]);
     }
     let mut same_step = make(AutoresetMode::SameStep);
     for _ in 0..3 {
-        let batch = same_step.step(&[0, 0]).unwrap();
+        let batch = same_step.step(&[0.0, 0.0]).unwrap();
         assert_eq!(first(&batch.observations), [1.0; 2]);
         assert_eq!(first(&batch.infos["final_obs"]), [0.0; 2]);
     }
     let mut disabled = make(AutoresetMode::Disabled);
     assert_eq!(
-        first(&disabled.step(&[0, 0]).unwrap().observations),
+        first(&disabled.step(&[0.0, 0.0]).unwrap().observations),
         [0.0; 2]
     );
     let one = Reset {
@@ -299,7 +299,7 @@ fn a_reset_with_options_keeps_the_wrappers() {
         ..Reset::default()
     };
     assert_eq!(first(&vector.reset(&reset("delay", 1)).unwrap()), [1.0]);
-    assert_eq!(vector.step(&[0]).unwrap().terminations, [true]);
+    assert_eq!(vector.step(&[0.0]).unwrap().terminations, [true]);
     assert!(vector.reset(&reset("frame_skip", 2)).is_err());
 }
 

@@ -17,9 +17,14 @@ pub(crate) fn operations() -> Vec<Seed> {
     let snapshot = session.snapshot().expect("it is sound");
     let kwargs = json!({"delay": 3, "cue_time": "random"});
     let operations = [
-        ("bits", Operation::Step(vec![0, 1, 1, 0, 0, 0, 0, 0, 1])),
-        ("bytes", Operation::Step(vec![0, 7, 255])),
-        ("wide", Operation::Step(vec![-1, 1 << 40])),
+        (
+            "bits",
+            Operation::Step([0, 1, 1, 0, 0, 0, 0, 0, 1].map(f64::from).to_vec()),
+        ),
+        ("bytes", Operation::Step(vec![0.0, 7.0, 255.0])),
+        ("wide", Operation::Step(vec![-1.0, 2.0_f64.powi(40)])),
+        ("floats", Operation::Step(vec![0.5, -2.0])),
+        ("doubles", Operation::Step(vec![0.1, -0.0])),
         (
             "reset",
             Operation::Reset(Reset {

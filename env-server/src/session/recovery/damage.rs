@@ -279,7 +279,7 @@ fn what_a_power_cut_tore_loses_no_environment() {
         assert_eq!(late.lock().unwrap().seq, 2);
         // The bytes cut off are kept.
         assert_eq!(recovery.set_aside.0, 1, "{at}");
-        late.apply(Some(2), Operation::Step(vec![0])).unwrap();
+        late.apply(Some(2), Operation::Step(vec![0.0])).unwrap();
     }
 }
 

@@ -67,7 +67,7 @@ pub(super) fn reset(session: &Session, seq: u64) -> Answer {
 
 pub(super) fn step(session: &Session, seq: u64) -> Answer {
     let lanes = session.creation().num_envs();
-    let actions = (0..lanes).map(|lane| ((seq + lane) % 2) as i64).collect();
+    let actions = (0..lanes).map(|lane| ((seq + lane) % 2) as f64).collect();
     let answer = session.apply(Some(seq), Operation::Step(actions));
     answer.unwrap_or_else(|problem| panic!("step {seq}: {problem}"))
 }
@@ -144,7 +144,7 @@ fn the_last_reply_is_given_again_after_a_restart() {
     let e = store.get(Kind::Single, "e", None).unwrap();
     let again = store.fork(&e, fork, None).unwrap();
     assert_eq!((again.is_replay, &again.reply), (true, &forked.reply));
-    let other = e.apply(Some(2), Operation::Step(vec![0])).unwrap_err();
+    let other = e.apply(Some(2), Operation::Step(vec![0.0])).unwrap_err();
     assert_eq!(other.code.as_str(), "seq-reused");
 }
 
@@ -293,7 +293,7 @@ fn an_operation_that_does_not_fit_its_lanes_loses_its_environment() {
         })
     };
     for operation in [
-        Operation::Step(vec![0; 4]),
+        Operation::Step(vec![0.0; 4]),
         Operation::Step(Vec::new()),
         reset(Some(vec![true]), None),
         reset(None, Some(Seed::Each(vec![1]))),

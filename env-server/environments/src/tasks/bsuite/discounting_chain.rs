@@ -113,6 +113,7 @@ impl Catalogued for BsuiteDiscountingChain {
 
 impl Environment for BsuiteDiscountingChain {
     type Element = f32;
+    type Action = i64;
 
     fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
         let bonus_arm = arguments

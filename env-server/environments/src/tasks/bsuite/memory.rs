@@ -126,6 +126,7 @@ impl<const IS_SIZE: bool> Catalogued for MemoryChain<IS_SIZE> {
 
 impl<const IS_SIZE: bool> Environment for MemoryChain<IS_SIZE> {
     type Element = f32;
+    type Action = i64;
 
     fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
         let num_bits = required("num_bits", arguments.natural("num_bits")?)?;

@@ -102,6 +102,7 @@ impl Catalogued for BsuiteUmbrellaChain {
 
 impl Environment for BsuiteUmbrellaChain {
     type Element = f32;
+    type Action = i64;
 
     fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
         Ok(BsuiteUmbrellaChain {

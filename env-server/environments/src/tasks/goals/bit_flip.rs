@@ -136,6 +136,7 @@ impl Catalogued for BitFlip {
 
 impl Environment for BitFlip {
     type Element = f32;
+    type Action = i64;
 
     fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
         Ok(BitFlip {

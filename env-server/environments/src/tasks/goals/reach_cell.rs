@@ -147,6 +147,7 @@ impl Catalogued for ReachCell {
 
 impl Environment for ReachCell {
     type Element = f32;
+    type Action = i64;
 
     fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
         Ok(ReachCell {

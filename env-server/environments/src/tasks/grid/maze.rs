@@ -372,6 +372,7 @@ impl Catalogued for GridMaze {
 
 impl Environment for GridMaze {
     type Element = f32;
+    type Action = i64;
 
     fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
         let mut maze = GridMaze {

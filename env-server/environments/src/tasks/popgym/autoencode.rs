@@ -76,6 +76,7 @@ impl Catalogued for Autoencode {
 
 impl Environment for Autoencode {
     type Element = i64;
+    type Action = i64;
 
     fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
         let num_decks = Levels::from_arguments(arguments).natural("num_decks", [1, 2, 3])?;

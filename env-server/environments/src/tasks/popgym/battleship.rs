@@ -228,6 +228,7 @@ impl Catalogued for Battleship {
 
 impl Environment for Battleship {
     type Element = i64;
+    type Action = i64;
 
     fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
         let levels = Levels::from_arguments(arguments);

@@ -125,6 +125,7 @@ impl Catalogued for Concentration {
 
 impl Environment for Concentration {
     type Element = i64;
+    type Action = i64;
 
     fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
         let levels = Levels::from_arguments(arguments);

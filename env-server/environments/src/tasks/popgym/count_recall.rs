@@ -134,6 +134,7 @@ impl Catalogued for CountRecall {
 
 impl Environment for CountRecall {
     type Element = i64;
+    type Action = i64;
 
     fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
         let levels = Levels::from_arguments(arguments);

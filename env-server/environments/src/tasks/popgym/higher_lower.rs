@@ -70,6 +70,7 @@ impl Catalogued for HigherLower {
 
 impl Environment for HigherLower {
     type Element = i64;
+    type Action = i64;
 
     fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
         let num_decks = Levels::from_arguments(arguments).natural("num_decks", [1, 2, 3])?;

@@ -154,6 +154,7 @@ impl Catalogued for MineSweeper {
 
 impl Environment for MineSweeper {
     type Element = i64;
+    type Action = i64;
 
     fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
         let difficulty = Levels::from_arguments(arguments).choice("difficulty", NAMES)?;

@@ -109,6 +109,7 @@ impl Catalogued for MultiarmedBandit {
 
 impl Environment for MultiarmedBandit {
     type Element = i64;
+    type Action = i64;
 
     fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
         let levels = Levels::from_arguments(arguments);

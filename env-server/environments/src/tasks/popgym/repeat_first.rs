@@ -69,6 +69,7 @@ impl Catalogued for RepeatFirst {
 
 impl Environment for RepeatFirst {
     type Element = i64;
+    type Action = i64;
 
     fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
         let num_decks = Levels::from_arguments(arguments).natural("num_decks", [1, 8, 16])?;

@@ -83,6 +83,7 @@ impl Catalogued for RepeatPrevious {
 
 impl Environment for RepeatPrevious {
     type Element = i64;
+    type Action = i64;
 
     fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
         let levels = Levels::from_arguments(arguments);

@@ -178,6 +178,7 @@ impl Catalogued for StatelessCartPole {
 
 impl Environment for StatelessCartPole {
     type Element = f32;
+    type Action = i64;
 
     fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
         let levels = Levels::from_arguments(arguments);

@@ -236,6 +236,7 @@ impl<const ORACLE: u32> Catalogued for TMaze<ORACLE> {
 
 impl<const ORACLE: u32> Environment for TMaze<ORACLE> {
     type Element = f32;
+    type Action = i64;
 
     fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
         let corridor_length = required("corridor_length", arguments.natural("corridor_length")?)?;

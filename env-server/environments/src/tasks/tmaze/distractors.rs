@@ -174,6 +174,7 @@ impl Catalogued for TMazeDistractors {
 
 impl Environment for TMazeDistractors {
     type Element = f32;
+    type Action = i64;
 
     fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
         let corridor_length = required("corridor_length", arguments.natural("corridor_length")?)?;

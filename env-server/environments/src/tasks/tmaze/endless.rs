@@ -131,6 +131,7 @@ impl Catalogued for EndlessTMaze {
 
 impl Environment for EndlessTMaze {
     type Element = f32;
+    type Action = i64;
 
     fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
         Ok(EndlessTMaze {

@@ -1,0 +1,159 @@
+//! The numbers of an action and the range of each.
+
+use std::fmt;
+use std::iter;
+use std::ops::Range;
+
+use env_protocol::{Dtype, Space};
+
+/// Range of one number of an action.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ActionRange {
+    /// One of these integers.
+    Integers(Range<i64>),
+    /// A number between two bounds, both inclusive and finite.
+    Reals {
+        /// The least number.
+        low: f64,
+        /// The greatest number.
+        high: f64,
+    },
+}
+
+impl ActionRange {
+    /// Whether the number is in the range. NaN and the infinities are in none.
+    #[inline]
+    pub fn contains(&self, number: f64) -> bool {
+        match self {
+            ActionRange::Integers(range) => {
+                let integer = number as i64;
+                integer as f64 == number && range.contains(&integer)
+            }
+            ActionRange::Reals { low, high } => (*low..=*high).contains(&number),
+        }
+    }
+
+    /// The number that stands where no action was taken: the least integer, or the real number
+    /// that is nearest to 0.
+    pub fn neutral(&self) -> f64 {
+        match self {
+            ActionRange::Integers(range) => range.start as f64,
+            ActionRange::Reals { low, high } => f64::clamp(0.0, *low, *high),
+        }
+    }
+}
+
+impl fmt::Display for ActionRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ActionRange::Integers(range) => {
+                write!(f, "one of {}..={}", range.start, range.end - 1)
+            }
+            ActionRange::Reals { low, high } => write!(f, "in [{low}, {high}]"),
+        }
+    }
+}
+
+/// Returns the range of each number in an action.
+///
+/// # Panics
+/// When an action is not a fixed number of integers or of float32.
+pub fn action_ranges(space: &Space) -> Vec<ActionRange> {
+    match space {
+        Space::Discrete { n, start } => {
+            iter::once(ActionRange::Integers(*start..start + n)).collect()
+        }
+        Space::MultiDiscrete { nvec } => {
+            let ranges = nvec.iter().map(|&n| ActionRange::Integers(0..n));
+            ranges.collect()
+        }
+        Space::MultiBinary { n } => vec![ActionRange::Integers(0..2); *n],
+        Space::Box {
+            dtype: Dtype::Float32,
+            low,
+            high,
+            ..
+        } => {
+            let narrow = |bound: f64| f64::from((bound as f32).clamp(f32::MIN, f32::MAX));
+            let ranges = (0..space.flat_size()).map(|i| ActionRange::Reals {
+                low: narrow(low.at(i)),
+                high: narrow(high.at(i)),
+            });
+            ranges.collect()
+        }
+        other => panic!("actions must be integers or float32, not of {other:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use env_protocol::Bound;
+
+    #[test]
+    fn integers_are_whole_and_below_the_end() {
+        let range = ActionRange::Integers(-1..2);
+        for number in [-1.0, -0.0, 1.0] {
+            assert!(range.contains(number), "{number}");
+        }
+        for number in [
+            -2.0,
+            2.0,
+            0.5,
+            f64::NAN,
+            f64::INFINITY,
+            f64::NEG_INFINITY,
+            1e300,
+        ] {
+            assert!(!range.contains(number), "{number}");
+        }
+        // 2⁶³ is no i64, though the nearest i64 is converted to it.
+        assert!(!ActionRange::Integers(0..i64::MAX).contains(9_223_372_036_854_775_808.0));
+        assert_eq!(range.to_string(), "one of -1..=1");
+        assert_eq!(range.neutral(), -1.0);
+    }
+
+    #[test]
+    fn reals_include_their_bounds() {
+        let space = |low, high| Space::Box {
+            shape: vec![2],
+            dtype: Dtype::Float32,
+            low,
+            high,
+        };
+        let ranges = action_ranges(&space(Bound::All(-2.0), Bound::Each(vec![2.0, 0.1])));
+        let [first, second] = &ranges[..] else {
+            panic!("{ranges:?}")
+        };
+        for number in [-2.0, 2.0, 1e-300] {
+            assert!(first.contains(number), "{number}");
+        }
+        for number in [2.0f64.next_up(), -2.5, f64::NAN, f64::INFINITY] {
+            assert!(!first.contains(number), "{number}");
+        }
+        assert_eq!(first.to_string(), "in [-2, 2]");
+        assert!(second.contains(f64::from(0.1f32)));
+        assert_eq!(first.neutral(), 0.0);
+        let above = ActionRange::Reals {
+            low: 1.0,
+            high: 2.0,
+        };
+        assert_eq!(above.neutral(), 1.0);
+        // Where a bound is infinite, the numbers are those of float32.
+        let unbounded = space(Bound::All(f64::NEG_INFINITY), Bound::All(f64::INFINITY));
+        let range = &action_ranges(&unbounded)[0];
+        assert!(range.contains(f64::from(f32::MAX)));
+        assert!(!range.contains(f64::INFINITY) && !range.contains(1e300));
+    }
+
+    #[test]
+    fn every_number_has_its_range() {
+        let integers = |n| ActionRange::Integers(0..n);
+        let discrete = Space::Discrete { n: 3, start: 5 };
+        assert_eq!(action_ranges(&discrete), [ActionRange::Integers(5..8)]);
+        let several = Space::MultiDiscrete { nvec: vec![2, 4] };
+        assert_eq!(action_ranges(&several), [integers(2), integers(4)]);
+        let bits = Space::MultiBinary { n: 2 };
+        assert_eq!(action_ranges(&bits), [integers(2), integers(2)]);
+    }
+}
