@@ -6,6 +6,11 @@ use std::ops::Range;
 
 use env_protocol::{Dtype, Space};
 
+use crate::Element;
+
+/// Size that all integers of an action are below: [`Element::nearest`] has no greater ones.
+const MOST: i64 = 1 << 51;
+
 /// Range of one number of an action.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ActionRange {
@@ -26,7 +31,7 @@ impl ActionRange {
     pub fn contains(&self, number: f64) -> bool {
         match self {
             ActionRange::Integers(range) => {
-                let integer = number as i64;
+                let integer = i64::nearest(number);
                 integer as f64 == number && range.contains(&integer)
             }
             ActionRange::Reals { low, high } => (*low..=*high).contains(&number),
@@ -57,17 +62,22 @@ impl fmt::Display for ActionRange {
 /// Returns the range of each number in an action.
 ///
 /// # Panics
-/// When an action is not a fixed number of integers or of float32.
+/// When an action is not a fixed number of integers, smaller than 2⁵¹, or of float32.
 pub fn action_ranges(space: &Space) -> Vec<ActionRange> {
+    let integers = |range: Range<i64>| {
+        assert!(
+            -MOST < range.start && range.end < MOST,
+            "{range:?} is too wide"
+        );
+        ActionRange::Integers(range)
+    };
     match space {
-        Space::Discrete { n, start } => {
-            iter::once(ActionRange::Integers(*start..start + n)).collect()
-        }
+        Space::Discrete { n, start } => iter::once(integers(*start..start + n)).collect(),
         Space::MultiDiscrete { nvec } => {
-            let ranges = nvec.iter().map(|&n| ActionRange::Integers(0..n));
+            let ranges = nvec.iter().map(|&n| integers(0..n));
             ranges.collect()
         }
-        Space::MultiBinary { n } => vec![ActionRange::Integers(0..2); *n],
+        Space::MultiBinary { n } => vec![integers(0..2); *n],
         Space::Box {
             dtype: Dtype::Float32,
             low,
@@ -107,8 +117,18 @@ mod tests {
         ] {
             assert!(!range.contains(number), "{number}");
         }
-        // 2⁶³ is no i64, though the nearest i64 is converted to it.
-        assert!(!ActionRange::Integers(0..i64::MAX).contains(9_223_372_036_854_775_808.0));
+        let wide = ActionRange::Integers(1 - MOST..MOST);
+        for power in 51..=1023 {
+            for number in [2f64.powi(power), -(2f64.powi(power))] {
+                assert!(!wide.contains(number), "{number}");
+                assert!(!wide.contains(number.next_up()), "{number}");
+                assert!(
+                    !range.contains(number) && !range.contains(1.5 * number),
+                    "{number}"
+                );
+            }
+        }
+        assert!(wide.contains((MOST - 1) as f64) && wide.contains((1 - MOST) as f64));
         assert_eq!(range.to_string(), "one of -1..=1");
         assert_eq!(range.neutral(), -1.0);
     }

@@ -8,8 +8,10 @@
 mod battleship;
 mod cards;
 mod chance;
+mod control;
 mod goals;
 mod grid;
+mod labyrinth;
 mod minesweeper;
 mod recall;
 
@@ -125,8 +127,10 @@ fn claims() -> Vec<Claim> {
     [
         cards::claims(),
         chance::claims(),
+        control::claims(),
         goals::claims(),
         grid::claims(),
+        labyrinth::claims(),
         recall::claims(),
     ]
     .into_iter()

@@ -79,9 +79,28 @@ impl Element for i64 {
         (narrow as f64 == number).then_some(narrow)
     }
 
-    /// Towards zero, as `as` does.
+    /// Up to 2⁵¹ in size: adding 1.5 · 2⁵² puts an integer into the last bits, for several numbers at
+    /// once, which `as` does not.
     #[inline]
     fn nearest(number: f64) -> Self {
-        number as i64
+        const SHIFT: f64 = 6_755_399_441_055_744.0;
+        let bits = (number + SHIFT).to_bits();
+        bits.wrapping_sub(SHIFT.to_bits()) as i64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integers_are_the_same_in_f64() {
+        let most = 1i64 << 51;
+        for integer in [0, 1, -1, 77, 1 - most, most - 1] {
+            assert_eq!(i64::nearest(integer as f64), integer);
+            assert_eq!(i64::from_f64(integer as f64), Some(integer));
+        }
+        assert_eq!(i64::nearest(-0.0), 0);
+        assert_eq!(f32::nearest(0.1), 0.1f32);
     }
 }

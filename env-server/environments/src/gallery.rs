@@ -33,7 +33,15 @@ fn cases() -> Vec<Case> {
 
 /// Returns environments with default and other arguments, in the middle of an episode or at its end.
 fn chosen_cases() -> Vec<Case> {
-    let cases = [chain_cases(), maze_cases(), card_cases(), other_cases()].concat();
+    let cases = [
+        chain_cases(),
+        maze_cases(),
+        card_cases(),
+        other_cases(),
+        labyrinth_cases(),
+        control_cases(),
+    ];
+    let cases = cases.concat();
     let in_f64 = |actions: Vec<i64>| actions.into_iter().map(|action| action as f64).collect();
     let cases = cases.into_iter();
     cases
@@ -153,6 +161,52 @@ fn other_cases() -> Vec<Integers> {
     ]
 }
 
+fn control_cases() -> Vec<Integers> {
+    vec![
+        ("PositionOnlyPendulum-v0", json!({}), vec![]),
+        (
+            "PositionOnlyPendulum-v0",
+            json!({"max_episode_length": 9}),
+            vec![2, -2, 1, 2, 2],
+        ),
+        ("NoisyPositionOnlyPendulum-v0", json!({}), vec![2, 2, -1]),
+        (
+            "NoisyPositionOnlyPendulum-v0",
+            json!({"max_episode_length": 2, "noise_sigma": 0.0}),
+            vec![0, 0],
+        ),
+        ("NoisyPositionOnlyCartPole-v0", json!({}), vec![0, 1]),
+        (
+            "NoisyPositionOnlyCartPole-v0",
+            json!({"max_episode_length": 2, "noise_sigma": 0.05}),
+            vec![0, 1],
+        ),
+        ("VelocityOnlyCartPole-v0", json!({}), vec![]),
+        ("VelocityOnlyCartPole-v0", json!({}), vec![0, 1, 1]),
+        ("CartPole-v1", json!({}), vec![1, 0, 1]),
+        ("CartPole-v1", json!({"max_episode_steps": 50}), vec![0; 9]),
+        ("Pendulum-v1", json!({}), vec![2, 2, 0]),
+        ("Pendulum-v1", json!({"max_episode_steps": 1}), vec![-2]),
+    ]
+}
+
+fn labyrinth_cases() -> Vec<Integers> {
+    vec![
+        ("LabyrinthEscape-v0", json!({}), vec![]),
+        (
+            "LabyrinthEscape-v0",
+            json!({"maze_dims": [6, 8], "episode_length": 8}),
+            vec![0, 1, 2, 3, 0, 1, 2],
+        ),
+        ("LabyrinthExplore-v0", json!({}), vec![3, 3, 3, 1, 1, 0]),
+        (
+            "LabyrinthExplore-v0",
+            json!({"maze_dims": [40, 6]}),
+            vec![3, 1, 3, 0, 2],
+        ),
+    ]
+}
+
 /// Returns arguments with the largest pictures: the chosen ones, or else each argument at its
 /// greatest value in turn.
 fn largest() -> Vec<(&'static str, Value)> {
@@ -227,6 +281,15 @@ fn chosen_largest() -> Vec<(&'static str, Value)> {
         ),
         ("MineSweeper-v0", json!({"level": "hard"})),
         ("StatelessCartPole-v0", json!({"max_episode_length": most})),
+        (
+            "LabyrinthEscape-v0",
+            json!({"maze_dims": [100, 100], "episode_length": most}),
+        ),
+        (
+            "LabyrinthExplore-v0",
+            json!({"maze_dims": [100, 100], "episode_length": most}),
+        ),
+        ("LabyrinthExplore-v0", json!({"maze_dims": [6, 100]})),
         (
             "EndlessTMaze-v0",
             json!({"corridor_length": 10_000, "num_corridors": 10_000}),

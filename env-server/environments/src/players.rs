@@ -9,6 +9,8 @@ use crate::actions::{ActionRange, action_ranges};
 use crate::tasks::bsuite::discounting_chain::BsuiteDiscountingChain;
 use crate::tasks::bsuite::memory::{BsuiteMemoryLen, BsuiteMemorySize};
 use crate::tasks::bsuite::umbrella_chain::BsuiteUmbrellaChain;
+use crate::tasks::control::full_cart_pole::FullCartPole;
+use crate::tasks::control::full_pendulum::FullPendulum;
 use crate::tasks::memory_task::MemoryTask;
 use crate::tasks::persistent_recall::PersistentRecall;
 use crate::tasks::popgym::autoencode::Autoencode;
@@ -16,11 +18,17 @@ use crate::tasks::popgym::battleship::Battleship;
 use crate::tasks::popgym::concentration::Concentration;
 use crate::tasks::popgym::count_recall::CountRecall;
 use crate::tasks::popgym::higher_lower::HigherLower;
+use crate::tasks::popgym::labyrinth_escape::LabyrinthEscape;
+use crate::tasks::popgym::labyrinth_explore::LabyrinthExplore;
 use crate::tasks::popgym::minesweeper::MineSweeper;
 use crate::tasks::popgym::multiarmed_bandit::MultiarmedBandit;
+use crate::tasks::popgym::noisy_cartpole::NoisyPositionOnlyCartPole;
+use crate::tasks::popgym::noisy_pendulum::NoisyPositionOnlyPendulum;
+use crate::tasks::popgym::position_only_pendulum::PositionOnlyPendulum;
 use crate::tasks::popgym::repeat_first::RepeatFirst;
 use crate::tasks::popgym::repeat_previous::RepeatPrevious;
 use crate::tasks::popgym::stateless_cartpole::StatelessCartPole;
+use crate::tasks::popgym::velocity_cartpole::VelocityOnlyCartPole;
 use crate::tasks::tmaze::corridor::{TMazeActive, TMazePassive};
 use crate::tasks::tmaze::distractors::TMazeDistractors;
 use crate::tasks::tmaze::endless::EndlessTMaze;
@@ -280,6 +288,71 @@ fn boards_bandits_and_the_pole() {
         plays::<MultiarmedBandit>(level.clone(), bandit, oracle);
         plays::<StatelessCartPole>(level, pole, ONE);
     }
+}
+
+#[test]
+fn labyrinths() {
+    for (name, escape, out, explore, all) in [
+        (
+            "easy",
+            measured(-0.4014, 0.0167),
+            measured(0.979, 0.0005),
+            measured(-0.3520, 0.0042),
+            measured(0.982, 0.0005),
+        ),
+        (
+            "medium",
+            measured(-0.8447, 0.0100),
+            measured(0.965, 0.001),
+            measured(-0.6144, 0.0029),
+            measured(0.957, 0.001),
+        ),
+        (
+            "hard",
+            measured(-0.9561, 0.0052),
+            measured(0.948, 0.001),
+            measured(-0.7464, 0.0019),
+            measured(0.919, 0.001),
+        ),
+    ] {
+        plays::<LabyrinthEscape>(json!({"level": name}), escape, out);
+        plays::<LabyrinthExplore>(json!({"level": name}), explore, all);
+    }
+}
+
+/// Of the pendulums of POPGym, the second numbers are of dynamic programming by another program, over
+/// 300 episodes.
+#[test]
+fn other_poles_and_pendulums() {
+    for (name, swing, top, velocity) in [
+        (
+            "easy",
+            measured(0.2467, 0.0039),
+            measured(0.920, 0.003),
+            measured(0.1118, 0.0013),
+        ),
+        (
+            "medium",
+            measured(0.2453, 0.0040),
+            measured(0.893, 0.003),
+            measured(0.0559, 0.0007),
+        ),
+        (
+            "hard",
+            measured(0.2437, 0.0042),
+            measured(0.840, 0.005),
+            measured(0.0373, 0.0004),
+        ),
+    ] {
+        let level = json!({"level": name});
+        plays::<PositionOnlyPendulum>(level.clone(), swing, top);
+        let swing = measured(0.2367, 0.0040);
+        plays::<NoisyPositionOnlyPendulum>(level.clone(), swing, measured(0.912, 0.003));
+        plays::<VelocityOnlyCartPole>(level.clone(), velocity, ONE);
+        plays::<NoisyPositionOnlyCartPole>(level, measured(0.1128, 0.0014), ONE);
+    }
+    plays::<FullCartPole>(json!({}), measured(22.26, 0.08), exactly(500.0));
+    plays::<FullPendulum>(json!({}), measured(-1225.4, 2.0), measured(-138.8, 0.4));
 }
 
 /// Memoryless returns that are stated exactly, compared with what memoryless players score.

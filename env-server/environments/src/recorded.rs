@@ -26,6 +26,9 @@ pub trait Recorded: Environment {
     /// the last place.
     const TOLERANCE_ULPS: u32 = 0;
 
+    /// Difference at which a reward still counts as equal to a recorded one.
+    const REWARD_TOLERANCE: f64 = 0.0;
+
     /// Returns the draws that lead to a recorded episode, in the order in which the environment
     /// asks for them. `latent` holds the draws of the original.
     ///
@@ -40,6 +43,15 @@ pub trait Recorded: Environment {
     /// When the recording lacks something.
     fn recorded_states(&self, _latent: &Value) -> Result<Option<Vec<Self>>, String> {
         Ok(None)
+    }
+
+    /// Returns the draws of each step, where states are recorded and steps draw: [`Self::script`] then
+    /// has the draws of the reset only. By default steps draw nothing.
+    ///
+    /// # Errors
+    /// When the recording lacks something.
+    fn step_scripts(&self, _latent: &Value) -> Result<Vec<Vec<Draw>>, String> {
+        Ok(Vec::new())
     }
 
     /// Checks that a step led to the recorded state, where states are recorded.
@@ -210,12 +222,16 @@ impl<T: Element> Replay<'_, T> {
         self.compare_observation::<E>(0);
         self.agrees(0, &first, &states[0]);
         draws.finish()?;
+        let mut scripts = states[0].step_scripts(&self.episode.latent)?.into_iter();
         for (step, pair) in (1..).zip(states.windows(2)) {
             if !pair[0].is_running() {
                 return Err(format!("{}: the episode has ended before", Place(step)));
             }
             let mut environment = pair[0].clone();
-            self.step(&mut environment, &mut Script::new(Vec::new()), step)?;
+            let mut draws = Script::new(scripts.next().unwrap_or_default());
+            self.step(&mut environment, &mut draws, step)?;
+            let place = Place(step);
+            draws.finish().map_err(|e| format!("{place}: {e}"))?;
             self.agrees(step, &environment, &pair[1]);
         }
         Ok(())
@@ -242,7 +258,10 @@ impl<T: Element> Replay<'_, T> {
         self.compare_observation::<E>(step);
         let episode = self.episode;
         let differences = &mut self.differences;
-        differences.compare(place, "reward", &transition.reward, &episode.rewards[t]);
+        let (reward, recorded) = (transition.reward, episode.rewards[t]);
+        if (reward - recorded).abs() > E::REWARD_TOLERANCE || reward.is_nan() {
+            differences.compare(place, "reward", &reward, &recorded);
+        }
         let ends = (transition.terminated, transition.truncated);
         let recorded = (episode.terminated[t], episode.truncated[t]);
         differences.compare(place, "(terminated, truncated)", &ends, &recorded);

@@ -77,7 +77,10 @@ mod tests {
                 "BsuiteUmbrellaChain-v0",
                 "BsuiteDiscountingChain-v0",
                 "BitFlip-v0",
-                "ReachCell-v0"
+                "ReachCell-v0",
+                "VelocityOnlyCartPole-v0",
+                "CartPole-v1",
+                "Pendulum-v1"
             ]
         );
         assert!(!needs_memory("MemoryTask-v0", json!({"delay": 1})));

@@ -1,4 +1,4 @@
-//! Players of boards, bandits and the pole.
+//! Players of boards and bandits.
 
 use super::battleship::Density;
 use super::minesweeper::Careful;
@@ -7,7 +7,6 @@ use crate::Draws;
 use crate::tasks::popgym::battleship::Battleship;
 use crate::tasks::popgym::minesweeper::MineSweeper;
 use crate::tasks::popgym::multiarmed_bandit::MultiarmedBandit;
-use crate::tasks::popgym::stateless_cartpole::StatelessCartPole;
 
 /// Shoots where most boards have a ship.
 fn density(task: &Task) -> Player {
@@ -57,29 +56,6 @@ fn returning(task: &Task) -> Player {
     })
 }
 
-/// Pushes the cart under the pole by its angle and speed. Speeds are differences of two
-/// observations.
-fn leaning(_: &Task) -> Player {
-    let mut before: Option<[f64; 2]> = None;
-    Box::new(move |seen, _| {
-        let now = [seen[0], seen[1]];
-        let [dx, dtheta] = match before.replace(now) {
-            Some(before) => [0, 1].map(|i| (now[i] - before[i]) / 0.02),
-            None => [0.0; 2],
-        };
-        let lean = now[1] + 0.3 * dtheta + 0.02 * now[0] + 0.05 * dx;
-        one(usize::from(lean > 0.0))
-    })
-}
-
-/// Pushes the cart under the pole at random, more often the more the pole leans.
-fn swaying(_: &Task) -> Player {
-    Box::new(|seen, rng| {
-        let chance = 1.0 / (1.0 + f64::exp(-25.0 * seen[1]));
-        one(usize::from(rng.uniform(0.0, 1.0) < chance))
-    })
-}
-
 pub(super) fn claims() -> Vec<Claim> {
     use Who::{Best, Memoryless};
     [
@@ -97,8 +73,6 @@ pub(super) fn claims() -> Vec<Claim> {
             index,
         ),
         levels::<MultiarmedBandit>(Memoryless, 0.0006, [[1000, 50_000]; 3], returning),
-        levels::<StatelessCartPole>(Best, 0.0, [[50, 1000]; 3], leaning),
-        levels::<StatelessCartPole>(Memoryless, 0.001, [[1000, 40_000]; 3], swaying),
     ]
     .into_iter()
     .flatten()

@@ -180,6 +180,7 @@ impl Picture {
                 Content::Bars(bars) if !part.heading.is_empty() => {
                     bars.shown.iter_mut().for_each(Bar::hide_unless_seen);
                 }
+                Content::Scene(scene) if scene.is_hidden => scene.shapes.clear(),
                 Content::Bars(_) | Content::Note(..) | Content::Scene(_) => {}
             }
         }
@@ -477,6 +478,8 @@ pub struct Scene {
     /// Height relative to the width, in `0.1..=1`.
     pub(super) height: f64,
     pub(super) shapes: Vec<(Shape, Tone)>,
+    /// Whether the agent sees nothing of it.
+    is_hidden: bool,
 }
 
 impl Scene {
@@ -485,7 +488,14 @@ impl Scene {
         Scene {
             height: clamp_unit(height).max(0.1),
             shapes: Vec::new(),
+            is_hidden: false,
         }
+    }
+
+    /// Sets whether the agent sees nothing of it. By default it shows what the agent sees.
+    pub fn hidden(mut self, is_hidden: bool) -> Self {
+        self.is_hidden = is_hidden;
+        self
     }
 
     /// Adds a shape. A shape with numbers that are not finite is left out, and so is a shape beyond

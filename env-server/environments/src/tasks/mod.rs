@@ -13,6 +13,21 @@ pub mod bsuite {
     pub mod umbrella_chain;
 }
 
+pub mod control {
+    //! Poles and pendulums, which forces keep up: all of their state is shown here, and a part of it
+    //! in [`popgym`](super::popgym).
+
+    pub(super) mod cart_pole;
+    pub mod full_cart_pole;
+    pub mod full_pendulum;
+    pub(crate) mod motion;
+    pub(crate) mod noise;
+    pub(super) mod pendulum;
+    pub(super) mod settings;
+    mod states;
+    pub(crate) mod swing_up;
+}
+
 pub mod goals {
     //! Tasks whose goal is drawn anew for each episode and shown to the agent.
 
@@ -36,12 +51,19 @@ pub mod popgym {
     pub mod concentration;
     pub mod count_recall;
     pub mod higher_lower;
+    mod labyrinth;
+    pub mod labyrinth_escape;
+    pub mod labyrinth_explore;
     mod levels;
     pub mod minesweeper;
     pub mod multiarmed_bandit;
+    pub mod noisy_cartpole;
+    pub mod noisy_pendulum;
+    pub mod position_only_pendulum;
     pub mod repeat_first;
     pub mod repeat_previous;
     pub mod stateless_cartpole;
+    pub mod velocity_cartpole;
 }
 
 pub mod tmaze {
@@ -57,6 +79,8 @@ use crate::entry::Entry;
 use bsuite::discounting_chain::BsuiteDiscountingChain;
 use bsuite::memory::{BsuiteMemoryLen, BsuiteMemorySize};
 use bsuite::umbrella_chain::BsuiteUmbrellaChain;
+use control::full_cart_pole::FullCartPole;
+use control::full_pendulum::FullPendulum;
 use goals::bit_flip::BitFlip;
 use goals::reach_cell::ReachCell;
 use grid::maze::GridMaze;
@@ -67,11 +91,17 @@ use popgym::battleship::Battleship;
 use popgym::concentration::Concentration;
 use popgym::count_recall::CountRecall;
 use popgym::higher_lower::HigherLower;
+use popgym::labyrinth_escape::LabyrinthEscape;
+use popgym::labyrinth_explore::LabyrinthExplore;
 use popgym::minesweeper::MineSweeper;
 use popgym::multiarmed_bandit::MultiarmedBandit;
+use popgym::noisy_cartpole::NoisyPositionOnlyCartPole;
+use popgym::noisy_pendulum::NoisyPositionOnlyPendulum;
+use popgym::position_only_pendulum::PositionOnlyPendulum;
 use popgym::repeat_first::RepeatFirst;
 use popgym::repeat_previous::RepeatPrevious;
 use popgym::stateless_cartpole::StatelessCartPole;
+use popgym::velocity_cartpole::VelocityOnlyCartPole;
 use tmaze::corridor::{TMazeActive, TMazePassive};
 use tmaze::distractors::TMazeDistractors;
 use tmaze::endless::EndlessTMaze;
@@ -101,4 +131,12 @@ pub const ENTRIES: &[Entry] = &[
     Entry::new::<GridMaze>(),
     Entry::new::<BitFlip>(),
     Entry::new::<ReachCell>(),
+    Entry::recorded::<LabyrinthEscape>(),
+    Entry::recorded::<LabyrinthExplore>(),
+    Entry::recorded::<PositionOnlyPendulum>(),
+    Entry::recorded::<NoisyPositionOnlyPendulum>(),
+    Entry::recorded::<NoisyPositionOnlyCartPole>(),
+    Entry::recorded::<VelocityOnlyCartPole>(),
+    Entry::new::<FullCartPole>(),
+    Entry::new::<FullPendulum>(),
 ];

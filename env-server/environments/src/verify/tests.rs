@@ -216,7 +216,8 @@ fn numbers(json: &Value, pointer: &str, found: &mut Vec<String>) {
 }
 
 /// Whether no observation or reward depends on a draw: probabilities and uniform numbers that
-/// compare the same way, and the side of a goal that was not reached and whose sign was not seen.
+/// compare the same way, the side of a goal that was not reached and whose sign was not seen, and
+/// noise beyond the bounds.
 fn is_hidden(episode: &Value, pointer: &str) -> bool {
     let is_bandit = episode["env"] == "popgym/MultiarmedBandit";
     let is_unseen = episode["env"] == "tmaze_active" && pointer == "/goal_y" && {
@@ -227,7 +228,18 @@ fn is_hidden(episode: &Value, pointer: &str) -> bool {
         let last = &rows.last().unwrap()[1];
         !saw_sign && *last == json!(0.0)
     };
-    is_bandit || is_unseen
+    let noise = pointer.strip_prefix("/noise/");
+    let is_clipped = noise
+        .and_then(|place| place.split_once('/'))
+        .is_some_and(|(t, i)| {
+            let [t, i] = [t, i].map(|at| at.parse::<usize>().unwrap());
+            let [seen, most] = [
+                &episode["observations"][t][i],
+                &episode["observation_space"]["high"][i],
+            ];
+            seen.as_f64().map(f64::abs) == most.as_f64()
+        });
+    is_bandit || is_unseen || is_clipped
 }
 
 #[test]

@@ -88,6 +88,22 @@ fn an_action_of_several_numbers_is_shown_whole() {
     assert_eq!(row[1..], [3.0, 5.0]);
 }
 
+/// A number of a `Box` is shown as it is, rounded to float32; at the reset 0.
+#[test]
+fn a_real_action_is_shown_as_float32() {
+    let kwargs = json!({"previous_action": true});
+    let mut vector = vector("PositionOnlyPendulum-v0", kwargs, AutoresetMode::Disabled);
+    let shown = |observations: &Value| match observations {
+        Value::Dict(parts) => parts["previous_action"].as_array().unwrap().to_f64s(),
+        other => panic!("{other:?} is no Dict"),
+    };
+    assert_eq!(shown(&vector.reset(&Reset::default()).unwrap()), [0.0, 0.0]);
+    let batch = vector.step(&[0.1, -2.0]).unwrap();
+    assert_eq!(shown(&batch.observations), [f64::from(0.1f32), -2.0]);
+    let refusal = vector.step(&[0.0, 2.5]).unwrap_err();
+    assert_eq!(refusal.to_string(), "2.5 is not in [-2, 2]");
+}
+
 #[test]
 fn a_time_limit_truncates() {
     let mut environment = wrapped::<MemoryTask>(json!({"delay": 5, "max_episode_steps": 2}));
@@ -346,6 +362,9 @@ fn checked_arguments(spec_id: &str) -> serde_json::Value {
         "EndlessTMaze-v0" => json!({"num_corridors": 2, "corridor_length": 4}),
         "PersistentRecall-v0" => json!({"delay": 5}),
         "TMazeDistractors-v0" => json!({"corridor_length": 4}),
+        "LabyrinthEscape-v0" | "LabyrinthExplore-v0" => {
+            json!({"maze_dims": [6, 8], "episode_length": 40})
+        }
         _ => json!({}),
     }
 }

@@ -45,6 +45,14 @@ impl<'a> Levels<'a> {
         self.decide(name, values, self.arguments.natural(name)?)
     }
 
+    /// Returns the number. `values` are its values at the levels.
+    ///
+    /// # Errors
+    /// When the given value differs from that of the level.
+    pub(crate) fn number(&self, name: &str, values: [f64; 3]) -> Result<f64, KwargsError> {
+        self.decide(name, values, self.arguments.number(name))
+    }
+
     /// Returns the choice. `values` are its values at the levels.
     ///
     /// # Errors
@@ -63,8 +71,16 @@ impl<'a> Levels<'a> {
     /// # Errors
     /// When the given value differs from that of the level.
     pub(crate) fn integers(&self, name: &str, value: &[i64]) -> Result<Vec<i64>, KwargsError> {
+        self.lists(name, [value, value, value].map(<[i64]>::to_vec))
+    }
+
+    /// Returns the list. `values` are its values at the levels.
+    ///
+    /// # Errors
+    /// When the given value differs from that of the level.
+    pub(crate) fn lists(&self, name: &str, values: [Vec<i64>; 3]) -> Result<Vec<i64>, KwargsError> {
         let given = self.arguments.integers(name).map(<[i64]>::to_vec);
-        self.decide(name, [value, value, value].map(<[i64]>::to_vec), given)
+        self.decide(name, values, given)
     }
 
     fn decide<T: PartialEq + std::fmt::Debug + Clone>(
