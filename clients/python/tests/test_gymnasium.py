@@ -53,7 +53,7 @@ def test_the_checker_accepts_real_actions(server: str, spec: str, encoding: Any)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         # Its word on any space of actions that is not from -1 to 1, Gymnasium's pendulum's too.
-        warnings.filterwarnings("ignore", message=".*normalized Box action space.*")
+        warnings.filterwarnings("ignore", message=".*symmetric and normalized space.*")
         check_env(env, skip_render_check=True)
     env.close()
 
