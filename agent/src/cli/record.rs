@@ -218,17 +218,22 @@ fn report(args: &RecordArgs, about: &About, recorded: &Recorded) -> String {
         format!(" --env-arg {}", shell::quote(argument))
     });
     let of_task = format!(" --env {}{}", about.spec_id, named.collect::<String>());
-    format!(
-        "{} episodes of {} steps in all, on {}, played by {}; mean return {mean:.2}.\n\
-         Kept in {}.\n\n\
-         Learn from it:  agent train --algorithm dt --dataset {}{of_task}",
+    let kept = format!(
+        "{} episodes of {} steps in all, on {}, played by {}; mean return {mean:.2}.\nKept in {}.",
         thousands(recorded.dataset.episodes().len() as u64),
         thousands(steps as u64),
         task(&about.spec_id, &about.kwargs),
         about.player,
         args.out.display(),
-        shell::quote(&args.out),
-    )
+    );
+    let dt = algorithms::find("dt").expect("a row of the table");
+    match dt.refusal(recorded.dataset.spaces(), &(dt.defaults)()) {
+        Some(_) => kept,
+        None => format!(
+            "{kept}\n\nLearn from it:  agent train --algorithm dt --dataset {}{of_task}",
+            shell::quote(&args.out)
+        ),
+    }
 }
 
 /// The outcome for a program.
