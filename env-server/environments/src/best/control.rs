@@ -135,7 +135,7 @@ fn filtering(task: &Task) -> Player {
         mean[1] += TAU * side * pushed[0];
         mean[3] += TAU * side * pushed[1];
         spread = product(&product(&motion, &spread), &transposed(&motion));
-        // What the straight lines leave out.
+        // The curvature that the linear model leaves out.
         (0..4).for_each(|i| spread[i][i] += 1e-6);
         push(lean)
     })

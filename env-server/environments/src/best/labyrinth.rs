@@ -65,7 +65,7 @@ fn opposite(direction: usize) -> usize {
     direction ^ 1
 }
 
-/// What a player has seen of a maze.
+/// A player's map of the squares that it has seen.
 struct Map {
     squares: BTreeMap<Place, i64>,
     visited: BTreeMap<Place, bool>,
@@ -84,7 +84,7 @@ impl Map {
         }
     }
 
-    /// Takes in an observation. The start is never entered again. In the left or upper wall the view is
+    /// Records an observation. The start is never entered again. In the left or upper wall the view is
     /// not centred, and its last column or row is nothing but padding.
     fn see(&mut self, seen: &[f64]) {
         let (squares, middle) = view(seen);

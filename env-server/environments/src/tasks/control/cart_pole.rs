@@ -1,4 +1,4 @@
-//! Gymnasium's cart-pole, of which a variant shows a part.
+//! Gymnasium's cart-pole. Each variant shows a part of its state, or all.
 //!
 //! Action 1 pushes the cart right with 10 N, 0 left. The dynamics are those of CartPole-v1 (Barto,
 //! Sutton and Anderson 1983): explicit Euler steps of 0.02 s in f64, gravity 9.8, cart 1 kg, pole
@@ -52,7 +52,7 @@ const TAU: f64 = 0.02;
 /// x, ẋ, θ, θ̇.
 pub(crate) type State = [f64; 4];
 
-/// What a variant shows and pays.
+/// Observations and rewards of a variant.
 pub trait Variant: Clone + Debug + PartialEq + Send + 'static {
     /// Whether an observation, of two numbers, has noise.
     const IS_NOISY: bool = false;
@@ -90,7 +90,7 @@ pub trait Original: Variant {
     const REFERENCE_NAME: &'static str;
 }
 
-/// A cart-pole of which variant `V` shows a part.
+/// A cart-pole with the observations and rewards of variant `V`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(bound = "", deny_unknown_fields)]
 pub struct CartPole<V> {

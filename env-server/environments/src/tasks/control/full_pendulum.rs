@@ -61,7 +61,7 @@ impl Catalogued for FullPendulum {
             description: "Swing a pendulum up with a torque, and keep it up, shown angle and velocity.",
             parameters: vec![time_limit(LENGTH)],
             remember: "nothing: the whole state is shown",
-            source: "Gymnasium 1.4, Pendulum-v1",
+            source: "Pendulum-v1 of Gymnasium 1.4",
         }
     }
 

@@ -1,4 +1,4 @@
-//! Gymnasium's pendulum, of which a variant shows a part: swing it up and keep it there.
+//! Gymnasium's pendulum: swing it up and keep it there. Each variant shows a part of its state, or all.
 //!
 //! The state is the angle θ, 0 upright and never wrapped, and the angular velocity θ̇. They start
 //! uniform in [−π, π) and [−1, 1). An action is a torque, a float32 from −2 to 2; [`motion`](super::motion)
@@ -25,7 +25,7 @@ use crate::kit::recording::parse;
 use crate::render::{Bar, Cell, Grid, Picture, Scene, Seen, Shape, Tone};
 use crate::{Arguments, Draw, Draws, Environment, KwargsError, Pictured, Recorded, Transition};
 
-/// What a variant shows and pays.
+/// Observations and rewards of a variant.
 pub trait Variant: Clone + Debug + PartialEq + Send + 'static {
     /// Whether an observation, of two numbers, has noise.
     const IS_NOISY: bool = false;
@@ -59,7 +59,7 @@ pub trait Original: Variant {
     const REFERENCE_NAME: &'static str;
 }
 
-/// A pendulum of which variant `V` shows a part.
+/// A pendulum with the observations and rewards of variant `V`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(bound = "", deny_unknown_fields)]
 pub struct Pendulum<V> {

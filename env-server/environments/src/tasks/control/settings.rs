@@ -1,4 +1,4 @@
-//! What the arguments of poles and pendulums decide.
+//! Settings of poles and pendulums, read from their arguments.
 
 use env_protocol::Parameter;
 
@@ -8,7 +8,7 @@ use crate::{Arguments, KwargsError};
 /// Longest episode.
 pub(crate) const MAX_LENGTH: u32 = 10_000_000;
 
-/// What arguments decide.
+/// Settings that arguments decide.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Settings {
     /// Steps after which an episode is truncated.

@@ -5,7 +5,7 @@ use crate::kit::recording::ensure;
 /// Greatest difference between a recorded state and ours that a different sine may cause.
 const TOLERANCE: f64 = 1e-12;
 
-/// Checks that the recorded states begin with the one that was drawn.
+/// Checks that the recorded states begin with the drawn state.
 ///
 /// # Errors
 /// When they do not.

@@ -3,9 +3,9 @@
 //! `maze_dims`, height and width, are even. The grid has (height + 1) · (width + 1) squares: cells at
 //! odd rows and columns, with the passages between them. At each reset a maze is carved by hunt and
 //! kill with random hunting, as mazelib does. A cell is drawn and carved. Then, as often as the grid has
-//! squares and once more: from the drawn cell, if it is carved, the way goes on to uncarved cells next to
-//! it, each drawn among all there are, until there are none; and another cell is drawn. The result is a
-//! tree, which may lack a cell. At last the doors are drawn: a side for the start and a cell on it, and
+//! squares and once more: if the drawn cell is carved, the passage continues from it to an uncarved cell
+//! next to it, drawn among all there are, and so on until there are none; then another cell is drawn. The
+//! result is a tree, which may lack a cell. At last the doors are drawn: a side for the start and a cell on it, and
 //! a cell on the opposite side for the exit; both are squares of the outer wall.
 //!
 //! Actions: 0 left, 1 right, 2 up, 3 down; a move into a wall or off the grid leaves the agent in place.

@@ -10,7 +10,7 @@
 //!
 //! Source: Morad et al. 2023, POPGym, arXiv:2303.01859; POPGym 1.0.7, `envs/labyrinth_escape.py`, with
 //! mazelib 0.9.16. Left out: the maze and the position in `info`. Deviation: a step after the end is an
-//! error, where the original goes on.
+//! error, where the original continues.
 
 use env_protocol::{Returns, Space};
 use serde::{Deserialize, Serialize};
@@ -38,7 +38,7 @@ impl Catalogued for LabyrinthEscape {
             id: "LabyrinthEscape-v0",
             description: "Find the way out of a maze, shown the 3 by 3 squares around the agent.",
             parameters: vec![levels::parameter(), dims, length],
-            remember: "nothing is necessary; a map of what was seen spares dead ends",
+            remember: "nothing is necessary; a map of the squares seen so far spares dead ends",
             source: "POPGym 1.0.7, LabyrinthEscape (Morad et al. 2023, arXiv:2303.01859)",
         }
     }

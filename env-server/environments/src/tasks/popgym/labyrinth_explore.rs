@@ -11,7 +11,7 @@
 //!
 //! Source: Morad et al. 2023, POPGym, arXiv:2303.01859; POPGym 1.0.7, `envs/labyrinth_explore.py`, with
 //! mazelib 0.9.16. Left out: the maze and the position in `info`. Deviation: a step after the end is an
-//! error, where the original goes on.
+//! error, where the original continues.
 
 use env_protocol::{Returns, Space};
 use serde::{Deserialize, Serialize};
@@ -57,7 +57,7 @@ impl Catalogued for LabyrinthExplore {
             id: "LabyrinthExplore-v0",
             description: "Walk on every square of a maze, shown the 3 by 3 squares around the agent.",
             parameters: vec![levels::parameter(), dims, length],
-            remember: "nothing is necessary; a map of what was visited spares ways back",
+            remember: "nothing is necessary; a map of the visited squares spares ways back",
             source: "POPGym 1.0.7, LabyrinthExplore (Morad et al. 2023, arXiv:2303.01859)",
         }
     }
@@ -105,7 +105,7 @@ impl Environment for LabyrinthExplore {
         labyrinth::action_space()
     }
 
-    /// Draws the maze and its doors, of which the exit stays closed.
+    /// Draws the maze and its doors. The exit stays closed.
     fn reset(&mut self, draws: &mut impl Draws, observation: &mut [i64]) {
         self.walk.begin(false, draws);
         self.forget();

@@ -4,9 +4,9 @@
 //! deviation σ = `noise_sigma`, clipped to ±1. Rewards are those of
 //! [PositionOnlyPendulum](super::position_only_pendulum), of the true state.
 //!
-//! Returns are measured at the levels: best and memoryless are those of the best known players, of
-//! which best is a filter that knows the physics, and oracle that of our controller, which knows the
-//! state. To remember: all of the past, with one's own torques, to tell
+//! Returns are measured at the levels: best and memoryless are those of the best known players, and
+//! oracle that of our controller, which knows the state. The best player is a filter that knows the
+//! physics. To remember: all of the past, with one's own torques, to tell
 //! the state from the noise.
 //!
 //! Source: Morad et al. 2023, POPGym, arXiv:2303.01859; POPGym 1.0.7,

@@ -142,7 +142,7 @@ fn the_view_is_cut_at_the_border_and_padded_on_the_right_and_below() {
     // At the right wall the missing column is padded.
     maze.agent = maze.square([3, 6]);
     assert_eq!(view(&maze), [0, 1, 1, 0, 3, 1, 0, 1, 1, 1]);
-    // Nothing beside the left wall is shown: the view begins with the wall.
+    // In the left wall the agent is in the left column.
     maze.agent = maze.square([1, 0]);
     assert_eq!(view(&maze)[..9], [1, 2, 1, 1, 0, 1, 1, 0, 1]);
 }
