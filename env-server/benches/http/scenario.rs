@@ -92,6 +92,16 @@ impl Scenario {
 
 /// Uniformly random actions for all lanes.
 fn random_actions(space: &Space, lanes: usize, rng: &mut Rng) -> Array {
+    let shape = [&[lanes], space.shape().expect("arrays").as_slice()].concat();
+    if let Space::Box { low, high, .. } = space {
+        let (width, steps) = (space.flat_size(), 1_000);
+        let number = |i: usize| {
+            let (low, high) = (low.at(i % width), high.at(i % width));
+            (low + (high - low) * rng.below(steps + 1) as f64 / steps as f64) as f32
+        };
+        let numbers = (0..lanes * width).map(number).collect();
+        return Array::from_f32(shape, numbers).expect("actions");
+    }
     let mut below = |n: i64| rng.below(n as u64) as i64;
     let numbers: Vec<i64> = match space {
         Space::Discrete { n, start } => (0..lanes).map(|_| start + below(*n)).collect(),
@@ -100,6 +110,5 @@ fn random_actions(space: &Space, lanes: usize, rng: &mut Rng) -> Array {
             .collect(),
         other => panic!("actions of {other:?}"),
     };
-    let shape = [&[lanes], space.shape().expect("arrays").as_slice()].concat();
     Array::from_i64(shape, numbers).expect("actions")
 }

@@ -53,6 +53,7 @@ impl Task {
                 action: match &spec.action_space {
                     Space::Discrete { start, .. } => start.to_string(),
                     Space::MultiDiscrete { nvec } => format!("{:?}", vec![0; nvec.len()]),
+                    Space::Box { .. } => format!("{:?}", vec![0; spec.action_space.flat_size()]),
                     space => panic!("{} takes actions of {space:?}", spec.id),
                 },
                 spec_id: spec.id,
