@@ -214,7 +214,12 @@ fn domain(domain: &Domain) -> String {
             max_items,
             default,
         } => with_default(
-            format!("{min_items} to {max_items} integers, each {minimum} to {maximum}"),
+            match min_items == max_items {
+                true => format!("{min_items} integers, each {minimum} to {maximum}"),
+                false => {
+                    format!("{min_items} to {max_items} integers, each {minimum} to {maximum}")
+                }
+            },
             default.as_ref().map(|x| format!("{x:?}")),
         ),
     }

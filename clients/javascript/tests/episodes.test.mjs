@@ -28,6 +28,30 @@ test("an episode pays 1 for the cue and -1 for anything else", async () => {
   await env.close();
 });
 
+test("real actions are numbers in lists or typed arrays, within their bounds", async () => {
+  const env = await client.make("Pendulum-v1", { seed: 3 });
+  assert.deepEqual(env.actionSpace, { type: "Box", shape: [1], dtype: "float32", low: -2, high: 2 });
+  const played = [];
+  for (const action of [[0.5], new Float32Array([0.5]), new Float64Array([0.5])]) {
+    await env.reset({ seed: 3 });
+    played.push(await env.step(action));
+  }
+  assert.deepEqual(played[1], played[0]);
+  assert.deepEqual(played[2], played[0]);
+  const refused = { code: "invalid-action", errors: [{ pointer: "/action/0", detail: "2.5 is not in [-2, 2]" }] };
+  await assert.rejects(env.step([2.5]), (/** @type {any} */ error) => {
+    assert.equal(error.code, refused.code);
+    assert.deepEqual(error.problem.errors, refused.errors);
+    return true;
+  });
+  assert.equal((await env.step(new Float32Array([-2]))).terminated, false);
+  await env.close();
+  const envs = await client.makeVector("Pendulum-v1", 2, { seed: 3 });
+  await envs.reset();
+  assert.equal((await envs.step([[0.5], [-0.5]])).rewards.length, 2);
+  await envs.close();
+});
+
 test("options hold for an episode", async () => {
   const env = await client.make("MemoryTask-v0", { kwargs: { delay: 3 }, seed: 1 });
   await env.reset({ options: { delay: 1 } });

@@ -202,9 +202,11 @@ fn check(parameter: &Parameter, value: &Value) -> Result<Argument, KwargsError> 
                 let items = items.iter().map(|item| integer(item, *minimum, *maximum));
                 items.collect::<Option<Vec<i64>>>()
             });
-            let wanted = format!(
-                "a list of {min_items} to {max_items} integers, each from {minimum} to {maximum}"
-            );
+            let count = match min_items == max_items {
+                true => min_items.to_string(),
+                false => format!("{min_items} to {max_items}"),
+            };
+            let wanted = format!("a list of {count} integers, each from {minimum} to {maximum}");
             (items.map(Argument::Integers), wanted)
         }
     };
