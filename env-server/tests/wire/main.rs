@@ -9,6 +9,7 @@ mod leases;
 mod openapi;
 mod oracle;
 mod problems;
+mod real_actions;
 mod render;
 mod snapshots;
 mod spaces;
