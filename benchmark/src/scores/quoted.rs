@@ -75,12 +75,11 @@ impl Quoted {
             .filter(move |result| result.task == task)
     }
 
-    /// Returns the best recurrent network of a task, whatever was measured of it.
+    /// Returns the best recurrent network of a task, whatever was measured of it; of equals the first.
     pub fn best_recurrent(&self, task: &str) -> Option<&QuotedResult> {
-        let recurrent = self
-            .results
-            .iter()
-            .filter(|result| result.recurrent && result.task == task);
+        let latest_first = self.results.iter().rev();
+        let recurrent = latest_first.filter(|result| result.recurrent && result.task == task);
+        // Of equals `max_by` returns the one that comes last.
         recurrent.max_by(|one, other| one.value.total_cmp(&other.value))
     }
 }
@@ -117,5 +116,7 @@ mod tests {
         assert_eq!((&best.agent[..], best.value), ("LSTM", 0.509));
         let best = quoted().best_recurrent("autoencode-easy").unwrap();
         assert_eq!((&best.agent[..], best.value), ("PPO with GRU", -0.26));
+        let best = quoted().best_recurrent("repeat-first-easy").unwrap();
+        assert_eq!((&best.agent[..], best.kind), ("GRU", Kind::Mmer));
     }
 }
