@@ -40,7 +40,7 @@ Examples:
   benchmark --agents tracerl,tracerl-notebook    other agents
   benchmark --env RepeatFirst-v0 --agents ppo,tracerl
                                                  one environment, without a plan file
-  benchmark --suite classic --quick              every environment, in minutes
+  benchmark --suite classic --quick              20 environments, in minutes
   benchmark --suite systems --quick              every algorithm that learns, in minutes
   benchmark --suite popgym --levels easy         the easy level of POPGym, 15M steps a task
   benchmark --experiments benchmark/experiments/length.toml

@@ -5,7 +5,7 @@
 pub enum Suite {
     /// The five experiments of the reference notebook.
     Notebook,
-    /// Every environment of the server, without GridMaze, BitFlip and ReachCell.
+    /// 20 environments: the memory tasks, bsuite's, the T-mazes, and ten of POPGym's.
     Classic,
     /// The memory sweeps of bsuite, scored as bsuite does.
     Bsuite,
