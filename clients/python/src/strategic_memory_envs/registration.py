@@ -18,6 +18,8 @@ from .errors import ProtocolError
 
 _SINGLE = "strategic_memory_envs:RemoteEnv"
 _VECTOR = "strategic_memory_envs:RemoteVectorEnv"
+# Before ids that are taken, such as Gymnasium's own Pendulum-v1.
+_NAMESPACE = "strategic-memory/"
 
 
 def catalogue(
@@ -66,27 +68,31 @@ def register_all(
 ) -> list[str]:
     """Registers all specs of a server and returns their ids. Existing registrations stay.
 
-    With `server`, environments with these ids are created on that server.
+    A spec whose id belongs to another environment, as Pendulum-v1 does to Gymnasium's, is
+    registered as strategic-memory/Pendulum-v1. With `server`, environments with these ids are
+    created on that server.
 
     Raises:
         ServerUnreachable, ServerProblem, ProtocolError: the server cannot be asked.
     """
     specs = catalogue(server, token=token, token_file=token_file)
-    for spec in specs:
-        _register(str(spec["id"]), spec.get("solved_threshold"), server)
-    return [str(spec["id"]) for spec in specs]
+    return [_register(str(spec["id"]), spec.get("solved_threshold"), server) for spec in specs]
 
 
-def _register(spec_id: str, reward_threshold: float | None, server: str | None) -> None:
-    if spec_id in gymnasium.registry:
-        return
+def _register(spec_id: str, reward_threshold: float | None, server: str | None) -> str:
+    taken = gymnasium.registry.get(spec_id)
+    is_ours = taken is None or taken.entry_point == _SINGLE
+    registered_id = spec_id if is_ours else _NAMESPACE + spec_id
+    if registered_id in gymnasium.registry:
+        return registered_id
     kwargs: dict[str, Any] = {"spec_id": spec_id}
     if server is not None:
         kwargs["server"] = server
     gymnasium.register(
-        spec_id,
+        registered_id,
         entry_point=_SINGLE,
         vector_entry_point=_VECTOR,
         reward_threshold=reward_threshold,
         kwargs=kwargs,
     )
+    return registered_id
