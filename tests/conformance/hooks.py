@@ -198,6 +198,9 @@ def fit_actions(body, case):
 def action_in(space, numbers):
     if space["type"] == "Discrete":
         return space["start"] + numbers[0] % space["n"]
+    if space["type"] == "Box":
+        low, high = space["low"], space["high"]
+        return [low + (high - low) * (numbers[i % len(numbers)] % 5) / 4 for i in range(math.prod(space["shape"]))]
     assert space["type"] == "MultiDiscrete", space
     return [numbers[i % len(numbers)] % n for i, n in enumerate(space["nvec"])]
 
