@@ -14,15 +14,14 @@
 use std::fmt::Debug;
 use std::marker::PhantomData;
 
-use env_protocol::{Bound, Dtype, Space};
+use env_protocol::Space;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::noise;
-use super::settings::{MAX_LENGTH, Settings};
-use super::states;
-use crate::kit::recording::parse;
-use crate::render::{Bar, Cell, Grid, Picture, Scene, Seen, Shape, Tone};
+use super::settings::{MAX_LENGTH, Settings, symmetric_box};
+use super::states::{self, Latent};
+use crate::render::{Bar, Picture, Scene, Seen, Shape, Tone};
 use crate::{Arguments, Draw, Draws, Environment, KwargsError, Pictured, Recorded, Transition};
 
 /// Greatest distance from the middle of the track, in metres.
@@ -188,14 +187,6 @@ fn scene(&[x, _, theta, _]: &State, push: Option<bool>) -> Scene {
         .shape(Shape::disc(hinge, 0.012), Tone::Agent)
 }
 
-#[derive(Deserialize)]
-struct Latent {
-    initial_state: State,
-    states: Vec<State>,
-    /// Of the two numbers of each observation.
-    noise: Option<Vec<[f64; 2]>>,
-}
-
 impl<V: Variant> Environment for CartPole<V> {
     type Element = f32;
     type Action = i64;
@@ -216,13 +207,7 @@ impl<V: Variant> Environment for CartPole<V> {
     }
 
     fn observation_space(&self) -> Space {
-        let most = V::most();
-        Space::Box {
-            shape: vec![most.len()],
-            dtype: Dtype::Float32,
-            low: Bound::Each(most.iter().map(|x| -x).collect()),
-            high: Bound::Each(most),
-        }
+        symmetric_box(V::most())
     }
 
     fn action_space(&self) -> Space {
@@ -294,14 +279,7 @@ impl<V: Variant> Pictured for CartPole<V> {
         let scene = scene(&self.state, push).hidden(!V::SHOWS_PLACE);
         let (steps, most) = (self.steps, self.max_episode_length);
         let picture = Picture::new().scene("", scene).grid(V::SHOWN, seen.grid());
-        let picture = match V::HIDDEN {
-            "" => picture,
-            names => {
-                let hidden = V::hidden(&self.state).into_iter();
-                let hidden = hidden.map(|number| Cell::number(number).tone(Tone::Hidden));
-                picture.grid(names, Grid::row(hidden))
-            }
-        };
+        let picture = states::show_hidden(picture, V::HIDDEN, V::hidden(&self.state));
         let picture = picture.bars(
             "",
             [Bar::remaining(
@@ -328,38 +306,27 @@ impl<V: Original> Recorded for CartPole<V> {
 
     const TOLERANCE_ULPS: u32 = 1;
 
-    /// `{"initial_state": [4], "states": [[4] an observation], "noise": [[2] an observation]}`, the
-    /// last one where there is noise.
     fn script(&self, latent: &Value) -> Result<Vec<Draw>, String> {
-        let latent: Latent = parse(latent)?;
-        let observations = latent.states.len();
-        let noise = noise::script(latent.noise, V::IS_NOISY, observations)?.into_iter();
-        let state = latent.initial_state.map(Draw::Number).into_iter();
-        Ok(state.chain(noise.take(1).flatten()).collect())
+        Latent::<State>::script(latent, V::IS_NOISY)
     }
 
     fn step_scripts(&self, latent: &Value) -> Result<Vec<Vec<Draw>>, String> {
-        let latent: Latent = parse(latent)?;
-        let noise = noise::script(latent.noise, V::IS_NOISY, latent.states.len())?;
-        Ok(noise.into_iter().skip(1).collect())
+        Latent::<State>::step_scripts(latent, V::IS_NOISY)
     }
 
     fn recorded_states(&self, latent: &Value) -> Result<Option<Vec<Self>>, String> {
-        let Latent {
-            initial_state,
-            states,
-            ..
-        } = parse(latent)?;
-        states::ensure_first(&states, &initial_state)?;
-        let states = states.into_iter().zip(0..).map(|(state, steps)| {
-            let mut there = CartPole {
-                state,
-                steps,
-                ..self.clone()
-            };
-            there.is_running = !there.has_fallen() && steps < self.max_episode_length;
-            there
-        });
+        let states = Latent::<State>::states(latent)?
+            .into_iter()
+            .zip(0..)
+            .map(|(state, steps)| {
+                let mut there = CartPole {
+                    state,
+                    steps,
+                    ..self.clone()
+                };
+                there.is_running = !there.has_fallen() && steps < self.max_episode_length;
+                there
+            });
         Ok(Some(states.collect()))
     }
 

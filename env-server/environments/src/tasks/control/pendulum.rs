@@ -18,11 +18,10 @@ use serde_json::Value;
 
 use super::motion::{DT, MAX_SPEED, MAX_TORQUE, State, advance, cost};
 use super::noise;
-use super::settings::{MAX_LENGTH, Settings};
-use super::states;
+use super::settings::{MAX_LENGTH, Settings, symmetric_box};
+use super::states::{self, Latent};
 use super::swing_up;
-use crate::kit::recording::parse;
-use crate::render::{Bar, Cell, Grid, Picture, Scene, Seen, Shape, Tone};
+use crate::render::{Bar, Picture, Scene, Seen, Shape, Tone};
 use crate::{Arguments, Draw, Draws, Environment, KwargsError, Pictured, Recorded, Transition};
 
 /// Observations and rewards of a variant.
@@ -125,14 +124,6 @@ fn scene(theta: f64, torque: Option<f32>) -> Scene {
     scene
 }
 
-#[derive(Deserialize)]
-struct Latent {
-    initial_state: State,
-    states: Vec<State>,
-    /// Of the two numbers of each observation.
-    noise: Option<Vec<[f64; 2]>>,
-}
-
 impl<V: Variant> Environment for Pendulum<V> {
     type Element = f32;
     type Action = f32;
@@ -152,13 +143,7 @@ impl<V: Variant> Environment for Pendulum<V> {
     }
 
     fn observation_space(&self) -> Space {
-        let most = V::most();
-        Space::Box {
-            shape: vec![most.len()],
-            dtype: Dtype::Float32,
-            low: Bound::Each(most.iter().map(|x| -x).collect()),
-            high: Bound::Each(most),
-        }
+        symmetric_box(V::most())
     }
 
     fn action_space(&self) -> Space {
@@ -225,14 +210,7 @@ impl<V: Variant> Pictured for Pendulum<V> {
         let torque = seen.action.map(|action| action[0]);
         let scene = scene(self.state[0], torque).hidden(V::IS_NOISY);
         let picture = Picture::new().scene("", scene).grid(V::SHOWN, seen.grid());
-        let picture = match V::HIDDEN {
-            "" => picture,
-            names => {
-                let hidden = V::hidden(&self.state).into_iter();
-                let hidden = hidden.map(|number| Cell::number(number).tone(Tone::Hidden));
-                picture.grid(names, Grid::row(hidden))
-            }
-        };
+        let picture = states::show_hidden(picture, V::HIDDEN, V::hidden(&self.state));
         let (remaining, most) = (self.remaining, self.max_episode_length);
         let left = Bar::remaining("steps left", u64::from(remaining), u64::from(most));
         let picture = picture.bars("", [left]);
@@ -251,30 +229,16 @@ impl<V: Original> Recorded for Pendulum<V> {
     /// The original squares with C's `pow`, whose last bit may be another.
     const REWARD_TOLERANCE: f64 = 1e-12;
 
-    /// `{"initial_state": [2], "states": [[2] an observation], "noise": [[2] an observation]}`, the
-    /// last one where there is noise.
     fn script(&self, latent: &Value) -> Result<Vec<Draw>, String> {
-        let latent: Latent = parse(latent)?;
-        let observations = latent.states.len();
-        let noise = noise::script(latent.noise, V::IS_NOISY, observations)?.into_iter();
-        let state = latent.initial_state.map(Draw::Number).into_iter();
-        Ok(state.chain(noise.take(1).flatten()).collect())
+        Latent::<State>::script(latent, V::IS_NOISY)
     }
 
     fn step_scripts(&self, latent: &Value) -> Result<Vec<Vec<Draw>>, String> {
-        let latent: Latent = parse(latent)?;
-        let noise = noise::script(latent.noise, V::IS_NOISY, latent.states.len())?;
-        Ok(noise.into_iter().skip(1).collect())
+        Latent::<State>::step_scripts(latent, V::IS_NOISY)
     }
 
     fn recorded_states(&self, latent: &Value) -> Result<Option<Vec<Self>>, String> {
-        let Latent {
-            initial_state,
-            states,
-            ..
-        } = parse(latent)?;
-        states::ensure_first(&states, &initial_state)?;
-        let states = states.into_iter().zip(0..);
+        let states = Latent::<State>::states(latent)?.into_iter().zip(0..);
         let states = states.map(|(state, steps)| Pendulum {
             state,
             remaining: self.max_episode_length.saturating_sub(steps),

@@ -1,6 +1,6 @@
 //! Settings of poles and pendulums, read from their arguments.
 
-use env_protocol::Parameter;
+use env_protocol::{Bound, Dtype, Parameter, Space};
 
 use crate::kit::arguments::required;
 use crate::{Arguments, KwargsError};
@@ -28,6 +28,16 @@ impl Settings {
             max_episode_length: required(name, arguments.natural(name)?)?,
             noise_sigma: None,
         })
+    }
+}
+
+/// Returns the space of observations whose numbers are at most so great, on either side of 0.
+pub(crate) fn symmetric_box(most: Vec<f64>) -> Space {
+    Space::Box {
+        shape: vec![most.len()],
+        dtype: Dtype::Float32,
+        low: Bound::Each(most.iter().map(|x| -x).collect()),
+        high: Bound::Each(most),
     }
 }
 
