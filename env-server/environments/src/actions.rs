@@ -4,7 +4,7 @@ use std::fmt;
 use std::iter;
 use std::ops::Range;
 
-use env_protocol::{Dtype, Space};
+use env_protocol::{Array, ArrayError, Dtype, Space};
 
 use crate::Element;
 
@@ -92,6 +92,18 @@ pub fn action_ranges(space: &Space) -> Vec<ActionRange> {
             ranges.collect()
         }
         other => panic!("actions must be integers or float32, not of {other:?}"),
+    }
+}
+
+/// Returns the numbers of actions as they are sent: in an array of float32 where the space is a
+/// `Box`, else of int64.
+///
+/// # Errors
+/// When they do not fill the shape.
+pub fn to_array(space: &Space, shape: Vec<usize>, actions: &[f64]) -> Result<Array, ArrayError> {
+    match space {
+        Space::Box { .. } => Array::from_f32(shape, actions.iter().map(|&x| x as f32).collect()),
+        _ => Array::from_i64(shape, actions.iter().map(|&x| x as i64).collect()),
     }
 }
 

@@ -4,6 +4,7 @@ use env_protocol::{
     Array, ArrayError, Data, Dtype, ErrorCode, ForkRequest, OperationKind, Problem, ResetRequest,
     RestoreRequest, Seed, Space, StepRequest, VectorResetRequest, VectorStepRequest,
 };
+use environments::actions::to_array;
 use environments::vector::Reset;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -209,10 +210,6 @@ impl Blueprint {
     /// # Errors
     /// When they do not fill the shape.
     pub(super) fn action_array(&self, actions: &[f64]) -> Result<Array, ArrayError> {
-        let shape = self.action_shape();
-        match self.has_real_actions() {
-            true => Array::from_f32(shape, actions.iter().map(|&x| x as f32).collect()),
-            false => Array::from_i64(shape, actions.iter().map(|&x| x as i64).collect()),
-        }
+        to_array(&self.spaces.action, self.action_shape(), actions)
     }
 }

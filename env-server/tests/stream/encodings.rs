@@ -7,7 +7,7 @@ use env_protocol::{
     VectorResetRequest, VectorStepReply, VectorStepRequest,
 };
 use env_server::{ServerConfig, app};
-use environments::actions::{ActionRange, action_ranges};
+use environments::actions::{ActionRange, action_ranges, to_array};
 use environments::vector::{Reset as ResetOperation, VectorEnvironment};
 use environments::{Arguments, registry};
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -86,15 +86,6 @@ fn actions(space: &Space, num_envs: usize, rng: &mut Xoshiro256PlusPlus) -> Vec<
     ranges.map(draw).collect()
 }
 
-/// Returns actions as they are sent.
-fn array(space: &Space, shape: Vec<usize>, actions: &[f64]) -> Array {
-    let array = match space {
-        Space::Box { .. } => Array::from_f32(shape, actions.iter().map(|&x| x as f32).collect()),
-        _ => Array::from_i64(shape, actions.iter().map(|&x| x as i64).collect()),
-    };
-    array.unwrap()
-}
-
 /// A way to play.
 enum Way<'a> {
     Http(&'a Router, Encoding),
@@ -158,7 +149,7 @@ impl Way<'_> {
                 seq = reply.seq;
             }
             let action = actions(&action_space, 1, &mut rng);
-            let action = array(&action_space, action_space.shape().unwrap(), &action);
+            let action = to_array(&action_space, action_space.shape().unwrap(), &action).unwrap();
             let body = StepRequest {
                 seq: Some(seq),
                 action,
@@ -199,7 +190,7 @@ impl Way<'_> {
             let mut shape = action_space.shape().unwrap();
             shape.insert(0, NUM_ENVS);
             let actions = actions(&action_space, NUM_ENVS, &mut rng);
-            let actions = array(&action_space, shape, &actions);
+            let actions = to_array(&action_space, shape, &actions).unwrap();
             let body = VectorStepRequest { seq: None, actions };
             let reply: VectorStepReply = self.call(StreamOp::Step, kind, env_id, &body).await;
             bits(&reply.observations, &space, &mut out);

@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use agent::evaluate::{Evaluation, Mode, Tally};
 use agent::seeds::{self, Role};
-use env_protocol::{Array, Dtype, Space};
-use environments::actions::{ActionRange, action_ranges};
+use env_protocol::{Dtype, Space};
+use environments::actions::{ActionRange, action_ranges, to_array};
 use rand::RngExt as _;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::Deserialize;
@@ -278,11 +278,7 @@ fn random_actions(
         })
         .collect();
     let shape = [&[lanes], &shape[..]].concat();
-    let actions = match dtype {
-        Dtype::Float32 => Array::from_f32(shape, drawn.iter().map(|&x| x as f32).collect()),
-        _ => Array::from_i64(shape, drawn.iter().map(|&x| x as i64).collect()),
-    };
-    let actions = actions.map_err(|error| error.to_string())?;
+    let actions = to_array(space, shape, &drawn).map_err(|error| error.to_string())?;
     serde_json::to_value(actions).map_err(|error| error.to_string())
 }
 
