@@ -4,6 +4,7 @@
 use agent::evaluate::Mode;
 use serde::Serialize;
 
+use super::markdown::table_line;
 use super::{comparison, popgym};
 use crate::error::Error;
 use crate::format::fixed;
@@ -157,11 +158,12 @@ fn cells(summary: &AgentSummary<'_>) -> [String; HEADER.len()] {
 }
 
 fn markdown_table(summaries: &[ExperimentSummary<'_>]) -> String {
-    let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
-    let mut text = line(&HEADER.map(str::to_owned));
+    let mut text = table_line(&HEADER.map(str::to_owned));
     text.push_str("|---|---|---:|---:|---|---:|---:|---|\n");
     for summary in rows(summaries) {
-        text.push_str(&line(&cells(summary).map(|cell| escape_markdown(&cell))));
+        text.push_str(&table_line(
+            &cells(summary).map(|cell| escape_markdown(&cell)),
+        ));
     }
     text
 }

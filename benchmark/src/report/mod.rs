@@ -9,6 +9,7 @@ mod grid;
 mod jobs;
 pub mod json;
 mod learning_curves;
+mod markdown;
 mod page;
 mod parts;
 pub mod popgym;

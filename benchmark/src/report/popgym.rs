@@ -3,6 +3,7 @@
 use agent::evaluate::Mode;
 use serde::Serialize;
 
+use super::markdown::{header_lines, table_line};
 use super::parts::Colours;
 use crate::format::fixed;
 use crate::plan::Plan;
@@ -42,10 +43,7 @@ struct SourceRow {
 /// Returns the section, if the run has rows with such a measure on tasks of the suite.
 pub fn section(summaries: &[ExperimentSummary<'_>], colours: &Colours) -> Option<Popgym> {
     let agents = &colours.names;
-    let tasks: Vec<TaskRow> = summaries
-        .iter()
-        .filter_map(|summary| task_row(summary, agents))
-        .collect();
+    let tasks = task_rows(summaries, agents);
     (!tasks.is_empty()).then(|| Popgym {
         agents: agents.clone(),
         tasks,
@@ -55,50 +53,31 @@ pub fn section(summaries: &[ExperimentSummary<'_>], colours: &Colours) -> Option
 
 /// Writes the tables of docs/popgym.md: our rows and the quoted ones, then final scores and controls.
 pub fn markdown(records: &[Record], plan: &Plan) -> String {
-    let summaries = summarize(records, plan);
     let agents: Vec<String> = plan.agents.iter().map(|row| row.name.clone()).collect();
-    let agents = &agents[..];
-    let tasks: Vec<TaskRow> = summaries
-        .iter()
-        .filter_map(|summary| task_row(summary, agents))
-        .collect();
-    let mut text = table(
-        &["task", "best recurrent, quoted"],
-        agents,
-        tasks
-            .iter()
-            .map(|row| (vec![&row.task, &row.best_recurrent], &row.cells)),
-    );
+    let tasks = task_rows(&summarize(records, plan), &agents);
+    let header = |first: &[&str]| {
+        let names = agents.iter().map(|name| format!("`{name}`"));
+        let first = first.iter().map(|&name| name.to_owned());
+        header_lines(&first.chain(names).collect::<Vec<_>>())
+    };
+    let mut text = header(&["task", "best recurrent, quoted"]);
+    for row in &tasks {
+        let first = [row.task.clone(), row.best_recurrent.clone()];
+        text += &table_line(&[&first, &row.cells[..]].concat());
+    }
     text.push('\n');
-    text += &table(
-        &["task"],
-        agents,
-        tasks.iter().map(|row| (vec![&row.task], &row.finals)),
-    );
+    text += &header(&["task"]);
+    for row in &tasks {
+        text += &table_line(&[std::slice::from_ref(&row.task), &row.finals[..]].concat());
+    }
     text
 }
 
-fn table<'a>(
-    first: &[&str],
-    agents: &[String],
-    rows: impl Iterator<Item = (Vec<&'a String>, &'a Vec<String>)>,
-) -> String {
-    let names = agents.iter().map(|name| format!("`{name}`"));
-    let header: Vec<String> = first
+fn task_rows(summaries: &[ExperimentSummary<'_>], agents: &[String]) -> Vec<TaskRow> {
+    let rows = summaries
         .iter()
-        .map(|&name| name.to_owned())
-        .chain(names)
-        .collect();
-    let mut text = format!(
-        "| {} |\n{}|\n",
-        header.join(" | "),
-        "|---".repeat(header.len())
-    );
-    for (fixed, cells) in rows {
-        let line: Vec<&str> = fixed.into_iter().chain(cells).map(String::as_str).collect();
-        text += &format!("| {} |\n", line.join(" | "));
-    }
-    text
+        .filter_map(|summary| task_row(summary, agents));
+    rows.collect()
 }
 
 fn sources() -> Vec<SourceRow> {

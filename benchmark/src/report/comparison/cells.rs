@@ -14,14 +14,3 @@ pub(super) fn anchor(agent: &AgentSummary<'_>) -> String {
 pub(super) fn linked(text: &str, agent: &AgentSummary<'_>) -> String {
     format!("[{text}](#{})", anchor(agent))
 }
-
-/// Writes the first two lines of a table.
-pub(super) fn header_lines(header: &[String]) -> String {
-    let rule = "|---".repeat(header.len());
-    format!("{}{rule}|\n", table_line(header))
-}
-
-/// Writes a line of a table.
-pub(super) fn table_line(cells: &[String]) -> String {
-    format!("| {} |\n", cells.join(" | "))
-}

@@ -9,7 +9,8 @@ use environments::registry;
 use rand::SeedableRng as _;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-use super::cells::{NOT_MEASURED, header_lines, linked, table_line};
+use super::super::markdown::{header_lines, table_line};
+use super::cells::{NOT_MEASURED, linked};
 use super::found::Comparison;
 use crate::format::fixed;
 use crate::plan::{AgentRow, Experiment, Shows};

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use agent::evaluate::Mode;
 
-use super::cells::{NOT_MEASURED, anchor, header_lines, table_line};
+use super::super::markdown::{header_lines, table_line};
+use super::cells::{NOT_MEASURED, anchor};
 use super::found::Comparison;
 use crate::format::compact;
 use crate::scores::summary::AgentSummary;

@@ -2,7 +2,8 @@
 
 use agent::evaluate::Mode;
 
-use super::cells::{NOT_MEASURED, header_lines, linked, table_line};
+use super::super::markdown::{header_lines, table_line};
+use super::cells::{NOT_MEASURED, linked};
 use super::found::Comparison;
 use crate::format::{compact, fixed, thousands};
 use crate::plan::{AgentRow, Experiment};
