@@ -78,10 +78,10 @@ impl RunStatistics {
     /// Counts a rollout. `is_judged`: whether its returns say how good the policy is; otherwise the task is not solved by
     /// them.
     pub(super) fn record(&mut self, rollout: &Rollout, is_judged: bool) {
-        self.timesteps += (rollout.steps * rollout.batch) as u64;
+        let steps = (rollout.steps * rollout.batch) as u64;
+        self.timesteps += steps;
         self.episodes += rollout.episodes.len() as u64;
         let returns = rollout.episodes.iter().map(|ended| ended.episode_return);
-        let steps = (rollout.steps * rollout.batch) as u64;
         self.epochs.record(steps, returns.clone());
         self.return_sum += returns.sum::<f64>();
         self.recent.extend(&rollout.episodes);

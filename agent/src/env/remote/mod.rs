@@ -3,7 +3,6 @@
 //! Each operation carries the `seq` that the server expects next. After any doubt (a refused connection, a lost reply, a
 //! 5xx) the same bytes are sent again with the same `seq`: a server that had applied them answers with its stored reply.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 use env_protocol::{
@@ -171,7 +170,7 @@ impl RemoteVectorEnv {
     fn post_all<B: Serialize, R: DeserializeOwned>(
         &mut self,
         operation: &str,
-        body: impl Fn(&Shard) -> B,
+        mut body: impl FnMut(&Shard) -> B,
         seq: impl Fn(&R) -> u64,
     ) -> Result<Vec<R>, EnvError> {
         let connection = &self.connection;
@@ -303,16 +302,15 @@ impl VectorEnv for RemoteVectorEnv {
     }
 
     fn step(&mut self, actions: &[Choice]) -> Result<StepReply, EnvError> {
-        let arrays = self.shards.iter().map(|shard| {
-            let array = self.actions(shard, actions)?;
-            Ok((shard.lanes.start, array))
-        });
-        let arrays: BTreeMap<usize, Array> = arrays.collect::<Result<_, EnvError>>()?;
+        let shards = self.shards.iter();
+        let arrays: Result<Vec<Array>, EnvError> =
+            shards.map(|shard| self.actions(shard, actions)).collect();
+        let mut arrays = arrays?.into_iter();
         let replies: Vec<VectorStepReply> = self.post_all(
             "step",
             |shard| VectorStepRequest {
                 seq: Some(shard.seq),
-                actions: arrays[&shard.lanes.start].clone(),
+                actions: arrays.next().expect("one for each shard"),
             },
             |reply: &VectorStepReply| reply.seq,
         )?;
