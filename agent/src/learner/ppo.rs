@@ -38,6 +38,9 @@ section! {
         clip_vloss: bool = false, |_| true, "true or false";
         /// Weight of the entropy bonus.
         ent_coef: f32 = 0.01, |&v| (0.0..=10.0).contains(&v), "0 to 10";
+        /// Let the weight of the entropy bonus fall linearly to 0 over the run.
+        #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
+        anneal_ent: bool = false, |_| true, "true or false";
         /// Weight of the value loss.
         vf_coef: f32 = 0.5, |&v| (0.0..=100.0).contains(&v), "0 to 100";
         /// Leave out the remaining epochs of an update once the approximate KL divergence passes this; 0 never does.
@@ -88,6 +91,25 @@ struct UpdateMetrics {
     optimizer_steps: usize,
 }
 
+/// What changes from update to update.
+#[derive(Clone, Copy)]
+struct Rates {
+    /// Adam's step size.
+    learning: f32,
+    /// Weight of the entropy bonus.
+    entropy: f32,
+}
+
+impl PpoUpdate {
+    /// Returns the weight of the entropy bonus when this share of the run is over, 0 to 1.
+    fn entropy_weight(&self, progress: f64) -> f32 {
+        match self.anneal_ent {
+            true => self.ent_coef * (1.0 - progress.min(1.0)) as f32,
+            false => self.ent_coef,
+        }
+    }
+}
+
 /// Targets of a rollout, constants for the gradient.
 struct Targets {
     advantages: Vec<f32>,
@@ -133,18 +155,21 @@ impl Ppo {
             ..UpdateMetrics::default()
         };
         let targets = targets(&hyper, self.gamma, rollout, rewards, &mut metrics);
-        let learning_rate = self.optimiser.rate(progress);
-        metrics.learning_rate = f64::from(learning_rate);
+        let rates = Rates {
+            learning: self.optimiser.rate(progress),
+            entropy: hyper.entropy_weight(progress),
+        };
+        metrics.learning_rate = f64::from(rates.learning);
         let mut lanes: Vec<usize> = (0..rollout.batch).collect();
         for _ in 0..hyper.update_epochs {
             if hyper.num_minibatches == 1 {
-                self.minibatch(policy, rollout, &targets, learning_rate, &mut metrics)?;
+                self.minibatch(policy, rollout, &targets, rates, &mut metrics)?;
             } else {
                 lanes.shuffle(rng);
                 for part in deal(&lanes, hyper.num_minibatches) {
                     let minibatch = rollout.lanes(part);
                     let targets = targets.lanes(rollout, part);
-                    self.minibatch(policy, &minibatch, &targets, learning_rate, &mut metrics)?;
+                    self.minibatch(policy, &minibatch, &targets, rates, &mut metrics)?;
                 }
             }
             let mean_kl = metrics.approx_kl / metrics.optimizer_steps as f64;
@@ -161,7 +186,7 @@ impl Ppo {
         policy: &mut Policy,
         rollout: &Rollout,
         targets: &Targets,
-        learning_rate: f32,
+        rates: Rates,
         metrics: &mut UpdateMetrics,
     ) -> Result<(), Diverged> {
         let hyper = &self.hyper;
@@ -185,7 +210,7 @@ impl Ppo {
         let coefficients = PpoCoefficients {
             clip_coef: hyper.clip_coef,
             clip_vloss: hyper.clip_vloss,
-            ent_coef: hyper.ent_coef,
+            ent_coef: rates.entropy,
             vf_coef: hyper.vf_coef,
         };
         let auxiliary = self.auxiliary.losses(&mut graph, &seen.features, rollout);
@@ -199,7 +224,7 @@ impl Ppo {
         let longest = self.optimiser.longest();
         let grad_norm = self
             .adam
-            .step(&mut policy.params, &gradients, learning_rate, longest);
+            .step(&mut policy.params, &gradients, rates.learning, longest);
         if !grad_norm.is_finite() || !value.is_finite() {
             return Err(Diverged {
                 loss: value,
@@ -390,6 +415,18 @@ impl UpdateMetrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_entropy_bonus_falls_if_it_is_to() {
+        let steady = PpoUpdate::default();
+        let falling = PpoUpdate {
+            anneal_ent: true,
+            ..steady.clone()
+        };
+        assert_eq!(steady.entropy_weight(0.75), 0.01);
+        assert_eq!(falling.entropy_weight(0.75), 0.0025);
+        assert_eq!(falling.entropy_weight(1.5), 0.0);
+    }
 
     #[test]
     fn minibatches_partition_the_lanes() {
