@@ -38,9 +38,8 @@ section! {
         clip_vloss: bool = false, |_| true, "true or false";
         /// Weight of the entropy bonus.
         ent_coef: f32 = 0.01, |&v| (0.0..=10.0).contains(&v), "0 to 10";
-        /// Let the weight of the entropy bonus fall linearly to 0 over the run.
-        #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
-        anneal_ent: bool = false, |_| true, "true or false";
+        /// Share of the run, at its end, over which the weight of the entropy bonus falls linearly to 0; 0 keeps it.
+        ent_anneal: f32 = 0.0, |&v| (0.0..=1.0).contains(&v), "0 to 1";
         /// Weight of the value loss.
         vf_coef: f32 = 0.5, |&v| (0.0..=100.0).contains(&v), "0 to 100";
         /// Leave out the remaining epochs of an update once the approximate KL divergence passes this; 0 never does.
@@ -103,8 +102,9 @@ struct Rates {
 impl PpoUpdate {
     /// Returns the weight of the entropy bonus when this share of the run is over, 0 to 1.
     fn entropy_weight(&self, progress: f64) -> f32 {
-        match self.anneal_ent {
-            true => self.ent_coef * (1.0 - progress.min(1.0)) as f32,
+        let left = (1.0 - progress.min(1.0)) as f32;
+        match left < self.ent_anneal {
+            true => self.ent_coef * left / self.ent_anneal,
             false => self.ent_coef,
         }
     }
@@ -419,13 +419,15 @@ mod tests {
     #[test]
     fn the_entropy_bonus_falls_if_it_is_to() {
         let steady = PpoUpdate::default();
-        let falling = PpoUpdate {
-            anneal_ent: true,
+        let falling = |ent_anneal| PpoUpdate {
+            ent_anneal,
             ..steady.clone()
         };
         assert_eq!(steady.entropy_weight(0.75), 0.01);
-        assert_eq!(falling.entropy_weight(0.75), 0.0025);
-        assert_eq!(falling.entropy_weight(1.5), 0.0);
+        assert_eq!(falling(1.0).entropy_weight(0.75), 0.0025);
+        assert_eq!(falling(0.5).entropy_weight(0.5), 0.01);
+        assert_eq!(falling(0.5).entropy_weight(0.75), 0.005);
+        assert_eq!(falling(0.5).entropy_weight(1.5), 0.0);
     }
 
     #[test]
