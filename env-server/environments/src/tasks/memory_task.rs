@@ -29,13 +29,12 @@ use serde_json::Value;
 use crate::kit::arguments::required;
 use crate::kit::recording::{Bit, ensure, parse};
 use crate::render::{Bar, Cell, Grid, Picture, Seen, Tone};
+use crate::tasks::delays;
 use crate::{
     Arguments, Catalogued, Draw, Draws, Environment, KwargsError, Pictured, Profile, Recorded,
     Transition,
 };
 
-/// Longest delay.
-pub const MAX_DELAY: u32 = 10_000_000;
 /// Most bits to give back.
 const MAX_BITS: u32 = 64;
 
@@ -152,29 +151,15 @@ impl MemoryTask {
 
 impl Catalogued for MemoryTask {
     fn profile() -> Profile {
-        let max = i64::from(MAX_DELAY);
+        let [delay, delay_min] =
+            delays::parameters("Actions in an episode; the last one is judged.", 4);
         Profile {
             id: "MemoryTask-v0",
             description: "Remember the bit shown first and answer with it `delay` actions later, \
                           past distractors. Delay 1 needs no memory.",
             parameters: vec![
-                Parameter::integer(
-                    "delay",
-                    "Actions in an episode; the last one is judged.",
-                    1,
-                    max,
-                    Some(4),
-                )
-                .resettable(),
-                Parameter::integer(
-                    "delay_min",
-                    "When less than `delay` (its default), each episode draws its delay \
-                     log-uniformly from `delay_min..=delay`.",
-                    1,
-                    max,
-                    None,
-                )
-                .resettable(),
+                delay,
+                delay_min,
                 Parameter::integer(
                     "difficulty",
                     "0: distractors are 0. 1: distractors are fair bits.",
@@ -232,12 +217,7 @@ impl Environment for MemoryTask {
     type Action = i64;
 
     fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
-        let delay = required("delay", arguments.natural("delay")?)?;
-        let delay_min = arguments.natural("delay_min")?.unwrap_or(delay);
-        if delay_min > delay {
-            let detail = format!("{delay_min} is greater than delay, which is {delay}");
-            return Err(KwargsError::new("delay_min", detail));
-        }
+        let [delay_min, delay] = delays::from_arguments(arguments)?;
         let num_bits = required("num_bits", arguments.natural("num_bits")?)?;
         Ok(MemoryTask {
             delay,
@@ -269,11 +249,7 @@ impl Environment for MemoryTask {
     /// Draws the episode's delay (only if there is a choice), the place of the cue (only if it is
     /// random), the targets, and the distractors.
     fn reset(&mut self, draws: &mut impl Draws, observation: &mut [f32]) {
-        let delay = if self.delay_min < self.delay {
-            draws.log_uniform(u64::from(self.delay_min), u64::from(self.delay)) as u32
-        } else {
-            self.delay
-        };
+        let delay = delays::draw(self.delay_min, self.delay, draws);
         self.remaining = delay + self.more_bits;
         self.before_cue = match self.has_random_cue {
             true => draws.below(u64::from(Self::cue_places(delay))) as u32,
@@ -324,11 +300,7 @@ impl Environment for MemoryTask {
             before_cue,
             ..
         } = *self;
-        if !(1 <= delay_min && delay_min <= delay && delay <= MAX_DELAY) {
-            return Err(format!(
-                "delay_min {delay_min} and delay {delay} are not in order between 1 and {MAX_DELAY}"
-            ));
-        }
+        delays::validate(delay_min, delay)?;
         if more_bits >= MAX_BITS || self.more_targets >> more_bits != 0 {
             return Err(format!("it cannot hold {} bits", u64::from(more_bits) + 1));
         }

@@ -2,6 +2,7 @@
 //!
 //! A new task is declared and listed here, and nowhere else.
 
+mod delays;
 pub mod memory_task;
 pub mod persistent_recall;
 
