@@ -24,7 +24,7 @@ use crate::memory::linear::shm::{Matrix, MemoryGate};
 use crate::memory::predictive::Predictive;
 use crate::memory::recurrent::rims::Modules;
 use crate::memory::sequence::Goal;
-use crate::memory::slots::{MemoryReader, MemoryScope, Steps};
+use crate::memory::slots::{MemoryController, MemoryReader, MemoryScope, Steps};
 use crate::memory::spatial::mvprop::{MapMemory, Planning};
 use crate::memory::spatial::neural_map::{Map, MapWrite};
 use crate::memory::{Network, Slots};
@@ -84,6 +84,27 @@ fn every_algorithm_keeps_the_contract() {
                     };
                 });
             }
+            for (memory_heads, age_phases, memory_controller, memory_scope) in [
+                (2, true, MemoryController::None, MemoryScope::Episode),
+                (3, false, MemoryController::Gru, MemoryScope::Episode),
+                (1, true, MemoryController::Gru, MemoryScope::Both),
+            ] {
+                check_memory_core(row.id, |hyper| {
+                    *steps(hyper) = Steps {
+                        memory_scope,
+                        memory_heads,
+                        age_phases,
+                        memory_controller,
+                        ..steps(hyper).clone()
+                    };
+                });
+            }
+            let reader = MemoryReader::Graph;
+            check_memory_core(row.id, |hyper| {
+                let steps = steps(hyper);
+                (steps.memory_heads, steps.memory_reader) = (2, reader);
+                (steps.memory_controller, steps.memory_compression) = (MemoryController::Gru, 1);
+            });
             for scope in [MemoryScope::Lifetime, MemoryScope::Both] {
                 check_memory_core(row.id, |hyper| steps(hyper).memory_scope = scope);
             }

@@ -1,5 +1,7 @@
 //! TraceRL: PPO with a memory of slots.
 
+use clap::ValueEnum;
+
 use super::algorithm::Algorithm;
 use super::defaults::{check_heads, learner};
 use super::family::Family;
@@ -11,7 +13,7 @@ use crate::learner::settings::Optimiser;
 use crate::memory::episodes;
 use crate::memory::episodes::with_episodes::WithEpisodes;
 use crate::memory::feedforward::Feedforward;
-use crate::memory::slots::{MemoryReader, MemoryScope, SlotMemory, Steps};
+use crate::memory::slots::{MemoryScope, SlotMemory, Steps};
 use crate::memory::{CoreContext, Slots};
 use crate::policy::decider::Decider;
 use crate::policy::outputs::Outputs;
@@ -72,13 +74,39 @@ fn relative_age(context: &CoreContext<'_>) -> bool {
 
 /// Checks that nothing is set about how steps are read, where none are kept.
 fn check_reading(steps: &Steps) -> Result<(), ConfigError> {
-    let setting = match (steps.memory_reader, steps.memory_compression) {
-        (MemoryReader::Attention, 0) => return Ok(()),
-        (MemoryReader::Attention, sums) => format!("memory_compression = {sums}"),
-        (MemoryReader::Transformer, _) => "memory_reader = transformer".to_owned(),
-        (MemoryReader::Graph, _) => "memory_reader = graph".to_owned(),
-    };
-    Err(ConfigError::ReadingWithoutSteps { setting })
+    let plain = Steps::default();
+    let settings = [
+        (
+            steps.memory_reader != plain.memory_reader,
+            format!("memory_reader = {}", name(steps.memory_reader)),
+        ),
+        (
+            steps.memory_compression != plain.memory_compression,
+            format!("memory_compression = {}", steps.memory_compression),
+        ),
+        (
+            steps.memory_heads != plain.memory_heads,
+            format!("memory_heads = {}", steps.memory_heads),
+        ),
+        (
+            steps.memory_controller != plain.memory_controller,
+            format!("memory_controller = {}", name(steps.memory_controller)),
+        ),
+        (
+            steps.age_phases != plain.age_phases,
+            format!("age_phases = {}", steps.age_phases),
+        ),
+    ];
+    match settings.into_iter().find(|(is_set, _)| *is_set) {
+        Some((_, setting)) => Err(ConfigError::ReadingWithoutSteps { setting }),
+        None => Ok(()),
+    }
+}
+
+/// The name of a choice, as it is set.
+fn name(choice: impl ValueEnum) -> String {
+    let value = choice.to_possible_value();
+    value.map_or_else(String::new, |value| value.get_name().to_owned())
 }
 
 /// Checks a memory of steps, of episodes, or of both.
@@ -100,6 +128,9 @@ fn check_steps(hyper: &mut Hyperparameters, overrides: &Overrides) -> Result<(),
         }
         steps.memory_score_coef = 0.0;
         check_reading(&steps)?;
+    }
+    if steps.age_phases && !steps.relative_age {
+        return Err(ConfigError::PhasesWithoutAges);
     }
     let Slots { max_entries, .. } = hyper.get();
     if steps.recent_entries > max_entries {

@@ -106,6 +106,9 @@ pub enum ConfigError {
         /// The setting, as NAME = VALUE.
         setting: String,
     },
+    /// Phases are those of an age.
+    #[error("age_phases = true has nothing to add to while relative_age = false: leave one of them out")]
+    PhasesWithoutAges,
     /// The latest steps are in the memory's own slots.
     #[error(
         "recent_entries = {recent_entries} is more than max_entries = {max_entries}: they are some of the memory's slots"

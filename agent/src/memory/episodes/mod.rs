@@ -13,7 +13,7 @@
 use std::collections::BTreeMap;
 
 use crate::memory::attention::episodic_transformer::Episodes;
-use crate::memory::attention::lag::{self, LagTerms};
+use crate::memory::attention::lag::{self, Ages, LagTerms};
 use crate::memory::attention::layer::{TransformerLayer, padded};
 use crate::memory::slots::retention;
 use crate::memory::{Array, CoreContext, Segment, SlotContents, Slots, State};
@@ -101,7 +101,11 @@ impl EpisodeMemory {
         let dim = hyper.mem_dim;
         let encoder = TransformerLayer::new("core.lifetime.encoder", HEADS, context);
         let CoreContext { params, rng, .. } = context;
-        let lag = LagTerms::new("core.lifetime.lag", query_size, relative_age, params, rng);
+        let ages = match relative_age {
+            true => Ages::Known,
+            false => Ages::Unknown,
+        };
+        let lag = LagTerms::new("core.lifetime.lag", query_size, ages, params, rng);
         let mut add = |name: &str, shape, init| {
             params.add(&format!("core.lifetime.{name}"), shape, init, rng)
         };

@@ -87,7 +87,8 @@ impl<C: Cell> Recurrent<C> {
         }
     }
 
-    fn run(
+    /// Runs the cell over rows of inputs `[T*B, input_size]`, whose lanes begin with this state.
+    pub(in crate::memory) fn run(
         &self,
         graph: &mut Graph<'_>,
         inputs: &[f32],

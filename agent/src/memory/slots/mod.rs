@@ -19,20 +19,27 @@ use rand::RngExt;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
 
-use self::reading::{Pool, Reading};
+use self::reading::{Asking, Pool, Reading};
 use self::retention::{OfferedEntries, Ring, fate};
+use self::controller::Controller;
+pub use self::controller::MemoryController;
+use self::head::{Head, joined, lag_of};
 pub use self::slot_layer::MemoryReader;
 use self::state::{Dropped, EMPTY, Offer, array};
 use self::summaries::Summaries;
 use self::write_time::{TIME_CONSTANTS, time_features};
 use crate::hyper::section::section;
-use crate::memory::attention::lag::{self, LagTerms};
+use crate::memory::attention::lag::{self, Ages};
 use crate::memory::{
     CoreContext, CoreStep, MemoryContents, MemoryCore, Network, Segment, Slots, State, Unrolled,
 };
-use crate::nn::{self, Activation, Graph, Init, ParamId, Params, ScoreTerms, Tensor};
+use crate::nn::{
+    self, Activation, AttentionRead, Graph, Init, ParamId, Params, ScoreTerms, Tensor,
+};
 use crate::onnx::StepGraph;
 
+mod controller;
+mod head;
 mod onnx;
 mod reading;
 pub(super) mod retention;
@@ -68,6 +75,9 @@ section! {
         /// Attend by how long ago an entry was written, too.
         #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
         relative_age: bool = true, |_| true, "true or false";
+        /// Tell one longer age from the next as well: with phases, as a transformer's positions have them.
+        #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
+        age_phases: bool = false, |_| true, "true or false; false without relative_age";
         /// Entries of the memory: `episode` (steps), `lifetime` (whole episodes with their outcome,
         /// and nothing within an episode), `both`.
         #[arg(value_name = "SCOPE")]
@@ -80,14 +90,31 @@ section! {
         memory_reader: MemoryReader = MemoryReader::Attention, |_| true, "attention, transformer or graph";
         /// Sums of dropped entries that are kept and read as further entries, each decaying at a rate of its own; 0 keeps none.
         memory_compression: usize = 0, |&v| v <= 8, "0 to 8";
+        /// Ways of asking the entries. The second looks at first for those like the present; the others learn from nothing.
+        memory_heads: usize = 1, |&v| (1..=8).contains(&v), "1 to 8";
+        /// A recurrent network of `hidden_size` units beside the slots, which asks them with what it holds: `none`, `gru`.
+        #[arg(value_name = "CONTROLLER", hide_possible_values = true)]
+        memory_controller: MemoryController = MemoryController::None, |_| true, "none or gru";
+    }
+}
+
+impl Steps {
+    /// What the ages of entries say to a reader.
+    pub fn ages(&self) -> Ages {
+        match (self.relative_age, self.age_phases) {
+            (false, _) => Ages::Unknown,
+            (true, false) => Ages::Known,
+            (true, true) => Ages::WithPhases,
+        }
     }
 }
 
 /// A memory of slots with learned retention and retrieval.
 pub struct SlotMemory {
     embed: (ParamId, ParamId),
-    query: ParamId,
-    lag: LagTerms,
+    heads: Vec<Head>,
+    /// Whether ages have phases.
+    has_phases: bool,
     null: ParamId,
     usefulness: (ParamId, ParamId),
     output: (ParamId, ParamId),
@@ -101,6 +128,7 @@ pub struct SlotMemory {
     retention_coef: f32,
     score_coef: f32,
     reading: Reading,
+    controller: Option<Controller>,
 }
 
 impl SlotMemory {
@@ -109,6 +137,9 @@ impl SlotMemory {
         let (hyper, steps) = (context.hyper.get::<Slots>(), context.hyper.get::<Steps>());
         let hidden = context.hyper.get::<Network>().hidden_size;
         let (inputs, dim) = (context.input_size, hyper.mem_dim);
+        let controller = Controller::new(steps.memory_controller, context);
+        // What the present asks with: its embedding and what the controller holds.
+        let present = dim + controller.as_ref().map_or(0, Controller::size);
         let CoreContext { params, rng, .. } = &mut *context;
         let wide = Init::Orthogonal {
             gain: std::f32::consts::SQRT_2,
@@ -122,13 +153,9 @@ impl SlotMemory {
             ),
             params.add("core.embed.bias", (1, dim), Init::Zeros, rng),
         );
-        let query = params.add(
-            "core.query.weight",
-            (dim, dim),
-            Init::Orthogonal { gain: 1.0 },
-            rng,
-        );
-        let lag = LagTerms::new("core.lag", dim, steps.relative_age, params, rng);
+        let heads = (0..steps.memory_heads).map(|number| Head::new(number, present, context));
+        let heads: Vec<Head> = heads.collect();
+        let CoreContext { params, rng, .. } = &mut *context;
         let null = params.add("core.null", (1, dim), Init::Zeros, rng);
         let usefulness = (
             params.add(
@@ -140,13 +167,13 @@ impl SlotMemory {
             params.add("core.usefulness.bias", (1, 1), Init::Zeros, rng),
         );
         let output = (
-            params.add("core.output.weight", (2 * dim, hidden), wide, rng),
+            params.add("core.output.weight", (heads.len() * dim + present, hidden), wide, rng),
             params.add("core.output.bias", (1, hidden), Init::Zeros, rng),
         );
         Self {
             embed,
-            query,
-            lag,
+            heads,
+            has_phases: steps.ages() == Ages::WithPhases,
             null,
             usefulness,
             output,
@@ -159,6 +186,7 @@ impl SlotMemory {
             retention_coef: hyper.memory_retention_coef,
             score_coef: steps.memory_score_coef,
             reading: Reading::new(steps.memory_reader, steps.memory_compression, context),
+            controller,
         }
     }
 
@@ -198,14 +226,32 @@ impl SlotMemory {
         })
     }
 
-    fn features(&self, graph: &mut Graph<'_>, readout: &Tensor, embedding: &Tensor) -> Tensor {
-        let both = graph.concat_cols(&[readout, embedding]);
+    /// What the present asks with: its embedding, and what the controller holds.
+    fn present(&self, graph: &mut Graph<'_>, embedding: &Tensor, held: Option<Tensor>) -> Tensor {
+        match held {
+            Some(held) => graph.concat_cols(&[embedding, &held]),
+            None => embedding.clone(),
+        }
+    }
+
+    /// What the present looks for an age with: `[rows, …]`, and the phases of these steps of its episodes where they count.
+    fn dated(&self, graph: &mut Graph<'_>, present: &Tensor, ages: &[f32]) -> Tensor {
+        if !self.has_phases {
+            return present.clone();
+        }
+        let phases = ages.iter().flat_map(|&age| lag::phases_of(age)).copied();
+        let phases = graph.constant(phases.collect(), (ages.len(), lag::PHASES));
+        graph.concat_cols(&[present, &phases])
+    }
+
+    fn features(&self, graph: &mut Graph<'_>, readout: &Tensor, present: &Tensor) -> Tensor {
+        let both = graph.concat_cols(&[readout, present]);
         graph.linear(&both, self.output.0, Some(self.output.1), Activation::Tanh)
     }
 
     /// Attention of every lane over its slots: readout `[batch, mem_dim]`; the weights go into the state.
-    fn read(&self, graph: &mut Graph<'_>, state: &mut State, embedding: &Tensor) -> Tensor {
-        let query = graph.linear(embedding, self.query, None, Activation::Identity);
+    fn read(&self, graph: &mut Graph<'_>, state: &mut State, present: &Tensor) -> Tensor {
+        let dated = self.dated(graph, present, &state.arrays[array::AGE].data);
         let width = self.slots + 1;
         let mut index = Vec::with_capacity(state.rows() * width);
         for (lane, written) in state.arrays[array::WRITTEN]
@@ -221,36 +267,36 @@ impl SlotMemory {
                     .map(|(entry, &step)| if step == EMPTY { -1 } else { entry }),
             );
         }
-        let lags = || {
-            let ages = &state.arrays[array::AGE].data;
-            let written = state.arrays[array::WRITTEN].data.chunks_exact(self.slots);
-            let mut lags = Vec::with_capacity(index.len());
-            for (&age, written) in ages.iter().zip(written) {
-                lags.push(lag::NONE);
-                lags.extend(written.iter().map(|&step| lag_of(age, step)));
-            }
-            lags
-        };
+        let ages = &state.arrays[array::AGE].data;
+        let written = state.arrays[array::WRITTEN].data.chunks_exact(self.slots);
+        let mut lags = Vec::with_capacity(index.len());
+        for (&age, written) in ages.iter().zip(written) {
+            lags.push(lag::NONE);
+            lags.extend(written.iter().map(|&step| lag_of(age, step)));
+        }
         let table = &state.arrays[array::EMBEDDING].data;
         let gates = &state.arrays[array::GATE].data[..];
-        let (readout, weights) = if self.reading.is_of_slots_alone() {
-            let lags = self.lag.scores(graph, embedding, lags);
-            let terms = ScoreTerms {
-                entry: self.learn_retention.then_some(gates),
-                slot: lags.as_ref().map(nn::values),
+        let read = if self.reading.is_of_slots_alone() {
+            let rows = state.rows();
+            let mut read = |head: &Head| {
+                let ask = head.ask(graph, present, &dated, &lags);
+                let terms = ScoreTerms {
+                    entry: self.learn_retention.then_some(gates),
+                    slot: ask.lags.as_ref().map(nn::values),
+                };
+                let (readout, weights) = nn::attend(&ask.query, (table, table), terms, &index, 1);
+                let readout = graph.constant(readout, (rows, self.mem_dim));
+                AttentionRead { readout, weights }
             };
-            let (readout, weights) = nn::attend(&query, (table, table), terms, &index, 1);
-            (
-                graph.constant(readout, (state.rows(), self.mem_dim)),
-                weights,
-            )
+            let reads = self.heads.iter().map(&mut read).collect();
+            joined(graph, reads)
         } else {
             let pool = Pool {
                 entries: graph.constant(table.clone(), (gates.len(), self.mem_dim)),
                 gates: self
                     .learn_retention
                     .then(|| graph.constant(gates.to_vec(), (gates.len(), 1))),
-                lags: lags(),
+                lags,
                 index,
                 times: state.arrays[array::WRITTEN].data.clone(),
             };
@@ -258,16 +304,15 @@ impl SlotMemory {
                 Some(_) => &state.arrays[array::SUMMARIES].data[..],
                 None => &[],
             };
-            let ask = (&query, embedding, &self.lag, self.null);
-            let read = self.reading.read(graph, ask, pool, sums);
-            (read.readout, read.weights)
+            let ask = Asking { heads: &self.heads, present, dated: &dated, null: self.null };
+            self.reading.read(graph, ask, pool, sums)
         };
-        for (lane, weights) in weights.chunks_exact(width).enumerate() {
+        for (lane, weights) in read.weights.chunks_exact(width).enumerate() {
             state.arrays[array::ATTENTION]
                 .row_mut(lane)
                 .copy_from_slice(&weights[1..]);
         }
-        readout
+        read.readout
     }
 
     /// Where each row's slots lie in the pool of a segment (null, carried entries, rows): `[T*B, slots + 1]`, null
@@ -330,6 +375,14 @@ impl SlotMemory {
         if self.reading.summaries.is_some() {
             state.arrays[array::SUMMARIES].row_mut(lane).fill(0.0);
         }
+        if self.controller.is_some() {
+            state.arrays[self.controller_array()].row_mut(lane).fill(0.0);
+        }
+    }
+
+    /// The index of the controller's state among the arrays.
+    fn controller_array(&self) -> usize {
+        array::SUMMARIES + usize::from(self.reading.summaries.is_some())
     }
 
     /// Adds what a write is about to drop to the lane's sums; returns where learning finds it, -1 if nothing is dropped. A
@@ -432,14 +485,6 @@ impl SlotMemory {
     }
 }
 
-/// How old an entry is that was written at a step of the episode, as [`LagTerms::scores`] takes it.
-fn lag_of(age: f32, written: f32) -> i32 {
-    match written == EMPTY {
-        true => lag::NONE,
-        false => lag::index(age - written),
-    }
-}
-
 /// A standard Gumbel variable: the race for the largest `u + g` picks entries in proportion to `exp(u)`.
 fn gumbel(rng: &mut Xoshiro256PlusPlus) -> f32 {
     let uniform: f64 = rng.random_range(f64::MIN_POSITIVE..1.0);
@@ -457,7 +502,11 @@ impl MemoryCore for SlotMemory {
 
     fn initial_state(&self, batch: usize) -> State {
         let sums = self.reading.summaries.as_ref().map_or(0, Summaries::width);
-        state::initial_state(batch, self.slots, self.input_size, self.mem_dim, sums)
+        let mut state = state::initial_state(batch, self.slots, self.input_size, self.mem_dim, sums);
+        if let Some(controller) = &self.controller {
+            state.arrays.extend(controller.initial_state(batch).arrays);
+        }
+        state
     }
 
     fn step(
@@ -477,8 +526,13 @@ impl MemoryCore for SlotMemory {
         }
         let ages = state.arrays[array::AGE].data.iter().copied();
         let embedding = self.embed(&mut graph, inputs, ages);
-        let readout = self.read(&mut graph, state, &embedding);
-        let features = self.features(&mut graph, &readout, &embedding);
+        let held = self.controller.as_ref().map(|controller| {
+            let array = &mut state.arrays[self.controller_array()];
+            controller.step(&mut graph, inputs, starts, array)
+        });
+        let present = self.present(&mut graph, &embedding, held);
+        let readout = self.read(&mut graph, state, &present);
+        let features = self.features(&mut graph, &readout, &present);
         let scores = self.usefulness(&mut graph, &embedding);
         let gates = graph.activate(&scores, Activation::LogSigmoid);
 
@@ -557,25 +611,34 @@ impl MemoryCore for SlotMemory {
         let pool = graph.concat_rows(&[&null, &entries]);
         let index = self.pool_index(segment, carried);
         debug_assert_eq!(index.len(), rows * (self.slots + 1));
-        let query = graph.linear(&embedding, self.query, None, Activation::Identity);
-        let lags = || self.pool_lags(segment, &ages);
+        let held = self.controller.as_ref().map(|controller| {
+            let array = &segment.initial_state.arrays[self.controller_array()];
+            controller.unroll(graph, segment, array)
+        });
+        let present = self.present(graph, &embedding, held);
+        let dated = self.dated(graph, &present, &ages);
+        let lags = self.pool_lags(segment, &ages);
         let read = if self.reading.is_of_slots_alone() {
-            let lags = self.lag.scores(graph, &embedding, lags);
-            let terms = ScoreTerms {
-                entry: gates.as_ref(),
-                slot: lags.as_ref(),
+            let mut read = |head: &Head| {
+                let ask = head.ask(graph, &present, &dated, &lags);
+                let terms = ScoreTerms {
+                    entry: gates.as_ref(),
+                    slot: ask.lags.as_ref(),
+                };
+                graph.attention_read(&ask.query, &pool, &pool, terms, &index, 1)
             };
-            graph.attention_read(&query, &pool, &pool, terms, &index, 1)
+            let reads = self.heads.iter().map(&mut read).collect();
+            joined(graph, reads)
         } else {
             let pool = Pool {
                 entries: pool,
                 gates,
                 index: index.clone(),
-                lags: lags(),
+                lags,
                 times: self.pool_times(segment, &ages),
             };
             let sums = self.sums(segment, &ages);
-            let ask = (&query, &embedding, &self.lag, self.null);
+            let ask = Asking { heads: &self.heads, present: &present, dated: &dated, null: self.null };
             self.reading.read(graph, ask, pool, &sums)
         };
         let losses = if self.learn_retention {
@@ -584,7 +647,7 @@ impl MemoryCore for SlotMemory {
             Vec::new()
         };
         Unrolled {
-            features: self.features(graph, &read.readout, &embedding),
+            features: self.features(graph, &read.readout, &present),
             critic_features: None,
             losses,
         }
@@ -633,11 +696,11 @@ impl MemoryCore for SlotMemory {
         step: &mut StepGraph<'_>,
         inputs: &crate::onnx::Value,
     ) -> Result<crate::onnx::Value, &'static str> {
-        match self.reading.is_of_slots_alone() {
+        match self.reading.is_of_slots_alone() && self.controller.is_none() {
             true => Ok(self.step_graph(step, inputs)),
-            false => {
-                Err("only memory_reader = attention with memory_compression = 0 has a form there")
-            }
+            false => Err(
+                "only memory_reader = attention with memory_compression = 0 and memory_controller = none has a form there",
+            ),
         }
     }
 

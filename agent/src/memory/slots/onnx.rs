@@ -2,6 +2,7 @@
 //! slot, as in the state.
 
 use super::SlotMemory;
+use super::head::Head;
 use super::write_time::TIME_CONSTANTS;
 use crate::memory::attention::lag;
 use crate::onnx::{Attribute, StepGraph, Value};
@@ -42,13 +43,17 @@ impl SlotMemory {
             gates: self
                 .learn_retention
                 .then(|| step.state("gate", &[slots], "log sigmoid of each entry's usefulness")),
-            written: self.lag.weight().map(|_| {
+            written: self.heads[0].lag.weight().map(|_| {
                 let doc = "step of the episode at which each entry was written";
                 step.state("written", &[slots], doc)
             }),
         };
-        let readout = self.attended(step, &embedding, &held);
-        let both = step.graph.concat(&[&readout, &embedding]);
+        let heads = self.heads.iter();
+        let mut both: Vec<Value> = heads
+            .map(|head| self.attended(step, head, &embedding, &held))
+            .collect();
+        both.push(embedding.clone());
+        let both = step.graph.concat(&both.iter().collect::<Vec<_>>());
         let features = step.linear(&both, self.output);
         let features = step.graph.op("Tanh", &[&features]);
 
@@ -96,10 +101,16 @@ impl SlotMemory {
     }
 
     /// Returns the readout `[batch, mem_dim]` of attention over the null slot and the filled slots.
-    fn attended(&self, step: &mut StepGraph<'_>, embedding: &Value, held: &Held) -> Value {
+    fn attended(
+        &self,
+        step: &mut StepGraph<'_>,
+        head: &Head,
+        embedding: &Value,
+        held: &Held,
+    ) -> Value {
         let (slots, dim) = (self.slots, self.mem_dim);
-        let lags = self.lag_scores(step, embedding, held);
-        let (query, null) = (step.param(self.query), step.param(self.null));
+        let lags = self.lag_scores(step, head, embedding, held);
+        let (query, null) = (step.param(head.query), step.param(self.null));
         let graph = &mut step.graph;
         let query = graph.op("MatMul", &[embedding, &query]);
         let scale = graph.floats(&[1], &[1.0 / (dim as f32).sqrt()]);
@@ -132,10 +143,11 @@ impl SlotMemory {
     fn lag_scores(
         &self,
         step: &mut StepGraph<'_>,
+        head: &Head,
         embedding: &Value,
         held: &Held,
     ) -> Option<Value> {
-        let weight = step.param(self.lag.weight()?);
+        let weight = step.param(head.lag.weight()?);
         let age = step.age();
         let graph = &mut step.graph;
         let lags = graph.op("Sub", &[&age, held.written.as_ref()?]);
@@ -145,10 +157,22 @@ impl SlotMemory {
         let lags = graph.op("Max", &[&lags, &least]);
         let lags = graph.op("Min", &[&lags, &most]);
         let lags = graph.node("Cast", &[&lags], vec![Attribute::Int("to", INT64)]);
-        let table = graph.floats(&[lag::LONGEST + 1, lag::FEATURES], &lag::TABLE);
+        let table = head.lag.table();
+        let width = table.len() / (lag::LONGEST + 1);
+        let table = graph.floats(&[lag::LONGEST + 1, width], table);
         let features = graph.op("Gather", &[&table, &lags]);
-        let wanted = graph.op("MatMul", &[embedding, &weight]);
-        let wanted = graph.reshape(&wanted, &[lag::FEATURES, 1]);
+        let mut dated = embedding.clone();
+        if self.has_phases {
+            let cycle = graph.floats(&[1], &[lag::CYCLE as f32]);
+            let of_cycle = graph.node("Mod", &[&age, &cycle], vec![Attribute::Int("fmod", 1)]);
+            let of_cycle = graph.node("Cast", &[&of_cycle], vec![Attribute::Int("to", INT64)]);
+            let phases = graph.floats(&[lag::CYCLE, lag::PHASES], &lag::CYCLE_TABLE);
+            let phases = graph.op("Gather", &[&phases, &of_cycle]);
+            let phases = graph.reshape(&phases, &[lag::PHASES]);
+            dated = graph.concat(&[embedding, &phases]);
+        }
+        let wanted = graph.op("MatMul", &[&dated, &weight]);
+        let wanted = graph.reshape(&wanted, &[width, 1]);
         let scores = graph.op("MatMul", &[&features, &wanted]);
         Some(graph.reshape(&scores, &[self.slots]))
     }

@@ -1,11 +1,12 @@
 //! Reading more than the slots as they are: sums of dropped entries as further entries, and a layer in which entries attend
 //! to each other.
 
+use super::head::{Head, joined};
 use super::slot_layer::{MemoryReader, SlotLayer, TIMELESS};
 use super::state::EMPTY;
 use super::summaries::Summaries;
 use crate::memory::CoreContext;
-use crate::memory::attention::lag::{self, LagTerms};
+use crate::memory::attention::lag;
 use crate::nn::{AttentionRead, Graph, ParamId, ScoreTerms, Tensor, values};
 
 /// The entries that the rows of a read attend to.
@@ -20,6 +21,19 @@ pub struct Pool {
     pub lags: Vec<i32>,
     /// When each was written, without the null slot: `[rows, width - 1]`.
     pub times: Vec<f32>,
+}
+
+/// Who asks the entries.
+#[derive(Clone, Copy)]
+pub struct Asking<'a> {
+    /// The heads.
+    pub heads: &'a [Head],
+    /// The present, `[rows, …]`.
+    pub present: &'a Tensor,
+    /// The same, with its phases where they count.
+    pub dated: &'a Tensor,
+    /// The null slot's embedding.
+    pub null: ParamId,
 }
 
 impl Pool {
@@ -104,12 +118,11 @@ impl Reading {
         self.layer.is_none() && self.summaries.is_none()
     }
 
-    /// Reads a pool together with sums `[rows, count, sum_size]`, for the present's queries and embeddings `[rows, mem_dim]`,
-    /// with the terms of lags and the null slot. The weights are those of the null slot and of the slots.
+    /// Reads a pool together with sums `[rows, count, sum_size]`. The weights are those of the null slot and of the slots.
     pub fn read(
         &self,
         graph: &mut Graph<'_>,
-        (query, embedding, lag, null): (&Tensor, &Tensor, &LagTerms, ParamId),
+        asking: Asking<'_>,
         mut pool: Pool,
         sums: &[f32],
     ) -> AttentionRead {
@@ -121,22 +134,26 @@ impl Reading {
             pool.extend(graph, &embedded, &filled, summaries.count());
         }
         if let Some(layer) = &self.layer {
-            let null = graph.param(null);
+            let null = graph.param(asking.null);
             pool.pass(graph, &null, |graph, entries, times, width| {
                 layer.pass(graph, entries, times, width)
             });
         }
-        let lags = lag.scores(graph, embedding, || pool.lags);
-        let terms = ScoreTerms {
-            entry: pool.gates.as_ref(),
-            slot: lags.as_ref(),
-        };
         let (entries, index) = (&pool.entries, &pool.index);
-        let read = graph.attention_read(query, entries, entries, terms, index, 1);
-        let wide = read.weights.chunks_exact(index.len() / rows);
-        AttentionRead {
-            weights: wide.flat_map(|row| &row[..width]).copied().collect(),
-            readout: read.readout,
-        }
+        let mut read = |head: &Head| {
+            let ask = head.ask(graph, asking.present, asking.dated, &pool.lags);
+            let terms = ScoreTerms {
+                entry: pool.gates.as_ref(),
+                slot: ask.lags.as_ref(),
+            };
+            let read = graph.attention_read(&ask.query, entries, entries, terms, index, 1);
+            let wide = read.weights.chunks_exact(index.len() / rows);
+            AttentionRead {
+                weights: wide.flat_map(|row| &row[..width]).copied().collect(),
+                readout: read.readout,
+            }
+        };
+        let reads = asking.heads.iter().map(&mut read).collect();
+        joined(graph, reads)
     }
 }
