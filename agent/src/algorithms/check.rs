@@ -84,27 +84,6 @@ fn every_algorithm_keeps_the_contract() {
                     };
                 });
             }
-            for (memory_heads, age_phases, memory_controller, memory_scope) in [
-                (2, true, MemoryController::None, MemoryScope::Episode),
-                (3, false, MemoryController::Gru, MemoryScope::Episode),
-                (1, true, MemoryController::Gru, MemoryScope::Both),
-            ] {
-                check_memory_core(row.id, |hyper| {
-                    *steps(hyper) = Steps {
-                        memory_scope,
-                        memory_heads,
-                        age_phases,
-                        memory_controller,
-                        ..steps(hyper).clone()
-                    };
-                });
-            }
-            let reader = MemoryReader::Graph;
-            check_memory_core(row.id, |hyper| {
-                let steps = steps(hyper);
-                (steps.memory_heads, steps.memory_reader) = (2, reader);
-                (steps.memory_controller, steps.memory_compression) = (MemoryController::Gru, 1);
-            });
             for scope in [MemoryScope::Lifetime, MemoryScope::Both] {
                 check_memory_core(row.id, |hyper| steps(hyper).memory_scope = scope);
             }
@@ -117,6 +96,36 @@ fn every_algorithm_keeps_the_contract() {
             check_memory_core(row.id, |hyper| map(hyper).egocentric = true);
             check_memory_core(row.id, |hyper| map(hyper).map_write = MapWrite::Plain);
         }
+    }
+}
+
+/// Heads, phases and a controller, with and without what else reads a memory of steps.
+#[test]
+fn every_way_of_asking_keeps_the_contract() {
+    for row in algorithms::learners() {
+        if !(row.defaults)().has::<Steps>() {
+            continue;
+        }
+        for (memory_heads, age_phases, memory_controller, memory_scope) in [
+            (2, true, MemoryController::None, MemoryScope::Episode),
+            (3, false, MemoryController::Gru, MemoryScope::Episode),
+            (1, true, MemoryController::Gru, MemoryScope::Both),
+        ] {
+            check_memory_core(row.id, |hyper| {
+                *steps(hyper) = Steps {
+                    memory_scope,
+                    memory_heads,
+                    age_phases,
+                    memory_controller,
+                    ..steps(hyper).clone()
+                };
+            });
+        }
+        check_memory_core(row.id, |hyper| {
+            let steps = steps(hyper);
+            (steps.memory_heads, steps.memory_reader) = (2, MemoryReader::Graph);
+            (steps.memory_controller, steps.memory_compression) = (MemoryController::Gru, 1);
+        });
     }
 }
 

@@ -107,7 +107,9 @@ pub enum ConfigError {
         setting: String,
     },
     /// Phases are those of an age.
-    #[error("age_phases = true has nothing to add to while relative_age = false: leave one of them out")]
+    #[error(
+        "age_phases = true has nothing to add to while relative_age = false: leave one of them out"
+    )]
     PhasesWithoutAges,
     /// The latest steps are in the memory's own slots.
     #[error(

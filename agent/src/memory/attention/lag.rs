@@ -48,7 +48,8 @@ fn ages(lag: usize) -> impl Iterator<Item = f32> {
 }
 
 /// The phases of each step of a cycle: `[CYCLE, PHASES]`.
-pub static CYCLE_TABLE: LazyLock<Vec<f32>> = LazyLock::new(|| (0..CYCLE).flat_map(phases).collect());
+pub static CYCLE_TABLE: LazyLock<Vec<f32>> =
+    LazyLock::new(|| (0..CYCLE).flat_map(phases).collect());
 
 /// Cosine and sine of a step in each period (Vaswani et al. 2017, arXiv:1706.03762, section 3.5). A weighted sum of a lag's
 /// phases peaks at the lag whose own phases are the weights, and those of "so many steps before the middle of the episode"
@@ -176,7 +177,9 @@ mod tests {
         };
         for wanted in [9, 64, 103] {
             let others = (0..CYCLE).filter(|&lag| lag != wanted);
-            let nearest = others.map(|lag| score(wanted, lag)).fold(f32::MIN, f32::max);
+            let nearest = others
+                .map(|lag| score(wanted, lag))
+                .fold(f32::MIN, f32::max);
             assert!(score(wanted, wanted) - nearest > 2.0, "{wanted}: {nearest}");
         }
     }

@@ -1,8 +1,8 @@
 //! Heads: ways of asking the entries of a memory.
 
+use super::Steps;
 use super::state::EMPTY;
 use crate::memory::attention::lag::{self, Ages, LagTerms};
-use super::Steps;
 use crate::memory::{CoreContext, Slots};
 use crate::nn::{Activation, AttentionRead, Graph, Init, ParamId, Tensor};
 

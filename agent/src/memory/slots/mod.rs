@@ -19,11 +19,11 @@ use rand::RngExt;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
 
-use self::reading::{Asking, Pool, Reading};
-use self::retention::{OfferedEntries, Ring, fate};
 use self::controller::Controller;
 pub use self::controller::MemoryController;
 use self::head::{Head, joined, lag_of};
+use self::reading::{Asking, Pool, Reading};
+use self::retention::{OfferedEntries, Ring, fate};
 pub use self::slot_layer::MemoryReader;
 use self::state::{Dropped, EMPTY, Offer, array};
 use self::summaries::Summaries;
@@ -167,7 +167,12 @@ impl SlotMemory {
             params.add("core.usefulness.bias", (1, 1), Init::Zeros, rng),
         );
         let output = (
-            params.add("core.output.weight", (heads.len() * dim + present, hidden), wide, rng),
+            params.add(
+                "core.output.weight",
+                (heads.len() * dim + present, hidden),
+                wide,
+                rng,
+            ),
             params.add("core.output.bias", (1, hidden), Init::Zeros, rng),
         );
         Self {
@@ -232,6 +237,20 @@ impl SlotMemory {
             Some(held) => graph.concat_cols(&[embedding, &held]),
             None => embedding.clone(),
         }
+    }
+
+    /// What the present of every row of a segment asks with.
+    fn present_of(
+        &self,
+        graph: &mut Graph<'_>,
+        segment: &Segment<'_>,
+        embedding: &Tensor,
+    ) -> Tensor {
+        let held = self.controller.as_ref().map(|controller| {
+            let array = &segment.initial_state.arrays[self.controller_array()];
+            controller.unroll(graph, segment, array)
+        });
+        self.present(graph, embedding, held)
     }
 
     /// What the present looks for an age with: `[rows, …]`, and the phases of these steps of its episodes where they count.
@@ -304,7 +323,12 @@ impl SlotMemory {
                 Some(_) => &state.arrays[array::SUMMARIES].data[..],
                 None => &[],
             };
-            let ask = Asking { heads: &self.heads, present, dated: &dated, null: self.null };
+            let ask = Asking {
+                heads: &self.heads,
+                present,
+                dated: &dated,
+                null: self.null,
+            };
             self.reading.read(graph, ask, pool, sums)
         };
         for (lane, weights) in read.weights.chunks_exact(width).enumerate() {
@@ -376,7 +400,9 @@ impl SlotMemory {
             state.arrays[array::SUMMARIES].row_mut(lane).fill(0.0);
         }
         if self.controller.is_some() {
-            state.arrays[self.controller_array()].row_mut(lane).fill(0.0);
+            state.arrays[self.controller_array()]
+                .row_mut(lane)
+                .fill(0.0);
         }
     }
 
@@ -502,7 +528,8 @@ impl MemoryCore for SlotMemory {
 
     fn initial_state(&self, batch: usize) -> State {
         let sums = self.reading.summaries.as_ref().map_or(0, Summaries::width);
-        let mut state = state::initial_state(batch, self.slots, self.input_size, self.mem_dim, sums);
+        let mut state =
+            state::initial_state(batch, self.slots, self.input_size, self.mem_dim, sums);
         if let Some(controller) = &self.controller {
             state.arrays.extend(controller.initial_state(batch).arrays);
         }
@@ -611,11 +638,7 @@ impl MemoryCore for SlotMemory {
         let pool = graph.concat_rows(&[&null, &entries]);
         let index = self.pool_index(segment, carried);
         debug_assert_eq!(index.len(), rows * (self.slots + 1));
-        let held = self.controller.as_ref().map(|controller| {
-            let array = &segment.initial_state.arrays[self.controller_array()];
-            controller.unroll(graph, segment, array)
-        });
-        let present = self.present(graph, &embedding, held);
+        let present = self.present_of(graph, segment, &embedding);
         let dated = self.dated(graph, &present, &ages);
         let lags = self.pool_lags(segment, &ages);
         let read = if self.reading.is_of_slots_alone() {
@@ -638,7 +661,12 @@ impl MemoryCore for SlotMemory {
                 times: self.pool_times(segment, &ages),
             };
             let sums = self.sums(segment, &ages);
-            let ask = Asking { heads: &self.heads, present: &present, dated: &dated, null: self.null };
+            let ask = Asking {
+                heads: &self.heads,
+                present: &present,
+                dated: &dated,
+                null: self.null,
+            };
             self.reading.read(graph, ask, pool, &sums)
         };
         let losses = if self.learn_retention {
