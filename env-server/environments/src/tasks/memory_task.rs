@@ -6,21 +6,27 @@
 //! fair bits at difficulty 1, including the one next to the target. Only its place, the first
 //! observation, distinguishes a cue from a distractor.
 //!
-//! Two arguments are new, and change nothing at their defaults:
+//! Three arguments are new, and change nothing at their defaults:
 //! - `cue_time` `random`: the cue comes at one of the first `delay − 1` observations (the only one,
 //!   at delay 1), each equally likely, and its third number is 1. Observations before it look like
 //!   those after it. So a cue is 1 to `delay − 1` observations old when it is asked for.
 //! - `num_bits` k: k targets are shown in k observations one after the other, and given back in
 //!   that order by the last k of `delay + k − 1` actions, each for ±1/k. Each target is as old when
-//!   it is asked for as a single target would be.
+//!   it is asked for as a single target would be. Nothing marks their order: a player that knows
+//!   only how many of the targets are 1 answers with the more frequent bit and earns E|2X − k|/k,
+//!   X binomial of k fair bits: 0.375 for 4, 0.273 for 8.
+//! - `cue_changes` k, with one bit and a random `cue_time`: a new cue is shown at k of the
+//!   observations between the first cue and the one at which the answer is given, every choice of k
+//!   equally likely; at all of them, if they are fewer. Each is a fair bit, and marked like the
+//!   first one. The last one counts.
 //!
 //! Returns: random 0, memoryless 0 (1 at delay 1, where the cue is on screen when it is asked
 //! for), best and oracle 1. To remember: `num_bits` bits for `delay − 1` observations.
 //!
 //! Source: the `MemoryTaskEnv` of the Strategic Memory Retrieval notebook
 //! (pihh/strategic-memory-retrieval-reinforcement-agent, 2025). Deviations: seeds are honoured, a
-//! delay of 0 is refused, a step after the end is an error, and `delay_min`, `cue_time` and
-//! `num_bits` are new.
+//! delay of 0 is refused, a step after the end is an error, and `delay_min`, `cue_time`, `num_bits`
+//! and `cue_changes` are new.
 
 use env_protocol::{Bound, Dtype, Parameter, Returns, Space};
 use serde::{Deserialize, Serialize};
@@ -37,6 +43,8 @@ use crate::{
 
 /// Most bits to give back.
 const MAX_BITS: u32 = 64;
+/// Most changes of the cue.
+const MAX_CHANGES: u32 = 4096;
 
 /// The task, with its arguments and its present episode.
 ///
@@ -65,6 +73,12 @@ pub struct MemoryTask {
     /// Number of observations before the next target.
     #[serde(default, skip_serializing_if = "is_default")]
     before_cue: u32,
+    /// Cues that an episode shows after the first one, if there is room.
+    #[serde(default, skip_serializing_if = "is_default")]
+    cue_changes: u32,
+    /// Number of them not yet shown.
+    #[serde(default, skip_serializing_if = "is_default")]
+    changes_left: u32,
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -101,10 +115,27 @@ impl MemoryTask {
                 return;
             }
             self.before_cue -= 1;
+        } else if self.changes(draws) {
+            self.target = draws.bit();
+            self.changes_left -= 1;
+            let target = f32::from(u8::from(self.target));
+            observation.copy_from_slice(&[target, self.distractor(draws), 1.0]);
+            return;
         }
         let first = self.distractor(draws);
         let second = self.distractor(draws);
         observation.copy_from_slice(&[first, second, 0.0]);
+    }
+
+    /// Draws whether the observation after the first cue that comes next is a new cue, only if it
+    /// may be one: so that every choice of places is equally likely.
+    #[inline]
+    fn changes(&self, draws: &mut impl Draws) -> bool {
+        // The step that shows it has not counted its action yet.
+        let places = self.remaining.saturating_sub(2);
+        self.changes_left > 0
+            && places > 0
+            && draws.below(u64::from(places)) < u64::from(self.changes_left)
     }
 
     /// Returns the number of the target that the next action must name, if any.
@@ -182,6 +213,14 @@ impl Catalogued for MemoryTask {
                     i64::from(MAX_BITS),
                     Some(1),
                 ),
+                Parameter::integer(
+                    "cue_changes",
+                    "New cues, marked like the first one, at as many random observations after it; \
+                     the last cue counts. Needs `cue_time` random and `num_bits` 1.",
+                    0,
+                    i64::from(MAX_CHANGES),
+                    Some(0),
+                ),
             ],
             remember: "`num_bits` bits, each for `delay` - 1 observations",
             source: "MemoryTaskEnv, pihh/strategic-memory-retrieval-reinforcement-agent (2025)",
@@ -219,17 +258,25 @@ impl Environment for MemoryTask {
     fn new(arguments: &Arguments) -> Result<Self, KwargsError> {
         let [delay_min, delay] = delays::from_arguments(arguments)?;
         let num_bits = required("num_bits", arguments.natural("num_bits")?)?;
+        let has_random_cue = arguments.choice("cue_time") == Some("random");
+        let cue_changes = required("cue_changes", arguments.natural("cue_changes")?)?;
+        if cue_changes > 0 && (num_bits > 1 || !has_random_cue) {
+            let detail = "needs cue_time random and num_bits 1";
+            return Err(KwargsError::new("cue_changes", detail));
+        }
         Ok(MemoryTask {
             delay,
             delay_min,
             has_distractors: arguments.integer("difficulty") == Some(1),
             target: false,
             remaining: 0,
-            has_random_cue: arguments.choice("cue_time") == Some("random"),
+            has_random_cue,
             more_bits: num_bits - 1,
             more_targets: 0,
             to_show: 0,
             before_cue: 0,
+            cue_changes,
+            changes_left: 0,
         })
     }
 
@@ -247,7 +294,8 @@ impl Environment for MemoryTask {
     }
 
     /// Draws the episode's delay (only if there is a choice), the place of the cue (only if it is
-    /// random), the targets, and the distractors.
+    /// random), the targets, and the distractors. After the first cue a step draws whether the cue
+    /// changes (only if it may), the new one, and the distractors.
     fn reset(&mut self, draws: &mut impl Draws, observation: &mut [f32]) {
         let delay = delays::draw(self.delay_min, self.delay, draws);
         self.remaining = delay + self.more_bits;
@@ -261,6 +309,7 @@ impl Environment for MemoryTask {
             self.more_targets |= u64::from(draws.bit()) << position;
         }
         self.to_show = self.more_bits + 1;
+        self.changes_left = self.cue_changes;
         self.observe(draws, observation);
     }
 
@@ -298,6 +347,8 @@ impl Environment for MemoryTask {
             more_bits,
             to_show,
             before_cue,
+            cue_changes,
+            changes_left,
             ..
         } = *self;
         delays::validate(delay_min, delay)?;
@@ -312,6 +363,19 @@ impl Environment for MemoryTask {
             return Err(format!(
                 "{to_show} bits cannot be shown {before_cue} observations from here"
             ));
+        }
+        let may_change = more_bits == 0 && self.has_random_cue;
+        if cue_changes > MAX_CHANGES || (cue_changes > 0 && !may_change) {
+            return Err(format!("the cue cannot change {cue_changes} times"));
+        }
+        // Before the first cue all changes are left, and each observation after it shows one.
+        let most_shown = match (remaining, to_show) {
+            (0, _) => cue_changes,
+            (_, 0) => delay.saturating_sub(remaining),
+            _ => 0,
+        };
+        if changes_left > cue_changes || cue_changes - changes_left > most_shown {
+            return Err(format!("{changes_left} changes cannot be left here"));
         }
         Ok(())
     }
@@ -358,6 +422,9 @@ impl Pictured for MemoryTask {
         if self.to_show > 0 {
             let text = format!("the next cue comes in {} steps", self.before_cue + 1);
             picture = picture.note(Tone::Hidden, &text);
+        } else if self.changes_left > 0 && self.remaining > 1 {
+            let text = format!("the cue may change {} times more", self.changes_left);
+            picture = picture.note(Tone::Hidden, &text);
         }
         if let (Some(index), Some(&[answer])) = (self.answered(), seen.action) {
             let is_right = answer == i64::from(self.target_at(index));
@@ -389,6 +456,9 @@ impl Recorded for MemoryTask {
             reset_distractor,
             distractors,
         } = parse(latent)?;
+        ensure(self.cue_changes == 0, || {
+            "recordings have no changes of the cue".to_owned()
+        })?;
         let mut draws = Vec::new();
         if self.delay_min < self.delay {
             let delay = delay.ok_or("latent: the drawn delay is missing")?;
@@ -454,6 +524,8 @@ mod tests {
             json!({"delay": 9, "cue_time": "random", "difficulty": 1}),
             json!({"delay": 3, "num_bits": 5, "difficulty": 1}),
             json!({"delay": 20, "delay_min": 2, "num_bits": 3, "cue_time": "random"}),
+            json!({"delay": 12, "cue_time": "random", "cue_changes": 3, "difficulty": 1}),
+            json!({"delay": 6, "delay_min": 1, "cue_time": "random", "cue_changes": 4096}),
         ] {
             check_environment::<MemoryTask>(kwargs);
         }
@@ -575,6 +647,138 @@ mod tests {
         draws.finish().unwrap();
     }
 
+    /// The mean over all values of k targets is exact.
+    #[test]
+    fn targets_without_their_order_earn_the_majority() {
+        for (k, expected) in [(1, 1.0), (4, 0.375), (8, 0.2734375)] {
+            let mut task = task(json!({"delay": 1, "num_bits": k}));
+            let mut total = 0.0;
+            for targets in 0u32..1 << k {
+                let bits = (0..k).map(|i| Draw::Bit(targets >> i & 1 == 1));
+                let mut draws = Script::new(bits.collect());
+                let majority = i64::from(2 * targets.count_ones() > k);
+                let mut observation = [0.0; 3];
+                task.reset(&mut draws, &mut observation);
+                while task.is_running() {
+                    let step = task.step(&[majority], &mut draws, &mut observation);
+                    total += step.reward;
+                }
+                draws.finish().unwrap();
+            }
+            assert_eq!(total / f64::from(1 << k), expected, "{k}");
+        }
+    }
+
+    #[test]
+    fn the_last_cue_counts() {
+        // The first cue comes at the second observation. Of the 4 places for 2 changes, the second
+        // and the last are drawn.
+        let draws = [
+            Draw::Integer(1),
+            Draw::Bit(true),
+            Draw::Integer(2),
+            Draw::Integer(1),
+            Draw::Bit(true),
+            Draw::Integer(1),
+            Draw::Integer(0),
+            Draw::Bit(false),
+        ];
+        let kwargs = json!({"delay": 7, "cue_time": "random", "cue_changes": 2});
+        for (action, reward) in [(0, 1.0), (1, -1.0)] {
+            let mut draws = Script::new(draws.to_vec());
+            let mut task = task(kwargs.clone());
+            let mut seen = vec![[9.0; 3]; 8];
+            task.reset(&mut draws, &mut seen[0]);
+            let mut rewards = Vec::new();
+            for observation in &mut seen[1..] {
+                task.validate().unwrap();
+                rewards.push(task.step(&[action], &mut draws, observation).reward);
+            }
+            let (silent, cue) = ([0.0; 3], |bit| [bit, 0.0, 1.0]);
+            let expected = [
+                silent,
+                cue(1.0),
+                silent,
+                cue(1.0),
+                silent,
+                cue(0.0),
+                silent,
+                silent,
+            ];
+            assert_eq!(seen, expected);
+            assert_eq!(rewards, [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, reward]);
+            draws.finish().unwrap();
+        }
+    }
+
+    /// Plays episodes and counts, for each observation, how often it has the mark.
+    fn marks<const N: usize>(kwargs: Value, episodes: u32) -> [u32; N] {
+        let mut rng = Rng::from_seed(2);
+        let mut task = task(kwargs);
+        let mut marks = [0; N];
+        for _ in 0..episodes {
+            let mut observation = [0.0; 3];
+            task.reset(&mut rng, &mut observation);
+            for mark in &mut marks {
+                *mark += u32::from(observation[2] == 1.0);
+                task.step(&[0], &mut rng, &mut observation);
+            }
+        }
+        marks
+    }
+
+    /// With the first cue at place c of 4, the 2 changes are at 2 of the 3 − c places after it, or at all.
+    #[test]
+    fn every_place_of_a_change_is_equally_likely() {
+        let kwargs = json!({"delay": 5, "cue_time": "random", "cue_changes": 2});
+        let marks = marks::<5>(kwargs, 12_000);
+        // 3000, 3000 + 2000, 6000 + 2000, 9000 + 2000; five standard deviations are at most 274.
+        for (mark, expected) in marks.into_iter().zip([3000, 5000, 8000, 11_000]) {
+            assert!(mark.abs_diff(expected) < 274, "{marks:?}");
+        }
+        assert_eq!(marks[4], 0);
+    }
+
+    #[test]
+    fn changes_without_room_fill_it() {
+        let kwargs = json!({"delay": 4, "cue_time": "random", "cue_changes": 9});
+        let [first, second, third, last] = marks::<4>(kwargs, 300);
+        assert!(first > 0 && first < second && second < third);
+        assert_eq!((third, last), (300, 0));
+    }
+
+    #[test]
+    fn changes_need_a_single_cue_at_a_random_time() {
+        for kwargs in [
+            json!({"cue_changes": 1}),
+            json!({"cue_changes": 1, "cue_time": "random", "num_bits": 2}),
+        ] {
+            let error = MemoryTask::new(&arguments::<MemoryTask>(kwargs)).unwrap_err();
+            let expected = "cue_changes: needs cue_time random and num_bits 1";
+            assert_eq!(error.to_string(), expected);
+        }
+    }
+
+    /// All changes of the longest episodes come, and nothing grows with them.
+    #[test]
+    fn a_long_delay_shows_every_change() {
+        let mut rng = Rng::from_seed(3);
+        let kwargs = json!({"delay": 1_000_000, "cue_time": "random", "cue_changes": 100});
+        let mut task = task(kwargs);
+        let mut observation = [0.0; 3];
+        task.reset(&mut rng, &mut observation);
+        let (mut cues, mut last) = (0, 0.0);
+        let mut reward = 0.0;
+        while task.is_running() {
+            if observation[2] == 1.0 {
+                (cues, last) = (cues + 1, observation[0]);
+            }
+            reward = task.step(&[last as i64], &mut rng, &mut observation).reward;
+        }
+        assert_eq!((cues, reward), (101, 1.0));
+        assert_eq!(task.heap_bytes(), 0);
+    }
+
     #[test]
     fn its_default_form_is_that_of_the_first_version() {
         let state = json!({"delay": 4, "delay_min": 4, "has_distractors": true, "target": true,
@@ -595,6 +799,32 @@ mod tests {
     }
 
     #[test]
+    fn impossible_changes_are_refused() {
+        let mut draws = Rng::from_seed(1);
+        let mut task = task(json!({"delay": 9, "cue_time": "random", "cue_changes": 2}));
+        task.reset(&mut draws, &mut [0.0; 3]);
+        task.validate().unwrap();
+        let refused = |change: &dyn Fn(&mut MemoryTask)| {
+            let mut task = task.clone();
+            change(&mut task);
+            task.validate().is_err()
+        };
+        assert!(refused(&|task| task.cue_changes = 4097));
+        assert!(refused(&|task| task.changes_left = 3));
+        assert!(refused(&|task| task.changes_left = u32::MAX));
+        assert!(refused(&|task| task.has_random_cue = false));
+        assert!(refused(&|task| task.more_bits = 1));
+        // At the reset nothing has changed yet, whether the cue was shown or not.
+        assert!(refused(&|task| task.changes_left = 1));
+        let shown = |task: &mut MemoryTask| (task.to_show, task.before_cue) = (0, 0);
+        assert!(!refused(&|task| shown(task)));
+        assert!(refused(&|task| {
+            shown(task);
+            task.changes_left = 1;
+        }));
+    }
+
+    #[test]
     fn impossible_states_are_refused() {
         let state = serde_json::to_value(task(json!({"delay": 4}))).unwrap();
         for (field, value) in [
@@ -609,6 +839,8 @@ mod tests {
             ("to_show", json!(1)),
             ("to_show", json!(u32::MAX)),
             ("before_cue", json!(1)),
+            ("cue_changes", json!(1)),
+            ("changes_left", json!(1)),
         ] {
             let mut state = state.clone();
             state[field] = value;
