@@ -83,6 +83,12 @@ fn chain_cases() -> Vec<Integers> {
             json!({"delay": 2, "episodes_per_lifetime": 3}),
             vec![0, 0, 0, 0, 1],
         ),
+        ("AssociativeRecall-v0", json!({"delay": 2}), vec![0; 7]),
+        (
+            "AssociativeRecall-v0",
+            json!({"num_pairs": 18, "num_keys": 100, "rewrites": 3, "spread": 2, "difficulty": 1}),
+            vec![0; 20],
+        ),
     ]
 }
 
@@ -238,23 +244,47 @@ fn greatest(parameter: &Parameter) -> Value {
 
 /// Returns the greatest arguments, or arguments with the largest pictures.
 fn chosen_largest() -> Vec<(&'static str, Value)> {
-    let most = 10_000_000;
+    [largest_recall(), largest_others()].concat()
+}
+
+/// Greatest number of steps of most tasks.
+const MOST: u32 = 10_000_000;
+
+fn largest_recall() -> Vec<(&'static str, Value)> {
     vec![
         (
             "MemoryTask-v0",
-            json!({"delay": most, "num_bits": 64, "cue_time": "random"}),
+            json!({"delay": MOST, "num_bits": 64, "cue_time": "random"}),
         ),
         (
             "BsuiteMemoryLen-v0",
-            json!({"memory_length": most, "num_bits": 1024}),
+            json!({"memory_length": MOST, "num_bits": 1024}),
         ),
         (
             "BsuiteMemorySize-v0",
-            json!({"memory_length": most, "num_bits": 1024}),
+            json!({"memory_length": MOST, "num_bits": 1024}),
         ),
         (
+            "PersistentRecall-v0",
+            json!({"delay": MOST, "episodes_per_lifetime": MOST}),
+        ),
+        (
+            "AssociativeRecall-v0",
+            json!({"num_pairs": 1024, "num_keys": 4096, "num_values": 4096, "delay": MOST,
+                   "spread": MOST, "rewrites": 1024, "num_queries": 65_536, "difficulty": 1}),
+        ),
+        (
+            "AssociativeRecall-v0",
+            json!({"num_pairs": 1024, "num_keys": 4096, "num_values": 4096, "delay": 1}),
+        ),
+    ]
+}
+
+fn largest_others() -> Vec<(&'static str, Value)> {
+    vec![
+        (
             "BsuiteUmbrellaChain-v0",
-            json!({"chain_length": most, "n_distractor": 1024}),
+            json!({"chain_length": MOST, "n_distractor": 1024}),
         ),
         ("BsuiteDiscountingChain-v0", json!({"mapping_seed": 4})),
         ("TMazePassive-v0", json!({"corridor_length": 1_000_000})),
@@ -273,21 +303,21 @@ fn chosen_largest() -> Vec<(&'static str, Value)> {
         ("HigherLower-v0", json!({"num_decks": 32})),
         (
             "MultiarmedBandit-v0",
-            json!({"num_bandits": 1024, "episode_length": most}),
+            json!({"num_bandits": 1024, "episode_length": MOST}),
         ),
         (
             "Battleship-v0",
             json!({"board_size": 32, "ship_sizes": vec![8; 64]}),
         ),
         ("MineSweeper-v0", json!({"level": "hard"})),
-        ("StatelessCartPole-v0", json!({"max_episode_length": most})),
+        ("StatelessCartPole-v0", json!({"max_episode_length": MOST})),
         (
             "LabyrinthEscape-v0",
-            json!({"maze_dims": [100, 100], "episode_length": most}),
+            json!({"maze_dims": [100, 100], "episode_length": MOST}),
         ),
         (
             "LabyrinthExplore-v0",
-            json!({"maze_dims": [100, 100], "episode_length": most}),
+            json!({"maze_dims": [100, 100], "episode_length": MOST}),
         ),
         ("LabyrinthExplore-v0", json!({"maze_dims": [6, 100]})),
         (
@@ -295,12 +325,8 @@ fn chosen_largest() -> Vec<(&'static str, Value)> {
             json!({"corridor_length": 10_000, "num_corridors": 10_000}),
         ),
         (
-            "PersistentRecall-v0",
-            json!({"delay": most, "episodes_per_lifetime": most}),
-        ),
-        (
             "TMazeDistractors-v0",
-            json!({"corridor_length": 1_000_000, "max_episode_steps": most}),
+            json!({"corridor_length": 1_000_000, "max_episode_steps": MOST}),
         ),
     ]
 }
@@ -335,6 +361,14 @@ fn changing() -> Vec<(&'static str, Value)> {
         (
             "PersistentRecall-v0",
             json!({"delay": 1, "episodes_per_lifetime": 2}),
+        ),
+        (
+            "AssociativeRecall-v0",
+            json!({"num_pairs": 70, "num_keys": 70, "rewrites": 70, "num_queries": 150}),
+        ),
+        (
+            "MemoryTask-v0",
+            json!({"delay": 12, "cue_time": "random", "cue_changes": 4}),
         ),
     ];
     for corridor_length in [1, 2, 17, 18, 19, 22, 23, 24, 40] {

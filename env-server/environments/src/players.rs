@@ -6,6 +6,7 @@ use env_protocol::Kwargs;
 use serde_json::{Value, json};
 
 use crate::actions::{ActionRange, action_ranges};
+use crate::tasks::associative_recall::AssociativeRecall;
 use crate::tasks::bsuite::discounting_chain::BsuiteDiscountingChain;
 use crate::tasks::bsuite::memory::{BsuiteMemoryLen, BsuiteMemorySize};
 use crate::tasks::bsuite::umbrella_chain::BsuiteUmbrellaChain;
@@ -154,6 +155,8 @@ fn memory_tasks() {
         plays::<MemoryTask>(json!({"delay": delay, "difficulty": 1}), ZERO, ONE);
         let kwargs = json!({"delay": delay, "cue_time": "random", "num_bits": 3});
         plays::<MemoryTask>(kwargs, ZERO, ONE);
+        let kwargs = json!({"delay": delay, "cue_time": "random", "cue_changes": 2});
+        plays::<MemoryTask>(kwargs, ZERO, ONE);
     }
     for length in [1, 3, 40] {
         plays::<BsuiteMemoryLen>(json!({"memory_length": length}), ZERO, ONE);
@@ -161,6 +164,9 @@ fn memory_tasks() {
     plays::<BsuiteMemorySize>(json!({"num_bits": 10}), ZERO, ONE);
     plays::<EndlessTMaze>(json!({}), ZERO, ONE);
     plays::<PersistentRecall>(json!({"episodes_per_lifetime": 4}), ZERO, exactly(0.75));
+    plays::<AssociativeRecall>(json!({}), exactly(-0.5), ONE);
+    let kwargs = json!({"num_values": 10, "rewrites": 4, "spread": 9, "num_queries": 10});
+    plays::<AssociativeRecall>(kwargs, exactly(-0.8), ONE);
 }
 
 #[test]

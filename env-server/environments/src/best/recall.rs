@@ -1,12 +1,14 @@
 //! Players of tasks that ask for something shown before, and of tasks that ask for nothing.
 
 use std::cell::Cell;
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use serde_json::{Value, json};
 
 use super::{Claim, Player, Task, Who, claim, one};
 use crate::Catalogued;
+use crate::tasks::associative_recall::AssociativeRecall;
 use crate::tasks::bsuite::discounting_chain::BsuiteDiscountingChain;
 use crate::tasks::bsuite::memory::{BsuiteMemoryLen, BsuiteMemorySize};
 use crate::tasks::bsuite::umbrella_chain::BsuiteUmbrellaChain;
@@ -26,6 +28,17 @@ const DOWN: usize = 3;
 fn first_number(_: &Task) -> Player {
     let mut first = None;
     Box::new(move |seen, _| one(*first.get_or_insert(seen[0]) as usize))
+}
+
+/// Answers with the last number that had a mark.
+fn last_marked(_: &Task) -> Player {
+    let mut last = 0.0;
+    Box::new(move |seen, _| {
+        if seen[2] == 1.0 {
+            last = seen[0];
+        }
+        one(last as usize)
+    })
 }
 
 /// Answers with the number on screen.
@@ -105,6 +118,18 @@ fn lifelong() -> impl Fn(&Task) -> Player {
     }
 }
 
+/// Remembers the last value of every key.
+fn by_key(_: &Task) -> Player {
+    let mut values = HashMap::new();
+    Box::new(move |seen, _| {
+        let [kind, key, value] = [seen[0], seen[1], seen[2]].map(|number| number as usize);
+        if kind == 0 {
+            values.insert(key, value);
+        }
+        one(values.get(&key).copied().unwrap_or(0))
+    })
+}
+
 /// Makes a claim whose return is exact.
 fn exact<E: Catalogued>(
     who: Who,
@@ -118,13 +143,18 @@ pub(super) fn claims() -> Vec<Claim> {
     use Who::{Best, Memoryless};
     let noisy = json!({"delay": 9, "difficulty": 1});
     let drawn = json!({"delay": 9, "delay_min": 1, "difficulty": 1});
+    let changing = json!({"delay": 9, "cue_time": "random", "cue_changes": 3, "difficulty": 1});
     let length = |length: u32| json!({"corridor_length": length});
     let endless = |length: u32, corridors: u32| json!({"corridor_length": length, "num_corridors": corridors});
     let chain = json!({"chain_length": 3, "n_distractor": 1});
+    let pairs =
+        json!({"num_pairs": 6, "spread": 5, "rewrites": 3, "num_queries": 8, "difficulty": 1});
     vec![
         exact::<MemoryTask>(Best, noisy.clone(), first_number),
         exact::<MemoryTask>(Memoryless, noisy, number_on_screen),
         exact::<MemoryTask>(Memoryless, drawn, number_on_screen),
+        exact::<MemoryTask>(Best, changing.clone(), last_marked),
+        exact::<MemoryTask>(Memoryless, changing, number_on_screen),
         exact::<BsuiteMemoryLen>(Best, json!({"memory_length": 5}), bits),
         exact::<BsuiteMemorySize>(Best, json!({"num_bits": 10}), bits),
         exact::<TMazePassive>(Best, length(5), |_| to_the_sign(0)),
@@ -138,6 +168,10 @@ pub(super) fn claims() -> Vec<Claim> {
         exact::<EndlessTMaze>(Memoryless, endless(1, 2), late),
         exact::<EndlessTMaze>(Memoryless, endless(3, 1), late),
         exact::<PersistentRecall>(Best, json!({"episodes_per_lifetime": 4}), lifelong()),
+        exact::<AssociativeRecall>(Best, json!({}), by_key),
+        exact::<AssociativeRecall>(Memoryless, json!({}), number_on_screen),
+        exact::<AssociativeRecall>(Best, pairs.clone(), by_key),
+        exact::<AssociativeRecall>(Memoryless, pairs, number_on_screen),
         exact::<BsuiteUmbrellaChain>(Memoryless, chain.clone(), number_on_screen),
         exact::<BsuiteUmbrellaChain>(Best, chain, number_on_screen),
         exact::<BsuiteDiscountingChain>(Best, json!({"mapping_seed": 3}), |_| {

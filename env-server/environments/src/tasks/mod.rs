@@ -2,6 +2,7 @@
 //!
 //! A new task is declared and listed here, and nowhere else.
 
+pub mod associative_recall;
 mod delays;
 pub mod memory_task;
 pub mod persistent_recall;
@@ -77,6 +78,7 @@ pub mod tmaze {
 }
 
 use crate::entry::Entry;
+use associative_recall::AssociativeRecall;
 use bsuite::discounting_chain::BsuiteDiscountingChain;
 use bsuite::memory::{BsuiteMemoryLen, BsuiteMemorySize};
 use bsuite::umbrella_chain::BsuiteUmbrellaChain;
@@ -140,4 +142,5 @@ pub const ENTRIES: &[Entry] = &[
     Entry::recorded::<VelocityOnlyCartPole>(),
     Entry::new::<FullCartPole>(),
     Entry::new::<FullPendulum>(),
+    Entry::new::<AssociativeRecall>(),
 ];

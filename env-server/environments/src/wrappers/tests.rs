@@ -361,6 +361,7 @@ fn checked_arguments(spec_id: &str) -> serde_json::Value {
         "MultiarmedBandit-v0" => json!({"episode_length": 20}),
         "EndlessTMaze-v0" => json!({"num_corridors": 2, "corridor_length": 4}),
         "PersistentRecall-v0" => json!({"delay": 5}),
+        "AssociativeRecall-v0" => json!({"delay": 4, "spread": 3, "rewrites": 2, "difficulty": 1}),
         "TMazeDistractors-v0" => json!({"corridor_length": 4}),
         "LabyrinthEscape-v0" | "LabyrinthExplore-v0" => {
             json!({"maze_dims": [6, 8], "episode_length": 40})
