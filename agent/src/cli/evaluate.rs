@@ -100,6 +100,7 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
     let EvaluationEnv {
         mut env,
         judged_step,
+        episode_steps,
         episodes_per_lifetime,
         shows_cue_first,
     } = servers.evaluation_env(&checkpoint, &args.env_arg, args.episodes as usize)?;
@@ -114,7 +115,7 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
         false => targets.collect(),
     };
     let rounds = targets.len() * modes.len();
-    let bar = bar(rounds, judged_step, args.no_progress);
+    let bar = bar(rounds, episode_steps, args.no_progress);
     let mut evaluations = Vec::new();
     for &target in &targets {
         if let Some(target) = target {
@@ -189,14 +190,11 @@ fn modes(asked: &[Option<Mode>], judged_step: Option<u64>) -> Vec<Mode> {
 }
 
 /// A bar over the steps of so many evaluations; a spinner where a task does not tell how long its episodes are.
-fn bar(evaluations: usize, judged: Option<u64>, hidden: bool) -> ProgressBar {
+fn bar(evaluations: usize, episode_steps: Option<u64>, hidden: bool) -> ProgressBar {
     let template = "{percent:>3}% {wide_bar:.cyan/dim} {msg} · {pos}/{len} steps · ETA {eta}";
-    let (bar, template) = match judged {
+    let (bar, template) = match episode_steps {
         _ if hidden => return ProgressBar::hidden(),
-        Some(judged) => (
-            ProgressBar::new((judged + 1) * evaluations as u64),
-            template,
-        ),
+        Some(steps) => (ProgressBar::new(steps * evaluations as u64), template),
         None => (
             ProgressBar::new_spinner(),
             "{spinner} {msg} · {pos} steps · {elapsed}",

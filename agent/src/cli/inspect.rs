@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use agent::algorithms;
 use agent::evaluate::inspect::{MAX_STEPS, last_contents, record_episode};
-use agent::evaluate::{EvaluationEnv, Player};
+use agent::evaluate::{EvaluationEnv, Player, cue_step};
 use agent::run::checkpoint::Checkpoint;
 use agent::views::heatmap::{EpisodeView, HeatMap, TerminalStyle};
 use anyhow::bail;
@@ -81,11 +81,11 @@ fn record(args: &InspectArgs, checkpoint: &Checkpoint) -> anyhow::Result<Episode
         .start_for(algorithms::find(&config.algorithm)?)?;
     let EvaluationEnv {
         mut env,
-        judged_step,
+        episode_steps,
         ..
     } = servers.evaluation_env(checkpoint, &args.env_arg, 1)?;
     let player = Player::for_env(checkpoint, &env)?;
-    if judged_step.is_some_and(|judged| judged >= MAX_STEPS) {
+    if episode_steps.is_some_and(|steps| steps > MAX_STEPS) {
         bail!(
             "an episode of more than {} steps is too long to draw: take a shorter one with --env-arg delay=N",
             thousands(MAX_STEPS)
@@ -96,14 +96,13 @@ fn record(args: &InspectArgs, checkpoint: &Checkpoint) -> anyhow::Result<Episode
         algorithms::find(&config.algorithm)?.title,
         task(&config.env.spec_id, env.kwargs())
     );
-    // A task that judges one action asks for what it showed first.
-    let cue_steps = judged_step.map(|_| 0).into_iter().collect();
+    let cue_step = cue_step(&config.env.spec_id, env.kwargs());
     Ok(record_episode(
         &player,
         &mut env,
         args.episode_seed,
         title,
-        cue_steps,
+        cue_step.into_iter().collect(),
     )?)
 }
 

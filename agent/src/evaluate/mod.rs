@@ -33,7 +33,8 @@ pub use balance::{Unbalanced, balanced_seeds};
 pub use evaluation::{Evaluation, Mode, standard_error};
 pub use record::{RecordOptions, Recorded};
 pub use setup::{
-    EvaluationEnv, episodes_per_lifetime, evaluation_kwargs, judged_step, shows_cue_first,
+    EvaluationEnv, cue_step, episode_steps, episodes_per_lifetime, evaluation_kwargs, judged_step,
+    shows_cue_first,
 };
 pub use tally::Tally;
 

@@ -119,16 +119,17 @@ impl Judge<'_> {
         let EvaluationEnv {
             mut env,
             judged_step,
+            episode_steps,
             episodes_per_lifetime,
             shows_cue_first,
         } = self.connect(delay, episodes)?;
         let mut records = Vec::new();
         for &mode in modes.iter().filter(|mode| mode.is_possible(judged_step)) {
             let label = label(delay, mode);
-            match judged_step {
-                Some(last) => self
+            match episode_steps {
+                Some(steps) => self
                     .progress
-                    .phase_of(&label, (last + 1) * episodes_per_lifetime as u64),
+                    .phase_of(&label, steps * episodes_per_lifetime as u64),
                 None => self.progress.phase(&label),
             }
             let options = EvaluateOptions {
@@ -155,10 +156,10 @@ impl Judge<'_> {
     fn episode(&self, player: &Player) -> Result<Option<EpisodeView>, EvaluateError> {
         let EvaluationEnv {
             mut env,
-            judged_step,
+            episode_steps,
             ..
         } = self.connect(self.job.experiment.delay(), 1)?;
-        if judged_step.is_some_and(|judged| judged >= MAX_STEPS) {
+        if episode_steps.is_some_and(|steps| steps > MAX_STEPS) {
             return Ok(None);
         }
         self.progress.phase("recording the memory");

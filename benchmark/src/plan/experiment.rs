@@ -105,13 +105,12 @@ impl Experiment {
     /// Returns whether the first number of the first observation is the cue, a fair bit.
     /// Evaluations then play as many episodes with each cue.
     pub fn shows_cue_first(&self) -> bool {
-        agent::evaluate::shows_cue_first(&self.kwargs.clone().into_iter().collect())
+        agent::evaluate::shows_cue_first(&self.spec_id, &self.kwargs.clone().into_iter().collect())
     }
 
     /// Returns the step whose observation is the cue, if it is the same in all episodes.
     pub fn cue_step(&self) -> Option<u32> {
-        let is_first = self.shows_cue_first() || self.kwargs.contains_key("memory_length");
-        is_first.then_some(0)
+        agent::evaluate::cue_step(&self.spec_id, &self.kwargs.clone().into_iter().collect())
     }
 
     /// Returns the task's difficulty, 0 or 1; `None` for a task without one.

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agent::evaluate::{
-    Mode, Unbalanced, balanced_seeds, episodes_per_lifetime, evaluation_kwargs, judged_step,
+    Mode, Unbalanced, balanced_seeds, episode_steps, episodes_per_lifetime, evaluation_kwargs,
+    judged_step,
 };
 use agent::seeds::{Role, first_environment_seed};
 use env_protocol::{
@@ -70,6 +71,8 @@ pub struct Prepared {
     pub episodes_per_lifetime: usize,
     /// First step of the episode, from 0, whose action is judged, if the task says.
     pub judged_step: Option<u64>,
+    /// Steps of an episode, if the task says.
+    pub episode_steps: Option<u64>,
     /// A lane's action space.
     pub action_space: Space,
     /// Id of the vector environment that the contender may play.
@@ -242,6 +245,7 @@ impl EvaluationArena {
             episodes,
             episodes_per_lifetime: episodes_per_lifetime(&kwargs),
             judged_step: judged_step(&kwargs),
+            episode_steps: episode_steps(&kwargs),
             action_space: driven.single_action_space,
             judged_id: judged.env_id,
             driven_id: driven.env_id,

@@ -192,9 +192,9 @@ impl Trial<'_> {
             let mut judged = BTreeMap::new();
             for mode in order {
                 let label = label(env.delay, mode);
-                match env.judged_step {
-                    Some(last) => {
-                        let steps = (last + 1) * env.episodes_per_lifetime as u64;
+                match env.episode_steps {
+                    Some(steps) => {
+                        let steps = steps * env.episodes_per_lifetime as u64;
                         self.progress.phase_of(&label, steps);
                     }
                     None => self.progress.phase(&label),
