@@ -8,7 +8,7 @@ use agent::algorithms::sections::Overrides;
 use agent::env::EnvError;
 use agent::env::remote::{RemoteEnvConfig, RemoteVectorEnv, RetryPolicy};
 use agent::env::selection::EnvSelection;
-use agent::evaluate::{EvaluateOptions, Evaluation, Mode, Player};
+use agent::evaluate::{EvaluateOptions, Evaluation, EvaluationEnv, Mode, Player};
 use agent::experience::Collection;
 use agent::run::checkpoint::Checkpoint;
 use agent::run::config::TrainConfig;
@@ -80,6 +80,7 @@ const TABLE: &[(&str, &str, Mean, Mean)] = &[
     ("EndlessTMaze-v0", r#"{}"#, ZERO, ONE),
     // The first episode of a lifetime shows the cue and has no reward.
     ("PersistentRecall-v0", r#"{}"#, ZERO, ZERO),
+    ("AssociativeRecall-v0", r#"{"num_values":5,"spread":9,"rewrites":2,"num_queries":6}"#, Mean(-0.6, 0.0), ONE),
     // NaN: the return of random play is taken from the spec, which computes it.
     ("TMazeDistractors-v0", r#"{}"#, Mean(f64::NAN, 0.0), Mean(4.0, 0.0)),
 ];
@@ -192,6 +193,67 @@ fn random_and_clairvoyant_play_have_known_returns() {
             &task.evaluate("oracle"),
             oracle,
         );
+    }
+}
+
+/// Random actions stand in for all before the first judged one, and for no other.
+#[test]
+fn a_scrambled_oracle_still_gives_every_answer() {
+    let server = EmbeddedServer::with(ServerConfig {
+        allow_oracle: true,
+        ..ServerConfig::default()
+    })
+    .expect("a server");
+    for (spec_id, kwargs) in [
+        ("MemoryTask-v0", json!({"delay": 5, "num_bits": 3})),
+        ("BsuiteMemoryLen-v0", json!({"memory_length": 3})),
+        ("AssociativeRecall-v0", json!({"delay": 6, "delay_min": 2})),
+        (
+            "AssociativeRecall-v0",
+            json!({"delay": 2, "spread": 5, "rewrites": 3, "num_queries": 9}),
+        ),
+    ] {
+        let task = Task {
+            server: &server,
+            spec_id,
+            kwargs: kwargs.as_object().expect("an object").clone(),
+        };
+        let checkpoint = task.train("oracle").expect("trained");
+        let EvaluationEnv {
+            mut env,
+            judged_step,
+            shows_cue_first,
+            episode_steps,
+            ..
+        } = EvaluationEnv::connect(
+            &checkpoint.config.env,
+            &Map::new(),
+            EPISODES,
+            &[server.url().into()],
+            None,
+            RetryPolicy::default(),
+        )
+        .expect("an environment");
+        let options = EvaluateOptions {
+            episodes: EPISODES,
+            seed: 1,
+            mode: Mode::Scrambled,
+            balanced: shows_cue_first,
+            judged_step,
+            episodes_per_lifetime: 1,
+        };
+        let player = Player::new(&checkpoint).expect("a player");
+        let evaluation = player.evaluate(&mut env, &options).expect("evaluated");
+        assert!((evaluation.mean_return - 1.0).abs() < 1e-9, "{kwargs}");
+        let steps = episode_steps.expect("it tells") as f64;
+        assert_eq!(evaluation.mean_length, steps, "{kwargs}");
+        // One step more, and the first answer is random.
+        let options = EvaluateOptions {
+            judged_step: judged_step.map(|step| step + 1),
+            ..options
+        };
+        let evaluation = player.evaluate(&mut env, &options).expect("evaluated");
+        assert!(evaluation.mean_return < 0.95, "{kwargs}");
     }
 }
 

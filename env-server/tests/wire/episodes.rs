@@ -21,7 +21,8 @@ fn an_episode_by_hand() {
         path,
         format!("/v1/envs/{}", described["env_id"].as_str().unwrap())
     );
-    let shown = json!({"delay": 2, "difficulty": 0, "cue_time": "first", "num_bits": 1});
+    let shown = json!({"delay": 2, "difficulty": 0, "cue_time": "first", "num_bits": 1,
+                       "cue_changes": 0});
     assert_eq!(described["kwargs"], shown);
     assert_eq!(
         (&described["seed"], &described["seq"]),

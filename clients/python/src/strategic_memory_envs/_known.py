@@ -4,6 +4,7 @@ Written by `python -m strategic_memory_envs.update_known` from the catalogue of 
 """
 
 KNOWN_SPECS: dict[str, float] = {
+    "AssociativeRecall-v0": 0.925,
     "Autoencode-v0": 0.925,
     "Battleship-v0": 0.578,
     "BitFlip-v0": -3.259,

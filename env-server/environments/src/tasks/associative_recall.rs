@@ -110,8 +110,8 @@ impl AssociativeRecall {
             .min((self.all_pairs() - self.pairs_left) as usize)
     }
 
-    /// Draws which number of a pair is at this place of the order, among those that are not before
-    /// it.
+    /// Draws the number of a pair for this place of the order, and moves it there. Earlier places
+    /// stay.
     fn draw_place(&mut self, place: usize, draws: &mut impl Draws) -> usize {
         let left = (self.order.len() - place) as u64;
         self.order.swap(place, place + draws.below(left) as usize);
@@ -383,10 +383,10 @@ impl Environment for AssociativeRecall {
     /// Draws the delay (only if there is a choice), the keys (the beginning of a shuffle of all,
     /// from its front), and their first values.
     ///
-    /// What an observation shows is drawn with it. Among the pairs: whether it is a pair, only while
-    /// both kinds are left beside the last pair; then, from the pair after the first `num_pairs` on,
-    /// which key it has, and its value. A query draws its key. A distractor draws its key and its
-    /// value, at difficulty 1.
+    /// Steps draw the rest with the observation that shows it. Among the pairs: whether it is a pair,
+    /// only if another pair than the last one and a distractor are left; then, for a key that is
+    /// shown again, which one it is, and its value. A query draws its key. A distractor draws its
+    /// key and its value, at difficulty 1.
     fn reset(&mut self, draws: &mut impl Draws, observation: &mut [i64]) {
         let delay = delays::draw(self.delay_min, self.delay, draws);
         let mut keys: Vec<u16> = (0..self.num_keys as u16).collect();
