@@ -106,7 +106,7 @@ fn every_way_of_asking_keeps_the_contract() {
         if !(row.defaults)().has::<Steps>() {
             continue;
         }
-        for (memory_heads, age_phases, memory_controller, memory_scope) in [
+        for (slot_heads, age_phases, memory_controller, memory_scope) in [
             (2, true, MemoryController::None, MemoryScope::Episode),
             (3, false, MemoryController::Gru, MemoryScope::Episode),
             (1, true, MemoryController::Gru, MemoryScope::Both),
@@ -114,7 +114,7 @@ fn every_way_of_asking_keeps_the_contract() {
             check_memory_core(row.id, |hyper| {
                 *steps(hyper) = Steps {
                     memory_scope,
-                    memory_heads,
+                    slot_heads,
                     age_phases,
                     memory_controller,
                     ..steps(hyper).clone()
@@ -123,7 +123,7 @@ fn every_way_of_asking_keeps_the_contract() {
         }
         check_memory_core(row.id, |hyper| {
             let steps = steps(hyper);
-            (steps.memory_heads, steps.memory_reader) = (2, MemoryReader::Graph);
+            (steps.slot_heads, steps.memory_reader) = (2, MemoryReader::Graph);
             (steps.memory_controller, steps.memory_compression) = (MemoryController::Gru, 1);
         });
     }

@@ -85,8 +85,8 @@ fn check_reading(steps: &Steps) -> Result<(), ConfigError> {
             format!("memory_compression = {}", steps.memory_compression),
         ),
         (
-            steps.memory_heads != plain.memory_heads,
-            format!("memory_heads = {}", steps.memory_heads),
+            steps.slot_heads != plain.slot_heads,
+            format!("slot_heads = {}", steps.slot_heads),
         ),
         (
             steps.memory_controller != plain.memory_controller,

@@ -91,7 +91,7 @@ section! {
         /// Sums of dropped entries that are kept and read as further entries, each decaying at a rate of its own; 0 keeps none.
         memory_compression: usize = 0, |&v| v <= 8, "0 to 8";
         /// Ways of asking the entries. The second looks at first for those like the present; the others learn from nothing.
-        memory_heads: usize = 1, |&v| (1..=8).contains(&v), "1 to 8";
+        slot_heads: usize = 1, |&v| (1..=8).contains(&v), "1 to 8";
         /// A recurrent network of `hidden_size` units beside the slots, which asks them with what it holds: `none`, `gru`.
         #[arg(value_name = "CONTROLLER", hide_possible_values = true)]
         memory_controller: MemoryController = MemoryController::None, |_| true, "none or gru";
@@ -153,7 +153,7 @@ impl SlotMemory {
             ),
             params.add("core.embed.bias", (1, dim), Init::Zeros, rng),
         );
-        let heads = (0..steps.memory_heads).map(|number| Head::new(number, present, context));
+        let heads = (0..steps.slot_heads).map(|number| Head::new(number, present, context));
         let heads: Vec<Head> = heads.collect();
         let CoreContext { params, rng, .. } = &mut *context;
         let null = params.add("core.null", (1, dim), Init::Zeros, rng);
