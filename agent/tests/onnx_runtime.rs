@@ -212,6 +212,13 @@ fn onnx_runtime_computes_the_same() {
     let fixed = plain().overlaid(&overrides! {
         memory_learn_retention: false,
     });
+    let asking = |memory_controller: &str| {
+        shown().overlaid(&overrides! {
+            slot_heads: 2,
+            age_phases: true,
+            memory_controller: memory_controller,
+        })
+    };
     let memory_task = json!({"delay": 60, "difficulty": 1});
     for (algorithm, spec_id, kwargs, overrides) in [
         ("ppo", "MemoryTask-v0", &memory_task, plain()),
@@ -227,6 +234,8 @@ fn onnx_runtime_computes_the_same() {
         ("tracerl", "MemoryTask-v0", &memory_task, plain()),
         ("tracerl", "MemoryTask-v0", &memory_task, fixed),
         ("tracerl", "Autoencode-v0", &json!({}), shown()),
+        ("tracerl", "Autoencode-v0", &json!({}), asking("none")),
+        ("tracerl", "MemoryTask-v0", &memory_task, asking("gru")),
     ] {
         let trained = Trained {
             algorithm,

@@ -8,6 +8,7 @@ use crate::memory::recurrent::cell::Recurrent;
 use crate::memory::recurrent::gru::GruCell;
 use crate::memory::{Array, CoreContext, MemoryCore, Network, Segment, State};
 use crate::nn::{self, Graph, Tensor};
+use crate::onnx::{self, StepGraph};
 
 /// The network beside the slots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
@@ -64,6 +65,18 @@ impl Controller {
     pub fn unroll(&self, graph: &mut Graph<'_>, segment: &Segment<'_>, array: &Array) -> Tensor {
         let (inputs, starts) = (segment.inputs, segment.starts);
         self.core.run(graph, inputs, starts, &alone(array)).features
+    }
+
+    /// Adds a step to an ONNX graph and returns what it holds.
+    ///
+    /// # Errors
+    /// The reason why it has no such form.
+    pub fn onnx(
+        &self,
+        step: &mut StepGraph<'_>,
+        inputs: &onnx::Value,
+    ) -> Result<onnx::Value, &'static str> {
+        self.core.onnx(step, inputs)
     }
 }
 

@@ -1,6 +1,5 @@
 //! Heads: ways of asking the entries of a memory.
 
-use super::Steps;
 use super::state::EMPTY;
 use crate::memory::attention::lag::{self, Ages, LagTerms};
 use crate::memory::{CoreContext, Slots};
@@ -24,9 +23,8 @@ pub struct Ask {
 
 impl Head {
     /// Adds the parameters of the head with this number to the context's, for a present of so many numbers.
-    pub fn new(number: usize, present: usize, context: &mut CoreContext<'_>) -> Self {
+    pub fn new(number: usize, present: usize, ages: Ages, context: &mut CoreContext<'_>) -> Self {
         let dim = context.hyper.get::<Slots>().mem_dim;
-        let ages = context.hyper.get::<Steps>().ages();
         let name = |part: &str| match number {
             0 => format!("core.{part}"),
             _ => format!("core.head{}.{part}", number + 1),

@@ -153,7 +153,8 @@ impl SlotMemory {
             ),
             params.add("core.embed.bias", (1, dim), Init::Zeros, rng),
         );
-        let heads = (0..steps.slot_heads).map(|number| Head::new(number, present, context));
+        let heads =
+            (0..steps.slot_heads).map(|number| Head::new(number, present, steps.ages(), context));
         let heads: Vec<Head> = heads.collect();
         let CoreContext { params, rng, .. } = &mut *context;
         let null = params.add("core.null", (1, dim), Init::Zeros, rng);
@@ -724,11 +725,11 @@ impl MemoryCore for SlotMemory {
         step: &mut StepGraph<'_>,
         inputs: &crate::onnx::Value,
     ) -> Result<crate::onnx::Value, &'static str> {
-        match self.reading.is_of_slots_alone() && self.controller.is_none() {
-            true => Ok(self.step_graph(step, inputs)),
-            false => Err(
-                "only memory_reader = attention with memory_compression = 0 and memory_controller = none has a form there",
-            ),
+        match self.reading.is_of_slots_alone() {
+            true => self.step_graph(step, inputs),
+            false => {
+                Err("only memory_reader = attention with memory_compression = 0 has a form there")
+            }
         }
     }
 

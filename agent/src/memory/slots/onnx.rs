@@ -29,9 +29,23 @@ enum Places {
 impl SlotMemory {
     /// The features of inputs `[batch, input_size]`. States: `key` `[slots]`, `embedding` `[slots, mem_dim]` and, where they
     /// count, `gate` and `written` `[slots]`.
-    pub(super) fn step_graph(&self, step: &mut StepGraph<'_>, inputs: &Value) -> Value {
+    ///
+    /// # Errors
+    /// The reason why the controller has no such form.
+    pub(super) fn step_graph(
+        &self,
+        step: &mut StepGraph<'_>,
+        inputs: &Value,
+    ) -> Result<Value, &'static str> {
         let (slots, dim) = (self.slots, self.mem_dim);
         let embedding = self.embedded(step, inputs);
+        let present = match &self.controller {
+            Some(controller) => {
+                let held = controller.onnx(step, inputs)?;
+                step.graph.concat(&[&embedding, &held])
+            }
+            None => embedding.clone(),
+        };
         let keys = step.state(
             "key",
             &[slots],
@@ -50,9 +64,9 @@ impl SlotMemory {
         };
         let heads = self.heads.iter();
         let mut both: Vec<Value> = heads
-            .map(|head| self.attended(step, head, &embedding, &held))
+            .map(|head| self.attended(step, head, &present, &held))
             .collect();
-        both.push(embedding.clone());
+        both.push(present);
         let both = step.graph.concat(&both.iter().collect::<Vec<_>>());
         let features = step.linear(&both, self.output);
         let features = step.graph.op("Tanh", &[&features]);
@@ -79,7 +93,7 @@ impl SlotMemory {
         }
         let next = self.written(step, &places, &held.entries, &embedding, dim);
         step.next("embedding", &next);
-        features
+        Ok(features)
     }
 
     /// A usefulness of 0 in every lane, `[batch, 1]`.
@@ -105,14 +119,14 @@ impl SlotMemory {
         &self,
         step: &mut StepGraph<'_>,
         head: &Head,
-        embedding: &Value,
+        present: &Value,
         held: &Held,
     ) -> Value {
         let (slots, dim) = (self.slots, self.mem_dim);
-        let lags = self.lag_scores(step, head, embedding, held);
+        let lags = self.lag_scores(step, head, present, held);
         let (query, null) = (step.param(head.query), step.param(self.null));
         let graph = &mut step.graph;
-        let query = graph.op("MatMul", &[embedding, &query]);
+        let query = graph.op("MatMul", &[present, &query]);
         let scale = graph.floats(&[1], &[1.0 / (dim as f32).sqrt()]);
         let query = graph.op("Mul", &[&query, &scale]);
 
@@ -144,7 +158,7 @@ impl SlotMemory {
         &self,
         step: &mut StepGraph<'_>,
         head: &Head,
-        embedding: &Value,
+        present: &Value,
         held: &Held,
     ) -> Option<Value> {
         let weight = step.param(head.lag.weight()?);
@@ -161,7 +175,7 @@ impl SlotMemory {
         let width = table.len() / (lag::LONGEST + 1);
         let table = graph.floats(&[lag::LONGEST + 1, width], table);
         let features = graph.op("Gather", &[&table, &lags]);
-        let mut dated = embedding.clone();
+        let mut dated = present.clone();
         if self.has_phases {
             let cycle = graph.floats(&[1], &[lag::CYCLE as f32]);
             let of_cycle = graph.node("Mod", &[&age, &cycle], vec![Attribute::Int("fmod", 1)]);
@@ -169,7 +183,7 @@ impl SlotMemory {
             let phases = graph.floats(&[lag::CYCLE, lag::PHASES], &lag::CYCLE_TABLE);
             let phases = graph.op("Gather", &[&phases, &of_cycle]);
             let phases = graph.reshape(&phases, &[lag::PHASES]);
-            dated = graph.concat(&[embedding, &phases]);
+            dated = graph.concat(&[present, &phases]);
         }
         let wanted = graph.op("MatMul", &[&dated, &weight]);
         let wanted = graph.reshape(&wanted, &[width, 1]);
