@@ -90,7 +90,7 @@ struct UpdateMetrics {
     optimizer_steps: usize,
 }
 
-/// What changes from update to update.
+/// Settings that change from update to update.
 #[derive(Clone, Copy)]
 struct Rates {
     /// Adam's step size.

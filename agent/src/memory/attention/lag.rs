@@ -73,7 +73,7 @@ pub fn index(lag: f32) -> i32 {
     lag.min(LONGEST as f32) as i32
 }
 
-/// What ages say to a reader.
+/// The knowledge of ages that a reader has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ages {
     /// Nothing.

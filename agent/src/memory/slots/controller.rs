@@ -1,5 +1,5 @@
-//! A recurrent network beside the slots: it counts and adds up what need not be held entry by entry, and asks the slots with
-//! what it holds.
+//! A recurrent network next to the slots. It counts and adds up, which needs no entries, and its state takes part in the
+//! question to the slots.
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
@@ -10,7 +10,7 @@ use crate::memory::{Array, CoreContext, MemoryCore, Network, Segment, State};
 use crate::nn::{self, Graph, Tensor};
 use crate::onnx::{self, StepGraph};
 
-/// The network beside the slots.
+/// The network next to the slots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum MemoryController {

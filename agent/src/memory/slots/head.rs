@@ -13,7 +13,7 @@ pub struct Head {
     pub lag: LagTerms,
 }
 
-/// What a head asks the entries of each row.
+/// A head's question to the entries of each row.
 pub struct Ask {
     /// `[rows, mem_dim]`.
     pub query: Tensor,
@@ -38,8 +38,8 @@ impl Head {
         };
         if number == 1 {
             // At first it finds entries by likeness: their score is √2 times the product of their embedding with the
-            // present's. What was seen together with something is then found when that is seen again, which a query from
-            // nothing would have to learn for every single thing.
+            // present's. So a thing seen again finds the entry in which it was seen. A query from nothing would have to learn
+            // that for every single thing.
             let likeness = (2.0 * dim as f32).sqrt();
             let weight = params.data_mut(query);
             (0..dim).for_each(|column| weight[column * (dim + 1)] = likeness);

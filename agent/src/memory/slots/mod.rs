@@ -99,7 +99,7 @@ section! {
 }
 
 impl Steps {
-    /// What the ages of entries say to a reader.
+    /// Returns the knowledge of ages that a reader has.
     pub fn ages(&self) -> Ages {
         match (self.relative_age, self.age_phases) {
             (false, _) => Ages::Unknown,
@@ -138,7 +138,7 @@ impl SlotMemory {
         let hidden = context.hyper.get::<Network>().hidden_size;
         let (inputs, dim) = (context.input_size, hyper.mem_dim);
         let controller = Controller::new(steps.memory_controller, context);
-        // What the present asks with: its embedding and what the controller holds.
+        // The present's embedding and the controller's state ask.
         let present = dim + controller.as_ref().map_or(0, Controller::size);
         let CoreContext { params, rng, .. } = &mut *context;
         let wide = Init::Orthogonal {
@@ -232,7 +232,7 @@ impl SlotMemory {
         })
     }
 
-    /// What the present asks with: its embedding, and what the controller holds.
+    /// Returns the asking part of the present: its embedding, and the controller's state.
     fn present(&self, graph: &mut Graph<'_>, embedding: &Tensor, held: Option<Tensor>) -> Tensor {
         match held {
             Some(held) => graph.concat_cols(&[embedding, &held]),
@@ -240,7 +240,7 @@ impl SlotMemory {
         }
     }
 
-    /// What the present of every row of a segment asks with.
+    /// Returns the asking part of the present of every row of a segment.
     fn present_of(
         &self,
         graph: &mut Graph<'_>,
@@ -254,7 +254,7 @@ impl SlotMemory {
         self.present(graph, embedding, held)
     }
 
-    /// What the present looks for an age with: `[rows, …]`, and the phases of these steps of its episodes where they count.
+    /// Returns the present `[rows, …]`, with the phases of these steps of its episodes where they count.
     fn dated(&self, graph: &mut Graph<'_>, present: &Tensor, ages: &[f32]) -> Tensor {
         if !self.has_phases {
             return present.clone();

@@ -23,7 +23,7 @@ pub struct Pool {
     pub times: Vec<f32>,
 }
 
-/// Who asks the entries.
+/// The question to the entries.
 #[derive(Clone, Copy)]
 pub struct Asking<'a> {
     /// The heads.
