@@ -1,6 +1,6 @@
 //! TraceRL: PPO with a memory of slots.
 
-use clap::ValueEnum;
+use serde_json::Value;
 
 use super::algorithm::Algorithm;
 use super::defaults::{check_heads, learner};
@@ -72,41 +72,28 @@ fn relative_age(context: &CoreContext<'_>) -> bool {
     context.hyper.get::<Steps>().relative_age
 }
 
+/// Settings of how steps are read.
+const OF_READING: [&str; 5] = [
+    "memory_reader",
+    "memory_compression",
+    "slot_heads",
+    "memory_controller",
+    "age_phases",
+];
+
 /// Checks that nothing is set about how steps are read, where none are kept.
 fn check_reading(steps: &Steps) -> Result<(), ConfigError> {
-    let plain = Steps::default();
-    let settings = [
-        (
-            steps.memory_reader != plain.memory_reader,
-            format!("memory_reader = {}", name(steps.memory_reader)),
-        ),
-        (
-            steps.memory_compression != plain.memory_compression,
-            format!("memory_compression = {}", steps.memory_compression),
-        ),
-        (
-            steps.slot_heads != plain.slot_heads,
-            format!("slot_heads = {}", steps.slot_heads),
-        ),
-        (
-            steps.memory_controller != plain.memory_controller,
-            format!("memory_controller = {}", name(steps.memory_controller)),
-        ),
-        (
-            steps.age_phases != plain.age_phases,
-            format!("age_phases = {}", steps.age_phases),
-        ),
-    ];
-    match settings.into_iter().find(|(is_set, _)| *is_set) {
-        Some((_, setting)) => Err(ConfigError::ReadingWithoutSteps { setting }),
-        None => Ok(()),
-    }
-}
-
-/// The name of a choice, as it is set.
-fn name(choice: impl ValueEnum) -> String {
-    let value = choice.to_possible_value();
-    value.map_or_else(String::new, |value| value.get_name().to_owned())
+    let values = |steps| Hyperparameters::new().with(steps).to_map();
+    let (set, plain) = (values(steps.clone()), values(Steps::default()));
+    let Some(name) = OF_READING.iter().find(|&&name| set[name] != plain[name]) else {
+        return Ok(());
+    };
+    let value = match &set[*name] {
+        Value::String(choice) => choice.clone(),
+        value => value.to_string(),
+    };
+    let setting = format!("{name} = {value}");
+    Err(ConfigError::ReadingWithoutSteps { setting })
 }
 
 /// Checks a memory of steps, of episodes, or of both.
