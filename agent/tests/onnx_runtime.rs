@@ -212,13 +212,19 @@ fn onnx_runtime_computes_the_same() {
     let fixed = plain().overlaid(&overrides! {
         memory_learn_retention: false,
     });
-    let asking = |memory_controller: &str| {
+    let asking = |memory_controller: &str, newest_match: bool| {
         shown().overlaid(&overrides! {
             slot_heads: 2,
+            newest_match: newest_match,
             age_phases: true,
             memory_controller: memory_controller,
         })
     };
+    let newest = plain().overlaid(&overrides! {
+        slot_heads: 2,
+        newest_match: true,
+        relative_age: false,
+    });
     let memory_task = json!({"delay": 60, "difficulty": 1});
     for (algorithm, spec_id, kwargs, overrides) in [
         ("ppo", "MemoryTask-v0", &memory_task, plain()),
@@ -234,8 +240,10 @@ fn onnx_runtime_computes_the_same() {
         ("tracerl", "MemoryTask-v0", &memory_task, plain()),
         ("tracerl", "MemoryTask-v0", &memory_task, fixed),
         ("tracerl", "Autoencode-v0", &json!({}), shown()),
-        ("tracerl", "Autoencode-v0", &json!({}), asking("none")),
-        ("tracerl", "MemoryTask-v0", &memory_task, asking("gru")),
+        ("tracerl", "Autoencode-v0", &json!({}), asking("none", false)),
+        ("tracerl", "Autoencode-v0", &json!({}), asking("none", true)),
+        ("tracerl", "MemoryTask-v0", &memory_task, newest),
+        ("tracerl", "MemoryTask-v0", &memory_task, asking("gru", false)),
     ] {
         let trained = Trained {
             algorithm,

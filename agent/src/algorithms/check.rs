@@ -115,6 +115,7 @@ fn every_way_of_asking_keeps_the_contract() {
                 *steps(hyper) = Steps {
                     memory_scope,
                     slot_heads,
+                    newest_match: slot_heads == 3,
                     age_phases,
                     memory_controller,
                     ..steps(hyper).clone()
@@ -123,7 +124,8 @@ fn every_way_of_asking_keeps_the_contract() {
         }
         check_memory_core(row.id, |hyper| {
             let steps = steps(hyper);
-            (steps.slot_heads, steps.memory_reader) = (2, MemoryReader::Graph);
+            (steps.slot_heads, steps.newest_match) = (2, true);
+            steps.memory_reader = MemoryReader::Graph;
             (steps.memory_controller, steps.memory_compression) = (MemoryController::Gru, 1);
         });
     }

@@ -73,10 +73,11 @@ fn relative_age(context: &CoreContext<'_>) -> bool {
 }
 
 /// Settings of how steps are read.
-const OF_READING: [&str; 5] = [
+const OF_READING: [&str; 6] = [
     "memory_reader",
     "memory_compression",
     "slot_heads",
+    "newest_match",
     "memory_controller",
     "age_phases",
 ];
@@ -118,6 +119,9 @@ fn check_steps(hyper: &mut Hyperparameters, overrides: &Overrides) -> Result<(),
     }
     if steps.age_phases && !steps.relative_age {
         return Err(ConfigError::PhasesWithoutAges);
+    }
+    if steps.newest_match && steps.slot_heads == 1 {
+        return Err(ConfigError::NewestMatchWithoutHeads);
     }
     let Slots { max_entries, .. } = hyper.get();
     if steps.recent_entries > max_entries {

@@ -111,6 +111,11 @@ pub enum ConfigError {
         "age_phases = true has nothing to add to while relative_age = false: leave one of them out"
     )]
     PhasesWithoutAges,
+    /// The second head takes the newest match.
+    #[error(
+        "newest_match = true is about the second way of asking, and slot_heads = 1: set slot_heads = 2, or leave it out"
+    )]
+    NewestMatchWithoutHeads,
     /// The latest steps are in the memory's own slots.
     #[error(
         "recent_entries = {recent_entries} is more than max_entries = {max_entries}: they are some of the memory's slots"

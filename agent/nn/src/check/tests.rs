@@ -6,8 +6,9 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use super::check_gradients;
 use crate::{
     Activation, Calibration, ControllerParams, Graph, GridSize, GruGateParams, GruParams, Head,
-    HopParams, Init, LruParams, LstmParams, MatrixMemory, MemorySizes, ModuleParams, ModuleSizes,
-    ParamId, Params, PpoBatch, PpoCoefficients, RelativeTerms, ScoreTerms, Tensor, Windows, values,
+    Heads, HopParams, Init, LruParams, LstmParams, MatrixMemory, MemorySizes, ModuleParams,
+    ModuleSizes, ParamId, Params, PpoBatch, PpoCoefficients, RelativeTerms, ScoreTerms, Tensor,
+    Weighting, Windows, values,
 };
 
 /// Uniform random numbers in -1..1.
@@ -127,6 +128,27 @@ fn attention_over_keys_that_are_the_values() {
     check_gradients(&mut params, |graph| {
         let (q, k) = (graph.param(q), graph.param(k));
         let read = graph.attention_read(&q, &k, &k, ScoreTerms::NONE, &index, 1);
+        weighted_sum(graph, &read.readout)
+    });
+}
+
+#[test]
+fn attention_by_breaking_a_stick() {
+    let (mut params, [q, k, v, bias, offsets]) =
+        normal_params([(4, 4), (5, 4), (5, 6), (5, 1), (4, 6)]);
+    // With a first slot and without one, and with nothing else.
+    let index = [0, 1, 4, 3, -1, 2, -1, 2, 4, 0, -1, -1];
+    let heads = Heads {
+        count: 2,
+        weighting: Weighting::StickBreaking { margin: 0.5 },
+    };
+    check_gradients(&mut params, |graph| {
+        let [q, k, v, bias, offsets] = [q, k, v, bias, offsets].map(|id| graph.param(id));
+        let terms = ScoreTerms {
+            entry: Some(&bias),
+            slot: Some(&offsets),
+        };
+        let read = graph.attention_read(&q, &k, &v, terms, &index, heads);
         weighted_sum(graph, &read.readout)
     });
 }

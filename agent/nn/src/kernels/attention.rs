@@ -17,6 +17,21 @@ pub(crate) struct Slots<'a> {
     pub heads: usize,
     /// Factor on q·k.
     pub scale: f32,
+    pub weighting: Weighting,
+}
+
+/// How a row's weights come from the scores of its filled slots.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Weighting {
+    /// Softmax.
+    Softmax,
+    /// Stick-breaking (Tan et al. 2024, arXiv:2410.17980): each slot after the first takes the share `σ(score − first's
+    /// score − margin)` of what those before it left, and the first slot takes the rest. So of several entries that match,
+    /// the first in order is read, however many follow.
+    StickBreaking {
+        /// How much an entry's score must be above that of the first slot to take half.
+        margin: f32,
+    },
 }
 
 /// The queries and the table: `q` `[rows, heads * d]`, `k` `[entries, heads * d]`, `v`
@@ -146,7 +161,7 @@ fn read_rows(readout: &mut [f32], weights: &mut [f32], operands: Operands<'_>, s
                 true => offsets,
                 false => &offsets[row * slots.slots..][..slots.slots],
             };
-            row_weights(weights, q, keys, (bias, offsets), index, slots.scale);
+            row_weights(weights, q, keys, (bias, offsets), index, slots);
             let contents = Head {
                 table: v,
                 heads,
@@ -158,7 +173,7 @@ fn read_rows(readout: &mut [f32], weights: &mut [f32], operands: Operands<'_>, s
     }
 }
 
-/// Writes the weights of one head of one row: softmax of the scores of its filled slots. `offsets` `[slots]` or empty.
+/// Writes the weights of one head of one row, from the scores of its filled slots. `offsets` `[slots]` or empty.
 #[inline(always)]
 fn row_weights(
     weights: &mut [f32],
@@ -166,19 +181,40 @@ fn row_weights(
     keys: Head<'_>,
     (bias, offsets): (&[f32], &[f32]),
     index: &[i32],
-    scale: f32,
+    slots: Slots<'_>,
 ) {
     for (weight, &entry) in weights.iter_mut().zip(index) {
         *weight = f32::NEG_INFINITY;
         if let Ok(entry) = usize::try_from(entry) {
             let bias = if bias.is_empty() { 0.0 } else { bias[entry] };
-            *weight = dot(q, keys.row(entry)).mul_add(scale, bias);
+            *weight = dot(q, keys.row(entry)).mul_add(slots.scale, bias);
         }
     }
     for (weight, offset) in weights.iter_mut().zip(offsets) {
         *weight += offset;
     }
-    softmax_of_filled(weights, index);
+    match slots.weighting {
+        Weighting::Softmax => softmax_of_filled(weights, index),
+        Weighting::StickBreaking { margin } => break_stick(weights, index, margin),
+    }
+}
+
+/// Stick-breaking in place over the filled slots; 0 in empty ones. An empty first slot takes nothing, and scores 0.
+#[inline(always)]
+fn break_stick(scores: &mut [f32], index: &[i32], margin: f32) {
+    let Some((first, others)) = scores.split_first_mut() else {
+        return;
+    };
+    let bar = margin + if index[0] < 0 { 0.0 } else { *first };
+    let mut left = 1.0;
+    for (score, &entry) in others.iter_mut().zip(&index[1..]) {
+        *score = match entry < 0 {
+            true => 0.0,
+            false => left / (1.0 + exp(bar - *score)),
+        };
+        left -= *score;
+    }
+    *first = if index[0] < 0 { 0.0 } else { left };
 }
 
 /// Softmax in place over the filled slots; 0 in empty ones.
@@ -265,7 +301,11 @@ fn gradient_rows(
             };
             let d_readout = &d_readout[row * dv..][..dv];
             let weights = &weights[row * slots.slots..][..slots.slots];
-            score_gradient(&mut d_scores, d_readout, weights, contents, index);
+            weight_gradient(&mut d_scores, d_readout, contents, index);
+            match slots.weighting {
+                Weighting::Softmax => softmax_gradient(&mut d_scores, weights),
+                Weighting::StickBreaking { .. } => stick_gradient(&mut d_scores, weights, index),
+            }
             if !d_offsets.is_empty() {
                 d_offsets[row * slots.slots..][..slots.slots].copy_from_slice(&d_scores);
             }
@@ -294,25 +334,46 @@ fn gradient_rows(
     }
 }
 
-/// Backward pass of the softmax: `d_score = weight · (d_weight - Σ weight · d_weight)`.
+/// Writes the gradient of each filled slot's weight, 0 in empty ones.
 #[inline(always)]
-fn score_gradient(
-    d_scores: &mut [f32],
-    d_readout: &[f32],
-    weights: &[f32],
-    contents: Head<'_>,
-    index: &[i32],
-) {
-    for (d_weight, &entry) in d_scores.iter_mut().zip(index) {
+fn weight_gradient(d_weights: &mut [f32], d_readout: &[f32], contents: Head<'_>, index: &[i32]) {
+    for (d_weight, &entry) in d_weights.iter_mut().zip(index) {
         *d_weight = 0.0;
         if let Ok(entry) = usize::try_from(entry) {
             *d_weight = dot(d_readout, contents.row(entry));
         }
     }
-    let mean = dot(d_scores, weights);
-    for (d, weight) in d_scores.iter_mut().zip(weights) {
+}
+
+/// Backward pass of the softmax, in place: `d_score = weight · (d_weight - Σ weight · d_weight)`.
+#[inline(always)]
+fn softmax_gradient(d: &mut [f32], weights: &[f32]) {
+    let mean = dot(d, weights);
+    for (d, weight) in d.iter_mut().zip(weights) {
         *d = weight * (*d - mean);
     }
+}
+
+/// Backward pass of stick-breaking, in place. With β the share that a slot took of what was left:
+/// `d_score = (1 - β) · weight · d_weight - β · Σ weight · d_weight`, the sum over the first slot and those after it.
+#[inline(always)]
+fn stick_gradient(d: &mut [f32], weights: &[f32], index: &[i32]) {
+    let mut after = dot(d, weights);
+    let mut left = 1.0;
+    let mut of_first = 0.0;
+    for ((d, &weight), &entry) in d.iter_mut().zip(weights).zip(index).skip(1) {
+        if entry < 0 {
+            continue;
+        }
+        let gain = weight * *d;
+        after -= gain;
+        // What is left may have been rounded to nothing.
+        let share = if left > weight { weight / left } else { 1.0 };
+        *d = (1.0 - share) * gain - share * after;
+        of_first -= *d;
+        left -= weight;
+    }
+    d[0] = if index[0] < 0 { 0.0 } else { of_first };
 }
 
 /// `out[m, s] = rows[m]·table[index[m, s]]`, 0 where the index is -1. `rows` `[M, width]`, `table`

@@ -2,8 +2,8 @@
 
 use crate::graph::{GradKey, Graph};
 use crate::kernels::attention::{
-    OperandGradients, Operands, Slots, attention_read, attention_read_gradient, gather_dot,
-    gather_dot_gradient,
+    OperandGradients, Operands, Slots, Weighting, attention_read, attention_read_gradient,
+    gather_dot, gather_dot_gradient,
 };
 use crate::tensor::{Tensor, shape, values};
 
@@ -14,6 +14,23 @@ pub struct AttentionRead {
     /// Attention to each slot, `[M, heads, S]`; 0 in empty slots. The weights serve inspection and
     /// as targets: no gradient flows through them.
     pub weights: Vec<f32>,
+}
+
+/// The heads of a read, and how each weighs what it reads.
+#[derive(Clone, Copy, Debug)]
+pub struct Heads {
+    /// How many there are.
+    pub count: usize,
+    /// How weights come from scores.
+    pub weighting: Weighting,
+}
+
+impl From<usize> for Heads {
+    /// So many heads with softmax.
+    fn from(count: usize) -> Self {
+        let weighting = Weighting::Softmax;
+        Self { count, weighting }
+    }
 }
 
 /// Terms added to the scores `q·k / √d`.
@@ -46,8 +63,12 @@ pub fn attend(
     (keys, contents): (&[f32], &[f32]),
     terms: ScoreTerms<&[f32]>,
     index: &[i32],
-    heads: usize,
+    heads: impl Into<Heads>,
 ) -> (Vec<f32>, Vec<f32>) {
+    let Heads {
+        count: heads,
+        weighting,
+    } = heads.into();
     let (rows, q_columns) = shape(q);
     let entries = keys.len() / q_columns;
     let v_columns = contents.len() / entries.max(1);
@@ -79,6 +100,7 @@ pub fn attend(
         heads,
         d: q_columns / heads,
         dv: v_columns / heads,
+        weighting,
     };
     let mut readout = vec![0.0; rows * v_columns];
     let mut weights = vec![0.0; heads * index.len()];
@@ -98,7 +120,7 @@ pub fn attend(
 impl Graph<'_> {
     /// Every row attends to its own slots, which point into one table of entries (Vaswani et al.
     /// 2017, arXiv 1706.03762, eq. 1, with further terms): `score = q·k / √d + entry's term +
-    /// slot's term`, softmax over the row's filled slots, readout `Σ weight · v`.
+    /// slot's term`, softmax over the row's filled slots (or another [`Weighting`]), readout `Σ weight · v`.
     ///
     /// Shapes: `q` `[M, heads * d]`, `k` `[E, heads * d]`, `v` `[E, heads * dv]` (may be the same
     /// tensor as `k`), `index` `[M, S]` with entries `0..E`, or -1 for an empty slot. A row without
@@ -113,8 +135,12 @@ impl Graph<'_> {
         v: &Tensor,
         terms: ScoreTerms<&Tensor>,
         index: &[i32],
-        heads: usize,
+        heads: impl Into<Heads>,
     ) -> AttentionRead {
+        let Heads {
+            count: heads,
+            weighting,
+        } = heads.into();
         let (rows, q_columns) = shape(q);
         let (entries, k_columns) = shape(k);
         let (v_entries, v_columns) = shape(v);
@@ -140,6 +166,7 @@ impl Graph<'_> {
             heads,
             d: q_columns / heads,
             dv: v_columns / heads,
+            weighting,
         };
         assert!(
             terms
@@ -258,6 +285,7 @@ struct Sizes {
     heads: usize,
     d: usize,
     dv: usize,
+    weighting: Weighting,
 }
 
 impl Sizes {
@@ -287,6 +315,7 @@ impl Sizes {
             slots: self.slots,
             heads: self.heads,
             scale,
+            weighting: self.weighting,
         }
     }
 }
@@ -336,6 +365,27 @@ mod tests {
         let (read, acted) = attend(&q, (values(&k), values(&v)), offsets, &index, 1);
         assert_eq!(acted, told.weights);
         assert_eq!(read, values(&told.readout));
+    }
+
+    #[test]
+    fn a_stick_broken_by_hand() {
+        let params = Params::new();
+        let mut graph = Graph::inference(&params);
+        let q = graph.constant(vec![1.0, 1.0], (2, 1));
+        // The first slot scores 1, so that a score of 3 takes half, and one of 3 + ln 3 takes three quarters.
+        let k = graph.constant(vec![1.0, 3.0, 3.0 + 3.0f32.ln(), -60.0], (4, 1));
+        let v = graph.constant(vec![1.0, 10.0, 100.0, 1000.0], (4, 1));
+        let heads = Heads {
+            count: 1,
+            weighting: Weighting::StickBreaking { margin: 2.0 },
+        };
+        let index = [0, 3, 1, -1, 2, 0, 2, -1, 1, -1];
+        let read = graph.attention_read(&q, &k, &v, ScoreTerms::NONE, &index, heads);
+        let expected = [0.125, 0.0, 0.5, 0.0, 0.375, 0.125, 0.75, 0.0, 0.125, 0.0];
+        for (weight, expected) in read.weights.iter().zip(expected) {
+            assert!((weight - expected).abs() < 1e-6, "{:?}", read.weights);
+        }
+        assert!((values(&read.readout)[0] - 42.625).abs() < 1e-4);
     }
 
     #[test]

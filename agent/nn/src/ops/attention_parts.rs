@@ -1,7 +1,7 @@
 //! Reads by soft attention whose weights are on the tape.
 
 use crate::graph::{GradKey, Graph};
-use crate::kernels::attention::{Operands, Slots};
+use crate::kernels::attention::{Operands, Slots, Weighting};
 use crate::kernels::attention_parts::{
     WeightGradients, attention_weights, attention_weights_gradient, weighted_read,
     weighted_read_gradient,
@@ -41,6 +41,7 @@ impl Sizes {
             slots: self.slots,
             heads: self.heads,
             scale: self.scale,
+            weighting: Weighting::Softmax,
         }
     }
 }

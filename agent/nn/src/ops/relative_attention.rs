@@ -59,6 +59,7 @@ pub fn attend_relatively(
         slots: windows.longest(),
         heads,
         scale: operands.scale,
+        weighting: attention::Weighting::Softmax,
     };
     attention_read(&mut readout, &mut weights, whole, slots);
     (readout, weights)

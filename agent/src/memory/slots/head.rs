@@ -1,9 +1,14 @@
 //! Heads: ways of asking the entries of a memory.
 
+use super::Steps;
 use super::state::EMPTY;
 use crate::memory::attention::lag::{self, Ages, LagTerms};
 use crate::memory::{CoreContext, Slots};
-use crate::nn::{Activation, AttentionRead, Graph, Init, ParamId, Tensor};
+use crate::nn::{Activation, AttentionRead, Graph, Heads, Init, ParamId, Tensor, Weighting};
+
+/// How much an entry must match more than nothing to be taken for a match, half of the time. A thing is like most others to
+/// some degree, and of many shares of what is left little would be left for an old entry.
+const MARGIN: f32 = 3.0;
 
 /// A query, and terms for the ages of entries.
 pub struct Head {
@@ -11,6 +16,7 @@ pub struct Head {
     pub query: ParamId,
     /// Of the present, with its phases where they count.
     pub lag: LagTerms,
+    weighting: Weighting,
 }
 
 /// A head's question to the entries of each row.
@@ -23,7 +29,12 @@ pub struct Ask {
 
 impl Head {
     /// Adds the parameters of the head with this number to the context's, for a present of so many numbers.
-    pub fn new(number: usize, present: usize, ages: Ages, context: &mut CoreContext<'_>) -> Self {
+    pub fn new(
+        number: usize,
+        present: usize,
+        steps: &Steps,
+        context: &mut CoreContext<'_>,
+    ) -> Self {
         let dim = context.hyper.get::<Slots>().mem_dim;
         let name = |part: &str| match number {
             0 => format!("core.{part}"),
@@ -44,12 +55,30 @@ impl Head {
             let weight = params.data_mut(query);
             (0..dim).for_each(|column| weight[column * (dim + 1)] = likeness);
         }
+        let ages = steps.ages();
         let dated = match ages {
             Ages::WithPhases => present + lag::PHASES,
             Ages::Known | Ages::Unknown => present,
         };
         let lag = LagTerms::new(&name("lag"), dated, ages, params, rng);
-        Self { query, lag }
+        let weighting = match steps.newest_match && number == 1 {
+            true => Weighting::StickBreaking { margin: MARGIN },
+            false => Weighting::Softmax,
+        };
+        Self {
+            query,
+            lag,
+            weighting,
+        }
+    }
+
+    /// Returns how it weighs entries, which are read the newest first where it takes the newest match.
+    pub fn weighs(&self) -> Heads {
+        let weighting = self.weighting;
+        Heads {
+            count: 1,
+            weighting,
+        }
     }
 
     /// Returns what the head asks. `present` `[rows, …]`; `dated`: the same, with its phases where they count;

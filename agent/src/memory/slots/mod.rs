@@ -92,6 +92,9 @@ section! {
         memory_compression: usize = 0, |&v| v <= 8, "0 to 8";
         /// Ways of asking the entries. The second looks at first for those like the present; the others learn from nothing.
         slot_heads: usize = 1, |&v| (1..=8).contains(&v), "1 to 8";
+        /// Read, in the second way of asking, the newest of the entries that match, however many do.
+        #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
+        newest_match: bool = false, |_| true, "true or false; false with slot_heads = 1";
         /// A recurrent network of `hidden_size` units beside the slots, which asks them with what it holds: `none`, `gru`.
         #[arg(value_name = "CONTROLLER", hide_possible_values = true)]
         memory_controller: MemoryController = MemoryController::None, |_| true, "none or gru";
@@ -115,6 +118,8 @@ pub struct SlotMemory {
     heads: Vec<Head>,
     /// Whether ages have phases.
     has_phases: bool,
+    /// Whether entries are read the newest first.
+    newest_first: bool,
     null: ParamId,
     usefulness: (ParamId, ParamId),
     output: (ParamId, ParamId),
@@ -153,8 +158,7 @@ impl SlotMemory {
             ),
             params.add("core.embed.bias", (1, dim), Init::Zeros, rng),
         );
-        let heads =
-            (0..steps.slot_heads).map(|number| Head::new(number, present, steps.ages(), context));
+        let heads = (0..steps.slot_heads).map(|number| Head::new(number, present, &steps, context));
         let heads: Vec<Head> = heads.collect();
         let CoreContext { params, rng, .. } = &mut *context;
         let null = params.add("core.null", (1, dim), Init::Zeros, rng);
@@ -180,6 +184,7 @@ impl SlotMemory {
             embed,
             heads,
             has_phases: steps.ages() == Ages::WithPhases,
+            newest_first: steps.newest_match,
             null,
             usefulness,
             output,
@@ -269,30 +274,45 @@ impl SlotMemory {
         graph.linear(&both, self.output.0, Some(self.output.1), Activation::Tanh)
     }
 
-    /// Attention of every lane over its slots: readout `[batch, mem_dim]`; the weights go into the state.
-    fn read(&self, graph: &mut Graph<'_>, state: &mut State, present: &Tensor) -> Tensor {
+    /// Returns the slots of every lane in the order in which they are read, `[batch, slots]`.
+    fn order(&self, state: &State) -> Vec<usize> {
+        let lanes = 0..state.rows();
+        let mut order: Vec<usize> = lanes.flat_map(|_| 0..self.slots).collect();
+        if self.newest_first {
+            for (lane, order) in order.chunks_exact_mut(self.slots).enumerate() {
+                let written = state.arrays[array::WRITTEN].row(lane);
+                order.sort_unstable_by(|&a, &b| written[b].total_cmp(&written[a]).then(a.cmp(&b)));
+            }
+        }
+        order
+    }
+
+    /// Attention of every lane over its slots in this order: readout `[batch, mem_dim]`; the weights go into the state.
+    fn read(
+        &self,
+        graph: &mut Graph<'_>,
+        state: &mut State,
+        present: &Tensor,
+        order: &[usize],
+    ) -> Tensor {
         let dated = self.dated(graph, present, &state.arrays[array::AGE].data);
         let width = self.slots + 1;
-        let mut index = Vec::with_capacity(state.rows() * width);
-        for (lane, written) in state.arrays[array::WRITTEN]
-            .data
-            .chunks_exact(self.slots)
-            .enumerate()
-        {
-            let null = (lane * width) as i32;
-            index.push(null);
-            index.extend(
-                (null + 1..)
-                    .zip(written)
-                    .map(|(entry, &step)| if step == EMPTY { -1 } else { entry }),
-            );
-        }
         let ages = &state.arrays[array::AGE].data;
-        let written = state.arrays[array::WRITTEN].data.chunks_exact(self.slots);
-        let mut lags = Vec::with_capacity(index.len());
-        for (&age, written) in ages.iter().zip(written) {
+        let mut index = Vec::with_capacity(state.rows() * width);
+        let mut lags = Vec::with_capacity(index.capacity());
+        let mut times = Vec::with_capacity(order.len());
+        for (lane, order) in order.chunks_exact(self.slots).enumerate() {
+            let written = state.arrays[array::WRITTEN].row(lane);
+            let null = lane * width;
+            index.push(null as i32);
             lags.push(lag::NONE);
-            lags.extend(written.iter().map(|&step| lag_of(age, step)));
+            for &slot in order {
+                let step = written[slot];
+                let entry = (null + 1 + slot) as i32;
+                index.push(if step == EMPTY { -1 } else { entry });
+                lags.push(lag_of(ages[lane], step));
+                times.push(step);
+            }
         }
         let table = &state.arrays[array::EMBEDDING].data;
         let gates = &state.arrays[array::GATE].data[..];
@@ -304,7 +324,8 @@ impl SlotMemory {
                     entry: self.learn_retention.then_some(gates),
                     slot: ask.lags.as_ref().map(nn::values),
                 };
-                let (readout, weights) = nn::attend(&ask.query, (table, table), terms, &index, 1);
+                let (readout, weights) =
+                    nn::attend(&ask.query, (table, table), terms, &index, head.weighs());
                 let readout = graph.constant(readout, (rows, self.mem_dim));
                 AttentionRead { readout, weights }
             };
@@ -318,7 +339,7 @@ impl SlotMemory {
                     .then(|| graph.constant(gates.to_vec(), (gates.len(), 1))),
                 lags,
                 index,
-                times: state.arrays[array::WRITTEN].data.clone(),
+                times,
             };
             let sums = match self.reading.summaries {
                 Some(_) => &state.arrays[array::SUMMARIES].data[..],
@@ -332,10 +353,12 @@ impl SlotMemory {
             };
             self.reading.read(graph, ask, pool, sums)
         };
-        for (lane, weights) in read.weights.chunks_exact(width).enumerate() {
-            state.arrays[array::ATTENTION]
-                .row_mut(lane)
-                .copy_from_slice(&weights[1..]);
+        let lanes = read.weights.chunks_exact(width);
+        for (lane, (weights, order)) in lanes.zip(order.chunks_exact(self.slots)).enumerate() {
+            let attention = state.arrays[array::ATTENTION].row_mut(lane);
+            for (&slot, &weight) in order.iter().zip(&weights[1..]) {
+                attention[slot] = weight;
+            }
         }
         read.readout
     }
@@ -559,7 +582,8 @@ impl MemoryCore for SlotMemory {
             controller.step(&mut graph, inputs, starts, array)
         });
         let present = self.present(&mut graph, &embedding, held);
-        let readout = self.read(&mut graph, state, &present);
+        let order = self.order(state);
+        let readout = self.read(&mut graph, state, &present, &order);
         let features = self.features(&mut graph, &readout, &present);
         let scores = self.usefulness(&mut graph, &embedding);
         let gates = graph.activate(&scores, Activation::LogSigmoid);
@@ -587,7 +611,8 @@ impl MemoryCore for SlotMemory {
             // Without noise nothing was chosen: the score-function term has nothing to credit.
             let key = noise.map_or(f32::NAN, |noise| offer.usefulness + noise);
             let dropped = self.fold_dropped(state, lane, &offer);
-            state::record(state, lane, dropped, key, &mut decisions);
+            let order = &order[lane * self.slots..][..self.slots];
+            state::record(state, lane, order, dropped, key, &mut decisions);
             state::write(state, lane, self.recent, &offer);
         }
         for clock in [array::AGE, array::CLOCK] {
@@ -649,7 +674,7 @@ impl MemoryCore for SlotMemory {
                     entry: gates.as_ref(),
                     slot: ask.lags.as_ref(),
                 };
-                graph.attention_read(&ask.query, &pool, &pool, terms, &index, 1)
+                graph.attention_read(&ask.query, &pool, &pool, terms, &index, head.weighs())
             };
             let reads = self.heads.iter().map(&mut read).collect();
             joined(graph, reads)

@@ -5,8 +5,11 @@ use super::SlotMemory;
 use super::head::Head;
 use super::write_time::TIME_CONSTANTS;
 use crate::memory::attention::lag;
+use crate::nn::Weighting;
 use crate::onnx::{Attribute, StepGraph, Value};
 
+/// ONNX's number for float32 in `Cast`.
+const FLOAT: i64 = 1;
 /// ONNX's number for int64 in `Cast`.
 const INT64: i64 = 7;
 
@@ -57,7 +60,7 @@ impl SlotMemory {
             gates: self
                 .learn_retention
                 .then(|| step.state("gate", &[slots], "log sigmoid of each entry's usefulness")),
-            written: self.heads[0].lag.weight().map(|_| {
+            written: self.dates_entries().then(|| {
                 let doc = "step of the episode at which each entry was written";
                 step.state("written", &[slots], doc)
             }),
@@ -94,6 +97,11 @@ impl SlotMemory {
         let next = self.written(step, &places, &held.entries, &embedding, dim);
         step.next("embedding", &next);
         Ok(features)
+    }
+
+    /// Returns whether a step needs to know when entries were written.
+    fn dates_entries(&self) -> bool {
+        self.newest_first || self.heads[0].lag.weight().is_some()
     }
 
     /// A usefulness of 0 in every lane, `[batch, 1]`.
@@ -141,8 +149,16 @@ impl SlotMemory {
         let nothing = graph.floats(&[1], &[f32::NEG_INFINITY]);
         let is_empty = graph.op("Equal", &[&held.keys, &nothing]);
         let scores = graph.op("Where", &[&is_empty, &nothing, &scores]);
-        let all = graph.concat(&[&of_null, &scores]);
-        let weights = graph.node("Softmax", &[&all], vec![Attribute::Int("axis", 1)]);
+        let weights = match (head.weighs().weighting, &held.written) {
+            (Weighting::StickBreaking { margin }, Some(written)) => {
+                broken(step, (&of_null, &scores), written, margin, slots)
+            }
+            _ => {
+                let all = graph.concat(&[&of_null, &scores]);
+                graph.node("Softmax", &[&all], vec![Attribute::Int("axis", 1)])
+            }
+        };
+        let graph = &mut step.graph;
 
         let of_null = graph.columns(&weights, 0, 1);
         let null = graph.op("Mul", &[&of_null, &null]);
@@ -263,6 +279,41 @@ impl SlotMemory {
             }
         }
     }
+}
+
+/// Weights `[batch, slots + 1]` of stick-breaking over the null slot's scores `[batch, 1]` and those of slots `[batch,
+/// slots]`, -infinity when empty, the newest first. Of the log of what an entry leaves, each takes away that of all newer.
+fn broken(
+    step: &mut StepGraph<'_>,
+    (of_null, scores): (&Value, &Value),
+    written: &Value,
+    margin: f32,
+    slots: usize,
+) -> Value {
+    let graph = &mut step.graph;
+    let margin = graph.floats(&[1], &[margin]);
+    let bar = graph.op("Add", &[of_null, &margin]);
+    let above = graph.op("Sub", &[scores, &bar]);
+    let shares = graph.op("Sigmoid", &[&above]);
+    // −log(1 − σ(x)) = softplus(x).
+    let taken = graph.op("Softplus", &[&above]);
+    let taken = graph.reshape(&taken, &[slots, 1]);
+    let (row, column) = (
+        graph.reshape(written, &[1, slots]),
+        graph.reshape(written, &[slots, 1]),
+    );
+    let is_newer = graph.op("Greater", &[&row, &column]);
+    let is_newer = graph.node("Cast", &[&is_newer], vec![Attribute::Int("to", FLOAT)]);
+    let by_newer = graph.op("MatMul", &[&is_newer, &taken]);
+    let by_newer = graph.reshape(&by_newer, &[slots]);
+    let by_newer = graph.op("Neg", &[&by_newer]);
+    let left = graph.op("Exp", &[&by_newer]);
+    let weights = graph.op("Mul", &[&shares, &left]);
+    let ones = graph.floats(&[slots, 1], &vec![1.0; slots]);
+    let all_taken = graph.op("MatMul", &[&weights, &ones]);
+    let one = graph.floats(&[1], &[1.0]);
+    let of_null = graph.op("Sub", &[&one, &all_taken]);
+    graph.concat(&[&of_null, &weights])
 }
 
 /// Which of some slots a key takes, `[batch, slots]` of truth values: the first of those with the least key, if its own is

@@ -146,7 +146,8 @@ impl Reading {
                 entry: pool.gates.as_ref(),
                 slot: ask.lags.as_ref(),
             };
-            let read = graph.attention_read(&ask.query, entries, entries, terms, index, 1);
+            let read =
+                graph.attention_read(&ask.query, entries, entries, terms, index, head.weighs());
             let wide = read.weights.chunks_exact(index.len() / rows);
             AttentionRead {
                 weights: wide.flat_map(|row| &row[..width]).copied().collect(),

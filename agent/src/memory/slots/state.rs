@@ -121,23 +121,22 @@ pub fn dropped(state: &State, lane: usize, recent: usize, key: f32) -> Dropped {
     }
 }
 
-/// Record of a step for learning: the slots' origins (-1 for empty), then, where sums are kept, that of the dropped entry,
+/// Record of a step for learning: the slots' origins (-1 for empty), in the order of the read, then, where sums are kept, that of the dropped entry,
 /// then the fate of the offered one with only its key known.
 pub fn record(
     state: &State,
     lane: usize,
+    order: &[usize],
     dropped: Option<i32>,
     key: f32,
     decisions: &mut Vec<i32>,
 ) {
     let written = state.arrays[array::WRITTEN].row(lane);
     let origin = state.arrays[array::ORIGIN].row(lane);
-    decisions.extend(
-        written
-            .iter()
-            .zip(origin)
-            .map(|(&w, &o)| if w == EMPTY { -1 } else { o as i32 }),
-    );
+    decisions.extend(order.iter().map(|&slot| match written[slot] == EMPTY {
+        true => -1,
+        false => origin[slot] as i32,
+    }));
     decisions.extend(dropped);
     let mut fate = [f32::NAN.to_bits() as i32; fate::WIDTH];
     fate[fate::LOW] = key.to_bits() as i32;
