@@ -240,10 +240,20 @@ fn onnx_runtime_computes_the_same() {
         ("tracerl", "MemoryTask-v0", &memory_task, plain()),
         ("tracerl", "MemoryTask-v0", &memory_task, fixed),
         ("tracerl", "Autoencode-v0", &json!({}), shown()),
-        ("tracerl", "Autoencode-v0", &json!({}), asking("none", false)),
+        (
+            "tracerl",
+            "Autoencode-v0",
+            &json!({}),
+            asking("none", false),
+        ),
         ("tracerl", "Autoencode-v0", &json!({}), asking("none", true)),
         ("tracerl", "MemoryTask-v0", &memory_task, newest),
-        ("tracerl", "MemoryTask-v0", &memory_task, asking("gru", false)),
+        (
+            "tracerl",
+            "MemoryTask-v0",
+            &memory_task,
+            asking("gru", false),
+        ),
     ] {
         let trained = Trained {
             algorithm,

@@ -26,8 +26,8 @@ pub enum Weighting {
     /// Softmax.
     Softmax,
     /// Stick-breaking (Tan et al. 2024, arXiv:2410.17980): each slot after the first takes the share `σ(score − first's
-    /// score − margin)` of what those before it left, and the first slot takes the rest. So of several entries that match,
-    /// the first in order is read, however many follow.
+    /// score − margin)` of the stick, and leaves the rest to the next; the first slot takes the last rest. So of several
+    /// entries that match, the first in order is read, however many follow.
     StickBreaking {
         /// How much an entry's score must be above that of the first slot to take half.
         margin: f32,
@@ -354,7 +354,7 @@ fn softmax_gradient(d: &mut [f32], weights: &[f32]) {
     }
 }
 
-/// Backward pass of stick-breaking, in place. With β the share that a slot took of what was left:
+/// Backward pass of stick-breaking, in place. With a slot's share β of the rest before it:
 /// `d_score = (1 - β) · weight · d_weight - β · Σ weight · d_weight`, the sum over the first slot and those after it.
 #[inline(always)]
 fn stick_gradient(d: &mut [f32], weights: &[f32], index: &[i32]) {
@@ -367,7 +367,7 @@ fn stick_gradient(d: &mut [f32], weights: &[f32], index: &[i32]) {
         }
         let gain = weight * *d;
         after -= gain;
-        // What is left may have been rounded to nothing.
+        // The rest may have been rounded to nothing.
         let share = if left > weight { weight / left } else { 1.0 };
         *d = (1.0 - share) * gain - share * after;
         of_first -= *d;
