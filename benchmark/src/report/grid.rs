@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::parts::{Colours, GridCell, badge, find_agent, grid_cell};
+use super::parts::{Colours, GridCell, badge, grid_cell};
 use crate::scores::reference::needs_memory;
 use crate::scores::summary::{AgentSummary, ExperimentSummary};
 use crate::scores::verdict::Verdict;
@@ -26,8 +26,7 @@ pub struct GridRow {
 }
 
 pub fn grid_row(name: &str, summaries: &[ExperimentSummary<'_>], colours: &Colours) -> GridRow {
-    let find = |summary| find_agent(summary, name);
-    let rows = summaries.iter().filter_map(find);
+    let rows = summaries.iter().filter_map(|summary| summary.agent(name));
     let rows: Vec<&AgentSummary<'_>> = rows.filter(|row| row.not_applicable.is_none()).collect();
     let count = |verdict: Verdict| rows.iter().filter(|row| row.verdict() == verdict).count();
     let of = rows
@@ -45,7 +44,7 @@ pub fn grid_row(name: &str, summaries: &[ExperimentSummary<'_>], colours: &Colou
         others: rows.len() - of,
         cells: summaries
             .iter()
-            .map(|summary| find(summary).map(grid_cell))
+            .map(|summary| summary.agent(name).map(grid_cell))
             .collect(),
     }
 }

@@ -87,14 +87,6 @@ pub fn grid_cell(summary: &AgentSummary<'_>) -> GridCell {
     }
 }
 
-/// Returns the agent with this name in an experiment.
-pub fn find_agent<'a, 'b>(
-    summary: &'b ExperimentSummary<'a>,
-    name: &str,
-) -> Option<&'b AgentSummary<'a>> {
-    summary.agents.iter().find(|agent| agent.agent.name == name)
-}
-
 /// Returns the mark next to an agent's name.
 pub fn badge(summary: &AgentSummary<'_>) -> Option<&'static str> {
     match (&summary.agent.external, summary.agent.tuned) {

@@ -92,14 +92,9 @@ fn sources() -> Vec<SourceRow> {
 fn task_row(summary: &ExperimentSummary<'_>, agents: &[String]) -> Option<TaskRow> {
     let task = &summary.experiment.name;
     let best = quoted().best_recurrent(task)?;
-    let of = |name: &String| {
+    let cell = |name: &String| {
         summary
-            .agents
-            .iter()
-            .find(|agent| agent.agent.name == *name)
-    };
-    let cell = |name| {
-        of(name)
+            .agent(name)
             .and_then(best_epoch)
             .unwrap_or_else(|| "–".to_owned())
     };
@@ -107,7 +102,7 @@ fn task_row(summary: &ExperimentSummary<'_>, agents: &[String]) -> Option<TaskRo
     let is_known = cells.iter().any(|cell| cell != "–");
     let finals = agents
         .iter()
-        .map(|name| of(name).map_or_else(|| "–".to_owned(), finals));
+        .map(|name| summary.agent(name).map_or_else(|| "–".to_owned(), finals));
     is_known.then(|| TaskRow {
         task: task.clone(),
         best_recurrent: cited(best),

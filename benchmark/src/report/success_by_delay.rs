@@ -12,7 +12,7 @@ const MODES: [(Mode, &str); 2] = [(Mode::Greedy, "solid"), (Mode::Scrambled, "da
 
 /// Draws one experiment's panel; `None` when it was judged at a single delay.
 pub fn panel(summary: &ExperimentSummary<'_>, colours: &Colours) -> Option<String> {
-    let delays = delays(summary);
+    let delays = summary.judged_delays();
     let (shortest, longest) = (*delays.first()?, *delays.last()?);
     if shortest == longest {
         return None;
@@ -57,7 +57,7 @@ pub fn caption(summary: &ExperimentSummary<'_>) -> String {
     let Some((_, trained)) = summary.experiment.delay_range() else {
         return String::new();
     };
-    let longest = delays(summary).last().copied().unwrap_or(trained);
+    let longest = summary.judged_delays().last().copied().unwrap_or(trained);
     let sentence = |agent: &AgentSummary<'_>| {
         let (_, outcome) = agent.finished.first()?;
         let slots = outcome.hyperparameters.get("max_entries")?.as_u64()?;
@@ -76,20 +76,6 @@ pub fn caption(summary: &ExperimentSummary<'_>) -> String {
     };
     let sentences: Vec<String> = summary.agents.iter().filter_map(sentence).collect();
     sentences.join(" ")
-}
-
-fn delays(summary: &ExperimentSummary<'_>) -> Vec<u64> {
-    let outcomes = summary
-        .agents
-        .iter()
-        .flat_map(|agent| &agent.finished)
-        .map(|(_, outcome)| outcome);
-    let mut delays: Vec<u64> = outcomes
-        .flat_map(|outcome| outcome.evaluations.iter().filter_map(|judged| judged.delay))
-        .collect();
-    delays.sort_unstable();
-    delays.dedup();
-    delays
 }
 
 fn points(

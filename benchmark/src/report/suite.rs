@@ -3,7 +3,7 @@
 use agent::evaluate::Mode;
 use serde::Serialize;
 
-use super::parts::{Colours, GridCell, find_agent as find, grid_cell};
+use super::parts::{Colours, GridCell, grid_cell};
 use super::svg::{Anchor, Panel, Scale, Svg};
 use crate::format::{compact, fixed};
 use crate::scores::aggregate::{
@@ -127,7 +127,7 @@ pub fn section(summaries: &[ExperimentSummary<'_>], colours: &Colours) -> Option
 /// Returns whether an agent is in the aggregates: it can play every task, and is not a variant of another agent, which
 /// runs some tasks only.
 fn is_compared(name: &str, summaries: &[ExperimentSummary<'_>]) -> bool {
-    let mut rows = summaries.iter().filter_map(|task| find(task, name));
+    let mut rows = summaries.iter().filter_map(|task| task.agent(name));
     rows.all(|row| row.not_applicable.is_none() && row.agent.variant.is_none())
 }
 
@@ -138,7 +138,9 @@ fn is_comparable(task: &ExperimentSummary<'_>, compared: &[&String]) -> bool {
 }
 
 fn scores(task: &ExperimentSummary<'_>, name: &str) -> Vec<f64> {
-    let scores = find(task, name).map_or_else(Vec::new, |agent| agent.scores(Mode::Greedy));
+    let scores = task
+        .agent(name)
+        .map_or_else(Vec::new, |agent| agent.scores(Mode::Greedy));
     scores.iter().map(|score| score.mean).collect()
 }
 
@@ -163,7 +165,7 @@ fn task_row(task: &ExperimentSummary<'_>, colours: &Colours) -> TaskRow {
         cells: colours
             .names
             .iter()
-            .map(|name| find(task, name).map(score_cell))
+            .map(|name| task.agent(name).map(score_cell))
             .collect(),
     }
 }
@@ -186,7 +188,7 @@ fn column(
 ) -> Column {
     let rows: Vec<_> = summaries
         .iter()
-        .filter_map(|task| find(task, name))
+        .filter_map(|task| task.agent(name))
         .collect();
     let has_runs = |agent: usize| scores[agent].iter().all(|runs| !runs.is_empty());
     let against = |other: usize| {

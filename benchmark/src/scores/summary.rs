@@ -1,5 +1,7 @@
 //! Summaries: records grouped by experiment in the plan's order, then by agent, then by seed.
 
+use std::collections::BTreeSet;
+
 use agent::evaluate::Mode;
 use env_protocol::SOLVED_SCORE;
 
@@ -137,6 +139,19 @@ impl<'a> ExperimentSummary<'a> {
         format!("delay {delay} {}", self.experiment.mode().unwrap_or(""))
             .trim_end()
             .to_owned()
+    }
+
+    /// Returns the agent with this name.
+    pub fn agent(&self, name: &str) -> Option<&AgentSummary<'a>> {
+        self.agents.iter().find(|agent| agent.agent.name == name)
+    }
+
+    /// Returns the delays that any agent was judged at, ascending.
+    pub fn judged_delays(&self) -> Vec<u64> {
+        let outcomes = self.agents.iter().flat_map(|agent| &agent.finished);
+        let evaluations = outcomes.flat_map(|(_, outcome)| &outcome.evaluations);
+        let delays: BTreeSet<u64> = evaluations.filter_map(|judged| judged.delay).collect();
+        delays.into_iter().collect()
     }
 }
 
