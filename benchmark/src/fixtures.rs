@@ -201,6 +201,36 @@ pub fn record_on(
     record
 }
 
+/// Returns a record on AssociativeRecall with this number of pairs, trained on delays of 8 to 64, with these mean returns by delay.
+/// Scrambled is as good as greedy, and emptied is guessing.
+pub fn recall(agent_name: &str, pairs: u64, seed: u64, returns: &[(u64, f64)]) -> Record {
+    let mut record = record(agent_name, 64, 1, seed);
+    record.experiment.name = format!("pairs-{pairs}");
+    record.experiment.spec_id = "AssociativeRecall-v0".into();
+    record
+        .experiment
+        .kwargs
+        .insert("num_pairs".into(), pairs.into());
+    record.experiment.draws = BTreeMap::from([("delay".into(), (8, 64))]);
+    record.experiment.eval = EvalPlan::default();
+    if let RowResult::Finished(outcome) = &mut record.result {
+        let judged = |delay, mode, mean_return: f64| EvaluationRecord {
+            delay: Some(delay),
+            mode,
+            mean_return,
+            std_return: 0.0,
+            episodes: 200,
+        };
+        let modes = returns.iter().flat_map(|&(delay, mean)| {
+            [Mode::Greedy, Mode::Scrambled].map(|mode| judged(delay, mode, mean))
+        });
+        outcome.evaluations = modes.collect();
+        outcome.evaluations.push(judged(64, Mode::Emptied, -0.5));
+    }
+    record.configuration_hash = configuration_hash(&record.experiment, &record.agent, seed);
+    record
+}
+
 /// Returns a view of two slots over `delay` steps: slot 0 keeps the cue, slot 1 holds the newest
 /// entry, and attention ends on the cue.
 pub fn memory_view(delay: u32) -> MemoryView {

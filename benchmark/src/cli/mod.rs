@@ -43,6 +43,7 @@ Examples:
   benchmark --suite classic --quick              20 environments, in minutes
   benchmark --suite systems --quick              every algorithm that learns, in minutes
   benchmark --suite popgym --levels easy         the easy level of POPGym, 15M steps a task
+  benchmark --suite frontier --quick             pairs that are recalled by delays, as one figure
   benchmark --experiments benchmark/experiments/length.toml
                                                  recall beyond the trained delays
   benchmark --agents ppo --external mine='python3 my_agent.py'

@@ -24,6 +24,9 @@ const FURTHER_MODES: [Mode; 2] = [Mode::Greedy, Mode::Scrambled];
 /// Most steps that a memory view keeps: a figure has no room for more.
 const VIEW_COLUMNS: usize = 256;
 
+/// Most cells of a memory view, slots × steps: of many slots fewer steps are kept, so that records and pages stay small.
+const VIEW_CELLS: usize = 16 * VIEW_COLUMNS;
+
 /// Number of seeds to try for an episode with a visible cue; fair cues need two on average.
 const CUE_SEARCH: u64 = 64;
 
@@ -45,7 +48,7 @@ pub(crate) fn judgements(experiment: &Experiment) -> Vec<Judgement> {
     let further = plan.delays.iter().filter(|&&delay| Some(delay) != own);
     let further = further.map(|&delay| Judgement {
         delay: Some(delay),
-        episodes: plan.delay_episodes,
+        episodes: plan.episodes_at(delay),
         modes: &FURTHER_MODES,
     });
     let at_own = Judgement {
@@ -101,7 +104,10 @@ impl Judge<'_> {
         let window = window.map(|length| length as usize);
         Ok(Judged {
             evaluations,
-            memory_view: view.map(|view| view.thinned(VIEW_COLUMNS)),
+            memory_view: view.map(|view| {
+                let columns = VIEW_CELLS / view.slots.max(1);
+                view.thinned(columns.min(VIEW_COLUMNS))
+            }),
             cue_attention: episode.and_then(|episode| cue_attention(&episode, window)),
         })
     }

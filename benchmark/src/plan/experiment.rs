@@ -53,6 +53,21 @@ pub struct EvalPlan {
     /// Episodes of an evaluation at each further delay; even.
     #[serde(default = "default_delay_episodes")]
     pub delay_episodes: u64,
+    /// Most steps of an evaluation at each further delay, an episode counted as its delay: where
+    /// `delay_episodes` would take more, fewer are played.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delay_steps: Option<u64>,
+}
+
+impl EvalPlan {
+    /// Returns the episodes of an evaluation at a further delay; even and at least 2.
+    pub fn episodes_at(&self, delay: u64) -> u64 {
+        let Some(steps) = self.delay_steps else {
+            return self.delay_episodes;
+        };
+        let pairs = steps / delay / 2;
+        self.delay_episodes.min(2 * pairs.max(1))
+    }
 }
 
 impl Default for EvalPlan {
@@ -61,6 +76,7 @@ impl Default for EvalPlan {
             episodes: default_episodes(),
             delays: Vec::new(),
             delay_episodes: default_delay_episodes(),
+            delay_steps: None,
         }
     }
 }

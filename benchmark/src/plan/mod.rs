@@ -5,6 +5,7 @@
 
 mod agents;
 mod experiment;
+mod frontier;
 mod job;
 mod popgym;
 mod suites;
@@ -28,6 +29,9 @@ const QUICK_EXPERIMENTS: usize = 3;
 
 /// Most episodes that an evaluation takes under a quick budget.
 const QUICK_EPISODES: u64 = 200;
+
+/// Longest further delay that is judged under a quick budget.
+const QUICK_DELAY: u64 = 4_096;
 
 /// Training budget of an environment that is in no suite.
 const DEFAULT_TIMESTEPS: u64 = 1_000_000;
@@ -56,6 +60,7 @@ impl Plan {
         let read = match suite {
             Suite::Systems => systems::read,
             Suite::Popgym => popgym::read,
+            Suite::Frontier => frontier::read,
             Suite::Notebook | Suite::Classic | Suite::Bsuite => {
                 return Self::from_toml(text, path);
             }
@@ -151,6 +156,7 @@ impl Plan {
             if let Some(timesteps) = timesteps.filter(|&fewer| fewer < experiment.total_timesteps) {
                 experiment.total_timesteps = timesteps;
                 experiment.eval.episodes = experiment.eval.episodes.min(QUICK_EPISODES);
+                experiment.eval.delays.retain(|&delay| delay <= QUICK_DELAY);
             }
         }
     }
@@ -498,7 +504,8 @@ mod tests {
             EvalPlan {
                 episodes: 1000,
                 delays: vec![],
-                delay_episodes: 200
+                delay_episodes: 200,
+                delay_steps: None
             }
         );
         assert_eq!(plan.agents[1].overrides["hidden_size"], Value::from(128));

@@ -13,6 +13,8 @@ pub enum Suite {
     Systems,
     /// All of POPGym under its own rules: 48 tasks, 15 million steps each (docs/popgym.md).
     Popgym,
+    /// Pairs that are recalled by delays, from 8 to 1,048,576 steps, as one figure (docs/frontier.md).
+    Frontier,
 }
 
 impl Suite {
@@ -38,6 +40,10 @@ impl Suite {
             Self::Popgym => (
                 "experiments/popgym.toml",
                 include_str!("../../experiments/popgym.toml"),
+            ),
+            Self::Frontier => (
+                "experiments/frontier.toml",
+                include_str!("../../experiments/frontier.toml"),
             ),
         }
     }

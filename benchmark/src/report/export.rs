@@ -5,7 +5,7 @@ use agent::evaluate::Mode;
 use serde::Serialize;
 
 use super::markdown::table_line;
-use super::{comparison, popgym};
+use super::{comparison, frontier, popgym};
 use crate::error::Error;
 use crate::format::fixed;
 use crate::plan::Plan;
@@ -26,6 +26,10 @@ pub enum Format {
     Comparison,
     /// Markdown: the tables of docs/popgym.md, for a run of the suite `popgym`.
     Popgym,
+    /// Markdown: the tables of docs/frontier.md, for a run of the suite `frontier`.
+    Frontier,
+    /// SVG: the figure of docs/frontier.md, for a run of the suite `frontier`.
+    FrontierSvg,
 }
 
 /// A row of the CSV table. Means are over seeds; intervals are the report's.
@@ -59,7 +63,7 @@ struct Row<'a> {
 /// Returns the table of a run with these records.
 ///
 /// # Errors
-/// When a row cannot be written as CSV.
+/// When a row cannot be written as CSV, or the run has no map for the frontier.
 pub fn table(records: &[Record], plan: &Plan, format: Format) -> Result<String, Error> {
     let summaries = summarize(records, plan);
     match format {
@@ -68,6 +72,8 @@ pub fn table(records: &[Record], plan: &Plan, format: Format) -> Result<String, 
         Format::Markdown => Ok(markdown_table(&summaries)),
         Format::Comparison => Ok(comparison::markdown(records, plan)),
         Format::Popgym => Ok(popgym::markdown(records, plan)),
+        Format::Frontier => frontier::markdown(records, plan),
+        Format::FrontierSvg => frontier::svg(records, plan),
     }
 }
 

@@ -5,6 +5,7 @@ mod bsuite_scores;
 pub mod compare;
 pub mod comparison;
 pub mod export;
+mod frontier;
 mod grid;
 mod jobs;
 pub mod json;
@@ -40,6 +41,9 @@ pub fn render(records: &[Record], config: &RunConfig) -> Result<String, Error> {
     let mut environment = Environment::new();
     environment.add_template("report.html", include_str!("report.html"))?;
     environment.add_template("suite.html", include_str!("suite.html"))?;
+    environment.add_template("frontier.html", include_str!("frontier.html"))?;
+    environment.add_template("colours.css", include_str!("colours.css"))?;
+    environment.add_template("figures.css", include_str!("figures.css"))?;
     Ok(environment
         .get_template("report.html")?
         .render(minijinja::value::Serde(page))?)
@@ -157,9 +161,26 @@ mod tests {
         insta::assert_snapshot!(text_of(&html));
     }
 
+    /// Returns records of a map with two numbers of pairs.
+    fn frontier_records() -> Vec<Record> {
+        let returns = [(1, [1.0, 1.0]), (16, [0.99, 0.6])];
+        let recall = returns.map(|(pairs, [near, far])| {
+            fixtures::recall("tracerl", pairs, 0, &[(64, near), (4_096, far)])
+        });
+        recall.into()
+    }
+
+    #[test]
+    fn text_of_a_frontier() {
+        let html = render(&frontier_records(), &fixtures::config()).unwrap();
+        let text = text_of(&html);
+        let (section, _) = text.split_once("At a glance").expect("the next section");
+        insta::assert_snapshot!(section);
+    }
+
     #[test]
     fn the_page_loads_nothing() {
-        for records in [records(), suite_records()] {
+        for records in [records(), suite_records(), frontier_records()] {
             nothing_from_outside(&render(&records, &fixtures::config()).unwrap());
         }
         let html = render(&records(), &fixtures::config()).unwrap();

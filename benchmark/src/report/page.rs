@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use super::parts::{Colours, Figure};
 use super::{
-    bsuite_scores, grid, jobs, learning_curves, popgym, remarks, remembered_or_lucky, results,
-    retention, success_by_delay, suite,
+    bsuite_scores, frontier, grid, jobs, learning_curves, popgym, remarks, remembered_or_lucky,
+    results, retention, success_by_delay, suite,
 };
 use crate::error::Error;
 use crate::format::{compact, fixed};
@@ -47,6 +47,7 @@ pub struct Page {
     suite: Option<suite::Suite>,
     bsuite: Vec<bsuite_scores::SweepScores>,
     popgym: Option<popgym::Popgym>,
+    frontier: Option<frontier::Section>,
     table: Vec<results::TableRow>,
     learning_curves: Vec<Figure>,
     remembered_or_lucky: Vec<Figure>,
@@ -128,6 +129,7 @@ impl Page {
             suite: suite::section(summaries, &colours),
             bsuite: bsuite_scores::section(summaries, &colours),
             popgym: popgym::section(summaries, &colours),
+            frontier: frontier::section(summaries, &colours),
             table: summaries
                 .iter()
                 .flat_map(|summary| results::table_rows(summary, &colours))

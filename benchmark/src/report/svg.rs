@@ -135,6 +135,21 @@ impl Svg {
         ));
     }
 
+    /// Draws a rectangle of this opacity; `title` is its tooltip.
+    pub fn cell(
+        &mut self,
+        class: &str,
+        opacity: f64,
+        (x, y): (f64, f64),
+        (width, height): (f64, f64),
+        title: &str,
+    ) {
+        let title = title_element(title);
+        self.put(format_args!(
+            r#"<rect class="{class}" fill-opacity="{opacity:.2}" x="{x:.1}" y="{y:.1}" width="{width:.1}" height="{height:.1}">{title}</rect>"#
+        ));
+    }
+
     /// Draws a straight line.
     pub fn line(&mut self, class: &str, (x1, y1): (f64, f64), (x2, y2): (f64, f64)) {
         self.put(format_args!(
@@ -194,6 +209,19 @@ impl Svg {
         format!(
             r#"<svg viewBox="0 0 {width:.0} {height:.0}" role="img" aria-label="{label}">{body}</svg>"#
         )
+    }
+
+    /// Returns the finished figure as a file of its own, in the page's style and on a ground of its own.
+    pub fn finish_file(self, label: &str) -> String {
+        let (width, height) = (self.width, self.height);
+        let style = [include_str!("colours.css"), include_str!("figures.css")].concat();
+        let ground = r#"<rect class="ground" width="100%" height="100%"/>"#;
+        let opening = format!(
+            r#"<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0}" height="{height:.0}" font-family="system-ui, sans-serif" "#
+        );
+        let element = self.finish(label);
+        let element = element.replacen("<svg ", &opening, 1);
+        element.replacen('>', &format!("><style>{style}</style>{ground}"), 1)
     }
 
     fn put(&mut self, element: std::fmt::Arguments<'_>) {

@@ -2,6 +2,7 @@
 
 pub mod aggregate;
 pub mod bsuite;
+pub mod frontier;
 pub mod quoted;
 pub mod reference;
 pub mod statistics;
