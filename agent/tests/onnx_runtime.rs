@@ -225,6 +225,11 @@ fn onnx_runtime_computes_the_same() {
         newest_match: true,
         relative_age: false,
     });
+    let rule = |retention_rule: &str| {
+        plain().overlaid(&overrides! {
+            retention_rule: retention_rule,
+        })
+    };
     let memory_task = json!({"delay": 60, "difficulty": 1});
     for (algorithm, spec_id, kwargs, overrides) in [
         ("ppo", "MemoryTask-v0", &memory_task, plain()),
@@ -254,6 +259,8 @@ fn onnx_runtime_computes_the_same() {
             &memory_task,
             asking("gru", false),
         ),
+        ("tracerl", "MemoryTask-v0", &memory_task, rule("fifo")),
+        ("tracerl", "MemoryTask-v0", &memory_task, rule("q")),
     ] {
         let trained = Trained {
             algorithm,

@@ -3,6 +3,7 @@
 
 use std::sync::atomic::AtomicBool;
 
+use clap::ValueEnum;
 use rand::{RngExt, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
@@ -24,7 +25,7 @@ use crate::memory::linear::shm::{Matrix, MemoryGate};
 use crate::memory::predictive::Predictive;
 use crate::memory::recurrent::rims::Modules;
 use crate::memory::sequence::Goal;
-use crate::memory::slots::{MemoryController, MemoryReader, MemoryScope, Steps};
+use crate::memory::slots::{MemoryController, MemoryReader, MemoryScope, RetentionRule, Steps};
 use crate::memory::spatial::mvprop::{MapMemory, Planning};
 use crate::memory::spatial::neural_map::{Map, MapWrite};
 use crate::memory::{Network, Slots};
@@ -128,6 +129,33 @@ fn every_way_of_asking_keeps_the_contract() {
             steps.memory_reader = MemoryReader::Graph;
             (steps.memory_controller, steps.memory_compression) = (MemoryController::Gru, 1);
         });
+    }
+}
+
+/// Every rule of retention, with and without a ring, and where episodes are remembered as well.
+#[test]
+fn every_rule_of_retention_keeps_the_contract() {
+    for row in algorithms::learners() {
+        if !(row.defaults)().has::<Steps>() {
+            continue;
+        }
+        for &retention_rule in RetentionRule::value_variants() {
+            let goes_with_order =
+                !matches!(retention_rule, RetentionRule::Ngc | RetentionRule::Aler);
+            check_memory_core(row.id, |hyper| steps(hyper).retention_rule = retention_rule);
+            check_memory_core(row.id, |hyper| {
+                *steps(hyper) = Steps {
+                    retention_rule,
+                    recent_entries: 0,
+                    memory_scope: MemoryScope::Both,
+                    memory_controller: MemoryController::Gru,
+                    slot_heads: 2,
+                    newest_match: goes_with_order,
+                    ..steps(hyper).clone()
+                };
+                slots(hyper).memory_learn_retention = false;
+            });
+        }
     }
 }
 
@@ -437,6 +465,15 @@ fn a_reset_row_is_a_fresh_one(subject: &Subject) {
     let broken_off = subject.experience(&[true; LANES], 7, 3).endless();
     subject.act(&broken_off, &mut used, None);
     let mut fresh = subject.fresh();
+    let steps = subject
+        .hyper
+        .has::<Steps>()
+        .then(|| subject.hyper.get::<Steps>());
+    if steps.is_some_and(|steps| steps.retention_rule == RetentionRule::Reservoir) {
+        // It draws in evaluation, too, and goes on where it is: as far as after another episode of equal length.
+        let other = subject.experience(&[true; LANES], 7, 8).endless();
+        subject.act(&other, &mut fresh, None);
+    }
     let mut after = subject.experience(&[true; LANES], 6, 4).endless();
     after.starts[..LANES].fill(true);
     let (found, _) = subject.act(&after, &mut used, None);

@@ -1,5 +1,6 @@
 //! TraceRL: PPO with a memory of slots.
 
+use clap::ValueEnum;
 use serde_json::Value;
 
 use super::algorithm::Algorithm;
@@ -13,7 +14,7 @@ use crate::learner::settings::Optimiser;
 use crate::memory::episodes;
 use crate::memory::episodes::with_episodes::WithEpisodes;
 use crate::memory::feedforward::Feedforward;
-use crate::memory::slots::{MemoryScope, SlotMemory, Steps};
+use crate::memory::slots::{MemoryReader, MemoryScope, RetentionRule, SlotMemory, Steps};
 use crate::memory::{CoreContext, Slots};
 use crate::policy::decider::Decider;
 use crate::policy::outputs::Outputs;
@@ -72,8 +73,9 @@ fn relative_age(context: &CoreContext<'_>) -> bool {
     context.hyper.get::<Steps>().relative_age
 }
 
-/// Settings of how steps are read.
-const OF_READING: [&str; 6] = [
+/// Settings of how steps are kept and read.
+const OF_READING: [&str; 7] = [
+    "retention_rule",
     "memory_reader",
     "memory_compression",
     "slot_heads",
@@ -82,7 +84,7 @@ const OF_READING: [&str; 6] = [
     "age_phases",
 ];
 
-/// Checks that nothing is set about how steps are read, where none are kept.
+/// Checks that nothing is set about how steps are kept and read, where there are none.
 fn check_reading(steps: &Steps) -> Result<(), ConfigError> {
     let values = |steps| Hyperparameters::new().with(steps).to_map();
     let (set, plain) = (values(steps.clone()), values(Steps::default()));
@@ -95,6 +97,68 @@ fn check_reading(steps: &Steps) -> Result<(), ConfigError> {
     };
     let setting = format!("{name} = {value}");
     Err(ConfigError::ReadingWithoutSteps { setting })
+}
+
+/// Checks that a rule of retention and what it works with agree. The algorithm's own values give way to those that follow from the
+/// rule; a value that was set must not silently do nothing.
+fn check_rule(steps: &mut Steps, slots: &Slots, overrides: &Overrides) -> Result<(), ConfigError> {
+    let rule = steps.retention_rule;
+    let refused = |reason| {
+        let name = rule.to_possible_value();
+        let rule = name.map_or_else(String::new, |name| name.get_name().to_string());
+        Err(ConfigError::RetentionRule { rule, reason })
+    };
+    let scored = matches!(rule, RetentionRule::Learned | RetentionRule::Ngc);
+    if !scored {
+        if overrides
+            .steps
+            .memory_score_coef
+            .is_some_and(|coef| coef > 0.0)
+        {
+            return refused(
+                "it would leave memory_score_coef without effect, the credit for drawn choices. Leave that out, or take learned or ngc",
+            );
+        }
+        steps.memory_score_coef = 0.0;
+    }
+    match rule {
+        RetentionRule::Learned => return Ok(()),
+        RetentionRule::Fifo => {
+            let set = overrides.steps.recent_entries;
+            if set.is_some_and(|set| set != slots.max_entries) {
+                return refused(
+                    "all slots hold the latest entries, so that recent_entries would do nothing. Leave it out",
+                );
+            }
+            steps.recent_entries = slots.max_entries;
+            return Ok(());
+        }
+        _ => {}
+    }
+    if steps.recent_entries == slots.max_entries {
+        return refused(
+            "recent_entries = max_entries leaves no slot to compete for. Lower recent_entries, or take fifo",
+        );
+    }
+    let is_plain = steps.memory_reader == MemoryReader::Attention && steps.memory_compression == 0;
+    match rule {
+        RetentionRule::AttentionMass if steps.recent_entries == 0 => refused(
+            "an entry collects attention while it is one of the latest, and would go at once. Set recent_entries to 1 or more",
+        ),
+        RetentionRule::Trim | RetentionRule::Aler if !is_plain => refused(
+            "it learns from how slots are read as they are. Leave memory_reader and memory_compression out",
+        ),
+        RetentionRule::Ngc | RetentionRule::Aler if steps.newest_match => refused(
+            "it chooses among slots as they lie, not the newest first. Leave newest_match out",
+        ),
+        RetentionRule::Q if slots.memory_retention_coef <= 0.0 => {
+            refused("it learns from a regression alone. Set memory_retention_coef above 0")
+        }
+        RetentionRule::Ngc if steps.memory_score_coef <= 0.0 => refused(
+            "it learns from the returns of its choices alone. Set memory_score_coef above 0",
+        ),
+        _ => Ok(()),
+    }
 }
 
 /// Checks a memory of steps, of episodes, or of both.
@@ -123,6 +187,7 @@ fn check_steps(hyper: &mut Hyperparameters, overrides: &Overrides) -> Result<(),
     if steps.newest_match && steps.slot_heads == 1 {
         return Err(ConfigError::NewestMatchWithoutHeads);
     }
+    check_rule(&mut steps, &hyper.get(), overrides)?;
     let Slots { max_entries, .. } = hyper.get();
     if steps.recent_entries > max_entries {
         return Err(ConfigError::MoreRecentThanSlots {
@@ -132,4 +197,81 @@ fn check_steps(hyper: &mut Hyperparameters, overrides: &Overrides) -> Result<(),
     }
     *hyper = std::mem::take(hyper).with(steps);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::selection::EnvSelection;
+    use crate::overrides;
+    use crate::run::config::TrainConfig;
+
+    fn resolved(overrides: &Overrides) -> Result<(Steps, Slots), String> {
+        let env = EnvSelection {
+            spec_id: "MemoryTask-v0".into(),
+            kwargs: serde_json::Map::new(),
+            draws: Vec::new(),
+        };
+        let config = TrainConfig::resolve(&ROW, overrides, env, 100_000, 0);
+        let config = config.map_err(|error| error.to_string())?;
+        Ok((config.hyper.get(), config.hyper.get()))
+    }
+
+    #[test]
+    fn a_rule_takes_what_follows_from_it() {
+        let (steps, slots) = resolved(&overrides! { retention_rule: "fifo" }).unwrap();
+        assert_eq!((steps.recent_entries, slots.max_entries), (16, 16));
+        assert_eq!(steps.memory_score_coef, 0.0);
+        let (steps, _) = resolved(&overrides! { retention_rule: "ngc" }).unwrap();
+        assert_eq!((steps.recent_entries, steps.memory_score_coef), (4, 1.0));
+        let (steps, _) = resolved(&overrides! { retention_rule: "lru" }).unwrap();
+        assert_eq!((steps.recent_entries, steps.memory_score_coef), (4, 0.0));
+    }
+
+    #[test]
+    fn a_rule_that_does_not_go_with_the_rest_is_refused_with_the_way_out() {
+        let refusals = [
+            (
+                overrides! { retention_rule: "lru", memory_score_coef: 0.5 },
+                "take learned or ngc",
+            ),
+            (
+                overrides! { retention_rule: "fifo", recent_entries: 3 },
+                "recent_entries would do nothing",
+            ),
+            (
+                overrides! { retention_rule: "reservoir", recent_entries: 16 },
+                "Lower recent_entries, or take fifo",
+            ),
+            (
+                overrides! { retention_rule: "attention-mass", recent_entries: 0 },
+                "Set recent_entries to 1 or more",
+            ),
+            (
+                overrides! { retention_rule: "trim", memory_reader: "graph" },
+                "Leave memory_reader and memory_compression out",
+            ),
+            (
+                overrides! { retention_rule: "aler", memory_compression: 2 },
+                "Leave memory_reader and memory_compression out",
+            ),
+            (
+                overrides! { retention_rule: "q", memory_retention_coef: 0.0 },
+                "Set memory_retention_coef above 0",
+            ),
+            (
+                overrides! { retention_rule: "ngc", memory_score_coef: 0.0 },
+                "Set memory_score_coef above 0",
+            ),
+            (
+                overrides! { retention_rule: "fifo", memory_scope: "lifetime" },
+                "retention_rule = fifo would do nothing",
+            ),
+        ];
+        for (overrides, way_out) in refusals {
+            let refusal = resolved(&overrides).unwrap_err();
+            assert!(refusal.contains("retention_rule = "), "{refusal}");
+            assert!(refusal.contains(way_out), "{refusal}");
+        }
+    }
 }

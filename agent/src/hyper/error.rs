@@ -116,6 +116,14 @@ pub enum ConfigError {
         "newest_match = true is about the second way of asking, and slot_heads = 1: set slot_heads = 2, or leave it out"
     )]
     NewestMatchWithoutHeads,
+    /// A rule of retention, and something that does not go with it.
+    #[error("retention_rule = {rule}: {reason}")]
+    RetentionRule {
+        /// As set.
+        rule: String,
+        /// What is in the way, and what to do.
+        reason: &'static str,
+    },
     /// The latest steps are in the memory's own slots.
     #[error(
         "recent_entries = {recent_entries} is more than max_entries = {max_entries}: they are some of the memory's slots"

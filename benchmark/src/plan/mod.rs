@@ -327,6 +327,9 @@ fn check_names<'a>(list: &str, names: impl Iterator<Item = &'a str>) -> Result<(
 
 #[cfg(test)]
 mod tests {
+    use agent::memory::slots::RetentionRule;
+    use clap::ValueEnum;
+
     use super::*;
 
     fn parse(text: &str) -> Result<Plan, Error> {
@@ -415,6 +418,25 @@ mod tests {
         let plan = Plan::read(&path).unwrap();
         assert!(plan.agents[0].tuned && !plan.agents[0].overrides.is_empty());
         assert_eq!(plan.experiments[1].total_timesteps, 150_000);
+    }
+
+    #[test]
+    fn retention_has_every_rule_and_a_scale_for_each_task() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("experiments/retention.toml");
+        let plan = Plan::read(&path).unwrap();
+        let rules = |agent: &AgentRow| agent.overrides["retention_rule"].clone();
+        let planned: Vec<Value> = plan.agents.iter().map(rules).collect();
+        let all = RetentionRule::value_variants().iter();
+        let all: Vec<Value> = all
+            .map(|rule| rule.to_possible_value().unwrap().get_name().into())
+            .collect();
+        assert_eq!(planned, all);
+        assert_eq!(plan.experiments.len(), 12);
+        for experiment in &plan.experiments {
+            let reference = crate::scores::reference::Reference::from_experiment(experiment);
+            assert!(reference.is_some(), "{}", experiment.name);
+            assert!(experiment.quick_timesteps.is_some(), "{}", experiment.name);
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 use std::sync::atomic::AtomicBool;
 
+use clap::ValueEnum;
 use prost::Message;
 use serde_json::{Map, Value};
 
@@ -8,7 +9,7 @@ use crate::algorithms;
 use crate::algorithms::sections::Overrides;
 use crate::env::selection::EnvSelection;
 use crate::env::test_task::TestTask;
-use crate::memory::slots::MemoryScope;
+use crate::memory::slots::{MemoryScope, RetentionRule};
 use crate::onnx::{DataType, ModelProto, ValueInfoProto};
 use crate::overrides;
 use crate::run::config::TrainConfig;
@@ -156,5 +157,22 @@ fn a_memory_that_outlives_episodes_is_refused_with_the_reason() {
             "{error}"
         );
         assert!(error.contains("`agent serve`"), "{error}");
+    }
+}
+
+#[test]
+fn a_rule_of_retention_has_a_form_or_a_reason() {
+    for &rule in RetentionRule::value_variants() {
+        let mut overrides = Overrides::default();
+        overrides.steps.retention_rule = Some(rule);
+        match (rule, exported("tracerl", overrides)) {
+            (RetentionRule::Learned | RetentionRule::Fifo | RetentionRule::Q, model) => {
+                assert!(model.is_ok(), "{rule:?}");
+            }
+            (_, model) => {
+                let error = model.unwrap_err().to_string();
+                assert!(error.contains("only learned, fifo and q"), "{error}");
+            }
+        }
     }
 }

@@ -144,6 +144,10 @@ impl<C: MemoryCore> MemoryCore for WithEpisodes<C> {
         state.arrays.extend(lifetime);
     }
 
+    fn may_be_idle(&self, parameter: &str) -> bool {
+        self.core.may_be_idle(parameter)
+    }
+
     fn evaluation_state(&self, trained: &State, batch: usize) -> State {
         let mut state = self.with_lifetime(self.core.evaluation_state(trained, batch));
         for lane in 0..batch {

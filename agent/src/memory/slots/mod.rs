@@ -15,7 +15,6 @@
 //! The projection of keys is left out because q·(W mᵢ) = (Wᵀq)·mᵢ, the projection of values because a layer follows.
 
 use clap::ValueEnum;
-use rand::RngExt;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +23,8 @@ pub use self::controller::MemoryController;
 use self::head::{Head, joined, lag_of};
 use self::reading::{Asking, Pool, Reading};
 use self::retention::{OfferedEntries, Ring, fate};
+pub use self::rules::RetentionRule;
+use self::rules::{Rule, Seen};
 pub use self::slot_layer::MemoryReader;
 use self::state::{Dropped, EMPTY, Offer, array};
 use self::summaries::Summaries;
@@ -40,19 +41,15 @@ use crate::onnx::StepGraph;
 
 mod controller;
 mod head;
+mod noise;
 mod onnx;
 mod reading;
 pub(super) mod retention;
+mod rules;
 mod slot_layer;
 mod state;
 mod summaries;
 mod write_time;
-
-/// While learning, every so many lanes one keeps entries without noise, as evaluation does. A
-/// reader that never met the contents of such a memory (the cue and the entries most like it) need
-/// not read it well: at delay 256 EASY one of two seeds solved the task with noise and scored 0.00
-/// without.
-const NOISELESS_EVERY: usize = 4;
 
 /// Kind and lifetime of a memory's entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
@@ -82,7 +79,15 @@ section! {
         /// and nothing within an episode), `both`.
         #[arg(value_name = "SCOPE")]
         memory_scope: MemoryScope = MemoryScope::Episode, |_| true, "episode, lifetime or both";
-        /// Weight of the score-function term on keeping and dropping steps; 0 is off, and it is 0 where `memory_scope` is `lifetime`.
+        /// Which step goes when there is no room: that with the smallest learned key (`learned`), the oldest (`fifo`), any
+        /// (`reservoir`), that attended to least recently (`lru`) or least in all (`attention-mass`), that whose learned importance
+        /// decayed most (`trim`), that with the smallest value of keeping (`q`), one drawn by a policy (`ngc`), that at a learned
+        /// address (`aler`).
+        #[arg(value_name = "RULE", hide_possible_values = true)]
+        retention_rule: RetentionRule = RetentionRule::Learned, |_| true,
+            "learned, fifo, reservoir, lru, attention-mass, trim, q, ngc or aler";
+        /// Weight of the score-function term on keeping and dropping steps; 0 is off, and it is 0 where `memory_scope` is
+        /// `lifetime` or `retention_rule` neither `learned` nor `ngc`.
         memory_score_coef: f32 = 0.0, |&v| (0.0..=100.0).contains(&v), "0 to 100";
         /// How entries are read: `attention` (the present attends to them), `transformer` (before that, all attend to each
         /// other), `graph` (before that, each attends to those before and after it and to the four most like it).
@@ -134,6 +139,7 @@ pub struct SlotMemory {
     score_coef: f32,
     reading: Reading,
     controller: Option<Controller>,
+    rule: Rule,
 }
 
 impl SlotMemory {
@@ -180,6 +186,11 @@ impl SlotMemory {
             ),
             params.add("core.output.bias", (1, hidden), Init::Zeros, rng),
         );
+        let reading = Reading::new(steps.memory_reader, steps.memory_compression, context);
+        let others = [reading.summaries.is_some(), controller.is_some()];
+        let array = array::SUMMARIES + others.into_iter().filter(|&has| has).count();
+        let rule = Rule::new(steps.retention_rule, steps.recent_entries, array, context)
+            .with_coef(hyper.memory_retention_coef, steps.memory_score_coef);
         Self {
             embed,
             heads,
@@ -191,13 +202,17 @@ impl SlotMemory {
             input_size: inputs,
             mem_dim: dim,
             slots: hyper.max_entries,
-            recent: steps.recent_entries,
+            recent: rule.recent(),
             hidden_size: hidden,
             learn_retention: hyper.memory_learn_retention,
             retention_coef: hyper.memory_retention_coef,
-            score_coef: steps.memory_score_coef,
-            reading: Reading::new(steps.memory_reader, steps.memory_compression, context),
+            score_coef: match rule.is_learned() {
+                true => steps.memory_score_coef,
+                false => 0.0,
+            },
+            reading,
             controller,
+            rule,
         }
     }
 
@@ -314,15 +329,17 @@ impl SlotMemory {
                 times.push(step);
             }
         }
+        let of_rule = self.rule.held_terms(graph, state, &index, &times);
         let table = &state.arrays[array::EMBEDDING].data;
         let gates = &state.arrays[array::GATE].data[..];
         let read = if self.reading.is_of_slots_alone() {
             let rows = state.rows();
             let mut read = |head: &Head| {
                 let ask = head.ask(graph, present, &dated, &lags);
+                let slot = rules::sum(graph, ask.lags, of_rule.as_ref());
                 let terms = ScoreTerms {
                     entry: self.learn_retention.then_some(gates),
-                    slot: ask.lags.as_ref().map(nn::values),
+                    slot: slot.as_ref().map(nn::values),
                 };
                 let (readout, weights) =
                     nn::attend(&ask.query, (table, table), terms, &index, head.weighs());
@@ -361,6 +378,24 @@ impl SlotMemory {
             }
         }
         read.readout
+    }
+
+    /// Embeds the entries that slots hold before a segment, if there are any, and puts those of its rows behind them. Returns
+    /// also how many they are.
+    fn embedded_with_carried(
+        &self,
+        graph: &mut Graph<'_>,
+        segment: &Segment<'_>,
+        embedding: &Tensor,
+    ) -> (Tensor, usize) {
+        let before = &segment.initial_state.arrays;
+        let times = &before[array::WRITTEN].data;
+        if times.iter().all(|&step| step == EMPTY) {
+            return (embedding.clone(), 0);
+        }
+        let old = self.embed(graph, &before[array::INPUT].data, times.iter().copied());
+        let all = graph.concat_rows(&[&old, embedding]);
+        (all, segment.batch * self.slots)
     }
 
     /// Where each row's slots lie in the pool of a segment (null, carried entries, rows): `[T*B, slots + 1]`, null
@@ -439,8 +474,7 @@ impl SlotMemory {
     /// memory without sums has nothing to say.
     fn fold_dropped(&self, state: &mut State, lane: usize, offer: &Offer<'_>) -> Option<i32> {
         let summaries = self.reading.summaries.as_ref()?;
-        let key = offer.usefulness + offer.noise;
-        Some(match state::dropped(state, lane, self.recent, key) {
+        Some(match state::dropped(state, lane, self.recent, offer.key) {
             Dropped::Nothing => -1,
             Dropped::Slot(slot) => {
                 summaries.fold_slot(state, lane, slot);
@@ -535,12 +569,6 @@ impl SlotMemory {
     }
 }
 
-/// A standard Gumbel variable: the race for the largest `u + g` picks entries in proportion to `exp(u)`.
-fn gumbel(rng: &mut Xoshiro256PlusPlus) -> f32 {
-    let uniform: f64 = rng.random_range(f64::MIN_POSITIVE..1.0);
-    -(-uniform.ln()).ln() as f32
-}
-
 impl MemoryCore for SlotMemory {
     fn feature_size(&self) -> usize {
         self.hidden_size
@@ -557,6 +585,7 @@ impl MemoryCore for SlotMemory {
         if let Some(controller) = &self.controller {
             state.arrays.extend(controller.initial_state(batch).arrays);
         }
+        state.arrays.extend(self.rule.array(batch));
         state
     }
 
@@ -587,6 +616,10 @@ impl MemoryCore for SlotMemory {
         let features = self.features(&mut graph, &readout, &present);
         let scores = self.usefulness(&mut graph, &embedding);
         let gates = graph.activate(&scores, Activation::LogSigmoid);
+        let is_learning = rng.is_some();
+        let judged = self
+            .rule
+            .judge(&mut graph, state, &embedding, rng.as_deref_mut());
 
         let (embeddings, scores, gates) = (
             nn::values(&embedding),
@@ -595,24 +628,24 @@ impl MemoryCore for SlotMemory {
         );
         let mut decisions = Vec::with_capacity(starts.len() * self.decision_width());
         for (lane, input) in inputs.chunks_exact(self.input_size).enumerate() {
-            let noiseless = lane % NOISELESS_EVERY == NOISELESS_EVERY - 1;
-            let noise = rng.as_deref_mut().filter(|_| !noiseless).map(gumbel);
+            let drawn = self.rule.noise(rng.as_deref_mut(), state, lane);
+            let noise = drawn.unwrap_or(0.0);
+            let usefulness = match self.learn_retention {
+                true => scores[lane],
+                false => 0.0,
+            };
             let offer = Offer {
                 input,
                 embedding: &embeddings[lane * self.mem_dim..][..self.mem_dim],
-                usefulness: if self.learn_retention {
-                    scores[lane]
-                } else {
-                    0.0
-                },
+                usefulness,
                 gate: gates[lane],
-                noise: noise.unwrap_or(0.0),
+                noise,
+                key: self.rule.key(judged.as_deref(), lane, usefulness, noise),
             };
-            // Without noise nothing was chosen: the score-function term has nothing to credit.
-            let key = noise.map_or(f32::NAN, |noise| offer.usefulness + noise);
+            let fate = self.rule.fate(state, lane, &offer, drawn, is_learning);
             let dropped = self.fold_dropped(state, lane, &offer);
             let order = &order[lane * self.slots..][..self.slots];
-            state::record(state, lane, order, dropped, key, &mut decisions);
+            state::record(state, lane, order, dropped, fate, &mut decisions);
             state::write(state, lane, self.recent, &offer);
         }
         for clock in [array::AGE, array::CLOCK] {
@@ -637,27 +670,10 @@ impl MemoryCore for SlotMemory {
     }
 
     fn unroll(&self, graph: &mut Graph<'_>, segment: &Segment<'_>) -> Unrolled {
-        let before = &segment.initial_state.arrays;
         let rows = segment.starts.len();
         let ages = self.ages(segment);
         let embedding = self.embed(graph, segment.inputs, ages.iter().copied());
-        let has_carried = before[array::WRITTEN]
-            .data
-            .iter()
-            .any(|&step| step != EMPTY);
-        let (entries, carried) = if has_carried {
-            let old = self.embed(
-                graph,
-                &before[array::INPUT].data,
-                before[array::WRITTEN].data.iter().copied(),
-            );
-            (
-                graph.concat_rows(&[&old, &embedding]),
-                segment.batch * self.slots,
-            )
-        } else {
-            (embedding.clone(), 0)
-        };
+        let (entries, carried) = self.embedded_with_carried(graph, segment, &embedding);
         let scores = self.usefulness(graph, &entries);
         let gates = self.gates(graph, &scores);
         let null = graph.param(self.null);
@@ -667,12 +683,23 @@ impl MemoryCore for SlotMemory {
         let present = self.present_of(graph, segment, &embedding);
         let dated = self.dated(graph, &present, &ages);
         let lags = self.pool_lags(segment, &ages);
+        let seen = Seen {
+            segment,
+            width: self.decision_width(),
+            pool: &pool,
+            own: 1 + carried,
+            index: &index,
+            embedding: &embedding,
+            ages: &ages,
+        };
+        let of_rule = (self.rule).terms(graph, &seen, || self.pool_times(segment, &ages));
         let read = if self.reading.is_of_slots_alone() {
             let mut read = |head: &Head| {
                 let ask = head.ask(graph, &present, &dated, &lags);
+                let slot = rules::sum(graph, ask.lags, of_rule.as_ref());
                 let terms = ScoreTerms {
                     entry: gates.as_ref(),
-                    slot: ask.lags.as_ref(),
+                    slot: slot.as_ref(),
                 };
                 graph.attention_read(&ask.query, &pool, &pool, terms, &index, head.weighs())
             };
@@ -680,7 +707,7 @@ impl MemoryCore for SlotMemory {
             joined(graph, reads)
         } else {
             let pool = Pool {
-                entries: pool,
+                entries: pool.clone(),
                 gates,
                 index: index.clone(),
                 lags,
@@ -695,11 +722,12 @@ impl MemoryCore for SlotMemory {
             };
             self.reading.read(graph, ask, pool, &sums)
         };
-        let losses = if self.learn_retention {
+        let mut losses = if self.learn_retention {
             self.retention_losses(graph, segment, &scores, &index, &read.weights, carried)
         } else {
             Vec::new()
         };
+        losses.extend(self.rule.losses(graph, &seen, &read.weights));
         Unrolled {
             features: self.features(graph, &read.readout, &present),
             critic_features: None,
@@ -732,7 +760,9 @@ impl MemoryCore for SlotMemory {
                     let usefulness = scores[lane * self.slots + slot];
                     let noise = state.arrays[array::NOISE].row(lane)[slot];
                     state.arrays[array::USEFULNESS].row_mut(lane)[slot] = usefulness;
-                    state.arrays[array::KEY].row_mut(lane)[slot] = usefulness + noise;
+                    if self.rule.is_learned() {
+                        state.arrays[array::KEY].row_mut(lane)[slot] = usefulness + noise;
+                    }
                 }
             }
         }
@@ -756,6 +786,10 @@ impl MemoryCore for SlotMemory {
                 Err("only memory_reader = attention with memory_compression = 0 has a form there")
             }
         }
+    }
+
+    fn may_be_idle(&self, parameter: &str) -> bool {
+        self.rule.learns_apart(parameter)
     }
 
     fn inspect(&self, state: &State, lane: usize) -> MemoryContents {

@@ -34,7 +34,7 @@ impl SlotMemory {
     /// count, `gate` and `written` `[slots]`.
     ///
     /// # Errors
-    /// The reason why the controller has no such form.
+    /// The reason why the controller or the rule of retention has no such form.
     pub(super) fn step_graph(
         &self,
         step: &mut StepGraph<'_>,
@@ -78,8 +78,10 @@ impl SlotMemory {
             true => step.linear(&embedding, self.usefulness),
             false => self.nothing_useful(step),
         };
-        let places = self.places(step, &held.keys, &usefulness);
-        let next = self.written(step, &places, &held.keys, &usefulness, 1);
+        let key = self.rule.onnx(step, &embedding)?;
+        let key = key.as_ref().unwrap_or(&usefulness);
+        let places = self.places(step, &held.keys, key);
+        let next = self.written(step, &places, &held.keys, key, 1);
         step.next("key", &next);
         if let Some(gates) = &held.gates {
             // log σ(u) = −softplus(−u).

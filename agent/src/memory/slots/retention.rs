@@ -32,7 +32,7 @@ pub mod fate {
     /// How many there are.
     pub const WIDTH: usize = 2;
     /// Bits of the entry's key κ until the rollout is settled, NaN in a lane without noise; then of the bound that the key
-    /// reached: had it been lower, the entry would have been dropped earlier.
+    /// reached: had it been lower, the entry would have been dropped earlier. Of a rule that chooses what goes: its choice.
     pub const LOW: usize = 0;
     /// Bits of the bound that the key did not reach: had it, the entry would have been kept longer. NaN where there is
     /// nothing to credit, as everywhere until the rollout is settled.

@@ -21,7 +21,7 @@ pub mod array {
     pub const NOISE: usize = 4;
     /// Per slot: the score u, by the weights of the rollout.
     pub const USEFULNESS: usize = 5;
-    /// Per slot: the key κ = u + g, −∞ when empty.
+    /// Per slot: the key κ = u + g, or another rule's; −∞ when empty.
     pub const KEY: usize = 6;
     /// Per slot: the raw input.
     pub const INPUT: usize = 7;
@@ -47,6 +47,8 @@ pub struct Offer<'a> {
     pub gate: f32,
     /// The noise g.
     pub noise: f32,
+    /// The key that it competes with.
+    pub key: f32,
 }
 
 /// The state of lanes that have seen nothing: slots of entries with `input_size` numbers, `mem_dim` embedded, and
@@ -121,14 +123,14 @@ pub fn dropped(state: &State, lane: usize, recent: usize, key: f32) -> Dropped {
     }
 }
 
-/// Record of a step for learning: the slots' origins (-1 for empty), in the order of the read, then, where sums are kept, that of the dropped entry,
-/// then the fate of the offered one with only its key known.
+/// Record of a step for learning: the slots' origins (-1 for empty), in the order of the read, then, where sums are kept,
+/// that of the dropped entry, then the fate of the offered one as far as it is known.
 pub fn record(
     state: &State,
     lane: usize,
     order: &[usize],
     dropped: Option<i32>,
-    key: f32,
+    fate: [f32; fate::WIDTH],
     decisions: &mut Vec<i32>,
 ) {
     let written = state.arrays[array::WRITTEN].row(lane);
@@ -138,15 +140,13 @@ pub fn record(
         false => origin[slot] as i32,
     }));
     decisions.extend(dropped);
-    let mut fate = [f32::NAN.to_bits() as i32; fate::WIDTH];
-    fate[fate::LOW] = key.to_bits() as i32;
-    decisions.extend(fate);
+    decisions.extend(fate.map(|number| number.to_bits() as i32));
 }
 
 /// Writes an entry into a lane's slots. The first `recent` slots are the ring: there it replaces
 /// the oldest, which is then offered to the others. Without a ring it is offered itself.
 pub fn write(state: &mut State, lane: usize, recent: usize, offer: &Offer<'_>) {
-    let key = offer.usefulness + offer.noise;
+    let key = offer.key;
     let age = state.arrays[array::AGE].data[lane];
     let slot = if recent == 0 {
         match beaten(state, lane, recent, key) {
@@ -243,6 +243,7 @@ mod tests {
                 usefulness: key,
                 gate: -age,
                 noise: 0.0,
+                key,
             };
             let before = state.arrays[array::WRITTEN].data.clone();
             let loser = dropped(&state, 0, recent, key);

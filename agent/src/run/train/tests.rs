@@ -1,3 +1,5 @@
+use clap::ValueEnum;
+
 use super::*;
 use crate::algorithms::sections::Overrides;
 use crate::env::selection::EnvSelection;
@@ -7,7 +9,7 @@ use crate::evaluate::{EvaluateOptions, Mode, Player};
 use crate::experience::Episode;
 use crate::experience::{Behaviour, Collection};
 use crate::learner::auxiliary::AuxModule;
-use crate::memory::slots::{MemoryScope, Steps};
+use crate::memory::slots::{MemoryScope, RetentionRule, Steps};
 use crate::nn;
 use crate::overrides;
 use crate::policy::lanes::Lanes;
@@ -160,6 +162,19 @@ fn a_resumed_run_ends_bit_for_bit_like_an_uninterrupted_one() {
             overrides.steps.memory_scope = Some(MemoryScope::Both);
         }
         assert_resumes_bit_for_bit(&config(row.id, &overrides, 600, 7));
+    }
+}
+
+#[test]
+fn a_run_with_any_rule_of_retention_resumes_alike() {
+    for &rule in RetentionRule::value_variants() {
+        let mut overrides = quick();
+        overrides.steps.retention_rule = Some(rule);
+        overrides.slots.max_entries = Some(3);
+        if rule != RetentionRule::Fifo {
+            overrides.steps.recent_entries = Some(1);
+        }
+        assert_resumes_bit_for_bit(&config("tracerl", &overrides, 600, 7));
     }
 }
 
