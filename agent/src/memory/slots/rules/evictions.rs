@@ -10,7 +10,7 @@ use crate::memory::slots::state::{EMPTY, array};
 use crate::memory::{CoreContext, State};
 use crate::nn::{self, Activation, Graph, Init, ParamId, Tensor};
 
-/// What the names of its parameters begin with.
+/// Beginning of the names of its parameters.
 pub const NAME: &str = "core.evict";
 
 /// A score of an entry at a present, `q·e/√d + w·e` with `q = A·present`: the larger, the likelier it goes.
@@ -63,7 +63,8 @@ pub struct Evictions {
 }
 
 impl Evictions {
-    /// Adds its parameters to the context's: for entries of `dim` numbers in so many slots, of which so many hold the latest.
+    /// Adds its parameters to the context's, for entries of `dim` numbers. `slots`: how many there are; `recent`: how many of them
+    /// hold the latest entries.
     pub fn new(
         dim: usize,
         (slots, recent): (usize, usize),
@@ -156,7 +157,7 @@ impl Evictions {
         for (number, &(row, place)) in (1..).zip(&chosen) {
             writes[row] = Some((number, place));
         }
-        // What earlier writes took of each slot's entry.
+        // Shares that earlier writes took of each slot's entry.
         let mut taken = graph.constant(vec![0.0; batch * others], (batch, others));
         let mut all = Vec::with_capacity(seen.segment.steps);
         for first in (0..rows).step_by(batch) {

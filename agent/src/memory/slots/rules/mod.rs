@@ -62,7 +62,7 @@ pub struct Rule {
     recent: usize,
     /// Of an embedding, the number that `trim` or `q` learns.
     head: Option<(ParamId, ParamId)>,
-    /// What `ngc` or `aler` learns.
+    /// Choices that `ngc` or `aler` learns.
     evictions: Option<Evictions>,
     /// Weight of the rule's own loss.
     coef: f32,
@@ -221,7 +221,7 @@ impl Rule {
         }
     }
 
-    /// What learning is told of a write that is about to happen, of which [`retention::settle`] may say more. `noise`: as
+    /// Returns the numbers for learning about a write that is about to happen; [`retention::settle`] may add to them. `noise`: as
     /// [`Rule::noise`] drew it; `is_learning`: whether anything is drawn.
     pub fn fate(
         &self,
@@ -448,7 +448,7 @@ fn next_of_stream(draws: &mut [f32]) -> Xoshiro256PlusPlus {
     Xoshiro256PlusPlus::seed_from_u64(seed)
 }
 
-/// Adds two terms of scores, of which either may be missing.
+/// Adds two terms of scores. Either may be missing.
 pub fn sum(graph: &mut Graph<'_>, a: Option<Tensor>, b: Option<&Tensor>) -> Option<Tensor> {
     match (a, b) {
         (Some(a), Some(b)) => Some(graph.add(&a, b)),

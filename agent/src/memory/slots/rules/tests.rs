@@ -35,8 +35,8 @@ fn with_evictions(rule: Rule, params: &mut Params) -> Rule {
     }
 }
 
-/// Writes the entry of one lane's next step, which has this embedding and got this attention in the slots before. Returns what
-/// learning is told, and which steps the slots hold then.
+/// Writes the entry of one lane's next step. It has this embedding, and the slots got this attention before. Returns the numbers
+/// for learning, and the steps that the slots hold then.
 fn write_next(
     rule: &Rule,
     params: &Params,
