@@ -198,17 +198,66 @@ fn check(name: &str, model: &[u8], steps: &[Step], rounding: f64) {
     }
 }
 
+/// Settings that show an agent its previous action and reward, and a clock.
+fn shown() -> Overrides {
+    Overrides::default().overlaid(&overrides! {
+        previous_action: true,
+        previous_reward: true,
+        step_counter: true,
+    })
+}
+
+/// Trains an algorithm for each list of settings, and compares its steps on random inputs and in an environment.
+fn check_each(algorithm: &str, tasks: Vec<(&'static str, Overrides)>) {
+    let server = environments();
+    for (spec_id, overrides) in tasks {
+        let kwargs = match spec_id {
+            "MemoryTask-v0" => json!({"delay": 60, "difficulty": 1}),
+            _ => json!({}),
+        };
+        let name = format!("{algorithm} on {spec_id} with {overrides:?}");
+        let trained = Trained {
+            algorithm,
+            spec_id,
+            kwargs: kwargs.as_object().unwrap().clone(),
+            overrides,
+            spread: 0.2,
+        };
+        let checkpoint = trained.checkpoint(&server);
+        let actor = load::actor(&checkpoint).unwrap();
+        let model = onnx_export::export(&checkpoint.to_bytes()).unwrap();
+        let drawn = random_steps(&actor, &checkpoint.spaces.action, 100);
+        check(&format!("{name}, drawn"), &model, &drawn, 0.0);
+        let steps = played_steps(&checkpoint, &actor, &server, 130);
+        check(&format!("{name}, played"), &model, &steps, 0.0);
+    }
+}
+
 #[test]
 fn onnx_runtime_computes_the_same() {
-    let server = environments();
     let plain = Overrides::default;
-    let shown = || {
-        plain().overlaid(&overrides! {
-            previous_action: true,
-            previous_reward: true,
-            step_counter: true,
-        })
-    };
+    for (algorithm, spec_id, overrides) in [
+        ("ppo", "MemoryTask-v0", plain()),
+        ("ppo", "Battleship-v0", shown()),
+        ("recurrent-ppo", "MemoryTask-v0", plain()),
+        ("recurrent-ppo", "MineSweeper-v0", shown()),
+        ("mingru", "MemoryTask-v0", plain()),
+        ("lru", "MemoryTask-v0", plain()),
+        ("shm", "MemoryTask-v0", plain()),
+        ("frame-stack", "MemoryTask-v0", shown()),
+        ("memn2n", "MemoryTask-v0", plain()),
+        ("memn2n", "Autoencode-v0", shown()),
+        ("tracerl", "MemoryTask-v0", plain()),
+        ("tracerl", "Autoencode-v0", shown()),
+    ] {
+        check_each(algorithm, vec![(spec_id, overrides)]);
+    }
+}
+
+/// TraceRL with other rules for its entries, and other ways of asking them.
+#[test]
+fn onnx_runtime_computes_the_same_for_every_memory_of_slots() {
+    let plain = Overrides::default;
     let fixed = plain().overlaid(&overrides! {
         memory_learn_retention: false,
     });
@@ -230,54 +279,16 @@ fn onnx_runtime_computes_the_same() {
             retention_rule: retention_rule,
         })
     };
-    let memory_task = json!({"delay": 60, "difficulty": 1});
-    for (algorithm, spec_id, kwargs, overrides) in [
-        ("ppo", "MemoryTask-v0", &memory_task, plain()),
-        ("ppo", "Battleship-v0", &json!({}), shown()),
-        ("recurrent-ppo", "MemoryTask-v0", &memory_task, plain()),
-        ("recurrent-ppo", "MineSweeper-v0", &json!({}), shown()),
-        ("mingru", "MemoryTask-v0", &memory_task, plain()),
-        ("lru", "MemoryTask-v0", &memory_task, plain()),
-        ("shm", "MemoryTask-v0", &memory_task, plain()),
-        ("frame-stack", "MemoryTask-v0", &memory_task, shown()),
-        ("memn2n", "MemoryTask-v0", &memory_task, plain()),
-        ("memn2n", "Autoencode-v0", &json!({}), shown()),
-        ("tracerl", "MemoryTask-v0", &memory_task, plain()),
-        ("tracerl", "MemoryTask-v0", &memory_task, fixed),
-        ("tracerl", "Autoencode-v0", &json!({}), shown()),
-        (
-            "tracerl",
-            "Autoencode-v0",
-            &json!({}),
-            asking("none", false),
-        ),
-        ("tracerl", "Autoencode-v0", &json!({}), asking("none", true)),
-        ("tracerl", "MemoryTask-v0", &memory_task, newest),
-        (
-            "tracerl",
-            "MemoryTask-v0",
-            &memory_task,
-            asking("gru", false),
-        ),
-        ("tracerl", "MemoryTask-v0", &memory_task, rule("fifo")),
-        ("tracerl", "MemoryTask-v0", &memory_task, rule("q")),
-    ] {
-        let trained = Trained {
-            algorithm,
-            spec_id,
-            kwargs: kwargs.as_object().unwrap().clone(),
-            overrides,
-            spread: 0.2,
-        };
-        let checkpoint = trained.checkpoint(&server);
-        let actor = load::actor(&checkpoint).unwrap();
-        let model = onnx_export::export(&checkpoint.to_bytes()).unwrap();
-        let name = format!("{algorithm} on {spec_id}");
-        let drawn = random_steps(&actor, &checkpoint.spaces.action, 100);
-        check(&format!("{name}, drawn"), &model, &drawn, 0.0);
-        let steps = played_steps(&checkpoint, &actor, &server, 130);
-        check(&format!("{name}, played"), &model, &steps, 0.0);
-    }
+    let tasks = vec![
+        ("MemoryTask-v0", fixed),
+        ("Autoencode-v0", asking("none", false)),
+        ("Autoencode-v0", asking("none", true)),
+        ("MemoryTask-v0", newest),
+        ("MemoryTask-v0", asking("gru", false)),
+        ("MemoryTask-v0", rule("fifo")),
+        ("MemoryTask-v0", rule("q")),
+    ];
+    check_each("tracerl", tasks);
 }
 
 /// Wants nothing, of actions of three numbers: between −2 and 6, of at most 1, and without bounds.

@@ -1,14 +1,13 @@
 //! Heads: ways of asking the entries of a memory.
 
-use super::Steps;
 use super::state::EMPTY;
 use crate::memory::attention::lag::{self, Ages, LagTerms};
 use crate::memory::{CoreContext, Slots};
 use crate::nn::{Activation, AttentionRead, Graph, Heads, Init, ParamId, Tensor, Weighting};
 
-/// How much an entry must match more than nothing to be taken for a match, half of the time. A thing is like most others to
-/// some degree, and of many shares of what is left little would be left for an old entry.
-const MARGIN: f32 = 3.0;
+/// Takes the newest match. An entry must match better than nothing by this margin to get half: a thing is like most others to
+/// some degree, and if each newer entry took a large share, an old match would get little.
+pub const NEWEST_MATCH: Weighting = Weighting::StickBreaking { margin: 3.0 };
 
 /// A query, and terms for the ages of entries.
 pub struct Head {
@@ -32,7 +31,8 @@ impl Head {
     pub fn new(
         number: usize,
         present: usize,
-        steps: &Steps,
+        ages: Ages,
+        weighting: Weighting,
         context: &mut CoreContext<'_>,
     ) -> Self {
         let dim = context.hyper.get::<Slots>().mem_dim;
@@ -55,16 +55,11 @@ impl Head {
             let weight = params.data_mut(query);
             (0..dim).for_each(|column| weight[column * (dim + 1)] = likeness);
         }
-        let ages = steps.ages();
         let dated = match ages {
             Ages::WithPhases => present + lag::PHASES,
             Ages::Known | Ages::Unknown => present,
         };
         let lag = LagTerms::new(&name("lag"), dated, ages, params, rng);
-        let weighting = match steps.newest_match && number == 1 {
-            true => Weighting::StickBreaking { margin: MARGIN },
-            false => Weighting::Softmax,
-        };
         Self {
             query,
             lag,

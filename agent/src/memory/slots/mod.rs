@@ -35,7 +35,7 @@ use crate::memory::{
     CoreContext, CoreStep, MemoryContents, MemoryCore, Network, Segment, Slots, State, Unrolled,
 };
 use crate::nn::{
-    self, Activation, AttentionRead, Graph, Init, ParamId, Params, ScoreTerms, Tensor,
+    self, Activation, AttentionRead, Graph, Init, ParamId, Params, ScoreTerms, Tensor, Weighting,
 };
 use crate::onnx::StepGraph;
 
@@ -117,6 +117,18 @@ impl Steps {
     }
 }
 
+/// Adds the parameters of the ways of asking to the context's, for a present of so many numbers.
+fn heads(steps: &Steps, present: usize, context: &mut CoreContext<'_>) -> Vec<Head> {
+    let head = |number| {
+        let weighting = match steps.newest_match && number == 1 {
+            true => head::NEWEST_MATCH,
+            false => Weighting::Softmax,
+        };
+        Head::new(number, present, steps.ages(), weighting, context)
+    };
+    (0..steps.slot_heads).map(head).collect()
+}
+
 /// A memory of slots with learned retention and retrieval.
 pub struct SlotMemory {
     embed: (ParamId, ParamId),
@@ -164,8 +176,7 @@ impl SlotMemory {
             ),
             params.add("core.embed.bias", (1, dim), Init::Zeros, rng),
         );
-        let heads = (0..steps.slot_heads).map(|number| Head::new(number, present, &steps, context));
-        let heads: Vec<Head> = heads.collect();
+        let heads = heads(&steps, present, context);
         let CoreContext { params, rng, .. } = &mut *context;
         let null = params.add("core.null", (1, dim), Init::Zeros, rng);
         let usefulness = (
