@@ -29,10 +29,11 @@ pub const NONE: i32 = -1;
 /// The features of each lag: `[LONGEST + 1, AGES]`.
 static TABLE: LazyLock<Vec<f32>> = LazyLock::new(|| (0..=LONGEST).flat_map(ages).collect());
 
-/// The features of each lag and its phases: `[LONGEST + 1, AGES + PHASES]`. Very late lags have neither.
+/// The features of each lag and its phases: `[LONGEST + 1, AGES + PHASES]`. Lags of a whole cycle or more have no phases, which
+/// would be those of a shorter lag: so a memory trained on a few hundred steps meets nothing new at thousands.
 static TABLE_WITH_PHASES: LazyLock<Vec<f32>> = LazyLock::new(|| {
     let features = |lag: usize| {
-        let phases = phases(lag).map(|phase| if lag < LONGEST { phase } else { 0.0 });
+        let phases = phases(lag).map(|phase| if lag < CYCLE { phase } else { 0.0 });
         ages(lag).chain(phases)
     };
     (0..=LONGEST).flat_map(features).collect()
@@ -148,6 +149,8 @@ mod tests {
         assert_eq!(row(3.0)[EXACT], (-3.0f32 / 8.0).exp());
         assert_eq!(row(9.0)[..EXACT], [0.0; EXACT]);
         assert_eq!(row(65_536.0), [0.0; FEATURES]);
+        assert_eq!(row(191.0)[AGES..], *phases_of(191.0));
+        assert_eq!(row(192.0)[AGES..], [0.0; PHASES]);
         assert!(row(1_023.0)[AGES - 1] < 2e-7);
         assert_eq!(TABLE[3 * AGES..][..AGES], row(3.0)[..AGES]);
     }
