@@ -167,14 +167,23 @@ impl Plan {
     /// When the plan has no experiment at one of the levels.
     pub fn select_levels(&mut self, levels: &[String]) -> Result<(), Error> {
         let level_of = |task: &Experiment| task.kwargs.get(popgym::LEVEL).cloned();
-        for level in levels {
-            let mut tasks = self.experiments.iter();
-            if !tasks.any(|task| level_of(task).is_some_and(|found| found == level.as_str())) {
-                return Err(Error::PlanContent {
-                    place: "--levels".to_owned(),
-                    reason: format!("the plan has no experiment at the level {level:?}"),
-                });
+        let mut known: Vec<String> = Vec::new();
+        for level in self.experiments.iter().filter_map(level_of) {
+            let level = level.as_str().map_or(level.to_string(), str::to_owned);
+            if !known.contains(&level) {
+                known.push(level);
             }
+        }
+        if let Some(level) = levels.iter().find(|level| !known.contains(level)) {
+            let reason = match known.is_empty() {
+                true => "the plan has no levels of difficulty. Leave it out".to_owned(),
+                false => format!(
+                    "no experiment has the level {level:?}; there are: {}",
+                    known.join(", ")
+                ),
+            };
+            let place = "--levels".to_owned();
+            return Err(Error::PlanContent { place, reason });
         }
         let is_wanted = |task: &Experiment| {
             let level = level_of(task);

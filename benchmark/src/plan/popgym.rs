@@ -96,7 +96,19 @@ mod tests {
                 .iter()
                 .all(|task| task.kwargs["level"] == "hard")
         );
-        let error = plan.select_levels(&["easy".to_owned()]).unwrap_err();
-        assert!(error.to_string().contains("easy"), "{error}");
+        let refusal = |mut plan: Plan| {
+            let error = plan.select_levels(&["easy".to_owned()]).unwrap_err();
+            error.to_string()
+        };
+        let there_are = refusal(plan);
+        assert!(
+            there_are.ends_with("\"easy\"; there are: hard"),
+            "{there_are}"
+        );
+        let none = refusal(Plan::suite(Suite::Notebook).unwrap());
+        assert!(
+            none.ends_with("no levels of difficulty. Leave it out"),
+            "{none}"
+        );
     }
 }
