@@ -99,6 +99,12 @@ fn check_reading(steps: &Steps) -> Result<(), ConfigError> {
     Err(ConfigError::ReadingWithoutSteps { setting })
 }
 
+/// Returns whether a weight of the score-function term was set, so that it must not silently do nothing.
+fn sets_score(overrides: &Overrides) -> bool {
+    let set = overrides.steps.memory_score_coef;
+    set.is_some_and(|coef| coef > 0.0)
+}
+
 /// Checks that a rule of retention and what it works with agree. The algorithm's own values give way to those that follow from the
 /// rule; a value that was set must not silently do nothing.
 fn check_rule(steps: &mut Steps, slots: &Slots, overrides: &Overrides) -> Result<(), ConfigError> {
@@ -110,11 +116,7 @@ fn check_rule(steps: &mut Steps, slots: &Slots, overrides: &Overrides) -> Result
     };
     let scored = matches!(rule, RetentionRule::Learned | RetentionRule::Ngc);
     if !scored {
-        if overrides
-            .steps
-            .memory_score_coef
-            .is_some_and(|coef| coef > 0.0)
-        {
+        if sets_score(overrides) {
             return refused(
                 "it would leave memory_score_coef without effect, the credit for drawn choices. Leave that out, or take learned or ngc",
             );
@@ -169,11 +171,7 @@ fn check_steps(hyper: &mut Hyperparameters, overrides: &Overrides) -> Result<(),
     }
     if steps.memory_scope == MemoryScope::Lifetime {
         // The algorithm's own value gives way; a value that was set must not silently do nothing.
-        if overrides
-            .steps
-            .memory_score_coef
-            .is_some_and(|coef| coef > 0.0)
-        {
+        if sets_score(overrides) {
             return Err(ConfigError::ScoreWithoutSteps {
                 memory_score_coef: steps.memory_score_coef,
             });
@@ -264,6 +262,14 @@ mod tests {
                 "Set memory_score_coef above 0",
             ),
             (
+                overrides! { retention_rule: "ngc", slot_heads: 2, newest_match: true },
+                "Leave newest_match out",
+            ),
+            (
+                overrides! { retention_rule: "aler", slot_heads: 2, newest_match: true },
+                "Leave newest_match out",
+            ),
+            (
                 overrides! { retention_rule: "fifo", memory_scope: "lifetime" },
                 "retention_rule = fifo would do nothing",
             ),
@@ -273,5 +279,13 @@ mod tests {
             assert!(refusal.contains("retention_rule = "), "{refusal}");
             assert!(refusal.contains(way_out), "{refusal}");
         }
+    }
+
+    #[test]
+    fn the_newest_match_needs_a_second_way_of_asking() {
+        let (steps, _) = resolved(&overrides! { slot_heads: 2, newest_match: true }).unwrap();
+        assert!(steps.newest_match);
+        let refusal = resolved(&overrides! { newest_match: true }).unwrap_err();
+        assert!(refusal.contains("set slot_heads = 2"), "{refusal}");
     }
 }
