@@ -18,9 +18,6 @@ use crate::plan::{Experiment, Job};
 use crate::records::outcome::{EvaluationRecord, MemoryView, cue_attention};
 use crate::run::progress::JobProgress;
 
-/// Modes at delays other than the experiment's own, shown as success against delay.
-const FURTHER_MODES: [Mode; 2] = [Mode::Greedy, Mode::Scrambled];
-
 /// Most steps that a memory view keeps: a figure has no room for more.
 const VIEW_COLUMNS: usize = 256;
 
@@ -31,25 +28,25 @@ const VIEW_CELLS: usize = 16 * VIEW_COLUMNS;
 const CUE_SEARCH: u64 = 64;
 
 /// A delay to judge at, with the episodes and the modes.
-pub(crate) struct Judgement {
+pub(crate) struct Judgement<'a> {
     /// The delay; `None` for a task without one.
     pub(crate) delay: Option<u64>,
     /// Episodes in each mode.
     pub(crate) episodes: u64,
     /// The modes: how the agent acts, and how its memory is restricted.
-    pub(crate) modes: &'static [Mode],
+    pub(crate) modes: &'a [Mode],
 }
 
-/// Returns how an experiment's contenders are judged: in every mode at its own delay, greedy and
-/// scrambled at its further ones.
-pub(crate) fn judgements(experiment: &Experiment) -> Vec<Judgement> {
+/// Returns how an experiment's contenders are judged: in every mode at its own delay, and in the
+/// plan's at its further ones.
+pub(crate) fn judgements(experiment: &Experiment) -> Vec<Judgement<'_>> {
     let own = experiment.delay();
     let plan = &experiment.eval;
     let further = plan.delays.iter().filter(|&&delay| Some(delay) != own);
     let further = further.map(|&delay| Judgement {
         delay: Some(delay),
         episodes: plan.episodes_at(delay),
-        modes: &FURTHER_MODES,
+        modes: &plan.delay_modes,
     });
     let at_own = Judgement {
         delay: own,
@@ -115,7 +112,7 @@ impl Judge<'_> {
     fn evaluate(
         &self,
         player: &Player,
-        judgement: &Judgement,
+        judgement: &Judgement<'_>,
     ) -> Result<Vec<EvaluationRecord>, EvaluateError> {
         let &Judgement {
             delay,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use agent::evaluate::Mode;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -57,6 +58,9 @@ pub struct EvalPlan {
     /// `delay_episodes` would take more, fewer are played.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delay_steps: Option<u64>,
+    /// Modes of the evaluations at further delays.
+    #[serde(default = "default_delay_modes", skip_serializing_if = "is_default_delay_modes")]
+    pub delay_modes: Vec<Mode>,
 }
 
 impl EvalPlan {
@@ -77,6 +81,7 @@ impl Default for EvalPlan {
             delays: Vec::new(),
             delay_episodes: default_delay_episodes(),
             delay_steps: None,
+            delay_modes: default_delay_modes(),
         }
     }
 }
@@ -87,6 +92,14 @@ fn default_episodes() -> u64 {
 
 fn default_delay_episodes() -> u64 {
     200
+}
+
+fn default_delay_modes() -> Vec<Mode> {
+    vec![Mode::Greedy, Mode::Scrambled]
+}
+
+fn is_default_delay_modes(modes: &[Mode]) -> bool {
+    modes == default_delay_modes()
 }
 
 fn default_early_stop() -> bool {
@@ -165,6 +178,9 @@ impl Experiment {
             return Err(format!(
                 "draws.{name} must be [low, high] with 1 <= low <= high; it is [{low}, {high}]"
             ));
+        }
+        if self.eval.delay_modes.is_empty() {
+            return Err("evaluation.delay_modes must name at least one mode".to_owned());
         }
         if self.eval.delays.contains(&0) {
             return Err("evaluation.delays must be at least 1; one is 0".to_owned());

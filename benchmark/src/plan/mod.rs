@@ -336,6 +336,7 @@ fn check_names<'a>(list: &str, names: impl Iterator<Item = &'a str>) -> Result<(
 
 #[cfg(test)]
 mod tests {
+    use agent::evaluate::Mode;
     use agent::memory::slots::RetentionRule;
     use clap::ValueEnum;
 
@@ -536,7 +537,8 @@ mod tests {
                 episodes: 1000,
                 delays: vec![],
                 delay_episodes: 200,
-                delay_steps: None
+                delay_steps: None,
+                delay_modes: vec![Mode::Greedy, Mode::Scrambled],
             }
         );
         assert_eq!(plan.agents[1].overrides["hidden_size"], Value::from(128));
@@ -606,6 +608,11 @@ mod tests {
         assert_eq!(
             parse(&odd).unwrap_err().to_string(),
             "experiments[0] \"short\": evaluation.episodes must be even and at least 2, half for each cue; it is 7"
+        );
+        let unseen = SMALL.to_owned() + "evaluation = { delay_modes = [] }";
+        assert_eq!(
+            parse(&unseen).unwrap_err().to_string(),
+            "experiments[0] \"short\": evaluation.delay_modes must name at least one mode"
         );
         let twice = SMALL.replace("\"wide\"", "\"ppo\"");
         assert_eq!(

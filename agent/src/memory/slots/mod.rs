@@ -120,7 +120,7 @@ impl Steps {
 /// Adds the parameters of the ways of asking to the context's, for a present of so many numbers.
 fn heads(steps: &Steps, present: usize, context: &mut CoreContext<'_>) -> Vec<Head> {
     let head = |number| {
-        let weighting = match steps.newest_match && number == 1 {
+        let weighting = match steps.newest_match && number >= 1 {
             true => head::NEWEST_MATCH,
             false => Weighting::Softmax,
         };

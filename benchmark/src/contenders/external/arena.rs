@@ -205,7 +205,7 @@ impl EvaluationArena {
     pub fn prepare(
         &self,
         experiment: &Experiment,
-        judgement: &Judgement,
+        judgement: &Judgement<'_>,
         secret_seed: u64,
     ) -> Result<Prepared, ArenaError> {
         let trained_with = experiment.kwargs.clone().into_iter().collect();

@@ -146,7 +146,7 @@ impl Trial<'_> {
         arena: &EvaluationArena,
         program: &mut Program,
         url: &str,
-        judgements: &[Judgement],
+        judgements: &[Judgement<'_>],
         prepared: &[Prepared],
     ) -> Result<Judged, JobError> {
         let patience = Patience {
@@ -168,7 +168,7 @@ impl Trial<'_> {
         arena: &EvaluationArena,
         url: &str,
         patience: Patience<'_>,
-        judgements: &[Judgement],
+        judgements: &[Judgement<'_>],
         prepared: &[Prepared],
     ) -> Result<Judged, String> {
         let most_bytes = drive::most_answer_bytes(prepared);
