@@ -113,7 +113,7 @@ pub enum ConfigError {
     PhasesWithoutAges,
     /// The second head takes the newest match.
     #[error(
-        "newest_match = true is about the second way of asking, and slot_heads = 1: set slot_heads = 2, or leave it out"
+        "newest_match = true is about the second way of asking and further ones, and slot_heads = 1: set slot_heads = 2, or leave it out"
     )]
     NewestMatchWithoutHeads,
     /// A rule of retention, and something that does not go with it.

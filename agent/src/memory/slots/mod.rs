@@ -97,7 +97,7 @@ section! {
         memory_compression: usize = 0, |&v| v <= 8, "0 to 8";
         /// Ways of asking the entries. The second looks at first for those like the present; the others learn from nothing.
         slot_heads: usize = 1, |&v| (1..=8).contains(&v), "1 to 8";
-        /// Read, in the second way of asking, the newest of the entries that match, however many do.
+        /// Read, in all ways of asking but the first, the newest of the entries that match, however many do.
         #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
         newest_match: bool = false, |_| true, "true or false; false with slot_heads = 1";
         /// A recurrent network of `hidden_size` units beside the slots, which asks them with what it holds: `none`, `gru`.
@@ -120,7 +120,7 @@ impl Steps {
 /// Adds the parameters of the ways of asking to the context's, for a present of so many numbers.
 fn heads(steps: &Steps, present: usize, context: &mut CoreContext<'_>) -> Vec<Head> {
     let head = |number| {
-        let weighting = match steps.newest_match && number >= 1 {
+        let weighting = match steps.newest_match && number > 0 {
             true => head::NEWEST_MATCH,
             false => Weighting::Softmax,
         };
