@@ -29,7 +29,9 @@ pub mod sequence;
 pub mod slots;
 pub mod spatial;
 
+pub use probed::{Entry, Handed, Probed, Shown};
 pub use state::{Array, State};
+mod probed;
 mod state;
 
 section! {
@@ -297,6 +299,14 @@ pub trait MemoryCore: Send + Sync {
     /// Returns the entries of lane `lane` and their attention in the last step.
     fn inspect(&self, _state: &State, _lane: usize) -> MemoryContents {
         MemoryContents::Nothing
+    }
+
+    /// Returns the memory for a probe, which keeps and hands out entries by force.
+    ///
+    /// # Errors
+    /// Why there is nothing to keep or to hand out.
+    fn probed(&self) -> Result<&dyn Probed, &'static str> {
+        Err("only tracerl has slots whose entries can be kept and handed out by force")
     }
 }
 

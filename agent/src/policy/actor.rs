@@ -48,8 +48,7 @@ impl Actor {
     /// Encodes one flat observation of every lane (`[batch, flat_size]`) and moves the memory on. `starts`: lanes in
     /// which it is the first of an episode.
     pub fn act(&self, lanes: &mut Lanes, observations: &[f32], starts: &[bool]) -> Acted {
-        let mut encoded = Vec::with_capacity(starts.len() * self.encoder.observation_size());
-        self.encoder.encode_observations(observations, &mut encoded);
+        let encoded = self.encoded(observations);
         let mut inputs = Vec::new();
         lanes.act(
             &self.policy,
@@ -59,6 +58,21 @@ impl Actor {
             &mut inputs,
             None,
         )
+    }
+
+    /// The input rows of one flat observation of every lane, `[batch, flat_size]`: `[batch, input_size]`.
+    pub fn inputs(&self, lanes: &Lanes, observations: &[f32]) -> Vec<f32> {
+        let encoded = self.encoded(observations);
+        let mut inputs = Vec::new();
+        self.encoder
+            .append_rows(&encoded, &lanes.history, &mut inputs);
+        inputs
+    }
+
+    fn encoded(&self, observations: &[f32]) -> Vec<f32> {
+        let mut encoded = Vec::new();
+        self.encoder.encode_observations(observations, &mut encoded);
+        encoded
     }
 
     /// The likeliest action of each lane: `[batch, components]`.

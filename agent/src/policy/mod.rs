@@ -12,7 +12,7 @@ pub mod tables;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use crate::hyper::Hyperparameters;
-use crate::memory::{CoreContext, MemoryContents, MemoryCore, Segment, State};
+use crate::memory::{CoreContext, CoreStep, MemoryContents, MemoryCore, Segment, State};
 use crate::nn::{self, Graph, Params, Tensor};
 use crate::policy::decider::Decider;
 use crate::policy::greediness::{Greediness, epsilon_greedy};
@@ -162,9 +162,14 @@ impl Policy {
         rng: Option<&mut Xoshiro256PlusPlus>,
     ) -> Acted {
         let step = self.core.step(&self.params, inputs, starts, state, rng);
+        self.acted(step, starts.len())
+    }
+
+    /// Acts on a step of the core's, of so many lanes.
+    pub fn acted(&self, step: CoreStep, lanes: usize) -> Acted {
         let mut graph = Graph::inference(&self.params);
         let features = (&step.features, step.critic_features.as_ref());
-        let (logits, values) = self.layers(&mut graph, features, starts.len());
+        let (logits, values) = self.layers(&mut graph, features, lanes);
         Acted {
             logits,
             values: nn::values(&values).to_vec(),

@@ -4,7 +4,9 @@
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use crate::memory::episodes::EpisodeMemory;
-use crate::memory::{CoreContext, CoreStep, MemoryContents, MemoryCore, Segment, State, Unrolled};
+use crate::memory::{
+    CoreContext, CoreStep, MemoryContents, MemoryCore, Probed, Segment, State, Unrolled,
+};
 use crate::nn::{Graph, Params, Tensor};
 use crate::onnx::{self, StepGraph};
 use crate::spaces::actions::Choice;
@@ -162,6 +164,10 @@ impl<C: MemoryCore> MemoryCore for WithEpisodes<C> {
             "its lifetime memory stores a whole episode when it ends, with every action and reward, and encodes it then, \
              which is not part of a step",
         )
+    }
+
+    fn probed(&self) -> Result<&dyn Probed, &'static str> {
+        Err("it remembers whole episodes: only tracerl with memory_scope = episode can be probed")
     }
 
     /// The core's slots; the episodes where it has none.

@@ -93,7 +93,7 @@ impl Head {
 }
 
 /// Joins what heads read: readouts side by side, and the mean of their weights.
-pub fn joined(graph: &mut Graph<'_>, reads: Vec<AttentionRead>) -> AttentionRead {
+pub fn joined(graph: &mut Graph<'_>, reads: &[AttentionRead]) -> AttentionRead {
     let readouts: Vec<&Tensor> = reads.iter().map(|read| &read.readout).collect();
     let readout = match readouts[..] {
         [readout] => readout.clone(),
@@ -101,7 +101,7 @@ pub fn joined(graph: &mut Graph<'_>, reads: Vec<AttentionRead>) -> AttentionRead
     };
     let share = 1.0 / reads.len() as f32;
     let mut weights = vec![0.0; reads[0].weights.len()];
-    for read in &reads {
+    for read in reads {
         let pairs = weights.iter_mut().zip(&read.weights);
         pairs.for_each(|(mean, weight)| *mean += weight * share);
     }

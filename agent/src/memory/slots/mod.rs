@@ -32,7 +32,8 @@ use self::write_time::{TIME_CONSTANTS, time_features};
 use crate::hyper::section::section;
 use crate::memory::attention::lag::{self, Ages};
 use crate::memory::{
-    CoreContext, CoreStep, MemoryContents, MemoryCore, Network, Segment, Slots, State, Unrolled,
+    CoreContext, CoreStep, MemoryContents, MemoryCore, Network, Probed, Segment, Slots, State,
+    Unrolled,
 };
 use crate::nn::{
     self, Activation, AttentionRead, Graph, Init, ParamId, Params, ScoreTerms, Tensor, Weighting,
@@ -43,6 +44,7 @@ mod controller;
 mod head;
 mod noise;
 mod onnx;
+mod probed;
 mod reading;
 pub(super) mod retention;
 mod rules;
@@ -152,6 +154,20 @@ pub struct SlotMemory {
     reading: Reading,
     controller: Option<Controller>,
     rule: Rule,
+}
+
+/// The first half of a step.
+struct Looked {
+    /// Of the present inputs, `[batch, mem_dim]`.
+    embedding: Tensor,
+    /// The asking part of the present.
+    present: Tensor,
+    /// The slots of every lane in the order in which they were read, `[batch, slots]`.
+    order: Vec<usize>,
+    /// As [`SlotMemory::read`] returns them.
+    reads: Vec<AttentionRead>,
+    /// What all of them found, side by side: `[batch, heads * mem_dim]`.
+    readout: Tensor,
 }
 
 impl SlotMemory {
@@ -313,14 +329,15 @@ impl SlotMemory {
         order
     }
 
-    /// Attention of every lane over its slots in this order: readout `[batch, mem_dim]`; the weights go into the state.
+    /// Attention of every lane over its slots in this order: the reads of the heads, or one that joins them where the slots
+    /// are not read as they are.
     fn read(
         &self,
         graph: &mut Graph<'_>,
-        state: &mut State,
+        state: &State,
         present: &Tensor,
         order: &[usize],
-    ) -> Tensor {
+    ) -> Vec<AttentionRead> {
         let dated = self.dated(graph, present, &state.arrays[array::AGE].data);
         let width = self.slots + 1;
         let ages = &state.arrays[array::AGE].data;
@@ -343,7 +360,7 @@ impl SlotMemory {
         let of_rule = self.rule.held_terms(graph, state, &index, &times);
         let table = &state.arrays[array::EMBEDDING].data;
         let gates = &state.arrays[array::GATE].data[..];
-        let read = if self.reading.is_of_slots_alone() {
+        if self.reading.is_of_slots_alone() {
             let rows = state.rows();
             let mut read = |head: &Head| {
                 let ask = head.ask(graph, present, &dated, &lags);
@@ -357,8 +374,7 @@ impl SlotMemory {
                 let readout = graph.constant(readout, (rows, self.mem_dim));
                 AttentionRead { readout, weights }
             };
-            let reads = self.heads.iter().map(&mut read).collect();
-            joined(graph, reads)
+            self.heads.iter().map(&mut read).collect()
         } else {
             let pool = Pool {
                 entries: graph.constant(table.clone(), (gates.len(), self.mem_dim)),
@@ -379,16 +395,109 @@ impl SlotMemory {
                 dated: &dated,
                 null: self.null,
             };
-            self.reading.read(graph, ask, pool, sums)
-        };
-        let lanes = read.weights.chunks_exact(width);
-        for (lane, (weights, order)) in lanes.zip(order.chunks_exact(self.slots)).enumerate() {
-            let attention = state.arrays[array::ATTENTION].row_mut(lane);
+            vec![self.reading.read(graph, ask, pool, sums)]
+        }
+    }
+
+    /// The first half of a step: begins episodes, and reads. The attention goes into the state.
+    fn look(
+        &self,
+        params: &Params,
+        graph: &mut Graph<'_>,
+        inputs: &[f32],
+        starts: &[bool],
+        state: &mut State,
+    ) -> Looked {
+        let null = params.data(self.null);
+        for lane in (0..starts.len()).filter(|&lane| starts[lane]) {
+            self.clear(state, lane);
+            state.arrays[array::AGE].data[lane] = 0.0;
+            state.arrays[array::EMBEDDING].row_mut(lane)[..self.mem_dim].copy_from_slice(null);
+        }
+        let ages = state.arrays[array::AGE].data.iter().copied();
+        let embedding = self.embed(graph, inputs, ages);
+        let held = self.controller.as_ref().map(|controller| {
+            let array = &mut state.arrays[self.controller_array()];
+            controller.step(graph, inputs, starts, array)
+        });
+        let present = self.present(graph, &embedding, held);
+        let order = self.order(state);
+        let reads = self.read(graph, state, &present, &order);
+        let read = joined(graph, &reads);
+        self.by_slot(
+            &read.weights,
+            &order,
+            &mut state.arrays[array::ATTENTION].data,
+        );
+        Looked {
+            embedding,
+            present,
+            order,
+            reads,
+            readout: read.readout,
+        }
+    }
+
+    /// Puts the weights of a read, `[batch, slots + 1]` in this order and with the null slot first, where their slots are:
+    /// `[batch, slots]`.
+    fn by_slot(&self, weights: &[f32], order: &[usize], attention: &mut [f32]) {
+        let lanes = weights
+            .chunks_exact(self.slots + 1)
+            .zip(order.chunks_exact(self.slots));
+        for ((weights, order), attention) in lanes.zip(attention.chunks_exact_mut(self.slots)) {
             for (&slot, &weight) in order.iter().zip(&weights[1..]) {
                 attention[slot] = weight;
             }
         }
-        read.readout
+    }
+
+    /// The second half of a step: offers an entry of every lane, and moves the clocks. Returns the decisions.
+    fn write(
+        &self,
+        graph: &mut Graph<'_>,
+        inputs: &[f32],
+        looked: &Looked,
+        state: &mut State,
+        mut rng: Option<&mut Xoshiro256PlusPlus>,
+    ) -> Vec<i32> {
+        let Looked {
+            embedding, order, ..
+        } = looked;
+        let scores = self.usefulness(graph, embedding);
+        let gates = graph.activate(&scores, Activation::LogSigmoid);
+        let is_learning = rng.is_some();
+        let judged = self.rule.judge(graph, state, embedding, rng.as_deref_mut());
+        let (embeddings, scores, gates) = (
+            nn::values(embedding),
+            nn::values(&scores),
+            nn::values(&gates),
+        );
+        let mut decisions = Vec::with_capacity(state.rows() * self.decision_width());
+        for (lane, input) in inputs.chunks_exact(self.input_size).enumerate() {
+            let drawn = self.rule.noise(rng.as_deref_mut(), state, lane);
+            let noise = drawn.unwrap_or(0.0);
+            let usefulness = match self.learn_retention {
+                true => scores[lane],
+                false => 0.0,
+            };
+            let offer = Offer {
+                input,
+                embedding: &embeddings[lane * self.mem_dim..][..self.mem_dim],
+                usefulness,
+                gate: gates[lane],
+                noise,
+                key: self.rule.key(judged.as_deref(), lane, usefulness, noise),
+            };
+            let fate = self.rule.fate(state, lane, &offer, drawn, is_learning);
+            let dropped = self.fold_dropped(state, lane, &offer);
+            let order = &order[lane * self.slots..][..self.slots];
+            state::record(state, lane, order, dropped, fate, &mut decisions);
+            state::write(state, lane, self.recent, &offer);
+        }
+        for clock in [array::AGE, array::CLOCK] {
+            state.arrays[clock].data.iter_mut().for_each(|t| *t += 1.0);
+        }
+        decisions
     }
 
     /// Embeds the entries that slots hold before a segment, if there are any, and puts those of its rows behind them. Returns
@@ -606,62 +715,12 @@ impl MemoryCore for SlotMemory {
         inputs: &[f32],
         starts: &[bool],
         state: &mut State,
-        mut rng: Option<&mut Xoshiro256PlusPlus>,
+        rng: Option<&mut Xoshiro256PlusPlus>,
     ) -> CoreStep {
         let mut graph = Graph::inference(params);
-        let null = params.data(self.null);
-        for lane in (0..starts.len()).filter(|&lane| starts[lane]) {
-            self.clear(state, lane);
-            state.arrays[array::AGE].data[lane] = 0.0;
-            state.arrays[array::EMBEDDING].row_mut(lane)[..self.mem_dim].copy_from_slice(null);
-        }
-        let ages = state.arrays[array::AGE].data.iter().copied();
-        let embedding = self.embed(&mut graph, inputs, ages);
-        let held = self.controller.as_ref().map(|controller| {
-            let array = &mut state.arrays[self.controller_array()];
-            controller.step(&mut graph, inputs, starts, array)
-        });
-        let present = self.present(&mut graph, &embedding, held);
-        let order = self.order(state);
-        let readout = self.read(&mut graph, state, &present, &order);
-        let features = self.features(&mut graph, &readout, &present);
-        let scores = self.usefulness(&mut graph, &embedding);
-        let gates = graph.activate(&scores, Activation::LogSigmoid);
-        let is_learning = rng.is_some();
-        let judged = self
-            .rule
-            .judge(&mut graph, state, &embedding, rng.as_deref_mut());
-
-        let (embeddings, scores, gates) = (
-            nn::values(&embedding),
-            nn::values(&scores),
-            nn::values(&gates),
-        );
-        let mut decisions = Vec::with_capacity(starts.len() * self.decision_width());
-        for (lane, input) in inputs.chunks_exact(self.input_size).enumerate() {
-            let drawn = self.rule.noise(rng.as_deref_mut(), state, lane);
-            let noise = drawn.unwrap_or(0.0);
-            let usefulness = match self.learn_retention {
-                true => scores[lane],
-                false => 0.0,
-            };
-            let offer = Offer {
-                input,
-                embedding: &embeddings[lane * self.mem_dim..][..self.mem_dim],
-                usefulness,
-                gate: gates[lane],
-                noise,
-                key: self.rule.key(judged.as_deref(), lane, usefulness, noise),
-            };
-            let fate = self.rule.fate(state, lane, &offer, drawn, is_learning);
-            let dropped = self.fold_dropped(state, lane, &offer);
-            let order = &order[lane * self.slots..][..self.slots];
-            state::record(state, lane, order, dropped, fate, &mut decisions);
-            state::write(state, lane, self.recent, &offer);
-        }
-        for clock in [array::AGE, array::CLOCK] {
-            state.arrays[clock].data.iter_mut().for_each(|t| *t += 1.0);
-        }
+        let looked = self.look(params, &mut graph, inputs, starts, state);
+        let features = self.features(&mut graph, &looked.readout, &looked.present);
+        let decisions = self.write(&mut graph, inputs, &looked, state, rng);
         CoreStep {
             features,
             critic_features: None,
@@ -714,8 +773,8 @@ impl MemoryCore for SlotMemory {
                 };
                 graph.attention_read(&ask.query, &pool, &pool, terms, &index, head.weighs())
             };
-            let reads = self.heads.iter().map(&mut read).collect();
-            joined(graph, reads)
+            let reads: Vec<AttentionRead> = self.heads.iter().map(&mut read).collect();
+            joined(graph, &reads)
         } else {
             let pool = Pool {
                 entries: pool.clone(),
@@ -805,5 +864,15 @@ impl MemoryCore for SlotMemory {
 
     fn inspect(&self, state: &State, lane: usize) -> MemoryContents {
         MemoryContents::Slots(state::contents(state, lane, self.slots))
+    }
+
+    fn probed(&self) -> Result<&dyn Probed, &'static str> {
+        match self.reading.is_of_slots_alone() {
+            true => Ok(self),
+            false => Err(
+                "only memory_reader = attention with memory_compression = 0 can be probed: with others no single entry \
+                 holds what is needed",
+            ),
+        }
     }
 }

@@ -154,7 +154,7 @@ impl Reading {
                 readout: read.readout,
             }
         };
-        let reads = asking.heads.iter().map(&mut read).collect();
-        joined(graph, reads)
+        let reads: Vec<AttentionRead> = asking.heads.iter().map(&mut read).collect();
+        joined(graph, &reads)
     }
 }

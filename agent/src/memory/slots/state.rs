@@ -161,12 +161,17 @@ pub fn write(state: &mut State, lane: usize, recent: usize, offer: &Offer<'_>) {
         }
         oldest
     };
+    fill(state, lane, slot, age, offer);
+}
+
+/// Fills a slot of a lane with the entry that a step of the episode offers.
+pub fn fill(state: &mut State, lane: usize, slot: usize, step: f32, offer: &Offer<'_>) {
     let slot_values = [
-        (array::WRITTEN, age),
+        (array::WRITTEN, step),
         (array::ORIGIN, state.arrays[array::CLOCK].data[lane]),
         (array::NOISE, offer.noise),
         (array::USEFULNESS, offer.usefulness),
-        (array::KEY, key),
+        (array::KEY, offer.key),
     ];
     for (index, value) in slot_values {
         state.arrays[index].row_mut(lane)[slot] = value;
