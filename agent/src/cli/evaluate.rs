@@ -80,7 +80,7 @@ pub struct EvaluateArgs {
 }
 
 /// Widest line that is printed.
-const WIDTH: usize = 80;
+pub(super) const WIDTH: usize = 80;
 
 /// A mode; `None` is all of them.
 fn mode(text: &str) -> Result<Option<Mode>, String> {
@@ -204,12 +204,13 @@ fn bar(evaluations: usize, episode_steps: Option<u64>, hidden: bool) -> Progress
     bar.with_style(style.progress_chars("━╸━"))
 }
 
-fn timesteps(checkpoint: &Checkpoint) -> u64 {
+/// Steps that the agent was trained for.
+pub(super) fn timesteps(checkpoint: &Checkpoint) -> u64 {
     checkpoint.run.statistics.timesteps
 }
 
 /// Returns the agent, its training and its task, as a title.
-fn heading(checkpoint: &Checkpoint, kwargs: &Map<String, Value>) -> String {
+pub(super) fn heading(checkpoint: &Checkpoint, kwargs: &Map<String, Value>) -> String {
     let config = &checkpoint.config;
     let title = algorithms::find(&config.algorithm).map_or("", |row| row.title);
     let title = format!(

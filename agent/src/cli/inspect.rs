@@ -13,19 +13,26 @@ use anyhow::bail;
 use clap::Args;
 use serde_json::Value;
 
+use super::probe::{ProbeArgs, probe};
 use super::row::task;
 use super::server::ServerArgs;
 use super::{print, thousands, values};
 
-/// Play an episode and show the memory: its entries, their write times, and the attention to them
+/// Play an episode and show the memory: its entries, their write times, and the attention to them; or find out which part of a
+/// memory fails
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   agent inspect --checkpoint runs/hard
   agent inspect --checkpoint runs/hard --env-arg delay=200 --episode-seed 3 --out pictures
+  agent inspect --checkpoint runs/hard --env-arg delay=200 --probe     what fails there, if anything does
 
 The drawing in the terminal has colours if it is a terminal and NO_COLOR is not set; DIR gets the same as
-episode-SEED.svg and episode-SEED.png.")]
+episode-SEED.svg and episode-SEED.png.
+
+With --probe an agent of TraceRL plays the same episodes four times: as it is, with the entries that it will need kept by
+force, with the needed entry handed to the policy, and with both. What the return gains says what fails: writing, keeping,
+finding or acting.")]
 pub struct InspectArgs {
     /// A checkpoint, or a run's folder
     #[arg(long, value_name = "PATH|DIR")]
@@ -33,12 +40,21 @@ pub struct InspectArgs {
     /// Argument of the environment that differs from training's, e.g. delay=200; repeatable
     #[arg(long, value_name = "NAME=VALUE", value_parser = values::env_arg)]
     env_arg: Vec<(String, Value)>,
-    /// Number of the episode; training plays none of these
+    /// Number of the episode, or of the set of episodes with --probe; training plays none of these
     #[arg(long, value_name = "N", default_value_t = 0)]
     episode_seed: u64,
     /// Folder for the pictures [default: the checkpoint's folder]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Find out which part of a memory of slots fails, in place of pictures of an episode
+    #[arg(long, conflicts_with = "out")]
+    probe: bool,
+    /// Episodes of a probe, played side by side, each in an environment of its own
+    #[arg(long, value_name = "N", default_value_t = 100, requires = "probe", value_parser = clap::value_parser!(u32).range(1..))]
+    episodes: u32,
+    /// Print the outcome of a probe as a line of JSON
+    #[arg(long, requires = "probe")]
+    json: bool,
     #[command(flatten)]
     servers: ServerArgs,
 }
@@ -46,6 +62,17 @@ pub struct InspectArgs {
 pub fn run(args: &InspectArgs) -> anyhow::Result<ExitCode> {
     let path = values::checkpoint(&args.checkpoint)?;
     let checkpoint = Checkpoint::load(&path)?;
+    if args.probe {
+        let probed = ProbeArgs {
+            env_arg: &args.env_arg,
+            episodes: args.episodes as usize,
+            seed: args.episode_seed,
+            servers: &args.servers,
+            json: args.json,
+        };
+        print(&probe(&checkpoint, &path, &probed)?)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let view = record(args, &checkpoint)?;
     let map = HeatMap::new(&view)?;
     let mut text = map.terminal(TerminalStyle::of_stdout());

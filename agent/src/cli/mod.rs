@@ -7,6 +7,7 @@ mod inspect;
 mod list;
 mod play;
 mod play_terminal;
+mod probe;
 mod record;
 mod row;
 #[cfg(feature = "serve")]
@@ -36,6 +37,7 @@ Examples:
   agent train --algorithm tracerl --env-arg delay=16 --total-timesteps 56000 --out runs/first
   agent evaluate --checkpoint runs/first       does it remember, or is it lucky?
   agent inspect --checkpoint runs/first        what it keeps, and what it attends to
+  agent inspect --checkpoint runs/first --probe     which part of its memory fails
   agent play --env-arg delay=3                 play the task yourself
   agent record --out data/chance-v0            episodes as files, to learn from
   agent serve --checkpoint runs/first          let other programs ask it for actions

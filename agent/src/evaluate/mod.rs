@@ -25,6 +25,7 @@ use crate::spaces::actions::Choice;
 mod balance;
 mod evaluation;
 pub mod inspect;
+pub mod probe;
 mod record;
 mod setup;
 mod tally;

@@ -6,8 +6,8 @@
 use std::ops::Range;
 
 use env_protocol::{
-    Array, AutoresetMode, CreateVectorEnv, Data, Encoding, RestoreReply, RestoreRequest, Seed,
-    Snapshot, Space, Spec, SpecRequest, Value, VectorEnvDescription, VectorOracleReply,
+    Array, AutoresetMode, CreateVectorEnv, Data, Encoding, RestoreReply, RestoreRequest, Returns,
+    Seed, Snapshot, Space, Spec, SpecRequest, Value, VectorEnvDescription, VectorOracleReply,
     VectorResetOptions, VectorResetReply, VectorResetRequest, VectorStepReply, VectorStepRequest,
 };
 use reqwest::Method;
@@ -124,6 +124,22 @@ impl RemoteVectorEnv {
         let call = self
             .connection
             .call(Method::GET, self.spec_url.clone(), None);
+        decode(&self.spec_url, &self.runtime.block_on(call)?)
+    }
+
+    /// The returns of reference players, with these environments' arguments.
+    ///
+    /// # Errors
+    /// As [`VectorEnv::reset`].
+    pub fn returns(&self) -> Result<Returns, EnvError> {
+        Ok(self.spec_as_asked()?.returns)
+    }
+
+    /// The entry of the server's catalogue, with these environments' arguments.
+    fn spec_as_asked(&self) -> Result<Spec, EnvError> {
+        let body = Encoding::MessagePack.encode(&self.asked);
+        let url = self.spec_url.clone();
+        let call = self.connection.call(Method::POST, url, Some(body));
         decode(&self.spec_url, &self.runtime.block_on(call)?)
     }
 
@@ -268,11 +284,8 @@ impl VectorEnv for RemoteVectorEnv {
 
     /// A server that does not answer this question knows no threshold.
     fn solved_threshold(&mut self) -> Result<Option<f64>, EnvError> {
-        let body = Encoding::MessagePack.encode(&self.asked);
-        let url = self.spec_url.clone();
-        let call = self.connection.call(Method::POST, url, Some(body));
-        match self.runtime.block_on(call) {
-            Ok(answer) => Ok(decode::<Spec>(&self.spec_url, &answer)?.solved_threshold),
+        match self.spec_as_asked() {
+            Ok(spec) => Ok(spec.solved_threshold),
             Err(EnvError::Refused { .. }) => Ok(None),
             Err(error) => Err(error),
         }
