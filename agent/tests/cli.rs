@@ -104,6 +104,11 @@ fn train_evaluate_inspect_and_find_nothing_left_to_do() {
     let picture = |name: &str| std::fs::read(folder.join("pictures").join(name)).unwrap();
     assert!(picture("episode-3.svg").starts_with(b"<svg"));
     assert!(picture("episode-3.png").starts_with(b"\x89PNG"));
+    let probed = succeed("inspect --checkpoint run --probe", folder);
+    assert!(probed.contains("Nothing fails"), "{probed}");
+    for line in probed.lines() {
+        assert!(line.chars().count() <= 80, "{line}");
+    }
     assert_run_is_finished(folder);
 }
 
@@ -141,6 +146,81 @@ fn assert_run_is_finished(folder: &Path) {
         1,
         &["not empty", "--resume"],
     );
+}
+
+/// Slots that hold the latest 16 entries, in an agent that knows how to use them, lose a cue that is 31 steps old.
+#[test]
+fn a_probe_names_the_part_that_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    json(
+        "train --algorithm tracerl --retention-rule fifo --env-arg delay=16 --env-arg difficulty=1 --env-draw delay=4..16 \
+         --no-early-stop --total-timesteps 12000 --out run",
+        folder,
+    );
+    let probe = "inspect --checkpoint run --probe --env-arg delay=32 --json";
+    let probed: Value = serde_json::from_str(&succeed(probe, folder)).unwrap();
+    assert_eq!(probed["fails"], serde_json::json!(["keeping"]), "{probed}");
+    let verdict = probed["verdict"].as_str().unwrap();
+    let expected = "keeping fails: the needed entry is gone in 100 % of cases";
+    assert!(verdict.starts_with(expected), "{verdict}");
+    let [as_it_is, keep, read, both] = [0, 1, 2, 3].map(|run| {
+        let run = &probed["probes"][run];
+        (
+            run["mean_return"].as_f64().unwrap(),
+            run["kept"].as_f64().unwrap(),
+        )
+    });
+    assert!(as_it_is.0 < 0.5, "{probed}");
+    assert!(keep.0 > 0.9 && both.0 > 0.9, "{probed}");
+    // There is nothing to read, and so nothing changes.
+    assert_eq!(read, as_it_is);
+    assert_eq!((as_it_is.1, keep.1, both.1), (0.0, 1.0, 1.0));
+    assert_eq!(probed["written"], 1.0);
+    let band = &probed["entries"][0];
+    assert_eq!(
+        (&band["needed"], &band["found"]),
+        (&100.into(), &Value::Null)
+    );
+
+    let refusals = [
+        (
+            "inspect --checkpoint run --probe --env-arg delay_min=2",
+            "Leave delay_min out",
+        ),
+        (
+            "inspect --checkpoint run --probe --env-arg delay=1",
+            "a player without memory does as well as any",
+        ),
+    ];
+    for (args, reason) in refusals {
+        fail(args, folder, 1, &[reason]);
+    }
+}
+
+#[test]
+fn a_probe_needs_slots_and_a_task_that_tells_what_is_needed() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let train = "train --total-timesteps 400 --num-envs 8 --num-minibatches 1 --algorithm";
+    let runs = [
+        ("gru", "only tracerl has slots"),
+        ("tracerl --memory-scope both", "memory_scope = episode"),
+        ("tracerl --memory-compression 2", "memory_compression = 0"),
+        (
+            "tracerl --env BsuiteMemoryLen-v0",
+            "BsuiteMemoryLen-v0 cannot be probed",
+        ),
+    ];
+    for (number, (algorithm, reason)) in runs.into_iter().enumerate() {
+        json(&format!("{train} {algorithm} --out {number}"), folder);
+        let probe = format!("inspect --checkpoint {number} --probe");
+        fail(&probe, folder, 1, &[reason]);
+    }
+    for args in ["--json", "--episodes 7"] {
+        let args = format!("inspect --checkpoint 0 {args}");
+        fail(&args, folder, 2, &["required arguments"]);
+    }
 }
 
 #[test]

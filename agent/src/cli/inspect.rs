@@ -25,14 +25,14 @@ use super::{print, thousands, values};
 Examples:
   agent inspect --checkpoint runs/hard
   agent inspect --checkpoint runs/hard --env-arg delay=200 --episode-seed 3 --out pictures
-  agent inspect --checkpoint runs/hard --env-arg delay=200 --probe     what fails there, if anything does
+  agent inspect --checkpoint runs/hard --env-arg delay=200 --probe     what fails there
 
 The drawing in the terminal has colours if it is a terminal and NO_COLOR is not set; DIR gets the same as
 episode-SEED.svg and episode-SEED.png.
 
-With --probe an agent of TraceRL plays the same episodes four times: as it is, with the entries that it will need kept by
-force, with the needed entry handed to the policy, and with both. What the return gains says what fails: writing, keeping,
-finding or acting.")]
+With --probe an agent of TraceRL plays the same episodes four times: as it is, with the entries
+kept by force that it may need, with the needed entry handed to the policy, and with both. The
+gain in return tells which part fails: writing, keeping, finding or acting.")]
 pub struct InspectArgs {
     /// A checkpoint, or a run's folder
     #[arg(long, value_name = "PATH|DIR")]

@@ -77,7 +77,7 @@ fn report(checkpoint: &Checkpoint, options: &ProbeOptions, probe: &Probe) -> Str
     format!("{text}\n\n{}", wrapped(&verdict, WIDTH, ""))
 }
 
-/// What became of needed entries, by distance.
+/// The table of needed entries, by age.
 fn needed(probe: &Probe) -> String {
     let counts = &probe.runs[0].counts;
     let mut table = Table::new();
@@ -136,7 +136,7 @@ fn needed(probe: &Probe) -> String {
     format!("{table}\n{}\n", wrapped(&explained, WIDTH, ""))
 }
 
-/// The returns under each intervention.
+/// The table of returns.
 fn returns(options: &ProbeOptions, probe: &Probe) -> Table {
     let mut table = Table::new();
     table

@@ -59,9 +59,8 @@ pub trait Probed {
     /// Returns the steps of the episode whose entries are in each slot of a lane; `None` for an empty one.
     fn held(&self, state: &State, lane: usize) -> Vec<Option<u32>>;
 
-    /// Puts an entry into a slot of a lane: of the slots that entries compete for, the one whose entry would go next and is of
-    /// none of the `spared` steps. If all slots hold the latest entries, each of them is meant. Without such a slot nothing
-    /// changes.
+    /// Puts an entry into a slot of a lane, in place of the entry that would go next. The latest entries stay, unless all slots
+    /// hold the latest, and so do entries of the `spared` steps. Where all must stay, nothing changes.
     fn put(&self, params: &Params, state: &mut State, lane: usize, entry: &Entry, spared: &[u32]);
 
     /// Returns the embedding of an entry: `mem_dim` numbers.

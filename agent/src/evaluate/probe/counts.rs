@@ -86,7 +86,7 @@ pub struct Counts {
     bands: Vec<Band>,
     /// Actions that needed what the episode had not shown.
     pub unseen: u64,
-    /// Right ones among those that needed what it had shown.
+    /// Right actions among the others.
     pub right: u64,
 }
 
@@ -138,7 +138,7 @@ impl Counts {
         self.unseen as f64 / self.needed().max(1) as f64
     }
 
-    /// Share of right actions among those that needed what it had shown.
+    /// Share of right actions where the episode had shown what was needed.
     pub fn right_share(&self) -> f64 {
         self.right as f64 / self.all().needed.max(1) as f64
     }

@@ -93,7 +93,7 @@ pub struct Episodes<'a> {
     /// The share that each head is to give to a handed entry.
     handed_share: Vec<f32>,
     episodes: Vec<Episode>,
-    /// What was needed, kept and attended to so far.
+    /// Counts so far.
     pub counts: Counts,
     /// Embeddings of needed entries, of every other lane.
     pub samples: [Vec<Sample>; 2],
@@ -160,8 +160,7 @@ impl<'a> Episodes<'a> {
         }
     }
 
-    /// Returns the entry that each lane needs, after those that may be needed have been put back where the intervention keeps
-    /// them.
+    /// Puts back entries that may be needed, where the intervention keeps them, and returns the entry that each lane needs.
     fn needed(
         &mut self,
         state: &mut State,

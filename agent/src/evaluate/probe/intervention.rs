@@ -1,6 +1,6 @@
-//! What a probe does for an agent.
+//! Help for an agent that is probed.
 
-/// What is done for the agent.
+/// The help that the agent gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Intervention {
     /// Nothing.

@@ -2,7 +2,7 @@
 //!
 //! A probe plays the same episodes several times, each time with something done for the agent that it would have to do itself.
 //! With outside knowledge of the [task](needs) it keeps entries that will be needed, and hands them to the policy when they
-//! are. What the return gains tells where it is lost. This is a diagnosis: training and evaluation never do so.
+//! are. The gain in return tells where it is lost. This is a diagnosis: training and evaluation never do so.
 
 use std::time::Instant;
 
@@ -46,11 +46,11 @@ pub struct ProbeOptions {
 /// The episodes under an intervention.
 #[derive(Clone, Debug)]
 pub struct Run {
-    /// What was done.
+    /// The help that the agent got.
     pub intervention: Intervention,
     /// Returns, of greedy actions.
     pub evaluation: Evaluation,
-    /// What was needed, kept and attended to.
+    /// Counts of the entries that it needed.
     pub counts: Counts,
 }
 

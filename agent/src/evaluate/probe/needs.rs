@@ -13,7 +13,7 @@ pub struct Source {
     pub answer: u32,
 }
 
-/// What an action needs of earlier steps.
+/// A need of an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
     /// Nothing, or what is on screen.
@@ -259,7 +259,7 @@ impl Needs {
     /// The needs of an episode that begins.
     ///
     /// # Errors
-    /// A sentence that says why they cannot be told, and where they can.
+    /// The reason why observations do not tell them, and tasks whose observations do.
     pub fn new(spec_id: &str, kwargs: &Map<String, Value>) -> Result<Self, String> {
         let Some((_, begin)) = TASKS.iter().find(|(id, _)| *id == spec_id) else {
             let names: Vec<&str> = TASKS.iter().map(|(id, _)| *id).collect();

@@ -104,7 +104,7 @@ mod tests {
         assert_eq!(accuracy(&fitted, &judged), Some(1.0));
         assert_eq!(accuracy(&fitted, &[]), None);
         assert_eq!(accuracy(&[], &judged), None);
-        // An answer that was never shown cannot be told.
+        // A readout does not know an answer that was never shown.
         assert_eq!(accuracy(&fitted, &[sample([0.1, 1.0], 2)]), Some(0.0));
     }
 

@@ -5,20 +5,20 @@ use serde::Serialize;
 /// Score from which a return counts as that of an agent in which nothing fails, and share from which entries count as written,
 /// seen and kept.
 pub const GOOD: f64 = 0.95;
-/// The share of what is lost that an intervention must win back to name the part that fails.
+/// The share of the loss that an intervention must win back to name the part that fails.
 pub const MOST: f64 = 0.5;
 
 /// A part of the agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Part {
-    /// What an entry holds.
+    /// Putting what is needed into an entry.
     Writing,
-    /// What stays in the slots.
+    /// Holding the entry until it is needed.
     Keeping,
-    /// What is attended to.
+    /// Attending to it.
     Finding,
-    /// What is made of it.
+    /// Coming to where it is needed, and using it.
     Acting,
 }
 
@@ -68,8 +68,8 @@ impl Measured {
         (mean_return - self.floor) / (self.best - self.floor)
     }
 
-    /// Returns the part that fails. At a score of [`GOOD`] nothing does. If the best of the interventions wins back less than
-    /// [`MOST`] of what is lost, it is acting or writing; else the intervention that wins [`MOST`] of that.
+    /// Returns the part that fails. At a score of [`GOOD`] nothing does. Where the best of the interventions wins back
+    /// less than [`MOST`] of the loss, it is acting or writing; elsewhere an intervention that wins [`MOST`] of that names it.
     pub fn verdict(&self) -> Verdict {
         let lost = 1.0 - self.score(self.as_it_is);
         if lost <= 1.0 - GOOD {
@@ -367,7 +367,7 @@ mod tests {
         assert!(verdict.contains("never comes"), "{verdict}");
     }
 
-    /// Less than half of what was lost is won back: the rest is lost by acting.
+    /// Where less than half of the loss is won back, acting fails.
     #[test]
     fn half_of_the_loss_decides() {
         let little = Measured {

@@ -1,4 +1,4 @@
-//! The slots as a probe sees them. Everything here is an edit of the state between steps, or of what a step read.
+//! The slots as a probe sees them. It edits the state between steps, or the readout of a step.
 
 use super::SlotMemory;
 use super::state::{self, EMPTY, Offer, array};
@@ -184,7 +184,7 @@ mod tests {
             input: vec![7.0],
         };
         memory.put(&params, &mut put, 0, &entry, &[]);
-        // The step wrote into the first slot; of those that entries compete for, the first is the third.
+        // The step wrote into the first slot. Entries compete for the third and fourth.
         for (index, shift) in [
             (array::WRITTEN, 0),
             (array::USEFULNESS, 0),
@@ -224,7 +224,7 @@ mod tests {
         }
     }
 
-    /// The features of a step after one that showed `input`, in which an entry may be handed to the policy.
+    /// The features of the second step, at which an entry may be handed to the policy; the first showed `input`.
     fn features(input: f32, handed: Option<Handed<'_>>) -> Vec<f32> {
         let (params, memory) = memory(RetentionRule::Learned);
         let mut state = memory.initial_state(1);
