@@ -14,7 +14,7 @@ use agent::views::heatmap::EpisodeView;
 use serde_json::{Map, Value};
 
 use crate::format::thousands;
-use crate::plan::{Experiment, Job};
+use crate::plan::{EvalPlan, Experiment, Job};
 use crate::records::outcome::{EvaluationRecord, MemoryView, cue_attention};
 use crate::run::progress::JobProgress;
 
@@ -38,12 +38,14 @@ pub(crate) struct Judgement<'a> {
 }
 
 /// Returns how an experiment's contenders are judged: in every mode at its own delay, and in the
-/// plan's at its further ones.
+/// plan's at its further ones, the shortest first.
 pub(crate) fn judgements(experiment: &Experiment) -> Vec<Judgement<'_>> {
     let own = experiment.delay();
     let plan = &experiment.eval;
-    let further = plan.delays.iter().filter(|&&delay| Some(delay) != own);
-    let further = further.map(|&delay| Judgement {
+    let mut delays = plan.delays.clone();
+    delays.retain(|&delay| Some(delay) != own);
+    delays.sort_unstable();
+    let further = delays.into_iter().map(|delay| Judgement {
         delay: Some(delay),
         episodes: plan.episodes_at(delay),
         modes: &plan.delay_modes,
@@ -54,6 +56,22 @@ pub(crate) fn judgements(experiment: &Experiment) -> Vec<Judgement<'_>> {
         modes: &Mode::ALL,
     };
     std::iter::once(at_own).chain(further).collect()
+}
+
+/// Returns whether a shorter delay of these results earned less than the plan's floor, so that this one is not judged.
+pub(crate) fn is_out_of_reach(
+    plan: &EvalPlan,
+    delay: Option<u64>,
+    results: &[EvaluationRecord],
+) -> bool {
+    let Some((floor, delay)) = plan.delay_floor.zip(delay) else {
+        return false;
+    };
+    results.iter().any(|result| {
+        result.mode == Mode::Greedy
+            && result.delay.is_some_and(|shorter| shorter < delay)
+            && result.mean_return < floor
+    })
 }
 
 /// The results of judging an agent.
@@ -88,7 +106,11 @@ impl Judge<'_> {
     pub fn judge(&self) -> Result<Judged, EvaluateError> {
         let player = Player::new(self.checkpoint)?;
         let mut evaluations = Vec::new();
-        for judgement in judgements(&self.job.experiment) {
+        let experiment = &self.job.experiment;
+        for judgement in judgements(experiment) {
+            if is_out_of_reach(&experiment.eval, judgement.delay, &evaluations) {
+                continue;
+            }
             evaluations.extend(self.evaluate(&player, &judgement)?);
         }
         let episode = self.episode(&player)?;
@@ -221,5 +243,39 @@ pub(crate) fn label(delay: Option<u64>, mode: Mode) -> String {
     match delay {
         Some(delay) => format!("judging {mode}, delay {}", thousands(delay)),
         None => format!("judging {mode}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn result(delay: u64, mode: Mode, mean_return: f64) -> EvaluationRecord {
+        EvaluationRecord {
+            delay: Some(delay),
+            mode,
+            mean_return,
+            std_return: 0.0,
+            episodes: 2,
+        }
+    }
+
+    #[test]
+    fn only_delays_beyond_a_greedy_return_below_the_floor_are_out_of_reach() {
+        let plan = EvalPlan {
+            delay_floor: Some(0.0),
+            ..EvalPlan::default()
+        };
+        let results = [
+            result(256, Mode::Greedy, -0.1),
+            result(64, Mode::Emptied, -0.5),
+            result(64, Mode::Greedy, 0.0),
+        ];
+        let is_out = |plan, delay| is_out_of_reach(plan, delay, &results);
+        assert!(is_out(&plan, Some(257)));
+        assert!(!is_out(&plan, Some(256)));
+        assert!(!is_out(&plan, None));
+        assert!(!is_out(&EvalPlan::default(), Some(257)));
+        assert!(!is_out_of_reach(&plan, Some(257), &results[1..]));
     }
 }

@@ -61,6 +61,9 @@ pub struct EvalPlan {
     /// Modes of the evaluations at further delays.
     #[serde(default = "default_delay_modes", skip_serializing_if = "is_default_delay_modes")]
     pub delay_modes: Vec<Mode>,
+    /// Least greedy return with which longer delays are judged as well; `None` judges all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delay_floor: Option<f64>,
 }
 
 impl EvalPlan {
@@ -82,6 +85,7 @@ impl Default for EvalPlan {
             delay_episodes: default_delay_episodes(),
             delay_steps: None,
             delay_modes: default_delay_modes(),
+            delay_floor: None,
         }
     }
 }

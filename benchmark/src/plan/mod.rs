@@ -539,6 +539,7 @@ mod tests {
                 delay_episodes: 200,
                 delay_steps: None,
                 delay_modes: vec![Mode::Greedy, Mode::Scrambled],
+                delay_floor: None,
             }
         );
         assert_eq!(plan.agents[1].overrides["hidden_size"], Value::from(128));

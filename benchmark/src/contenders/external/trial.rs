@@ -17,7 +17,7 @@ use super::processes::{Groups, PAUSE};
 use super::program::Program;
 use super::trained::{Ledger, Trained};
 use super::{plain, record};
-use crate::contenders::judge::{Judgement, judgements, label};
+use crate::contenders::judge::{Judgement, is_out_of_reach, judgements, label};
 use crate::files;
 use crate::format::thousands;
 use crate::plan::{External, Job};
@@ -181,6 +181,9 @@ impl Trial<'_> {
         };
         let mut records = Vec::new();
         for (env, judgement) in prepared.iter().zip(judgements) {
+            if is_out_of_reach(&self.job.experiment.eval, env.delay, &records) {
+                continue;
+            }
             let modes = judgement.modes.iter().copied();
             let modes: Vec<Mode> = modes
                 .filter(|mode| mode.is_possible(env.judged_step))
