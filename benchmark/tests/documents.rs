@@ -1,21 +1,21 @@
-//! Checks that the tables of docs/comparison.md and docs/popgym.md are those of the committed records. This command writes them:
+//! Checks that the tables of documents are those of the committed records. This command writes them:
 //! `UPDATE_DOCUMENTS=1 cargo test -p benchmark --test documents`.
 
 use std::path::Path;
 
 use benchmark::plan::{Plan, Suite};
+use benchmark::records::Record;
 use benchmark::records::directory::RunDirectory;
 use benchmark::records::read_records;
 use benchmark::report::comparison::{Tables, tables};
-use benchmark::report::popgym::markdown;
+use benchmark::report::export::{Format, table};
 
 /// Records of the suite `systems`; without the file, nothing has been measured.
 const RECORDS: &str = "records/systems.jsonl";
 const PAGE: &str = "../docs/comparison.md";
 
-/// Run of the suite `popgym`, without its checkpoints.
-const POPGYM_RUN: &str = "results/popgym";
-const POPGYM_PAGE: &str = "../docs/popgym.md";
+/// Runs without their checkpoints.
+const RUNS: &str = "results";
 
 /// Returns a page with the text between a block's two marks replaced.
 fn replaced(page: &str, block: &str, text: &str) -> String {
@@ -48,14 +48,28 @@ fn comparison() {
     is_up_to_date(&path, &blocks);
 }
 
-#[test]
-fn popgym() {
+/// Checks that a page has the table of a committed run.
+fn has_the_table(page: &str, run: &str, format: Format) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let run = RunDirectory::new(root.join(POPGYM_RUN));
+    let (records, plan) = read(&RunDirectory::new(root.join(RUNS).join(run)));
+    let text = table(&records, &plan, format).expect("the run has such a table");
+    is_up_to_date(&root.join("../docs").join(page), &[("results", text)]);
+}
+
+fn read(run: &RunDirectory) -> (Vec<Record>, Plan) {
     let plan = run.read_config().expect("the run's plan").plan;
     let records = read_records(&run.records()).expect("the records can be read");
-    let tables = markdown(&records, &plan);
-    is_up_to_date(&root.join(POPGYM_PAGE), &[("results", tables)]);
+    (records, plan)
+}
+
+#[test]
+fn popgym() {
+    has_the_table("popgym.md", "popgym", Format::Popgym);
+}
+
+#[test]
+fn retention() {
+    has_the_table("retention.md", "retention", Format::Scores);
 }
 
 /// Checks that a page has these blocks, or writes them.

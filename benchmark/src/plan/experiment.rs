@@ -59,7 +59,10 @@ pub struct EvalPlan {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delay_steps: Option<u64>,
     /// Modes of the evaluations at further delays.
-    #[serde(default = "default_delay_modes", skip_serializing_if = "is_default_delay_modes")]
+    #[serde(
+        default = "default_delay_modes",
+        skip_serializing_if = "is_default_delay_modes"
+    )]
     pub delay_modes: Vec<Mode>,
     /// Least greedy return with which longer delays are judged as well; `None` judges all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]

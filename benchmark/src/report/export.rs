@@ -5,7 +5,7 @@ use agent::evaluate::Mode;
 use serde::Serialize;
 
 use super::markdown::table_line;
-use super::{comparison, frontier, popgym};
+use super::{comparison, frontier, popgym, suite};
 use crate::error::Error;
 use crate::format::fixed;
 use crate::plan::Plan;
@@ -22,6 +22,8 @@ pub enum Format {
     Latex,
     /// Markdown as on GitHub.
     Markdown,
+    /// Markdown: normalised scores by task, and over all tasks, for a run with several kinds of task.
+    Scores,
     /// Markdown: the tables of docs/comparison.md, for a run of the suite `systems`.
     Comparison,
     /// Markdown: the tables of docs/popgym.md, for a run of the suite `popgym`.
@@ -63,13 +65,14 @@ struct Row<'a> {
 /// Returns the table of a run with these records.
 ///
 /// # Errors
-/// When a row cannot be written as CSV, or the run has no map for the frontier.
+/// When a row cannot be written as CSV, or the run has no map for the frontier or no scores.
 pub fn table(records: &[Record], plan: &Plan, format: Format) -> Result<String, Error> {
     let summaries = summarize(records, plan);
     match format {
         Format::Csv => csv_table(&summaries),
         Format::Latex => Ok(latex_table(&summaries)),
         Format::Markdown => Ok(markdown_table(&summaries)),
+        Format::Scores => suite::markdown(records, plan),
         Format::Comparison => Ok(comparison::markdown(records, plan)),
         Format::Popgym => Ok(popgym::markdown(records, plan)),
         Format::Frontier => frontier::markdown(records, plan),

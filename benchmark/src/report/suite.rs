@@ -3,15 +3,19 @@
 use agent::evaluate::Mode;
 use serde::Serialize;
 
+use super::markdown::{header_lines, table_line};
 use super::parts::{Colours, GridCell, grid_cell};
 use super::svg::{Anchor, Panel, Scale, Svg};
+use crate::error::Error;
 use crate::format::{compact, fixed};
+use crate::plan::Plan;
+use crate::records::Record;
 use crate::scores::aggregate::{
     Aggregate, aggregate_iqm, performance_profile, probability_of_improvement,
 };
 use crate::scores::reference::Reference;
 use crate::scores::statistics::Estimate;
-use crate::scores::summary::{AgentSummary, ExperimentSummary};
+use crate::scores::summary::{AgentSummary, ExperimentSummary, summarize};
 
 /// Lowest score in the figures; lower ones stand at the edge.
 const LOWEST: f64 = -0.25;
@@ -122,6 +126,79 @@ pub fn section(summaries: &[ExperimentSummary<'_>], colours: &Colours) -> Option
             .map(|task| task.experiment.name.clone())
             .collect(),
     })
+}
+
+/// Writes the scores as tables: each task's, with the means over seeds and their least and greatest; then the interquartile means
+/// and probabilities of improvement over all of them.
+///
+/// # Errors
+/// When the run has one kind of task.
+pub fn markdown(records: &[Record], plan: &Plan) -> Result<String, Error> {
+    let summaries = summarize(records, plan);
+    let suite = section(&summaries, &Colours::new(&summaries)).ok_or_else(no_scores)?;
+    let names: Vec<String> = suite
+        .columns
+        .iter()
+        .map(|column| format!("`{}`", column.name))
+        .collect();
+    let line = |first: &[&str], cells: &[String]| {
+        let first = first.iter().map(|&cell| cell.to_owned());
+        first.chain(cells.iter().cloned()).collect::<Vec<_>>()
+    };
+    let mut text = header_lines(&line(&["task"], &names));
+    for task in &summaries {
+        let cells: Vec<String> = suite
+            .columns
+            .iter()
+            .map(|column| spread(&scores(task, &column.name)))
+            .collect();
+        text += &table_line(&line(&[&task.experiment.name], &cells));
+    }
+    text.push('\n');
+    text += &header_lines(&line(&["", "interquartile mean"], &names));
+    for (column, name) in suite.columns.iter().zip(&names) {
+        let improvement: Vec<String> = column
+            .improvement
+            .iter()
+            .map(|over| cell(over.as_ref()))
+            .collect();
+        text += &table_line(&line(&[name, &cell(column.iqm.as_ref())], &improvement));
+    }
+    Ok(text)
+}
+
+fn no_scores() -> Error {
+    Error::PlanContent {
+        place: "--format".to_owned(),
+        reason:
+            "the run has one kind of task, and no scores over several; `markdown` has its returns"
+                .to_owned(),
+    }
+}
+
+/// Writes a value with its interval.
+fn cell(aggregate: Option<&AggregateCell>) -> String {
+    let Some(AggregateCell { value, interval }) = aggregate else {
+        return "–".to_owned();
+    };
+    let interval = interval.as_ref().map(|interval| format!(" ({interval})"));
+    format!("{value}{}", interval.unwrap_or_default())
+}
+
+/// Writes the mean of runs, with the least and the greatest where these differ.
+fn spread(runs: &[f64]) -> String {
+    let (Some(least), Some(greatest)) = (
+        runs.iter().copied().reduce(f64::min),
+        runs.iter().copied().reduce(f64::max),
+    ) else {
+        return "–".to_owned();
+    };
+    let mean = fixed(runs.iter().sum::<f64>() / runs.len() as f64, 2);
+    let (least, greatest) = (fixed(least, 2), fixed(greatest, 2));
+    match least == greatest {
+        true => mean,
+        false => format!("{mean} ({least} to {greatest})"),
+    }
 }
 
 /// Returns whether an agent is in the aggregates: it can play every task, and is not a variant of another agent, which
@@ -291,4 +368,16 @@ fn outline(upper: &[(f64, f64)], lower: &[(f64, f64)]) -> String {
     let points = upper.iter().chain(lower.iter().rev());
     let points: Vec<String> = points.map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
     format!("M{}Z", points.join("L"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_that_differ_show_how_far() {
+        assert_eq!(spread(&[0.5, 0.25, 0.75]), "0.50 (0.25 to 0.75)");
+        assert_eq!(spread(&[0.999, 0.998]), "1.00");
+        assert_eq!(spread(&[]), "–");
+    }
 }
