@@ -5,10 +5,11 @@
 //! loss, backward pass and Adam with clipping; `forward` is a graph for inference.
 
 use std::hint::black_box;
+use std::rc::Rc;
 
 use agent_nn::{
-    Activation, Adam, Graph, Head, Init, LstmParams, ParamId, Params, PpoBatch, PpoCoefficients,
-    ScoreTerms, Tensor, nearest, values,
+    Activation, Adam, Graph, GruGateParams, Head, Init, LstmParams, ParamId, Params, PpoBatch,
+    PpoCoefficients, RelativeTerms, ScoreTerms, Tensor, Windows, nearest, values,
 };
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use rand::{RngExt, SeedableRng};
@@ -274,6 +275,64 @@ fn attention(criterion: &mut Criterion) {
     }
 }
 
+/// The parts of a layer of GTrXL, on a minibatch of 16 episodes of 16 steps.
+fn gated_transformer(criterion: &mut Criterion) {
+    let (sequences, steps, width, heads) = (16, 16, 32, 2);
+    let rows = sequences * steps;
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(0);
+    let mut params = Params::new();
+    let mut add = |name: &str, rows: usize, columns: usize| {
+        params.add(name, (rows, columns), Init::Normal { std: 0.2 }, &mut rng)
+    };
+    let [x, y, z] = ["x", "y", "z"].map(|name| add(name, rows, width));
+    let [gain, bias, other] = ["gain", "bias", "other"].map(|name| add(name, 1, width));
+    let distances = add("distances", steps, width);
+    let gate = GruGateParams {
+        gates: add("gates", 2 * width, 2 * width),
+        candidate: add("candidate", 2 * width, width),
+        bias,
+    };
+    let of_sequence = |s: usize| (0..steps).map(move |t| (t * sequences + s) as u32);
+    let windows = Rc::new(Windows {
+        entries: (0..sequences).flat_map(of_sequence).collect(),
+        counts: vec![steps; sequences],
+        lengths: (0..rows).map(|row| (row / sequences + 1) as u32).collect(),
+    });
+    let (target, weights) = (uniform(rows * width), vec![1.0; rows]);
+    type Part<'a> = &'a dyn Fn(&mut Graph<'_>) -> Tensor;
+    let norm: Part<'_> = &|graph| {
+        let x = graph.param(x);
+        graph.layer_norm(&x, gain, bias)
+    };
+    let attention: Part<'_> = &|graph| {
+        let [x, y, z, u, v, r] = [x, y, z, bias, other, distances].map(|id| graph.param(id));
+        let terms = RelativeTerms {
+            content_bias: &u,
+            distance_bias: &v,
+            distances: &r,
+        };
+        graph.relative_attention(&x, &y, &z, terms, &windows, heads)
+    };
+    let gate: Part<'_> = &|graph| {
+        let [x, y] = [x, y].map(|id| graph.param(id));
+        graph.gru_gate(&x, &y, &gate)
+    };
+    for (title, part) in [("norm", norm), ("attention", attention), ("gate", gate)] {
+        let title = format!("gtrxl {title}, 256 rows of 32");
+        criterion.bench_function(&format!("{title}, forward"), |bencher| {
+            bencher.iter(|| black_box(part(&mut Graph::inference(&params))));
+        });
+        criterion.bench_function(&format!("{title}, forward and backward"), |bencher| {
+            bencher.iter(|| {
+                let mut graph = Graph::training(&params);
+                let out = part(&mut graph);
+                let loss = graph.mse(&out, &target, &weights);
+                black_box(graph.backward(&loss))
+            });
+        });
+    }
+}
+
 /// Search for the 11 nearest of 10,000 keys in 16 lanes. The rate is that of distances.
 fn nearest_keys(criterion: &mut Criterion) {
     let (rows, lanes, neighbours) = (10_000, 16, 11);
@@ -301,6 +360,6 @@ fn nearest_keys(criterion: &mut Criterion) {
 criterion_group! {
     name = kernels;
     config = Criterion::default().warm_up_time(std::time::Duration::from_millis(300)).measurement_time(std::time::Duration::from_secs(2));
-    targets = mlp, ppo, lstm, attention, nearest_keys
+    targets = mlp, ppo, lstm, attention, gated_transformer, nearest_keys
 }
 criterion_main!(kernels);

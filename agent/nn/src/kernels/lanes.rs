@@ -3,59 +3,80 @@
 //!
 //! All are `#[inline(always)]`, so that they become part of the multiversioned kernel that calls them.
 
-use super::math::exp;
-use super::transpose::transpose_into;
+use super::math::{exp, one_by_one, sum, zip_lanes};
 
 /// Numbers of a vector.
 pub(crate) const LANES: usize = 16;
 
-/// `a + b` lane by lane. The arguments are passed by value, so that they cannot alias and the compiler can use vectors.
-#[inline(always)]
-fn add_lanes(a: [f32; LANES], b: [f32; LANES]) -> [f32; LANES] {
-    let mut sum = a;
-    for lane in 0..LANES {
-        sum[lane] = a[lane] + b[lane];
-    }
-    sum
-}
-
 /// Returns the sum of the numbers of each vector, in the order of [`sum`](super::math::sum).
 #[inline(always)]
 pub(crate) fn fold(vectors: &[[f32; LANES]; LANES]) -> [f32; LANES] {
-    let mut parts = [[0.0; LANES]; LANES];
-    let to = (parts.as_flattened_mut(), LANES);
-    transpose_into(to, (vectors.as_flattened(), LANES), (LANES, LANES));
-    let mut width = LANES / 2;
-    while width > 0 {
-        let (low, high) = parts.split_at_mut(width);
-        for (low, high) in low.iter_mut().zip(high) {
-            *low = add_lanes(*low, *high);
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx") {
+        // SAFETY: the processor has the instructions.
+        return unsafe { avx::fold(vectors) };
+    }
+    vectors.map(|vector| sum(&vector))
+}
+
+/// Compilers fold vectors one by one.
+#[cfg(target_arch = "x86_64")]
+mod avx {
+    use std::arch::x86_64::{
+        __m256, _mm256_add_ps, _mm256_loadu_ps, _mm256_permute2f128_ps, _mm256_shuffle_ps,
+        _mm256_storeu_ps,
+    };
+
+    use super::LANES;
+
+    /// [`fold`](super::fold): the halves of vectors are added, then halves of halves, of more and more vectors at once.
+    ///
+    /// # Safety
+    /// The processor must have AVX.
+    #[target_feature(enable = "avx")]
+    #[inline]
+    pub unsafe fn fold(vectors: &[[f32; LANES]; LANES]) -> [f32; LANES] {
+        let mut sums = [0.0; LANES];
+        for (sums, vectors) in sums.chunks_exact_mut(8).zip(vectors.chunks_exact(8)) {
+            // In this order the sums stand in that of the vectors.
+            let a = add_quarters(
+                add_halves(&vectors[0], &vectors[4]),
+                add_halves(&vectors[1], &vectors[5]),
+            );
+            let b = add_quarters(
+                add_halves(&vectors[2], &vectors[6]),
+                add_halves(&vectors[3], &vectors[7]),
+            );
+            let even = _mm256_shuffle_ps::<0x88>(a, b);
+            let odd = _mm256_shuffle_ps::<0xdd>(a, b);
+            // SAFETY: there is room for eight numbers.
+            unsafe { _mm256_storeu_ps(sums.as_mut_ptr(), _mm256_add_ps(even, odd)) }
         }
-        width /= 2;
+        sums
     }
-    parts[0]
-}
 
-/// The larger number of each lane; NaN in `b` is ignored.
-#[inline(always)]
-fn larger_lanes(a: [f32; LANES], b: [f32; LANES]) -> [f32; LANES] {
-    let mut larger = a;
-    for lane in 0..LANES {
-        larger[lane] = if b[lane] > a[lane] { b[lane] } else { a[lane] };
+    /// Four sums of four numbers each, of `a`, then of `b`.
+    #[target_feature(enable = "avx")]
+    #[inline]
+    fn add_halves(a: &[f32; LANES], b: &[f32; LANES]) -> __m256 {
+        let [a, b] = [a, b].map(|vector| {
+            let from = vector.as_ptr();
+            // SAFETY: a vector has sixteen numbers.
+            unsafe { _mm256_add_ps(_mm256_loadu_ps(from), _mm256_loadu_ps(from.add(8))) }
+        });
+        let low = _mm256_permute2f128_ps::<0x20>(a, b);
+        let high = _mm256_permute2f128_ps::<0x31>(a, b);
+        _mm256_add_ps(low, high)
     }
-    larger
-}
 
-/// `e^(score − largest)` lane by lane, 0 for a score of −∞.
-#[inline(always)]
-fn exp_lanes(scores: [f32; LANES], largest: [f32; LANES]) -> [f32; LANES] {
-    let mut out = scores;
-    for lane in 0..LANES {
-        let e = exp(scores[lane] - largest[lane]);
-        let is_none = scores[lane] == f32::NEG_INFINITY;
-        out[lane] = if is_none { 0.0 } else { e };
+    /// Two sums of two numbers each, of four vectors.
+    #[target_feature(enable = "avx")]
+    #[inline]
+    fn add_quarters(a: __m256, b: __m256) -> __m256 {
+        let low = _mm256_shuffle_ps::<0x44>(a, b);
+        let high = _mm256_shuffle_ps::<0xee>(a, b);
+        _mm256_add_ps(low, high)
     }
-    out
 }
 
 /// Softmax in place over the scores of each lane; 0 for those of −∞, which may be all of a lane.
@@ -63,27 +84,25 @@ fn exp_lanes(scores: [f32; LANES], largest: [f32; LANES]) -> [f32; LANES] {
 pub(crate) fn softmax(scores: &mut [[f32; LANES]]) {
     let mut largest = [f32::NEG_INFINITY; LANES];
     for scores in &*scores {
-        largest = larger_lanes(largest, *scores);
+        largest = zip_lanes(largest, *scores, |a, b| if b > a { b } else { a });
     }
     let mut total = [0.0f32; LANES];
     for scores in scores.iter_mut() {
-        *scores = exp_lanes(*scores, largest);
-        total = add_lanes(total, *scores);
+        *scores = zip_lanes(*scores, largest, |score, largest| {
+            let e = exp(score - largest);
+            if score == f32::NEG_INFINITY { 0.0 } else { e }
+        });
+        total = zip_lanes(total, *scores, |a, b| a + b);
     }
-    let mut factors = total;
-    for factor in &mut factors {
-        *factor = if *factor == 0.0 { 0.0 } else { 1.0 / *factor };
-    }
+    let factors = total.map(|total| if total == 0.0 { 0.0 } else { 1.0 / total });
     for scores in scores {
-        for lane in 0..LANES {
-            scores[lane] *= factors[lane];
-        }
+        one_by_one();
+        *scores = zip_lanes(*scores, factors, |score, factor| score * factor);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::math::sum;
     use super::*;
 
     #[test]

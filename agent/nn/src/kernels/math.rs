@@ -87,6 +87,27 @@ pub(crate) fn fma_lanes<const N: usize>(a: [f32; N], b: [f32; N], c: [f32; N]) -
     out
 }
 
+/// Keeps a compiler from computing several iterations of the loop around it at once. Where iterations are independent, it
+/// takes one lane of many vectors at a time, which gathers and scatters.
+#[inline(always)]
+pub(crate) fn one_by_one() {
+    std::hint::black_box(());
+}
+
+/// `f(a, b)` lane by lane. The arguments are passed by value like those of [`fma_lanes`].
+#[inline(always)]
+pub(crate) fn zip_lanes<const N: usize>(
+    a: [f32; N],
+    b: [f32; N],
+    f: impl Fn(f32, f32) -> f32,
+) -> [f32; N] {
+    let mut out = a;
+    for lane in 0..N {
+        out[lane] = f(a[lane], b[lane]);
+    }
+    out
+}
+
 /// Combines partial results in a fixed order.
 #[inline(always)]
 fn fold_lanes(mut partial: [f32; LANES], combine: impl Fn(f32, f32) -> f32) -> f32 {

@@ -6,7 +6,7 @@
 use multiversion::multiversion;
 
 use super::lanes::{LANES, fold};
-use super::math::{dot, fma_lanes, sum};
+use super::math::{dot, fma_lanes, one_by_one, sum, zip_lanes};
 
 /// Added to the variance; the usual value.
 const EPSILON: f32 = 1e-5;
@@ -61,9 +61,7 @@ fn norm_block(
     let mut vectors = [[0.0; LANES]; LANES];
     for (sums, x) in vectors.iter_mut().zip(x.chunks_exact(columns)) {
         for x in x.as_chunks::<LANES>().0 {
-            for lane in 0..LANES {
-                sums[lane] += x[lane];
-            }
+            *sums = zip_lanes(*sums, *x, |sum, x| sum + x);
         }
     }
     let totals = fold(&vectors);
@@ -75,9 +73,7 @@ fn norm_block(
         *squares = [0.0; LANES];
         let chunks = normalised.as_chunks_mut::<LANES>().0.iter_mut();
         for (n, x) in chunks.zip(x.as_chunks::<LANES>().0) {
-            for lane in 0..LANES {
-                n[lane] = x[lane] - mean;
-            }
+            *n = x.map(|x| x - mean);
             *squares = fma_lanes(*n, *n, *squares);
         }
     }
@@ -96,7 +92,8 @@ fn norm_block(
         let weights = gain.as_chunks::<LANES>().0.iter();
         let weights = weights.zip(bias.as_chunks::<LANES>().0);
         for ((y, n), (gain, bias)) in chunks.zip(weights) {
-            n.iter_mut().for_each(|n| *n *= scale);
+            one_by_one();
+            *n = n.map(|n| n * scale);
             *y = fma_lanes(*n, *gain, *bias);
         }
     }
@@ -176,10 +173,8 @@ fn gradient_block(
         let weights = weights.zip(gain.as_chunks::<LANES>().0);
         for ((d, n), (d_gain, gain)) in chunks.zip(weights) {
             *d_gain = fma_lanes(*d, *n, *d_gain);
-            for lane in 0..LANES {
-                d[lane] *= gain[lane];
-                sums[lane] += d[lane];
-            }
+            *d = zip_lanes(*d, *gain, |d, gain| d * gain);
+            *sums = zip_lanes(*sums, *d, |sum, d| sum + d);
             *products = fma_lanes(*d, *n, *products);
         }
     }
@@ -192,9 +187,8 @@ fn gradient_block(
         let slope = (products[row] + 0.0) / columns as f32;
         let chunks = dy.as_chunks_mut::<LANES>().0.iter_mut();
         for (d, n) in chunks.zip(normalised.as_chunks::<LANES>().0) {
-            for lane in 0..LANES {
-                d[lane] = scale[row] * (d[lane] - mean - n[lane] * slope);
-            }
+            one_by_one();
+            *d = zip_lanes(*d, *n, |d, n| scale[row] * (d - mean - n * slope));
         }
     }
 }

@@ -11,7 +11,7 @@ use std::ops::Range;
 use multiversion::multiversion;
 
 use super::lanes::{LANES, softmax};
-use super::math::fma_lanes;
+use super::math::{fma_lanes, one_by_one, zip_lanes};
 use super::matmul::{add_matmul_transposed, append_matmul_bias};
 use super::parts::{add_rows, copy_rows, put_rows};
 use super::transpose::{transpose, transpose_into};
@@ -136,6 +136,23 @@ impl Block<'_> {
 struct LaneWindows {
     first: [u32; LANES],
     end: [u32; LANES],
+}
+
+impl LaneWindows {
+    /// Returns the scores of a place, −∞ in the lanes whose windows do not have it. They are passed by value, as to
+    /// [`zip_lanes`].
+    #[inline(always)]
+    fn only_within(&self, place: u32, mut scores: [f32; LANES]) -> [f32; LANES] {
+        for lane in 0..LANES {
+            let is_within = (place >= self.first[lane]) & (place < self.end[lane]);
+            scores[lane] = if is_within {
+                scores[lane]
+            } else {
+                f32::NEG_INFINITY
+            };
+        }
+        scores
+    }
 }
 
 /// The queries `q` `[rows, heads * d]`, the tables `k` and `v` `[entries, heads * d]`, what all queries ask of contents and
@@ -296,12 +313,9 @@ fn softmax_of_windows(scores: &mut [f32], of_distances: &[f32], windows: &LaneWi
     let scores = scores.as_chunks_mut::<LANES>().0;
     let of_distances = of_distances.as_chunks::<LANES>().0;
     for (place, (scores, shifted)) in scores.iter_mut().zip(of_distances).enumerate() {
-        let place = place as u32;
-        for lane in 0..LANES {
-            let score = scores[lane] + shifted[lane];
-            let is_within = (place >= windows.first[lane]) & (place < windows.end[lane]);
-            scores[lane] = if is_within { score } else { f32::NEG_INFINITY };
-        }
+        one_by_one();
+        let sums = zip_lanes(*scores, *shifted, |score, shifted| score + shifted);
+        *scores = windows.only_within(place as u32, sums);
     }
     softmax(scores);
 }
@@ -417,9 +431,9 @@ fn score_gradients(d_scores: &mut [f32], weights: &[f32]) {
         mean = fma_lanes(*d, *weights, mean);
     }
     for (d, weights) in d_scores.iter_mut().zip(weights) {
-        for lane in 0..LANES {
-            d[lane] = weights[lane] * (d[lane] - mean[lane]);
-        }
+        one_by_one();
+        let excess = zip_lanes(*d, mean, |d, mean| d - mean);
+        *d = zip_lanes(*weights, excess, |weight, d| weight * d);
     }
 }
 
