@@ -101,13 +101,16 @@ impl Adam {
             return norm;
         }
         let scale = max_grad_norm.map_or(1.0, |max| (max / (norm + 1e-6)).min(1.0));
+        let mut rates = Rates::new(self.config, learning_rate, 1, scale);
         for (id, moments) in params.ids().zip(&mut self.moments) {
             if !params.is_trained(id) {
                 continue;
             }
             if let Some(gradient) = gradients.of(id) {
                 moments.steps += 1;
-                let rates = Rates::new(self.config, learning_rate, moments.steps, scale);
+                if moments.steps != rates.steps {
+                    rates = Rates::new(self.config, learning_rate, moments.steps, scale);
+                }
                 let Moments { mean, square, .. } = moments;
                 update(params.data_mut(id), mean, square, gradient, rates);
             }
@@ -168,6 +171,8 @@ impl Adam {
 /// The numbers that one parameter's step depends on.
 #[derive(Clone, Copy)]
 struct Rates {
+    /// Steps of the parameter, this one included.
+    steps: u64,
     beta1: f32,
     beta2: f32,
     eps: f32,
@@ -184,6 +189,7 @@ impl Rates {
         let AdamConfig { beta1, beta2, eps } = config;
         let correction = |beta: f32| 1.0 - f64::from(beta).powf(steps as f64);
         Self {
+            steps,
             beta1,
             beta2,
             eps,
@@ -209,6 +215,7 @@ fn update(
         scale,
         step_size,
         square_correction,
+        ..
     } = rates;
     let moments = mean.iter_mut().zip(square);
     for ((weight, gradient), (mean, square)) in weights.iter_mut().zip(gradient).zip(moments) {

@@ -142,16 +142,17 @@ impl LaneWindows {
     /// Returns the scores of a place, −∞ in the lanes whose windows do not have it. They are passed by value, as to
     /// [`zip_lanes`].
     #[inline(always)]
-    fn only_within(&self, place: u32, mut scores: [f32; LANES]) -> [f32; LANES] {
+    fn only_within(&self, place: u32, scores: [f32; LANES]) -> [f32; LANES] {
+        let mut kept = scores;
         for lane in 0..LANES {
             let is_within = (place >= self.first[lane]) & (place < self.end[lane]);
-            scores[lane] = if is_within {
+            kept[lane] = if is_within {
                 scores[lane]
             } else {
                 f32::NEG_INFINITY
             };
         }
-        scores
+        kept
     }
 }
 

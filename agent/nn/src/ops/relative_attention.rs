@@ -169,7 +169,8 @@ fn check(operands: Operands<'_>, windows: &Windows) {
         windows
             .entries
             .iter()
-            .all(|&entry| (entry as usize) < entries),
+            .max()
+            .is_none_or(|&last| (last as usize) < entries),
         "a sequence has entries beyond the {entries} of the tables"
     );
     assert!(
