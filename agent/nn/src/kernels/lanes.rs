@@ -8,7 +8,7 @@ use super::math::{exp, one_by_one, sum, zip_lanes};
 /// Numbers of a vector.
 pub(crate) const LANES: usize = 16;
 
-/// Returns the sum of the numbers of each vector, in the order of [`sum`](super::math::sum).
+/// Returns the sum of the numbers of each vector, in the order of [`sum`].
 #[inline(always)]
 pub(crate) fn fold(vectors: &[[f32; LANES]; LANES]) -> [f32; LANES] {
     #[cfg(target_arch = "x86_64")]
