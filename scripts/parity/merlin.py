@@ -125,6 +125,7 @@ def main():
     add_layer("decoder.2", HIDDEN, INPUTS)
     add_layer("advantage.1", LATENT + ACTIONS, HIDDEN)
     add_layer("advantage.2", HIDDEN, 1)
+    add_layer("decoder.start", HIDDEN, 1)
 
     steps = len(STARTS)
     actions = rng.integers(0, ACTIONS, steps)
@@ -132,7 +133,8 @@ def main():
         rng.uniform(-1, 1, shape).astype(np.float32) for shape in [(steps, OBSERVATION), steps, steps, steps]
     )
     out = {name: [] for name in ["prior", "posterior", "features", "critic_features", "policy_read", "rows"]}
-    losses = {name: [] for name in ["reconstruction_loss", "action_loss", "reward_loss", "advantage_loss", "divergence"]}
+    kinds = ["reconstruction_loss", "start_loss", "action_loss", "reward_loss", "advantage_loss", "divergence"]
+    losses = {name: [] for name in kinds}
     inputs = []
     for t, start in enumerate(STARTS):
         if start:
@@ -153,7 +155,9 @@ def main():
         features = layer("policy.features", np.concatenate([z, s["ph"], s["pm"]]), TANH)
         critic = layer("value.features", np.concatenate([z, features]), TANH)
         # Losses.
-        decoded = layer("decoder.2", layer("decoder.1", z, TANH), LINEAR)
+        hidden = layer("decoder.1", z, TANH)
+        decoded = layer("decoder.2", hidden, LINEAR)
+        losses["start_loss"].append(ALPHA * (layer("decoder.start", hidden, LINEAR)[0] - start) ** 2)
         losses["reconstruction_loss"].append(ALPHA * np.sum((decoded[:OBSERVATION] - observations[t]) ** 2))
         if not start:
             logits = decoded[OBSERVATION : OBSERVATION + ACTIONS]

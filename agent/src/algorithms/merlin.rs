@@ -18,7 +18,12 @@ pub const ROW: Algorithm = Algorithm {
     summary: "PPO over a memory that learns by predicting what is seen, not from what is rewarded.",
     source: "Wayne et al. 2018, arXiv:1803.10760",
     decider: Decider::Network,
-    defaults: || defaults(Predictive::default()),
+    defaults: || {
+        defaults(Predictive {
+            reconstruct_starts: true,
+            ..Predictive::default()
+        })
+    },
     check: no_check,
     plays: |_| Ok(()),
     core: |context| Box::new(Merlin::new(context)),

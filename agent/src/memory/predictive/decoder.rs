@@ -45,6 +45,8 @@ pub(super) struct Decoder {
     hidden: Layer,
     output: Layer,
     advantage: [Layer; 2],
+    /// What tells a start, where z must.
+    start: Option<Layer>,
     heads: ActionHeads,
     columns: Columns,
     input_size: usize,
@@ -66,6 +68,9 @@ impl Decoder {
                 context.layer("core.advantage.1", (chosen, hidden_size), gain),
                 context.layer("core.advantage.2", (hidden_size, 1), 0.1),
             ],
+            start: hyper
+                .reconstruct_starts
+                .then(|| context.layer("core.decoder.start", (hidden_size, 1), 1.0)),
             heads: context.heads.clone(),
             columns,
             input_size: inputs,
@@ -84,6 +89,11 @@ impl Decoder {
         let decoded = linear(graph, &hidden, self.output);
         let weight = self.hyper.reconstruction_weight;
         let mut losses = vec![self.observation_loss(graph, segment, &decoded)];
+        if let Some(layer) = self.start {
+            let told = linear(graph, &hidden, layer);
+            let loss = Self::start_loss(graph, segment, &told);
+            losses.push(("start_loss", weight, loss));
+        }
         if !self.columns.action.is_empty() {
             let loss = self.action_loss(graph, segment, &decoded);
             losses.push(("action_loss", weight, loss));
@@ -120,6 +130,13 @@ impl Decoder {
         let mean = graph.mse(&decoded, &target, &vec![1.0; segment.starts.len()]);
         let weight = self.hyper.reconstruction_weight * count;
         ("reconstruction_loss", weight, mean)
+    }
+
+    /// `(s − ŝ)²` with s 1 at the first step of an episode and 0 later. No input shows s, but the state is empty there.
+    fn start_loss(graph: &mut Graph<'_>, segment: &Segment<'_>, told: &Tensor) -> Tensor {
+        let starts = segment.starts.iter();
+        let target: Vec<f32> = starts.map(|&start| f32::from(u8::from(start))).collect();
+        graph.mse(told, &target, &vec![1.0; target.len()])
     }
 
     /// Negative log-likelihood of the previous action, a sum over its components: cross entropy of choices, and of numbers,

@@ -15,6 +15,9 @@ section! {
         retroactive_decay: f32 = 0.96, |&v| (0.0..=1.0).contains(&v), "0 to 1";
         /// Weight of the reconstruction of inputs (a sum of squares) against the divergence and the policy's loss.
         reconstruction_weight: f32 = 100.0, |&v| (0.0..=1e4).contains(&v), "0 to 10000";
+        /// Let z tell as well whether an episode starts, like one more number of the input.
+        #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true)]
+        reconstruct_starts: bool = false, |_| true, "true or false";
         /// Weight of the divergence KL(posterior ‖ prior).
         kl_weight: f32 = 1.0, |&v| (0.0..=1e4).contains(&v), "0 to 10000";
         /// Weight of the squared error of the return that is predicted with the action known.

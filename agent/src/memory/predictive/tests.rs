@@ -173,6 +173,29 @@ fn the_value_trains_the_predictor_and_nothing_of_the_policy() {
     }
 }
 
+/// The input of a start is like any other, so that what tells it must come from the empty state, through the prior.
+#[test]
+fn z_must_tell_a_start_if_it_is_asked_to() {
+    let hyper = Predictive {
+        reconstruct_starts: true,
+        ..SMALL()
+    };
+    let (params, merlin) = small(hyper, true);
+    let played = play(&params, &merlin, 8);
+    let names = reached(&params, |graph| {
+        let losses = merlin.unroll(graph, &played.segment()).losses;
+        let of_starts = losses.into_iter().find(|loss| loss.0 == "start_loss");
+        of_starts.unwrap().2
+    });
+    for part in ["decoder.start", "decoder.1", "prior.3", "posterior.3"] {
+        let name = format!("core.{part}.weight");
+        assert!(names.contains(&name), "{part}: {names:?}");
+    }
+    assert!(!names.iter().any(|name| is_of_policy(name)), "{names:?}");
+    let (params, _) = small(SMALL(), true);
+    assert!(params.names().all(|name| !name.contains("start")));
+}
+
 /// R̂ = V + A: its error moves the advantage and z, and neither the policy nor the value.
 #[test]
 fn the_error_of_the_advantage_stops_at_the_value() {
@@ -227,6 +250,7 @@ fn gradients_of_the_predictive_losses() {
         latent_size: 2,
         memory_rows: 3,
         reconstruction_weight: 1.0,
+        reconstruct_starts: true,
         ..Predictive::default()
     };
     let (mut params, merlin) = small(hyper, true);
@@ -346,6 +370,7 @@ fn of_case(case: &Case) -> (Params, Merlin) {
             predictor_reads: case.sizes["predictor_reads"],
             retroactive_decay: 0.9,
             reconstruction_weight: 10.0,
+            reconstruct_starts: true,
             kl_weight: 1.0,
             return_weight: 0.5,
             ..Predictive::default()
