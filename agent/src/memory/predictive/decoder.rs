@@ -45,7 +45,7 @@ pub(super) struct Decoder {
     hidden: Layer,
     output: Layer,
     advantage: [Layer; 2],
-    /// What tells a start, where z must.
+    /// The layer that predicts a start, if z must tell it.
     start: Option<Layer>,
     heads: ActionHeads,
     columns: Columns,
