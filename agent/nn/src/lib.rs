@@ -43,7 +43,7 @@
 //!   form in checkpoints.
 //! - [`Graph`]: layers ([`Graph::linear`], [`Graph::lstm`], [`Graph::gru`], [`Graph::min_gru`],
 //!   [`Graph::lru`], [`Graph::matrix_memory`], [`Graph::controlled_ntm`],
-//!   [`Graph::attention_read`], [`Graph::relative_attention`], [`Graph::window_hops`], [`Graph::modules`],
+//!   [`Graph::attention_read`], [`Graph::pool_read`], [`Graph::relative_attention`], [`Graph::window_hops`], [`Graph::modules`],
 //!   [`Graph::layer_norm`]), arithmetic, and losses ([`Graph::mse`], [`Graph::cross_entropy`],
 //!   [`Graph::ppo_loss`], [`Graph::retention_score`]).
 //! - [`Adam`], [`AdamConfig`], [`AdamState`]: the optimiser and its saved state.
@@ -84,7 +84,7 @@ pub use kernels::nearest::{BLOCK as NEAREST_BLOCK, Neighbour, nearest};
 pub use kernels::raster::GridSize;
 pub use kernels::relative_attention::Windows;
 pub use ops::addressing::ContentRead;
-pub use ops::attention::{AttentionRead, Heads, ScoreTerms, attend};
+pub use ops::attention::{AttentionRead, Heads, ScoreTerms, attend, attend_to_pool};
 pub use ops::controlled::{ControlledOutput, ControllerParams};
 pub use ops::gru::{GruOutput, GruParams};
 pub use ops::gru_gate::GruGateParams;

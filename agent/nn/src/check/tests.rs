@@ -154,17 +154,72 @@ fn attention_by_breaking_a_stick() {
 }
 
 #[test]
+fn pool_read() {
+    let (mut params, [q, pool, bias, offsets]) = normal_params([(4, 6), (5, 3), (5, 1), (4, 6)]);
+    let index = [0, 1, 4, 3, -1, 2, -1, 2, 4, 0, -1, -1];
+    let ways = [Weighting::StickBreaking { margin: 0.5 }, Weighting::Softmax];
+    check_gradients(&mut params, |graph| {
+        let [q, pool, bias, offsets] = [q, pool, bias, offsets].map(|id| graph.param(id));
+        let terms = ScoreTerms {
+            entry: Some(&bias),
+            slot: Some(&offsets),
+        };
+        let read = graph.pool_read(&q, &pool, terms, &index, &ways);
+        weighted_sum(graph, &read.readout)
+    });
+}
+
+#[test]
+fn products_with_several_weights() {
+    let (mut params, [x, first, second]) = normal_params([(3, 4), (4, 2), (4, 5)]);
+    check_gradients(&mut params, |graph| {
+        let x = graph.param(x);
+        let both = graph.products(&x, &[first, second]);
+        weighted_sum(graph, &both)
+    });
+    let graph = &mut Graph::inference(&params);
+    let x = graph.param(x);
+    let apart = [first, second].map(|weight| graph.linear(&x, weight, None, Activation::Identity));
+    let apart = graph.concat_cols(&[&apart[0], &apart[1]]);
+    let both = graph.products(&x, &[first, second]);
+    for (one, other) in values(&both).iter().zip(values(&apart)) {
+        assert!((one - other).abs() < 1e-6, "{one} {other}");
+    }
+}
+
+#[test]
+fn gather_dot_of_several_heads() {
+    static TABLE: [f32; 6] = [1.0, 0.5, -0.25, 2.0, 0.0, -1.0];
+    let (mut params, [rows]) = normal_params([(2, 4)]);
+    let index = [0, 2, -1, 1, 2, 2];
+    check_gradients(&mut params, |graph| {
+        let rows = graph.param(rows);
+        let out = graph.gather_dot(&rows, &TABLE, &index, 2);
+        weighted_sum(graph, &out)
+    });
+    let graph = &mut Graph::inference(&params);
+    let rows = graph.param(rows);
+    let together = graph.gather_dot(&rows, &TABLE, &index, 2);
+    let apart = [0..2, 2..4].map(|columns| {
+        let head = graph.columns(&rows, columns);
+        graph.gather_dot(&head, &TABLE, &index, 1)
+    });
+    let apart = graph.concat_cols(&[&apart[0], &apart[1]]);
+    assert_eq!(values(&together), values(&apart));
+}
+
+#[test]
 fn gather_dot() {
     static TABLE: [f32; 6] = [1.0, 0.5, -0.25, 2.0, 0.0, -1.0];
     let (mut params, [rows]) = normal_params([(3, 2)]);
     check_gradients(&mut params, |graph| {
         let rows = graph.param(rows);
-        let out = graph.gather_dot(&rows, &TABLE, &[0, 2, -1, 1, 2, 2]);
+        let out = graph.gather_dot(&rows, &TABLE, &[0, 2, -1, 1, 2, 2], 1);
         weighted_sum(graph, &out)
     });
     let graph = &mut Graph::inference(&params);
     let rows = graph.constant(vec![2.0, 4.0, 1.0, 1.0], (2, 2));
-    let out = graph.gather_dot(&rows, &TABLE, &[0, 2, -1, 1]);
+    let out = graph.gather_dot(&rows, &TABLE, &[0, 2, -1, 1], 1);
     assert_eq!(values(&out), [4.0, -4.0, 0.0, 1.75]);
 }
 

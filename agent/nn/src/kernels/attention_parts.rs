@@ -4,7 +4,7 @@
 
 use multiversion::multiversion;
 
-use super::attention::{Head, Operands, Slots, softmax_of_filled, with_known_width};
+use super::attention::{Head, Operands, Slots, softmax_of_filled, used, with_known_width};
 use super::math::{add_scaled, dot};
 
 /// Numbers of a vector. Shorter rows are summed number by number: those of a window over inputs have a few.
@@ -38,15 +38,6 @@ fn weighted_sum(out: &mut [f32], rows: Head<'_>, coefficients: &[f32], index: &[
     out.copy_from_slice(sums);
 }
 
-/// Returns the number of slots up to the last filled one, in whole vectors as far as there are slots: what is left of a
-/// vector would be computed number by number.
-#[inline(always)]
-fn used(index: &[i32]) -> usize {
-    let filled = index.iter().rposition(|&entry| entry >= 0);
-    let used = filled.map_or(0, |last| last + 1);
-    used.next_multiple_of(LANES).min(index.len())
-}
-
 /// Writes `weights` `[rows, heads, slots]`; those of empty slots must be 0 beforehand. `v` of the operands is not read.
 #[multiversion(targets("x86_64+avx+avx2+fma"))]
 pub(crate) fn attention_weights(weights: &mut [f32], operands: Operands<'_>, slots: Slots<'_>) {
@@ -68,12 +59,7 @@ fn weigh_rows(weights: &mut [f32], operands: Operands<'_>, slots: Slots<'_>) {
         let used = used(index);
         for head in 0..heads {
             let row = m * heads + head;
-            let keys = Head {
-                table: k,
-                heads,
-                head,
-                columns: d,
-            };
+            let keys = Head::apart(k, (head, heads), d);
             let slots_of_row = row * slots.slots..row * slots.slots + used;
             let offsets = match offsets.is_empty() {
                 true => offsets,
@@ -133,12 +119,7 @@ fn weight_gradients(
         let used = used(index);
         for head in 0..heads {
             let row = m * heads + head;
-            let keys = Head {
-                table: k,
-                heads,
-                head,
-                columns: d,
-            };
+            let keys = Head::apart(k, (head, heads), d);
             let slots_of_row = row * slots.slots..row * slots.slots + used;
             let weights = &weights[slots_of_row.clone()];
             let d_scores = &mut d_weights[slots_of_row.clone()];
@@ -184,12 +165,7 @@ pub(crate) fn weighted_read(
         let used = used(index);
         for head in 0..heads {
             let row = m * heads + head;
-            let contents = Head {
-                table: v,
-                heads,
-                head,
-                columns: dv,
-            };
+            let contents = Head::apart(v, (head, heads), dv);
             let weights = &weights[row * slots.slots..][..used];
             let readout = &mut readout[row * dv..][..dv];
             weighted_sum(readout, contents, weights, &index[..used]);
@@ -212,12 +188,7 @@ pub(crate) fn weighted_read_gradient(
     for (m, index) in slots.index.chunks_exact(slots.slots).enumerate() {
         for head in 0..heads {
             let row = m * heads + head;
-            let contents = Head {
-                table: v,
-                heads,
-                head,
-                columns: dv,
-            };
+            let contents = Head::apart(v, (head, heads), dv);
             let first = row * slots.slots;
             let d_readout = &d_readout[row * dv..][..dv];
             for (slot, &entry) in index.iter().enumerate().take(used(index)) {

@@ -10,6 +10,7 @@ use crate::kernels::elementwise::add_sum_rows;
 use crate::kernels::matmul::{
     Sizes, add_matmul, add_matmul_transposed, append_matmul_bias, matmul_bias,
 };
+use crate::kernels::transpose::transpose;
 use crate::params::ParamId;
 use crate::tensor::{Tensor, shape, values};
 
@@ -63,6 +64,58 @@ impl Graph<'_> {
                         add_matmul(d, &dy, &transposed, sizes);
                     }
                 });
+            });
+        }
+        y
+    }
+
+    /// Products of `x` with several weights, side by side: `x` `[M, K]`, weights `[K, N₁]`, `[K, N₂]`, … → `[M, ΣN]`. So many
+    /// narrow products take longer than one wide one.
+    ///
+    /// # Panics
+    /// When a weight has other than K rows.
+    pub fn products(&mut self, x: &Tensor, weights: &[ParamId]) -> Tensor {
+        if let [weight] = weights {
+            return self.linear(x, *weight, None, Activation::Identity);
+        }
+        let (rows, inputs) = shape(x);
+        let shapes = weights.iter().map(|&weight| self.params().shape(weight));
+        let (heights, widths): (Vec<usize>, Vec<usize>) = shapes.unzip();
+        assert!(
+            heights.iter().all(|&height| height == inputs),
+            "weights of {heights:?} rows cannot take {inputs} inputs"
+        );
+        let all: usize = widths.iter().sum();
+        let parts = weights.iter().map(|&weight| self.params().data(weight));
+        let parts: Vec<&[f32]> = parts.collect();
+        let joined = side_by_side(&parts, &widths, inputs);
+        let sizes = (rows, inputs, all);
+        let y = linear_forward(values(x), &joined, &[], Activation::Identity, sizes);
+        let y = self.constant(y, (rows, all));
+        let keys: Vec<_> = weights
+            .iter()
+            .map(|&weight| self.param_key(weight))
+            .collect();
+        let x_key = self.key(x);
+        if keys.iter().any(|key| key.wanted()) {
+            let x = x.clone();
+            self.record(&y, move |dy, grads| {
+                let mut d_joined = Vec::new();
+                add_matmul_transposed(&mut d_joined, values(&x), &dy, (inputs, rows, all));
+                let mut first = 0;
+                for (key, &width) in keys.iter().zip(&widths) {
+                    let rows = d_joined.chunks_exact(all);
+                    let part = rows.flat_map(|row| &row[first..first + width]);
+                    grads.give(key, part.copied().collect());
+                    first += width;
+                }
+                if x_key.wanted() {
+                    let transposed = transpose(&joined, inputs, all);
+                    grads.give(
+                        &x_key,
+                        matmul_bias(&dy, &transposed, &[], (rows, all, inputs)),
+                    );
+                }
             });
         }
         y
@@ -127,4 +180,15 @@ fn linear_forward(
         activate(&mut y[first * outputs..], activation);
     }
     y
+}
+
+/// Matrices of so many rows as one: `[K, N₁]`, `[K, N₂]`, … → `[K, ΣN]`.
+fn side_by_side(parts: &[&[f32]], widths: &[usize], rows: usize) -> Vec<f32> {
+    let mut joined = Vec::with_capacity(rows * widths.iter().sum::<usize>());
+    for row in 0..rows {
+        for (part, &width) in parts.iter().zip(widths) {
+            joined.extend_from_slice(&part[row * width..][..width]);
+        }
+    }
+    joined
 }

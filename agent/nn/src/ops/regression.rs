@@ -60,21 +60,24 @@ impl Graph<'_> {
             index.len(),
             weights.len()
         );
-        let slots = index.len().checked_div(weights.len()).unwrap_or(0);
+        let slots = index.len().checked_div(weights.len()).unwrap_or(0).max(1);
         let filled = || {
-            let cells = index.iter().zip(target).enumerate();
-            cells.filter_map(|(i, (&entry, &target))| {
-                Some((usize::try_from(entry).ok()?, target, weights[i / slots]))
+            let rows = index.chunks_exact(slots).zip(target.chunks_exact(slots));
+            rows.zip(weights).flat_map(|((index, target), &weight)| {
+                let cells = index.iter().zip(target);
+                cells.filter_map(move |(&entry, &target)| {
+                    Some((usize::try_from(entry).ok()?, target, weight))
+                })
             })
         };
         let factor = inverse_or_zero(filled().map(|(_, _, weight)| weight).sum());
-        let mut loss = 0.0;
-        let mut gradient = vec![0.0; entries];
-        for (entry, target, weight) in filled() {
-            let error = values(u)[entry] - target;
+        let (mut loss, mut gradient) = (0.0, vec![0.0; entries]);
+        let u_values = values(u);
+        filled().for_each(|(entry, target, weight)| {
+            let error = u_values[entry] - target;
             loss += f64::from(factor * weight * error * error);
             gradient[entry] += 2.0 * factor * weight * error;
-        }
+        });
         self.loss(loss, u, gradient)
     }
 

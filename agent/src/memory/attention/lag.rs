@@ -132,7 +132,20 @@ impl LagTerms {
         lags: impl FnOnce() -> L,
     ) -> Option<Tensor> {
         let wanted = graph.linear(readers, self.weight?, None, Activation::Identity);
-        Some(graph.gather_dot(&wanted, self.table, lags().as_ref()))
+        Some(graph.gather_dot(&wanted, self.table, lags().as_ref(), 1))
+    }
+
+    /// The same for several readers with the same knowledge of ages, which ask of the same slots: `[rows, terms * slots]`.
+    pub fn all_scores(
+        terms: &[&Self],
+        graph: &mut Graph<'_>,
+        readers: &Tensor,
+        lags: &[i32],
+    ) -> Option<Tensor> {
+        let [first, ..] = terms else { return None };
+        let weights: Option<Vec<ParamId>> = terms.iter().map(|terms| terms.weight).collect();
+        let wanted = graph.products(readers, &weights?);
+        Some(graph.gather_dot(&wanted, first.table, lags, terms.len()))
     }
 }
 

@@ -1,9 +1,10 @@
 //! Heads: ways of asking the entries of a memory.
 
+use super::rules;
 use super::state::EMPTY;
 use crate::memory::attention::lag::{self, Ages, LagTerms};
 use crate::memory::{CoreContext, Slots};
-use crate::nn::{Activation, AttentionRead, Graph, Heads, Init, ParamId, Tensor, Weighting};
+use crate::nn::{Graph, Init, ParamId, Tensor, Weighting};
 
 /// Takes the newest match. An entry must match better than nothing by this margin to get half: a thing is like most others to
 /// some degree, and if each newer entry took a large share, an old match would get little.
@@ -15,15 +16,24 @@ pub struct Head {
     pub query: ParamId,
     /// Of the present, with its phases where they count.
     pub lag: LagTerms,
-    weighting: Weighting,
+    /// How it weighs entries, which are read the newest first where it takes the newest match.
+    pub weighting: Weighting,
 }
 
-/// A head's question to the entries of each row.
+/// The heads of a reader.
+pub struct Heads {
+    /// All of them, the first first.
+    pub all: Vec<Head>,
+    /// How each weighs.
+    pub ways: Vec<Weighting>,
+}
+
+/// The questions of all heads to the entries of each row.
 pub struct Ask {
-    /// `[rows, mem_dim]`.
+    /// `[rows, heads * mem_dim]`.
     pub query: Tensor,
-    /// Terms of ages, `[rows, slots]`; none if ages do not count.
-    pub lags: Option<Tensor>,
+    /// Terms of slots, `[rows, heads * slots]`, if there are any.
+    pub terms: Option<Tensor>,
 }
 
 impl Head {
@@ -66,46 +76,73 @@ impl Head {
             weighting,
         }
     }
+}
 
-    /// Returns how it weighs entries, which are read the newest first where it takes the newest match.
-    pub fn weighs(&self) -> Heads {
-        let weighting = self.weighting;
-        Heads {
-            count: 1,
-            weighting,
-        }
+impl Heads {
+    /// Adds the parameters of so many heads to the context's, for a present of so many numbers; `weighting`: of all but the first.
+    pub fn new(
+        count: usize,
+        present: usize,
+        ages: Ages,
+        weighting: Weighting,
+        context: &mut CoreContext<'_>,
+    ) -> Self {
+        let mut head = |number| {
+            let way = match number {
+                0 => Weighting::Softmax,
+                _ => weighting,
+            };
+            Head::new(number, present, ages, way, context)
+        };
+        let all: Vec<Head> = (0..count).map(&mut head).collect();
+        let ways = all.iter().map(|head| head.weighting).collect();
+        Self { all, ways }
     }
 
-    /// Returns what the head asks. `present` `[rows, …]`; `dated`: the same, with its phases where they count;
-    /// `lags`, `[rows, slots]`.
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.all.len()
+    }
+
+    /// Returns what they ask. `present` `[rows, …]`; `dated`: the same, with its phases where they count; `lags`,
+    /// `[rows, slots]`; `of_rule`: a term of each slot for all heads, `[rows, slots]`.
     pub fn ask(
         &self,
         graph: &mut Graph<'_>,
-        present: &Tensor,
-        dated: &Tensor,
+        (present, dated): (&Tensor, &Tensor),
         lags: &[i32],
+        of_rule: Option<&Tensor>,
     ) -> Ask {
-        Ask {
-            query: graph.linear(present, self.query, None, Activation::Identity),
-            lags: self.lag.scores(graph, dated, || lags),
-        }
+        let queries: Vec<ParamId> = self.all.iter().map(|head| head.query).collect();
+        let query = graph.products(present, &queries);
+        let of_ages: Vec<&LagTerms> = self.all.iter().map(|head| &head.lag).collect();
+        let of_ages = LagTerms::all_scores(&of_ages, graph, dated, lags);
+        let of_rule = of_rule.map(|term| match self.count() {
+            1 => term.clone(),
+            count => graph.concat_cols(&vec![term; count]),
+        });
+        let terms = rules::sum(graph, of_ages, of_rule.as_ref());
+        Ask { query, terms }
     }
-}
 
-/// Joins what heads read: readouts side by side, and the mean of their weights.
-pub fn joined(graph: &mut Graph<'_>, reads: &[AttentionRead]) -> AttentionRead {
-    let readouts: Vec<&Tensor> = reads.iter().map(|read| &read.readout).collect();
-    let readout = match readouts[..] {
-        [readout] => readout.clone(),
-        _ => graph.concat_cols(&readouts),
-    };
-    let share = 1.0 / reads.len() as f32;
-    let mut weights = vec![0.0; reads[0].weights.len()];
-    for read in reads {
-        let pairs = weights.iter_mut().zip(&read.weights);
-        pairs.for_each(|(mean, weight)| *mean += weight * share);
+    /// Returns the mean over heads of weights `[rows, heads, width]`.
+    pub fn mean(&self, weights: Vec<f32>, width: usize) -> Vec<f32> {
+        let count = self.count();
+        if count == 1 {
+            return weights;
+        }
+        let share = 1.0 / count as f32;
+        let mut means = Vec::with_capacity(weights.len() / count);
+        for heads in weights.chunks_exact(count * width) {
+            let first = means.len();
+            means.resize(first + width, 0.0);
+            for weights in heads.chunks_exact(width) {
+                let pairs = means[first..].iter_mut().zip(weights);
+                pairs.for_each(|(mean, weight)| *mean += weight * share);
+            }
+        }
+        means
     }
-    AttentionRead { readout, weights }
 }
 
 /// How old an entry is that was written at a step of the episode, as [`LagTerms::scores`] takes it.

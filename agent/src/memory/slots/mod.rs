@@ -14,13 +14,15 @@
 //!
 //! The projection of keys is left out because q·(W mᵢ) = (Wᵀq)·mᵢ, the projection of values because a layer follows.
 
+use std::ops::Range;
+
 use clap::ValueEnum;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
 
 use self::controller::Controller;
 pub use self::controller::MemoryController;
-use self::head::{Head, joined, lag_of};
+use self::head::{Heads, lag_of};
 use self::reading::{Asking, Pool, Reading};
 use self::retention::{OfferedEntries, Ring, fate};
 pub use self::rules::RetentionRule;
@@ -120,21 +122,18 @@ impl Steps {
 }
 
 /// Adds the parameters of the ways of asking to the context's, for a present of so many numbers.
-fn heads(steps: &Steps, present: usize, context: &mut CoreContext<'_>) -> Vec<Head> {
-    let head = |number| {
-        let weighting = match steps.newest_match && number > 0 {
-            true => head::NEWEST_MATCH,
-            false => Weighting::Softmax,
-        };
-        Head::new(number, present, steps.ages(), weighting, context)
+fn heads(steps: &Steps, present: usize, context: &mut CoreContext<'_>) -> Heads {
+    let weighting = match steps.newest_match {
+        true => head::NEWEST_MATCH,
+        false => Weighting::Softmax,
     };
-    (0..steps.slot_heads).map(head).collect()
+    Heads::new(steps.slot_heads, present, steps.ages(), weighting, context)
 }
 
 /// A memory of slots with learned retention and retrieval.
 pub struct SlotMemory {
     embed: (ParamId, ParamId),
-    heads: Vec<Head>,
+    heads: Heads,
     /// Whether ages have phases.
     has_phases: bool,
     /// Whether entries are read the newest first.
@@ -164,10 +163,8 @@ struct Looked {
     present: Tensor,
     /// The slots of every lane in the order in which they were read, `[batch, slots]`.
     order: Vec<usize>,
-    /// As [`SlotMemory::read`] returns them.
-    reads: Vec<AttentionRead>,
-    /// What all of them found, side by side: `[batch, heads * mem_dim]`.
-    readout: Tensor,
+    /// What the heads found, and how they weighed it.
+    read: AttentionRead,
 }
 
 impl SlotMemory {
@@ -207,7 +204,7 @@ impl SlotMemory {
         let output = (
             params.add(
                 "core.output.weight",
-                (heads.len() * dim + present, hidden),
+                (heads.count() * dim + present, hidden),
                 wide,
                 rng,
             ),
@@ -329,15 +326,15 @@ impl SlotMemory {
         order
     }
 
-    /// Attention of every lane over its slots in this order: the reads of the heads, or one that joins them where the slots
-    /// are not read as they are.
+    /// Attention of every lane over its slots in this order: what the heads find, `[batch, heads * mem_dim]`, and their
+    /// weights, `[batch, heads, slots + 1]`.
     fn read(
         &self,
         graph: &mut Graph<'_>,
         state: &State,
         present: &Tensor,
         order: &[usize],
-    ) -> Vec<AttentionRead> {
+    ) -> AttentionRead {
         let dated = self.dated(graph, present, &state.arrays[array::AGE].data);
         let width = self.slots + 1;
         let ages = &state.arrays[array::AGE].data;
@@ -361,20 +358,16 @@ impl SlotMemory {
         let table = &state.arrays[array::EMBEDDING].data;
         let gates = &state.arrays[array::GATE].data[..];
         if self.reading.is_of_slots_alone() {
-            let rows = state.rows();
-            let mut read = |head: &Head| {
-                let ask = head.ask(graph, present, &dated, &lags);
-                let slot = rules::sum(graph, ask.lags, of_rule.as_ref());
-                let terms = ScoreTerms {
-                    entry: self.learn_retention.then_some(gates),
-                    slot: slot.as_ref().map(nn::values),
-                };
-                let (readout, weights) =
-                    nn::attend(&ask.query, (table, table), terms, &index, head.weighs());
-                let readout = graph.constant(readout, (rows, self.mem_dim));
-                AttentionRead { readout, weights }
+            let ask = (self.heads).ask(graph, (present, &dated), &lags, of_rule.as_ref());
+            let terms = ScoreTerms {
+                entry: self.learn_retention.then_some(gates),
+                slot: ask.terms.as_ref().map(nn::values),
             };
-            self.heads.iter().map(&mut read).collect()
+            let ways = &self.heads.ways;
+            let (readout, weights) = nn::attend_to_pool(&ask.query, table, terms, &index, ways);
+            let shape = (state.rows(), self.heads.count() * self.mem_dim);
+            let readout = graph.constant(readout, shape);
+            AttentionRead { readout, weights }
         } else {
             let pool = Pool {
                 entries: graph.constant(table.clone(), (gates.len(), self.mem_dim)),
@@ -395,7 +388,7 @@ impl SlotMemory {
                 dated: &dated,
                 null: self.null,
             };
-            vec![self.reading.read(graph, ask, pool, sums)]
+            self.reading.read(graph, ask, pool, sums)
         }
     }
 
@@ -422,31 +415,37 @@ impl SlotMemory {
         });
         let present = self.present(graph, &embedding, held);
         let order = self.order(state);
-        let reads = self.read(graph, state, &present, &order);
-        let read = joined(graph, &reads);
-        self.by_slot(
-            &read.weights,
-            &order,
-            &mut state.arrays[array::ATTENTION].data,
-        );
+        let read = self.read(graph, state, &present, &order);
+        let attention = &mut state.arrays[array::ATTENTION].data;
+        attention.fill(0.0);
+        let all = (0..self.heads.count(), 1.0 / self.heads.count() as f32);
+        self.add_by_slot(attention, &read.weights, all, &order);
         Looked {
             embedding,
             present,
             order,
-            reads,
-            readout: read.readout,
+            read,
         }
     }
 
-    /// Puts the weights of a read, `[batch, slots + 1]` in this order and with the null slot first, where their slots are:
-    /// `[batch, slots]`.
-    fn by_slot(&self, weights: &[f32], order: &[usize], attention: &mut [f32]) {
+    /// Adds a share of the weights of some heads in a read, `[batch, heads, slots + 1]` in this order and with the null slot
+    /// first, to what their slots have: `[batch, slots]`.
+    fn add_by_slot(
+        &self,
+        attention: &mut [f32],
+        weights: &[f32],
+        (heads, share): (Range<usize>, f32),
+        order: &[usize],
+    ) {
+        let width = self.slots + 1;
         let lanes = weights
-            .chunks_exact(self.slots + 1)
+            .chunks_exact(self.heads.count() * width)
             .zip(order.chunks_exact(self.slots));
-        for ((weights, order), attention) in lanes.zip(attention.chunks_exact_mut(self.slots)) {
-            for (&slot, &weight) in order.iter().zip(&weights[1..]) {
-                attention[slot] = weight;
+        for ((of_heads, order), attention) in lanes.zip(attention.chunks_exact_mut(self.slots)) {
+            for weights in of_heads[heads.start * width..heads.end * width].chunks_exact(width) {
+                for (&slot, &weight) in order.iter().zip(&weights[1..]) {
+                    attention[slot] += share * weight;
+                }
             }
         }
     }
@@ -719,7 +718,7 @@ impl MemoryCore for SlotMemory {
     ) -> CoreStep {
         let mut graph = Graph::inference(params);
         let looked = self.look(params, &mut graph, inputs, starts, state);
-        let features = self.features(&mut graph, &looked.readout, &looked.present);
+        let features = self.features(&mut graph, &looked.read.readout, &looked.present);
         let decisions = self.write(&mut graph, inputs, &looked, state, rng);
         CoreStep {
             features,
@@ -764,17 +763,12 @@ impl MemoryCore for SlotMemory {
         };
         let of_rule = (self.rule).terms(graph, &seen, || self.pool_times(segment, &ages));
         let read = if self.reading.is_of_slots_alone() {
-            let mut read = |head: &Head| {
-                let ask = head.ask(graph, &present, &dated, &lags);
-                let slot = rules::sum(graph, ask.lags, of_rule.as_ref());
-                let terms = ScoreTerms {
-                    entry: gates.as_ref(),
-                    slot: slot.as_ref(),
-                };
-                graph.attention_read(&ask.query, &pool, &pool, terms, &index, head.weighs())
+            let ask = (self.heads).ask(graph, (&present, &dated), &lags, of_rule.as_ref());
+            let terms = ScoreTerms {
+                entry: gates.as_ref(),
+                slot: ask.terms.as_ref(),
             };
-            let reads: Vec<AttentionRead> = self.heads.iter().map(&mut read).collect();
-            joined(graph, &reads)
+            graph.pool_read(&ask.query, &pool, terms, &index, &self.heads.ways)
         } else {
             let pool = Pool {
                 entries: pool.clone(),
@@ -792,12 +786,13 @@ impl MemoryCore for SlotMemory {
             };
             self.reading.read(graph, ask, pool, &sums)
         };
+        let weights = self.heads.mean(read.weights, self.slots + 1);
         let mut losses = if self.learn_retention {
-            self.retention_losses(graph, segment, &scores, &index, &read.weights, carried)
+            self.retention_losses(graph, segment, &scores, &index, &weights, carried)
         } else {
             Vec::new()
         };
-        losses.extend(self.rule.losses(graph, &seen, &read.weights));
+        losses.extend(self.rule.losses(graph, &seen, &weights));
         Unrolled {
             features: self.features(graph, &read.readout, &present),
             critic_features: None,

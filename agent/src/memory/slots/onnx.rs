@@ -65,7 +65,7 @@ impl SlotMemory {
                 step.state("written", &[slots], doc)
             }),
         };
-        let heads = self.heads.iter();
+        let heads = self.heads.all.iter();
         let mut both: Vec<Value> = heads
             .map(|head| self.attended(step, head, &present, &held))
             .collect();
@@ -103,7 +103,7 @@ impl SlotMemory {
 
     /// Returns whether a step needs to know when entries were written.
     fn dates_entries(&self) -> bool {
-        self.newest_first || self.heads[0].lag.weight().is_some()
+        self.newest_first || self.heads.all[0].lag.weight().is_some()
     }
 
     /// A usefulness of 0 in every lane, `[batch, 1]`.
@@ -151,7 +151,7 @@ impl SlotMemory {
         let nothing = graph.floats(&[1], &[f32::NEG_INFINITY]);
         let is_empty = graph.op("Equal", &[&held.keys, &nothing]);
         let scores = graph.op("Where", &[&is_empty, &nothing, &scores]);
-        let weights = match (head.weighs().weighting, &held.written) {
+        let weights = match (head.weighting, &held.written) {
             (Weighting::StickBreaking { margin }, Some(written)) => {
                 broken(step, (&of_null, &scores), written, margin, slots)
             }

@@ -7,7 +7,7 @@ use crate::nn::{self, Activation, Graph, Params};
 
 impl Probed for SlotMemory {
     fn num_heads(&self) -> usize {
-        self.heads.len()
+        self.heads.count()
     }
 
     fn held(&self, state: &State, lane: usize) -> Vec<Option<u32>> {
@@ -69,12 +69,13 @@ impl Probed for SlotMemory {
     ) -> Shown {
         let mut graph = Graph::inference(params);
         let looked = self.look(params, &mut graph, inputs, starts, state);
-        let mut attention = vec![vec![0.0; looked.order.len()]; looked.reads.len()];
-        for (read, attention) in looked.reads.iter().zip(&mut attention) {
-            self.by_slot(&read.weights, &looked.order, attention);
+        let mut attention = vec![vec![0.0; looked.order.len()]; self.heads.count()];
+        for (head, attention) in attention.iter_mut().enumerate() {
+            let one = (head..head + 1, 1.0);
+            self.add_by_slot(attention, &looked.read.weights, one, &looked.order);
         }
-        let (mut readout, dim) = (nn::values(&looked.readout).to_vec(), self.mem_dim);
-        let width = self.heads.len() * dim;
+        let (mut readout, dim) = (nn::values(&looked.read.readout).to_vec(), self.mem_dim);
+        let width = self.heads.count() * dim;
         for (lane, handed) in handed.iter().enumerate() {
             let Some(handed) = handed else { continue };
             let row = &mut readout[lane * width..][..width];

@@ -1,7 +1,7 @@
 //! Reading more than the slots as they are: sums of dropped entries as further entries, and a layer in which entries attend
 //! to each other.
 
-use super::head::{Head, joined};
+use super::head::Heads;
 use super::slot_layer::{MemoryReader, SlotLayer, TIMELESS};
 use super::state::EMPTY;
 use super::summaries::Summaries;
@@ -27,7 +27,7 @@ pub struct Pool {
 #[derive(Clone, Copy)]
 pub struct Asking<'a> {
     /// The heads.
-    pub heads: &'a [Head],
+    pub heads: &'a Heads,
     /// The present, `[rows, …]`.
     pub present: &'a Tensor,
     /// The same, with its phases where they count.
@@ -118,7 +118,8 @@ impl Reading {
         self.layer.is_none() && self.summaries.is_none()
     }
 
-    /// Reads a pool together with sums `[rows, count, sum_size]`. The weights are those of the null slot and of the slots.
+    /// Reads a pool together with sums `[rows, count, sum_size]`. The weights are those of the null slot and of the slots:
+    /// `[rows, heads, width]`.
     pub fn read(
         &self,
         graph: &mut Graph<'_>,
@@ -140,21 +141,16 @@ impl Reading {
             });
         }
         let (entries, index) = (&pool.entries, &pool.index);
-        let mut read = |head: &Head| {
-            let ask = head.ask(graph, asking.present, asking.dated, &pool.lags);
-            let terms = ScoreTerms {
-                entry: pool.gates.as_ref(),
-                slot: ask.lags.as_ref(),
-            };
-            let read =
-                graph.attention_read(&ask.query, entries, entries, terms, index, head.weighs());
-            let wide = read.weights.chunks_exact(index.len() / rows);
-            AttentionRead {
-                weights: wide.flat_map(|row| &row[..width]).copied().collect(),
-                readout: read.readout,
-            }
+        let ask = (asking.heads).ask(graph, (asking.present, asking.dated), &pool.lags, None);
+        let terms = ScoreTerms {
+            entry: pool.gates.as_ref(),
+            slot: ask.terms.as_ref(),
         };
-        let reads: Vec<AttentionRead> = asking.heads.iter().map(&mut read).collect();
-        joined(graph, &reads)
+        let read = graph.pool_read(&ask.query, entries, terms, index, &asking.heads.ways);
+        let wide = read.weights.chunks_exact(index.len() / rows);
+        AttentionRead {
+            weights: wide.flat_map(|row| &row[..width]).copied().collect(),
+            readout: read.readout,
+        }
     }
 }
