@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use agent_nn::{
     Activation, Adam, Graph, GruGateParams, Head, Init, LstmParams, ParamId, Params, PpoBatch,
-    PpoCoefficients, RelativeTerms, ScoreTerms, Tensor, Windows, nearest, values,
+    PpoCoefficients, RelativeTerms, ScoreTerms, Tensor, Weighting, Windows, nearest, values,
 };
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use rand::{RngExt, SeedableRng};
@@ -251,7 +251,7 @@ fn attention(criterion: &mut Criterion) {
     ] {
         let forward = |graph: &mut Graph<'_>| {
             let [q, k, v, bias, ages] = [q, k, v, bias, ages].map(|id| graph.param(id));
-            let offsets = by_age.then(|| graph.gather_dot(&ages, &LAG_TABLE, &lags));
+            let offsets = by_age.then(|| graph.gather_dot(&ages, &LAG_TABLE, &lags, 1));
             let terms = ScoreTerms {
                 entry: Some(&bias),
                 slot: offsets.as_ref(),
@@ -333,6 +333,49 @@ fn gated_transformer(criterion: &mut Criterion) {
     }
 }
 
+/// Reads from a pool by three heads, two of which take the newest match, with terms of ages: TraceRL's settings for many pairs.
+fn pool(criterion: &mut Criterion) {
+    let (rows, slots, d, heads) = (4096, 25, 32, 3);
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(0);
+    let mut params = Params::new();
+    let mut table = |name: &str, columns: usize| {
+        params.add(name, (rows, columns), Init::Normal { std: 0.5 }, &mut rng)
+    };
+    let (q, entries, gates, ages) = (
+        table("q", heads * d),
+        table("entries", d),
+        table("gates", 1),
+        table("ages", heads * LAG_FEATURES),
+    );
+    let newest = Weighting::StickBreaking { margin: 3.0 };
+    let ways = [Weighting::Softmax, newest, newest];
+    let index = sliding_index(rows, slots);
+    let lags: Vec<i32> = index.iter().map(|&entry| entry.min(1_023)).collect();
+    let (target, weights) = (uniform(rows * heads * d), vec![1.0; rows]);
+    let forward = |graph: &mut Graph<'_>| {
+        let [q, entries, gates, ages] = [q, entries, gates, ages].map(|id| graph.param(id));
+        let offsets = graph.gather_dot(&ages, &LAG_TABLE, &lags, heads);
+        let terms = ScoreTerms {
+            entry: Some(&gates),
+            slot: Some(&offsets),
+        };
+        let read = graph.pool_read(&q, &entries, terms, &index, &ways);
+        read.readout
+    };
+    let title = "pool 4096 rows, 25 slots, d 32, 3 heads";
+    criterion.bench_function(&format!("{title}, forward"), |bencher| {
+        bencher.iter(|| black_box(forward(&mut Graph::inference(&params))));
+    });
+    criterion.bench_function(&format!("{title}, forward and backward"), |bencher| {
+        bencher.iter(|| {
+            let mut graph = Graph::training(&params);
+            let readout = forward(&mut graph);
+            let loss = graph.mse(&readout, &target, &weights);
+            black_box(graph.backward(&loss))
+        });
+    });
+}
+
 /// Search for the 11 nearest of 10,000 keys in 16 lanes. The rate is that of distances.
 fn nearest_keys(criterion: &mut Criterion) {
     let (rows, lanes, neighbours) = (10_000, 16, 11);
@@ -360,6 +403,6 @@ fn nearest_keys(criterion: &mut Criterion) {
 criterion_group! {
     name = kernels;
     config = Criterion::default().warm_up_time(std::time::Duration::from_millis(300)).measurement_time(std::time::Duration::from_secs(2));
-    targets = mlp, ppo, lstm, attention, gated_transformer, nearest_keys
+    targets = mlp, ppo, lstm, attention, pool, gated_transformer, nearest_keys
 }
 criterion_main!(kernels);
