@@ -84,7 +84,7 @@ mod tests {
     fn the_longest_delay_is_judged_on_fewer_episodes() {
         let eval = suite().experiments.remove(0).eval;
         let episodes = eval.delays.iter().map(|&delay| eval.episodes_at(delay));
-        assert_eq!(episodes.collect::<Vec<_>>(), [200, 200, 200, 200, 200, 16]);
+        assert_eq!(episodes.collect::<Vec<_>>(), [200, 200, 200, 200, 128, 8]);
     }
 
     #[test]
