@@ -261,18 +261,29 @@ fn attention(criterion: &mut Criterion) {
                 .readout
         };
         let title = format!("attention 4096 rows, 16 slots, d 32, {title}");
-        criterion.bench_function(&format!("{title}, forward"), |bencher| {
-            bencher.iter(|| black_box(forward(&mut Graph::inference(&params))));
-        });
-        criterion.bench_function(&format!("{title}, forward and backward"), |bencher| {
-            bencher.iter(|| {
-                let mut graph = Graph::training(&params);
-                let readout = forward(&mut graph);
-                let loss = graph.mse(&readout, &target, &weights);
-                black_box(graph.backward(&loss))
-            });
-        });
+        both_ways(criterion, &title, &params, (&target, &weights), &forward);
     }
+}
+
+/// Measures an operation forward, and with its gradient from the squared error to a target with weights of rows.
+fn both_ways(
+    criterion: &mut Criterion,
+    title: &str,
+    params: &Params,
+    (target, weights): (&[f32], &[f32]),
+    forward: &dyn Fn(&mut Graph<'_>) -> Tensor,
+) {
+    criterion.bench_function(&format!("{title}, forward"), |bencher| {
+        bencher.iter(|| black_box(forward(&mut Graph::inference(params))));
+    });
+    criterion.bench_function(&format!("{title}, forward and backward"), |bencher| {
+        bencher.iter(|| {
+            let mut graph = Graph::training(params);
+            let out = forward(&mut graph);
+            let loss = graph.mse(&out, target, weights);
+            black_box(graph.backward(&loss))
+        });
+    });
 }
 
 /// The parts of a layer of GTrXL, on a minibatch of 16 episodes of 16 steps.
@@ -319,17 +330,7 @@ fn gated_transformer(criterion: &mut Criterion) {
     };
     for (title, part) in [("norm", norm), ("attention", attention), ("gate", gate)] {
         let title = format!("gtrxl {title}, 256 rows of 32");
-        criterion.bench_function(&format!("{title}, forward"), |bencher| {
-            bencher.iter(|| black_box(part(&mut Graph::inference(&params))));
-        });
-        criterion.bench_function(&format!("{title}, forward and backward"), |bencher| {
-            bencher.iter(|| {
-                let mut graph = Graph::training(&params);
-                let out = part(&mut graph);
-                let loss = graph.mse(&out, &target, &weights);
-                black_box(graph.backward(&loss))
-            });
-        });
+        both_ways(criterion, &title, &params, (&target, &weights), part);
     }
 }
 
@@ -363,17 +364,7 @@ fn pool(criterion: &mut Criterion) {
         read.readout
     };
     let title = "pool 4096 rows, 25 slots, d 32, 3 heads";
-    criterion.bench_function(&format!("{title}, forward"), |bencher| {
-        bencher.iter(|| black_box(forward(&mut Graph::inference(&params))));
-    });
-    criterion.bench_function(&format!("{title}, forward and backward"), |bencher| {
-        bencher.iter(|| {
-            let mut graph = Graph::training(&params);
-            let readout = forward(&mut graph);
-            let loss = graph.mse(&readout, &target, &weights);
-            black_box(graph.backward(&loss))
-        });
-    });
+    both_ways(criterion, title, &params, (&target, &weights), &forward);
 }
 
 /// Search for the 11 nearest of 10,000 keys in 16 lanes. The rate is that of distances.

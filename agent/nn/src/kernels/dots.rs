@@ -1,16 +1,14 @@
 //! Products of a vector with eight rows at a time. To fold the partial sums of a product of short vectors takes longer than the
-//! product; those of eight are folded together, in a fifth of the instructions.
+//! product; those of eight are folded together.
 //!
 //! All are `#[inline(always)]`, so that they become part of the multiversioned kernel that calls them.
 
+use super::folds::{HALF, fold_halves};
+use super::lanes::LANES;
 use super::math::fma_lanes;
 
 /// How many rows are taken at a time.
-pub(crate) const ROWS: usize = 8;
-
-/// Numbers of a vector of partial sums.
-const LANES: usize = 16;
-const HALF: usize = LANES / 2;
+pub(crate) const ROWS: usize = HALF;
 
 /// Returns the products of `a` with the rows of a table that begin at `starts`, with the bits of [`dot`](super::math::dot).
 #[inline(always)]
@@ -21,7 +19,7 @@ pub(crate) fn dots(a: &[f32], table: &[f32], starts: [usize; ROWS]) -> [f32; ROW
         let b = &table[start..][..a.len()];
         (halves[row], rests[row]) = partial_sums(a, b);
     }
-    let mut sums = fold(&halves);
+    let mut sums = fold_halves(&halves);
     for (sum, rest) in sums.iter_mut().zip(rests) {
         *sum += rest;
     }
@@ -49,71 +47,6 @@ fn partial_sums(a: &[f32], b: &[f32]) -> ([f32; HALF], f32) {
         rest = a.mul_add(*b, rest);
     }
     (half, rest)
-}
-
-/// Returns the sum of the numbers of each vector: of those four apart first, then of those two apart.
-#[inline(always)]
-fn fold(halves: &[[f32; HALF]; ROWS]) -> [f32; ROWS] {
-    #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx") {
-        // SAFETY: the processor has the instructions.
-        return unsafe { avx::fold(halves) };
-    }
-    halves.map(|half| {
-        let fours: [f32; 4] = std::array::from_fn(|lane| half[lane] + half[lane + 4]);
-        (fours[0] + fours[2]) + (fours[1] + fours[3])
-    })
-}
-
-/// Compilers move the numbers of such vectors one by one.
-#[cfg(target_arch = "x86_64")]
-mod avx {
-    use std::arch::x86_64::{
-        __m256, _mm256_add_ps, _mm256_loadu_ps, _mm256_permute2f128_ps, _mm256_shuffle_ps,
-        _mm256_storeu_ps,
-    };
-
-    use super::{HALF, ROWS};
-
-    /// Returns the sum of the numbers of each vector.
-    #[target_feature(enable = "avx")]
-    #[inline]
-    pub fn fold(halves: &[[f32; HALF]; ROWS]) -> [f32; ROWS] {
-        let [a, b] = [fours(halves, 0), fours(halves, 1)];
-        let [c, d] = [fours(halves, 2), fours(halves, 3)];
-        let (ab, cd) = (twos(a, b), twos(c, d));
-        let even = _mm256_shuffle_ps::<0x88>(ab, cd);
-        let odd = _mm256_shuffle_ps::<0xdd>(ab, cd);
-        let mut sums = [0.0; ROWS];
-        // SAFETY: there is room for eight numbers.
-        unsafe { _mm256_storeu_ps(sums.as_mut_ptr(), _mm256_add_ps(even, odd)) };
-        sums
-    }
-
-    /// Four partial sums of a row, then four of that four rows below.
-    #[target_feature(enable = "avx")]
-    #[inline]
-    fn fours(halves: &[[f32; HALF]; ROWS], row: usize) -> __m256 {
-        // SAFETY: each row has eight numbers.
-        let (upper, lower) = unsafe {
-            (
-                _mm256_loadu_ps(halves[row].as_ptr()),
-                _mm256_loadu_ps(halves[row + 4].as_ptr()),
-            )
-        };
-        let low = _mm256_permute2f128_ps::<0x20>(upper, lower);
-        let high = _mm256_permute2f128_ps::<0x31>(upper, lower);
-        _mm256_add_ps(low, high)
-    }
-
-    /// Two partial sums of a row and two of the next, of each half.
-    #[target_feature(enable = "avx")]
-    #[inline]
-    fn twos(row: __m256, next: __m256) -> __m256 {
-        let low = _mm256_shuffle_ps::<0x44>(row, next);
-        let high = _mm256_shuffle_ps::<0xee>(row, next);
-        _mm256_add_ps(low, high)
-    }
 }
 
 #[cfg(test)]

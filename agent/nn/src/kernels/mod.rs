@@ -17,6 +17,7 @@ pub(crate) mod blocks;
 pub(crate) mod dnc;
 pub(crate) mod dots;
 pub(crate) mod elementwise;
+pub(crate) mod folds;
 pub(crate) mod gaussian;
 pub(crate) mod gru;
 pub(crate) mod gru_gate;

@@ -5,7 +5,8 @@
 
 use multiversion::multiversion;
 
-use super::lanes::{LANES, fold};
+use super::folds::fold;
+use super::lanes::LANES;
 use super::math::{dot, fma_lanes, one_by_one, sum, zip_lanes};
 
 /// Added to the variance; the usual value.

@@ -6,7 +6,8 @@
 
 use multiversion::multiversion;
 
-use super::lanes::{LANES, fold, softmax};
+use super::folds::fold;
+use super::lanes::{LANES, softmax};
 use super::math::fma_lanes;
 use super::transpose::transpose_into;
 

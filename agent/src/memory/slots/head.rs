@@ -16,15 +16,13 @@ pub struct Head {
     pub query: ParamId,
     /// Of the present, with its phases where they count.
     pub lag: LagTerms,
-    /// How it weighs entries, which are read the newest first where it takes the newest match.
-    pub weighting: Weighting,
 }
 
 /// The heads of a reader.
 pub struct Heads {
     /// All of them, the first first.
     pub all: Vec<Head>,
-    /// How each weighs.
+    /// How each weighs entries, which are read the newest first where it takes the newest match.
     pub ways: Vec<Weighting>,
 }
 
@@ -38,13 +36,7 @@ pub struct Ask {
 
 impl Head {
     /// Adds the parameters of the head with this number to the context's, for a present of so many numbers.
-    pub fn new(
-        number: usize,
-        present: usize,
-        ages: Ages,
-        weighting: Weighting,
-        context: &mut CoreContext<'_>,
-    ) -> Self {
+    pub fn new(number: usize, present: usize, ages: Ages, context: &mut CoreContext<'_>) -> Self {
         let dim = context.hyper.get::<Slots>().mem_dim;
         let name = |part: &str| match number {
             0 => format!("core.{part}"),
@@ -70,11 +62,7 @@ impl Head {
             Ages::Known | Ages::Unknown => present,
         };
         let lag = LagTerms::new(&name("lag"), dated, ages, params, rng);
-        Self {
-            query,
-            lag,
-            weighting,
-        }
+        Self { query, lag }
     }
 }
 
@@ -87,16 +75,15 @@ impl Heads {
         weighting: Weighting,
         context: &mut CoreContext<'_>,
     ) -> Self {
-        let mut head = |number| {
-            let way = match number {
-                0 => Weighting::Softmax,
-                _ => weighting,
-            };
-            Head::new(number, present, ages, way, context)
+        let mut head = |number| Head::new(number, present, ages, context);
+        let way = |number| match number {
+            0 => Weighting::Softmax,
+            _ => weighting,
         };
-        let all: Vec<Head> = (0..count).map(&mut head).collect();
-        let ways = all.iter().map(|head| head.weighting).collect();
-        Self { all, ways }
+        Self {
+            all: (0..count).map(&mut head).collect(),
+            ways: (0..count).map(way).collect(),
+        }
     }
 
     /// How many there are.

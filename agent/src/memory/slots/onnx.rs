@@ -65,7 +65,7 @@ impl SlotMemory {
                 step.state("written", &[slots], doc)
             }),
         };
-        let heads = self.heads.all.iter();
+        let heads = self.heads.all.iter().zip(&self.heads.ways);
         let mut both: Vec<Value> = heads
             .map(|head| self.attended(step, head, &present, &held))
             .collect();
@@ -128,7 +128,7 @@ impl SlotMemory {
     fn attended(
         &self,
         step: &mut StepGraph<'_>,
-        head: &Head,
+        (head, way): (&Head, &Weighting),
         present: &Value,
         held: &Held,
     ) -> Value {
@@ -151,7 +151,7 @@ impl SlotMemory {
         let nothing = graph.floats(&[1], &[f32::NEG_INFINITY]);
         let is_empty = graph.op("Equal", &[&held.keys, &nothing]);
         let scores = graph.op("Where", &[&is_empty, &nothing, &scores]);
-        let weights = match (head.weighting, &held.written) {
+        let weights = match (*way, &held.written) {
             (Weighting::StickBreaking { margin }, Some(written)) => {
                 broken(step, (&of_null, &scores), written, margin, slots)
             }
