@@ -1,0 +1,293 @@
+//! Frames: messages between a caller and its workers.
+//!
+//! A frame is its length in bytes, 32 bits in network byte order, and so many bytes of MessagePack:
+//! a map with one key, the kind of the frame, whose value is a map of its fields. Bodies are bytes,
+//! whose meaning is up to the two programs.
+
+use std::io::{self, ErrorKind, Read, Write};
+
+use serde::{Deserialize, Serialize};
+
+/// Version of the frames. A caller refuses workers with another one.
+pub const PROTOCOL: u32 = 1;
+
+/// Largest length of a frame, in bytes: more than the checkpoint of any network that a CPU trains.
+pub const MAX_FRAME_BYTES: u32 = 1 << 30;
+
+/// A message between a caller and a worker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Frame {
+    /// The worker's first frame.
+    Hello(Hello),
+    /// A call, from the caller.
+    Call {
+        /// Number that all frames of the answer repeat.
+        id: u64,
+        /// Name of what is to be done.
+        name: String,
+        /// The argument.
+        #[serde(with = "serde_bytes")]
+        body: Vec<u8>,
+        /// The last checkpoint of an earlier try, to continue from.
+        #[serde(with = "serde_bytes", default)]
+        checkpoint: Option<Vec<u8>>,
+    },
+    /// Something that is known before the call is done.
+    Part {
+        /// Number of the call.
+        id: u64,
+        /// Whether the call can continue from this body in another worker.
+        is_checkpoint: bool,
+        /// The part.
+        #[serde(with = "serde_bytes")]
+        body: Vec<u8>,
+    },
+    /// The result of a call; nothing follows for it.
+    Done {
+        /// Number of the call.
+        id: u64,
+        /// The result.
+        #[serde(with = "serde_bytes")]
+        body: Vec<u8>,
+    },
+    /// The reason why a call has no result, and would not have one in any worker.
+    Failed {
+        /// Number of the call.
+        id: u64,
+        /// The reason, for people.
+        reason: String,
+    },
+}
+
+/// What a worker says about itself. Workers of one caller run the same program.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hello {
+    /// [`PROTOCOL`] of the worker.
+    pub protocol: u32,
+    /// Version of its program.
+    pub version: String,
+    /// Git commit that the program was built from.
+    pub commit: String,
+    /// Class of its CPU: equal classes compute equal bits.
+    pub cpu: String,
+}
+
+/// Writes a frame and flushes it.
+///
+/// # Errors
+/// When it cannot be written; `InvalidInput` when it is longer than [`MAX_FRAME_BYTES`], and nothing
+/// of it is written.
+pub fn write(out: &mut dyn Write, frame: &Frame) -> io::Result<()> {
+    let mut bytes = vec![0; 4];
+    rmp_serde::encode::write_named(&mut bytes, frame).map_err(io::Error::other)?;
+    let length = u32::try_from(bytes.len() - 4)
+        .ok()
+        .filter(|length| *length <= MAX_FRAME_BYTES)
+        .ok_or_else(|| {
+            let length = bytes.len() - 4;
+            io::Error::new(
+                ErrorKind::InvalidInput,
+                format!("a frame of {length} bytes; the limit is {MAX_FRAME_BYTES}"),
+            )
+        })?;
+    bytes[..4].copy_from_slice(&length.to_be_bytes());
+    out.write_all(&bytes)?;
+    out.flush()
+}
+
+/// Reads a frame; `None` at the end of the input.
+///
+/// Memory is reserved for bytes that have arrived, not for those that a length promises.
+///
+/// # Errors
+/// When the input cannot be read; `UnexpectedEof` when it ends inside a frame; `InvalidData` for a
+/// length beyond [`MAX_FRAME_BYTES`] and for bytes that are not a frame.
+pub fn read(input: &mut dyn Read) -> io::Result<Option<Frame>> {
+    let mut length = [0; 4];
+    if !fill(input, &mut length)? {
+        return Ok(None);
+    }
+    let length = u32::from_be_bytes(length);
+    if length > MAX_FRAME_BYTES {
+        return Err(damaged(format!(
+            "a frame of {length} bytes; the limit is {MAX_FRAME_BYTES}"
+        )));
+    }
+    let mut bytes = Vec::new();
+    input.take(u64::from(length)).read_to_end(&mut bytes)?;
+    if bytes.len() < length as usize {
+        return Err(ErrorKind::UnexpectedEof.into());
+    }
+    decode(&bytes).map(Some)
+}
+
+/// Decodes the bytes of a frame, without its length.
+///
+/// # Errors
+/// `InvalidData` for bytes that are not a frame, or that something follows.
+pub fn decode(bytes: &[u8]) -> io::Result<Frame> {
+    let mut rest = bytes;
+    let frame = rmp_serde::decode::from_read(&mut rest)
+        .map_err(|error| damaged(format!("bytes that are not a frame: {error}")))?;
+    match rest {
+        [] => Ok(frame),
+        rest => Err(damaged(format!("{} bytes after a frame", rest.len()))),
+    }
+}
+
+/// Fills `buffer`; false if the input ends before its first byte.
+fn fill(input: &mut dyn Read, buffer: &mut [u8]) -> io::Result<bool> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match input.read(&mut buffer[filled..]) {
+            Ok(0) if filled == 0 => return Ok(false),
+            Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(true)
+}
+
+fn damaged(reason: String) -> io::Error {
+    io::Error::new(ErrorKind::InvalidData, reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn bytes() -> impl Strategy<Value = Vec<u8>> {
+        prop::collection::vec(any::<u8>(), 0..40)
+    }
+
+    fn frames() -> impl Strategy<Value = Frame> {
+        let hello = (any::<u32>(), "\\PC*", "\\PC*", "\\PC*").prop_map(
+            |(protocol, version, commit, cpu)| {
+                Frame::Hello(Hello {
+                    protocol,
+                    version,
+                    commit,
+                    cpu,
+                })
+            },
+        );
+        let call = (any::<u64>(), "\\PC*", bytes(), prop::option::of(bytes())).prop_map(
+            |(id, name, body, checkpoint)| Frame::Call {
+                id,
+                name,
+                body,
+                checkpoint,
+            },
+        );
+        let part = (any::<u64>(), any::<bool>(), bytes()).prop_map(|(id, is_checkpoint, body)| {
+            Frame::Part {
+                id,
+                is_checkpoint,
+                body,
+            }
+        });
+        let done = (any::<u64>(), bytes()).prop_map(|(id, body)| Frame::Done { id, body });
+        let failed = (any::<u64>(), "\\PC*").prop_map(|(id, reason)| Frame::Failed { id, reason });
+        prop_oneof![hello, call, part, done, failed]
+    }
+
+    proptest! {
+        #[test]
+        fn frames_are_read_as_they_were_written(sent in prop::collection::vec(frames(), 0..5)) {
+            let mut wire = Vec::new();
+            for frame in &sent {
+                write(&mut wire, frame).unwrap();
+            }
+            let mut input = wire.as_slice();
+            let mut received = Vec::new();
+            while let Some(frame) = read(&mut input).unwrap() {
+                received.push(frame);
+            }
+            prop_assert_eq!(received, sent);
+        }
+
+        #[test]
+        fn a_frame_that_is_cut_off_is_an_error(frame in frames(), share in 0.0..1.0) {
+            let mut wire = Vec::new();
+            write(&mut wire, &frame).unwrap();
+            let length = 1 + ((wire.len() - 2) as f64 * share) as usize;
+            let error = read(&mut &wire[..length]).unwrap_err();
+            prop_assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
+        }
+
+        #[test]
+        fn other_bytes_are_an_error_or_a_frame(bytes in bytes()) {
+            let _ = decode(&bytes);
+        }
+    }
+
+    #[test]
+    fn a_call_looks_like_this_on_the_wire() {
+        let call = Frame::Call {
+            id: 7,
+            name: "job".to_owned(),
+            body: vec![1, 2],
+            checkpoint: None,
+        };
+        let mut wire = Vec::new();
+        write(&mut wire, &call).unwrap();
+        let expected = [
+            &[0, 0, 0, 41, 0x81, 0xa4][..],
+            b"call",
+            &[0x84, 0xa2],
+            b"id",
+            &[7, 0xa4],
+            b"name",
+            &[0xa3],
+            b"job",
+            &[0xa4],
+            b"body",
+            &[0xc4, 2, 1, 2, 0xaa],
+            b"checkpoint",
+            &[0xc0],
+        ];
+        assert_eq!(wire, expected.concat());
+    }
+
+    #[test]
+    fn lengths_beyond_the_limit_are_refused_before_anything_is_read() {
+        let mut wire = (MAX_FRAME_BYTES + 1).to_be_bytes().to_vec();
+        wire.push(0x81);
+        let mut input = wire.as_slice();
+        let error = read(&mut input).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidData);
+        assert_eq!(input, [0x81]);
+    }
+
+    #[test]
+    fn bytes_after_a_frame_and_unknown_fields_are_refused() {
+        let mut wire = Vec::new();
+        let failed = Frame::Failed {
+            id: 1,
+            reason: "no".to_owned(),
+        };
+        write(&mut wire, &failed).unwrap();
+        assert_eq!(decode(&wire[4..]).unwrap(), failed);
+        wire.push(0);
+        assert!(decode(&wire[4..]).unwrap_err().to_string().contains("1 bytes after"));
+        // {"done": {"id": 1, "body": b"", "more": 1}}
+        let unknown = [
+            &[0x81, 0xa4][..],
+            b"done",
+            &[0x83, 0xa2],
+            b"id",
+            &[1, 0xa4],
+            b"body",
+            &[0xc4, 0, 0xa4],
+            b"more",
+            &[1],
+        ];
+        decode(&unknown.concat()).unwrap_err();
+    }
+}

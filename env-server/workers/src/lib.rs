@@ -1,0 +1,28 @@
+//! Workers: programs that read *calls* on standard input, answer them on standard output, and end
+//! at the end of their input.
+//!
+//! A call is a pure function of its bytes and its last checkpoint: it may be sent again, to any
+//! worker, and every answer to it is the same. So a *pool* sends a call whose worker died to
+//! another one, which continues from the last checkpoint that came back. Only the caller writes
+//! results; what a lost worker still does means nothing.
+//!
+//! ```text
+//! caller                        worker
+//!   │ ◀── hello ─────────────────  │   once, before anything else
+//!   │ ─── call ─────────────────▶  │
+//!   │ ◀── part, part, … ─────────  │   progress, checkpoints
+//!   │ ◀── done or failed ────────  │
+//!   │ ─── end of input ─────────▶  │   stop: save a checkpoint, send it as a part, end
+//! ```
+//!
+//! [`frame`] is the format of the bytes, [`serve()`] the worker's side, [`LocalPool`] the caller's.
+//! docs/cluster.md describes the protocol for programs in other languages, and
+//! `examples/counter.rs` is a small worker.
+
+pub mod frame;
+mod pool;
+mod serve;
+
+pub use frame::{Frame, Hello, MAX_FRAME_BYTES, PROTOCOL};
+pub use pool::{CallError, LocalPool, Part, Pool, Program, Request, TRIES};
+pub use serve::{Ended, Parts, serve, serve_on_standard_streams};

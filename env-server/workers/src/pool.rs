@@ -1,0 +1,373 @@
+//! The caller's side: hands calls to workers, and again to others when workers are lost.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::io;
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::frame::{self, Frame, Hello};
+
+/// Workers that one call may lose before it fails.
+pub const TRIES: usize = 3;
+/// Frames that are read ahead of the caller.
+const QUEUE: usize = 16;
+/// Time between two looks at `stop`, and at a process that is about to end.
+const POLL: Duration = Duration::from_millis(50);
+/// Time for a worker without a call to end by itself, after which it is killed.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A call to be answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Name of what is to be done.
+    pub name: String,
+    /// The argument.
+    pub body: Vec<u8>,
+    /// The last checkpoint of an earlier try, to continue from.
+    pub checkpoint: Option<Vec<u8>>,
+}
+
+/// What is known of a call before it is done.
+#[derive(Debug)]
+pub enum Part<'a> {
+    /// A part that the worker has sent.
+    Sent(&'a [u8]),
+    /// A checkpoint, from which the call continues if its worker is lost.
+    Checkpoint(&'a [u8]),
+    /// The worker was lost, for this reason; the call begins again in another one.
+    Lost(&'a str),
+}
+
+/// Answers calls.
+pub trait Pool: Sync {
+    /// Returns the result of a call. Called from several threads at once; each waits for a worker
+    /// of its own.
+    ///
+    /// Once `stop` is set, the worker is told to stop. It may still send a checkpoint.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    fn call(
+        &self,
+        request: &Request,
+        on_part: &mut dyn FnMut(Part<'_>),
+        stop: &AtomicBool,
+    ) -> Result<Vec<u8>, CallError>;
+}
+
+/// The reason why a call has no result.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// It was stopped.
+    #[error("stopped before the end")]
+    Stopped,
+    /// The worker's own reason. It would be the same in every worker, so the call is not tried
+    /// again.
+    #[error("{0}")]
+    Failed(String),
+    /// Every worker that had it was lost.
+    #[error("its worker was lost {TRIES} times; the last time: {0}")]
+    Lost(String),
+    /// No worker can be started.
+    #[error("cannot start a worker: {0}")]
+    Start(#[source] io::Error),
+}
+
+/// The program of a pool's workers.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// Path of the program.
+    pub path: PathBuf,
+    /// Its arguments.
+    pub arguments: Vec<OsString>,
+    /// What it has to say about itself.
+    pub hello: Hello,
+}
+
+/// A pool of child processes. It has as many workers as calls are made at once; each is started
+/// when it is needed, and ends with the pool.
+///
+/// A worker has a directory for temporary files of its own, named by `TMPDIR`, which is removed when
+/// it ends, and a process group of its own, so that Ctrl-C reaches the caller alone.
+#[derive(Clone, Debug)]
+pub struct LocalPool(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    program: Program,
+    idle: Mutex<Vec<Worker>>,
+    processes: Mutex<HashMap<u64, Arc<Process>>>,
+    next: AtomicU64,
+}
+
+/// A worker's process and its directory.
+#[derive(Debug)]
+struct Process {
+    child: Mutex<Child>,
+    scratch: Mutex<Option<TempDir>>,
+}
+
+/// A worker that has said hello.
+#[derive(Debug)]
+struct Worker {
+    number: u64,
+    process: Arc<Process>,
+    /// Closed to tell it to stop.
+    input: Option<ChildStdin>,
+    frames: mpsc::Receiver<io::Result<Option<Frame>>>,
+    pool: std::sync::Weak<Shared>,
+}
+
+/// How a worker's turn at a call ended.
+enum Turn {
+    Done(Vec<u8>),
+    Failed(String),
+    Lost(String),
+}
+
+impl LocalPool {
+    /// Makes a pool without workers.
+    pub fn new(program: Program) -> Self {
+        Self(Arc::new(Shared {
+            program,
+            idle: Mutex::default(),
+            processes: Mutex::default(),
+            next: AtomicU64::new(0),
+        }))
+    }
+
+    /// Kills all workers and removes their directories, for a caller that is about to exit.
+    pub fn kill_all(&self) {
+        for process in lock(&self.0.processes).values() {
+            process.kill();
+            drop(lock(&process.scratch).take());
+        }
+    }
+
+    /// Process ids of the workers, for tests that kill them.
+    pub fn process_ids(&self) -> Vec<u32> {
+        let processes = lock(&self.0.processes);
+        processes.values().map(|one| lock(&one.child).id()).collect()
+    }
+}
+
+impl Pool for LocalPool {
+    fn call(
+        &self,
+        request: &Request,
+        on_part: &mut dyn FnMut(Part<'_>),
+        stop: &AtomicBool,
+    ) -> Result<Vec<u8>, CallError> {
+        let mut request = request.clone();
+        let mut reason = String::new();
+        for _ in 0..TRIES {
+            if stop.load(Ordering::Relaxed) {
+                return Err(CallError::Stopped);
+            }
+            let idle = lock(&self.0.idle).pop();
+            let mut worker = match idle {
+                Some(worker) => worker,
+                None => self.start(stop)?,
+            };
+            let id = self.0.next.fetch_add(1, Ordering::Relaxed);
+            match worker.answer(id, &mut request, on_part, stop) {
+                Turn::Done(body) => {
+                    lock(&self.0.idle).push(worker);
+                    return Ok(body);
+                }
+                Turn::Failed(reason) => {
+                    lock(&self.0.idle).push(worker);
+                    return Err(CallError::Failed(reason));
+                }
+                Turn::Lost(_) if stop.load(Ordering::Relaxed) => return Err(CallError::Stopped),
+                Turn::Lost(why) => {
+                    // It may still be at work, after it has sent a damaged frame.
+                    worker.process.kill();
+                    on_part(Part::Lost(&why));
+                    reason = why;
+                }
+            }
+        }
+        Err(CallError::Lost(reason))
+    }
+}
+
+impl LocalPool {
+    /// Starts a worker and waits for its hello.
+    fn start(&self, stop: &AtomicBool) -> Result<Worker, CallError> {
+        let shared = &*self.0;
+        let scratch = tempfile::Builder::new().prefix("worker-").tempdir();
+        let scratch = scratch.map_err(CallError::Start)?;
+        let mut command = Command::new(&shared.program.path);
+        command
+            .args(&shared.program.arguments)
+            .env("TMPDIR", scratch.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        let mut child = command.spawn().map_err(CallError::Start)?;
+        let input = child.stdin.take();
+        let mut output = child.stdout.take().expect("the output is a pipe");
+        let (sender, frames) = mpsc::sync_channel(QUEUE);
+        let number = shared.next.fetch_add(1, Ordering::Relaxed);
+        let process = Arc::new(Process {
+            child: Mutex::new(child),
+            scratch: Mutex::new(Some(scratch)),
+        });
+        lock(&shared.processes).insert(number, Arc::clone(&process));
+        // From here on, dropping the worker ends the process.
+        let worker = Worker {
+            number,
+            process,
+            input,
+            frames,
+            pool: Arc::downgrade(&self.0),
+        };
+        let read = move || {
+            loop {
+                let frame = frame::read(&mut output);
+                let is_last = !matches!(frame, Ok(Some(_)));
+                if sender.send(frame).is_err() || is_last {
+                    return;
+                }
+            }
+        };
+        std::thread::Builder::new()
+            .name("worker".into())
+            .spawn(read)
+            .map_err(CallError::Start)?;
+        worker.greet(&shared.program.hello, stop)?;
+        Ok(worker)
+    }
+}
+
+impl Worker {
+    /// Waits for the worker's hello, and checks that it is the expected one.
+    fn greet(&self, expected: &Hello, stop: &AtomicBool) -> Result<(), CallError> {
+        let reason = loop {
+            match self.frames.recv_timeout(POLL) {
+                Ok(Ok(Some(Frame::Hello(hello)))) if hello == *expected => return Ok(()),
+                Ok(Ok(Some(Frame::Hello(hello)))) => {
+                    break format!("it is another program: {hello:?} instead of {expected:?}");
+                }
+                Ok(Ok(Some(_))) => break "its first frame is not a hello".to_owned(),
+                Ok(Ok(None)) => break self.ending(),
+                Ok(Err(error)) => break error.to_string(),
+                Err(mpsc::RecvTimeoutError::Timeout) if stop.load(Ordering::Relaxed) => {
+                    return Err(CallError::Stopped);
+                }
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
+                Err(mpsc::RecvTimeoutError::Disconnected) => break self.ending(),
+            }
+        };
+        Err(CallError::Start(io::Error::other(reason)))
+    }
+
+    /// Sends a call and waits for its answer. Keeps the last checkpoint in `request`.
+    fn answer(
+        &mut self,
+        id: u64,
+        request: &mut Request,
+        on_part: &mut dyn FnMut(Part<'_>),
+        stop: &AtomicBool,
+    ) -> Turn {
+        let call = Frame::Call {
+            id,
+            name: request.name.clone(),
+            body: request.body.clone(),
+            checkpoint: request.checkpoint.clone(),
+        };
+        let input = self.input.as_mut().expect("an idle worker was not stopped");
+        match frame::write(input, &call) {
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                return Turn::Failed(error.to_string());
+            }
+            // It has ended; its output says how.
+            Ok(()) | Err(_) => {}
+        }
+        loop {
+            if stop.load(Ordering::Relaxed) {
+                self.input = None;
+            }
+            let frame = match self.frames.recv_timeout(POLL) {
+                Ok(Ok(Some(frame))) => frame,
+                Err(mpsc::RecvTimeoutError::Timeout) => continue,
+                Ok(Ok(None)) | Err(mpsc::RecvTimeoutError::Disconnected) => {
+                    return Turn::Lost(self.ending());
+                }
+                Ok(Err(error)) => return Turn::Lost(error.to_string()),
+            };
+            match frame {
+                Frame::Part {
+                    id: of,
+                    is_checkpoint: false,
+                    body,
+                } if of == id => on_part(Part::Sent(&body)),
+                Frame::Part { id: of, body, .. } if of == id => {
+                    on_part(Part::Checkpoint(&body));
+                    request.checkpoint = Some(body);
+                }
+                Frame::Done { id: of, body } if of == id => return Turn::Done(body),
+                Frame::Failed { id: of, reason } if of == id => return Turn::Failed(reason),
+                Frame::Call { .. } | Frame::Hello(_) => {
+                    return Turn::Lost("it sent a frame that only callers send".to_owned());
+                }
+                // An answer to an earlier call.
+                Frame::Part { .. } | Frame::Done { .. } | Frame::Failed { .. } => {}
+            }
+        }
+    }
+
+    /// Says how the process ended, which has closed its output.
+    fn ending(&self) -> String {
+        match self.process.wait() {
+            Some(status) => format!("the worker ended with {status}"),
+            None => "the worker closed its output".to_owned(),
+        }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.input = None;
+        if self.process.wait().is_none() {
+            self.process.kill();
+        }
+        if let Some(pool) = self.pool.upgrade() {
+            lock(&pool.processes).remove(&self.number);
+        }
+    }
+}
+
+impl Process {
+    /// Waits a while for the process to end; `None` if it does not.
+    fn wait(&self) -> Option<std::process::ExitStatus> {
+        let began = Instant::now();
+        loop {
+            if let Ok(Some(status)) = lock(&self.child).try_wait() {
+                return Some(status);
+            }
+            if began.elapsed() > PATIENCE {
+                return None;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn kill(&self) {
+        let mut child = lock(&self.child);
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,176 @@
+//! The worker's side: answers calls until the end of the input.
+
+use std::any::Any;
+use std::io::{self, ErrorKind, Read, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::Duration;
+
+use crate::frame::{self, Frame, Hello};
+use crate::pool::Request;
+
+/// Calls that are read ahead of the one that is answered.
+const QUEUE: usize = 16;
+/// Time between two looks at `stop` while there is no call.
+const POLL: Duration = Duration::from_millis(100);
+
+/// The reason why a call has no result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// The worker was told to stop; the call can continue elsewhere from its last checkpoint.
+    Stopped,
+    /// The call fails for this reason, in every worker.
+    Failed(String),
+}
+
+/// Sends the parts of one answer.
+pub struct Parts<'a> {
+    id: u64,
+    out: &'a Mutex<dyn Write + Send + 'a>,
+    stop: &'a AtomicBool,
+}
+
+impl Parts<'_> {
+    /// Sends a part. Once the caller is gone, `stop` is set and parts are dropped.
+    pub fn send(&self, body: Vec<u8>) {
+        self.write(body, false);
+    }
+
+    /// Sends a checkpoint: another worker can continue the call from this body.
+    pub fn send_checkpoint(&self, body: Vec<u8>) {
+        self.write(body, true);
+    }
+
+    fn write(&self, body: Vec<u8>, is_checkpoint: bool) {
+        let part = Frame::Part {
+            id: self.id,
+            is_checkpoint,
+            body,
+        };
+        if write(self.out, &part).is_err() {
+            self.stop.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Answers calls one after the other, until the input ends or `stop` is set. The end of the input
+/// sets `stop`, so that the call at work can save a checkpoint, send it and end.
+///
+/// `answer` may be called again after it has panicked; a panic is a failed call.
+///
+/// # Errors
+/// When the output cannot be written, or the input is damaged.
+pub fn serve(
+    input: impl Read + Send + 'static,
+    output: impl Write + Send,
+    hello: &Hello,
+    stop: &Arc<AtomicBool>,
+    answer: &dyn Fn(&Request, &Parts<'_>, &AtomicBool) -> Result<Vec<u8>, Ended>,
+) -> io::Result<()> {
+    let output = Mutex::new(output);
+    write(&output, &Frame::Hello(hello.clone()))?;
+    let (sender, calls) = mpsc::sync_channel(QUEUE);
+    let told = Arc::clone(stop);
+    // Not joined: a signal may stop the worker while its input is open.
+    std::thread::Builder::new()
+        .name("calls".into())
+        .spawn(move || read_calls(input, &sender, &told))?;
+    while !stop.load(Ordering::Relaxed) {
+        let (id, request) = match calls.recv_timeout(POLL) {
+            Ok(call) => call?,
+            Err(mpsc::RecvTimeoutError::Timeout) => continue,
+            Err(mpsc::RecvTimeoutError::Disconnected) => break,
+        };
+        let parts = Parts {
+            id,
+            out: &output,
+            stop,
+        };
+        let answered = catch_unwind(AssertUnwindSafe(|| answer(&request, &parts, stop)));
+        let frame = match answered {
+            Ok(Ok(body)) => Frame::Done { id, body },
+            Ok(Err(Ended::Stopped)) => break,
+            Ok(Err(Ended::Failed(reason))) => Frame::Failed { id, reason },
+            Err(panic) => Frame::Failed {
+                id,
+                reason: format!("the worker panicked: {}", panic_message(&*panic)),
+            },
+        };
+        write(&output, &frame)?;
+    }
+    // What was read last says whether the input ended as it should.
+    calls.try_iter().find_map(Result::err).map_or(Ok(()), Err)
+}
+
+/// As [`serve`], on standard input and output. What this process prints from now on goes to standard
+/// error, so that it cannot damage a frame.
+///
+/// # Errors
+/// As [`serve`].
+pub fn serve_on_standard_streams(
+    hello: &Hello,
+    stop: &Arc<AtomicBool>,
+    answer: &dyn Fn(&Request, &Parts<'_>, &AtomicBool) -> Result<Vec<u8>, Ended>,
+) -> io::Result<()> {
+    serve(io::stdin(), output()?, hello, stop, answer)
+}
+
+#[cfg(unix)]
+fn output() -> io::Result<impl Write + Send> {
+    let own = rustix::io::dup(rustix::stdio::stdout())?;
+    rustix::stdio::dup2_stdout(rustix::stdio::stderr())?;
+    Ok(std::fs::File::from(own))
+}
+
+#[cfg(not(unix))]
+fn output() -> io::Result<impl Write + Send> {
+    Ok(io::stdout())
+}
+
+/// Reads calls until the input ends, then sets `stop`.
+fn read_calls(
+    mut input: impl Read,
+    calls: &mpsc::SyncSender<io::Result<(u64, Request)>>,
+    stop: &AtomicBool,
+) {
+    loop {
+        let call = match frame::read(&mut input) {
+            Ok(Some(Frame::Call {
+                id,
+                name,
+                body,
+                checkpoint,
+            })) => Ok((
+                id,
+                Request {
+                    name,
+                    body,
+                    checkpoint,
+                },
+            )),
+            Ok(Some(_)) => Err(io::Error::new(
+                ErrorKind::InvalidData,
+                "a frame that is not a call",
+            )),
+            Ok(None) => break,
+            Err(error) => Err(error),
+        };
+        let is_damaged = call.is_err();
+        if calls.send(call).is_err() || is_damaged {
+            break;
+        }
+    }
+    stop.store(true, Ordering::Relaxed);
+}
+
+fn write(out: &Mutex<dyn Write + Send + '_>, frame: &Frame) -> io::Result<()> {
+    let mut out = out.lock().unwrap_or_else(PoisonError::into_inner);
+    frame::write(&mut *out, frame)
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("without a message")
+}
