@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 /// Extension of a file that is being written; it takes the place of the file's own.
-pub(crate) const UNFINISHED: &str = "tmp";
+pub const UNFINISHED: &str = "tmp";
 
 /// Replaces the content of a file by `bytes`. When that fails, it holds what it held.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {

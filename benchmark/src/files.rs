@@ -6,6 +6,9 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::path::Path;
 
+/// Extension of a file that is being written; it takes the place of the file's own.
+pub(crate) const UNFINISHED: &str = "partial";
+
 /// Reads a whole file. Fails without waiting on anything but a regular file.
 ///
 /// # Errors
@@ -53,7 +56,7 @@ pub(crate) fn create_new(path: &Path) -> io::Result<File> {
 /// # Errors
 /// When it cannot be written.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let beside = path.with_extension("partial");
+    let beside = path.with_extension(UNFINISHED);
     create_new(&beside)?.write_all(bytes)?;
     if path.symlink_metadata().is_ok_and(|there| there.is_dir()) {
         std::fs::remove_dir_all(path)?;

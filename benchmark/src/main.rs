@@ -2,7 +2,10 @@
 //! library.
 
 use std::ffi::OsString;
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use agent::algorithms::{self, ALGORITHMS};
@@ -15,11 +18,14 @@ use benchmark::cli::{Cli, RunArgs, Subcommands};
 use benchmark::contenders::any::AnyContender;
 use benchmark::contenders::external::{self, ExternalContender, Groups};
 use benchmark::contenders::ours::{OurContender, check_servers};
+use benchmark::contenders::remote::{RemoteContender, worker};
 use benchmark::plan::Plan;
+use benchmark::run::contender::Contender;
 use benchmark::run::embedded::EmbeddedServer;
 use benchmark::run::progress::{Display, tell};
 use clap::Parser as _;
 use env_server::ServerConfig;
+use workers::LocalPool;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -43,6 +49,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Some(Subcommands::Compare { first, second }) => {
             print(&commands::compare_runs(&first, &second)?)
         }
+        Some(Subcommands::Worker) => work(),
         Some(Subcommands::Resume { run_directory, run }) => {
             let token = run.token()?;
             check_servers(&run.server, token.as_ref())?;
@@ -60,6 +67,23 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     }
 }
 
+/// Answers jobs until standard input ends, or a signal comes: a job then saves a checkpoint and sends
+/// it.
+fn work() -> anyhow::Result<ExitCode> {
+    if std::io::stdin().is_terminal() {
+        anyhow::bail!(
+            "a worker reads calls from the program that starts it: use `benchmark --workers N`"
+        );
+    }
+    let stop = Arc::new(AtomicBool::new(false));
+    let asked = Arc::clone(&stop);
+    let on_first = move || asked.store(true, Ordering::Relaxed);
+    stop_on_signals(on_first, || ()).context("cannot handle signals")?;
+    let hello = worker::hello().context("cannot read this program")?;
+    workers::serve_on_standard_streams(&hello, &stop, &worker::answer)?;
+    Ok(ExitCode::SUCCESS)
+}
+
 fn print(text: &str) -> anyhow::Result<ExitCode> {
     let display = Display::hidden();
     display.print(text.trim_end());
@@ -71,7 +95,9 @@ fn print(text: &str) -> anyhow::Result<ExitCode> {
 
 fn compete(run: &OpenRun, args: &RunArgs, mut token: Option<Token>) -> anyhow::Result<ExitCode> {
     let groups = precautions(&run.config.plan);
-    let stop = stop_on_interrupt(groups.clone())?;
+    let pool = args.workers.map(|_| worker::pool()).transpose();
+    let pool = pool.context("cannot start workers")?;
+    let stop = stop_on_interrupt(groups.clone(), pool.clone())?;
     let embedded = match args.server.as_slice() {
         [] => {
             let mut config = ServerConfig {
@@ -87,8 +113,12 @@ fn compete(run: &OpenRun, args: &RunArgs, mut token: Option<Token>) -> anyhow::R
         }
         _ => None,
     };
+    let ours: Box<dyn Contender> = match pool.clone() {
+        Some(pool) => Box::new(RemoteContender { pool }),
+        None => Box::new(OurContender { token }),
+    };
     let contender = AnyContender {
-        ours: OurContender { token },
+        ours: &*ours,
         external: ExternalContender::new(
             Duration::from_secs(args.external_timeout),
             groups,
@@ -104,7 +134,11 @@ fn compete(run: &OpenRun, args: &RunArgs, mut token: Option<Token>) -> anyhow::R
         servers: &servers,
         stop: &stop,
     };
-    commands::run(run, args, &context)
+    let status = commands::run(run, args, &context);
+    if let Some(pool) = pool {
+        pool.close();
+    }
+    status
 }
 
 /// Takes precautions against external programs, before tokens and seeds are drawn: hides this
@@ -134,10 +168,15 @@ fn asks_an_oracle(plan: &Plan) -> bool {
 }
 
 /// Returns a request that Ctrl-C (or a request to terminate) sets. The second time, the program
-/// exits at once and kills the programs that it has started; recorded results stay.
-fn stop_on_interrupt(groups: Groups) -> anyhow::Result<StopRequest> {
+/// exits at once and kills the programs and workers that it has started; recorded results stay.
+fn stop_on_interrupt(groups: Groups, pool: Option<LocalPool>) -> anyhow::Result<StopRequest> {
     let on_first =
         || tell("\nstopping once checkpoints are saved; press Ctrl-C again to stop at once");
-    let on_second = move || groups.kill_all();
+    let on_second = move || {
+        groups.kill_all();
+        if let Some(pool) = pool {
+            pool.kill_all();
+        }
+    };
     stop_on_signals(on_first, on_second).context("cannot handle Ctrl-C")
 }

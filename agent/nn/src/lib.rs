@@ -79,6 +79,7 @@ pub use init::Init;
 pub use kernels::activation::Activation;
 pub use kernels::addressing::MemorySizes;
 pub use kernels::attention::Weighting;
+pub use kernels::cpu::cpu_class;
 pub use kernels::matrix_memory::{Calibration, LIMIT as MATRIX_LIMIT};
 pub use kernels::nearest::{BLOCK as NEAREST_BLOCK, Neighbour, nearest};
 pub use kernels::raster::GridSize;

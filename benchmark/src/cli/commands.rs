@@ -101,7 +101,8 @@ pub fn run(run: &OpenRun, args: &RunArgs, context: &RunContext<'_>) -> anyhow::R
     let OpenRun {
         directory, config, ..
     } = run;
-    let workers = args.jobs.map_or_else(default_workers, |jobs| jobs as usize);
+    let workers = args.workers.or(args.jobs);
+    let workers = workers.map_or_else(default_workers, |count| count as usize);
     let hidden = Display::hidden();
     let commit = git_commit();
     let runner = Runner {

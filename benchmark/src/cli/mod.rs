@@ -50,6 +50,7 @@ Examples:
                                                  an external program next to PPO
   benchmark --json --quick > rows.jsonl          a line of JSON for every finished row
   benchmark --server http://10.0.0.5:7878        on another server
+  benchmark --suite classic --workers 8          each agent in a process of its own
   benchmark resume runs/five                     continue an interrupted run
   benchmark report runs/five                     write its report again
   benchmark compare runs/before runs/after       a comparison of two runs
@@ -81,6 +82,8 @@ pub enum Subcommands {
         #[arg(long, value_enum, default_value_t = Format::Csv)]
         format: Format,
     },
+    /// Answer jobs on standard input for a benchmark that was started with --workers.
+    Worker,
     /// Compare two runs: the same agents on the same experiments, with the differences.
     Compare {
         /// Directory of the first run.
@@ -147,6 +150,11 @@ pub struct RunArgs {
     /// Number of agents that train at once [default: the number of cores].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1024))]
     jobs: Option<u64>,
+    /// Number of agents that train at once, each in a process of its own. A process that dies costs
+    /// its job the time since the last checkpoint, and no other job anything. External programs
+    /// run as without workers.
+    #[arg(long, value_name = "N", conflicts_with_all = ["jobs", "server"], value_parser = clap::value_parser!(u64).range(1..=1024))]
+    pub workers: Option<u64>,
     /// Time limit for an external program's training, and again for its evaluation.
     #[arg(long, value_name = "SECONDS", default_value_t = 3_600, value_parser = clap::value_parser!(u64).range(1..))]
     pub external_timeout: u64,

@@ -3,21 +3,20 @@
 use std::sync::atomic::AtomicBool;
 
 use crate::contenders::external::ExternalContender;
-use crate::contenders::ours::OurContender;
 use crate::plan::{AgentRow, Experiment, Job};
 use crate::records::outcome::Outcome;
 use crate::run::contender::{Contender, JobError};
 use crate::run::progress::JobProgress;
 
 /// Gives each job to the contender that its row names.
-pub struct AnyContender {
+pub struct AnyContender<'a> {
     /// Trains and judges the agents of this project.
-    pub ours: OurContender,
+    pub ours: &'a dyn Contender,
     /// Trains and judges external programs.
     pub external: ExternalContender,
 }
 
-impl Contender for AnyContender {
+impl Contender for AnyContender<'_> {
     fn refusal(&self, experiment: &Experiment, agent: &AgentRow) -> Option<String> {
         match &agent.external {
             None => self.ours.refusal(experiment, agent),

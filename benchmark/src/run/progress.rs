@@ -2,10 +2,11 @@
 //! standard output.
 
 use std::io::{ErrorKind, IsTerminal as _, Write as _};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use serde::{Deserialize, Serialize};
 
 use crate::format::{fixed, thousands};
 use crate::plan::Job;
@@ -33,10 +34,38 @@ struct Bars {
     total: ProgressBar,
 }
 
-/// Reports the progress of a job.
-#[derive(Debug, Clone)]
-pub struct JobProgress {
-    bar: ProgressBar,
+/// Reports the progress of a job: on its bar, or to whoever has asked for the job.
+#[derive(Clone)]
+pub struct JobProgress(Kind);
+
+#[derive(Clone)]
+enum Kind {
+    Bar(ProgressBar),
+    Relayed(Arc<dyn Fn(Report) + Send + Sync>),
+}
+
+/// What a job reports.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Report {
+    /// It trains.
+    Training {
+        /// Environment steps so far.
+        steps: u64,
+        /// Environment steps per second.
+        steps_per_s: f64,
+        /// Mean return of recent episodes.
+        mean_return: Option<f64>,
+    },
+    /// Another phase has begun, such as `judging scrambled`.
+    Phase {
+        /// Its name.
+        text: String,
+        /// Its length in steps, if it is known.
+        steps: Option<u64>,
+    },
+    /// The phase has advanced by so many steps.
+    Advanced(u64),
 }
 
 impl Display {
@@ -63,9 +92,7 @@ impl Display {
     /// Starts a job's bar.
     pub fn start(&self, job: &Job) -> JobProgress {
         let Some(bars) = &self.bars else {
-            return JobProgress {
-                bar: ProgressBar::hidden(),
-            };
+            return JobProgress::hidden();
         };
         let bar = ProgressBar::new(job.experiment.total_timesteps).with_style(style(JOB_TEMPLATE));
         let bar = bars.multi.insert_before(&bars.total, bar);
@@ -74,14 +101,13 @@ impl Display {
             job.agent.name, job.experiment.name, job.seed
         ));
         bar.enable_steady_tick(Duration::from_millis(200));
-        JobProgress { bar }
+        JobProgress(Kind::Bar(bar))
     }
 
     /// Ends a job's bar. Without bars, prints `text` instead.
     pub fn finish(&self, progress: &JobProgress, text: &str) {
-        progress.bar.finish_and_clear();
+        self.abandon(progress);
         if let Some(bars) = &self.bars {
-            bars.multi.remove(&progress.bar);
             bars.total.inc(1);
         }
         if self.lines {
@@ -91,9 +117,12 @@ impl Display {
 
     /// Removes the bar of a job that was stopped.
     pub fn abandon(&self, progress: &JobProgress) {
-        progress.bar.finish_and_clear();
+        let Kind::Bar(bar) = &progress.0 else {
+            return;
+        };
+        bar.finish_and_clear();
         if let Some(bars) = &self.bars {
-            bars.multi.remove(&progress.bar);
+            bars.multi.remove(bar);
         }
     }
 
@@ -145,37 +174,69 @@ impl Bars {
 impl JobProgress {
     /// Makes a progress that shows nothing.
     pub fn hidden() -> Self {
-        Self {
-            bar: ProgressBar::hidden(),
-        }
+        Self(Kind::Bar(ProgressBar::hidden()))
+    }
+
+    /// Makes a progress that calls `relay` with each report, on the thread that runs the job.
+    pub fn relayed(relay: impl Fn(Report) + Send + Sync + 'static) -> Self {
+        Self(Kind::Relayed(Arc::new(relay)))
     }
 
     /// Updates training: environment steps so far, steps per second, mean return of recent
     /// episodes.
     pub fn update(&self, steps: u64, steps_per_s: f64, mean_return: Option<f64>) {
-        self.bar.set_position(steps);
-        let rate = thousands(steps_per_s.round() as u64);
-        let mean_return = mean_return.map_or_else(|| "–".to_owned(), |value| fixed(value, 2));
-        self.bar
-            .set_message(format!("{rate} steps/s · return {mean_return}"));
+        self.report(Report::Training {
+            steps,
+            steps_per_s,
+            mean_return,
+        });
     }
 
     /// Shows a phase other than training, such as `judging scrambled`, of unknown length.
     pub fn phase(&self, text: &str) {
-        self.bar.set_message(text.to_owned());
+        let (text, steps) = (text.to_owned(), None);
+        self.report(Report::Phase { text, steps });
     }
 
     /// As [`Self::phase`], with a length in steps: the bar starts again from 0.
     pub fn phase_of(&self, text: &str, steps: u64) {
-        self.bar.set_length(steps);
-        self.bar.set_position(0);
-        self.bar.reset_eta();
-        self.phase(text);
+        let (text, steps) = (text.to_owned(), Some(steps));
+        self.report(Report::Phase { text, steps });
     }
 
     /// Advances the phase by `steps`.
     pub fn advance(&self, steps: u64) {
-        self.bar.inc(steps);
+        self.report(Report::Advanced(steps));
+    }
+
+    /// Shows a report, or relays it.
+    pub fn report(&self, report: Report) {
+        let bar = match &self.0 {
+            Kind::Bar(bar) => bar,
+            Kind::Relayed(relay) => return relay(report),
+        };
+        match report {
+            Report::Training {
+                steps,
+                steps_per_s,
+                mean_return,
+            } => {
+                bar.set_position(steps);
+                let rate = thousands(steps_per_s.round() as u64);
+                let mean_return =
+                    mean_return.map_or_else(|| "–".to_owned(), |value| fixed(value, 2));
+                bar.set_message(format!("{rate} steps/s · return {mean_return}"));
+            }
+            Report::Phase { text, steps } => {
+                if let Some(steps) = steps {
+                    bar.set_length(steps);
+                    bar.set_position(0);
+                    bar.reset_eta();
+                }
+                bar.set_message(text);
+            }
+            Report::Advanced(steps) => bar.inc(steps),
+        }
     }
 }
 

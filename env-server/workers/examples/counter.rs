@@ -14,14 +14,14 @@ fn main() -> std::io::Result<()> {
     let hello = Hello {
         protocol: PROTOCOL,
         version: "1".to_owned(),
-        commit: std::env::args().nth(1).unwrap_or_default(),
+        program: std::env::args().nth(1).unwrap_or_default(),
         cpu: "any".to_owned(),
     };
     let stop = Arc::new(AtomicBool::new(false));
     serve_on_standard_streams(&hello, &stop, &answer)
 }
 
-fn answer(request: &Request, parts: &Parts<'_>, stop: &AtomicBool) -> Result<Vec<u8>, Ended> {
+fn answer(request: &Request, parts: &Parts, stop: &AtomicBool) -> Result<Vec<u8>, Ended> {
     let number = |bytes: &[u8]| bytes.first().copied().unwrap_or(0);
     let (target, first) = (
         number(&request.body),

@@ -68,8 +68,8 @@ pub struct Hello {
     pub protocol: u32,
     /// Version of its program.
     pub version: String,
-    /// Git commit that the program was built from.
-    pub commit: String,
+    /// SHA-256 of the program, in hexadecimal digits.
+    pub program: String,
     /// Class of its CPU: equal classes compute equal bits.
     pub cpu: String,
 }
@@ -168,11 +168,11 @@ mod tests {
 
     fn frames() -> impl Strategy<Value = Frame> {
         let hello = (any::<u32>(), "\\PC*", "\\PC*", "\\PC*").prop_map(
-            |(protocol, version, commit, cpu)| {
+            |(protocol, version, program, cpu)| {
                 Frame::Hello(Hello {
                     protocol,
                     version,
-                    commit,
+                    program,
                     cpu,
                 })
             },
@@ -275,7 +275,12 @@ mod tests {
         write(&mut wire, &failed).unwrap();
         assert_eq!(decode(&wire[4..]).unwrap(), failed);
         wire.push(0);
-        assert!(decode(&wire[4..]).unwrap_err().to_string().contains("1 bytes after"));
+        assert!(
+            decode(&wire[4..])
+                .unwrap_err()
+                .to_string()
+                .contains("1 bytes after")
+        );
         // {"done": {"id": 1, "body": b"", "more": 1}}
         let unknown = [
             &[0x81, 0xa4][..],

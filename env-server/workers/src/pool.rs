@@ -142,6 +142,14 @@ impl LocalPool {
         }))
     }
 
+    /// Ends the workers that have no call.
+    pub fn close(&self) {
+        let mut idle = std::mem::take(&mut *lock(&self.0.idle));
+        for worker in &mut idle {
+            worker.input = None;
+        }
+    }
+
     /// Kills all workers and removes their directories, for a caller that is about to exit.
     pub fn kill_all(&self) {
         for process in lock(&self.0.processes).values() {
@@ -153,7 +161,10 @@ impl LocalPool {
     /// Process ids of the workers, for tests that kill them.
     pub fn process_ids(&self) -> Vec<u32> {
         let processes = lock(&self.0.processes);
-        processes.values().map(|one| lock(&one.child).id()).collect()
+        processes
+            .values()
+            .map(|one| lock(&one.child).id())
+            .collect()
     }
 }
 

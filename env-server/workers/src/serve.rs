@@ -25,13 +25,14 @@ pub enum Ended {
 }
 
 /// Sends the parts of one answer.
-pub struct Parts<'a> {
+#[derive(Clone)]
+pub struct Parts {
     id: u64,
-    out: &'a Mutex<dyn Write + Send + 'a>,
-    stop: &'a AtomicBool,
+    out: Arc<Mutex<dyn Write + Send>>,
+    stop: Arc<AtomicBool>,
 }
 
-impl Parts<'_> {
+impl Parts {
     /// Sends a part. Once the caller is gone, `stop` is set and parts are dropped.
     pub fn send(&self, body: Vec<u8>) {
         self.write(body, false);
@@ -48,7 +49,7 @@ impl Parts<'_> {
             is_checkpoint,
             body,
         };
-        if write(self.out, &part).is_err() {
+        if write(&self.out, &part).is_err() {
             self.stop.store(true, Ordering::Relaxed);
         }
     }
@@ -63,12 +64,12 @@ impl Parts<'_> {
 /// When the output cannot be written, or the input is damaged.
 pub fn serve(
     input: impl Read + Send + 'static,
-    output: impl Write + Send,
+    output: impl Write + Send + 'static,
     hello: &Hello,
     stop: &Arc<AtomicBool>,
-    answer: &dyn Fn(&Request, &Parts<'_>, &AtomicBool) -> Result<Vec<u8>, Ended>,
+    answer: &dyn Fn(&Request, &Parts, &AtomicBool) -> Result<Vec<u8>, Ended>,
 ) -> io::Result<()> {
-    let output = Mutex::new(output);
+    let output: Arc<Mutex<dyn Write + Send>> = Arc::new(Mutex::new(output));
     write(&output, &Frame::Hello(hello.clone()))?;
     let (sender, calls) = mpsc::sync_channel(QUEUE);
     let told = Arc::clone(stop);
@@ -84,8 +85,8 @@ pub fn serve(
         };
         let parts = Parts {
             id,
-            out: &output,
-            stop,
+            out: Arc::clone(&output),
+            stop: Arc::clone(stop),
         };
         let answered = catch_unwind(AssertUnwindSafe(|| answer(&request, &parts, stop)));
         let frame = match answered {
@@ -111,7 +112,7 @@ pub fn serve(
 pub fn serve_on_standard_streams(
     hello: &Hello,
     stop: &Arc<AtomicBool>,
-    answer: &dyn Fn(&Request, &Parts<'_>, &AtomicBool) -> Result<Vec<u8>, Ended>,
+    answer: &dyn Fn(&Request, &Parts, &AtomicBool) -> Result<Vec<u8>, Ended>,
 ) -> io::Result<()> {
     serve(io::stdin(), output()?, hello, stop, answer)
 }
@@ -164,7 +165,7 @@ fn read_calls(
     stop.store(true, Ordering::Relaxed);
 }
 
-fn write(out: &Mutex<dyn Write + Send + '_>, frame: &Frame) -> io::Result<()> {
+fn write(out: &Mutex<dyn Write + Send>, frame: &Frame) -> io::Result<()> {
     let mut out = out.lock().unwrap_or_else(PoisonError::into_inner);
     frame::write(&mut *out, frame)
 }

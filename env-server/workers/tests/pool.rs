@@ -6,19 +6,19 @@ use std::time::{Duration, Instant};
 
 use workers::{CallError, Hello, LocalPool, PROTOCOL, Part, Pool as _, Program, Request, TRIES};
 
-fn program(commit: &str) -> Program {
-    let mut path: PathBuf = std::env::current_exe().unwrap();
+fn program(name: &str) -> Program {
+    let mut path = std::env::current_exe().unwrap();
     path.pop();
     path.pop();
     path.push("examples/counter");
     assert!(path.exists(), "cargo builds examples with all tests");
     Program {
         path,
-        arguments: vec![commit.into()],
+        arguments: vec![name.into()],
         hello: Hello {
             protocol: PROTOCOL,
             version: "1".to_owned(),
-            commit: "abc".to_owned(),
+            program: "abc".to_owned(),
             cpu: "any".to_owned(),
         },
     }
@@ -77,7 +77,10 @@ fn a_call_continues_elsewhere_when_its_worker_is_killed() {
     let result = pool.call(&request("count", 40), &mut kill_at, &GO_ON);
     let result = result.unwrap();
     // It may have sent more before the signal reached it.
-    assert!(result[0] == 40 && (5..40).contains(&result[1]), "{result:?}");
+    assert!(
+        result[0] == 40 && (5..40).contains(&result[1]),
+        "{result:?}"
+    );
     assert_eq!(counts, (1..=40).collect::<Vec<u8>>(), "no count twice");
     assert_eq!(lost.len(), 1);
     assert!(lost[0].contains("signal: 9"), "{lost:?}");
@@ -90,7 +93,10 @@ fn a_call_that_loses_every_worker_fails_with_the_last_reason() {
     let pool = pool();
     let error = pool.call(&request("exit", 0), &mut on_part, &GO_ON);
     let message = error.unwrap_err().to_string();
-    assert!(message.ends_with("the worker ended with exit status: 3"), "{message}");
+    assert!(
+        message.ends_with("the worker ended with exit status: 3"),
+        "{message}"
+    );
     assert_eq!(lost, TRIES);
     assert_eq!(pool.process_ids(), []);
 }
@@ -103,8 +109,13 @@ fn a_reason_of_the_worker_itself_is_not_tried_again() {
         ("panic", "the worker panicked: as it was told"),
         ("other", "there is no call \"other\""),
     ] {
-        let error = pool.call(&request(name, 0), &mut |_| (), &GO_ON).unwrap_err();
-        assert!(matches!(&error, CallError::Failed(why) if why == reason), "{error}");
+        let error = pool
+            .call(&request(name, 0), &mut |_| (), &GO_ON)
+            .unwrap_err();
+        assert!(
+            matches!(&error, CallError::Failed(why) if why == reason),
+            "{error}"
+        );
     }
     assert_eq!(pool.process_ids().len(), 1, "the worker lives on");
 }
@@ -142,14 +153,22 @@ fn a_damaged_frame_costs_the_worker() {
     let error = pool.call(&request("damage", 3), &mut on_part, &GO_ON);
     assert!(matches!(error, Err(CallError::Lost(_))), "{error:?}");
     assert!(reasons[0].contains("the limit is"), "{reasons:?}");
-    assert_eq!(pool.call(&request("count", 1), &mut |_| (), &GO_ON).unwrap(), [1, 0]);
+    assert_eq!(
+        pool.call(&request("count", 1), &mut |_| (), &GO_ON)
+            .unwrap(),
+        [1, 0]
+    );
 }
 
 #[test]
 fn prints_do_not_damage_frames_and_temporary_files_end_with_the_worker() {
     let pool = pool();
     let mut folder = None;
-    let result = pool.call(&request("litter", 1), &mut |_| folder = scratch(&pool), &GO_ON);
+    let result = pool.call(
+        &request("litter", 1),
+        &mut |_| folder = scratch(&pool),
+        &GO_ON,
+    );
     assert_eq!(result.unwrap(), [1, 0]);
     let folder = folder.expect("TMPDIR is in the worker's environment");
     assert!(folder.join("litter").exists());
@@ -160,7 +179,9 @@ fn prints_do_not_damage_frames_and_temporary_files_end_with_the_worker() {
 #[test]
 fn another_program_is_refused() {
     let pool = LocalPool::new(program("def"));
-    let error = pool.call(&request("count", 1), &mut |_| (), &GO_ON).unwrap_err();
+    let error = pool
+        .call(&request("count", 1), &mut |_| (), &GO_ON)
+        .unwrap_err();
     let message = error.to_string();
     assert!(message.contains("it is another program"), "{message}");
     assert_eq!(pool.process_ids(), []);
@@ -176,7 +197,11 @@ fn all_workers_can_be_killed_at_once() {
             pool.kill_all();
         }
     };
-    assert_eq!(pool.call(&request("count", 4), &mut on_part, &GO_ON).unwrap()[0], 4);
+    assert_eq!(
+        pool.call(&request("count", 4), &mut on_part, &GO_ON)
+            .unwrap()[0],
+        4
+    );
     assert!(!folders.is_empty() && folders.iter().all(|folder| !folder.exists()));
 }
 
@@ -190,7 +215,9 @@ fn scratch(pool: &LocalPool) -> Option<PathBuf> {
 
 fn kill(ids: &[u32]) {
     for id in ids {
-        let status = std::process::Command::new("kill").args(["-9", &id.to_string()]).status();
+        let status = std::process::Command::new("kill")
+            .args(["-9", &id.to_string()])
+            .status();
         assert!(status.unwrap().success());
     }
 }

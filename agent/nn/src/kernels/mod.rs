@@ -14,6 +14,7 @@ pub(crate) mod addressing;
 pub(crate) mod attention;
 pub(crate) mod attention_parts;
 pub(crate) mod blocks;
+pub(crate) mod cpu;
 pub(crate) mod dnc;
 pub(crate) mod dots;
 pub(crate) mod elementwise;

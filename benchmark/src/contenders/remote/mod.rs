@@ -1,0 +1,83 @@
+//! This project's agents in other processes: a pool's workers run the jobs, this one keeps their
+//! folders and writes all results.
+
+mod bodies;
+pub mod worker;
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use workers::{CallError, Part, Pool, Request};
+
+use crate::contenders::ours::OurContender;
+use crate::plan::{AgentRow, Experiment, Job};
+use crate::records::outcome::Outcome;
+use crate::run::contender::{Contender, JobError};
+use crate::run::progress::{JobProgress, Report, tell};
+use bodies::{Folder, JobCall, JobDone};
+
+/// Trains and judges the agents of this project in the workers of a pool.
+pub struct RemoteContender<P> {
+    /// The pool; each of its workers is [`worker::answer`].
+    pub pool: P,
+}
+
+impl<P: Pool> Contender for RemoteContender<P> {
+    fn refusal(&self, experiment: &Experiment, agent: &AgentRow) -> Option<String> {
+        OurContender::default().refusal(experiment, agent)
+    }
+
+    fn run(
+        &self,
+        job: &Job,
+        progress: &JobProgress,
+        stop: &AtomicBool,
+    ) -> Result<Outcome, JobError> {
+        let earlier = Folder::read(&job.directory).map_err(failed(&job.directory))?;
+        let request = Request {
+            name: JobCall::NAME.to_owned(),
+            body: JobCall::of(job).encode(),
+            checkpoint: (!earlier.is_empty()).then(|| earlier.encode()),
+        };
+        let mut kept = Ok(());
+        let mut on_part = |part: Part<'_>| match part {
+            // Progress that is not understood is not worth a job.
+            Part::Sent(body) => {
+                if let Ok(report) = rmp_serde::from_slice::<Report>(body) {
+                    progress.report(report);
+                }
+            }
+            Part::Checkpoint(body) => {
+                let written = keep(body, &job.directory);
+                if kept.is_ok() {
+                    kept = written;
+                }
+            }
+            Part::Lost(reason) => tell(&format!(
+                "{} {} seed {}: lost its worker ({reason}); it resumes in another",
+                job.agent.name, job.experiment.name, job.seed
+            )),
+        };
+        let answer = self.pool.call(&request, &mut on_part, stop);
+        kept?;
+        let done = match answer {
+            Ok(body) => JobDone::decode(&body).map_err(JobError::Failed)?,
+            Err(CallError::Stopped) => return Err(JobError::Stopped),
+            Err(error) => return Err(JobError::Failed(error.to_string())),
+        };
+        done.folder
+            .write(&job.directory)
+            .map_err(failed(&job.directory))?;
+        done.outcome().map_err(JobError::Failed)
+    }
+}
+
+/// Writes a checkpoint into the job's folder.
+fn keep(checkpoint: &[u8], directory: &Path) -> Result<(), JobError> {
+    let folder = Folder::decode(checkpoint).map_err(JobError::Failed)?;
+    folder.write(directory).map_err(failed(directory))
+}
+
+fn failed(directory: &Path) -> impl Fn(std::io::Error) -> JobError {
+    move |error| JobError::Failed(format!("the folder {}: {error}", directory.display()))
+}

@@ -1,0 +1,184 @@
+//! `benchmark worker`: answers jobs, each on an environment server of its own.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use agent::algorithms;
+use agent::policy::decider::Decider;
+use agent::run::train::LATEST;
+use env_server::ServerConfig;
+use sha2::{Digest as _, Sha256};
+use workers::{Ended, Hello, LocalPool, PROTOCOL, Parts, Program, Request};
+
+use super::bodies::{Folder, JobCall, JobDone};
+use crate::contenders::ours::OurContender;
+use crate::plan::Job;
+use crate::run::contender::{Contender as _, JobError};
+use crate::run::embedded::EmbeddedServer;
+use crate::run::progress::{JobProgress, Report};
+
+/// Least time between two reports of progress.
+const INTERVAL: Duration = Duration::from_millis(200);
+
+/// Returns what this program says about itself as a worker.
+///
+/// # Errors
+/// When the program's file cannot be read.
+pub fn hello() -> io::Result<Hello> {
+    let digest = Sha256::digest(std::fs::read(program())?);
+    Ok(Hello {
+        protocol: PROTOCOL,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        program: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+        cpu: agent::nn::cpu_class(),
+    })
+}
+
+/// Returns a pool of processes of this program.
+///
+/// # Errors
+/// When the program's file cannot be read.
+pub fn pool() -> io::Result<LocalPool> {
+    Ok(LocalPool::new(Program {
+        path: program(),
+        arguments: vec!["worker".into()],
+        hello: hello()?,
+    }))
+}
+
+/// Returns the file of this program: on Linux the one that runs, even if another has its name now.
+fn program() -> PathBuf {
+    if cfg!(target_os = "linux") {
+        return PathBuf::from("/proc/self/exe");
+    }
+    std::env::current_exe().unwrap_or_default()
+}
+
+/// Runs the job of a call in a temporary folder. Sends its progress, and the folder with each new
+/// checkpoint.
+///
+/// # Errors
+/// [`Ended::Stopped`] once `stop` is set and the last checkpoint is sent; otherwise the reason why
+/// the job has no outcome.
+pub fn answer(request: &Request, parts: &Parts, stop: &AtomicBool) -> Result<Vec<u8>, Ended> {
+    if request.name != JobCall::NAME {
+        let name = &request.name;
+        return Err(Ended::Failed(format!("there is no call {name:?}")));
+    }
+    let call = JobCall::decode(&request.body).map_err(Ended::Failed)?;
+    let scratch = tempfile::tempdir().map_err(failed("cannot make a temporary folder"))?;
+    let folder = scratch.path();
+    if let Some(checkpoint) = &request.checkpoint {
+        let earlier = Folder::decode(checkpoint).map_err(Ended::Failed)?;
+        let written = earlier.write(folder);
+        written.map_err(failed("cannot write the checkpoint"))?;
+    }
+    let server = serve(&call).map_err(failed("cannot start an environment server"))?;
+    let job = Job {
+        experiment: call.experiment,
+        agent: call.agent,
+        seed: call.seed,
+        server: server.url().to_owned(),
+        directory: folder.to_owned(),
+    };
+    let relay = Mutex::new(Relay::new(folder, parts));
+    let progress = JobProgress::relayed(move |report| {
+        let mut relay = relay.lock().unwrap_or_else(PoisonError::into_inner);
+        relay.report(report);
+    });
+    let outcome = OurContender::default().run(&job, &progress, stop);
+    let last = Folder::read(folder).map_err(failed("cannot read the checkpoint"))?;
+    match outcome {
+        Ok(outcome) => Ok(JobDone::new(&outcome, last).encode()),
+        Err(JobError::Stopped) => {
+            parts.send_checkpoint(last.encode());
+            Err(Ended::Stopped)
+        }
+        Err(JobError::Failed(reason)) => Err(Ended::Failed(reason)),
+    }
+}
+
+/// Starts a server for a job. It has one thread: the other cores have workers of their own.
+fn serve(call: &JobCall) -> io::Result<EmbeddedServer> {
+    let algorithm = algorithms::find(&call.agent.algorithm);
+    let config = ServerConfig {
+        allow_oracle: algorithm.is_ok_and(|row| row.decider == Decider::Oracle),
+        ..ServerConfig::default()
+    };
+    EmbeddedServer::start_with(config, 1)
+}
+
+fn failed(doing: &str) -> impl Fn(io::Error) -> Ended {
+    move |error| Ended::Failed(format!("{doing}: {error}"))
+}
+
+/// Sends a job's progress now and then, and its folder after each checkpoint.
+struct Relay {
+    folder: PathBuf,
+    parts: Parts,
+    /// When a report was sent last.
+    sent: Option<Instant>,
+    /// Steps that have not been sent yet.
+    advanced: u64,
+    /// Length and time of the checkpoint that was sent last.
+    checkpoint: Option<(u64, SystemTime)>,
+}
+
+impl Relay {
+    fn new(folder: &Path, parts: &Parts) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            parts: parts.clone(),
+            sent: None,
+            advanced: 0,
+            checkpoint: latest(folder),
+        }
+    }
+
+    /// Called by the thread that writes checkpoints, so that none is being written.
+    fn report(&mut self, report: Report) {
+        if !matches!(report, Report::Advanced(_)) {
+            self.send_new_checkpoint();
+        }
+        let is_new = self.sent.is_none_or(|sent| sent.elapsed() >= INTERVAL);
+        let report = match report {
+            Report::Advanced(steps) => {
+                self.advanced += steps;
+                Report::Advanced(self.advanced)
+            }
+            report => report,
+        };
+        match report {
+            Report::Phase { .. } => self.advanced = 0,
+            Report::Training { .. } | Report::Advanced(_) if !is_new => return,
+            Report::Advanced(_) => self.advanced = 0,
+            Report::Training { .. } => {}
+        }
+        self.sent = Some(Instant::now());
+        let body = rmp_serde::to_vec_named(&report);
+        self.parts
+            .send(body.expect("numbers and text always have an encoding"));
+    }
+
+    /// Sends the folder if its checkpoint is another than before. A folder that cannot be read now
+    /// is sent with the next one.
+    fn send_new_checkpoint(&mut self) {
+        let now = latest(&self.folder);
+        if now.is_none() || now == self.checkpoint {
+            return;
+        }
+        if let Ok(folder) = Folder::read(&self.folder) {
+            self.parts.send_checkpoint(folder.encode());
+            self.checkpoint = now;
+        }
+    }
+}
+
+/// Returns length and time of a folder's latest checkpoint.
+fn latest(folder: &Path) -> Option<(u64, SystemTime)> {
+    let found = std::fs::metadata(folder.join(LATEST)).ok()?;
+    Some((found.len(), found.modified().ok()?))
+}

@@ -1,0 +1,215 @@
+//! Jobs in processes of their own (`--workers`): equal results, also when workers or the caller are
+//! lost.
+#![cfg(target_os = "linux")]
+
+mod workplace;
+
+use std::io::Write as _;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use workers::frame::{self, Frame};
+use workplace::{Finished, Workplace, interrupt};
+
+/// A plan with two agents, one of which learns for seconds and has checkpoints on the way.
+const PLAN: &str = r#"
+    [[agents]]
+    name = "recurrent-ppo"
+    algorithm = "recurrent-ppo"
+    [[agents]]
+    name = "oracle"
+    algorithm = "oracle"
+    [[experiments]]
+    name = "delay-8-hard"
+    env = "MemoryTask-v0"
+    total_timesteps = 260_000
+    early_stop = false
+    env_args = { delay = 8, difficulty = 1 }
+    evaluation = { episodes = 40 }
+"#;
+
+const RUN: [&str; 4] = ["--experiments", "plan.toml", "--workers", "2"];
+
+/// Records without what may differ between two equal runs: the times.
+fn results(place: &Workplace, run: &str) -> Vec<Value> {
+    let mut records = place.records(run);
+    records.sort_by_key(|record| record["agent"]["name"].to_string());
+    for record in &mut records {
+        record.as_object_mut().unwrap().remove("finished_at");
+        for clock in ["steps_per_s", "train_duration_s"] {
+            let result = record["result"].as_object_mut().unwrap();
+            assert!(result.remove(clock).is_some());
+        }
+    }
+    records
+}
+
+/// The bytes of the learning agent's last checkpoint, and its measurements without the clock's.
+fn checkpoint(place: &Workplace, run: &str) -> (Vec<u8>, usize) {
+    let jobs = std::fs::read_dir(place.path(&format!("runs/{run}/checkpoints"))).unwrap();
+    let mut jobs = jobs.map(|job| job.unwrap().path());
+    let job = jobs.find(|job| job.to_string_lossy().contains("recurrent-ppo"));
+    let job = job.unwrap();
+    let metrics = std::fs::read_to_string(job.join("metrics.jsonl")).unwrap();
+    let checkpoint = std::fs::read(job.join("checkpoint.safetensors")).unwrap();
+    (checkpoint, metrics.lines().count())
+}
+
+/// Waits until the caller has a checkpoint of the learning agent.
+fn wait_for_checkpoint(place: &Workplace, run: &str) {
+    let began = Instant::now();
+    let has_one = || -> Option<bool> {
+        let jobs = std::fs::read_dir(place.path(&format!("runs/{run}/checkpoints"))).ok()?;
+        let mut jobs = jobs.map(|job| job.unwrap().path());
+        let job = jobs.find(|job| job.to_string_lossy().contains("recurrent-ppo"))?;
+        Some(job.join("checkpoint.safetensors").exists())
+    };
+    while has_one() != Some(true) {
+        assert!(began.elapsed() < Duration::from_secs(60), "no checkpoint");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Process ids of a process's children.
+fn children(pid: u32) -> Vec<u32> {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter();
+    let files = tasks
+        .flatten()
+        .map(|task| task.unwrap().path().join("children"));
+    let lists = files.map(|file| std::fs::read_to_string(file).unwrap_or_default());
+    let text: String = lists.collect();
+    text.split_whitespace()
+        .map(|id| id.parse().unwrap())
+        .collect()
+}
+
+fn kill(pid: u32) {
+    let mut kill = std::process::Command::new("kill");
+    let killed = kill.args(["-KILL", &pid.to_string()]).status();
+    assert!(killed.unwrap().success());
+}
+
+#[test]
+fn workers_have_the_results_of_one_process() {
+    let place = Workplace::new(PLAN);
+    let alone = [
+        "--experiments",
+        "plan.toml",
+        "--jobs",
+        "1",
+        "--name",
+        "alone",
+    ];
+    let alone = place.run(&alone);
+    assert_eq!(alone.code, Some(0), "{}", alone.stderr);
+    let together = place.run(&[&RUN[..], &["--name", "together"]].concat());
+    assert_eq!(together.code, Some(0), "{}", together.stderr);
+    assert_eq!(results(&place, "together"), results(&place, "alone"));
+    assert_eq!(checkpoint(&place, "together"), checkpoint(&place, "alone"));
+    let plan = place.read("runs/together/config.toml");
+    assert!(plan.contains("--workers 2"), "{plan}");
+}
+
+#[test]
+fn a_killed_worker_costs_no_more_than_the_time_since_its_checkpoint() {
+    let place = Workplace::new(PLAN);
+    let whole = place.run(&[&RUN[..], &["--name", "whole"]].concat());
+    assert_eq!(whole.code, Some(0), "{}", whole.stderr);
+    let run = place.spawn(&[&RUN[..], &["--name", "hurt"]].concat());
+    wait_for_checkpoint(&place, "hurt");
+    // The worker of the oracle has nothing to do any more.
+    let workers = children(run.id());
+    assert!((1..=2).contains(&workers.len()), "{workers:?}");
+    workers.into_iter().for_each(kill);
+    let hurt = Finished::of(run.wait_with_output().unwrap());
+    assert_eq!(hurt.code, Some(0), "{}", hurt.stderr);
+    let lost =
+        "recurrent-ppo delay-8-hard seed 0: lost its worker (the worker ended with signal: 9";
+    assert!(hurt.stderr.contains(lost), "{}", hurt.stderr);
+    assert_eq!(results(&place, "hurt"), results(&place, "whole"));
+    assert_eq!(checkpoint(&place, "hurt"), checkpoint(&place, "whole"));
+}
+
+#[test]
+fn an_interrupted_run_keeps_its_checkpoints_and_resumes_with_or_without_workers() {
+    let place = Workplace::new(PLAN);
+    let whole = place.run(&[&RUN[..], &["--name", "whole"]].concat());
+    assert_eq!(whole.code, Some(0), "{}", whole.stderr);
+    for (name, resume) in [("one", &[][..]), ("two", &["--workers", "1"])] {
+        let run = place.spawn(&[&RUN[..], &["--name", name]].concat());
+        wait_for_checkpoint(&place, name);
+        let workers = children(run.id());
+        interrupt(&run);
+        let stopped = Finished::of(run.wait_with_output().unwrap());
+        assert_eq!(stopped.code, Some(130), "{}", stopped.stderr);
+        assert!(stopped.stderr.contains("resume with"), "{}", stopped.stderr);
+        for worker in workers {
+            assert!(!std::path::Path::new(&format!("/proc/{worker}")).exists());
+        }
+        let directory = format!("runs/{name}");
+        let resumed = place.run(&[&["resume", &directory], resume].concat());
+        assert_eq!(resumed.code, Some(0), "{}", resumed.stderr);
+        assert_eq!(results(&place, name), results(&place, "whole"));
+        assert_eq!(checkpoint(&place, name), checkpoint(&place, "whole"));
+    }
+}
+
+#[test]
+fn workers_end_when_their_caller_is_killed() {
+    let place = Workplace::new(PLAN);
+    let mut run = place.spawn(&[&RUN[..], &["--name", "orphans"]].concat());
+    wait_for_checkpoint(&place, "orphans");
+    let workers = children(run.id());
+    run.kill().unwrap();
+    run.wait().unwrap();
+    let began = Instant::now();
+    let lives = |pid: &u32| {
+        let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        !state.is_empty() && !state.contains(") Z")
+    };
+    while workers.iter().any(lives) {
+        assert!(began.elapsed() < Duration::from_secs(20), "{workers:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_worker_says_hello_refuses_what_is_no_frame_and_ends_with_its_input() {
+    let place = Workplace::new(PLAN);
+    let talk = |input: &[u8]| {
+        let mut worker = place.command(&["worker"]);
+        let mut worker = worker.stdin(Stdio::piped()).spawn().unwrap();
+        // It may have ended before it has read everything.
+        let _ = worker.stdin.take().unwrap().write_all(input);
+        let output = worker.wait_with_output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        let mut frames = output.stdout.as_slice();
+        let first = frame::read(&mut frames).unwrap();
+        assert!(matches!(first, Some(Frame::Hello(_))), "{first:?}");
+        (
+            output.status.code(),
+            stderr,
+            frame::read(&mut frames).unwrap(),
+        )
+    };
+    assert_eq!(talk(b""), (Some(0), String::new(), None));
+    let (code, stderr, _) = talk(b"GET / HTTP/1.1\r\n\r\n");
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("error: a frame of"), "{stderr}");
+}
+
+#[test]
+fn workers_exclude_threads_and_servers() {
+    let place = Workplace::new(PLAN);
+    for other in [&["--jobs", "2"][..], &["--server", "http://127.0.0.1:1"]] {
+        let refused = place.run(&[&RUN[..], other].concat());
+        assert_eq!(refused.code, Some(2), "{}", refused.stderr);
+        assert!(
+            refused.stderr.contains("cannot be used with"),
+            "{}",
+            refused.stderr
+        );
+    }
+    assert!(!place.path("runs").exists());
+}
