@@ -29,8 +29,8 @@ fn answer(request: &Request, parts: &Parts, stop: &AtomicBool) -> Result<Vec<u8>
     );
     match request.name.as_str() {
         "count" => {}
-        "fail" => return Err(Ended::Failed("as it was told".to_owned())),
-        "panic" => panic!("as it was told"),
+        "fail" => return Err(Ended::Failed("a failure on request".to_owned())),
+        "panic" => panic!("a panic on request"),
         "exit" => std::process::exit(3),
         // Behind the frames' back: an oversized length.
         "damage" => {

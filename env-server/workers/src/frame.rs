@@ -24,7 +24,7 @@ pub enum Frame {
     Call {
         /// Number that all frames of the answer repeat.
         id: u64,
-        /// Name of what is to be done.
+        /// Name of the function.
         name: String,
         /// The argument.
         #[serde(with = "serde_bytes")]
@@ -60,7 +60,7 @@ pub enum Frame {
     },
 }
 
-/// What a worker says about itself. Workers of one caller run the same program.
+/// Identity of a worker. Workers of one caller run the same program.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Hello {
@@ -99,7 +99,7 @@ pub fn write(out: &mut dyn Write, frame: &Frame) -> io::Result<()> {
 
 /// Reads a frame; `None` at the end of the input.
 ///
-/// Memory is reserved for bytes that have arrived, not for those that a length promises.
+/// A length reserves no memory; bytes that arrive do.
 ///
 /// # Errors
 /// When the input cannot be read; `UnexpectedEof` when it ends inside a frame; `InvalidData` for a

@@ -17,6 +17,8 @@ use crate::frame::{self, Frame, Hello};
 pub const TRIES: usize = 3;
 /// Frames that are read ahead of the caller.
 const QUEUE: usize = 16;
+/// Variable with a worker's directory, which it removes if its caller is gone.
+pub(crate) const SCRATCH: &str = "WORKER_SCRATCH";
 /// Time between two looks at `stop`, and at a process that is about to end.
 const POLL: Duration = Duration::from_millis(50);
 /// Time for a worker without a call to end by itself, after which it is killed.
@@ -25,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// A call to be answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// Name of what is to be done.
+    /// Name of the function.
     pub name: String,
     /// The argument.
     pub body: Vec<u8>,
@@ -33,7 +35,7 @@ pub struct Request {
     pub checkpoint: Option<Vec<u8>>,
 }
 
-/// What is known of a call before it is done.
+/// News of a call that is not done.
 #[derive(Debug)]
 pub enum Part<'a> {
     /// A part that the worker has sent.
@@ -49,7 +51,7 @@ pub trait Pool: Sync {
     /// Returns the result of a call. Called from several threads at once; each waits for a worker
     /// of its own.
     ///
-    /// Once `stop` is set, the worker is told to stop. It may still send a checkpoint.
+    /// Setting `stop` closes the worker's input. It may still send a checkpoint.
     ///
     /// # Errors
     /// See [`CallError`].
@@ -86,7 +88,7 @@ pub struct Program {
     pub path: PathBuf,
     /// Its arguments.
     pub arguments: Vec<OsString>,
-    /// What it has to say about itself.
+    /// Its hello; a worker with another one is refused.
     pub hello: Hello,
 }
 
@@ -219,6 +221,7 @@ impl LocalPool {
         command
             .args(&shared.program.arguments)
             .env("TMPDIR", scratch.path())
+            .env(SCRATCH, scratch.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
         #[cfg(unix)]

@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
 use crate::frame::{self, Frame, Hello};
-use crate::pool::Request;
+use crate::pool::{Request, SCRATCH};
 
-/// Calls that are read ahead of the one that is answered.
+/// Calls to read ahead.
 const QUEUE: usize = 16;
 /// Time between two looks at `stop` while there is no call.
 const POLL: Duration = Duration::from_millis(100);
@@ -18,7 +18,7 @@ const POLL: Duration = Duration::from_millis(100);
 /// The reason why a call has no result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// The worker was told to stop; the call can continue elsewhere from its last checkpoint.
+    /// The worker stops; another can continue the call from its last checkpoint.
     Stopped,
     /// The call fails for this reason, in every worker.
     Failed(String),
@@ -100,12 +100,12 @@ pub fn serve(
         };
         write(&output, &frame)?;
     }
-    // What was read last says whether the input ended as it should.
+    // A damaged input is an error, its end is not.
     calls.try_iter().find_map(Result::err).map_or(Ok(()), Err)
 }
 
-/// As [`serve`], on standard input and output. What this process prints from now on goes to standard
-/// error, so that it cannot damage a frame.
+/// As [`serve`], on standard input and output. Prints of this process go to standard error from now
+/// on, so that they cannot damage a frame.
 ///
 /// # Errors
 /// As [`serve`].
@@ -114,7 +114,12 @@ pub fn serve_on_standard_streams(
     stop: &Arc<AtomicBool>,
     answer: &dyn Fn(&Request, &Parts, &AtomicBool) -> Result<Vec<u8>, Ended>,
 ) -> io::Result<()> {
-    serve(io::stdin(), output()?, hello, stop, answer)
+    let served = serve(io::stdin(), output()?, hello, stop, answer);
+    if let Some(scratch) = std::env::var_os(SCRATCH) {
+        // Also removed by the caller, unless it is gone.
+        let _ = std::fs::remove_dir_all(scratch);
+    }
+    served
 }
 
 #[cfg(unix)]

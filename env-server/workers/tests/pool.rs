@@ -1,4 +1,4 @@
-//! A pool of real processes, of which some are lost.
+//! A pool of real processes. Some are killed, some misbehave.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -105,8 +105,8 @@ fn a_call_that_loses_every_worker_fails_with_the_last_reason() {
 fn a_reason_of_the_worker_itself_is_not_tried_again() {
     let pool = pool();
     for (name, reason) in [
-        ("fail", "as it was told"),
-        ("panic", "the worker panicked: as it was told"),
+        ("fail", "a failure on request"),
+        ("panic", "the worker panicked: a panic on request"),
         ("other", "there is no call \"other\""),
     ] {
         let error = pool

@@ -90,8 +90,8 @@ impl Folder {
         Ok(Self(found))
     }
 
-    /// Writes the files. Checkpoints come last, so that a folder that is written in part resumes
-    /// from the one that it has: other files may be ahead of a checkpoint, as after a crash.
+    /// Writes the files, checkpoints last: the other files may be ahead of the checkpoint, as after a
+    /// crash, and training resumes.
     ///
     /// # Errors
     /// When a file cannot be written, or a name is not that of a file in this folder; then nothing

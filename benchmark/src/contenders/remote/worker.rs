@@ -49,7 +49,7 @@ pub fn pool() -> io::Result<LocalPool> {
     }))
 }
 
-/// Returns the file of this program: on Linux the one that runs, even if another has its name now.
+/// Returns the file of this program. On Linux, replacing the file does not change it.
 fn program() -> PathBuf {
     if cfg!(target_os = "linux") {
         return PathBuf::from("/proc/self/exe");
