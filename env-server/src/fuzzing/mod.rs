@@ -40,6 +40,7 @@ macro_rules! targets {
 
 targets! {
     json messagepack stream_frame websocket openenv snapshot trajectory operation record journal tokens
+    worker_frame
 }
 
 /// Reads a segment of a journal, as it is and with corrected checksums.
@@ -48,6 +49,16 @@ pub fn journal(bytes: &[u8]) {
         let recovered = journal::fuzz_segment(bytes);
         assert_eq!(recovered.bytes, bytes.len() as u64);
         assert!(recovered.torn_tail_bytes <= recovered.bytes);
+    }
+}
+
+/// Reads frames between a caller and a worker; what is read is written with the same meaning.
+pub fn worker_frame(mut bytes: &[u8]) {
+    while let Ok(Some(frame)) = workers::frame::read(&mut bytes) {
+        let mut again = Vec::new();
+        workers::frame::write(&mut again, &frame).expect("a frame that was read can be written");
+        let read = workers::frame::read(&mut again.as_slice());
+        assert_eq!(read.expect("a frame"), Some(frame));
     }
 }
 

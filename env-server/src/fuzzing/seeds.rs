@@ -44,6 +44,7 @@ pub(super) fn made(target: &str) -> Vec<Seed> {
         "record" => fuzzing::seeds::records(),
         "journal" => fuzzing::seeds::segments(),
         "tokens" => tokens(),
+        "worker_frame" => worker_frames(),
         other => panic!("no seeds for {other}"),
     }
 }
@@ -335,4 +336,41 @@ fn tokens() -> Vec<Seed> {
         Seed::new("file.toml", file),
         Seed::new("header", "Bearer Yt3rJ0kM5sGq8ZcW1nUe7A"),
     ]
+}
+
+/// A conversation with a worker: all kinds of frames, one after the other.
+fn worker_frames() -> Vec<Seed> {
+    use workers::{Frame, Hello, PROTOCOL, frame};
+    let frames = [
+        Frame::Hello(Hello {
+            protocol: PROTOCOL,
+            version: "0.1.0".to_owned(),
+            program: "0badc0de".to_owned(),
+            cpu: "x86_64+avx2".to_owned(),
+        }),
+        Frame::Call {
+            id: 1,
+            name: "job".to_owned(),
+            body: b"{}".to_vec(),
+            checkpoint: Some(vec![0x80]),
+        },
+        Frame::Part {
+            id: 1,
+            is_checkpoint: true,
+            body: vec![0x80],
+        },
+        Frame::Done {
+            id: 1,
+            body: vec![1, 2, 3],
+        },
+        Frame::Failed {
+            id: 2,
+            reason: "no such call".to_owned(),
+        },
+    ];
+    let mut bytes = Vec::new();
+    for one in &frames {
+        frame::write(&mut bytes, one).expect("a frame is written to memory");
+    }
+    vec![Seed::new("conversation", bytes)]
 }
